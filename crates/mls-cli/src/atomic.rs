@@ -1,0 +1,66 @@
+//! Whole files or none: a reader never sees half a file, and a crash leaves the old one or the new one.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+/// Replaces `path` by `content`: temporary file in the same directory, fsync, rename, fsync of the directory. Owner and
+/// mode of an existing file are kept; a new one gets `mode`. A symbolic link is followed, not replaced.
+///
+/// # Errors
+/// Any I/O error; the old file then stands as it was.
+pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let directory = directory_of(&target);
+    let mut temporary = tempfile::Builder::new().prefix(".mls-").tempfile_in(&directory)?;
+    temporary.write_all(content)?;
+    let permissions = if let Ok(old) = fs::metadata(&target) {
+        // Without the right to give a file away (chown(2)) the new one is ours, which an unprivileged owner's was too.
+        let _ = fchown(temporary.as_file(), Some(old.uid()), Some(old.gid()));
+        old.permissions()
+    } else {
+        Permissions::from_mode(mode)
+    };
+    temporary.as_file().set_permissions(permissions)?;
+    temporary.as_file().sync_all()?;
+    temporary.persist(&target).map_err(|error| error.error)?;
+    sync_directory(&directory)
+}
+
+/// Makes the names in `directory` durable.
+///
+/// # Errors
+/// Any I/O error.
+pub fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// The directory that holds `path`, `.` where it names none.
+#[must_use]
+pub fn directory_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mode_and_link_are_kept_and_no_temporary_file_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("state"), dir.path().join("link"));
+        write(&file, b"one", 0o640).unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o640);
+        fs::set_permissions(&file, Permissions::from_mode(0o604)).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write(&link, b"two", 0o640).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"two");
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o604);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+}

@@ -1,0 +1,411 @@
+//! `/etc/maillogsentinel.conf`: read once, checked once, typed from here on.
+//!
+//! The file is INI as Python's `configparser` reads it. It is read only where `--config` names it; [`Config::default`] is
+//! what holds without it. Every key and its default stands in [`Config::read`], and nowhere else.
+
+mod ini;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use ipnet::IpNet;
+
+use crate::diag::Level;
+use crate::{Exit, OrExit};
+use ini::Ini;
+
+/// The configuration. Fields are named after their sections and keys.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "each field is the section of the same name")]
+pub struct Config {
+    pub paths: Paths,
+    pub report: Report,
+    pub geolocation: Databases,
+    pub asn_aso: Databases,
+    pub general: General,
+    pub dns_cache: DnsCache,
+    pub database: Database,
+    pub filter: Filter,
+    pub retention: Retention,
+    pub systemd: Systemd,
+}
+
+/// `[paths]`. All are `None` without a configuration file.
+#[derive(Clone, Debug, Default)]
+pub struct Paths {
+    /// `mail_log`
+    pub mail_log: Option<PathBuf>,
+    /// `csv_filename` in `working_dir`
+    pub csv: Option<PathBuf>,
+    /// `state_dir`; relative ones are below `working_dir`, as the Python original has it
+    pub state_dir: Option<PathBuf>,
+}
+
+/// `[report]`.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "each field is the key of the same name")]
+pub struct Report {
+    pub email: Vec<String>,
+    pub subject_prefix: String,
+    pub sender_override: Option<String>,
+    pub smtp_host: Option<String>,
+    pub smtp_port: Option<u16>,
+    pub smtp_tls: Option<SmtpTls>,
+    pub smtp_user: Option<String>,
+    pub smtp_password_file: Option<PathBuf>,
+    pub attach_csv: bool,
+}
+
+/// `smtp_tls`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is the value of the same name")]
+pub enum SmtpTls {
+    None,
+    StartTls,
+    Tls,
+}
+
+/// `[geolocation]` and `[ASN_ASO]`: where a kind of IP database is, and where it comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Databases {
+    /// `country_db_path` or `asn_db_path`, a comma list
+    pub paths: Vec<PathBuf>,
+    /// `country_db_url` or `asn_db_url`, a comma list
+    pub urls: Vec<String>,
+}
+
+/// `[general]`.
+#[derive(Clone, Debug)]
+pub struct General {
+    /// `log_level`, for `log_file`
+    pub log_level: Level,
+    /// `log_file`; relative ones are below `working_dir`
+    pub log_file: Option<PathBuf>,
+    /// `log_file_max_bytes`, for the logrotate rule
+    pub log_file_max_bytes: u64,
+    /// `log_file_backup_count`, for the logrotate rule
+    pub log_file_backup_count: u32,
+}
+
+impl Default for General {
+    fn default() -> Self {
+        Self { log_level: Level::Info, log_file: None, log_file_max_bytes: 1_000_000, log_file_backup_count: 5 }
+    }
+}
+
+/// `[dns_cache]`.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each field is the key of the same name")]
+pub struct DnsCache {
+    pub enabled: bool,
+    pub size: usize,
+    pub ttl_seconds: u64,
+}
+
+impl Default for DnsCache {
+    fn default() -> Self {
+        Self { enabled: true, size: 100_000, ttl_seconds: 3600 }
+    }
+}
+
+/// `[database]`.
+#[derive(Clone, Default)]
+#[expect(missing_docs, reason = "each field is the key of the same name")]
+pub struct Database {
+    pub db_type: Option<DbType>,
+    pub db_path: Option<PathBuf>,
+    pub db_host: Option<String>,
+    pub db_port: Option<u16>,
+    pub db_name: Option<String>,
+    pub db_user: Option<String>,
+    pub db_password: Option<String>,
+    pub db_password_file: Option<PathBuf>,
+    pub sql_export_dir: Option<PathBuf>,
+    pub table_name: Option<String>,
+    pub column_mapping_file: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Database {
+    /// Leaves the password out.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database")
+            .field("db_type", &self.db_type)
+            .field("db_host", &self.db_host)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `db_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is the value of the same name")]
+pub enum DbType {
+    Sqlite,
+    Postgresql,
+    Mysql,
+}
+
+/// `[filter]`.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "each field is the key of the same name")]
+pub struct Filter {
+    pub ignore_networks: Vec<IpNet>,
+    pub ignore_users: Vec<String>,
+}
+
+/// `[retention]`: `None` keeps files for ever.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "each field is the key of the same name")]
+pub struct Retention {
+    pub csv_days: Option<u32>,
+    pub sql_files_days: Option<u32>,
+}
+
+/// `[systemd]`: calendar expressions as systemd.time(7) has them.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "each field is the key of the same name")]
+pub struct Systemd {
+    pub extraction_schedule: String,
+    pub report_schedule: String,
+    pub ip_update_schedule: String,
+    pub sql_export_schedule: String,
+    pub sql_import_schedule: String,
+}
+
+impl Config {
+    /// Reads `path`. A file that does not exist is a warning and the defaults; an unknown key is a warning.
+    ///
+    /// # Errors
+    /// Exit 78 for a value that its key does not allow, naming file, line, key, value and what is allowed; 77 for a file
+    /// with a password that others may read.
+    pub fn load(path: &Path) -> anyhow::Result<Self> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                crate::warn!("configuration file {} does not exist; the defaults are used", path.display());
+                String::new()
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                return Err(Exit::Config.error(format!("configuration file {} is not UTF-8 text", path.display())));
+            }
+            Err(error) => return Err(error).with_context(|| format!("reading configuration file {}", path.display())),
+        };
+        let mut ini = Ini::parse(path, &text)?;
+        let config = Self::read(&mut ini)?;
+        ini.warn_of_unknown_keys();
+        if config.database.db_password.is_some() {
+            refuse_if_others_may_read(path)?;
+        }
+        Ok(config)
+    }
+
+    fn read(ini: &mut Ini) -> anyhow::Result<Self> {
+        let working_dir = ini.path("paths", "working_dir")?.unwrap_or_else(|| "/var/log/maillogsentinel".into());
+        let state_dir = ini.path("paths", "state_dir")?.unwrap_or_else(|| "/var/lib/maillogsentinel".into());
+        let state_dir = working_dir.join(state_dir);
+        let csv = ini.path("paths", "csv_filename")?.unwrap_or_else(|| "maillogsentinel.csv".into());
+        let log_file = ini.first(&[("general", "log_file"), ("paths", "log_file")], Ini::path)?;
+
+        Ok(Self {
+            report: Report {
+                email: ini.list("report", "email", "addresses separated by commas", |text| {
+                    text.contains('@').then(|| text.to_owned())
+                })?,
+                subject_prefix: ini
+                    .first(&[("report", "subject_prefix"), ("report", "report_subject_prefix")], Ini::text)?
+                    .unwrap_or_else(|| "[MailLogSentinel]".into()),
+                sender_override: ini
+                    .first(&[("report", "sender_override"), ("report", "report_sender_override")], Ini::text)?,
+                smtp_host: ini.text("report", "smtp_host")?,
+                smtp_port: ini.number("report", "smtp_port")?,
+                smtp_tls: ini.one_of(
+                    "report",
+                    "smtp_tls",
+                    &[("none", SmtpTls::None), ("starttls", SmtpTls::StartTls), ("tls", SmtpTls::Tls)],
+                )?,
+                smtp_user: ini.text("report", "smtp_user")?,
+                smtp_password_file: ini.path("report", "smtp_password_file")?,
+                attach_csv: ini.boolean("report", "attach_csv")?.unwrap_or(true),
+            },
+            geolocation: Databases {
+                paths: ini
+                    .paths(&[("geolocation", "country_db_path")])?
+                    .unwrap_or_else(|| vec![state_dir.join("country_aside.csv")]),
+                urls: ini.texts(&[("geolocation", "country_db_url")])?,
+            },
+            asn_aso: Databases {
+                paths: ini
+                    .paths(&[("asn_aso", "asn_db_path"), ("geolocation", "asn_db_path")])?
+                    .unwrap_or_else(|| vec![state_dir.join("asn.csv")]),
+                urls: ini.texts(&[("asn_aso", "asn_db_url"), ("geolocation", "asn_db_url")])?,
+            },
+            general: General {
+                log_level: ini.one_of("general", "log_level", &Level::ALL)?.unwrap_or(Level::Info),
+                log_file: log_file.map(|path| working_dir.join(path)),
+                log_file_max_bytes: ini.number("general", "log_file_max_bytes")?.unwrap_or(1_000_000),
+                log_file_backup_count: ini.number("general", "log_file_backup_count")?.unwrap_or(5),
+            },
+            dns_cache: {
+                let default = DnsCache::default();
+                DnsCache {
+                    enabled: ini.boolean("dns_cache", "enabled")?.unwrap_or(default.enabled),
+                    size: ini.number("dns_cache", "size")?.unwrap_or(default.size),
+                    ttl_seconds: ini.number("dns_cache", "ttl_seconds")?.unwrap_or(default.ttl_seconds),
+                }
+            },
+            database: Self::read_database(ini)?,
+            filter: Filter {
+                ignore_networks: ini.list(
+                    "filter",
+                    "ignore_networks",
+                    "networks such as 192.0.2.0/24, or addresses",
+                    |text| text.parse().ok().or_else(|| text.parse().ok().map(|ip: std::net::IpAddr| ip.into())),
+                )?,
+                ignore_users: ini.texts(&[("filter", "ignore_users")])?,
+            },
+            retention: Retention {
+                csv_days: ini.number("retention", "csv_days")?,
+                sql_files_days: ini.number("retention", "sql_files_days")?,
+            },
+            systemd: {
+                let mut schedule = |keys: &[_], default: &str| -> anyhow::Result<String> {
+                    Ok(ini.first(keys, Ini::text)?.unwrap_or_else(|| default.into()))
+                };
+                Systemd {
+                    extraction_schedule: schedule(&[("systemd", "extraction_schedule")], "hourly")?,
+                    report_schedule: schedule(&[("systemd", "report_schedule")], "23:59")?,
+                    ip_update_schedule: schedule(&[("systemd", "ip_update_schedule")], "weekly")?,
+                    sql_export_schedule: schedule(
+                        &[("systemd", "sql_export_schedule"), ("sql_export_systemd", "frequency")],
+                        "*:0/4",
+                    )?,
+                    sql_import_schedule: schedule(
+                        &[("systemd", "sql_import_schedule"), ("sql_import_systemd", "frequency")],
+                        "*:0/5",
+                    )?,
+                }
+            },
+            paths: Paths {
+                mail_log: Some(ini.path("paths", "mail_log")?.unwrap_or_else(|| "/var/log/mail.log".into())),
+                csv: Some(working_dir.join(csv)),
+                state_dir: Some(state_dir),
+            },
+        })
+    }
+
+    fn read_database(ini: &mut Ini) -> anyhow::Result<Database> {
+        let kinds = &[
+            ("sqlite", DbType::Sqlite),
+            ("sqlite3", DbType::Sqlite),
+            ("postgresql", DbType::Postgresql),
+            ("mysql", DbType::Mysql),
+        ];
+        Ok(Database {
+            db_type: ini.first(&[("database", "db_type"), ("sqlite_database", "db_type")], |ini, section, key| {
+                ini.one_of(section, key, kinds)
+            })?,
+            db_path: ini.first(&[("database", "db_path"), ("sqlite_database", "db_path")], Ini::path)?,
+            db_host: ini.text("database", "db_host")?,
+            db_port: ini.number("database", "db_port")?,
+            db_name: ini.text("database", "db_name")?,
+            db_user: ini.text("database", "db_user")?,
+            db_password: ini.text("database", "db_password")?,
+            db_password_file: ini.path("database", "db_password_file")?,
+            sql_export_dir: ini.path("database", "sql_export_dir")?,
+            table_name: ini.first(&[("database", "table_name"), ("sql_export_settings", "table_name")], Ini::text)?,
+            column_mapping_file: ini.first(
+                &[("database", "column_mapping_file"), ("sql_export_settings", "column_mapping_file")],
+                Ini::path,
+            )?,
+        })
+    }
+}
+
+fn refuse_if_others_may_read(path: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let mode = std::fs::metadata(path).or_exit(Exit::NoInput)?.mode();
+    if mode & 0o004 == 0 {
+        return Ok(());
+    }
+    Err(Exit::NoPerm.error(format!(
+        "configuration file {} holds db_password and everybody may read it (mode {:04o}): put the password into a file of \
+         mode 0600 and name that in db_password_file",
+        path.display(),
+        mode & 0o7777
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn load(text: &str, mode: u32) -> anyhow::Result<Config> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.conf");
+        crate::atomic::write(&path, text.as_bytes(), mode).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        Config::load(&path)
+    }
+
+    #[test]
+    fn an_empty_file_gives_the_documented_defaults() {
+        let config = load("", 0o644).unwrap();
+        assert_eq!(config.paths.csv.unwrap(), Path::new("/var/log/maillogsentinel/maillogsentinel.csv"));
+        assert_eq!(config.paths.state_dir.unwrap(), Path::new("/var/lib/maillogsentinel"));
+        assert_eq!(config.paths.mail_log.unwrap(), Path::new("/var/log/mail.log"));
+        assert_eq!(config.geolocation.paths, [Path::new("/var/lib/maillogsentinel/country_aside.csv")]);
+        assert_eq!(config.asn_aso.paths, [Path::new("/var/lib/maillogsentinel/asn.csv")]);
+        assert_eq!(config.report.subject_prefix, "[MailLogSentinel]");
+        assert_eq!((config.dns_cache.size, config.dns_cache.ttl_seconds), (100_000, 3600));
+        assert_eq!(config.systemd.sql_export_schedule, "*:0/4");
+    }
+
+    #[test]
+    fn the_python_originals_file_is_read_as_it_is() {
+        let config = load(
+            "[paths]\nworking_dir = /srv/mls\nstate_dir = state\nmail_log = /var/log/mail.log\n\
+             [report]\nemail = a@example.com\nreport_subject_prefix = [X] #1\n\
+             [geolocation]\ncountry_db_path = /srv/c.csv\n[ASN_ASO]\nasn_db_path = /srv/a.csv, /srv/a6.csv\n\
+             [sqlite_database]\ndb_type = sqlite3\ndb_path = /srv/x.db\n[sql_export_systemd]\nfrequency = daily\n\
+             [General]\nlog_level = debug\n",
+            0o644,
+        )
+        .unwrap();
+        assert_eq!(config.paths.state_dir.unwrap(), Path::new("/srv/mls/state"));
+        assert_eq!(config.report.subject_prefix, "[X] #1");
+        assert_eq!(config.asn_aso.paths.len(), 2);
+        assert_eq!(config.database.db_type, Some(DbType::Sqlite));
+        assert_eq!(config.systemd.sql_export_schedule, "daily");
+        assert_eq!(config.general.log_level, Level::Debug);
+    }
+
+    #[test]
+    fn a_wrong_value_names_file_line_key_value_and_what_is_allowed() {
+        for (text, parts) in [
+            (
+                "[paths]\n\n[report]\nsmtp_tls = maybe\n",
+                ["x.conf, line 4", "smtp_tls", "\"maybe\"", "none, starttls, tls"],
+            ),
+            ("[dns_cache]\nsize = many\n", ["x.conf, line 2", "size", "\"many\"", "a number"]),
+            ("[dns_cache]\nenabled = perhaps\n", ["x.conf, line 2", "enabled", "\"perhaps\"", "yes, no"]),
+            (
+                "[filter]\nignore_networks = 10.0.0.0/8, x\n",
+                ["x.conf, line 2", "ignore_networks", "\"x\"", "192.0.2.0/24"],
+            ),
+        ] {
+            let error = load(text, 0o644).unwrap_err();
+            assert_eq!(Exit::of(&error), Exit::Config);
+            for part in parts {
+                assert!(error.to_string().contains(part), "{error} lacks {part}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_password_that_everybody_may_read_is_refused() {
+        let text = "[database]\ndb_password = secret\n";
+        assert_eq!(Exit::of(&load(text, 0o644).unwrap_err()), Exit::NoPerm);
+        assert!(!format!("{:?}", load(text, 0o640).unwrap()).contains("secret"));
+    }
+}

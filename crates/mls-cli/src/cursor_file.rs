@@ -1,0 +1,179 @@
+//! The committed cursor on disk: what a sink has written for good, and where its source goes on.
+//!
+//! ```json
+//! {
+//!   "version": 1,
+//!   "sequence": 12,
+//!   "written": "2026-11-21T07:41:35+00:00",
+//!   "data": { "length": 53211, "tail_sha256": "…" },
+//!   "cursor": { … }
+//! }
+//! ```
+
+use std::fmt::Write;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::{Exit, OrExit, atomic};
+
+/// The version that this tool writes.
+const VERSION: u64 = 1;
+
+/// No cursor is as large; a file that is was not written by us.
+const MAX_SIZE: u64 = 16 << 20;
+
+/// How many bytes before a position are hashed to know a file again.
+pub const WINDOW: u64 = 4096;
+
+/// The content of a cursor file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CursorFile {
+    version: u64,
+    /// Counts commits from 1: two sinks that start from the same number cannot both go on.
+    pub sequence: u64,
+    /// When, for people.
+    written: String,
+    /// What the cursor was committed with; null where the source saves its own cursor.
+    pub data: Option<Data>,
+    /// The source's position, which only the source understands.
+    pub cursor: Value,
+}
+
+/// How much of the sink's file is committed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Data {
+    /// In bytes.
+    pub length: u64,
+    /// SHA-256 of the last [`WINDOW`] bytes before `length`: tells rows of ours after them from a file that was edited.
+    pub tail_sha256: String,
+}
+
+impl CursorFile {
+    /// The commit that follows `base` (0 for the first).
+    #[must_use]
+    pub fn next(base: u64, cursor: Value, data: Option<Data>) -> Self {
+        let written = chrono::Local::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, false);
+        Self { version: VERSION, sequence: base + 1, written, data, cursor }
+    }
+
+    /// Reads a cursor file. `None` where there is none, or where an empty one came through a pipe, as from
+    /// `<(mls-sql cursor)` before the first load.
+    ///
+    /// # Errors
+    /// Exit 78 where it is anything but a whole cursor file of a version known here: going on from nothing instead would
+    /// count every line twice.
+    pub fn load(path: &Path) -> anyhow::Result<Option<Self>> {
+        let shown = path.display();
+        let file = match File::open(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            file => file.with_context(|| format!("opening cursor file {shown}"))?,
+        };
+        let kind = file.metadata().with_context(|| format!("looking at cursor file {shown}"))?.file_type();
+        let mut text = Vec::new();
+        file.take(MAX_SIZE + 1)
+            .read_to_end(&mut text)
+            .with_context(|| format!("reading cursor file {shown}"))
+            .or_exit(Exit::IoErr)?;
+        if text.is_empty() && kind.is_fifo() {
+            return Ok(None);
+        }
+        match Self::from_json(&text) {
+            Ok(cursor) => Ok(Some(cursor)),
+            Err(why) => Err(Exit::Config.error(format!(
+                "cursor file {shown} cannot be used: {why}; restore it from a backup, or move it away to start over (then \
+                 the log is read from its beginning, and mls-csv asks for --adopt or --reset)"
+            ))),
+        }
+    }
+
+    fn from_json(text: &[u8]) -> anyhow::Result<Self> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u64,
+        }
+        match text {
+            [] => bail!("it is empty"),
+            text if text.len() as u64 > MAX_SIZE => bail!("it is larger than {MAX_SIZE} bytes"),
+            text if text.iter().all(|b| *b == 0) => bail!("it holds nothing but NUL bytes, as after a power failure"),
+            _ => {}
+        }
+        let Version { version } =
+            serde_json::from_slice(text).context("it is not a whole JSON object with a version")?;
+        if version != VERSION {
+            bail!("it has version {version}, and this tool reads version {VERSION}");
+        }
+        serde_json::from_slice(text).context("it is damaged")
+    }
+
+    /// The file's text.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Strings, numbers and a Value: there is nothing here that JSON could not hold.
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    /// Replaces the cursor file, durably.
+    ///
+    /// # Errors
+    /// Exit 74; the old one then stands.
+    pub fn store(&self, path: &Path) -> anyhow::Result<()> {
+        atomic::write(path, self.to_json().as_bytes(), 0o640)
+            .with_context(|| format!("writing cursor file {}", path.display()))
+            .or_exit(Exit::IoErr)
+    }
+}
+
+/// SHA-256 in hexadecimal.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_is_loaded() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.offset");
+        assert_eq!(CursorFile::load(&path).unwrap(), None);
+        let data = Data { length: 7, tail_sha256: sha256(b"x") };
+        let cursor = CursorFile::next(4, serde_json::json!({"a": 1}), Some(data));
+        cursor.store(&path).unwrap();
+        assert_eq!(CursorFile::load(&path).unwrap(), Some(cursor));
+    }
+
+    #[test]
+    fn a_damaged_file_is_never_taken_for_an_absent_one() {
+        let whole = CursorFile::next(0, serde_json::json!({}), None).to_json();
+        let newer = whole.replace("\"version\": 1", "\"version\": 2");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.offset");
+        for (text, why) in [
+            ("", "empty"),
+            ("\0\0\0\0", "NUL"),
+            (&whole[..whole.len() / 2], "not a whole JSON object"),
+            (&newer, "version 2"),
+            ("{\"version\":1}", "damaged"),
+        ] {
+            atomic::write(&path, text.as_bytes(), 0o600).unwrap();
+            let error = CursorFile::load(&path).unwrap_err();
+            assert_eq!(Exit::of(&error), Exit::Config, "{text:?}");
+            assert!(error.to_string().contains(why), "{error}");
+        }
+    }
+}

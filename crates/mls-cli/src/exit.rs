@@ -1,0 +1,108 @@
+//! Exit codes, as Postfix and sendmail use them (`sysexits.h`), and errors that carry one.
+
+use std::fmt;
+use std::io;
+
+/// A code of `sysexits.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// The command line is wrong.
+    Usage = 64,
+    /// The input is wrong.
+    DataErr = 65,
+    /// An input file does not exist or cannot be read.
+    NoInput = 66,
+    /// A service or program that is needed cannot be used.
+    Unavailable = 69,
+    /// A bug in the tool.
+    Software = 70,
+    /// An output file cannot be created.
+    CantCreat = 73,
+    /// Reading or writing failed.
+    IoErr = 74,
+    /// A failure that a later try may not meet: lock held, server down.
+    TempFail = 75,
+    /// Permission denied.
+    NoPerm = 77,
+    /// Something is configured wrong, or a state file needs a decision.
+    Config = 78,
+}
+
+impl Exit {
+    /// An error with this code.
+    pub fn error(self, message: impl fmt::Display) -> anyhow::Error {
+        Coded { exit: self, error: anyhow::anyhow!("{message}") }.into()
+    }
+
+    /// The code that `error` carries, else the one that fits the I/O error at its root, else [`Exit::Software`].
+    #[must_use]
+    pub fn of(error: &anyhow::Error) -> Self {
+        error
+            .chain()
+            .find_map(|cause| {
+                let coded = cause.downcast_ref::<Coded>().map(|coded| coded.exit);
+                coded.or_else(|| cause.downcast_ref::<io::Error>().map(Self::of_io))
+            })
+            .unwrap_or(Self::Software)
+    }
+
+    fn of_io(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::NoInput,
+            io::ErrorKind::PermissionDenied => Self::NoPerm,
+            _ => Self::IoErr,
+        }
+    }
+}
+
+/// Gives the error of a result an exit code.
+pub trait OrExit<T> {
+    /// Ends the process with `exit` if this error reaches `main`.
+    ///
+    /// # Errors
+    /// The error that was there.
+    fn or_exit(self, exit: Exit) -> anyhow::Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
+    fn or_exit(self, exit: Exit) -> anyhow::Result<T> {
+        self.map_err(|error| Coded { exit, error: error.into() }.into())
+    }
+}
+
+/// An error and the code that the process shall end with.
+#[derive(Debug)]
+struct Coded {
+    exit: Exit,
+    error: anyhow::Error,
+}
+
+impl fmt::Display for Coded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.error)
+    }
+}
+
+impl std::error::Error for Coded {}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn the_code_survives_context_and_the_message_is_said_once() {
+        let inner: io::Result<()> = Err(io::Error::other("disk on fire"));
+        let error = inner.context("writing x.csv").or_exit(Exit::TempFail).context("run").unwrap_err();
+        assert_eq!(Exit::of(&error), Exit::TempFail);
+        assert_eq!(format!("{error:#}"), "run: writing x.csv: disk on fire");
+    }
+
+    #[test]
+    fn an_io_error_without_a_code_gets_the_one_that_fits() {
+        let error = io::Error::from(io::ErrorKind::PermissionDenied);
+        assert_eq!(Exit::of(&anyhow::Error::from(error).context("opening x")), Exit::NoPerm);
+    }
+}

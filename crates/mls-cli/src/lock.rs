@@ -1,0 +1,35 @@
+//! One process at a time.
+
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use rustix::fs::FlockOperation;
+
+use crate::{Exit, OrExit};
+
+/// A lock that ends with the process that holds it, however that dies.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "dropping the file is the unlocking")] File);
+
+impl Lock {
+    /// Takes `PATH.lock` with flock(2). The lock file stays: removing it would let two processes lock two inodes.
+    ///
+    /// # Errors
+    /// Exit 75 where another process holds it, 73 where it cannot be created.
+    pub fn take(path: &Path) -> anyhow::Result<Self> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".lock");
+        let name = PathBuf::from(name);
+        let file = File::options().write(true).create(true).truncate(false).mode(0o640).open(&name);
+        let file = file.with_context(|| format!("creating {}", name.display())).or_exit(Exit::CantCreat)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self(file)),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                Err(Exit::TempFail.error(format!("{} is held by another process; try again later", name.display())))
+            }
+            Err(errno) => Err(errno).with_context(|| format!("locking {}", name.display())).or_exit(Exit::IoErr),
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Lines in, lines out: the bounded reader, the writer that flushes when its input pauses, and the filter between them.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use anyhow::Context;
+use mls_event::{BadRecord, Body, MAX_LINE};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::{Exit, OrExit, diag, signals};
+
+/// Both buffers start so small and the reader's grows up to [`MAX_LINE`].
+const BUFFER: usize = 64 * 1024;
+
+/// Reads lines of at most [`MAX_LINE`] bytes; a longer one is reported as a bad record and skipped.
+pub struct Reader {
+    input: Box<dyn Read>,
+    /// What to poll to learn whether a read would wait; none for sources that never do.
+    pollable: Option<File>,
+    name: String,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    line: u64,
+}
+
+impl Reader {
+    /// Reads standard input, which messages call `stdin`.
+    ///
+    /// # Errors
+    /// If the descriptor cannot be duplicated.
+    pub fn stdin() -> io::Result<Self> {
+        let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        let pollable = Some(input.try_clone()?);
+        Ok(Self { pollable, ..Self::new(Box::new(input), "stdin") })
+    }
+
+    /// Reads a source that never makes its reader wait: a file, memory. Messages call it `name`.
+    #[must_use]
+    pub fn new(input: Box<dyn Read>, name: impl Into<String>) -> Self {
+        Self { input, pollable: None, name: name.into(), buffer: vec![0; BUFFER], start: 0, end: 0, line: 0 }
+    }
+
+    /// What messages call the input.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The number of the line that [`next`](Self::next) returned last, from 1.
+    #[must_use]
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// Reports the line that `next` returned last as a bad record.
+    pub fn bad(&self, why: impl std::fmt::Display) {
+        diag::bad_record(&self.name, self.line, why);
+    }
+
+    /// The next line that is not blank, without its newline; a last line may lack it. `pause` is called before a read that
+    /// would wait.
+    ///
+    /// # Errors
+    /// Whatever reading or `pause` fails with.
+    pub fn next(&mut self, mut pause: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Option<&[u8]>> {
+        let (start, end) = loop {
+            let Some((start, end)) = self.next_line(&mut pause)? else { return Ok(None) };
+            self.line += 1;
+            if end - start >= MAX_LINE {
+                self.bad(format_args!("longer than {MAX_LINE} bytes, skipped"));
+            } else if !self.buffer[start..end].trim_ascii().is_empty() {
+                break (start, end);
+            }
+        };
+        Ok(Some(&self.buffer[start..end]))
+    }
+
+    /// Where in the buffer the next line stands. One that is too long is read to its end and returned as its first
+    /// `MAX_LINE` bytes.
+    fn next_line(&mut self, pause: &mut impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Option<(usize, usize)>> {
+        let mut searched = 0;
+        let mut too_long = false;
+        loop {
+            let newline = memchr::memchr(b'\n', &self.buffer[self.start + searched..self.end]);
+            if let Some(newline) = newline {
+                let line = (self.start, self.start + searched + newline);
+                self.start = line.1 + 1;
+                return Ok(Some(if too_long { (0, MAX_LINE) } else { line }));
+            }
+            searched = self.end - self.start;
+            if searched >= MAX_LINE {
+                too_long = true;
+                (self.start, self.end, searched) = (0, 0, 0);
+            }
+            if self.fill(pause)? == 0 {
+                let line = (self.start, self.end);
+                self.start = self.end;
+                return Ok(if too_long { Some((0, MAX_LINE)) } else { (line.0 < line.1).then_some(line) });
+            }
+        }
+    }
+
+    fn fill(&mut self, pause: &mut impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<usize> {
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.end == self.buffer.len() {
+            self.buffer.resize((self.end * 2).min(MAX_LINE.max(self.end + 1)), 0);
+        }
+        if self.pollable.as_ref().is_some_and(would_wait) {
+            pause()?;
+        }
+        loop {
+            match self.input.read(&mut self.buffer[self.end..]) {
+                Ok(n) => {
+                    self.end += n;
+                    return Ok(n);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    return Err(error).with_context(|| format!("reading {}", self.name)).or_exit(Exit::IoErr);
+                }
+            }
+        }
+    }
+}
+
+/// Whether reading from `input` now would wait for somebody to write.
+pub fn would_wait(input: impl AsFd) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(input.as_fd(), PollFlags::IN)];
+    matches!(poll(&mut fds, Some(&Timespec::default())), Ok(0))
+}
+
+/// The reader of standard output has gone (EPIPE): not an error, but the end.
+#[derive(Debug, thiserror::Error)]
+#[error("the reader of standard output has gone")]
+pub struct OutputClosed;
+
+/// Whether `error` is [`OutputClosed`] somewhere down.
+#[must_use]
+pub fn output_closed(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.is::<OutputClosed>()
+            || cause
+                .downcast_ref::<io::Error>()
+                .and_then(io::Error::get_ref)
+                .is_some_and(<dyn std::error::Error + Send + Sync>::is::<OutputClosed>)
+    })
+}
+
+/// Buffered standard output without the line buffering of `std::io::Stdout`.
+pub struct Writer {
+    out: File,
+    buffer: Vec<u8>,
+}
+
+impl Writer {
+    /// Writes to standard output.
+    ///
+    /// # Errors
+    /// If the descriptor cannot be duplicated.
+    pub fn stdout() -> io::Result<Self> {
+        let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        Ok(Self { out, buffer: Vec::with_capacity(2 * BUFFER) })
+    }
+
+    /// Appends a record and its newline.
+    ///
+    /// # Errors
+    /// See [`flush`](Self::flush).
+    pub fn record(&mut self, record: &impl Body) -> anyhow::Result<()> {
+        self.with(|buffer| record.write_line(buffer))
+    }
+
+    /// Appends `line` and a newline.
+    ///
+    /// # Errors
+    /// See [`flush`](Self::flush).
+    pub fn line(&mut self, line: &[u8]) -> anyhow::Result<()> {
+        self.with(|buffer| {
+            buffer.extend_from_slice(line);
+            buffer.push(b'\n');
+        })
+    }
+
+    /// Lets `append` write whole lines at the end of the buffer.
+    ///
+    /// # Errors
+    /// See [`flush`](Self::flush).
+    pub fn with<T>(&mut self, append: impl FnOnce(&mut Vec<u8>) -> T) -> anyhow::Result<T> {
+        let result = append(&mut self.buffer);
+        if self.buffer.len() >= BUFFER {
+            self.flush()?;
+        }
+        Ok(result)
+    }
+
+    /// Writes the buffer out.
+    ///
+    /// # Errors
+    /// [`OutputClosed`] where the reader has gone, else exit 74.
+    pub fn flush(&mut self) -> anyhow::Result<()> {
+        let result = write_all(&mut self.out, &self.buffer);
+        self.buffer.clear();
+        result
+    }
+
+    /// The descriptor, for those who splice into it after a flush.
+    #[must_use]
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.out.as_fd()
+    }
+}
+
+fn write_all(out: &mut File, bytes: &[u8]) -> anyhow::Result<()> {
+    match out.write_all(bytes) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(OutputClosed.into()),
+        result => result.context("writing standard output").or_exit(Exit::IoErr),
+    }
+}
+
+/// A filter from stdin to stdout: `each` is given every `auth` record with the buffer that its replacement goes to; all
+/// other records are handed on as they are, in order. Output is flushed when the input pauses. In a framed stream the
+/// process lives until its input ends.
+///
+/// # Errors
+/// Those of reading and writing; a bad record is reported and left out.
+pub fn filter(mut each: impl FnMut(&[u8], &mut Vec<u8>) -> Result<(), BadRecord>) -> anyhow::Result<()> {
+    let (mut reader, mut writer) = (Reader::stdin()?, Writer::stdout()?);
+    loop {
+        let Some(line) = reader.next(|| writer.flush())? else { return writer.flush() };
+        let result = match mls_event::kind(line).as_deref() {
+            Ok(mls_event::Auth::KIND) => writer.with(|buffer| each(line, buffer))?,
+            Ok(kind) => {
+                if kind == mls_event::Begin::KIND {
+                    signals::drain_until_end_of_input();
+                }
+                writer.line(line)?;
+                Ok(())
+            }
+            Err(_) => mls_event::kind(line).map(|_| ()),
+        };
+        if let Err(why) = result {
+            reader.bad(why);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(input: &'static [u8]) -> Vec<String> {
+        let mut reader = Reader::new(Box::new(input), "memory");
+        let mut lines = Vec::new();
+        while let Some(line) = reader.next(|| Ok(())).unwrap() {
+            let line = String::from_utf8(line.to_vec()).unwrap();
+            lines.push(format!("{}:{line}", reader.line()));
+        }
+        lines
+    }
+
+    #[test]
+    fn blank_lines_count_and_a_last_line_may_lack_its_newline() {
+        assert_eq!(lines(b"a\n\n \nb\nc"), ["1:a", "4:b", "5:c"]);
+        assert_eq!(lines(b""), [""; 0]);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_skipped_in_bounded_memory_and_the_next_one_is_read() {
+        let long = Box::leak(
+            [vec![b'x'; 5 * MAX_LINE], b"\nnext\n".to_vec(), vec![b'y'; MAX_LINE]].concat().into_boxed_slice(),
+        );
+        assert_eq!(lines(long), ["2:next"]);
+        let fits = Box::leak([vec![b'x'; MAX_LINE - 1], b"\nnext".to_vec()].concat().into_boxed_slice());
+        assert_eq!(lines(fits).len(), 2);
+    }
+}

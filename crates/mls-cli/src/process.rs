@@ -1,0 +1,76 @@
+//! The life of a tool's process: arguments, configuration, `run`, exit code.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{Config, Exit, diag, ndjson, signals};
+
+/// The flags that every tool has.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Common {
+    /// Configuration file whose values are the defaults of the flags; without it none is read
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+}
+
+/// The flag of tools that read records.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Strict {
+    /// Exit 65 if any record was bad, after all the others were processed
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// A tool's command line.
+pub trait Args: Parser {
+    /// The flags that every tool has.
+    fn common(&self) -> &Common;
+
+    /// Whether a bad record changes the exit code.
+    fn strict(&self) -> bool {
+        false
+    }
+}
+
+/// Runs a tool and returns its exit code. Never panics: a bug is exit 70.
+pub fn main<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> ExitCode {
+    let code = catch_unwind(AssertUnwindSafe(|| process(run)));
+    ExitCode::from(code.unwrap_or(Exit::Software as u8))
+}
+
+fn process<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> u8 {
+    let name = A::command().get_name().to_owned();
+    diag::start(&name);
+    let args = match A::try_parse() {
+        Ok(args) => args,
+        // clap has its own idea of stdout and stderr, and of colours on a terminal.
+        Err(error) => {
+            let code = if error.use_stderr() { Exit::Usage as u8 } else { 0 };
+            return error.print().map_or(Exit::IoErr as u8, |()| code);
+        }
+    };
+    signals::survive_file_size_limit();
+    let strict = args.strict();
+    let result = configure(args.common()).and_then(|config| run(args, config));
+    let bad = diag::finish();
+    match result {
+        Ok(()) if strict && bad > 0 => Exit::DataErr as u8,
+        Ok(()) => 0,
+        // The reader of our output has left: nothing to say, and nobody to say it to.
+        Err(error) if ndjson::output_closed(&error) => 0,
+        Err(error) => {
+            crate::error!("{error:#}");
+            Exit::of(&error) as u8
+        }
+    }
+}
+
+fn configure(common: &Common) -> anyhow::Result<Config> {
+    let Some(path) = &common.config else { return Ok(Config::default()) };
+    let config = Config::load(path)?;
+    diag::log_to(&config.general);
+    Ok(config)
+}

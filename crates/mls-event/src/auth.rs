@@ -1,0 +1,200 @@
+//! One authentication attempt.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::Timestamp;
+
+/// An `auth` record. The members stand in the crate's documentation.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "Wire<'a>", bound(deserialize = "'de: 'a"))]
+#[expect(missing_docs, reason = "each field is the member of the same name in the wire specification")]
+pub struct Auth<'a> {
+    pub date: Timestamp<'a>,
+    pub server: Option<Cow<'a, str>>,
+    pub service: Option<Cow<'a, str>>,
+    pub pid: Option<u32>,
+    pub outcome: Outcome,
+    pub attempts: u32,
+    pub mechanism: Option<Cow<'a, str>>,
+    pub ip: Option<IpAddr>,
+    pub port: Option<u16>,
+    pub client: Option<Cow<'a, str>>,
+    pub user: Option<Cow<'a, str>>,
+    pub reason: Option<Cow<'a, str>>,
+    pub pos: Option<Cow<'a, str>>,
+    /// What mls-enrich added; `None` where it has not run.
+    pub enrichment: Option<Enrichment<'a>>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// The server refused the credentials or could not check them.
+    Failure,
+    /// The client logged in.
+    Success,
+    /// The client gave up before it sent a password.
+    Aborted,
+}
+
+/// The members that mls-enrich adds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is the member of the same name in the wire specification")]
+pub struct Enrichment<'a> {
+    pub hostname: Option<Cow<'a, str>>,
+    pub reverse_dns_status: Option<Cow<'a, str>>,
+    pub country_code: Option<Cow<'a, str>>,
+    pub asn: Option<u32>,
+    pub aso: Option<Cow<'a, str>>,
+}
+
+impl Enrichment<'_> {
+    /// The names of its members, in the order in which they are written.
+    pub const MEMBERS: [&'static str; 5] = ["hostname", "reverse_dns_status", "country_code", "asn", "aso"];
+}
+
+impl<'a> Auth<'a> {
+    /// An attempt with nothing known but when it was and how it ended.
+    #[must_use]
+    pub fn new(date: Timestamp<'a>, outcome: Outcome) -> Self {
+        Self {
+            date,
+            server: None,
+            service: None,
+            pid: None,
+            outcome,
+            attempts: 1,
+            mechanism: None,
+            ip: None,
+            port: None,
+            client: None,
+            user: None,
+            reason: None,
+            pos: None,
+            enrichment: None,
+        }
+    }
+}
+
+impl Serialize for Auth<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("date", &self.date)?;
+        map.serialize_entry("server", &self.server)?;
+        map.serialize_entry("service", &self.service)?;
+        map.serialize_entry("pid", &self.pid)?;
+        map.serialize_entry("outcome", &self.outcome)?;
+        map.serialize_entry("attempts", &self.attempts)?;
+        map.serialize_entry("mechanism", &self.mechanism)?;
+        map.serialize_entry("ip", &self.ip)?;
+        if let Some(port) = self.port {
+            map.serialize_entry("port", &port)?;
+        }
+        map.serialize_entry("client", &self.client)?;
+        map.serialize_entry("user", &self.user)?;
+        map.serialize_entry("reason", &self.reason)?;
+        if let Some(pos) = &self.pos {
+            map.serialize_entry("pos", pos)?;
+        }
+        if let Some(added) = &self.enrichment {
+            map.serialize_entry("hostname", &added.hostname)?;
+            map.serialize_entry("reverse_dns_status", &added.reverse_dns_status)?;
+            map.serialize_entry("country_code", &added.country_code)?;
+            map.serialize_entry("asn", &added.asn)?;
+            map.serialize_entry("aso", &added.aso)?;
+        }
+        map.end()
+    }
+}
+
+/// A string that borrows from the line where JSON has no escape in it (serde does so for `Cow` only when told).
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The record as it is read: hand-made records may leave members out, and all but `date` and `outcome` may be null.
+#[derive(Deserialize)]
+#[expect(clippy::option_option, reason = "missing and null differ: a record is enriched when a member is there")]
+struct Wire<'a> {
+    #[serde(borrow)]
+    date: Timestamp<'a>,
+    #[serde(borrow, default)]
+    server: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    service: Option<Text<'a>>,
+    #[serde(default)]
+    pid: Option<u32>,
+    outcome: Outcome,
+    #[serde(default = "one")]
+    attempts: u32,
+    #[serde(borrow, default)]
+    mechanism: Option<Text<'a>>,
+    #[serde(default)]
+    ip: Option<IpAddr>,
+    #[serde(default)]
+    port: Option<u16>,
+    #[serde(borrow, default)]
+    client: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    user: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    reason: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pos: Option<Text<'a>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    hostname: Option<Option<Text<'a>>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    reverse_dns_status: Option<Option<Text<'a>>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    country_code: Option<Option<Text<'a>>>,
+    #[serde(default, deserialize_with = "present")]
+    asn: Option<Option<u32>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    aso: Option<Option<Text<'a>>>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// Tells a member that is null (`Some(None)`) from one that is missing (`None`).
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+impl<'a> From<Wire<'a>> for Auth<'a> {
+    fn from(wire: Wire<'a>) -> Self {
+        let text = |t: Option<Text<'a>>| t.map(|Text(t)| t);
+        let enriched = wire.hostname.is_some()
+            || wire.reverse_dns_status.is_some()
+            || wire.country_code.is_some()
+            || wire.asn.is_some()
+            || wire.aso.is_some();
+        Self {
+            date: wire.date,
+            server: text(wire.server),
+            service: text(wire.service),
+            pid: wire.pid,
+            outcome: wire.outcome,
+            attempts: wire.attempts,
+            mechanism: text(wire.mechanism),
+            ip: wire.ip.map(|ip| ip.to_canonical()),
+            port: wire.port,
+            client: text(wire.client),
+            user: text(wire.user),
+            reason: text(wire.reason),
+            pos: text(wire.pos),
+            enrichment: enriched.then(|| Enrichment {
+                hostname: text(wire.hostname.flatten()),
+                reverse_dns_status: text(wire.reverse_dns_status.flatten()),
+                country_code: text(wire.country_code.flatten()),
+                asn: wire.asn.flatten(),
+                aso: text(wire.aso.flatten()),
+            }),
+        }
+    }
+}

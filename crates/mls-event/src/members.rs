@@ -1,0 +1,81 @@
+//! A record whose values are not looked at: what a filter that only adds members needs.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::BadRecord;
+
+/// A member's name and its value's JSON text, byte for byte as it stood in the line.
+pub type Member<'a> = (Cow<'a, str>, &'a RawValue);
+
+/// The members of one line, in order.
+#[derive(Clone, Debug)]
+pub struct Members<'a>(Vec<Member<'a>>);
+
+impl<'a> Members<'a> {
+    /// Splits a line (without need of its newline) into members.
+    ///
+    /// # Errors
+    /// [`BadRecord::Json`] where it is not one JSON object.
+    pub fn parse(line: &'a [u8]) -> Result<Self, BadRecord> {
+        Ok(serde_json::from_slice(line)?)
+    }
+
+    /// The JSON text of the last member called `name`: where JSON repeats a name, readers take the last.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.iter().rev().find(|(n, _)| n == name).map(|(_, value)| *value)
+    }
+
+    /// Drops every member of these names.
+    pub fn remove(&mut self, names: &[&str]) {
+        self.0.retain(|(name, _)| !names.contains(&name.as_ref()));
+    }
+
+    /// Appends the object to `out`, without its closing brace, so that the caller can add members (each with a leading
+    /// comma) before he closes it.
+    pub fn write_open(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        for (i, (name, value)) in self.0.iter().enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            write_json(out, name);
+            out.push(b':');
+            out.extend_from_slice(value.get().as_bytes());
+        }
+    }
+}
+
+/// Appends `value` as JSON. Writing to memory cannot fail, and neither can these types.
+pub(crate) fn write_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    if let Err(error) = serde_json::to_writer(&mut *out, value) {
+        unreachable!("a record could not be written as JSON: {error}");
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Members<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                #[derive(Deserialize)]
+                struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+                let mut members = Vec::with_capacity(24);
+                while let Some(Name(name)) = map.next_key()? {
+                    members.push((name, map.next_value()?));
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}

@@ -1,0 +1,124 @@
+//! Any line of a stream.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::members::write_json;
+use crate::{Auth, Begin, Checkpoint, End, Gap, Segment, VERSION};
+
+/// One line of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a record lives on the stack for one turn of a loop")]
+pub enum Record<'a> {
+    /// One authentication attempt.
+    Auth(Auth<'a>),
+    /// Start of a framed stream.
+    Begin(Begin),
+    /// Raw bytes follow.
+    Segment(Segment<'a>),
+    /// Something could not be read.
+    Gap(Gap),
+    /// A barrier with the source's position.
+    Checkpoint(Checkpoint),
+    /// End of a framed stream.
+    End(End),
+    /// A type that this version does not know, by name; filters hand it on.
+    Other(Cow<'a, str>),
+}
+
+/// Why a line is not a record.
+#[derive(Debug, thiserror::Error)]
+pub enum BadRecord {
+    /// Not JSON, or a member with a value that its type does not allow.
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    /// A later version of the contract.
+    #[error("version {0} of the record format, this tool reads version {VERSION}")]
+    Version(u64),
+}
+
+/// A record's own members, all but `v` and `type`.
+pub trait Body: Serialize {
+    /// The `type` it is written under.
+    const KIND: &'static str;
+
+    /// Appends the record and its newline to `out`.
+    fn write_line(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"v\":1,\"type\":\"");
+        out.extend_from_slice(Self::KIND.as_bytes());
+        out.push(b'"');
+        let brace = out.len();
+        write_json(out, self);
+        // The body is an object of its own: its opening brace becomes the comma that joins it to the head.
+        if out[brace..] == *b"{}" {
+            out.remove(brace);
+        } else {
+            out[brace] = b',';
+        }
+        out.push(b'\n');
+    }
+}
+
+impl Body for Auth<'_> {
+    const KIND: &'static str = "auth";
+}
+impl Body for Begin {
+    const KIND: &'static str = "begin";
+}
+impl Body for Segment<'_> {
+    const KIND: &'static str = "segment";
+}
+impl Body for Gap {
+    const KIND: &'static str = "gap";
+}
+impl Body for Checkpoint {
+    const KIND: &'static str = "checkpoint";
+}
+impl Body for End {
+    const KIND: &'static str = "end";
+}
+
+/// The members that every record has.
+#[derive(Deserialize)]
+struct Head<'a> {
+    v: u64,
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+}
+
+/// The `type` of a line. Lines that begin as the contract says are not parsed for it.
+///
+/// # Errors
+/// [`BadRecord`] where the line is no JSON object with `v` and `type`, or of a later version.
+pub fn kind(line: &[u8]) -> Result<Cow<'_, str>, BadRecord> {
+    let by_contract = line.strip_prefix(b"{\"v\":1,\"type\":\"").and_then(|rest| {
+        let name = &rest[..rest.iter().position(|b| !b.is_ascii_lowercase())?];
+        // The quote must end the string: an escape would belong to the name.
+        (rest.get(name.len()) == Some(&b'"')).then(|| str::from_utf8(name).ok())?
+    });
+    if let Some(kind) = by_contract {
+        return Ok(Cow::Borrowed(kind));
+    }
+    let head: Head = serde_json::from_slice(line)?;
+    if head.v == VERSION { Ok(head.kind) } else { Err(BadRecord::Version(head.v)) }
+}
+
+impl<'a> Record<'a> {
+    /// Reads one line (without need of its newline).
+    ///
+    /// # Errors
+    /// [`BadRecord`] where it is not a record of a type known here, or of a later version.
+    pub fn parse(line: &'a [u8]) -> Result<Self, BadRecord> {
+        let kind = kind(line)?;
+        Ok(match kind.as_ref() {
+            Auth::KIND => Self::Auth(serde_json::from_slice(line)?),
+            Begin::KIND => Self::Begin(serde_json::from_slice(line)?),
+            Segment::KIND => Self::Segment(serde_json::from_slice(line)?),
+            Gap::KIND => Self::Gap(serde_json::from_slice(line)?),
+            Checkpoint::KIND => Self::Checkpoint(serde_json::from_slice(line)?),
+            End::KIND => Self::End(serde_json::from_slice(line)?),
+            _ => Self::Other(kind),
+        })
+    }
+}

@@ -1,0 +1,104 @@
+//! A point in time that remembers how it was written.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use chrono::{DateTime, FixedOffset, SecondsFormat};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// An RFC 3339 date and time with offset, kept as the text it came in: precision and offset are part of the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timestamp<'a> {
+    text: Cow<'a, str>,
+    at: DateTime<FixedOffset>,
+}
+
+/// The text is not an RFC 3339 date and time with an offset.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not an RFC 3339 timestamp such as 2026-06-01T00:00:45.123456+02:00")]
+pub struct BadTimestamp(String);
+
+impl<'a> Timestamp<'a> {
+    /// Reads RFC 3339 text.
+    ///
+    /// # Errors
+    /// [`BadTimestamp`] where the text is anything else.
+    pub fn parse(text: impl Into<Cow<'a, str>>) -> Result<Self, BadTimestamp> {
+        let text = text.into();
+        match DateTime::parse_from_rfc3339(&text) {
+            // chrono also takes a blank for the `T`, which RFC 3339 mentions but other readers refuse.
+            Ok(at) if text.as_bytes().get(10) == Some(&b'T') => Ok(Self { text, at }),
+            _ => Err(BadTimestamp(clip(&text))),
+        }
+    }
+
+    /// The point in time.
+    #[must_use]
+    pub fn at(&self) -> DateTime<FixedOffset> {
+        self.at
+    }
+
+    /// The text as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The same timestamp, owning its text.
+    #[must_use]
+    pub fn into_owned(self) -> Timestamp<'static> {
+        Timestamp { text: Cow::Owned(self.text.into_owned()), at: self.at }
+    }
+}
+
+/// Error messages show what was there, but not a megabyte of it.
+fn clip(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+impl From<DateTime<FixedOffset>> for Timestamp<'static> {
+    /// Writes `at` with as many digits (0, 3, 6 or 9) as it needs.
+    fn from(at: DateTime<FixedOffset>) -> Self {
+        Self { text: Cow::Owned(at.to_rfc3339_opts(SecondsFormat::AutoSi, false)), at }
+    }
+}
+
+impl fmt::Display for Timestamp<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Serialize for Timestamp<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Timestamp<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+        let Text(text) = Text::deserialize(deserializer)?;
+        Self::parse(text).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_precision_logged_is_kept() {
+        for text in ["2026-11-21T07:11:22.212047+00:00", "2026-06-01T00:00:45+02:00", "2026-06-01T00:00:45.1Z"] {
+            assert_eq!(Timestamp::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn other_spellings_of_time_are_refused() {
+        for text in ["", "Jun  1 00:00:45", "2026-06-01T00:00:45", "2026-06-01 00:00:45Z", "2026-13-01T00:00:45Z"] {
+            assert!(Timestamp::parse(text).is_err(), "{text}");
+        }
+    }
+}

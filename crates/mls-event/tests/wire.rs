@@ -1,0 +1,195 @@
+//! The contract seen from outside: a consumer that declares the records again and refuses what the specification does
+//! not name, and round trips of arbitrary records.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use chrono::DateTime;
+use mls_event::{Auth, Begin, Body, Checkpoint, End, Enrichment, Gap, Members, Outcome, Record, Segment, Timestamp};
+use proptest::prelude::*;
+use serde::Deserialize;
+
+/// The specification, written down a second time. Options without `default` must be present.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "reading is the check")]
+struct StrictAuth {
+    v: u8,
+    r#type: String,
+    date: String,
+    server: Present<String>,
+    service: Present<String>,
+    pid: Present<u32>,
+    outcome: String,
+    attempts: u32,
+    mechanism: Present<String>,
+    ip: Present<String>,
+    #[serde(default)]
+    port: Option<u16>,
+    client: Present<String>,
+    user: Present<String>,
+    reason: Present<String>,
+    #[serde(default)]
+    pos: Option<String>,
+    #[serde(flatten)]
+    enrichment: Option<StrictEnrichment>,
+}
+
+#[derive(Debug, Deserialize)]
+#[expect(dead_code, reason = "reading is the check")]
+struct StrictEnrichment {
+    hostname: Present<String>,
+    reverse_dns_status: Present<String>,
+    country_code: Present<String>,
+    asn: Present<u32>,
+    aso: Present<String>,
+}
+
+/// Null or a value, but there: serde lets a plain `Option` be missing.
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+enum Present<T> {
+    Value(T),
+    Null(()),
+}
+
+fn text() -> impl Strategy<Value = Option<Cow<'static, str>>> {
+    prop::option::of("\\PC*|.*|[\"\\\\,=']{1,8}".prop_map(Cow::Owned))
+}
+
+fn timestamp() -> impl Strategy<Value = Timestamp<'static>> {
+    (0i64..4_000_000_000, 0u32..1_000_000_000, -50_000i32..50_000).prop_map(|(s, ns, offset)| {
+        let zone = chrono::FixedOffset::east_opt(offset / 60 * 60).unwrap();
+        DateTime::from_timestamp(s, ns).unwrap().with_timezone(&zone).into()
+    })
+}
+
+prop_compose! {
+    fn enrichment()(
+        hostname in text(), reverse_dns_status in text(), country_code in text(), asn in any::<Option<u32>>(), aso in text()
+    ) -> Enrichment<'static> {
+        Enrichment { hostname, reverse_dns_status, country_code, asn, aso }
+    }
+}
+
+prop_compose! {
+    fn auth()(
+        date in timestamp(), server in text(), service in text(), mechanism in text(), client in text(),
+        user in text(), reason in text(), pos in text(), pid in any::<Option<u32>>(), port in any::<Option<u16>>(),
+        ip in any::<Option<IpAddr>>(), attempts in 1u32.., enrichment in prop::option::of(enrichment()),
+        outcome in prop::sample::select(vec![Outcome::Failure, Outcome::Success, Outcome::Aborted]),
+    ) -> Auth<'static> {
+        let ip = ip.map(|ip| ip.to_canonical());
+        Auth { date, server, service, pid, outcome, attempts, mechanism, ip, port, client, user, reason, pos, enrichment }
+    }
+}
+
+fn line(body: &impl Body) -> Vec<u8> {
+    let mut out = Vec::new();
+    body.write_line(&mut out);
+    out
+}
+
+proptest! {
+    #[test]
+    fn an_auth_record_reads_back_as_itself(auth in auth()) {
+        let line = line(&auth);
+        let head = line.starts_with(br#"{"v":1,"type":"auth","date":""#);
+        prop_assert!(head);
+        prop_assert_eq!(line.iter().position(|b| *b == b'\n'), Some(line.len() - 1));
+        prop_assert_eq!(Record::parse(&line).unwrap(), Record::Auth(auth));
+    }
+
+    #[test]
+    fn the_strict_consumer_knows_every_member_written(auth in auth()) {
+        let strict: StrictAuth = serde_json::from_slice(&line(&auth)).unwrap();
+        prop_assert_eq!(strict.enrichment.is_some(), auth.enrichment.is_some());
+        prop_assert_eq!(strict.port, auth.port);
+    }
+
+    #[test]
+    fn control_records_read_back_as_themselves(
+        base in any::<u64>(), source in ".*", generation in ".*", offset in any::<u64>(), length in any::<u64>(),
+        mtime in timestamp(), known in any::<bool>(),
+    ) {
+        let begin = Begin { base };
+        let written = line(&begin);
+        prop_assert_eq!(Record::parse(&written).unwrap(), Record::Begin(begin));
+        let cursor = serde_json::json!({ "source": source, "offset": offset });
+        let checkpoint = Checkpoint { cursor };
+        let written = line(&checkpoint);
+        prop_assert_eq!(Record::parse(&written).unwrap(), Record::Checkpoint(checkpoint));
+        let gap = Gap {
+            source: source.clone(),
+            generation: known.then(|| generation.clone()),
+            offset: known.then_some(offset),
+            reason: "vanished".into(),
+        };
+        let written = line(&gap);
+        prop_assert_eq!(Record::parse(&written).unwrap(), Record::Gap(gap));
+        let segment = Segment { source, generation, offset, length, mtime };
+        let written = line(&segment);
+        prop_assert_eq!(Record::parse(&written).unwrap(), Record::Segment(segment));
+    }
+
+    #[test]
+    fn no_bytes_panic_the_reader(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = Record::parse(&bytes);
+        let _ = Members::parse(&bytes);
+    }
+
+    #[test]
+    fn members_pass_through_byte_for_byte(auth in auth()) {
+        let line = line(&auth);
+        let mut out = Vec::new();
+        Members::parse(&line).unwrap().write_open(&mut out);
+        out.extend_from_slice(b"}\n");
+        prop_assert_eq!(String::from_utf8(out).unwrap(), String::from_utf8(line).unwrap());
+    }
+}
+
+#[test]
+fn the_end_record_has_no_members_of_its_own() {
+    assert_eq!(line(&End {}), b"{\"v\":1,\"type\":\"end\"}\n");
+}
+
+#[test]
+fn a_strict_consumer_refuses_a_member_that_is_missing_or_unknown() {
+    let written =
+        String::from_utf8(line(&Auth::new(Timestamp::parse("2026-11-21T07:11:22Z").unwrap(), Outcome::Failure)))
+            .unwrap();
+    assert!(serde_json::from_str::<StrictAuth>(&written).is_ok());
+    assert!(serde_json::from_str::<StrictAuth>(&written.replace("\"user\":null,", "")).is_err());
+    let with_more = written.replace("\"user\":null", "\"user\":null,\"password\":null");
+    assert!(serde_json::from_str::<StrictAuth>(&with_more).is_err());
+}
+
+#[test]
+fn values_of_unknown_members_are_not_rewritten() {
+    let line = br#"{"v":1,"type":"auth","big":1e400,"date":"x","esc":"\u00e9\/","nested":{"a":[1, 2]}}"#;
+    let mut members = Members::parse(line).unwrap();
+    members.remove(&["date"]);
+    let mut out = Vec::new();
+    members.write_open(&mut out);
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        r#"{"v":1,"type":"auth","big":1e400,"esc":"\u00e9\/","nested":{"a":[1, 2]}"#
+    );
+}
+
+#[test]
+fn members_in_another_order_and_mapped_addresses_are_read() {
+    let line =
+        br#"{"type":"auth", "v":1, "ip":"::ffff:192.0.2.7", "outcome":"failure", "date":"2026-06-01T00:00:45+02:00"}"#;
+    let Record::Auth(auth) = Record::parse(line).unwrap() else { panic!("not an auth record") };
+    assert_eq!(auth.ip.unwrap().to_string(), "192.0.2.7");
+    assert_eq!(auth.attempts, 1);
+}
+
+#[test]
+fn a_later_version_is_refused_by_number_and_an_unknown_type_is_kept_by_name() {
+    let error = Record::parse(br#"{"v":2,"type":"auth"}"#).unwrap_err();
+    assert_eq!(error.to_string(), "version 2 of the record format, this tool reads version 1");
+    assert_eq!(Record::parse(br#"{"v":1,"type":"alert","x":1}"#).unwrap(), Record::Other("alert".into()));
+}
