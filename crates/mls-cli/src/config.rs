@@ -1,7 +1,7 @@
 //! `/etc/maillogsentinel.conf`: read once, checked once, typed from here on.
 //!
 //! The file is INI as Python's `configparser` reads it. It is read only where `--config` names it; [`Config::default`] is
-//! what holds without it. Every key and its default stands in [`Config::read`], and nowhere else.
+//! what holds without it. Every key and its default stands in `Config::read`, and nowhere else.
 
 mod ini;
 

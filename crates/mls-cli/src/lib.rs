@@ -2,7 +2,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`process`] | [`main`](process::main): arguments, configuration, `run`, exit code |
+//! | [`process`] | [`main`]: arguments, configuration, `run`, exit code |
 //! | [`exit`] | the codes of sysexits.h, and how an error carries one |
 //! | [`diag`] | warnings and errors on stderr, the operational log, bad records |
 //! | [`ndjson`] | the bounded line reader and the writer that flushes when its input pauses |
