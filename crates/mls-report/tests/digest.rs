@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 
 use assert_cmd::Command;
 use flate2::write::GzEncoder;
@@ -63,20 +64,22 @@ fn a_generated_month_has_in_each_list_what_independent_counting_finds() {
     let mut random = 7_u64;
     let mut next = |below: u64| {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (random >> 33) * below >> 31
+        ((random >> 33) * below) >> 31
     };
     let mut users: BTreeMap<String, u64> = BTreeMap::new();
     let mut total = 0;
     for _ in 0..20_000 {
         let (day, minute) = (1 + next(30), next(1440));
         let (user, ip) = (next(30) * next(30), next(200));
-        csv += &format!(
-            "mail,2026-06-{day:02} {:02}:{:02},192.0.2.{ip},u{user}@example.com,null,Errno 1,CN,{},Org {}\n",
+        writeln!(
+            csv,
+            "mail,2026-06-{day:02} {:02}:{:02},192.0.2.{ip},u{user}@example.com,null,Errno 1,CN,{},Org {}",
             minute / 60,
             minute % 60,
             ip % 7,
             ip % 5
-        );
+        )
+        .unwrap();
         if day == 17 {
             *users.entry(format!("u{user}@example.com")).or_default() += 1;
             total += 1;
