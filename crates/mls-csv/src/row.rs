@@ -114,6 +114,8 @@ impl Decoder {
             return Ok(None);
         }
         self.csv.reset();
+        // The reader takes a byte order mark off the first thing it reads; a user name may begin with one.
+        self.csv.read_record(b"\n", &mut [0], &mut [0]);
         // Unquoting never makes a cell longer.
         self.cells.resize(line.len().max(self.cells.len()), 0);
         // One more than there should be, to see that there are too many.
