@@ -35,11 +35,12 @@ pub const WINDOW: u64 = 4096;
 /// The content of a cursor file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CursorFile {
-    version: u64,
+    /// The version of the format.
+    pub version: u64,
     /// Counts commits from 1: two sinks that start from the same number cannot both go on.
     pub sequence: u64,
     /// When, for people.
-    written: String,
+    pub written: String,
     /// What the cursor was committed with; null where the source saves its own cursor.
     pub data: Option<Data>,
     /// The source's position, which only the source understands.
@@ -56,6 +57,12 @@ pub struct Data {
 }
 
 impl CursorFile {
+    /// What precedes the first commit: no position, and sequence number 0.
+    #[must_use]
+    pub fn start() -> Self {
+        Self { sequence: 0, ..Self::next(0, Value::Null, None) }
+    }
+
     /// The commit that follows `base` (0 for the first).
     #[must_use]
     pub fn next(base: u64, cursor: Value, data: Option<Data>) -> Self {

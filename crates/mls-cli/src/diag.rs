@@ -103,10 +103,10 @@ pub fn say(level: Level, message: fmt::Arguments<'_>) {
     }
 }
 
-/// Reports and counts a record that cannot be used; the run goes on.
-pub fn bad_record(source: &str, line: u64, why: impl fmt::Display) {
+/// Reports and counts a record that cannot be used; the run goes on. `place` is such as `stdin, line 7`.
+pub fn bad_record(place: impl fmt::Display, why: impl fmt::Display) {
     if BAD_RECORDS.fetch_add(1, Ordering::Relaxed) < BAD_RECORDS_SHOWN {
-        crate::warn!("{source}, line {line}: {why}");
+        crate::warn!("{place}: {why}");
     }
 }
 

@@ -8,6 +8,7 @@
 //! | [`ndjson`] | the bounded line reader and the writer that flushes when its input pauses |
 //! | [`sink`] | the loop of a tool that commits data and cursor together |
 //! | [`cursor_file`] | the committed cursor on disk |
+//! | [`blocks`] | raw lines by the block, plain or framed, for tools that make records of them |
 //! | [`atomic`] | whole files, or none |
 //! | [`lock`] | one process at a time |
 //! | [`config`] | `/etc/maillogsentinel.conf` |
@@ -17,6 +18,7 @@
 //! A tool's `main.rs` is `mls_cli::main(mls_x::run)`, and its `run` is `fn(Args, Config) -> anyhow::Result<()>`.
 
 pub mod atomic;
+pub mod blocks;
 pub mod config;
 pub mod cursor_file;
 pub mod diag;

@@ -56,7 +56,7 @@ impl Reader {
 
     /// Reports the line that `next` returned last as a bad record.
     pub fn bad(&self, why: impl std::fmt::Display) {
-        diag::bad_record(&self.name, self.line, why);
+        diag::bad_record(format_args!("{}, line {}", self.name, self.line), why);
     }
 
     /// The next line that is not blank, without its newline; a last line may lack it. `pause` is called before a read that

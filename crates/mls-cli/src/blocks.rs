@@ -1,0 +1,358 @@
+//! Raw lines by the block, from a plain stream or a framed one: what a tool reads that turns lines into records.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::os::fd::AsFd;
+
+use anyhow::Context;
+use mls_event::{MAX_LINE, Record, Segment};
+
+use crate::ndjson::would_wait;
+use crate::{Exit, OrExit, diag, signals};
+
+/// Most of a read stays in the second-level cache until it was searched.
+const BUFFER: usize = 256 * 1024;
+
+/// What comes next in the input.
+#[derive(Debug)]
+pub enum Block<'a> {
+    /// Whole lines, each with its newline; only the last one of a plain stream may lack it.
+    Lines(&'a [u8], Place<'a>),
+    /// A record to hand on as it is, without its newline.
+    Record(&'a [u8]),
+}
+
+/// Where a block begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The segment it is part of; none in a plain stream.
+    pub segment: Option<&'a Segment<'static>>,
+    /// Offset of its first byte in the segment's file, or in the plain stream.
+    pub offset: u64,
+}
+
+/// Reads standard input. What it is, plain lines or frames, is decided once, by its first line. A line that is longer than
+/// [`MAX_LINE`], its newline included, is reported and skipped.
+pub struct Blocks {
+    input: Box<dyn Read>,
+    pollable: Option<File>,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    at_end: bool,
+    framing: Framing,
+    /// Offset of `buffer[start]` in the log file, or in the plain stream.
+    offset: u64,
+    /// The beginning of an over-long line was thrown away; the rest of it is still to come.
+    skipping: bool,
+}
+
+#[derive(Debug)]
+enum Framing {
+    /// Nothing was read yet.
+    Undecided,
+    Plain,
+    /// Between segments.
+    Control,
+    /// Inside a segment of which so many bytes are left.
+    Segment(Segment<'static>, u64),
+    /// After `end`.
+    Ended,
+}
+
+/// What the bytes at hand allow.
+enum Step {
+    Lines(Range<usize>, u64),
+    Record(Range<usize>),
+    /// Look again: something was consumed or decided.
+    Again,
+    More,
+    End,
+}
+
+impl Blocks {
+    /// Reads standard input.
+    ///
+    /// # Errors
+    /// If the descriptor cannot be duplicated.
+    pub fn stdin() -> io::Result<Self> {
+        let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        let pollable = Some(input.try_clone()?);
+        Ok(Self { pollable, ..Self::new(Box::new(input)) })
+    }
+
+    /// Reads a source that never makes its reader wait.
+    #[must_use]
+    pub fn new(input: Box<dyn Read>) -> Self {
+        Self {
+            input,
+            pollable: None,
+            buffer: vec![0; BUFFER],
+            start: 0,
+            end: 0,
+            at_end: false,
+            framing: Framing::Undecided,
+            offset: 0,
+            skipping: false,
+        }
+    }
+
+    /// The next block; `None` at the end. `pause` is called before a read that would wait.
+    ///
+    /// # Errors
+    /// Exit 65 where frames are broken, 75 where a framed stream stops before its end record, and whatever reading or
+    /// `pause` fails with.
+    pub fn next(&mut self, mut pause: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Option<Block<'_>>> {
+        loop {
+            match self.step()? {
+                Step::Lines(range, offset) => {
+                    let segment = match &self.framing {
+                        Framing::Segment(segment, _) => Some(segment),
+                        _ => None,
+                    };
+                    return Ok(Some(Block::Lines(&self.buffer[range], Place { segment, offset })));
+                }
+                Step::Record(range) => return Ok(Some(Block::Record(&self.buffer[range]))),
+                Step::Again => {}
+                Step::End => return Ok(None),
+                Step::More => {
+                    if self.pollable.as_ref().is_some_and(would_wait) {
+                        pause()?;
+                    }
+                    self.fill()?;
+                }
+            }
+        }
+    }
+
+    fn step(&mut self) -> anyhow::Result<Step> {
+        let available = self.end - self.start;
+        match self.framing {
+            Framing::Undecided => Ok(self.decide()),
+            Framing::Plain if available == 0 && self.at_end => Ok(Step::End),
+            Framing::Plain => Ok(self.lines(available)),
+            Framing::Ended => Ok(Step::End),
+            Framing::Segment(_, 0) => {
+                self.framing = Framing::Control;
+                Ok(Step::Again)
+            }
+            Framing::Segment(_, left) => {
+                let limit = usize::try_from(left).map_or(available, |left| left.min(available));
+                let step = self.lines(limit);
+                if limit as u64 == left && matches!(step, Step::More) {
+                    return Err(Exit::DataErr.error("stdin: a segment does not end in a newline"));
+                }
+                self.or_cut_off(step)
+            }
+            Framing::Control => {
+                let step = self.control()?;
+                self.or_cut_off(step)
+            }
+        }
+    }
+
+    /// A framed stream that needs more and has no more was cut off.
+    fn or_cut_off(&self, step: Step) -> anyhow::Result<Step> {
+        if self.at_end && matches!(step, Step::More) {
+            return Err(Exit::TempFail.error("stdin stopped before its end record"));
+        }
+        Ok(step)
+    }
+
+    fn decide(&mut self) -> Step {
+        let available = &self.buffer[self.start..self.end];
+        let first = memchr::memchr(b'\n', available).map(|newline| &available[..newline]);
+        self.framing = match first {
+            Some(line) if matches!(Record::parse(line), Ok(Record::Begin(_))) => {
+                signals::drain_until_end_of_input();
+                Framing::Control
+            }
+            None if !self.at_end && available.len() < MAX_LINE => return Step::More,
+            _ => Framing::Plain,
+        };
+        Step::Again
+    }
+
+    /// Whole lines among the next `limit` bytes.
+    fn lines(&mut self, limit: usize) -> Step {
+        let window = &self.buffer[self.start..self.start + limit];
+        if self.skipping {
+            let newline = memchr::memchr(b'\n', window);
+            self.skipping = newline.is_none() && !self.at_end;
+            self.take(newline.map_or(limit, |newline| newline + 1));
+            return if self.start == self.end && self.skipping { Step::More } else { Step::Again };
+        }
+        let offset = self.offset;
+        match memchr::memrchr(b'\n', window) {
+            Some(newline) => Step::Lines(self.take(newline + 1), offset),
+            None if limit >= MAX_LINE => {
+                let source = match &self.framing {
+                    Framing::Segment(segment, _) => &segment.source,
+                    _ => "stdin",
+                };
+                diag::bad_record(format_args!("{source}, byte {offset}"), "a line longer than 1 MiB, skipped");
+                self.take(limit);
+                self.skipping = true;
+                Step::Again
+            }
+            None if self.at_end && matches!(self.framing, Framing::Plain) => Step::Lines(self.take(limit), offset),
+            None => Step::More,
+        }
+    }
+
+    fn control(&mut self) -> anyhow::Result<Step> {
+        let available = &self.buffer[self.start..self.end];
+        let Some(length) = memchr::memchr(b'\n', available) else {
+            return if available.len() < MAX_LINE {
+                Ok(Step::More)
+            } else {
+                Err(Exit::DataErr.error("stdin: a control record longer than 1 MiB"))
+            };
+        };
+        match Record::parse(&available[..length]).context("stdin: a broken control record").or_exit(Exit::DataErr)? {
+            Record::Segment(segment) => {
+                let mtime = segment.mtime.into_owned();
+                let segment = Segment { mtime, ..segment };
+                self.take(length + 1);
+                self.offset = segment.offset;
+                let length = segment.length;
+                self.framing = Framing::Segment(segment, length);
+                return Ok(Step::Again);
+            }
+            Record::End(_) => self.framing = Framing::Ended,
+            _ => {}
+        }
+        let mut range = self.take(length + 1);
+        range.end -= 1;
+        Ok(Step::Record(range))
+    }
+
+    fn take(&mut self, length: usize) -> Range<usize> {
+        let range = self.start..self.start + length;
+        self.start = range.end;
+        self.offset += length as u64;
+        if let Framing::Segment(_, left) = &mut self.framing {
+            *left -= length as u64;
+        }
+        range
+    }
+
+    fn fill(&mut self) -> anyhow::Result<()> {
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        if self.end == self.buffer.len() {
+            self.buffer.resize(MAX_LINE, 0);
+        }
+        loop {
+            match self.input.read(&mut self.buffer[self.end..]) {
+                Ok(n) => {
+                    self.end += n;
+                    self.at_end = n == 0;
+                    return Ok(());
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).context("reading stdin").or_exit(Exit::IoErr),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mls_event::{Begin, Body, Checkpoint, End, Timestamp};
+
+    use super::*;
+
+    /// Gives its bytes in pieces, as a pipe does.
+    struct Pieces(Vec<u8>, usize);
+
+    impl Read for Pieces {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let n = self.1.min(self.0.len()).min(buffer.len());
+            buffer[..n].copy_from_slice(&self.0[..n]);
+            self.0.drain(..n);
+            Ok(n)
+        }
+    }
+
+    fn read(input: &[u8], piece: usize) -> anyhow::Result<Vec<String>> {
+        let mut blocks = Blocks::new(Box::new(Pieces(input.to_vec(), piece)));
+        let mut seen = Vec::new();
+        while let Some(block) = blocks.next(|| Ok(()))? {
+            match block {
+                Block::Record(line) => seen.push(mls_event::kind(line).unwrap().into_owned()),
+                Block::Lines(bytes, place) => {
+                    let mut offset = place.offset;
+                    for line in bytes.split_inclusive(|b| *b == b'\n') {
+                        seen.push(format!("{offset} {}", String::from_utf8_lossy(line)));
+                        offset += line.len() as u64;
+                    }
+                }
+            }
+        }
+        Ok(seen)
+    }
+
+    fn segment(offset: u64, content: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mtime = Timestamp::parse("2026-11-21T07:00:00Z").unwrap();
+        let (source, generation, length) = ("/log".into(), "g".into(), content.len() as u64);
+        Segment { source, generation, offset, length, mtime }.write_line(&mut out);
+        out.extend_from_slice(content.as_bytes());
+        out
+    }
+
+    fn framed(parts: &[Vec<u8>]) -> Vec<u8> {
+        let mut out = Vec::new();
+        Begin { base: 1 }.write_line(&mut out);
+        out.extend(parts.concat());
+        Checkpoint { cursor: serde_json::json!(1) }.write_line(&mut out);
+        out
+    }
+
+    #[test]
+    fn plain_lines_arrive_whole_however_they_are_cut() {
+        for piece in [1, 2, 3, 7, 100] {
+            assert_eq!(read(b"one\ntwo\n\nthree", piece).unwrap(), ["0 one\n", "4 two\n", "8 \n", "9 three"]);
+            assert!(read(b"", piece).unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn segments_are_lines_with_their_offsets_and_their_content_is_never_a_record() {
+        let mut input = framed(&[segment(10, "a\n{\"v\":1,\"type\":\"end\"}\n"), segment(90, "b\n")]);
+        End {}.write_line(&mut input);
+        input.extend_from_slice(b"after the end\n");
+        for piece in [1, 5, 64, 1000] {
+            let seen = read(&input, piece).unwrap();
+            assert_eq!(seen, ["begin", "10 a\n", "12 {\"v\":1,\"type\":\"end\"}\n", "90 b\n", "checkpoint", "end"]);
+        }
+    }
+
+    #[test]
+    fn frames_that_stop_early_or_break_are_errors() {
+        let whole = framed(&[segment(0, "a\nb\n")]);
+        for cut in [whole.len(), whole.len() - 5, whole.len() - 40] {
+            assert_eq!(Exit::of(&read(&whole[..cut], 9).unwrap_err()), Exit::TempFail, "{cut}");
+        }
+        for broken in [framed(&[b"no record\n".to_vec()]), framed(&[segment(0, "no newline")])] {
+            assert_eq!(Exit::of(&read(&broken, 9).unwrap_err()), Exit::DataErr);
+        }
+    }
+
+    #[test]
+    fn a_line_is_too_long_by_its_length_and_not_by_how_it_is_read() {
+        for (length, kept) in [(MAX_LINE - 1, true), (MAX_LINE, false), (3 * MAX_LINE + 5, false)] {
+            let mut input = b"first\n".to_vec();
+            input.extend(std::iter::repeat_n(b'x', length));
+            input.extend_from_slice(b"\nlast\n");
+            for piece in [4096, 1 << 30] {
+                let seen = read(&input, piece).unwrap();
+                assert_eq!(seen.len(), if kept { 3 } else { 2 }, "{length}, {piece}");
+                assert_eq!(*seen.last().unwrap(), format!("{} last\n", length + 7));
+            }
+        }
+    }
+}

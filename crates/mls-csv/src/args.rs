@@ -1,0 +1,68 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use mls_cli::zone::Zone;
+use mls_cli::{Common, Strict};
+
+/// Turn events into CSV, and CSV into events
+///
+/// Reads NDJSON on standard input and writes one CSV row for each failed login (as many as its `attempts` say, at most
+/// 1000) to standard output, or at the end of a file.
+#[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+#[command(name = "mls-csv", version, after_help = EXAMPLES)]
+pub struct Args {
+    /// Append to FILE (created with mode 0640) instead of writing to standard output
+    #[arg(long, value_name = "FILE")]
+    pub append: Option<PathBuf>,
+
+    /// Commit the rows together with the position in the log, exactly once; needs mls-tail --framed with the same file
+    #[arg(long, value_name = "FILE", requires = "append")]
+    pub cursor_file: Option<PathBuf>,
+
+    /// Take FILE as it is and append to it, though it is not what was committed last
+    #[arg(long, requires = "cursor_file", conflicts_with = "reset")]
+    pub adopt: bool,
+
+    /// Move a FILE that is not what was committed last to FILE.recovered-…, and start a new one
+    #[arg(long, requires = "cursor_file")]
+    pub reset: bool,
+
+    /// Read CSV (plain, or from mls-tail --framed) and write NDJSON
+    #[arg(long, conflicts_with = "append")]
+    pub decode: bool,
+
+    /// Zone of the date column: local, an IANA name such as Europe/Paris, or an offset such as +02:00
+    #[arg(long, value_name = "ZONE", default_value = "local")]
+    pub timezone: Zone,
+
+    /// Write the date column to the second, not to the minute
+    #[arg(long)]
+    pub seconds: bool,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the help text would be shown")]
+    pub strict: Strict,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the help text would be shown")]
+    pub common: Common,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mls-parse < /var/log/mail.log | mls-csv > failures.csv
+  mls-tail --framed --cursor-file S LOG | mls-parse | mls-enrich | mls-csv --append F --cursor-file S
+  mls-csv --decode < maillogsentinel.csv | jq -r .ip | sort | uniq -c | sort -rn | head";
+
+impl mls_cli::Args for Args {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn strict(&self) -> bool {
+        self.strict.strict
+    }
+}

@@ -1,0 +1,107 @@
+//! Rows on standard output, or at the end of a file without a cursor.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::Context;
+use mls_cli::lock::Lock;
+use mls_cli::ndjson::{OutputClosed, Reader};
+use mls_cli::{Exit, OrExit};
+use mls_event::{Auth, Outcome, Record};
+
+use crate::row::{self, COLUMNS, Style};
+
+/// An event is never more rows than this, whatever its `attempts` say.
+pub const MAX_ROWS: u32 = 1000;
+
+/// Rows on their way to a file.
+pub(crate) struct Rows<W: Write> {
+    csv: csv::Writer<W>,
+    style: Style,
+}
+
+impl<W: Write> Rows<W> {
+    pub(crate) fn new(out: W, style: Style) -> Self {
+        let csv = csv::WriterBuilder::new().buffer_capacity(64 * 1024).from_writer(out);
+        Self { csv, style }
+    }
+
+    pub(crate) fn header(&mut self) -> anyhow::Result<()> {
+        Ok(self.csv.write_record(COLUMNS)?)
+    }
+
+    /// Writes an event's rows, none if it is not a failure.
+    pub(crate) fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
+        if event.outcome != Outcome::Failure {
+            return Ok(());
+        }
+        if event.attempts > MAX_ROWS {
+            mls_cli::warn!("an event of {} attempts at {} is {MAX_ROWS} rows", event.attempts, event.date);
+        }
+        for _ in 0..event.attempts.min(MAX_ROWS) {
+            row::write(&mut self.csv, event, self.style)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn flush(&mut self) -> anyhow::Result<()> {
+        Ok(self.csv.flush()?)
+    }
+
+    pub(crate) fn inner(&self) -> &W {
+        self.csv.get_ref()
+    }
+}
+
+/// CSV on standard output, with a header.
+pub(crate) fn print(reader: Reader, style: Style) -> anyhow::Result<()> {
+    let out = io::stdout();
+    let mut rows = Rows::new(Stdout(out.lock()), style);
+    rows.header()?;
+    copy(reader, &mut rows)
+}
+
+/// Rows at the end of `path`, with a header where it is new or empty.
+pub(crate) fn append(reader: Reader, path: &Path, style: Style) -> anyhow::Result<()> {
+    let _lock = Lock::take(path)?;
+    let name = path.display();
+    let file = File::options().append(true).create(true).mode(0o640).open(path);
+    let file = file.with_context(|| format!("opening {name}")).or_exit(Exit::CantCreat)?;
+    let empty = file.metadata().with_context(|| format!("looking at {name}"))?.len() == 0;
+    let mut rows = Rows::new(file, style);
+    if empty {
+        rows.header()?;
+    }
+    copy(reader, &mut rows).with_context(|| format!("appending to {name}"))
+}
+
+fn copy<W: Write>(mut reader: Reader, rows: &mut Rows<W>) -> anyhow::Result<()> {
+    while let Some(line) = reader.next(|| rows.flush())? {
+        match Record::parse(line) {
+            Ok(Record::Auth(event)) => rows.event(&event)?,
+            Ok(Record::Begin(_)) => mls_cli::signals::drain_until_end_of_input(),
+            Ok(_) => {}
+            Err(why) => reader.bad(why),
+        }
+    }
+    rows.flush()
+}
+
+/// Standard output whose reader may leave.
+struct Stdout<W>(W);
+
+impl<W: Write> Write for Stdout<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(closed)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(closed)
+    }
+}
+
+fn closed(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::BrokenPipe { io::Error::other(OutputClosed) } else { error }
+}

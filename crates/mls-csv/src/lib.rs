@@ -1,0 +1,59 @@
+//! `mls-csv`: events to CSV, and back.
+//!
+//! ```text
+//! mls-tail --framed --cursor-file S LOG | mls-parse | mls-enrich | mls-csv --append F --cursor-file S
+//! ```
+//!
+//! # Reads and writes
+//! NDJSON on stdin; one CSV row for each failure on stdout or at the end of `--append F`, `attempts` of them but at most
+//! [`MAX_ROWS`]. `--decode` goes the other way. Columns and cells stand in [`row`] and [`cell`].
+//!
+//! # Exactly once
+//! With `--cursor-file S`, F and S are committed together ([`commit`]): rows are written and synced, then S is replaced.
+//! Whatever dies when, S says up to which byte F is whole and from where the log is to be read again.
+//!
+//! | F | S | what happens |
+//! |---|---|---|
+//! | as committed | there | rows are appended |
+//! | has bytes after what was committed | there | they are moved to `F.recovered-…` (a run died; they are read from the log again) |
+//! | missing or empty (rotated, removed) | there | a new F is begun; the log goes on where it was |
+//! | anything else (edited, cut) | there | exit 78; `--adopt` takes it as it is, `--reset` moves it aside |
+//! | not empty | missing | exit 78; the same two ways out, and the log is read from its beginning |
+//! | missing or empty | missing | a first run |
+//!
+//! `F.lock` is held while it runs: a second `mls-csv` exits 75 and writes nothing.
+
+pub mod cell;
+pub mod row;
+
+mod args;
+mod commit;
+mod decode;
+mod encode;
+
+pub use args::Args;
+pub use encode::MAX_ROWS;
+
+use mls_cli::Config;
+use mls_cli::ndjson::Reader;
+
+/// Runs the tool.
+///
+/// # Errors
+/// Whatever ends the run early, with its exit code.
+pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
+    let style = row::Style { zone: args.timezone, seconds: args.seconds };
+    match (args.append, args.cursor_file) {
+        _ if args.decode => decode::run(style.zone),
+        (Some(file), Some(cursor_file)) => {
+            let otherwise = match (args.adopt, args.reset) {
+                (true, _) => commit::Otherwise::Adopt,
+                (_, true) => commit::Otherwise::Reset,
+                _ => commit::Otherwise::Refuse,
+            };
+            commit::run(Reader::stdin()?, file, cursor_file, otherwise, style)
+        }
+        (Some(file), None) => encode::append(Reader::stdin()?, &file, style),
+        (None, _) => encode::print(Reader::stdin()?, style),
+    }
+}

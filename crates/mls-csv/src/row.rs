@@ -1,0 +1,161 @@
+//! One row: an event as nine columns, and the nine columns as an event.
+
+use std::borrow::Cow;
+use std::io;
+
+use chrono::{DateTime, FixedOffset, NaiveDateTime};
+use csv_core::ReadRecordResult;
+use mls_cli::zone::Zone;
+use mls_event::{Auth, Enrichment, Outcome, clean};
+
+use crate::cell::{self, Unknown};
+
+/// The columns, which are also the header row.
+pub const COLUMNS: [&str; 9] =
+    ["server", "date", "ip", "user", "hostname", "reverse_dns_status", "country_code", "asn", "aso"];
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Style {
+    /// The zone of the date column.
+    pub zone: Zone,
+    /// Whether dates are written to the second rather than to the minute.
+    pub seconds: bool,
+}
+
+/// Writes an event's row. Members without a column are left out.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write<W: io::Write>(csv: &mut csv::Writer<W>, event: &Auth<'_>, style: Style) -> csv::Result<()> {
+    let unknown = Enrichment::default();
+    let added = event.enrichment.as_ref().unwrap_or(&unknown);
+    let text = |value: &Option<Cow<'_, str>>| -> Vec<u8> {
+        cell::encode(value.as_deref(), Unknown::NotAvailable).into_owned().into_bytes()
+    };
+    csv.write_field(text(&event.server))?;
+    csv.write_field(date(&event.date.at(), style))?;
+    csv.write_field(cell::encode(event.ip.map(|ip| ip.to_string()).as_deref(), Unknown::NotAvailable).as_bytes())?;
+    csv.write_field(text(&event.user))?;
+    csv.write_field(cell::encode(added.hostname.as_deref(), Unknown::Null).as_bytes())?;
+    csv.write_field(text(&added.reverse_dns_status))?;
+    csv.write_field(text(&added.country_code))?;
+    csv.write_field(cell::encode(added.asn.map(|asn| asn.to_string()).as_deref(), Unknown::NotAvailable).as_bytes())?;
+    csv.write_field(text(&added.aso))?;
+    csv.write_record(None::<&[u8]>)
+}
+
+fn date(at: &DateTime<FixedOffset>, style: Style) -> String {
+    let format = if style.seconds { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M" };
+    style.zone.show(at).format(format).to_string()
+}
+
+/// Why a line is not a row.
+#[derive(Debug, thiserror::Error)]
+pub enum BadRow {
+    /// Too few or too many cells, or a quoted cell that the line does not end.
+    #[error("a row of {0} columns instead of {columns}", columns = COLUMNS.len())]
+    Columns(usize),
+    /// A cell that its column does not allow.
+    #[error("{column} {cell:?}: {why}")]
+    #[expect(missing_docs, reason = "the message says it")]
+    Cell { column: &'static str, cell: String, why: &'static str },
+}
+
+/// Reads rows, keeping its buffers from one to the next.
+pub struct Decoder {
+    csv: csv_core::Reader,
+    zone: Zone,
+    cells: Vec<u8>,
+}
+
+impl Decoder {
+    /// Reads rows whose dates are in `zone`.
+    #[must_use]
+    pub fn new(zone: Zone) -> Self {
+        Self { csv: csv_core::Reader::new(), zone, cells: Vec::new() }
+    }
+
+    /// The event of one line (with or without its newline); `None` for the header and for an empty line. Its `outcome` is
+    /// `failure` and its `attempts` 1, because that is what a row is; every other member without a column is null.
+    ///
+    /// # Errors
+    /// [`BadRow`] where the line is anything else.
+    pub fn decode(&mut self, line: &[u8]) -> Result<Option<Auth<'_>>, BadRow> {
+        let zone = self.zone;
+        let Some(cells) = self.split(line)? else { return Ok(None) };
+        if cells.iter().zip(COLUMNS).all(|(cell, column)| *cell == column.as_bytes()) {
+            return Ok(None);
+        }
+        let [server, date, ip, user, hostname, status, country, asn, aso] = cells.map(clean);
+        let date = read_date(&date, zone).ok_or_else(|| bad("date", &date, "not YYYY-MM-DD HH:MM[:SS]"))?;
+        let mut event = Auth::new(date.into(), Outcome::Failure);
+        event.server = value(server);
+        event.ip = parsed(&ip).map_err(|()| bad("ip", &ip, "not an IP address"))?;
+        event.user = value(user);
+        event.enrichment = Some(Enrichment {
+            hostname: value(hostname),
+            reverse_dns_status: value(status),
+            country_code: value(country),
+            asn: parsed(&asn).map_err(|()| bad("asn", &asn, "not a number"))?,
+            aso: value(aso),
+        });
+        Ok(Some(event))
+    }
+
+    /// The nine cells of one line, unquoted but still encoded; `None` for an empty line.
+    ///
+    /// # Errors
+    /// [`BadRow::Columns`].
+    pub fn split(&mut self, line: &[u8]) -> Result<Option<[&[u8]; 9]>, BadRow> {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            return Ok(None);
+        }
+        self.csv.reset();
+        // The reader takes a byte order mark off the first thing it reads; a user name may begin with one.
+        self.csv.read_record(b"\n", &mut [0], &mut [0]);
+        // Unquoting never makes a cell longer.
+        self.cells.resize(line.len().max(self.cells.len()), 0);
+        // One more than there should be, to see that there are too many.
+        let mut ends = [0; COLUMNS.len() + 1];
+        let (first, read, written, n) = self.csv.read_record(line, &mut self.cells, &mut ends);
+        if !matches!(first, ReadRecordResult::InputEmpty | ReadRecordResult::Record) || read < line.len() {
+            return Err(BadRow::Columns(n));
+        }
+        // An empty input tells the reader that the last cell is complete.
+        let (last, _, _, more) = self.csv.read_record(&[], &mut self.cells[written..], &mut ends[n..]);
+        if n + more != COLUMNS.len() || !matches!(last, ReadRecordResult::Record) {
+            return Err(BadRow::Columns(n + more));
+        }
+        let mut start = 0;
+        let cells = &self.cells;
+        Ok(Some(std::array::from_fn(|i| {
+            let cell = &cells[start..ends[i]];
+            start = ends[i];
+            cell
+        })))
+    }
+}
+
+fn bad(column: &'static str, cell: &str, why: &'static str) -> BadRow {
+    BadRow::Cell { column, cell: cell.chars().take(80).collect(), why }
+}
+
+/// The decoded cell, borrowed where it was.
+fn value(cell: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    match cell {
+        Cow::Borrowed(cell) => cell::decode(cell).map(Cow::Borrowed),
+        Cow::Owned(cell) => cell::decode(&cell).map(|text| Cow::Owned(text.to_owned())),
+    }
+}
+
+fn parsed<T: std::str::FromStr>(cell: &str) -> Result<Option<T>, ()> {
+    cell::decode(cell).map(|text| text.parse().map_err(|_| ())).transpose()
+}
+
+fn read_date(cell: &str, zone: Zone) -> Option<DateTime<FixedOffset>> {
+    let format = if cell.len() > 16 { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M" };
+    NaiveDateTime::parse_from_str(cell, format).ok().map(|naive| zone.read(naive))
+}

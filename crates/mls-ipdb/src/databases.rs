@@ -1,0 +1,77 @@
+//! The databases of both kinds, and what they know about an address.
+
+use std::net::IpAddr;
+
+use crate::look::{Csv, Unusable};
+use crate::row::{Family, Row, number};
+
+/// After so many lookups the files are taken into memory: reading a file once costs as much as some hundred searches in it.
+const LOAD_AFTER: u32 = 100;
+
+/// What the databases know about an address.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Location {
+    /// ISO 3166-1 alpha-2.
+    pub country_code: Option<String>,
+    /// Number of the autonomous system.
+    pub asn: Option<u32>,
+    /// Its organisation.
+    pub aso: Option<String>,
+}
+
+/// Open databases.
+#[derive(Debug, Default)]
+pub struct Databases {
+    country: Vec<Csv>,
+    asn: Vec<Csv>,
+    lookups: u32,
+}
+
+impl Databases {
+    /// Databases of each kind, asked in this order.
+    #[must_use]
+    pub fn new(country: Vec<Csv>, asn: Vec<Csv>) -> Self {
+        Self { country, asn, lookups: 0 }
+    }
+
+    /// What is known about an address; an IPv4-mapped one is looked up as IPv4.
+    ///
+    /// # Errors
+    /// [`Unusable`] for a database that turns out to be. It has been dropped: the next call works without it.
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method is not general enough over Row's lifetime"
+    )]
+    pub fn locate(&mut self, ip: IpAddr) -> Result<Location, Unusable> {
+        let ip = ip.to_canonical();
+        self.lookups = self.lookups.saturating_add(1);
+        let load = self.lookups >= LOAD_AFTER;
+        let country_code = ask(&mut self.country, ip, load, |row| row.country())?;
+        let (asn, aso) = ask(&mut self.asn, ip, load, |row| row.system())?.unzip();
+        Ok(Location { country_code, asn, aso: aso.flatten() })
+    }
+}
+
+/// The first answer that one of the databases of the address's family has.
+fn ask<T>(
+    databases: &mut Vec<Csv>,
+    ip: IpAddr,
+    load: bool,
+    read: fn(&Row<'_>) -> Option<T>,
+) -> Result<Option<T>, Unusable> {
+    for (i, csv) in databases.iter_mut().enumerate() {
+        if csv.family() != Family::of(ip) {
+            continue;
+        }
+        let loaded = if load { csv.load() } else { Ok(()) };
+        match loaded.and_then(|()| Ok(csv.look(number(ip))?.as_ref().and_then(read))) {
+            Ok(None) => {}
+            Ok(answer) => return Ok(answer),
+            Err(why) => {
+                databases.remove(i);
+                return Err(why);
+            }
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,326 @@
+//! Searches a sorted CSV in place, as look(1) does: a binary search over the file's bytes.
+//!
+//! There is no index that could go stale and nothing to load: a lookup reads some twenty windows of a kilobyte. Whoever has many
+//! addresses to look up takes the file into memory first ([`Csv::load`]), which also checks all of it; the search stays the
+//! same.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use mls_cli::Exit;
+
+use crate::row::{Family, Row};
+
+/// No row of any database is as long, by far: the end of a row is looked for no further away.
+const MAX_ROW: u64 = 64 * 1024;
+
+/// What a search reads at a time on either side of the place it looks at; grows where a row is longer.
+const REACH: u64 = 512;
+
+/// A file of more bytes stays on disk: the largest database known is a tenth of this.
+const MAX_LOAD: u64 = 512 << 20;
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// It could not be read.
+    #[error("reading IP database {}: {error}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        error: io::Error,
+    },
+    /// It holds something else than sorted rows.
+    #[error("IP database {}, byte {offset}: {what}", path.display())]
+    Bad {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        offset: u64,
+        /// What is wrong there.
+        what: String,
+    },
+}
+
+impl Unusable {
+    /// The error that ends a tool: exit 65, or what fits the I/O error.
+    #[must_use]
+    pub fn fatal(self) -> anyhow::Error {
+        match self {
+            Self::Io { path, error } => {
+                anyhow::Error::from(error).context(format!("reading IP database {}", path.display()))
+            }
+            Self::Bad { .. } => Exit::DataErr.error(self),
+        }
+    }
+}
+
+/// A sorted CSV database.
+#[derive(Debug)]
+pub struct Csv {
+    path: PathBuf,
+    bytes: Bytes,
+    /// Without the newlines at the end.
+    length: u64,
+    family: Family,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    File { file: File, window: Vec<u8> },
+    Memory(Vec<u8>),
+}
+
+impl Bytes {
+    fn get(&mut self, range: Range<u64>) -> io::Result<&[u8]> {
+        let length = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
+        match self {
+            Self::File { file, window } => {
+                window.resize(length, 0);
+                file.read_exact_at(window, range.start)?;
+                Ok(window)
+            }
+            Self::Memory(bytes) => {
+                let start = usize::try_from(range.start).map_err(io::Error::other)?;
+                bytes.get(start..start + length).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+            }
+        }
+    }
+}
+
+impl Csv {
+    /// Opens a database; its last row tells the family.
+    ///
+    /// # Errors
+    /// [`Unusable`] where it cannot be read or its last line is not a row.
+    pub fn open(path: &Path) -> Result<Self, Unusable> {
+        let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let (length, file) = opened.map_err(|error| Unusable::Io { path: path.to_owned(), error })?;
+        let bytes = Bytes::File { file, window: Vec::new() };
+        let mut csv = Self { path: path.to_owned(), bytes, length, family: Family::V4 };
+        let tail = csv.get(length.saturating_sub(16)..length)?;
+        let blank = tail.len() - tail.trim_ascii_end().len();
+        csv.length -= blank as u64;
+        if csv.length == 0 {
+            return Err(csv.bad(0, "it is empty"));
+        }
+        let last = csv.line_at(csv.length - 1)?;
+        let family = Row::parse(csv.get(last.clone())?).map(|row| Family::of_last_row(&row));
+        csv.family = family.ok_or_else(|| csv.not_a_row(&last))?;
+        Ok(csv)
+    }
+
+    /// Takes the file into memory and checks that all of it is sorted rows, for many lookups. A file too large for that
+    /// stays where it is.
+    ///
+    /// # Errors
+    /// [`Unusable`] where it cannot be read or is not sorted.
+    pub fn load(&mut self) -> Result<(), Unusable> {
+        if self.length > MAX_LOAD || matches!(self.bytes, Bytes::Memory(_)) {
+            return Ok(());
+        }
+        let bytes = self.get(0..self.length)?.to_vec();
+        check(&self.path, &bytes)?;
+        self.bytes = Bytes::Memory(bytes);
+        Ok(())
+    }
+
+    /// Where the file is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The family of all its rows.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// The row whose range holds `number`.
+    ///
+    /// # Errors
+    /// [`Unusable`] where it cannot be read, or where what the search came by is not sorted.
+    pub fn look(&mut self, number: u128) -> Result<Option<Row<'_>>, Unusable> {
+        // Rows before `low` start at or below the number, rows from `high` on above it; both are starts of rows.
+        let (mut low, mut high) = (0, self.length);
+        let (mut start_below, mut start_above) = (None, None);
+        let mut candidate = None;
+        while low < high {
+            let line = self.line_at(low + (high - low) / 2)?;
+            let start = Row::start_of(self.get(line.clone())?).ok_or_else(|| self.not_a_row(&line))?;
+            if start_below.is_some_and(|below| start <= below) || start_above.is_some_and(|above| start >= above) {
+                return Err(self.bad(line.start, "the rows are not sorted"));
+            }
+            if start <= number {
+                (low, start_below) = (line.end + 1, Some(start));
+                candidate = Some(line);
+            } else {
+                (high, start_above) = (line.start, Some(start));
+            }
+        }
+        let Some(line) = candidate else { return Ok(None) };
+        // Parsed twice where it is fine: the borrow checker cannot see that an error path ends the other borrow.
+        match Row::parse(self.get(line.clone())?).map(|row| row.end) {
+            None => Err(self.not_a_row(&line)),
+            Some(end) if start_above.is_some_and(|above| end >= above) => {
+                Err(self.bad(line.start, "the range overlaps the next one"))
+            }
+            Some(end) if end < number => Ok(None),
+            Some(_) => Ok(Row::parse(self.get(line)?)),
+        }
+    }
+
+    /// Where the line that holds the byte at `offset` starts and ends, without its newline.
+    fn line_at(&mut self, offset: u64) -> Result<Range<u64>, Unusable> {
+        let mut reach = REACH;
+        while reach <= MAX_ROW {
+            let (from, to) = (offset.saturating_sub(reach), (offset + reach).min(self.length));
+            let whole = self.length;
+            let window = self.get(from..to)?;
+            // The offset may be that of the newline itself, which ends its line.
+            let (before, after) = window.split_at(usize::try_from(offset - from).unwrap_or_default());
+            let start = memchr::memrchr(b'\n', before).map(|at| from + at as u64 + 1).or((from == 0).then_some(0));
+            let end = memchr::memchr(b'\n', after).map(|at| offset + at as u64).or((to == whole).then_some(to));
+            if let (Some(start), Some(end)) = (start, end) {
+                return Ok(start..end);
+            }
+            reach *= 4;
+        }
+        Err(self.bad(offset, "a line is longer than any row"))
+    }
+
+    fn get(&mut self, range: Range<u64>) -> Result<&[u8], Unusable> {
+        self.bytes.get(range).map_err(|error| Unusable::Io { path: self.path.clone(), error })
+    }
+
+    fn not_a_row(&mut self, line: &Range<u64>) -> Unusable {
+        let text = self.bytes.get(line.start..line.end.min(line.start + 60)).unwrap_or_default().to_vec();
+        self.bad(line.start, &not_a_row(&text))
+    }
+
+    fn bad(&self, offset: u64, what: &str) -> Unusable {
+        Unusable::Bad { path: self.path.clone(), offset, what: what.to_owned() }
+    }
+}
+
+fn not_a_row(line: &[u8]) -> String {
+    let text: String = mls_event::clean(line).chars().take(60).collect();
+    format!("{text:?} is not a row such as 16777216,16777471,AU")
+}
+
+/// Whether `bytes` are rows, sorted and without overlap.
+fn check(path: &Path, bytes: &[u8]) -> Result<(), Unusable> {
+    let bad = |offset: usize, what: String| Unusable::Bad { path: path.to_owned(), offset: offset as u64, what };
+    let mut offset = 0;
+    let mut last_end = None;
+    for line in bytes.split(|b| *b == b'\n') {
+        let row = Row::parse(line).ok_or_else(|| bad(offset, not_a_row(line)))?;
+        if last_end.is_some_and(|end| row.start <= end) {
+            return Err(bad(offset, "the rows are not sorted, or overlap".into()));
+        }
+        last_end = Some(row.end);
+        offset += line.len() + 1;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn csv(text: &str) -> Result<Csv, Unusable> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        Csv::open(file.path())
+    }
+
+    /// Looks in the file and in memory.
+    fn look(text: &str, number: u128) -> Result<Option<String>, Unusable> {
+        let mut csv = csv(text)?;
+        let on_disk = csv.look(number)?.and_then(|row| row.country());
+        csv.load()?;
+        assert_eq!(csv.look(number)?.and_then(|row| row.country()), on_disk);
+        Ok(on_disk)
+    }
+
+    #[test]
+    fn a_file_of_one_row_with_or_without_newline_is_searched() {
+        for text in ["10,20,FR", "10,20,FR\n", "10,20,FR\r\n\n"] {
+            for (number, found) in [(9, None), (10, Some("FR")), (20, Some("FR")), (21, None)] {
+                assert_eq!(look(text, number).unwrap().as_deref(), found, "{text:?} {number}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_of_very_different_length_are_searched() {
+        let long = "x".repeat(40_000);
+        let text = format!("1,1,AA,{long}\n2,2,BB\n3,3,CC\n4,4,DD,{long}\n5,5,EE,{long}\n6,6,FF\n");
+        for (number, found) in (1..).zip(["AA", "BB", "CC", "DD", "EE", "FF"]) {
+            assert_eq!(look(&text, number).unwrap().unwrap(), found);
+        }
+    }
+
+    #[test]
+    fn an_empty_file_a_page_and_a_header_row_are_refused() {
+        assert!(csv("").unwrap_err().to_string().contains("it is empty"));
+        assert!(csv("\n\n").unwrap_err().to_string().contains("it is empty"));
+        assert!(
+            csv("<!DOCTYPE html>\n<html></html>\n").unwrap_err().to_string().contains("\"<html></html>\" is not a row")
+        );
+        assert!(look("start,end,country\n1,2,FR", 1).is_err());
+        assert!(csv(&"x".repeat(1 << 20)).unwrap_err().to_string().contains("longer than any row"));
+    }
+
+    #[test]
+    fn an_unsorted_file_is_noticed_by_the_search_or_at_the_latest_by_loading() {
+        let descending: Vec<_> = (0..1000).rev().map(|n| format!("{},{},FR\n", n * 10, n * 10 + 5)).collect();
+        assert!(csv(&descending.concat()).unwrap().look(4321).unwrap_err().to_string().contains("not sorted"));
+        let swapped = "1,2,AA\n9,9,BB\n5,6,CC\n7,8,DD\n20,30,EE";
+        assert!(csv(swapped).unwrap().load().unwrap_err().to_string().contains("byte 14: the rows are not sorted"));
+        assert!(csv("1,6,AA\n5,9,BB").unwrap().look(4).unwrap_err().to_string().contains("overlaps"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_number_finds_its_range_and_no_other(
+            ranges in proptest::collection::vec((1u128..1 << 40, 0u128..1 << 40, "[A-Z]{2}", 0usize..700), 1..60),
+            shift in 0u32..80,
+        ) {
+            let mut next = 0;
+            let ranges: Vec<_> = ranges.into_iter().map(|(gap, length, code, padding)| {
+                let (start, end) = (next + (gap << shift), next + (gap << shift) + (length << shift));
+                next = end;
+                (start, end, code, padding)
+            }).collect();
+            let text: Vec<_> =
+                ranges.iter().map(|(s, e, code, pad)| format!("{s},{e},{code},{}\n", "y".repeat(*pad))).collect();
+            let mut csv = csv(&text.concat()).unwrap();
+            for loaded in [false, true] {
+                if loaded {
+                    csv.load().unwrap();
+                }
+                for number in ranges.iter().flat_map(|(s, e, ..)| [s - 1, *s, s + (e - s) / 2, *e, e + 1]) {
+                    let expected = ranges.iter().find(|(s, e, ..)| (*s..=*e).contains(&number)).map(|r| &r.2);
+                    let found = csv.look(number).unwrap().and_then(|row| row.country());
+                    proptest::prop_assert_eq!(found.as_ref(), expected);
+                }
+            }
+        }
+
+        #[test]
+        fn no_bytes_panic_the_search(text in "[0-9,\n\"a:.]{0,2000}", number in proptest::prelude::any::<u32>()) {
+            if let Ok(mut csv) = csv(&text) {
+                let _ = csv.look(number.into());
+                let _ = csv.load();
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! One row of a database: `start,end,country` or `start,end,asn,organisation`.
+//!
+//! The layouts are those of ip-location-db: no header row, the addresses as text or as decimal numbers, text quoted where
+//! it needs to be.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+/// The address family of a whole file: the number 16777216 alone could be of either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4
+    V4,
+    /// IPv6
+    V6,
+}
+
+impl Family {
+    /// The family of an address.
+    #[must_use]
+    pub fn of(ip: IpAddr) -> Self {
+        if ip.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
+    /// The family of a file, from its last row: an IPv6 address beyond the numbers of IPv4 is there if any is.
+    pub(crate) fn of_last_row(row: &Row<'_>) -> Self {
+        if row.end > u128::from(u32::MAX) { Self::V6 } else { Self::V4 }
+    }
+}
+
+/// The number of an address, by which the rows are sorted.
+#[must_use]
+pub fn number(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(ip) => ip.to_bits().into(),
+        IpAddr::V6(ip) => ip.to_bits(),
+    }
+}
+
+/// A range of addresses, both ends in it, and the fields that follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row<'a> {
+    /// First address.
+    pub start: u128,
+    /// Last address.
+    pub end: u128,
+    rest: &'a [u8],
+}
+
+impl<'a> Row<'a> {
+    /// Reads a line without its newline; `None` where it is not a row.
+    #[must_use]
+    pub fn parse(line: &'a [u8]) -> Option<Self> {
+        let mut rest = line.strip_suffix(b"\r").unwrap_or(line);
+        let (start, end) = (address(&field(&mut rest)?)?, address(&field(&mut rest)?)?);
+        (start <= end && !rest.is_empty()).then_some(Self { start, end, rest })
+    }
+
+    /// The first address of a line, for the search, which needs no more.
+    #[must_use]
+    pub(crate) fn start_of(mut line: &[u8]) -> Option<u128> {
+        address(&field(&mut line)?)
+    }
+
+    /// The country code, upper case; none where the field holds anything but two letters.
+    #[must_use]
+    pub fn country(&self) -> Option<String> {
+        let code = field(&mut { self.rest })?;
+        let is_code = code.len() == 2 && code.iter().all(u8::is_ascii_alphabetic);
+        is_code.then(|| String::from_utf8_lossy(&code).to_ascii_uppercase())
+    }
+
+    /// The autonomous system and its organisation; none where the range is not routed (AS 0, RFC 7607).
+    #[must_use]
+    pub fn system(&self) -> Option<(u32, Option<String>)> {
+        let mut rest = self.rest;
+        let asn = field(&mut rest)?;
+        let asn = str::from_utf8(asn.strip_prefix(b"AS").unwrap_or(&asn)).ok()?.parse().ok()?;
+        let organisation = field(&mut rest).filter(|name| !name.is_empty());
+        let organisation = organisation.map(|name| mls_event::clean(&name).into_owned());
+        (asn != 0).then_some((asn, organisation))
+    }
+}
+
+/// Takes the first field off `rest`, unquoted (RFC 4180, section 2).
+fn field<'a>(rest: &mut &'a [u8]) -> Option<Cow<'a, [u8]>> {
+    if rest.is_empty() {
+        return None;
+    }
+    let Some(quoted) = rest.strip_prefix(b"\"") else {
+        let end = memchr::memchr(b',', rest).unwrap_or(rest.len());
+        let text = &rest[..end];
+        *rest = rest.get(end + 1..).unwrap_or_default();
+        return Some(Cow::Borrowed(text));
+    };
+    let mut text = Cow::Borrowed(&quoted[..memchr::memchr(b'"', quoted)?]);
+    let mut after = &quoted[text.len() + 1..];
+    while let Some(more) = after.strip_prefix(b"\"") {
+        let end = memchr::memchr(b'"', more)?;
+        text.to_mut().push(b'"');
+        text.to_mut().extend_from_slice(&more[..end]);
+        after = &more[end + 1..];
+    }
+    *rest = if after.is_empty() { after } else { after.strip_prefix(b",")? };
+    Some(text)
+}
+
+/// An address as text, or its number.
+fn address(text: &[u8]) -> Option<u128> {
+    if text.iter().all(u8::is_ascii_digit) {
+        return decimal(text);
+    }
+    str::from_utf8(text).ok()?.parse().ok().map(number)
+}
+
+fn decimal(text: &[u8]) -> Option<u128> {
+    // 19 digits always fit 64 bits, whose arithmetic is far quicker: this is what the search does twenty times.
+    if (1..=19).contains(&text.len()) {
+        return Some(text.iter().fold(0u64, |n, digit| n * 10 + u64::from(digit - b'0')).into());
+    }
+    str::from_utf8(text).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_organisations_are_unquoted_and_cleaned() {
+        let row = Row::parse(br#"1.0.0.0,1.0.0.255,13335,"Cloud ""Flare"", Inc.""#).unwrap();
+        assert_eq!(row.system(), Some((13335, Some("Cloud \"Flare\", Inc.".into()))));
+        let row = Row::parse(b"16777216,16777471,AS7,a\x1b[31m\xff\r").unwrap();
+        assert_eq!(row.system(), Some((7, Some("a?[31m\u{fffd}".into()))));
+        let row = Row::parse(br#""16777216","16777471","AU""#).unwrap();
+        assert_eq!((row.start, row.end, row.country()), (0x0100_0000, 0x0100_00ff, Some("AU".into())));
+    }
+
+    #[test]
+    fn what_says_nothing_is_unknown() {
+        assert_eq!(Row::parse(b"1,2,0,Not routed").unwrap().system(), None);
+        assert_eq!(Row::parse(b"1,2,64500").unwrap().system(), Some((64500, None)));
+        assert_eq!(Row::parse(b"1,2,-").unwrap().country(), None);
+        assert_eq!(Row::parse(b"1,2,fr").unwrap().country(), Some("FR".into()));
+    }
+
+    #[test]
+    fn numbers_of_every_width_are_read_and_too_large_ones_refused() {
+        let max = u128::MAX.to_string();
+        assert_eq!(address(max.as_bytes()), Some(u128::MAX));
+        assert_eq!(address(b"340282366920938463463374607431768211456"), None);
+        assert_eq!(address(b"9999999999999999999"), Some(9_999_999_999_999_999_999));
+        assert_eq!(address(b"2001:db8::1"), Some(0x2001_0db8_u128 << 96 | 1));
+    }
+
+    #[test]
+    fn what_is_not_a_row_is_refused() {
+        for line in
+            ["", ",", "start,end,country", "5,4,FR", "1,2", "1,2,", "\"1,2,FR", "\"1\"2,3,FR", "<html>", "-1,2,FR"]
+        {
+            assert_eq!(Row::parse(line.as_bytes()), None, "{line:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_panic_the_reader(line in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80)) {
+            if let Some(row) = Row::parse(&[b"1,2,".as_slice(), &line].concat()) {
+                let _ = (row.country(), row.system());
+            }
+            let _ = Row::parse(&line);
+        }
+    }
+}

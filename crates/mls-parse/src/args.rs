@@ -1,0 +1,100 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use chrono::{DateTime, FixedOffset};
+use clap::{Parser, ValueEnum};
+use ipnet::IpNet;
+use mls_cli::zone::Zone;
+use mls_cli::{Common, Strict};
+use mls_event::Outcome;
+
+/// Turn mail log lines into authentication events
+///
+/// Reads log lines on standard input (plain, from mls-tail --framed, or from journalctl -o json) and writes one NDJSON record
+/// for each login that failed.
+#[derive(Debug, Parser)]
+#[command(name = "mls-parse", version, after_help = EXAMPLES)]
+pub struct Args {
+    /// Which attempts to write
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "failure", value_parser = outcome)]
+    pub outcome: Vec<Outcome>,
+
+    /// Whose lines to read
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "postfix")]
+    pub daemon: Vec<Daemon>,
+
+    /// Zone of time stamps without one: local, an IANA name such as Europe/Paris, or an offset such as +02:00
+    #[arg(long, value_name = "ZONE", default_value = "local")]
+    pub timezone: Zone,
+
+    /// The RFC 3339 time that no line is younger than, which gives stamps without a year theirs [default: when the log was
+    /// last written, as mls-tail --framed says, else now]
+    #[arg(long, value_name = "TIME", value_parser = DateTime::parse_from_rfc3339)]
+    pub reference_time: Option<DateTime<FixedOffset>>,
+
+    /// Leave out attempts from this network or address
+    #[arg(long, value_name = "CIDR", value_parser = network)]
+    pub ignore_net: Vec<IpNet>,
+
+    /// Leave out attempts with this user name
+    #[arg(long, value_name = "USER")]
+    pub ignore_user: Vec<String>,
+
+    /// Print counts to standard error at the end
+    #[arg(long)]
+    pub stats: bool,
+
+    /// Append lines that have the words of an attempt but cannot be read to FILE, up to 10 MiB
+    #[arg(long, value_name = "FILE")]
+    pub rejects: Option<PathBuf>,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the help text would be shown")]
+    pub strict: Strict,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the help text would be shown")]
+    pub common: Common,
+}
+
+/// A server whose log lines are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Daemon {
+    /// Postfix's SMTP servers
+    Postfix,
+    /// Dovecot's IMAP, POP3, submission and ManageSieve logins
+    Dovecot,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mls-tail /var/log/mail.log | mls-parse
+  zcat /var/log/mail.log.2.gz | mls-parse | jq -r .ip | sort | uniq -c | sort -rn | head
+  mls-parse --daemon postfix,dovecot --outcome success < mail.log | jq -r '[.date, .user, .ip] | @tsv'
+  journalctl -o json --all SYSLOG_FACILITY=2 | mls-parse --stats > failures.ndjson";
+
+fn outcome(text: &str) -> Result<Outcome, String> {
+    match text {
+        "failure" => Ok(Outcome::Failure),
+        "success" => Ok(Outcome::Success),
+        "aborted" => Ok(Outcome::Aborted),
+        _ => Err("one of failure, success, aborted".into()),
+    }
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = || text.parse().map(|ip: IpAddr| ip.into());
+    text.parse().or_else(|_| address()).map_err(|_| "neither a network such as 192.0.2.0/24 nor an address".into())
+}
+
+impl mls_cli::Args for Args {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn strict(&self) -> bool {
+        self.strict.strict
+    }
+}

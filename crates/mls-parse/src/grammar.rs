@@ -1,0 +1,326 @@
+//! What mail servers write about a login, as tables to hold against their sources.
+//!
+//! A form is a sequence of parts, and each part takes a piece off the front of the message. A message is of a form when
+//! every part finds its piece; it is never searched for words that look right, because most of it comes from the client.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use bstr::ByteSlice;
+use mls_event::{Outcome, clean};
+
+use Part::{
+    Address, AngleUser, Attempts, Client, End, LoginUser, Mechanism, Process, QueueId, ReasonAndUser, SkipTo, Text,
+};
+
+/// A kind of message.
+#[derive(Debug)]
+pub struct Form {
+    /// What it says about the attempt.
+    pub outcome: Outcome,
+    /// Words that every line of this form has: what the search for candidates looks for.
+    pub words: &'static str,
+    parts: &'static [Part],
+}
+
+/// A piece of a message.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    /// These words.
+    Text(&'static str),
+    /// Anything, then these words.
+    SkipTo(&'static str),
+    /// `NAME[ADDRESS]`, and `:PORT` with `smtpd_client_port_logging`. A name has neither blanks nor brackets.
+    Client,
+    /// A word.
+    Mechanism,
+    /// `: REASON, sasl_username=USER`, of which all may be missing. The first `, sasl_username=` is the server's: what the
+    /// client sent comes after it, to the end.
+    ReasonAndUser,
+    /// Up to an attribute that may follow in a success, or to the end.
+    LoginUser,
+    /// A queue ID, or `NOQUEUE`.
+    QueueId,
+    /// A number.
+    Attempts,
+    /// Dovecot's login process: `imap-login`.
+    Process,
+    /// `USER>`, and its `method=` where there is one. The client chooses the user, so the last `>` that fits ends it.
+    AngleUser,
+    /// An address up to a comma or the end; anything may follow.
+    Address,
+    /// The end of the message.
+    End,
+}
+
+/// Postfix, `src/smtpd/smtpd_sasl_glue.c`, and for the success `src/smtpd/smtpd.c`.
+///
+/// `warning: ` is `msg_warn()`'s, `src/util/msg.c`; a client is `state->namaddr`. The user name came with 3.7.8 and 3.8.3, and
+/// is cut after 100 bytes, as the mechanism is.
+pub static POSTFIX: [Form; 3] = [
+    // "%s: SASL %.100s authentication failed: %s, sasl_username=%.100s"
+    Form {
+        outcome: Outcome::Failure,
+        words: " authentication failed",
+        parts: &[Text("warning: "), Client, Text(": SASL "), Mechanism, Text(" authentication failed"), ReasonAndUser],
+    },
+    // "%s: SASL %s authentication aborted"
+    Form {
+        outcome: Outcome::Aborted,
+        words: " authentication aborted",
+        parts: &[Text("warning: "), Client, Text(": SASL "), Mechanism, Text(" authentication aborted"), End],
+    },
+    // "%s: client=%s%s%s%s%s%s%s"
+    Form {
+        outcome: Outcome::Success,
+        words: ", sasl_method=",
+        parts: &[
+            QueueId,
+            Text(": client="),
+            Client,
+            Text(", sasl_method="),
+            Mechanism,
+            Text(", sasl_username="),
+            LoginUser,
+        ],
+    },
+];
+
+/// Dovecot 2.3 and 2.4, `src/login-common/client-common.c` with the default `login_log_format_elements`.
+///
+/// The words before `(auth failed` differ from version to version (`Disconnected`, `Aborted login`, `Login aborted`, with or
+/// without a reason) and hold nothing that the client chooses.
+pub static DOVECOT: [Form; 2] = [
+    // imap-login: Disconnected: Connection closed (auth failed, 3 attempts in 6 secs): user=<…>, method=PLAIN, rip=…, …
+    Form {
+        outcome: Outcome::Failure,
+        words: "(auth failed, ",
+        parts: &[
+            Process,
+            Text(": "),
+            SkipTo("(auth failed, "),
+            Attempts,
+            Text(" attempts in "),
+            SkipTo(" user=<"),
+            AngleUser,
+            Text(", rip="),
+            Address,
+        ],
+    },
+    // imap-login: Login: user=<…>, method=PLAIN, rip=…, …
+    Form {
+        outcome: Outcome::Success,
+        words: "-login: Login: user=<",
+        parts: &[Process, Text(": Login: user=<"), AngleUser, Text(", rip="), Address],
+    },
+];
+
+/// What a message says.
+#[derive(Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are those of the auth record")]
+pub struct Attempt<'a> {
+    pub outcome: Outcome,
+    pub attempts: u32,
+    pub process: Option<&'a str>,
+    pub mechanism: Option<Cow<'a, str>>,
+    pub ip: Option<IpAddr>,
+    pub port: Option<u16>,
+    pub client: Option<Cow<'a, str>>,
+    pub user: Option<Cow<'a, str>>,
+    pub reason: Option<Cow<'a, str>>,
+}
+
+/// Reads `message` as one of `forms`.
+#[must_use]
+pub fn read<'a>(message: &'a [u8], forms: &[Form]) -> Option<Attempt<'a>> {
+    forms.iter().find_map(|form| {
+        let mut attempt = Attempt {
+            outcome: form.outcome,
+            attempts: 1,
+            process: None,
+            mechanism: None,
+            ip: None,
+            port: None,
+            client: None,
+            user: None,
+            reason: None,
+        };
+        form.parts.iter().try_fold(message, |rest, part| attempt.take(*part, rest))?;
+        Some(attempt)
+    })
+}
+
+impl<'a> Attempt<'a> {
+    /// Takes a part off the front of `text` and returns what follows it.
+    fn take(&mut self, part: Part, text: &'a [u8]) -> Option<&'a [u8]> {
+        match part {
+            Text(words) => text.strip_prefix(words.as_bytes()),
+            SkipTo(words) => text.split_once_str(words).map(|(_, rest)| rest),
+            Client => self.client(text),
+            Mechanism => {
+                let (word, rest) = text.split_at(text.find_byteset(b" ,").unwrap_or(text.len()));
+                self.mechanism = Some(upper(clean(word)));
+                (!word.is_empty()).then_some(rest)
+            }
+            ReasonAndUser => {
+                let (reason, user) = match text.split_once_str(", sasl_username=") {
+                    Some((reason, user)) => (reason, Some(user)),
+                    None => (text, None),
+                };
+                self.user = user.and_then(known_user);
+                let reason = reason.strip_prefix(b":").or_else(|| reason.is_empty().then_some(reason))?.trim_ascii();
+                self.reason = (!reason.is_empty()).then(|| clean(reason));
+                Some(b"")
+            }
+            LoginUser => {
+                let follows = [", sasl_sender=", ", orig_queue_id=", ", orig_client="];
+                let end = follows.iter().filter_map(|words| text.find(words)).min().unwrap_or(text.len());
+                self.user = known_user(&text[..end]);
+                Some(&text[end..])
+            }
+            QueueId => {
+                let end = text.find_byte(b':').filter(|end| *end > 0)?;
+                text[..end].iter().all(u8::is_ascii_alphanumeric).then(|| &text[end..])
+            }
+            Attempts => {
+                let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
+                self.attempts = text[..digits].to_str().ok()?.parse().ok().filter(|n| *n > 0)?;
+                Some(&text[digits..])
+            }
+            Process => {
+                let end = text.find_byte(b':')?;
+                self.process = text[..end].to_str().ok().filter(|name| name.ends_with("-login") && !name.contains(' '));
+                self.process.map(|_| &text[end..])
+            }
+            AngleUser => {
+                let (before, rest) = text.rsplit_once_str(", rip=")?;
+                // Where the user name spells the end of its own field, the last one is Dovecot's.
+                let (user, mechanism) = match before.rsplit_once_str(">, method=") {
+                    Some((user, mechanism)) => (user, Some(mechanism)),
+                    None => (before.strip_suffix(b">")?, None),
+                };
+                self.user = (!user.is_empty()).then(|| clean(user));
+                self.mechanism = mechanism.map(|word| upper(clean(word)));
+                // What is left begins with the words that were just found.
+                Some(&text[text.len() - rest.len() - ", rip=".len()..])
+            }
+            Address => {
+                let (address, rest) = text.split_at(text.find_byte(b',').unwrap_or(text.len()));
+                self.ip = Some(ip(address)?);
+                Some(rest)
+            }
+            End => text.is_empty().then_some(text),
+        }
+    }
+
+    fn client(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
+        let open = text.find_byteset(b"[] ").filter(|at| text[*at] == b'[')?;
+        let close = open + text[open..].find_byte(b']')?;
+        let (name, address) = (&text[..open], &text[open + 1..close]);
+        self.client = (name != b"unknown").then(|| clean(name));
+        self.ip = if address == b"unknown" { None } else { Some(ip(address)?) };
+        let mut rest = &text[close + 1..];
+        if let Some(port) = rest.strip_prefix(b":")
+            && port.first().is_some_and(u8::is_ascii_digit)
+        {
+            let digits = port.iter().take_while(|b| b.is_ascii_digit()).count();
+            self.port = Some(port[..digits].to_str().ok()?.parse().ok()?);
+            rest = &port[digits..];
+        }
+        Some(rest)
+    }
+}
+
+/// An address as Postfix and Dovecot write it, without an interface (`%eth0`); IPv4-mapped IPv6 is IPv4.
+fn ip(text: &[u8]) -> Option<IpAddr> {
+    let text = text.strip_prefix(b"IPv6:").unwrap_or(text);
+    let text = text.split_once_str("%").map_or(text, |(address, _)| address);
+    text.to_str().ok()?.parse().ok().map(|ip: IpAddr| ip.to_canonical())
+}
+
+fn known_user(user: &[u8]) -> Option<Cow<'_, str>> {
+    (user != b"(unavailable)").then(|| clean(user))
+}
+
+fn upper(word: Cow<'_, str>) -> Cow<'_, str> {
+    if word.bytes().any(|b| b.is_ascii_lowercase()) { Cow::Owned(word.to_ascii_uppercase()) } else { word }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(message: &str) -> Attempt<'_> {
+        read(message.as_bytes(), &POSTFIX).unwrap_or_else(|| panic!("no failure: {message}"))
+    }
+
+    #[test]
+    fn the_words_of_a_form_stand_in_every_message_of_it() {
+        for form in POSTFIX.iter().chain(&DOVECOT) {
+            let texts: String =
+                form.parts.iter().map(|part| if let Text(t) | SkipTo(t) = part { t } else { "-login" }).collect();
+            assert!(texts.contains(form.words), "{form:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_client_sent_never_ends_a_field_before_it() {
+        let a = failure(
+            "warning: x[192.0.2.1]: SASL LOGIN authentication failed: no, sasl_username=a, sasl_username=b: SASL x",
+        );
+        assert_eq!((a.reason.as_deref(), a.user.as_deref()), (Some("no"), Some("a, sasl_username=b: SASL x")));
+        let line =
+            "imap-login: Login: user=<a>, method=PLAIN, rip=192.0.2.66>, method=LOGIN, rip=192.0.2.1, lip=::1, TLS";
+        let a = read(line.as_bytes(), &DOVECOT).unwrap();
+        assert_eq!(a.user.as_deref(), Some("a>, method=PLAIN, rip=192.0.2.66"));
+        assert_eq!((a.mechanism.as_deref(), a.ip.unwrap().to_string().as_str()), (Some("LOGIN"), "192.0.2.1"));
+    }
+
+    #[test]
+    fn reasons_may_be_anything_or_nothing() {
+        for (text, reason) in [
+            (": UGFzc3dvcmQ6", Some("UGFzc3dvcmQ6")),
+            (": Password:", Some("Password:")),
+            (": Invalid authentication mechanism: 'NTLM'", Some("Invalid authentication mechanism: 'NTLM'")),
+            (": ", None),
+            (":", None),
+            ("", None),
+        ] {
+            let message = format!("warning: unknown[unknown]: SASL ntlm authentication failed{text}");
+            let a = failure(&message);
+            assert_eq!((a.reason.as_deref(), a.mechanism.as_deref()), (reason, Some("NTLM")));
+            assert_eq!((a.ip, a.client, a.user), (None, None, None));
+        }
+    }
+
+    #[test]
+    fn the_address_is_the_one_in_brackets() {
+        for (client, name, address, port) in [
+            ("44.188.11.37.dynamic.example[37.11.188.44]", Some("44.188.11.37.dynamic.example"), "37.11.188.44", None),
+            ("unknown[2001:DB8::1]:50123", None, "2001:db8::1", Some(50123)),
+            ("a_b[::ffff:192.0.2.7]", Some("a_b"), "192.0.2.7", None),
+            ("unknown[fe80::1%eth0]", None, "fe80::1", None),
+        ] {
+            let message = format!("warning: {client}: SASL PLAIN authentication failed: x");
+            let a = failure(&message);
+            assert_eq!((a.client.as_deref(), a.port), (name, port));
+            assert_eq!(a.ip.unwrap().to_string(), address);
+        }
+    }
+
+    #[test]
+    fn messages_that_only_contain_the_words_are_not_read() {
+        for message in [
+            "SASL authentication failed; server mail.example[192.0.2.1] said: 535 5.7.8 Error: authentication failed",
+            "warning: SASL authentication failure: Password verification failed",
+            "warning: non-SMTP command from unknown[192.0.2.1]: x[192.0.2.6]: SASL LOGIN authentication failed: x",
+            "NOQUEUE: reject: RCPT from a[192.0.2.1]: 450 4.7.1 <x>: helo=<warning: x[192.0.2.6]: SASL X authentication failed: y>",
+            "warning: x[192.0.2.300]: SASL LOGIN authentication failed: x",
+            "warning: x[192.0.2.1]: SASL LOGIN authentication failedly",
+            "warning: x[192.0.2.1]: SASL LOGIN authentication aborted by y",
+            "5A226BA054: client=x[192.0.2.1]",
+        ] {
+            assert_eq!(read(message.as_bytes(), &POSTFIX), None, "{message}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Entries of the systemd journal, as `journalctl -o json --all` writes them (systemd.journal-fields(7)).
+
+use std::borrow::Cow;
+
+use chrono::DateTime;
+use mls_cli::zone::Zone;
+use mls_event::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The fields of an entry that matter here.
+#[derive(Debug, Deserialize)]
+pub struct Entry {
+    #[serde(rename = "MESSAGE")]
+    message: Value,
+    #[serde(rename = "SYSLOG_IDENTIFIER", default)]
+    identifier: Value,
+    #[serde(rename = "SYSLOG_PID", default)]
+    syslog_pid: Value,
+    #[serde(rename = "_PID", default)]
+    pid: Value,
+    #[serde(rename = "_HOSTNAME", default)]
+    hostname: Value,
+    #[serde(rename = "_SOURCE_REALTIME_TIMESTAMP", default)]
+    logged: Value,
+    #[serde(rename = "__REALTIME_TIMESTAMP", default)]
+    received: Value,
+    #[serde(rename = "__CURSOR", default)]
+    cursor: Value,
+}
+
+impl Entry {
+    /// Reads one line.
+    #[must_use]
+    pub fn parse(line: &[u8]) -> Option<Self> {
+        serde_json::from_slice(line).ok()
+    }
+
+    /// The message's bytes.
+    #[must_use]
+    pub fn message(&self) -> Option<Cow<'_, [u8]>> {
+        bytes(&self.message)
+    }
+
+    /// The program name.
+    #[must_use]
+    pub fn program(&self) -> Option<Cow<'_, [u8]>> {
+        bytes(&self.identifier)
+    }
+
+    /// The host name.
+    #[must_use]
+    pub fn host(&self) -> Option<Cow<'_, [u8]>> {
+        bytes(&self.hostname)
+    }
+
+    /// The process ID that the program named, else the one that the journal saw.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        [&self.syslog_pid, &self.pid].iter().find_map(|pid| pid.as_str()?.parse().ok())
+    }
+
+    /// When the message was logged, else when the journal received it, in microseconds since 1970, shown in `zone`.
+    #[must_use]
+    pub fn date(&self, zone: Zone) -> Option<Timestamp<'static>> {
+        let at = [&self.logged, &self.received]
+            .iter()
+            .find_map(|time| DateTime::from_timestamp_micros(time.as_str()?.parse().ok()?))?;
+        let text = zone.show(&at).to_rfc3339_opts(chrono::SecondsFormat::Micros, false);
+        Timestamp::parse(text).ok()
+    }
+
+    /// Where the entry stands: its file's sequence ID and its number there, of `s=ID;i=NUMBER;…` (hexadecimal).
+    #[must_use]
+    pub fn pos(&self) -> Option<String> {
+        let mut fields = self.cursor.as_str()?.split(';');
+        let (id, number) = (fields.next()?.strip_prefix("s=")?, fields.next()?.strip_prefix("i=")?);
+        Some(format!("{id}:{}", u64::from_str_radix(number, 16).ok()?))
+    }
+}
+
+/// A field's value: a string, an array of bytes where it is not UTF-8 text, or an array of those where the field stands
+/// several times (then the first). Null stands for one that was too long without `--all`.
+fn bytes(value: &Value) -> Option<Cow<'_, [u8]>> {
+    match value {
+        Value::String(text) => Some(Cow::Borrowed(text.as_bytes())),
+        Value::Array(items) => match items.first()? {
+            first @ (Value::String(_) | Value::Array(_)) => bytes(first),
+            _ => {
+                items.iter().map(|item| u8::try_from(item.as_u64()?).ok()).collect::<Option<Vec<u8>>>().map(Cow::Owned)
+            }
+        },
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_strings_or_bytes_or_several() {
+        let entry = Entry::parse(
+            br#"{"__CURSOR":"s=ab12;i=1f;b=c","MESSAGE":[104,105,195],"SYSLOG_IDENTIFIER":["postfix/smtpd","x"],
+                "_PID":"74","__REALTIME_TIMESTAMP":"1795245082212047","_HOSTNAME":"vm"}"#,
+        )
+        .unwrap();
+        assert_eq!(entry.message().unwrap().as_ref(), b"hi\xc3");
+        assert_eq!(entry.program().unwrap().as_ref(), b"postfix/smtpd");
+        assert_eq!(entry.pid(), Some(74));
+        assert_eq!(entry.pos().unwrap(), "ab12:31");
+        assert_eq!(entry.date("UTC".parse().unwrap()).unwrap().as_str(), "2026-11-21T07:11:22.212047+00:00");
+    }
+}

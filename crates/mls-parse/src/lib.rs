@@ -1,0 +1,56 @@
+//! `mls-parse`: log lines to authentication events.
+//!
+//! ```text
+//! zcat old.gz | mls-parse | jq -r .ip | sort | uniq -c
+//! ```
+//!
+//! # Reads and writes
+//! Standard input is log lines: plain ones, the frames of `mls-tail --framed`, or entries of `journalctl -o json --all`; its
+//! first line decides which. Standard output is an `auth` record (see `mls_event`) for each attempt that `--outcome` names;
+//! control records of a framed stream are handed on in their places.
+//!
+//! # Which lines
+//! Those of Postfix's SMTP servers, and with `--daemon` Dovecot's login processes. [`grammar`] says what they look like,
+//! [`envelope`] and [`journal`] what stands around them, [`stamp`] how a year is found. A line that has the words of an attempt,
+//! comes from such a program and cannot be read is never dropped without a trace: it is counted, warned of, and kept by
+//! `--rejects`.
+//!
+//! # Guarantees
+//! Every attempt is one record. Nothing that a client chooses (user name, mechanism, reverse DNS name) can move a field or
+//! make a record of its own. Lines longer than 1 MiB are reported and skipped; memory does not grow with the log.
+
+pub mod envelope;
+pub mod grammar;
+pub mod journal;
+pub mod stamp;
+
+mod args;
+mod rejects;
+mod scan;
+mod stats;
+
+pub use args::{Args, Daemon};
+pub use scan::Scanner;
+
+use mls_cli::Config;
+use mls_cli::blocks::{Block, Blocks};
+use mls_cli::ndjson::Writer;
+
+/// Runs the tool.
+///
+/// # Errors
+/// Whatever ends the run early, with its exit code.
+#[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
+pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
+    let (mut blocks, mut out) = (Blocks::stdin()?, Writer::stdout()?);
+    let mut scanner = Scanner::new(&args, &config.filter)?;
+    while let Some(block) = blocks.next(|| out.flush())? {
+        match block {
+            Block::Record(line) => out.line(line)?,
+            Block::Lines(lines, place) => out.with(|buffer| scanner.block(lines, place, buffer))?,
+        }
+    }
+    out.flush()?;
+    scanner.finish(args.stats);
+    Ok(())
+}

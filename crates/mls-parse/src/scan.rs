@@ -1,0 +1,235 @@
+//! From blocks of lines to records: finds the few lines that matter, and reads only those.
+
+use std::borrow::Cow;
+use std::io::Write;
+
+use bstr::ByteSlice;
+use chrono::{DateTime, FixedOffset};
+use ipnet::IpNet;
+use mls_cli::blocks::Place;
+use mls_cli::config::Filter;
+use mls_cli::zone::Zone;
+use mls_cli::{Exit, OrExit, diag};
+use mls_event::{Auth, Body, JOURNAL_SOURCE, Outcome, Timestamp, clean};
+use regex::bytes::Regex;
+
+use crate::envelope;
+use crate::grammar::{self, Attempt, DOVECOT, POSTFIX};
+use crate::journal::Entry;
+use crate::rejects::Rejects;
+use crate::stamp::Clock;
+use crate::stats::Stats;
+use crate::{Args, Daemon};
+
+/// Reads blocks of lines and appends records.
+pub struct Scanner {
+    candidates: Regex,
+    journal_candidates: Regex,
+    daemons: Vec<Daemon>,
+    outcomes: Vec<Outcome>,
+    zone: Zone,
+    reference_time: Option<DateTime<FixedOffset>>,
+    ignore_nets: Vec<IpNet>,
+    ignore_users: Vec<String>,
+    rejects: Option<Rejects>,
+    count_lines: bool,
+    stats: Stats,
+    /// Whether a plain stream is journal entries; its first line decides.
+    journal: Option<bool>,
+}
+
+/// A message and where it comes from, whatever was around it.
+struct Source<'a> {
+    date: Option<Timestamp<'a>>,
+    server: Option<Cow<'a, str>>,
+    program: Cow<'a, str>,
+    pid: Option<u32>,
+    repeated: u32,
+    pos: Option<String>,
+}
+
+impl Scanner {
+    /// A scanner for what the command line and the configuration ask for.
+    ///
+    /// # Errors
+    /// Exit 73 where the file of `--rejects` cannot be opened.
+    pub fn new(args: &Args, filter: &Filter) -> anyhow::Result<Self> {
+        let forms = args.daemon.iter().flat_map(|daemon| match daemon {
+            Daemon::Postfix => POSTFIX.as_slice(),
+            Daemon::Dovecot => DOVECOT.as_slice(),
+        });
+        let forms = forms.filter(|form| args.outcome.contains(&form.outcome));
+        // Dovecot says nothing of clients that give up: a set of forms may be empty, and its expression matches nothing.
+        let words = forms.map(|form| regex::escape(form.words)).reduce(|a, b| format!("{a}|{b}"));
+        let words = words.unwrap_or_else(|| r"[^\s\S]".into());
+        // A message that is not UTF-8 is an array of bytes in the journal's JSON: its words cannot be seen.
+        let journal_words = format!(r#"{words}|"MESSAGE" ?: ?\["#);
+        Ok(Self {
+            candidates: Regex::new(&words).or_exit(Exit::Software)?,
+            journal_candidates: Regex::new(&journal_words).or_exit(Exit::Software)?,
+            daemons: args.daemon.clone(),
+            outcomes: args.outcome.clone(),
+            zone: args.timezone,
+            reference_time: args.reference_time,
+            ignore_nets: [args.ignore_net.as_slice(), &filter.ignore_networks].concat(),
+            ignore_users: [args.ignore_user.as_slice(), &filter.ignore_users].concat(),
+            rejects: args.rejects.as_deref().map(Rejects::open).transpose()?,
+            count_lines: args.stats,
+            stats: Stats::default(),
+            journal: None,
+        })
+    }
+
+    /// Reads whole lines and appends the records of those that are attempts to `out`.
+    pub fn block(&mut self, lines: &[u8], place: Place<'_>, out: &mut Vec<u8>) {
+        if self.count_lines {
+            self.stats.lines += memchr::memchr_iter(b'\n', lines).count() as u64;
+            self.stats.lines += u64::from(!lines.ends_with(b"\n"));
+        }
+        let journal = match place.segment {
+            Some(segment) => segment.source == JOURNAL_SOURCE,
+            None => *self.journal.get_or_insert(lines.starts_with(b"{")),
+        };
+        let reference = self.reference_time.or_else(|| place.segment.map(|segment| segment.mtime.at()));
+        let clock = Clock::new(self.zone, reference.unwrap_or_else(|| self.zone.now()));
+
+        // The hot loop: a substring search over the whole block, and a look only at the lines that it finds.
+        let mut from = 0;
+        while let Some(found) = if journal { &self.journal_candidates } else { &self.candidates }.find_at(lines, from) {
+            let start = memchr::memrchr(b'\n', &lines[..found.start()]).map_or(0, |newline| newline + 1);
+            let end = memchr::memchr(b'\n', &lines[found.end()..]).map_or(lines.len(), |n| found.end() + n);
+            self.stats.candidates += 1;
+            let line = &lines[start..end];
+            if journal {
+                self.entry(line, place, out);
+            } else {
+                self.line(line, place, start, &clock, out);
+            }
+            from = end;
+        }
+    }
+
+    fn line(&mut self, line: &[u8], place: Place<'_>, start: usize, clock: &Clock, out: &mut Vec<u8>) {
+        let Some(envelope) = envelope::open(line) else {
+            // Without an envelope there is no telling who wrote it.
+            self.reject(line, place, start, "no time stamp, host and program in front");
+            return;
+        };
+        let source = Source {
+            date: clock.read(envelope.stamp),
+            server: envelope.host.map(clean),
+            program: clean(envelope.program),
+            pid: envelope.pid,
+            repeated: envelope.repeated,
+            pos: place.segment.map(|segment| format!("{}:{}", segment.generation, place.offset + start as u64)),
+        };
+        if let Err(why) = self.message(source, envelope.message, out) {
+            self.reject(line, place, start, why);
+        }
+    }
+
+    fn entry(&mut self, line: &[u8], place: Place<'_>, out: &mut Vec<u8>) {
+        let Some(entry) = Entry::parse(line) else {
+            self.reject(line, place, 0, "not a journal entry");
+            return;
+        };
+        let (Some(program), Some(message)) = (entry.program(), entry.message()) else { return };
+        let host = entry.host();
+        let source = Source {
+            date: entry.date(self.zone),
+            server: host.as_deref().map(clean),
+            program: clean(&program),
+            pid: entry.pid(),
+            repeated: 1,
+            pos: place.segment.and_then(|_| entry.pos()),
+        };
+        if let Err(why) = self.message(source, &message, out) {
+            self.reject(line, place, 0, why);
+        }
+    }
+
+    /// Appends the record of a message, if it is an attempt that was asked for.
+    fn message(&mut self, source: Source<'_>, message: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
+        let attempt = if self.daemons.contains(&Daemon::Postfix) && is_postfix_server(&source.program) {
+            let Some(attempt) = grammar::read(message, &POSTFIX) else {
+                // Other messages may quote anything; those with this beginning are the server's own words.
+                let looks_like_one = message.starts_with(b"warning: ") && message.contains_str("]: SASL ");
+                return if looks_like_one { Err("the words of a login attempt, but not its form") } else { Ok(()) };
+            };
+            attempt
+        } else if self.daemons.contains(&Daemon::Dovecot) && source.program == "dovecot" {
+            let Some(attempt) = grammar::read(message, &DOVECOT) else {
+                let looks_like_one = message.find("-login: ").is_some_and(|at| !message[..at].contains(&b' '));
+                return if looks_like_one { Err("the words of a login attempt, but not its form") } else { Ok(()) };
+            };
+            attempt
+        } else {
+            return Ok(());
+        };
+        let Some(date) = source.date else { return Err("a time stamp that is no time") };
+        if !self.outcomes.contains(&attempt.outcome) {
+            return Ok(());
+        }
+        if self.ignores(&attempt) {
+            self.stats.ignored += 1;
+            return Ok(());
+        }
+        self.stats.event(attempt.outcome, attempt.mechanism.as_deref());
+        let service = match attempt.process {
+            Some(process) => Cow::Owned(format!("{}/{process}", source.program)),
+            None => source.program,
+        };
+        let auth = Auth {
+            date,
+            server: source.server,
+            service: Some(service),
+            pid: source.pid,
+            outcome: attempt.outcome,
+            attempts: attempt.attempts.saturating_mul(source.repeated),
+            mechanism: attempt.mechanism,
+            ip: attempt.ip,
+            port: attempt.port,
+            client: attempt.client,
+            user: attempt.user,
+            reason: attempt.reason,
+            pos: source.pos.map(Cow::Owned),
+            enrichment: None,
+        };
+        auth.write_line(out);
+        Ok(())
+    }
+
+    fn ignores(&self, attempt: &Attempt<'_>) -> bool {
+        attempt.ip.is_some_and(|ip| self.ignore_nets.iter().any(|net| net.contains(&ip)))
+            || attempt.user.as_deref().is_some_and(|user| self.ignore_users.iter().any(|ignored| ignored == user))
+    }
+
+    fn reject(&mut self, line: &[u8], place: Place<'_>, start: usize, why: &str) {
+        self.stats.unparsable += 1;
+        let source = place.segment.map_or("stdin", |segment| &segment.source);
+        let at = place.offset + start as u64;
+        let beginning = String::from_utf8_lossy(&line[..line.len().min(300)]);
+        diag::bad_record(format_args!("{source}, byte {at}"), format_args!("{why}: {beginning}"));
+        if let Some(rejects) = &mut self.rejects {
+            rejects.keep(line);
+        }
+    }
+
+    /// Prints what was seen, if asked to.
+    pub fn finish(&self, print: bool) {
+        if print {
+            // Nobody is left to tell if it fails.
+            let _ = write!(std::io::stderr(), "{}", self.stats);
+        }
+    }
+}
+
+/// Postfix logs as `SYSLOG_NAME/PROGRAM`, where a `syslog_name` such as `postfix/submission` is the administrator's choice and
+/// the program is smtpd(8). smtp(8) and lmtp(8) are clients: what fails there is our own login somewhere else.
+fn is_postfix_server(program: &str) -> bool {
+    match program.rsplit('/').next() {
+        Some("smtpd") => true,
+        Some("smtp" | "lmtp") | None => false,
+        Some(_) => program.starts_with("postfix"),
+    }
+}

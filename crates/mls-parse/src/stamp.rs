@@ -1,0 +1,125 @@
+//! Time stamps of log lines, and the year that the BSD form leaves out.
+
+use bstr::ByteSlice;
+use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime};
+use mls_cli::zone::Zone;
+use mls_event::Timestamp;
+
+/// Eight years hold a 29 February, but for those around 1900 and 2100.
+const YEARS: i32 = 8;
+
+/// How stamps without year or zone are read.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    zone: Zone,
+    /// What a clock in `zone` shows at the reference time.
+    reference: NaiveDateTime,
+}
+
+impl Clock {
+    /// No line was written after `reference`.
+    #[must_use]
+    pub fn new(zone: Zone, reference: DateTime<FixedOffset>) -> Self {
+        Self { zone, reference: zone.show(&reference).naive_local() }
+    }
+
+    /// Reads a stamp. RFC 3339 keeps its text, with `+00:00` for `Z`; the BSD form gets the latest year for which it is not
+    /// after the reference time.
+    #[must_use]
+    pub fn read<'a>(&self, stamp: &'a [u8]) -> Option<Timestamp<'a>> {
+        let text = stamp.to_str().ok()?;
+        if text.as_bytes().first()?.is_ascii_digit() && text.as_bytes().get(4) == Some(&b'-') {
+            return self.rfc3339(text);
+        }
+        let (year, rest) = match text.split_once(' ') {
+            Some((year, rest)) if year.len() == 4 => (Some(year.parse().ok()?), rest),
+            _ => (None, text),
+        };
+        let mut words = rest.split_ascii_whitespace();
+        let (month, day, time) = (month(words.next()?)?, words.next()?.parse().ok()?, words.next()?);
+        let time: NaiveTime = time.parse().ok().filter(|_| time.len() >= 8)?;
+        let on = |year| NaiveDate::from_ymd_opt(year, month, day).map(|date| date.and_time(time));
+        let naive = if let Some(year) = year {
+            on(year)?
+        } else {
+            let latest = self.reference.year();
+            (latest - YEARS..=latest).rev().filter_map(on).find(|naive| *naive <= self.reference)?
+        };
+        Some(self.zone.read(naive).into())
+    }
+
+    fn rfc3339<'a>(&self, text: &'a str) -> Option<Timestamp<'a>> {
+        if let Some(utc) = text.strip_suffix('Z') {
+            return Timestamp::parse(format!("{utc}+00:00")).ok();
+        }
+        if let Ok(stamp) = Timestamp::parse(text) {
+            return Some(stamp);
+        }
+        // journalctl writes the offset without its colon, and some templates leave it out.
+        if let Some((rest, minutes)) = text.split_at_checked(text.len() - 2)
+            && let Ok(stamp) = Timestamp::parse(format!("{rest}:{minutes}"))
+        {
+            return Some(stamp);
+        }
+        let naive = text.parse::<NaiveDateTime>().ok().filter(|_| text.len() >= 19)?;
+        let offset = self.zone.read(naive).offset().to_string();
+        Timestamp::parse(format!("{text}{offset}")).ok()
+    }
+}
+
+/// The number of an English month's three letters.
+fn month(name: &str) -> Option<u32> {
+    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    (1..).zip(months).find(|(_, month)| *month == name).map(|(number, _)| number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(stamp: &str, reference: &str) -> String {
+        let reference = DateTime::parse_from_rfc3339(reference).unwrap();
+        let clock = Clock::new("Europe/Paris".parse().unwrap(), reference);
+        clock.read(stamp.as_bytes()).map_or("-".into(), |stamp| stamp.to_string())
+    }
+
+    #[test]
+    fn the_year_is_the_latest_that_is_not_in_the_future() {
+        let now = "2026-06-01T00:00:45+02:00";
+        assert_eq!(read("Jun  1 00:00:45", now), "2026-06-01T00:00:45+02:00");
+        assert_eq!(read("Jun  1 00:00:46", now), "2025-06-01T00:00:46+02:00");
+        assert_eq!(read("Dec 31 23:59:59", now), "2025-12-31T23:59:59+01:00");
+        assert_eq!(read("Jan  1 00:00:00", now), "2026-01-01T00:00:00+01:00");
+        assert_eq!(read("2019 Jun  1 00:00:46", now), "2019-06-01T00:00:46+02:00");
+    }
+
+    #[test]
+    fn a_leap_day_belongs_to_a_leap_year() {
+        assert_eq!(read("Feb 29 12:00:00", "2026-06-01T00:00:00Z"), "2024-02-29T12:00:00+01:00");
+        assert_eq!(read("Feb 29 12:00:00", "2028-02-29T11:00:00Z"), "2028-02-29T12:00:00+01:00");
+        assert_eq!(read("Feb 29 12:00:00", "2028-02-29T10:59:59Z"), "2024-02-29T12:00:00+01:00");
+        assert_eq!(read("Feb 30 12:00:00", "2028-06-01T00:00:00Z"), "-");
+    }
+
+    #[test]
+    fn rfc_3339_keeps_its_precision_and_gets_an_offset() {
+        let now = "2026-06-01T00:00:00Z";
+        for (stamp, written) in [
+            ("2026-11-21T07:11:22.212047+00:00", "2026-11-21T07:11:22.212047+00:00"),
+            ("2026-11-21T07:11:22.21Z", "2026-11-21T07:11:22.21+00:00"),
+            ("2026-11-21T07:11:22+0100", "2026-11-21T07:11:22+01:00"),
+            ("2026-07-21T07:11:22.5", "2026-07-21T07:11:22.5+02:00"),
+        ] {
+            assert_eq!(read(stamp, now), written);
+        }
+    }
+
+    #[test]
+    fn nonsense_is_no_time() {
+        for stamp in
+            ["", "Jun", "Jun 1 0:0", "Foo  1 00:00:00", "2026-13-01T00:00:00Z", "2026-", "2026-11-21T25:00:00", "é"]
+        {
+            assert_eq!(read(stamp, "2026-06-01T00:00:00Z"), "-", "{stamp}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What a run has seen.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use mls_event::Outcome;
+
+/// A client names its mechanism: beyond so many, names are counted together.
+const MAX_MECHANISMS: usize = 100;
+
+/// Counts of one run.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    /// Only counted where they are asked for: it means another look at every byte.
+    pub(crate) lines: u64,
+    pub(crate) candidates: u64,
+    pub(crate) ignored: u64,
+    pub(crate) unparsable: u64,
+    events: BTreeMap<(Outcome, String), u64>,
+}
+
+impl Stats {
+    pub(crate) fn event(&mut self, outcome: Outcome, mechanism: Option<&str>) {
+        let mechanism = mechanism.unwrap_or("no mechanism");
+        if let Some((_, count)) = self.events.iter_mut().find(|((o, m), _)| *o == outcome && m == mechanism) {
+            *count += 1;
+            return;
+        }
+        let mechanism = if self.events.len() < MAX_MECHANISMS { mechanism } else { "other mechanisms" };
+        *self.events.entry((outcome, mechanism.to_owned())).or_default() += 1;
+    }
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "lines read: {}", self.lines)?;
+        writeln!(f, "candidates: {}", self.candidates)?;
+        for ((outcome, mechanism), count) in &self.events {
+            let outcome = format!("{outcome:?}").to_lowercase();
+            writeln!(f, "{outcome}, {mechanism}: {count}")?;
+        }
+        writeln!(f, "ignored: {}", self.ignored)?;
+        writeln!(f, "unparsable: {}", self.unparsable)
+    }
+}
