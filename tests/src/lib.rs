@@ -1,6 +1,11 @@
 //! What tests of whole pipelines share: a folder of their own, the tools by name, and a log whose every failure can be told
 //! from every other.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a test that cannot go on should stop"
+)]
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -124,7 +129,21 @@ impl Site {
         assert!(output.status.success(), "{}", text(&output.stderr));
     }
 
+    /// Runs the pipeline until nobody else is at work: a killed one may have left stages that are still ending.
+    pub fn extract_until_clean(&self) {
+        for _ in 0..600 {
+            let output = self.shell(EXTRACT);
+            match output.status.code() {
+                Some(0) => return,
+                Some(75) => std::thread::sleep(std::time::Duration::from_millis(50)),
+                _ => panic!("{}: {}", output.status, text(&output.stderr)),
+            }
+        }
+        panic!("another pipeline never ended");
+    }
+
     /// Runs the pipeline and expects it to end with `code`; returns what it said.
+    #[must_use]
     pub fn extract_fails(&self, code: i32) -> String {
         let output = self.shell(EXTRACT);
         assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
@@ -170,4 +189,76 @@ pub fn skip(why: &str) {
 pub fn has(program: &str) -> bool {
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap());
     std::env::split_paths(&path).any(|folder| folder.join(program).exists())
+}
+
+/// Whether the test may mount file systems.
+#[must_use]
+pub fn is_root() -> bool {
+    text(&Command::new("id").arg("-u").output().unwrap().stdout).trim() == "0"
+}
+
+/// A small file system of its own, unmounted when the test ends.
+pub struct Mounted {
+    dir: TempDir,
+    device: Option<PathBuf>,
+}
+
+impl Mounted {
+    /// In memory, with so much room.
+    #[must_use]
+    pub fn tmpfs(size: &str) -> Self {
+        let mounted = Self { dir: TempDir::new().unwrap(), device: None };
+        run("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", mounted.path().to_str().unwrap()]);
+        mounted
+    }
+
+    /// On an image of so many bytes.
+    #[must_use]
+    pub fn ext4(size: &str) -> Self {
+        let dir = TempDir::new().unwrap();
+        let image = dir.path().with_extension("ext4");
+        run("truncate", &["-s", size, image.to_str().unwrap()]);
+        run("mkfs.ext4", &["-q", "-F", image.to_str().unwrap()]);
+        let mounted = Self { dir, device: Some(image) };
+        mounted.mount();
+        mounted
+    }
+
+    fn mount(&self) {
+        let image = self.device.as_ref().unwrap();
+        run("mount", &["-o", "loop", image.to_str().unwrap(), self.path().to_str().unwrap()]);
+    }
+
+    /// Where it is mounted.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Pulls the plug: nothing more reaches the disk (`EXT4_IOC_SHUTDOWN` with `EXT4_GOING_FLAGS_NOLOGFLUSH`).
+    pub fn shut_down(&self) {
+        let ioctl = "import fcntl, os, struct, sys; fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
+        run("python3", &["-c", ioctl, self.path().to_str().unwrap()]);
+    }
+
+    /// What happens at the next boot.
+    pub fn remount(&self) {
+        run("umount", &[self.path().to_str().unwrap()]);
+        self.mount();
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.dir.path()).status();
+        if let Some(image) = &self.device {
+            let _ = fs::remove_file(image);
+        }
+    }
+}
+
+fn run(program: &str, args: &[&str]) {
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap());
+    let output = Command::new(program).args(args).env("PATH", path).output().unwrap();
+    assert!(output.status.success(), "{program}: {}", text(&output.stderr));
 }
