@@ -29,6 +29,9 @@ pub(crate) enum Otherwise {
     Reset,
 }
 
+/// More rotations than these between two looks of another reader are not to be expected.
+const ROTATED_REMEMBERED: usize = 16;
+
 /// Appends the events of a framed stream to `path`, committing them together with the cursor in `cursor_path`.
 pub(crate) fn run(
     reader: Reader,
@@ -105,7 +108,8 @@ impl Sink for Appender {
             file.sync_data().with_context(|| format!("syncing {name}")).or_exit(Exit::IoErr)?;
         }
         let data = describe(file, length).with_context(|| format!("reading {name} back")).or_exit(Exit::IoErr)?;
-        let next = CursorFile::next(open.committed.sequence, cursor, Some(data));
+        let rotated = open.committed.rotated.clone();
+        let next = CursorFile { rotated, ..CursorFile::next(open.committed.sequence, cursor, Some(data)) };
         next.store(&self.cursor_path)?;
         mls_cli::info!("{name}: committed {length} bytes as commit {}", next.sequence);
         (open.committed, open.in_doubt) = (next, false);
@@ -122,7 +126,7 @@ impl Appender {
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(error.into()),
         };
-        let committed = committed.unwrap_or_else(CursorFile::start);
+        let mut committed = committed.unwrap_or_else(CursorFile::start);
         let keep = match &committed.data {
             Some(data) if data.length <= length && *data == describe(&open(&self.path)?, data.length)? => {
                 if length > data.length {
@@ -150,6 +154,10 @@ impl Appender {
         };
         let file = open(&self.path)?;
         atomic::sync_directory(&atomic::directory_of(&self.path))?;
+        if keep == 0 {
+            committed.rotated.splice(0..0, committed.data.take());
+            committed.rotated.truncate(ROTATED_REMEMBERED);
+        }
         let settled = CursorFile { data: Some(describe(&file, keep)?), ..committed };
         settled.store(&self.cursor_path)?;
         Ok(settled)

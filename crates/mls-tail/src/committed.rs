@@ -8,45 +8,48 @@ use mls_cli::cursor_file::{CursorFile, Data, WINDOW, sha256};
 use crate::known::read_at;
 use crate::siblings::Sibling;
 
-/// What the sink's cursor file says.
-pub(crate) struct Committed(Data);
+/// What the sink's cursor file says of the file that it appends to, and of those that were rotated away from it.
+pub(crate) struct Committed {
+    data: Data,
+    rotated: Vec<Data>,
+}
 
 impl Committed {
     /// Reads the cursor file that `--committed-by` names, if it does.
     pub(crate) fn load(path: Option<&Path>) -> anyhow::Result<Option<Self>> {
         let Some(path) = path else { return Ok(None) };
-        let data = CursorFile::load(path)?.and_then(|cursor| cursor.data);
+        let (data, rotated) = CursorFile::load(path)?.map(|cursor| (cursor.data, cursor.rotated)).unwrap_or_default();
         // Before the first commit nothing is there.
-        Ok(Some(Self(data.unwrap_or(Data { length: 0, tail_sha256: sha256(b"") }))))
+        let data = data.unwrap_or(Data { length: 0, tail_sha256: sha256(b"") });
+        Ok(Some(Self { data, rotated }))
     }
 
-    /// Cuts the file that the sink speaks of to its committed length: the log itself, or after a rotation that the sink has not
-    /// seen yet the newest rotated one; then the log itself holds nothing committed.
+    /// Cuts each file to what was committed of it. Where the sink has not seen yet that its file was rotated, the file it
+    /// speaks of is a rotated one, and the new one holds nothing.
     pub(crate) fn limit(&self, files: &mut [Sibling]) -> anyhow::Result<()> {
-        let mut newest_first = files.iter_mut().rev();
-        let Some(newest) = newest_first.next() else { return Ok(()) };
-        if self.cut(newest)? || newest.rotated {
-            return Ok(());
-        }
-        newest.seen.size = 0;
-        if let Some(before) = newest_first.next() {
-            self.cut(before)?;
+        for file in files {
+            if !file.rotated {
+                file.seen.size = if is_beginning(&self.data, file)? { self.data.length } else { 0 };
+                continue;
+            }
+            for data in std::iter::once(&self.data).chain(&self.rotated).filter(|data| data.length > 0) {
+                if is_beginning(data, file)? {
+                    file.seen.size = data.length;
+                    break;
+                }
+            }
         }
         Ok(())
     }
+}
 
-    fn cut(&self, file: &mut Sibling) -> anyhow::Result<bool> {
-        let Data { length, tail_sha256 } = &self.0;
-        let window = (*length).min(WINDOW);
-        if file.compressed || file.seen.size < *length {
-            return Ok(false);
-        }
-        let tail =
-            read_at(file, length - window, window).with_context(|| format!("reading {}", file.path.display()))?;
-        let same = sha256(&tail) == *tail_sha256;
-        if same {
-            file.seen.size = *length;
-        }
-        Ok(same)
+/// Whether `data` speaks of this file.
+fn is_beginning(data: &Data, file: &Sibling) -> anyhow::Result<bool> {
+    let window = data.length.min(WINDOW);
+    if file.compressed || file.seen.size < data.length {
+        return Ok(false);
     }
+    let tail =
+        read_at(file, data.length - window, window).with_context(|| format!("reading {}", file.path.display()))?;
+    Ok(sha256(&tail) == data.tail_sha256)
 }
