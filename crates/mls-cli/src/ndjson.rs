@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::Context;
 use mls_event::{BadRecord, Body, MAX_LINE};
@@ -31,9 +31,17 @@ impl Reader {
     /// # Errors
     /// If the descriptor cannot be duplicated.
     pub fn stdin() -> io::Result<Self> {
-        let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        Self::pipe(io::stdin().as_fd().try_clone_to_owned()?, "stdin")
+    }
+
+    /// Reads a pipe, which messages call `name`.
+    ///
+    /// # Errors
+    /// If the descriptor cannot be duplicated.
+    pub fn pipe(pipe: OwnedFd, name: &str) -> io::Result<Self> {
+        let input = File::from(pipe);
         let pollable = Some(input.try_clone()?);
-        Ok(Self { pollable, ..Self::new(Box::new(input), "stdin") })
+        Ok(Self { pollable, ..Self::new(Box::new(input), name) })
     }
 
     /// Reads a source that never makes its reader wait: a file, memory. Messages call it `name`.

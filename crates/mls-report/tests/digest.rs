@@ -1,0 +1,118 @@
+//! Whole digests of generated days, compared with counts computed another way.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use assert_cmd::Command;
+use flate2::write::GzEncoder;
+
+const HEADER: &str = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n";
+
+/// The digest on stdout, without the box at its head, which names this machine and this minute.
+fn digest(args: &[&str], stdin: &[u8]) -> String {
+    let run = Command::cargo_bin("mls-report").unwrap().args(args).write_stdin(stdin).assert().success();
+    let out = String::from_utf8(run.get_output().stdout.clone()).unwrap();
+    let lines: Vec<_> = out.lines().collect();
+    assert!(lines[..6].iter().all(|line| line.starts_with("###") && line.ends_with("###")), "{out}");
+    assert!(lines[..6].iter().all(|line| line.chars().count() == lines[0].len()), "{out}");
+    assert!(lines[4].starts_with("### Server: "), "{out}");
+    lines[7..].join("\n") + "\n"
+}
+
+#[test]
+fn csv_and_the_records_it_was_written_from_give_the_same_digest() {
+    let csv = format!(
+        "{HEADER}mail,2026-06-01 00:10,192.0.2.1,office@me,host.example.net,OK,CN,4837,\"Org, Inc.\"\n\
+         mail,2026-06-01 01:59,192.0.2.1,office@me,host.example.net,OK,CN,4837,\"Org, Inc.\"\n\
+         mail,2026-06-01 23:59,2001:db8::1,'=日本語,null,Errno 1,N/A,N/A,N/A\n\
+         mail,2026-06-02 00:00,192.0.2.9,late,null,Errno 1,N/A,N/A,N/A\n"
+    );
+    let record = |date: &str, outcome: &str, ip: &str, user: &str, rest: &str| {
+        format!(
+            "{{\"v\":1,\"type\":\"auth\",\"date\":\"{date}\",\"outcome\":\"{outcome}\",\"ip\":\"{ip}\",\"user\":\"{user}\",{rest}}}\n"
+        )
+    };
+    let org = "\"hostname\":\"host.example.net\",\"reverse_dns_status\":\"OK\",\"country_code\":\"CN\",\"asn\":4837,\"aso\":\"Org, Inc.\"";
+    let unknown =
+        "\"hostname\":null,\"reverse_dns_status\":\"Errno 1\",\"country_code\":null,\"asn\":null,\"aso\":null";
+    let ndjson = [
+        "{\"v\":1,\"type\":\"begin\",\"base\":0}\n".to_owned(),
+        record("2026-05-31T22:10:00Z", "failure", "192.0.2.1", "office@me", org),
+        record("2026-06-01T01:59:59.9+02:00", "failure", "::ffff:192.0.2.1", "office@me", org),
+        record("2026-06-01T12:00:00+02:00", "success", "192.0.2.1", "office@me", org),
+        record("2026-06-01T23:59:59+02:00", "failure", "2001:db8::1", "=日本語", unknown),
+        record("2026-06-02T00:00:00+02:00", "failure", "192.0.2.9", "late", unknown),
+    ]
+    .concat();
+    let args = ["--date", "2026-06-01", "--timezone", "+02:00"];
+    let of_csv = digest(&args, csv.as_bytes());
+    insta::assert_snapshot!(of_csv);
+    let foot = |text: &str| text[..text.find("Total CSV").unwrap_or(text.find("For more").unwrap())].to_owned();
+    assert_eq!(foot(&of_csv), foot(&digest(&args, ndjson.as_bytes())));
+
+    let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(csv.as_bytes()).unwrap();
+    assert_eq!(digest(&args, &gzip.finish().unwrap()), of_csv);
+}
+
+#[test]
+fn a_generated_month_has_in_each_list_what_independent_counting_finds() {
+    let mut csv = HEADER.to_owned();
+    let mut random = 7_u64;
+    let mut next = |below: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((random >> 33) * below) >> 31
+    };
+    let mut users: BTreeMap<String, u64> = BTreeMap::new();
+    let mut total = 0;
+    for _ in 0..20_000 {
+        let (day, minute) = (1 + next(30), next(1440));
+        let (user, ip) = (next(30) * next(30), next(200));
+        writeln!(
+            csv,
+            "mail,2026-06-{day:02} {:02}:{:02},192.0.2.{ip},u{user}@example.com,null,Errno 1,CN,{},Org {}",
+            minute / 60,
+            minute % 60,
+            ip % 7,
+            ip % 5
+        )
+        .unwrap();
+        if day == 17 {
+            *users.entry(format!("u{user}@example.com")).or_default() += 1;
+            total += 1;
+        }
+    }
+    let mut expected: Vec<_> = users.into_iter().collect();
+    expected.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+
+    let text = digest(&["--date", "2026-06-17", "--top", "25"], csv.as_bytes());
+    assert!(text.starts_with(&format!("Total attempts 2026-06-17: {total}\n")), "{text}");
+    let list = text.split("\n\n").find(|part| part.starts_with("Top 25 Usernames 2026-06-17:\n")).unwrap();
+    let found: Vec<(String, u64)> = list
+        .lines()
+        .skip(1)
+        .map(|line| {
+            let mut words = line.split_whitespace().skip(1);
+            (words.next().unwrap().to_owned(), words.next().unwrap().parse().unwrap())
+        })
+        .collect();
+    assert_eq!(found, expected[..25]);
+    assert!(text.contains(&format!("Total failed reverse lookups 2026-06-17: {total}\n")));
+    assert!(text.contains("Total CSV lines:     20000\n"));
+}
+
+#[test]
+fn a_bad_row_is_named_and_the_rest_is_counted() {
+    let csv = format!(
+        "{HEADER}mail,yesterday,192.0.2.1,x,null,OK,CN,1,O\nmail,2026-06-01 00:00,192.0.2.1,x,null,OK,CN,1,O\n"
+    );
+    let mut command = Command::cargo_bin("mls-report").unwrap();
+    let run = command.args(["--date", "2026-06-01", "--strict"]).write_stdin(csv).assert().code(65);
+    let output = run.get_output();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(out.contains("Total attempts 2026-06-01: 1\n"), "{out}");
+    assert!(err.starts_with("mls-report: warning: stdin, line 2: "), "{err}");
+}
