@@ -1,5 +1,4 @@
 //! What the owner of the CSV and of the cursor file may do between two runs, and what two pipelines may not.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
