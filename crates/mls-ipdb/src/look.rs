@@ -5,7 +5,7 @@
 //! same.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use mls_cli::Exit;
 
 use crate::row::{Family, Row};
+use crate::survey::{Survey, not_a_row};
 
 /// No row of any database is as long, by far: the end of a row is looked for no further away.
 const MAX_ROW: u64 = 64 * 1024;
@@ -20,8 +21,8 @@ const MAX_ROW: u64 = 64 * 1024;
 /// What a search reads at a time on either side of the place it looks at; grows where a row is longer.
 const REACH: u64 = 512;
 
-/// A file of more bytes stays on disk: the largest database known is a tenth of this.
-const MAX_LOAD: u64 = 512 << 20;
+/// No database is larger: those of today are a fifth of it.
+pub(crate) const MAX_SIZE: u64 = 128 << 20;
 
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -35,13 +36,11 @@ pub enum Unusable {
         error: io::Error,
     },
     /// It holds something else than sorted rows.
-    #[error("IP database {}, byte {offset}: {what}", path.display())]
+    #[error("IP database {}: {what}", path.display())]
     Bad {
         /// The file.
         path: PathBuf,
-        /// Where.
-        offset: u64,
-        /// What is wrong there.
+        /// What is wrong, and where.
         what: String,
     },
 }
@@ -61,7 +60,7 @@ impl Unusable {
 
 /// A sorted CSV database.
 #[derive(Debug)]
-pub struct Csv {
+pub(crate) struct Csv {
     path: PathBuf,
     bytes: Bytes,
     /// Without the newlines at the end.
@@ -97,7 +96,7 @@ impl Csv {
     ///
     /// # Errors
     /// [`Unusable`] where it cannot be read or its last line is not a row.
-    pub fn open(path: &Path) -> Result<Self, Unusable> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Unusable> {
         let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
         let (length, file) = opened.map_err(|error| Unusable::Io { path: path.to_owned(), error })?;
         let bytes = Bytes::File { file, window: Vec::new() };
@@ -105,39 +104,37 @@ impl Csv {
         let tail = csv.get(length.saturating_sub(16)..length)?;
         let blank = tail.len() - tail.trim_ascii_end().len();
         csv.length -= blank as u64;
+        if csv.length > MAX_SIZE {
+            return Err(csv.bad(&format!("it is larger than {MAX_SIZE} bytes")));
+        }
         if csv.length == 0 {
-            return Err(csv.bad(0, "it is empty"));
+            return Err(csv.bad("it is empty"));
         }
         let last = csv.line_at(csv.length - 1)?;
-        let family = Row::parse(csv.get(last.clone())?).map(|row| Family::of_last_row(&row));
+        let family = Row::parse(csv.get(last.clone())?).map(|row| Family::of_highest(row.end));
         csv.family = family.ok_or_else(|| csv.not_a_row(&last))?;
         Ok(csv)
     }
 
-    /// Takes the file into memory and checks that all of it is sorted rows, for many lookups. A file too large for that
-    /// stays where it is.
+    /// Takes the file into memory and checks that all of it is sorted rows, for many lookups.
     ///
     /// # Errors
     /// [`Unusable`] where it cannot be read or is not sorted.
-    pub fn load(&mut self) -> Result<(), Unusable> {
-        if self.length > MAX_LOAD || matches!(self.bytes, Bytes::Memory(_)) {
+    pub(crate) fn load(&mut self) -> Result<(), Unusable> {
+        if matches!(self.bytes, Bytes::Memory(_)) {
             return Ok(());
         }
         let bytes = self.get(0..self.length)?.to_vec();
-        check(&self.path, &bytes)?;
-        self.bytes = Bytes::Memory(bytes);
+        match Survey::of_csv(&bytes) {
+            Ok(survey) if survey.sorted => self.bytes = Bytes::Memory(bytes),
+            Ok(_) => return Err(self.bad("the rows are not sorted")),
+            Err(flaw) => return Err(self.bad(&flaw)),
+        }
         Ok(())
     }
 
-    /// Where the file is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// The family of all its rows.
-    #[must_use]
-    pub fn family(&self) -> Family {
+    pub(crate) fn family(&self) -> Family {
         self.family
     }
 
@@ -145,7 +142,7 @@ impl Csv {
     ///
     /// # Errors
     /// [`Unusable`] where it cannot be read, or where what the search came by is not sorted.
-    pub fn look(&mut self, number: u128) -> Result<Option<Row<'_>>, Unusable> {
+    pub(crate) fn look(&mut self, number: u128) -> Result<Option<Row<'_>>, Unusable> {
         // Rows before `low` start at or below the number, rows from `high` on above it; both are starts of rows.
         let (mut low, mut high) = (0, self.length);
         let (mut start_below, mut start_above) = (None, None);
@@ -154,7 +151,7 @@ impl Csv {
             let line = self.line_at(low + (high - low) / 2)?;
             let start = Row::start_of(self.get(line.clone())?).ok_or_else(|| self.not_a_row(&line))?;
             if start_below.is_some_and(|below| start <= below) || start_above.is_some_and(|above| start >= above) {
-                return Err(self.bad(line.start, "the rows are not sorted"));
+                return Err(self.bad(&format!("byte {}: the rows are not sorted", line.start)));
             }
             if start <= number {
                 (low, start_below) = (line.end + 1, Some(start));
@@ -168,7 +165,7 @@ impl Csv {
         match Row::parse(self.get(line.clone())?).map(|row| row.end) {
             None => Err(self.not_a_row(&line)),
             Some(end) if start_above.is_some_and(|above| end >= above) => {
-                Err(self.bad(line.start, "the range overlaps the next one"))
+                Err(self.bad(&format!("byte {}: the range overlaps the next one", line.start)))
             }
             Some(end) if end < number => Ok(None),
             Some(_) => Ok(Row::parse(self.get(line)?)),
@@ -191,7 +188,7 @@ impl Csv {
             }
             reach *= 4;
         }
-        Err(self.bad(offset, "a line is longer than any row"))
+        Err(self.bad(&format!("byte {offset}: a line is longer than any row")))
     }
 
     fn get(&mut self, range: Range<u64>) -> Result<&[u8], Unusable> {
@@ -200,33 +197,23 @@ impl Csv {
 
     fn not_a_row(&mut self, line: &Range<u64>) -> Unusable {
         let text = self.bytes.get(line.start..line.end.min(line.start + 60)).unwrap_or_default().to_vec();
-        self.bad(line.start, &not_a_row(&text))
+        self.bad(&format!("byte {}: {}", line.start, not_a_row(&text)))
     }
 
-    fn bad(&self, offset: u64, what: &str) -> Unusable {
-        Unusable::Bad { path: self.path.clone(), offset, what: what.to_owned() }
+    fn bad(&self, what: &str) -> Unusable {
+        Unusable::Bad { path: self.path.clone(), what: what.to_owned() }
     }
 }
 
-fn not_a_row(line: &[u8]) -> String {
-    let text: String = mls_event::clean(line).chars().take(60).collect();
-    format!("{text:?} is not a row such as 16777216,16777471,AU")
-}
-
-/// Whether `bytes` are rows, sorted and without overlap.
-fn check(path: &Path, bytes: &[u8]) -> Result<(), Unusable> {
-    let bad = |offset: usize, what: String| Unusable::Bad { path: path.to_owned(), offset: offset as u64, what };
-    let mut offset = 0;
-    let mut last_end = None;
-    for line in bytes.split(|b| *b == b'\n') {
-        let row = Row::parse(line).ok_or_else(|| bad(offset, not_a_row(line)))?;
-        if last_end.is_some_and(|end| row.start <= end) {
-            return Err(bad(offset, "the rows are not sorted, or overlap".into()));
-        }
-        last_end = Some(row.end);
-        offset += line.len() + 1;
+/// A whole file, if it is not larger than any database.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes));
+    file.map_err(|error| Unusable::Io { path: path.to_owned(), error })?;
+    if bytes.len() as u64 > MAX_SIZE {
+        return Err(Unusable::Bad { path: path.to_owned(), what: format!("it is larger than {MAX_SIZE} bytes") });
     }
-    Ok(())
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -284,7 +271,7 @@ mod tests {
         let descending: Vec<_> = (0..1000).rev().map(|n| format!("{},{},FR\n", n * 10, n * 10 + 5)).collect();
         assert!(csv(&descending.concat()).unwrap().look(4321).unwrap_err().to_string().contains("not sorted"));
         let swapped = "1,2,AA\n9,9,BB\n5,6,CC\n7,8,DD\n20,30,EE";
-        assert!(csv(swapped).unwrap().load().unwrap_err().to_string().contains("byte 14: the rows are not sorted"));
+        assert!(csv(swapped).unwrap().load().unwrap_err().to_string().contains("the rows are not sorted"));
         assert!(csv("1,6,AA\n5,9,BB").unwrap().look(4).unwrap_err().to_string().contains("overlaps"));
     }
 
