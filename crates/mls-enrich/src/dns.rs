@@ -120,12 +120,12 @@ impl Dns {
         let input = or_input && !fds[1].revents().is_empty();
         let now = cache::now();
         for (ip, answer) in resolver.answers() {
+            if let Some(cache) = &mut self.cache {
+                cache.insert(ip, answer.clone(), now);
+            }
             if let Some(promise) = self.pending.remove(&ip) {
                 // It has just been taken out of `pending`, so nobody has kept it before.
-                let _ = promise.set(Some(answer.clone()));
-            }
-            if let Some(cache) = &mut self.cache {
-                cache.insert(ip, answer, now);
+                let _ = promise.set(Some(answer));
             }
         }
         if self.pending.is_empty() {

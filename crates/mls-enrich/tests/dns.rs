@@ -305,6 +305,15 @@ fn more_than_fits_into_memory_waits_in_the_pipe_and_nothing_is_lost() {
 }
 
 #[test]
+fn many_lookups_are_in_flight_at_a_time() {
+    // One after the other they would take 100 seconds.
+    let server = DnsServer::start(|_| (name("x.example.com"), Duration::from_millis(50)));
+    let input: Vec<_> = (0..2000).map(|n| auth(&format!("11.0.{}.{}", n / 250, n % 250))).collect();
+    let output = run(command(server.address).args(["--dns-budget", "20"]), &input);
+    assert!(output.lines.iter().all(|line| line["reverse_dns_status"] == "OK"), "{}", output.stderr);
+}
+
+#[test]
 fn private_addresses_are_asked_of_nobody_unless_told_to() {
     let server = DnsServer::start(|_| (name("inside.example"), Duration::ZERO));
     let input = ["10.1.2.3", "192.0.2.1", "fe80::1", "2001:db8::1"].map(auth);

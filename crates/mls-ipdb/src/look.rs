@@ -1,8 +1,8 @@
 //! Searches a sorted CSV in place, as look(1) does: a binary search over the file's bytes.
 //!
 //! There is no index that could go stale and nothing to load: a lookup reads some twenty windows of a kilobyte. Whoever has many
-//! addresses to look up takes the file into memory first ([`Csv::load`]), which also checks all of it; the search stays the
-//! same.
+//! addresses to look up takes the file into memory first ([`Csv::load`]), which also checks all of it and remembers where
+//! every eighth row stands; the search stays the same, between two of these.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -17,6 +17,9 @@ use crate::survey::{Survey, not_a_row};
 
 /// No row of any database is as long, by far: the end of a row is looked for no further away.
 const MAX_ROW: u64 = 64 * 1024;
+
+/// So near to each other, rows are read one after the other.
+const NEAR: u64 = 1024;
 
 /// What a search reads at a time on either side of the place it looks at; grows where a row is longer.
 const REACH: u64 = 512;
@@ -66,6 +69,9 @@ pub(crate) struct Csv {
     /// Without the newlines at the end.
     length: u64,
     family: Family,
+    /// First addresses and offsets of some rows, once the file is in memory. Measured on 427,000 rows: steps that touch memory
+    /// far apart took most of the time.
+    marks: Vec<(u128, u64)>,
 }
 
 #[derive(Debug)]
@@ -100,7 +106,7 @@ impl Csv {
         let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
         let (length, file) = opened.map_err(|error| Unusable::Io { path: path.to_owned(), error })?;
         let bytes = Bytes::File { file, window: Vec::new() };
-        let mut csv = Self { path: path.to_owned(), bytes, length, family: Family::V4 };
+        let mut csv = Self { path: path.to_owned(), bytes, length, family: Family::V4, marks: Vec::new() };
         let tail = csv.get(length.saturating_sub(16)..length)?;
         let blank = tail.len() - tail.trim_ascii_end().len();
         csv.length -= blank as u64;
@@ -126,7 +132,10 @@ impl Csv {
         }
         let bytes = self.get(0..self.length)?.to_vec();
         match Survey::of_csv(&bytes) {
-            Ok(survey) if survey.sorted => self.bytes = Bytes::Memory(bytes),
+            Ok(survey) if survey.sorted => {
+                self.marks = marks(&bytes);
+                self.bytes = Bytes::Memory(bytes);
+            }
             Ok(_) => return Err(self.bad("the rows are not sorted")),
             Err(flaw) => return Err(self.bad(&flaw)),
         }
@@ -143,33 +152,54 @@ impl Csv {
     /// # Errors
     /// [`Unusable`] where it cannot be read, or where what the search came by is not sorted.
     pub(crate) fn look(&mut self, number: u128) -> Result<Option<Row<'_>>, Unusable> {
-        // Rows before `low` start at or below the number, rows from `high` on above it; both are starts of rows.
-        let (mut low, mut high) = (0, self.length);
-        let (mut start_below, mut start_above) = (None, None);
-        let mut candidate = None;
-        while low < high {
+        // The row starts at `low` or behind it, and before `high`; both are starts of rows.
+        let mark = self.marks.partition_point(|(start, _)| *start <= number);
+        let mut low = mark.checked_sub(1).map_or(0, |mark| self.marks[mark].1);
+        let mut high = self.marks.get(mark).map_or(self.length, |(_, offset)| *offset);
+        let (mut below, mut above) = (None, None);
+        while high - low > NEAR {
             let line = self.line_at(low + (high - low) / 2)?;
-            let start = Row::start_of(self.get(line.clone())?).ok_or_else(|| self.not_a_row(&line))?;
-            if start_below.is_some_and(|below| start <= below) || start_above.is_some_and(|above| start >= above) {
+            if line.start == low {
+                // One long row fills half of what is left.
+                break;
+            }
+            let start = Row::start_of(self.get(line.clone())?);
+            let start = start.ok_or_else(|| self.not_a_row(&line))?;
+            if below.is_some_and(|below| start <= below) || above.is_some_and(|above| start >= above) {
                 return Err(self.bad(&format!("byte {}: the rows are not sorted", line.start)));
             }
             if start <= number {
-                (low, start_below) = (line.end + 1, Some(start));
-                candidate = Some(line);
+                (low, below) = (line.start, Some(start));
             } else {
-                (high, start_above) = (line.start, Some(start));
+                (high, above) = (line.start, Some(start));
             }
+        }
+
+        let Self { path, bytes, .. } = self;
+        let bad = |what: String| Unusable::Bad { path: path.clone(), what: format!("byte {low}: {what}") };
+        let rows = bytes.get(low..high);
+        let mut rows = rows.map_err(|error| Unusable::Io { path: path.clone(), error })?;
+        let (mut last, mut candidate) = (None, None);
+        while !rows.is_empty() {
+            let end = memchr::memchr(b'\n', rows).unwrap_or(rows.len());
+            let line = &rows[..end];
+            rows = rows.get(end + 1..).unwrap_or_default();
+            let start = Row::start_of(line).ok_or_else(|| bad(not_a_row(line)))?;
+            if last.is_some_and(|last| start <= last) || above.is_some_and(|above| start >= above) {
+                return Err(bad("the rows are not sorted".into()));
+            }
+            if start > number {
+                above = Some(start);
+                break;
+            }
+            (last, candidate) = (Some(start), Some(line));
         }
         let Some(line) = candidate else { return Ok(None) };
-        // Parsed twice where it is fine: the borrow checker cannot see that an error path ends the other borrow.
-        match Row::parse(self.get(line.clone())?).map(|row| row.end) {
-            None => Err(self.not_a_row(&line)),
-            Some(end) if start_above.is_some_and(|above| end >= above) => {
-                Err(self.bad(&format!("byte {}: the range overlaps the next one", line.start)))
-            }
-            Some(end) if end < number => Ok(None),
-            Some(_) => Ok(Row::parse(self.get(line)?)),
+        let row = Row::parse(line).ok_or_else(|| bad(not_a_row(line)))?;
+        if above.is_some_and(|above| row.end >= above) {
+            return Err(bad("a range overlaps the next one".into()));
         }
+        Ok((number <= row.end).then_some(row))
     }
 
     /// Where the line that holds the byte at `offset` starts and ends, without its newline.
@@ -186,7 +216,7 @@ impl Csv {
             if let (Some(start), Some(end)) = (start, end) {
                 return Ok(start..end);
             }
-            reach *= 4;
+            reach *= 2;
         }
         Err(self.bad(&format!("byte {offset}: a line is longer than any row")))
     }
@@ -203,6 +233,17 @@ impl Csv {
     fn bad(&self, what: &str) -> Unusable {
         Unusable::Bad { path: self.path.clone(), what: what.to_owned() }
     }
+}
+
+/// Every eighth row.
+fn marks(bytes: &[u8]) -> Vec<(u128, u64)> {
+    let mut offset = 0;
+    let lines = bytes.split(|byte| *byte == b'\n').map(|line| {
+        let at = offset;
+        offset += line.len() as u64 + 1;
+        Some((Row::start_of(line)?, at))
+    });
+    lines.step_by(8).flatten().collect()
 }
 
 /// A whole file, if it is not larger than any database.
