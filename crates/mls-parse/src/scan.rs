@@ -1,7 +1,6 @@
 //! From blocks of lines to records: finds the few lines that matter, and reads only those.
 
 use std::borrow::Cow;
-use std::io::Write;
 
 use bstr::ByteSlice;
 use chrono::{DateTime, FixedOffset};
@@ -215,12 +214,10 @@ impl Scanner {
         }
     }
 
-    /// Prints what was seen, if asked to.
-    pub fn finish(&self, print: bool) {
-        if print {
-            // Nobody is left to tell if it fails.
-            let _ = write!(std::io::stderr(), "{}", self.stats);
-        }
+    /// What was seen so far.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
     }
 }
 
