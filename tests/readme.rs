@@ -1,6 +1,4 @@
 //! The commands in README.md, run as they stand there.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
-
 use std::path::Path;
 use std::process::Command;
 
