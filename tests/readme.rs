@@ -1,4 +1,5 @@
 //! The commands in README.md, run as they stand there.
+
 use std::path::Path;
 use std::process::Command;
 
