@@ -211,6 +211,25 @@ fn input_that_stops_without_its_end_is_not_committed() {
 }
 
 #[test]
+fn a_pipeline_without_its_parser_is_refused_and_commits_nothing() {
+    let mut site = Site::new();
+    site.log(3);
+    let source = "mls-tail --framed --cursor-file S mail.log";
+    for rest in
+        ["mls-csv --append F --cursor-file S", "mls-enrich --no-dns | mls-csv --append F --cursor-file S", "mls-csv"]
+    {
+        let output = site.shell(&format!("{source} | {rest}"));
+        assert!(
+            !output.status.success() && text(&output.stderr).contains("mls-parse"),
+            "{rest}: {}",
+            text(&output.stderr)
+        );
+    }
+    site.extract();
+    site.assert_exact();
+}
+
+#[test]
 fn another_reader_sees_only_what_was_committed() {
     let mut site = Site::new();
     let export = "mls-tail --framed --cursor-file S2 --committed-by S F | mls-csv --decode --timezone UTC | \

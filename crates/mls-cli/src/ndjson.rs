@@ -82,6 +82,14 @@ impl Reader {
                 break (start, end);
             }
         };
+        // Its bytes would be one bad record after the other, and the checkpoint behind them a promise to have stored them.
+        if self.buffer[start..end].starts_with(br#"{"v":1,"type":"segment""#) {
+            return Err(Exit::DataErr.error(format!(
+                "{}, line {}: raw lines instead of records: mls-parse, or mls-csv --decode, belongs between mls-tail --framed \
+                 and this tool",
+                self.name, self.line
+            )));
+        }
         Ok(Some(&self.buffer[start..end]))
     }
 

@@ -168,9 +168,5 @@ fn finish(mut child: Child, stop: &Stop) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Stopped);
     }
     let status = child.wait().context("waiting for journalctl").or_exit(Exit::Unavailable)?;
-    // Without --follow it is 1 where no entry matches (systemd 252 and older, --quiet).
-    match status.code() {
-        Some(0 | 1) => Ok(Outcome::Done),
-        _ => Err(Exit::Unavailable.error(format!("journalctl ended with {status}"))),
-    }
+    if status.success() { Ok(Outcome::Done) } else { Err(Exit::Unavailable.error(format!("journalctl: {status}"))) }
 }
