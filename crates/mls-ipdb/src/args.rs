@@ -20,7 +20,7 @@ Whoever shows results of the AS database must name them both.";
 
 /// Country and autonomous system of an address, from local databases
 #[derive(Debug, Parser)]
-#[command(name = "mls-ipdb", version, about, after_help = EXAMPLES)]
+#[command(name = "mls-ipdb", version, after_help = EXAMPLES)]
 pub struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -10,17 +10,19 @@ use crate::databases::Databases;
 use crate::kind::Kind;
 use crate::look::Unusable;
 
+const HEADING: &str = "Where the databases are [default: /var/lib/maillogsentinel, else ~/.ipinfo]";
+
 /// The flags that name databases.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Flags {
     /// Country database, CSV or .mmdb; give it again for more files, such as one for IPv6
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, help_heading = HEADING)]
     pub country_db: Vec<PathBuf>,
     /// AS database, CSV or .mmdb; give it again for more files
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, help_heading = HEADING)]
     pub asn_db: Vec<PathBuf>,
-    /// Directory with `country_aside.csv` and `asn.csv`, and their fellows for IPv6
-    #[arg(long, value_name = "DIR", global = true)]
+    /// Directory with `country_aside.csv`, `asn.csv` and their fellows for IPv6
+    #[arg(long, value_name = "DIR", global = true, help_heading = HEADING)]
     pub data_dir: Option<PathBuf>,
 }
 

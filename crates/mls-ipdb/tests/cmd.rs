@@ -1,6 +1,0 @@
-//! The tool's face: errors and exit codes.
-
-#[test]
-fn the_commands_answer_as_written_down() {
-    trycmd::TestCases::new().case("tests/cmd/*.trycmd");
-}
