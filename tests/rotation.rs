@@ -231,6 +231,24 @@ fn logs_that_begin_alike_are_told_apart() {
 }
 
 #[test]
+fn a_new_log_that_begins_like_the_old_one_and_is_longer_is_a_new_one() {
+    let mut site = Site::new();
+    let banner = "2026-06-01T00:00:00+00:00 vm rsyslogd: start\n".repeat(300);
+    site.append("mail.log", &banner);
+    site.log(10);
+    site.extract();
+    site.write("mail.log", &banner);
+    site.log(40);
+    let output = site.shell(mls_tests::EXTRACT);
+    assert!(
+        output.status.success() && text(&output.stderr).contains("is not there any more"),
+        "{}",
+        text(&output.stderr)
+    );
+    site.assert_exact();
+}
+
+#[test]
 fn an_empty_log_and_half_a_line_are_waited_for() {
     let mut site = Site::new();
     site.extract();
