@@ -14,7 +14,7 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     write_with(path, mode, |file| file.write_all(content))
 }
 
-/// Like [`write`], for content that need not be in memory as a whole: `fill` writes it.
+/// Like [`write()`], for content that need not be in memory as a whole: `fill` writes it.
 ///
 /// # Errors
 /// Any I/O error, of `fill` too; the old file then stands as it was.

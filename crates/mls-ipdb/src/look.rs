@@ -179,7 +179,7 @@ impl Csv {
         let bad = |what: String| Unusable::Bad { path: path.clone(), what: format!("byte {low}: {what}") };
         let rows = bytes.get(low..high);
         let mut rows = rows.map_err(|error| Unusable::Io { path: path.clone(), error })?;
-        let (mut last, mut candidate) = (None, None);
+        let (mut last, mut candidate, mut next) = (None, None, None);
         while !rows.is_empty() {
             let end = memchr::memchr(b'\n', rows).unwrap_or(rows.len());
             let line = &rows[..end];
@@ -188,15 +188,16 @@ impl Csv {
             if last.is_some_and(|last| start <= last) || above.is_some_and(|above| start >= above) {
                 return Err(bad("the rows are not sorted".into()));
             }
-            if start > number {
-                above = Some(start);
-                break;
+            if start <= number {
+                candidate = Some(line);
+            } else if next.is_none() {
+                next = Some(start);
             }
-            (last, candidate) = (Some(start), Some(line));
+            last = Some(start);
         }
         let Some(line) = candidate else { return Ok(None) };
         let row = Row::parse(line).ok_or_else(|| bad(not_a_row(line)))?;
-        if above.is_some_and(|above| row.end >= above) {
+        if next.or(above).is_some_and(|next| row.end >= next) {
             return Err(bad("a range overlaps the next one".into()));
         }
         Ok((number <= row.end).then_some(row))
@@ -312,6 +313,7 @@ mod tests {
         let descending: Vec<_> = (0..1000).rev().map(|n| format!("{},{},FR\n", n * 10, n * 10 + 5)).collect();
         assert!(csv(&descending.concat()).unwrap().look(4321).unwrap_err().to_string().contains("not sorted"));
         let swapped = "1,2,AA\n9,9,BB\n5,6,CC\n7,8,DD\n20,30,EE";
+        assert!(csv(swapped).unwrap().look(1).unwrap_err().to_string().contains("not sorted"));
         assert!(csv(swapped).unwrap().load().unwrap_err().to_string().contains("the rows are not sorted"));
         assert!(csv("1,6,AA\n5,9,BB").unwrap().look(4).unwrap_err().to_string().contains("overlaps"));
     }
