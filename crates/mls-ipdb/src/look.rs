@@ -175,7 +175,9 @@ impl Csv {
             }
         }
 
-        let Self { path, bytes, .. } = self;
+        let Self { path, bytes, marks, .. } = self;
+        // All of it, when it was loaded.
+        let checked = !marks.is_empty();
         let bad = |what: String| Unusable::Bad { path: path.clone(), what: format!("byte {low}: {what}") };
         let rows = bytes.get(low..high);
         let mut rows = rows.map_err(|error| Unusable::Io { path: path.clone(), error })?;
@@ -190,8 +192,11 @@ impl Csv {
             }
             if start <= number {
                 candidate = Some(line);
-            } else if next.is_none() {
-                next = Some(start);
+            } else {
+                next = next.or(Some(start));
+                if checked {
+                    break;
+                }
             }
             last = Some(start);
         }
