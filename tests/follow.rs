@@ -101,6 +101,42 @@ fn a_log_that_does_not_exist_yet_is_waited_for() {
 }
 
 #[test]
+fn a_csv_that_is_taken_away_while_following_ends_the_run_and_loses_nothing() {
+    for owner in ["rm F", "mv F F.1"] {
+        let mut site = Site::new();
+        let mut pipeline = follow(&site);
+        site.log(3);
+        until_rows(&site, 3);
+        until("a commit", || site.read("S").contains("offset"));
+        let before = site.read("F");
+        assert!(site.shell(owner).status.success());
+        site.log(3);
+        assert_eq!(pipeline.wait().unwrap().code(), Some(75), "{owner}");
+        site.extract();
+        site.write("F", &(before + &site.read("F")));
+        site.assert_exact();
+    }
+}
+
+#[test]
+fn a_log_behind_a_link_is_followed_while_it_is_not_there() {
+    let mut site = Site::new();
+    assert!(site.shell("mkdir d; mv mail.log d; ln -s d/mail.log mail.log").status.success());
+    let mut pipeline = follow(&site);
+    site.log(3);
+    until_rows(&site, 3);
+    fs::rename(site.path().join("d/mail.log"), site.path().join("d/mail.log.1")).unwrap();
+    let late = site.failures(2);
+    site.append("d/mail.log.1", &late);
+    until_rows(&site, 5);
+    site.log(2);
+    until_rows(&site, 7);
+    signal(&pipeline, "-TERM");
+    assert!(pipeline.wait().unwrap().success());
+    site.assert_exact();
+}
+
+#[test]
 fn a_run_that_is_asked_to_end_commits_what_it_has_read() {
     let mut site = Site::new();
     let many = site.failures(60_000);

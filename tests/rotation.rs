@@ -190,6 +190,110 @@ fn copytruncate_loses_and_repeats_nothing_at_any_moment_of_it() {
 }
 
 #[test]
+fn lines_that_were_read_between_copying_and_truncating_are_not_read_again() {
+    for lines in [3, 300, 30_000] {
+        let mut site = Site::new();
+        site.log(lines);
+        site.extract();
+        assert!(site.shell("cp mail.log mail.log.1").status.success());
+        site.log(2);
+        site.extract();
+        site.write("mail.log", "");
+        site.log(2);
+        let output = site.shell(mls_tests::EXTRACT);
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+        site.assert_exact();
+        // The next rotation makes .2.gz of it.
+        rename(&site, "mail.log.1", "mail.log.2");
+        site.log(2);
+        site.extract();
+        site.assert_exact();
+    }
+}
+
+#[test]
+fn a_copy_that_was_interrupted_is_not_a_log_of_its_own() {
+    let mut site = Site::new();
+    site.log(100);
+    site.extract();
+    assert!(site.shell("head -c 5000 mail.log > mail.log.2; cp mail.log mail.log.1; : > mail.log").status.success());
+    site.log(2);
+    site.extract();
+    site.assert_exact();
+}
+
+#[test]
+fn a_log_has_one_name_however_it_is_spelled() {
+    let mut site = Site::new();
+    site.log(3);
+    assert!(site.shell("ln -s . here; mkdir d").status.success());
+    for spelling in
+        ["mail.log", "./mail.log", "d/../mail.log", "here/mail.log", "mail.log mail.log", "mail.log*", "$PWD/mail.log"]
+    {
+        site.log(1);
+        if spelling.contains('*') {
+            rename(&site, "mail.log", "mail.log.1");
+            site.log(1);
+        }
+        let output = site.shell(&mls_tests::EXTRACT.replace("mail.log", spelling));
+        assert!(output.status.success(), "{spelling}: {}", text(&output.stderr));
+        site.assert_exact();
+    }
+}
+
+#[test]
+fn a_log_that_is_missing_keeps_no_other_from_being_read() {
+    let mut site = Site::new();
+    site.log(3);
+    let both = mls_tests::EXTRACT.replace("mail.log", "missing.log mail.log missing-too.log");
+    let output = site.shell(&both);
+    assert_eq!(output.status.code(), Some(66), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("missing-too.log does not exist"));
+    site.assert_exact();
+}
+
+#[test]
+fn more_rotated_files_than_may_be_open_at_once_are_read() {
+    let mut site = Site::new();
+    for n in 0..300 {
+        let lines = site.failures(1);
+        site.write(&format!("mail.log-2026{:04}", n + 1000), &lines);
+    }
+    for _ in 0..2 {
+        let output = site.shell(&format!("ulimit -S -n 100; {}", mls_tests::EXTRACT));
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        site.assert_exact();
+    }
+}
+
+#[test]
+fn a_gzip_file_with_nothing_good_in_it_is_told_of_once() {
+    let mut site = Site::new();
+    site.log(1);
+    for garbage in ["", "garbage"] {
+        site.write("mail.log.2.gz", garbage);
+        make_old(&site, "mail.log.2.gz");
+        let told = text(&site.shell(mls_tests::EXTRACT).stderr);
+        assert!(told.contains("mail.log.2.gz is damaged at byte 0"), "{told}");
+        assert_eq!(text(&site.shell(mls_tests::EXTRACT).stderr), "");
+    }
+    site.assert_exact();
+}
+
+#[test]
+fn without_the_rotated_files_a_log_that_was_read_is_not_missed() {
+    let mut site = Site::new();
+    let extract = mls_tests::EXTRACT.replace("mail.log", "--no-rotated mail.log");
+    site.log(3);
+    assert!(site.shell(&extract).status.success());
+    rename(&site, "mail.log", "mail.log.1");
+    site.log(3);
+    let output = site.shell(&extract);
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+    site.assert_exact();
+}
+
+#[test]
 fn a_log_that_was_truncated_and_has_regrown_is_a_new_one_and_the_loss_is_told() {
     let mut site = Site::new();
     site.log(50);

@@ -72,6 +72,64 @@ fn a_csv_that_was_rotated_removed_or_emptied_is_begun_anew_and_the_log_goes_on()
 }
 
 #[test]
+fn quiet_runs_after_a_rotation_of_the_csv_leave_nothing_behind() {
+    let mut site = Site::new();
+    site.log(3);
+    site.extract();
+    fs::rename(site.path().join("F"), site.path().join("F.1")).unwrap();
+    for _ in 0..3 {
+        assert_eq!(text(&site.shell(EXTRACT).stderr), "");
+        assert_eq!((site.read("F").lines().count(), site.files("F.recovered").len()), (1, 0));
+    }
+    site.log(2);
+    site.extract();
+    let all = site.read("F.1") + &site.read("F");
+    site.write("F", &all);
+    site.assert_exact();
+}
+
+#[test]
+fn a_csv_that_is_changed_while_rows_are_appended_is_left_alone() {
+    // The sink has its rows and waits for the end; the owner is quicker.
+    let slow = |n: u32| {
+        format!(
+            "(mls-tail --framed --cursor-file S mail.log | mls-parse | head -{n}; touch ready; read -t 20 < go) | mls-csv --append F --cursor-file S --timezone UTC"
+        )
+    };
+    for (owner, left) in [("rm F", 0), ("mv F F.1; : > F", 1), ("mv F F.1; seq 9999 > F", 1), (": > F", 1)] {
+        let mut site = Site::new();
+        site.log(3);
+        site.extract();
+        let committed = site.read("F");
+        site.log(3);
+        assert!(site.shell("mkfifo go").status.success());
+        let mut pipeline = site.command(&slow(4)).stderr(Stdio::piped()).spawn().unwrap();
+        while site.read("S").is_empty() || site.files("ready").is_empty() {
+            std::thread::yield_now();
+        }
+        assert!(site.shell(owner).status.success());
+        let changed = site.read("F");
+        site.write("go", "\n");
+        assert_eq!(pipeline.wait().unwrap().code(), Some(75), "{owner}");
+        assert_eq!(site.read("F"), changed, "{owner}");
+        if owner.contains("F.1") {
+            assert_eq!(
+                site.read("F.1"),
+                committed,
+                "{owner}: rows that were not committed stay in the file that was moved"
+            );
+        }
+        if !changed.contains("9999") {
+            site.extract();
+            let before = if owner.contains("F.1") { site.read("F.1") } else { committed };
+            site.write("F", &(before + &site.read("F")));
+            site.assert_exact();
+        }
+        assert!(site.files("F").len() >= left);
+    }
+}
+
+#[test]
 fn a_run_that_dies_right_after_the_csv_was_rotated_leaves_nothing_to_decide() {
     let mut site = Site::new();
     site.log(3);

@@ -9,6 +9,7 @@ use std::os::fd::AsFd;
 use anyhow::Context;
 use mls_event::{MAX_LINE, Record, Segment};
 
+use crate::ndjson::Writer;
 use crate::{Exit, OrExit, diag, signals};
 use ahead::{Chunk, ReadAhead};
 
@@ -89,6 +90,15 @@ impl Blocks {
             offset: 0,
             skipping: false,
         })
+    }
+
+    /// As [`Reader::watch`](crate::ndjson::Reader::watch).
+    ///
+    /// # Errors
+    /// If the descriptor cannot be duplicated.
+    pub fn watch(&mut self, writer: &Writer) -> io::Result<()> {
+        self.input.output = Some(writer.try_clone_output()?);
+        Ok(())
     }
 
     /// The next block; `None` at the end. `pause` is called before a read that would wait.

@@ -189,7 +189,8 @@ impl Config {
             }
             Err(error) => return Err(error).with_context(|| format!("reading configuration file {}", path.display())),
         };
-        let mut ini = Ini::parse(path, &text)?;
+        // Editors of another system put a byte order mark in front.
+        let mut ini = Ini::parse(path, text.trim_start_matches('\u{feff}'))?;
         let config = Self::read(&mut ini)?;
         ini.warn_of_unknown_keys();
         if config.database.db_password.is_some() {

@@ -18,6 +18,8 @@ pub struct Reader {
     input: Box<dyn Read>,
     /// What to poll to learn whether a read would wait; none for sources that never do.
     pollable: Option<File>,
+    /// Whose reader may leave while nothing comes in.
+    output: Option<File>,
     name: String,
     buffer: Vec<u8>,
     start: usize,
@@ -47,7 +49,26 @@ impl Reader {
     /// Reads a source that never makes its reader wait: a file, memory. Messages call it `name`.
     #[must_use]
     pub fn new(input: Box<dyn Read>, name: impl Into<String>) -> Self {
-        Self { input, pollable: None, name: name.into(), buffer: vec![0; BUFFER], start: 0, end: 0, line: 0 }
+        Self {
+            input,
+            pollable: None,
+            output: None,
+            name: name.into(),
+            buffer: vec![0; BUFFER],
+            start: 0,
+            end: 0,
+            line: 0,
+        }
+    }
+
+    /// From now on, waiting for input ends with [`OutputClosed`] when the reader of `writer` leaves: a stage that waits would
+    /// otherwise not learn, and the stages before it neither.
+    ///
+    /// # Errors
+    /// If the descriptor cannot be duplicated.
+    pub fn watch(&mut self, writer: &Writer) -> io::Result<()> {
+        self.output = Some(writer.try_clone_output()?);
+        Ok(())
     }
 
     /// What messages call the input.
@@ -127,8 +148,9 @@ impl Reader {
         if self.end == self.buffer.len() {
             self.buffer.resize((self.end * 2).min(MAX_LINE.max(self.end + 1)), 0);
         }
-        if self.pollable.as_ref().is_some_and(would_wait) {
+        if let Some(input) = self.pollable.as_ref().filter(|input| would_wait(input)) {
             pause()?;
+            wait_for(input, self.output.as_ref())?;
         }
         loop {
             match self.input.read(&mut self.buffer[self.end..]) {
@@ -149,6 +171,21 @@ impl Reader {
 pub fn would_wait(input: impl AsFd) -> bool {
     let mut fds = [PollFd::from_borrowed_fd(input.as_fd(), PollFlags::IN)];
     matches!(poll(&mut fds, Some(&Timespec::default())), Ok(0))
+}
+
+/// Waits for input; an error if the reader of the output leaves before it comes.
+fn wait_for(input: &File, output: Option<&File>) -> anyhow::Result<()> {
+    let Some(output) = output else { return Ok(()) };
+    let mut fds = [PollFd::new(input, PollFlags::IN), PollFd::new(output, PollFlags::empty())];
+    // A signal that cuts it short makes the read wait instead.
+    let _ = poll(&mut fds, None);
+    if fds[1].revents().contains(PollFlags::ERR) { Err(OutputClosed.into()) } else { Ok(()) }
+}
+
+/// Whether the reader of `output`, a pipe, has gone.
+pub(crate) fn has_no_reader(output: &File) -> bool {
+    let mut fds = [PollFd::new(output, PollFlags::empty())];
+    matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1..)) && fds[0].revents().contains(PollFlags::ERR)
 }
 
 /// The reader of standard output has gone (EPIPE): not an error, but the end.
@@ -229,6 +266,10 @@ impl Writer {
     #[must_use]
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.out.as_fd()
+    }
+
+    pub(crate) fn try_clone_output(&self) -> io::Result<File> {
+        self.out.try_clone()
     }
 }
 

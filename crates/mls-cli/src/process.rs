@@ -49,7 +49,10 @@ fn process<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> u8 {
         // clap has its own idea of stdout and stderr, and of colours on a terminal.
         Err(error) => {
             let code = if error.use_stderr() { Exit::Usage as u8 } else { 0 };
-            return error.print().map_or(Exit::IoErr as u8, |()| code);
+            return match error.print() {
+                Err(why) if why.kind() != std::io::ErrorKind::BrokenPipe => Exit::IoErr as u8,
+                _ => code,
+            };
         }
     };
     signals::survive_file_size_limit();

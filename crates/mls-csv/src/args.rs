@@ -35,7 +35,7 @@ pub struct Args {
     pub decode: bool,
 
     /// Zone of the date column: local, an IANA name such as Europe/Paris, or an offset such as +02:00
-    #[arg(long, value_name = "ZONE", default_value = "local")]
+    #[arg(long, value_name = "ZONE", default_value = "local", allow_hyphen_values = true)]
     pub timezone: Zone,
 
     /// Write the date column to the second, not to the minute

@@ -4,9 +4,10 @@
 //! that prefix. So whatever is found behind it was never committed, and whatever differs before it was changed by somebody
 //! else.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -57,9 +58,40 @@ struct Appender {
     open: Option<Open>,
 }
 
+/// F, with what is written to it at its end; refuses where somebody else has changed its length.
+struct Growing {
+    file: File,
+    length: u64,
+    /// Nothing more is written: the CSV writer's destructor flushes what it has, and that is taken back.
+    closed: Cell<bool>,
+}
+
+impl Write for Growing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.closed.get() {
+            return Ok(bytes.len());
+        }
+        if self.file.metadata()?.len() != self.length {
+            return Err(io::Error::other(Changed));
+        }
+        let n = self.file.write(bytes)?;
+        self.length += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Somebody has moved, removed or changed F while rows were appended to it.
+#[derive(Debug, thiserror::Error)]
+#[error("somebody has changed, moved or removed it meanwhile; the next run goes on from the last commit")]
+struct Changed;
+
 /// The file, from `begin` on.
 struct Open {
-    rows: Rows<File>,
+    rows: Rows<Growing>,
     /// What the cursor file says.
     committed: CursorFile,
     /// A commit has begun and not succeeded: which of F and S reached the disk is unknown, and a second sync would report
@@ -78,27 +110,34 @@ impl Sink for Appender {
                 self.cursor_path.display()
             )));
         }
-        let committed = self.settle(committed).with_context(|| format!("preparing {}", self.path.display()))?;
-        let file = open(&self.path)?;
-        let mut rows = Rows::new(file, self.style);
-        if committed.data.as_ref().is_none_or(|data| data.length == 0) {
-            rows.header()?;
-        }
-        self.open = Some(Open { rows, committed, in_doubt: false });
+        let (file, committed) = self.settle(committed).with_context(|| format!("preparing {}", self.path.display()))?;
+        let length = committed.data.as_ref().map_or(0, |data| data.length);
+        self.open = Some(Open {
+            rows: Rows::new(Growing { file, length, closed: Cell::new(false) }, self.style),
+            committed,
+            in_doubt: false,
+        });
         Ok(())
     }
 
     fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
         let Some(open) = &mut self.open else { return Ok(()) };
-        open.rows.event(event).with_context(|| format!("appending to {}", self.path.display())).or_exit(Exit::IoErr)
+        let result = open.rows.event(event).with_context(|| format!("appending to {}", self.path.display()));
+        let exit = exit_of(&result);
+        result.or_exit(exit)
     }
 
     fn commit(&mut self, cursor: Value) -> anyhow::Result<()> {
         let Some(open) = &mut self.open else { return Ok(()) };
         let name = self.path.display();
-        open.rows.flush().with_context(|| format!("appending to {name}")).or_exit(Exit::IoErr)?;
-        let file = open.rows.inner();
-        let length = file.metadata().with_context(|| format!("looking at {name}")).or_exit(Exit::IoErr)?.len();
+        let result = open.rows.flush().with_context(|| format!("appending to {name}"));
+        let exit = exit_of(&result);
+        result.or_exit(exit)?;
+        let Growing { file, length, .. } = open.rows.inner();
+        let length = *length;
+        if !is_at(file, &self.path, length).with_context(|| format!("looking at {name}")).or_exit(Exit::IoErr)? {
+            return Err(Changed).with_context(|| format!("committing {name}")).or_exit(Exit::TempFail);
+        }
         let unchanged = open.committed.data.as_ref().is_some_and(|data| data.length == length);
         if unchanged && open.committed.cursor == cursor {
             return Ok(());
@@ -118,8 +157,8 @@ impl Sink for Appender {
 }
 
 impl Appender {
-    /// Brings F and S into step before anything is appended, and returns what S then says.
-    fn settle(&self, committed: Option<CursorFile>) -> anyhow::Result<CursorFile> {
+    /// Brings F and S into step before anything is appended, and returns F and what S then says.
+    fn settle(&self, committed: Option<CursorFile>) -> anyhow::Result<(File, CursorFile)> {
         let length = match fs::metadata(&self.path) {
             Ok(metadata) if metadata.is_file() => metadata.len(),
             Ok(_) => return Err(Exit::CantCreat.error("it is not a regular file")),
@@ -132,7 +171,7 @@ impl Appender {
                 if length > data.length {
                     self.move_surplus_aside(data.length)?;
                 }
-                return Ok(committed);
+                return Ok((open(&self.path)?, committed));
             }
             Some(data) if length == 0 => {
                 let file = self.path.display();
@@ -158,9 +197,16 @@ impl Appender {
             committed.rotated.splice(0..0, committed.data.take());
             committed.rotated.truncate(ROTATED_REMEMBERED);
         }
-        let settled = CursorFile { data: Some(describe(&file, keep)?), ..committed };
+        let mut settled = CursorFile { data: Some(describe(&file, keep)?), ..committed };
         settled.store(&self.cursor_path)?;
-        Ok(settled)
+        if keep == 0 {
+            // A commit of its own, or each run that finds nothing would leave a header behind the commit.
+            Rows::new(&file, self.style).header()?;
+            file.sync_data()?;
+            settled.data = Some(describe(&file, file.metadata()?.len())?);
+            settled.store(&self.cursor_path)?;
+        }
+        Ok((file, settled))
     }
 
     fn refusal(&self, committed: Option<u64>, length: u64) -> anyhow::Error {
@@ -248,12 +294,41 @@ impl Appender {
             return;
         }
         let committed = open.committed.data.as_ref().map_or(0, |data| data.length);
-        // Rows still in the buffer are written by the writer's destructor, so it goes first.
-        self.open = None;
-        let cut = File::options().write(true).open(&self.path).and_then(|file| file.set_len(committed));
+        let Growing { file, length, closed } = open.rows.inner();
+        closed.set(true);
+        // What somebody else has changed is left alone, and what was moved is cut where it is now.
+        let cut = match file.metadata() {
+            Ok(metadata) if metadata.len() == *length => file.set_len(committed),
+            Ok(_) => return,
+            Err(error) => Err(error),
+        };
         if let Err(error) = cut {
             mls_cli::warn!("{}: uncommitted rows could not be taken back: {error}", self.path.display());
         }
+    }
+}
+
+/// Whether `path` still leads to `file`, which still has the length that was written.
+fn is_at(file: &File, path: &Path, length: u64) -> io::Result<bool> {
+    let (here, there) = (file.metadata()?, fs::metadata(path));
+    let there = match there {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        there => there?,
+    };
+    Ok(here.len() == length && (here.dev(), here.ino()) == (there.dev(), there.ino()))
+}
+
+/// The exit code of an error of the file: [`Changed`] is over with the next run.
+fn exit_of(result: &anyhow::Result<()>) -> Exit {
+    let is_changed = |cause: &(dyn std::error::Error + 'static)| {
+        cause
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+            .is_some_and(<dyn std::error::Error + Send + Sync>::is::<Changed>)
+    };
+    match result {
+        Err(error) if error.chain().any(is_changed) => Exit::TempFail,
+        _ => Exit::IoErr,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::row::Decoder;
 /// Reads CSV, plain or framed, and writes an `auth` record for each row.
 pub(crate) fn run(zone: Zone) -> anyhow::Result<()> {
     let (mut blocks, mut out) = (Blocks::stdin()?, Writer::stdout()?);
+    blocks.watch(&out)?;
     let mut decoder = Decoder::new(zone);
     while let Some(block) = blocks.next(|| out.flush())? {
         let (bytes, place) = match block {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::Context;
@@ -20,12 +20,14 @@ pub const MAX_ROWS: u32 = 1000;
 pub(crate) struct Rows<W: Write> {
     csv: csv::Writer<W>,
     style: Style,
+    /// An event of too many attempts was told of.
+    told: bool,
 }
 
 impl<W: Write> Rows<W> {
     pub(crate) fn new(out: W, style: Style) -> Self {
         let csv = csv::WriterBuilder::new().buffer_capacity(64 * 1024).from_writer(out);
-        Self { csv, style }
+        Self { csv, style, told: false }
     }
 
     pub(crate) fn header(&mut self) -> anyhow::Result<()> {
@@ -37,8 +39,8 @@ impl<W: Write> Rows<W> {
         if event.outcome != Outcome::Failure {
             return Ok(());
         }
-        if event.attempts > MAX_ROWS {
-            mls_cli::warn!("an event of {} attempts at {} is {MAX_ROWS} rows", event.attempts, event.date);
+        if event.attempts > MAX_ROWS && !std::mem::replace(&mut self.told, true) {
+            mls_cli::warn!("an event of {} attempts at {} is {MAX_ROWS} rows (told once)", event.attempts, event.date);
         }
         for _ in 0..event.attempts.min(MAX_ROWS) {
             row::write(&mut self.csv, event, self.style).map_err(io_error)?;
@@ -68,19 +70,26 @@ pub(crate) fn print(reader: Reader, style: Style) -> anyhow::Result<()> {
     let out = io::stdout();
     let mut rows = Rows::new(Stdout(out.lock()), style);
     rows.header()?;
-    copy(reader, &mut rows)
+    copy(reader, &mut rows).context("writing standard output")
 }
 
 /// Rows at the end of `path`, with a header where it is new or empty.
 pub(crate) fn append(reader: Reader, path: &Path, style: Style) -> anyhow::Result<()> {
     let _lock = Lock::take(path)?;
     let name = path.display();
-    let file = File::options().append(true).create(true).mode(0o640).open(path);
+    let file = File::options().read(true).append(true).create(true).mode(0o640).open(path);
     let file = file.with_context(|| format!("opening {name}")).or_exit(Exit::CantCreat)?;
-    let empty = file.metadata().with_context(|| format!("looking at {name}"))?.len() == 0;
-    let mut rows = Rows::new(file, style);
-    if empty {
+    let length = file.metadata().with_context(|| format!("looking at {name}"))?.len();
+    let mut rows = Rows::new(&file, style);
+    if length == 0 {
         rows.header()?;
+    } else {
+        // A row begins on a line of its own.
+        let mut last = [0];
+        file.read_exact_at(&mut last, length - 1).with_context(|| format!("reading {name}"))?;
+        if last != [b'\n'] {
+            (&file).write_all(b"\n").with_context(|| format!("appending to {name}"))?;
+        }
     }
     copy(reader, &mut rows).with_context(|| format!("appending to {name}"))
 }

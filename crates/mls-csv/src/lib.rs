@@ -9,7 +9,7 @@
 //! [`MAX_ROWS`]. `--decode` goes the other way. Columns and cells stand in [`row`] and [`cell`].
 //!
 //! # Exactly once
-//! With `--cursor-file S`, F and S are committed together ([`commit`]): rows are written and synced, then S is replaced.
+//! With `--cursor-file S`, F and S are committed together (`commit.rs`): rows are written and synced, then S is replaced.
 //! Whatever dies when, S says up to which byte F is whole and from where the log is to be read again.
 //!
 //! | F | S | what happens |

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 
-use chrono::{DateTime, FixedOffset, NaiveDateTime};
+use chrono::{DateTime, Datelike, FixedOffset, NaiveDateTime};
 use csv_core::ReadRecordResult;
 use mls_cli::zone::Zone;
 use mls_event::{Auth, Enrichment, Outcome, clean};
@@ -34,7 +34,7 @@ pub fn write<W: io::Write>(csv: &mut csv::Writer<W>, event: &Auth<'_>, style: St
         cell::encode(value.as_deref(), Unknown::NotAvailable).into_owned().into_bytes()
     };
     csv.write_field(text(&event.server))?;
-    csv.write_field(date(&event.date.at(), style))?;
+    csv.write_field(cell::encode(Some(&date(&event.date.at(), style)), Unknown::NotAvailable).as_bytes())?;
     csv.write_field(cell::encode(event.ip.map(|ip| ip.to_string()).as_deref(), Unknown::NotAvailable).as_bytes())?;
     csv.write_field(text(&event.user))?;
     csv.write_field(cell::encode(added.hostname.as_deref(), Unknown::Null).as_bytes())?;
@@ -157,5 +157,7 @@ fn parsed<T: std::str::FromStr>(cell: &str) -> Result<Option<T>, ()> {
 
 fn read_date(cell: &str, zone: Zone) -> Option<DateTime<FixedOffset>> {
     let format = if cell.len() > 16 { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M" };
-    NaiveDateTime::parse_from_str(cell, format).ok().map(|naive| zone.read(naive))
+    let naive = NaiveDateTime::parse_from_str(cell, format).ok()?;
+    // RFC 3339 knows no other years, and chrono many.
+    (1..=9998).contains(&naive.year()).then(|| zone.read(naive))
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -153,7 +154,7 @@ struct Wire<'a> {
     pid: Option<u32>,
     outcome: Outcome,
     #[serde(default = "one")]
-    attempts: u32,
+    attempts: NonZeroU32,
     #[serde(borrow, default)]
     mechanism: Option<Text<'a>>,
     #[serde(default)]
@@ -180,8 +181,8 @@ struct Wire<'a> {
     aso: Option<Option<Text<'a>>>,
 }
 
-fn one() -> u32 {
-    1
+fn one() -> NonZeroU32 {
+    NonZeroU32::MIN
 }
 
 /// Tells a member that is null (`Some(None)`) from one that is missing (`None`).
@@ -203,7 +204,7 @@ impl<'a> From<Wire<'a>> for Auth<'a> {
             service: text(wire.service),
             pid: wire.pid,
             outcome: wire.outcome,
-            attempts: wire.attempts,
+            attempts: wire.attempts.get(),
             mechanism: text(wire.mechanism),
             ip: wire.ip.map(|ip| ip.to_canonical()),
             port: wire.port,

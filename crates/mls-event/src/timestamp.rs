@@ -27,7 +27,8 @@ impl<'a> Timestamp<'a> {
         let text = text.into();
         match DateTime::parse_from_rfc3339(&text) {
             // chrono also takes a blank for the `T`, which RFC 3339 mentions but other readers refuse.
-            Ok(at) if text.as_bytes().get(10) == Some(&b'T') => Ok(Self { text, at }),
+            // So it does a minus sign that is not ASCII.
+            Ok(at) if text.as_bytes().get(10) == Some(&b'T') && text.is_ascii() => Ok(Self { text, at }),
             _ => Err(BadTimestamp(clip(&text))),
         }
     }
@@ -97,7 +98,14 @@ mod tests {
 
     #[test]
     fn other_spellings_of_time_are_refused() {
-        for text in ["", "Jun  1 00:00:45", "2026-06-01T00:00:45", "2026-06-01 00:00:45Z", "2026-13-01T00:00:45Z"] {
+        for text in [
+            "",
+            "Jun  1 00:00:45",
+            "2026-06-01T00:00:45",
+            "2026-06-01 00:00:45Z",
+            "2026-06-01T00:00:45\u{2212}01:00",
+            "2026-13-01T00:00:45Z",
+        ] {
             assert!(Timestamp::parse(text).is_err(), "{text}");
         }
     }

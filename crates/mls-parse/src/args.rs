@@ -26,7 +26,7 @@ pub struct Args {
     pub daemon: Vec<Daemon>,
 
     /// Zone of time stamps without one: local, an IANA name such as Europe/Paris, or an offset such as +02:00
-    #[arg(long, value_name = "ZONE", default_value = "local")]
+    #[arg(long, value_name = "ZONE", default_value = "local", allow_hyphen_values = true)]
     pub timezone: Zone,
 
     /// The RFC 3339 time that no line is younger than, which gives stamps without a year theirs [default: when the log was

@@ -57,7 +57,7 @@ fn finish<'a>(
     if program.is_empty() || program.contains(&b' ') {
         return None;
     }
-    let (repeated, message) = repeats(message)?;
+    let (repeated, message) = repeats(without_message_id(message))?;
     let host = (!host.is_empty() && host != b"-").then_some(host);
     Some(Envelope { stamp, host, program, pid, repeated, message })
 }
@@ -120,6 +120,12 @@ fn split_stamp(line: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&line[..end], &line[end + 1..]))
 }
 
+/// `[ID 197553 mail.warning] `, which Solaris puts in front (syslogd(8), `msgid`).
+fn without_message_id(message: &[u8]) -> &[u8] {
+    let id = message.strip_prefix(b"[ID ").and_then(|rest| rest.split_once_str("] "));
+    id.map_or(message, |(_, message)| message)
+}
+
 /// rsyslog's `$RepeatedMsgReduction`: `message repeated 3 times: [ … ]`.
 fn repeats(message: &[u8]) -> Option<(u32, &[u8])> {
     let Some(rest) = message.strip_prefix(b"message repeated ") else { return Some((1, message)) };
@@ -167,6 +173,7 @@ mod tests {
                 "1 2026-11-21T07:11:22Z - postfix/smtpd - - [x y=\"]\\\"\"][z] a",
                 "2026-11-21T07:11:22Z|-|postfix/smtpd|None|1|a",
             ),
+            ("Jun  1 00:00:45 vm p[7]: [ID 197553 mail.warning] a", "Jun  1 00:00:45|vm|p|Some(7)|1|a"),
             ("Jun  1 00:00:45 vm p[7]: message repeated 3 times: [ a[b]]", "Jun  1 00:00:45|vm|p|Some(7)|3|a[b]"),
         ] {
             assert_eq!(shown(line), parts);

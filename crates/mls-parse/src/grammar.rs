@@ -11,9 +11,7 @@ use bstr::ByteSlice;
 use memchr::memmem::Finder;
 use mls_event::{Outcome, clean};
 
-use Part::{
-    Address, AngleUser, Attempts, Client, End, LoginUser, Mechanism, Process, QueueId, ReasonAndUser, SkipTo, Text,
-};
+use Part::{Attempts, Client, End, LoginFields, LoginUser, Mechanism, Process, QueueId, ReasonAndUser, SkipTo, Text};
 
 /// Built once, not for every message.
 static USER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(", sasl_username="));
@@ -37,8 +35,8 @@ enum Part {
     SkipTo(&'static str),
     /// `NAME[ADDRESS]`, and `:PORT` with `smtpd_client_port_logging`. A name has neither blanks nor brackets.
     Client,
-    /// A word.
-    Mechanism,
+    /// What the client called its mechanism, up to a blank; in a success, up to a comma.
+    Mechanism(u8),
     /// `: REASON, sasl_username=USER`, of which all may be missing. The first `, sasl_username=` is the server's: what the
     /// client sent comes after it, to the end.
     ReasonAndUser,
@@ -50,10 +48,9 @@ enum Part {
     Attempts,
     /// Dovecot's login process: `imap-login`.
     Process,
-    /// `USER>`, and its `method=` where there is one. The client chooses the user, so the last `>` that fits ends it.
-    AngleUser,
-    /// An address up to a comma or the end; anything may follow.
-    Address,
+    /// `user=<USER>, method=MECHANISM, rip=ADDRESS`, of which the first two may be missing; anything may follow. The client
+    /// chooses the user, so the last of these words that fit are the server's.
+    LoginFields,
     /// The end of the message.
     End,
 }
@@ -67,13 +64,20 @@ pub static POSTFIX: [Form; 3] = [
     Form {
         outcome: Outcome::Failure,
         words: " authentication failed",
-        parts: &[Text("warning: "), Client, Text(": SASL "), Mechanism, Text(" authentication failed"), ReasonAndUser],
+        parts: &[
+            Text("warning: "),
+            Client,
+            Text(": SASL "),
+            Mechanism(b' '),
+            Text(" authentication failed"),
+            ReasonAndUser,
+        ],
     },
     // "%s: SASL %s authentication aborted"
     Form {
         outcome: Outcome::Aborted,
         words: " authentication aborted",
-        parts: &[Text("warning: "), Client, Text(": SASL "), Mechanism, Text(" authentication aborted"), End],
+        parts: &[Text("warning: "), Client, Text(": SASL "), Mechanism(b' '), Text(" authentication aborted"), End],
     },
     // "%s: client=%s%s%s%s%s%s%s"
     Form {
@@ -84,7 +88,7 @@ pub static POSTFIX: [Form; 3] = [
             Text(": client="),
             Client,
             Text(", sasl_method="),
-            Mechanism,
+            Mechanism(b','),
             Text(", sasl_username="),
             LoginUser,
         ],
@@ -95,7 +99,7 @@ pub static POSTFIX: [Form; 3] = [
 ///
 /// The words before `(auth failed` differ from version to version (`Disconnected`, `Aborted login`, `Login aborted`, with or
 /// without a reason) and hold nothing that the client chooses.
-pub static DOVECOT: [Form; 2] = [
+pub static DOVECOT: [Form; 3] = [
     // imap-login: Disconnected: Connection closed (auth failed, 3 attempts in 6 secs): user=<…>, method=PLAIN, rip=…, …
     Form {
         outcome: Outcome::Failure,
@@ -105,18 +109,18 @@ pub static DOVECOT: [Form; 2] = [
             Text(": "),
             SkipTo("(auth failed, "),
             Attempts,
-            Text(" attempts in "),
-            SkipTo(" user=<"),
-            AngleUser,
-            Text(", rip="),
-            Address,
+            Text(" attempts"),
+            SkipTo("): "),
+            LoginFields,
         ],
     },
     // imap-login: Login: user=<…>, method=PLAIN, rip=…, …
+    Form { outcome: Outcome::Success, words: "-login: Login: ", parts: &[Process, Text(": Login: "), LoginFields] },
+    // imap-login: Logged in: user=<…>, method=PLAIN, rip=…, …
     Form {
         outcome: Outcome::Success,
-        words: "-login: Login: user=<",
-        parts: &[Process, Text(": Login: user=<"), AngleUser, Text(", rip="), Address],
+        words: "-login: Logged in: ",
+        parts: &[Process, Text(": Logged in: "), LoginFields],
     },
 ];
 
@@ -162,10 +166,10 @@ impl<'a> Attempt<'a> {
             Text(words) => text.strip_prefix(words.as_bytes()),
             SkipTo(words) => text.split_once_str(words).map(|(_, rest)| rest),
             Client => self.client(text),
-            Mechanism => {
-                let (word, rest) = text.split_at(memchr::memchr2(b' ', b',', text).unwrap_or(text.len()));
-                self.mechanism = Some(upper(clean(word)));
-                (!word.is_empty()).then_some(rest)
+            Mechanism(stop) => {
+                let (word, rest) = text.split_at(memchr::memchr(stop, text)?);
+                self.mechanism = (!word.is_empty()).then(|| upper(clean(word)));
+                Some(rest)
             }
             ReasonAndUser => {
                 let (reason, user) = match USER.find(text) {
@@ -197,20 +201,19 @@ impl<'a> Attempt<'a> {
                 self.process = text[..end].to_str().ok().filter(|name| name.ends_with("-login") && !name.contains(' '));
                 self.process.map(|_| &text[end..])
             }
-            AngleUser => {
-                let (before, rest) = text.rsplit_once_str(", rip=")?;
-                // Where the user name spells the end of its own field, the last one is Dovecot's.
-                let (user, mechanism) = match before.rsplit_once_str(">, method=") {
-                    Some((user, mechanism)) => (user, Some(mechanism)),
-                    None => (before.strip_suffix(b">")?, None),
+            LoginFields => {
+                let (before, rest) = text.rsplit_once_str("rip=")?;
+                let before = before.strip_suffix(b", ").unwrap_or(before);
+                let (user, mechanism) = match before.strip_prefix(b"user=<") {
+                    Some(user) => match user.rsplit_once_str(">, method=") {
+                        Some((user, mechanism)) => (user, Some(mechanism)),
+                        None => (user.strip_suffix(b">")?, None),
+                    },
+                    None => (&b""[..], before.strip_prefix(b"method=")),
                 };
                 self.user = (!user.is_empty()).then(|| clean(user));
                 self.mechanism = mechanism.map(|word| upper(clean(word)));
-                // What is left begins with the words that were just found.
-                Some(&text[text.len() - rest.len() - ", rip=".len()..])
-            }
-            Address => {
-                let (address, rest) = text.split_at(text.find_byte(b',').unwrap_or(text.len()));
+                let (address, rest) = rest.split_at(rest.find_byte(b',').unwrap_or(rest.len()));
                 self.ip = Some(ip(address)?);
                 Some(rest)
             }
@@ -222,7 +225,7 @@ impl<'a> Attempt<'a> {
         let open = memchr::memchr3(b'[', b']', b' ', text).filter(|at| text[*at] == b'[')?;
         let close = open + text[open..].find_byte(b']')?;
         let (name, address) = (&text[..open], &text[open + 1..close]);
-        self.client = (name != b"unknown").then(|| clean(name));
+        self.client = (name != b"unknown" && !name.is_empty()).then(|| clean(name));
         self.ip = if address == b"unknown" { None } else { Some(ip(address)?) };
         let mut rest = &text[close + 1..];
         if let Some(port) = rest.strip_prefix(b":")
@@ -295,6 +298,36 @@ mod tests {
             let a = failure(&message);
             assert_eq!((a.reason.as_deref(), a.mechanism.as_deref()), (reason, Some("NTLM")));
             assert_eq!((a.ip, a.client, a.user), (None, None, None));
+        }
+    }
+
+    #[test]
+    fn dovecot_leaves_out_what_it_does_not_know() {
+        for (fields, user, mechanism, attempts) in [
+            (
+                "Disconnected (auth failed, 2 attempts): user=<a>, method=PLAIN, rip=192.0.2.1, lip=::1",
+                Some("a"),
+                Some("PLAIN"),
+                2,
+            ),
+            ("Disconnected: Inactivity (auth failed, 1 attempts): rip=192.0.2.1, lip=::1", None, None, 1),
+            ("Aborted login (auth failed, 1 attempts in 9 secs): user=<>, rip=192.0.2.1", None, None, 1),
+            ("Aborted login (auth failed, 1 attempts in 9 secs): method=LOGIN, rip=192.0.2.1", None, Some("LOGIN"), 1),
+            ("Logged in: user=<a>, method=PLAIN, rip=192.0.2.1", Some("a"), Some("PLAIN"), 1),
+        ] {
+            let line = format!("imap-login: {fields}");
+            let a = read(line.as_bytes(), &DOVECOT).unwrap();
+            assert_eq!((a.user.as_deref(), a.mechanism.as_deref(), a.attempts), (user, mechanism, attempts), "{line}");
+            assert_eq!(a.ip.unwrap().to_string(), "192.0.2.1");
+        }
+    }
+
+    #[test]
+    fn a_mechanism_is_what_the_client_called_it() {
+        for (word, mechanism) in [("LOGIN,X", Some("LOGIN,X")), ("", None), ("xoauth2", Some("XOAUTH2"))] {
+            let message =
+                format!("warning: x[192.0.2.1]: SASL {word} authentication failed: Invalid authentication mechanism");
+            assert_eq!(failure(&message).mechanism.as_deref(), mechanism);
         }
     }
 

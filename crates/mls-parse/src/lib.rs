@@ -46,6 +46,7 @@ use mls_cli::ndjson::Writer;
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let (mut blocks, mut out) = (Blocks::stdin()?, Writer::stdout()?);
+    blocks.watch(&out)?;
     let mut scanner = Scanner::new(&args, &config.filter)?;
     while let Some(block) = blocks.next(|| out.flush())? {
         match block {

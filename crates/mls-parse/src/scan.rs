@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bstr::ByteSlice;
-use chrono::{DateTime, FixedOffset};
+use chrono::{DateTime, FixedOffset, TimeDelta};
 use ipnet::IpNet;
 use mls_cli::blocks::Place;
 use mls_cli::config::Filter;
@@ -89,8 +89,10 @@ impl Scanner {
             Some(segment) => segment.source == JOURNAL_SOURCE,
             None => *self.journal.get_or_insert(lines.starts_with(b"{")),
         };
-        let reference = self.reference_time.or_else(|| place.segment.map(|segment| segment.mtime.at()));
-        let clock = Clock::new(self.zone, reference.unwrap_or_else(|| self.zone.now()));
+        let reference = self.reference_time.unwrap_or_else(|| {
+            place.segment.map_or_else(|| self.zone.now(), |segment| segment.mtime.at()) + CLOCKS_DIFFER
+        });
+        let clock = Clock::new(self.zone, reference);
 
         // The hot loop: a substring search over the whole block, and a look only at the lines that it finds.
         let mut from = 0;
@@ -99,7 +101,9 @@ impl Scanner {
             let end = memchr::memchr(b'\n', &lines[found.end()..]).map_or(lines.len(), |n| found.end() + n);
             self.stats.candidates += 1;
             let line = &lines[start..end];
-            if journal {
+            if line.len() > MAX_CANDIDATE {
+                self.reject(line, place, start, "longer than any line of a mail server");
+            } else if journal {
                 self.entry(line, place, out);
             } else {
                 self.line(line, place, start, &clock, out);
@@ -220,6 +224,12 @@ impl Scanner {
         &self.stats
     }
 }
+
+/// syslog lines have at most a few thousand bytes. JSON may make three of each, and a record must stay below its own limit.
+const MAX_CANDIDATE: usize = 64 * 1024;
+
+/// A log is written to by other machines too, and the kernel gives files times that are some milliseconds old.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(1);
 
 const NOT_ITS_FORM: &str = "the words of a login attempt, but not its form";
 

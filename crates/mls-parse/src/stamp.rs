@@ -12,15 +12,14 @@ const YEARS: i32 = 8;
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     zone: Zone,
-    /// What a clock in `zone` shows at the reference time.
-    reference: NaiveDateTime,
+    reference: DateTime<FixedOffset>,
 }
 
 impl Clock {
     /// No line was written after `reference`.
     #[must_use]
     pub fn new(zone: Zone, reference: DateTime<FixedOffset>) -> Self {
-        Self { zone, reference: zone.show(&reference).naive_local() }
+        Self { zone, reference: zone.show(&reference) }
     }
 
     /// Reads a stamp. RFC 3339 keeps its text, with `+00:00` for `Z`; the BSD form gets the latest year for which it is not
@@ -38,14 +37,14 @@ impl Clock {
         let mut words = rest.split_ascii_whitespace();
         let (month, day, time) = (month(words.next()?)?, words.next()?.parse().ok()?, words.next()?);
         let time: NaiveTime = time.parse().ok().filter(|_| time.len() >= 8)?;
-        let on = |year| NaiveDate::from_ymd_opt(year, month, day).map(|date| date.and_time(time));
-        let naive = if let Some(year) = year {
-            on(year)?
-        } else {
-            let latest = self.reference.year();
-            (latest - YEARS..=latest).rev().filter_map(on).find(|naive| *naive <= self.reference)?
+        let on = |year| NaiveDate::from_ymd_opt(year, month, day).map(|date| self.zone.read(date.and_time(time)));
+        let latest = self.reference.year();
+        let at = match year {
+            Some(year) => on(year)?,
+            // Points in time are compared, not what clocks show: at the end of summer time they show an hour twice.
+            None => (latest - YEARS..=latest).rev().filter_map(on).find(|at| *at <= self.reference)?,
         };
-        Some(self.zone.read(naive).into())
+        Some(at.into())
     }
 
     fn rfc3339<'a>(&self, text: &'a str) -> Option<Timestamp<'a>> {
@@ -91,6 +90,11 @@ mod tests {
         assert_eq!(read("Dec 31 23:59:59", now), "2025-12-31T23:59:59+01:00");
         assert_eq!(read("Jan  1 00:00:00", now), "2026-01-01T00:00:00+01:00");
         assert_eq!(read("2019 Jun  1 00:00:46", now), "2019-06-01T00:00:46+02:00");
+    }
+
+    #[test]
+    fn the_hour_that_clocks_show_twice_is_of_this_year() {
+        assert_eq!(read("Oct 25 02:30:00", "2026-10-25T02:00:05+01:00"), "2026-10-25T02:30:00+02:00");
     }
 
     #[test]

@@ -66,8 +66,11 @@ pub(crate) fn read(
         }
     }
     batch.send()?;
-    if batch.from.is_some() && batch.first.is_none() {
+    if batch.from.is_some() && batch.first.is_none() && !stop.is_set() {
         batch.gap("no entry is there any more, not even the last one that was read")?;
+        // It is told once; what comes is new.
+        batch.cursor.journal = None;
+        batch.send()?;
     }
     finish(child, stop)
 }

@@ -60,10 +60,14 @@ pub(crate) struct Known {
     pub(crate) generation: String,
     /// So many (decompressed) bytes were read; what comes next begins a line.
     pub(crate) offset: u64,
-    /// SHA-256 of its first bytes: [`WINDOW`] of them, or `offset` if that is less.
-    head_sha256: String,
-    /// SHA-256 of as many bytes just before `offset`.
-    tail_sha256: String,
+    /// A hash of its first bytes: [`WINDOW`] of them, or `offset` if that is less.
+    head: String,
+    /// A hash of as many bytes just before `offset`.
+    tail: String,
+    /// The same for places before `offset`, of the log itself: by them a copy of its beginning is known, which copytruncate
+    /// has made before the last lines were read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    marks: Vec<(u64, String)>,
     /// The file as it looked then.
     pub(crate) file: Seen,
     /// All whole lines of that file were read.
@@ -82,17 +86,17 @@ impl Log {
     /// A generation that begins with `first`, not read yet.
     pub(crate) fn begin(&mut self, first: &[u8], sibling: &Sibling) -> usize {
         let line = first.split(|b| *b == b'\n').next().unwrap_or_default();
-        let mut generation = sha256(line);
-        generation.truncate(16);
-        let alike = self.generations.iter().filter(|known| known.generation.starts_with(&generation)).count();
-        if alike > 0 {
-            generation = format!("{generation}-{}", alike + 1);
-        }
+        let mut name = sha256(line);
+        name.truncate(16);
+        let numbered = (2_u64..).map(|n| format!("{name}-{n}"));
+        let free = |name: &String| !self.generations.iter().any(|known| known.generation == *name);
+        let generation = std::iter::once(name.clone()).chain(numbered).find(free).unwrap_or_default();
         self.generations.push(Known {
             generation,
             offset: 0,
-            head_sha256: sha256(b""),
-            tail_sha256: sha256(b""),
+            head: hash(b""),
+            tail: hash(b""),
+            marks: Vec::new(),
             file: sibling.seen.clone(),
             read: false,
             rotated: sibling.rotated,
@@ -101,9 +105,9 @@ impl Log {
         self.generations.len() - 1
     }
 
-    /// Forgets the oldest of the generations that have gone, and those of which nothing was read.
+    /// Forgets the oldest of the generations that have gone, and those of which nothing was read but may be.
     pub(crate) fn forget(&mut self) {
-        self.generations.retain(|known| known.offset > 0);
+        self.generations.retain(|known| known.offset > 0 || (known.read && known.rotated && !known.gone));
         let mut surplus = self.generations.iter().filter(|known| known.gone).count().saturating_sub(GONE_REMEMBERED);
         self.generations.retain(|known| {
             let forget = known.gone && surplus > 0;
@@ -119,25 +123,63 @@ impl Known {
         self.read && self.file == sibling.seen
     }
 
-    /// Whether `sibling` holds this generation.
+    /// Whether `sibling` holds this generation, up to the position at least.
     pub(crate) fn is_in(&self, sibling: &Sibling) -> io::Result<bool> {
         let window = self.offset.min(WINDOW);
+        if self.offset == 0 {
+            return Ok(false);
+        }
         if !sibling.compressed {
             return Ok(sibling.seen.size >= self.offset
-                && self.head_sha256 == sha256(&read_at(sibling, 0, window)?)
-                && self.tail_sha256 == sha256(&read_at(sibling, self.offset - window, window)?));
+                && self.head == hash(&read_at(sibling, 0, window)?)
+                && self.tail == hash(&read_at(sibling, self.offset - window, window)?));
         }
         let mut unpacked = Unpacked::open(&sibling.file)?;
         Ok(unpacked.skip_to(window)?
-            && self.head_sha256 == sha256(unpacked.window())
+            && self.head == hash(unpacked.window())
             && unpacked.skip_to(self.offset)?
-            && self.tail_sha256 == sha256(unpacked.window()))
+            && self.tail == hash(unpacked.window()))
     }
 
-    /// Moves to `offset`. `head` and `tail` are as many bytes as [`WINDOW`] says at the beginning and before `offset`.
-    pub(crate) fn advance(&mut self, offset: u64, head: &[u8], tail: &[u8]) {
-        (self.offset, self.head_sha256, self.tail_sha256) = (offset, sha256(head), sha256(tail));
+    /// Whether `sibling` is a copy of the beginning of this generation, all of which was read.
+    fn begins_like(&self, sibling: &Sibling) -> io::Result<bool> {
+        if sibling.compressed || !sibling.rotated || sibling.seen.size >= self.offset {
+            return Ok(false);
+        }
+        let before = |(offset, _): &&(u64, String)| *offset <= sibling.seen.size;
+        let Some((offset, tail)) = self.marks.iter().filter(before).max_by_key(|(offset, _)| *offset) else {
+            return Ok(false);
+        };
+        let window = WINDOW.min(*offset);
+        Ok(*tail == hash(&read_at(sibling, offset - window, window)?))
     }
+
+    /// Moves to `offset`, of which `head` and `tail` are the bytes that [`WINDOW`] says.
+    pub(crate) fn advance(&mut self, offset: u64, head: &[u8], tail: &[u8]) {
+        (self.offset, self.head, self.tail) = (offset, hash(head), hash(tail));
+        self.marks.clear();
+    }
+
+    /// Marks places before the position, the closer together the nearer they are to it or to the beginning.
+    pub(crate) fn mark(&mut self, sibling: &Sibling) -> io::Result<()> {
+        let distances = (6..u64::BITS).map(|bit| 1 << bit).take_while(|distance| *distance < self.offset);
+        let mut places: Vec<u64> = distances.flat_map(|distance| [distance, self.offset - distance]).collect();
+        places.sort_unstable();
+        places.dedup();
+        self.marks.clear();
+        for place in places {
+            let window = place.min(WINDOW);
+            self.marks.push((place, hash(&read_at(sibling, place - window, window)?)));
+        }
+        Ok(())
+    }
+}
+
+/// Enough of a SHA-256 to tell files apart, in hexadecimal.
+fn hash(bytes: &[u8]) -> String {
+    let mut hash = sha256(bytes);
+    hash.truncate(32);
+    hash
 }
 
 /// `length` bytes of a file that is not compressed, fewer if it has become shorter.
@@ -191,20 +233,33 @@ pub(crate) fn recognize(files: &mut Vec<Sibling>, known: &[Known]) -> io::Result
             }
         }
     }
+    // What is left may be a copy that was made before the last lines were read and the log was truncated.
+    for (file, held) in files.iter().zip(&mut held).filter(|(_, held)| held.is_none()) {
+        for k in &order {
+            if !taken[*k] && known[*k].begins_like(file)? {
+                *held = Some(*k);
+                taken[*k] = true;
+                break;
+            }
+        }
+    }
     Ok(held)
 }
 
-/// Leaves out rotated files that are, so far, nothing but a copy of the log's beginning: copytruncate is at work.
+/// Leaves out rotated files that are nothing but a copy of the beginning of the next newer one: copytruncate is at work, or was
+/// interrupted.
 fn leave_out_copies(files: &mut Vec<Sibling>) -> io::Result<()> {
-    let Some(live) = files.pop_if(|file| !file.rotated) else { return Ok(()) };
-    let mut kept = Vec::with_capacity(files.len() + 1);
-    for file in files.drain(..) {
-        if file.seen.same_file(&live.seen) || is_prefix(&file, &live)? {
-            continue;
+    let mut kept: Vec<Sibling> = Vec::with_capacity(files.len());
+    while let Some(file) = files.pop() {
+        let copy = match kept.last() {
+            Some(newer) => file.seen.same_file(&newer.seen) || is_prefix(&file, newer)?,
+            None => false,
+        };
+        if !copy {
+            kept.push(file);
         }
-        kept.push(file);
     }
-    kept.push(live);
+    kept.reverse();
     *files = kept;
     Ok(())
 }

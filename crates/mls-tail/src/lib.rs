@@ -16,8 +16,8 @@
 //!
 //! # Exactly once
 //! With `--framed` the output is the framed stream of `mls_event`: the sink at its end commits the cursor together with its
-//! data, and this tool starts from what the sink has committed. Without, `--cursor-file` is saved when all is written: at
-//! least once, because what a reader does with a line is not known here.
+//! data, and this tool starts from what the sink has committed. Without, `--cursor-file` is saved when all is written, and a
+//! run that ends before that writes all of it again; what a reader then does with the lines is not known here.
 //!
 //! # Exit codes
 //! 75 where something will be there later: a gzip file that is still being written, a file that was truncated while it was read.
@@ -40,9 +40,12 @@ pub use args::Args;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use mls_cli::atomic::directory_of;
 use mls_cli::cursor_file::CursorFile;
 use mls_cli::lock::Lock;
 use mls_cli::{Config, Exit};
+
+use rustix::process::{Resource, Rlimit};
 
 use known::Cursor;
 use output::Output;
@@ -55,14 +58,18 @@ use tail::{Outcome, Tail};
 /// Whatever ends the run early, with its exit code.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
+    // The sink locks its own file; here only two that would both save the cursor are in each other's way.
+    let saves = !args.framed && !args.show_cursor;
+    let _lock = args.cursor_file.as_deref().filter(|_| saves).map(Lock::take).transpose()?;
     let committed = args.cursor_file.as_deref().map(CursorFile::load).transpose()?.flatten();
     if args.show_cursor {
         return show::print(committed.as_ref());
     }
-    // The sink locks its own file; here only two that would both save the cursor are in each other's way.
-    let _lock = args.cursor_file.as_deref().filter(|_| !args.framed).map(Lock::take).transpose()?;
     let base = committed.as_ref().map_or(0, |cursor| cursor.sequence);
     let cursor = Cursor::committed(committed.as_ref())?;
+    // A log has many siblings where it is rotated every hour.
+    let files = rustix::process::getrlimit(Resource::Nofile);
+    let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
     let stop = if args.framed || args.follow { Stop::on_signal()? } else { Stop::never() };
     let mut out = Output::stdout(args.framed, args.cursor_file.clone(), base, cursor.clone())?;
     let outcome = if args.journal {
@@ -70,10 +77,13 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         out.end()?;
         outcome
     } else {
-        let logs = absolute(&args.logs, config.paths.mail_log)?;
+        let logs = absolute(&args.logs, config.paths.mail_log, !args.no_rotated)?;
         let mut tail = Tail::new(&args, logs, cursor, out, stop);
         let outcome = if args.follow { follow::run(&mut tail) } else { tail.look() }?;
         tail.out.end()?;
+        if let Some(failure) = tail.failure() {
+            return Err(failure);
+        }
         outcome
     };
     match outcome {
@@ -82,11 +92,28 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     }
 }
 
-/// The names of logs are part of the cursor: they must not depend on where the tool was started.
-fn absolute(logs: &[PathBuf], default: Option<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
+/// The names of logs are part of the cursor: a log has one name, wherever the tool was started and however it is spelled.
+fn absolute(logs: &[PathBuf], default: Option<PathBuf>, with_rotated: bool) -> anyhow::Result<Vec<PathBuf>> {
     let logs = if logs.is_empty() { default.into_iter().collect() } else { logs.to_vec() };
     if logs.is_empty() {
         return Err(Exit::Usage.error("no LOG was given, and no --config that names one"));
     }
-    logs.iter().map(|log| std::path::absolute(log).with_context(|| format!("finding {}", log.display()))).collect()
+    let mut absolute: Vec<PathBuf> = Vec::new();
+    for log in &logs {
+        let context = || format!("finding {}", log.display());
+        let folder = directory_of(log);
+        // A folder may come later, with --follow.
+        let folder = folder.canonicalize().or_else(|_| std::path::absolute(&folder)).with_context(context)?;
+        let name = log.file_name().ok_or_else(|| Exit::Usage.error(format!("{} names no file", log.display())))?;
+        let log = folder.join(name);
+        if !absolute.contains(&log) {
+            absolute.push(log);
+        }
+    }
+    if with_rotated {
+        // A shell expands mail.log* to the rotated files too, which are read as what they are.
+        let all = absolute.clone();
+        absolute.retain(|path| !all.iter().any(|log| siblings::is_rotated_from(log, path)));
+    }
+    Ok(absolute)
 }

@@ -9,7 +9,7 @@ use anyhow::Context;
 use mls_cli::cursor_file::CursorFile;
 use mls_cli::ndjson::{OutputClosed, Writer};
 use mls_cli::{Exit, OrExit};
-use mls_event::{Begin, Body, Checkpoint, End, Gap, Segment};
+use mls_event::{Begin, Body, Checkpoint, End, Gap, MAX_LINE, Segment};
 use rustix::pipe::{SpliceFlags, splice};
 
 use crate::known::Cursor;
@@ -45,7 +45,9 @@ impl Output {
             || rustix::pipe::fcntl_getpipe_size(writer.as_fd()).is_ok();
         let saved_to = cursor_file.filter(|_| !framed);
         let mut out = Self { writer, framed, splices, saved_to, sequence, told: cursor };
+        // At once: from it the stages behind know not to die of a signal.
         out.control(&Begin { base: sequence })?;
+        out.writer.flush()?;
         Ok(out)
     }
 
@@ -60,7 +62,15 @@ impl Output {
     /// All data up to `cursor` is written. The reader shall see it now.
     pub(crate) fn checkpoint(&mut self, cursor: &Cursor) -> anyhow::Result<()> {
         if self.framed && self.told != *cursor {
-            self.writer.record(&Checkpoint { cursor: serde_json::to_value(cursor).or_exit(Exit::Software)? })?;
+            let mut line = Vec::new();
+            Checkpoint { cursor: serde_json::to_value(cursor).or_exit(Exit::Software)? }.write_line(&mut line);
+            if line.len() > MAX_LINE {
+                return Err(Exit::Config.error(format!(
+                    "the cursor has become larger than {MAX_LINE} bytes: these are too many rotated files to remember; remove the \
+                     oldest, or leave them all out with --no-rotated"
+                )));
+            }
+            self.writer.with(|buffer| buffer.extend_from_slice(&line))?;
             self.told = cursor.clone();
         }
         self.writer.flush()

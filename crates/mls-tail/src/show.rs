@@ -1,9 +1,7 @@
 //! The cursor for people.
 
-use std::io::Write;
-
 use mls_cli::cursor_file::CursorFile;
-use mls_cli::{Exit, OrExit};
+use mls_cli::ndjson::Writer;
 
 use crate::known::{Cursor, Known};
 
@@ -13,7 +11,9 @@ pub(crate) fn print(committed: Option<&CursorFile>) -> anyhow::Result<()> {
         None => "no cursor yet: the next run begins at the beginning\n".into(),
         Some(committed) => describe(committed)?,
     };
-    std::io::stdout().write_all(text.as_bytes()).or_exit(Exit::IoErr)
+    let mut out = Writer::stdout()?;
+    out.with(|buffer| buffer.extend_from_slice(text.as_bytes()))?;
+    out.flush()
 }
 
 fn describe(committed: &CursorFile) -> anyhow::Result<String> {

@@ -39,7 +39,10 @@ impl Seen {
 pub(crate) struct Sibling {
     pub(crate) path: PathBuf,
     pub(crate) file: File,
+    /// How it looks; its size is how much of it is to be read.
     pub(crate) seen: Seen,
+    /// Its size when it was opened.
+    size: u64,
     pub(crate) compressed: bool,
     /// Whether it is what rotation made of the log, and not the log itself.
     pub(crate) rotated: bool,
@@ -86,11 +89,13 @@ fn classify(log: &[u8], name: &[u8]) -> Option<(Age, Compression)> {
     };
     let digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     let age = match stem {
-        [b'.', number @ ..] if digits(number) && number.len() < 9 => {
+        [b'.', number @ ..] if digits(number) && number.len() < 8 => {
             Age::Number(std::cmp::Reverse(str::from_utf8(number).ok()?.parse().ok()?))
         }
         // `-%Y%m%d`, and with the hour or the time behind it.
-        [b'-', date @ ..] if date.len() >= 8 && date.split(|b| *b == b'-').all(digits) => Age::Date(date.to_vec()),
+        [b'-' | b'.', date @ ..] if date.len() >= 8 && date.split(|b| *b == b'-').all(digits) => {
+            Age::Date(date.to_vec())
+        }
         // The log itself may be named with its ending: mls-tail old.gz.
         [] => Age::Live,
         _ => return None,
@@ -98,7 +103,23 @@ fn classify(log: &[u8], name: &[u8]) -> Option<(Age, Compression)> {
     Some((age, compression))
 }
 
+/// Whether one path is what rotation makes of the other.
+pub(crate) fn is_rotated_from(log: &Path, path: &Path) -> bool {
+    let (Some(log_name), Some(name)) = (log.file_name(), path.file_name()) else { return false };
+    let age = classify(log_name.as_bytes(), name.as_bytes()).map(|(age, _)| age);
+    log.parent() == path.parent() && age.is_some_and(|age| age != Age::Live)
+}
+
 impl Siblings {
+    /// Whether the files still are as they were when they were opened, but for a log that has grown. If they are not, one may
+    /// have been copied or truncated in between.
+    pub(crate) fn hold_still(&self) -> bool {
+        self.files.iter().all(|sibling| {
+            let size = sibling.file.metadata().map_or(0, |metadata| metadata.len());
+            size == sibling.size || (size > sibling.size && !sibling.rotated)
+        })
+    }
+
     /// Opens all files of the log at `path`, or only the log itself. While logrotate renames them the picture would be of no
     /// moment that ever was: it is taken again until it holds still.
     pub(crate) fn open(path: &Path, with_rotated: bool) -> anyhow::Result<Self> {
@@ -116,12 +137,18 @@ impl Siblings {
         let names = list(path, with_rotated)?;
         let mut siblings = Self::default();
         for (path, rotated, compression) in &names {
-            let Some((file, seen)) = open(path, *rotated)? else { return Ok(None) };
+            let (file, seen) = match open(path)? {
+                Opened::File(file, seen) => (file, seen),
+                Opened::Gone => return Ok(None),
+                Opened::Other if *rotated => continue,
+                Opened::Other => return Err(Exit::NoInput.error(format!("{} is not a regular file", path.display()))),
+            };
             match compression {
                 Compression::Other => siblings.unreadable.push((path.clone(), seen)),
                 _ => siblings.files.push(Sibling {
                     path: path.clone(),
                     file,
+                    size: seen.size,
                     seen,
                     compressed: *compression == Compression::Gzip,
                     rotated: *rotated,
@@ -145,14 +172,20 @@ fn list(path: &Path, with_rotated: bool) -> anyhow::Result<Vec<Name>> {
     let log = path.file_name().unwrap_or_default();
     let own_compression = if log.as_bytes().ends_with(b".gz") { Compression::Gzip } else { Compression::None };
     let live = (path.to_owned(), false, own_compression);
-    // The path may lead somewhere else: rotation happens where the file is.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    // The path may lead somewhere else: rotation happens where the file is, even while there is none.
+    let target =
+        fs::canonicalize(path).or_else(|_| fs::read_link(path).map(|link| atomic::directory_of(path).join(link)));
+    let target = target.unwrap_or_else(|_| path.to_owned());
     let directory = atomic::directory_of(&target);
     let mut names: Vec<(Age, Name)> = Vec::new();
     if with_rotated {
         let log = target.file_name().unwrap_or(log);
         let context = || format!("reading directory {}", directory.display());
-        for entry in fs::read_dir(&directory).with_context(context)? {
+        let entries = match fs::read_dir(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.with_context(context)?,
+        };
+        for entry in entries {
             let name = entry.with_context(context)?.file_name();
             if let Some((age, compression)) =
                 classify(log.as_bytes(), name.as_bytes()).filter(|(age, _)| *age != Age::Live)
@@ -164,28 +197,35 @@ fn list(path: &Path, with_rotated: bool) -> anyhow::Result<Vec<Name>> {
     names.sort_by(|(a, (_, _, c)), (b, (_, _, d))| (a, c).cmp(&(b, d)));
     names.dedup_by(|(age, _), (first, _)| age == first);
     let mut names: Vec<Name> = names.into_iter().map(|(_, name)| name).collect();
-    if fs::symlink_metadata(path).is_ok() {
+    // A link that leads to itself is there, and opening it says what is wrong with it.
+    let missing = fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    if !missing {
         names.push(live);
     }
     Ok(names)
 }
 
-/// Opens a file; `None` where its name has just gone. Opening must not wait for the writer of a FIFO.
-fn open(path: &Path, rotated: bool) -> anyhow::Result<Option<(File, Seen)>> {
+enum Opened {
+    File(File, Seen),
+    /// Its name has just gone.
+    Gone,
+    /// A directory, a device, a FIFO.
+    Other,
+}
+
+/// Opens a file. Opening must not wait for the writer of a FIFO.
+fn open(path: &Path) -> anyhow::Result<Opened> {
     let flags = rustix::fs::OFlags::NONBLOCK.bits();
     let opened = File::options().read(true).custom_flags(flags.cast_signed()).open(path);
     let file = match opened {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && rotated => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Opened::Gone),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             return Err(error).with_context(|| format!("opening {}", path.display())).or_exit(Exit::NoPerm);
         }
         opened => opened.with_context(|| format!("opening {}", path.display())).or_exit(Exit::NoInput)?,
     };
     let metadata = file.metadata().with_context(|| format!("looking at {}", path.display()))?;
-    if !metadata.is_file() {
-        return Err(Exit::NoInput.error(format!("{} is not a regular file", path.display())));
-    }
-    Ok(Some((file, Seen::of(&metadata))))
+    Ok(if metadata.is_file() { Opened::File(file, Seen::of(&metadata)) } else { Opened::Other })
 }
 
 #[cfg(test)]
@@ -202,11 +242,13 @@ mod tests {
             "mail.log-20260101",
             "mail.log-20251231.gz",
             "mail.log-2026010112",
+            "mail.log.20251230",
         ];
         names.sort_by_key(|name| classify(b"mail.log", name.as_bytes()).unwrap());
         assert_eq!(
             names,
             [
+                "mail.log.20251230",
                 "mail.log-20251231.gz",
                 "mail.log-20260101",
                 "mail.log-2026010112",

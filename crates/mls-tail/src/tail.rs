@@ -42,6 +42,9 @@ pub(crate) struct Tail {
     progress: Progress,
     stop: Stop,
     last_checkpoint: Instant,
+    failure: Option<anyhow::Error>,
+    /// The incomplete gzip file that was warned of last.
+    waits_for: Option<Seen>,
 }
 
 /// How a look ended.
@@ -68,6 +71,8 @@ impl Tail {
             progress: Progress::default(),
             stop,
             last_checkpoint: Instant::now(),
+            failure: None,
+            waits_for: None,
         }
     }
 
@@ -79,19 +84,31 @@ impl Tail {
         &self.stop
     }
 
-    /// Reads everything new in all logs.
+    /// Reads everything new in all logs. What keeps one of them from being read keeps none of the others, and is in
+    /// [`failure`](Self::failure).
     pub(crate) fn look(&mut self) -> anyhow::Result<Outcome> {
         let mut outcome = Outcome::Done;
         for log in self.logs.clone() {
-            outcome = self.read_log(&log)?;
-            if outcome != Outcome::Done {
-                break;
+            match self.read_log(&log) {
+                Ok(Outcome::Done) => {}
+                Ok(Outcome::Waiting) => outcome = Outcome::Waiting,
+                Ok(Outcome::Stopped) => {
+                    outcome = Outcome::Stopped;
+                    break;
+                }
+                Err(error) if matches!(Exit::of(&error), Exit::NoInput | Exit::NoPerm) => self.failure = Some(error),
+                Err(error) => return Err(error),
             }
         }
         self.progress.finish();
         self.cursor.logs.values_mut().for_each(Log::forget);
         self.out.done(&self.cursor)?;
         Ok(outcome)
+    }
+
+    /// What kept a log from being read.
+    pub(crate) fn failure(&mut self) -> Option<anyhow::Error> {
+        self.failure.take()
     }
 
     fn log(&mut self, source: &str) -> &mut Log {
@@ -102,19 +119,13 @@ impl Tail {
         let source = path.to_str().map(str::to_owned).ok_or_else(|| {
             Exit::Usage.error(format!("{} is not UTF-8, and the name of a log has to be", path.display()))
         })?;
-        let mut siblings = Siblings::open(path, self.with_rotated)?;
+        let context = || format!("reading {source}");
+        let (mut siblings, held) = self.recognize(&source, path).with_context(context)?;
         let unheard_of =
             siblings.files.is_empty() && siblings.unreadable.is_empty() && self.log(&source).generations.is_empty();
         if unheard_of && !self.may_be_missing {
             return Err(Exit::NoInput.error(format!("{source} does not exist")));
         }
-        // What the sink of a file has not committed is not there yet.
-        if let Some(committed) = Committed::load(self.committed_by.as_deref())? {
-            committed.limit(&mut siblings.files).with_context(|| format!("reading {source}"))?;
-        }
-        let context = || format!("reading {source}");
-        let held = known::recognize(&mut siblings.files, &self.log(&source).generations);
-        let held = held.with_context(context).or_exit(Exit::IoErr)?;
         let incomplete =
             self.first_incomplete(&source, &siblings.files, &held).with_context(context).or_exit(Exit::IoErr)?;
         match incomplete {
@@ -133,6 +144,26 @@ impl Tail {
         Ok(if incomplete.is_some() { Outcome::Waiting } else { Outcome::Done })
     }
 
+    /// Opens the log's files and knows them again. The picture is taken until nothing has changed meanwhile.
+    fn recognize(&mut self, source: &str, path: &Path) -> anyhow::Result<(Siblings, Vec<Option<usize>>)> {
+        const TRIES: u32 = 50;
+        for _ in 0..TRIES {
+            // The sink may commit at any time: what it had committed before the files are opened is in them.
+            let committed = Committed::load(self.committed_by.as_deref())?;
+            let mut siblings = Siblings::open(path, self.with_rotated)?;
+            if let Some(committed) = committed {
+                committed.limit(&mut siblings.files)?;
+            }
+            let known = &self.log(source).generations;
+            let held = known::recognize(&mut siblings.files, known).or_exit(Exit::IoErr)?;
+            if siblings.hold_still() {
+                return Ok((siblings, held));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Err(Exit::TempFail.error("its files are being changed all the time"))
+    }
+
     /// The oldest gzip file that may still be being written.
     fn first_incomplete(
         &mut self,
@@ -140,15 +171,18 @@ impl Tail {
         files: &[Sibling],
         held: &[Option<usize>],
     ) -> io::Result<Option<usize>> {
-        let known = &self.log(source).generations;
         for (i, (file, held)) in files.iter().zip(held).enumerate() {
-            let read = held.is_some_and(|k| known[k].nothing_new(file));
+            let read = held.is_some_and(|k| self.log(source).generations[k].nothing_new(file));
             if !file.compressed || read || age(&file.seen) >= GIVEN_UP {
                 continue;
+            }
+            if self.waits_for.as_ref() == Some(&file.seen) {
+                return Ok(Some(i));
             }
             let mut unpacked = Unpacked::open(&file.file)?;
             unpacked.skip_to(u64::MAX)?;
             if unpacked.damage().is_some() {
+                self.waits_for = Some(file.seen.clone());
                 mls_cli::warn!(
                     "{} is an incomplete gzip file: it is read once it is complete, or was not changed for an hour",
                     file.path.display()
@@ -162,10 +196,12 @@ impl Tail {
     /// Tells of what should have been read and is not there.
     fn report_gaps(&mut self, source: &str, held: &[Option<usize>], siblings: &Siblings) -> anyhow::Result<()> {
         let mut gaps = Vec::new();
+        let with_rotated = self.with_rotated;
         let log = self.log(source);
         for (k, known) in log.generations.iter_mut().enumerate() {
             let gone = !held.contains(&Some(k));
-            let lost = gone && !known.gone && !(known.read && known.rotated);
+            // Without the rotated files, one that was read to its end is not missed either.
+            let lost = gone && !known.gone && !(known.read && (known.rotated || !with_rotated));
             known.gone = gone;
             if lost {
                 gaps.push(Gap {
@@ -240,35 +276,45 @@ impl Tail {
         let segment = |offset, length| segment(source, &generation, offset, length, &sibling.seen);
         loop {
             let target = (offset + SEGMENT).min(sibling.seen.size);
-            let end = if target - offset <= SMALL {
-                let mut bytes = known::read_at(sibling, offset, target - offset).or_exit(Exit::IoErr)?;
+            let small = target.saturating_sub(offset) <= SMALL;
+            let mut bytes = Vec::new();
+            let end = if small {
+                bytes = known::read_at(sibling, offset, target.saturating_sub(offset)).or_exit(Exit::IoErr)?;
                 bytes.truncate(memchr::memrchr(b'\n', &bytes).map_or(0, |newline| newline + 1));
-                if !bytes.is_empty() {
-                    self.out.bytes(&segment(offset, bytes.len() as u64), &[&bytes])?;
-                }
                 offset + bytes.len() as u64
             } else {
-                let end = last_line_end(sibling, offset, target).or_exit(Exit::IoErr)?;
-                if end > offset {
-                    self.out.range(&segment(offset, end - offset), &sibling.file)?;
-                }
-                end
+                last_line_end(sibling, offset, target).or_exit(Exit::IoErr)?
             };
             if end == offset {
-                return Ok(Outcome::Done);
+                break;
+            }
+            // By these the file is known again, so they are read while it still holds what is about to be sent.
+            let window = end.min(WINDOW);
+            let head = known::read_at(sibling, 0, window).or_exit(Exit::IoErr)?;
+            let tail = known::read_at(sibling, end - window, window).or_exit(Exit::IoErr)?;
+            if head.len() as u64 != window || tail.len() as u64 != window {
+                return Err(Exit::TempFail
+                    .error("it has become shorter while it was read; the next run reads what is there then"));
+            }
+            if small {
+                self.out.bytes(&segment(offset, end - offset), &[&bytes])?;
+            } else {
+                self.out.range(&segment(offset, end - offset), &sibling.file)?;
             }
             self.progress.advance(end - offset);
             offset = end;
-            let window = offset.min(WINDOW);
-            let head = known::read_at(sibling, 0, window).or_exit(Exit::IoErr)?;
-            let tail = known::read_at(sibling, offset - window, window).or_exit(Exit::IoErr)?;
             self.log(source).generations[k].advance(offset, &head, &tail);
             if self.after_segment()? == Outcome::Stopped {
                 return Ok(Outcome::Stopped);
             }
         }
+        if !sibling.rotated {
+            self.log(source).generations[k].mark(sibling).or_exit(Exit::IoErr)?;
+        }
+        Ok(Outcome::Done)
     }
 
+    /// Like `read_plain`, but the last line need not have a newline: a compressed file does not grow any more.
     fn read_gzip(&mut self, source: &str, sibling: &Sibling, k: usize) -> anyhow::Result<Outcome> {
         let name = sibling.path.display();
         let generation = self.log(source).generations[k].generation.clone();

@@ -3,16 +3,22 @@
 //! A thread reads and cuts at line ends; the buffers go round. A pipe is read with one copy in the kernel, which costs as much as
 //! the search: side by side, the two take the time of one.
 
+use std::fs::File;
 use std::io::{self, Read};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::time::Duration;
 
 use anyhow::Context;
 use mls_event::MAX_LINE;
 
+use crate::ndjson::{OutputClosed, has_no_reader};
 use crate::{Exit, OrExit};
 
 /// So many buffers are filled before the reader waits for one to be emptied.
 const AHEAD: usize = 2;
+
+/// While it waits, so often it looks whether anybody still wants what it reads.
+const LOOK_AROUND_EVERY: Duration = Duration::from_secs(1);
 
 /// Two of them fit the second-level cache.
 const BUFFER: usize = 256 * 1024;
@@ -37,6 +43,8 @@ impl Chunk {
 pub(super) struct ReadAhead {
     full: Receiver<io::Result<Chunk>>,
     empty: SyncSender<Vec<u8>>,
+    /// Whose reader may leave while nothing comes in.
+    pub(super) output: Option<File>,
 }
 
 impl ReadAhead {
@@ -45,7 +53,7 @@ impl ReadAhead {
         let (empty, empty_receiver) = sync_channel(AHEAD + 2);
         // It ends with its input, or when nobody takes what it reads.
         std::thread::Builder::new().name("read".into()).spawn(move || read(input, &full_sender, &empty_receiver))?;
-        Ok(Self { full, empty })
+        Ok(Self { full, empty, output: None })
     }
 
     /// The next chunk; `spent` is the one before, to be filled again. `pause` is called if it has to be waited for.
@@ -59,12 +67,26 @@ impl ReadAhead {
         let chunk = match self.full.try_recv() {
             Err(TryRecvError::Empty) => {
                 pause()?;
-                self.full.recv().ok()
+                self.wait()?
             }
             chunk => chunk.ok(),
         };
         let end = || Ok(Chunk { last: true, ..Chunk::default() });
         chunk.unwrap_or_else(end).context("reading stdin").or_exit(Exit::IoErr)
+    }
+}
+
+impl ReadAhead {
+    fn wait(&self) -> anyhow::Result<Option<io::Result<Chunk>>> {
+        loop {
+            match self.full.recv_timeout(LOOK_AROUND_EVERY) {
+                Err(RecvTimeoutError::Timeout) if self.output.as_ref().is_some_and(has_no_reader) => {
+                    return Err(OutputClosed.into());
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                chunk => return Ok(chunk.ok()),
+            }
+        }
     }
 }
 
