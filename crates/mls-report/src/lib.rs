@@ -14,24 +14,30 @@
 mod args;
 mod columns;
 mod counter;
-mod digest;
+mod history;
 mod input;
 mod period;
+mod report;
 mod rows;
+mod seen;
 mod server;
+mod table;
+mod tally;
 mod text;
 
 use std::path::Path;
 
+use mls_cli::Config;
 use mls_cli::ndjson::Writer;
-use mls_cli::{Config, Exit};
 
 pub use args::Args;
-pub use period::Day;
+pub use period::{Day, Moment};
 
-use digest::Digest;
+use input::Source;
 use period::Period;
+use report::{About, Report};
 use server::Server;
+use tally::Tally;
 
 /// Runs the tool.
 ///
@@ -39,25 +45,30 @@ use server::Server;
 /// Exit 64 for a day that no report can be about, 66 or 77 where FILE cannot be opened, 74 where reading or writing fails.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
-    let now = args.timezone.now().naive_local();
-    let period = Period::day(args.date, now)
-        .ok_or_else(|| Exit::Usage.error("--date names a day that dates of four-digit years cannot enclose"))?;
-    let file = args.file.as_deref().filter(|file| *file != Path::new("-"));
-    let mut digest = Digest::default();
-    let extent = input::read(file, args.timezone, |row| digest.add(row, &period))?;
-    let csv_name = file.filter(|_| extent.csv).and_then(Path::file_name).map(|name| name.to_string_lossy());
-    let text = text::render(
-        &digest,
-        &text::Frame {
-            label: &period.label,
-            now,
-            server: &Server::this(),
-            interval: &config.systemd.extraction_schedule,
-            extent: &extent,
-            csv_name: csv_name.as_deref(),
-            top: args.top.into(),
-        },
-    );
+    let zone = args.timezone;
+    let generated = zone.now();
+    let now = generated.naive_local();
+    let period = Period::day(args.date, now);
+    let source = match args.file {
+        Some(file) if file != Path::new("-") => Source::File(file, None),
+        _ => Source::Stdin,
+    };
+    let mut tally = Tally::new(&period);
+    let extent = source.read(zone, |row, offset| tally.add(row, period.place(row.date, offset)))?;
+    let about = About {
+        period: &period,
+        extent: &extent,
+        file_name: source.file_name(),
+        server: Server::this(),
+        interval: Some(config.systemd.extraction_schedule).filter(|interval| !interval.is_empty()),
+        generated,
+        zone,
+        top: args.top.into(),
+    };
+    let report = Report::new(&tally, about);
+    let attachment =
+        report.csv.as_ref().and_then(|csv| csv.name.as_ref()).map(|name| format!("Please see attached: {name}"));
+    let text = text::render(&report, args.top.into(), attachment.as_deref());
     let mut out = Writer::stdout()?;
     out.with(|buffer| buffer.extend_from_slice(text.as_bytes()))?;
     out.flush()
