@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use mls_cli::cursor_file::{CursorFile, Data, WINDOW, sha256};
+use mls_cli::cursor_file::{CursorFile, Data};
 use mls_cli::lock::Lock;
 use mls_cli::ndjson::Reader;
 use mls_cli::sink::{self, Sink};
@@ -104,7 +104,7 @@ impl Sink for Appender {
             open.broken = true;
             return Err(error).with_context(|| format!("syncing {name}")).or_exit(Exit::IoErr);
         }
-        let data = describe(file, length).with_context(|| format!("reading {name} back")).or_exit(Exit::IoErr)?;
+        let data = Data::describe(file, length).with_context(|| format!("reading {name} back")).or_exit(Exit::IoErr)?;
         let next = CursorFile::next(open.committed.sequence, cursor, Some(data));
         next.store(&self.cursor_path)?;
         mls_cli::info!("{name}: committed {length} bytes as commit {}", next.sequence);
@@ -124,7 +124,7 @@ impl Appender {
         };
         let committed = committed.unwrap_or_else(CursorFile::start);
         let keep = match &committed.data {
-            Some(data) if data.length <= length && *data == describe(&open(&self.path)?, data.length)? => {
+            Some(data) if data.length <= length && *data == Data::describe(&open(&self.path)?, data.length)? => {
                 if length > data.length {
                     self.move_surplus_aside(data.length)?;
                 }
@@ -150,7 +150,7 @@ impl Appender {
         };
         let file = open(&self.path)?;
         atomic::sync_directory(&atomic::directory_of(&self.path))?;
-        let settled = CursorFile { data: Some(describe(&file, keep)?), ..committed };
+        let settled = CursorFile { data: Some(Data::describe(&file, keep)?), ..committed };
         settled.store(&self.cursor_path)?;
         Ok(settled)
     }
@@ -253,12 +253,4 @@ impl Appender {
 fn open(path: &Path) -> anyhow::Result<File> {
     let file = File::options().read(true).append(true).create(true).mode(0o640).open(path);
     file.with_context(|| format!("opening {}", path.display())).or_exit(Exit::CantCreat)
-}
-
-/// What a cursor file says of the first `length` bytes of `file`.
-fn describe(file: &File, length: u64) -> io::Result<Data> {
-    let window = length.min(WINDOW);
-    let mut bytes = vec![0; usize::try_from(window).map_err(io::Error::other)?];
-    file.read_exact_at(&mut bytes, length - window)?;
-    Ok(Data { length, tail_sha256: sha256(&bytes) })
 }
