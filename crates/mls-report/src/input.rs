@@ -42,36 +42,23 @@ pub(crate) struct Extent {
 impl Source {
     /// Gives every failed attempt of the input to `each`, with the offset of its line. Bad rows are reported and skipped.
     pub(crate) fn read(&self, zone: Zone, mut each: impl FnMut(&Row<'_>, u64)) -> anyhow::Result<Extent> {
-        let mut reader = self.open()?;
-        let mut rows = Rows::new(zone);
-        let mut extent = Extent::default();
-        let mut first = true;
-        while let Some((offset, line)) = reader.next_at(|| Ok(()))? {
-            if first {
-                // What the input is, is decided once: a server's name does not begin with a brace.
-                extent.csv = !line.starts_with(b"{");
-                first = false;
-            }
-            let mut auth = None;
-            let row = if extent.csv {
-                rows.csv(line)
-            } else {
-                match failure(line) {
-                    Ok(record) => Ok(record.and_then(|record| rows.auth(auth.insert(record)))),
-                    Err(why) => Err(why.to_string()),
-                }
-            };
-            match row {
-                Ok(None) => {}
-                Ok(Some(row)) => {
-                    extent.rows += 1;
-                    each(&row, offset);
-                }
-                Err(why) => reader.bad(why),
-            }
-        }
-        extent.bytes = reader.consumed();
-        Ok(extent)
+        let mut each = |row: &Row<'_>, offset| {
+            each(row, offset);
+            Ok(())
+        };
+        read(self.open()?, zone, &mut each, || Ok(()))
+    }
+
+    /// As [`read`](Self::read), for rows that are acted upon while others are still to come: `pause` is called when they
+    /// keep the reader waiting. On standard input gzip is not known.
+    pub(crate) fn follow(
+        &self,
+        zone: Zone,
+        mut each: impl FnMut(&Row<'_>, u64) -> anyhow::Result<()>,
+        pause: impl FnMut() -> anyhow::Result<()>,
+    ) -> anyhow::Result<Extent> {
+        let reader = if *self == Self::Stdin { Reader::stdin()? } else { self.open()? };
+        read(reader, zone, &mut each, pause)
     }
 
     /// Opens the input and takes gzip off it, which its first two bytes tell (RFC 1952).
@@ -100,6 +87,44 @@ impl Source {
             Self::File(path, _) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
         }
     }
+}
+
+/// The loop over lines.
+fn read(
+    mut reader: Reader,
+    zone: Zone,
+    each: &mut impl FnMut(&Row<'_>, u64) -> anyhow::Result<()>,
+    mut pause: impl FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<Extent> {
+    let mut rows = Rows::new(zone);
+    let mut extent = Extent::default();
+    let mut first = true;
+    while let Some((offset, line)) = reader.next_at(&mut pause)? {
+        if first {
+            // What the input is, is decided once: a server's name does not begin with a brace.
+            extent.csv = !line.starts_with(b"{");
+            first = false;
+        }
+        let mut auth = None;
+        let row = if extent.csv {
+            rows.csv(line)
+        } else {
+            match failure(line) {
+                Ok(record) => Ok(record.and_then(|record| rows.auth(auth.insert(record)))),
+                Err(why) => Err(why.to_string()),
+            }
+        };
+        match row {
+            Ok(None) => {}
+            Ok(Some(row)) => {
+                extent.rows += 1;
+                each(&row, offset)?;
+            }
+            Err(why) => reader.bad(why),
+        }
+    }
+    extent.bytes = reader.consumed();
+    Ok(extent)
 }
 
 /// The line's `auth` record; none where it is a record of another type.

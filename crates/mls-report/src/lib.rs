@@ -1,75 +1,56 @@
-//! `mls-report`: the digest of a day's failed logins.
+//! `mls-report`: the digest that people read, and the numbers that machines read.
 //!
-//! Reads, in one pass, the CSV of mls-csv or the `auth` records of mls-parse and mls-enrich; from FILE or standard input,
-//! plain or gzip. Only failures count. Writes the digest on standard output.
+//! # Reads
+//! In one pass, the CSV of mls-csv or the `auth` records of mls-parse and mls-enrich; from FILE or standard input, plain or
+//! gzip. Only failures count. Bad rows are reported and skipped.
+//!
+//! # Writes
+//! A report of a day (`--date`), of any stretch of time (`--since`, `--until`), or of what came after the last digest
+//! (`--since-last`); as `--format` text, html, json (its members stand in the module `report`) or prometheus; to standard
+//! output, or in one step to `--output FILE`. With `--mail` it goes out as a mail of text, HTML and the CSV.
 //!
 //! ```sh
 //! mls-report --date yesterday /var/log/maillogsentinel/maillogsentinel.csv
 //! zcat mail.log.2.gz | mls-parse | mls-enrich | mls-report --date 2026-06-01
+//! mls-report --config /etc/maillogsentinel.conf --since-last --mail
 //! ```
 //!
-//! Memory is bounded: each list counts up to 100,000 distinct keys exactly. Where the data has more, counts are lower
-//! bounds and say `at least`. Ties are broken by name, so the same data always gives the same report.
+//! # Guarantees
+//! - The same data always gives the same report: ties are broken by name.
+//! - Memory is bounded, whatever the data: lists count 100,000 distinct names exactly (autonomous systems 20,000, countries
+//!   1000, names by their first 256 bytes). Where the data has more, counts are lower bounds and say `at least`, and a note
+//!   says by how much they may be too low.
+//! - With `--since-last` on a plain FILE, every attempt is in exactly one digest, also one that came late: what was in the
+//!   last digest is told by its place in the file, not by the clock. Give `--committed-by` the cursor file of the sink, so
+//!   that rows it may still take back are left for the next time. Where that place cannot be found any more (the file was
+//!   rotated or pruned), or on standard input and with gzip, the dates of rows decide, by the minute, and where it was a
+//!   FILE a warning says so.
+//! - A mail that could not be delivered is sent first by the next run: the same stretch under the same Message-ID.
 
+mod alert;
 mod args;
+mod attachment;
 mod columns;
 mod counter;
 mod history;
+mod html;
 mod input;
+mod mail;
 mod period;
+mod place;
+mod prometheus;
 mod report;
 mod rows;
+mod run;
 mod seen;
+mod sent;
 mod server;
+mod smtp;
 mod table;
 mod tally;
 mod text;
+mod window;
 
-use std::path::Path;
-
-use mls_cli::Config;
-use mls_cli::ndjson::Writer;
-
-pub use args::Args;
+pub use args::{Args, Format};
 pub use period::{Day, Moment};
-
-use input::Source;
-use period::Period;
-use report::{About, Report};
-use server::Server;
-use tally::Tally;
-
-/// Runs the tool.
-///
-/// # Errors
-/// Exit 64 for a day that no report can be about, 66 or 77 where FILE cannot be opened, 74 where reading or writing fails.
-#[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
-pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
-    let zone = args.timezone;
-    let generated = zone.now();
-    let now = generated.naive_local();
-    let period = Period::day(args.date, now);
-    let source = match args.file {
-        Some(file) if file != Path::new("-") => Source::File(file, None),
-        _ => Source::Stdin,
-    };
-    let mut tally = Tally::new(&period);
-    let extent = source.read(zone, |row, offset| tally.add(row, period.place(row.date, offset)))?;
-    let about = About {
-        period: &period,
-        extent: &extent,
-        file_name: source.file_name(),
-        server: Server::this(),
-        interval: Some(config.systemd.extraction_schedule).filter(|interval| !interval.is_empty()),
-        generated,
-        zone,
-        top: args.top.into(),
-    };
-    let report = Report::new(&tally, about);
-    let attachment =
-        report.csv.as_ref().and_then(|csv| csv.name.as_ref()).map(|name| format!("Please see attached: {name}"));
-    let text = text::render(&report, args.top.into(), attachment.as_deref());
-    let mut out = Writer::stdout()?;
-    out.with(|buffer| buffer.extend_from_slice(text.as_bytes()))?;
-    out.flush()
-}
+pub use run::run;

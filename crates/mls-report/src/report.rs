@@ -13,9 +13,10 @@
 //! | `attempts` | failed logins in the period |
 //! | `previous_attempts` | in the stretch of the same length before it; null where the data does not reach so far back |
 //! | `logins` | by `user`, `ip`, `hostname`, `country_code` |
-//! | `users` `countries` `organisations` `systems` | by `user`, `country_code`, `aso`, `asn` |
+//! | `users` `addresses` `countries` `organisations` `systems` | by `user`, `ip`, `country_code`, `aso`, `asn` |
 //! | `networks` | /24 and /64: `network`, `addresses` (how many of it tried), `attempts` |
-//! | `reverse_dns_failures` | `attempts` in all, and `by_status`: `status`, `attempts` |
+//! | `failed_reverse_lookups` | attempts whose reverse lookup failed |
+//! | `reverse_dns_failures` | by `status`, all of them |
 //! | `hours` | 24 numbers: attempts by hour of the day |
 //! | `days` | the 30 days up to the period's last: `date`, `attempts` |
 //! | `slow_attackers` | addresses of the period that tried on at least 5 of those 30 days, at most 10 times a day: `ip`, `days`, `attempts` on those days |
@@ -24,8 +25,7 @@
 //! | `csv` | `name`, `bytes` (decompressed), `rows` of the input; null where it is not CSV |
 //! | `notes` | sentences for people: what the data had more of than memory is spent on |
 //!
-//! `logins`, `users`, `countries`, `organisations`, `systems`, `networks`, `slow_attackers`, `distributed_attacks` and those
-//! in `new` are lists: `distinct`, how many there are; `undercount`, 0 where all is exact, otherwise the data had more names
+//! All of these from `logins` to `distributed_attacks` that are not numbers, and those in `new`, are lists: `distinct`, how many there are; `undercount`, 0 where all is exact, otherwise the data had more names
 //! than memory is spent on and each count may be up to so much too low (and `distinct` is a lower bound); `top`, the most
 //! frequent with their `attempts`.
 
@@ -66,11 +66,13 @@ pub(crate) struct Report {
     pub(crate) previous_attempts: Option<u64>,
     pub(crate) logins: List<Login>,
     pub(crate) users: List<User>,
+    pub(crate) addresses: List<Address>,
     pub(crate) countries: List<Country>,
     pub(crate) organisations: List<Organisation>,
     pub(crate) systems: List<System>,
     pub(crate) networks: List<Network>,
-    pub(crate) reverse_dns_failures: ReverseDns,
+    pub(crate) failed_reverse_lookups: u64,
+    pub(crate) reverse_dns_failures: List<Status>,
     pub(crate) hours: [u64; 24],
     pub(crate) days: Vec<DayCount>,
     pub(crate) slow_attackers: List<SlowAttacker>,
@@ -142,12 +144,6 @@ pub(crate) struct Network {
     pub(crate) network: IpNet,
     pub(crate) addresses: u64,
     pub(crate) attempts: u64,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct ReverseDns {
-    pub(crate) attempts: u64,
-    pub(crate) by_status: Vec<Status>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -231,6 +227,7 @@ impl Report {
                 Login { user, ip, hostname, country_code, attempts }
             }),
             users: list(&tally.users, n, |key, attempts| User { user: owned(value(key)), attempts }),
+            addresses: list(&tally.addresses, n, |key, attempts| Address { ip: owned(value(key)), attempts }),
             countries: list(&tally.countries, n, |key, attempts| Country { country_code: owned(value(key)), attempts }),
             organisations: list(&tally.organisations, n, |key, attempts| Organisation {
                 aso: owned(value(key)),
@@ -241,12 +238,11 @@ impl Report {
                 attempts,
             }),
             networks: networks(&tally.addresses, n),
-            reverse_dns_failures: ReverseDns {
-                attempts: tally.reverse_dns_failures.iter().map(|(_, attempts)| attempts).sum(),
-                by_status: (tally.reverse_dns_failures.top(usize::MAX).into_iter())
-                    .map(|(status, attempts)| Status { status: shown(status), attempts })
-                    .collect(),
-            },
+            failed_reverse_lookups: tally.reverse_dns_failures.iter().map(|(_, attempts)| attempts).sum(),
+            reverse_dns_failures: list(&tally.reverse_dns_failures, usize::MAX, |key, attempts| Status {
+                status: shown(key),
+                attempts,
+            }),
             hours: tally.hours,
             days: tally.history.by_day().map(|(date, attempts)| DayCount { date: date.to_owned(), attempts }).collect(),
             slow_attackers: slow_attackers(tally, n),

@@ -100,7 +100,7 @@ impl Rows {
         self.ip.clear();
         self.asn.clear();
         // Writing to a String cannot fail.
-        let _ = write!(self.date, "{}", self.zone.show(&auth.date.at()).format("%Y-%m-%d %H:%M"));
+        let _ = write!(self.date, "{}", self.zone.show(&auth.date.at()).format("%Y-%m-%d %H:%M:%S"));
         let ip = auth.ip.map(|ip| {
             let _ = write!(self.ip, "{ip}");
             &self.ip[..]

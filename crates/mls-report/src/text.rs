@@ -103,12 +103,12 @@ pub(crate) const DOCUMENTATION: &str = "For more details and documentation, see:
 fn write_reverse_dns(out: &mut String, report: &Report) -> std::fmt::Result {
     let failures = &report.reverse_dns_failures;
     writeln!(out, "--- Reverse DNS Lookup Failure Summary ---")?;
-    writeln!(out, "Total failed reverse lookups {}: {}", report.period.label, failures.attempts)?;
-    if failures.attempts > 0 {
+    writeln!(out, "Total failed reverse lookups {}: {}", report.period.label, report.failed_reverse_lookups)?;
+    if !failures.top.is_empty() {
         writeln!(out, "Breakdown by error type:")?;
     }
-    let names: Vec<_> = failures.by_status.iter().map(|x| [x.status.clone()]).collect();
-    let counts: Vec<_> = failures.by_status.iter().map(|x| [x.attempts.to_string()]).collect();
+    let names: Vec<_> = failures.top.iter().map(|x| [x.status.clone()]).collect();
+    let counts: Vec<_> = failures.top.iter().map(|x| [x.attempts.to_string()]).collect();
     let names = line_up([Left], &names);
     let width = names.iter().map(|name| name.width()).max().unwrap_or_default();
     for (name, count) in names.iter().zip(line_up([Right], &counts)) {

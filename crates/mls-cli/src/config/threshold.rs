@@ -43,7 +43,7 @@ impl FromStr for Threshold {
 
 impl fmt::Display for Threshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, seconds) = UNITS.into_iter().find(|(_, s)| self.seconds % s == 0).unwrap_or(('s', 1));
+        let (unit, seconds) = UNITS.into_iter().find(|(_, s)| self.seconds.is_multiple_of(*s)).unwrap_or(('s', 1));
         write!(f, "{}/{}{unit}", self.count, self.seconds / seconds)
     }
 }
