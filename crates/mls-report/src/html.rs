@@ -5,7 +5,6 @@
 //! and isolated in `<bdi>`, so that they cannot turn the direction of the text around them.
 
 use askama::Template;
-use chrono::NaiveDate;
 
 use crate::report::{FEW, List, MANY, Report};
 use crate::text::{DOCUMENTATION, change, kibibytes, known, meaning};
@@ -45,18 +44,45 @@ struct Bar {
     short: String,
     title: String,
     height: u64,
+    /// Beside the point.
+    pale: bool,
 }
 
 struct Table {
     caption: String,
     remark: Option<String>,
+    /// As wide as the page, or half of it.
+    wide: bool,
+    /// Whether there is room for a bar beside each count.
+    bars: bool,
     heads: Vec<Head>,
     rows: Vec<Row>,
 }
 
+/// A column.
 struct Head {
     name: &'static str,
-    number: bool,
+    kind: Kind,
+}
+
+/// What its cells are.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Names, which may be long: they are broken anywhere.
+    Name,
+    /// Addresses and codes, which are not broken.
+    Whole,
+    Number,
+}
+
+impl Head {
+    fn class(&self) -> &'static str {
+        match self.kind {
+            Kind::Name => "name",
+            Kind::Whole => "whole",
+            Kind::Number => "number",
+        }
+    }
 }
 
 struct Row {
@@ -76,16 +102,13 @@ pub(crate) fn render(report: &Report, top: usize, attachment: Option<&str>) -> a
         charts: [
             chart(
                 format!("Attempts by hour {label}"),
-                report.hours.iter().enumerate().map(|(hour, n)| (format!("{hour:02}"), format!("{hour:02}:00"), *n)),
+                (0..).zip(report.hours).map(|(hour, n)| (format!("{hour:02}:00"), format!("{hour:02}"), n, true)),
             ),
             chart(
-                "Attempts by day".to_owned(),
+                "Attempts by day, for 30 days".to_owned(),
                 report.days.iter().map(|day| {
-                    let of_month = day
-                        .date
-                        .parse::<NaiveDate>()
-                        .map_or_else(|_| String::new(), |date| date.format("%-d").to_string());
-                    (of_month, day.date.clone(), day.attempts)
+                    let of_month = day.date.rsplit('-').next().unwrap_or_default().trim_start_matches('0');
+                    (day.date.clone(), of_month.to_owned(), day.attempts, day.inside)
                 }),
             ),
         ],
@@ -124,18 +147,17 @@ fn figures(report: &Report) -> [Figure; 4] {
     ]
 }
 
-/// Bars of a label, a longer name and a count each.
-fn chart(caption: String, counts: impl Iterator<Item = (String, String, u64)> + Clone) -> Chart {
-    let most = counts.clone().map(|(.., n)| n).max().unwrap_or_default();
-    let bars = counts
-        .map(|(label, name, n)| Bar {
-            label,
-            short: if n == 0 { String::new() } else { short(n) },
-            title: format!("{name}: {n} attempts"),
-            height: scaled(n, most, HEIGHT),
-        })
-        .collect();
-    Chart { caption, height: HEIGHT, bars }
+/// Columns of a name, a shorter one to stand below, a count, and whether they are the point.
+fn chart(caption: String, counts: impl Iterator<Item = (String, String, u64, bool)> + Clone) -> Chart {
+    let most = counts.clone().map(|(_, _, n, _)| n).max().unwrap_or_default();
+    let bar = |(name, label, n, inside): (String, String, u64, bool)| Bar {
+        title: format!("{name}: {n} attempts"),
+        label,
+        short: if n == 0 { String::new() } else { short(n) },
+        height: scaled(n, most, HEIGHT),
+        pale: !inside,
+    };
+    Chart { caption, height: HEIGHT, bars: counts.map(bar).collect() }
 }
 
 /// `n` of `most` as a part of `whole`; something for whatever is not nothing.
@@ -155,43 +177,44 @@ fn short(n: u64) -> String {
 }
 
 fn tables(report: &Report, top: usize) -> Vec<Table> {
-    let name = |name| Head { name, number: false };
-    let number = |name| Head { name, number: true };
+    let name = |name| Head { name, kind: Kind::Name };
+    let whole = |name| Head { name, kind: Kind::Whole };
+    let number = |name| Head { name, kind: Kind::Number };
     let attempts = || number("Attempts");
-    let unknown = "N/A";
     let mut tables = vec![
         table(
             format!("Top {top} failed authentications"),
-            vec![name("User"), name("Address"), name("Host name"), name("Country"), attempts()],
+            vec![name("User"), whole("Address"), name("Host name"), whole("Country"), attempts()],
             &report.logins,
             |x| {
                 let cells = vec![
-                    known(x.user.as_ref(), unknown),
-                    known(x.ip.as_ref(), unknown),
+                    known(x.user.as_ref(), "N/A"),
+                    known(x.ip.as_ref(), "N/A"),
                     known(x.hostname.as_ref(), "null"),
-                    known(x.country_code.as_ref(), unknown),
+                    known(x.country_code.as_ref(), "N/A"),
                 ];
                 (cells, x.attempts)
             },
-        ),
+        )
+        .wide(),
         table(format!("Top {top} user names"), vec![name("User"), attempts()], &report.users, |x| {
-            (vec![known(x.user.as_ref(), unknown)], x.attempts)
+            (vec![known(x.user.as_ref(), "N/A")], x.attempts)
         }),
         table(format!("Top {top} countries"), vec![name("Country"), attempts()], &report.countries, |x| {
-            (vec![known(x.country_code.as_ref(), unknown)], x.attempts)
+            (vec![known(x.country_code.as_ref(), "N/A")], x.attempts)
         }),
         table(
             format!("Top {top} AS organisations"),
             vec![name("Organisation"), attempts()],
             &report.organisations,
-            |x| (vec![known(x.aso.as_ref(), unknown)], x.attempts),
+            |x| (vec![known(x.aso.as_ref(), "N/A")], x.attempts),
         ),
         table(format!("Top {top} AS numbers"), vec![name("AS"), attempts()], &report.systems, |x| {
-            (vec![known(x.asn.as_ref(), unknown)], x.attempts)
+            (vec![known(x.asn.as_ref(), "N/A")], x.attempts)
         }),
         table(
             format!("Top {top} networks"),
-            vec![name("Network"), number("Addresses"), attempts()],
+            vec![whole("Network"), number("Addresses"), attempts()],
             &report.networks,
             |x| (vec![x.network.to_string(), x.addresses.to_string()], x.attempts),
         ),
@@ -199,42 +222,40 @@ fn tables(report: &Report, top: usize) -> Vec<Table> {
             "Distributed attacks".to_owned(),
             vec![name("User"), number("Addresses"), attempts()],
             &report.distributed_attacks,
-            |x| (vec![x.user.clone(), x.addresses.to_string()], x.attempts),
+            |x| (vec![known(Some(&x.user), ""), x.addresses.to_string()], x.attempts),
         )
         .remark(format!("one user from {MANY} addresses or more")),
         table(
             "Slow attackers".to_owned(),
-            vec![name("Address"), number("Days"), attempts()],
+            vec![whole("Address"), number("Days"), attempts()],
             &report.slow_attackers,
-            |x| (vec![x.ip.clone(), x.days.to_string()], x.attempts.into()),
+            |x| (vec![known(Some(&x.ip), ""), x.days.to_string()], x.attempts.into()),
         )
         .remark(format!("seen on {MANY} of 30 days or more, {FEW} tries a day or fewer")),
     ];
     if let Some(new) = &report.new {
         let remark = |distinct: usize| format!("{distinct} never seen in the data before");
         tables.extend([
-            table("New addresses".to_owned(), vec![name("Address"), attempts()], &new.addresses, |x| {
-                (vec![known(x.ip.as_ref(), unknown)], x.attempts)
+            table("New addresses".to_owned(), vec![whole("Address"), attempts()], &new.addresses, |x| {
+                (vec![known(x.ip.as_ref(), "N/A")], x.attempts)
             })
             .remark(remark(new.addresses.distinct)),
             table("New user names".to_owned(), vec![name("User"), attempts()], &new.users, |x| {
-                (vec![known(x.user.as_ref(), unknown)], x.attempts)
+                (vec![known(x.user.as_ref(), "N/A")], x.attempts)
             })
             .remark(remark(new.users.distinct)),
             table("New countries".to_owned(), vec![name("Country"), attempts()], &new.countries, |x| {
-                (vec![known(x.country_code.as_ref(), unknown)], x.attempts)
+                (vec![known(x.country_code.as_ref(), "N/A")], x.attempts)
             })
             .remark(remark(new.countries.distinct)),
         ]);
     }
     let failures = &report.reverse_dns_failures;
     tables.push(
-        table(
-            "Reverse DNS lookup failures".to_owned(),
-            vec![name("Status"), name("Meaning"), attempts()],
-            failures,
-            |x| (vec![x.status.clone(), meaning(&x.status).unwrap_or_default().to_owned()], x.attempts),
-        )
+        table("Failed reverse lookups".to_owned(), vec![name("Error"), attempts()], failures, |x| {
+            let meaning = meaning(&x.status).map_or_else(String::new, |meaning| format!(": {meaning}"));
+            (vec![known(Some(&x.status), "") + &meaning], x.attempts)
+        })
         .remark(format!("{} in all", report.failed_reverse_lookups)),
     );
     tables
@@ -251,12 +272,16 @@ fn table<T>(caption: String, heads: Vec<Head>, list: &List<T>, cells: impl Fn(&T
             Row { cells, percent: scaled(attempts, most, 100) }
         })
         .collect();
-    Table { caption, remark: None, heads, rows }
+    Table { caption, remark: None, wide: false, bars: heads.len() == 2, heads, rows }
 }
 
 impl Table {
     fn remark(self, remark: String) -> Self {
         Self { remark: Some(remark), ..self }
+    }
+
+    fn wide(self) -> Self {
+        Self { wide: true, ..self }
     }
 }
 

@@ -168,6 +168,11 @@ impl Period {
         }
     }
 
+    /// Whether it has a part of the day of this date.
+    pub(crate) fn touches(&self, date: &str) -> bool {
+        format!("{date} 23:59") >= self.from_text && format!("{date} 00:00") < self.to_text
+    }
+
     /// Whether it is one day from midnight to midnight.
     pub(crate) fn is_day(&self) -> bool {
         self.offset.is_none()

@@ -156,6 +156,9 @@ pub(crate) struct Status {
 pub(crate) struct DayCount {
     pub(crate) date: String,
     pub(crate) attempts: u64,
+    /// Whether the period has a part of that day.
+    #[serde(skip)]
+    pub(crate) inside: bool,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -244,7 +247,11 @@ impl Report {
                 attempts,
             }),
             hours: tally.hours,
-            days: tally.history.by_day().map(|(date, attempts)| DayCount { date: date.to_owned(), attempts }).collect(),
+            days: tally
+                .history
+                .by_day()
+                .map(|(date, attempts)| DayCount { date: date.to_owned(), attempts, inside: period.touches(date) })
+                .collect(),
             slow_attackers: slow_attackers(tally, n),
             distributed_attacks: distributed_attacks(&tally.logins, n),
             new: reaches_back(period.from.map(text)).then(|| New {

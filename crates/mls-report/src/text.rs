@@ -73,11 +73,11 @@ fn write_body(out: &mut String, report: &Report, top: usize, attachment: Option<
     })?;
     writeln!(out, "Slow attackers {label} (seen on {MANY} of 30 days or more, {FEW} tries a day or fewer):")?;
     write_list(out, [Left, Right, Right], &report.slow_attackers, |x, _| {
-        [x.ip.clone(), format!("{} days", x.days), times(x.attempts.into(), 0)]
+        [known(Some(&x.ip), ""), format!("{} days", x.days), times(x.attempts.into(), 0)]
     })?;
     writeln!(out, "Distributed attacks {label} (one user from {MANY} addresses or more):")?;
     write_list(out, [Left, Right, Right], &report.distributed_attacks, |x, u| {
-        [x.user.clone(), format!("{} addresses", x.addresses), times(x.attempts, u)]
+        [known(Some(&x.user), ""), format!("{} addresses", x.addresses), times(x.attempts, u)]
     })?;
     writeln!(out, "New {label} (never seen in the data before):")?;
     write_new(out, report.new.as_ref())?;
@@ -195,9 +195,12 @@ fn number(n: u64, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
-/// A word for what is unknown.
+/// A name for people's eyes, or a word for what is unknown. Characters that turn the direction of text around would make
+/// `exe.jpg` of `gpj.exe`, so they show as what they are: not text.
 pub(crate) fn known(value: Option<&impl Display>, unknown: &str) -> String {
-    value.map_or_else(|| unknown.to_owned(), ToString::to_string)
+    let turns =
+        |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    value.map_or_else(|| unknown.to_owned(), |value| value.to_string().replace(turns, "\u{fffd}"))
 }
 
 /// `241.1K`, as the original writes sizes.
