@@ -7,7 +7,7 @@
 use askama::Template;
 
 use crate::report::{FEW, List, MANY, Report};
-use crate::text::{DOCUMENTATION, change, kibibytes, known, meaning};
+use crate::text::{DOCUMENTATION, change, kibibytes, known, meaning, number};
 
 /// Height of the columns of a chart in pixels.
 const HEIGHT: u64 = 90;
@@ -16,6 +16,7 @@ const HEIGHT: u64 = 90;
 #[template(path = "report.html")]
 struct Page<'a> {
     report: &'a Report,
+    attempts: String,
     address: String,
     interval: &'a str,
     figures: [Figure; 4],
@@ -96,6 +97,7 @@ pub(crate) fn render(report: &Report, top: usize, attachment: Option<&str>) -> a
     let label = &report.period.label;
     let page = Page {
         report,
+        attempts: number(report.attempts, "failed login", "failed logins"),
         address: known(report.server.address.as_ref(), "address unknown"),
         interval: report.extraction_interval.as_deref().unwrap_or("unknown"),
         figures: figures(report),

@@ -17,6 +17,7 @@ use mls_cli::cursor_file::sha256;
 use crate::attachment::Attachment;
 use crate::server::Server;
 use crate::smtp::MailServer;
+use crate::text::number;
 
 /// Longest password in a password file, its newline included.
 const MAX_PASSWORD: usize = 1024;
@@ -42,8 +43,7 @@ impl Post {
             return Err(Exit::Config.error("nobody to send to: name addresses in [report] email"));
         }
         let host = settings.smtp_host.clone().unwrap_or_else(|| "localhost".to_owned());
-        // What a password or a digest says is nobody's business on the way; the machine itself is no way.
-        let tls = settings.smtp_tls.unwrap_or(if is_loopback(&host) { SmtpTls::None } else { SmtpTls::StartTls });
+        let tls = settings.smtp_tls.unwrap_or_else(|| default_tls(&host));
         let credentials = match (&settings.smtp_user, &settings.smtp_password_file) {
             (Some(user), Some(file)) => Some(Credentials::new(user.clone(), password(file)?)),
             (None, None) => None,
@@ -124,13 +124,19 @@ impl Post {
 
     /// `report on mail.example.com: 55 failed logins today`
     pub(crate) fn subject(&self, attempts: u64, label: &str) -> String {
-        format!("MailLogSentinel report on {}: {attempts} failed logins {label}", self.machine)
+        let attempts = number(attempts, "failed login", "failed logins");
+        format!("MailLogSentinel report on {}: {attempts} {label}", self.machine)
     }
 }
 
 fn address(what: &str, text: &str) -> anyhow::Result<Address> {
     let address: Result<Address, AddressError> = text.parse();
     address.map_err(|error| Exit::Config.error(format!("{what} {text:?} is no mail address: {error}")))
+}
+
+/// What a password or a digest says is nobody's business on the way; to the machine itself there is no way.
+fn default_tls(host: &str) -> SmtpTls {
+    if is_loopback(host) { SmtpTls::None } else { SmtpTls::StartTls }
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -163,5 +169,41 @@ fn password(path: &Path) -> anyhow::Result<String> {
     match text.lines().next() {
         Some(line) if !line.is_empty() && line.len() < MAX_PASSWORD => Ok(line.to_owned()),
         _ => Err(Exit::Config.error(format!("smtp_password_file {shown} does not begin with a password on a line"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_machine_itself_is_spoken_to_without_tls_unless_said() {
+        for (host, tls) in [
+            ("localhost", SmtpTls::None),
+            ("127.0.0.1", SmtpTls::None),
+            ("::1", SmtpTls::None),
+            ("mail.example.com", SmtpTls::StartTls),
+            ("192.0.2.1", SmtpTls::StartTls),
+            ("127.0.0.1.example.com", SmtpTls::StartTls),
+        ] {
+            assert_eq!(default_tls(host), tls, "{host}");
+        }
+    }
+
+    #[test]
+    fn the_same_content_to_the_same_people_has_the_same_message_id() {
+        let post = |email: &str| {
+            let settings = Settings {
+                email: vec![email.to_owned()],
+                sender_override: Some("mls@example.com".to_owned()),
+                ..Settings::default()
+            };
+            Post::new(&settings, &Server { name: "mail".to_owned(), address: None }, 1).unwrap()
+        };
+        let id = post("a@example.com").message_id("x");
+        assert!(id.starts_with('<') && id.ends_with(".maillogsentinel@example.com>"), "{id}");
+        assert_eq!(post("a@example.com").message_id("x"), id);
+        assert_ne!(post("b@example.com").message_id("x"), id);
+        assert_ne!(post("a@example.com").message_id("y"), id);
     }
 }

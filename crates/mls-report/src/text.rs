@@ -191,7 +191,8 @@ pub(crate) fn times(n: u64, undercount: u64) -> String {
     format!("{}{n} times", if undercount > 0 { "at least " } else { "" })
 }
 
-fn number(n: u64, one: &str, many: &str) -> String {
+/// `1 address`, `2 addresses`
+pub(crate) fn number(n: u64, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
