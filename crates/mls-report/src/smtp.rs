@@ -3,7 +3,6 @@
 //! One transaction serves all recipients, and each of them has its own fate: the refusal of one address keeps the mail from
 //! nobody else. What fails for now is tried again, [`TRIES`] times in all; what the server refuses for good is not.
 
-use std::error::Error as _;
 use std::io;
 use std::sync::mpsc;
 use std::thread;
@@ -60,13 +59,13 @@ struct Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
+        let permanent = error.is_permanent() || error.is_client() || error.is_tls();
+        let words = error.to_string().replace('\n', " ");
         // A certificate that does not do comes as what rustls makes of it: an I/O error of invalid data.
-        let mut sources = std::iter::successors(error.source(), |error| error.source());
-        let invalid = |error: &(dyn std::error::Error + 'static)| {
-            error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
-        };
-        let permanent = error.is_permanent() || error.is_client() || error.is_tls() || sources.any(invalid);
-        Self { words: error.to_string().replace('\n', " "), temporary: !permanent, unknown: false }
+        let invalid = anyhow::Error::from(error).chain().any(|cause| {
+            cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
+        });
+        Self { words, temporary: !permanent && !invalid, unknown: false }
     }
 }
 
