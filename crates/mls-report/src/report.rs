@@ -38,7 +38,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use mls_cli::zone::Zone;
 use serde::{Serialize, Serializer};
 
-use crate::counter::{Counter, top};
+use crate::counter::{Count, Counter, top};
+use crate::history::Past;
 use crate::input::Extent;
 use crate::period::Period;
 use crate::seen::Seen;
@@ -230,7 +231,7 @@ impl Report {
                 Login { user, ip, hostname, country_code, attempts }
             }),
             users: list(&tally.users, n, |key, attempts| User { user: owned(value(key)), attempts }),
-            addresses: list(&tally.addresses, n, |key, attempts| Address { ip: owned(value(key)), attempts }),
+            addresses: list(&tally.history.addresses, n, |key, attempts| Address { ip: owned(value(key)), attempts }),
             countries: list(&tally.countries, n, |key, attempts| Country { country_code: owned(value(key)), attempts }),
             organisations: list(&tally.organisations, n, |key, attempts| Organisation {
                 aso: owned(value(key)),
@@ -240,8 +241,8 @@ impl Report {
                 asn: value(key).and_then(|asn| asn.parse().ok()),
                 attempts,
             }),
-            networks: networks(&tally.addresses, n),
-            failed_reverse_lookups: tally.reverse_dns_failures.iter().map(|(_, attempts)| attempts).sum(),
+            networks: networks(&tally.history.addresses, n),
+            failed_reverse_lookups: tally.failed_reverse_lookups,
             reverse_dns_failures: list(&tally.reverse_dns_failures, usize::MAX, |key, attempts| Status {
                 status: shown(key),
                 attempts,
@@ -255,7 +256,7 @@ impl Report {
             slow_attackers: slow_attackers(tally, n),
             distributed_attacks: distributed_attacks(&tally.logins, n),
             new: reaches_back(period.from.map(text)).then(|| New {
-                addresses: unseen(&tally.addresses, &tally.addresses_before, n, |key, attempts| Address {
+                addresses: unseen(&tally.history.addresses, &tally.addresses_before, n, |key, attempts| Address {
                     ip: owned(value(key)),
                     attempts,
                 }),
@@ -287,16 +288,16 @@ fn owned(text: Option<&str>) -> Option<String> {
     text.map(shown)
 }
 
-fn list<T>(counter: &Counter, n: usize, item: impl Fn(&str, u64) -> T) -> List<T> {
+fn list<V: Count, T>(counter: &Counter<V>, n: usize, item: impl Fn(&str, u64) -> T) -> List<T> {
     List {
-        distinct: counter.len(),
+        distinct: counter.iter().count(),
         undercount: counter.short(),
         top: counter.top(n).into_iter().map(|(key, attempts)| item(key, attempts)).collect(),
     }
 }
 
 /// Keys that do not stand in `before`.
-fn unseen<T>(counter: &Counter, before: &Seen, n: usize, item: impl Fn(&str, u64) -> T) -> List<T> {
+fn unseen<V: Count, T>(counter: &Counter<V>, before: &Seen, n: usize, item: impl Fn(&str, u64) -> T) -> List<T> {
     let new: Vec<_> = counter.iter().filter(|(key, _)| value(key).is_some_and(|name| !before.contains(name))).collect();
     List {
         distinct: new.len(),
@@ -306,25 +307,22 @@ fn unseen<T>(counter: &Counter, before: &Seen, n: usize, item: impl Fn(&str, u64
 }
 
 fn notes(tally: &Tally) -> Vec<String> {
-    let counters = [
-        (&tally.logins, "combinations of user and address"),
-        (&tally.users, "user names"),
-        (&tally.addresses, "addresses"),
-        (&tally.countries, "countries"),
-        (&tally.organisations, "AS organisations"),
-        (&tally.systems, "AS numbers"),
-        (&tally.reverse_dns_failures, "reverse DNS statuses"),
+    let short = [
+        (tally.logins.short(), "combinations of user and address"),
+        (tally.users.short(), "user names"),
+        (tally.history.addresses.short(), "addresses"),
+        (tally.countries.short(), "countries"),
+        (tally.organisations.short(), "AS organisations"),
+        (tally.systems.short(), "AS numbers"),
+        (tally.reverse_dns_failures.short(), "reverse DNS statuses"),
     ];
-    let short = counters.iter().filter(|(counter, _)| counter.short() > 0).map(|(counter, what)| {
-        format!(
-            "There are more {what} than are counted apart: each count of theirs may be up to {} too low.",
-            counter.short()
-        )
+    let short = short.iter().filter(|(short, _)| *short > 0).map(|(short, what)| {
+        format!("There are more {what} than are counted apart: each count of theirs may be up to {short} too low.")
     });
     let full = [
         (tally.users_before.is_full(), "user names", "some that are called new may not be"),
         (tally.addresses_before.is_full(), "addresses", "some that are called new may not be"),
-        (tally.history.is_full(), "addresses in 30 days", "slow attackers may be missing"),
+        (tally.history.addresses.has_overflowed(), "addresses in 30 days", "slow attackers may be missing"),
     ];
     let full = full
         .iter()
@@ -341,7 +339,7 @@ fn network(ip: IpAddr) -> Option<IpNet> {
     })
 }
 
-fn networks(addresses: &Counter, n: usize) -> List<Network> {
+fn networks(addresses: &Counter<Past>, n: usize) -> List<Network> {
     let mut counts: HashMap<IpNet, (u64, u64), RandomState> = HashMap::default();
     for (ip, attempts) in addresses.iter() {
         if let Some(network) = ip.parse().ok().and_then(network) {
@@ -361,14 +359,13 @@ fn networks(addresses: &Counter, n: usize) -> List<Network> {
 }
 
 fn slow_attackers(tally: &Tally, n: usize) -> List<SlowAttacker> {
-    let slow: Vec<_> = (tally.addresses.iter())
-        .map(|(ip, _)| (ip, tally.history.of(ip)))
+    let slow: Vec<_> = (tally.history.addresses.values())
         .filter(|(_, past)| past.days() >= MANY && past.attempts <= FEW * past.days())
         .map(|(ip, past)| (ip, (past.days(), past.attempts)))
         .collect();
     List {
         distinct: slow.len(),
-        undercount: tally.addresses.short(),
+        undercount: tally.history.addresses.short(),
         top: top(slow, n)
             .into_iter()
             .map(|(ip, (days, attempts))| SlowAttacker { ip: shown(ip), days, attempts })

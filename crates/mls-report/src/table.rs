@@ -1,7 +1,7 @@
 //! A hash table from names to values, bounded in both.
 //!
 //! The names stand one behind the other in one string: a new one costs no allocation, and forgetting many is one copy.
-//! With a million different names, counting takes half the time that it takes with a `HashMap<Box<str>, u64>`.
+//! The report of a day of a million different logins takes a fifth less time than with `HashMap<Box<str>, u64>`.
 
 use std::hash::BuildHasher;
 
@@ -37,11 +37,6 @@ impl<V> Table<V> {
         Self { slots: HashTable::new(), names: String::new(), max_names, max_bytes, hasher: RandomState::default() }
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&V> {
-        let found = self.slots.find(self.hasher.hash_one(name), |slot| slot.name(&self.names) == name);
-        found.map(|slot| &slot.value)
-    }
-
     pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut V> {
         let found = self.slots.find_mut(self.hasher.hash_one(name), |slot| slot.name(&self.names) == name);
         found.map(|slot| &mut slot.value)
@@ -73,10 +68,6 @@ impl<V> Table<V> {
         self.names = names;
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.slots.len()
-    }
-
     /// All names, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &V)> {
         self.slots.iter().map(|slot| (slot.name(&self.names), &slot.value))
@@ -96,8 +87,9 @@ mod tests {
         assert!(!table.insert("one more", 0));
         table.retain(|i| *i % 3 == 0);
         assert!(table.insert("one more", 7));
-        assert_eq!(table.len(), 335);
-        assert_eq!((table.get("name 333"), table.get("name 334"), table.get("one more")), (Some(&333), None, Some(&7)));
+        assert_eq!(table.iter().count(), 335);
+        assert_eq!((table.get_mut("name 333").copied(), table.get_mut("one more").copied()), (Some(333), Some(7)));
+        assert_eq!(table.get_mut("name 334"), None);
         assert!(table.iter().all(|(name, i)| name == format!("name {i}") || name == "one more"));
     }
 

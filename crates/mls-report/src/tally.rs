@@ -47,10 +47,10 @@ pub(crate) struct Tally {
     /// By user, address, host name and country, joined.
     pub(crate) logins: Counter,
     pub(crate) users: Counter,
-    pub(crate) addresses: Counter,
     pub(crate) countries: Counter,
     pub(crate) organisations: Counter,
     pub(crate) systems: Counter,
+    pub(crate) failed_reverse_lookups: u64,
     /// By status, those that are failures.
     pub(crate) reverse_dns_failures: Counter,
     pub(crate) history: History,
@@ -68,12 +68,12 @@ impl Tally {
             previous: 0,
             earliest: None,
             hours: [0; 24],
-            logins: Counter::new(100_000, 10 << 20),
+            logins: Counter::new(100_000, 8 << 20),
             users: Counter::new(100_000, 4 << 20),
-            addresses: Counter::new(100_000, 2 << 20),
             countries: Counter::new(1000, 1 << 16),
             organisations: Counter::new(20_000, 1 << 20),
             systems: Counter::new(20_000, 1 << 20),
+            failed_reverse_lookups: 0,
             reverse_dns_failures: Counter::new(100, 1 << 16),
             history: History::until(period.last_day),
             users_before: Seen::default(),
@@ -105,7 +105,7 @@ impl Tally {
             }
             Place::Inside => self.add_inside(row, n),
         }
-        self.history.add(row.date, row.ip, n);
+        self.history.add(row.date, row.ip, n, place == Place::Inside);
     }
 
     fn add_inside(&mut self, row: &Row<'_>, n: u64) {
@@ -120,13 +120,11 @@ impl Tally {
         }
         self.logins.add(&self.joined, n);
         self.users.add(key(row.user), n);
-        if let Some(ip) = row.ip {
-            self.addresses.add(ip, n);
-        }
         self.countries.add(key(row.country_code), n);
         self.organisations.add(key(row.aso), n);
         self.systems.add(key(row.asn), n);
         if let Some(status) = row.reverse_dns_status.filter(|status| *status != "OK") {
+            self.failed_reverse_lookups += n;
             self.reverse_dns_failures.add(status, n);
         }
     }
