@@ -3,7 +3,8 @@
 //! All are gauges: they describe a period, not the life of a process. No series carries a user name or an address, because a
 //! time series database keeps every label value for ever, and attackers choose theirs; those are in the other forms.
 
-use std::fmt::{Display, Write};
+use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use crate::report::Report;
 
@@ -16,83 +17,59 @@ pub(crate) fn render(report: &Report) -> String {
 }
 
 fn write_all(out: &mut String, report: &Report) -> std::fmt::Result {
-    metric(out, "attempts", "Failed logins in the period.", [([], report.attempts)])?;
+    let one = |n| [(String::new(), n)];
+    let count = |n: usize| [(String::new(), n as u64)];
+    metric(out, "attempts", "Failed logins in the period.", one(report.attempts))?;
     if let Some(previous) = report.previous_attempts {
-        metric(out, "previous_attempts", "Failed logins in the period before.", [([], previous)])?;
+        metric(out, "previous_attempts", "Failed logins in the period before.", one(previous))?;
     }
-    metric(
-        out,
-        "attempts_by_hour",
-        "Failed logins by hour of the day.",
-        report.hours.iter().enumerate().map(|(hour, n)| ([("hour", format!("{hour:02}"))], *n)),
-    )?;
-    metric(
-        out,
-        "attempts_by_country",
-        "Failed logins from the countries with most.",
-        report
-            .countries
-            .top
-            .iter()
-            .map(|x| ([("country_code", x.country_code.clone().unwrap_or_default())], x.attempts)),
-    )?;
-    metric(
-        out,
-        "attempts_by_as",
-        "Failed logins from the autonomous systems with most.",
-        report
-            .systems
-            .top
-            .iter()
-            .map(|x| ([("asn", x.asn.map_or_else(String::new, |asn| asn.to_string()))], x.attempts)),
-    )?;
-    metric(out, "addresses", "Distinct addresses that failed to log in.", [([], report.addresses.distinct)])?;
-    metric(out, "users", "Distinct user names that were tried.", [([], report.users.distinct)])?;
+    let hours = (0..).zip(report.hours).map(|(hour, n)| (label("hour", &format!("{hour:02}")), n));
+    metric(out, "attempts_by_hour", "Failed logins by hour of the day.", hours)?;
+    let countries = report.countries.top.iter();
+    let countries =
+        countries.map(|x| (label("country_code", x.country_code.as_deref().unwrap_or_default()), x.attempts));
+    metric(out, "attempts_by_country", "Failed logins from the countries with most.", countries)?;
+    let systems = report.systems.top.iter();
+    let systems = systems.map(|x| (label("asn", &x.asn.map_or_else(String::new, |asn| asn.to_string())), x.attempts));
+    metric(out, "attempts_by_as", "Failed logins from the autonomous systems with most.", systems)?;
+    metric(out, "addresses", "Distinct addresses that failed to log in.", count(report.addresses.distinct))?;
+    metric(out, "users", "Distinct user names that were tried.", count(report.users.distinct))?;
     if let Some(new) = &report.new {
-        metric(out, "new_addresses", "Addresses never seen before the period.", [([], new.addresses.distinct)])?;
-        metric(out, "new_users", "User names never seen before the period.", [([], new.users.distinct)])?;
+        metric(out, "new_addresses", "Addresses never seen before the period.", count(new.addresses.distinct))?;
+        metric(out, "new_users", "User names never seen before the period.", count(new.users.distinct))?;
     }
-    metric(out, "slow_attackers", "Addresses that try a little on many days.", [([], report.slow_attackers.distinct)])?;
-    metric(
-        out,
-        "distributed_attacks",
-        "Users tried from many addresses.",
-        [([], report.distributed_attacks.distinct)],
-    )?;
-    metric(
-        out,
-        "reverse_dns_failures",
-        "Failed logins whose reverse lookup failed.",
-        report.reverse_dns_failures.top.iter().map(|x| ([("status", x.status.clone())], x.attempts)),
-    )?;
+    metric(out, "slow_attackers", "Addresses that try a little on many days.", count(report.slow_attackers.distinct))?;
+    let distributed = count(report.distributed_attacks.distinct);
+    metric(out, "distributed_attacks", "Users tried from many addresses.", distributed)?;
+    let failures = report.reverse_dns_failures.top.iter().map(|x| (label("status", &x.status), x.attempts));
+    metric(out, "reverse_dns_failures", "Failed logins whose reverse lookup failed.", failures)?;
     if let Some(csv) = &report.csv {
-        metric(out, "csv_bytes", "Size of the CSV.", [([], csv.bytes)])?;
-        metric(out, "csv_rows", "Rows of the CSV.", [([], csv.rows)])?;
+        metric(out, "csv_bytes", "Size of the CSV.", one(csv.bytes))?;
+        metric(out, "csv_rows", "Rows of the CSV.", one(csv.rows))?;
     }
-    metric(out, "report_timestamp_seconds", "When this was counted.", [([], report.generated.timestamp())])
+    let now = u64::try_from(report.generated.timestamp()).unwrap_or_default();
+    metric(out, "report_timestamp_seconds", "When this was counted.", one(now))
 }
 
-/// One metric and its samples; none where there are none.
-fn metric<const N: usize, V: Display>(
+/// One metric and its samples; nothing where there are none. What has the same labels is one sample: two would spoil the file.
+fn metric(
     out: &mut String,
     name: &str,
     help: &str,
-    samples: impl IntoIterator<Item = ([(&'static str, String); N], V)>,
+    samples: impl IntoIterator<Item = (String, u64)>,
 ) -> std::fmt::Result {
-    let mut samples = samples.into_iter().peekable();
-    if samples.peek().is_none() {
+    let mut by_label: BTreeMap<String, u64> = BTreeMap::new();
+    for (label, n) in samples {
+        *by_label.entry(label).or_default() += n;
+    }
+    if by_label.is_empty() {
         return Ok(());
     }
     writeln!(out, "# HELP maillogsentinel_{name} {help}\n# TYPE maillogsentinel_{name} gauge")?;
-    for (labels, value) in samples {
-        let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        writeln!(out, "maillogsentinel_{name}{labels} {value}")?;
-    }
-    Ok(())
+    by_label.iter().try_for_each(|(label, n)| writeln!(out, "maillogsentinel_{name}{label} {n}"))
 }
 
-/// A label's value: backslash, quote and newline are the only characters with a meaning.
-fn escape(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+/// Backslash, quote and newline are the only characters of a value that have a meaning.
+fn label(name: &str, value: &str) -> String {
+    format!("{{{name}=\"{}\"}}", value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
 }
