@@ -1,6 +1,7 @@
 //! Raw lines by the block, from a plain stream or a framed one: what a tool reads that turns lines into records.
 
-use std::fs::File;
+mod ahead;
+
 use std::io::{self, Read};
 use std::ops::Range;
 use std::os::fd::AsFd;
@@ -8,11 +9,8 @@ use std::os::fd::AsFd;
 use anyhow::Context;
 use mls_event::{MAX_LINE, Record, Segment};
 
-use crate::ndjson::would_wait;
 use crate::{Exit, OrExit, diag, signals};
-
-/// Most of a read stays in the second-level cache until it was searched.
-const BUFFER: usize = 256 * 1024;
+use ahead::{Chunk, ReadAhead};
 
 /// What comes next in the input.
 #[derive(Debug)]
@@ -35,14 +33,12 @@ pub struct Place<'a> {
 /// Reads standard input. What it is, plain lines or frames, is decided once, by its first line. A line that is longer than
 /// [`MAX_LINE`], its newline included, is reported and skipped.
 pub struct Blocks {
-    input: Box<dyn Read>,
-    pollable: Option<File>,
-    buffer: Vec<u8>,
+    input: ReadAhead,
+    chunk: Chunk,
+    /// How much of the chunk was taken.
     start: usize,
-    end: usize,
-    at_end: bool,
     framing: Framing,
-    /// Offset of `buffer[start]` in the log file, or in the plain stream.
+    /// Offset of what comes next in the log file, or in the plain stream.
     offset: u64,
     /// The beginning of an over-long line was thrown away; the rest of it is still to come.
     skipping: bool,
@@ -75,27 +71,24 @@ impl Blocks {
     /// Reads standard input.
     ///
     /// # Errors
-    /// If the descriptor cannot be duplicated.
+    /// If the descriptor cannot be duplicated, or no thread be started.
     pub fn stdin() -> io::Result<Self> {
-        let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-        let pollable = Some(input.try_clone()?);
-        Ok(Self { pollable, ..Self::new(Box::new(input)) })
+        Self::new(Box::new(std::fs::File::from(io::stdin().as_fd().try_clone_to_owned()?)))
     }
 
-    /// Reads a source that never makes its reader wait.
-    #[must_use]
-    pub fn new(input: Box<dyn Read>) -> Self {
-        Self {
-            input,
-            pollable: None,
-            buffer: vec![0; BUFFER],
+    /// Reads `input`.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub fn new(input: Box<dyn Read + Send>) -> io::Result<Self> {
+        Ok(Self {
+            input: ReadAhead::start(input)?,
+            chunk: Chunk::default(),
             start: 0,
-            end: 0,
-            at_end: false,
             framing: Framing::Undecided,
             offset: 0,
             skipping: false,
-        }
+        })
     }
 
     /// The next block; `None` at the end. `pause` is called before a read that would wait.
@@ -111,26 +104,24 @@ impl Blocks {
                         Framing::Segment(segment, _) => Some(segment),
                         _ => None,
                     };
-                    return Ok(Some(Block::Lines(&self.buffer[range], Place { segment, offset })));
+                    return Ok(Some(Block::Lines(&self.chunk.bytes()[range], Place { segment, offset })));
                 }
-                Step::Record(range) => return Ok(Some(Block::Record(&self.buffer[range]))),
+                Step::Record(range) => return Ok(Some(Block::Record(&self.chunk.bytes()[range]))),
                 Step::Again => {}
                 Step::End => return Ok(None),
                 Step::More => {
-                    if self.pollable.as_ref().is_some_and(would_wait) {
-                        pause()?;
-                    }
-                    self.fill()?;
+                    self.chunk = self.input.next(std::mem::take(&mut self.chunk), &mut pause)?;
+                    self.start = 0;
                 }
             }
         }
     }
 
     fn step(&mut self) -> anyhow::Result<Step> {
-        let available = self.end - self.start;
+        let available = self.chunk.bytes().len() - self.start;
         match self.framing {
             Framing::Undecided => Ok(self.decide()),
-            Framing::Plain if available == 0 && self.at_end => Ok(Step::End),
+            Framing::Plain if available == 0 && self.chunk.last => Ok(Step::End),
             Framing::Plain => Ok(self.lines(available)),
             Framing::Ended => Ok(Step::End),
             Framing::Segment(_, 0) => {
@@ -154,21 +145,21 @@ impl Blocks {
 
     /// A framed stream that needs more and has no more was cut off.
     fn or_cut_off(&self, step: Step) -> anyhow::Result<Step> {
-        if self.at_end && matches!(step, Step::More) {
+        if self.chunk.last && matches!(step, Step::More) {
             return Err(Exit::TempFail.error("stdin stopped before its end record"));
         }
         Ok(step)
     }
 
     fn decide(&mut self) -> Step {
-        let available = &self.buffer[self.start..self.end];
+        let available = &self.chunk.bytes()[self.start..];
         let first = memchr::memchr(b'\n', available).map(|newline| &available[..newline]);
         self.framing = match first {
             Some(line) if matches!(Record::parse(line), Ok(Record::Begin(_))) => {
                 signals::drain_until_end_of_input();
                 Framing::Control
             }
-            None if !self.at_end && available.len() < MAX_LINE => return Step::More,
+            None if !self.chunk.last && available.len() < MAX_LINE => return Step::More,
             _ => Framing::Plain,
         };
         Step::Again
@@ -176,12 +167,12 @@ impl Blocks {
 
     /// Whole lines among the next `limit` bytes.
     fn lines(&mut self, limit: usize) -> Step {
-        let window = &self.buffer[self.start..self.start + limit];
+        let window = &self.chunk.bytes()[self.start..self.start + limit];
         if self.skipping {
             let newline = memchr::memchr(b'\n', window);
-            self.skipping = newline.is_none() && !self.at_end;
+            self.skipping = newline.is_none() && !self.chunk.last;
             self.take(newline.map_or(limit, |newline| newline + 1));
-            return if self.start == self.end && self.skipping { Step::More } else { Step::Again };
+            return if self.start == self.chunk.bytes().len() && self.skipping { Step::More } else { Step::Again };
         }
         let offset = self.offset;
         match memchr::memrchr(b'\n', window) {
@@ -196,13 +187,13 @@ impl Blocks {
                 self.skipping = true;
                 Step::Again
             }
-            None if self.at_end && matches!(self.framing, Framing::Plain) => Step::Lines(self.take(limit), offset),
+            None if self.chunk.last && matches!(self.framing, Framing::Plain) => Step::Lines(self.take(limit), offset),
             None => Step::More,
         }
     }
 
     fn control(&mut self) -> anyhow::Result<Step> {
-        let available = &self.buffer[self.start..self.end];
+        let available = &self.chunk.bytes()[self.start..];
         let Some(length) = memchr::memchr(b'\n', available) else {
             return if available.len() < MAX_LINE {
                 Ok(Step::More)
@@ -237,26 +228,6 @@ impl Blocks {
         }
         range
     }
-
-    fn fill(&mut self) -> anyhow::Result<()> {
-        self.buffer.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
-        if self.end == self.buffer.len() {
-            self.buffer.resize(MAX_LINE, 0);
-        }
-        loop {
-            match self.input.read(&mut self.buffer[self.end..]) {
-                Ok(n) => {
-                    self.end += n;
-                    self.at_end = n == 0;
-                    return Ok(());
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error).context("reading stdin").or_exit(Exit::IoErr),
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -278,7 +249,7 @@ mod tests {
     }
 
     fn read(input: &[u8], piece: usize) -> anyhow::Result<Vec<String>> {
-        let mut blocks = Blocks::new(Box::new(Pieces(input.to_vec(), piece)));
+        let mut blocks = Blocks::new(Box::new(Pieces(input.to_vec(), piece))).unwrap();
         let mut seen = Vec::new();
         while let Some(block) = blocks.next(|| Ok(()))? {
             match block {

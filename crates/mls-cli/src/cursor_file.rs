@@ -43,6 +43,10 @@ pub struct CursorFile {
     pub written: String,
     /// What the cursor was committed with; null where the source saves its own cursor.
     pub data: Option<Data>,
+    /// The same of the files that were rotated away from the sink, the latest first: what one of them has beyond that was never
+    /// committed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rotated: Vec<Data>,
     /// The source's position, which only the source understands.
     pub cursor: Value,
 }
@@ -80,7 +84,7 @@ impl CursorFile {
     #[must_use]
     pub fn next(base: u64, cursor: Value, data: Option<Data>) -> Self {
         let written = chrono::Local::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, false);
-        Self { version: VERSION, sequence: base + 1, written, data, cursor }
+        Self { version: VERSION, sequence: base + 1, written, data, rotated: Vec::new(), cursor }
     }
 
     /// Reads a cursor file. `None` where there is none, or where an empty one came through a pipe, as from

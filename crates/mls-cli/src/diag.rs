@@ -86,6 +86,11 @@ fn open_log(path: &Path) -> std::io::Result<File> {
 
 /// Writes one message; the macros call it.
 pub fn say(level: Level, message: fmt::Arguments<'_>) {
+    let mut log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+    let log = log.as_mut().filter(|log| level >= log.level);
+    if level < Level::Warning && log.is_none() {
+        return;
+    }
     let message = message.to_string();
     let message = mls_event::clean(message.as_bytes());
     let tool = TOOL.get().map_or("mls", String::as_str);
@@ -95,9 +100,7 @@ pub fn say(level: Level, message: fmt::Arguments<'_>) {
         // One write a line, so that the stages of a pipeline do not mix theirs. Nobody is left to tell if it fails.
         let _ = std::io::stderr().write_all(format!("{priority}{tool}: {word}: {message}\n").as_bytes());
     }
-    if let Some(log) = LOG.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
-        && level >= log.level
-    {
+    if let Some(log) = log {
         let now = chrono::Local::now().format("%Y-%m-%d %H:%M:%S,%3f");
         let _ = log.file.write_all(format!("{now} {} {tool}: {message}\n", level.name()).as_bytes());
     }

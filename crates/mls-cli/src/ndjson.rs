@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::Context;
 use mls_event::{BadRecord, Body, MAX_LINE};
@@ -33,9 +33,17 @@ impl Reader {
     /// # Errors
     /// If the descriptor cannot be duplicated.
     pub fn stdin() -> io::Result<Self> {
-        let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        Self::pipe(io::stdin().as_fd().try_clone_to_owned()?, "stdin")
+    }
+
+    /// Reads a pipe, which messages call `name`.
+    ///
+    /// # Errors
+    /// If the descriptor cannot be duplicated.
+    pub fn pipe(pipe: OwnedFd, name: &str) -> io::Result<Self> {
+        let input = File::from(pipe);
         let pollable = Some(input.try_clone()?);
-        Ok(Self { pollable, ..Self::new(Box::new(input), "stdin") })
+        Ok(Self { pollable, ..Self::new(Box::new(input), name) })
     }
 
     /// Reads a source that never makes its reader wait: a file, memory. Messages call it `name`.
@@ -90,6 +98,14 @@ impl Reader {
                 break (start, end);
             }
         };
+        // Its bytes would be one bad record after the other, and the checkpoint behind them a promise to have stored them.
+        if self.buffer[start..end].starts_with(br#"{"v":1,"type":"segment""#) {
+            return Err(Exit::DataErr.error(format!(
+                "{}, line {}: raw lines instead of records: mls-parse, or mls-csv --decode, belongs between mls-tail --framed \
+                 and this tool",
+                self.name, self.line
+            )));
+        }
         Ok(Some((self.gone + start as u64, &self.buffer[start..end])))
     }
 

@@ -1,18 +1,20 @@
 //! The time zone of dates that do not carry one.
+//!
+//! Named zones come from the system (`/usr/share/zoneinfo`), as the machine's own does: a table of all zones inside each tool
+//! would be a megabyte that has to be relocated at every start.
 
 use std::str::FromStr;
 
-use chrono::{DateTime, FixedOffset, Local, LocalResult, NaiveDateTime, TimeZone, Utc};
-use chrono_tz::Tz;
+use chrono::{DateTime, FixedOffset, Local, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
 
 /// `--timezone`: `local`, an IANA name such as `Europe/Paris`, or an offset such as `+02:00`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Zone {
     /// The machine's zone (`TZ`, else `/etc/localtime`).
     #[default]
     Local,
     /// A zone of the IANA database.
-    Named(Tz),
+    Named(&'static tz::TimeZone),
     /// A fixed offset from UTC.
     Fixed(FixedOffset),
 }
@@ -24,12 +26,16 @@ impl FromStr for Zone {
         if text == "local" {
             return Ok(Self::Local);
         }
-        if let Ok(offset) = text.parse() {
+        if let Some(offset) = if text == "UTC" { FixedOffset::east_opt(0) } else { text.parse().ok() } {
             return Ok(Self::Fixed(offset));
         }
-        text.parse().map(Self::Named).map_err(|_| {
-            format!("{text:?} is no time zone: use local, an IANA name (Europe/Paris) or an offset (+02:00)")
-        })
+        match tz::TimeZone::from_posix_tz(text) {
+            // A command line names one zone, once: it may live as long as the process, and Zone be copied.
+            Ok(zone) => Ok(Self::Named(Box::leak(Box::new(zone)))),
+            Err(_) => Err(format!(
+                "{text:?} is no time zone here: use local, UTC, a name in /usr/share/zoneinfo (Europe/Paris) or an offset (+02:00)"
+            )),
+        }
     }
 }
 
@@ -39,7 +45,7 @@ impl Zone {
     pub fn show<T: TimeZone>(self, at: &DateTime<T>) -> DateTime<FixedOffset> {
         match self {
             Self::Local => at.with_timezone(&Local).fixed_offset(),
-            Self::Named(tz) => at.with_timezone(&tz).fixed_offset(),
+            Self::Named(zone) => at.with_timezone(&offset_at(zone, at.timestamp())),
             Self::Fixed(offset) => at.with_timezone(&offset),
         }
     }
@@ -48,11 +54,18 @@ impl Zone {
     /// first; where it never does (summer time begins), the same distance after the change.
     #[must_use]
     pub fn read(self, naive: NaiveDateTime) -> DateTime<FixedOffset> {
-        match self {
-            Self::Local => resolve(&Local, naive),
-            Self::Named(tz) => resolve(&tz, naive),
-            Self::Fixed(offset) => resolve(&offset, naive),
+        // Around a change, the offsets before and after it are the candidates.
+        let offset = |utc: NaiveDateTime| *self.show(&utc.and_utc()).offset();
+        let (before, after) = match self {
+            Self::Fixed(offset) => (offset, offset),
+            _ => (offset(naive - TimeDelta::days(1)), offset(naive + TimeDelta::days(1))),
+        };
+        if before == after {
+            return (naive - before).and_utc().with_timezone(&before);
         }
+        let candidates = [before, after].map(|offset| (naive - offset).and_utc());
+        let shown = candidates.iter().filter(|at| self.show(at).naive_local() == naive).min();
+        self.show(shown.unwrap_or(&candidates[0]))
     }
 
     /// Now, as a clock in this zone shows it.
@@ -62,16 +75,10 @@ impl Zone {
     }
 }
 
-fn resolve<T: TimeZone>(zone: &T, naive: NaiveDateTime) -> DateTime<FixedOffset> {
-    match zone.from_local_datetime(&naive) {
-        LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => at.fixed_offset(),
-        LocalResult::None => {
-            // Read with the offset in force a day earlier, which is what a clock that was not put forward shows.
-            let before = zone.offset_from_utc_datetime(&(naive - chrono::TimeDelta::days(1)));
-            let utc = naive - chrono::Offset::fix(&before);
-            zone.from_utc_datetime(&utc).fixed_offset()
-        }
-    }
+/// UTC where the zone's file does not say: it then has no rule for the far future.
+fn offset_at(zone: &tz::TimeZone, unix_time: i64) -> FixedOffset {
+    let seconds = zone.find_local_time_type(unix_time).map_or(0, tz::LocalTimeType::ut_offset);
+    FixedOffset::east_opt(seconds).unwrap_or(Utc.fix())
 }
 
 #[cfg(test)]
@@ -93,7 +100,7 @@ mod tests {
     #[test]
     fn offsets_and_names_are_told_apart() {
         assert_eq!("+02:00".parse(), Ok(Zone::Fixed(FixedOffset::east_opt(7200).unwrap())));
-        assert_eq!("UTC".parse(), Ok(Zone::Named(Tz::UTC)));
+        assert_eq!("UTC".parse(), Ok(Zone::Fixed(FixedOffset::east_opt(0).unwrap())));
         assert!("Mars/Olympus".parse::<Zone>().unwrap_err().contains("Mars/Olympus"));
     }
 }

@@ -29,6 +29,9 @@ pub(crate) enum Otherwise {
     Reset,
 }
 
+/// More rotations than these between two looks of another reader are not to be expected.
+const ROTATED_REMEMBERED: usize = 16;
+
 /// Appends the events of a framed stream to `path`, committing them together with the cursor in `cursor_path`.
 pub(crate) fn run(
     reader: Reader,
@@ -59,9 +62,9 @@ struct Open {
     rows: Rows<File>,
     /// What the cursor file says.
     committed: CursorFile,
-    /// A sync failed: what is on the disk is unknown, and a second sync would report success (fsync(2), and the PostgreSQL
-    /// project's findings of 2018), so nothing more is written.
-    broken: bool,
+    /// A commit has begun and not succeeded: which of F and S reached the disk is unknown, and a second sync would report
+    /// success (fsync(2), and the PostgreSQL project's findings of 2018). Nothing more is written; the next start looks.
+    in_doubt: bool,
 }
 
 impl Sink for Appender {
@@ -81,7 +84,7 @@ impl Sink for Appender {
         if committed.data.as_ref().is_none_or(|data| data.length == 0) {
             rows.header()?;
         }
-        self.open = Some(Open { rows, committed, broken: false });
+        self.open = Some(Open { rows, committed, in_doubt: false });
         Ok(())
     }
 
@@ -100,15 +103,16 @@ impl Sink for Appender {
         if unchanged && open.committed.cursor == cursor {
             return Ok(());
         }
-        if !unchanged && let Err(error) = file.sync_data() {
-            open.broken = true;
-            return Err(error).with_context(|| format!("syncing {name}")).or_exit(Exit::IoErr);
+        open.in_doubt = true;
+        if !unchanged {
+            file.sync_data().with_context(|| format!("syncing {name}")).or_exit(Exit::IoErr)?;
         }
         let data = Data::describe(file, length).with_context(|| format!("reading {name} back")).or_exit(Exit::IoErr)?;
-        let next = CursorFile::next(open.committed.sequence, cursor, Some(data));
+        let rotated = open.committed.rotated.clone();
+        let next = CursorFile { rotated, ..CursorFile::next(open.committed.sequence, cursor, Some(data)) };
         next.store(&self.cursor_path)?;
         mls_cli::info!("{name}: committed {length} bytes as commit {}", next.sequence);
-        open.committed = next;
+        (open.committed, open.in_doubt) = (next, false);
         Ok(())
     }
 }
@@ -122,7 +126,7 @@ impl Appender {
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(error.into()),
         };
-        let committed = committed.unwrap_or_else(CursorFile::start);
+        let mut committed = committed.unwrap_or_else(CursorFile::start);
         let keep = match &committed.data {
             Some(data) if data.length <= length && *data == Data::describe(&open(&self.path)?, data.length)? => {
                 if length > data.length {
@@ -150,6 +154,10 @@ impl Appender {
         };
         let file = open(&self.path)?;
         atomic::sync_directory(&atomic::directory_of(&self.path))?;
+        if keep == 0 {
+            committed.rotated.splice(0..0, committed.data.take());
+            committed.rotated.truncate(ROTATED_REMEMBERED);
+        }
         let settled = CursorFile { data: Some(Data::describe(&file, keep)?), ..committed };
         settled.store(&self.cursor_path)?;
         Ok(settled)
@@ -236,7 +244,7 @@ impl Appender {
     /// Takes back what this run has written after its last commit, so that only a run that was killed leaves some.
     fn roll_back(&mut self) {
         let Some(open) = &mut self.open else { return };
-        if open.broken {
+        if open.in_doubt {
             return;
         }
         let committed = open.committed.data.as_ref().map_or(0, |data| data.length);

@@ -29,7 +29,7 @@ impl<W: Write> Rows<W> {
     }
 
     pub(crate) fn header(&mut self) -> anyhow::Result<()> {
-        Ok(self.csv.write_record(COLUMNS)?)
+        Ok(self.csv.write_record(COLUMNS).map_err(io_error)?)
     }
 
     /// Writes an event's rows, none if it is not a failure.
@@ -41,7 +41,7 @@ impl<W: Write> Rows<W> {
             mls_cli::warn!("an event of {} attempts at {} is {MAX_ROWS} rows", event.attempts, event.date);
         }
         for _ in 0..event.attempts.min(MAX_ROWS) {
-            row::write(&mut self.csv, event, self.style)?;
+            row::write(&mut self.csv, event, self.style).map_err(io_error)?;
         }
         Ok(())
     }
@@ -52,6 +52,14 @@ impl<W: Write> Rows<W> {
 
     pub(crate) fn inner(&self) -> &W {
         self.csv.get_ref()
+    }
+}
+
+/// The I/O error that a CSV error keeps to itself: it does not name its source.
+fn io_error(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        kind => io::Error::other(format!("{kind:?}")),
     }
 }
 

@@ -1,5 +1,8 @@
 //! The command line.
 
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
 use clap::Parser;
 
 const EXAMPLES: &str = "\
@@ -16,10 +19,38 @@ pub struct Args {
     /// Do not ask the DNS: hostname and `reverse_dns_status` become null
     #[arg(long)]
     pub(crate) no_dns: bool,
+    /// DNS server to ask, instead of those of /etc/resolv.conf; port 53 if none is given
+    #[arg(long, value_name = "IP[:PORT]", value_parser = server)]
+    pub(crate) dns_server: Option<SocketAddr>,
+    /// How long to wait for the answer about one address; then it is `Errno 2`
+    #[arg(long, value_name = "SECONDS", default_value = "4", value_parser = seconds)]
+    pub(crate) dns_timeout: Duration,
+    /// How long to wait for answers altogether; then the rest is null, and lookups pause for as long. Quiet input brings the
+    /// budget back
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub(crate) dns_budget: Duration,
+    /// Ask for private, loopback, link-local and documentation addresses too
+    #[arg(long)]
+    pub(crate) dns_private: bool,
     #[command(flatten)]
     pub(crate) common: mls_cli::Common,
     #[command(flatten)]
     pub(crate) strict: mls_cli::Strict,
+}
+
+fn server(text: &str) -> Result<SocketAddr, String> {
+    let address = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
+    address
+        .or_else(|_| text.parse())
+        .map_err(|_| "give an address such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:5353".into())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let a_day = Duration::from_secs(86400);
+    seconds
+        .filter(|time| !time.is_zero() && *time <= a_day)
+        .ok_or_else(|| "give seconds such as 30 or 0.5, at most 86400".into())
 }
 
 impl mls_cli::Args for Args {

@@ -1,7 +1,9 @@
 //! `mls-enrich`: adds country, autonomous system and reverse DNS name to authentication records.
 //!
 //! # Reads
-//! NDJSON records on stdin ([`mls_event`]), and the databases of [`mls_ipdb`], which are found as that tool finds them.
+//! NDJSON records on stdin ([`mls_event`]), and the databases of [`mls_ipdb`], which are found as that tool finds them. Names
+//! come from the DNS servers of `/etc/resolv.conf`, or from `--dns-server`, and for `[dns_cache] ttl_seconds` from
+//! `dns-cache.ndjson` in `state_dir`.
 //!
 //! # Writes
 //! The same records in the same order. Each `auth` record ends in `hostname`, `reverse_dns_status`, `country_code`, `asn` and
@@ -9,24 +11,36 @@
 //!
 //! # Guarantees
 //! - Every other member, and every record of another type, is handed on byte for byte.
-//! - Without databases it says so once and goes on; so it does without one that turns out to be damaged.
+//! - A record waits for the DNS no longer than `--dns-budget`, and so does a checkpoint behind it. What the budget left out
+//!   has a null status and is counted on stderr.
+//! - Many lookups are in flight, one for an address; a run with nothing to ask starts no runtime and no thread.
+//! - Private, loopback, link-local and documentation addresses are asked of nobody without `--dns-private`.
+//! - A name is what its owner wrote: control characters become `?`, one that reads like an address is none.
+//! - Without databases, or without the DNS, it says so once and goes on; so it does without a database that turns out to be
+//!   damaged.
 //!
 //! # Example
 //! ```text
 //! mls-tail mail.log | mls-parse | mls-enrich | mls-csv --append logins.csv
 //! ```
 
+mod answer;
 mod args;
+mod budget;
+mod cache;
+mod dns;
+mod hostname;
+mod private;
 mod record;
+mod resolve;
+mod stream;
 
-use std::net::IpAddr;
-
-use mls_cli::{Config, ndjson};
-use mls_event::Enrichment;
-use mls_ipdb::{Databases, Location};
+use mls_cli::Config;
+use mls_cli::ndjson::{Reader, Writer};
 
 pub use args::Args;
-use record::Record;
+use dns::{Dns, Settings};
+use stream::Stream;
 
 /// Runs the tool.
 ///
@@ -34,27 +48,15 @@ use record::Record;
 /// Exit 65 or 66 for a database that a flag names and that cannot be used, 74 for stdin and stdout.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
-    let mut databases = args.databases.open(&config)?;
-    ndjson::filter(|line, out| {
-        let record = Record::parse(line)?;
-        let location = record.ip().map_or_else(Location::default, |ip| locate(&mut databases, ip));
-        let added = Enrichment {
-            country_code: location.country_code.map(Into::into),
-            asn: location.asn,
-            aso: location.aso.map(Into::into),
-            ..Enrichment::default()
-        };
-        record.write(&added, out);
-        Ok(())
-    })
-}
-
-/// A database that turns out to be damaged is no reason to stop the log.
-fn locate(databases: &mut Databases, ip: IpAddr) -> Location {
-    loop {
-        match databases.locate(ip) {
-            Ok(location) => return location,
-            Err(why) => mls_cli::warn!("{why}; going on without it"),
-        }
-    }
+    let databases = args.databases.open(&config)?;
+    let settings = Settings {
+        server: args.dns_server,
+        timeout: args.dns_timeout,
+        budget: args.dns_budget,
+        private: args.dns_private,
+        cache: config.dns_cache,
+        cache_file: config.paths.state_dir.map(|dir| dir.join("dns-cache.ndjson")),
+    };
+    let dns = (!args.no_dns).then(|| Dns::new(settings));
+    Stream::new(databases, dns, Writer::stdout()?).run(Reader::stdin()?)
 }

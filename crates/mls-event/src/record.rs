@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::members::write_json;
 use crate::{Auth, Begin, Checkpoint, End, Gap, Segment, VERSION};
@@ -39,45 +39,49 @@ pub enum BadRecord {
 }
 
 /// A record's own members, all but `v` and `type`.
-pub trait Body: Serialize {
+pub trait Body {
     /// The `type` it is written under.
     const KIND: &'static str;
+
+    /// Appends each member as `,"name":value`.
+    fn write_members(&self, out: &mut Vec<u8>);
 
     /// Appends the record and its newline to `out`.
     fn write_line(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"v\":1,\"type\":\"");
         out.extend_from_slice(Self::KIND.as_bytes());
         out.push(b'"');
-        let brace = out.len();
-        write_json(out, self);
-        // The body is an object of its own: its opening brace becomes the comma that joins it to the head.
-        if out[brace..] == *b"{}" {
-            out.remove(brace);
-        } else {
-            out[brace] = b',';
-        }
-        out.push(b'\n');
+        self.write_members(out);
+        out.extend_from_slice(b"}\n");
     }
 }
 
-impl Body for Auth<'_> {
-    const KIND: &'static str = "auth";
+/// Control records are written as serde says.
+macro_rules! body {
+    ($type:ty, $kind:literal) => {
+        impl Body for $type {
+            const KIND: &'static str = $kind;
+
+            fn write_members(&self, out: &mut Vec<u8>) {
+                let brace = out.len();
+                write_json(out, self);
+                // An object of its own: its opening brace becomes the comma that joins it to the head.
+                out.pop();
+                if out.len() > brace + 1 {
+                    out[brace] = b',';
+                } else {
+                    out.pop();
+                }
+            }
+        }
+    };
 }
-impl Body for Begin {
-    const KIND: &'static str = "begin";
-}
-impl Body for Segment<'_> {
-    const KIND: &'static str = "segment";
-}
-impl Body for Gap {
-    const KIND: &'static str = "gap";
-}
-impl Body for Checkpoint {
-    const KIND: &'static str = "checkpoint";
-}
-impl Body for End {
-    const KIND: &'static str = "end";
-}
+
+body!(Begin, "begin");
+body!(Segment<'_>, "segment");
+body!(Gap, "gap");
+body!(Checkpoint, "checkpoint");
+body!(End, "end");
 
 /// The members that every record has.
 #[derive(Deserialize)]

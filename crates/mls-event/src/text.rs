@@ -5,12 +5,15 @@ use std::borrow::Cow;
 /// `text` as UTF-8 with every C0, DEL and C1 control character replaced by `?`, as Postfix's `printable()` does it
 /// (`src/util/printable.c`), and every invalid sequence by U+FFFD. Borrows where nothing changes.
 #[must_use]
+#[expect(clippy::needless_bitwise_bool, reason = "without a way out of the loop it is a few vector instructions")]
 pub fn clean(text: &[u8]) -> Cow<'_, str> {
-    let text = String::from_utf8_lossy(text);
+    let Ok(text) = str::from_utf8(text) else {
+        return Cow::Owned(clean(String::from_utf8_lossy(text).as_bytes()).into_owned());
+    };
     // C1 controls are two bytes, C2 80 to C2 9F: only text that holds C2 needs a look at its characters.
-    let suspect = |b: u8| b < 0x20 || b == 0x7f || b == 0xc2;
-    if !text.bytes().any(suspect) || !text.contains(char::is_control) {
-        return text;
+    let suspect = text.bytes().fold(false, |any, b| any | (b < 0x20) | (b == 0x7f) | (b == 0xc2));
+    if !suspect || !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
     }
     Cow::Owned(text.chars().map(|c| if c.is_control() { '?' } else { c }).collect())
 }

@@ -31,7 +31,7 @@ pub struct Args {
 
     /// The RFC 3339 time that no line is younger than, which gives stamps without a year theirs [default: when the log was
     /// last written, as mls-tail --framed says, else now]
-    #[arg(long, value_name = "TIME", value_parser = DateTime::parse_from_rfc3339)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub reference_time: Option<DateTime<FixedOffset>>,
 
     /// Leave out attempts from this network or address
@@ -82,6 +82,10 @@ fn outcome(text: &str) -> Result<Outcome, String> {
         "aborted" => Ok(Outcome::Aborted),
         _ => Err("one of failure, success, aborted".into()),
     }
+}
+
+fn time(text: &str) -> Result<DateTime<FixedOffset>, String> {
+    DateTime::parse_from_rfc3339(text).map_err(|_| "not an RFC 3339 time such as 2026-06-01T00:00:45+02:00".into())
 }
 
 fn network(text: &str) -> Result<IpNet, String> {

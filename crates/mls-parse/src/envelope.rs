@@ -37,9 +37,10 @@ pub fn open(line: &[u8]) -> Option<Envelope<'_>> {
         return rfc5424(line);
     }
     let (stamp, rest) = split_stamp(line)?;
-    let (host, rest) = rest.split_once_str(" ")?;
-    let (tag, message) = rest.split_once_str(": ").or_else(|| Some((rest.strip_suffix(b":")?, &b""[..])))?;
-    let (program, pid) = match tag.strip_suffix(b"]").and_then(|tag| tag.rsplit_once_str("[")) {
+    let (host, rest) = split_byte(rest, b' ')?;
+    let (tag, message) = split_byte(rest, b' ').unwrap_or((rest, b""));
+    let tag = tag.strip_suffix(b":")?;
+    let (program, pid) = match tag.strip_suffix(b"]").and_then(|tag| split_byte(tag, b'[')) {
         Some((program, pid)) => (program, Some(number(pid)?)),
         None => (tag, None),
     };
@@ -63,7 +64,7 @@ fn finish<'a>(
 
 /// `<PRI>`, RFC 3164 section 4.1.1.
 fn without_priority(line: &[u8]) -> &[u8] {
-    let priority = line.strip_prefix(b"<").and_then(|rest| rest.split_once_str(">"));
+    let priority = line.strip_prefix(b"<").and_then(|rest| split_byte(rest, b'>'));
     match priority {
         Some((digits, rest)) if digits.len() <= 3 && digits.iter().all(u8::is_ascii_digit) => rest,
         _ => line,
@@ -126,6 +127,11 @@ fn repeats(message: &[u8]) -> Option<(u32, &[u8])> {
     let message = rest.strip_suffix(b"]")?;
     let count = number(count).filter(|n| *n > 0)?;
     Some((count, message.strip_prefix(b" ").unwrap_or(message)))
+}
+
+/// What stands before and after the first `byte`. (bstr would build a searcher for it, which takes longer than the search.)
+fn split_byte(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
+    memchr::memchr(byte, text).map(|at| (&text[..at], &text[at + 1..]))
 }
 
 fn number(digits: &[u8]) -> Option<u32> {

@@ -5,13 +5,18 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use bstr::ByteSlice;
+use memchr::memmem::Finder;
 use mls_event::{Outcome, clean};
 
 use Part::{
     Address, AngleUser, Attempts, Client, End, LoginUser, Mechanism, Process, QueueId, ReasonAndUser, SkipTo, Text,
 };
+
+/// Built once, not for every message.
+static USER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(", sasl_username="));
 
 /// A kind of message.
 #[derive(Debug)]
@@ -158,13 +163,13 @@ impl<'a> Attempt<'a> {
             SkipTo(words) => text.split_once_str(words).map(|(_, rest)| rest),
             Client => self.client(text),
             Mechanism => {
-                let (word, rest) = text.split_at(text.find_byteset(b" ,").unwrap_or(text.len()));
+                let (word, rest) = text.split_at(memchr::memchr2(b' ', b',', text).unwrap_or(text.len()));
                 self.mechanism = Some(upper(clean(word)));
                 (!word.is_empty()).then_some(rest)
             }
             ReasonAndUser => {
-                let (reason, user) = match text.split_once_str(", sasl_username=") {
-                    Some((reason, user)) => (reason, Some(user)),
+                let (reason, user) = match USER.find(text) {
+                    Some(at) => (&text[..at], Some(&text[at + USER.needle().len()..])),
                     None => (text, None),
                 };
                 self.user = user.and_then(known_user);
@@ -214,7 +219,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn client(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
-        let open = text.find_byteset(b"[] ").filter(|at| text[*at] == b'[')?;
+        let open = memchr::memchr3(b'[', b']', b' ', text).filter(|at| text[*at] == b'[')?;
         let close = open + text[open..].find_byte(b']')?;
         let (name, address) = (&text[..open], &text[open + 1..close]);
         self.client = (name != b"unknown").then(|| clean(name));
@@ -234,7 +239,7 @@ impl<'a> Attempt<'a> {
 /// An address as Postfix and Dovecot write it, without an interface (`%eth0`); IPv4-mapped IPv6 is IPv4.
 fn ip(text: &[u8]) -> Option<IpAddr> {
     let text = text.strip_prefix(b"IPv6:").unwrap_or(text);
-    let text = text.split_once_str("%").map_or(text, |(address, _)| address);
+    let text = &text[..text.find_byte(b'%').unwrap_or(text.len())];
     text.to_str().ok()?.parse().ok().map(|ip: IpAddr| ip.to_canonical())
 }
 

@@ -31,6 +31,9 @@ mod stats;
 
 pub use args::{Args, Daemon};
 pub use scan::Scanner;
+pub use stats::Stats;
+
+use std::io::Write;
 
 use mls_cli::Config;
 use mls_cli::blocks::{Block, Blocks};
@@ -51,6 +54,9 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         }
     }
     out.flush()?;
-    scanner.finish(args.stats);
+    if args.stats {
+        // Nobody is left to tell if it fails.
+        let _ = write!(std::io::stderr(), "{}", scanner.stats());
+    }
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! From blocks of lines to records: finds the few lines that matter, and reads only those.
 
 use std::borrow::Cow;
-use std::io::Write;
 
 use bstr::ByteSlice;
 use chrono::{DateTime, FixedOffset};
@@ -154,17 +153,17 @@ impl Scanner {
             let Some(attempt) = grammar::read(message, &POSTFIX) else {
                 // Other messages may quote anything; those with this beginning are the server's own words.
                 let looks_like_one = message.starts_with(b"warning: ") && message.contains_str("]: SASL ");
-                return if looks_like_one { Err("the words of a login attempt, but not its form") } else { Ok(()) };
+                return if looks_like_one { Err(NOT_ITS_FORM) } else { skipped(message) };
             };
             attempt
         } else if self.daemons.contains(&Daemon::Dovecot) && source.program == "dovecot" {
             let Some(attempt) = grammar::read(message, &DOVECOT) else {
                 let looks_like_one = message.find("-login: ").is_some_and(|at| !message[..at].contains(&b' '));
-                return if looks_like_one { Err("the words of a login attempt, but not its form") } else { Ok(()) };
+                return if looks_like_one { Err(NOT_ITS_FORM) } else { skipped(message) };
             };
             attempt
         } else {
-            return Ok(());
+            return skipped(message);
         };
         let Some(date) = source.date else { return Err("a time stamp that is no time") };
         if !self.outcomes.contains(&attempt.outcome) {
@@ -215,13 +214,20 @@ impl Scanner {
         }
     }
 
-    /// Prints what was seen, if asked to.
-    pub fn finish(&self, print: bool) {
-        if print {
-            // Nobody is left to tell if it fails.
-            let _ = write!(std::io::stderr(), "{}", self.stats);
-        }
+    /// What was seen so far.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
     }
+}
+
+const NOT_ITS_FORM: &str = "the words of a login attempt, but not its form";
+
+/// A line that has the words and is something else, for those who want to know.
+#[expect(clippy::unnecessary_wraps, reason = "it stands where a message is judged")]
+fn skipped(message: &[u8]) -> Result<(), &'static str> {
+    mls_cli::debug!("no attempt: {}", String::from_utf8_lossy(message));
+    Ok(())
 }
 
 /// Postfix logs as `SYSLOG_NAME/PROGRAM`, where a `syslog_name` such as `postfix/submission` is the administrator's choice and

@@ -8,9 +8,9 @@ use mls_event::Outcome;
 /// A client names its mechanism: beyond so many, names are counted together.
 const MAX_MECHANISMS: usize = 100;
 
-/// Counts of one run.
+/// Counts of one run; [`Display`](fmt::Display) is what `--stats` prints.
 #[derive(Debug, Default)]
-pub(crate) struct Stats {
+pub struct Stats {
     /// Only counted where they are asked for: it means another look at every byte.
     pub(crate) lines: u64,
     pub(crate) candidates: u64,

@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     fn rows() -> Rows {
-        Rows::new(Zone::Named(chrono_tz::UTC))
+        Rows::new(Zone::Local)
     }
 
     #[test]

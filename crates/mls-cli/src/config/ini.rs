@@ -82,10 +82,9 @@ impl<'a> Ini<'a> {
 
     pub(super) fn number<T: FromStr>(&mut self, section: &'static str, key: &'static str) -> anyhow::Result<Option<T>> {
         let Some(value) = self.get(section, key) else { return Ok(None) };
-        let number = value.parse().map_err(|_| {
-            let allowed = format!("a number that fits {}", std::any::type_name::<T>());
-            self.wrong(section, key, &value, &allowed)
-        })?;
+        let number = value
+            .parse()
+            .map_err(|_| self.wrong(section, key, &value, "a number that is whole, not negative and not too large"))?;
         Ok(Some(number))
     }
 

@@ -1,0 +1,62 @@
+//! What the DNS says about an address.
+
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use serde::{Deserialize, Serialize};
+
+/// The outcome of a reverse lookup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: Status,
+    pub(crate) hostname: Option<Box<str>>,
+}
+
+/// How a lookup ended: the values of `reverse_dns_status`. The numbers are those of `<netdb.h>`, `HOST_NOT_FOUND` to
+/// `NO_DATA`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Status {
+    #[serde(rename = "OK")]
+    Ok,
+    #[serde(rename = "Errno 1")]
+    NotFound,
+    #[serde(rename = "Errno 2")]
+    ServerFailed,
+    #[serde(rename = "Errno 3")]
+    Refused,
+    #[serde(rename = "Errno 4")]
+    NoData,
+}
+
+impl Status {
+    pub(crate) fn text(self) -> &'static str {
+        ["OK", "Errno 1", "Errno 2", "Errno 3", "Errno 4"][self as usize]
+    }
+
+    /// Whether it says something about the server and not about the address.
+    pub(crate) fn is_failure(self) -> bool {
+        matches!(self, Self::ServerFailed | Self::Refused)
+    }
+}
+
+impl From<Status> for Answer {
+    fn from(status: Status) -> Self {
+        Self { status, hostname: None }
+    }
+}
+
+impl From<NetError> for Status {
+    fn from(error: NetError) -> Self {
+        let code = match error {
+            NetError::Dns(DnsError::NoRecordsFound(none)) => none.response_code,
+            NetError::Dns(DnsError::ResponseCode(code)) => code,
+            // Silence, unreachable, cut short, nonsense.
+            _ => return Self::ServerFailed,
+        };
+        match code {
+            ResponseCode::NXDomain => Self::NotFound,
+            ResponseCode::NoError => Self::NoData,
+            ResponseCode::ServFail => Self::ServerFailed,
+            _ => Self::Refused,
+        }
+    }
+}

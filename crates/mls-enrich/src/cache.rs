@@ -1,0 +1,256 @@
+//! Answers of the DNS, kept for a time in memory and, for the next run, in a file: a tool that is started every hour has
+//! no use for a cache that dies with it.
+//!
+//! The file has a line of JSON for each answer. It is replaced as a whole, so two runs at once do it no harm: each keeps what
+//! the other has written before.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use mls_cli::config::DnsCache;
+use serde::{Deserialize, Serialize};
+
+use crate::answer::{Answer, Status};
+
+/// A larger file is not ours: this is ten times the default number of the longest names.
+const MAX_FILE: u64 = 256 << 20;
+
+/// For so many seconds a failure of the server is not tried again (RFC 2308, section 7.1, allows 300). It is not kept for
+/// the next run.
+const FAILURE_SECONDS: u64 = 60;
+
+pub(crate) struct Cache {
+    path: Option<PathBuf>,
+    size: usize,
+    ttl: u64,
+    entries: HashMap<IpAddr, Entry>,
+    /// The keys, oldest first: what is dropped when there is no more room. All live equally long, so it expires first.
+    order: VecDeque<IpAddr>,
+    changed: bool,
+}
+
+struct Entry {
+    answer: Answer,
+    /// Seconds since 1970.
+    expires: u64,
+}
+
+/// A line of the file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    ip: IpAddr,
+    expires: u64,
+    status: Status,
+    hostname: Option<Box<str>>,
+}
+
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+impl Cache {
+    /// A cache as configured, with what `path` holds. A file that cannot be used is a warning.
+    pub(crate) fn load(config: &DnsCache, path: Option<PathBuf>, now: u64) -> Self {
+        let size = if config.enabled { config.size } else { 0 };
+        let mut cache = Self {
+            path: path.filter(|_| size > 0),
+            size,
+            ttl: config.ttl_seconds,
+            entries: HashMap::new(),
+            order: VecDeque::new(),
+            changed: false,
+        };
+        if let Some(path) = &cache.path {
+            match read(path) {
+                Ok(lines) => cache.adopt(lines, now),
+                Err(error) => mls_cli::warn!("DNS cache {} is dropped: {error:#}", path.display()),
+            }
+        }
+        cache
+    }
+
+    /// The answer, if it is still good.
+    pub(crate) fn get(&self, ip: IpAddr, now: u64) -> Option<&Answer> {
+        self.entries.get(&ip).filter(|entry| entry.expires > now).map(|entry| &entry.answer)
+    }
+
+    pub(crate) fn insert(&mut self, ip: IpAddr, answer: Answer, now: u64) {
+        let failure = answer.status.is_failure();
+        let expires = now.saturating_add(if failure { self.ttl.min(FAILURE_SECONDS) } else { self.ttl });
+        self.changed |= !failure;
+        self.put(ip, Entry { answer, expires });
+    }
+
+    fn put(&mut self, ip: IpAddr, entry: Entry) {
+        if self.size == 0 {
+            return;
+        }
+        if self.entries.insert(ip, entry).is_none() {
+            self.order.push_back(ip);
+        }
+        if self.entries.len() > self.size
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.entries.remove(&oldest);
+        }
+    }
+
+    /// Takes what a file holds and is still good. An answer that would live longer than one of now is from a clock that has
+    /// been set back, or was kept under another ttl.
+    fn adopt(&mut self, lines: Vec<Line>, now: u64) {
+        let latest = now.saturating_add(self.ttl);
+        for Line { ip, expires, status, hostname } in lines {
+            if (now + 1..=latest).contains(&expires) && !self.entries.contains_key(&ip) {
+                self.put(ip, Entry { answer: Answer { status, hostname }, expires });
+            }
+        }
+    }
+
+    /// Writes the file if there is something new. That it cannot be written is a warning: the next run asks again.
+    pub(crate) fn save(&mut self, now: u64) {
+        let Some(path) = self.path.take().filter(|_| self.changed) else { return };
+        // Another run may have written since.
+        if let Ok(lines) = read(&path) {
+            self.adopt(lines, now);
+        }
+        let mut text = Vec::new();
+        for ip in &self.order {
+            if let Some(Entry { answer, expires }) = self.entries.get(ip).filter(|entry| entry.expires > now)
+                && !answer.status.is_failure()
+            {
+                let line =
+                    Line { ip: *ip, expires: *expires, status: answer.status, hostname: answer.hostname.clone() };
+                // Writing strings and numbers to memory cannot fail.
+                let _ = serde_json::to_writer(&mut text, &line);
+                text.push(b'\n');
+            }
+        }
+        if let Err(error) = mls_cli::atomic::write(&path, &text, 0o640) {
+            mls_cli::warn!("DNS cache {} cannot be written: {error}", path.display());
+        }
+    }
+}
+
+/// The lines of a cache file; none where it does not exist.
+fn read(path: &Path) -> anyhow::Result<Vec<Line>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        file => file?,
+    };
+    BufReader::new(file.take(MAX_FILE))
+        .lines()
+        .zip(1..)
+        .map(|(line, number)| serde_json::from_str(&line?).with_context(|| format!("line {number}")))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn config(size: usize) -> DnsCache {
+        DnsCache { enabled: true, size, ttl_seconds: 100 }
+    }
+
+    fn ip(n: u8) -> IpAddr {
+        [192, 0, 2, n].into()
+    }
+
+    fn named(name: &str) -> Answer {
+        Answer { status: Status::Ok, hostname: Some(name.into()) }
+    }
+
+    #[test]
+    fn answers_and_their_absence_outlive_the_run_and_failures_do_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cache");
+        let mut cache = Cache::load(&config(9), Some(path.clone()), NOW);
+        cache.insert(ip(1), named("a.example"), NOW);
+        cache.insert(ip(2), Status::NotFound.into(), NOW);
+        cache.insert(ip(3), Status::NoData.into(), NOW);
+        cache.insert(ip(4), Status::ServerFailed.into(), NOW);
+        cache.insert(ip(5), Status::Refused.into(), NOW);
+        assert_eq!(cache.get(ip(4), NOW + 59).unwrap().status, Status::ServerFailed);
+        assert!(cache.get(ip(4), NOW + 60).is_none());
+        cache.save(NOW);
+
+        let cache = Cache::load(&config(9), Some(path), NOW + 99);
+        assert_eq!(cache.get(ip(1), NOW + 99), Some(&named("a.example")));
+        assert_eq!(cache.get(ip(1), NOW + 100), None);
+        let kept: Vec<_> = (1..=5).filter(|n| cache.get(ip(*n), NOW + 99).is_some()).collect();
+        assert_eq!(kept, [1, 2, 3]);
+    }
+
+    #[test]
+    fn the_oldest_answers_make_room() {
+        let mut cache = Cache::load(&config(2), None, NOW);
+        for n in 1..=3 {
+            cache.insert(ip(n), named("x"), NOW);
+        }
+        assert_eq!((1..=3).map(|n| cache.get(ip(n), NOW).is_some()).collect::<Vec<_>>(), [false, true, true]);
+        assert_eq!((cache.entries.len(), cache.order.len()), (2, 2));
+    }
+
+    #[test]
+    fn a_cache_that_is_off_keeps_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cache");
+        let mut cache = Cache::load(&DnsCache { enabled: false, ..config(9) }, Some(path.clone()), NOW);
+        cache.insert(ip(1), named("x"), NOW);
+        assert_eq!(cache.get(ip(1), NOW), None);
+        cache.save(NOW);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn two_runs_at_once_keep_each_others_answers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cache");
+        let mut runs = [1, 2].map(|n| (n, Cache::load(&config(9), Some(path.clone()), NOW)));
+        for (n, run) in &mut runs {
+            run.insert(ip(*n), named("x"), NOW);
+        }
+        for (_, run) in &mut runs {
+            run.save(NOW);
+        }
+        let cache = Cache::load(&config(9), Some(path), NOW);
+        assert!(cache.get(ip(1), NOW).is_some() && cache.get(ip(2), NOW).is_some());
+    }
+
+    #[test]
+    fn a_corrupt_file_is_dropped_whole_and_the_next_save_mends_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cache");
+        let mut cache = Cache::load(&config(9), Some(path.clone()), NOW);
+        cache.insert(ip(1), named("x"), NOW);
+        cache.insert(ip(2), named("y"), NOW);
+        cache.save(NOW);
+        let whole = std::fs::read(&path).unwrap();
+        for broken in [&whole[..whole.len() - 9], b"\0\0\0\0", b"\xff\n", b"{}\n", &[&whole[..], b"<html>"].concat()] {
+            mls_cli::atomic::write(&path, broken, 0o640).unwrap();
+            let mut cache = Cache::load(&config(9), Some(path.clone()), NOW);
+            assert!(cache.entries.is_empty(), "{broken:?}");
+            cache.insert(ip(3), named("z"), NOW);
+            cache.save(NOW);
+            assert_eq!(Cache::load(&config(9), Some(path.clone()), NOW).entries.len(), 1);
+        }
+    }
+
+    #[test]
+    fn answers_from_a_clock_that_was_set_back_are_not_kept_for_years() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cache");
+        let mut cache = Cache::load(&config(9), Some(path.clone()), NOW);
+        cache.insert(ip(1), named("x"), NOW);
+        cache.save(NOW);
+        assert!(Cache::load(&config(9), Some(path), NOW - 1000).entries.is_empty());
+    }
+}

@@ -1,0 +1,98 @@
+//! The name that a PTR answer gives, which whoever holds the address writes as he likes.
+
+use std::net::IpAddr;
+
+use hickory_resolver::proto::rr::{Name, RData, Record};
+
+/// A chain of aliases is followed for so many steps; RFC 2317 needs one.
+const MAX_CHAIN: usize = 8;
+
+/// The name for `asked` among the answers, through aliases (RFC 2317). Of several the first by the alphabet, as servers
+/// rotate their answers.
+pub(crate) fn hostname(asked: &Name, answers: &[Record]) -> Option<String> {
+    let mut owner = asked;
+    for _ in 0..MAX_CHAIN {
+        let alias = answers.iter().filter(|record| record.name == *owner).find_map(|record| match &record.data {
+            RData::CNAME(target) => Some(&target.0),
+            _ => None,
+        });
+        let Some(target) = alias else { break };
+        owner = target;
+    }
+    let names = answers.iter().filter(|record| record.name == *owner).filter_map(|record| match &record.data {
+        RData::PTR(target) => text(&target.0),
+        _ => None,
+    });
+    names.min()
+}
+
+/// A name as text, without the last dot: at most 253 bytes of the DNS (RFC 1035, section 2.3.4), made printable. None
+/// where it is the root, or reads like an address, which would pass for one in every report.
+fn text(name: &Name) -> Option<String> {
+    let labels: Vec<Vec<u8>> = name
+        .iter()
+        // A dot inside a label would make two labels of it.
+        .map(|label| label.iter().map(|byte| if *byte == b'.' { b'?' } else { *byte }).collect())
+        .collect();
+    let text = mls_event::clean(&labels.join(&b'.')).into_owned();
+    let numeric = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let address = text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    (!numeric && !address).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_resolver::proto::rr::rdata::{CNAME, PTR};
+
+    use super::*;
+
+    fn name(labels: &[&[u8]]) -> Name {
+        Name::from_labels(labels.iter().copied()).unwrap()
+    }
+
+    fn ptr(owner: &Name, target: Name) -> Record {
+        Record::from_rdata(owner.clone(), 60, RData::PTR(PTR(target)))
+    }
+
+    #[test]
+    fn names_that_would_lie_to_a_terminal_or_a_report_do_not() {
+        for (labels, expected) in [
+            (&[b"mail".as_slice(), b"example", b"com"][..], Some("mail.example.com")),
+            (&[b"\x1b[2Jx", b"a\nb", b"c\x7f"], Some("?[2Jx.a?b.c?")),
+            (&[b"mail.example.com", b"evil"], Some("mail?example?com.evil")),
+            (&["é".as_bytes(), b"\xff\xfe"], Some("é.\u{fffd}\u{fffd}")),
+            (&["\u{85}".as_bytes()], Some("?")),
+            (&[b"8", b"8", b"8", b"8"], None),
+            (&[b"12345"], None),
+            (&[b"2001:db8::1"], None),
+            (&[b"[::1]"], None),
+            (&[], None),
+        ] {
+            assert_eq!(text(&name(labels)).as_deref(), expected, "{labels:?}");
+        }
+        let longest = name(&[&[b'a'; 63], &[b'b'; 63], &[b'c'; 63], &[b'd'; 61]]);
+        assert_eq!(text(&longest).unwrap().len(), 253);
+    }
+
+    #[test]
+    fn of_several_answers_the_first_by_the_alphabet_is_taken_whatever_their_order() {
+        let asked = name(&[b"7", b"2", b"0", b"192", b"in-addr", b"arpa"]);
+        let mut answers =
+            vec![ptr(&asked, name(&[b"b"])), ptr(&asked, name(&[b"1", b"2"])), ptr(&asked, name(&[b"a"]))];
+        assert_eq!(hostname(&asked, &answers).as_deref(), Some("a"));
+        answers.reverse();
+        assert_eq!(hostname(&asked, &answers).as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn aliases_are_followed_and_answers_to_other_questions_ignored() {
+        let asked = name(&[b"7", b"2", b"0", b"192", b"in-addr", b"arpa"]);
+        let target = name(&[b"7", b"0-15", b"2", b"0", b"192", b"in-addr", b"arpa"]);
+        let alias = Record::from_rdata(asked.clone(), 60, RData::CNAME(CNAME(target.clone())));
+        let other = ptr(&name(&[b"8", b"2", b"0", b"192", b"in-addr", b"arpa"]), name(&[b"a"]));
+        let answers = [other.clone(), ptr(&target, name(&[b"b"])), alias.clone()];
+        assert_eq!(hostname(&asked, &answers).as_deref(), Some("b"));
+        let back = Record::from_rdata(target, 60, RData::CNAME(CNAME(asked.clone())));
+        assert_eq!(hostname(&asked, &[alias, back, other]), None);
+    }
+}

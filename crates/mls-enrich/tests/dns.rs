@@ -1,0 +1,419 @@
+//! Reverse DNS against real servers on loopback.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+mod dns_server;
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use dns_server::{DnsServer, Reply, arpa, labels};
+use hickory_server::proto::op::ResponseCode;
+use serde_json::{Value, json};
+
+const BEGIN: &str = r#"{"v":1,"type":"begin","base":0}"#;
+const CHECKPOINT: &str = r#"{"v":1,"type":"checkpoint","cursor":{"at":1}}"#;
+const END: &str = r#"{"v":1,"type":"end"}"#;
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn auth(ip: &str) -> String {
+    format!(r#"{{"v":1,"type":"auth","date":"2026-06-01T00:00:45+02:00","outcome":"failure","ip":"{ip}"}}"#)
+}
+
+fn name(text: &str) -> Reply {
+    Reply::Names(vec![labels(text)])
+}
+
+struct Output {
+    code: Option<i32>,
+    stderr: String,
+    lines: Vec<Value>,
+}
+
+impl Output {
+    /// Status and hostname by address.
+    fn by_ip(&self) -> HashMap<&str, (Option<&str>, Option<&str>)> {
+        let auth = self.lines.iter().filter(|line| line["type"] == "auth");
+        auth.map(|line| {
+            (line["ip"].as_str().unwrap(), (line["reverse_dns_status"].as_str(), line["hostname"].as_str()))
+        })
+        .collect()
+    }
+}
+
+fn command(server: SocketAddr) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mls-enrich"));
+    command.args(["--dns-server", &server.to_string(), "--data-dir", "."]);
+    command.current_dir(env!("CARGO_TARGET_TMPDIR"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(command: &mut Command, lines: &[String]) -> Output {
+    let mut child = command.spawn().unwrap();
+    let (mut input, text) = (child.stdin.take().unwrap(), lines.join("\n") + "\n");
+    let writer = std::thread::spawn(move || input.write_all(text.as_bytes()).unwrap());
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    let lines = output.stdout.split_inclusive(|b| *b == b'\n').map(|line| serde_json::from_slice(line).unwrap());
+    Output { code: output.status.code(), stderr: String::from_utf8(output.stderr).unwrap(), lines: lines.collect() }
+}
+
+/// A running filter that is talked to line by line.
+struct Talk {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Talk {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        Self { child, input, output }
+    }
+
+    fn say(&mut self, line: &str) {
+        writeln!(self.input, "{line}").unwrap();
+    }
+
+    fn hear(&mut self) -> Value {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// Ends the input and returns what stderr said.
+    fn end(self) -> String {
+        let Self { mut child, input, .. } = self;
+        drop(input);
+        let mut stderr = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        assert!(child.wait().unwrap().success());
+        stderr
+    }
+}
+
+#[test]
+fn every_outcome_has_its_status() {
+    let server = DnsServer::of(vec![
+        (ip("11.0.0.1"), name("mail.example.com")),
+        (ip("11.0.0.2"), Reply::Code(ResponseCode::NXDomain)),
+        (ip("11.0.0.3"), Reply::Code(ResponseCode::ServFail)),
+        (ip("11.0.0.4"), Reply::Code(ResponseCode::Refused)),
+        (ip("11.0.0.5"), Reply::Names(vec![])),
+        (ip("11.0.0.6"), Reply::Silence),
+        (ip("11.0.0.7"), Reply::Code(ResponseCode::NotImp)),
+        (ip("2a00::1"), name("six.example.com")),
+    ]);
+    let input =
+        ["11.0.0.1", "11.0.0.2", "11.0.0.3", "11.0.0.4", "11.0.0.5", "11.0.0.6", "11.0.0.7", "2a00::1", "192.168.0.1"]
+            .map(auth);
+    let output = run(command(server.address).args(["--dns-timeout", "1"]), &input);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert_eq!(
+        output.by_ip(),
+        HashMap::from([
+            ("11.0.0.1", (Some("OK"), Some("mail.example.com"))),
+            ("11.0.0.2", (Some("Errno 1"), None)),
+            ("11.0.0.3", (Some("Errno 2"), None)),
+            ("11.0.0.4", (Some("Errno 3"), None)),
+            ("11.0.0.5", (Some("Errno 4"), None)),
+            ("11.0.0.6", (Some("Errno 2"), None)),
+            ("11.0.0.7", (Some("Errno 3"), None)),
+            ("2a00::1", (Some("OK"), Some("six.example.com"))),
+            ("192.168.0.1", (None, None)),
+        ])
+    );
+}
+
+#[test]
+fn hostile_names_come_out_as_text_that_is_safe_to_show() {
+    let longest: dns_server::Labels = vec![vec![b'a'; 63], vec![b'b'; 63], vec![b'c'; 63], vec![b'd'; 61]];
+    let many = (0..200).rev().map(|n| labels(&format!("host-{n:03}.example.com"))).collect();
+    let block = |n: u8| labels(&format!("{n}.0-15.0.0.11.in-addr.arpa"));
+    let server = DnsServer::start(move |asked| {
+        let reply = match asked.split('.').next().unwrap() {
+            "1" if asked.contains("0-15") => name("aliased.example.com"),
+            "1" => Reply::Alias(block(1), None),
+            "2" => Reply::Alias(block(2), Some(labels("added.example.com"))),
+            "3" => Reply::Alias(block(3), None),
+            "4" => Reply::Names(vec![vec![b"\x1b]0;x\x07".to_vec(), b"a\r\nb".to_vec()]]),
+            "5" => Reply::Names(vec![longest.clone()]),
+            "6" => Reply::Names(vec![vec!["höst".as_bytes().to_vec(), b"\xfe\xff".to_vec()]]),
+            "7" => name("8.8.8.8"),
+            "8" => Reply::Names(Vec::clone(&many)),
+            "9" => Reply::Names(vec![vec![b"trusted.example".to_vec(), b"evil".to_vec()]]),
+            "10" => Reply::Names(vec![vec![]]),
+            _ => Reply::Code(ResponseCode::NXDomain),
+        };
+        (reply, Duration::ZERO)
+    });
+    let input: Vec<_> = (1..=10).map(|n| auth(&format!("11.0.0.{n}"))).collect();
+    let output = run(&mut command(server.address), &input);
+    let found: Vec<_> = output.lines.iter().map(|line| (&line["reverse_dns_status"], &line["hostname"])).collect();
+    let long = format!("{}.{}.{}.{}", "a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61));
+    let expected = [
+        ("OK", json!("aliased.example.com")),
+        ("OK", json!("added.example.com")),
+        ("Errno 4", json!(null)),
+        ("OK", json!("?]0;x?.a??b")),
+        ("OK", json!(long)),
+        ("OK", json!("höst.\u{fffd}\u{fffd}")),
+        ("Errno 4", json!(null)),
+        ("OK", json!("host-000.example.com")),
+        ("OK", json!("trusted?example.evil")),
+        ("Errno 4", json!(null)),
+    ];
+    for (n, (found, (status, hostname))) in (1..).zip(found.iter().zip(&expected)) {
+        // An alias that leads to itself has no data, but whether that is no answer or an error is the resolver's to say.
+        if n != 3 {
+            assert_eq!((found.0, found.1), (&json!(status), hostname), "11.0.0.{n}");
+        }
+    }
+    assert_ne!(found[2].0, &json!("OK"));
+}
+
+#[test]
+fn noise_instead_of_an_answer_is_a_failed_server() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut packet = [0; 512];
+        for noise in (0u8..).cycle() {
+            let Ok((length, from)) = socket.recv_from(&mut packet) else { return };
+            // The id and the header are right, so that the noise is looked at.
+            let mut answer = packet[..length].to_vec();
+            answer[2] |= 0x80;
+            answer[7] = 9;
+            answer.extend((0..60).map(|n| noise.wrapping_mul(31).wrapping_add(n * 7)));
+            let _ = socket.send_to(&answer, from);
+        }
+    });
+    let input: Vec<_> = (1..=40).map(|n| auth(&format!("11.0.0.{n}"))).collect();
+    let output = run(command(address).args(["--dns-timeout", "1"]), &input);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert_eq!(output.lines.len(), 40);
+    assert!(output.lines.iter().all(|line| line["reverse_dns_status"] == "Errno 2"), "{:?}", output.lines);
+}
+
+#[test]
+fn output_keeps_the_order_of_the_input_and_each_address_is_asked_for_once() {
+    let server = DnsServer::start(|asked| {
+        let n: u64 = asked.split('.').next().unwrap().parse().unwrap();
+        (name(&format!("n{n}.example.com")), Duration::from_millis(n * 7919 % 97))
+    });
+    let mut input: Vec<_> = (0..3000).map(|n| auth(&format!("11.0.0.{}", n % 250))).collect();
+    input.insert(100, r#"{"v":1,"type":"alert","unknown":[1, 2]}"#.into());
+    let output = run(&mut command(server.address), &input);
+    assert_eq!(output.lines.len(), input.len());
+    for (line, input) in output.lines.iter().zip(&input) {
+        let input: Value = serde_json::from_str(input).unwrap();
+        assert_eq!(line["ip"], input["ip"]);
+        if let Some(ip) = line["ip"].as_str() {
+            let n = ip.rsplit('.').next().unwrap();
+            assert_eq!(line["hostname"], format!("n{n}.example.com"));
+        }
+    }
+    let questions = server.questions();
+    assert_eq!(questions.len(), 250);
+    assert!(questions.values().all(|times| *times == 1), "{questions:?}");
+}
+
+#[test]
+fn a_checkpoint_stays_behind_the_records_before_it_whatever_answers_first() {
+    let server = DnsServer::start(|asked| {
+        let slow = asked.starts_with("1.");
+        (name("x.example.com"), Duration::from_millis(if slow { 400 } else { 0 }))
+    });
+    let input = [BEGIN.into(), auth("11.0.0.1"), CHECKPOINT.into(), auth("11.0.0.2"), CHECKPOINT.into(), END.into()];
+    let output = run(&mut command(server.address), &input);
+    let kinds: Vec<_> = output.lines.iter().map(|line| line["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["begin", "auth", "checkpoint", "auth", "checkpoint", "end"]);
+    assert_eq!(output.lines[1]["reverse_dns_status"], "OK");
+    assert_eq!(output.lines[2].to_string(), CHECKPOINT);
+}
+
+#[test]
+fn a_silent_server_holds_a_checkpoint_no_longer_than_the_budget_while_the_input_stays_open() {
+    let server = DnsServer::start(|_| (Reply::Silence, Duration::ZERO));
+    let mut talk = Talk::start(command(server.address).args(["--dns-budget", "0.5", "--dns-timeout", "3600"]));
+    talk.say(BEGIN);
+    assert_eq!(talk.hear()["type"], "begin");
+    talk.say(&auth("11.0.0.1"));
+    talk.say(&auth("11.0.0.1"));
+    talk.say(CHECKPOINT);
+    for _ in 0..2 {
+        let record = talk.hear();
+        assert_eq!((&record["type"], &record["reverse_dns_status"]), (&json!("auth"), &json!(null)));
+    }
+    assert_eq!(talk.hear()["type"], "checkpoint");
+    // The budget is spent: this one is not even asked for.
+    talk.say(&auth("11.0.0.2"));
+    assert_eq!(talk.hear()["reverse_dns_status"], json!(null));
+    assert!(!server.questions().contains_key(&arpa(ip("11.0.0.2"))));
+    let stderr = talk.end();
+    assert!(stderr.contains("took longer than --dns-budget of 0.5 seconds: 3 records"), "{stderr}");
+}
+
+#[test]
+fn an_answer_lets_its_record_go_while_the_input_is_quiet() {
+    let server = DnsServer::start(|_| (name("x.example.com"), Duration::from_millis(50)));
+    let mut talk = Talk::start(&mut command(server.address));
+    talk.say(&auth("11.0.0.1"));
+    assert_eq!(talk.hear()["hostname"], "x.example.com");
+    talk.say(&auth("11.0.0.1"));
+    assert_eq!(talk.hear()["hostname"], "x.example.com");
+    talk.end();
+}
+
+#[test]
+fn new_input_is_taken_while_an_old_lookup_hangs() {
+    let server = DnsServer::start(|asked| {
+        if asked.starts_with("1.") { (Reply::Silence, Duration::ZERO) } else { (name("x.example"), Duration::ZERO) }
+    });
+    let mut talk = Talk::start(command(server.address).args(["--dns-budget", "3600", "--dns-timeout", "3600"]));
+    talk.say(&auth("11.0.0.1"));
+    while server.questions().is_empty() {
+        std::thread::yield_now();
+    }
+    talk.say(&auth("11.0.0.2"));
+    while server.questions().len() < 2 {
+        std::thread::yield_now();
+    }
+    talk.child.kill().unwrap();
+    talk.child.wait().unwrap();
+}
+
+#[test]
+fn more_than_fits_into_memory_waits_in_the_pipe_and_nothing_is_lost() {
+    let server = DnsServer::start(|_| (name("x.example.com"), Duration::from_millis(20)));
+    let padding = "y".repeat(2000);
+    let input: Vec<_> = (0..4000)
+        .map(|n| auth(&format!("11.0.{}.{}", n % 500 / 250, n % 250)).replace('}', &format!(r#","pad":"{padding}"}}"#)))
+        .collect();
+    let output = run(&mut command(server.address), &input);
+    assert_eq!(output.lines.len(), 4000);
+    assert!(output.lines.iter().all(|line| line["reverse_dns_status"] == "OK"));
+}
+
+#[test]
+fn private_addresses_are_asked_of_nobody_unless_told_to() {
+    let server = DnsServer::start(|_| (name("inside.example"), Duration::ZERO));
+    let input = ["10.1.2.3", "192.0.2.1", "fe80::1", "2001:db8::1"].map(auth);
+    let output = run(&mut command(server.address), &input);
+    assert!(output.lines.iter().all(|line| line["reverse_dns_status"].is_null()));
+    assert!(server.questions().is_empty());
+    let output = run(command(server.address).arg("--dns-private"), &input);
+    assert!(output.lines.iter().all(|line| line["hostname"] == "inside.example"));
+}
+
+#[test]
+fn no_dns_asks_nobody() {
+    let server = DnsServer::start(|_| (name("x.example"), Duration::ZERO));
+    let output = run(command(server.address).arg("--no-dns"), &[auth("11.0.0.1")]);
+    assert!(output.lines[0]["reverse_dns_status"].is_null() && output.lines[0]["hostname"].is_null());
+    assert!(server.questions().is_empty());
+}
+
+#[test]
+fn a_run_that_has_nothing_to_ask_starts_no_thread() {
+    let server = DnsServer::start(|_| (name("x.example"), Duration::ZERO));
+    let mut talk = Talk::start(&mut command(server.address));
+    let threads = |talk: &Talk| fs::read_dir(format!("/proc/{}/task", talk.child.id())).unwrap().count();
+    talk.say(CHECKPOINT);
+    talk.say(&auth("10.0.0.1"));
+    talk.hear();
+    talk.hear();
+    assert_eq!(threads(&talk), 1);
+    talk.say(&auth("11.0.0.1"));
+    talk.hear();
+    assert_eq!(threads(&talk), 2);
+    talk.end();
+}
+
+fn configured(dir: &Path, dns_cache: &str) -> String {
+    let conf = dir.join("mls.conf");
+    let text = format!("[paths]\nstate_dir = {}\n[dns_cache]\n{dns_cache}\n", dir.display());
+    mls_cli::atomic::write(&conf, text.as_bytes(), 0o644).unwrap();
+    conf.to_str().unwrap().to_owned()
+}
+
+fn zone_of_all_kinds() -> DnsServer {
+    DnsServer::of(vec![
+        (ip("11.0.0.1"), name("one.example.com")),
+        (ip("11.0.0.2"), Reply::Names(vec![])),
+        (ip("11.0.0.4"), Reply::Code(ResponseCode::ServFail)),
+    ])
+}
+
+#[test]
+fn a_second_run_asks_only_for_what_the_server_failed_to_answer() {
+    let (server, dir) = (zone_of_all_kinds(), tempfile::tempdir().unwrap());
+    let conf = configured(dir.path(), "");
+    let input = ["11.0.0.1", "11.0.0.2", "11.0.0.3", "11.0.0.4", "11.0.0.4"].map(auth);
+    let first = run(command(server.address).args(["--config", &conf]), &input);
+    let before = server.questions();
+    let second = run(command(server.address).args(["--config", &conf]), &input);
+    assert_eq!((second.by_ip(), &second.stderr), (first.by_ip(), &first.stderr));
+    let after = server.questions();
+    let asked_again: Vec<_> = after.iter().filter(|(name, times)| before[*name] != **times).map(|(n, _)| n).collect();
+    assert_eq!(asked_again, [&arpa(ip("11.0.0.4"))]);
+}
+
+#[test]
+fn a_cache_that_is_switched_off_or_expired_asks_again() {
+    for setting in ["enabled = no", "size = 0", "ttl_seconds = 0"] {
+        let (server, dir) = (zone_of_all_kinds(), tempfile::tempdir().unwrap());
+        let conf = configured(dir.path(), setting);
+        for run_number in 1..=2 {
+            run(command(server.address).args(["--config", &conf]), &[auth("11.0.0.1")]);
+            assert_eq!(server.questions()[&arpa(ip("11.0.0.1"))], run_number, "{setting}");
+        }
+    }
+}
+
+#[test]
+fn a_corrupt_cache_is_dropped_with_a_warning_and_one_that_cannot_be_written_costs_nothing_else() {
+    let (server, dir) = (zone_of_all_kinds(), tempfile::tempdir().unwrap());
+    let conf = configured(dir.path(), "");
+    mls_cli::atomic::write(&dir.path().join("dns-cache.ndjson"), b"{\"ip\":\"11.0.0.1\",\"expi", 0o640).unwrap();
+    let output = run(command(server.address).args(["--config", &conf]), &[auth("11.0.0.1")]);
+    assert_eq!(output.by_ip()["11.0.0.1"].0, Some("OK"));
+    assert!(output.stderr.contains("dns-cache.ndjson is dropped"), "{}", output.stderr);
+    let output = run(command(server.address).args(["--config", &conf]), &[auth("11.0.0.1")]);
+    assert!(!output.stderr.contains("dropped"), "{}", output.stderr);
+
+    let gone = configured(dir.path(), "").replace("mls.conf", "gone.conf");
+    let text = fs::read_to_string(dir.path().join("mls.conf")).unwrap();
+    let text = text.replace(dir.path().to_str().unwrap(), "/proc/nowhere");
+    mls_cli::atomic::write(Path::new(&gone), text.as_bytes(), 0o644).unwrap();
+    let output = run(command(server.address).args(["--config", &gone]), &[auth("11.0.0.1")]);
+    assert_eq!((output.code, output.by_ip()["11.0.0.1"].0), (Some(0), Some("OK")));
+    assert!(output.stderr.contains("cannot be written"), "{}", output.stderr);
+}
+
+#[test]
+fn runs_at_once_do_no_harm_to_the_cache() {
+    let (server, dir) = (zone_of_all_kinds(), tempfile::tempdir().unwrap());
+    let conf = configured(dir.path(), "");
+    std::thread::scope(|scope| {
+        for n in 0..4 {
+            let (conf, address) = (&conf, server.address);
+            scope.spawn(move || {
+                let input: Vec<_> = (0..250).map(|m| auth(&format!("11.1.{n}.{m}"))).collect();
+                run(command(address).args(["--config", conf]), &input);
+            });
+        }
+    });
+    let output = run(command(server.address).args(["--config", &conf]), &[auth("11.0.0.1")]);
+    assert!(!output.stderr.contains("dropped"), "{}", output.stderr);
+    assert_eq!(output.by_ip()["11.0.0.1"].0, Some("OK"));
+}

@@ -1,0 +1,125 @@
+//! A DNS server on loopback that answers as a test tells it to, and counts what it is asked.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hickory_server::Server;
+use hickory_server::net::runtime::Time;
+use hickory_server::proto::op::{Header, HeaderCounts, Metadata, ResponseCode};
+use hickory_server::proto::rr::rdata::{CNAME, PTR};
+use hickory_server::proto::rr::{Name, RData, Record};
+use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
+use hickory_server::zone_handler::MessageResponseBuilder;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::runtime::Runtime;
+
+/// A name by its labels: these may hold any byte.
+pub(crate) type Labels = Vec<Vec<u8>>;
+
+/// What the server says to a question.
+#[derive(Clone)]
+pub(crate) enum Reply {
+    Names(Vec<Labels>),
+    /// An alias, and its own answer where the server adds it.
+    Alias(Labels, Option<Labels>),
+    Code(ResponseCode),
+    Silence,
+}
+
+/// Answers for names, which come as text with a final dot.
+pub(crate) type Zone = Arc<dyn Fn(&str) -> (Reply, Duration) + Send + Sync>;
+
+pub(crate) struct DnsServer {
+    pub(crate) address: SocketAddr,
+    questions: Arc<Mutex<HashMap<String, usize>>>,
+    /// Dropping it stops the server.
+    _runtime: Runtime,
+}
+
+impl DnsServer {
+    pub(crate) fn start(zone: impl Fn(&str) -> (Reply, Duration) + Send + Sync + 'static) -> Self {
+        let questions = Arc::new(Mutex::new(HashMap::new()));
+        let handler = Handler { zone: Arc::new(zone), questions: Arc::clone(&questions) };
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let address = runtime.block_on(async {
+            let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let address = socket.local_addr().unwrap();
+            let listener = TcpListener::bind(address).await.unwrap();
+            let mut server = Server::new(handler);
+            server.register_socket(socket);
+            server.register_listener(listener, Duration::from_secs(5), 64);
+            tokio::spawn(async move { server.block_until_done().await });
+            address
+        });
+        Self { address, questions, _runtime: runtime }
+    }
+
+    /// A server whose zone is known by address.
+    pub(crate) fn of(zone: Vec<(IpAddr, Reply)>) -> Self {
+        let zone: HashMap<String, Reply> = zone.into_iter().map(|(ip, reply)| (arpa(ip), reply)).collect();
+        Self::start(move |name| {
+            let reply = zone.get(name).cloned().unwrap_or(Reply::Code(ResponseCode::NXDomain));
+            (reply, Duration::ZERO)
+        })
+    }
+
+    /// How often each name was asked for.
+    pub(crate) fn questions(&self) -> HashMap<String, usize> {
+        self.questions.lock().unwrap().clone()
+    }
+}
+
+/// The name that an address is asked by.
+pub(crate) fn arpa(ip: IpAddr) -> String {
+    let mut name = Name::from(ip);
+    name.set_fqdn(true);
+    name.to_ascii()
+}
+
+pub(crate) fn labels(name: &str) -> Labels {
+    name.split('.').map(|label| label.as_bytes().to_vec()).collect()
+}
+
+struct Handler {
+    zone: Zone,
+    questions: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+#[async_trait::async_trait]
+impl RequestHandler for Handler {
+    async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, mut response: R) -> ResponseInfo {
+        let info = request.request_info().unwrap();
+        let asked = Name::from(info.query.name().clone());
+        let name = asked.to_ascii();
+        *self.questions.lock().unwrap().entry(name.clone()).or_default() += 1;
+        let (reply, delay) = (self.zone)(&name);
+        tokio::time::sleep(delay).await;
+
+        let mut metadata = Metadata::response_from_request(info.metadata);
+        metadata.recursion_available = true;
+        let fqdn = |labels: &Labels| {
+            let mut name = Name::from_labels(labels.iter().map(Vec::as_slice)).unwrap();
+            name.set_fqdn(true);
+            name
+        };
+        let record = |owner: &Name, data| Record::from_rdata(owner.clone(), 60, data);
+        let answers = match &reply {
+            Reply::Names(names) => names.iter().map(|name| record(&asked, RData::PTR(PTR(fqdn(name))))).collect(),
+            Reply::Alias(target, answer) => {
+                let target = fqdn(target);
+                let mut answers = vec![record(&asked, RData::CNAME(CNAME(target.clone())))];
+                answers.extend(answer.iter().map(|name| record(&target, RData::PTR(PTR(fqdn(name))))));
+                answers
+            }
+            Reply::Code(code) => {
+                metadata.response_code = *code;
+                Vec::new()
+            }
+            Reply::Silence => return Header { metadata, counts: HeaderCounts::default() }.into(),
+        };
+        let builder = MessageResponseBuilder::from_message_request(request);
+        response.send_response(builder.build(metadata, &answers, [], [], [])).await.unwrap()
+    }
+}

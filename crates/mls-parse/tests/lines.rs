@@ -1,0 +1,108 @@
+//! Real lines, mangled: no line panics, what is printed reads back as itself, and a client moves no field but its own.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
+
+use clap::Parser;
+use mls_cli::blocks::Place;
+use mls_event::{Auth, Body, Record};
+use mls_parse::{Args, Scanner};
+use proptest::prelude::*;
+
+const LOG: &str = include_str!("../../../tests/data/postfix-3.7.11-debian12.log");
+
+const OTHERS: [&str; 8] = [
+    "Jun  1 00:00:45 vm dovecot: imap-login: Disconnected (auth failed, 3 attempts in 6 secs): user=<a>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2, TLS, session=<x>",
+    "Jun  1 00:00:45 vm dovecot: pop3-login: Login: user=<a@example.test>, method=PLAIN, rip=2001:db8::1, lip=::1, mpid=7, TLS, session=<x>",
+    "<22>1 2026-11-21T07:11:22Z vm postfix/smtpd 74 - - warning: x[192.0.2.1]:50123: SASL login authentication failed: UGFzc3dvcmQ6",
+    "Jun  1 00:00:45 vm postfix/smtpd[7]: message repeated 3 times: [ warning: x[192.0.2.1]: SASL LOGIN authentication failed: x]",
+    "{\"__CURSOR\":\"s=a;i=1\",\"MESSAGE\":\"warning: x[192.0.2.1]: SASL LOGIN authentication failed: x\",\"SYSLOG_IDENTIFIER\":\"postfix/smtpd\",\"__REALTIME_TIMESTAMP\":\"1795245082212047\"}",
+    "{\"__CURSOR\":\"s=a;i=1\",\"MESSAGE\":[119,97,114,110],\"SYSLOG_IDENTIFIER\":\"postfix/smtpd\"}",
+    "2025 Feb 29 00:00:45 vm postfix/smtpd[7]: warning: x[192.0.2.1]: SASL LOGIN authentication failed: x",
+    "2026-11-21T07:11:22.2+00:00 vm postfix/smtpd[7]: 5A226BA054: client=x[192.0.2.1], sasl_method=PLAIN, sasl_username=a, sasl_sender=b",
+];
+
+fn scan(lines: &[u8]) -> Vec<u8> {
+    let args =
+        ["mls-parse", "--daemon=postfix,dovecot", "--outcome=failure,success,aborted", "--timezone=Europe/Paris"];
+    let mut scanner = Scanner::new(&Args::parse_from(args), &mls_cli::config::Filter::default()).unwrap();
+    let mut out = Vec::new();
+    scanner.block(lines, Place { segment: None, offset: 0 }, &mut out);
+    out
+}
+
+fn only(out: &[u8]) -> Auth<'_> {
+    let Ok(Record::Auth(auth)) = Record::parse(out) else { panic!("not one record: {}", String::from_utf8_lossy(out)) };
+    auth
+}
+
+fn a_line() -> impl Strategy<Value = Vec<u8>> {
+    let lines: Vec<&str> =
+        LOG.lines().filter(|line| line.contains("SASL") || line.contains("sasl")).chain(OTHERS).collect();
+    prop::sample::select(lines).prop_map(|line| line.as_bytes().to_vec())
+}
+
+/// Replaces, removes and inserts a few bytes.
+fn mangled() -> impl Strategy<Value = Vec<u8>> {
+    let edits = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4_u8), 0..6);
+    (a_line(), edits).prop_map(|(mut line, edits)| {
+        for (at, byte, edit) in edits {
+            let at = at.index(line.len());
+            match edit {
+                0 => line[at] = byte,
+                1 => line.insert(at, byte),
+                2 => line.truncate(at.max(1)),
+                _ => drop(line.remove(at)),
+            }
+            if line.is_empty() {
+                line.push(b'x');
+            }
+        }
+        line
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn mangled_lines_never_panic_and_records_read_back_as_themselves(lines in prop::collection::vec(mangled(), 1..4)) {
+        let out = scan(&lines.join(&b'\n'));
+        for line in out.split_inclusive(|b| *b == b'\n') {
+            let mut again = Vec::new();
+            only(line).write_line(&mut again);
+            prop_assert_eq!(line, again.as_slice());
+        }
+    }
+
+    #[test]
+    fn whatever_the_user_name_is_it_is_the_user_and_nothing_else(user in "[^\\p{Cc}]{0,60}", reason in "[ -+.-~]{0,20}") {
+        prop_assume!(user != "(unavailable)");
+        let head = "2026-11-21T07:11:22.2+00:00 vm postfix/smtpd[74]: warning: unknown[192.0.2.1]: SASL LOGIN authentication failed: ";
+        let out = scan(format!("{head}{reason}, sasl_username={user}\n").as_bytes());
+        let auth = only(&out);
+        prop_assert_eq!(auth.user.as_deref(), Some(user.as_str()));
+        prop_assert_eq!(auth.reason.as_deref().unwrap_or(""), reason.trim());
+        prop_assert_eq!((auth.ip.unwrap().to_string(), auth.pid, auth.mechanism.as_deref()), ("192.0.2.1".into(), Some(74), Some("LOGIN")));
+    }
+
+    #[test]
+    fn whatever_the_dovecot_user_is_the_address_is_dovecots(user in "[^\\p{Cc}]{0,60}") {
+        let line = format!("Jun  1 00:00:45 vm dovecot: imap-login: Login aborted: Connection closed (auth failed, 2 attempts in 4 secs) \
+                            (auth_failed): user=<{user}>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2, session=<x>\n");
+        let out = scan(line.as_bytes());
+        let auth = only(&out);
+        prop_assert_eq!(auth.user.as_deref().unwrap_or(""), user);
+        prop_assert_eq!((auth.ip.unwrap().to_string(), auth.attempts, auth.service.as_deref()), ("192.0.2.1".into(), 2, Some("dovecot/imap-login")));
+    }
+}
+
+#[test]
+fn ignored_attempts_are_counted_and_unreadable_ones_are_told_of() {
+    let lines = LOG.replace("SASL LOGIN authentication failed: (", "SASL LOGIN authentication failed; (");
+    let args = ["mls-parse", "--ignore-net=127.0.0.0/16", "--ignore-user=office@me"];
+    let mut scanner = Scanner::new(&Args::parse_from(args), &mls_cli::config::Filter::default()).unwrap();
+    let mut out = Vec::new();
+    scanner.block(lines.as_bytes(), Place { segment: None, offset: 0 }, &mut out);
+    let stats = scanner.stats().to_string();
+    assert_eq!(String::from_utf8(out).unwrap().lines().count(), 7, "{stats}");
+    assert!(stats.contains("ignored: 22\n") && stats.contains("unparsable: 18\n"), "{stats}");
+}

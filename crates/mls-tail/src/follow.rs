@@ -1,0 +1,69 @@
+//! Waiting for more.
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use mls_cli::atomic::directory_of;
+use mls_cli::ndjson::OutputClosed;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify;
+
+use crate::tail::{Outcome, Tail};
+
+/// inotify does not see what another machine does on a network file system: look this often whatever it says.
+const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
+
+/// A busy log changes with every line: look no more often than this.
+const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(50);
+
+/// Reads what is there and what comes, until SIGTERM or SIGINT.
+pub(crate) fn run(tail: &mut Tail) -> anyhow::Result<Outcome> {
+    let watch = watch(tail.logs());
+    loop {
+        let looked = Instant::now();
+        if tail.look()? == Outcome::Stopped {
+            return Ok(Outcome::Stopped);
+        }
+        wait(tail, watch.as_ref(), LOOK_AT_LEAST_EVERY)?;
+        wait(tail, None, LOOK_AT_MOST_EVERY.saturating_sub(looked.elapsed()))?;
+        if tail.stop().is_set() {
+            // What was written before the signal is still to be read.
+            return tail.look().map(|_| Outcome::Stopped);
+        }
+    }
+}
+
+/// Watches the logs' directories: files in them change, come, and are renamed. `None` where that is not to be had.
+fn watch(logs: &[std::path::PathBuf]) -> Option<OwnedFd> {
+    use inotify::{CreateFlags, WatchFlags};
+    let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok()?;
+    let what =
+        WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::MOVED_FROM | WatchFlags::DELETE;
+    let add = |path: &Path| inotify::add_watch(&watch, directory_of(path), what).is_ok();
+    let all = logs.iter().all(|log| {
+        let target = std::fs::canonicalize(log);
+        add(log) && target.as_deref().map_or(true, add)
+    });
+    all.then_some(watch)
+}
+
+/// Waits for a change, a signal, or `timeout`; an error if the reader of the output has gone.
+fn wait(tail: &Tail, watch: Option<&OwnedFd>, timeout: Duration) -> anyhow::Result<()> {
+    let out = tail.out.as_fd();
+    let mut fds = vec![PollFd::from_borrowed_fd(out, PollFlags::empty())];
+    fds.extend(tail.stop().as_fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+    fds.extend(watch.map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)));
+    // A wait that is cut short is a look too many, no harm.
+    let _ = poll(&mut fds, Timespec::try_from(timeout).ok().as_ref());
+    if fds[0].revents().contains(PollFlags::ERR) {
+        return Err(OutputClosed.into());
+    }
+    if let Some(watch) = watch {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut events = inotify::Reader::new(watch, &mut buffer);
+        while events.next().is_ok() {}
+    }
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! `mls-tail`: what is new in a log, through rotation and compression.
+//!
+//! ```text
+//! mls-tail --framed --cursor-file S LOG | mls-parse | mls-enrich | mls-csv --append F --cursor-file S
+//! ```
+//!
+//! # Reads and writes
+//! Logs with their rotated siblings (`siblings.rs`), oldest first, gzip included; or the systemd journal (`journal.rs`). Writes
+//! their lines, byte for byte. A last line without its newline waits for the next run, but for that of a gzip file, which will
+//! never get one.
+//!
+//! # Where it goes on
+//! The cursor remembers every file by its content (`known.rs`): a log that was half read, renamed and compressed meanwhile is
+//! finished wherever it went; lines that a writer adds to a rotated file are read; a file that was truncated or replaced is a new
+//! one. What can no longer be read is a warning and a `gap` record, never silence. A log that is edited is a new log.
+//!
+//! # Exactly once
+//! With `--framed` the output is the framed stream of `mls_event`: the sink at its end commits the cursor together with its
+//! data, and this tool starts from what the sink has committed. Without, `--cursor-file` is saved when all is written: at
+//! least once, because what a reader does with a line is not known here.
+//!
+//! # Exit codes
+//! 75 where something will be there later: a gzip file that is still being written, a file that was truncated while it was read.
+
+mod args;
+mod committed;
+mod follow;
+mod journal;
+mod known;
+mod output;
+mod progress;
+mod show;
+mod siblings;
+mod signal;
+mod tail;
+mod unpack;
+
+pub use args::Args;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use mls_cli::cursor_file::CursorFile;
+use mls_cli::lock::Lock;
+use mls_cli::{Config, Exit};
+
+use known::Cursor;
+use output::Output;
+use signal::Stop;
+use tail::{Outcome, Tail};
+
+/// Runs the tool.
+///
+/// # Errors
+/// Whatever ends the run early, with its exit code.
+#[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
+pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
+    let committed = args.cursor_file.as_deref().map(CursorFile::load).transpose()?.flatten();
+    if args.show_cursor {
+        return show::print(committed.as_ref());
+    }
+    // The sink locks its own file; here only two that would both save the cursor are in each other's way.
+    let _lock = args.cursor_file.as_deref().filter(|_| !args.framed).map(Lock::take).transpose()?;
+    let base = committed.as_ref().map_or(0, |cursor| cursor.sequence);
+    let cursor = Cursor::committed(committed.as_ref())?;
+    let stop = if args.framed || args.follow { Stop::on_signal()? } else { Stop::never() };
+    let mut out = Output::stdout(args.framed, args.cursor_file.clone(), base, cursor.clone())?;
+    let outcome = if args.journal {
+        let outcome = journal::read(cursor, &mut out, &stop, args.follow, args.journal_directory.as_deref())?;
+        out.end()?;
+        outcome
+    } else {
+        let logs = absolute(&args.logs, config.paths.mail_log)?;
+        let mut tail = Tail::new(&args, logs, cursor, out, stop);
+        let outcome = if args.follow { follow::run(&mut tail) } else { tail.look() }?;
+        tail.out.end()?;
+        outcome
+    };
+    match outcome {
+        Outcome::Done | Outcome::Stopped => Ok(()),
+        Outcome::Waiting => Err(Exit::TempFail.error("not everything could be read yet; run again later")),
+    }
+}
+
+/// The names of logs are part of the cursor: they must not depend on where the tool was started.
+fn absolute(logs: &[PathBuf], default: Option<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
+    let logs = if logs.is_empty() { default.into_iter().collect() } else { logs.to_vec() };
+    if logs.is_empty() {
+        return Err(Exit::Usage.error("no LOG was given, and no --config that names one"));
+    }
+    logs.iter().map(|log| std::path::absolute(log).with_context(|| format!("finding {}", log.display()))).collect()
+}

@@ -1,0 +1,142 @@
+//! What mls-tail writes: lines as they are, or frames.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use mls_cli::cursor_file::CursorFile;
+use mls_cli::ndjson::{OutputClosed, Writer};
+use mls_cli::{Exit, OrExit};
+use mls_event::{Begin, Body, Checkpoint, End, Gap, Segment};
+use rustix::pipe::{SpliceFlags, splice};
+
+use crate::known::Cursor;
+
+/// What the kernel lets any process enlarge a pipe to (`/proc/sys/fs/pipe-max-size`).
+const PIPE_SIZE: usize = 1 << 20;
+
+const COPY: usize = 256 * 1024;
+
+/// Standard output.
+pub(crate) struct Output {
+    writer: Writer,
+    framed: bool,
+    splices: bool,
+    /// The cursor file that this tool saves by itself, in plain mode.
+    saved_to: Option<PathBuf>,
+    sequence: u64,
+    /// The cursor that the other end, or the file, has.
+    told: Cursor,
+}
+
+impl Output {
+    /// `cursor_file` holds `cursor` with this sequence number.
+    pub(crate) fn stdout(
+        framed: bool,
+        cursor_file: Option<PathBuf>,
+        sequence: u64,
+        cursor: Cursor,
+    ) -> anyhow::Result<Self> {
+        let writer = Writer::stdout()?;
+        // Fewer switches between the two ends. Where it is no pipe, or the user's pipes use up their share, that is that.
+        let splices = rustix::pipe::fcntl_setpipe_size(writer.as_fd(), PIPE_SIZE).is_ok()
+            || rustix::pipe::fcntl_getpipe_size(writer.as_fd()).is_ok();
+        let saved_to = cursor_file.filter(|_| !framed);
+        let mut out = Self { writer, framed, splices, saved_to, sequence, told: cursor };
+        out.control(&Begin { base: sequence })?;
+        Ok(out)
+    }
+
+    pub(crate) fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.writer.as_fd()
+    }
+
+    pub(crate) fn gap(&mut self, gap: &Gap) -> anyhow::Result<()> {
+        self.control(gap)
+    }
+
+    /// All data up to `cursor` is written. The reader shall see it now.
+    pub(crate) fn checkpoint(&mut self, cursor: &Cursor) -> anyhow::Result<()> {
+        if self.framed && self.told != *cursor {
+            self.writer.record(&Checkpoint { cursor: serde_json::to_value(cursor).or_exit(Exit::Software)? })?;
+            self.told = cursor.clone();
+        }
+        self.writer.flush()
+    }
+
+    /// A checkpoint after which there is nothing more to read for now; in plain mode this is when the cursor is saved.
+    pub(crate) fn done(&mut self, cursor: &Cursor) -> anyhow::Result<()> {
+        self.checkpoint(cursor)?;
+        if let Some(path) = self.saved_to.as_ref().filter(|_| self.told != *cursor) {
+            let value = serde_json::to_value(cursor).or_exit(Exit::Software)?;
+            let saved = CursorFile::next(self.sequence, value, None);
+            saved.store(path)?;
+            (self.sequence, self.told) = (saved.sequence, cursor.clone());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn end(&mut self) -> anyhow::Result<()> {
+        self.control(&End {})?;
+        self.writer.flush()
+    }
+
+    fn control(&mut self, record: &impl Body) -> anyhow::Result<()> {
+        if self.framed { self.writer.record(record) } else { Ok(()) }
+    }
+
+    /// Whole lines from memory.
+    pub(crate) fn bytes(&mut self, segment: &Segment<'_>, parts: &[&[u8]]) -> anyhow::Result<()> {
+        self.control(segment)?;
+        self.writer.with(|buffer| parts.iter().for_each(|part| buffer.extend_from_slice(part)))
+    }
+
+    /// Whole lines straight from a file: from page cache to pipe, where it is a pipe.
+    pub(crate) fn range(&mut self, segment: &Segment<'_>, file: &File) -> anyhow::Result<()> {
+        self.control(segment)?;
+        self.writer.flush()?;
+        let end = segment.offset + segment.length;
+        let mut offset = segment.offset;
+        while offset < end {
+            let sent = if self.splices {
+                self.splice(file, offset, end - offset)
+            } else {
+                self.copy(file, offset, end - offset)
+            }?;
+            if sent == 0 {
+                return Err(Exit::TempFail.error(format!(
+                    "{} has become shorter while it was read; the next run reads what is there then",
+                    segment.source
+                )));
+            }
+            offset += sent;
+        }
+        Ok(())
+    }
+
+    fn splice(&self, file: &File, mut offset: u64, length: u64) -> anyhow::Result<u64> {
+        let length = usize::try_from(length).unwrap_or(usize::MAX).min(PIPE_SIZE);
+        loop {
+            return match splice(file, Some(&mut offset), self.writer.as_fd(), None, length, SpliceFlags::empty()) {
+                Ok(sent) => Ok(sent as u64),
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(rustix::io::Errno::PIPE) => Err(OutputClosed.into()),
+                Err(errno) => Err(io::Error::from(errno)).context("splicing to standard output").or_exit(Exit::IoErr),
+            };
+        }
+    }
+
+    fn copy(&mut self, file: &File, offset: u64, length: u64) -> anyhow::Result<u64> {
+        let mut buffer = vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(COPY)];
+        let n = loop {
+            match file.read_at(&mut buffer, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read.context("reading the log").or_exit(Exit::IoErr)?,
+            }
+        };
+        self.writer.with(|out| out.extend_from_slice(&buffer[..n]))?;
+        Ok(n as u64)
+    }
+}

@@ -1,0 +1,41 @@
+//! The cursor for people.
+
+use std::io::Write;
+
+use mls_cli::cursor_file::CursorFile;
+use mls_cli::{Exit, OrExit};
+
+use crate::known::{Cursor, Known};
+
+/// Prints what a cursor file says.
+pub(crate) fn print(committed: Option<&CursorFile>) -> anyhow::Result<()> {
+    let text = match committed {
+        None => "no cursor yet: the next run begins at the beginning\n".into(),
+        Some(committed) => describe(committed)?,
+    };
+    std::io::stdout().write_all(text.as_bytes()).or_exit(Exit::IoErr)
+}
+
+fn describe(committed: &CursorFile) -> anyhow::Result<String> {
+    let mut lines = vec![format!("commit {} of {}", committed.sequence, committed.written)];
+    lines.extend(committed.data.iter().map(|data| format!("committed data: {} bytes", data.length)));
+    let cursor = Cursor::committed(Some(committed))?;
+    lines.extend(cursor.journal.iter().map(|entry| format!("journal: up to {entry}")));
+    for (path, log) in &cursor.logs {
+        lines.push(path.clone());
+        for known in &log.generations {
+            lines.push(format!("  {}: {} bytes read, {}", known.generation, known.offset, state(known)));
+        }
+    }
+    Ok(lines.join("\n") + "\n")
+}
+
+fn state(known: &Known) -> &'static str {
+    match (known.gone, known.rotated, known.read) {
+        (true, ..) => "its file has gone",
+        (_, true, true) => "rotated, all of it",
+        (_, true, false) => "rotated, there is more",
+        (_, false, true) => "the log itself, all there was",
+        (_, false, false) => "the log itself, there is more",
+    }
+}

@@ -1,0 +1,31 @@
+//! SIGTERM and SIGINT ask for a last checkpoint.
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+
+use mls_cli::ndjson::would_wait;
+use mls_cli::signals;
+
+/// Whether the process was asked to end.
+pub(crate) struct Stop(Option<UnixStream>);
+
+impl Stop {
+    /// Answers signals from now on.
+    pub(crate) fn on_signal() -> anyhow::Result<Self> {
+        Ok(Self(Some(signals::termination()?)))
+    }
+
+    /// Leaves signals to end the process at once.
+    pub(crate) fn never() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.as_ref().is_some_and(|signal| !would_wait(signal))
+    }
+
+    /// What becomes readable with the signal.
+    pub(crate) fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.0.as_ref().map(AsFd::as_fd)
+    }
+}

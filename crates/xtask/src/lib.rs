@@ -1,0 +1,4 @@
+//! Generated input for tests and benchmarks: the same for the same seed.
+
+pub mod log;
+pub mod random;

@@ -1,0 +1,134 @@
+//! The systemd journal as a log: entries made by systemd-journal-remote(8), read by the real journalctl(1).
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use mls_tests::{EXTRACT, Site, skip, text};
+
+const REMOTE: &str = "/lib/systemd/systemd-journal-remote";
+
+/// The pipeline that reads the journal in the folder `journal`.
+fn pipeline() -> String {
+    EXTRACT.replace("mail.log", "--journal --journal-directory journal")
+}
+
+fn can_run() -> bool {
+    let there = std::path::Path::new(REMOTE).exists() && mls_tests::has("journalctl");
+    if !there {
+        skip("systemd-journal-remote or journalctl is not installed");
+    }
+    there
+}
+
+/// Adds entries to a journal file: the export format of <https://systemd.io/JOURNAL_EXPORT_FORMATS>.
+fn log(site: &Site, file: &str, from: u64, messages: &[&[u8]]) {
+    let mut export = Vec::new();
+    for (n, message) in (from..).zip(messages) {
+        let mut fields = String::new();
+        write!(
+            fields,
+            "__REALTIME_TIMESTAMP={}\n__MONOTONIC_TIMESTAMP={n}\n_BOOT_ID=0123456789abcdef0123456789abcdef\n\
+             SYSLOG_FACILITY=2\nSYSLOG_IDENTIFIER=postfix/smtpd\n_PID=74\n_HOSTNAME=vm\nMESSAGE\n",
+            1_780_272_000_000_000 + n
+        )
+        .unwrap();
+        export.extend_from_slice(fields.as_bytes());
+        export.extend_from_slice(&(message.len() as u64).to_le_bytes());
+        export.extend_from_slice(message);
+        export.extend_from_slice(b"\n\n");
+    }
+    fs::create_dir_all(site.path().join("journal")).unwrap();
+    let output = site.path().join("journal").join(file);
+    let mut remote = Command::new(REMOTE)
+        .arg("-o")
+        .arg(output)
+        .arg("-")
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    remote.stdin.take().unwrap().write_all(&export).unwrap();
+    assert!(remote.wait().unwrap().success());
+}
+
+fn failures(from: u64, n: u64) -> Vec<Vec<u8>> {
+    let line =
+        |user| format!("warning: unknown[192.0.2.1]: SASL LOGIN authentication failed: x, sasl_username=u{user}");
+    (from..from + n).map(|user| line(user).into_bytes()).collect()
+}
+
+fn users(site: &Site) -> Vec<String> {
+    site.read("F").lines().skip(1).map(|row| row.split(',').nth(3).unwrap().to_owned()).collect()
+}
+
+fn numbers(n: u64) -> Vec<String> {
+    (0..n).map(|n| format!("u{n}")).collect()
+}
+
+fn slices(messages: &[Vec<u8>]) -> Vec<&[u8]> {
+    messages.iter().map(Vec::as_slice).collect()
+}
+
+#[test]
+fn entries_are_read_once_and_the_next_run_goes_on_behind_them() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    for (from, n) in [(0, 300), (300, 5)] {
+        log(&site, "a.journal", from, &slices(&failures(from, n)));
+        for _ in 0..2 {
+            let output = site.shell(&pipeline());
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            assert_eq!((users(&site), text(&output.stderr)), (numbers(from + n), String::new()));
+        }
+    }
+    assert!(site.read("F").contains("vm,2026-06-01 00:00,192.0.2.1,u0,"));
+}
+
+#[test]
+fn a_message_that_is_no_text_is_read_and_one_that_is_no_failure_is_not() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    let half = b"warning: x[192.0.2.1]: SASL LOGIN authentication failed: x, sasl_username=el\xc3".as_slice();
+    log(&site, "a.journal", 0, &[half, b"connect from unknown[192.0.2.1]", b"\xff\xfe"]);
+    let output = site.shell("mls-tail --journal --journal-directory journal | mls-parse --timezone UTC --stats");
+    let record: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(record["user"], "el\u{fffd}");
+    assert_eq!(
+        (&record["date"], &record["service"]),
+        (&"2026-06-01T00:00:00.000000+00:00".into(), &"postfix/smtpd".into())
+    );
+    assert!(text(&output.stderr).contains("unparsable: 0"));
+    let framed = site.shell(
+        "mls-tail --framed --journal --journal-directory journal | mls-parse | grep '\"pos\":\"[0-9a-f]\\{32\\}:1\"'",
+    );
+    assert!(framed.status.success());
+}
+
+#[test]
+fn entries_that_were_vacuumed_are_a_gap_and_the_rest_is_read() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    log(&site, "a.journal", 0, &slices(&failures(0, 3)));
+    assert!(site.shell(&pipeline()).status.success());
+    fs::remove_file(site.path().join("journal/a.journal")).unwrap();
+    log(&site, "b.journal", 3, &slices(&failures(3, 2)));
+    let framed = text(&site.shell("mls-tail --framed --cursor-file S --journal --journal-directory journal").stdout);
+    assert_eq!(framed.matches(r#""type":"gap","source":"journal""#).count(), 1, "{framed}");
+    let output = site.shell(&pipeline());
+    assert!(
+        output.status.success() && text(&output.stderr).contains("is not there any more"),
+        "{}",
+        text(&output.stderr)
+    );
+    assert_eq!(users(&site), numbers(5));
+    assert_eq!(text(&site.shell(&pipeline()).stderr), "");
+}

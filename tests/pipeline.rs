@@ -1,0 +1,167 @@
+//! The main job on real input, and the manners of the tools in a pipeline.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::Stdio;
+
+use mls_tests::{Site, text};
+use serde_json::Value;
+use xtask::log::{Generator, Stamps};
+
+const LOG: &str = include_str!("data/postfix-3.7.11-debian12.log");
+const EXPECTED: &str = include_str!("data/postfix-3.7.11-debian12.expected.ndjson");
+
+fn records(ndjson: &[u8]) -> Vec<Value> {
+    text(ndjson).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Compares what was read with what the lines mean; `date` says what becomes of the dates.
+fn assert_expected(found: &[Value], date: impl Fn(&str) -> String) {
+    let expected: Vec<Value> = EXPECTED.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((expected.len(), found.len()), (47, 47));
+    for (mut expected, found) in expected.into_iter().zip(found) {
+        let expected = expected.as_object_mut().unwrap();
+        expected.remove("line");
+        assert_eq!(expected.remove("client").unwrap(), "unknown");
+        assert_eq!(found["client"], Value::Null);
+        expected["date"] = date(expected["date"].as_str().unwrap()).into();
+        for (member, value) in expected {
+            assert_eq!(found[member], *value, "{member} of {found}");
+        }
+    }
+}
+
+#[test]
+fn every_failure_of_the_captured_log_is_found_and_nothing_else() {
+    let site = Site::new();
+    site.write("mail.log", LOG);
+    let output = site.shell("mls-tail mail.log | mls-parse");
+    assert!(output.status.success());
+    assert_expected(&records(&output.stdout), str::to_owned);
+}
+
+#[test]
+fn bsd_time_stamps_give_the_same_with_the_year_that_is_not_in_the_future() {
+    let site = Site::new();
+    let bsd: Vec<String> = LOG.lines().map(|line| format!("Nov 21 {}{}\n", &line[11..19], &line[32..])).collect();
+    site.write("mail.log", &bsd.concat());
+    for (reference, year) in
+        [("2026-11-21T07:41:36Z", 2026), ("2026-11-21T07:10:32Z", 2025), ("2031-01-01T00:00:00Z", 2030)]
+    {
+        let output = site.shell(&format!("mls-tail mail.log | mls-parse --timezone UTC --reference-time {reference}"));
+        assert_expected(&records(&output.stdout), |date| format!("{year}{}+00:00", &date[4..19]));
+    }
+}
+
+#[test]
+fn the_count_by_mechanism_is_exact_in_a_million_lines() {
+    let site = Site::new();
+    let mut generator = Generator::new(7, Stamps::Mixed);
+    let mut log = Vec::new();
+    (0..1_000_000).for_each(|_| generator.line(&mut log));
+    let mut parse =
+        site.command("mls-parse --timezone UTC").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = parse.stdin.take().unwrap();
+    let feed = std::thread::spawn(move || stdin.write_all(&log).unwrap());
+    let output = parse.wait_with_output().unwrap();
+    feed.join().unwrap();
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    let mut six = 0_u64;
+    for record in records(&output.stdout) {
+        *counts.entry(record["mechanism"].as_str().unwrap().to_owned()).or_default() += 1;
+        six += u64::from(record["ip"].as_str().unwrap().contains(':'));
+    }
+    assert_eq!(counts, *generator.failures());
+    let all: u64 = counts.values().sum();
+    assert!((48_000..52_000).contains(&all) && (all / 11..all / 9).contains(&six), "{all} failures, {six} of IPv6");
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_pipeline_quietly() {
+    let mut site = Site::new();
+    let many = site.failures(20_000);
+    site.write("mail.log", &many);
+    for command in [
+        "mls-tail mail.log | head -1",
+        "mls-tail --framed mail.log | head -1",
+        "mls-tail mail.log | mls-parse | head -1",
+        "mls-tail mail.log | mls-parse | mls-enrich --no-dns --country-db c.csv --asn-db a.csv | head -1",
+        "mls-tail mail.log | mls-parse | mls-csv | head -1",
+        "mls-tail mail.log | mls-parse | mls-csv | mls-csv --decode | head -1",
+        "mls-tail --cursor-file S mail.log | head -1",
+    ] {
+        let output = site.shell(command);
+        assert!(output.status.success(), "{command}: {}", text(&output.stderr));
+        assert_eq!((text(&output.stderr), text(&output.stdout).lines().count()), (String::new(), 1), "{command}");
+    }
+    assert!(site.files("S").iter().all(|name| name == "S.lock"), "a cursor was saved for lines that nobody has read");
+}
+
+#[test]
+fn random_bytes_are_bad_records_and_not_the_end() {
+    let site = Site::new();
+    let mut random = xtask::random::Random::new(3);
+    let noise: Vec<u8> = (0..300_000).map(|_| u8::try_from(random.below(256)).unwrap()).collect();
+    std::fs::File::create(site.path().join("mail.log")).unwrap().write_all(&noise).unwrap();
+    for tool in [
+        "mls-tail mail.log",
+        "mls-parse < mail.log",
+        "mls-parse --daemon postfix,dovecot --outcome failure,success,aborted --stats < mail.log",
+        "mls-enrich --no-dns < mail.log",
+        "mls-csv < mail.log",
+        "mls-csv --decode < mail.log",
+        "mls-report < mail.log",
+    ] {
+        let output = site.shell(tool);
+        assert_eq!(output.status.code(), Some(0), "{tool}: {}", text(&output.stderr));
+        assert!(!text(&output.stderr).contains("panicked"), "{tool}");
+    }
+    for tool in [
+        "mls-enrich --no-dns --strict < mail.log",
+        "mls-csv --strict < mail.log",
+        "mls-csv --decode --strict < mail.log",
+    ] {
+        assert_eq!(site.shell(tool).status.code(), Some(65), "{tool}");
+    }
+}
+
+#[test]
+fn no_stage_needs_more_memory_for_a_longer_log() {
+    let site = Site::new();
+    let mut generator = Generator::new(9, Stamps::Rfc3339);
+    let mut log = Vec::new();
+    (0..700_000).for_each(|_| generator.line(&mut log));
+    std::fs::File::create(site.path().join("mail.log")).unwrap().write_all(&log).unwrap();
+    // RLIMIT_DATA counts what a process allocates, not the pages of the program.
+    let limit = "prlimit --data=33554432 --";
+    let databases = "--no-dns --country-db c.csv --asn-db a.csv";
+    let output = site.shell(&format!(
+        "{limit} mls-tail --framed --cursor-file S mail.log | {limit} mls-parse | {limit} mls-enrich {databases} | \
+         {limit} mls-csv --append F --cursor-file S && gzip mail.log && {limit} mls-tail mail.log.gz | wc -c"
+    ));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout).trim(), log.len().to_string());
+}
+
+#[test]
+fn what_is_decoded_is_what_was_encoded() {
+    let site = Site::new();
+    site.write("mail.log", LOG);
+    let output = site.shell(
+        "mls-parse < mail.log | mls-enrich --no-dns --country-db c.csv --asn-db a.csv > E; \
+         mls-csv --seconds --timezone UTC < E | mls-csv --decode --timezone UTC",
+    );
+    let (encoded, decoded) = (records(site.read("E").as_bytes()), records(&output.stdout));
+    assert_eq!((encoded.len(), decoded.len()), (47, 47));
+    for (encoded, decoded) in encoded.iter().zip(&decoded) {
+        for member in ["server", "ip", "user", "hostname", "reverse_dns_status", "country_code", "asn", "aso"] {
+            assert_eq!(encoded[member], decoded[member], "{member}");
+        }
+        assert_eq!(encoded["date"].as_str().unwrap()[..19], decoded["date"].as_str().unwrap()[..19]);
+        let Value::Object(members) = decoded else { panic!("{decoded} is no object") };
+        for member in ["service", "pid", "mechanism", "client", "reason"] {
+            assert_eq!(members[member], Value::Null);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The commands in README.md, run as they stand there.
+
+use std::path::Path;
+use std::process::Command;
+
+use mls_tests::{Site, text};
+
+const README: &str = include_str!("../README.md");
+const LOG: &str = include_str!("data/postfix-3.7.11-debian12.log");
+
+/// The blocks that begin with this fence.
+fn blocks(fence: &str) -> Vec<String> {
+    let blocks = README.split("\n```").skip(1).step_by(2);
+    blocks.filter_map(|block| block.strip_prefix(&format!("{fence}\n"))).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_command_prints_something_and_succeeds() {
+    let site = Site::new();
+    site.write("mail.log.2", &LOG.replace("2026-11-21", "2026-11-19"));
+    assert!(site.shell("gzip mail.log.2").status.success());
+    site.write("mail.log", &LOG.replace("127.0.1.11", "192.0.2.1"));
+    let commands = blocks("sh");
+    assert_eq!(commands.len(), 7, "a command came or went: is it run here?");
+    for command in commands {
+        let output = site.shell(&command.replace("/var/log/", ""));
+        assert!(output.status.success(), "{command}: {}", text(&output.stderr));
+        let silent = command.contains("mls-csv");
+        assert!(silent || text(&output.stdout).lines().count() >= 1, "{command} prints nothing");
+    }
+    assert_eq!(site.read("one.csv").lines().count(), 3);
+    assert_eq!(site.read("maillogsentinel.csv").lines().count(), 1 + 2 * 47);
+}
+
+#[test]
+fn the_first_command_shows_the_digest_and_says_where_the_csv_is() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    assert_eq!(blocks("bash")[0].trim(), "scripts/demo");
+    let output = Command::new(root.join("scripts/demo")).output().unwrap();
+    let printed = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(
+        printed.contains("47")
+            && printed.contains("admin@example.test")
+            && printed.contains("target/demo/maillogsentinel.csv")
+    );
+}

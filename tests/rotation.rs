@@ -1,0 +1,355 @@
+//! Logs are rotated under the pipeline in every way that logrotate knows, and every line is counted once.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::time::{Duration, SystemTime};
+
+use flate2::Compression;
+use flate2::read::GzEncoder;
+use mls_tests::{Site, skip, text};
+
+fn rename(site: &Site, from: &str, to: &str) {
+    fs::rename(site.path().join(from), site.path().join(to)).unwrap();
+}
+
+fn gzip(site: &Site, name: &str) {
+    let path = site.path().join(name);
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    let mut packed = Vec::new();
+    GzEncoder::new(File::open(&path).unwrap(), Compression::fast()).read_to_end(&mut packed).unwrap();
+    let mut file = File::create(site.path().join(format!("{name}.gz"))).unwrap();
+    file.write_all(&packed).unwrap();
+    file.set_modified(modified).unwrap();
+    fs::remove_file(path).unwrap();
+}
+
+fn make_old(site: &Site, name: &str) {
+    let file = File::options().append(true).open(site.path().join(name)).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(7200)).unwrap();
+}
+
+#[test]
+fn half_read_log_is_finished_wherever_it_went() {
+    let mut site = Site::new();
+    site.log(10);
+    site.extract();
+    site.log(10);
+    rename(&site, "mail.log", "mail.log.1");
+    site.log(10);
+    site.extract();
+    site.assert_exact();
+    assert!(site.files("F.recovered").is_empty());
+}
+
+#[test]
+fn half_read_log_is_finished_after_gzip() {
+    let mut site = Site::new();
+    site.log(3000);
+    site.extract();
+    site.log(10);
+    rename(&site, "mail.log", "mail.log.1");
+    gzip(&site, "mail.log.1");
+    site.log(10);
+    site.extract();
+    site.assert_exact();
+    site.extract();
+    site.assert_exact();
+}
+
+#[test]
+fn several_rotations_are_caught_up_with() {
+    let mut site = Site::new();
+    site.log(10);
+    site.extract();
+    site.log(10);
+    rename(&site, "mail.log", "mail.log.3");
+    gzip(&site, "mail.log.3");
+    site.log(10);
+    rename(&site, "mail.log", "mail.log.2");
+    gzip(&site, "mail.log.2");
+    site.log(10);
+    rename(&site, "mail.log", "mail.log.1");
+    site.log(10);
+    site.extract();
+    site.assert_exact();
+    let order: Vec<String> =
+        site.read("F").lines().skip(1).map(|row| row.split(',').nth(3).unwrap().to_owned()).collect();
+    let sorted: Vec<String> = (0..50).map(|n| format!("u{n}")).collect();
+    assert_eq!(order, sorted);
+}
+
+#[test]
+fn dated_names_are_read_in_order_of_their_dates() {
+    let mut site = Site::new();
+    site.log(10);
+    rename(&site, "mail.log", "mail.log-20260101");
+    gzip(&site, "mail.log-20260101");
+    site.log(10);
+    rename(&site, "mail.log", "mail.log-20260108");
+    site.log(10);
+    site.extract();
+    site.assert_exact();
+    assert!(site.read("F").lines().nth(1).unwrap().contains(",u0,"));
+}
+
+#[test]
+fn lines_that_come_late_into_a_rotated_file_are_read() {
+    let mut site = Site::new();
+    site.log(10);
+    site.extract();
+    rename(&site, "mail.log", "mail.log.1");
+    site.log(10);
+    site.extract();
+    let late = site.failures(5);
+    site.append("mail.log.1", &late);
+    site.extract();
+    site.assert_exact();
+}
+
+#[test]
+fn where_x_and_x_gz_are_both_there_x_counts() {
+    let mut site = Site::new();
+    site.log(10);
+    rename(&site, "mail.log", "mail.log.1");
+    fs::copy(site.path().join("mail.log.1"), site.path().join("copy")).unwrap();
+    gzip(&site, "copy");
+    for packed in
+        [fs::read(site.path().join("copy.gz")).unwrap()[..40].to_vec(), fs::read(site.path().join("copy.gz")).unwrap()]
+    {
+        File::create(site.path().join("mail.log.1.gz")).unwrap().write_all(&packed).unwrap();
+        site.extract();
+        site.assert_exact();
+    }
+    fs::remove_file(site.path().join("mail.log.1")).unwrap();
+    site.extract();
+    site.assert_exact();
+}
+
+#[test]
+fn an_incomplete_gzip_is_waited_for() {
+    let mut site = Site::new();
+    site.log(2000);
+    site.extract();
+    site.log(2000);
+    rename(&site, "mail.log", "mail.log.1");
+    gzip(&site, "mail.log.1");
+    site.log(10);
+    let whole = fs::read(site.path().join("mail.log.1.gz")).unwrap();
+    for cut in [whole.len() / 4, whole.len() - 3, 0] {
+        let mut file = File::create(site.path().join("mail.log.1.gz")).unwrap();
+        file.write_all(&whole[..cut]).unwrap();
+        let said = site.extract_fails(75);
+        assert!(said.contains("mail.log.1.gz is an incomplete gzip file") && !said.contains("lost"), "{said}");
+    }
+    File::create(site.path().join("mail.log.1.gz")).unwrap().write_all(&whole).unwrap();
+    site.extract();
+    site.assert_exact();
+}
+
+#[test]
+fn an_incomplete_gzip_is_taken_as_it_is_after_an_hour_with_a_gap() {
+    let mut site = Site::new();
+    site.log(4000);
+    rename(&site, "mail.log", "mail.log.1");
+    gzip(&site, "mail.log.1");
+    let whole = fs::read(site.path().join("mail.log.1.gz")).unwrap();
+    File::create(site.path().join("mail.log.1.gz")).unwrap().write_all(&whole[..whole.len() / 2]).unwrap();
+    make_old(&site, "mail.log.1.gz");
+    site.log(1);
+    let output = site.shell("mls-tail --framed mail.log");
+    assert!(text(&output.stdout).contains(r#""type":"gap""#) && text(&output.stderr).contains("is damaged at byte"));
+    site.extract();
+    let rows = site.read("F").lines().count() - 1;
+    assert!((1000..4000).contains(&rows), "{rows}");
+    assert!(site.read("F").lines().last().unwrap().contains(",u4000,"));
+    // It is said once.
+    assert_eq!(text(&site.shell(mls_tests::EXTRACT).stderr), "");
+}
+
+#[test]
+fn copytruncate_loses_and_repeats_nothing_at_any_moment_of_it() {
+    let mut site = Site::new();
+    site.log(2000);
+    site.extract();
+    site.log(100);
+    let whole = fs::read(site.path().join("mail.log")).unwrap();
+    // The copy grows while the log stands.
+    for part in [1000, whole.len() / 2, whole.len()] {
+        File::create(site.path().join("mail.log.1")).unwrap().write_all(&whole[..part]).unwrap();
+        site.extract();
+        site.assert_exact();
+    }
+    File::options().write(true).open(site.path().join("mail.log")).unwrap().set_len(0).unwrap();
+    site.extract();
+    site.assert_exact();
+    // Regrown past the old offset.
+    site.log(3000);
+    site.extract();
+    site.assert_exact();
+}
+
+#[test]
+fn a_log_that_was_truncated_and_has_regrown_is_a_new_one_and_the_loss_is_told() {
+    let mut site = Site::new();
+    site.log(50);
+    site.extract();
+    site.write("mail.log", "");
+    site.log(100);
+    let output = site.shell(mls_tests::EXTRACT);
+    assert!(
+        output.status.success() && text(&output.stderr).contains("is not there any more"),
+        "{}",
+        text(&output.stderr)
+    );
+    site.assert_exact();
+    assert_eq!(text(&site.shell(mls_tests::EXTRACT).stderr), "");
+}
+
+#[test]
+fn logs_that_begin_alike_are_told_apart() {
+    let mut site = Site::new();
+    let banner = "2026-06-01T00:00:00+00:00 vm rsyslogd: start\n".repeat(300);
+    site.append("mail.log", &banner);
+    site.log(10);
+    site.extract();
+    site.log(10);
+    rename(&site, "mail.log", "mail.log.1");
+    site.append("mail.log", &banner);
+    site.extract();
+    site.assert_exact();
+    site.log(10);
+    site.extract();
+    site.assert_exact();
+    rename(&site, "mail.log.1", "mail.log.2");
+    gzip(&site, "mail.log.2");
+    rename(&site, "mail.log", "mail.log.1");
+    site.append("mail.log", &banner);
+    site.log(10);
+    site.extract();
+    site.assert_exact();
+}
+
+#[test]
+fn a_new_log_that_begins_like_the_old_one_and_is_longer_is_a_new_one() {
+    let mut site = Site::new();
+    let banner = "2026-06-01T00:00:00+00:00 vm rsyslogd: start\n".repeat(300);
+    site.append("mail.log", &banner);
+    site.log(10);
+    site.extract();
+    site.write("mail.log", &banner);
+    site.log(40);
+    let output = site.shell(mls_tests::EXTRACT);
+    assert!(
+        output.status.success() && text(&output.stderr).contains("is not there any more"),
+        "{}",
+        text(&output.stderr)
+    );
+    site.assert_exact();
+}
+
+#[test]
+fn an_empty_log_and_half_a_line_are_waited_for() {
+    let mut site = Site::new();
+    site.extract();
+    assert_eq!(site.read("F").lines().count(), 1);
+    let line = site.failures(1);
+    let (half, rest) = line.split_at(40);
+    site.append("mail.log", half);
+    site.extract();
+    assert_eq!(site.read("F").lines().count(), 1);
+    site.append("mail.log", rest);
+    site.extract();
+    site.assert_exact();
+}
+
+#[test]
+fn a_file_that_vanished_unread_or_cannot_be_read_is_told_of_once() {
+    let mut site = Site::new();
+    site.log(10);
+    site.extract();
+    site.log(1);
+    fs::remove_file(site.path().join("mail.log")).unwrap();
+    site.write("mail.log.4.xz", "not looked into");
+    site.append("mail.log", "2026-06-01T00:00:00+00:00 vm x: y\n");
+    let output = site.shell("mls-tail --framed --cursor-file S mail.log");
+    assert_eq!(text(&output.stdout).matches(r#""type":"gap""#).count(), 2);
+    let said = text(&site.shell(mls_tests::EXTRACT).stderr);
+    assert!(
+        said.contains("mail.log.4.xz is compressed in a way that is not read here") && said.contains("read up to byte")
+    );
+    assert_eq!(text(&site.shell(mls_tests::EXTRACT).stderr), "");
+}
+
+#[test]
+fn a_file_that_was_read_to_its_end_may_go() {
+    let mut site = Site::new();
+    site.log(10);
+    rename(&site, "mail.log", "mail.log.1");
+    site.log(10);
+    site.extract();
+    fs::remove_file(site.path().join("mail.log.1")).unwrap();
+    assert_eq!(text(&site.shell(mls_tests::EXTRACT).stderr), "");
+    site.assert_exact();
+}
+
+#[test]
+fn plain_mode_prints_everything_once_and_saves_its_own_cursor() {
+    let mut site = Site::new();
+    let all = site.failures(30);
+    let (one, two) = all.split_at(all.len() / 2);
+    site.append("mail.log", one);
+    let printed = || text(&site.shell("mls-tail --cursor-file C mail.log").stdout);
+    let mut seen = printed();
+    assert_eq!(printed(), "");
+    rename(&site, "mail.log", "mail.log.1");
+    gzip(&site, "mail.log.1");
+    site.append("mail.log", "");
+    seen += &printed();
+    rename(&site, "mail.log.1.gz", "mail.log.2.gz");
+    site.append("mail.log", two);
+    seen += &printed();
+    // The half line at the end of the gzip file got its newline.
+    let cut = one.rfind('\n').unwrap() + 1;
+    assert_eq!(seen, if cut == one.len() { all.clone() } else { format!("{one}\n{two}") });
+    let rotated_too = text(&site.shell("mls-tail mail.log").stdout);
+    let without = text(&site.shell("mls-tail --no-rotated mail.log").stdout);
+    assert_eq!((rotated_too, without.as_str()), (seen, two));
+}
+
+/// The four ways in which logs are rotated; `weekly` and the like do not matter, because the test forces it.
+const CONFIGURATIONS: [&str; 4] = [
+    "rotate 3\ncompress\ndelaycompress\ncreate",
+    "rotate 3\ncompress\ncreate",
+    "rotate 3\ndateext\ndateformat -%Y%m%d-%s\ncompress\ncreate",
+    "rotate 3\ncopytruncate\ncompress",
+];
+
+#[test]
+fn real_logrotate_in_four_configurations() {
+    if !mls_tests::has("logrotate") {
+        return skip("logrotate is not installed");
+    }
+    for configuration in CONFIGURATIONS {
+        let mut site = Site::new();
+        let log = site.path().join("mail.log");
+        site.write("rotate.conf", &format!("{} {{\n{configuration}\nmissingok\n}}\n", log.display()));
+        for round in 0..8 {
+            site.log(40);
+            if round % 3 != 1 {
+                site.extract();
+            }
+            site.log(40);
+            // Two names made from the same second would be one.
+            let stamp = 1_780_272_000 + round;
+            let rotated =
+                site.shell(&format!("logrotate --force --state state rotate.conf && touch -d @{stamp} state"));
+            assert!(rotated.status.success(), "{}", text(&rotated.stderr));
+            if configuration.contains("%s") {
+                std::thread::sleep(Duration::from_millis(1100));
+            }
+        }
+        site.extract();
+        site.assert_exact();
+    }
+}

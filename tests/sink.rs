@@ -1,0 +1,274 @@
+//! What the owner of the CSV and of the cursor file may do between two runs, and what two pipelines may not.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::Stdio;
+
+use mls_tests::{EXTRACT, Site, text};
+
+fn with(option: &str) -> String {
+    EXTRACT.replace("--append F", &format!("--append F {option}"))
+}
+
+#[test]
+fn a_first_run_begins_with_the_header_and_keeps_the_file_to_itself_and_its_group() {
+    let mut site = Site::new();
+    site.log(3);
+    site.extract();
+    assert!(site.read("F").starts_with("server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\nvm,2026-06-01 00:00,192.0.2.1,u0,null,N/A,XX,64496,Example\n"));
+    for name in ["F", "S"] {
+        assert_eq!(fs::metadata(site.path().join(name)).unwrap().mode() & 0o777, 0o640, "{name}");
+    }
+    fs::set_permissions(site.path().join("S"), fs::Permissions::from_mode(0o600)).unwrap();
+    site.log(3);
+    site.extract();
+    assert_eq!(fs::metadata(site.path().join("S")).unwrap().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn an_idle_run_writes_nothing() {
+    let mut site = Site::new();
+    site.log(3);
+    site.extract();
+    let before = (site.read("F"), site.read("S"), fs::metadata(site.path().join("S")).unwrap().ino());
+    site.extract();
+    assert_eq!(before, (site.read("F"), site.read("S"), fs::metadata(site.path().join("S")).unwrap().ino()));
+}
+
+#[test]
+fn rows_behind_the_commit_are_moved_aside_and_never_deleted() {
+    let mut site = Site::new();
+    site.log(3);
+    site.extract();
+    site.append("F", "half a row");
+    site.log(3);
+    let output = site.shell(EXTRACT);
+    assert!(
+        output.status.success() && text(&output.stderr).contains("10 bytes behind the last commit"),
+        "{}",
+        text(&output.stderr)
+    );
+    site.assert_exact();
+    let recovered = site.files("F.recovered-");
+    assert_eq!(recovered.len(), 1);
+    assert_eq!(site.read(&recovered[0]), "half a row");
+}
+
+#[test]
+fn a_csv_that_was_rotated_removed_or_emptied_is_begun_anew_and_the_log_goes_on() {
+    for owner in ["mv F F.1", "rm F", ": > F", "cp F F.1; : > F"] {
+        let mut site = Site::new();
+        site.log(3);
+        site.extract();
+        let first = site.read("F");
+        assert!(site.shell(owner).status.success());
+        site.log(4);
+        site.extract();
+        let second = site.read("F");
+        assert!(second.starts_with("server,") && second.lines().count() == 5, "{owner}: {second}");
+        site.write("F", &format!("{first}{second}"));
+        site.assert_exact();
+    }
+}
+
+#[test]
+fn a_run_that_dies_right_after_the_csv_was_rotated_leaves_nothing_to_decide() {
+    let mut site = Site::new();
+    site.log(3);
+    site.extract();
+    fs::remove_file(site.path().join("F")).unwrap();
+    site.log(400);
+    // Ends after the header and some rows, and before any commit.
+    let output = site.shell(&EXTRACT.replace("mls-csv", "prlimit --fsize=3000 -- mls-csv"));
+    assert_eq!(output.status.code(), Some(74), "{}", text(&output.stderr));
+    site.append("F", "vm,torn");
+    site.extract();
+    assert_eq!(site.read("F").lines().count(), 401);
+}
+
+#[test]
+fn a_csv_that_was_edited_waits_for_a_decision() {
+    for (edit, why) in [
+        ("sed -i s/u1/U1/ F", "somebody has edited it"),
+        ("sed -i 2d F", "somebody has shortened it"),
+        ("echo note > F; seq 999 >> F", "somebody has edited it"),
+    ] {
+        let mut site = Site::new();
+        site.log(3);
+        site.extract();
+        assert!(site.shell(edit).status.success());
+        let edited = site.read("F");
+        site.log(4);
+        let said = site.extract_fails(78);
+        assert!(said.contains(why) && said.contains("--adopt") && said.contains("--reset"), "{said}");
+        assert_eq!(site.read("F"), edited);
+
+        let output = site.shell(&with("--adopt"));
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let after = site.read("F");
+        assert!(after.starts_with(&edited) && after.lines().count() == edited.lines().count() + 4, "{after}");
+        site.extract();
+    }
+}
+
+#[test]
+fn reset_moves_an_edited_csv_aside_and_goes_on_with_the_log() {
+    let mut site = Site::new();
+    site.log(3);
+    site.extract();
+    site.write("F", "mine");
+    site.log(4);
+    assert!(site.shell(&with("--reset")).status.success());
+    assert_eq!(site.read("F").lines().count(), 5);
+    let aside = site.files("F.recovered-");
+    assert_eq!((aside.len(), site.read(&aside[0]).as_str()), (1, "mine"));
+}
+
+#[test]
+fn a_csv_without_a_cursor_waits_for_a_decision_too() {
+    let mut site = Site::new();
+    site.log(3);
+    site.write("F", "mine, without a newline");
+    let said = site.extract_fails(78);
+    assert!(said.contains("S does not say") && said.contains("--adopt"), "{said}");
+    assert_eq!((site.read("F").as_str(), site.files("S").len()), ("mine, without a newline", 0));
+    assert!(site.shell(&with("--adopt")).status.success());
+    assert!(site.read("F").starts_with("mine, without a newline\nvm,"));
+    site.extract();
+    assert_eq!(site.read("F").lines().count(), 4);
+}
+
+#[test]
+fn a_damaged_cursor_file_is_never_a_new_beginning() {
+    for (damage, why) in [
+        (": > S", "it is empty"),
+        ("truncate -s -20 S", "not a whole JSON object"),
+        ("head -c 700 /dev/zero > S", "NUL"),
+        ("sed -i 's/\"version\": 1/\"version\": 2/' S", "version 2"),
+        ("sed -i 's/\"offset\"/\"place\"/' S", "not written by mls-tail"),
+    ] {
+        let mut site = Site::new();
+        site.log(3);
+        site.extract();
+        let rows = site.read("F");
+        assert!(site.shell(damage).status.success());
+        let output = site.shell("mls-tail --framed --cursor-file S mail.log");
+        assert_eq!(output.status.code(), Some(78), "{damage}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(why), "{damage}: {}", text(&output.stderr));
+        assert!(!site.shell(EXTRACT).status.success());
+        assert_eq!(site.read("F"), rows);
+    }
+}
+
+#[test]
+fn the_second_of_two_pipelines_writes_nothing() {
+    let mut site = Site::new();
+    site.log(3);
+    // cat ends when this test does, and holds the lock until then.
+    let mut first = site.command("flock F.lock cat").stdin(Stdio::piped()).spawn().unwrap();
+    while site.shell("flock -n F.lock true").status.success() {}
+    let said = site.extract_fails(75);
+    assert!(said.contains("F.lock is held by another process"), "{said}");
+    assert_eq!(site.files("S").len(), 0);
+    drop(first.stdin.take());
+    first.wait().unwrap();
+    site.extract_until_clean();
+    site.assert_exact();
+}
+
+#[test]
+fn a_late_sink_of_a_killed_pipeline_is_fenced_off() {
+    let mut site = Site::new();
+    site.log(3);
+    // What a slow pipeline has read before it stalls …
+    assert!(site.shell("mls-tail --framed --cursor-file S mail.log | mls-parse > late").status.success());
+    site.log(3);
+    site.extract();
+    // … arrives after another one has committed.
+    let rows = site.read("F");
+    let output = site.shell("mls-csv --append F --cursor-file S < late");
+    assert_eq!(output.status.code(), Some(75));
+    assert!(text(&output.stderr).contains("another pipeline has committed since"), "{}", text(&output.stderr));
+    assert_eq!(site.read("F"), rows);
+    site.assert_exact();
+}
+
+#[test]
+fn input_that_stops_without_its_end_is_not_committed() {
+    let mut site = Site::new();
+    site.log(3);
+    for cut in ["head -c 300", "head -n -2", "head -c 0"] {
+        let output = site.shell(&format!(
+            "mls-tail --framed mail.log | mls-parse | {cut} | mls-csv --append F --cursor-file S --timezone UTC"
+        ));
+        assert_eq!(output.status.code(), Some(75), "{cut}: {}", text(&output.stderr));
+        assert!(site.read("F").lines().count() <= 1, "{cut}");
+    }
+    let output = site.shell("mls-tail mail.log | mls-parse | mls-csv --append F --cursor-file S");
+    assert_eq!(output.status.code(), Some(65), "{}", text(&output.stderr));
+    site.extract();
+    site.assert_exact();
+}
+
+#[test]
+fn a_pipeline_without_its_parser_is_refused_and_commits_nothing() {
+    let mut site = Site::new();
+    site.log(3);
+    let source = "mls-tail --framed --cursor-file S mail.log";
+    for rest in
+        ["mls-csv --append F --cursor-file S", "mls-enrich --no-dns | mls-csv --append F --cursor-file S", "mls-csv"]
+    {
+        let output = site.shell(&format!("{source} | {rest}"));
+        assert!(
+            !output.status.success() && text(&output.stderr).contains("mls-parse"),
+            "{rest}: {}",
+            text(&output.stderr)
+        );
+    }
+    site.extract();
+    site.assert_exact();
+}
+
+#[test]
+fn another_reader_sees_only_what_was_committed() {
+    let mut site = Site::new();
+    let export = "mls-tail --framed --cursor-file S2 --committed-by S F | mls-csv --decode --timezone UTC | \
+                  mls-csv --append F2 --cursor-file S2 --timezone UTC";
+    let copied = |site: &Site| {
+        let output = site.shell(export);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        site.read("F2").lines().count().saturating_sub(1)
+    };
+    site.log(3);
+    site.extract();
+    assert_eq!(copied(&site), 3);
+    site.append("F", "vm,2026-06-01 00:00,192.0.2.9,uncommitted,null,N/A,N/A,N/A,N/A\n");
+    assert_eq!(copied(&site), 3);
+    site.log(2);
+    site.extract();
+    assert_eq!(copied(&site), 5);
+    // Rotated before it was copied, with a row that was never committed at its end.
+    site.log(2);
+    site.extract();
+    site.append("F", "vm,2026-06-01 00:00,192.0.2.9,uncommitted,null,N/A,N/A,N/A,N/A\n");
+    fs::rename(site.path().join("F"), site.path().join("F.1")).unwrap();
+    assert_eq!(copied(&site), 7);
+    site.log(1);
+    site.extract();
+    assert_eq!(copied(&site), 8);
+    assert!(!site.read("F2").contains("uncommitted"));
+}
+
+#[test]
+fn the_cursor_is_shown_to_people() {
+    let mut site = Site::new();
+    let show = |site: &Site| text(&site.shell("mls-tail --show-cursor --cursor-file S").stdout);
+    assert!(show(&site).contains("no cursor yet"));
+    site.log(3);
+    site.extract();
+    let shown = show(&site);
+    assert!(
+        shown.starts_with("commit 1 of 2") && shown.contains("mail.log\n") && shown.contains("all there was"),
+        "{shown}"
+    );
+}

@@ -1,0 +1,264 @@
+//! What tests of whole pipelines share: a folder of their own, the tools by name, and a log whose every failure can be told
+//! from every other.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a test that cannot go on should stop"
+)]
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// The folder of the tools that were built together with this test.
+#[must_use]
+pub fn tools() -> PathBuf {
+    let mut path = std::env::current_exe().unwrap();
+    // target/debug/deps/NAME-HASH
+    path.pop();
+    path.pop();
+    assert!(path.join("mls-tail").exists(), "the tools are not in {}: build the workspace first", path.display());
+    path
+}
+
+/// A folder with a log and what a pipeline makes of it.
+pub struct Site {
+    dir: TempDir,
+    written: u64,
+}
+
+/// The pipeline that systemd runs, in the folder of a [`Site`].
+pub const EXTRACT: &str = "mls-tail --framed --cursor-file S mail.log | mls-parse --timezone UTC | \
+                           mls-enrich --no-dns --country-db c.csv --asn-db a.csv | \
+                           mls-csv --append F --cursor-file S --timezone UTC";
+
+impl Default for Site {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Site {
+    /// An empty log in a new folder.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::within(&std::env::temp_dir())
+    }
+
+    /// The same on a file system of the caller's.
+    #[must_use]
+    pub fn within(parent: &Path) -> Self {
+        let dir = TempDir::new_in(parent).unwrap();
+        let site = Self { dir, written: 0 };
+        site.write("mail.log", "");
+        site.write("c.csv", "1.0.0.0,255.255.255.255,XX\n");
+        site.write("a.csv", "1.0.0.0,255.255.255.255,64496,Example\n");
+        site
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Replaces a file.
+    pub fn write(&self, name: &str, content: &str) {
+        File::create(self.dir.path().join(name)).unwrap().write_all(content.as_bytes()).unwrap();
+    }
+
+    /// Adds to a file.
+    pub fn append(&self, name: &str, content: &str) {
+        let mut file = File::options().append(true).create(true).open(self.dir.path().join(name)).unwrap();
+        file.write_all(content.as_bytes()).unwrap();
+    }
+
+    /// The content of a file, empty if there is none.
+    #[must_use]
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()
+    }
+
+    /// `n` lines, each of them another failure, with a line that is none after each.
+    pub fn failures(&mut self, n: u64) -> String {
+        use std::fmt::Write;
+        let mut text = String::new();
+        for _ in 0..n {
+            let (user, second) = (self.written, self.written % 60);
+            self.written += 1;
+            let head = format!("2026-06-01T00:00:{second:02}.{:06}+00:00 vm postfix/smtpd[74]: ", user % 1_000_000);
+            writeln!(
+                text,
+                "{head}warning: unknown[192.0.2.1]: SASL LOGIN authentication failed: x, sasl_username=u{user}"
+            )
+            .unwrap();
+            writeln!(text, "{head}disconnect from unknown[192.0.2.1] ehlo=1 auth=0/1 quit=1 commands=2/3").unwrap();
+        }
+        text
+    }
+
+    /// Adds `n` failures to the log.
+    pub fn log(&mut self, n: u64) {
+        let text = self.failures(n);
+        self.append("mail.log", &text);
+    }
+
+    /// Runs a shell command in the folder, with the tools in its path. Its exit code is that of the last stage that failed.
+    #[must_use]
+    pub fn shell(&self, command: &str) -> Output {
+        self.command(command).output().unwrap()
+    }
+
+    /// The same, not started yet.
+    #[must_use]
+    pub fn command(&self, command: &str) -> Command {
+        let path = format!("{}:{}", tools().display(), std::env::var("PATH").unwrap());
+        let mut shell = Command::new("bash");
+        shell.args(["-o", "pipefail", "-c", command]).current_dir(self.dir.path()).env("PATH", path);
+        shell
+    }
+
+    /// Runs the pipeline and expects it to succeed.
+    pub fn extract(&self) {
+        let output = self.shell(EXTRACT);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+
+    /// Runs the pipeline until nobody else is at work: a killed one may have left stages that are still ending.
+    pub fn extract_until_clean(&self) {
+        for _ in 0..600 {
+            let output = self.shell(EXTRACT);
+            match output.status.code() {
+                Some(0) => return,
+                Some(75) => std::thread::sleep(std::time::Duration::from_millis(50)),
+                _ => panic!("{}: {}", output.status, text(&output.stderr)),
+            }
+        }
+        panic!("another pipeline never ended");
+    }
+
+    /// Runs the pipeline and expects it to end with `code`; returns what it said.
+    #[must_use]
+    pub fn extract_fails(&self, code: i32) -> String {
+        let output = self.shell(EXTRACT);
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+        text(&output.stderr)
+    }
+
+    /// Expects the CSV to have every failure written so far exactly once, and no other row.
+    pub fn assert_exact(&self) {
+        let mut rows: BTreeMap<u64, u32> = BTreeMap::new();
+        for row in self.read("F").lines().filter(|row| !row.starts_with("server,")) {
+            let user = row.split(',').nth(3).and_then(|user| user.strip_prefix('u')).and_then(|n| n.parse().ok());
+            *rows.entry(user.unwrap_or_else(|| panic!("a row that was never written: {row}"))).or_default() += 1;
+        }
+        let lost: Vec<u64> = (0..self.written).filter(|user| !rows.contains_key(user)).collect();
+        let twice: Vec<_> = rows.iter().filter(|(_, count)| **count > 1).collect();
+        assert!(lost.is_empty() && twice.is_empty(), "of {} lost: {lost:?}, twice: {twice:?}", self.written);
+        assert_eq!(rows.len() as u64, self.written);
+    }
+
+    /// Files in the folder whose names begin with `prefix`.
+    #[must_use]
+    pub fn files(&self, prefix: &str) -> Vec<String> {
+        let names =
+            fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with(prefix)).collect()
+    }
+}
+
+/// Bytes as text.
+#[must_use]
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Says that a test cannot run on this machine. In CI (`CI=true`) that is a failure.
+pub fn skip(why: &str) {
+    assert!(std::env::var_os("CI").is_none(), "skipped in CI: {why}");
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}
+
+/// Whether a program can be run.
+#[must_use]
+pub fn has(program: &str) -> bool {
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap());
+    std::env::split_paths(&path).any(|folder| folder.join(program).exists())
+}
+
+/// Whether the test may mount file systems.
+#[must_use]
+pub fn is_root() -> bool {
+    text(&Command::new("id").arg("-u").output().unwrap().stdout).trim() == "0"
+}
+
+/// A small file system of its own, unmounted when the test ends.
+pub struct Mounted {
+    dir: TempDir,
+    device: Option<PathBuf>,
+}
+
+impl Mounted {
+    /// In memory, with so much room.
+    #[must_use]
+    pub fn tmpfs(size: &str) -> Self {
+        let mounted = Self { dir: TempDir::new().unwrap(), device: None };
+        run("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", mounted.path().to_str().unwrap()]);
+        mounted
+    }
+
+    /// On an image of so many bytes.
+    #[must_use]
+    pub fn ext4(size: &str) -> Self {
+        let dir = TempDir::new().unwrap();
+        let image = dir.path().with_extension("ext4");
+        run("truncate", &["-s", size, image.to_str().unwrap()]);
+        run("mkfs.ext4", &["-q", "-F", image.to_str().unwrap()]);
+        let mounted = Self { dir, device: Some(image) };
+        mounted.mount();
+        mounted
+    }
+
+    fn mount(&self) {
+        let image = self.device.as_ref().unwrap();
+        run("mount", &["-o", "loop", image.to_str().unwrap(), self.path().to_str().unwrap()]);
+    }
+
+    /// Where it is mounted.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Pulls the plug: nothing more reaches the disk (`EXT4_IOC_SHUTDOWN` with `EXT4_GOING_FLAGS_NOLOGFLUSH`).
+    pub fn shut_down(&self) {
+        let ioctl = "import fcntl, os, struct, sys; fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
+        run("python3", &["-c", ioctl, self.path().to_str().unwrap()]);
+    }
+
+    /// What happens at the next boot.
+    pub fn remount(&self) {
+        run("umount", &[self.path().to_str().unwrap()]);
+        self.mount();
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.dir.path()).status();
+        if let Some(image) = &self.device {
+            let _ = fs::remove_file(image);
+        }
+    }
+}
+
+fn run(program: &str, args: &[&str]) {
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap());
+    let output = Command::new(program).args(args).env("PATH", path).output().unwrap();
+    assert!(output.status.success(), "{program}: {}", text(&output.stderr));
+}
