@@ -25,7 +25,6 @@ use mls_cli::config::Threshold;
 use mls_cli::lock::Lock;
 use mls_cli::ndjson::Writer;
 use mls_cli::{Exit, OrExit, atomic};
-use mls_event::Body;
 use serde::{Deserialize, Serialize};
 
 use crate::mail::Post;
@@ -44,15 +43,13 @@ const AHEAD: i64 = 3600;
 /// The record.
 #[derive(Clone, Debug, Serialize)]
 struct Alert {
+    v: u64,
+    r#type: &'static str,
     date: String,
     kind: Kind,
     key: Option<String>,
     attempts: u64,
     threshold: String,
-}
-
-impl Body for Alert {
-    const KIND: &'static str = "alert";
 }
 
 /// What a threshold is for.
@@ -143,13 +140,15 @@ impl Desk<'_> {
                 continue;
             }
             let alert = Alert {
+                v: mls_event::VERSION,
+                r#type: "alert",
                 date: date.to_rfc3339_opts(SecondsFormat::Secs, false),
                 kind: *kind,
                 key: (*kind != Kind::Total).then(|| key.to_owned()),
                 attempts,
                 threshold: windows.threshold.to_string(),
             };
-            self.out.record(&alert)?;
+            self.out.line(&serde_json::to_vec(&alert)?)?;
             if self.post.is_some() {
                 self.unsent.push(alert);
             }

@@ -57,15 +57,15 @@ pub struct Args {
     pub output: Option<PathBuf>,
 
     /// Send the report to `[report] email`, as text and HTML with the CSV attached
-    #[arg(long, requires = "config")]
+    #[arg(long, requires = "config", group = "message")]
     pub mail: bool,
 
     /// Send a short message to `[report] email`, to see whether mail arrives
-    #[arg(long, requires = "config", conflicts_with_all = ["mail", "alert"])]
+    #[arg(long, requires = "config", group = "message", conflicts_with = "alert")]
     pub test_mail: bool,
 
     /// Print the message instead of sending it
-    #[arg(long, conflicts_with = "output")]
+    #[arg(long, requires = "message", conflicts_with = "output")]
     pub dry_run: bool,
 
     /// How long to wait for an answer of the mail server (six times as long for the last one)

@@ -55,7 +55,7 @@ pub(crate) const FEW: u32 = 10;
 /// A whole report. The members stand in the module's documentation.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
-    v: u32,
+    v: u64,
     r#type: &'static str,
     program: &'static str,
     #[serde(serialize_with = "rfc3339")]
@@ -212,7 +212,7 @@ impl Report {
         let text = |at: chrono::NaiveDateTime| at.format("%Y-%m-%d %H:%M").to_string();
         let previous = period.from.zip(period.to).map(|(from, to)| text(from - (to - from)));
         Self {
-            v: 1,
+            v: mls_event::VERSION,
             r#type: "report",
             program: concat!("mls-report ", env!("CARGO_PKG_VERSION")),
             generated: about.generated,
