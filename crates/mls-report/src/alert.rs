@@ -16,11 +16,12 @@
 //! `state_dir` holds when each key was last alerted, so the same CSV can be read again every ten minutes; the first run looks
 //! no further back than a day.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use chrono::{NaiveDateTime, SecondsFormat};
+use chrono::{DateTime, NaiveDateTime, SecondsFormat};
 use mls_cli::config::Threshold;
 use mls_cli::lock::Lock;
 use mls_cli::ndjson::Writer;
@@ -86,8 +87,19 @@ pub(crate) fn run(job: &Job) -> anyhow::Result<()> {
         Some((state, path, lock)) => (state, Some((path, lock))),
         None => (State::default(), None),
     };
-    let desk =
-        std::cell::RefCell::new(Desk { job, post, watches, state, file, unsent: Vec::new(), out: Writer::stdout()? });
+    let longest = watches.iter().map(|(_, windows)| i64::from(windows.threshold.seconds)).max().unwrap_or_default();
+    let horizon = state.since.and_then(|since| DateTime::from_timestamp(since - longest, 0));
+    let desk = RefCell::new(Desk {
+        job,
+        post,
+        watches,
+        state,
+        file,
+        horizon: horizon.map_or_else(String::new, |at| args.timezone.show(&at).format("%Y-%m-%d %H:%M").to_string()),
+        unsent: Vec::new(),
+        news: false,
+        out: Writer::stdout()?,
+    });
     job.source()?.follow(
         args.timezone,
         |row, _| desk.borrow_mut().count(row),
@@ -112,12 +124,19 @@ struct Desk<'a> {
     watches: Vec<(Kind, Windows)>,
     state: State,
     file: Option<(PathBuf, Lock)>,
+    /// Older rows cannot alert, nor help to.
+    horizon: String,
     unsent: Vec<Alert>,
+    /// Whether there is anything to remember.
+    news: bool,
     out: Writer,
 }
 
 impl Desk<'_> {
     fn count(&mut self, row: &Row<'_>) -> anyhow::Result<()> {
+        if row.date < self.horizon.as_str() {
+            return Ok(());
+        }
         let format = if row.date.len() > 16 { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M" };
         // A date that no calendar has cannot be near another.
         let Ok(naive) = NaiveDateTime::parse_from_str(row.date, format) else { return Ok(()) };
@@ -148,6 +167,7 @@ impl Desk<'_> {
                 attempts,
                 threshold: windows.threshold.to_string(),
             };
+            self.news = true;
             self.out.line(&serde_json::to_vec(&alert)?)?;
             if self.post.is_some() {
                 self.unsent.push(alert);
@@ -168,10 +188,11 @@ impl Desk<'_> {
             self.job.send_plain(post, &subject, &text, text.clone())?;
             self.unsent.clear();
         }
-        match &self.file {
-            Some((path, _)) => self.state.store(path),
-            None => Ok(()),
+        if let Some((path, _)) = self.file.as_ref().filter(|_| self.news) {
+            self.state.store(path)?;
+            self.news = false;
         }
+        Ok(())
     }
 }
 

@@ -6,8 +6,9 @@
 //!
 //! # Writes
 //! A report of a day (`--date`), of any stretch of time (`--since`, `--until`), or of what came after the last digest
-//! (`--since-last`); as `--format` text, html, json (its members stand in the module `report`) or prometheus; to standard
-//! output, or in one step to `--output FILE`. With `--mail` it goes out as a mail of text, HTML and the CSV.
+//! (`--since-last`); as `--format` text, html, json (see [`report`]) or prometheus (see [`mod@prometheus`]); to standard output, or in one
+//! step to `--output FILE`. With `--mail` it goes out as a mail of text, HTML and the CSV. `--alert` writes other records (see
+//! [`alert`]).
 //!
 //! ```sh
 //! mls-report --date yesterday /var/log/maillogsentinel/maillogsentinel.csv
@@ -27,7 +28,7 @@
 //!   FILE a warning says so.
 //! - A mail that could not be delivered is sent first by the next run: the same stretch under the same Message-ID.
 
-mod alert;
+pub mod alert;
 mod args;
 mod attachment;
 mod columns;
@@ -38,8 +39,8 @@ mod input;
 mod mail;
 mod period;
 mod place;
-mod prometheus;
-mod report;
+pub mod prometheus;
+pub mod report;
 mod rows;
 mod run;
 mod seen;

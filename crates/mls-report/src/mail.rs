@@ -24,8 +24,8 @@ const MAX_PASSWORD: usize = 1024;
 
 /// Everything about mail that does not depend on its content.
 pub(crate) struct Post {
-    pub(crate) sender: Address,
-    pub(crate) recipients: Vec<Address>,
+    pub(crate) sender: Mailbox,
+    pub(crate) recipients: Vec<Mailbox>,
     pub(crate) server: MailServer,
     prefix: String,
     machine: String,
@@ -36,9 +36,9 @@ impl Post {
     pub(crate) fn new(settings: &Settings, machine: &Server, timeout: u16) -> anyhow::Result<Self> {
         let user = || user().unwrap_or_else(|| "maillogsentinel".to_owned());
         let sender = settings.sender_override.clone().unwrap_or_else(|| format!("{}@{}", user(), machine.name));
-        let sender = address("the sender", &sender)?;
+        let sender = mailbox("the sender", &sender)?;
         let recipients =
-            settings.email.iter().map(|email| address("email", email)).collect::<anyhow::Result<Vec<_>>>()?;
+            settings.email.iter().map(|email| mailbox("email", email)).collect::<anyhow::Result<Vec<_>>>()?;
         if recipients.is_empty() {
             return Err(Exit::Config.error("nobody to send to: name addresses in [report] email"));
         }
@@ -60,11 +60,16 @@ impl Post {
         Ok(Self { sender, recipients, server, prefix: settings.subject_prefix.clone(), machine: machine.name.clone() })
     }
 
+    /// Where it goes.
+    pub(crate) fn addresses(&self) -> Vec<Address> {
+        self.recipients.iter().map(|to| to.email.clone()).collect()
+    }
+
     /// A Message-ID that the same `content` always gets.
     pub(crate) fn message_id(&self, content: &str) -> String {
-        let recipients: Vec<_> = self.recipients.iter().map(Address::to_string).collect();
-        let hash = sha256(format!("{}\n{}\n{content}", self.sender, recipients.join(",")).as_bytes());
-        format!("<{}.maillogsentinel@{}>", &hash[..32], self.sender.domain())
+        let recipients: Vec<_> = self.addresses().iter().map(Address::to_string).collect();
+        let hash = sha256(format!("{}\n{}\n{content}", self.sender.email, recipients.join(",")).as_bytes());
+        format!("<{}.maillogsentinel@{}>", &hash[..32], self.sender.email.domain())
     }
 
     /// A message without a body.
@@ -73,7 +78,7 @@ impl Post {
         let subject = format!("{} {subject}", self.prefix);
         let subject = mls_event::clean(subject.trim().as_bytes()).into_owned();
         let builder = Message::builder()
-            .from(Mailbox::new(None, self.sender.clone()))
+            .from(self.sender.clone())
             .subject(subject)
             .date(date.into())
             .message_id(Some(message_id))
@@ -82,7 +87,7 @@ impl Post {
                 HeaderName::new_from_ascii_str("Auto-Submitted"),
                 "auto-generated".to_owned(),
             ));
-        self.recipients.iter().fold(builder, |builder, to| builder.to(Mailbox::new(None, to.clone())))
+        self.recipients.iter().fold(builder, |builder, to| builder.to(to.clone()))
     }
 
     /// A report in both its forms, and what goes with it.
@@ -129,9 +134,10 @@ impl Post {
     }
 }
 
-fn address(what: &str, text: &str) -> anyhow::Result<Address> {
-    let address: Result<Address, AddressError> = text.parse();
-    address.map_err(|error| Exit::Config.error(format!("{what} {text:?} is no mail address: {error}")))
+/// `admin@example.com` or `Admin <admin@example.com>`.
+fn mailbox(what: &str, text: &str) -> anyhow::Result<Mailbox> {
+    let mailbox: Result<Mailbox, AddressError> = text.parse();
+    mailbox.map_err(|error| Exit::Config.error(format!("{what} {text:?} is no mail address: {error}")))
 }
 
 /// What a password or a digest says is nobody's business on the way; to the machine itself there is no way.

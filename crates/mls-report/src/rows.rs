@@ -10,7 +10,10 @@ use mls_csv::cell;
 use mls_csv::row::Decoder;
 use mls_event::{Auth, Outcome};
 
-/// A failed attempt. `None` is unknown.
+/// Longer names are known by so many first bytes. RFC 5321 has no mailbox longer than 254.
+const MAX_NAME: usize = 256;
+
+/// A failed attempt. `None` is unknown; names are at most [`MAX_NAME`] bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Row<'a> {
     /// `YYYY-MM-DD HH:MM`, perhaps with seconds, in the zone of the report.
@@ -55,13 +58,13 @@ impl Rows {
         }
         Ok(Some(Row {
             date,
-            ip: cell::decode(ip),
-            user: cell::decode(user),
-            hostname: cell::decode(hostname),
-            reverse_dns_status: cell::decode(reverse_dns_status),
-            country_code: cell::decode(country_code),
-            asn: cell::decode(asn),
-            aso: cell::decode(aso),
+            ip: cell::decode(ip).map(clip),
+            user: cell::decode(user).map(clip),
+            hostname: cell::decode(hostname).map(clip),
+            reverse_dns_status: cell::decode(reverse_dns_status).map(clip),
+            country_code: cell::decode(country_code).map(clip),
+            asn: cell::decode(asn).map(clip),
+            aso: cell::decode(aso).map(clip),
             attempts: 1,
         }))
     }
@@ -112,15 +115,23 @@ impl Rows {
         Some(Row {
             date: &self.date,
             ip,
-            user: auth.user.as_deref(),
-            hostname: added.hostname.as_deref(),
-            reverse_dns_status: added.reverse_dns_status.as_deref(),
-            country_code: added.country_code.as_deref(),
+            user: auth.user.as_deref().map(clip),
+            hostname: added.hostname.as_deref().map(clip),
+            reverse_dns_status: added.reverse_dns_status.as_deref().map(clip),
+            country_code: added.country_code.as_deref().map(clip),
             asn,
-            aso: added.aso.as_deref(),
+            aso: added.aso.as_deref().map(clip),
             attempts: auth.attempts.min(mls_csv::MAX_ROWS).into(),
         })
     }
+}
+
+fn clip(name: &str) -> &str {
+    if name.len() <= MAX_NAME {
+        return name;
+    }
+    // Of four bytes in a row, one at least begins a character.
+    (0..4).find_map(|back| name.get(..MAX_NAME - back)).unwrap_or_default()
 }
 
 /// The cells of a line without quotes; `None` where there are quotes or not nine cells.
@@ -186,6 +197,16 @@ mod tests {
             b"m,2026-06-01 00:00,1,\xff,3,4,5,6,7",
         ] {
             assert!(rows().csv(line).is_err(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn long_names_are_cut_between_characters() {
+        for name in ["é".repeat(200), "a".to_owned() + &"日".repeat(100), "x".repeat(1000)] {
+            let line = format!("m,2026-06-01 00:00,192.0.2.1,{name},null,OK,CN,1,O");
+            let mut rows = rows();
+            let user = rows.csv(line.as_bytes()).unwrap().unwrap().user.unwrap();
+            assert!(name.starts_with(user) && (MAX_NAME - 3..=MAX_NAME).contains(&user.len()), "{}", user.len());
         }
     }
 

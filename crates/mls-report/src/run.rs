@@ -122,7 +122,8 @@ impl Job {
         if self.is_dry() {
             return self.put(&message);
         }
-        let everybody: Vec<_> = post.recipients.iter().map(ToString::to_string).collect();
+        let mut to = post.addresses();
+        let everybody: Vec<_> = to.iter().map(ToString::to_string).collect();
         let waiting = sent.enter(&message_id, &everybody, end)?;
         let label = &stretch.period.label;
         if waiting.is_empty() {
@@ -130,11 +131,10 @@ impl Job {
             return Ok(());
         }
         // Those who were taken out of the configuration since need not wait any longer.
-        let mut to = post.recipients.clone();
         if waiting.iter().any(|address| everybody.contains(address)) {
             to.retain(|address| waiting.contains(&address.to_string()));
         }
-        let fate = post.server.deliver(&post.sender, to, message)?;
+        let fate = post.server.deliver(&post.sender.email, to, message)?;
         sent.settle(&message_id, &fate)?;
         for address in &fate.delivered {
             mls_cli::info!("the digest {label} was sent to {address}");
@@ -176,7 +176,7 @@ impl Job {
         if self.is_dry() {
             return self.put(&message);
         }
-        post.server.deliver(&post.sender, post.recipients.clone(), message)?.into_result(&post.server)
+        post.server.deliver(&post.sender.email, post.addresses(), message)?.into_result(&post.server)
     }
 
     pub(crate) fn post(&self) -> anyhow::Result<Post> {

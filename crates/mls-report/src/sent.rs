@@ -111,8 +111,12 @@ impl Sent {
             delivered: false,
             end,
         });
-        let surplus = self.record.digests.len().saturating_sub(REMEMBERED);
-        self.record.digests.drain(..surplus);
+        let mut surplus = self.record.digests.len().saturating_sub(REMEMBERED);
+        self.record.digests.retain(|digest| {
+            let keep = surplus == 0 || digest.end.is_some();
+            surplus -= usize::from(!keep);
+            keep
+        });
         self.store()?;
         Ok(recipients.to_vec())
     }

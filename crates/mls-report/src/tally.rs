@@ -14,14 +14,9 @@ const UNKNOWN: &str = "\0";
 /// What joins the parts of a key; a row is one line.
 const JOINT: char = '\n';
 
-/// Longer names are counted by so many first bytes. RFC 5321 has no mailbox longer than 254.
-const MAX_NAME: usize = 256;
-
 /// The key of a value that may be unknown.
 fn key(value: Option<&str>) -> &str {
-    let key = value.unwrap_or(UNKNOWN);
-    // Of four bytes in a row, one at least begins a character.
-    (0..4).find_map(|back| key.get(..MAX_NAME - back)).filter(|_| key.len() > MAX_NAME).unwrap_or(key)
+    value.unwrap_or(UNKNOWN)
 }
 
 /// The value that a key stands for.

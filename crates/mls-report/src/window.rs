@@ -6,7 +6,10 @@ use foldhash::fast::RandomState;
 use mls_cli::config::Threshold;
 
 /// Most times that are remembered, over all keys.
-const MAX_TIMES: usize = 500_000;
+const MAX_TIMES: usize = 100_000;
+
+/// Most times that are remembered of one key: enough to tell that it occurred as often as any threshold allows.
+const MAX_TIMES_OF_ONE: usize = Threshold::MAX_COUNT as usize;
 
 /// Sliding windows.
 #[derive(Debug)]
@@ -54,7 +57,9 @@ impl Windows {
             }
         }
         window.count += n;
-        self.times -= window.cut(newest - length);
+        let surplus = window.times.len().saturating_sub(MAX_TIMES_OF_ONE);
+        let horizon = surplus.checked_sub(1).map_or(i64::MIN, |last| window.times[last].0);
+        self.times -= window.cut(horizon.max(newest - length));
         window.count
     }
 
@@ -120,15 +125,25 @@ mod tests {
     }
 
     #[test]
+    fn one_key_remembers_enough_for_any_threshold_and_no_more() {
+        let mut windows = windows("10000/30d");
+        for at in 0..30_000 {
+            let count = windows.add("a", at, 2);
+            assert_eq!(count, 2 * u64::try_from(at + 1).unwrap().min(10_000));
+        }
+        assert_eq!(windows.times, MAX_TIMES_OF_ONE);
+    }
+
+    #[test]
     fn memory_is_bounded_and_the_frequent_stay() {
         let mut windows = windows("100/1h");
-        for i in 0..1_200_000 {
+        for i in 0..1_000_000 {
             windows.add(&i.to_string(), 1000, 1);
             if i % 10_000 == 0 {
                 windows.add("often", 1000, 1);
             }
             assert!(windows.times <= MAX_TIMES);
         }
-        assert_eq!(windows.add("often", 1001, 0), 120);
+        assert_eq!(windows.add("often", 1001, 1), 101);
     }
 }

@@ -188,7 +188,9 @@ const ONE_DAY: [&str; 3] = ["--date", "2026-06-01", "--mail"];
 #[test]
 fn the_digest_arrives_whole_in_both_forms_with_the_csv_and_only_once() {
     let site = Site::new(&json!({}), &[]);
-    site.configure_also("email = admin@example.com, second@example.com\nsubject_prefix = [MLS]\nattach_csv = yes\n");
+    site.configure_also(
+        "email = Chef <admin@example.com>, second@example.com\nsubject_prefix = [MLS]\nattach_csv = yes\n",
+    );
     site.append(&row("2026-06-01 10:00", "<b>élève</b>"));
     let run = site.run(&ONE_DAY);
     assert_eq!((run.code, run.out.as_str(), run.err.as_str()), (0, "", ""));
@@ -202,7 +204,7 @@ fn the_digest_arrives_whole_in_both_forms_with_the_csv_and_only_once() {
     assert_eq!(message["ascii"], true);
     let headers = &message["headers"];
     assert_eq!(headers["from"], "mls@example.com");
-    assert_eq!(headers["to"], "admin@example.com, second@example.com");
+    assert_eq!(headers["to"], "Chef <admin@example.com>, second@example.com");
     assert_eq!(headers["auto-submitted"], "auto-generated");
     let subject = headers["subject"].as_str().unwrap();
     assert!(subject.starts_with("[MLS] ") && subject.ends_with(": 1 failed login 2026-06-01"), "{subject}");

@@ -14,7 +14,7 @@ pub struct Threshold {
 
 impl Threshold {
     /// Whoever counts has to remember so many times for each key.
-    pub const MAX_COUNT: u32 = 100_000;
+    pub const MAX_COUNT: u32 = 10_000;
 
     /// Thirty days.
     pub const MAX_SECONDS: u32 = 30 * 86400;
@@ -37,7 +37,7 @@ impl FromStr for Threshold {
             fits.then_some(Self { count, seconds })
         };
         parse()
-            .ok_or_else(|| format!("{text:?} is no threshold: use one such as 20/10m (at most 100000 times, 30 days)"))
+            .ok_or_else(|| format!("{text:?} is no threshold: use one such as 20/10m (at most 10000 times, 30 days)"))
     }
 }
 
@@ -54,13 +54,25 @@ mod tests {
 
     #[test]
     fn thresholds_are_read_and_written_alike() {
-        for text in ["20/10m", "1/1s", "100000/30d", "5/90s", "3/36h"] {
+        for text in ["20/10m", "1/1s", "10000/30d", "5/90s", "3/36h"] {
             assert_eq!(text.parse::<Threshold>().unwrap().to_string(), text);
         }
         assert_eq!("7/60m".parse::<Threshold>().unwrap(), Threshold { count: 7, seconds: 3600 });
-        for text in
-            ["", "20", "20/", "/10m", "0/10m", "20/0m", "20/10", "20/10w", "20/10µ", "-1/1m", "1/31d", "1/99999999d"]
-        {
+        for text in [
+            "",
+            "20",
+            "20/",
+            "/10m",
+            "0/10m",
+            "20/0m",
+            "20/10",
+            "20/10w",
+            "20/10µ",
+            "-1/1m",
+            "10001/1d",
+            "1/31d",
+            "1/99999999d",
+        ] {
             assert!(text.parse::<Threshold>().is_err(), "{text}");
         }
     }
