@@ -24,8 +24,13 @@ const LARGE: u64 = 64 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     Stdin,
-    /// A file up to a length, which is its own where none is given.
-    File(PathBuf, Option<u64>),
+    File {
+        /// A file that was rotated away from `path`, and its length, to be read before.
+        rotated: Option<(PathBuf, u64)>,
+        path: PathBuf,
+        /// How much of it is read; all where none is given.
+        length: Option<u64>,
+    },
 }
 
 /// What was read beside the rows.
@@ -35,15 +40,22 @@ pub(crate) struct Extent {
     pub(crate) rows: u64,
     /// Bytes, decompressed.
     pub(crate) bytes: u64,
-    /// Whether it was CSV.
+    /// Whether it was CSV, as far as there was anything.
     pub(crate) csv: bool,
 }
 
 impl Source {
-    /// Gives every failed attempt of the input to `each`, with the offset of its line. Bad rows are reported and skipped.
+    /// Gives every failed attempt of the input to `each`, with the offset of its line; where there is a rotated file, the
+    /// offsets go on from its end. Bad rows are reported and skipped.
     pub(crate) fn read(&self, zone: Zone, mut each: impl FnMut(&Row<'_>, u64)) -> anyhow::Result<Extent> {
+        let mut begin = 0;
+        if let Self::File { rotated: Some((path, length)), .. } = self {
+            let rotated = Self::File { rotated: None, path: path.clone(), length: Some(*length) };
+            rotated.read(zone, &mut each as &mut dyn FnMut(&Row<'_>, u64))?;
+            begin = *length;
+        }
         let mut each = |row: &Row<'_>, offset| {
-            each(row, offset);
+            each(row, begin + offset);
             Ok(())
         };
         read(self.open()?, zone, &mut each, || Ok(()))
@@ -64,7 +76,7 @@ impl Source {
     /// Opens the input and takes gzip off it, which its first two bytes tell (RFC 1952).
     fn open(&self) -> anyhow::Result<Reader> {
         let (input, name): (Box<dyn Read>, String) = match self {
-            Self::File(path, length) => {
+            Self::File { path, length, .. } => {
                 let name = path.display().to_string();
                 let file = File::open(path).with_context(|| format!("opening {name}"))?;
                 let size = file.metadata().with_context(|| format!("looking at {name}"))?.len();
@@ -84,7 +96,7 @@ impl Source {
     pub(crate) fn file_name(&self) -> Option<String> {
         match self {
             Self::Stdin => None,
-            Self::File(path, _) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
+            Self::File { path, .. } => path.file_name().map(|name| name.to_string_lossy().into_owned()),
         }
     }
 }
@@ -97,7 +109,7 @@ fn read(
     mut pause: impl FnMut() -> anyhow::Result<()>,
 ) -> anyhow::Result<Extent> {
     let mut rows = Rows::new(zone);
-    let mut extent = Extent::default();
+    let mut extent = Extent { csv: true, ..Extent::default() };
     let mut first = true;
     while let Some((offset, line)) = reader.next_at(&mut pause)? {
         if first {

@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use mls_cli::cursor_file::Data;
-use mls_cli::{Exit, OrExit};
+use mls_cli::{Exit, OrExit, atomic};
 use mls_event::MAX_LINE;
 
 /// The place after the last whole line of the first `length` bytes. None for gzip: its bytes are not those of its lines.
@@ -38,4 +39,15 @@ pub(crate) fn is_known(path: &Path, data: &Data) -> anyhow::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
         Err(error) => Err(error).with_context(|| format!("reading {}", path.display())).or_exit(Exit::IoErr),
     }
+}
+
+/// The file that `path` was rotated to, if `data` describes its beginning: one whose name begins with that of `path`.
+pub(crate) fn find_rotated(path: &Path, data: &Data) -> Option<PathBuf> {
+    let name = path.file_name()?.as_bytes();
+    let siblings = std::fs::read_dir(atomic::directory_of(path)).ok()?.filter_map(Result::ok);
+    let rotated = siblings.filter(|sibling| {
+        let rest = sibling.file_name().as_bytes().strip_prefix(name).map(<[u8]>::to_owned).unwrap_or_default();
+        matches!(rest.first(), Some(b'.' | b'-')) && sibling.file_type().is_ok_and(|kind| kind.is_file())
+    });
+    rotated.map(|sibling| sibling.path()).find(|sibling| data.length > 0 && is_known(sibling, data).unwrap_or(false))
 }

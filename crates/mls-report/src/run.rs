@@ -1,10 +1,10 @@
 //! From arguments to what was asked for.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use chrono::{DateTime, DurationRound, FixedOffset, TimeDelta};
-use mls_cli::cursor_file::CursorFile;
+use mls_cli::cursor_file::{CursorFile, Data};
 use mls_cli::ndjson::Writer;
 use mls_cli::{Config, Exit, OrExit, atomic};
 
@@ -56,15 +56,22 @@ impl Job {
     pub(crate) fn source(&self) -> anyhow::Result<Source> {
         let named = self.args.file.as_ref().or(self.config.paths.csv.as_ref());
         let path = named.filter(|path| *path != Path::new("-")).cloned();
-        match (path, &self.args.committed_by) {
-            (None, None) => Ok(Source::Stdin),
-            (None, Some(_)) => Err(Exit::Usage.error("--committed-by needs a FILE that the sink appends to")),
-            (Some(path), None) => Ok(Source::File(path, None)),
-            (Some(path), Some(cursor)) => {
-                let data = CursorFile::load(cursor)?.and_then(|cursor| cursor.data);
-                Ok(Source::File(path, Some(data.map_or(0, |data| data.length))))
+        match path {
+            None if self.args.committed_by.is_some() => {
+                Err(Exit::Usage.error("--committed-by needs a FILE that the sink appends to"))
+            }
+            None => Ok(Source::Stdin),
+            Some(path) => {
+                let length = self.committed()?.map(|cursor| cursor.data.map_or(0, |data| data.length));
+                Ok(Source::File { rotated: None, path, length })
             }
         }
+    }
+
+    /// What `--committed-by` says.
+    fn committed(&self) -> anyhow::Result<Option<CursorFile>> {
+        let Some(path) = &self.args.committed_by else { return Ok(None) };
+        Ok(Some(CursorFile::load(path)?.unwrap_or_else(CursorFile::start)))
     }
 
     fn print(&self) -> anyhow::Result<()> {
@@ -146,7 +153,7 @@ impl Job {
     fn compose(&self, post: &Post, stretch: &Stretch, message_id: Option<String>) -> anyhow::Result<(String, Vec<u8>)> {
         let report = self.report(stretch)?;
         let attachment = match &stretch.source {
-            Source::File(path, length) if report.csv.is_some() => {
+            Source::File { path, length, .. } if report.csv.is_some() => {
                 Attachment::read(path, *length, self.config.report.attach_csv)?
             }
             _ => Attachment::None,
@@ -207,7 +214,7 @@ impl Job {
         let until = self.now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(self.now);
         let data = match self.source()? {
             Source::Stdin => None,
-            Source::File(path, length) => place::of_end(&path, length)?,
+            Source::File { path, length, .. } => place::of_end(&path, length)?,
         };
         Ok(End { until, data })
     }
@@ -215,34 +222,49 @@ impl Job {
     /// What lies between the end of one digest and that of the next.
     fn since_last(&self, last: Option<&End>, end: &End) -> anyhow::Result<Stretch> {
         let naive = |end: &End| self.args.timezone.show(&end.until).naive_local();
-        let minute = |end| Moment::Minute(naive(end));
-        let source = self.source()?;
-        let now = naive(end);
-        let by_date = Period::between(last.map(minute), Some(minute(end)), now);
-        let (Source::File(path, _), Some(data)) = (&source, &end.data) else {
+        let from = last.map(|last| Moment::Minute(naive(last)));
+        let (source, until) = (self.source()?, naive(end));
+        let by_date = Period::between(from, Some(Moment::Minute(until)), until);
+        let (Source::File { path, .. }, Some(data)) = (&source, &end.data) else {
             return Ok(Stretch { source, period: by_date });
         };
-        let shown = path.display();
-        if !place::is_known(path, data)? {
-            mls_cli::warn!(
-                "{shown} is not the file any more whose digest is to be sent again: the dates of its rows decide"
-            );
-            return Ok(Stretch { source, period: by_date });
+        let mut path = path.clone();
+        if !place::is_known(&path, data)? {
+            // A digest that is to be sent again may have ended in a file that was rotated since.
+            let Some(rotated) = place::find_rotated(&path, data) else {
+                mls_cli::warn!("{} is not what the digest was made from: the dates of its rows decide", path.display());
+                return Ok(Stretch { source, period: by_date });
+            };
+            path = rotated;
         }
-        let offset = match last {
-            None => Some(0),
-            Some(End { data: Some(data), .. }) if place::is_known(path, data)? => Some(data.length),
-            Some(_) => None,
+        let begin = match last {
+            None => Some((None, 0)),
+            Some(End { data: Some(data), .. }) if place::is_known(&path, data)? => Some((None, data.length)),
+            Some(End { data: Some(data), .. }) => {
+                self.rotated(&path, data)?.map(|rotated| (Some(rotated), data.length))
+            }
+            Some(End { data: None, .. }) => None,
         };
-        let period = if let Some(offset) = offset {
-            Period::after(offset, last.map(naive), now)
+        let (rotated, period) = if let Some((rotated, offset)) = begin {
+            (rotated, Period::after(offset, last.map(naive), until))
         } else {
-            mls_cli::warn!(
-                "{shown} is not the file any more that the last digest ended in: the dates of its rows decide"
-            );
-            Period::between(last.map(minute), None, now)
+            let shown = path.display();
+            mls_cli::warn!("{shown} is not the file that the last digest ended in: the dates of its rows decide");
+            (None, Period::between(from, None, until))
         };
-        Ok(Stretch { source: Source::File(path.clone(), Some(data.length)), period })
+        Ok(Stretch { source: Source::File { rotated, path, length: Some(data.length) }, period })
+    }
+
+    /// The file that `data` describes the beginning of, rotated away from `path`, and how much of it is committed.
+    fn rotated(&self, path: &Path, data: &Data) -> anyhow::Result<Option<(PathBuf, u64)>> {
+        let Some(rotated) = place::find_rotated(path, data) else { return Ok(None) };
+        for committed in self.committed()?.into_iter().flat_map(|cursor| cursor.rotated) {
+            if committed.length >= data.length && place::is_known(&rotated, &committed)? {
+                return Ok(Some((rotated, committed.length)));
+            }
+        }
+        let end = place::of_end(&rotated, None)?;
+        Ok(end.map(|end| (rotated, end.length)))
     }
 
     fn report(&self, stretch: &Stretch) -> anyhow::Result<Report> {

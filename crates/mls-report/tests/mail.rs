@@ -453,6 +453,44 @@ fn every_attempt_is_in_exactly_one_digest() {
 }
 
 #[test]
+fn a_digest_goes_on_in_the_file_that_the_csv_was_rotated_to() {
+    let site = Site::new(&json!({}), &[]);
+    let since_last = ["--since-last", "--mail"];
+    site.append(&row("2026-06-01 10:00", "first"));
+    assert_eq!(site.run(&since_last).code, 0);
+    site.append(&row("2026-06-01 10:00", "second"));
+    fs::rename(site.csv(), site.csv().with_extension("csv.1")).unwrap();
+    site.append(&row("2026-06-01 10:00", "third"));
+    let run = site.run(&since_last);
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    site.append(&row("2026-06-01 10:00", "fourth"));
+    assert_eq!(site.run(&since_last).code, 0);
+    let digests: Vec<Vec<bool>> = (site.messages().iter())
+        .map(|(message, _)| ["first", "second", "third", "fourth"].map(|user| text(message).contains(user)).to_vec())
+        .collect();
+    assert_eq!(digests, [[true, false, false, false], [false, true, true, false], [false, false, false, true]]);
+}
+
+#[test]
+fn a_digest_that_is_sent_again_is_read_from_where_its_rows_were_rotated_to() {
+    let mut site = Site::new(&json!({}), &[]);
+    let since_last = ["--since-last", "--mail"];
+    site.stop();
+    site.append(&row("2026-06-01 10:00", "first"));
+    assert_eq!(site.run(&since_last).code, 75);
+    site.append(&row("2026-06-01 10:00", "second"));
+    fs::rename(site.csv(), site.csv().with_extension("csv.1")).unwrap();
+    site.append(&row("2026-06-01 10:00", "third"));
+    site.serve(&json!({}), &[]);
+    let run = site.run(&since_last);
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    let digests: Vec<Vec<bool>> = (site.messages().iter())
+        .map(|(message, _)| ["first", "second", "third"].map(|user| text(message).contains(user)).to_vec())
+        .collect();
+    assert_eq!(digests, [[true, false, false], [false, true, true]]);
+}
+
+#[test]
 fn a_csv_that_was_replaced_is_read_by_date_and_nothing_is_silent_about_it() {
     let site = Site::new(&json!({}), &[]);
     site.append(&row("2020-06-01 10:00", "old"));
@@ -461,7 +499,7 @@ fn a_csv_that_was_replaced_is_read_by_date_and_nothing_is_silent_about_it() {
     site.append(&(row("2020-06-01 10:00", "rewritten") + &row("2199-01-01 00:00", "new")));
     let run = site.run(&["--since-last", "--mail"]);
     assert_eq!(run.code, 0);
-    assert!(run.err.contains("is not the file any more that the last digest ended in"), "{}", run.err);
+    assert!(run.err.contains("is not the file that the last digest ended in"), "{}", run.err);
     let messages = site.messages();
     assert!(text(&messages[1].0).contains(": 1\n") && text(&messages[1].0).contains("1. new"));
 }
