@@ -75,7 +75,12 @@ impl<V: Count> Counter<V> {
         });
     }
 
-    /// By how much a count may be too low; 0 where all counts are exact.
+    /// Whether all counts are.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.short == 0
+    }
+
+    /// By how much a count may be too low.
     pub(crate) fn short(&self) -> u64 {
         self.short
     }
@@ -93,11 +98,6 @@ impl<V: Count> Counter<V> {
     /// All keys and their counts, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
         self.values().map(|(key, value)| (key, value.count()))
-    }
-
-    /// The `n` most frequent keys.
-    pub(crate) fn top(&self, n: usize) -> Vec<(&str, u64)> {
-        top(self.iter().collect(), n)
     }
 }
 
@@ -122,9 +122,9 @@ mod tests {
         for key in ["b", "c", "a", "c", "b", "d"] {
             counter.add(key, 1);
         }
-        assert_eq!(counter.top(3), [("b", 2), ("c", 2), ("a", 1)]);
-        assert_eq!(counter.top(9).len(), 4);
-        assert_eq!(counter.short(), 0);
+        assert_eq!(top(counter.iter().collect(), 3), [("b", 2), ("c", 2), ("a", 1)]);
+        assert_eq!(top(counter.iter().collect(), 9).len(), 4);
+        assert!(counter.is_exact());
     }
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
                 counter.add("often", 1);
             }
         }
-        let (key, count) = counter.top(1)[0];
+        let (key, count) = top(counter.iter().collect(), 1)[0];
         assert_eq!(key, "often");
         assert!(counter.short() > 0 && counter.short() < 20, "{}", counter.short());
         assert!(count <= 40 && count + counter.short() >= 40, "{count} and {} for 40", counter.short());

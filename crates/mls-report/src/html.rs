@@ -121,9 +121,9 @@ pub(crate) fn render(report: &Report, top: usize, attachment: Option<&str>) -> a
 }
 
 fn figures(report: &Report) -> [Figure; 4] {
-    let counted = |name, distinct: usize, undercount: u64, new: Option<usize>| Figure {
+    let counted = |name, distinct: usize, exact: bool, new: Option<usize>| Figure {
         name,
-        value: format!("{}{distinct}", if undercount > 0 { "≥ " } else { "" }),
+        value: format!("{}{distinct}", if exact { "" } else { "≥ " }),
         remark: new.map_or_else(String::new, |new| format!("{new} never seen before")),
     };
     let new = report.new.as_ref();
@@ -133,19 +133,9 @@ fn figures(report: &Report) -> [Figure; 4] {
             value: report.attempts.to_string(),
             remark: change(report.attempts, report.previous_attempts),
         },
-        counted(
-            "Addresses",
-            report.addresses.distinct,
-            report.addresses.undercount,
-            new.map(|new| new.addresses.distinct),
-        ),
-        counted("User names", report.users.distinct, report.users.undercount, new.map(|new| new.users.distinct)),
-        counted(
-            "Countries",
-            report.countries.distinct,
-            report.countries.undercount,
-            new.map(|new| new.countries.distinct),
-        ),
+        counted("Addresses", report.addresses.distinct, report.addresses.exact, new.map(|new| new.addresses.distinct)),
+        counted("User names", report.users.distinct, report.users.exact, new.map(|new| new.users.distinct)),
+        counted("Countries", report.countries.distinct, report.countries.exact, new.map(|new| new.countries.distinct)),
     ]
 }
 
@@ -270,7 +260,7 @@ fn table<T>(caption: String, heads: Vec<Head>, list: &List<T>, cells: impl Fn(&T
     let rows = rows
         .into_iter()
         .map(|(mut cells, attempts)| {
-            cells.push(format!("{}{attempts}", if list.undercount > 0 { "≥ " } else { "" }));
+            cells.push(format!("{}{attempts}", if list.exact { "" } else { "≥ " }));
             Row { cells, percent: scaled(attempts, most, 100) }
         })
         .collect();

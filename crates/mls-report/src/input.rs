@@ -14,8 +14,8 @@ use mls_event::{Auth, Body, Record};
 
 use crate::rows::{Row, Rows};
 
-/// One read of the input.
-const BUFFER: usize = 256 * 1024;
+/// What gzip is read by. The reader of lines asks for more at a time, and gets it without this buffer in between.
+const BUFFER: usize = 16 * 1024;
 
 /// A file that takes long enough to read for somebody to wait.
 const LARGE: u64 = 64 << 20;

@@ -25,9 +25,9 @@
 //! | `csv` | `name`, `bytes` (decompressed), `rows` of the input; null where it is not CSV |
 //! | `notes` | sentences for people: what the data had more of than memory is spent on |
 //!
-//! All of these from `logins` to `distributed_attacks` that are not numbers, and those in `new`, are lists: `distinct`, how many there are; `undercount`, 0 where all is exact, otherwise the data had more names
-//! than memory is spent on and each count may be up to so much too low (and `distinct` is a lower bound); `top`, the most
-//! frequent with their `attempts`.
+//! All of these from `logins` to `distributed_attacks` that are not numbers, and those in `new`, are lists: `distinct`, how
+//! many there are; `exact`, false where the data had more names than memory is spent on, so that all numbers of the list are
+//! lower bounds; `top`, the most frequent with their `attempts`.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -44,7 +44,7 @@ use crate::input::Extent;
 use crate::period::Period;
 use crate::seen::Seen;
 use crate::server::Server;
-use crate::tally::{Tally, value, values};
+use crate::tally::{Tally, split, value, values};
 
 /// From how many addresses an attack on one user is called distributed, and on how many days an attacker is called slow.
 pub(crate) const MANY: u32 = 5;
@@ -96,7 +96,7 @@ pub(crate) struct Stretch {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct List<T> {
     pub(crate) distinct: usize,
-    pub(crate) undercount: u64,
+    pub(crate) exact: bool,
     pub(crate) top: Vec<T>,
 }
 
@@ -210,6 +210,11 @@ impl Report {
         let rfc3339 = |naive| zone.read(naive).to_rfc3339_opts(SecondsFormat::Secs, false);
         let reaches_back = |to: Option<String>| tally.earliest < to && tally.earliest.is_some();
         let text = |at: chrono::NaiveDateTime| at.format("%Y-%m-%d %H:%M").to_string();
+        let addresses = &tally.history.addresses;
+        let countries = parts(&tally.origins, 0);
+        let user = |user: &str, attempts| User { user: owned(value(user)), attempts };
+        let address = |ip: &str, attempts| Address { ip: owned(value(ip)), attempts };
+        let country = |code: &str, attempts| Country { country_code: owned(value(code)), attempts };
         let previous = period.from.zip(period.to).map(|(from, to)| text(from - (to - from)));
         Self {
             v: mls_event::VERSION,
@@ -230,18 +235,17 @@ impl Report {
                 let [user, ip, hostname, country_code] = values(key).map(owned);
                 Login { user, ip, hostname, country_code, attempts }
             }),
-            users: list(&tally.users, n, |key, attempts| User { user: owned(value(key)), attempts }),
-            addresses: list(&tally.history.addresses, n, |key, attempts| Address { ip: owned(value(key)), attempts }),
-            countries: list(&tally.countries, n, |key, attempts| Country { country_code: owned(value(key)), attempts }),
-            organisations: list(&tally.organisations, n, |key, attempts| Organisation {
-                aso: owned(value(key)),
+            users: list(&tally.users, n, user),
+            addresses: list(addresses, n, address),
+            countries: ranking(countries.clone(), tally.origins.is_exact(), n, country),
+            organisations: ranking(parts(&tally.origins, 2), tally.origins.is_exact(), n, |aso, attempts| {
+                Organisation { aso: owned(value(aso)), attempts }
+            }),
+            systems: ranking(parts(&tally.origins, 1), tally.origins.is_exact(), n, |asn, attempts| System {
+                asn: value(asn).and_then(|asn| asn.parse().ok()),
                 attempts,
             }),
-            systems: list(&tally.systems, n, |key, attempts| System {
-                asn: value(key).and_then(|asn| asn.parse().ok()),
-                attempts,
-            }),
-            networks: networks(&tally.history.addresses, n),
+            networks: networks(addresses, n),
             failed_reverse_lookups: tally.failed_reverse_lookups,
             reverse_dns_failures: list(&tally.reverse_dns_failures, usize::MAX, |key, attempts| Status {
                 status: shown(key),
@@ -256,18 +260,9 @@ impl Report {
             slow_attackers: slow_attackers(tally, n),
             distributed_attacks: distributed_attacks(&tally.logins, n),
             new: reaches_back(period.from.map(text)).then(|| New {
-                addresses: unseen(&tally.history.addresses, &tally.addresses_before, n, |key, attempts| Address {
-                    ip: owned(value(key)),
-                    attempts,
-                }),
-                users: unseen(&tally.users, &tally.users_before, n, |key, attempts| User {
-                    user: owned(value(key)),
-                    attempts,
-                }),
-                countries: unseen(&tally.countries, &tally.countries_before, n, |key, attempts| Country {
-                    country_code: owned(value(key)),
-                    attempts,
-                }),
+                addresses: ranking(unseen(all(addresses), &tally.addresses_before), addresses.is_exact(), n, address),
+                users: ranking(unseen(all(&tally.users), &tally.users_before), tally.users.is_exact(), n, user),
+                countries: ranking(unseen(countries, &tally.countries_before), tally.origins.is_exact(), n, country),
             }),
             csv: extent.csv.then_some(Csv { name: about.file_name, bytes: extent.bytes, rows: extent.rows }),
             notes: notes(tally),
@@ -288,22 +283,32 @@ fn owned(text: Option<&str>) -> Option<String> {
     text.map(shown)
 }
 
-fn list<V: Count, T>(counter: &Counter<V>, n: usize, item: impl Fn(&str, u64) -> T) -> List<T> {
-    List {
-        distinct: counter.iter().count(),
-        undercount: counter.short(),
-        top: counter.top(n).into_iter().map(|(key, attempts)| item(key, attempts)).collect(),
-    }
+fn all<V: Count>(counter: &Counter<V>) -> Vec<(&str, u64)> {
+    counter.iter().collect()
 }
 
-/// Keys that do not stand in `before`.
-fn unseen<V: Count, T>(counter: &Counter<V>, before: &Seen, n: usize, item: impl Fn(&str, u64) -> T) -> List<T> {
-    let new: Vec<_> = counter.iter().filter(|(key, _)| value(key).is_some_and(|name| !before.contains(name))).collect();
-    List {
-        distinct: new.len(),
-        undercount: counter.short(),
-        top: top(new, n).into_iter().map(|(key, attempts)| item(key, attempts)).collect(),
+fn list<V: Count, T>(counter: &Counter<V>, n: usize, item: impl Fn(&str, u64) -> T) -> List<T> {
+    ranking(all(counter), counter.is_exact(), n, item)
+}
+
+fn ranking<K: Ord, C: Ord, T>(items: Vec<(K, C)>, exact: bool, n: usize, item: impl Fn(K, C) -> T) -> List<T> {
+    let distinct = items.len();
+    List { distinct, exact, top: top(items, n).into_iter().map(|(key, count)| item(key, count)).collect() }
+}
+
+/// Counts by one part of joined keys.
+fn parts(counter: &Counter, part: usize) -> Vec<(&str, u64)> {
+    let mut counts: HashMap<&str, u64, RandomState> = HashMap::default();
+    for (key, n) in counter.iter() {
+        *counts.entry(split(key)[part]).or_default() += n;
     }
+    counts.into_iter().collect()
+}
+
+/// Those that do not stand in `before`.
+fn unseen<'a>(mut items: Vec<(&'a str, u64)>, before: &Seen) -> Vec<(&'a str, u64)> {
+    items.retain(|(key, _)| value(key).is_some_and(|name| !before.contains(name)));
+    items
 }
 
 fn notes(tally: &Tally) -> Vec<String> {
@@ -311,13 +316,11 @@ fn notes(tally: &Tally) -> Vec<String> {
         (tally.logins.short(), "combinations of user and address"),
         (tally.users.short(), "user names"),
         (tally.history.addresses.short(), "addresses"),
-        (tally.countries.short(), "countries"),
-        (tally.organisations.short(), "AS organisations"),
-        (tally.systems.short(), "AS numbers"),
+        (tally.origins.short(), "autonomous systems"),
         (tally.reverse_dns_failures.short(), "reverse DNS statuses"),
     ];
     let short = short.iter().filter(|(short, _)| *short > 0).map(|(short, what)| {
-        format!("There are more {what} than are counted apart: each count of theirs may be up to {short} too low.")
+        format!("There are more {what} than are counted apart: each count of one may be up to {short} too low.")
     });
     let full = [
         (tally.users_before.is_full(), "user names", "some that are called new may not be"),
@@ -348,14 +351,11 @@ fn networks(addresses: &Counter<Past>, n: usize) -> List<Network> {
             *members += 1;
         }
     }
-    List {
-        distinct: counts.len(),
-        undercount: addresses.short(),
-        top: top(counts.into_iter().collect(), n)
-            .into_iter()
-            .map(|(network, (attempts, addresses))| Network { network, addresses, attempts })
-            .collect(),
-    }
+    ranking(counts.into_iter().collect(), addresses.is_exact(), n, |network, (attempts, addresses)| Network {
+        network,
+        addresses,
+        attempts,
+    })
 }
 
 fn slow_attackers(tally: &Tally, n: usize) -> List<SlowAttacker> {
@@ -363,14 +363,8 @@ fn slow_attackers(tally: &Tally, n: usize) -> List<SlowAttacker> {
         .filter(|(_, past)| past.days() >= MANY && past.attempts <= FEW * past.days())
         .map(|(ip, past)| (ip, (past.days(), past.attempts)))
         .collect();
-    List {
-        distinct: slow.len(),
-        undercount: tally.history.addresses.short(),
-        top: top(slow, n)
-            .into_iter()
-            .map(|(ip, (days, attempts))| SlowAttacker { ip: shown(ip), days, attempts })
-            .collect(),
-    }
+    let exact = !tally.history.addresses.has_overflowed();
+    ranking(slow, exact, n, |ip, (days, attempts)| SlowAttacker { ip: shown(ip), days, attempts })
 }
 
 fn distributed_attacks(logins: &Counter, n: usize) -> List<DistributedAttack> {
@@ -385,12 +379,9 @@ fn distributed_attacks(logins: &Counter, n: usize) -> List<DistributedAttack> {
         }
     }
     users.retain(|_, (addresses, _)| *addresses >= u64::from(MANY));
-    List {
-        distinct: users.len(),
-        undercount: logins.short(),
-        top: top(users.into_iter().collect(), n)
-            .into_iter()
-            .map(|(user, (addresses, attempts))| DistributedAttack { user: shown(user), addresses, attempts })
-            .collect(),
-    }
+    ranking(users.into_iter().collect(), logins.is_exact(), n, |user, (addresses, attempts)| DistributedAttack {
+        user: shown(user),
+        addresses,
+        attempts,
+    })
 }

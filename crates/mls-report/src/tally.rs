@@ -24,10 +24,23 @@ pub(crate) fn value(key: &str) -> Option<&str> {
     (key != UNKNOWN).then_some(key)
 }
 
-/// The values that a joined key stands for: user, address, host name, country.
-pub(crate) fn values(key: &str) -> [Option<&str>; 4] {
+/// The parts of a joined key, four at most.
+pub(crate) fn split(key: &str) -> [&str; 4] {
     let mut parts = key.split(JOINT);
-    std::array::from_fn(|_| parts.next().and_then(value))
+    std::array::from_fn(|_| parts.next().unwrap_or_default())
+}
+
+/// The values that a joined key stands for.
+pub(crate) fn values(key: &str) -> [Option<&str>; 4] {
+    split(key).map(value)
+}
+
+fn join<const N: usize>(joined: &mut String, values: [Option<&str>; N]) {
+    joined.clear();
+    for value in values {
+        joined.push_str(key(value));
+        joined.push(JOINT);
+    }
 }
 
 /// Everything that is counted.
@@ -42,9 +55,9 @@ pub(crate) struct Tally {
     /// By user, address, host name and country, joined.
     pub(crate) logins: Counter,
     pub(crate) users: Counter,
-    pub(crate) countries: Counter,
-    pub(crate) organisations: Counter,
-    pub(crate) systems: Counter,
+    /// By country, number of the autonomous system, and its organisation, joined: the three belong together, so that is
+    /// one search for a row and not three.
+    pub(crate) origins: Counter,
     pub(crate) failed_reverse_lookups: u64,
     /// By status, those that are failures.
     pub(crate) reverse_dns_failures: Counter,
@@ -65,9 +78,7 @@ impl Tally {
             hours: [0; 24],
             logins: Counter::new(100_000, 8 << 20),
             users: Counter::new(100_000, 4 << 20),
-            countries: Counter::new(1000, 1 << 16),
-            organisations: Counter::new(20_000, 1 << 20),
-            systems: Counter::new(20_000, 1 << 20),
+            origins: Counter::new(40_000, 3 << 20),
             failed_reverse_lookups: 0,
             reverse_dns_failures: Counter::new(100, 1 << 16),
             history: History::until(period.last_day),
@@ -108,16 +119,11 @@ impl Tally {
         if let Some(hour) = row.date[11..13].parse().ok().and_then(|hour: usize| self.hours.get_mut(hour)) {
             *hour += n;
         }
-        self.joined.clear();
-        for part in [row.user, row.ip, row.hostname, row.country_code] {
-            self.joined.push_str(key(part));
-            self.joined.push(JOINT);
-        }
+        join(&mut self.joined, [row.user, row.ip, row.hostname, row.country_code]);
         self.logins.add(&self.joined, n);
+        join(&mut self.joined, [row.country_code, row.asn, row.aso]);
+        self.origins.add(&self.joined, n);
         self.users.add(key(row.user), n);
-        self.countries.add(key(row.country_code), n);
-        self.organisations.add(key(row.aso), n);
-        self.systems.add(key(row.asn), n);
         if let Some(status) = row.reverse_dns_status.filter(|status| *status != "OK") {
             self.failed_reverse_lookups += n;
             self.reverse_dns_failures.add(status, n);

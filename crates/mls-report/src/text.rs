@@ -44,40 +44,46 @@ fn write_body(out: &mut String, report: &Report, top: usize, attachment: Option<
     writeln!(out, "Total attempts {label}: {}\n", report.attempts)?;
 
     writeln!(out, "Top {top} failed authentications {label}:")?;
-    write_list(out, [Left, Left, Left, Left, Right], &report.logins, |login, undercount| {
+    write_list(out, [Left, Left, Left, Left, Right], &report.logins, |login, exact| {
         [
             known(login.user.as_ref(), "N/A"),
             known(login.ip.as_ref(), "N/A"),
             known(login.hostname.as_ref(), "null"),
             known(login.country_code.as_ref(), "N/A"),
-            times(login.attempts, undercount),
+            times(login.attempts, exact),
         ]
     })?;
     writeln!(out, "Top {top} Usernames {label}:")?;
-    write_list(out, [Left, Right], &report.users, |x, u| [known(x.user.as_ref(), "N/A"), times(x.attempts, u)])?;
+    write_list(out, [Left, Right], &report.users, |x, exact| {
+        [known(x.user.as_ref(), "N/A"), times(x.attempts, exact)]
+    })?;
     writeln!(out, "Top {top} countries {label}:")?;
-    write_list(out, [Left, Right], &report.countries, |x, u| {
-        [known(x.country_code.as_ref(), "N/A"), times(x.attempts, u)]
+    write_list(out, [Left, Right], &report.countries, |x, exact| {
+        [known(x.country_code.as_ref(), "N/A"), times(x.attempts, exact)]
     })?;
     writeln!(out, "Top {top} ASO {label}:")?;
-    write_list(out, [Left, Right], &report.organisations, |x, u| [known(x.aso.as_ref(), "N/A"), times(x.attempts, u)])?;
+    write_list(out, [Left, Right], &report.organisations, |x, exact| {
+        [known(x.aso.as_ref(), "N/A"), times(x.attempts, exact)]
+    })?;
     writeln!(out, "Top {top} ASN {label}:")?;
-    write_list(out, [Left, Right], &report.systems, |x, u| [known(x.asn.as_ref(), "N/A"), times(x.attempts, u)])?;
+    write_list(out, [Left, Right], &report.systems, |x, exact| {
+        [known(x.asn.as_ref(), "N/A"), times(x.attempts, exact)]
+    })?;
     write_reverse_dns(out, report)?;
 
     writeln!(out, "Attempts by hour {label}:")?;
     write_hours(out, &report.hours)?;
     writeln!(out, "Top {top} networks {label}:")?;
-    write_list(out, [Left, Right, Right], &report.networks, |x, u| {
-        [x.network.to_string(), number(x.addresses, "address", "addresses"), times(x.attempts, u)]
+    write_list(out, [Left, Right, Right], &report.networks, |x, exact| {
+        [x.network.to_string(), number(x.addresses, "address", "addresses"), times(x.attempts, exact)]
     })?;
     writeln!(out, "Slow attackers {label} (seen on {MANY} of 30 days or more, {FEW} tries a day or fewer):")?;
-    write_list(out, [Left, Right, Right], &report.slow_attackers, |x, _| {
-        [known(Some(&x.ip), ""), format!("{} days", x.days), times(x.attempts.into(), 0)]
+    write_list(out, [Left, Right, Right], &report.slow_attackers, |x, exact| {
+        [known(Some(&x.ip), ""), format!("{} days", x.days), times(x.attempts.into(), exact)]
     })?;
     writeln!(out, "Distributed attacks {label} (one user from {MANY} addresses or more):")?;
-    write_list(out, [Left, Right, Right], &report.distributed_attacks, |x, u| {
-        [known(Some(&x.user), ""), format!("{} addresses", x.addresses), times(x.attempts, u)]
+    write_list(out, [Left, Right, Right], &report.distributed_attacks, |x, exact| {
+        [known(Some(&x.user), ""), format!("{} addresses", x.addresses), times(x.attempts, exact)]
     })?;
     writeln!(out, "New {label} (never seen in the data before):")?;
     write_new(out, report.new.as_ref())?;
@@ -147,11 +153,13 @@ fn write_hours(out: &mut String, hours: &[u64; 24]) -> std::fmt::Result {
 fn write_new(out: &mut String, new: Option<&New>) -> std::fmt::Result {
     let Some(new) = new else { return writeln!(out, "  (no earlier data to compare with)\n") };
     writeln!(out, "  {}:", number(new.addresses.distinct as u64, "address", "addresses"))?;
-    write_list(out, [Left, Right], &new.addresses, |x, u| [known(x.ip.as_ref(), "N/A"), times(x.attempts, u)])?;
+    write_list(out, [Left, Right], &new.addresses, |x, exact| [known(x.ip.as_ref(), "N/A"), times(x.attempts, exact)])?;
     writeln!(out, "  {}:", number(new.users.distinct as u64, "user name", "user names"))?;
-    write_list(out, [Left, Right], &new.users, |x, u| [known(x.user.as_ref(), "N/A"), times(x.attempts, u)])?;
+    write_list(out, [Left, Right], &new.users, |x, exact| [known(x.user.as_ref(), "N/A"), times(x.attempts, exact)])?;
     writeln!(out, "  {}:", number(new.countries.distinct as u64, "country", "countries"))?;
-    write_list(out, [Left, Right], &new.countries, |x, u| [known(x.country_code.as_ref(), "N/A"), times(x.attempts, u)])
+    write_list(out, [Left, Right], &new.countries, |x, exact| {
+        [known(x.country_code.as_ref(), "N/A"), times(x.attempts, exact)]
+    })
 }
 
 /// `12 more than the 43 before (+28 %)`
@@ -174,12 +182,12 @@ fn write_list<T, const N: usize>(
     out: &mut String,
     columns: [Align; N],
     list: &List<T>,
-    cells: impl Fn(&T, u64) -> [String; N],
+    cells: impl Fn(&T, bool) -> [String; N],
 ) -> std::fmt::Result {
     if list.top.is_empty() {
         writeln!(out, "  (none)")?;
     }
-    let rows: Vec<_> = list.top.iter().map(|item| cells(item, list.undercount)).collect();
+    let rows: Vec<_> = list.top.iter().map(|item| cells(item, list.exact)).collect();
     for (rank, line) in (1..).zip(line_up(columns, &rows)) {
         writeln!(out, "  {rank:>2}. {line}")?;
     }
@@ -187,8 +195,8 @@ fn write_list<T, const N: usize>(
 }
 
 /// `5 times`; `at least 5 times` where the count may be too low.
-pub(crate) fn times(n: u64, undercount: u64) -> String {
-    format!("{}{n} times", if undercount > 0 { "at least " } else { "" })
+pub(crate) fn times(n: u64, exact: bool) -> String {
+    format!("{}{n} times", if exact { "" } else { "at least " })
 }
 
 /// `1 address`, `2 addresses`
