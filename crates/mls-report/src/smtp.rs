@@ -20,9 +20,6 @@ use mls_cli::{Exit, OrExit};
 
 const TRIES: u32 = 3;
 
-/// Before the second try; each further one waits four times as long.
-const PAUSE: Duration = Duration::from_secs(2);
-
 /// All tries together, however slowly the server speaks.
 const DEADLINE: Duration = Duration::from_secs(15 * 60);
 
@@ -90,14 +87,15 @@ impl MailServer {
     fn try_to_deliver(&self, sender: &Address, recipients: Vec<Address>, message: &[u8]) -> Fate {
         let mut fate = Fate::default();
         let mut waiting = recipients;
-        let mut pause = PAUSE;
+        // Before the second try; each further one waits four times as long.
+        let mut pause = self.timeout / 10;
         for left in (0..TRIES).rev() {
             let unknown = self.transaction(sender, waiting, message, &mut fate);
             if fate.deferred.is_empty() || left == 0 || unknown {
                 break;
             }
             for (address, words) in &fate.deferred {
-                mls_cli::info!("{}: {address}: {words}; trying again in {} s", self.name(), pause.as_secs());
+                mls_cli::info!("{}: {address}: {words}; trying again in {pause:?}", self.name());
             }
             thread::sleep(pause);
             pause *= 4;

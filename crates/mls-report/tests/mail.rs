@@ -97,6 +97,7 @@ impl Site {
     fn run(&self, args: &[&str]) -> Run {
         let output = Command::new(env!("CARGO_BIN_EXE_mls-report"))
             .args(["--config", self.dir.path().join("mls.conf").to_str().unwrap(), "--timezone", "UTC"])
+            .args(["--smtp-timeout", "2"])
             .args(args)
             .stdin(Stdio::null())
             .env("SSL_CERT_FILE", self.dir.path().join("ca.pem"))
@@ -240,6 +241,21 @@ fn without_attach_csv_a_line_says_so() {
 }
 
 #[test]
+fn a_large_csv_arrives_compressed_and_whole() {
+    let site = Site::new(&json!({}), &[]);
+    let rows: String = (0..100_000).map(|i| row("2026-06-01 10:00", &format!("u{i}"))).collect();
+    site.append(&rows);
+    let run = site.run(&ONE_DAY);
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    let [(message, _)] = &site.messages()[..] else { panic!("not one message") };
+    assert!(text(message).contains("Please see attached: maillogsentinel.csv.gz\n"));
+    let attached = part(message, "application/gzip").unwrap();
+    assert_eq!(attached["filename"], "maillogsentinel.csv.gz");
+    assert_eq!(attached["sha256"], sha256(&site.csv()));
+    assert_eq!((&message["defects"], &message["ascii"]), (&json!([]), &json!(true)));
+}
+
+#[test]
 fn hostile_headers_names_and_lines_stay_correct_mime() {
     let site = Site::new(&json!({}), &[]);
     let name = "opfer\u{2028}é\"; x=y.csv";
@@ -316,7 +332,7 @@ fn a_server_that_goes_on_deferring_is_left_for_a_later_run_which_sends_the_rest(
 /// Nothing arrives, and another run may succeed.
 fn fails_for_now(site: &Site) {
     site.append(&row("2026-06-01 10:00", "a"));
-    let run = site.run(&[&ONE_DAY[..], &["--smtp-timeout", "1"]].concat());
+    let run = site.run(&ONE_DAY);
     assert_eq!(run.code, 75, "{}", run.err);
     assert!(run.err.starts_with("mls-report: error: mail server localhost:"), "{}", run.err);
     assert_eq!(site.messages().len(), 0);
@@ -344,7 +360,7 @@ fn a_message_that_may_have_arrived_is_not_repeated_at_once_and_later_has_the_sam
     for answer in ["drop", "stall"] {
         let mut site = Site::new(&json!({"DATA": [answer]}), &[]);
         site.append(&row("2026-06-01 10:00", "a"));
-        let run = site.run(&[&ONE_DAY[..], &["--smtp-timeout", "1"]].concat());
+        let run = site.run(&ONE_DAY);
         assert_eq!(run.code, 75, "{}", run.err);
         let first = site.messages();
         assert_eq!(first.len(), 1);

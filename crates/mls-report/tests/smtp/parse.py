@@ -1,6 +1,7 @@
 """Prints a mail as Python's email package reads it, as JSON: another implementation's idea of what mls-report has written."""
 
 import email.policy
+import gzip
 import hashlib
 import json
 import sys
@@ -11,12 +12,15 @@ parts = []
 defects = [str(defect) for part in message.walk() for defect in part.defects]
 for part in message.walk():
     content = None if part.is_multipart() else part.get_content()
+    data = None if part.is_multipart() else part.get_payload(decode=True)
+    if part.get_content_type() == "application/gzip":
+        data = gzip.decompress(data)
     parts.append({
         "type": part.get_content_type(),
         "filename": part.get_filename(),
         "charset": part.get_content_charset(),
         "text": content.replace("\r\n", "\n") if isinstance(content, str) else None,
-        "sha256": None if part.is_multipart() else hashlib.sha256(part.get_payload(decode=True)).hexdigest(),
+        "sha256": data and hashlib.sha256(data).hexdigest(),
     })
 print(json.dumps({
     "headers": {name.lower(): str(value) for name, value in message.items()},
