@@ -11,10 +11,18 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// Any I/O error; the old file then stands as it was.
 pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    write_with(path, mode, |file| file.write_all(content))
+}
+
+/// Like [`write()`], for content that need not be in memory as a whole: `fill` writes it.
+///
+/// # Errors
+/// Any I/O error, of `fill` too; the old file then stands as it was.
+pub fn write_with(path: &Path, mode: u32, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let directory = directory_of(&target);
     let mut temporary = tempfile::Builder::new().prefix(".mls-").tempfile_in(&directory)?;
-    temporary.write_all(content)?;
+    fill(temporary.as_file_mut())?;
     let permissions = if let Ok(old) = fs::metadata(&target) {
         // Without the right to give a file away (chown(2)) the new one is ours, which an unprivileged owner's was too.
         let _ = fchown(temporary.as_file(), Some(old.uid()), Some(old.gid()));

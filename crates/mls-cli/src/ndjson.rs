@@ -1,14 +1,14 @@
-//! Lines in, lines out: the bounded reader, the writer that flushes when its input pauses, and the filter between them.
+//! Lines in, lines out: the bounded reader, which says when its input pauses, and the buffered writer.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::Context;
-use mls_event::{BadRecord, Body, MAX_LINE};
+use mls_event::{Body, MAX_LINE};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::{Exit, OrExit, diag, signals};
+use crate::{Exit, OrExit, diag};
 
 /// Both buffers start so small and the reader's grows up to [`MAX_LINE`].
 const BUFFER: usize = 64 * 1024;
@@ -254,33 +254,6 @@ fn write_all(out: &mut File, bytes: &[u8]) -> anyhow::Result<()> {
     match out.write_all(bytes) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(OutputClosed.into()),
         result => result.context("writing standard output").or_exit(Exit::IoErr),
-    }
-}
-
-/// A filter from stdin to stdout: `each` is given every `auth` record with the buffer that its replacement goes to; all
-/// other records are handed on as they are, in order. Output is flushed when the input pauses. In a framed stream the
-/// process lives until its input ends.
-///
-/// # Errors
-/// Those of reading and writing; a bad record is reported and left out.
-pub fn filter(mut each: impl FnMut(&[u8], &mut Vec<u8>) -> Result<(), BadRecord>) -> anyhow::Result<()> {
-    let (mut reader, mut writer) = (Reader::stdin()?, Writer::stdout()?);
-    loop {
-        let Some(line) = reader.next(|| writer.flush())? else { return writer.flush() };
-        let result = match mls_event::kind(line).as_deref() {
-            Ok(mls_event::Auth::KIND) => writer.with(|buffer| each(line, buffer))?,
-            Ok(kind) => {
-                if kind == mls_event::Begin::KIND {
-                    signals::drain_until_end_of_input();
-                }
-                writer.line(line)?;
-                Ok(())
-            }
-            Err(_) => mls_event::kind(line).map(|_| ()),
-        };
-        if let Err(why) = result {
-            reader.bad(why);
-        }
     }
 }
 

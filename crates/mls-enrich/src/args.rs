@@ -7,12 +7,16 @@ use clap::Parser;
 
 const EXAMPLES: &str = "\
 Examples:
-  zcat mail.log.1.gz | mls-parse | mls-enrich --no-dns | jq -r .country_code | sort | uniq -c | sort -rn
-  mls-enrich --country-db country.csv --asn-db asn.csv < events.ndjson";
+  mls-tail mail.log | mls-parse | mls-enrich | mls-csv > logins.csv
+  zcat mail.log.1.gz | mls-parse | mls-enrich --no-dns | jq -r .country_code | sort | uniq -c
+  mls-enrich --country-db country.csv --asn-db asn.csv --dns-server 192.0.2.53 < events.ndjson";
 
-/// Add country, autonomous system and reverse DNS name to authentication records
+/// Add country, autonomous system and reverse DNS name to authentication events
+///
+/// Reads events on standard input and writes them in the same order, each with what is known of its address. Databases come from
+/// mls-ipdb update.
 #[derive(Debug, Parser)]
-#[command(name = "mls-enrich", version, about, after_help = EXAMPLES)]
+#[command(name = "mls-enrich", version, after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
     pub(crate) databases: mls_ipdb::Flags,
@@ -25,8 +29,8 @@ pub struct Args {
     /// How long to wait for the answer about one address; then it is `Errno 2`
     #[arg(long, value_name = "SECONDS", default_value = "4", value_parser = seconds)]
     pub(crate) dns_timeout: Duration,
-    /// How long to wait for answers altogether; then the rest is null, and lookups pause for as long. Quiet input brings the
-    /// budget back
+    /// How long answers may hold up the run, or any one event; then the rest is null and lookups pause for as long. Time in
+    /// which nothing waits for them brings the budget back
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) dns_budget: Duration,
     /// Ask for private, loopback, link-local and documentation addresses too

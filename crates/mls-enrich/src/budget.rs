@@ -1,59 +1,47 @@
-//! How long a run may wait for the DNS.
+//! How long a run may be held up by the DNS.
 //!
-//! Waiting uses the budget up; while nothing is waited for it comes back, second for second. Once it is spent there are no
-//! lookups for as long again. So no record, and no checkpoint behind it, is held for longer than the budget; a run over a
-//! backlog waits once; and a pipeline that follows a log has a new budget after each quiet time.
+//! Being held up uses the budget up; all other time brings it back, second for second. Once it is spent there are no lookups
+//! for as long again. So a run over a backlog is held up once, and a pipeline that follows a log has its whole budget again
+//! after each quiet time.
 
 use std::time::{Duration, Instant};
 
 pub(crate) struct Budget {
     total: Duration,
+    /// What was left at `since`.
     left: Duration,
-    state: State,
-}
-
-enum State {
-    Idle { since: Instant },
-    Waiting { until: Instant },
-    Spent { until: Instant },
+    since: Instant,
+    spent_until: Option<Instant>,
 }
 
 impl Budget {
     pub(crate) fn new(total: Duration, now: Instant) -> Self {
-        Self { total, left: total, state: State::Idle { since: now } }
+        Self { total, left: total, since: now, spent_until: None }
     }
 
-    /// A lookup wants to start. Returns whether it may.
-    pub(crate) fn begin(&mut self, now: Instant) -> bool {
-        match self.state {
-            State::Waiting { .. } => return true,
-            State::Spent { until } if now < until => return false,
-            State::Spent { .. } => self.left = self.total,
-            State::Idle { since } => self.left = self.total.min(self.left + now.duration_since(since)),
-        }
-        self.state = State::Waiting { until: now + self.left };
-        true
+    /// The whole of it, which is also how long any one record may be held.
+    pub(crate) fn total(&self) -> Duration {
+        self.total
     }
 
-    /// When whatever is waited for is to be given up.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        match self.state {
-            State::Waiting { until } => Some(until),
-            State::Idle { .. } | State::Spent { .. } => None,
-        }
+    /// What is left, if nothing has held the run up since it was last used.
+    pub(crate) fn left(&self, now: Instant) -> Duration {
+        self.total.min(self.left + now.saturating_duration_since(self.since))
     }
 
-    /// The last lookup has been answered.
-    pub(crate) fn end(&mut self, now: Instant) {
-        if let State::Waiting { until } = self.state {
-            self.left = until.saturating_duration_since(now);
-            self.state = State::Idle { since: now };
-        }
+    /// The run was held up.
+    pub(crate) fn used(&mut self, from: Instant, to: Instant) {
+        self.left = self.left(from).saturating_sub(to.saturating_duration_since(from));
+        self.since = to;
     }
 
-    /// The deadline has passed.
     pub(crate) fn spend(&mut self, now: Instant) {
-        self.state = State::Spent { until: now + self.total };
+        (self.left, self.since, self.spent_until) = (Duration::ZERO, now, Some(now + self.total));
+    }
+
+    /// Whether lookups may start.
+    pub(crate) fn allows_lookups(&self, now: Instant) -> bool {
+        self.spent_until.is_none_or(|until| until <= now)
     }
 }
 
@@ -64,34 +52,26 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn waiting_uses_the_budget_up_and_quiet_time_brings_it_back_up_to_the_whole() {
+    fn being_held_up_uses_the_budget_up_and_all_other_time_brings_it_back() {
         let start = Instant::now();
         let mut budget = Budget::new(10 * SECOND, start);
-        assert!(budget.begin(start));
-        budget.end(start + 6 * SECOND);
-        assert!(budget.begin(start + 8 * SECOND));
-        assert_eq!(budget.deadline(), Some(start + 14 * SECOND));
-        budget.end(start + 9 * SECOND);
-        assert!(budget.begin(start + 90 * SECOND));
-        assert_eq!(budget.deadline(), Some(start + 100 * SECOND));
+        budget.used(start, start + 6 * SECOND);
+        assert_eq!(budget.left(start + 6 * SECOND), 4 * SECOND);
+        budget.used(start + 8 * SECOND, start + 9 * SECOND);
+        assert_eq!(budget.left(start + 9 * SECOND), 5 * SECOND);
+        assert_eq!(budget.left(start + 90 * SECOND), 10 * SECOND);
+        budget.used(start + 90 * SECOND, start + 120 * SECOND);
+        assert_eq!(budget.left(start + 120 * SECOND), Duration::ZERO);
     }
 
     #[test]
-    fn a_lookup_that_starts_while_others_run_does_not_move_the_deadline() {
+    fn a_spent_budget_allows_nothing_for_as_long_again_and_is_then_whole() {
         let start = Instant::now();
         let mut budget = Budget::new(10 * SECOND, start);
-        assert!(budget.begin(start) && budget.begin(start + 9 * SECOND));
-        assert_eq!(budget.deadline(), Some(start + 10 * SECOND));
-    }
-
-    #[test]
-    fn a_spent_budget_allows_nothing_for_as_long_again() {
-        let start = Instant::now();
-        let mut budget = Budget::new(10 * SECOND, start);
-        assert!(budget.begin(start));
-        budget.spend(start + 10 * SECOND);
-        assert!(!budget.begin(start + 19 * SECOND));
-        assert!(budget.begin(start + 20 * SECOND));
-        assert_eq!(budget.deadline(), Some(start + 30 * SECOND));
+        assert!(budget.allows_lookups(start));
+        budget.spend(start);
+        assert!(!budget.allows_lookups(start + 9 * SECOND));
+        assert!(budget.allows_lookups(start + 10 * SECOND));
+        assert_eq!(budget.left(start + 10 * SECOND), 10 * SECOND);
     }
 }

@@ -6,9 +6,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
@@ -23,6 +23,9 @@ const MAX_FILE: u64 = 256 << 20;
 /// For so many seconds a failure of the server is not tried again (RFC 2308, section 7.1, allows 300). It is not kept for
 /// the next run.
 const FAILURE_SECONDS: u64 = 60;
+
+/// Room is made for so many answers, the default number, at once.
+const ROOM: usize = 100_000;
 
 pub(crate) struct Cache {
     path: Option<PathBuf>,
@@ -62,15 +65,17 @@ impl Cache {
             path: path.filter(|_| size > 0),
             size,
             ttl: config.ttl_seconds,
-            entries: HashMap::new(),
-            order: VecDeque::new(),
+            // Growing would for a moment need half as much again; memory that is not touched costs nothing.
+            entries: HashMap::with_capacity(size.min(ROOM)),
+            order: VecDeque::with_capacity(size.min(ROOM)),
             changed: false,
         };
-        if let Some(path) = &cache.path {
-            match read(path) {
-                Ok(lines) => cache.adopt(lines, now),
-                Err(error) => mls_cli::warn!("DNS cache {} is dropped: {error:#}", path.display()),
-            }
+        if let (Err(error), Some(path)) = (cache.adopt(now), &cache.path) {
+            mls_cli::warn!("DNS cache {} is dropped: {error:#}", path.display());
+            // Where that fails, so will writing it, which says so.
+            let _ = std::fs::remove_file(path);
+            cache.entries.clear();
+            cache.order.clear();
         }
         cache
     }
@@ -101,53 +106,53 @@ impl Cache {
         }
     }
 
-    /// Takes what a file holds and is still good. An answer that would live longer than one of now is from a clock that has
-    /// been set back, or was kept under another ttl.
-    fn adopt(&mut self, lines: Vec<Line>, now: u64) {
-        let latest = now.saturating_add(self.ttl);
-        for Line { ip, expires, status, hostname } in lines {
-            if (now + 1..=latest).contains(&expires) && !self.entries.contains_key(&ip) {
+    /// Takes what the file holds, if there is one, and is still good and new here, as far as there is room. An answer that would live longer than one
+    /// of now is from a clock that has been set back, or was kept under another ttl.
+    fn adopt(&mut self, now: u64) -> anyhow::Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let file = match File::open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            file => file?,
+        };
+        for (line, number) in BufReader::new(file.take(MAX_FILE)).lines().zip(1..) {
+            if self.entries.len() >= self.size {
+                break;
+            }
+            let line = serde_json::from_str(&line?).with_context(|| format!("line {number}"))?;
+            let Line { ip, expires, status, hostname } = line;
+            if (now + 1..=now.saturating_add(self.ttl)).contains(&expires) && !self.entries.contains_key(&ip) {
                 self.put(ip, Entry { answer: Answer { status, hostname }, expires });
             }
         }
+        Ok(())
     }
 
     /// Writes the file if there is something new. That it cannot be written is a warning: the next run asks again.
     pub(crate) fn save(&mut self, now: u64) {
-        let Some(path) = self.path.take().filter(|_| self.changed) else { return };
-        // Another run may have written since.
-        if let Ok(lines) = read(&path) {
-            self.adopt(lines, now);
+        if !self.changed {
+            return;
         }
-        let mut text = Vec::new();
-        for ip in &self.order {
-            if let Some(Entry { answer, expires }) = self.entries.get(ip).filter(|entry| entry.expires > now)
-                && !answer.status.is_failure()
-            {
-                let line =
-                    Line { ip: *ip, expires: *expires, status: answer.status, hostname: answer.hostname.clone() };
-                // Writing strings and numbers to memory cannot fail.
-                let _ = serde_json::to_writer(&mut text, &line);
-                text.push(b'\n');
+        // Another run may have written since. It wrote whole lines or none.
+        let _ = self.adopt(now);
+        let Some(path) = &self.path else { return };
+        let written = mls_cli::atomic::write_with(path, 0o640, |file| {
+            let mut out = BufWriter::new(file);
+            for ip in &self.order {
+                let Some(Entry { answer, expires }) = self.entries.get(ip).filter(|entry| entry.expires > now) else {
+                    continue;
+                };
+                if !answer.status.is_failure() {
+                    let (status, hostname) = (answer.status, answer.hostname.clone());
+                    serde_json::to_writer(&mut out, &Line { ip: *ip, expires: *expires, status, hostname })?;
+                    out.write_all(b"\n")?;
+                }
             }
-        }
-        if let Err(error) = mls_cli::atomic::write(&path, &text, 0o640) {
+            out.flush()
+        });
+        if let Err(error) = written {
             mls_cli::warn!("DNS cache {} cannot be written: {error}", path.display());
         }
     }
-}
-
-/// The lines of a cache file; none where it does not exist.
-fn read(path: &Path) -> anyhow::Result<Vec<Line>> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        file => file?,
-    };
-    BufReader::new(file.take(MAX_FILE))
-        .lines()
-        .zip(1..)
-        .map(|(line, number)| serde_json::from_str(&line?).with_context(|| format!("line {number}")))
-        .collect()
 }
 
 #[cfg(test)]

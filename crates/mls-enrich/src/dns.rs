@@ -50,7 +50,8 @@ pub(crate) struct Dns {
     budget: Budget,
     /// Read with the first lookup.
     cache: Option<Cache>,
-    pending: HashMap<IpAddr, Promise>,
+    /// What is asked for, since when.
+    pending: HashMap<IpAddr, (Instant, Promise)>,
     /// Started with the first lookup that the cache cannot answer.
     resolver: Option<Resolver>,
     /// There is no server to ask.
@@ -70,7 +71,7 @@ impl Dns {
         if self.off || (is_private(ip) && !self.settings.private) {
             return Asked::Not;
         }
-        if let Some(promise) = self.pending.get(&ip) {
+        if let Some((_, promise)) = self.pending.get(&ip) {
             return Asked::Waits(Rc::clone(promise));
         }
         let now = cache::now();
@@ -82,7 +83,7 @@ impl Dns {
         while self.pending.len() >= IN_FLIGHT {
             self.wait(false);
         }
-        if !self.budget.begin(Instant::now()) {
+        if !self.budget.allows_lookups(Instant::now()) {
             self.given_up += 1;
             return Asked::Not;
         }
@@ -104,43 +105,48 @@ impl Dns {
         };
         resolver.ask(ip);
         let promise = Promise::default();
-        self.pending.insert(ip, Rc::clone(&promise));
+        self.pending.insert(ip, (Instant::now(), Rc::clone(&promise)));
         Ok(promise)
     }
 
-    /// Waits until answers have come, the budget is spent or, where `or_input`, standard input has something to read.
-    /// Returns whether it has.
+    /// Waits until answers have come, what is asked for must be given up or, where `or_input`, standard input has something
+    /// to read. Returns whether it has. A wait for nothing but answers holds the run up.
     pub(crate) fn wait(&mut self, or_input: bool) -> bool {
-        let (Some(resolver), Some(deadline)) = (&mut self.resolver, self.budget.deadline()) else { return true };
+        let now = Instant::now();
+        let oldest = self.pending.values().map(|(since, _)| *since).min();
+        let (Some(resolver), Some(oldest)) = (&mut self.resolver, oldest) else { return true };
+        let mut left = (oldest + self.budget.total()).saturating_duration_since(now);
+        if !or_input {
+            left = left.min(self.budget.left(now));
+        }
         let input = io::stdin();
         let mut fds = [resolver.as_fd(), input.as_fd()].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-        let left = deadline.saturating_duration_since(Instant::now());
         // An interrupted wait is one that was short.
         let _ = poll(&mut fds[..if or_input { 2 } else { 1 }], left.try_into().ok().as_ref());
-        let input = or_input && !fds[1].revents().is_empty();
-        let now = cache::now();
+        let [thread_ended, input] = [fds[0].revents().contains(PollFlags::HUP), !fds[1].revents().is_empty()];
         for (ip, answer) in resolver.answers() {
-            if let Some(promise) = self.pending.remove(&ip) {
-                // It has just been taken out of `pending`, so nobody has kept it before.
-                let _ = promise.set(Some(answer.clone()));
-            }
             if let Some(cache) = &mut self.cache {
-                cache.insert(ip, answer, now);
+                cache.insert(ip, answer.clone(), cache::now());
+            }
+            if let Some((_, promise)) = self.pending.remove(&ip) {
+                // It has just been taken out of `pending`, so nobody has kept it before.
+                let _ = promise.set(Some(answer));
             }
         }
-        if self.pending.is_empty() {
-            self.budget.end(Instant::now());
-        } else if deadline <= Instant::now() {
+        if !or_input {
+            self.budget.used(now, Instant::now());
+        }
+        if thread_ended || (!self.pending.is_empty() && now.elapsed() >= left) {
             self.give_up();
         }
         input
     }
 
-    /// The budget is spent: nobody waits any longer.
+    /// Nobody waits any longer.
     fn give_up(&mut self) {
         self.budget.spend(Instant::now());
         self.resolver = None;
-        for (_, promise) in self.pending.drain() {
+        for (_, (_, promise)) in self.pending.drain() {
             // Every record that waits holds one, and this is the other.
             self.given_up += Rc::strong_count(&promise) - 1;
             let _ = promise.set(None);

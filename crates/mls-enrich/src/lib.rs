@@ -11,8 +11,8 @@
 //!
 //! # Guarantees
 //! - Every other member, and every record of another type, is handed on byte for byte.
-//! - A record waits for the DNS no longer than `--dns-budget`, and so does a checkpoint behind it. What the budget left out
-//!   has a null status and is counted on stderr.
+//! - A record waits for the DNS no longer than `--dns-budget`, and so do a checkpoint behind it and, altogether, a run over a
+//!   backlog. What the budget left out has a null status and is counted on stderr.
 //! - Many lookups are in flight, one for an address; a run with nothing to ask starts no runtime and no thread.
 //! - Private, loopback, link-local and documentation addresses are asked of nobody without `--dns-private`.
 //! - A name is what its owner wrote: control characters become `?`, one that reads like an address is none.

@@ -50,8 +50,9 @@ impl Output {
 
 fn command(server: SocketAddr) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mls-enrich"));
-    command.args(["--dns-server", &server.to_string(), "--data-dir", "."]);
-    command.current_dir(env!("CARGO_TARGET_TMPDIR"));
+    // No databases, without a word about it.
+    command.args(["--dns-server", &server.to_string(), "--country-db", "none.csv", "--asn-db", "none.csv"]);
+    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests"));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -264,6 +265,30 @@ fn a_silent_server_holds_a_checkpoint_no_longer_than_the_budget_while_the_input_
 }
 
 #[test]
+fn a_run_against_a_silent_server_ends_when_the_budget_is_spent() {
+    let server = DnsServer::start(|_| (Reply::Silence, Duration::ZERO));
+    let input: Vec<_> = (0..300).map(|n| auth(&format!("11.0.{}.{}", n / 250, n % 250))).collect();
+    let output = run(command(server.address).args(["--dns-budget", "0.5", "--dns-timeout", "3600"]), &input);
+    assert_eq!((output.code, output.lines.len()), (Some(0), 300));
+    assert!(output.lines.iter().all(|line| line["reverse_dns_status"].is_null()));
+    assert!(output.stderr.contains("--dns-budget of 0.5 seconds: 300 records"), "{}", output.stderr);
+}
+
+#[test]
+fn answers_that_keep_coming_do_not_spend_the_budget_of_a_pipeline_that_follows_a_log() {
+    let server = DnsServer::start(|_| (name("x.example.com"), Duration::from_millis(50)));
+    let mut talk = Talk::start(command(server.address).args(["--dns-budget", "0.4"]));
+    talk.say(&auth("11.0.0.0"));
+    for n in 1..40 {
+        // There is always one on its way, for two seconds.
+        talk.say(&auth(&format!("11.0.0.{n}")));
+        assert_eq!(talk.hear()["reverse_dns_status"], "OK");
+    }
+    talk.hear();
+    assert_eq!(talk.end(), "");
+}
+
+#[test]
 fn an_answer_lets_its_record_go_while_the_input_is_quiet() {
     let server = DnsServer::start(|_| (name("x.example.com"), Duration::from_millis(50)));
     let mut talk = Talk::start(&mut command(server.address));
@@ -302,6 +327,15 @@ fn more_than_fits_into_memory_waits_in_the_pipe_and_nothing_is_lost() {
     let output = run(&mut command(server.address), &input);
     assert_eq!(output.lines.len(), 4000);
     assert!(output.lines.iter().all(|line| line["reverse_dns_status"] == "OK"));
+}
+
+#[test]
+fn many_lookups_are_in_flight_at_a_time() {
+    // One after the other they would take 100 seconds.
+    let server = DnsServer::start(|_| (name("x.example.com"), Duration::from_millis(50)));
+    let input: Vec<_> = (0..2000).map(|n| auth(&format!("11.0.{}.{}", n / 250, n % 250))).collect();
+    let output = run(command(server.address).args(["--dns-budget", "20"]), &input);
+    assert!(output.lines.iter().all(|line| line["reverse_dns_status"] == "OK"), "{}", output.stderr);
 }
 
 #[test]

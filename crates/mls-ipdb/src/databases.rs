@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::look::{Csv, Unusable};
-use crate::row::{Family, Row, number};
+use crate::database::Database;
+use crate::look::Unusable;
 
 /// After so many lookups the files are taken into memory: reading a file once costs as much as some hundred searches in it.
 const LOAD_AFTER: u32 = 100;
@@ -22,15 +22,14 @@ pub struct Location {
 /// Open databases.
 #[derive(Debug, Default)]
 pub struct Databases {
-    country: Vec<Csv>,
-    asn: Vec<Csv>,
+    country: Vec<Database>,
+    asn: Vec<Database>,
     lookups: u32,
 }
 
 impl Databases {
     /// Databases of each kind, asked in this order.
-    #[must_use]
-    pub fn new(country: Vec<Csv>, asn: Vec<Csv>) -> Self {
+    pub(crate) fn new(country: Vec<Database>, asn: Vec<Database>) -> Self {
         Self { country, asn, lookups: 0 }
     }
 
@@ -38,33 +37,29 @@ impl Databases {
     ///
     /// # Errors
     /// [`Unusable`] for a database that turns out to be. It has been dropped: the next call works without it.
-    #[expect(
-        clippy::redundant_closure_for_method_calls,
-        reason = "the method is not general enough over Row's lifetime"
-    )]
     pub fn locate(&mut self, ip: IpAddr) -> Result<Location, Unusable> {
         let ip = ip.to_canonical();
         self.lookups = self.lookups.saturating_add(1);
         let load = self.lookups >= LOAD_AFTER;
-        let country_code = ask(&mut self.country, ip, load, |row| row.country())?;
-        let (asn, aso) = ask(&mut self.asn, ip, load, |row| row.system())?.unzip();
+        let country_code = ask(&mut self.country, ip, load, Database::country)?;
+        let (asn, aso) = ask(&mut self.asn, ip, load, Database::system)?.unzip();
         Ok(Location { country_code, asn, aso: aso.flatten() })
     }
 }
 
-/// The first answer that one of the databases of the address's family has.
+/// The first answer that one of the databases has.
 fn ask<T>(
-    databases: &mut Vec<Csv>,
+    databases: &mut Vec<Database>,
     ip: IpAddr,
     load: bool,
-    read: fn(&Row<'_>) -> Option<T>,
+    read: fn(&mut Database, IpAddr) -> Result<Option<T>, Unusable>,
 ) -> Result<Option<T>, Unusable> {
-    for (i, csv) in databases.iter_mut().enumerate() {
-        if csv.family() != Family::of(ip) {
+    for (i, database) in databases.iter_mut().enumerate() {
+        if !database.serves(ip) {
             continue;
         }
-        let loaded = if load { csv.load() } else { Ok(()) };
-        match loaded.and_then(|()| Ok(csv.look(number(ip))?.as_ref().and_then(read))) {
+        let loaded = if load { database.load() } else { Ok(()) };
+        match loaded.and_then(|()| read(database, ip)) {
             Ok(None) => {}
             Ok(answer) => return Ok(answer),
             Err(why) => {

@@ -5,20 +5,24 @@ use std::path::{Path, PathBuf};
 
 use mls_cli::Config;
 
+use crate::database::Database;
 use crate::databases::Databases;
-use crate::look::{Csv, Unusable};
+use crate::kind::Kind;
+use crate::look::Unusable;
+
+const HEADING: &str = "Where the databases are [default: /var/lib/maillogsentinel, else ~/.ipinfo]";
 
 /// The flags that name databases.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Flags {
-    /// Country database, `start,end,country` without header row; give it again for more files, such as one for IPv6
-    #[arg(long, value_name = "FILE", global = true)]
+    /// Country database, CSV or .mmdb; give it again for more files, such as one for IPv6
+    #[arg(long, value_name = "FILE", global = true, help_heading = HEADING)]
     pub country_db: Vec<PathBuf>,
-    /// AS database, `start,end,asn,organisation`; give it again for more files
-    #[arg(long, value_name = "FILE", global = true)]
+    /// AS database, CSV or .mmdb; give it again for more files
+    #[arg(long, value_name = "FILE", global = true, help_heading = HEADING)]
     pub asn_db: Vec<PathBuf>,
-    /// Directory with `country_aside.csv` and `asn.csv`, and their fellows for IPv6
-    #[arg(long, value_name = "DIR", global = true)]
+    /// Directory with `country_aside.csv`, `asn.csv` and their fellows for IPv6
+    #[arg(long, value_name = "DIR", global = true, help_heading = HEADING)]
     pub data_dir: Option<PathBuf>,
 }
 
@@ -28,15 +32,6 @@ const DEFAULT_DIR: &str = "/var/lib/maillogsentinel";
 /// Where the Python original put them when it was not run as root, below the home directory.
 const HOME_DIR: &str = ".ipinfo";
 
-/// A kind of database: its name for people and its file name in a data directory.
-struct Kind {
-    name: &'static str,
-    file: &'static str,
-}
-
-const COUNTRY: Kind = Kind { name: "country", file: "country_aside.csv" };
-const ASN: Kind = Kind { name: "AS", file: "asn.csv" };
-
 impl Flags {
     /// Opens what is installed. A kind of which no file is there is a warning, given once.
     ///
@@ -44,55 +39,63 @@ impl Flags {
     /// Exit 65 or 66 for a file that a flag names and that cannot be used.
     pub fn open(&self, config: &Config) -> anyhow::Result<Databases> {
         let mut missing = Vec::new();
-        let country = self.open_kind(&COUNTRY, &self.country_db, &config.geolocation.paths, &mut missing)?;
-        let asn = self.open_kind(&ASN, &self.asn_db, &config.asn_aso.paths, &mut missing)?;
+        let [country, asn] = Kind::ALL.map(|kind| self.open_kind(kind, config, &mut missing));
+        let databases = Databases::new(country?, asn?);
         if !missing.is_empty() {
             mls_cli::warn!("{}: what they would tell is null; mls-ipdb update fetches them", missing.join(", "));
         }
-        Ok(Databases::new(country, asn))
+        Ok(databases)
     }
 
-    fn open_kind(
-        &self,
-        kind: &Kind,
-        flags: &[PathBuf],
-        config: &[PathBuf],
-        missing: &mut Vec<String>,
-    ) -> anyhow::Result<Vec<Csv>> {
-        if !flags.is_empty() {
-            return flags.iter().map(|path| Csv::open(path).map_err(Unusable::fatal)).collect();
-        }
-        let paths = self.paths(kind, config);
+    fn open_kind(&self, kind: Kind, config: &Config, missing: &mut Vec<String>) -> anyhow::Result<Vec<Database>> {
+        let (paths, named) = (self.paths(kind, config), !self.of(kind).is_empty());
         let mut open = Vec::new();
-        for path in paths.iter().flat_map(|path| [path.clone(), fellow(path)]) {
-            match Csv::open(&path) {
-                Ok(csv) => open.push(csv),
+        for (path, must) in paths.iter().flat_map(|path| [(path.clone(), named), (fellow(path), false)]) {
+            match Database::open(&path) {
+                Ok(database) => open.push(database),
+                Err(why) if must => return Err(why.fatal()),
                 Err(Unusable::Io { error, .. }) if error.kind() == ErrorKind::NotFound => {}
                 Err(why) => mls_cli::warn!("{why}; going on without it"),
             }
         }
         if open.is_empty() {
             let shown: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
-            missing.push(format!("no {} database ({})", kind.name, shown.join(", ")));
+            missing.push(format!("no {} database ({})", kind.name(), shown.join(", ")));
         }
         Ok(open)
     }
 
-    fn paths(&self, kind: &Kind, config: &[PathBuf]) -> Vec<PathBuf> {
+    /// The files that a flag names.
+    fn of(&self, kind: Kind) -> &[PathBuf] {
+        match kind {
+            Kind::Country => &self.country_db,
+            Kind::System => &self.asn_db,
+        }
+    }
+
+    /// Where the databases of a kind belong, without fellows. At least one.
+    pub(crate) fn paths(&self, kind: Kind, config: &Config) -> Vec<PathBuf> {
+        if !self.of(kind).is_empty() {
+            return self.of(kind).to_vec();
+        }
         if let Some(dir) = &self.data_dir {
-            return vec![dir.join(kind.file)];
+            return vec![dir.join(kind.file())];
         }
-        if !config.is_empty() {
-            return config.to_vec();
+        let configured = match kind {
+            Kind::Country => &config.geolocation.paths,
+            Kind::System => &config.asn_aso.paths,
+        };
+        if !configured.is_empty() {
+            return configured.clone();
         }
-        let path = Path::new(DEFAULT_DIR).join(kind.file);
-        let at_home = std::env::home_dir().map(|home| home.join(HOME_DIR).join(kind.file));
+        let path = Path::new(DEFAULT_DIR).join(kind.file());
+        let at_home = std::env::home_dir().map(|home| home.join(HOME_DIR).join(kind.file()));
         vec![at_home.filter(|home| !path.exists() && home.exists()).unwrap_or(path)]
     }
 }
 
 /// The IPv6 database that lies beside an IPv4 one: `asn-ipv6.csv` beside `asn.csv`.
-fn fellow(path: &Path) -> PathBuf {
+pub(crate) fn fellow(path: &Path) -> PathBuf {
     let mut name = path.file_stem().unwrap_or_default().to_owned();
     name.push("-ipv6");
     let mut fellow = path.with_file_name(name);
@@ -110,5 +113,19 @@ mod tests {
     fn the_ipv6_fellow_lies_beside() {
         assert_eq!(fellow(Path::new("/x/asn.csv")), Path::new("/x/asn-ipv6.csv"));
         assert_eq!(fellow(Path::new("country")), Path::new("country-ipv6"));
+    }
+
+    #[test]
+    fn the_first_that_says_where_counts() {
+        let mut config = Config::default();
+        let mut flags = Flags::default();
+        let paths = |flags: &Flags, config: &Config| flags.paths(Kind::System, config);
+        assert!(paths(&flags, &config)[0].ends_with("asn.csv"));
+        config.asn_aso.paths = vec!["configured.csv".into()];
+        assert_eq!(paths(&flags, &config), [Path::new("configured.csv")]);
+        flags.data_dir = Some("dir".into());
+        assert_eq!(paths(&flags, &config), [Path::new("dir/asn.csv")]);
+        flags.asn_db = vec!["a.csv".into(), "b.mmdb".into()];
+        assert_eq!(paths(&flags, &config), [Path::new("a.csv"), Path::new("b.mmdb")]);
     }
 }

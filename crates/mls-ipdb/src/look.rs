@@ -1,11 +1,11 @@
 //! Searches a sorted CSV in place, as look(1) does: a binary search over the file's bytes.
 //!
 //! There is no index that could go stale and nothing to load: a lookup reads some twenty windows of a kilobyte. Whoever has many
-//! addresses to look up takes the file into memory first ([`Csv::load`]), which also checks all of it; the search stays the
-//! same.
+//! addresses to look up takes the file into memory first ([`Csv::load`]), which also checks all of it and remembers where
+//! every eighth row stands; the search stays the same, between two of these.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -13,15 +13,19 @@ use std::path::{Path, PathBuf};
 use mls_cli::Exit;
 
 use crate::row::{Family, Row};
+use crate::survey::{Survey, not_a_row};
 
 /// No row of any database is as long, by far: the end of a row is looked for no further away.
 const MAX_ROW: u64 = 64 * 1024;
 
+/// So near to each other, rows are read one after the other.
+const NEAR: u64 = 1024;
+
 /// What a search reads at a time on either side of the place it looks at; grows where a row is longer.
 const REACH: u64 = 512;
 
-/// A file of more bytes stays on disk: the largest database known is a tenth of this.
-const MAX_LOAD: u64 = 512 << 20;
+/// No database is larger: those of today are a fifth of it.
+pub(crate) const MAX_SIZE: u64 = 128 << 20;
 
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -35,13 +39,11 @@ pub enum Unusable {
         error: io::Error,
     },
     /// It holds something else than sorted rows.
-    #[error("IP database {}, byte {offset}: {what}", path.display())]
+    #[error("IP database {}: {what}", path.display())]
     Bad {
         /// The file.
         path: PathBuf,
-        /// Where.
-        offset: u64,
-        /// What is wrong there.
+        /// What is wrong, and where.
         what: String,
     },
 }
@@ -61,12 +63,15 @@ impl Unusable {
 
 /// A sorted CSV database.
 #[derive(Debug)]
-pub struct Csv {
+pub(crate) struct Csv {
     path: PathBuf,
     bytes: Bytes,
     /// Without the newlines at the end.
     length: u64,
     family: Family,
+    /// First addresses and offsets of some rows, once the file is in memory. Measured on 427,000 rows: steps that touch memory
+    /// far apart took most of the time.
+    marks: Vec<(u128, u64)>,
 }
 
 #[derive(Debug)]
@@ -97,47 +102,48 @@ impl Csv {
     ///
     /// # Errors
     /// [`Unusable`] where it cannot be read or its last line is not a row.
-    pub fn open(path: &Path) -> Result<Self, Unusable> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Unusable> {
         let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
         let (length, file) = opened.map_err(|error| Unusable::Io { path: path.to_owned(), error })?;
         let bytes = Bytes::File { file, window: Vec::new() };
-        let mut csv = Self { path: path.to_owned(), bytes, length, family: Family::V4 };
+        let mut csv = Self { path: path.to_owned(), bytes, length, family: Family::V4, marks: Vec::new() };
         let tail = csv.get(length.saturating_sub(16)..length)?;
         let blank = tail.len() - tail.trim_ascii_end().len();
         csv.length -= blank as u64;
+        if csv.length > MAX_SIZE {
+            return Err(csv.bad(&format!("it is larger than {MAX_SIZE} bytes")));
+        }
         if csv.length == 0 {
-            return Err(csv.bad(0, "it is empty"));
+            return Err(csv.bad("it is empty"));
         }
         let last = csv.line_at(csv.length - 1)?;
-        let family = Row::parse(csv.get(last.clone())?).map(|row| Family::of_last_row(&row));
+        let family = Row::parse(csv.get(last.clone())?).map(|row| Family::of_highest(row.end));
         csv.family = family.ok_or_else(|| csv.not_a_row(&last))?;
         Ok(csv)
     }
 
-    /// Takes the file into memory and checks that all of it is sorted rows, for many lookups. A file too large for that
-    /// stays where it is.
+    /// Takes the file into memory and checks that all of it is sorted rows, for many lookups.
     ///
     /// # Errors
     /// [`Unusable`] where it cannot be read or is not sorted.
-    pub fn load(&mut self) -> Result<(), Unusable> {
-        if self.length > MAX_LOAD || matches!(self.bytes, Bytes::Memory(_)) {
+    pub(crate) fn load(&mut self) -> Result<(), Unusable> {
+        if matches!(self.bytes, Bytes::Memory(_)) {
             return Ok(());
         }
         let bytes = self.get(0..self.length)?.to_vec();
-        check(&self.path, &bytes)?;
-        self.bytes = Bytes::Memory(bytes);
+        match Survey::of_csv(&bytes) {
+            Ok(survey) if survey.sorted => {
+                self.marks = marks(&bytes);
+                self.bytes = Bytes::Memory(bytes);
+            }
+            Ok(_) => return Err(self.bad("the rows are not sorted")),
+            Err(flaw) => return Err(self.bad(&flaw)),
+        }
         Ok(())
     }
 
-    /// Where the file is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// The family of all its rows.
-    #[must_use]
-    pub fn family(&self) -> Family {
+    pub(crate) fn family(&self) -> Family {
         self.family
     }
 
@@ -145,34 +151,61 @@ impl Csv {
     ///
     /// # Errors
     /// [`Unusable`] where it cannot be read, or where what the search came by is not sorted.
-    pub fn look(&mut self, number: u128) -> Result<Option<Row<'_>>, Unusable> {
-        // Rows before `low` start at or below the number, rows from `high` on above it; both are starts of rows.
-        let (mut low, mut high) = (0, self.length);
-        let (mut start_below, mut start_above) = (None, None);
-        let mut candidate = None;
-        while low < high {
+    pub(crate) fn look(&mut self, number: u128) -> Result<Option<Row<'_>>, Unusable> {
+        // The row starts at `low` or behind it, and before `high`; both are starts of rows.
+        let mark = self.marks.partition_point(|(start, _)| *start <= number);
+        let mut low = mark.checked_sub(1).map_or(0, |mark| self.marks[mark].1);
+        let mut high = self.marks.get(mark).map_or(self.length, |(_, offset)| *offset);
+        let (mut below, mut above) = (None, None);
+        while high - low > NEAR {
             let line = self.line_at(low + (high - low) / 2)?;
-            let start = Row::start_of(self.get(line.clone())?).ok_or_else(|| self.not_a_row(&line))?;
-            if start_below.is_some_and(|below| start <= below) || start_above.is_some_and(|above| start >= above) {
-                return Err(self.bad(line.start, "the rows are not sorted"));
+            if line.start == low {
+                // One long row fills half of what is left.
+                break;
+            }
+            let start = Row::start_of(self.get(line.clone())?);
+            let start = start.ok_or_else(|| self.not_a_row(&line))?;
+            if below.is_some_and(|below| start <= below) || above.is_some_and(|above| start >= above) {
+                return Err(self.bad(&format!("byte {}: the rows are not sorted", line.start)));
             }
             if start <= number {
-                (low, start_below) = (line.end + 1, Some(start));
+                (low, below) = (line.start, Some(start));
+            } else {
+                (high, above) = (line.start, Some(start));
+            }
+        }
+
+        let Self { path, bytes, marks, .. } = self;
+        // All of it, when it was loaded.
+        let checked = !marks.is_empty();
+        let bad = |what: String| Unusable::Bad { path: path.clone(), what: format!("byte {low}: {what}") };
+        let rows = bytes.get(low..high);
+        let mut rows = rows.map_err(|error| Unusable::Io { path: path.clone(), error })?;
+        let (mut last, mut candidate, mut next) = (None, None, None);
+        while !rows.is_empty() {
+            let end = memchr::memchr(b'\n', rows).unwrap_or(rows.len());
+            let line = &rows[..end];
+            rows = rows.get(end + 1..).unwrap_or_default();
+            let start = Row::start_of(line).ok_or_else(|| bad(not_a_row(line)))?;
+            if last.is_some_and(|last| start <= last) || above.is_some_and(|above| start >= above) {
+                return Err(bad("the rows are not sorted".into()));
+            }
+            if start <= number {
                 candidate = Some(line);
             } else {
-                (high, start_above) = (line.start, Some(start));
+                next = next.or(Some(start));
+                if checked {
+                    break;
+                }
             }
+            last = Some(start);
         }
         let Some(line) = candidate else { return Ok(None) };
-        // Parsed twice where it is fine: the borrow checker cannot see that an error path ends the other borrow.
-        match Row::parse(self.get(line.clone())?).map(|row| row.end) {
-            None => Err(self.not_a_row(&line)),
-            Some(end) if start_above.is_some_and(|above| end >= above) => {
-                Err(self.bad(line.start, "the range overlaps the next one"))
-            }
-            Some(end) if end < number => Ok(None),
-            Some(_) => Ok(Row::parse(self.get(line)?)),
+        let row = Row::parse(line).ok_or_else(|| bad(not_a_row(line)))?;
+        if next.or(above).is_some_and(|next| row.end >= next) {
+            return Err(bad("a range overlaps the next one".into()));
         }
+        Ok((number <= row.end).then_some(row))
     }
 
     /// Where the line that holds the byte at `offset` starts and ends, without its newline.
@@ -189,9 +222,9 @@ impl Csv {
             if let (Some(start), Some(end)) = (start, end) {
                 return Ok(start..end);
             }
-            reach *= 4;
+            reach *= 2;
         }
-        Err(self.bad(offset, "a line is longer than any row"))
+        Err(self.bad(&format!("byte {offset}: a line is longer than any row")))
     }
 
     fn get(&mut self, range: Range<u64>) -> Result<&[u8], Unusable> {
@@ -200,33 +233,34 @@ impl Csv {
 
     fn not_a_row(&mut self, line: &Range<u64>) -> Unusable {
         let text = self.bytes.get(line.start..line.end.min(line.start + 60)).unwrap_or_default().to_vec();
-        self.bad(line.start, &not_a_row(&text))
+        self.bad(&format!("byte {}: {}", line.start, not_a_row(&text)))
     }
 
-    fn bad(&self, offset: u64, what: &str) -> Unusable {
-        Unusable::Bad { path: self.path.clone(), offset, what: what.to_owned() }
+    fn bad(&self, what: &str) -> Unusable {
+        Unusable::Bad { path: self.path.clone(), what: what.to_owned() }
     }
 }
 
-fn not_a_row(line: &[u8]) -> String {
-    let text: String = mls_event::clean(line).chars().take(60).collect();
-    format!("{text:?} is not a row such as 16777216,16777471,AU")
-}
-
-/// Whether `bytes` are rows, sorted and without overlap.
-fn check(path: &Path, bytes: &[u8]) -> Result<(), Unusable> {
-    let bad = |offset: usize, what: String| Unusable::Bad { path: path.to_owned(), offset: offset as u64, what };
+/// Every eighth row.
+fn marks(bytes: &[u8]) -> Vec<(u128, u64)> {
     let mut offset = 0;
-    let mut last_end = None;
-    for line in bytes.split(|b| *b == b'\n') {
-        let row = Row::parse(line).ok_or_else(|| bad(offset, not_a_row(line)))?;
-        if last_end.is_some_and(|end| row.start <= end) {
-            return Err(bad(offset, "the rows are not sorted, or overlap".into()));
-        }
-        last_end = Some(row.end);
-        offset += line.len() + 1;
+    let lines = bytes.split(|byte| *byte == b'\n').map(|line| {
+        let at = offset;
+        offset += line.len() as u64 + 1;
+        Some((Row::start_of(line)?, at))
+    });
+    lines.step_by(8).flatten().collect()
+}
+
+/// A whole file, if it is not larger than any database.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes));
+    file.map_err(|error| Unusable::Io { path: path.to_owned(), error })?;
+    if bytes.len() as u64 > MAX_SIZE {
+        return Err(Unusable::Bad { path: path.to_owned(), what: format!("it is larger than {MAX_SIZE} bytes") });
     }
-    Ok(())
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -284,7 +318,8 @@ mod tests {
         let descending: Vec<_> = (0..1000).rev().map(|n| format!("{},{},FR\n", n * 10, n * 10 + 5)).collect();
         assert!(csv(&descending.concat()).unwrap().look(4321).unwrap_err().to_string().contains("not sorted"));
         let swapped = "1,2,AA\n9,9,BB\n5,6,CC\n7,8,DD\n20,30,EE";
-        assert!(csv(swapped).unwrap().load().unwrap_err().to_string().contains("byte 14: the rows are not sorted"));
+        assert!(csv(swapped).unwrap().look(1).unwrap_err().to_string().contains("not sorted"));
+        assert!(csv(swapped).unwrap().load().unwrap_err().to_string().contains("the rows are not sorted"));
         assert!(csv("1,6,AA\n5,9,BB").unwrap().look(4).unwrap_err().to_string().contains("overlaps"));
     }
 

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 /// The address family of a whole file: the number 16777216 alone could be of either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
+pub(crate) enum Family {
     /// IPv4
     V4,
     /// IPv6
@@ -17,20 +17,36 @@ pub enum Family {
 
 impl Family {
     /// The family of an address.
-    #[must_use]
-    pub fn of(ip: IpAddr) -> Self {
+    pub(crate) fn of(ip: IpAddr) -> Self {
         if ip.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 
-    /// The family of a file, from its last row: an IPv6 address beyond the numbers of IPv4 is there if any is.
-    pub(crate) fn of_last_row(row: &Row<'_>) -> Self {
-        if row.end > u128::from(u32::MAX) { Self::V6 } else { Self::V4 }
+    /// The family of a file, from its highest address: one beyond the numbers of IPv4 is there if it is IPv6.
+    pub(crate) fn of_highest(number: u128) -> Self {
+        if number > u128::from(u32::MAX) { Self::V6 } else { Self::V4 }
+    }
+}
+
+/// How a row writes its addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    Number,
+    Text(Family),
+}
+
+impl Spelling {
+    pub(crate) fn of(line: &[u8]) -> Self {
+        match line.iter().find(|byte| matches!(byte, b'.' | b':' | b',')) {
+            Some(b'.') => Self::Text(Family::V4),
+            Some(b':') => Self::Text(Family::V6),
+            _ => Self::Number,
+        }
     }
 }
 
 /// The number of an address, by which the rows are sorted.
 #[must_use]
-pub fn number(ip: IpAddr) -> u128 {
+pub(crate) fn number(ip: IpAddr) -> u128 {
     match ip {
         IpAddr::V4(ip) => ip.to_bits().into(),
         IpAddr::V6(ip) => ip.to_bits(),
@@ -39,46 +55,47 @@ pub fn number(ip: IpAddr) -> u128 {
 
 /// A range of addresses, both ends in it, and the fields that follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row<'a> {
+pub(crate) struct Row<'a> {
     /// First address.
-    pub start: u128,
+    pub(crate) start: u128,
     /// Last address.
-    pub end: u128,
+    pub(crate) end: u128,
     rest: &'a [u8],
 }
 
 impl<'a> Row<'a> {
     /// Reads a line without its newline; `None` where it is not a row.
-    #[must_use]
-    pub fn parse(line: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
         let mut rest = line.strip_suffix(b"\r").unwrap_or(line);
         let (start, end) = (address(&field(&mut rest)?)?, address(&field(&mut rest)?)?);
         (start <= end && !rest.is_empty()).then_some(Self { start, end, rest })
     }
 
     /// The first address of a line, for the search, which needs no more.
-    #[must_use]
     pub(crate) fn start_of(mut line: &[u8]) -> Option<u128> {
         address(&field(&mut line)?)
     }
 
     /// The country code, upper case; none where the field holds anything but two letters.
-    #[must_use]
-    pub fn country(&self) -> Option<String> {
+    pub(crate) fn country(&self) -> Option<String> {
         let code = field(&mut { self.rest })?;
         let is_code = code.len() == 2 && code.iter().all(u8::is_ascii_alphabetic);
         is_code.then(|| String::from_utf8_lossy(&code).to_ascii_uppercase())
     }
 
-    /// The autonomous system and its organisation; none where the range is not routed (AS 0, RFC 7607).
-    #[must_use]
-    pub fn system(&self) -> Option<(u32, Option<String>)> {
-        let mut rest = self.rest;
-        let asn = field(&mut rest)?;
+    /// The autonomous system; none where the range is not routed (AS 0, RFC 7607).
+    pub(crate) fn asn(&self) -> Option<u32> {
+        let asn = field(&mut { self.rest })?;
         let asn = str::from_utf8(asn.strip_prefix(b"AS").unwrap_or(&asn)).ok()?.parse().ok()?;
-        let organisation = field(&mut rest).filter(|name| !name.is_empty());
-        let organisation = organisation.map(|name| mls_event::clean(&name).into_owned());
-        (asn != 0).then_some((asn, organisation))
+        (asn != 0).then_some(asn)
+    }
+
+    /// The organisation that runs it, made printable.
+    pub(crate) fn organisation(&self) -> Option<String> {
+        let mut rest = self.rest;
+        field(&mut rest)?;
+        let name = field(&mut rest).filter(|name| !name.is_empty())?;
+        Some(mls_event::clean(&name).into_owned())
     }
 }
 
@@ -128,17 +145,18 @@ mod tests {
     #[test]
     fn quoted_organisations_are_unquoted_and_cleaned() {
         let row = Row::parse(br#"1.0.0.0,1.0.0.255,13335,"Cloud ""Flare"", Inc.""#).unwrap();
-        assert_eq!(row.system(), Some((13335, Some("Cloud \"Flare\", Inc.".into()))));
+        assert_eq!((row.asn(), row.organisation().as_deref()), (Some(13335), Some("Cloud \"Flare\", Inc.")));
         let row = Row::parse(b"16777216,16777471,AS7,a\x1b[31m\xff\r").unwrap();
-        assert_eq!(row.system(), Some((7, Some("a?[31m\u{fffd}".into()))));
+        assert_eq!((row.asn(), row.organisation().as_deref()), (Some(7), Some("a?[31m\u{fffd}")));
         let row = Row::parse(br#""16777216","16777471","AU""#).unwrap();
         assert_eq!((row.start, row.end, row.country()), (0x0100_0000, 0x0100_00ff, Some("AU".into())));
     }
 
     #[test]
     fn what_says_nothing_is_unknown() {
-        assert_eq!(Row::parse(b"1,2,0,Not routed").unwrap().system(), None);
-        assert_eq!(Row::parse(b"1,2,64500").unwrap().system(), Some((64500, None)));
+        assert_eq!(Row::parse(b"1,2,0,Not routed").unwrap().asn(), None);
+        let row = Row::parse(b"1,2,64500").unwrap();
+        assert_eq!((row.asn(), row.organisation()), (Some(64500), None));
         assert_eq!(Row::parse(b"1,2,-").unwrap().country(), None);
         assert_eq!(Row::parse(b"1,2,fr").unwrap().country(), Some("FR".into()));
     }
@@ -165,7 +183,7 @@ mod tests {
         #[test]
         fn no_bytes_panic_the_reader(line in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80)) {
             if let Some(row) = Row::parse(&[b"1,2,".as_slice(), &line].concat()) {
-                let _ = (row.country(), row.system());
+                let _ = (row.country(), row.asn(), row.organisation());
             }
             let _ = Row::parse(&line);
         }

@@ -1,4 +1,5 @@
 //! Generated input for tests and benchmarks: the same for the same seed.
 
+pub mod ipdb;
 pub mod log;
 pub mod random;

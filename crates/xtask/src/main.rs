@@ -1,8 +1,11 @@
 //! `cargo xtask`: what developers need beside the tools.
 
+use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::path::PathBuf;
 
 use clap::Parser;
+use xtask::ipdb;
 use xtask::log::{Generator, Stamps};
 
 /// Development tasks
@@ -20,6 +23,14 @@ enum Task {
         #[arg(long, value_enum, default_value_t = Stamps::Rfc3339)]
         stamps: Stamps,
     },
+    /// Write IP databases of the size of the published ones, the same for the same seed
+    Ipdb {
+        /// Directory that they are written to
+        directory: PathBuf,
+        /// Another seed, other databases
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -34,6 +45,16 @@ fn main() -> anyhow::Result<()> {
                 out.write_all(&line)?;
             }
             Ok(out.flush()?)
+        }
+        Task::Ipdb { directory, seed } => {
+            std::fs::create_dir_all(&directory)?;
+            for (kind, family) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                let ranges = ipdb::ranges(seed, kind, family, ipdb::ROWS[kind][family]);
+                let mut out = BufWriter::new(File::create(directory.join(ipdb::NAMES[kind][family]))?);
+                ipdb::write(&ranges, &mut out)?;
+                out.flush()?;
+            }
+            Ok(())
         }
     }
 }

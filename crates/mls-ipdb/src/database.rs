@@ -1,0 +1,71 @@
+//! A database of either form; the ending of its name tells which.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use crate::look::{Csv, Unusable};
+use crate::mmdb::Mmdb;
+use crate::row::{Family, number};
+
+/// An open database.
+#[derive(Debug)]
+pub(crate) enum Database {
+    Csv(Csv),
+    Mmdb(Mmdb),
+}
+
+/// What the name of a file says of its form: `asn.mmdb.gz`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Form {
+    pub(crate) gzip: bool,
+    pub(crate) mmdb: bool,
+}
+
+impl Form {
+    pub(crate) fn of(path: &Path) -> Self {
+        let ends =
+            |path: &Path, in_this: &str| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(in_this));
+        let gzip = ends(path, "gz");
+        let inside = if gzip { path.with_extension("") } else { path.to_owned() };
+        Self { gzip, mmdb: ends(&inside, "mmdb") }
+    }
+}
+
+impl Database {
+    pub(crate) fn open(path: &Path) -> Result<Self, Unusable> {
+        if Form::of(path).mmdb { Mmdb::open(path).map(Self::Mmdb) } else { Csv::open(path).map(Self::Csv) }
+    }
+
+    /// Gets ready for many lookups.
+    pub(crate) fn load(&mut self) -> Result<(), Unusable> {
+        match self {
+            Self::Csv(csv) => csv.load(),
+            Self::Mmdb(_) => Ok(()),
+        }
+    }
+
+    /// Whether it can know of the address.
+    pub(crate) fn serves(&self, ip: IpAddr) -> bool {
+        match self {
+            Self::Csv(csv) => csv.family() == Family::of(ip),
+            Self::Mmdb(mmdb) => mmdb.serves(ip),
+        }
+    }
+
+    pub(crate) fn country(&mut self, ip: IpAddr) -> Result<Option<String>, Unusable> {
+        match self {
+            Self::Csv(csv) => Ok(csv.look(number(ip))?.and_then(|row| row.country())),
+            Self::Mmdb(mmdb) => mmdb.country(ip),
+        }
+    }
+
+    pub(crate) fn system(&mut self, ip: IpAddr) -> Result<Option<(u32, Option<String>)>, Unusable> {
+        match self {
+            Self::Csv(csv) => {
+                let row = csv.look(number(ip))?;
+                Ok(row.and_then(|row| Some((row.asn()?, row.organisation()))))
+            }
+            Self::Mmdb(mmdb) => mmdb.system(ip),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Downloads, by reqwest: conditional, bounded in size and time, tried again where that may help.
+//!
+//! TLS is rustls with the certificates that the system trusts, or those of `SSL_CERT_FILE`; proxies are those of the
+//! environment (`HTTPS_PROXY`, `NO_PROXY`, …).
+
+use std::time::Duration;
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use mls_cli::{Exit, OrExit};
+use reqwest::header::{ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Client, StatusCode, Url};
+
+use crate::look::MAX_SIZE;
+use crate::origin::Origin;
+
+/// How often a download is tried. Between tries it waits, longer each time.
+const TRIES: u32 = 3;
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// A download as a whole may take so many times what a pause in it may.
+const WHOLE: u32 = 20;
+
+const MAX_REDIRECTS: usize = 5;
+
+/// What a server had.
+pub(crate) enum Fetched {
+    /// Nothing newer than what is there.
+    NotModified,
+    New {
+        bytes: Vec<u8>,
+        etag: Option<String>,
+        last_modified: Option<String>,
+    },
+}
+
+/// A client that gives up a server after `timeout` without a byte.
+pub(crate) fn client(timeout: Duration) -> anyhow::Result<Client> {
+    // It fails where one was installed before, which is then this one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
+        .user_agent(concat!("mls-ipdb/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(timeout)
+        .read_timeout(timeout)
+        .timeout(timeout * WHOLE)
+        .redirect(Policy::custom(follow))
+        .build()
+        .context("preparing for TLS")
+        .or_exit(Exit::Unavailable)
+}
+
+fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let from_https = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
+    if attempt.previous().len() > MAX_REDIRECTS {
+        attempt.error("too many redirects")
+    } else if from_https && attempt.url().scheme() != "https" {
+        attempt.error("a redirect from https to http")
+    } else {
+        attempt.follow()
+    }
+}
+
+/// Reads an address of the web; nothing else can be downloaded.
+pub(crate) fn parse(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err("give an http or https URL".into()) }
+}
+
+/// The address for messages: keys and passwords are in the parts left out.
+pub(crate) fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    // They fail for addresses without a host, which have no password either.
+    let _ = (url.set_username(""), url.set_password(None));
+    url.into()
+}
+
+/// Downloads `url` if it is newer than `origin`.
+///
+/// Exit 75 for what a later try may mend, 69 where the server refuses, 65 for what is too large.
+pub(crate) async fn fetch(client: &Client, url: &Url, origin: Option<&Origin>) -> anyhow::Result<Fetched> {
+    let mut pause = FIRST_PAUSE;
+    for _ in 1..TRIES {
+        match once(client, url, origin).await {
+            Err(error) if Exit::of(&error) == Exit::TempFail => {
+                mls_cli::info!("{error:#}; trying again in {} ms", pause.as_millis());
+                tokio::time::sleep(pause).await;
+                pause *= 4;
+            }
+            result => return result,
+        }
+    }
+    once(client, url, origin).await
+}
+
+async fn once(client: &Client, url: &Url, origin: Option<&Origin>) -> anyhow::Result<Fetched> {
+    let mut request = client.get(url.clone());
+    if let Some(origin) = origin {
+        for (name, value) in [(IF_NONE_MATCH, &origin.etag), (IF_MODIFIED_SINCE, &origin.last_modified)] {
+            request = value.iter().fold(request, |request, value| request.header(&name, value));
+        }
+    }
+    let failed = || format!("downloading {}", shown(url));
+    let mut response =
+        request.send().await.map_err(reqwest::Error::without_url).with_context(failed).or_exit(Exit::TempFail)?;
+    match response.status() {
+        StatusCode::OK => {}
+        StatusCode::NOT_MODIFIED if origin.is_some() => return Ok(Fetched::NotModified),
+        status if status.is_client_error() && !matches!(status.as_u16(), 408 | 425 | 429) => {
+            return Err(Exit::Unavailable.error(format!("{}: the server answers {status}", failed())));
+        }
+        status => return Err(Exit::TempFail.error(format!("{}: the server answers {status}", failed()))),
+    }
+    let length = response.content_length();
+    let progress = progress(url, length);
+    let mut bytes = Vec::new();
+    loop {
+        if length.unwrap_or(0).max(bytes.len() as u64) > MAX_SIZE {
+            return Err(Exit::DataErr.error(format!("{}: it is larger than {MAX_SIZE} bytes", failed())));
+        }
+        let chunk = response.chunk().await.map_err(reqwest::Error::without_url);
+        let Some(chunk) = chunk.with_context(failed).or_exit(Exit::TempFail)? else { break };
+        bytes.extend_from_slice(&chunk);
+        progress.set_position(bytes.len() as u64);
+    }
+    progress.finish_and_clear();
+    let headers = response.headers();
+    Ok(Fetched::New { bytes, etag: text(headers, &ETAG), last_modified: text(headers, &LAST_MODIFIED) })
+}
+
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// A bar on a terminal, nothing elsewhere.
+fn progress(url: &Url, length: Option<u64>) -> ProgressBar {
+    let (bar, template) = match length {
+        Some(length) => (ProgressBar::new(length), "{msg} [{bar:30}] {bytes}/{total_bytes} {eta}"),
+        None => (ProgressBar::no_length(), "{msg} {bytes}"),
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    let name = url.path_segments().and_then(Iterator::last).unwrap_or_default().to_owned();
+    bar.with_message(name)
+}

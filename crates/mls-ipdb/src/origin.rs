@@ -1,0 +1,49 @@
+//! Where an installed database came from, so that the next update can ask whether there is a newer one.
+//!
+//! It is kept beside the database, as `NAME.origin`, one JSON object.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use mls_cli::cursor_file::sha256;
+use mls_cli::{Exit, OrExit};
+use serde::{Deserialize, Serialize};
+
+/// What the server said of the file, and a hash of what was installed: a file that was changed since has no origin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    /// Hashed: a URL may hold a key, and everybody may read this.
+    url_sha256: String,
+    pub(crate) etag: Option<String>,
+    pub(crate) last_modified: Option<String>,
+    sha256: String,
+}
+
+impl Origin {
+    pub(crate) fn new(url: &str, etag: Option<String>, last_modified: Option<String>, installed: &[u8]) -> Self {
+        Self { url_sha256: sha256(url.as_bytes()), etag, last_modified, sha256: sha256(installed) }
+    }
+
+    /// The origin of `content`, which is what `database` holds, if it came from `url`. Anything unexpected only means that
+    /// the whole file is fetched.
+    pub(crate) fn load(database: &Path, content: &[u8], url: &str) -> Option<Self> {
+        let text = std::fs::read(beside(database)).ok()?;
+        let origin: Self = serde_json::from_slice(&text).ok()?;
+        (origin.url_sha256 == sha256(url.as_bytes()) && origin.sha256 == sha256(content)).then_some(origin)
+    }
+
+    pub(crate) fn store(&self, database: &Path) -> anyhow::Result<()> {
+        let path = beside(database);
+        let mut text = serde_json::to_vec(self)?;
+        text.push(b'\n');
+        mls_cli::atomic::write(&path, &text, 0o644)
+            .with_context(|| format!("writing {}", path.display()))
+            .or_exit(Exit::IoErr)
+    }
+}
+
+fn beside(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".origin");
+    name.into()
+}

@@ -1,0 +1,155 @@
+//! Reads a whole database: whether it makes sense, and what is in it.
+
+use crate::database::Form;
+use crate::kind::Kind;
+use crate::mmdb;
+use crate::row::{Family, Row, Spelling};
+
+/// What a database holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Survey {
+    pub(crate) rows: u64,
+    /// How many addresses of each family the rows cover.
+    pub(crate) ipv4: u128,
+    pub(crate) ipv6: u128,
+    /// Rows that tell a country, and rows that tell an autonomous system.
+    countries: u64,
+    systems: u64,
+    pub(crate) sorted: bool,
+}
+
+/// What is wrong with a database, and where.
+pub(crate) type Flaw = String;
+
+impl Survey {
+    /// Surveys a file of the form that its name tells.
+    pub(crate) fn of(bytes: &[u8], form: Form) -> Result<Self, Flaw> {
+        if form.mmdb { Self::of_mmdb(bytes) } else { Self::of_csv(bytes) }
+    }
+
+    /// Surveys rows. They may be in any order, which `sorted` tells; where they are sorted, none may overlap.
+    pub(crate) fn of_csv(text: &[u8]) -> Result<Self, Flaw> {
+        let mut survey = Self { sorted: true, ..Self::default() };
+        let text = text.trim_ascii_end();
+        if text.is_empty() {
+            return Err("it is empty".into());
+        }
+        let (mut offset, mut last, mut covered, mut highest) = (0, None, 0u128, 0);
+        let mut spelled = [None; 2];
+        for line in text.split(|b| *b == b'\n') {
+            let row = Row::parse(line).ok_or_else(|| format!("byte {offset}: {}", not_a_row(line)))?;
+            if let Some((start, end)) = last {
+                if row.start < start {
+                    survey.sorted = false;
+                } else if survey.sorted && row.start <= end {
+                    return Err(format!("byte {offset}: the range overlaps the one before it"));
+                }
+            }
+            match Spelling::of(line) {
+                Spelling::Number => {}
+                Spelling::Text(Family::V4) => spelled[0] = Some(offset),
+                Spelling::Text(Family::V6) => spelled[1] = Some(offset),
+            }
+            last = Some((row.start, row.end));
+            highest = highest.max(row.end);
+            covered = covered.saturating_add(row.end - row.start).saturating_add(1);
+            survey.count(row.country().is_some(), row.asn().is_some());
+            offset += line.len() + 1;
+        }
+        match (Family::of_highest(highest), spelled) {
+            (Family::V4, [_, None]) => survey.ipv4 = covered,
+            (Family::V6, [None, _]) => survey.ipv6 = covered,
+            (_, [v4, v6]) => {
+                let offset = v4.or(v6).unwrap_or(0);
+                return Err(format!("byte {offset}: IPv4 and IPv6 need a file each"));
+            }
+        }
+        Ok(survey)
+    }
+
+    /// Surveys an MMDB file.
+    fn of_mmdb(bytes: &[u8]) -> Result<Self, Flaw> {
+        let mut survey = Self { sorted: true, ..Self::default() };
+        let visited = mmdb::visit(bytes, |network| {
+            let covered = match network.family {
+                Family::V4 => &mut survey.ipv4,
+                Family::V6 => &mut survey.ipv6,
+            };
+            *covered = covered.saturating_add(network.size);
+            survey.count(network.has_country, network.has_asn);
+        });
+        visited.map_err(|error| error.to_string())?;
+        if survey.rows == 0 { Err("it is empty".into()) } else { Ok(survey) }
+    }
+
+    fn count(&mut self, country: bool, system: bool) {
+        self.rows += 1;
+        self.countries += u64::from(country);
+        self.systems += u64::from(system);
+    }
+
+    /// Whether it is a database of this kind: half the rows say something; the others may say that nothing is known.
+    pub(crate) fn is(&self, kind: Kind) -> bool {
+        let told = match kind {
+            Kind::Country => self.countries,
+            Kind::System => self.systems,
+        };
+        told * 2 >= self.rows
+    }
+
+    /// Whether it covers the same families as another.
+    pub(crate) fn same_families(&self, other: &Self) -> bool {
+        (self.ipv4 > 0, self.ipv6 > 0) == (other.ipv4 > 0, other.ipv6 > 0)
+    }
+}
+
+pub(crate) fn not_a_row(line: &[u8]) -> String {
+    let text: String = mls_event::clean(line).chars().take(60).collect();
+    format!("{text:?} is not a row such as 16777216,16777471,AU")
+}
+
+/// The rows by their first addresses.
+pub(crate) fn sort(text: &[u8]) -> Vec<u8> {
+    let mut lines: Vec<_> =
+        text.trim_ascii_end().split(|b| *b == b'\n').map(|line| (Row::start_of(line), line)).collect();
+    lines.sort_by_key(|(start, _)| *start);
+    lines.iter().flat_map(|(_, line)| line.iter().chain(b"\n")).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flaw(text: &str) -> String {
+        Survey::of_csv(text.as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn rows_coverage_kind_and_order_are_told() {
+        let survey = Survey::of_csv(b"10,19,FR\n30,39,-\n20,29,DE\n").unwrap();
+        assert_eq!((survey.rows, survey.ipv4, survey.ipv6, survey.sorted), (3, 30, 0, false));
+        assert!(survey.is(Kind::Country) && !survey.is(Kind::System));
+        let survey = Survey::of_csv(b"2a00::,2a00::ff,64500,x\n2a01::,2a01::,0,none").unwrap();
+        assert_eq!((survey.rows, survey.ipv4, survey.ipv6, survey.sorted), (2, 0, 257, true));
+        assert!(survey.is(Kind::System) && !survey.is(Kind::Country));
+        let all = format!("0,{},ZZ", u128::MAX);
+        assert_eq!(Survey::of_csv(all.as_bytes()).unwrap().ipv6, u128::MAX);
+    }
+
+    #[test]
+    fn what_does_not_make_sense_is_told_with_its_place() {
+        assert_eq!(flaw(""), "it is empty");
+        assert_eq!(flaw("\r\n \n"), "it is empty");
+        assert!(flaw("1,2,FR\n<html>\n").starts_with("byte 7: \"<html>\" is not a row"));
+        assert!(flaw("1,2,FR\n\n3,4,FR").starts_with("byte 7: \"\" is not a row"));
+        assert_eq!(flaw("1,5,FR\n5,9,FR"), "byte 7: the range overlaps the one before it");
+        assert_eq!(flaw("1.0.0.0,1.0.0.1,FR\n2a00::,2a00::1,FR"), "byte 0: IPv4 and IPv6 need a file each");
+    }
+
+    #[test]
+    fn sorting_keeps_the_rows_and_reveals_overlaps() {
+        assert_eq!(sort(b"30,39,FR\r\n10,19,FR\n20,29,FR"), b"10,19,FR\n20,29,FR\n30,39,FR\r\n");
+        let sorted = sort(b"30,39,FR\n10,30,FR\n");
+        assert_eq!(Survey::of_csv(&sorted).unwrap_err(), "byte 9: the range overlaps the one before it");
+    }
+}

@@ -1,0 +1,174 @@
+//! `mls-ipdb update`: fetches databases, or takes local files, and installs what makes sense.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use mls_cli::ndjson::Writer;
+use mls_cli::{Config, Exit, OrExit};
+use reqwest::{Client, Url};
+
+use crate::database::Form;
+use crate::fetch::{self, Fetched};
+use crate::install::{Candidate, survey, unpack};
+use crate::installed::{Flags, fellow};
+use crate::kind::Kind;
+use crate::look::{Unusable, read};
+use crate::origin::Origin;
+use crate::survey::Survey;
+use crate::verify;
+
+/// Where databases are fetched from.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Sources {
+    /// Where the country database is fetched from, may end in .gz; give it again for more files
+    #[arg(long, value_name = "URL", value_parser = fetch::parse)]
+    country_db_url: Vec<Url>,
+    /// Where the AS database is fetched from
+    #[arg(long, value_name = "URL", value_parser = fetch::parse)]
+    asn_db_url: Vec<Url>,
+    /// Install a local file instead, may end in .gz; its content tells the kind and the address family
+    #[arg(long, value_name = "FILE")]
+    from: Vec<PathBuf>,
+    /// Give up a server that sends nothing for so many seconds
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    timeout: u64,
+}
+
+/// One database to fetch.
+struct Job {
+    kind: Kind,
+    url: Url,
+    target: PathBuf,
+}
+
+/// Installs each database on its own: one that fails leaves its old file standing and does not keep the others from theirs.
+///
+/// Exit 65, 69 or 75 where some failed, by the first of them.
+pub(crate) fn update(flags: &Flags, sources: &Sources, config: &Config) -> anyhow::Result<()> {
+    let mut writer = Writer::stdout()?;
+    let (mut all, mut failed, mut first) = (0, 0, None);
+    let mut done = |installed: anyhow::Result<(Kind, PathBuf)>| -> anyhow::Result<()> {
+        all += 1;
+        let said = installed.and_then(|(kind, target)| Ok((survey(&target)?, kind, target)));
+        match said {
+            Ok((survey, kind, target)) => return verify::report(&mut writer, &target, kind, &survey),
+            Err(error) => {
+                mls_cli::error!("{error:#}");
+                failed += 1;
+                first = first.or(Some(Exit::of(&error)));
+            }
+        }
+        Ok(())
+    };
+    if sources.from.is_empty() {
+        let jobs = jobs(flags, sources, config)?;
+        let client = fetch::client(Duration::from_secs(sources.timeout))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        for Job { kind, url, target } in jobs {
+            done(runtime.block_on(download(&client, kind, &url, &target)).map(|()| (kind, target)))?;
+        }
+    }
+    for file in &sources.from {
+        done(take(file, flags, config))?;
+    }
+    writer.flush()?;
+    first.map_or(Ok(()), |exit| {
+        Err(exit.error(format!("{failed} of {all} databases were not updated; their old files stand")))
+    })
+}
+
+/// Which URL goes where: the first to the first, and so on.
+fn jobs(flags: &Flags, sources: &Sources, config: &Config) -> anyhow::Result<Vec<Job>> {
+    let mut jobs = Vec::new();
+    for kind in Kind::ALL {
+        let (given, configured) = match kind {
+            Kind::Country => (&sources.country_db_url, &config.geolocation.urls),
+            Kind::System => (&sources.asn_db_url, &config.asn_aso.urls),
+        };
+        let urls = if given.is_empty() { configured_urls(kind, configured)? } else { given.clone() };
+        let targets = targets(flags, kind, config);
+        if urls.len() > targets.len() {
+            return Err(Exit::Config.error(format!(
+                "{} {} databases to fetch and {} files for them: give {} for each",
+                urls.len(),
+                kind.name(),
+                targets.len(),
+                kind.flag()
+            )));
+        }
+        for (url, target) in urls.into_iter().zip(targets) {
+            if Form::of(Path::new(url.path())).mmdb != Form::of(&target).mmdb {
+                return Err(Exit::Config.error(format!(
+                    "{} cannot become {}: MMDB files are called .mmdb, and no others are",
+                    fetch::shown(&url),
+                    target.display()
+                )));
+            }
+            jobs.push(Job { kind, url, target });
+        }
+    }
+    Ok(jobs)
+}
+
+/// The files of a kind, at least two: where only one is named, its fellow for IPv6 is the second.
+fn targets(flags: &Flags, kind: Kind, config: &Config) -> Vec<PathBuf> {
+    let mut paths = flags.paths(kind, config);
+    if let [only] = &paths[..] {
+        paths.push(fellow(only));
+    }
+    paths
+}
+
+fn configured_urls(kind: Kind, configured: &[String]) -> anyhow::Result<Vec<Url>> {
+    if configured.is_empty() {
+        return kind.urls().iter().map(|text| Ok(Url::parse(text)?)).collect();
+    }
+    let parse =
+        |text: &String| fetch::parse(text).map_err(|why| Exit::Config.error(format!("{text:?} is no URL: {why}")));
+    configured.iter().map(parse).collect()
+}
+
+async fn download(client: &Client, kind: Kind, url: &Url, target: &Path) -> anyhow::Result<()> {
+    let origin = read(target).ok().and_then(|content| Origin::load(target, &content, url.as_str()));
+    let Fetched::New { bytes, etag, last_modified } = fetch::fetch(client, url, origin.as_ref()).await? else {
+        mls_cli::info!("{} is up to date", target.display());
+        return Ok(());
+    };
+    let failed = || format!("{} is left as it is: {}", target.display(), fetch::shown(url));
+    let form = Form::of(Path::new(url.path()));
+    let bytes = unpack(bytes, form).or_else(|error| {
+        // gzip that stops in the middle, or does not fit its checksum, was damaged on its way.
+        let exit = if error.kind() == ErrorKind::FileTooLarge { Exit::DataErr } else { Exit::TempFail };
+        Err(error).or_exit(exit).with_context(failed)
+    })?;
+    // A connection that closes is the end of a body without length, and may be its middle. Text ends in a newline.
+    let end = bytes.iter().rposition(|byte| *byte == b'\n').filter(|end| !form.mmdb && end + 1 < bytes.len());
+    if end.is_some_and(|end| Survey::of_csv(&bytes[..end]).is_ok()) {
+        return Err(Exit::TempFail.error("the last line has no end: the download was cut short")).with_context(failed);
+    }
+    let candidate = Candidate::new(bytes, form).map_err(|flaw| Exit::DataErr.error(flaw)).with_context(failed)?;
+    candidate.install(kind, target).with_context(failed)?;
+    mls_cli::info!("{} has {} rows from {}", target.display(), candidate.survey.rows, fetch::shown(url));
+    Origin::new(url.as_str(), etag, last_modified, &candidate.bytes).store(target)
+}
+
+/// Installs a local file.
+fn take(file: &Path, flags: &Flags, config: &Config) -> anyhow::Result<(Kind, PathBuf)> {
+    let bytes = read(file).map_err(Unusable::fatal)?;
+    let failed = || format!("{} is not installed", file.display());
+    let form = Form::of(file);
+    let bytes = unpack(bytes, form).or_exit(Exit::DataErr).with_context(failed)?;
+    let candidate = Candidate::new(bytes, form).map_err(|flaw| Exit::DataErr.error(flaw)).with_context(failed)?;
+    let none = || Exit::DataErr.error("it tells neither country nor AS");
+    let kind = candidate.kind().ok_or_else(none).with_context(failed)?;
+    let [ipv4, ipv6, ..] = &targets(flags, kind, config)[..] else { return Err(none()) };
+    let target = if candidate.survey.ipv4 > 0 { ipv4 } else { ipv6 };
+    if form.mmdb != Form::of(target).mmdb {
+        let why = format!("it cannot become {}: give {} FILE", target.display(), kind.flag());
+        return Err(Exit::Config.error(why)).with_context(failed);
+    }
+    candidate.install(kind, target).with_context(failed)?;
+    Ok((kind, target.clone()))
+}

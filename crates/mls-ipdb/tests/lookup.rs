@@ -1,0 +1,101 @@
+//! Lookups against the ranges that databases of the published size were written from.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value as Json, json};
+use xtask::ipdb::{NAMES, ROWS, Range, Value, address, ranges, write};
+use xtask::random::Random;
+
+/// Country and AS databases of one family.
+fn databases(dir: &Path, family: usize) -> [Vec<Range>; 2] {
+    [0, 1].map(|kind| {
+        let ranges = ranges(7, kind, family, ROWS[kind][family]);
+        let mut out = BufWriter::new(File::create(dir.join(NAMES[kind][family])).unwrap());
+        write(&ranges, &mut out).unwrap();
+        out.flush().unwrap();
+        ranges
+    })
+}
+
+fn expected(ranges: &[Vec<Range>; 2], number: u128, family: usize) -> Json {
+    let mut answer =
+        json!({ "ip": address(number, family).to_string(), "country_code": null, "asn": null, "aso": null });
+    for ranges in ranges {
+        let after = ranges.partition_point(|range| range.start <= number);
+        let range = after.checked_sub(1).map(|at| &ranges[at]).filter(|range| number <= range.end);
+        match range.map(|range| range.value) {
+            Some(Value::Country(code)) => answer["country_code"] = code.into(),
+            Some(Value::System(asn, name)) => {
+                let plain = name.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
+                answer["asn"] = asn.into();
+                answer["aso"] = plain.map_or(name.to_owned(), |name| name.replace("\"\"", "\"")).into();
+            }
+            None => {}
+        }
+    }
+    answer
+}
+
+#[test]
+fn a_hundred_thousand_addresses_are_all_right_edges_included() {
+    let dir = tempfile::tempdir().unwrap();
+    let of_family = [0, 1].map(|family| databases(dir.path(), family));
+    let mut random = Random::new(11);
+    let mut asked = Vec::new();
+    for n in 0..100_000 {
+        let family = usize::from(n % 4 == 0);
+        let anywhere = u128::from(random.number()) << 64 | u128::from(random.number());
+        let number = if n % 2 == 0 {
+            // Half of them on either side of an edge.
+            let range = random.pick(&of_family[family][n / 2 % 2]);
+            [range.start - 1, range.start, range.end, range.end + 1][n / 4 % 4]
+        } else if family == 0 {
+            anywhere >> 96
+        } else {
+            anywhere >> 3 | 1 << 125
+        };
+        asked.push((number, family));
+    }
+    let mut child = Command::new(env!("CARGO_BIN_EXE_mls-ipdb"))
+        .args(["lookup", "--data-dir"])
+        .arg(dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = BufWriter::new(child.stdin.take().unwrap());
+    let addresses: Vec<_> = asked.iter().map(|(number, family)| address(*number, *family)).collect();
+    let writer = std::thread::spawn(move || addresses.iter().for_each(|ip| writeln!(input, "{ip}").unwrap()));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert!(output.status.success());
+    let mut found = 0;
+    let mut answers = output.stdout.split_inclusive(|b| *b == b'\n');
+    for (number, family) in &asked {
+        let answer: Json = serde_json::from_slice(answers.next().unwrap()).unwrap();
+        assert_eq!(answer, expected(&of_family[*family], *number, *family));
+        found += usize::from(!answer["asn"].is_null());
+    }
+    assert!(answers.next().is_none());
+    assert!((50_000..95_000).contains(&found), "{found} found: too many or too few to prove anything");
+}
+
+#[test]
+fn an_address_that_is_looked_up_alone_is_found_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let ranges = databases(dir.path(), 0);
+    for n in [0, 1, 100_000, 236_999] {
+        let number = ranges[0][n].start;
+        let ip = address(number, 0).to_string();
+        let output = Command::new(env!("CARGO_BIN_EXE_mls-ipdb"))
+            .args(["lookup", &ip, "--data-dir"])
+            .arg(dir.path())
+            .output()
+            .unwrap();
+        assert_eq!(serde_json::from_slice::<Json>(&output.stdout).unwrap(), expected(&ranges, number, 0));
+    }
+}

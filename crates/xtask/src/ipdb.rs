@@ -1,0 +1,84 @@
+//! IP databases in the layouts of ip-location-db, and the ranges that they were written from.
+
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::random::Random;
+
+/// How many rows the published databases had in 2026: the country ones first, for IPv4 and IPv6.
+pub const ROWS: [[usize; 2]; 2] = [[237_000, 110_000], [427_000, 95_000]];
+
+/// The file names, in the same order.
+pub const NAMES: [[&str; 2]; 2] = [["country_aside.csv", "country_aside-ipv6.csv"], ["asn.csv", "asn-ipv6.csv"]];
+
+const COUNTRIES: [&str; 8] = ["FR", "DE", "US", "CN", "BR", "VN", "ZA", "AU"];
+const ORGANISATIONS: [&str; 6] =
+    ["Google LLC", "\"Example, Inc.\"", "\"The \"\"Quoted\"\" Company\"", "Orange S.A.", "Société Générale", "Ü"];
+
+/// A range of addresses, both ends in it, and what is known about it.
+#[derive(Clone, Debug)]
+pub struct Range {
+    /// First address, as a number.
+    pub start: u128,
+    /// Last address.
+    pub end: u128,
+    /// Country, or system and organisation as a database quotes it.
+    pub value: Value,
+}
+
+/// What a row tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants are the kinds of database")]
+pub enum Value {
+    Country(&'static str),
+    System(u32, &'static str),
+}
+
+/// The ranges of database `kind` (0 country, 1 AS) and `family` (0 IPv4, 1 IPv6), sorted: many of a single address, many that
+/// follow one another without a gap, spread over the whole family.
+#[must_use]
+pub fn ranges(seed: u64, kind: usize, family: usize, rows: usize) -> Vec<Range> {
+    let mut random = Random::new(seed ^ (kind * 2 + family + 1) as u64);
+    // IPv4 from 1.0.0.0 to 223.255.255.255, IPv6 the unicast addresses: 2000::/3.
+    let (mut at, end) = if family == 0 { (1 << 24, 224 << 24) } else { (1u128 << 125, 1 << 126) };
+    let mut ranges = Vec::with_capacity(rows);
+    for left in (1..=rows as u128).rev() {
+        // At most twice the mean, so that the space never runs out before the rows do.
+        let most = (end - at) / left * 2 - 1;
+        let wide = u128::from(random.number()) << 64 | u128::from(random.number());
+        let gap = if random.below(4) == 0 { wide % most / 2 } else { 0 };
+        let length = if random.below(8) == 0 { 1 } else { 1 + (wide >> 32) % (most - gap) };
+        let value = if kind == 0 {
+            Value::Country(random.pick::<&str>(&COUNTRIES))
+        } else {
+            Value::System(u32::try_from(1 + random.below(400_000)).unwrap_or(1), random.pick::<&str>(&ORGANISATIONS))
+        };
+        let start = at + gap;
+        at = start + length;
+        ranges.push(Range { start, end: at - 1, value });
+    }
+    ranges
+}
+
+/// The address of a number.
+#[must_use]
+pub fn address(number: u128, family: usize) -> IpAddr {
+    match u32::try_from(number) {
+        Ok(number) if family == 0 => Ipv4Addr::from_bits(number).into(),
+        _ => Ipv6Addr::from_bits(number).into(),
+    }
+}
+
+/// Writes the rows, addresses as numbers.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write(ranges: &[Range], out: &mut impl Write) -> io::Result<()> {
+    for Range { start, end, value } in ranges {
+        match value {
+            Value::Country(code) => writeln!(out, "{start},{end},{code}")?,
+            Value::System(asn, name) => writeln!(out, "{start},{end},{asn},{name}")?,
+        }
+    }
+    Ok(())
+}
