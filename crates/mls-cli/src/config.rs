@@ -4,6 +4,7 @@
 //! what holds without it. Every key and its default stands in `Config::read`, and nowhere else.
 
 mod ini;
+mod threshold;
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ use ipnet::IpNet;
 use crate::diag::Level;
 use crate::{Exit, OrExit};
 use ini::Ini;
+pub use threshold::Threshold;
 
 /// The configuration. Fields are named after their sections and keys.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +28,7 @@ pub struct Config {
     pub dns_cache: DnsCache,
     pub database: Database,
     pub filter: Filter,
+    pub alert: Alert,
     pub retention: Retention,
     pub systemd: Systemd,
 }
@@ -152,6 +155,15 @@ pub struct Filter {
     pub ignore_users: Vec<String>,
 }
 
+/// `[alert]`: `None` never alerts.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(missing_docs, reason = "each field is the key of the same name")]
+pub struct Alert {
+    pub ip: Option<Threshold>,
+    pub user: Option<Threshold>,
+    pub total: Option<Threshold>,
+}
+
 /// `[retention]`: `None` keeps files for ever.
 #[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "each field is the key of the same name")]
@@ -262,6 +274,11 @@ impl Config {
                     |text| text.parse().ok().or_else(|| text.parse().ok().map(|ip: std::net::IpAddr| ip.into())),
                 )?,
                 ignore_users: ini.texts(&[("filter", "ignore_users")])?,
+            },
+            alert: Alert {
+                ip: ini.threshold("alert", "ip")?,
+                user: ini.threshold("alert", "user")?,
+                total: ini.threshold("alert", "total")?,
             },
             retention: Retention {
                 csv_days: ini.number("retention", "csv_days")?,
@@ -389,6 +406,7 @@ mod tests {
                 ["x.conf, line 4", "smtp_tls", "\"maybe\"", "none, starttls, tls"],
             ),
             ("[dns_cache]\nsize = many\n", ["x.conf, line 2", "size", "\"many\"", "a number"]),
+            ("[alert]\nip = often\n", ["x.conf, line 2", "ip", "\"often\"", "20/10m"]),
             ("[dns_cache]\nenabled = perhaps\n", ["x.conf, line 2", "enabled", "\"perhaps\"", "yes, no"]),
             (
                 "[filter]\nignore_networks = 10.0.0.0/8, x\n",

@@ -12,8 +12,8 @@
 
 use std::fmt::Write;
 use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::FileTypeExt;
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -60,6 +60,19 @@ pub struct Data {
     pub tail_sha256: String,
 }
 
+impl Data {
+    /// What the first `length` bytes of `file` are known by.
+    ///
+    /// # Errors
+    /// Any I/O error, one where the file is shorter included.
+    pub fn describe(file: &File, length: u64) -> io::Result<Self> {
+        let window = length.min(WINDOW);
+        let mut bytes = vec![0; usize::try_from(window).map_err(io::Error::other)?];
+        file.read_exact_at(&mut bytes, length - window)?;
+        Ok(Self { length, tail_sha256: sha256(&bytes) })
+    }
+}
+
 impl CursorFile {
     /// What precedes the first commit: no position, and sequence number 0.
     #[must_use]
@@ -83,7 +96,7 @@ impl CursorFile {
     pub fn load(path: &Path) -> anyhow::Result<Option<Self>> {
         let shown = path.display();
         let file = match File::open(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file.with_context(|| format!("opening cursor file {shown}"))?,
         };
         let kind = file.metadata().with_context(|| format!("looking at cursor file {shown}"))?.file_type();

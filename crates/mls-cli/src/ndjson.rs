@@ -25,6 +25,8 @@ pub struct Reader {
     start: usize,
     end: usize,
     line: u64,
+    /// Bytes of the input that have left the buffer.
+    gone: u64,
 }
 
 impl Reader {
@@ -58,6 +60,7 @@ impl Reader {
             start: 0,
             end: 0,
             line: 0,
+            gone: 0,
         }
     }
 
@@ -83,6 +86,12 @@ impl Reader {
         self.line
     }
 
+    /// How many bytes of the input the lines so far have taken.
+    #[must_use]
+    pub fn consumed(&self) -> u64 {
+        self.gone + self.start as u64
+    }
+
     /// Reports the line that `next` returned last as a bad record.
     pub fn bad(&self, why: impl std::fmt::Display) {
         diag::bad_record(format_args!("{}, line {}", self.name, self.line), why);
@@ -93,7 +102,15 @@ impl Reader {
     ///
     /// # Errors
     /// Whatever reading or `pause` fails with.
-    pub fn next(&mut self, mut pause: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Option<&[u8]>> {
+    pub fn next(&mut self, pause: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Option<&[u8]>> {
+        Ok(self.next_at(pause)?.map(|(_, line)| line))
+    }
+
+    /// As [`next`](Self::next), with the offset in the input at which the line begins.
+    ///
+    /// # Errors
+    /// Whatever reading or `pause` fails with.
+    pub fn next_at(&mut self, mut pause: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Option<(u64, &[u8])>> {
         let (start, end) = loop {
             let Some((start, end)) = self.next_line(&mut pause)? else { return Ok(None) };
             self.line += 1;
@@ -111,7 +128,7 @@ impl Reader {
                 self.name, self.line
             )));
         }
-        Ok(Some(&self.buffer[start..end]))
+        Ok(Some((self.gone + start as u64, &self.buffer[start..end])))
     }
 
     /// Where in the buffer the next line stands. One that is too long is read to its end and returned as its first
@@ -129,6 +146,7 @@ impl Reader {
             searched = self.end - self.start;
             if searched >= MAX_LINE {
                 too_long = true;
+                self.gone += self.end as u64;
                 (self.start, self.end, searched) = (0, 0, 0);
             }
             if self.fill(pause)? == 0 {
@@ -143,6 +161,7 @@ impl Reader {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
+            self.gone += self.start as u64;
             self.start = 0;
         }
         if self.end == self.buffer.len() {
@@ -298,6 +317,20 @@ mod tests {
     fn blank_lines_count_and_a_last_line_may_lack_its_newline() {
         assert_eq!(lines(b"a\n\n \nb\nc"), ["1:a", "4:b", "5:c"]);
         assert_eq!(lines(b""), [""; 0]);
+    }
+
+    #[test]
+    fn each_line_is_found_where_it_begins() {
+        let long = vec![b'x'; 3 * MAX_LINE];
+        let input = Box::leak([b"a\n\n \nbb\n", &long[..], b"\nccc\nd"].concat().into_boxed_slice());
+        let mut reader = Reader::new(Box::new(&*input), "memory");
+        for line in [&b"a"[..], b"bb", b"ccc", b"d"] {
+            let (offset, found) = reader.next_at(|| Ok(())).unwrap().unwrap();
+            assert_eq!(found, line);
+            assert!(input[usize::try_from(offset).unwrap()..].starts_with(line));
+        }
+        assert!(reader.next(|| Ok(())).unwrap().is_none());
+        assert_eq!(reader.consumed(), input.len() as u64);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use mls_cli::cursor_file::{CursorFile, Data, WINDOW, sha256};
+use mls_cli::cursor_file::{CursorFile, Data};
 use mls_cli::lock::Lock;
 use mls_cli::ndjson::Reader;
 use mls_cli::sink::{self, Sink};
@@ -146,7 +146,7 @@ impl Sink for Appender {
         if !unchanged {
             file.sync_data().with_context(|| format!("syncing {name}")).or_exit(Exit::IoErr)?;
         }
-        let data = describe(file, length).with_context(|| format!("reading {name} back")).or_exit(Exit::IoErr)?;
+        let data = Data::describe(file, length).with_context(|| format!("reading {name} back")).or_exit(Exit::IoErr)?;
         let rotated = open.committed.rotated.clone();
         let next = CursorFile { rotated, ..CursorFile::next(open.committed.sequence, cursor, Some(data)) };
         next.store(&self.cursor_path)?;
@@ -167,7 +167,7 @@ impl Appender {
         };
         let mut committed = committed.unwrap_or_else(CursorFile::start);
         let keep = match &committed.data {
-            Some(data) if data.length <= length && *data == describe(&open(&self.path)?, data.length)? => {
+            Some(data) if data.length <= length && *data == Data::describe(&open(&self.path)?, data.length)? => {
                 if length > data.length {
                     self.move_surplus_aside(data.length)?;
                 }
@@ -197,13 +197,13 @@ impl Appender {
             committed.rotated.splice(0..0, committed.data.take());
             committed.rotated.truncate(ROTATED_REMEMBERED);
         }
-        let mut settled = CursorFile { data: Some(describe(&file, keep)?), ..committed };
+        let mut settled = CursorFile { data: Some(Data::describe(&file, keep)?), ..committed };
         settled.store(&self.cursor_path)?;
         if keep == 0 {
             // A commit of its own, or each run that finds nothing would leave a header behind the commit.
             Rows::new(&file, self.style).header()?;
             file.sync_data()?;
-            settled.data = Some(describe(&file, file.metadata()?.len())?);
+            settled.data = Some(Data::describe(&file, file.metadata()?.len())?);
             settled.store(&self.cursor_path)?;
         }
         Ok((file, settled))
@@ -336,12 +336,4 @@ fn exit_of(result: &anyhow::Result<()>) -> Exit {
 fn open(path: &Path) -> anyhow::Result<File> {
     let file = File::options().read(true).append(true).create(true).mode(0o640).open(path);
     file.with_context(|| format!("opening {}", path.display())).or_exit(Exit::CantCreat)
-}
-
-/// What a cursor file says of the first `length` bytes of `file`.
-fn describe(file: &File, length: u64) -> io::Result<Data> {
-    let window = length.min(WINDOW);
-    let mut bytes = vec![0; usize::try_from(window).map_err(io::Error::other)?];
-    file.read_exact_at(&mut bytes, length - window)?;
-    Ok(Data { length, tail_sha256: sha256(&bytes) })
 }

@@ -1,74 +1,115 @@
 //! How often each key occurred, in bounded memory.
 
-use std::collections::HashMap;
+use crate::table::Table;
 
-/// Most keys that one counter holds.
-const MAX_KEYS: usize = 100_000;
+/// What is kept for a key: a count, and perhaps more.
+pub(crate) trait Count: Default {
+    fn count(&self) -> u64;
 
-/// Most bytes of keys that one counter holds.
-const MAX_BYTES: usize = 8 << 20;
+    /// Takes so much off, down to nothing.
+    fn lower(&mut self, by: u64);
+}
 
-/// Longer keys are counted by so many first bytes. RFC 5321 has no mailbox longer than 254.
-const MAX_KEY: usize = 512;
+impl Count for u64 {
+    fn count(&self) -> u64 {
+        *self
+    }
 
-/// Counts by key. Exact while the keys fit; beyond that, every count is at least what it says and at most [`Counter::short`]
+    fn lower(&mut self, by: u64) {
+        *self = self.saturating_sub(by);
+    }
+}
+
+/// Counts by key. Exact while the keys fit; beyond that, a count is at least what it says and at most [`Counter::short`]
 /// more (Misra and Gries, "Finding repeated elements", 1982): keys that occurred least make room for new ones.
-#[derive(Debug, Default)]
-pub(crate) struct Counter {
-    counts: HashMap<Box<[u8]>, u64>,
-    bytes: usize,
+#[derive(Debug)]
+pub(crate) struct Counter<V = u64> {
+    values: Table<V>,
     short: u64,
+    overflowed: bool,
 }
 
 impl Counter {
     /// Counts `key` `n` times more.
-    pub(crate) fn add(&mut self, key: &[u8], n: u64) {
-        let key = &key[..key.len().min(MAX_KEY)];
-        if let Some(count) = self.counts.get_mut(key) {
-            *count += n;
-            return;
+    pub(crate) fn add(&mut self, key: &str, n: u64) {
+        self.update(key, true, |count| *count += n);
+    }
+}
+
+impl<V: Count> Counter<V> {
+    /// Holds at most `max_keys` keys of `max_bytes` in all, which is to be many times the length of one.
+    pub(crate) fn new(max_keys: usize, max_bytes: usize) -> Self {
+        Self { values: Table::new(max_keys, max_bytes), short: 0, overflowed: false }
+    }
+
+    /// Changes what is kept for `key`. A new one is only kept, where there is no room, if it `matters`.
+    pub(crate) fn update(&mut self, key: &str, matters: bool, change: impl Fn(&mut V)) {
+        if let Some(value) = self.values.get_mut(key) {
+            return change(value);
         }
-        if self.counts.len() >= MAX_KEYS || self.bytes + key.len() > MAX_BYTES {
-            self.make_room();
+        let new = || {
+            let mut value = V::default();
+            change(&mut value);
+            value
+        };
+        if !self.values.insert(key, new()) {
+            self.overflowed = true;
+            if matters {
+                self.make_room();
+                self.values.insert(key, new());
+            }
         }
-        self.bytes += key.len();
-        self.counts.insert(key.into(), n);
     }
 
     /// Takes the median count off every key and drops those with nothing left: at least half of them, so that the work is
     /// constant for each key that was added.
     fn make_room(&mut self) {
-        let mut counts: Vec<u64> = self.counts.values().copied().collect();
+        let mut counts: Vec<u64> = self.values.iter().map(|(_, value)| value.count()).collect();
         let middle = counts.len() / 2;
         let (_, median, _) = counts.select_nth_unstable(middle);
         let median = *median;
         self.short += median;
-        let bytes = &mut self.bytes;
-        self.counts.retain(|key, count| {
-            *count = count.saturating_sub(median);
-            if *count == 0 {
-                *bytes -= key.len();
-            }
-            *count > 0
+        self.values.retain(|value| {
+            value.lower(median);
+            value.count() > 0
         });
     }
 
-    /// By how much a count may be too low; 0 where all counts are exact.
+    /// Whether all counts are.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.short == 0
+    }
+
+    /// By how much a count may be too low.
     pub(crate) fn short(&self) -> u64 {
         self.short
     }
 
-    /// The `n` most frequent keys, ties broken by name.
-    pub(crate) fn top(&self, n: usize) -> Vec<(&[u8], u64)> {
-        let mut all: Vec<_> = self.counts.iter().map(|(key, count)| (key.as_ref(), *count)).collect();
-        let order = |a: &(&[u8], u64), b: &(&[u8], u64)| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0));
-        if n < all.len() {
-            all.select_nth_unstable_by(n, order);
-            all.truncate(n);
-        }
-        all.sort_unstable_by(order);
-        all
+    /// Whether keys were dropped, or not taken.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.overflowed
     }
+
+    /// All keys that were counted, in no order, with all that is kept for them.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&str, &V)> {
+        self.values.iter().filter(|(_, value)| value.count() > 0)
+    }
+
+    /// All keys and their counts, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.values().map(|(key, value)| (key, value.count()))
+    }
+}
+
+/// The `n` items of the highest count, ties broken by name, so that the same data always gives the same report.
+pub(crate) fn top<N: Ord, C: Ord>(mut items: Vec<(N, C)>, n: usize) -> Vec<(N, C)> {
+    let order = |a: &(N, C), b: &(N, C)| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0));
+    if n < items.len() {
+        items.select_nth_unstable_by(n, order);
+        items.truncate(n);
+    }
+    items.sort_unstable_by(order);
+    items
 }
 
 #[cfg(test)]
@@ -77,40 +118,28 @@ mod tests {
 
     #[test]
     fn the_most_frequent_come_first_and_ties_by_name() {
-        let mut counter = Counter::default();
+        let mut counter: Counter = Counter::new(10, 100);
         for key in ["b", "c", "a", "c", "b", "d"] {
-            counter.add(key.as_bytes(), 1);
+            counter.add(key, 1);
         }
-        assert_eq!(counter.top(3), [(&b"b"[..], 2), (&b"c"[..], 2), (&b"a"[..], 1)]);
-        assert_eq!(counter.top(9).len(), 4);
-        assert_eq!(counter.short(), 0);
+        assert_eq!(top(counter.iter().collect(), 3), [("b", 2), ("c", 2), ("a", 1)]);
+        assert_eq!(top(counter.iter().collect(), 9).len(), 4);
+        assert!(counter.is_exact());
     }
 
     #[test]
     fn beyond_the_cap_counts_are_low_by_no_more_than_what_is_said_and_the_frequent_stay() {
-        let mut counter = Counter::default();
-        for i in 0..4 * MAX_KEYS {
-            counter.add(format!("key {i}").as_bytes(), 1);
+        let mut counter: Counter = Counter::new(1000, 1 << 20);
+        for i in 0..4000 {
+            counter.add(&format!("key {i}"), 1);
             if i % 100 == 0 {
-                counter.add(b"often", 1);
+                counter.add("often", 1);
             }
         }
-        let said = 4 * MAX_KEYS as u64 / 100;
-        let (key, count) = counter.top(1)[0];
-        assert_eq!(key, b"often");
+        let (key, count) = top(counter.iter().collect(), 1)[0];
+        assert_eq!(key, "often");
         assert!(counter.short() > 0 && counter.short() < 20, "{}", counter.short());
-        assert!(count <= said && count + counter.short() >= said, "{count} and {} for {said}", counter.short());
-        assert!(counter.counts.len() <= MAX_KEYS);
-    }
-
-    #[test]
-    fn long_keys_are_bounded_in_bytes() {
-        let mut counter = Counter::default();
-        for i in 0..50_000 {
-            counter.add(format!("{i:0>600}").as_bytes(), 1);
-            counter.add(format!("{i}{}", "x".repeat(600)).as_bytes(), 1);
-        }
-        assert!(counter.bytes <= MAX_BYTES);
-        assert_eq!(counter.bytes, counter.counts.keys().map(|key| key.len()).sum::<usize>());
+        assert!(count <= 40 && count + counter.short() >= 40, "{count} and {} for 40", counter.short());
+        assert!(counter.iter().count() <= 1000);
     }
 }

@@ -1,20 +1,37 @@
 //! Where rows come from: a file or standard input, CSV or NDJSON, plain or gzip.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::io::{BufRead, BufReader, IsTerminal, Read};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use flate2::bufread::MultiGzDecoder;
+use indicatif::{ProgressBar, ProgressStyle};
 use mls_cli::ndjson::Reader;
 use mls_cli::zone::Zone;
 use mls_cli::{Exit, OrExit};
-use mls_event::{Auth, Body};
+use mls_event::{Auth, Body, Record};
 
-use crate::rows::Row;
+use crate::rows::{Row, Rows};
 
-/// One read of the input.
-const BUFFER: usize = 256 * 1024;
+/// What gzip is read by. The reader of lines asks for more at a time, and gets it without this buffer in between.
+const BUFFER: usize = 16 * 1024;
+
+/// A file that takes long enough to read for somebody to wait.
+const LARGE: u64 = 64 << 20;
+
+/// What is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Stdin,
+    File {
+        /// A file that was rotated away from `path`, and its length, to be read before.
+        rotated: Option<(PathBuf, u64)>,
+        path: PathBuf,
+        /// How much of it is read; all where none is given.
+        length: Option<u64>,
+    },
+}
 
 /// What was read beside the rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,75 +40,124 @@ pub(crate) struct Extent {
     pub(crate) rows: u64,
     /// Bytes, decompressed.
     pub(crate) bytes: u64,
-    /// Whether it was CSV.
+    /// Whether it was CSV, as far as there was anything.
     pub(crate) csv: bool,
 }
 
-/// Gives every failed attempt of the input to `each`. Bad rows are reported and skipped.
-pub(crate) fn read(file: Option<&Path>, zone: Zone, mut each: impl FnMut(&Row<'_>)) -> anyhow::Result<Extent> {
-    let mut reader = open(file)?;
-    let mut extent = Extent::default();
+impl Source {
+    /// Gives every failed attempt of the input to `each`, with the offset of its line; where there is a rotated file, the
+    /// offsets go on from its end. Bad rows are reported and skipped.
+    pub(crate) fn read(&self, zone: Zone, mut each: impl FnMut(&Row<'_>, u64)) -> anyhow::Result<Extent> {
+        let mut begin = 0;
+        if let Self::File { rotated: Some((path, length)), .. } = self {
+            let rotated = Self::File { rotated: None, path: path.clone(), length: Some(*length) };
+            rotated.read(zone, &mut each as &mut dyn FnMut(&Row<'_>, u64))?;
+            begin = *length;
+        }
+        let mut each = |row: &Row<'_>, offset| {
+            each(row, begin + offset);
+            Ok(())
+        };
+        read(self.open()?, zone, &mut each, || Ok(()))
+    }
+
+    /// As [`read`](Self::read), for rows that are acted upon while others are still to come: `pause` is called when they
+    /// keep the reader waiting. On standard input gzip is not known.
+    pub(crate) fn follow(
+        &self,
+        zone: Zone,
+        mut each: impl FnMut(&Row<'_>, u64) -> anyhow::Result<()>,
+        pause: impl FnMut() -> anyhow::Result<()>,
+    ) -> anyhow::Result<Extent> {
+        let reader = if *self == Self::Stdin { Reader::stdin()? } else { self.open()? };
+        read(reader, zone, &mut each, pause)
+    }
+
+    /// Opens the input and takes gzip off it, which its first two bytes tell (RFC 1952).
+    fn open(&self) -> anyhow::Result<Reader> {
+        let (input, name): (Box<dyn Read>, String) = match self {
+            Self::File { path, length, .. } => {
+                let name = path.display().to_string();
+                let file = File::open(path).with_context(|| format!("opening {name}"))?;
+                let size = file.metadata().with_context(|| format!("looking at {name}"))?.len();
+                let length = length.unwrap_or(u64::MAX);
+                (Box::new(progress(size.min(length)).wrap_read(file.take(length))), name)
+            }
+            Self::Stdin => (Box::new(std::io::stdin().lock()), "stdin".to_owned()),
+        };
+        let mut input = BufReader::with_capacity(BUFFER, input);
+        let head = input.fill_buf().with_context(|| format!("reading {name}")).or_exit(Exit::IoErr)?;
+        let input: Box<dyn Read> =
+            if head.starts_with(&[0x1f, 0x8b]) { Box::new(MultiGzDecoder::new(input)) } else { Box::new(input) };
+        Ok(Reader::new(input, name))
+    }
+
+    /// The name that people know the input by.
+    pub(crate) fn file_name(&self) -> Option<String> {
+        match self {
+            Self::Stdin => None,
+            Self::File { path, .. } => path.file_name().map(|name| name.to_string_lossy().into_owned()),
+        }
+    }
+}
+
+/// The loop over lines.
+fn read(
+    mut reader: Reader,
+    zone: Zone,
+    each: &mut impl FnMut(&Row<'_>, u64) -> anyhow::Result<()>,
+    mut pause: impl FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<Extent> {
+    let mut rows = Rows::new(zone);
+    let mut extent = Extent { csv: true, ..Extent::default() };
     let mut first = true;
-    while let Some(line) = reader.next(|| Ok(()))? {
+    while let Some((offset, line)) = reader.next_at(&mut pause)? {
         if first {
             // What the input is, is decided once: a server's name does not begin with a brace.
             extent.csv = !line.starts_with(b"{");
             first = false;
         }
-        extent.bytes += line.len() as u64 + 1;
-        let bad: Option<String> = if extent.csv {
-            match Row::from_csv(line) {
-                Ok(Some(row)) => {
-                    extent.rows += 1;
-                    each(&row);
-                    None
-                }
-                Ok(None) => None,
-                Err(why) => Some(why.to_string()),
-            }
+        let mut auth = None;
+        let row = if extent.csv {
+            rows.csv(line)
         } else {
-            match auth(line) {
-                Ok(auth) => {
-                    if let Some(row) = auth.and_then(|auth| Row::from_auth(auth, zone)) {
-                        extent.rows += 1;
-                        each(&row);
-                    }
-                    None
-                }
-                Err(why) => Some(why.to_string()),
+            match failure(line) {
+                Ok(record) => Ok(record.and_then(|record| rows.auth(auth.insert(record)))),
+                Err(why) => Err(why.to_string()),
             }
         };
-        if let Some(why) = bad {
-            reader.bad(why);
+        match row {
+            Ok(None) => {}
+            Ok(Some(row)) => {
+                extent.rows += 1;
+                each(&row, offset)?;
+            }
+            Err(why) => reader.bad(why),
         }
     }
+    extent.bytes = reader.consumed();
     Ok(extent)
 }
 
 /// The line's `auth` record; none where it is a record of another type.
-fn auth(line: &[u8]) -> Result<Option<Auth<'_>>, mls_event::BadRecord> {
+fn failure(line: &[u8]) -> Result<Option<Auth<'_>>, mls_event::BadRecord> {
     if mls_event::kind(line)? != Auth::KIND {
         return Ok(None);
     }
-    match mls_event::Record::parse(line)? {
-        mls_event::Record::Auth(auth) => Ok(Some(auth)),
-        _ => Ok(None),
-    }
+    Ok(match Record::parse(line)? {
+        Record::Auth(auth) => Some(auth),
+        _ => None,
+    })
 }
 
-/// Opens the input and takes gzip off it, which its first two bytes tell (RFC 1952).
-fn open(file: Option<&Path>) -> anyhow::Result<Reader> {
-    let (input, name): (Box<dyn Read>, String) = match file {
-        Some(path) => {
-            let name = path.display().to_string();
-            let file = File::open(path).with_context(|| format!("opening {name}"))?;
-            (Box::new(file), name)
-        }
-        None => (Box::new(std::io::stdin().lock()), "stdin".to_owned()),
-    };
-    let mut input = BufReader::with_capacity(BUFFER, input);
-    let head = input.fill_buf().with_context(|| format!("reading {name}")).or_exit(Exit::IoErr)?;
-    let input: Box<dyn Read> =
-        if head.starts_with(&[0x1f, 0x8b]) { Box::new(MultiGzDecoder::new(input)) } else { Box::new(input) };
-    Ok(Reader::new(input, name))
+/// A bar on the terminal while a large file is read; where stderr is no terminal, nothing.
+fn progress(size: u64) -> ProgressBar {
+    if size < LARGE || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(size);
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes}, {eta} left") {
+        bar.set_style(style);
+    }
+    bar
 }

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime};
+use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 
 /// `--date`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,23 @@ pub enum Day {
     Date(NaiveDate),
 }
 
+impl Day {
+    fn on(self, today: NaiveDate) -> NaiveDate {
+        match self {
+            Self::Today => today,
+            Self::Yesterday => today - Days::new(1),
+            Self::Date(date) => date,
+        }
+    }
+}
+
+/// Dates of four-digit years, which sort as text, and far enough from the calendar's ends to reckon with.
+fn date(text: &str) -> Option<NaiveDate> {
+    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+    let years = NaiveDate::from_ymd_opt(1000, 1, 1)?..NaiveDate::from_ymd_opt(9999, 1, 1)?;
+    years.contains(&date).then_some(date)
+}
+
 impl FromStr for Day {
     type Err = String;
 
@@ -22,46 +39,152 @@ impl FromStr for Day {
         match text {
             "today" => Ok(Self::Today),
             "yesterday" => Ok(Self::Yesterday),
-            _ => text
-                .parse()
+            _ => date(text)
                 .map(Self::Date)
-                .map_err(|_| format!("{text:?} is no day: use today, yesterday or a date such as 2026-06-01")),
+                .ok_or_else(|| format!("{text:?} is no day: use today, yesterday or a date such as 2026-06-01")),
         }
     }
 }
 
-/// A stretch of time on the clock of the report's zone, from the first minute to before the last.
+/// `--since` and `--until`: a day, or a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// All of the day.
+    Day(Day),
+    /// The beginning of the minute.
+    Minute(NaiveDateTime),
+}
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(day) = text.parse() {
+            return Ok(Self::Day(day));
+        }
+        let minute = || {
+            let (day, time) = text.split_once([' ', 'T'])?;
+            Some(date(day)?.and_time(NaiveTime::parse_from_str(time, "%H:%M").ok()?))
+        };
+        minute().map(Self::Minute).ok_or_else(|| {
+            format!("{text:?} is no time: use today, yesterday, a date such as 2026-06-01 or a minute such as \"2026-06-01 23:59\"")
+        })
+    }
+}
+
+/// Where a row belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Earlier; `previous` where it is in the stretch of the same length just before the period.
+    Before {
+        previous: bool,
+    },
+    Inside,
+    After,
+}
+
+/// A stretch of time on the clock of the report's zone, or of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Period {
-    /// What titles call it: `today`, or a date.
+    /// Its first minute; none where it has no beginning.
+    pub(crate) from: Option<NaiveDateTime>,
+    /// The minute after its last; none where it has no end.
+    pub(crate) to: Option<NaiveDateTime>,
+    /// Where in the file it begins: then that decides, and not the dates of rows, which may have come late.
+    pub(crate) offset: Option<u64>,
+    /// The last day of it.
+    pub(crate) last_day: NaiveDate,
+    /// What titles call it: `today`, a date, or a stretch.
     pub(crate) label: String,
-    from: [u8; 16],
-    to: [u8; 16],
+    from_text: String,
+    to_text: String,
+    previous_text: String,
 }
 
 impl Period {
-    /// The day that `day` names when the clock shows `now`. None beyond the calendar's ends.
-    pub(crate) fn day(day: Day, now: NaiveDateTime) -> Option<Self> {
-        let today = now.date();
-        let date = match day {
-            Day::Today => today,
-            Day::Yesterday => today.pred_opt()?,
-            Day::Date(date) => date,
-        };
-        let midnight = |date: NaiveDate| date.and_time(NaiveTime::MIN);
-        let label = if date == today { "today".to_owned() } else { date.to_string() };
-        Some(Self { label, from: text(midnight(date))?, to: text(midnight(date.checked_add_days(Days::new(1))?))? })
+    /// The day that `day` names.
+    pub(crate) fn day(day: Day, now: NaiveDateTime) -> Self {
+        let date = day.on(now.date());
+        let (from, to) = (midnight(date), midnight(date + Days::new(1)));
+        let label = if date == now.date() { "today".to_owned() } else { date.to_string() };
+        Self::new(Some(from), Some(to), now, label)
     }
 
-    /// Whether a row's date is in it. Dates sort as text.
-    pub(crate) fn contains(&self, date: &[u8]) -> bool {
-        *date >= self.from[..] && *date < self.to[..]
+    /// From one moment to another; days are whole, the last one included.
+    pub(crate) fn between(since: Option<Moment>, until: Option<Moment>, now: NaiveDateTime) -> Self {
+        let today = now.date();
+        let from = since.map(|moment| match moment {
+            Moment::Day(day) => midnight(day.on(today)),
+            Moment::Minute(minute) => minute,
+        });
+        let to = until.map(|moment| match moment {
+            Moment::Day(day) => midnight(day.on(today) + Days::new(1)),
+            Moment::Minute(minute) => minute,
+        });
+        let show = |moment| match moment {
+            Moment::Day(day) => day.on(today).to_string(),
+            Moment::Minute(minute) => minute.format("%Y-%m-%d %H:%M").to_string(),
+        };
+        let label = match (since.map(show), until.map(show)) {
+            (Some(since), Some(until)) => format!("{since} to {until}"),
+            (Some(since), None) => format!("since {since}"),
+            (None, Some(until)) => format!("until {until}"),
+            (None, None) => "in all".to_owned(),
+        };
+        Self::new(from, to, now, label)
+    }
+
+    /// What came after `offset` of the file, which the last digest ended with, up to now.
+    pub(crate) fn after(offset: u64, last: Option<NaiveDateTime>, now: NaiveDateTime) -> Self {
+        let period = Self::between(last.map(Moment::Minute), Some(Moment::Minute(now)), now);
+        Self { offset: Some(offset), ..period }
+    }
+
+    fn new(from: Option<NaiveDateTime>, to: Option<NaiveDateTime>, now: NaiveDateTime, label: String) -> Self {
+        let previous = from.zip(to).map(|(from, to)| from - (to - from));
+        let text = |at: Option<NaiveDateTime>, otherwise: &str| {
+            at.map_or_else(|| otherwise.to_owned(), |at| at.format("%Y-%m-%d %H:%M").to_string())
+        };
+        Self {
+            from,
+            to,
+            offset: None,
+            last_day: (to.unwrap_or(now) - TimeDelta::minutes(i64::from(to.is_some()))).date(),
+            label,
+            from_text: text(from, ""),
+            // Greater than any date.
+            to_text: text(to, "a"),
+            previous_text: text(previous, "a"),
+        }
+    }
+
+    /// Where a row of this date at this offset of the input belongs. Dates sort as text.
+    pub(crate) fn place(&self, date: &str, offset: u64) -> Place {
+        match self.offset {
+            Some(begin) if offset >= begin => Place::Inside,
+            None if date >= self.to_text.as_str() => Place::After,
+            None if date >= self.from_text.as_str() => Place::Inside,
+            _ => Place::Before { previous: date >= self.previous_text.as_str() },
+        }
+    }
+
+    /// Whether it has a part of the day of this date.
+    pub(crate) fn touches(&self, date: &str) -> bool {
+        format!("{date} 23:59") >= self.from_text && format!("{date} 00:00") < self.to_text
+    }
+
+    /// Whether it is one day from midnight to midnight.
+    pub(crate) fn is_day(&self) -> bool {
+        self.offset.is_none()
+            && self
+                .from
+                .zip(self.to)
+                .is_some_and(|(from, to)| from.time() == NaiveTime::MIN && to - from == TimeDelta::days(1))
     }
 }
 
-/// As the CSV writes it. None for years that it cannot write in four digits.
-fn text(at: NaiveDateTime) -> Option<[u8; 16]> {
-    at.format("%Y-%m-%d %H:%M").to_string().into_bytes().try_into().ok()
+fn midnight(date: NaiveDate) -> NaiveDateTime {
+    date.and_time(NaiveTime::MIN)
 }
 
 #[cfg(test)]
@@ -73,30 +196,62 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_from_midnight_to_midnight() {
-        let day = Period::day(Day::Yesterday, now()).unwrap();
-        assert_eq!(day.label, "2026-02-28");
-        for (date, inside) in [
-            ("2026-02-27 23:59:59", false),
-            ("2026-02-28 00:00", true),
-            ("2026-02-28 23:59:59", true),
-            ("2026-03-01 00:00", false),
+    fn a_day_is_from_midnight_to_midnight_and_the_one_before_it_is_previous() {
+        let day = Period::day(Day::Yesterday, now());
+        assert_eq!((day.label.as_str(), day.last_day.to_string().as_str()), ("2026-02-28", "2026-02-28"));
+        assert!(day.is_day());
+        for (date, place) in [
+            ("2026-02-26 23:59:59", Place::Before { previous: false }),
+            ("2026-02-27 00:00", Place::Before { previous: true }),
+            ("2026-02-27 23:59:59", Place::Before { previous: true }),
+            ("2026-02-28 00:00", Place::Inside),
+            ("2026-02-28 23:59:59", Place::Inside),
+            ("2026-03-01 00:00", Place::After),
         ] {
-            assert_eq!(day.contains(date.as_bytes()), inside, "{date}");
+            assert_eq!(day.place(date, 0), place, "{date}");
         }
     }
 
     #[test]
     fn the_present_day_is_called_today_however_it_was_named() {
-        assert_eq!(Period::day(Day::Today, now()).unwrap().label, "today");
-        assert_eq!(Period::day("2026-03-01".parse().unwrap(), now()).unwrap().label, "today");
+        assert_eq!(Period::day(Day::Today, now()).label, "today");
+        assert_eq!(Period::day("2026-03-01".parse().unwrap(), now()).label, "today");
+    }
+
+    #[test]
+    fn a_stretch_includes_its_last_day_but_not_its_last_minute() {
+        let moment = |text: &str| Some(text.parse().unwrap());
+        let days = Period::between(moment("2026-02-01"), moment("2026-02-07"), now());
+        assert_eq!(days.label, "2026-02-01 to 2026-02-07");
+        assert_eq!(days.place("2026-02-07 23:59", 0), Place::Inside);
+        assert_eq!(days.place("2026-02-08 00:00", 0), Place::After);
+        assert_eq!(days.place("2026-01-25 00:00", 0), Place::Before { previous: true });
+        let minutes = Period::between(moment("2026-02-01 10:00"), moment("2026-02-01T11:00"), now());
+        assert_eq!(minutes.place("2026-02-01 10:59:59", 0), Place::Inside);
+        assert_eq!(minutes.place("2026-02-01 11:00", 0), Place::After);
+        assert_eq!(minutes.label, "2026-02-01 10:00 to 2026-02-01 11:00");
+        let since = Period::between(moment("yesterday"), None, now());
+        assert_eq!((since.label.as_str(), since.place("9999-01-01 00:00", 0)), ("since 2026-02-28", Place::Inside));
+        let until = Period::between(None, moment("yesterday"), now());
+        assert_eq!(until.place("0000-01-01 00:00", 0), Place::Inside);
+    }
+
+    #[test]
+    fn after_an_offset_the_offset_decides() {
+        let last = "2026-02-28T23:59:00".parse().ok();
+        let period = Period::after(100, last, now());
+        assert_eq!(period.label, "2026-02-28 23:59 to 2026-03-01 10:30");
+        assert_eq!(period.place("2026-02-28 12:00", 100), Place::Inside);
+        assert_eq!(period.place("2026-03-01 12:00", 100), Place::Inside);
+        assert_eq!(period.place("2026-03-01 12:00", 99), Place::Before { previous: true });
+        assert!(!period.is_day());
     }
 
     #[test]
     fn other_words_and_impossible_dates_are_refused() {
-        for text in ["", "tomorrow", "2026-02-29", "01/06/2026"] {
+        for text in ["", "tomorrow", "2026-02-29", "01/06/2026", "0999-12-31", "9999-12-31", "+12026-01-01"] {
             assert!(text.parse::<Day>().is_err(), "{text}");
+            assert!(text.parse::<Moment>().is_err(), "{text}");
         }
-        assert_eq!(Period::day(Day::Date(NaiveDate::MAX), now()), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs, UdpSocket};
 
 /// Name and address for the head of a digest and the sender of a mail.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct Server {
     /// Fully qualified where the machine knows it.
     pub(crate) name: String,
@@ -32,10 +32,10 @@ fn canonical(node: &str) -> Option<String> {
     })
 }
 
-/// The address that the world sees, or at least not loopback's, which Debian gives to a machine's own name.
+/// The address that the world sees; without a way to the world, the one that belongs to the name, for which hosts(5) is
+/// asked, or a DNS server that answers at once or cannot be reached.
 fn address(name: &str) -> Option<IpAddr> {
-    let of_name = (name, 0).to_socket_addrs().ok().and_then(|mut addresses| addresses.next()).map(|a| a.ip());
-    of_name.filter(|ip| !ip.is_loopback()).or_else(of_default_route).or(of_name)
+    of_default_route().or_else(|| Some((name, 0).to_socket_addrs().ok()?.next()?.ip()))
 }
 
 /// The source address of a packet to the world. Connecting a UDP socket asks the routing table and sends nothing;

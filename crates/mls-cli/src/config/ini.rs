@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::Threshold;
 use crate::Exit;
 
 /// A parsed file that remembers which keys it was asked for: those are the known ones.
@@ -97,6 +98,12 @@ impl<'a> Ini<'a> {
         let found = values.iter().find(|(name, _)| name.eq_ignore_ascii_case(&value));
         let names = || values.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         found.map(|(_, v)| Some(*v)).ok_or_else(|| self.wrong(section, key, &value, &format!("one of {}", names())))
+    }
+
+    pub(super) fn threshold(&mut self, section: &'static str, key: &'static str) -> anyhow::Result<Option<Threshold>> {
+        let Some(value) = self.get(section, key) else { return Ok(None) };
+        let threshold = value.parse().map_err(|_| self.wrong(section, key, &value, "a threshold such as 20/10m"))?;
+        Ok(Some(threshold))
     }
 
     pub(super) fn boolean(&mut self, section: &'static str, key: &'static str) -> anyhow::Result<Option<bool>> {

@@ -1,0 +1,79 @@
+//! How often within how long is too often.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// `20/10m`: twenty times within ten minutes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threshold {
+    /// From 1 to [`Threshold::MAX_COUNT`].
+    pub count: u32,
+    /// From 1 to [`Threshold::MAX_SECONDS`].
+    pub seconds: u32,
+}
+
+impl Threshold {
+    /// Whoever counts has to remember so many times for each key.
+    pub const MAX_COUNT: u32 = 10_000;
+
+    /// Thirty days.
+    pub const MAX_SECONDS: u32 = 30 * 86400;
+}
+
+/// The units of time, longest first.
+const UNITS: [(char, u32); 4] = [('d', 86400), ('h', 3600), ('m', 60), ('s', 1)];
+
+impl FromStr for Threshold {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = || {
+            let (count, time) = text.split_once('/')?;
+            let unit = time.chars().next_back()?;
+            let (_, seconds) = UNITS.into_iter().find(|(u, _)| *u == unit)?;
+            let seconds = time.strip_suffix(unit)?.parse::<u32>().ok()?.checked_mul(seconds)?;
+            let count = count.parse().ok()?;
+            let fits = (1..=Self::MAX_COUNT).contains(&count) && (1..=Self::MAX_SECONDS).contains(&seconds);
+            fits.then_some(Self { count, seconds })
+        };
+        parse()
+            .ok_or_else(|| format!("{text:?} is no threshold: use one such as 20/10m (at most 10000 times, 30 days)"))
+    }
+}
+
+impl fmt::Display for Threshold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, seconds) = UNITS.into_iter().find(|(_, s)| self.seconds.is_multiple_of(*s)).unwrap_or(('s', 1));
+        write!(f, "{}/{}{unit}", self.count, self.seconds / seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds_are_read_and_written_alike() {
+        for text in ["20/10m", "1/1s", "10000/30d", "5/90s", "3/36h"] {
+            assert_eq!(text.parse::<Threshold>().unwrap().to_string(), text);
+        }
+        assert_eq!("7/60m".parse::<Threshold>().unwrap(), Threshold { count: 7, seconds: 3600 });
+        for text in [
+            "",
+            "20",
+            "20/",
+            "/10m",
+            "0/10m",
+            "20/0m",
+            "20/10",
+            "20/10w",
+            "20/10µ",
+            "-1/1m",
+            "10001/1d",
+            "1/31d",
+            "1/99999999d",
+        ] {
+            assert!(text.parse::<Threshold>().is_err(), "{text}");
+        }
+    }
+}

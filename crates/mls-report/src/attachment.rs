@@ -1,0 +1,119 @@
+//! The CSV that goes with a mail.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use anyhow::Context;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+/// Files above this size are compressed.
+const GZIP_ABOVE: u64 = 100 << 10;
+
+/// Nothing larger is attached: with the third that base64 adds, it fits Postfix's `message_size_limit` of 10,240,000 bytes.
+const LIMIT: usize = 5 << 20;
+
+/// What goes with a mail, or why nothing does.
+pub(crate) enum Attachment {
+    None,
+    File { name: String, content: Vec<u8>, content_type: &'static str },
+    LeftOut { name: String, why: &'static str },
+}
+
+impl Attachment {
+    /// Reads the first `length` bytes of the file.
+    pub(crate) fn read(path: &Path, length: Option<u64>, wanted: bool) -> anyhow::Result<Self> {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if !wanted {
+            return Ok(Self::LeftOut { name, why: "attach_csv = no" });
+        }
+        Self::compress(path, length, name).with_context(|| format!("attaching {}", path.display()))
+    }
+
+    fn compress(path: &Path, length: Option<u64>, name: String) -> anyhow::Result<Self> {
+        let file = File::open(path)?;
+        let size = file.metadata()?.len().min(length.unwrap_or(u64::MAX));
+        let mut file = file.take(size);
+        let mut content = Limited(Vec::new());
+        let gzip = path.extension().is_some_and(|extension| extension == "gz");
+        let copied = if gzip || size <= GZIP_ABOVE {
+            io::copy(&mut file, &mut content).map(drop)
+        } else {
+            let mut encoder = GzEncoder::new(&mut content, Compression::default());
+            io::copy(&mut file, &mut encoder).and_then(|_| encoder.finish()).map(drop)
+        };
+        match copied {
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                Ok(Self::LeftOut { name, why: "too large for a mail even when compressed" })
+            }
+            Err(error) => Err(error.into()),
+            Ok(()) if gzip => Ok(Self::File { name, content: content.0, content_type: "application/gzip" }),
+            Ok(()) if size <= GZIP_ABOVE => {
+                Ok(Self::File { name, content: content.0, content_type: "text/csv; charset=utf-8" })
+            }
+            Ok(()) => Ok(Self::File { name: name + ".gz", content: content.0, content_type: "application/gzip" }),
+        }
+    }
+
+    /// The line in the report about it.
+    pub(crate) fn sentence(&self) -> Option<String> {
+        match self {
+            Self::None => None,
+            Self::File { name, .. } => Some(format!("Please see attached: {name}")),
+            Self::LeftOut { name, why } => Some(format!("Not attached: {name} ({why})")),
+        }
+    }
+}
+
+/// Memory that holds no more than [`LIMIT`] bytes.
+struct Limited(Vec<u8>);
+
+impl Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > LIMIT {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attachment(content: &[u8], name: &str) -> Attachment {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        mls_cli::atomic::write(&path, content, 0o600).unwrap();
+        Attachment::read(&path, Some(content.len() as u64), true).unwrap()
+    }
+
+    #[test]
+    fn small_files_go_as_they_are_larger_ones_compressed_and_huge_ones_not_at_all() {
+        let Attachment::File { name, content, .. } = attachment(b"a,b\n", "x.csv") else { panic!("left out") };
+        assert_eq!((name.as_str(), content.as_slice()), ("x.csv", &b"a,b\n"[..]));
+
+        let large = b"mail,2026-06-01 00:00\n".repeat(10_000);
+        let Attachment::File { name, content, .. } = attachment(&large, "x.csv") else { panic!("left out") };
+        let mut plain = Vec::new();
+        flate2::read::GzDecoder::new(content.as_slice()).read_to_end(&mut plain).unwrap();
+        assert!(name == "x.csv.gz" && plain == large);
+
+        // Bytes that no compressor makes smaller.
+        let mut random = 1_u64;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            random.to_be_bytes()[0]
+        })
+        .take(6 << 20)
+        .collect();
+        let sentence = attachment(&noise, "x.csv").sentence().unwrap();
+        assert_eq!(sentence, "Not attached: x.csv (too large for a mail even when compressed)");
+    }
+}

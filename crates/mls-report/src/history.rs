@@ -1,0 +1,121 @@
+//! How often each address tried in the period, and on which of the last days.
+
+use chrono::{Days, NaiveDate};
+
+use crate::counter::{Count, Counter};
+
+/// How many days back it goes: one bit each.
+pub(crate) const DAYS: usize = 30;
+
+/// What is known of an address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Past {
+    /// Attempts in the period.
+    inside: u64,
+    /// Attempts in the last days.
+    pub(crate) attempts: u32,
+    /// Bit 0 is the last day, bit 1 the one before.
+    days: u32,
+}
+
+impl Past {
+    /// On how many of the last days it tried.
+    pub(crate) fn days(self) -> u32 {
+        self.days.count_ones()
+    }
+}
+
+impl Count for Past {
+    fn count(&self) -> u64 {
+        self.inside
+    }
+
+    fn lower(&mut self, by: u64) {
+        self.inside.lower(by);
+    }
+}
+
+/// Addresses, and the last [`DAYS`] days. Where there are too many addresses, those of the period stay and the others go: the
+/// lists of the period are exact for longer than that of slow attackers is complete.
+#[derive(Debug)]
+pub(crate) struct History {
+    /// `YYYY-MM-DD`, the last day first.
+    names: Vec<String>,
+    /// Where the day of the last row was found: most rows are of the day that the row before was of.
+    last: usize,
+    attempts: [u64; DAYS],
+    pub(crate) addresses: Counter<Past>,
+}
+
+impl History {
+    /// The days that end with `last`.
+    pub(crate) fn until(last: NaiveDate) -> Self {
+        let name = |back| last.checked_sub_days(Days::new(back)).map_or_else(String::new, |date| date.to_string());
+        Self {
+            names: (0..DAYS as u64).map(name).collect(),
+            last: 0,
+            attempts: [0; DAYS],
+            addresses: Counter::new(120_000, 5 << 20),
+        }
+    }
+
+    /// Counts `n` attempts of an address.
+    pub(crate) fn add(&mut self, date: &str, ip: Option<&str>, n: u64, inside: bool) {
+        let day = self.find(&date[..10]);
+        if let Some(day) = day {
+            self.attempts[day] += n;
+        }
+        let Some(ip) = ip.filter(|_| inside || day.is_some()) else { return };
+        self.addresses.update(ip, inside, |past| {
+            if inside {
+                past.inside += n;
+            }
+            if let Some(day) = day {
+                past.days |= 1 << day;
+                past.attempts = past.attempts.saturating_add(u32::try_from(n).unwrap_or(u32::MAX));
+            }
+        });
+    }
+
+    /// How many days before the last one that day is, if it is one of them.
+    fn find(&mut self, day: &str) -> Option<usize> {
+        if self.names[self.last] != day {
+            // Most that are not of the day before are older than all.
+            if day < self.names[DAYS - 1].as_str() {
+                return None;
+            }
+            self.last = self.names.iter().position(|name| name == day)?;
+        }
+        Some(self.last)
+    }
+
+    /// The days and their attempts, the first day first.
+    pub(crate) fn by_day(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.names.iter().map(String::as_str).zip(self.attempts).rev()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(history: &History, ip: &str) -> Option<Past> {
+        history.addresses.values().find(|(name, _)| *name == ip).map(|(_, past)| *past)
+    }
+
+    #[test]
+    fn days_are_counted_once_in_any_order_and_only_those_in_the_window() {
+        let mut history = History::until("2026-03-02".parse().unwrap());
+        for date in ["2026-03-02 10:00", "2026-02-28 23:59", "2026-03-02 11:00", "2026-02-01 00:00", "2026-01-31 23:59"]
+        {
+            history.add(date, Some("192.0.2.1"), 2, date > "2026-03-02");
+        }
+        history.add("2026-03-03 00:00", Some("192.0.2.1"), 1, false);
+        history.add("2026-03-01 00:00", Some("192.0.2.2"), 1, false);
+        let past = of(&history, "192.0.2.1").unwrap();
+        assert_eq!((past.days(), past.attempts, past.count()), (3, 8, 4));
+        assert_eq!(of(&history, "192.0.2.2"), None);
+        let days: Vec<_> = history.by_day().collect();
+        assert_eq!((days[0], days[27], days[28]), (("2026-02-01", 2), ("2026-02-28", 2), ("2026-03-01", 1)));
+    }
+}

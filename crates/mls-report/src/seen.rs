@@ -1,0 +1,54 @@
+//! Which names occurred before, in eight bytes each.
+
+use std::collections::HashSet;
+use std::hash::BuildHasher;
+
+use foldhash::quality::RandomState;
+
+/// Most names that are remembered.
+const MAX: usize = 400_000;
+
+/// A set of names by their hashes. The hash is seeded by chance, so nobody can choose names that collide; that any one of
+/// the remembered names does by accident has a probability below one in ten million.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    hasher: RandomState,
+    hashes: HashSet<u64, foldhash::fast::RandomState>,
+    full: bool,
+}
+
+impl Seen {
+    pub(crate) fn insert(&mut self, name: &str) {
+        if self.hashes.len() < MAX {
+            self.hashes.insert(self.hasher.hash_one(name));
+        } else if !self.full {
+            self.full = !self.contains(name);
+        }
+    }
+
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.hashes.contains(&self.hasher.hash_one(name))
+    }
+
+    /// Whether names were left out, so that what is not contained may have occurred all the same.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_set_says_so_only_when_a_name_did_not_fit() {
+        let mut seen = Seen::default();
+        for i in 0..MAX {
+            seen.insert(&i.to_string());
+        }
+        seen.insert("7");
+        assert!(seen.contains("7") && !seen.is_full());
+        seen.insert("one more");
+        assert!(!seen.contains("one more") && seen.is_full());
+    }
+}

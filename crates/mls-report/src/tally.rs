@@ -1,0 +1,132 @@
+//! What is counted while rows stream by.
+//!
+//! The limits add up to what the whole process may use: with every counter full, the tool stays below 64 MiB.
+
+use crate::counter::Counter;
+use crate::history::History;
+use crate::period::{Period, Place};
+use crate::rows::Row;
+use crate::seen::Seen;
+
+/// How a counter's keys write what is unknown; text holds no NUL.
+const UNKNOWN: &str = "\0";
+
+/// What joins the parts of a key; a row is one line.
+const JOINT: char = '\n';
+
+/// The key of a value that may be unknown.
+fn key(value: Option<&str>) -> &str {
+    value.unwrap_or(UNKNOWN)
+}
+
+/// The value that a key stands for.
+pub(crate) fn value(key: &str) -> Option<&str> {
+    (key != UNKNOWN).then_some(key)
+}
+
+/// The parts of a joined key, four at most.
+pub(crate) fn split(key: &str) -> [&str; 4] {
+    let mut parts = key.split(JOINT);
+    std::array::from_fn(|_| parts.next().unwrap_or_default())
+}
+
+/// The values that a joined key stands for.
+pub(crate) fn values(key: &str) -> [Option<&str>; 4] {
+    split(key).map(value)
+}
+
+fn join<const N: usize>(joined: &mut String, values: [Option<&str>; N]) {
+    joined.clear();
+    for value in values {
+        joined.push_str(key(value));
+        joined.push(JOINT);
+    }
+}
+
+/// Everything that is counted.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    pub(crate) attempts: u64,
+    /// In the stretch of the same length before the period.
+    pub(crate) previous: u64,
+    /// The first date of all.
+    pub(crate) earliest: Option<String>,
+    pub(crate) hours: [u64; 24],
+    /// By user, address, host name and country, joined.
+    pub(crate) logins: Counter,
+    pub(crate) users: Counter,
+    /// By country, number of the autonomous system, and its organisation, joined: the three belong together, so that is
+    /// one search for a row and not three.
+    pub(crate) origins: Counter,
+    pub(crate) failed_reverse_lookups: u64,
+    /// By status, those that are failures.
+    pub(crate) reverse_dns_failures: Counter,
+    pub(crate) history: History,
+    pub(crate) users_before: Seen,
+    pub(crate) addresses_before: Seen,
+    pub(crate) countries_before: Seen,
+    joined: String,
+}
+
+impl Tally {
+    /// Nothing counted yet.
+    pub(crate) fn new(period: &Period) -> Self {
+        Self {
+            attempts: 0,
+            previous: 0,
+            earliest: None,
+            hours: [0; 24],
+            logins: Counter::new(100_000, 8 << 20),
+            users: Counter::new(100_000, 4 << 20),
+            origins: Counter::new(40_000, 3 << 20),
+            failed_reverse_lookups: 0,
+            reverse_dns_failures: Counter::new(100, 1 << 16),
+            history: History::until(period.last_day),
+            users_before: Seen::default(),
+            addresses_before: Seen::default(),
+            countries_before: Seen::default(),
+            joined: String::new(),
+        }
+    }
+
+    /// Counts a row.
+    pub(crate) fn add(&mut self, row: &Row<'_>, place: Place) {
+        let n = row.attempts;
+        if self.earliest.as_deref().is_none_or(|earliest| row.date < earliest) {
+            self.earliest = Some(row.date.to_owned());
+        }
+        match place {
+            Place::After => return,
+            Place::Before { previous } => {
+                self.previous += if previous { n } else { 0 };
+                for (seen, name) in [
+                    (&mut self.users_before, row.user),
+                    (&mut self.addresses_before, row.ip),
+                    (&mut self.countries_before, row.country_code),
+                ] {
+                    if let Some(name) = name {
+                        seen.insert(name);
+                    }
+                }
+            }
+            Place::Inside => self.add_inside(row, n),
+        }
+        self.history.add(row.date, row.ip, n, place == Place::Inside);
+    }
+
+    fn add_inside(&mut self, row: &Row<'_>, n: u64) {
+        self.attempts += n;
+        if let Some(hour) = row.date[11..13].parse().ok().and_then(|hour: usize| self.hours.get_mut(hour)) {
+            *hour += n;
+        }
+        join(&mut self.joined, [row.user, row.ip, row.hostname, row.country_code]);
+        self.logins.add(&self.joined, n);
+        join(&mut self.joined, [row.country_code, row.asn, row.aso]);
+        self.origins.add(&self.joined, n);
+        self.users.add(key(row.user), n);
+        if let Some(status) = row.reverse_dns_status.filter(|status| *status != "OK") {
+            self.failed_reverse_lookups += n;
+            self.reverse_dns_failures.add(status, n);
+        }
+    }
+}

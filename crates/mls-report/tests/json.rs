@@ -1,0 +1,325 @@
+//! The JSON form: a consumer that knows every member and refuses any other, fed with reports of generated days, whose numbers
+//! it compares with counts made here, in the plainest way there is.
+
+#![expect(clippy::struct_field_names, reason = "the names are the JSON's")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use assert_cmd::Command;
+use serde::Deserialize;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "that it is there is what is checked")]
+struct Report {
+    v: u32,
+    r#type: String,
+    program: String,
+    generated: chrono::DateTime<chrono::FixedOffset>,
+    server: Server,
+    extraction_interval: Option<String>,
+    period: Period,
+    attempts: u64,
+    previous_attempts: Option<u64>,
+    logins: List<Login>,
+    users: List<User>,
+    addresses: List<Address>,
+    countries: List<Country>,
+    organisations: List<Organisation>,
+    systems: List<System>,
+    networks: List<Network>,
+    failed_reverse_lookups: u64,
+    reverse_dns_failures: List<Status>,
+    hours: [u64; 24],
+    days: Vec<Day>,
+    slow_attackers: List<Slow>,
+    distributed_attacks: List<Distributed>,
+    new: Option<New>,
+    csv: Option<Csv>,
+    notes: Vec<String>,
+}
+
+macro_rules! object {
+    ($name:ident { $($member:ident: $type:ty),* }) => {
+        #[derive(Clone, Debug, PartialEq, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct $name { $($member: $type),* }
+    };
+}
+
+object!(Server { name: String, address: Option<std::net::IpAddr> });
+object!(Period {
+    label: String,
+    from: Option<chrono::DateTime<chrono::FixedOffset>>,
+    to: Option<chrono::DateTime<chrono::FixedOffset>>
+});
+object!(Login {
+    user: Option<String>,
+    ip: Option<String>,
+    hostname: Option<String>,
+    country_code: Option<String>,
+    attempts: u64
+});
+object!(User { user: Option<String>, attempts: u64 });
+object!(Address { ip: Option<String>, attempts: u64 });
+object!(Country { country_code: Option<String>, attempts: u64 });
+object!(Organisation { aso: Option<String>, attempts: u64 });
+object!(System { asn: Option<u32>, attempts: u64 });
+object!(Network { network: String, addresses: u64, attempts: u64 });
+object!(Status { status: String, attempts: u64 });
+object!(Day { date: String, attempts: u64 });
+object!(Slow { ip: String, days: u32, attempts: u32 });
+object!(Distributed { user: String, addresses: u64, attempts: u64 });
+object!(New { addresses: List<Address>, users: List<User>, countries: List<Country> });
+object!(Csv { name: Option<String>, bytes: u64, rows: u64 });
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List<T> {
+    distinct: usize,
+    exact: bool,
+    top: Vec<T>,
+}
+
+fn report(args: &[&str], stdin: &str) -> Report {
+    let run = Command::new(env!("CARGO_BIN_EXE_mls-report"))
+        .args(["--format", "json", "--timezone", "UTC"])
+        .args(args)
+        .write_stdin(stdin)
+        .assert()
+        .success();
+    let line = &run.get_output().stdout;
+    assert!(line.starts_with(b"{\"v\":1,\"type\":\"report\",") && line.ends_with(b"}\n"));
+    assert!(!line[..line.len() - 1].contains(&b'\n'));
+    serde_json::from_slice(line).unwrap()
+}
+
+/// A row of the generated data.
+#[derive(Clone, Debug)]
+struct Row {
+    day: u32,
+    hour: usize,
+    ip: String,
+    user: String,
+    host: Option<String>,
+    country: &'static str,
+}
+
+/// 60 days, some of their rows out of order: `2026-05-01` is day 0.
+fn generate(seed: u64) -> Vec<Row> {
+    let mut random = seed;
+    let mut below = |n: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((random >> 33) * n) >> 31
+    };
+    (0..12_000)
+        .map(|i| {
+            let ip = below(30) * below(30);
+            Row {
+                day: u32::try_from((i * 60 / 12_000 + below(2)).min(59)).unwrap(),
+                hour: usize::try_from(below(24)).unwrap(),
+                ip: if ip % 11 == 0 {
+                    format!("2001:db8:0:{:x}::{ip:x}", ip % 5)
+                } else {
+                    format!("192.0.{}.{}", ip % 3, ip / 4)
+                },
+                user: if i % 40 == 7 {
+                    format!("{i}@example.com")
+                } else {
+                    format!("user{}@example.com", below(25) * below(25))
+                },
+                host: (ip % 2 == 0).then(|| format!("h{ip}.example.net")),
+                country: ["CN", "US", "RU", "N/A"][usize::try_from(ip % 4).unwrap()],
+            }
+        })
+        .collect()
+}
+
+fn date(day: u32) -> String {
+    (chrono::NaiveDate::from_ymd_opt(2026, 5, 1).unwrap() + chrono::Days::new(day.into())).to_string()
+}
+
+fn csv(rows: &[Row]) -> String {
+    let mut csv = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n".to_owned();
+    for row in rows {
+        let (host, status) = row.host.as_deref().map_or(("null", "Errno 1"), |host| (host, "OK"));
+        let (asn, aso) = if row.country == "N/A" { ("N/A", "N/A") } else { ("64500", "\"An Org, Inc.\"") };
+        let Row { day, hour, ip, user, country, .. } = row;
+        writeln!(csv, "mail,{} {hour:02}:30,{ip},{user},{host},{status},{country},{asn},{aso}", date(*day)).unwrap();
+    }
+    csv
+}
+
+/// How often each key occurs, the most frequent first and ties by name.
+fn count<K: Ord>(keys: impl Iterator<Item = K>) -> Vec<(K, u64)> {
+    let mut counts: BTreeMap<K, u64> = BTreeMap::new();
+    keys.for_each(|key| *counts.entry(key).or_default() += 1);
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    counts
+}
+
+fn network(ip: &str) -> String {
+    match ip.parse().unwrap() {
+        std::net::IpAddr::V4(_) => format!("{}.0/24", ip.rsplit_once('.').unwrap().0),
+        std::net::IpAddr::V6(_) => format!("{}::/64", ip.rsplit_once("::").unwrap().0.trim_end_matches(":0")),
+    }
+}
+
+fn known(text: &str) -> Option<String> {
+    (text != "N/A").then(|| text.to_owned())
+}
+
+#[test]
+fn every_number_is_what_plain_counting_finds() {
+    for seed in 1..=5 {
+        let rows = generate(seed);
+        let day = 40 + u32::try_from(seed).unwrap();
+        let report = report(&["--date", &date(day), "--top", "20"], &csv(&rows));
+        let inside: Vec<_> = rows.iter().filter(|row| row.day == day).cloned().collect();
+        let before: Vec<_> = rows.iter().filter(|row| row.day < day).cloned().collect();
+        let top = 20;
+
+        assert_eq!((report.v, report.r#type.as_str()), (1, "report"));
+        assert_eq!(report.period.label, date(day));
+        assert_eq!(report.period.from.unwrap().to_rfc3339(), format!("{}T00:00:00+00:00", date(day)));
+        assert_eq!(report.attempts, inside.len() as u64);
+        assert_eq!(report.previous_attempts, Some(before.iter().filter(|row| row.day == day - 1).count() as u64));
+        assert_eq!(report.notes, [""; 0]);
+
+        let logins = count(inside.iter().map(|row| (row.user.clone(), row.ip.clone(), row.host.clone(), row.country)));
+        assert_eq!(report.logins.distinct, logins.len());
+        let sums: Vec<_> = logins.iter().take(top).map(|(_, n)| *n).collect();
+        assert_eq!(report.logins.top.iter().map(|login| login.attempts).collect::<Vec<_>>(), sums);
+        for login in &report.logins.top {
+            let key = logins
+                .iter()
+                .find(|((user, ip, ..), _)| Some(user) == login.user.as_ref() && Some(ip) == login.ip.as_ref());
+            let ((.., host, country), n) = key.unwrap();
+            assert_eq!((&login.hostname, &login.country_code, login.attempts), (host, &known(country), *n));
+        }
+        let users = count(inside.iter().map(|row| row.user.clone()));
+        let expected = users.iter().take(top).map(|(user, n)| User { user: Some(user.clone()), attempts: *n });
+        assert_eq!(report.users, List { distinct: users.len(), exact: true, top: expected.collect() });
+        let addresses = count(inside.iter().map(|row| row.ip.clone()));
+        let expected = addresses.iter().take(top).map(|(ip, n)| Address { ip: Some(ip.clone()), attempts: *n });
+        assert_eq!(report.addresses.top, expected.collect::<Vec<_>>());
+        // What is unknown comes before all names, as nothing does.
+        let countries = count(inside.iter().map(|row| known(row.country)));
+        let expected = countries.iter().map(|(code, n)| Country { country_code: code.clone(), attempts: *n });
+        assert_eq!(report.countries.top, expected.collect::<Vec<_>>());
+        let systems = count(inside.iter().map(|row| (row.country != "N/A").then_some(64500)));
+        let expected = systems.iter().map(|(asn, n)| System { asn: *asn, attempts: *n });
+        assert_eq!(report.systems.top, expected.collect::<Vec<_>>());
+        let organisations = systems.iter().map(|(asn, n)| (asn.map(|_| "An Org, Inc.".to_owned()), *n));
+        let expected = organisations.map(|(aso, attempts)| Organisation { aso, attempts });
+        assert_eq!(report.organisations.top, expected.collect::<Vec<_>>());
+
+        let failed = inside.iter().filter(|row| row.host.is_none()).count() as u64;
+        assert_eq!(report.failed_reverse_lookups, failed);
+        assert_eq!(report.reverse_dns_failures.top, [Status { status: "Errno 1".to_owned(), attempts: failed }]);
+        for (hour, n) in report.hours.iter().enumerate() {
+            assert_eq!(*n, inside.iter().filter(|row| row.hour == hour).count() as u64);
+        }
+        let days: Vec<_> = (day - 29..=day)
+            .map(|d| Day { date: date(d), attempts: rows.iter().filter(|row| row.day == d).count() as u64 })
+            .collect();
+        assert_eq!(report.days, days);
+
+        let networks = count(inside.iter().map(|row| network(&row.ip)));
+        assert_eq!(report.networks.distinct, networks.len());
+        for found in &report.networks.top {
+            let of_it: Vec<_> = inside.iter().filter(|row| network(&row.ip) == found.network).collect();
+            let addresses: BTreeSet<_> = of_it.iter().map(|row| &row.ip).collect();
+            assert_eq!((found.attempts, found.addresses), (of_it.len() as u64, addresses.len() as u64));
+        }
+        let window: Vec<_> = rows.iter().filter(|row| row.day <= day && row.day + 30 > day).collect();
+        let mut slow: Vec<_> = addresses
+            .iter()
+            .map(|(ip, _)| {
+                let of_it = window.iter().filter(|row| row.ip == *ip);
+                let days = of_it.clone().map(|row| row.day).collect::<BTreeSet<_>>().len();
+                Slow { ip: ip.clone(), days: days.try_into().unwrap(), attempts: of_it.count().try_into().unwrap() }
+            })
+            .filter(|slow| slow.days >= 5 && slow.attempts <= 10 * slow.days)
+            .collect();
+        slow.sort_by(|a, b| (b.days, b.attempts).cmp(&(a.days, a.attempts)).then_with(|| a.ip.cmp(&b.ip)));
+        assert!(!slow.is_empty());
+        assert_eq!(report.slow_attackers.distinct, slow.len());
+        slow.truncate(top);
+        assert_eq!(report.slow_attackers.top, slow);
+        let mut distributed: Vec<_> = users
+            .iter()
+            .map(|(user, n)| {
+                let addresses =
+                    inside.iter().filter(|row| row.user == *user).map(|row| &row.ip).collect::<BTreeSet<_>>();
+                Distributed { user: user.clone(), addresses: addresses.len() as u64, attempts: *n }
+            })
+            .filter(|attack| attack.addresses >= 5)
+            .collect();
+        distributed.sort_by(|a, b| {
+            (b.addresses, b.attempts).cmp(&(a.addresses, a.attempts)).then_with(|| a.user.cmp(&b.user))
+        });
+        distributed.truncate(top);
+        assert!(!distributed.is_empty());
+        assert_eq!(report.distributed_attacks.top, distributed);
+
+        let new = report.new.unwrap();
+        let unseen: Vec<_> = users.iter().filter(|(user, _)| before.iter().all(|row| row.user != *user)).collect();
+        assert!(!unseen.is_empty());
+        assert_eq!(new.users.distinct, unseen.len());
+        let expected = unseen.iter().take(top).map(|(user, n)| User { user: Some(user.clone()), attempts: *n });
+        assert_eq!(new.users.top, expected.collect::<Vec<_>>());
+        assert_eq!(
+            new.addresses.distinct,
+            addresses.iter().filter(|(ip, _)| before.iter().all(|row| row.ip != *ip)).count()
+        );
+        assert_eq!(new.countries.distinct, 0);
+        let csv_of = csv(&rows);
+        assert_eq!(report.csv, Some(Csv { name: None, bytes: csv_of.len() as u64, rows: rows.len() as u64 }));
+    }
+}
+
+#[test]
+fn a_stretch_is_the_sum_of_its_days() {
+    let rows = generate(9);
+    let csv = csv(&rows);
+    let week = report(&["--since", &date(30), "--until", &date(36)], &csv);
+    let days: u64 = (30..=36).map(|day| report(&["--date", &date(day)], &csv).attempts).sum();
+    assert_eq!(week.attempts, days);
+    assert_eq!(week.period.label, format!("{} to {}", date(30), date(36)));
+    assert_eq!(week.previous_attempts, Some(rows.iter().filter(|row| (23..30).contains(&row.day)).count() as u64));
+    let all = report(&["--since", "2000-01-01"], &csv);
+    assert_eq!((all.attempts, all.previous_attempts, all.period.to), (12_000, None, None));
+    // Nothing came before the first day, so nothing can be new.
+    assert_eq!(all.new, None);
+    assert_eq!(report(&["--date", &date(0)], &csv).new, None);
+}
+
+#[test]
+fn more_names_than_are_counted_apart_give_lower_bounds_that_say_so() {
+    let mut csv = String::new();
+    let mut said = 0;
+    for i in 0..250_000 {
+        writeln!(csv, "mail,2026-06-01 00:00,10.{}.{}.{},u{i},null,N/A,CN,1,O", i >> 16, (i >> 8) & 255, i & 255)
+            .unwrap();
+        if i % 500 == 0 {
+            writeln!(csv, "mail,2026-06-01 00:00,192.0.2.1,often,null,N/A,CN,1,O").unwrap();
+            said += 1;
+        }
+    }
+    let report = report(&["--date", "2026-06-01"], &csv);
+    assert_eq!(report.attempts, 250_000 + said);
+    let often = &report.users.top[0];
+    assert_eq!(often.user.as_deref(), Some("often"));
+    assert!(!report.users.exact);
+    let note = report.notes.iter().find(|note| note.contains("more user names than are counted apart")).unwrap();
+    let short: u64 = note.split_whitespace().find_map(|word| word.parse().ok()).unwrap();
+    assert!(short < 20 && often.attempts <= said && often.attempts + short >= said, "{} and {note}", often.attempts);
+    assert!(report.users.distinct <= 100_000);
+    // What fits is exact.
+    assert!(report.countries.exact);
+    assert_eq!(report.countries.top[0].attempts, 250_000 + said);
+}

@@ -1,0 +1,96 @@
+//! The page, as an HTML checker and a browser see it. Needs the Debian packages tidy and chromium.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use assert_cmd::Command as Tool;
+
+/// Names that would do something if they were not only text.
+const HOSTILE: [&str; 6] = [
+    "<script>alert(1)</script>",
+    "</title><img src=x onerror=alert(1)>",
+    "\u{202e}gpj.exe@evil",
+    "&lt;b&gt;",
+    "'\" style=background:url(http://192.0.2.1/)",
+    "{{ 7 * 7 }}",
+];
+
+fn page(csv: &str) -> String {
+    let args = ["--format", "html", "--date", "2026-06-02", "--timezone", "UTC"];
+    let run = Tool::new(env!("CARGO_BIN_EXE_mls-report")).args(args).write_stdin(csv).assert().success();
+    String::from_utf8(run.get_output().stdout.clone()).unwrap()
+}
+
+fn hostile_csv() -> String {
+    let quote = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+    let rows = HOSTILE.iter().flat_map(|name| {
+        let name = quote(&format!("'{name}"));
+        ["2026-06-01 10:00", "2026-06-02 10:00"]
+            .map(|date| format!("mail,{date},192.0.2.1,{name},{name},{name},{name},1,{name}\n"))
+    });
+    rows.collect()
+}
+
+/// What the browser makes of a file: its document, and what it has to say about it.
+fn browse(file: &Path) -> (String, Vec<String>) {
+    let profile = tempfile::tempdir().unwrap();
+    let output = Command::new("chromium")
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .args(["--enable-logging=stderr", "--dump-dom", "--timeout=20000"])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .arg(format!("file://{}", file.display()))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let messages = String::from_utf8_lossy(&output.stderr).into_owned();
+    let console = messages.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
+    (String::from_utf8(output.stdout).unwrap(), console)
+}
+
+#[test]
+fn a_browser_shows_hostile_names_as_text_and_has_nothing_to_complain_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("page.html");
+    let html = page(&hostile_csv());
+    mls_cli::atomic::write(&file, html.as_bytes(), 0o600).unwrap();
+    let (document, console) = browse(&file);
+    assert_eq!(console, [""; 0]);
+    assert!(document.contains("6 failed logins"), "{document}");
+    for tag in ["<script", "<img", "<b>"] {
+        assert!(!document.contains(tag), "{tag} in {document}");
+    }
+    assert!(document.contains("<bdi>&lt;script&gt;alert(1)&lt;/script&gt;</bdi>"));
+    assert!(document.contains("<bdi>\u{fffd}gpj.exe@evil</bdi>") && document.contains("<bdi>&amp;lt;b&amp;gt;</bdi>"));
+
+    // The same browser does complain of the same page with a name left as it is.
+    let broken = html.replacen("&#60;script&#62;alert(1)&#60;/script&#62;", HOSTILE[0], 1);
+    assert_ne!(broken, html);
+    mls_cli::atomic::write(&file, broken.as_bytes(), 0o600).unwrap();
+    let (_, console) = browse(&file);
+    assert!(console.iter().any(|line| line.contains("Content Security Policy")), "{console:?}");
+}
+
+#[test]
+fn the_page_is_correct_html_of_one_file() {
+    for csv in [hostile_csv(), String::new()] {
+        let html = page(&csv);
+        let mut tidy = Command::new("tidy")
+            .args(["-quiet", "-errors", "-utf8"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut tidy.stdin.take().unwrap(), html.as_bytes()).unwrap();
+        let output = tidy.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        assert!(output.status.success());
+        // Nothing is fetched: what names a resource stands in no tag, only in a hostile name.
+        for tag in html.split('<').skip(1).filter_map(|rest| rest.split('>').next()) {
+            assert!(!["src=", "href=", "url(", "@import"].iter().any(|word| tag.contains(word)), "{tag}");
+        }
+    }
+}
