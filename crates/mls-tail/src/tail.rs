@@ -292,14 +292,25 @@ impl Tail {
             let window = end.min(WINDOW);
             let head = known::read_at(sibling, 0, window).or_exit(Exit::IoErr)?;
             let tail = known::read_at(sibling, end - window, window).or_exit(Exit::IoErr)?;
-            if head.len() as u64 != window || tail.len() as u64 != window {
-                return Err(Exit::TempFail
-                    .error("it has become shorter while it was read; the next run reads what is there then"));
-            }
+            let whole = head.len() as u64 == window && tail.len() as u64 == window;
             if small {
+                // Truncated meanwhile, and grown again: what was read is not what follows the position. The next look sees.
+                let overlap = bytes.len().min(tail.len());
+                let same = whole
+                    && tail.ends_with(&bytes[bytes.len() - overlap..])
+                    && (offset > 0 || bytes.starts_with(&head))
+                    && (offset == 0 || self.log(source).generations[k].is_in(sibling).or_exit(Exit::IoErr)?);
+                if !same {
+                    return Ok(Outcome::Waiting);
+                }
                 self.out.bytes(&segment(offset, end - offset), &[&bytes])?;
             } else {
                 self.out.range(&segment(offset, end - offset), &sibling.file)?;
+                let same = offset == 0 || self.log(source).generations[k].is_in(sibling).or_exit(Exit::IoErr)?;
+                if !whole || !same {
+                    return Err(Exit::TempFail
+                        .error("it was truncated while it was read; the next run reads what is there then"));
+                }
             }
             self.progress.advance(end - offset);
             offset = end;
