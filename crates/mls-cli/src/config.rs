@@ -227,34 +227,7 @@ impl Config {
         let log_file = ini.first(&[("general", "log_file"), ("paths", "log_file")], Ini::path)?;
 
         Ok(Self {
-            report: Report {
-                email: {
-                    let list = |ini: &mut Ini, section, key| {
-                        let addresses = ini.list(section, key, "addresses separated by commas", |text| {
-                            text.contains('@').then(|| text.to_owned())
-                        })?;
-                        Ok((!addresses.is_empty()).then_some(addresses))
-                    };
-                    ini.first(&[("report", "email"), ("report", "recipient")], list)?.unwrap_or_default()
-                },
-                subject_prefix: ini
-                    .first(&[("report", "subject_prefix"), ("report", "report_subject_prefix")], Ini::text)?
-                    .unwrap_or_else(|| "[MailLogSentinel]".into()),
-                sender_override: ini.first(
-                    &[("report", "sender_override"), ("report", "report_sender_override"), ("report", "sender")],
-                    Ini::text,
-                )?,
-                smtp_host: ini.text("report", "smtp_host")?,
-                smtp_port: ini.number("report", "smtp_port")?,
-                smtp_tls: ini.one_of(
-                    "report",
-                    "smtp_tls",
-                    &[("none", SmtpTls::None), ("starttls", SmtpTls::StartTls), ("tls", SmtpTls::Tls)],
-                )?,
-                smtp_user: ini.text("report", "smtp_user")?,
-                smtp_password_file: ini.path("report", "smtp_password_file")?,
-                attach_csv: ini.boolean("report", "attach_csv")?.unwrap_or(true),
-            },
+            report: Self::read_report(ini)?,
             geolocation: Databases {
                 paths: ini
                     .paths(&[("geolocation", "country_db_path"), ("geo", "country_db_path")])?
@@ -305,43 +278,65 @@ impl Config {
                 csv_days: ini.number("retention", "csv_days")?,
                 sql_files_days: ini.number("retention", "sql_files_days")?,
             },
-            systemd: {
-                let mut schedule = |keys: &[_], default: &str| -> anyhow::Result<String> {
-                    Ok(ini.first(keys, Ini::text)?.unwrap_or_else(|| default.into()))
-                };
-                Systemd {
-                    extraction_schedule: schedule(
-                        &[("systemd", "extraction_schedule"), ("timers", "log_extraction")],
-                        "hourly",
-                    )?,
-                    report_schedule: schedule(&[("systemd", "report_schedule"), ("timers", "report")], "23:59")?,
-                    ip_update_schedule: schedule(
-                        &[("systemd", "ip_update_schedule"), ("timers", "ip_db_update")],
-                        "weekly",
-                    )?,
-                    sql_export_schedule: schedule(
-                        &[
-                            ("systemd", "sql_export_schedule"),
-                            ("sql_export_systemd", "frequency"),
-                            ("timers", "sql_export"),
-                        ],
-                        "*:0/4",
-                    )?,
-                    sql_import_schedule: schedule(
-                        &[
-                            ("systemd", "sql_import_schedule"),
-                            ("sql_import_systemd", "frequency"),
-                            ("timers", "sql_import"),
-                        ],
-                        "*:0/5",
-                    )?,
-                }
-            },
+            systemd: Self::read_systemd(ini)?,
             paths: Paths {
                 mail_log: Some(ini.path("paths", "mail_log")?.unwrap_or_else(|| "/var/log/mail.log".into())),
                 csv: Some(working_dir.join(csv)),
                 state_dir: Some(state_dir),
             },
+        })
+    }
+
+    fn read_report(ini: &mut Ini) -> anyhow::Result<Report> {
+        Ok(Report {
+            email: {
+                let list = |ini: &mut Ini, section, key| {
+                    let addresses = ini.list(section, key, "addresses separated by commas", |text| {
+                        text.contains('@').then(|| text.to_owned())
+                    })?;
+                    Ok((!addresses.is_empty()).then_some(addresses))
+                };
+                ini.first(&[("report", "email"), ("report", "recipient")], list)?.unwrap_or_default()
+            },
+            subject_prefix: ini
+                .first(&[("report", "subject_prefix"), ("report", "report_subject_prefix")], Ini::text)?
+                .unwrap_or_else(|| "[MailLogSentinel]".into()),
+            sender_override: ini.first(
+                &[("report", "sender_override"), ("report", "report_sender_override"), ("report", "sender")],
+                Ini::text,
+            )?,
+            smtp_host: ini.text("report", "smtp_host")?,
+            smtp_port: ini.number("report", "smtp_port")?,
+            smtp_tls: ini.one_of(
+                "report",
+                "smtp_tls",
+                &[("none", SmtpTls::None), ("starttls", SmtpTls::StartTls), ("tls", SmtpTls::Tls)],
+            )?,
+            smtp_user: ini.text("report", "smtp_user")?,
+            smtp_password_file: ini.path("report", "smtp_password_file")?,
+            attach_csv: ini.boolean("report", "attach_csv")?.unwrap_or(true),
+        })
+    }
+
+    fn read_systemd(ini: &mut Ini) -> anyhow::Result<Systemd> {
+        let mut schedule = |keys: &[_], default: &str| -> anyhow::Result<String> {
+            Ok(ini.first(keys, Ini::text)?.unwrap_or_else(|| default.into()))
+        };
+        Ok(Systemd {
+            extraction_schedule: schedule(
+                &[("systemd", "extraction_schedule"), ("timers", "log_extraction")],
+                "hourly",
+            )?,
+            report_schedule: schedule(&[("systemd", "report_schedule"), ("timers", "report")], "23:59")?,
+            ip_update_schedule: schedule(&[("systemd", "ip_update_schedule"), ("timers", "ip_db_update")], "weekly")?,
+            sql_export_schedule: schedule(
+                &[("systemd", "sql_export_schedule"), ("sql_export_systemd", "frequency"), ("timers", "sql_export")],
+                "*:0/4",
+            )?,
+            sql_import_schedule: schedule(
+                &[("systemd", "sql_import_schedule"), ("sql_import_systemd", "frequency"), ("timers", "sql_import")],
+                "*:0/5",
+            )?,
         })
     }
 

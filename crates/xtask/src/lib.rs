@@ -1,5 +1,13 @@
-//! Generated input for tests and benchmarks: the same for the same seed.
+//! Generated input for tests and benchmarks, the same for the same seed; manual pages and shell completions.
 
+#[cfg(feature = "man")]
+mod conf;
+#[cfg(feature = "man")]
+mod front;
 pub mod ipdb;
 pub mod log;
+#[cfg(feature = "man")]
+pub mod man;
+#[cfg(feature = "man")]
+mod markdown;
 pub mod random;
