@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use clap::Parser;
+use xtask::csv::{self, Logins};
 use xtask::ipdb;
 use xtask::log::{Generator, Stamps};
 
@@ -22,6 +23,21 @@ enum Task {
         /// The time stamps' form
         #[arg(long, value_enum, default_value_t = Stamps::Rfc3339)]
         stamps: Stamps,
+    },
+    /// Write a CSV of failed logins up to 30 June 2026 to standard output, the same for the same options
+    Csv {
+        /// How many rows
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: u64,
+        /// Over how many days
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        days: u32,
+        /// Who logs in
+        #[arg(long, value_enum, default_value_t = Logins::Usual)]
+        logins: Logins,
+        /// Another seed, another CSV
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// Write IP databases of the size of the published ones, the same for the same seed
     Ipdb {
@@ -44,6 +60,11 @@ fn main() -> anyhow::Result<()> {
                 generator.line(&mut line);
                 out.write_all(&line)?;
             }
+            Ok(out.flush()?)
+        }
+        Task::Csv { rows, days, logins, seed } => {
+            let mut out = BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
+            csv::write(seed, rows, days, logins, &mut out)?;
             Ok(out.flush()?)
         }
         Task::Ipdb { directory, seed } => {
