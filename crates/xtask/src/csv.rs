@@ -37,23 +37,22 @@ pub fn write(seed: u64, rows: u64, days: u32, logins: Logins, out: &mut impl Wri
             Logins::Distinct => (i, i),
         };
         // What belongs to an address is the same for each of its rows.
-        let of_ip = Random::new(seed ^ (ip + 1)).number();
-        write!(out, "mx1,{},{},", at.format("%Y-%m-%d %H:%M"), address(ip, of_ip))?;
+        let mut of_ip = Random::new(seed ^ (ip + 1));
+        write!(out, "mx1,{},{},", at.format("%Y-%m-%d %H:%M"), address(ip, of_ip.below(10) == 0))?;
         match user % 50 {
             0 => write!(out, "\"evil{user}\"\"; DROP TABLE x;--\"")?,
             1 => write!(out, "'=cmd{user}|' /C calc'!A0")?,
             2 => write!(out, "élève{user}@exémple.test")?,
             _ => write!(out, "user{user}@example.test")?,
         }
-        let pick = |items: &[&'static str], bits: u32| items[(of_ip >> bits) as usize % items.len()];
-        if of_ip.is_multiple_of(3) {
+        if of_ip.below(3) == 0 {
             write!(out, ",host{ip}.example.net,OK")?;
         } else {
-            write!(out, ",null,{}", pick(&STATUSES, 8))?;
+            write!(out, ",null,{}", of_ip.pick(&STATUSES))?;
         }
-        let asn = 1 + (of_ip >> 24) % 40_000;
-        let organisation = ORGANISATIONS[usize::try_from(asn).unwrap_or_default() % ORGANISATIONS.len()];
-        writeln!(out, ",{},{asn},{organisation}", pick(&COUNTRIES, 16))?;
+        let (country, asn) = (of_ip.pick::<&str>(&COUNTRIES), 1 + of_ip.below(40_000));
+        let organisation = Random::new(asn).pick::<&str>(&ORGANISATIONS);
+        writeln!(out, ",{country},{asn},{organisation}")?;
     }
     Ok(())
 }
@@ -63,9 +62,9 @@ fn skewed(random: &mut Random, bound: u64) -> u64 {
     random.below(bound) * random.below(bound) / bound
 }
 
-/// One address in ten is IPv6.
-fn address(number: u64, random: u64) -> String {
-    if random.is_multiple_of(10) {
+/// Another one for each number.
+fn address(number: u64, v6: bool) -> String {
+    if v6 {
         return Ipv6Addr::from((0x2001_0db8_u128 << 96) | u128::from(number) << 64 | 1).to_string();
     }
     // An odd factor leaves different numbers different.
