@@ -3,4 +3,5 @@
 pub mod csv;
 pub mod ipdb;
 pub mod log;
+pub mod mmdb;
 pub mod random;

@@ -8,6 +8,7 @@ use clap::Parser;
 use xtask::csv::{self, Logins};
 use xtask::ipdb;
 use xtask::log::{Generator, Stamps};
+use xtask::mmdb::Mmdb;
 
 /// Development tasks
 #[derive(Debug, Parser)]
@@ -39,7 +40,7 @@ enum Task {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
-    /// Write IP databases of the size of the published ones, the same for the same seed
+    /// Write IP databases of the size of the published ones, the same for the same seed: as CSV, and the AS ones as MMDB too
     Ipdb {
         /// Directory that they are written to
         directory: PathBuf,
@@ -75,7 +76,13 @@ fn main() -> anyhow::Result<()> {
                 ipdb::write(&ranges, &mut out)?;
                 out.flush()?;
             }
-            Ok(())
+            let mut mmdb = Mmdb::new(6);
+            for family in 0..2 {
+                for range in ipdb::ranges(seed, 1, family, ipdb::ROWS[1][family]) {
+                    mmdb.range(&range, family);
+                }
+            }
+            Ok(File::create(directory.join("asn.mmdb"))?.write_all(&mmdb.file())?)
         }
     }
 }
