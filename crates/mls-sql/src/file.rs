@@ -67,7 +67,7 @@ impl<W: Write> SqlFile<W> {
             self.begun = true;
         }
         self.out.write_all(&self.insert)?;
-        self.out.write_all(&batch.bytes(0..batch.rows()))?;
+        self.out.write_all(batch.bytes(0..batch.rows()))?;
         self.out.write_all(b";\n")
     }
 

@@ -118,9 +118,9 @@ impl Load {
         self.database.must("SAVEPOINT batch", "inserting into")?;
         let bytes = batch.bytes(rows.clone());
         let result = match self.database.dialect {
-            Dialect::Postgresql => self.database.copy(&self.insert, &bytes),
+            Dialect::Postgresql => self.database.copy(&self.insert, bytes),
             // Rows are UTF-8: they are made of it.
-            _ => self.database.execute(&format!("{}{}", self.insert, String::from_utf8_lossy(&bytes))).map(drop),
+            _ => self.database.execute(&format!("{}{}", self.insert, String::from_utf8_lossy(bytes))).map(drop),
         };
         let Err(error) = result else {
             return self.database.must("RELEASE SAVEPOINT batch", "inserting into").map(drop);
@@ -130,7 +130,7 @@ impl Load {
         }
         self.database.must("ROLLBACK TO SAVEPOINT batch", "inserting into")?;
         if rows.len() == 1 {
-            let row = String::from_utf8_lossy(&bytes).chars().take(200).collect::<String>();
+            let row = String::from_utf8_lossy(bytes).chars().take(200).collect::<String>();
             diag::bad_record("stdin", format_args!("table {} refuses {row}: {error}", self.table.name()));
             return Ok(());
         }

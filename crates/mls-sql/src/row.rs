@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::ops::Range;
 
-use mls_event::{Auth, Enrichment, clean};
+use mls_event::{Auth, Enrichment, clean_str};
 
 use crate::dialect::{Dialect, Time};
 use crate::mapping::{Mapping, Source};
@@ -63,44 +63,51 @@ impl Rows {
         Ok(())
     }
 
+    /// The hot loop of an export: nothing is allocated but for what holds control characters.
     fn row(&mut self, event: &Auth<'_>, time: &Time) {
         let Self { form, sources, bytes, .. } = self;
+        let form = *form;
         let unknown = Enrichment::default();
         let added = event.enrichment.as_ref().unwrap_or(&unknown);
-        let (open, between, close) = match form {
-            Form::Values(_) => (&b"("[..], b',', &b")"[..]),
-            Form::Copy => (&b""[..], b'\t', &b"\n"[..]),
-        };
-        bytes.extend_from_slice(open);
+        let between = if form == Form::Copy { b'\t' } else { b',' };
+        if form != Form::Copy {
+            bytes.push(b'(');
+        }
         for (n, source) in sources.iter().enumerate() {
             if n > 0 {
                 bytes.push(between);
             }
             match source {
-                Source::Server => text(*form, bytes, event.server.as_deref()),
-                Source::Date => text(*form, bytes, Some(&time.0)),
+                Source::Server => text(form, bytes, event.server.as_deref()),
+                Source::Date => quoted(form, bytes, |bytes| bytes.extend_from_slice(time.as_bytes())),
                 Source::Ip => match event.ip {
-                    Some(ip) => text(*form, bytes, Some(&ip.to_string())),
-                    None => text(*form, bytes, None),
-                },
-                Source::User => text(*form, bytes, event.user.as_deref()),
-                Source::Hostname => text(*form, bytes, added.hostname.as_deref()),
-                Source::ReverseDnsStatus => text(*form, bytes, added.reverse_dns_status.as_deref()),
-                Source::CountryCode => text(*form, bytes, added.country_code.as_deref()),
-                Source::Asn => match added.asn {
                     // Writing to memory cannot fail.
-                    Some(asn) => drop(write!(bytes, "{asn}")),
-                    None => text(*form, bytes, None),
+                    Some(ip) => quoted(form, bytes, |bytes| drop(write!(bytes, "{ip}"))),
+                    None => text(form, bytes, None),
                 },
-                Source::Aso => text(*form, bytes, added.aso.as_deref()),
+                Source::User => text(form, bytes, event.user.as_deref()),
+                Source::Hostname => text(form, bytes, added.hostname.as_deref()),
+                Source::ReverseDnsStatus => text(form, bytes, added.reverse_dns_status.as_deref()),
+                Source::CountryCode => text(form, bytes, added.country_code.as_deref()),
+                Source::Asn => match added.asn {
+                    Some(asn) => drop(write!(bytes, "{asn}")),
+                    None => text(form, bytes, None),
+                },
+                Source::Aso => text(form, bytes, added.aso.as_deref()),
             }
         }
-        bytes.extend_from_slice(close);
+        bytes.extend_from_slice(form.close());
     }
 
     /// The rows so far, and forgets them.
     pub(crate) fn take(&mut self) -> Batch {
-        Batch { form: self.form, bytes: std::mem::take(&mut self.bytes), ends: std::mem::take(&mut self.ends) }
+        // The next rows will take as much room.
+        let (bytes, ends) = (Vec::with_capacity(self.bytes.capacity()), Vec::with_capacity(self.ends.capacity()));
+        Batch {
+            form: self.form,
+            bytes: std::mem::replace(&mut self.bytes, bytes),
+            ends: std::mem::replace(&mut self.ends, ends),
+        }
     }
 
     /// How many bytes the rows so far take.
@@ -121,21 +128,32 @@ impl Batch {
         self.ends.len()
     }
 
-    /// Some of the rows, as `COPY` reads them or as they stand behind `VALUES`.
-    pub(crate) fn bytes(&self, rows: Range<usize>) -> Vec<u8> {
-        let start = |row: usize| if row == 0 { 0 } else { self.ends[row - 1] };
-        if self.form == Form::Copy {
-            return self.bytes[start(rows.start)..start(rows.end)].to_vec();
-        }
-        let mut out = Vec::with_capacity(start(rows.end) - start(rows.start) + 2 * rows.len());
-        for row in rows {
-            if !out.is_empty() {
-                out.extend_from_slice(b",\n");
-            }
-            out.extend_from_slice(&self.bytes[start(row)..self.ends[row]]);
-        }
-        out
+    /// Some of the rows, at least one, as `COPY` reads them or as they stand behind `VALUES`.
+    pub(crate) fn bytes(&self, rows: Range<usize>) -> &[u8] {
+        let start = if rows.start == 0 { 0 } else { self.ends[rows.start - 1] };
+        let bytes = &self.bytes[start..self.ends[rows.end - 1]];
+        if self.form == Form::Copy { bytes } else { bytes.strip_suffix(b",\n").unwrap_or(bytes) }
     }
+}
+
+impl Form {
+    /// What ends a row; a list of `VALUES` ends without the comma.
+    fn close(self) -> &'static [u8] {
+        match self {
+            Self::Values(_) => b"),\n",
+            Self::Copy => b"\n",
+        }
+    }
+}
+
+/// What `write` writes has nothing in it that would have to be escaped.
+fn quoted(form: Form, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    if form == Form::Copy {
+        return write(out);
+    }
+    out.push(b'\'');
+    write(out);
+    out.push(b'\'');
 }
 
 fn text(form: Form, out: &mut Vec<u8>, text: Option<&str>) {
@@ -143,9 +161,9 @@ fn text(form: Form, out: &mut Vec<u8>, text: Option<&str>) {
         (Form::Values(_), None) => out.extend_from_slice(b"NULL"),
         (Form::Copy, None) => out.extend_from_slice(b"\\N"),
         // Control characters become `?`: a row is one line, and none of them is special to COPY.
-        (Form::Values(dialect), Some(text)) => dialect.write_text(&clean(text.as_bytes()), out),
+        (Form::Values(dialect), Some(text)) => dialect.write_text(&clean_str(text), out),
         (Form::Copy, Some(text)) => {
-            for part in clean(text.as_bytes()).as_bytes().split_inclusive(|b| *b == b'\\') {
+            for part in clean_str(text).as_bytes().split_inclusive(|b| *b == b'\\') {
                 out.extend_from_slice(part);
                 if part.ends_with(b"\\") {
                     out.push(b'\\');
