@@ -15,9 +15,8 @@ use mls_cli::{Common, Strict};
 #[command(name = "mls-csv", version, after_help = EXAMPLES)]
 pub struct Args {
     /// Append to FILE (created with mode 0640) instead of writing to standard output. Without FILE it is the CSV of --config, with
-    /// state.offset in its state_dir as cursor file
+    /// state.offset in its `state_dir` as cursor file
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
-    #[expect(clippy::option_option, reason = "the flag, and its value")]
     pub append: Option<Option<PathBuf>>,
 
     /// Commit the rows together with the position in the log, exactly once; needs mls-tail --framed with the same file

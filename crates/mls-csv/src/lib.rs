@@ -49,8 +49,8 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let (append, cursor_file) = match args.append {
         Some(None) => {
             let none = || Exit::Usage.error("--append needs a FILE, or a --config that names one");
-            let paths = &config.paths;
-            (Some(paths.csv.clone().ok_or_else(none)?), args.cursor_file.or_else(|| paths.csv_cursor()))
+            let cursor_file = args.cursor_file.or_else(|| config.paths.csv_cursor());
+            (Some(config.paths.csv.ok_or_else(none)?), cursor_file)
         }
         append => (append.flatten(), args.cursor_file),
     };
