@@ -85,6 +85,9 @@ fn process<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> u8 {
 fn configure(common: &Common) -> anyhow::Result<Config> {
     let Some(path) = &common.config else { return Ok(Config::default()) };
     let config = Config::load(path)?;
-    diag::log_to(&config.general);
+    // Root asks what the configuration says, and must leave no file of its own in the service's directory.
+    if !common.show_config {
+        diag::log_to(&config.general);
+    }
     Ok(config)
 }
