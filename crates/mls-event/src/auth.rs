@@ -57,9 +57,27 @@ pub struct Enrichment<'a> {
 impl Enrichment<'_> {
     /// The names of its members, in the order in which they are written.
     pub const MEMBERS: [&'static str; 5] = ["hostname", "reverse_dns_status", "country_code", "asn", "aso"];
+
+    /// Appends each member as `,"name":value`.
+    pub fn write_members(&self, out: &mut Vec<u8>) {
+        text(out, ",\"hostname\":", self.hostname.as_deref());
+        text(out, ",\"reverse_dns_status\":", self.reverse_dns_status.as_deref());
+        text(out, ",\"country_code\":", self.country_code.as_deref());
+        value(out, ",\"asn\":", &self.asn);
+        text(out, ",\"aso\":", self.aso.as_deref());
+    }
 }
 
+/// An event is never more rows than this, whatever its `attempts` say.
+pub const MAX_ROWS: u32 = 1000;
+
 impl<'a> Auth<'a> {
+    /// How many rows a sink writes for it: one for each failed attempt, at most [`MAX_ROWS`].
+    #[must_use]
+    pub fn rows(&self) -> u32 {
+        if self.outcome == Outcome::Failure { self.attempts.min(MAX_ROWS) } else { 0 }
+    }
+
     /// An attempt with nothing known but when it was and how it ended.
     #[must_use]
     pub fn new(date: Timestamp<'a>, outcome: Outcome) -> Self {
@@ -106,11 +124,7 @@ impl Body for Auth<'_> {
             text(out, ",\"pos\":", Some(pos));
         }
         if let Some(added) = &self.enrichment {
-            text(out, ",\"hostname\":", added.hostname.as_deref());
-            text(out, ",\"reverse_dns_status\":", added.reverse_dns_status.as_deref());
-            text(out, ",\"country_code\":", added.country_code.as_deref());
-            value(out, ",\"asn\":", &added.asn);
-            text(out, ",\"aso\":", added.aso.as_deref());
+            added.write_members(out);
         }
     }
 }

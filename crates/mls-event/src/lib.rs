@@ -67,10 +67,11 @@ mod auth;
 mod control;
 mod members;
 mod record;
+mod straight;
 mod text;
 mod timestamp;
 
-pub use auth::{Auth, Enrichment, Outcome};
+pub use auth::{Auth, Enrichment, MAX_ROWS, Outcome};
 pub use control::{Begin, Checkpoint, End, Gap, JOURNAL_SOURCE, Segment};
 pub use members::{Member, Members};
 pub use record::{BadRecord, Body, Record, kind};
