@@ -21,7 +21,7 @@ pub enum Unknown {
 }
 
 impl Unknown {
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::NotAvailable => "N/A",

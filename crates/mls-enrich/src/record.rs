@@ -1,42 +1,39 @@
 //! A record with its five members replaced; every other byte of every value as it came.
 
-use std::io::Write;
 use std::net::IpAddr;
 
 use mls_event::{BadRecord, Enrichment, Members};
 
 /// An `auth` record on its way through.
-pub(crate) struct Record<'a>(Members<'a>);
+pub(crate) struct Record<'a> {
+    line: &'a [u8],
+    members: Members<'a>,
+}
 
 impl<'a> Record<'a> {
     pub(crate) fn parse(line: &'a [u8]) -> Result<Self, BadRecord> {
-        Members::parse(line).map(Self)
+        Ok(Self { line, members: Members::parse(line)? })
     }
 
     /// The address; none where the record has none, or something else under that name, which is the sink's to refuse.
     pub(crate) fn ip(&self) -> Option<IpAddr> {
-        let ip: IpAddr = serde_json::from_str(self.0.get("ip")?.get()).ok()?;
+        let ip: IpAddr = serde_json::from_str(self.members.get("ip")?.get()).ok()?;
         Some(ip.to_canonical())
     }
 
     /// Appends the record, enriched, and its newline.
     pub(crate) fn write(mut self, added: &Enrichment<'_>, out: &mut Vec<u8>) {
-        self.0.remove(&Enrichment::MEMBERS);
-        self.0.write_open(out);
-        for (name, text) in [("hostname", &added.hostname), ("reverse_dns_status", &added.reverse_dns_status)] {
-            member(out, name, text);
+        match self.line.trim_ascii_end().strip_suffix(b"}") {
+            // Most come here for the first time: there is nothing to take out.
+            Some(open) if !self.members.has_any(&Enrichment::MEMBERS) => out.extend_from_slice(open),
+            _ => {
+                self.members.remove(&Enrichment::MEMBERS);
+                self.members.write_open(out);
+            }
         }
-        member(out, "country_code", &added.country_code);
-        member(out, "asn", &added.asn);
-        member(out, "aso", &added.aso);
+        added.write_members(out);
         out.extend_from_slice(b"}\n");
     }
-}
-
-fn member(out: &mut Vec<u8>, name: &str, value: &impl serde::Serialize) {
-    // Writing strings and numbers to memory cannot fail.
-    let _ = write!(out, ",\"{name}\":");
-    let _ = serde_json::to_writer(out, value);
 }
 
 #[cfg(test)]

@@ -57,6 +57,15 @@ pub struct Enrichment<'a> {
 impl Enrichment<'_> {
     /// The names of its members, in the order in which they are written.
     pub const MEMBERS: [&'static str; 5] = ["hostname", "reverse_dns_status", "country_code", "asn", "aso"];
+
+    /// Appends each member as `,"name":value`.
+    pub fn write_members(&self, out: &mut Vec<u8>) {
+        text(out, ",\"hostname\":", self.hostname.as_deref());
+        text(out, ",\"reverse_dns_status\":", self.reverse_dns_status.as_deref());
+        text(out, ",\"country_code\":", self.country_code.as_deref());
+        value(out, ",\"asn\":", &self.asn);
+        text(out, ",\"aso\":", self.aso.as_deref());
+    }
 }
 
 impl<'a> Auth<'a> {
@@ -106,11 +115,7 @@ impl Body for Auth<'_> {
             text(out, ",\"pos\":", Some(pos));
         }
         if let Some(added) = &self.enrichment {
-            text(out, ",\"hostname\":", added.hostname.as_deref());
-            text(out, ",\"reverse_dns_status\":", added.reverse_dns_status.as_deref());
-            text(out, ",\"country_code\":", added.country_code.as_deref());
-            value(out, ",\"asn\":", &added.asn);
-            text(out, ",\"aso\":", added.aso.as_deref());
+            added.write_members(out);
         }
     }
 }

@@ -67,6 +67,7 @@ mod auth;
 mod control;
 mod members;
 mod record;
+mod straight;
 mod text;
 mod timestamp;
 

@@ -22,13 +22,19 @@ impl<'a> Members<'a> {
     /// # Errors
     /// [`BadRecord::Json`] where it is not one JSON object.
     pub fn parse(line: &'a [u8]) -> Result<Self, BadRecord> {
-        Ok(serde_json::from_slice(line)?)
+        Ok(read_json(line)?)
     }
 
     /// The JSON text of the last member called `name`: where JSON repeats a name, readers take the last.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'a RawValue> {
         self.0.iter().rev().find(|(n, _)| n == name).map(|(_, value)| *value)
+    }
+
+    /// Whether there is a member of any of these names.
+    #[must_use]
+    pub fn has_any(&self, names: &[&str]) -> bool {
+        self.0.iter().any(|(name, _)| names.contains(&name.as_ref()))
     }
 
     /// Drops every member of these names.
@@ -48,6 +54,14 @@ impl<'a> Members<'a> {
             out.push(b':');
             out.extend_from_slice(value.get().as_bytes());
         }
+    }
+}
+
+/// Reads a line. Where all of it is UTF-8, which is one quick pass, strings are not checked one by one.
+pub(crate) fn read_json<'a, T: Deserialize<'a>>(line: &'a [u8]) -> serde_json::Result<T> {
+    match str::from_utf8(line) {
+        Ok(line) => serde_json::from_str(line),
+        Err(_) => serde_json::from_slice(line),
     }
 }
 

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::members::write_json;
-use crate::{Auth, Begin, Checkpoint, End, Gap, Segment, VERSION};
+use crate::members::{read_json, write_json};
+use crate::{Auth, Begin, Checkpoint, End, Gap, Segment, VERSION, straight};
 
 /// One line of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ pub fn kind(line: &[u8]) -> Result<Cow<'_, str>, BadRecord> {
     if let Some(kind) = by_contract {
         return Ok(Cow::Borrowed(kind));
     }
-    let head: Head = serde_json::from_slice(line)?;
+    let head: Head = read_json(line)?;
     if head.v == VERSION { Ok(head.kind) } else { Err(BadRecord::Version(head.v)) }
 }
 
@@ -116,13 +116,17 @@ impl<'a> Record<'a> {
     pub fn parse(line: &'a [u8]) -> Result<Self, BadRecord> {
         let kind = kind(line)?;
         Ok(match kind.as_ref() {
-            Auth::KIND => Self::Auth(serde_json::from_slice(line)?),
-            Begin::KIND => Self::Begin(serde_json::from_slice(line)?),
-            Segment::KIND => Self::Segment(serde_json::from_slice(line)?),
-            Gap::KIND => Self::Gap(serde_json::from_slice(line)?),
-            Checkpoint::KIND => Self::Checkpoint(serde_json::from_slice(line)?),
-            End::KIND => Self::End(serde_json::from_slice(line)?),
+            Auth::KIND => Self::Auth(auth(line)?),
+            Begin::KIND => Self::Begin(read_json(line)?),
+            Segment::KIND => Self::Segment(read_json(line)?),
+            Gap::KIND => Self::Gap(read_json(line)?),
+            Checkpoint::KIND => Self::Checkpoint(read_json(line)?),
+            End::KIND => Self::End(read_json(line)?),
             _ => Self::Other(kind),
         })
     }
+}
+
+fn auth(line: &[u8]) -> serde_json::Result<Auth<'_>> {
+    str::from_utf8(line).ok().and_then(straight::read).map_or_else(|| read_json(line), Ok)
 }

@@ -67,20 +67,27 @@ impl<'a> Row<'a> {
     /// Reads a line without its newline; `None` where it is not a row.
     pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
         let mut rest = line.strip_suffix(b"\r").unwrap_or(line);
-        let (start, end) = (address(&field(&mut rest)?)?, address(&field(&mut rest)?)?);
+        let (start, end) = (take_address(&mut rest)?, take_address(&mut rest)?);
         (start <= end && !rest.is_empty()).then_some(Self { start, end, rest })
     }
 
     /// The first address of a line, for the search, which needs no more.
     pub(crate) fn start_of(mut line: &[u8]) -> Option<u128> {
-        address(&field(&mut line)?)
+        take_address(&mut line)
     }
 
     /// The country code, upper case; none where the field holds anything but two letters.
     pub(crate) fn country(&self) -> Option<String> {
-        let code = field(&mut { self.rest })?;
-        let is_code = code.len() == 2 && code.iter().all(u8::is_ascii_alphabetic);
-        is_code.then(|| String::from_utf8_lossy(&code).to_ascii_uppercase())
+        Some(String::from_utf8_lossy(&self.code()?).into_owned())
+    }
+
+    pub(crate) fn has_country(&self) -> bool {
+        self.code().is_some()
+    }
+
+    fn code(&self) -> Option<[u8; 2]> {
+        let code: [u8; 2] = field(&mut { self.rest })?.as_ref().try_into().ok()?;
+        code.iter().all(u8::is_ascii_alphabetic).then(|| code.map(|letter| letter.to_ascii_uppercase()))
     }
 
     /// The autonomous system; none where the range is not routed (AS 0, RFC 7607).
@@ -122,6 +129,18 @@ fn field<'a>(rest: &mut &'a [u8]) -> Option<Cow<'a, [u8]>> {
     Some(text)
 }
 
+/// Takes the first field off `rest`, an address.
+fn take_address(rest: &mut &[u8]) -> Option<u128> {
+    // A number up to a comma, as most are, needs no look at what a quote would mean.
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if rest.get(digits) == Some(&b',') {
+        let number = decimal(&rest[..digits]);
+        *rest = &rest[digits + 1..];
+        return number;
+    }
+    address(&field(rest)?)
+}
+
 /// An address as text, or its number.
 fn address(text: &[u8]) -> Option<u128> {
     if text.iter().all(u8::is_ascii_digit) {
@@ -132,10 +151,16 @@ fn address(text: &[u8]) -> Option<u128> {
 
 fn decimal(text: &[u8]) -> Option<u128> {
     // 19 digits always fit 64 bits, whose arithmetic is far quicker: this is what the search does twenty times.
-    if (1..=19).contains(&text.len()) {
-        return Some(text.iter().fold(0u64, |n, digit| n * 10 + u64::from(digit - b'0')).into());
+    let number = |digits: &[u8]| digits.iter().fold(0u64, |n, digit| n * 10 + u64::from(digit - b'0'));
+    match text.len() {
+        0 => None,
+        1..=19 => Some(number(text).into()),
+        20..=38 => {
+            let (high, low) = text.split_at(text.len() - 19);
+            Some(u128::from(number(high)) * 10u128.pow(19) + u128::from(number(low)))
+        }
+        _ => str::from_utf8(text).ok()?.parse().ok(),
     }
-    str::from_utf8(text).ok()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -29,6 +29,11 @@ impl Survey {
 
     /// Surveys rows. They may be in any order, which `sorted` tells; where they are sorted, none may overlap.
     pub(crate) fn of_csv(text: &[u8]) -> Result<Self, Flaw> {
+        Self::visit_csv(text, |_, _| ())
+    }
+
+    /// As [`of_csv`](Self::of_csv), showing `each` row's offset and first address.
+    pub(crate) fn visit_csv(text: &[u8], mut each: impl FnMut(usize, u128)) -> Result<Self, Flaw> {
         let mut survey = Self { sorted: true, ..Self::default() };
         let text = text.trim_ascii_end();
         if text.is_empty() {
@@ -36,7 +41,8 @@ impl Survey {
         }
         let (mut offset, mut last, mut covered, mut highest) = (0, None, 0u128, 0);
         let mut spelled = [None; 2];
-        for line in text.split(|b| *b == b'\n') {
+        for newline in memchr::memchr_iter(b'\n', text).chain([text.len()]) {
+            let line = &text[offset..newline];
             let row = Row::parse(line).ok_or_else(|| format!("byte {offset}: {}", not_a_row(line)))?;
             if let Some((start, end)) = last {
                 if row.start < start {
@@ -50,11 +56,12 @@ impl Survey {
                 Spelling::Text(Family::V4) => spelled[0] = Some(offset),
                 Spelling::Text(Family::V6) => spelled[1] = Some(offset),
             }
+            each(offset, row.start);
             last = Some((row.start, row.end));
             highest = highest.max(row.end);
             covered = covered.saturating_add(row.end - row.start).saturating_add(1);
-            survey.count(row.country().is_some(), row.asn().is_some());
-            offset += line.len() + 1;
+            survey.count(row.has_country(), row.asn().is_some());
+            offset = newline + 1;
         }
         match (Family::of_highest(highest), spelled) {
             (Family::V4, [_, None]) => survey.ipv4 = covered,

@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod http_server;
-mod mmdb_writer;
 
 use std::fs;
 use std::io::Write;
@@ -14,8 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http_server::{Answer, Server};
-use mmdb_writer::{Value, mmdb};
 use serde_json::Value as Json;
+use xtask::mmdb::{Mmdb, Value};
 
 /// A sound database of `rows` ranges of 10 addresses.
 fn country(rows: u64) -> Vec<u8> {
@@ -325,6 +324,18 @@ fn geolite_country() -> Vec<u8> {
         )])
     };
     mmdb(&[("11.0.0.0/8", in_country("US")), ("2a00::/16", in_country("de")), ("12.0.0.0/8", in_country("TOOLONG"))])
+}
+
+/// A file with the given networks; a tree of 128 bits where one of them is IPv6.
+fn mmdb(networks: &[(&str, Value)]) -> Vec<u8> {
+    let six = networks.iter().any(|(network, _)| network.contains(':'));
+    let mut file = Mmdb::new(if six { 6 } else { 4 });
+    for (network, value) in networks {
+        let (ip, prefix) = network.split_once('/').unwrap();
+        let offset = file.value(value);
+        file.network(ip.parse().unwrap(), prefix.parse().unwrap(), offset);
+    }
+    file.file()
 }
 
 fn system_mmdb() -> Vec<u8> {

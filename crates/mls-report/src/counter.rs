@@ -44,7 +44,8 @@ impl<V: Count> Counter<V> {
 
     /// Changes what is kept for `key`. A new one is only kept, where there is no room, if it `matters`.
     pub(crate) fn update(&mut self, key: &str, matters: bool, change: impl Fn(&mut V)) {
-        if let Some(value) = self.values.get_mut(key) {
+        let hash = self.values.hash(key);
+        if let Some(value) = self.values.get_mut(hash, key) {
             return change(value);
         }
         let new = || {
@@ -52,11 +53,11 @@ impl<V: Count> Counter<V> {
             change(&mut value);
             value
         };
-        if !self.values.insert(key, new()) {
+        if !self.values.insert(hash, key, new()) {
             self.overflowed = true;
             if matters {
                 self.make_room();
-                self.values.insert(key, new());
+                self.values.insert(hash, key, new());
             }
         }
     }

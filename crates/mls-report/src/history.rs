@@ -55,7 +55,7 @@ impl History {
             names: (0..DAYS as u64).map(name).collect(),
             last: 0,
             attempts: [0; DAYS],
-            addresses: Counter::new(120_000, 5 << 20),
+            addresses: Counter::new(110_000, 5 << 20),
         }
     }
 

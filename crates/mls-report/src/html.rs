@@ -4,6 +4,8 @@
 //! out leave every number: the bars are SVG, and all text is in the tables around them. Names that clients chose are escaped,
 //! and isolated in `<bdi>`, so that they cannot turn the direction of the text around them.
 
+use std::fmt::Display;
+
 use askama::Template;
 
 use crate::report::{FEW, List, MANY, Report};
@@ -123,8 +125,8 @@ pub(crate) fn render(report: &Report, top: usize, attachment: Option<&str>) -> a
 fn figures(report: &Report) -> [Figure; 4] {
     let counted = |name, distinct: usize, exact: bool, new: Option<usize>| Figure {
         name,
-        value: format!("{}{distinct}", if exact { "" } else { "≥ " }),
-        remark: new.map_or_else(String::new, |new| format!("{new} never seen before")),
+        value: bound(distinct, exact),
+        remark: new.map_or_else(String::new, |new| format!("{} never seen before", bound(new, exact))),
     };
     let new = report.new.as_ref();
     [
@@ -137,6 +139,11 @@ fn figures(report: &Report) -> [Figure; 4] {
         counted("User names", report.users.distinct, report.users.exact, new.map(|new| new.users.distinct)),
         counted("Countries", report.countries.distinct, report.countries.exact, new.map(|new| new.countries.distinct)),
     ]
+}
+
+/// `5`; `≥ 5` where it may be more.
+fn bound(n: impl Display, exact: bool) -> String {
+    format!("{}{n}", if exact { "" } else { "≥ " })
 }
 
 /// Columns of a name, a shorter one to stand below, a count, and whether they are the point.
@@ -173,6 +180,7 @@ fn tables(report: &Report, top: usize) -> Vec<Table> {
     let whole = |name| Head { name, kind: Kind::Whole };
     let number = |name| Head { name, kind: Kind::Number };
     let attempts = || number("Attempts");
+    let failures = &report.reverse_dns_failures;
     let mut tables = vec![
         table(
             format!("Top {top} failed authentications"),
@@ -210,6 +218,11 @@ fn tables(report: &Report, top: usize) -> Vec<Table> {
             &report.networks,
             |x| (vec![x.network.to_string(), x.addresses.to_string()], x.attempts),
         ),
+        table("Failed reverse lookups".to_owned(), vec![name("Error"), attempts()], failures, |x| {
+            let meaning = meaning(&x.status).map_or_else(String::new, |meaning| format!(": {meaning}"));
+            (vec![known(Some(&x.status), "") + &meaning], x.attempts)
+        })
+        .remark(format!("{} in all", report.failed_reverse_lookups)),
         table(
             "Distributed attacks".to_owned(),
             vec![name("User"), number("Addresses"), attempts()],
@@ -226,30 +239,22 @@ fn tables(report: &Report, top: usize) -> Vec<Table> {
         .remark(format!("seen on {MANY} of 30 days or more, {FEW} tries a day or fewer")),
     ];
     if let Some(new) = &report.new {
-        let remark = |distinct: usize| format!("{distinct} never seen in the data before");
+        let remark = |distinct, exact| format!("{} never seen in the data before", bound(distinct, exact));
         tables.extend([
             table("New addresses".to_owned(), vec![whole("Address"), attempts()], &new.addresses, |x| {
                 (vec![known(x.ip.as_ref(), "N/A")], x.attempts)
             })
-            .remark(remark(new.addresses.distinct)),
+            .remark(remark(new.addresses.distinct, new.addresses.exact)),
             table("New user names".to_owned(), vec![name("User"), attempts()], &new.users, |x| {
                 (vec![known(x.user.as_ref(), "N/A")], x.attempts)
             })
-            .remark(remark(new.users.distinct)),
+            .remark(remark(new.users.distinct, new.users.exact)),
             table("New countries".to_owned(), vec![name("Country"), attempts()], &new.countries, |x| {
                 (vec![known(x.country_code.as_ref(), "N/A")], x.attempts)
             })
-            .remark(remark(new.countries.distinct)),
+            .remark(remark(new.countries.distinct, new.countries.exact)),
         ]);
     }
-    let failures = &report.reverse_dns_failures;
-    tables.push(
-        table("Failed reverse lookups".to_owned(), vec![name("Error"), attempts()], failures, |x| {
-            let meaning = meaning(&x.status).map_or_else(String::new, |meaning| format!(": {meaning}"));
-            (vec![known(Some(&x.status), "") + &meaning], x.attempts)
-        })
-        .remark(format!("{} in all", report.failed_reverse_lookups)),
-    );
     tables
 }
 
@@ -260,7 +265,7 @@ fn table<T>(caption: String, heads: Vec<Head>, list: &List<T>, cells: impl Fn(&T
     let rows = rows
         .into_iter()
         .map(|(mut cells, attempts)| {
-            cells.push(format!("{}{attempts}", if list.exact { "" } else { "≥ " }));
+            cells.push(bound(attempts, list.exact));
             Row { cells, percent: scaled(attempts, most, 100) }
         })
         .collect();

@@ -18,8 +18,8 @@
 //!
 //! # Guarantees
 //! - The same data always gives the same report: ties are broken by name.
-//! - Memory is bounded below 64 MiB, whatever the data: 100,000 users, as many combinations of user and address, 120,000
-//!   addresses and 40,000 autonomous systems are counted exactly, names by their first 256 bytes. Where the data has more,
+//! - Memory is bounded below 64 MiB, whatever the data: 100,000 users, as many combinations of user and address, 110,000
+//!   addresses and 50,000 autonomous systems are counted exactly, names by their first 256 bytes. Where the data has more,
 //!   counts are lower bounds and say `at least`, and a note says by how much they may be too low.
 //! - With `--since-last` on a plain FILE, every attempt is in exactly one digest, also one that came late: what was in the
 //!   last digest is told by its place in the file, not by the clock. Give `--committed-by` the cursor file of the sink, so

@@ -127,10 +127,10 @@ impl Post {
         Ok(message.context("composing the mail")?.formatted())
     }
 
-    /// `report on mail.example.com: 55 failed logins today`
+    /// `[MailLogSentinel] report on mail.example.com: 55 failed logins today`, without the prefix
     pub(crate) fn subject(&self, attempts: u64, label: &str) -> String {
         let attempts = number(attempts, "failed login", "failed logins");
-        format!("MailLogSentinel report on {}: {attempts} {label}", self.machine)
+        format!("report on {}: {attempts} {label}", self.machine)
     }
 }
 

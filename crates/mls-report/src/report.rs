@@ -211,7 +211,6 @@ impl Report {
         let reaches_back = |to: Option<String>| tally.earliest < to && tally.earliest.is_some();
         let text = |at: chrono::NaiveDateTime| at.format("%Y-%m-%d %H:%M").to_string();
         let addresses = &tally.history.addresses;
-        let countries = parts(&tally.origins, 0);
         let user = |user: &str, attempts| User { user: owned(value(user)), attempts };
         let address = |ip: &str, attempts| Address { ip: owned(value(ip)), attempts };
         let country = |code: &str, attempts| Country { country_code: owned(value(code)), attempts };
@@ -237,11 +236,11 @@ impl Report {
             }),
             users: list(&tally.users, n, user),
             addresses: list(addresses, n, address),
-            countries: ranking(countries.clone(), tally.origins.is_exact(), n, country),
-            organisations: ranking(parts(&tally.origins, 2), tally.origins.is_exact(), n, |aso, attempts| {
+            countries: list(&tally.countries, n, country),
+            organisations: ranking(parts(&tally.systems, 1), tally.systems.is_exact(), n, |aso, attempts| {
                 Organisation { aso: owned(value(aso)), attempts }
             }),
-            systems: ranking(parts(&tally.origins, 1), tally.origins.is_exact(), n, |asn, attempts| System {
+            systems: ranking(parts(&tally.systems, 0), tally.systems.is_exact(), n, |asn, attempts| System {
                 asn: value(asn).and_then(|asn| asn.parse().ok()),
                 attempts,
             }),
@@ -262,7 +261,12 @@ impl Report {
             new: reaches_back(period.from.map(text)).then(|| New {
                 addresses: ranking(unseen(all(addresses), &tally.addresses_before), addresses.is_exact(), n, address),
                 users: ranking(unseen(all(&tally.users), &tally.users_before), tally.users.is_exact(), n, user),
-                countries: ranking(unseen(countries, &tally.countries_before), tally.origins.is_exact(), n, country),
+                countries: ranking(
+                    unseen(all(&tally.countries), &tally.countries_before),
+                    tally.countries.is_exact(),
+                    n,
+                    country,
+                ),
             }),
             csv: extent.csv.then_some(Csv { name: about.file_name, bytes: extent.bytes, rows: extent.rows }),
             notes: notes(tally),
@@ -316,7 +320,8 @@ fn notes(tally: &Tally) -> Vec<String> {
         (tally.logins.short(), "combinations of user and address"),
         (tally.users.short(), "user names"),
         (tally.history.addresses.short(), "addresses"),
-        (tally.origins.short(), "autonomous systems"),
+        (tally.countries.short(), "countries"),
+        (tally.systems.short(), "autonomous systems"),
         (tally.reverse_dns_failures.short(), "reverse DNS statuses"),
     ];
     let short = short.iter().filter(|(short, _)| *short > 0).map(|(short, what)| {
@@ -343,15 +348,15 @@ fn network(ip: IpAddr) -> Option<IpNet> {
 }
 
 fn networks(addresses: &Counter<Past>, n: usize) -> List<Network> {
-    let mut counts: HashMap<IpNet, (u64, u64), RandomState> = HashMap::default();
-    for (ip, attempts) in addresses.iter() {
-        if let Some(network) = ip.parse().ok().and_then(network) {
-            let (all, members) = counts.entry(network).or_default();
-            *all += attempts;
-            *members += 1;
-        }
-    }
-    ranking(counts.into_iter().collect(), addresses.is_exact(), n, |network, (attempts, addresses)| Network {
+    // Sorted, they take a third of the memory of a hash map.
+    let mut members: Vec<_> =
+        (addresses.iter()).filter_map(|(ip, attempts)| Some((ip.parse().ok().and_then(network)?, attempts))).collect();
+    members.sort_unstable();
+    let counts: Vec<_> = (members.chunk_by(|a, b| a.0 == b.0))
+        .map(|of_one| (of_one[0].0, (of_one.iter().map(|(_, attempts)| attempts).sum(), of_one.len() as u64)))
+        .collect();
+    drop(members);
+    ranking(counts, addresses.is_exact(), n, |network, (attempts, addresses): (u64, u64)| Network {
         network,
         addresses,
         attempts,

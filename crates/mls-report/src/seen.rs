@@ -5,21 +5,24 @@ use std::hash::BuildHasher;
 
 use foldhash::quality::RandomState;
 
-/// Most names that are remembered.
-const MAX: usize = 400_000;
-
 /// A set of names by their hashes. The hash is seeded by chance, so nobody can choose names that collide; that any one of
 /// the remembered names does by accident has a probability below one in ten million.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Seen {
+    max: usize,
     hasher: RandomState,
     hashes: HashSet<u64, foldhash::fast::RandomState>,
     full: bool,
 }
 
 impl Seen {
+    /// Remembers at most `max` names.
+    pub(crate) fn new(max: usize) -> Self {
+        Self { max, hasher: RandomState::default(), hashes: HashSet::default(), full: false }
+    }
+
     pub(crate) fn insert(&mut self, name: &str) {
-        if self.hashes.len() < MAX {
+        if self.hashes.len() < self.max {
             self.hashes.insert(self.hasher.hash_one(name));
         } else if !self.full {
             self.full = !self.contains(name);
@@ -42,8 +45,8 @@ mod tests {
 
     #[test]
     fn a_full_set_says_so_only_when_a_name_did_not_fit() {
-        let mut seen = Seen::default();
-        for i in 0..MAX {
+        let mut seen = Seen::new(1000);
+        for i in 0..1000 {
             seen.insert(&i.to_string());
         }
         seen.insert("7");

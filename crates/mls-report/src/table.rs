@@ -37,20 +37,24 @@ impl<V> Table<V> {
         Self { slots: HashTable::new(), names: String::new(), max_names, max_bytes, hasher: RandomState::default() }
     }
 
-    pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut V> {
-        let found = self.slots.find_mut(self.hasher.hash_one(name), |slot| slot.name(&self.names) == name);
+    /// What the table finds a name by: who looks for one and then adds it needs it once.
+    pub(crate) fn hash(&self, name: &str) -> u64 {
+        self.hasher.hash_one(name)
+    }
+
+    pub(crate) fn get_mut(&mut self, hash: u64, name: &str) -> Option<&mut V> {
+        let found = self.slots.find_mut(hash, |slot| slot.name(&self.names) == name);
         found.map(|slot| &mut slot.value)
     }
 
     /// Adds a name that is not in the table. False where there is no room for it.
-    pub(crate) fn insert(&mut self, name: &str, value: V) -> bool {
+    pub(crate) fn insert(&mut self, hash: u64, name: &str, value: V) -> bool {
         let Self { slots, names, hasher, .. } = self;
         let (Ok(start), Ok(length)) = (u32::try_from(names.len()), u32::try_from(name.len())) else { return false };
         if slots.len() >= self.max_names || names.len() + name.len() > self.max_bytes {
             return false;
         }
         names.push_str(name);
-        let hash = hasher.hash_one(name);
         slots.insert_unique(hash, Slot { start, length, value }, |slot| hasher.hash_one(slot.name(names)));
         true
     }
@@ -78,27 +82,35 @@ impl<V> Table<V> {
 mod tests {
     use super::*;
 
+    fn insert<V>(table: &mut Table<V>, name: &str, value: V) -> bool {
+        table.insert(table.hash(name), name, value)
+    }
+
+    fn get(table: &mut Table<u32>, name: &str) -> Option<u32> {
+        table.get_mut(table.hash(name), name).copied()
+    }
+
     #[test]
     fn names_keep_their_values_when_others_are_forgotten() {
         let mut table = Table::new(1000, 1 << 16);
         for i in 0..1000_u32 {
-            assert!(table.insert(&format!("name {i}"), i));
+            assert!(insert(&mut table, &format!("name {i}"), i));
         }
-        assert!(!table.insert("one more", 0));
+        assert!(!insert(&mut table, "one more", 0));
         table.retain(|i| *i % 3 == 0);
-        assert!(table.insert("one more", 7));
+        assert!(insert(&mut table, "one more", 7));
         assert_eq!(table.iter().count(), 335);
-        assert_eq!((table.get_mut("name 333").copied(), table.get_mut("one more").copied()), (Some(333), Some(7)));
-        assert_eq!(table.get_mut("name 334"), None);
+        assert_eq!((get(&mut table, "name 333"), get(&mut table, "one more")), (Some(333), Some(7)));
+        assert_eq!(get(&mut table, "name 334"), None);
         assert!(table.iter().all(|(name, i)| name == format!("name {i}") || name == "one more"));
     }
 
     #[test]
     fn the_bytes_of_names_are_bounded_too() {
         let mut table = Table::new(1000, 10);
-        assert!(table.insert("0123456789", ()));
-        assert!(!table.insert("a", ()));
+        assert!(insert(&mut table, "0123456789", ()));
+        assert!(!insert(&mut table, "a", ()));
         table.retain(|()| false);
-        assert!(table.insert("a", ()));
+        assert!(insert(&mut table, "a", ()));
     }
 }

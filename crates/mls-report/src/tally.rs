@@ -55,9 +55,10 @@ pub(crate) struct Tally {
     /// By user, address, host name and country, joined.
     pub(crate) logins: Counter,
     pub(crate) users: Counter,
-    /// By country, number of the autonomous system, and its organisation, joined: the three belong together, so that is
-    /// one search for a row and not three.
-    pub(crate) origins: Counter,
+    pub(crate) countries: Counter,
+    /// By number of the autonomous system and its organisation, joined: they belong together, so that is one search for a
+    /// row and not two.
+    pub(crate) systems: Counter,
     pub(crate) failed_reverse_lookups: u64,
     /// By status, those that are failures.
     pub(crate) reverse_dns_failures: Counter,
@@ -78,13 +79,14 @@ impl Tally {
             hours: [0; 24],
             logins: Counter::new(100_000, 8 << 20),
             users: Counter::new(100_000, 4 << 20),
-            origins: Counter::new(40_000, 3 << 20),
+            countries: Counter::new(1000, 1 << 16),
+            systems: Counter::new(50_000, 3 << 20),
             failed_reverse_lookups: 0,
             reverse_dns_failures: Counter::new(100, 1 << 16),
             history: History::until(period.last_day),
-            users_before: Seen::default(),
-            addresses_before: Seen::default(),
-            countries_before: Seen::default(),
+            users_before: Seen::new(400_000),
+            addresses_before: Seen::new(400_000),
+            countries_before: Seen::new(1000),
             joined: String::new(),
         }
     }
@@ -121,8 +123,9 @@ impl Tally {
         }
         join(&mut self.joined, [row.user, row.ip, row.hostname, row.country_code]);
         self.logins.add(&self.joined, n);
-        join(&mut self.joined, [row.country_code, row.asn, row.aso]);
-        self.origins.add(&self.joined, n);
+        self.countries.add(key(row.country_code), n);
+        join(&mut self.joined, [row.asn, row.aso]);
+        self.systems.add(&self.joined, n);
         self.users.add(key(row.user), n);
         if let Some(status) = row.reverse_dns_status.filter(|status| *status != "OK") {
             self.failed_reverse_lookups += n;

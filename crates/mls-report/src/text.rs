@@ -152,11 +152,11 @@ fn write_hours(out: &mut String, hours: &[u64; 24]) -> std::fmt::Result {
 
 fn write_new(out: &mut String, new: Option<&New>) -> std::fmt::Result {
     let Some(new) = new else { return writeln!(out, "  (no earlier data to compare with)\n") };
-    writeln!(out, "  {}:", number(new.addresses.distinct as u64, "address", "addresses"))?;
+    writeln!(out, "  {}:", bound(number(new.addresses.distinct as u64, "address", "addresses"), new.addresses.exact))?;
     write_list(out, [Left, Right], &new.addresses, |x, exact| [known(x.ip.as_ref(), "N/A"), times(x.attempts, exact)])?;
-    writeln!(out, "  {}:", number(new.users.distinct as u64, "user name", "user names"))?;
+    writeln!(out, "  {}:", bound(number(new.users.distinct as u64, "user name", "user names"), new.users.exact))?;
     write_list(out, [Left, Right], &new.users, |x, exact| [known(x.user.as_ref(), "N/A"), times(x.attempts, exact)])?;
-    writeln!(out, "  {}:", number(new.countries.distinct as u64, "country", "countries"))?;
+    writeln!(out, "  {}:", bound(number(new.countries.distinct as u64, "country", "countries"), new.countries.exact))?;
     write_list(out, [Left, Right], &new.countries, |x, exact| {
         [known(x.country_code.as_ref(), "N/A"), times(x.attempts, exact)]
     })
@@ -196,7 +196,11 @@ fn write_list<T, const N: usize>(
 
 /// `5 times`; `at least 5 times` where the count may be too low.
 pub(crate) fn times(n: u64, exact: bool) -> String {
-    format!("{}{n} times", if exact { "" } else { "at least " })
+    bound(format!("{n} times"), exact)
+}
+
+fn bound(count: String, exact: bool) -> String {
+    if exact { count } else { format!("at least {count}") }
 }
 
 /// `1 address`, `2 addresses`

@@ -11,8 +11,8 @@ pub const ROWS: [[usize; 2]; 2] = [[237_000, 110_000], [427_000, 95_000]];
 /// The file names, in the same order.
 pub const NAMES: [[&str; 2]; 2] = [["country_aside.csv", "country_aside-ipv6.csv"], ["asn.csv", "asn-ipv6.csv"]];
 
-const COUNTRIES: [&str; 8] = ["FR", "DE", "US", "CN", "BR", "VN", "ZA", "AU"];
-const ORGANISATIONS: [&str; 6] =
+pub(crate) const COUNTRIES: [&str; 8] = ["FR", "DE", "US", "CN", "BR", "VN", "ZA", "AU"];
+pub(crate) const ORGANISATIONS: [&str; 6] =
     ["Google LLC", "\"Example, Inc.\"", "\"The \"\"Quoted\"\" Company\"", "Orange S.A.", "Société Générale", "Ü"];
 
 /// A range of addresses, both ends in it, and what is known about it.

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "man")]
 mod conf;
+pub mod csv;
 #[cfg(feature = "man")]
 mod front;
 pub mod ipdb;
@@ -10,4 +11,5 @@ pub mod log;
 pub mod man;
 #[cfg(feature = "man")]
 mod markdown;
+pub mod mmdb;
 pub mod random;

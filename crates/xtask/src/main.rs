@@ -9,8 +9,10 @@ use std::process::Command;
 #[cfg(not(feature = "man"))]
 use anyhow::{Context, ensure};
 use clap::Parser;
+use xtask::csv::{self, Logins};
 use xtask::ipdb;
 use xtask::log::{Generator, Stamps};
+use xtask::mmdb::Mmdb;
 
 /// Development tasks
 #[derive(Debug, Parser)]
@@ -27,7 +29,22 @@ enum Task {
         #[arg(long, value_enum, default_value_t = Stamps::Rfc3339)]
         stamps: Stamps,
     },
-    /// Write IP databases of the size of the published ones, the same for the same seed
+    /// Write a CSV of failed logins up to 30 June 2026 to standard output, the same for the same options
+    Csv {
+        /// How many rows
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: u64,
+        /// Over how many days
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        days: u32,
+        /// Who logs in
+        #[arg(long, value_enum, default_value_t = Logins::Usual)]
+        logins: Logins,
+        /// Another seed, another CSV
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Write IP databases of the size of the published ones, the same for the same seed: as CSV, and the AS ones as MMDB too
     Ipdb {
         /// Directory that they are written to
         directory: PathBuf,
@@ -74,6 +91,11 @@ fn main() -> anyhow::Result<()> {
             }
             Ok(out.flush()?)
         }
+        Task::Csv { rows, days, logins, seed } => {
+            let mut out = BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
+            csv::write(seed, rows, days, logins, &mut out)?;
+            Ok(out.flush()?)
+        }
         Task::Ipdb { directory, seed } => {
             std::fs::create_dir_all(&directory)?;
             for (kind, family) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
@@ -82,7 +104,13 @@ fn main() -> anyhow::Result<()> {
                 ipdb::write(&ranges, &mut out)?;
                 out.flush()?;
             }
-            Ok(())
+            let mut mmdb = Mmdb::new(6);
+            for family in 0..2 {
+                for range in ipdb::ranges(seed, 1, family, ipdb::ROWS[1][family]) {
+                    mmdb.range(&range, family);
+                }
+            }
+            Ok(File::create(directory.join("asn.mmdb"))?.write_all(&mmdb.file())?)
         }
         Task::Man { directory, date } => man(&directory, &date),
     }

@@ -1,0 +1,104 @@
+//! The CSV that mls-csv writes, of so many failed logins.
+
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use chrono::{DateTime, TimeDelta};
+
+use crate::ipdb::{COUNTRIES, ORGANISATIONS};
+use crate::random::Random;
+
+/// Who logs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Logins {
+    /// Some 20,000 addresses and 4,000 users, a few of which make most attempts
+    Usual,
+    /// Another address and another user in each row: the most that an attacker can make a report remember
+    Distinct,
+}
+
+const STATUSES: [&str; 4] = ["Errno 1", "Errno 1", "Errno 2", "Errno 4"];
+
+/// Writes the header and `rows` rows in order of time, spread evenly over `days` days that end with 30 June 2026.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write(seed: u64, rows: u64, days: u32, logins: Logins, out: &mut impl Write) -> io::Result<()> {
+    let mut random = Random::new(seed);
+    // 1 July 2026.
+    let end = DateTime::from_timestamp(1_782_864_000, 0).unwrap_or_default();
+    let minutes = u64::from(days) * 24 * 60;
+    writeln!(out, "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso")?;
+    for i in 0..rows {
+        let left = minutes - u64::try_from(u128::from(minutes) * u128::from(i) / u128::from(rows)).unwrap_or_default();
+        let at = end - TimeDelta::minutes(left.cast_signed());
+        let (ip, user) = match logins {
+            Logins::Usual => (skewed(&mut random, 20_000), skewed(&mut random, 4_000)),
+            Logins::Distinct => (i, i),
+        };
+        // What belongs to an address is the same for each of its rows.
+        let mut of_ip = Random::new(seed ^ (ip + 1));
+        write!(out, "mx1,{},{},", at.format("%Y-%m-%d %H:%M"), address(ip, of_ip.below(10) == 0))?;
+        match user % 50 {
+            0 => write!(out, "\"evil{user}\"\"; DROP TABLE x;--\"")?,
+            1 => write!(out, "'=cmd{user}|' /C calc'!A0")?,
+            2 => write!(out, "élève{user}@exémple.test")?,
+            _ => write!(out, "user{user}@example.test")?,
+        }
+        if of_ip.below(3) == 0 {
+            write!(out, ",host{ip}.example.net,OK")?;
+        } else {
+            write!(out, ",null,{}", of_ip.pick(&STATUSES))?;
+        }
+        let (country, asn) = (of_ip.pick::<&str>(&COUNTRIES), 1 + of_ip.below(40_000));
+        let organisation = Random::new(asn).pick::<&str>(&ORGANISATIONS);
+        writeln!(out, ",{country},{asn},{organisation}")?;
+    }
+    Ok(())
+}
+
+/// A number below `bound`, small ones far more often: a product of two.
+fn skewed(random: &mut Random, bound: u64) -> u64 {
+    random.below(bound) * random.below(bound) / bound
+}
+
+/// Another one for each number.
+fn address(number: u64, v6: bool) -> String {
+    if v6 {
+        return Ipv6Addr::from((0x2001_0db8_u128 << 96) | u128::from(number) << 64 | 1).to_string();
+    }
+    // An odd factor leaves different numbers different.
+    let spread = u32::try_from(number % (1 << 32)).unwrap_or_default().wrapping_mul(0x9e37_79b1);
+    Ipv4Addr::from_bits(spread).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn rows(logins: Logins) -> Vec<String> {
+        let mut out = Vec::new();
+        write(1, 10_000, 30, logins, &mut out).unwrap();
+        String::from_utf8(out).unwrap().lines().skip(1).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn rows_are_in_order_and_spread_over_the_days() {
+        let dates: Vec<_> = rows(Logins::Usual).iter().map(|row| row.split(',').nth(1).unwrap().to_owned()).collect();
+        assert!(dates.is_sorted());
+        assert_eq!((dates[0].as_str(), &dates[9999][..10]), ("2026-06-01 00:00", "2026-06-30"));
+        let days: BTreeSet<_> = dates.iter().map(|date| &date[..10]).collect();
+        assert_eq!(days.len(), 30);
+    }
+
+    #[test]
+    fn distinct_logins_are_and_usual_ones_are_not() {
+        let addresses = |logins| {
+            rows(logins).iter().map(|row| row.split(',').nth(2).unwrap().to_owned()).collect::<BTreeSet<_>>().len()
+        };
+        assert_eq!(addresses(Logins::Distinct), 10_000);
+        assert!(addresses(Logins::Usual) < 7_000);
+    }
+}
