@@ -173,11 +173,10 @@ fn what_is_shown_can_be_read_again_and_is_the_same() {
     let config = load(text, 0o644).unwrap();
     let shown = config.show();
     // The CSV is shown with its folder, which an absolute csv_filename has too.
-    let again: String = shown
-        .lines()
-        .map(|line| line.split_once('.').unwrap())
-        .map(|(section, rest)| format!("[{section}]\n{}\n", rest.replace("csv=/", "csv_filename=/")))
-        .collect();
+    let mut again = String::new();
+    for (section, rest) in shown.lines().map(|line| line.split_once('.').unwrap()) {
+        again.extend(["[", section, "]\n", &rest.replace("csv=/", "csv_filename=/"), "\n"]);
+    }
     assert_eq!(format!("{:?}", load(&again, 0o644).unwrap()), format!("{config:?}"));
     let text = text.lines().filter(|line| line.contains(" = ")).count();
     assert_eq!(shown.lines().count(), text, "a key is not shown: {shown}");
