@@ -30,6 +30,8 @@ impl Failure {
     pub(crate) fn of(error: &Error) -> Self {
         match error {
             Error::Database(error) => of_database(error.as_ref()),
+            // rustls says so of a certificate that it does not trust.
+            Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => Self::Other,
             Error::Io(_) | Error::Protocol(_) | Error::WorkerCrashed => Self::Temporary,
             Error::Configuration(_) => Self::Setup,
             _ => Self::Other,
