@@ -194,3 +194,34 @@ fn run_by_root_it_leaves_no_file_of_root() {
     assert_eq!(fs::read_to_string(dir.join("secret")).unwrap(), "secret");
     assert!(!front.archive().contains(&"F-20260101".to_owned()));
 }
+
+#[test]
+fn rows_go_through_sql_files_into_a_database_once_and_a_purge_names_those_that_did_not() {
+    let mut front = Front::new("conf", "[database]\ndb_type = sqlite\n[retention]\nsql_files_days = 1");
+    let count = |front: &Front| {
+        let output = front.site.shell("sqlite3 state/maillogsentinel.db 'SELECT count(*) FROM maillogsentinel_events'");
+        text(&output.stdout).trim().to_owned()
+    };
+    for n in [3, 2] {
+        front.site.log(n);
+        front.succeeds(&[]);
+        front.succeeds(&["--sql-export"]);
+        front.succeeds(&["--sql-import"]);
+        front.succeeds(&["--sql-export"]);
+        front.succeeds(&["--sql-import"]);
+    }
+    assert_eq!((count(&front), front.site.files("sql").len()), ("5".into(), 1));
+    // A file that was never imported is not removed before it is.
+    front.site.log(4);
+    front.succeeds(&[]);
+    assert!(front.succeeds(&["--status"]).contains("not exported yet: 4"));
+    front.succeeds(&["--sql-export"]);
+    assert!(front.site.shell("touch --date='3 days ago' sql/*.sql").status.success());
+    assert_eq!(front.succeeds(&["--prune"]).matches("removed ").count(), 3);
+    assert_eq!(count(&front), "9");
+    front.site.log(1);
+    front.succeeds(&[]);
+    let said = front.succeeds(&["--yes", "--purge"]);
+    assert!(said.contains("1 rows were not exported"), "{said}");
+    assert_eq!(front.archive(), ["F", "sql_state.offset", "state.offset", "x.log"]);
+}
