@@ -271,3 +271,31 @@ fn run(program: &str, args: &[&str]) {
     let output = Command::new(program).args(args).env("PATH", path).output().unwrap();
     assert!(output.status.success(), "{program}: {}", text(&output.stderr));
 }
+
+/// Runs a command at a terminal of its own, waits for each text and types what belongs to it; returns the exit code (128 and
+/// the signal's number, if one ended it) and all that was shown.
+#[must_use]
+pub fn terminal(command: &mut Command, steps: &[(&str, &str)]) -> (i32, String) {
+    let mut python = Command::new("python3");
+    python.args(["-c", include_str!("terminal.py")]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => python.env(name, value),
+            None => python.env_remove(name),
+        };
+    }
+    for (wait, send) in steps {
+        assert!(!wait.contains('\0') && !send.contains('\0'), "NUL separates them");
+    }
+    let steps: Vec<u8> = steps.iter().flat_map(|(wait, send)| format!("{wait}\0{send}\0").into_bytes()).collect();
+    let mut child = python
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&steps).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.stderr.is_empty(), "{}{}", text(&output.stdout), text(&output.stderr));
+    (output.status.code().unwrap(), text(&output.stdout))
+}

@@ -70,8 +70,12 @@ impl Job {
 
     /// What `--committed-by` says.
     fn committed(&self) -> anyhow::Result<Option<CursorFile>> {
-        let Some(path) = &self.args.committed_by else { return Ok(None) };
-        Ok(Some(CursorFile::load(path)?.unwrap_or_else(CursorFile::start)))
+        if let Some(path) = &self.args.committed_by {
+            return Ok(Some(CursorFile::load(path)?.unwrap_or_else(CursorFile::start)));
+        }
+        // The CSV of the configuration is that of its sink, unless it was made by hand, without one.
+        let cursor = self.config.paths.csv_cursor().filter(|_| self.args.file.is_none());
+        cursor.filter(|path| path.exists()).map_or(Ok(None), |path| CursorFile::load(&path))
     }
 
     fn print(&self) -> anyhow::Result<()> {
