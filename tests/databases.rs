@@ -55,9 +55,12 @@ fn events(count: u64) -> String {
         .unwrap();
     }
     // Longer than any index takes, and nothing that compresses.
-    let long: String = (0..9000_u32).map(|n| char::from_u32(0x4e00 + n * 7919 % 20_000).unwrap()).collect();
-    writeln!(records, r#"{{"v":1,"type":"auth","date":"1000-01-01T00:00:00Z","outcome":"failure","user":"{long}"}}"#)
-        .unwrap();
+    let endless: String = (0..9000_u32).map(|n| char::from_u32(0x4e00 + n * 7919 % 20_000).unwrap()).collect();
+    writeln!(
+        records,
+        r#"{{"v":1,"type":"auth","date":"1000-01-01T00:00:00Z","outcome":"failure","user":"{endless}"}}"#
+    )
+    .unwrap();
     records.push_str("{\"v\":1,\"type\":\"auth\",\"date\":\"2026-06-01T00:00:00Z\",\"outcome\":\"success\",\"user\":\"not a row\"}\n");
     records
 }

@@ -1,5 +1,5 @@
 //! Whatever dies when, a database and the SQL files have each row exactly once.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -141,7 +141,7 @@ fn a_file_that_was_committed_and_not_renamed_is_renamed_by_the_next_start() {
     // As if it had died between the two.
     std::fs::rename(site.path().join("sql").join(&name), site.path().join("sql/.X.part")).unwrap();
     finish(&site, export);
-    assert_eq!(sql(), [name.clone()]);
+    assert_eq!(sql(), std::slice::from_ref(&name));
     // What was never committed is not taken for it, and nothing new is no file.
     std::fs::rename(site.path().join("sql").join(&name), site.path().join("elsewhere")).unwrap();
     site.write("sql/.X.part", "BEGIN;\nnever committed\n");
