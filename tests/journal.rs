@@ -132,3 +132,23 @@ fn entries_that_were_vacuumed_are_a_gap_and_the_rest_is_read() {
     assert_eq!(users(&site), numbers(5));
     assert_eq!(text(&site.shell(&pipeline()).stderr), "");
 }
+
+#[test]
+fn the_journal_goes_on_after_the_second_that_the_python_original_has_read() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    log(&site, "a.journal", 0, &slices(&failures(0, 3)));
+    // A microsecond each: a second later.
+    log(&site, "a.journal", 1_000_000, &slices(&failures(3, 2)));
+    site.write("S", "1780272000");
+    for _ in 0..2 {
+        let output = site.shell(&pipeline());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(users(&site), ["u3", "u4"]);
+    }
+    site.write("S", "4711");
+    let output = site.shell("mls-tail --journal --journal-directory journal --cursor-file S");
+    assert_eq!(output.status.code(), Some(78), "{}", text(&output.stderr));
+}

@@ -4,6 +4,8 @@
 //! what holds without it. Every key and its default stands in `Config::read`, and nowhere else.
 
 mod ini;
+#[cfg(test)]
+mod tests;
 mod threshold;
 
 use std::path::{Path, PathBuf};
@@ -204,7 +206,9 @@ impl Config {
         // Editors of another system put a byte order mark in front.
         let mut ini = Ini::parse(path, text.trim_start_matches('\u{feff}'))?;
         let config = Self::read(&mut ini)?;
-        ini.warn_of_unknown_keys();
+        for message in ini.unknown_keys() {
+            crate::warn!("configuration file {}, {message}", path.display());
+        }
         if config.database.db_password.is_some() {
             refuse_if_others_may_read(path)?;
         }
@@ -212,6 +216,10 @@ impl Config {
     }
 
     fn read(ini: &mut Ini) -> anyhow::Result<Self> {
+        // What the Python original writes for itself, or for its setup.
+        for (section, key) in [("meta", "schema_version"), ("permissions", "service_user")] {
+            ini.text(section, key)?;
+        }
         let working_dir = ini.path("paths", "working_dir")?.unwrap_or_else(|| "/var/log/maillogsentinel".into());
         let state_dir = ini.path("paths", "state_dir")?.unwrap_or_else(|| "/var/lib/maillogsentinel".into());
         let state_dir = working_dir.join(state_dir);
@@ -219,42 +227,26 @@ impl Config {
         let log_file = ini.first(&[("general", "log_file"), ("paths", "log_file")], Ini::path)?;
 
         Ok(Self {
-            report: Report {
-                email: ini.list("report", "email", "addresses separated by commas", |text| {
-                    text.contains('@').then(|| text.to_owned())
-                })?,
-                subject_prefix: ini
-                    .first(&[("report", "subject_prefix"), ("report", "report_subject_prefix")], Ini::text)?
-                    .unwrap_or_else(|| "[MailLogSentinel]".into()),
-                sender_override: ini
-                    .first(&[("report", "sender_override"), ("report", "report_sender_override")], Ini::text)?,
-                smtp_host: ini.text("report", "smtp_host")?,
-                smtp_port: ini.number("report", "smtp_port")?,
-                smtp_tls: ini.one_of(
-                    "report",
-                    "smtp_tls",
-                    &[("none", SmtpTls::None), ("starttls", SmtpTls::StartTls), ("tls", SmtpTls::Tls)],
-                )?,
-                smtp_user: ini.text("report", "smtp_user")?,
-                smtp_password_file: ini.path("report", "smtp_password_file")?,
-                attach_csv: ini.boolean("report", "attach_csv")?.unwrap_or(true),
-            },
+            report: Self::read_report(ini)?,
             geolocation: Databases {
                 paths: ini
-                    .paths(&[("geolocation", "country_db_path")])?
+                    .paths(&[("geolocation", "country_db_path"), ("geo", "country_db_path")])?
                     .unwrap_or_else(|| vec![state_dir.join("country_aside.csv")]),
                 urls: ini.texts(&[("geolocation", "country_db_url")])?,
             },
             asn_aso: Databases {
                 paths: ini
-                    .paths(&[("asn_aso", "asn_db_path"), ("geolocation", "asn_db_path")])?
+                    .paths(&[("asn_aso", "asn_db_path"), ("geolocation", "asn_db_path"), ("geo", "asn_db_path")])?
                     .unwrap_or_else(|| vec![state_dir.join("asn.csv")]),
                 urls: ini.texts(&[("asn_aso", "asn_db_url"), ("geolocation", "asn_db_url")])?,
             },
             general: General {
                 log_level: ini.one_of("general", "log_level", &Level::ALL)?.unwrap_or(Level::Info),
                 log_file: log_file.map(|path| working_dir.join(path)),
-                log_file_max_bytes: ini.number("general", "log_file_max_bytes")?.unwrap_or(1_000_000),
+                log_file_max_bytes: ini
+                    .number("general", "log_file_max_bytes")?
+                    .or(ini.number("general", "log_file_max_mb")?.map(|megabytes: u32| u64::from(megabytes) << 20))
+                    .unwrap_or(1_000_000),
                 log_file_backup_count: ini.number("general", "log_file_backup_count")?.unwrap_or(5),
             },
             dns_cache: {
@@ -262,7 +254,9 @@ impl Config {
                 DnsCache {
                     enabled: ini.boolean("dns_cache", "enabled")?.unwrap_or(default.enabled),
                     size: ini.number("dns_cache", "size")?.unwrap_or(default.size),
-                    ttl_seconds: ini.number("dns_cache", "ttl_seconds")?.unwrap_or(default.ttl_seconds),
+                    ttl_seconds: ini
+                        .first(&[("dns_cache", "ttl_seconds"), ("dns_cache", "ttl")], Ini::number)?
+                        .unwrap_or(default.ttl_seconds),
                 }
             },
             database: Self::read_database(ini)?,
@@ -284,29 +278,65 @@ impl Config {
                 csv_days: ini.number("retention", "csv_days")?,
                 sql_files_days: ini.number("retention", "sql_files_days")?,
             },
-            systemd: {
-                let mut schedule = |keys: &[_], default: &str| -> anyhow::Result<String> {
-                    Ok(ini.first(keys, Ini::text)?.unwrap_or_else(|| default.into()))
-                };
-                Systemd {
-                    extraction_schedule: schedule(&[("systemd", "extraction_schedule")], "hourly")?,
-                    report_schedule: schedule(&[("systemd", "report_schedule")], "23:59")?,
-                    ip_update_schedule: schedule(&[("systemd", "ip_update_schedule")], "weekly")?,
-                    sql_export_schedule: schedule(
-                        &[("systemd", "sql_export_schedule"), ("sql_export_systemd", "frequency")],
-                        "*:0/4",
-                    )?,
-                    sql_import_schedule: schedule(
-                        &[("systemd", "sql_import_schedule"), ("sql_import_systemd", "frequency")],
-                        "*:0/5",
-                    )?,
-                }
-            },
+            systemd: Self::read_systemd(ini)?,
             paths: Paths {
                 mail_log: Some(ini.path("paths", "mail_log")?.unwrap_or_else(|| "/var/log/mail.log".into())),
                 csv: Some(working_dir.join(csv)),
                 state_dir: Some(state_dir),
             },
+        })
+    }
+
+    fn read_report(ini: &mut Ini) -> anyhow::Result<Report> {
+        Ok(Report {
+            email: {
+                let list = |ini: &mut Ini, section, key| {
+                    let addresses = ini.list(section, key, "addresses separated by commas", |text| {
+                        text.contains('@').then(|| text.to_owned())
+                    })?;
+                    Ok((!addresses.is_empty()).then_some(addresses))
+                };
+                ini.first(&[("report", "email"), ("report", "recipient")], list)?.unwrap_or_default()
+            },
+            subject_prefix: ini
+                .first(&[("report", "subject_prefix"), ("report", "report_subject_prefix")], Ini::text)?
+                .unwrap_or_else(|| "[MailLogSentinel]".into()),
+            sender_override: ini.first(
+                &[("report", "sender_override"), ("report", "report_sender_override"), ("report", "sender")],
+                Ini::text,
+            )?,
+            smtp_host: ini.text("report", "smtp_host")?,
+            smtp_port: ini.number("report", "smtp_port")?,
+            smtp_tls: ini.one_of(
+                "report",
+                "smtp_tls",
+                &[("none", SmtpTls::None), ("starttls", SmtpTls::StartTls), ("tls", SmtpTls::Tls)],
+            )?,
+            smtp_user: ini.text("report", "smtp_user")?,
+            smtp_password_file: ini.path("report", "smtp_password_file")?,
+            attach_csv: ini.boolean("report", "attach_csv")?.unwrap_or(true),
+        })
+    }
+
+    fn read_systemd(ini: &mut Ini) -> anyhow::Result<Systemd> {
+        let mut schedule = |keys: &[_], default: &str| -> anyhow::Result<String> {
+            Ok(ini.first(keys, Ini::text)?.unwrap_or_else(|| default.into()))
+        };
+        Ok(Systemd {
+            extraction_schedule: schedule(
+                &[("systemd", "extraction_schedule"), ("timers", "log_extraction")],
+                "hourly",
+            )?,
+            report_schedule: schedule(&[("systemd", "report_schedule"), ("timers", "report")], "23:59")?,
+            ip_update_schedule: schedule(&[("systemd", "ip_update_schedule"), ("timers", "ip_db_update")], "weekly")?,
+            sql_export_schedule: schedule(
+                &[("systemd", "sql_export_schedule"), ("sql_export_systemd", "frequency"), ("timers", "sql_export")],
+                "*:0/4",
+            )?,
+            sql_import_schedule: schedule(
+                &[("systemd", "sql_import_schedule"), ("sql_import_systemd", "frequency"), ("timers", "sql_import")],
+                "*:0/5",
+            )?,
         })
     }
 
@@ -317,11 +347,14 @@ impl Config {
             ("postgresql", DbType::Postgresql),
             ("mysql", DbType::Mysql),
         ];
+        // Later versions of the Python original know SQLite only.
+        let original = ini.path("database", "path")?;
+        let db_type = ini.first(&[("database", "db_type"), ("sqlite_database", "db_type")], |ini, section, key| {
+            ini.one_of(section, key, kinds)
+        })?;
         Ok(Database {
-            db_type: ini.first(&[("database", "db_type"), ("sqlite_database", "db_type")], |ini, section, key| {
-                ini.one_of(section, key, kinds)
-            })?,
-            db_path: ini.first(&[("database", "db_path"), ("sqlite_database", "db_path")], Ini::path)?,
+            db_type: db_type.or(original.is_some().then_some(DbType::Sqlite)),
+            db_path: ini.first(&[("database", "db_path"), ("sqlite_database", "db_path")], Ini::path)?.or(original),
             db_host: ini.text("database", "db_host")?,
             db_port: ini.number("database", "db_port")?,
             db_name: ini.text("database", "db_name")?,
@@ -350,81 +383,4 @@ fn refuse_if_others_may_read(path: &Path) -> anyhow::Result<()> {
         path.display(),
         mode & 0o7777
     )))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    fn load(text: &str, mode: u32) -> anyhow::Result<Config> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x.conf");
-        crate::atomic::write(&path, text.as_bytes(), mode).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-        Config::load(&path)
-    }
-
-    #[test]
-    fn an_empty_file_gives_the_documented_defaults() {
-        let config = load("", 0o644).unwrap();
-        assert_eq!(config.paths.csv.unwrap(), Path::new("/var/log/maillogsentinel/maillogsentinel.csv"));
-        assert_eq!(config.paths.state_dir.unwrap(), Path::new("/var/lib/maillogsentinel"));
-        assert_eq!(config.paths.mail_log.unwrap(), Path::new("/var/log/mail.log"));
-        assert_eq!(config.geolocation.paths, [Path::new("/var/lib/maillogsentinel/country_aside.csv")]);
-        assert_eq!(config.asn_aso.paths, [Path::new("/var/lib/maillogsentinel/asn.csv")]);
-        assert_eq!(config.report.subject_prefix, "[MailLogSentinel]");
-        assert_eq!((config.dns_cache.size, config.dns_cache.ttl_seconds), (100_000, 3600));
-        assert_eq!(config.systemd.sql_export_schedule, "*:0/4");
-    }
-
-    #[test]
-    fn the_python_originals_file_is_read_as_it_is() {
-        let config = load(
-            "[paths]\nworking_dir = /srv/mls\nstate_dir = state\nmail_log = /var/log/mail.log\n\
-             [report]\nemail = a@example.com\nreport_subject_prefix = [X] #1\n\
-             [geolocation]\ncountry_db_path = /srv/c.csv\n[ASN_ASO]\nasn_db_path = /srv/a.csv, /srv/a6.csv\n\
-             [sqlite_database]\ndb_type = sqlite3\ndb_path = /srv/x.db\n[sql_export_systemd]\nfrequency = daily\n\
-             [General]\nlog_level = debug\n",
-            0o644,
-        )
-        .unwrap();
-        assert_eq!(config.paths.state_dir.unwrap(), Path::new("/srv/mls/state"));
-        assert_eq!(config.report.subject_prefix, "[X] #1");
-        assert_eq!(config.asn_aso.paths.len(), 2);
-        assert_eq!(config.database.db_type, Some(DbType::Sqlite));
-        assert_eq!(config.systemd.sql_export_schedule, "daily");
-        assert_eq!(config.general.log_level, Level::Debug);
-    }
-
-    #[test]
-    fn a_wrong_value_names_file_line_key_value_and_what_is_allowed() {
-        for (text, parts) in [
-            (
-                "[paths]\n\n[report]\nsmtp_tls = maybe\n",
-                ["x.conf, line 4", "smtp_tls", "\"maybe\"", "none, starttls, tls"],
-            ),
-            ("[dns_cache]\nsize = many\n", ["x.conf, line 2", "size", "\"many\"", "a number"]),
-            ("[alert]\nip = often\n", ["x.conf, line 2", "ip", "\"often\"", "20/10m"]),
-            ("[dns_cache]\nenabled = perhaps\n", ["x.conf, line 2", "enabled", "\"perhaps\"", "yes, no"]),
-            (
-                "[filter]\nignore_networks = 10.0.0.0/8, x\n",
-                ["x.conf, line 2", "ignore_networks", "\"x\"", "192.0.2.0/24"],
-            ),
-        ] {
-            let error = load(text, 0o644).unwrap_err();
-            assert_eq!(Exit::of(&error), Exit::Config);
-            for part in parts {
-                assert!(error.to_string().contains(part), "{error} lacks {part}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_password_that_everybody_may_read_is_refused() {
-        let text = "[database]\ndb_password = secret\n";
-        assert_eq!(Exit::of(&load(text, 0o644).unwrap_err()), Exit::NoPerm);
-        assert!(!format!("{:?}", load(text, 0o640).unwrap()).contains("secret"));
-    }
 }

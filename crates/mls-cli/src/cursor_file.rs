@@ -47,7 +47,8 @@ pub struct CursorFile {
     /// committed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rotated: Vec<Data>,
-    /// The source's position, which only the source understands.
+    /// The source's position, which only the source understands. A number is that of the Python original, see
+    /// [`original`](CursorFile::original).
     pub cursor: Value,
 }
 
@@ -117,6 +118,24 @@ impl CursorFile {
         }
     }
 
+    /// The position that the Python original has left: its `state.offset` is nothing but a decimal number. Until the first
+    /// commit after it, it stands as [`cursor`](CursorFile::cursor).
+    #[must_use]
+    pub fn original(&self) -> Option<u64> {
+        self.cursor.as_u64()
+    }
+
+    /// The file of the Python original; 0 is what it writes before it has read anything.
+    fn from_original(text: &[u8]) -> Option<Self> {
+        let text = text.trim_ascii();
+        let digits = text.iter().all(u8::is_ascii_digit).then(|| str::from_utf8(text).ok()).flatten();
+        let cursor = match digits?.parse::<u64>().ok()? {
+            0 => Value::Null,
+            offset => offset.into(),
+        };
+        Some(Self { cursor, ..Self::start() })
+    }
+
     fn from_json(text: &[u8]) -> anyhow::Result<Self> {
         #[derive(Deserialize)]
         struct Version {
@@ -127,6 +146,9 @@ impl CursorFile {
             text if text.len() as u64 > MAX_SIZE => bail!("it is larger than {MAX_SIZE} bytes"),
             text if text.iter().all(|b| *b == 0) => bail!("it holds nothing but NUL bytes, as after a power failure"),
             _ => {}
+        }
+        if let Some(original) = Self::from_original(text) {
+            return Ok(original);
         }
         let Version { version } =
             serde_json::from_slice(text).context("it is not a whole JSON object with a version")?;
@@ -179,6 +201,23 @@ mod tests {
         let cursor = CursorFile::next(4, serde_json::json!({"a": 1}), Some(data));
         cursor.store(&path).unwrap();
         assert_eq!(CursorFile::load(&path).unwrap(), Some(cursor));
+    }
+
+    #[test]
+    fn the_number_of_the_python_original_is_a_position_before_the_first_commit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.offset");
+        for (text, original) in [("123456", Some(123_456)), ("7\n", Some(7)), ("0", None)] {
+            atomic::write(&path, text.as_bytes(), 0o600).unwrap();
+            let cursor = CursorFile::load(&path).unwrap().unwrap();
+            assert_eq!((cursor.sequence, cursor.data.as_ref(), cursor.original()), (0, None, original));
+            cursor.store(&path).unwrap();
+            assert_eq!(CursorFile::load(&path).unwrap(), Some(cursor));
+        }
+        for text in ["-1", "12 34", "0x10", "99999999999999999999"] {
+            atomic::write(&path, text.as_bytes(), 0o600).unwrap();
+            assert_eq!(Exit::of(&CursorFile::load(&path).unwrap_err()), Exit::Config, "{text}");
+        }
     }
 
     #[test]

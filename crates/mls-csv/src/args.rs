@@ -34,6 +34,10 @@ pub struct Args {
     #[arg(long, conflicts_with = "append")]
     pub decode: bool,
 
+    /// The CSV is that of the Python original: semicolons, dates as dd/mm/yyyy, its own words for the state of the DNS
+    #[arg(long, requires = "decode")]
+    pub legacy: bool,
+
     /// Zone of the date column: local, an IANA name such as Europe/Paris, or an offset such as +02:00
     #[arg(long, value_name = "ZONE", default_value = "local", allow_hyphen_values = true)]
     pub timezone: Zone,
@@ -55,6 +59,7 @@ const EXAMPLES: &str = "\
 Examples:
   mls-parse < /var/log/mail.log | mls-csv > failures.csv
   mls-tail --framed --cursor-file S LOG | mls-parse | mls-enrich | mls-csv --append F --cursor-file S
+  mls-csv --decode --legacy < old.csv | mls-csv --append maillogsentinel.csv
   mls-csv --decode < maillogsentinel.csv | jq -r .ip | sort | uniq -c | sort -rn | head";
 
 impl mls_cli::Args for Args {

@@ -3,15 +3,13 @@
 use mls_cli::blocks::{Block, Blocks};
 use mls_cli::diag;
 use mls_cli::ndjson::Writer;
-use mls_cli::zone::Zone;
 
 use crate::row::Decoder;
 
 /// Reads CSV, plain or framed, and writes an `auth` record for each row.
-pub(crate) fn run(zone: Zone) -> anyhow::Result<()> {
+pub(crate) fn run(mut decoder: Decoder) -> anyhow::Result<()> {
     let (mut blocks, mut out) = (Blocks::stdin()?, Writer::stdout()?);
     blocks.watch(&out)?;
-    let mut decoder = Decoder::new(zone);
     while let Some(block) = blocks.next(|| out.flush())? {
         let (bytes, place) = match block {
             Block::Record(line) => {

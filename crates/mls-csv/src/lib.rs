@@ -6,7 +6,8 @@
 //!
 //! # Reads and writes
 //! NDJSON on stdin; one CSV row for each failure on stdout or at the end of `--append F`, `attempts` of them but at most
-//! [`MAX_ROWS`]. `--decode` goes the other way. Columns and cells stand in [`row`] and [`cell`].
+//! [`MAX_ROWS`]. `--decode` goes the other way. Columns and cells stand in [`row`] and [`cell`]. `--decode --legacy` reads the CSV
+//! of the Python original (`legacy.rs`).
 //!
 //! # Exactly once
 //! With `--cursor-file S`, F and S are committed together (`commit.rs`): rows are written and synced, then S is replaced.
@@ -17,6 +18,7 @@
 //! | as committed | there | rows are appended |
 //! | has bytes after what was committed | there | they are moved to `F.recovered-…` (a run died; they are read from the log again) |
 //! | missing or empty (rotated, removed) | there | a new F is begun; the log goes on where it was |
+//! | written by `--append` alone | a number, of the Python original | F is taken as it is, and the log is read from there |
 //! | anything else (edited, cut) | there | exit 78; `--adopt` takes it as it is, `--reset` moves it aside |
 //! | not empty | missing | exit 78; the same two ways out, and the log is read from its beginning |
 //! | missing or empty | missing | a first run |
@@ -30,6 +32,7 @@ mod args;
 mod commit;
 mod decode;
 mod encode;
+mod legacy;
 
 pub use args::Args;
 pub use encode::MAX_ROWS;
@@ -44,7 +47,8 @@ use mls_cli::ndjson::Reader;
 pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
     let style = row::Style { zone: args.timezone, seconds: args.seconds };
     match (args.append, args.cursor_file) {
-        _ if args.decode => decode::run(style.zone),
+        _ if args.legacy => decode::run(row::Decoder::legacy(style.zone)),
+        _ if args.decode => decode::run(row::Decoder::new(style.zone)),
         (Some(file), Some(cursor_file)) => {
             let otherwise = match (args.adopt, args.reset) {
                 (true, _) => commit::Otherwise::Adopt,

@@ -10,6 +10,7 @@ use mls_cli::zone::Zone;
 use mls_event::{Auth, Enrichment, Outcome, clean};
 
 use crate::cell::{self, Unknown};
+use crate::legacy::LENGTHS;
 
 /// The columns, which are also the header row.
 pub const COLUMNS: [&str; 9] =
@@ -92,6 +93,7 @@ pub enum BadRow {
 pub struct Decoder {
     csv: csv_core::Reader,
     zone: Zone,
+    legacy: bool,
     cells: Vec<u8>,
 }
 
@@ -99,7 +101,14 @@ impl Decoder {
     /// Reads rows whose dates are in `zone`.
     #[must_use]
     pub fn new(zone: Zone) -> Self {
-        Self { csv: csv_core::Reader::new(), zone, cells: Vec::new() }
+        Self { csv: csv_core::Reader::new(), zone, legacy: false, cells: Vec::new() }
+    }
+
+    /// Reads rows of the Python original: `;` between the cells, dates `dd/mm/yyyy HH:MM`, five, six or nine columns.
+    #[must_use]
+    pub fn legacy(zone: Zone) -> Self {
+        let csv = csv_core::ReaderBuilder::new().delimiter(b';').build();
+        Self { csv, legacy: true, ..Self::new(zone) }
     }
 
     /// The event of one line (with or without its newline); `None` for the header and for an empty line. Its `outcome` is
@@ -108,10 +117,14 @@ impl Decoder {
     /// # Errors
     /// [`BadRow`] where the line is anything else.
     pub fn decode(&mut self, line: &[u8]) -> Result<Option<Auth<'_>>, BadRow> {
-        let zone = self.zone;
+        let (zone, legacy) = (self.zone, self.legacy);
         let Some(cells) = self.split(line)? else { return Ok(None) };
-        if cells.iter().zip(COLUMNS).all(|(cell, column)| *cell == column.as_bytes()) {
+        // The header of the original had fewer columns once; no date is `date`.
+        if cells.iter().zip(COLUMNS).take(5).all(|(cell, column)| *cell == column.as_bytes()) {
             return Ok(None);
+        }
+        if legacy {
+            return crate::legacy::event(cells.map(clean), zone).map(Some);
         }
         let [server, date, ip, user, hostname, status, country, asn, aso] = cells.map(clean);
         let date = read_date(&date, zone).ok_or_else(|| bad("date", &date, "not YYYY-MM-DD HH:MM[:SS]"))?;
@@ -129,7 +142,8 @@ impl Decoder {
         Ok(Some(event))
     }
 
-    /// The nine cells of one line, unquoted but still encoded; `None` for an empty line.
+    /// The nine cells of one line, unquoted but still encoded; `None` for an empty line. Those that the original did not have
+    /// yet are empty.
     ///
     /// # Errors
     /// [`BadRow::Columns`].
@@ -152,9 +166,13 @@ impl Decoder {
         }
         // An empty input tells the reader that the last cell is complete.
         let (last, _, _, more) = self.csv.read_record(&[], &mut self.cells[written..], &mut ends[n..]);
-        if n + more != COLUMNS.len() || !matches!(last, ReadRecordResult::Record) {
-            return Err(BadRow::Columns(n + more));
+        let columns = n + more;
+        let complete = columns == COLUMNS.len() || (self.legacy && LENGTHS.contains(&columns));
+        if !complete || !matches!(last, ReadRecordResult::Record) {
+            return Err(BadRow::Columns(columns));
         }
+        let end = ends[columns - 1];
+        ends[columns..].fill(end);
         let mut start = 0;
         let cells = &self.cells;
         Ok(Some(std::array::from_fn(|i| {
@@ -165,7 +183,7 @@ impl Decoder {
     }
 }
 
-fn bad(column: &'static str, cell: &str, why: &'static str) -> BadRow {
+pub(crate) fn bad(column: &'static str, cell: &str, why: &'static str) -> BadRow {
     BadRow::Cell { column, cell: cell.chars().take(80).collect(), why }
 }
 
@@ -183,7 +201,11 @@ fn parsed<T: std::str::FromStr>(cell: &str) -> Result<Option<T>, ()> {
 
 fn read_date(cell: &str, zone: Zone) -> Option<DateTime<FixedOffset>> {
     let format = if cell.len() > 16 { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M" };
-    let naive = NaiveDateTime::parse_from_str(cell, format).ok()?;
+    moment(NaiveDateTime::parse_from_str(cell, format).ok()?, zone)
+}
+
+/// The point in time that a row's date is.
+pub(crate) fn moment(naive: NaiveDateTime, zone: Zone) -> Option<DateTime<FixedOffset>> {
     // RFC 3339 knows no other years, and chrono many.
     (1..=9998).contains(&naive.year()).then(|| zone.read(naive))
 }

@@ -86,3 +86,69 @@ fn a_row_of_another_shape_is_refused_with_its_column() {
         decoder.decode(b"server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\r\n").unwrap().is_none()
     );
 }
+
+#[test]
+fn the_rows_of_every_version_of_the_python_original_are_read() {
+    let mut decoder = Decoder::legacy(style().zone);
+    for header in ["server;date;ip;user;hostname\r\n", "server;date;ip;user;hostname;reverse_dns_status\r\n"] {
+        assert!(decoder.decode(header.as_bytes()).unwrap().is_none());
+    }
+    let mut read = |row: &str| {
+        let event = decoder.decode(row.as_bytes()).unwrap().unwrap();
+        let added = event.enrichment.clone().unwrap();
+        let text = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
+        let texts = [event.server.clone(), event.user.clone(), added.hostname, added.country_code, added.aso].map(text);
+        (event.date.to_string(), event.ip.unwrap().to_string(), texts, text(added.reverse_dns_status), added.asn)
+    };
+    let some = |text: &str| Some(text.to_owned());
+    let (date, ip) = (String::from("2025-03-15T10:00:00+00:00"), String::from("192.0.2.7"));
+    assert_eq!(
+        read("mx1;15/03/2025 10:00;192.0.2.7;'x@example.com;null\r\n"),
+        (date.clone(), ip.clone(), [some("mx1"), some("'x@example.com"), None, None, None], None, None)
+    );
+    assert_eq!(
+        read("mx1;15/03/2025 10:00;192.0.2.7;N/A;null;Timeout\r\n"),
+        (date.clone(), ip.clone(), [some("mx1"), some("N/A"), None, None, None], some("Errno 2"), None)
+    );
+    assert_eq!(
+        read("mx1;15/03/2025 10:00;192.0.2.7;\"a;\"\"b\"\"\";h.example;OK;FR;AS3215;Orange S.A.\r\n"),
+        (
+            date,
+            ip,
+            [some("mx1"), some("a;\"b\""), some("h.example"), some("FR"), some("Orange S.A.")],
+            some("OK"),
+            Some(3215)
+        )
+    );
+    for (was, is) in [
+        ("Errno 1", "Errno 1"),
+        ("Errno 4", "Errno 4"),
+        ("Errno -2", "Errno 1"),
+        ("Errno -3", "Errno 2"),
+        ("Errno -4", "Errno 3"),
+        ("Errno -5", "Errno 4"),
+        ("Failed (Unknown)", "Errno 3"),
+        ("Errno 110", "Errno 110"),
+    ] {
+        let row = format!("mx1;15/03/2025 10:00;192.0.2.7;u;null;{was};N/A;N/A;N/A\r\n");
+        assert_eq!(read(&row).3, some(is), "{was}");
+    }
+}
+
+#[test]
+fn a_row_that_the_python_original_did_not_write_is_refused_with_its_column() {
+    let mut decoder = Decoder::legacy(style().zone);
+    for (row, why) in [
+        ("mx1;2025-03-15 10:00;192.0.2.7;u;null;OK", "date"),
+        ("mx1;31/02/2025 10:00;192.0.2.7;u;null;OK", "31/02/2025"),
+        ("mx1;15/03/2025 10:00;999.0.2.7;u;null;OK", "999.0.2.7"),
+        ("mx1;15/03/2025 10:00;192.0.2.7;u;null;OK;FR", "7 columns"),
+        ("mx1;15/03/2025 10:00;192.0.2.7;u;null;OK;FR;x;y", "asn"),
+        ("mx1,2025-03-15 10:00,192.0.2.7,u,null,OK,FR,1,y", "1 columns"),
+    ] {
+        let error = decoder.decode(row.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(why), "{row}: {error}");
+    }
+    let _ = decoder.decode("mx1;15/03/2025 10:00;192.0.2.7;\"u;null".as_bytes()).unwrap_err();
+    assert!(decoder.decode(b"mx1;15/03/2025 10:00;192.0.2.7;u;null").unwrap().is_some());
+}

@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use serde::Deserialize;
 
 use crate::known::Cursor;
+use crate::original;
 use crate::output::Output;
 use crate::signal::Stop;
 use crate::tail::Outcome;
@@ -47,7 +48,7 @@ pub(crate) fn read(
     follow: bool,
     directory: Option<&Path>,
 ) -> anyhow::Result<Outcome> {
-    let mut child = start(cursor.journal.as_deref(), follow, directory)?;
+    let mut child = start(&cursor, follow, directory)?;
     let entries =
         child.stdout.take().map(OwnedFd::from).ok_or_else(|| Exit::Software.error("journalctl without output"))?;
     let ready = entries.try_clone()?;
@@ -108,7 +109,7 @@ impl Batch<'_> {
         }
         self.lines.extend_from_slice(line);
         self.lines.push(b'\n');
-        self.cursor.journal = Some(entry.cursor);
+        (self.cursor.journal, self.cursor.original) = (Some(entry.cursor), None);
         if self.lines.len() >= SEGMENT || self.since.elapsed() >= CHECKPOINT_EVERY { self.send() } else { Ok(()) }
     }
 
@@ -135,7 +136,7 @@ impl Batch<'_> {
     }
 }
 
-fn start(cursor: Option<&str>, follow: bool, directory: Option<&Path>) -> anyhow::Result<Child> {
+fn start(cursor: &Cursor, follow: bool, directory: Option<&Path>) -> anyhow::Result<Child> {
     let mut command = Command::new("journalctl");
     command.args(["--output=json", "--all", "--no-pager", "--quiet"]);
     if follow {
@@ -144,8 +145,11 @@ fn start(cursor: Option<&str>, follow: bool, directory: Option<&Path>) -> anyhow
     if let Some(directory) = directory {
         command.arg("--directory").arg(directory);
     }
-    if let Some(cursor) = cursor {
+    if let Some(cursor) = &cursor.journal {
         command.arg(format!("--cursor={cursor}"));
+    }
+    if let Some(offset) = cursor.original {
+        command.arg(format!("--since=@{}", original::next_second(offset)?));
     }
     command.args(MATCHES).stdin(Stdio::null()).stdout(Stdio::piped());
     command.spawn().context("starting journalctl").or_exit(Exit::Unavailable)

@@ -27,6 +27,9 @@ pub(crate) struct Cursor {
     /// The journal's own cursor (`journalctl --cursor`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) journal: Option<String>,
+    /// Where the Python original has left off, until it is known what that is a position in (`original.rs`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) original: Option<u64>,
 }
 
 impl Cursor {
@@ -34,6 +37,7 @@ impl Cursor {
     pub(crate) fn committed(file: Option<&CursorFile>) -> anyhow::Result<Self> {
         match file.map(|file| &file.cursor) {
             None | Some(Value::Null) => Ok(Self::default()),
+            Some(Value::Number(offset)) => Ok(Self { original: offset.as_u64(), ..Self::default() }),
             Some(value) => Self::deserialize(value)
                 .context("the cursor was not written by mls-tail, or by a later version of it")
                 .or_exit(Exit::Config),

@@ -14,6 +14,8 @@
 //! finished wherever it went; lines that a writer adds to a rotated file are read; a file that was truncated or replaced is a new
 //! one. What can no longer be read is a warning and a `gap` record, never silence. A log that is edited is a new log.
 //!
+//! A cursor file of the Python original, which is nothing but a number, is taken for what it is (`original.rs`).
+//!
 //! # Exactly once
 //! With `--framed` the output is the framed stream of `mls_event`: the sink at its end commits the cursor together with its
 //! data, and this tool starts from what the sink has committed. Without, `--cursor-file` is saved when all is written, and a
@@ -27,6 +29,7 @@ mod committed;
 mod follow;
 mod journal;
 mod known;
+mod original;
 mod output;
 mod progress;
 mod show;

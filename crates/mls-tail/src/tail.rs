@@ -13,6 +13,7 @@ use mls_event::{Gap, Segment, Timestamp};
 use crate::Args;
 use crate::committed::Committed;
 use crate::known::{self, Cursor, Log};
+use crate::original;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::siblings::{Seen, Sibling, Siblings};
@@ -120,7 +121,11 @@ impl Tail {
             Exit::Usage.error(format!("{} is not UTF-8, and the name of a log has to be", path.display()))
         })?;
         let context = || format!("reading {source}");
-        let (mut siblings, held) = self.recognize(&source, path).with_context(context)?;
+        let (mut siblings, mut held) = self.recognize(&source, path).with_context(context)?;
+        if let Some(offset) = self.cursor.original.filter(|_| !siblings.files.is_empty()) {
+            held = original::adopt(self.log(&source), &siblings.files, offset).with_context(context)?;
+            self.cursor.original = None;
+        }
         let unheard_of =
             siblings.files.is_empty() && siblings.unreadable.is_empty() && self.log(&source).generations.is_empty();
         if unheard_of && !self.may_be_missing {

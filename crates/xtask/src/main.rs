@@ -2,8 +2,12 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+#[cfg(not(feature = "man"))]
+use std::process::Command;
 
+#[cfg(not(feature = "man"))]
+use anyhow::{Context, ensure};
 use clap::Parser;
 use xtask::csv::{self, Logins};
 use xtask::ipdb;
@@ -48,6 +52,30 @@ enum Task {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Write manual pages and shell completions, in the folders that /usr/share has for them
+    Man {
+        /// Directory that they are written to
+        directory: PathBuf,
+        /// What stands at the foot of the pages, such as 2026-06-01
+        #[arg(long, default_value = "")]
+        date: String,
+    },
+}
+
+/// Calls the tools by name, so it is built together with all of them, and not for the other tasks.
+#[cfg(feature = "man")]
+fn man(directory: &Path, date: &str) -> anyhow::Result<()> {
+    xtask::man::write(directory, date)
+}
+
+#[cfg(not(feature = "man"))]
+fn man(directory: &Path, date: &str) -> anyhow::Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut with_tools = Command::new(cargo);
+    with_tools.args(["run", "--quiet", "--package", "xtask", "--features", "man", "--", "man", "--date", date]);
+    let status = with_tools.arg(directory).status().context("starting cargo")?;
+    ensure!(status.success(), "xtask with the tools: {status}");
+    Ok(())
 }
 
 fn main() -> anyhow::Result<()> {
@@ -84,5 +112,6 @@ fn main() -> anyhow::Result<()> {
             }
             Ok(File::create(directory.join("asn.mmdb"))?.write_all(&mmdb.file())?)
         }
+        Task::Man { directory, date } => man(&directory, &date),
     }
 }

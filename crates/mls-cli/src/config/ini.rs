@@ -148,7 +148,20 @@ impl<'a> Ini<'a> {
         Ok((!texts.is_empty()).then(|| texts.into_iter().map(PathBuf::from).collect()))
     }
 
-    pub(super) fn warn_of_unknown_keys(&self) {
+    /// Every key that was asked for, by section.
+    #[cfg(test)]
+    pub(super) fn asked(&self) -> impl Iterator<Item = Key> {
+        self.asked.iter().copied()
+    }
+
+    /// Whether the file has the key, with a value or without.
+    #[cfg(test)]
+    pub(super) fn has(&self, (section, key): Key) -> bool {
+        self.values.get_map_ref().get(section).is_some_and(|keys| keys.contains_key(key))
+    }
+
+    /// What the file has and nobody has asked for, in the order of lines, each with what may have been meant.
+    pub(super) fn unknown_keys(&self) -> Vec<String> {
         let mut unknown: Vec<(usize, String)> = Vec::new();
         for (section, keys) in self.values.get_map_ref() {
             let sections = self.asked.iter().map(|(s, _)| *s);
@@ -166,9 +179,7 @@ impl<'a> Ini<'a> {
             }
         }
         unknown.sort();
-        for (_, message) in unknown {
-            crate::warn!("configuration file {}, {message}", self.path.display());
-        }
+        unknown.into_iter().map(|(_, message)| message).collect()
     }
 }
 

@@ -1,0 +1,108 @@
+//! maillogsentinel(8) and the completions of `maillogsentinel`, made from its `--help` and the units that it runs.
+#![expect(clippy::format_push_string, reason = "a page is made once, and an allocation more is nothing")]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+
+use crate::markdown::{escape, paragraph, verbatim};
+
+/// What the front end says of itself.
+pub(crate) struct Front {
+    help: String,
+    /// Name and description of each.
+    units: Vec<(String, String)>,
+}
+
+impl Front {
+    /// Asks the front end in the workspace at `root`, and reads the units there.
+    pub(crate) fn ask(root: &Path) -> anyhow::Result<Self> {
+        let script = root.join("scripts/maillogsentinel");
+        let output =
+            Command::new(&script).arg("--help").output().with_context(|| format!("running {}", script.display()))?;
+        ensure!(output.status.success(), "{} --help: {}", script.display(), output.status);
+        let mut units = Vec::new();
+        for entry in fs::read_dir(root.join("systemd")).context("reading systemd/")? {
+            let path = entry.context("reading systemd/")?.path();
+            let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+            let description = text.lines().find_map(|line| line.strip_prefix("Description="));
+            let name = path.file_name().and_then(|name| name.to_str());
+            units.extend(name.zip(description).map(|(name, description)| (name.to_owned(), description.to_owned())));
+        }
+        units.sort();
+        Ok(Self { help: String::from_utf8(output.stdout).context("the help is not UTF-8")?, units })
+    }
+
+    /// The page. Paragraphs of the help are its paragraphs, lines that begin with an option its options, other indented lines
+    /// stay as they are, and a line that ends in a colon is a heading.
+    pub(crate) fn page(&self, date: &str) -> String {
+        let version = env!("CARGO_PKG_VERSION");
+        let mut page = format!(
+            ".TH MAILLOGSENTINEL 8 \"{date}\" \"MailLogSentinel {version}\" MailLogSentinel\n\
+             .SH NAME\nmaillogsentinel \\- exact record of failed logins at mail servers\n"
+        );
+        let mut section = "";
+        for block in self.help.split("\n\n") {
+            let mut lines = block.trim_end().lines().peekable();
+            while let Some(line) = lines.next() {
+                let indented = |line: &&str| line.starts_with(' ') && !line.trim_start().starts_with('-');
+                if let Some(usage) = line.strip_prefix("Usage:") {
+                    page += ".SH SYNOPSIS\n";
+                    let more = std::iter::from_fn(|| lines.next_if(indented));
+                    verbatim(&mut page, std::iter::once(usage).chain(more).map(str::trim));
+                } else if line.trim_start().starts_with('-') {
+                    let (option, text) = line.trim().split_once("  ").unwrap_or((line.trim(), ""));
+                    let more: Vec<&str> = std::iter::from_fn(|| lines.next_if(indented)).map(str::trim).collect();
+                    page += &format!(".TP\n\\fB{}\\fR\n", escape(option));
+                    paragraph(&mut page, [text.trim(), &more.join(" ")].join(" ").trim());
+                } else if let Some(heading) = line.strip_suffix(':').filter(|line| !line.starts_with(' ')) {
+                    page += &format!(".SH {}\n", escape(&heading.to_uppercase()));
+                    section = "other";
+                } else if line.starts_with(' ') {
+                    let more = std::iter::from_fn(|| lines.next_if(|line| line.starts_with(' ')));
+                    verbatim(&mut page, std::iter::once(line).chain(more).map(str::trim));
+                } else if !line.is_empty() {
+                    if section != "other" {
+                        page += ".SH DESCRIPTION\n";
+                        section = "other";
+                    }
+                    let more: Vec<&str> = std::iter::from_fn(|| lines.next_if(|line| !line.starts_with(' '))).collect();
+                    page += ".PP\n";
+                    paragraph(&mut page, &[&[line], more.as_slice()].concat().join(" "));
+                }
+            }
+        }
+        page += ".SH UNITS\n";
+        for (name, description) in &self.units {
+            page += &format!(".TP\n\\fB{}\\fR\n{}\n", escape(name), escape(description));
+        }
+        page += ".SH FILES\n.TP\n/etc/maillogsentinel.conf\nthe configuration, \\fBmaillogsentinel.conf\\fR(5)\n";
+        page += ".TP\n/var/log/maillogsentinel\nthe CSV\n.TP\n/var/lib/maillogsentinel\nthe position in the log, the databases\n";
+        page += ".SH SEE ALSO\n\\fBmls\\-tail\\fR(1), \\fBmls\\-csv\\fR(1), \\fBmls\\-report\\fR(1), \\fBmaillogsentinel.conf\\fR(5)\n";
+        page
+    }
+
+    /// The long options, without duplicates, in order.
+    fn options(&self) -> Vec<&str> {
+        let words = self.help.split(|c: char| c.is_whitespace() || "[]|,()".contains(c));
+        let mut options: Vec<&str> = words
+            .filter(|word| word.len() > 2 && word.starts_with("--"))
+            .map(|word| word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()))
+            .collect();
+        options.sort_unstable();
+        options.dedup();
+        options
+    }
+
+    /// For bash.
+    pub(crate) fn bash(&self) -> String {
+        format!("complete -o default -W '{}' maillogsentinel\n", self.options().join(" "))
+    }
+
+    /// For zsh.
+    pub(crate) fn zsh(&self) -> String {
+        format!("#compdef maillogsentinel\n_arguments {} '*:file:_files'\n", self.options().join(" "))
+    }
+}
