@@ -11,7 +11,7 @@ use mls_cli::{Exit, OrExit};
 
 use crate::counter::Counter;
 use crate::rows::Row;
-use crate::tally::{join, split};
+use crate::tally::{JOINT, join};
 
 /// So many bytes of keys go over at a time.
 const BATCH: usize = 64 * 1024;
@@ -53,7 +53,7 @@ impl Aside {
                 for (end, n) in ends {
                     let key = &keys[start..end];
                     names.logins.add(key, n);
-                    names.users.add(split(key)[0], n);
+                    names.users.add(user_of(key), n);
                     start = end;
                 }
             }
@@ -88,4 +88,9 @@ impl Aside {
         drop(self.full);
         self.thread.join().map_err(|_| Exit::Software.error("counting has failed"))
     }
+}
+
+/// The first part of a joined key.
+fn user_of(key: &str) -> &str {
+    &key[..memchr::memchr(JOINT, key.as_bytes()).unwrap_or(key.len())]
 }

@@ -12,7 +12,7 @@ use crate::seen::Seen;
 const UNKNOWN: &str = "\0";
 
 /// What joins the parts of a key; a row is one line.
-const JOINT: char = '\n';
+pub(crate) const JOINT: u8 = b'\n';
 
 /// The key of a value that may be unknown.
 fn key(value: Option<&str>) -> &str {
@@ -26,7 +26,7 @@ pub(crate) fn value(key: &str) -> Option<&str> {
 
 /// The parts of a joined key, four at most.
 pub(crate) fn split(key: &str) -> [&str; 4] {
-    let mut parts = key.split(JOINT);
+    let mut parts = key.split(char::from(JOINT));
     std::array::from_fn(|_| parts.next().unwrap_or_default())
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn values(key: &str) -> [Option<&str>; 4] {
 pub(crate) fn join<const N: usize>(joined: &mut String, values: [Option<&str>; N]) {
     for value in values {
         joined.push_str(key(value));
-        joined.push(JOINT);
+        joined.push(char::from(JOINT));
     }
 }
 
