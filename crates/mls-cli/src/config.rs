@@ -118,6 +118,7 @@ impl Default for DnsCache {
 #[expect(missing_docs, reason = "each field is the key of the same name")]
 pub struct Database {
     pub db_type: Option<DbType>,
+    /// Without a configuration file `None`
     pub db_path: Option<PathBuf>,
     pub db_host: Option<String>,
     pub db_port: Option<u16>,
@@ -259,7 +260,7 @@ impl Config {
                         .unwrap_or(default.ttl_seconds),
                 }
             },
-            database: Self::read_database(ini)?,
+            database: Self::read_database(ini, &working_dir, &state_dir)?,
             filter: Filter {
                 ignore_networks: ini.list(
                     "filter",
@@ -340,7 +341,7 @@ impl Config {
         })
     }
 
-    fn read_database(ini: &mut Ini) -> anyhow::Result<Database> {
+    fn read_database(ini: &mut Ini, working_dir: &Path, state_dir: &Path) -> anyhow::Result<Database> {
         let kinds = &[
             ("sqlite", DbType::Sqlite),
             ("sqlite3", DbType::Sqlite),
@@ -354,14 +355,20 @@ impl Config {
         })?;
         Ok(Database {
             db_type: db_type.or(original.is_some().then_some(DbType::Sqlite)),
-            db_path: ini.first(&[("database", "db_path"), ("sqlite_database", "db_path")], Ini::path)?.or(original),
+            db_path: ini
+                .first(&[("database", "db_path"), ("sqlite_database", "db_path")], Ini::path)?
+                .or(original)
+                .or_else(|| Some(state_dir.join("maillogsentinel.db"))),
             db_host: ini.text("database", "db_host")?,
             db_port: ini.number("database", "db_port")?,
             db_name: ini.text("database", "db_name")?,
             db_user: ini.text("database", "db_user")?,
             db_password: ini.text("database", "db_password")?,
             db_password_file: ini.path("database", "db_password_file")?,
-            sql_export_dir: ini.path("database", "sql_export_dir")?,
+            sql_export_dir: {
+                let folder = ini.path("database", "sql_export_dir")?;
+                Some(working_dir.join(folder.unwrap_or_else(|| "sql".into())))
+            },
             table_name: ini.first(&[("database", "table_name"), ("sql_export_settings", "table_name")], Ini::text)?,
             column_mapping_file: ini.first(
                 &[("database", "column_mapping_file"), ("sql_export_settings", "column_mapping_file")],

@@ -6,7 +6,7 @@
 //!
 //! # Reads and writes
 //! NDJSON on stdin; one CSV row for each failure on stdout or at the end of `--append F`, `attempts` of them but at most
-//! [`MAX_ROWS`]. `--decode` goes the other way. Columns and cells stand in [`row`] and [`cell`]. `--decode --legacy` reads the CSV
+//! [`MAX_ROWS`](mls_event::MAX_ROWS). `--decode` goes the other way. Columns and cells stand in [`row`] and [`cell`]. `--decode --legacy` reads the CSV
 //! of the Python original (`legacy.rs`).
 //!
 //! # Exactly once
@@ -35,7 +35,6 @@ mod encode;
 mod legacy;
 
 pub use args::Args;
-pub use encode::MAX_ROWS;
 
 use mls_cli::Config;
 use mls_cli::ndjson::Reader;

@@ -71,7 +71,7 @@ mod straight;
 mod text;
 mod timestamp;
 
-pub use auth::{Auth, Enrichment, Outcome};
+pub use auth::{Auth, Enrichment, MAX_ROWS, Outcome};
 pub use control::{Begin, Checkpoint, End, Gap, JOURNAL_SOURCE, Segment};
 pub use members::{Member, Members};
 pub use record::{BadRecord, Body, Record, kind};
