@@ -416,3 +416,20 @@ fn two_mail_servers_load_into_one_database_and_a_late_second_pipeline_is_fenced_
         assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events").trim(), "40", "{kind:?}");
     }
 }
+
+#[test]
+fn the_queries_that_readme_has_for_postgresql_run() {
+    let server = Server::new(Kind::Postgresql);
+    let mut site = Site::new();
+    site.log(30);
+    succeed(&site, &format!("mls-parse < mail.log | mls-sql load --url '{}'", server.url()));
+    let queries: Vec<&str> = include_str!("../README.md")
+        .split("psql mail -c \"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert_eq!(queries.len(), 4);
+    for query in queries {
+        assert!(server.query(query).trim().ends_with("30"), "{query}");
+    }
+}
