@@ -31,6 +31,11 @@ impl<'a> Members<'a> {
         self.0.iter().rev().find(|(n, _)| n == name).map(|(_, value)| *value)
     }
 
+    /// The members, in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Member<'a>> {
+        self.0.iter()
+    }
+
     /// Whether there is a member of any of these names.
     #[must_use]
     pub fn has_any(&self, names: &[&str]) -> bool {
