@@ -18,7 +18,7 @@ type Range<T> = (T, u32);
 
 /// IPv4: RFC 6890's ranges that hosts have, multicast and reserved addresses. Loopback and 0/8 come first: they stay as they are.
 const V4: [Range<Ipv4Addr>; 9] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(127, 0, 0, 0), 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
     (Ipv4Addr::new(100, 64, 0, 0), 10),
@@ -49,7 +49,8 @@ impl CryptoPan {
     #[must_use]
     pub fn new(key: &[u8; 32]) -> Self {
         let (cipher, pad) = key.split_at(16);
-        let aes = Aes128::new_from_slice(cipher).unwrap_or_else(|_| unreachable!("half of 32 bytes are the 16 of AES-128"));
+        let aes =
+            Aes128::new_from_slice(cipher).unwrap_or_else(|_| unreachable!("half of 32 bytes are the 16 of AES-128"));
         let mut block = aes::Block::try_from(pad).unwrap_or_default();
         aes.encrypt_block(&mut block);
         Self { aes, pad: u128::from_be_bytes(block.into()) }
@@ -70,7 +71,8 @@ impl CryptoPan {
     fn v4(&self, ip: Ipv4Addr) -> Ipv4Addr {
         let bits = u128::from(ip.to_bits()) << 96;
         let [nothing, loopback, ..] = V4;
-        let whole = [nothing, loopback].iter().any(|(first, length)| (ip.to_bits() ^ first.to_bits()) >> (32 - length) == 0);
+        let whole =
+            [nothing, loopback].iter().any(|(first, length)| (ip.to_bits() ^ first.to_bits()) >> (32 - length) == 0);
         if whole {
             return ip;
         }
@@ -111,13 +113,14 @@ fn kept(address: u128, first: u128, length: u32) -> u32 {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "random bits")]
 mod tests {
     use super::*;
 
     /// The key of the sample that comes with the authors' implementation.
     const KEY: [u8; 32] = [
-        21, 34, 23, 141, 51, 164, 207, 128, 19, 10, 91, 22, 73, 144, 125, 16, 216, 152, 143, 131, 121, 121, 101, 39, 98, 87, 76,
-        45, 42, 132, 34, 2,
+        21, 34, 23, 141, 51, 164, 207, 128, 19, 10, 91, 22, 73, 144, 125, 16, 216, 152, 143, 131, 121, 121, 101, 39,
+        98, 87, 76, 45, 42, 132, 34, 2,
     ];
 
     #[test]

@@ -55,7 +55,8 @@ impl Anonymizer {
     /// Appends the name of a mechanism, in upper case as records have it. What cannot be one (RFC 4422, section 3.1) is what a
     /// client sent in its place, maybe a name.
     pub fn mechanism(&mut self, name: &str, out: &mut Vec<u8>) {
-        let is_mechanism = name.len() <= 20 && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+        let is_mechanism =
+            name.len() <= 20 && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
         let start = out.len();
         if is_mechanism {
             out.extend_from_slice(name.as_bytes());
@@ -81,6 +82,7 @@ impl Anonymizer {
 
 /// What a reason is the base64 of. Words of eight, twelve, … letters are none: base64 has capitals, digits or padding.
 fn challenge(reason: &str) -> Option<Vec<u8>> {
-    let looks = reason.len() >= 8 && reason.as_bytes()[1..].find_byteset(b"=0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ").is_some();
+    let looks =
+        reason.len() >= 8 && reason.as_bytes()[1..].find_byteset(b"=0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ").is_some();
     looks.then(|| BASE64.decode(reason.as_bytes()).ok())?
 }

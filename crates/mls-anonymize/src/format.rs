@@ -41,7 +41,9 @@ impl Format {
         match self {
             Self::Log => names.line(text, out),
             Self::Ndjson if text.trim_ascii().is_empty() => out.extend_from_slice(text),
-            Self::Ndjson => names.record(text, out).inspect_err(|_| out.truncate(start)).map_err(|error| said(&error))?,
+            Self::Ndjson => {
+                names.record(text, out).inspect_err(|_| out.truncate(start)).map_err(|error| said(&error))?;
+            }
             // A row has its own newline.
             Self::Csv(decoder) => return names.row(text, decoder, out).map_err(|error| said(&error)),
         }

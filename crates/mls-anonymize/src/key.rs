@@ -18,7 +18,7 @@ impl Key {
     /// A key that nobody knows: pseudonyms of this run alone.
     ///
     /// # Errors
-    /// Exit 71 of the system is none of ours: 69 where it has no random numbers.
+    /// Exit 69 where the system has no random numbers.
     pub fn random() -> anyhow::Result<Self> {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| Exit::Unavailable.error(format!("random numbers: {error}")))?;
@@ -35,7 +35,9 @@ impl Key {
         let metadata = file.metadata().with_context(|| format!("looking at the key file {name}"))?;
         if metadata.mode() & 0o007 != 0 {
             let mode = metadata.mode() & 0o777;
-            return Err(Exit::NoPerm.error(format!("key file {name}: everybody may use it (mode {mode:04o}); chmod 600 it")));
+            return Err(
+                Exit::NoPerm.error(format!("key file {name}: everybody may use it (mode {mode:04o}); chmod 600 it"))
+            );
         }
         let mut text = Vec::new();
         // A little more than there should be shows that there is too much.
@@ -44,7 +46,9 @@ impl Key {
         let key = HEXLOWER_PERMISSIVE.decode(digits).ok().and_then(|key| key.try_into().ok());
         key.map(Self).ok_or_else(|| {
             let length = digits.len();
-            Exit::Config.error(format!("key file {name}: {length} bytes that are not 64 hexadecimal digits; openssl rand -hex 32 writes a key"))
+            Exit::Config.error(format!(
+                "key file {name}: {length} bytes that are not 64 hexadecimal digits; openssl rand -hex 32 writes a key"
+            ))
         })
     }
 
@@ -55,6 +59,8 @@ impl Key {
     pub fn for_purpose(&self, purpose: &str) -> anyhow::Result<[u8; 32]> {
         let mut key = [0; 32];
         let expanded = Hkdf::<Sha256>::from_prk(&self.0).ok().map(|hkdf| hkdf.expand(purpose.as_bytes(), &mut key));
-        matches!(expanded, Some(Ok(()))).then_some(key).ok_or_else(|| Exit::Software.error("a key could not be derived"))
+        matches!(expanded, Some(Ok(())))
+            .then_some(key)
+            .ok_or_else(|| Exit::Software.error("a key could not be derived"))
     }
 }

@@ -3,6 +3,45 @@
 //! ```text
 //! mls-anonymize --verify < mail.log > share.log
 //! ```
+//!
+//! # Reads and writes
+//! A mail log, NDJSON records or the CSV of `mls-csv`, by the line; the first line decides. What comes out is the same with a
+//! pseudonym in the place of everything that says who somebody is: what `mls-parse`, pflogsumm or fail2ban reads in it is what it
+//! reads in the original, under that mapping, and `mls-anonymize | mls-parse` is `mls-parse | mls-anonymize`.
+//!
+//! # What is replaced
+//! | class | what | by |
+//! |---|---|---|
+//! | `ip` | addresses, wherever they stand | addresses that share the same first bits: [`address`] |
+//! | `host` | host and domain names, the server's too; what a client said in HELO | a label for each but the last two, which are one, and `.invalid`: subdomains stay subdomains |
+//! | `user` | login names, local parts of mail addresses | `u` and twelve letters or digits |
+//! | `message-id`, `session`, `subject` | message-IDs, Dovecot's sessions, what header and body checks quote | `m`, `d`, `s` and twelve letters or digits |
+//! | `challenge` | base64 in the reason of a failure | the same with what is replaced in it; base64 of the same length where it is no text |
+//! | `asn` | the columns and members `asn` and `aso`, which would tell an address's first bits | nothing (null) |
+//!
+//! Kept: time stamps, programs, process IDs, queue IDs (but for `--queue-ids`), mechanisms, status words, numbers, countries;
+//! loopback addresses, `localhost` and `unknown`, which are nobody's. `--keep` keeps classes, `--rules` adds patterns.
+//!
+//! What stands after `sasl_username=` is one name, whatever it looks like. In free text, names are known by their shape (a
+//! dot, an `@`) or by what stands beside them (`from=<…>`, `NAME[ADDRESS]`, `helo=<…>`): a bare word that happens to be somebody's
+//! name cannot be told from other words. `--verify` finds those that were replaced elsewhere, and `--rules` replaces them.
+//!
+//! # Pseudonyms
+//! They are keyed functions of the text alone (HMAC-SHA-256, Crypto-PAn), each class with a key of its own (HKDF) from that of
+//! `--key-file`, or from a random one: without the key nobody can compute them, or tell the original. That two lines speak of the
+//! same address, name or network can be seen, which is what the log is good for. Who can add lines of his choice to the log
+//! learns their pseudonyms.
+//!
+//! # Verifying
+//! With `--verify`, nothing is written unless each line reads the same, under the mapping, in the original and in the result, and
+//! no replaced address, mail address, host or domain name, or user name occurs in the result, in any case, as a word. Names that
+//! are words which the log keeps anyway (`status`, `postfix`), and user names of less than five characters, say nothing. It keeps
+//! every different original in memory, and the result in a temporary file without a name.
+//!
+//! # Guarantees
+//! `--output` and `--map` get all or nothing. Lines longer than 1 MiB are reported and left out. Without `--map` and `--verify`,
+//! memory does not grow with the log.
+
 pub mod address;
 pub mod anonymizer;
 pub mod class;
@@ -46,6 +85,7 @@ use rules::Rules;
 ///
 /// # Errors
 /// Whatever ends the run early, with its exit code.
+#[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
     let key = args.key_file.as_deref().map_or_else(Key::random, Key::load)?;
     let rules = args.rules.as_deref().map(Rules::load).transpose()?.unwrap_or_default();
@@ -89,7 +129,8 @@ fn anonymize(
     let (mut format, mut buffer, mut number) = (None, Vec::new(), 0_u64);
     while let Some(block) = blocks.next(|| written(out.flush()))? {
         let Block::Lines(lines, _) = block else {
-            return Err(Exit::DataErr.error(format!("{source}: a framed stream; give the log itself, or what mls-parse makes of it")));
+            return Err(Exit::DataErr
+                .error(format!("{source}: a framed stream; give the log itself, or what mls-parse makes of it")));
         };
         buffer.clear();
         let format = format.get_or_insert_with(|| Format::of(lines.split(|b| *b == b'\n').next().unwrap_or_default()));

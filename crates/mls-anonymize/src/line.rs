@@ -31,7 +31,8 @@ pub(crate) fn attempt<'a>(program: &[u8], message: &'a [u8]) -> Option<Pieces<'a
 
 /// The queue ID at the front of a message: `Form::QueueId` and how it is followed.
 fn queue_id(message: &[u8]) -> Option<&[u8]> {
-    let end = memchr::memchr(b':', message).filter(|end| (5..=20).contains(end) && message.get(end + 1) == Some(&b' '))?;
+    let end =
+        memchr::memchr(b':', message).filter(|end| (5..=20).contains(end) && message.get(end + 1) == Some(&b' '))?;
     let id = &message[..end];
     let hexadecimal = id.iter().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(b));
     let long = end >= 10 && id.iter().all(u8::is_ascii_alphanumeric) && id.iter().any(u8::is_ascii_digit);
@@ -82,7 +83,9 @@ impl Anonymizer {
             (Field::User, pieces.user),
             (Field::Reason, pieces.reason),
         ]
-        .map(|(field, text)| text.map(|text| ((text.as_ptr() as usize).wrapping_sub(message.as_ptr() as usize), field, text)));
+        .map(|(field, text)| {
+            text.map(|text| ((text.as_ptr() as usize).wrapping_sub(message.as_ptr() as usize), field, text))
+        });
         fields.sort_by_key(|field| field.map(|(start, ..)| start));
         for (start, field, text) in fields.into_iter().flatten() {
             self.text(&message[done..start], context, out);

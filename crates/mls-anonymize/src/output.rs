@@ -24,7 +24,10 @@ pub(crate) fn open(path: Option<&Path>) -> anyhow::Result<Box<dyn Read + Send>> 
 }
 
 /// Lets `fill` write to standard output, or to `path`, which gets all or nothing of it.
-pub(crate) fn write<T>(path: Option<&Path>, fill: impl FnOnce(&mut dyn Write) -> anyhow::Result<T>) -> anyhow::Result<T> {
+pub(crate) fn write<T>(
+    path: Option<&Path>,
+    fill: impl FnOnce(&mut dyn Write) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let Some(path) = path else { return fill(&mut stdio(io::stdout())?) };
     // The error of `fill` has an exit code, which must not be lost in an I/O error.
     let mut result = None;

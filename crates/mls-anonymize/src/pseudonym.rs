@@ -15,6 +15,9 @@ use crate::class::Class;
 use crate::key::Key;
 use crate::ledger::Ledger;
 
+/// Originals and pseudonyms.
+type Cache = HashMap<Box<[u8]>, Box<[u8]>, foldhash::fast::RandomState>;
+
 /// Every pseudonym of one key. Texts are hashed with HMAC-SHA-256 (RFC 2104) under a key of their class; 60 bits of it are the
 /// pseudonym, so that a million names have two alike once in two million logs.
 pub struct Pseudonyms {
@@ -22,7 +25,7 @@ pub struct Pseudonyms {
     macs: Vec<Hmac<Sha256>>,
     keep: Vec<Class>,
     /// What was computed lately. It saves time and changes nothing.
-    cache: [HashMap<Box<[u8]>, Box<[u8]>, foldhash::fast::RandomState>; Class::COUNT],
+    cache: [Cache; Class::COUNT],
     /// What was replaced, for `--map` and `--verify`.
     pub(crate) ledger: Option<Ledger>,
 }
@@ -105,10 +108,10 @@ impl Pseudonyms {
             out.extend_from_slice(after);
         } else {
             let (name, dots) = name.split_at(name.trim_end_with(|c| c == '.').len());
-            if !is_nobodys(name) {
-                self.labels(&name.to_ascii_lowercase(), out);
-            } else {
+            if is_nobodys(name) {
                 out.extend_from_slice(name);
+            } else {
+                self.labels(&name.to_ascii_lowercase(), out);
             }
             out.extend_from_slice(dots);
         }
@@ -128,13 +131,15 @@ impl Pseudonyms {
             }
             _ => out.extend_from_slice(INVALID),
         }
-        self.remember(Class::Host, name, &out[start..].to_vec());
+        self.remember(Class::Host, name, &out[start..]);
     }
 
     /// Appends the pseudonym of a user name; of one that is a mail address, local part and domain apart.
     pub fn user(&mut self, name: &str, out: &mut Vec<u8>) {
         match name.rsplit_once('@') {
-            Some((local, domain)) if is_domain(domain.as_bytes()) => self.mail(Class::User, local.as_bytes(), domain.as_bytes(), out),
+            Some((local, domain)) if is_domain(domain.as_bytes()) => {
+                self.mail(Class::User, local.as_bytes(), domain.as_bytes(), out);
+            }
             _ => self.text(Class::User, name.as_bytes(), out),
         }
     }
@@ -158,7 +163,7 @@ impl Pseudonyms {
             let start = out.len();
             // As records have it, so that a log and its records have the same pseudonyms.
             self.hash(class, clean(text).as_bytes(), out);
-            self.remember(class, text, &out[start..].to_vec());
+            self.remember(class, text, &out[start..]);
         }
     }
 
@@ -232,7 +237,10 @@ fn literal(name: &[u8]) -> Option<(&[u8], IpAddr, &[u8])> {
 
 /// Names that say of no machine which it is.
 fn is_nobodys(name: &[u8]) -> bool {
-    name.is_empty() || [&b"unknown"[..], b"localhost", b"localhost.localdomain"].iter().any(|nobody| name.eq_ignore_ascii_case(nobody))
+    name.is_empty()
+        || [&b"unknown"[..], b"localhost", b"localhost.localdomain"]
+            .iter()
+            .any(|nobody| name.eq_ignore_ascii_case(nobody))
 }
 
 /// Whether the part of a mail address behind its `@` is a name or an address.

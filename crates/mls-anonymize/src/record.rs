@@ -3,6 +3,7 @@
 use bstr::ByteSlice;
 use mls_event::{BadRecord, Members};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::anonymizer::Anonymizer;
 use crate::class::Class;
@@ -17,6 +18,8 @@ enum Holds {
     User,
     Mechanism,
     Reason,
+    /// In an alert, what its `kind` says.
+    Key,
     /// What was derived from the address, and would tell it.
     Derived,
     /// Something that this version does not know: replaced where it looks like a name or an address.
@@ -31,6 +34,7 @@ fn holds(name: &str) -> Holds {
         "user" => Holds::User,
         "mechanism" => Holds::Mechanism,
         "reason" => Holds::Reason,
+        "key" => Holds::Key,
         "asn" | "aso" => Holds::Derived,
         _ => Holds::Anything,
     }
@@ -46,12 +50,20 @@ impl Anonymizer {
         let members = Members::parse(line)?;
         let server = members.get("server").and_then(|server| serde_json::from_str::<String>(server.get()).ok());
         let context = Context { host: server.as_deref().map(str::as_bytes), dovecot: false };
+        let key = match members.get("kind").map(RawValue::get) {
+            Some("\"user\"") => Holds::User,
+            Some("\"ip\"") => Holds::Name,
+            _ => Holds::Anything,
+        };
         out.push(b'{');
-        for (i, (name, value)) in members.iter().enumerate() {
+        for (i, (name, value)) in members.as_slice().iter().enumerate() {
             if i > 0 {
                 out.push(b',');
             }
-            let holds = holds(name);
+            let holds = match holds(name) {
+                Holds::Key => key,
+                holds => holds,
+            };
             if matches!(holds, Holds::Anything) {
                 self.json_string(name, Holds::Anything, context, out);
             } else {
@@ -112,7 +124,7 @@ impl Anonymizer {
             Holds::Mechanism => self.mechanism(text, &mut buffer),
             Holds::Reason => self.reason(text, context, &mut buffer),
             Holds::Derived => self.pseudonyms.text(Class::Asn, text.as_bytes(), &mut buffer),
-            Holds::Anything => self.text(text.as_bytes(), context, &mut buffer),
+            Holds::Anything | Holds::Key => self.text(text.as_bytes(), context, &mut buffer),
         }
         write_json(out, &buffer.to_str_lossy());
         self.buffer = buffer;

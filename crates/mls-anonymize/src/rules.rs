@@ -22,11 +22,14 @@ impl Rules {
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let name = path.display();
         let text = std::fs::read_to_string(path).with_context(|| format!("reading the rules {name}"))?;
-        let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        let lines =
+            text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
         let rule = |(n, line): (usize, &str)| {
             let wrong = |why: &str| Exit::Config.error(format!("{name}, line {}: {line}: {why}", n + 1));
-            let (class, pattern) = line.split_once(char::is_whitespace).ok_or_else(|| wrong("not CLASS and a pattern"))?;
-            let class = Class::from_str(class, false).map_err(|_| wrong(&format!("{class} is no class: {}", classes())))?;
+            let (class, pattern) =
+                line.split_once(char::is_whitespace).ok_or_else(|| wrong("not CLASS and a pattern"))?;
+            let class =
+                Class::from_str(class, false).map_err(|_| wrong(&format!("{class} is no class: {}", classes())))?;
             let regex = Regex::new(pattern.trim_start()).map_err(|error| wrong(&error.to_string()))?;
             Ok((class, regex))
         };
@@ -55,6 +58,7 @@ impl Rules {
 }
 
 fn classes() -> String {
-    let names: Vec<&str> = Class::value_variants().iter().filter(|class| **class != Class::QueueId).map(|class| class.name()).collect();
+    let names: Vec<&str> =
+        Class::value_variants().iter().filter(|class| **class != Class::QueueId).map(|class| class.name()).collect();
     names.join(", ")
 }

@@ -32,9 +32,9 @@ enum Kind {
 /// Words are made of what names and the usual local parts are made of.
 const KINDS: [Kind; 256] = {
     let mut kinds = [Kind::Other; 256];
-    let mut byte = 0;
+    let mut byte = 0_usize;
     while byte < 256 {
-        let b = byte as u8;
+        let [b, ..] = byte.to_le_bytes();
         if b.is_ascii_alphanumeric() || b >= 0x80 || matches!(b, b'.' | b'_' | b'-' | b'+' | b'%' | b'~') {
             kinds[byte] = Kind::Word;
         }
@@ -64,11 +64,10 @@ impl<'a, 'o> Pass<'a, 'o> {
         let mut at = 0;
         while let Some(byte) = self.text.get(at) {
             at = match KINDS[usize::from(*byte)] {
-                Kind::Other => at + 1,
                 Kind::Word => self.word(at),
                 Kind::Angle => self.angle(at),
                 Kind::Colon if self.text[at..].starts_with(b"::") => self.ipv6(at).unwrap_or(at + 2),
-                Kind::Colon => at + 1,
+                Kind::Colon | Kind::Other => at + 1,
             };
         }
         self.out.extend_from_slice(&self.text[self.done..]);
@@ -109,15 +108,18 @@ impl<'a, 'o> Pass<'a, 'o> {
             Some(b'@') => {
                 let domain = self.domain(end + 1);
                 if is_domain(&self.text[domain.clone()]) {
-                    return self.replace(at..domain.end, |names, mail, out| names.pseudonyms.user(&clean(mail), out));
+                    return self.replace(self.local_start(at)..domain.end, |names, mail, out| {
+                        names.pseudonyms.user(&clean(mail), out);
+                    });
                 }
             }
             Some(b'=') => return self.value(at..end),
             Some(b'[') if word != b"unknown" && names_address(rest) => return self.host(at..end),
             Some(b'(') if self.context.dovecot => {
                 let start = end + 1;
-                let inside = &self.text[start..start + self.text[start..].find_byteset(b",) ").unwrap_or(0)];
-                if !inside.iter().all(u8::is_ascii_digit) {
+                let inside = &self.text[start..start + self.text[start..].find_byteset(b",)").unwrap_or(0)];
+                let is_process = word.ends_with(b"worker") && inside.iter().all(u8::is_ascii_digit);
+                if !inside.is_empty() && !is_process {
                     return self.user(start..start + inside.len());
                 }
             }
@@ -159,16 +161,20 @@ impl<'a, 'o> Pass<'a, 'o> {
     fn is_file(&self, at: usize, name: &[u8], last: &[u8]) -> bool {
         let in_path = self.text[..at].ends_with(b"/") && !self.text[..at].ends_with(b"//");
         matches!(name, b"main.cf" | b"master.cf" | b"dovecot.conf")
-            || (in_path && matches!(last, b"cf" | b"conf" | b"db" | b"lmdb" | b"so" | b"pid" | b"sock" | b"log" | b"sieve"))
+            || (in_path
+                && matches!(last, b"cf" | b"conf" | b"db" | b"lmdb" | b"so" | b"pid" | b"sock" | b"log" | b"sieve"))
     }
 
-    /// IPv4 addresses in a word: other digits may stand before and after them, as in ranges.
+    /// IPv4 addresses in a word: others may stand before and after them, as in ranges. What stands behind a `v` is a version.
     fn numbers(&mut self, range: Range<usize>) -> usize {
         let mut at = range.start;
         while at < range.end {
             let length = self.text[at..range.end].iter().take_while(|b| b.is_ascii_digit() || **b == b'.').count();
             let run = self.text[at..at + length].trim_end_with(|c| c == '.');
-            if let Some(ip) = run.to_str().ok().filter(|run| run.len() >= 7).and_then(|run| run.parse::<Ipv4Addr>().ok()) {
+            let version = self.text[..at].ends_with(b"v");
+            if let Some(ip) =
+                run.to_str().ok().filter(|run| run.len() >= 7 && !version).and_then(|run| run.parse::<Ipv4Addr>().ok())
+            {
                 self.replace(at..at + run.len(), |names, _, out| names.pseudonyms.ip(ip.into(), out));
             }
             at += length.max(1);
@@ -178,7 +184,8 @@ impl<'a, 'o> Pass<'a, 'o> {
 
     /// An IPv6 address at `at`.
     fn ipv6(&mut self, at: usize) -> Option<usize> {
-        let run = self.text[at..].iter().take(46).take_while(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')).count();
+        let run =
+            self.text[at..].iter().take(46).take_while(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')).count();
         let run = self.text[at..at + run].to_str().ok()?;
         // Behind an address may stand a colon or a full stop of the sentence.
         let trimmed = run.trim_end_matches('.');
@@ -186,6 +193,15 @@ impl<'a, 'o> Pass<'a, 'o> {
         let (text, ip) = candidates.iter().find_map(|text| Some((*text, text.parse::<Ipv6Addr>().ok()?)))?;
         // `::` alone is as often a separator.
         (text.len() > 2).then(|| self.replace(at..at + text.len(), |names, _, out| names.pseudonyms.ip(ip.into(), out)))
+    }
+
+    /// Where the local part begins whose last word begins at `at` (RFC 5322, section 3.2.3, but for `/` and `=`, which separate).
+    fn local_start(&self, at: usize) -> usize {
+        let atext = |b: &u8| KINDS[usize::from(*b)] == Kind::Word || b"!#$&'*?^{|}".contains(b);
+        let before = &self.text[self.done..at];
+        let length = before.iter().rev().take_while(|b| atext(b)).count();
+        let quotes = before[before.len() - length..].iter().take_while(|b| **b == b'\'').count();
+        at - length + quotes
     }
 
     /// The domain of a mail address, from behind its `@`.
@@ -211,14 +227,20 @@ impl<'a, 'o> Pass<'a, 'o> {
                 let end = ends.iter().filter_map(|words| rest.find(words)).min().unwrap_or(rest.len());
                 if &rest[..end] == b"(unavailable)" { start + end } else { self.user(start..start + end) }
             }
-            b"from" | b"to" | b"orig_to" | b"sasl_sender" | b"sender" | b"recipient" | b"user" | b"ruser" | b"logname" | b"login"
-            | b"username" => match angle {
+            b"from" | b"to" | b"orig_to" | b"sasl_sender" | b"sender" | b"recipient" | b"user" | b"ruser"
+            | b"logname" | b"login" | b"username" => match angle {
                 Some(inside) => self.user(inside),
                 None if rest.starts_with(b"<") || matches!(key, b"from" | b"to") => start,
                 None => self.user(bare()),
             },
-            b"helo" => self.host(angle.unwrap_or_else(bare)),
-            b"rhost" | b"realm" | b"hostname" | b"myhostname" => self.host(angle.unwrap_or_else(bare)),
+            b"helo"
+            | b"helo_name"
+            | b"client_name"
+            | b"reverse_client_name"
+            | b"rhost"
+            | b"realm"
+            | b"hostname"
+            | b"myhostname" => self.host(angle.unwrap_or_else(bare)),
             b"message-id" | b"resent-message-id" | b"msgid" => {
                 let whole = start..self.text.len();
                 self.replace(angle.unwrap_or(whole), |names, id, out| match id.rsplit_once_str("@") {
@@ -228,7 +250,8 @@ impl<'a, 'o> Pass<'a, 'o> {
                     _ => names.pseudonyms.text(Class::MessageId, id, out),
                 })
             }
-            b"session" => self.replace(angle.unwrap_or_else(bare), |names, id, out| names.pseudonyms.text(Class::Session, id, out)),
+            b"session" => self
+                .replace(angle.unwrap_or_else(bare), |names, id, out| names.pseudonyms.text(Class::Session, id, out)),
             b"orig_queue_id" if self.names.queue_ids => {
                 self.replace(bare(), |names, id, out| names.pseudonyms.queue_id(id, out))
             }
@@ -239,7 +262,9 @@ impl<'a, 'o> Pass<'a, 'o> {
     /// What stands between `<` at `at` and the first `>` that ends something.
     fn inside(&self, at: usize) -> Option<Range<usize>> {
         let text = self.text.get(at..)?.strip_prefix(b"<")?;
-        let ends = |close: &usize| text.get(close + 1).is_none_or(|b| matches!(b, b' ' | b',' | b';' | b':' | b')' | b'<' | b'\r'));
+        let ends = |close: &usize| {
+            text.get(close + 1).is_none_or(|b| matches!(b, b' ' | b',' | b';' | b':' | b')' | b'<' | b'\r'))
+        };
         let close = memchr::memchr_iter(b'>', text).find(ends)?;
         Some(at + 1..at + 1 + close)
     }
@@ -264,7 +289,7 @@ impl<'a, 'o> Pass<'a, 'o> {
         self.user(inside)
     }
 
-    /// What header_checks(5) quotes from `start` on: `Subject: TEXT from CLIENT; from=<…>`.
+    /// What `header_checks(5)` quotes from `start` on: `Subject: TEXT from CLIENT; from=<…>`.
     fn quoted(&mut self, start: usize) -> usize {
         let rest = &self.text[start..];
         let end = rest.rfind("; from=<").and_then(|end| rest[..end].rfind(" from ")).unwrap_or(rest.len());
@@ -281,6 +306,8 @@ fn names_address(text: &[u8]) -> bool {
 
 /// Whether a name has the four numbers of an address in it, as `ip-192-0-2-1` has.
 fn spells_an_address(name: &[u8]) -> bool {
-    let numbers = name.split(|b| *b == b'-').filter(|part| !part.is_empty() && part.len() <= 3 && part.iter().all(u8::is_ascii_digit));
+    let numbers = name
+        .split(|b| *b == b'-')
+        .filter(|part| !part.is_empty() && part.len() <= 3 && part.iter().all(u8::is_ascii_digit));
     name.contains(&b'-') && numbers.count() >= 3 && name.split(|b| *b == b'-').count() >= 4
 }

@@ -28,7 +28,9 @@ pub(crate) fn line(read: &[u8], written: &[u8], names: &mut Anonymizer) -> Optio
         (None, None) => return None,
         _ => return Some("what stands before the message"),
     };
-    if (read.stamp, read.program, read.pid, read.repeated) != (written.stamp, written.program, written.pid, written.repeated) {
+    if (read.stamp, read.program, read.pid, read.repeated)
+        != (written.stamp, written.program, written.pid, written.repeated)
+    {
         return Some("time, program, process or repetition");
     }
     let mut host = Vec::new();
@@ -71,13 +73,14 @@ impl Said {
     /// What should be read after anonymizing: the pseudonyms of what is read before.
     fn expected(pieces: &Pieces<'_>, names: &mut Anonymizer, context: crate::text::Context<'_>) -> Self {
         let mut said = Self::read(pieces);
-        let mut replaced = |text: &Option<Vec<u8>>, how: fn(&mut Anonymizer, &str, crate::text::Context<'_>, &mut Vec<u8>)| {
-            text.as_ref().map(|text| {
-                let mut out = Vec::new();
-                how(names, &text.to_str_lossy(), context, &mut out);
-                out
-            })
-        };
+        let mut replaced =
+            |text: &Option<Vec<u8>>, how: fn(&mut Anonymizer, &str, crate::text::Context<'_>, &mut Vec<u8>)| {
+                text.as_ref().map(|text| {
+                    let mut out = Vec::new();
+                    how(names, &text.to_str_lossy(), context, &mut out);
+                    out
+                })
+            };
         said.texts = [
             replaced(&said.texts[0], |names, name, _, out| names.pseudonyms.host(name.as_bytes(), out)),
             replaced(&said.texts[1], |names, name, _, out| names.pseudonyms.user(name, out)),
@@ -92,7 +95,9 @@ impl Said {
 /// As [`line`], for records: of members that are kept.
 pub(crate) fn record(read: &[u8], written: &[u8]) -> Option<&'static str> {
     match (Record::parse(read), Record::parse(written)) {
-        (Ok(Record::Auth(read)), Ok(Record::Auth(written))) => (facts(read) != facts(written)).then_some("a member that is kept"),
+        (Ok(Record::Auth(read)), Ok(Record::Auth(written))) => {
+            (facts(read) != facts(written)).then_some("a member that is kept")
+        }
         (Ok(Record::Other(read)), Ok(Record::Other(written))) if read == written => None,
         (Err(_), Err(_)) => None,
         _ => Some("the record's type"),
@@ -102,9 +107,13 @@ pub(crate) fn record(read: &[u8], written: &[u8]) -> Option<&'static str> {
 /// As [`record`], for rows.
 pub(crate) fn row(read: &[u8], written: &[u8]) -> Option<&'static str> {
     let mut decoders = [Decoder::new(Zone::default()), Decoder::new(Zone::default())];
-    let [read, written] = [read, written].into_iter().zip(&mut decoders).map(|(line, decoder)| {
-        decoder.decode(line).ok().flatten().map(facts)
-    }).collect::<Vec<_>>().try_into().ok()?;
+    let [read, written] = [read, written]
+        .into_iter()
+        .zip(&mut decoders)
+        .map(|(line, decoder)| decoder.decode(line).ok().flatten().map(facts))
+        .collect::<Vec<_>>()
+        .try_into()
+        .ok()?;
     (read != written).then_some("a cell that is kept")
 }
 
@@ -132,7 +141,8 @@ fn facts(auth: Auth<'_>) -> String {
 /// # Errors
 /// Exit 65 with the first line that has one.
 pub(crate) fn nothing_is_left(written: impl BufRead, ledger: &Ledger, kept: &HashSet<String>) -> anyhow::Result<()> {
-    let mut addresses: HashSet<IpAddr> = ledger.of(Class::Ip).filter_map(|(original, _)| original.parse().ok()).collect();
+    let mut addresses: HashSet<IpAddr> =
+        ledger.of(Class::Ip).filter_map(|(original, _)| original.parse().ok()).collect();
     for (_, pseudonym) in ledger.of(Class::Ip) {
         if let Ok(ip) = pseudonym.parse() {
             addresses.remove(&ip);
@@ -142,7 +152,8 @@ pub(crate) fn nothing_is_left(written: impl BufRead, ledger: &Ledger, kept: &Has
         let long = name.chars().count() >= 5 || name.contains(['@', '.']);
         long && !words::are_kept(name.as_bytes()) && !kept.contains(&name.to_lowercase())
     };
-    let names = ledger.of(Class::Host).chain(ledger.of(Class::User)).filter(|(original, pseudonym)| original != pseudonym);
+    let names =
+        ledger.of(Class::Host).chain(ledger.of(Class::User)).filter(|(original, pseudonym)| original != pseudonym);
     let names: Vec<&str> = names.map(|(original, _)| original).filter(says_something).collect();
     let search = AhoCorasick::builder().ascii_case_insensitive(true).build(&names);
     let search = search.context("looking for what was replaced").or_exit(Exit::Software)?;
@@ -167,9 +178,9 @@ fn stands_alone(line: &[u8], range: std::ops::Range<usize>) -> bool {
     begins && (!in_word(last) || !in_word(line.get(range.end)))
 }
 
-/// Every address in a line, however it stands there.
+/// Every address in a line, however it stands there. What stands behind a `v` is a version.
 fn addresses_in(line: &[u8]) -> impl Iterator<Item = IpAddr> {
-    let runs = line.split(|b| !(b.is_ascii_hexdigit() || matches!(b, b':' | b'.')));
+    let runs = line.split(|b| !(b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b'v')));
     runs.filter(|run| run.len() >= 3).filter_map(|run| {
         let text = run.to_str().ok()?.trim_end_matches('.');
         let text = if text.ends_with("::") { text } else { text.trim_end_matches(':') };

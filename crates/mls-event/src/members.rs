@@ -32,8 +32,9 @@ impl<'a> Members<'a> {
     }
 
     /// The members, in order.
-    pub fn iter(&self) -> std::slice::Iter<'_, Member<'a>> {
-        self.0.iter()
+    #[must_use]
+    pub fn as_slice(&self) -> &[Member<'a>] {
+        &self.0
     }
 
     /// Whether there is a member of any of these names.

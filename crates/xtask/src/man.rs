@@ -31,6 +31,7 @@ fn tools() -> Vec<Tool> {
         tool!(mls_csv, "mls-csv"),
         tool!(mls_report, "mls-report"),
         tool!(mls_ipdb, "mls-ipdb"),
+        tool!(mls_anonymize, "mls-anonymize"),
     ]
 }
 
