@@ -4,7 +4,7 @@
 //! flipped or not by a pseudo-random function, AES-128, of the bits before it. For IPv6 the same over 128 bits.
 //!
 //! One thing is added, so that a private address stays private and no public one becomes one: along the way to each range of
-//! [`V4`] and [`V6`] no bit is flipped. That is a prefix-preserving permutation still, and it maps each range to itself. What it
+//! `V4` and `V6` no bit is flipped. That is a prefix-preserving permutation still, and it maps each range to itself. What it
 //! costs are the first bits of addresses beside such a range: that 192.169.0.1 begins with 192.168 or 192.169 can be seen. The
 //! ranges of documentation are therefore not among them; no host has such an address.
 
