@@ -52,18 +52,18 @@ impl Anonymizer {
         }
     }
 
-    /// Appends the name of a mechanism, in upper case as records have it. What cannot be one (RFC 4422, section 3.1) is what a
-    /// client sent in its place, maybe a name.
+    /// Appends the name of a mechanism. What cannot be one (RFC 4422, section 3.1) is what a client sent in its place, maybe a
+    /// name; as records have mechanisms in upper case, so is its pseudonym.
     pub fn mechanism(&mut self, name: &str, out: &mut Vec<u8>) {
         let is_mechanism =
             name.len() <= 20 && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-        let start = out.len();
-        if is_mechanism {
+        if is_mechanism || self.pseudonyms.keeps(Class::User) {
             out.extend_from_slice(name.as_bytes());
         } else {
-            self.pseudonyms.text(Class::User, name.as_bytes(), out);
+            let start = out.len();
+            self.pseudonyms.text(Class::User, name.to_ascii_uppercase().as_bytes(), out);
+            out[start..].make_ascii_uppercase();
         }
-        out[start..].make_ascii_uppercase();
     }
 
     /// Appends the reason of a failure. A challenge is looked at decoded, because the name of the server is in it.

@@ -35,8 +35,8 @@
 //! # Verifying
 //! With `--verify`, nothing is written unless each line reads the same, under the mapping, in the original and in the result, and
 //! no replaced address, mail address, host or domain name, or user name occurs in the result, in any case, as a word. Names that
-//! are words which the log keeps anyway (`status`, `postfix`), and user names of less than five characters, say nothing. It keeps
-//! every different original in memory, and the result in a temporary file without a name.
+//! are words which the log keeps anyway (`status`, `postfix`), and user names of less than five characters, say nothing. What `--keep` keeps
+//! is searched too: a user name that a client made of an address is then a reason to refuse. It keeps every different original in memory, and the result in a temporary file without a name.
 //!
 //! # Guarantees
 //! `--output` and `--map` get all or nothing. Lines longer than 1 MiB are reported and left out. Without `--map` and `--verify`,

@@ -103,7 +103,7 @@ impl Anonymizer {
                 out.extend_from_slice(before);
                 self.pseudonyms.host(address, out);
             }
-            Field::Mechanism => self.mechanism(&grammar::mechanism(text), out),
+            Field::Mechanism => self.mechanism(&clean(text), out),
             Field::User => self.pseudonyms.user(&clean(text), out),
             Field::Reason => self.reason(&clean(text), context, out),
         }

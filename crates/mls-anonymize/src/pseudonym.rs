@@ -87,8 +87,11 @@ impl Pseudonyms {
         pseudonym
     }
 
-    /// Appends the pseudonym of an address.
-    pub fn ip(&mut self, ip: IpAddr, out: &mut Vec<u8>) {
+    /// Appends the pseudonym of an address that stands as `text`.
+    pub fn ip(&mut self, ip: IpAddr, text: &[u8], out: &mut Vec<u8>) {
+        if self.keeps(Class::Ip) {
+            return out.extend_from_slice(text);
+        }
         // Writing to memory cannot fail.
         let _ = match self.address(ip) {
             IpAddr::V4(ip) => write!(out, "{ip}"),
@@ -104,7 +107,7 @@ impl Pseudonyms {
             out.extend_from_slice(name);
         } else if let Some((before, ip, after)) = literal(name) {
             out.extend_from_slice(before);
-            self.ip(ip, out);
+            self.ip(ip, &name[before.len()..name.len() - after.len()], out);
             out.extend_from_slice(after);
         } else {
             let (name, dots) = name.split_at(name.trim_end_with(|c| c == '.').len());

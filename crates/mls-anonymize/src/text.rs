@@ -175,7 +175,7 @@ impl<'a, 'o> Pass<'a, 'o> {
             if let Some(ip) =
                 run.to_str().ok().filter(|run| run.len() >= 7 && !version).and_then(|run| run.parse::<Ipv4Addr>().ok())
             {
-                self.replace(at..at + run.len(), |names, _, out| names.pseudonyms.ip(ip.into(), out));
+                self.replace(at..at + run.len(), |names, text, out| names.pseudonyms.ip(ip.into(), text, out));
             }
             at += length.max(1);
         }
@@ -192,7 +192,8 @@ impl<'a, 'o> Pass<'a, 'o> {
         let candidates = [trimmed, trimmed.strip_suffix(':').unwrap_or(trimmed)];
         let (text, ip) = candidates.iter().find_map(|text| Some((*text, text.parse::<Ipv6Addr>().ok()?)))?;
         // `::` alone is as often a separator.
-        (text.len() > 2).then(|| self.replace(at..at + text.len(), |names, _, out| names.pseudonyms.ip(ip.into(), out)))
+        (text.len() > 2)
+            .then(|| self.replace(at..at + text.len(), |names, text, out| names.pseudonyms.ip(ip.into(), text, out)))
     }
 
     /// Where the local part begins whose last word begins at `at` (RFC 5322, section 3.2.3, but for `/` and `=`, which separate).

@@ -1,5 +1,4 @@
 //! What `mls-anonymize` says at the command line.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::os::unix::fs::PermissionsExt;
 
