@@ -213,6 +213,29 @@ fn a_row_that_a_table_refuses_is_a_bad_record_and_the_others_are_loaded() {
 }
 
 #[test]
+fn what_would_lose_every_row_commits_nothing() {
+    let mut site = Site::new();
+    site.log(5);
+    let server = Server::new(Kind::Sqlite);
+    let url = server.url();
+    site.write(
+        "mapping",
+        r#"{"name": {"sql_column_def": "TEXT CHECK (length(name) < 1)", "csv_column_name": "user"}}"#,
+    );
+    let source = format!("mls-tail --framed --cursor-file <(mls-sql cursor --url '{url}') mail.log | mls-parse");
+    let said = fail(&site, 78, &format!("{source} | mls-sql load --mapping mapping --url '{url}'"));
+    assert!(said.contains("refuses every row"), "{said}");
+    // A stream that has lost its head is no plain one, and one that has lost its last checkpoint is not whole.
+    let load = format!("mls-sql load --table other --url '{url}'");
+    for (cut, why) in [("sed 1d", "without its begin record"), ("grep -v checkpoint", "that no checkpoint covers")] {
+        let said = fail(&site, 65, &format!("{source} | {cut} | {load}"));
+        assert!(said.contains(why), "{said}");
+    }
+    assert_eq!(server.query("SELECT count(*) FROM other").trim(), "0");
+    assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events_cursor").trim(), "0");
+}
+
+#[test]
 fn what_happens_to_a_file_that_fails_or_changes() {
     let site = Site::new();
     for kind in Kind::ALL {

@@ -139,12 +139,17 @@ fn a_file_that_was_committed_and_not_renamed_is_renamed_by_the_next_start() {
     };
     let [name] = sql().try_into().unwrap();
     // As if it had died between the two.
-    std::fs::rename(site.path().join("sql").join(&name), site.path().join("sql/.X.part")).unwrap();
-    finish(&site, export);
+    let machine = text(&site.shell("uname -n").stdout).trim().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let whole = site.path().canonicalize().unwrap().join("X");
+    let hash = text(&site.shell(&format!("printf %s '{}' | sha256sum", whole.display())).stdout);
+    let part = format!("sql/.{machine}-{}.part", &hash[..16]);
+    std::fs::rename(site.path().join("sql").join(&name), site.path().join(&part)).unwrap();
+    // The directory that the commit speaks of is the one, whatever this run is told.
+    finish(&site, &export.replace("--dir sql", "--dir other"));
     assert_eq!(sql(), std::slice::from_ref(&name));
     // What was never committed is not taken for it, and nothing new is no file.
     std::fs::rename(site.path().join("sql").join(&name), site.path().join("elsewhere")).unwrap();
-    site.write("sql/.X.part", "BEGIN;\nnever committed\n");
+    site.write(&part, "BEGIN;\nnever committed\n");
     finish(&site, export);
     assert!(!sql().contains(&name), "{:?}", sql());
 }

@@ -78,6 +78,8 @@ pub fn rows(event: &Auth<'_>) -> u32 {
 pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
     let mut stream = Stream::Unknown;
     let mut pending: Option<Value> = None;
+    // Records have come since the last checkpoint.
+    let mut uncovered = false;
     let mut committed = Instant::now();
     loop {
         let pause = || match pending.take_if(|_| S::COMMIT_EVERY.is_some()) {
@@ -95,9 +97,20 @@ pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
                 continue;
             }
         };
-        if stream == Stream::Unknown && !matches!(record, Record::Begin(_)) {
-            sink.plain()?;
-            stream = Stream::Plain;
+        match record {
+            Record::Begin(_) => {}
+            Record::Segment(_) | Record::Gap(_) | Record::Checkpoint(_) | Record::End(_)
+                if stream != Stream::Framed =>
+            {
+                return Err(
+                    Exit::DataErr.error(format!("line {}: a framed stream without its begin record", reader.line()))
+                );
+            }
+            _ if stream == Stream::Unknown => {
+                sink.plain()?;
+                stream = Stream::Plain;
+            }
+            _ => {}
         }
         match record {
             Record::Begin(head) if stream == Stream::Unknown => {
@@ -111,14 +124,21 @@ pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
             Record::Auth(auth) => {
                 // A row that the checkpoint does not cover: from here on only a later one will do.
                 pending = None;
+                uncovered = true;
                 sink.event(&auth)?;
             }
             Record::Checkpoint(checkpoint) if S::COMMIT_EVERY.is_some_and(|every| committed.elapsed() >= every) => {
-                pending = None;
+                (pending, uncovered) = (None, false);
                 sink.commit(checkpoint.cursor)?;
                 committed = Instant::now();
             }
-            Record::Checkpoint(checkpoint) => pending = Some(checkpoint.cursor),
+            Record::Checkpoint(checkpoint) => (pending, uncovered) = (Some(checkpoint.cursor), false),
+            Record::End(_) if uncovered => {
+                return Err(Exit::DataErr.error(format!(
+                    "line {}: the stream ends after records that no checkpoint covers; they were not committed",
+                    reader.line()
+                )));
+            }
             Record::End(_) => {
                 return pending.map_or(Ok(()), |cursor| sink.commit(cursor));
             }

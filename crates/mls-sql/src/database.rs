@@ -1,6 +1,6 @@
 //! A connection: one statement at a time, and what the three servers do alike behind one door.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use mls_cli::Exit;
@@ -26,8 +26,9 @@ const PAUSES: [Duration; 6] = [
     Duration::from_secs(8),
 ];
 
-/// How long one try may take.
-const TIMEOUT: Duration = Duration::from_secs(20);
+/// How long one try may take, and after how long there is no other.
+const TIMEOUT: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A connection to a database.
 pub(crate) struct Database {
@@ -65,13 +66,14 @@ impl Database {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting tokio")?;
         let connection = runtime.block_on(async {
             let mut pauses = PAUSES.iter();
+            let begun = Instant::now();
             loop {
                 let result = match tokio::time::timeout(TIMEOUT, open(target)).await {
                     Ok(result) => result,
                     Err(_) => Err(Exit::TempFail.error("no answer")),
                 };
                 match (result, pauses.next()) {
-                    (Err(error), Some(pause)) if Exit::of(&error) == Exit::TempFail => {
+                    (Err(error), Some(pause)) if Exit::of(&error) == Exit::TempFail && begun.elapsed() < PATIENCE => {
                         mls_cli::info!("connecting to {shown}: {error:#}; trying again in {pause:?}");
                         tokio::time::sleep(*pause).await;
                     }
@@ -148,20 +150,52 @@ impl Database {
     /// Exit 78 for a table of the Python original, one that lacks a column, or one without transactions.
     pub(crate) fn prepare(&mut self, table: &Table, mapping: &Mapping) -> anyhow::Result<()> {
         let dialect = self.dialect;
+        if dialect == Dialect::Postgresql {
+            self.check_encoding()?;
+        }
+        let names = [table.name().to_owned(), table.cursor(), table.imports()];
+        let mut missing = false;
+        for name in &names {
+            missing |= self.columns(name)?.is_empty();
+        }
+        if missing {
+            self.create(table, mapping)?;
+        }
         let columns = self.columns(table.name())?;
-        if columns.is_empty() {
+        self.check_columns(table, mapping, &columns)?;
+        if dialect == Dialect::Mysql { self.check_engines(table) } else { Ok(()) }
+    }
+
+    /// Creates what is missing: all or nothing, where the database can take DDL back, and one at a time.
+    fn create(&mut self, table: &Table, mapping: &Mapping) -> anyhow::Result<()> {
+        let dialect = self.dialect;
+        self.begin()?;
+        if dialect == Dialect::Postgresql {
+            let lock = format!("SELECT pg_advisory_xact_lock(hashtext({}))::text", dialect.text(table.name()));
+            self.texts(&lock).map_err(|error| self.failed(&error, "locking"))?;
+        }
+        if self.columns(table.name())?.is_empty() {
             for statement in table.events_ddl(dialect, mapping) {
                 self.must(&statement, &format!("creating table {} in", table.name()))?;
             }
-        } else {
-            self.check_columns(table, mapping, &columns)?;
         }
-        for (name, ddl) in [table.cursor(), table.imports()].iter().zip(table.state_ddl(dialect)) {
-            if self.columns(name)?.is_empty() {
-                self.must(&ddl, &format!("creating table {name} in"))?;
-            }
+        for statement in table.state_ddl(dialect) {
+            self.must(&statement, "creating the tables of positions and imports in")?;
         }
-        if dialect == Dialect::Mysql { self.check_engines(table) } else { Ok(()) }
+        self.must("COMMIT", "creating tables in").map(drop)
+    }
+
+    /// In any other encoding a name of the attackers' may have no place.
+    fn check_encoding(&mut self) -> anyhow::Result<()> {
+        let encoding = self.texts("SHOW server_encoding").map_err(|error| self.failed(&error, "looking at"))?;
+        match encoding.first().map(String::as_str) {
+            Some("UTF8") => Ok(()),
+            other => Err(Exit::Config.error(format!(
+                "{} has encoding {}, which cannot hold every name: create a database with ENCODING 'UTF8' TEMPLATE template0",
+                self.shown,
+                other.unwrap_or("unknown")
+            ))),
+        }
     }
 
     /// The names of a table's columns; none where there is no such table.

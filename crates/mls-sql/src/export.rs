@@ -1,6 +1,6 @@
 //! Events into SQL: on standard output, or as a file in a directory.
 //!
-//! With a cursor file S the file is written as `.S.part`, S is committed, which names it, and then it is renamed. So what is
+//! With a cursor file S the file is written under a hidden name of S's own, S is committed, which names it, and then it is renamed. So what is
 //! found at the next start is one of three things: nothing; a whole file that S names and describes, which is renamed now; or one
 //! that S does not describe, which was never committed and is written anew.
 
@@ -11,13 +11,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use mls_cli::cursor_file::{CursorFile, Data};
+use mls_cli::cursor_file::{CursorFile, Data, sha256};
 use mls_cli::lock::Lock;
 use mls_cli::ndjson::{OutputClosed, Reader, Writer};
 use mls_cli::sink::{self, Sink};
 use mls_cli::{Exit, OrExit, atomic, diag};
 use mls_event::Auth;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use serde_json::Value;
 
 use crate::cursor;
@@ -43,23 +44,43 @@ pub(crate) fn run(
         let mut print = Print { file: SqlFile::new(out, table, dialect, mapping) };
         return sink::drain(reader, &mut print);
     };
-    let name = cursor_file.as_deref().and_then(Path::file_name).map_or_else(
-        // Without S two that export into one directory must not take each other's.
-        || format!("{}.part", std::process::id()),
-        |name| format!("{}.part", name.to_string_lossy()),
-    );
-    let part = dir.join(format!(".{name}"));
-    let _lock = cursor_file.as_deref().map(Lock::take).transpose()?;
     fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display())).or_exit(Exit::CantCreat)?;
+    let dir = dir.canonicalize().with_context(|| format!("finding {}", dir.display()))?;
+    let part = part(cursor_file.as_deref())?;
+    let _lock = cursor_file.as_deref().map(Lock::take).transpose()?;
     let new = |out| SqlFile::new(out, table, dialect, mapping);
-    let mut export =
-        Export { dir, part, cursor_file, committed: CursorFile::start(), framed: false, open: None, new: &new };
+    let mut export = Export {
+        part: dir.join(part),
+        dir,
+        cursor_file,
+        committed: CursorFile::start(),
+        framed: false,
+        open: None,
+        begun: false,
+        new: &new,
+    };
     let result = sink::drain(reader, &mut export);
-    if result.is_err() && export.open.is_some() {
+    if result.is_err() && export.begun {
         // Never committed: its rows are read again.
         let _ = fs::remove_file(&export.part);
     }
     result
+}
+
+/// The temporary name: that of nobody else who exports into the same directory, on this machine or another.
+fn part(cursor_file: Option<&Path>) -> anyhow::Result<String> {
+    let Some(path) = cursor_file else { return Ok(format!(".{}-{}.part", machine()?, std::process::id())) };
+    let folder = atomic::directory_of(path);
+    let folder = folder.canonicalize().with_context(|| format!("finding {}", folder.display()))?;
+    let whole = folder.join(path.file_name().unwrap_or_default());
+    let hash = sha256(whole.as_os_str().as_encoded_bytes());
+    Ok(format!(".{}-{}.part", machine()?, &hash[..16]))
+}
+
+/// This machine's name, as a part of a file's.
+fn machine() -> anyhow::Result<String> {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' };
+    Ok(cursor::source(None)?.chars().map(plain).collect())
 }
 
 /// Standard output.
@@ -119,6 +140,8 @@ struct Export<'a> {
     cursor_file: Option<PathBuf>,
     committed: CursorFile,
     framed: bool,
+    /// There is a part that no cursor names yet.
+    begun: bool,
     open: Option<SqlFile<BufWriter<File>>>,
     new: &'a dyn Fn(BufWriter<File>) -> SqlFile<BufWriter<File>>,
 }
@@ -162,6 +185,7 @@ impl Sink for Export<'_> {
         if self.open.is_none() {
             let file = File::options().write(true).read(true).create(true).truncate(true).mode(0o640).open(&self.part);
             let file = file.with_context(context).or_exit(Exit::CantCreat)?;
+            self.begun = true;
             self.open = Some((self.new)(BufWriter::with_capacity(256 * 1024, file)));
         }
         let Some(open) = &mut self.open else { return Ok(()) };
@@ -191,52 +215,61 @@ impl Sink for Export<'_> {
             }
             let mut next = CursorFile::next(self.committed.sequence, cursor, written);
             next.file.clone_from(&name);
+            self.begun = false;
             next.store(path)?;
             self.committed = next;
         }
-        name.map_or(Ok(()), |name| self.publish(&name))
+        let published = name.map_or(Ok(()), |name| publish(&self.part, Path::new(&name)));
+        self.begun &= published.is_err();
+        published
     }
 }
 
 impl Export<'_> {
-    /// Finishes what the last commit has left undone.
+    /// Finishes what the last commit has left undone, in the directory that it was written to.
     fn settle(&self) -> anyhow::Result<()> {
         let (Some(name), Some(data)) = (&self.committed.file, &self.committed.data) else { return Ok(()) };
-        let context = || format!("looking at {}", self.part.display());
-        let file = match File::open(&self.part) {
+        let path = Path::new(name);
+        let part = atomic::directory_of(path).join(self.part.file_name().unwrap_or_default());
+        let context = || format!("looking at {}", part.display());
+        let file = match File::open(&part) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             file => file.with_context(context)?,
         };
         let length = file.metadata().with_context(context)?.len();
         if length == data.length && Data::describe(&file, length).with_context(context)? == *data {
-            self.publish(name)?;
+            publish(&part, path)?;
         }
         Ok(())
     }
 
     /// `20261125_023000_mx1_000012_maillogsentinel_export.sql`: sorted by time, told apart by machine and commit.
     fn name(&self) -> anyhow::Result<String> {
-        let machine: String = cursor::source(None)?
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' })
-            .collect();
-        let time = chrono::Utc::now().format("%Y%m%d_%H%M%S");
+        let (time, machine) = (chrono::Utc::now().format("%Y%m%d_%H%M%S"), machine()?);
         let first = self.committed.sequence + 1;
         (first..first + 1000)
-            .map(|n| format!("{time}_{machine}_{n:06}_maillogsentinel_export.sql"))
-            .find(|name| !self.dir.join(name).exists())
+            .map(|n| self.dir.join(format!("{time}_{machine}_{n:06}_maillogsentinel_export.sql")))
+            .find(|path| !path.exists())
+            .map(|path| path.to_string_lossy().into_owned())
             .with_context(|| format!("no name is free in {}", self.dir.display()))
             .or_exit(Exit::CantCreat)
     }
+}
 
-    fn publish(&self, name: &str) -> anyhow::Result<()> {
-        let path = self.dir.join(name);
-        let context = || format!("renaming {} to {}", self.part.display(), path.display());
-        renameat_with(CWD, &self.part, CWD, &path, RenameFlags::NOREPLACE)
-            .with_context(context)
-            .or_exit(Exit::CantCreat)?;
-        atomic::sync_directory(&self.dir).with_context(context).or_exit(Exit::IoErr)?;
-        mls_cli::info!("{} is written", path.display());
-        Ok(())
+/// Gives a whole file its name, which must be free.
+fn publish(part: &Path, path: &Path) -> anyhow::Result<()> {
+    let context = || format!("renaming {} to {}", part.display(), path.display());
+    match renameat_with(CWD, part, CWD, path, RenameFlags::NOREPLACE) {
+        // File systems of other machines do not know it.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            fs::hard_link(part, path)
+                .and_then(|()| fs::remove_file(part))
+                .with_context(context)
+                .or_exit(Exit::CantCreat)?;
+        }
+        result => result.with_context(context).or_exit(Exit::CantCreat)?,
     }
+    atomic::sync_directory(&atomic::directory_of(path)).with_context(context).or_exit(Exit::IoErr)?;
+    mls_cli::info!("{} is written", path.display());
+    Ok(())
 }

@@ -94,11 +94,12 @@ fn of_mysql(number: u16, state: &str) -> Failure {
             Failure::Temporary
         }
         1044 | 1045 | 1142 | 1143 | 1227 | 1698 => Failure::Permission,
-        1049 | 1054 | 1146 => Failure::Setup,
+        1046 | 1049 | 1054 | 1146 | 1364 => Failure::Setup,
         // Disk full, cannot write, table full.
         1021 | 1026 | 1114 => Failure::Storage,
-        // Cannot be NULL, no default, wrong value, out of range, truncated, CHECK of MySQL and of MariaDB.
-        1048 | 1364 | 1366 | 1292 | 1264 | 1265 | 1406 | 3819 | 4025 => Failure::Data,
+        // Cannot be NULL, wrong value, out of range, truncated, CHECK of MySQL and of MariaDB;
+        // and a statement that is longer than the server takes.
+        1048 | 1153 | 1366 | 1292 | 1264 | 1265 | 1406 | 3819 | 4025 => Failure::Data,
         _ => match state.get(..2).unwrap_or_default() {
             "22" | "23" => Failure::Data,
             "08" => Failure::Temporary,

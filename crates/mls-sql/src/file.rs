@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use mls_cli::sink;
 use mls_event::Auth;
 
 use crate::dialect::Dialect;
@@ -33,11 +34,15 @@ impl<W: Write> SqlFile<W> {
     /// # Errors
     /// Those of the output; an event without a place in the table is the inner one, and is left out.
     pub(crate) fn event(&mut self, event: &Auth<'_>) -> io::Result<Result<(), BadDate>> {
-        let result = self.rows.event(event);
-        if self.rows.len() >= STATEMENT {
-            self.statement()?;
+        for _ in 0..sink::rows(event) {
+            if let Err(why) = self.rows.push(event) {
+                return Ok(Err(why));
+            }
+            if self.rows.len() >= STATEMENT {
+                self.statement()?;
+            }
         }
-        Ok(result)
+        Ok(Ok(()))
     }
 
     /// Whether there is a row.

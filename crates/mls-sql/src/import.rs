@@ -24,20 +24,19 @@ pub(crate) fn run(dir: &Path, target: &Target, table: &Table, mapping: &Mapping)
     let _lock = lock(&mut database, target, table)?;
     database.prepare(table, mapping)?;
     let ledger = read_ledger(&mut database, table)?;
-    for name in names(dir)? {
-        let path = dir.join(&name);
-        match ledger.get(&name) {
-            Some(imported) => {
-                let now = hash(&path)?;
-                if now != *imported {
-                    return Err(Exit::DataErr.error(format!(
-                        "{} has changed since it was imported (SHA-256 {now}, was {imported}): give a new file a new name",
-                        path.display()
-                    )));
-                }
-            }
-            None => import(&mut database, table, &path, &name)?,
+    let (old, new): (Vec<_>, Vec<_>) = names(dir)?.into_iter().partition(|name| ledger.contains_key(name));
+    for name in old {
+        let (path, imported) = (dir.join(&name), &ledger[&name]);
+        let now = hash(&path)?;
+        if now != *imported {
+            return Err(Exit::DataErr.error(format!(
+                "{} has changed since it was imported (SHA-256 {now}, was {imported}): give a new file a new name",
+                path.display()
+            )));
         }
+    }
+    for name in new {
+        import(&mut database, table, &dir.join(&name), &name)?;
     }
     Ok(())
 }
@@ -71,7 +70,11 @@ fn names(dir: &Path) -> anyhow::Result<Vec<String>> {
     let context = || format!("reading directory {}", dir.display());
     let mut names = Vec::new();
     for entry in std::fs::read_dir(dir).with_context(context)? {
-        let name = entry.with_context(context)?.file_name();
+        let entry = entry.with_context(context)?;
+        let name = entry.file_name();
+        if !entry.path().metadata().is_ok_and(|metadata| metadata.is_file()) {
+            continue;
+        }
         match name.to_str() {
             Some(text) if Path::new(&name).extension().is_some_and(|end| end == "sql") && !text.starts_with('.') => {
                 names.push(text.to_owned());

@@ -26,10 +26,10 @@
 //!
 //! # Values that do not fit
 //! The built-in columns take every event of the years 1000 to 9999. Where a table of the administrator's own refuses a row, `load`
-//! reports it as a bad record and goes on with the others; `import` stops.
+//! reports it as a bad record and goes on with the others, unless it refuses all of them (exit 78); `import` stops.
 //!
 //! # Connections
-//! A server that is down is waited for, about a quarter of a minute, then exit 75. A server on another machine must show a
+//! A server that is down is waited for, half a minute at most, then exit 75. A server on another machine must show a
 //! certificate that this machine trusts. Passwords come from files or the environment, and are never printed.
 
 pub mod dialect;

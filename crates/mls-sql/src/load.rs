@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use mls_cli::Exit;
 use mls_cli::diag;
 use mls_cli::ndjson::Reader;
 use mls_cli::sink::{self, Sink};
@@ -34,7 +35,18 @@ pub(crate) fn run(
         _ => (Form::Values(dialect), format!("INSERT INTO {} ({names}) VALUES\n", dialect.name(table.name()))),
     };
     let rows = Rows::new(form, mapping);
-    let mut load = Load { database, table, source, rows, insert, base: None, committed: Value::Null, open: false };
+    let mut load = Load {
+        database,
+        table,
+        source,
+        rows,
+        insert,
+        base: None,
+        committed: Value::Null,
+        open: false,
+        accepted: 0,
+        refused: 0,
+    };
     // A run that fails leaves its transaction to the server, which rolls it back.
     sink::drain(reader, &mut load)
 }
@@ -51,6 +63,9 @@ struct Load {
     committed: Value,
     /// A transaction is open.
     open: bool,
+    /// Rows since the last commit that the table has taken, and has not.
+    accepted: usize,
+    refused: usize,
 }
 
 impl Sink for Load {
@@ -73,14 +88,28 @@ impl Sink for Load {
     }
 
     fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
-        if let Err(why) = self.rows.event(event) {
-            diag::bad_record("stdin", why);
+        for _ in 0..sink::rows(event) {
+            if let Err(why) = self.rows.push(event) {
+                diag::bad_record("stdin", why);
+                break;
+            }
+            if self.rows.len() >= BATCH {
+                self.flush()?;
+            }
         }
-        if self.rows.len() >= BATCH { self.flush() } else { Ok(()) }
+        Ok(())
     }
 
     fn commit(&mut self, cursor: Value) -> anyhow::Result<()> {
         self.flush()?;
+        if self.refused > 0 && self.accepted == 0 {
+            return Err(Exit::Config.error(format!(
+                "table {} in {} refuses every row: it is the table that is wrong; nothing was committed",
+                self.table.name(),
+                self.database.shown
+            )));
+        }
+        (self.accepted, self.refused) = (0, 0);
         if let Some(base) = self.base.filter(|_| self.open || cursor != self.committed) {
             self.begin_unless_open()?;
             self.base = Some(cursor::advance(&mut self.database, &self.table, &self.source, base, cursor.clone())?);
@@ -123,6 +152,7 @@ impl Load {
             _ => self.database.execute(&format!("{}{}", self.insert, String::from_utf8_lossy(bytes))).map(drop),
         };
         let Err(error) = result else {
+            self.accepted += rows.len();
             return self.database.must("RELEASE SAVEPOINT batch", "inserting into").map(drop);
         };
         if Failure::of(&error) != Failure::Data {
@@ -131,6 +161,7 @@ impl Load {
         self.database.must("ROLLBACK TO SAVEPOINT batch", "inserting into")?;
         if rows.len() == 1 {
             let row = String::from_utf8_lossy(bytes).chars().take(200).collect::<String>();
+            self.refused += 1;
             diag::bad_record("stdin", format_args!("table {} refuses {row}: {error}", self.table.name()));
             return Ok(());
         }

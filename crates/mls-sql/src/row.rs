@@ -41,25 +41,15 @@ impl Rows {
         }
     }
 
-    /// Appends an event's rows: as many as its `attempts` say, none where it is no failure.
-    pub(crate) fn event(&mut self, event: &Auth<'_>) -> Result<(), BadDate> {
-        let rows = mls_cli::sink::rows(event);
-        if rows == 0 {
-            return Ok(());
-        }
+    /// Appends one row of an event.
+    pub(crate) fn push(&mut self, event: &Auth<'_>) -> Result<(), BadDate> {
         let dialect = match self.form {
             Form::Values(dialect) => dialect,
             Form::Copy => Dialect::Postgresql,
         };
         let Some(time) = dialect.time(&event.date.at()) else { return Err(BadDate(event.date.to_string())) };
-        let start = self.bytes.len();
         self.row(event, &time);
-        let end = self.bytes.len();
-        self.ends.push(end);
-        for _ in 1..rows {
-            self.bytes.extend_from_within(start..end);
-            self.ends.push(self.bytes.len());
-        }
+        self.ends.push(self.bytes.len());
         Ok(())
     }
 

@@ -63,8 +63,8 @@ enum State {
     LineComment,
     /// So many deep: PostgreSQL's nest.
     BlockComment(u32),
-    /// Until this tag comes again.
-    Dollar(Vec<u8>),
+    /// Until this tag comes again, behind this place.
+    Dollar(Vec<u8>, usize),
 }
 
 impl<R: BufRead> Statements<R> {
@@ -100,6 +100,9 @@ impl<R: BufRead> Statements<R> {
                     ..,
                 ] => {
                     bail!("{}: a file is one transaction, and has none of its own", here())
+                }
+                ["COPY", ..] => {
+                    bail!("{}: the rows of COPY are not SQL; write them as INSERT (pg_dump --inserts)", here())
                 }
                 ["INSERT", ..] => break self.statement(line),
                 _ if self.allowed == Allowed::Inserts => {
@@ -164,12 +167,12 @@ impl<R: BufRead> Statements<R> {
                             state = State::BlockComment(1);
                             continue;
                         }
-                        b'$' if self.dialect == Dialect::Postgresql => {
-                            if let Some(tag) = self.dollar_tag(before)? {
-                                self.text.extend_from_slice(&tag);
-                                state = State::Dollar(tag);
-                                continue;
+                        b'[' if self.dialect == Dialect::Sqlite => state = State::Quoted(b']', false),
+                        b'$' if self.dialect == Dialect::Postgresql && !before.is_some_and(is_word) => {
+                            if let Some(tag) = self.dollar_tag()? {
+                                state = State::Dollar(tag, self.text.len());
                             }
+                            continue;
                         }
                         _ => {}
                     }
@@ -208,9 +211,9 @@ impl<R: BufRead> Statements<R> {
                         *depth += 1;
                     }
                 }
-                State::Dollar(tag) => {
+                State::Dollar(tag, opened) => {
                     self.text.push(byte);
-                    if byte == b'$' && self.text.ends_with(tag) {
+                    if byte == b'$' && self.text[*opened..].ends_with(tag) {
                         state = State::Code;
                     }
                 }
@@ -230,7 +233,7 @@ impl<R: BufRead> Statements<R> {
             return Ok(false);
         }
         // A doubled quote stands for one.
-        let doubled = self.peek()? == Some(quote);
+        let doubled = quote != b']' && self.peek()? == Some(quote);
         if doubled {
             let next = self.byte()?;
             self.text.extend(next);
@@ -277,20 +280,24 @@ impl<R: BufRead> Statements<R> {
             || self.peek()?.is_none_or(|b| b.is_ascii_whitespace() || b.is_ascii_control()))
     }
 
-    /// The tag of a dollar quote that begins with the `$` just read.
-    fn dollar_tag(&mut self, before: Option<u8>) -> anyhow::Result<Option<Vec<u8>>> {
-        if before.is_some_and(is_word) {
-            return Ok(None);
+    /// Takes the rest of what begins with the `$` just read: the tag, where a dollar quote begins with it.
+    fn dollar_tag(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
+        let start = self.text.len();
+        self.text.push(b'$');
+        while let Some(byte) = self.peek()? {
+            let inside = self.text.len() > start + 1;
+            if byte == b'$' {
+                self.byte()?;
+                self.text.push(b'$');
+                return Ok(Some(self.text[start..].to_vec()));
+            }
+            if !is_word(byte) || (byte.is_ascii_digit() && !inside) {
+                break;
+            }
+            self.byte()?;
+            self.text.push(byte);
         }
-        let buffer = self.input.fill_buf()?;
-        let Some(end) = buffer.iter().take(64).position(|b| *b == b'$') else { return Ok(None) };
-        let tag = &buffer[..end];
-        if !tag.iter().all(|b| is_word(*b)) || tag.first().is_some_and(u8::is_ascii_digit) {
-            return Ok(None);
-        }
-        let whole = [b"$", tag, b"$"].concat();
-        self.input.consume(end + 1);
-        Ok(Some(whole))
+        Ok(None)
     }
 
     /// Takes the rest of a byte order mark at the head of the file.
@@ -381,6 +388,15 @@ mod tests {
         assert_eq!(split(trigger, Dialect::Sqlite).unwrap().len(), 2);
         let function = "CREATE FUNCTION f() RETURNS int AS $x$ SELECT 1; $y$; $x$ LANGUAGE sql; SELECT $1;";
         assert_eq!(split(function, Dialect::Postgresql).unwrap().len(), 2);
+        let long = format!("-- {}\nSELECT $x$ ; $a$ ; $x$;", "x".repeat(65_520));
+        let mut statements = Statements::new(
+            std::io::BufReader::with_capacity(65_536, long.as_bytes()),
+            Dialect::Postgresql,
+            Allowed::All,
+        );
+        assert!(statements.next().unwrap().is_some() && statements.next().unwrap().is_none());
+        assert_eq!(split("SELECT $a$a$a$; SELECT 2;", Dialect::Postgresql).unwrap().len(), 2);
+        assert_eq!(split("SELECT [a'b]; SELECT 2;", Dialect::Sqlite).unwrap().len(), 2);
         assert_eq!(split("/* a /* b; */ c; */ SELECT 1;", Dialect::Postgresql).unwrap(), ["SELECT 1"]);
     }
 
@@ -400,6 +416,7 @@ mod tests {
             ),
             ("SELECT 1; ROLLBACK;", Dialect::Postgresql, "statement 2 (line 1: ROLLBACK): a file is one transaction"),
             ("SELECT 1; BEGIN;", Dialect::Sqlite, "statement 2 (line 1: BEGIN): a file is one"),
+            ("COPY t FROM stdin;", Dialect::Postgresql, "statement 1 (line 1: COPY t FROM stdin): the rows of COPY"),
             ("INSERT INTO t VALUES ('a", Dialect::Sqlite, "the file ends within the statement that begins in line 1"),
         ] {
             let error = split(sql, dialect).unwrap_err();

@@ -48,9 +48,14 @@ impl Target {
     fn from_url(url: &str) -> anyhow::Result<Self> {
         let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
         let rest = rest.strip_prefix("//").unwrap_or(rest);
-        let authority = rest.split(['/', '?']).next().unwrap_or_default();
-        let with_password = authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
-        if scheme != "sqlite" && (with_password || rest.contains("password=")) {
+        // Wherever an `@` is: what is no URL is not repeated in a message either.
+        let with_password = rest.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
+        let query = rest.split_once('?').map_or("", |(_, query)| query);
+        let hidden = query
+            .split('&')
+            .filter_map(|pair| pair.split('=').next())
+            .any(|key| key == "password" || key.contains('%'));
+        if scheme != "sqlite" && (with_password || hidden) {
             return Err(Exit::Usage.error(
                 "--url holds a password, and every user of this machine can read command lines: use --password-file or the \
                  environment's MLS_SQL_PASSWORD",
@@ -58,16 +63,19 @@ impl Target {
         }
         let chosen = rest.contains("sslmode=") || rest.contains("ssl-mode=");
         match scheme {
-            "sqlite" if !rest.is_empty() => Ok(Self::Sqlite(rest.into())),
+            "sqlite" if !rest.is_empty() && rest != ":memory:" => Ok(Self::Sqlite(rest.into())),
             "postgres" | "postgresql" => {
-                let options = PgConnectOptions::from_str(url).map_err(|why| bad_url(url, &why))?;
+                let options = PgConnectOptions::from_str(url).map_err(|why| bad_url(&why))?;
                 Ok(Self::Postgresql(if chosen { options } else { verified_postgresql(options) }))
             }
             "mysql" | "mariadb" => {
-                let options = MySqlConnectOptions::from_str(url).map_err(|why| bad_url(url, &why))?;
+                let options = MySqlConnectOptions::from_str(url).map_err(|why| bad_url(&why))?;
+                if options.get_database().is_none() {
+                    return Err(bad_url(&"it lacks /NAME"));
+                }
                 Ok(Self::Mysql(if chosen { options } else { verified_mysql(options) }))
             }
-            _ => Err(bad_url(url, &"use sqlite:FILE, postgres://USER@HOST/NAME or mysql://USER@HOST/NAME")),
+            _ => Err(bad_url(&"use sqlite:FILE, postgres://USER@HOST/NAME or mysql://USER@HOST/NAME")),
         }
     }
 
@@ -136,8 +144,8 @@ impl Target {
     }
 }
 
-fn bad_url(url: &str, why: &dyn std::fmt::Display) -> anyhow::Error {
-    Exit::Usage.error(format!("--url {url:?} names no database: {why}"))
+fn bad_url(why: &dyn std::fmt::Display) -> anyhow::Error {
+    Exit::Usage.error(format!("--url names no database: {why}"))
 }
 
 /// How an SQLite file is opened: readers never wait for the writer (WAL), and what is committed survives a power failure.
@@ -199,7 +207,14 @@ mod tests {
 
     #[test]
     fn a_password_on_the_command_line_is_refused_and_not_repeated() {
-        for url in ["postgres://u:secret@h/x", "mysql://u:secret@h/x", "postgres://h/x?user=u&password=secret"] {
+        for url in [
+            "postgres://u:sec/secret@h/x",
+            "mysql://u:sec?secret@h/x",
+            "postgres://h/x?passw%6frd=secret",
+            "postgres://u:secret@h/x",
+            "mysql://u:secret@h/x",
+            "postgres://h/x?user=u&password=secret",
+        ] {
             let error = Target::from_url(url).unwrap_err();
             assert_eq!(Exit::of(&error), Exit::Usage);
             assert!(!error.to_string().contains("secret"), "{error}");
