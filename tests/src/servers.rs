@@ -63,11 +63,17 @@ impl Server {
             Kind::Mariadb => run(Command::new("mariadb-install-db")
                 .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
                 .arg(format!("--datadir={}", data.display()))
+                .arg(server.tmpdir())
                 .args(is_root().then_some("--user=root"))),
         }
         server.start();
         let _ = server.query("CREATE DATABASE mls");
         server
+    }
+
+    /// Several at once must not take each other's temporary tables.
+    fn tmpdir(&self) -> String {
+        format!("--tmpdir={}", self.dir.path().display())
     }
 
     fn data(&self) -> PathBuf {
@@ -120,7 +126,7 @@ impl Server {
             Kind::Mariadb => {
                 let mut command = Command::new("mariadbd");
                 command.env("PATH", sbin()).arg("--no-defaults").arg(format!("--datadir={}", data.display()));
-                command.arg(format!("--port={port}")).args(["--bind-address=127.0.0.1"]);
+                command.arg(format!("--port={port}")).args(["--bind-address=127.0.0.1"]).arg(self.tmpdir());
                 command.arg(format!("--socket={}", self.dir.path().join("socket").display()));
                 command.args(is_root().then_some("--user=root"));
                 command

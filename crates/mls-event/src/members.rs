@@ -31,6 +31,12 @@ impl<'a> Members<'a> {
         self.0.iter().rev().find(|(n, _)| n == name).map(|(_, value)| *value)
     }
 
+    /// The members, in order.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Member<'a>] {
+        &self.0
+    }
+
     /// Whether there is a member of any of these names.
     #[must_use]
     pub fn has_any(&self, names: &[&str]) -> bool {

@@ -139,27 +139,61 @@ pub struct Attempt<'a> {
     pub reason: Option<Cow<'a, str>>,
 }
 
+/// The pieces of a message as they stand in it, for those who want to know where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are those of the auth record, before their text is made safe to print")]
+pub struct Pieces<'a> {
+    pub outcome: Outcome,
+    pub attempts: u32,
+    pub process: Option<&'a str>,
+    pub mechanism: Option<&'a [u8]>,
+    /// The text that `ip` was read from; none where that is none.
+    pub address: Option<&'a [u8]>,
+    pub ip: Option<IpAddr>,
+    pub port: Option<u16>,
+    pub client: Option<&'a [u8]>,
+    pub user: Option<&'a [u8]>,
+    pub reason: Option<&'a [u8]>,
+}
+
 /// Reads `message` as one of `forms`.
 #[must_use]
 pub fn read<'a>(message: &'a [u8], forms: &[Form]) -> Option<Attempt<'a>> {
+    pieces(message, forms).map(|pieces| Attempt {
+        outcome: pieces.outcome,
+        attempts: pieces.attempts,
+        process: pieces.process,
+        mechanism: pieces.mechanism.map(mechanism),
+        ip: pieces.ip,
+        port: pieces.port,
+        client: pieces.client.map(clean),
+        user: pieces.user.map(clean),
+        reason: pieces.reason.map(clean),
+    })
+}
+
+/// Takes `message` apart as one of `forms`.
+#[must_use]
+pub fn pieces<'a>(message: &'a [u8], forms: &[Form]) -> Option<Pieces<'a>> {
     forms.iter().find_map(|form| {
-        let mut attempt = Attempt {
+        let mut pieces = Pieces {
             outcome: form.outcome,
             attempts: 1,
             process: None,
             mechanism: None,
+            address: None,
             ip: None,
             port: None,
             client: None,
             user: None,
             reason: None,
         };
-        form.parts.iter().try_fold(message, |rest, part| attempt.take(*part, rest))?;
-        Some(attempt)
+        form.parts.iter().try_fold(message, |rest, part| pieces.take(*part, rest))?;
+        Some(pieces)
     })
 }
 
-impl<'a> Attempt<'a> {
+impl<'a> Pieces<'a> {
     /// Takes a part off the front of `text` and returns what follows it.
     fn take(&mut self, part: Part, text: &'a [u8]) -> Option<&'a [u8]> {
         match part {
@@ -168,7 +202,7 @@ impl<'a> Attempt<'a> {
             Client => self.client(text),
             Mechanism(stop) => {
                 let (word, rest) = text.split_at(memchr::memchr(stop, text)?);
-                self.mechanism = (!word.is_empty()).then(|| upper(clean(word)));
+                self.mechanism = (!word.is_empty()).then_some(word);
                 Some(rest)
             }
             ReasonAndUser => {
@@ -178,7 +212,7 @@ impl<'a> Attempt<'a> {
                 };
                 self.user = user.and_then(known_user);
                 let reason = reason.strip_prefix(b":").or_else(|| reason.is_empty().then_some(reason))?.trim_ascii();
-                self.reason = (!reason.is_empty()).then(|| clean(reason));
+                self.reason = (!reason.is_empty()).then_some(reason);
                 Some(b"")
             }
             LoginUser => {
@@ -211,10 +245,11 @@ impl<'a> Attempt<'a> {
                     },
                     None => (&b""[..], before.strip_prefix(b"method=")),
                 };
-                self.user = (!user.is_empty()).then(|| clean(user));
-                self.mechanism = mechanism.map(|word| upper(clean(word)));
+                self.user = (!user.is_empty()).then_some(user);
+                self.mechanism = mechanism;
                 let (address, rest) = rest.split_at(rest.find_byte(b',').unwrap_or(rest.len()));
                 self.ip = Some(ip(address)?);
+                self.address = Some(address);
                 Some(rest)
             }
             End => text.is_empty().then_some(text),
@@ -225,8 +260,11 @@ impl<'a> Attempt<'a> {
         let open = memchr::memchr3(b'[', b']', b' ', text).filter(|at| text[*at] == b'[')?;
         let close = open + text[open..].find_byte(b']')?;
         let (name, address) = (&text[..open], &text[open + 1..close]);
-        self.client = (name != b"unknown" && !name.is_empty()).then(|| clean(name));
-        self.ip = if address == b"unknown" { None } else { Some(ip(address)?) };
+        self.client = (name != b"unknown" && !name.is_empty()).then_some(name);
+        self.address = (address != b"unknown").then_some(address);
+        if let Some(address) = self.address {
+            self.ip = Some(ip(address)?);
+        }
         let mut rest = &text[close + 1..];
         if let Some(port) = rest.strip_prefix(b":")
             && port.first().is_some_and(u8::is_ascii_digit)
@@ -246,11 +284,14 @@ fn ip(text: &[u8]) -> Option<IpAddr> {
     text.to_str().ok()?.parse().ok().map(|ip: IpAddr| ip.to_canonical())
 }
 
-fn known_user(user: &[u8]) -> Option<Cow<'_, str>> {
-    (user != b"(unavailable)").then(|| clean(user))
+fn known_user(user: &[u8]) -> Option<&[u8]> {
+    (user != b"(unavailable)").then_some(user)
 }
 
-fn upper(word: Cow<'_, str>) -> Cow<'_, str> {
+/// The name of a mechanism as records have it: made safe to print, in upper case.
+#[must_use]
+pub fn mechanism(word: &[u8]) -> Cow<'_, str> {
+    let word = clean(word);
     if word.bytes().any(|b| b.is_ascii_lowercase()) { Cow::Owned(word.to_ascii_uppercase()) } else { word }
 }
 

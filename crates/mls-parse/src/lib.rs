@@ -30,7 +30,7 @@ mod scan;
 mod stats;
 
 pub use args::{Args, Daemon};
-pub use scan::Scanner;
+pub use scan::{Scanner, is_postfix_server};
 pub use stats::Stats;
 
 use std::io::Write;

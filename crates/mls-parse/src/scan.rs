@@ -240,9 +240,12 @@ fn skipped(message: &[u8]) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Whether `program` is one of Postfix's SMTP servers.
+///
 /// Postfix logs as `SYSLOG_NAME/PROGRAM`, where a `syslog_name` such as `postfix/submission` is the administrator's choice and
 /// the program is smtpd(8). smtp(8) and lmtp(8) are clients: what fails there is our own login somewhere else.
-fn is_postfix_server(program: &str) -> bool {
+#[must_use]
+pub fn is_postfix_server(program: &str) -> bool {
     match program.rsplit('/').next() {
         Some("smtpd") => true,
         Some("smtp" | "lmtp") | None => false,

@@ -32,6 +32,7 @@ fn tools() -> Vec<Tool> {
         tool!(mls_report, "mls-report"),
         tool!(mls_sql, "mls-sql"),
         tool!(mls_ipdb, "mls-ipdb"),
+        tool!(mls_anonymize, "mls-anonymize"),
     ]
 }
 

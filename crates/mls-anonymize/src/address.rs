@@ -1,0 +1,239 @@
+//! Addresses by prefix-preserving pseudonyms: two that share their first n bits have pseudonyms that share exactly n.
+//!
+//! The construction is Crypto-PAn (Xu, Fan, Ammar and Moon, "Prefix-Preserving IP Address Anonymization", ICNP 2002): bit i is
+//! flipped or not by a pseudo-random function, AES-128, of the bits before it. For IPv6 the same over 128 bits.
+//!
+//! One thing is added, so that a private address stays private and no public one becomes one: along the way to each range of
+//! `V4` and `V6` no bit is flipped. That is a prefix-preserving permutation still, and it maps each range to itself. What it
+//! costs are the first bits of addresses beside such a range: that 192.169.0.1 begins with 192.168 or 192.169 can be seen. The
+//! ranges of documentation are therefore not among them; no host has such an address.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use aes::Aes128;
+use aes::cipher::{BlockCipherEncrypt, KeyInit};
+
+/// A range that stays itself: its first address and how many bits it has in common.
+type Range<T> = (T, u32);
+
+/// IPv4: RFC 6890's ranges that hosts have, multicast and reserved addresses. Loopback and 0/8 come first: they stay as they are.
+const V4: [Range<Ipv4Addr>; 9] = [
+    (Ipv4Addr::UNSPECIFIED, 8),
+    (Ipv4Addr::new(127, 0, 0, 0), 8),
+    (Ipv4Addr::new(10, 0, 0, 0), 8),
+    (Ipv4Addr::new(100, 64, 0, 0), 10),
+    (Ipv4Addr::new(169, 254, 0, 0), 16),
+    (Ipv4Addr::new(172, 16, 0, 0), 12),
+    (Ipv4Addr::new(192, 168, 0, 0), 16),
+    (Ipv4Addr::new(224, 0, 0, 0), 4),
+    (Ipv4Addr::new(240, 0, 0, 0), 4),
+];
+
+/// IPv6: unspecified, loopback, unique local, link-local and multicast.
+const V6: [Range<Ipv6Addr>; 5] = [
+    (Ipv6Addr::UNSPECIFIED, 128),
+    (Ipv6Addr::LOCALHOST, 128),
+    (Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7),
+    (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10),
+    (Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8),
+];
+
+/// The pseudonyms of one key.
+pub struct CryptoPan {
+    aes: Aes128,
+    pad: u128,
+}
+
+impl CryptoPan {
+    /// The first half of `key` is that of AES, the second gives the padding, as in the authors' implementation.
+    #[must_use]
+    pub fn new(key: &[u8; 32]) -> Self {
+        let (cipher, pad) = key.split_at(16);
+        let aes =
+            Aes128::new_from_slice(cipher).unwrap_or_else(|_| unreachable!("half of 32 bytes are the 16 of AES-128"));
+        let mut block = aes::Block::try_from(pad).unwrap_or_default();
+        aes.encrypt_block(&mut block);
+        Self { aes, pad: u128::from_be_bytes(block.into()) }
+    }
+
+    /// The pseudonym of `ip`. An IPv4-mapped one has that of the IPv4 address, mapped.
+    #[must_use]
+    pub fn pseudonym(&self, ip: IpAddr) -> IpAddr {
+        match ip {
+            IpAddr::V4(ip) => self.v4(ip).into(),
+            IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
+                Some(ip) => self.v4(ip).to_ipv6_mapped().into(),
+                None => self.v6(ip).into(),
+            },
+        }
+    }
+
+    fn v4(&self, ip: Ipv4Addr) -> Ipv4Addr {
+        let bits = u128::from(ip.to_bits()) << 96;
+        let [nothing, loopback, ..] = V4;
+        let whole =
+            [nothing, loopback].iter().any(|(first, length)| (ip.to_bits() ^ first.to_bits()) >> (32 - length) == 0);
+        if whole {
+            return ip;
+        }
+        let kept = V4.iter().map(|(first, length)| kept(bits, u128::from(first.to_bits()) << 96, *length)).max();
+        Ipv4Addr::from_bits((self.flip(bits, kept.unwrap_or(0), 32) >> 96) as u32)
+    }
+
+    fn v6(&self, ip: Ipv6Addr) -> Ipv6Addr {
+        let kept = V6.iter().map(|(first, length)| kept(ip.to_bits(), first.to_bits(), *length)).max();
+        Ipv6Addr::from_bits(self.flip(ip.to_bits(), kept.unwrap_or(0), 128))
+    }
+
+    /// `address`, left-aligned and of `width` bits, with those after the first `kept` flipped as the function says.
+    fn flip(&self, address: u128, kept: u32, width: u32) -> u128 {
+        // Eight at a time: AES units work on several blocks at once.
+        const AT_ONCE: u32 = 8;
+        let mut flips = 0;
+        let mut position = kept;
+        while position < width {
+            let blocks: [u128; AT_ONCE as usize] = std::array::from_fn(|i| {
+                let before = u128::MAX.checked_shr(position + u32::try_from(i).unwrap_or(0)).unwrap_or(0);
+                (address & !before) | (self.pad & before)
+            });
+            let mut blocks = blocks.map(|block| aes::Block::from(block.to_be_bytes()));
+            self.aes.encrypt_blocks(&mut blocks);
+            for block in blocks.iter().take((width - position) as usize) {
+                flips |= u128::from(block[0] >> 7) << (127 - position);
+                position += 1;
+            }
+        }
+        address ^ flips
+    }
+}
+
+/// How many first bits of `address` stand on the way to the range of `length` bits at `first`.
+fn kept(address: u128, first: u128, length: u32) -> u32 {
+    ((address ^ first).leading_zeros() + 1).min(length)
+}
+
+#[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "random bits")]
+mod tests {
+    use super::*;
+
+    /// The key of the sample that comes with the authors' implementation.
+    const KEY: [u8; 32] = [
+        21, 34, 23, 141, 51, 164, 207, 128, 19, 10, 91, 22, 73, 144, 125, 16, 216, 152, 143, 131, 121, 121, 101, 39,
+        98, 87, 76, 45, 42, 132, 34, 2,
+    ];
+
+    #[test]
+    fn without_kept_ranges_it_is_the_function_of_the_authors_sample_trace() {
+        let pan = CryptoPan::new(&KEY);
+        for (raw, sanitized) in [
+            ("128.11.68.132", "135.242.180.132"),
+            ("129.118.74.4", "134.136.186.123"),
+            ("130.132.252.244", "133.68.164.234"),
+            ("141.223.7.43", "141.167.8.160"),
+            ("152.163.225.39", "151.140.114.167"),
+            ("165.247.96.84", "162.9.99.234"),
+            ("192.102.249.13", "252.138.62.131"),
+            ("198.200.171.101", "249.199.68.213"),
+            ("203.12.160.252", "244.248.163.4"),
+            ("207.105.49.5", "241.118.205.138"),
+            ("208.147.89.59", "227.237.98.191"),
+            ("212.120.124.31", "228.135.163.231"),
+            ("216.254.18.172", "235.7.16.162"),
+            ("24.0.250.221", "100.15.198.226"),
+            ("38.15.67.68", "64.3.66.187"),
+            ("4.3.88.225", "124.60.155.63"),
+            ("63.195.241.44", "95.179.238.44"),
+            ("64.39.15.238", "0.219.7.41"),
+            ("10.185.25.118", "117.161.29.118"),
+        ] {
+            let bits = u128::from(raw.parse::<Ipv4Addr>().unwrap().to_bits()) << 96;
+            assert_eq!(Ipv4Addr::from_bits((pan.flip(bits, 0, 32) >> 96) as u32).to_string(), sanitized);
+        }
+        // IPv6 as other implementations of it do it.
+        for (raw, sanitized) in [
+            ("::1", "78ff:f001:9fc0:20df:8380:b1f1:704:ed"),
+            ("::ffff", "78ff:f001:9fc0:20df:8380:b1f1:704:f838"),
+            ("2001:db8::1", "4401:2bc:603f:d91d:27f:ff8e:e6f1:dc1e"),
+            ("2001:db8::2", "4401:2bc:603f:d91d:27f:ff8e:e6f1:dc1c"),
+        ] {
+            let bits = raw.parse::<Ipv6Addr>().unwrap().to_bits();
+            assert_eq!(Ipv6Addr::from_bits(pan.flip(bits, 0, 128)).to_string(), sanitized);
+        }
+    }
+
+    /// What must be the same of an address and its pseudonym.
+    fn class(ip: IpAddr) -> &'static str {
+        match ip {
+            IpAddr::V4(ip) if ip.octets()[0] == 0 => "unspecified",
+            IpAddr::V4(ip) if ip.is_private() => "private",
+            IpAddr::V4(ip) if ip.is_link_local() => "link-local",
+            IpAddr::V4(ip) if ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64 => "shared",
+            IpAddr::V6(ip) if ip.is_unique_local() => "private",
+            IpAddr::V6(ip) if ip.is_unicast_link_local() => "link-local",
+            IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some() => "mapped",
+            ip if ip.is_unspecified() => "unspecified",
+            ip if ip.is_loopback() => "loopback",
+            ip if ip.is_multicast() => "multicast",
+            IpAddr::V4(ip) if ip.octets()[0] >= 240 => "reserved",
+            _ => "public",
+        }
+    }
+
+    #[test]
+    fn loopback_is_nobodys_and_stays_as_it_is() {
+        let pan = CryptoPan::new(&KEY);
+        for ip in ["127.0.0.1", "127.0.1.11", "0.0.0.0", "::", "::1", "::ffff:127.0.0.1"] {
+            let ip: IpAddr = ip.parse().unwrap();
+            assert_eq!(pan.pseudonym(ip), ip);
+        }
+    }
+
+    /// Addresses of every kind: most random ones are public.
+    fn addresses() -> Vec<IpAddr> {
+        let mut random = xtask::random::Random::new(7);
+        let v4 = V4.map(|(first, length)| (first.to_bits(), length));
+        (0..10_000)
+            .map(|n| {
+                let number = random.number();
+                let wide = u128::from(number) << 64 | u128::from(random.number());
+                match n % 6 {
+                    0 => {
+                        let (first, length) = v4[n % v4.len()];
+                        Ipv4Addr::from_bits(first | (number as u32) >> length).into()
+                    }
+                    1 => {
+                        let (first, length) = V6[n % V6.len()];
+                        Ipv6Addr::from_bits(first.to_bits() | wide.checked_shr(length).unwrap_or(0)).into()
+                    }
+                    2 => Ipv6Addr::from_bits(wide >> 3 | 1 << 125).into(),
+                    // Many in few networks.
+                    3 => Ipv4Addr::from_bits(0xc600_0000 | (number as u32) & 0x3_0fff).into(),
+                    _ => Ipv4Addr::from_bits(number as u32).into(),
+                }
+            })
+            .collect()
+    }
+
+    fn common(a: IpAddr, b: IpAddr) -> Option<u32> {
+        match (a, b) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => Some((a.to_bits() ^ b.to_bits()).leading_zeros()),
+            (IpAddr::V6(a), IpAddr::V6(b)) => Some((a.to_bits() ^ b.to_bits()).leading_zeros()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn every_two_of_ten_thousand_addresses_share_as_many_bits_as_their_pseudonyms() {
+        let mut random = xtask::random::Random::new(1);
+        let pan = CryptoPan::new(&std::array::from_fn(|_| random.number() as u8));
+        let pairs: Vec<_> = addresses().into_iter().map(|ip| (ip, pan.pseudonym(ip))).collect();
+        assert!(pairs.iter().filter(|(ip, pseudonym)| ip != pseudonym).count() > 8_000);
+        for (i, (ip, pseudonym)) in pairs.iter().enumerate() {
+            assert_eq!(class(*ip), class(*pseudonym), "{ip} became {pseudonym}");
+            for (other, others) in &pairs[..i] {
+                assert_eq!(common(*ip, *other), common(*pseudonym, *others), "{ip} and {other}");
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What is replaced, by kind.
+
+use clap::ValueEnum;
+
+/// A kind of text that says who somebody is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
+pub enum Class {
+    /// IPv4 and IPv6 addresses
+    Ip,
+    /// Host and domain names, those of mail addresses too
+    Host,
+    /// User names, and the local parts of mail addresses
+    User,
+    /// Message-IDs, up to the @
+    MessageId,
+    /// What header and body checks quote
+    Subject,
+    /// Dovecot's session IDs
+    Session,
+    /// Challenges in the reasons of failures
+    Challenge,
+    /// Number and organisation of autonomous systems, which would tell the first bits of an address
+    Asn,
+    /// Queue IDs: kept unless --queue-ids
+    #[value(skip)]
+    QueueId,
+}
+
+impl Class {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 9;
+
+    /// The name on the command line, in files of rules and in maps.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ip => "ip",
+            Self::Host => "host",
+            Self::User => "user",
+            Self::MessageId => "message-id",
+            Self::Subject => "subject",
+            Self::Session => "session",
+            Self::Challenge => "challenge",
+            Self::Asn => "asn",
+            Self::QueueId => "queue-id",
+        }
+    }
+
+    /// The letter that its pseudonyms begin with: none of them is a number or an address.
+    pub(crate) fn letter(self) -> u8 {
+        match self {
+            Self::User => b'u',
+            Self::MessageId => b'm',
+            Self::Subject => b's',
+            Self::Session => b'd',
+            Self::Challenge => b'c',
+            Self::Ip | Self::Host | Self::Asn | Self::QueueId => b'h',
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What was replaced by what, for `--map` and `--verify`. It grows with the number of different originals.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::net::IpAddr;
+
+use mls_event::clean;
+
+use crate::class::Class;
+
+/// Originals and their pseudonyms.
+#[derive(Debug, Default)]
+pub struct Ledger(BTreeMap<Class, BTreeMap<Box<str>, Box<str>>>);
+
+impl Ledger {
+    pub(crate) fn address(&mut self, ip: IpAddr, pseudonym: IpAddr) {
+        self.insert(Class::Ip, &ip.to_canonical().to_string(), &pseudonym.to_canonical().to_string());
+    }
+
+    pub(crate) fn text(&mut self, class: Class, original: &[u8], pseudonym: &[u8]) {
+        self.insert(class, &clean(original), &clean(pseudonym));
+    }
+
+    fn insert(&mut self, class: Class, original: &str, pseudonym: &str) {
+        let class = self.0.entry(class).or_default();
+        if !class.contains_key(original) {
+            class.insert(original.into(), pseudonym.into());
+        }
+    }
+
+    /// The originals of a class and their pseudonyms, in order.
+    pub fn of(&self, class: Class) -> impl Iterator<Item = (&str, &str)> {
+        self.0.get(&class).into_iter().flatten().map(|(original, pseudonym)| (&**original, &**pseudonym))
+    }
+
+    /// Writes a line `CLASS`, tab, `PSEUDONYM`, tab, `ORIGINAL` for each. No text has a control character in it.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        for (class, pairs) in &self.0 {
+            for (original, pseudonym) in pairs {
+                writeln!(out, "{}\t{pseudonym}\t{original}", class.name())?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,170 @@
+//! `mls-anonymize`: a log to share that still works as a log.
+//!
+//! ```text
+//! mls-anonymize --verify < mail.log > share.log
+//! ```
+//!
+//! # Reads and writes
+//! A mail log, NDJSON records or the CSV of `mls-csv`, by the line; the first line decides. What comes out is the same with a
+//! pseudonym in the place of everything that says who somebody is: what `mls-parse`, pflogsumm or fail2ban reads in it is what it
+//! reads in the original, under that mapping, and `mls-anonymize | mls-parse` is `mls-parse | mls-anonymize`.
+//!
+//! # What is replaced
+//! | class | what | by |
+//! |---|---|---|
+//! | `ip` | addresses, wherever they stand | addresses that share the same first bits: [`address`] |
+//! | `host` | host and domain names, the server's too; what a client said in HELO | a label for each but the last two, which are one, and `.invalid`: subdomains stay subdomains |
+//! | `user` | login names, local parts of mail addresses | `u` and twelve letters or digits |
+//! | `message-id`, `session`, `subject` | message-IDs, Dovecot's sessions, what header and body checks quote | `m`, `d`, `s` and twelve letters or digits |
+//! | `challenge` | base64 in the reason of a failure | the same with what is replaced in it; base64 of the same length where it is no text |
+//! | `asn` | the columns and members `asn` and `aso`, which would tell an address's first bits | nothing (null) |
+//!
+//! Kept: time stamps, programs, process IDs, queue IDs (but for `--queue-ids`), mechanisms, status words, numbers, countries;
+//! loopback addresses, `localhost` and `unknown`, which are nobody's. `--keep` keeps classes, `--rules` adds patterns.
+//!
+//! What stands after `sasl_username=` is one name, whatever it looks like. In free text, names are known by their shape (a
+//! dot, an `@`) or by what stands beside them (`from=<…>`, `NAME[ADDRESS]`, `helo=<…>`): a bare word that happens to be somebody's
+//! name cannot be told from other words. `--verify` finds those that were replaced elsewhere, and `--rules` replaces them.
+//!
+//! # Pseudonyms
+//! They are keyed functions of the text alone (HMAC-SHA-256, Crypto-PAn), each class with a key of its own (HKDF) from that of
+//! `--key-file`, or from a random one: without the key nobody can compute them, or tell the original. That two lines speak of the
+//! same address, name or network can be seen, which is what the log is good for. Who can add lines of his choice to the log
+//! learns their pseudonyms.
+//!
+//! # Verifying
+//! With `--verify`, nothing is written unless each line reads the same, under the mapping, in the original and in the result, and
+//! no replaced address, mail address, host or domain name, or user name occurs in the result, in any case, as a word. Names that
+//! are words which the log keeps anyway (`status`, `postfix`), and user names of less than five characters, say nothing. What `--keep` keeps
+//! is searched too: a user name that a client made of an address is then a reason to refuse. It keeps every different original in memory, and the result in a temporary file without a name.
+//!
+//! # Guarantees
+//! `--output` and `--map` get all or nothing. Lines longer than 1 MiB are reported and left out. Without `--map` and `--verify`,
+//! memory does not grow with the log.
+
+pub mod address;
+pub mod anonymizer;
+pub mod class;
+pub mod key;
+pub mod ledger;
+pub mod line;
+pub mod pseudonym;
+pub mod record;
+pub mod row;
+pub mod rules;
+pub mod text;
+
+mod args;
+mod format;
+mod output;
+mod verify;
+mod words;
+
+pub use args::Args;
+
+use std::collections::HashSet;
+use std::fs::Permissions;
+use std::io::{self, BufReader, Seek, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::Context;
+use mls_cli::blocks::{Block, Blocks};
+use mls_cli::ndjson::Writer;
+use mls_cli::{Config, Exit, OrExit, atomic, diag};
+
+use anonymizer::Anonymizer;
+use format::Format;
+use key::Key;
+use ledger::Ledger;
+use output::written;
+use pseudonym::Pseudonyms;
+use rules::Rules;
+
+/// Runs the tool.
+///
+/// # Errors
+/// Whatever ends the run early, with its exit code.
+#[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
+pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
+    let key = args.key_file.as_deref().map_or_else(Key::random, Key::load)?;
+    let rules = args.rules.as_deref().map(Rules::load).transpose()?.unwrap_or_default();
+    let mut pseudonyms = Pseudonyms::new(&key, &args.keep)?;
+    pseudonyms.ledger = (args.verify || args.map.is_some()).then(Ledger::default);
+    let mut names = Anonymizer::new(pseudonyms, rules, args.queue_ids);
+    let mut blocks = Blocks::new(output::open(args.input.as_deref())?)?;
+    if args.output.is_none() && args.input.is_none() && !args.verify {
+        blocks.watch(&Writer::stdout()?)?;
+    }
+    let source = args.input.as_deref().map_or_else(|| "stdin".into(), |path| path.display().to_string());
+    let output = args.output.as_deref();
+    if args.verify {
+        // Nobody sees what has not been verified: it has no name until it is.
+        let mut spool = tempfile::tempfile().context("making a temporary file").or_exit(Exit::CantCreat)?;
+        let mut kept = HashSet::new();
+        anonymize(&mut blocks, &source, &mut names, &mut spool, Some(&mut kept))?;
+        spool.rewind().context("reading what was written")?;
+        if let Some(ledger) = &names.pseudonyms.ledger {
+            verify::nothing_is_left(BufReader::with_capacity(1 << 20, &spool), ledger, &kept)?;
+        }
+        spool.rewind().context("reading what was written")?;
+        output::write(output, |out| written(io::copy(&mut spool, out).map(drop)))?;
+    } else {
+        output::write(output, |out| anonymize(&mut blocks, &source, &mut names, out, None))?;
+    }
+    match (&args.map, names.take_ledger()) {
+        (Some(path), Some(ledger)) => write_map(path, &ledger),
+        _ => Ok(()),
+    }
+}
+
+/// Writes what stands for the lines of `blocks` to `out`. With `kept`, each is verified, and words that stay are added to it.
+fn anonymize(
+    blocks: &mut Blocks,
+    source: &str,
+    names: &mut Anonymizer,
+    out: &mut dyn Write,
+    mut kept: Option<&mut HashSet<String>>,
+) -> anyhow::Result<()> {
+    let (mut format, mut buffer, mut number) = (None, Vec::new(), 0_u64);
+    while let Some(block) = blocks.next(|| written(out.flush()))? {
+        let Block::Lines(lines, _) = block else {
+            return Err(Exit::DataErr
+                .error(format!("{source}: a framed stream; give the log itself, or what mls-parse makes of it")));
+        };
+        buffer.clear();
+        let format = format.get_or_insert_with(|| Format::of(lines.split(|b| *b == b'\n').next().unwrap_or_default()));
+        for line in lines.split_inclusive(|b| *b == b'\n') {
+            number += 1;
+            let start = buffer.len();
+            if let Err(why) = format.line(line, names, &mut buffer) {
+                diag::bad_record(format_args!("{source}, line {number}"), why);
+                continue;
+            }
+            if let Some(kept) = &mut kept {
+                if let Some(what) = format.difference(line, &buffer[start..], names) {
+                    let line = String::from_utf8_lossy(line.trim_ascii_end());
+                    return Err(Exit::DataErr.error(format!("{source}, line {number}: {what} would change: {line}")));
+                }
+                verify::kept_words(line, kept);
+            }
+        }
+        written(out.write_all(&buffer))?;
+    }
+    written(out.flush())
+}
+
+fn write_map(path: &Path, ledger: &Ledger) -> anyhow::Result<()> {
+    let name = path.display();
+    // An older one keeps its mode when it is replaced.
+    if path.exists() {
+        let private = std::fs::set_permissions(path, Permissions::from_mode(0o600));
+        private.with_context(|| format!("making {name} private"))?;
+    }
+    let map = atomic::write_with(path, 0o600, |file| {
+        let mut out = io::BufWriter::new(file);
+        ledger.write(&mut out)?;
+        out.flush()
+    });
+    map.with_context(|| format!("writing the map {name}")).or_exit(Exit::CantCreat)
+}

@@ -1,0 +1,111 @@
+//! A line of a raw log: what stands around the message, what the parser reads in it, and free text between.
+
+use mls_event::clean;
+use mls_parse::envelope;
+use mls_parse::grammar::{self, DOVECOT, POSTFIX, Pieces};
+use mls_parse::is_postfix_server;
+
+use crate::anonymizer::Anonymizer;
+use crate::text::Context;
+
+/// A field of an attempt that is replaced.
+#[derive(Clone, Copy)]
+enum Field {
+    Client,
+    Address,
+    Mechanism,
+    User,
+    Reason,
+}
+
+/// What the parser reads in a message of `program`.
+pub(crate) fn attempt<'a>(program: &[u8], message: &'a [u8]) -> Option<Pieces<'a>> {
+    if is_postfix_server(&clean(program)) {
+        grammar::pieces(message, &POSTFIX)
+    } else if program == b"dovecot" {
+        grammar::pieces(message, &DOVECOT)
+    } else {
+        None
+    }
+}
+
+/// The queue ID at the front of a message: `Form::QueueId` and how it is followed.
+fn queue_id(message: &[u8]) -> Option<&[u8]> {
+    let end =
+        memchr::memchr(b':', message).filter(|end| (5..=20).contains(end) && message.get(end + 1) == Some(&b' '))?;
+    let id = &message[..end];
+    let hexadecimal = id.iter().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(b));
+    let long = end >= 10 && id.iter().all(u8::is_ascii_alphanumeric) && id.iter().any(u8::is_ascii_digit);
+    (hexadecimal || long).then_some(id)
+}
+
+impl Anonymizer {
+    /// Appends a line, given without its newline.
+    pub fn line(&mut self, line: &[u8], out: &mut Vec<u8>) {
+        let Some(envelope) = envelope::open(line) else { return self.text(line, Context::default(), out) };
+        // All parts of an envelope are parts of the line.
+        let offset = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(line.as_ptr() as usize);
+        let message = match envelope.message {
+            b"" => line.len()..line.len(),
+            text => offset(text)..offset(text) + text.len(),
+        };
+        let context = Context { host: envelope.host, dovecot: envelope.program == b"dovecot" };
+        let mut done = 0;
+        if let Some(host) = envelope.host {
+            out.extend_from_slice(&line[..offset(host)]);
+            self.pseudonyms.host(clean(host).as_bytes(), out);
+            done = offset(host) + host.len();
+        }
+        let head = &line[done..message.start];
+        // Structured data (RFC 5424) names addresses and hosts.
+        if head.contains(&b'"') {
+            self.text(head, context, out);
+        } else {
+            out.extend_from_slice(head);
+        }
+        self.message(envelope.program, &line[message.clone()], context, out);
+        out.extend_from_slice(&line[message.end..]);
+    }
+
+    fn message(&mut self, program: &[u8], message: &[u8], context: Context<'_>, out: &mut Vec<u8>) {
+        let mut done = 0;
+        if self.queue_ids
+            && let Some(id) = queue_id(message)
+        {
+            self.pseudonyms.queue_id(id, out);
+            done = id.len();
+        }
+        let Some(pieces) = attempt(program, message) else { return self.text(&message[done..], context, out) };
+        let mut fields = [
+            (Field::Client, pieces.client),
+            (Field::Address, pieces.address),
+            (Field::Mechanism, pieces.mechanism),
+            (Field::User, pieces.user),
+            (Field::Reason, pieces.reason),
+        ]
+        .map(|(field, text)| {
+            text.map(|text| ((text.as_ptr() as usize).wrapping_sub(message.as_ptr() as usize), field, text))
+        });
+        fields.sort_by_key(|field| field.map(|(start, ..)| start));
+        for (start, field, text) in fields.into_iter().flatten() {
+            self.text(&message[done..start], context, out);
+            self.field(field, text, context, out);
+            done = start + text.len();
+        }
+        self.text(&message[done..], context, out);
+    }
+
+    fn field(&mut self, field: Field, text: &[u8], context: Context<'_>, out: &mut Vec<u8>) {
+        match field {
+            Field::Client => self.pseudonyms.host(clean(text).as_bytes(), out),
+            Field::Address => {
+                let (before, address) = text.split_at(if text.starts_with(b"IPv6:") { 5 } else { 0 });
+                out.extend_from_slice(before);
+                self.pseudonyms.host(address, out);
+            }
+            Field::Mechanism => self.mechanism(&clean(text), out),
+            Field::User => self.pseudonyms.user(&clean(text), out),
+            Field::Reason => self.reason(&clean(text), context, out),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! A row of the CSV: its nine cells by their columns.
+
+use std::borrow::Cow;
+
+use mls_csv::cell::{self, Unknown};
+use mls_csv::row::{BadRow, COLUMNS, Decoder};
+use mls_event::clean;
+
+use crate::anonymizer::Anonymizer;
+use crate::class::Class;
+
+impl Anonymizer {
+    /// Appends a row, or a header, with its newline.
+    ///
+    /// # Errors
+    /// Where the line has other columns.
+    pub fn row(&mut self, line: &[u8], decoder: &mut Decoder, out: &mut Vec<u8>) -> Result<(), BadRow> {
+        let Some(cells) = decoder.split(line)? else { return Ok(()) };
+        let mut row = csv::Writer::from_writer(out);
+        let is_header = cells.iter().zip(COLUMNS).all(|(cell, column)| *cell == column.as_bytes());
+        for (cell, column) in cells.into_iter().zip(COLUMNS) {
+            // Writing to memory cannot fail.
+            let _ = if is_header {
+                row.write_field(cell)
+            } else {
+                row.write_field(self.cell(&clean(cell), column).as_bytes())
+            };
+        }
+        let _ = row.write_record(None::<&[u8]>);
+        Ok(())
+    }
+
+    fn cell<'a>(&mut self, cell: &'a str, column: &str) -> Cow<'a, str> {
+        let unknown = if column == "hostname" { Unknown::Null } else { Unknown::NotAvailable };
+        let (Some(value), "server" | "ip" | "user" | "hostname" | "asn" | "aso") = (cell::decode(cell), column) else {
+            return Cow::Borrowed(cell);
+        };
+        let mut text = Vec::new();
+        match column {
+            "user" => self.pseudonyms.user(value, &mut text),
+            "asn" | "aso" if self.pseudonyms.keeps(Class::Asn) => return Cow::Borrowed(cell),
+            "asn" | "aso" => return Cow::Owned(cell::encode(None, unknown).into_owned()),
+            _ => self.pseudonyms.host(value.as_bytes(), &mut text),
+        }
+        Cow::Owned(cell::encode(Some(&String::from_utf8_lossy(&text)), unknown).into_owned())
+    }
+}

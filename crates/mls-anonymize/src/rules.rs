@@ -1,0 +1,64 @@
+//! What the owner of a log knows to be somebody's, as patterns.
+
+use std::ops::Range;
+use std::path::Path;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use mls_cli::Exit;
+use regex::bytes::Regex;
+
+use crate::class::Class;
+
+/// Patterns, and the class of what they match.
+#[derive(Debug, Default)]
+pub struct Rules(Vec<(Class, Regex)>);
+
+impl Rules {
+    /// Reads a file of rules: `CLASS REGEX` on each line; blank lines, and those that begin with `#`, are none.
+    ///
+    /// # Errors
+    /// Exit 66 or 77 where it cannot be read, 78 where a line is no rule.
+    pub fn load(path: &Path) -> anyhow::Result<Self> {
+        let name = path.display();
+        let text = std::fs::read_to_string(path).with_context(|| format!("reading the rules {name}"))?;
+        let lines =
+            text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        let rule = |(n, line): (usize, &str)| {
+            let wrong = |why: &str| Exit::Config.error(format!("{name}, line {}: {line}: {why}", n + 1));
+            let (class, pattern) =
+                line.split_once(char::is_whitespace).ok_or_else(|| wrong("not CLASS and a pattern"))?;
+            let class =
+                Class::from_str(class, false).map_err(|_| wrong(&format!("{class} is no class: {}", classes())))?;
+            let regex = Regex::new(pattern.trim_start()).map_err(|error| wrong(&error.to_string()))?;
+            Ok((class, regex))
+        };
+        lines.map(rule).collect::<anyhow::Result<_>>().map(Self)
+    }
+
+    /// The first match in `text` from `at` on, the first rule's where several begin there. Empty ones are none.
+    pub(crate) fn find(&self, text: &[u8], at: usize) -> Option<(Class, Range<usize>)> {
+        let matches = self.0.iter().filter_map(|(class, regex)| {
+            let mut from = at;
+            loop {
+                let groups = regex.captures_at(text, from)?;
+                let (whole, part) = (groups.get(0)?, groups.get(1).or_else(|| groups.get(0))?);
+                // The one before may have ended behind the beginning of this one's group.
+                if !part.is_empty() && part.start() >= at {
+                    return Some((*class, part.range()));
+                }
+                from = whole.end().max(from + 1);
+                if from > text.len() {
+                    return None;
+                }
+            }
+        });
+        matches.min_by_key(|(_, range)| range.start)
+    }
+}
+
+fn classes() -> String {
+    let names: Vec<&str> =
+        Class::value_variants().iter().filter(|class| **class != Class::QueueId).map(|class| class.name()).collect();
+    names.join(", ")
+}

@@ -1,0 +1,334 @@
+//! What is read out of an anonymized log is what is read out of the log, by pseudonyms.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use clap::Parser;
+use mls_anonymize::anonymizer::Anonymizer;
+use mls_anonymize::key::Key;
+use mls_anonymize::pseudonym::Pseudonyms;
+use mls_anonymize::rules::Rules;
+use mls_cli::blocks::Place;
+use mls_parse::Scanner;
+use proptest::prelude::*;
+use xtask::log::{Generator, Stamps};
+
+const LOG: &str = include_str!("../../../tests/data/postfix-3.7.11-debian12.log");
+const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cmd/key");
+
+/// Lines of other programs and versions, and of clients that mean harm.
+const OTHERS: [&str; 14] = [
+    "Jun  1 00:00:45 vm dovecot: imap-login: Disconnected (auth failed, 3 attempts in 6 secs): user=<a, rip=192.0.2.9>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2, TLS, session=<x+/y>",
+    "Jun  1 00:00:45 vm dovecot: pop3-login: Login: user=<a@example.test>, method=PLAIN, rip=2001:db8::1, lip=::1, mpid=7, TLS, session=<x>",
+    "<22>1 2026-11-21T07:11:22Z vm postfix/smtpd 74 - [o ip=\"192.0.2.8\"] warning: x[192.0.2.1]:50123: SASL login authentication failed: UGFzc3dvcmQ6",
+    "Jun  1 00:00:45 vm postfix/smtpd[7]: message repeated 3 times: [ warning: x[192.0.2.1]: SASL LOGIN authentication failed: x]",
+    "Jun  1 00:00:45 vm postfix/smtpd[7]: warning: x[192.0.2.1]: SASL CRAM-MD5 authentication failed: PDEyMy40NTZAbXguZXhhbXBsZS50ZXN0Pg==, sasl_username=a",
+    "Jun  1 00:00:45 vm postfix/smtpd[7]: warning: x[192.0.2.1]: SASL NTLM authentication failed: TlRMTVNTUAACAAAA, sasl_username=",
+    "2025 Feb 28 00:00:45 vm postfix/smtpd[7]: warning: x[::ffff:192.0.2.1]: SASL a@b.test authentication failed: said mx.example.test[192.0.2.4]: no, sasl_username=vm",
+    "Jun  1 00:00:45 vm postfix/smtpd[7]: warning: 7.2.0.192.dyn.example[fe80::7%eth0]: SASL LOGIN authentication aborted",
+    "2026-11-21T07:11:22.2+00:00 vm postfix/smtpd[7]: 5A226BA054: client=x[192.0.2.1], sasl_method=PLAIN, sasl_username=a, sasl_sender=b@c.test",
+    "Jun  1 00:00:45 vm postfix/smtpd[7]: warning: x[192.0.2.1]: SASL LOGIN authentication failed: x, sasl_username=1.2.3.4[::1], sasl_username=<a@b>: SASL PLAIN authentication failed",
+    "Jun  1 00:00:45 vm postfix/smtpd[7]: warning: x[300.0.2.1]: SASL LOGIN authentication failed: x, sasl_username=a",
+    "Jun  1 00:00:45 vm postfix/smtpd[7]: NOQUEUE: reject: RCPT from x[192.0.2.1]: 554 5.7.1 <u@v.test>: no; from=<\"a b\"@c.test> to=<d> proto=ESMTP helo=<warning: x[192.0.2.6]: SASL X authentication failed: y>",
+    "Jun  1 00:00:45 vm postfix/cleanup[7]: 5A226BA054: warning: header Subject: hi; from=<x> from y[192.0.2.3]; from=<a@b.test> to=<c@d.test> proto=ESMTP helo=<e>",
+    "Jun  1 00:00:45 vm dovecot: auth: passwd-file(carol@example.test,192.0.2.5,<x+/y>): unknown user",
+];
+
+fn anonymizer() -> Anonymizer {
+    let key = Key::load(Path::new(KEY)).unwrap();
+    Anonymizer::new(Pseudonyms::new(&key, &[]).unwrap(), Rules::default(), false)
+}
+
+fn anonymize(log: &[u8]) -> Vec<u8> {
+    let (mut names, mut out) = (anonymizer(), Vec::new());
+    for line in log.split_inclusive(|b| *b == b'\n') {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        names.line(text, &mut out);
+        out.extend_from_slice(&line[text.len()..]);
+    }
+    out
+}
+
+fn records(lines: &[u8]) -> Vec<u8> {
+    let (mut names, mut out) = (anonymizer(), Vec::new());
+    for line in lines.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+        names.record(line, &mut out).unwrap();
+        out.push(b'\n');
+    }
+    out
+}
+
+fn parse(log: &[u8]) -> Vec<u8> {
+    let args = [
+        "mls-parse",
+        "--daemon=postfix,dovecot",
+        "--outcome=failure,success,aborted",
+        "--timezone=Europe/Paris",
+        "--reference-time=2026-12-01T00:00:00Z",
+    ];
+    let mut scanner = Scanner::new(&mls_parse::Args::parse_from(args), &mls_cli::config::Filter::default()).unwrap();
+    let mut out = Vec::new();
+    scanner.block(log, Place { segment: None, offset: 0 }, &mut out);
+    out
+}
+
+fn assert_same(log: &[u8]) {
+    let (one, other) = (parse(&anonymize(log)), records(&parse(log)));
+    for (one, other) in one.split(|b| *b == b'\n').zip(other.split(|b| *b == b'\n')) {
+        assert_eq!(String::from_utf8_lossy(one), String::from_utf8_lossy(other));
+    }
+    assert_eq!(one.len(), other.len());
+}
+
+/// Runs the tool.
+fn tool(arguments: &[&str], input: &[u8]) -> (Option<i32>, Vec<u8>, String) {
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_mls-anonymize"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = tool.stdin.take().unwrap();
+    let output = std::thread::scope(|scope| {
+        // A tool that has found something stops reading.
+        scope.spawn(move || stdin.write_all(input));
+        tool.wait_with_output().unwrap()
+    });
+    (output.status.code(), output.stdout, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// The log's own pieces, found without the tool: addresses, mail addresses, host names, in lower case.
+fn originals(log: &str) -> BTreeSet<String> {
+    let pattern = regex::Regex::new(
+        r"(?x) [\w.+-]+@[\w.-]+\.[a-z]+ | \b[\w-]+(?:\.[\w-]+)*\.(?:test|net|example)\b | \[(\d+(?:\.\d+){3})\] | \[([0-9a-f:]*:[0-9a-f:]+)\]",
+    );
+    let pattern = pattern.unwrap();
+    let found = pattern.captures_iter(log).filter_map(|groups| groups.get(1).or(groups.get(2)).or(groups.get(0)));
+    let found = found.flat_map(|found| {
+        let text = found.as_str().to_lowercase();
+        let domain = text.split_once('@').map(|(_, domain)| domain.to_owned());
+        [Some(text), domain]
+    });
+    found.flatten().filter(|text| !text.starts_with("127.") && text != "::1").collect()
+}
+
+/// Which of `originals` stand in `log` as words.
+fn left(log: &str, originals: &BTreeSet<String>) -> Vec<String> {
+    let mut left = Vec::new();
+    for line in log.to_lowercase().lines() {
+        let words = line.split(|c: char| !(c.is_alphanumeric() || "@.:_+-".contains(c)));
+        let words = words.map(|word| word.trim_matches(['.', ':']));
+        left.extend(words.filter(|word| originals.contains(*word)).map(str::to_owned));
+    }
+    left
+}
+
+fn generated(lines: usize, seed: u64, stamps: Stamps) -> Vec<u8> {
+    let (mut generator, mut log) = (Generator::new(seed, stamps), Vec::new());
+    for _ in 0..lines {
+        generator.line(&mut log);
+    }
+    log
+}
+
+#[test]
+fn real_lines_read_the_same_and_name_nobody() {
+    assert_same(LOG.as_bytes());
+    let written = String::from_utf8(anonymize(LOG.as_bytes())).unwrap();
+    let originals = originals(LOG);
+    assert!(originals.contains("admin@example.test") && originals.contains("mail.example.test"), "{originals:?}");
+    assert_eq!(left(&written, &originals), [""; 0]);
+    assert!(!written.to_lowercase().contains("example") && !written.contains("exémple"));
+    let (code, verified, said) = tool(&["--verify", "--key-file", KEY], LOG.as_bytes());
+    assert_eq!((code, String::from_utf8(verified).unwrap(), said.as_str()), (Some(0), written, ""));
+}
+
+#[test]
+fn other_and_hostile_lines_read_the_same() {
+    let log = OTHERS.join("\n");
+    assert_same(log.as_bytes());
+    assert!(String::from_utf8(parse(log.as_bytes())).unwrap().lines().count() >= 9);
+    let written = String::from_utf8(anonymize(log.as_bytes())).unwrap();
+    for word in
+        ["192.0.2", "2001:db8", "example", "c.test", "b.test", "v.test", "a b", "x+/y", "hi;", "carol", "MTIz", "TlRM"]
+    {
+        assert!(!written.contains(word), "{word} in {written}");
+    }
+    let (code, _, said) = tool(&["--verify", "--key-file", KEY], log.as_bytes());
+    assert_eq!((code, said.as_str()), (Some(0), ""));
+}
+
+/// `scripts/test --full` sets `MLS_LINES` to a million.
+#[test]
+fn generated_logs_read_the_same_name_nobody_and_have_the_same_totals() {
+    let lines = std::env::var("MLS_LINES").map_or(5_000, |lines| lines.parse().unwrap());
+    for (seed, stamps) in [(1, Stamps::Rfc3339), (2, Stamps::Mixed), (3, Stamps::Bsd)] {
+        let log = generated(lines, seed, stamps);
+        assert_same(&log);
+        let (code, written, said) = tool(&["--verify", "--key-file", KEY], &log);
+        assert_eq!((code, said.as_str()), (Some(0), ""));
+        // Another process, without the help of a cache that is filled the same way.
+        assert!(written == anonymize(&log));
+        let (log, written) = (String::from_utf8(log).unwrap(), String::from_utf8(written).unwrap());
+        let mut originals = originals(&log);
+        assert!(originals.len() > lines / 2);
+        // Among many addresses, some have the pseudonym of another.
+        for address in left(&written, &originals) {
+            assert!(address.parse::<std::net::IpAddr>().is_ok(), "{address} is left");
+            originals.remove(&address);
+        }
+        assert!(originals.len() > lines / 2);
+        if stamps != Stamps::Mixed {
+            assert_eq!(totals(&log), totals(&written));
+        }
+    }
+}
+
+/// What pflogsumm counts.
+fn totals(log: &str) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().write_all(log.as_bytes()).unwrap();
+    let output = Command::new("pflogsumm").arg(file.path()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let totals = text.split("Host/Domain Summary").next().unwrap();
+    assert!(totals.contains("delivered") && totals.lines().count() > 30, "{text}");
+    totals.to_owned()
+}
+
+#[test]
+fn records_and_rows_get_the_pseudonyms_of_the_log() {
+    let header = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n";
+    let row = "mx1,2026-06-01 00:00,192.0.2.7,\"a, \"\"b\"\"\",mail.example.org,OK,DE,64500,Example AS\n";
+    let record = r#"{"v":1,"type":"auth","date":"2026-06-01T00:00:45Z","server":"mx1","service":"postfix/smtpd","pid":7,"outcome":"failure","attempts":1,"mechanism":"LOGIN","ip":"192.0.2.7","client":"mail.example.org","user":"a, \"b\"","reason":null,"hostname":"mail.example.org","reverse_dns_status":"OK","country_code":"DE","asn":64500,"aso":"Example AS","later":{"user":"bob","of":["10.1.2.3",7]}}"#;
+    let (code, rows, _) = tool(&["--verify", "--key-file", KEY], [header, row].concat().as_bytes());
+    assert_eq!(code, Some(0));
+    let (code, records, _) = tool(&["--verify", "--key-file", KEY], record.as_bytes());
+    assert_eq!(code, Some(0));
+    let record: serde_json::Value = serde_json::from_slice(&records).unwrap();
+    let cell = |name: &str| record[name].as_str().unwrap();
+    let expected = format!(
+        "{header}{},2026-06-01 00:00,{},{},{},OK,DE,N/A,N/A\n",
+        cell("server"),
+        cell("ip"),
+        cell("user"),
+        cell("hostname")
+    );
+    assert_eq!(String::from_utf8(rows).unwrap(), expected);
+    assert_eq!((record["asn"].is_null(), record["aso"].is_null()), (true, true));
+    let later = record["later"].to_string();
+    assert!(!later.contains("bob") && !later.contains("10.1.2.3") && later.contains("\"10.") && later.contains(",7]"));
+    // And the log's line says the same.
+    let line = "Jun  1 00:00:45 mx1 postfix/smtpd[7]: warning: mail.example.org[192.0.2.7]: SASL LOGIN authentication failed: x, sasl_username=a, \"b\"";
+    let written = String::from_utf8(anonymize(line.as_bytes())).unwrap();
+    let mut expected = format!("Jun  1 00:00:45 {} postfix/smtpd[7]: warning: {}", cell("server"), cell("client"));
+    let _ = write!(expected, "[{}]: SASL LOGIN authentication failed: x, sasl_username={}", cell("ip"), cell("user"));
+    assert_eq!(written, expected);
+}
+
+#[test]
+fn gzip_goes_in_and_out_and_a_map_is_private_and_complete() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (log, share, map) = (path("mail.log.gz"), path("share.log.gz"), path("map"));
+    let file = std::fs::File::create(&log).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    gzip.write_all(LOG.as_bytes()).unwrap();
+    gzip.finish().unwrap();
+    std::fs::File::create(&map).unwrap().set_permissions(std::fs::Permissions::from_mode(0o644)).unwrap();
+    let arguments = ["--key-file", KEY, "--input", &log, "--output", &share, "--map", &map];
+    assert_eq!(tool(&arguments, b"").0, Some(0));
+    let mut written = String::new();
+    let file = std::fs::File::open(&share).unwrap();
+    std::io::Read::read_to_string(&mut flate2::read::MultiGzDecoder::new(file), &mut written).unwrap();
+    assert_eq!(written.as_bytes(), anonymize(LOG.as_bytes()));
+    assert_eq!(std::fs::metadata(&map).unwrap().permissions().mode() & 0o777, 0o600);
+    let map = std::fs::read_to_string(&map).unwrap();
+    let pseudonym = map.lines().find_map(|line| line.strip_suffix("\tadmin@example.test")).unwrap();
+    assert!(written.contains(&format!("sasl_username={}", pseudonym.strip_prefix("user\t").unwrap())));
+    // What goes wrong leaves no file.
+    std::fs::remove_file(&share).unwrap();
+    std::fs::File::options().write(true).open(&log).unwrap().set_len(500).unwrap();
+    assert_eq!(tool(&arguments, b"").0, Some(74));
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2);
+}
+
+#[test]
+fn keys_decide_and_without_one_each_run_has_its_own() {
+    let line = LOG.lines().last().unwrap().as_bytes();
+    let run = |arguments: &[&str]| tool(arguments, line).1;
+    assert_eq!(run(&["--key-file", KEY]), run(&["--key-file", KEY]));
+    assert_ne!(run(&[]), run(&[]));
+}
+
+#[test]
+fn lines_of_any_length_and_any_bytes_go_through() {
+    let long =
+        [b"x".repeat(3 << 20), b"\nJun  1 00:00:45 vm a: 192.0.2.1\r\n".to_vec(), b"\xff\0<\n".to_vec()].concat();
+    let (code, written, said) = tool(&["--key-file", KEY], &long);
+    assert_eq!((code, said.lines().count()), (Some(0), 1), "{said}");
+    assert!(written.ends_with(b"\r\n\xff\0<\n") && written.len() < 100);
+    let many = [b"a.".repeat(400_000), b"b@c ".repeat(20_000)].concat();
+    assert_eq!(tool(&["--key-file", KEY, "--strict"], &many).0, Some(0));
+}
+
+fn a_line() -> impl Strategy<Value = Vec<u8>> {
+    let lines: Vec<&str> = LOG.lines().filter(|line| line.contains("sasl")).chain(OTHERS).collect();
+    prop::sample::select(lines).prop_map(|line| line.as_bytes().to_vec())
+}
+
+/// What clients like to send.
+fn a_word() -> impl Strategy<Value = Vec<u8>> {
+    let words = [
+        ", sasl_username=",
+        ": SASL LOGIN authentication failed: ",
+        "[192.0.2.1]",
+        "user=<",
+        ">, method=",
+        ", rip=",
+        "::",
+        "@b.test",
+        "<",
+        ">",
+        "]",
+        "warning: ",
+        "(auth failed, 1 attempts",
+        "from=<",
+        ", sasl_sender=",
+        "\u{85}",
+        "=",
+        "unknown",
+        "fe80::1%eth0",
+    ];
+    prop_oneof![
+        prop::sample::select(words.to_vec()).prop_map(|word| word.as_bytes().to_vec()),
+        prop::collection::vec(any::<u8>(), 0..6)
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn mangled_lines_read_the_same(
+        line in a_line(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), a_word(), 0..4_usize), 0..5),
+    ) {
+        let mut line = line;
+        for (at, word, removed) in edits {
+            let at = at.index(line.len());
+            let end = (at + removed).min(line.len());
+            line.splice(at..end, word);
+            if line.is_empty() {
+                break;
+            }
+        }
+        line.retain(|b| *b != b'\n');
+        assert_same(&line);
+    }
+}
