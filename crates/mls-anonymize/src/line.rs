@@ -56,7 +56,9 @@ impl Anonymizer {
             self.pseudonyms.host(clean(host).as_bytes(), out);
             done = offset(host) + host.len();
         }
-        let head = &line[done..message.start];
+        let program = offset(envelope.program) + envelope.program.len();
+        out.extend_from_slice(&line[done..program]);
+        let head = &line[program..message.start];
         // Structured data (RFC 5424) names addresses and hosts.
         if head.contains(&b'"') {
             self.text(head, context, out);
@@ -76,6 +78,10 @@ impl Anonymizer {
             done = id.len();
         }
         let Some(pieces) = attempt(program, message) else { return self.text(&message[done..], context, out) };
+        let offset = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(message.as_ptr() as usize);
+        let told = offset(pieces.told);
+        out.extend_from_slice(&message[done..told]);
+        done = told;
         let mut fields = [
             (Field::Client, pieces.client),
             (Field::Address, pieces.address),
@@ -83,12 +89,14 @@ impl Anonymizer {
             (Field::User, pieces.user),
             (Field::Reason, pieces.reason),
         ]
-        .map(|(field, text)| {
-            text.map(|text| ((text.as_ptr() as usize).wrapping_sub(message.as_ptr() as usize), field, text))
-        });
+        .map(|(field, text)| text.map(|text| (offset(text), field, text)));
         fields.sort_by_key(|field| field.map(|(start, ..)| start));
         for (start, field, text) in fields.into_iter().flatten() {
-            self.text(&message[done..start], context, out);
+            let between = &message[done..start];
+            // What Dovecot wrote must stay a word of its own, whatever a client put in front of it.
+            let own: &[u8] = if between.ends_with(b"rip=") { b"rip=" } else { b"" };
+            self.text(&between[..between.len() - own.len()], context, out);
+            out.extend_from_slice(own);
             self.field(field, text, context, out);
             done = start + text.len();
         }
