@@ -1,5 +1,6 @@
 //! A line of a raw log: what stands around the message, what the parser reads in it, and free text between.
 
+use bstr::ByteSlice;
 use mls_event::clean;
 use mls_parse::envelope;
 use mls_parse::grammar::{self, DOVECOT, POSTFIX, Pieces};
@@ -59,14 +60,23 @@ impl Anonymizer {
         let program = offset(envelope.program) + envelope.program.len();
         out.extend_from_slice(&line[done..program]);
         let head = &line[program..message.start];
-        // Structured data (RFC 5424) names addresses and hosts.
         if head.contains(&b'"') {
-            self.text(head, context, out);
+            self.structured_data(head, context, out);
         } else {
             out.extend_from_slice(head);
         }
         self.message(envelope.program, &line[message.clone()], context, out);
         out.extend_from_slice(&line[message.end..]);
+    }
+
+    /// Structured data (RFC 5424) names addresses and hosts. What separates its parts, and what escapes, stays.
+    fn structured_data(&mut self, mut data: &[u8], context: Context<'_>, out: &mut Vec<u8>) {
+        while let Some(at) = data.find_byteset(b"\"\\[] ") {
+            self.text(&data[..at], context, out);
+            out.push(data[at]);
+            data = &data[at + 1..];
+        }
+        self.text(data, context, out);
     }
 
     fn message(&mut self, program: &[u8], message: &[u8], context: Context<'_>, out: &mut Vec<u8>) {
