@@ -7,6 +7,8 @@
     reason = "a test that cannot go on should stop"
 )]
 
+pub mod servers;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
@@ -152,10 +154,17 @@ impl Site {
 
     /// Expects the CSV to have every failure written so far exactly once, and no other row.
     pub fn assert_exact(&self) {
+        let csv = self.read("F");
+        let rows = csv.lines().filter(|row| !row.starts_with("server,"));
+        self.assert_exact_users(rows.map(|row| row.split(',').nth(3).unwrap_or(row)));
+    }
+
+    /// The same for the user names of rows, wherever they are.
+    pub fn assert_exact_users<'a>(&self, users: impl Iterator<Item = &'a str>) {
         let mut rows: BTreeMap<u64, u32> = BTreeMap::new();
-        for row in self.read("F").lines().filter(|row| !row.starts_with("server,")) {
-            let user = row.split(',').nth(3).and_then(|user| user.strip_prefix('u')).and_then(|n| n.parse().ok());
-            *rows.entry(user.unwrap_or_else(|| panic!("a row that was never written: {row}"))).or_default() += 1;
+        for name in users {
+            let user = name.strip_prefix('u').and_then(|n| n.parse().ok());
+            *rows.entry(user.unwrap_or_else(|| panic!("a row that was never written: {name}"))).or_default() += 1;
         }
         let lost: Vec<u64> = (0..self.written).filter(|user| !rows.contains_key(user)).collect();
         let twice: Vec<_> = rows.iter().filter(|(_, count)| **count > 1).collect();
@@ -261,4 +270,32 @@ fn run(program: &str, args: &[&str]) {
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap());
     let output = Command::new(program).args(args).env("PATH", path).output().unwrap();
     assert!(output.status.success(), "{program}: {}", text(&output.stderr));
+}
+
+/// Runs a command at a terminal of its own, waits for each text and types what belongs to it; returns the exit code (128 and
+/// the signal's number, if one ended it) and all that was shown.
+#[must_use]
+pub fn terminal(command: &mut Command, steps: &[(&str, &str)]) -> (i32, String) {
+    let mut python = Command::new("python3");
+    python.args(["-c", include_str!("terminal.py")]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => python.env(name, value),
+            None => python.env_remove(name),
+        };
+    }
+    for (wait, send) in steps {
+        assert!(!wait.contains('\0') && !send.contains('\0'), "NUL separates them");
+    }
+    let steps: Vec<u8> = steps.iter().flat_map(|(wait, send)| format!("{wait}\0{send}\0").into_bytes()).collect();
+    let mut child = python
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&steps).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.stderr.is_empty(), "{}{}", text(&output.stdout), text(&output.stderr));
+    (output.status.code().unwrap(), text(&output.stdout))
 }

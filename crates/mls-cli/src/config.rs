@@ -4,6 +4,7 @@
 //! what holds without it. Every key and its default stands in `Config::read`, and nowhere else.
 
 mod ini;
+mod show;
 #[cfg(test)]
 mod tests;
 mod threshold;
@@ -38,12 +39,28 @@ pub struct Config {
 /// `[paths]`. All are `None` without a configuration file.
 #[derive(Clone, Debug, Default)]
 pub struct Paths {
-    /// `mail_log`
+    /// `working_dir`
+    pub working_dir: Option<PathBuf>,
+    /// `mail_log`; `journal` is the systemd journal
     pub mail_log: Option<PathBuf>,
     /// `csv_filename` in `working_dir`
     pub csv: Option<PathBuf>,
     /// `state_dir`; relative ones are below `working_dir`, as the Python original has it
     pub state_dir: Option<PathBuf>,
+}
+
+impl Paths {
+    /// The cursor file of the pipeline that writes the CSV.
+    #[must_use]
+    pub fn csv_cursor(&self) -> Option<PathBuf> {
+        self.state_dir.as_ref().map(|dir| dir.join("state.offset"))
+    }
+
+    /// The cursor file of the pipeline that exports the CSV as SQL.
+    #[must_use]
+    pub fn sql_cursor(&self) -> Option<PathBuf> {
+        self.state_dir.as_ref().map(|dir| dir.join("sql_state.offset"))
+    }
 }
 
 /// `[report]`.
@@ -118,6 +135,7 @@ impl Default for DnsCache {
 #[expect(missing_docs, reason = "each field is the key of the same name")]
 pub struct Database {
     pub db_type: Option<DbType>,
+    /// Without a configuration file `None`
     pub db_path: Option<PathBuf>,
     pub db_host: Option<String>,
     pub db_port: Option<u16>,
@@ -174,10 +192,11 @@ pub struct Retention {
     pub sql_files_days: Option<u32>,
 }
 
-/// `[systemd]`: calendar expressions as systemd.time(7) has them.
+/// `[systemd]`: calendar expressions as systemd.time(7) has them, and who runs it all.
 #[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "each field is the key of the same name")]
 pub struct Systemd {
+    pub user: String,
     pub extraction_schedule: String,
     pub report_schedule: String,
     pub ip_update_schedule: String,
@@ -216,10 +235,8 @@ impl Config {
     }
 
     fn read(ini: &mut Ini) -> anyhow::Result<Self> {
-        // What the Python original writes for itself, or for its setup.
-        for (section, key) in [("meta", "schema_version"), ("permissions", "service_user")] {
-            ini.text(section, key)?;
-        }
+        // What the Python original writes for itself.
+        ini.text("meta", "schema_version")?;
         let working_dir = ini.path("paths", "working_dir")?.unwrap_or_else(|| "/var/log/maillogsentinel".into());
         let state_dir = ini.path("paths", "state_dir")?.unwrap_or_else(|| "/var/lib/maillogsentinel".into());
         let state_dir = working_dir.join(state_dir);
@@ -259,7 +276,7 @@ impl Config {
                         .unwrap_or(default.ttl_seconds),
                 }
             },
-            database: Self::read_database(ini)?,
+            database: Self::read_database(ini, &working_dir, &state_dir)?,
             filter: Filter {
                 ignore_networks: ini.list(
                     "filter",
@@ -280,6 +297,7 @@ impl Config {
             },
             systemd: Self::read_systemd(ini)?,
             paths: Paths {
+                working_dir: Some(working_dir.clone()),
                 mail_log: Some(ini.path("paths", "mail_log")?.unwrap_or_else(|| "/var/log/mail.log".into())),
                 csv: Some(working_dir.join(csv)),
                 state_dir: Some(state_dir),
@@ -319,28 +337,26 @@ impl Config {
     }
 
     fn read_systemd(ini: &mut Ini) -> anyhow::Result<Systemd> {
-        let mut schedule = |keys: &[_], default: &str| -> anyhow::Result<String> {
+        let mut value = |keys: &[_], default: &str| -> anyhow::Result<String> {
             Ok(ini.first(keys, Ini::text)?.unwrap_or_else(|| default.into()))
         };
         Ok(Systemd {
-            extraction_schedule: schedule(
-                &[("systemd", "extraction_schedule"), ("timers", "log_extraction")],
-                "hourly",
-            )?,
-            report_schedule: schedule(&[("systemd", "report_schedule"), ("timers", "report")], "23:59")?,
-            ip_update_schedule: schedule(&[("systemd", "ip_update_schedule"), ("timers", "ip_db_update")], "weekly")?,
-            sql_export_schedule: schedule(
+            user: value(&[("systemd", "user"), ("permissions", "service_user")], "maillogsentinel")?,
+            extraction_schedule: value(&[("systemd", "extraction_schedule"), ("timers", "log_extraction")], "hourly")?,
+            report_schedule: value(&[("systemd", "report_schedule"), ("timers", "report")], "23:59")?,
+            ip_update_schedule: value(&[("systemd", "ip_update_schedule"), ("timers", "ip_db_update")], "weekly")?,
+            sql_export_schedule: value(
                 &[("systemd", "sql_export_schedule"), ("sql_export_systemd", "frequency"), ("timers", "sql_export")],
                 "*:0/4",
             )?,
-            sql_import_schedule: schedule(
+            sql_import_schedule: value(
                 &[("systemd", "sql_import_schedule"), ("sql_import_systemd", "frequency"), ("timers", "sql_import")],
                 "*:0/5",
             )?,
         })
     }
 
-    fn read_database(ini: &mut Ini) -> anyhow::Result<Database> {
+    fn read_database(ini: &mut Ini, working_dir: &Path, state_dir: &Path) -> anyhow::Result<Database> {
         let kinds = &[
             ("sqlite", DbType::Sqlite),
             ("sqlite3", DbType::Sqlite),
@@ -354,14 +370,20 @@ impl Config {
         })?;
         Ok(Database {
             db_type: db_type.or(original.is_some().then_some(DbType::Sqlite)),
-            db_path: ini.first(&[("database", "db_path"), ("sqlite_database", "db_path")], Ini::path)?.or(original),
+            db_path: ini
+                .first(&[("database", "db_path"), ("sqlite_database", "db_path")], Ini::path)?
+                .or(original)
+                .or_else(|| Some(state_dir.join("maillogsentinel.db"))),
             db_host: ini.text("database", "db_host")?,
             db_port: ini.number("database", "db_port")?,
             db_name: ini.text("database", "db_name")?,
             db_user: ini.text("database", "db_user")?,
             db_password: ini.text("database", "db_password")?,
             db_password_file: ini.path("database", "db_password_file")?,
-            sql_export_dir: ini.path("database", "sql_export_dir")?,
+            sql_export_dir: {
+                let folder = ini.path("database", "sql_export_dir")?;
+                Some(working_dir.join(folder.unwrap_or_else(|| "sql".into())))
+            },
             table_name: ini.first(&[("database", "table_name"), ("sql_export_settings", "table_name")], Ini::text)?,
             column_mapping_file: ini.first(
                 &[("database", "column_mapping_file"), ("sql_export_settings", "column_mapping_file")],

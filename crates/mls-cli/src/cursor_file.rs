@@ -47,6 +47,9 @@ pub struct CursorFile {
     /// committed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rotated: Vec<Data>,
+    /// Where `data` is a file of its own: its name, which it gets once this is committed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// The source's position, which only the source understands. A number is that of the Python original, see
     /// [`original`](CursorFile::original).
     pub cursor: Value,
@@ -85,7 +88,7 @@ impl CursorFile {
     #[must_use]
     pub fn next(base: u64, cursor: Value, data: Option<Data>) -> Self {
         let written = chrono::Local::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, false);
-        Self { version: VERSION, sequence: base + 1, written, data, rotated: Vec::new(), cursor }
+        Self { version: VERSION, sequence: base + 1, written, data, rotated: Vec::new(), file: None, cursor }
     }
 
     /// Reads a cursor file. `None` where there is none, or where an empty one came through a pipe, as from
@@ -136,7 +139,11 @@ impl CursorFile {
         Some(Self { cursor, ..Self::start() })
     }
 
-    fn from_json(text: &[u8]) -> anyhow::Result<Self> {
+    /// Reads the text of a cursor file.
+    ///
+    /// # Errors
+    /// Where it is anything but a whole one of a version known here.
+    pub fn from_json(text: &[u8]) -> anyhow::Result<Self> {
         #[derive(Deserialize)]
         struct Version {
             version: u64,

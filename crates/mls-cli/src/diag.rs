@@ -1,9 +1,9 @@
 //! What a tool says to people: `mls-x: warning: …` on stderr, and the operational log.
 //!
 //! Use [`warn!`](crate::warn!), [`error!`](crate::error!), [`info!`](crate::info!) and [`debug!`](crate::debug!). Warnings
-//! and errors go to stderr, with `<N>` priority prefixes (sd-daemon(3)) where stderr is the journal; every level that
-//! `[general] log_level` lets through goes to `log_file` as well. Control characters in messages become `?`: they quote
-//! log content.
+//! and errors go to stderr, with `<N>` priority prefixes (sd-daemon(3)) where stderr is the journal; so does the rest where
+//! `MLS_DEBUG` is in the environment. Every level that `[general] log_level` lets through goes to `log_file` as well. Control
+//! characters in messages become `?`: they quote log content.
 
 use std::fmt;
 use std::fs::File;
@@ -47,6 +47,7 @@ struct Log {
 
 static TOOL: OnceLock<String> = OnceLock::new();
 static JOURNAL: AtomicBool = AtomicBool::new(false);
+static DEBUG: AtomicBool = AtomicBool::new(false);
 static LOG: Mutex<Option<Log>> = Mutex::new(None);
 static BAD_RECORDS: AtomicU64 = AtomicU64::new(0);
 
@@ -57,6 +58,7 @@ const BAD_RECORDS_SHOWN: u64 = 10;
 pub(crate) fn start(tool: &str) {
     TOOL.get_or_init(|| tool.to_owned());
     JOURNAL.store(stderr_is_journal(), Ordering::Relaxed);
+    DEBUG.store(std::env::var_os("MLS_DEBUG").is_some(), Ordering::Relaxed);
 }
 
 /// systemd sets `JOURNAL_STREAM=DEVICE:INODE` (systemd.exec(5)); a child may have redirected stderr since.
@@ -88,14 +90,16 @@ fn open_log(path: &Path) -> std::io::Result<File> {
 pub fn say(level: Level, message: fmt::Arguments<'_>) {
     let mut log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
     let log = log.as_mut().filter(|log| level >= log.level);
-    if level < Level::Warning && log.is_none() {
+    let show = level >= Level::Warning || DEBUG.load(Ordering::Relaxed);
+    if !show && log.is_none() {
         return;
     }
     let message = message.to_string();
     let message = mls_event::clean(message.as_bytes());
     let tool = TOOL.get().map_or("mls", String::as_str);
-    if level >= Level::Warning {
-        let (priority, word) = if level == Level::Error { ("<3>", "error") } else { ("<4>", "warning") };
+    if show {
+        let (priority, word) =
+            [("<7>", "debug"), ("<6>", "info"), ("<4>", "warning"), ("<3>", "error")][level as usize];
         let priority = if JOURNAL.load(Ordering::Relaxed) { priority } else { "" };
         // One write a line, so that the stages of a pipeline do not mix theirs. Nobody is left to tell if it fails.
         let _ = std::io::stderr().write_all(format!("{priority}{tool}: {word}: {message}\n").as_bytes());

@@ -12,6 +12,7 @@
 //! | [`atomic`] | whole files, or none |
 //! | [`lock`] | one process at a time |
 //! | [`config`] | `/etc/maillogsentinel.conf` |
+//! | [`secret`] | passwords, in files of their own |
 //! | [`signals`] | who answers SIGTERM |
 //! | [`zone`] | the time zone of dates without one |
 //!
@@ -26,6 +27,7 @@ pub mod exit;
 pub mod lock;
 pub mod ndjson;
 pub mod process;
+pub mod secret;
 pub mod signals;
 pub mod sink;
 pub mod zone;

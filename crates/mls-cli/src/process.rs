@@ -1,5 +1,6 @@
 //! The life of a tool's process: arguments, configuration, `run`, exit code.
 
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,6 +15,10 @@ pub struct Common {
     /// Configuration file whose values are the defaults of the flags; without it none is read
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
+
+    /// Print what holds after the file was read, `section.key=value` a line, and end: for scripts, and whoever wonders
+    #[arg(long, global = true, hide = true, requires = "config")]
+    pub show_config: bool,
 }
 
 /// The flag of tools that read records.
@@ -57,7 +62,13 @@ fn process<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> u8 {
     };
     signals::survive_file_size_limit();
     let strict = args.strict();
-    let result = configure(args.common()).and_then(|config| run(args, config));
+    let result = configure(args.common()).and_then(|config| {
+        if args.common().show_config {
+            Ok(std::io::stdout().write_all(config.show().as_bytes())?)
+        } else {
+            run(args, config)
+        }
+    });
     let bad = diag::finish();
     match result {
         Ok(()) if strict && bad > 0 => Exit::DataErr as u8,
@@ -74,6 +85,9 @@ fn process<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> u8 {
 fn configure(common: &Common) -> anyhow::Result<Config> {
     let Some(path) = &common.config else { return Ok(Config::default()) };
     let config = Config::load(path)?;
-    diag::log_to(&config.general);
+    // Root asks what the configuration says, and must leave no file of its own in the service's directory.
+    if !common.show_config {
+        diag::log_to(&config.general);
+    }
     Ok(config)
 }

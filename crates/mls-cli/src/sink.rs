@@ -1,19 +1,36 @@
 //! The loop of a sink: a tool that commits data and cursor together.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use mls_event::{Auth, Record};
+use mls_event::{Auth, MAX_ROWS, Record};
 use serde_json::Value;
 
 use crate::ndjson::Reader;
 use crate::{Exit, signals};
 
-/// A checkpoint that comes sooner after the last commit may be skipped for a later one: half of the second within which
-/// data that flows is committed.
-const COMMIT_EVERY: Duration = Duration::from_millis(500);
-
-/// Where the events of a framed stream end up.
+/// Where the events of a stream end up.
 pub trait Sink {
+    /// A checkpoint that comes sooner after the last commit may be skipped for a later one: half of the second within which
+    /// data that flows is committed. `None` commits once, at the end of the stream.
+    const COMMIT_EVERY: Option<Duration> = Some(Duration::from_millis(500));
+
+    /// The stream is not framed: it has neither checkpoints nor `end`, and is committed once, with a null cursor, when it ends.
+    ///
+    /// # Errors
+    /// Exit 65 unless the sink allows it.
+    fn plain(&mut self) -> anyhow::Result<()> {
+        Err(Exit::DataErr.error("the input is not framed: --cursor-file needs mls-tail --framed at its head"))
+    }
+
+    /// The input had no record at all.
+    ///
+    /// # Errors
+    /// Exit 75 unless the sink allows it.
+    fn empty(&mut self) -> anyhow::Result<()> {
+        Err(Exit::TempFail.error("the input is empty: nothing was written"))
+    }
+
     /// The stream starts from the cursor with sequence number `base`: refuse it with exit 75 if that is not the one last
     /// committed, because somebody else has committed since.
     ///
@@ -34,18 +51,36 @@ pub trait Sink {
     fn commit(&mut self, cursor: Value) -> anyhow::Result<()>;
 }
 
-/// Feeds a framed stream into `sink` until `end`. Commits at the last checkpoint, when the input pauses after one, and at
-/// least every second.
+/// The first record decides what the stream is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stream {
+    Unknown,
+    Framed,
+    Plain,
+}
+
+/// How many rows `event` is; says once that an event is more than [`MAX_ROWS`].
+pub fn rows(event: &Auth<'_>) -> u32 {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    let rows = event.rows();
+    if rows == MAX_ROWS && event.attempts > MAX_ROWS && !TOLD.swap(true, Ordering::Relaxed) {
+        crate::warn!("an event of {} attempts at {} is {MAX_ROWS} rows (told once)", event.attempts, event.date);
+    }
+    rows
+}
+
+/// Feeds a stream into `sink` until its end. A framed one is committed at the last checkpoint, when the input pauses after one,
+/// and at least every second.
 ///
 /// # Errors
-/// Exit 65 where the input is not framed, 75 where it stops before `end` (what was not committed is read again by the next
-/// run), and the sink's own errors.
-pub fn drain(mut reader: Reader, sink: &mut impl Sink) -> anyhow::Result<()> {
-    let mut begun = false;
+/// Exit 65 where the input is not framed and the sink wants it so, 75 where a framed one stops before `end` (what was not
+/// committed is read again by the next run), and the sink's own errors.
+pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
+    let mut stream = Stream::Unknown;
     let mut pending: Option<Value> = None;
     let mut committed = Instant::now();
     loop {
-        let pause = || match pending.take() {
+        let pause = || match pending.take_if(|_| S::COMMIT_EVERY.is_some()) {
             Some(cursor) => {
                 committed = Instant::now();
                 sink.commit(cursor)
@@ -53,41 +88,47 @@ pub fn drain(mut reader: Reader, sink: &mut impl Sink) -> anyhow::Result<()> {
             None => Ok(()),
         };
         let Some(line) = reader.next(pause)? else { break };
-        match Record::parse(line) {
-            Err(why) => reader.bad(why),
-            Ok(Record::Begin(head)) if !begun => {
+        let record = match Record::parse(line) {
+            Ok(record) => record,
+            Err(why) => {
+                reader.bad(why);
+                continue;
+            }
+        };
+        if stream == Stream::Unknown && !matches!(record, Record::Begin(_)) {
+            sink.plain()?;
+            stream = Stream::Plain;
+        }
+        match record {
+            Record::Begin(head) if stream == Stream::Unknown => {
                 signals::drain_until_end_of_input();
-                begun = true;
+                stream = Stream::Framed;
                 sink.begin(head.base)?;
             }
-            Ok(_) if !begun => {
-                return Err(
-                    Exit::DataErr.error("the input is not framed: --cursor-file needs mls-tail --framed at its head")
-                );
-            }
-            Ok(Record::Begin(_)) => {
+            Record::Begin(_) => {
                 return Err(Exit::DataErr.error(format!("line {}: a second begin record", reader.line())));
             }
-            Ok(Record::Auth(auth)) => {
+            Record::Auth(auth) => {
                 // A row that the checkpoint does not cover: from here on only a later one will do.
                 pending = None;
                 sink.event(&auth)?;
             }
-            Ok(Record::Checkpoint(checkpoint)) if committed.elapsed() >= COMMIT_EVERY => {
+            Record::Checkpoint(checkpoint) if S::COMMIT_EVERY.is_some_and(|every| committed.elapsed() >= every) => {
                 pending = None;
                 sink.commit(checkpoint.cursor)?;
                 committed = Instant::now();
             }
-            Ok(Record::Checkpoint(checkpoint)) => pending = Some(checkpoint.cursor),
-            Ok(Record::End(_)) => {
+            Record::Checkpoint(checkpoint) => pending = Some(checkpoint.cursor),
+            Record::End(_) => {
                 return pending.map_or(Ok(()), |cursor| sink.commit(cursor));
             }
-            Ok(Record::Gap(_) | Record::Segment(_) | Record::Other(_)) => {}
+            Record::Gap(_) | Record::Segment(_) | Record::Other(_) => {}
         }
     }
-    Err(Exit::TempFail.error(if begun {
-        "the input stopped before its end record; the next run reads again what was not committed"
-    } else {
-        "the input is empty: nothing was written"
-    }))
+    match stream {
+        Stream::Plain => sink.commit(Value::Null),
+        Stream::Framed => Err(Exit::TempFail
+            .error("the input stopped before its end record; the next run reads again what was not committed")),
+        Stream::Unknown => sink.empty(),
+    }
 }

@@ -14,9 +14,10 @@ use mls_cli::{Common, Strict};
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(name = "mls-csv", version, after_help = EXAMPLES)]
 pub struct Args {
-    /// Append to FILE (created with mode 0640) instead of writing to standard output
-    #[arg(long, value_name = "FILE")]
-    pub append: Option<PathBuf>,
+    /// Append to FILE (created with mode 0640) instead of writing to standard output. Without FILE it is the CSV of --config, with
+    /// state.offset in its `state_dir` as cursor file
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    pub append: Option<Option<PathBuf>>,
 
     /// Commit the rows together with the position in the log, exactly once; needs mls-tail --framed with the same file
     #[arg(long, value_name = "FILE", requires = "append")]

@@ -33,7 +33,7 @@ impl Unknown {
 #[must_use]
 pub fn encode(value: Option<&str>, unknown: Unknown) -> Cow<'_, str> {
     let Some(value) = value else { return Cow::Borrowed(unknown.as_str()) };
-    let text = mls_event::clean(value.as_bytes());
+    let text = mls_event::clean_str(value);
     if text.starts_with(['=', '+', '-', '@', '\'']) || is_unknown(&text) {
         Cow::Owned(format!("'{text}"))
     } else {

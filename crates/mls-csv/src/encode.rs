@@ -8,26 +8,21 @@ use std::path::Path;
 use anyhow::Context;
 use mls_cli::lock::Lock;
 use mls_cli::ndjson::{OutputClosed, Reader};
-use mls_cli::{Exit, OrExit};
-use mls_event::{Auth, Outcome, Record};
+use mls_cli::{Exit, OrExit, sink};
+use mls_event::{Auth, Record};
 
 use crate::row::{self, COLUMNS, Style};
-
-/// An event is never more rows than this, whatever its `attempts` say.
-pub const MAX_ROWS: u32 = 1000;
 
 /// Rows on their way to a file.
 pub(crate) struct Rows<W: Write> {
     csv: csv::Writer<W>,
     style: Style,
-    /// An event of too many attempts was told of.
-    told: bool,
 }
 
 impl<W: Write> Rows<W> {
     pub(crate) fn new(out: W, style: Style) -> Self {
         let csv = csv::WriterBuilder::new().buffer_capacity(64 * 1024).from_writer(out);
-        Self { csv, style, told: false }
+        Self { csv, style }
     }
 
     pub(crate) fn header(&mut self) -> anyhow::Result<()> {
@@ -36,13 +31,7 @@ impl<W: Write> Rows<W> {
 
     /// Writes an event's rows, none if it is not a failure.
     pub(crate) fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
-        if event.outcome != Outcome::Failure {
-            return Ok(());
-        }
-        if event.attempts > MAX_ROWS && !std::mem::replace(&mut self.told, true) {
-            mls_cli::warn!("an event of {} attempts at {} is {MAX_ROWS} rows (told once)", event.attempts, event.date);
-        }
-        for _ in 0..event.attempts.min(MAX_ROWS) {
+        for _ in 0..sink::rows(event) {
             row::write(&mut self.csv, event, self.style).map_err(io_error)?;
         }
         Ok(())

@@ -6,7 +6,7 @@
 //!
 //! # Reads and writes
 //! NDJSON on stdin; one CSV row for each failure on stdout or at the end of `--append F`, `attempts` of them but at most
-//! [`MAX_ROWS`]. `--decode` goes the other way. Columns and cells stand in [`row`] and [`cell`]. `--decode --legacy` reads the CSV
+//! [`MAX_ROWS`](mls_event::MAX_ROWS). `--decode` goes the other way. Columns and cells stand in [`row`] and [`cell`]. `--decode --legacy` reads the CSV
 //! of the Python original (`legacy.rs`).
 //!
 //! # Exactly once
@@ -35,18 +35,25 @@ mod encode;
 mod legacy;
 
 pub use args::Args;
-pub use encode::MAX_ROWS;
 
-use mls_cli::Config;
 use mls_cli::ndjson::Reader;
+use mls_cli::{Config, Exit};
 
 /// Runs the tool.
 ///
 /// # Errors
 /// Whatever ends the run early, with its exit code.
-pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
+pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let style = row::Style { zone: args.timezone, seconds: args.seconds };
-    match (args.append, args.cursor_file) {
+    let (append, cursor_file) = match args.append {
+        Some(None) => {
+            let none = || Exit::Usage.error("--append needs a FILE, or a --config that names one");
+            let cursor_file = args.cursor_file.or_else(|| config.paths.csv_cursor());
+            (Some(config.paths.csv.ok_or_else(none)?), cursor_file)
+        }
+        append => (append.flatten(), args.cursor_file),
+    };
+    match (append, cursor_file) {
         _ if args.legacy => decode::run(row::Decoder::legacy(style.zone)),
         _ if args.decode => decode::run(row::Decoder::new(style.zone)),
         (Some(file), Some(cursor_file)) => {

@@ -68,7 +68,16 @@ impl Enrichment<'_> {
     }
 }
 
+/// An event is never more rows than this, whatever its `attempts` say.
+pub const MAX_ROWS: u32 = 1000;
+
 impl<'a> Auth<'a> {
+    /// How many rows a sink writes for it: one for each failed attempt, at most [`MAX_ROWS`].
+    #[must_use]
+    pub fn rows(&self) -> u32 {
+        if self.outcome == Outcome::Failure { self.attempts.min(MAX_ROWS) } else { 0 }
+    }
+
     /// An attempt with nothing known but when it was and how it ended.
     #[must_use]
     pub fn new(date: Timestamp<'a>, outcome: Outcome) -> Self {

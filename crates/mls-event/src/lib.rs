@@ -71,11 +71,11 @@ mod straight;
 mod text;
 mod timestamp;
 
-pub use auth::{Auth, Enrichment, Outcome};
+pub use auth::{Auth, Enrichment, MAX_ROWS, Outcome};
 pub use control::{Begin, Checkpoint, End, Gap, JOURNAL_SOURCE, Segment};
 pub use members::{Member, Members};
 pub use record::{BadRecord, Body, Record, kind};
-pub use text::clean;
+pub use text::{clean, clean_str};
 pub use timestamp::{BadTimestamp, Timestamp};
 
 /// The version this crate reads and writes, the `v` of every record.

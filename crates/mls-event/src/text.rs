@@ -5,11 +5,17 @@ use std::borrow::Cow;
 /// `text` as UTF-8 with every C0, DEL and C1 control character replaced by `?`, as Postfix's `printable()` does it
 /// (`src/util/printable.c`), and every invalid sequence by U+FFFD. Borrows where nothing changes.
 #[must_use]
-#[expect(clippy::needless_bitwise_bool, reason = "without a way out of the loop it is a few vector instructions")]
 pub fn clean(text: &[u8]) -> Cow<'_, str> {
-    let Ok(text) = str::from_utf8(text) else {
-        return Cow::Owned(clean(String::from_utf8_lossy(text).as_bytes()).into_owned());
-    };
+    match str::from_utf8(text) {
+        Ok(text) => clean_str(text),
+        Err(_) => Cow::Owned(clean_str(&String::from_utf8_lossy(text)).into_owned()),
+    }
+}
+
+/// The same for what is known to be UTF-8.
+#[must_use]
+#[expect(clippy::needless_bitwise_bool, reason = "without a way out of the loop it is a few vector instructions")]
+pub fn clean_str(text: &str) -> Cow<'_, str> {
     // C1 controls are two bytes, C2 80 to C2 9F: only text that holds C2 needs a look at its characters.
     let suspect = text.bytes().fold(false, |any, b| any | (b < 0x20) | (b == 0x7f) | (b == 0xc2));
     if !suspect || !text.contains(char::is_control) {

@@ -36,7 +36,8 @@ pub struct Args {
     #[arg(long, requires = "config")]
     pub since_last: bool,
 
-    /// Read FILE no further than the cursor file of the sink that appends to it says
+    /// Read FILE no further than the cursor file of the sink that appends to it says. Default where FILE is that of --config: its
+    /// state.offset
     #[arg(long, value_name = "CURSOR")]
     pub committed_by: Option<PathBuf>,
 

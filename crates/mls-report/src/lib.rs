@@ -30,6 +30,7 @@
 
 pub mod alert;
 mod args;
+mod aside;
 mod attachment;
 mod columns;
 mod counter;

@@ -1,7 +1,6 @@
 //! The message: who sends what to whom, and by which server.
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -10,17 +9,14 @@ use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, 
 use lettre::message::{Attachment as AttachmentPart, Body, Mailbox, Message, MessageBuilder, MultiPart, SinglePart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::{Address, address::AddressError};
-use mls_cli::Exit;
 use mls_cli::config::{Report as Settings, SmtpTls};
 use mls_cli::cursor_file::sha256;
+use mls_cli::{Exit, secret};
 
 use crate::attachment::Attachment;
 use crate::server::Server;
 use crate::smtp::MailServer;
 use crate::text::number;
-
-/// Longest password in a password file, its newline included.
-const MAX_PASSWORD: usize = 1024;
 
 /// Everything about mail that does not depend on its content.
 pub(crate) struct Post {
@@ -45,7 +41,7 @@ impl Post {
         let host = settings.smtp_host.clone().unwrap_or_else(|| "localhost".to_owned());
         let tls = settings.smtp_tls.unwrap_or_else(|| default_tls(&host));
         let credentials = match (&settings.smtp_user, &settings.smtp_password_file) {
-            (Some(user), Some(file)) => Some(Credentials::new(user.clone(), password(file)?)),
+            (Some(user), Some(file)) => Some(Credentials::new(user.clone(), secret::read("smtp_password_file", file)?)),
             (None, None) => None,
             _ => return Err(Exit::Config.error("smtp_user and smtp_password_file go together: give both or neither")),
         };
@@ -158,24 +154,6 @@ fn user() -> Option<String> {
         let name = fields.next()?;
         (fields.nth(1)? == uid).then(|| name.to_owned())
     })
-}
-
-/// The first line of the file.
-fn password(path: &Path) -> anyhow::Result<String> {
-    use std::os::unix::fs::MetadataExt;
-    let shown = path.display();
-    let mode = std::fs::metadata(path).with_context(|| format!("looking at smtp_password_file {shown}"))?.mode();
-    if mode & 0o004 != 0 {
-        return Err(Exit::NoPerm.error(format!(
-            "everybody may read smtp_password_file {shown} (mode {:04o}): make it 0600 or 0640",
-            mode & 0o7777
-        )));
-    }
-    let text = std::fs::read_to_string(path).with_context(|| format!("reading smtp_password_file {shown}"))?;
-    match text.lines().next() {
-        Some(line) if !line.is_empty() && line.len() < MAX_PASSWORD => Ok(line.to_owned()),
-        _ => Err(Exit::Config.error(format!("smtp_password_file {shown} does not begin with a password on a line"))),
-    }
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use mls_cli::zone::Zone;
 use serde::{Serialize, Serializer};
 
+use crate::aside::Names;
 use crate::counter::{Count, Counter, top};
 use crate::history::Past;
 use crate::input::Extent;
@@ -205,7 +206,7 @@ pub(crate) struct About<'a> {
 
 impl Report {
     /// The report of what was counted.
-    pub(crate) fn new(tally: &Tally, about: About<'_>) -> Self {
+    pub(crate) fn new(tally: &Tally, names: &Names, about: About<'_>) -> Self {
         let About { period, extent, zone, top: n, .. } = about;
         let rfc3339 = |naive| zone.read(naive).to_rfc3339_opts(SecondsFormat::Secs, false);
         let reaches_back = |to: Option<String>| tally.earliest < to && tally.earliest.is_some();
@@ -230,11 +231,11 @@ impl Report {
             },
             attempts: tally.attempts,
             previous_attempts: (tally.previous > 0 || reaches_back(previous)).then_some(tally.previous),
-            logins: list(&tally.logins, n, |key, attempts| {
+            logins: list(&names.logins, n, |key, attempts| {
                 let [user, ip, hostname, country_code] = values(key).map(owned);
                 Login { user, ip, hostname, country_code, attempts }
             }),
-            users: list(&tally.users, n, user),
+            users: list(&names.users, n, user),
             addresses: list(addresses, n, address),
             countries: list(&tally.countries, n, country),
             organisations: ranking(parts(&tally.systems, 1), tally.systems.is_exact(), n, |aso, attempts| {
@@ -257,10 +258,10 @@ impl Report {
                 .map(|(date, attempts)| DayCount { date: date.to_owned(), attempts, inside: period.touches(date) })
                 .collect(),
             slow_attackers: slow_attackers(tally, n),
-            distributed_attacks: distributed_attacks(&tally.logins, n),
+            distributed_attacks: distributed_attacks(&names.logins, n),
             new: reaches_back(period.from.map(text)).then(|| New {
                 addresses: ranking(unseen(all(addresses), &tally.addresses_before), addresses.is_exact(), n, address),
-                users: ranking(unseen(all(&tally.users), &tally.users_before), tally.users.is_exact(), n, user),
+                users: ranking(unseen(all(&names.users), &tally.users_before), names.users.is_exact(), n, user),
                 countries: ranking(
                     unseen(all(&tally.countries), &tally.countries_before),
                     tally.countries.is_exact(),
@@ -269,7 +270,7 @@ impl Report {
                 ),
             }),
             csv: extent.csv.then_some(Csv { name: about.file_name, bytes: extent.bytes, rows: extent.rows }),
-            notes: notes(tally),
+            notes: notes(tally, names),
         }
     }
 }
@@ -315,10 +316,10 @@ fn unseen<'a>(mut items: Vec<(&'a str, u64)>, before: &Seen) -> Vec<(&'a str, u6
     items
 }
 
-fn notes(tally: &Tally) -> Vec<String> {
+fn notes(tally: &Tally, names: &Names) -> Vec<String> {
     let short = [
-        (tally.logins.short(), "combinations of user and address"),
-        (tally.users.short(), "user names"),
+        (names.logins.short(), "combinations of user and address"),
+        (names.users.short(), "user names"),
         (tally.history.addresses.short(), "addresses"),
         (tally.countries.short(), "countries"),
         (tally.systems.short(), "autonomous systems"),

@@ -121,7 +121,7 @@ impl Rows {
             country_code: added.country_code.as_deref().map(clip),
             asn,
             aso: added.aso.as_deref().map(clip),
-            attempts: auth.attempts.min(mls_csv::MAX_ROWS).into(),
+            attempts: auth.attempts.min(mls_event::MAX_ROWS).into(),
         })
     }
 }

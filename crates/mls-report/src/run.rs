@@ -9,10 +9,11 @@ use mls_cli::ndjson::Writer;
 use mls_cli::{Config, Exit, OrExit, atomic};
 
 use crate::args::{Args, Format};
+use crate::aside::Aside;
 use crate::attachment::Attachment;
 use crate::input::Source;
 use crate::mail::Post;
-use crate::period::{Day, Moment, Period};
+use crate::period::{Day, Moment, Period, Place};
 use crate::report::{About, Report};
 use crate::sent::{End, Sent};
 use crate::server::Server;
@@ -70,8 +71,12 @@ impl Job {
 
     /// What `--committed-by` says.
     fn committed(&self) -> anyhow::Result<Option<CursorFile>> {
-        let Some(path) = &self.args.committed_by else { return Ok(None) };
-        Ok(Some(CursorFile::load(path)?.unwrap_or_else(CursorFile::start)))
+        if let Some(path) = &self.args.committed_by {
+            return Ok(Some(CursorFile::load(path)?.unwrap_or_else(CursorFile::start)));
+        }
+        // The CSV of the configuration is that of its sink, unless it was made by hand, without one.
+        let cursor = self.config.paths.csv_cursor().filter(|_| self.args.file.is_none());
+        cursor.filter(|path| path.exists()).map_or(Ok(None), |path| CursorFile::load(&path))
     }
 
     fn print(&self) -> anyhow::Result<()> {
@@ -270,8 +275,15 @@ impl Job {
     fn report(&self, stretch: &Stretch) -> anyhow::Result<Report> {
         let Stretch { source, period } = stretch;
         let zone = self.args.timezone;
-        let mut tally = Tally::new(period);
-        let extent = source.read(zone, |row, offset| tally.add(row, period.place(row.date, offset)))?;
+        let (mut tally, mut aside) = (Tally::new(period), Aside::start()?);
+        let extent = source.read(zone, |row, offset| {
+            let place = period.place(row.date, offset);
+            tally.add(row, place);
+            if place == Place::Inside {
+                aside.add(row);
+            }
+        })?;
+        let names = aside.finish()?;
         let about = About {
             period,
             extent: &extent,
@@ -282,7 +294,7 @@ impl Job {
             zone,
             top: self.args.top.into(),
         };
-        Ok(Report::new(&tally, about))
+        Ok(Report::new(&tally, &names, about))
     }
 
     /// Writes what was asked for to where it was asked for.

@@ -12,7 +12,7 @@ use crate::seen::Seen;
 const UNKNOWN: &str = "\0";
 
 /// What joins the parts of a key; a row is one line.
-const JOINT: char = '\n';
+pub(crate) const JOINT: u8 = b'\n';
 
 /// The key of a value that may be unknown.
 fn key(value: Option<&str>) -> &str {
@@ -26,7 +26,7 @@ pub(crate) fn value(key: &str) -> Option<&str> {
 
 /// The parts of a joined key, four at most.
 pub(crate) fn split(key: &str) -> [&str; 4] {
-    let mut parts = key.split(JOINT);
+    let mut parts = key.split(char::from(JOINT));
     std::array::from_fn(|_| parts.next().unwrap_or_default())
 }
 
@@ -35,15 +35,15 @@ pub(crate) fn values(key: &str) -> [Option<&str>; 4] {
     split(key).map(value)
 }
 
-fn join<const N: usize>(joined: &mut String, values: [Option<&str>; N]) {
-    joined.clear();
+/// Appends values as one key.
+pub(crate) fn join<const N: usize>(joined: &mut String, values: [Option<&str>; N]) {
     for value in values {
         joined.push_str(key(value));
-        joined.push(JOINT);
+        joined.push(char::from(JOINT));
     }
 }
 
-/// Everything that is counted.
+/// Everything that is counted but for what is counted [aside](crate::aside).
 #[derive(Debug)]
 pub(crate) struct Tally {
     pub(crate) attempts: u64,
@@ -52,9 +52,6 @@ pub(crate) struct Tally {
     /// The first date of all.
     pub(crate) earliest: Option<String>,
     pub(crate) hours: [u64; 24],
-    /// By user, address, host name and country, joined.
-    pub(crate) logins: Counter,
-    pub(crate) users: Counter,
     pub(crate) countries: Counter,
     /// By number of the autonomous system and its organisation, joined: they belong together, so that is one search for a
     /// row and not two.
@@ -77,8 +74,6 @@ impl Tally {
             previous: 0,
             earliest: None,
             hours: [0; 24],
-            logins: Counter::new(100_000, 8 << 20),
-            users: Counter::new(100_000, 4 << 20),
             countries: Counter::new(1000, 1 << 16),
             systems: Counter::new(50_000, 3 << 20),
             failed_reverse_lookups: 0,
@@ -121,12 +116,10 @@ impl Tally {
         if let Some(hour) = row.date[11..13].parse().ok().and_then(|hour: usize| self.hours.get_mut(hour)) {
             *hour += n;
         }
-        join(&mut self.joined, [row.user, row.ip, row.hostname, row.country_code]);
-        self.logins.add(&self.joined, n);
         self.countries.add(key(row.country_code), n);
+        self.joined.clear();
         join(&mut self.joined, [row.asn, row.aso]);
         self.systems.add(&self.joined, n);
-        self.users.add(key(row.user), n);
         if let Some(status) = row.reverse_dns_status.filter(|status| *status != "OK") {
             self.failed_reverse_lookups += n;
             self.reverse_dns_failures.add(status, n);

@@ -13,12 +13,12 @@ use mls_cli::Common;
 #[command(name = "mls-tail", version, after_help = EXAMPLES)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Args {
-    /// Logs to read, one after the other [default: that of --config]
+    /// Logs to read, one after the other [default: that of --config, or the journal where its `mail_log` is that]
     #[arg(value_name = "LOG", conflicts_with = "journal")]
     pub logs: Vec<PathBuf>,
 
     /// Start from the position in FILE. Without --framed it is saved there once all is written (at least once: a reader that
-    /// dies has lost it); with --framed the sink saves it
+    /// dies has lost it); with --framed the sink saves it [default with --framed: state.offset in the `state_dir` of --config]
     #[arg(long, value_name = "FILE")]
     pub cursor_file: Option<PathBuf>,
 
@@ -45,6 +45,10 @@ pub struct Args {
     /// LOG is written by the sink whose cursor file is FILE: read only what it has committed
     #[arg(long, value_name = "FILE", conflicts_with = "journal")]
     pub committed_by: Option<PathBuf>,
+
+    /// Read the CSV of --config, as far as it is committed, and go on where `sql_state.offset` says
+    #[arg(long, requires_all = ["config", "framed"], conflicts_with_all = ["logs", "journal", "committed_by"])]
+    pub csv: bool,
 
     /// Print for people what the cursor file says, and end
     #[arg(long, requires = "cursor_file")]

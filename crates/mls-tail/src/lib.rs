@@ -40,10 +40,11 @@ mod unpack;
 
 pub use args::Args;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use mls_cli::atomic::directory_of;
+use mls_cli::config::Paths;
 use mls_cli::cursor_file::CursorFile;
 use mls_cli::lock::Lock;
 use mls_cli::{Config, Exit};
@@ -61,6 +62,7 @@ use tail::{Outcome, Tail};
 /// Whatever ends the run early, with its exit code.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
+    let args = with_defaults(args, &config.paths);
     // The sink locks its own file; here only two that would both save the cursor are in each other's way.
     let saves = !args.framed && !args.show_cursor;
     let _lock = args.cursor_file.as_deref().filter(|_| saves).map(Lock::take).transpose()?;
@@ -80,7 +82,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         out.end()?;
         outcome
     } else {
-        let logs = absolute(&args.logs, config.paths.mail_log, !args.no_rotated)?;
+        let logs = absolute(&args.logs, !args.no_rotated)?;
         let mut tail = Tail::new(&args, logs, cursor, out, stop);
         let outcome = if args.follow { follow::run(&mut tail) } else { tail.look() }?;
         tail.out.end()?;
@@ -95,14 +97,29 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     }
 }
 
+/// What the configuration says where the command line does not.
+fn with_defaults(mut args: Args, paths: &Paths) -> Args {
+    let (log, cursor) = if args.csv { (&paths.csv, paths.sql_cursor()) } else { (&paths.mail_log, paths.csv_cursor()) };
+    if args.csv {
+        args.committed_by = paths.csv_cursor();
+    }
+    if args.framed && args.cursor_file.is_none() {
+        args.cursor_file = cursor;
+    }
+    if args.logs.is_empty() && !args.journal {
+        args.journal = log.as_deref() == Some(Path::new("journal"));
+        args.logs.extend(log.clone().filter(|_| !args.journal));
+    }
+    args
+}
+
 /// The names of logs are part of the cursor: a log has one name, wherever the tool was started and however it is spelled.
-fn absolute(logs: &[PathBuf], default: Option<PathBuf>, with_rotated: bool) -> anyhow::Result<Vec<PathBuf>> {
-    let logs = if logs.is_empty() { default.into_iter().collect() } else { logs.to_vec() };
+fn absolute(logs: &[PathBuf], with_rotated: bool) -> anyhow::Result<Vec<PathBuf>> {
     if logs.is_empty() {
         return Err(Exit::Usage.error("no LOG was given, and no --config that names one"));
     }
     let mut absolute: Vec<PathBuf> = Vec::new();
-    for log in &logs {
+    for log in logs {
         let context = || format!("finding {}", log.display());
         let folder = directory_of(log);
         // A folder may come later, with --follow.

@@ -43,37 +43,37 @@ impl Front {
             ".TH MAILLOGSENTINEL 8 \"{date}\" \"MailLogSentinel {version}\" MailLogSentinel\n\
              .SH NAME\nmaillogsentinel \\- exact record of failed logins at mail servers\n"
         );
-        let mut section = "";
-        for block in self.help.split("\n\n") {
-            let mut lines = block.trim_end().lines().peekable();
-            while let Some(line) = lines.next() {
-                let indented = |line: &&str| line.starts_with(' ') && !line.trim_start().starts_with('-');
-                if let Some(usage) = line.strip_prefix("Usage:") {
-                    page += ".SH SYNOPSIS\n";
-                    let more = std::iter::from_fn(|| lines.next_if(indented));
-                    verbatim(&mut page, std::iter::once(usage).chain(more).map(str::trim));
-                } else if line.trim_start().starts_with('-') {
-                    let (option, text) = line.trim().split_once("  ").unwrap_or((line.trim(), ""));
-                    let more: Vec<&str> = std::iter::from_fn(|| lines.next_if(indented)).map(str::trim).collect();
-                    page += &format!(".TP\n\\fB{}\\fR\n", escape(option));
-                    paragraph(&mut page, [text.trim(), &more.join(" ")].join(" ").trim());
-                } else if let Some(heading) = line.strip_suffix(':').filter(|line| !line.starts_with(' ')) {
-                    page += &format!(".SH {}\n", escape(&heading.to_uppercase()));
-                    section = "other";
-                } else if line.starts_with(' ') {
-                    let more = std::iter::from_fn(|| lines.next_if(|line| line.starts_with(' ')));
-                    verbatim(&mut page, std::iter::once(line).chain(more).map(str::trim));
-                } else if !line.is_empty() {
-                    if section != "other" {
-                        page += ".SH DESCRIPTION\n";
-                        section = "other";
-                    }
-                    let more: Vec<&str> = std::iter::from_fn(|| lines.next_if(|line| !line.starts_with(' '))).collect();
-                    page += ".PP\n";
-                    paragraph(&mut page, &[&[line], more.as_slice()].concat().join(" "));
+        let (mut synopsis, mut body) = (String::new(), String::from(".SH DESCRIPTION\n"));
+        let mut lines = self.help.lines().peekable();
+        while let Some(line) = lines.next() {
+            // The lines that belong to this one.
+            let more = |indented: bool| {
+                move |line: &&str| {
+                    !line.is_empty() && line.starts_with(' ') == indented && !line.trim_start().starts_with('-')
                 }
+            };
+            if let Some(usage) = line.strip_prefix("Usage:") {
+                let more = std::iter::from_fn(|| lines.next_if(more(true)));
+                verbatim(&mut synopsis, std::iter::once(usage).chain(more).map(str::trim));
+            } else if line.trim_start().starts_with('-') {
+                let (option, text) = line.trim().split_once("  ").unwrap_or((line.trim(), ""));
+                let more = std::iter::from_fn(|| lines.next_if(more(true)));
+                let text: Vec<&str> = std::iter::once(text).chain(more).map(str::trim).collect();
+                body += &format!(".TP\n\\fB{}\\fR\n", escape(option));
+                paragraph(&mut body, &text.join(" "));
+            } else if let Some(heading) = line.strip_suffix(':').filter(|line| !line.starts_with(' ')) {
+                body += &format!(".SH {}\n", escape(&heading.to_uppercase()));
+            } else if line.starts_with(' ') {
+                let more = std::iter::from_fn(|| lines.next_if(more(true)));
+                verbatim(&mut body, std::iter::once(line).chain(more).map(str::trim));
+            } else if !line.is_empty() {
+                let more = std::iter::from_fn(|| lines.next_if(more(false)));
+                let text: Vec<&str> = std::iter::once(line).chain(more).collect();
+                body += ".PP\n";
+                paragraph(&mut body, &text.join(" "));
             }
         }
+        page += &format!(".SH SYNOPSIS\n{synopsis}{body}");
         page += ".SH UNITS\n";
         for (name, description) in &self.units {
             page += &format!(".TP\n\\fB{}\\fR\n{}\n", escape(name), escape(description));

@@ -30,6 +30,7 @@ fn tools() -> Vec<Tool> {
         tool!(mls_enrich, "mls-enrich"),
         tool!(mls_csv, "mls-csv"),
         tool!(mls_report, "mls-report"),
+        tool!(mls_sql, "mls-sql"),
         tool!(mls_ipdb, "mls-ipdb"),
         tool!(mls_anonymize, "mls-anonymize"),
     ]

@@ -154,3 +154,31 @@ fn the_example_has_every_key() {
         );
     }
 }
+
+#[test]
+fn what_is_shown_can_be_read_again_and_is_the_same() {
+    let text = "[paths]\nworking_dir = /srv/m l\nstate_dir = state\nmail_log = journal\ncsv_filename = x.csv\n\
+                [report]\nemail = a@example.com,b@example.com\nsender_override = c@example.com\nsmtp_host = h\nsmtp_port = 1\n\
+                smtp_tls = starttls\nsmtp_user = u\nsmtp_password_file = /p\nattach_csv = no\nsubject_prefix = [X] = #1\n\
+                [geolocation]\ncountry_db_path = /c, /d\ncountry_db_url = http://c\n\
+                [ASN_ASO]\nasn_db_path = /a\nasn_db_url = http://a\n\
+                [general]\nlog_level = warning\nlog_file = l\nlog_file_max_bytes = 2\nlog_file_backup_count = 3\n\
+                [dns_cache]\nenabled = no\nsize = 4\nttl_seconds = 5\n\
+                [database]\ndb_type = mysql\ndb_path = /b\ndb_host = dh\ndb_port = 6\ndb_name = dn\ndb_user = du\n\
+                db_password_file = /dp\nsql_export_dir = /e\ntable_name = t\ncolumn_mapping_file = /m\n\
+                [filter]\nignore_networks = 192.0.2.0/24\nignore_users = u1, u2\n\
+                [alert]\nip = 1/1m\nuser = 2/2h\ntotal = 3/3d\n[retention]\ncsv_days = 7\nsql_files_days = 8\n\
+                [systemd]\nuser = bob\nextraction_schedule = follow\nreport_schedule = never\nip_update_schedule = daily\n\
+                sql_export_schedule = *:0/6\nsql_import_schedule = *:0/7\n";
+    let config = load(text, 0o644).unwrap();
+    let shown = config.show();
+    // The CSV is shown with its folder, which an absolute csv_filename has too.
+    let mut again = String::new();
+    for (section, rest) in shown.lines().map(|line| line.split_once('.').unwrap()) {
+        again.extend(["[", section, "]\n", &rest.replace("csv=/", "csv_filename=/"), "\n"]);
+    }
+    assert_eq!(format!("{:?}", load(&again, 0o644).unwrap()), format!("{config:?}"));
+    let text = text.lines().filter(|line| line.contains(" = ")).count();
+    assert_eq!(shown.lines().count(), text, "a key is not shown: {shown}");
+    assert!(!load("[database]\ndb_password = secret\n", 0o640).unwrap().show().contains("secret"));
+}

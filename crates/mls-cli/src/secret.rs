@@ -1,0 +1,29 @@
+//! Passwords, which live in files of their own.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::Exit;
+
+/// No password is as long.
+const MAX_PASSWORD: usize = 4096;
+
+/// The first line of the file that `key` (such as `smtp_password_file`) names.
+///
+/// # Errors
+/// Exit 77 where everybody may read it, 78 where it does not begin with a password, 66 where there is none.
+pub fn read(key: &str, path: &Path) -> anyhow::Result<String> {
+    let shown = path.display();
+    let mode = std::fs::metadata(path).with_context(|| format!("looking at {key} {shown}"))?.mode();
+    if mode & 0o004 != 0 {
+        return Err(Exit::NoPerm
+            .error(format!("everybody may read {key} {shown} (mode {:04o}): make it 0600 or 0640", mode & 0o7777)));
+    }
+    let text = std::fs::read_to_string(path).with_context(|| format!("reading {key} {shown}"))?;
+    match text.lines().next() {
+        Some(line) if !line.is_empty() && line.len() < MAX_PASSWORD => Ok(line.to_owned()),
+        _ => Err(Exit::Config.error(format!("{key} {shown} does not begin with a password on a line"))),
+    }
+}

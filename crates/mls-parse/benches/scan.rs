@@ -1,0 +1,44 @@
+//! The hot loop of mls-parse: a megabyte of log, as it comes out of the pipe; and one message.
+//!
+//! `cargo bench --package mls-parse`
+
+use clap::Parser;
+use divan::counter::BytesCount;
+use divan::{Bencher, black_box};
+use mls_cli::blocks::Place;
+use mls_parse::{Args, Scanner, grammar};
+use xtask::log::{Generator, Stamps};
+
+fn main() {
+    divan::main();
+}
+
+/// A log of about a megabyte, one line in twenty of it a failure.
+fn log(stamps: Stamps) -> Vec<u8> {
+    let mut generator = Generator::new(1, stamps);
+    let mut log = Vec::new();
+    while log.len() < 1 << 20 {
+        generator.line(&mut log);
+    }
+    log
+}
+
+#[divan::bench(args = [Stamps::Rfc3339, Stamps::Bsd])]
+fn a_megabyte(bencher: Bencher<'_, '_>, stamps: Stamps) {
+    let log = log(stamps);
+    let args = Args::parse_from(["mls-parse", "--timezone=UTC", "--reference-time=2026-06-02T00:00:00Z"]);
+    // A scanner of no configuration file can always be made.
+    let Ok(mut scanner) = Scanner::new(&args, &mls_cli::config::Filter::default()) else { return };
+    let mut out = Vec::new();
+    bencher.counter(BytesCount::of_slice(&log)).bench_local(|| {
+        out.clear();
+        scanner.block(black_box(&log), Place { segment: None, offset: 0 }, &mut out);
+    });
+}
+
+#[divan::bench]
+fn a_message() -> bool {
+    let message =
+        b"warning: unknown[192.0.2.7]: SASL LOGIN authentication failed: UGFzc3dvcmQ6, sasl_username=a@example.com";
+    grammar::read(black_box(message), &grammar::POSTFIX).is_some()
+}

@@ -1,0 +1,131 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use mls_cli::{Common, Strict};
+
+use crate::dialect::Dialect;
+use crate::schema::Table;
+
+/// Put events into a database, or into SQL files
+///
+/// SQLite, PostgreSQL, MySQL and MariaDB. One row for each failed login (as many as its `attempts` say, at most 1000).
+#[derive(Debug, Parser)]
+#[command(name = "mls-sql", version, after_help = EXAMPLES)]
+pub struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Table of the events [default: that of --config, else `maillogsentinel_events`]
+    #[arg(long, global = true)]
+    pub(crate) table: Option<Table>,
+
+    /// JSON file that maps columns of the CSV to columns of the table [default: that of --config, else built in]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) mapping: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Print what creates the tables
+    Schema {
+        #[command(flatten)]
+        dialect: DialectFlag,
+    },
+    /// Read events on standard input and put them into the database
+    ///
+    /// From mls-tail --framed, rows and position are committed together, exactly once. Plain events are one transaction.
+    Load {
+        #[command(flatten)]
+        database: DatabaseFlags,
+        #[command(flatten)]
+        source: SourceFlag,
+        #[command(flatten)]
+        strict: Strict,
+    },
+    /// Print the position that load has committed, for mls-tail --cursor-file <(mls-sql cursor)
+    Cursor {
+        #[command(flatten)]
+        database: DatabaseFlags,
+        #[command(flatten)]
+        source: SourceFlag,
+    },
+    /// Read events on standard input and write SQL
+    Export {
+        #[command(flatten)]
+        dialect: DialectFlag,
+        /// Write a file into DIR [default: that of --config, else standard output]
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+        /// Commit the file together with the position in the CSV, exactly once; needs mls-tail --framed with the same FILE
+        /// [default with --config: `sql_state.offset` in its `state_dir`]
+        #[arg(long, value_name = "FILE")]
+        cursor_file: Option<PathBuf>,
+        #[command(flatten)]
+        strict: Strict,
+    },
+    /// Run the SQL files in DIR that the database has not seen yet, in the order of their names
+    Import {
+        /// Directory of the SQL files [default: that of --config]
+        dir: Option<PathBuf>,
+        #[command(flatten)]
+        database: DatabaseFlags,
+    },
+}
+
+/// Whose SQL is written.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DialectFlag {
+    /// Whose SQL to write; mysql is MariaDB's too [default: that of --config, else sqlite]
+    #[arg(long, value_enum)]
+    pub(crate) dialect: Option<Dialect>,
+}
+
+/// Which database.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DatabaseFlags {
+    /// The database, as `sqlite:FILE`, `postgres://USER@HOST/NAME` or `mysql://USER@HOST/NAME`, with `?host=/run/postgresql` or
+    /// `?socket=FILE` for a UNIX socket [default: that of --config]
+    #[arg(long)]
+    pub(crate) url: Option<String>,
+
+    /// File with the password on its first line [default: that of --config; else the environment's `MLS_SQL_PASSWORD`]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+/// Where events come from.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SourceFlag {
+    /// Whose position: many mail servers may load into one database [default: this machine's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source: Option<String>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mls-parse < mail.log | mls-enrich --no-dns | mls-sql load --url sqlite:events.db
+  mls-tail --framed --cursor-file <(mls-sql cursor --url sqlite:events.db) LOG |
+    mls-parse | mls-enrich | mls-sql load --url sqlite:events.db
+  mls-csv --decode < maillogsentinel.csv | mls-sql export --dialect mysql > events.sql
+  mls-sql schema --dialect postgresql | psql
+  mls-sql import /var/log/maillogsentinel/sql --url postgres://mls@db.example.com/mail
+
+A server on another machine must show a certificate that this machine trusts, unless the URL says sslmode=…";
+
+impl mls_cli::Args for Args {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn strict(&self) -> bool {
+        match &self.command {
+            Command::Load { strict, .. } | Command::Export { strict, .. } => strict.strict,
+            _ => false,
+        }
+    }
+}

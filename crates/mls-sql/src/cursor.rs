@@ -1,0 +1,87 @@
+//! The position that a source has reached, in `TABLE_cursor`.
+
+use anyhow::Context;
+use mls_cli::cursor_file::CursorFile;
+use mls_cli::ndjson::Writer;
+use mls_cli::{Exit, OrExit};
+use serde_json::Value;
+
+use crate::database::Database;
+use crate::failure::Failure;
+use crate::schema::Table;
+use crate::target::Target;
+
+/// The name of the source: the flag's, else this machine's.
+pub(crate) fn source(flag: Option<String>) -> anyhow::Result<String> {
+    let source = flag.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
+    if (1..=255).contains(&source.len()) && !source.contains(char::is_control) {
+        return Ok(source);
+    }
+    Err(Exit::Usage.error(format!("{source:?} is no name of a source: use 1 to 255 bytes without control characters")))
+}
+
+/// What was committed for `source`; `None` before the first commit, and where there are no tables yet.
+pub(crate) fn load(database: &mut Database, table: &Table, source: &str) -> anyhow::Result<Option<CursorFile>> {
+    let (name, doing) = (table.cursor(), format!("reading the position of {source} in"));
+    if database.columns(&name)?.is_empty() {
+        return Ok(None);
+    }
+    let dialect = database.dialect;
+    let sql = format!("SELECT position FROM {} WHERE source = {}", dialect.name(&name), dialect.text(source));
+    let texts = database.texts(&sql).map_err(|error| database.failed(&error, &doing))?;
+    let cursor = texts.first().map(|text| CursorFile::from_json(text.as_bytes())).transpose();
+    cursor.with_context(|| format!("table {name} in {}, source {source}", database.shown)).or_exit(Exit::Config)
+}
+
+/// Moves the position in the transaction that is open, from commit `base` to the next, and returns that. A pipeline that has done
+/// so meanwhile makes it fail.
+pub(crate) fn advance(
+    database: &mut Database,
+    table: &Table,
+    source: &str,
+    base: u64,
+    cursor: Value,
+) -> anyhow::Result<u64> {
+    let next = CursorFile::next(base, cursor, None);
+    let dialect = database.dialect;
+    let (name, source_text) = (dialect.name(&table.cursor()), dialect.text(source));
+    let (sequence, position) = (next.sequence, dialect.text(&next.to_json()));
+    let sql = if base == 0 {
+        format!("INSERT INTO {name} (source, sequence, position) VALUES ({source_text}, {sequence}, {position})")
+    } else {
+        format!(
+            "UPDATE {name} SET sequence = {sequence}, position = {position} WHERE source = {source_text} AND sequence = {base}"
+        )
+    };
+    match database.execute(&sql) {
+        Ok(1) => Ok(sequence),
+        Ok(_) => Err(overtaken(database, source)),
+        Err(error) if Failure::of(&error) == Failure::Data => Err(overtaken(database, source)),
+        Err(error) => Err(database.failed(&error, "moving the position in")),
+    }
+}
+
+/// Somebody else has committed for this source.
+pub(crate) fn overtaken(database: &Database, source: &str) -> anyhow::Error {
+    Exit::TempFail.error(format!(
+        "{}: another pipeline has committed for source {source} since the log was read from; nothing was written, the next run \
+         goes on from there",
+        database.shown
+    ))
+}
+
+/// Prints the committed position as a cursor file, nothing where there is none.
+pub(crate) fn print(target: &Target, table: &Table, source: &str) -> anyhow::Result<()> {
+    // Looking must not create a database.
+    if let Target::Sqlite(path) = target
+        && !path.exists()
+    {
+        return Ok(());
+    }
+    let mut database = Database::connect(target)?;
+    let mut out = Writer::stdout()?;
+    if let Some(cursor) = load(&mut database, table, source)? {
+        out.line(cursor.to_json().trim_end().as_bytes())?;
+    }
+    out.flush()
+}

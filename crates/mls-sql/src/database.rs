@@ -1,0 +1,256 @@
+//! A connection: one statement at a time, and what the three servers do alike behind one door.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use mls_cli::Exit;
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+use tokio::runtime::Runtime;
+
+use crate::dialect::Dialect;
+use crate::failure::Failure;
+use crate::mapping::Mapping;
+use crate::schema::Table;
+use crate::target::{self, Target};
+
+/// Pauses between tries to connect: a server that restarts is back within them.
+const PAUSES: [Duration; 6] = [
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+];
+
+/// How long one try may take.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A connection to a database.
+pub(crate) struct Database {
+    runtime: Runtime,
+    connection: Server,
+    pub(crate) dialect: Dialect,
+    /// What messages call it.
+    pub(crate) shown: String,
+}
+
+enum Server {
+    Sqlite(SqliteConnection),
+    Postgresql(PgConnection),
+    Mysql(MySqlConnection),
+}
+
+/// The same for each kind of connection: sqlx has a type of its own for each.
+macro_rules! each {
+    ($server:expr, $connection:ident => $do:expr) => {
+        match $server {
+            Server::Sqlite($connection) => $do,
+            Server::Postgresql($connection) => $do,
+            Server::Mysql($connection) => $do,
+        }
+    };
+}
+
+impl Database {
+    /// Connects, trying again with growing pauses while the server is down.
+    ///
+    /// # Errors
+    /// Exit 75 where it stays down, else what [`Failure`] says.
+    pub(crate) fn connect(target: &Target) -> anyhow::Result<Self> {
+        let shown = target.shown();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting tokio")?;
+        let connection = runtime.block_on(async {
+            let mut pauses = PAUSES.iter();
+            loop {
+                let result = match tokio::time::timeout(TIMEOUT, open(target)).await {
+                    Ok(result) => result,
+                    Err(_) => Err(Exit::TempFail.error("no answer")),
+                };
+                match (result, pauses.next()) {
+                    (Err(error), Some(pause)) if Exit::of(&error) == Exit::TempFail => {
+                        mls_cli::info!("connecting to {shown}: {error:#}; trying again in {pause:?}");
+                        tokio::time::sleep(*pause).await;
+                    }
+                    (result, _) => return result,
+                }
+            }
+        });
+        let connection = connection.with_context(|| format!("connecting to {shown}"))?;
+        Ok(Self { runtime, connection, dialect: target.dialect(), shown })
+    }
+
+    /// Runs one statement and returns how many rows it changed.
+    pub(crate) fn execute(&mut self, sql: &str) -> Result<u64, sqlx::Error> {
+        let Self { runtime, connection, .. } = self;
+        runtime.block_on(async {
+            each!(connection, c => {
+                sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *c).await.map(|result| result.rows_affected())
+            })
+        })
+    }
+
+    /// The first column of the result, which must be text.
+    pub(crate) fn texts(&mut self, sql: &str) -> Result<Vec<String>, sqlx::Error> {
+        let Self { runtime, connection, .. } = self;
+        runtime.block_on(async {
+            each!(connection, c => {
+                let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *c).await?;
+                // Unchecked: MySQL calls text that is compared byte by byte binary.
+                rows.iter().map(|row| row.try_get_unchecked::<String, _>(0)).collect()
+            })
+        })
+    }
+
+    /// Feeds `bytes` to PostgreSQL's `COPY … FROM STDIN`.
+    pub(crate) fn copy(&mut self, statement: &str, bytes: &[u8]) -> Result<(), sqlx::Error> {
+        let Server::Postgresql(connection) = &mut self.connection else {
+            return Err(sqlx::Error::Protocol("only PostgreSQL has COPY FROM STDIN".into()));
+        };
+        self.runtime.block_on(async {
+            let mut copy = connection.copy_in_raw(statement).await?;
+            match copy.send(bytes).await {
+                Ok(_) => copy.finish().await.map(drop),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    /// The same as [`execute`](Self::execute), for statements that have no business failing.
+    ///
+    /// # Errors
+    /// What [`Failure`] says, naming the database and `doing`.
+    pub(crate) fn must(&mut self, sql: &str, doing: &str) -> anyhow::Result<u64> {
+        let result = self.execute(sql);
+        result.map_err(|error| self.failed(&error, doing))
+    }
+
+    /// An error with its exit code, the database and what was being done.
+    pub(crate) fn failed(&self, error: &sqlx::Error, doing: &str) -> anyhow::Error {
+        Failure::of(error).exit().error(format!("{doing} {}: {error}", self.shown))
+    }
+
+    /// Begins a transaction that may write.
+    ///
+    /// # Errors
+    /// See [`must`](Self::must).
+    pub(crate) fn begin(&mut self) -> anyhow::Result<()> {
+        let begin = if self.dialect == Dialect::Sqlite { "BEGIN IMMEDIATE" } else { "START TRANSACTION" };
+        self.must(begin, "beginning a transaction in").map(drop)
+    }
+
+    /// Creates what is missing of the tables, and refuses what cannot hold events exactly once.
+    ///
+    /// # Errors
+    /// Exit 78 for a table of the Python original, one that lacks a column, or one without transactions.
+    pub(crate) fn prepare(&mut self, table: &Table, mapping: &Mapping) -> anyhow::Result<()> {
+        let dialect = self.dialect;
+        let columns = self.columns(table.name())?;
+        if columns.is_empty() {
+            for statement in table.events_ddl(dialect, mapping) {
+                self.must(&statement, &format!("creating table {} in", table.name()))?;
+            }
+        } else {
+            self.check_columns(table, mapping, &columns)?;
+        }
+        for (name, ddl) in [table.cursor(), table.imports()].iter().zip(table.state_ddl(dialect)) {
+            if self.columns(name)?.is_empty() {
+                self.must(&ddl, &format!("creating table {name} in"))?;
+            }
+        }
+        if dialect == Dialect::Mysql { self.check_engines(table) } else { Ok(()) }
+    }
+
+    /// The names of a table's columns; none where there is no such table.
+    pub(crate) fn columns(&mut self, table: &str) -> anyhow::Result<Vec<String>> {
+        let (name, quoted) = (self.dialect.text(table), self.dialect.text(&self.dialect.name(table)));
+        let sql = match self.dialect {
+            Dialect::Sqlite => format!("SELECT name FROM pragma_table_info({name})"),
+            Dialect::Postgresql => format!(
+                "SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass({quoted}) AND attnum > 0 AND NOT attisdropped"
+            ),
+            Dialect::Mysql => format!(
+                "SELECT CAST(column_name AS CHAR) FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = {name}"
+            ),
+        };
+        self.texts(&sql).map_err(|error| self.failed(&error, &format!("looking at table {table} in")))
+    }
+
+    fn check_columns(&self, table: &Table, mapping: &Mapping, columns: &[String]) -> anyhow::Result<()> {
+        let has = |name: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
+        if has("asn_int") && has("asn_varchar") {
+            return Err(Exit::Config.error(format!(
+                "table {0} in {1} is one of the Python original: its columns asn_int and asn_varchar, and its CHECK on \
+                 reverse_dns_status, take neither unknown values nor \"Errno 1\". Give another --table; once that is there, its \
+                 rows can be copied: INSERT INTO … (server, event_time, ip, username, hostname, reverse_dns_status, \
+                 country_code, asn, aso) SELECT server, event_time, ip, username, hostname, reverse_dns_status, country_code, \
+                 asn_int, asn_varchar FROM {0}",
+                table.name(),
+                self.shown
+            )));
+        }
+        let missing: Vec<_> = mapping.filled().map(|(name, _)| name).filter(|name| !has(name)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(Exit::Config.error(format!(
+            "table {} in {} has no column {}: give another --table, or a --mapping that fits this one",
+            table.name(),
+            self.shown,
+            missing.join(", ")
+        )))
+    }
+
+    /// `MyISAM` and its like keep half of a transaction that failed.
+    fn check_engines(&mut self, table: &Table) -> anyhow::Result<()> {
+        let names = [table.name(), &table.cursor(), &table.imports()].map(|name| self.dialect.text(name)).join(", ");
+        let sql = format!(
+            "SELECT CONCAT(t.table_name, ' (', t.engine, ')') FROM information_schema.tables t LEFT JOIN information_schema.engines e \
+             ON e.engine = t.engine WHERE t.table_schema = DATABASE() AND t.table_name IN ({names}) AND COALESCE(e.transactions, 'NO') <> 'YES'"
+        );
+        let tables = self.texts(&sql).map_err(|error| self.failed(&error, "looking at the tables of"))?;
+        if tables.is_empty() {
+            return Ok(());
+        }
+        Err(Exit::Config.error(format!(
+            "{} in {}: an engine without transactions cannot take rows exactly once; use ALTER TABLE … ENGINE=InnoDB",
+            tables.join(", "),
+            self.shown
+        )))
+    }
+}
+
+async fn open(target: &Target) -> anyhow::Result<Server> {
+    let server = match target {
+        Target::Sqlite(path) => {
+            let options = target::sqlite(path, true)?.disable_statement_logging();
+            SqliteConnection::connect_with(&options).await.map(Server::Sqlite)
+        }
+        Target::Postgresql(options) => open_postgresql(options).await,
+        Target::Mysql(options) => open_mysql(options).await,
+    };
+    server.map_err(|error| {
+        let exit = Failure::of(&error).exit();
+        exit.error(error)
+    })
+}
+
+async fn open_postgresql(options: &PgConnectOptions) -> Result<Server, sqlx::Error> {
+    let options = options.clone().application_name("mls-sql").disable_statement_logging();
+    let mut connection = PgConnection::connect_with(&options).await?;
+    sqlx::raw_sql("SET standard_conforming_strings = on").execute(&mut connection).await?;
+    Ok(Server::Postgresql(connection))
+}
+
+/// A session in which every value either fits or is refused, and a quote is a quote.
+const MYSQL_MODE: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ONLY_FULL_GROUP_BY'";
+
+async fn open_mysql(options: &MySqlConnectOptions) -> Result<Server, sqlx::Error> {
+    let options = options.clone().charset("utf8mb4").disable_statement_logging();
+    let mut connection = MySqlConnection::connect_with(&options).await?;
+    sqlx::raw_sql(MYSQL_MODE).execute(&mut connection).await?;
+    Ok(Server::Mysql(connection))
+}

@@ -1,0 +1,195 @@
+//! What differs between the databases: names in quotes, texts in quotes, points in time.
+//!
+//! Literals read the same whatever the server is set to:
+//!
+//! | dialect | text | with `\` or beyond ASCII |
+//! |---|---|---|
+//! | SQLite | `'it''s'` | the same: SQLite knows no escapes, and its files are UTF-8 |
+//! | PostgreSQL | `'it''s'` | `E'\\ \u00e9'`: independent of `standard_conforming_strings` and `client_encoding` |
+//! | MySQL, MariaDB | `'it''s'` | `_utf8mb4 X'5c'`: independent of `NO_BACKSLASH_ESCAPES` and `character_set_client` |
+//!
+//! Sources: SQLite "SQL Language Expressions"; PostgreSQL manual 4.1.2; MySQL manual 9.1.1 and 9.1.4.
+
+use std::io::Write as _;
+
+use chrono::{DateTime, Datelike, FixedOffset, Timelike};
+use clap::ValueEnum;
+use mls_cli::config::DbType;
+
+/// A database's SQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Dialect {
+    Sqlite,
+    Postgresql,
+    /// MariaDB's too.
+    Mysql,
+}
+
+impl From<DbType> for Dialect {
+    fn from(kind: DbType) -> Self {
+        match kind {
+            DbType::Sqlite => Self::Sqlite,
+            DbType::Postgresql => Self::Postgresql,
+            DbType::Mysql => Self::Mysql,
+        }
+    }
+}
+
+impl Dialect {
+    /// A name of a table or column, in quotes.
+    #[must_use]
+    pub fn name(self, name: &str) -> String {
+        let quote = if self == Self::Mysql { '`' } else { '"' };
+        format!("{quote}{}{quote}", name.replace(quote, &format!("{quote}{quote}")))
+    }
+
+    /// A text as a literal. NUL, which PostgreSQL cannot store, must not be in it.
+    #[must_use]
+    pub fn text(self, text: &str) -> String {
+        let mut out = Vec::new();
+        self.write_text(text, &mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    /// Appends a text as a literal.
+    #[expect(clippy::needless_bitwise_bool, reason = "without a way out of the loop it is a few vector instructions")]
+    pub(crate) fn write_text(self, text: &str, out: &mut Vec<u8>) {
+        // What every SQL reads alike, and nearly every text is.
+        let plain = text.bytes().fold(true, |plain, b| plain & (b < 0x80) & (b != b'\\') & (b != b'\''));
+        if plain || self == Self::Sqlite {
+            out.push(b'\'');
+            if plain {
+                out.extend_from_slice(text.as_bytes());
+            } else {
+                doubled(text, out);
+            }
+            out.push(b'\'');
+            return;
+        }
+        match self {
+            _ if text.is_ascii() && !text.contains('\\') => {
+                out.push(b'\'');
+                doubled(text, out);
+                out.push(b'\'');
+            }
+            Self::Mysql => {
+                out.extend_from_slice(b"_utf8mb4 X'");
+                for byte in text.bytes() {
+                    // Writing to memory cannot fail.
+                    let _ = write!(out, "{byte:02x}");
+                }
+                out.push(b'\'');
+            }
+            _ => {
+                out.extend_from_slice(b"E'");
+                for c in text.chars() {
+                    let _ = match c {
+                        '\'' | '\\' => write!(out, "{c}{c}"),
+                        c if c.is_ascii() => write!(out, "{c}"),
+                        c if u32::from(c) <= 0xffff => write!(out, "\\u{:04x}", u32::from(c)),
+                        c => write!(out, "\\U{:08x}", u32::from(c)),
+                    };
+                }
+                out.push(b'\'');
+            }
+        }
+    }
+
+    /// A point in time as its column wants it, without quotes: UTC, to the microsecond. `None` before the year 1000 and after
+    /// 9999, which MySQL's `DATETIME` does not have.
+    pub(crate) fn time(self, at: &DateTime<FixedOffset>) -> Option<Time> {
+        let at = at.naive_utc();
+        if !(1000..=9999).contains(&at.year()) {
+            return None;
+        }
+        let (mark, end) = match self {
+            Self::Sqlite => (b'T', &b"Z"[..]),
+            Self::Postgresql => (b' ', &b"+00"[..]),
+            Self::Mysql => (b' ', &b""[..]),
+        };
+        // Digit by digit: chrono's and Rust's formatting took a third of an export.
+        let mut text = *b"0000-00-00 00:00:00.000000   ";
+        let mut write = |place: std::ops::Range<usize>, mut n: u32| {
+            for digit in text[place].iter_mut().rev() {
+                *digit = b'0' + (n % 10) as u8;
+                n /= 10;
+            }
+        };
+        write(0..4, at.year().cast_unsigned());
+        write(5..7, at.month());
+        write(8..10, at.day());
+        write(11..13, at.hour());
+        write(14..16, at.minute());
+        write(17..19, at.second());
+        // A leap second is the last microsecond before it.
+        write(20..26, (at.nanosecond() / 1000).min(999_999));
+        text[10] = mark;
+        let length = 26 + end.len();
+        text[26..length].copy_from_slice(end);
+        Some(Time { text, length })
+    }
+}
+
+/// The text of a point in time.
+pub(crate) struct Time {
+    text: [u8; 29],
+    length: usize,
+}
+
+impl Time {
+    /// Digits, dashes, colons, and what else a point in time is written with.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.text[..self.length]
+    }
+}
+
+fn doubled(text: &str, out: &mut Vec<u8>) {
+    for part in text.as_bytes().split_inclusive(|b| *b == b'\'') {
+        out.extend_from_slice(part);
+        if part.ends_with(b"'") {
+            out.push(b'\'');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_do_not_depend_on_how_a_server_is_set() {
+        for (text, sqlite, postgresql, mysql) in [
+            ("a", "'a'", "'a'", "'a'"),
+            ("it's", "'it''s'", "'it''s'", "'it''s'"),
+            ("\\'", "'\\'''", "E'\\\\'''", "_utf8mb4 X'5c27'"),
+            ("é😀", "'é😀'", "E'\\u00e9\\U0001f600'", "_utf8mb4 X'c3a9f09f9880'"),
+            ("", "''", "''", "''"),
+        ] {
+            assert_eq!(Dialect::Sqlite.text(text), sqlite);
+            assert_eq!(Dialect::Postgresql.text(text), postgresql);
+            assert_eq!(Dialect::Mysql.text(text), mysql);
+        }
+    }
+
+    #[test]
+    fn names_cannot_leave_their_quotes() {
+        assert_eq!(Dialect::Sqlite.name("a\"; --"), "\"a\"\"; --\"");
+        assert_eq!(Dialect::Mysql.name("a`b"), "`a``b`");
+    }
+
+    #[test]
+    fn points_in_time_are_utc_to_the_microsecond() {
+        let time = |text: &str, dialect: Dialect| {
+            let time = dialect.time(&DateTime::parse_from_rfc3339(text).unwrap());
+            time.map(|time| String::from_utf8(time.as_bytes().to_vec()).unwrap())
+        };
+        let text = "2026-06-01T00:30:45.1234567+02:00";
+        assert_eq!(time(text, Dialect::Sqlite).unwrap(), "2026-05-31T22:30:45.123456Z");
+        assert_eq!(time(text, Dialect::Postgresql).unwrap(), "2026-05-31 22:30:45.123456+00");
+        assert_eq!(time(text, Dialect::Mysql).unwrap(), "2026-05-31 22:30:45.123456");
+        assert_eq!(time("2016-12-31T23:59:60.5Z", Dialect::Sqlite).unwrap(), "2016-12-31T23:59:59.999999Z");
+        assert_eq!(time("0999-12-31T23:59:59Z", Dialect::Sqlite), None);
+        assert_eq!(time("9999-12-31T23:59:59-01:00", Dialect::Mysql), None);
+    }
+}

@@ -1,0 +1,242 @@
+//! Events into SQL: on standard output, or as a file in a directory.
+//!
+//! With a cursor file S the file is written as `.S.part`, S is committed, which names it, and then it is renamed. So what is
+//! found at the next start is one of three things: nothing; a whole file that S names and describes, which is renamed now; or one
+//! that S does not describe, which was never committed and is written anew.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use mls_cli::cursor_file::{CursorFile, Data};
+use mls_cli::lock::Lock;
+use mls_cli::ndjson::{OutputClosed, Reader, Writer};
+use mls_cli::sink::{self, Sink};
+use mls_cli::{Exit, OrExit, atomic, diag};
+use mls_event::Auth;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use serde_json::Value;
+
+use crate::cursor;
+use crate::dialect::Dialect;
+use crate::file::SqlFile;
+use crate::mapping::Mapping;
+use crate::schema::Table;
+
+/// Writes a stream as SQL.
+pub(crate) fn run(
+    reader: Reader,
+    table: &Table,
+    dialect: Dialect,
+    mapping: &Mapping,
+    dir: Option<PathBuf>,
+    cursor_file: Option<PathBuf>,
+) -> anyhow::Result<()> {
+    let Some(dir) = dir else {
+        if cursor_file.is_some() {
+            return Err(Exit::Usage.error("--cursor-file needs --dir, or a --config that names one"));
+        }
+        let out = Printed(Writer::stdout()?);
+        let mut print = Print { file: SqlFile::new(out, table, dialect, mapping) };
+        return sink::drain(reader, &mut print);
+    };
+    let name = cursor_file.as_deref().and_then(Path::file_name).map_or_else(
+        // Without S two that export into one directory must not take each other's.
+        || format!("{}.part", std::process::id()),
+        |name| format!("{}.part", name.to_string_lossy()),
+    );
+    let part = dir.join(format!(".{name}"));
+    let _lock = cursor_file.as_deref().map(Lock::take).transpose()?;
+    fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display())).or_exit(Exit::CantCreat)?;
+    let new = |out| SqlFile::new(out, table, dialect, mapping);
+    let mut export =
+        Export { dir, part, cursor_file, committed: CursorFile::start(), framed: false, open: None, new: &new };
+    let result = sink::drain(reader, &mut export);
+    if result.is_err() && export.open.is_some() {
+        // Never committed: its rows are read again.
+        let _ = fs::remove_file(&export.part);
+    }
+    result
+}
+
+/// Standard output.
+struct Print<W: Write> {
+    file: SqlFile<W>,
+}
+
+impl<W: Write> Sink for Print<W> {
+    const COMMIT_EVERY: Option<Duration> = None;
+
+    fn plain(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn empty(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn begin(&mut self, _base: u64) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
+        if let Err(why) = self.file.event(event).context("writing standard output")? {
+            diag::bad_record("stdin", why);
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, _cursor: Value) -> anyhow::Result<()> {
+        self.file.finish().context("writing standard output")
+    }
+}
+
+/// The house's writer as an `io::Write`.
+struct Printed(Writer);
+
+impl Write for Printed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.with(|buffer| buffer.extend_from_slice(bytes)).map_err(closed)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(closed)
+    }
+}
+
+fn closed(error: anyhow::Error) -> io::Error {
+    if mls_cli::ndjson::output_closed(&error) { io::Error::other(OutputClosed) } else { io::Error::other(error) }
+}
+
+/// A directory.
+struct Export<'a> {
+    dir: PathBuf,
+    part: PathBuf,
+    cursor_file: Option<PathBuf>,
+    committed: CursorFile,
+    framed: bool,
+    open: Option<SqlFile<BufWriter<File>>>,
+    new: &'a dyn Fn(BufWriter<File>) -> SqlFile<BufWriter<File>>,
+}
+
+impl Sink for Export<'_> {
+    const COMMIT_EVERY: Option<Duration> = None;
+
+    fn plain(&mut self) -> anyhow::Result<()> {
+        match self.cursor_file {
+            None => Ok(()),
+            Some(_) => {
+                Err(Exit::DataErr.error("the input is not framed: --cursor-file needs mls-tail --framed at its head"))
+            }
+        }
+    }
+
+    fn empty(&mut self) -> anyhow::Result<()> {
+        match self.cursor_file {
+            None => Ok(()),
+            Some(_) => Err(Exit::TempFail.error("the input is empty: nothing was written")),
+        }
+    }
+
+    fn begin(&mut self, base: u64) -> anyhow::Result<()> {
+        self.framed = true;
+        let Some(path) = &self.cursor_file else { return Ok(()) };
+        self.committed = CursorFile::load(path)?.unwrap_or_else(CursorFile::start);
+        if base != self.committed.sequence {
+            return Err(Exit::TempFail.error(format!(
+                "the CSV was read from commit {base}, but {} is at commit {}: another export has committed since; nothing was \
+                 written, the next run goes on from there",
+                path.display(),
+                self.committed.sequence
+            )));
+        }
+        self.settle()
+    }
+
+    fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
+        let context = || format!("writing {}", self.part.display());
+        if self.open.is_none() {
+            let file = File::options().write(true).read(true).create(true).truncate(true).mode(0o640).open(&self.part);
+            let file = file.with_context(context).or_exit(Exit::CantCreat)?;
+            self.open = Some((self.new)(BufWriter::with_capacity(256 * 1024, file)));
+        }
+        let Some(open) = &mut self.open else { return Ok(()) };
+        if let Err(why) = open.event(event).with_context(context).or_exit(Exit::IoErr)? {
+            diag::bad_record("stdin", why);
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, cursor: Value) -> anyhow::Result<()> {
+        let mut written = None;
+        if let Some(mut open) = self.open.take_if(|open| !open.is_empty()) {
+            let context = || format!("writing {}", self.part.display());
+            open.finish().with_context(context).or_exit(Exit::IoErr)?;
+            let file = open.get_mut().get_ref();
+            file.sync_all().with_context(context).or_exit(Exit::IoErr)?;
+            let length = file.metadata().with_context(context)?.len();
+            written = Some(Data::describe(file, length).with_context(context).or_exit(Exit::IoErr)?);
+            atomic::sync_directory(&self.dir).with_context(context).or_exit(Exit::IoErr)?;
+        } else if self.open.take().is_some() {
+            let _ = fs::remove_file(&self.part);
+        }
+        let name = written.is_some().then(|| self.name()).transpose()?;
+        if let Some(path) = self.cursor_file.as_deref().filter(|_| self.framed) {
+            if name.is_none() && cursor == self.committed.cursor {
+                return Ok(());
+            }
+            let mut next = CursorFile::next(self.committed.sequence, cursor, written);
+            next.file.clone_from(&name);
+            next.store(path)?;
+            self.committed = next;
+        }
+        name.map_or(Ok(()), |name| self.publish(&name))
+    }
+}
+
+impl Export<'_> {
+    /// Finishes what the last commit has left undone.
+    fn settle(&self) -> anyhow::Result<()> {
+        let (Some(name), Some(data)) = (&self.committed.file, &self.committed.data) else { return Ok(()) };
+        let context = || format!("looking at {}", self.part.display());
+        let file = match File::open(&self.part) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            file => file.with_context(context)?,
+        };
+        let length = file.metadata().with_context(context)?.len();
+        if length == data.length && Data::describe(&file, length).with_context(context)? == *data {
+            self.publish(name)?;
+        }
+        Ok(())
+    }
+
+    /// `20261125_023000_mx1_000012_maillogsentinel_export.sql`: sorted by time, told apart by machine and commit.
+    fn name(&self) -> anyhow::Result<String> {
+        let machine: String = cursor::source(None)?
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' })
+            .collect();
+        let time = chrono::Utc::now().format("%Y%m%d_%H%M%S");
+        let first = self.committed.sequence + 1;
+        (first..first + 1000)
+            .map(|n| format!("{time}_{machine}_{n:06}_maillogsentinel_export.sql"))
+            .find(|name| !self.dir.join(name).exists())
+            .with_context(|| format!("no name is free in {}", self.dir.display()))
+            .or_exit(Exit::CantCreat)
+    }
+
+    fn publish(&self, name: &str) -> anyhow::Result<()> {
+        let path = self.dir.join(name);
+        let context = || format!("renaming {} to {}", self.part.display(), path.display());
+        renameat_with(CWD, &self.part, CWD, &path, RenameFlags::NOREPLACE)
+            .with_context(context)
+            .or_exit(Exit::CantCreat)?;
+        atomic::sync_directory(&self.dir).with_context(context).or_exit(Exit::IoErr)?;
+        mls_cli::info!("{} is written", path.display());
+        Ok(())
+    }
+}

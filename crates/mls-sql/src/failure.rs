@@ -1,0 +1,121 @@
+//! What a database's error means for the run.
+//!
+//! Sources: PostgreSQL manual appendix A; MySQL "Server Error Message Reference"; SQLite "Result and Error Codes".
+
+use mls_cli::Exit;
+use sqlx::Error;
+use sqlx::error::DatabaseError;
+use sqlx::mysql::MySqlDatabaseError;
+use sqlx::postgres::PgDatabaseError;
+use sqlx::sqlite::SqliteError;
+
+/// A kind of error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// A value does not fit its column, or breaks a constraint: it will not fit tomorrow either.
+    Data,
+    /// The server is down, restarts, or is too busy; a lock is held.
+    Temporary,
+    /// The user may not do that, or is not who it says.
+    Permission,
+    /// No such database or table, or a file that is not what it should be.
+    Setup,
+    /// The disk.
+    Storage,
+    /// Anything else.
+    Other,
+}
+
+impl Failure {
+    pub(crate) fn of(error: &Error) -> Self {
+        match error {
+            Error::Database(error) => of_database(error.as_ref()),
+            // rustls says so of a certificate that it does not trust.
+            Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => Self::Other,
+            Error::Io(_) | Error::Protocol(_) | Error::WorkerCrashed => Self::Temporary,
+            Error::Configuration(_) => Self::Setup,
+            _ => Self::Other,
+        }
+    }
+
+    pub(crate) fn exit(self) -> Exit {
+        match self {
+            Self::Data => Exit::DataErr,
+            Self::Temporary => Exit::TempFail,
+            Self::Permission => Exit::NoPerm,
+            Self::Setup => Exit::Config,
+            Self::Storage => Exit::IoErr,
+            Self::Other => Exit::Unavailable,
+        }
+    }
+}
+
+impl Failure {
+    /// The exit code where the statement is the user's: what is none of the server's business is the file's fault.
+    pub(crate) fn exit_of_file(self) -> Exit {
+        match self {
+            Self::Other | Self::Setup => Exit::DataErr,
+            failure => failure.exit(),
+        }
+    }
+}
+
+fn of_database(error: &dyn DatabaseError) -> Failure {
+    if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
+        of_postgresql(error.code())
+    } else if let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() {
+        of_mysql(error.number(), error.code().unwrap_or_default())
+    } else if error.try_downcast_ref::<SqliteError>().is_some() {
+        of_sqlite(error.code().and_then(|code| code.parse().ok()).unwrap_or_default())
+    } else {
+        Failure::Other
+    }
+}
+
+fn of_postgresql(state: &str) -> Failure {
+    match state {
+        // No such schema, database, table, column.
+        "3F000" | "3D000" | "42P01" | "42703" => Failure::Setup,
+        "42501" => Failure::Permission,
+        _ => match state.get(..2).unwrap_or_default() {
+            "22" | "23" => Failure::Data,
+            "08" | "40" | "53" | "55" | "57" => Failure::Temporary,
+            "28" => Failure::Permission,
+            "58" => Failure::Storage,
+            _ => Failure::Other,
+        },
+    }
+}
+
+fn of_mysql(number: u16, state: &str) -> Failure {
+    match number {
+        // Too many connections, shutting down, lost, lock wait, deadlock, statement interrupted, killed.
+        1040 | 1053 | 1077 | 1079 | 1152 | 1158..=1161 | 1203 | 1205 | 1213 | 1317 | 1927 | 2006 | 2013 => {
+            Failure::Temporary
+        }
+        1044 | 1045 | 1142 | 1143 | 1227 | 1698 => Failure::Permission,
+        1049 | 1054 | 1146 => Failure::Setup,
+        // Disk full, cannot write, table full.
+        1021 | 1026 | 1114 => Failure::Storage,
+        // Cannot be NULL, no default, wrong value, out of range, truncated, CHECK of MySQL and of MariaDB.
+        1048 | 1364 | 1366 | 1292 | 1264 | 1265 | 1406 | 3819 | 4025 => Failure::Data,
+        _ => match state.get(..2).unwrap_or_default() {
+            "22" | "23" => Failure::Data,
+            "08" => Failure::Temporary,
+            "28" => Failure::Permission,
+            _ => Failure::Other,
+        },
+    }
+}
+
+/// The primary result code is the low byte of the extended one.
+fn of_sqlite(code: i32) -> Failure {
+    match code & 0xff {
+        5 | 6 => Failure::Temporary,
+        18..=20 => Failure::Data,
+        3 | 8 | 23 => Failure::Permission,
+        10 | 13 => Failure::Storage,
+        11 | 14 | 26 => Failure::Setup,
+        _ => Failure::Other,
+    }
+}

@@ -1,0 +1,77 @@
+//! One SQL file: a transaction of multi-row INSERTs.
+
+use std::io::{self, Write};
+
+use mls_event::Auth;
+
+use crate::dialect::Dialect;
+use crate::mapping::Mapping;
+use crate::row::{BadDate, Form, Rows};
+use crate::schema::Table;
+
+/// A statement ends when it has so many bytes of rows: every server takes statements of a megabyte.
+const STATEMENT: usize = 128 * 1024;
+
+/// Rows on their way into an SQL file. Nothing is written before the first row.
+pub(crate) struct SqlFile<W: Write> {
+    out: W,
+    rows: Rows,
+    /// What a statement begins with.
+    insert: Vec<u8>,
+    begun: bool,
+}
+
+impl<W: Write> SqlFile<W> {
+    pub(crate) fn new(out: W, table: &Table, dialect: Dialect, mapping: &Mapping) -> Self {
+        let insert =
+            format!("INSERT INTO {} ({}) VALUES\n", dialect.name(table.name()), mapping.names(dialect)).into_bytes();
+        Self { out, rows: Rows::new(Form::Values(dialect), mapping), insert, begun: false }
+    }
+
+    /// Appends an event's rows.
+    ///
+    /// # Errors
+    /// Those of the output; an event without a place in the table is the inner one, and is left out.
+    pub(crate) fn event(&mut self, event: &Auth<'_>) -> io::Result<Result<(), BadDate>> {
+        let result = self.rows.event(event);
+        if self.rows.len() >= STATEMENT {
+            self.statement()?;
+        }
+        Ok(result)
+    }
+
+    /// Whether there is a row.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.begun && self.rows.len() == 0
+    }
+
+    /// Writes what is left and ends the transaction.
+    ///
+    /// # Errors
+    /// Those of the output.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        self.statement()?;
+        if self.begun {
+            self.out.write_all(b"COMMIT;\n")?;
+        }
+        self.out.flush()
+    }
+
+    fn statement(&mut self) -> io::Result<()> {
+        let batch = self.rows.take();
+        if batch.rows() == 0 {
+            return Ok(());
+        }
+        if !self.begun {
+            self.out.write_all(b"BEGIN;\n")?;
+            self.begun = true;
+        }
+        self.out.write_all(&self.insert)?;
+        self.out.write_all(batch.bytes(0..batch.rows()))?;
+        self.out.write_all(b";\n")
+    }
+
+    pub(crate) fn get_mut(&mut self) -> &mut W {
+        &mut self.out
+    }
+}

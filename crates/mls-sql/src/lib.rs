@@ -1,0 +1,110 @@
+//! `mls-sql`: events into a database, or into SQL files.
+//!
+//! ```text
+//! mls-tail --framed --cursor-file <(mls-sql cursor) LOG | mls-parse | mls-enrich | mls-sql load
+//! mls-tail --framed --cursor-file S --committed-by C maillogsentinel.csv | mls-csv --decode | mls-sql export --cursor-file S
+//! mls-sql import
+//! ```
+//!
+//! # Reads and writes
+//! NDJSON on stdin; one row of the table for each failure, `attempts` of them but at most
+//! [`MAX_ROWS`](mls_event::MAX_ROWS). SQLite, PostgreSQL, MySQL and MariaDB ([`dialect`]); columns stand in [`mapping`], tables in
+//! [`schema`]. Points in time are UTC, to the microsecond.
+//!
+//! # Exactly once
+//! `load` moves the position in the transaction that inserts the rows, so the database is never ahead of it nor behind; two loads
+//! for one source that start from the same position cannot both commit (exit 75). `export --cursor-file S` writes its file under a
+//! temporary name, commits S, which names it, and renames it last; the next start finishes what is missing. `import` runs each
+//! file in one transaction together with the file's row in `TABLE_imports`. So whatever dies when, each row is there once.
+//!
+//! | an imported file | what happens |
+//! |---|---|
+//! | is new | it is run |
+//! | is as it was imported | nothing |
+//! | has changed since | exit 65, nothing is run |
+//! | has a statement that fails | exit 65 (or what the error means), the database is as it was before this file |
+//!
+//! # Values that do not fit
+//! The built-in columns take every event of the years 1000 to 9999. Where a table of the administrator's own refuses a row, `load`
+//! reports it as a bad record and goes on with the others; `import` stops.
+//!
+//! # Connections
+//! A server that is down is waited for, about a quarter of a minute, then exit 75. A server on another machine must show a
+//! certificate that this machine trusts. Passwords come from files or the environment, and are never printed.
+
+pub mod dialect;
+pub mod mapping;
+pub mod schema;
+
+mod args;
+mod cursor;
+mod database;
+mod export;
+mod failure;
+mod file;
+mod import;
+mod load;
+mod row;
+mod split;
+mod target;
+
+pub use args::Args;
+
+use mls_cli::config::Database as Settings;
+use mls_cli::ndjson::Reader;
+use mls_cli::{Config, Exit};
+
+use args::{Command, DialectFlag};
+use database::Database;
+use dialect::Dialect;
+use mapping::Mapping;
+use schema::Table;
+use target::Target;
+
+/// Runs the tool.
+///
+/// # Errors
+/// Whatever ends the run early, with its exit code.
+pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
+    let settings = config.database;
+    let table = match (args.table, &settings.table_name) {
+        (Some(table), _) => table,
+        (None, Some(name)) => {
+            name.parse().map_err(|why| Exit::Config.error(format!("[database] table_name: {why}")))?
+        }
+        (None, None) => Table::default(),
+    };
+    let mapping_file = args.mapping.or_else(|| settings.column_mapping_file.clone());
+    let mapping = |dialect| mapping_file.as_deref().map_or_else(|| Ok(Mapping::built_in(dialect)), Mapping::load);
+    match args.command {
+        Command::Schema { dialect } => {
+            let dialect = pick(&dialect, &settings);
+            schema::print(&table, dialect, &mapping(dialect)?)
+        }
+        Command::Load { database, source, .. } => {
+            let target = Target::new(&database, &settings)?;
+            let mapping = mapping(target.dialect())?;
+            let database = Database::connect(&target)?;
+            load::run(Reader::stdin()?, database, table, &mapping, cursor::source(source.source)?)
+        }
+        Command::Cursor { database, source } => {
+            cursor::print(&Target::new(&database, &settings)?, &table, &cursor::source(source.source)?)
+        }
+        Command::Export { dialect, dir, cursor_file, .. } => {
+            let dialect = pick(&dialect, &settings);
+            let dir = dir.or_else(|| settings.sql_export_dir.clone());
+            let cursor_file = cursor_file.or_else(|| Some(config.paths.state_dir?.join("sql_state.offset")));
+            export::run(Reader::stdin()?, &table, dialect, &mapping(dialect)?, dir, cursor_file)
+        }
+        Command::Import { dir, database } => {
+            let dir = dir.or_else(|| settings.sql_export_dir.clone());
+            let dir = dir.ok_or_else(|| Exit::Usage.error("no DIR was given, and no --config that names one"))?;
+            let target = Target::new(&database, &settings)?;
+            import::run(&dir, &target, &table, &mapping(target.dialect())?)
+        }
+    }
+}
+
+fn pick(flag: &DialectFlag, settings: &Settings) -> Dialect {
+    flag.dialect.or_else(|| settings.db_type.map(Dialect::from)).unwrap_or(Dialect::Sqlite)
+}

@@ -1,0 +1,141 @@
+//! Events straight into the database: rows and position in one transaction.
+
+use std::ops::Range;
+
+use mls_cli::diag;
+use mls_cli::ndjson::Reader;
+use mls_cli::sink::{self, Sink};
+use mls_event::Auth;
+use serde_json::Value;
+
+use crate::cursor;
+use crate::database::Database;
+use crate::dialect::Dialect;
+use crate::failure::Failure;
+use crate::mapping::Mapping;
+use crate::row::{Batch, Form, Rows};
+use crate::schema::Table;
+
+/// Rows of so many bytes go to the server at once: more of them are no faster, and servers limit the length of statements.
+const BATCH: usize = 256 * 1024;
+
+/// Loads a stream into the table.
+pub(crate) fn run(
+    reader: Reader,
+    mut database: Database,
+    table: Table,
+    mapping: &Mapping,
+    source: String,
+) -> anyhow::Result<()> {
+    database.prepare(&table, mapping)?;
+    let (dialect, names) = (database.dialect, mapping.names(database.dialect));
+    let (form, insert) = match dialect {
+        Dialect::Postgresql => (Form::Copy, format!("COPY {} ({names}) FROM STDIN", dialect.name(table.name()))),
+        _ => (Form::Values(dialect), format!("INSERT INTO {} ({names}) VALUES\n", dialect.name(table.name()))),
+    };
+    let rows = Rows::new(form, mapping);
+    let mut load = Load { database, table, source, rows, insert, base: None, committed: Value::Null, open: false };
+    // A run that fails leaves its transaction to the server, which rolls it back.
+    sink::drain(reader, &mut load)
+}
+
+struct Load {
+    database: Database,
+    table: Table,
+    source: String,
+    rows: Rows,
+    /// What comes before rows.
+    insert: String,
+    /// The last commit of the source; `None` in a plain stream.
+    base: Option<u64>,
+    committed: Value,
+    /// A transaction is open.
+    open: bool,
+}
+
+impl Sink for Load {
+    fn plain(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn empty(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn begin(&mut self, base: u64) -> anyhow::Result<()> {
+        let cursor = cursor::load(&mut self.database, &self.table, &self.source)?;
+        if cursor.as_ref().map_or(0, |cursor| cursor.sequence) != base {
+            return Err(cursor::overtaken(&self.database, &self.source));
+        }
+        self.base = Some(base);
+        self.committed = cursor.map_or(Value::Null, |cursor| cursor.cursor);
+        Ok(())
+    }
+
+    fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
+        if let Err(why) = self.rows.event(event) {
+            diag::bad_record("stdin", why);
+        }
+        if self.rows.len() >= BATCH { self.flush() } else { Ok(()) }
+    }
+
+    fn commit(&mut self, cursor: Value) -> anyhow::Result<()> {
+        self.flush()?;
+        if let Some(base) = self.base.filter(|_| self.open || cursor != self.committed) {
+            self.begin_unless_open()?;
+            self.base = Some(cursor::advance(&mut self.database, &self.table, &self.source, base, cursor.clone())?);
+        }
+        if self.open {
+            self.database.must("COMMIT", "committing to")?;
+            self.open = false;
+        }
+        self.committed = cursor;
+        Ok(())
+    }
+}
+
+impl Load {
+    fn begin_unless_open(&mut self) -> anyhow::Result<()> {
+        if !self.open {
+            self.database.begin()?;
+            self.open = true;
+        }
+        Ok(())
+    }
+
+    /// Hands the rows so far to the server.
+    fn flush(&mut self) -> anyhow::Result<()> {
+        let batch = self.rows.take();
+        if batch.rows() == 0 {
+            return Ok(());
+        }
+        self.begin_unless_open()?;
+        self.insert(&batch, 0..batch.rows())
+    }
+
+    /// Inserts some rows. Where the table refuses one of them, the halves are tried by themselves, until it is found.
+    fn insert(&mut self, batch: &Batch, rows: Range<usize>) -> anyhow::Result<()> {
+        self.database.must("SAVEPOINT batch", "inserting into")?;
+        let bytes = batch.bytes(rows.clone());
+        let result = match self.database.dialect {
+            Dialect::Postgresql => self.database.copy(&self.insert, bytes),
+            // Rows are UTF-8: they are made of it.
+            _ => self.database.execute(&format!("{}{}", self.insert, String::from_utf8_lossy(bytes))).map(drop),
+        };
+        let Err(error) = result else {
+            return self.database.must("RELEASE SAVEPOINT batch", "inserting into").map(drop);
+        };
+        if Failure::of(&error) != Failure::Data {
+            return Err(self.database.failed(&error, "inserting into"));
+        }
+        self.database.must("ROLLBACK TO SAVEPOINT batch", "inserting into")?;
+        if rows.len() == 1 {
+            let row = String::from_utf8_lossy(bytes).chars().take(200).collect::<String>();
+            diag::bad_record("stdin", format_args!("table {} refuses {row}: {error}", self.table.name()));
+            return Ok(());
+        }
+        let middle = rows.start + rows.len() / 2;
+        self.insert(batch, rows.start..middle)?;
+        self.insert(batch, middle..rows.end)
+    }
+}

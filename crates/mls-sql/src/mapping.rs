@@ -1,0 +1,182 @@
+//! Which column of the table holds which column of the CSV.
+//!
+//! ```json
+//! { "id":         { "sql_column_def": "INTEGER PRIMARY KEY", "csv_column_name": null },
+//!   "event_time": { "sql_column_def": "TEXT NOT NULL",       "csv_column_name": "date" } }
+//! ```
+//!
+//! The format is that of the Python original, which writes `csv_id_placeholder` for a column that the database fills itself.
+//! Definitions are SQL of the administrator's own and stand in the DDL as they are.
+
+use std::path::Path;
+
+use anyhow::Context;
+use mls_cli::{Exit, OrExit};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::dialect::Dialect;
+
+/// The table's columns, in order.
+#[derive(Clone, Debug)]
+pub struct Mapping {
+    /// Never empty, and at least one has a source.
+    pub columns: Vec<Column>,
+}
+
+/// One column of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name in the table.
+    pub name: String,
+    /// What follows the name in `CREATE TABLE`.
+    pub definition: String,
+    /// Where its values come from; `None` where the database makes them.
+    pub source: Option<Source>,
+}
+
+/// A column of the CSV.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the CSV column of the same name")]
+pub enum Source {
+    Server,
+    Date,
+    Ip,
+    User,
+    Hostname,
+    ReverseDnsStatus,
+    CountryCode,
+    Asn,
+    Aso,
+}
+
+const SOURCES: [(&str, Source); 9] = [
+    ("server", Source::Server),
+    ("date", Source::Date),
+    ("ip", Source::Ip),
+    ("user", Source::User),
+    ("hostname", Source::Hostname),
+    ("reverse_dns_status", Source::ReverseDnsStatus),
+    ("country_code", Source::CountryCode),
+    ("asn", Source::Asn),
+    ("aso", Source::Aso),
+];
+
+impl Mapping {
+    /// The built-in mapping. Texts are as long as they are: a name that does not fit would be a row that is lost.
+    #[must_use]
+    pub fn built_in(dialect: Dialect) -> Self {
+        let [id, time, ip, asn, text] = match dialect {
+            Dialect::Sqlite => ["INTEGER PRIMARY KEY", "TEXT NOT NULL", "TEXT", "INTEGER", "TEXT"],
+            Dialect::Postgresql => {
+                ["bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "timestamptz NOT NULL", "inet", "bigint", "text"]
+            }
+            Dialect::Mysql => [
+                "BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY",
+                "DATETIME(6) NOT NULL",
+                "VARCHAR(45)",
+                "INT UNSIGNED",
+                "MEDIUMTEXT",
+            ],
+        };
+        let columns = [
+            ("id", id, None),
+            ("server", text, Some(Source::Server)),
+            ("event_time", time, Some(Source::Date)),
+            ("ip", ip, Some(Source::Ip)),
+            ("username", text, Some(Source::User)),
+            ("hostname", text, Some(Source::Hostname)),
+            ("reverse_dns_status", text, Some(Source::ReverseDnsStatus)),
+            ("country_code", text, Some(Source::CountryCode)),
+            ("asn", asn, Some(Source::Asn)),
+            ("aso", text, Some(Source::Aso)),
+        ];
+        let column = |(name, definition, source): (&str, &str, _)| Column {
+            name: name.to_owned(),
+            definition: definition.to_owned(),
+            source,
+        };
+        Self { columns: columns.map(column).into() }
+    }
+
+    /// Reads a mapping file.
+    ///
+    /// # Errors
+    /// Exit 66 where it cannot be read, 78 where it is no mapping, naming the column.
+    pub fn load(path: &Path) -> anyhow::Result<Self> {
+        let context = || format!("mapping file {}", path.display());
+        let text = std::fs::read(path).with_context(context)?;
+        Self::parse(&text).with_context(context).or_exit(Exit::Config)
+    }
+
+    fn parse(text: &[u8]) -> anyhow::Result<Self> {
+        #[derive(Deserialize)]
+        struct Entry {
+            sql_column_def: String,
+            csv_column_name: Option<String>,
+        }
+        let map: Map<String, Value> = serde_json::from_slice(text).context("it is not a JSON object of columns")?;
+        let mut columns = Vec::with_capacity(map.len());
+        for (name, value) in map {
+            let entry: Entry = serde_json::from_value(value).with_context(|| format!("column {name:?}"))?;
+            let source = match entry.csv_column_name.as_deref() {
+                None | Some("csv_id_placeholder") => None,
+                Some(csv) => Some(
+                    SOURCES.iter().find(|(known, _)| *known == csv).map(|(_, source)| *source).with_context(|| {
+                        let known = SOURCES.map(|(name, _)| name).join(", ");
+                        format!("column {name:?}: csv_column_name {csv:?} is none of {known}")
+                    })?,
+                ),
+            };
+            anyhow::ensure!(!name.is_empty() && !name.contains('\0'), "{name:?} is no name of a column");
+            columns.push(Column { name, definition: entry.sql_column_def, source });
+        }
+        let mapping = Self { columns };
+        anyhow::ensure!(mapping.filled().next().is_some(), "no column has a csv_column_name");
+        Ok(mapping)
+    }
+
+    /// The columns that rows have values for.
+    pub(crate) fn filled(&self) -> impl Iterator<Item = (&str, Source)> {
+        self.columns.iter().filter_map(|column| Some((column.name.as_str(), column.source?)))
+    }
+
+    /// Their names in quotes, separated by commas.
+    pub(crate) fn names(&self, dialect: Dialect) -> String {
+        self.filled().map(|(name, _)| dialect.name(name)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapping_of_the_python_original_is_read_in_its_order() {
+        let mapping = Mapping::parse(
+            br#"{"id": {"sql_column_def": "INT PRIMARY KEY", "csv_column_name": "csv_id_placeholder"},
+                 "asn_varchar": {"sql_column_def": "VARCHAR(255)", "csv_column_name": "aso"},
+                 "at": {"sql_column_def": "DATETIME", "csv_column_name": "date"}}"#,
+        )
+        .unwrap();
+        let filled: Vec<_> = mapping.filled().collect();
+        assert_eq!(filled, [("asn_varchar", Source::Aso), ("at", Source::Date)]);
+        assert_eq!(mapping.columns.len(), 3);
+    }
+
+    #[test]
+    fn a_wrong_mapping_names_the_column() {
+        for (text, why) in [
+            ("[]", "not a JSON object"),
+            (
+                r#"{"a": {"sql_column_def": "TEXT", "csv_column_name": "usr"}}"#,
+                r#"column "a": csv_column_name "usr" is none of server"#,
+            ),
+            (r#"{"a": {"csv_column_name": "user"}}"#, r#"column "a""#),
+            (r#"{"a": {"sql_column_def": "TEXT", "csv_column_name": null}}"#, "no column has"),
+        ] {
+            let error = Mapping::parse(text.as_bytes()).unwrap_err();
+            assert!(format!("{error:#}").contains(why), "{error:#}");
+        }
+    }
+}

@@ -1,0 +1,416 @@
+//! An SQL file as statements, one after the other, in bounded memory.
+//!
+//! Only as much of the language is known as it takes to find the semicolon that ends a statement: quotes, comments, PostgreSQL's
+//! dollar quotes (manual 4.1.2.4), and the bodies of `CREATE TRIGGER`, `FUNCTION` and `PROCEDURE`, which have semicolons of their
+//! own between `BEGIN` or `CASE` and `END`, as psql and sqlite3 know them.
+
+use std::io::BufRead;
+
+use anyhow::{Context, bail};
+
+use crate::dialect::Dialect;
+
+/// Longest statement, in bytes.
+const MAX_STATEMENT: usize = 16 << 20;
+
+/// What a file may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Allowed {
+    /// Everything that a transaction can take back.
+    All,
+    /// MySQL and MariaDB commit by themselves at every other statement.
+    Inserts,
+}
+
+/// One statement, without its semicolon and without comments before it.
+pub(crate) struct Statement<'a> {
+    pub(crate) text: &'a str,
+    number: u64,
+    line: u64,
+}
+
+impl Statement<'_> {
+    /// `statement 3 (line 17: INSERT INTO …)`
+    pub(crate) fn place(&self) -> String {
+        place(self.number, self.line, self.text)
+    }
+}
+
+fn place(number: u64, line: u64, text: &str) -> String {
+    let start: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(60).collect();
+    format!("statement {number} (line {line}: {start})")
+}
+
+/// The statements of a file, but for the `BEGIN` at its head and the `COMMIT` at its end.
+pub(crate) struct Statements<R> {
+    input: R,
+    dialect: Dialect,
+    allowed: Allowed,
+    text: Vec<u8>,
+    number: u64,
+    /// Of the input read so far.
+    line: u64,
+    /// The file's own COMMIT has come.
+    closed: bool,
+}
+
+/// Where in the text the last byte is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    Code,
+    /// In quotes that this byte ends; `true` where a backslash takes the next byte's meaning.
+    Quoted(u8, bool),
+    LineComment,
+    /// So many deep: PostgreSQL's nest.
+    BlockComment(u32),
+    /// Until this tag comes again.
+    Dollar(Vec<u8>),
+}
+
+impl<R: BufRead> Statements<R> {
+    pub(crate) fn new(input: R, dialect: Dialect, allowed: Allowed) -> Self {
+        Self { input, dialect, allowed, text: Vec::new(), number: 0, line: 1, closed: false }
+    }
+
+    pub(crate) fn into_inner(self) -> R {
+        self.input
+    }
+
+    /// The next statement to run.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or ends within a statement, and for a statement that is not allowed.
+    pub(crate) fn next(&mut self) -> anyhow::Result<Option<Statement<'_>>> {
+        loop {
+            let Some(line) = self.read()? else { return Ok(None) };
+            self.number += 1;
+            let text = str::from_utf8(&self.text)
+                .with_context(|| format!("statement {} (line {line}) is not UTF-8", self.number))?;
+            let words: Vec<String> = text.split_whitespace().take(3).map(str::to_ascii_uppercase).collect();
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let here = || place(self.number, line, text);
+            if self.closed {
+                bail!("{} comes after the file's COMMIT: a file is one transaction", here());
+            }
+            match words.as_slice() {
+                ["BEGIN"] | ["BEGIN" | "START", "TRANSACTION"] | ["BEGIN", "WORK"] if self.number == 1 => {}
+                ["COMMIT" | "END"] | ["COMMIT" | "END", "TRANSACTION" | "WORK"] => self.closed = true,
+                [
+                    "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT" | "RELEASE" | "PREPARE",
+                    ..,
+                ] => {
+                    bail!("{}: a file is one transaction, and has none of its own", here())
+                }
+                ["INSERT", ..] => break self.statement(line),
+                _ if self.allowed == Allowed::Inserts => {
+                    bail!("{}: only INSERT may stand in a file for MySQL, which commits at other statements", here())
+                }
+                _ => break self.statement(line),
+            }
+        }
+    }
+
+    fn statement(&self, line: u64) -> anyhow::Result<Option<Statement<'_>>> {
+        let text = str::from_utf8(&self.text)?;
+        Ok(Some(Statement { text, number: self.number, line }))
+    }
+
+    /// Reads the text of a statement and returns the line that it begins in.
+    fn read(&mut self) -> anyhow::Result<Option<u64>> {
+        self.text.clear();
+        let (mut state, mut begin) = (State::Code, self.line);
+        let mut body = Body::default();
+        loop {
+            let Some(byte) = self.byte()? else {
+                return match state {
+                    State::Code | State::LineComment if self.text.trim_ascii().is_empty() => Ok(None),
+                    State::Code | State::LineComment => Ok(Some(begin)),
+                    _ => bail!("the file ends within the statement that begins in line {begin}"),
+                };
+            };
+            if self.text.len() >= MAX_STATEMENT {
+                bail!("the statement that begins in line {begin} is longer than {MAX_STATEMENT} bytes");
+            }
+            let before = self.text.last().copied();
+            match &mut state {
+                State::Code => {
+                    body.code(byte);
+                    match byte {
+                        b';' if body.depth == 0 => {
+                            if self.text.trim_ascii().is_empty() {
+                                self.text.clear();
+                                body = Body::default();
+                                continue;
+                            }
+                            return Ok(Some(begin));
+                        }
+                        b'\'' => state = State::Quoted(b'\'', self.escapes()),
+                        b'"' => state = State::Quoted(b'"', self.dialect == Dialect::Mysql),
+                        b'`' if self.dialect != Dialect::Postgresql => state = State::Quoted(b'`', false),
+                        b'-' if before == Some(b'-') && self.is_comment()? => {
+                            self.text.pop();
+                            state = State::LineComment;
+                            continue;
+                        }
+                        b'#' if self.dialect == Dialect::Mysql => {
+                            state = State::LineComment;
+                            continue;
+                        }
+                        b'*' if before == Some(b'/') => {
+                            if self.dialect == Dialect::Mysql && self.peek()?.is_some_and(|b| b"!M+".contains(&b)) {
+                                bail!("line {}: a comment that MySQL would run", self.line);
+                            }
+                            self.text.pop();
+                            state = State::BlockComment(1);
+                            continue;
+                        }
+                        b'$' if self.dialect == Dialect::Postgresql => {
+                            if let Some(tag) = self.dollar_tag(before)? {
+                                self.text.extend_from_slice(&tag);
+                                state = State::Dollar(tag);
+                                continue;
+                            }
+                        }
+                        _ => {}
+                    }
+                    if self.text.is_empty() {
+                        // Blanks and comments before a statement are not part of it.
+                        if byte.is_ascii_whitespace() || (byte == 0xef && self.skip_mark()?) {
+                            continue;
+                        }
+                        begin = self.line;
+                    }
+                    self.text.push(byte);
+                }
+                State::Quoted(quote, escapes) => {
+                    let (quote, escapes) = (*quote, *escapes);
+                    if self.quoted(byte, quote, escapes)? {
+                        state = State::Code;
+                    }
+                }
+                State::LineComment => {
+                    if byte == b'\n' {
+                        self.blank();
+                        state = State::Code;
+                    }
+                }
+                State::BlockComment(depth) => {
+                    let next = self.peek()?;
+                    if byte == b'*' && next == Some(b'/') {
+                        self.byte()?;
+                        *depth -= 1;
+                        if *depth == 0 {
+                            self.blank();
+                            state = State::Code;
+                        }
+                    } else if byte == b'/' && next == Some(b'*') && self.dialect == Dialect::Postgresql {
+                        self.byte()?;
+                        *depth += 1;
+                    }
+                }
+                State::Dollar(tag) => {
+                    self.text.push(byte);
+                    if byte == b'$' && self.text.ends_with(tag) {
+                        state = State::Code;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes a byte within quotes; whether they end with it.
+    fn quoted(&mut self, byte: u8, quote: u8, escapes: bool) -> anyhow::Result<bool> {
+        self.text.push(byte);
+        if byte == b'\\' && escapes {
+            let next = self.byte()?;
+            self.text.extend(next);
+            return Ok(false);
+        }
+        if byte != quote {
+            return Ok(false);
+        }
+        // A doubled quote stands for one.
+        let doubled = self.peek()? == Some(quote);
+        if doubled {
+            let next = self.byte()?;
+            self.text.extend(next);
+        }
+        Ok(!doubled)
+    }
+
+    /// What a comment is to the server.
+    fn blank(&mut self) {
+        if !self.text.is_empty() {
+            self.text.push(b' ');
+        }
+    }
+
+    fn byte(&mut self) -> anyhow::Result<Option<u8>> {
+        let byte = self.peek()?;
+        if let Some(byte) = byte {
+            self.input.consume(1);
+            self.line += u64::from(byte == b'\n');
+        }
+        Ok(byte)
+    }
+
+    fn peek(&mut self) -> anyhow::Result<Option<u8>> {
+        Ok(self.input.fill_buf()?.first().copied())
+    }
+
+    /// A quote opens a text with escapes in MySQL, and behind an `E` in PostgreSQL.
+    fn escapes(&self) -> bool {
+        match self.dialect {
+            Dialect::Mysql => true,
+            Dialect::Sqlite => false,
+            Dialect::Postgresql => match self.text.as_slice() {
+                [.., before, b'e' | b'E'] => !is_word(*before),
+                [b'e' | b'E'] => true,
+                _ => false,
+            },
+        }
+    }
+
+    /// Two dashes begin a comment; in MySQL only with a blank behind them.
+    fn is_comment(&mut self) -> anyhow::Result<bool> {
+        Ok(self.dialect != Dialect::Mysql
+            || self.peek()?.is_none_or(|b| b.is_ascii_whitespace() || b.is_ascii_control()))
+    }
+
+    /// The tag of a dollar quote that begins with the `$` just read.
+    fn dollar_tag(&mut self, before: Option<u8>) -> anyhow::Result<Option<Vec<u8>>> {
+        if before.is_some_and(is_word) {
+            return Ok(None);
+        }
+        let buffer = self.input.fill_buf()?;
+        let Some(end) = buffer.iter().take(64).position(|b| *b == b'$') else { return Ok(None) };
+        let tag = &buffer[..end];
+        if !tag.iter().all(|b| is_word(*b)) || tag.first().is_some_and(u8::is_ascii_digit) {
+            return Ok(None);
+        }
+        let whole = [b"$", tag, b"$"].concat();
+        self.input.consume(end + 1);
+        Ok(Some(whole))
+    }
+
+    /// Takes the rest of a byte order mark at the head of the file.
+    fn skip_mark(&mut self) -> anyhow::Result<bool> {
+        let mark = self.number == 0 && self.line == 1 && self.input.fill_buf()?.starts_with(b"\xbb\xbf");
+        if mark {
+            self.input.consume(2);
+        }
+        Ok(mark)
+    }
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
+}
+
+/// Whether the text is in the body of a trigger or function.
+#[derive(Default)]
+struct Body {
+    word: Vec<u8>,
+    words: u32,
+    create: bool,
+    routine: bool,
+    depth: u32,
+}
+
+impl Body {
+    /// A byte outside of quotes and comments.
+    fn code(&mut self, byte: u8) {
+        if is_word(byte) {
+            if self.word.len() < 16 {
+                self.word.push(byte.to_ascii_uppercase());
+            }
+            return;
+        }
+        match self.word.as_slice() {
+            [] => return,
+            b"CREATE" if self.words == 0 => self.create = true,
+            // CREATE OR REPLACE FUNCTION, CREATE TEMPORARY TRIGGER
+            b"TRIGGER" | b"FUNCTION" | b"PROCEDURE" if self.create && self.words < 4 => self.routine = true,
+            b"BEGIN" | b"CASE" if self.routine => self.depth += 1,
+            b"END" if self.routine => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
+        self.words += 1;
+        self.word.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(sql: &str, dialect: Dialect) -> anyhow::Result<Vec<String>> {
+        let allowed = if dialect == Dialect::Mysql { Allowed::Inserts } else { Allowed::All };
+        let mut statements = Statements::new(sql.as_bytes(), dialect, allowed);
+        let mut texts = Vec::new();
+        while let Some(statement) = statements.next()? {
+            texts.push(statement.text.to_owned());
+        }
+        Ok(texts)
+    }
+
+    #[test]
+    fn a_semicolon_in_quotes_and_comments_ends_nothing() {
+        let sql = "\u{feff}BEGIN;\nINSERT INTO t VALUES ('a;''b');-- c;d\n/* e;f */ INSERT INTO \"x;y\" VALUES (1) ; ;\nCOMMIT;\n";
+        for dialect in [Dialect::Sqlite, Dialect::Postgresql] {
+            assert_eq!(
+                split(sql, dialect).unwrap(),
+                ["INSERT INTO t VALUES ('a;''b')", "INSERT INTO \"x;y\" VALUES (1) "]
+            );
+        }
+    }
+
+    #[test]
+    fn a_backslash_escapes_where_the_database_says_so() {
+        let sql = r"INSERT INTO t VALUES ('a\'); INSERT INTO t VALUES ('b');";
+        assert_eq!(split(sql, Dialect::Sqlite).unwrap().len(), 2);
+        assert_eq!(split(sql, Dialect::Postgresql).unwrap().len(), 2);
+        assert!(split(sql, Dialect::Mysql).is_err());
+        assert_eq!(split(r"INSERT INTO t VALUES (E'a\'; b');", Dialect::Postgresql).unwrap().len(), 1);
+        assert_eq!(split(r"INSERT INTO t VALUES ('a\'; b');", Dialect::Mysql).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn bodies_of_triggers_and_functions_are_one_statement() {
+        let trigger = "CREATE TRIGGER a AFTER INSERT ON t BEGIN UPDATE t SET x = CASE WHEN 1 THEN 2 END; DELETE FROM u; END; SELECT 1;";
+        assert_eq!(split(trigger, Dialect::Sqlite).unwrap().len(), 2);
+        let function = "CREATE FUNCTION f() RETURNS int AS $x$ SELECT 1; $y$; $x$ LANGUAGE sql; SELECT $1;";
+        assert_eq!(split(function, Dialect::Postgresql).unwrap().len(), 2);
+        assert_eq!(split("/* a /* b; */ c; */ SELECT 1;", Dialect::Postgresql).unwrap(), ["SELECT 1"]);
+    }
+
+    #[test]
+    fn what_a_transaction_could_not_take_back_is_refused_by_name() {
+        for (sql, dialect, why) in [
+            (
+                "INSERT INTO t VALUES (1);\nDROP TABLE t;",
+                Dialect::Mysql,
+                "statement 2 (line 2: DROP TABLE t): only INSERT",
+            ),
+            ("INSERT INTO t VALUES (1) /*!50000 , (2) */;", Dialect::Mysql, "line 1: a comment that MySQL would run"),
+            (
+                "COMMIT; INSERT INTO t VALUES (1);",
+                Dialect::Sqlite,
+                "statement 2 (line 1: INSERT INTO t VALUES (1)) comes after",
+            ),
+            ("SELECT 1; ROLLBACK;", Dialect::Postgresql, "statement 2 (line 1: ROLLBACK): a file is one transaction"),
+            ("SELECT 1; BEGIN;", Dialect::Sqlite, "statement 2 (line 1: BEGIN): a file is one"),
+            ("INSERT INTO t VALUES ('a", Dialect::Sqlite, "the file ends within the statement that begins in line 1"),
+        ] {
+            let error = split(sql, dialect).unwrap_err();
+            assert!(format!("{error:#}").starts_with(why), "{error:#}");
+        }
+    }
+
+    #[test]
+    fn nothing_but_blanks_and_comments_is_no_statement() {
+        for sql in ["", "\n \n", "-- x", "/* x */;;", "BEGIN; COMMIT;"] {
+            assert_eq!(split(sql, Dialect::Sqlite).unwrap(), [""; 0], "{sql:?}");
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Which database, and how to reach it.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context;
+use mls_cli::config::{Database as Settings, DbType};
+use mls_cli::{Exit, OrExit, secret};
+use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+
+use crate::args::DatabaseFlags;
+use crate::dialect::Dialect;
+
+/// How long a locked SQLite database is waited for.
+const BUSY: Duration = Duration::from_secs(30);
+
+/// A database, not connected yet.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    Sqlite(PathBuf),
+    Postgresql(PgConnectOptions),
+    Mysql(MySqlConnectOptions),
+}
+
+impl Target {
+    /// From `--url`, else from `[database]`.
+    pub(crate) fn new(flags: &DatabaseFlags, settings: &Settings) -> anyhow::Result<Self> {
+        let target = match &flags.url {
+            Some(url) => Self::from_url(url)?,
+            None => Self::from_settings(settings)?,
+        };
+        let password = match (&flags.password_file, &settings.db_password_file) {
+            (Some(file), _) => Some(secret::read("--password-file", file)?),
+            (None, Some(file)) => Some(secret::read("db_password_file", file)?),
+            (None, None) => settings.db_password.clone().or_else(|| std::env::var("MLS_SQL_PASSWORD").ok()),
+        };
+        Ok(match (target, password) {
+            (Self::Postgresql(options), Some(password)) => Self::Postgresql(options.password(&password)),
+            (Self::Mysql(options), Some(password)) => Self::Mysql(options.password(&password)),
+            (target, _) => target,
+        })
+    }
+
+    fn from_url(url: &str) -> anyhow::Result<Self> {
+        let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
+        let rest = rest.strip_prefix("//").unwrap_or(rest);
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        let with_password = authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
+        if scheme != "sqlite" && (with_password || rest.contains("password=")) {
+            return Err(Exit::Usage.error(
+                "--url holds a password, and every user of this machine can read command lines: use --password-file or the \
+                 environment's MLS_SQL_PASSWORD",
+            ));
+        }
+        let chosen = rest.contains("sslmode=") || rest.contains("ssl-mode=");
+        match scheme {
+            "sqlite" if !rest.is_empty() => Ok(Self::Sqlite(rest.into())),
+            "postgres" | "postgresql" => {
+                let options = PgConnectOptions::from_str(url).map_err(|why| bad_url(url, &why))?;
+                Ok(Self::Postgresql(if chosen { options } else { verified_postgresql(options) }))
+            }
+            "mysql" | "mariadb" => {
+                let options = MySqlConnectOptions::from_str(url).map_err(|why| bad_url(url, &why))?;
+                Ok(Self::Mysql(if chosen { options } else { verified_mysql(options) }))
+            }
+            _ => Err(bad_url(url, &"use sqlite:FILE, postgres://USER@HOST/NAME or mysql://USER@HOST/NAME")),
+        }
+    }
+
+    fn from_settings(settings: &Settings) -> anyhow::Result<Self> {
+        let name = settings.db_name.as_deref().unwrap_or("maillogsentinel");
+        let host = settings.db_host.as_deref();
+        match settings.db_type.unwrap_or(DbType::Sqlite) {
+            DbType::Sqlite => {
+                let path = settings.db_path.clone();
+                Ok(Self::Sqlite(
+                    path.ok_or_else(|| Exit::Usage.error("no --url was given, and no --config that names a database"))?,
+                ))
+            }
+            DbType::Postgresql => {
+                let mut options = PgConnectOptions::new().database(name);
+                match host {
+                    Some(socket) if socket.starts_with('/') => options = options.socket(socket),
+                    Some(host) => options = options.host(host),
+                    None => {}
+                }
+                if let Some(port) = settings.db_port {
+                    options = options.port(port);
+                }
+                if let Some(user) = &settings.db_user {
+                    options = options.username(user);
+                }
+                Ok(Self::Postgresql(verified_postgresql(options)))
+            }
+            DbType::Mysql => {
+                let mut options = MySqlConnectOptions::new().database(name);
+                match host {
+                    Some(socket) if socket.starts_with('/') => options = options.socket(socket),
+                    Some(host) => options = options.host(host),
+                    None => {}
+                }
+                if let Some(port) = settings.db_port {
+                    options = options.port(port);
+                }
+                if let Some(user) = &settings.db_user {
+                    options = options.username(user);
+                }
+                Ok(Self::Mysql(verified_mysql(options)))
+            }
+        }
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::Postgresql(_) => Dialect::Postgresql,
+            Self::Mysql(_) => Dialect::Mysql,
+        }
+    }
+
+    /// What messages call it; never the password.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Self::Sqlite(path) => path.display().to_string(),
+            Self::Postgresql(options) => {
+                format!("PostgreSQL database {} at {}", options.get_database().unwrap_or("(none)"), options.get_host())
+            }
+            Self::Mysql(options) => {
+                format!("MySQL database {} at {}", options.get_database().unwrap_or("(none)"), options.get_host())
+            }
+        }
+    }
+}
+
+fn bad_url(url: &str, why: &dyn std::fmt::Display) -> anyhow::Error {
+    Exit::Usage.error(format!("--url {url:?} names no database: {why}"))
+}
+
+/// How an SQLite file is opened: readers never wait for the writer (WAL), and what is committed survives a power failure.
+pub(crate) fn sqlite(path: &Path, create: bool) -> anyhow::Result<SqliteConnectOptions> {
+    if create {
+        use std::os::unix::fs::OpenOptionsExt;
+        // SQLite would let everybody read what attackers, and users who mistyped, gave as names.
+        let made = std::fs::File::options().append(true).create(true).mode(0o640).open(path);
+        made.with_context(|| format!("creating {}", path.display())).or_exit(Exit::CantCreat)?;
+    }
+    Ok(SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY))
+}
+
+/// To the machine itself there is no way that could be listened at; any other server must prove who it is.
+fn verified_postgresql(options: PgConnectOptions) -> PgConnectOptions {
+    let local = options.get_socket().is_some() || is_local(options.get_host());
+    options.ssl_mode(if local { PgSslMode::Prefer } else { PgSslMode::VerifyFull })
+}
+
+fn verified_mysql(options: MySqlConnectOptions) -> MySqlConnectOptions {
+    let local = options.get_socket().is_some() || is_local(options.get_host());
+    options.ssl_mode(if local { MySqlSslMode::Preferred } else { MySqlSslMode::VerifyIdentity })
+}
+
+fn is_local(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.starts_with('/') || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_elsewhere_must_prove_who_it_is_unless_the_url_says_otherwise() {
+        let postgresql = |url: &str| match Target::from_url(url).unwrap() {
+            Target::Postgresql(options) => format!("{:?}", options.get_ssl_mode()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(postgresql("postgres://u@db.example.com/x"), "VerifyFull");
+        assert_eq!(postgresql("postgres://u@192.0.2.1/x"), "VerifyFull");
+        assert_eq!(postgresql("postgres://u@db.example.com/x?sslmode=require"), "Require");
+        for local in ["postgres://u@localhost/x", "postgres://u@[::1]:5433/x", "postgres://u@h/x?host=/run/postgresql"]
+        {
+            assert_eq!(postgresql(local), "Prefer", "{local}");
+        }
+        let mysql = |url: &str| match Target::from_url(url).unwrap() {
+            Target::Mysql(options) => format!("{:?}", options.get_ssl_mode()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(mysql("mysql://u@db.example.com/x"), "VerifyIdentity");
+        assert_eq!(mysql("mysql://u@127.0.0.1/x"), "Preferred");
+    }
+
+    #[test]
+    fn a_password_on_the_command_line_is_refused_and_not_repeated() {
+        for url in ["postgres://u:secret@h/x", "mysql://u:secret@h/x", "postgres://h/x?user=u&password=secret"] {
+            let error = Target::from_url(url).unwrap_err();
+            assert_eq!(Exit::of(&error), Exit::Usage);
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+    }
+}

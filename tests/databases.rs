@@ -1,0 +1,435 @@
+//! Real databases: the same events make the same table in each of them, however they get there and whatever is in them.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::fmt::Write as _;
+use std::process::{Command, Stdio};
+
+use mls_tests::servers::{Kind, Server};
+use mls_tests::{Site, text};
+use serde_json::Value;
+use xtask::log::{Generator, Stamps};
+
+/// Names that SQL, COPY, a shell or a terminal could take for something else.
+const HOSTILE: [&str; 18] = [
+    "'); DROP TABLE maillogsentinel_events; --",
+    "it's",
+    "back\\slash",
+    "\\'; SELECT 1; --",
+    "\\N",
+    "\\.",
+    "NULL",
+    "null",
+    "N/A",
+    "",
+    " ",
+    "trailing  ",
+    "$$; SELECT $1",
+    "élève@exémple.test",
+    "😀🏴‍☠️",
+    "E'\\x41'",
+    "%s%n`id`",
+    "/*! DROP */ -- #",
+];
+
+/// Events with everything that a record can hold, one JSON object a line.
+fn events(count: u64) -> String {
+    let site = Site::new();
+    let mut generator = Generator::new(7, Stamps::Rfc3339);
+    let mut log = Vec::new();
+    for _ in 0..count * 20 {
+        generator.line(&mut log);
+    }
+    site.write("mail.log", &text(&log));
+    let output =
+        site.shell("mls-parse --outcome failure < mail.log | mls-enrich --no-dns --country-db c.csv --asn-db a.csv");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let mut records = text(&output.stdout);
+    for (n, name) in HOSTILE.iter().enumerate() {
+        let name = Value::from(*name);
+        writeln!(
+            records,
+            r#"{{"v":1,"type":"auth","date":"2026-06-0{}T23:59:59.999999-11:30","server":{name},"service":null,"pid":null,"outcome":"failure","attempts":2,"mechanism":null,"ip":"2001:db8::{:x}","client":null,"user":{name},"reason":null,"hostname":{name},"reverse_dns_status":"Errno 1","country_code":"XX","asn":4294967295,"aso":{name}}}"#,
+            1 + n % 9,
+            1 + n
+        )
+        .unwrap();
+    }
+    // Longer than any index takes, and nothing that compresses.
+    let endless: String = (0..9000_u32).map(|n| char::from_u32(0x4e00 + n * 7919 % 20_000).unwrap()).collect();
+    writeln!(
+        records,
+        r#"{{"v":1,"type":"auth","date":"1000-01-01T00:00:00Z","outcome":"failure","user":"{endless}"}}"#
+    )
+    .unwrap();
+    records.push_str("{\"v\":1,\"type\":\"auth\",\"date\":\"2026-06-01T00:00:00Z\",\"outcome\":\"success\",\"user\":\"not a row\"}\n");
+    records
+}
+
+/// What the table must hold: text in hexadecimal, so that no client can bend it, `-` where unknown.
+fn expected(records: &str) -> Vec<String> {
+    let mut rows = Vec::new();
+    for record in records.lines() {
+        let record: Value = serde_json::from_str(record).unwrap();
+        if record["outcome"] != "failure" {
+            continue;
+        }
+        let hex = |name: &str| match record[name].as_str() {
+            None => "-".to_owned(),
+            Some(text) => text.bytes().fold(String::new(), |hex, byte| format!("{hex}{byte:02X}")),
+        };
+        let date = chrono::DateTime::parse_from_rfc3339(record["date"].as_str().unwrap()).unwrap();
+        let row = [
+            hex("server"),
+            date.to_utc().format("%Y-%m-%d %H:%M:%S%.6f").to_string(),
+            record["ip"].as_str().unwrap_or("-").to_owned(),
+            hex("user"),
+            hex("hostname"),
+            hex("reverse_dns_status"),
+            hex("country_code"),
+            record["asn"].as_u64().map_or("-".to_owned(), |asn| asn.to_string()),
+            hex("aso"),
+        ];
+        rows.extend(std::iter::repeat_n(
+            row.join("\t"),
+            usize::try_from(record["attempts"].as_u64().unwrap_or(1)).unwrap(),
+        ));
+    }
+    rows
+}
+
+/// What the table does hold.
+fn rows(server: &Server, kind: Kind, table: &str) -> Vec<String> {
+    let hex = |column: &str| match kind {
+        Kind::Sqlite | Kind::Mariadb => format!("CASE WHEN {column} IS NULL THEN '-' ELSE hex({column}) END"),
+        Kind::Postgresql => format!("coalesce(upper(encode(convert_to({column}, 'UTF8'), 'hex')), '-')"),
+    };
+    let (time, ip, asn) = match kind {
+        Kind::Sqlite => ("rtrim(replace(event_time, 'T', ' '), 'Z')", "ip", "asn"),
+        Kind::Postgresql => {
+            ("to_char(event_time AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')", "host(ip)", "asn::text")
+        }
+        Kind::Mariadb => ("date_format(event_time, '%Y-%m-%d %H:%i:%s.%f')", "ip", "asn"),
+    };
+    let [server_, user, host, status, country, aso] =
+        ["server", "username", "hostname", "reverse_dns_status", "country_code", "aso"].map(hex);
+    let sql = format!(
+        "SELECT {server_}, {time}, coalesce({ip}, '-'), {user}, {host}, {status}, {country}, coalesce({asn}, '-'), {aso} \
+         FROM {table} ORDER BY id"
+    );
+    server.query(&sql).lines().map(str::to_owned).collect()
+}
+
+/// Rows differ by where they differ: two tables of thousands of rows are no message.
+fn assert_same(found: &[String], expected: &[String], what: &str) {
+    for (n, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert_eq!(found, expected, "{what}, row {n}");
+    }
+    assert_eq!(found.len(), expected.len(), "{what}");
+}
+
+/// `MLS_EVENTS` events, by default few: `scripts/test --full` takes 200,000.
+#[test]
+fn the_same_events_make_the_same_table_everywhere_by_load_and_by_export_and_import() {
+    let count = std::env::var("MLS_EVENTS").map_or(3000, |events| events.parse().unwrap());
+    let records = events(count);
+    let expected = expected(&records);
+    assert!(expected.len() as u64 > count * 9 / 10, "{}", expected.len());
+    let site = Site::new();
+    site.write("records", &records);
+    for kind in Kind::ALL {
+        let server = Server::new(kind);
+        let (url, dialect) = (server.url(), kind.dialect());
+        succeed(&site, &format!("mls-sql load --url '{url}' < records"));
+        succeed(
+            &site,
+            &format!(
+                "mls-sql export --table imported --dialect {dialect} --dir sql-{dialect} < records && \
+                 mls-sql import sql-{dialect} --table imported --url '{url}' && \
+                 mls-sql import sql-{dialect} --table imported --url '{url}'"
+            ),
+        );
+        // The file in the database's own client, whose session is set as unlike ours as it can be.
+        let file = format!(
+            "mls-sql schema --table by_hand --dialect {dialect}; mls-sql export --table by_hand --dialect {dialect} < records"
+        );
+        let mut client = match kind {
+            Kind::Sqlite => server.client("mls"),
+            Kind::Postgresql => {
+                let mut client = server.client("mls");
+                client.arg("SET client_encoding = 'LATIN1'; SET standard_conforming_strings = off").args(["-f", "-"]);
+                client
+            }
+            Kind::Mariadb => {
+                let mut client = server.client("mls");
+                client.arg("SELECT 1");
+                let mode = "--init-command=SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', NAMES latin1";
+                let mut plain = Command::new(client.get_program());
+                // Without -e it reads standard input.
+                let args: Vec<_> = client.get_args().collect();
+                plain.arg(args[0]).arg(mode).args(&args[1..args.len() - 2]);
+                plain
+            }
+        };
+        let mut sql = site.command(&file).stdout(Stdio::piped()).spawn().unwrap();
+        let output = client.stdin(sql.stdout.take().unwrap()).output().unwrap();
+        assert!(sql.wait().unwrap().success() && output.status.success(), "{kind:?}: {}", text(&output.stderr));
+        for table in ["maillogsentinel_events", "imported", "by_hand"] {
+            assert_same(&rows(&server, kind, table), &expected, &format!("{kind:?} {table}"));
+        }
+    }
+}
+
+fn succeed(site: &Site, command: &str) -> String {
+    let output = site.shell(command);
+    assert!(output.status.success(), "{command}: {}", text(&output.stderr));
+    text(&output.stderr)
+}
+
+/// Runs a command that must end with `code`, and returns what it says.
+fn fail(site: &Site, code: i32, command: &str) -> String {
+    let output = site.shell(command);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{command}: {said}");
+    said
+}
+
+#[test]
+fn a_row_that_a_table_refuses_is_a_bad_record_and_the_others_are_loaded() {
+    let mut site = Site::new();
+    site.log(40);
+    for kind in Kind::ALL {
+        let server = Server::new(kind);
+        let definition = if kind == Kind::Sqlite { "TEXT CHECK (length(name) < 3)" } else { "VARCHAR(2)" };
+        site.write(
+            "mapping",
+            &format!(r#"{{"name": {{"sql_column_def": "{definition}", "csv_column_name": "user"}}}}"#),
+        );
+        let load = format!("mls-parse < mail.log | mls-sql load --strict --mapping mapping --url '{}'", server.url());
+        let said = fail(&site, 65, &load);
+        assert!(said.contains("u10") && said.contains("20 more bad records"), "{said}");
+        let names = server.query("SELECT name FROM maillogsentinel_events ORDER BY name");
+        assert_eq!(names.lines().collect::<Vec<_>>(), (0..10).map(|n| format!("u{n}")).collect::<Vec<_>>(), "{kind:?}");
+    }
+}
+
+#[test]
+fn what_happens_to_a_file_that_fails_or_changes() {
+    let site = Site::new();
+    for kind in Kind::ALL {
+        let server = Server::new(kind);
+        let import = format!("mls-sql import sql --url '{}'", server.url());
+        let count = || server.query("SELECT count(*) FROM maillogsentinel_events").trim().to_owned();
+        let insert = "INSERT INTO maillogsentinel_events (event_time, username) VALUES ('2026-01-01 00:00:00', 'a')";
+        std::fs::create_dir_all(site.path().join("sql")).unwrap();
+        site.write("sql/1.sql", &format!("BEGIN;\n{insert};\nCOMMIT;\n"));
+        site.write("sql/2.sql", &format!("{insert};\n{insert};\n\nINSERT INTO nowhere VALUES (1);\n"));
+        site.write("sql/3.sql", &format!("{insert};\n"));
+        site.write("sql/.4.sql", "nonsense\n");
+        site.write("sql/5.sql.part", "nonsense\n");
+        let said = fail(&site, 65, &import);
+        assert!(said.contains("sql/2.sql, statement 3 (line 4: INSERT INTO nowhere VALUES (1))"), "{said}");
+        assert_eq!(count(), "1", "{kind:?}");
+        // The file as it should have been.
+        site.write("sql/2.sql", &format!("{insert};\n{insert};\n"));
+        succeed(&site, &import);
+        succeed(&site, &import);
+        assert_eq!(count(), "4", "{kind:?}");
+        site.append("sql/1.sql", "-- changed\n");
+        let said = fail(&site, 65, &import);
+        assert!(said.contains("sql/1.sql has changed since it was imported"), "{said}");
+        assert_eq!(count(), "4", "{kind:?}");
+        std::fs::remove_file(site.path().join("sql/1.sql")).unwrap();
+        succeed(&site, &import);
+        // Other statements: a transaction can take them back, but for MySQL's.
+        site.write("sql/6.sql", "CREATE TABLE beside (a INT);\nINSERT INTO beside VALUES (1);\n");
+        if kind == Kind::Mariadb {
+            let said = fail(&site, 65, &import);
+            assert!(
+                said.contains("sql/6.sql") && said.contains("statement 1 (line 1: CREATE TABLE beside (a INT))"),
+                "{said}"
+            );
+        } else {
+            succeed(&site, &import);
+            assert_eq!(server.query("SELECT a FROM beside").trim(), "1");
+        }
+        std::fs::remove_dir_all(site.path().join("sql")).unwrap();
+    }
+}
+
+#[test]
+fn tables_that_cannot_take_events_are_told_apart() {
+    let mut site = Site::new();
+    site.log(1);
+    for kind in Kind::ALL {
+        let server = Server::new(kind);
+        let load = format!("mls-parse < mail.log | mls-sql load --url '{}'", server.url());
+        let _ = server.query("CREATE TABLE maillogsentinel_events (id INT, asn_int INT, asn_varchar VARCHAR(255))");
+        assert!(fail(&site, 78, &load).contains("is one of the Python original"));
+        let _ = server.query("DROP TABLE maillogsentinel_events");
+        let _ = server.query("CREATE TABLE maillogsentinel_events (id INT, server VARCHAR(9))");
+        assert!(fail(&site, 78, &load).contains("has no column event_time, ip, username"));
+        let _ = server.query("DROP TABLE maillogsentinel_events");
+        if kind == Kind::Mariadb {
+            let _ = server.query(
+                "CREATE TABLE maillogsentinel_events (server TEXT, event_time DATETIME(6), ip TEXT, username TEXT, hostname TEXT, \
+                 reverse_dns_status TEXT, country_code TEXT, asn INT, aso TEXT) ENGINE=MyISAM",
+            );
+            assert!(fail(&site, 78, &load).contains("maillogsentinel_events (MyISAM)"));
+            let _ = server.query("DROP TABLE maillogsentinel_events");
+        }
+        succeed(&site, &load);
+        assert_eq!(server.query("SELECT username FROM maillogsentinel_events").trim(), "u0");
+    }
+}
+
+#[test]
+fn of_two_imports_at_once_one_exits_75() {
+    let site = Site::new();
+    std::fs::create_dir(site.path().join("sql")).unwrap();
+    for kind in Kind::ALL {
+        let server = Server::new(kind);
+        let key = "mls-sql import maillogsentinel_events";
+        // Whoever holds the lock keeps it until its standard input ends.
+        let mut holder = match kind {
+            Kind::Sqlite => {
+                let mut holder = Command::new("flock");
+                holder.arg(server.folder().join("events.db.lock")).args(["sh", "-c", "echo held; cat"]);
+                holder
+            }
+            Kind::Postgresql => {
+                let mut holder = server.client("mls");
+                holder.arg(format!("SELECT 'held' || pg_advisory_lock(hashtext('{key}'))::text")).args(["-f", "-"]);
+                holder
+            }
+            Kind::Mariadb => {
+                let mut holder = server.client("mls");
+                let args: Vec<_> = holder.get_args().map(std::ffi::OsStr::to_owned).collect();
+                holder = Command::new("mariadb");
+                holder.args(&args[..args.len() - 1]).arg("--unbuffered");
+                holder
+            }
+        };
+        let mut child = holder.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        if kind == Kind::Mariadb {
+            use std::io::Write;
+            let lock = format!("SELECT CONCAT('held', GET_LOCK(MD5(CONCAT(DATABASE(), '{key}')), 9));\n");
+            child.stdin.as_mut().unwrap().write_all(lock.as_bytes()).unwrap();
+        }
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.as_mut().unwrap()), &mut line).unwrap();
+        assert!(line.starts_with("held"), "{kind:?}: {line}");
+        let import = format!("mls-sql import sql --url '{}'", server.url());
+        let said = fail(&site, 75, &import);
+        assert!(said.contains("try again later"), "{said}");
+        drop(child.stdin.take());
+        assert!(child.wait().unwrap().success());
+        succeed(&site, &import);
+    }
+}
+
+#[test]
+fn passwords_come_from_files_or_the_environment_and_a_server_proves_who_it_is() {
+    let mut site = Site::new();
+    site.log(1);
+    let mut server = Server::new(Kind::Postgresql);
+    let _ = server.query("CREATE ROLE guarded LOGIN SUPERUSER PASSWORD 'open sesame'");
+    server.kill();
+    let folder = server.folder().to_owned();
+    let certificates = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem && \
+                        openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout server.key -out server.csr && \
+                        openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -copy_extensions copy -out server.pem && \
+                        openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=other -keyout other.key -out other.pem";
+    succeed(&site, certificates);
+    for name in ["server.key", "server.pem"] {
+        server.write(name, &site.read(name));
+    }
+    server
+        .write("data/pg_hba.conf", "hostssl all guarded 127.0.0.1/32 scram-sha-256\nhost all mls 127.0.0.1/32 trust\n");
+    let (key, certificate) = (folder.join("server.key"), folder.join("server.pem"));
+    server.start_with(&[
+        "-c",
+        "ssl=on",
+        "-c",
+        &format!("ssl_key_file={}", key.display()),
+        "-c",
+        &format!("ssl_cert_file={}", certificate.display()),
+    ]);
+    site.write("password", "open sesame\n");
+    site.write("wrong", "close sesame\n");
+    assert!(site.shell("chmod 600 password wrong").status.success());
+    let load = |authority: &str, how: &str| {
+        format!(
+            "mls-parse < mail.log | {how} --url 'postgres://guarded@localhost:{}/mls?sslmode=verify-full&sslrootcert={authority}'",
+            server.port()
+        )
+    };
+    succeed(&site, &load("ca.pem", "mls-sql load --password-file password"));
+    succeed(&site, &load("ca.pem", "MLS_SQL_PASSWORD='open sesame' mls-sql load"));
+    assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events").trim(), "2");
+    let said = fail(&site, 77, &load("ca.pem", "mls-sql load --password-file wrong"));
+    assert!(said.contains("password authentication failed") && !said.contains("sesame"), "{said}");
+    let said = fail(&site, 69, &load("other.pem", "mls-sql load --password-file password"));
+    assert!(said.contains("certificate"), "{said}");
+    assert!(site.shell("chmod 644 password").status.success());
+    let said = fail(&site, 77, &load("ca.pem", "mls-sql load --password-file password"));
+    assert!(said.contains("everybody may read --password-file"), "{said}");
+    // The configuration says the same without a URL, and over a UNIX socket no certificate is asked for.
+    assert!(site.shell("chmod 600 password").status.success());
+    site.write(
+        "conf",
+        &format!(
+            "[database]\ndb_type = postgresql\ndb_host = localhost\ndb_port = {}\ndb_name = mls\ndb_user = guarded\n\
+             db_password_file = password\ntable_name = configured\n",
+            server.port()
+        ),
+    );
+    succeed(&site, "mls-parse < mail.log | mls-sql load --config conf");
+    assert_eq!(server.query("SELECT count(*) FROM configured").trim(), "1");
+}
+
+#[test]
+fn two_mail_servers_load_into_one_database_and_a_late_second_pipeline_is_fenced_off() {
+    for kind in Kind::ALL {
+        let server = Server::new(kind);
+        let mut site = Site::new();
+        site.log(20);
+        let sql = format!("mls-sql load --url '{}'", server.url());
+        let pipeline = |source: &str| {
+            format!(
+                "mls-tail --framed --cursor-file <(mls-sql cursor --url '{}' --source {source}) mail.log | mls-parse | {sql} --source {source}",
+                server.url()
+            )
+        };
+        for _ in 0..2 {
+            succeed(&site, &pipeline("mx1"));
+            succeed(&site, &pipeline("mx2"));
+        }
+        assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events").trim(), "40", "{kind:?}");
+        assert_eq!(
+            server.query("SELECT source, sequence FROM maillogsentinel_events_cursor ORDER BY source").trim(),
+            "mx1\t1\nmx2\t1"
+        );
+        // Two that start from the same position: what the first commits, the second must not.
+        let stale = format!("mls-tail --framed --cursor-file <(true) mail.log | mls-parse | {sql} --source mx1");
+        let said = fail(&site, 75, &stale);
+        assert!(said.contains("another pipeline has committed for source mx1"), "{said}");
+        assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events").trim(), "40", "{kind:?}");
+    }
+}
+
+#[test]
+fn the_queries_that_readme_has_for_postgresql_run() {
+    let server = Server::new(Kind::Postgresql);
+    let mut site = Site::new();
+    site.log(30);
+    succeed(&site, &format!("mls-parse < mail.log | mls-sql load --url '{}'", server.url()));
+    let queries: Vec<&str> = include_str!("../README.md")
+        .split("psql mail -c \"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert_eq!(queries.len(), 4);
+    for query in queries {
+        assert!(server.query(query).trim().ends_with("30"), "{query}");
+    }
+}

@@ -1,0 +1,227 @@
+//! The front end, run as a person or cron runs it, without systemd.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use mls_tests::{Site, is_root, skip, terminal, text};
+
+/// A site with a configuration, and a home for whoever calls.
+struct Front {
+    site: Site,
+    config: PathBuf,
+}
+
+impl Front {
+    fn new(name: &str, more: &str) -> Self {
+        let site = Site::new();
+        let dir = site.path().display().to_string();
+        let user = text(&Command::new("id").arg("-un").output().unwrap().stdout);
+        site.write(
+            name,
+            &format!(
+                "[paths]\nworking_dir = {dir}\nstate_dir = {dir}/state\nmail_log = {dir}/mail.log\ncsv_filename = F\n\
+                 [geolocation]\ncountry_db_path = {dir}/c.csv\n[ASN_ASO]\nasn_db_path = {dir}/a.csv\n\
+                 [general]\nlog_file = x.log\n[systemd]\nuser = {user}\n{more}\n"
+            ),
+        );
+        fs::create_dir(site.path().join("state")).unwrap();
+        fs::create_dir(site.path().join("home")).unwrap();
+        let config = site.path().join(name);
+        Self { site, config }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/maillogsentinel"));
+        command.arg("--config").arg(&self.config).args(args);
+        command.env("HOME", self.site.path().join("home")).env_remove("SUDO_UID");
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    fn succeeds(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {}{}", text(&output.stdout), text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    fn archive(&self) -> Vec<String> {
+        let home = self.site.path().join("home");
+        let folder = fs::read_dir(home).unwrap().next().unwrap().unwrap().path();
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+#[test]
+fn without_a_command_it_extracts_once_and_a_name_with_quotes_and_spaces_does_no_harm() {
+    let mut front = Front::new("it's \"a\" $(touch x) & conf", "");
+    front.site.log(20);
+    front.succeeds(&[]);
+    front.site.assert_exact();
+    front.site.log(5);
+    front.succeeds(&[]);
+    front.succeeds(&[]);
+    front.site.assert_exact();
+    assert!(!front.site.path().join("x").exists() && !Path::new("x").exists());
+}
+
+#[test]
+fn the_exit_code_is_that_of_the_stage_that_failed() {
+    let mut front = Front::new("conf", "");
+    front.site.log(1);
+    front.succeeds(&[]);
+    front.site.append("state/state.offset", "x");
+    assert_eq!(front.run(&[]).status.code(), Some(78), "a damaged cursor is nothing that a restart mends");
+    assert_eq!(front.run(&["--report", "--prune"]).status.code(), Some(64));
+    assert_eq!(front.run(&["--nonsense"]).status.code(), Some(64));
+}
+
+#[test]
+fn a_digest_that_cannot_be_sent_is_preceded_by_an_extraction_and_a_debug_run_shows_both() {
+    // Port 1 refuses: no mail server is there.
+    let mut front = Front::new("conf", "[report]\nemail = a@example.test\nsmtp_host = 127.0.0.1\nsmtp_port = 1");
+    front.site.log(3);
+    let output = front.run(&["--debug", "--report"]);
+    assert_eq!(output.status.code(), Some(75), "{}", text(&output.stderr));
+    front.site.assert_exact();
+    let said = text(&output.stderr);
+    for part in ["mls-tail --config", "mls-csv: info: ", "mls-report --config", "127.0.0.1:1"] {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+}
+
+#[test]
+fn a_purge_moves_everything_home_and_the_next_run_starts_over() {
+    let mut front = Front::new("conf", "");
+    front.site.log(4);
+    front.succeeds(&[]);
+    let silent = front.command(&["--purge"]).stdin(std::process::Stdio::null()).output().unwrap();
+    assert_eq!(silent.status.code(), Some(64), "it asks, and nobody is there");
+    let (code, said) = terminal(&mut front.command(&["--purge"]), &[("Go on?", "n\n")]);
+    assert!(code == 64 && said.contains("nothing was done"), "{code}: {said}");
+    front.site.assert_exact();
+    let (code, said) = terminal(&mut front.command(&["--purge"]), &[("Go on?", "y\n")]);
+    assert!(code == 0 && said.contains("Archived in"), "{code}: {said}");
+    assert_eq!(front.archive(), ["F", "state.offset", "x.log"]);
+    assert!(front.site.files("F").iter().all(|name| name == "F.lock"), "the CSV is still there");
+    front.succeeds(&[]);
+    front.site.assert_exact();
+}
+
+#[test]
+fn a_purge_waits_for_nobody_and_takes_nothing_from_a_run_that_is_at_work() {
+    let mut front = Front::new("conf", "");
+    front.site.log(4);
+    front.succeeds(&[]);
+    let lock = front.site.command("exec 9>>F.lock; flock 9; echo locked; read x; echo done");
+    let mut lock = { lock }.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut line = [0; 7];
+    std::io::Read::read_exact(lock.stdout.as_mut().unwrap(), &mut line).unwrap();
+    assert_eq!(front.run(&["--yes", "--reset"]).status.code(), Some(75));
+    front.site.assert_exact();
+    drop(lock.stdin.take());
+    lock.wait().unwrap();
+    front.succeeds(&["--yes", "--reset"]);
+}
+
+#[test]
+fn pruning_rotates_a_csv_with_old_rows_and_removes_it_when_all_of_them_are_old() {
+    let mut front = Front::new("conf", "[retention]\ncsv_days = 10");
+    // The rows are of June 2026; the log is read as it is.
+    front.site.log(3);
+    front.succeeds(&[]);
+    let said = front.succeeds(&["--prune"]);
+    assert!(said.starts_with("rotated ") && front.site.files("F-").len() == 1, "{said}");
+    front.site.log(2);
+    front.succeeds(&[]);
+    assert_eq!(front.site.read("F").lines().count(), 1 + 2);
+    let rotated = front.site.files("F-")[0].clone();
+    let age =
+        |days: u32| assert!(front.site.shell(&format!("touch --date='{days} days ago' {rotated}")).status.success());
+    age(9);
+    // It has old rows too, and today's name is taken: nothing is overwritten.
+    assert_eq!(front.run(&["--prune"]).status.code(), Some(75));
+    front.site.write("F", "");
+    front.succeeds(&["--prune"]);
+    assert_eq!(front.site.files("F-").len(), 1);
+    age(11);
+    assert!(front.succeeds(&["--prune"]).contains(&format!("removed {}", front.site.path().join(rotated).display())));
+    assert!(front.site.files("F-").is_empty());
+}
+
+#[test]
+fn status_counts_what_is_recorded_and_what_is_not() {
+    let mut front = Front::new("conf", "");
+    front.site.log(3);
+    front.succeeds(&[]);
+    front.site.log(2);
+    let output = front.run(&["--status"]);
+    let said = text(&output.stdout);
+    assert!(said.contains("F: 3 rows") && said.contains("not recorded yet: 2"), "{said}{}", text(&output.stderr));
+    assert!(said.contains("c.csv"), "{said}");
+}
+
+#[test]
+fn run_by_root_it_leaves_no_file_of_root() {
+    if !is_root() {
+        return skip("only root can drop to another user");
+    }
+    let mut front = Front::new("conf", "");
+    front.site.log(3);
+    let config = fs::read_to_string(&front.config).unwrap().replace("user = root", "user = nobody");
+    front.site.write("conf", &config);
+    let dir = front.site.path();
+    for folder in [dir.to_owned(), dir.join("state")] {
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        chown(&folder, Some(65534), Some(65534)).unwrap();
+    }
+    front.succeeds(&[]);
+    for file in ["F", "F.lock", "state/state.offset", "x.log"] {
+        assert_eq!(fs::metadata(dir.join(file)).unwrap().uid(), 65534, "{file}");
+    }
+    // A link in a directory of the service's leads root nowhere.
+    front.site.write("secret", "secret");
+    std::os::unix::fs::symlink(dir.join("secret"), dir.join("F-20260101")).unwrap();
+    front.succeeds(&["--yes", "--purge"]);
+    assert_eq!(fs::read_to_string(dir.join("secret")).unwrap(), "secret");
+    assert!(!front.archive().contains(&"F-20260101".to_owned()));
+}
+
+#[test]
+fn rows_go_through_sql_files_into_a_database_once_and_a_purge_names_those_that_did_not() {
+    let mut front = Front::new("conf", "[database]\ndb_type = sqlite\n[retention]\nsql_files_days = 1");
+    let count = |front: &Front| {
+        let output = front.site.shell("sqlite3 state/maillogsentinel.db 'SELECT count(*) FROM maillogsentinel_events'");
+        text(&output.stdout).trim().to_owned()
+    };
+    for n in [3, 2] {
+        front.site.log(n);
+        front.succeeds(&[]);
+        front.succeeds(&["--sql-export"]);
+        front.succeeds(&["--sql-import"]);
+        front.succeeds(&["--sql-export"]);
+        front.succeeds(&["--sql-import"]);
+    }
+    assert_eq!((count(&front), front.site.files("sql").len()), ("5".into(), 1));
+    // A file that was never imported is not removed before it is.
+    front.site.log(4);
+    front.succeeds(&[]);
+    assert!(front.succeeds(&["--status"]).contains("not exported yet: 4"));
+    front.succeeds(&["--sql-export"]);
+    assert!(front.site.shell("touch --date='3 days ago' sql/*.sql").status.success());
+    assert_eq!(front.succeeds(&["--prune"]).matches("removed ").count(), 3);
+    assert_eq!(count(&front), "9");
+    front.site.log(1);
+    front.succeeds(&[]);
+    let said = front.succeeds(&["--yes", "--purge"]);
+    assert!(said.contains("1 rows were not exported"), "{said}");
+    assert_eq!(front.archive(), ["F", "sql_state.offset", "state.offset", "x.log"]);
+}

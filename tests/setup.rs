@@ -1,0 +1,399 @@
+//! Setup, answered at a terminal, on a system that does not run.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use mls_tests::{has, is_root, skip, terminal, text};
+use tempfile::TempDir;
+
+fn put(path: &Path, content: &str) {
+    fs::File::create(path).unwrap().write_all(content.as_bytes()).unwrap();
+}
+
+/// The root of a system with a mail log.
+struct System(TempDir);
+
+const SCHEDULE: &str = "When to read it";
+const WRITE: &str = "Write this?";
+
+/// The questions of the shortest way through, each with an empty answer.
+const DEFAULTS: [(&str, &str); 6] = [
+    ("Mail log", "\n"),
+    (SCHEDULE, "\n"),
+    ("Who gets the digest", "\n"),
+    ("When to fetch", "\n"),
+    ("User that runs it", "\n"),
+    ("Database:", "\n"),
+];
+
+impl System {
+    /// `None` where setup cannot be run on it.
+    fn new() -> Option<Self> {
+        if !is_root() || !has("systemd-sysusers") || !has("systemd-tmpfiles") {
+            skip("it takes root and systemd to set a system up");
+            return None;
+        }
+        let system = Self(TempDir::new().unwrap());
+        for folder in
+            ["etc/systemd/system", "etc/logrotate.d", "var/log", "var/lib", "srv", "run/systemd/journal", "usr"]
+        {
+            fs::create_dir_all(system.path(folder)).unwrap();
+        }
+        system.write("etc/passwd", "root:x:0:0::/root:/bin/sh\nbob:x:1000:1000::/:/bin/sh\n");
+        system.write("etc/group", "root:x:0:\nadm:x:4:\nsystemd-journal:x:101:\nbob:x:1000:\n");
+        system.write("var/log/mail.log", "");
+        fs::set_permissions(system.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+        Some(system)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        put(&self.path(name), content);
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/setup"));
+        command.arg("--root").arg(self.0.path()).args(args);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    fn automated(&self, conf: &str) -> Output {
+        let file = TempDir::new().unwrap();
+        let path = file.path().join("answers");
+        put(&path, conf);
+        self.run(&["--automated", path.to_str().unwrap()])
+    }
+
+    /// Every file with what makes it what it is, but for what the tools of the user database keep for themselves.
+    fn snapshot(&self) -> BTreeMap<PathBuf, String> {
+        let mut all = BTreeMap::new();
+        let mut folders = vec![self.path("")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+                if name.ends_with('-') || [".pwd.lock", "shadow", "gshadow"].contains(&name.as_str()) {
+                    continue;
+                }
+                let meta = fs::symlink_metadata(&path).unwrap();
+                let content = if meta.is_dir() {
+                    folders.push(path.clone());
+                    String::new()
+                } else if meta.is_symlink() {
+                    fs::read_link(&path).unwrap().display().to_string()
+                } else {
+                    text(&fs::read(&path).unwrap())
+                };
+                all.insert(path, format!("{:o} {} {content}", meta.mode(), meta.uid()));
+            }
+        }
+        all
+    }
+
+    fn enabled(&self, unit: &str) -> bool {
+        ["timers.target.wants", "multi-user.target.wants", "maillogsentinel-report.service.wants"]
+            .iter()
+            .any(|wants| self.path("etc/systemd/system").join(wants).join(unit).is_symlink())
+    }
+}
+
+#[test]
+fn empty_answers_take_the_defaults_and_write_what_was_shown() {
+    let Some(system) = System::new() else { return };
+    let mut answers = DEFAULTS.to_vec();
+    answers.push((WRITE, "y\n"));
+    let (code, said) = terminal(&mut system.command(&["--interactive"]), &answers);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("Mail log, or journal [/var/log/mail.log]"), "{said}");
+    let conf = system.read("etc/maillogsentinel.conf");
+    let log = "log_file = /var/log/maillogsentinel/maillogsentinel.log\n";
+    assert!(conf.contains(log) && !conf.contains("\nemail = "), "only what is no default is set: {conf}");
+    assert_eq!(fs::metadata(system.path("etc/maillogsentinel.conf")).unwrap().mode() & 0o777, 0o644);
+    for (unit, enabled) in [
+        ("maillogsentinel.service", true),
+        ("maillogsentinel-extract.timer", true),
+        ("ipinfo-update.timer", true),
+        ("maillogsentinel-report.timer", false),
+        ("maillogsentinel-sql-import.timer", false),
+        ("maillogsentinel-follow.service", false),
+    ] {
+        assert_eq!(system.enabled(unit), enabled, "{unit}");
+    }
+    assert!(system.path("etc/systemd/system/maillogsentinel-extract.service").is_symlink(), "an alias");
+    assert!(system.read("etc/group").contains("adm:x:4:maillogsentinel\nsystemd-journal:x:101:maillogsentinel\n"));
+    let uid = fs::metadata(system.path("var/log/maillogsentinel")).unwrap().uid();
+    assert!(system.read("etc/passwd").contains(&format!("maillogsentinel:x:{uid}:")));
+    assert!(system.read("etc/logrotate.d/maillogsentinel").contains("su maillogsentinel maillogsentinel\n"));
+    let done = system.read("var/log/maillogsentinel_setup.log");
+    assert!(done.contains("wrote /etc/maillogsentinel.conf") && done.contains("enabled maillogsentinel-extract.timer"));
+    assert!(system.path("usr/local/bin/mls-tail").exists() && system.path("usr/local/bin/maillogsentinel").exists());
+}
+
+#[test]
+fn wrong_answers_are_asked_again_and_say_why() {
+    let Some(system) = System::new() else { return };
+    let (code, said) = terminal(
+        &mut system.command(&["--interactive"]),
+        &[
+            ("Mail log", "mail.log\n"),
+            ("absolute", "/nowhere/mail.log\n"),
+            ("no directory /nowhere", "/home/x/mail.log\n"),
+            ("home directories", "/var/log/a \"quoted\" log\n"),
+            ("will not do", "/var/log/mail log's\n"),
+            (SCHEDULE, "sometimes; $(touch /srv/x)\n"),
+            ("cannot read this", "*:0/10\n"),
+            ("Who gets the digest", "nobody\n"),
+            ("addresses separated by commas", "a@b@c\n"),
+            ("a@b@c", "a@example.org, b@example.org\n"),
+            ("When the digest goes out", "25:00\n"),
+            ("cannot read this", "06:30\n"),
+            ("When to fetch", "never\n"),
+            ("User that runs it", "root\n"),
+            ("must not be root", "no body\n"),
+            ("no name of a user", "alice\n"),
+            ("no user alice", "bob\n"),
+            ("Database:", "oracle\n"),
+            ("give none, sqlite", "sqlite\n"),
+            ("Its file", "/root/x.sqlite\n"),
+            ("home directories", "/srv/my data/x.sqlite\n"),
+            ("When to export", "\n"),
+            ("When to import", "never\n"),
+            (WRITE, "y\n"),
+        ],
+    );
+    assert_eq!(code, 0, "{said}");
+    let conf = system.read("etc/maillogsentinel.conf");
+    for line in [
+        "mail_log = /var/log/mail log's",
+        "extraction_schedule = *:0/10",
+        "email = a@example.org, b@example.org",
+        "report_schedule = 06:30",
+        "ip_update_schedule = never",
+        "user = bob",
+        "db_type = sqlite",
+        "db_path = /srv/my data/x.sqlite",
+        "sql_import_schedule = never",
+    ] {
+        assert_eq!(conf.lines().filter(|l| *l == line).count(), 1, "{line} in {conf}");
+    }
+    let dropin = system.read("etc/systemd/system/maillogsentinel-sql-import.service.d/setup.conf");
+    assert!(dropin.contains("User=bob\nGroup=bob\nReadWritePaths=\"/srv/my data\"\n"), "{dropin}");
+    assert_eq!(fs::metadata(system.path("srv/my data")).unwrap().uid(), 1000);
+    assert!(system.read("etc/group").contains("adm:x:4:bob\n"));
+    assert!(system.enabled("maillogsentinel-sql-export.timer") && !system.enabled("maillogsentinel-sql-import.timer"));
+    assert!(!system.enabled("ipinfo-update.timer") && system.enabled("maillogsentinel-report.timer"));
+    let timer = system.read("etc/systemd/system/maillogsentinel-report.timer.d/setup.conf");
+    assert!(timer.ends_with("[Timer]\nOnCalendar=\nOnCalendar=06:30\n"), "{timer}");
+
+    // Once more: what was answered is the default, and nothing changes.
+    let before = (conf, system.read("etc/passwd"));
+    let keys = [
+        "Mail log",
+        SCHEDULE,
+        "Who gets",
+        "goes out",
+        "When to fetch",
+        "User",
+        "Database:",
+        "file",
+        "export",
+        "import",
+    ];
+    let mut answers: Vec<_> = keys.iter().map(|key| (*key, "\n")).collect();
+    answers.push((WRITE, "y\n"));
+    let (code, said) = terminal(&mut system.command(&["--interactive"]), &answers);
+    assert!(code == 0 && said.contains("[/srv/my data/x.sqlite]"), "{said}");
+    assert_eq!((system.read("etc/maillogsentinel.conf"), system.read("etc/passwd")), before);
+}
+
+#[test]
+fn a_server_as_database_is_asked_for_what_it_needs() {
+    let Some(system) = System::new() else { return };
+    system.write("etc/secret", "x");
+    let mut answers = DEFAULTS.to_vec();
+    answers.pop();
+    answers.extend([
+        ("Database:", "postgresql\n"),
+        ("Its host", "\n"),
+        ("Its port", "70000\n"),
+        ("from 1 to 65535", "5433\n"),
+        ("The name", "\n"),
+        ("Its user", "mls\n"),
+        ("holds the password", "/etc/none\n"),
+        ("no file", "/etc/secret\n"),
+        ("When to export", "\n"),
+        ("When to import", "\n"),
+        (WRITE, "y\n"),
+    ]);
+    let (code, said) = terminal(&mut system.command(&["--interactive"]), &answers);
+    assert_eq!(code, 0, "{said}");
+    let conf = system.read("etc/maillogsentinel.conf");
+    for line in [
+        "db_host = localhost",
+        "db_port = 5433",
+        "db_name = maillogsentinel",
+        "db_user = mls",
+        "db_password_file = /etc/secret",
+    ] {
+        assert!(conf.lines().any(|l| l == line), "{line} in {conf}");
+    }
+    assert!(system.enabled("maillogsentinel-sql-import.timer"));
+}
+
+#[test]
+fn ctrl_c_at_any_question_leaves_everything_as_it_was() {
+    let Some(system) = System::new() else { return };
+    let before = system.snapshot();
+    for n in 0..=DEFAULTS.len() {
+        let mut answers = DEFAULTS[..n].to_vec();
+        answers.push(DEFAULTS.get(n).map_or((WRITE, "\x03"), |(question, _)| (question, "\x03")));
+        let (code, said) = terminal(&mut system.command(&["--interactive"]), &answers);
+        assert_eq!(code, 130, "{said}");
+        assert_eq!(system.snapshot(), before);
+    }
+    let mut answers = DEFAULTS.to_vec();
+    answers.push((WRITE, "\n"));
+    assert_eq!(terminal(&mut system.command(&["--interactive"]), &answers).0, 64, "no is the default");
+    assert_eq!(system.snapshot(), before);
+}
+
+/// A program that takes the place of one that setup calls.
+fn impostor(name: &str, script: &str) -> (TempDir, String) {
+    let dir = TempDir::new().unwrap();
+    put(&dir.path().join(name), script);
+    fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap());
+    (dir, path)
+}
+
+#[test]
+fn ctrl_c_while_it_writes_takes_back_what_was_written() {
+    let Some(system) = System::new() else { return };
+    system.write("etc/maillogsentinel.conf", "# mine\n[report]\nemail = old@example.org\n");
+    let before = system.snapshot();
+    // Everything is in place but the units.
+    let stop = "#!/bin/bash\ncase $* in *' enable '*) echo now; sleep 100;; *is-enabled*) exit 1;; esac\n";
+    let (_dir, path) = impostor("systemctl", stop);
+    let mut answers = DEFAULTS.to_vec();
+    answers.insert(3, ("When the digest goes out", "\n"));
+    answers.extend([(WRITE, "y\n"), ("now", "\x03")]);
+    let (code, said) = terminal(system.command(&["--interactive"]).env("PATH", path), &answers);
+    assert!(code == 130 && said.contains("taking back") && !said.contains("could not"), "{code}: {said}");
+    let after = system.snapshot();
+    let changed: Vec<_> = after.iter().filter(|(path, what)| before.get(*path) != Some(what)).collect();
+    assert!(changed.is_empty() && after.len() == before.len(), "{changed:?}");
+}
+
+#[test]
+fn a_step_that_fails_takes_back_those_before_it() {
+    let Some(system) = System::new() else { return };
+    let before = system.snapshot();
+    let (_dir, path) = impostor("systemctl", "#!/bin/sh\nexit 1\n");
+    let file = TempDir::new().unwrap();
+    let file = file.path().join("a");
+    put(&file, "");
+    let output = system.command(&["--automated", file.to_str().unwrap()]).env("PATH", path).output().unwrap();
+    assert!(!output.status.success());
+    assert_eq!(system.snapshot(), before, "{}", text(&output.stderr));
+}
+
+#[test]
+fn automated_setup_asks_nothing_and_refuses_what_an_interview_would() {
+    let Some(system) = System::new() else { return };
+    fs::remove_file(system.path("var/log/mail.log")).unwrap();
+    let output = system
+        .automated("# Kept.\n[report]\nemail = admin@localhost\n[alert]\nip = 20/10m\n[database]\ndb_type = sqlite\n");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let conf = system.read("etc/maillogsentinel.conf");
+    assert!(conf.starts_with("# Kept.\n[report]\nemail = admin@localhost\n[alert]\nip = 20/10m\n"), "{conf}");
+    assert!(conf.contains("mail_log = journal\n"), "without a mail log the journal is read: {conf}");
+    assert!(system.path("var/log/maillogsentinel/sql").is_dir(), "SQL files have a directory");
+    let before = system.snapshot();
+    for (answers, why) in [
+        ("[systemd]\nreport_schedule = $(reboot)\n", "report_schedule = $(reboot)"),
+        ("[systemd]\nuser = root\n", "must not be root"),
+        ("[report]\nemail = nobody\n", "nobody"),
+        ("[paths]\nworking_dir = /home/me\n", "home directories"),
+        ("[paths]\nworking_dir = /srv/\"x\n", "will not do"),
+        ("[paths]\nworking_dir = /srv/../etc\n", "without . and .."),
+        ("[database]\ndb_type = oracle\n", "oracle"),
+    ] {
+        let output = system.automated(answers);
+        assert_eq!(output.status.code(), Some(78), "{answers}");
+        assert!(text(&output.stderr).contains(why), "{answers}: {}", text(&output.stderr));
+        assert_eq!(system.snapshot(), before, "{answers}");
+    }
+    let output = system.automated("[systemd]\nextraction_schedule = follow\n");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(system.enabled("maillogsentinel-follow.service") && !system.enabled("maillogsentinel.service"));
+    assert!(!system.path("etc/systemd/system/maillogsentinel-extract.timer.d/setup.conf").exists());
+    assert!(system.read("etc/maillogsentinel.conf.bak").starts_with("# Kept.\n"));
+}
+
+#[test]
+fn a_password_in_the_configuration_is_read_by_nobody_else() {
+    let Some(system) = System::new() else { return };
+    let output = system.automated("[database]\ndb_password = hush\n");
+    // The answers themselves are too open here.
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(!text(&output.stdout).contains("hush") && !text(&output.stderr).contains("hush"), "it is shown");
+    assert_eq!(fs::metadata(system.path("etc/maillogsentinel.conf")).unwrap().mode() & 0o007, 0);
+}
+
+#[test]
+fn a_directory_of_the_services_leads_no_chown_astray() {
+    let Some(system) = System::new() else { return };
+    for folder in ["srv/bob", "srv/precious"] {
+        fs::create_dir(system.path(folder)).unwrap();
+    }
+    std::os::unix::fs::chown(system.path("srv/bob"), Some(1000), Some(1000)).unwrap();
+    std::os::unix::fs::symlink(system.path("srv/precious"), system.path("srv/bob/link")).unwrap();
+    let output = system.automated("[paths]\nworking_dir = /srv/bob/link/new\n[systemd]\nuser = bob\n");
+    assert!(!output.status.success(), "{}", text(&output.stdout));
+    assert!(fs::read_dir(system.path("srv/precious")).unwrap().next().is_none());
+    let output = system.automated("[paths]\nworking_dir = /srv/bob/new\n[systemd]\nuser = bob\n");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(fs::metadata(system.path("srv/bob/new")).unwrap().uid(), 1000);
+}
+
+#[test]
+fn a_dry_run_shows_and_writes_nothing_and_uninstall_leaves_data_and_configuration() {
+    let Some(system) = System::new() else { return };
+    let before = system.snapshot();
+    let file = TempDir::new().unwrap();
+    let file = file.path().join("a");
+    put(&file, "[report]\nemail = admin@localhost\n");
+    let output = system.run(&["--automated", file.to_str().unwrap(), "--dry-run"]);
+    assert!(output.status.success() && text(&output.stdout).contains("email = admin@localhost"));
+    assert_eq!(system.snapshot(), before);
+    assert!(system.run(&["--automated", file.to_str().unwrap()]).status.success());
+    system.write("var/log/maillogsentinel/maillogsentinel.csv", "data");
+    assert!(system.run(&["--uninstall", "--yes"]).status.success());
+    let left: Vec<_> = system.snapshot().into_keys().filter(|path| !before.contains_key(path)).collect();
+    let left: Vec<_> = left.iter().map(|path| path.strip_prefix(system.path("")).unwrap().to_str().unwrap()).collect();
+    for kept in
+        ["etc/maillogsentinel.conf", "var/log/maillogsentinel/maillogsentinel.csv", "var/log/maillogsentinel_setup.log"]
+    {
+        assert!(left.contains(&kept), "{left:?}");
+    }
+    let stray = left
+        .iter()
+        .filter(|path| path.starts_with("etc/systemd") || (system.path(path).is_file() && path.starts_with("usr")));
+    assert_eq!(stray.count(), 0, "{left:?}");
+}

@@ -1,0 +1,168 @@
+//! Whatever dies when, a database and the SQL files have each row exactly once.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use mls_tests::servers::{Kind, Server};
+use mls_tests::{EXTRACT, Site, text};
+use xtask::random::Random;
+
+/// `MLS_ROUNDS` rounds for each database, by default few: `scripts/test --full` runs hundreds.
+fn rounds() -> u64 {
+    std::env::var("MLS_ROUNDS").map_or(12, |rounds| rounds.parse().unwrap())
+}
+
+/// Starts a pipeline and kills one of its stages, or all of them, after a moment.
+fn kill_one(site: &Site, pipeline: &str, random: &mut Random, longest: u64) -> bool {
+    let mut shell = site.command(pipeline).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_micros(random.below(longest)));
+    let stages = children(&shell);
+    if !stages.is_empty() {
+        let all = random.below(4) == 0;
+        let victim = random.pick(&stages).clone();
+        let _ = Command::new("kill")
+            .arg("-KILL")
+            .args(if all { stages } else { vec![victim] })
+            .stderr(Stdio::null())
+            .status();
+    }
+    !shell.wait().unwrap().success()
+}
+
+fn children(shell: &Child) -> Vec<String> {
+    let id = shell.id();
+    let list = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+    list.split_ascii_whitespace().map(str::to_owned).collect()
+}
+
+/// Runs a pipeline until it succeeds: a killed one may have left stages that are still ending.
+fn finish(site: &Site, pipeline: &str) {
+    for _ in 0..600 {
+        let output = site.shell(pipeline);
+        match output.status.code() {
+            Some(0) => return,
+            Some(75) => std::thread::sleep(Duration::from_millis(50)),
+            _ => panic!("{pipeline}: {}: {}", output.status, text(&output.stderr)),
+        }
+    }
+    panic!("another pipeline never ended");
+}
+
+fn assert_table_is_exact(site: &Site, server: &Server) {
+    let users = server.query("SELECT username FROM maillogsentinel_events");
+    site.assert_exact_users(users.lines());
+}
+
+#[test]
+fn load_is_exact_though_stages_and_servers_are_killed() {
+    let mut random = Random::new(20_261_125);
+    for kind in Kind::ALL {
+        let mut server = Server::new(kind);
+        let mut site = Site::new();
+        let url = server.url();
+        let pipeline = format!(
+            "mls-tail --framed --cursor-file <(mls-sql cursor --url '{url}') mail.log | mls-parse | mls-sql load --url '{url}'"
+        );
+        // The tables are there: killing it before is another test's.
+        finish(&site, &pipeline);
+        let mut died = 0;
+        for round in 0..rounds() {
+            site.log(random.below(3000));
+            if kind != Kind::Sqlite && round % 6 == 5 {
+                // The server is pulled out from under a pipeline, and back before the next begins.
+                let mut shell = site.command(&pipeline).stderr(Stdio::null()).spawn().unwrap();
+                std::thread::sleep(Duration::from_micros(random.below(80_000)));
+                server.kill();
+                server.start();
+                died += u64::from(!shell.wait().unwrap().success());
+            } else {
+                died += u64::from(kill_one(&site, &pipeline, &mut random, 120_000));
+            }
+        }
+        finish(&site, &pipeline);
+        assert_table_is_exact(&site, &server);
+        assert!(died >= rounds() / 4, "{kind:?}: only {died} of {} died", rounds());
+        println!("{kind:?}: {} rounds, {died} died", rounds());
+    }
+}
+
+#[test]
+fn export_and_import_are_exact_though_stages_and_servers_are_killed() {
+    let mut random = Random::new(20_261_126);
+    for kind in Kind::ALL {
+        let mut server = Server::new(kind);
+        let mut site = Site::new();
+        let (url, dialect) = (server.url(), kind.dialect());
+        let export = format!(
+            "mls-tail --framed --cursor-file X --committed-by S F | mls-csv --decode --timezone UTC | \
+             mls-sql export --dialect {dialect} --dir sql --cursor-file X"
+        );
+        let import = format!("mls-sql import sql --url '{url}'");
+        finish(&site, EXTRACT);
+        finish(&site, &export);
+        finish(&site, &import);
+        let mut died = 0;
+        for round in 0..rounds() {
+            site.log(random.below(2000));
+            site.extract_until_clean();
+            died += u64::from(kill_one(&site, &export, &mut random, 60_000));
+            if kind != Kind::Sqlite && round % 6 == 5 {
+                let mut shell = site.command(&import).stderr(Stdio::null()).spawn().unwrap();
+                std::thread::sleep(Duration::from_micros(random.below(60_000)));
+                server.kill();
+                server.start();
+                died += u64::from(!shell.wait().unwrap().success());
+            } else {
+                died += u64::from(kill_one(&site, &import, &mut random, 60_000));
+            }
+        }
+        finish(&site, &export);
+        finish(&site, &import);
+        assert_table_is_exact(&site, &server);
+        assert!(died >= rounds() / 4, "{kind:?}: only {died} of {} died", 2 * rounds());
+        println!("{kind:?}: {} rounds, {died} died", rounds());
+    }
+}
+
+#[test]
+fn a_file_that_was_committed_and_not_renamed_is_renamed_by_the_next_start() {
+    let mut site = Site::new();
+    site.log(3);
+    finish(&site, EXTRACT);
+    let export = "mls-tail --framed --cursor-file X --committed-by S F | mls-csv --decode --timezone UTC | \
+                  mls-sql export --dir sql --cursor-file X";
+    finish(&site, export);
+    let sql = || -> Vec<String> {
+        let entries = std::fs::read_dir(site.path().join("sql")).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    let [name] = sql().try_into().unwrap();
+    // As if it had died between the two.
+    std::fs::rename(site.path().join("sql").join(&name), site.path().join("sql/.X.part")).unwrap();
+    finish(&site, export);
+    assert_eq!(sql(), std::slice::from_ref(&name));
+    // What was never committed is not taken for it, and nothing new is no file.
+    std::fs::rename(site.path().join("sql").join(&name), site.path().join("elsewhere")).unwrap();
+    site.write("sql/.X.part", "BEGIN;\nnever committed\n");
+    finish(&site, export);
+    assert!(!sql().contains(&name), "{:?}", sql());
+}
+
+#[test]
+fn a_server_that_starts_late_is_waited_for_and_one_that_never_does_is_75() {
+    let mut site = Site::new();
+    site.log(5);
+    let mut server = Server::new(Kind::Mariadb);
+    server.kill();
+    let load = format!("mls-parse < mail.log | mls-sql load --url '{}'", server.url());
+    let waiting = site.command(&load).stderr(Stdio::piped()).spawn().unwrap();
+    server.start();
+    let output = waiting.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events").trim(), "5");
+    server.kill();
+    let output = site.shell(&load);
+    assert_eq!(output.status.code(), Some(75), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("connecting to MySQL database mls at 127.0.0.1"), "{}", text(&output.stderr));
+}

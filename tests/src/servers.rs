@@ -1,0 +1,251 @@
+//! Private database servers, on free ports and in folders of their own, stopped when they are dropped.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::{is_root, text};
+
+/// A database to load into.
+pub struct Server {
+    dir: TempDir,
+    kind: Kind,
+    port: u16,
+    child: Option<Child>,
+}
+
+/// Which one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Kind {
+    /// No server, but a file.
+    Sqlite,
+    Postgresql,
+    Mariadb,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Sqlite, Self::Postgresql, Self::Mariadb];
+
+    /// As `--dialect` names it.
+    #[must_use]
+    pub fn dialect(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgresql => "postgresql",
+            Self::Mariadb => "mysql",
+        }
+    }
+}
+
+impl Server {
+    /// A new one, running.
+    #[must_use]
+    pub fn new(kind: Kind) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut server = Self { dir: TempDir::new().unwrap(), kind, port, child: None };
+        let data = server.data();
+        match kind {
+            Kind::Sqlite => return server,
+            Kind::Postgresql => {
+                // PostgreSQL will not run as root.
+                if is_root() {
+                    run(Command::new("chown").arg("postgres:").arg(server.dir.path()));
+                }
+                run(as_owner(&postgresql().join("initdb"))
+                    .args(["--auth=trust", "--username=mls", "--encoding=UTF8"])
+                    .args(["--no-sync", "--pgdata", data.to_str().unwrap()]));
+            }
+            Kind::Mariadb => run(Command::new("mariadb-install-db")
+                .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
+                .arg(format!("--datadir={}", data.display()))
+                .arg(server.tmpdir())
+                .args(is_root().then_some("--user=root"))),
+        }
+        server.start();
+        let _ = server.query("CREATE DATABASE mls");
+        server
+    }
+
+    /// Several at once must not take each other's temporary tables.
+    fn tmpdir(&self) -> String {
+        format!("--tmpdir={}", self.dir.path().display())
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// The folder that it may read, for certificates.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Writes a file that only the server may read.
+    pub fn write(&self, name: &str, content: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.dir.path().join(name);
+        let mut file = std::fs::File::create(&path).unwrap();
+        std::io::Write::write_all(&mut file, content.as_bytes()).unwrap();
+        file.set_permissions(std::fs::Permissions::from_mode(0o600)).unwrap();
+        if self.kind == Kind::Postgresql && is_root() {
+            run(Command::new("chown").arg("postgres:").arg(path));
+        }
+    }
+
+    /// The port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Starts it and waits until it answers.
+    pub fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// The same with further flags of the server's.
+    pub fn start_with(&mut self, flags: &[&str]) {
+        let (data, port) = (self.data(), self.port.to_string());
+        let mut command = match self.kind {
+            Kind::Sqlite => return,
+            Kind::Postgresql => {
+                let mut command = as_owner(&postgresql().join("postgres"));
+                command
+                    .arg("-D")
+                    .arg(&data)
+                    .args(["-p", &port, "-c", "listen_addresses=127.0.0.1", "-k"])
+                    .arg(self.dir.path());
+                command
+            }
+            Kind::Mariadb => {
+                let mut command = Command::new("mariadbd");
+                command.env("PATH", sbin()).arg("--no-defaults").arg(format!("--datadir={}", data.display()));
+                command.arg(format!("--port={port}")).args(["--bind-address=127.0.0.1"]).arg(self.tmpdir());
+                command.arg(format!("--socket={}", self.dir.path().join("socket").display()));
+                command.args(is_root().then_some("--user=root"));
+                command
+            }
+        };
+        let log = std::fs::File::options().append(true).create(true).open(self.dir.path().join("log")).unwrap();
+        self.child = Some(command.args(flags).stdout(Stdio::null()).stderr(log).spawn().unwrap());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !self.try_query("SELECT 1", "").0 {
+            let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+            assert!(Instant::now() < deadline, "the server does not answer: {log}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Stops it as a power failure would.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // PostgreSQL's own children go when the postmaster has gone; SIGQUIT tells them at once.
+            let signal = if self.kind == Kind::Postgresql { "-QUIT" } else { "-KILL" };
+            run(Command::new("kill").args([signal, &child.id().to_string()]));
+            child.wait().unwrap();
+        }
+    }
+
+    /// What `mls-sql --url` takes.
+    #[must_use]
+    pub fn url(&self) -> String {
+        match self.kind {
+            Kind::Sqlite => format!("sqlite:{}", self.dir.path().join("events.db").display()),
+            Kind::Postgresql => format!("postgres://mls@127.0.0.1:{}/mls", self.port),
+            Kind::Mariadb => format!("mysql://root@127.0.0.1:{}/mls", self.port),
+        }
+    }
+
+    /// The answer of the database's own client, one row a line, columns separated by tabs.
+    #[must_use]
+    pub fn query(&self, sql: &str) -> String {
+        let database = if sql.starts_with("CREATE DATABASE") { "" } else { "mls" };
+        let (succeeded, output) = self.try_query(sql, database);
+        assert!(succeeded, "{sql}: {output}");
+        output
+    }
+
+    fn try_query(&self, sql: &str, database: &str) -> (bool, String) {
+        let output = self.client(database).arg(sql).output().unwrap();
+        (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+    }
+
+    /// The database's own client; SQL is its last argument.
+    #[must_use]
+    pub fn client(&self, database: &str) -> Command {
+        let port = self.port.to_string();
+        let mut command;
+        match self.kind {
+            Kind::Sqlite => {
+                command = Command::new("sqlite3");
+                command
+                    .args(["-batch", "-separator", "\t", "-cmd", ".timeout 10000"])
+                    .arg(self.dir.path().join("events.db"));
+            }
+            Kind::Postgresql => {
+                let database = if database.is_empty() { "postgres" } else { database };
+                command = Command::new("psql");
+                command.args([
+                    "-X",
+                    "-q",
+                    "-A",
+                    "-t",
+                    "-F",
+                    "\t",
+                    "-v",
+                    "ON_ERROR_STOP=1",
+                    "-h",
+                    "127.0.0.1",
+                    "-U",
+                    "mls",
+                ]);
+                command.args(["-p", &port, "-d", database, "-c"]);
+            }
+            Kind::Mariadb => {
+                command = Command::new("mariadb");
+                command.args(["--no-defaults", "-N", "-B", "-h", "127.0.0.1", "-u", "root", "-P", &port]);
+                if !database.is_empty() {
+                    command.args(["-D", database]);
+                }
+                command.arg("-e");
+            }
+        }
+        command
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The programs of the newest PostgreSQL that is installed.
+fn postgresql() -> PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").unwrap();
+    versions.map(|entry| entry.unwrap().path().join("bin")).filter(|bin| bin.join("postgres").exists()).max().unwrap()
+}
+
+fn as_owner(program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program).current_dir("/");
+    command
+}
+
+fn sbin() -> String {
+    format!("{}:/usr/sbin", std::env::var("PATH").unwrap())
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}{}", text(&output.stdout), text(&output.stderr));
+}

@@ -1,0 +1,107 @@
+//! The units: sound, locked down, and made of tools and flags that there are.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use mls_tests::{has, skip, text, tools};
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../systemd").canonicalize().unwrap()
+}
+
+fn units(ending: &str) -> Vec<PathBuf> {
+    let all = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+    let mut units: Vec<_> = all.filter(|path| path.to_str().unwrap().ends_with(ending)).collect();
+    units.sort();
+    units
+}
+
+/// The `ExecStart` line of each service, as systemd joins it.
+fn commands() -> Vec<(String, String)> {
+    let command = |path: &PathBuf| {
+        let unit = fs::read_to_string(path).unwrap().replace("\\\n", " ");
+        let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap().to_owned();
+        (path.file_name().unwrap().to_str().unwrap().to_owned(), line)
+    };
+    units(".service").iter().map(command).collect()
+}
+
+#[test]
+fn systemd_has_nothing_to_say_against_them() {
+    if !has("systemd-analyze") {
+        return skip("systemd-analyze is not installed");
+    }
+    let units = [units(".service"), units(".timer")].concat();
+    assert_eq!(units.len(), 12, "a unit came or went: is it looked at here?");
+    // The manual page comes with the package.
+    let output = Command::new("systemd-analyze").args(["verify", "--man=no"]).args(&units).output().unwrap();
+    assert_eq!((output.status.success(), text(&output.stderr)), (true, String::new()));
+}
+
+#[test]
+fn little_is_exposed_and_least_where_no_network_is_needed() {
+    if !has("systemd-analyze") {
+        return skip("systemd-analyze is not installed");
+    }
+    for unit in units(".service") {
+        let output =
+            Command::new("systemd-analyze").args(["security", "--offline=true", "--no-pager"]).arg(&unit).output();
+        let output = text(&output.unwrap().stdout);
+        let exposure = output.lines().last().and_then(|line| line.rsplit_once(".service: ")).unwrap().1;
+        let exposure: f64 = exposure.split(' ').next().unwrap().parse().unwrap();
+        let without_network = fs::read_to_string(&unit).unwrap().contains("PrivateNetwork=yes");
+        let name = unit.file_name().unwrap().to_str().unwrap();
+        assert_eq!(
+            without_network,
+            ["maillogsentinel-sql-export.service", "maillogsentinel-failed@.service"].contains(&name),
+            "{name}"
+        );
+        let most = if without_network { 0.5 } else { 1.2 };
+        assert!(exposure <= most, "{name}: {exposure} is more than {most}");
+    }
+}
+
+#[test]
+fn a_pipeline_reads_the_same_for_systemd_and_for_the_front_end() {
+    for (unit, command) in commands() {
+        // systemd.service(5) has ideas of its own about these; the front end hands the text to bash.
+        let plain = !command.replace("$$", "").contains(['$', '\\', '%']);
+        assert!(plain || unit == "maillogsentinel-failed@.service", "{unit}: {command}");
+        assert_eq!(command.matches('\'').count(), 2, "{unit}: {command}");
+    }
+}
+
+#[test]
+fn pipelines_call_tools_and_flags_that_there_are_and_name_no_file_but_the_configuration() {
+    let mut stages = 0;
+    for (unit, command) in commands() {
+        let Some(script) = command.strip_prefix("/usr/bin/bash -o pipefail -c 'trap : TERM; ") else {
+            assert_eq!(unit, "maillogsentinel-failed@.service", "{command}");
+            continue;
+        };
+        let pipeline = script.trim_end_matches('\'').split(';').next().unwrap();
+        for stage in pipeline.split('|') {
+            let mut words = stage.split_whitespace();
+            let tool = words.next().unwrap();
+            let root = folder();
+            if !root.with_file_name("crates").join(tool).exists() {
+                skip(&format!("{tool} is not in this tree"));
+                continue;
+            }
+            let words: Vec<_> = words.collect();
+            let verb: Vec<_> = words.iter().copied().filter(|word| !word.starts_with(['-', '/'])).collect();
+            let help = Command::new(tools().join(tool)).args(&verb).arg("--help").output().unwrap();
+            assert!(help.status.success(), "{unit}: {stage}: {}", text(&help.stderr));
+            let help = text(&help.stdout);
+            for word in words.iter().filter(|word| !verb.contains(*word)) {
+                let known =
+                    *word == "/etc/maillogsentinel.conf" || help.split([' ', ',', '\n']).any(|flag| flag == *word);
+                assert!(known, "{unit}: {tool} has no {word}");
+            }
+            stages += 1;
+        }
+    }
+    assert!(stages >= 10, "{stages} stages were looked at");
+}
