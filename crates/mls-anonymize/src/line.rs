@@ -1,5 +1,6 @@
 //! A line of a raw log: what stands around the message, what the parser reads in it, and free text between.
 
+use bstr::ByteSlice;
 use mls_event::clean;
 use mls_parse::envelope;
 use mls_parse::grammar::{self, DOVECOT, POSTFIX, Pieces};
@@ -56,15 +57,26 @@ impl Anonymizer {
             self.pseudonyms.host(clean(host).as_bytes(), out);
             done = offset(host) + host.len();
         }
-        let head = &line[done..message.start];
-        // Structured data (RFC 5424) names addresses and hosts.
+        let program = offset(envelope.program) + envelope.program.len();
+        out.extend_from_slice(&line[done..program]);
+        let head = &line[program..message.start];
         if head.contains(&b'"') {
-            self.text(head, context, out);
+            self.structured_data(head, context, out);
         } else {
             out.extend_from_slice(head);
         }
         self.message(envelope.program, &line[message.clone()], context, out);
         out.extend_from_slice(&line[message.end..]);
+    }
+
+    /// Structured data (RFC 5424) names addresses and hosts. What separates its parts, and what escapes, stays.
+    fn structured_data(&mut self, mut data: &[u8], context: Context<'_>, out: &mut Vec<u8>) {
+        while let Some(at) = data.find_byteset(b"\"\\[] ") {
+            self.text(&data[..at], context, out);
+            out.push(data[at]);
+            data = &data[at + 1..];
+        }
+        self.text(data, context, out);
     }
 
     fn message(&mut self, program: &[u8], message: &[u8], context: Context<'_>, out: &mut Vec<u8>) {
@@ -76,6 +88,10 @@ impl Anonymizer {
             done = id.len();
         }
         let Some(pieces) = attempt(program, message) else { return self.text(&message[done..], context, out) };
+        let offset = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(message.as_ptr() as usize);
+        let told = offset(pieces.told);
+        out.extend_from_slice(&message[done..told]);
+        done = told;
         let mut fields = [
             (Field::Client, pieces.client),
             (Field::Address, pieces.address),
@@ -83,12 +99,14 @@ impl Anonymizer {
             (Field::User, pieces.user),
             (Field::Reason, pieces.reason),
         ]
-        .map(|(field, text)| {
-            text.map(|text| ((text.as_ptr() as usize).wrapping_sub(message.as_ptr() as usize), field, text))
-        });
+        .map(|(field, text)| text.map(|text| (offset(text), field, text)));
         fields.sort_by_key(|field| field.map(|(start, ..)| start));
         for (start, field, text) in fields.into_iter().flatten() {
-            self.text(&message[done..start], context, out);
+            let between = &message[done..start];
+            // What Dovecot wrote must stay a word of its own, whatever a client put in front of it.
+            let own: &[u8] = if between.ends_with(b"rip=") { b"rip=" } else { b"" };
+            self.text(&between[..between.len() - own.len()], context, out);
+            out.extend_from_slice(own);
             self.field(field, text, context, out);
             done = start + text.len();
         }

@@ -147,6 +147,8 @@ pub struct Pieces<'a> {
     pub attempts: u32,
     pub process: Option<&'a str>,
     pub mechanism: Option<&'a [u8]>,
+    /// All from where the server's words end that nobody else has a say in.
+    pub told: &'a [u8],
     /// The text that `ip` was read from; none where that is none.
     pub address: Option<&'a [u8]>,
     pub ip: Option<IpAddr>,
@@ -181,6 +183,7 @@ pub fn pieces<'a>(message: &'a [u8], forms: &[Form]) -> Option<Pieces<'a>> {
             attempts: 1,
             process: None,
             mechanism: None,
+            told: message,
             address: None,
             ip: None,
             port: None,
@@ -199,7 +202,10 @@ impl<'a> Pieces<'a> {
         match part {
             Text(words) => text.strip_prefix(words.as_bytes()),
             SkipTo(words) => text.split_once_str(words).map(|(_, rest)| rest),
-            Client => self.client(text),
+            Client => {
+                self.told = text;
+                self.client(text)
+            }
             Mechanism(stop) => {
                 let (word, rest) = text.split_at(memchr::memchr(stop, text)?);
                 self.mechanism = (!word.is_empty()).then_some(word);
@@ -236,6 +242,7 @@ impl<'a> Pieces<'a> {
                 self.process.map(|_| &text[end..])
             }
             LoginFields => {
+                self.told = text;
                 let (before, rest) = text.rsplit_once_str("rip=")?;
                 let before = before.strip_suffix(b", ").unwrap_or(before);
                 let (user, mechanism) = match before.strip_prefix(b"user=<") {
