@@ -3,9 +3,10 @@
 //! Named zones come from the system (`/usr/share/zoneinfo`), as the machine's own does: a table of all zones inside each tool
 //! would be a megabyte that has to be relocated at every start.
 
+use std::ops::Range;
 use std::str::FromStr;
 
-use chrono::{DateTime, FixedOffset, Local, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, Datelike, FixedOffset, Local, NaiveDateTime, Offset, TimeDelta, TimeZone, Timelike, Utc};
 
 /// `--timezone`: `local`, an IANA name such as `Europe/Paris`, or an offset such as `+02:00`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -73,6 +74,27 @@ impl Zone {
     pub fn now(self) -> DateTime<FixedOffset> {
         self.show(&Utc::now())
     }
+}
+
+/// `YYYY-MM-DD HH:MM:SS`, of the years 0 to 9999. Digit by digit: chrono reads its format anew each time, and took a third of the
+/// time that rows take.
+#[must_use]
+pub fn digits(at: &NaiveDateTime) -> Option<[u8; 19]> {
+    let year = u32::try_from(at.year()).ok().filter(|year| *year <= 9999)?;
+    let mut text = *b"0000-00-00 00:00:00";
+    let mut write = |place: Range<usize>, mut n: u32| {
+        for digit in text[place].iter_mut().rev() {
+            *digit = b'0' + (n % 10) as u8;
+            n /= 10;
+        }
+    };
+    write(0..4, year);
+    write(5..7, at.month());
+    write(8..10, at.day());
+    write(11..13, at.hour());
+    write(14..16, at.minute());
+    write(17..19, at.second());
+    Some(text)
 }
 
 /// UTC where the zone's file does not say: it then has no rule for the far future.

@@ -15,6 +15,7 @@ use std::io::Write as _;
 use chrono::{DateTime, Datelike, FixedOffset, Timelike};
 use clap::ValueEnum;
 use mls_cli::config::DbType;
+use mls_cli::zone::digits;
 
 /// A database's SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -108,22 +109,14 @@ impl Dialect {
             Self::Postgresql => (b' ', &b"+00"[..]),
             Self::Mysql => (b' ', &b""[..]),
         };
-        // Digit by digit: chrono's and Rust's formatting took a third of an export.
         let mut text = *b"0000-00-00 00:00:00.000000   ";
-        let mut write = |place: std::ops::Range<usize>, mut n: u32| {
-            for digit in text[place].iter_mut().rev() {
-                *digit = b'0' + (n % 10) as u8;
-                n /= 10;
-            }
-        };
-        write(0..4, at.year().cast_unsigned());
-        write(5..7, at.month());
-        write(8..10, at.day());
-        write(11..13, at.hour());
-        write(14..16, at.minute());
-        write(17..19, at.second());
+        text[..19].copy_from_slice(&digits(&at)?);
         // A leap second is the last microsecond before it.
-        write(20..26, (at.nanosecond() / 1000).min(999_999));
+        let mut micros = (at.nanosecond() / 1000).min(999_999);
+        for digit in text[20..26].iter_mut().rev() {
+            *digit = b'0' + (micros % 10) as u8;
+            micros /= 10;
+        }
         text[10] = mark;
         let length = 26 + end.len();
         text[26..length].copy_from_slice(end);

@@ -26,6 +26,25 @@ pub(crate) enum Target {
     Mysql(MySqlConnectOptions),
 }
 
+/// Where a server is and who asks; sqlx has a type of its own for each.
+macro_rules! reach {
+    ($options:expr, $settings:expr) => {{
+        let mut options = $options;
+        match $settings.db_host.as_deref() {
+            Some(socket) if socket.starts_with('/') => options = options.socket(socket),
+            Some(host) => options = options.host(host),
+            None => {}
+        }
+        if let Some(port) = $settings.db_port {
+            options = options.port(port);
+        }
+        if let Some(user) = &$settings.db_user {
+            options = options.username(user);
+        }
+        options
+    }};
+}
+
 impl Target {
     /// From `--url`, else from `[database]`.
     pub(crate) fn new(flags: &DatabaseFlags, settings: &Settings) -> anyhow::Result<Self> {
@@ -81,7 +100,6 @@ impl Target {
 
     fn from_settings(settings: &Settings) -> anyhow::Result<Self> {
         let name = settings.db_name.as_deref().unwrap_or("maillogsentinel");
-        let host = settings.db_host.as_deref();
         match settings.db_type.unwrap_or(DbType::Sqlite) {
             DbType::Sqlite => {
                 let path = settings.db_path.clone();
@@ -90,34 +108,10 @@ impl Target {
                 ))
             }
             DbType::Postgresql => {
-                let mut options = PgConnectOptions::new().database(name);
-                match host {
-                    Some(socket) if socket.starts_with('/') => options = options.socket(socket),
-                    Some(host) => options = options.host(host),
-                    None => {}
-                }
-                if let Some(port) = settings.db_port {
-                    options = options.port(port);
-                }
-                if let Some(user) = &settings.db_user {
-                    options = options.username(user);
-                }
-                Ok(Self::Postgresql(verified_postgresql(options)))
+                Ok(Self::Postgresql(verified_postgresql(reach!(PgConnectOptions::new().database(name), settings))))
             }
             DbType::Mysql => {
-                let mut options = MySqlConnectOptions::new().database(name);
-                match host {
-                    Some(socket) if socket.starts_with('/') => options = options.socket(socket),
-                    Some(host) => options = options.host(host),
-                    None => {}
-                }
-                if let Some(port) = settings.db_port {
-                    options = options.port(port);
-                }
-                if let Some(user) = &settings.db_user {
-                    options = options.username(user);
-                }
-                Ok(Self::Mysql(verified_mysql(options)))
+                Ok(Self::Mysql(verified_mysql(reach!(MySqlConnectOptions::new().database(name), settings))))
             }
         }
     }
