@@ -18,7 +18,14 @@ use proptest::prelude::*;
 use xtask::log::{Generator, Stamps};
 
 const LOG: &str = include_str!("../../../tests/data/postfix-3.7.11-debian12.log");
-const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cmd/key");
+
+/// The key file, which nobody else may read; git keeps no modes but the right to execute.
+fn key() -> &'static str {
+    use std::os::unix::fs::PermissionsExt;
+    const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cmd/key");
+    std::fs::set_permissions(KEY, std::fs::Permissions::from_mode(0o600)).unwrap();
+    KEY
+}
 
 /// Lines of other programs and versions, and of clients that mean harm.
 const OTHERS: [&str; 14] = [
@@ -39,7 +46,7 @@ const OTHERS: [&str; 14] = [
 ];
 
 fn anonymizer() -> Anonymizer {
-    let key = Key::load(Path::new(KEY)).unwrap();
+    let key = Key::load(Path::new(key())).unwrap();
     Anonymizer::new(Pseudonyms::new(&key, &[]).unwrap(), Rules::default(), false)
 }
 
@@ -144,7 +151,7 @@ fn real_lines_read_the_same_and_name_nobody() {
     assert!(originals.contains("admin@example.test") && originals.contains("mail.example.test"), "{originals:?}");
     assert_eq!(left(&written, &originals), [""; 0]);
     assert!(!written.to_lowercase().contains("example") && !written.contains("exémple"));
-    let (code, verified, said) = tool(&["--verify", "--key-file", KEY], LOG.as_bytes());
+    let (code, verified, said) = tool(&["--verify", "--key-file", key()], LOG.as_bytes());
     assert_eq!((code, String::from_utf8(verified).unwrap(), said.as_str()), (Some(0), written, ""));
 }
 
@@ -159,7 +166,7 @@ fn other_and_hostile_lines_read_the_same() {
     {
         assert!(!written.contains(word), "{word} in {written}");
     }
-    let (code, _, said) = tool(&["--verify", "--key-file", KEY], log.as_bytes());
+    let (code, _, said) = tool(&["--verify", "--key-file", key()], log.as_bytes());
     assert_eq!((code, said.as_str()), (Some(0), ""));
 }
 
@@ -170,7 +177,7 @@ fn generated_logs_read_the_same_name_nobody_and_have_the_same_totals() {
     for (seed, stamps) in [(1, Stamps::Rfc3339), (2, Stamps::Mixed), (3, Stamps::Bsd)] {
         let log = generated(lines, seed, stamps);
         assert_same(&log);
-        let (code, written, said) = tool(&["--verify", "--key-file", KEY], &log);
+        let (code, written, said) = tool(&["--verify", "--key-file", key()], &log);
         assert_eq!((code, said.as_str()), (Some(0), ""));
         // Another process, without the help of a cache that is filled the same way.
         assert!(written == anonymize(&log));
@@ -205,9 +212,9 @@ fn records_and_rows_get_the_pseudonyms_of_the_log() {
     let header = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n";
     let row = "mx1,2026-06-01 00:00,192.0.2.7,\"a, \"\"b\"\"\",mail.example.org,OK,DE,64500,Example AS\n";
     let record = r#"{"v":1,"type":"auth","date":"2026-06-01T00:00:45Z","server":"mx1","service":"postfix/smtpd","pid":7,"outcome":"failure","attempts":1,"mechanism":"LOGIN","ip":"192.0.2.7","client":"mail.example.org","user":"a, \"b\"","reason":null,"hostname":"mail.example.org","reverse_dns_status":"OK","country_code":"DE","asn":64500,"aso":"Example AS","later":{"user":"bob","of":["10.1.2.3",7]}}"#;
-    let (code, rows, _) = tool(&["--verify", "--key-file", KEY], [header, row].concat().as_bytes());
+    let (code, rows, _) = tool(&["--verify", "--key-file", key()], [header, row].concat().as_bytes());
     assert_eq!(code, Some(0));
-    let (code, records, _) = tool(&["--verify", "--key-file", KEY], record.as_bytes());
+    let (code, records, _) = tool(&["--verify", "--key-file", key()], record.as_bytes());
     assert_eq!(code, Some(0));
     let record: serde_json::Value = serde_json::from_slice(&records).unwrap();
     let cell = |name: &str| record[name].as_str().unwrap();
@@ -241,7 +248,7 @@ fn gzip_goes_in_and_out_and_a_map_is_private_and_complete() {
     gzip.write_all(LOG.as_bytes()).unwrap();
     gzip.finish().unwrap();
     std::fs::File::create(&map).unwrap().set_permissions(std::fs::Permissions::from_mode(0o644)).unwrap();
-    let arguments = ["--key-file", KEY, "--input", &log, "--output", &share, "--map", &map];
+    let arguments = ["--key-file", key(), "--input", &log, "--output", &share, "--map", &map];
     assert_eq!(tool(&arguments, b"").0, Some(0));
     let mut written = String::new();
     let file = std::fs::File::open(&share).unwrap();
@@ -262,7 +269,7 @@ fn gzip_goes_in_and_out_and_a_map_is_private_and_complete() {
 fn keys_decide_and_without_one_each_run_has_its_own() {
     let line = LOG.lines().last().unwrap().as_bytes();
     let run = |arguments: &[&str]| tool(arguments, line).1;
-    assert_eq!(run(&["--key-file", KEY]), run(&["--key-file", KEY]));
+    assert_eq!(run(&["--key-file", key()]), run(&["--key-file", key()]));
     assert_ne!(run(&[]), run(&[]));
 }
 
@@ -270,11 +277,11 @@ fn keys_decide_and_without_one_each_run_has_its_own() {
 fn lines_of_any_length_and_any_bytes_go_through() {
     let long =
         [b"x".repeat(3 << 20), b"\nJun  1 00:00:45 vm a: 192.0.2.1\r\n".to_vec(), b"\xff\0<\n".to_vec()].concat();
-    let (code, written, said) = tool(&["--key-file", KEY], &long);
+    let (code, written, said) = tool(&["--key-file", key()], &long);
     assert_eq!((code, said.lines().count()), (Some(0), 1), "{said}");
     assert!(written.ends_with(b"\r\n\xff\0<\n") && written.len() < 100);
     let many = [b"a.".repeat(400_000), b"b@c ".repeat(20_000)].concat();
-    assert_eq!(tool(&["--key-file", KEY, "--strict"], &many).0, Some(0));
+    assert_eq!(tool(&["--key-file", key(), "--strict"], &many).0, Some(0));
 }
 
 fn a_line() -> impl Strategy<Value = Vec<u8>> {
