@@ -8,7 +8,7 @@ use mls_tests::servers::{Kind, Server};
 use mls_tests::{EXTRACT, Site, text};
 use xtask::random::Random;
 
-/// `MLS_ROUNDS` rounds for each database, by default few: `scripts/test --full` runs hundreds.
+/// `MLS_ROUNDS` rounds for each database, by default few: `scripts/test --full` runs more.
 fn rounds() -> u64 {
     std::env::var("MLS_ROUNDS").map_or(12, |rounds| rounds.parse().unwrap())
 }

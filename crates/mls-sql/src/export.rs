@@ -54,7 +54,7 @@ pub(crate) fn run(
         dir,
         cursor_file,
         committed: CursorFile::start(),
-        framed: false,
+
         open: None,
         begun: false,
         new: &new,
@@ -139,7 +139,6 @@ struct Export<'a> {
     part: PathBuf,
     cursor_file: Option<PathBuf>,
     committed: CursorFile,
-    framed: bool,
     /// There is a part that no cursor names yet.
     begun: bool,
     open: Option<SqlFile<BufWriter<File>>>,
@@ -166,7 +165,6 @@ impl Sink for Export<'_> {
     }
 
     fn begin(&mut self, base: u64) -> anyhow::Result<()> {
-        self.framed = true;
         let Some(path) = &self.cursor_file else { return Ok(()) };
         self.committed = CursorFile::load(path)?.unwrap_or_else(CursorFile::start);
         if base != self.committed.sequence {
@@ -209,7 +207,7 @@ impl Sink for Export<'_> {
             let _ = fs::remove_file(&self.part);
         }
         let name = written.is_some().then(|| self.name()).transpose()?;
-        if let Some(path) = self.cursor_file.as_deref().filter(|_| self.framed) {
+        if let Some(path) = self.cursor_file.as_deref() {
             if name.is_none() && cursor == self.committed.cursor {
                 return Ok(());
             }

@@ -6,6 +6,7 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use anyhow::Context;
+use mls_cli::cursor_file::hex;
 use mls_cli::lock::Lock;
 use mls_cli::{Exit, OrExit};
 use sha2::{Digest, Sha256};
@@ -107,12 +108,7 @@ struct Hashing {
 
 impl Hashing {
     fn hex(self) -> String {
-        use std::fmt::Write;
-        self.hash.finalize().iter().fold(String::new(), |mut hex, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        hex(&self.hash.finalize())
     }
 }
 
