@@ -82,10 +82,12 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             schema::print(&table, dialect, &mapping(dialect)?)
         }
         Command::Load { database, source, .. } => {
+            // Before anything is connected to, or made.
+            let source = cursor::source(source.source)?;
             let target = Target::new(&database, &settings)?;
             let mapping = mapping(target.dialect())?;
             let database = Database::connect(&target)?;
-            load::run(Reader::stdin()?, database, table, &mapping, cursor::source(source.source)?)
+            load::run(Reader::stdin()?, database, table, &mapping, source)
         }
         Command::Cursor { database, source } => {
             cursor::print(&Target::new(&database, &settings)?, &table, &cursor::source(source.source)?)
