@@ -50,6 +50,7 @@ mod fetch;
 mod install;
 mod installed;
 mod kind;
+mod loaded;
 mod look;
 mod lookup;
 mod mmdb;

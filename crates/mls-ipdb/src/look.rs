@@ -1,19 +1,20 @@
 //! Searches a sorted CSV in place, as look(1) does: a binary search over the file's bytes.
 //!
 //! There is no index that could go stale and nothing to load: a lookup reads some twenty windows of a kilobyte. Whoever has many
-//! addresses to look up takes the file into memory first ([`Csv::load`]), which also checks all of it and remembers where
-//! every fourth row stands; the search stays the same, between two of these.
+//! addresses to look up takes the file into memory first ([`Csv::load`]), which also checks all of it and remembers where each
+//! row stands.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read as _};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use mls_cli::Exit;
 
+use crate::loaded::Loaded;
 use crate::row::{Family, Row};
-use crate::survey::{Survey, not_a_row};
+use crate::survey::not_a_row;
 
 /// No row of any database is as long, by far: the end of a row is looked for no further away.
 const MAX_ROW: u64 = 64 * 1024;
@@ -65,42 +66,25 @@ impl Unusable {
 #[derive(Debug)]
 pub(crate) struct Csv {
     path: PathBuf,
-    bytes: Bytes,
+    disk: Disk,
     /// Without the newlines at the end.
     length: u64,
     family: Family,
-    marks: Marks,
+    loaded: Option<Loaded>,
 }
 
-/// Every fourth row, once the file is in memory. Measured on 427,000 rows: steps that touch memory far apart took most of the
-/// time, so the addresses stand close together.
-#[derive(Debug, Default)]
-struct Marks {
-    starts: Vec<u128>,
-    /// Where in the file each of them stands; no file has 4 GiB.
-    offsets: Vec<u32>,
-}
-
+/// The file, and what was read of it last.
 #[derive(Debug)]
-enum Bytes {
-    File { file: File, window: Vec<u8> },
-    Memory(Vec<u8>),
+struct Disk {
+    file: File,
+    window: Vec<u8>,
 }
 
-impl Bytes {
+impl Disk {
     fn get(&mut self, range: Range<u64>) -> io::Result<&[u8]> {
-        let length = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
-        match self {
-            Self::File { file, window } => {
-                window.resize(length, 0);
-                file.read_exact_at(window, range.start)?;
-                Ok(window)
-            }
-            Self::Memory(bytes) => {
-                let start = usize::try_from(range.start).map_err(io::Error::other)?;
-                bytes.get(start..start + length).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
-            }
-        }
+        self.window.resize(usize::try_from(range.end - range.start).map_err(io::Error::other)?, 0);
+        self.file.read_exact_at(&mut self.window, range.start)?;
+        Ok(&self.window)
     }
 }
 
@@ -112,8 +96,8 @@ impl Csv {
     pub(crate) fn open(path: &Path) -> Result<Self, Unusable> {
         let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
         let (length, file) = opened.map_err(|error| Unusable::Io { path: path.to_owned(), error })?;
-        let bytes = Bytes::File { file, window: Vec::new() };
-        let mut csv = Self { path: path.to_owned(), bytes, length, family: Family::V4, marks: Marks::default() };
+        let disk = Disk { file, window: Vec::new() };
+        let mut csv = Self { path: path.to_owned(), disk, length, family: Family::V4, loaded: None };
         let tail = csv.get(length.saturating_sub(16)..length)?;
         let blank = tail.len() - tail.trim_ascii_end().len();
         csv.length -= blank as u64;
@@ -134,26 +118,10 @@ impl Csv {
     /// # Errors
     /// [`Unusable`] where it cannot be read or is not sorted.
     pub(crate) fn load(&mut self) -> Result<(), Unusable> {
-        if matches!(self.bytes, Bytes::Memory(_)) {
-            return Ok(());
-        }
-        let bytes = self.get(0..self.length)?.to_vec();
-        let mut marks = Marks::default();
-        let mut rows = 0_usize;
-        let survey = Survey::visit_csv(&bytes, |offset, start| {
-            if rows.is_multiple_of(4) {
-                marks.starts.push(start);
-                marks.offsets.push(u32::try_from(offset).unwrap_or(u32::MAX));
-            }
-            rows += 1;
-        });
-        match survey {
-            Ok(survey) if survey.sorted => {
-                self.marks = marks;
-                self.bytes = Bytes::Memory(bytes);
-            }
-            Ok(_) => return Err(self.bad("the rows are not sorted")),
-            Err(flaw) => return Err(self.bad(&flaw)),
+        if self.loaded.is_none() {
+            let loaded = Loaded::read(&self.disk.file, self.family, self.length);
+            let loaded = loaded.map_err(|error| Unusable::Io { path: self.path.clone(), error })?;
+            self.loaded = Some(loaded.map_err(|flaw| self.bad(&flaw))?);
         }
         Ok(())
     }
@@ -168,11 +136,12 @@ impl Csv {
     /// # Errors
     /// [`Unusable`] where it cannot be read, or where what the search came by is not sorted.
     pub(crate) fn look(&mut self, number: u128) -> Result<Option<Row<'_>>, Unusable> {
+        // (The borrow checker does not let go of what an `if let` returns.)
+        if self.loaded.is_some() {
+            return Ok(self.loaded.as_ref().and_then(|loaded| loaded.look(number)));
+        }
         // The row starts at `low` or behind it, and before `high`; both are starts of rows.
-        let Marks { starts, offsets } = &self.marks;
-        let mark = starts.partition_point(|start| *start <= number);
-        let mut low = mark.checked_sub(1).map_or(0, |mark| offsets[mark].into());
-        let mut high = offsets.get(mark).map_or(self.length, |offset| (*offset).into());
+        let (mut low, mut high) = (0, self.length);
         let (mut below, mut above) = (None, None);
         while high - low > NEAR {
             let line = self.line_at(low + (high - low) / 2)?;
@@ -192,11 +161,9 @@ impl Csv {
             }
         }
 
-        let Self { path, bytes, marks, .. } = self;
-        // All of it, when it was loaded.
-        let checked = !marks.starts.is_empty();
+        let Self { path, disk, .. } = self;
         let bad = |what: String| Unusable::Bad { path: path.clone(), what: format!("byte {low}: {what}") };
-        let rows = bytes.get(low..high);
+        let rows = disk.get(low..high);
         let mut rows = rows.map_err(|error| Unusable::Io { path: path.clone(), error })?;
         let (mut last, mut candidate, mut next) = (None, None, None);
         while !rows.is_empty() {
@@ -211,9 +178,6 @@ impl Csv {
                 candidate = Some(line);
             } else {
                 next = next.or(Some(start));
-                if checked {
-                    break;
-                }
             }
             last = Some(start);
         }
@@ -245,11 +209,11 @@ impl Csv {
     }
 
     fn get(&mut self, range: Range<u64>) -> Result<&[u8], Unusable> {
-        self.bytes.get(range).map_err(|error| Unusable::Io { path: self.path.clone(), error })
+        self.disk.get(range).map_err(|error| Unusable::Io { path: self.path.clone(), error })
     }
 
     fn not_a_row(&mut self, line: &Range<u64>) -> Unusable {
-        let text = self.bytes.get(line.start..line.end.min(line.start + 60)).unwrap_or_default().to_vec();
+        let text = self.disk.get(line.start..line.end.min(line.start + 60)).unwrap_or_default().to_vec();
         self.bad(&format!("byte {}: {}", line.start, not_a_row(&text)))
     }
 

@@ -29,47 +29,12 @@ impl Survey {
 
     /// Surveys rows. They may be in any order, which `sorted` tells; where they are sorted, none may overlap.
     pub(crate) fn of_csv(text: &[u8]) -> Result<Self, Flaw> {
-        Self::visit_csv(text, |_, _| ())
-    }
-
-    /// As [`of_csv`](Self::of_csv), showing `each` row's offset and first address.
-    pub(crate) fn visit_csv(text: &[u8], mut each: impl FnMut(usize, u128)) -> Result<Self, Flaw> {
-        let mut survey = Self { sorted: true, ..Self::default() };
-        let text = text.trim_ascii_end();
-        if text.is_empty() {
-            return Err("it is empty".into());
-        }
-        let (mut offset, mut last, mut covered, mut highest) = (0, None, 0u128, 0);
-        let mut spelled = [None; 2];
-        for newline in memchr::memchr_iter(b'\n', text).chain([text.len()]) {
-            let line = &text[offset..newline];
-            let row = Row::parse(line).ok_or_else(|| format!("byte {offset}: {}", not_a_row(line)))?;
-            if let Some((start, end)) = last {
-                if row.start < start {
-                    survey.sorted = false;
-                } else if survey.sorted && row.start <= end {
-                    return Err(format!("byte {offset}: the range overlaps the one before it"));
-                }
-            }
-            match Spelling::of(line) {
-                Spelling::Number => {}
-                Spelling::Text(Family::V4) => spelled[0] = Some(offset),
-                Spelling::Text(Family::V6) => spelled[1] = Some(offset),
-            }
-            each(offset, row.start);
-            last = Some((row.start, row.end));
-            highest = highest.max(row.end);
-            covered = covered.saturating_add(row.end - row.start).saturating_add(1);
-            survey.count(row.has_country(), row.asn().is_some());
-            offset = newline + 1;
-        }
-        match (Family::of_highest(highest), spelled) {
-            (Family::V4, [_, None]) => survey.ipv4 = covered,
-            (Family::V6, [None, _]) => survey.ipv6 = covered,
-            (_, [v4, v6]) => {
-                let offset = v4.or(v6).unwrap_or(0);
-                return Err(format!("byte {offset}: IPv4 and IPv6 need a file each"));
-            }
+        let mut survey = Self::default();
+        let order = rows(text, |_, row| survey.count(row.has_country(), row.asn().is_some()))?;
+        survey.sorted = order.sorted;
+        match order.family {
+            Family::V4 => survey.ipv4 = order.covered,
+            Family::V6 => survey.ipv6 = order.covered,
         }
         Ok(survey)
     }
@@ -107,6 +72,54 @@ impl Survey {
     /// Whether it covers the same families as another.
     pub(crate) fn same_families(&self, other: &Self) -> bool {
         (self.ipv4 > 0, self.ipv6 > 0) == (other.ipv4 > 0, other.ipv6 > 0)
+    }
+}
+
+/// How the rows of a CSV stand.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) sorted: bool,
+    family: Family,
+    /// How many addresses the rows cover.
+    covered: u128,
+}
+
+/// Shows `each` row and its offset. Where the rows are sorted, none may overlap.
+pub(crate) fn rows<'a>(text: &'a [u8], mut each: impl FnMut(usize, &Row<'a>)) -> Result<Order, Flaw> {
+    let text = text.trim_ascii_end();
+    if text.is_empty() {
+        return Err("it is empty".into());
+    }
+    let (mut sorted, mut covered, mut highest) = (true, 0u128, 0);
+    let (mut offset, mut last, mut spelled) = (0, None, [None; 2]);
+    for newline in memchr::memchr_iter(b'\n', text).chain([text.len()]) {
+        let line = &text[offset..newline];
+        let row = Row::parse(line).ok_or_else(|| format!("byte {offset}: {}", not_a_row(line)))?;
+        if let Some((start, end)) = last {
+            if row.start < start {
+                sorted = false;
+            } else if sorted && row.start <= end {
+                return Err(format!("byte {offset}: the range overlaps the one before it"));
+            }
+        }
+        match Spelling::of(line) {
+            Spelling::Number => {}
+            Spelling::Text(Family::V4) => spelled[0] = Some(offset),
+            Spelling::Text(Family::V6) => spelled[1] = Some(offset),
+        }
+        each(offset, &row);
+        last = Some((row.start, row.end));
+        highest = highest.max(row.end);
+        covered = covered.saturating_add(row.end - row.start).saturating_add(1);
+        offset = newline + 1;
+    }
+    let family = Family::of_highest(highest);
+    match (family, spelled) {
+        (Family::V4, [_, None]) | (Family::V6, [None, _]) => Ok(Order { sorted, family, covered }),
+        (_, [v4, v6]) => {
+            let offset = v4.or(v6).unwrap_or(0);
+            Err(format!("byte {offset}: IPv4 and IPv6 need a file each"))
+        }
     }
 }
 
