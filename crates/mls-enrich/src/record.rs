@@ -2,34 +2,43 @@
 
 use std::net::IpAddr;
 
-use mls_event::{BadRecord, Enrichment, Members};
+use mls_event::{Auth, BadRecord, Enrichment, Members};
 
 /// An `auth` record on its way through.
 pub(crate) struct Record<'a> {
-    line: &'a [u8],
-    members: Members<'a>,
+    ip: Option<IpAddr>,
+    open: Open<'a>,
+}
+
+/// What the five members are added to.
+enum Open<'a> {
+    /// A line that has none of them yet, without its closing brace.
+    Line(&'a [u8]),
+    Members(Members<'a>),
 }
 
 impl<'a> Record<'a> {
     pub(crate) fn parse(line: &'a [u8]) -> Result<Self, BadRecord> {
-        Ok(Self { line, members: Members::parse(line)? })
+        // Most come straight from mls-parse.
+        if let Some(auth) = Auth::as_written(line).filter(|auth| auth.enrichment.is_none()) {
+            return Ok(Self { ip: auth.ip, open: Open::Line(&line[..line.len() - 1]) });
+        }
+        let mut members = Members::parse(line)?;
+        members.remove(&Enrichment::MEMBERS);
+        let ip = members.get("ip").and_then(|ip| serde_json::from_str::<IpAddr>(ip.get()).ok());
+        Ok(Self { ip: ip.map(|ip| ip.to_canonical()), open: Open::Members(members) })
     }
 
     /// The address; none where the record has none, or something else under that name, which is the sink's to refuse.
     pub(crate) fn ip(&self) -> Option<IpAddr> {
-        let ip: IpAddr = serde_json::from_str(self.members.get("ip")?.get()).ok()?;
-        Some(ip.to_canonical())
+        self.ip
     }
 
     /// Appends the record, enriched, and its newline.
-    pub(crate) fn write(mut self, added: &Enrichment<'_>, out: &mut Vec<u8>) {
-        match self.line.trim_ascii_end().strip_suffix(b"}") {
-            // Most come here for the first time: there is nothing to take out.
-            Some(open) if !self.members.has_any(&Enrichment::MEMBERS) => out.extend_from_slice(open),
-            _ => {
-                self.members.remove(&Enrichment::MEMBERS);
-                self.members.write_open(out);
-            }
+    pub(crate) fn write(&self, added: &Enrichment<'_>, out: &mut Vec<u8>) {
+        match &self.open {
+            Open::Line(open) => out.extend_from_slice(open),
+            Open::Members(members) => members.write_open(out),
         }
         added.write_members(out);
         out.extend_from_slice(b"}\n");

@@ -37,12 +37,6 @@ impl<'a> Members<'a> {
         &self.0
     }
 
-    /// Whether there is a member of any of these names.
-    #[must_use]
-    pub fn has_any(&self, names: &[&str]) -> bool {
-        self.0.iter().any(|(name, _)| names.contains(&name.as_ref()))
-    }
-
     /// Drops every member of these names.
     pub fn remove(&mut self, names: &[&str]) {
         self.0.retain(|(name, _)| !names.contains(&name.as_ref()));

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use crate::members::{read_json, write_json};
-use crate::{Auth, Begin, Checkpoint, End, Gap, Segment, VERSION, straight};
+use crate::{Auth, Begin, Checkpoint, End, Gap, Segment, VERSION};
 
 /// One line of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,5 +128,5 @@ impl<'a> Record<'a> {
 }
 
 fn auth(line: &[u8]) -> serde_json::Result<Auth<'_>> {
-    str::from_utf8(line).ok().and_then(straight::read).map_or_else(|| read_json(line), Ok)
+    Auth::as_written(line).map_or_else(|| read_json(line), Ok)
 }
