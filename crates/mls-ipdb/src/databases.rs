@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use crate::database::Database;
 use crate::look::Unusable;
 
-/// After so many lookups the files are taken into memory: reading a file once costs as much as some hundred searches in it.
-const LOAD_AFTER: u32 = 100;
+/// After so many lookups the files are taken into memory, which costs as much as some thousand searches in them.
+const LOAD_AFTER: u32 = 500;
 
 /// What the databases know about an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]

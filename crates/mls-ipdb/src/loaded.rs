@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 
 use crate::row::{Family, Row};
 use crate::survey::{self, Flaw};
@@ -10,16 +11,18 @@ use crate::survey::{self, Flaw};
 #[derive(Debug)]
 pub(crate) struct Loaded {
     bytes: Vec<u8>,
-    starts: Starts,
-    /// Where each row stands, and where one more would; no file has 4 GiB.
-    offsets: Vec<u32>,
+    family: Family,
+    rows: Rows,
+    /// How many rows start below each value of the first 16 bits: where the search begins and ends.
+    heads: Vec<u32>,
 }
 
-/// The first address of each row. What the search touches stands close together: memory far apart took most of its time.
+/// The first address of each row and where it stands; no file has 4 GiB. Both lie in one place: memory that is far apart takes
+/// most of a search's time.
 #[derive(Debug)]
-enum Starts {
-    V4(Vec<u32>),
-    V6(Vec<u128>),
+enum Rows {
+    V4(Vec<(u32, u32)>),
+    V6(Vec<(u128, u32)>),
 }
 
 impl Loaded {
@@ -34,33 +37,55 @@ impl Loaded {
     }
 
     fn of(bytes: Vec<u8>, family: Family) -> Result<Self, Flaw> {
-        let mut starts = match family {
-            Family::V4 => Starts::V4(Vec::new()),
-            Family::V6 => Starts::V6(Vec::new()),
+        let mut rows = match family {
+            Family::V4 => Rows::V4(Vec::new()),
+            Family::V6 => Rows::V6(Vec::new()),
         };
-        let mut offsets = Vec::new();
+        let mut heads = vec![0; HEADS + 1];
         let order = survey::rows(&bytes, |offset, row| {
-            match &mut starts {
-                Starts::V4(starts) => starts.push(u32::try_from(row.start).unwrap_or(u32::MAX)),
-                Starts::V6(starts) => starts.push(row.start),
+            let offset = u32::try_from(offset).unwrap_or(u32::MAX);
+            heads[head(row.start, family) + 1] += 1;
+            match &mut rows {
+                Rows::V4(rows) => rows.push((u32::try_from(row.start).unwrap_or(u32::MAX), offset)),
+                Rows::V6(rows) => rows.push((row.start, offset)),
             }
-            offsets.push(u32::try_from(offset).unwrap_or(u32::MAX));
         })?;
         if !order.sorted {
             return Err("the rows are not sorted".into());
         }
-        offsets.push(u32::try_from(bytes.len() + 1).unwrap_or(u32::MAX));
-        Ok(Self { bytes, starts, offsets })
+        for n in 1..heads.len() {
+            heads[n] += heads[n - 1];
+        }
+        Ok(Self { bytes, family, rows, heads })
     }
 
     /// The row whose range holds `number`.
     pub(crate) fn look(&self, number: u128) -> Option<Row<'_>> {
-        let after = match &self.starts {
-            Starts::V4(starts) => starts.partition_point(|start| u128::from(*start) <= number),
-            Starts::V6(starts) => starts.partition_point(|start| *start <= number),
+        let head = head(number, self.family);
+        let among = self.heads[head] as usize..self.heads[head + 1] as usize;
+        let offset = match &self.rows {
+            Rows::V4(rows) => last_up_to(rows, among, u32::try_from(number).ok()?),
+            Rows::V6(rows) => last_up_to(rows, among, number),
         };
-        let row = after.checked_sub(1)?;
-        let line = self.bytes.get(self.offsets[row] as usize..self.offsets[row + 1] as usize - 1)?;
+        let line = self.bytes.get(offset? as usize..)?;
+        let line = &line[..memchr::memchr(b'\n', line).unwrap_or(line.len())];
         Row::parse(line).filter(|row| number <= row.end)
     }
+}
+
+const HEADS: usize = 1 << 16;
+
+/// The first 16 bits of an address.
+fn head(number: u128, family: Family) -> usize {
+    let bits = match family {
+        Family::V4 => 32,
+        Family::V6 => 128,
+    };
+    (number >> (bits - 16)) as usize % HEADS
+}
+
+/// Where the last row stands that does not start behind `number`: one of these, or the one before them.
+fn last_up_to<T: PartialOrd + Copy>(rows: &[(T, u32)], among: Range<usize>, number: T) -> Option<u32> {
+    let after = among.start + rows[among].partition_point(|(start, _)| *start <= number);
+    after.checked_sub(1).map(|row| rows[row].1)
 }
