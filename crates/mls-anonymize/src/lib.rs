@@ -69,7 +69,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::Context;
-use mls_cli::blocks::{Block, Blocks};
+use mls_cli::blocks::{Batch, Block, Blocks};
 use mls_cli::ndjson::Writer;
 use mls_cli::{Config, Exit, OrExit, atomic, diag};
 
@@ -92,7 +92,10 @@ pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
     let mut pseudonyms = Pseudonyms::new(&key, &args.keep)?;
     pseudonyms.ledger = (args.verify || args.map.is_some()).then(Ledger::default);
     let mut names = Anonymizer::new(pseudonyms, rules, args.queue_ids);
-    let mut blocks = Blocks::new(output::open(args.input.as_deref())?)?;
+    let mut blocks = match &args.input {
+        Some(path) => Blocks::new(output::open(path)?),
+        None => Blocks::stdin()?,
+    };
     if args.output.is_none() && args.input.is_none() && !args.verify {
         blocks.watch(&Writer::stdout()?)?;
     }
@@ -127,29 +130,36 @@ fn anonymize(
     mut kept: Option<&mut HashSet<String>>,
 ) -> anyhow::Result<()> {
     let (mut format, mut buffer, mut number) = (None, Vec::new(), 0_u64);
-    while let Some(block) = blocks.next(|| written(out.flush()))? {
-        let Block::Lines(lines, _) = block else {
-            return Err(Exit::DataErr
-                .error(format!("{source}: a framed stream; give the log itself, or what mls-parse makes of it")));
-        };
-        buffer.clear();
-        let format = format.get_or_insert_with(|| Format::of(lines.split(|b| *b == b'\n').next().unwrap_or_default()));
-        for line in lines.split_inclusive(|b| *b == b'\n') {
-            number += 1;
-            let start = buffer.len();
-            if let Err(why) = format.line(line, names, &mut buffer) {
-                diag::bad_record(format_args!("{source}, line {number}"), why);
-                continue;
-            }
-            if let Some(kept) = &mut kept {
-                if let Some(what) = format.difference(line, &buffer[start..], names) {
-                    let line = String::from_utf8_lossy(line.trim_ascii_end());
-                    return Err(Exit::DataErr.error(format!("{source}, line {number}: {what} would change: {line}")));
+    let mut batch = Batch::default();
+    while let Some(next) = blocks.next(batch, || written(out.flush()))? {
+        for block in next.blocks() {
+            let Block::Lines(lines, _) = block else {
+                return Err(Exit::DataErr
+                    .error(format!("{source}: a framed stream; give the log itself, or what mls-parse makes of it")));
+            };
+            buffer.clear();
+            let format =
+                format.get_or_insert_with(|| Format::of(lines.split(|b| *b == b'\n').next().unwrap_or_default()));
+            for line in lines.split_inclusive(|b| *b == b'\n') {
+                number += 1;
+                let start = buffer.len();
+                if let Err(why) = format.line(line, names, &mut buffer) {
+                    diag::bad_record(format_args!("{source}, line {number}"), why);
+                    continue;
                 }
-                verify::kept_words(line, kept);
+                if let Some(kept) = &mut kept {
+                    if let Some(what) = format.difference(line, &buffer[start..], names) {
+                        let line = String::from_utf8_lossy(line.trim_ascii_end());
+                        return Err(
+                            Exit::DataErr.error(format!("{source}, line {number}: {what} would change: {line}"))
+                        );
+                    }
+                    verify::kept_words(line, kept);
+                }
             }
+            written(out.write_all(&buffer))?;
         }
-        written(out.write_all(&buffer))?;
+        batch = next;
     }
     written(out.flush())
 }

@@ -16,9 +16,8 @@ fn is_gzip(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "gz")
 }
 
-/// The input: standard input, or a file.
-pub(crate) fn open(path: Option<&Path>) -> anyhow::Result<Box<dyn Read + Send>> {
-    let Some(path) = path else { return Ok(Box::new(stdio(io::stdin())?)) };
+/// The file to read.
+pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn Read + Send>> {
     let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
     Ok(if is_gzip(path) { Box::new(MultiGzDecoder::new(io::BufReader::new(file))) } else { Box::new(file) })
 }
@@ -28,7 +27,7 @@ pub(crate) fn write<T>(
     path: Option<&Path>,
     fill: impl FnOnce(&mut dyn Write) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let Some(path) = path else { return fill(&mut stdio(io::stdout())?) };
+    let Some(path) = path else { return fill(&mut File::from(io::stdout().as_fd().try_clone_to_owned()?)) };
     // The error of `fill` has an exit code, which must not be lost in an I/O error.
     let mut result = None;
     let written = atomic::write_with(path, 0o640, |file| {
@@ -48,10 +47,6 @@ pub(crate) fn write<T>(
         (_, Err(error)) => Err(error).with_context(|| format!("writing {}", path.display())).or_exit(Exit::CantCreat),
         (None, Ok(())) => Err(Exit::Software.error("nothing was written")),
     }
-}
-
-fn stdio(descriptor: impl AsFd) -> io::Result<File> {
-    descriptor.as_fd().try_clone_to_owned().map(File::from)
 }
 
 /// The result of writing, where a reader that has gone is the end and no error.

@@ -1,17 +1,14 @@
 //! Raw lines by the block, from a plain stream or a framed one: what a tool reads that turns lines into records.
 
-mod ahead;
-
 use std::io::{self, Read};
 use std::ops::Range;
-use std::os::fd::AsFd;
 
 use anyhow::Context;
 use mls_event::{MAX_LINE, Record, Segment};
 
+use crate::input::Input;
 use crate::ndjson::Writer;
 use crate::{Exit, OrExit, diag, signals};
-use ahead::{Chunk, ReadAhead};
 
 /// What comes next in the input.
 #[derive(Debug)]
@@ -31,18 +28,52 @@ pub struct Place<'a> {
     pub offset: u64,
 }
 
-/// Reads standard input. What it is, plain lines or frames, is decided once, by its first line. A line that is longer than
+/// What was read at once, taken apart.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// It keeps its length: clearing what the kernel is about to overwrite would cost a pass.
+    buffer: Vec<u8>,
+    segments: Vec<Segment<'static>>,
+    parts: Vec<Part>,
+}
+
+#[derive(Debug)]
+enum Part {
+    /// Lines, where they begin in the input, and whether they are of the last of so many segments.
+    Lines(Range<usize>, u64, Option<usize>),
+    Record(Range<usize>),
+}
+
+impl Batch {
+    /// Its blocks, in the order of the input.
+    pub fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
+        self.parts.iter().map(|part| match part {
+            Part::Lines(range, offset, segment) => {
+                let segment = segment.map(|segment| &self.segments[segment]);
+                Block::Lines(&self.buffer[range.clone()], Place { segment, offset: *offset })
+            }
+            Part::Record(range) => Block::Record(&self.buffer[range.clone()]),
+        })
+    }
+}
+
+/// Reads blocks. What the input is, plain lines or frames, is decided once, by its first line. A line that is longer than
 /// [`MAX_LINE`], its newline included, is reported and skipped.
 pub struct Blocks {
-    input: ReadAhead,
-    chunk: Chunk,
-    /// How much of the chunk was taken.
+    input: Input,
+    /// What was read and is not whole yet.
+    rest: Vec<u8>,
+    /// Nothing follows it.
+    last: bool,
+    /// How much of what was read was taken.
     start: usize,
     framing: Framing,
     /// Offset of what comes next in the log file, or in the plain stream.
     offset: u64,
     /// The beginning of an over-long line was thrown away; the rest of it is still to come.
     skipping: bool,
+    /// What is wrong with what comes next.
+    broken: Option<anyhow::Error>,
 }
 
 #[derive(Debug)]
@@ -54,7 +85,7 @@ enum Framing {
     Control,
     /// Inside a segment of which so many bytes are left.
     Segment(Segment<'static>, u64),
-    /// After `end`.
+    /// After `end`, or after the end.
     Ended,
 }
 
@@ -72,24 +103,28 @@ impl Blocks {
     /// Reads standard input.
     ///
     /// # Errors
-    /// If the descriptor cannot be duplicated, or no thread be started.
+    /// If the descriptor cannot be duplicated.
     pub fn stdin() -> io::Result<Self> {
-        Self::new(Box::new(std::fs::File::from(io::stdin().as_fd().try_clone_to_owned()?)))
+        Input::stdin().map(Self::of)
     }
 
-    /// Reads `input`.
-    ///
-    /// # Errors
-    /// If no thread can be started.
-    pub fn new(input: Box<dyn Read + Send>) -> io::Result<Self> {
-        Ok(Self {
-            input: ReadAhead::start(input)?,
-            chunk: Chunk::default(),
+    /// Reads a source that never makes its reader wait: a file, memory.
+    #[must_use]
+    pub fn new(input: Box<dyn Read + Send>) -> Self {
+        Self::of(Input::new(input, "stdin"))
+    }
+
+    fn of(input: Input) -> Self {
+        Self {
+            input,
+            rest: Vec::new(),
+            last: false,
             start: 0,
             framing: Framing::Undecided,
             offset: 0,
             skipping: false,
-        })
+            broken: None,
+        }
     }
 
     /// As [`Reader::watch`](crate::ndjson::Reader::watch).
@@ -97,42 +132,94 @@ impl Blocks {
     /// # Errors
     /// If the descriptor cannot be duplicated.
     pub fn watch(&mut self, writer: &Writer) -> io::Result<()> {
-        self.input.output = Some(writer.try_clone_output()?);
-        Ok(())
+        self.input.watch(writer)
     }
 
-    /// The next block; `None` at the end. `pause` is called before a read that would wait.
+    /// The next batch, in the memory of one that is no longer needed; `None` at the end. `pause` is called before a read that
+    /// would wait.
     ///
     /// # Errors
     /// Exit 65 where frames are broken, 75 where a framed stream stops before its end record, and whatever reading or
     /// `pause` fails with.
-    pub fn next(&mut self, mut pause: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Option<Block<'_>>> {
+    pub fn next(
+        &mut self,
+        mut batch: Batch,
+        mut pause: impl FnMut() -> anyhow::Result<()>,
+    ) -> anyhow::Result<Option<Batch>> {
+        batch.segments.clear();
+        batch.parts.clear();
+        if batch.buffer.is_empty() {
+            // Zeros that the kernel gives when they are touched: most runs read far less.
+            batch.buffer = vec![0; MAX_LINE];
+        }
+        while batch.parts.is_empty() {
+            if let Some(error) = self.broken.take() {
+                return Err(error);
+            }
+            if matches!(self.framing, Framing::Ended) {
+                return Ok(None);
+            }
+            let end = self.fill(&mut batch.buffer, &mut pause)?;
+            self.take_apart(&mut batch, end);
+            self.rest.clear();
+            self.rest.extend_from_slice(&batch.buffer[self.start..end]);
+        }
+        Ok(Some(batch))
+    }
+
+    /// Reads until there is a whole line, or [`MAX_LINE`] bytes, or the end of the input; returns how much there is.
+    fn fill(&mut self, buffer: &mut [u8], pause: &mut impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<usize> {
+        let mut end = self.rest.len();
+        buffer[..end].copy_from_slice(&self.rest);
+        while !self.last && end < buffer.len() {
+            let n = self.input.read(&mut buffer[end..], &mut *pause)?;
+            let newline = memchr::memchr(b'\n', &buffer[end..end + n]);
+            (end, self.last) = (end + n, n == 0);
+            if newline.is_some() {
+                break;
+            }
+        }
+        Ok(end)
+    }
+
+    /// Takes what is whole of the buffer's first `end` bytes into `batch`.
+    fn take_apart(&mut self, batch: &mut Batch, end: usize) {
+        self.start = 0;
+        // Whether the last of the batch's segments is the one we are in.
+        let mut known = false;
         loop {
-            match self.step()? {
-                Step::Lines(range, offset) => {
+            known &= matches!(self.framing, Framing::Segment(..));
+            match self.step(&batch.buffer[..end]) {
+                Ok(Step::Lines(range, offset)) => {
                     let segment = match &self.framing {
                         Framing::Segment(segment, _) => Some(segment),
                         _ => None,
                     };
-                    return Ok(Some(Block::Lines(&self.chunk.bytes()[range], Place { segment, offset })));
+                    batch.segments.extend(segment.filter(|_| !known).cloned());
+                    known = segment.is_some();
+                    batch.parts.push(Part::Lines(range, offset, segment.map(|_| batch.segments.len() - 1)));
                 }
-                Step::Record(range) => return Ok(Some(Block::Record(&self.chunk.bytes()[range]))),
-                Step::Again => {}
-                Step::End => return Ok(None),
-                Step::More => {
-                    self.chunk = self.input.next(std::mem::take(&mut self.chunk), &mut pause)?;
-                    self.start = 0;
+                Ok(Step::Record(range)) => batch.parts.push(Part::Record(range)),
+                Ok(Step::Again) => {}
+                Ok(Step::More) => return,
+                Ok(Step::End) => self.framing = Framing::Ended,
+                Err(error) => {
+                    self.broken = Some(error);
+                    return;
                 }
+            }
+            if matches!(self.framing, Framing::Ended) {
+                return;
             }
         }
     }
 
-    fn step(&mut self) -> anyhow::Result<Step> {
-        let available = self.chunk.bytes().len() - self.start;
+    fn step(&mut self, bytes: &[u8]) -> anyhow::Result<Step> {
+        let available = bytes.len() - self.start;
         match self.framing {
-            Framing::Undecided => Ok(self.decide()),
-            Framing::Plain if available == 0 && self.chunk.last => Ok(Step::End),
-            Framing::Plain => Ok(self.lines(available)),
+            Framing::Undecided => Ok(self.decide(bytes)),
+            Framing::Plain if available == 0 && self.last => Ok(Step::End),
+            Framing::Plain => Ok(self.lines(bytes, available)),
             Framing::Ended => Ok(Step::End),
             Framing::Segment(_, 0) => {
                 self.framing = Framing::Control;
@@ -140,14 +227,14 @@ impl Blocks {
             }
             Framing::Segment(_, left) => {
                 let limit = usize::try_from(left).map_or(available, |left| left.min(available));
-                let step = self.lines(limit);
+                let step = self.lines(bytes, limit);
                 if limit as u64 == left && matches!(step, Step::More) {
                     return Err(Exit::DataErr.error("stdin: a segment does not end in a newline"));
                 }
                 self.or_cut_off(step)
             }
             Framing::Control => {
-                let step = self.control()?;
+                let step = self.control(bytes)?;
                 self.or_cut_off(step)
             }
         }
@@ -155,34 +242,34 @@ impl Blocks {
 
     /// A framed stream that needs more and has no more was cut off.
     fn or_cut_off(&self, step: Step) -> anyhow::Result<Step> {
-        if self.chunk.last && matches!(step, Step::More) {
+        if self.last && matches!(step, Step::More) {
             return Err(Exit::TempFail.error("stdin stopped before its end record"));
         }
         Ok(step)
     }
 
-    fn decide(&mut self) -> Step {
-        let available = &self.chunk.bytes()[self.start..];
+    fn decide(&mut self, bytes: &[u8]) -> Step {
+        let available = &bytes[self.start..];
         let first = memchr::memchr(b'\n', available).map(|newline| &available[..newline]);
         self.framing = match first {
             Some(line) if matches!(Record::parse(line), Ok(Record::Begin(_))) => {
                 signals::drain_until_end_of_input();
                 Framing::Control
             }
-            None if !self.chunk.last && available.len() < MAX_LINE => return Step::More,
+            None if !self.last && available.len() < MAX_LINE => return Step::More,
             _ => Framing::Plain,
         };
         Step::Again
     }
 
     /// Whole lines among the next `limit` bytes.
-    fn lines(&mut self, limit: usize) -> Step {
-        let window = &self.chunk.bytes()[self.start..self.start + limit];
+    fn lines(&mut self, bytes: &[u8], limit: usize) -> Step {
+        let window = &bytes[self.start..self.start + limit];
         if self.skipping {
             let newline = memchr::memchr(b'\n', window);
-            self.skipping = newline.is_none() && !self.chunk.last;
+            self.skipping = newline.is_none() && !self.last;
             self.take(newline.map_or(limit, |newline| newline + 1));
-            return if self.start == self.chunk.bytes().len() && self.skipping { Step::More } else { Step::Again };
+            return if self.start == bytes.len() && self.skipping { Step::More } else { Step::Again };
         }
         let offset = self.offset;
         match memchr::memrchr(b'\n', window) {
@@ -197,13 +284,13 @@ impl Blocks {
                 self.skipping = true;
                 Step::Again
             }
-            None if self.chunk.last && matches!(self.framing, Framing::Plain) => Step::Lines(self.take(limit), offset),
+            None if self.last && matches!(self.framing, Framing::Plain) => Step::Lines(self.take(limit), offset),
             None => Step::More,
         }
     }
 
-    fn control(&mut self) -> anyhow::Result<Step> {
-        let available = &self.chunk.bytes()[self.start..];
+    fn control(&mut self, bytes: &[u8]) -> anyhow::Result<Step> {
+        let available = &bytes[self.start..];
         let Some(length) = memchr::memchr(b'\n', available) else {
             return if available.len() < MAX_LINE {
                 Ok(Step::More)
@@ -259,19 +346,22 @@ mod tests {
     }
 
     fn read(input: &[u8], piece: usize) -> anyhow::Result<Vec<String>> {
-        let mut blocks = Blocks::new(Box::new(Pieces(input.to_vec(), piece))).unwrap();
-        let mut seen = Vec::new();
-        while let Some(block) = blocks.next(|| Ok(()))? {
-            match block {
-                Block::Record(line) => seen.push(mls_event::kind(line).unwrap().into_owned()),
-                Block::Lines(bytes, place) => {
-                    let mut offset = place.offset;
-                    for line in bytes.split_inclusive(|b| *b == b'\n') {
-                        seen.push(format!("{offset} {}", String::from_utf8_lossy(line)));
-                        offset += line.len() as u64;
+        let mut blocks = Blocks::new(Box::new(Pieces(input.to_vec(), piece)));
+        let (mut seen, mut batch) = (Vec::new(), Batch::default());
+        while let Some(next) = blocks.next(batch, || Ok(()))? {
+            for block in next.blocks() {
+                match block {
+                    Block::Record(line) => seen.push(mls_event::kind(line).unwrap().into_owned()),
+                    Block::Lines(bytes, place) => {
+                        let mut offset = place.offset;
+                        for line in bytes.split_inclusive(|b| *b == b'\n') {
+                            seen.push(format!("{offset} {}", String::from_utf8_lossy(line)));
+                            offset += line.len() as u64;
+                        }
                     }
                 }
             }
+            batch = next;
         }
         Ok(seen)
     }

@@ -5,6 +5,7 @@
 //! | [`process`] | [`main`]: arguments, configuration, `run`, exit code |
 //! | [`exit`] | the codes of sysexits.h, and how an error carries one |
 //! | [`diag`] | warnings and errors on stderr, the operational log, bad records |
+//! | [`input`] | a source of bytes that says when it makes its reader wait |
 //! | [`ndjson`] | the bounded line reader and the writer that flushes when its input pauses |
 //! | [`sink`] | the loop of a tool that commits data and cursor together |
 //! | [`cursor_file`] | the committed cursor on disk |
@@ -24,6 +25,7 @@ pub mod config;
 pub mod cursor_file;
 pub mod diag;
 pub mod exit;
+pub mod input;
 pub mod lock;
 pub mod ndjson;
 pub mod process;

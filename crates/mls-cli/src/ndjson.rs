@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::Context;
 use mls_event::{Body, MAX_LINE};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::input::Input;
 use crate::{Exit, OrExit, diag};
 
 /// Both buffers start so small and the reader's grows up to [`MAX_LINE`].
@@ -15,12 +15,7 @@ const BUFFER: usize = 64 * 1024;
 
 /// Reads lines of at most [`MAX_LINE`] bytes; a longer one is reported as a bad record and skipped.
 pub struct Reader {
-    input: Box<dyn Read>,
-    /// What to poll to learn whether a read would wait; none for sources that never do.
-    pollable: Option<File>,
-    /// Whose reader may leave while nothing comes in.
-    output: Option<File>,
-    name: String,
+    input: Input,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
@@ -35,7 +30,7 @@ impl Reader {
     /// # Errors
     /// If the descriptor cannot be duplicated.
     pub fn stdin() -> io::Result<Self> {
-        Self::pipe(io::stdin().as_fd().try_clone_to_owned()?, "stdin")
+        Input::stdin().map(Self::of)
     }
 
     /// Reads a pipe, which messages call `name`.
@@ -43,25 +38,17 @@ impl Reader {
     /// # Errors
     /// If the descriptor cannot be duplicated.
     pub fn pipe(pipe: OwnedFd, name: &str) -> io::Result<Self> {
-        let input = File::from(pipe);
-        let pollable = Some(input.try_clone()?);
-        Ok(Self { pollable, ..Self::new(Box::new(input), name) })
+        Input::pipe(pipe, name).map(Self::of)
     }
 
     /// Reads a source that never makes its reader wait: a file, memory. Messages call it `name`.
     #[must_use]
-    pub fn new(input: Box<dyn Read>, name: impl Into<String>) -> Self {
-        Self {
-            input,
-            pollable: None,
-            output: None,
-            name: name.into(),
-            buffer: vec![0; BUFFER],
-            start: 0,
-            end: 0,
-            line: 0,
-            gone: 0,
-        }
+    pub fn new(input: Box<dyn Read + Send>, name: impl Into<String>) -> Self {
+        Self::of(Input::new(input, name))
+    }
+
+    fn of(input: Input) -> Self {
+        Self { input, buffer: vec![0; BUFFER], start: 0, end: 0, line: 0, gone: 0 }
     }
 
     /// From now on, waiting for input ends with [`OutputClosed`] when the reader of `writer` leaves: a stage that waits would
@@ -70,14 +57,13 @@ impl Reader {
     /// # Errors
     /// If the descriptor cannot be duplicated.
     pub fn watch(&mut self, writer: &Writer) -> io::Result<()> {
-        self.output = Some(writer.try_clone_output()?);
-        Ok(())
+        self.input.watch(writer)
     }
 
     /// What messages call the input.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        self.input.name()
     }
 
     /// The number of the line that [`next`](Self::next) returned last, from 1.
@@ -94,7 +80,7 @@ impl Reader {
 
     /// Reports the line that `next` returned last as a bad record.
     pub fn bad(&self, why: impl std::fmt::Display) {
-        diag::bad_record(format_args!("{}, line {}", self.name, self.line), why);
+        diag::bad_record(format_args!("{}, line {}", self.name(), self.line), why);
     }
 
     /// The next line that is not blank, without its newline; a last line may lack it. `pause` is called before a read that
@@ -125,7 +111,7 @@ impl Reader {
             return Err(Exit::DataErr.error(format!(
                 "{}, line {}: raw lines instead of records: mls-parse, or mls-csv --decode, belongs between mls-tail --framed \
                  and this tool",
-                self.name, self.line
+                self.name(), self.line
             )));
         }
         Ok(Some((self.gone + start as u64, &self.buffer[start..end])))
@@ -167,44 +153,10 @@ impl Reader {
         if self.end == self.buffer.len() {
             self.buffer.resize((self.end * 2).min(MAX_LINE.max(self.end + 1)), 0);
         }
-        if let Some(input) = self.pollable.as_ref().filter(|input| would_wait(input)) {
-            pause()?;
-            wait_for(input, self.output.as_ref())?;
-        }
-        loop {
-            match self.input.read(&mut self.buffer[self.end..]) {
-                Ok(n) => {
-                    self.end += n;
-                    return Ok(n);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    return Err(error).with_context(|| format!("reading {}", self.name)).or_exit(Exit::IoErr);
-                }
-            }
-        }
+        let n = self.input.read(&mut self.buffer[self.end..], pause)?;
+        self.end += n;
+        Ok(n)
     }
-}
-
-/// Whether reading from `input` now would wait for somebody to write.
-pub fn would_wait(input: impl AsFd) -> bool {
-    let mut fds = [PollFd::from_borrowed_fd(input.as_fd(), PollFlags::IN)];
-    matches!(poll(&mut fds, Some(&Timespec::default())), Ok(0))
-}
-
-/// Waits for input; an error if the reader of the output leaves before it comes.
-fn wait_for(input: &File, output: Option<&File>) -> anyhow::Result<()> {
-    let Some(output) = output else { return Ok(()) };
-    let mut fds = [PollFd::new(input, PollFlags::IN), PollFd::new(output, PollFlags::empty())];
-    // A signal that cuts it short makes the read wait instead.
-    let _ = poll(&mut fds, None);
-    if fds[1].revents().contains(PollFlags::ERR) { Err(OutputClosed.into()) } else { Ok(()) }
-}
-
-/// Whether the reader of `output`, a pipe, has gone.
-pub(crate) fn has_no_reader(output: &File) -> bool {
-    let mut fds = [PollFd::new(output, PollFlags::empty())];
-    matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1..)) && fds[0].revents().contains(PollFlags::ERR)
 }
 
 /// The reader of standard output has gone (EPIPE): not an error, but the end.

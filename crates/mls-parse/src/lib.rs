@@ -28,6 +28,7 @@ mod args;
 mod rejects;
 mod scan;
 mod stats;
+mod turns;
 
 pub use args::{Args, Daemon};
 pub use scan::{Scanner, is_postfix_server};
@@ -36,8 +37,10 @@ pub use stats::Stats;
 use std::io::Write;
 
 use mls_cli::Config;
-use mls_cli::blocks::{Block, Blocks};
+use mls_cli::blocks::Blocks;
 use mls_cli::ndjson::Writer;
+
+use rejects::Rejects;
 
 /// Runs the tool.
 ///
@@ -45,19 +48,14 @@ use mls_cli::ndjson::Writer;
 /// Whatever ends the run early, with its exit code.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
-    let (mut blocks, mut out) = (Blocks::stdin()?, Writer::stdout()?);
+    let (mut blocks, out) = (Blocks::stdin()?, Writer::stdout()?);
     blocks.watch(&out)?;
-    let mut scanner = Scanner::new(&args, &config.filter)?;
-    while let Some(block) = blocks.next(|| out.flush())? {
-        match block {
-            Block::Record(line) => out.line(line)?,
-            Block::Lines(lines, place) => out.with(|buffer| scanner.block(lines, place, buffer))?,
-        }
-    }
-    out.flush()?;
+    let scanner = Scanner::new(&args, &config.filter)?;
+    let rejects = args.rejects.as_deref().map(Rejects::open).transpose()?;
+    let stats = turns::run(blocks, &scanner, out, rejects)?;
     if args.stats {
         // Nobody is left to tell if it fails.
-        let _ = write!(std::io::stderr(), "{}", scanner.stats());
+        let _ = write!(std::io::stderr(), "{stats}");
     }
     Ok(())
 }

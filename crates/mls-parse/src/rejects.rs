@@ -6,10 +6,27 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use mls_cli::{Exit, OrExit};
+use mls_cli::{Exit, OrExit, diag};
 
 /// An attacker who finds a line that is not understood must not fill the disk with it.
 const MAX_SIZE: u64 = 10 << 20;
+
+/// A line that could not be read, until its turn comes to be told.
+#[derive(Clone, Debug)]
+pub(crate) struct Reject {
+    pub(crate) source: String,
+    pub(crate) offset: u64,
+    pub(crate) why: &'static str,
+    pub(crate) line: Vec<u8>,
+}
+
+impl Reject {
+    pub(crate) fn tell(&self) {
+        let beginning = String::from_utf8_lossy(&self.line[..self.line.len().min(300)]);
+        let place = format_args!("{}, byte {}", self.source, self.offset);
+        diag::bad_record(place, format_args!("{}: {beginning}", self.why));
+    }
+}
 
 /// The file of `--rejects`.
 pub(crate) struct Rejects {

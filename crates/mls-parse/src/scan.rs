@@ -8,19 +8,20 @@ use ipnet::IpNet;
 use mls_cli::blocks::Place;
 use mls_cli::config::Filter;
 use mls_cli::zone::Zone;
-use mls_cli::{Exit, OrExit, diag};
+use mls_cli::{Exit, OrExit};
 use mls_event::{Auth, Body, JOURNAL_SOURCE, Outcome, Timestamp, clean};
 use regex::bytes::Regex;
 
 use crate::envelope;
 use crate::grammar::{self, Attempt, DOVECOT, POSTFIX};
 use crate::journal::Entry;
-use crate::rejects::Rejects;
+use crate::rejects::Reject;
 use crate::stamp::Clock;
 use crate::stats::Stats;
 use crate::{Args, Daemon};
 
-/// Reads blocks of lines and appends records.
+/// Reads blocks of lines and appends records. Each thread has one of its own.
+#[derive(Clone)]
 pub struct Scanner {
     candidates: Regex,
     journal_candidates: Regex,
@@ -30,11 +31,11 @@ pub struct Scanner {
     reference_time: Option<DateTime<FixedOffset>>,
     ignore_nets: Vec<IpNet>,
     ignore_users: Vec<String>,
-    rejects: Option<Rejects>,
     count_lines: bool,
     stats: Stats,
+    rejected: Vec<Reject>,
     /// Whether a plain stream is journal entries; its first line decides.
-    journal: Option<bool>,
+    pub(crate) journal: Option<bool>,
 }
 
 /// A message and where it comes from, whatever was around it.
@@ -51,7 +52,7 @@ impl Scanner {
     /// A scanner for what the command line and the configuration ask for.
     ///
     /// # Errors
-    /// Exit 73 where the file of `--rejects` cannot be opened.
+    /// Exit 70 where the search cannot be built.
     pub fn new(args: &Args, filter: &Filter) -> anyhow::Result<Self> {
         let forms = args.daemon.iter().flat_map(|daemon| match daemon {
             Daemon::Postfix => POSTFIX.as_slice(),
@@ -72,9 +73,9 @@ impl Scanner {
             reference_time: args.reference_time,
             ignore_nets: [args.ignore_net.as_slice(), &filter.ignore_networks].concat(),
             ignore_users: [args.ignore_user.as_slice(), &filter.ignore_users].concat(),
-            rejects: args.rejects.as_deref().map(Rejects::open).transpose()?,
             count_lines: args.stats,
             stats: Stats::default(),
+            rejected: Vec::new(),
             journal: None,
         })
     }
@@ -207,15 +208,19 @@ impl Scanner {
             || attempt.user.as_deref().is_some_and(|user| self.ignore_users.iter().any(|ignored| ignored == user))
     }
 
-    fn reject(&mut self, line: &[u8], place: Place<'_>, start: usize, why: &str) {
+    fn reject(&mut self, line: &[u8], place: Place<'_>, start: usize, why: &'static str) {
         self.stats.unparsable += 1;
-        let source = place.segment.map_or("stdin", |segment| &segment.source);
-        let at = place.offset + start as u64;
-        let beginning = String::from_utf8_lossy(&line[..line.len().min(300)]);
-        diag::bad_record(format_args!("{source}, byte {at}"), format_args!("{why}: {beginning}"));
-        if let Some(rejects) = &mut self.rejects {
-            rejects.keep(line);
-        }
+        self.rejected.push(Reject {
+            source: place.segment.map_or("stdin", |segment| &segment.source).to_owned(),
+            offset: place.offset + start as u64,
+            why,
+            line: line.to_vec(),
+        });
+    }
+
+    /// The lines that could not be read since it was asked last.
+    pub(crate) fn take_rejected(&mut self) -> Vec<Reject> {
+        std::mem::take(&mut self.rejected)
     }
 
     /// What was seen so far.

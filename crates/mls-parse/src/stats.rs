@@ -9,7 +9,7 @@ use mls_event::Outcome;
 const MAX_MECHANISMS: usize = 100;
 
 /// Counts of one run; [`Display`](fmt::Display) is what `--stats` prints.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Stats {
     /// Only counted where they are asked for: it means another look at every byte.
     pub(crate) lines: u64,
@@ -21,13 +21,27 @@ pub struct Stats {
 
 impl Stats {
     pub(crate) fn event(&mut self, outcome: Outcome, mechanism: Option<&str>) {
-        let mechanism = mechanism.unwrap_or("no mechanism");
+        self.count(outcome, mechanism.unwrap_or("no mechanism"), 1);
+    }
+
+    fn count(&mut self, outcome: Outcome, mechanism: &str, n: u64) {
         if let Some((_, count)) = self.events.iter_mut().find(|((o, m), _)| *o == outcome && m == mechanism) {
-            *count += 1;
+            *count += n;
             return;
         }
         let mechanism = if self.events.len() < MAX_MECHANISMS { mechanism } else { "other mechanisms" };
-        *self.events.entry((outcome, mechanism.to_owned())).or_default() += 1;
+        *self.events.entry((outcome, mechanism.to_owned())).or_default() += n;
+    }
+
+    /// Adds what another scanner has seen of the same input.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.lines += other.lines;
+        self.candidates += other.candidates;
+        self.ignored += other.ignored;
+        self.unparsable += other.unparsable;
+        for ((outcome, mechanism), n) in &other.events {
+            self.count(*outcome, mechanism, *n);
+        }
     }
 }
 

@@ -75,7 +75,7 @@ impl Source {
 
     /// Opens the input and takes gzip off it, which its first two bytes tell (RFC 1952).
     fn open(&self) -> anyhow::Result<Reader> {
-        let (input, name): (Box<dyn Read>, String) = match self {
+        let (input, name): (Box<dyn Read + Send>, String) = match self {
             Self::File { path, length, .. } => {
                 let name = path.display().to_string();
                 let file = File::open(path).with_context(|| format!("opening {name}"))?;
@@ -83,11 +83,11 @@ impl Source {
                 let length = length.unwrap_or(u64::MAX);
                 (Box::new(progress(size.min(length)).wrap_read(file.take(length))), name)
             }
-            Self::Stdin => (Box::new(std::io::stdin().lock()), "stdin".to_owned()),
+            Self::Stdin => (Box::new(std::io::stdin()), "stdin".to_owned()),
         };
         let mut input = BufReader::with_capacity(BUFFER, input);
         let head = input.fill_buf().with_context(|| format!("reading {name}")).or_exit(Exit::IoErr)?;
-        let input: Box<dyn Read> =
+        let input: Box<dyn Read + Send> =
             if head.starts_with(&[0x1f, 0x8b]) { Box::new(MultiGzDecoder::new(input)) } else { Box::new(input) };
         Ok(Reader::new(input, name))
     }

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
-use mls_cli::ndjson::would_wait;
+use mls_cli::input::would_wait;
 use mls_cli::signals;
 
 /// Whether the process was asked to end.

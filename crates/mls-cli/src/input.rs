@@ -1,0 +1,84 @@
+//! What a tool reads from.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+
+use anyhow::Context;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::ndjson::{OutputClosed, Writer};
+use crate::{Exit, OrExit};
+
+/// A source of bytes that says when it makes its reader wait.
+pub(crate) struct Input {
+    source: Box<dyn Read + Send>,
+    /// What to poll to learn whether a read would wait; none for sources that never do.
+    pollable: Option<File>,
+    /// Whose reader may leave while nothing comes in.
+    output: Option<File>,
+    name: String,
+}
+
+impl Input {
+    /// Standard input, which messages call `stdin`.
+    pub(crate) fn stdin() -> io::Result<Self> {
+        Self::pipe(io::stdin().as_fd().try_clone_to_owned()?, "stdin")
+    }
+
+    /// A pipe.
+    pub(crate) fn pipe(pipe: OwnedFd, name: &str) -> io::Result<Self> {
+        let source = File::from(pipe);
+        let pollable = Some(source.try_clone()?);
+        Ok(Self { pollable, ..Self::new(Box::new(source), name) })
+    }
+
+    /// A source that never makes its reader wait: a file, memory.
+    pub(crate) fn new(source: Box<dyn Read + Send>, name: impl Into<String>) -> Self {
+        Self { source, pollable: None, output: None, name: name.into() }
+    }
+
+    /// From now on, waiting ends with [`OutputClosed`] when the reader of `writer` leaves: a stage that waits would otherwise
+    /// not learn, and the stages before it neither.
+    pub(crate) fn watch(&mut self, writer: &Writer) -> io::Result<()> {
+        self.output = Some(writer.try_clone_output()?);
+        Ok(())
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Reads what is there, at least a byte but at the end; `pause` is called before a read that would wait.
+    pub(crate) fn read(
+        &mut self,
+        buffer: &mut [u8],
+        pause: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<usize> {
+        if let Some(pollable) = self.pollable.as_ref().filter(|input| would_wait(input)) {
+            pause()?;
+            wait_for(pollable, self.output.as_ref())?;
+        }
+        loop {
+            match self.source.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read.with_context(|| format!("reading {}", self.name)).or_exit(Exit::IoErr),
+            }
+        }
+    }
+}
+
+/// Whether reading from `input` now would wait for somebody to write.
+pub fn would_wait(input: impl AsFd) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(input.as_fd(), PollFlags::IN)];
+    matches!(poll(&mut fds, Some(&Timespec::default())), Ok(0))
+}
+
+/// Waits for input; an error if the reader of the output leaves before it comes.
+fn wait_for(input: &File, output: Option<&File>) -> anyhow::Result<()> {
+    let Some(output) = output else { return Ok(()) };
+    let mut fds = [PollFd::new(input, PollFlags::IN), PollFd::new(output, PollFlags::empty())];
+    // A signal that cuts it short makes the read wait instead.
+    let _ = poll(&mut fds, None);
+    if fds[1].revents().contains(PollFlags::ERR) { Err(OutputClosed.into()) } else { Ok(()) }
+}
