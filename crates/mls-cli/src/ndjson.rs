@@ -11,7 +11,10 @@ use crate::input::Input;
 use crate::{Exit, OrExit, diag};
 
 /// Both buffers start so small and the reader's grows up to [`MAX_LINE`].
-const BUFFER: usize = 64 * 1024;
+const BUFFER: usize = 256 * 1024;
+
+/// What the kernel lets any process enlarge a pipe to (`/proc/sys/fs/pipe-max-size`).
+pub const PIPE_SIZE: usize = 1 << 20;
 
 /// Reads lines of at most [`MAX_LINE`] bytes; a longer one is reported as a bad record and skipped.
 pub struct Reader {
@@ -189,6 +192,8 @@ impl Writer {
     /// If the descriptor cannot be duplicated.
     pub fn stdout() -> io::Result<Self> {
         let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        // Fewer switches between the two ends. Where it is no pipe, or the user's pipes use up their share, that is that.
+        let _ = rustix::pipe::fcntl_setpipe_size(&out, PIPE_SIZE);
         Ok(Self { out, buffer: Vec::with_capacity(2 * BUFFER) })
     }
 

@@ -7,15 +7,12 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use mls_cli::cursor_file::CursorFile;
-use mls_cli::ndjson::{OutputClosed, Writer};
+use mls_cli::ndjson::{OutputClosed, PIPE_SIZE, Writer};
 use mls_cli::{Exit, OrExit};
 use mls_event::{Begin, Body, Checkpoint, End, Gap, MAX_LINE, Segment};
 use rustix::pipe::{SpliceFlags, splice};
 
 use crate::known::Cursor;
-
-/// What the kernel lets any process enlarge a pipe to (`/proc/sys/fs/pipe-max-size`).
-const PIPE_SIZE: usize = 1 << 20;
 
 const COPY: usize = 256 * 1024;
 
@@ -40,9 +37,7 @@ impl Output {
         cursor: Cursor,
     ) -> anyhow::Result<Self> {
         let writer = Writer::stdout()?;
-        // Fewer switches between the two ends. Where it is no pipe, or the user's pipes use up their share, that is that.
-        let splices = rustix::pipe::fcntl_setpipe_size(writer.as_fd(), PIPE_SIZE).is_ok()
-            || rustix::pipe::fcntl_getpipe_size(writer.as_fd()).is_ok();
+        let splices = rustix::pipe::fcntl_getpipe_size(writer.as_fd()).is_ok();
         let saved_to = cursor_file.filter(|_| !framed);
         let mut out = Self { writer, framed, splices, saved_to, sequence, told: cursor };
         // At once: from it the stages behind know not to die of a signal.
