@@ -155,6 +155,8 @@ pub(crate) fn sqlite(path: &Path, create: bool) -> anyhow::Result<SqliteConnectO
         .create_if_missing(false)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
+        // Indexes are written to in no order: of 2 MB most pages would go to the disk and back (negative: KiB).
+        .pragma("cache_size", "-10000")
         .busy_timeout(BUSY))
 }
 
