@@ -44,9 +44,8 @@ impl DnsServer {
         let handler = Handler { zone: Arc::new(zone), questions: Arc::clone(&questions) };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let address = runtime.block_on(async {
-            let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let (socket, listener) = sockets().await;
             let address = socket.local_addr().unwrap();
-            let listener = TcpListener::bind(address).await.unwrap();
             let mut server = Server::new(handler);
             server.register_socket(socket);
             server.register_listener(listener, Duration::from_secs(5), 64);
@@ -68,6 +67,17 @@ impl DnsServer {
     /// How often each name was asked for.
     pub(crate) fn questions(&self) -> HashMap<String, usize> {
         self.questions.lock().unwrap().clone()
+    }
+}
+
+/// A port that is free for both protocols: what is for one may be taken for the other.
+async fn sockets() -> (UdpSocket, TcpListener) {
+    loop {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        match TcpListener::bind(socket.local_addr().unwrap()).await {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {}
+            listener => return (socket, listener.unwrap()),
+        }
     }
 }
 
