@@ -1,8 +1,8 @@
 //! Events into SQL: on standard output, or as a file in a directory.
 //!
-//! With a cursor file S the file is written under a hidden name of S's own, S is committed, which names it, and then it is renamed. So what is
-//! found at the next start is one of three things: nothing; a whole file that S names and describes, which is renamed now; or one
-//! that S does not describe, which was never committed and is written anew.
+//! With a cursor file S the file is written under a hidden name of S's own, S is committed, which names it, and then it is
+//! renamed. So what is found at the next start is one of three things: nothing; a whole file that S names and describes, which is
+//! renamed now; or one that S does not describe, which was never committed and is written anew.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -54,7 +54,6 @@ pub(crate) fn run(
         dir,
         cursor_file,
         committed: CursorFile::start(),
-
         open: None,
         begun: false,
         new: &new,
