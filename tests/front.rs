@@ -85,6 +85,27 @@ fn the_exit_code_is_that_of_the_stage_that_failed() {
 }
 
 #[test]
+fn a_unit_without_a_pipeline_is_an_error_of_every_command_that_runs_it() {
+    let front = Front::new("conf", "");
+    for folder in ["scripts", "systemd"] {
+        fs::create_dir(front.site.path().join(folder)).unwrap();
+    }
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let script = front.site.path().join("scripts/maillogsentinel");
+    fs::copy(tree.join("scripts/maillogsentinel"), &script).unwrap();
+    for unit in ["maillogsentinel", "maillogsentinel-report"] {
+        front.site.write(&format!("systemd/{unit}.service"), "[Service]\nExecStart=/bin/true\n");
+    }
+    let path = format!("{}:{}", tree.join("target/debug").display(), std::env::var("PATH").unwrap());
+    for args in [&[][..], &["--report"]] {
+        let mut command = Command::new(&script);
+        let output = command.arg("--config").arg(&front.config).args(args).env("PATH", &path).output().unwrap();
+        assert_eq!(output.status.code(), Some(65), "{args:?}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("has no pipeline"), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
 fn a_digest_that_cannot_be_sent_is_preceded_by_an_extraction_and_a_debug_run_shows_both() {
     // Port 1 refuses: no mail server is there.
     let mut front = Front::new("conf", "[report]\nemail = a@example.test\nsmtp_host = 127.0.0.1\nsmtp_port = 1");

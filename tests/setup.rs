@@ -357,6 +357,23 @@ fn a_password_in_the_configuration_is_read_by_nobody_else() {
 }
 
 #[test]
+fn a_configuration_that_is_closed_is_open_to_the_service() {
+    let Some(system) = System::new() else { return };
+    let conf = "[report]\nemail = admin@localhost\n[systemd]\nuser = bob\n";
+    for (mode, there, expected) in [(0o600, "", 0o640), (0o600, conf, 0o640), (0o640, "", 0o640), (0o644, "", 0o644)] {
+        system.write("etc/maillogsentinel.conf", there);
+        let path = system.path("etc/maillogsentinel.conf");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        std::os::unix::fs::chown(&path, Some(0), Some(0)).unwrap();
+        let output = system.automated(conf);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let meta = fs::metadata(&path).unwrap();
+        let group = if expected == 0o640 { 1000 } else { 0 };
+        assert_eq!((meta.mode() & 0o777, meta.uid(), meta.gid()), (expected, 0, group), "{mode:o} {there:?}");
+    }
+}
+
+#[test]
 fn a_directory_of_the_services_leads_no_chown_astray() {
     let Some(system) = System::new() else { return };
     for folder in ["srv/bob", "srv/precious"] {
