@@ -126,7 +126,17 @@ impl<'a, 'o> Pass<'a, 'o> {
             Some(b' ') if matches!(word, b"header" | b"body") && self.text[..at].ends_with(b": ") => {
                 return self.quoted(end + 1);
             }
+            // What postscreen(8) and smtpd(8) quote of a client that speaks too early.
+            Some(b' ') if is_hello(word) && self.text[..at].ends_with(b": ") => {
+                let name = &rest[1..];
+                // They write a line's end as `\r\n`.
+                let length = name.find_byteset(b" \\").unwrap_or(name.len());
+                return self.host(end + 1..end + 1 + length);
+            }
             _ => {}
+        }
+        if self.text[..at].last() == Some(&b'/') && self.text[..at].ends_with(b"/home/") {
+            return self.user(at..end);
         }
         if self.names.queue_ids && self.text[..at].ends_with(b"queued as ") {
             return self.replace(at..end, |names, id, out| names.pseudonyms.queue_id(id, out));
@@ -297,6 +307,10 @@ impl<'a, 'o> Pass<'a, 'o> {
         let name = rest[..end].find(": ").map_or(0, |colon| colon + 2);
         self.replace(start + name..start + end, |names, text, out| names.pseudonyms.text(Class::Subject, text, out))
     }
+}
+
+fn is_hello(word: &[u8]) -> bool {
+    word.eq_ignore_ascii_case(b"EHLO") || word.eq_ignore_ascii_case(b"HELO")
 }
 
 /// Whether `[…]` at the front of `text` holds an address, or says that there is none.

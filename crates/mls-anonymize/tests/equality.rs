@@ -91,6 +91,39 @@ fn assert_same(log: &[u8]) {
     assert_eq!(one.len(), other.len());
 }
 
+#[test]
+fn a_bare_word_is_a_name_where_what_stands_before_it_says_so() {
+    let pseudonym = |user: bool, name: &str| {
+        let (mut names, mut out) = (Pseudonyms::new(&Key::load(Path::new(key())).unwrap(), &[]).unwrap(), Vec::new());
+        if user {
+            names.user(name, &mut out);
+        } else {
+            names.host(name.as_bytes(), &mut out);
+        }
+        String::from_utf8(out).unwrap()
+    };
+    for (line, user, name) in [
+        (
+            r"Jun  1 00:00:45 localhost postfix/postscreen[7]: PREGREET 9 after 0 from [127.0.0.1]:42313: EHLO mailer\r\n",
+            false,
+            "mailer",
+        ),
+        (
+            r"Jun  1 00:00:45 localhost postfix/smtpd[7]: lost connection after EHLO from unknown[127.0.0.1]: helo mailer",
+            false,
+            "mailer",
+        ),
+        (
+            "Jun  1 00:00:45 localhost postfix/local[7]: 4: status=sent (delivered to command: procmail DEFAULT=/home/carol/Maildir/)",
+            true,
+            "carol",
+        ),
+    ] {
+        let written = String::from_utf8(anonymize(line.as_bytes())).unwrap();
+        assert_eq!(written, line.replace(name, &pseudonym(user, name)));
+    }
+}
+
 /// Runs the tool.
 fn tool(arguments: &[&str], input: &[u8]) -> (Option<i32>, Vec<u8>, String) {
     let mut tool = Command::new(env!("CARGO_BIN_EXE_mls-anonymize"))
