@@ -43,6 +43,24 @@ pub enum Outcome {
     Aborted,
 }
 
+impl Outcome {
+    /// As records have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Failure => "failure",
+            Self::Success => "success",
+            Self::Aborted => "aborted",
+        }
+    }
+
+    /// The one of this name.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        [Self::Failure, Self::Success, Self::Aborted].into_iter().find(|outcome| outcome.name() == name)
+    }
+}
+
 /// The members that mls-enrich adds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each field is the member of the same name in the wire specification")]
@@ -110,7 +128,7 @@ impl Body for Auth<'_> {
         text(out, ",\"server\":", self.server.as_deref());
         text(out, ",\"service\":", self.service.as_deref());
         value(out, ",\"pid\":", &self.pid);
-        value(out, ",\"outcome\":", &self.outcome);
+        text(out, ",\"outcome\":", Some(self.outcome.name()));
         value(out, ",\"attempts\":", &self.attempts);
         text(out, ",\"mechanism\":", self.mechanism.as_deref());
         value(out, ",\"ip\":", &self.ip);

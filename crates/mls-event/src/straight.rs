@@ -29,12 +29,7 @@ fn read(line: &str) -> Option<Auth<'_>> {
     auth.server = rest.text(",\"server\":")?;
     auth.service = rest.text(",\"service\":")?;
     auth.pid = rest.number(",\"pid\":")?;
-    auth.outcome = match &*rest.text(",\"outcome\":")?? {
-        "failure" => Outcome::Failure,
-        "success" => Outcome::Success,
-        "aborted" => Outcome::Aborted,
-        _ => return None,
-    };
+    auth.outcome = Outcome::of(&rest.text(",\"outcome\":")??)?;
     auth.attempts = rest.number::<NonZeroU32>(",\"attempts\":")??.get();
     auth.mechanism = rest.text(",\"mechanism\":")?;
     auth.ip = match rest.text(",\"ip\":")? {

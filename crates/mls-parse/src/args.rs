@@ -76,12 +76,7 @@ Examples:
   journalctl -o json --all SYSLOG_FACILITY=2 | mls-parse --stats > failures.ndjson";
 
 fn outcome(text: &str) -> Result<Outcome, String> {
-    match text {
-        "failure" => Ok(Outcome::Failure),
-        "success" => Ok(Outcome::Success),
-        "aborted" => Ok(Outcome::Aborted),
-        _ => Err("one of failure, success, aborted".into()),
-    }
+    Outcome::of(text).ok_or_else(|| "one of failure, success, aborted".into())
 }
 
 fn time(text: &str) -> Result<DateTime<FixedOffset>, String> {

@@ -141,7 +141,11 @@ fn split_byte(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
 }
 
 fn number(digits: &[u8]) -> Option<u32> {
-    digits.to_str().ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
+    digits.first()?;
+    digits.iter().try_fold(0_u32, |number, byte| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    })
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub struct Scanner {
     reference_time: Option<DateTime<FixedOffset>>,
     ignore_nets: Vec<IpNet>,
     ignore_users: Vec<String>,
-    count_lines: bool,
+    with_stats: bool,
     stats: Stats,
     rejected: Vec<Reject>,
     /// Whether a plain stream is journal entries; its first line decides.
@@ -73,7 +73,7 @@ impl Scanner {
             reference_time: args.reference_time,
             ignore_nets: [args.ignore_net.as_slice(), &filter.ignore_networks].concat(),
             ignore_users: [args.ignore_user.as_slice(), &filter.ignore_users].concat(),
-            count_lines: args.stats,
+            with_stats: args.stats,
             stats: Stats::default(),
             rejected: Vec::new(),
             journal: None,
@@ -82,7 +82,7 @@ impl Scanner {
 
     /// Reads whole lines and appends the records of those that are attempts to `out`.
     pub fn block(&mut self, lines: &[u8], place: Place<'_>, out: &mut Vec<u8>) {
-        if self.count_lines {
+        if self.with_stats {
             self.stats.lines += memchr::memchr_iter(b'\n', lines).count() as u64;
             self.stats.lines += u64::from(!lines.ends_with(b"\n"));
         }
@@ -178,7 +178,9 @@ impl Scanner {
             self.stats.ignored += 1;
             return Ok(());
         }
-        self.stats.event(attempt.outcome, attempt.mechanism.as_deref());
+        if self.with_stats {
+            self.stats.event(attempt.outcome, attempt.mechanism.as_deref());
+        }
         let service = match attempt.process {
             Some(process) => Cow::Owned(format!("{}/{process}", source.program)),
             None => source.program,
@@ -251,9 +253,9 @@ fn skipped(message: &[u8]) -> Result<(), &'static str> {
 /// the program is smtpd(8). smtp(8) and lmtp(8) are clients: what fails there is our own login somewhere else.
 #[must_use]
 pub fn is_postfix_server(program: &str) -> bool {
-    match program.rsplit('/').next() {
-        Some("smtpd") => true,
-        Some("smtp" | "lmtp") | None => false,
-        Some(_) => program.starts_with("postfix"),
+    match program.rsplit_once('/').map_or(program, |(_, name)| name) {
+        "smtpd" => true,
+        "smtp" | "lmtp" => false,
+        _ => program.starts_with("postfix"),
     }
 }

@@ -11,7 +11,7 @@ const MAX_MECHANISMS: usize = 100;
 /// Counts of one run; [`Display`](fmt::Display) is what `--stats` prints.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
-    /// Only counted where they are asked for: it means another look at every byte.
+    /// Only counted where they are asked for, as events are: it means another look at every byte.
     pub(crate) lines: u64,
     pub(crate) candidates: u64,
     pub(crate) ignored: u64,
@@ -50,8 +50,7 @@ impl fmt::Display for Stats {
         writeln!(f, "lines read: {}", self.lines)?;
         writeln!(f, "candidates: {}", self.candidates)?;
         for ((outcome, mechanism), count) in &self.events {
-            let outcome = format!("{outcome:?}").to_lowercase();
-            writeln!(f, "{outcome}, {mechanism}: {count}")?;
+            writeln!(f, "{}, {mechanism}: {count}", outcome.name())?;
         }
         writeln!(f, "ignored: {}", self.ignored)?;
         writeln!(f, "unparsable: {}", self.unparsable)
