@@ -2,9 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::ops::Range;
+use std::ops;
 
-use crate::row::{Family, Row};
+use crate::row::{Family, Fields};
 use crate::survey::{self, Flaw};
 
 /// A file in memory, all of whose rows are known to be sorted.
@@ -17,12 +17,19 @@ pub(crate) struct Loaded {
     heads: Vec<u32>,
 }
 
-/// The first address of each row and where it stands; no file has 4 GiB. Both lie in one place: memory that is far apart takes
-/// most of a search's time.
+/// The rows in their order. What a search looks at lies in one place: memory that is far apart takes most of its time.
 #[derive(Debug)]
 enum Rows {
-    V4(Vec<(u32, u32)>),
-    V6(Vec<(u128, u32)>),
+    V4(Vec<Range<u32>>),
+    V6(Vec<Range<u128>>),
+}
+
+/// A row's first and last address, and where what it says of them stands: no file has 4 GiB.
+#[derive(Clone, Copy, Debug)]
+struct Range<T> {
+    start: T,
+    end: T,
+    fields: u32,
 }
 
 impl Loaded {
@@ -43,11 +50,12 @@ impl Loaded {
         };
         let mut heads = vec![0; HEADS + 1];
         let order = survey::rows(&bytes, |offset, row| {
-            let offset = u32::try_from(offset).unwrap_or(u32::MAX);
+            let fields = u32::try_from(offset).unwrap_or(u32::MAX);
             heads[head(row.start, family) + 1] += 1;
+            let narrow = |number| u32::try_from(number).unwrap_or(u32::MAX);
             match &mut rows {
-                Rows::V4(rows) => rows.push((u32::try_from(row.start).unwrap_or(u32::MAX), offset)),
-                Rows::V6(rows) => rows.push((row.start, offset)),
+                Rows::V4(rows) => rows.push(Range { start: narrow(row.start), end: narrow(row.end), fields }),
+                Rows::V6(rows) => rows.push(Range { start: row.start, end: row.end, fields }),
             }
         })?;
         if !order.sorted {
@@ -59,17 +67,16 @@ impl Loaded {
         Ok(Self { bytes, family, rows, heads })
     }
 
-    /// The row whose range holds `number`.
-    pub(crate) fn look(&self, number: u128) -> Option<Row<'_>> {
+    /// What the row says whose range holds `number`.
+    pub(crate) fn look(&self, number: u128) -> Option<Fields<'_>> {
         let head = head(number, self.family);
         let among = self.heads[head] as usize..self.heads[head + 1] as usize;
-        let offset = match &self.rows {
-            Rows::V4(rows) => last_up_to(rows, among, u32::try_from(number).ok()?),
-            Rows::V6(rows) => last_up_to(rows, among, number),
+        let fields = match &self.rows {
+            Rows::V4(rows) => find(rows, among, u32::try_from(number).ok()?),
+            Rows::V6(rows) => find(rows, among, number),
         };
-        let line = self.bytes.get(offset? as usize..)?;
-        let line = &line[..memchr::memchr(b'\n', line).unwrap_or(line.len())];
-        Row::parse(line).filter(|row| number <= row.end)
+        let line = self.bytes.get(fields? as usize..)?;
+        Some(Fields::of(&line[..memchr::memchr(b'\n', line).unwrap_or(line.len())]))
     }
 }
 
@@ -84,8 +91,9 @@ fn head(number: u128, family: Family) -> usize {
     (number >> (bits - 16)) as usize % HEADS
 }
 
-/// Where the last row stands that does not start behind `number`: one of these, or the one before them.
-fn last_up_to<T: PartialOrd + Copy>(rows: &[(T, u32)], among: Range<usize>, number: T) -> Option<u32> {
-    let after = among.start + rows[among].partition_point(|(start, _)| *start <= number);
-    after.checked_sub(1).map(|row| rows[row].1)
+/// What the row says that holds `number`: the last of these that does not start behind it, or the one before them.
+fn find<T: PartialOrd + Copy>(rows: &[Range<T>], among: ops::Range<usize>, number: T) -> Option<u32> {
+    let after = among.start + rows[among].partition_point(|row| row.start <= number);
+    let row = rows[after.checked_sub(1)?];
+    (number <= row.end).then_some(row.fields)
 }

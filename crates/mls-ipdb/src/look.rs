@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use mls_cli::Exit;
 
 use crate::loaded::Loaded;
-use crate::row::{Family, Row};
+use crate::row::{Family, Fields, Row};
 use crate::survey::not_a_row;
 
 /// No row of any database is as long, by far: the end of a row is looked for no further away.
@@ -131,11 +131,11 @@ impl Csv {
         self.family
     }
 
-    /// The row whose range holds `number`.
+    /// What the row says whose range holds `number`.
     ///
     /// # Errors
     /// [`Unusable`] where it cannot be read, or where what the search came by is not sorted.
-    pub(crate) fn look(&mut self, number: u128) -> Result<Option<Row<'_>>, Unusable> {
+    pub(crate) fn look(&mut self, number: u128) -> Result<Option<Fields<'_>>, Unusable> {
         // (The borrow checker does not let go of what an `if let` returns.)
         if self.loaded.is_some() {
             return Ok(self.loaded.as_ref().and_then(|loaded| loaded.look(number)));
@@ -186,7 +186,7 @@ impl Csv {
         if next.or(above).is_some_and(|next| row.end >= next) {
             return Err(bad("a range overlaps the next one".into()));
         }
-        Ok((number <= row.end).then_some(row))
+        Ok((number <= row.end).then_some(row.fields))
     }
 
     /// Where the line that holds the byte at `offset` starts and ends, without its newline.

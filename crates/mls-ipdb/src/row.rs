@@ -34,16 +34,6 @@ pub(crate) enum Spelling {
     Text(Family),
 }
 
-impl Spelling {
-    pub(crate) fn of(line: &[u8]) -> Self {
-        match line.iter().find(|byte| matches!(byte, b'.' | b':' | b',')) {
-            Some(b'.') => Self::Text(Family::V4),
-            Some(b':') => Self::Text(Family::V6),
-            _ => Self::Number,
-        }
-    }
-}
-
 /// The number of an address, by which the rows are sorted.
 #[must_use]
 pub(crate) fn number(ip: IpAddr) -> u128 {
@@ -53,27 +43,46 @@ pub(crate) fn number(ip: IpAddr) -> u128 {
     }
 }
 
-/// A range of addresses, both ends in it, and the fields that follow.
+/// A range of addresses, both ends in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Row<'a> {
     /// First address.
     pub(crate) start: u128,
     /// Last address.
     pub(crate) end: u128,
-    rest: &'a [u8],
+    /// How the first one is written.
+    pub(crate) spelling: Spelling,
+    /// What follows them.
+    pub(crate) fields: Fields<'a>,
 }
+
+/// What a row says of its addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fields<'a>(&'a [u8]);
 
 impl<'a> Row<'a> {
     /// Reads a line without its newline; `None` where it is not a row.
     pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
         let mut rest = line.strip_suffix(b"\r").unwrap_or(line);
-        let (start, end) = (take_address(&mut rest)?, take_address(&mut rest)?);
-        (start <= end && !rest.is_empty()).then_some(Self { start, end, rest })
+        let ((start, spelling), (end, _)) = (take_address(&mut rest)?, take_address(&mut rest)?);
+        (start <= end && !rest.is_empty()).then_some(Self { start, end, spelling, fields: Fields(rest) })
     }
 
     /// The first address of a line, for the search, which needs no more.
     pub(crate) fn start_of(mut line: &[u8]) -> Option<u128> {
-        take_address(&mut line)
+        take_address(&mut line).map(|(start, _)| start)
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// The end of a line, without its newline, that is known to be these.
+    pub(crate) fn of(line: &'a [u8]) -> Self {
+        Self(line.strip_suffix(b"\r").unwrap_or(line))
+    }
+
+    /// How many bytes they are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// The country code, upper case; none where the field holds anything but two letters.
@@ -86,20 +95,20 @@ impl<'a> Row<'a> {
     }
 
     fn code(&self) -> Option<[u8; 2]> {
-        let code: [u8; 2] = field(&mut { self.rest })?.as_ref().try_into().ok()?;
+        let code: [u8; 2] = field(&mut { self.0 })?.as_ref().try_into().ok()?;
         code.iter().all(u8::is_ascii_alphabetic).then(|| code.map(|letter| letter.to_ascii_uppercase()))
     }
 
     /// The autonomous system; none where the range is not routed (AS 0, RFC 7607).
     pub(crate) fn asn(&self) -> Option<u32> {
-        let asn = field(&mut { self.rest })?;
+        let asn = field(&mut { self.0 })?;
         let asn = str::from_utf8(asn.strip_prefix(b"AS").unwrap_or(&asn)).ok()?.parse().ok()?;
         (asn != 0).then_some(asn)
     }
 
     /// The organisation that runs it, made printable.
     pub(crate) fn organisation(&self) -> Option<String> {
-        let mut rest = self.rest;
+        let mut rest = self.0;
         field(&mut rest)?;
         let name = field(&mut rest).filter(|name| !name.is_empty())?;
         Some(mls_event::clean(&name).into_owned())
@@ -130,27 +139,32 @@ fn field<'a>(rest: &mut &'a [u8]) -> Option<Cow<'a, [u8]>> {
 }
 
 /// Takes the first field off `rest`, an address.
-fn take_address(rest: &mut &[u8]) -> Option<u128> {
-    // A number up to a comma, as most are, needs no look at what a quote would mean.
-    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+fn take_address(rest: &mut &[u8]) -> Option<(u128, Spelling)> {
+    // A number up to a comma, as most are, needs no look at what a quote would mean; 19 digits always fit 64 bits, whose
+    // arithmetic is far quicker.
+    let (mut number, mut digits) = (0u64, 0);
+    while let Some(digit) = rest.get(digits).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+        number = number.wrapping_mul(10).wrapping_add(digit.into());
+        digits += 1;
+    }
     if rest.get(digits) == Some(&b',') {
-        let number = decimal(&rest[..digits]);
+        let number = if (1..=19).contains(&digits) { Some(number.into()) } else { decimal(&rest[..digits]) };
         *rest = &rest[digits + 1..];
-        return number;
+        return Some((number?, Spelling::Number));
     }
     address(&field(rest)?)
 }
 
 /// An address as text, or its number.
-fn address(text: &[u8]) -> Option<u128> {
+fn address(text: &[u8]) -> Option<(u128, Spelling)> {
     if text.iter().all(u8::is_ascii_digit) {
-        return decimal(text);
+        return Some((decimal(text)?, Spelling::Number));
     }
-    str::from_utf8(text).ok()?.parse().ok().map(number)
+    let ip: IpAddr = str::from_utf8(text).ok()?.parse().ok()?;
+    Some((number(ip), Spelling::Text(Family::of(ip))))
 }
 
 fn decimal(text: &[u8]) -> Option<u128> {
-    // 19 digits always fit 64 bits, whose arithmetic is far quicker: this is what the search does twenty times.
     let number = |digits: &[u8]| digits.iter().fold(0u64, |n, digit| n * 10 + u64::from(digit - b'0'));
     match text.len() {
         0 => None,
@@ -170,29 +184,41 @@ mod tests {
     #[test]
     fn quoted_organisations_are_unquoted_and_cleaned() {
         let row = Row::parse(br#"1.0.0.0,1.0.0.255,13335,"Cloud ""Flare"", Inc.""#).unwrap();
-        assert_eq!((row.asn(), row.organisation().as_deref()), (Some(13335), Some("Cloud \"Flare\", Inc.")));
+        assert_eq!(
+            (row.fields.asn(), row.fields.organisation().as_deref()),
+            (Some(13335), Some("Cloud \"Flare\", Inc."))
+        );
         let row = Row::parse(b"16777216,16777471,AS7,a\x1b[31m\xff\r").unwrap();
-        assert_eq!((row.asn(), row.organisation().as_deref()), (Some(7), Some("a?[31m\u{fffd}")));
+        assert_eq!((row.fields.asn(), row.fields.organisation().as_deref()), (Some(7), Some("a?[31m\u{fffd}")));
         let row = Row::parse(br#""16777216","16777471","AU""#).unwrap();
-        assert_eq!((row.start, row.end, row.country()), (0x0100_0000, 0x0100_00ff, Some("AU".into())));
+        assert_eq!((row.start, row.end, row.fields.country()), (0x0100_0000, 0x0100_00ff, Some("AU".into())));
     }
 
     #[test]
     fn what_says_nothing_is_unknown() {
-        assert_eq!(Row::parse(b"1,2,0,Not routed").unwrap().asn(), None);
+        assert_eq!(Row::parse(b"1,2,0,Not routed").unwrap().fields.asn(), None);
         let row = Row::parse(b"1,2,64500").unwrap();
-        assert_eq!((row.asn(), row.organisation()), (Some(64500), None));
-        assert_eq!(Row::parse(b"1,2,-").unwrap().country(), None);
-        assert_eq!(Row::parse(b"1,2,fr").unwrap().country(), Some("FR".into()));
+        assert_eq!((row.fields.asn(), row.fields.organisation()), (Some(64500), None));
+        assert_eq!(Row::parse(b"1,2,-").unwrap().fields.country(), None);
+        assert_eq!(Row::parse(b"1,2,fr").unwrap().fields.country(), Some("FR".into()));
     }
 
     #[test]
     fn numbers_of_every_width_are_read_and_too_large_ones_refused() {
-        let max = u128::MAX.to_string();
-        assert_eq!(address(max.as_bytes()), Some(u128::MAX));
-        assert_eq!(address(b"340282366920938463463374607431768211456"), None);
-        assert_eq!(address(b"9999999999999999999"), Some(9_999_999_999_999_999_999));
-        assert_eq!(address(b"2001:db8::1"), Some(0x2001_0db8_u128 << 96 | 1));
+        let start = |text: &str| Row::start_of(format!("{text},").as_bytes());
+        let quoted = |text: &str| Row::start_of(format!("\"{text}\",").as_bytes());
+        for (text, number) in [
+            ("", None),
+            ("0", Some(0)),
+            ("9999999999999999999", Some(9_999_999_999_999_999_999)),
+            ("18446744073709551616", Some(1 << 64)),
+            ("99999999999999999999999999999999999999", Some(10u128.pow(38) - 1)),
+            (&u128::MAX.to_string(), Some(u128::MAX)),
+            ("340282366920938463463374607431768211456", None),
+            ("2001:db8::1", Some(0x2001_0db8_u128 << 96 | 1)),
+        ] {
+            assert_eq!((start(text), quoted(text)), (number, number), "{text}");
+        }
     }
 
     #[test]
@@ -208,7 +234,7 @@ mod tests {
         #[test]
         fn no_bytes_panic_the_reader(line in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80)) {
             if let Some(row) = Row::parse(&[b"1,2,".as_slice(), &line].concat()) {
-                let _ = (row.country(), row.asn(), row.organisation());
+                let _ = (row.fields.country(), row.fields.asn(), row.fields.organisation());
             }
             let _ = Row::parse(&line);
         }

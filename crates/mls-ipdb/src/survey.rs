@@ -30,7 +30,7 @@ impl Survey {
     /// Surveys rows. They may be in any order, which `sorted` tells; where they are sorted, none may overlap.
     pub(crate) fn of_csv(text: &[u8]) -> Result<Self, Flaw> {
         let mut survey = Self::default();
-        let order = rows(text, |_, row| survey.count(row.has_country(), row.asn().is_some()))?;
+        let order = rows(text, |_, row| survey.count(row.fields.has_country(), row.fields.asn().is_some()))?;
         survey.sorted = order.sorted;
         match order.family {
             Family::V4 => survey.ipv4 = order.covered,
@@ -84,7 +84,7 @@ pub(crate) struct Order {
     covered: u128,
 }
 
-/// Shows `each` row and its offset. Where the rows are sorted, none may overlap.
+/// Shows `each` row, and where its fields after the addresses stand. Where the rows are sorted, none may overlap.
 pub(crate) fn rows<'a>(text: &'a [u8], mut each: impl FnMut(usize, &Row<'a>)) -> Result<Order, Flaw> {
     let text = text.trim_ascii_end();
     if text.is_empty() {
@@ -102,12 +102,13 @@ pub(crate) fn rows<'a>(text: &'a [u8], mut each: impl FnMut(usize, &Row<'a>)) ->
                 return Err(format!("byte {offset}: the range overlaps the one before it"));
             }
         }
-        match Spelling::of(line) {
+        match row.spelling {
             Spelling::Number => {}
             Spelling::Text(Family::V4) => spelled[0] = Some(offset),
             Spelling::Text(Family::V6) => spelled[1] = Some(offset),
         }
-        each(offset, &row);
+        let end = newline - usize::from(line.ends_with(b"\r"));
+        each(end - row.fields.len(), &row);
         last = Some((row.start, row.end));
         highest = highest.max(row.end);
         covered = covered.saturating_add(row.end - row.start).saturating_add(1);
