@@ -142,11 +142,9 @@ fn field<'a>(rest: &mut &'a [u8]) -> Option<Cow<'a, [u8]>> {
 fn take_address(rest: &mut &[u8]) -> Option<(u128, Spelling)> {
     // A number up to a comma, as most are, needs no look at what a quote would mean; 19 digits always fit 64 bits, whose
     // arithmetic is far quicker.
-    let (mut number, mut digits) = (0u64, 0);
-    while let Some(digit) = rest.get(digits).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
-        number = number.wrapping_mul(10).wrapping_add(digit.into());
-        digits += 1;
-    }
+    let mut number = 0u64;
+    let digits = rest.iter().map(|byte| byte.wrapping_sub(b'0')).take_while(|digit| *digit < 10);
+    let digits = digits.map(|digit| number = number.wrapping_mul(10).wrapping_add(digit.into())).count();
     if rest.get(digits) == Some(&b',') {
         let number = if (1..=19).contains(&digits) { Some(number.into()) } else { decimal(&rest[..digits]) };
         *rest = &rest[digits + 1..];
