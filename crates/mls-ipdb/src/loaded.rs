@@ -24,12 +24,21 @@ enum Rows {
     V6(Vec<Range<u128>>),
 }
 
-/// A row's first and last address, and where what it says of them stands: no file has 4 GiB.
+/// A row's first and last address, and what it says of them.
 #[derive(Clone, Copy, Debug)]
 struct Range<T> {
     start: T,
     end: T,
-    fields: u32,
+    said: Said,
+}
+
+/// What a row says.
+#[derive(Clone, Copy, Debug)]
+enum Said {
+    /// These two bytes, as all rows of a database of countries do: no look at the file, which is far away.
+    Here([u8; 2]),
+    /// What stands in the file from here to the end of the line: no file has 4 GiB.
+    At(u32),
 }
 
 impl Loaded {
@@ -50,12 +59,15 @@ impl Loaded {
         };
         let mut heads = vec![0; HEADS + 1];
         let order = survey::rows(&bytes, |offset, row| {
-            let fields = u32::try_from(offset).unwrap_or(u32::MAX);
+            let said = match bytes[offset..] {
+                [a, b, b'\n', ..] => Said::Here([a, b]),
+                _ => Said::At(u32::try_from(offset).unwrap_or(u32::MAX)),
+            };
             heads[head(row.start, family) + 1] += 1;
             let narrow = |number| u32::try_from(number).unwrap_or(u32::MAX);
             match &mut rows {
-                Rows::V4(rows) => rows.push(Range { start: narrow(row.start), end: narrow(row.end), fields }),
-                Rows::V6(rows) => rows.push(Range { start: row.start, end: row.end, fields }),
+                Rows::V4(rows) => rows.push(Range { start: narrow(row.start), end: narrow(row.end), said }),
+                Rows::V6(rows) => rows.push(Range { start: row.start, end: row.end, said }),
             }
         })?;
         if !order.sorted {
@@ -71,12 +83,17 @@ impl Loaded {
     pub(crate) fn look(&self, number: u128) -> Option<Fields<'_>> {
         let head = head(number, self.family);
         let among = self.heads[head] as usize..self.heads[head + 1] as usize;
-        let fields = match &self.rows {
+        let said = match &self.rows {
             Rows::V4(rows) => find(rows, among, u32::try_from(number).ok()?),
             Rows::V6(rows) => find(rows, among, number),
         };
-        let line = self.bytes.get(fields? as usize..)?;
-        Some(Fields::of(&line[..memchr::memchr(b'\n', line).unwrap_or(line.len())]))
+        match said? {
+            Said::Here(fields) => Some(Fields::of(fields)),
+            Said::At(place) => {
+                let line = self.bytes.get(*place as usize..)?;
+                Some(Fields::of(&line[..memchr::memchr(b'\n', line).unwrap_or(line.len())]))
+            }
+        }
     }
 }
 
@@ -92,8 +109,8 @@ fn head(number: u128, family: Family) -> usize {
 }
 
 /// What the row says that holds `number`: the last of these that does not start behind it, or the one before them.
-fn find<T: PartialOrd + Copy>(rows: &[Range<T>], among: ops::Range<usize>, number: T) -> Option<u32> {
+fn find<T: PartialOrd + Copy>(rows: &[Range<T>], among: ops::Range<usize>, number: T) -> Option<&Said> {
     let after = among.start + rows[among].partition_point(|row| row.start <= number);
-    let row = rows[after.checked_sub(1)?];
-    (number <= row.end).then_some(row.fields)
+    let row = &rows[after.checked_sub(1)?];
+    (number <= row.end).then_some(&row.said)
 }

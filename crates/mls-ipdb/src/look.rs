@@ -305,8 +305,9 @@ mod tests {
                 next = end;
                 (start, end, code, padding)
             }).collect();
-            let text: Vec<_> =
-                ranges.iter().map(|(s, e, code, pad)| format!("{s},{e},{code},{}\n", "y".repeat(*pad))).collect();
+            // Every second row has nothing but the country.
+            let more = |pad: usize| if pad.is_multiple_of(2) { String::new() } else { format!(",{}", "y".repeat(pad)) };
+            let text: Vec<_> = ranges.iter().map(|(s, e, code, pad)| format!("{s},{e},{code}{}\n", more(*pad))).collect();
             let mut csv = csv(&text.concat()).unwrap();
             for loaded in [false, true] {
                 if loaded {
