@@ -1,15 +1,17 @@
 //! IP databases in the layouts of ip-location-db, and the ranges that they were written from.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 
 use crate::random::Random;
 
 /// How many rows the published databases had in 2026: the country ones first, for IPv4 and IPv6.
-pub const ROWS: [[usize; 2]; 2] = [[237_000, 110_000], [427_000, 95_000]];
+const ROWS: [[usize; 2]; 2] = [[237_000, 110_000], [427_000, 95_000]];
 
 /// The file names, in the same order.
-pub const NAMES: [[&str; 2]; 2] = [["country_aside.csv", "country_aside-ipv6.csv"], ["asn.csv", "asn-ipv6.csv"]];
+const NAMES: [[&str; 2]; 2] = [["country_aside.csv", "country_aside-ipv6.csv"], ["asn.csv", "asn-ipv6.csv"]];
 
 pub(crate) const COUNTRIES: [&str; 8] = ["FR", "DE", "US", "CN", "BR", "VN", "ZA", "AU"];
 pub(crate) const ORGANISATIONS: [&str; 6] =
@@ -34,10 +36,9 @@ pub enum Value {
     System(u32, &'static str),
 }
 
-/// The ranges of database `kind` (0 country, 1 AS) and `family` (0 IPv4, 1 IPv6), sorted: many of a single address, many that
-/// follow one another without a gap, spread over the whole family.
-#[must_use]
-pub fn ranges(seed: u64, kind: usize, family: usize, rows: usize) -> Vec<Range> {
+/// Sorted ranges: many of a single address, many that follow one another without a gap, spread over the whole family.
+fn ranges(seed: u64, kind: usize, family: usize) -> Vec<Range> {
+    let rows = ROWS[kind][family];
     let mut random = Random::new(seed ^ (kind * 2 + family + 1) as u64);
     // IPv4 from 1.0.0.0 to 223.255.255.255, IPv6 the unicast addresses: 2000::/3.
     let (mut at, end) = if family == 0 { (1 << 24, 224 << 24) } else { (1u128 << 125, 1 << 126) };
@@ -69,16 +70,20 @@ pub fn address(number: u128, family: usize) -> IpAddr {
     }
 }
 
-/// Writes the rows, addresses as numbers.
+/// Writes a database of the published size into `directory` under its name, addresses as numbers, and returns its rows: those of
+/// `kind` (0 country, 1 AS) and `family` (0 IPv4, 1 IPv6).
 ///
 /// # Errors
-/// Those of `out`.
-pub fn write(ranges: &[Range], out: &mut impl Write) -> io::Result<()> {
-    for Range { start, end, value } in ranges {
+/// Those of the file.
+pub fn save(directory: &Path, seed: u64, kind: usize, family: usize) -> io::Result<Vec<Range>> {
+    let ranges = ranges(seed, kind, family);
+    let mut out = BufWriter::new(File::create(directory.join(NAMES[kind][family]))?);
+    for Range { start, end, value } in &ranges {
         match value {
             Value::Country(code) => writeln!(out, "{start},{end},{code}")?,
             Value::System(asn, name) => writeln!(out, "{start},{end},{asn},{name}")?,
         }
     }
-    Ok(())
+    out.flush()?;
+    Ok(ranges)
 }

@@ -98,15 +98,10 @@ fn main() -> anyhow::Result<()> {
         }
         Task::Ipdb { directory, seed } => {
             std::fs::create_dir_all(&directory)?;
-            for (kind, family) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-                let ranges = ipdb::ranges(seed, kind, family, ipdb::ROWS[kind][family]);
-                let mut out = BufWriter::new(File::create(directory.join(ipdb::NAMES[kind][family]))?);
-                ipdb::write(&ranges, &mut out)?;
-                out.flush()?;
-            }
             let mut mmdb = Mmdb::new(6);
             for family in 0..2 {
-                for range in ipdb::ranges(seed, 1, family, ipdb::ROWS[1][family]) {
+                ipdb::save(&directory, seed, 0, family)?;
+                for range in ipdb::save(&directory, seed, 1, family)? {
                     mmdb.range(&range, family);
                 }
             }

@@ -1,0 +1,40 @@
+//! The hot loop of mls-enrich: what databases of the published size, in memory, know about addresses from anywhere.
+//!
+//! `cargo bench --package mls-ipdb`
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on should stop")]
+
+use divan::Bencher;
+use mls_cli::Config;
+use mls_ipdb::{Databases, Flags};
+use xtask::ipdb::{address, save};
+use xtask::random::Random;
+
+fn main() {
+    divan::main();
+}
+
+/// What is read stays in memory after its files have gone.
+fn loaded(family: usize) -> Databases {
+    let dir = tempfile::tempdir().unwrap();
+    for kind in 0..2 {
+        save(dir.path(), 1, kind, family).unwrap();
+    }
+    let flags = Flags { data_dir: Some(dir.path().to_owned()), ..Flags::default() };
+    let mut databases = flags.open(&Config::default()).unwrap();
+    for _ in 0..1000 {
+        databases.locate(address(1 << 24, 0)).unwrap();
+    }
+    databases
+}
+
+#[divan::bench(sample_size = 1000)]
+fn ipv4(bencher: Bencher<'_, '_>) {
+    let (mut databases, mut random) = (loaded(0), Random::new(2));
+    bencher.bench_local(|| databases.locate(address(u128::from(random.number() >> 32), 0)).is_ok());
+}
+
+#[divan::bench(sample_size = 1000)]
+fn ipv6(bencher: Bencher<'_, '_>) {
+    let (mut databases, mut random) = (loaded(1), Random::new(2));
+    bencher.bench_local(|| databases.locate(address(1 << 125 | u128::from(random.number()) << 61, 1)).is_ok());
+}
