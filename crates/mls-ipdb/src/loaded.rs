@@ -5,41 +5,45 @@ use std::io::{self, Read};
 use std::ops;
 
 use crate::row::{Family, Fields};
-use crate::survey::{self, Flaw};
+use crate::survey::{Flaw, Order, lines};
 
-/// A file in memory, all of whose rows are known to be sorted.
+/// What a file says of all addresses; its rows are known to be sorted.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    bytes: Vec<u8>,
     family: Family,
-    rows: Rows,
-    /// How many rows start below each value of the first 16 bits: where the search begins and ends.
+    ranges: Ranges,
+    /// How many ranges start below each value of the first 16 bits: where the search begins and ends.
     heads: Vec<u32>,
+    /// What follows the addresses in the rows, each with a newline.
+    fields: Vec<u8>,
 }
 
-/// The rows in their order. What a search looks at lies in one place: memory that is far apart takes most of its time.
+/// The rows, and the gaps between them, in their order. What a search looks at is small and lies in one place: memory that is far
+/// apart takes most of its time.
 #[derive(Debug)]
-enum Rows {
+enum Ranges {
     V4(Vec<Range<u32>>),
     V6(Vec<Range<u128>>),
 }
 
-/// A row's first and last address, and what it says of them.
+/// The addresses up to the start of the next range.
 #[derive(Clone, Copy, Debug)]
 struct Range<T> {
     start: T,
-    end: T,
     said: Said,
 }
 
-/// What a row says.
-#[derive(Clone, Copy, Debug)]
-enum Said {
-    /// These two bytes, as all rows of a database of countries do: no look at the file, which is far away.
-    Here([u8; 2]),
-    /// What stands in the file from here to the end of the line: no file has 4 GiB.
-    At(u32),
-}
+/// What is said of a range: [`HERE`] and, at the end, two letters, as a country has; or where in the fields it stands, big-endian.
+type Said = [u8; 4];
+
+/// No file is as large, nor its fields.
+const HERE: u8 = 0x80;
+
+/// Behind the end of the fields.
+const NOTHING: Said = [0xff; 4];
+
+/// So many bytes of a file are taken at a time.
+const CHUNK: u64 = 1 << 18;
 
 impl Loaded {
     /// Reads `length` bytes of `file` from its beginning, and checks that they are sorted rows.
@@ -47,51 +51,75 @@ impl Loaded {
     /// # Errors
     /// Those of reading; what is wrong with the rows is inside.
     pub(crate) fn read(file: &File, family: Family, length: u64) -> io::Result<Result<Self, Flaw>> {
-        let mut bytes = Vec::with_capacity(usize::try_from(length).map_err(io::Error::other)?);
-        file.take(length).read_to_end(&mut bytes)?;
-        Ok(Self::of(bytes, family))
+        let ranges = match family {
+            Family::V4 => Ranges::V4(Vec::new()),
+            Family::V6 => Ranges::V6(Vec::new()),
+        };
+        let mut loaded = Self { family, ranges, heads: vec![0; HEADS + 1], fields: Vec::new() };
+        let (mut file, mut chunk, mut order) = (file.take(length), Vec::new(), Order::default());
+        // Where the next row starts if there is no gap.
+        let mut next = Some(0);
+        loop {
+            let read = file.by_ref().take(CHUNK).read_to_end(&mut chunk)?;
+            let end = if read == 0 { Some(chunk.len()) } else { memchr::memrchr(b'\n', &chunk) };
+            let Some(end) = end else { continue };
+            for line in lines(&chunk[..end]) {
+                let row = match order.row(line) {
+                    Ok(row) => row,
+                    Err(flaw) => return Ok(Err(flaw)),
+                };
+                if let Some(gap) = next.filter(|next| *next < row.start) {
+                    loaded.push(gap, NOTHING);
+                }
+                let said = loaded.said(row.fields);
+                loaded.push(row.start, said);
+                next = row.end.checked_add(1).filter(|next| *next <= family.last());
+            }
+            if read == 0 {
+                break;
+            }
+            chunk.drain(..=end);
+        }
+        if let Some(gap) = next {
+            loaded.push(gap, NOTHING);
+        }
+        for n in 1..loaded.heads.len() {
+            loaded.heads[n] += loaded.heads[n - 1];
+        }
+        Ok(order.sorted().map(|()| loaded))
     }
 
-    fn of(bytes: Vec<u8>, family: Family) -> Result<Self, Flaw> {
-        let mut rows = match family {
-            Family::V4 => Rows::V4(Vec::new()),
-            Family::V6 => Rows::V6(Vec::new()),
-        };
-        let mut heads = vec![0; HEADS + 1];
-        let order = survey::rows(&bytes, |offset, row| {
-            let said = match bytes[offset..] {
-                [a, b, b'\n', ..] => Said::Here([a, b]),
-                _ => Said::At(u32::try_from(offset).unwrap_or(u32::MAX)),
-            };
-            heads[head(row.start, family) + 1] += 1;
-            let narrow = |number| u32::try_from(number).unwrap_or(u32::MAX);
-            match &mut rows {
-                Rows::V4(rows) => rows.push(Range { start: narrow(row.start), end: narrow(row.end), said }),
-                Rows::V6(rows) => rows.push(Range { start: row.start, end: row.end, said }),
-            }
-        })?;
-        if !order.sorted {
-            return Err("the rows are not sorted".into());
+    fn said(&mut self, fields: Fields<'_>) -> Said {
+        if let [a, b] = *fields.0 {
+            return [HERE, 0, a, b];
         }
-        for n in 1..heads.len() {
-            heads[n] += heads[n - 1];
+        let place = u32::try_from(self.fields.len()).map_or(NOTHING, u32::to_be_bytes);
+        self.fields.extend_from_slice(fields.0);
+        self.fields.push(b'\n');
+        place
+    }
+
+    fn push(&mut self, start: u128, said: Said) {
+        self.heads[head(start, self.family) + 1] += 1;
+        match &mut self.ranges {
+            Ranges::V4(ranges) => ranges.push(Range { start: u32::try_from(start).unwrap_or(u32::MAX), said }),
+            Ranges::V6(ranges) => ranges.push(Range { start, said }),
         }
-        Ok(Self { bytes, family, rows, heads })
     }
 
     /// What the row says whose range holds `number`.
     pub(crate) fn look(&self, number: u128) -> Option<Fields<'_>> {
         let head = head(number, self.family);
         let among = self.heads[head] as usize..self.heads[head + 1] as usize;
-        let said = match &self.rows {
-            Rows::V4(rows) => find(rows, among, u32::try_from(number).ok()?),
-            Rows::V6(rows) => find(rows, among, number),
+        let said = match &self.ranges {
+            Ranges::V4(ranges) => find(ranges, among, u32::try_from(number).ok()?),
+            Ranges::V6(ranges) => find(ranges, among, number),
         };
         match said? {
-            Said::Here(fields) => Some(Fields::of(fields)),
-            Said::At(place) => {
-                let line = self.bytes.get(*place as usize..)?;
-                Some(Fields::of(&line[..memchr::memchr(b'\n', line).unwrap_or(line.len())]))
+            [HERE, _, letters @ ..] => Some(Fields(letters)),
+            place => {
+                let fields = self.fields.get(u32::from_be_bytes(*place) as usize..)?;
+                Some(Fields(&fields[..memchr::memchr(b'\n', fields)?]))
             }
         }
     }
@@ -108,9 +136,8 @@ fn head(number: u128, family: Family) -> usize {
     (number >> (bits - 16)) as usize % HEADS
 }
 
-/// What the row says that holds `number`: the last of these that does not start behind it, or the one before them.
-fn find<T: PartialOrd + Copy>(rows: &[Range<T>], among: ops::Range<usize>, number: T) -> Option<&Said> {
-    let after = among.start + rows[among].partition_point(|row| row.start <= number);
-    let row = &rows[after.checked_sub(1)?];
-    (number <= row.end).then_some(&row.said)
+/// What is said of `number`: by the last of these that does not start behind it, or the one before them.
+fn find<T: PartialOrd + Copy>(ranges: &[Range<T>], among: ops::Range<usize>, number: T) -> Option<&Said> {
+    let behind = among.start + ranges[among].partition_point(|range| range.start <= number);
+    Some(&ranges[behind.checked_sub(1)?].said)
 }

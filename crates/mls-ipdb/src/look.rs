@@ -1,8 +1,7 @@
 //! Searches a sorted CSV in place, as look(1) does: a binary search over the file's bytes.
 //!
 //! There is no index that could go stale and nothing to load: a lookup reads some twenty windows of a kilobyte. Whoever has many
-//! addresses to look up takes the file into memory first ([`Csv::load`]), which also checks all of it and remembers where each
-//! row stands.
+//! addresses to look up takes what the file says into memory first ([`Csv::load`]), which also checks all of it.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -259,6 +258,23 @@ mod tests {
         for text in ["10,20,FR", "10,20,FR\n", "10,20,FR\r\n\n"] {
             for (number, found) in [(9, None), (10, Some("FR")), (20, Some("FR")), (21, None)] {
                 assert_eq!(look(text, number).unwrap().as_deref(), found, "{text:?} {number}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_and_the_last_of_all_addresses_are_found() {
+        for last in [u128::from(u32::MAX), u128::MAX] {
+            let text = format!("0,0,AA\n2,{},BB\n{last},{last},ZZ,more", last - 2);
+            for (number, found) in [
+                (0, Some("AA")),
+                (1, None),
+                (2, Some("BB")),
+                (last - 2, Some("BB")),
+                (last - 1, None),
+                (last, Some("ZZ")),
+            ] {
+                assert_eq!(look(&text, number).unwrap().as_deref(), found, "{last} {number}");
             }
         }
     }

@@ -23,7 +23,15 @@ impl Family {
 
     /// The family of a file, from its highest address: one beyond the numbers of IPv4 is there if it is IPv6.
     pub(crate) fn of_highest(number: u128) -> Self {
-        if number > u128::from(u32::MAX) { Self::V6 } else { Self::V4 }
+        if number > Self::V4.last() { Self::V6 } else { Self::V4 }
+    }
+
+    /// The number of its last address.
+    pub(crate) fn last(self) -> u128 {
+        match self {
+            Self::V4 => u32::MAX.into(),
+            Self::V6 => u128::MAX,
+        }
     }
 }
 
@@ -58,7 +66,7 @@ pub(crate) struct Row<'a> {
 
 /// What a row says of its addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fields<'a>(&'a [u8]);
+pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Row<'a> {
     /// Reads a line without its newline; `None` where it is not a row.
@@ -74,17 +82,7 @@ impl<'a> Row<'a> {
     }
 }
 
-impl<'a> Fields<'a> {
-    /// The end of a line, without its newline, that is known to be these.
-    pub(crate) fn of(line: &'a [u8]) -> Self {
-        Self(line.strip_suffix(b"\r").unwrap_or(line))
-    }
-
-    /// How many bytes they are.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
+impl Fields<'_> {
     /// The country code, upper case; none where the field holds anything but two letters.
     pub(crate) fn country(&self) -> Option<String> {
         Some(String::from_utf8_lossy(&self.code()?).into_owned())

@@ -29,10 +29,17 @@ impl Survey {
 
     /// Surveys rows. They may be in any order, which `sorted` tells; where they are sorted, none may overlap.
     pub(crate) fn of_csv(text: &[u8]) -> Result<Self, Flaw> {
-        let mut survey = Self::default();
-        let order = rows(text, |_, row| survey.count(row.fields.has_country(), row.fields.asn().is_some()))?;
-        survey.sorted = order.sorted;
-        match order.family {
+        let text = text.trim_ascii_end();
+        if text.is_empty() {
+            return Err("it is empty".into());
+        }
+        let (mut survey, mut order) = (Self::default(), Order::default());
+        for line in lines(text) {
+            let row = order.row(line)?;
+            survey.count(row.fields.has_country(), row.fields.asn().is_some());
+        }
+        survey.sorted = !order.unsorted;
+        match order.family()? {
             Family::V4 => survey.ipv4 = order.covered,
             Family::V6 => survey.ipv6 = order.covered,
         }
@@ -75,53 +82,72 @@ impl Survey {
     }
 }
 
-/// How the rows of a CSV stand.
-#[derive(Debug)]
+/// How the rows of a CSV stand, looked at one after the other.
+#[derive(Debug, Default)]
 pub(crate) struct Order {
-    pub(crate) sorted: bool,
-    family: Family,
+    /// Where the next line starts.
+    offset: usize,
+    /// The last row's addresses.
+    last: Option<(u128, u128)>,
+    unsorted: bool,
+    highest: u128,
     /// How many addresses the rows cover.
     covered: u128,
+    /// Where an address is written as text, of IPv4 and of IPv6.
+    spelled: [Option<usize>; 2],
 }
 
-/// Shows `each` row, and where its fields after the addresses stand. Where the rows are sorted, none may overlap.
-pub(crate) fn rows<'a>(text: &'a [u8], mut each: impl FnMut(usize, &Row<'a>)) -> Result<Order, Flaw> {
-    let text = text.trim_ascii_end();
-    if text.is_empty() {
-        return Err("it is empty".into());
-    }
-    let (mut sorted, mut covered, mut highest) = (true, 0u128, 0);
-    let (mut offset, mut last, mut spelled) = (0, None, [None; 2]);
-    for newline in memchr::memchr_iter(b'\n', text).chain([text.len()]) {
-        let line = &text[offset..newline];
+impl Order {
+    /// The row of the next line, which has no newline. While rows are sorted, none may overlap the one before it.
+    pub(crate) fn row<'a>(&mut self, line: &'a [u8]) -> Result<Row<'a>, Flaw> {
+        let offset = self.offset;
         let row = Row::parse(line).ok_or_else(|| format!("byte {offset}: {}", not_a_row(line)))?;
-        if let Some((start, end)) = last {
+        if let Some((start, end)) = self.last {
             if row.start < start {
-                sorted = false;
-            } else if sorted && row.start <= end {
+                self.unsorted = true;
+            } else if !self.unsorted && row.start <= end {
                 return Err(format!("byte {offset}: the range overlaps the one before it"));
             }
         }
         match row.spelling {
             Spelling::Number => {}
-            Spelling::Text(Family::V4) => spelled[0] = Some(offset),
-            Spelling::Text(Family::V6) => spelled[1] = Some(offset),
+            Spelling::Text(Family::V4) => self.spelled[0] = Some(offset),
+            Spelling::Text(Family::V6) => self.spelled[1] = Some(offset),
         }
-        let end = newline - usize::from(line.ends_with(b"\r"));
-        each(end - row.fields.len(), &row);
-        last = Some((row.start, row.end));
-        highest = highest.max(row.end);
-        covered = covered.saturating_add(row.end - row.start).saturating_add(1);
-        offset = newline + 1;
+        self.last = Some((row.start, row.end));
+        self.highest = self.highest.max(row.end);
+        self.covered = self.covered.saturating_add(row.end - row.start).saturating_add(1);
+        self.offset += line.len() + 1;
+        Ok(row)
     }
-    let family = Family::of_highest(highest);
-    match (family, spelled) {
-        (Family::V4, [_, None]) | (Family::V6, [None, _]) => Ok(Order { sorted, family, covered }),
-        (_, [v4, v6]) => {
-            let offset = v4.or(v6).unwrap_or(0);
-            Err(format!("byte {offset}: IPv4 and IPv6 need a file each"))
+
+    /// The family of all rows, after the last.
+    fn family(&self) -> Result<Family, Flaw> {
+        let family = Family::of_highest(self.highest);
+        match (family, self.spelled) {
+            (Family::V4, [_, None]) | (Family::V6, [None, _]) => Ok(family),
+            (_, [v4, v6]) => {
+                let offset = v4.or(v6).unwrap_or(0);
+                Err(format!("byte {offset}: IPv4 and IPv6 need a file each"))
+            }
         }
     }
+
+    /// Whether all rows are of a family and sorted, after the last.
+    pub(crate) fn sorted(&self) -> Result<(), Flaw> {
+        self.family()?;
+        if self.unsorted { Err("the rows are not sorted".into()) } else { Ok(()) }
+    }
+}
+
+/// The lines of a text, without their newlines.
+pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    memchr::memchr_iter(b'\n', text).chain([text.len()]).map(move |end| {
+        let line = &text[start..end];
+        start = end + 1;
+        line
+    })
 }
 
 pub(crate) fn not_a_row(line: &[u8]) -> String {
@@ -131,8 +157,7 @@ pub(crate) fn not_a_row(line: &[u8]) -> String {
 
 /// The rows by their first addresses.
 pub(crate) fn sort(text: &[u8]) -> Vec<u8> {
-    let mut lines: Vec<_> =
-        text.trim_ascii_end().split(|b| *b == b'\n').map(|line| (Row::start_of(line), line)).collect();
+    let mut lines: Vec<_> = lines(text.trim_ascii_end()).map(|line| (Row::start_of(line), line)).collect();
     lines.sort_by_key(|(start, _)| *start);
     lines.iter().flat_map(|(_, line)| line.iter().chain(b"\n")).copied().collect()
 }
