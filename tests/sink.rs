@@ -170,6 +170,31 @@ fn a_csv_that_was_edited_waits_for_a_decision() {
 }
 
 #[test]
+fn the_cure_that_readme_has_for_an_edited_csv_is_one() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let cure = readme.split('`').find(|code| code.ends_with(" --adopt")).unwrap().replace("\\|", "|");
+    let mut site = Site::new();
+    let dir = site.path().display();
+    let paths =
+        format!("[paths]\nworking_dir = {dir}\nstate_dir = {dir}\nmail_log = {dir}/mail.log\ncsv_filename = F\n");
+    site.write("C", &paths);
+    let extract = cure.replace(" --adopt", "");
+    site.log(3);
+    assert!(site.shell(&extract).status.success());
+    site.write("F", &site.read("F").replace("u1", "U1"));
+    site.log(4);
+    let output = site.shell(&extract);
+    let said = text(&output.stderr);
+    // As the row of the table calls it.
+    assert!(readme.contains("`are not what was committed`") && said.contains("are not what was committed"), "{said}");
+    assert_eq!(output.status.code(), Some(78));
+
+    let output = site.shell(&cure);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(site.read("F").lines().count(), 8);
+}
+
+#[test]
 fn reset_moves_an_edited_csv_aside_and_goes_on_with_the_log() {
     let mut site = Site::new();
     site.log(3);

@@ -24,11 +24,11 @@ pub struct Args {
     pub cursor_file: Option<PathBuf>,
 
     /// Take FILE as it is and append to it, though it is not what was committed last
-    #[arg(long, requires = "cursor_file", conflicts_with = "reset")]
+    #[arg(long, requires = "append", conflicts_with = "reset")]
     pub adopt: bool,
 
     /// Move a FILE that is not what was committed last to FILE.recovered-…, and start a new one
-    #[arg(long, requires = "cursor_file")]
+    #[arg(long, requires = "append")]
     pub reset: bool,
 
     /// Read CSV (plain, or from mls-tail --framed) and write NDJSON

@@ -64,6 +64,9 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             };
             commit::run(Reader::stdin()?, file, cursor_file, otherwise, style)
         }
+        (Some(_), None) if args.adopt || args.reset => {
+            Err(Exit::Usage.error("--adopt and --reset need a --cursor-file, or --append without FILE and a --config"))
+        }
         (Some(file), None) => encode::append(Reader::stdin()?, &file, style),
         (None, _) => encode::print(Reader::stdin()?, style),
     }
