@@ -1,9 +1,11 @@
 # A person at a terminal: argv is the command; stdin holds what to wait for and what to type then, each with a NUL behind it.
-import os, pty, select, sys
+import os, pty, select, signal, sys
 
 steps = sys.stdin.buffer.read().split(b"\0")[:-1]
 pid, terminal = pty.fork()
 if pid == 0:
+    # Tests that run in the background inherit that it is ignored.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execvp(sys.argv[1], sys.argv[1:])
 shown, seen = b"", 0
 
