@@ -1,6 +1,7 @@
 //! Logs are rotated under the pipeline in every way that logrotate knows, and every line is counted once.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::time::{Duration, SystemTime};
@@ -208,6 +209,38 @@ fn lines_that_were_read_between_copying_and_truncating_are_not_read_again() {
         site.log(2);
         site.extract();
         site.assert_exact();
+    }
+}
+
+#[test]
+fn a_log_that_is_truncated_while_it_waits_for_its_reader_is_read_again() {
+    let mut site = Site::new();
+    // It leaves room in the pipe (1 MiB) for a part of the next one.
+    let before = site.failures(3500);
+    let (old, new) = (site.failures(3000), site.failures(4000));
+    assert!(before.len() < 1 << 20 && before.len() + old.len() > 1 << 20);
+    site.write("a.log", &before);
+    site.write("b.log", &old);
+    let tail = "mls-tail --cursor-file C a.log b.log";
+    let mut waiting = site
+        .command(&format!("{tail} | (touch there; until [ -e go ]; do sleep 0.1; done; cat >> out)"))
+        .spawn()
+        .unwrap();
+    while !site.path().join("there").exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // Time to fill the pipe; where it is too short, there is less to see.
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(site.shell("cp b.log b.log.1; : > b.log").status.success());
+    site.append("b.log", &new);
+    site.write("go", "");
+    assert_eq!(waiting.wait().unwrap().code(), Some(75));
+    assert!(site.shell(&format!("{tail} >> out")).status.success());
+    let out = site.read("out");
+    let read: HashSet<&str> = out.lines().collect();
+    for (name, log) in [("before", before), ("old", old), ("new", new)] {
+        let lost = log.lines().filter(|line| !read.contains(line)).count();
+        assert_eq!(lost, 0, "{name}");
     }
 }
 

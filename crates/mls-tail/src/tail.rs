@@ -311,7 +311,10 @@ impl Tail {
                 self.out.bytes(&segment(offset, end - offset), &[&bytes])?;
             } else {
                 self.out.range(&segment(offset, end - offset), &sibling.file)?;
-                let same = offset == 0 || self.log(source).generations[k].is_in(sibling).or_exit(Exit::IoErr)?;
+                // Sending waits for the reader: meanwhile it may have been truncated, and have grown again.
+                let same = known::read_at(sibling, 0, window).or_exit(Exit::IoErr)? == head
+                    && known::read_at(sibling, end - window, window).or_exit(Exit::IoErr)? == tail
+                    && (offset == 0 || self.log(source).generations[k].is_in(sibling).or_exit(Exit::IoErr)?);
                 if !whole || !same {
                     return Err(Exit::TempFail
                         .error("it was truncated while it was read; the next run reads what is there then"));
