@@ -1,7 +1,7 @@
 //! A sorted CSV in memory, for many lookups.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::ops;
 
 use crate::row::{Family, Fields};
@@ -55,6 +55,9 @@ impl Loaded {
             Family::V4 => Ranges::V4(Vec::new()),
             Family::V6 => Ranges::V6(Vec::new()),
         };
+        let mut file = file;
+        // Who is told why it cannot be loaded may ask once more.
+        file.rewind()?;
         let mut loaded = Self { family, ranges, heads: vec![0; HEADS + 1], fields: Vec::new() };
         let (mut file, mut chunk, mut order) = (file.take(length), Vec::new(), Order::default());
         // Where the next row starts if there is no gap.

@@ -1,5 +1,6 @@
 //! Lookups against the ranges that databases of the published size were written from.
 
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::process::{Command, Stdio};
 
@@ -83,5 +84,40 @@ fn an_address_that_is_looked_up_alone_is_found_too() {
             .output()
             .unwrap();
         assert_eq!(serde_json::from_slice::<Json>(&output.stdout).unwrap(), expected(&ranges, number, 0));
+    }
+}
+
+#[test]
+fn a_database_that_is_damaged_where_no_search_comes_by_is_refused_when_it_is_loaded() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("damaged.csv");
+    let addresses = (0..600).map(|n| format!("2.0.{}.{}", n / 256, n % 256)).collect::<Vec<_>>().join("\n");
+    // What has been read before the damage is of any length, so that reading on would begin anywhere in a row.
+    for padding in 0..22 {
+        let rows = (0..30_000).map(|n| {
+            let start = (1 << 24) + n * 1000;
+            match n {
+                0 => format!("{start},{},FR,{}", start + 999, "x".repeat(padding)),
+                2000 => "damage".to_owned(),
+                _ => format!("{start},{},FR", start + 999),
+            }
+        });
+        let text = rows.collect::<Vec<_>>().join("\n");
+        File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+        let at = text.find("damage").unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mls-ipdb"))
+            .args(["lookup", "--country-db"])
+            .arg(&path)
+            .current_dir(dir.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(addresses.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(65), "{said}");
+        assert!(said.contains(&format!("byte {at}: \"damage\" is not a row")), "{said}");
     }
 }
