@@ -16,7 +16,7 @@ use crate::row::{Family, Fields, Row};
 use crate::survey::not_a_row;
 
 /// No row of any database is as long, by far: the end of a row is looked for no further away.
-const MAX_ROW: u64 = 64 * 1024;
+pub(crate) const MAX_ROW: u64 = 64 * 1024;
 
 /// So near to each other, rows are read one after the other.
 const NEAR: u64 = 1024;

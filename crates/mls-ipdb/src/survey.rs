@@ -2,6 +2,7 @@
 
 use crate::database::Form;
 use crate::kind::Kind;
+use crate::look::MAX_ROW;
 use crate::mmdb;
 use crate::row::{Family, Row, Spelling};
 
@@ -101,6 +102,9 @@ impl Order {
     /// The row of the next line, which has no newline. While rows are sorted, none may overlap the one before it.
     pub(crate) fn row<'a>(&mut self, line: &'a [u8]) -> Result<Row<'a>, Flaw> {
         let offset = self.offset;
+        if line.len() as u64 > MAX_ROW {
+            return Err(format!("byte {offset}: a line is longer than any row"));
+        }
         let row = Row::parse(line).ok_or_else(|| format!("byte {offset}: {}", not_a_row(line)))?;
         if let Some((start, end)) = self.last {
             if row.start < start {
@@ -188,6 +192,7 @@ mod tests {
         assert_eq!(flaw("\r\n \n"), "it is empty");
         assert!(flaw("1,2,FR\n<html>\n").starts_with("byte 7: \"<html>\" is not a row"));
         assert!(flaw("1,2,FR\n\n3,4,FR").starts_with("byte 7: \"\" is not a row"));
+        assert_eq!(flaw(&format!("1,2,FR\n3,4,FR,{}", "x".repeat(70_000))), "byte 7: a line is longer than any row");
         assert_eq!(flaw("1,5,FR\n5,9,FR"), "byte 7: the range overlaps the one before it");
         assert_eq!(flaw("1.0.0.0,1.0.0.1,FR\n2a00::,2a00::1,FR"), "byte 0: IPv4 and IPv6 need a file each");
     }
