@@ -97,11 +97,16 @@ impl Csv {
         let (length, file) = opened.map_err(|error| Unusable::Io { path: path.to_owned(), error })?;
         let disk = Disk { file, window: Vec::new() };
         let mut csv = Self { path: path.to_owned(), disk, length, family: Family::V4, loaded: None };
-        let tail = csv.get(length.saturating_sub(16)..length)?;
-        let blank = tail.len() - tail.trim_ascii_end().len();
-        csv.length -= blank as u64;
-        if csv.length > MAX_SIZE {
+        if length > MAX_SIZE {
             return Err(csv.bad(&format!("it is larger than {MAX_SIZE} bytes")));
+        }
+        loop {
+            let tail = csv.get(csv.length.saturating_sub(NEAR)..csv.length)?;
+            let (all, rows) = (tail.len(), tail.trim_ascii_end().len());
+            csv.length -= (all - rows) as u64;
+            if rows > 0 || all == 0 {
+                break;
+            }
         }
         if csv.length == 0 {
             return Err(csv.bad("it is empty"));
@@ -255,7 +260,8 @@ mod tests {
 
     #[test]
     fn a_file_of_one_row_with_or_without_newline_is_searched() {
-        for text in ["10,20,FR", "10,20,FR\n", "10,20,FR\r\n\n"] {
+        let blank = format!("10,20,FR\n{}", " \n".repeat(3000));
+        for text in ["10,20,FR", "10,20,FR\n", "10,20,FR\r\n\n", &blank] {
             for (number, found) in [(9, None), (10, Some("FR")), (20, Some("FR")), (21, None)] {
                 assert_eq!(look(text, number).unwrap().as_deref(), found, "{text:?} {number}");
             }
@@ -291,7 +297,7 @@ mod tests {
     #[test]
     fn an_empty_file_a_page_and_a_header_row_are_refused() {
         assert!(csv("").unwrap_err().to_string().contains("it is empty"));
-        assert!(csv("\n\n").unwrap_err().to_string().contains("it is empty"));
+        assert!(csv(&"\n".repeat(3000)).unwrap_err().to_string().contains("it is empty"));
         assert!(
             csv("<!DOCTYPE html>\n<html></html>\n").unwrap_err().to_string().contains("\"<html></html>\" is not a row")
         );
