@@ -57,12 +57,13 @@ pub(crate) struct Siblings {
     pub(crate) unreadable: Vec<(PathBuf, Seen)>,
 }
 
-/// What the name of a rotated file says, in the order of age: `LOG-YYYYMMDD` in the order of dates, then `LOG.N`, the highest
-/// number first (logrotate(8), `dateext` and its absence).
+/// What the name of a rotated file says but for its compression, in the order of age: `LOG-YYYYMMDD` in the order of dates, then
+/// `LOG.N`, the highest number first (logrotate(8), `dateext` and its absence). The hyphen may be a full stop, and a number
+/// have zeros in front.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Age {
-    Date(Vec<u8>),
-    Number(std::cmp::Reverse<u32>),
+    Date(Vec<u8>, u8),
+    Number(std::cmp::Reverse<(u32, usize)>),
     Live,
 }
 
@@ -90,11 +91,11 @@ fn classify(log: &[u8], name: &[u8]) -> Option<(Age, Compression)> {
     let digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     let age = match stem {
         [b'.', number @ ..] if digits(number) && number.len() < 8 => {
-            Age::Number(std::cmp::Reverse(str::from_utf8(number).ok()?.parse().ok()?))
+            Age::Number(std::cmp::Reverse((str::from_utf8(number).ok()?.parse().ok()?, number.len())))
         }
         // `-%Y%m%d`, and with the hour or the time behind it.
-        [b'-' | b'.', date @ ..] if date.len() >= 8 && date.split(|b| *b == b'-').all(digits) => {
-            Age::Date(date.to_vec())
+        [mark @ (b'-' | b'.'), date @ ..] if date.len() >= 8 && date.split(|b| *b == b'-').all(digits) => {
+            Age::Date(date.to_vec(), *mark)
         }
         // The log itself may be named with its ending: mls-tail old.gz.
         [] => Age::Live,
@@ -258,6 +259,19 @@ mod tests {
                 "mail.log",
             ]
         );
+    }
+
+    #[test]
+    fn of_a_file_and_its_gzip_the_file_counts_and_other_spellings_of_a_number_are_files_of_their_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let names =
+            ["mail.log-20260101", "mail.log.20260101.gz", "mail.log.01", "mail.log.1", "mail.log.1.gz", "mail.log"];
+        for name in names {
+            File::create(directory.path().join(name)).unwrap();
+        }
+        let listed = list(&directory.path().join("mail.log"), true).unwrap();
+        let listed: Vec<_> = listed.iter().map(|(path, ..)| path.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(listed, [&names[..4], &names[5..]].concat());
     }
 
     #[test]
