@@ -99,6 +99,31 @@ fn a_reader_that_leaves_ends_the_pipeline_quietly() {
 }
 
 #[test]
+fn a_reader_that_leaves_is_noticed_while_nothing_comes_in() {
+    let mut site = Site::new();
+    let one = site.failures(1);
+    site.write("mail.log", &one);
+    let made = site.shell("mls-parse < mail.log > event; mls-csv < event > row; echo 192.0.2.1 > address; mkfifo in");
+    assert!(made.status.success());
+    let takes_a_line = "read -r line";
+    for (tool, input, reader) in [
+        ("mls-parse", "mail.log", takes_a_line),
+        ("mls-enrich --no-dns --country-db c.csv --asn-db a.csv", "event", takes_a_line),
+        ("mls-csv", "event", takes_a_line),
+        ("mls-csv --decode", "row", takes_a_line),
+        // A transaction is printed when it is whole.
+        ("mls-sql export --dialect sqlite", "event", "true"),
+        ("mls-anonymize", "mail.log", takes_a_line),
+        ("mls-ipdb --country-db c.csv --asn-db a.csv lookup", "address", takes_a_line),
+    ] {
+        // The pipe stays open: nothing but its reader can tell the tool that it is over.
+        let command = format!("exec 3<>in; cat {input} >&3; timeout 30 {tool} <&3 | {reader}");
+        let output = site.shell(&command);
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{command}");
+    }
+}
+
+#[test]
 fn random_bytes_are_bad_records_and_not_the_end() {
     let site = Site::new();
     let mut random = xtask::random::Random::new(3);

@@ -70,7 +70,6 @@ use std::path::Path;
 
 use anyhow::Context;
 use mls_cli::blocks::{Batch, Block, Blocks};
-use mls_cli::ndjson::Writer;
 use mls_cli::{Config, Exit, OrExit, atomic, diag};
 
 use anonymizer::Anonymizer;
@@ -97,7 +96,7 @@ pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
         None => Blocks::stdin()?,
     };
     if args.output.is_none() && args.input.is_none() && !args.verify {
-        blocks.watch(&Writer::stdout()?)?;
+        blocks.watch_stdout()?;
     }
     let source = args.input.as_deref().map_or_else(|| "stdin".into(), |path| path.display().to_string());
     let output = args.output.as_deref();

@@ -7,7 +7,6 @@ use anyhow::Context;
 use mls_event::{MAX_LINE, Record, Segment};
 
 use crate::input::Input;
-use crate::ndjson::Writer;
 use crate::{Exit, OrExit, diag, signals};
 
 /// What comes next in the input.
@@ -127,12 +126,12 @@ impl Blocks {
         }
     }
 
-    /// As [`Reader::watch`](crate::ndjson::Reader::watch).
+    /// As [`Reader::watch_stdout`](crate::ndjson::Reader::watch_stdout).
     ///
     /// # Errors
     /// If the descriptor cannot be duplicated.
-    pub fn watch(&mut self, writer: &Writer) -> io::Result<()> {
-        self.input.watch(writer)
+    pub fn watch_stdout(&mut self) -> io::Result<()> {
+        self.input.watch_stdout()
     }
 
     /// The next batch, in the memory of one that is no longer needed; `None` at the end. `pause` is called before a read that

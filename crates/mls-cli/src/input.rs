@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use anyhow::Context;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::ndjson::{OutputClosed, Writer};
+use crate::ndjson::OutputClosed;
 use crate::{Exit, OrExit};
 
 /// A source of bytes that says when it makes its reader wait.
@@ -38,10 +38,10 @@ impl Input {
         Self { source, pollable: None, output: None, name: name.into() }
     }
 
-    /// From now on, waiting ends with [`OutputClosed`] when the reader of `writer` leaves: a stage that waits would otherwise
-    /// not learn, and the stages before it neither.
-    pub(crate) fn watch(&mut self, writer: &Writer) -> io::Result<()> {
-        self.output = Some(writer.try_clone_output()?);
+    /// From now on, waiting ends with [`OutputClosed`] when the reader of standard output leaves: a stage that waits would
+    /// otherwise not learn, and the stages before it neither.
+    pub(crate) fn watch_stdout(&mut self) -> io::Result<()> {
+        self.output = Some(File::from(io::stdout().as_fd().try_clone_to_owned()?));
         Ok(())
     }
 

@@ -54,13 +54,13 @@ impl Reader {
         Self { input, buffer: vec![0; BUFFER], start: 0, end: 0, line: 0, gone: 0 }
     }
 
-    /// From now on, waiting for input ends with [`OutputClosed`] when the reader of `writer` leaves: a stage that waits would
-    /// otherwise not learn, and the stages before it neither.
+    /// From now on, waiting for input ends with [`OutputClosed`] when the reader of standard output leaves: a stage that waits
+    /// would otherwise not learn, and the stages before it neither.
     ///
     /// # Errors
     /// If the descriptor cannot be duplicated.
-    pub fn watch(&mut self, writer: &Writer) -> io::Result<()> {
-        self.input.watch(writer)
+    pub fn watch_stdout(&mut self) -> io::Result<()> {
+        self.input.watch_stdout()
     }
 
     /// What messages call the input.
@@ -242,10 +242,6 @@ impl Writer {
     #[must_use]
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.out.as_fd()
-    }
-
-    pub(crate) fn try_clone_output(&self) -> io::Result<File> {
-        self.out.try_clone()
     }
 }
 

@@ -9,7 +9,7 @@ use crate::row::Decoder;
 /// Reads CSV, plain or framed, and writes an `auth` record for each row.
 pub(crate) fn run(mut decoder: Decoder) -> anyhow::Result<()> {
     let (mut blocks, mut out, mut batch) = (Blocks::stdin()?, Writer::stdout()?, Batch::default());
-    blocks.watch(&out)?;
+    blocks.watch_stdout()?;
     while let Some(next) = blocks.next(batch, || out.flush())? {
         for block in next.blocks() {
             match block {

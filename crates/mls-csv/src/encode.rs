@@ -55,7 +55,8 @@ fn io_error(error: csv::Error) -> io::Error {
 }
 
 /// CSV on standard output, with a header.
-pub(crate) fn print(reader: Reader, style: Style) -> anyhow::Result<()> {
+pub(crate) fn print(mut reader: Reader, style: Style) -> anyhow::Result<()> {
+    reader.watch_stdout()?;
     let out = io::stdout();
     let mut rows = Rows::new(Stdout(out.lock()), style);
     rows.header()?;

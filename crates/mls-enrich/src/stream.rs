@@ -42,7 +42,7 @@ impl Stream {
 
     /// Runs until the input ends.
     pub(crate) fn run(mut self, mut reader: Reader) -> anyhow::Result<()> {
-        reader.watch(&self.writer)?;
+        reader.watch_stdout()?;
         while let Some(line) = reader.next(|| self.pause())? {
             let result = match mls_event::kind(line).as_deref() {
                 Ok(Auth::KIND) => self.auth(line)?,

@@ -22,6 +22,7 @@ pub(crate) fn lookup(databases: &mut Databases, addresses: &[String]) -> anyhow:
     let mut bad = 0;
     if addresses.is_empty() {
         let mut reader = Reader::stdin()?;
+        reader.watch_stdout()?;
         while let Some(line) = reader.next(|| writer.flush())? {
             match address(&String::from_utf8_lossy(line)) {
                 Ok(ip) => answer(databases, ip, &mut writer)?,

@@ -49,7 +49,7 @@ use rejects::Rejects;
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let (mut blocks, out) = (Blocks::stdin()?, Writer::stdout()?);
-    blocks.watch(&out)?;
+    blocks.watch_stdout()?;
     let scanner = Scanner::new(&args, &config.filter)?;
     let rejects = args.rejects.as_deref().map(Rejects::open).transpose()?;
     let stats = turns::run(blocks, &scanner, out, rejects)?;

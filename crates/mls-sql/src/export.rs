@@ -29,7 +29,7 @@ use crate::schema::Table;
 
 /// Writes a stream as SQL.
 pub(crate) fn run(
-    reader: Reader,
+    mut reader: Reader,
     table: &Table,
     dialect: Dialect,
     mapping: &Mapping,
@@ -40,6 +40,7 @@ pub(crate) fn run(
         if cursor_file.is_some() {
             return Err(Exit::Usage.error("--cursor-file needs --dir, or a --config that names one"));
         }
+        reader.watch_stdout()?;
         let out = Printed(Writer::stdout()?);
         let mut print = Print { file: SqlFile::new(out, table, dialect, mapping) };
         return sink::drain(reader, &mut print);
