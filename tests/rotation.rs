@@ -204,10 +204,32 @@ fn lines_that_were_read_between_copying_and_truncating_are_not_read_again() {
         let output = site.shell(mls_tests::EXTRACT);
         assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
         site.assert_exact();
-        // The next rotation makes .2.gz of it.
         rename(&site, "mail.log.1", "mail.log.2");
         site.log(2);
         site.extract();
+        site.assert_exact();
+        // With `delaycompress` it is compressed by the next rotation.
+        assert!(site.shell("gzip mail.log.2").status.success());
+        site.log(2);
+        site.extract();
+        site.assert_exact();
+    }
+}
+
+#[test]
+fn lines_that_were_read_between_copying_and_truncating_are_not_read_again_from_a_copy_that_is_compressed_at_once() {
+    for lines in [3, 300, 30_000] {
+        let mut site = Site::new();
+        site.log(lines);
+        site.extract();
+        assert!(site.shell("cp mail.log mail.log.1").status.success());
+        site.log(2);
+        site.extract();
+        site.write("mail.log", "");
+        site.log(2);
+        assert!(site.shell("gzip mail.log.1").status.success());
+        let output = site.shell(mls_tests::EXTRACT);
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{lines}");
         site.assert_exact();
     }
 }

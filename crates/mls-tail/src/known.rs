@@ -147,15 +147,27 @@ impl Known {
 
     /// Whether `sibling` is a copy of the beginning of this generation, all of which was read.
     fn begins_like(&self, sibling: &Sibling) -> io::Result<bool> {
-        if sibling.compressed || !sibling.rotated || sibling.seen.size >= self.offset {
+        if !sibling.rotated || self.marks.is_empty() {
             return Ok(false);
         }
-        let before = |(offset, _): &&(u64, String)| *offset <= sibling.seen.size;
-        let Some((offset, tail)) = self.marks.iter().filter(before).max_by_key(|(offset, _)| *offset) else {
-            return Ok(false);
-        };
-        let window = WINDOW.min(*offset);
-        Ok(*tail == hash(&read_at(sibling, offset - window, window)?))
+        if !sibling.compressed {
+            let mark = self.marks.iter().take_while(|(offset, _)| *offset <= sibling.seen.size).last();
+            let Some((offset, tail)) = mark.filter(|_| sibling.seen.size < self.offset) else { return Ok(false) };
+            let window = WINDOW.min(*offset);
+            return Ok(*tail == hash(&read_at(sibling, offset - window, window)?));
+        }
+        let mut like = false;
+        let mut unpacked = Unpacked::open(&sibling.file)?;
+        for (offset, tail) in &self.marks {
+            if !unpacked.skip_to(*offset)? {
+                return Ok(like && unpacked.damage().is_none());
+            }
+            like = *tail == hash(unpacked.window());
+            if !like {
+                break;
+            }
+        }
+        Ok(like && !unpacked.skip_to(self.offset)? && unpacked.damage().is_none())
     }
 
     /// Moves to `offset`, of which `head` and `tail` are the bytes that [`WINDOW`] says.
