@@ -57,6 +57,28 @@ fn follows_through_renaming_and_copytruncate_and_drains_on_sigterm() {
 }
 
 #[test]
+fn a_log_that_cannot_be_read_for_a_while_is_told_of_once_and_forgotten_when_it_can() {
+    let mut site = Site::new();
+    let command = format!("trap : TERM; {{ {}; }} 2> said", EXTRACT.replace("--framed", "--framed --follow"));
+    let mut pipeline = site.command(&command).process_group(0).spawn().unwrap();
+    site.log(3);
+    until_rows(&site, 3);
+    fs::rename(site.path().join("mail.log"), site.path().join("mail.log.1")).unwrap();
+    fs::create_dir(site.path().join("mail.log")).unwrap();
+    until("word of it", || site.read("said").contains("mail.log is not a regular file"));
+    // It looks again at least each second.
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_eq!(site.read("said").lines().count(), 1, "{}", site.read("said"));
+    fs::remove_dir(site.path().join("mail.log")).unwrap();
+    site.log(3);
+    until_rows(&site, 6);
+    signal(&pipeline, "-TERM");
+    assert!(pipeline.wait().unwrap().success());
+    assert_eq!(site.read("said").lines().count(), 1, "{}", site.read("said"));
+    site.assert_exact();
+}
+
+#[test]
 fn data_that_flows_is_committed_within_a_second_or_two() {
     let mut site = Site::new();
     let mut pipeline = follow(&site);

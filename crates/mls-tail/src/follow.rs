@@ -21,11 +21,18 @@ const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(50);
 /// Reads what is there and what comes, until SIGTERM or SIGINT.
 pub(crate) fn run(tail: &mut Tail) -> anyhow::Result<Outcome> {
     let watch = watch(tail.logs());
+    let mut told = None;
     loop {
         let looked = Instant::now();
         if tail.look()? == Outcome::Stopped {
             return Ok(Outcome::Stopped);
         }
+        // Said when it begins, and not at each look.
+        let failure = tail.failure_words();
+        if let Some(words) = failure.as_ref().filter(|_| failure != told) {
+            mls_cli::error!("{words}");
+        }
+        told = failure;
         wait(tail, watch.as_ref(), LOOK_AT_LEAST_EVERY)?;
         wait(tail, None, LOOK_AT_MOST_EVERY.saturating_sub(looked.elapsed()))?;
         if tail.stop().is_set() {

@@ -89,6 +89,7 @@ impl Tail {
     /// [`failure`](Self::failure).
     pub(crate) fn look(&mut self) -> anyhow::Result<Outcome> {
         let mut outcome = Outcome::Done;
+        self.failure = None;
         for log in self.logs.clone() {
             match self.read_log(&log) {
                 Ok(Outcome::Done) => {}
@@ -107,9 +108,14 @@ impl Tail {
         Ok(outcome)
     }
 
-    /// What kept a log from being read.
+    /// What kept a log from being read by the last look.
     pub(crate) fn failure(&mut self) -> Option<anyhow::Error> {
         self.failure.take()
+    }
+
+    /// The same in words, for those who go on.
+    pub(crate) fn failure_words(&self) -> Option<String> {
+        self.failure.as_ref().map(|error| format!("{error:#}"))
     }
 
     fn log(&mut self, source: &str) -> &mut Log {
