@@ -10,6 +10,7 @@
 //! | [`sink`] | the loop of a tool that commits data and cursor together |
 //! | [`cursor_file`] | the committed cursor on disk |
 //! | [`blocks`] | raw lines by the block, plain or framed, for tools that make records of them |
+//! | [`rotation`] | what rotated files are called |
 //! | [`atomic`] | whole files, or none |
 //! | [`lock`] | one process at a time |
 //! | [`config`] | `/etc/maillogsentinel.conf` |
@@ -29,6 +30,7 @@ pub mod input;
 pub mod lock;
 pub mod ndjson;
 pub mod process;
+pub mod rotation;
 pub mod secret;
 pub mod signals;
 pub mod sink;
