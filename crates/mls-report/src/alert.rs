@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use crate::mail::Post;
 use crate::rows::Row;
 use crate::run::Job;
+use crate::text::known;
 use crate::window::Windows;
 
 const VERSION: u32 = 1;
@@ -40,6 +41,15 @@ const LATE: i64 = 86400;
 
 /// How far ahead of the clock an attempt may be: one from next year would keep all others from counting.
 const AHEAD: i64 = 3600;
+
+/// How many alerts a mail has.
+const MOST_UNSENT: usize = 1000;
+
+/// How many keys of a kind are remembered; further ones do not alert, which a warning says.
+const MOST_ALERTED: usize = 50_000;
+
+/// Where there are as many, room is looked for no more often than after so many seconds.
+const PAUSE: i64 = 60;
 
 /// The record.
 #[derive(Clone, Debug, Serialize)]
@@ -97,6 +107,7 @@ pub(crate) fn run(job: &Job) -> anyhow::Result<()> {
         file,
         horizon: horizon.map_or_else(String::new, |at| args.timezone.show(&at).format("%Y-%m-%d %H:%M").to_string()),
         unsent: Vec::new(),
+        untold: 0,
         news: false,
         out: Writer::stdout()?,
     });
@@ -127,6 +138,8 @@ struct Desk<'a> {
     /// Older rows cannot alert, nor help to.
     horizon: String,
     unsent: Vec<Alert>,
+    /// How many more there are.
+    untold: u64,
     /// Whether there is anything to remember.
     news: bool,
     out: Writer,
@@ -169,8 +182,10 @@ impl Desk<'_> {
             };
             self.news = true;
             self.out.line(&serde_json::to_vec(&alert)?)?;
-            if self.post.is_some() {
+            if self.post.is_some() && self.unsent.len() < MOST_UNSENT {
                 self.unsent.push(alert);
+            } else if self.post.is_some() {
+                self.untold += 1;
             }
         }
         Ok(())
@@ -179,20 +194,29 @@ impl Desk<'_> {
     /// Lets everything out, and remembers it.
     fn act(&mut self) -> anyhow::Result<()> {
         self.out.flush()?;
+        let mut sent = Ok(());
         if let (Some(post), [first, ..]) = (&self.post, &self.unsent[..]) {
-            let subject = match self.unsent.len() {
+            let subject = match self.unsent.len() as u64 + self.untold {
                 1 => format!("alert: {}", first.sentence()),
                 n => format!("{n} alerts from {}", self.job.server.name),
             };
-            let text: String = self.unsent.iter().map(|alert| alert.sentence() + "\n").collect();
-            self.job.send_plain(post, &subject, &text, text.clone())?;
+            let more = (self.untold > 0).then(|| format!("and {} more, which the records tell\n", self.untold));
+            let text: String = self.unsent.iter().map(|alert| alert.sentence() + "\n").chain(more).collect();
+            let fate = self.job.send_plain(post, &subject, &text, text.clone())?;
+            let anybody = !fate.delivered.is_empty() || self.job.is_dry();
+            sent = fate.into_result(&post.server);
+            if !anybody {
+                return sent;
+            }
+            // Who has got it shall not get it again because another has not.
             self.unsent.clear();
+            self.untold = 0;
         }
         if let Some((path, _)) = self.file.as_ref().filter(|_| self.news) {
             self.state.store(path)?;
             self.news = false;
         }
-        Ok(())
+        sent
     }
 }
 
@@ -200,8 +224,8 @@ impl Alert {
     /// `20 failed logins from 192.0.2.1 (20/10m) at 2026-06-01T10:30:00+02:00`
     fn sentence(&self) -> String {
         let key = match (self.kind, &self.key) {
-            (Kind::Ip, Some(ip)) => format!("from {ip}"),
-            (Kind::User, Some(user)) => format!("on {user}"),
+            (Kind::Ip, ip @ Some(_)) => format!("from {}", known(ip.as_ref(), "")),
+            (Kind::User, user @ Some(_)) => format!("on {}", known(user.as_ref(), "")),
             _ => "in all".to_owned(),
         };
         format!("{} failed logins {key} ({}) at {}", self.attempts, self.threshold, self.date)
@@ -215,12 +239,15 @@ struct State {
     /// Attempts from before then do not alert any more.
     #[serde(skip)]
     since: Option<i64>,
+    /// When there were too many, if there still are.
+    #[serde(skip)]
+    full: Option<i64>,
     alerted: BTreeMap<Kind, BTreeMap<String, i64>>,
 }
 
 impl Default for State {
     fn default() -> Self {
-        Self { version: VERSION, since: None, alerted: BTreeMap::new() }
+        Self { version: VERSION, since: None, full: None, alerted: BTreeMap::new() }
     }
 }
 
@@ -249,6 +276,22 @@ impl State {
         let alerted = self.alerted.entry(kind).or_default();
         let due =
             self.since.is_none_or(|since| at >= since) && alerted.get(key).is_none_or(|last| at - last >= seconds);
+        if due && alerted.len() >= MOST_ALERTED && !alerted.contains_key(key) {
+            // Looking through all of them for each new one would take for ever.
+            if self.full.is_some_and(|full| (full..full + PAUSE).contains(&at)) {
+                return false;
+            }
+            // Who was alerted so long before is due again; the same input may be read again, from a day ago on.
+            let horizon = at - seconds - self.since.map_or(0, |_| LATE);
+            alerted.retain(|_, last| *last > horizon);
+            if alerted.len() >= MOST_ALERTED {
+                if self.full.replace(at).is_none() {
+                    mls_cli::warn!("more than {MOST_ALERTED} keys alert: further ones are not told of");
+                }
+                return false;
+            }
+            self.full = None;
+        }
         if due {
             alerted.insert(key.to_owned(), at);
         }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use flate2::bufread::MultiGzDecoder;
@@ -25,8 +25,8 @@ const LARGE: u64 = 64 << 20;
 pub(crate) enum Source {
     Stdin,
     File {
-        /// A file that was rotated away from `path`, and its length, to be read before.
-        rotated: Option<(PathBuf, u64)>,
+        /// Files that were rotated away from `path`, and how much of each is read, before it.
+        rotated: Vec<(PathBuf, Option<u64>)>,
         path: PathBuf,
         /// How much of it is read; all where none is given.
         length: Option<u64>,
@@ -45,20 +45,25 @@ pub(crate) struct Extent {
 }
 
 impl Source {
-    /// Gives every failed attempt of the input to `each`, with the offset of its line; where there is a rotated file, the
-    /// offsets go on from its end. Bad rows are reported and skipped.
+    /// Gives every failed attempt of the input to `each`, with the offset of its line; where there are rotated files, the
+    /// offsets go on from their ends. Bad rows are reported and skipped.
     pub(crate) fn read(&self, zone: Zone, mut each: impl FnMut(&Row<'_>, u64)) -> anyhow::Result<Extent> {
         let mut begin = 0;
-        if let Self::File { rotated: Some((path, length)), .. } = self {
-            let rotated = Self::File { rotated: None, path: path.clone(), length: Some(*length) };
-            rotated.read(zone, &mut each as &mut dyn FnMut(&Row<'_>, u64))?;
-            begin = *length;
-        }
-        let mut each = |row: &Row<'_>, offset| {
-            each(row, begin + offset);
-            Ok(())
+        let mut from = |reader| {
+            let mut each = |row: &Row<'_>, offset| {
+                each(row, begin + offset);
+                Ok(())
+            };
+            let extent = read(reader, zone, &mut each, || Ok(()))?;
+            begin += extent.bytes;
+            Ok(extent)
         };
-        read(self.open()?, zone, &mut each, || Ok(()))
+        if let Self::File { rotated, .. } = self {
+            for (path, length) in rotated {
+                from(open_file(path, *length)?)?;
+            }
+        }
+        from(self.open()?)
     }
 
     /// As [`read`](Self::read), for rows that are acted upon while others are still to come: `pause` is called when they
@@ -73,23 +78,11 @@ impl Source {
         read(reader, zone, &mut each, pause)
     }
 
-    /// Opens the input and takes gzip off it, which its first two bytes tell (RFC 1952).
     fn open(&self) -> anyhow::Result<Reader> {
-        let (input, name): (Box<dyn Read + Send>, String) = match self {
-            Self::File { path, length, .. } => {
-                let name = path.display().to_string();
-                let file = File::open(path).with_context(|| format!("opening {name}"))?;
-                let size = file.metadata().with_context(|| format!("looking at {name}"))?.len();
-                let length = length.unwrap_or(u64::MAX);
-                (Box::new(progress(size.min(length)).wrap_read(file.take(length))), name)
-            }
-            Self::Stdin => (Box::new(std::io::stdin()), "stdin".to_owned()),
-        };
-        let mut input = BufReader::with_capacity(BUFFER, input);
-        let head = input.fill_buf().with_context(|| format!("reading {name}")).or_exit(Exit::IoErr)?;
-        let input: Box<dyn Read + Send> =
-            if head.starts_with(&[0x1f, 0x8b]) { Box::new(MultiGzDecoder::new(input)) } else { Box::new(input) };
-        Ok(Reader::new(input, name))
+        match self {
+            Self::File { path, length, .. } => open_file(path, *length),
+            Self::Stdin => unpacked(Box::new(std::io::stdin()), "stdin".to_owned()),
+        }
     }
 
     /// The name that people know the input by.
@@ -99,6 +92,23 @@ impl Source {
             Self::File { path, .. } => path.file_name().map(|name| name.to_string_lossy().into_owned()),
         }
     }
+}
+
+fn open_file(path: &Path, length: Option<u64>) -> anyhow::Result<Reader> {
+    let name = path.display().to_string();
+    let file = File::open(path).with_context(|| format!("opening {name}"))?;
+    let size = file.metadata().with_context(|| format!("looking at {name}"))?.len();
+    let length = length.unwrap_or(u64::MAX);
+    unpacked(Box::new(progress(size.min(length)).wrap_read(file.take(length))), name)
+}
+
+/// Takes gzip off the input, which its first two bytes tell (RFC 1952).
+fn unpacked(input: Box<dyn Read + Send>, name: String) -> anyhow::Result<Reader> {
+    let mut input = BufReader::with_capacity(BUFFER, input);
+    let head = input.fill_buf().with_context(|| format!("reading {name}")).or_exit(Exit::IoErr)?;
+    let input: Box<dyn Read + Send> =
+        if head.starts_with(&[0x1f, 0x8b]) { Box::new(MultiGzDecoder::new(input)) } else { Box::new(input) };
+    Ok(Reader::new(input, name))
 }
 
 /// The loop over lines.

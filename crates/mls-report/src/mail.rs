@@ -70,9 +70,9 @@ impl Post {
 
     /// A message without a body.
     fn head(&self, subject: &str, message_id: String, date: DateTime<FixedOffset>) -> MessageBuilder {
-        // A control character in a header could begin another one.
+        // A control character in a header could begin another one, and what looks like an encoded word (RFC 2047) is decoded.
         let subject = format!("{} {subject}", self.prefix);
-        let subject = mls_event::clean(subject.trim().as_bytes()).into_owned();
+        let subject = mls_event::clean(subject.trim().as_bytes()).replace("=?", "= ?");
         let builder = Message::builder()
             .from(self.sender.clone())
             .subject(subject)

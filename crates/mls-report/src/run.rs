@@ -1,10 +1,10 @@
 //! From arguments to what was asked for.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 use chrono::{DateTime, DurationRound, FixedOffset, TimeDelta};
-use mls_cli::cursor_file::{CursorFile, Data};
+use mls_cli::cursor_file::CursorFile;
 use mls_cli::ndjson::Writer;
 use mls_cli::{Config, Exit, OrExit, atomic};
 
@@ -13,12 +13,17 @@ use crate::aside::Aside;
 use crate::attachment::Attachment;
 use crate::input::Source;
 use crate::mail::Post;
-use crate::period::{Day, Moment, Period, Place};
+use crate::period::{Day, Moment, Period};
+use crate::place::{self, Place};
 use crate::report::{About, Report};
-use crate::sent::{End, Sent};
+use crate::sent::{End, Pending, Sent, Since};
 use crate::server::Server;
+use crate::smtp::Fate;
 use crate::tally::Tally;
-use crate::{alert, html, place, prometheus, text};
+use crate::{alert, html, period, prometheus, text};
+
+/// While somebody waits for a digest, the next one is made so long after it: most digests are for a day.
+const PATIENCE: TimeDelta = TimeDelta::hours(20);
 
 /// Runs the tool.
 ///
@@ -64,7 +69,7 @@ impl Job {
             None => Ok(Source::Stdin),
             Some(path) => {
                 let length = self.committed()?.map(|cursor| cursor.data.map_or(0, |data| data.length));
-                Ok(Source::File { rotated: None, path, length })
+                Ok(Source::File { rotated: Vec::new(), path, length })
             }
         }
     }
@@ -74,15 +79,17 @@ impl Job {
         if let Some(path) = &self.args.committed_by {
             return Ok(Some(CursorFile::load(path)?.unwrap_or_else(CursorFile::start)));
         }
-        // The CSV of the configuration is that of its sink, unless it was made by hand, without one.
-        let cursor = self.config.paths.csv_cursor().filter(|_| self.args.file.is_none());
-        cursor.filter(|path| path.exists()).map_or(Ok(None), |path| CursorFile::load(&path))
+        // The CSV of the configuration is that of its sink, unless it was made by hand, without one. What the Python original
+        // has left says nothing of a CSV.
+        let cursor = self.config.paths.csv_cursor().filter(|path| self.args.file.is_none() && path.exists());
+        let cursor = cursor.map_or(Ok(None), |path| CursorFile::load(&path))?;
+        Ok(cursor.filter(|cursor| cursor.data.is_some()))
     }
 
     fn print(&self) -> anyhow::Result<()> {
         let stretch = if self.args.since_last {
             let sent = Sent::open(self.state_dir()?)?;
-            self.since_last(sent.last(), &self.end()?)?
+            self.between(&Since { begin: sent.last().cloned(), end: self.end()? })?
         } else {
             self.stretch()?
         };
@@ -107,51 +114,60 @@ impl Job {
         }
         let mut sent = Sent::open(self.state_dir()?)?;
         if !self.args.since_last {
-            return self.send(&post, &mut sent, &self.stretch()?, None, None);
+            return self.send(&post, &mut sent, &self.stretch()?, None, None)?.into_result(&post.server);
         }
-        if let Some((message_id, end)) = sent.pending() {
-            let stretch = self.since_last(sent.last(), &end)?;
-            self.send(&post, &mut sent, &stretch, Some(message_id), Some(end))?;
+        let mut first = Ok(());
+        for Pending { message_id, since } in sent.pending() {
+            let fate = self.send(&post, &mut sent, &self.between(&since)?, Some(message_id), None)?;
             if self.is_dry() {
                 return Ok(());
             }
+            let asked = fate.asked;
+            first = first.and(fate.into_result(&post.server));
+            if !asked && first.is_err() {
+                return first;
+            }
         }
-        let end = self.end()?;
-        let stretch = self.since_last(sent.last(), &end)?;
-        self.send(&post, &mut sent, &stretch, None, Some(end))
+        // Nobody shall go without the next digest because somebody else has not got this one, but it has its time: until then
+        // those who only try once more do not make it.
+        if sent.pending().last().is_some_and(|pending| self.now - pending.since.end.until < PATIENCE) {
+            return first;
+        }
+        let since = Since { begin: sent.last().cloned(), end: self.end()? };
+        let fate = self.send(&post, &mut sent, &self.between(&since)?, None, Some(since))?;
+        first.and(fate.into_result(&post.server))
     }
 
-    /// Sends one digest to those who have not got it.
+    /// Sends one digest to those who have not got it, and says what became of that.
     fn send(
         &self,
         post: &Post,
         sent: &mut Sent,
         stretch: &Stretch,
         message_id: Option<String>,
-        end: Option<End>,
-    ) -> anyhow::Result<()> {
+        since: Option<Since>,
+    ) -> anyhow::Result<Fate> {
         let (message_id, message) = self.compose(post, stretch, message_id)?;
         if self.is_dry() {
-            return self.put(&message);
+            self.put(&message)?;
+            return Ok(Fate::default());
         }
         let mut to = post.addresses();
         let everybody: Vec<_> = to.iter().map(ToString::to_string).collect();
-        let waiting = sent.enter(&message_id, &everybody, end)?;
+        let waiting = sent.enter(&message_id, &everybody, since)?;
         let label = &stretch.period.label;
         if waiting.is_empty() {
             mls_cli::warn!("the digest {label} was sent before with the same content: it is not sent again");
-            return Ok(());
+            sent.settle(&message_id, &Fate::default())?;
+            return Ok(Fate::default());
         }
-        // Those who were taken out of the configuration since need not wait any longer.
-        if waiting.iter().any(|address| everybody.contains(address)) {
-            to.retain(|address| waiting.contains(&address.to_string()));
-        }
-        let fate = post.server.deliver(&post.sender.email, to, message)?;
-        sent.settle(&message_id, &fate)?;
+        to.retain(|address| waiting.contains(&address.to_string()));
+        let settle = |fate: &Fate| sent.settle(&message_id, fate);
+        let fate = post.server.deliver(&post.sender.email, to, message, settle)?;
         for address in &fate.delivered {
             mls_cli::info!("the digest {label} was sent to {address}");
         }
-        fate.into_result(&post.server)
+        Ok(fate)
     }
 
     /// The mail of a report, and its Message-ID.
@@ -179,16 +195,18 @@ impl Job {
             "This is a test of mls-report on {}.\n\nIf you can read it, digests will reach you.\n",
             self.server.name
         );
-        self.send_plain(&post, &format!("test mail from {}", self.server.name), &self.now.to_rfc3339(), text)
+        let subject = format!("test mail from {}", self.server.name);
+        self.send_plain(&post, &subject, &self.now.to_rfc3339(), text)?.into_result(&post.server)
     }
 
     /// Sends a message of plain text, whose Message-ID comes from `content`.
-    pub(crate) fn send_plain(&self, post: &Post, subject: &str, content: &str, text: String) -> anyhow::Result<()> {
+    pub(crate) fn send_plain(&self, post: &Post, subject: &str, content: &str, text: String) -> anyhow::Result<Fate> {
         let message = post.plain(subject, post.message_id(content), self.now, text)?;
         if self.is_dry() {
-            return self.put(&message);
+            self.put(&message)?;
+            return Ok(Fate::default());
         }
-        post.server.deliver(&post.sender.email, post.addresses(), message)?.into_result(&post.server)
+        post.server.deliver(&post.sender.email, post.addresses(), message, |_| Ok(()))
     }
 
     pub(crate) fn post(&self) -> anyhow::Result<Post> {
@@ -196,7 +214,7 @@ impl Job {
     }
 
     /// Whether a message is shown and not sent.
-    fn is_dry(&self) -> bool {
+    pub(crate) fn is_dry(&self) -> bool {
         self.args.dry_run || self.args.output.is_some()
     }
 
@@ -219,57 +237,46 @@ impl Job {
         let until = self.now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(self.now);
         let data = match self.source()? {
             Source::Stdin => None,
-            Source::File { path, length, .. } => place::of_end(&path, length)?,
+            Source::File { path, length, .. } => Place::of_end(&path, length)?,
         };
         Ok(End { until, data })
     }
 
-    /// What lies between the end of one digest and that of the next.
-    fn since_last(&self, last: Option<&End>, end: &End) -> anyhow::Result<Stretch> {
+    /// What lies between the end of one digest and that of the next, in however many files it is by now.
+    fn between(&self, since: &Since) -> anyhow::Result<Stretch> {
         let naive = |end: &End| self.args.timezone.show(&end.until).naive_local();
-        let from = last.map(|last| Moment::Minute(naive(last)));
-        let (source, until) = (self.source()?, naive(end));
-        let by_date = Period::between(from, Some(Moment::Minute(until)), until);
-        let (Source::File { path, .. }, Some(data)) = (&source, &end.data) else {
-            return Ok(Stretch { source, period: by_date });
+        let (last, until) = (since.begin.as_ref().map(naive), naive(&since.end));
+        let by_date = |source, to| {
+            let period = Period::between(last.map(Moment::Minute), to, until);
+            Ok(Stretch { source, period })
         };
-        let mut path = path.clone();
-        if !place::is_known(&path, data)? {
-            // A digest that is to be sent again may have ended in a file that was rotated since.
-            let Some(rotated) = place::find_rotated(&path, data) else {
-                mls_cli::warn!("{} is not what the digest was made from: the dates of its rows decide", path.display());
-                return Ok(Stretch { source, period: by_date });
-            };
-            path = rotated;
-        }
-        let begin = match last {
-            None => Some((None, 0)),
-            Some(End { data: Some(data), .. }) if place::is_known(&path, data)? => Some((None, data.length)),
-            Some(End { data: Some(data), .. }) => {
-                self.rotated(&path, data)?.map(|rotated| (Some(rotated), data.length))
-            }
+        let source = self.source()?;
+        let (Source::File { path, .. }, Some(end)) = (&source, &since.end.data) else {
+            return by_date(source, Some(Moment::Minute(until)));
+        };
+        let mut chain = place::chain(path)?;
+        let Some((newest, length)) = end.find(&chain)? else {
+            mls_cli::warn!("{} is not what the digest was made from: the dates of its rows decide", path.display());
+            return by_date(source, Some(Moment::Minute(until)));
+        };
+        chain.truncate(newest + 1);
+        let begin = match &since.begin {
+            None => Some((newest, 0)),
+            Some(End { data: Some(begin), .. }) => begin.find(&chain)?,
             Some(End { data: None, .. }) => None,
         };
-        let (rotated, period) = if let Some((rotated, offset)) = begin {
-            (rotated, Period::after(offset, last.map(naive), until))
-        } else {
+        let path = chain[newest].clone();
+        let Some((oldest, offset)) = begin else {
             let shown = path.display();
             mls_cli::warn!("{shown} is not the file that the last digest ended in: the dates of its rows decide");
-            (None, Period::between(from, None, until))
+            return by_date(Source::File { rotated: Vec::new(), path, length: Some(length) }, None);
         };
-        Ok(Stretch { source: Source::File { rotated, path, length: Some(data.length) }, period })
-    }
-
-    /// The file that `data` describes the beginning of, rotated away from `path`, and how much of it is committed.
-    fn rotated(&self, path: &Path, data: &Data) -> anyhow::Result<Option<(PathBuf, u64)>> {
-        let Some(rotated) = place::find_rotated(path, data) else { return Ok(None) };
-        for committed in self.committed()?.into_iter().flat_map(|cursor| cursor.rotated) {
-            if committed.length >= data.length && place::is_known(&rotated, &committed)? {
-                return Ok(Some((rotated, committed.length)));
-            }
-        }
-        let end = place::of_end(&rotated, None)?;
-        Ok(end.map(|end| (rotated, end.length)))
+        let cursor = self.committed()?;
+        let committed = || cursor.iter().flat_map(|cursor| cursor.data.iter().chain(&cursor.rotated));
+        let rotated = chain[oldest..newest].iter();
+        let rotated = rotated.map(|path| Ok((path.clone(), place::committed_length(path, committed())?)));
+        let source = Source::File { rotated: rotated.collect::<anyhow::Result<_>>()?, path, length: Some(length) };
+        Ok(Stretch { source, period: Period::after(offset, last, until) })
     }
 
     fn report(&self, stretch: &Stretch) -> anyhow::Result<Report> {
@@ -279,7 +286,7 @@ impl Job {
         let extent = source.read(zone, |row, offset| {
             let place = period.place(row.date, offset);
             tally.add(row, place);
-            if place == Place::Inside {
+            if place == period::Place::Inside {
                 aside.add(row);
             }
         })?;

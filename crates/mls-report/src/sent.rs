@@ -1,25 +1,28 @@
 //! What was sent: the record in `state_dir` that keeps an attempt from being in two digests, or in none.
 //!
 //! A digest is entered before it is sent, with those who wait for it, and each of them is struck out when the server has
-//! taken the mail. A run that finds one that somebody still waits for sends that first, the same stretch of the file under
-//! the same Message-ID.
+//! taken the mail. A run that finds digests that somebody still waits for sends these first, each the same stretch of the file
+//! under the same Message-ID. The next one begins where the last one ends that was entered.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use chrono::{DateTime, FixedOffset};
-use lettre::Address;
-use mls_cli::cursor_file::Data;
 use mls_cli::lock::Lock;
 use mls_cli::{Exit, OrExit, atomic};
 use serde::{Deserialize, Serialize};
 
+use crate::place::Place;
 use crate::smtp::Fate;
 
-const VERSION: u32 = 1;
+/// In version 1, `last` was where the last digest ended that was sent.
+const VERSION: u32 = 2;
 
 /// How many digests are remembered.
 const REMEMBERED: usize = 100;
+
+/// How many of them can be waited for.
+const MOST_PENDING: usize = 30;
 
 /// The file, held against other processes while it is in use.
 pub(crate) struct Sent {
@@ -31,7 +34,7 @@ pub(crate) struct Sent {
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     version: u32,
-    /// Where the last `--since-last` digest ended that was sent.
+    /// Where the last `--since-last` digest ends.
     last: Option<End>,
     /// The last ones, oldest first.
     digests: Vec<Digest>,
@@ -42,7 +45,22 @@ struct Record {
 pub(crate) struct End {
     pub(crate) until: DateTime<FixedOffset>,
     /// How much of the file had been read; null where it cannot be gone back to.
-    pub(crate) data: Option<Data>,
+    pub(crate) data: Option<Place>,
+}
+
+/// What a `--since-last` digest is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Since {
+    /// Where it begins; null for the first of all.
+    pub(crate) begin: Option<End>,
+    pub(crate) end: End,
+}
+
+/// A `--since-last` digest that somebody still waits for.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    pub(crate) message_id: String,
+    pub(crate) since: Since,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -52,8 +70,40 @@ struct Digest {
     waiting: Vec<String>,
     /// Whether anybody has.
     delivered: bool,
-    /// For `--since-last`.
+    /// For `--since-last`, as long as somebody waits.
+    #[serde(default)]
+    since: Option<Since>,
+    /// Of version 1, which had it in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     end: Option<End>,
+}
+
+impl Record {
+    fn of_this_version(mut self) -> anyhow::Result<Self> {
+        if self.version == 1 {
+            for digest in &mut self.digests {
+                let end = digest.end.take();
+                digest.since = end.map(|end| Since { begin: self.last.replace(end.clone()), end });
+            }
+            self.version = VERSION;
+        }
+        anyhow::ensure!(self.version == VERSION, "it has version {}, not {VERSION}", self.version);
+        Ok(self)
+    }
+}
+
+impl Digest {
+    /// Nobody waits for it any longer, in vain.
+    fn give_up(&mut self) {
+        if let Some(since) = self.since.take() {
+            mls_cli::warn!(
+                "the digest up to {} is given up, and {} will not get it: mls-report --since … --until … prints it",
+                since.end.until.format("%Y-%m-%d %H:%M"),
+                self.waiting.join(", ")
+            );
+        }
+        self.waiting.clear();
+    }
 }
 
 impl Sent {
@@ -70,10 +120,7 @@ impl Sent {
             }
             text => serde_json::from_slice(&text.with_context(|| format!("reading {}", path.display()))?)
                 .map_err(anyhow::Error::from)
-                .and_then(|record: Record| {
-                    anyhow::ensure!(record.version == VERSION, "it has version {}, not {VERSION}", record.version);
-                    Ok(record)
-                })
+                .and_then(Record::of_this_version)
                 .with_context(|| {
                     format!(
                         "{} cannot be used; remove it, and the next digest begins where the data does",
@@ -85,35 +132,53 @@ impl Sent {
         Ok(Self { path, record, _lock: lock })
     }
 
-    /// Where the last `--since-last` digest ended.
+    /// Where the last `--since-last` digest ends.
     pub(crate) fn last(&self) -> Option<&End> {
         self.record.last.as_ref()
     }
 
-    /// Message-ID and end of a `--since-last` digest that somebody still waits for.
-    pub(crate) fn pending(&self) -> Option<(String, End)> {
-        self.record.digests.iter().find_map(|digest| Some((digest.message_id.clone(), digest.end.clone()?)))
+    /// The `--since-last` digests that somebody still waits for, oldest first.
+    pub(crate) fn pending(&self) -> Vec<Pending> {
+        let pending =
+            |digest: &Digest| Some(Pending { message_id: digest.message_id.clone(), since: digest.since.clone()? });
+        self.record.digests.iter().filter_map(pending).collect()
     }
 
-    /// Enters a digest, and returns who waits for it: nobody where all have got it.
+    /// Enters a digest, and returns who waits for it: nobody where all have got it who are there to get it.
     pub(crate) fn enter(
         &mut self,
         message_id: &str,
         recipients: &[String],
-        end: Option<End>,
+        since: Option<Since>,
     ) -> anyhow::Result<Vec<String>> {
         if let Some(digest) = self.record.digests.iter().find(|digest| digest.message_id == message_id) {
-            return Ok(digest.waiting.clone());
+            let mut waiting = digest.waiting.clone();
+            waiting.retain(|address| recipients.contains(address));
+            // Those who were taken out of the configuration since need not wait any longer; if that is all, and nobody has got
+            // it, it goes to those who took their place.
+            let others = waiting.is_empty() && !digest.waiting.is_empty() && !digest.delivered;
+            return Ok(if others { recipients.to_vec() } else { waiting });
         }
         self.record.digests.push(Digest {
             message_id: message_id.to_owned(),
             waiting: recipients.to_vec(),
             delivered: false,
-            end,
+            since: since.clone(),
+            end: None,
         });
+        if let Some(since) = since {
+            self.record.last = Some(since.end);
+        }
+        let mut surplus = self.pending().len().saturating_sub(MOST_PENDING);
+        for digest in self.record.digests.iter_mut().filter(|digest| digest.since.is_some()) {
+            if surplus > 0 {
+                digest.give_up();
+                surplus -= 1;
+            }
+        }
         let mut surplus = self.record.digests.len().saturating_sub(REMEMBERED);
         self.record.digests.retain(|digest| {
-            let keep = surplus == 0 || digest.end.is_some();
+            let keep = surplus == 0 || digest.since.is_some();
             surplus -= usize::from(!keep);
             keep
         });
@@ -121,21 +186,22 @@ impl Sent {
         Ok(recipients.to_vec())
     }
 
-    /// Strikes out those who have got it, and, once anybody has, those whom the server refuses for good: nobody shall go
-    /// without the next digest because another address is dead.
+    /// Strikes out those who have got it, and those whom the server refuses for good, once anybody has got it: another address is
+    /// dead; or a later one: it is the content that the server refuses.
     pub(crate) fn settle(&mut self, message_id: &str, fate: &Fate) -> anyhow::Result<()> {
-        let Some(digest) = self.record.digests.iter_mut().find(|digest| digest.message_id == message_id) else {
+        let Some(at) = self.record.digests.iter().position(|digest| digest.message_id == message_id) else {
             return Ok(());
         };
+        let later = self.record.digests[at + 1..].iter().any(|later| later.delivered);
+        let digest = &mut self.record.digests[at];
         digest.delivered |= !fate.delivered.is_empty();
-        let waits =
-            |address: &&Address| !digest.delivered || fate.deferred.iter().any(|(deferred, _)| deferred == *address);
-        let fates = fate.delivered.iter().chain(fate.refused.iter().chain(&fate.deferred).map(|(address, _)| address));
-        digest.waiting = fates.filter(waits).map(ToString::to_string).collect();
-        if digest.waiting.is_empty()
-            && let Some(end) = digest.end.take()
-        {
-            self.record.last = Some(end);
+        let refused = fate.refused.iter().filter(|_| !digest.delivered);
+        digest.waiting = fate.deferred.iter().chain(refused).map(|(address, _)| address.to_string()).collect();
+        if later && fate.deferred.is_empty() && !digest.waiting.is_empty() {
+            digest.give_up();
+        }
+        if digest.waiting.is_empty() {
+            digest.since = None;
         }
         self.store()
     }

@@ -4,19 +4,18 @@
 //! nobody else. What fails for now is tried again, [`TRIES`] times in all; what the server refuses for good is not.
 
 use std::io;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use lettre::Address;
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{SmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Quit, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
+use mls_cli::Exit;
 use mls_cli::config::SmtpTls;
-use mls_cli::{Exit, OrExit};
 
 const TRIES: u32 = 3;
 
@@ -37,8 +36,10 @@ pub(crate) struct MailServer {
 }
 
 /// What became of a message.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Fate {
+    /// Whether the server has said something of any recipient.
+    pub(crate) asked: bool,
     pub(crate) delivered: Vec<Address>,
     /// Refused for good, with the server's words.
     pub(crate) refused: Vec<(Address, String)>,
@@ -67,16 +68,35 @@ impl From<Error> for Failure {
 }
 
 impl MailServer {
-    /// Delivers `message` to each of `recipients`.
-    pub(crate) fn deliver(&self, sender: &Address, recipients: Vec<Address>, message: Vec<u8>) -> anyhow::Result<Fate> {
+    /// Delivers `message` to each of `recipients`; what became of it so far is told to `settle` after each try.
+    pub(crate) fn deliver(
+        &self,
+        sender: &Address,
+        recipients: Vec<Address>,
+        message: Vec<u8>,
+        mut settle: impl FnMut(&Fate) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Fate> {
         let (send, receive) = mpsc::channel();
         let (server, sender) = (self.clone(), sender.clone());
+        let begun = Instant::now();
         // A thread, because time limits on each read do not limit how long they take together.
-        thread::spawn(move || send.send(server.try_to_deliver(&sender, recipients, &message)));
-        receive
-            .recv_timeout(DEADLINE)
-            .with_context(|| format!("{} took longer than {} s in all", self.name(), DEADLINE.as_secs()))
-            .or_exit(Exit::TempFail)
+        thread::spawn(move || server.try_to_deliver(&sender, recipients, &message, &send));
+        let mut last = None;
+        loop {
+            match receive.recv_timeout(DEADLINE.saturating_sub(begun.elapsed())) {
+                Ok(fate) => {
+                    settle(&fate)?;
+                    last = Some(fate);
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    return last.ok_or_else(|| Exit::Software.error("a bug: a thread has ended"));
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    let (name, seconds) = (self.name(), DEADLINE.as_secs());
+                    return Err(Exit::TempFail.error(format!("{name} took longer than {seconds} s in all")));
+                }
+            }
+        }
     }
 
     /// What messages call it.
@@ -84,13 +104,15 @@ impl MailServer {
         format!("mail server {}:{}", self.host, self.port)
     }
 
-    fn try_to_deliver(&self, sender: &Address, recipients: Vec<Address>, message: &[u8]) -> Fate {
+    fn try_to_deliver(&self, sender: &Address, recipients: Vec<Address>, message: &[u8], told: &Sender<Fate>) {
         let mut fate = Fate::default();
         let mut waiting = recipients;
         // Before the second try; each further one waits four times as long.
         let mut pause = self.timeout / 10;
         for left in (0..TRIES).rev() {
             let unknown = self.transaction(sender, waiting, message, &mut fate);
+            // Nobody listens after the deadline.
+            let _ = told.send(fate.clone());
             if fate.deferred.is_empty() || left == 0 || unknown {
                 break;
             }
@@ -101,7 +123,6 @@ impl MailServer {
             pause *= 4;
             waiting = fate.deferred.drain(..).map(|(address, _)| address).collect();
         }
-        fate
     }
 
     /// One transaction. True where it ended without an answer to the whole message.
@@ -109,7 +130,9 @@ impl MailServer {
         let mut accepted = Vec::new();
         let result = self.connect(sender, &waiting).and_then(|mut connection| {
             for address in waiting.iter().cloned() {
-                match connection.command(Rcpt::new(address.clone(), vec![])) {
+                let answer = connection.command(Rcpt::new(address.clone(), vec![]));
+                fate.asked |= !matches!(&answer, Err(error) if error.status().is_none());
+                match answer {
                     Ok(_) => accepted.push(address),
                     Err(error) if error.status().is_some() => fate.fail(address, &error.into()),
                     // No answer: the connection is gone.

@@ -20,7 +20,7 @@ for part in message.walk():
         "filename": part.get_filename(),
         "charset": part.get_content_charset(),
         "text": content.replace("\r\n", "\n") if isinstance(content, str) else None,
-        "sha256": data and hashlib.sha256(data).hexdigest(),
+        "sha256": None if data is None else hashlib.sha256(data).hexdigest(),
     })
 print(json.dumps({
     "headers": {name.lower(): str(value) for name, value in message.items()},

@@ -1,0 +1,75 @@
+//! `--alert --mail`.
+
+use serde_json::{Value, json};
+
+use crate::site::{Site, row, text};
+
+#[test]
+fn an_alert_is_mailed_once_for_a_key_and_its_time() {
+    let site = Site::new(&json!({}), &[]);
+    site.configure_also("email = admin@example.com\n[alert]\nip = 3/10m\nuser = 2/10m\n");
+    let at =
+        |minutes: i64| (chrono::Utc::now() - chrono::TimeDelta::minutes(minutes)).format("%Y-%m-%d %H:%M").to_string();
+    site.append(&(row(&at(31), "a") + &row(&at(31), "b") + &row(&at(30), "c")));
+    let alert = ["--alert", "--mail"];
+    let run = site.run(&alert);
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    let records: Vec<Value> = run.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [record] = &records[..] else { panic!("{}", run.out) };
+    assert!(run.out.starts_with("{\"v\":1,\"type\":\"alert\","));
+    assert_eq!((&record["kind"], &record["key"], &record["attempts"]), (&json!("ip"), &json!("192.0.2.1"), &json!(3)));
+    assert_eq!(record["threshold"], "3/10m");
+    let [(message, _)] = &site.messages()[..] else { panic!("not one message") };
+    assert!(message["headers"]["subject"].as_str().unwrap().contains("alert: 3 failed logins from 192.0.2.1 (3/10m)"));
+
+    // Nothing new; then more within the ten minutes; then more after them.
+    assert_eq!(site.run(&alert).out, "");
+    site.append(&row(&at(25), "d"));
+    assert_eq!(site.run(&alert).out, "");
+    assert_eq!(site.messages().len(), 1);
+    site.append(&(row(&at(19), "e") + &row(&at(18), "e") + &row(&at(17), "f")));
+    assert_eq!(site.run(&alert).out.lines().count(), 2);
+    assert_eq!(site.messages().len(), 2);
+}
+
+#[test]
+fn an_alert_that_could_not_be_mailed_is_mailed_by_the_next_run() {
+    let mut site = Site::new(&json!({"MAIL": ["550 no"]}), &[]);
+    let alert = "email = admin@example.com\n[alert]\ntotal = 1/10m\n";
+    site.configure_also(alert);
+    let now = chrono::Utc::now().format("%Y-%m-%d %H:%M").to_string();
+    site.append(&row(&now, "a"));
+    assert_eq!(site.run(&["--alert", "--mail"]).code, 69);
+    site.serve(&json!({}), &[]);
+    site.configure_also(alert);
+    assert_eq!(site.run(&["--alert", "--mail"]).code, 0);
+    assert_eq!(site.messages().len(), 1);
+}
+
+#[test]
+fn an_alert_is_mailed_once_though_one_of_its_recipients_is_dead() {
+    let site = Site::new(&json!({"RCPT dead@example.com": ["550 5.1.1 no"]}), &[]);
+    site.configure_also("email = dead@example.com, admin@example.com\n[alert]\ntotal = 1/10m\n");
+    site.append(&row(&chrono::Utc::now().format("%Y-%m-%d %H:%M").to_string(), "a"));
+    let run = site.run(&["--alert", "--mail"]);
+    assert_eq!((run.code, run.err.contains("dead@example.com")), (69, true), "{}", run.err);
+    let run = site.run(&["--alert", "--mail"]);
+    assert_eq!((run.code, run.out.as_str()), (0, ""), "{}", run.err);
+    assert_eq!(site.messages().len(), 1);
+}
+
+#[test]
+fn a_user_name_writes_nothing_of_its_own_into_the_subject_and_turns_no_text_around() {
+    let site = Site::new(&json!({}), &[]);
+    site.configure_also("email = admin@example.com\n[alert]\nuser = 1/10m\n");
+    let now = chrono::Utc::now().format("%Y-%m-%d %H:%M").to_string();
+    // `x (20/10m)\u{202e}gnp.exe\nBcc: all@x.org`, as RFC 2047 has it.
+    site.append(&row(&now, "=?utf-8?B?eCAoMjAvMTBtKeKArmducC5leGUKQmNjOiBhbGxAeC5vcmc=?="));
+    assert_eq!(site.run(&["--alert", "--mail"]).code, 0);
+    site.append(&row(&now, "exe\u{202e}gnp"));
+    assert_eq!(site.run(&["--alert", "--mail"]).code, 0);
+    let messages = site.messages();
+    let subject = messages[0].0["headers"]["subject"].as_str().unwrap();
+    assert!(subject.contains("on = ?utf-8?B?eCAo") && !subject.contains("Bcc"), "{subject}");
+    assert!(text(&messages[1].0).contains("on exe\u{fffd}gnp (1/10m)"), "{}", text(&messages[1].0));
+}

@@ -1,0 +1,341 @@
+//! Which attempts are in which digest of `--since-last`, and who gets it.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::site::{Site, row, text};
+
+const SINCE_LAST: [&str; 2] = ["--since-last", "--mail"];
+
+#[test]
+fn every_attempt_is_in_exactly_one_digest() {
+    let total = |message: &Value| -> String {
+        text(message)
+            .lines()
+            .find(|line| line.starts_with("Total attempts "))
+            .unwrap()
+            .rsplit(' ')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    let mut site = Site::new(&json!({}), &[]);
+    site.append(&(row("2026-06-01 10:00", "a") + &row("2026-06-01 10:00", "b")));
+    assert_eq!(site.run(&SINCE_LAST).code, 0);
+    // One that came late, one in the minute of the digest, and one that the sink is still writing.
+    site.append(&row("2026-05-01 10:00", "late"));
+    site.append("mail,2026-06-01 10:0");
+    assert_eq!(site.run(&SINCE_LAST).code, 0);
+    site.append("1,192.0.2.1,whole,null,OK,CN,1,O\n");
+
+    // Nobody takes mail for a while; then a digest that was begun is sent as it was begun, and what came since in another.
+    site.stop();
+    assert_eq!(site.run(&SINCE_LAST).code, 75);
+    site.append(&row("2026-06-01 10:02", "meanwhile"));
+    let delivered = site.messages();
+    assert_eq!(delivered.iter().map(|(message, _)| total(message)).collect::<Vec<_>>(), ["2", "1"]);
+    site.serve(&json!({}), &[]);
+    let run = site.run(&SINCE_LAST);
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    let messages = site.messages();
+    assert_eq!(messages.iter().map(|(message, _)| total(message)).collect::<Vec<_>>(), ["1", "1"]);
+    assert!(text(&messages[0].0).contains("whole") && text(&messages[1].0).contains("meanwhile"));
+    // New is what no earlier digest had.
+    assert!(text(&messages[1].0).contains("  1 user name:\n   1. meanwhile"), "{}", text(&messages[1].0));
+
+    // Without anything new there is a digest of nothing.
+    assert_eq!(site.run(&SINCE_LAST).code, 0);
+    assert_eq!(total(&site.messages()[2].0), "0");
+}
+
+#[test]
+fn a_digest_goes_on_in_the_file_that_the_csv_was_rotated_to() {
+    let site = Site::new(&json!({}), &[]);
+    site.append(&row("2026-06-01 10:00", "first"));
+    assert_eq!(site.run(&SINCE_LAST).code, 0);
+    site.append(&row("2026-06-01 10:00", "second"));
+    fs::rename(site.csv(), site.csv().with_extension("csv.1")).unwrap();
+    site.append(&row("2026-06-01 10:00", "third"));
+    let run = site.run(&SINCE_LAST);
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    site.append(&row("2026-06-01 10:00", "fourth"));
+    assert_eq!(site.run(&SINCE_LAST).code, 0);
+    let digests: Vec<Vec<bool>> = (site.messages().iter())
+        .map(|(message, _)| ["first", "second", "third", "fourth"].map(|user| text(message).contains(user)).to_vec())
+        .collect();
+    assert_eq!(digests, [[true, false, false, false], [false, true, true, false], [false, false, false, true]]);
+}
+
+#[test]
+fn a_digest_that_is_sent_again_is_read_from_where_its_rows_were_rotated_to() {
+    let mut site = Site::new(&json!({}), &[]);
+    site.stop();
+    site.append(&row("2026-06-01 10:00", "first"));
+    assert_eq!(site.run(&SINCE_LAST).code, 75);
+    site.append(&row("2026-06-01 10:00", "second"));
+    fs::rename(site.csv(), site.csv().with_extension("csv.1")).unwrap();
+    site.append(&row("2026-06-01 10:00", "third"));
+    site.serve(&json!({}), &[]);
+    let run = site.run(&SINCE_LAST);
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    let digests: Vec<Vec<bool>> = (site.messages().iter())
+        .map(|(message, _)| ["first", "second", "third"].map(|user| text(message).contains(user)).to_vec())
+        .collect();
+    assert_eq!(digests, [[true, false, false], [false, true, true]]);
+}
+
+#[test]
+fn a_csv_that_was_replaced_is_read_by_date_and_nothing_is_silent_about_it() {
+    let site = Site::new(&json!({}), &[]);
+    site.append(&row("2020-06-01 10:00", "old"));
+    assert_eq!(site.run(&SINCE_LAST).code, 0);
+    fs::remove_file(site.csv()).unwrap();
+    site.append(&(row("2020-06-01 10:00", "rewritten") + &row("2199-01-01 00:00", "new")));
+    let run = site.run(&SINCE_LAST);
+    assert_eq!(run.code, 0);
+    assert!(run.err.contains("is not the file that the last digest ended in"), "{}", run.err);
+    let messages = site.messages();
+    assert!(text(&messages[1].0).contains(": 1\n") && text(&messages[1].0).contains("1. new"));
+}
+
+#[test]
+fn rows_that_a_sink_has_not_committed_wait() {
+    let site = Site::new(&json!({}), &[]);
+    site.append(&row("2026-06-01 10:00", "a"));
+    let length = fs::metadata(site.csv()).unwrap().len();
+    let cursor = site.dir.path().join("state.offset");
+    let data = mls_cli::cursor_file::Data::describe(&fs::File::open(site.csv()).unwrap(), length).unwrap();
+    mls_cli::cursor_file::CursorFile::next(0, Value::Null, Some(data)).store(&cursor).unwrap();
+    site.append(&row("2026-06-01 10:00", "uncommitted"));
+    let run = site.run(&["--since-last", "--committed-by", cursor.to_str().unwrap()]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert!(run.out.contains(": 1\n") && !run.out.contains("uncommitted"), "{}", run.out);
+}
+
+/// Which of these users each message names.
+fn named(site: &Site, users: &[&str]) -> Vec<String> {
+    let named =
+        |message: &Value| users.iter().copied().filter(|user| text(message).contains(*user)).collect::<Vec<_>>();
+    site.messages().iter().map(|(message, _)| named(message).join(" ")).collect()
+}
+
+/// Who got each message.
+fn recipients(site: &Site) -> Vec<Value> {
+    site.messages().into_iter().map(|(_, envelope)| envelope["to"].clone()).collect()
+}
+
+fn rotate(site: &Site, names: &[&str]) {
+    let path = |name: &str| site.dir.path().join(format!("maillogsentinel.csv{name}"));
+    for pair in names.windows(2) {
+        fs::rename(path(pair[1]), path(pair[0])).unwrap();
+    }
+}
+
+#[test]
+fn rows_of_a_csv_that_came_and_went_between_two_digests_are_in_the_second() {
+    let site = Site::new(&json!({}), &[]);
+    site.append(&row("2026-06-01 10:00", "first"));
+    assert_eq!(site.run(&SINCE_LAST).code, 0);
+    site.append(&row("2026-06-01 10:00", "second"));
+    rotate(&site, &[".1", ""]);
+    site.append(&(row("2026-06-01 10:00", "third") + &row("2026-06-01 10:00", "fourth")));
+    rotate(&site, &[".2", ".1", ""]);
+    // Somebody's copy is no rotation.
+    fs::copy(site.csv().with_extension("csv.2"), site.csv().with_extension("csv.copy")).unwrap();
+    site.append(&row("2026-06-01 10:00", "fifth"));
+    let run = site.run(&SINCE_LAST);
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    let users = ["first", "second", "third", "fourth", "fifth"];
+    assert_eq!(named(&site, &users), ["first", "second third fourth fifth"]);
+    // With a file that was compressed in between.
+    site.append(&row("2026-06-01 10:00", "sixth"));
+    rotate(&site, &[".3", ".2", ".1", ""]);
+    site.append(&row("2026-06-01 10:00", "seventh"));
+    rotate(&site, &[".4", ".3", ".2", ".1", ""]);
+    let gzip = std::process::Command::new("gzip").arg(site.csv().with_extension("csv.1")).status().unwrap();
+    assert!(gzip.success());
+    site.append(&row("2026-06-01 10:00", "eighth"));
+    let run = site.run(&SINCE_LAST);
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    assert_eq!(named(&site, &["fifth", "sixth", "seventh", "eighth"])[2], "sixth seventh eighth");
+}
+
+#[test]
+fn a_digest_of_no_row_is_known_again_by_the_file_before_it() {
+    for empty in ["", "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n"] {
+        for rows_before in [false, true] {
+            let site = Site::new(&json!({}), &[]);
+            if rows_before {
+                site.append(&row("2026-06-01 10:00", "zeroth"));
+                assert_eq!(site.run(&SINCE_LAST).code, 0);
+                rotate(&site, &[".1", ""]);
+            }
+            mls_cli::atomic::write(&site.csv(), empty.as_bytes(), 0o640).unwrap();
+            assert_eq!(site.run(&SINCE_LAST).code, 0);
+            site.append(&row("2026-06-01 10:00", "first"));
+            rotate(&site, if rows_before { &[".2", ".1", ""] } else { &[".1", ""] });
+            site.append(&row("2026-06-01 10:00", "second"));
+            let run = site.run(&SINCE_LAST);
+            assert_eq!((run.code, run.err.as_str()), (0, ""), "{empty:?} {rows_before}");
+            site.append(&row("2026-06-01 10:00", "third"));
+            assert_eq!(site.run(&SINCE_LAST).code, 0);
+            let digests = named(&site, &["zeroth", "first", "second", "third"]);
+            assert_eq!(digests[usize::from(rows_before)..], ["", "first second", "third"], "{empty:?} {rows_before}");
+        }
+    }
+}
+
+#[test]
+fn a_digest_that_waits_is_made_again_from_files_that_were_rotated_before_and_after_it() {
+    let mut site = Site::new(&json!({}), &[]);
+    site.append(&row("2026-06-01 10:00", "first"));
+    assert_eq!(site.run(&SINCE_LAST).code, 0);
+    site.append(&row("2026-06-01 10:00", "second"));
+    rotate(&site, &["-20260601", ""]);
+    site.append(&row("2026-06-01 10:00", "third"));
+    site.stop();
+    assert_eq!(site.run(&SINCE_LAST).code, 75);
+    rotate(&site, &["-20260602", ""]);
+    site.append(&row("2026-06-01 10:00", "fourth"));
+    site.serve(&json!({}), &[]);
+    let run = site.run(&SINCE_LAST);
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    assert_eq!(named(&site, &["first", "second", "third", "fourth"]), ["second third", "fourth"]);
+}
+
+/// As if so many days had passed since the digests that are waited for.
+fn days_later(site: &Site, days: i64) {
+    let path = site.dir.path().join("report.sent");
+    let mut record: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    for digest in record["digests"].as_array_mut().unwrap() {
+        if let Some(until) = digest["since"]["end"].get_mut("until") {
+            let at = chrono::DateTime::parse_from_rfc3339(until.as_str().unwrap()).unwrap();
+            *until = (at - chrono::TimeDelta::days(days)).to_rfc3339().into();
+        }
+    }
+    mls_cli::atomic::write(&path, record.to_string().as_bytes(), 0o640).unwrap();
+}
+
+#[test]
+fn who_cannot_get_a_digest_keeps_the_next_one_from_nobody_else() {
+    let full = json!({"RCPT full@example.com": ["452 4.2.2 mailbox full"]});
+    let mut site = Site::new(&full, &[]);
+    let email = "email = full@example.com, admin@example.com\n";
+    site.configure_also(email);
+    site.append(&row("2026-06-01 10:00", "first"));
+    for _ in 0..2 {
+        let run = site.run(&SINCE_LAST);
+        assert_eq!(run.code, 75, "{}", run.err);
+        site.append(&row("2026-06-01 10:00", "second"));
+    }
+    // Trying again soon after is no reason for a digest; a day later it is time for one.
+    assert_eq!(named(&site, &["first", "second"]), ["first"]);
+    days_later(&site, 1);
+    assert_eq!(site.run(&SINCE_LAST).code, 75);
+    assert_eq!(named(&site, &["first", "second"]), ["first", "second"]);
+    assert_eq!(recipients(&site), [json!(["admin@example.com"]), json!(["admin@example.com"])]);
+    // There is room again: both go out, each with what was in it.
+    site.serve(&json!({}), &[]);
+    site.configure_also(email);
+    site.append(&row("2026-06-01 10:00", "third"));
+    let run = site.run(&SINCE_LAST);
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    assert_eq!(named(&site, &["first", "second", "third"]), ["first", "second", "third"]);
+    let both = json!(["full@example.com", "admin@example.com"]);
+    assert_eq!(recipients(&site), [json!(["full@example.com"]), json!(["full@example.com"]), both]);
+}
+
+#[test]
+fn a_digest_whose_content_is_refused_is_given_up_when_a_later_one_is_taken() {
+    let spam = "554 5.7.1 smells of spam";
+    let site = Site::new(&json!({"DATA": [spam, spam, "250 OK", spam, "250 OK"]}), &[]);
+    site.append(&row("2026-06-01 10:00", "GTUBE"));
+    assert_eq!(site.run(&SINCE_LAST).code, 69);
+    days_later(&site, 1);
+    site.append(&row("2026-06-01 10:00", "second"));
+    let run = site.run(&SINCE_LAST);
+    assert_eq!((run.code, run.err.contains("given up")), (69, false), "{}", run.err);
+    site.append(&row("2026-06-01 10:00", "third"));
+    let run = site.run(&SINCE_LAST);
+    assert_eq!(
+        (run.code, run.err.contains("given up, and admin@example.com will not get it")),
+        (69, true),
+        "{}",
+        run.err
+    );
+    let run = site.run(&SINCE_LAST);
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    // Refused, refused, taken, refused, taken, taken: the server keeps them all.
+    let users = named(&site, &["GTUBE", "second", "third"]);
+    assert_eq!(users, ["GTUBE", "GTUBE", "second", "GTUBE", "third", ""]);
+}
+
+#[test]
+fn who_has_a_digest_does_not_get_it_again_after_a_kill_while_another_is_waited_for() {
+    let mut site = Site::new(&json!({"RCPT slow@example.com": ["450 4.2.1 try later"]}), &[]);
+    let email = "email = slow@example.com, admin@example.com\n";
+    site.configure_also(email);
+    site.append(&row("2026-06-01 10:00", "first"));
+    // Between the first try and the second.
+    let mut run = site.command(&["--smtp-timeout", "200"]).args(SINCE_LAST).spawn().unwrap();
+    let record = site.dir.path().join("report.sent");
+    while !fs::read_to_string(&record).is_ok_and(|record| record.contains("\"delivered\": true")) {
+        assert!(run.try_wait().unwrap().is_none());
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    run.kill().unwrap();
+    run.wait().unwrap();
+    assert_eq!(recipients(&site), [json!(["admin@example.com"])]);
+    site.serve(&json!({}), &[]);
+    site.configure_also(email);
+    assert_eq!(site.run(&SINCE_LAST).code, 0);
+    assert_eq!(recipients(&site)[0], json!(["slow@example.com"]));
+}
+
+#[test]
+fn a_recipient_who_is_taken_out_is_not_waited_for_and_nobody_gets_the_digest_again() {
+    let mut site = Site::new(&json!({"RCPT slow@example.com": ["450 4.2.1 try later"]}), &[]);
+    site.configure_also("email = slow@example.com, admin@example.com\n");
+    site.append(&row("2026-06-01 10:00", "first"));
+    assert_eq!(site.run(&SINCE_LAST).code, 75);
+    site.serve(&json!({}), &[]);
+    site.append(&row("2026-06-01 10:00", "second"));
+    assert_eq!(site.run(&SINCE_LAST).code, 0);
+    assert_eq!(named(&site, &["first", "second"]), ["second"]);
+    assert_eq!(recipients(&site), [json!(["admin@example.com"])]);
+}
+
+#[test]
+fn the_record_of_version_1_is_read() {
+    let mut site = Site::new(&json!({}), &[]);
+    site.append(&row("2026-06-01 10:00", "first"));
+    assert_eq!(site.run(&SINCE_LAST).code, 0);
+    site.append(&row("2026-06-01 10:00", "second"));
+    site.stop();
+    assert_eq!(site.run(&SINCE_LAST).code, 75);
+    // In version 1 a digest had its end only, and `last` was where it began.
+    let path = site.dir.path().join("report.sent");
+    let mut record: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let since = record["digests"][1]["since"].take();
+    record["version"] = json!(1);
+    record["last"] = since["begin"].clone();
+    for digest in record["digests"].as_array_mut().unwrap() {
+        digest.as_object_mut().unwrap().remove("since");
+    }
+    record["digests"][1]["end"] = since["end"].clone();
+    mls_cli::atomic::write(&path, record.to_string().as_bytes(), 0o640).unwrap();
+    site.append(&row("2026-06-01 10:00", "third"));
+    site.serve(&json!({}), &[]);
+    assert_eq!(site.run(&SINCE_LAST).code, 0);
+    assert_eq!(named(&site, &["first", "second", "third"]), ["second", "third"]);
+}
+
+#[test]
+fn the_position_of_the_python_original_says_nothing_of_a_csv() {
+    let site = Site::new(&json!({}), &[]);
+    site.append(&row("2026-06-01 10:00", "first"));
+    mls_cli::atomic::write(&site.dir.path().join("state.offset"), b"12345\n", 0o640).unwrap();
+    assert_eq!(site.run(&SINCE_LAST).code, 0);
+    assert_eq!(named(&site, &["first"]), ["first"]);
+}

@@ -1,0 +1,184 @@
+//! A mail server in a directory of its own, and a reporter that uses it.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub(crate) const HEADER: &str = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n";
+
+/// The Python that has Debian's packages.
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
+
+/// A mail server in a directory of its own, and the configuration of a reporter that uses it.
+pub(crate) struct Site {
+    pub(crate) dir: TempDir,
+    pub(crate) server: Option<Child>,
+    pub(crate) report: String,
+}
+
+/// What a run did.
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Site {
+    /// A server that follows `script`.
+    pub(crate) fn new(script: &Value, options: &[&str]) -> Self {
+        let mut site = Self { dir: tempfile::tempdir().unwrap(), server: None, report: String::new() };
+        if options.contains(&"--tls") {
+            site.make_certificates();
+        }
+        site.serve(script, options);
+        site
+    }
+
+    /// Ends the server that runs and starts another one.
+    pub(crate) fn serve(&mut self, script: &Value, options: &[&str]) {
+        self.stop();
+        let mut server = Command::new(PYTHON)
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mail/server.py"))
+            .arg(self.dir.path())
+            .arg(script.to_string())
+            .args(options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut port = String::new();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        self.server = Some(server);
+        assert!(!port.is_empty(), "the mail server did not start: is python3-aiosmtpd installed?");
+        self.configure(&format!("smtp_host = localhost\nsmtp_port = {}\n", port.trim()));
+    }
+
+    pub(crate) fn stop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            drop(server.stdin.take());
+            server.wait().unwrap();
+        }
+    }
+
+    /// Writes the configuration: the server, and what else the test needs.
+    pub(crate) fn configure(&mut self, server: &str) {
+        server.clone_into(&mut self.report);
+        self.configure_also("email = admin@example.com\n");
+    }
+
+    pub(crate) fn configure_also(&self, more: &str) {
+        let dir = self.dir.path().display();
+        let text = format!(
+            "[paths]\nworking_dir = {dir}\nstate_dir = {dir}\n[report]\nsender_override = mls@example.com\n{}{more}",
+            self.report
+        );
+        mls_cli::atomic::write(&self.dir.path().join("mls.conf"), text.as_bytes(), 0o644).unwrap();
+    }
+
+    pub(crate) fn csv(&self) -> std::path::PathBuf {
+        self.dir.path().join("maillogsentinel.csv")
+    }
+
+    pub(crate) fn append(&self, rows: &str) {
+        let mut file = fs::File::options().append(true).create(true).open(self.csv()).unwrap();
+        if file.metadata().unwrap().len() == 0 {
+            file.write_all(HEADER.as_bytes()).unwrap();
+        }
+        file.write_all(rows.as_bytes()).unwrap();
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Run {
+        let output = self.command(&["--smtp-timeout", "2"]).args(args).output().unwrap();
+        Run {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mls-report"));
+        command.args(["--config", self.dir.path().join("mls.conf").to_str().unwrap(), "--timezone", "UTC"]).args(args);
+        command.stdin(Stdio::null()).env("SSL_CERT_FILE", self.dir.path().join("ca.pem"));
+        command
+    }
+
+    /// The messages that arrived, in order, each with its envelope.
+    pub(crate) fn messages(&self) -> Vec<(Value, Value)> {
+        (1..)
+            .map_while(|n| {
+                let raw = fs::read(self.dir.path().join(format!("{n}.eml"))).ok()?;
+                let envelope = fs::read(self.dir.path().join(format!("{n}.json"))).unwrap();
+                Some((parse(&raw), serde_json::from_slice(&envelope).unwrap()))
+            })
+            .collect()
+    }
+
+    /// A certificate authority that only this test knows, and a certificate of it for localhost.
+    pub(crate) fn make_certificates(&self) {
+        let run = |args: &[&str]| {
+            let output = Command::new("openssl").args(args).current_dir(self.dir.path()).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        };
+        let key = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
+        run(&[&key[..], &["-subj", "/CN=Test CA", "-keyout", "ca.key", "-out", "ca.pem"]].concat());
+        run(&[
+            &key[..],
+            &[
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=DNS:localhost",
+                "-addext",
+                "basicConstraints=CA:FALSE",
+            ],
+            &["-CA", "ca.pem", "-CAkey", "ca.key", "-keyout", "key.pem", "-out", "cert.pem"],
+        ]
+        .concat());
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+    }
+}
+
+/// A message as Python reads it.
+pub(crate) fn parse(raw: &[u8]) -> Value {
+    let mut python = Command::new(PYTHON)
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mail/parse.py"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    python.stdin.take().unwrap().write_all(raw).unwrap();
+    let output = python.wait_with_output().unwrap();
+    assert!(output.status.success());
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+pub(crate) fn part<'a>(message: &'a Value, kind: &str) -> Option<&'a Value> {
+    message["parts"].as_array().unwrap().iter().find(|part| part["type"] == kind)
+}
+
+pub(crate) fn text(message: &Value) -> &str {
+    part(message, "text/plain").unwrap()["text"].as_str().unwrap()
+}
+
+pub(crate) fn row(date: &str, user: &str) -> String {
+    format!("mail,{date},192.0.2.1,{user},null,Errno 1,CN,1,O\n")
+}
+
+pub(crate) fn sha256(path: &Path) -> String {
+    mls_cli::cursor_file::sha256(&fs::read(path).unwrap())
+}
+
+pub(crate) const ONE_DAY: [&str; 3] = ["--date", "2026-06-01", "--mail"];
