@@ -28,7 +28,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", conflicts_with = "since_last")]
     pub since: Option<Moment>,
 
-    /// Report up to and including this day, or up to this minute
+    /// Report up to and including this day, or up to and not including this minute
     #[arg(long, value_name = "TIME", conflicts_with = "since_last")]
     pub until: Option<Moment>,
 

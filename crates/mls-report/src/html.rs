@@ -236,7 +236,7 @@ fn tables(report: &Report, top: usize) -> Vec<Table> {
             &report.slow_attackers,
             |x| (vec![known(Some(&x.ip), ""), x.days.to_string()], x.attempts.into()),
         )
-        .remark(format!("seen on {MANY} of 30 days or more, {FEW} tries a day or fewer")),
+        .remark(format!("seen on {MANY} of 30 days or more, {FEW} tries a day or fewer on average")),
     ];
     if let Some(new) = &report.new {
         let remark = |distinct, exact| format!("{} never seen in the data before", bound(distinct, exact));

@@ -19,7 +19,7 @@
 //! | `reverse_dns_failures` | by `status`, all of them |
 //! | `hours` | 24 numbers: attempts by hour of the day |
 //! | `days` | the 30 days up to the period's last: `date`, `attempts` |
-//! | `slow_attackers` | addresses of the period that tried on at least 5 of those 30 days, at most 10 times a day: `ip`, `days`, `attempts` on those days |
+//! | `slow_attackers` | addresses of the period that tried on at least 5 of those 30 days, on average at most 10 times a day: `ip`, `days`, `attempts` on those days |
 //! | `distributed_attacks` | users that at least 5 addresses tried: `user`, `addresses`, `attempts` |
 //! | `new` | what never was in the data before the period: `addresses`, `users`, `countries`; null where the data does not reach further back |
 //! | `csv` | `name`, `bytes` (decompressed), `rows` of the input; null where it is not CSV |
@@ -50,7 +50,7 @@ use crate::tally::{Tally, split, value, values};
 /// From how many addresses an attack on one user is called distributed, and on how many days an attacker is called slow.
 pub(crate) const MANY: u32 = 5;
 
-/// How many tries a day a slow attacker makes at most.
+/// How many tries a day a slow attacker makes at most, on average of the days on which it tries.
 pub(crate) const FEW: u32 = 10;
 
 /// A whole report. The members stand in the module's documentation.

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use chrono::{DateTime, FixedOffset};
 use mls_cli::zone::Zone;
 use mls_csv::cell;
 use mls_csv::row::Decoder;
@@ -18,6 +19,8 @@ const MAX_NAME: usize = 256;
 pub(crate) struct Row<'a> {
     /// `YYYY-MM-DD HH:MM`, perhaps with seconds, in the zone of the report.
     pub(crate) date: &'a str,
+    /// The same to the second and without doubt, where the input tells it: of the hour that clocks show twice, the CSV does not.
+    pub(crate) at: Option<DateTime<FixedOffset>>,
     pub(crate) ip: Option<&'a str>,
     pub(crate) user: Option<&'a str>,
     pub(crate) hostname: Option<&'a str>,
@@ -58,6 +61,7 @@ impl Rows {
         }
         Ok(Some(Row {
             date,
+            at: None,
             ip: cell::decode(ip).map(clip),
             user: cell::decode(user).map(clip),
             hostname: cell::decode(hostname).map(clip),
@@ -114,6 +118,7 @@ impl Rows {
         });
         Some(Row {
             date: &self.date,
+            at: Some(auth.date.at()),
             ip,
             user: auth.user.as_deref().map(clip),
             hostname: added.hostname.as_deref().map(clip),

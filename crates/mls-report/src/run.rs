@@ -229,6 +229,11 @@ impl Job {
             (None, None) => Period::day(self.args.date.unwrap_or(Day::Today), now),
             (since, until) => Period::between(since, until, now),
         };
+        if let (Some(from), Some(to)) = (period.from, period.to)
+            && from >= to
+        {
+            return Err(Exit::Usage.error(format!("nothing lies between --since {from} and --until {to}")));
+        }
         Ok(Stretch { source: self.source()?, period })
     }
 

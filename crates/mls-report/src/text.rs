@@ -77,7 +77,10 @@ fn write_body(out: &mut String, report: &Report, top: usize, attachment: Option<
     write_list(out, [Left, Right, Right], &report.networks, |x, exact| {
         [x.network.to_string(), number(x.addresses, "address", "addresses"), times(x.attempts, exact)]
     })?;
-    writeln!(out, "Slow attackers {label} (seen on {MANY} of 30 days or more, {FEW} tries a day or fewer):")?;
+    writeln!(
+        out,
+        "Slow attackers {label} (seen on {MANY} of 30 days or more, {FEW} tries a day or fewer on average):"
+    )?;
     write_list(out, [Left, Right, Right], &report.slow_attackers, |x, exact| {
         [known(Some(&x.ip), ""), format!("{} days", x.days), times(x.attempts.into(), exact)]
     })?;

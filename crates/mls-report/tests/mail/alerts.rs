@@ -73,3 +73,24 @@ fn a_user_name_writes_nothing_of_its_own_into_the_subject_and_turns_no_text_arou
     assert!(subject.contains("on = ?utf-8?B?eCAo") && !subject.contains("Bcc"), "{subject}");
     assert!(text(&messages[1].0).contains("on exe\u{fffd}gnp (1/10m)"), "{}", text(&messages[1].0));
 }
+
+#[test]
+fn the_hour_that_clocks_show_twice_is_two_hours_to_records() {
+    let site = Site::new(&json!({}), &[]);
+    let events = |date: &str| {
+        format!("{{\"v\":1,\"type\":\"auth\",\"date\":\"{date}\",\"outcome\":\"failure\",\"ip\":\"192.0.2.1\"}}\n")
+            .repeat(3)
+    };
+    let path = site.dir.path().join("events.ndjson");
+    let text = events("2026-10-25T02:50:00+02:00") + &events("2026-10-25T02:10:00+01:00");
+    mls_cli::atomic::write(&path, text.as_bytes(), 0o600).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_mls-report"))
+        .args(["--alert", "--alert-ip", "3/10m", "--timezone", "Europe/Paris"])
+        .arg(path)
+        .output()
+        .unwrap();
+    let records: Vec<Value> =
+        output.stdout.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    let dates: Vec<_> = records.iter().map(|record| record["date"].as_str().unwrap()).collect();
+    assert_eq!(dates, ["2026-10-25T02:50:00+02:00", "2026-10-25T02:10:00+01:00"]);
+}
