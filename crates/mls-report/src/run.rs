@@ -77,7 +77,11 @@ impl Job {
     /// What `--committed-by` says.
     fn committed(&self) -> anyhow::Result<Option<CursorFile>> {
         if let Some(path) = &self.args.committed_by {
-            return Ok(Some(CursorFile::load(path)?.unwrap_or_else(CursorFile::start)));
+            let cursor = CursorFile::load(path)?;
+            if cursor.is_none() {
+                mls_cli::warn!("{} does not exist: nothing is committed yet, and nothing is read", path.display());
+            }
+            return Ok(Some(cursor.unwrap_or_else(CursorFile::start)));
         }
         // The CSV of the configuration is that of its sink, unless it was made by hand, without one. What the Python original
         // has left says nothing of a CSV.

@@ -62,6 +62,9 @@ use tail::{Outcome, Tail};
 /// Whatever ends the run early, with its exit code.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
+    if let Some(path) = args.committed_by.as_deref().filter(|path| !path.exists()) {
+        mls_cli::warn!("{} does not exist: nothing is committed yet, and nothing is read", path.display());
+    }
     let args = with_defaults(args, &config.paths);
     // The sink locks its own file; here only two that would both save the cursor are in each other's way.
     let saves = !args.framed && !args.show_cursor;
