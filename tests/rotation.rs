@@ -235,6 +235,31 @@ fn lines_that_were_read_between_copying_and_truncating_are_not_read_again_from_a
 }
 
 #[test]
+fn half_a_line_at_the_end_of_a_rotated_file_is_read_from_its_gzip_and_missed_when_the_file_goes() {
+    for compressed in [true, false] {
+        let mut site = Site::new();
+        let lines = site.failures(2);
+        let end = lines.rfind("authentication failed").unwrap();
+        let end = end + lines[end..].find('\n').unwrap();
+        site.write("mail.log", &lines[..end]);
+        site.extract();
+        rename(&site, "mail.log", "mail.log.1");
+        site.write("mail.log", "");
+        site.extract();
+        let change = if compressed { "gzip mail.log.1" } else { "rm mail.log.1" };
+        assert!(site.shell(change).status.success());
+        let output = site.shell(mls_tests::EXTRACT);
+        assert_eq!(output.status.code(), Some(0));
+        let rows = site.read("F").lines().count() - 1;
+        assert_eq!(
+            (rows, text(&output.stderr).contains("lines that were written to it after that are lost")),
+            if compressed { (2, false) } else { (1, true) }
+        );
+        assert_eq!(text(&site.shell(mls_tests::EXTRACT).stderr), "");
+    }
+}
+
+#[test]
 fn a_log_that_is_truncated_while_it_waits_for_its_reader_is_read_again() {
     let mut site = Site::new();
     // It leaves room in the pipe (1 MiB) for a part of the next one.

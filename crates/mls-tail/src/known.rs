@@ -59,6 +59,7 @@ pub(crate) struct Log {
 /// A generation and how far it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each says something that the others do not")]
 pub(crate) struct Known {
     /// Its name in segments and in `pos`: from a hash of its first line, and a number where two begin with the same.
     pub(crate) generation: String,
@@ -76,8 +77,11 @@ pub(crate) struct Known {
     pub(crate) file: Seen,
     /// All whole lines of that file were read.
     pub(crate) read: bool,
-    /// It had been rotated: nothing is lost when it goes.
+    /// It had been rotated: nothing is lost when it goes, but for half a line.
     pub(crate) rotated: bool,
+    /// It ended in half a line, which was not read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) half: bool,
     /// No file holds it any more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) gone: bool,
@@ -104,6 +108,7 @@ impl Log {
             file: sibling.seen.clone(),
             read: false,
             rotated: sibling.rotated,
+            half: false,
             gone: false,
         });
         self.generations.len() - 1

@@ -212,7 +212,8 @@ impl Tail {
         for (k, known) in log.generations.iter_mut().enumerate() {
             let gone = !held.contains(&Some(k));
             // Without the rotated files, one that was read to its end is not missed either.
-            let lost = gone && !known.gone && !(known.read && (known.rotated || !with_rotated));
+            let whole = known.read && !known.half && (known.rotated || !with_rotated);
+            let lost = gone && !known.gone && !whole;
             known.gone = gone;
             if lost {
                 gaps.push(Gap {
@@ -257,7 +258,7 @@ impl Tail {
             if known.nothing_new(sibling) {
                 return Ok(Outcome::Done);
             }
-            (known.file, known.read) = (sibling.seen.clone(), false);
+            (known.file, known.read, known.half) = (sibling.seen.clone(), false, false);
             k
         } else {
             self.log(source).begin(&known::head(sibling).or_exit(Exit::IoErr)?, sibling)
@@ -333,8 +334,10 @@ impl Tail {
                 return Ok(Outcome::Stopped);
             }
         }
+        let known = &mut self.log(source).generations[k];
+        known.half = offset < sibling.seen.size;
         if !sibling.rotated {
-            self.log(source).generations[k].mark(sibling).or_exit(Exit::IoErr)?;
+            known.mark(sibling).or_exit(Exit::IoErr)?;
         }
         Ok(Outcome::Done)
     }
