@@ -280,6 +280,23 @@ fn what_happens_to_a_file_that_fails_or_changes() {
 }
 
 #[test]
+fn a_file_with_a_nul_byte_is_bad_data_and_nothing_of_it_is_imported() {
+    let site = Site::new();
+    std::fs::create_dir(site.path().join("sql")).unwrap();
+    for kind in Kind::ALL {
+        let server = Server::new(kind);
+        let import = format!("timeout 60 mls-sql import sql --url '{}'", server.url());
+        let insert = "INSERT INTO maillogsentinel_events (event_time, username) VALUES ('2026-01-01 00:00:00', 'a')";
+        site.write("sql/1.sql", &format!("{insert};\n{insert}\0;\n"));
+        let said = fail(&site, 65, &import);
+        assert!(said.contains("sql/1.sql: line 2: a NUL byte"), "{said}");
+        site.write("sql/1.sql", &format!("{insert};\n"));
+        succeed(&site, &import);
+        assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events").trim(), "1", "{kind:?}");
+    }
+}
+
+#[test]
 fn tables_that_cannot_take_events_are_told_apart() {
     let mut site = Site::new();
     site.log(1);

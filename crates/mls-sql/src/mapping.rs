@@ -129,6 +129,10 @@ impl Mapping {
                 ),
             };
             anyhow::ensure!(!name.is_empty() && !name.contains('\0'), "{name:?} is no name of a column");
+            anyhow::ensure!(
+                !entry.sql_column_def.contains('\0'),
+                "column {name:?}: sql_column_def has a NUL character"
+            );
             columns.push(Column { name, definition: entry.sql_column_def, source });
         }
         let mapping = Self { columns };
@@ -174,6 +178,7 @@ mod tests {
             ),
             (r#"{"a": {"csv_column_name": "user"}}"#, r#"column "a""#),
             (r#"{"a": {"sql_column_def": "TEXT", "csv_column_name": null}}"#, "no column has"),
+            (r#"{"a": {"sql_column_def": "TEXT\u0000", "csv_column_name": "user"}}"#, r#"column "a""#),
         ] {
             let error = Mapping::parse(text.as_bytes()).unwrap_err();
             assert!(format!("{error:#}").contains(why), "{error:#}");

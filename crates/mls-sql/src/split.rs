@@ -6,7 +6,7 @@
 
 use std::io::BufRead;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 use crate::dialect::Dialect;
 
@@ -79,7 +79,7 @@ impl<R: BufRead> Statements<R> {
     /// The next statement to run.
     ///
     /// # Errors
-    /// Where the file cannot be read or ends within a statement, and for a statement that is not allowed.
+    /// Where the file cannot be read, has a NUL byte or ends within a statement, and for a statement that is not allowed.
     pub(crate) fn next(&mut self) -> anyhow::Result<Option<Statement<'_>>> {
         loop {
             let Some(line) = self.read()? else { return Ok(None) };
@@ -251,6 +251,8 @@ impl<R: BufRead> Statements<R> {
     fn byte(&mut self) -> anyhow::Result<Option<u8>> {
         let byte = self.peek()?;
         if let Some(byte) = byte {
+            // SQLite ends the text there, and sqlx then never comes to the end of it; PostgreSQL drops the connection.
+            ensure!(byte != 0, "line {}: a NUL byte, which has no place in SQL", self.line);
             self.input.consume(1);
             self.line += u64::from(byte == b'\n');
         }
@@ -421,6 +423,17 @@ mod tests {
         ] {
             let error = split(sql, dialect).unwrap_err();
             assert!(format!("{error:#}").starts_with(why), "{error:#}");
+        }
+    }
+
+    #[test]
+    fn a_nul_byte_is_refused_wherever_it_stands() {
+        for end in ["INSERT\0 2;", "INSERT '\0';", "-- \0", "/*\0*/", "\0"] {
+            let sql = format!("INSERT 1;\n{end}");
+            for dialect in [Dialect::Sqlite, Dialect::Postgresql, Dialect::Mysql] {
+                let error = split(&sql, dialect).unwrap_err();
+                assert!(error.to_string().starts_with("line 2: a NUL byte"), "{dialect:?} {sql:?}: {error:#}");
+            }
         }
     }
 
