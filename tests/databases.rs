@@ -297,6 +297,26 @@ fn a_file_with_a_nul_byte_is_bad_data_and_nothing_of_it_is_imported() {
 }
 
 #[test]
+fn a_commit_behind_a_byte_order_mark_commits_nothing() {
+    let site = Site::new();
+    std::fs::create_dir(site.path().join("sql")).unwrap();
+    for kind in Kind::ALL {
+        let server = Server::new(kind);
+        let import = format!("mls-sql import sql --url '{}'", server.url());
+        let count = || server.query("SELECT count(*) FROM maillogsentinel_events").trim().to_owned();
+        let insert = "INSERT INTO maillogsentinel_events (event_time, username) VALUES ('2026-01-01 00:00:00', 'a')";
+        site.write("sql/1.sql", &format!("{insert};\n\u{feff}COMMIT;\nINSERT INTO nosuch VALUES (1);\n"));
+        let said = fail(&site, 65, &import);
+        assert_eq!(count(), "0", "{kind:?}");
+        assert!(said.contains("sql/1.sql: line 2: a byte order mark"), "{said}");
+        // An editor's, at the head.
+        site.write("sql/1.sql", &format!("\u{feff}BEGIN;\n{insert};\nCOMMIT;\n"));
+        succeed(&site, &import);
+        assert_eq!(count(), "1", "{kind:?}");
+    }
+}
+
+#[test]
 fn tables_that_cannot_take_events_are_told_apart() {
     let mut site = Site::new();
     site.log(1);

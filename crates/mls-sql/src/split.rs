@@ -79,7 +79,8 @@ impl<R: BufRead> Statements<R> {
     /// The next statement to run.
     ///
     /// # Errors
-    /// Where the file cannot be read, has a NUL byte or ends within a statement, and for a statement that is not allowed.
+    /// Where the file cannot be read, has a NUL byte, has a byte order mark between statements or words, or ends within a
+    /// statement, and for a statement that is not allowed.
     pub(crate) fn next(&mut self) -> anyhow::Result<Option<Statement<'_>>> {
         loop {
             let Some(line) = self.read()? else { return Ok(None) };
@@ -183,7 +184,7 @@ impl<R: BufRead> Statements<R> {
                         }
                         begin = self.line;
                     }
-                    self.text.push(byte);
+                    self.code(byte)?;
                 }
                 State::Quoted(quote, escapes) => {
                     let (quote, escapes) = (*quote, *escapes);
@@ -219,6 +220,20 @@ impl<R: BufRead> Statements<R> {
                 }
             }
         }
+    }
+
+    /// Takes a byte outside of quotes and comments.
+    fn code(&mut self, byte: u8) -> anyhow::Result<()> {
+        self.text.push(byte);
+        // A blank to SQLite, and part of a word to the others and to this splitter: what is a COMMIT, or the END of a body, must
+        // not depend on who reads it.
+        let mark = self.text.ends_with("\u{feff}".as_bytes());
+        ensure!(
+            !mark,
+            "line {}: a byte order mark (U+FEFF) that is not at the head of the file: take it out",
+            self.line
+        );
+        Ok(())
     }
 
     /// Takes a byte within quotes; whether they end with it.
@@ -435,6 +450,28 @@ mod tests {
                 assert!(error.to_string().starts_with("line 2: a NUL byte"), "{dialect:?} {sql:?}: {error:#}");
             }
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_hides_no_statement() {
+        for dialect in [Dialect::Sqlite, Dialect::Postgresql, Dialect::Mysql] {
+            for sql in [
+                "INSERT INTO t VALUES (1);\n\u{feff}COMMIT;\nINSERT INTO nosuch VALUES (1);",
+                "INSERT INTO t VALUES (1);\nCOMMIT \u{feff};",
+                "INSERT INTO t\n\u{feff}VALUES (1);",
+                "INSERT INTO \"t\"\n\u{feff}VALUES (1);",
+            ] {
+                let error = split(sql, dialect).unwrap_err();
+                assert!(error.to_string().starts_with("line 2: a byte order mark"), "{dialect:?} {sql:?}: {error:#}");
+            }
+            // In a text and in a comment it is a character like any other.
+            let sql =
+                "\u{feff}INSERT INTO t VALUES ('\u{feff}'); -- \u{feff}\n/* \u{feff} */ INSERT INTO t VALUES (1);";
+            let texts = ["INSERT INTO t VALUES ('\u{feff}')", "INSERT INTO t VALUES (1)"];
+            assert_eq!(split(sql, dialect).unwrap(), texts);
+        }
+        let trigger = "CREATE TRIGGER a AFTER INSERT ON t BEGIN DELETE FROM u;\n\u{feff}END; COMMIT;";
+        assert!(split(trigger, Dialect::Sqlite).unwrap_err().to_string().starts_with("line 2: a byte order mark"));
     }
 
     #[test]
