@@ -125,6 +125,14 @@ fn export_and_import_are_exact_though_stages_and_servers_are_killed() {
     }
 }
 
+/// The name that a file has before a commit of `cursor_file` names it.
+fn part(site: &Site, cursor_file: &str) -> String {
+    let machine = text(&site.shell("uname -n").stdout).trim().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let whole = site.path().canonicalize().unwrap().join(cursor_file);
+    let hash = text(&site.shell(&format!("printf %s '{}' | sha256sum", whole.display())).stdout);
+    format!(".{machine}-{}.part", &hash[..16])
+}
+
 #[test]
 fn a_file_that_was_committed_and_not_renamed_is_renamed_by_the_next_start() {
     let mut site = Site::new();
@@ -139,10 +147,7 @@ fn a_file_that_was_committed_and_not_renamed_is_renamed_by_the_next_start() {
     };
     let [name] = sql().try_into().unwrap();
     // As if it had died between the two.
-    let machine = text(&site.shell("uname -n").stdout).trim().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-    let whole = site.path().canonicalize().unwrap().join("X");
-    let hash = text(&site.shell(&format!("printf %s '{}' | sha256sum", whole.display())).stdout);
-    let part = format!("sql/.{machine}-{}.part", &hash[..16]);
+    let part = format!("sql/{}", part(&site, "X"));
     std::fs::rename(site.path().join("sql").join(&name), site.path().join(&part)).unwrap();
     // The directory that the commit speaks of is the one, whatever this run is told.
     finish(&site, &export.replace("--dir sql", "--dir other"));
@@ -152,6 +157,37 @@ fn a_file_that_was_committed_and_not_renamed_is_renamed_by_the_next_start() {
     site.write(&part, "BEGIN;\nnever committed\n");
     finish(&site, export);
     assert!(!sql().contains(&name), "{:?}", sql());
+}
+
+/// Moving is to that name what renaming the machine is.
+#[test]
+fn a_file_that_was_committed_and_not_renamed_is_found_though_the_cursor_file_has_moved() {
+    for (state, dir, moved_dir) in [("state", "sql", "sql"), ("state", "state/sql", "moved/sql")] {
+        let mut site = Site::new();
+        site.log(3);
+        finish(&site, EXTRACT);
+        std::fs::create_dir(site.path().join(state)).unwrap();
+        let export = |state: &str, dir: &str| {
+            let x = format!("{state}/X");
+            let export = format!(
+                "mls-tail --framed --cursor-file {x} --committed-by S F | mls-csv --decode --timezone UTC | \
+                 mls-sql export --dir {dir} --cursor-file {x}"
+            );
+            finish(&site, &export);
+            let entries = std::fs::read_dir(site.path().join(dir)).unwrap();
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+        };
+        let rename = |from: &str, to: &str| std::fs::rename(site.path().join(from), site.path().join(to)).unwrap();
+        let [name] = export(state, dir).try_into().unwrap();
+        // As if it had died between the two.
+        rename(&format!("{dir}/{name}"), &format!("{dir}/{}", part(&site, &format!("{state}/X"))));
+        rename(state, "moved");
+        assert_eq!(export("moved", moved_dir), std::slice::from_ref(&name), "{dir}");
+        // A cursor file of a version that did not name it.
+        assert!(site.shell("sed -i '/\"part\"/d' moved/X").status.success());
+        rename(&format!("{moved_dir}/{name}"), &format!("{moved_dir}/{}", part(&site, "moved/X")));
+        assert_eq!(export("moved", moved_dir), [name], "{dir}");
+    }
 }
 
 #[test]

@@ -50,6 +50,9 @@ pub struct CursorFile {
     /// Where `data` is a file of its own: its name, which it gets once this is committed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// The name that it has until then, in the same directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     /// The source's position, which only the source understands. A number is that of the Python original, see
     /// [`original`](CursorFile::original).
     pub cursor: Value,
@@ -88,7 +91,16 @@ impl CursorFile {
     #[must_use]
     pub fn next(base: u64, cursor: Value, data: Option<Data>) -> Self {
         let written = chrono::Local::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, false);
-        Self { version: VERSION, sequence: base + 1, written, data, rotated: Vec::new(), file: None, cursor }
+        Self {
+            version: VERSION,
+            sequence: base + 1,
+            written,
+            data,
+            rotated: Vec::new(),
+            file: None,
+            part: None,
+            cursor,
+        }
     }
 
     /// Reads a cursor file. `None` where there is none, or where an empty one came through a pipe, as from

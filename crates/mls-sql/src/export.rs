@@ -1,6 +1,6 @@
 //! Events into SQL: on standard output, or as a file in a directory.
 //!
-//! With a cursor file S the file is written under a hidden name of S's own, S is committed, which names it, and then it is
+//! With a cursor file S the file is written under a hidden name of S's own, S is committed, which has both names, and then it is
 //! renamed. So what is found at the next start is one of three things: nothing; a whole file that S names and describes, which is
 //! renamed now; or one that S does not describe, which was never committed and is written anew.
 
@@ -212,6 +212,7 @@ impl Sink for Export<'_> {
                 return Ok(());
             }
             let mut next = CursorFile::next(self.committed.sequence, cursor, written);
+            next.part = name.is_some().then(|| self.part_name());
             next.file.clone_from(&name);
             self.begun = false;
             next.store(path)?;
@@ -224,19 +225,28 @@ impl Sink for Export<'_> {
 }
 
 impl Export<'_> {
-    /// Finishes what the last commit has left undone, in the directory that it was written to.
+    fn part_name(&self) -> String {
+        self.part.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Finishes what the last commit has left undone, in the directory that it was written to; where that has moved, in the one of
+    /// this run.
     fn settle(&self) -> anyhow::Result<()> {
-        let (Some(name), Some(data)) = (&self.committed.file, &self.committed.data) else { return Ok(()) };
+        let CursorFile { file: Some(name), data: Some(data), part, .. } = &self.committed else { return Ok(()) };
         let path = Path::new(name);
-        let part = atomic::directory_of(path).join(self.part.file_name().unwrap_or_default());
-        let context = || format!("looking at {}", part.display());
-        let file = match File::open(&part) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            file => file.with_context(context)?,
-        };
-        let length = file.metadata().with_context(context)?.len();
-        if length == data.length && Data::describe(&file, length).with_context(context)? == *data {
-            publish(&part, path)?;
+        // This run's name for it is another where the machine was renamed or S has moved. Older versions did not note it.
+        let part = part.clone().unwrap_or_else(|| self.part_name());
+        for folder in [&atomic::directory_of(path), &self.dir] {
+            let part = folder.join(&part);
+            let context = || format!("looking at {}", part.display());
+            let file = match File::open(&part) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                file => file.with_context(context)?,
+            };
+            let length = file.metadata().with_context(context)?.len();
+            if length == data.length && Data::describe(&file, length).with_context(context)? == *data {
+                return publish(&part, &folder.join(path.file_name().unwrap_or_default()));
+            }
         }
         Ok(())
     }
