@@ -236,6 +236,18 @@ fn what_would_lose_every_row_commits_nothing() {
 }
 
 #[test]
+fn a_file_may_be_called_what_sqlite_takes_for_a_uri() {
+    let mut site = Site::new();
+    site.log(3);
+    let load = "mls-parse < mail.log | mls-sql load --url 'sqlite:./file:x.db?mode=memory'";
+    fail(&site, 64, &load.replace("./", ""));
+    assert_eq!(site.files("file:"), [""; 0]);
+    succeed(&site, load);
+    let count = "sqlite3 './file:x.db?mode=memory' 'SELECT count(*) FROM maillogsentinel_events'";
+    assert_eq!(text(&site.shell(count).stdout).trim(), "3");
+}
+
+#[test]
 fn what_happens_to_a_file_that_fails_or_changes() {
     let site = Site::new();
     for kind in Kind::ALL {

@@ -82,7 +82,7 @@ impl Target {
         }
         let chosen = rest.contains("sslmode=") || rest.contains("ssl-mode=");
         match scheme {
-            "sqlite" if !rest.is_empty() && rest != ":memory:" => Ok(Self::Sqlite(rest.into())),
+            "sqlite" if !rest.is_empty() => sqlite_file(Path::new(rest), "sqlite:").map_err(|why| bad_url(&why)),
             "postgres" | "postgresql" => {
                 let options = PgConnectOptions::from_str(url).map_err(|why| bad_url(&why))?;
                 Ok(Self::Postgresql(if chosen { options } else { verified_postgresql(options) }))
@@ -102,10 +102,10 @@ impl Target {
         let name = settings.db_name.as_deref().unwrap_or("maillogsentinel");
         match settings.db_type.unwrap_or(DbType::Sqlite) {
             DbType::Sqlite => {
-                let path = settings.db_path.clone();
-                Ok(Self::Sqlite(
-                    path.ok_or_else(|| Exit::Usage.error("no --url was given, and no --config that names a database"))?,
-                ))
+                let path = settings.db_path.as_deref();
+                let path =
+                    path.ok_or_else(|| Exit::Usage.error("no --url was given, and no --config that names a database"))?;
+                sqlite_file(path, "").map_err(|why| Exit::Config.error(format!("[database] db_path: {why}")))
             }
             DbType::Postgresql => {
                 Ok(Self::Postgresql(verified_postgresql(reach!(PgConnectOptions::new().database(name), settings))))
@@ -140,6 +140,18 @@ impl Target {
 
 fn bad_url(why: &dyn std::fmt::Display) -> anyhow::Error {
     Exit::Usage.error(format!("--url names no database: {why}"))
+}
+
+/// `:memory:` is no file, and what begins with `file:` is a URI, which may ask for anything: rows would be gone when the tool ends.
+fn sqlite_file(path: &Path, before: &str) -> Result<Target, String> {
+    let name = path.to_string_lossy();
+    if name == ":memory:" || name.starts_with("file:") {
+        return Err(format!(
+            "SQLite takes {name} for something else than a file's name: use {before}/path/to/file.db, or {before}./{name} if the \
+             file is called that"
+        ));
+    }
+    Ok(Target::Sqlite(path.to_owned()))
 }
 
 /// How an SQLite file is opened: readers never wait for the writer (WAL), and what is committed survives a power failure.
@@ -199,6 +211,24 @@ mod tests {
         };
         assert_eq!(mysql("mysql://u@db.example.com/x"), "VerifyIdentity");
         assert_eq!(mysql("mysql://u@127.0.0.1/x"), "Preferred");
+    }
+
+    #[test]
+    fn what_sqlite_takes_for_anything_but_a_file_is_refused() {
+        for path in [":memory:", "file:x.db", "file:/x.db?mode=memory", "file:"] {
+            for url in [format!("sqlite:{path}"), format!("sqlite://{path}")] {
+                assert_eq!(Exit::of(&Target::from_url(&url).unwrap_err()), Exit::Usage, "{url}");
+            }
+            let settings = Settings { db_path: Some(path.into()), ..Settings::default() };
+            let error = Target::from_settings(&settings).unwrap_err();
+            assert_eq!(Exit::of(&error), Exit::Config, "{path}");
+            assert!(error.to_string().starts_with("[database] db_path"), "{error}");
+        }
+        for path in ["./file:x.db", "./:memory:", "/file:x.db", "files", "x.db?mode=memory"] {
+            assert!(
+                matches!(Target::from_url(&format!("sqlite:{path}")), Ok(Target::Sqlite(file)) if file == Path::new(path))
+            );
+        }
     }
 
     #[test]
