@@ -212,6 +212,47 @@ fn a_row_that_a_table_refuses_is_a_bad_record_and_the_others_are_loaded() {
     }
 }
 
+/// MariaDB and MySQL end the connection at a statement that is longer, so that its error does not arrive.
+#[test]
+fn rows_that_are_longer_than_a_server_takes_go_one_by_one_and_one_that_is_by_itself_is_a_bad_record() {
+    let site = Site::new();
+    let mut server = Server::new(Kind::Mariadb);
+    server.kill();
+    server.start_with(&["--max-allowed-packet=1M"]);
+    let url = server.url();
+    let event = |user: &str| {
+        format!(r#"{{"v":1,"type":"auth","date":"2026-06-01T00:00:00Z","outcome":"failure","user":"{user}"}}"#)
+    };
+    // Beyond ASCII a text is sent in hexadecimal, twice as long.
+    let (long, too_long) = (event(&"a".repeat(900_000)), event(&"\u{e9}".repeat(300_000)));
+    let stream = |base: u64, records: &[&str]| {
+        let begin = format!(r#"{{"v":1,"type":"begin","base":{base}}}"#);
+        let end = format!(r#"{{"v":1,"type":"checkpoint","cursor":{base}}}"#) + "\n" + r#"{"v":1,"type":"end"}"#;
+        format!("{begin}\n{}\n{end}\n", records.join("\n"))
+    };
+    let load = format!("mls-sql load --url '{url}' < records");
+    let lengths = || server.query("SELECT length(username) FROM maillogsentinel_events ORDER BY id");
+    site.write("records", &stream(0, &[&event(&"b".repeat(200_000)), &long, &too_long, &event("c")]));
+    let said = succeed(&site, &load);
+    assert_eq!(said.matches("max_allowed_packet of 1048576").count(), 1, "{said}");
+    assert_eq!(lengths(), "200000\n900000\n1\n");
+    // By itself it says nothing about the table, and is no reason to stay before it for ever.
+    site.write("records", &stream(1, &[&too_long]));
+    succeed(&site, &load);
+    site.write("records", &too_long);
+    fail(&site, 65, &format!("mls-sql load --strict --url '{url}' < records"));
+    assert_eq!(server.query("SELECT sequence FROM maillogsentinel_events_cursor").trim(), "2");
+    // Of a file no statement is left out. The first is the longest that the server takes.
+    std::fs::create_dir(site.path().join("sql")).unwrap();
+    let head = "INSERT INTO maillogsentinel_events (event_time, username) VALUES (now(), '";
+    for (name, length) in [("sql/1.sql", (1 << 20) - 2), ("sql/2.sql", (1 << 20) - 1)] {
+        site.write(name, &format!("{head}{}');", "d".repeat(length - head.len() - 2)));
+    }
+    let said = fail(&site, 65, &format!("mls-sql import sql --url '{url}'"));
+    assert!(said.contains("sql/2.sql, statement 1") && said.contains("max_allowed_packet"), "{said}");
+    assert_eq!(lengths(), format!("200000\n900000\n1\n{}\n", (1 << 20) - 4 - head.len()));
+}
+
 #[test]
 fn what_would_lose_every_row_commits_nothing() {
     let mut site = Site::new();

@@ -37,6 +37,8 @@ pub(crate) struct Database {
     pub(crate) dialect: Dialect,
     /// What messages call it.
     pub(crate) shown: String,
+    /// MySQL's `max_allowed_packet`: the longest statement and the byte before it.
+    longest: Option<usize>,
 }
 
 enum Server {
@@ -82,11 +84,27 @@ impl Database {
             }
         });
         let connection = connection.with_context(|| format!("connecting to {shown}"))?;
-        Ok(Self { runtime, connection, dialect: target.dialect(), shown })
+        let mut database = Self { runtime, connection, dialect: target.dialect(), shown, longest: None };
+        if database.dialect == Dialect::Mysql {
+            let longest = database.texts("SELECT CAST(@@max_allowed_packet AS CHAR)");
+            let longest = longest.map_err(|error| database.failed(&error, "asking for max_allowed_packet of"))?;
+            database.longest = longest.first().and_then(|text| text.parse().ok());
+        }
+        Ok(database)
     }
 
     /// Runs one statement and returns how many rows it changed.
+    ///
+    /// # Errors
+    /// The database's. A statement that it would not take for its length is not sent, and is an `InvalidArgument`: MySQL drops the
+    /// connection at one, and what it says of it is lost.
     pub(crate) fn execute(&mut self, sql: &str) -> Result<u64, sqlx::Error> {
+        if let Some(longest) = self.longest.filter(|longest| sql.len() + 1 >= *longest) {
+            let bytes = sql.len();
+            return Err(sqlx::Error::InvalidArgument(format!(
+                "{bytes} bytes are too long for the server's max_allowed_packet of {longest}"
+            )));
+        }
         let Self { runtime, connection, .. } = self;
         runtime.block_on(async {
             each!(connection, c => {

@@ -12,7 +12,7 @@ use sqlx::sqlite::SqliteError;
 /// A kind of error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// A value does not fit its column, or breaks a constraint: it will not fit tomorrow either.
+    /// A value does not fit its column or a statement, or breaks a constraint: it will not fit tomorrow either.
     Data,
     /// The server is down, restarts, or is too busy; a lock is held.
     Temporary,
@@ -34,6 +34,7 @@ impl Failure {
             Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => Self::Other,
             Error::Io(_) | Error::Protocol(_) | Error::WorkerCrashed => Self::Temporary,
             Error::Configuration(_) => Self::Setup,
+            Error::InvalidArgument(_) => Self::Data,
             _ => Self::Other,
         }
     }
