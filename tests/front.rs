@@ -3,8 +3,10 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
+use std::time::{Duration, Instant};
 
 use mls_tests::{Site, is_root, skip, terminal, text};
 
@@ -176,6 +178,86 @@ fn pruning_rotates_a_csv_with_old_rows_and_removes_it_when_all_of_them_are_old()
     age(11);
     assert!(front.succeeds(&["--prune"]).contains(&format!("removed {}", front.site.path().join(rotated).display())));
     assert!(front.site.files("F-").is_empty());
+}
+
+/// The pipeline of `maillogsentinel-follow.service`, started again where it ends with 75, as systemd does it.
+struct Following(Child);
+
+impl Following {
+    fn new(front: &Front) -> Self {
+        let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd/maillogsentinel-follow.service");
+        let unit = fs::read_to_string(unit).unwrap().replace("\\\n", " ").replace("$$", "$");
+        let script = unit.split_once("-c '").unwrap().1.split_once("'\n").unwrap().0;
+        let script = script.replace("/etc/maillogsentinel.conf", front.config.to_str().unwrap());
+        let restarted = format!("trap : TERM; while :; do ({script}); code=$?; [ $code = 75 ] || exit $code; done");
+        Self(front.site.command(&restarted).process_group(0).spawn().unwrap())
+    }
+
+    fn signal(&self, signal: &str) {
+        let group = format!("-{}", self.0.id());
+        let _ = Command::new("kill").args([signal, "--", &group]).output();
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.signal("-KILL");
+    }
+}
+
+/// Waits until as many rows are in the CSV and in the files that it was rotated to, and some in the CSV.
+fn until_rows(front: &Front, rows: usize) {
+    let begun = Instant::now();
+    let count = |name: &str| front.site.read(name).lines().filter(|line| !line.starts_with("server,")).count();
+    let rotated = || front.site.files("F-").iter().map(|name| count(name)).sum::<usize>();
+    while count("F") == 0 || count("F") + rotated() != rows {
+        assert!(begun.elapsed() < Duration::from_secs(30), "row {rows} never came");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn pruning_keeps_to_the_days_where_the_log_is_followed_and_neither_loses_nor_doubles_a_row() {
+    let mut front =
+        Front::new("conf", "extraction_schedule = follow\n[database]\ndb_type = sqlite\n[retention]\ncsv_days = 10");
+    front.site.log(3);
+    let mut pipeline = Following::new(&front);
+    until_rows(&front, 3);
+    // All rows are old, and they come all the time.
+    let prune = |front: &mut Front| {
+        let lines: Vec<_> = (0..200).map(|_| front.site.failures(1)).collect();
+        let said = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for line in &lines {
+                    front.site.append("mail.log", line);
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+            });
+            front.succeeds(&["--prune"])
+        });
+        // The pipeline sees now at the latest that its CSV is gone.
+        front.site.log(1);
+        said
+    };
+    assert!(prune(&mut front).contains("rotated "));
+    until_rows(&front, 204);
+    let rotated = front.site.files("F-")[0].clone();
+    let removed = front.site.read(&rotated);
+    assert!(front.site.shell(&format!("mv {rotated} F-1; touch --date='11 days ago' F-1")).status.success());
+    assert!(prune(&mut front).contains("removed "));
+    until_rows(&front, 405 - (removed.lines().count() - 1));
+    pipeline.signal("-TERM");
+    assert!(pipeline.0.wait().unwrap().success());
+    assert_eq!((front.site.files("F-1"), front.site.files("F.recovered")), (vec![], vec![]));
+    let rotated: Vec<_> = front.site.files("F-").iter().map(|name| front.site.read(name)).collect();
+    front.site.write("all", &(removed + &rotated.concat() + &front.site.read("F")));
+    front.succeeds(&["--sql-export"]);
+    front.succeeds(&["--sql-import"]);
+    let database = "sqlite3 state/maillogsentinel.db 'SELECT username FROM maillogsentinel_events'";
+    let exported = text(&front.site.shell(database).stdout);
+    front.site.assert_exact_users(exported.lines());
+    assert!(front.site.shell("mv all F").status.success());
+    front.site.assert_exact();
 }
 
 #[test]
