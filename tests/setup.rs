@@ -333,6 +333,11 @@ fn automated_setup_asks_nothing_and_refuses_what_an_interview_would() {
         ("[paths]\nworking_dir = /srv/\"x\n", "will not do"),
         ("[paths]\nworking_dir = /srv/../etc\n", "without . and .."),
         ("[database]\ndb_type = oracle\n", "oracle"),
+        ("[geolocation]\ncountry_db_path = /srv/a\"b %n/country.csv\n", "will not do"),
+        ("[geolocation]\ncountry_db_path = /srv/country.csv, /srv/%n/country6.csv\n", "will not do"),
+        ("[ASN_ASO]\nasn_db_path = /srv/asn.csv,/tmp/asn6.csv\n", "nor /tmp"),
+        ("[geolocation]\nasn_db_path = /home/me/asn.csv\n", "home directories"),
+        ("[ASN_ASO]\nasn_db_path = asn.csv\n", "absolute path"),
     ] {
         let output = system.automated(answers);
         assert_eq!(output.status.code(), Some(78), "{answers}");
@@ -344,6 +349,10 @@ fn automated_setup_asks_nothing_and_refuses_what_an_interview_would() {
     assert!(system.enabled("maillogsentinel-follow.service") && !system.enabled("maillogsentinel.service"));
     assert!(!system.path("etc/systemd/system/maillogsentinel-extract.timer.d/setup.conf").exists());
     assert!(system.read("etc/maillogsentinel.conf.bak").starts_with("# Kept.\n"));
+    let output = system.automated("[ASN_ASO]\nasn_db_path = /srv/ip data/asn.csv,/srv/six/asn.csv\n");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let dropin = system.read("etc/systemd/system/ipinfo-update.service.d/setup.conf");
+    assert!(dropin.ends_with("ReadWritePaths=\"/srv/ip data\"\nReadWritePaths=\"/srv/six\"\n"), "{dropin}");
 }
 
 #[test]
