@@ -398,6 +398,41 @@ fn a_directory_of_the_services_leads_no_chown_astray() {
     assert_eq!(fs::metadata(system.path("srv/bob/new")).unwrap().uid(), 1000);
 }
 
+/// As in Ubuntu, where `/var/log` is syslog's too.
+#[test]
+fn a_group_that_may_write_beside_the_log_leads_root_nowhere() {
+    let Some(system) = System::new() else { return };
+    let folder = system.path("var/log");
+    std::os::unix::fs::chown(&folder, Some(0), Some(4)).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o775)).unwrap();
+    fs::create_dir(folder.join("audit")).unwrap();
+    // What the group can do between the steps of root's.
+    let swap = "#!/bin/sh\n/bin/mkdir \"$@\" || exit\nfor last; do :; done\ncase $last in\n\
+                */var/log/maillogsentinel) mv $last $last.away; mv ${last%/*}/audit $last;;\nesac\n";
+    let (_dir, path) = impostor("mkdir", swap);
+    system.write("srv/precious", "");
+    std::os::unix::fs::symlink(system.path("srv/precious"), folder.join("maillogsentinel_setup.log")).unwrap();
+    let file = TempDir::new().unwrap();
+    let file = file.path().join("answers");
+    put(&file, "");
+    let output = system.command(&["--automated", file.to_str().unwrap()]).env("PATH", path).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(system.read("srv/precious"), "");
+    assert!(text(&output.stderr).contains("is not a file of root's"), "{}", text(&output.stderr));
+    assert_eq!(fs::metadata(folder.join("audit")).unwrap().uid(), 0);
+    let made = fs::metadata(folder.join("maillogsentinel")).unwrap();
+    assert!(system.read("etc/passwd").contains(&format!("maillogsentinel:x:{}:{}:", made.uid(), made.gid())));
+    assert_eq!(made.mode() & 0o777, 0o750);
+    // Nothing else is left there, and a log that is root's is written to.
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 4);
+    fs::remove_file(folder.join("maillogsentinel_setup.log")).unwrap();
+    for n in 1..=2 {
+        assert!(system.automated(&format!("[report]\nemail = a{n}@localhost\n")).status.success());
+        let done = system.read("var/log/maillogsentinel_setup.log");
+        assert_eq!(done.matches("wrote /etc/maillogsentinel.conf\n").count(), n, "{done}");
+    }
+}
+
 #[test]
 fn a_dry_run_shows_and_writes_nothing_and_uninstall_leaves_data_and_configuration() {
     let Some(system) = System::new() else { return };
