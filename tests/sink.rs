@@ -222,6 +222,37 @@ fn a_csv_without_a_cursor_waits_for_a_decision_too() {
 }
 
 #[test]
+fn without_a_cursor_file_rows_are_appended_to_nothing_but_our_own_csv() {
+    const HEADER: &str = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso";
+    let mut site = Site::new();
+    site.log(3);
+    let append = "mls-parse --timezone UTC < mail.log | mls-csv --append X --timezone UTC";
+    let not_ours = "its first line is not server,date,ip";
+    for (make, said) in [
+        ("cp mail.log X", not_ours),
+        ("gzip -c mail.log > X", not_ours),
+        ("echo > X", not_ours),
+        ("printf server,date > X", not_ours),
+        (&format!("echo {HEADER},more > X"), not_ours),
+        ("echo 'server;date;ip;user;hostname' > X", "mls-csv --decode --legacy < X.old | mls-csv --append X"),
+    ] {
+        assert!(site.shell(make).status.success());
+        let before = fs::read(site.path().join("X")).unwrap();
+        let output = site.shell(append);
+        assert_eq!(output.status.code(), Some(78), "{make}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(said), "{make}: {}", text(&output.stderr));
+        assert_eq!(fs::read(site.path().join("X")).unwrap(), before, "{make}");
+    }
+    for (make, lines) in [("rm X", 4), (": > X", 4), ("true", 7), (&format!("printf {HEADER} > X"), 4)] {
+        assert!(site.shell(make).status.success());
+        let output = site.shell(append);
+        assert!(output.status.success(), "{make}: {}", text(&output.stderr));
+        assert_eq!(site.read("X").lines().count(), lines, "{make}");
+        assert_eq!(site.read("X").matches(HEADER).count(), 1, "{make}");
+    }
+}
+
+#[test]
 fn a_damaged_cursor_file_is_never_a_new_beginning() {
     for (damage, why) in [
         (": > S", "it is empty"),

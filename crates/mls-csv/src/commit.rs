@@ -20,8 +20,8 @@ use mls_event::Auth;
 use serde_json::Value;
 
 use crate::encode::Rows;
-use crate::legacy;
-use crate::row::{COLUMNS, Style};
+use crate::heading;
+use crate::row::Style;
 
 /// What to do with a file that is not what was committed last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,17 +183,11 @@ impl Appender {
                 0
             }
             None if length == 0 => 0,
-            _ if self.otherwise != Otherwise::Reset && begins_with(&self.path, legacy::HEADER)? => {
-                let file = self.path.display();
-                return Err(Exit::Config.error(format!(
-                    "{file} is the CSV of the Python original: move it to {file}.old and convert it with \
-                     mls-csv --decode --legacy < {file}.old | mls-csv --append {file}"
-                )));
+            _ if self.otherwise != Otherwise::Reset && heading::is_originals(&self.path)? => {
+                return Err(heading::convert_first(&self.path));
             }
             // Converted; the position is where the original has left off.
-            None if committed.original().is_some() && begins_with(&self.path, &COLUMNS.join(","))? => {
-                self.adopt(length)?
-            }
+            None if committed.original().is_some() && heading::is_ours(&self.path)? => self.adopt(length)?,
             data => match self.otherwise {
                 Otherwise::Adopt => self.adopt(length)?,
                 Otherwise::Reset => {
@@ -342,12 +336,6 @@ fn exit_of(result: &anyhow::Result<()>) -> Exit {
         Err(error) if error.chain().any(is_changed) => Exit::TempFail,
         _ => Exit::IoErr,
     }
-}
-
-fn begins_with(path: &Path, header: &str) -> io::Result<bool> {
-    let mut first = vec![0; header.len()];
-    let read = File::open(path)?.read_exact_at(&mut first, 0);
-    Ok(read.is_ok() && first == header.as_bytes())
 }
 
 /// Opens F for appending and reading back.

@@ -11,6 +11,7 @@ use mls_cli::ndjson::{OutputClosed, Reader};
 use mls_cli::{Exit, OrExit, sink};
 use mls_event::{Auth, Record};
 
+use crate::heading;
 use crate::row::{self, COLUMNS, Style};
 
 /// Rows on their way to a file.
@@ -74,6 +75,7 @@ pub(crate) fn append(reader: Reader, path: &Path, style: Style) -> anyhow::Resul
     if length == 0 {
         rows.header()?;
     } else {
+        refuse_all_but_ours(path)?;
         // A row begins on a line of its own.
         let mut last = [0];
         file.read_exact_at(&mut last, length - 1).with_context(|| format!("reading {name}"))?;
@@ -82,6 +84,21 @@ pub(crate) fn append(reader: Reader, path: &Path, style: Style) -> anyhow::Resul
         }
     }
     copy(reader, &mut rows).with_context(|| format!("appending to {name}"))
+}
+
+/// Rows would damage any other file, a log or a compressed one.
+fn refuse_all_but_ours(path: &Path) -> anyhow::Result<()> {
+    let name = path.display();
+    let reading = || format!("reading {name}");
+    if heading::is_ours(path).with_context(reading)? {
+        Ok(())
+    } else if heading::is_originals(path).with_context(reading)? {
+        Err(heading::convert_first(path))
+    } else {
+        let header = heading::ours();
+        Err(Exit::Config
+            .error(format!("{name} is not a CSV of ours, its first line is not {header}: name another file")))
+    }
 }
 
 fn copy<W: Write>(mut reader: Reader, rows: &mut Rows<W>) -> anyhow::Result<()> {

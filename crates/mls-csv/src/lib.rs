@@ -23,6 +23,8 @@
 //! | not empty | missing | exit 78; the same two ways out, and the log is read from its beginning |
 //! | missing or empty | missing | a first run |
 //!
+//! Without `--cursor-file`, rows are appended to nothing but a file that is empty or begins with our header: else exit 78.
+//!
 //! `F.lock` is held while it runs: a second `mls-csv` exits 75 and writes nothing.
 
 pub mod cell;
@@ -32,6 +34,7 @@ mod args;
 mod commit;
 mod decode;
 mod encode;
+mod heading;
 mod legacy;
 
 pub use args::Args;

@@ -1,0 +1,43 @@
+//! Whose a file is, by its first line.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use mls_cli::Exit;
+
+use crate::legacy;
+use crate::row::COLUMNS;
+
+/// Our first line, without its newline.
+pub(crate) fn ours() -> String {
+    COLUMNS.join(",")
+}
+
+/// Whether the file begins with our header.
+pub(crate) fn is_ours(path: &Path) -> io::Result<bool> {
+    let header = ours();
+    let first = beginning(path, header.len() + 1)?;
+    Ok(first.strip_prefix(header.as_bytes()).is_some_and(|rest| matches!(rest, b"" | b"\n" | b"\r")))
+}
+
+/// Whether the file is a CSV of the Python original.
+pub(crate) fn is_originals(path: &Path) -> io::Result<bool> {
+    Ok(beginning(path, legacy::HEADER.len())? == legacy::HEADER.as_bytes())
+}
+
+/// Refuses a CSV of the Python original, saying how it is converted.
+pub(crate) fn convert_first(path: &Path) -> anyhow::Error {
+    let file = path.display();
+    Exit::Config.error(format!(
+        "{file} is the CSV of the Python original: move it to {file}.old and convert it with \
+         mls-csv --decode --legacy < {file}.old | mls-csv --append {file}"
+    ))
+}
+
+/// The first `length` bytes, fewer where there are no more.
+fn beginning(path: &Path, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(length as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
