@@ -43,6 +43,9 @@ pub(crate) fn run(
     style: Style,
 ) -> anyhow::Result<()> {
     let _lock = Lock::take(&path)?;
+    // A source that finds it damaged ends without a record, and "empty input" would be the exit code of the whole pipeline.
+    // `begin` loads it again: what counts is what it says then.
+    CursorFile::load(&cursor_path)?;
     let mut appender = Appender { path, cursor_path, otherwise, style, open: None };
     let result = sink::drain(reader, &mut appender);
     if result.is_err() {
