@@ -185,6 +185,25 @@ fn a_file_size_limit_is_an_error_and_not_a_death() {
 }
 
 #[test]
+fn rows_that_cannot_be_moved_aside_leave_no_part_of_a_copy() {
+    let mut site = Site::new();
+    site.log(3);
+    site.extract();
+    let surplus = "vm,2026-06-01 00:00,192.0.2.1,lost,null,N/A,N/A,N/A,N/A\n".repeat(400);
+    site.append("F", &surplus);
+    let before = site.read("F");
+    for _ in 0..3 {
+        let output = site.shell(&EXTRACT.replace("mls-csv", "prlimit --fsize=8192 -- mls-csv"));
+        assert_eq!(output.status.code(), Some(74), "{}", text(&output.stderr));
+        assert_eq!((site.files("F.recovered-").len(), site.read("F") == before), (0, true));
+    }
+    site.extract();
+    site.assert_exact();
+    let recovered = site.files("F.recovered-");
+    assert_eq!((recovered.len(), site.read(&recovered[0]) == surplus), (1, true));
+}
+
+#[test]
 fn inode_numbers_that_are_used_again_mislead_nobody() {
     if !is_root() {
         return skip("mounting a small ext4 needs root");

@@ -241,9 +241,11 @@ impl Appender {
         let (mut copy, name) = self.recovered()?;
         let mut surplus = File::open(&self.path)?;
         io::Seek::seek(&mut surplus, io::SeekFrom::Start(committed))?;
-        let moved = io::copy(&mut surplus, &mut copy)?;
-        copy.flush()?;
-        copy.sync_all()?;
+        let copied = io::copy(&mut surplus, &mut copy).and_then(|moved| copy.sync_all().map(|()| moved));
+        let moved = copied.inspect_err(|_| {
+            // All of it is still in F: a part of it for each try would take the room that the disk lacks.
+            let _ = fs::remove_file(&name);
+        })?;
         atomic::sync_directory(&atomic::directory_of(&name))?;
         file.set_len(committed)?;
         file.sync_all()?;
