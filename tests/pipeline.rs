@@ -152,6 +152,31 @@ fn random_bytes_are_bad_records_and_not_the_end() {
 }
 
 #[test]
+fn gzip_is_refused_by_name_and_not_read_as_lines() {
+    let mut site = Site::new();
+    site.log(3);
+    assert!(
+        site.shell("mls-parse < mail.log | mls-csv > row; gzip -k mail.log row; cp mail.log.gz packed")
+            .status
+            .success()
+    );
+    for (command, said) in [
+        ("mls-parse < mail.log.gz", "stdin is compressed by gzip: put zcat in front"),
+        ("cat mail.log.gz | mls-parse", "stdin is compressed by gzip: put zcat in front"),
+        ("mls-csv --decode < row.gz", "stdin is compressed by gzip: put zcat in front"),
+        ("mls-anonymize < mail.log.gz", "stdin is compressed by gzip: put zcat in front"),
+        ("mls-anonymize --verify < mail.log.gz", "stdin is compressed by gzip: put zcat in front"),
+        ("mls-anonymize --input packed", "packed is compressed by gzip: put zcat in front"),
+    ] {
+        let output = site.shell(command);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(65), 0), "{command}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(said), "{command}: {}", text(&output.stderr));
+    }
+    let output = site.shell("mls-anonymize --input mail.log.gz | mls-parse | wc -l");
+    assert_eq!((text(&output.stdout).trim(), text(&output.stderr).as_str()), ("3", ""));
+}
+
+#[test]
 fn no_stage_needs_more_memory_for_a_longer_log() {
     let site = Site::new();
     let mut generator = Generator::new(9, Stamps::Rfc3339);

@@ -91,14 +91,14 @@ pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
     let mut pseudonyms = Pseudonyms::new(&key, &args.keep)?;
     pseudonyms.ledger = (args.verify || args.map.is_some()).then(Ledger::default);
     let mut names = Anonymizer::new(pseudonyms, rules, args.queue_ids);
+    let source = args.input.as_deref().map_or_else(|| "stdin".into(), |path| path.display().to_string());
     let mut blocks = match &args.input {
-        Some(path) => Blocks::new(output::open(path)?),
+        Some(path) => Blocks::new(output::open(path)?, &source),
         None => Blocks::stdin()?,
     };
     if args.output.is_none() && args.input.is_none() && !args.verify {
         blocks.watch_stdout()?;
     }
-    let source = args.input.as_deref().map_or_else(|| "stdin".into(), |path| path.display().to_string());
     let output = args.output.as_deref();
     if args.verify {
         // Nobody sees what has not been verified: it has no name until it is.

@@ -107,10 +107,10 @@ impl Blocks {
         Input::stdin().map(Self::of)
     }
 
-    /// Reads a source that never makes its reader wait: a file, memory.
+    /// Reads a source that never makes its reader wait: a file, memory. Messages call it `name`.
     #[must_use]
-    pub fn new(input: Box<dyn Read + Send>) -> Self {
-        Self::of(Input::new(input, "stdin"))
+    pub fn new(input: Box<dyn Read + Send>, name: impl Into<String>) -> Self {
+        Self::of(Input::new(input, name))
     }
 
     fn of(input: Input) -> Self {
@@ -138,7 +138,7 @@ impl Blocks {
     /// would wait.
     ///
     /// # Errors
-    /// Exit 65 where frames are broken, 75 where a framed stream stops before its end record, and whatever reading or
+    /// Exit 65 where the input is compressed by gzip or frames are broken, 75 where a framed stream stops before its end record, and whatever reading or
     /// `pause` fails with.
     pub fn next(
         &mut self,
@@ -216,7 +216,7 @@ impl Blocks {
     fn step(&mut self, bytes: &[u8]) -> anyhow::Result<Step> {
         let available = bytes.len() - self.start;
         match self.framing {
-            Framing::Undecided => Ok(self.decide(bytes)),
+            Framing::Undecided => self.decide(bytes),
             Framing::Plain if available == 0 && self.last => Ok(Step::End),
             Framing::Plain => Ok(self.lines(bytes, available)),
             Framing::Ended => Ok(Step::End),
@@ -247,18 +247,23 @@ impl Blocks {
         Ok(step)
     }
 
-    fn decide(&mut self, bytes: &[u8]) -> Step {
+    fn decide(&mut self, bytes: &[u8]) -> anyhow::Result<Step> {
         let available = &bytes[self.start..];
+        // RFC 1952, section 2.3.1. Read as lines it would be one without an event: nothing, and exit 0.
+        if available.starts_with(b"\x1f\x8b") {
+            let name = self.input.name();
+            return Err(Exit::DataErr.error(format!("{name} is compressed by gzip: put zcat in front")));
+        }
         let first = memchr::memchr(b'\n', available).map(|newline| &available[..newline]);
         self.framing = match first {
             Some(line) if matches!(Record::parse(line), Ok(Record::Begin(_))) => {
                 signals::drain_until_end_of_input();
                 Framing::Control
             }
-            None if !self.last && available.len() < MAX_LINE => return Step::More,
+            None if !self.last && available.len() < MAX_LINE => return Ok(Step::More),
             _ => Framing::Plain,
         };
-        Step::Again
+        Ok(Step::Again)
     }
 
     /// Whole lines among the next `limit` bytes.
@@ -345,7 +350,7 @@ mod tests {
     }
 
     fn read(input: &[u8], piece: usize) -> anyhow::Result<Vec<String>> {
-        let mut blocks = Blocks::new(Box::new(Pieces(input.to_vec(), piece)));
+        let mut blocks = Blocks::new(Box::new(Pieces(input.to_vec(), piece)), "stdin");
         let (mut seen, mut batch) = (Vec::new(), Batch::default());
         while let Some(next) = blocks.next(batch, || Ok(()))? {
             for block in next.blocks() {
@@ -387,6 +392,17 @@ mod tests {
         for piece in [1, 2, 3, 7, 100] {
             assert_eq!(read(b"one\ntwo\n\nthree", piece).unwrap(), ["0 one\n", "4 two\n", "8 \n", "9 three"]);
             assert!(read(b"", piece).unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn gzip_is_refused_however_it_is_cut() {
+        for piece in [1, 2, 100] {
+            let error = read(b"\x1f\x8b\x08\0no newline", piece).unwrap_err();
+            assert_eq!((Exit::of(&error), error.to_string().contains("gzip")), (Exit::DataErr, true), "{error}");
+            for plain in [&b"\x1f"[..], b"\x1f\n\x8b\n", b"a\n\x1f\x8b\n"] {
+                assert_eq!(read(plain, piece).unwrap().len(), plain.split_inclusive(|b| *b == b'\n').count());
+            }
         }
     }
 
