@@ -29,8 +29,8 @@ pub struct Args {
     #[arg(long, value_name = "ZONE", default_value = "local", allow_hyphen_values = true)]
     pub timezone: Zone,
 
-    /// The RFC 3339 time that no line is younger than, which gives stamps without a year theirs [default: when the log was
-    /// last written, as mls-tail --framed says, else now]
+    /// The RFC 3339 time that no stamp is after, which gives stamps without a year theirs [default: 26 hours, by which zones
+    /// may differ, after the log was last written, as mls-tail --framed says, or after now]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub reference_time: Option<DateTime<FixedOffset>>,
 

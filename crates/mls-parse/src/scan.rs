@@ -235,8 +235,10 @@ impl Scanner {
 /// syslog lines have at most a few thousand bytes. JSON may make three of each, and a record must stay below its own limit.
 const MAX_CANDIDATE: usize = 64 * 1024;
 
-/// A log is written to by other machines too, and the kernel gives files times that are some milliseconds old.
-const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(1);
+/// How far a stamp may be ahead of the time at which its line was written. A log is written to by other machines too, whose
+/// clocks may be fast, or in another zone: from UTC-12 to UTC+14 these are up to 26 hours apart. A line that is dated a year
+/// early is lost to every digest. The price: in a log that holds a whole year, those of its first 26 hours get the next one.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::hours(26);
 
 const NOT_ITS_FORM: &str = "the words of a login attempt, but not its form";
 

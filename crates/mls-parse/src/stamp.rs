@@ -16,7 +16,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// No line was written after `reference`.
+    /// No stamp is after `reference`; how far clocks and zones may differ is the caller's to add.
     #[must_use]
     pub fn new(zone: Zone, reference: DateTime<FixedOffset>) -> Self {
         Self { zone, reference: zone.show(&reference) }

@@ -3,7 +3,7 @@
 
 use clap::Parser;
 use mls_cli::blocks::Place;
-use mls_event::{Auth, Body, Record};
+use mls_event::{Auth, Body, Record, Segment, Timestamp};
 use mls_parse::{Args, Scanner};
 use proptest::prelude::*;
 
@@ -92,6 +92,26 @@ proptest! {
         let auth = only(&out);
         prop_assert_eq!(auth.user.as_deref().unwrap_or(""), user);
         prop_assert_eq!((auth.ip.unwrap().to_string(), auth.attempts, auth.service.as_deref()), ("192.0.2.1".into(), 2, Some("dovecot/imap-login")));
+    }
+}
+
+#[test]
+fn a_clock_that_is_ahead_or_in_a_zone_further_east_makes_no_line_a_year_old() {
+    for (mtime, stamp, date) in [
+        ("2026-11-21T07:00:00+00:00", "Nov 21 07:05:00", "2026-11-21T07:05:00+00:00"),
+        ("2026-11-21T12:00:00+00:00", "Nov 22 14:00:00", "2026-11-22T14:00:00+00:00"),
+        ("2026-12-31T23:00:00+00:00", "Jan  1 08:00:00", "2027-01-01T08:00:00+00:00"),
+        ("2026-11-21T12:00:00+00:00", "Nov 22 14:00:01", "2025-11-22T14:00:01+00:00"),
+    ] {
+        let args = Args::parse_from(["mls-parse", "--timezone=UTC"]);
+        let mut scanner = Scanner::new(&args, &mls_cli::config::Filter::default()).unwrap();
+        let line = format!("{stamp} vm postfix/smtpd[7]: warning: x[192.0.2.1]: SASL LOGIN authentication failed: x\n");
+        let mtime = Timestamp::parse(mtime).unwrap();
+        let (source, generation, length) = ("/log".into(), "g".into(), line.len() as u64);
+        let segment = Segment { source, generation, offset: 0, length, mtime };
+        let mut out = Vec::new();
+        scanner.block(line.as_bytes(), Place { segment: Some(&segment), offset: 0 }, &mut out);
+        assert_eq!(only(&out).date.to_string(), date);
     }
 }
 
