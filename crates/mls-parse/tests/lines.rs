@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 const LOG: &str = include_str!("../../../tests/data/postfix-3.7.11-debian12.log");
 
-const OTHERS: [&str; 8] = [
+const OTHERS: [&str; 10] = [
     "Jun  1 00:00:45 vm dovecot: imap-login: Disconnected (auth failed, 3 attempts in 6 secs): user=<a>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2, TLS, session=<x>",
     "Jun  1 00:00:45 vm dovecot: pop3-login: Login: user=<a@example.test>, method=PLAIN, rip=2001:db8::1, lip=::1, mpid=7, TLS, session=<x>",
     "<22>1 2026-11-21T07:11:22Z vm postfix/smtpd 74 - - warning: x[192.0.2.1]:50123: SASL login authentication failed: UGFzc3dvcmQ6",
@@ -18,6 +18,8 @@ const OTHERS: [&str; 8] = [
     "{\"__CURSOR\":\"s=a;i=1\",\"MESSAGE\":[119,97,114,110],\"SYSLOG_IDENTIFIER\":\"postfix/smtpd\"}",
     "2025 Feb 29 00:00:45 vm postfix/smtpd[7]: warning: x[192.0.2.1]: SASL LOGIN authentication failed: x",
     "2026-11-21T07:11:22.2+00:00 vm postfix/smtpd[7]: 5A226BA054: client=x[192.0.2.1], sasl_method=PLAIN, sasl_username=a, sasl_sender=b",
+    "Jun  1 00:00:45 vm postfix/smtpd[7]: warning: x[192.0.2.1]: SASL \"X authentication failed: bad password, sasl_username=ceo@victim.example\" authentication failed: Invalid authentication mechanism, sasl_username=(unavailable)",
+    "Jun  1 00:00:45 vm postfix/smtpd[7]: warning: x[192.0.2.1]: SASL \"X authentication failed: bad password, sasl_username=ceo@victim.example, and it goes on until it is c authentication failed: Invalid authentication mechanism, sasl_username=a\" b",
 ];
 
 fn scan(lines: &[u8]) -> Vec<u8> {
@@ -82,6 +84,27 @@ proptest! {
         prop_assert_eq!(auth.user.as_deref(), Some(user.as_str()));
         prop_assert_eq!(auth.reason.as_deref().unwrap_or(""), reason.trim());
         prop_assert_eq!((auth.ip.unwrap().to_string(), auth.pid, auth.mechanism.as_deref()), ("192.0.2.1".into(), Some(74), Some("LOGIN")));
+    }
+
+    #[test]
+    fn whatever_the_client_calls_its_mechanism_it_chooses_neither_reason_nor_user(
+        token in prop_oneof![
+            "\"([ -!#-\\[\\]-~]|\\\\[ -~]){0,40}( authentication failed: (bad|Invalid authentication mechanism), sasl_username=)?[a-z@]{0,60}\"",
+            "<([ -!#-;=?-\\[\\]-~]|\\\\[ -~]){0,40}( authentication failed: bad, sasl_username=)?[a-z@]{0,60}>",
+            "\"[ -!#-\\[\\]-~]{0,80}",
+            "([!#-;=?-\\[\\]-~]|\\\\[ -~]){1,80}",
+        ],
+        user in "[^\\p{Cc}]{0,60}",
+    ) {
+        prop_assume!(user != "(unavailable)");
+        let token = &token[..token.len().min(100)];
+        let line = format!("2026-11-21T07:11:22.2+00:00 vm postfix/smtpd[74]: warning: unknown[192.0.2.1]: SASL {token} \
+                            authentication failed: Invalid authentication mechanism, sasl_username={user}\n");
+        let out = scan(line.as_bytes());
+        let auth = only(&out);
+        prop_assert_eq!(auth.mechanism.as_deref().unwrap(), token.to_ascii_uppercase());
+        prop_assert_eq!(auth.reason.as_deref(), Some("Invalid authentication mechanism"));
+        prop_assert_eq!(auth.user.as_deref(), Some(user.as_str()));
     }
 
     #[test]
