@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::BadRecord;
+use crate::record::begins_an_object;
 
 /// A member's name and its value's JSON text, byte for byte as it stood in the line.
 pub type Member<'a> = (Cow<'a, str>, &'a RawValue);
@@ -20,8 +21,9 @@ impl<'a> Members<'a> {
     /// Splits a line (without need of its newline) into members.
     ///
     /// # Errors
-    /// [`BadRecord::Json`] where it is not one JSON object.
+    /// [`BadRecord::NotAnObject`] or [`BadRecord::Json`] where it is not one JSON object.
     pub fn parse(line: &'a [u8]) -> Result<Self, BadRecord> {
+        begins_an_object(line)?;
         Ok(read_json(line)?)
     }
 

@@ -30,6 +30,9 @@ pub enum Record<'a> {
 /// Why a line is not a record.
 #[derive(Debug, thiserror::Error)]
 pub enum BadRecord {
+    /// Not a JSON object, but a line of a log, perhaps.
+    #[error("not a JSON object")]
+    NotAnObject,
     /// Not JSON, or a member with a value that its type does not allow.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
@@ -104,8 +107,14 @@ pub fn kind(line: &[u8]) -> Result<Cow<'_, str>, BadRecord> {
     if let Some(kind) = by_contract {
         return Ok(Cow::Borrowed(kind));
     }
+    begins_an_object(line)?;
     let head: Head = read_json(line)?;
     if head.v == VERSION { Ok(head.kind) } else { Err(BadRecord::Version(head.v)) }
+}
+
+/// Refuses what serde would describe by the types of this crate.
+pub(crate) fn begins_an_object(line: &[u8]) -> Result<(), BadRecord> {
+    line.trim_ascii_start().starts_with(b"{").then_some(()).ok_or(BadRecord::NotAnObject)
 }
 
 impl<'a> Record<'a> {

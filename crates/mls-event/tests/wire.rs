@@ -193,3 +193,13 @@ fn a_later_version_is_refused_by_number_and_an_unknown_type_is_kept_by_name() {
     assert_eq!(error.to_string(), "version 2 of the record format, this tool reads version 1");
     assert_eq!(Record::parse(br#"{"v":1,"type":"alert","x":1}"#).unwrap(), Record::Other("alert".into()));
 }
+
+#[test]
+fn a_line_that_is_no_object_is_called_so() {
+    for line in ["2026-11-21T07:11:22+00:00 vm postfix/smtpd[7]: x", "Jun  1 00:00:45 vm x", "", "7", "[]", "\u{1f}"] {
+        assert_eq!(Record::parse(line.as_bytes()).unwrap_err().to_string(), "not a JSON object", "{line}");
+        assert_eq!(Members::parse(line.as_bytes()).unwrap_err().to_string(), "not a JSON object", "{line}");
+    }
+    assert_eq!(Record::parse(b" \t{\"v\":1,\"type\":\"end\"}").unwrap(), Record::End(End {}));
+    assert!(Record::parse(b"{").unwrap_err().to_string().contains("EOF"));
+}
