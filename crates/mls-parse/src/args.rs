@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use chrono::{DateTime, FixedOffset};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Parser, ValueEnum};
 use ipnet::IpNet;
 use mls_cli::zone::Zone;
@@ -18,7 +19,7 @@ use mls_event::Outcome;
 #[command(name = "mls-parse", version, after_help = EXAMPLES)]
 pub struct Args {
     /// Which attempts to write
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "failure", value_parser = outcome)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "failure", value_parser = outcomes())]
     pub outcome: Vec<Outcome>,
 
     /// Whose lines to read
@@ -75,8 +76,14 @@ Examples:
   mls-parse --daemon postfix,dovecot --outcome success < mail.log | jq -r '[.date, .user, .ip] | @tsv'
   journalctl -o json --all SYSLOG_FACILITY=2 | mls-parse --stats > failures.ndjson";
 
-fn outcome(text: &str) -> Result<Outcome, String> {
-    Outcome::of(text).ok_or_else(|| "one of failure, success, aborted".into())
+/// The names of the contract, which has no clap in it, with what they mean.
+fn outcomes() -> impl TypedValueParser<Value = Outcome> {
+    let names = [
+        PossibleValue::new(Outcome::Failure.name()).help("A login that failed"),
+        PossibleValue::new(Outcome::Success.name()).help("A login that succeeded"),
+        PossibleValue::new(Outcome::Aborted.name()).help("The client gave up before a password was tried"),
+    ];
+    PossibleValuesParser::new(names).try_map(|name| Outcome::of(&name).ok_or("no outcome"))
 }
 
 fn time(text: &str) -> Result<DateTime<FixedOffset>, String> {
