@@ -61,11 +61,11 @@ pub(crate) fn advance(
     }
 }
 
-/// Somebody else has committed for this source.
+/// Somebody else has committed for this source, or the log was read from a position that is none of it.
 pub(crate) fn overtaken(database: &Database, source: &str) -> anyhow::Error {
     Exit::TempFail.error(format!(
         "{}: another pipeline has committed for source {source} since the log was read from; nothing was written, the next run \
-         goes on from there",
+         goes on from there (if none has: mls-sql cursor has failed, or names another database or source)",
         database.shown
     ))
 }
