@@ -166,6 +166,8 @@ fn gzip_is_refused_by_name_and_not_read_as_lines() {
         ("mls-csv --decode < row.gz", "stdin is compressed by gzip: put zcat in front"),
         ("mls-anonymize < mail.log.gz", "stdin is compressed by gzip: put zcat in front"),
         ("mls-anonymize --verify < mail.log.gz", "stdin is compressed by gzip: put zcat in front"),
+        ("mls-enrich --no-dns < row.gz", "stdin is compressed by gzip: put zcat in front"),
+        ("mls-sql load --url sqlite:e.db < row.gz", "stdin is compressed by gzip: put zcat in front"),
         ("mls-anonymize --input packed", "packed is compressed by gzip: put zcat in front"),
     ] {
         let output = site.shell(command);

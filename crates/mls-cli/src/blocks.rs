@@ -6,7 +6,7 @@ use std::ops::Range;
 use anyhow::Context;
 use mls_event::{MAX_LINE, Record, Segment};
 
-use crate::input::Input;
+use crate::input::{GZIP, Input, compressed};
 use crate::{Exit, OrExit, diag, signals};
 
 /// What comes next in the input.
@@ -138,8 +138,8 @@ impl Blocks {
     /// would wait.
     ///
     /// # Errors
-    /// Exit 65 where the input is compressed by gzip or frames are broken, 75 where a framed stream stops before its end record, and whatever reading or
-    /// `pause` fails with.
+    /// Exit 65 where the input is compressed by gzip or frames are broken, 75 where a framed stream stops before its end record,
+    /// and whatever reading or `pause` fails with.
     pub fn next(
         &mut self,
         mut batch: Batch,
@@ -249,10 +249,8 @@ impl Blocks {
 
     fn decide(&mut self, bytes: &[u8]) -> anyhow::Result<Step> {
         let available = &bytes[self.start..];
-        // RFC 1952, section 2.3.1. Read as lines it would be one without an event: nothing, and exit 0.
-        if available.starts_with(b"\x1f\x8b") {
-            let name = self.input.name();
-            return Err(Exit::DataErr.error(format!("{name} is compressed by gzip: put zcat in front")));
+        if available.starts_with(&GZIP) {
+            return Err(compressed(self.input.name()));
         }
         let first = memchr::memchr(b'\n', available).map(|newline| &available[..newline]);
         self.framing = match first {

@@ -68,6 +68,14 @@ impl Input {
     }
 }
 
+/// What gzip begins with (RFC 1952, section 2.3.1).
+pub(crate) const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// Refuses gzip where lines are read: they would be none that is known, which is nothing, and exit 0.
+pub(crate) fn compressed(name: &str) -> anyhow::Error {
+    Exit::DataErr.error(format!("{name} is compressed by gzip: put zcat in front"))
+}
+
 /// Whether reading from `input` now would wait for somebody to write.
 pub fn would_wait(input: impl AsFd) -> bool {
     let mut fds = [PollFd::from_borrowed_fd(input.as_fd(), PollFlags::IN)];

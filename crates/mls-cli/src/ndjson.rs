@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use anyhow::Context;
 use mls_event::{Body, MAX_LINE};
 
-use crate::input::Input;
+use crate::input::{GZIP, Input, compressed};
 use crate::{Exit, OrExit, diag};
 
 /// Both buffers start so small and the reader's grows up to [`MAX_LINE`].
@@ -90,7 +90,7 @@ impl Reader {
     /// would wait.
     ///
     /// # Errors
-    /// Whatever reading or `pause` fails with.
+    /// Exit 65 where the input is compressed by gzip, or is of `mls-tail --framed`, and whatever reading or `pause` fails with.
     pub fn next(&mut self, pause: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Option<&[u8]>> {
         Ok(self.next_at(pause)?.map(|(_, line)| line))
     }
@@ -98,7 +98,7 @@ impl Reader {
     /// As [`next`](Self::next), with the offset in the input at which the line begins.
     ///
     /// # Errors
-    /// Whatever reading or `pause` fails with.
+    /// As [`next`](Self::next).
     pub fn next_at(&mut self, mut pause: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Option<(u64, &[u8])>> {
         let (start, end) = loop {
             let Some((start, end)) = self.next_line(&mut pause)? else { return Ok(None) };
@@ -109,6 +109,9 @@ impl Reader {
                 break (start, end);
             }
         };
+        if self.line == 1 && self.buffer[start..end].starts_with(&GZIP) {
+            return Err(compressed(self.name()));
+        }
         // Its bytes would be one bad record after the other, and the checkpoint behind them a promise to have stored them.
         if self.buffer[start..end].starts_with(br#"{"v":1,"type":"segment""#) {
             return Err(Exit::DataErr.error(format!(
