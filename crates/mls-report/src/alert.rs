@@ -280,7 +280,7 @@ impl State {
             self.since.is_none_or(|since| at >= since) && alerted.get(key).is_none_or(|last| at - last >= seconds);
         if due && alerted.len() >= MOST_ALERTED && !alerted.contains_key(key) {
             // Looking through all of them for each new one would take for ever.
-            if self.full.is_some_and(|full| (full..full + PAUSE).contains(&at)) {
+            if self.full.is_some_and(|full| at < full + PAUSE) {
                 return false;
             }
             // Who was alerted so long before is due again; the same input may be read again, from a day ago on.
@@ -311,5 +311,26 @@ impl State {
         atomic::write(path, text.as_bytes(), 0o640)
             .with_context(|| format!("writing {}", path.display()))
             .or_exit(Exit::IoErr)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_keys_are_remembered_and_others_when_there_is_room_again() {
+        let mut state = State::default();
+        for n in 0..MOST_ALERTED {
+            assert!(state.alert(Kind::User, &n.to_string(), 0, 600), "{n}");
+        }
+        for at in [0, 1, -50, 59, 120, 599] {
+            assert!(!state.alert(Kind::User, "one more", at, 600), "{at}");
+        }
+        assert!(state.alert(Kind::Ip, "192.0.2.1", 599, 600));
+        assert!(!state.alert(Kind::User, "1", 599, 600));
+        assert!(state.alert(Kind::User, "1", 600, 600));
+        assert!(state.alert(Kind::User, "one more", 700, 600));
+        assert_eq!(state.alerted[&Kind::User].len(), 2);
     }
 }

@@ -32,7 +32,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", conflicts_with = "since_last")]
     pub until: Option<Moment>,
 
-    /// Report what came after the last digest that --mail --since-last has sent, so that every attempt is in exactly one
+    /// Report what came after the last digest that --mail --since-last has made, so that every attempt is in exactly one
     #[arg(long, requires = "config")]
     pub since_last: bool,
 

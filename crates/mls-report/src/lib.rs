@@ -24,11 +24,12 @@
 //! - With `--since-last` on a plain FILE, every attempt is in exactly one digest, also one that came late: what was in the
 //!   last digest is told by its place in the file, not by the clock. Give `--committed-by` the cursor file of the sink, so
 //!   that rows it may still take back are left for the next time. The place is looked for in FILE and in the files that it was
-//!   rotated to (`FILE.1`, `FILE-20260601`). Where it cannot be found any more (the file was removed, edited, or compressed),
-//!   or on standard input and with gzip, the dates of rows decide, by the minute, and where it was a FILE a warning says so.
+//!   rotated to (`FILE.1`, `FILE-20260601.gz`), in the order in which these were last written to. Where it cannot be found any
+//!   more (its file was removed, edited, or compressed), or on standard input, the dates of rows decide, by the minute, and
+//!   where it was a FILE a warning says so.
 //! - A mail that could not be delivered is sent first by the next run: the same stretch under the same Message-ID, and to those
-//!   only who have not got it. It keeps the next one back for most of a day, no longer. It is given up, with a warning, when the
-//!   server refuses it for good and has taken a later one, or when 30 later ones wait too.
+//!   only who have not got it. It keeps the next one back for most of a day, or as long as the server takes nothing at all. It is
+//!   given up, with a warning, when the server refuses it for good and has taken a later one, or when 30 later ones wait too.
 //! - Nobody gets a digest twice, unless the server's answer to it was lost: then nobody knows, and it has the same Message-ID.
 
 pub mod alert;

@@ -24,17 +24,16 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The place after the last whole line of the first `length` bytes of `path`. None for gzip: its bytes are not those of
-    /// its lines.
-    pub(crate) fn of_end(path: &Path, length: Option<u64>) -> anyhow::Result<Option<Self>> {
+    /// The place after the last whole line of the first `length` bytes of the last of `chain`. None for gzip: its bytes are not
+    /// those of its lines.
+    pub(crate) fn of_end(chain: &[PathBuf], length: Option<u64>) -> anyhow::Result<Option<Self>> {
+        let Some((path, rotated)) = chain.split_last() else { return Ok(None) };
         let file = open(path)?;
         let Some(data) = end(&file, length).with_context(|| reading(path)).or_exit(Exit::IoErr)? else {
             return Ok(None);
         };
         let mut behind = None;
         if !has_rows(&file, data.length).with_context(|| reading(path)).or_exit(Exit::IoErr)? {
-            let mut rotated = chain(path)?;
-            rotated.pop();
             behind = Some(Data::describe(&file, 0).with_context(|| reading(path))?);
             for path in rotated.iter().rev() {
                 let file = open(path)?;
@@ -65,7 +64,9 @@ impl Place {
     }
 }
 
-/// The files that `path` was rotated to, oldest first, and `path` itself. Where one is there compressed too, it is what counts.
+/// The files that `path` was rotated to, in the order in which they were last written to, which neither renaming nor gzip(1)
+/// changes, and `path` itself; without it where it is missing and they are not. Where one is there compressed too, it is what
+/// counts.
 pub(crate) fn chain(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let directory = atomic::directory_of(path);
     let name = path.file_name().unwrap_or_default();
@@ -77,12 +78,21 @@ pub(crate) fn chain(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
             && compression != Compression::Other
             && entry.file_type().is_ok_and(|kind| kind.is_file())
         {
-            found.push((age, compression, entry.path()));
+            let path = entry.path();
+            match File::open(&path).and_then(|file| file.metadata()?.modified()) {
+                Ok(written) => found.push((age, compression, written, path)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => mls_cli::warn!("{} is left out: {error}", path.display()),
+            }
         }
     }
     found.sort();
     found.dedup_by(|(age, ..), (first, ..)| age == first);
-    Ok(found.into_iter().map(|(.., path)| path).chain([path.to_owned()]).collect())
+    // Where a name has a date and another a number, names do not tell which is older.
+    found.sort_by_key(|(_, _, written, _)| *written);
+    let missing = !found.is_empty() && !path.exists();
+    let rotated = found.into_iter().map(|(.., path)| path);
+    Ok(rotated.chain((!missing).then(|| path.to_owned())).collect())
 }
 
 /// How much of a rotated file counts, if one of `committed` is of it; else all of it.

@@ -1,6 +1,7 @@
 //! From arguments to what was asked for.
 
-use std::path::Path;
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use chrono::{DateTime, DurationRound, FixedOffset, TimeDelta};
@@ -31,7 +32,8 @@ const PATIENCE: TimeDelta = TimeDelta::hours(20);
 /// Exit 66 or 77 where FILE cannot be opened, 74 where reading or writing fails, 78 where the configuration does not do; with
 /// `--mail` 75 where the mail could not be delivered yet, and 69 where the server refuses it.
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
-    let job = Job { now: args.timezone.now(), server: Server::this(), args, config };
+    let (cursor, chain) = (OnceCell::new(), OnceCell::new());
+    let job = Job { now: args.timezone.now(), server: Server::this(), args, config, cursor, chain };
     if job.args.test_mail {
         job.test_mail()
     } else if job.args.alert {
@@ -49,6 +51,9 @@ pub(crate) struct Job {
     pub(crate) config: Config,
     pub(crate) now: DateTime<FixedOffset>,
     pub(crate) server: Server,
+    /// What the sink had committed, and which files there were, when it was first asked for: one picture for the whole run.
+    cursor: OnceCell<Option<CursorFile>>,
+    chain: OnceCell<Vec<PathBuf>>,
 }
 
 /// What one report is about.
@@ -68,14 +73,29 @@ impl Job {
             }
             None => Ok(Source::Stdin),
             Some(path) => {
-                let length = self.committed()?.map(|cursor| cursor.data.map_or(0, |data| data.length));
+                let length = self.committed()?.map(|cursor| cursor.data.as_ref().map_or(0, |data| data.length));
                 Ok(Source::File { rotated: Vec::new(), path, length })
             }
         }
     }
 
     /// What `--committed-by` says.
-    fn committed(&self) -> anyhow::Result<Option<CursorFile>> {
+    fn committed(&self) -> anyhow::Result<Option<&CursorFile>> {
+        if self.cursor.get().is_none() {
+            let _ = self.cursor.set(self.load_committed()?);
+        }
+        Ok(self.cursor.get().and_then(Option::as_ref))
+    }
+
+    /// The CSV and what it was rotated to, see [`place::chain`].
+    fn chain(&self, path: &Path) -> anyhow::Result<&[PathBuf]> {
+        if self.chain.get().is_none() {
+            let _ = self.chain.set(place::chain(path)?);
+        }
+        Ok(self.chain.get().map_or(&[], Vec::as_slice))
+    }
+
+    fn load_committed(&self) -> anyhow::Result<Option<CursorFile>> {
         if let Some(path) = &self.args.committed_by {
             let cursor = CursorFile::load(path)?;
             if cursor.is_none() {
@@ -121,7 +141,9 @@ impl Job {
             return self.send(&post, &mut sent, &self.stretch()?, None, None)?.into_result(&post.server);
         }
         let mut first = Ok(());
-        for Pending { message_id, since } in sent.pending() {
+        let pending = sent.pending();
+        let retries = !pending.is_empty();
+        for Pending { message_id, since } in pending {
             let fate = self.send(&post, &mut sent, &self.between(&since)?, Some(message_id), None)?;
             if self.is_dry() {
                 return Ok(());
@@ -134,7 +156,7 @@ impl Job {
         }
         // Nobody shall go without the next digest because somebody else has not got this one, but it has its time: until then
         // those who only try once more do not make it.
-        if sent.pending().last().is_some_and(|pending| self.now - pending.since.end.until < PATIENCE) {
+        if retries && first.is_err() && sent.last().is_some_and(|last| self.now - last.until < PATIENCE) {
             return first;
         }
         let since = Since { begin: sent.last().cloned(), end: self.end()? };
@@ -246,7 +268,7 @@ impl Job {
         let until = self.now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(self.now);
         let data = match self.source()? {
             Source::Stdin => None,
-            Source::File { path, length, .. } => Place::of_end(&path, length)?,
+            Source::File { path, length, .. } => Place::of_end(self.chain(&path)?, length)?,
         };
         Ok(End { until, data })
     }
@@ -255,37 +277,42 @@ impl Job {
     fn between(&self, since: &Since) -> anyhow::Result<Stretch> {
         let naive = |end: &End| self.args.timezone.show(&end.until).naive_local();
         let (last, until) = (since.begin.as_ref().map(naive), naive(&since.end));
-        let by_date = |source, to| {
-            let period = Period::between(last.map(Moment::Minute), to, until);
-            Ok(Stretch { source, period })
-        };
         let source = self.source()?;
-        let (Source::File { path, .. }, Some(end)) = (&source, &since.end.data) else {
-            return by_date(source, Some(Moment::Minute(until)));
+        let (Source::File { path, length, .. }, Some(end)) = (&source, &since.end.data) else {
+            let period = Period::between(last.map(Moment::Minute), Some(Moment::Minute(until)), until);
+            return Ok(Stretch { source, period });
         };
-        let mut chain = place::chain(path)?;
-        let Some((newest, length)) = end.find(&chain)? else {
-            mls_cli::warn!("{} is not what the digest was made from: the dates of its rows decide", path.display());
-            return by_date(source, Some(Moment::Minute(until)));
-        };
-        chain.truncate(newest + 1);
+        let chain = self.chain(path)?;
+        let found = end.find(chain)?;
+        let (newest, length) = found.map_or((chain.len() - 1, *length), |(newest, length)| (newest, Some(length)));
+        let (path, chain) = (chain[newest].clone(), &chain[..=newest]);
         let begin = match &since.begin {
+            _ if found.is_none() => None,
             None => Some((newest, 0)),
-            Some(End { data: Some(begin), .. }) => begin.find(&chain)?,
+            Some(End { data: Some(begin), .. }) => begin.find(chain)?,
             Some(End { data: None, .. }) => None,
         };
-        let path = chain[newest].clone();
-        let Some((oldest, offset)) = begin else {
-            let shown = path.display();
-            mls_cli::warn!("{shown} is not the file that the last digest ended in: the dates of its rows decide");
-            return by_date(Source::File { rotated: Vec::new(), path, length: Some(length) }, None);
-        };
+        if begin.is_none() {
+            let what = if found.is_none() {
+                "what the digest was made from"
+            } else {
+                "the file that the last digest ended in"
+            };
+            mls_cli::warn!("{} is not {what}: the dates of its rows decide", path.display());
+        }
         let cursor = self.committed()?;
         let committed = || cursor.iter().flat_map(|cursor| cursor.data.iter().chain(&cursor.rotated));
+        let oldest = begin.map_or(0, |(oldest, _)| oldest);
         let rotated = chain[oldest..newest].iter();
         let rotated = rotated.map(|path| Ok((path.clone(), place::committed_length(path, committed())?)));
-        let source = Source::File { rotated: rotated.collect::<anyhow::Result<_>>()?, path, length: Some(length) };
-        Ok(Stretch { source, period: Period::after(offset, last, until) })
+        let source = Source::File { rotated: rotated.collect::<anyhow::Result<_>>()?, path, length };
+        let period = if let Some((_, offset)) = begin {
+            Period::after(offset, last, until)
+        } else {
+            let to = found.is_none().then_some(Moment::Minute(until));
+            Period::between(last.map(Moment::Minute), to, until)
+        };
+        Ok(Stretch { source, period })
     }
 
     fn report(&self, stretch: &Stretch) -> anyhow::Result<Report> {

@@ -214,3 +214,23 @@ impl Sent {
             .or_exit(Exit::IoErr)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_is_given_up_where_too_many_are_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut sent = Sent::open(directory.path()).unwrap();
+        let everybody = ["admin@example.com".to_owned()];
+        let until = DateTime::parse_from_rfc3339("2026-06-01T23:59:00Z").unwrap();
+        for n in 0..MOST_PENDING + 2 {
+            let since = Since { begin: None, end: End { until, data: None } };
+            assert_eq!(sent.enter(&n.to_string(), &everybody, Some(since)).unwrap(), everybody);
+        }
+        let pending: Vec<_> = sent.pending().into_iter().map(|pending| pending.message_id).collect();
+        assert_eq!(pending, (2..MOST_PENDING + 2).map(|n| n.to_string()).collect::<Vec<_>>());
+        assert!(sent.enter("0", &everybody, None).unwrap().is_empty());
+    }
+}

@@ -94,3 +94,17 @@ fn the_hour_that_clocks_show_twice_is_two_hours_to_records() {
     let dates: Vec<_> = records.iter().map(|record| record["date"].as_str().unwrap()).collect();
     assert_eq!(dates, ["2026-10-25T02:50:00+02:00", "2026-10-25T02:10:00+01:00"]);
 }
+
+#[test]
+fn a_mail_of_very_many_alerts_has_the_first_thousand_and_says_how_many_more_there_are() {
+    let site = Site::new(&json!({}), &[]);
+    site.configure_also("email = admin@example.com\n[alert]\nuser = 1/10m\n");
+    let now = chrono::Utc::now().format("%Y-%m-%d %H:%M").to_string();
+    site.append(&(0..1003).map(|n| row(&now, &format!("u{n}"))).collect::<String>());
+    let run = site.run(&["--alert", "--mail"]);
+    assert_eq!((run.code, run.out.lines().count()), (0, 1003));
+    let [(message, _)] = &site.messages()[..] else { panic!("not one message") };
+    assert!(message["headers"]["subject"].as_str().unwrap().contains("1003 alerts"));
+    assert_eq!(text(message).matches(" failed logins on u").count(), 1000);
+    assert!(text(message).contains("\nand 3 more, which the records tell\n"), "{}", text(message));
+}
