@@ -45,6 +45,8 @@ pub(crate) fn client(timeout: Duration) -> anyhow::Result<Client> {
         .read_timeout(timeout)
         .timeout(timeout * WHOLE)
         .redirect(Policy::custom(follow))
+        // It has the key that stands in a query.
+        .referer(false)
         .build()
         .context("preparing for TLS")
         .or_exit(Exit::Unavailable)

@@ -71,6 +71,14 @@ impl Mmdb {
 /// Checks a whole file and shows `each` network that it has data for.
 pub(crate) fn visit(bytes: &[u8], mut each: impl FnMut(&Network)) -> Result<(), MaxMindDbError> {
     let reader = Reader::from_source(bytes)?;
+    let metadata = reader.metadata();
+    let nodes = usize::try_from(metadata.node_count).unwrap_or(usize::MAX);
+    // IPv4 is reached in a few ways where a file has it below its IPv6 names too.
+    let most = u64::from(metadata.node_count) * 8;
+    if networks(bytes, nodes, metadata.record_size).is_none_or(|networks| u64::from(networks) > most) {
+        let message = "its search tree is no tree: it has more networks than nodes".to_owned();
+        return Err(MaxMindDbError::InvalidDatabase { message, offset: None });
+    }
     reader.verify()?;
     for found in reader.networks(WithinOptions::default())? {
         let found = found?;
@@ -80,6 +88,50 @@ pub(crate) fn visit(bytes: &[u8], mut each: impl FnMut(&Network)) -> Result<(), 
         each(&Network { family, size, has_country: country(&found)?.is_some(), has_asn: asn(&found)?.is_some() });
     }
     Ok(())
+}
+
+/// How many networks the search tree has, one that is reached in several ways counted as often: a hundred nodes can make more than
+/// could ever be looked at. `None` where it leads back into itself, or is cut off.
+#[expect(clippy::many_single_char_names, reason = "the bytes of a node")]
+fn networks(bytes: &[u8], nodes: usize, bits: u16) -> Option<u32> {
+    const OPEN: u32 = u32::MAX;
+    let width = usize::from(bits) / 4;
+    let children = |node: usize| -> Option<[usize; 2]> {
+        let start = node.checked_mul(width)?;
+        let records = match (bits, bytes.get(start..start.checked_add(width)?)?) {
+            (24, &[a, b, c, d, e, f]) => [[0, a, b, c], [0, d, e, f]],
+            (28, &[a, b, c, both, d, e, f]) => [[both >> 4, a, b, c], [both & 15, d, e, f]],
+            (32, &[a, b, c, d, e, f, g, h]) => [[a, b, c, d], [e, f, g, h]],
+            _ => return None,
+        };
+        Some(records.map(|record| usize::try_from(u32::from_be_bytes(record)).unwrap_or(usize::MAX)))
+    };
+    // Of each node: 0 before it was seen, then OPEN, then how many networks are below it.
+    let mut below = vec![0; nodes];
+    let mut path = vec![0];
+    while let Some(node) = path.last().copied() {
+        let children = children(node)?;
+        match *below.get(node)? {
+            0 => {
+                below[node] = OPEN;
+                for child in children.into_iter().filter(|child| *child < nodes) {
+                    match below[child] {
+                        0 => path.push(child),
+                        OPEN => return None,
+                        _ => {}
+                    }
+                }
+            }
+            known => {
+                if known == OPEN {
+                    let [left, right] = children.map(|child| below.get(child).copied().unwrap_or(1));
+                    below[node] = left.saturating_add(right).min(OPEN - 1);
+                }
+                path.pop();
+            }
+        }
+    }
+    below.first().copied()
 }
 
 /// `GeoLite2` and DB-IP have the code inside a country; ip-location-db has nothing else.

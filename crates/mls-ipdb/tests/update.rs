@@ -207,6 +207,32 @@ fn a_server_that_recovers_is_asked_again() {
     let output = update(dir.path(), &server.url("/country"), &server.url("/asn"));
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(lookup(dir.path(), "1.0.0.5")["country_code"], "FR");
+    // Where it was sent from may have a key in it.
+    assert!(server.requests().iter().all(|request| !request.headers.contains_key("referer")));
+}
+
+#[test]
+fn a_tree_whose_branches_grow_together_again_is_refused_at_once() {
+    let mut mmdb = Mmdb::new(6);
+    let value = mmdb.value(&Value::Map(vec![("country_code", Value::Text("FR"))]));
+    mmdb.network("2a00::".parse().unwrap(), 100, value);
+    let mut file = mmdb.file();
+    // Both branches of each node lead to the next: 2^100 ways to the end.
+    let empty = 100_u32.to_be_bytes();
+    for node in file.chunks_mut(8).take(100) {
+        let (left, right) = node.split_at_mut(4);
+        if left == empty { left.copy_from_slice(right) } else { right.copy_from_slice(left) }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("country.mmdb");
+    mls_cli::atomic::write(&path, &file, 0o644).unwrap();
+    let output = tool().args(["verify", "--country-db"]).arg(&path).output().unwrap();
+    assert_eq!(output.status.code(), Some(65));
+    assert!(stderr(&output).contains("more networks than nodes"), "{}", stderr(&output));
+    // One that leads back into itself.
+    file[4..8].copy_from_slice(&[0; 4]);
+    mls_cli::atomic::write(&path, &file, 0o644).unwrap();
+    assert_eq!(tool().args(["verify", "--country-db"]).arg(&path).output().unwrap().status.code(), Some(65));
 }
 
 #[test]
