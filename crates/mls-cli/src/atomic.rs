@@ -6,7 +6,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// Replaces `path` by `content`: temporary file in the same directory, fsync, rename, fsync of the directory. Owner and
-/// mode of an existing file are kept; a new one gets `mode`. A symbolic link is followed, not replaced.
+/// mode of an existing file are kept; a new one gets `mode`. A symbolic link is followed, not replaced. What is no file, such
+/// as `/dev/null` or a FIFO, is written to as it is.
 ///
 /// # Errors
 /// Any I/O error; the old file then stands as it was.
@@ -19,6 +20,9 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 /// # Errors
 /// Any I/O error, of `fill` too; the old file then stands as it was.
 pub fn write_with(path: &Path, mode: u32, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return fill(&mut File::options().write(true).open(path)?);
+    }
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let directory = directory_of(&target);
     let mut temporary = tempfile::Builder::new().prefix(".mls-").tempfile_in(&directory)?;
@@ -56,6 +60,14 @@ pub fn directory_of(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_device_is_written_to_and_not_replaced() {
+        write(Path::new("/dev/null"), b"one", 0o640).unwrap();
+        assert!(std::os::unix::fs::FileTypeExt::is_char_device(&fs::metadata("/dev/null").unwrap().file_type()));
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(write(dir.path(), b"one", 0o640).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+    }
 
     #[test]
     fn mode_and_link_are_kept_and_no_temporary_file_stays() {
