@@ -1,7 +1,5 @@
 //! The name that a PTR answer gives, which whoever holds the address writes as he likes.
 
-use std::net::IpAddr;
-
 use hickory_resolver::proto::rr::{Name, RData, Record};
 
 /// A chain of aliases is followed for so many steps; RFC 2317 needs one.
@@ -35,9 +33,11 @@ fn text(name: &Name) -> Option<String> {
         .map(|label| label.iter().map(|byte| if *byte == b'.' { b'?' } else { *byte }).collect())
         .collect();
     let text = mls_event::clean(&labels.join(&b'.')).into_owned();
-    let numeric = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let address = text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-    (!numeric && !address).then_some(text)
+    // Blanks, and marks that turn text around, hide nothing. No name ends in a number or has a colon in it.
+    let seen: String = text.chars().filter(char::is_ascii_graphic).collect();
+    let last = seen.trim_matches(['[', ']']).rsplit('.').next().unwrap_or_default();
+    let number = !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit());
+    (!text.is_empty() && !number && !seen.contains(':')).then_some(text)
 }
 
 #[cfg(test)]
@@ -64,6 +64,11 @@ mod tests {
             (&["\u{85}".as_bytes()], Some("?")),
             (&[b"8", b"8", b"8", b"8"], None),
             (&[b"12345"], None),
+            (&[b"8", b"8", b"8", b"8 "], None),
+            (&["\u{202e}8".as_bytes(), b"8", b"8", b"8"], None),
+            (&[b"0x8", b"8", b"8", b"8"], None),
+            (&[b"8", b"8", b"8", b"8:25"], None),
+            (&[b"fe80::1%eth0"], None),
             (&[b"2001:db8::1"], None),
             (&[b"[::1]"], None),
             (&[], None),
