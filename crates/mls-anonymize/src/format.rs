@@ -1,4 +1,4 @@
-//! What the input is. Its first line decides.
+//! What the input is. Its first line that is not blank decides.
 
 use std::fmt::Display;
 

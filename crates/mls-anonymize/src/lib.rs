@@ -5,7 +5,7 @@
 //! ```
 //!
 //! # Reads and writes
-//! A mail log, NDJSON records or the CSV of `mls-csv`, by the line; the first line decides. What comes out is the same with a
+//! A mail log, NDJSON records or the CSV of `mls-csv`, by the line; the first that is not blank decides. What comes out is the same with a
 //! pseudonym in the place of everything that says who somebody is: what `mls-parse`, pflogsumm or fail2ban reads in it is what it
 //! reads in the original, under that mapping, and `mls-anonymize | mls-parse` is `mls-parse | mls-anonymize`.
 //!
@@ -137,10 +137,14 @@ fn anonymize(
                     .error(format!("{source}: a framed stream; give the log itself, or what mls-parse makes of it")));
             };
             buffer.clear();
-            let format =
-                format.get_or_insert_with(|| Format::of(lines.split(|b| *b == b'\n').next().unwrap_or_default()));
+            // Editors put a mark in front (U+FEFF), which is part of no format.
+            let lines = lines.strip_prefix("\u{feff}".as_bytes()).filter(|_| number == 0).unwrap_or(lines);
+            let first = lines.split(|b| *b == b'\n').find(|line| format.is_none() && !line.trim_ascii().is_empty());
+            format = format.or_else(|| first.map(Format::of));
             for line in lines.split_inclusive(|b| *b == b'\n') {
                 number += 1;
+                // Blank lines in front tell nothing.
+                let format = format.get_or_insert(Format::Log);
                 let start = buffer.len();
                 if let Err(why) = format.line(line, names, &mut buffer) {
                     diag::bad_record(format_args!("{source}, line {number}"), why);
@@ -166,7 +170,7 @@ fn anonymize(
 fn write_map(path: &Path, ledger: &Ledger) -> anyhow::Result<()> {
     let name = path.display();
     // An older one keeps its mode when it is replaced.
-    if path.exists() {
+    if path.is_file() {
         let private = std::fs::set_permissions(path, Permissions::from_mode(0o600));
         private.with_context(|| format!("making {name} private"))?;
     }

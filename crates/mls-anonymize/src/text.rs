@@ -27,6 +27,7 @@ enum Kind {
     Word,
     Angle,
     Colon,
+    Hash,
 }
 
 /// Words are made of what names and the usual local parts are made of.
@@ -42,6 +43,7 @@ const KINDS: [Kind; 256] = {
     }
     kinds[b'<' as usize] = Kind::Angle;
     kinds[b':' as usize] = Kind::Colon;
+    kinds[b'#' as usize] = Kind::Hash;
     kinds
 };
 
@@ -67,7 +69,8 @@ impl<'a, 'o> Pass<'a, 'o> {
                 Kind::Word => self.word(at),
                 Kind::Angle => self.angle(at),
                 Kind::Colon if self.text[at..].starts_with(b"::") => self.ipv6(at).unwrap_or(at + 2),
-                Kind::Colon | Kind::Other => at + 1,
+                Kind::Hash if is_escape(&self.text[at..]) => at + ESCAPE,
+                Kind::Colon | Kind::Hash | Kind::Other => at + 1,
             };
         }
         self.out.extend_from_slice(&self.text[self.done..]);
@@ -83,6 +86,10 @@ impl<'a, 'o> Pass<'a, 'o> {
 
     fn host(&mut self, range: Range<usize>) -> usize {
         self.replace(range, |names, name, out| names.pseudonyms.host(name, out))
+    }
+
+    fn secret(&mut self, range: Range<usize>) -> usize {
+        self.replace(range, |names, text, out| names.pseudonyms.text(Class::Challenge, text, out))
     }
 
     fn user(&mut self, range: Range<usize>) -> usize {
@@ -119,9 +126,16 @@ impl<'a, 'o> Pass<'a, 'o> {
                 let start = end + 1;
                 let inside = &self.text[start..start + self.text[start..].find_byteset(b",)").unwrap_or(0)];
                 let is_process = word.ends_with(b"worker") && inside.iter().all(u8::is_ascii_digit);
-                if !inside.is_empty() && !is_process {
+                // `service(managesieve-login)`, and `euid=5000(vmail)`, which has a system's user.
+                let is_system = word == b"service" || word.iter().all(u8::is_ascii_digit);
+                if !inside.is_empty() && !is_process && !is_system {
                     return self.user(start..start + inside.len());
                 }
+            }
+            // `auth_verbose_passwords`.
+            Some(b':') if word == b"password" && self.text[..at].ends_with(b"(given ") && rest.starts_with(b": ") => {
+                let length = rest[2..].find_byte(b')').unwrap_or(rest.len() - 2);
+                return self.secret(end + 2..end + 2 + length);
             }
             Some(b' ') if matches!(word, b"header" | b"body") && self.text[..at].ends_with(b": ") => {
                 return self.quoted(end + 1);
@@ -211,8 +225,10 @@ impl<'a, 'o> Pass<'a, 'o> {
         let atext = |b: &u8| KINDS[usize::from(*b)] == Kind::Word || b"!#$&'*?^{|}".contains(b);
         let before = &self.text[self.done..at];
         let length = before.iter().rev().take_while(|b| atext(b)).count();
-        let quotes = before[before.len() - length..].iter().take_while(|b| **b == b'\'').count();
-        at - length + quotes
+        let local = &before[before.len() - length..];
+        let escaped = (0..local.len()).rev().find(|i| is_escape(&local[*i..])).map_or(0, |i| i + ESCAPE);
+        let quotes = local[escaped..].iter().take_while(|b| **b == b'\'').count();
+        at - length + escaped + quotes
     }
 
     /// The domain of a mail address, from behind its `@`.
@@ -227,11 +243,12 @@ impl<'a, 'o> Pass<'a, 'o> {
 
     /// `KEY=VALUE`, where the key stands in `key`.
     fn value(&mut self, key: Range<usize>) -> usize {
-        let start = key.end + 1;
+        let (begin, start) = (key.start, key.end + 1);
         let key = &self.text[key];
         let rest = &self.text[start..];
         let angle = self.inside(start);
-        let bare = || start..start + rest.find_byteset(b" ,;])>\"'").unwrap_or(rest.len());
+        let ends = |at: &usize| b" \t,;])>\"'".contains(&rest[*at]) || is_escape(&rest[*at..]);
+        let bare = || start..start + (0..rest.len()).find(ends).unwrap_or(rest.len());
         match key {
             b"sasl_username" => {
                 let ends = [", sasl_sender=", ", orig_queue_id=", ", orig_client="];
@@ -263,16 +280,35 @@ impl<'a, 'o> Pass<'a, 'o> {
             }
             b"session" => self
                 .replace(angle.unwrap_or_else(bare), |names, id, out| names.pseudonyms.text(Class::Session, id, out)),
+            b"resp" | b"pass" | b"password" => self.secret(bare()),
             b"orig_queue_id" if self.names.queue_ids => {
                 self.replace(bare(), |names, id, out| names.pseudonyms.queue_id(id, out))
             }
-            _ => start,
+            // Local parts with a mail address of somebody else in them: VERP, SRS, BATV.
+            _ if key.contains(&b'+')
+                || ["srs0", "srs1", "prvs", "btv1", "msprvs1"]
+                    .iter()
+                    .any(|tag| key.eq_ignore_ascii_case(tag.as_bytes())) =>
+            {
+                let value = bare();
+                let domain = self.text[value.clone()].rfind_byte(b'@').map(|at| self.domain(start + at + 1));
+                match domain.filter(|domain| is_domain(&self.text[domain.clone()])) {
+                    Some(domain) => self.user(self.local_start(begin)..domain.end),
+                    None => start,
+                }
+            }
+            _ => {
+                self.numbers(begin..begin + key.len());
+                start
+            }
         }
     }
 
     /// What stands between `<` at `at` and the first `>` that ends something.
     fn inside(&self, at: usize) -> Option<Range<usize>> {
-        let text = self.text.get(at..)?.strip_prefix(b"<")?;
+        // No name or address is longer: a line of brackets is not searched to its end for each of them.
+        let text = &self.text.get(at..)?;
+        let text = text[..text.len().min(1024)].strip_prefix(b"<")?;
         let ends = |close: &usize| {
             text.get(close + 1).is_none_or(|b| matches!(b, b' ' | b',' | b';' | b':' | b')' | b'<' | b'\r'))
         };
@@ -308,6 +344,14 @@ impl<'a, 'o> Pass<'a, 'o> {
         self.replace(start + name..start + end, |names, text, out| names.pseudonyms.text(Class::Subject, text, out))
     }
 }
+
+/// What rsyslogd(8) writes for a control character: `#011` for a tab. It separates words.
+pub(crate) fn is_escape(text: &[u8]) -> bool {
+    matches!(text, [b'#', b'0'..=b'3', b'0'..=b'7', b'0'..=b'7', ..])
+}
+
+/// So long is that.
+pub(crate) const ESCAPE: usize = 4;
 
 fn is_hello(word: &[u8]) -> bool {
     word.eq_ignore_ascii_case(b"EHLO") || word.eq_ignore_ascii_case(b"HELO")

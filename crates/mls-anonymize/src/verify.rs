@@ -18,6 +18,7 @@ use crate::anonymizer::Anonymizer;
 use crate::class::Class;
 use crate::ledger::Ledger;
 use crate::line::attempt;
+use crate::text::{ESCAPE, is_escape};
 use crate::words;
 
 /// The first thing in a line of a log that should be the same, or its pseudonym, and is not.
@@ -174,7 +175,8 @@ pub(crate) fn nothing_is_left(written: impl BufRead, ledger: &Ledger, kept: &Has
 fn stands_alone(line: &[u8], range: std::ops::Range<usize>) -> bool {
     let in_word = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || *b >= 0x80);
     let (first, last) = (line.get(range.start), line.get(range.end - 1));
-    let begins = !in_word(first) || range.start == 0 || !in_word(line.get(range.start - 1));
+    let escaped = range.start >= ESCAPE && is_escape(&line[range.start - ESCAPE..]);
+    let begins = !in_word(first) || range.start == 0 || escaped || !in_word(line.get(range.start - 1));
     begins && (!in_word(last) || !in_word(line.get(range.end)))
 }
 

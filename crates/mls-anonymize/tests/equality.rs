@@ -120,9 +120,64 @@ fn a_bare_word_is_a_name_where_what_stands_before_it_says_so() {
             true,
             "carol",
         ),
+        // rsyslog writes tabs so.
+        ("Jun  1 00:00:45 localhost dovecot: auth: Debug: client passdb out: OK#0111#011user=wilma#011", true, "wilma"),
+        ("Jun  1 00:00:45 localhost dovecot: auth: Debug: x#011wilma@example.com#011", true, "wilma@example.com"),
+        (
+            "Jun  1 00:00:45 localhost policyd-spf[7]: Pass; envelope-from=bounces+ann=corp.example@lists.example; x",
+            true,
+            "bounces+ann=corp.example@lists.example",
+        ),
+        (
+            "Jun  1 00:00:45 localhost policyd-spf[7]: Pass; envelope-from=srs0=h4sh=xy=corp.example=ann@forward.example; x",
+            true,
+            "srs0=h4sh=xy=corp.example=ann@forward.example",
+        ),
+        ("Jun  1 00:00:45 localhost x[7]: 81.2.69.143=listed", false, "81.2.69.143"),
     ] {
         let written = String::from_utf8(anonymize(line.as_bytes())).unwrap();
         assert_eq!(written, line.replace(name, &pseudonym(user, name)));
+    }
+}
+
+#[test]
+fn secrets_of_dovecots_debug_log_are_replaced() {
+    for (line, secret) in [
+        ("dovecot: auth: Debug: client in: AUTH#0111#011PLAIN#011resp=AHdpbG1hAHNlY3JldA==", "AHdpbG1hAHNlY3JldA=="),
+        ("dovecot: auth: passwd-file(wilma,192.0.2.1): Password mismatch (given password: hunter2)", "hunter2"),
+        ("dovecot: auth: Debug: OK#0111#011user=wilma#011pass=hunter2#011x", "hunter2"),
+    ] {
+        let written = String::from_utf8(anonymize(format!("Jun  1 00:00:45 localhost {line}").as_bytes())).unwrap();
+        assert!(!written.contains(secret) && !written.contains("wilma"), "{written}");
+    }
+}
+
+#[test]
+fn what_servers_write_every_day_is_no_reason_to_refuse() {
+    let log = "Jun  1 00:00:45 mx dovecot: imap-login: Login: user=<vmail>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2\n\
+        Jun  1 00:00:45 mx dovecot: imap(vmail): Error: open failed: (euid=5000(vmail) egid=5000(vmail) missing +w perm)\n\
+        Jun  1 00:00:45 mx dovecot: master: Warning: service(anvil): client_limit reached\n\
+        Jun  1 00:00:45 mx postfix/smtpd[7]: Anonymous TLS connection established from unknown[192.0.2.1]\n\
+        Jun  1 00:00:45 mx postfix/smtpd[7]: warning: unknown[192.0.2.1]: SASL LOGIN authentication failed: x, sasl_username=anonymous\n";
+    let log = log.replace("user=<vmail>", "user=<wilhelmina>").replace("imap(vmail)", "imap(wilhelmina)");
+    let (code, written, said) = tool(&["--verify", "--key-file", key()], log.as_bytes());
+    assert_eq!(code, Some(0), "{said}");
+    let written = String::from_utf8(written).unwrap();
+    assert!(written.contains("5000(vmail)") && written.contains("service(anvil)"), "{written}");
+}
+
+#[test]
+fn blank_lines_and_a_mark_in_front_do_not_make_a_log_of_records_and_rows() {
+    let record =
+        "{\"v\":1,\"type\":\"auth\",\"date\":\"2026-06-01T00:00:45Z\",\"outcome\":\"failure\",\"user\":\"wilma\"}\n";
+    let rows = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\nmx,2026-06-01 00:00,192.0.2.1,wilma,null,N/A,N/A,N/A,N/A\n";
+    for text in [record, rows] {
+        for before in ["\n \n", "\u{feff}"] {
+            let (code, written, said) = tool(&["--verify", "--key-file", key()], format!("{before}{text}").as_bytes());
+            let written = String::from_utf8(written).unwrap();
+            assert_eq!(code, Some(0), "{said}");
+            assert!(!written.contains("wilma") && written.lines().count() >= text.lines().count(), "{written}");
+        }
     }
 }
 
