@@ -29,6 +29,11 @@ fn weather(site: &mut Site, random: &mut Random) {
     match random.below(8) {
         // Rotation by rename, with or without compression of what was rotated before.
         0 | 1 => {
+            // The oldest goes, which on a busy machine no run may have lived long enough to read.
+            if exists("mail.log.6") || exists("mail.log.6.gz") {
+                site.extract_until_clean();
+                let _ = (fs::remove_file(path("mail.log.6")), fs::remove_file(path("mail.log.6.gz")));
+            }
             for n in (1..6).rev() {
                 for ending in ["", ".gz"] {
                     let from = format!("mail.log.{n}{ending}");
