@@ -17,7 +17,7 @@ pub enum Class {
     Subject,
     /// Dovecot's session IDs
     Session,
-    /// Challenges in the reasons of failures
+    /// Challenges in the reasons of failures, and credentials in debug logs
     Challenge,
     /// Number and organisation of autonomous systems, which would tell the first bits of an address
     Asn,

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! # Reads and writes
-//! A mail log, NDJSON records or the CSV of `mls-csv`, by the line; the first that is not blank decides. What comes out is the same with a
-//! pseudonym in the place of everything that says who somebody is: what `mls-parse`, pflogsumm or fail2ban reads in it is what it
+//! A mail log, NDJSON records or the CSV of `mls-csv`, by the line; the first that is not blank decides. What comes out is the same
+//! with a pseudonym in the place of everything that says who somebody is: what `mls-parse`, pflogsumm or fail2ban reads in it is what it
 //! reads in the original, under that mapping, and `mls-anonymize | mls-parse` is `mls-parse | mls-anonymize`.
 //!
 //! # What is replaced
@@ -16,7 +16,7 @@
 //! | `host` | host and domain names, the server's too; what a client said in HELO | a label for each but the last two, which are one, and `.invalid`: subdomains stay subdomains |
 //! | `user` | login names, local parts of mail addresses | `u` and twelve letters or digits |
 //! | `message-id`, `session`, `subject` | message-IDs, Dovecot's sessions, what header and body checks quote | `m`, `d`, `s` and twelve letters or digits |
-//! | `challenge` | base64 in the reason of a failure | the same with what is replaced in it; base64 of the same length where it is no text |
+//! | `challenge` | base64 in the reason of a failure; credentials that Dovecot's debug log has (`resp=`, `pass=`, `given password:`) | the same with what is replaced in it; base64 of the same length where it is no text; `c` and twelve letters or digits |
 //! | `asn` | the columns and members `asn` and `aso`, which would tell an address's first bits | nothing (null) |
 //!
 //! Kept: time stamps, programs, process IDs, queue IDs (but for `--queue-ids`), mechanisms, status words, numbers, countries;

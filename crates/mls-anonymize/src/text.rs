@@ -290,8 +290,7 @@ impl<'a, 'o> Pass<'a, 'o> {
                     .iter()
                     .any(|tag| key.eq_ignore_ascii_case(tag.as_bytes())) =>
             {
-                let value = bare();
-                let domain = self.text[value.clone()].rfind_byte(b'@').map(|at| self.domain(start + at + 1));
+                let domain = self.text[bare()].rfind_byte(b'@').map(|at| self.domain(start + at + 1));
                 match domain.filter(|domain| is_domain(&self.text[domain.clone()])) {
                     Some(domain) => self.user(self.local_start(begin)..domain.end),
                     None => start,
@@ -307,7 +306,7 @@ impl<'a, 'o> Pass<'a, 'o> {
     /// What stands between `<` at `at` and the first `>` that ends something.
     fn inside(&self, at: usize) -> Option<Range<usize>> {
         // No name or address is longer: a line of brackets is not searched to its end for each of them.
-        let text = &self.text.get(at..)?;
+        let text = self.text.get(at..)?;
         let text = text[..text.len().min(1024)].strip_prefix(b"<")?;
         let ends = |close: &usize| {
             text.get(close + 1).is_none_or(|b| matches!(b, b' ' | b',' | b';' | b':' | b')' | b'<' | b'\r'))

@@ -197,6 +197,13 @@ impl CursorFile {
     }
 }
 
+/// Warns where the cursor file of another sink, by which a file is to be read, is not there: its name may be misspelt.
+pub fn warn_if_missing(path: &Path) {
+    if !path.exists() {
+        crate::warn!("{} does not exist: nothing is committed yet, and nothing is read", path.display());
+    }
+}
+
 /// SHA-256 in hexadecimal.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {

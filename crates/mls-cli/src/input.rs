@@ -69,7 +69,7 @@ impl Input {
 }
 
 /// What gzip begins with (RFC 1952, section 2.3.1).
-pub(crate) const GZIP: [u8; 2] = [0x1f, 0x8b];
+pub const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Refuses gzip where lines are read: they would be none that is known, which is nothing, and exit 0.
 pub(crate) fn compressed(name: &str) -> anyhow::Error {

@@ -75,9 +75,15 @@ pub(crate) fn visit(bytes: &[u8], mut each: impl FnMut(&Network)) -> Result<(), 
     let nodes = usize::try_from(metadata.node_count).unwrap_or(usize::MAX);
     // IPv4 is reached in a few ways where a file has it below its IPv6 names too.
     let most = u64::from(metadata.node_count) * 8;
-    if networks(bytes, nodes, metadata.record_size).is_none_or(|networks| u64::from(networks) > most) {
-        let message = "its search tree is no tree: it has more networks than nodes".to_owned();
-        return Err(MaxMindDbError::InvalidDatabase { message, offset: None });
+    let flaw = match networks(bytes, nodes, metadata.record_size) {
+        None => Some("its search tree leads back into itself, or is cut off"),
+        Some(networks) if u64::from(networks) > most => {
+            Some("its search tree is no tree: it has more networks than nodes")
+        }
+        Some(_) => None,
+    };
+    if let Some(flaw) = flaw {
+        return Err(MaxMindDbError::InvalidDatabase { message: flaw.to_owned(), offset: None });
     }
     reader.verify()?;
     for found in reader.networks(WithinOptions::default())? {
@@ -96,9 +102,10 @@ pub(crate) fn visit(bytes: &[u8], mut each: impl FnMut(&Network)) -> Result<(), 
 fn networks(bytes: &[u8], nodes: usize, bits: u16) -> Option<u32> {
     const OPEN: u32 = u32::MAX;
     let width = usize::from(bits) / 4;
+    // All of it is in the file: no count is believed that would need more memory than that.
+    let tree = bytes.get(..nodes.checked_mul(width)?)?;
     let children = |node: usize| -> Option<[usize; 2]> {
-        let start = node.checked_mul(width)?;
-        let records = match (bits, bytes.get(start..start.checked_add(width)?)?) {
+        let records = match (bits, &tree[node * width..][..width]) {
             (24, &[a, b, c, d, e, f]) => [[0, a, b, c], [0, d, e, f]],
             (28, &[a, b, c, both, d, e, f]) => [[both >> 4, a, b, c], [both & 15, d, e, f]],
             (32, &[a, b, c, d, e, f, g, h]) => [[a, b, c, d], [e, f, g, h]],

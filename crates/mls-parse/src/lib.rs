@@ -25,6 +25,7 @@ pub mod journal;
 pub mod stamp;
 
 mod args;
+mod mechanism;
 mod rejects;
 mod scan;
 mod stats;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use flate2::bufread::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressStyle};
+use mls_cli::input::GZIP;
 use mls_cli::ndjson::Reader;
 use mls_cli::zone::Zone;
 use mls_cli::{Exit, OrExit};
@@ -107,7 +108,7 @@ fn unpacked(input: Box<dyn Read + Send>, name: String) -> anyhow::Result<Reader>
     let mut input = BufReader::with_capacity(BUFFER, input);
     let head = input.fill_buf().with_context(|| format!("reading {name}")).or_exit(Exit::IoErr)?;
     let input: Box<dyn Read + Send> =
-        if head.starts_with(&[0x1f, 0x8b]) { Box::new(MultiGzDecoder::new(input)) } else { Box::new(input) };
+        if head.starts_with(&GZIP) { Box::new(MultiGzDecoder::new(input)) } else { Box::new(input) };
     Ok(Reader::new(input, name))
 }
 

@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use mls_cli::cursor_file::Data;
+use mls_cli::input::GZIP;
 use mls_cli::rotation::{Age, Compression, classify};
 use mls_cli::{Exit, OrExit, atomic};
+use mls_csv::row::COLUMNS;
 use mls_event::MAX_LINE;
 use serde::{Deserialize, Serialize};
 
@@ -118,10 +120,9 @@ fn reading(path: &Path) -> String {
     format!("reading {}", path.display())
 }
 
-/// RFC 1952.
 fn is_gzip(file: &File) -> bool {
     let mut magic = [0; 2];
-    file.read_exact_at(&mut magic, 0).is_ok() && magic == [0x1f, 0x8b]
+    file.read_exact_at(&mut magic, 0).is_ok() && magic == GZIP
 }
 
 fn end(file: &File, length: Option<u64>) -> io::Result<Option<Data>> {
@@ -142,7 +143,7 @@ fn has_rows(file: &File, length: u64) -> io::Result<bool> {
     let mut first = [0; 256];
     let read = file.read_at(&mut first, 0)?;
     let first = &first[..read.min(usize::try_from(length).unwrap_or(read))];
-    let header = memchr::memchr(b'\n', first).filter(|_| first.starts_with(b"server,date,"));
+    let header = memchr::memchr(b'\n', first).filter(|_| first.starts_with(COLUMNS.join(",").as_bytes()));
     Ok(length > header.map_or(0, |newline| newline as u64 + 1))
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use chrono::{DateTime, DurationRound, FixedOffset, TimeDelta};
-use mls_cli::cursor_file::CursorFile;
+use mls_cli::cursor_file::{CursorFile, warn_if_missing};
 use mls_cli::ndjson::Writer;
 use mls_cli::{Config, Exit, OrExit, atomic};
 
@@ -97,11 +97,8 @@ impl Job {
 
     fn load_committed(&self) -> anyhow::Result<Option<CursorFile>> {
         if let Some(path) = &self.args.committed_by {
-            let cursor = CursorFile::load(path)?;
-            if cursor.is_none() {
-                mls_cli::warn!("{} does not exist: nothing is committed yet, and nothing is read", path.display());
-            }
-            return Ok(Some(cursor.unwrap_or_else(CursorFile::start)));
+            warn_if_missing(path);
+            return Ok(Some(CursorFile::load(path)?.unwrap_or_else(CursorFile::start)));
         }
         // The CSV of the configuration is that of its sink, unless it was made by hand, without one. What the Python original
         // has left says nothing of a CSV.
@@ -141,9 +138,7 @@ impl Job {
             return self.send(&post, &mut sent, &self.stretch()?, None, None)?.into_result(&post.server);
         }
         let mut first = Ok(());
-        let pending = sent.pending();
-        let retries = !pending.is_empty();
-        for Pending { message_id, since } in pending {
+        for Pending { message_id, since } in sent.pending() {
             let fate = self.send(&post, &mut sent, &self.between(&since)?, Some(message_id), None)?;
             if self.is_dry() {
                 return Ok(());
@@ -156,7 +151,7 @@ impl Job {
         }
         // Nobody shall go without the next digest because somebody else has not got this one, but it has its time: until then
         // those who only try once more do not make it.
-        if retries && first.is_err() && sent.last().is_some_and(|last| self.now - last.until < PATIENCE) {
+        if first.is_err() && sent.last().is_some_and(|last| self.now - last.until < PATIENCE) {
             return first;
         }
         let since = Since { begin: sent.last().cloned(), end: self.end()? };

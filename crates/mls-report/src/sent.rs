@@ -169,13 +169,9 @@ impl Sent {
         if let Some(since) = since {
             self.record.last = Some(since.end);
         }
-        let mut surplus = self.pending().len().saturating_sub(MOST_PENDING);
-        for digest in self.record.digests.iter_mut().filter(|digest| digest.since.is_some()) {
-            if surplus > 0 {
-                digest.give_up();
-                surplus -= 1;
-            }
-        }
+        let surplus = self.pending().len().saturating_sub(MOST_PENDING);
+        let pending = self.record.digests.iter_mut().filter(|digest| digest.since.is_some());
+        pending.take(surplus).for_each(Digest::give_up);
         let mut surplus = self.record.digests.len().saturating_sub(REMEMBERED);
         self.record.digests.retain(|digest| {
             let keep = surplus == 0 || digest.since.is_some();

@@ -28,7 +28,7 @@ pub(crate) fn run(tail: &mut Tail) -> anyhow::Result<Outcome> {
             return Ok(Outcome::Stopped);
         }
         // Said when it begins, and not at each look.
-        let failure = tail.failure_words();
+        let failure = tail.failure.as_ref().map(|error| format!("{error:#}"));
         if let Some(words) = failure.as_ref().filter(|_| failure != told) {
             mls_cli::error!("{words}");
         }

@@ -45,7 +45,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use mls_cli::atomic::directory_of;
 use mls_cli::config::Paths;
-use mls_cli::cursor_file::CursorFile;
+use mls_cli::cursor_file::{CursorFile, warn_if_missing};
 use mls_cli::lock::Lock;
 use mls_cli::{Config, Exit};
 
@@ -62,8 +62,8 @@ use tail::{Outcome, Tail};
 /// Whatever ends the run early, with its exit code.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
-    if let Some(path) = args.committed_by.as_deref().filter(|path| !path.exists()) {
-        mls_cli::warn!("{} does not exist: nothing is committed yet, and nothing is read", path.display());
+    if let Some(path) = &args.committed_by {
+        warn_if_missing(path);
     }
     let args = with_defaults(args, &config.paths);
     // The sink locks its own file; here only two that would both save the cursor are in each other's way.
@@ -89,7 +89,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         let mut tail = Tail::new(&args, logs, cursor, out, stop);
         let outcome = if args.follow { follow::run(&mut tail) } else { tail.look() }?;
         tail.out.end()?;
-        if let Some(failure) = tail.failure() {
+        if let Some(failure) = tail.failure {
             return Err(failure);
         }
         outcome

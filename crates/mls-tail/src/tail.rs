@@ -43,7 +43,8 @@ pub(crate) struct Tail {
     progress: Progress,
     stop: Stop,
     last_checkpoint: Instant,
-    failure: Option<anyhow::Error>,
+    /// What kept a log from being read by the last look.
+    pub(crate) failure: Option<anyhow::Error>,
     /// The incomplete gzip file that was warned of last.
     waits_for: Option<Seen>,
 }
@@ -86,7 +87,7 @@ impl Tail {
     }
 
     /// Reads everything new in all logs. What keeps one of them from being read keeps none of the others, and is in
-    /// [`failure`](Self::failure).
+    /// `failure`.
     pub(crate) fn look(&mut self) -> anyhow::Result<Outcome> {
         let mut outcome = Outcome::Done;
         self.failure = None;
@@ -106,16 +107,6 @@ impl Tail {
         self.cursor.logs.values_mut().for_each(Log::forget);
         self.out.done(&self.cursor)?;
         Ok(outcome)
-    }
-
-    /// What kept a log from being read by the last look.
-    pub(crate) fn failure(&mut self) -> Option<anyhow::Error> {
-        self.failure.take()
-    }
-
-    /// The same in words, for those who go on.
-    pub(crate) fn failure_words(&self) -> Option<String> {
-        self.failure.as_ref().map(|error| format!("{error:#}"))
     }
 
     fn log(&mut self, source: &str) -> &mut Log {
