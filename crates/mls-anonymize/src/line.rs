@@ -87,7 +87,7 @@ impl Anonymizer {
             self.pseudonyms.queue_id(id, out);
             done = id.len();
         }
-        let Some(pieces) = attempt(program, message) else { return self.text(&message[done..], context, out) };
+        let Some(pieces) = attempt(program, message) else { return self.dovecots(&message[done..], context, out) };
         let offset = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(message.as_ptr() as usize);
         let told = offset(pieces.told);
         out.extend_from_slice(&message[done..told]);
@@ -102,15 +102,24 @@ impl Anonymizer {
         .map(|(field, text)| text.map(|text| (offset(text), field, text)));
         fields.sort_by_key(|field| field.map(|(start, ..)| start));
         for (start, field, text) in fields.into_iter().flatten() {
-            let between = &message[done..start];
-            // What Dovecot wrote must stay a word of its own, whatever a client put in front of it.
-            let own: &[u8] = if between.ends_with(b"rip=") { b"rip=" } else { b"" };
-            self.text(&between[..between.len() - own.len()], context, out);
-            out.extend_from_slice(own);
+            self.dovecots(&message[done..start], context, out);
             self.field(field, text, context, out);
             done = start + text.len();
         }
-        self.text(&message[done..], context, out);
+        self.dovecots(&message[done..], context, out);
+    }
+
+    /// Free text. The last `rip=` of a message, behind which the parser looks for Dovecot's address, stays a word of its
+    /// own, whatever stands around it: which one is the last must not change.
+    fn dovecots(&mut self, mut text: &[u8], context: Context<'_>, out: &mut Vec<u8>) {
+        if context.dovecot
+            && let Some((before, behind)) = text.rsplit_once_str("rip=")
+        {
+            self.text(before, context, out);
+            out.extend_from_slice(b"rip=");
+            text = behind;
+        }
+        self.text(text, context, out);
     }
 
     fn field(&mut self, field: Field, text: &[u8], context: Context<'_>, out: &mut Vec<u8>) {

@@ -28,8 +28,9 @@ fn key() -> &'static str {
 }
 
 /// Lines of other programs and versions, and of clients that mean harm.
-const OTHERS: [&str; 16] = [
+const OTHERS: [&str; 17] = [
     "Jun  1 00:00:45 vm dovecot: imap-login: Disconnected (auth failed, 3 attempts in 6 secs): user=<a, rip=192.0.2.9>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2, TLS, session=<x+/y>",
+    "Jun  1 00:00:45 vm dovecot: imap-login: Login: user=<a>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2, session=<x, rip=>",
     "Jun  1 00:00:45 vm dovecot: pop3-login: Login: user=<a@example.test>, method=PLAIN, rip=2001:db8::1, lip=::1, mpid=7, TLS, session=<x>",
     "<22>1 2026-11-21T07:11:22Z vm postfix/smtpd 74 - [o ip=\"192.0.2.8\"] warning: x[192.0.2.1]:50123: SASL login authentication failed: UGFzc3dvcmQ6",
     "Jun  1 00:00:45 vm postfix/smtpd[7]: message repeated 3 times: [ warning: x[192.0.2.1]: SASL LOGIN authentication failed: x]",
@@ -413,7 +414,7 @@ fn a_word() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn mangled_lines_read_the_same(

@@ -63,7 +63,6 @@ fn mangled() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn mangled_lines_never_panic_and_records_read_back_as_themselves(lines in prop::collection::vec(mangled(), 1..4)) {
