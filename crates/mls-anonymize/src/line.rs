@@ -50,12 +50,14 @@ impl Anonymizer {
             b"" => line.len()..line.len(),
             text => offset(text)..offset(text) + text.len(),
         };
-        let context = Context { host: envelope.host, dovecot: envelope.program == b"dovecot" };
+        // As the record has it, whose reason may name it.
+        let host = envelope.host.map(clean);
+        let context = Context { host: host.as_deref().map(str::as_bytes), dovecot: envelope.program == b"dovecot" };
         let mut done = 0;
-        if let Some(host) = envelope.host {
-            out.extend_from_slice(&line[..offset(host)]);
-            self.pseudonyms.host(clean(host).as_bytes(), out);
-            done = offset(host) + host.len();
+        if let (Some(name), Some(text)) = (context.host, envelope.host) {
+            out.extend_from_slice(&line[..offset(text)]);
+            self.pseudonyms.host(name, out);
+            done = offset(text) + text.len();
         }
         let program = offset(envelope.program) + envelope.program.len();
         out.extend_from_slice(&line[done..program]);
