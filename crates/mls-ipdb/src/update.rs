@@ -125,8 +125,13 @@ fn configured_urls(kind: Kind, configured: &[String]) -> anyhow::Result<Vec<Url>
     if configured.is_empty() {
         return kind.urls().iter().map(|text| Ok(Url::parse(text)?)).collect();
     }
-    let parse =
-        |text: &String| fetch::parse(text).map_err(|why| Exit::Config.error(format!("{text:?} is no URL: {why}")));
+    let parse = |text: &String| {
+        // A licence key stands behind it.
+        let told = text.split_once('?').map_or(text.as_str(), |(told, _)| told);
+        let failed =
+            |why| Exit::Config.error(format!("the configured {} database {told:?} is no URL: {why}", kind.name()));
+        fetch::parse(text).map_err(failed)
+    };
     configured.iter().map(parse).collect()
 }
 
