@@ -23,15 +23,20 @@ fn can_run() -> bool {
     there
 }
 
-/// Adds entries to a journal file: the export format of <https://systemd.io/JOURNAL_EXPORT_FORMATS>.
+/// Adds entries, a microsecond each, to a journal file of one boot.
 fn log(site: &Site, file: &str, from: u64, messages: &[&[u8]]) {
+    log_at(site, file, "0123456789abcdef0123456789abcdef", &(from..).zip(messages.iter().copied()).collect::<Vec<_>>());
+}
+
+/// Adds entries of certain microseconds: the export format of <https://systemd.io/JOURNAL_EXPORT_FORMATS>.
+fn log_at(site: &Site, file: &str, boot: &str, entries: &[(u64, &[u8])]) {
     let mut export = Vec::new();
-    for (n, message) in (from..).zip(messages) {
+    for (n, message) in entries {
         let mut fields = String::new();
         write!(
             fields,
-            "__REALTIME_TIMESTAMP={}\n__MONOTONIC_TIMESTAMP={n}\n_BOOT_ID=0123456789abcdef0123456789abcdef\n\
-             SYSLOG_FACILITY=2\nSYSLOG_IDENTIFIER=postfix/smtpd\n_PID=74\n_HOSTNAME=vm\nMESSAGE\n",
+            "__REALTIME_TIMESTAMP={}\n__MONOTONIC_TIMESTAMP={n}\n_BOOT_ID={boot}\nSYSLOG_FACILITY=2\n\
+             SYSLOG_IDENTIFIER=postfix/smtpd\n_PID=74\n_HOSTNAME=vm\nMESSAGE\n",
             1_780_272_000_000_000 + n
         )
         .unwrap();
@@ -131,6 +136,92 @@ fn entries_that_were_vacuumed_are_a_gap_and_the_rest_is_read() {
     );
     assert_eq!(users(&site), numbers(5));
     assert_eq!(text(&site.shell(&pipeline()).stderr), "");
+}
+
+#[test]
+fn where_no_entry_is_left_it_is_told_once_and_nothing_is_read_again_when_they_are_back() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    log(&site, "a.journal", 0, &slices(&failures(0, 3)));
+    assert!(site.shell(&pipeline()).status.success());
+    fs::rename(site.path().join("journal"), site.path().join("away")).unwrap();
+    fs::create_dir(site.path().join("journal")).unwrap();
+    let said = [(); 2].map(|()| text(&site.shell(&pipeline()).stderr));
+    assert!(said[0].contains("is not there any more") && said[1].is_empty(), "{said:?}");
+    fs::remove_dir(site.path().join("journal")).unwrap();
+    fs::rename(site.path().join("away"), site.path().join("journal")).unwrap();
+    log(&site, "a.journal", 3, &slices(&failures(3, 1)));
+    assert_eq!((text(&site.shell(&pipeline()).stderr), users(&site)), (String::new(), numbers(4)));
+}
+
+#[test]
+fn a_journalctl_that_fails_moves_no_position() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    log(&site, "a.journal", 0, &slices(&failures(0, 3)));
+    assert!(site.shell(&pipeline()).status.success());
+    let tail = "mls-tail --framed --cursor-file S --journal --journal-directory";
+    let output = site.shell(&format!("{tail} nowhere"));
+    assert_eq!((output.status.code(), text(&output.stdout).lines().count()), (Some(69), 1), "{}", text(&output.stdout));
+    let output = site.shell(&pipeline());
+    assert_eq!((users(&site), text(&output.stderr)), (numbers(3), String::new()));
+}
+
+#[test]
+fn entries_that_were_copied_to_another_file_are_the_same() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    log(&site, "a.journal", 0, &slices(&failures(0, 3)));
+    assert!(site.shell(&pipeline()).status.success());
+    fs::remove_file(site.path().join("journal/a.journal")).unwrap();
+    log(&site, "b.journal", 0, &slices(&failures(0, 4)));
+    let output = site.shell(&pipeline());
+    assert_eq!((users(&site), text(&output.stderr)), (numbers(4), String::new()));
+}
+
+#[test]
+fn two_machines_may_write_in_the_same_microsecond() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    let lines = failures(0, 8);
+    let entries = |numbers: &[usize]| numbers.iter().map(|n| (*n as u64 / 2, &*lines[*n])).collect::<Vec<_>>();
+    let mut all = Vec::new();
+    for numbers in [[[0, 2], [1, 3]], [[4, 6], [5, 7]]] {
+        log_at(&site, "a.journal", "0123456789abcdef0123456789abcdef", &entries(&numbers[0]));
+        log_at(&site, "b.journal", "1123456789abcdef0123456789abcdef", &entries(&numbers[1]));
+        all.extend(numbers.iter().flatten().map(|n| format!("u{n}")));
+        all.sort();
+        for _ in 0..3 {
+            let output = site.shell(&pipeline());
+            assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+            let mut users = users(&site);
+            users.sort();
+            assert_eq!(users, all);
+        }
+    }
+}
+
+#[test]
+fn a_signal_is_answered_while_the_journal_is_silent() {
+    let site = Site::new();
+    fs::create_dir(site.path().join("bin")).unwrap();
+    site.write("bin/journalctl", "#!/bin/sh\ntouch started\nexec sleep 600\n");
+    let output = site.shell(
+        "chmod +x bin/journalctl; PATH=$PWD/bin:$PATH timeout 20 bash -c '
+             mls-tail --framed --follow --journal > out & tail=$!
+             until [ -e started ] && grep -q ^State:.S /proc/$tail/status; do sleep 0.05; done
+             kill $tail; wait $tail'",
+    );
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+    assert!(site.read("out").ends_with("{\"v\":1,\"type\":\"end\"}\n"), "{}", site.read("out"));
 }
 
 #[test]

@@ -53,12 +53,17 @@ pub(crate) fn read(
         child.stdout.take().map(OwnedFd::from).ok_or_else(|| Exit::Software.error("journalctl without output"))?;
     let ready = entries.try_clone()?;
     let mut reader = Reader::pipe(entries, "journalctl")?;
-    let mut batch =
-        Batch { from: cursor.journal.clone(), cursor, out, lines: Vec::new(), first: None, since: Instant::now() };
+    let from = cursor.journal.clone();
+    let mut batch = Batch { from, cursor, out, lines: Vec::new(), since: Instant::now() };
     while !stop.is_set() {
         let pause = || {
             batch.send()?;
-            wait(&ready, stop, batch.out)
+            wait(&ready, stop, batch.out)?;
+            if stop.is_set() {
+                // Or its next entry would be waited for.
+                let _ = child.kill();
+            }
+            Ok(())
         };
         let Some(line) = reader.next(pause)? else { break };
         match serde_json::from_slice::<Entry>(line) {
@@ -67,13 +72,12 @@ pub(crate) fn read(
         }
     }
     batch.send()?;
-    if batch.from.is_some() && batch.first.is_none() && !stop.is_set() {
-        batch.gap("no entry is there any more, not even the last one that was read")?;
-        // It is told once; what comes is new.
-        batch.cursor.journal = None;
+    let outcome = finish(child, stop)?;
+    if outcome == Outcome::Done && batch.from.take().is_some() {
+        batch.gap()?;
         batch.send()?;
     }
-    finish(child, stop)
+    Ok(outcome)
 }
 
 /// What this stage needs to know of an entry; the rest is mls-parse's.
@@ -83,37 +87,54 @@ struct Entry {
     cursor: String,
 }
 
+/// Whether two cursors are of the same entry. It keeps boot, times and hash (`b`, `m`, `t`, `x`) where it is copied to another
+/// file, as by `journalctl --flush`, and gets another number there (sd-journal.c, `sd_journal_get_cursor`).
+fn same_entry(one: &str, other: &str) -> bool {
+    let entry = |cursor| str::split_once(cursor, ";b=").map_or(cursor, |(_, entry)| entry);
+    entry(one) == entry(other)
+}
+
+/// When an entry was written, as its cursor says.
+fn time(cursor: &str) -> Option<&str> {
+    cursor.split(';').find(|part| part.starts_with("t="))
+}
+
 /// Entries on their way out.
 struct Batch<'a> {
-    /// The entry that was read last, by an earlier run.
+    /// The entry that was read last, by an earlier run, until it is found or known to have gone. Nothing is sent before.
     from: Option<String>,
     cursor: Cursor,
     out: &'a mut Output,
     lines: Vec<u8>,
-    /// The first entry of this run.
-    first: Option<String>,
     since: Instant,
 }
 
 impl Batch<'_> {
     fn add(&mut self, line: &[u8], entry: Entry) -> anyhow::Result<()> {
-        if self.first.is_none() {
-            self.first = Some(entry.cursor.clone());
-            match &self.from {
-                Some(from) if *from == entry.cursor => return Ok(()),
-                Some(_) => {
-                    self.gap("the last entry that was read is not there any more; entries after it may be lost")?;
-                }
-                None => {}
+        (self.cursor.original, self.cursor.journal) = (None, Some(entry.cursor));
+        let now = self.cursor.journal.as_deref().unwrap_or_default();
+        if let Some(from) = self.from.take() {
+            if same_entry(&from, now) {
+                // What other files have of the same moment has been read before it.
+                self.lines.clear();
+                self.cursor.journal_gone = false;
+                return Ok(());
+            }
+            if time(&from) == time(now) && self.lines.len() < SEGMENT {
+                self.from = Some(from);
+            } else {
+                self.gap()?;
             }
         }
         self.lines.extend_from_slice(line);
         self.lines.push(b'\n');
-        (self.cursor.journal, self.cursor.original) = (Some(entry.cursor), None);
         if self.lines.len() >= SEGMENT || self.since.elapsed() >= CHECKPOINT_EVERY { self.send() } else { Ok(()) }
     }
 
     fn send(&mut self) -> anyhow::Result<()> {
+        if self.from.is_some() {
+            return Ok(());
+        }
         self.since = Instant::now();
         if !self.lines.is_empty() {
             let segment = Segment {
@@ -125,11 +146,18 @@ impl Batch<'_> {
             };
             self.out.bytes(&segment, &[&self.lines])?;
             self.lines.clear();
+            self.cursor.journal_gone = false;
         }
         self.out.done(&self.cursor)
     }
 
-    fn gap(&mut self, reason: &str) -> anyhow::Result<()> {
+    /// The last entry that was read is not there. It is told once; where no entry follows, its cursor stays, which still says
+    /// what is older.
+    fn gap(&mut self) -> anyhow::Result<()> {
+        if std::mem::replace(&mut self.cursor.journal_gone, true) {
+            return Ok(());
+        }
+        let reason = "the last entry that was read is not there any more; entries after it may be lost";
         mls_cli::warn!("journal: {reason}");
         let (source, generation, offset, reason) = (JOURNAL_SOURCE.into(), None, None, reason.into());
         self.out.gap(&Gap { source, generation, offset, reason })

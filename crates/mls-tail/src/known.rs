@@ -27,6 +27,9 @@ pub(crate) struct Cursor {
     /// The journal's own cursor (`journalctl --cursor`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) journal: Option<String>,
+    /// Its entry has gone, which was told.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) journal_gone: bool,
     /// Where the Python original has left off, until it is known what that is a position in (`original.rs`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) original: Option<u64>,
