@@ -56,3 +56,21 @@ fn the_first_command_shows_the_digest_and_says_where_the_csv_is() {
             && printed.contains("target/demo/maillogsentinel.csv")
     );
 }
+
+#[test]
+fn the_rust_that_readme_names_builds_every_crate() {
+    let metadata = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--manifest-path"])
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
+        .output()
+        .unwrap();
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).unwrap();
+    let own = env!("CARGO_PKG_RUST_VERSION");
+    assert!(README.contains(&format!("{own} or later")));
+    let version = |text: &str| text.split('.').take(2).map(|part| part.parse::<u32>().unwrap()).collect::<Vec<_>>();
+    let beyond = |package: &&serde_json::Value| {
+        package["rust_version"].as_str().is_some_and(|needed| version(needed) > version(own))
+    };
+    let packages = metadata["packages"].as_array().unwrap();
+    assert_eq!(packages.iter().find(beyond).map(|package| &package["name"]), None);
+}

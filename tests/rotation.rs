@@ -27,7 +27,7 @@ fn gzip(site: &Site, name: &str) {
 
 fn make_old(site: &Site, name: &str) {
     let file = File::options().append(true).open(site.path().join(name)).unwrap();
-    file.set_modified(SystemTime::now() - Duration::from_secs(7200)).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_hours(2)).unwrap();
 }
 
 #[test]

@@ -134,7 +134,7 @@ impl Server {
         };
         let log = std::fs::File::options().append(true).create(true).open(self.dir.path().join("log")).unwrap();
         self.child = Some(command.args(flags).stdout(Stdio::null()).stderr(log).spawn().unwrap());
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while !self.try_query("SELECT 1", "").0 {
             let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
             assert!(Instant::now() < deadline, "the server does not answer: {log}");

@@ -51,7 +51,7 @@ fn server(text: &str) -> Result<SocketAddr, String> {
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let a_day = Duration::from_secs(86400);
+    let a_day = Duration::from_hours(24);
     seconds
         .filter(|time| !time.is_zero() && *time <= a_day)
         .ok_or_else(|| "give seconds such as 30 or 0.5, at most 86400".into())

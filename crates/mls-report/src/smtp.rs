@@ -20,7 +20,7 @@ use mls_cli::config::SmtpTls;
 const TRIES: u32 = 3;
 
 /// All tries together, however slowly the server speaks.
-const DEADLINE: Duration = Duration::from_secs(15 * 60);
+const DEADLINE: Duration = Duration::from_mins(15);
 
 /// A mail server and how to speak to it.
 #[derive(Clone)]

@@ -30,7 +30,7 @@ const SMALL: u64 = 256 * 1024;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 
 /// An incomplete gzip file that was not written to for so long will not become complete.
-const GIVEN_UP: Duration = Duration::from_secs(3600);
+const GIVEN_UP: Duration = Duration::from_hours(1);
 
 /// The logs, and what was read of them.
 pub(crate) struct Tail {
