@@ -57,6 +57,23 @@ fn follows_through_renaming_and_copytruncate_and_drains_on_sigterm() {
 }
 
 #[test]
+fn all_that_was_written_before_the_signal_is_read() {
+    let mut site = Site::new();
+    site.log(1);
+    let out = File::create(site.path().join("out")).unwrap();
+    let mut command = site.command("exec mls-tail --follow mail.log other.log");
+    let mut tail = command.process_group(0).stdout(out).spawn().unwrap();
+    until("the first line", || !site.read("out").is_empty());
+    signal(&tail, "-STOP");
+    site.log(20_000);
+    site.append("other.log", "a line\n");
+    signal(&tail, "-TERM");
+    signal(&tail, "-CONT");
+    assert!(tail.wait().unwrap().success());
+    assert_eq!(site.read("out"), site.read("mail.log") + &site.read("other.log"));
+}
+
+#[test]
 fn a_log_that_cannot_be_read_for_a_while_is_told_of_once_and_forgotten_when_it_can() {
     let mut site = Site::new();
     let command = format!("trap : TERM; {{ {}; }} 2> said", EXTRACT.replace("--framed", "--framed --follow"));

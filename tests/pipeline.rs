@@ -152,6 +152,20 @@ fn random_bytes_are_bad_records_and_not_the_end() {
 }
 
 #[test]
+fn each_log_that_cannot_be_read_is_named_and_the_others_are_read() {
+    let mut site = Site::new();
+    site.log(3);
+    let output = site.shell("mls-tail one mail.log two");
+    let said = text(&output.stderr);
+    assert_eq!(
+        (output.status.code(), text(&output.stdout).lines().count()),
+        (Some(66), site.read("mail.log").lines().count()),
+        "{said}"
+    );
+    assert!(said.contains("/one does not exist") && said.contains("/two does not exist"), "{said}");
+}
+
+#[test]
 fn gzip_is_refused_by_name_and_not_read_as_lines() {
     let mut site = Site::new();
     site.log(3);
@@ -163,6 +177,7 @@ fn gzip_is_refused_by_name_and_not_read_as_lines() {
     for (command, said) in [
         ("mls-parse < mail.log.gz", "stdin is compressed by gzip: put zcat in front"),
         ("cat mail.log.gz | mls-parse", "stdin is compressed by gzip: put zcat in front"),
+        ("mls-csv --append new < row.gz", "mls-csv: error: stdin is compressed by gzip: put zcat in front"),
         ("mls-csv --decode < row.gz", "stdin is compressed by gzip: put zcat in front"),
         ("mls-anonymize < mail.log.gz", "stdin is compressed by gzip: put zcat in front"),
         ("mls-anonymize --verify < mail.log.gz", "stdin is compressed by gzip: put zcat in front"),

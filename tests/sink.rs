@@ -327,6 +327,19 @@ fn input_that_stops_without_its_end_is_not_committed() {
 }
 
 #[test]
+fn a_framed_stream_without_its_end_is_no_success_where_there_is_no_cursor_either() {
+    let mut site = Site::new();
+    site.log(3);
+    for sink in ["mls-csv", "mls-csv --append G", "mls-report --date 2026-06-01", "mls-sql export"] {
+        let pipeline = |cut| site.shell(&format!("mls-tail --framed mail.log | mls-parse | {cut} | {sink}"));
+        assert_eq!(pipeline("cat").status.code(), Some(0), "{sink}");
+        let output = pipeline("head -n -1");
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(75) && said.contains("before its end record"), "{sink}: {said}");
+    }
+}
+
+#[test]
 fn a_pipeline_without_its_parser_is_refused_and_commits_nothing() {
     let mut site = Site::new();
     site.log(3);

@@ -248,6 +248,22 @@ impl Writer {
     }
 }
 
+impl Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.with(|buffer| buffer.extend_from_slice(bytes)).map_err(io_error)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Self::flush(self).map_err(io_error)
+    }
+}
+
+/// An I/O error in which [`output_closed`] finds what it looks for.
+fn io_error(error: anyhow::Error) -> io::Error {
+    if output_closed(&error) { io::Error::other(OutputClosed) } else { io::Error::other(error) }
+}
+
 fn write_all(out: &mut File, bytes: &[u8]) -> anyhow::Result<()> {
     match out.write_all(bytes) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(OutputClosed.into()),

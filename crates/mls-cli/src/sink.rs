@@ -51,6 +51,9 @@ pub trait Sink {
     fn commit(&mut self, cursor: Value) -> anyhow::Result<()>;
 }
 
+/// What is wrong with a framed stream that has no `end`.
+pub const CUT_OFF: &str = "the input stopped before its end record: whoever wrote it has died";
+
 /// The first record decides what the stream is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stream {
@@ -147,8 +150,9 @@ pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
     }
     match stream {
         Stream::Plain => sink.commit(Value::Null),
-        Stream::Framed => Err(Exit::TempFail
-            .error("the input stopped before its end record; the next run reads again what was not committed")),
+        Stream::Framed => {
+            Err(Exit::TempFail.error(format!("{CUT_OFF}; the next run reads again what was not committed")))
+        }
         Stream::Unknown => sink.empty(),
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use mls_cli::lock::Lock;
-use mls_cli::ndjson::{OutputClosed, Reader};
+use mls_cli::ndjson::{Reader, Writer};
 use mls_cli::{Exit, OrExit, sink};
 use mls_event::{Auth, Record};
 
@@ -58,16 +58,18 @@ fn io_error(error: csv::Error) -> io::Error {
 /// CSV on standard output, with a header.
 pub(crate) fn print(mut reader: Reader, style: Style) -> anyhow::Result<()> {
     reader.watch_stdout()?;
-    let out = io::stdout();
-    let mut rows = Rows::new(Stdout(out.lock()), style);
+    let mut rows = Rows::new(Writer::stdout()?, style);
     rows.header()?;
-    copy(reader, &mut rows).context("writing standard output")
+    copy(reader, &mut rows, None)
 }
 
 /// Rows at the end of `path`, with a header where it is new or empty.
 pub(crate) fn append(reader: Reader, path: &Path, style: Style) -> anyhow::Result<()> {
-    let _lock = Lock::take(path)?;
     let name = path.display();
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(Exit::CantCreat.error(format!("{name} is not a regular file")));
+    }
+    let _lock = Lock::take(path)?;
     let file = File::options().read(true).append(true).create(true).mode(0o640).open(path);
     let file = file.with_context(|| format!("opening {name}")).or_exit(Exit::CantCreat)?;
     let length = file.metadata().with_context(|| format!("looking at {name}"))?.len();
@@ -83,7 +85,7 @@ pub(crate) fn append(reader: Reader, path: &Path, style: Style) -> anyhow::Resul
             (&file).write_all(b"\n").with_context(|| format!("appending to {name}"))?;
         }
     }
-    copy(reader, &mut rows).with_context(|| format!("appending to {name}"))
+    copy(reader, &mut rows, Some(path))
 }
 
 /// Rows would damage any other file, a log or a compressed one.
@@ -101,31 +103,25 @@ fn refuse_all_but_ours(path: &Path) -> anyhow::Result<()> {
     }
 }
 
-fn copy<W: Write>(mut reader: Reader, rows: &mut Rows<W>) -> anyhow::Result<()> {
-    while let Some(line) = reader.next(|| rows.flush())? {
+/// Writes the rows of all events to `rows`, which are in the file `path`, or on standard output.
+fn copy<W: Write>(mut reader: Reader, rows: &mut Rows<W>, path: Option<&Path>) -> anyhow::Result<()> {
+    let named = |result: anyhow::Result<()>| match path {
+        Some(path) => result.with_context(|| format!("appending to {}", path.display())),
+        None => result,
+    };
+    let mut cut_off = false;
+    while let Some(line) = reader.next(|| named(rows.flush()))? {
         match Record::parse(line) {
-            Ok(Record::Auth(event)) => rows.event(&event)?,
-            Ok(Record::Begin(_)) => mls_cli::signals::drain_until_end_of_input(),
+            Ok(Record::Auth(event)) => named(rows.event(&event))?,
+            Ok(Record::Begin(_)) => {
+                mls_cli::signals::drain_until_end_of_input();
+                cut_off = true;
+            }
+            Ok(Record::End(_)) => cut_off = false,
             Ok(_) => {}
             Err(why) => reader.bad(why),
         }
     }
-    rows.flush()
-}
-
-/// Standard output whose reader may leave.
-struct Stdout<W>(W);
-
-impl<W: Write> Write for Stdout<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes).map_err(closed)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush().map_err(closed)
-    }
-}
-
-fn closed(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::BrokenPipe { io::Error::other(OutputClosed) } else { error }
+    named(rows.flush())?;
+    if cut_off { Err(Exit::TempFail.error(sink::CUT_OFF)) } else { Ok(()) }
 }

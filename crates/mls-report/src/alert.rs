@@ -178,7 +178,8 @@ impl Desk<'_> {
                 r#type: "alert",
                 date: date.to_rfc3339_opts(SecondsFormat::Secs, false),
                 kind: *kind,
-                key: (*kind != Kind::Total).then(|| key.to_owned()),
+                // A CSV can be edited.
+                key: (*kind != Kind::Total).then(|| mls_event::clean_str(key).into_owned()),
                 attempts,
                 threshold: windows.threshold.to_string(),
             };

@@ -9,9 +9,10 @@ use flate2::bufread::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressStyle};
 use mls_cli::input::GZIP;
 use mls_cli::ndjson::Reader;
+use mls_cli::sink::CUT_OFF;
 use mls_cli::zone::Zone;
 use mls_cli::{Exit, OrExit};
-use mls_event::{Auth, Body, Record};
+use mls_event::Record;
 
 use crate::rows::{Row, Rows};
 
@@ -121,7 +122,7 @@ fn read(
 ) -> anyhow::Result<Extent> {
     let mut rows = Rows::new(zone);
     let mut extent = Extent { csv: true, ..Extent::default() };
-    let mut first = true;
+    let (mut first, mut cut_off) = (true, false);
     while let Some((offset, line)) = reader.next_at(&mut pause)? {
         if first {
             // What the input is, is decided once: a server's name does not begin with a brace.
@@ -132,8 +133,12 @@ fn read(
         let row = if extent.csv {
             rows.csv(line)
         } else {
-            match failure(line) {
-                Ok(record) => Ok(record.and_then(|record| rows.auth(auth.insert(record)))),
+            match Record::parse(line) {
+                Ok(Record::Auth(event)) => Ok(rows.auth(auth.insert(event))),
+                Ok(record) => {
+                    cut_off = matches!(record, Record::Begin(_)) || (cut_off && !matches!(record, Record::End(_)));
+                    Ok(None)
+                }
                 Err(why) => Err(why.to_string()),
             }
         };
@@ -146,19 +151,11 @@ fn read(
             Err(why) => reader.bad(why),
         }
     }
+    if cut_off {
+        return Err(Exit::TempFail.error(CUT_OFF));
+    }
     extent.bytes = reader.consumed();
     Ok(extent)
-}
-
-/// The line's `auth` record; none where it is a record of another type.
-fn failure(line: &[u8]) -> Result<Option<Auth<'_>>, mls_event::BadRecord> {
-    if mls_event::kind(line)? != Auth::KIND {
-        return Ok(None);
-    }
-    Ok(match Record::parse(line)? {
-        Record::Auth(auth) => Some(auth),
-        _ => None,
-    })
 }
 
 /// A bar on the terminal while a large file is read; where stderr is no terminal, nothing.

@@ -9,7 +9,7 @@ use chrono::{DateTime, FixedOffset};
 use mls_cli::zone::Zone;
 use mls_csv::cell;
 use mls_csv::row::Decoder;
-use mls_event::{Auth, Outcome};
+use mls_event::Auth;
 
 /// Longer names are known by so many first bytes. RFC 5321 has no mailbox longer than 254.
 const MAX_NAME: usize = 256;
@@ -85,7 +85,8 @@ impl Rows {
 
     /// The row that an `auth` record is in CSV; `None` where no password was refused.
     pub(crate) fn auth<'a>(&'a mut self, auth: &'a mut Auth<'_>) -> Option<Row<'a>> {
-        if auth.outcome != Outcome::Failure {
+        let attempts = auth.rows().into();
+        if attempts == 0 {
             return None;
         }
         let added = auth.enrichment.get_or_insert_default();
@@ -126,7 +127,7 @@ impl Rows {
             country_code: added.country_code.as_deref().map(clip),
             asn,
             aso: added.aso.as_deref().map(clip),
-            attempts: auth.attempts.min(mls_event::MAX_ROWS).into(),
+            attempts,
         })
     }
 }

@@ -45,6 +45,7 @@ fn csv_and_the_records_it_was_written_from_give_the_same_digest() {
         record("2026-06-01T12:00:00+02:00", "success", "192.0.2.1", "office@me", org),
         record("2026-06-01T23:59:59+02:00", "failure", "2001:db8::1", "=日本語", unknown),
         record("2026-06-02T00:00:00+02:00", "failure", "192.0.2.9", "late", unknown),
+        "{\"v\":1,\"type\":\"end\"}\n".to_owned(),
     ]
     .concat();
     let args = ["--date", "2026-06-01", "--timezone", "+02:00"];

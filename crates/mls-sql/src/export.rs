@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::Context;
 use mls_cli::cursor_file::{CursorFile, Data, sha256};
 use mls_cli::lock::Lock;
-use mls_cli::ndjson::{OutputClosed, Reader, Writer};
+use mls_cli::ndjson::{Reader, Writer};
 use mls_cli::sink::{self, Sink};
 use mls_cli::{Exit, OrExit, atomic, diag};
 use mls_event::Auth;
@@ -41,8 +41,7 @@ pub(crate) fn run(
             return Err(Exit::Usage.error("--cursor-file needs --dir, or a --config that names one"));
         }
         reader.watch_stdout()?;
-        let out = Printed(Writer::stdout()?);
-        let mut print = Print { file: SqlFile::new(out, table, dialect, mapping) };
+        let mut print = Print { file: SqlFile::new(Writer::stdout()?, table, dialect, mapping) };
         return sink::drain(reader, &mut print);
     };
     fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display())).or_exit(Exit::CantCreat)?;
@@ -104,33 +103,15 @@ impl<W: Write> Sink for Print<W> {
     }
 
     fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
-        if let Err(why) = self.file.event(event).context("writing standard output")? {
+        if let Err(why) = self.file.event(event)? {
             diag::bad_record("stdin", why);
         }
         Ok(())
     }
 
     fn commit(&mut self, _cursor: Value) -> anyhow::Result<()> {
-        self.file.finish().context("writing standard output")
+        Ok(self.file.finish()?)
     }
-}
-
-/// The house's writer as an `io::Write`.
-struct Printed(Writer);
-
-impl Write for Printed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.with(|buffer| buffer.extend_from_slice(bytes)).map_err(closed)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush().map_err(closed)
-    }
-}
-
-fn closed(error: anyhow::Error) -> io::Error {
-    if mls_cli::ndjson::output_closed(&error) { io::Error::other(OutputClosed) } else { io::Error::other(error) }
 }
 
 /// A directory.

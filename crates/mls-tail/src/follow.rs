@@ -21,23 +21,23 @@ const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(50);
 /// Reads what is there and what comes, until SIGTERM or SIGINT.
 pub(crate) fn run(tail: &mut Tail) -> anyhow::Result<Outcome> {
     let watch = watch(tail.logs());
-    let mut told = None;
+    let mut told: Vec<String> = Vec::new();
     loop {
         let looked = Instant::now();
         if tail.look()? == Outcome::Stopped {
             return Ok(Outcome::Stopped);
         }
         // Said when it begins, and not at each look.
-        let failure = tail.failure.as_ref().map(|error| format!("{error:#}"));
-        if let Some(words) = failure.as_ref().filter(|_| failure != told) {
+        let failures: Vec<String> = tail.failures.iter().map(|error| format!("{error:#}")).collect();
+        for words in failures.iter().filter(|words| !told.contains(words)) {
             mls_cli::error!("{words}");
         }
-        told = failure;
+        told = failures;
         wait(tail, watch.as_ref(), LOOK_AT_LEAST_EVERY)?;
         wait(tail, None, LOOK_AT_MOST_EVERY.saturating_sub(looked.elapsed()))?;
         if tail.stop().is_set() {
             // What was written before the signal is still to be read.
-            return tail.look().map(|_| Outcome::Stopped);
+            return tail.last_look().map(|_| Outcome::Stopped);
         }
     }
 }

@@ -89,8 +89,9 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         let mut tail = Tail::new(&args, logs, cursor, out, stop);
         let outcome = if args.follow { follow::run(&mut tail) } else { tail.look() }?;
         tail.out.end()?;
-        if let Some(failure) = tail.failure {
-            return Err(failure);
+        if let Some(last) = tail.failures.pop() {
+            tail.failures.iter().for_each(|failure| mls_cli::error!("{failure:#}"));
+            return Err(last);
         }
         outcome
     };

@@ -44,7 +44,7 @@ pub(crate) struct Tail {
     stop: Stop,
     last_checkpoint: Instant,
     /// What kept a log from being read by the last look.
-    pub(crate) failure: Option<anyhow::Error>,
+    pub(crate) failures: Vec<anyhow::Error>,
     /// The incomplete gzip file that was warned of last.
     waits_for: Option<Seen>,
 }
@@ -73,7 +73,7 @@ impl Tail {
             progress: Progress::default(),
             stop,
             last_checkpoint: Instant::now(),
-            failure: None,
+            failures: Vec::new(),
             waits_for: None,
         }
     }
@@ -86,11 +86,17 @@ impl Tail {
         &self.stop
     }
 
+    /// As [`look`](Self::look), the last time: to the end, though a signal has come.
+    pub(crate) fn last_look(&mut self) -> anyhow::Result<Outcome> {
+        self.stop = Stop::never();
+        self.look()
+    }
+
     /// Reads everything new in all logs. What keeps one of them from being read keeps none of the others, and is in
-    /// `failure`.
+    /// `failures`.
     pub(crate) fn look(&mut self) -> anyhow::Result<Outcome> {
         let mut outcome = Outcome::Done;
-        self.failure = None;
+        self.failures.clear();
         for log in self.logs.clone() {
             match self.read_log(&log) {
                 Ok(Outcome::Done) => {}
@@ -99,7 +105,7 @@ impl Tail {
                     outcome = Outcome::Stopped;
                     break;
                 }
-                Err(error) if matches!(Exit::of(&error), Exit::NoInput | Exit::NoPerm) => self.failure = Some(error),
+                Err(error) if matches!(Exit::of(&error), Exit::NoInput | Exit::NoPerm) => self.failures.push(error),
                 Err(error) => return Err(error),
             }
         }

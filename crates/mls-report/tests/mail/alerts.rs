@@ -108,3 +108,12 @@ fn a_mail_of_very_many_alerts_has_the_first_thousand_and_says_how_many_more_ther
     assert_eq!(text(message).matches(" failed logins on u").count(), 1000);
     assert!(text(message).contains("\nand 3 more, which the records tell\n"), "{}", text(message));
 }
+
+#[test]
+fn a_name_that_somebody_wrote_into_the_csv_controls_no_terminal() {
+    let site = Site::new(&json!({}), &[]);
+    site.configure_also("email = admin@example.com\n[alert]\nuser = 1/10m\n");
+    site.append(&row(&chrono::Utc::now().format("%Y-%m-%d %H:%M").to_string(), "a\u{1b}[31mb"));
+    let run = site.run(&["--alert", "--mail", "--dry-run"]);
+    assert!(run.out.contains("on a?[31mb") && !run.out.contains('\u{1b}'), "{}", run.out);
+}
