@@ -72,19 +72,20 @@ impl Blocks<'_> {
         self.control(".fi\n.RE\n.PP");
     }
 
-    /// A table of tbl(1); the second row is Markdown's line between head and body.
+    /// A table of tbl(1); the second row is Markdown's line between head and body. What the others leave of the width is the last
+    /// column's.
     fn table(&mut self, rows: &[&str]) {
         let cells =
             |row: &str| -> Vec<String> { row.trim_matches('|').split('|').map(|cell| inline(cell.trim())).collect() };
         let columns = rows.first().map_or(0, |row| cells(row).len());
-        self.control(".TS\nallbox tab(\u{1});");
+        self.control(".ad l\n.TS\nallbox tab(\u{1});");
         let format = |style: &str| vec![style; columns].join(" ");
-        *self.page += &format!("{}\n{}.\n", format("lb"), format("lx"));
+        *self.page += &format!("{}\n{}x.\n", format("lb"), format("l"));
         for row in rows.iter().enumerate().filter(|(i, _)| *i != 1).map(|(_, row)| row) {
             let blocks: Vec<String> = cells(row).iter().map(|cell| format!("T{{\n{cell}\nT}}")).collect();
             *self.page += &format!("{}\n", blocks.join("\u{1}"));
         }
-        self.control(".TE\n.PP");
+        self.control(".TE\n.ad\n.sp\n.PP");
     }
 }
 
@@ -93,7 +94,9 @@ fn inline(text: &str) -> String {
     let mut out = String::new();
     for (i, part) in without_sources(text).split('`').enumerate() {
         if i % 2 == 1 {
-            out += &format!("\\fB{}\\fR", escape(part.strip_prefix("mod@").unwrap_or(part)));
+            // A name that is hyphenated reads like another one.
+            let code = escape(part.strip_prefix("mod@").unwrap_or(part)).replace(' ', " \\%");
+            out += &format!("\\fB\\%{code}\\fR");
         } else {
             out += &links(&escape(part));
         }
