@@ -3,10 +3,12 @@
 //! The construction is Crypto-PAn (Xu, Fan, Ammar and Moon, "Prefix-Preserving IP Address Anonymization", ICNP 2002): bit i is
 //! flipped or not by a pseudo-random function, AES-128, of the bits before it. For IPv6 the same over 128 bits.
 //!
-//! One thing is added, so that a private address stays private and no public one becomes one: along the way to each range of
-//! `V4` and `V6` no bit is flipped. That is a prefix-preserving permutation still, and it maps each range to itself. What it
-//! costs are the first bits of addresses beside such a range: that 192.169.0.1 begins with 192.168 or 192.169 can be seen. The
-//! ranges of documentation are therefore not among them; no host has such an address.
+//! One thing is added, so that a private address stays private and no public one becomes one: along the way to private,
+//! link-local, multicast and reserved ranges no bit is flipped. For IPv4 these are `10/8`, `100.64/10`, `169.254/16`, `172.16/12`,
+//! `192.168/16`, `224/4` and `240/4`, for IPv6 `fc00::/7`, `fe80::/10` and `ff00::/8`; `0/8`, `127/8`, `::` and `::1` stay as they
+//! are. That is a prefix-preserving permutation still, and it maps each range to itself. What it costs are the first bits of
+//! addresses beside such a range: that 192.169.0.1 begins with 192.168 or 192.169 can be seen. The ranges of documentation are
+//! therefore not among them; no host has such an address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

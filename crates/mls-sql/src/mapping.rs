@@ -5,8 +5,13 @@
 //!   "event_time": { "sql_column_def": "TEXT NOT NULL",       "csv_column_name": "date" } }
 //! ```
 //!
-//! The format is that of the Python original, which writes `csv_id_placeholder` for a column that the database fills itself.
-//! Definitions are SQL of the administrator's own and stand in the DDL as they are.
+//! A member for each column of the table, in their order. `csv_column_name` is `server`, `date`, `ip`, `user`, `hostname`,
+//! `reverse_dns_status`, `country_code`, `asn` or `aso`, and null where the database fills the column itself; at least one is not.
+//! Definitions are SQL of the administrator's own and stand in the DDL as they are. The format is that of the Python original,
+//! which writes `csv_id_placeholder` for null.
+//!
+//! Without such a file the columns are `id`, which the database fills, `event_time` (`date`), `username` (`user`), and the others
+//! under the names that they have in the CSV; `mls-sql schema` prints them.
 
 use std::path::Path;
 
