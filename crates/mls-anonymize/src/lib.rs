@@ -12,7 +12,7 @@
 //! # What is replaced
 //! | class | what | by |
 //! |---|---|---|
-//! | `ip` | addresses, wherever they stand | addresses that share the same first bits: [`address`] |
+//! | `ip` | addresses, wherever they stand | addresses that share the same first bits: see [`address`] |
 //! | `host` | host and domain names, the server's too; what a client said in HELO | a label for each but the last two, which are one, and `.invalid`: subdomains stay subdomains |
 //! | `user` | login names, local parts of mail addresses | `u` and twelve letters or digits |
 //! | `message-id`, `session`, `subject` | message-IDs, Dovecot's sessions, what header and body checks quote | `m`, `d`, `s` and twelve letters or digits |

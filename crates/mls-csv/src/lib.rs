@@ -5,9 +5,13 @@
 //! ```
 //!
 //! # Reads and writes
-//! NDJSON on stdin; one CSV row for each failure on stdout or at the end of `--append F`, `attempts` of them but at most
-//! [`MAX_ROWS`](mls_event::MAX_ROWS). `--decode` goes the other way. Columns and cells stand in [`row`] and [`cell`]. `--decode --legacy` reads the CSV
-//! of the Python original (`legacy.rs`).
+//! NDJSON on stdin (see [`mls_event`]); one CSV row for each failure on stdout or at the end of `--append F`, `attempts` of them
+//! but at most [1000](mls_event::MAX_ROWS). `--decode` goes the other way. `--decode --legacy` reads the CSV of the Python
+//! original (`legacy.rs`).
+//!
+//! The [columns](row), which the first row names, are `server`, `date` (`YYYY-MM-DD HH:MM` in the zone of `--timezone`), `ip`,
+//! `user`, `hostname`, `reverse_dns_status`, `country_code`, `asn` and `aso`, separated by commas and quoted as in RFC 4180; for
+//! what a cell holds see [`cell`].
 //!
 //! # Exactly once
 //! With `--cursor-file S`, F and S are committed together (`commit.rs`): rows are written and synced, then S is replaced.

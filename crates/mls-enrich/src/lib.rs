@@ -1,7 +1,7 @@
 //! `mls-enrich`: adds country, autonomous system and reverse DNS name to authentication records.
 //!
 //! # Reads
-//! NDJSON records on stdin ([`mls_event`]), and the databases of [`mls_ipdb`], which are found as that tool finds them. Names
+//! NDJSON records on stdin (see [`mls_event`]), and the databases of [`mls_ipdb`], which are found as that tool finds them. Names
 //! come from the DNS servers of `/etc/resolv.conf`, or from `--dns-server`, and for `[dns_cache] ttl_seconds` from
 //! `dns-cache.ndjson` in `state_dir`.
 //!

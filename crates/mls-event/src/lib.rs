@@ -1,11 +1,10 @@
 //! The wire contract between the tools of MailLogSentinel: record types, and this page, which specifies them.
 //!
-//! This crate does no I/O. A tool reads lines with `mls_cli::ndjson` and gives each to [`Record::parse`],
-//! or to [`Members::parse`] where it only adds to a record.
+//! Whatever keeps to this can stand between two tools, before or behind them: `grep`, `jq`, or a program of your own.
 //!
 //! # The stream
 //!
-//! One JSON object per line, UTF-8, at most [`MAX_LINE`] bytes. The first two members are always
+//! One JSON object per line, UTF-8, at most [1 MiB](MAX_LINE), the newline included. The first two members are always
 //! `"v":1,"type":"…"`, so that `grep '"type":"auth"'` works. A filter hands on, unchanged and in order, every record
 //! type and every member that it does not know. A new member may appear within version 1; a member never changes
 //! its meaning or goes away without a new version.
@@ -13,7 +12,7 @@
 //! # `auth`: one authentication attempt
 //!
 //! Absent values are `null`, never missing, except `port` and `pos`. Text holds no control character: C0, DEL and C1
-//! controls became `?` where the text entered ([`clean`]), invalid UTF-8 became U+FFFD.
+//! controls became `?` [where the text entered](clean), invalid UTF-8 became U+FFFD.
 //!
 //! | member | type | meaning |
 //! |---|---|---|
@@ -62,6 +61,17 @@
 //! | `end` | | last record; a stream that stops without it was cut off |
 //!
 //! The length prefix is why log content can never forge a record.
+//!
+//! # Other records
+//!
+//! Those of type `alert` are for programs that act on attacks; `mls-report`(1) describes them.
+
+// The manual page mls-event(5) ends here.
+
+//! # In Rust
+//!
+//! This crate does no I/O. A tool reads lines with `mls_cli::ndjson` and gives each to [`Record::parse`],
+//! or to [`Members::parse`] where it only adds to a record.
 
 mod auth;
 mod control;

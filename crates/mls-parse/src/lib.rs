@@ -6,14 +6,14 @@
 //!
 //! # Reads and writes
 //! Standard input is log lines: plain ones, the frames of `mls-tail --framed`, or entries of `journalctl -o json --all`; its
-//! first line decides which. Standard output is an `auth` record (see `mls_event`) for each attempt that `--outcome` names;
+//! first line decides which. Standard output is an `auth` record (see [`mls_event`]) for each attempt that `--outcome` names;
 //! control records of a framed stream are handed on in their places.
 //!
 //! # Which lines
-//! Those of Postfix's SMTP servers, and with `--daemon` Dovecot's login processes. [`grammar`] says what they look like,
-//! [`envelope`] and [`journal`] what stands around them, [`stamp`] how a year is found. A line that has the words of an attempt,
-//! comes from such a program and cannot be read is never dropped without a trace: it is counted, warned of, and kept by
-//! `--rejects`.
+//! [Those of Postfix's SMTP servers](grammar), and with `--daemon` Dovecot's login processes; for what may stand around them see
+//! [`envelope`]. A time stamp without a year gets [the latest one](stamp) in which it is not after `--reference-time`. A line that
+//! has the words of an attempt, comes from such a program and cannot be read is never dropped without a trace: it is counted,
+//! warned of, and kept by `--rejects`.
 //!
 //! # Guarantees
 //! Every attempt is one record. Nothing that a client chooses (user name, mechanism, reverse DNS name) can move a field or

@@ -7,9 +7,9 @@
 //! ```
 //!
 //! # Reads and writes
-//! NDJSON on stdin; one row of the table for each failure, `attempts` of them but at most
-//! [`MAX_ROWS`](mls_event::MAX_ROWS). SQLite, PostgreSQL, MySQL and MariaDB ([`dialect`]); columns stand in [`mapping`], tables in
-//! [`schema`]. Points in time are UTC, to the microsecond.
+//! NDJSON on stdin (see [`mls_event`]); one row of the table for each failure, `attempts` of them but at most
+//! [1000](mls_event::MAX_ROWS). [SQLite, PostgreSQL, MySQL and MariaDB](dialect); for the columns and `--mapping` see [`mapping`],
+//! for the tables see [`schema`]. Points in time are UTC, to the microsecond.
 //!
 //! # Exactly once
 //! `load` moves the position in the transaction that inserts the rows, so the database is never ahead of it nor behind; two loads

@@ -17,7 +17,7 @@
 //! A cursor file of the Python original, which is nothing but a number, is taken for what it is (`original.rs`).
 //!
 //! # Exactly once
-//! With `--framed` the output is the framed stream of `mls_event`: the sink at its end commits the cursor together with its
+//! With `--framed` the output is the framed stream of [`mls_event`]: the sink at its end commits the cursor together with its
 //! data, and this tool starts from what the sink has committed. Without, `--cursor-file` is saved when all is written, and a
 //! run that ends before that writes all of it again; what a reader then does with the lines is not known here.
 //!

@@ -1,5 +1,6 @@
 //! Manual pages and shell completions, made from what the tools say of themselves: their command lines, their module
 //! documentation, the commented example configuration and the help of the scripts.
+#![expect(clippy::format_push_string, reason = "a page is made once, and an allocation more is nothing")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,27 +13,16 @@ use clap_mangen::Man;
 use crate::front::Front;
 use crate::{conf, markdown};
 
-/// A tool: its command line and the beginning of its source, which is its manual.
-struct Tool {
-    command: clap::Command,
-    source: &'static str,
-}
-
-fn tools() -> Vec<Tool> {
-    macro_rules! tool {
-        ($library:ident, $folder:literal) => {
-            Tool { command: $library::Args::command(), source: include_str!(concat!("../../", $folder, "/src/lib.rs")) }
-        };
-    }
-    vec![
-        tool!(mls_tail, "mls-tail"),
-        tool!(mls_parse, "mls-parse"),
-        tool!(mls_enrich, "mls-enrich"),
-        tool!(mls_csv, "mls-csv"),
-        tool!(mls_report, "mls-report"),
-        tool!(mls_sql, "mls-sql"),
-        tool!(mls_ipdb, "mls-ipdb"),
-        tool!(mls_anonymize, "mls-anonymize"),
+fn tools() -> [clap::Command; 8] {
+    [
+        mls_tail::Args::command(),
+        mls_parse::Args::command(),
+        mls_enrich::Args::command(),
+        mls_csv::Args::command(),
+        mls_report::Args::command(),
+        mls_sql::Args::command(),
+        mls_ipdb::Args::command(),
+        mls_anonymize::Args::command(),
     ]
 }
 
@@ -48,16 +38,16 @@ pub fn write(directory: &Path, date: &str) -> anyhow::Result<()> {
     };
     let (bash, zsh) = (folder("bash-completion/completions")?, folder("zsh/vendor-completions")?);
     let pages = [folder("man/man1")?, folder("man/man5")?, folder("man/man8")?];
-    for Tool { mut command, source } in tools() {
+    for mut command in tools() {
         let name = command.get_name().to_owned();
         // One word, so that the page about it can be called with it: mls-ipdb-update(1).
         command = command.disable_help_subcommand(true);
         command.build();
         for subcommand in command.get_subcommands() {
-            let name = subcommand.get_display_name().unwrap_or_else(|| subcommand.get_name()).to_owned();
-            save(&pages[0].join(format!("{name}.1")), &page(subcommand.clone(), "", date)?)?;
+            let page_name = subcommand.get_display_name().unwrap_or_else(|| subcommand.get_name());
+            save(&pages[0].join(format!("{page_name}.1")), &page(subcommand.clone(), &name, date)?)?;
         }
-        save(&pages[0].join(format!("{name}.1")), &page(command.clone(), source, date)?)?;
+        save(&pages[0].join(format!("{name}.1")), &page(command.clone(), &name, date)?)?;
         // Completion files name subcommands themselves.
         for (shell, folder) in [(Shell::Bash, &bash), (Shell::Zsh, &zsh)] {
             generate_to(shell, &mut command, &name, folder).context("writing completions")?;
@@ -66,6 +56,7 @@ pub fn write(directory: &Path, date: &str) -> anyhow::Result<()> {
         fs::rename(&generated, bash.join(&name)).with_context(|| format!("renaming {}", generated.display()))?;
     }
     save(&pages[1].join("maillogsentinel.conf.5"), &conf::page(date))?;
+    save(&pages[1].join("mls-event.5"), &contract(date)?)?;
     let front = Front::ask(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))?;
     save(&pages[2].join("maillogsentinel.8"), &front.page(date))?;
     save(&bash.join("maillogsentinel"), &front.bash())?;
@@ -78,9 +69,10 @@ fn save(path: &Path, text: &str) -> anyhow::Result<()> {
         .with_context(|| format!("writing {}", path.display()))
 }
 
-/// The page of a command, whose manual stands at the beginning of `source`.
-fn page(command: clap::Command, source: &str, date: &str) -> anyhow::Result<String> {
+/// The page of a command of `tool`: of the tool itself, which has its manual, or of a subcommand, which refers to it.
+fn page(command: clap::Command, tool: &str, date: &str) -> anyhow::Result<String> {
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let is_tool = command.get_name() == tool;
     let man = Man::new(command).date(date).manual("MailLogSentinel");
     let mut page = Vec::new();
     man.render_title(&mut page)?;
@@ -89,24 +81,63 @@ fn page(command: clap::Command, source: &str, date: &str) -> anyhow::Result<Stri
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
     let mut page = String::from_utf8(page)?;
-    let documentation: Vec<&str> = source
-        .lines()
-        .map_while(|line| line.strip_prefix("//!"))
-        .map(|line| line.strip_prefix(' ').unwrap_or(line))
-        .collect();
-    // Its first line is the name, which stands at the page's head already.
-    let begins_with_heading = documentation.get(2).is_none_or(|line| line.starts_with("# "));
-    if !begins_with_heading {
-        page += ".SH USE\n";
+    if is_tool {
+        manual(&mut page, tool, "USE")?;
     }
-    markdown::write(&mut page, &documentation.iter().skip(1).copied().collect::<Vec<_>>().join("\n"));
     if !after.is_empty() {
         page += ".SH EXAMPLES\n";
         let lines =
             after.lines().filter(|line| *line != "Examples:").map(|line| line.strip_prefix("  ").unwrap_or(line));
         markdown::verbatim(&mut page, lines);
     }
-    page += ".SH SEE ALSO\n\\fBmaillogsentinel\\fR(8), \\fBmaillogsentinel.conf\\fR(5)\n";
-    // Only pages with tables need the preprocessor.
-    Ok(if page.contains("\n.TS\n") { format!("'\\\" t\n{page}") } else { page })
+    page += ".SH SEE ALSO\n\\fBmaillogsentinel.conf\\fR(5), \\fBmls\\-event\\fR(5), \\fBmaillogsentinel\\fR(8)\n";
+    Ok(with_preprocessor(page))
+}
+
+/// mls-event(5).
+fn contract(date: &str) -> anyhow::Result<String> {
+    let version = env!("CARGO_PKG_VERSION");
+    let mut page = format!(
+        ".TH MLS\\-EVENT 5 \"{date}\" \"MailLogSentinel {version}\" MailLogSentinel\n\
+         .SH NAME\nmls\\-event \\- what the tools of MailLogSentinel hand to one another\n"
+    );
+    manual(&mut page, "mls-event", "DESCRIPTION")?;
+    page += ".SH SEE ALSO\n\\fBmls\\-tail\\fR(1), \\fBmls\\-parse\\fR(1), \\fBmls\\-enrich\\fR(1), \\fBmls\\-csv\\fR(1), \
+             \\fBmls\\-report\\fR(1), \\fBmls\\-sql\\fR(1), \\fBmls\\-anonymize\\fR(1), \\fBmaillogsentinel\\fR(8)\n";
+    Ok(with_preprocessor(page))
+}
+
+/// What a crate's documentation says behind its first line, which is the name, and each module that it refers to as a section.
+/// What stands before the first heading gets `heading`.
+fn manual(page: &mut String, name: &str, heading: &str) -> anyhow::Result<()> {
+    let text = documentation(name, "lib")?;
+    let text = text.split_once("\n\n").map_or("", |(_, text)| text);
+    if !text.starts_with("# ") {
+        *page += &format!(".SH {heading}\n");
+    }
+    let mut modules = markdown::write(page, text);
+    let mut written = 0;
+    while let Some(module) = modules.get(written).cloned() {
+        *page += &format!(".SH {}\n", module.to_uppercase());
+        for module in markdown::write(page, &documentation(name, &module)?) {
+            if !modules.contains(&module) {
+                modules.push(module);
+            }
+        }
+        written += 1;
+    }
+    Ok(())
+}
+
+/// The text of the `//!` lines that a module begins with.
+fn documentation(name: &str, module: &str) -> anyhow::Result<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../{name}/src/{module}.rs"));
+    let source = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
+    Ok(lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n"))
+}
+
+/// Only pages with tables need it.
+fn with_preprocessor(page: String) -> String {
+    if page.contains("\n.TS\n") { format!("'\\\" t\n{page}") } else { page }
 }

@@ -43,3 +43,40 @@ fn every_tool_has_a_page_and_completions_and_no_page_has_a_mistake() {
         }
     }
 }
+
+/// Whether `text` has the path of something in Rust, which an IPv6 address is not.
+fn has_path(text: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.match_indices("::").any(|(at, separator)| {
+        let after = &text[at + separator.len()..];
+        text[..at].ends_with(word) && after.starts_with(|c: char| c.is_ascii_alphabetic())
+    })
+}
+
+#[test]
+fn what_a_page_refers_to_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    xtask::man::write(dir.path(), "").unwrap();
+    let man = dir.path().join("man");
+    let pages: Vec<_> = names(&man).iter().flat_map(|section| names(&man.join(section))).collect();
+    assert!(pages.contains(&"mls-event.5".to_owned()), "{pages:?}");
+    for page in &pages {
+        let path = man.join(format!("man{}", &page[page.len() - 1..])).join(page);
+        let text = fs::read_to_string(path).unwrap().replace("\\-", "-").replace("\\%", "");
+        // Crates and items of Rust, and links of Markdown.
+        assert!(!has_path(&text), "{page} has a path of Rust");
+        for rest in ["mls_", "](", ".rs"] {
+            assert!(!text.contains(rest), "{page} has {rest}");
+        }
+        // Sections, and our own pages.
+        for (at, _) in text.match_indices("\\fB") {
+            let (name, after) = text[at + 3..].split_once("\\fR").unwrap();
+            if let Some(section) = after.strip_prefix('(').and_then(|after| after.chars().next()) {
+                let other = format!("{name}.{section}");
+                assert!(pages.contains(&other) || !name.starts_with('m'), "{page} refers to {other}");
+            } else if text[..at].ends_with("see ") {
+                assert!(text.contains(&format!("\n.SH {name}\n")), "{page} refers to {name}");
+            }
+        }
+    }
+}
