@@ -72,7 +72,7 @@ fn save(path: &Path, text: &str) -> anyhow::Result<()> {
 /// The page of a command of `tool`: of the tool itself, which has its manual, or of a subcommand, which refers to it.
 fn page(command: clap::Command, tool: &str, date: &str) -> anyhow::Result<String> {
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-    let is_tool = command.get_name() == tool;
+    let (is_tool, has_subcommands) = (command.get_name() == tool, command.has_subcommands());
     let man = Man::new(command).date(date).manual("MailLogSentinel");
     let mut page = Vec::new();
     man.render_title(&mut page)?;
@@ -80,6 +80,9 @@ fn page(command: clap::Command, tool: &str, date: &str) -> anyhow::Result<String
     man.render_synopsis_section(&mut page)?;
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
+    if has_subcommands {
+        man.render_subcommands_section(&mut page)?;
+    }
     let mut page = String::from_utf8(page)?;
     if is_tool {
         manual(&mut page, tool, "USE")?;
@@ -90,7 +93,11 @@ fn page(command: clap::Command, tool: &str, date: &str) -> anyhow::Result<String
             after.lines().filter(|line| *line != "Examples:").map(|line| line.strip_prefix("  ").unwrap_or(line));
         markdown::verbatim(&mut page, lines);
     }
-    page += ".SH SEE ALSO\n\\fBmaillogsentinel.conf\\fR(5), \\fBmls\\-event\\fR(5), \\fBmaillogsentinel\\fR(8)\n";
+    page += ".SH SEE ALSO\n";
+    if !is_tool {
+        page += &format!("\\fB{}\\fR(1), ", markdown::escape(tool));
+    }
+    page += "\\fBmaillogsentinel.conf\\fR(5), \\fBmls\\-event\\fR(5), \\fBmaillogsentinel\\fR(8)\n";
     Ok(with_preprocessor(page))
 }
 
