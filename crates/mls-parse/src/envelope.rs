@@ -7,7 +7,7 @@
 //! | the same with a year | `2025 Jun  1 00:00:45 vm …` |
 //! | RFC 5424 | `1 2026-11-21T07:11:22Z vm postfix/smtpd 7491 - - …` |
 //!
-//! each of them with or without a priority (`<22>`), and rsyslog's `message repeated 3 times: [ … ]` around the message.
+//! each of them with or without a priority (`<22>`) and, but for RFC 5424, a host, and rsyslog's `message repeated 3 times: [ … ]` around the message.
 
 use bstr::ByteSlice;
 
@@ -37,8 +37,12 @@ pub fn open(line: &[u8]) -> Option<Envelope<'_>> {
         return rfc5424(line);
     }
     let (stamp, rest) = split_stamp(line)?;
-    let (host, rest) = split_byte(rest, b' ')?;
-    let (tag, message) = split_byte(rest, b' ').unwrap_or((rest, b""));
+    let word = |text| split_byte(text, b' ').unwrap_or((text, b""));
+    let (host, tag, message) = match word(rest) {
+        // A template without a host: the tag alone ends in a colon and has no other (an IPv6 address has).
+        (tag, message) if tag.find_byte(b':') == Some(tag.len() - 1) => (&b"-"[..], tag, message),
+        (host, rest) => (host, word(rest).0, word(rest).1),
+    };
     let tag = tag.strip_suffix(b":")?;
     let (program, pid) = match tag.strip_suffix(b"]").and_then(|tag| split_byte(tag, b'[')) {
         Some((program, pid)) => (program, Some(number(pid)?)),
@@ -57,6 +61,8 @@ fn finish<'a>(
     if program.is_empty() || program.contains(&b' ') {
         return None;
     }
+    // rsyslog's own template for RFC 5424 writes a blank before the message, which has one of its own.
+    let message = message.trim_start_with(|c| c == ' ');
     let (repeated, message) = repeats(without_message_id(message))?;
     let host = (!host.is_empty() && host != b"-").then_some(host);
     Some(Envelope { stamp, host, program, pid, repeated, message })
@@ -80,7 +86,7 @@ fn rfc5424(line: &[u8]) -> Option<Envelope<'_>> {
         Some(rest) => rest,
         None => after_structured_data(rest)?,
     };
-    let message = rest.strip_prefix(b" ").unwrap_or(rest);
+    let message = rest.trim_start_with(|c| c == ' ');
     let message = message.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message);
     finish(stamp, host, program, number(pid), message)
 }
@@ -132,7 +138,7 @@ fn repeats(message: &[u8]) -> Option<(u32, &[u8])> {
     let (count, rest) = rest.split_once_str(" times: [")?;
     let message = rest.strip_suffix(b"]")?;
     let count = number(count).filter(|n| *n > 0)?;
-    Some((count, message.strip_prefix(b" ").unwrap_or(message)))
+    Some((count, message.trim_start_with(|c| c == ' ')))
 }
 
 /// What stands before and after the first `byte`. (bstr would build a searcher for it, which takes longer than the search.)
@@ -169,6 +175,13 @@ mod tests {
             ("Jun  1 00:00:45 vm postfix/smtpd[74]: a: b", "Jun  1 00:00:45|vm|postfix/smtpd|Some(74)|1|a: b"),
             ("<22>Jun 01 00:00:45 vm postfix/smtpd[74]: a: b", "Jun 01 00:00:45|vm|postfix/smtpd|Some(74)|1|a: b"),
             ("2025 Jun  1 00:00:45 vm dovecot: a: b", "2025 Jun  1 00:00:45|vm|dovecot|None|1|a: b"),
+            ("Jun  1 00:00:45 postfix/smtpd[74]: a: b", "Jun  1 00:00:45|-|postfix/smtpd|Some(74)|1|a: b"),
+            ("Jun  1 00:00:45 fe80::1: dovecot:  a: b", "Jun  1 00:00:45|fe80::1:|dovecot|None|1|a: b"),
+            (
+                // RSYSLOG_SyslogProtocol23Format
+                "<20>1 2026-11-21T07:11:22Z vm postfix/smtpd 74 - -  a: b",
+                "2026-11-21T07:11:22Z|vm|postfix/smtpd|Some(74)|1|a: b",
+            ),
             (
                 "<22>1 2026-11-21T07:11:22Z vm postfix/smtpd 74 - - a: b",
                 "2026-11-21T07:11:22Z|vm|postfix/smtpd|Some(74)|1|a: b",

@@ -156,8 +156,8 @@ impl Scanner {
     fn message(&mut self, source: Source<'_>, message: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
         let attempt = if self.daemons.contains(&Daemon::Postfix) && is_postfix_server(&source.program) {
             let Some(attempt) = grammar::read(message, &POSTFIX) else {
-                // Other messages may quote anything; those with this beginning are the server's own words.
-                let looks_like_one = message.starts_with(b"warning: ") && message.contains_str("]: SASL ");
+                // A rejection may quote anything; all others are the server's own words.
+                let looks_like_one = message.contains_str(": SASL ") && !message.contains_str(": reject: ");
                 return if looks_like_one { Err(NOT_ITS_FORM) } else { skipped(message) };
             };
             attempt

@@ -148,3 +148,20 @@ fn ignored_attempts_are_counted_and_unreadable_ones_are_told_of() {
     assert_eq!(String::from_utf8(out).unwrap().lines().count(), 7, "{stats}");
     assert!(stats.contains("ignored: 22\n") && stats.contains("unparsable: 18\n"), "{stats}");
 }
+
+#[test]
+fn a_failure_in_a_frame_that_is_not_known_is_told_of() {
+    for line in [
+        "mx postfix/smtpd[3]: warning: unknown[1.2.3.4]: SASL LOGIN authentication failed: x",
+        "[12.345] postfix/smtpd[3]: warning: unknown[1.2.3.4]: SASL LOGIN authentication failed: x",
+        "Jun  1 00:00:45 vm postfix/smtpd[3]: 12345: warning: unknown[1.2.3.4]: SASL LOGIN authentication failed: x",
+        "Jun  1 00:00:45 vm postfix/smtpd[3]: unknown[1.2.3.4]: SASL LOGIN authentication failed: x",
+        "Jun  1 00:00:45 vm postfix/smtpd[3]: warning: a1.2.3.4: SASL LOGIN authentication failed: x",
+    ] {
+        let args = Args::parse_from(["mls-parse"]);
+        let mut scanner = Scanner::new(&args, &mls_cli::config::Filter::default()).unwrap();
+        let mut out = Vec::new();
+        scanner.block(line.as_bytes(), Place { segment: None, offset: 0 }, &mut out);
+        assert!(out.is_empty() && scanner.stats().to_string().contains("unparsable: 1\n"), "{line}");
+    }
+}
