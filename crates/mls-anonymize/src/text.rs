@@ -137,9 +137,11 @@ impl<'a, 'o> Pass<'a, 'o> {
                 let length = rest[2..].find_byte(b')').unwrap_or(rest.len() - 2);
                 return self.secret(end + 2..end + 2 + length);
             }
-            Some(b' ') if matches!(word, b"header" | b"body") && self.text[..at].ends_with(b": ") => {
-                return self.quoted(end + 1);
+            Some(b' ') if matches!(word, b"header" | b"body" | b"mime-error") && self.text[..at].ends_with(b": ") => {
+                return self.quoted(end + 1, word != b"body");
             }
+            // What `REPLACE` puts in its place, and what other programs quote.
+            Some(b':') if rest.starts_with(b": ") && names_a_subject(word) => return self.quoted(at, true),
             // What postscreen(8) and smtpd(8) quote of a client that speaks too early.
             Some(b' ') if is_hello(word) && self.text[..at].ends_with(b": ") => {
                 let name = &rest[1..];
@@ -335,12 +337,14 @@ impl<'a, 'o> Pass<'a, 'o> {
         self.user(inside)
     }
 
-    /// What `header_checks(5)` quotes from `start` on: `Subject: TEXT from CLIENT; from=<…>`.
-    fn quoted(&mut self, start: usize) -> usize {
+    /// What `header_checks(5)` quotes from `start` on: `Subject: TEXT from CLIENT; from=<…>`. With a name, that stays.
+    fn quoted(&mut self, start: usize, named: bool) -> usize {
         let rest = &self.text[start..];
         let end = rest.rfind("; from=<").and_then(|end| rest[..end].rfind(" from ")).unwrap_or(rest.len());
-        let name = rest[..end].find(": ").map_or(0, |colon| colon + 2);
-        self.replace(start + name..start + end, |names, text, out| names.pseudonyms.text(Class::Subject, text, out))
+        let name = rest[..end].find_byte(b':').filter(|_| named).map_or(0, |colon| colon + 1);
+        let blanks = rest[name..end].iter().take_while(|b| **b == b' ').count();
+        let text = start + name + blanks..start + end;
+        self.replace(text, |names, text, out| names.pseudonyms.text(Class::Subject, text, out))
     }
 }
 
@@ -354,6 +358,11 @@ pub(crate) const ESCAPE: usize = 4;
 
 fn is_hello(word: &[u8]) -> bool {
     word.eq_ignore_ascii_case(b"EHLO") || word.eq_ignore_ascii_case(b"HELO")
+}
+
+/// The header's name, or one like `X-Original-Subject`.
+fn names_a_subject(word: &[u8]) -> bool {
+    word.rsplit(|b| *b == b'-').next().is_some_and(|last| last.eq_ignore_ascii_case(b"Subject"))
 }
 
 /// Whether `[…]` at the front of `text` holds an address, or says that there is none.

@@ -154,6 +154,24 @@ fn secrets_of_dovecots_debug_log_are_replaced() {
 }
 
 #[test]
+fn what_checks_quote_is_replaced_whatever_stands_around_it() {
+    let behind = "from x[192.0.2.3]; from=<a@b.test> to=<c@d.test> proto=ESMTP helo=<e>: some text";
+    for message in [
+        format!("warning: header Subject: yes, wilma {behind}"),
+        format!("warning: header Subject:yes: wilma {behind}"),
+        format!("replace: header Subject: yes, wilma {behind}: Subject: [SPAM] yes, wilma"),
+        format!("reject: body yes, wilma: yes {behind}"),
+        format!("reject: mime-error improper use of 8-bit data in message header: To: yes, wilma {behind}"),
+    ] {
+        for before in ["", "5A226BA054: ", "Jun  1 00:00:45 localhost postfix/cleanup[7]: 5A226BA054: "] {
+            let written = String::from_utf8(anonymize(format!("{before}{message}").as_bytes())).unwrap();
+            assert!(!written.contains("yes") && !written.contains("wilma"), "{written}");
+            assert!(written.contains(" from h") && written.contains(">: some text"), "{written}");
+        }
+    }
+}
+
+#[test]
 fn what_servers_write_every_day_is_no_reason_to_refuse() {
     let log = "Jun  1 00:00:45 mx dovecot: imap-login: Login: user=<vmail>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2\n\
         Jun  1 00:00:45 mx dovecot: imap(vmail): Error: open failed: (euid=5000(vmail) egid=5000(vmail) missing +w perm)\n\
@@ -404,6 +422,8 @@ fn a_word() -> impl Strategy<Value = Vec<u8>> {
         "=",
         "unknown",
         "fe80::1%eth0",
+        "Subject: ",
+        ": body ",
         "\"",
         "\\",
         " authentication failed: Invalid authentication mechanism",

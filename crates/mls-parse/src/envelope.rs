@@ -123,6 +123,10 @@ fn split_stamp(line: &[u8]) -> Option<(&[u8], &[u8])> {
         end += line[end..].find_not_byteset(b" ")?;
         end += line[end..].find_byte(b' ')?;
     }
+    // `warning: header Subject: …` is a message without an envelope.
+    if line[..end].ends_with(b":") {
+        return None;
+    }
     Some((&line[..end], &line[end + 1..]))
 }
 
@@ -208,6 +212,7 @@ mod tests {
             "a b c",
             "Jun  1 00:00:45 vm two words: x",
             "<22>",
+            "warning: header Subject: x",
             "1 a b c d e [",
         ] {
             assert_eq!(shown(line), "-", "{line}");
