@@ -96,6 +96,13 @@ impl<'a, 'o> Pass<'a, 'o> {
         self.replace(range, |names, name, out| names.pseudonyms.user(&clean(name), out))
     }
 
+    fn message_id(&mut self, range: Range<usize>) -> usize {
+        self.replace(range, |names, id, out| match id.rsplit_once_str("@") {
+            Some((local, domain)) if is_domain(domain) => names.pseudonyms.mail(Class::MessageId, local, domain, out),
+            _ => names.pseudonyms.text(Class::MessageId, id, out),
+        })
+    }
+
     /// The end of the word that begins at `at`.
     fn word_end(&self, at: usize) -> usize {
         let length = self.text[at..].iter().position(|b| KINDS[usize::from(*b)] != Kind::Word);
@@ -271,14 +278,11 @@ impl<'a, 'o> Pass<'a, 'o> {
             | b"realm"
             | b"hostname"
             | b"myhostname" => self.host(angle.unwrap_or_else(bare)),
-            b"message-id" | b"resent-message-id" | b"msgid" => {
-                let whole = start..self.text.len();
-                self.replace(angle.unwrap_or(whole), |names, id, out| match id.rsplit_once_str("@") {
-                    Some((local, domain)) if is_domain(domain) => {
-                        names.pseudonyms.mail(Class::MessageId, local, domain, out);
-                    }
-                    _ => names.pseudonyms.text(Class::MessageId, id, out),
-                })
+            b"message-id" | b"resent-message-id" => self.message_id(angle.unwrap_or(start..self.text.len())),
+            // Dovecot's, which may go on behind it.
+            b"msgid" => {
+                let end = || [": ", ", "].iter().filter_map(|words| rest.find(words)).min().unwrap_or(rest.len());
+                self.message_id(angle.unwrap_or_else(|| start..start + end()))
             }
             b"session" => self
                 .replace(angle.unwrap_or_else(bare), |names, id, out| names.pseudonyms.text(Class::Session, id, out)),
@@ -320,6 +324,11 @@ impl<'a, 'o> Pass<'a, 'o> {
     /// `<…>` that is no value.
     fn angle(&mut self, at: usize) -> usize {
         let Some(inside) = self.inside(at) else { return at + 1 };
+        // Those of amavisd and rspamd; spamd has two.
+        let ids = [&b"Message-ID: "[..], b" id: ", b" message ", b"mid="];
+        if ids.iter().any(|words| self.text[..at].ends_with(words)) {
+            return self.message_id(inside);
+        }
         let (text, behind) = (&self.text[inside.clone()], &self.text[inside.end..]);
         let is_mail = text.rsplit_once_str("@").is_some_and(|(_, domain)| is_domain(domain));
         if is_mail {
@@ -344,6 +353,11 @@ impl<'a, 'o> Pass<'a, 'o> {
         let name = rest[..end].find_byte(b':').filter(|_| named).map_or(0, |colon| colon + 1);
         let blanks = rest[name..end].iter().take_while(|b| **b == b' ').count();
         let text = start + name + blanks..start + end;
+        if rest[..name].eq_ignore_ascii_case(b"Message-ID:")
+            && let Some(inside) = self.inside(text.start).filter(|inside| inside.end + 1 == text.end)
+        {
+            return self.message_id(inside);
+        }
         self.replace(text, |names, text, out| names.pseudonyms.text(Class::Subject, text, out))
     }
 }

@@ -172,6 +172,30 @@ fn what_checks_quote_is_replaced_whatever_stands_around_it() {
 }
 
 #[test]
+fn a_message_id_has_one_pseudonym_in_the_words_of_every_program() {
+    let (mut names, mut out) = (Pseudonyms::new(&Key::load(Path::new(key())).unwrap(), &[]).unwrap(), Vec::new());
+    names.mail(mls_anonymize::class::Class::MessageId, b"a.7+x", b"wilma.test", &mut out);
+    let pseudonym = String::from_utf8(out).unwrap();
+    for message in [
+        "postfix/cleanup[7]: 5A226BA054: message-id=<%m>",
+        "postfix/cleanup[7]: 5A226BA054: resent-message-id=<%m>",
+        "postfix/cleanup[7]: 5A226BA054: message-id=%m",
+        "postfix/cleanup[7]: 5A226BA054: info: header Message-Id: <%m> from local; from=<>",
+        "dovecot: lda: sieve: msgid=<%m>: stored mail into mailbox 'INBOX'",
+        "dovecot: lda: msgid=%m: saved mail to INBOX",
+        "amavis[7]: (7) Passed CLEAN, Message-ID: <%m>, Resent-Message-ID: <%m>, Hits: -",
+        "rspamd[7]: <4ad5b0>; task; rspamd_task_write_log: id: <%m>, qid: <5A226BA054>, ip: 127.0.0.1, (default: F)",
+        "spamd[7]: spamd: processing message <%m> for nobody:99",
+        "spamd[7]: spamd: result: . 0 - size=7,rport=7,mid=<%m>,rmid=<%m>,autolearn=ham",
+    ] {
+        let line = format!("Jun  1 00:00:45 localhost {message}");
+        let written = String::from_utf8(anonymize(line.replace("%m", "a.7+x@wilma.test").as_bytes())).unwrap();
+        assert!(!written.contains("wilma"), "{written}");
+        assert_eq!(written.matches(&pseudonym).count(), line.matches("%m").count(), "{written}");
+    }
+}
+
+#[test]
 fn what_servers_write_every_day_is_no_reason_to_refuse() {
     let log = "Jun  1 00:00:45 mx dovecot: imap-login: Login: user=<vmail>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2\n\
         Jun  1 00:00:45 mx dovecot: imap(vmail): Error: open failed: (euid=5000(vmail) egid=5000(vmail) missing +w perm)\n\
