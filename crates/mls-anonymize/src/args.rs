@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,
 
-    /// Write what was replaced by what to FILE, which only you may read
+    /// Write what was replaced by what to FILE, which only you may read, compressed if its name ends in .gz
     #[arg(long, value_name = "FILE")]
     pub map: Option<PathBuf>,
 

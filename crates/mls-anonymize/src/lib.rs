@@ -66,11 +66,10 @@ use std::collections::HashSet;
 use std::fs::Permissions;
 use std::io::{self, BufReader, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use anyhow::Context;
 use mls_cli::blocks::{Batch, Block, Blocks};
-use mls_cli::{Config, Exit, OrExit, atomic, diag};
+use mls_cli::{Config, Exit, OrExit, diag};
 
 use anonymizer::Anonymizer;
 use format::Format;
@@ -99,25 +98,38 @@ pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
     if args.output.is_none() && args.input.is_none() && !args.verify {
         blocks.watch_stdout()?;
     }
+    let Some(map) = &args.map else { return share(&args, &mut blocks, &source, &mut names) };
+    let name = map.display();
+    // An older one keeps its mode when it is replaced.
+    if map.is_file() {
+        let private = std::fs::set_permissions(map, Permissions::from_mode(0o600));
+        private.with_context(|| format!("making {name} private"))?;
+    }
+    // Begun before anything is written, so that there is no log without its map.
+    output::write(Some(map), 0o600, |out| {
+        share(&args, &mut blocks, &source, &mut names)?;
+        let (mut out, ledger) = (io::BufWriter::new(out), names.take_ledger().unwrap_or_default());
+        let map = ledger.write(&mut out).and_then(|()| out.flush());
+        map.with_context(|| format!("writing the map {name}")).or_exit(Exit::CantCreat)
+    })
+}
+
+/// Writes the log to where it goes.
+fn share(args: &Args, blocks: &mut Blocks, source: &str, names: &mut Anonymizer) -> anyhow::Result<()> {
     let output = args.output.as_deref();
-    if args.verify {
-        // Nobody sees what has not been verified: it has no name until it is.
-        let mut spool = tempfile::tempfile().context("making a temporary file").or_exit(Exit::CantCreat)?;
-        let mut kept = HashSet::new();
-        anonymize(&mut blocks, &source, &mut names, &mut spool, Some(&mut kept))?;
-        spool.rewind().context("reading what was written")?;
-        if let Some(ledger) = &names.pseudonyms.ledger {
-            verify::nothing_is_left(BufReader::with_capacity(1 << 20, &spool), ledger, &kept)?;
-        }
-        spool.rewind().context("reading what was written")?;
-        output::write(output, |out| written(io::copy(&mut spool, out).map(drop)))?;
-    } else {
-        output::write(output, |out| anonymize(&mut blocks, &source, &mut names, out, None))?;
+    if !args.verify {
+        return output::write(output, 0o640, |out| anonymize(blocks, source, names, out, None));
     }
-    match (&args.map, names.take_ledger()) {
-        (Some(path), Some(ledger)) => write_map(path, &ledger),
-        _ => Ok(()),
+    // Nobody sees what has not been verified: it has no name until it is.
+    let mut spool = tempfile::tempfile().context("making a temporary file").or_exit(Exit::CantCreat)?;
+    let mut kept = HashSet::new();
+    anonymize(blocks, source, names, &mut spool, Some(&mut kept))?;
+    spool.rewind().context("reading what was written")?;
+    if let Some(ledger) = &names.pseudonyms.ledger {
+        verify::nothing_is_left(BufReader::with_capacity(1 << 20, &spool), ledger, &kept)?;
     }
+    spool.rewind().context("reading what was written")?;
+    output::write(output, 0o640, |out| written(io::copy(&mut spool, out).map(drop)))
 }
 
 /// Writes what stands for the lines of `blocks` to `out`. With `kept`, each is verified, and words that stay are added to it.
@@ -165,19 +177,4 @@ fn anonymize(
         batch = next;
     }
     written(out.flush())
-}
-
-fn write_map(path: &Path, ledger: &Ledger) -> anyhow::Result<()> {
-    let name = path.display();
-    // An older one keeps its mode when it is replaced.
-    if path.is_file() {
-        let private = std::fs::set_permissions(path, Permissions::from_mode(0o600));
-        private.with_context(|| format!("making {name} private"))?;
-    }
-    let map = atomic::write_with(path, 0o600, |file| {
-        let mut out = io::BufWriter::new(file);
-        ledger.write(&mut out)?;
-        out.flush()
-    });
-    map.with_context(|| format!("writing the map {name}")).or_exit(Exit::CantCreat)
 }

@@ -1,4 +1,4 @@
-//! Where the anonymized log goes.
+//! Where the anonymized log goes, and the map.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -22,15 +22,16 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn Read + Send>> {
     Ok(if is_gzip(path) { Box::new(MultiGzDecoder::new(io::BufReader::new(file))) } else { Box::new(file) })
 }
 
-/// Lets `fill` write to standard output, or to `path`, which gets all or nothing of it.
+/// Lets `fill` write to standard output, or to `path`, which gets all or nothing of it; a new file gets `mode`.
 pub(crate) fn write<T>(
     path: Option<&Path>,
+    mode: u32,
     fill: impl FnOnce(&mut dyn Write) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let Some(path) = path else { return fill(&mut File::from(io::stdout().as_fd().try_clone_to_owned()?)) };
     // The error of `fill` has an exit code, which must not be lost in an I/O error.
     let mut result = None;
-    let written = atomic::write_with(path, 0o640, |file| {
+    let written = atomic::write_with(path, mode, |file| {
         let filled = if is_gzip(path) {
             let mut gzip = GzEncoder::new(&mut *file, Compression::default());
             fill(&mut gzip).and_then(|value| gzip.finish().map(|_| value).context("compressing"))
