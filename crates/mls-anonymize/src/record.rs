@@ -2,7 +2,6 @@
 
 use bstr::ByteSlice;
 use mls_event::{BadRecord, Members};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::anonymizer::Anonymizer;
@@ -40,6 +39,9 @@ fn holds(name: &str) -> Holds {
     }
 }
 
+/// Readers of JSON go little deeper (127, most of them), and each level is read anew: what is nested deeper becomes null.
+const DEPTH: u8 = 100;
+
 impl Anonymizer {
     /// Appends a record, given and written without its newline. Members keep their order; numbers, and what is null, stay.
     ///
@@ -50,6 +52,11 @@ impl Anonymizer {
         let members = Members::parse(line)?;
         let server = members.get("server").and_then(|server| serde_json::from_str::<String>(server.get()).ok());
         let context = Context { host: server.as_deref().map(str::as_bytes), dovecot: false };
+        self.object(&members, context, DEPTH, out);
+        Ok(())
+    }
+
+    fn object(&mut self, members: &Members<'_>, context: Context<'_>, depth: u8, out: &mut Vec<u8>) {
         let key = match members.get("kind").map(RawValue::get) {
             Some("\"user\"") => Holds::User,
             Some("\"ip\"") => Holds::Name,
@@ -72,45 +79,36 @@ impl Anonymizer {
             out.push(b':');
             match holds {
                 Holds::Derived if !self.pseudonyms.keeps(Class::Asn) => out.extend_from_slice(b"null"),
-                Holds::Facts | Holds::Derived => out.extend_from_slice(value.get().as_bytes()),
-                _ if !value.get().starts_with(['"', '[', '{']) => out.extend_from_slice(value.get().as_bytes()),
-                _ => {
-                    // What is nested deeper than JSON readers go is nothing that anybody reads.
-                    let value = serde_json::from_str(value.get()).unwrap_or_default();
-                    self.value(&value, holds, context, out);
-                }
+                _ => self.value(value.get(), holds, context, depth, out),
             }
         }
         out.push(b'}');
-        Ok(())
     }
 
-    fn value(&mut self, value: &Value, member: Holds, context: Context<'_>, out: &mut Vec<u8>) {
-        match value {
-            Value::String(text) => self.json_string(text, member, context, out),
-            Value::Array(values) => {
+    /// What is no text is never read as anything else: a number of any size stays as it is written.
+    fn value(&mut self, json: &str, member: Holds, context: Context<'_>, depth: u8, out: &mut Vec<u8>) {
+        let read = match (json.as_bytes(), depth.checked_sub(1)) {
+            ([b'"', ..], _) if !matches!(member, Holds::Facts | Holds::Derived) => {
+                serde_json::from_str(json).map(|text: String| self.json_string(&text, member, context, out))
+            }
+            ([b'[', ..], Some(depth)) => serde_json::from_str(json).map(|values: Vec<&RawValue>| {
                 out.push(b'[');
-                for (i, value) in values.iter().enumerate() {
+                for (i, value) in values.into_iter().enumerate() {
                     if i > 0 {
                         out.push(b',');
                     }
-                    self.value(value, member, context, out);
+                    self.value(value.get(), member, context, depth, out);
                 }
                 out.push(b']');
+            }),
+            ([b'{', ..], Some(depth)) => {
+                serde_json::from_str(json).map(|members: Members<'_>| self.object(&members, context, depth, out))
             }
-            Value::Object(members) => {
-                out.push(b'{');
-                for (i, (name, value)) in members.iter().enumerate() {
-                    if i > 0 {
-                        out.push(b',');
-                    }
-                    self.json_string(name, Holds::Anything, context, out);
-                    out.push(b':');
-                    self.value(value, holds(name), context, out);
-                }
-                out.push(b'}');
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) => write_json(out, value),
+            ([b'[' | b'{', ..], None) => return out.extend_from_slice(b"null"),
+            _ => return out.extend_from_slice(json.as_bytes()),
+        };
+        if read.is_err() {
+            out.extend_from_slice(b"null");
         }
     }
 
@@ -118,13 +116,13 @@ impl Anonymizer {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
         match member {
-            Holds::Facts => buffer.extend_from_slice(text.as_bytes()),
             Holds::Name => self.pseudonyms.host(text.as_bytes(), &mut buffer),
             Holds::User => self.pseudonyms.user(text, &mut buffer),
             Holds::Mechanism => self.mechanism(text, &mut buffer),
             Holds::Reason => self.reason(text, context, &mut buffer),
-            Holds::Derived => self.pseudonyms.text(Class::Asn, text.as_bytes(), &mut buffer),
-            Holds::Anything | Holds::Key => self.text(text.as_bytes(), context, &mut buffer),
+            Holds::Facts | Holds::Derived | Holds::Anything | Holds::Key => {
+                self.text(text.as_bytes(), context, &mut buffer);
+            }
         }
         write_json(out, &buffer.to_str_lossy());
         self.buffer = buffer;

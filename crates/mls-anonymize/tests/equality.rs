@@ -373,6 +373,24 @@ fn records_and_rows_get_the_pseudonyms_of_the_log() {
 }
 
 #[test]
+fn numbers_of_any_size_stay_and_what_is_nested_is_replaced_like_what_is_not() {
+    let head = r#"{"v":1,"type":"later","n":"#;
+    for kept in ["1e400", "[1E+400,-0.0,{\"n\":123456789012345678901234567890}]", "{\"date\":\"x.y\",\"n\":[[],{}]}"] {
+        let line = format!("{head}{kept}}}\n");
+        assert_eq!(String::from_utf8(records(line.as_bytes())).unwrap(), line);
+    }
+    let line =
+        format!("{head}[{{\"kind\":\"user\",\"key\":\"wilma\",\"date\":{{\"user\":\"wilma\"}},\"asn\":64500}}]}}");
+    let written = String::from_utf8(records(line.as_bytes())).unwrap();
+    assert!(!written.contains("wilma") && written.contains("\"asn\":null"), "{written}");
+    // Nobody reads so deep.
+    let line = format!("{head}{}1{}}}", "[".repeat(9_000), "]".repeat(9_000));
+    let written = records(line.as_bytes());
+    let written: serde_json::Value = serde_json::from_slice(&written).unwrap();
+    assert!(written["n"].is_array());
+}
+
+#[test]
 fn gzip_goes_in_and_out_and_a_map_is_private_and_complete() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
