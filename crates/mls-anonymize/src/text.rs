@@ -303,7 +303,11 @@ impl<'a, 'o> Pass<'a, 'o> {
                 }
             }
             _ => {
-                self.numbers(begin..begin + key.len());
+                // `example.com=pass`, but not `smtp.mailfrom=` and the like (RFC 8601, section 2.3).
+                let results = ["smtp.", "header.", "body.", "policy."];
+                if key.contains(&b'.') && !results.iter().any(|kind| key.starts_with_str(kind)) {
+                    self.alone(begin..begin + key.len());
+                }
                 start
             }
         }

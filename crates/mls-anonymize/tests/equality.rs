@@ -135,6 +135,7 @@ fn a_bare_word_is_a_name_where_what_stands_before_it_says_so() {
             "srs0=h4sh=xy=corp.example=ann@forward.example",
         ),
         ("Jun  1 00:00:45 localhost x[7]: 81.2.69.143=listed", false, "81.2.69.143"),
+        ("Jun  1 00:00:45 localhost x[7]: dkim=pass header.from=y, wilma.test=pass", false, "wilma.test"),
     ] {
         let written = String::from_utf8(anonymize(line.as_bytes())).unwrap();
         assert_eq!(written, line.replace(name, &pseudonym(user, name)));
