@@ -23,7 +23,7 @@
 //! loopback addresses, `localhost` and `unknown`, which are nobody's. `--keep` keeps classes, `--rules` adds patterns.
 //!
 //! What stands after `sasl_username=` is one name, whatever it looks like. In free text, names are known by their shape (a
-//! dot, an `@`) or by what stands beside them (`from=<…>`, `NAME[ADDRESS]`, `: EHLO NAME`, `/home/NAME`): a bare word that happens to be somebody's
+//! dot, an `@`) or by what stands beside them (`from=<…>`, `NAME[ADDRESS]`, `: EHLO NAME`, `/home/NAME`, `unknown user: "NAME"`): a bare word that happens to be somebody's
 //! name cannot be told from other words. `--verify` finds those that were replaced elsewhere, and `--rules` replaces them.
 //!
 //! # Pseudonyms

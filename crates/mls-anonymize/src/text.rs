@@ -149,6 +149,11 @@ impl<'a, 'o> Pass<'a, 'o> {
             }
             // What `REPLACE` puts in its place, and what other programs quote.
             Some(b':') if rest.starts_with(b": ") && names_a_subject(word) => return self.quoted(at, true),
+            Some(b':' | b' ') if word == b"user" => {
+                if let Some(name) = self.named(at, end) {
+                    return self.user(name);
+                }
+            }
             // What postscreen(8) and smtpd(8) quote of a client that speaks too early.
             Some(b' ') if is_hello(word) && self.text[..at].ends_with(b": ") => {
                 let name = &rest[1..];
@@ -165,6 +170,24 @@ impl<'a, 'o> Pass<'a, 'o> {
             return self.replace(at..end, |names, id, out| names.pseudonyms.queue_id(id, out));
         }
         self.alone(at..end)
+    }
+
+    /// The name behind the word `user` at `at`: `unknown user: "NAME"` of local(8), `user: NAME, ` of rspamd, `session opened for
+    /// user NAME` of PAM. Elsewhere it is an English word.
+    fn named(&self, at: usize, end: usize) -> Option<Range<usize>> {
+        let (before, rest) = (&self.text[..at], &self.text[end..]);
+        if let Some(quoted) = rest.strip_prefix(b": \"") {
+            let start = end + b": \"".len();
+            return Some(start..start + quoted.find_byte(b'"')?);
+        }
+        let is_field = rest.starts_with(b": ");
+        if !(is_field || rest.starts_with(b" ") && before.ends_with(b"for ")) {
+            return None;
+        }
+        let start = end + if is_field { 2 } else { 1 };
+        let name = start..start + self.text[start..].find_byteset(b" ,;:()<>[]\"").unwrap_or(self.text.len() - start);
+        let is_sentence = is_field && self.text.get(name.end) == Some(&b' ');
+        (!is_sentence && !words::are_kept(&self.text[name.clone()])).then_some(name)
     }
 
     /// A word that nothing beside it explains.

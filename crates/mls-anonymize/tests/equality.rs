@@ -121,6 +121,32 @@ fn a_bare_word_is_a_name_where_what_stands_before_it_says_so() {
             true,
             "carol",
         ),
+        (
+            "Jun  1 00:00:45 localhost postfix/local[7]: 4: relay=local, status=bounced (unknown user: \"carol\")",
+            true,
+            "carol",
+        ),
+        (
+            "Jun  1 00:00:45 localhost auth[7]: pam_unix(dovecot:session): session opened for user carol(uid=7) by (uid=0)",
+            true,
+            "carol",
+        ),
+        ("Jun  1 00:00:45 localhost rspamd[7]: ip: 127.0.0.1, user: carol, (default: F)", true, "carol"),
+        (
+            "Jun  1 00:00:45 localhost saslauthd[7]: do_auth : auth failure: [user=carol] [service=smtp] [realm=] [mech=pam]",
+            true,
+            "carol",
+        ),
+        (
+            "Jun  1 00:00:45 localhost dovecot: imap(x@wilma.test): Error: user: Couldn't drop privileges",
+            true,
+            "x@wilma.test",
+        ),
+        (
+            "Jun  1 00:00:45 localhost x[7]: no password for user lookup, user not found: wilma.test",
+            false,
+            "wilma.test",
+        ),
         // rsyslog writes tabs so.
         ("Jun  1 00:00:45 localhost dovecot: auth: Debug: client passdb out: OK#0111#011user=wilma#011", true, "wilma"),
         ("Jun  1 00:00:45 localhost dovecot: auth: Debug: x#011wilma@example.com#011", true, "wilma@example.com"),
@@ -466,6 +492,7 @@ fn a_word() -> impl Strategy<Value = Vec<u8>> {
         "unknown",
         "fe80::1%eth0",
         "Subject: ",
+        "user: \"",
         ": body ",
         "\"",
         "\\",
