@@ -5,6 +5,7 @@
 //! | rsyslog's default since Debian 12, and `journalctl -o short-iso` | `2026-11-21T07:11:22.212047+00:00 vm postfix/smtpd[7491]: …` |
 //! | RFC 3164, and Postfix's `maillog_file` | `Jun  1 00:00:45 vm postfix/smtpd[7491]: …` |
 //! | the same with a year | `2025 Jun  1 00:00:45 vm …` |
+//! | `journalctl -o short-full` | `Thu 2026-11-26 00:30:46 UTC vm postfix/smtpd[7491]: …` |
 //! | RFC 5424 | `1 2026-11-21T07:11:22Z vm postfix/smtpd 7491 - - …` |
 //!
 //! each of them with or without a priority (`<22>`) and, but for RFC 5424, a host, and rsyslog's `message repeated 3 times: [ … ]` around the message.
@@ -109,12 +110,14 @@ fn after_structured_data(text: &[u8]) -> Option<&[u8]> {
     (!inside && !text.is_empty()).then_some(b"")
 }
 
-/// Splits off the time stamp: one word, or the three or four words of the BSD form.
+/// Splits off the time stamp: one word, or three or four of the BSD form and of journalctl's long one.
 fn split_stamp(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let is_month = |text: &[u8]| text.first().is_some_and(u8::is_ascii_uppercase) && text.get(3) == Some(&b' ');
     let words = match line.get(..5) {
         Some([b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', b' ']) if is_month(&line[5..]) => 4,
-        _ if is_month(line) => 3,
+        _ if is_month(line) && line.get(8) != Some(&b'-') => 3,
+        // A weekday.
+        _ if is_month(line) => 4,
         _ => 1,
     };
     let mut end = 0;
@@ -178,6 +181,10 @@ mod tests {
             ),
             ("Jun  1 00:00:45 vm postfix/smtpd[74]: a: b", "Jun  1 00:00:45|vm|postfix/smtpd|Some(74)|1|a: b"),
             ("<22>Jun 01 00:00:45 vm postfix/smtpd[74]: a: b", "Jun 01 00:00:45|vm|postfix/smtpd|Some(74)|1|a: b"),
+            (
+                "Thu 2026-11-26 00:30:46 UTC vm postfix/smtpd[74]: a: b",
+                "Thu 2026-11-26 00:30:46 UTC|vm|postfix/smtpd|Some(74)|1|a: b",
+            ),
             ("2025 Jun  1 00:00:45 vm dovecot: a: b", "2025 Jun  1 00:00:45|vm|dovecot|None|1|a: b"),
             ("Jun  1 00:00:45 postfix/smtpd[74]: a: b", "Jun  1 00:00:45|-|postfix/smtpd|Some(74)|1|a: b"),
             ("Jun  1 00:00:45 fe80::1: dovecot:  a: b", "Jun  1 00:00:45|fe80::1:|dovecot|None|1|a: b"),

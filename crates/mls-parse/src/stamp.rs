@@ -30,6 +30,10 @@ impl Clock {
         if text.as_bytes().first()?.is_ascii_digit() && text.as_bytes().get(4) == Some(&b'-') {
             return self.rfc3339(text);
         }
+        if text.as_bytes().get(8) == Some(&b'-') {
+            let mut words = text.split(' ').skip(1);
+            return self.full(words.next()?, words.next()?, words.next()?);
+        }
         let (year, rest) = match text.split_once(' ') {
             Some((year, rest)) if year.len() == 4 => (Some(year.parse().ok()?), rest),
             _ => (None, text),
@@ -45,6 +49,17 @@ impl Clock {
             None => (latest - YEARS..=latest).rev().filter_map(on).find(|at| *at <= self.reference)?,
         };
         Some(at.into())
+    }
+
+    /// Of `journalctl -o short-full`. But for UTC and for offsets, zones by name are taken for the one of a clock without zone.
+    fn full(&self, date: &str, time: &str, zone: &str) -> Option<Timestamp<'static>> {
+        let offset = match zone.as_bytes() {
+            b"UTC" => "Z",
+            [b'+' | b'-', _, _] => &format!("{zone}:00"),
+            [b'+' | b'-', ..] => zone,
+            _ => "",
+        };
+        self.rfc3339(&format!("{date}T{time}{offset}")).map(Timestamp::into_owned)
     }
 
     fn rfc3339<'a>(&self, text: &'a str) -> Option<Timestamp<'a>> {
@@ -115,6 +130,24 @@ mod tests {
             ("2026-07-21T07:11:22.5", "2026-07-21T07:11:22.5+02:00"),
         ] {
             assert_eq!(read(stamp, now), written);
+        }
+    }
+
+    #[test]
+    fn every_short_format_of_journalctl_is_read() {
+        let now = "2026-12-01T00:00:00Z";
+        for (stamp, written) in [
+            ("Nov 26 00:30:46", "2026-11-26T00:30:46+01:00"),
+            ("Nov 26 00:30:46.123456", "2026-11-26T00:30:46.123456+01:00"),
+            ("2026-11-26T00:30:46+0100", "2026-11-26T00:30:46+01:00"),
+            ("2026-11-26T00:30:46.123456+0100", "2026-11-26T00:30:46.123456+01:00"),
+            ("Thu 2026-11-26 00:30:46 UTC", "2026-11-26T00:30:46+00:00"),
+            ("Thu 2026-11-26 00:30:46 CET", "2026-11-26T00:30:46+01:00"),
+            ("Thu 2026-11-26 00:30:46 -03", "2026-11-26T00:30:46-03:00"),
+            ("Thu 2026-11-26 00:30:46 +0545", "2026-11-26T00:30:46+05:45"),
+            ("Thu 2026-11-26 24:30:46 UTC", "-"),
+        ] {
+            assert_eq!(read(stamp, now), written, "{stamp}");
         }
     }
 
