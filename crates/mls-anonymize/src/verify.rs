@@ -1,6 +1,6 @@
 //! Whether what was written says the same as what was read, and says it of nobody.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::BufRead;
 use std::net::IpAddr;
 
@@ -155,7 +155,13 @@ pub(crate) fn nothing_is_left(written: impl BufRead, ledger: &Ledger, kept: &Has
     };
     let names =
         ledger.of(Class::Host).chain(ledger.of(Class::User)).filter(|(original, pseudonym)| original != pseudonym);
-    let names: Vec<&str> = names.map(|(original, _)| original).filter(says_something).collect();
+    let all: BTreeSet<&str> = names.map(|(original, _)| original).filter(says_something).collect();
+    // Where a@b.example or c.b.example stands, b.example stands as a word, too. A kilobyte each is saved.
+    let end_is_among_them = |name: &&str| {
+        let end = name.rsplit_once('@').or_else(|| name.split_once('.'));
+        end.is_some_and(|(_, end)| all.contains(end))
+    };
+    let names: Vec<&str> = all.iter().copied().filter(|name| !end_is_among_them(name)).collect();
     let search = AhoCorasick::builder().ascii_case_insensitive(true).build(&names);
     let search = search.context("looking for what was replaced").or_exit(Exit::Software)?;
     for (n, line) in (1..).zip(written.split(b'\n')) {

@@ -238,6 +238,16 @@ fn what_servers_write_every_day_is_no_reason_to_refuse() {
 }
 
 #[test]
+fn a_name_that_is_left_is_found_by_its_end() {
+    let log = "Jun  1 00:00:45 localhost postfix/smtpd[7]: connect from mx.wilma.conf[192.0.2.1]\n";
+    for (left, code) in [("/mx.wilma.conf", 65), ("/mx.wilma.confer", 0), ("/wilma.conf", 65), ("/mx-wilma.pid", 0)] {
+        let log = format!("{log}Jun  1 00:00:46 localhost x[7]: etc{left}\n");
+        let (was, _, said) = tool(&["--verify", "--key-file", key()], log.as_bytes());
+        assert_eq!(was, Some(code), "{log}{said}");
+    }
+}
+
+#[test]
 fn blank_lines_and_a_mark_in_front_do_not_make_a_log_of_records_and_rows() {
     let record =
         "{\"v\":1,\"type\":\"auth\",\"date\":\"2026-06-01T00:00:45Z\",\"outcome\":\"failure\",\"user\":\"wilma\"}\n";
