@@ -389,6 +389,18 @@ fn another_reader_sees_only_what_was_committed() {
 }
 
 #[test]
+fn another_reader_sees_the_rows_of_a_rotated_csv_though_the_new_one_has_no_more_than_its_header() {
+    let mut site = Site::new();
+    site.log(3);
+    site.extract();
+    assert!(site.shell("mv F F-20260601").status.success());
+    site.extract();
+    assert_eq!(site.read("F").lines().count(), 1);
+    let output = site.shell("mls-tail --framed --committed-by S F | mls-csv --decode | grep -c auth");
+    assert_eq!(text(&output.stdout).trim(), "3", "{}", text(&output.stderr));
+}
+
+#[test]
 fn the_cursor_is_shown_to_people() {
     let mut site = Site::new();
     let show = |site: &Site| text(&site.shell("mls-tail --show-cursor --cursor-file S").stdout);

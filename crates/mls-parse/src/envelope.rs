@@ -41,7 +41,7 @@ pub fn open(line: &[u8]) -> Option<Envelope<'_>> {
     let word = |text| split_byte(text, b' ').unwrap_or((text, b""));
     let (host, tag, message) = match word(rest) {
         // A template without a host: the tag alone ends in a colon and has no other (an IPv6 address has).
-        (tag, message) if tag.find_byte(b':') == Some(tag.len() - 1) => (&b"-"[..], tag, message),
+        (tag, message) if tag.find_byte(b':').is_some_and(|at| at + 1 == tag.len()) => (&b"-"[..], tag, message),
         (host, rest) => (host, word(rest).0, word(rest).1),
     };
     let tag = tag.strip_suffix(b":")?;

@@ -32,12 +32,14 @@ impl Committed {
                 file.seen.size = if is_beginning(&self.data, file)? { self.data.length } else { 0 };
                 continue;
             }
-            for data in std::iter::once(&self.data).chain(&self.rotated).filter(|data| data.length > 0) {
-                if is_beginning(data, file)? {
-                    file.seen.size = data.length;
-                    break;
+            // A file that has no more than its header yet begins like all others: the longest says most.
+            let mut longest = None;
+            for data in std::iter::once(&self.data).chain(&self.rotated) {
+                if longest < Some(data.length) && data.length > 0 && is_beginning(data, file)? {
+                    longest = Some(data.length);
                 }
             }
+            file.seen.size = longest.unwrap_or(file.seen.size);
         }
         Ok(())
     }
