@@ -82,6 +82,9 @@ impl<R: BufRead> Statements<R> {
     /// Where the file cannot be read, has a NUL byte, has a byte order mark between statements or words, or ends within a
     /// statement, and for a statement that is not allowed.
     pub(crate) fn next(&mut self) -> anyhow::Result<Option<Statement<'_>>> {
+        if self.number == 0 && self.input.fill_buf()?.starts_with("\u{feff}".as_bytes()) {
+            self.input.consume(3);
+        }
         loop {
             let Some(line) = self.read()? else { return Ok(None) };
             self.number += 1;
@@ -179,7 +182,7 @@ impl<R: BufRead> Statements<R> {
                     }
                     if self.text.is_empty() {
                         // Blanks and comments before a statement are not part of it.
-                        if byte.is_ascii_whitespace() || (byte == 0xef && self.skip_mark()?) {
+                        if byte.is_ascii_whitespace() {
                             continue;
                         }
                         begin = self.line;
@@ -316,15 +319,6 @@ impl<R: BufRead> Statements<R> {
         }
         Ok(None)
     }
-
-    /// Takes the rest of a byte order mark at the head of the file.
-    fn skip_mark(&mut self) -> anyhow::Result<bool> {
-        let mark = self.number == 0 && self.line == 1 && self.input.fill_buf()?.starts_with(b"\xbb\xbf");
-        if mark {
-            self.input.consume(2);
-        }
-        Ok(mark)
-    }
 }
 
 fn is_word(byte: u8) -> bool {
@@ -353,11 +347,12 @@ impl Body {
         match self.word.as_slice() {
             [] => return,
             b"CREATE" if self.words == 0 => self.create = true,
-            // CREATE OR REPLACE FUNCTION, CREATE TEMPORARY TRIGGER
-            b"TRIGGER" | b"FUNCTION" | b"PROCEDURE" if self.create && self.words < 4 => self.routine = true,
+            b"OR" | b"REPLACE" | b"TEMP" | b"TEMPORARY" if self.create => {}
+            b"TRIGGER" | b"FUNCTION" | b"PROCEDURE" if self.create => (self.create, self.routine) = (false, true),
             b"BEGIN" | b"CASE" if self.routine => self.depth += 1,
             b"END" if self.routine => self.depth = self.depth.saturating_sub(1),
-            _ => {}
+            // A table may be called function.
+            _ => self.create = false,
         }
         self.words += 1;
         self.word.clear();
@@ -403,6 +398,11 @@ mod tests {
     fn bodies_of_triggers_and_functions_are_one_statement() {
         let trigger = "CREATE TRIGGER a AFTER INSERT ON t BEGIN UPDATE t SET x = CASE WHEN 1 THEN 2 END; DELETE FROM u; END; SELECT 1;";
         assert_eq!(split(trigger, Dialect::Sqlite).unwrap().len(), 2);
+        assert_eq!(split(&format!("\u{feff}{trigger}"), Dialect::Sqlite).unwrap().len(), 2);
+        assert_eq!(split(&trigger.replace("CREATE", "CREATE TEMP"), Dialect::Sqlite).unwrap().len(), 2);
+        let procedure = "CREATE OR REPLACE PROCEDURE p() BEGIN ATOMIC DELETE FROM t; DELETE FROM u; END; SELECT 1;";
+        assert_eq!(split(procedure, Dialect::Postgresql).unwrap().len(), 2);
+        assert_eq!(split("CREATE TABLE function (begin INT); SELECT 1;", Dialect::Sqlite).unwrap().len(), 2);
         let function = "CREATE FUNCTION f() RETURNS int AS $x$ SELECT 1; $y$; $x$ LANGUAGE sql; SELECT $1;";
         assert_eq!(split(function, Dialect::Postgresql).unwrap().len(), 2);
         let long = format!("-- {}\nSELECT $x$ ; $a$ ; $x$;", "x".repeat(65_520));
