@@ -328,6 +328,17 @@ fn what_happens_to_a_file_that_fails_or_changes() {
             succeed(&site, &import);
             assert_eq!(server.query("SELECT a FROM beside").trim(), "1");
         }
+        if kind == Kind::Postgresql {
+            site.write(
+                "sql/7.sql",
+                "CREATE TYPE kind AS ENUM ('a');\nSELECT 'a'::kind;\nSELECT 'a'::kind;\nDROP TYPE kind;\n",
+            );
+            succeed(&site, &import);
+            // Nobody gives the value of a placeholder.
+            site.write("sql/8.sql", "SELECT $1 + 1;\n");
+            let said = fail(&site, 65, &import);
+            assert!(said.contains("parameters"), "{said}");
+        }
         std::fs::remove_dir_all(site.path().join("sql")).unwrap();
     }
 }
@@ -366,6 +377,37 @@ fn a_commit_behind_a_byte_order_mark_commits_nothing() {
         site.write("sql/1.sql", &format!("\u{feff}BEGIN;\n{insert};\nCOMMIT;\n"));
         succeed(&site, &import);
         assert_eq!(count(), "1", "{kind:?}");
+    }
+}
+
+/// Whatever hides it: here the body of a trigger, or a text, that the splitter does not see the end of.
+#[test]
+fn a_transaction_that_a_file_ends_where_the_splitter_does_not_see_it_is_refused_and_nothing_stays() {
+    let site = Site::new();
+    std::fs::create_dir(site.path().join("sql")).unwrap();
+    let insert = "INSERT INTO maillogsentinel_events (event_time, username) VALUES ('2026-01-01 00:00:00', 'a');";
+    let trigger =
+        "CREATE TABLE t (\"begin\" INT); CREATE TRIGGER a AFTER INSERT ON t BEGIN DELETE FROM t WHERE begin; END;";
+    let function = "CREATE FUNCTION f(begin int) RETURNS int LANGUAGE sql AS 'SELECT 1';";
+    for (kind, head) in [(Kind::Sqlite, trigger), (Kind::Postgresql, function)] {
+        let server = Server::new(kind);
+        let import = format!("mls-sql import sql --url '{}'", server.url());
+        for end in ["COMMIT", "COMMIT; BEGIN", "ROLLBACK", "ROLLBACK; BEGIN"] {
+            for (name, sql) in
+                [("1", format!("{insert} {head} {end};\n{insert}\n")), ("2", format!("{insert} {head} {end};"))]
+            {
+                site.write(&format!("sql/{name}.sql"), &sql);
+                let said = fail(&site, 65, &import);
+                assert!(said.contains(&format!("{name}.sql")), "{said}");
+                for table in ["maillogsentinel_events", "maillogsentinel_events_imports"] {
+                    assert_eq!(server.query(&format!("SELECT count(*) FROM {table}")).trim(), "0", "{kind:?} {sql}");
+                }
+                std::fs::remove_file(site.path().join(format!("sql/{name}.sql"))).unwrap();
+            }
+        }
+        site.write("sql/3.sql", &format!("{insert}\n{insert}\n"));
+        succeed(&site, &import);
+        assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events").trim(), "2", "{kind:?}");
     }
 }
 

@@ -99,18 +99,57 @@ impl Database {
     /// The database's. A statement that it would not take for its length is not sent, and is an `InvalidArgument`: MySQL drops the
     /// connection at one, and what it says of it is lost.
     pub(crate) fn execute(&mut self, sql: &str) -> Result<u64, sqlx::Error> {
-        if let Some(longest) = self.longest.filter(|longest| sql.len() + 1 >= *longest) {
-            let bytes = sql.len();
-            return Err(sqlx::Error::InvalidArgument(format!(
-                "{bytes} bytes are too long for the server's max_allowed_packet of {longest}"
-            )));
-        }
+        self.check_length(sql)?;
         let Self { runtime, connection, .. } = self;
         runtime.block_on(async {
             each!(connection, c => {
                 sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *c).await.map(|result| result.rows_affected())
             })
         })
+    }
+
+    /// The same for what a file has for a statement: prepared, PostgreSQL and MySQL refuse it if it is several, one of which could
+    /// be a COMMIT that the splitter has not seen. SQLite takes them: see [`allow_commits`](Self::allow_commits).
+    pub(crate) fn execute_one(&mut self, sql: &str) -> Result<(), sqlx::Error> {
+        self.check_length(sql)?;
+        let Self { runtime, connection, .. } = self;
+        // What has no name of its own is lost to PostgreSQL when sqlx asks for a type that it does not know.
+        let named = self.dialect == Dialect::Postgresql;
+        let result = runtime.block_on(async {
+            each!(connection, c => {
+                sqlx::query(AssertSqlSafe(sql)).persistent(named).execute(&mut *c).await.map(drop)
+            })
+        });
+        result.map_err(|error| match &error {
+            sqlx::Error::Database(what) => match what.code().as_deref() {
+                // SQLITE_CONSTRAINT_COMMITHOOK
+                Some("531") => sqlx::Error::InvalidArgument("it ends the transaction, and a file is one".into()),
+                // PostgreSQL's, of a $1: protocol_violation
+                Some("08P01") => sqlx::Error::InvalidArgument(what.message().into()),
+                _ => error,
+            },
+            _ => error,
+        })
+    }
+
+    /// Whether SQLite may commit: what ends a transaction otherwise is an error, and takes back all of it.
+    pub(crate) fn allow_commits(&mut self, allowed: bool) -> anyhow::Result<()> {
+        let Server::Sqlite(connection) = &mut self.connection else { return Ok(()) };
+        let mut handle = self.runtime.block_on(connection.lock_handle())?;
+        if allowed {
+            handle.remove_commit_hook();
+        } else {
+            handle.set_commit_hook(|| false);
+        }
+        Ok(())
+    }
+
+    fn check_length(&self, sql: &str) -> Result<(), sqlx::Error> {
+        let Some(longest) = self.longest.filter(|longest| sql.len() + 1 >= *longest) else { return Ok(()) };
+        let bytes = sql.len();
+        Err(sqlx::Error::InvalidArgument(format!(
+            "{bytes} bytes are too long for the server's max_allowed_packet of {longest}"
+        )))
     }
 
     /// The first column of the result, which must be text.
@@ -291,7 +330,7 @@ async fn open(target: &Target) -> anyhow::Result<Server> {
 }
 
 async fn open_postgresql(options: &PgConnectOptions) -> Result<Server, sqlx::Error> {
-    let options = options.clone().application_name("mls-sql").disable_statement_logging();
+    let options = options.clone().application_name("mls-sql").statement_cache_capacity(1).disable_statement_logging();
     let mut connection = PgConnection::connect_with(&options).await?;
     sqlx::raw_sql("SET standard_conforming_strings = on").execute(&mut connection).await?;
     Ok(Server::Postgresql(connection))

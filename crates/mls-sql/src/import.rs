@@ -127,13 +127,18 @@ fn import(database: &mut Database, table: &Table, path: &Path, name: &str) -> an
     let input = BufReader::with_capacity(1 << 16, Hashing { file: open(path)?, hash: Sha256::new() });
     let mut statements = Statements::new(input, database.dialect, allowed);
     database.begin()?;
+    database.must("SAVEPOINT file", "beginning a transaction in")?;
+    database.allow_commits(false)?;
+    let fault = |error: &sqlx::Error, place: &str| {
+        Failure::of(error).exit_of_file().error(format!("{shown}, {place}: {error}"))
+    };
     let mut run = || -> anyhow::Result<()> {
         while let Some(statement) = statements.next().with_context(|| shown.to_string()).or_exit(Exit::DataErr)? {
-            database.execute(statement.text).map_err(|error| {
-                Failure::of(&error).exit_of_file().error(format!("{shown}, {}: {error}", statement.place()))
-            })?;
+            database.execute_one(statement.text).map_err(|error| fault(&error, &statement.place()))?;
         }
-        Ok(())
+        // Gone with the transaction, where the file has rolled that back.
+        let release = database.execute("RELEASE SAVEPOINT file");
+        release.map(drop).map_err(|error| fault(&error, "which must not end its transaction"))
     };
     if let Err(error) = run() {
         // The connection may be what has failed; the server then rolls back by itself.
@@ -149,6 +154,7 @@ fn import(database: &mut Database, table: &Table, path: &Path, name: &str) -> an
         dialect.text(name)
     );
     database.must(&sql, &format!("noting {name} as imported into"))?;
+    database.allow_commits(true)?;
     database.must("COMMIT", &format!("committing {name} to"))?;
     mls_cli::info!("{shown} is imported into {}", database.shown);
     Ok(())
