@@ -8,6 +8,7 @@ use mls_tests::servers::{Kind, Server};
 use mls_tests::{Site, text};
 use serde_json::Value;
 use xtask::log::{Generator, Stamps};
+use xtask::random::Random;
 
 /// Names that SQL, COPY, a shell or a terminal could take for something else.
 const HOSTILE: [&str; 18] = [
@@ -209,6 +210,50 @@ fn a_row_that_a_table_refuses_is_a_bad_record_and_the_others_are_loaded() {
         assert!(said.contains("u10") && said.contains("20 more bad records"), "{said}");
         let names = server.query("SELECT name FROM maillogsentinel_events ORDER BY name");
         assert_eq!(names.lines().collect::<Vec<_>>(), (0..10).map(|n| format!("u{n}")).collect::<Vec<_>>(), "{kind:?}");
+    }
+}
+
+/// Clients choose the names: one that is refused must not keep the load before it for ever.
+#[test]
+fn what_a_trigger_refuses_or_an_index_is_too_small_for_is_a_bad_record() {
+    let site = Site::new();
+    let event = |user: &str| {
+        format!(r#"{{"v":1,"type":"auth","date":"2026-06-01T00:00:00Z","outcome":"failure","user":"{user}"}}"#) + "\n"
+    };
+    // Longer than a B-tree takes, and nothing that compresses.
+    let mut random = Random::new(20_261_127);
+    let long: String = (0..6000).map(|_| char::from(b'a' + u8::try_from(random.below(26)).unwrap())).collect();
+    site.write("records", &format!("{}{}{}{}", event("a"), event("refused"), event(&long), event("b")));
+    for kind in Kind::ALL {
+        let server = Server::new(kind);
+        let load = format!("mls-sql load --url '{}' < records", server.url());
+        succeed(&site, &load.replace("records", "/dev/null"));
+        let head = "CREATE TRIGGER t BEFORE INSERT ON maillogsentinel_events FOR EACH ROW";
+        let (sql, names) = match kind {
+            Kind::Sqlite => (
+                format!("{head} WHEN NEW.username = 'refused' BEGIN SELECT RAISE(ABORT, 'not this'); END"),
+                format!("a\n{long}\nb\n"),
+            ),
+            Kind::Postgresql => (
+                format!(
+                    "CREATE INDEX by_name ON maillogsentinel_events (username); CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql \
+                     AS $$ BEGIN RAISE EXCEPTION 'not this'; END $$; {head} WHEN (NEW.username = 'refused') EXECUTE FUNCTION f()"
+                ),
+                "a\nb\n".to_owned(),
+            ),
+            Kind::Mariadb => (
+                format!(
+                    "{head} IF NEW.username = 'refused' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not this'; END IF"
+                ),
+                format!("a\n{long}\nb\n"),
+            ),
+        };
+        // The client of MariaDB would end it at the first semicolon.
+        let sql = if kind == Kind::Mariadb { format!("delimiter //\n{sql}//") } else { sql };
+        let _ = server.query(&sql);
+        let said = succeed(&site, &load);
+        assert!(said.contains("refuses") && said.contains("not this"), "{said}");
+        assert_eq!(server.query("SELECT username FROM maillogsentinel_events ORDER BY id"), names, "{kind:?}");
     }
 }
 

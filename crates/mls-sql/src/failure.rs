@@ -79,7 +79,8 @@ fn of_postgresql(state: &str) -> Failure {
         "3F000" | "3D000" | "42P01" | "42703" => Failure::Setup,
         "42501" => Failure::Permission,
         _ => match state.get(..2).unwrap_or_default() {
-            "22" | "23" => Failure::Data,
+            // And what is too long for an index, or what a trigger refuses.
+            "22" | "23" | "54" | "P0" => Failure::Data,
             "08" | "40" | "53" | "55" | "57" => Failure::Temporary,
             "28" => Failure::Permission,
             "58" => Failure::Storage,
@@ -102,7 +103,8 @@ fn of_mysql(number: u16, state: &str) -> Failure {
         // and a statement that is longer than the server takes.
         1048 | 1153 | 1366 | 1292 | 1264 | 1265 | 1406 | 3819 | 4025 => Failure::Data,
         _ => match state.get(..2).unwrap_or_default() {
-            "22" | "23" => Failure::Data,
+            // And what a trigger refuses.
+            "22" | "23" | "45" => Failure::Data,
             "08" => Failure::Temporary,
             "28" => Failure::Permission,
             _ => Failure::Other,
