@@ -425,6 +425,21 @@ fn a_commit_behind_a_byte_order_mark_commits_nothing() {
     }
 }
 
+/// What `pg_dump` begins with takes all names away.
+#[test]
+fn what_a_file_sets_for_its_session_ends_with_it() {
+    let (site, server) = (Site::new(), Server::new(Kind::Postgresql));
+    std::fs::create_dir(site.path().join("sql")).unwrap();
+    let path = "SELECT pg_catalog.set_config('search_path', '', false);";
+    site.write(
+        "sql/1.sql",
+        &format!("SET standard_conforming_strings = off;\n{path}\nCREATE TABLE public.t (a text);\n"),
+    );
+    site.write("sql/2.sql", r"INSERT INTO t VALUES ('\');");
+    succeed(&site, &format!("mls-sql import sql --url '{}'", server.url()));
+    assert_eq!(server.query("SELECT a FROM t"), "\\\n");
+}
+
 /// Whatever hides it: here the body of a trigger, or a text, that the splitter does not see the end of.
 #[test]
 fn a_transaction_that_a_file_ends_where_the_splitter_does_not_see_it_is_refused_and_nothing_stays() {

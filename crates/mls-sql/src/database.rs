@@ -132,6 +132,14 @@ impl Database {
         })
     }
 
+    /// Takes back what a file has set for the session, as `pg_dump` does with `search_path`: our own tables would not be found.
+    pub(crate) fn reset(&mut self) -> anyhow::Result<()> {
+        if self.dialect == Dialect::Postgresql {
+            self.must(&format!("RESET ALL; {POSTGRESQL_MODE}"), "resetting the session in")?;
+        }
+        Ok(())
+    }
+
     /// Whether SQLite may commit: what ends a transaction otherwise is an error, and takes back all of it.
     pub(crate) fn allow_commits(&mut self, allowed: bool) -> anyhow::Result<()> {
         let Server::Sqlite(connection) = &mut self.connection else { return Ok(()) };
@@ -329,10 +337,13 @@ async fn open(target: &Target) -> anyhow::Result<Server> {
     })
 }
 
+/// A session in which a backslash is one.
+const POSTGRESQL_MODE: &str = "SET standard_conforming_strings = on";
+
 async fn open_postgresql(options: &PgConnectOptions) -> Result<Server, sqlx::Error> {
     let options = options.clone().application_name("mls-sql").statement_cache_capacity(1).disable_statement_logging();
     let mut connection = PgConnection::connect_with(&options).await?;
-    sqlx::raw_sql("SET standard_conforming_strings = on").execute(&mut connection).await?;
+    sqlx::raw_sql(POSTGRESQL_MODE).execute(&mut connection).await?;
     Ok(Server::Postgresql(connection))
 }
 

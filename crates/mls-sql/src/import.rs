@@ -145,6 +145,7 @@ fn import(database: &mut Database, table: &Table, path: &Path, name: &str) -> an
         let _ = database.execute("ROLLBACK");
         return Err(error);
     }
+    database.reset()?;
     let dialect = database.dialect;
     let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
     let sha256 = statements.into_inner().into_inner().hex();
