@@ -196,7 +196,7 @@ impl<R: BufRead> Statements<R> {
                     }
                 }
                 State::LineComment => {
-                    if byte == b'\n' {
+                    if byte == b'\n' || (byte == b'\r' && self.dialect == Dialect::Postgresql) {
                         self.blank();
                         state = State::Code;
                     }
@@ -414,6 +414,8 @@ mod tests {
         assert!(statements.next().unwrap().is_some() && statements.next().unwrap().is_none());
         assert_eq!(split("SELECT $a$a$a$; SELECT 2;", Dialect::Postgresql).unwrap().len(), 2);
         assert_eq!(split("SELECT [a'b]; SELECT 2;", Dialect::Sqlite).unwrap().len(), 2);
+        assert_eq!(split("-- a\rSELECT 1;", Dialect::Postgresql).unwrap(), ["SELECT 1"]);
+        assert_eq!(split("-- a\rSELECT 1;", Dialect::Sqlite).unwrap(), [""; 0]);
         assert_eq!(split("/* a /* b; */ c; */ SELECT 1;", Dialect::Postgresql).unwrap(), ["SELECT 1"]);
     }
 
