@@ -6,7 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -249,6 +249,8 @@ impl Export<'_> {
 fn publish(part: &Path, path: &Path) -> anyhow::Result<()> {
     let context = || format!("renaming {} to {}", part.display(), path.display());
     match renameat_with(CWD, part, CWD, path, RenameFlags::NOREPLACE) {
+        // A run that had to link it has died before it removed the other name.
+        Err(_) if is_same(part, path) => fs::remove_file(part).with_context(context).or_exit(Exit::CantCreat)?,
         // File systems of other machines do not know it.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
             fs::hard_link(part, path)
@@ -261,4 +263,10 @@ fn publish(part: &Path, path: &Path) -> anyhow::Result<()> {
     atomic::sync_directory(&atomic::directory_of(path)).with_context(context).or_exit(Exit::IoErr)?;
     mls_cli::info!("{} is written", path.display());
     Ok(())
+}
+
+/// Whether both are names of one file.
+fn is_same(a: &Path, b: &Path) -> bool {
+    let file = |path: &Path| fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
+    file(a).is_some() && file(a) == file(b)
 }
