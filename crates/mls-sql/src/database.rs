@@ -30,6 +30,10 @@ const PAUSES: [Duration; 6] = [
 const TIMEOUT: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long a server may take over a statement. Where it has gone without a word nothing else tells; the kernel gives up one that
+/// it sends to after about as long (tcp(7), `tcp_retries2`).
+const ANSWER: Duration = Duration::from_secs(15 * 60);
+
 /// A connection to a database.
 pub(crate) struct Database {
     runtime: Runtime,
@@ -39,6 +43,8 @@ pub(crate) struct Database {
     pub(crate) shown: String,
     /// MySQL's `max_allowed_packet`: the longest statement and the byte before it.
     longest: Option<usize>,
+    /// How long a statement may take.
+    limit: Duration,
 }
 
 enum Server {
@@ -84,7 +90,9 @@ impl Database {
             }
         });
         let connection = connection.with_context(|| format!("connecting to {shown}"))?;
-        let mut database = Self { runtime, connection, dialect: target.dialect(), shown, longest: None };
+        let dialect = target.dialect();
+        let limit = if dialect == Dialect::Sqlite { Duration::MAX } else { ANSWER };
+        let mut database = Self { runtime, connection, dialect, shown, longest: None, limit };
         if database.dialect == Dialect::Mysql {
             let longest = database.texts("SELECT CAST(@@max_allowed_packet AS CHAR)");
             let longest = longest.map_err(|error| database.failed(&error, "asking for max_allowed_packet of"))?;
@@ -100,8 +108,8 @@ impl Database {
     /// connection at one, and what it says of it is lost.
     pub(crate) fn execute(&mut self, sql: &str) -> Result<u64, sqlx::Error> {
         self.check_length(sql)?;
-        let Self { runtime, connection, .. } = self;
-        runtime.block_on(async {
+        let Self { runtime, connection, limit, .. } = self;
+        within(*limit, runtime, async {
             each!(connection, c => {
                 sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *c).await.map(|result| result.rows_affected())
             })
@@ -112,10 +120,10 @@ impl Database {
     /// be a COMMIT that the splitter has not seen. SQLite takes them: see [`allow_commits`](Self::allow_commits).
     pub(crate) fn execute_one(&mut self, sql: &str) -> Result<(), sqlx::Error> {
         self.check_length(sql)?;
-        let Self { runtime, connection, .. } = self;
+        let Self { runtime, connection, limit, .. } = self;
         // What has no name of its own is lost to PostgreSQL when sqlx asks for a type that it does not know.
         let named = self.dialect == Dialect::Postgresql;
-        let result = runtime.block_on(async {
+        let result = within(*limit, runtime, async {
             each!(connection, c => {
                 sqlx::query(AssertSqlSafe(sql)).persistent(named).execute(&mut *c).await.map(drop)
             })
@@ -162,8 +170,8 @@ impl Database {
 
     /// The first column of the result, which must be text.
     pub(crate) fn texts(&mut self, sql: &str) -> Result<Vec<String>, sqlx::Error> {
-        let Self { runtime, connection, .. } = self;
-        runtime.block_on(async {
+        let Self { runtime, connection, limit, .. } = self;
+        within(*limit, runtime, async {
             each!(connection, c => {
                 let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *c).await?;
                 // Unchecked: MySQL calls text that is compared byte by byte binary.
@@ -177,7 +185,7 @@ impl Database {
         let Server::Postgresql(connection) = &mut self.connection else {
             return Err(sqlx::Error::Protocol("only PostgreSQL has COPY FROM STDIN".into()));
         };
-        self.runtime.block_on(async {
+        within(self.limit, &self.runtime, async {
             let mut copy = connection.copy_in_raw(statement).await?;
             match copy.send(bytes).await {
                 Ok(_) => copy.finish().await.map(drop),
@@ -322,6 +330,16 @@ impl Database {
     }
 }
 
+/// What comes of `work`, or that it has taken too long.
+fn within<T>(
+    limit: Duration,
+    runtime: &Runtime,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer in {limit:?}"));
+    runtime.block_on(async { tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(late().into())) })
+}
+
 async fn open(target: &Target) -> anyhow::Result<Server> {
     let server = match target {
         Target::Sqlite(path) => {
@@ -355,4 +373,20 @@ async fn open_mysql(options: &MySqlConnectOptions) -> Result<Server, sqlx::Error
     let mut connection = MySqlConnection::connect_with(&options).await?;
     sqlx::raw_sql(MYSQL_MODE).execute(&mut connection).await?;
     Ok(Server::Mysql(connection))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_that_is_not_answered_is_given_up_for_this_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut database = Database::connect(&Target::Sqlite(dir.path().join("x.db"))).unwrap();
+        database.limit = Duration::from_millis(10);
+        let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) || '' FROM n";
+        let error = database.texts(endless).unwrap_err();
+        assert_eq!(Failure::of(&error), Failure::Temporary);
+        assert!(database.failed(&error, "asking").to_string().ends_with("no answer in 10ms"), "{error}");
+    }
 }

@@ -141,8 +141,10 @@ fn import(database: &mut Database, table: &Table, path: &Path, name: &str) -> an
         release.map(drop).map_err(|error| fault(&error, "which must not end its transaction"))
     };
     if let Err(error) = run() {
-        // The connection may be what has failed; the server then rolls back by itself.
-        let _ = database.execute("ROLLBACK");
+        // Where the connection is what has failed, the server rolls back by itself.
+        if Exit::of(&error) != Exit::TempFail {
+            let _ = database.execute("ROLLBACK");
+        }
         return Err(error);
     }
     database.reset()?;

@@ -30,8 +30,9 @@
 //! what is longer than the `max_allowed_packet` of MySQL and MariaDB, but that a row of that length may be the only one.
 //!
 //! # Connections
-//! A server that is down is waited for, half a minute at most, then exit 75. A server on another machine must show a
-//! certificate that this machine trusts. Passwords come from files or the environment, and are never printed.
+//! A server that is down is waited for, half a minute at most, and for what it makes of a statement a quarter of an hour, then exit
+//! 75. A server on another machine must show a certificate that this machine trusts. Passwords come from files or the environment,
+//! and are never printed.
 
 pub mod dialect;
 pub mod mapping;
