@@ -257,6 +257,43 @@ fn what_a_trigger_refuses_or_an_index_is_too_small_for_is_a_bad_record() {
     }
 }
 
+#[test]
+fn a_row_whose_partition_is_not_made_yet_is_waited_with() {
+    let site = Site::new();
+    let event = |month: u32| {
+        format!(r#"{{"v":1,"type":"auth","date":"2026-0{month}-07T00:00:00Z","outcome":"failure","user":"u{month}"}}"#)
+            + "\n"
+    };
+    site.write("records", &(event(5) + &event(6)));
+    let column = |csv: &str| format!(r#""{csv}": {{"sql_column_def": "made by hand", "csv_column_name": "{csv}"}}"#);
+    site.write("mapping", &format!("{{{}, {}}}", column("date"), column("user")));
+    for kind in [Kind::Postgresql, Kind::Mariadb] {
+        let server = Server::new(kind);
+        let load = format!("mls-sql load --mapping mapping --url '{}' < records", server.url());
+        let (may, june) = if kind == Kind::Postgresql {
+            (
+                "CREATE TABLE maillogsentinel_events (date timestamptz, \"user\" text) PARTITION BY RANGE (date); \
+                 CREATE TABLE may PARTITION OF maillogsentinel_events FOR VALUES FROM ('2026-05-01') TO ('2026-06-01')",
+                "CREATE TABLE june PARTITION OF maillogsentinel_events FOR VALUES FROM ('2026-06-01') TO ('2026-07-01')",
+            )
+        } else {
+            (
+                "CREATE TABLE maillogsentinel_events (date datetime, user text) PARTITION BY RANGE (month(date)) \
+                 (PARTITION may VALUES LESS THAN (6))",
+                "ALTER TABLE maillogsentinel_events ADD PARTITION (PARTITION june VALUES LESS THAN (7))",
+            )
+        };
+        let count = || server.query("SELECT count(*) FROM maillogsentinel_events").trim().to_owned();
+        let _ = server.query(may);
+        let said = fail(&site, 78, &load);
+        assert!(said.contains("partition"), "{said}");
+        assert_eq!(count(), "0", "{kind:?}");
+        let _ = server.query(june);
+        succeed(&site, &load);
+        assert_eq!(count(), "2", "{kind:?}");
+    }
+}
+
 /// MariaDB and MySQL end the connection at a statement that is longer, so that its error does not arrive.
 #[test]
 fn rows_that_are_longer_than_a_server_takes_go_one_by_one_and_one_that_is_by_itself_is_a_bad_record() {

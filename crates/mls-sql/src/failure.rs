@@ -18,7 +18,7 @@ pub(crate) enum Failure {
     Temporary,
     /// The user may not do that, or is not who it says.
     Permission,
-    /// No such database or table, or a file that is not what it should be.
+    /// No such database, table or partition, or a file that is not what it should be.
     Setup,
     /// The disk.
     Storage,
@@ -63,7 +63,9 @@ impl Failure {
 
 fn of_database(error: &dyn DatabaseError) -> Failure {
     if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
-        of_postgresql(error.code())
+        // That no partition is for the row has the state of a CHECK, but not its name. What a trigger raises names no table.
+        let unplaced = error.code() == "23514" && error.table().is_some() && error.constraint().is_none();
+        if unplaced { Failure::Setup } else { of_postgresql(error.code()) }
     } else if let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() {
         of_mysql(error.number(), error.code().unwrap_or_default())
     } else if error.try_downcast_ref::<SqliteError>().is_some() {
@@ -96,7 +98,7 @@ fn of_mysql(number: u16, state: &str) -> Failure {
             Failure::Temporary
         }
         1044 | 1045 | 1142 | 1143 | 1227 | 1698 => Failure::Permission,
-        1046 | 1049 | 1054 | 1146 | 1364 => Failure::Setup,
+        1046 | 1049 | 1054 | 1146 | 1364 | 1526 => Failure::Setup,
         // Disk full, cannot write, table full.
         1021 | 1026 | 1114 => Failure::Storage,
         // Cannot be NULL, wrong value, out of range, truncated, CHECK of MySQL and of MariaDB;

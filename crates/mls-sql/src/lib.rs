@@ -27,7 +27,8 @@
 //! # Values that do not fit
 //! The built-in columns take every event of the years 1000 to 9999. Where a table of the administrator's own refuses a row, `load`
 //! reports it as a bad record and goes on with the others, unless it refuses all of them (exit 78); `import` stops. So it is with
-//! what is longer than the `max_allowed_packet` of MySQL and MariaDB, but that a row of that length may be the only one.
+//! what is longer than the `max_allowed_packet` of MySQL and MariaDB, but that a row of that length may be the only one. A row that
+//! no partition is for is not lost: `load` ends with 78 until there is one.
 //!
 //! # Connections
 //! A server that is down is waited for, half a minute at most, and for what it makes of a statement a quarter of an hour, then exit
