@@ -685,3 +685,21 @@ fn the_queries_that_readme_has_for_postgresql_run() {
         assert!(server.query(query).trim().ends_with("30"), "{query}");
     }
 }
+
+#[test]
+fn a_database_in_a_file_is_one_file_when_it_is_left() {
+    let mut site = Site::new();
+    site.log(3);
+    for command in ["load --url sqlite:one.db < events", "import sql --url sqlite:two.db", "cursor --url sqlite:one.db"]
+    {
+        succeed(&site, &format!("mls-parse < mail.log > events; mls-sql export --dir sql < events; mls-sql {command}"));
+    }
+    assert_eq!(
+        (site.files("one.db"), site.files("two.db")),
+        (vec!["one.db".into()], vec!["two.db".into(), "two.db.lock".into()])
+    );
+    for name in ["one.db", "two.db"] {
+        let rows = site.shell(&format!("sqlite3 {name} 'SELECT count(*) FROM maillogsentinel_events'"));
+        assert_ne!(text(&rows.stdout).trim(), "0", "{name}");
+    }
+}

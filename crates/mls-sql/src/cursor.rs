@@ -78,9 +78,9 @@ pub(crate) fn print(target: &Target, table: &Table, source: &str) -> anyhow::Res
     {
         return Ok(());
     }
-    let mut database = Database::connect(target)?;
+    let cursor = Database::with(target, |database| load(database, table, source))?;
     let mut out = Writer::stdout()?;
-    if let Some(cursor) = load(&mut database, table, source)? {
+    if let Some(cursor) = cursor {
         out.line(cursor.to_json().trim_end().as_bytes())?;
     }
     out.flush()

@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long a server may take over a statement. Where it has gone without a word nothing else tells; the kernel gives up one that
 /// it sends to after about as long (tcp(7), `tcp_retries2`).
-const ANSWER: Duration = Duration::from_secs(15 * 60);
+const ANSWER: Duration = Duration::from_mins(15);
 
 /// A connection to a database.
 pub(crate) struct Database {
@@ -65,11 +65,25 @@ macro_rules! each {
 }
 
 impl Database {
+    /// Lets `work` have a connection, and closes it: so SQLite leaves one file, and what it has written ahead in it.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect) and of `work`.
+    pub(crate) fn with<T>(target: &Target, work: impl FnOnce(&mut Self) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let mut database = Self::connect(target)?;
+        let result = work(&mut database);
+        let Self { runtime, connection, .. } = database;
+        // All that counts is committed. A server that has gone is not waited for.
+        let close = async { each!(connection, c => c.close().await) };
+        let _ = runtime.block_on(async { tokio::time::timeout(TIMEOUT, close).await });
+        result
+    }
+
     /// Connects, trying again with growing pauses while the server is down.
     ///
     /// # Errors
     /// Exit 75 where it stays down, else what [`Failure`] says.
-    pub(crate) fn connect(target: &Target) -> anyhow::Result<Self> {
+    fn connect(target: &Target) -> anyhow::Result<Self> {
         let shown = target.shown();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting tokio")?;
         let connection = runtime.block_on(async {

@@ -20,11 +20,16 @@ use crate::split::{Allowed, Statements};
 use crate::target::Target;
 
 /// Imports what is new in `dir`.
-pub(crate) fn run(dir: &Path, target: &Target, table: &Table, mapping: &Mapping) -> anyhow::Result<()> {
-    let mut database = Database::connect(target)?;
-    let _lock = lock(&mut database, target, table)?;
+pub(crate) fn run(
+    dir: &Path,
+    database: &mut Database,
+    target: &Target,
+    table: &Table,
+    mapping: &Mapping,
+) -> anyhow::Result<()> {
+    let _lock = lock(database, target, table)?;
     database.prepare(table, mapping)?;
-    let ledger = read_ledger(&mut database, table)?;
+    let ledger = read_ledger(database, table)?;
     let (old, new): (Vec<_>, Vec<_>) = names(dir)?.into_iter().partition(|name| ledger.contains_key(name));
     for name in old {
         let (path, imported) = (dir.join(&name), &ledger[&name]);
@@ -37,7 +42,7 @@ pub(crate) fn run(dir: &Path, target: &Target, table: &Table, mapping: &Mapping)
         }
     }
     for name in new {
-        import(&mut database, table, &dir.join(&name), &name)?;
+        import(database, table, &dir.join(&name), &name)?;
     }
     Ok(())
 }

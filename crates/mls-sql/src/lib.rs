@@ -89,8 +89,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             let source = cursor::source(source.source)?;
             let target = Target::new(&database, &settings)?;
             let mapping = mapping(target.dialect())?;
-            let database = Database::connect(&target)?;
-            load::run(Reader::stdin()?, database, table, &mapping, source)
+            Database::with(&target, |database| load::run(Reader::stdin()?, database, table, &mapping, source))
         }
         Command::Cursor { database, source } => {
             cursor::print(&Target::new(&database, &settings)?, &table, &cursor::source(source.source)?)
@@ -105,7 +104,8 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             let dir = dir.or_else(|| settings.sql_export_dir.clone());
             let dir = dir.ok_or_else(|| Exit::Usage.error("no DIR was given, and no --config that names one"))?;
             let target = Target::new(&database, &settings)?;
-            import::run(&dir, &target, &table, &mapping(target.dialect())?)
+            let mapping = mapping(target.dialect())?;
+            Database::with(&target, |database| import::run(&dir, database, &target, &table, &mapping))
         }
     }
 }

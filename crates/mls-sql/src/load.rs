@@ -23,7 +23,7 @@ const BATCH: usize = 256 * 1024;
 /// Loads a stream into the table.
 pub(crate) fn run(
     reader: Reader,
-    mut database: Database,
+    database: &mut Database,
     table: Table,
     mapping: &Mapping,
     source: String,
@@ -51,8 +51,8 @@ pub(crate) fn run(
     sink::drain(reader, &mut load)
 }
 
-struct Load {
-    database: Database,
+struct Load<'a> {
+    database: &'a mut Database,
     table: Table,
     source: String,
     rows: Rows,
@@ -68,7 +68,7 @@ struct Load {
     refused: usize,
 }
 
-impl Sink for Load {
+impl Sink for Load<'_> {
     fn plain(&mut self) -> anyhow::Result<()> {
         Ok(())
     }
@@ -78,9 +78,9 @@ impl Sink for Load {
     }
 
     fn begin(&mut self, base: u64) -> anyhow::Result<()> {
-        let cursor = cursor::load(&mut self.database, &self.table, &self.source)?;
+        let cursor = cursor::load(self.database, &self.table, &self.source)?;
         if cursor.as_ref().map_or(0, |cursor| cursor.sequence) != base {
-            return Err(cursor::overtaken(&self.database, &self.source));
+            return Err(cursor::overtaken(self.database, &self.source));
         }
         self.base = Some(base);
         self.committed = cursor.map_or(Value::Null, |cursor| cursor.cursor);
@@ -112,7 +112,7 @@ impl Sink for Load {
         (self.accepted, self.refused) = (0, 0);
         if let Some(base) = self.base.filter(|_| self.open || cursor != self.committed) {
             self.begin_unless_open()?;
-            self.base = Some(cursor::advance(&mut self.database, &self.table, &self.source, base, cursor.clone())?);
+            self.base = Some(cursor::advance(self.database, &self.table, &self.source, base, cursor.clone())?);
         }
         if self.open {
             self.database.must("COMMIT", "committing to")?;
@@ -123,7 +123,7 @@ impl Sink for Load {
     }
 }
 
-impl Load {
+impl Load<'_> {
     fn begin_unless_open(&mut self) -> anyhow::Result<()> {
         if !self.open {
             self.database.begin()?;
