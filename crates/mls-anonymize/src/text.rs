@@ -131,7 +131,7 @@ impl<'a, 'o> Pass<'a, 'o> {
             Some(b'[') if word != b"unknown" && names_address(rest) => return self.host(at..end),
             Some(b'(') if self.context.dovecot => {
                 let start = end + 1;
-                let inside = &self.text[start..start + self.text[start..].find_byteset(b",)").unwrap_or(0)];
+                let inside = &self.text[start..start + near(&self.text[start..]).find_byteset(b",)").unwrap_or(0)];
                 let is_process = word.ends_with(b"worker") && inside.iter().all(u8::is_ascii_digit);
                 // `service(managesieve-login)`, and `euid=5000(vmail)`, which has a system's user.
                 let is_system = word == b"service" || word.iter().all(u8::is_ascii_digit);
@@ -154,8 +154,14 @@ impl<'a, 'o> Pass<'a, 'o> {
                     return self.user(name);
                 }
             }
-            // What postscreen(8) and smtpd(8) quote of a client that speaks too early.
-            Some(b' ') if is_hello(word) && self.text[..at].ends_with(b": ") => {
+            // What postscreen(8) and smtpd(8) quote of a client that speaks too early. Their own words for a command that they
+            // reject begin alike.
+            Some(b' ')
+                if is_hello(word)
+                    && self.text[..at].ends_with(b": ")
+                    && !rest.starts_with(b" from ")
+                    && !rest.starts_with(b" command rejected") =>
+            {
                 let name = &rest[1..];
                 // They write a line's end as `\r\n`.
                 let length = name.find_byteset(b" \\").unwrap_or(name.len());
@@ -266,7 +272,7 @@ impl<'a, 'o> Pass<'a, 'o> {
     /// The domain of a mail address, from behind its `@`.
     fn domain(&self, at: usize) -> Range<usize> {
         if self.text.get(at) == Some(&b'[') {
-            let end = self.text[at..].find_byte(b']').map_or(at, |close| at + close + 1);
+            let end = near(&self.text[at..]).find_byte(b']').map_or(at, |close| at + close + 1);
             return at..end;
         }
         let end = self.word_end(at);
@@ -293,6 +299,8 @@ impl<'a, 'o> Pass<'a, 'o> {
                 None if rest.starts_with(b"<") || matches!(key, b"from" | b"to") => start,
                 None => self.user(bare()),
             },
+            // How often it was said, in what smtpd(8) sums up of a connection.
+            b"helo" if self.text[bare()].iter().all(|b| matches!(b, b'0'..=b'9' | b'/')) => start,
             b"helo"
             | b"helo_name"
             | b"client_name"
@@ -319,7 +327,8 @@ impl<'a, 'o> Pass<'a, 'o> {
                     .iter()
                     .any(|tag| key.eq_ignore_ascii_case(tag.as_bytes())) =>
             {
-                let domain = self.text[bare()].rfind_byte(b'@').map(|at| self.domain(start + at + 1));
+                let length = (0..near(rest).len()).find(ends).unwrap_or(near(rest).len());
+                let domain = rest[..length].rfind_byte(b'@').map(|at| self.domain(start + at + 1));
                 match domain.filter(|domain| is_domain(&self.text[domain.clone()])) {
                     Some(domain) => self.user(self.local_start(begin)..domain.end),
                     None => start,
@@ -338,9 +347,7 @@ impl<'a, 'o> Pass<'a, 'o> {
 
     /// What stands between `<` at `at` and the first `>` that ends something.
     fn inside(&self, at: usize) -> Option<Range<usize>> {
-        // No name or address is longer: a line of brackets is not searched to its end for each of them.
-        let text = self.text.get(at..)?;
-        let text = text[..text.len().min(1024)].strip_prefix(b"<")?;
+        let text = near(self.text.get(at..)?).strip_prefix(b"<")?;
         let ends = |close: &usize| {
             text.get(close + 1).is_none_or(|b| matches!(b, b' ' | b',' | b';' | b':' | b')' | b'<' | b'\r'))
         };
@@ -397,6 +404,12 @@ pub(crate) fn is_escape(text: &[u8]) -> bool {
 /// So long is that.
 pub(crate) const ESCAPE: usize = 4;
 
+/// As much of a text as is searched for the end of something: no name or address is longer, and a line of brackets would be
+/// searched to its end for each of them.
+fn near(text: &[u8]) -> &[u8] {
+    &text[..text.len().min(1024)]
+}
+
 fn is_hello(word: &[u8]) -> bool {
     word.eq_ignore_ascii_case(b"EHLO") || word.eq_ignore_ascii_case(b"HELO")
 }
@@ -408,7 +421,7 @@ fn names_a_subject(word: &[u8]) -> bool {
 
 /// Whether `[…]` at the front of `text` holds an address, or says that there is none.
 fn names_address(text: &[u8]) -> bool {
-    let inside = text[1..].split_once_str("]").map_or(&b""[..], |(inside, _)| inside);
+    let inside = near(&text[1..]).split_once_str("]").map_or(&b""[..], |(inside, _)| inside);
     inside == b"unknown" || (inside.find_byteset(b".:").is_some() && is_domain(&[b"[", inside, b"]"].concat()))
 }
 
