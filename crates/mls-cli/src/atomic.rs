@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// as `/dev/null` or a FIFO, is written to as it is.
 ///
 /// # Errors
-/// Any I/O error; the old file then stands as it was.
+/// Any I/O error; the old file or the new one then stands, whole.
 pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     write_with(path, mode, |file| file.write_all(content))
 }
@@ -18,7 +18,7 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 /// Like [`write()`], for content that need not be in memory as a whole: `fill` writes it.
 ///
 /// # Errors
-/// Any I/O error, of `fill` too; the old file then stands as it was.
+/// Any I/O error, of `fill` too: see [`write()`].
 pub fn write_with(path: &Path, mode: u32, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
         return fill(&mut File::options().write(true).open(path)?);

@@ -1,7 +1,7 @@
 //! `/etc/maillogsentinel.conf`: read once, checked once, typed from here on.
 //!
 //! The file is INI as Python's `configparser` reads it. It is read only where `--config` names it; [`Config::default`] is
-//! what holds without it. Every key and its default stands in `Config::read`, and nowhere else.
+//! what holds without it. `Config::read` has every key.
 
 mod ini;
 mod show;
@@ -257,14 +257,21 @@ impl Config {
                     .unwrap_or_else(|| vec![state_dir.join("asn.csv")]),
                 urls: ini.texts(&[("asn_aso", "asn_db_url"), ("geolocation", "asn_db_url")])?,
             },
-            general: General {
-                log_level: ini.one_of("general", "log_level", &Level::ALL)?.unwrap_or(Level::Info),
-                log_file: log_file.map(|path| working_dir.join(path)),
-                log_file_max_bytes: ini
-                    .number("general", "log_file_max_bytes")?
-                    .or(ini.number("general", "log_file_max_mb")?.map(|megabytes: u32| u64::from(megabytes) << 20))
-                    .unwrap_or(1_000_000),
-                log_file_backup_count: ini.number("general", "log_file_backup_count")?.unwrap_or(5),
+            general: {
+                let default = General::default();
+                let megabytes =
+                    ini.number("general", "log_file_max_mb")?.map(|megabytes: u32| u64::from(megabytes) << 20);
+                General {
+                    log_level: ini.one_of("general", "log_level", &Level::ALL)?.unwrap_or(default.log_level),
+                    log_file: log_file.map(|path| working_dir.join(path)),
+                    log_file_max_bytes: ini
+                        .number("general", "log_file_max_bytes")?
+                        .or(megabytes)
+                        .unwrap_or(default.log_file_max_bytes),
+                    log_file_backup_count: ini
+                        .number("general", "log_file_backup_count")?
+                        .unwrap_or(default.log_file_backup_count),
+                }
             },
             dns_cache: {
                 let default = DnsCache::default();

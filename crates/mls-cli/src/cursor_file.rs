@@ -189,7 +189,7 @@ impl CursorFile {
     /// Replaces the cursor file, durably.
     ///
     /// # Errors
-    /// Exit 74; the old one then stands.
+    /// Exit 74; the old one or the new one then stands.
     pub fn store(&self, path: &Path) -> anyhow::Result<()> {
         atomic::write(path, self.to_json().as_bytes(), 0o640)
             .with_context(|| format!("writing cursor file {}", path.display()))

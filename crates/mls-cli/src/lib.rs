@@ -20,6 +20,8 @@
 //!
 //! A tool's `main.rs` is `mls_cli::main(mls_x::run)`, and its `run` is `fn(Args, Config) -> anyhow::Result<()>`.
 
+#![warn(missing_docs)]
+
 pub mod atomic;
 pub mod blocks;
 pub mod config;

@@ -235,7 +235,7 @@ impl Appender {
         ))
     }
 
-    /// Bytes from `committed` on, which a run that died has left, go to a file of their own.
+    /// Bytes from `committed` on, which a run that died or somebody else has left, go to a file of their own.
     fn move_surplus_aside(&self, committed: u64) -> anyhow::Result<()> {
         let file = open(&self.path)?;
         let (mut copy, name) = self.recovered()?;
@@ -250,7 +250,7 @@ impl Appender {
         file.set_len(committed)?;
         file.sync_all()?;
         mls_cli::warn!(
-            "{}: {moved} bytes behind the last commit, which a run that died has left, are now in {}; their lines are read \
+            "{}: {moved} bytes behind the last commit, which a run that died or somebody else has left, are now in {}; their lines are read \
              from the log again",
             self.path.display(),
             name.display()

@@ -32,7 +32,7 @@ pub(crate) struct Cache {
     size: usize,
     ttl: u64,
     entries: HashMap<IpAddr, Entry>,
-    /// The keys, oldest first: what is dropped when there is no more room. All live equally long, so it expires first.
+    /// The keys, oldest first: what is dropped when there is no more room.
     order: VecDeque<IpAddr>,
     changed: bool,
 }
@@ -96,9 +96,13 @@ impl Cache {
         if self.size == 0 {
             return;
         }
-        if self.entries.insert(ip, entry).is_none() {
-            self.order.push_back(ip);
+        if self.entries.insert(ip, entry).is_some()
+            && let Some(place) = self.order.iter().position(|known| *known == ip)
+        {
+            // It had expired, and is among the oldest.
+            self.order.remove(place);
         }
+        self.order.push_back(ip);
         if self.entries.len() > self.size
             && let Some(oldest) = self.order.pop_front()
         {
@@ -106,8 +110,8 @@ impl Cache {
         }
     }
 
-    /// Takes what the file holds, if there is one, and is still good and new here, as far as there is room. An answer that would live longer than one
-    /// of now is from a clock that has been set back, or was kept under another ttl.
+    /// Takes what the file holds, if there is one, and is still good and new here, as far as there is room. An answer that would
+    /// live longer than one of now is from a clock that has been set back, or was kept under another ttl.
     fn adopt(&mut self, now: u64) -> anyhow::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         let file = match File::open(path) {
@@ -202,6 +206,15 @@ mod tests {
         }
         assert_eq!((1..=3).map(|n| cache.get(ip(n), NOW).is_some()).collect::<Vec<_>>(), [false, true, true]);
         assert_eq!((cache.entries.len(), cache.order.len()), (2, 2));
+    }
+
+    #[test]
+    fn an_answer_that_was_asked_for_again_is_new() {
+        let mut cache = Cache::load(&config(2), None, NOW);
+        for (n, at) in [(1, NOW), (2, NOW + 50), (1, NOW + 100), (3, NOW + 100)] {
+            cache.insert(ip(n), named("x"), at);
+        }
+        assert_eq!((1..=3).map(|n| cache.get(ip(n), NOW + 100).is_some()).collect::<Vec<_>>(), [true, false, true]);
     }
 
     #[test]

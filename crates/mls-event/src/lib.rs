@@ -73,6 +73,8 @@
 //! This crate does no I/O. A tool reads lines with `mls_cli::ndjson` and gives each to [`Record::parse`],
 //! or to [`Members::parse`] where it only adds to a record.
 
+#![warn(missing_docs)]
+
 mod auth;
 mod control;
 mod members;

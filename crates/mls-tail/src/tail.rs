@@ -61,7 +61,7 @@ pub(crate) enum Outcome {
 }
 
 impl Tail {
-    /// `follow` is for those who wait: a log may then come later.
+    /// Who follows waits: a log may then come later.
     pub(crate) fn new(args: &Args, logs: Vec<PathBuf>, cursor: Cursor, out: Output, stop: Stop) -> Self {
         Self {
             logs,

@@ -44,17 +44,17 @@ impl<'a> Ini<'a> {
         ))
     }
 
-    /// The library keeps no line numbers, so a message looks its line up again.
+    /// The library keeps no line numbers, so a message looks its line up again: of several, the last one counts.
     fn line_of(&self, section: &str, key: &str) -> Option<usize> {
-        let mut inside = false;
+        let (mut inside, mut found) = (false, None);
         for (number, line) in (1..).zip(self.text.lines()) {
             if let Some(header) = line.trim().strip_prefix('[') {
                 inside = header.trim_end_matches(']').trim().eq_ignore_ascii_case(section);
             } else if inside && line.split(['=', ':']).next().is_some_and(|k| k.trim().eq_ignore_ascii_case(key)) {
-                return Some(number);
+                found = Some(number);
             }
         }
-        None
+        found
     }
 
     /// The first of several spellings that the file has; all of them become known.
