@@ -122,6 +122,17 @@ fn a_digest_that_cannot_be_sent_is_preceded_by_an_extraction_and_a_debug_run_sho
 }
 
 #[test]
+fn a_purge_moves_a_log_that_is_called_like_the_csv_once() {
+    let mut front = Front::new("conf", "");
+    let config = front.site.read("conf").replace("log_file = x.log", "log_file = F.log");
+    front.site.write("conf", &config);
+    front.site.log(4);
+    front.succeeds(&[]);
+    front.succeeds(&["--yes", "--purge"]);
+    assert_eq!(front.archive(), ["F", "F.log", "state.offset"]);
+}
+
+#[test]
 fn a_purge_moves_everything_home_and_the_next_run_starts_over() {
     let mut front = Front::new("conf", "");
     front.site.log(4);

@@ -41,6 +41,28 @@ fn systemd_has_nothing_to_say_against_them() {
 }
 
 #[test]
+fn a_unit_that_is_tried_again_gives_up_and_says_so() {
+    let seconds = |text: &str| {
+        let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap());
+        number.parse::<u64>().unwrap()
+            * [("s", 1), ("min", 60), ("h", 3600)].iter().find(|(u, _)| *u == unit).unwrap().1
+    };
+    for path in units(".service") {
+        let unit = fs::read_to_string(&path).unwrap();
+        let value = |key: &str| unit.lines().find_map(|line| line.strip_prefix(&format!("{key}=")));
+        if value("Restart").is_none() {
+            continue;
+        }
+        // As long as a try takes where a server is down.
+        let each = seconds(value("RestartSec").unwrap()) + 20;
+        let tries: u64 = value("StartLimitBurst").unwrap().parse().unwrap();
+        let within = seconds(value("StartLimitIntervalSec").unwrap());
+        assert!(tries * each <= within, "{}: {tries} tries take longer than {within} s", path.display());
+        assert!(value("OnFailure").is_some(), "{}", path.display());
+    }
+}
+
+#[test]
 fn little_is_exposed_and_least_where_no_network_is_needed() {
     if !has("systemd-analyze") {
         return skip("systemd-analyze is not installed");
