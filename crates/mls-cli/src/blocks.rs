@@ -301,6 +301,11 @@ impl Blocks {
             };
         };
         match Record::parse(&available[..length]).context("stdin: a broken control record").or_exit(Exit::DataErr)? {
+            Record::Segment(segment) if segment.offset.checked_add(segment.length).is_none() => {
+                let Segment { source, offset, length, .. } = segment;
+                return Err(Exit::DataErr
+                    .error(format!("stdin: no file has {length} bytes behind {offset}, as {source} shall")));
+            }
             Record::Segment(segment) => {
                 let mtime = segment.mtime.into_owned();
                 let segment = Segment { mtime, ..segment };
@@ -421,7 +426,9 @@ mod tests {
         for cut in [whole.len(), whole.len() - 5, whole.len() - 40] {
             assert_eq!(Exit::of(&read(&whole[..cut], 9).unwrap_err()), Exit::TempFail, "{cut}");
         }
-        for broken in [framed(&[b"no record\n".to_vec()]), framed(&[segment(0, "no newline")])] {
+        for broken in
+            [b"no record\n".to_vec(), segment(0, "no newline"), segment(u64::MAX, "a\n")].map(|part| framed(&[part]))
+        {
             assert_eq!(Exit::of(&read(&broken, 9).unwrap_err()), Exit::DataErr);
         }
     }

@@ -93,7 +93,7 @@ impl CursorFile {
         let written = chrono::Local::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, false);
         Self {
             version: VERSION,
-            sequence: base + 1,
+            sequence: base.saturating_add(1),
             written,
             data,
             rotated: Vec::new(),

@@ -58,8 +58,9 @@ fn date(at: &DateTime<FixedOffset>, style: Style) -> String {
     let length = if style.seconds { 19 } else { 16 };
     match digits(&at) {
         Some(text) => String::from_utf8_lossy(&text[..length]).into_owned(),
-        // RFC 3339 knows no such year, but a zone may shift into one.
-        None => at.format("%Y-%m-%d %H:%M").to_string(),
+        // RFC 3339 knows no such year, but a zone may shift into one: the nearest moment that it knows.
+        None if at.year() > 0 => "9999-12-31 23:59:59"[..length].to_owned(),
+        None => "0000-01-01 00:00:00"[..length].to_owned(),
     }
 }
 

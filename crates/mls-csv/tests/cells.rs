@@ -69,6 +69,18 @@ fn what_a_spreadsheet_would_run_is_text() {
 }
 
 #[test]
+fn a_date_that_its_zone_shifts_out_of_the_calendar_is_the_nearest_in_it() {
+    for (date, cell) in
+        [("9999-12-31T23:59:58-12:00", "9999-12-31 23:59:59"), ("0000-01-01T00:00:01+12:00", "0000-01-01 00:00:00")]
+    {
+        let written = line(&Auth::new(Timestamp::parse(date).unwrap(), Outcome::Failure));
+        let written = String::from_utf8(written).unwrap();
+        assert_eq!(written.split(',').nth(1), Some(cell), "{date}");
+        assert!(Decoder::new(style().zone).decode(written.trim_end().as_bytes()).unwrap().is_some());
+    }
+}
+
+#[test]
 fn a_row_of_another_shape_is_refused_with_its_column() {
     let mut decoder = Decoder::new(style().zone);
     for (line, why) in [
