@@ -194,5 +194,5 @@ fn read_date(cell: &str, zone: Zone) -> Option<DateTime<FixedOffset>> {
 /// The point in time that a row's date is.
 pub(crate) fn moment(naive: NaiveDateTime, zone: Zone) -> Option<DateTime<FixedOffset>> {
     // RFC 3339 knows no other years, and chrono many.
-    (1..=9998).contains(&naive.year()).then(|| zone.read(naive))
+    (0..=9999).contains(&naive.year()).then(|| zone.read(naive))
 }
