@@ -44,8 +44,8 @@ impl Stream {
     pub(crate) fn run(mut self, mut reader: Reader) -> anyhow::Result<()> {
         reader.watch_stdout()?;
         while let Some(line) = reader.next(|| self.pause())? {
-            let result = match mls_event::kind(line).as_deref() {
-                Ok(Auth::KIND) => self.auth(line)?,
+            let result = match mls_event::kind(line) {
+                Ok(kind) if kind == Auth::KIND => self.auth(line)?,
                 Ok(kind) => {
                     if kind == Begin::KIND {
                         signals::drain_until_end_of_input();
@@ -56,7 +56,7 @@ impl Stream {
                     })?;
                     Ok(())
                 }
-                Err(_) => mls_event::kind(line).map(|_| ()),
+                Err(why) => Err(why),
             };
             if let Err(why) = result {
                 reader.bad(why);

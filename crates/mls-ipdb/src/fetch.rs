@@ -100,7 +100,9 @@ async fn once(client: &Client, url: &Url, origin: Option<&Origin>) -> anyhow::Re
     let mut request = client.get(url.clone());
     if let Some(origin) = origin {
         for (name, value) in [(IF_NONE_MATCH, &origin.etag), (IF_MODIFIED_SINCE, &origin.last_modified)] {
-            request = value.iter().fold(request, |request, value| request.header(&name, value));
+            if let Some(value) = value {
+                request = request.header(name, value);
+            }
         }
     }
     let failed = || format!("downloading {}", shown(url));

@@ -26,7 +26,7 @@
 //! | `notes` | sentences for people: what the data had more of than memory is spent on |
 //!
 //! All of these from `logins` to `distributed_attacks` that are not numbers, and those in `new`, are lists: `distinct`, how
-//! many there are; `exact`, false where the data had more names than memory is spent on, so that all numbers of the list are
+//! many there are, the unknown aside; `exact`, false where the data had more names than memory is spent on, so that all numbers of the list are
 //! lower bounds; `top`, the most frequent with their `attempts`.
 
 use std::collections::{HashMap, HashSet};
@@ -238,10 +238,10 @@ impl Report {
             users: list(&names.users, n, user),
             addresses: list(addresses, n, address),
             countries: list(&tally.countries, n, country),
-            organisations: ranking(parts(&tally.systems, 1), tally.systems.is_exact(), n, |aso, attempts| {
+            organisations: by_name(parts(&tally.systems, 1), tally.systems.is_exact(), n, |aso, attempts| {
                 Organisation { aso: owned(value(aso)), attempts }
             }),
-            systems: ranking(parts(&tally.systems, 0), tally.systems.is_exact(), n, |asn, attempts| System {
+            systems: by_name(parts(&tally.systems, 0), tally.systems.is_exact(), n, |asn, attempts| System {
                 asn: value(asn).and_then(|asn| asn.parse().ok()),
                 attempts,
             }),
@@ -293,7 +293,13 @@ fn all<V: Count>(counter: &Counter<V>) -> Vec<(&str, u64)> {
 }
 
 fn list<V: Count, T>(counter: &Counter<V>, n: usize, item: impl Fn(&str, u64) -> T) -> List<T> {
-    ranking(all(counter), counter.is_exact(), n, item)
+    by_name(all(counter), counter.is_exact(), n, item)
+}
+
+/// A ranking in which what is not known counts for nothing of its own.
+fn by_name<T>(items: Vec<(&str, u64)>, exact: bool, n: usize, item: impl Fn(&str, u64) -> T) -> List<T> {
+    let distinct = items.iter().filter(|(key, _)| value(key).is_some()).count();
+    List { distinct, ..ranking(items, exact, n, item) }
 }
 
 fn ranking<K: Ord, C: Ord, T>(items: Vec<(K, C)>, exact: bool, n: usize, item: impl Fn(K, C) -> T) -> List<T> {

@@ -210,6 +210,8 @@ fn every_number_is_what_plain_counting_finds() {
         let countries = count(inside.iter().map(|row| known(row.country)));
         let expected = countries.iter().map(|(code, n)| Country { country_code: code.clone(), attempts: *n });
         assert_eq!(report.countries.top, expected.collect::<Vec<_>>());
+        // It is none, though.
+        assert_eq!((report.countries.distinct, report.systems.distinct, report.organisations.distinct), (3, 1, 1));
         let systems = count(inside.iter().map(|row| (row.country != "N/A").then_some(64500)));
         let expected = systems.iter().map(|(asn, n)| System { asn: *asn, attempts: *n });
         assert_eq!(report.systems.top, expected.collect::<Vec<_>>());
