@@ -176,11 +176,10 @@ fn known(text: &str) -> Option<String> {
 fn every_number_is_what_plain_counting_finds() {
     for seed in 1..=5 {
         let rows = generate(seed);
-        let day = 40 + u32::try_from(seed).unwrap();
+        let (day, top) = (40 + u32::try_from(seed).unwrap(), 20);
         let report = report(&["--date", &date(day), "--top", "20"], &csv(&rows));
         let inside: Vec<_> = rows.iter().filter(|row| row.day == day).cloned().collect();
         let before: Vec<_> = rows.iter().filter(|row| row.day < day).cloned().collect();
-        let top = 20;
 
         assert_eq!((report.v, report.r#type.as_str()), (1, "report"));
         assert_eq!(report.period.label, date(day));
@@ -206,11 +205,10 @@ fn every_number_is_what_plain_counting_finds() {
         let addresses = count(inside.iter().map(|row| row.ip.clone()));
         let expected = addresses.iter().take(top).map(|(ip, n)| Address { ip: Some(ip.clone()), attempts: *n });
         assert_eq!(report.addresses.top, expected.collect::<Vec<_>>());
-        // What is unknown comes before all names, as nothing does.
+        // What is unknown comes before all names, as nothing does, and is none.
         let countries = count(inside.iter().map(|row| known(row.country)));
         let expected = countries.iter().map(|(code, n)| Country { country_code: code.clone(), attempts: *n });
         assert_eq!(report.countries.top, expected.collect::<Vec<_>>());
-        // It is none, though.
         assert_eq!((report.countries.distinct, report.systems.distinct, report.organisations.distinct), (3, 1, 1));
         let systems = count(inside.iter().map(|row| (row.country != "N/A").then_some(64500)));
         let expected = systems.iter().map(|(asn, n)| System { asn: *asn, attempts: *n });
