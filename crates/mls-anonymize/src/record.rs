@@ -1,7 +1,7 @@
 //! An NDJSON record: members by their names, and text wherever else it stands.
 
 use bstr::ByteSlice;
-use mls_event::{BadRecord, Members};
+use mls_event::{BadRecord, Members, write_json};
 use serde_json::value::RawValue;
 
 use crate::anonymizer::Anonymizer;
@@ -126,14 +126,5 @@ impl Anonymizer {
         }
         write_json(out, &buffer.to_str_lossy());
         self.buffer = buffer;
-    }
-}
-
-/// Writing to memory cannot fail, and neither can these types.
-fn write_json(out: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) {
-    let start = out.len();
-    if serde_json::to_writer(&mut *out, value).is_err() {
-        out.truncate(start);
-        out.extend_from_slice(b"null");
     }
 }

@@ -15,20 +15,10 @@ pub trait Sink {
     /// data that flows is committed. `None` commits once, at the end of the stream.
     const COMMIT_EVERY: Option<Duration> = Some(Duration::from_millis(500));
 
-    /// The stream is not framed: it has neither checkpoints nor `end`, and is committed once, with a null cursor, when it ends.
-    ///
-    /// # Errors
-    /// Exit 65 unless the sink allows it.
-    fn plain(&mut self) -> anyhow::Result<()> {
-        Err(Exit::DataErr.error("the input is not framed: --cursor-file needs mls-tail --framed at its head"))
-    }
-
-    /// The input had no record at all.
-    ///
-    /// # Errors
-    /// Exit 75 unless the sink allows it.
-    fn empty(&mut self) -> anyhow::Result<()> {
-        Err(Exit::TempFail.error("the input is empty: nothing was written"))
+    /// Whether it takes a stream that is not framed, which has neither checkpoints nor `end` and is committed once, with a null
+    /// cursor, when it ends; or none at all. Who commits a cursor cannot.
+    fn takes_plain(&self) -> bool {
+        false
     }
 
     /// The stream starts from the cursor with sequence number `base`: refuse it with exit 75 if that is not the one last
@@ -109,10 +99,12 @@ pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
                     Exit::DataErr.error(format!("line {}: a framed stream without its begin record", reader.line()))
                 );
             }
-            _ if stream == Stream::Unknown => {
-                sink.plain()?;
-                stream = Stream::Plain;
+            _ if stream == Stream::Unknown && !sink.takes_plain() => {
+                return Err(
+                    Exit::DataErr.error("the input is not framed: --cursor-file needs mls-tail --framed at its head")
+                );
             }
+            _ if stream == Stream::Unknown => stream = Stream::Plain,
             _ => {}
         }
         match record {
@@ -153,6 +145,7 @@ pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
         Stream::Framed => {
             Err(Exit::TempFail.error(format!("{CUT_OFF}; the next run reads again what was not committed")))
         }
-        Stream::Unknown => sink.empty(),
+        Stream::Unknown if sink.takes_plain() => Ok(()),
+        Stream::Unknown => Err(Exit::TempFail.error("the input is empty: nothing was written")),
     }
 }

@@ -85,7 +85,7 @@ mod timestamp;
 
 pub use auth::{Auth, Enrichment, MAX_ROWS, Outcome};
 pub use control::{Begin, Checkpoint, End, Gap, JOURNAL_SOURCE, Segment};
-pub use members::{Member, Members};
+pub use members::{Member, Members, write_json};
 pub use record::{BadRecord, Body, Record, kind};
 pub use text::{clean, clean_str};
 pub use timestamp::{BadTimestamp, Timestamp};

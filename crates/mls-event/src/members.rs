@@ -67,8 +67,8 @@ pub(crate) fn read_json<'a, T: Deserialize<'a>>(line: &'a [u8]) -> serde_json::R
     }
 }
 
-/// Appends `value` as JSON. Writing to memory cannot fail, and neither can these types.
-pub(crate) fn write_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+/// Appends text, or what a record is made of, as JSON. Writing to memory cannot fail, and neither can these types.
+pub fn write_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     if let Err(error) = serde_json::to_writer(&mut *out, value) {
         unreachable!("a record could not be written as JSON: {error}");
     }

@@ -90,12 +90,8 @@ struct Print<W: Write> {
 impl<W: Write> Sink for Print<W> {
     const COMMIT_EVERY: Option<Duration> = None;
 
-    fn plain(&mut self) -> anyhow::Result<()> {
-        Ok(())
-    }
-
-    fn empty(&mut self) -> anyhow::Result<()> {
-        Ok(())
+    fn takes_plain(&self) -> bool {
+        true
     }
 
     fn begin(&mut self, _base: u64) -> anyhow::Result<()> {
@@ -129,20 +125,8 @@ struct Export<'a> {
 impl Sink for Export<'_> {
     const COMMIT_EVERY: Option<Duration> = None;
 
-    fn plain(&mut self) -> anyhow::Result<()> {
-        match self.cursor_file {
-            None => Ok(()),
-            Some(_) => {
-                Err(Exit::DataErr.error("the input is not framed: --cursor-file needs mls-tail --framed at its head"))
-            }
-        }
-    }
-
-    fn empty(&mut self) -> anyhow::Result<()> {
-        match self.cursor_file {
-            None => Ok(()),
-            Some(_) => Err(Exit::TempFail.error("the input is empty: nothing was written")),
-        }
+    fn takes_plain(&self) -> bool {
+        self.cursor_file.is_none()
     }
 
     fn begin(&mut self, base: u64) -> anyhow::Result<()> {

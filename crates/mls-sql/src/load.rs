@@ -69,12 +69,8 @@ struct Load<'a> {
 }
 
 impl Sink for Load<'_> {
-    fn plain(&mut self) -> anyhow::Result<()> {
-        Ok(())
-    }
-
-    fn empty(&mut self) -> anyhow::Result<()> {
-        Ok(())
+    fn takes_plain(&self) -> bool {
+        true
     }
 
     fn begin(&mut self, base: u64) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context;
 use mls_cli::ndjson::{OutputClosed, Reader};
@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use crate::known::Cursor;
 use crate::original;
-use crate::output::Output;
+use crate::output::{CHECKPOINT_EVERY, Output};
 use crate::signal::Stop;
 use crate::tail::Outcome;
 
@@ -37,8 +37,6 @@ const MATCHES: [&str; 9] = [
 
 /// So many bytes of entries make a segment.
 const SEGMENT: usize = 256 * 1024;
-
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 
 /// Reads the journal from `cursor` on, and returns where it ended.
 pub(crate) fn read(

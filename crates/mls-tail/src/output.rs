@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use mls_cli::cursor_file::CursorFile;
@@ -15,6 +16,9 @@ use rustix::pipe::{SpliceFlags, splice};
 use crate::known::Cursor;
 
 const COPY: usize = 256 * 1024;
+
+/// While data flows, a checkpoint comes at least so often.
+pub(crate) const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 
 /// Standard output.
 pub(crate) struct Output {

@@ -14,7 +14,7 @@ use crate::Args;
 use crate::committed::Committed;
 use crate::known::{self, Cursor, Log};
 use crate::original;
-use crate::output::Output;
+use crate::output::{CHECKPOINT_EVERY, Output};
 use crate::progress::Progress;
 use crate::siblings::{Seen, Sibling, Siblings};
 use crate::signal::Stop;
@@ -25,9 +25,6 @@ const SEGMENT: u64 = 1 << 20;
 
 /// Up to so much is read before it is announced: a log that is truncated meanwhile just has less to announce.
 const SMALL: u64 = 256 * 1024;
-
-/// While data flows, a checkpoint comes at least so often.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 
 /// An incomplete gzip file that was not written to for so long will not become complete.
 const GIVEN_UP: Duration = Duration::from_hours(1);
