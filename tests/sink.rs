@@ -1,6 +1,7 @@
 //! What the owner of the CSV and of the cursor file may do between two runs, and what two pipelines may not.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Stdio;
 
@@ -90,27 +91,28 @@ fn quiet_runs_after_a_rotation_of_the_csv_leave_nothing_behind() {
 
 #[test]
 fn a_csv_that_is_changed_while_rows_are_appended_is_left_alone() {
-    // The sink has its rows and waits for the end; the owner is quicker.
-    let slow = |n: u32| {
-        format!(
-            "(mls-tail --framed --cursor-file S mail.log | mls-parse | head -{n}; touch ready; read -t 20 < go) | mls-csv --append F --cursor-file S --timezone UTC"
-        )
-    };
     for (owner, left) in [("rm F", 0), ("mv F F.1; : > F", 1), ("mv F F.1; seq 9999 > F", 1), (": > F", 1)] {
         let mut site = Site::new();
         site.log(3);
         site.extract();
         let committed = site.read("F");
         site.log(3);
-        assert!(site.shell("mkfifo go").status.success());
-        let mut pipeline = site.command(&slow(4)).stderr(Stdio::piped()).spawn().unwrap();
-        while site.read("S").is_empty() || site.files("ready").is_empty() {
+        let rows = site.shell("mls-tail --framed --cursor-file S mail.log | mls-parse | head -4").stdout;
+        let mut sink = site.command("exec mls-csv --append F --cursor-file S --timezone UTC");
+        let mut sink = sink.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut input = sink.stdin.take().unwrap();
+        input.write_all(&rows).unwrap();
+        // The sink has its rows and waits for the end; the owner is quicker.
+        let status = format!("/proc/{}/status", sink.id());
+        while rustix::io::ioctl_fionread(&input).unwrap() > 0
+            || !fs::read_to_string(&status).unwrap().contains("State:\tS")
+        {
             std::thread::yield_now();
         }
         assert!(site.shell(owner).status.success());
         let changed = site.read("F");
-        site.write("go", "\n");
-        assert_eq!(pipeline.wait().unwrap().code(), Some(75), "{owner}");
+        drop(input);
+        assert_eq!(sink.wait().unwrap().code(), Some(75), "{owner}");
         assert_eq!(site.read("F"), changed, "{owner}");
         if owner.contains("F.1") {
             assert_eq!(
