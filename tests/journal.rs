@@ -23,21 +23,24 @@ fn can_run() -> bool {
     there
 }
 
+const BOOT: &str = "0123456789abcdef0123456789abcdef";
+
 /// Adds entries, a microsecond each, to a journal file of one boot.
 fn log(site: &Site, file: &str, from: u64, messages: &[&[u8]]) {
-    log_at(site, file, "0123456789abcdef0123456789abcdef", &(from..).zip(messages.iter().copied()).collect::<Vec<_>>());
+    let entries = (from..).zip(messages).map(|(n, message)| (n, n, *message)).collect::<Vec<_>>();
+    log_at(site, file, BOOT, &entries);
 }
 
-/// Adds entries of certain microseconds: the export format of <https://systemd.io/JOURNAL_EXPORT_FORMATS>.
-fn log_at(site: &Site, file: &str, boot: &str, entries: &[(u64, &[u8])]) {
+/// Adds entries of certain microseconds, of time and since the boot: the export format of <https://systemd.io/JOURNAL_EXPORT_FORMATS>.
+fn log_at(site: &Site, file: &str, boot: &str, entries: &[(u64, u64, &[u8])]) {
     let mut export = Vec::new();
-    for (n, message) in entries {
+    for (at, uptime, message) in entries {
         let mut fields = String::new();
         write!(
             fields,
-            "__REALTIME_TIMESTAMP={}\n__MONOTONIC_TIMESTAMP={n}\n_BOOT_ID={boot}\nSYSLOG_FACILITY=2\n\
+            "__REALTIME_TIMESTAMP={}\n__MONOTONIC_TIMESTAMP={uptime}\n_BOOT_ID={boot}\nSYSLOG_FACILITY=2\n\
              SYSLOG_IDENTIFIER=postfix/smtpd\n_PID=74\n_HOSTNAME=vm\nMESSAGE\n",
-            1_780_272_000_000_000 + n
+            1_780_272_000_000_000 + at
         )
         .unwrap();
         export.extend_from_slice(fields.as_bytes());
@@ -192,10 +195,11 @@ fn two_machines_may_write_in_the_same_microsecond() {
     }
     let site = Site::new();
     let lines = failures(0, 8);
-    let entries = |numbers: &[usize]| numbers.iter().map(|n| (*n as u64 / 2, &*lines[*n])).collect::<Vec<_>>();
+    let entries =
+        |numbers: &[usize]| numbers.iter().map(|n| (*n as u64 / 2, *n as u64 / 2, &*lines[*n])).collect::<Vec<_>>();
     let mut all = Vec::new();
     for numbers in [[[0, 2], [1, 3]], [[4, 6], [5, 7]]] {
-        log_at(&site, "a.journal", "0123456789abcdef0123456789abcdef", &entries(&numbers[0]));
+        log_at(&site, "a.journal", BOOT, &entries(&numbers[0]));
         log_at(&site, "b.journal", "1123456789abcdef0123456789abcdef", &entries(&numbers[1]));
         all.extend(numbers.iter().flatten().map(|n| format!("u{n}")));
         all.sort();
@@ -206,6 +210,28 @@ fn two_machines_may_write_in_the_same_microsecond() {
             users.sort();
             assert_eq!(users, all);
         }
+    }
+}
+
+#[test]
+fn a_clock_that_was_set_back_doubles_nothing() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    let all = failures(0, 6);
+    let mut lines = all.iter().zip(0..);
+    let mut n = 0;
+    // The same boot, in which another file has the later times.
+    for (file, times) in
+        [("a.journal", &[100, 200][..]), ("b.journal", &[150, 160]), ("b.journal", &[170]), ("b.journal", &[210])]
+    {
+        let entries: Vec<_> =
+            times.iter().zip(lines.by_ref()).map(|(at, (line, uptime))| (*at, uptime, &line[..])).collect();
+        log_at(&site, file, BOOT, &entries);
+        n += times.len() as u64;
+        let output = site.shell(&pipeline());
+        assert_eq!((text(&output.stderr), users(&site)), (String::new(), numbers(n)));
     }
 }
 

@@ -250,8 +250,8 @@ impl Appender {
         file.set_len(committed)?;
         file.sync_all()?;
         mls_cli::warn!(
-            "{}: {moved} bytes behind the last commit, which a run that died or somebody else has left, are now in {}; their lines are read \
-             from the log again",
+            "{}: {moved} bytes behind the last commit are now in {}: a run that died has left them, whose lines are read from the log \
+             again, or somebody else",
             self.path.display(),
             name.display()
         );

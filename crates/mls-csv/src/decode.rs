@@ -10,12 +10,11 @@ use crate::row::Decoder;
 pub(crate) fn run(mut decoder: Decoder) -> anyhow::Result<()> {
     let (mut blocks, mut out, mut batch) = (Blocks::stdin()?, Writer::stdout()?, Batch::default());
     blocks.watch_stdout()?;
-    let mut number = 0;
     while let Some(next) = blocks.next(batch, || out.flush())? {
         for block in next.blocks() {
             match block {
                 Block::Record(line) => out.line(line)?,
-                Block::Lines(lines, place) => rows(&mut decoder, lines, place, &mut number, &mut out)?,
+                Block::Lines(lines, place) => rows(&mut decoder, lines, place, &mut out)?,
             }
         }
         batch = next;
@@ -23,27 +22,19 @@ pub(crate) fn run(mut decoder: Decoder) -> anyhow::Result<()> {
     out.flush()
 }
 
-/// `number` is that of the last line before them.
-fn rows(
-    decoder: &mut Decoder,
-    lines: &[u8],
-    place: Place<'_>,
-    number: &mut u64,
-    out: &mut Writer,
-) -> anyhow::Result<()> {
+fn rows(decoder: &mut Decoder, lines: &[u8], place: Place<'_>, out: &mut Writer) -> anyhow::Result<()> {
     let mut offset = place.offset;
     for line in lines.split_inclusive(|b| *b == b'\n') {
-        *number += 1;
         match decoder.decode(line) {
             Ok(None) => {}
             Ok(Some(mut event)) => {
                 event.pos = place.segment.map(|segment| format!("{}:{offset}", segment.generation).into());
                 out.record(&event)?;
             }
-            Err(why) => match place.segment {
-                Some(segment) => diag::bad_record(format_args!("{}, byte {offset}", segment.source), why),
-                None => diag::bad_record(format_args!("stdin, line {number}"), why),
-            },
+            Err(why) => {
+                let source = place.segment.map_or("stdin", |segment| &segment.source);
+                diag::bad_record(format_args!("{source}, byte {offset}"), why);
+            }
         }
         offset += line.len() as u64;
     }

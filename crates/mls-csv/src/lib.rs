@@ -63,7 +63,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     match (append, cursor_file) {
         _ if args.legacy => decode::run(row::Decoder::legacy(style.zone)),
         _ if args.decode => decode::run(row::Decoder::new(style.zone)),
-        (Some(file), Some(cursor_file)) if file == cursor_file => {
+        (Some(file), Some(cursor_file)) if std::path::absolute(&file)? == std::path::absolute(&cursor_file)? => {
             Err(Exit::Usage.error(format!("{} cannot be both the CSV and its cursor file", file.display())))
         }
         (Some(file), Some(cursor_file)) => {

@@ -126,8 +126,8 @@ fn configured_urls(kind: Kind, configured: &[String]) -> anyhow::Result<Vec<Url>
         return kind.urls().iter().map(|text| Ok(Url::parse(text)?)).collect();
     }
     let parse = |text: &String| {
-        // A licence key stands behind it.
-        let told = text.split_once('?').map_or(text.as_str(), |(told, _)| told);
+        // A licence key stands behind it, and a password in front.
+        let told = text.split('?').next().and_then(|text| text.rsplit('@').next()).unwrap_or_default();
         let failed =
             |why| Exit::Config.error(format!("the configured {} database {told:?} is no URL: {why}", kind.name()));
         fetch::parse(text).map_err(failed)

@@ -40,8 +40,8 @@ pub fn open(line: &[u8]) -> Option<Envelope<'_>> {
     let (stamp, rest) = split_stamp(line)?;
     let word = |text| split_byte(text, b' ').unwrap_or((text, b""));
     let (host, tag, message) = match word(rest) {
-        // A template without a host: the tag alone ends in a colon and has no other (an IPv6 address has).
-        (tag, message) if tag.find_byte(b':').is_some_and(|at| at + 1 == tag.len()) => (&b"-"[..], tag, message),
+        // A template without a host. With one, a colon may follow the host.
+        (tag, message) if tag.ends_with(b"]:") || tag == b"dovecot:" => (&b"-"[..], tag, message),
         (host, rest) => (host, word(rest).0, word(rest).1),
     };
     let tag = tag.strip_suffix(b":")?;
@@ -187,7 +187,8 @@ mod tests {
             ),
             ("2025 Jun  1 00:00:45 vm dovecot: a: b", "2025 Jun  1 00:00:45|vm|dovecot|None|1|a: b"),
             ("Jun  1 00:00:45 postfix/smtpd[74]: a: b", "Jun  1 00:00:45|-|postfix/smtpd|Some(74)|1|a: b"),
-            ("Jun  1 00:00:45 fe80::1: dovecot:  a: b", "Jun  1 00:00:45|fe80::1:|dovecot|None|1|a: b"),
+            ("Jun  1 00:00:45 dovecot: a: b", "Jun  1 00:00:45|-|dovecot|None|1|a: b"),
+            ("Jun  1 00:00:45 vm: dovecot:  a: b", "Jun  1 00:00:45|vm:|dovecot|None|1|a: b"),
             (
                 // RSYSLOG_SyslogProtocol23Format
                 "<20>1 2026-11-21T07:11:22Z vm postfix/smtpd 74 - -  a: b",

@@ -156,8 +156,11 @@ impl Scanner {
     fn message(&mut self, source: Source<'_>, message: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
         let attempt = if self.daemons.contains(&Daemon::Postfix) && is_postfix_server(&source.program) {
             let Some(attempt) = grammar::read(message, &POSTFIX) else {
-                // A rejection may quote anything; all others are the server's own words.
-                let looks_like_one = message.contains_str(": SASL ") && !message.contains_str(": reject: ");
+                // Others quote what clients sent, behind more words than a client and what ends in a colon.
+                let looks_like_one = message.split_once_str(": SASL ").is_some_and(|(front, _)| {
+                    let words: Vec<_> = front.split_str(" ").collect();
+                    words[..words.len() - 1].iter().all(|word| word.ends_with(b":"))
+                });
                 return if looks_like_one { Err(NOT_ITS_FORM) } else { skipped(message) };
             };
             attempt

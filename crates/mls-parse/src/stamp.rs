@@ -54,7 +54,7 @@ impl Clock {
     /// Of `journalctl -o short-full`. But for UTC and for offsets, zones by name are taken for the one of a clock without zone.
     fn full(&self, date: &str, time: &str, zone: &str) -> Option<Timestamp<'static>> {
         let offset = match zone.as_bytes() {
-            b"UTC" => "Z",
+            b"UTC" | b"GMT" => "Z",
             [b'+' | b'-', _, _] => &format!("{zone}:00"),
             [b'+' | b'-', ..] => zone,
             _ => "",
@@ -70,7 +70,7 @@ impl Clock {
             return Some(stamp);
         }
         // journalctl writes the offset without its colon, and some templates leave it out.
-        if let Some((rest, minutes)) = text.split_at_checked(text.len() - 2)
+        if let Some((rest, minutes)) = text.split_at_checked(text.len().saturating_sub(2))
             && let Ok(stamp) = Timestamp::parse(format!("{rest}:{minutes}"))
         {
             return Some(stamp);

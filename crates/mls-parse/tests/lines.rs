@@ -9,7 +9,10 @@ use proptest::prelude::*;
 
 const LOG: &str = include_str!("../../../tests/data/postfix-3.7.11-debian12.log");
 
-const OTHERS: [&str; 10] = [
+const OTHERS: [&str; 13] = [
+    "Thu 2026-11-26 00:30:46 UTC vm postfix/smtpd[74]: warning: x[192.0.2.1]: SASL LOGIN authentication failed: y",
+    "Jun  1 00:00:45 postfix/smtpd[74]: warning: x[192.0.2.1]: SASL LOGIN authentication failed: y",
+    "<20>1 2026-11-21T07:11:22Z vm postfix/smtpd 74 - -  warning: x[192.0.2.1]: SASL LOGIN authentication failed: y",
     "Jun  1 00:00:45 vm dovecot: imap-login: Disconnected (auth failed, 3 attempts in 6 secs): user=<a>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2, TLS, session=<x>",
     "Jun  1 00:00:45 vm dovecot: pop3-login: Login: user=<a@example.test>, method=PLAIN, rip=2001:db8::1, lip=::1, mpid=7, TLS, session=<x>",
     "<22>1 2026-11-21T07:11:22Z vm postfix/smtpd 74 - - warning: x[192.0.2.1]:50123: SASL login authentication failed: UGFzc3dvcmQ6",
@@ -163,5 +166,29 @@ fn a_failure_in_a_frame_that_is_not_known_is_told_of() {
         let mut out = Vec::new();
         scanner.block(line.as_bytes(), Place { segment: None, offset: 0 }, &mut out);
         assert!(out.is_empty() && scanner.stats().to_string().contains("unparsable: 1\n"), "{line}");
+    }
+}
+
+#[test]
+fn what_servers_write_every_day_is_nothing_to_tell_of() {
+    for message in [
+        "postfix/error[3]: 5A226BA054: to=<a@b.test>, relay=none, delay=9, status=deferred (delivery temporarily suspended: SASL authentication failed; server smtp.b.test[192.0.2.4] said: 535 no)",
+        "postfix/cleanup[3]: 5A226BA054: warning: header Subject: Fail2ban: SASL LOGIN authentication failed from x[192.0.2.1]; from=<a@b.test>",
+        "postfix/smtpd[3]: NOQUEUE: milter-reject: EHLO from x[192.0.2.1]: 550: SASL LOGIN authentication failed",
+        "postfix/smtpd[3]: proxy-reject: END-OF-MESSAGE: 550 no: SASL PLAIN authentication failed",
+        "postfix/smtpd[3]: improper command pipelining after EHLO from x[192.0.2.1]: a: SASL LOGIN authentication failed",
+        "postfix/smtpd[3]: warning: non-SMTP command from x[192.0.2.1]: x: SASL LOGIN authentication failed",
+        "postfix/pipe[3]: 5A226BA054: status=bounced (Command output: fatal: SASL authentication failed)",
+    ] {
+        let args = Args::parse_from(["mls-parse"]);
+        let mut scanner = Scanner::new(&args, &mls_cli::config::Filter::default()).unwrap();
+        let mut out = Vec::new();
+        let line = format!("Jun  1 00:00:45 vm {message}");
+        scanner.block(line.as_bytes(), Place { segment: None, offset: 0 }, &mut out);
+        let stats = scanner.stats().to_string();
+        assert!(
+            out.is_empty() && stats.contains("candidates: 1\n") && stats.contains("unparsable: 0\n"),
+            "{line}: {stats}"
+        );
     }
 }

@@ -112,7 +112,7 @@ pub(crate) fn run(job: &Job) -> anyhow::Result<()> {
         news: false,
         out: Writer::stdout()?,
     });
-    job.source()?.follow(
+    let read = job.source()?.follow(
         args.timezone,
         |row, _| desk.borrow_mut().count(row),
         || {
@@ -125,8 +125,10 @@ pub(crate) fn run(job: &Job) -> anyhow::Result<()> {
                 Ok(())
             })
         },
-    )?;
-    desk.into_inner().act()
+    );
+    // Whatever ended it: nobody will count these rows again.
+    desk.into_inner().act()?;
+    read.map(drop)
 }
 
 /// Where alerts arise and go out.

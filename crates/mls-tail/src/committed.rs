@@ -32,10 +32,10 @@ impl Committed {
                 file.seen.size = if is_beginning(&self.data, file)? { self.data.length } else { 0 };
                 continue;
             }
-            // A file that has no more than its header yet begins like all others: the longest says most.
+            // A header alone is the beginning of every CSV, and says of none how much of it was committed.
             let mut longest = None;
             for data in std::iter::once(&self.data).chain(&self.rotated) {
-                if longest < Some(data.length) && data.length > 0 && is_beginning(data, file)? {
+                if longest < Some(data.length) && has_rows(data, file)? && is_beginning(data, file)? {
                     longest = Some(data.length);
                 }
             }
@@ -54,4 +54,10 @@ fn is_beginning(data: &Data, file: &Sibling) -> anyhow::Result<bool> {
     let tail =
         read_at(file, data.length - window, window).with_context(|| format!("reading {}", file.path.display()))?;
     Ok(sha256(&tail) == data.tail_sha256)
+}
+
+/// Whether there is more than a header in what `data` speaks of.
+fn has_rows(data: &Data, file: &Sibling) -> anyhow::Result<bool> {
+    let head = read_at(file, 0, data.length.min(WINDOW)).with_context(|| format!("reading {}", file.path.display()))?;
+    Ok(memchr::memchr(b'\n', &head).is_some_and(|at| (at as u64) + 1 < data.length))
 }

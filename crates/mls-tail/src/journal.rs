@@ -66,6 +66,7 @@ pub(crate) fn read(
         let Some(line) = reader.next(pause)? else { break };
         match serde_json::from_slice::<Entry>(line) {
             Ok(entry) => batch.add(line, entry)?,
+            Err(_) if stop.is_set() => {}
             Err(why) => mls_cli::diag::bad_record("an entry of journalctl", why),
         }
     }
@@ -97,6 +98,12 @@ fn time(cursor: &str) -> Option<&str> {
     cursor.split(';').find(|part| part.starts_with("t="))
 }
 
+/// Boot and microseconds since then.
+fn uptime(cursor: &str) -> Option<(&str, u64)> {
+    let part = |name| cursor.split(';').find_map(|part| part.strip_prefix(name));
+    Some((part("b=")?, u64::from_str_radix(part("m=")?, 16).ok()?))
+}
+
 /// Entries on their way out.
 struct Batch<'a> {
     /// The entry that was read last, by an earlier run, until it is found or known to have gone. Nothing is sent before.
@@ -109,6 +116,15 @@ struct Batch<'a> {
 
 impl Batch<'_> {
     fn add(&mut self, line: &[u8], entry: Entry) -> anyhow::Result<()> {
+        // A clock that was set back leads to what an older file has of later times.
+        if self
+            .from
+            .as_ref()
+            .and_then(|from| uptime(from))
+            .is_some_and(|(boot, at)| uptime(&entry.cursor).is_some_and(|(this, before)| this == boot && before < at))
+        {
+            return Ok(());
+        }
         (self.cursor.original, self.cursor.journal) = (None, Some(entry.cursor));
         let now = self.cursor.journal.as_deref().unwrap_or_default();
         if let Some(from) = self.from.take() {

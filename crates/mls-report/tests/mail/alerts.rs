@@ -117,3 +117,22 @@ fn a_name_that_somebody_wrote_into_the_csv_controls_no_terminal() {
     let run = site.run(&["--alert", "--mail", "--dry-run"]);
     assert!(run.out.contains("on a?[31mb") && !run.out.contains('\u{1b}'), "{}", run.out);
 }
+
+#[test]
+fn alerts_of_a_stream_that_was_cut_are_told() {
+    let begin = r#"{"v":1,"type":"begin","base":0}"#;
+    let now = chrono::Utc::now().to_rfc3339();
+    let event = format!(r#"{{"v":1,"type":"auth","date":"{now}","outcome":"failure","ip":"192.0.2.1"}}"#);
+    let mut report = std::process::Command::new(env!("CARGO_BIN_EXE_mls-report"))
+        .args(["--alert", "--alert-ip", "1/10m"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut report.stdin.take().unwrap(), format!("{begin}\n{event}\n").as_bytes()).unwrap();
+    let output = report.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(75));
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains(r#""key":"192.0.2.1""#), "{told}");
+}
