@@ -130,7 +130,10 @@ impl<'a, 'o> Pass<'a, 'o> {
             Some(b'=') => return self.value(at..end),
             Some(b'[') if word != b"unknown" && names_address(rest) => return self.host(at..end),
             Some(b'(') if self.context.dovecot => {
-                let start = end + 1;
+                // `lmtp(PID, USER)`
+                let pid = rest[1..].iter().take_while(|b| b.is_ascii_digit()).count();
+                let is_pid = pid > 0 && rest[1 + pid..].starts_with(b", ");
+                let start = end + 1 + if is_pid { pid + 2 } else { 0 };
                 let inside = &self.text[start..start + near(&self.text[start..]).find_byteset(b",)").unwrap_or(0)];
                 let is_process = word.ends_with(b"worker") && inside.iter().all(u8::is_ascii_digit);
                 // `service(managesieve-login)`, and `euid=5000(vmail)`, which has a system's user.
@@ -160,7 +163,8 @@ impl<'a, 'o> Pass<'a, 'o> {
                 if is_hello(word)
                     && self.text[..at].ends_with(b": ")
                     && !rest.starts_with(b" from ")
-                    && !rest.starts_with(b" command rejected") =>
+                    && !rest.starts_with(b" command rejected")
+                    && !self.text[..at].ends_with(b"Syntax: ") =>
             {
                 let name = &rest[1..];
                 // They write a line's end as `\r\n`.
@@ -187,7 +191,8 @@ impl<'a, 'o> Pass<'a, 'o> {
             return Some(start..start + quoted.find_byte(b'"')?);
         }
         let is_field = rest.starts_with(b": ");
-        if !(is_field || rest.starts_with(b" ") && before.ends_with(b"for ")) {
+        let is_session = before.ends_with(b" opened for ") || before.ends_with(b" closed for ");
+        if !(is_field || rest.starts_with(b" ") && is_session) {
             return None;
         }
         let start = end + if is_field { 2 } else { 1 };
@@ -317,6 +322,10 @@ impl<'a, 'o> Pass<'a, 'o> {
             }
             b"session" => self
                 .replace(angle.unwrap_or_else(bare), |names, id, out| names.pseudonyms.text(Class::Session, id, out)),
+            // mail_log's, which is the last where it stands last; more may be in it.
+            b"subject" if self.context.dovecot => self.replace(start..self.text.len(), |names, text, out| {
+                names.pseudonyms.text(Class::Subject, text, out);
+            }),
             b"resp" | b"pass" | b"password" => self.secret(bare()),
             b"orig_queue_id" if self.names.queue_ids => {
                 self.replace(bare(), |names, id, out| names.pseudonyms.queue_id(id, out))
@@ -364,6 +373,12 @@ impl<'a, 'o> Pass<'a, 'o> {
             return self.message_id(inside);
         }
         let (text, behind) = (&self.text[inside.clone()], &self.text[inside.end..]);
+        if self.text[..at].ends_with(b"qid: ") || self.text[..at].ends_with(b"queue-id: ") {
+            if self.names.queue_ids {
+                return self.replace(inside, |names, id, out| names.pseudonyms.queue_id(id, out));
+            }
+            return inside.end;
+        }
         let is_mail = text.rsplit_once_str("@").is_some_and(|(_, domain)| is_domain(domain));
         if is_mail {
             return self.user(inside);
@@ -383,7 +398,9 @@ impl<'a, 'o> Pass<'a, 'o> {
     /// What `header_checks(5)` quotes from `start` on: `Subject: TEXT from CLIENT; from=<…>`. With a name, that stays.
     fn quoted(&mut self, start: usize, named: bool) -> usize {
         let rest = &self.text[start..];
-        let end = rest.rfind("; from=<").and_then(|end| rest[..end].rfind(" from ")).unwrap_or(rest.len());
+        let end = rest.rfind("; from=<").and_then(|end| rest[..end].rfind(" from "));
+        // Another server's reply may quote it, too.
+        let end = end.or_else(|| rest.rfind(" (in reply to ")).unwrap_or(rest.len());
         let name = rest[..end].find_byte(b':').filter(|_| named).map_or(0, |colon| colon + 1);
         let blanks = rest[name..end].iter().take_while(|b| **b == b' ').count();
         let text = start + name + blanks..start + end;

@@ -235,6 +235,9 @@ fn what_servers_write_every_day_is_no_reason_to_refuse() {
         ": Helo command rejected: need fully-qualified hostname;",
         "NOQUEUE: reject: EHLO from unknown[",
         " ehlo=1 helo=1 auth=0/1 quit=1 commands=3/4",
+        ": 501 Syntax: HELO hostname;",
+        "said: 552 Quota exceeded for user in this domain",
+        "rspamd: qid: <4ABC1D2>, x",
     ];
     let log = log + &own.map(|words| format!("Jun  1 00:00:45 mx postfix/smtpd[7]: x{words}\n")).concat();
     let (code, written, said) = tool(&["--verify", "--key-file", key()], log.as_bytes());
@@ -242,6 +245,14 @@ fn what_servers_write_every_day_is_no_reason_to_refuse() {
     let written = String::from_utf8(written).unwrap();
     assert!(written.contains("5000(vmail)") && written.contains("service(anvil)"), "{written}");
     assert!(own.iter().all(|words| written.contains(words)), "{written}");
+
+    let names = "Jun  1 00:00:45 mx dovecot: lmtp(5678, rosalinde): x\n\
+        Jun  1 00:00:45 mx dovecot: imap(wilma): delete: uid=7, size=12, subject=Papers, all of Alice\n\
+        Jun  1 00:00:45 mx postfix/smtp[7]: x: said: 554 by header check Subject: Papers of Alice (in reply to end of DATA)\n";
+    let (_, written, _) = tool(&["--key-file", key()], names.as_bytes());
+    let written = String::from_utf8(written).unwrap();
+    assert!(!["rosalinde", "Papers", "Alice"].iter().any(|name| written.contains(name)), "{written}");
+    assert!(written.contains("lmtp(5678, u") && written.contains(" (in reply to end of DATA)\n"), "{written}");
 }
 
 #[test]

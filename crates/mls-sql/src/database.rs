@@ -130,17 +130,20 @@ impl Database {
         })
     }
 
-    /// The same for what a file has for a statement: prepared, PostgreSQL and MySQL refuse it if it is several, one of which could
-    /// be a COMMIT that the splitter has not seen. SQLite takes them: see [`allow_commits`](Self::allow_commits).
+    /// The same for what a file has for a statement, however long it takes: prepared, PostgreSQL and MySQL refuse it if it is
+    /// several, one of which could be a COMMIT that the splitter has not seen. SQLite takes them: see
+    /// [`allow_commits`](Self::allow_commits).
     pub(crate) fn execute_one(&mut self, sql: &str) -> Result<(), sqlx::Error> {
         self.check_length(sql)?;
-        let Self { runtime, connection, limit, .. } = self;
-        // What has no name of its own is lost to PostgreSQL when sqlx asks for a type that it does not know.
-        let named = self.dialect == Dialect::Postgresql;
-        let result = within(*limit, runtime, async {
-            each!(connection, c => {
-                sqlx::query(AssertSqlSafe(sql)).persistent(named).execute(&mut *c).await.map(drop)
-            })
+        let Self { runtime, connection, .. } = self;
+        let sql = AssertSqlSafe(sql);
+        let result = runtime.block_on(async {
+            match connection {
+                Server::Sqlite(c) => sqlx::raw_sql(sql).execute(c).await.map(drop),
+                // What has no name of its own is lost to PostgreSQL when sqlx asks for a type that it does not know.
+                Server::Postgresql(c) => sqlx::query(sql).persistent(true).execute(c).await.map(drop),
+                Server::Mysql(c) => sqlx::query(sql).persistent(false).execute(c).await.map(drop),
+            }
         });
         result.map_err(|error| match &error {
             sqlx::Error::Database(what) => match what.code().as_deref() {

@@ -65,7 +65,13 @@ fn of_database(error: &dyn DatabaseError) -> Failure {
     if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
         // That no partition is for the row has the state of a CHECK, but not its name. What a trigger raises names no table.
         let unplaced = error.code() == "23514" && error.table().is_some() && error.constraint().is_none();
-        if unplaced { Failure::Setup } else { of_postgresql(error.code()) }
+        // The server has no transaction IDs left, and is vacuumed: of class 54, which is else what is too long for an index.
+        let exhausted = error.routine() == Some("GetNewTransactionId");
+        match error.code() {
+            _ if unplaced => Failure::Setup,
+            _ if exhausted => Failure::Temporary,
+            code => of_postgresql(code),
+        }
     } else if let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() {
         of_mysql(error.number(), error.code().unwrap_or_default())
     } else if error.try_downcast_ref::<SqliteError>().is_some() {

@@ -28,11 +28,12 @@
 //! The built-in columns take every event of the years 1000 to 9999. Where a table of the administrator's own refuses a row, `load`
 //! reports it as a bad record and goes on with the others, unless it refuses all of them (exit 78); `import` stops. So it is with
 //! what is longer than the `max_allowed_packet` of MySQL and MariaDB, but that a row of that length may be the only one. A row that
-//! no partition is for is not lost: `load` ends with 78 until there is one.
+//! no partition is for is not lost: `load` ends with 78 until there is one. What a trigger raises is a refusal; one that finds no
+//! partition yet has to raise what can be waited with, such as `ERRCODE '55000'`.
 //!
 //! # Connections
-//! A server that is down is waited for, half a minute at most, and for what it makes of a statement a quarter of an hour, then exit
-//! 75. A server on another machine must show a certificate that this machine trusts. Passwords come from files or the environment,
+//! A server that is down is waited for, half a minute at most, and for what it makes of a statement of ours a quarter of an hour,
+//! then exit 75. A server on another machine must show a certificate that this machine trusts. Passwords come from files or the environment,
 //! and are never printed.
 
 pub mod dialect;
