@@ -349,6 +349,9 @@ fn other_and_hostile_lines_read_the_same() {
     let log = OTHERS.join("\n");
     assert_same(log.as_bytes());
     assert_same(b"Jun  1 00:00:45 \x80 postfix/smtpd[7]: warning: x[::1]: SASL PLAIN authentication failed: at\0\x80");
+    assert_same(
+        b"Jun  1 00:00:45 vm dovecot: [192.0.@\x802.1]pop3-login: Login: user=<a>, method=PLAIN, rip=::1, lip=::1",
+    );
     assert!(String::from_utf8(parse(log.as_bytes())).unwrap().lines().count() >= 11);
     let written = String::from_utf8(anonymize(log.as_bytes())).unwrap();
     for word in [

@@ -243,7 +243,8 @@ impl<'a> Pieces<'a> {
             }
             Process => {
                 let end = text.find_byte(b':')?;
-                self.process = text[..end].to_str().ok().filter(|name| name.ends_with("-login") && !name.contains(' '));
+                let is_name = |name: &&str| name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+                self.process = text[..end].to_str().ok().filter(|name| name.ends_with("-login")).filter(is_name);
                 self.process.map(|_| &text[end..])
             }
             LoginFields => {
