@@ -22,9 +22,10 @@
 //! Kept: time stamps, programs, process IDs, queue IDs (but for `--queue-ids`), mechanisms, status words, numbers, countries;
 //! loopback addresses, `localhost` and `unknown`, which are nobody's. `--keep` keeps classes, `--rules` adds patterns.
 //!
-//! What stands after `sasl_username=` is one name, whatever it looks like. In free text, names are known by their shape (a
-//! dot, an `@`) or by what stands beside them (`from=<…>`, `NAME[ADDRESS]`, `: EHLO NAME`, `/home/NAME`, `unknown user: "NAME"`): a bare word that happens to be somebody's
-//! name cannot be told from other words. `--verify` finds those that were replaced elsewhere, and `--rules` replaces them.
+//! What stands after `sasl_username=` is one name, whatever it looks like. In free text, names are known by their shape (a dot,
+//! an `@`) or by what stands beside them (`from=<…>`, `NAME[ADDRESS]`, `: EHLO NAME`, `/home/NAME`, `unknown user: "NAME"`): a
+//! bare word that happens to be somebody's name cannot be told from other words. `--verify` finds those that were replaced
+//! elsewhere, and `--rules` replaces them.
 //!
 //! # Pseudonyms
 //! They are keyed functions of the text alone (HMAC-SHA-256, Crypto-PAn), each class with a key of its own (HKDF) from that of

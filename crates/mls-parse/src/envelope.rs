@@ -8,7 +8,8 @@
 //! | `journalctl -o short-full` | `Thu 2026-11-26 00:30:46 UTC vm postfix/smtpd[7491]: …` |
 //! | RFC 5424 | `1 2026-11-21T07:11:22Z vm postfix/smtpd 7491 - - …` |
 //!
-//! each of them with or without a priority (`<22>`) and, but for RFC 5424, a host, and rsyslog's `message repeated 3 times: [ … ]` around the message.
+//! each of them with or without a priority (`<22>`) and, but for RFC 5424, a host, and rsyslog's `message repeated 3 times: [ … ]`
+//! around the message.
 
 use bstr::ByteSlice;
 

@@ -243,8 +243,9 @@ impl<'a> Pieces<'a> {
             }
             Process => {
                 let end = text.find_byte(b':')?;
-                let is_name = |name: &&str| name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-                self.process = text[..end].to_str().ok().filter(|name| name.ends_with("-login")).filter(is_name);
+                let is_part = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+                let name = text[..end].to_str().ok().filter(|name| name.bytes().all(is_part));
+                self.process = name.filter(|name| name.ends_with("-login"));
                 self.process.map(|_| &text[end..])
             }
             LoginFields => {

@@ -158,8 +158,8 @@ impl Scanner {
             let Some(attempt) = grammar::read(message, &POSTFIX) else {
                 // Others quote what clients sent, behind more words than a client and what ends in a colon.
                 let looks_like_one = message.split_once_str(": SASL ").is_some_and(|(front, _)| {
-                    let words: Vec<_> = front.split_str(" ").collect();
-                    words[..words.len() - 1].iter().all(|word| word.ends_with(b":"))
+                    let words = front.rsplit_once_str(" ").map_or(&b""[..], |(words, _client)| words);
+                    words.is_empty() || words.split_str(" ").all(|word| word.ends_with(b":"))
                 });
                 return if looks_like_one { Err(NOT_ITS_FORM) } else { skipped(message) };
             };

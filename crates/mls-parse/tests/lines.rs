@@ -34,6 +34,14 @@ fn scan(lines: &[u8]) -> Vec<u8> {
     out
 }
 
+/// What is made of a line with the defaults: records, and counts.
+fn told(line: &str) -> (Vec<u8>, String) {
+    let mut scanner = Scanner::new(&Args::parse_from(["mls-parse"]), &mls_cli::config::Filter::default()).unwrap();
+    let mut out = Vec::new();
+    scanner.block(line.as_bytes(), Place { segment: None, offset: 0 }, &mut out);
+    (out, scanner.stats().to_string())
+}
+
 fn only(out: &[u8]) -> Auth<'_> {
     let Ok(Record::Auth(auth)) = Record::parse(out) else { panic!("not one record: {}", String::from_utf8_lossy(out)) };
     auth
@@ -161,11 +169,8 @@ fn a_failure_in_a_frame_that_is_not_known_is_told_of() {
         "Jun  1 00:00:45 vm postfix/smtpd[3]: unknown[1.2.3.4]: SASL LOGIN authentication failed: x",
         "Jun  1 00:00:45 vm postfix/smtpd[3]: warning: a1.2.3.4: SASL LOGIN authentication failed: x",
     ] {
-        let args = Args::parse_from(["mls-parse"]);
-        let mut scanner = Scanner::new(&args, &mls_cli::config::Filter::default()).unwrap();
-        let mut out = Vec::new();
-        scanner.block(line.as_bytes(), Place { segment: None, offset: 0 }, &mut out);
-        assert!(out.is_empty() && scanner.stats().to_string().contains("unparsable: 1\n"), "{line}");
+        let (out, stats) = told(line);
+        assert!(out.is_empty() && stats.contains("unparsable: 1\n"), "{line}: {stats}");
     }
 }
 
@@ -180,12 +185,8 @@ fn what_servers_write_every_day_is_nothing_to_tell_of() {
         "postfix/smtpd[3]: warning: non-SMTP command from x[192.0.2.1]: x: SASL LOGIN authentication failed",
         "postfix/pipe[3]: 5A226BA054: status=bounced (Command output: fatal: SASL authentication failed)",
     ] {
-        let args = Args::parse_from(["mls-parse"]);
-        let mut scanner = Scanner::new(&args, &mls_cli::config::Filter::default()).unwrap();
-        let mut out = Vec::new();
         let line = format!("Jun  1 00:00:45 vm {message}");
-        scanner.block(line.as_bytes(), Place { segment: None, offset: 0 }, &mut out);
-        let stats = scanner.stats().to_string();
+        let (out, stats) = told(&line);
         assert!(
             out.is_empty() && stats.contains("candidates: 1\n") && stats.contains("unparsable: 0\n"),
             "{line}: {stats}"

@@ -33,8 +33,8 @@
 //!
 //! # Connections
 //! A server that is down is waited for, half a minute at most, and for what it makes of a statement of ours a quarter of an hour,
-//! then exit 75. A server on another machine must show a certificate that this machine trusts. Passwords come from files or the environment,
-//! and are never printed.
+//! then exit 75. A server on another machine must show a certificate that this machine trusts. Passwords come from files or the
+//! environment, and are never printed.
 
 pub mod dialect;
 pub mod mapping;

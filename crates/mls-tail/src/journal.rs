@@ -93,15 +93,14 @@ fn same_entry(one: &str, other: &str) -> bool {
     entry(one) == entry(other)
 }
 
-/// When an entry was written, as its cursor says.
-fn time(cursor: &str) -> Option<&str> {
-    cursor.split(';').find(|part| part.starts_with("t="))
+/// A field of a cursor.
+fn field<'a>(cursor: &'a str, name: &str) -> Option<&'a str> {
+    cursor.split(';').find_map(|field| field.strip_prefix(name))
 }
 
 /// Boot and microseconds since then.
 fn uptime(cursor: &str) -> Option<(&str, u64)> {
-    let part = |name| cursor.split(';').find_map(|part| part.strip_prefix(name));
-    Some((part("b=")?, u64::from_str_radix(part("m=")?, 16).ok()?))
+    Some((field(cursor, "b=")?, u64::from_str_radix(field(cursor, "m=")?, 16).ok()?))
 }
 
 /// Entries on their way out.
@@ -117,11 +116,8 @@ struct Batch<'a> {
 impl Batch<'_> {
     fn add(&mut self, line: &[u8], entry: Entry) -> anyhow::Result<()> {
         // A clock that was set back leads to what an older file has of later times.
-        if self
-            .from
-            .as_ref()
-            .and_then(|from| uptime(from))
-            .is_some_and(|(boot, at)| uptime(&entry.cursor).is_some_and(|(this, before)| this == boot && before < at))
+        if let Some((boot, last)) = self.from.as_deref().and_then(uptime)
+            && uptime(&entry.cursor).is_some_and(|(this, at)| this == boot && at < last)
         {
             return Ok(());
         }
@@ -134,7 +130,7 @@ impl Batch<'_> {
                 self.cursor.journal_gone = false;
                 return Ok(());
             }
-            if time(&from) == time(now) && self.lines.len() < SEGMENT {
+            if field(&from, "t=") == field(now, "t=") && self.lines.len() < SEGMENT {
                 self.from = Some(from);
             } else {
                 self.gap()?;
