@@ -56,7 +56,8 @@ fn events(count: u64) -> String {
         .unwrap();
     }
     // Longer than any index takes, and nothing that compresses.
-    let endless: String = (0..9000_u32).map(|n| char::from_u32(0x4e00 + n * 7919 % 20_000).unwrap()).collect();
+    let endless: String =
+        (0..9000_u32).map(|n| char::from_u32(0x4e00 + n * 7919 % 20_000).unwrap()).collect();
     writeln!(
         records,
         r#"{{"v":1,"type":"auth","date":"1000-01-01T00:00:00Z","outcome":"failure","user":"{endless}"}}"#
@@ -101,14 +102,20 @@ fn expected(records: &str) -> Vec<String> {
 /// What the table does hold.
 fn rows(server: &Server, kind: Kind, table: &str) -> Vec<String> {
     let hex = |column: &str| match kind {
-        Kind::Sqlite | Kind::Mariadb => format!("CASE WHEN {column} IS NULL THEN '-' ELSE hex({column}) END"),
-        Kind::Postgresql => format!("coalesce(upper(encode(convert_to({column}, 'UTF8'), 'hex')), '-')"),
+        Kind::Sqlite | Kind::Mariadb => {
+            format!("CASE WHEN {column} IS NULL THEN '-' ELSE hex({column}) END")
+        }
+        Kind::Postgresql => {
+            format!("coalesce(upper(encode(convert_to({column}, 'UTF8'), 'hex')), '-')")
+        }
     };
     let (time, ip, asn) = match kind {
         Kind::Sqlite => ("rtrim(replace(event_time, 'T', ' '), 'Z')", "ip", "asn"),
-        Kind::Postgresql => {
-            ("to_char(event_time AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')", "host(ip)", "asn::text")
-        }
+        Kind::Postgresql => (
+            "to_char(event_time AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')",
+            "host(ip)",
+            "asn::text",
+        ),
         Kind::Mariadb => ("date_format(event_time, '%Y-%m-%d %H:%i:%s.%f')", "ip", "asn"),
     };
     let [server_, user, host, status, country, aso] =
@@ -157,13 +164,16 @@ fn the_same_events_make_the_same_table_everywhere_by_load_and_by_export_and_impo
             Kind::Sqlite => server.client("mls"),
             Kind::Postgresql => {
                 let mut client = server.client("mls");
-                client.arg("SET client_encoding = 'LATIN1'; SET standard_conforming_strings = off").args(["-f", "-"]);
+                client
+                    .arg("SET client_encoding = 'LATIN1'; SET standard_conforming_strings = off")
+                    .args(["-f", "-"]);
                 client
             }
             Kind::Mariadb => {
                 let mut client = server.client("mls");
                 client.arg("SELECT 1");
-                let mode = "--init-command=SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', NAMES latin1";
+                let mode =
+                    "--init-command=SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', NAMES latin1";
                 let mut plain = Command::new(client.get_program());
                 // Without -e it reads standard input.
                 let args: Vec<_> = client.get_args().collect();
@@ -173,7 +183,11 @@ fn the_same_events_make_the_same_table_everywhere_by_load_and_by_export_and_impo
         };
         let mut sql = site.command(&file).stdout(Stdio::piped()).spawn().unwrap();
         let output = client.stdin(sql.stdout.take().unwrap()).output().unwrap();
-        assert!(sql.wait().unwrap().success() && output.status.success(), "{kind:?}: {}", text(&output.stderr));
+        assert!(
+            sql.wait().unwrap().success() && output.status.success(),
+            "{kind:?}: {}",
+            text(&output.stderr)
+        );
         for table in ["maillogsentinel_events", "imported", "by_hand"] {
             assert_same(&rows(&server, kind, table), &expected, &format!("{kind:?} {table}"));
         }
@@ -200,16 +214,26 @@ fn a_row_that_a_table_refuses_is_a_bad_record_and_the_others_are_loaded() {
     site.log(40);
     for kind in Kind::ALL {
         let server = Server::new(kind);
-        let definition = if kind == Kind::Sqlite { "TEXT CHECK (length(name) < 3)" } else { "VARCHAR(2)" };
+        let definition =
+            if kind == Kind::Sqlite { "TEXT CHECK (length(name) < 3)" } else { "VARCHAR(2)" };
         site.write(
             "mapping",
-            &format!(r#"{{"name": {{"sql_column_def": "{definition}", "csv_column_name": "user"}}}}"#),
+            &format!(
+                r#"{{"name": {{"sql_column_def": "{definition}", "csv_column_name": "user"}}}}"#
+            ),
         );
-        let load = format!("mls-parse < mail.log | mls-sql load --strict --mapping mapping --url '{}'", server.url());
+        let load = format!(
+            "mls-parse < mail.log | mls-sql load --strict --mapping mapping --url '{}'",
+            server.url()
+        );
         let said = fail(&site, 65, &load);
         assert!(said.contains("u10") && said.contains("20 more bad records"), "{said}");
         let names = server.query("SELECT name FROM maillogsentinel_events ORDER BY name");
-        assert_eq!(names.lines().collect::<Vec<_>>(), (0..10).map(|n| format!("u{n}")).collect::<Vec<_>>(), "{kind:?}");
+        assert_eq!(
+            names.lines().collect::<Vec<_>>(),
+            (0..10).map(|n| format!("u{n}")).collect::<Vec<_>>(),
+            "{kind:?}"
+        );
     }
 }
 
@@ -218,12 +242,18 @@ fn a_row_that_a_table_refuses_is_a_bad_record_and_the_others_are_loaded() {
 fn what_a_trigger_refuses_or_an_index_is_too_small_for_is_a_bad_record() {
     let site = Site::new();
     let event = |user: &str| {
-        format!(r#"{{"v":1,"type":"auth","date":"2026-06-01T00:00:00Z","outcome":"failure","user":"{user}"}}"#) + "\n"
+        format!(
+            r#"{{"v":1,"type":"auth","date":"2026-06-01T00:00:00Z","outcome":"failure","user":"{user}"}}"#
+        ) + "\n"
     };
     // Longer than a B-tree takes, and nothing that compresses.
     let mut random = Random::new(20_261_127);
-    let long: String = (0..6000).map(|_| char::from(b'a' + u8::try_from(random.below(26)).unwrap())).collect();
-    site.write("records", &format!("{}{}{}{}", event("a"), event("refused"), event(&long), event("b")));
+    let long: String =
+        (0..6000).map(|_| char::from(b'a' + u8::try_from(random.below(26)).unwrap())).collect();
+    site.write(
+        "records",
+        &format!("{}{}{}{}", event("a"), event("refused"), event(&long), event("b")),
+    );
     for kind in Kind::ALL {
         let server = Server::new(kind);
         let load = format!("mls-sql load --url '{}' < records", server.url());
@@ -231,7 +261,9 @@ fn what_a_trigger_refuses_or_an_index_is_too_small_for_is_a_bad_record() {
         let head = "CREATE TRIGGER t BEFORE INSERT ON maillogsentinel_events FOR EACH ROW";
         let (sql, names) = match kind {
             Kind::Sqlite => (
-                format!("{head} WHEN NEW.username = 'refused' BEGIN SELECT RAISE(ABORT, 'not this'); END"),
+                format!(
+                    "{head} WHEN NEW.username = 'refused' BEGIN SELECT RAISE(ABORT, 'not this'); END"
+                ),
                 format!("a\n{long}\nb\n"),
             ),
             Kind::Postgresql => (
@@ -253,7 +285,11 @@ fn what_a_trigger_refuses_or_an_index_is_too_small_for_is_a_bad_record() {
         let _ = server.query(&sql);
         let said = succeed(&site, &load);
         assert!(said.contains("refuses") && said.contains("not this"), "{said}");
-        assert_eq!(server.query("SELECT username FROM maillogsentinel_events ORDER BY id"), names, "{kind:?}");
+        assert_eq!(
+            server.query("SELECT username FROM maillogsentinel_events ORDER BY id"),
+            names,
+            "{kind:?}"
+        );
     }
 }
 
@@ -261,11 +297,14 @@ fn what_a_trigger_refuses_or_an_index_is_too_small_for_is_a_bad_record() {
 fn a_row_whose_partition_is_not_made_yet_is_waited_with() {
     let site = Site::new();
     let event = |month: u32| {
-        format!(r#"{{"v":1,"type":"auth","date":"2026-0{month}-07T00:00:00Z","outcome":"failure","user":"u{month}"}}"#)
-            + "\n"
+        format!(
+            r#"{{"v":1,"type":"auth","date":"2026-0{month}-07T00:00:00Z","outcome":"failure","user":"u{month}"}}"#
+        ) + "\n"
     };
     site.write("records", &(event(5) + &event(6)));
-    let column = |csv: &str| format!(r#""{csv}": {{"sql_column_def": "made by hand", "csv_column_name": "{csv}"}}"#);
+    let column = |csv: &str| {
+        format!(r#""{csv}": {{"sql_column_def": "made by hand", "csv_column_name": "{csv}"}}"#)
+    };
     site.write("mapping", &format!("{{{}, {}}}", column("date"), column("user")));
     for kind in [Kind::Postgresql, Kind::Mariadb] {
         let server = Server::new(kind);
@@ -283,7 +322,8 @@ fn a_row_whose_partition_is_not_made_yet_is_waited_with() {
                 "ALTER TABLE maillogsentinel_events ADD PARTITION (PARTITION june VALUES LESS THAN (7))",
             )
         };
-        let count = || server.query("SELECT count(*) FROM maillogsentinel_events").trim().to_owned();
+        let count =
+            || server.query("SELECT count(*) FROM maillogsentinel_events").trim().to_owned();
         let _ = server.query(may);
         let said = fail(&site, 78, &load);
         assert!(said.contains("partition"), "{said}");
@@ -296,25 +336,34 @@ fn a_row_whose_partition_is_not_made_yet_is_waited_with() {
 
 /// MariaDB and MySQL end the connection at a statement that is longer, so that its error does not arrive.
 #[test]
-fn rows_that_are_longer_than_a_server_takes_go_one_by_one_and_one_that_is_by_itself_is_a_bad_record() {
+fn rows_that_are_longer_than_a_server_takes_go_one_by_one_and_one_that_is_by_itself_is_a_bad_record()
+ {
     let site = Site::new();
     let mut server = Server::new(Kind::Mariadb);
     server.kill();
     server.start_with(&["--max-allowed-packet=1M"]);
     let url = server.url();
     let event = |user: &str| {
-        format!(r#"{{"v":1,"type":"auth","date":"2026-06-01T00:00:00Z","outcome":"failure","user":"{user}"}}"#)
+        format!(
+            r#"{{"v":1,"type":"auth","date":"2026-06-01T00:00:00Z","outcome":"failure","user":"{user}"}}"#
+        )
     };
     // Beyond ASCII a text is sent in hexadecimal, twice as long.
     let (long, too_long) = (event(&"a".repeat(900_000)), event(&"\u{e9}".repeat(300_000)));
     let stream = |base: u64, records: &[&str]| {
         let begin = format!(r#"{{"v":1,"type":"begin","base":{base}}}"#);
-        let end = format!(r#"{{"v":1,"type":"checkpoint","cursor":{base}}}"#) + "\n" + r#"{"v":1,"type":"end"}"#;
+        let end = format!(r#"{{"v":1,"type":"checkpoint","cursor":{base}}}"#)
+            + "\n"
+            + r#"{"v":1,"type":"end"}"#;
         format!("{begin}\n{}\n{end}\n", records.join("\n"))
     };
     let load = format!("mls-sql load --url '{url}' < records");
-    let lengths = || server.query("SELECT length(username) FROM maillogsentinel_events ORDER BY id");
-    site.write("records", &stream(0, &[&event(&"b".repeat(200_000)), &long, &too_long, &event("c")]));
+    let lengths =
+        || server.query("SELECT length(username) FROM maillogsentinel_events ORDER BY id");
+    site.write(
+        "records",
+        &stream(0, &[&event(&"b".repeat(200_000)), &long, &too_long, &event("c")]),
+    );
     let said = succeed(&site, &load);
     assert_eq!(said.matches("max_allowed_packet of 1048576").count(), 1, "{said}");
     assert_eq!(lengths(), "200000\n900000\n1\n");
@@ -331,7 +380,10 @@ fn rows_that_are_longer_than_a_server_takes_go_one_by_one_and_one_that_is_by_its
         site.write(name, &format!("{head}{}');", "d".repeat(length - head.len() - 2)));
     }
     let said = fail(&site, 65, &format!("mls-sql import sql --url '{url}'"));
-    assert!(said.contains("sql/2.sql, statement 1") && said.contains("max_allowed_packet"), "{said}");
+    assert!(
+        said.contains("sql/2.sql, statement 1") && said.contains("max_allowed_packet"),
+        "{said}"
+    );
     assert_eq!(lengths(), format!("200000\n900000\n1\n{}\n", (1 << 20) - 4 - head.len()));
 }
 
@@ -345,12 +397,17 @@ fn what_would_lose_every_row_commits_nothing() {
         "mapping",
         r#"{"name": {"sql_column_def": "TEXT CHECK (length(name) < 1)", "csv_column_name": "user"}}"#,
     );
-    let source = format!("mls-tail --framed --cursor-file <(mls-sql cursor --url '{url}') mail.log | mls-parse");
+    let source = format!(
+        "mls-tail --framed --cursor-file <(mls-sql cursor --url '{url}') mail.log | mls-parse"
+    );
     let said = fail(&site, 78, &format!("{source} | mls-sql load --mapping mapping --url '{url}'"));
     assert!(said.contains("refuses every row"), "{said}");
     // A stream that has lost its head is no plain one, and one that has lost its last checkpoint is not whole.
     let load = format!("mls-sql load --table other --url '{url}'");
-    for (cut, why) in [("sed 1d", "without its begin record"), ("grep -v checkpoint", "that no checkpoint covers")] {
+    for (cut, why) in [
+        ("sed 1d", "without its begin record"),
+        ("grep -v checkpoint", "that no checkpoint covers"),
+    ] {
         let said = fail(&site, 65, &format!("{source} | {cut} | {load}"));
         assert!(said.contains(why), "{said}");
     }
@@ -376,16 +433,23 @@ fn what_happens_to_a_file_that_fails_or_changes() {
     for kind in Kind::ALL {
         let server = Server::new(kind);
         let import = format!("mls-sql import sql --url '{}'", server.url());
-        let count = || server.query("SELECT count(*) FROM maillogsentinel_events").trim().to_owned();
+        let count =
+            || server.query("SELECT count(*) FROM maillogsentinel_events").trim().to_owned();
         let insert = "INSERT INTO maillogsentinel_events (event_time, username) VALUES ('2026-01-01 00:00:00', 'a')";
         std::fs::create_dir_all(site.path().join("sql")).unwrap();
         site.write("sql/1.sql", &format!("BEGIN;\n{insert};\nCOMMIT;\n"));
-        site.write("sql/2.sql", &format!("{insert};\n{insert};\n\nINSERT INTO nowhere VALUES (1);\n"));
+        site.write(
+            "sql/2.sql",
+            &format!("{insert};\n{insert};\n\nINSERT INTO nowhere VALUES (1);\n"),
+        );
         site.write("sql/3.sql", &format!("{insert};\n"));
         site.write("sql/.4.sql", "nonsense\n");
         site.write("sql/5.sql.part", "nonsense\n");
         let said = fail(&site, 65, &import);
-        assert!(said.contains("sql/2.sql, statement 3 (line 4: INSERT INTO nowhere VALUES (1))"), "{said}");
+        assert!(
+            said.contains("sql/2.sql, statement 3 (line 4: INSERT INTO nowhere VALUES (1))"),
+            "{said}"
+        );
         assert_eq!(count(), "1", "{kind:?}");
         // The file as it should have been.
         site.write("sql/2.sql", &format!("{insert};\n{insert};\n"));
@@ -403,7 +467,8 @@ fn what_happens_to_a_file_that_fails_or_changes() {
         if kind == Kind::Mariadb {
             let said = fail(&site, 65, &import);
             assert!(
-                said.contains("sql/6.sql") && said.contains("statement 1 (line 1: CREATE TABLE beside (a INT))"),
+                said.contains("sql/6.sql")
+                    && said.contains("statement 1 (line 1: CREATE TABLE beside (a INT))"),
                 "{said}"
             );
         } else {
@@ -438,7 +503,11 @@ fn a_file_with_a_nul_byte_is_bad_data_and_nothing_of_it_is_imported() {
         assert!(said.contains("sql/1.sql: line 2: a NUL byte"), "{said}");
         site.write("sql/1.sql", &format!("{insert};\n"));
         succeed(&site, &import);
-        assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events").trim(), "1", "{kind:?}");
+        assert_eq!(
+            server.query("SELECT count(*) FROM maillogsentinel_events").trim(),
+            "1",
+            "{kind:?}"
+        );
     }
 }
 
@@ -449,9 +518,13 @@ fn a_commit_behind_a_byte_order_mark_commits_nothing() {
     for kind in Kind::ALL {
         let server = Server::new(kind);
         let import = format!("mls-sql import sql --url '{}'", server.url());
-        let count = || server.query("SELECT count(*) FROM maillogsentinel_events").trim().to_owned();
+        let count =
+            || server.query("SELECT count(*) FROM maillogsentinel_events").trim().to_owned();
         let insert = "INSERT INTO maillogsentinel_events (event_time, username) VALUES ('2026-01-01 00:00:00', 'a')";
-        site.write("sql/1.sql", &format!("{insert};\n\u{feff}COMMIT;\nINSERT INTO nosuch VALUES (1);\n"));
+        site.write(
+            "sql/1.sql",
+            &format!("{insert};\n\u{feff}COMMIT;\nINSERT INTO nosuch VALUES (1);\n"),
+        );
         let said = fail(&site, 65, &import);
         assert_eq!(count(), "0", "{kind:?}");
         assert!(said.contains("sql/1.sql: line 2: a byte order mark"), "{said}");
@@ -470,7 +543,9 @@ fn what_a_file_sets_for_its_session_ends_with_it() {
     let path = "SELECT pg_catalog.set_config('search_path', '', false);";
     site.write(
         "sql/1.sql",
-        &format!("SET standard_conforming_strings = off;\n{path}\nCREATE TABLE public.t (a text);\n"),
+        &format!(
+            "SET standard_conforming_strings = off;\n{path}\nCREATE TABLE public.t (a text);\n"
+        ),
     );
     site.write("sql/2.sql", r"INSERT INTO t VALUES ('\');");
     succeed(&site, &format!("mls-sql import sql --url '{}'", server.url()));
@@ -479,32 +554,41 @@ fn what_a_file_sets_for_its_session_ends_with_it() {
 
 /// Whatever hides it: here the body of a trigger, or a text, that the splitter does not see the end of.
 #[test]
-fn a_transaction_that_a_file_ends_where_the_splitter_does_not_see_it_is_refused_and_nothing_stays() {
+fn a_transaction_that_a_file_ends_where_the_splitter_does_not_see_it_is_refused_and_nothing_stays()
+{
     let site = Site::new();
     std::fs::create_dir(site.path().join("sql")).unwrap();
     let insert = "INSERT INTO maillogsentinel_events (event_time, username) VALUES ('2026-01-01 00:00:00', 'a');";
-    let trigger =
-        "CREATE TABLE t (\"begin\" INT); CREATE TRIGGER a AFTER INSERT ON t BEGIN DELETE FROM t WHERE begin; END;";
+    let trigger = "CREATE TABLE t (\"begin\" INT); CREATE TRIGGER a AFTER INSERT ON t BEGIN DELETE FROM t WHERE begin; END;";
     let function = "CREATE FUNCTION f(begin int) RETURNS int LANGUAGE sql AS 'SELECT 1';";
     for (kind, head) in [(Kind::Sqlite, trigger), (Kind::Postgresql, function)] {
         let server = Server::new(kind);
         let import = format!("mls-sql import sql --url '{}'", server.url());
         for end in ["COMMIT", "COMMIT; BEGIN", "ROLLBACK", "ROLLBACK; BEGIN"] {
-            for (name, sql) in
-                [("1", format!("{insert} {head} {end};\n{insert}\n")), ("2", format!("{insert} {head} {end};"))]
-            {
+            for (name, sql) in [
+                ("1", format!("{insert} {head} {end};\n{insert}\n")),
+                ("2", format!("{insert} {head} {end};")),
+            ] {
                 site.write(&format!("sql/{name}.sql"), &sql);
                 let said = fail(&site, 65, &import);
                 assert!(said.contains(&format!("{name}.sql")), "{said}");
                 for table in ["maillogsentinel_events", "maillogsentinel_events_imports"] {
-                    assert_eq!(server.query(&format!("SELECT count(*) FROM {table}")).trim(), "0", "{kind:?} {sql}");
+                    assert_eq!(
+                        server.query(&format!("SELECT count(*) FROM {table}")).trim(),
+                        "0",
+                        "{kind:?} {sql}"
+                    );
                 }
                 std::fs::remove_file(site.path().join(format!("sql/{name}.sql"))).unwrap();
             }
         }
         site.write("sql/3.sql", &format!("{insert}\n{insert}\n"));
         succeed(&site, &import);
-        assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events").trim(), "2", "{kind:?}");
+        assert_eq!(
+            server.query("SELECT count(*) FROM maillogsentinel_events").trim(),
+            "2",
+            "{kind:?}"
+        );
     }
 }
 
@@ -515,7 +599,9 @@ fn tables_that_cannot_take_events_are_told_apart() {
     for kind in Kind::ALL {
         let server = Server::new(kind);
         let load = format!("mls-parse < mail.log | mls-sql load --url '{}'", server.url());
-        let _ = server.query("CREATE TABLE maillogsentinel_events (id INT, asn_int INT, asn_varchar VARCHAR(255))");
+        let _ = server.query(
+            "CREATE TABLE maillogsentinel_events (id INT, asn_int INT, asn_varchar VARCHAR(255))",
+        );
         assert!(fail(&site, 78, &load).contains("is one of the Python original"));
         let _ = server.query("DROP TABLE maillogsentinel_events");
         let _ = server.query("CREATE TABLE maillogsentinel_events (id INT, server VARCHAR(9))");
@@ -545,12 +631,18 @@ fn of_two_imports_at_once_one_exits_75() {
         let mut holder = match kind {
             Kind::Sqlite => {
                 let mut holder = Command::new("flock");
-                holder.arg(server.folder().join("events.db.lock")).args(["sh", "-c", "echo held; cat"]);
+                holder.arg(server.folder().join("events.db.lock")).args([
+                    "sh",
+                    "-c",
+                    "echo held; cat",
+                ]);
                 holder
             }
             Kind::Postgresql => {
                 let mut holder = server.client("mls");
-                holder.arg(format!("SELECT 'held' || pg_advisory_lock(hashtext('{key}'))::text")).args(["-f", "-"]);
+                holder
+                    .arg(format!("SELECT 'held' || pg_advisory_lock(hashtext('{key}'))::text"))
+                    .args(["-f", "-"]);
                 holder
             }
             Kind::Mariadb => {
@@ -564,11 +656,16 @@ fn of_two_imports_at_once_one_exits_75() {
         let mut child = holder.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         if kind == Kind::Mariadb {
             use std::io::Write;
-            let lock = format!("SELECT CONCAT('held', GET_LOCK(MD5(CONCAT(DATABASE(), '{key}')), 9));\n");
+            let lock =
+                format!("SELECT CONCAT('held', GET_LOCK(MD5(CONCAT(DATABASE(), '{key}')), 9));\n");
             child.stdin.as_mut().unwrap().write_all(lock.as_bytes()).unwrap();
         }
         let mut line = String::new();
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.as_mut().unwrap()), &mut line).unwrap();
+        std::io::BufRead::read_line(
+            &mut std::io::BufReader::new(child.stdout.as_mut().unwrap()),
+            &mut line,
+        )
+        .unwrap();
         assert!(line.starts_with("held"), "{kind:?}: {line}");
         let import = format!("mls-sql import sql --url '{}'", server.url());
         let said = fail(&site, 75, &import);
@@ -595,8 +692,10 @@ fn passwords_come_from_files_or_the_environment_and_a_server_proves_who_it_is() 
     for name in ["server.key", "server.pem"] {
         server.write(name, &site.read(name));
     }
-    server
-        .write("data/pg_hba.conf", "hostssl all guarded 127.0.0.1/32 scram-sha-256\nhost all mls 127.0.0.1/32 trust\n");
+    server.write(
+        "data/pg_hba.conf",
+        "hostssl all guarded 127.0.0.1/32 scram-sha-256\nhost all mls 127.0.0.1/32 trust\n",
+    );
     let (key, certificate) = (folder.join("server.key"), folder.join("server.pem"));
     server.start_with(&[
         "-c",
@@ -656,16 +755,28 @@ fn two_mail_servers_load_into_one_database_and_a_late_second_pipeline_is_fenced_
             succeed(&site, &pipeline("mx1"));
             succeed(&site, &pipeline("mx2"));
         }
-        assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events").trim(), "40", "{kind:?}");
         assert_eq!(
-            server.query("SELECT source, sequence FROM maillogsentinel_events_cursor ORDER BY source").trim(),
+            server.query("SELECT count(*) FROM maillogsentinel_events").trim(),
+            "40",
+            "{kind:?}"
+        );
+        assert_eq!(
+            server
+                .query("SELECT source, sequence FROM maillogsentinel_events_cursor ORDER BY source")
+                .trim(),
             "mx1\t1\nmx2\t1"
         );
         // Two that start from the same position: what the first commits, the second must not.
-        let stale = format!("mls-tail --framed --cursor-file <(true) mail.log | mls-parse | {sql} --source mx1");
+        let stale = format!(
+            "mls-tail --framed --cursor-file <(true) mail.log | mls-parse | {sql} --source mx1"
+        );
         let said = fail(&site, 75, &stale);
         assert!(said.contains("another pipeline has committed for source mx1"), "{said}");
-        assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events").trim(), "40", "{kind:?}");
+        assert_eq!(
+            server.query("SELECT count(*) FROM maillogsentinel_events").trim(),
+            "40",
+            "{kind:?}"
+        );
     }
 }
 
@@ -690,13 +801,22 @@ fn the_queries_that_readme_has_for_postgresql_run() {
 fn a_database_in_a_file_is_one_file_when_it_is_left() {
     let mut site = Site::new();
     site.log(3);
-    for command in ["load --url sqlite:one.db < events", "import sql --url sqlite:two.db", "cursor --url sqlite:one.db"]
-    {
-        succeed(&site, &format!("mls-parse < mail.log > events; mls-sql export --dir sql < events; mls-sql {command}"));
+    for command in [
+        "load --url sqlite:one.db < events",
+        "import sql --url sqlite:two.db",
+        "cursor --url sqlite:one.db",
+    ] {
+        succeed(
+            &site,
+            &format!(
+                "mls-parse < mail.log > events; mls-sql export --dir sql < events; mls-sql {command}"
+            ),
+        );
     }
     assert_eq!((site.files("one.db-"), site.files("two.db-")), (vec![], vec![]));
     for name in ["one.db", "two.db"] {
-        let rows = site.shell(&format!("sqlite3 {name} 'SELECT count(*) FROM maillogsentinel_events'"));
+        let rows =
+            site.shell(&format!("sqlite3 {name} 'SELECT count(*) FROM maillogsentinel_events'"));
         assert_ne!(text(&rows.stdout).trim(), "0", "{name}");
     }
 }

@@ -19,8 +19,14 @@ fn bad_records_are_named_by_line_and_after_ten_only_counted() {
     site.write("in", &"{}\n".repeat(25));
     let output = site.shell("mls-csv < in");
     let said = text(&output.stderr);
-    assert!(output.status.success() && said.starts_with("mls-csv: warning: stdin, line 1: "), "{said}");
-    assert!(said.lines().count() == 11 && said.ends_with("15 more bad records were skipped\n"), "{said}");
+    assert!(
+        output.status.success() && said.starts_with("mls-csv: warning: stdin, line 1: "),
+        "{said}"
+    );
+    assert!(
+        said.lines().count() == 11 && said.ends_with("15 more bad records were skipped\n"),
+        "{said}"
+    );
     assert_eq!(site.shell("mls-csv --strict < in").status.code(), Some(65));
 }
 
@@ -36,7 +42,10 @@ fn a_journal_on_standard_error_gets_priorities() {
         .stdout(std::process::Stdio::null());
     assert_eq!(command.status().unwrap().code(), Some(66));
     let said = site.read("err");
-    assert!(said.starts_with("<4>mls-csv: warning: ") && said.contains("\n<3>mls-tail: error: "), "{said}");
+    assert!(
+        said.starts_with("<4>mls-csv: warning: ") && said.contains("\n<3>mls-tail: error: "),
+        "{said}"
+    );
 }
 
 #[test]
@@ -59,7 +68,10 @@ fn the_operational_log_has_what_its_level_lets_through() {
         let log = site.read("log");
         assert_eq!(log.lines().count(), lines, "{log}");
         if level == "DEBUG" {
-            assert!(log.contains(" DEBUG mls-parse: no attempt: PAM authentication failed\n"), "{log}");
+            assert!(
+                log.contains(" DEBUG mls-parse: no attempt: PAM authentication failed\n"),
+                "{log}"
+            );
             assert!(log.contains(" INFO mls-csv: F: committed "), "{log}");
         }
         for name in ["log", "S", "F"] {

@@ -15,8 +15,15 @@ fn start(site: &Site) -> Vec<Child> {
     for stage in EXTRACT.split(" | ") {
         let mut words = stage.split_ascii_whitespace();
         let mut command = Command::new(mls_tests::tools().join(words.next().unwrap()));
-        let stdin = children.last_mut().map_or(Stdio::null(), |before| before.stdout.take().unwrap().into());
-        command.args(words).current_dir(site.path()).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::null());
+        let stdin = children
+            .last_mut()
+            .map_or(Stdio::null(), |before| before.stdout.take().unwrap().into());
+        command
+            .args(words)
+            .current_dir(site.path())
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         children.push(command.spawn().unwrap());
     }
     children
@@ -32,13 +39,15 @@ fn weather(site: &mut Site, random: &mut Random) {
             // The oldest goes, which on a busy machine no run may have lived long enough to read.
             if exists("mail.log.6") || exists("mail.log.6.gz") {
                 site.extract_until_clean();
-                let _ = (fs::remove_file(path("mail.log.6")), fs::remove_file(path("mail.log.6.gz")));
+                let _ =
+                    (fs::remove_file(path("mail.log.6")), fs::remove_file(path("mail.log.6.gz")));
             }
             for n in (1..6).rev() {
                 for ending in ["", ".gz"] {
                     let from = format!("mail.log.{n}{ending}");
                     if exists(&from) {
-                        fs::rename(path(&from), path(&format!("mail.log.{}{ending}", n + 1))).unwrap();
+                        fs::rename(path(&from), path(&format!("mail.log.{}{ending}", n + 1)))
+                            .unwrap();
                     }
                 }
             }
@@ -64,7 +73,8 @@ fn weather(site: &mut Site, random: &mut Random) {
 #[test]
 fn killed_at_random_with_rotation_compression_and_late_writers() {
     let rounds: u64 = std::env::var("MLS_ROUNDS").map_or(150, |rounds| rounds.parse().unwrap());
-    let mut random = Random::new(std::env::var("MLS_SEED").map_or(20_261_121, |seed| seed.parse().unwrap()));
+    let mut random =
+        Random::new(std::env::var("MLS_SEED").map_or(20_261_121, |seed| seed.parse().unwrap()));
     let mut site = Site::new();
     let (mut died, mut recovered) = (0, 0);
     for round in 0..rounds {
@@ -118,7 +128,11 @@ fn the_shell_is_killed_with_its_whole_session() {
         std::thread::sleep(Duration::from_micros(random.below(30_000)));
         let group = random.below(2) == 0;
         let target = if group { format!("-{}", shell.id()) } else { shell.id().to_string() };
-        let _ = Command::new("kill").args(["-9", "--", &target]).stderr(Stdio::null()).status().unwrap();
+        let _ = Command::new("kill")
+            .args(["-9", "--", &target])
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
         shell.wait().unwrap();
     }
     site.extract_until_clean();
@@ -141,13 +155,19 @@ fn the_sink_fails_at_each_of_its_calls_in_turn() {
             site.append("F", "vm,2026-06-01 00:00,192.0.2.1,lost,null,N/A,N/A,N/A,N/A\n");
             for nth in 1..60 {
                 site.log(20);
-                let inject = format!("strace -f -o trace -e trace={call} -e inject={call}:{fault}:when={nth} mls-csv");
+                let inject = format!(
+                    "strace -f -o trace -e trace={call} -e inject={call}:{fault}:when={nth} mls-csv"
+                );
                 let output = site.shell(&EXTRACT.replace("mls-csv", &inject));
-                let injected =
-                    site.read("trace").contains("(INJECTED)") || site.read("trace").contains("killed by SIGKILL");
+                let injected = site.read("trace").contains("(INJECTED)")
+                    || site.read("trace").contains("killed by SIGKILL");
                 failed += u64::from(!output.status.success());
                 if !injected {
-                    assert!(output.status.success(), "{call} {fault} {nth}: {}", text(&output.stderr));
+                    assert!(
+                        output.status.success(),
+                        "{call} {fault} {nth}: {}",
+                        text(&output.stderr)
+                    );
                     break;
                 }
             }
@@ -271,7 +291,12 @@ fn a_line_of_a_gibibyte_passes_in_64_mib() {
     // NUL bytes that take no room on the disk, with a line before and after.
     site.log(5);
     let length = fs::metadata(site.path().join("mail.log")).unwrap().len() + (1 << 30);
-    File::options().append(true).open(site.path().join("mail.log")).unwrap().set_len(length).unwrap();
+    File::options()
+        .append(true)
+        .open(site.path().join("mail.log"))
+        .unwrap()
+        .set_len(length)
+        .unwrap();
     let limit = "prlimit --data=67108864 --";
     let limited = EXTRACT.replace("mls-", &format!("{limit} mls-"));
     let output = site.shell(&limited);
@@ -292,7 +317,8 @@ fn a_gzip_bomb_passes_in_64_mib() {
     let mut site = Site::new();
     let after = site.failures(3);
     site.write("after", &after);
-    let made = site.shell("{ head -c 1G /dev/zero; echo; cat after; } | gzip --fast > mail.log.1.gz");
+    let made =
+        site.shell("{ head -c 1G /dev/zero; echo; cat after; } | gzip --fast > mail.log.1.gz");
     assert!(made.status.success());
     let output = site.shell(&EXTRACT.replace("mls-", "prlimit --data=67108864 -- mls-"));
     assert!(
@@ -349,8 +375,11 @@ fn a_clock_that_jumps_changes_nothing() {
 fn a_user_name_that_spells_a_control_record_is_a_user_name() {
     let site = Site::new();
     let head = "2026-06-01T00:00:00+00:00 vm postfix/smtpd[7]: warning: x[192.0.2.1]: SASL LOGIN authentication failed: x, sasl_username=";
-    let users =
-        [r#"{"v":1,"type":"end"}"#, r#"{"v":1,"type":"checkpoint","cursor":null}"#, r#"x"},"type":"begin","base":9}"#];
+    let users = [
+        r#"{"v":1,"type":"end"}"#,
+        r#"{"v":1,"type":"checkpoint","cursor":null}"#,
+        r#"x"},"type":"begin","base":9}"#,
+    ];
     site.write("mail.log", &users.map(|user| format!("{head}{user}\n{user}\n")).concat());
     site.extract();
     let decoded = text(&site.shell("mls-csv --decode < F | jq -r .user").stdout);

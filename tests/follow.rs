@@ -76,7 +76,8 @@ fn all_that_was_written_before_the_signal_is_read() {
 #[test]
 fn a_log_that_cannot_be_read_for_a_while_is_told_of_once_and_forgotten_when_it_can() {
     let mut site = Site::new();
-    let command = format!("trap : TERM; {{ {}; }} 2> said", EXTRACT.replace("--framed", "--framed --follow"));
+    let command =
+        format!("trap : TERM; {{ {}; }} 2> said", EXTRACT.replace("--framed", "--framed --follow"));
     let mut pipeline = site.command(&command).process_group(0).spawn().unwrap();
     site.log(3);
     until_rows(&site, 3);
@@ -103,11 +104,15 @@ fn data_that_flows_is_committed_within_a_second_or_two() {
         site.log(5);
         if round % 10 == 0 {
             until("a commit", || {
-                site.read("S").contains("\"read\": true") && site.read("F").lines().count() > round * 5 - 10
+                site.read("S").contains("\"read\": true")
+                    && site.read("F").lines().count() > round * 5 - 10
             });
         }
     }
-    let committed = || serde_json::from_str::<serde_json::Value>(&site.read("S")).unwrap()["data"]["length"].as_u64();
+    let committed = || {
+        serde_json::from_str::<serde_json::Value>(&site.read("S")).unwrap()["data"]["length"]
+            .as_u64()
+    };
     until("the last commit", || {
         committed() == Some(site.read("F").len() as u64) && site.read("F").lines().count() == 101
     });
@@ -120,7 +125,8 @@ fn data_that_flows_is_committed_within_a_second_or_two() {
 #[test]
 fn a_reader_that_dies_while_nothing_happens_is_noticed() {
     let site = Site::new();
-    let mut tail = site.command("exec mls-tail --follow mail.log").stdout(Stdio::piped()).spawn().unwrap();
+    let mut tail =
+        site.command("exec mls-tail --follow mail.log").stdout(Stdio::piped()).spawn().unwrap();
     drop(tail.stdout.take());
     until("the end of mls-tail", || tail.try_wait().unwrap().is_some());
     assert!(tail.wait().unwrap().success());
@@ -180,12 +186,18 @@ fn a_run_that_is_asked_to_end_commits_what_it_has_read() {
     let mut site = Site::new();
     let many = site.failures(60_000);
     site.write("mail.log", &many);
-    let slow = EXTRACT.replace("mls-parse --timezone UTC", "(sleep 1; exec mls-parse --timezone UTC)");
-    let mut pipeline = site.command(&format!("trap : TERM; {slow}")).process_group(0).spawn().unwrap();
+    let slow =
+        EXTRACT.replace("mls-parse --timezone UTC", "(sleep 1; exec mls-parse --timezone UTC)");
+    let mut pipeline =
+        site.command(&format!("trap : TERM; {slow}")).process_group(0).spawn().unwrap();
     until("the sink", || !site.files("F.lock").is_empty());
     // Only the source: the others have not seen that the stream is framed, and would die of it.
     until("the source", || {
-        Command::new("pkill").args(["-TERM", "-g", &pipeline.id().to_string(), "mls-tail"]).status().unwrap().success()
+        Command::new("pkill")
+            .args(["-TERM", "-g", &pipeline.id().to_string(), "mls-tail"])
+            .status()
+            .unwrap()
+            .success()
     });
     assert!(pipeline.wait().unwrap().success());
     let rows = site.read("F").lines().count();

@@ -36,7 +36,8 @@ impl Front {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/maillogsentinel"));
+        let mut command =
+            Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/maillogsentinel"));
         command.arg("--config").arg(&self.config).args(args);
         command.env("HOME", self.site.path().join("home")).env_remove("SUDO_UID");
         command
@@ -48,15 +49,22 @@ impl Front {
 
     fn succeeds(&self, args: &[&str]) -> String {
         let output = self.run(args);
-        assert!(output.status.success(), "{args:?}: {}{}", text(&output.stdout), text(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{args:?}: {}{}",
+            text(&output.stdout),
+            text(&output.stderr)
+        );
         text(&output.stdout)
     }
 
     fn archive(&self) -> Vec<String> {
         let home = self.site.path().join("home");
         let folder = fs::read_dir(home).unwrap().next().unwrap().unwrap().path();
-        let mut names: Vec<_> =
-            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }
@@ -81,7 +89,11 @@ fn the_exit_code_is_that_of_the_stage_that_failed() {
     front.site.log(1);
     front.succeeds(&[]);
     front.site.append("state/state.offset", "x");
-    assert_eq!(front.run(&[]).status.code(), Some(78), "a damaged cursor is nothing that a restart mends");
+    assert_eq!(
+        front.run(&[]).status.code(),
+        Some(78),
+        "a damaged cursor is nothing that a restart mends"
+    );
     assert_eq!(front.run(&["--report", "--prune"]).status.code(), Some(64));
     assert_eq!(front.run(&["--nonsense"]).status.code(), Some(64));
 }
@@ -98,10 +110,17 @@ fn a_unit_without_a_pipeline_is_an_error_of_every_command_that_runs_it() {
     for unit in ["maillogsentinel", "maillogsentinel-report"] {
         front.site.write(&format!("systemd/{unit}.service"), "[Service]\nExecStart=/bin/true\n");
     }
-    let path = format!("{}:{}", tree.join("target/debug").display(), std::env::var("PATH").unwrap());
+    let path =
+        format!("{}:{}", tree.join("target/debug").display(), std::env::var("PATH").unwrap());
     for args in [&[][..], &["--report"]] {
         let mut command = Command::new(&script);
-        let output = command.arg("--config").arg(&front.config).args(args).env("PATH", &path).output().unwrap();
+        let output = command
+            .arg("--config")
+            .arg(&front.config)
+            .args(args)
+            .env("PATH", &path)
+            .output()
+            .unwrap();
         assert_eq!(output.status.code(), Some(65), "{args:?}: {}", text(&output.stderr));
         assert!(text(&output.stderr).contains("has no pipeline"), "{}", text(&output.stderr));
     }
@@ -110,7 +129,10 @@ fn a_unit_without_a_pipeline_is_an_error_of_every_command_that_runs_it() {
 #[test]
 fn a_digest_that_cannot_be_sent_is_preceded_by_an_extraction_and_a_debug_run_shows_both() {
     // Port 1 refuses: no mail server is there.
-    let mut front = Front::new("conf", "[report]\nemail = a@example.test\nsmtp_host = 127.0.0.1\nsmtp_port = 1");
+    let mut front = Front::new(
+        "conf",
+        "[report]\nemail = a@example.test\nsmtp_host = 127.0.0.1\nsmtp_port = 1",
+    );
     front.site.log(3);
     let output = front.run(&["--debug", "--report"]);
     assert_eq!(output.status.code(), Some(75), "{}", text(&output.stderr));
@@ -156,7 +178,11 @@ fn a_purge_waits_for_nobody_and_takes_nothing_from_a_run_that_is_at_work() {
     front.site.log(4);
     front.succeeds(&[]);
     let lock = front.site.command("exec 9>>F.lock; flock 9; echo locked; read x; echo done");
-    let mut lock = { lock }.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lock = { lock }
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut line = [0; 7];
     std::io::Read::read_exact(lock.stdout.as_mut().unwrap(), &mut line).unwrap();
     assert_eq!(front.run(&["--yes", "--reset"]).status.code(), Some(75));
@@ -178,8 +204,11 @@ fn pruning_rotates_a_csv_with_old_rows_and_removes_it_when_all_of_them_are_old()
     front.succeeds(&[]);
     assert_eq!(front.site.read("F").lines().count(), 1 + 2);
     let rotated = front.site.files("F-")[0].clone();
-    let age =
-        |days: u32| assert!(front.site.shell(&format!("touch --date='{days} days ago' {rotated}")).status.success());
+    let age = |days: u32| {
+        assert!(
+            front.site.shell(&format!("touch --date='{days} days ago' {rotated}")).status.success()
+        )
+    };
     age(9);
     // It has old rows too, and today's name is taken: nothing is overwritten.
     assert_eq!(front.run(&["--prune"]).status.code(), Some(75));
@@ -187,7 +216,11 @@ fn pruning_rotates_a_csv_with_old_rows_and_removes_it_when_all_of_them_are_old()
     front.succeeds(&["--prune"]);
     assert_eq!(front.site.files("F-").len(), 1);
     age(11);
-    assert!(front.succeeds(&["--prune"]).contains(&format!("removed {}", front.site.path().join(rotated).display())));
+    assert!(
+        front
+            .succeeds(&["--prune"])
+            .contains(&format!("removed {}", front.site.path().join(rotated).display()))
+    );
     assert!(front.site.files("F-").is_empty());
 }
 
@@ -196,11 +229,14 @@ struct Following(Child);
 
 impl Following {
     fn new(front: &Front) -> Self {
-        let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd/maillogsentinel-follow.service");
+        let unit =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd/maillogsentinel-follow.service");
         let unit = fs::read_to_string(unit).unwrap().replace("\\\n", " ").replace("$$", "$");
         let script = unit.split_once("-c '").unwrap().1.split_once("'\n").unwrap().0;
         let script = script.replace("/etc/maillogsentinel.conf", front.config.to_str().unwrap());
-        let restarted = format!("trap : TERM; while :; do ({script}); code=$?; [ $code = 75 ] || exit $code; done");
+        let restarted = format!(
+            "trap : TERM; while :; do ({script}); code=$?; [ $code = 75 ] || exit $code; done"
+        );
         Self(front.site.command(&restarted).process_group(0).spawn().unwrap())
     }
 
@@ -219,7 +255,9 @@ impl Drop for Following {
 /// Waits until as many rows are in the CSV and in the files that it was rotated to, and some in the CSV.
 fn until_rows(front: &Front, rows: usize) {
     let begun = Instant::now();
-    let count = |name: &str| front.site.read(name).lines().filter(|line| !line.starts_with("server,")).count();
+    let count = |name: &str| {
+        front.site.read(name).lines().filter(|line| !line.starts_with("server,")).count()
+    };
     let rotated = || front.site.files("F-").iter().map(|name| count(name)).sum::<usize>();
     while count("F") == 0 || count("F") + rotated() != rows {
         assert!(begun.elapsed() < Duration::from_secs(30), "row {rows} never came");
@@ -229,8 +267,10 @@ fn until_rows(front: &Front, rows: usize) {
 
 #[test]
 fn pruning_keeps_to_the_days_where_the_log_is_followed_and_neither_loses_nor_doubles_a_row() {
-    let mut front =
-        Front::new("conf", "extraction_schedule = follow\n[database]\ndb_type = sqlite\n[retention]\ncsv_days = 10");
+    let mut front = Front::new(
+        "conf",
+        "extraction_schedule = follow\n[database]\ndb_type = sqlite\n[retention]\ncsv_days = 10",
+    );
     front.site.log(3);
     let mut pipeline = Following::new(&front);
     until_rows(&front, 3);
@@ -254,7 +294,13 @@ fn pruning_keeps_to_the_days_where_the_log_is_followed_and_neither_loses_nor_dou
     until_rows(&front, 204);
     let rotated = front.site.files("F-")[0].clone();
     let removed = front.site.read(&rotated);
-    assert!(front.site.shell(&format!("mv {rotated} F-1; touch --date='11 days ago' F-1")).status.success());
+    assert!(
+        front
+            .site
+            .shell(&format!("mv {rotated} F-1; touch --date='11 days ago' F-1"))
+            .status
+            .success()
+    );
     assert!(prune(&mut front).contains("removed "));
     until_rows(&front, 405 - (removed.lines().count() - 1));
     pipeline.signal("-TERM");
@@ -279,7 +325,11 @@ fn status_counts_what_is_recorded_and_what_is_not() {
     front.site.log(2);
     let output = front.run(&["--status"]);
     let said = text(&output.stdout);
-    assert!(said.contains("F: 3 rows") && said.contains("not recorded yet: 2"), "{said}{}", text(&output.stderr));
+    assert!(
+        said.contains("F: 3 rows") && said.contains("not recorded yet: 2"),
+        "{said}{}",
+        text(&output.stderr)
+    );
     assert!(said.contains("c.csv"), "{said}");
 }
 
@@ -311,9 +361,12 @@ fn run_by_root_it_leaves_no_file_of_root() {
 
 #[test]
 fn rows_go_through_sql_files_into_a_database_once_and_a_purge_names_those_that_did_not() {
-    let mut front = Front::new("conf", "[database]\ndb_type = sqlite\n[retention]\nsql_files_days = 1");
+    let mut front =
+        Front::new("conf", "[database]\ndb_type = sqlite\n[retention]\nsql_files_days = 1");
     let count = |front: &Front| {
-        let output = front.site.shell("sqlite3 state/maillogsentinel.db 'SELECT count(*) FROM maillogsentinel_events'");
+        let output = front.site.shell(
+            "sqlite3 state/maillogsentinel.db 'SELECT count(*) FROM maillogsentinel_events'",
+        );
         text(&output.stdout).trim().to_owned()
     };
     for n in [3, 2] {

@@ -63,8 +63,11 @@ fn log_at(site: &Site, file: &str, boot: &str, entries: &[(u64, u64, &[u8])]) {
 }
 
 fn failures(from: u64, n: u64) -> Vec<Vec<u8>> {
-    let line =
-        |user| format!("warning: unknown[192.0.2.1]: SASL LOGIN authentication failed: x, sasl_username=u{user}");
+    let line = |user| {
+        format!(
+            "warning: unknown[192.0.2.1]: SASL LOGIN authentication failed: x, sasl_username=u{user}"
+        )
+    };
     (from..from + n).map(|user| line(user).into_bytes()).collect()
 }
 
@@ -108,9 +111,11 @@ fn a_message_that_is_no_text_is_read_and_one_that_is_no_failure_is_not() {
         return;
     }
     let site = Site::new();
-    let half = b"warning: x[192.0.2.1]: SASL LOGIN authentication failed: x, sasl_username=el\xc3".as_slice();
+    let half = b"warning: x[192.0.2.1]: SASL LOGIN authentication failed: x, sasl_username=el\xc3"
+        .as_slice();
     log(&site, "a.journal", 0, &[half, b"connect from unknown[192.0.2.1]", b"\xff\xfe"]);
-    let output = site.shell("mls-tail --journal --journal-directory journal | mls-parse --timezone UTC --stats");
+    let output = site
+        .shell("mls-tail --journal --journal-directory journal | mls-parse --timezone UTC --stats");
     let record: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(record["user"], "el\u{fffd}");
     assert_eq!(
@@ -134,7 +139,11 @@ fn entries_that_were_vacuumed_are_a_gap_and_the_rest_is_read() {
     assert_reads(&site, 3);
     fs::remove_file(site.path().join("journal/a.journal")).unwrap();
     log(&site, "b.journal", 3, &slices(&failures(3, 2)));
-    let framed = text(&site.shell("mls-tail --framed --cursor-file S --journal --journal-directory journal").stdout);
+    let framed = text(
+        &site
+            .shell("mls-tail --framed --cursor-file S --journal --journal-directory journal")
+            .stdout,
+    );
     assert_eq!(framed.matches(r#""type":"gap","source":"journal""#).count(), 1, "{framed}");
     let output = site.shell(&pipeline());
     assert!(
@@ -174,7 +183,12 @@ fn a_journalctl_that_fails_moves_no_position() {
     assert_reads(&site, 3);
     let tail = "mls-tail --framed --cursor-file S --journal --journal-directory";
     let output = site.shell(&format!("{tail} nowhere"));
-    assert_eq!((output.status.code(), text(&output.stdout).lines().count()), (Some(69), 1), "{}", text(&output.stdout));
+    assert_eq!(
+        (output.status.code(), text(&output.stdout).lines().count()),
+        (Some(69), 1),
+        "{}",
+        text(&output.stdout)
+    );
     assert_reads(&site, 3);
 }
 
@@ -198,8 +212,9 @@ fn two_machines_may_write_in_the_same_microsecond() {
     }
     let site = Site::new();
     let lines = failures(0, 8);
-    let entries =
-        |numbers: &[usize]| numbers.iter().map(|n| (*n as u64 / 2, *n as u64 / 2, &*lines[*n])).collect::<Vec<_>>();
+    let entries = |numbers: &[usize]| {
+        numbers.iter().map(|n| (*n as u64 / 2, *n as u64 / 2, &*lines[*n])).collect::<Vec<_>>()
+    };
     let mut all = Vec::new();
     for numbers in [[[0, 2], [1, 3]], [[4, 6], [5, 7]]] {
         log_at(&site, "a.journal", BOOT, &entries(&numbers[0]));
@@ -226,11 +241,17 @@ fn a_clock_that_was_set_back_doubles_nothing() {
     let mut lines = all.iter().zip(0..);
     let mut n = 0;
     // The same boot, in which another file has the later times.
-    for (file, times) in
-        [("a.journal", &[100, 200][..]), ("b.journal", &[150, 160]), ("b.journal", &[170]), ("b.journal", &[210])]
-    {
-        let entries: Vec<_> =
-            times.iter().zip(lines.by_ref()).map(|(at, (line, uptime))| (*at, uptime, &line[..])).collect();
+    for (file, times) in [
+        ("a.journal", &[100, 200][..]),
+        ("b.journal", &[150, 160]),
+        ("b.journal", &[170]),
+        ("b.journal", &[210]),
+    ] {
+        let entries: Vec<_> = times
+            .iter()
+            .zip(lines.by_ref())
+            .map(|(at, (line, uptime))| (*at, uptime, &line[..]))
+            .collect();
         log_at(&site, file, BOOT, &entries);
         n += times.len() as u64;
         assert_reads(&site, n);

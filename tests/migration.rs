@@ -10,15 +10,21 @@ use mls_tests::{Site, text};
 fn left_by_the_original(n: u64) -> Site {
     let mut site = Site::new();
     site.log(n);
-    let row = |user| format!("vm;01/06/2026 00:00;192.0.2.1;u{user};null;Errno 1;FR;64496;Example\r\n");
+    let row =
+        |user| format!("vm;01/06/2026 00:00;192.0.2.1;u{user};null;Errno 1;FR;64496;Example\r\n");
     let rows: String = (0..n).map(row).collect();
-    site.write("F.old", &format!("server;date;ip;user;hostname;reverse_dns_status;country_code;asn;aso\r\n{rows}"));
+    site.write(
+        "F.old",
+        &format!("server;date;ip;user;hostname;reverse_dns_status;country_code;asn;aso\r\n{rows}"),
+    );
     site.write("S", &site.read("mail.log").len().to_string());
     site
 }
 
 fn convert(site: &Site) {
-    let output = site.shell("mls-csv --decode --legacy --timezone UTC < F.old | mls-csv --append F --timezone UTC");
+    let output = site.shell(
+        "mls-csv --decode --legacy --timezone UTC < F.old | mls-csv --append F --timezone UTC",
+    );
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
 }
 
@@ -34,10 +40,17 @@ fn extract(site: &Site) -> Output {
 fn rows_are_converted_and_the_log_goes_on_where_the_original_left_off() {
     let mut site = left_by_the_original(20);
     convert(&site);
-    assert!(site.read("F").contains("\nvm,2026-06-01 00:00,192.0.2.1,u7,null,Errno 1,FR,64496,Example\n"));
+    assert!(
+        site.read("F")
+            .contains("\nvm,2026-06-01 00:00,192.0.2.1,u7,null,Errno 1,FR,64496,Example\n")
+    );
     site.log(5);
     let output = extract(&site);
-    assert!(text(&output.stderr).contains("where the Python original has left off"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("where the Python original has left off"),
+        "{}",
+        text(&output.stderr)
+    );
     assert!(output.status.success());
     site.assert_exact();
     site.log(5);
@@ -67,8 +80,9 @@ fn nothing_new_keeps_the_originals_position_for_the_next_run() {
     let mut site = left_by_the_original(20);
     convert(&site);
     // Killed after the CSV was taken and before the first commit.
-    let output =
-        site.shell("mls-tail --framed --cursor-file S mail.log | head -1 | mls-csv --append F --cursor-file S");
+    let output = site.shell(
+        "mls-tail --framed --cursor-file S mail.log | head -1 | mls-csv --append F --cursor-file S",
+    );
     assert_eq!(output.status.code(), Some(75));
     assert!(extract(&site).status.success());
     site.log(2);
@@ -85,7 +99,10 @@ fn an_offset_that_fits_no_file_is_for_a_person_to_decide() {
     let output = site.shell("mls-tail --framed --cursor-file S mail.log");
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(78), "{said}");
-    assert!(said.contains("77 bytes were read") && said.contains("remove the cursor file"), "{said}");
+    assert!(
+        said.contains("77 bytes were read") && said.contains("remove the cursor file"),
+        "{said}"
+    );
     assert!(site.extract_fails(75).contains("77 bytes were read"));
     assert_eq!(site.read("F"), before);
     let shown = text(&site.shell("mls-tail --show-cursor --cursor-file S").stdout);

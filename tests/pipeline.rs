@@ -18,7 +18,8 @@ fn records(ndjson: &[u8]) -> Vec<Value> {
 
 /// Compares what was read with what the lines mean; `date` says what becomes of the dates.
 fn assert_expected(found: &[Value], date: impl Fn(&str) -> String) {
-    let expected: Vec<Value> = EXPECTED.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let expected: Vec<Value> =
+        EXPECTED.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((expected.len(), found.len()), (47, 47));
     for (mut expected, found) in expected.into_iter().zip(found) {
         let expected = expected.as_object_mut().unwrap();
@@ -44,12 +45,17 @@ fn every_failure_of_the_captured_log_is_found_and_nothing_else() {
 #[test]
 fn bsd_time_stamps_give_the_same_with_the_year_that_is_not_in_the_future() {
     let site = Site::new();
-    let bsd: Vec<String> = LOG.lines().map(|line| format!("Nov 21 {}{}\n", &line[11..19], &line[32..])).collect();
+    let bsd: Vec<String> =
+        LOG.lines().map(|line| format!("Nov 21 {}{}\n", &line[11..19], &line[32..])).collect();
     site.write("mail.log", &bsd.concat());
-    for (reference, year) in
-        [("2026-11-21T07:41:36Z", 2026), ("2026-11-21T07:10:32Z", 2025), ("2031-01-01T00:00:00Z", 2030)]
-    {
-        let output = site.shell(&format!("mls-tail mail.log | mls-parse --timezone UTC --reference-time {reference}"));
+    for (reference, year) in [
+        ("2026-11-21T07:41:36Z", 2026),
+        ("2026-11-21T07:10:32Z", 2025),
+        ("2031-01-01T00:00:00Z", 2030),
+    ] {
+        let output = site.shell(&format!(
+            "mls-tail mail.log | mls-parse --timezone UTC --reference-time {reference}"
+        ));
         assert_expected(&records(&output.stdout), |date| format!("{year}{}+00:00", &date[4..19]));
     }
 }
@@ -60,8 +66,12 @@ fn the_count_by_mechanism_is_exact_in_a_million_lines() {
     let mut generator = Generator::new(7, Stamps::Mixed);
     let mut log = Vec::new();
     (0..1_000_000).for_each(|_| generator.line(&mut log));
-    let mut parse =
-        site.command("mls-parse --timezone UTC").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut parse = site
+        .command("mls-parse --timezone UTC")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut stdin = parse.stdin.take().unwrap();
     let feed = std::thread::spawn(move || stdin.write_all(&log).unwrap());
     let output = parse.wait_with_output().unwrap();
@@ -74,7 +84,10 @@ fn the_count_by_mechanism_is_exact_in_a_million_lines() {
     }
     assert_eq!(counts, *generator.failures());
     let all: u64 = counts.values().sum();
-    assert!((48_000..52_000).contains(&all) && (all / 11..all / 9).contains(&six), "{all} failures, {six} of IPv6");
+    assert!(
+        (48_000..52_000).contains(&all) && (all / 11..all / 9).contains(&six),
+        "{all} failures, {six} of IPv6"
+    );
 }
 
 #[test]
@@ -93,9 +106,16 @@ fn a_reader_that_leaves_ends_the_pipeline_quietly() {
     ] {
         let output = site.shell(command);
         assert!(output.status.success(), "{command}: {}", text(&output.stderr));
-        assert_eq!((text(&output.stderr), text(&output.stdout).lines().count()), (String::new(), 1), "{command}");
+        assert_eq!(
+            (text(&output.stderr), text(&output.stdout).lines().count()),
+            (String::new(), 1),
+            "{command}"
+        );
     }
-    assert!(site.files("S").iter().all(|name| name == "S.lock"), "a cursor was saved for lines that nobody has read");
+    assert!(
+        site.files("S").iter().all(|name| name == "S.lock"),
+        "a cursor was saved for lines that nobody has read"
+    );
 }
 
 #[test]
@@ -103,7 +123,9 @@ fn a_reader_that_leaves_is_noticed_while_nothing_comes_in() {
     let mut site = Site::new();
     let one = site.failures(1);
     site.write("mail.log", &one);
-    let made = site.shell("mls-parse < mail.log > event; mls-csv < event > row; echo 192.0.2.1 > address; mkfifo in");
+    let made = site.shell(
+        "mls-parse < mail.log > event; mls-csv < event > row; echo 192.0.2.1 > address; mkfifo in",
+    );
     assert!(made.status.success());
     let takes_a_line = "read -r line";
     for (tool, input, reader) in [
@@ -119,7 +141,11 @@ fn a_reader_that_leaves_is_noticed_while_nothing_comes_in() {
         // The pipe stays open: nothing but its reader can tell the tool that it is over.
         let command = format!("exec 3<>in; cat {input} >&3; timeout 30 {tool} <&3 | {reader}");
         let output = site.shell(&command);
-        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{command}");
+        assert_eq!(
+            (output.status.code(), text(&output.stderr)),
+            (Some(0), String::new()),
+            "{command}"
+        );
     }
 }
 
@@ -170,23 +196,36 @@ fn gzip_is_refused_by_name_and_not_read_as_lines() {
     let mut site = Site::new();
     site.log(3);
     assert!(
-        site.shell("mls-parse < mail.log | mls-csv > row; gzip -k mail.log row; cp mail.log.gz packed")
-            .status
-            .success()
+        site.shell(
+            "mls-parse < mail.log | mls-csv > row; gzip -k mail.log row; cp mail.log.gz packed"
+        )
+        .status
+        .success()
     );
     for (command, said) in [
         ("mls-parse < mail.log.gz", "stdin is compressed by gzip: put zcat in front"),
         ("cat mail.log.gz | mls-parse", "stdin is compressed by gzip: put zcat in front"),
-        ("mls-csv --append new < row.gz", "mls-csv: error: stdin is compressed by gzip: put zcat in front"),
+        (
+            "mls-csv --append new < row.gz",
+            "mls-csv: error: stdin is compressed by gzip: put zcat in front",
+        ),
         ("mls-csv --decode < row.gz", "stdin is compressed by gzip: put zcat in front"),
         ("mls-anonymize < mail.log.gz", "stdin is compressed by gzip: put zcat in front"),
         ("mls-anonymize --verify < mail.log.gz", "stdin is compressed by gzip: put zcat in front"),
         ("mls-enrich --no-dns < row.gz", "stdin is compressed by gzip: put zcat in front"),
-        ("mls-sql load --url sqlite:e.db < row.gz", "stdin is compressed by gzip: put zcat in front"),
+        (
+            "mls-sql load --url sqlite:e.db < row.gz",
+            "stdin is compressed by gzip: put zcat in front",
+        ),
         ("mls-anonymize --input packed", "packed is compressed by gzip: put zcat in front"),
     ] {
         let output = site.shell(command);
-        assert_eq!((output.status.code(), output.stdout.len()), (Some(65), 0), "{command}: {}", text(&output.stderr));
+        assert_eq!(
+            (output.status.code(), output.stdout.len()),
+            (Some(65), 0),
+            "{command}: {}",
+            text(&output.stderr)
+        );
         assert!(text(&output.stderr).contains(said), "{command}: {}", text(&output.stderr));
     }
     let output = site.shell("mls-anonymize --input mail.log.gz | mls-parse | wc -l");
@@ -222,10 +261,15 @@ fn what_is_decoded_is_what_was_encoded() {
     let (encoded, decoded) = (records(site.read("E").as_bytes()), records(&output.stdout));
     assert_eq!((encoded.len(), decoded.len()), (47, 47));
     for (encoded, decoded) in encoded.iter().zip(&decoded) {
-        for member in ["server", "ip", "user", "hostname", "reverse_dns_status", "country_code", "asn", "aso"] {
+        for member in
+            ["server", "ip", "user", "hostname", "reverse_dns_status", "country_code", "asn", "aso"]
+        {
             assert_eq!(encoded[member], decoded[member], "{member}");
         }
-        assert_eq!(encoded["date"].as_str().unwrap()[..19], decoded["date"].as_str().unwrap()[..19]);
+        assert_eq!(
+            encoded["date"].as_str().unwrap()[..19],
+            decoded["date"].as_str().unwrap()[..19]
+        );
         let Value::Object(members) = decoded else { panic!("{decoded} is no object") };
         for member in ["service", "pid", "mechanism", "client", "reason"] {
             assert_eq!(members[member], Value::Null);

@@ -13,7 +13,10 @@ const LOG: &str = include_str!("data/postfix-3.7.11-debian12.log");
 /// The blocks that begin with this fence.
 fn blocks(fence: &str) -> Vec<String> {
     let blocks = README.split("\n```").skip(1).step_by(2);
-    blocks.filter_map(|block| block.strip_prefix(&format!("{fence}\n"))).map(str::to_owned).collect()
+    blocks
+        .filter_map(|block| block.strip_prefix(&format!("{fence}\n")))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -33,7 +36,8 @@ fn every_command_prints_something_and_succeeds() {
     assert!(site.read("yesterday.html").starts_with("<!DOCTYPE html>"));
     assert!(site.read("logins.prom").contains("\nmaillogsentinel_csv_rows 94\n"));
     for (database, rows) in [("events.db", 47), ("new.db", 94), ("copy.db", 94)] {
-        let count = site.shell(&format!("sqlite3 {database} 'SELECT count(*) FROM maillogsentinel_events'"));
+        let count = site
+            .shell(&format!("sqlite3 {database} 'SELECT count(*) FROM maillogsentinel_events'"));
         assert_eq!(text(&count.stdout).trim(), rows.to_string(), "{database}");
     }
     assert_eq!(site.read("one.csv").lines().count(), 3);
@@ -46,10 +50,17 @@ fn the_first_command_shows_the_digest_and_says_where_the_csv_is() {
     assert_eq!(blocks("bash")[0].trim(), "scripts/demo");
     // Who sets this has tools elsewhere, and maybe old ones here.
     let elsewhere = TempDir::new().unwrap();
-    let output = Command::new(root.join("scripts/demo")).env("CARGO_TARGET_DIR", elsewhere.path()).output().unwrap();
+    let output = Command::new(root.join("scripts/demo"))
+        .env("CARGO_TARGET_DIR", elsewhere.path())
+        .output()
+        .unwrap();
     let printed = text(&output.stdout);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0, "what was built is not what was run");
+    assert_eq!(
+        fs::read_dir(elsewhere.path()).unwrap().count(),
+        0,
+        "what was built is not what was run"
+    );
     assert!(
         printed.contains("47")
             && printed.contains("admin@example.test")
@@ -67,7 +78,9 @@ fn the_rust_that_readme_names_builds_every_crate() {
     let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).unwrap();
     let own = env!("CARGO_PKG_RUST_VERSION");
     assert!(README.contains(&format!("{own} or later")));
-    let version = |text: &str| text.split('.').take(2).map(|part| part.parse::<u32>().unwrap()).collect::<Vec<_>>();
+    let version = |text: &str| {
+        text.split('.').take(2).map(|part| part.parse::<u32>().unwrap()).collect::<Vec<_>>()
+    };
     let beyond = |package: &&serde_json::Value| {
         package["rust_version"].as_str().is_some_and(|needed| version(needed) > version(own))
     };

@@ -18,7 +18,9 @@ fn gzip(site: &Site, name: &str) {
     let path = site.path().join(name);
     let modified = fs::metadata(&path).unwrap().modified().unwrap();
     let mut packed = Vec::new();
-    GzEncoder::new(File::open(&path).unwrap(), Compression::fast()).read_to_end(&mut packed).unwrap();
+    GzEncoder::new(File::open(&path).unwrap(), Compression::fast())
+        .read_to_end(&mut packed)
+        .unwrap();
     let mut file = File::create(site.path().join(format!("{name}.gz"))).unwrap();
     file.write_all(&packed).unwrap();
     file.set_modified(modified).unwrap();
@@ -74,8 +76,12 @@ fn several_rotations_are_caught_up_with() {
     site.log(10);
     site.extract();
     site.assert_exact();
-    let order: Vec<String> =
-        site.read("F").lines().skip(1).map(|row| row.split(',').nth(3).unwrap().to_owned()).collect();
+    let order: Vec<String> = site
+        .read("F")
+        .lines()
+        .skip(1)
+        .map(|row| row.split(',').nth(3).unwrap().to_owned())
+        .collect();
     let sorted: Vec<String> = (0..50).map(|n| format!("u{n}")).collect();
     assert_eq!(order, sorted);
 }
@@ -115,9 +121,10 @@ fn where_x_and_x_gz_are_both_there_x_counts() {
     rename(&site, "mail.log", "mail.log.1");
     fs::copy(site.path().join("mail.log.1"), site.path().join("copy")).unwrap();
     gzip(&site, "copy");
-    for packed in
-        [fs::read(site.path().join("copy.gz")).unwrap()[..40].to_vec(), fs::read(site.path().join("copy.gz")).unwrap()]
-    {
+    for packed in [
+        fs::read(site.path().join("copy.gz")).unwrap()[..40].to_vec(),
+        fs::read(site.path().join("copy.gz")).unwrap(),
+    ] {
         File::create(site.path().join("mail.log.1.gz")).unwrap().write_all(&packed).unwrap();
         site.extract();
         site.assert_exact();
@@ -141,7 +148,10 @@ fn an_incomplete_gzip_is_waited_for() {
         let mut file = File::create(site.path().join("mail.log.1.gz")).unwrap();
         file.write_all(&whole[..cut]).unwrap();
         let said = site.extract_fails(75);
-        assert!(said.contains("mail.log.1.gz is an incomplete gzip file") && !said.contains("lost"), "{said}");
+        assert!(
+            said.contains("mail.log.1.gz is an incomplete gzip file") && !said.contains("lost"),
+            "{said}"
+        );
     }
     File::create(site.path().join("mail.log.1.gz")).unwrap().write_all(&whole).unwrap();
     site.extract();
@@ -155,11 +165,17 @@ fn an_incomplete_gzip_is_taken_as_it_is_after_an_hour_with_a_gap() {
     rename(&site, "mail.log", "mail.log.1");
     gzip(&site, "mail.log.1");
     let whole = fs::read(site.path().join("mail.log.1.gz")).unwrap();
-    File::create(site.path().join("mail.log.1.gz")).unwrap().write_all(&whole[..whole.len() / 2]).unwrap();
+    File::create(site.path().join("mail.log.1.gz"))
+        .unwrap()
+        .write_all(&whole[..whole.len() / 2])
+        .unwrap();
     make_old(&site, "mail.log.1.gz");
     site.log(1);
     let output = site.shell("mls-tail --framed mail.log");
-    assert!(text(&output.stdout).contains(r#""type":"gap""#) && text(&output.stderr).contains("is damaged at byte"));
+    assert!(
+        text(&output.stdout).contains(r#""type":"gap""#)
+            && text(&output.stderr).contains("is damaged at byte")
+    );
     site.extract();
     let rows = site.read("F").lines().count() - 1;
     assert!((1000..4000).contains(&rows), "{rows}");
@@ -192,7 +208,9 @@ fn copytruncate_loses_and_repeats_nothing_at_any_moment_of_it() {
 
 #[test]
 fn lines_that_were_read_between_copying_and_truncating_are_not_read_again() {
-    for (lines, compressed_at_once) in [3, 300, 30_000].into_iter().flat_map(|n| [(n, false), (n, true)]) {
+    for (lines, compressed_at_once) in
+        [3, 300, 30_000].into_iter().flat_map(|n| [(n, false), (n, true)])
+    {
         let mut site = Site::new();
         site.log(lines);
         site.extract();
@@ -205,7 +223,11 @@ fn lines_that_were_read_between_copying_and_truncating_are_not_read_again() {
             assert!(site.shell("gzip mail.log.1").status.success());
         }
         let output = site.shell(mls_tests::EXTRACT);
-        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{lines}");
+        assert_eq!(
+            (output.status.code(), text(&output.stderr)),
+            (Some(0), String::new()),
+            "{lines}"
+        );
         site.assert_exact();
         // The next rotation makes .2 or .2.gz of it, and compresses it where it has not been before.
         if compressed_at_once {
@@ -241,7 +263,10 @@ fn half_a_line_at_the_end_of_a_rotated_file_is_read_from_its_gzip_and_missed_whe
         assert_eq!(output.status.code(), Some(0));
         let rows = site.read("F").lines().count() - 1;
         assert_eq!(
-            (rows, text(&output.stderr).contains("lines that were written to it after that are lost")),
+            (
+                rows,
+                text(&output.stderr).contains("lines that were written to it after that are lost")
+            ),
             if compressed { (2, false) } else { (1, true) }
         );
         assert_eq!(text(&site.shell(mls_tests::EXTRACT).stderr), "");
@@ -259,7 +284,9 @@ fn a_log_that_is_truncated_while_it_waits_for_its_reader_is_read_again() {
     site.write("b.log", &old);
     let tail = "mls-tail --cursor-file C a.log b.log";
     let mut waiting = site
-        .command(&format!("{tail} | (touch there; until [ -e go ]; do sleep 0.1; done; cat >> out)"))
+        .command(&format!(
+            "{tail} | (touch there; until [ -e go ]; do sleep 0.1; done; cat >> out)"
+        ))
         .spawn()
         .unwrap();
     while !site.path().join("there").exists() {
@@ -285,7 +312,11 @@ fn a_copy_that_was_interrupted_is_not_a_log_of_its_own() {
     let mut site = Site::new();
     site.log(100);
     site.extract();
-    assert!(site.shell("head -c 5000 mail.log > mail.log.2; cp mail.log mail.log.1; : > mail.log").status.success());
+    assert!(
+        site.shell("head -c 5000 mail.log > mail.log.2; cp mail.log mail.log.1; : > mail.log")
+            .status
+            .success()
+    );
     site.log(2);
     site.extract();
     site.assert_exact();
@@ -296,9 +327,15 @@ fn a_log_has_one_name_however_it_is_spelled() {
     let mut site = Site::new();
     site.log(3);
     assert!(site.shell("ln -s . here; mkdir d").status.success());
-    for spelling in
-        ["mail.log", "./mail.log", "d/../mail.log", "here/mail.log", "mail.log mail.log", "mail.log*", "$PWD/mail.log"]
-    {
+    for spelling in [
+        "mail.log",
+        "./mail.log",
+        "d/../mail.log",
+        "here/mail.log",
+        "mail.log mail.log",
+        "mail.log*",
+        "$PWD/mail.log",
+    ] {
         site.log(1);
         if spelling.contains('*') {
             rename(&site, "mail.log", "mail.log.1");
@@ -449,7 +486,8 @@ fn a_file_that_vanished_unread_or_cannot_be_read_is_told_of_once() {
     assert_eq!(text(&output.stdout).matches(r#""type":"gap""#).count(), 2);
     let said = text(&site.shell(mls_tests::EXTRACT).stderr);
     assert!(
-        said.contains("mail.log.4.xz is compressed in a way that is not read here") && said.contains("read up to byte")
+        said.contains("mail.log.4.xz is compressed in a way that is not read here")
+            && said.contains("read up to byte")
     );
     assert_eq!(text(&site.shell(mls_tests::EXTRACT).stderr), "");
 }
@@ -506,7 +544,10 @@ fn real_logrotate_in_four_configurations() {
     for configuration in CONFIGURATIONS {
         let mut site = Site::new();
         let log = site.path().join("mail.log");
-        site.write("rotate.conf", &format!("{} {{\n{configuration}\nmissingok\n}}\n", log.display()));
+        site.write(
+            "rotate.conf",
+            &format!("{} {{\n{configuration}\nmissingok\n}}\n", log.display()),
+        );
         for round in 0..8 {
             site.log(40);
             if round % 3 != 1 {
@@ -515,8 +556,9 @@ fn real_logrotate_in_four_configurations() {
             site.log(40);
             // Two names made from the same second would be one.
             let stamp = 1_780_272_000 + round;
-            let rotated =
-                site.shell(&format!("logrotate --force --state state rotate.conf && touch -d @{stamp} state"));
+            let rotated = site.shell(&format!(
+                "logrotate --force --state state rotate.conf && touch -d @{stamp} state"
+            ));
             assert!(rotated.status.success(), "{}", text(&rotated.stderr));
             if configuration.contains("%s") {
                 std::thread::sleep(Duration::from_millis(1100));

@@ -39,9 +39,15 @@ impl System {
             return None;
         }
         let system = Self(TempDir::new().unwrap());
-        for folder in
-            ["etc/systemd/system", "etc/logrotate.d", "var/log", "var/lib", "srv", "run/systemd/journal", "usr"]
-        {
+        for folder in [
+            "etc/systemd/system",
+            "etc/logrotate.d",
+            "var/log",
+            "var/lib",
+            "srv",
+            "run/systemd/journal",
+            "usr",
+        ] {
             fs::create_dir_all(system.path(folder)).unwrap();
         }
         system.write("etc/passwd", "root:x:0:0::/root:/bin/sh\nbob:x:1000:1000::/:/bin/sh\n");
@@ -64,7 +70,8 @@ impl System {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/setup"));
+        let mut command =
+            Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/setup"));
         command.arg("--root").arg(self.0.path()).args(args);
         command
     }
@@ -88,7 +95,9 @@ impl System {
             for entry in fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
                 let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-                if name.ends_with('-') || [".pwd.lock", "shadow", "gshadow"].contains(&name.as_str()) {
+                if name.ends_with('-')
+                    || [".pwd.lock", "shadow", "gshadow"].contains(&name.as_str())
+                {
                     continue;
                 }
                 let meta = fs::symlink_metadata(&path).unwrap();
@@ -123,8 +132,14 @@ fn empty_answers_take_the_defaults_and_write_what_was_shown() {
     assert!(said.contains("Mail log, or journal [/var/log/mail.log]"), "{said}");
     let conf = system.read("etc/maillogsentinel.conf");
     let log = "log_file = /var/log/maillogsentinel/maillogsentinel.log\n";
-    assert!(conf.contains(log) && !conf.contains("\nemail = "), "only what is no default is set: {conf}");
-    assert_eq!(fs::metadata(system.path("etc/maillogsentinel.conf")).unwrap().mode() & 0o777, 0o644);
+    assert!(
+        conf.contains(log) && !conf.contains("\nemail = "),
+        "only what is no default is set: {conf}"
+    );
+    assert_eq!(
+        fs::metadata(system.path("etc/maillogsentinel.conf")).unwrap().mode() & 0o777,
+        0o644
+    );
     for (unit, enabled) in [
         ("maillogsentinel.service", true),
         ("maillogsentinel-extract.timer", true),
@@ -135,14 +150,31 @@ fn empty_answers_take_the_defaults_and_write_what_was_shown() {
     ] {
         assert_eq!(system.enabled(unit), enabled, "{unit}");
     }
-    assert!(system.path("etc/systemd/system/maillogsentinel-extract.service").is_symlink(), "an alias");
-    assert!(system.read("etc/group").contains("adm:x:4:maillogsentinel\nsystemd-journal:x:101:maillogsentinel\n"));
+    assert!(
+        system.path("etc/systemd/system/maillogsentinel-extract.service").is_symlink(),
+        "an alias"
+    );
+    assert!(
+        system
+            .read("etc/group")
+            .contains("adm:x:4:maillogsentinel\nsystemd-journal:x:101:maillogsentinel\n")
+    );
     let uid = fs::metadata(system.path("var/log/maillogsentinel")).unwrap().uid();
     assert!(system.read("etc/passwd").contains(&format!("maillogsentinel:x:{uid}:")));
-    assert!(system.read("etc/logrotate.d/maillogsentinel").contains("su maillogsentinel maillogsentinel\n"));
+    assert!(
+        system
+            .read("etc/logrotate.d/maillogsentinel")
+            .contains("su maillogsentinel maillogsentinel\n")
+    );
     let done = system.read("var/log/maillogsentinel_setup.log");
-    assert!(done.contains("wrote /etc/maillogsentinel.conf") && done.contains("enabled maillogsentinel-extract.timer"));
-    assert!(system.path("usr/local/bin/mls-tail").exists() && system.path("usr/local/bin/maillogsentinel").exists());
+    assert!(
+        done.contains("wrote /etc/maillogsentinel.conf")
+            && done.contains("enabled maillogsentinel-extract.timer")
+    );
+    assert!(
+        system.path("usr/local/bin/mls-tail").exists()
+            && system.path("usr/local/bin/maillogsentinel").exists()
+    );
 }
 
 #[test]
@@ -196,8 +228,13 @@ fn wrong_answers_are_asked_again_and_say_why() {
     assert!(dropin.contains("User=bob\nGroup=bob\nReadWritePaths=\"/srv/my data\"\n"), "{dropin}");
     assert_eq!(fs::metadata(system.path("srv/my data")).unwrap().uid(), 1000);
     assert!(system.read("etc/group").contains("adm:x:4:bob\n"));
-    assert!(system.enabled("maillogsentinel-sql-export.timer") && !system.enabled("maillogsentinel-sql-import.timer"));
-    assert!(!system.enabled("ipinfo-update.timer") && system.enabled("maillogsentinel-report.timer"));
+    assert!(
+        system.enabled("maillogsentinel-sql-export.timer")
+            && !system.enabled("maillogsentinel-sql-import.timer")
+    );
+    assert!(
+        !system.enabled("ipinfo-update.timer") && system.enabled("maillogsentinel-report.timer")
+    );
     let timer = system.read("etc/systemd/system/maillogsentinel-report.timer.d/setup.conf");
     assert!(timer.ends_with("[Timer]\nOnCalendar=\nOnCalendar=06:30\n"), "{timer}");
 
@@ -269,7 +306,11 @@ fn ctrl_c_at_any_question_leaves_everything_as_it_was() {
     }
     let mut answers = DEFAULTS.to_vec();
     answers.push((WRITE, "\n"));
-    assert_eq!(terminal(&mut system.command(&["--interactive"]), &answers).0, 64, "no is the default");
+    assert_eq!(
+        terminal(&mut system.command(&["--interactive"]), &answers).0,
+        64,
+        "no is the default"
+    );
     assert_eq!(system.snapshot(), before);
 }
 
@@ -288,15 +329,20 @@ fn ctrl_c_while_it_writes_takes_back_what_was_written() {
     system.write("etc/maillogsentinel.conf", "# mine\n[report]\nemail = old@example.org\n");
     let before = system.snapshot();
     // Everything is in place but the units.
-    let stop = "#!/bin/bash\ncase $* in *' enable '*) echo now; sleep 100;; *is-enabled*) exit 1;; esac\n";
+    let stop =
+        "#!/bin/bash\ncase $* in *' enable '*) echo now; sleep 100;; *is-enabled*) exit 1;; esac\n";
     let (_dir, path) = impostor("systemctl", stop);
     let mut answers = DEFAULTS.to_vec();
     answers.insert(3, ("When the digest goes out", "\n"));
     answers.extend([(WRITE, "y\n"), ("now", "\x03")]);
     let (code, said) = terminal(system.command(&["--interactive"]).env("PATH", path), &answers);
-    assert!(code == 130 && said.contains("taking back") && !said.contains("could not"), "{code}: {said}");
+    assert!(
+        code == 130 && said.contains("taking back") && !said.contains("could not"),
+        "{code}: {said}"
+    );
     let after = system.snapshot();
-    let changed: Vec<_> = after.iter().filter(|(path, what)| before.get(*path) != Some(what)).collect();
+    let changed: Vec<_> =
+        after.iter().filter(|(path, what)| before.get(*path) != Some(what)).collect();
     assert!(changed.is_empty() && after.len() == before.len(), "{changed:?}");
 }
 
@@ -308,7 +354,11 @@ fn a_step_that_fails_takes_back_those_before_it() {
     let file = TempDir::new().unwrap();
     let file = file.path().join("a");
     put(&file, "");
-    let output = system.command(&["--automated", file.to_str().unwrap()]).env("PATH", path).output().unwrap();
+    let output = system
+        .command(&["--automated", file.to_str().unwrap()])
+        .env("PATH", path)
+        .output()
+        .unwrap();
     assert!(!output.status.success());
     assert_eq!(system.snapshot(), before, "{}", text(&output.stderr));
 }
@@ -321,8 +371,14 @@ fn automated_setup_asks_nothing_and_refuses_what_an_interview_would() {
         .automated("# Kept.\n[report]\nemail = admin@localhost\n[alert]\nip = 20/10m\n[database]\ndb_type = sqlite\n");
     assert!(output.status.success(), "{}", text(&output.stderr));
     let conf = system.read("etc/maillogsentinel.conf");
-    assert!(conf.starts_with("# Kept.\n[report]\nemail = admin@localhost\n[alert]\nip = 20/10m\n"), "{conf}");
-    assert!(conf.contains("mail_log = journal\n"), "without a mail log the journal is read: {conf}");
+    assert!(
+        conf.starts_with("# Kept.\n[report]\nemail = admin@localhost\n[alert]\nip = 20/10m\n"),
+        "{conf}"
+    );
+    assert!(
+        conf.contains("mail_log = journal\n"),
+        "without a mail log the journal is read: {conf}"
+    );
     assert!(system.path("var/log/maillogsentinel/sql").is_dir(), "SQL files have a directory");
     let before = system.snapshot();
     for (answers, why) in [
@@ -335,7 +391,10 @@ fn automated_setup_asks_nothing_and_refuses_what_an_interview_would() {
         ("[paths]\nworking_dir = /srv/a{b\n", "will not do"),
         ("[database]\ndb_type = oracle\n", "/answers, line 2: [database] db_type = \"oracle\""),
         ("[geolocation]\ncountry_db_path = /srv/a\"b %n/country.csv\n", "will not do"),
-        ("[geolocation]\ncountry_db_path = /srv/country.csv, /srv/%n/country6.csv\n", "will not do"),
+        (
+            "[geolocation]\ncountry_db_path = /srv/country.csv, /srv/%n/country6.csv\n",
+            "will not do",
+        ),
         ("[ASN_ASO]\nasn_db_path = /srv/asn.csv,/tmp/asn6.csv\n", "nor /tmp"),
         ("[geolocation]\nasn_db_path = /home/me/asn.csv\n", "home directories"),
         ("[ASN_ASO]\nasn_db_path = asn.csv\n", "absolute path"),
@@ -347,13 +406,20 @@ fn automated_setup_asks_nothing_and_refuses_what_an_interview_would() {
     }
     let output = system.automated("[systemd]\nextraction_schedule = follow\n");
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(system.enabled("maillogsentinel-follow.service") && !system.enabled("maillogsentinel.service"));
+    assert!(
+        system.enabled("maillogsentinel-follow.service")
+            && !system.enabled("maillogsentinel.service")
+    );
     assert!(!system.path("etc/systemd/system/maillogsentinel-extract.timer.d/setup.conf").exists());
     assert!(system.read("etc/maillogsentinel.conf.bak").starts_with("# Kept.\n"));
-    let output = system.automated("[ASN_ASO]\nasn_db_path = /srv/ip data/asn.csv,/srv/six/asn.csv\n");
+    let output =
+        system.automated("[ASN_ASO]\nasn_db_path = /srv/ip data/asn.csv,/srv/six/asn.csv\n");
     assert!(output.status.success(), "{}", text(&output.stderr));
     let dropin = system.read("etc/systemd/system/ipinfo-update.service.d/setup.conf");
-    assert!(dropin.ends_with("ReadWritePaths=\"/srv/ip data\"\nReadWritePaths=\"/srv/six\"\n"), "{dropin}");
+    assert!(
+        dropin.ends_with("ReadWritePaths=\"/srv/ip data\"\nReadWritePaths=\"/srv/six\"\n"),
+        "{dropin}"
+    );
 }
 
 #[test]
@@ -362,7 +428,10 @@ fn a_password_in_the_configuration_is_read_by_nobody_else() {
     let output = system.automated("[database]\ndb_password = hush\n");
     // The answers themselves are too open here.
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert!(!text(&output.stdout).contains("hush") && !text(&output.stderr).contains("hush"), "it is shown");
+    assert!(
+        !text(&output.stdout).contains("hush") && !text(&output.stderr).contains("hush"),
+        "it is shown"
+    );
     assert_eq!(fs::metadata(system.path("etc/maillogsentinel.conf")).unwrap().mode() & 0o007, 0);
 }
 
@@ -370,7 +439,9 @@ fn a_password_in_the_configuration_is_read_by_nobody_else() {
 fn a_configuration_that_is_closed_is_open_to_the_service() {
     let Some(system) = System::new() else { return };
     let conf = "[report]\nemail = admin@localhost\n[systemd]\nuser = bob\n";
-    for (mode, there, expected) in [(0o600, "", 0o640), (0o600, conf, 0o640), (0o640, "", 0o640), (0o644, "", 0o644)] {
+    for (mode, there, expected) in
+        [(0o600, "", 0o640), (0o600, conf, 0o640), (0o640, "", 0o640), (0o644, "", 0o644)]
+    {
         system.write("etc/maillogsentinel.conf", there);
         let path = system.path("etc/maillogsentinel.conf");
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
@@ -379,7 +450,11 @@ fn a_configuration_that_is_closed_is_open_to_the_service() {
         assert!(output.status.success(), "{}", text(&output.stderr));
         let meta = fs::metadata(&path).unwrap();
         let group = if expected == 0o640 { 1000 } else { 0 };
-        assert_eq!((meta.mode() & 0o777, meta.uid(), meta.gid()), (expected, 0, group), "{mode:o} {there:?}");
+        assert_eq!(
+            (meta.mode() & 0o777, meta.uid(), meta.gid()),
+            (expected, 0, group),
+            "{mode:o} {there:?}"
+        );
     }
 }
 
@@ -391,7 +466,8 @@ fn a_directory_of_the_services_leads_no_chown_astray() {
     }
     std::os::unix::fs::chown(system.path("srv/bob"), Some(1000), Some(1000)).unwrap();
     std::os::unix::fs::symlink(system.path("srv/precious"), system.path("srv/bob/link")).unwrap();
-    let output = system.automated("[paths]\nworking_dir = /srv/bob/link/new\n[systemd]\nuser = bob\n");
+    let output =
+        system.automated("[paths]\nworking_dir = /srv/bob/link/new\n[systemd]\nuser = bob\n");
     assert!(!output.status.success(), "{}", text(&output.stdout));
     assert!(fs::read_dir(system.path("srv/precious")).unwrap().next().is_none());
     let output = system.automated("[paths]\nworking_dir = /srv/bob/new\n[systemd]\nuser = bob\n");
@@ -412,17 +488,29 @@ fn a_group_that_may_write_beside_the_log_leads_root_nowhere() {
                 */var/log/maillogsentinel) mv $last $last.away; mv ${last%/*}/audit $last;;\nesac\n";
     let (_dir, path) = impostor("mkdir", swap);
     system.write("srv/precious", "");
-    std::os::unix::fs::symlink(system.path("srv/precious"), folder.join("maillogsentinel_setup.log")).unwrap();
+    std::os::unix::fs::symlink(
+        system.path("srv/precious"),
+        folder.join("maillogsentinel_setup.log"),
+    )
+    .unwrap();
     let file = TempDir::new().unwrap();
     let file = file.path().join("answers");
     put(&file, "");
-    let output = system.command(&["--automated", file.to_str().unwrap()]).env("PATH", path).output().unwrap();
+    let output = system
+        .command(&["--automated", file.to_str().unwrap()])
+        .env("PATH", path)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(system.read("srv/precious"), "");
     assert!(text(&output.stderr).contains("is not a file of root's"), "{}", text(&output.stderr));
     assert_eq!(fs::metadata(folder.join("audit")).unwrap().uid(), 0);
     let made = fs::metadata(folder.join("maillogsentinel")).unwrap();
-    assert!(system.read("etc/passwd").contains(&format!("maillogsentinel:x:{}:{}:", made.uid(), made.gid())));
+    assert!(system.read("etc/passwd").contains(&format!(
+        "maillogsentinel:x:{}:{}:",
+        made.uid(),
+        made.gid()
+    )));
     assert_eq!(made.mode() & 0o777, 0o750);
     // Nothing else is left there, and a log that is root's is written to.
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 4);
@@ -447,15 +535,21 @@ fn a_dry_run_shows_and_writes_nothing_and_uninstall_leaves_data_and_configuratio
     assert!(system.run(&["--automated", file.to_str().unwrap()]).status.success());
     system.write("var/log/maillogsentinel/maillogsentinel.csv", "data");
     assert!(system.run(&["--uninstall", "--yes"]).status.success());
-    let left: Vec<_> = system.snapshot().into_keys().filter(|path| !before.contains_key(path)).collect();
-    let left: Vec<_> = left.iter().map(|path| path.strip_prefix(system.path("")).unwrap().to_str().unwrap()).collect();
-    for kept in
-        ["etc/maillogsentinel.conf", "var/log/maillogsentinel/maillogsentinel.csv", "var/log/maillogsentinel_setup.log"]
-    {
+    let left: Vec<_> =
+        system.snapshot().into_keys().filter(|path| !before.contains_key(path)).collect();
+    let left: Vec<_> = left
+        .iter()
+        .map(|path| path.strip_prefix(system.path("")).unwrap().to_str().unwrap())
+        .collect();
+    for kept in [
+        "etc/maillogsentinel.conf",
+        "var/log/maillogsentinel/maillogsentinel.csv",
+        "var/log/maillogsentinel_setup.log",
+    ] {
         assert!(left.contains(&kept), "{left:?}");
     }
-    let stray = left
-        .iter()
-        .filter(|path| path.starts_with("etc/systemd") || (system.path(path).is_file() && path.starts_with("usr")));
+    let stray = left.iter().filter(|path| {
+        path.starts_with("etc/systemd") || (system.path(path).is_file() && path.starts_with("usr"))
+    });
     assert_eq!(stray.count(), 0, "{left:?}");
 }

@@ -31,9 +31,13 @@ fn an_idle_run_writes_nothing() {
     let mut site = Site::new();
     site.log(3);
     site.extract();
-    let before = (site.read("F"), site.read("S"), fs::metadata(site.path().join("S")).unwrap().ino());
+    let before =
+        (site.read("F"), site.read("S"), fs::metadata(site.path().join("S")).unwrap().ino());
     site.extract();
-    assert_eq!(before, (site.read("F"), site.read("S"), fs::metadata(site.path().join("S")).unwrap().ino()));
+    assert_eq!(
+        before,
+        (site.read("F"), site.read("S"), fs::metadata(site.path().join("S")).unwrap().ino())
+    );
 }
 
 #[test]
@@ -91,13 +95,16 @@ fn quiet_runs_after_a_rotation_of_the_csv_leave_nothing_behind() {
 
 #[test]
 fn a_csv_that_is_changed_while_rows_are_appended_is_left_alone() {
-    for (owner, left) in [("rm F", 0), ("mv F F.1; : > F", 1), ("mv F F.1; seq 9999 > F", 1), (": > F", 1)] {
+    for (owner, left) in
+        [("rm F", 0), ("mv F F.1; : > F", 1), ("mv F F.1; seq 9999 > F", 1), (": > F", 1)]
+    {
         let mut site = Site::new();
         site.log(3);
         site.extract();
         let committed = site.read("F");
         site.log(3);
-        let rows = site.shell("mls-tail --framed --cursor-file S mail.log | mls-parse | head -4").stdout;
+        let rows =
+            site.shell("mls-tail --framed --cursor-file S mail.log | mls-parse | head -4").stdout;
         let mut sink = site.command("exec mls-csv --append F --cursor-file S --timezone UTC");
         let mut sink = sink.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut input = sink.stdin.take().unwrap();
@@ -160,13 +167,19 @@ fn a_csv_that_was_edited_waits_for_a_decision() {
         let edited = site.read("F");
         site.log(4);
         let said = site.extract_fails(78);
-        assert!(said.contains(why) && said.contains("--adopt") && said.contains("--reset"), "{said}");
+        assert!(
+            said.contains(why) && said.contains("--adopt") && said.contains("--reset"),
+            "{said}"
+        );
         assert_eq!(site.read("F"), edited);
 
         let output = site.shell(&with("--adopt"));
         assert!(output.status.success(), "{}", text(&output.stderr));
         let after = site.read("F");
-        assert!(after.starts_with(&edited) && after.lines().count() == edited.lines().count() + 4, "{after}");
+        assert!(
+            after.starts_with(&edited) && after.lines().count() == edited.lines().count() + 4,
+            "{after}"
+        );
         site.extract();
     }
 }
@@ -174,11 +187,13 @@ fn a_csv_that_was_edited_waits_for_a_decision() {
 #[test]
 fn the_cure_that_readme_has_for_an_edited_csv_is_one() {
     let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
-    let cure = readme.split('`').find(|code| code.ends_with(" --adopt")).unwrap().replace("\\|", "|");
+    let cure =
+        readme.split('`').find(|code| code.ends_with(" --adopt")).unwrap().replace("\\|", "|");
     let mut site = Site::new();
     let dir = site.path().display();
-    let paths =
-        format!("[paths]\nworking_dir = {dir}\nstate_dir = {dir}\nmail_log = {dir}/mail.log\ncsv_filename = F\n");
+    let paths = format!(
+        "[paths]\nworking_dir = {dir}\nstate_dir = {dir}\nmail_log = {dir}/mail.log\ncsv_filename = F\n"
+    );
     site.write("C", &paths);
     let extract = cure.replace(" --adopt", "");
     site.log(3);
@@ -188,7 +203,11 @@ fn the_cure_that_readme_has_for_an_edited_csv_is_one() {
     let output = site.shell(&extract);
     let said = text(&output.stderr);
     // As the row of the table calls it.
-    assert!(readme.contains("`are not what was committed`") && said.contains("are not what was committed"), "{said}");
+    assert!(
+        readme.contains("`are not what was committed`")
+            && said.contains("are not what was committed"),
+        "{said}"
+    );
     assert_eq!(output.status.code(), Some(78));
 
     let output = site.shell(&cure);
@@ -236,7 +255,10 @@ fn without_a_cursor_file_rows_are_appended_to_nothing_but_our_own_csv() {
         ("echo > X", not_ours),
         ("printf server,date > X", not_ours),
         (&format!("echo {HEADER},more > X"), not_ours),
-        ("echo 'server;date;ip;user;hostname' > X", "mls-csv --decode --legacy < X.old | mls-csv --append X"),
+        (
+            "echo 'server;date;ip;user;hostname' > X",
+            "mls-csv --decode --legacy < X.old | mls-csv --append X",
+        ),
     ] {
         assert!(site.shell(make).status.success());
         let before = fs::read(site.path().join("X")).unwrap();
@@ -245,7 +267,9 @@ fn without_a_cursor_file_rows_are_appended_to_nothing_but_our_own_csv() {
         assert!(text(&output.stderr).contains(said), "{make}: {}", text(&output.stderr));
         assert_eq!(fs::read(site.path().join("X")).unwrap(), before, "{make}");
     }
-    for (make, lines) in [("rm X", 4), (": > X", 4), ("true", 7), (&format!("printf {HEADER} > X"), 4)] {
+    for (make, lines) in
+        [("rm X", 4), (": > X", 4), ("true", 7), (&format!("printf {HEADER} > X"), 4)]
+    {
         assert!(site.shell(make).status.success());
         let output = site.shell(append);
         assert!(output.status.success(), "{make}: {}", text(&output.stderr));
@@ -299,14 +323,22 @@ fn a_late_sink_of_a_killed_pipeline_is_fenced_off() {
     let mut site = Site::new();
     site.log(3);
     // What a slow pipeline has read before it stalls …
-    assert!(site.shell("mls-tail --framed --cursor-file S mail.log | mls-parse > late").status.success());
+    assert!(
+        site.shell("mls-tail --framed --cursor-file S mail.log | mls-parse > late")
+            .status
+            .success()
+    );
     site.log(3);
     site.extract();
     // … arrives after another one has committed.
     let rows = site.read("F");
     let output = site.shell("mls-csv --append F --cursor-file S < late");
     assert_eq!(output.status.code(), Some(75));
-    assert!(text(&output.stderr).contains("another pipeline has committed since"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("another pipeline has committed since"),
+        "{}",
+        text(&output.stderr)
+    );
     assert_eq!(site.read("F"), rows);
     site.assert_exact();
 }
@@ -332,12 +364,17 @@ fn input_that_stops_without_its_end_is_not_committed() {
 fn a_framed_stream_without_its_end_is_no_success_where_there_is_no_cursor_either() {
     let mut site = Site::new();
     site.log(3);
-    for sink in ["mls-csv", "mls-csv --append G", "mls-report --date 2026-06-01", "mls-sql export"] {
-        let pipeline = |cut| site.shell(&format!("mls-tail --framed mail.log | mls-parse | {cut} | {sink}"));
+    for sink in ["mls-csv", "mls-csv --append G", "mls-report --date 2026-06-01", "mls-sql export"]
+    {
+        let pipeline =
+            |cut| site.shell(&format!("mls-tail --framed mail.log | mls-parse | {cut} | {sink}"));
         assert_eq!(pipeline("cat").status.code(), Some(0), "{sink}");
         let output = pipeline("head -n -1");
         let said = text(&output.stderr);
-        assert!(output.status.code() == Some(75) && said.contains("before its end record"), "{sink}: {said}");
+        assert!(
+            output.status.code() == Some(75) && said.contains("before its end record"),
+            "{sink}: {said}"
+        );
     }
 }
 
@@ -346,9 +383,11 @@ fn a_pipeline_without_its_parser_is_refused_and_commits_nothing() {
     let mut site = Site::new();
     site.log(3);
     let source = "mls-tail --framed --cursor-file S mail.log";
-    for rest in
-        ["mls-csv --append F --cursor-file S", "mls-enrich --no-dns | mls-csv --append F --cursor-file S", "mls-csv"]
-    {
+    for rest in [
+        "mls-csv --append F --cursor-file S",
+        "mls-enrich --no-dns | mls-csv --append F --cursor-file S",
+        "mls-csv",
+    ] {
         let output = site.shell(&format!("{source} | {rest}"));
         assert!(
             !output.status.success() && text(&output.stderr).contains("mls-parse"),
@@ -415,7 +454,9 @@ fn the_cursor_is_shown_to_people() {
     site.extract();
     let shown = show(&site);
     assert!(
-        shown.starts_with("commit 1 of 2") && shown.contains("mail.log\n") && shown.contains("all there was"),
+        shown.starts_with("commit 1 of 2")
+            && shown.contains("mail.log\n")
+            && shown.contains("all there was"),
         "{shown}"
     );
 }

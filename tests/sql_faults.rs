@@ -32,7 +32,8 @@ fn kill_one(site: &Site, pipeline: &str, random: &mut Random, longest: u64) -> b
 
 fn children(shell: &Child) -> Vec<String> {
     let id = shell.id();
-    let list = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+    let list =
+        std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
     list.split_ascii_whitespace().map(str::to_owned).collect()
 }
 
@@ -127,7 +128,9 @@ fn export_and_import_are_exact_though_stages_and_servers_are_killed() {
 
 /// The name that a file has before a commit of `cursor_file` names it.
 fn part(site: &Site, cursor_file: &str) -> String {
-    let machine = text(&site.shell("uname -n").stdout).trim().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let machine = text(&site.shell("uname -n").stdout)
+        .trim()
+        .replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     let whole = site.path().canonicalize().unwrap().join(cursor_file);
     let hash = text(&site.shell(&format!("printf %s '{}' | sha256sum", whole.display())).stdout);
     format!(".{machine}-{}.part", &hash[..16])
@@ -179,9 +182,13 @@ fn a_file_that_was_committed_and_not_renamed_is_found_though_the_cursor_file_has
             );
             finish(&site, &export);
             let entries = std::fs::read_dir(site.path().join(dir)).unwrap();
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+            entries
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect::<Vec<_>>()
         };
-        let rename = |from: &str, to: &str| std::fs::rename(site.path().join(from), site.path().join(to)).unwrap();
+        let rename = |from: &str, to: &str| {
+            std::fs::rename(site.path().join(from), site.path().join(to)).unwrap()
+        };
         let [name] = export(state, dir).try_into().unwrap();
         // As if it had died between the two.
         rename(&format!("{dir}/{name}"), &format!("{dir}/{}", part(&site, &format!("{state}/X"))));
@@ -209,5 +216,9 @@ fn a_server_that_starts_late_is_waited_for_and_one_that_never_does_is_75() {
     server.kill();
     let output = site.shell(&load);
     assert_eq!(output.status.code(), Some(75), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("connecting to MySQL database mls at 127.0.0.1"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("connecting to MySQL database mls at 127.0.0.1"),
+        "{}",
+        text(&output.stderr)
+    );
 }

@@ -22,7 +22,8 @@ fn units(ending: &str) -> Vec<PathBuf> {
 fn commands() -> Vec<(String, String)> {
     let command = |path: &PathBuf| {
         let unit = fs::read_to_string(path).unwrap().replace("\\\n", " ");
-        let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap().to_owned();
+        let line =
+            unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap().to_owned();
         (path.file_name().unwrap().to_str().unwrap().to_owned(), line)
     };
     units(".service").iter().map(command).collect()
@@ -36,7 +37,8 @@ fn systemd_has_nothing_to_say_against_them() {
     let units = [units(".service"), units(".timer")].concat();
     assert_eq!(units.len(), 12, "a unit came or went: is it looked at here?");
     // The manual page comes with the package.
-    let output = Command::new("systemd-analyze").args(["verify", "--man=no"]).args(&units).output().unwrap();
+    let output =
+        Command::new("systemd-analyze").args(["verify", "--man=no"]).args(&units).output().unwrap();
     assert_eq!((output.status.success(), text(&output.stderr)), (true, String::new()));
 }
 
@@ -57,7 +59,11 @@ fn a_unit_that_is_tried_again_gives_up_and_says_so() {
         let each = seconds(value("RestartSec").unwrap()) + 20;
         let tries: u64 = value("StartLimitBurst").unwrap().parse().unwrap();
         let within = seconds(value("StartLimitIntervalSec").unwrap());
-        assert!(tries * each <= within, "{}: {tries} tries take longer than {within} s", path.display());
+        assert!(
+            tries * each <= within,
+            "{}: {tries} tries take longer than {within} s",
+            path.display()
+        );
         assert!(value("OnFailure").is_some(), "{}", path.display());
     }
 }
@@ -68,16 +74,20 @@ fn little_is_exposed_and_least_where_no_network_is_needed() {
         return skip("systemd-analyze is not installed");
     }
     for unit in units(".service") {
-        let output =
-            Command::new("systemd-analyze").args(["security", "--offline=true", "--no-pager"]).arg(&unit).output();
+        let output = Command::new("systemd-analyze")
+            .args(["security", "--offline=true", "--no-pager"])
+            .arg(&unit)
+            .output();
         let output = text(&output.unwrap().stdout);
-        let exposure = output.lines().last().and_then(|line| line.rsplit_once(".service: ")).unwrap().1;
+        let exposure =
+            output.lines().last().and_then(|line| line.rsplit_once(".service: ")).unwrap().1;
         let exposure: f64 = exposure.split(' ').next().unwrap().parse().unwrap();
         let without_network = fs::read_to_string(&unit).unwrap().contains("PrivateNetwork=yes");
         let name = unit.file_name().unwrap().to_str().unwrap();
         assert_eq!(
             without_network,
-            ["maillogsentinel-sql-export.service", "maillogsentinel-failed@.service"].contains(&name),
+            ["maillogsentinel-sql-export.service", "maillogsentinel-failed@.service"]
+                .contains(&name),
             "{name}"
         );
         let most = if without_network { 0.5 } else { 1.2 };
@@ -99,7 +109,8 @@ fn a_pipeline_reads_the_same_for_systemd_and_for_the_front_end() {
 fn pipelines_call_tools_and_flags_that_there_are_and_name_no_file_but_the_configuration() {
     let mut stages = 0;
     for (unit, command) in commands() {
-        let Some(script) = command.strip_prefix("/usr/bin/bash -o pipefail -c 'trap : TERM; ") else {
+        let Some(script) = command.strip_prefix("/usr/bin/bash -o pipefail -c 'trap : TERM; ")
+        else {
             assert_eq!(unit, "maillogsentinel-failed@.service", "{command}");
             continue;
         };
@@ -113,13 +124,14 @@ fn pipelines_call_tools_and_flags_that_there_are_and_name_no_file_but_the_config
                 continue;
             }
             let words: Vec<_> = words.collect();
-            let verb: Vec<_> = words.iter().copied().filter(|word| !word.starts_with(['-', '/'])).collect();
+            let verb: Vec<_> =
+                words.iter().copied().filter(|word| !word.starts_with(['-', '/'])).collect();
             let help = Command::new(tools().join(tool)).args(&verb).arg("--help").output().unwrap();
             assert!(help.status.success(), "{unit}: {stage}: {}", text(&help.stderr));
             let help = text(&help.stdout);
             for word in words.iter().filter(|word| !verb.contains(*word)) {
-                let known =
-                    *word == "/etc/maillogsentinel.conf" || help.split([' ', ',', '\n']).any(|flag| flag == *word);
+                let known = *word == "/etc/maillogsentinel.conf"
+                    || help.split([' ', ',', '\n']).any(|flag| flag == *word);
                 assert!(known, "{unit}: {tool} has no {word}");
             }
             stages += 1;

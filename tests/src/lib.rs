@@ -24,7 +24,11 @@ pub fn tools() -> PathBuf {
     // target/debug/deps/NAME-HASH
     path.pop();
     path.pop();
-    assert!(path.join("mls-tail").exists(), "the tools are not in {}: build the workspace first", path.display());
+    assert!(
+        path.join("mls-tail").exists(),
+        "the tools are not in {}: build the workspace first",
+        path.display()
+    );
     path
 }
 
@@ -76,7 +80,8 @@ impl Site {
 
     /// Adds to a file.
     pub fn append(&self, name: &str, content: &str) {
-        let mut file = File::options().append(true).create(true).open(self.dir.path().join(name)).unwrap();
+        let mut file =
+            File::options().append(true).create(true).open(self.dir.path().join(name)).unwrap();
         file.write_all(content.as_bytes()).unwrap();
     }
 
@@ -93,13 +98,20 @@ impl Site {
         for _ in 0..n {
             let (user, second) = (self.written, self.written % 60);
             self.written += 1;
-            let head = format!("2026-06-01T00:00:{second:02}.{:06}+00:00 vm postfix/smtpd[74]: ", user % 1_000_000);
+            let head = format!(
+                "2026-06-01T00:00:{second:02}.{:06}+00:00 vm postfix/smtpd[74]: ",
+                user % 1_000_000
+            );
             writeln!(
                 text,
                 "{head}warning: unknown[192.0.2.1]: SASL LOGIN authentication failed: x, sasl_username=u{user}"
             )
             .unwrap();
-            writeln!(text, "{head}disconnect from unknown[192.0.2.1] ehlo=1 auth=0/1 quit=1 commands=2/3").unwrap();
+            writeln!(
+                text,
+                "{head}disconnect from unknown[192.0.2.1] ehlo=1 auth=0/1 quit=1 commands=2/3"
+            )
+            .unwrap();
         }
         text
     }
@@ -121,7 +133,10 @@ impl Site {
     pub fn command(&self, command: &str) -> Command {
         let path = format!("{}:{}", tools().display(), std::env::var("PATH").unwrap());
         let mut shell = Command::new("bash");
-        shell.args(["-o", "pipefail", "-c", command]).current_dir(self.dir.path()).env("PATH", path);
+        shell
+            .args(["-o", "pipefail", "-c", command])
+            .current_dir(self.dir.path())
+            .env("PATH", path);
         shell
     }
 
@@ -164,19 +179,26 @@ impl Site {
         let mut rows: BTreeMap<u64, u32> = BTreeMap::new();
         for name in users {
             let user = name.strip_prefix('u').and_then(|n| n.parse().ok());
-            *rows.entry(user.unwrap_or_else(|| panic!("a row that was never written: {name}"))).or_default() += 1;
+            *rows
+                .entry(user.unwrap_or_else(|| panic!("a row that was never written: {name}")))
+                .or_default() += 1;
         }
         let lost: Vec<u64> = (0..self.written).filter(|user| !rows.contains_key(user)).collect();
         let twice: Vec<_> = rows.iter().filter(|(_, count)| **count > 1).collect();
-        assert!(lost.is_empty() && twice.is_empty(), "of {} lost: {lost:?}, twice: {twice:?}", self.written);
+        assert!(
+            lost.is_empty() && twice.is_empty(),
+            "of {} lost: {lost:?}, twice: {twice:?}",
+            self.written
+        );
         assert_eq!(rows.len() as u64, self.written);
     }
 
     /// Files in the folder whose names begin with `prefix`.
     #[must_use]
     pub fn files(&self, prefix: &str) -> Vec<String> {
-        let names =
-            fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let names = fs::read_dir(self.dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.filter(|name| name.starts_with(prefix)).collect()
     }
 }
@@ -217,7 +239,17 @@ impl Mounted {
     #[must_use]
     pub fn tmpfs(size: &str) -> Self {
         let mounted = Self { dir: TempDir::new().unwrap(), device: None };
-        run("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", mounted.path().to_str().unwrap()]);
+        run(
+            "mount",
+            &[
+                "-t",
+                "tmpfs",
+                "-o",
+                &format!("size={size}"),
+                "tmpfs",
+                mounted.path().to_str().unwrap(),
+            ],
+        );
         mounted
     }
 
@@ -277,7 +309,10 @@ fn run(program: &str, args: &[&str]) {
 #[must_use]
 pub fn terminal(command: &mut Command, steps: &[(&str, &str)]) -> (i32, String) {
     let mut python = Command::new("python3");
-    python.args(["-c", include_str!("terminal.py")]).arg(command.get_program()).args(command.get_args());
+    python
+        .args(["-c", include_str!("terminal.py")])
+        .arg(command.get_program())
+        .args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => python.env(name, value),
@@ -287,7 +322,8 @@ pub fn terminal(command: &mut Command, steps: &[(&str, &str)]) -> (i32, String) 
     for (wait, send) in steps {
         assert!(!wait.contains('\0') && !send.contains('\0'), "NUL separates them");
     }
-    let steps: Vec<u8> = steps.iter().flat_map(|(wait, send)| format!("{wait}\0{send}\0").into_bytes()).collect();
+    let steps: Vec<u8> =
+        steps.iter().flat_map(|(wait, send)| format!("{wait}\0{send}\0").into_bytes()).collect();
     let mut child = python
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())

@@ -61,7 +61,11 @@ impl Server {
                     .args(["--no-sync", "--pgdata", data.to_str().unwrap()]));
             }
             Kind::Mariadb => run(Command::new("mariadb-install-db")
-                .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
+                .args([
+                    "--no-defaults",
+                    "--auth-root-authentication-method=normal",
+                    "--skip-test-db",
+                ])
                 .arg(format!("--datadir={}", data.display()))
                 .arg(server.tmpdir())
                 .args(is_root().then_some("--user=root"))),
@@ -125,14 +129,24 @@ impl Server {
             }
             Kind::Mariadb => {
                 let mut command = Command::new("mariadbd");
-                command.env("PATH", sbin()).arg("--no-defaults").arg(format!("--datadir={}", data.display()));
-                command.arg(format!("--port={port}")).args(["--bind-address=127.0.0.1"]).arg(self.tmpdir());
+                command
+                    .env("PATH", sbin())
+                    .arg("--no-defaults")
+                    .arg(format!("--datadir={}", data.display()));
+                command
+                    .arg(format!("--port={port}"))
+                    .args(["--bind-address=127.0.0.1"])
+                    .arg(self.tmpdir());
                 command.arg(format!("--socket={}", self.dir.path().join("socket").display()));
                 command.args(is_root().then_some("--user=root"));
                 command
             }
         };
-        let log = std::fs::File::options().append(true).create(true).open(self.dir.path().join("log")).unwrap();
+        let log = std::fs::File::options()
+            .append(true)
+            .create(true)
+            .open(self.dir.path().join("log"))
+            .unwrap();
         self.child = Some(command.args(flags).stdout(Stdio::null()).stderr(log).spawn().unwrap());
         let deadline = Instant::now() + Duration::from_mins(1);
         while !self.try_query("SELECT 1", "").0 {
@@ -209,7 +223,17 @@ impl Server {
             }
             Kind::Mariadb => {
                 command = Command::new("mariadb");
-                command.args(["--no-defaults", "-N", "-B", "-h", "127.0.0.1", "-u", "root", "-P", &port]);
+                command.args([
+                    "--no-defaults",
+                    "-N",
+                    "-B",
+                    "-h",
+                    "127.0.0.1",
+                    "-u",
+                    "root",
+                    "-P",
+                    &port,
+                ]);
                 if !database.is_empty() {
                     command.args(["-D", database]);
                 }
@@ -229,7 +253,11 @@ impl Drop for Server {
 /// The programs of the newest PostgreSQL that is installed.
 fn postgresql() -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").unwrap();
-    versions.map(|entry| entry.unwrap().path().join("bin")).filter(|bin| bin.join("postgres").exists()).max().unwrap()
+    versions
+        .map(|entry| entry.unwrap().path().join("bin"))
+        .filter(|bin| bin.join("postgres").exists())
+        .max()
+        .unwrap()
 }
 
 fn as_owner(program: &Path) -> Command {
@@ -237,7 +265,10 @@ fn as_owner(program: &Path) -> Command {
         return Command::new(program);
     }
     let mut command = Command::new("setpriv");
-    command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program).current_dir("/");
+    command
+        .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
+        .arg(program)
+        .current_dir("/");
     command
 }
 
@@ -247,5 +278,10 @@ fn sbin() -> String {
 
 fn run(command: &mut Command) {
     let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}{}", text(&output.stdout), text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
 }

@@ -51,8 +51,8 @@ impl CryptoPan {
     #[must_use]
     pub fn new(key: &[u8; 32]) -> Self {
         let (cipher, pad) = key.split_at(16);
-        let aes =
-            Aes128::new_from_slice(cipher).unwrap_or_else(|_| unreachable!("half of 32 bytes are the 16 of AES-128"));
+        let aes = Aes128::new_from_slice(cipher)
+            .unwrap_or_else(|_| unreachable!("half of 32 bytes are the 16 of AES-128"));
         let mut block = aes::Block::try_from(pad).unwrap_or_default();
         aes.encrypt_block(&mut block);
         Self { aes, pad: u128::from_be_bytes(block.into()) }
@@ -73,17 +73,22 @@ impl CryptoPan {
     fn v4(&self, ip: Ipv4Addr) -> Ipv4Addr {
         let bits = u128::from(ip.to_bits()) << 96;
         let [nothing, loopback, ..] = V4;
-        let whole =
-            [nothing, loopback].iter().any(|(first, length)| (ip.to_bits() ^ first.to_bits()) >> (32 - length) == 0);
+        let whole = [nothing, loopback]
+            .iter()
+            .any(|(first, length)| (ip.to_bits() ^ first.to_bits()) >> (32 - length) == 0);
         if whole {
             return ip;
         }
-        let kept = V4.iter().map(|(first, length)| kept(bits, u128::from(first.to_bits()) << 96, *length)).max();
+        let kept = V4
+            .iter()
+            .map(|(first, length)| kept(bits, u128::from(first.to_bits()) << 96, *length))
+            .max();
         Ipv4Addr::from_bits((self.flip(bits, kept.unwrap_or(0), 32) >> 96) as u32)
     }
 
     fn v6(&self, ip: Ipv6Addr) -> Ipv6Addr {
-        let kept = V6.iter().map(|(first, length)| kept(ip.to_bits(), first.to_bits(), *length)).max();
+        let kept =
+            V6.iter().map(|(first, length)| kept(ip.to_bits(), first.to_bits(), *length)).max();
         Ipv6Addr::from_bits(self.flip(ip.to_bits(), kept.unwrap_or(0), 128))
     }
 
@@ -95,7 +100,8 @@ impl CryptoPan {
         let mut position = kept;
         while position < width {
             let blocks: [u128; AT_ONCE as usize] = std::array::from_fn(|i| {
-                let before = u128::MAX.checked_shr(position + u32::try_from(i).unwrap_or(0)).unwrap_or(0);
+                let before =
+                    u128::MAX.checked_shr(position + u32::try_from(i).unwrap_or(0)).unwrap_or(0);
                 (address & !before) | (self.pad & before)
             });
             let mut blocks = blocks.map(|block| aes::Block::from(block.to_be_bytes()));
@@ -121,8 +127,8 @@ mod tests {
 
     /// The key of the sample that comes with the authors' implementation.
     const KEY: [u8; 32] = [
-        21, 34, 23, 141, 51, 164, 207, 128, 19, 10, 91, 22, 73, 144, 125, 16, 216, 152, 143, 131, 121, 121, 101, 39,
-        98, 87, 76, 45, 42, 132, 34, 2,
+        21, 34, 23, 141, 51, 164, 207, 128, 19, 10, 91, 22, 73, 144, 125, 16, 216, 152, 143, 131,
+        121, 121, 101, 39, 98, 87, 76, 45, 42, 132, 34, 2,
     ];
 
     #[test]
@@ -150,7 +156,10 @@ mod tests {
             ("10.185.25.118", "117.161.29.118"),
         ] {
             let bits = u128::from(raw.parse::<Ipv4Addr>().unwrap().to_bits()) << 96;
-            assert_eq!(Ipv4Addr::from_bits((pan.flip(bits, 0, 32) >> 96) as u32).to_string(), sanitized);
+            assert_eq!(
+                Ipv4Addr::from_bits((pan.flip(bits, 0, 32) >> 96) as u32).to_string(),
+                sanitized
+            );
         }
         // IPv6 as other implementations of it do it.
         for (raw, sanitized) in [
@@ -206,7 +215,8 @@ mod tests {
                     }
                     1 => {
                         let (first, length) = V6[n % V6.len()];
-                        Ipv6Addr::from_bits(first.to_bits() | wide.checked_shr(length).unwrap_or(0)).into()
+                        Ipv6Addr::from_bits(first.to_bits() | wide.checked_shr(length).unwrap_or(0))
+                            .into()
                     }
                     2 => Ipv6Addr::from_bits(wide >> 3 | 1 << 125).into(),
                     // Many in few networks.

@@ -55,8 +55,8 @@ impl Anonymizer {
     /// Appends the name of a mechanism. What cannot be one (RFC 4422, section 3.1) is what a client sent in its place, maybe a
     /// name; as records have mechanisms in upper case, so is its pseudonym.
     pub fn mechanism(&mut self, name: &str, out: &mut Vec<u8>) {
-        let is_mechanism =
-            name.len() <= 20 && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+        let is_mechanism = name.len() <= 20
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
         if is_mechanism || self.pseudonyms.keeps(Class::User) {
             out.extend_from_slice(name.as_bytes());
         } else {
@@ -68,7 +68,9 @@ impl Anonymizer {
 
     /// Appends the reason of a failure. A challenge is looked at decoded, because the name of the server is in it.
     pub fn reason(&mut self, reason: &str, context: Context<'_>, out: &mut Vec<u8>) {
-        let Some(challenge) = challenge(reason).filter(|_| !self.pseudonyms.keeps(Class::Challenge)) else {
+        let Some(challenge) =
+            challenge(reason).filter(|_| !self.pseudonyms.keeps(Class::Challenge))
+        else {
             return self.text(reason.as_bytes(), context, out);
         };
         if challenge.iter().any(|b| !(b' '..=b'~').contains(b)) {
@@ -82,7 +84,7 @@ impl Anonymizer {
 
 /// What a reason is the base64 of. Words of eight, twelve, … letters are none: base64 has capitals, digits or padding.
 fn challenge(reason: &str) -> Option<Vec<u8>> {
-    let looks =
-        reason.len() >= 8 && reason.as_bytes()[1..].find_byteset(b"=0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ").is_some();
+    let looks = reason.len() >= 8
+        && reason.as_bytes()[1..].find_byteset(b"=0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ").is_some();
     looks.then(|| BASE64.decode(reason.as_bytes()).ok())?
 }

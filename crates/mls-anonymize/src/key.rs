@@ -21,7 +21,8 @@ impl Key {
     /// Exit 69 where the system has no random numbers.
     pub fn random() -> anyhow::Result<Self> {
         let mut key = [0; 32];
-        getrandom::fill(&mut key).map_err(|error| Exit::Unavailable.error(format!("random numbers: {error}")))?;
+        getrandom::fill(&mut key)
+            .map_err(|error| Exit::Unavailable.error(format!("random numbers: {error}")))?;
         Ok(Self(key))
     }
 
@@ -32,16 +33,19 @@ impl Key {
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let name = path.display();
         let file = File::open(path).with_context(|| format!("opening the key file {name}"))?;
-        let metadata = file.metadata().with_context(|| format!("looking at the key file {name}"))?;
+        let metadata =
+            file.metadata().with_context(|| format!("looking at the key file {name}"))?;
         if metadata.mode() & 0o007 != 0 {
             let mode = metadata.mode() & 0o777;
-            return Err(
-                Exit::NoPerm.error(format!("key file {name}: everybody may use it (mode {mode:04o}); chmod 600 it"))
-            );
+            return Err(Exit::NoPerm.error(format!(
+                "key file {name}: everybody may use it (mode {mode:04o}); chmod 600 it"
+            )));
         }
         let mut text = Vec::new();
         // A little more than there should be shows that there is too much.
-        file.take(100).read_to_end(&mut text).with_context(|| format!("reading the key file {name}"))?;
+        file.take(100)
+            .read_to_end(&mut text)
+            .with_context(|| format!("reading the key file {name}"))?;
         let digits = text.trim_ascii();
         let key = HEXLOWER_PERMISSIVE.decode(digits).ok().and_then(|key| key.try_into().ok());
         key.map(Self).ok_or_else(|| {
@@ -58,7 +62,9 @@ impl Key {
     /// None that can be met: no purpose needs more than 32 bytes.
     pub fn for_purpose(&self, purpose: &str) -> anyhow::Result<[u8; 32]> {
         let mut key = [0; 32];
-        let expanded = Hkdf::<Sha256>::from_prk(&self.0).ok().map(|hkdf| hkdf.expand(purpose.as_bytes(), &mut key));
+        let expanded = Hkdf::<Sha256>::from_prk(&self.0)
+            .ok()
+            .map(|hkdf| hkdf.expand(purpose.as_bytes(), &mut key));
         matches!(expanded, Some(Ok(())))
             .then_some(key)
             .ok_or_else(|| Exit::Software.error("a key could not be derived"))

@@ -14,7 +14,11 @@ pub struct Ledger(BTreeMap<Class, BTreeMap<Box<str>, Box<str>>>);
 
 impl Ledger {
     pub(crate) fn address(&mut self, ip: IpAddr, pseudonym: IpAddr) {
-        self.insert(Class::Ip, &ip.to_canonical().to_string(), &pseudonym.to_canonical().to_string());
+        self.insert(
+            Class::Ip,
+            &ip.to_canonical().to_string(),
+            &pseudonym.to_canonical().to_string(),
+        );
     }
 
     pub(crate) fn text(&mut self, class: Class, original: &[u8], pseudonym: &[u8]) {
@@ -30,7 +34,11 @@ impl Ledger {
 
     /// The originals of a class and their pseudonyms, in order.
     pub fn of(&self, class: Class) -> impl Iterator<Item = (&str, &str)> {
-        self.0.get(&class).into_iter().flatten().map(|(original, pseudonym)| (&**original, &**pseudonym))
+        self.0
+            .get(&class)
+            .into_iter()
+            .flatten()
+            .map(|(original, pseudonym)| (&**original, &**pseudonym))
     }
 
     /// Writes a line `CLASS`, tab, `PSEUDONYM`, tab, `ORIGINAL` for each. No text has a control character in it.

@@ -91,7 +91,8 @@ pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
     let mut pseudonyms = Pseudonyms::new(&key, &args.keep)?;
     pseudonyms.ledger = (args.verify || args.map.is_some()).then(Ledger::default);
     let mut names = Anonymizer::new(pseudonyms, rules, args.queue_ids);
-    let source = args.input.as_deref().map_or_else(|| "stdin".into(), |path| path.display().to_string());
+    let source =
+        args.input.as_deref().map_or_else(|| "stdin".into(), |path| path.display().to_string());
     let mut blocks = match &args.input {
         Some(path) => Blocks::new(output::open(path)?, &source),
         None => Blocks::stdin()?,
@@ -116,13 +117,19 @@ pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
 }
 
 /// Writes the log to where it goes.
-fn share(args: &Args, blocks: &mut Blocks, source: &str, names: &mut Anonymizer) -> anyhow::Result<()> {
+fn share(
+    args: &Args,
+    blocks: &mut Blocks,
+    source: &str,
+    names: &mut Anonymizer,
+) -> anyhow::Result<()> {
     let output = args.output.as_deref();
     if !args.verify {
         return output::write(output, 0o640, |out| anonymize(blocks, source, names, out, None));
     }
     // Nobody sees what has not been verified: it has no name until it is.
-    let mut spool = tempfile::tempfile().context("making a temporary file").or_exit(Exit::CantCreat)?;
+    let mut spool =
+        tempfile::tempfile().context("making a temporary file").or_exit(Exit::CantCreat)?;
     let mut kept = HashSet::new();
     anonymize(blocks, source, names, &mut spool, Some(&mut kept))?;
     spool.rewind().context("reading what was written")?;
@@ -146,13 +153,17 @@ fn anonymize(
     while let Some(next) = blocks.next(batch, || written(out.flush()))? {
         for block in next.blocks() {
             let Block::Lines(lines, _) = block else {
-                return Err(Exit::DataErr
-                    .error(format!("{source}: a framed stream; give the log itself, or what mls-parse makes of it")));
+                return Err(Exit::DataErr.error(format!(
+                    "{source}: a framed stream; give the log itself, or what mls-parse makes of it"
+                )));
             };
             buffer.clear();
             // Editors put a mark in front (U+FEFF), which is part of no format.
-            let lines = lines.strip_prefix("\u{feff}".as_bytes()).filter(|_| number == 0).unwrap_or(lines);
-            let first = lines.split(|b| *b == b'\n').find(|line| format.is_none() && !line.trim_ascii().is_empty());
+            let lines =
+                lines.strip_prefix("\u{feff}".as_bytes()).filter(|_| number == 0).unwrap_or(lines);
+            let first = lines
+                .split(|b| *b == b'\n')
+                .find(|line| format.is_none() && !line.trim_ascii().is_empty());
             format = format.or_else(|| first.map(Format::of));
             for line in lines.split_inclusive(|b| *b == b'\n') {
                 number += 1;
@@ -166,9 +177,9 @@ fn anonymize(
                 if let Some(kept) = &mut kept {
                     if let Some(what) = format.difference(line, &buffer[start..], names) {
                         let line = String::from_utf8_lossy(line.trim_ascii_end());
-                        return Err(
-                            Exit::DataErr.error(format!("{source}, line {number}: {what} would change: {line}"))
-                        );
+                        return Err(Exit::DataErr.error(format!(
+                            "{source}, line {number}: {what} would change: {line}"
+                        )));
                     }
                     verify::kept_words(line, kept);
                 }

@@ -32,18 +32,21 @@ pub(crate) fn attempt<'a>(program: &[u8], message: &'a [u8]) -> Option<Pieces<'a
 
 /// The queue ID at the front of a message: `Form::QueueId` and how it is followed.
 fn queue_id(message: &[u8]) -> Option<&[u8]> {
-    let end =
-        memchr::memchr(b':', message).filter(|end| (5..=20).contains(end) && message.get(end + 1) == Some(&b' '))?;
+    let end = memchr::memchr(b':', message)
+        .filter(|end| (5..=20).contains(end) && message.get(end + 1) == Some(&b' '))?;
     let id = &message[..end];
     let hexadecimal = id.iter().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(b));
-    let long = end >= 10 && id.iter().all(u8::is_ascii_alphanumeric) && id.iter().any(u8::is_ascii_digit);
+    let long =
+        end >= 10 && id.iter().all(u8::is_ascii_alphanumeric) && id.iter().any(u8::is_ascii_digit);
     (hexadecimal || long).then_some(id)
 }
 
 impl Anonymizer {
     /// Appends a line, given without its newline.
     pub fn line(&mut self, line: &[u8], out: &mut Vec<u8>) {
-        let Some(envelope) = envelope::open(line) else { return self.text(line, Context::default(), out) };
+        let Some(envelope) = envelope::open(line) else {
+            return self.text(line, Context::default(), out);
+        };
         // All parts of an envelope are parts of the line.
         let offset = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(line.as_ptr() as usize);
         let message = match envelope.message {
@@ -52,7 +55,10 @@ impl Anonymizer {
         };
         // As the record has it, whose reason may name it.
         let host = envelope.host.map(clean);
-        let context = Context { host: host.as_deref().map(str::as_bytes), dovecot: envelope.program == b"dovecot" };
+        let context = Context {
+            host: host.as_deref().map(str::as_bytes),
+            dovecot: envelope.program == b"dovecot",
+        };
         let mut done = 0;
         if let (Some(name), Some(text)) = (context.host, envelope.host) {
             out.extend_from_slice(&line[..offset(text)]);
@@ -89,7 +95,9 @@ impl Anonymizer {
             self.pseudonyms.queue_id(id, out);
             done = id.len();
         }
-        let Some(pieces) = attempt(program, message) else { return self.dovecots(&message[done..], context, out) };
+        let Some(pieces) = attempt(program, message) else {
+            return self.dovecots(&message[done..], context, out);
+        };
         let offset = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(message.as_ptr() as usize);
         let told = offset(pieces.told);
         out.extend_from_slice(&message[done..told]);
@@ -128,7 +136,8 @@ impl Anonymizer {
         match field {
             Field::Client => self.pseudonyms.host(clean(text).as_bytes(), out),
             Field::Address => {
-                let (before, address) = text.split_at(if text.starts_with(b"IPv6:") { 5 } else { 0 });
+                let (before, address) =
+                    text.split_at(if text.starts_with(b"IPv6:") { 5 } else { 0 });
                 out.extend_from_slice(before);
                 self.pseudonyms.host(address, out);
             }

@@ -19,7 +19,11 @@ fn is_gzip(path: &Path) -> bool {
 /// The file to read.
 pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn Read + Send>> {
     let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
-    Ok(if is_gzip(path) { Box::new(MultiGzDecoder::new(io::BufReader::new(file))) } else { Box::new(file) })
+    Ok(if is_gzip(path) {
+        Box::new(MultiGzDecoder::new(io::BufReader::new(file)))
+    } else {
+        Box::new(file)
+    })
 }
 
 /// Lets `fill` write to standard output, or to `path`, which gets all or nothing of it; a new file gets `mode`.
@@ -28,7 +32,9 @@ pub(crate) fn write<T>(
     mode: u32,
     fill: impl FnOnce(&mut dyn Write) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let Some(path) = path else { return fill(&mut File::from(io::stdout().as_fd().try_clone_to_owned()?)) };
+    let Some(path) = path else {
+        return fill(&mut File::from(io::stdout().as_fd().try_clone_to_owned()?));
+    };
     // The error of `fill` has an exit code, which must not be lost in an I/O error.
     let mut result = None;
     let written = atomic::write_with(path, mode, |file| {
@@ -45,7 +51,9 @@ pub(crate) fn write<T>(
     match (result, written) {
         (Some(Err(error)), _) => Err(error),
         (Some(Ok(value)), Ok(())) => Ok(value),
-        (_, Err(error)) => Err(error).with_context(|| format!("writing {}", path.display())).or_exit(Exit::CantCreat),
+        (_, Err(error)) => Err(error)
+            .with_context(|| format!("writing {}", path.display()))
+            .or_exit(Exit::CantCreat),
         (None, Ok(())) => Err(Exit::Software.error("nothing was written")),
     }
 }

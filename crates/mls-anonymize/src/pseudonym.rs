@@ -172,7 +172,8 @@ impl Pseudonyms {
 
     /// Appends a queue ID for a queue ID, of the same length and alphabet (hexadecimal digits are among those of long ones).
     pub fn queue_id(&mut self, id: &[u8], out: &mut Vec<u8>) {
-        let hash = self.macs[Class::QueueId as usize].clone().chain_update(id).finalize().into_bytes();
+        let hash =
+            self.macs[Class::QueueId as usize].clone().chain_update(id).finalize().into_bytes();
         let digits = hash.iter().cycle().map(|byte| b"0123456789ABCDEF"[usize::from(byte & 15)]);
         let start = out.len();
         out.extend(digits.take(id.len()));
@@ -184,7 +185,11 @@ impl Pseudonyms {
     /// Appends the pseudonym of base64 that is no text: base64 of the same length.
     pub fn base64(&mut self, challenge: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
-        let hash = self.macs[Class::Challenge as usize].clone().chain_update(challenge).finalize().into_bytes();
+        let hash = self.macs[Class::Challenge as usize]
+            .clone()
+            .chain_update(challenge)
+            .finalize()
+            .into_bytes();
         let text = BASE64.encode(&hash[..30]);
         out.extend(text.bytes().cycle().take(challenge.len()));
         if let Some(ledger) = &mut self.ledger {

@@ -27,8 +27,8 @@ enum Holds {
 
 fn holds(name: &str) -> Holds {
     match name {
-        "v" | "type" | "date" | "service" | "pid" | "outcome" | "attempts" | "port" | "pos" | "reverse_dns_status"
-        | "country_code" => Holds::Facts,
+        "v" | "type" | "date" | "service" | "pid" | "outcome" | "attempts" | "port" | "pos"
+        | "reverse_dns_status" | "country_code" => Holds::Facts,
         "server" | "client" | "hostname" | "ip" => Holds::Name,
         "user" => Holds::User,
         "mechanism" => Holds::Mechanism,
@@ -50,13 +50,21 @@ impl Anonymizer {
     pub fn record(&mut self, line: &[u8], out: &mut Vec<u8>) -> Result<(), BadRecord> {
         mls_event::kind(line)?;
         let members = Members::parse(line)?;
-        let server = members.get("server").and_then(|server| serde_json::from_str::<String>(server.get()).ok());
+        let server = members
+            .get("server")
+            .and_then(|server| serde_json::from_str::<String>(server.get()).ok());
         let context = Context { host: server.as_deref().map(str::as_bytes), dovecot: false };
         self.object(&members, context, DEPTH, out);
         Ok(())
     }
 
-    fn object(&mut self, members: &Members<'_>, context: Context<'_>, depth: u8, out: &mut Vec<u8>) {
+    fn object(
+        &mut self,
+        members: &Members<'_>,
+        context: Context<'_>,
+        depth: u8,
+        out: &mut Vec<u8>,
+    ) {
         let key = match members.get("kind").map(RawValue::get) {
             Some("\"user\"") => Holds::User,
             Some("\"ip\"") => Holds::Name,
@@ -78,7 +86,9 @@ impl Anonymizer {
             }
             out.push(b':');
             match holds {
-                Holds::Derived if !self.pseudonyms.keeps(Class::Asn) => out.extend_from_slice(b"null"),
+                Holds::Derived if !self.pseudonyms.keeps(Class::Asn) => {
+                    out.extend_from_slice(b"null")
+                }
                 _ => self.value(value.get(), holds, context, depth, out),
             }
         }
@@ -86,24 +96,33 @@ impl Anonymizer {
     }
 
     /// What is no text is never read as anything else: a number of any size stays as it is written.
-    fn value(&mut self, json: &str, member: Holds, context: Context<'_>, depth: u8, out: &mut Vec<u8>) {
+    fn value(
+        &mut self,
+        json: &str,
+        member: Holds,
+        context: Context<'_>,
+        depth: u8,
+        out: &mut Vec<u8>,
+    ) {
         let read = match (json.as_bytes(), depth.checked_sub(1)) {
             ([b'"', ..], _) if !matches!(member, Holds::Facts | Holds::Derived) => {
-                serde_json::from_str(json).map(|text: String| self.json_string(&text, member, context, out))
+                serde_json::from_str(json)
+                    .map(|text: String| self.json_string(&text, member, context, out))
             }
-            ([b'[', ..], Some(depth)) => serde_json::from_str(json).map(|values: Vec<&RawValue>| {
-                out.push(b'[');
-                for (i, value) in values.into_iter().enumerate() {
-                    if i > 0 {
-                        out.push(b',');
+            ([b'[', ..], Some(depth)) => {
+                serde_json::from_str(json).map(|values: Vec<&RawValue>| {
+                    out.push(b'[');
+                    for (i, value) in values.into_iter().enumerate() {
+                        if i > 0 {
+                            out.push(b',');
+                        }
+                        self.value(value.get(), member, context, depth, out);
                     }
-                    self.value(value.get(), member, context, depth, out);
-                }
-                out.push(b']');
-            }),
-            ([b'{', ..], Some(depth)) => {
-                serde_json::from_str(json).map(|members: Members<'_>| self.object(&members, context, depth, out))
+                    out.push(b']');
+                })
             }
+            ([b'{', ..], Some(depth)) => serde_json::from_str(json)
+                .map(|members: Members<'_>| self.object(&members, context, depth, out)),
             ([b'[' | b'{', ..], None) => return out.extend_from_slice(b"null"),
             _ => return out.extend_from_slice(json.as_bytes()),
         };

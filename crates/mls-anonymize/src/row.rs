@@ -14,7 +14,12 @@ impl Anonymizer {
     ///
     /// # Errors
     /// Where the line has other columns.
-    pub fn row(&mut self, line: &[u8], decoder: &mut Decoder, out: &mut Vec<u8>) -> Result<(), BadRow> {
+    pub fn row(
+        &mut self,
+        line: &[u8],
+        decoder: &mut Decoder,
+        out: &mut Vec<u8>,
+    ) -> Result<(), BadRow> {
         let Some(cells) = decoder.split(line)? else { return Ok(()) };
         let mut row = csv::Writer::from_writer(out);
         let is_header = cells.iter().zip(COLUMNS).all(|(cell, column)| *cell == column.as_bytes());
@@ -32,7 +37,9 @@ impl Anonymizer {
 
     fn cell<'a>(&mut self, cell: &'a str, column: &str) -> Cow<'a, str> {
         let unknown = if column == "hostname" { Unknown::Null } else { Unknown::NotAvailable };
-        let (Some(value), "server" | "ip" | "user" | "hostname" | "asn" | "aso") = (cell::decode(cell), column) else {
+        let (Some(value), "server" | "ip" | "user" | "hostname" | "asn" | "aso") =
+            (cell::decode(cell), column)
+        else {
             return Cow::Borrowed(cell);
         };
         let mut text = Vec::new();

@@ -21,16 +21,23 @@ impl Rules {
     /// Exit 66 or 77 where it cannot be read, 78 where a line is no rule.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let name = path.display();
-        let text = std::fs::read_to_string(path).with_context(|| format!("reading the rules {name}"))?;
-        let lines =
-            text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("reading the rules {name}"))?;
+        let lines = text
+            .lines()
+            .map(str::trim)
+            .enumerate()
+            .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
         let rule = |(n, line): (usize, &str)| {
-            let wrong = |why: &str| Exit::Config.error(format!("{name}, line {}: {line}: {why}", n + 1));
-            let (class, pattern) =
-                line.split_once(char::is_whitespace).ok_or_else(|| wrong("not CLASS and a pattern"))?;
-            let class =
-                Class::from_str(class, false).map_err(|_| wrong(&format!("{class} is no class: {}", classes())))?;
-            let regex = Regex::new(pattern.trim_start()).map_err(|error| wrong(&error.to_string()))?;
+            let wrong =
+                |why: &str| Exit::Config.error(format!("{name}, line {}: {line}: {why}", n + 1));
+            let (class, pattern) = line
+                .split_once(char::is_whitespace)
+                .ok_or_else(|| wrong("not CLASS and a pattern"))?;
+            let class = Class::from_str(class, false)
+                .map_err(|_| wrong(&format!("{class} is no class: {}", classes())))?;
+            let regex =
+                Regex::new(pattern.trim_start()).map_err(|error| wrong(&error.to_string()))?;
             Ok((class, regex))
         };
         lines.map(rule).collect::<anyhow::Result<_>>().map(Self)
@@ -58,7 +65,10 @@ impl Rules {
 }
 
 fn classes() -> String {
-    let names: Vec<&str> =
-        Class::value_variants().iter().filter(|class| **class != Class::QueueId).map(|class| class.name()).collect();
+    let names: Vec<&str> = Class::value_variants()
+        .iter()
+        .filter(|class| **class != Class::QueueId)
+        .map(|class| class.name())
+        .collect();
     names.join(", ")
 }

@@ -36,7 +36,10 @@ const KINDS: [Kind; 256] = {
     let mut byte = 0_usize;
     while byte < 256 {
         let [b, ..] = byte.to_le_bytes();
-        if b.is_ascii_alphanumeric() || b >= 0x80 || matches!(b, b'.' | b'_' | b'-' | b'+' | b'%' | b'~') {
+        if b.is_ascii_alphanumeric()
+            || b >= 0x80
+            || matches!(b, b'.' | b'_' | b'-' | b'+' | b'%' | b'~')
+        {
             kinds[byte] = Kind::Word;
         }
         byte += 1;
@@ -57,7 +60,12 @@ pub(crate) struct Pass<'a, 'o> {
 }
 
 impl<'a, 'o> Pass<'a, 'o> {
-    pub(crate) fn new(names: &'a mut Anonymizer, text: &'a [u8], context: Context<'a>, out: &'o mut Vec<u8>) -> Self {
+    pub(crate) fn new(
+        names: &'a mut Anonymizer,
+        text: &'a [u8],
+        context: Context<'a>,
+        out: &'o mut Vec<u8>,
+    ) -> Self {
         Self { names, text, context, done: 0, out }
     }
 
@@ -68,7 +76,9 @@ impl<'a, 'o> Pass<'a, 'o> {
             at = match KINDS[usize::from(*byte)] {
                 Kind::Word => self.word(at),
                 Kind::Angle => self.angle(at),
-                Kind::Colon if self.text[at..].starts_with(b"::") => self.ipv6(at).unwrap_or(at + 2),
+                Kind::Colon if self.text[at..].starts_with(b"::") => {
+                    self.ipv6(at).unwrap_or(at + 2)
+                }
                 Kind::Hash if is_escape(&self.text[at..]) => at + ESCAPE,
                 Kind::Colon | Kind::Hash | Kind::Other => at + 1,
             };
@@ -77,7 +87,11 @@ impl<'a, 'o> Pass<'a, 'o> {
     }
 
     /// Lets `write` append what stands for `range`, and returns its end.
-    fn replace(&mut self, range: Range<usize>, write: impl FnOnce(&mut Anonymizer, &[u8], &mut Vec<u8>)) -> usize {
+    fn replace(
+        &mut self,
+        range: Range<usize>,
+        write: impl FnOnce(&mut Anonymizer, &[u8], &mut Vec<u8>),
+    ) -> usize {
         self.out.extend_from_slice(&self.text[self.done..range.start]);
         self.done = range.end;
         write(self.names, &self.text[range.clone()], self.out);
@@ -98,7 +112,9 @@ impl<'a, 'o> Pass<'a, 'o> {
 
     fn message_id(&mut self, range: Range<usize>) -> usize {
         self.replace(range, |names, id, out| match id.rsplit_once_str("@") {
-            Some((local, domain)) if is_domain(domain) => names.pseudonyms.mail(Class::MessageId, local, domain, out),
+            Some((local, domain)) if is_domain(domain) => {
+                names.pseudonyms.mail(Class::MessageId, local, domain, out)
+            }
             _ => names.pseudonyms.text(Class::MessageId, id, out),
         })
     }
@@ -134,7 +150,8 @@ impl<'a, 'o> Pass<'a, 'o> {
                 let pid = rest[1..].iter().take_while(|b| b.is_ascii_digit()).count();
                 let is_pid = pid > 0 && rest[1 + pid..].starts_with(b", ");
                 let start = end + 1 + if is_pid { pid + 2 } else { 0 };
-                let inside = &self.text[start..start + near(&self.text[start..]).find_byteset(b",)").unwrap_or(0)];
+                let inside = &self.text
+                    [start..start + near(&self.text[start..]).find_byteset(b",)").unwrap_or(0)];
                 let is_process = word.ends_with(b"worker") && inside.iter().all(u8::is_ascii_digit);
                 // `service(managesieve-login)`, and `euid=5000(vmail)`, which has a system's user.
                 let is_system = word == b"service" || word.iter().all(u8::is_ascii_digit);
@@ -143,15 +160,24 @@ impl<'a, 'o> Pass<'a, 'o> {
                 }
             }
             // `auth_verbose_passwords`.
-            Some(b':') if word == b"password" && self.text[..at].ends_with(b"(given ") && rest.starts_with(b": ") => {
+            Some(b':')
+                if word == b"password"
+                    && self.text[..at].ends_with(b"(given ")
+                    && rest.starts_with(b": ") =>
+            {
                 let length = rest[2..].find_byte(b')').unwrap_or(rest.len() - 2);
                 return self.secret(end + 2..end + 2 + length);
             }
-            Some(b' ') if matches!(word, b"header" | b"body" | b"mime-error") && self.text[..at].ends_with(b": ") => {
+            Some(b' ')
+                if matches!(word, b"header" | b"body" | b"mime-error")
+                    && self.text[..at].ends_with(b": ") =>
+            {
                 return self.quoted(end + 1, word != b"body");
             }
             // What `REPLACE` puts in its place, and what other programs quote.
-            Some(b':') if rest.starts_with(b": ") && names_a_subject(word) => return self.quoted(at, true),
+            Some(b':') if rest.starts_with(b": ") && names_a_subject(word) => {
+                return self.quoted(at, true);
+            }
             Some(b':' | b' ') if word == b"user" => {
                 if let Some(name) = self.named(at, end) {
                     return self.user(name);
@@ -196,7 +222,11 @@ impl<'a, 'o> Pass<'a, 'o> {
             return None;
         }
         let start = end + if is_field { 2 } else { 1 };
-        let name = start..start + self.text[start..].find_byteset(b" ,;:()<>[]\"").unwrap_or(self.text.len() - start);
+        let name = start
+            ..start
+                + self.text[start..]
+                    .find_byteset(b" ,;:()<>[]\"")
+                    .unwrap_or(self.text.len() - start);
         let is_sentence = is_field && self.text.get(name.end) == Some(&b' ');
         (!is_sentence && !words::are_kept(&self.text[name.clone()])).then_some(name)
     }
@@ -205,7 +235,9 @@ impl<'a, 'o> Pass<'a, 'o> {
     fn alone(&mut self, range: Range<usize>) -> usize {
         let (at, end) = (range.start, range.end);
         let word = &self.text[range];
-        if self.context.host.is_some_and(|host| host.eq_ignore_ascii_case(word)) && !words::are_kept(word) {
+        if self.context.host.is_some_and(|host| host.eq_ignore_ascii_case(word))
+            && !words::are_kept(word)
+        {
             return self.host(at..end);
         }
         if !word.iter().any(|b| matches!(b, b'.' | b'-')) {
@@ -221,7 +253,11 @@ impl<'a, 'o> Pass<'a, 'o> {
         let begins_a_label = last.len() >= 2 && (last[0].is_ascii_alphabetic() || last[0] >= 0x80);
         let dotted = !before.is_empty() && begins_a_label && !self.is_file(at, name, last);
         let length = name.len();
-        if dotted || spells_an_address(name) { self.host(at..at + length).max(end) } else { self.numbers(at..end) }
+        if dotted || spells_an_address(name) {
+            self.host(at..at + length).max(end)
+        } else {
+            self.numbers(at..end)
+        }
     }
 
     /// Postfix's own configuration, and what stands behind a slash and ends as no domain does.
@@ -229,20 +265,39 @@ impl<'a, 'o> Pass<'a, 'o> {
         let in_path = self.text[..at].ends_with(b"/") && !self.text[..at].ends_with(b"//");
         matches!(name, b"main.cf" | b"master.cf" | b"dovecot.conf")
             || (in_path
-                && matches!(last, b"cf" | b"conf" | b"db" | b"lmdb" | b"so" | b"pid" | b"sock" | b"log" | b"sieve"))
+                && matches!(
+                    last,
+                    b"cf"
+                        | b"conf"
+                        | b"db"
+                        | b"lmdb"
+                        | b"so"
+                        | b"pid"
+                        | b"sock"
+                        | b"log"
+                        | b"sieve"
+                ))
     }
 
     /// IPv4 addresses in a word: others may stand before and after them, as in ranges. What stands behind a `v` is a version.
     fn numbers(&mut self, range: Range<usize>) -> usize {
         let mut at = range.start;
         while at < range.end {
-            let length = self.text[at..range.end].iter().take_while(|b| b.is_ascii_digit() || **b == b'.').count();
+            let length = self.text[at..range.end]
+                .iter()
+                .take_while(|b| b.is_ascii_digit() || **b == b'.')
+                .count();
             let run = self.text[at..at + length].trim_end_with(|c| c == '.');
             let version = self.text[..at].ends_with(b"v");
-            if let Some(ip) =
-                run.to_str().ok().filter(|run| run.len() >= 7 && !version).and_then(|run| run.parse::<Ipv4Addr>().ok())
+            if let Some(ip) = run
+                .to_str()
+                .ok()
+                .filter(|run| run.len() >= 7 && !version)
+                .and_then(|run| run.parse::<Ipv4Addr>().ok())
             {
-                self.replace(at..at + run.len(), |names, text, out| names.pseudonyms.ip(ip.into(), text, out));
+                self.replace(at..at + run.len(), |names, text, out| {
+                    names.pseudonyms.ip(ip.into(), text, out)
+                });
             }
             at += length.max(1);
         }
@@ -251,16 +306,23 @@ impl<'a, 'o> Pass<'a, 'o> {
 
     /// An IPv6 address at `at`.
     fn ipv6(&mut self, at: usize) -> Option<usize> {
-        let run =
-            self.text[at..].iter().take(46).take_while(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')).count();
+        let run = self.text[at..]
+            .iter()
+            .take(46)
+            .take_while(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'))
+            .count();
         let run = self.text[at..at + run].to_str().ok()?;
         // Behind an address may stand a colon or a full stop of the sentence.
         let trimmed = run.trim_end_matches('.');
         let candidates = [trimmed, trimmed.strip_suffix(':').unwrap_or(trimmed)];
-        let (text, ip) = candidates.iter().find_map(|text| Some((*text, text.parse::<Ipv6Addr>().ok()?)))?;
+        let (text, ip) =
+            candidates.iter().find_map(|text| Some((*text, text.parse::<Ipv6Addr>().ok()?)))?;
         // `::` alone is as often a separator.
-        (text.len() > 2)
-            .then(|| self.replace(at..at + text.len(), |names, text, out| names.pseudonyms.ip(ip.into(), text, out)))
+        (text.len() > 2).then(|| {
+            self.replace(at..at + text.len(), |names, text, out| {
+                names.pseudonyms.ip(ip.into(), text, out)
+            })
+        })
     }
 
     /// Where the local part begins whose last word begins at `at` (RFC 5322, section 3.2.3, but for `/` and `=`, which separate).
@@ -269,7 +331,8 @@ impl<'a, 'o> Pass<'a, 'o> {
         let before = &self.text[self.done..at];
         let length = before.iter().rev().take_while(|b| atext(b)).count();
         let local = &before[before.len() - length..];
-        let escaped = (0..local.len()).rev().find(|i| is_escape(&local[*i..])).map_or(0, |i| i + ESCAPE);
+        let escaped =
+            (0..local.len()).rev().find(|i| is_escape(&local[*i..])).map_or(0, |i| i + ESCAPE);
         let quotes = local[escaped..].iter().take_while(|b| **b == b'\'').count();
         at - length + escaped + quotes
     }
@@ -295,11 +358,16 @@ impl<'a, 'o> Pass<'a, 'o> {
         match key {
             b"sasl_username" => {
                 let ends = [", sasl_sender=", ", orig_queue_id=", ", orig_client="];
-                let end = ends.iter().filter_map(|words| rest.find(words)).min().unwrap_or(rest.len());
-                if &rest[..end] == b"(unavailable)" { start + end } else { self.user(start..start + end) }
+                let end =
+                    ends.iter().filter_map(|words| rest.find(words)).min().unwrap_or(rest.len());
+                if &rest[..end] == b"(unavailable)" {
+                    start + end
+                } else {
+                    self.user(start..start + end)
+                }
             }
-            b"from" | b"to" | b"orig_to" | b"sasl_sender" | b"sender" | b"recipient" | b"user" | b"ruser"
-            | b"logname" | b"login" | b"username" => match angle {
+            b"from" | b"to" | b"orig_to" | b"sasl_sender" | b"sender" | b"recipient" | b"user"
+            | b"ruser" | b"logname" | b"login" | b"username" => match angle {
                 Some(inside) => self.user(inside),
                 None if rest.starts_with(b"<") || matches!(key, b"from" | b"to") => start,
                 None => self.user(bare()),
@@ -314,18 +382,29 @@ impl<'a, 'o> Pass<'a, 'o> {
             | b"realm"
             | b"hostname"
             | b"myhostname" => self.host(angle.unwrap_or_else(bare)),
-            b"message-id" | b"resent-message-id" => self.message_id(angle.unwrap_or(start..self.text.len())),
+            b"message-id" | b"resent-message-id" => {
+                self.message_id(angle.unwrap_or(start..self.text.len()))
+            }
             // Dovecot's, which may go on behind it.
             b"msgid" => {
-                let end = || [": ", ", "].iter().filter_map(|words| rest.find(words)).min().unwrap_or(rest.len());
+                let end = || {
+                    [": ", ", "]
+                        .iter()
+                        .filter_map(|words| rest.find(words))
+                        .min()
+                        .unwrap_or(rest.len())
+                };
                 self.message_id(angle.unwrap_or_else(|| start..start + end()))
             }
-            b"session" => self
-                .replace(angle.unwrap_or_else(bare), |names, id, out| names.pseudonyms.text(Class::Session, id, out)),
-            // mail_log's, which is the last where it stands last; more may be in it.
-            b"subject" if self.context.dovecot => self.replace(start..self.text.len(), |names, text, out| {
-                names.pseudonyms.text(Class::Subject, text, out);
+            b"session" => self.replace(angle.unwrap_or_else(bare), |names, id, out| {
+                names.pseudonyms.text(Class::Session, id, out)
             }),
+            // mail_log's, which is the last where it stands last; more may be in it.
+            b"subject" if self.context.dovecot => {
+                self.replace(start..self.text.len(), |names, text, out| {
+                    names.pseudonyms.text(Class::Subject, text, out);
+                })
+            }
             b"resp" | b"pass" | b"password" => self.secret(bare()),
             b"orig_queue_id" if self.names.queue_ids => {
                 self.replace(bare(), |names, id, out| names.pseudonyms.queue_id(id, out))
@@ -358,7 +437,8 @@ impl<'a, 'o> Pass<'a, 'o> {
     fn inside(&self, at: usize) -> Option<Range<usize>> {
         let text = near(self.text.get(at..)?).strip_prefix(b"<")?;
         let ends = |close: &usize| {
-            text.get(close + 1).is_none_or(|b| matches!(b, b' ' | b',' | b';' | b':' | b')' | b'<' | b'\r'))
+            text.get(close + 1)
+                .is_none_or(|b| matches!(b, b' ' | b',' | b';' | b':' | b')' | b'<' | b'\r'))
         };
         let close = memchr::memchr_iter(b'>', text).find(ends)?;
         Some(at + 1..at + 1 + close)
@@ -387,7 +467,8 @@ impl<'a, 'o> Pass<'a, 'o> {
             return at + 1;
         }
         if self.context.dovecot {
-            return self.replace(inside, |names, id, out| names.pseudonyms.text(Class::Session, id, out));
+            return self
+                .replace(inside, |names, id, out| names.pseudonyms.text(Class::Session, id, out));
         }
         if behind.starts_with(b">: Helo") || text.contains(&b'.') || text.contains(&b':') {
             return self.host(inside);
@@ -405,7 +486,8 @@ impl<'a, 'o> Pass<'a, 'o> {
         let blanks = rest[name..end].iter().take_while(|b| **b == b' ').count();
         let text = start + name + blanks..start + end;
         if rest[..name].eq_ignore_ascii_case(b"Message-ID:")
-            && let Some(inside) = self.inside(text.start).filter(|inside| inside.end + 1 == text.end)
+            && let Some(inside) =
+                self.inside(text.start).filter(|inside| inside.end + 1 == text.end)
         {
             return self.message_id(inside);
         }
@@ -439,7 +521,8 @@ fn names_a_subject(word: &[u8]) -> bool {
 /// Whether `[…]` at the front of `text` holds an address, or says that there is none.
 fn names_address(text: &[u8]) -> bool {
     let inside = near(&text[1..]).split_once_str("]").map_or(&b""[..], |(inside, _)| inside);
-    inside == b"unknown" || (inside.find_byteset(b".:").is_some() && is_domain(&[b"[", inside, b"]"].concat()))
+    inside == b"unknown"
+        || (inside.find_byteset(b".:").is_some() && is_domain(&[b"[", inside, b"]"].concat()))
 }
 
 /// Whether a name has the four numbers of an address in it, as `ip-192-0-2-1` has.

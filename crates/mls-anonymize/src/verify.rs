@@ -58,24 +58,37 @@ struct Said {
 
 impl Said {
     fn read(pieces: &Pieces<'_>) -> Self {
-        let text = |text: Option<&[u8]>| text.map(|text| mls_event::clean(text).into_owned().into_bytes());
+        let text =
+            |text: Option<&[u8]>| text.map(|text| mls_event::clean(text).into_owned().into_bytes());
         Self {
-            facts: (pieces.outcome, pieces.attempts, pieces.port, pieces.process.map(str::to_owned)),
+            facts: (
+                pieces.outcome,
+                pieces.attempts,
+                pieces.port,
+                pieces.process.map(str::to_owned),
+            ),
             ip: pieces.ip,
             texts: [
                 text(pieces.client),
                 text(pieces.user),
                 text(pieces.reason),
-                pieces.mechanism.map(|name| mls_parse::grammar::mechanism(name).into_owned().into_bytes()),
+                pieces
+                    .mechanism
+                    .map(|name| mls_parse::grammar::mechanism(name).into_owned().into_bytes()),
             ],
         }
     }
 
     /// What should be read after anonymizing: the pseudonyms of what is read before.
-    fn expected(pieces: &Pieces<'_>, names: &mut Anonymizer, context: crate::text::Context<'_>) -> Self {
+    fn expected(
+        pieces: &Pieces<'_>,
+        names: &mut Anonymizer,
+        context: crate::text::Context<'_>,
+    ) -> Self {
         let mut said = Self::read(pieces);
         let mut replaced =
-            |text: &Option<Vec<u8>>, how: fn(&mut Anonymizer, &str, crate::text::Context<'_>, &mut Vec<u8>)| {
+            |text: &Option<Vec<u8>>,
+             how: fn(&mut Anonymizer, &str, crate::text::Context<'_>, &mut Vec<u8>)| {
                 text.as_ref().map(|text| {
                     let mut out = Vec::new();
                     how(names, &text.to_str_lossy(), context, &mut out);
@@ -83,7 +96,9 @@ impl Said {
                 })
             };
         said.texts = [
-            replaced(&said.texts[0], |names, name, _, out| names.pseudonyms.host(name.as_bytes(), out)),
+            replaced(&said.texts[0], |names, name, _, out| {
+                names.pseudonyms.host(name.as_bytes(), out)
+            }),
             replaced(&said.texts[1], |names, name, _, out| names.pseudonyms.user(name, out)),
             replaced(&said.texts[2], Anonymizer::reason),
             replaced(&said.texts[3], |names, name, _, out| names.mechanism(name, out)),
@@ -127,7 +142,12 @@ fn facts(auth: Auth<'_>) -> String {
         ip: None,
         reason: None,
         mechanism: None,
-        enrichment: auth.enrichment.map(|added| Enrichment { hostname: None, asn: None, aso: None, ..added }),
+        enrichment: auth.enrichment.map(|added| Enrichment {
+            hostname: None,
+            asn: None,
+            aso: None,
+            ..added
+        }),
         ..auth
     };
     format!("{kept:?}")
@@ -141,7 +161,11 @@ fn facts(auth: Auth<'_>) -> String {
 ///
 /// # Errors
 /// Exit 65 with the first line that has one.
-pub(crate) fn nothing_is_left(written: impl BufRead, ledger: &Ledger, kept: &HashSet<String>) -> anyhow::Result<()> {
+pub(crate) fn nothing_is_left(
+    written: impl BufRead,
+    ledger: &Ledger,
+    kept: &HashSet<String>,
+) -> anyhow::Result<()> {
     let mut addresses: HashSet<IpAddr> =
         ledger.of(Class::Ip).filter_map(|(original, _)| original.parse().ok()).collect();
     for (_, pseudonym) in ledger.of(Class::Ip) {
@@ -153,8 +177,10 @@ pub(crate) fn nothing_is_left(written: impl BufRead, ledger: &Ledger, kept: &Has
         let long = name.chars().count() >= 5 || name.contains(['@', '.']);
         long && !words::are_kept(name.as_bytes()) && !kept.contains(&name.to_lowercase())
     };
-    let names =
-        ledger.of(Class::Host).chain(ledger.of(Class::User)).filter(|(original, pseudonym)| original != pseudonym);
+    let names = ledger
+        .of(Class::Host)
+        .chain(ledger.of(Class::User))
+        .filter(|(original, pseudonym)| original != pseudonym);
     let all: BTreeSet<&str> = names.map(|(original, _)| original).filter(says_something).collect();
     // Where a@b.example or c.b.example stands, b.example stands as a word, too. A kilobyte each is saved.
     let end_is_among_them = |name: &&str| {
@@ -166,12 +192,16 @@ pub(crate) fn nothing_is_left(written: impl BufRead, ledger: &Ledger, kept: &Has
     let search = search.context("looking for what was replaced").or_exit(Exit::Software)?;
     for (n, line) in (1..).zip(written.split(b'\n')) {
         let line = line.context("reading what was written").or_exit(Exit::IoErr)?;
-        let name = search.find_overlapping_iter(&line).find(|found| stands_alone(&line, found.range()));
+        let name =
+            search.find_overlapping_iter(&line).find(|found| stands_alone(&line, found.range()));
         let left = name.map(|found| names[found.pattern()].to_owned());
-        let left = left.or_else(|| addresses_in(&line).find(|ip| addresses.contains(ip)).map(|ip| ip.to_string()));
+        let left = left.or_else(|| {
+            addresses_in(&line).find(|ip| addresses.contains(ip)).map(|ip| ip.to_string())
+        });
         if let Some(left) = left {
             let line = line.to_str_lossy();
-            return Err(Exit::DataErr.error(format!("line {n}: {left} was replaced and is still there: {line}")));
+            return Err(Exit::DataErr
+                .error(format!("line {n}: {left} was replaced and is still there: {line}")));
         }
     }
     Ok(())
@@ -182,7 +212,8 @@ fn stands_alone(line: &[u8], range: std::ops::Range<usize>) -> bool {
     let in_word = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || *b >= 0x80);
     let (first, last) = (line.get(range.start), line.get(range.end - 1));
     let escaped = range.start >= ESCAPE && is_escape(&line[range.start - ESCAPE..]);
-    let begins = !in_word(first) || range.start == 0 || escaped || !in_word(line.get(range.start - 1));
+    let begins =
+        !in_word(first) || range.start == 0 || escaped || !in_word(line.get(range.start - 1));
     begins && (!in_word(last) || !in_word(line.get(range.end)))
 }
 
@@ -199,7 +230,9 @@ fn addresses_in(line: &[u8]) -> impl Iterator<Item = IpAddr> {
 /// Adds the words of a line that stay and that somebody may be called: the program, and the mechanism.
 pub(crate) fn kept_words(line: &[u8], kept: &mut HashSet<String>) {
     let Some(envelope) = envelope::open(line.trim_end_with(|c| c == '\n')) else { return };
-    let mechanism = attempt(envelope.program, envelope.message).and_then(|pieces| pieces.mechanism).unwrap_or_default();
+    let mechanism = attempt(envelope.program, envelope.message)
+        .and_then(|pieces| pieces.mechanism)
+        .unwrap_or_default();
     for text in [envelope.program, mechanism] {
         for word in [text].into_iter().chain(text.split(|b| matches!(b, b'/' | b'-'))) {
             let word = word.to_str_lossy();

@@ -18,7 +18,8 @@ const KEPT: &str = "\
 
 /// Whether `text` consists of such words, of numbers and of what stands between words.
 pub(crate) fn are_kept(text: &[u8]) -> bool {
-    let mut words = text.split(|b| !b.is_ascii_alphanumeric() && *b < 0x80).filter(|word| !word.is_empty());
+    let mut words =
+        text.split(|b| !b.is_ascii_alphanumeric() && *b < 0x80).filter(|word| !word.is_empty());
     words.all(|word| {
         word.iter().all(u8::is_ascii_digit)
             || KEPT.split_ascii_whitespace().any(|kept| kept.as_bytes().eq_ignore_ascii_case(word))

@@ -81,7 +81,9 @@ fn parse(log: &[u8]) -> Vec<u8> {
         "--timezone=Europe/Paris",
         "--reference-time=2026-12-01T00:00:00Z",
     ];
-    let mut scanner = Scanner::new(&mls_parse::Args::parse_from(args), &mls_cli::config::Filter::default()).unwrap();
+    let mut scanner =
+        Scanner::new(&mls_parse::Args::parse_from(args), &mls_cli::config::Filter::default())
+            .unwrap();
     let mut out = Vec::new();
     scanner.block(log, Place { segment: None, offset: 0 }, &mut out);
     out
@@ -98,7 +100,8 @@ fn assert_same(log: &[u8]) {
 #[test]
 fn a_bare_word_is_a_name_where_what_stands_before_it_says_so() {
     let pseudonym = |user: bool, name: &str| {
-        let (mut names, mut out) = (Pseudonyms::new(&Key::load(Path::new(key())).unwrap(), &[]).unwrap(), Vec::new());
+        let (mut names, mut out) =
+            (Pseudonyms::new(&Key::load(Path::new(key())).unwrap(), &[]).unwrap(), Vec::new());
         if user {
             names.user(name, &mut out);
         } else {
@@ -132,7 +135,11 @@ fn a_bare_word_is_a_name_where_what_stands_before_it_says_so() {
             true,
             "carol",
         ),
-        ("Jun  1 00:00:45 localhost rspamd[7]: ip: 127.0.0.1, user: carol, (default: F)", true, "carol"),
+        (
+            "Jun  1 00:00:45 localhost rspamd[7]: ip: 127.0.0.1, user: carol, (default: F)",
+            true,
+            "carol",
+        ),
         (
             "Jun  1 00:00:45 localhost saslauthd[7]: do_auth : auth failure: [user=carol] [service=smtp] [realm=] [mech=pam]",
             true,
@@ -149,8 +156,16 @@ fn a_bare_word_is_a_name_where_what_stands_before_it_says_so() {
             "wilma.test",
         ),
         // rsyslog writes tabs so.
-        ("Jun  1 00:00:45 localhost dovecot: auth: Debug: client passdb out: OK#0111#011user=wilma#011", true, "wilma"),
-        ("Jun  1 00:00:45 localhost dovecot: auth: Debug: x#011wilma@example.com#011", true, "wilma@example.com"),
+        (
+            "Jun  1 00:00:45 localhost dovecot: auth: Debug: client passdb out: OK#0111#011user=wilma#011",
+            true,
+            "wilma",
+        ),
+        (
+            "Jun  1 00:00:45 localhost dovecot: auth: Debug: x#011wilma@example.com#011",
+            true,
+            "wilma@example.com",
+        ),
         (
             "Jun  1 00:00:45 localhost policyd-spf[7]: Pass; envelope-from=bounces+ann=corp.example@lists.example; x",
             true,
@@ -162,7 +177,11 @@ fn a_bare_word_is_a_name_where_what_stands_before_it_says_so() {
             "srs0=h4sh=xy=corp.example=ann@forward.example",
         ),
         ("Jun  1 00:00:45 localhost x[7]: 81.2.69.143=listed", false, "81.2.69.143"),
-        ("Jun  1 00:00:45 localhost x[7]: dkim=pass header.from=y, wilma.test=pass", false, "wilma.test"),
+        (
+            "Jun  1 00:00:45 localhost x[7]: dkim=pass header.from=y, wilma.test=pass",
+            false,
+            "wilma.test",
+        ),
     ] {
         let written = String::from_utf8(anonymize(line.as_bytes())).unwrap();
         assert_eq!(written, line.replace(name, &pseudonym(user, name)));
@@ -172,11 +191,19 @@ fn a_bare_word_is_a_name_where_what_stands_before_it_says_so() {
 #[test]
 fn secrets_of_dovecots_debug_log_are_replaced() {
     for (line, secret) in [
-        ("dovecot: auth: Debug: client in: AUTH#0111#011PLAIN#011resp=AHdpbG1hAHNlY3JldA==", "AHdpbG1hAHNlY3JldA=="),
-        ("dovecot: auth: passwd-file(wilma,192.0.2.1): Password mismatch (given password: hunter2)", "hunter2"),
+        (
+            "dovecot: auth: Debug: client in: AUTH#0111#011PLAIN#011resp=AHdpbG1hAHNlY3JldA==",
+            "AHdpbG1hAHNlY3JldA==",
+        ),
+        (
+            "dovecot: auth: passwd-file(wilma,192.0.2.1): Password mismatch (given password: hunter2)",
+            "hunter2",
+        ),
         ("dovecot: auth: Debug: OK#0111#011user=wilma#011pass=hunter2#011x", "hunter2"),
     ] {
-        let written = String::from_utf8(anonymize(format!("Jun  1 00:00:45 localhost {line}").as_bytes())).unwrap();
+        let written =
+            String::from_utf8(anonymize(format!("Jun  1 00:00:45 localhost {line}").as_bytes()))
+                .unwrap();
         assert!(!written.contains(secret) && !written.contains("wilma"), "{written}");
     }
 }
@@ -189,10 +216,15 @@ fn what_checks_quote_is_replaced_whatever_stands_around_it() {
         format!("warning: header Subject:yes: wilma {behind}"),
         format!("replace: header Subject: yes, wilma {behind}: Subject: [SPAM] yes, wilma"),
         format!("reject: body yes, wilma: yes {behind}"),
-        format!("reject: mime-error improper use of 8-bit data in message header: To: yes, wilma {behind}"),
+        format!(
+            "reject: mime-error improper use of 8-bit data in message header: To: yes, wilma {behind}"
+        ),
     ] {
-        for before in ["", "5A226BA054: ", "Jun  1 00:00:45 localhost postfix/cleanup[7]: 5A226BA054: "] {
-            let written = String::from_utf8(anonymize(format!("{before}{message}").as_bytes())).unwrap();
+        for before in
+            ["", "5A226BA054: ", "Jun  1 00:00:45 localhost postfix/cleanup[7]: 5A226BA054: "]
+        {
+            let written =
+                String::from_utf8(anonymize(format!("{before}{message}").as_bytes())).unwrap();
             assert!(!written.contains("yes") && !written.contains("wilma"), "{written}");
             assert!(written.contains(" from h") && written.contains(">: some text"), "{written}");
         }
@@ -201,7 +233,8 @@ fn what_checks_quote_is_replaced_whatever_stands_around_it() {
 
 #[test]
 fn a_message_id_has_one_pseudonym_in_the_words_of_every_program() {
-    let (mut names, mut out) = (Pseudonyms::new(&Key::load(Path::new(key())).unwrap(), &[]).unwrap(), Vec::new());
+    let (mut names, mut out) =
+        (Pseudonyms::new(&Key::load(Path::new(key())).unwrap(), &[]).unwrap(), Vec::new());
     names.mail(mls_anonymize::class::Class::MessageId, b"a.7+x", b"wilma.test", &mut out);
     let pseudonym = String::from_utf8(out).unwrap();
     for message in [
@@ -217,7 +250,9 @@ fn a_message_id_has_one_pseudonym_in_the_words_of_every_program() {
         "spamd[7]: spamd: result: . 0 - size=7,rport=7,mid=<%m>,rmid=<%m>,autolearn=ham",
     ] {
         let line = format!("Jun  1 00:00:45 localhost {message}");
-        let written = String::from_utf8(anonymize(line.replace("%m", "a.7+x@wilma.test").as_bytes())).unwrap();
+        let written =
+            String::from_utf8(anonymize(line.replace("%m", "a.7+x@wilma.test").as_bytes()))
+                .unwrap();
         assert!(!written.contains("wilma"), "{written}");
         assert_eq!(written.matches(&pseudonym).count(), line.matches("%m").count(), "{written}");
     }
@@ -230,7 +265,8 @@ fn what_servers_write_every_day_is_no_reason_to_refuse() {
         Jun  1 00:00:45 mx dovecot: master: Warning: service(anvil): client_limit reached\n\
         Jun  1 00:00:45 mx postfix/smtpd[7]: Anonymous TLS connection established from unknown[192.0.2.1]\n\
         Jun  1 00:00:45 mx postfix/smtpd[7]: warning: unknown[192.0.2.1]: SASL LOGIN authentication failed: x, sasl_username=anonymous\n";
-    let log = log.replace("user=<vmail>", "user=<wilhelmina>").replace("imap(vmail)", "imap(wilhelmina)");
+    let log =
+        log.replace("user=<vmail>", "user=<wilhelmina>").replace("imap(vmail)", "imap(wilhelmina)");
     let own = [
         ": Helo command rejected: need fully-qualified hostname;",
         "NOQUEUE: reject: EHLO from unknown[",
@@ -239,7 +275,8 @@ fn what_servers_write_every_day_is_no_reason_to_refuse() {
         "said: 552 Quota exceeded for user in this domain",
         "rspamd: qid: <4ABC1D2>, x",
     ];
-    let log = log + &own.map(|words| format!("Jun  1 00:00:45 mx postfix/smtpd[7]: x{words}\n")).concat();
+    let log =
+        log + &own.map(|words| format!("Jun  1 00:00:45 mx postfix/smtpd[7]: x{words}\n")).concat();
     let (code, written, said) = tool(&["--verify", "--key-file", key()], log.as_bytes());
     assert_eq!(code, Some(0), "{said}");
     let written = String::from_utf8(written).unwrap();
@@ -251,14 +288,22 @@ fn what_servers_write_every_day_is_no_reason_to_refuse() {
         Jun  1 00:00:45 mx postfix/smtp[7]: x: said: 554 by header check Subject: Papers of Alice (in reply to end of DATA)\n";
     let (_, written, _) = tool(&["--key-file", key()], names.as_bytes());
     let written = String::from_utf8(written).unwrap();
-    assert!(!["rosalinde", "Papers", "Alice"].iter().any(|name| written.contains(name)), "{written}");
-    assert!(written.contains("lmtp(5678, u") && written.contains(" (in reply to end of DATA)\n"), "{written}");
+    assert!(
+        !["rosalinde", "Papers", "Alice"].iter().any(|name| written.contains(name)),
+        "{written}"
+    );
+    assert!(
+        written.contains("lmtp(5678, u") && written.contains(" (in reply to end of DATA)\n"),
+        "{written}"
+    );
 }
 
 #[test]
 fn a_name_that_is_left_is_found_by_its_end() {
     let log = "Jun  1 00:00:45 localhost postfix/smtpd[7]: connect from mx.wilma.conf[192.0.2.1]\n";
-    for (left, code) in [("/mx.wilma.conf", 65), ("/mx.wilma.confer", 0), ("/wilma.conf", 65), ("/mx-wilma.pid", 0)] {
+    for (left, code) in
+        [("/mx.wilma.conf", 65), ("/mx.wilma.confer", 0), ("/wilma.conf", 65), ("/mx-wilma.pid", 0)]
+    {
         let log = format!("{log}Jun  1 00:00:46 localhost x[7]: etc{left}\n");
         let (was, _, said) = tool(&["--verify", "--key-file", key()], log.as_bytes());
         assert_eq!(was, Some(code), "{log}{said}");
@@ -267,15 +312,18 @@ fn a_name_that_is_left_is_found_by_its_end() {
 
 #[test]
 fn blank_lines_and_a_mark_in_front_do_not_make_a_log_of_records_and_rows() {
-    let record =
-        "{\"v\":1,\"type\":\"auth\",\"date\":\"2026-06-01T00:00:45Z\",\"outcome\":\"failure\",\"user\":\"wilma\"}\n";
+    let record = "{\"v\":1,\"type\":\"auth\",\"date\":\"2026-06-01T00:00:45Z\",\"outcome\":\"failure\",\"user\":\"wilma\"}\n";
     let rows = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\nmx,2026-06-01 00:00,192.0.2.1,wilma,null,N/A,N/A,N/A,N/A\n";
     for text in [record, rows] {
         for before in ["\n \n", "\u{feff}"] {
-            let (code, written, said) = tool(&["--verify", "--key-file", key()], format!("{before}{text}").as_bytes());
+            let (code, written, said) =
+                tool(&["--verify", "--key-file", key()], format!("{before}{text}").as_bytes());
             let written = String::from_utf8(written).unwrap();
             assert_eq!(code, Some(0), "{said}");
-            assert!(!written.contains("wilma") && written.lines().count() >= text.lines().count(), "{written}");
+            assert!(
+                !written.contains("wilma") && written.lines().count() >= text.lines().count(),
+                "{written}"
+            );
         }
     }
 }
@@ -304,7 +352,9 @@ fn originals(log: &str) -> BTreeSet<String> {
         r"(?x) [\w.+-]+@[\w.-]+\.[a-z]+ | \b[\w-]+(?:\.[\w-]+)*\.(?:test|net|example)\b | \[(\d+(?:\.\d+){3})\] | \[([0-9a-f:]*:[0-9a-f:]+)\]",
     );
     let pattern = pattern.unwrap();
-    let found = pattern.captures_iter(log).filter_map(|groups| groups.get(1).or(groups.get(2)).or(groups.get(0)));
+    let found = pattern
+        .captures_iter(log)
+        .filter_map(|groups| groups.get(1).or(groups.get(2)).or(groups.get(0)));
     let found = found.flat_map(|found| {
         let text = found.as_str().to_lowercase();
         let domain = text.split_once('@').map(|(_, domain)| domain.to_owned());
@@ -337,7 +387,10 @@ fn real_lines_read_the_same_and_name_nobody() {
     assert_same(LOG.as_bytes());
     let written = String::from_utf8(anonymize(LOG.as_bytes())).unwrap();
     let originals = originals(LOG);
-    assert!(originals.contains("admin@example.test") && originals.contains("mail.example.test"), "{originals:?}");
+    assert!(
+        originals.contains("admin@example.test") && originals.contains("mail.example.test"),
+        "{originals:?}"
+    );
     assert_eq!(left(&written, &originals), [""; 0]);
     assert!(!written.to_lowercase().contains("example") && !written.contains("exémple"));
     let (code, verified, said) = tool(&["--verify", "--key-file", key()], LOG.as_bytes());
@@ -355,8 +408,8 @@ fn other_and_hostile_lines_read_the_same() {
     assert!(String::from_utf8(parse(log.as_bytes())).unwrap().lines().count() >= 11);
     let written = String::from_utf8(anonymize(log.as_bytes())).unwrap();
     for word in [
-        "192.0.2", "2001:db8", "example", "c.test", "b.test", "v.test", "a b", "x+/y", "hi;", "carol", "MTIz", "TlRM",
-        "ceo",
+        "192.0.2", "2001:db8", "example", "c.test", "b.test", "v.test", "a b", "x+/y", "hi;",
+        "carol", "MTIz", "TlRM", "ceo",
     ] {
         assert!(!written.contains(word), "{word} in {written}");
     }
@@ -404,9 +457,11 @@ fn totals(log: &str) -> String {
 #[test]
 fn records_and_rows_get_the_pseudonyms_of_the_log() {
     let header = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n";
-    let row = "mx1,2026-06-01 00:00,192.0.2.7,\"a, \"\"b\"\"\",mail.example.org,OK,DE,64500,Example AS\n";
+    let row =
+        "mx1,2026-06-01 00:00,192.0.2.7,\"a, \"\"b\"\"\",mail.example.org,OK,DE,64500,Example AS\n";
     let record = r#"{"v":1,"type":"auth","date":"2026-06-01T00:00:45Z","server":"mx1","service":"postfix/smtpd","pid":7,"outcome":"failure","attempts":1,"mechanism":"LOGIN","ip":"192.0.2.7","client":"mail.example.org","user":"a, \"b\"","reason":null,"hostname":"mail.example.org","reverse_dns_status":"OK","country_code":"DE","asn":64500,"aso":"Example AS","later":{"user":"bob","of":["10.1.2.3",7]}}"#;
-    let (code, rows, _) = tool(&["--verify", "--key-file", key()], [header, row].concat().as_bytes());
+    let (code, rows, _) =
+        tool(&["--verify", "--key-file", key()], [header, row].concat().as_bytes());
     assert_eq!(code, Some(0));
     let (code, records, _) = tool(&["--verify", "--key-file", key()], record.as_bytes());
     assert_eq!(code, Some(0));
@@ -422,24 +477,40 @@ fn records_and_rows_get_the_pseudonyms_of_the_log() {
     assert_eq!(String::from_utf8(rows).unwrap(), expected);
     assert_eq!((record["asn"].is_null(), record["aso"].is_null()), (true, true));
     let later = record["later"].to_string();
-    assert!(!later.contains("bob") && !later.contains("10.1.2.3") && later.contains("\"10.") && later.contains(",7]"));
+    assert!(
+        !later.contains("bob")
+            && !later.contains("10.1.2.3")
+            && later.contains("\"10.")
+            && later.contains(",7]")
+    );
     // And the log's line says the same.
     let line = "Jun  1 00:00:45 mx1 postfix/smtpd[7]: warning: mail.example.org[192.0.2.7]: SASL LOGIN authentication failed: x, sasl_username=a, \"b\"";
     let written = String::from_utf8(anonymize(line.as_bytes())).unwrap();
-    let mut expected = format!("Jun  1 00:00:45 {} postfix/smtpd[7]: warning: {}", cell("server"), cell("client"));
-    let _ = write!(expected, "[{}]: SASL LOGIN authentication failed: x, sasl_username={}", cell("ip"), cell("user"));
+    let mut expected =
+        format!("Jun  1 00:00:45 {} postfix/smtpd[7]: warning: {}", cell("server"), cell("client"));
+    let _ = write!(
+        expected,
+        "[{}]: SASL LOGIN authentication failed: x, sasl_username={}",
+        cell("ip"),
+        cell("user")
+    );
     assert_eq!(written, expected);
 }
 
 #[test]
 fn numbers_of_any_size_stay_and_what_is_nested_is_replaced_like_what_is_not() {
     let head = r#"{"v":1,"type":"later","n":"#;
-    for kept in ["1e400", "[1E+400,-0.0,{\"n\":123456789012345678901234567890}]", "{\"date\":\"x.y\",\"n\":[[],{}]}"] {
+    for kept in [
+        "1e400",
+        "[1E+400,-0.0,{\"n\":123456789012345678901234567890}]",
+        "{\"date\":\"x.y\",\"n\":[[],{}]}",
+    ] {
         let line = format!("{head}{kept}}}\n");
         assert_eq!(String::from_utf8(records(line.as_bytes())).unwrap(), line);
     }
-    let line =
-        format!("{head}[{{\"kind\":\"user\",\"key\":\"wilma\",\"date\":{{\"user\":\"wilma\"}},\"asn\":64500}}]}}");
+    let line = format!(
+        "{head}[{{\"kind\":\"user\",\"key\":\"wilma\",\"date\":{{\"user\":\"wilma\"}},\"asn\":64500}}]}}"
+    );
     let written = String::from_utf8(records(line.as_bytes())).unwrap();
     assert!(!written.contains("wilma") && written.contains("\"asn\":null"), "{written}");
     // Nobody reads so deep.
@@ -459,17 +530,23 @@ fn gzip_goes_in_and_out_and_a_map_is_private_and_complete() {
     let mut gzip = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
     gzip.write_all(LOG.as_bytes()).unwrap();
     gzip.finish().unwrap();
-    std::fs::File::create(&map).unwrap().set_permissions(std::fs::Permissions::from_mode(0o644)).unwrap();
+    std::fs::File::create(&map)
+        .unwrap()
+        .set_permissions(std::fs::Permissions::from_mode(0o644))
+        .unwrap();
     let arguments = ["--key-file", key(), "--input", &log, "--output", &share, "--map", &map];
     assert_eq!(tool(&arguments, b"").0, Some(0));
     let mut written = String::new();
     let file = std::fs::File::open(&share).unwrap();
-    std::io::Read::read_to_string(&mut flate2::read::MultiGzDecoder::new(file), &mut written).unwrap();
+    std::io::Read::read_to_string(&mut flate2::read::MultiGzDecoder::new(file), &mut written)
+        .unwrap();
     assert_eq!(written.as_bytes(), anonymize(LOG.as_bytes()));
     assert_eq!(std::fs::metadata(&map).unwrap().permissions().mode() & 0o777, 0o600);
     let map = std::fs::read_to_string(&map).unwrap();
     let pseudonym = map.lines().find_map(|line| line.strip_suffix("\tadmin@example.test")).unwrap();
-    assert!(written.contains(&format!("sasl_username={}", pseudonym.strip_prefix("user\t").unwrap())));
+    assert!(
+        written.contains(&format!("sasl_username={}", pseudonym.strip_prefix("user\t").unwrap()))
+    );
     // What goes wrong leaves no file.
     std::fs::remove_file(&share).unwrap();
     std::fs::File::options().write(true).open(&log).unwrap().set_len(500).unwrap();
@@ -487,8 +564,12 @@ fn keys_decide_and_without_one_each_run_has_its_own() {
 
 #[test]
 fn lines_of_any_length_and_any_bytes_go_through() {
-    let long =
-        [b"x".repeat(3 << 20), b"\nJun  1 00:00:45 vm a: 192.0.2.1\r\n".to_vec(), b"\xff\0<\n".to_vec()].concat();
+    let long = [
+        b"x".repeat(3 << 20),
+        b"\nJun  1 00:00:45 vm a: 192.0.2.1\r\n".to_vec(),
+        b"\xff\0<\n".to_vec(),
+    ]
+    .concat();
     let (code, written, said) = tool(&["--key-file", key()], &long);
     assert_eq!((code, said.lines().count()), (Some(0), 1), "{said}");
     assert!(written.ends_with(b"\r\n\xff\0<\n") && written.len() < 100);

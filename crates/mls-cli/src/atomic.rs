@@ -19,7 +19,11 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 ///
 /// # Errors
 /// Any I/O error, of `fill` too: see [`write()`].
-pub fn write_with(path: &Path, mode: u32, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+pub fn write_with(
+    path: &Path,
+    mode: u32,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
         return fill(&mut File::options().write(true).open(path)?);
     }
@@ -64,9 +68,14 @@ mod tests {
     #[test]
     fn a_device_is_written_to_and_not_replaced() {
         write(Path::new("/dev/null"), b"one", 0o640).unwrap();
-        assert!(std::os::unix::fs::FileTypeExt::is_char_device(&fs::metadata("/dev/null").unwrap().file_type()));
+        assert!(std::os::unix::fs::FileTypeExt::is_char_device(
+            &fs::metadata("/dev/null").unwrap().file_type()
+        ));
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(write(dir.path(), b"one", 0o640).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        assert_eq!(
+            write(dir.path(), b"one", 0o640).unwrap_err().kind(),
+            io::ErrorKind::IsADirectory
+        );
     }
 
     #[test]

@@ -167,7 +167,11 @@ impl Blocks {
     }
 
     /// Reads until there is a whole line, or [`MAX_LINE`] bytes, or the end of the input; returns how much there is.
-    fn fill(&mut self, buffer: &mut [u8], pause: &mut impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<usize> {
+    fn fill(
+        &mut self,
+        buffer: &mut [u8],
+        pause: &mut impl FnMut() -> anyhow::Result<()>,
+    ) -> anyhow::Result<usize> {
         let mut end = self.rest.len();
         buffer[..end].copy_from_slice(&self.rest);
         while !self.last && end < buffer.len() {
@@ -196,7 +200,11 @@ impl Blocks {
                     };
                     batch.segments.extend(segment.filter(|_| !known).cloned());
                     known = segment.is_some();
-                    batch.parts.push(Part::Lines(range, offset, segment.map(|_| batch.segments.len() - 1)));
+                    batch.parts.push(Part::Lines(
+                        range,
+                        offset,
+                        segment.map(|_| batch.segments.len() - 1),
+                    ));
                 }
                 Ok(Step::Record(range)) => batch.parts.push(Part::Record(range)),
                 Ok(Step::Again) => {}
@@ -271,7 +279,11 @@ impl Blocks {
             let newline = memchr::memchr(b'\n', window);
             self.skipping = newline.is_none() && !self.last;
             self.take(newline.map_or(limit, |newline| newline + 1));
-            return if self.start == bytes.len() && self.skipping { Step::More } else { Step::Again };
+            return if self.start == bytes.len() && self.skipping {
+                Step::More
+            } else {
+                Step::Again
+            };
         }
         let offset = self.offset;
         match memchr::memrchr(b'\n', window) {
@@ -281,12 +293,17 @@ impl Blocks {
                     Framing::Segment(segment, _) => &segment.source,
                     _ => "stdin",
                 };
-                diag::bad_record(format_args!("{source}, byte {offset}"), "a line longer than 1 MiB, skipped");
+                diag::bad_record(
+                    format_args!("{source}, byte {offset}"),
+                    "a line longer than 1 MiB, skipped",
+                );
                 self.take(limit);
                 self.skipping = true;
                 Step::Again
             }
-            None if self.last && matches!(self.framing, Framing::Plain) => Step::Lines(self.take(limit), offset),
+            None if self.last && matches!(self.framing, Framing::Plain) => {
+                Step::Lines(self.take(limit), offset)
+            }
             None => Step::More,
         }
     }
@@ -300,11 +317,15 @@ impl Blocks {
                 Err(Exit::DataErr.error("stdin: a control record longer than 1 MiB"))
             };
         };
-        match Record::parse(&available[..length]).context("stdin: a broken control record").or_exit(Exit::DataErr)? {
+        match Record::parse(&available[..length])
+            .context("stdin: a broken control record")
+            .or_exit(Exit::DataErr)?
+        {
             Record::Segment(segment) if segment.offset.checked_add(segment.length).is_none() => {
                 let Segment { source, offset, length, .. } = segment;
-                return Err(Exit::DataErr
-                    .error(format!("stdin: no file has {length} bytes behind {offset}, as {source} shall")));
+                return Err(Exit::DataErr.error(format!(
+                    "stdin: no file has {length} bytes behind {offset}, as {source} shall"
+                )));
             }
             Record::Segment(segment) => {
                 let mtime = segment.mtime.into_owned();
@@ -393,7 +414,10 @@ mod tests {
     #[test]
     fn plain_lines_arrive_whole_however_they_are_cut() {
         for piece in [1, 2, 3, 7, 100] {
-            assert_eq!(read(b"one\ntwo\n\nthree", piece).unwrap(), ["0 one\n", "4 two\n", "8 \n", "9 three"]);
+            assert_eq!(
+                read(b"one\ntwo\n\nthree", piece).unwrap(),
+                ["0 one\n", "4 two\n", "8 \n", "9 three"]
+            );
             assert!(read(b"", piece).unwrap().is_empty());
         }
     }
@@ -402,21 +426,39 @@ mod tests {
     fn gzip_is_refused_however_it_is_cut() {
         for piece in [1, 2, 100] {
             let error = read(b"\x1f\x8b\x08\0no newline", piece).unwrap_err();
-            assert_eq!((Exit::of(&error), error.to_string().contains("gzip")), (Exit::DataErr, true), "{error}");
+            assert_eq!(
+                (Exit::of(&error), error.to_string().contains("gzip")),
+                (Exit::DataErr, true),
+                "{error}"
+            );
             for plain in [&b"\x1f"[..], b"\x1f\n\x8b\n", b"a\n\x1f\x8b\n"] {
-                assert_eq!(read(plain, piece).unwrap().len(), plain.split_inclusive(|b| *b == b'\n').count());
+                assert_eq!(
+                    read(plain, piece).unwrap().len(),
+                    plain.split_inclusive(|b| *b == b'\n').count()
+                );
             }
         }
     }
 
     #[test]
     fn segments_are_lines_with_their_offsets_and_their_content_is_never_a_record() {
-        let mut input = framed(&[segment(10, "a\n{\"v\":1,\"type\":\"end\"}\n"), segment(90, "b\n")]);
+        let mut input =
+            framed(&[segment(10, "a\n{\"v\":1,\"type\":\"end\"}\n"), segment(90, "b\n")]);
         End {}.write_line(&mut input);
         input.extend_from_slice(b"after the end\n");
         for piece in [1, 5, 64, 1000] {
             let seen = read(&input, piece).unwrap();
-            assert_eq!(seen, ["begin", "10 a\n", "12 {\"v\":1,\"type\":\"end\"}\n", "90 b\n", "checkpoint", "end"]);
+            assert_eq!(
+                seen,
+                [
+                    "begin",
+                    "10 a\n",
+                    "12 {\"v\":1,\"type\":\"end\"}\n",
+                    "90 b\n",
+                    "checkpoint",
+                    "end"
+                ]
+            );
         }
     }
 
@@ -426,8 +468,8 @@ mod tests {
         for cut in [whole.len(), whole.len() - 5, whole.len() - 40] {
             assert_eq!(Exit::of(&read(&whole[..cut], 9).unwrap_err()), Exit::TempFail, "{cut}");
         }
-        for broken in
-            [b"no record\n".to_vec(), segment(0, "no newline"), segment(u64::MAX, "a\n")].map(|part| framed(&[part]))
+        for broken in [b"no record\n".to_vec(), segment(0, "no newline"), segment(u64::MAX, "a\n")]
+            .map(|part| framed(&[part]))
         {
             assert_eq!(Exit::of(&read(&broken, 9).unwrap_err()), Exit::DataErr);
         }

@@ -111,7 +111,12 @@ pub struct General {
 
 impl Default for General {
     fn default() -> Self {
-        Self { log_level: Level::Info, log_file: None, log_file_max_bytes: 1_000_000, log_file_backup_count: 5 }
+        Self {
+            log_level: Level::Info,
+            log_file: None,
+            log_file_max_bytes: 1_000_000,
+            log_file_backup_count: 5,
+        }
     }
 }
 
@@ -214,13 +219,20 @@ impl Config {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                crate::warn!("configuration file {} does not exist; the defaults are used", path.display());
+                crate::warn!(
+                    "configuration file {} does not exist; the defaults are used",
+                    path.display()
+                );
                 String::new()
             }
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-                return Err(Exit::Config.error(format!("configuration file {} is not UTF-8 text", path.display())));
+                return Err(Exit::Config
+                    .error(format!("configuration file {} is not UTF-8 text", path.display())));
             }
-            Err(error) => return Err(error).with_context(|| format!("reading configuration file {}", path.display())),
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("reading configuration file {}", path.display()));
+            }
         };
         // Editors of another system put a byte order mark in front.
         let mut ini = Ini::parse(path, text.trim_start_matches('\u{feff}'))?;
@@ -237,10 +249,13 @@ impl Config {
     fn read(ini: &mut Ini) -> anyhow::Result<Self> {
         // What the Python original writes for itself.
         ini.text("meta", "schema_version")?;
-        let working_dir = ini.path("paths", "working_dir")?.unwrap_or_else(|| "/var/log/maillogsentinel".into());
-        let state_dir = ini.path("paths", "state_dir")?.unwrap_or_else(|| "/var/lib/maillogsentinel".into());
+        let working_dir =
+            ini.path("paths", "working_dir")?.unwrap_or_else(|| "/var/log/maillogsentinel".into());
+        let state_dir =
+            ini.path("paths", "state_dir")?.unwrap_or_else(|| "/var/lib/maillogsentinel".into());
         let state_dir = working_dir.join(state_dir);
-        let csv = ini.path("paths", "csv_filename")?.unwrap_or_else(|| "maillogsentinel.csv".into());
+        let csv =
+            ini.path("paths", "csv_filename")?.unwrap_or_else(|| "maillogsentinel.csv".into());
         let log_file = ini.first(&[("general", "log_file"), ("paths", "log_file")], Ini::path)?;
 
         Ok(Self {
@@ -253,16 +268,23 @@ impl Config {
             },
             asn_aso: Databases {
                 paths: ini
-                    .paths(&[("asn_aso", "asn_db_path"), ("geolocation", "asn_db_path"), ("geo", "asn_db_path")])?
+                    .paths(&[
+                        ("asn_aso", "asn_db_path"),
+                        ("geolocation", "asn_db_path"),
+                        ("geo", "asn_db_path"),
+                    ])?
                     .unwrap_or_else(|| vec![state_dir.join("asn.csv")]),
                 urls: ini.texts(&[("asn_aso", "asn_db_url"), ("geolocation", "asn_db_url")])?,
             },
             general: {
                 let default = General::default();
-                let megabytes =
-                    ini.number("general", "log_file_max_mb")?.map(|megabytes: u32| u64::from(megabytes) << 20);
+                let megabytes = ini
+                    .number("general", "log_file_max_mb")?
+                    .map(|megabytes: u32| u64::from(megabytes) << 20);
                 General {
-                    log_level: ini.one_of("general", "log_level", &Level::ALL)?.unwrap_or(default.log_level),
+                    log_level: ini
+                        .one_of("general", "log_level", &Level::ALL)?
+                        .unwrap_or(default.log_level),
                     log_file: log_file.map(|path| working_dir.join(path)),
                     log_file_max_bytes: ini
                         .number("general", "log_file_max_bytes")?
@@ -289,7 +311,11 @@ impl Config {
                     "filter",
                     "ignore_networks",
                     "networks such as 192.0.2.0/24, or addresses",
-                    |text| text.parse().ok().or_else(|| text.parse().ok().map(|ip: std::net::IpAddr| ip.into())),
+                    |text| {
+                        text.parse()
+                            .ok()
+                            .or_else(|| text.parse().ok().map(|ip: std::net::IpAddr| ip.into()))
+                    },
                 )?,
                 ignore_users: ini.texts(&[("filter", "ignore_users")])?,
             },
@@ -305,7 +331,9 @@ impl Config {
             systemd: Self::read_systemd(ini)?,
             paths: Paths {
                 working_dir: Some(working_dir.clone()),
-                mail_log: Some(ini.path("paths", "mail_log")?.unwrap_or_else(|| "/var/log/mail.log".into())),
+                mail_log: Some(
+                    ini.path("paths", "mail_log")?.unwrap_or_else(|| "/var/log/mail.log".into()),
+                ),
                 csv: Some(working_dir.join(csv)),
                 state_dir: Some(state_dir),
             },
@@ -316,18 +344,27 @@ impl Config {
         Ok(Report {
             email: {
                 let list = |ini: &mut Ini, section, key| {
-                    let addresses = ini.list(section, key, "addresses separated by commas", |text| {
-                        text.contains('@').then(|| text.to_owned())
-                    })?;
+                    let addresses =
+                        ini.list(section, key, "addresses separated by commas", |text| {
+                            text.contains('@').then(|| text.to_owned())
+                        })?;
                     Ok((!addresses.is_empty()).then_some(addresses))
                 };
-                ini.first(&[("report", "email"), ("report", "recipient")], list)?.unwrap_or_default()
+                ini.first(&[("report", "email"), ("report", "recipient")], list)?
+                    .unwrap_or_default()
             },
             subject_prefix: ini
-                .first(&[("report", "subject_prefix"), ("report", "report_subject_prefix")], Ini::text)?
+                .first(
+                    &[("report", "subject_prefix"), ("report", "report_subject_prefix")],
+                    Ini::text,
+                )?
                 .unwrap_or_else(|| "[MailLogSentinel]".into()),
             sender_override: ini.first(
-                &[("report", "sender_override"), ("report", "report_sender_override"), ("report", "sender")],
+                &[
+                    ("report", "sender_override"),
+                    ("report", "report_sender_override"),
+                    ("report", "sender"),
+                ],
                 Ini::text,
             )?,
             smtp_host: ini.text("report", "smtp_host")?,
@@ -348,22 +385,46 @@ impl Config {
             Ok(ini.first(keys, Ini::text)?.unwrap_or_else(|| default.into()))
         };
         Ok(Systemd {
-            user: value(&[("systemd", "user"), ("permissions", "service_user")], "maillogsentinel")?,
-            extraction_schedule: value(&[("systemd", "extraction_schedule"), ("timers", "log_extraction")], "hourly")?,
-            report_schedule: value(&[("systemd", "report_schedule"), ("timers", "report")], "23:59")?,
-            ip_update_schedule: value(&[("systemd", "ip_update_schedule"), ("timers", "ip_db_update")], "weekly")?,
+            user: value(
+                &[("systemd", "user"), ("permissions", "service_user")],
+                "maillogsentinel",
+            )?,
+            extraction_schedule: value(
+                &[("systemd", "extraction_schedule"), ("timers", "log_extraction")],
+                "hourly",
+            )?,
+            report_schedule: value(
+                &[("systemd", "report_schedule"), ("timers", "report")],
+                "23:59",
+            )?,
+            ip_update_schedule: value(
+                &[("systemd", "ip_update_schedule"), ("timers", "ip_db_update")],
+                "weekly",
+            )?,
             sql_export_schedule: value(
-                &[("systemd", "sql_export_schedule"), ("sql_export_systemd", "frequency"), ("timers", "sql_export")],
+                &[
+                    ("systemd", "sql_export_schedule"),
+                    ("sql_export_systemd", "frequency"),
+                    ("timers", "sql_export"),
+                ],
                 "*:0/4",
             )?,
             sql_import_schedule: value(
-                &[("systemd", "sql_import_schedule"), ("sql_import_systemd", "frequency"), ("timers", "sql_import")],
+                &[
+                    ("systemd", "sql_import_schedule"),
+                    ("sql_import_systemd", "frequency"),
+                    ("timers", "sql_import"),
+                ],
                 "*:0/5",
             )?,
         })
     }
 
-    fn read_database(ini: &mut Ini, working_dir: &Path, state_dir: &Path) -> anyhow::Result<Database> {
+    fn read_database(
+        ini: &mut Ini,
+        working_dir: &Path,
+        state_dir: &Path,
+    ) -> anyhow::Result<Database> {
         let kinds = &[
             ("sqlite", DbType::Sqlite),
             ("sqlite3", DbType::Sqlite),
@@ -372,9 +433,10 @@ impl Config {
         ];
         // Later versions of the Python original know SQLite only.
         let original = ini.path("database", "path")?;
-        let db_type = ini.first(&[("database", "db_type"), ("sqlite_database", "db_type")], |ini, section, key| {
-            ini.one_of(section, key, kinds)
-        })?;
+        let db_type = ini.first(
+            &[("database", "db_type"), ("sqlite_database", "db_type")],
+            |ini, section, key| ini.one_of(section, key, kinds),
+        )?;
         Ok(Database {
             db_type: db_type.or(original.is_some().then_some(DbType::Sqlite)),
             db_path: ini
@@ -391,9 +453,15 @@ impl Config {
                 let folder = ini.path("database", "sql_export_dir")?;
                 Some(working_dir.join(folder.unwrap_or_else(|| "sql".into())))
             },
-            table_name: ini.first(&[("database", "table_name"), ("sql_export_settings", "table_name")], Ini::text)?,
+            table_name: ini.first(
+                &[("database", "table_name"), ("sql_export_settings", "table_name")],
+                Ini::text,
+            )?,
             column_mapping_file: ini.first(
-                &[("database", "column_mapping_file"), ("sql_export_settings", "column_mapping_file")],
+                &[
+                    ("database", "column_mapping_file"),
+                    ("sql_export_settings", "column_mapping_file"),
+                ],
                 Ini::path,
             )?,
         })

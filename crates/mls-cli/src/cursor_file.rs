@@ -115,7 +115,8 @@ impl CursorFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file.with_context(|| format!("opening cursor file {shown}"))?,
         };
-        let kind = file.metadata().with_context(|| format!("looking at cursor file {shown}"))?.file_type();
+        let kind =
+            file.metadata().with_context(|| format!("looking at cursor file {shown}"))?.file_type();
         let mut text = Vec::new();
         file.take(MAX_SIZE + 1)
             .read_to_end(&mut text)
@@ -143,7 +144,8 @@ impl CursorFile {
     /// The file of the Python original; 0 is what it writes before it has read anything.
     fn from_original(text: &[u8]) -> Option<Self> {
         let text = text.trim_ascii();
-        let digits = text.iter().all(u8::is_ascii_digit).then(|| str::from_utf8(text).ok()).flatten();
+        let digits =
+            text.iter().all(u8::is_ascii_digit).then(|| str::from_utf8(text).ok()).flatten();
         let cursor = match digits?.parse::<u64>().ok()? {
             0 => Value::Null,
             offset => offset.into(),
@@ -163,7 +165,9 @@ impl CursorFile {
         match text {
             [] => bail!("it is empty"),
             text if text.len() as u64 > MAX_SIZE => bail!("it is larger than {MAX_SIZE} bytes"),
-            text if text.iter().all(|b| *b == 0) => bail!("it holds nothing but NUL bytes, as after a power failure"),
+            text if text.iter().all(|b| *b == 0) => {
+                bail!("it holds nothing but NUL bytes, as after a power failure")
+            }
             _ => {}
         }
         if let Some(original) = Self::from_original(text) {
@@ -200,7 +204,10 @@ impl CursorFile {
 /// Warns where the cursor file of another sink, by which a file is to be read, is not there: its name may be misspelt.
 pub fn warn_if_missing(path: &Path) {
     if !path.exists() {
-        crate::warn!("{} does not exist: nothing is committed yet, and nothing is read", path.display());
+        crate::warn!(
+            "{} does not exist: nothing is committed yet, and nothing is read",
+            path.display()
+        );
     }
 }
 
@@ -242,7 +249,10 @@ mod tests {
         for (text, original) in [("123456", Some(123_456)), ("7\n", Some(7)), ("0", None)] {
             atomic::write(&path, text.as_bytes(), 0o600).unwrap();
             let cursor = CursorFile::load(&path).unwrap().unwrap();
-            assert_eq!((cursor.sequence, cursor.data.as_ref(), cursor.original()), (0, None, original));
+            assert_eq!(
+                (cursor.sequence, cursor.data.as_ref(), cursor.original()),
+                (0, None, original)
+            );
             cursor.store(&path).unwrap();
             assert_eq!(CursorFile::load(&path).unwrap(), Some(cursor));
         }

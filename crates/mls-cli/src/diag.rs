@@ -63,7 +63,9 @@ pub(crate) fn start(tool: &str) {
 
 /// systemd sets `JOURNAL_STREAM=DEVICE:INODE` (systemd.exec(5)); a child may have redirected stderr since.
 fn stderr_is_journal() -> bool {
-    let (Ok(stream), Ok(stat)) = (std::env::var("JOURNAL_STREAM"), rustix::fs::fstat(std::io::stderr().as_fd())) else {
+    let (Ok(stream), Ok(stat)) =
+        (std::env::var("JOURNAL_STREAM"), rustix::fs::fstat(std::io::stderr().as_fd()))
+    else {
         return false;
     };
     stream == format!("{}:{}", stat.st_dev, stat.st_ino)
@@ -75,7 +77,8 @@ pub(crate) fn log_to(general: &General) {
     let Some(path) = &general.log_file else { return };
     match open_log(path) {
         Ok(file) => {
-            *LOG.lock().unwrap_or_else(PoisonError::into_inner) = Some(Log { file, level: general.log_level });
+            *LOG.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(Log { file, level: general.log_level });
         }
         Err(error) => crate::warn!("log_file {} cannot be opened: {error}", path.display()),
     }
@@ -99,14 +102,17 @@ pub fn say(level: Level, message: fmt::Arguments<'_>) {
     let tool = TOOL.get().map_or("mls", String::as_str);
     if show {
         let (priority, word) =
-            [("<7>", "debug"), ("<6>", "info"), ("<4>", "warning"), ("<3>", "error")][level as usize];
+            [("<7>", "debug"), ("<6>", "info"), ("<4>", "warning"), ("<3>", "error")]
+                [level as usize];
         let priority = if JOURNAL.load(Ordering::Relaxed) { priority } else { "" };
         // One write a line, so that the stages of a pipeline do not mix theirs. Nobody is left to tell if it fails.
-        let _ = std::io::stderr().write_all(format!("{priority}{tool}: {word}: {message}\n").as_bytes());
+        let _ = std::io::stderr()
+            .write_all(format!("{priority}{tool}: {word}: {message}\n").as_bytes());
     }
     if let Some(log) = log {
         let now = chrono::Local::now().format("%Y-%m-%d %H:%M:%S,%3f");
-        let _ = log.file.write_all(format!("{now} {} {tool}: {message}\n", level.name()).as_bytes());
+        let _ =
+            log.file.write_all(format!("{now} {} {tool}: {message}\n", level.name()).as_bytes());
     }
 }
 

@@ -95,7 +95,8 @@ mod tests {
     #[test]
     fn the_code_survives_context_and_the_message_is_said_once() {
         let inner: io::Result<()> = Err(io::Error::other("disk on fire"));
-        let error = inner.context("writing x.csv").or_exit(Exit::TempFail).context("run").unwrap_err();
+        let error =
+            inner.context("writing x.csv").or_exit(Exit::TempFail).context("run").unwrap_err();
         assert_eq!(Exit::of(&error), Exit::TempFail);
         assert_eq!(format!("{error:#}"), "run: writing x.csv: disk on fire");
     }

@@ -62,7 +62,11 @@ impl Input {
         loop {
             match self.source.read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => return read.with_context(|| format!("reading {}", self.name)).or_exit(Exit::IoErr),
+                read => {
+                    return read
+                        .with_context(|| format!("reading {}", self.name))
+                        .or_exit(Exit::IoErr);
+                }
             }
         }
     }

@@ -23,13 +23,16 @@ impl Lock {
         name.push(".lock");
         let name = PathBuf::from(name);
         let file = File::options().write(true).create(true).truncate(false).mode(0o640).open(&name);
-        let file = file.with_context(|| format!("creating {}", name.display())).or_exit(Exit::CantCreat)?;
+        let file = file
+            .with_context(|| format!("creating {}", name.display()))
+            .or_exit(Exit::CantCreat)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self(file)),
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                Err(Exit::TempFail.error(format!("{} is held by another process; try again later", name.display())))
-            }
-            Err(errno) => Err(errno).with_context(|| format!("locking {}", name.display())).or_exit(Exit::IoErr),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(Exit::TempFail
+                .error(format!("{} is held by another process; try again later", name.display()))),
+            Err(errno) => Err(errno)
+                .with_context(|| format!("locking {}", name.display()))
+                .or_exit(Exit::IoErr),
         }
     }
 }

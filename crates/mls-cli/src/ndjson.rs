@@ -91,7 +91,10 @@ impl Reader {
     ///
     /// # Errors
     /// Exit 65 where the input is compressed by gzip, or is of `mls-tail --framed`, and whatever reading or `pause` fails with.
-    pub fn next(&mut self, pause: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Option<&[u8]>> {
+    pub fn next(
+        &mut self,
+        pause: impl FnMut() -> anyhow::Result<()>,
+    ) -> anyhow::Result<Option<&[u8]>> {
         Ok(self.next_at(pause)?.map(|(_, line)| line))
     }
 
@@ -99,7 +102,10 @@ impl Reader {
     ///
     /// # Errors
     /// As [`next`](Self::next).
-    pub fn next_at(&mut self, mut pause: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Option<(u64, &[u8])>> {
+    pub fn next_at(
+        &mut self,
+        mut pause: impl FnMut() -> anyhow::Result<()>,
+    ) -> anyhow::Result<Option<(u64, &[u8])>> {
         let (start, end) = loop {
             let Some((start, end)) = self.next_line(&mut pause)? else { return Ok(None) };
             self.line += 1;
@@ -125,7 +131,10 @@ impl Reader {
 
     /// Where in the buffer the next line stands. One that is too long is read to its end and returned as its first
     /// `MAX_LINE` bytes.
-    fn next_line(&mut self, pause: &mut impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Option<(usize, usize)>> {
+    fn next_line(
+        &mut self,
+        pause: &mut impl FnMut() -> anyhow::Result<()>,
+    ) -> anyhow::Result<Option<(usize, usize)>> {
         let mut searched = 0;
         let mut too_long = false;
         loop {
@@ -144,7 +153,11 @@ impl Reader {
             if self.fill(pause)? == 0 {
                 let line = (self.start, self.end);
                 self.start = self.end;
-                return Ok(if too_long { Some((0, MAX_LINE)) } else { (line.0 < line.1).then_some(line) });
+                return Ok(if too_long {
+                    Some((0, MAX_LINE))
+                } else {
+                    (line.0 < line.1).then_some(line)
+                });
             }
         }
     }
@@ -294,7 +307,8 @@ mod tests {
     #[test]
     fn each_line_is_found_where_it_begins() {
         let long = vec![b'x'; 3 * MAX_LINE];
-        let input = Box::leak([b"a\n\n \nbb\n", &long[..], b"\nccc\nd"].concat().into_boxed_slice());
+        let input =
+            Box::leak([b"a\n\n \nbb\n", &long[..], b"\nccc\nd"].concat().into_boxed_slice());
         let mut reader = Reader::new(Box::new(&*input), "memory");
         for line in [&b"a"[..], b"bb", b"ccc", b"d"] {
             let (offset, found) = reader.next_at(|| Ok(())).unwrap().unwrap();
@@ -308,10 +322,13 @@ mod tests {
     #[test]
     fn a_line_that_is_too_long_is_skipped_in_bounded_memory_and_the_next_one_is_read() {
         let long = Box::leak(
-            [vec![b'x'; 5 * MAX_LINE], b"\nnext\n".to_vec(), vec![b'y'; MAX_LINE]].concat().into_boxed_slice(),
+            [vec![b'x'; 5 * MAX_LINE], b"\nnext\n".to_vec(), vec![b'y'; MAX_LINE]]
+                .concat()
+                .into_boxed_slice(),
         );
         assert_eq!(lines(long), ["2:next"]);
-        let fits = Box::leak([vec![b'x'; MAX_LINE - 1], b"\nnext".to_vec()].concat().into_boxed_slice());
+        let fits =
+            Box::leak([vec![b'x'; MAX_LINE - 1], b"\nnext".to_vec()].concat().into_boxed_slice());
         assert_eq!(lines(fits).len(), 2);
     }
 }

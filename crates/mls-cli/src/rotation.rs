@@ -47,7 +47,9 @@ pub fn classify(log: &[u8], name: &[u8]) -> Option<(Age, Compression)> {
             Age::Number(Reverse((str::from_utf8(number).ok()?.parse().ok()?, number.len())))
         }
         // `-%Y%m%d`, and with the hour or the time behind it.
-        [mark @ (b'-' | b'.'), date @ ..] if date.len() >= 8 && date.split(|b| *b == b'-').all(digits) => {
+        [mark @ (b'-' | b'.'), date @ ..]
+            if date.len() >= 8 && date.split(|b| *b == b'-').all(digits) =>
+        {
             Age::Date(date.to_vec(), *mark)
         }
         // The log itself may be named with its ending: mls-tail old.gz.

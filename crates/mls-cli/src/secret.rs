@@ -18,12 +18,17 @@ pub fn read(key: &str, path: &Path) -> anyhow::Result<String> {
     let shown = path.display();
     let mode = std::fs::metadata(path).with_context(|| format!("looking at {key} {shown}"))?.mode();
     if mode & 0o004 != 0 {
-        return Err(Exit::NoPerm
-            .error(format!("everybody may read {key} {shown} (mode {:04o}): make it 0600 or 0640", mode & 0o7777)));
+        return Err(Exit::NoPerm.error(format!(
+            "everybody may read {key} {shown} (mode {:04o}): make it 0600 or 0640",
+            mode & 0o7777
+        )));
     }
     let text = std::fs::read_to_string(path).with_context(|| format!("reading {key} {shown}"))?;
     match text.lines().next() {
         Some(line) if !line.is_empty() && line.len() < MAX_PASSWORD => Ok(line.to_owned()),
-        _ => Err(Exit::Config.error(format!("{key} {shown} does not begin with a password on a line"))),
+        _ => {
+            Err(Exit::Config
+                .error(format!("{key} {shown} does not begin with a password on a line")))
+        }
     }
 }

@@ -57,7 +57,11 @@ pub fn rows(event: &Auth<'_>) -> u32 {
     static TOLD: AtomicBool = AtomicBool::new(false);
     let rows = event.rows();
     if rows == MAX_ROWS && event.attempts > MAX_ROWS && !TOLD.swap(true, Ordering::Relaxed) {
-        crate::warn!("an event of {} attempts at {} is {MAX_ROWS} rows (told once)", event.attempts, event.date);
+        crate::warn!(
+            "an event of {} attempts at {} is {MAX_ROWS} rows (told once)",
+            event.attempts,
+            event.date
+        );
     }
     rows
 }
@@ -95,14 +99,15 @@ pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
             Record::Segment(_) | Record::Gap(_) | Record::Checkpoint(_) | Record::End(_)
                 if stream != Stream::Framed =>
             {
-                return Err(
-                    Exit::DataErr.error(format!("line {}: a framed stream without its begin record", reader.line()))
-                );
+                return Err(Exit::DataErr.error(format!(
+                    "line {}: a framed stream without its begin record",
+                    reader.line()
+                )));
             }
             _ if stream == Stream::Unknown && !sink.takes_plain() => {
-                return Err(
-                    Exit::DataErr.error("the input is not framed: --cursor-file needs mls-tail --framed at its head")
-                );
+                return Err(Exit::DataErr.error(
+                    "the input is not framed: --cursor-file needs mls-tail --framed at its head",
+                ));
             }
             _ if stream == Stream::Unknown => stream = Stream::Plain,
             _ => {}
@@ -114,7 +119,9 @@ pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
                 sink.begin(head.base)?;
             }
             Record::Begin(_) => {
-                return Err(Exit::DataErr.error(format!("line {}: a second begin record", reader.line())));
+                return Err(
+                    Exit::DataErr.error(format!("line {}: a second begin record", reader.line()))
+                );
             }
             Record::Auth(auth) => {
                 // A row that the checkpoint does not cover: from here on only a later one will do.
@@ -122,12 +129,16 @@ pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
                 uncovered = true;
                 sink.event(&auth)?;
             }
-            Record::Checkpoint(checkpoint) if S::COMMIT_EVERY.is_some_and(|every| committed.elapsed() >= every) => {
+            Record::Checkpoint(checkpoint)
+                if S::COMMIT_EVERY.is_some_and(|every| committed.elapsed() >= every) =>
+            {
                 (pending, uncovered) = (None, false);
                 sink.commit(checkpoint.cursor)?;
                 committed = Instant::now();
             }
-            Record::Checkpoint(checkpoint) => (pending, uncovered) = (Some(checkpoint.cursor), false),
+            Record::Checkpoint(checkpoint) => {
+                (pending, uncovered) = (Some(checkpoint.cursor), false)
+            }
             Record::End(_) if uncovered => {
                 return Err(Exit::DataErr.error(format!(
                     "line {}: the stream ends after records that no checkpoint covers; they were not committed",
@@ -142,9 +153,8 @@ pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
     }
     match stream {
         Stream::Plain => sink.commit(Value::Null),
-        Stream::Framed => {
-            Err(Exit::TempFail.error(format!("{CUT_OFF}; the next run reads again what was not committed")))
-        }
+        Stream::Framed => Err(Exit::TempFail
+            .error(format!("{CUT_OFF}; the next run reads again what was not committed"))),
         Stream::Unknown if sink.takes_plain() => Ok(()),
         Stream::Unknown => Err(Exit::TempFail.error("the input is empty: nothing was written")),
     }

@@ -6,7 +6,10 @@
 use std::ops::Range;
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, FixedOffset, Local, NaiveDateTime, Offset, TimeDelta, TimeZone, Timelike, Utc};
+use chrono::{
+    DateTime, Datelike, FixedOffset, Local, NaiveDateTime, Offset, TimeDelta, TimeZone, Timelike,
+    Utc,
+};
 
 /// `--timezone`: `local`, an IANA name such as `Europe/Paris`, or an offset such as `+02:00`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -27,7 +30,9 @@ impl FromStr for Zone {
         if text == "local" {
             return Ok(Self::Local);
         }
-        if let Some(offset) = if text == "UTC" { FixedOffset::east_opt(0) } else { text.parse().ok() } {
+        if let Some(offset) =
+            if text == "UTC" { FixedOffset::east_opt(0) } else { text.parse().ok() }
+        {
             return Ok(Self::Fixed(offset));
         }
         match tz::TimeZone::from_posix_tz(text) {

@@ -12,7 +12,8 @@ fn main() {
 }
 
 const EVENT: &[u8] = br#"{"v":1,"type":"auth","date":"2026-06-01T00:00:45.123456+02:00","server":"mx1","service":"postfix/smtpd","pid":7,"outcome":"failure","attempts":1,"mechanism":"LOGIN","ip":"192.0.2.7","client":null,"user":"=a@example.com","reason":"x","hostname":"host.example.net","reverse_dns_status":"OK","country_code":"CN","asn":4837,"aso":"Example, Inc."}"#;
-const ROW: &[u8] = b"mx1,2026-06-01 00:00,192.0.2.7,'=a@example.com,host.example.net,OK,CN,4837,\"Example, Inc.\"";
+const ROW: &[u8] =
+    b"mx1,2026-06-01 00:00,192.0.2.7,'=a@example.com,host.example.net,OK,CN,4837,\"Example, Inc.\"";
 
 #[divan::bench]
 fn write(bencher: Bencher<'_, '_>) {

@@ -90,7 +90,9 @@ impl Write for Growing {
 
 /// Somebody has moved, removed or changed F while rows were appended to it.
 #[derive(Debug, thiserror::Error)]
-#[error("somebody has changed, moved or removed it meanwhile; the next run goes on from the last commit")]
+#[error(
+    "somebody has changed, moved or removed it meanwhile; the next run goes on from the last commit"
+)]
 struct Changed;
 
 /// The file, from `begin` on.
@@ -114,7 +116,8 @@ impl Sink for Appender {
                 self.cursor_path.display()
             )));
         }
-        let (file, committed) = self.settle(committed).with_context(|| format!("preparing {}", self.path.display()))?;
+        let (file, committed) =
+            self.settle(committed).with_context(|| format!("preparing {}", self.path.display()))?;
         let length = committed.data.as_ref().map_or(0, |data| data.length);
         self.open = Some(Open {
             rows: Rows::new(Growing { file, length, closed: Cell::new(false) }, self.style),
@@ -126,7 +129,8 @@ impl Sink for Appender {
 
     fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
         let Some(open) = &mut self.open else { return Ok(()) };
-        let result = open.rows.event(event).with_context(|| format!("appending to {}", self.path.display()));
+        let result =
+            open.rows.event(event).with_context(|| format!("appending to {}", self.path.display()));
         let exit = exit_of(&result);
         result.or_exit(exit)
     }
@@ -139,8 +143,13 @@ impl Sink for Appender {
         result.or_exit(exit)?;
         let Growing { file, length, .. } = open.rows.inner();
         let length = *length;
-        if !is_at(file, &self.path, length).with_context(|| format!("looking at {name}")).or_exit(Exit::IoErr)? {
-            return Err(Changed).with_context(|| format!("committing {name}")).or_exit(Exit::TempFail);
+        if !is_at(file, &self.path, length)
+            .with_context(|| format!("looking at {name}"))
+            .or_exit(Exit::IoErr)?
+        {
+            return Err(Changed)
+                .with_context(|| format!("committing {name}"))
+                .or_exit(Exit::TempFail);
         }
         let unchanged = open.committed.data.as_ref().is_some_and(|data| data.length == length);
         if unchanged && open.committed.cursor == cursor {
@@ -150,9 +159,12 @@ impl Sink for Appender {
         if !unchanged {
             file.sync_data().with_context(|| format!("syncing {name}")).or_exit(Exit::IoErr)?;
         }
-        let data = Data::describe(file, length).with_context(|| format!("reading {name} back")).or_exit(Exit::IoErr)?;
+        let data = Data::describe(file, length)
+            .with_context(|| format!("reading {name} back"))
+            .or_exit(Exit::IoErr)?;
         let rotated = open.committed.rotated.clone();
-        let next = CursorFile { rotated, ..CursorFile::next(open.committed.sequence, cursor, Some(data)) };
+        let next =
+            CursorFile { rotated, ..CursorFile::next(open.committed.sequence, cursor, Some(data)) };
         next.store(&self.cursor_path)?;
         mls_cli::info!("{name}: committed {length} bytes as commit {}", next.sequence);
         (open.committed, open.in_doubt) = (next, false);
@@ -171,7 +183,10 @@ impl Appender {
         };
         let mut committed = committed.unwrap_or_else(CursorFile::start);
         let keep = match &committed.data {
-            Some(data) if data.length <= length && *data == Data::describe(&open(&self.path)?, data.length)? => {
+            Some(data)
+                if data.length <= length
+                    && *data == Data::describe(&open(&self.path)?, data.length)? =>
+            {
                 if length > data.length {
                     self.move_surplus_aside(data.length)?;
                 }
@@ -190,14 +205,18 @@ impl Appender {
                 return Err(heading::convert_first(&self.path));
             }
             // Converted; the position is where the original has left off.
-            None if committed.original().is_some() && heading::is_ours(&self.path)? => self.adopt(length)?,
+            None if committed.original().is_some() && heading::is_ours(&self.path)? => {
+                self.adopt(length)?
+            }
             data => match self.otherwise {
                 Otherwise::Adopt => self.adopt(length)?,
                 Otherwise::Reset => {
                     self.move_aside()?;
                     0
                 }
-                Otherwise::Refuse => return Err(self.refusal(data.as_ref().map(|data| data.length), length)),
+                Otherwise::Refuse => {
+                    return Err(self.refusal(data.as_ref().map(|data| data.length), length));
+                }
             },
         };
         let file = open(&self.path)?;
@@ -221,12 +240,18 @@ impl Appender {
     fn refusal(&self, committed: Option<u64>, length: u64) -> anyhow::Error {
         let (file, cursor) = (self.path.display(), self.cursor_path.display());
         let why = match committed {
-            None => format!("{file} has {length} bytes, but {cursor} does not say which of them were committed"),
+            None => format!(
+                "{file} has {length} bytes, but {cursor} does not say which of them were committed"
+            ),
             Some(committed) if length < committed => {
-                format!("{file} has {length} bytes, but {committed} were committed: somebody has shortened it")
+                format!(
+                    "{file} has {length} bytes, but {committed} were committed: somebody has shortened it"
+                )
             }
             Some(committed) => {
-                format!("the first {committed} bytes of {file} are not what was committed: somebody has edited it")
+                format!(
+                    "the first {committed} bytes of {file} are not what was committed: somebody has edited it"
+                )
             }
         };
         Exit::Config.error(format!(
@@ -241,7 +266,8 @@ impl Appender {
         let (mut copy, name) = self.recovered()?;
         let mut surplus = File::open(&self.path)?;
         io::Seek::seek(&mut surplus, io::SeekFrom::Start(committed))?;
-        let copied = io::copy(&mut surplus, &mut copy).and_then(|moved| copy.sync_all().map(|()| moved));
+        let copied =
+            io::copy(&mut surplus, &mut copy).and_then(|moved| copy.sync_all().map(|()| moved));
         let moved = copied.inspect_err(|_| {
             // All of it is still in F: a part of it for each try would take the room that the disk lacks.
             let _ = fs::remove_file(&name);
@@ -276,7 +302,9 @@ impl Appender {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => {
                     let name = Path::new(&name).display();
-                    return Err(error).with_context(|| format!("creating {name}")).or_exit(Exit::CantCreat);
+                    return Err(error)
+                        .with_context(|| format!("creating {name}"))
+                        .or_exit(Exit::CantCreat);
                 }
             }
         }
@@ -314,7 +342,10 @@ impl Appender {
             Err(error) => Err(error),
         };
         if let Err(error) = cut {
-            mls_cli::warn!("{}: uncommitted rows could not be taken back: {error}", self.path.display());
+            mls_cli::warn!(
+                "{}: uncommitted rows could not be taken back: {error}",
+                self.path.display()
+            );
         }
     }
 }

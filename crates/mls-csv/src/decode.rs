@@ -22,13 +22,19 @@ pub(crate) fn run(mut decoder: Decoder) -> anyhow::Result<()> {
     out.flush()
 }
 
-fn rows(decoder: &mut Decoder, lines: &[u8], place: Place<'_>, out: &mut Writer) -> anyhow::Result<()> {
+fn rows(
+    decoder: &mut Decoder,
+    lines: &[u8],
+    place: Place<'_>,
+    out: &mut Writer,
+) -> anyhow::Result<()> {
     let mut offset = place.offset;
     for line in lines.split_inclusive(|b| *b == b'\n') {
         match decoder.decode(line) {
             Ok(None) => {}
             Ok(Some(mut event)) => {
-                event.pos = place.segment.map(|segment| format!("{}:{offset}", segment.generation).into());
+                event.pos =
+                    place.segment.map(|segment| format!("{}:{offset}", segment.generation).into());
                 out.record(&event)?;
             }
             Err(why) => {

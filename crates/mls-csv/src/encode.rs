@@ -98,13 +98,18 @@ fn refuse_all_but_ours(path: &Path) -> anyhow::Result<()> {
         Err(heading::convert_first(path))
     } else {
         let header = heading::ours();
-        Err(Exit::Config
-            .error(format!("{name} is not a CSV of ours, its first line is not {header}: name another file")))
+        Err(Exit::Config.error(format!(
+            "{name} is not a CSV of ours, its first line is not {header}: name another file"
+        )))
     }
 }
 
 /// Writes the rows of all events to `rows`, which are in the file `path`, or on standard output.
-fn copy<W: Write>(mut reader: Reader, rows: &mut Rows<W>, path: Option<&Path>) -> anyhow::Result<()> {
+fn copy<W: Write>(
+    mut reader: Reader,
+    rows: &mut Rows<W>,
+    path: Option<&Path>,
+) -> anyhow::Result<()> {
     let named = |result: anyhow::Result<()>| match path {
         Some(path) => result.with_context(|| format!("appending to {}", path.display())),
         None => result,

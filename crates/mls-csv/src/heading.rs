@@ -18,7 +18,9 @@ pub(crate) fn ours() -> String {
 pub(crate) fn is_ours(path: &Path) -> io::Result<bool> {
     let header = ours();
     let first = beginning(path, header.len() + 1)?;
-    Ok(first.strip_prefix(header.as_bytes()).is_some_and(|rest| matches!(rest, b"" | b"\n" | b"\r")))
+    Ok(first
+        .strip_prefix(header.as_bytes())
+        .is_some_and(|rest| matches!(rest, b"" | b"\n" | b"\r")))
 }
 
 /// Whether the file is a CSV of the Python original.

@@ -42,7 +42,9 @@ pub(crate) fn event(cells: [Cow<'_, str>; 9], zone: Zone) -> Result<Auth<'_>, Ba
         hostname: known(hostname),
         reverse_dns_status: known(status).map(today),
         country_code: known(country),
-        asn: known(asn).map(|asn| number(&asn).ok_or_else(|| bad("asn", &asn, "not a number"))).transpose()?,
+        asn: known(asn)
+            .map(|asn| number(&asn).ok_or_else(|| bad("asn", &asn, "not a number")))
+            .transpose()?,
         aso: known(aso),
     });
     Ok(event)

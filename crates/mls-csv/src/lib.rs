@@ -63,8 +63,11 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     match (append, cursor_file) {
         _ if args.legacy => decode::run(row::Decoder::legacy(style.zone)),
         _ if args.decode => decode::run(row::Decoder::new(style.zone)),
-        (Some(file), Some(cursor_file)) if std::path::absolute(&file)? == std::path::absolute(&cursor_file)? => {
-            Err(Exit::Usage.error(format!("{} cannot be both the CSV and its cursor file", file.display())))
+        (Some(file), Some(cursor_file))
+            if std::path::absolute(&file)? == std::path::absolute(&cursor_file)? =>
+        {
+            Err(Exit::Usage
+                .error(format!("{} cannot be both the CSV and its cursor file", file.display())))
         }
         (Some(file), Some(cursor_file)) => {
             let otherwise = match (args.adopt, args.reset) {
@@ -74,9 +77,9 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             };
             commit::run(Reader::stdin()?, file, cursor_file, otherwise, style)
         }
-        (Some(_), None) if args.adopt || args.reset => {
-            Err(Exit::Usage.error("--adopt and --reset need a --cursor-file, or --append without FILE and a --config"))
-        }
+        (Some(_), None) if args.adopt || args.reset => Err(Exit::Usage.error(
+            "--adopt and --reset need a --cursor-file, or --append without FILE and a --config",
+        )),
         (Some(file), None) => encode::append(Reader::stdin()?, &file, style),
         (None, _) => encode::print(Reader::stdin()?, style),
     }

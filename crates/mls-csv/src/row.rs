@@ -13,8 +13,17 @@ use crate::cell::{self, Unknown};
 use crate::legacy::LENGTHS;
 
 /// The columns, which are also the header row.
-pub const COLUMNS: [&str; 9] =
-    ["server", "date", "ip", "user", "hostname", "reverse_dns_status", "country_code", "asn", "aso"];
+pub const COLUMNS: [&str; 9] = [
+    "server",
+    "date",
+    "ip",
+    "user",
+    "hostname",
+    "reverse_dns_status",
+    "country_code",
+    "asn",
+    "aso",
+];
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,7 +38,11 @@ pub struct Style {
 ///
 /// # Errors
 /// Those of the writer.
-pub fn write<W: io::Write>(csv: &mut csv::Writer<W>, event: &Auth<'_>, style: Style) -> csv::Result<()> {
+pub fn write<W: io::Write>(
+    csv: &mut csv::Writer<W>,
+    event: &Auth<'_>,
+    style: Style,
+) -> csv::Result<()> {
     let unknown = Enrichment::default();
     let added = event.enrichment.as_ref().unwrap_or(&unknown);
     csv.write_field(text(event.server.as_ref()).as_bytes())?;
@@ -50,7 +63,9 @@ fn text<'a>(value: Option<&'a Cow<'_, str>>) -> Cow<'a, str> {
 
 /// The cell of what is written in digits, letters, dots and colons alone.
 fn shown(value: Option<impl Display>) -> Cow<'static, str> {
-    value.map_or(Cow::Borrowed(Unknown::NotAvailable.as_str()), |value| Cow::Owned(value.to_string()))
+    value.map_or(Cow::Borrowed(Unknown::NotAvailable.as_str()), |value| {
+        Cow::Owned(value.to_string())
+    })
 }
 
 fn date(at: &DateTime<FixedOffset>, style: Style) -> String {
@@ -114,7 +129,8 @@ impl Decoder {
             return crate::legacy::event(cells.map(clean), zone).map(Some);
         }
         let [server, date, ip, user, hostname, status, country, asn, aso] = cells.map(clean);
-        let date = read_date(&date, zone).ok_or_else(|| bad("date", &date, "not YYYY-MM-DD HH:MM[:SS]"))?;
+        let date = read_date(&date, zone)
+            .ok_or_else(|| bad("date", &date, "not YYYY-MM-DD HH:MM[:SS]"))?;
         let mut event = Auth::new(date.into(), Outcome::Failure);
         event.server = value(server);
         event.ip = parsed(&ip).map_err(|()| bad("ip", &ip, "not an IP address"))?;
@@ -148,11 +164,14 @@ impl Decoder {
         // One more than there should be, to see that there are too many.
         let mut ends = [0; COLUMNS.len() + 1];
         let (first, read, written, n) = self.csv.read_record(line, &mut self.cells, &mut ends);
-        if !matches!(first, ReadRecordResult::InputEmpty | ReadRecordResult::Record) || read < line.len() {
+        if !matches!(first, ReadRecordResult::InputEmpty | ReadRecordResult::Record)
+            || read < line.len()
+        {
             return Err(BadRow::Columns(n));
         }
         // An empty input tells the reader that the last cell is complete.
-        let (last, _, _, more) = self.csv.read_record(&[], &mut self.cells[written..], &mut ends[n..]);
+        let (last, _, _, more) =
+            self.csv.read_record(&[], &mut self.cells[written..], &mut ends[n..]);
         let columns = n + more;
         let complete = columns == COLUMNS.len() || (self.legacy && LENGTHS.contains(&columns));
         if !complete || !matches!(last, ReadRecordResult::Record) {

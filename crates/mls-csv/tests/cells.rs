@@ -70,13 +70,16 @@ fn what_a_spreadsheet_would_run_is_text() {
 
 #[test]
 fn a_date_that_its_zone_shifts_out_of_the_calendar_is_the_nearest_in_it() {
-    for (date, cell) in
-        [("9999-12-31T23:59:58-12:00", "9999-12-31 23:59:59"), ("0000-01-01T00:00:01+12:00", "0000-01-01 00:00:00")]
-    {
+    for (date, cell) in [
+        ("9999-12-31T23:59:58-12:00", "9999-12-31 23:59:59"),
+        ("0000-01-01T00:00:01+12:00", "0000-01-01 00:00:00"),
+    ] {
         let written = line(&Auth::new(Timestamp::parse(date).unwrap(), Outcome::Failure));
         let written = String::from_utf8(written).unwrap();
         assert_eq!(written.split(',').nth(1), Some(cell), "{date}");
-        assert!(Decoder::new(style().zone).decode(written.trim_end().as_bytes()).unwrap().is_some());
+        assert!(
+            Decoder::new(style().zone).decode(written.trim_end().as_bytes()).unwrap().is_some()
+        );
     }
 }
 
@@ -95,35 +98,67 @@ fn a_row_of_another_shape_is_refused_with_its_column() {
         assert!(error.contains(why), "{line}: {error}");
     }
     assert!(
-        decoder.decode(b"server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\r\n").unwrap().is_none()
+        decoder
+            .decode(b"server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\r\n")
+            .unwrap()
+            .is_none()
     );
 }
 
 #[test]
 fn the_rows_of_every_version_of_the_python_original_are_read() {
     let mut decoder = Decoder::legacy(style().zone);
-    for header in ["server;date;ip;user;hostname\r\n", "server;date;ip;user;hostname;reverse_dns_status\r\n"] {
+    for header in
+        ["server;date;ip;user;hostname\r\n", "server;date;ip;user;hostname;reverse_dns_status\r\n"]
+    {
         assert!(decoder.decode(header.as_bytes()).unwrap().is_none());
     }
     let mut read = |row: &str| {
         let event = decoder.decode(row.as_bytes()).unwrap().unwrap();
         let added = event.enrichment.clone().unwrap();
         let text = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
-        let texts = [event.server.clone(), event.user.clone(), added.hostname, added.country_code, added.aso].map(text);
-        (event.date.to_string(), event.ip.unwrap().to_string(), texts, text(added.reverse_dns_status), added.asn)
+        let texts = [
+            event.server.clone(),
+            event.user.clone(),
+            added.hostname,
+            added.country_code,
+            added.aso,
+        ]
+        .map(text);
+        (
+            event.date.to_string(),
+            event.ip.unwrap().to_string(),
+            texts,
+            text(added.reverse_dns_status),
+            added.asn,
+        )
     };
     let some = |text: &str| Some(text.to_owned());
     let (date, ip) = (String::from("2025-03-15T10:00:00+00:00"), String::from("192.0.2.7"));
     assert_eq!(
         read("mx1;15/03/2025 10:00;192.0.2.7;'x@example.com;null\r\n"),
-        (date.clone(), ip.clone(), [some("mx1"), some("'x@example.com"), None, None, None], None, None)
+        (
+            date.clone(),
+            ip.clone(),
+            [some("mx1"), some("'x@example.com"), None, None, None],
+            None,
+            None
+        )
     );
     assert_eq!(
         read("mx1;15/03/2025 10:00;192.0.2.7;N/A;null;Timeout\r\n"),
-        (date.clone(), ip.clone(), [some("mx1"), some("N/A"), None, None, None], some("Errno 2"), None)
+        (
+            date.clone(),
+            ip.clone(),
+            [some("mx1"), some("N/A"), None, None, None],
+            some("Errno 2"),
+            None
+        )
     );
     assert_eq!(
-        read("mx1;15/03/2025 10:00;192.0.2.7;\"a;\"\"b\"\"\";h.example;OK;FR;AS3215;Orange S.A.\r\n"),
+        read(
+            "mx1;15/03/2025 10:00;192.0.2.7;\"a;\"\"b\"\"\";h.example;OK;FR;AS3215;Orange S.A.\r\n"
+        ),
         (
             date,
             ip,

@@ -44,9 +44,9 @@ pub struct Args {
 
 fn server(text: &str) -> Result<SocketAddr, String> {
     let address = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
-    address
-        .or_else(|_| text.parse())
-        .map_err(|_| "give an address such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:5353".into())
+    address.or_else(|_| text.parse()).map_err(|_| {
+        "give an address such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:5353".into()
+    })
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -87,7 +87,8 @@ impl Cache {
 
     pub(crate) fn insert(&mut self, ip: IpAddr, answer: Answer, now: u64) {
         let failure = answer.status.is_failure();
-        let expires = now.saturating_add(if failure { self.ttl.min(FAILURE_SECONDS) } else { self.ttl });
+        let expires =
+            now.saturating_add(if failure { self.ttl.min(FAILURE_SECONDS) } else { self.ttl });
         self.changed |= !failure;
         self.put(ip, Entry { answer, expires });
     }
@@ -124,7 +125,9 @@ impl Cache {
             }
             let line = serde_json::from_str(&line?).with_context(|| format!("line {number}"))?;
             let Line { ip, expires, status, hostname } = line;
-            if (now + 1..=now.saturating_add(self.ttl)).contains(&expires) && !self.entries.contains_key(&ip) {
+            if (now + 1..=now.saturating_add(self.ttl)).contains(&expires)
+                && !self.entries.contains_key(&ip)
+            {
                 self.put(ip, Entry { answer: Answer { status, hostname }, expires });
             }
         }
@@ -142,12 +145,17 @@ impl Cache {
         let written = mls_cli::atomic::write_with(path, 0o640, |file| {
             let mut out = BufWriter::new(file);
             for ip in &self.order {
-                let Some(Entry { answer, expires }) = self.entries.get(ip).filter(|entry| entry.expires > now) else {
+                let Some(Entry { answer, expires }) =
+                    self.entries.get(ip).filter(|entry| entry.expires > now)
+                else {
                     continue;
                 };
                 if !answer.status.is_failure() {
                     let (status, hostname) = (answer.status, answer.hostname.clone());
-                    serde_json::to_writer(&mut out, &Line { ip: *ip, expires: *expires, status, hostname })?;
+                    serde_json::to_writer(
+                        &mut out,
+                        &Line { ip: *ip, expires: *expires, status, hostname },
+                    )?;
                     out.write_all(b"\n")?;
                 }
             }
@@ -204,7 +212,10 @@ mod tests {
         for n in 1..=3 {
             cache.insert(ip(n), named("x"), NOW);
         }
-        assert_eq!((1..=3).map(|n| cache.get(ip(n), NOW).is_some()).collect::<Vec<_>>(), [false, true, true]);
+        assert_eq!(
+            (1..=3).map(|n| cache.get(ip(n), NOW).is_some()).collect::<Vec<_>>(),
+            [false, true, true]
+        );
         assert_eq!((cache.entries.len(), cache.order.len()), (2, 2));
     }
 
@@ -214,14 +225,18 @@ mod tests {
         for (n, at) in [(1, NOW), (2, NOW + 50), (1, NOW + 100), (3, NOW + 100)] {
             cache.insert(ip(n), named("x"), at);
         }
-        assert_eq!((1..=3).map(|n| cache.get(ip(n), NOW + 100).is_some()).collect::<Vec<_>>(), [true, false, true]);
+        assert_eq!(
+            (1..=3).map(|n| cache.get(ip(n), NOW + 100).is_some()).collect::<Vec<_>>(),
+            [true, false, true]
+        );
     }
 
     #[test]
     fn a_cache_that_is_off_keeps_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cache");
-        let mut cache = Cache::load(&DnsCache { enabled: false, ..config(9) }, Some(path.clone()), NOW);
+        let mut cache =
+            Cache::load(&DnsCache { enabled: false, ..config(9) }, Some(path.clone()), NOW);
         cache.insert(ip(1), named("x"), NOW);
         assert_eq!(cache.get(ip(1), NOW), None);
         cache.save(NOW);
@@ -252,7 +267,13 @@ mod tests {
         cache.insert(ip(2), named("y"), NOW);
         cache.save(NOW);
         let whole = std::fs::read(&path).unwrap();
-        for broken in [&whole[..whole.len() - 9], b"\0\0\0\0", b"\xff\n", b"{}\n", &[&whole[..], b"<html>"].concat()] {
+        for broken in [
+            &whole[..whole.len() - 9],
+            b"\0\0\0\0",
+            b"\xff\n",
+            b"{}\n",
+            &[&whole[..], b"<html>"].concat(),
+        ] {
             mls_cli::atomic::write(&path, broken, 0o640).unwrap();
             let mut cache = Cache::load(&config(9), Some(path.clone()), NOW);
             assert!(cache.entries.is_empty(), "{broken:?}");

@@ -63,7 +63,15 @@ pub(crate) struct Dns {
 impl Dns {
     pub(crate) fn new(settings: Settings) -> Self {
         let budget = Budget::new(settings.budget, Instant::now());
-        Self { settings, budget, cache: None, pending: HashMap::new(), resolver: None, off: false, given_up: 0 }
+        Self {
+            settings,
+            budget,
+            cache: None,
+            pending: HashMap::new(),
+            resolver: None,
+            off: false,
+            given_up: 0,
+        }
     }
 
     /// The answer for an address, or the promise of one. Waits where too many lookups are in flight.
@@ -120,10 +128,12 @@ impl Dns {
             left = left.min(self.budget.left(now));
         }
         let input = io::stdin();
-        let mut fds = [resolver.as_fd(), input.as_fd()].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        let mut fds =
+            [resolver.as_fd(), input.as_fd()].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
         // An interrupted wait is one that was short.
         let _ = poll(&mut fds[..if or_input { 2 } else { 1 }], left.try_into().ok().as_ref());
-        let [thread_ended, input] = [fds[0].revents().contains(PollFlags::HUP), !fds[1].revents().is_empty()];
+        let [thread_ended, input] =
+            [fds[0].revents().contains(PollFlags::HUP), !fds[1].revents().is_empty()];
         for (ip, answer) in resolver.answers() {
             if let Some(cache) = &mut self.cache {
                 cache.insert(ip, answer.clone(), cache::now());

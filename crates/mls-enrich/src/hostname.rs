@@ -10,16 +10,21 @@ const MAX_CHAIN: usize = 8;
 pub(crate) fn hostname(asked: &Name, answers: &[Record]) -> Option<String> {
     let mut owner = asked;
     for _ in 0..MAX_CHAIN {
-        let alias = answers.iter().filter(|record| record.name == *owner).find_map(|record| match &record.data {
-            RData::CNAME(target) => Some(&target.0),
-            _ => None,
-        });
+        let alias =
+            answers.iter().filter(|record| record.name == *owner).find_map(|record| match &record
+                .data
+            {
+                RData::CNAME(target) => Some(&target.0),
+                _ => None,
+            });
         let Some(target) = alias else { break };
         owner = target;
     }
-    let names = answers.iter().filter(|record| record.name == *owner).filter_map(|record| match &record.data {
-        RData::PTR(target) => text(&target.0),
-        _ => None,
+    let names = answers.iter().filter(|record| record.name == *owner).filter_map(|record| {
+        match &record.data {
+            RData::PTR(target) => text(&target.0),
+            _ => None,
+        }
     });
     names.min()
 }
@@ -82,8 +87,11 @@ mod tests {
     #[test]
     fn of_several_answers_the_first_by_the_alphabet_is_taken_whatever_their_order() {
         let asked = name(&[b"7", b"2", b"0", b"192", b"in-addr", b"arpa"]);
-        let mut answers =
-            vec![ptr(&asked, name(&[b"b"])), ptr(&asked, name(&[b"1", b"2"])), ptr(&asked, name(&[b"a"]))];
+        let mut answers = vec![
+            ptr(&asked, name(&[b"b"])),
+            ptr(&asked, name(&[b"1", b"2"])),
+            ptr(&asked, name(&[b"a"])),
+        ];
         assert_eq!(hostname(&asked, &answers).as_deref(), Some("a"));
         answers.reverse();
         assert_eq!(hostname(&asked, &answers).as_deref(), Some("a"));

@@ -43,7 +43,9 @@ impl Resolver {
         rope.set_nonblocking(true)?;
         let work = Work { resolver, timeout, answered, rope: rope.into() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        thread::Builder::new().name("dns".into()).spawn(move || runtime.block_on(serve(asked, work)))?;
+        thread::Builder::new()
+            .name("dns".into())
+            .spawn(move || runtime.block_on(serve(asked, work)))?;
         Ok(Self { questions, answers, bell })
     }
 
@@ -89,13 +91,15 @@ async fn serve(mut asked: UnboundedReceiver<IpAddr>, work: Work) {
 
 fn resolver(server: Option<SocketAddr>, timeout: Duration) -> Result<TokioResolver, NetError> {
     let mut builder = if let Some(server) = server {
-        let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
-            connection.port = server.port();
-            connection
-        });
+        let connections =
+            [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+                connection.port = server.port();
+                connection
+            });
         let server = NameServerConfig::new(server.ip(), true, connections.into());
         let config = ResolverConfig::from_name_servers(vec![server]);
-        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        let mut builder =
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         builder.options_mut().use_hosts_file = ResolveHosts::Never;
         builder
     } else {

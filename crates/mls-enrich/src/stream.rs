@@ -88,7 +88,9 @@ impl Stream {
         };
         match asked {
             Asked::Not => self.append(|out| record.write(&enrichment(&location, None), out))?,
-            Asked::Known(answer) => self.append(|out| record.write(&enrichment(&location, Some(&answer)), out))?,
+            Asked::Known(answer) => {
+                self.append(|out| record.write(&enrichment(&location, Some(&answer)), out))?
+            }
             Asked::Waits(promise) => {
                 self.size += line.len();
                 self.held.push_back(Held::Waiting { line: line.to_vec(), location, promise });
@@ -146,7 +148,9 @@ impl Stream {
                     self.size -= line.len();
                     // It was parsed before it was held.
                     if let Ok(record) = Record::parse(&line) {
-                        self.writer.with(|out| record.write(&enrichment(&location, answer.as_ref()), out))?;
+                        self.writer.with(|out| {
+                            record.write(&enrichment(&location, answer.as_ref()), out)
+                        })?;
                     }
                 }
             }

@@ -24,7 +24,9 @@ fn ip(text: &str) -> IpAddr {
 }
 
 fn auth(ip: &str) -> String {
-    format!(r#"{{"v":1,"type":"auth","date":"2026-06-01T00:00:45+02:00","outcome":"failure","ip":"{ip}"}}"#)
+    format!(
+        r#"{{"v":1,"type":"auth","date":"2026-06-01T00:00:45+02:00","outcome":"failure","ip":"{ip}"}}"#
+    )
 }
 
 fn name(text: &str) -> Reply {
@@ -42,7 +44,10 @@ impl Output {
     fn by_ip(&self) -> HashMap<&str, (Option<&str>, Option<&str>)> {
         let auth = self.lines.iter().filter(|line| line["type"] == "auth");
         auth.map(|line| {
-            (line["ip"].as_str().unwrap(), (line["reverse_dns_status"].as_str(), line["hostname"].as_str()))
+            (
+                line["ip"].as_str().unwrap(),
+                (line["reverse_dns_status"].as_str(), line["hostname"].as_str()),
+            )
         })
         .collect()
     }
@@ -51,7 +56,14 @@ impl Output {
 fn command(server: SocketAddr) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mls-enrich"));
     // No databases, without a word about it.
-    command.args(["--dns-server", &server.to_string(), "--country-db", "none.csv", "--asn-db", "none.csv"]);
+    command.args([
+        "--dns-server",
+        &server.to_string(),
+        "--country-db",
+        "none.csv",
+        "--asn-db",
+        "none.csv",
+    ]);
     command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests"));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -63,8 +75,15 @@ fn run(command: &mut Command, lines: &[String]) -> Output {
     let writer = std::thread::spawn(move || input.write_all(text.as_bytes()).unwrap());
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
-    let lines = output.stdout.split_inclusive(|b| *b == b'\n').map(|line| serde_json::from_slice(line).unwrap());
-    Output { code: output.status.code(), stderr: String::from_utf8(output.stderr).unwrap(), lines: lines.collect() }
+    let lines = output
+        .stdout
+        .split_inclusive(|b| *b == b'\n')
+        .map(|line| serde_json::from_slice(line).unwrap());
+    Output {
+        code: output.status.code(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+        lines: lines.collect(),
+    }
 }
 
 /// A running filter that is talked to line by line.
@@ -77,7 +96,8 @@ struct Talk {
 impl Talk {
     fn start(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
-        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let (input, output) =
+            (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         Self { child, input, output }
     }
 
@@ -114,9 +134,18 @@ fn every_outcome_has_its_status() {
         (ip("11.0.0.7"), Reply::Code(ResponseCode::NotImp)),
         (ip("2a00::1"), name("six.example.com")),
     ]);
-    let input =
-        ["11.0.0.1", "11.0.0.2", "11.0.0.3", "11.0.0.4", "11.0.0.5", "11.0.0.6", "11.0.0.7", "2a00::1", "192.168.0.1"]
-            .map(auth);
+    let input = [
+        "11.0.0.1",
+        "11.0.0.2",
+        "11.0.0.3",
+        "11.0.0.4",
+        "11.0.0.5",
+        "11.0.0.6",
+        "11.0.0.7",
+        "2a00::1",
+        "192.168.0.1",
+    ]
+    .map(auth);
     let output = run(command(server.address).args(["--dns-timeout", "1"]), &input);
     assert_eq!(output.code, Some(0), "{}", output.stderr);
     assert_eq!(
@@ -137,7 +166,8 @@ fn every_outcome_has_its_status() {
 
 #[test]
 fn hostile_names_come_out_as_text_that_is_safe_to_show() {
-    let longest: dns_server::Labels = vec![vec![b'a'; 63], vec![b'b'; 63], vec![b'c'; 63], vec![b'd'; 61]];
+    let longest: dns_server::Labels =
+        vec![vec![b'a'; 63], vec![b'b'; 63], vec![b'c'; 63], vec![b'd'; 61]];
     let many = (0..200).rev().map(|n| labels(&format!("host-{n:03}.example.com"))).collect();
     let block = |n: u8| labels(&format!("{n}.0-15.0.0.11.in-addr.arpa"));
     let server = DnsServer::start(move |asked| {
@@ -159,8 +189,10 @@ fn hostile_names_come_out_as_text_that_is_safe_to_show() {
     });
     let input: Vec<_> = (1..=10).map(|n| auth(&format!("11.0.0.{n}"))).collect();
     let output = run(&mut command(server.address), &input);
-    let found: Vec<_> = output.lines.iter().map(|line| (&line["reverse_dns_status"], &line["hostname"])).collect();
-    let long = format!("{}.{}.{}.{}", "a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61));
+    let found: Vec<_> =
+        output.lines.iter().map(|line| (&line["reverse_dns_status"], &line["hostname"])).collect();
+    let long =
+        format!("{}.{}.{}.{}", "a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61));
     let expected = [
         ("OK", json!("aliased.example.com")),
         ("OK", json!("added.example.com")),
@@ -202,7 +234,11 @@ fn noise_instead_of_an_answer_is_a_failed_server() {
     let output = run(command(address).args(["--dns-timeout", "1"]), &input);
     assert_eq!(output.code, Some(0), "{}", output.stderr);
     assert_eq!(output.lines.len(), 40);
-    assert!(output.lines.iter().all(|line| line["reverse_dns_status"] == "Errno 2"), "{:?}", output.lines);
+    assert!(
+        output.lines.iter().all(|line| line["reverse_dns_status"] == "Errno 2"),
+        "{:?}",
+        output.lines
+    );
 }
 
 #[test]
@@ -235,7 +271,14 @@ fn a_checkpoint_stays_behind_the_records_before_it_whatever_answers_first() {
         let slow = asked.starts_with("1.");
         (name("x.example.com"), Duration::from_millis(if slow { 400 } else { 0 }))
     });
-    let input = [BEGIN.into(), auth("11.0.0.1"), CHECKPOINT.into(), auth("11.0.0.2"), CHECKPOINT.into(), END.into()];
+    let input = [
+        BEGIN.into(),
+        auth("11.0.0.1"),
+        CHECKPOINT.into(),
+        auth("11.0.0.2"),
+        CHECKPOINT.into(),
+        END.into(),
+    ];
     let output = run(&mut command(server.address), &input);
     let kinds: Vec<_> = output.lines.iter().map(|line| line["type"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["begin", "auth", "checkpoint", "auth", "checkpoint", "end"]);
@@ -246,7 +289,8 @@ fn a_checkpoint_stays_behind_the_records_before_it_whatever_answers_first() {
 #[test]
 fn a_silent_server_holds_a_checkpoint_no_longer_than_the_budget_while_the_input_stays_open() {
     let server = DnsServer::start(|_| (Reply::Silence, Duration::ZERO));
-    let mut talk = Talk::start(command(server.address).args(["--dns-budget", "0.5", "--dns-timeout", "3600"]));
+    let mut talk =
+        Talk::start(command(server.address).args(["--dns-budget", "0.5", "--dns-timeout", "3600"]));
     talk.say(BEGIN);
     assert_eq!(talk.hear()["type"], "begin");
     talk.say(&auth("11.0.0.1"));
@@ -254,7 +298,10 @@ fn a_silent_server_holds_a_checkpoint_no_longer_than_the_budget_while_the_input_
     talk.say(CHECKPOINT);
     for _ in 0..2 {
         let record = talk.hear();
-        assert_eq!((&record["type"], &record["reverse_dns_status"]), (&json!("auth"), &json!(null)));
+        assert_eq!(
+            (&record["type"], &record["reverse_dns_status"]),
+            (&json!("auth"), &json!(null))
+        );
     }
     assert_eq!(talk.hear()["type"], "checkpoint");
     // The budget is spent: this one is not even asked for.
@@ -269,10 +316,15 @@ fn a_silent_server_holds_a_checkpoint_no_longer_than_the_budget_while_the_input_
 fn a_run_against_a_silent_server_ends_when_the_budget_is_spent() {
     let server = DnsServer::start(|_| (Reply::Silence, Duration::ZERO));
     let input: Vec<_> = (0..300).map(|n| auth(&format!("11.0.{}.{}", n / 250, n % 250))).collect();
-    let output = run(command(server.address).args(["--dns-budget", "0.5", "--dns-timeout", "3600"]), &input);
+    let output =
+        run(command(server.address).args(["--dns-budget", "0.5", "--dns-timeout", "3600"]), &input);
     assert_eq!((output.code, output.lines.len()), (Some(0), 300));
     assert!(output.lines.iter().all(|line| line["reverse_dns_status"].is_null()));
-    assert!(output.stderr.contains("--dns-budget of 0.5 seconds: 300 records"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("--dns-budget of 0.5 seconds: 300 records"),
+        "{}",
+        output.stderr
+    );
 }
 
 #[test]
@@ -303,9 +355,18 @@ fn an_answer_lets_its_record_go_while_the_input_is_quiet() {
 #[test]
 fn new_input_is_taken_while_an_old_lookup_hangs() {
     let server = DnsServer::start(|asked| {
-        if asked.starts_with("1.") { (Reply::Silence, Duration::ZERO) } else { (name("x.example"), Duration::ZERO) }
+        if asked.starts_with("1.") {
+            (Reply::Silence, Duration::ZERO)
+        } else {
+            (name("x.example"), Duration::ZERO)
+        }
     });
-    let mut talk = Talk::start(command(server.address).args(["--dns-budget", "3600", "--dns-timeout", "3600"]));
+    let mut talk = Talk::start(command(server.address).args([
+        "--dns-budget",
+        "3600",
+        "--dns-timeout",
+        "3600",
+    ]));
     talk.say(&auth("11.0.0.1"));
     while server.questions().is_empty() {
         std::thread::yield_now();
@@ -323,7 +384,10 @@ fn more_than_fits_into_memory_waits_in_the_pipe_and_nothing_is_lost() {
     let server = DnsServer::start(|_| (name("x.example.com"), Duration::from_millis(20)));
     let padding = "y".repeat(2000);
     let input: Vec<_> = (0..4000)
-        .map(|n| auth(&format!("11.0.{}.{}", n % 500 / 250, n % 250)).replace('}', &format!(r#","pad":"{padding}"}}"#)))
+        .map(|n| {
+            auth(&format!("11.0.{}.{}", n % 500 / 250, n % 250))
+                .replace('}', &format!(r#","pad":"{padding}"}}"#))
+        })
         .collect();
     let output = run(&mut command(server.address), &input);
     assert_eq!(output.lines.len(), 4000);
@@ -336,7 +400,11 @@ fn many_lookups_are_in_flight_at_a_time() {
     let server = DnsServer::start(|_| (name("x.example.com"), Duration::from_millis(50)));
     let input: Vec<_> = (0..2000).map(|n| auth(&format!("11.0.{}.{}", n / 250, n % 250))).collect();
     let output = run(command(server.address).args(["--dns-budget", "20"]), &input);
-    assert!(output.lines.iter().all(|line| line["reverse_dns_status"] == "OK"), "{}", output.stderr);
+    assert!(
+        output.lines.iter().all(|line| line["reverse_dns_status"] == "OK"),
+        "{}",
+        output.stderr
+    );
 }
 
 #[test]
@@ -354,7 +422,9 @@ fn private_addresses_are_asked_of_nobody_unless_told_to() {
 fn no_dns_asks_nobody() {
     let server = DnsServer::start(|_| (name("x.example"), Duration::ZERO));
     let output = run(command(server.address).arg("--no-dns"), &[auth("11.0.0.1")]);
-    assert!(output.lines[0]["reverse_dns_status"].is_null() && output.lines[0]["hostname"].is_null());
+    assert!(
+        output.lines[0]["reverse_dns_status"].is_null() && output.lines[0]["hostname"].is_null()
+    );
     assert!(server.questions().is_empty());
 }
 
@@ -362,7 +432,8 @@ fn no_dns_asks_nobody() {
 fn a_run_that_has_nothing_to_ask_starts_no_thread() {
     let server = DnsServer::start(|_| (name("x.example"), Duration::ZERO));
     let mut talk = Talk::start(&mut command(server.address));
-    let threads = |talk: &Talk| fs::read_dir(format!("/proc/{}/task", talk.child.id())).unwrap().count();
+    let threads =
+        |talk: &Talk| fs::read_dir(format!("/proc/{}/task", talk.child.id())).unwrap().count();
     talk.say(CHECKPOINT);
     talk.say(&auth("10.0.0.1"));
     talk.hear();
@@ -399,7 +470,8 @@ fn a_second_run_asks_only_for_what_the_server_failed_to_answer() {
     let second = run(command(server.address).args(["--config", &conf]), &input);
     assert_eq!((second.by_ip(), &second.stderr), (first.by_ip(), &first.stderr));
     let after = server.questions();
-    let asked_again: Vec<_> = after.iter().filter(|(name, times)| before[*name] != **times).map(|(n, _)| n).collect();
+    let asked_again: Vec<_> =
+        after.iter().filter(|(name, times)| before[*name] != **times).map(|(n, _)| n).collect();
     assert_eq!(asked_again, [&arpa(ip("11.0.0.4"))]);
 }
 
@@ -419,7 +491,12 @@ fn a_cache_that_is_switched_off_or_expired_asks_again() {
 fn a_corrupt_cache_is_dropped_with_a_warning_and_one_that_cannot_be_written_costs_nothing_else() {
     let (server, dir) = (zone_of_all_kinds(), tempfile::tempdir().unwrap());
     let conf = configured(dir.path(), "");
-    mls_cli::atomic::write(&dir.path().join("dns-cache.ndjson"), b"{\"ip\":\"11.0.0.1\",\"expi", 0o640).unwrap();
+    mls_cli::atomic::write(
+        &dir.path().join("dns-cache.ndjson"),
+        b"{\"ip\":\"11.0.0.1\",\"expi",
+        0o640,
+    )
+    .unwrap();
     let output = run(command(server.address).args(["--config", &conf]), &[auth("11.0.0.1")]);
     assert_eq!(output.by_ip()["11.0.0.1"].0, Some("OK"));
     assert!(output.stderr.contains("dns-cache.ndjson is dropped"), "{}", output.stderr);

@@ -1,5 +1,10 @@
 //! The statuses once more, as a resolver of another make gives them: unbound (Debian package `unbound`) on loopback.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on should stop")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop"
+)]
 
 use std::io::Write;
 use std::net::UdpSocket;
@@ -75,7 +80,14 @@ fn every_outcome_of_a_real_resolver_has_its_status() {
     let dir = tempfile::tempdir().unwrap();
     let (_unbound, port) = start(dir.path());
     let mut child = Command::new(env!("CARGO_BIN_EXE_mls-enrich"))
-        .args(["--dns-server", &format!("127.0.0.1:{port}"), "--dns-timeout", "2", "--data-dir", "."])
+        .args([
+            "--dns-server",
+            &format!("127.0.0.1:{port}"),
+            "--dns-timeout",
+            "2",
+            "--data-dir",
+            ".",
+        ])
         .current_dir(dir.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -91,13 +103,17 @@ fn every_outcome_of_a_real_resolver_has_its_status() {
     ];
     let mut input = child.stdin.take().unwrap();
     for (ip, ..) in expected {
-        let record = r#"{"v":1,"type":"auth","date":"2026-06-01T00:00:45Z","outcome":"failure","ip":"IP"}"#;
+        let record =
+            r#"{"v":1,"type":"auth","date":"2026-06-01T00:00:45Z","outcome":"failure","ip":"IP"}"#;
         writeln!(input, "{}", record.replace("IP", ip)).unwrap();
     }
     drop(input);
     let output = child.wait_with_output().unwrap();
-    let lines: Vec<Value> =
-        output.stdout.split_inclusive(|b| *b == b'\n').map(|line| serde_json::from_slice(line).unwrap()).collect();
+    let lines: Vec<Value> = output
+        .stdout
+        .split_inclusive(|b| *b == b'\n')
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect();
     let found: Vec<_> = lines
         .iter()
         .map(|line| {

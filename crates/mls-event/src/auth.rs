@@ -12,7 +12,10 @@ use crate::{Body, Timestamp};
 /// An `auth` record. The members stand in the crate's documentation.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "Wire<'a>", bound(deserialize = "'de: 'a"))]
-#[expect(missing_docs, reason = "each field is the member of the same name in the wire specification")]
+#[expect(
+    missing_docs,
+    reason = "each field is the member of the same name in the wire specification"
+)]
 pub struct Auth<'a> {
     pub date: Timestamp<'a>,
     pub server: Option<Cow<'a, str>>,
@@ -57,13 +60,18 @@ impl Outcome {
     /// The one of this name.
     #[must_use]
     pub fn of(name: &str) -> Option<Self> {
-        [Self::Failure, Self::Success, Self::Aborted].into_iter().find(|outcome| outcome.name() == name)
+        [Self::Failure, Self::Success, Self::Aborted]
+            .into_iter()
+            .find(|outcome| outcome.name() == name)
     }
 }
 
 /// The members that mls-enrich adds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each field is the member of the same name in the wire specification")]
+#[expect(
+    missing_docs,
+    reason = "each field is the member of the same name in the wire specification"
+)]
 pub struct Enrichment<'a> {
     pub hostname: Option<Cow<'a, str>>,
     pub reverse_dns_status: Option<Cow<'a, str>>,
@@ -74,7 +82,8 @@ pub struct Enrichment<'a> {
 
 impl Enrichment<'_> {
     /// The names of its members, in the order in which they are written.
-    pub const MEMBERS: [&'static str; 5] = ["hostname", "reverse_dns_status", "country_code", "asn", "aso"];
+    pub const MEMBERS: [&'static str; 5] =
+        ["hostname", "reverse_dns_status", "country_code", "asn", "aso"];
 
     /// Appends each member as `,"name":value`.
     pub fn write_members(&self, out: &mut Vec<u8>) {
@@ -152,12 +161,17 @@ fn value(out: &mut Vec<u8>, name: &str, value: &impl Serialize) {
     write_json(out, value);
 }
 
-#[expect(clippy::needless_bitwise_bool, reason = "without a way out of the loop it is a few vector instructions")]
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "without a way out of the loop it is a few vector instructions"
+)]
 fn text(out: &mut Vec<u8>, name: &str, text: Option<&str>) {
     out.extend_from_slice(name.as_bytes());
     match text {
         None => out.extend_from_slice(b"null"),
-        Some(text) if text.bytes().fold(false, |any, b| any | (b < b' ') | (b == b'"') | (b == b'\\')) => {
+        Some(text)
+            if text.bytes().fold(false, |any, b| any | (b < b' ') | (b == b'"') | (b == b'\\')) =>
+        {
             write_json(out, text);
         }
         Some(text) => {
@@ -174,7 +188,10 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The record as it is read: hand-made records may leave members out, and all but `date` and `outcome` may be null.
 #[derive(Deserialize)]
-#[expect(clippy::option_option, reason = "missing and null differ: a record is enriched when a member is there")]
+#[expect(
+    clippy::option_option,
+    reason = "missing and null differ: a record is enriched when a member is there"
+)]
 struct Wire<'a> {
     #[serde(borrow)]
     date: Timestamp<'a>,
@@ -218,7 +235,9 @@ fn one() -> NonZeroU32 {
 }
 
 /// Tells a member that is null (`Some(None)`) from one that is missing (`None`).
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 

@@ -67,7 +67,10 @@ impl<'a> Rest<'a> {
     }
 
     /// The member that begins with `name`: a string, or null.
-    #[expect(clippy::needless_bitwise_bool, reason = "without a way out of the loop it is a few vector instructions")]
+    #[expect(
+        clippy::needless_bitwise_bool,
+        reason = "without a way out of the loop it is a few vector instructions"
+    )]
     fn text(&mut self, name: &str) -> Option<Option<Cow<'a, str>>> {
         self.skip(name)?;
         if self.skip("null").is_some() {
@@ -115,7 +118,8 @@ mod tests {
     use crate::Body;
 
     fn line(user: &str) -> String {
-        let mut auth = Auth::new(Timestamp::parse("2026-06-01T00:00:45+02:00").unwrap(), Outcome::Failure);
+        let mut auth =
+            Auth::new(Timestamp::parse("2026-06-01T00:00:45+02:00").unwrap(), Outcome::Failure);
         auth.user = Some(user.into());
         auth.pid = Some(7);
         auth.ip = "192.0.2.7".parse().ok();

@@ -14,7 +14,10 @@ pub fn clean(text: &[u8]) -> Cow<'_, str> {
 
 /// The same for what is known to be UTF-8.
 #[must_use]
-#[expect(clippy::needless_bitwise_bool, reason = "without a way out of the loop it is a few vector instructions")]
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "without a way out of the loop it is a few vector instructions"
+)]
 pub fn clean_str(text: &str) -> Cow<'_, str> {
     // C1 controls are two bytes, C2 80 to C2 9F: only text that holds C2 needs a look at its characters.
     let suspect = text.bytes().fold(false, |any, b| any | (b < 0x20) | (b == 0x7f) | (b == 0xc2));

@@ -28,7 +28,9 @@ impl<'a> Timestamp<'a> {
         match DateTime::parse_from_rfc3339(&text) {
             // chrono also takes a blank for the `T`, which RFC 3339 mentions but other readers refuse.
             // So it does a minus sign that is not ASCII.
-            Ok(at) if text.as_bytes().get(10) == Some(&b'T') && text.is_ascii() => Ok(Self { text, at }),
+            Ok(at) if text.as_bytes().get(10) == Some(&b'T') && text.is_ascii() => {
+                Ok(Self { text, at })
+            }
             _ => Err(BadTimestamp(clip(&text))),
         }
     }
@@ -91,7 +93,11 @@ mod tests {
 
     #[test]
     fn the_precision_logged_is_kept() {
-        for text in ["2026-11-21T07:11:22.212047+00:00", "2026-06-01T00:00:45+02:00", "2026-06-01T00:00:45.1Z"] {
+        for text in [
+            "2026-11-21T07:11:22.212047+00:00",
+            "2026-06-01T00:00:45+02:00",
+            "2026-06-01T00:00:45.1Z",
+        ] {
             assert_eq!(Timestamp::parse(text).unwrap().to_string(), text);
         }
     }

@@ -6,7 +6,10 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use chrono::DateTime;
-use mls_event::{Auth, Begin, Body, Checkpoint, End, Enrichment, Gap, Members, Outcome, Record, Segment, Timestamp};
+use mls_event::{
+    Auth, Begin, Body, Checkpoint, End, Enrichment, Gap, Members, Outcome, Record, Segment,
+    Timestamp,
+};
 use proptest::prelude::*;
 use serde::Deserialize;
 
@@ -156,9 +159,11 @@ fn the_end_record_has_no_members_of_its_own() {
 
 #[test]
 fn a_strict_consumer_refuses_a_member_that_is_missing_or_unknown() {
-    let written =
-        String::from_utf8(line(&Auth::new(Timestamp::parse("2026-11-21T07:11:22Z").unwrap(), Outcome::Failure)))
-            .unwrap();
+    let written = String::from_utf8(line(&Auth::new(
+        Timestamp::parse("2026-11-21T07:11:22Z").unwrap(),
+        Outcome::Failure,
+    )))
+    .unwrap();
     assert!(serde_json::from_str::<StrictAuth>(&written).is_ok());
     assert!(serde_json::from_str::<StrictAuth>(&written.replace("\"user\":null,", "")).is_err());
     let with_more = written.replace("\"user\":null", "\"user\":null,\"password\":null");
@@ -167,7 +172,8 @@ fn a_strict_consumer_refuses_a_member_that_is_missing_or_unknown() {
 
 #[test]
 fn values_of_unknown_members_are_not_rewritten() {
-    let line = br#"{"v":1,"type":"auth","big":1e400,"date":"x","esc":"\u00e9\/","nested":{"a":[1, 2]}}"#;
+    let line =
+        br#"{"v":1,"type":"auth","big":1e400,"date":"x","esc":"\u00e9\/","nested":{"a":[1, 2]}}"#;
     let mut members = Members::parse(line).unwrap();
     members.remove(&["date"]);
     let mut out = Vec::new();
@@ -191,14 +197,32 @@ fn members_in_another_order_and_mapped_addresses_are_read() {
 fn a_later_version_is_refused_by_number_and_an_unknown_type_is_kept_by_name() {
     let error = Record::parse(br#"{"v":2,"type":"auth"}"#).unwrap_err();
     assert_eq!(error.to_string(), "version 2 of the record format, this tool reads version 1");
-    assert_eq!(Record::parse(br#"{"v":1,"type":"alert","x":1}"#).unwrap(), Record::Other("alert".into()));
+    assert_eq!(
+        Record::parse(br#"{"v":1,"type":"alert","x":1}"#).unwrap(),
+        Record::Other("alert".into())
+    );
 }
 
 #[test]
 fn a_line_that_is_no_object_is_called_so() {
-    for line in ["2026-11-21T07:11:22+00:00 vm postfix/smtpd[7]: x", "Jun  1 00:00:45 vm x", "", "7", "[]", "\u{1f}"] {
-        assert_eq!(Record::parse(line.as_bytes()).unwrap_err().to_string(), "not a JSON object", "{line}");
-        assert_eq!(Members::parse(line.as_bytes()).unwrap_err().to_string(), "not a JSON object", "{line}");
+    for line in [
+        "2026-11-21T07:11:22+00:00 vm postfix/smtpd[7]: x",
+        "Jun  1 00:00:45 vm x",
+        "",
+        "7",
+        "[]",
+        "\u{1f}",
+    ] {
+        assert_eq!(
+            Record::parse(line.as_bytes()).unwrap_err().to_string(),
+            "not a JSON object",
+            "{line}"
+        );
+        assert_eq!(
+            Members::parse(line.as_bytes()).unwrap_err().to_string(),
+            "not a JSON object",
+            "{line}"
+        );
     }
     assert_eq!(Record::parse(b" \t{\"v\":1,\"type\":\"end\"}").unwrap(), Record::End(End {}));
     assert!(Record::parse(b"{").unwrap_err().to_string().contains("EOF"));

@@ -36,5 +36,7 @@ fn ipv4(bencher: Bencher<'_, '_>) {
 #[divan::bench(sample_size = 1000)]
 fn ipv6(bencher: Bencher<'_, '_>) {
     let (mut databases, mut random) = (loaded(1), Random::new(2));
-    bencher.bench_local(|| databases.locate(address(1 << 125 | u128::from(random.number()) << 61, 1)).is_ok());
+    bencher.bench_local(|| {
+        databases.locate(address(1 << 125 | u128::from(random.number()) << 61, 1)).is_ok()
+    });
 }

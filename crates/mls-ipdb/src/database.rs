@@ -23,8 +23,9 @@ pub(crate) struct Form {
 
 impl Form {
     pub(crate) fn of(path: &Path) -> Self {
-        let ends =
-            |path: &Path, in_this: &str| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(in_this));
+        let ends = |path: &Path, in_this: &str| {
+            path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(in_this))
+        };
         let gzip = ends(path, "gz");
         let inside = if gzip { path.with_extension("") } else { path.to_owned() };
         Self { gzip, mmdb: ends(&inside, "mmdb") }
@@ -33,7 +34,11 @@ impl Form {
 
 impl Database {
     pub(crate) fn open(path: &Path) -> Result<Self, Unusable> {
-        if Form::of(path).mmdb { Mmdb::open(path).map(Self::Mmdb) } else { Csv::open(path).map(Self::Csv) }
+        if Form::of(path).mmdb {
+            Mmdb::open(path).map(Self::Mmdb)
+        } else {
+            Csv::open(path).map(Self::Csv)
+        }
     }
 
     /// Gets ready for many lookups.

@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use mls_cli::{Exit, OrExit};
-use reqwest::header::{ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use reqwest::header::{
+    ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, StatusCode, Url};
 
@@ -66,7 +68,11 @@ fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
 /// Reads an address of the web; nothing else can be downloaded.
 pub(crate) fn parse(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| error.to_string())?;
-    if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err("give an http or https URL".into()) }
+    if matches!(url.scheme(), "http" | "https") {
+        Ok(url)
+    } else {
+        Err("give an http or https URL".into())
+    }
 }
 
 /// The address for messages: keys and passwords are in the parts left out.
@@ -81,7 +87,11 @@ pub(crate) fn shown(url: &Url) -> String {
 /// Downloads `url` if it is newer than `origin`.
 ///
 /// Exit 75 for what a later try may mend, 69 where the server refuses, 65 for what is too large.
-pub(crate) async fn fetch(client: &Client, url: &Url, origin: Option<&Origin>) -> anyhow::Result<Fetched> {
+pub(crate) async fn fetch(
+    client: &Client,
+    url: &Url,
+    origin: Option<&Origin>,
+) -> anyhow::Result<Fetched> {
     let mut pause = FIRST_PAUSE;
     for _ in 1..TRIES {
         match once(client, url, origin).await {
@@ -99,29 +109,41 @@ pub(crate) async fn fetch(client: &Client, url: &Url, origin: Option<&Origin>) -
 async fn once(client: &Client, url: &Url, origin: Option<&Origin>) -> anyhow::Result<Fetched> {
     let mut request = client.get(url.clone());
     if let Some(origin) = origin {
-        for (name, value) in [(IF_NONE_MATCH, &origin.etag), (IF_MODIFIED_SINCE, &origin.last_modified)] {
+        for (name, value) in
+            [(IF_NONE_MATCH, &origin.etag), (IF_MODIFIED_SINCE, &origin.last_modified)]
+        {
             if let Some(value) = value {
                 request = request.header(name, value);
             }
         }
     }
     let failed = || format!("downloading {}", shown(url));
-    let mut response =
-        request.send().await.map_err(reqwest::Error::without_url).with_context(failed).or_exit(Exit::TempFail)?;
+    let mut response = request
+        .send()
+        .await
+        .map_err(reqwest::Error::without_url)
+        .with_context(failed)
+        .or_exit(Exit::TempFail)?;
     match response.status() {
         StatusCode::OK => {}
         StatusCode::NOT_MODIFIED if origin.is_some() => return Ok(Fetched::NotModified),
         status if status.is_client_error() && !matches!(status.as_u16(), 408 | 425 | 429) => {
-            return Err(Exit::Unavailable.error(format!("{}: the server answers {status}", failed())));
+            return Err(
+                Exit::Unavailable.error(format!("{}: the server answers {status}", failed()))
+            );
         }
-        status => return Err(Exit::TempFail.error(format!("{}: the server answers {status}", failed()))),
+        status => {
+            return Err(Exit::TempFail.error(format!("{}: the server answers {status}", failed())));
+        }
     }
     let length = response.content_length();
     let progress = progress(url, length);
     let mut bytes = Vec::new();
     loop {
         if length.unwrap_or(0).max(bytes.len() as u64) > MAX_SIZE {
-            return Err(Exit::DataErr.error(format!("{}: it is larger than {MAX_SIZE} bytes", failed())));
+            return Err(
+                Exit::DataErr.error(format!("{}: it is larger than {MAX_SIZE} bytes", failed()))
+            );
         }
         let chunk = response.chunk().await.map_err(reqwest::Error::without_url);
         let Some(chunk) = chunk.with_context(failed).or_exit(Exit::TempFail)? else { break };
@@ -130,7 +152,11 @@ async fn once(client: &Client, url: &Url, origin: Option<&Origin>) -> anyhow::Re
     }
     progress.finish_and_clear();
     let headers = response.headers();
-    Ok(Fetched::New { bytes, etag: text(headers, &ETAG), last_modified: text(headers, &LAST_MODIFIED) })
+    Ok(Fetched::New {
+        bytes,
+        etag: text(headers, &ETAG),
+        last_modified: text(headers, &LAST_MODIFIED),
+    })
 }
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {

@@ -27,7 +27,10 @@ pub(crate) fn unpack(bytes: Vec<u8>, form: Form) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
     MultiGzDecoder::new(&bytes[..]).take(MAX_SIZE + 1).read_to_end(&mut out)?;
     if out.len() as u64 > MAX_SIZE {
-        return Err(io::Error::new(ErrorKind::FileTooLarge, format!("it unpacks to more than {MAX_SIZE} bytes")));
+        return Err(io::Error::new(
+            ErrorKind::FileTooLarge,
+            format!("it unpacks to more than {MAX_SIZE} bytes"),
+        ));
     }
     Ok(out)
 }
@@ -56,12 +59,14 @@ impl Candidate {
     pub(crate) fn install(&self, kind: Kind, target: &Path) -> anyhow::Result<()> {
         let shown = target.display();
         if !self.survey.is(kind) {
-            return Err(Exit::DataErr.error(format!("it tells no {}: not a database for {shown}", kind.name())));
+            return Err(Exit::DataErr
+                .error(format!("it tells no {}: not a database for {shown}", kind.name())));
         }
         if let Ok(old) = survey(target) {
             if !old.same_families(&self.survey) {
-                return Err(Exit::DataErr
-                    .error(format!("{shown} is for another address family; remove it first if you mean it")));
+                return Err(Exit::DataErr.error(format!(
+                    "{shown} is for another address family; remove it first if you mean it"
+                )));
             }
             if self.survey.rows < old.rows.div_ceil(2) {
                 let (new, old) = (self.survey.rows, old.rows);
@@ -71,10 +76,17 @@ impl Candidate {
             }
         }
         let directory = mls_cli::atomic::directory_of(target);
-        let written = fs::create_dir_all(&directory).and_then(|()| mls_cli::atomic::write(target, &self.bytes, 0o644));
+        let written = fs::create_dir_all(&directory)
+            .and_then(|()| mls_cli::atomic::write(target, &self.bytes, 0o644));
         written.or_else(|error| {
-            let exit = if error.kind() == ErrorKind::PermissionDenied { Exit::NoPerm } else { Exit::CantCreat };
-            Err(error).with_context(|| format!("writing {shown} (--data-dir puts it elsewhere)")).or_exit(exit)
+            let exit = if error.kind() == ErrorKind::PermissionDenied {
+                Exit::NoPerm
+            } else {
+                Exit::CantCreat
+            };
+            Err(error)
+                .with_context(|| format!("writing {shown} (--data-dir puts it elsewhere)"))
+                .or_exit(exit)
         })
     }
 }
@@ -82,6 +94,7 @@ impl Candidate {
 /// What an installed database holds.
 pub(crate) fn survey(path: &Path) -> anyhow::Result<Survey> {
     let survey = Survey::of(&read(path).map_err(Unusable::fatal)?, Form::of(path));
-    let survey = survey.and_then(|survey| if survey.sorted { Ok(survey) } else { Err("it is not sorted".into()) });
+    let survey = survey
+        .and_then(|survey| if survey.sorted { Ok(survey) } else { Err("it is not sorted".into()) });
     survey.map_err(|flaw| Unusable::Bad { path: path.to_owned(), what: flaw }.fatal())
 }

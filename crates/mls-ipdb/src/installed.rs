@@ -42,15 +42,25 @@ impl Flags {
         let [country, asn] = Kind::ALL.map(|kind| self.open_kind(kind, config, &mut missing));
         let databases = Databases::new(country?, asn?);
         if !missing.is_empty() {
-            mls_cli::warn!("{}: what they would tell is null; mls-ipdb update fetches them", missing.join(", "));
+            mls_cli::warn!(
+                "{}: what they would tell is null; mls-ipdb update fetches them",
+                missing.join(", ")
+            );
         }
         Ok(databases)
     }
 
-    fn open_kind(&self, kind: Kind, config: &Config, missing: &mut Vec<String>) -> anyhow::Result<Vec<Database>> {
+    fn open_kind(
+        &self,
+        kind: Kind,
+        config: &Config,
+        missing: &mut Vec<String>,
+    ) -> anyhow::Result<Vec<Database>> {
         let (paths, named) = (self.paths(kind, config), !self.of(kind).is_empty());
         let mut open = Vec::new();
-        for (path, must) in paths.iter().flat_map(|path| [(path.clone(), named), (fellow(path), false)]) {
+        for (path, must) in
+            paths.iter().flat_map(|path| [(path.clone(), named), (fellow(path), false)])
+        {
             match Database::open(&path) {
                 Ok(database) => open.push(database),
                 Err(why) if must => return Err(why.fatal()),

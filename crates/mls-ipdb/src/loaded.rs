@@ -105,7 +105,9 @@ impl Loaded {
     fn push(&mut self, start: u128, said: Said) {
         self.heads[head(start, self.family) + 1] += 1;
         match &mut self.ranges {
-            Ranges::V4(ranges) => ranges.push(Range { start: u32::try_from(start).unwrap_or(u32::MAX), said }),
+            Ranges::V4(ranges) => {
+                ranges.push(Range { start: u32::try_from(start).unwrap_or(u32::MAX), said })
+            }
             Ranges::V6(ranges) => ranges.push(Range { start, said }),
         }
     }
@@ -140,7 +142,11 @@ fn head(number: u128, family: Family) -> usize {
 }
 
 /// What is said of `number`: by the last of these that does not start behind it, or the one before them.
-fn find<T: PartialOrd + Copy>(ranges: &[Range<T>], among: ops::Range<usize>, number: T) -> Option<&Said> {
+fn find<T: PartialOrd + Copy>(
+    ranges: &[Range<T>],
+    among: ops::Range<usize>,
+    number: T,
+) -> Option<&Said> {
     let behind = among.start + ranges[among].partition_point(|range| range.start <= number);
     Some(&ranges[behind.checked_sub(1)?].said)
 }

@@ -53,9 +53,8 @@ impl Unusable {
     #[must_use]
     pub fn fatal(self) -> anyhow::Error {
         match self {
-            Self::Io { path, error } => {
-                anyhow::Error::from(error).context(format!("reading IP database {}", path.display()))
-            }
+            Self::Io { path, error } => anyhow::Error::from(error)
+                .context(format!("reading IP database {}", path.display())),
             Self::Bad { .. } => Exit::DataErr.error(self),
         }
     }
@@ -94,9 +93,11 @@ impl Csv {
     /// [`Unusable`] where it cannot be read or its last line is not a row.
     pub(crate) fn open(path: &Path) -> Result<Self, Unusable> {
         let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
-        let (length, file) = opened.map_err(|error| Unusable::Io { path: path.to_owned(), error })?;
+        let (length, file) =
+            opened.map_err(|error| Unusable::Io { path: path.to_owned(), error })?;
         let disk = Disk { file, window: Vec::new() };
-        let mut csv = Self { path: path.to_owned(), disk, length, family: Family::V4, loaded: None };
+        let mut csv =
+            Self { path: path.to_owned(), disk, length, family: Family::V4, loaded: None };
         if length > MAX_SIZE {
             return Err(csv.bad(&format!("it is larger than {MAX_SIZE} bytes")));
         }
@@ -155,7 +156,9 @@ impl Csv {
             }
             let start = Row::start_of(self.get(line.clone())?);
             let start = start.ok_or_else(|| self.not_a_row(&line))?;
-            if below.is_some_and(|below| start <= below) || above.is_some_and(|above| start >= above) {
+            if below.is_some_and(|below| start <= below)
+                || above.is_some_and(|above| start >= above)
+            {
                 return Err(self.bad(&format!("byte {}: the rows are not sorted", line.start)));
             }
             if start <= number {
@@ -166,7 +169,10 @@ impl Csv {
         }
 
         let Self { path, disk, .. } = self;
-        let bad = |what: String| Unusable::Bad { path: path.clone(), what: format!("byte {low}: {what}") };
+        let bad = |what: String| Unusable::Bad {
+            path: path.clone(),
+            what: format!("byte {low}: {what}"),
+        };
         let rows = disk.get(low..high);
         let mut rows = rows.map_err(|error| Unusable::Io { path: path.clone(), error })?;
         let (mut last, mut candidate, mut next) = (None, None, None);
@@ -201,9 +207,14 @@ impl Csv {
             let whole = self.length;
             let window = self.get(from..to)?;
             // The offset may be that of the newline itself, which ends its line.
-            let (before, after) = window.split_at(usize::try_from(offset - from).unwrap_or_default());
-            let start = memchr::memrchr(b'\n', before).map(|at| from + at as u64 + 1).or((from == 0).then_some(0));
-            let end = memchr::memchr(b'\n', after).map(|at| offset + at as u64).or((to == whole).then_some(to));
+            let (before, after) =
+                window.split_at(usize::try_from(offset - from).unwrap_or_default());
+            let start = memchr::memrchr(b'\n', before)
+                .map(|at| from + at as u64 + 1)
+                .or((from == 0).then_some(0));
+            let end = memchr::memchr(b'\n', after)
+                .map(|at| offset + at as u64)
+                .or((to == whole).then_some(to));
             if let (Some(start), Some(end)) = (start, end) {
                 return Ok(start..end);
             }
@@ -217,7 +228,8 @@ impl Csv {
     }
 
     fn not_a_row(&mut self, line: &Range<u64>) -> Unusable {
-        let text = self.disk.get(line.start..line.end.min(line.start + 60)).unwrap_or_default().to_vec();
+        let text =
+            self.disk.get(line.start..line.end.min(line.start + 60)).unwrap_or_default().to_vec();
         self.bad(&format!("byte {}: {}", line.start, not_a_row(&text)))
     }
 
@@ -232,7 +244,10 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
     let file = File::open(path).and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes));
     file.map_err(|error| Unusable::Io { path: path.to_owned(), error })?;
     if bytes.len() as u64 > MAX_SIZE {
-        return Err(Unusable::Bad { path: path.to_owned(), what: format!("it is larger than {MAX_SIZE} bytes") });
+        return Err(Unusable::Bad {
+            path: path.to_owned(),
+            what: format!("it is larger than {MAX_SIZE} bytes"),
+        });
     }
     Ok(bytes)
 }
@@ -299,7 +314,10 @@ mod tests {
         assert!(csv("").unwrap_err().to_string().contains("it is empty"));
         assert!(csv(&"\n".repeat(3000)).unwrap_err().to_string().contains("it is empty"));
         assert!(
-            csv("<!DOCTYPE html>\n<html></html>\n").unwrap_err().to_string().contains("\"<html></html>\" is not a row")
+            csv("<!DOCTYPE html>\n<html></html>\n")
+                .unwrap_err()
+                .to_string()
+                .contains("\"<html></html>\" is not a row")
         );
         assert!(look("start,end,country\n1,2,FR", 1).is_err());
         assert!(csv(&"x".repeat(1 << 20)).unwrap_err().to_string().contains("longer than any row"));
@@ -307,12 +325,29 @@ mod tests {
 
     #[test]
     fn an_unsorted_file_is_noticed_by_the_search_or_at_the_latest_by_loading() {
-        let descending: Vec<_> = (0..1000).rev().map(|n| format!("{},{},FR\n", n * 10, n * 10 + 5)).collect();
-        assert!(csv(&descending.concat()).unwrap().look(4321).unwrap_err().to_string().contains("not sorted"));
+        let descending: Vec<_> =
+            (0..1000).rev().map(|n| format!("{},{},FR\n", n * 10, n * 10 + 5)).collect();
+        assert!(
+            csv(&descending.concat())
+                .unwrap()
+                .look(4321)
+                .unwrap_err()
+                .to_string()
+                .contains("not sorted")
+        );
         let swapped = "1,2,AA\n9,9,BB\n5,6,CC\n7,8,DD\n20,30,EE";
         assert!(csv(swapped).unwrap().look(1).unwrap_err().to_string().contains("not sorted"));
-        assert!(csv(swapped).unwrap().load().unwrap_err().to_string().contains("the rows are not sorted"));
-        assert!(csv("1,6,AA\n5,9,BB").unwrap().look(4).unwrap_err().to_string().contains("overlaps"));
+        assert!(
+            csv(swapped)
+                .unwrap()
+                .load()
+                .unwrap_err()
+                .to_string()
+                .contains("the rows are not sorted")
+        );
+        assert!(
+            csv("1,6,AA\n5,9,BB").unwrap().look(4).unwrap_err().to_string().contains("overlaps")
+        );
     }
 
     proptest::proptest! {

@@ -44,7 +44,9 @@ pub(crate) fn lookup(databases: &mut Databases, addresses: &[String]) -> anyhow:
     }
     writer.flush()?;
     if bad > 0 {
-        return Err(Exit::DataErr.error(format!("not an IP address: {bad}; all others were answered")));
+        return Err(
+            Exit::DataErr.error(format!("not an IP address: {bad}; all others were answered"))
+        );
     }
     Ok(())
 }

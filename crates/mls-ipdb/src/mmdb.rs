@@ -47,8 +47,11 @@ impl Mmdb {
     pub(crate) fn system(&self, ip: IpAddr) -> Result<Option<(u32, Option<String>)>, Unusable> {
         self.look(ip, |found| {
             let Some(asn) = asn(found)? else { return Ok(None) };
-            let name: Option<&str> = found.decode_path(&[PathElement::Key("autonomous_system_organization")])?;
-            let name = name.filter(|name| !name.is_empty()).map(|name| mls_event::clean(name.as_bytes()).into_owned());
+            let name: Option<&str> =
+                found.decode_path(&[PathElement::Key("autonomous_system_organization")])?;
+            let name = name
+                .filter(|name| !name.is_empty())
+                .map(|name| mls_event::clean(name.as_bytes()).into_owned());
             Ok(Some((asn, name)))
         })
     }
@@ -91,7 +94,12 @@ pub(crate) fn visit(bytes: &[u8], mut each: impl FnMut(&Network)) -> Result<(), 
         let network = found.network()?;
         let (family, bits) = if network.is_ipv4() { (Family::V4, 32) } else { (Family::V6, 128) };
         let size = 1u128.checked_shl(bits - u32::from(network.prefix())).unwrap_or(u128::MAX);
-        each(&Network { family, size, has_country: country(&found)?.is_some(), has_asn: asn(&found)?.is_some() });
+        each(&Network {
+            family,
+            size,
+            has_country: country(&found)?.is_some(),
+            has_asn: asn(&found)?.is_some(),
+        });
     }
     Ok(())
 }
@@ -111,7 +119,9 @@ fn networks(bytes: &[u8], nodes: usize, bits: u16) -> Option<u32> {
             (32, &[a, b, c, d, e, f, g, h]) => [[a, b, c, d], [e, f, g, h]],
             _ => return None,
         };
-        Some(records.map(|record| usize::try_from(u32::from_be_bytes(record)).unwrap_or(usize::MAX)))
+        Some(
+            records.map(|record| usize::try_from(u32::from_be_bytes(record)).unwrap_or(usize::MAX)),
+        )
     };
     // Of each node: 0 before it was seen, then OPEN, then how many networks are below it.
     let mut below = vec![0; nodes];
@@ -131,7 +141,8 @@ fn networks(bytes: &[u8], nodes: usize, bits: u16) -> Option<u32> {
             }
             known => {
                 if known == OPEN {
-                    let [left, right] = children.map(|child| below.get(child).copied().unwrap_or(1));
+                    let [left, right] =
+                        children.map(|child| below.get(child).copied().unwrap_or(1));
                     below[node] = left.saturating_add(right).min(OPEN - 1);
                 }
                 path.pop();
@@ -143,8 +154,10 @@ fn networks(bytes: &[u8], nodes: usize, bits: u16) -> Option<u32> {
 
 /// `GeoLite2` and DB-IP have the code inside a country; ip-location-db has nothing else.
 fn country<S: AsRef<[u8]>>(found: &Found<'_, S>) -> Result<Option<String>, MaxMindDbError> {
-    for path in [&[PathElement::Key("country"), PathElement::Key("iso_code")][..], &[PathElement::Key("country_code")]]
-    {
+    for path in [
+        &[PathElement::Key("country"), PathElement::Key("iso_code")][..],
+        &[PathElement::Key("country_code")],
+    ] {
         if let Some(code) = found.decode_path::<&str>(path)?
             && code.len() == 2
             && code.bytes().all(|b| b.is_ascii_alphabetic())

@@ -20,7 +20,12 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    pub(crate) fn new(url: &str, etag: Option<String>, last_modified: Option<String>, installed: &[u8]) -> Self {
+    pub(crate) fn new(
+        url: &str,
+        etag: Option<String>,
+        last_modified: Option<String>,
+        installed: &[u8],
+    ) -> Self {
         Self { url_sha256: sha256(url.as_bytes()), etag, last_modified, sha256: sha256(installed) }
     }
 
@@ -29,7 +34,8 @@ impl Origin {
     pub(crate) fn load(database: &Path, content: &[u8], url: &str) -> Option<Self> {
         let text = std::fs::read(beside(database)).ok()?;
         let origin: Self = serde_json::from_slice(&text).ok()?;
-        (origin.url_sha256 == sha256(url.as_bytes()) && origin.sha256 == sha256(content)).then_some(origin)
+        (origin.url_sha256 == sha256(url.as_bytes()) && origin.sha256 == sha256(content))
+            .then_some(origin)
     }
 
     pub(crate) fn store(&self, database: &Path) -> anyhow::Result<()> {

@@ -73,7 +73,12 @@ impl<'a> Row<'a> {
     pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
         let mut rest = line.strip_suffix(b"\r").unwrap_or(line);
         let ((start, spelling), (end, _)) = (take_address(&mut rest)?, take_address(&mut rest)?);
-        (start <= end && !rest.is_empty()).then_some(Self { start, end, spelling, fields: Fields(rest) })
+        (start <= end && !rest.is_empty()).then_some(Self {
+            start,
+            end,
+            spelling,
+            fields: Fields(rest),
+        })
     }
 
     /// The first address of a line, for the search, which needs no more.
@@ -94,7 +99,9 @@ impl Fields<'_> {
 
     fn code(&self) -> Option<[u8; 2]> {
         let code: [u8; 2] = field(&mut { self.0 })?.as_ref().try_into().ok()?;
-        code.iter().all(u8::is_ascii_alphabetic).then(|| code.map(|letter| letter.to_ascii_uppercase()))
+        code.iter()
+            .all(u8::is_ascii_alphabetic)
+            .then(|| code.map(|letter| letter.to_ascii_uppercase()))
     }
 
     /// The autonomous system; none where the range is not routed (AS 0, RFC 7607).
@@ -142,9 +149,11 @@ fn take_address(rest: &mut &[u8]) -> Option<(u128, Spelling)> {
     // arithmetic is far quicker.
     let mut number = 0u64;
     let digits = rest.iter().map(|byte| byte.wrapping_sub(b'0')).take_while(|digit| *digit < 10);
-    let digits = digits.map(|digit| number = number.wrapping_mul(10).wrapping_add(digit.into())).count();
+    let digits =
+        digits.map(|digit| number = number.wrapping_mul(10).wrapping_add(digit.into())).count();
     if rest.get(digits) == Some(&b',') {
-        let number = if (1..=19).contains(&digits) { Some(number.into()) } else { decimal(&rest[..digits]) };
+        let number =
+            if (1..=19).contains(&digits) { Some(number.into()) } else { decimal(&rest[..digits]) };
         *rest = &rest[digits + 1..];
         return Some((number?, Spelling::Number));
     }
@@ -161,7 +170,8 @@ fn address(text: &[u8]) -> Option<(u128, Spelling)> {
 }
 
 fn decimal(text: &[u8]) -> Option<u128> {
-    let number = |digits: &[u8]| digits.iter().fold(0u64, |n, digit| n * 10 + u64::from(digit - b'0'));
+    let number =
+        |digits: &[u8]| digits.iter().fold(0u64, |n, digit| n * 10 + u64::from(digit - b'0'));
     match text.len() {
         0 => None,
         1..=19 => Some(number(text).into()),
@@ -185,9 +195,15 @@ mod tests {
             (Some(13335), Some("Cloud \"Flare\", Inc."))
         );
         let row = Row::parse(b"16777216,16777471,AS7,a\x1b[31m\xff\r").unwrap();
-        assert_eq!((row.fields.asn(), row.fields.organisation().as_deref()), (Some(7), Some("a?[31m\u{fffd}")));
+        assert_eq!(
+            (row.fields.asn(), row.fields.organisation().as_deref()),
+            (Some(7), Some("a?[31m\u{fffd}"))
+        );
         let row = Row::parse(br#""16777216","16777471","AU""#).unwrap();
-        assert_eq!((row.start, row.end, row.fields.country()), (0x0100_0000, 0x0100_00ff, Some("AU".into())));
+        assert_eq!(
+            (row.start, row.end, row.fields.country()),
+            (0x0100_0000, 0x0100_00ff, Some("AU".into()))
+        );
     }
 
     #[test]
@@ -219,9 +235,18 @@ mod tests {
 
     #[test]
     fn what_is_not_a_row_is_refused() {
-        for line in
-            ["", ",", "start,end,country", "5,4,FR", "1,2", "1,2,", "\"1,2,FR", "\"1\"2,3,FR", "<html>", "-1,2,FR"]
-        {
+        for line in [
+            "",
+            ",",
+            "start,end,country",
+            "5,4,FR",
+            "1,2",
+            "1,2,",
+            "\"1,2,FR",
+            "\"1\"2,3,FR",
+            "<html>",
+            "-1,2,FR",
+        ] {
             assert_eq!(Row::parse(line.as_bytes()), None, "{line:?}");
         }
     }

@@ -161,7 +161,8 @@ pub(crate) fn not_a_row(line: &[u8]) -> String {
 
 /// The rows by their first addresses.
 pub(crate) fn sort(text: &[u8]) -> Vec<u8> {
-    let mut lines: Vec<_> = lines(text.trim_ascii_end()).map(|line| (Row::start_of(line), line)).collect();
+    let mut lines: Vec<_> =
+        lines(text.trim_ascii_end()).map(|line| (Row::start_of(line), line)).collect();
     lines.sort_by_key(|(start, _)| *start);
     lines.iter().flat_map(|(_, line)| line.iter().chain(b"\n")).copied().collect()
 }
@@ -192,15 +193,24 @@ mod tests {
         assert_eq!(flaw("\r\n \n"), "it is empty");
         assert!(flaw("1,2,FR\n<html>\n").starts_with("byte 7: \"<html>\" is not a row"));
         assert!(flaw("1,2,FR\n\n3,4,FR").starts_with("byte 7: \"\" is not a row"));
-        assert_eq!(flaw(&format!("1,2,FR\n3,4,FR,{}", "x".repeat(70_000))), "byte 7: a line is longer than any row");
+        assert_eq!(
+            flaw(&format!("1,2,FR\n3,4,FR,{}", "x".repeat(70_000))),
+            "byte 7: a line is longer than any row"
+        );
         assert_eq!(flaw("1,5,FR\n5,9,FR"), "byte 7: the range overlaps the one before it");
-        assert_eq!(flaw("1.0.0.0,1.0.0.1,FR\n2a00::,2a00::1,FR"), "byte 0: IPv4 and IPv6 need a file each");
+        assert_eq!(
+            flaw("1.0.0.0,1.0.0.1,FR\n2a00::,2a00::1,FR"),
+            "byte 0: IPv4 and IPv6 need a file each"
+        );
     }
 
     #[test]
     fn sorting_keeps_the_rows_and_reveals_overlaps() {
         assert_eq!(sort(b"30,39,FR\r\n10,19,FR\n20,29,FR"), b"10,19,FR\n20,29,FR\n30,39,FR\r\n");
         let sorted = sort(b"30,39,FR\n10,30,FR\n");
-        assert_eq!(Survey::of_csv(&sorted).unwrap_err(), "byte 9: the range overlaps the one before it");
+        assert_eq!(
+            Survey::of_csv(&sorted).unwrap_err(),
+            "byte 9: the range overlaps the one before it"
+        );
     }
 }

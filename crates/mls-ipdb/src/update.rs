@@ -53,7 +53,9 @@ pub(crate) fn update(flags: &Flags, sources: &Sources, config: &Config) -> anyho
         all += 1;
         let said = installed.and_then(|(kind, target)| Ok((survey(&target)?, kind, target)));
         match said {
-            Ok((survey, kind, target)) => return verify::report(&mut writer, &target, kind, &survey),
+            Ok((survey, kind, target)) => {
+                return verify::report(&mut writer, &target, kind, &survey);
+            }
             Err(error) => {
                 mls_cli::error!("{error:#}");
                 failed += 1;
@@ -67,7 +69,9 @@ pub(crate) fn update(flags: &Flags, sources: &Sources, config: &Config) -> anyho
         let client = fetch::client(Duration::from_secs(sources.timeout))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         for Job { kind, url, target } in jobs {
-            done(runtime.block_on(download(&client, kind, &url, &target)).map(|()| (kind, target)))?;
+            done(
+                runtime.block_on(download(&client, kind, &url, &target)).map(|()| (kind, target)),
+            )?;
         }
     }
     for file in &sources.from {
@@ -75,7 +79,8 @@ pub(crate) fn update(flags: &Flags, sources: &Sources, config: &Config) -> anyho
     }
     writer.flush()?;
     first.map_or(Ok(()), |exit| {
-        Err(exit.error(format!("{failed} of {all} databases were not updated; their old files stand")))
+        Err(exit
+            .error(format!("{failed} of {all} databases were not updated; their old files stand")))
     })
 }
 
@@ -87,7 +92,8 @@ fn jobs(flags: &Flags, sources: &Sources, config: &Config) -> anyhow::Result<Vec
             Kind::Country => (&sources.country_db_url, &config.geolocation.urls),
             Kind::System => (&sources.asn_db_url, &config.asn_aso.urls),
         };
-        let urls = if given.is_empty() { configured_urls(kind, configured)? } else { given.clone() };
+        let urls =
+            if given.is_empty() { configured_urls(kind, configured)? } else { given.clone() };
         let targets = targets(flags, kind, config);
         if urls.len() > targets.len() {
             return Err(Exit::Config.error(format!(
@@ -127,9 +133,12 @@ fn configured_urls(kind: Kind, configured: &[String]) -> anyhow::Result<Vec<Url>
     }
     let parse = |text: &String| {
         // A licence key stands behind it, and a password in front.
-        let told = text.split('?').next().and_then(|text| text.rsplit('@').next()).unwrap_or_default();
-        let failed =
-            |why| Exit::Config.error(format!("the configured {} database {told:?} is no URL: {why}", kind.name()));
+        let told =
+            text.split('?').next().and_then(|text| text.rsplit('@').next()).unwrap_or_default();
+        let failed = |why| {
+            Exit::Config
+                .error(format!("the configured {} database {told:?} is no URL: {why}", kind.name()))
+        };
         fetch::parse(text).map_err(failed)
     };
     configured.iter().map(parse).collect()
@@ -137,7 +146,9 @@ fn configured_urls(kind: Kind, configured: &[String]) -> anyhow::Result<Vec<Url>
 
 async fn download(client: &Client, kind: Kind, url: &Url, target: &Path) -> anyhow::Result<()> {
     let origin = read(target).ok().and_then(|content| Origin::load(target, &content, url.as_str()));
-    let Fetched::New { bytes, etag, last_modified } = fetch::fetch(client, url, origin.as_ref()).await? else {
+    let Fetched::New { bytes, etag, last_modified } =
+        fetch::fetch(client, url, origin.as_ref()).await?
+    else {
         mls_cli::info!("{} is up to date", target.display());
         return Ok(());
     };
@@ -145,17 +156,29 @@ async fn download(client: &Client, kind: Kind, url: &Url, target: &Path) -> anyh
     let form = Form::of(Path::new(url.path()));
     let bytes = unpack(bytes, form).or_else(|error| {
         // gzip that stops in the middle, or does not fit its checksum, was damaged on its way.
-        let exit = if error.kind() == ErrorKind::FileTooLarge { Exit::DataErr } else { Exit::TempFail };
+        let exit =
+            if error.kind() == ErrorKind::FileTooLarge { Exit::DataErr } else { Exit::TempFail };
         Err(error).or_exit(exit).with_context(failed)
     })?;
     // A connection that closes is the end of a body without length, and may be its middle. Text ends in a newline.
-    let end = bytes.iter().rposition(|byte| *byte == b'\n').filter(|end| !form.mmdb && end + 1 < bytes.len());
+    let end = bytes
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .filter(|end| !form.mmdb && end + 1 < bytes.len());
     if end.is_some_and(|end| Survey::of_csv(&bytes[..end]).is_ok()) {
-        return Err(Exit::TempFail.error("the last line has no end: the download was cut short")).with_context(failed);
+        return Err(Exit::TempFail.error("the last line has no end: the download was cut short"))
+            .with_context(failed);
     }
-    let candidate = Candidate::new(bytes, form).map_err(|flaw| Exit::DataErr.error(flaw)).with_context(failed)?;
+    let candidate = Candidate::new(bytes, form)
+        .map_err(|flaw| Exit::DataErr.error(flaw))
+        .with_context(failed)?;
     candidate.install(kind, target).with_context(failed)?;
-    mls_cli::info!("{} has {} rows from {}", target.display(), candidate.survey.rows, fetch::shown(url));
+    mls_cli::info!(
+        "{} has {} rows from {}",
+        target.display(),
+        candidate.survey.rows,
+        fetch::shown(url)
+    );
     Origin::new(url.as_str(), etag, last_modified, &candidate.bytes).store(target)
 }
 
@@ -165,7 +188,9 @@ fn take(file: &Path, flags: &Flags, config: &Config) -> anyhow::Result<(Kind, Pa
     let failed = || format!("{} is not installed", file.display());
     let form = Form::of(file);
     let bytes = unpack(bytes, form).or_exit(Exit::DataErr).with_context(failed)?;
-    let candidate = Candidate::new(bytes, form).map_err(|flaw| Exit::DataErr.error(flaw)).with_context(failed)?;
+    let candidate = Candidate::new(bytes, form)
+        .map_err(|flaw| Exit::DataErr.error(flaw))
+        .with_context(failed)?;
     let none = || Exit::DataErr.error("it tells neither country nor AS");
     let kind = candidate.kind().ok_or_else(none).with_context(failed)?;
     let [ipv4, ipv6, ..] = &targets(flags, kind, config)[..] else { return Err(none()) };

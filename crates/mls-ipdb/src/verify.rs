@@ -37,8 +37,11 @@ pub(crate) fn verify(flags: &Flags, config: &Config) -> anyhow::Result<()> {
     let mut worst = None;
     for kind in Kind::ALL {
         let paths = flags.paths(kind, config);
-        let there: Vec<_> =
-            paths.iter().flat_map(|path| [path.clone(), fellow(path)]).filter(|path| path.exists()).collect();
+        let there: Vec<_> = paths
+            .iter()
+            .flat_map(|path| [path.clone(), fellow(path)])
+            .filter(|path| path.exists())
+            .collect();
         if there.is_empty() {
             mls_cli::error!("no {} database ({})", kind.name(), paths[0].display());
             worst = worst.or(Some(Exit::NoInput));
@@ -62,9 +65,15 @@ pub(crate) fn verify(flags: &Flags, config: &Config) -> anyhow::Result<()> {
 }
 
 /// Writes the line for a database.
-pub(crate) fn report(writer: &mut Writer, path: &Path, kind: Kind, survey: &Survey) -> anyhow::Result<()> {
+pub(crate) fn report(
+    writer: &mut Writer,
+    path: &Path,
+    kind: Kind,
+    survey: &Survey,
+) -> anyhow::Result<()> {
     let built = Form::of(path).mmdb.then(|| Mmdb::open(path).ok()?.built()).flatten();
-    let date = built.map_or_else(|| std::fs::metadata(path)?.modified(), Ok::<SystemTime, std::io::Error>)?;
+    let date = built
+        .map_or_else(|| std::fs::metadata(path)?.modified(), Ok::<SystemTime, std::io::Error>)?;
     let report = Report {
         path,
         kind,

@@ -9,8 +9,7 @@ use xtask::ipdb::{Range, Value, address, save};
 use xtask::random::Random;
 
 fn expected(ranges: &[Vec<Range>; 2], number: u128, family: usize) -> Json {
-    let mut answer =
-        json!({ "ip": address(number, family).to_string(), "country_code": null, "asn": null, "aso": null });
+    let mut answer = json!({ "ip": address(number, family).to_string(), "country_code": null, "asn": null, "aso": null });
     for ranges in ranges {
         let after = ranges.partition_point(|range| range.start <= number);
         let range = after.checked_sub(1).map(|at| &ranges[at]).filter(|range| number <= range.end);
@@ -19,7 +18,8 @@ fn expected(ranges: &[Vec<Range>; 2], number: u128, family: usize) -> Json {
             Some(Value::System(asn, name)) => {
                 let plain = name.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
                 answer["asn"] = asn.into();
-                answer["aso"] = plain.map_or(name.to_owned(), |name| name.replace("\"\"", "\"")).into();
+                answer["aso"] =
+                    plain.map_or(name.to_owned(), |name| name.replace("\"\"", "\"")).into();
             }
             None => {}
         }
@@ -30,7 +30,8 @@ fn expected(ranges: &[Vec<Range>; 2], number: u128, family: usize) -> Json {
 #[test]
 fn a_hundred_thousand_addresses_are_all_right_edges_included() {
     let dir = tempfile::tempdir().unwrap();
-    let of_family = [0, 1].map(|family| [0, 1].map(|kind| save(dir.path(), 7, kind, family).unwrap()));
+    let of_family =
+        [0, 1].map(|family| [0, 1].map(|kind| save(dir.path(), 7, kind, family).unwrap()));
     let mut random = Random::new(11);
     let mut asked = Vec::new();
     for n in 0..100_000 {
@@ -55,8 +56,11 @@ fn a_hundred_thousand_addresses_are_all_right_edges_included() {
         .spawn()
         .unwrap();
     let mut input = BufWriter::new(child.stdin.take().unwrap());
-    let addresses: Vec<_> = asked.iter().map(|(number, family)| address(*number, *family)).collect();
-    let writer = std::thread::spawn(move || addresses.iter().for_each(|ip| writeln!(input, "{ip}").unwrap()));
+    let addresses: Vec<_> =
+        asked.iter().map(|(number, family)| address(*number, *family)).collect();
+    let writer = std::thread::spawn(move || {
+        addresses.iter().for_each(|ip| writeln!(input, "{ip}").unwrap())
+    });
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
     assert!(output.status.success());
@@ -68,7 +72,10 @@ fn a_hundred_thousand_addresses_are_all_right_edges_included() {
         found += usize::from(!answer["asn"].is_null());
     }
     assert!(answers.next().is_none());
-    assert!((50_000..95_000).contains(&found), "{found} found: too many or too few to prove anything");
+    assert!(
+        (50_000..95_000).contains(&found),
+        "{found} found: too many or too few to prove anything"
+    );
 }
 
 #[test]
@@ -83,7 +90,10 @@ fn an_address_that_is_looked_up_alone_is_found_too() {
             .arg(dir.path())
             .output()
             .unwrap();
-        assert_eq!(serde_json::from_slice::<Json>(&output.stdout).unwrap(), expected(&ranges, number, 0));
+        assert_eq!(
+            serde_json::from_slice::<Json>(&output.stdout).unwrap(),
+            expected(&ranges, number, 0)
+        );
     }
 }
 
@@ -91,7 +101,8 @@ fn an_address_that_is_looked_up_alone_is_found_too() {
 fn a_database_that_is_damaged_where_no_search_comes_by_is_refused_when_it_is_loaded() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("damaged.csv");
-    let addresses = (0..600).map(|n| format!("2.0.{}.{}", n / 256, n % 256)).collect::<Vec<_>>().join("\n");
+    let addresses =
+        (0..600).map(|n| format!("2.0.{}.{}", n / 256, n % 256)).collect::<Vec<_>>().join("\n");
     // What has been read before the damage is of any length, so that reading on would begin anywhere in a row.
     for padding in 0..22 {
         let rows = (0..30_000).map(|n| {

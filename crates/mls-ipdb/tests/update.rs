@@ -18,7 +18,9 @@ use xtask::mmdb::{Mmdb, Value};
 
 /// A sound database of `rows` ranges of 10 addresses.
 fn country(rows: u64) -> Vec<u8> {
-    let rows: Vec<_> = (0..rows).map(|n| format!("{},{},FR\n", 16_777_216 + n * 100, 16_777_225 + n * 100)).collect();
+    let rows: Vec<_> = (0..rows)
+        .map(|n| format!("{},{},FR\n", 16_777_216 + n * 100, 16_777_225 + n * 100))
+        .collect();
     rows.concat().into_bytes()
 }
 
@@ -29,8 +31,9 @@ fn asn(rows: u64) -> Vec<u8> {
 
 fn country6(rows: u64) -> Vec<u8> {
     let base = 0x2a00_u128 << 112;
-    let rows: Vec<_> =
-        (0..u128::from(rows)).map(|n| format!("{},{},DE\n", base + n * 100, base + n * 100 + 9)).collect();
+    let rows: Vec<_> = (0..u128::from(rows))
+        .map(|n| format!("{},{},DE\n", base + n * 100, base + n * 100 + 9))
+        .collect();
     rows.concat().into_bytes()
 }
 
@@ -51,9 +54,19 @@ fn tool() -> Command {
 
 /// `mls-ipdb update` of a country database, which is of MMDB form where the URL is; the AS databases come from `asn_url`.
 fn update(dir: &Path, country_url: &str, asn_url: &str) -> Output {
-    let target = dir.join(if country_url.contains(".mmdb") { "country.mmdb" } else { "country_aside.csv" });
+    let target =
+        dir.join(if country_url.contains(".mmdb") { "country.mmdb" } else { "country_aside.csv" });
     tool()
-        .args(["update", "--timeout", "1", "--country-db-url", country_url, "--asn-db-url", asn_url, "--data-dir"])
+        .args([
+            "update",
+            "--timeout",
+            "1",
+            "--country-db-url",
+            country_url,
+            "--asn-db-url",
+            asn_url,
+            "--data-dir",
+        ])
         .arg(dir)
         .arg("--country-db")
         .arg(target)
@@ -66,8 +79,10 @@ fn stderr(output: &Output) -> String {
 }
 
 fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -82,11 +97,19 @@ fn databases_of_both_families_are_fetched_and_the_next_time_only_asked_about() {
     let server = Server::http(|request| {
         let (body, headers) = match request.path.as_str() {
             "/country-v4" => (country(1000), "ETag: \"one\"\r\n"),
-            "/country-v6.gz" => (gzip(&country6(500)), "Last-Modified: Fri, 29 May 2026 00:00:00 GMT\r\n"),
+            "/country-v6.gz" => {
+                (gzip(&country6(500)), "Last-Modified: Fri, 29 May 2026 00:00:00 GMT\r\n")
+            }
             _ => (asn(800), ""),
         };
-        let known = ["if-none-match", "if-modified-since"].iter().any(|name| request.headers.contains_key(*name));
-        if known { Answer::raw("304 Not Modified", "", b"") } else { Answer::new("200 OK", headers, &body) }
+        let known = ["if-none-match", "if-modified-since"]
+            .iter()
+            .any(|name| request.headers.contains_key(*name));
+        if known {
+            Answer::raw("304 Not Modified", "", b"")
+        } else {
+            Answer::new("200 OK", headers, &body)
+        }
     });
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("new").join("directory");
@@ -101,7 +124,10 @@ fn databases_of_both_families_are_fetched_and_the_next_time_only_asked_about() {
         String::from_utf8(output.stdout).unwrap()
     };
     let first = run();
-    let rows: Vec<_> = first.lines().map(|line| serde_json::from_str::<Json>(line).unwrap()["rows"].clone()).collect();
+    let rows: Vec<_> = first
+        .lines()
+        .map(|line| serde_json::from_str::<Json>(line).unwrap()["rows"].clone())
+        .collect();
     assert_eq!(rows, [1000, 500, 800]);
     assert_eq!(lookup(&data, "1.0.0.5")["aso"], "Example, Inc.");
     assert_eq!(lookup(&data, "2a00::5")["country_code"], "DE");
@@ -111,7 +137,10 @@ fn databases_of_both_families_are_fetched_and_the_next_time_only_asked_about() {
     // What has neither an ETag nor a date is fetched again, and is as old as its file.
     let again = run();
     assert_eq!(again.lines().count(), 3);
-    assert!(again.lines().zip(first.lines()).take(2).all(|(again, first)| again == first), "{first}{again}");
+    assert!(
+        again.lines().zip(first.lines()).take(2).all(|(again, first)| again == first),
+        "{first}{again}"
+    );
     assert_eq!(fs::metadata(data.join("country_aside.csv")).unwrap().ino(), before.ino());
     let requests = server.requests();
     assert_eq!(requests[3].headers["if-none-match"], "\"one\"");
@@ -139,14 +168,29 @@ fn what_is_not_whole_or_makes_no_sense_leaves_the_old_file_standing() {
     };
     let chunked = [b"400\r\n", &country(1000)[..0x400], b"\r\n"].concat();
     let cases: Vec<(&str, Answer, i32, &str)> = vec![
-        ("/page", Answer::new(ok, "Content-Type: text/html\r\n", b"<!DOCTYPE html>\n<p>Hello\n"), 65, "is not a row"),
+        (
+            "/page",
+            Answer::new(ok, "Content-Type: text/html\r\n", b"<!DOCTYPE html>\n<p>Hello\n"),
+            65,
+            "is not a row",
+        ),
         ("/empty", Answer::new(ok, "", b""), 65, "it is empty"),
         ("/header", Answer::new(ok, "", b"start,end,country\n1,2,FR\n"), 65, "is not a row"),
         ("/cut", Answer::raw(ok, "Content-Length: 99999\r\n", &country(1000)), 75, "downloading"),
-        ("/cut-chunks", Answer::raw(ok, "Transfer-Encoding: chunked\r\n", &chunked), 75, "downloading"),
+        (
+            "/cut-chunks",
+            Answer::raw(ok, "Transfer-Encoding: chunked\r\n", &chunked),
+            75,
+            "downloading",
+        ),
         ("/no-length", Answer::raw(ok, "", &cut(&country(1000), 20_993)), 75, "cut short"),
         ("/lies", Answer::raw(ok, "Content-Length: 15000\r\n", &country(1000)), 75, "cut short"),
-        ("/lies-at-a-row", Answer::raw(ok, "Content-Length: 2205\r\n", &country(1000)), 65, "less than half"),
+        (
+            "/lies-at-a-row",
+            Answer::raw(ok, "Content-Length: 2205\r\n", &country(1000)),
+            65,
+            "less than half",
+        ),
         ("/half", Answer::new(ok, "", &country(499)), 65, "has 499 rows"),
         ("/overlap", Answer::new(ok, "", &overlapping), 65, "overlaps"),
         ("/asn", Answer::new(ok, "", &asn(1000)), 65, "it tells no country"),
@@ -157,12 +201,32 @@ fn what_is_not_whole_or_makes_no_sense_leaves_the_old_file_standing() {
         ("/bomb.gz", Answer::new(ok, "", &bomb), 65, "unpacks to more than"),
         ("/large", Answer::raw(ok, "Content-Length: 999999999999\r\n", b"1"), 65, "larger than"),
         ("/gone", Answer::new("404 Not Found", "", b"no"), 69, "404 Not Found"),
-        ("/broken", Answer::new("500 Internal Server Error", "", b"no"), 75, "500 Internal Server Error"),
+        (
+            "/broken",
+            Answer::new("500 Internal Server Error", "", b"no"),
+            75,
+            "500 Internal Server Error",
+        ),
         ("/unasked", Answer::raw("304 Not Modified", "", b""), 75, "304 Not Modified"),
-        ("/partial", Answer::new("206 Partial Content", "", &country(1000)), 75, "206 Partial Content"),
+        (
+            "/partial",
+            Answer::new("206 Partial Content", "", &country(1000)),
+            75,
+            "206 Partial Content",
+        ),
         ("/loop", Answer::raw("302 Found", "Location: /loop\r\n", b""), 75, "too many redirects"),
-        ("/stall", Answer::raw(ok, "Content-Length: 23000\r\n", &cut(&country(1000), 9000)).stall(), 75, "downloading"),
-        ("/silent", Answer { bytes: Vec::new(), then: http_server::Then::Stall }, 75, "downloading"),
+        (
+            "/stall",
+            Answer::raw(ok, "Content-Length: 23000\r\n", &cut(&country(1000), 9000)).stall(),
+            75,
+            "downloading",
+        ),
+        (
+            "/silent",
+            Answer { bytes: Vec::new(), then: http_server::Then::Stall },
+            75,
+            "downloading",
+        ),
         (
             "/noise",
             Answer { bytes: b"\x00\xff SSH-2.0\r\n\r\n".to_vec(), then: http_server::Then::Close },
@@ -170,11 +234,13 @@ fn what_is_not_whole_or_makes_no_sense_leaves_the_old_file_standing() {
             "downloading",
         ),
     ];
-    let expected: Vec<_> = cases.iter().map(|(path, _, code, text)| (*path, *code, *text)).collect();
-    let server = Server::http(move |request| match cases.iter().find(|(path, ..)| *path == request.path) {
-        Some((_, answer, ..)) => Answer { bytes: answer.bytes.clone(), then: answer.then },
-        None => Answer::new("200 OK", "", &asn(1000)),
-    });
+    let expected: Vec<_> =
+        cases.iter().map(|(path, _, code, text)| (*path, *code, *text)).collect();
+    let server =
+        Server::http(move |request| match cases.iter().find(|(path, ..)| *path == request.path) {
+            Some((_, answer, ..)) => Answer { bytes: answer.bytes.clone(), then: answer.then },
+            None => Answer::new("200 OK", "", &asn(1000)),
+        });
     std::thread::scope(|scope| {
         for (path, code, text) in expected {
             let (old, server) = (&old, &server);
@@ -187,7 +253,11 @@ fn what_is_not_whole_or_makes_no_sense_leaves_the_old_file_standing() {
                 assert!(stderr(&output).contains(text), "{path}: {}", stderr(&output));
                 assert!(fs::read(&target).unwrap() == *old, "{path}: the old file is gone");
                 // The other database was installed all the same, and nothing else was left behind.
-                assert_eq!(names(dir.path()), ["asn.csv", "asn.csv.origin", "country_aside.csv"], "{path}");
+                assert_eq!(
+                    names(dir.path()),
+                    ["asn.csv", "asn.csv.origin", "country_aside.csv"],
+                    "{path}"
+                );
             });
         }
     });
@@ -196,12 +266,14 @@ fn what_is_not_whole_or_makes_no_sense_leaves_the_old_file_standing() {
 #[test]
 fn a_server_that_recovers_is_asked_again() {
     let asked = AtomicUsize::new(0);
-    let server = Server::http(move |request| match (request.path.as_str(), asked.fetch_add(1, Ordering::Relaxed)) {
-        ("/country", 0) => Answer::new("503 Service Unavailable", "", b""),
-        ("/country", 1) => Answer::raw("200 OK", "Content-Length: 99999\r\n", &country(10)),
-        ("/country", _) => Answer::raw("302 Found", "Location: /moved\r\n", b""),
-        ("/moved", _) => Answer::new("200 OK", "", &country(10)),
-        _ => Answer::new("200 OK", "", &asn(10)),
+    let server = Server::http(move |request| {
+        match (request.path.as_str(), asked.fetch_add(1, Ordering::Relaxed)) {
+            ("/country", 0) => Answer::new("503 Service Unavailable", "", b""),
+            ("/country", 1) => Answer::raw("200 OK", "Content-Length: 99999\r\n", &country(10)),
+            ("/country", _) => Answer::raw("302 Found", "Location: /moved\r\n", b""),
+            ("/moved", _) => Answer::new("200 OK", "", &country(10)),
+            _ => Answer::new("200 OK", "", &asn(10)),
+        }
     });
     let dir = tempfile::tempdir().unwrap();
     let output = update(dir.path(), &server.url("/country"), &server.url("/asn"));
@@ -232,7 +304,10 @@ fn a_tree_whose_branches_grow_together_again_is_refused_at_once() {
     // One that leads back into itself.
     file[4..8].copy_from_slice(&[0; 4]);
     mls_cli::atomic::write(&path, &file, 0o644).unwrap();
-    assert_eq!(tool().args(["verify", "--country-db"]).arg(&path).output().unwrap().status.code(), Some(65));
+    assert_eq!(
+        tool().args(["verify", "--country-db"]).arg(&path).output().unwrap().status.code(),
+        Some(65)
+    );
 }
 
 #[test]
@@ -264,7 +339,15 @@ fn tls_trusts_the_systems_authorities_and_nobody_else_and_is_not_left_for_plain_
     let run = |path: &str, trusted: bool| {
         let url = format!("https://localhost:{}{path}", server.address.port());
         let mut command = tool();
-        command.args(["update", "--timeout", "5", "--country-db-url", &url, "--asn-db-url", &plain.url("/asn")]);
+        command.args([
+            "update",
+            "--timeout",
+            "5",
+            "--country-db-url",
+            &url,
+            "--asn-db-url",
+            &plain.url("/asn"),
+        ]);
         if trusted {
             command.env("SSL_CERT_FILE", &authority);
         }
@@ -284,11 +367,19 @@ fn tls_trusts_the_systems_authorities_and_nobody_else_and_is_not_left_for_plain_
 fn the_proxy_of_the_environment_is_used_and_a_password_is_not_shown() {
     let proxy = Server::http(|request| {
         let sound = request.path.starts_with("http://databases.invalid/asn");
-        if sound { Answer::new("200 OK", "", &asn(10)) } else { Answer::new("403 Forbidden", "", b"") }
+        if sound {
+            Answer::new("200 OK", "", &asn(10))
+        } else {
+            Answer::new("403 Forbidden", "", b"")
+        }
     });
     let dir = tempfile::tempdir().unwrap();
     let output = tool()
-        .args(["update", "--country-db-url", "http://user:secret@databases.invalid/country?key=secret"])
+        .args([
+            "update",
+            "--country-db-url",
+            "http://user:secret@databases.invalid/country?key=secret",
+        ])
         .args(["--asn-db-url", "http://databases.invalid/asn", "--data-dir"])
         .arg(dir.path())
         .env("http_proxy", proxy.url(""))
@@ -317,7 +408,9 @@ fn take(dir: &Path, files: &[&str]) -> Output {
 #[test]
 fn local_files_find_their_place_by_their_content() {
     let dir = tempfile::tempdir().unwrap();
-    let write = |name: &str, bytes: &[u8]| mls_cli::atomic::write(&dir.path().join(name), bytes, 0o644).unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        mls_cli::atomic::write(&dir.path().join(name), bytes, 0o644).unwrap()
+    };
     write("a", &asn(50));
     write("b.csv.gz", &gzip(&country(50)));
     write("c", &country6(50));
@@ -352,7 +445,11 @@ fn geolite_country() -> Vec<u8> {
             Value::Map(vec![("geoname_id", Value::Number(7)), ("iso_code", Value::Text(code))]),
         )])
     };
-    mmdb(&[("11.0.0.0/8", in_country("US")), ("2a00::/16", in_country("de")), ("12.0.0.0/8", in_country("TOOLONG"))])
+    mmdb(&[
+        ("11.0.0.0/8", in_country("US")),
+        ("2a00::/16", in_country("de")),
+        ("12.0.0.0/8", in_country("TOOLONG")),
+    ])
 }
 
 /// A file with the given networks; a tree of 128 bits where one of them is IPv6.
@@ -374,19 +471,31 @@ fn system_mmdb() -> Vec<u8> {
             ("autonomous_system_organization", Value::Text(name)),
         ])
     };
-    mmdb(&[("11.0.0.0/8", system(64500, "Evil\u{1b}[2J Inc.")), ("12.0.0.0/8", system(0, "Not routed"))])
+    mmdb(&[
+        ("11.0.0.0/8", system(64500, "Evil\u{1b}[2J Inc.")),
+        ("12.0.0.0/8", system(0, "Not routed")),
+    ])
 }
 
 #[test]
 fn mmdb_files_of_both_layouts_are_looked_up_verified_and_installed() {
     let dir = tempfile::tempdir().unwrap();
-    let write = |name: &str, bytes: &[u8]| mls_cli::atomic::write(&dir.path().join(name), bytes, 0o644).unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        mls_cli::atomic::write(&dir.path().join(name), bytes, 0o644).unwrap()
+    };
     write("geolite.mmdb", &geolite_country());
-    write("location.mmdb", &mmdb(&[("11.0.0.0/8", Value::Map(vec![("country_code", Value::Text("CA"))]))]));
+    write(
+        "location.mmdb",
+        &mmdb(&[("11.0.0.0/8", Value::Map(vec![("country_code", Value::Text("CA"))]))]),
+    );
     write("asn.mmdb.gz", &gzip(&system_mmdb()));
     let run = |args: &[&str]| tool().current_dir(dir.path()).args(args).output().unwrap();
     let lines = |output: &Output| -> Vec<Json> {
-        output.stdout.split_inclusive(|b| *b == b'\n').map(|line| serde_json::from_slice(line).unwrap()).collect()
+        output
+            .stdout
+            .split_inclusive(|b| *b == b'\n')
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect()
     };
 
     let flags = ["--asn-db", "as.mmdb"];
@@ -399,10 +508,14 @@ fn mmdb_files_of_both_layouts_are_looked_up_verified_and_installed() {
     ]
     .concat());
     let [us, unknown, de, nowhere] = &lines(&output)[..] else { panic!("{output:?}") };
-    assert_eq!((&us["country_code"], &us["asn"], &us["aso"]), (&"US".into(), &64500.into(), &"Evil?[2J Inc.".into()));
+    assert_eq!(
+        (&us["country_code"], &us["asn"], &us["aso"]),
+        (&"US".into(), &64500.into(), &"Evil?[2J Inc.".into())
+    );
     assert_eq!((&unknown["country_code"], &unknown["asn"]), (&Json::Null, &Json::Null));
     assert_eq!((&de["country_code"], &nowhere["country_code"]), (&"DE".into(), &Json::Null));
-    let output = run(&["lookup", "11.1.2.3", "--country-db", "location.mmdb", "--asn-db", "as.mmdb"]);
+    let output =
+        run(&["lookup", "11.1.2.3", "--country-db", "location.mmdb", "--asn-db", "as.mmdb"]);
     assert_eq!(lines(&output)[0]["country_code"], "CA");
 
     let output = run(&[&["verify", "--country-db", "geolite.mmdb"], &flags[..]].concat());
@@ -424,8 +537,11 @@ fn mmdb_files_of_both_layouts_are_looked_up_verified_and_installed() {
 #[test]
 fn verify_says_what_is_installed_and_what_is_wrong_with_it() {
     let dir = tempfile::tempdir().unwrap();
-    let write = |name: &str, bytes: &[u8]| mls_cli::atomic::write(&dir.path().join(name), bytes, 0o644).unwrap();
-    let verify = || tool().current_dir(dir.path()).args(["verify", "--data-dir", "."]).output().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        mls_cli::atomic::write(&dir.path().join(name), bytes, 0o644).unwrap()
+    };
+    let verify =
+        || tool().current_dir(dir.path()).args(["verify", "--data-dir", "."]).output().unwrap();
     let output = verify();
     assert_eq!(output.status.code(), Some(66));
     assert!(stderr(&output).contains("no AS database (./asn.csv)"), "{}", stderr(&output));
@@ -437,10 +553,17 @@ fn verify_says_what_is_installed_and_what_is_wrong_with_it() {
     assert!(output.status.success(), "{}", stderr(&output));
     let text = String::from_utf8(output.stdout).unwrap();
     let first: Json = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-    assert_eq!((&first["rows"], &first["ipv4"], &first["ipv6"]), (&1.into(), &0.5.into(), &Json::Null));
+    assert_eq!(
+        (&first["rows"], &first["ipv4"], &first["ipv6"]),
+        (&1.into(), &0.5.into(), &Json::Null)
+    );
     assert_eq!(text.lines().count(), 3);
 
-    for (bad, why) in [(&b"9,9,FR\n1,1,FR\n"[..], "not sorted"), (b"x\n", "not a row"), (&asn(5), "tells no country")] {
+    for (bad, why) in [
+        (&b"9,9,FR\n1,1,FR\n"[..], "not sorted"),
+        (b"x\n", "not a row"),
+        (&asn(5), "tells no country"),
+    ] {
         write("country_aside.csv", bad);
         let output = verify();
         assert_eq!(output.status.code(), Some(65), "{}", stderr(&output));

@@ -26,7 +26,8 @@ fn log(stamps: Stamps) -> Vec<u8> {
 #[divan::bench(args = [Stamps::Rfc3339, Stamps::Bsd])]
 fn a_megabyte(bencher: Bencher<'_, '_>, stamps: Stamps) {
     let log = log(stamps);
-    let args = Args::parse_from(["mls-parse", "--timezone=UTC", "--reference-time=2026-06-02T00:00:00Z"]);
+    let args =
+        Args::parse_from(["mls-parse", "--timezone=UTC", "--reference-time=2026-06-02T00:00:00Z"]);
     // A scanner of no configuration file can always be made.
     let Ok(mut scanner) = Scanner::new(&args, &mls_cli::config::Filter::default()) else { return };
     let mut out = Vec::new();

@@ -81,18 +81,22 @@ fn outcomes() -> impl TypedValueParser<Value = Outcome> {
     let names = [
         PossibleValue::new(Outcome::Failure.name()).help("A login that failed"),
         PossibleValue::new(Outcome::Success.name()).help("A login that succeeded"),
-        PossibleValue::new(Outcome::Aborted.name()).help("The client gave up before a password was tried"),
+        PossibleValue::new(Outcome::Aborted.name())
+            .help("The client gave up before a password was tried"),
     ];
     PossibleValuesParser::new(names).try_map(|name| Outcome::of(&name).ok_or("no outcome"))
 }
 
 fn time(text: &str) -> Result<DateTime<FixedOffset>, String> {
-    DateTime::parse_from_rfc3339(text).map_err(|_| "not an RFC 3339 time such as 2026-06-01T00:00:45+02:00".into())
+    DateTime::parse_from_rfc3339(text)
+        .map_err(|_| "not an RFC 3339 time such as 2026-06-01T00:00:45+02:00".into())
 }
 
 fn network(text: &str) -> Result<IpNet, String> {
     let address = || text.parse().map(|ip: IpAddr| ip.into());
-    text.parse().or_else(|_| address()).map_err(|_| "neither a network such as 192.0.2.0/24 nor an address".into())
+    text.parse()
+        .or_else(|_| address())
+        .map_err(|_| "neither a network such as 192.0.2.0/24 nor an address".into())
 }
 
 impl mls_cli::Args for Args {

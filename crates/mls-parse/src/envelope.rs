@@ -113,9 +113,15 @@ fn after_structured_data(text: &[u8]) -> Option<&[u8]> {
 
 /// Splits off the time stamp: one word, or three or four of the BSD form and of journalctl's long one.
 fn split_stamp(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let is_month = |text: &[u8]| text.first().is_some_and(u8::is_ascii_uppercase) && text.get(3) == Some(&b' ');
+    let is_month = |text: &[u8]| {
+        text.first().is_some_and(u8::is_ascii_uppercase) && text.get(3) == Some(&b' ')
+    };
     let words = match line.get(..5) {
-        Some([b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', b' ']) if is_month(&line[5..]) => 4,
+        Some([b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', b' '])
+            if is_month(&line[5..]) =>
+        {
+            4
+        }
         _ if is_month(line) && line.get(8) != Some(&b'-') => 3,
         // A weekday.
         _ if is_month(line) => 4,
@@ -170,7 +176,14 @@ mod tests {
         let Some(e) = open(line.as_bytes()) else { return "-".into() };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let host = e.host.map_or("-".into(), text);
-        format!("{}|{host}|{}|{:?}|{}|{}", text(e.stamp), text(e.program), e.pid, e.repeated, text(e.message))
+        format!(
+            "{}|{host}|{}|{:?}|{}|{}",
+            text(e.stamp),
+            text(e.program),
+            e.pid,
+            e.repeated,
+            text(e.message)
+        )
     }
 
     #[test]
@@ -180,14 +193,26 @@ mod tests {
                 "2026-11-21T07:11:22.2+00:00 vm postfix/smtpd[74]: a: b",
                 "2026-11-21T07:11:22.2+00:00|vm|postfix/smtpd|Some(74)|1|a: b",
             ),
-            ("Jun  1 00:00:45 vm postfix/smtpd[74]: a: b", "Jun  1 00:00:45|vm|postfix/smtpd|Some(74)|1|a: b"),
-            ("<22>Jun 01 00:00:45 vm postfix/smtpd[74]: a: b", "Jun 01 00:00:45|vm|postfix/smtpd|Some(74)|1|a: b"),
+            (
+                "Jun  1 00:00:45 vm postfix/smtpd[74]: a: b",
+                "Jun  1 00:00:45|vm|postfix/smtpd|Some(74)|1|a: b",
+            ),
+            (
+                "<22>Jun 01 00:00:45 vm postfix/smtpd[74]: a: b",
+                "Jun 01 00:00:45|vm|postfix/smtpd|Some(74)|1|a: b",
+            ),
             (
                 "Thu 2026-11-26 00:30:46 UTC vm postfix/smtpd[74]: a: b",
                 "Thu 2026-11-26 00:30:46 UTC|vm|postfix/smtpd|Some(74)|1|a: b",
             ),
-            ("2025 Jun  1 00:00:45 vm dovecot: a: b", "2025 Jun  1 00:00:45|vm|dovecot|None|1|a: b"),
-            ("Jun  1 00:00:45 postfix/smtpd[74]: a: b", "Jun  1 00:00:45|-|postfix/smtpd|Some(74)|1|a: b"),
+            (
+                "2025 Jun  1 00:00:45 vm dovecot: a: b",
+                "2025 Jun  1 00:00:45|vm|dovecot|None|1|a: b",
+            ),
+            (
+                "Jun  1 00:00:45 postfix/smtpd[74]: a: b",
+                "Jun  1 00:00:45|-|postfix/smtpd|Some(74)|1|a: b",
+            ),
             ("Jun  1 00:00:45 dovecot: a: b", "Jun  1 00:00:45|-|dovecot|None|1|a: b"),
             ("Jun  1 00:00:45 vm: dovecot:  a: b", "Jun  1 00:00:45|vm:|dovecot|None|1|a: b"),
             (
@@ -203,8 +228,14 @@ mod tests {
                 "1 2026-11-21T07:11:22Z - postfix/smtpd - - [x y=\"]\\\"\"][z] a",
                 "2026-11-21T07:11:22Z|-|postfix/smtpd|None|1|a",
             ),
-            ("Jun  1 00:00:45 vm p[7]: [ID 197553 mail.warning] a", "Jun  1 00:00:45|vm|p|Some(7)|1|a"),
-            ("Jun  1 00:00:45 vm p[7]: message repeated 3 times: [ a[b]]", "Jun  1 00:00:45|vm|p|Some(7)|3|a[b]"),
+            (
+                "Jun  1 00:00:45 vm p[7]: [ID 197553 mail.warning] a",
+                "Jun  1 00:00:45|vm|p|Some(7)|1|a",
+            ),
+            (
+                "Jun  1 00:00:45 vm p[7]: message repeated 3 times: [ a[b]]",
+                "Jun  1 00:00:45|vm|p|Some(7)|3|a[b]",
+            ),
         ] {
             assert_eq!(shown(line), parts);
         }

@@ -13,10 +13,14 @@ use mls_event::{Outcome, clean};
 
 use crate::mechanism;
 
-use Part::{Attempts, Client, End, LoginFields, LoginUser, Mechanism, Process, QueueId, ReasonAndUser, SkipTo, Text};
+use Part::{
+    Attempts, Client, End, LoginFields, LoginUser, Mechanism, Process, QueueId, ReasonAndUser,
+    SkipTo, Text,
+};
 
 /// What stands before a user name. Built once, not for every message.
-pub(crate) static USER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(", sasl_username="));
+pub(crate) static USER: LazyLock<Finder<'static>> =
+    LazyLock::new(|| Finder::new(", sasl_username="));
 
 /// A kind of message.
 #[derive(Debug)]
@@ -80,7 +84,14 @@ pub static POSTFIX: [Form; 3] = [
     Form {
         outcome: Outcome::Aborted,
         words: " authentication aborted",
-        parts: &[Text("warning: "), Client, Text(": SASL "), Mechanism(b' '), Text(" authentication aborted"), End],
+        parts: &[
+            Text("warning: "),
+            Client,
+            Text(": SASL "),
+            Mechanism(b' '),
+            Text(" authentication aborted"),
+            End,
+        ],
     },
     // "%s: client=%s%s%s%s%s%s%s"
     Form {
@@ -118,7 +129,11 @@ pub static DOVECOT: [Form; 3] = [
         ],
     },
     // imap-login: Login: user=<…>, method=PLAIN, rip=…, …
-    Form { outcome: Outcome::Success, words: "-login: Login: ", parts: &[Process, Text(": Login: "), LoginFields] },
+    Form {
+        outcome: Outcome::Success,
+        words: "-login: Login: ",
+        parts: &[Process, Text(": Login: "), LoginFields],
+    },
     // imap-login: Logged in: user=<…>, method=PLAIN, rip=…, …
     Form {
         outcome: Outcome::Success,
@@ -144,7 +159,10 @@ pub struct Attempt<'a> {
 
 /// The pieces of a message as they stand in it, for those who want to know where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are those of the auth record, before their text is made safe to print")]
+#[expect(
+    missing_docs,
+    reason = "the fields are those of the auth record, before their text is made safe to print"
+)]
 pub struct Pieces<'a> {
     pub outcome: Outcome,
     pub attempts: u32,
@@ -211,7 +229,8 @@ impl<'a> Pieces<'a> {
             }
             Mechanism(stop) => {
                 let end = memchr::memchr(stop, text)?;
-                let quoted = stop == b' ' && memchr::memchr3(b'"', b'<', b'\\', &text[..end]).is_some();
+                let quoted =
+                    stop == b' ' && memchr::memchr3(b'"', b'<', b'\\', &text[..end]).is_some();
                 let (word, rest) = text.split_at(if quoted { mechanism::end(text)? } else { end });
                 self.mechanism = (!word.is_empty()).then_some(word);
                 Some(rest)
@@ -222,13 +241,17 @@ impl<'a> Pieces<'a> {
                     None => (text, None),
                 };
                 self.user = user.and_then(known_user);
-                let reason = reason.strip_prefix(b":").or_else(|| reason.is_empty().then_some(reason))?.trim_ascii();
+                let reason = reason
+                    .strip_prefix(b":")
+                    .or_else(|| reason.is_empty().then_some(reason))?
+                    .trim_ascii();
                 self.reason = (!reason.is_empty()).then_some(reason);
                 Some(b"")
             }
             LoginUser => {
                 let follows = [", sasl_sender=", ", orig_queue_id=", ", orig_client="];
-                let end = follows.iter().filter_map(|words| text.find(words)).min().unwrap_or(text.len());
+                let end =
+                    follows.iter().filter_map(|words| text.find(words)).min().unwrap_or(text.len());
                 self.user = known_user(&text[..end]);
                 Some(&text[end..])
             }
@@ -306,7 +329,11 @@ fn known_user(user: &[u8]) -> Option<&[u8]> {
 #[must_use]
 pub fn mechanism(word: &[u8]) -> Cow<'_, str> {
     let word = clean(word);
-    if word.bytes().any(|b| b.is_ascii_lowercase()) { Cow::Owned(word.to_ascii_uppercase()) } else { word }
+    if word.bytes().any(|b| b.is_ascii_lowercase()) {
+        Cow::Owned(word.to_ascii_uppercase())
+    } else {
+        word
+    }
 }
 
 #[cfg(test)]
@@ -320,8 +347,11 @@ mod tests {
     #[test]
     fn the_words_of_a_form_stand_in_every_message_of_it() {
         for form in POSTFIX.iter().chain(&DOVECOT) {
-            let texts: String =
-                form.parts.iter().map(|part| if let Text(t) | SkipTo(t) = part { t } else { "-login" }).collect();
+            let texts: String = form
+                .parts
+                .iter()
+                .map(|part| if let Text(t) | SkipTo(t) = part { t } else { "-login" })
+                .collect();
             assert!(texts.contains(form.words), "{form:?}");
         }
     }
@@ -331,12 +361,17 @@ mod tests {
         let a = failure(
             "warning: x[192.0.2.1]: SASL LOGIN authentication failed: no, sasl_username=a, sasl_username=b: SASL x",
         );
-        assert_eq!((a.reason.as_deref(), a.user.as_deref()), (Some("no"), Some("a, sasl_username=b: SASL x")));
-        let line =
-            "imap-login: Login: user=<a>, method=PLAIN, rip=192.0.2.66>, method=LOGIN, rip=192.0.2.1, lip=::1, TLS";
+        assert_eq!(
+            (a.reason.as_deref(), a.user.as_deref()),
+            (Some("no"), Some("a, sasl_username=b: SASL x"))
+        );
+        let line = "imap-login: Login: user=<a>, method=PLAIN, rip=192.0.2.66>, method=LOGIN, rip=192.0.2.1, lip=::1, TLS";
         let a = read(line.as_bytes(), &DOVECOT).unwrap();
         assert_eq!(a.user.as_deref(), Some("a>, method=PLAIN, rip=192.0.2.66"));
-        assert_eq!((a.mechanism.as_deref(), a.ip.unwrap().to_string().as_str()), (Some("LOGIN"), "192.0.2.1"));
+        assert_eq!(
+            (a.mechanism.as_deref(), a.ip.unwrap().to_string().as_str()),
+            (Some("LOGIN"), "192.0.2.1")
+        );
     }
 
     #[test]
@@ -344,12 +379,16 @@ mod tests {
         for (text, reason) in [
             (": UGFzc3dvcmQ6", Some("UGFzc3dvcmQ6")),
             (": Password:", Some("Password:")),
-            (": Invalid authentication mechanism: 'NTLM'", Some("Invalid authentication mechanism: 'NTLM'")),
+            (
+                ": Invalid authentication mechanism: 'NTLM'",
+                Some("Invalid authentication mechanism: 'NTLM'"),
+            ),
             (": ", None),
             (":", None),
             ("", None),
         ] {
-            let message = format!("warning: unknown[unknown]: SASL ntlm authentication failed{text}");
+            let message =
+                format!("warning: unknown[unknown]: SASL ntlm authentication failed{text}");
             let a = failure(&message);
             assert_eq!((a.reason.as_deref(), a.mechanism.as_deref()), (reason, Some("NTLM")));
             assert_eq!((a.ip, a.client, a.user), (None, None, None));
@@ -365,23 +404,45 @@ mod tests {
                 Some("PLAIN"),
                 2,
             ),
-            ("Disconnected: Inactivity (auth failed, 1 attempts): rip=192.0.2.1, lip=::1", None, None, 1),
-            ("Aborted login (auth failed, 1 attempts in 9 secs): user=<>, rip=192.0.2.1", None, None, 1),
-            ("Aborted login (auth failed, 1 attempts in 9 secs): method=LOGIN, rip=192.0.2.1", None, Some("LOGIN"), 1),
+            (
+                "Disconnected: Inactivity (auth failed, 1 attempts): rip=192.0.2.1, lip=::1",
+                None,
+                None,
+                1,
+            ),
+            (
+                "Aborted login (auth failed, 1 attempts in 9 secs): user=<>, rip=192.0.2.1",
+                None,
+                None,
+                1,
+            ),
+            (
+                "Aborted login (auth failed, 1 attempts in 9 secs): method=LOGIN, rip=192.0.2.1",
+                None,
+                Some("LOGIN"),
+                1,
+            ),
             ("Logged in: user=<a>, method=PLAIN, rip=192.0.2.1", Some("a"), Some("PLAIN"), 1),
         ] {
             let line = format!("imap-login: {fields}");
             let a = read(line.as_bytes(), &DOVECOT).unwrap();
-            assert_eq!((a.user.as_deref(), a.mechanism.as_deref(), a.attempts), (user, mechanism, attempts), "{line}");
+            assert_eq!(
+                (a.user.as_deref(), a.mechanism.as_deref(), a.attempts),
+                (user, mechanism, attempts),
+                "{line}"
+            );
             assert_eq!(a.ip.unwrap().to_string(), "192.0.2.1");
         }
     }
 
     #[test]
     fn a_mechanism_is_what_the_client_called_it() {
-        for (word, mechanism) in [("LOGIN,X", Some("LOGIN,X")), ("", None), ("xoauth2", Some("XOAUTH2"))] {
-            let message =
-                format!("warning: x[192.0.2.1]: SASL {word} authentication failed: Invalid authentication mechanism");
+        for (word, mechanism) in
+            [("LOGIN,X", Some("LOGIN,X")), ("", None), ("xoauth2", Some("XOAUTH2"))]
+        {
+            let message = format!(
+                "warning: x[192.0.2.1]: SASL {word} authentication failed: Invalid authentication mechanism"
+            );
             assert_eq!(failure(&message).mechanism.as_deref(), mechanism);
         }
     }
@@ -390,7 +451,9 @@ mod tests {
     fn a_mechanism_ends_where_postfix_ends_its_token() {
         let forged = " authentication failed: bad password, sasl_username=ceo@victim.example";
         let refused = " authentication failed: Invalid authentication mechanism";
-        let cut = |token: &str| token.as_bytes().iter().take(100).map(|b| char::from(*b)).collect::<String>();
+        let cut = |token: &str| {
+            token.as_bytes().iter().take(100).map(|b| char::from(*b)).collect::<String>()
+        };
         for token in [
             format!("\"X{forged}\""),
             format!("<X{forged}>"),
@@ -408,13 +471,27 @@ mod tests {
             "X<\">".into(),
             "a\\".into(),
         ] {
-            for user in [None, Some("(unavailable)"), Some("a\" authentication failed: x, sasl_username=b")] {
+            for user in
+                [None, Some("(unavailable)"), Some("a\" authentication failed: x, sasl_username=b")]
+            {
                 let tail = user.map_or(String::new(), |user| format!(", sasl_username={user}"));
                 let message = format!("warning: x[192.0.2.1]: SASL {token}{refused}{tail}");
                 let a = failure(&message);
-                assert_eq!(a.mechanism.as_deref(), Some(token.to_ascii_uppercase().as_str()), "{message}");
-                assert_eq!(a.reason.as_deref(), Some("Invalid authentication mechanism"), "{message}");
-                assert_eq!(a.user.as_deref(), user.filter(|user| *user != "(unavailable)"), "{message}");
+                assert_eq!(
+                    a.mechanism.as_deref(),
+                    Some(token.to_ascii_uppercase().as_str()),
+                    "{message}"
+                );
+                assert_eq!(
+                    a.reason.as_deref(),
+                    Some("Invalid authentication mechanism"),
+                    "{message}"
+                );
+                assert_eq!(
+                    a.user.as_deref(),
+                    user.filter(|user| *user != "(unavailable)"),
+                    "{message}"
+                );
             }
         }
         // Postfix 3.7.7 and earlier cut nothing.
@@ -423,15 +500,24 @@ mod tests {
         let a = failure(&message);
         assert_eq!((a.mechanism.unwrap().len(), a.user), (token.len(), None));
         // Cyrus SASL has other words; a blank that nothing protects ends a token as it always did.
-        let message = "warning: x[192.0.2.1]: SASL \"a b\" authentication failed: no mechanism available";
+        let message =
+            "warning: x[192.0.2.1]: SASL \"a b\" authentication failed: no mechanism available";
         assert_eq!(failure(message).mechanism.as_deref(), Some("\"A B\""));
-        assert_eq!(read(b"warning: x[192.0.2.1]: SASL LOGIN X authentication failed: x", &POSTFIX), None);
+        assert_eq!(
+            read(b"warning: x[192.0.2.1]: SASL LOGIN X authentication failed: x", &POSTFIX),
+            None
+        );
     }
 
     #[test]
     fn the_address_is_the_one_in_brackets() {
         for (client, name, address, port) in [
-            ("44.188.11.37.dynamic.example[37.11.188.44]", Some("44.188.11.37.dynamic.example"), "37.11.188.44", None),
+            (
+                "44.188.11.37.dynamic.example[37.11.188.44]",
+                Some("44.188.11.37.dynamic.example"),
+                "37.11.188.44",
+                None,
+            ),
             ("unknown[2001:DB8::1]:50123", None, "2001:db8::1", Some(50123)),
             ("a_b[::ffff:192.0.2.7]", Some("a_b"), "192.0.2.7", None),
             ("unknown[fe80::1%eth0]", None, "fe80::1", None),

@@ -86,9 +86,11 @@ fn bytes(value: &Value) -> Option<Cow<'_, [u8]>> {
         Value::String(text) => Some(Cow::Borrowed(text.as_bytes())),
         Value::Array(items) => match items.first()? {
             first @ (Value::String(_) | Value::Array(_)) => bytes(first),
-            _ => {
-                items.iter().map(|item| u8::try_from(item.as_u64()?).ok()).collect::<Option<Vec<u8>>>().map(Cow::Owned)
-            }
+            _ => items
+                .iter()
+                .map(|item| u8::try_from(item.as_u64()?).ok())
+                .collect::<Option<Vec<u8>>>()
+                .map(Cow::Owned),
         },
         _ => None,
     }
@@ -109,6 +111,9 @@ mod tests {
         assert_eq!(entry.program().unwrap().as_ref(), b"postfix/smtpd");
         assert_eq!(entry.pid(), Some(74));
         assert_eq!(entry.pos().unwrap(), "ab12:31");
-        assert_eq!(entry.date("UTC".parse().unwrap()).unwrap().as_str(), "2026-11-21T07:11:22.212047+00:00");
+        assert_eq!(
+            entry.date("UTC".parse().unwrap()).unwrap().as_str(),
+            "2026-11-21T07:11:22.212047+00:00"
+        );
     }
 }

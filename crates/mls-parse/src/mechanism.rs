@@ -4,8 +4,10 @@ use crate::grammar::USER;
 
 /// What Postfix writes behind a mechanism that the server does not offer: its own words for Dovecot
 /// (`src/xsasl/xsasl_dovecot_server.c`), and those of Cyrus SASL for `SASL_NOMECH` (`lib/common.c`).
-const UNOFFERED: [&str; 2] =
-    [" authentication failed: Invalid authentication mechanism", " authentication failed: no mechanism available"];
+const UNOFFERED: [&str; 2] = [
+    " authentication failed: Invalid authentication mechanism",
+    " authentication failed: no mechanism available",
+];
 
 /// So much of a mechanism is logged: `%.100s`.
 const CUT: usize = 100;
@@ -23,7 +25,8 @@ pub(crate) fn end(text: &[u8]) -> Option<usize> {
         (rest.is_empty() || rest.starts_with(USER.needle())).then_some(end)
     };
     let token = token_end(text);
-    let cut = refused(CUT).filter(|_| !UNOFFERED.iter().any(|words| text.ends_with(words.as_bytes())));
+    let cut =
+        refused(CUT).filter(|_| !UNOFFERED.iter().any(|words| text.ends_with(words.as_bytes())));
     let last = || memchr::memrchr_iter(b' ', text).find_map(refused);
     token.filter(|end| *end <= CUT).and_then(refused).or(cut).or_else(last).or(token)
 }

@@ -38,7 +38,8 @@ pub(crate) struct Rejects {
 impl Rejects {
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let file = File::options().append(true).create(true).mode(0o640).open(path);
-        let file = file.with_context(|| format!("opening {}", path.display())).or_exit(Exit::CantCreat)?;
+        let file =
+            file.with_context(|| format!("opening {}", path.display())).or_exit(Exit::CantCreat)?;
         let size = file.metadata().with_context(|| format!("looking at {}", path.display()))?.len();
         Ok(Self { file, path: path.to_owned(), room: MAX_SIZE.saturating_sub(size) })
     }
@@ -50,7 +51,10 @@ impl Rejects {
             return;
         }
         if length > self.room {
-            mls_cli::warn!("{} is full; further lines that cannot be read are only counted", self.path.display());
+            mls_cli::warn!(
+                "{} is full; further lines that cannot be read are only counted",
+                self.path.display()
+            );
             self.room = 0;
             return;
         }

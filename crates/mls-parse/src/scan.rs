@@ -91,15 +91,20 @@ impl Scanner {
             None => *self.journal.get_or_insert(lines.starts_with(b"{")),
         };
         let reference = self.reference_time.unwrap_or_else(|| {
-            place.segment.map_or_else(|| self.zone.now(), |segment| segment.mtime.at()) + CLOCKS_DIFFER
+            place.segment.map_or_else(|| self.zone.now(), |segment| segment.mtime.at())
+                + CLOCKS_DIFFER
         });
         let clock = Clock::new(self.zone, reference);
 
         // The hot loop: a substring search over the whole block, and a look only at the lines that it finds.
         let mut from = 0;
-        while let Some(found) = if journal { &self.journal_candidates } else { &self.candidates }.find_at(lines, from) {
-            let start = memchr::memrchr(b'\n', &lines[..found.start()]).map_or(0, |newline| newline + 1);
-            let end = memchr::memchr(b'\n', &lines[found.end()..]).map_or(lines.len(), |n| found.end() + n);
+        while let Some(found) =
+            if journal { &self.journal_candidates } else { &self.candidates }.find_at(lines, from)
+        {
+            let start =
+                memchr::memrchr(b'\n', &lines[..found.start()]).map_or(0, |newline| newline + 1);
+            let end = memchr::memchr(b'\n', &lines[found.end()..])
+                .map_or(lines.len(), |n| found.end() + n);
             self.stats.candidates += 1;
             let line = &lines[start..end];
             if line.len() > MAX_CANDIDATE {
@@ -113,7 +118,14 @@ impl Scanner {
         }
     }
 
-    fn line(&mut self, line: &[u8], place: Place<'_>, start: usize, clock: &Clock, out: &mut Vec<u8>) {
+    fn line(
+        &mut self,
+        line: &[u8],
+        place: Place<'_>,
+        start: usize,
+        clock: &Clock,
+        out: &mut Vec<u8>,
+    ) {
         let Some(envelope) = envelope::open(line) else {
             // Without an envelope there is no telling who wrote it.
             self.reject(line, place, start, "no time stamp, host and program in front");
@@ -125,7 +137,9 @@ impl Scanner {
             program: clean(envelope.program),
             pid: envelope.pid,
             repeated: envelope.repeated,
-            pos: place.segment.map(|segment| format!("{}:{}", segment.generation, place.offset + start as u64)),
+            pos: place
+                .segment
+                .map(|segment| format!("{}:{}", segment.generation, place.offset + start as u64)),
         };
         if let Err(why) = self.message(source, envelope.message, out) {
             self.reject(line, place, start, why);
@@ -153,12 +167,20 @@ impl Scanner {
     }
 
     /// Appends the record of a message, if it is an attempt that was asked for.
-    fn message(&mut self, source: Source<'_>, message: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
-        let attempt = if self.daemons.contains(&Daemon::Postfix) && is_postfix_server(&source.program) {
+    fn message(
+        &mut self,
+        source: Source<'_>,
+        message: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), &'static str> {
+        let attempt = if self.daemons.contains(&Daemon::Postfix)
+            && is_postfix_server(&source.program)
+        {
             let Some(attempt) = grammar::read(message, &POSTFIX) else {
                 // Others quote what clients sent, behind more words than a client and what ends in a colon.
                 let looks_like_one = message.split_once_str(": SASL ").is_some_and(|(front, _)| {
-                    let words = front.rsplit_once_str(" ").map_or(&b""[..], |(words, _client)| words);
+                    let words =
+                        front.rsplit_once_str(" ").map_or(&b""[..], |(words, _client)| words);
                     words.is_empty() || words.split_str(" ").all(|word| word.ends_with(b":"))
                 });
                 return if looks_like_one { Err(NOT_ITS_FORM) } else { skipped(message) };
@@ -166,7 +188,8 @@ impl Scanner {
             attempt
         } else if self.daemons.contains(&Daemon::Dovecot) && source.program == "dovecot" {
             let Some(attempt) = grammar::read(message, &DOVECOT) else {
-                let looks_like_one = message.find("-login: ").is_some_and(|at| !message[..at].contains(&b' '));
+                let looks_like_one =
+                    message.find("-login: ").is_some_and(|at| !message[..at].contains(&b' '));
                 return if looks_like_one { Err(NOT_ITS_FORM) } else { skipped(message) };
             };
             attempt
@@ -210,7 +233,10 @@ impl Scanner {
 
     fn ignores(&self, attempt: &Attempt<'_>) -> bool {
         attempt.ip.is_some_and(|ip| self.ignore_nets.iter().any(|net| net.contains(&ip)))
-            || attempt.user.as_deref().is_some_and(|user| self.ignore_users.iter().any(|ignored| ignored == user))
+            || attempt
+                .user
+                .as_deref()
+                .is_some_and(|user| self.ignore_users.iter().any(|ignored| ignored == user))
     }
 
     fn reject(&mut self, line: &[u8], place: Place<'_>, start: usize, why: &'static str) {

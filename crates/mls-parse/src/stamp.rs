@@ -39,14 +39,20 @@ impl Clock {
             _ => (None, text),
         };
         let mut words = rest.split_ascii_whitespace();
-        let (month, day, time) = (month(words.next()?)?, words.next()?.parse().ok()?, words.next()?);
+        let (month, day, time) =
+            (month(words.next()?)?, words.next()?.parse().ok()?, words.next()?);
         let time: NaiveTime = time.parse().ok().filter(|_| time.len() >= 8)?;
-        let on = |year| NaiveDate::from_ymd_opt(year, month, day).map(|date| self.zone.read(date.and_time(time)));
+        let on = |year| {
+            NaiveDate::from_ymd_opt(year, month, day)
+                .map(|date| self.zone.read(date.and_time(time)))
+        };
         let latest = self.reference.year();
         let at = match year {
             Some(year) => on(year)?,
             // Points in time are compared, not what clocks show: at the end of summer time they show an hour twice.
-            None => (latest - YEARS..=latest).rev().filter_map(on).find(|at| *at <= self.reference)?,
+            None => {
+                (latest - YEARS..=latest).rev().filter_map(on).find(|at| *at <= self.reference)?
+            }
         };
         Some(at.into())
     }
@@ -83,7 +89,8 @@ impl Clock {
 
 /// The number of an English month's three letters.
 fn month(name: &str) -> Option<u32> {
-    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let months =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     (1..).zip(months).find(|(_, month)| *month == name).map(|(number, _)| number)
 }
 
@@ -109,7 +116,10 @@ mod tests {
 
     #[test]
     fn the_hour_that_clocks_show_twice_is_of_this_year() {
-        assert_eq!(read("Oct 25 02:30:00", "2026-10-25T02:00:05+01:00"), "2026-10-25T02:30:00+02:00");
+        assert_eq!(
+            read("Oct 25 02:30:00", "2026-10-25T02:00:05+01:00"),
+            "2026-10-25T02:30:00+02:00"
+        );
     }
 
     #[test]
@@ -153,9 +163,16 @@ mod tests {
 
     #[test]
     fn nonsense_is_no_time() {
-        for stamp in
-            ["", "Jun", "Jun 1 0:0", "Foo  1 00:00:00", "2026-13-01T00:00:00Z", "2026-", "2026-11-21T25:00:00", "é"]
-        {
+        for stamp in [
+            "",
+            "Jun",
+            "Jun 1 0:0",
+            "Foo  1 00:00:00",
+            "2026-13-01T00:00:00Z",
+            "2026-",
+            "2026-11-21T25:00:00",
+            "é",
+        ] {
             assert_eq!(read(stamp, "2026-06-01T00:00:00Z"), "-", "{stamp}");
         }
     }

@@ -25,11 +25,14 @@ impl Stats {
     }
 
     fn count(&mut self, outcome: Outcome, mechanism: &str, n: u64) {
-        if let Some((_, count)) = self.events.iter_mut().find(|((o, m), _)| *o == outcome && m == mechanism) {
+        if let Some((_, count)) =
+            self.events.iter_mut().find(|((o, m), _)| *o == outcome && m == mechanism)
+        {
             *count += n;
             return;
         }
-        let mechanism = if self.events.len() < MAX_MECHANISMS { mechanism } else { "other mechanisms" };
+        let mechanism =
+            if self.events.len() < MAX_MECHANISMS { mechanism } else { "other mechanisms" };
         *self.events.entry((outcome, mechanism.to_owned())).or_default() += n;
     }
 

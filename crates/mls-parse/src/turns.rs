@@ -42,7 +42,12 @@ struct Sink {
 }
 
 /// Scans `blocks` to their end.
-pub(crate) fn run(blocks: Blocks, scanner: &Scanner, out: Writer, rejects: Option<Rejects>) -> anyhow::Result<Stats> {
+pub(crate) fn run(
+    blocks: Blocks,
+    scanner: &Scanner,
+    out: Writer,
+    rejects: Option<Rejects>,
+) -> anyhow::Result<Stats> {
     let shared = Arc::new(Shared {
         source: Mutex::new(Source { blocks: Some(blocks), batches: 0, journal: None }),
         sink: Mutex::new(Sink { out, rejects, turn: 0, stats: Stats::default() }),
@@ -54,7 +59,11 @@ pub(crate) fn run(blocks: Blocks, scanner: &Scanner, out: Writer, rejects: Optio
         std::thread::Builder::new().name("scan".into()).spawn(move || {
             let result = catch_unwind(AssertUnwindSafe(|| shared.work(scanner)));
             // Nobody listens after the first error.
-            let _ = sender.send(result.unwrap_or_else(|_| Err(Exit::Software.error("a bug: a thread has ended"))));
+            let _ =
+                sender
+                    .send(result.unwrap_or_else(|_| {
+                        Err(Exit::Software.error("a bug: a thread has ended"))
+                    }));
         })?;
     }
     drop(sender);

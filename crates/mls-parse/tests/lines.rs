@@ -26,9 +26,14 @@ const OTHERS: [&str; 13] = [
 ];
 
 fn scan(lines: &[u8]) -> Vec<u8> {
-    let args =
-        ["mls-parse", "--daemon=postfix,dovecot", "--outcome=failure,success,aborted", "--timezone=Europe/Paris"];
-    let mut scanner = Scanner::new(&Args::parse_from(args), &mls_cli::config::Filter::default()).unwrap();
+    let args = [
+        "mls-parse",
+        "--daemon=postfix,dovecot",
+        "--outcome=failure,success,aborted",
+        "--timezone=Europe/Paris",
+    ];
+    let mut scanner =
+        Scanner::new(&Args::parse_from(args), &mls_cli::config::Filter::default()).unwrap();
     let mut out = Vec::new();
     scanner.block(lines, Place { segment: None, offset: 0 }, &mut out);
     out
@@ -36,20 +41,27 @@ fn scan(lines: &[u8]) -> Vec<u8> {
 
 /// What is made of a line with the defaults: records, and counts.
 fn told(line: &str) -> (Vec<u8>, String) {
-    let mut scanner = Scanner::new(&Args::parse_from(["mls-parse"]), &mls_cli::config::Filter::default()).unwrap();
+    let mut scanner =
+        Scanner::new(&Args::parse_from(["mls-parse"]), &mls_cli::config::Filter::default())
+            .unwrap();
     let mut out = Vec::new();
     scanner.block(line.as_bytes(), Place { segment: None, offset: 0 }, &mut out);
     (out, scanner.stats().to_string())
 }
 
 fn only(out: &[u8]) -> Auth<'_> {
-    let Ok(Record::Auth(auth)) = Record::parse(out) else { panic!("not one record: {}", String::from_utf8_lossy(out)) };
+    let Ok(Record::Auth(auth)) = Record::parse(out) else {
+        panic!("not one record: {}", String::from_utf8_lossy(out))
+    };
     auth
 }
 
 fn a_line() -> impl Strategy<Value = Vec<u8>> {
-    let lines: Vec<&str> =
-        LOG.lines().filter(|line| line.contains("SASL") || line.contains("sasl")).chain(OTHERS).collect();
+    let lines: Vec<&str> = LOG
+        .lines()
+        .filter(|line| line.contains("SASL") || line.contains("sasl"))
+        .chain(OTHERS)
+        .collect();
     prop::sample::select(lines).prop_map(|line| line.as_bytes().to_vec())
 }
 
@@ -138,7 +150,9 @@ fn a_clock_that_is_ahead_or_in_a_zone_further_east_makes_no_line_a_year_old() {
     ] {
         let args = Args::parse_from(["mls-parse", "--timezone=UTC"]);
         let mut scanner = Scanner::new(&args, &mls_cli::config::Filter::default()).unwrap();
-        let line = format!("{stamp} vm postfix/smtpd[7]: warning: x[192.0.2.1]: SASL LOGIN authentication failed: x\n");
+        let line = format!(
+            "{stamp} vm postfix/smtpd[7]: warning: x[192.0.2.1]: SASL LOGIN authentication failed: x\n"
+        );
         let mtime = Timestamp::parse(mtime).unwrap();
         let (source, generation, length) = ("/log".into(), "g".into(), line.len() as u64);
         let segment = Segment { source, generation, offset: 0, length, mtime };
@@ -150,9 +164,11 @@ fn a_clock_that_is_ahead_or_in_a_zone_further_east_makes_no_line_a_year_old() {
 
 #[test]
 fn ignored_attempts_are_counted_and_unreadable_ones_are_told_of() {
-    let lines = LOG.replace("SASL LOGIN authentication failed: (", "SASL LOGIN authentication failed; (");
+    let lines =
+        LOG.replace("SASL LOGIN authentication failed: (", "SASL LOGIN authentication failed; (");
     let args = ["mls-parse", "--ignore-net=127.0.0.0/16", "--ignore-user=office@me"];
-    let mut scanner = Scanner::new(&Args::parse_from(args), &mls_cli::config::Filter::default()).unwrap();
+    let mut scanner =
+        Scanner::new(&Args::parse_from(args), &mls_cli::config::Filter::default()).unwrap();
     let mut out = Vec::new();
     scanner.block(lines.as_bytes(), Place { segment: None, offset: 0 }, &mut out);
     let stats = scanner.stats().to_string();
@@ -188,7 +204,9 @@ fn what_servers_write_every_day_is_nothing_to_tell_of() {
         let line = format!("Jun  1 00:00:45 vm {message}");
         let (out, stats) = told(&line);
         assert!(
-            out.is_empty() && stats.contains("candidates: 1\n") && stats.contains("unparsable: 0\n"),
+            out.is_empty()
+                && stats.contains("candidates: 1\n")
+                && stats.contains("unparsable: 0\n"),
             "{line}: {stats}"
         );
     }

@@ -24,7 +24,9 @@ fn records_and_rejects_stand_in_the_order_of_the_log() {
         }
     }
     assert!(log.len() > 5 << 20, "these are many batches");
-    let mut scanner = Scanner::new(&Args::parse_from(["mls-parse"]), &mls_cli::config::Filter::default()).unwrap();
+    let mut scanner =
+        Scanner::new(&Args::parse_from(["mls-parse"]), &mls_cli::config::Filter::default())
+            .unwrap();
     let mut expected = Vec::new();
     scanner.block(&log, Place { segment: None, offset: 0 }, &mut expected);
 
@@ -44,6 +46,9 @@ fn records_and_rejects_stand_in_the_order_of_the_log() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("lines read: 40040\n"));
 
     fs::remove_file(&rejects).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_mls-parse")).stdin(File::open(&input).unwrap()).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_mls-parse"))
+        .stdin(File::open(&input).unwrap())
+        .output()
+        .unwrap();
     assert!(output.stdout == expected, "the records of a file differ");
 }

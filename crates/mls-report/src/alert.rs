@@ -76,8 +76,9 @@ enum Kind {
 /// Reads the input to its end, and acts whenever it pauses.
 pub(crate) fn run(job: &Job) -> anyhow::Result<()> {
     let (args, alert) = (&job.args, &job.config.alert);
-    let watch =
-        |kind, flag: Option<Threshold>, config| flag.or(config).map(|threshold| (kind, Windows::new(threshold)));
+    let watch = |kind, flag: Option<Threshold>, config| {
+        flag.or(config).map(|threshold| (kind, Windows::new(threshold)))
+    };
     let watches: Vec<_> = [
         watch(Kind::Ip, args.alert_ip, alert.ip),
         watch(Kind::User, args.alert_user, alert.user),
@@ -87,7 +88,9 @@ pub(crate) fn run(job: &Job) -> anyhow::Result<()> {
     .flatten()
     .collect();
     if watches.is_empty() {
-        return Err(Exit::Usage.error("--alert needs a threshold: --alert-ip 20/10m, or [alert] in the configuration"));
+        return Err(Exit::Usage.error(
+            "--alert needs a threshold: --alert-ip 20/10m, or [alert] in the configuration",
+        ));
     }
     let post = if args.mail { Some(job.post()?) } else { None };
     let file = match &job.config.paths.state_dir {
@@ -98,7 +101,11 @@ pub(crate) fn run(job: &Job) -> anyhow::Result<()> {
         Some((state, path, lock)) => (state, Some((path, lock))),
         None => (State::default(), None),
     };
-    let longest = watches.iter().map(|(_, windows)| i64::from(windows.threshold.seconds)).max().unwrap_or_default();
+    let longest = watches
+        .iter()
+        .map(|(_, windows)| i64::from(windows.threshold.seconds))
+        .max()
+        .unwrap_or_default();
     let horizon = state.since.and_then(|since| DateTime::from_timestamp(since - longest, 0));
     let desk = RefCell::new(Desk {
         job,
@@ -106,7 +113,9 @@ pub(crate) fn run(job: &Job) -> anyhow::Result<()> {
         watches,
         state,
         file,
-        horizon: horizon.map_or_else(String::new, |at| args.timezone.show(&at).format("%Y-%m-%d %H:%M").to_string()),
+        horizon: horizon.map_or_else(String::new, |at| {
+            args.timezone.show(&at).format("%Y-%m-%d %H:%M").to_string()
+        }),
         unsent: Vec::new(),
         untold: 0,
         news: false,
@@ -205,8 +214,10 @@ impl Desk<'_> {
                 1 => format!("alert: {}", first.sentence()),
                 n => format!("{n} alerts from {}", self.job.server.name),
             };
-            let more = (self.untold > 0).then(|| format!("and {} more, which the records tell\n", self.untold));
-            let text: String = self.unsent.iter().map(|alert| alert.sentence() + "\n").chain(more).collect();
+            let more = (self.untold > 0)
+                .then(|| format!("and {} more, which the records tell\n", self.untold));
+            let text: String =
+                self.unsent.iter().map(|alert| alert.sentence() + "\n").chain(more).collect();
             let fate = self.job.send_plain(post, &subject, &text, text.clone())?;
             let anybody = !fate.delivered.is_empty() || self.job.is_dry();
             sent = fate.into_result(&post.server);
@@ -263,14 +274,22 @@ impl State {
         let lock = Lock::take(&path)?;
         let mut state = match std::fs::read(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::default(),
-            text => serde_json::from_slice(&text.with_context(|| format!("reading {}", path.display()))?)
-                .map_err(anyhow::Error::from)
-                .and_then(|state: Self| {
-                    anyhow::ensure!(state.version == VERSION, "it has version {}, not {VERSION}", state.version);
-                    Ok(state)
-                })
-                .with_context(|| format!("{} cannot be used; remove it, and alerts begin anew", path.display()))
-                .or_exit(Exit::Config)?,
+            text => serde_json::from_slice(
+                &text.with_context(|| format!("reading {}", path.display()))?,
+            )
+            .map_err(anyhow::Error::from)
+            .and_then(|state: Self| {
+                anyhow::ensure!(
+                    state.version == VERSION,
+                    "it has version {}, not {VERSION}",
+                    state.version
+                );
+                Ok(state)
+            })
+            .with_context(|| {
+                format!("{} cannot be used; remove it, and alerts begin anew", path.display())
+            })
+            .or_exit(Exit::Config)?,
         };
         state.since = Some(now - LATE);
         Ok((state, path, lock))
@@ -279,8 +298,8 @@ impl State {
     /// Whether an alert of `key` at `at` is one, the last being `seconds` ago or more; then it is the last.
     fn alert(&mut self, kind: Kind, key: &str, at: i64, seconds: i64) -> bool {
         let alerted = self.alerted.entry(kind).or_default();
-        let due =
-            self.since.is_none_or(|since| at >= since) && alerted.get(key).is_none_or(|last| at - last >= seconds);
+        let due = self.since.is_none_or(|since| at >= since)
+            && alerted.get(key).is_none_or(|last| at - last >= seconds);
         if due && alerted.len() >= MOST_ALERTED && !alerted.contains_key(key) {
             // Looking through all of them for each new one would take for ever.
             if self.full.is_some_and(|full| at < full + PAUSE) {
@@ -291,7 +310,9 @@ impl State {
             alerted.retain(|_, last| *last > horizon);
             if alerted.len() >= MOST_ALERTED {
                 if self.full.replace(at).is_none() {
-                    mls_cli::warn!("more than {MOST_ALERTED} keys alert: further ones are not told of");
+                    mls_cli::warn!(
+                        "more than {MOST_ALERTED} keys alert: further ones are not told of"
+                    );
                 }
                 return false;
             }

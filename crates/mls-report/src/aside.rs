@@ -45,7 +45,8 @@ impl Aside {
     /// # Errors
     /// Exit 75 where the system has no thread to spare.
     pub(crate) fn start() -> anyhow::Result<Self> {
-        let mut names = Names { logins: Counter::new(100_000, 8 << 20), users: Counter::new(100_000, 4 << 20) };
+        let mut names =
+            Names { logins: Counter::new(100_000, 8 << 20), users: Counter::new(100_000, 4 << 20) };
         let (full, batches) = sync_channel::<Batch>(AHEAD);
         let count = move || {
             for Batch { keys, ends } in batches {

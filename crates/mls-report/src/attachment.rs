@@ -24,7 +24,8 @@ pub(crate) enum Attachment {
 impl Attachment {
     /// Reads the first `length` bytes of the file.
     pub(crate) fn read(path: &Path, length: Option<u64>, wanted: bool) -> anyhow::Result<Self> {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name =
+            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if !wanted {
             return Ok(Self::LeftOut { name, why: "attach_csv = no" });
         }
@@ -48,11 +49,17 @@ impl Attachment {
                 Ok(Self::LeftOut { name, why: "too large for a mail even when compressed" })
             }
             Err(error) => Err(error.into()),
-            Ok(()) if gzip => Ok(Self::File { name, content: content.0, content_type: "application/gzip" }),
+            Ok(()) if gzip => {
+                Ok(Self::File { name, content: content.0, content_type: "application/gzip" })
+            }
             Ok(()) if size <= GZIP_ABOVE => {
                 Ok(Self::File { name, content: content.0, content_type: "text/csv; charset=utf-8" })
             }
-            Ok(()) => Ok(Self::File { name: name + ".gz", content: content.0, content_type: "application/gzip" }),
+            Ok(()) => Ok(Self::File {
+                name: name + ".gz",
+                content: content.0,
+                content_type: "application/gzip",
+            }),
         }
     }
 
@@ -96,11 +103,15 @@ mod tests {
 
     #[test]
     fn small_files_go_as_they_are_larger_ones_compressed_and_huge_ones_not_at_all() {
-        let Attachment::File { name, content, .. } = attachment(b"a,b\n", "x.csv") else { panic!("left out") };
+        let Attachment::File { name, content, .. } = attachment(b"a,b\n", "x.csv") else {
+            panic!("left out")
+        };
         assert_eq!((name.as_str(), content.as_slice()), ("x.csv", &b"a,b\n"[..]));
 
         let large = b"mail,2026-06-01 00:00\n".repeat(10_000);
-        let Attachment::File { name, content, .. } = attachment(&large, "x.csv") else { panic!("left out") };
+        let Attachment::File { name, content, .. } = attachment(&large, "x.csv") else {
+            panic!("left out")
+        };
         let mut plain = Vec::new();
         flate2::read::GzDecoder::new(content.as_slice()).read_to_end(&mut plain).unwrap();
         assert!(name == "x.csv.gz" && plain == large);
@@ -108,7 +119,9 @@ mod tests {
         // Bytes that no compressor makes smaller.
         let mut random = 1_u64;
         let noise: Vec<u8> = std::iter::repeat_with(|| {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             random.to_be_bytes()[0]
         })
         .take(6 << 20)

@@ -140,7 +140,11 @@ mod tests {
         let (key, count) = top(counter.iter().collect(), 1)[0];
         assert_eq!(key, "often");
         assert!(counter.short() > 0 && counter.short() < 20, "{}", counter.short());
-        assert!(count <= 40 && count + counter.short() >= 40, "{count} and {} for 40", counter.short());
+        assert!(
+            count <= 40 && count + counter.short() >= 40,
+            "{count} and {} for 40",
+            counter.short()
+        );
         assert!(counter.iter().count() <= 1000);
     }
 }

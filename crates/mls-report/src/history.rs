@@ -50,7 +50,9 @@ pub(crate) struct History {
 impl History {
     /// The days that end with `last`.
     pub(crate) fn until(last: NaiveDate) -> Self {
-        let name = |back| last.checked_sub_days(Days::new(back)).map_or_else(String::new, |date| date.to_string());
+        let name = |back| {
+            last.checked_sub_days(Days::new(back)).map_or_else(String::new, |date| date.to_string())
+        };
         Self {
             names: (0..DAYS as u64).map(name).collect(),
             last: 0,
@@ -106,8 +108,13 @@ mod tests {
     #[test]
     fn days_are_counted_once_in_any_order_and_only_those_in_the_window() {
         let mut history = History::until("2026-03-02".parse().unwrap());
-        for date in ["2026-03-02 10:00", "2026-02-28 23:59", "2026-03-02 11:00", "2026-02-01 00:00", "2026-01-31 23:59"]
-        {
+        for date in [
+            "2026-03-02 10:00",
+            "2026-02-28 23:59",
+            "2026-03-02 11:00",
+            "2026-02-01 00:00",
+            "2026-01-31 23:59",
+        ] {
             history.add(date, Some("192.0.2.1"), 2, date > "2026-03-02");
         }
         history.add("2026-03-03 00:00", Some("192.0.2.1"), 1, false);
@@ -116,6 +123,9 @@ mod tests {
         assert_eq!((past.days(), past.attempts, past.count()), (3, 8, 4));
         assert_eq!(of(&history, "192.0.2.2"), None);
         let days: Vec<_> = history.by_day().collect();
-        assert_eq!((days[0], days[27], days[28]), (("2026-02-01", 2), ("2026-02-28", 2), ("2026-03-01", 1)));
+        assert_eq!(
+            (days[0], days[27], days[28]),
+            (("2026-02-01", 2), ("2026-02-28", 2), ("2026-03-01", 1))
+        );
     }
 }

@@ -95,7 +95,11 @@ struct Row {
 }
 
 /// The page; `attachment` is the sentence about the attached file.
-pub(crate) fn render(report: &Report, top: usize, attachment: Option<&str>) -> anyhow::Result<String> {
+pub(crate) fn render(
+    report: &Report,
+    top: usize,
+    attachment: Option<&str>,
+) -> anyhow::Result<String> {
     let label = &report.period.label;
     let page = Page {
         report,
@@ -106,12 +110,15 @@ pub(crate) fn render(report: &Report, top: usize, attachment: Option<&str>) -> a
         charts: [
             chart(
                 format!("Attempts by hour {label}"),
-                (0..).zip(report.hours).map(|(hour, n)| (format!("{hour:02}:00"), format!("{hour:02}"), n, true)),
+                (0..)
+                    .zip(report.hours)
+                    .map(|(hour, n)| (format!("{hour:02}:00"), format!("{hour:02}"), n, true)),
             ),
             chart(
                 "Attempts by day, for 30 days".to_owned(),
                 report.days.iter().map(|day| {
-                    let of_month = day.date.rsplit('-').next().unwrap_or_default().trim_start_matches('0');
+                    let of_month =
+                        day.date.rsplit('-').next().unwrap_or_default().trim_start_matches('0');
                     (day.date.clone(), of_month.to_owned(), day.attempts, day.inside)
                 }),
             ),
@@ -126,7 +133,8 @@ fn figures(report: &Report) -> [Figure; 4] {
     let counted = |name, distinct: usize, exact: bool, new: Option<usize>| Figure {
         name,
         value: bound(distinct, exact),
-        remark: new.map_or_else(String::new, |new| format!("{} never seen before", bound(new, exact))),
+        remark: new
+            .map_or_else(String::new, |new| format!("{} never seen before", bound(new, exact))),
     };
     let new = report.new.as_ref();
     [
@@ -135,9 +143,24 @@ fn figures(report: &Report) -> [Figure; 4] {
             value: report.attempts.to_string(),
             remark: change(report.attempts, report.previous_attempts),
         },
-        counted("Addresses", report.addresses.distinct, report.addresses.exact, new.map(|new| new.addresses.distinct)),
-        counted("User names", report.users.distinct, report.users.exact, new.map(|new| new.users.distinct)),
-        counted("Countries", report.countries.distinct, report.countries.exact, new.map(|new| new.countries.distinct)),
+        counted(
+            "Addresses",
+            report.addresses.distinct,
+            report.addresses.exact,
+            new.map(|new| new.addresses.distinct),
+        ),
+        counted(
+            "User names",
+            report.users.distinct,
+            report.users.exact,
+            new.map(|new| new.users.distinct),
+        ),
+        counted(
+            "Countries",
+            report.countries.distinct,
+            report.countries.exact,
+            new.map(|new| new.countries.distinct),
+        ),
     ]
 }
 
@@ -147,7 +170,10 @@ fn bound(n: impl Display, exact: bool) -> String {
 }
 
 /// Columns of a name, a shorter one to stand below, a count, and whether they are the point.
-fn chart(caption: String, counts: impl Iterator<Item = (String, String, u64, bool)> + Clone) -> Chart {
+fn chart(
+    caption: String,
+    counts: impl Iterator<Item = (String, String, u64, bool)> + Clone,
+) -> Chart {
     let most = counts.clone().map(|(_, _, n, _)| n).max().unwrap_or_default();
     let bar = |(name, label, n, inside): (String, String, u64, bool)| Bar {
         title: format!("{name}: {n} attempts"),
@@ -172,7 +198,11 @@ fn short(n: u64) -> String {
         .find(|(_, size)| n >= *size)
         .unwrap_or(("", 1));
     let tenths = n / (size / 10).max(1) % 10;
-    if size > 1 && n / size < 10 { format!("{}.{tenths}{unit}", n / size) } else { format!("{}{unit}", n / size) }
+    if size > 1 && n / size < 10 {
+        format!("{}.{tenths}{unit}", n / size)
+    } else {
+        format!("{}{unit}", n / size)
+    }
 }
 
 fn tables(report: &Report, top: usize) -> Vec<Table> {
@@ -197,31 +227,46 @@ fn tables(report: &Report, top: usize) -> Vec<Table> {
             },
         )
         .wide(),
-        table(format!("Top {top} user names"), vec![name("User"), attempts()], &report.users, |x| {
-            (vec![known(x.user.as_ref(), "N/A")], x.attempts)
-        }),
-        table(format!("Top {top} countries"), vec![name("Country"), attempts()], &report.countries, |x| {
-            (vec![known(x.country_code.as_ref(), "N/A")], x.attempts)
-        }),
+        table(
+            format!("Top {top} user names"),
+            vec![name("User"), attempts()],
+            &report.users,
+            |x| (vec![known(x.user.as_ref(), "N/A")], x.attempts),
+        ),
+        table(
+            format!("Top {top} countries"),
+            vec![name("Country"), attempts()],
+            &report.countries,
+            |x| (vec![known(x.country_code.as_ref(), "N/A")], x.attempts),
+        ),
         table(
             format!("Top {top} AS organisations"),
             vec![name("Organisation"), attempts()],
             &report.organisations,
             |x| (vec![known(x.aso.as_ref(), "N/A")], x.attempts),
         ),
-        table(format!("Top {top} AS numbers"), vec![name("AS"), attempts()], &report.systems, |x| {
-            (vec![known(x.asn.as_ref(), "N/A")], x.attempts)
-        }),
+        table(
+            format!("Top {top} AS numbers"),
+            vec![name("AS"), attempts()],
+            &report.systems,
+            |x| (vec![known(x.asn.as_ref(), "N/A")], x.attempts),
+        ),
         table(
             format!("Top {top} networks"),
             vec![whole("Network"), number("Addresses"), attempts()],
             &report.networks,
             |x| (vec![x.network.to_string(), x.addresses.to_string()], x.attempts),
         ),
-        table("Failed reverse lookups".to_owned(), vec![name("Error"), attempts()], failures, |x| {
-            let meaning = meaning(&x.status).map_or_else(String::new, |meaning| format!(": {meaning}"));
-            (vec![known(Some(&x.status), "") + &meaning], x.attempts)
-        })
+        table(
+            "Failed reverse lookups".to_owned(),
+            vec![name("Error"), attempts()],
+            failures,
+            |x| {
+                let meaning =
+                    meaning(&x.status).map_or_else(String::new, |meaning| format!(": {meaning}"));
+                (vec![known(Some(&x.status), "") + &meaning], x.attempts)
+            },
+        )
         .remark(format!("{} in all", report.failed_reverse_lookups)),
         table(
             "Distributed attacks".to_owned(),
@@ -236,22 +281,31 @@ fn tables(report: &Report, top: usize) -> Vec<Table> {
             &report.slow_attackers,
             |x| (vec![known(Some(&x.ip), ""), x.days.to_string()], x.attempts.into()),
         )
-        .remark(format!("seen on {MANY} of 30 days or more, {FEW} tries a day or fewer on average")),
+        .remark(format!(
+            "seen on {MANY} of 30 days or more, {FEW} tries a day or fewer on average"
+        )),
     ];
     if let Some(new) = &report.new {
-        let remark = |distinct, exact| format!("{} never seen in the data before", bound(distinct, exact));
+        let remark =
+            |distinct, exact| format!("{} never seen in the data before", bound(distinct, exact));
         tables.extend([
-            table("New addresses".to_owned(), vec![whole("Address"), attempts()], &new.addresses, |x| {
-                (vec![known(x.ip.as_ref(), "N/A")], x.attempts)
-            })
+            table(
+                "New addresses".to_owned(),
+                vec![whole("Address"), attempts()],
+                &new.addresses,
+                |x| (vec![known(x.ip.as_ref(), "N/A")], x.attempts),
+            )
             .remark(remark(new.addresses.distinct, new.addresses.exact)),
             table("New user names".to_owned(), vec![name("User"), attempts()], &new.users, |x| {
                 (vec![known(x.user.as_ref(), "N/A")], x.attempts)
             })
             .remark(remark(new.users.distinct, new.users.exact)),
-            table("New countries".to_owned(), vec![name("Country"), attempts()], &new.countries, |x| {
-                (vec![known(x.country_code.as_ref(), "N/A")], x.attempts)
-            })
+            table(
+                "New countries".to_owned(),
+                vec![name("Country"), attempts()],
+                &new.countries,
+                |x| (vec![known(x.country_code.as_ref(), "N/A")], x.attempts),
+            )
             .remark(remark(new.countries.distinct, new.countries.exact)),
         ]);
     }
@@ -259,7 +313,12 @@ fn tables(report: &Report, top: usize) -> Vec<Table> {
 }
 
 /// A table of a list's items; the count becomes the last column and the bar.
-fn table<T>(caption: String, heads: Vec<Head>, list: &List<T>, cells: impl Fn(&T) -> (Vec<String>, u64)) -> Table {
+fn table<T>(
+    caption: String,
+    heads: Vec<Head>,
+    list: &List<T>,
+    cells: impl Fn(&T) -> (Vec<String>, u64),
+) -> Table {
     let rows: Vec<_> = list.top.iter().map(cells).collect();
     let most = rows.iter().map(|(_, attempts)| *attempts).max().unwrap_or_default();
     let rows = rows
@@ -283,7 +342,10 @@ impl Table {
 }
 
 fn foot(report: &Report, attachment: Option<&str>) -> Vec<String> {
-    let csv = report.csv.as_ref().map(|csv| format!("CSV file: {}, {} rows", kibibytes(csv.bytes), csv.rows));
+    let csv = report
+        .csv
+        .as_ref()
+        .map(|csv| format!("CSV file: {}, {} rows", kibibytes(csv.bytes), csv.rows));
     let version = format!("MailLogSentinel v{}", env!("CARGO_PKG_VERSION"));
     let mut lines = report.notes.clone();
     lines.extend(csv);

@@ -49,7 +49,11 @@ pub(crate) struct Extent {
 impl Source {
     /// Gives every failed attempt of the input to `each`, with the offset of its line; where there are rotated files, the
     /// offsets go on from their ends. Bad rows are reported and skipped.
-    pub(crate) fn read(&self, zone: Zone, mut each: impl FnMut(&Row<'_>, u64)) -> anyhow::Result<Extent> {
+    pub(crate) fn read(
+        &self,
+        zone: Zone,
+        mut each: impl FnMut(&Row<'_>, u64),
+    ) -> anyhow::Result<Extent> {
         let mut begin = 0;
         let mut from = |reader| {
             let mut each = |row: &Row<'_>, offset| {
@@ -91,7 +95,9 @@ impl Source {
     pub(crate) fn file_name(&self) -> Option<String> {
         match self {
             Self::Stdin => None,
-            Self::File { path, .. } => path.file_name().map(|name| name.to_string_lossy().into_owned()),
+            Self::File { path, .. } => {
+                path.file_name().map(|name| name.to_string_lossy().into_owned())
+            }
         }
     }
 }
@@ -108,8 +114,11 @@ fn open_file(path: &Path, length: Option<u64>) -> anyhow::Result<Reader> {
 fn unpacked(input: Box<dyn Read + Send>, name: String) -> anyhow::Result<Reader> {
     let mut input = BufReader::with_capacity(BUFFER, input);
     let head = input.fill_buf().with_context(|| format!("reading {name}")).or_exit(Exit::IoErr)?;
-    let input: Box<dyn Read + Send> =
-        if head.starts_with(&GZIP) { Box::new(MultiGzDecoder::new(input)) } else { Box::new(input) };
+    let input: Box<dyn Read + Send> = if head.starts_with(&GZIP) {
+        Box::new(MultiGzDecoder::new(input))
+    } else {
+        Box::new(input)
+    };
     Ok(Reader::new(input, name))
 }
 
@@ -136,7 +145,8 @@ fn read(
             match Record::parse(line) {
                 Ok(Record::Auth(event)) => Ok(rows.auth(auth.insert(event))),
                 Ok(record) => {
-                    cut_off = matches!(record, Record::Begin(_)) || (cut_off && !matches!(record, Record::End(_)));
+                    cut_off = matches!(record, Record::Begin(_))
+                        || (cut_off && !matches!(record, Record::End(_)));
                     Ok(None)
                 }
                 Err(why) => Err(why.to_string()),
@@ -164,7 +174,8 @@ fn progress(size: u64) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(size);
-    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes}, {eta} left") {
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes}, {eta} left")
+    {
         bar.set_style(style);
     }
     bar

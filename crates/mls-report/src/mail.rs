@@ -6,7 +6,9 @@ use std::time::Duration;
 use anyhow::Context;
 use chrono::{DateTime, FixedOffset};
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
-use lettre::message::{Attachment as AttachmentPart, Body, Mailbox, Message, MessageBuilder, MultiPart, SinglePart};
+use lettre::message::{
+    Attachment as AttachmentPart, Body, Mailbox, Message, MessageBuilder, MultiPart, SinglePart,
+};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::{Address, address::AddressError};
 use mls_cli::config::{Report as Settings, SmtpTls};
@@ -31,19 +33,30 @@ impl Post {
     /// Reads `[report]`.
     pub(crate) fn new(settings: &Settings, machine: &Server, timeout: u16) -> anyhow::Result<Self> {
         let user = || user().unwrap_or_else(|| "maillogsentinel".to_owned());
-        let sender = settings.sender_override.clone().unwrap_or_else(|| format!("{}@{}", user(), machine.name));
+        let sender = settings
+            .sender_override
+            .clone()
+            .unwrap_or_else(|| format!("{}@{}", user(), machine.name));
         let sender = mailbox("the sender", &sender)?;
-        let recipients =
-            settings.email.iter().map(|email| mailbox("email", email)).collect::<anyhow::Result<Vec<_>>>()?;
+        let recipients = settings
+            .email
+            .iter()
+            .map(|email| mailbox("email", email))
+            .collect::<anyhow::Result<Vec<_>>>()?;
         if recipients.is_empty() {
             return Err(Exit::Config.error("nobody to send to: name addresses in [report] email"));
         }
         let host = settings.smtp_host.clone().unwrap_or_else(|| "localhost".to_owned());
         let tls = settings.smtp_tls.unwrap_or_else(|| default_tls(&host));
         let credentials = match (&settings.smtp_user, &settings.smtp_password_file) {
-            (Some(user), Some(file)) => Some(Credentials::new(user.clone(), secret::read("smtp_password_file", file)?)),
+            (Some(user), Some(file)) => {
+                Some(Credentials::new(user.clone(), secret::read("smtp_password_file", file)?))
+            }
             (None, None) => None,
-            _ => return Err(Exit::Config.error("smtp_user and smtp_password_file go together: give both or neither")),
+            _ => {
+                return Err(Exit::Config
+                    .error("smtp_user and smtp_password_file go together: give both or neither"));
+            }
         };
         let server = MailServer {
             port: settings.smtp_port.unwrap_or(if tls == SmtpTls::Tls { 465 } else { 25 }),
@@ -53,7 +66,13 @@ impl Post {
             hello: machine.name.clone(),
             timeout: Duration::from_secs(timeout.into()),
         };
-        Ok(Self { sender, recipients, server, prefix: settings.subject_prefix.clone(), machine: machine.name.clone() })
+        Ok(Self {
+            sender,
+            recipients,
+            server,
+            prefix: settings.subject_prefix.clone(),
+            machine: machine.name.clone(),
+        })
     }
 
     /// Where it goes.
@@ -64,12 +83,19 @@ impl Post {
     /// A Message-ID that the same `content` always gets.
     pub(crate) fn message_id(&self, content: &str) -> String {
         let recipients: Vec<_> = self.addresses().iter().map(Address::to_string).collect();
-        let hash = sha256(format!("{}\n{}\n{content}", self.sender.email, recipients.join(",")).as_bytes());
+        let hash = sha256(
+            format!("{}\n{}\n{content}", self.sender.email, recipients.join(",")).as_bytes(),
+        );
         format!("<{}.maillogsentinel@{}>", &hash[..32], self.sender.email.domain())
     }
 
     /// A message without a body.
-    fn head(&self, subject: &str, message_id: String, date: DateTime<FixedOffset>) -> MessageBuilder {
+    fn head(
+        &self,
+        subject: &str,
+        message_id: String,
+        date: DateTime<FixedOffset>,
+    ) -> MessageBuilder {
         // A control character in a header could begin another one, and what looks like an encoded word (RFC 2047) is decoded.
         let subject = format!("{} {subject}", self.prefix);
         let subject = mls_event::clean(subject.trim().as_bytes()).replace("=?", "= ?");
@@ -102,12 +128,14 @@ impl Post {
                 // As it is, whatever its lines look like.
                 let body = Body::new_with_encoding(content, ContentTransferEncoding::Base64)
                     .map_err(|_| Exit::Software.error("base64 takes any bytes"))?;
-                let part = AttachmentPart::new(mls_event::clean(name.as_bytes()).into_owned()).body(body, content_type);
+                let part = AttachmentPart::new(mls_event::clean(name.as_bytes()).into_owned())
+                    .body(body, content_type);
                 MultiPart::mixed().multipart(forms).singlepart(part)
             }
             Attachment::None | Attachment::LeftOut { .. } => forms,
         };
-        let message = self.head(subject, message_id, date).multipart(parts).context("composing the mail")?;
+        let message =
+            self.head(subject, message_id, date).multipart(parts).context("composing the mail")?;
         Ok(message.formatted())
     }
 
@@ -133,7 +161,8 @@ impl Post {
 /// `admin@example.com` or `Admin <admin@example.com>`.
 fn mailbox(what: &str, text: &str) -> anyhow::Result<Mailbox> {
     let mailbox: Result<Mailbox, AddressError> = text.parse();
-    mailbox.map_err(|error| Exit::Config.error(format!("{what} {text:?} is no mail address: {error}")))
+    mailbox
+        .map_err(|error| Exit::Config.error(format!("{what} {text:?} is no mail address: {error}")))
 }
 
 /// What a password or a digest says is nobody's business on the way; to the machine itself there is no way.

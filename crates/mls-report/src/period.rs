@@ -39,9 +39,9 @@ impl FromStr for Day {
         match text {
             "today" => Ok(Self::Today),
             "yesterday" => Ok(Self::Yesterday),
-            _ => date(text)
-                .map(Self::Date)
-                .ok_or_else(|| format!("{text:?} is no day: use today, yesterday or a date such as 2026-06-01")),
+            _ => date(text).map(Self::Date).ok_or_else(|| {
+                format!("{text:?} is no day: use today, yesterday or a date such as 2026-06-01")
+            }),
         }
     }
 }
@@ -111,7 +111,11 @@ impl Period {
     }
 
     /// From one moment to another; days are whole, the last one included.
-    pub(crate) fn between(since: Option<Moment>, until: Option<Moment>, now: NaiveDateTime) -> Self {
+    pub(crate) fn between(
+        since: Option<Moment>,
+        until: Option<Moment>,
+        now: NaiveDateTime,
+    ) -> Self {
         let today = now.date();
         let from = since.map(|moment| match moment {
             Moment::Day(day) => midnight(day.on(today)),
@@ -140,7 +144,12 @@ impl Period {
         Self { offset: Some(offset), ..period }
     }
 
-    fn new(from: Option<NaiveDateTime>, to: Option<NaiveDateTime>, now: NaiveDateTime, label: String) -> Self {
+    fn new(
+        from: Option<NaiveDateTime>,
+        to: Option<NaiveDateTime>,
+        now: NaiveDateTime,
+        label: String,
+    ) -> Self {
         let previous = from.zip(to).map(|(from, to)| from - (to - from));
         let text = |at: Option<NaiveDateTime>, otherwise: &str| {
             at.map_or_else(|| otherwise.to_owned(), |at| at.format("%Y-%m-%d %H:%M").to_string())
@@ -176,10 +185,9 @@ impl Period {
     /// Whether it is one day from midnight to midnight.
     pub(crate) fn is_day(&self) -> bool {
         self.offset.is_none()
-            && self
-                .from
-                .zip(self.to)
-                .is_some_and(|(from, to)| from.time() == NaiveTime::MIN && to - from == TimeDelta::days(1))
+            && self.from.zip(self.to).is_some_and(|(from, to)| {
+                from.time() == NaiveTime::MIN && to - from == TimeDelta::days(1)
+            })
     }
 }
 
@@ -198,7 +206,10 @@ mod tests {
     #[test]
     fn a_day_is_from_midnight_to_midnight_and_the_one_before_it_is_previous() {
         let day = Period::day(Day::Yesterday, now());
-        assert_eq!((day.label.as_str(), day.last_day.to_string().as_str()), ("2026-02-28", "2026-02-28"));
+        assert_eq!(
+            (day.label.as_str(), day.last_day.to_string().as_str()),
+            ("2026-02-28", "2026-02-28")
+        );
         assert!(day.is_day());
         for (date, place) in [
             ("2026-02-26 23:59:59", Place::Before { previous: false }),
@@ -226,12 +237,16 @@ mod tests {
         assert_eq!(days.place("2026-02-07 23:59", 0), Place::Inside);
         assert_eq!(days.place("2026-02-08 00:00", 0), Place::After);
         assert_eq!(days.place("2026-01-25 00:00", 0), Place::Before { previous: true });
-        let minutes = Period::between(moment("2026-02-01 10:00"), moment("2026-02-01T11:00"), now());
+        let minutes =
+            Period::between(moment("2026-02-01 10:00"), moment("2026-02-01T11:00"), now());
         assert_eq!(minutes.place("2026-02-01 10:59:59", 0), Place::Inside);
         assert_eq!(minutes.place("2026-02-01 11:00", 0), Place::After);
         assert_eq!(minutes.label, "2026-02-01 10:00 to 2026-02-01 11:00");
         let since = Period::between(moment("yesterday"), None, now());
-        assert_eq!((since.label.as_str(), since.place("9999-01-01 00:00", 0)), ("since 2026-02-28", Place::Inside));
+        assert_eq!(
+            (since.label.as_str(), since.place("9999-01-01 00:00", 0)),
+            ("since 2026-02-28", Place::Inside)
+        );
         let until = Period::between(None, moment("yesterday"), now());
         assert_eq!(until.place("0000-01-01 00:00", 0), Place::Inside);
     }
@@ -249,7 +264,9 @@ mod tests {
 
     #[test]
     fn other_words_and_impossible_dates_are_refused() {
-        for text in ["", "tomorrow", "2026-02-29", "01/06/2026", "0999-12-31", "9999-12-31", "+12026-01-01"] {
+        for text in
+            ["", "tomorrow", "2026-02-29", "01/06/2026", "0999-12-31", "9999-12-31", "+12026-01-01"]
+        {
             assert!(text.parse::<Day>().is_err(), "{text}");
             assert!(text.parse::<Moment>().is_err(), "{text}");
         }

@@ -31,7 +31,8 @@ impl Place {
     pub(crate) fn of_end(chain: &[PathBuf], length: Option<u64>) -> anyhow::Result<Option<Self>> {
         let Some((path, rotated)) = chain.split_last() else { return Ok(None) };
         let file = open(path)?;
-        let Some(data) = end(&file, length).with_context(|| reading(path)).or_exit(Exit::IoErr)? else {
+        let Some(data) = end(&file, length).with_context(|| reading(path)).or_exit(Exit::IoErr)?
+        else {
             return Ok(None);
         };
         let mut behind = None;
@@ -73,7 +74,9 @@ pub(crate) fn chain(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let directory = atomic::directory_of(path);
     let name = path.file_name().unwrap_or_default();
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(&directory).with_context(|| reading(&directory)).or_exit(Exit::IoErr)? {
+    for entry in
+        std::fs::read_dir(&directory).with_context(|| reading(&directory)).or_exit(Exit::IoErr)?
+    {
         let entry = entry.with_context(|| reading(&directory)).or_exit(Exit::IoErr)?;
         let class = classify(name.as_bytes(), entry.file_name().as_bytes());
         if let Some((age, compression)) = class.filter(|(age, _)| *age != Age::Live)
@@ -143,7 +146,8 @@ fn has_rows(file: &File, length: u64) -> io::Result<bool> {
     let mut first = [0; 256];
     let read = file.read_at(&mut first, 0)?;
     let first = &first[..read.min(usize::try_from(length).unwrap_or(read))];
-    let header = memchr::memchr(b'\n', first).filter(|_| first.starts_with(COLUMNS.join(",").as_bytes()));
+    let header =
+        memchr::memchr(b'\n', first).filter(|_| first.starts_with(COLUMNS.join(",").as_bytes()));
     Ok(length > header.map_or(0, |newline| newline as u64 + 1))
 }
 

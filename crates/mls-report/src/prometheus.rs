@@ -26,22 +26,46 @@ fn write_all(out: &mut String, report: &Report) -> std::fmt::Result {
     let hours = (0..).zip(report.hours).map(|(hour, n)| (label("hour", &format!("{hour:02}")), n));
     metric(out, "attempts_by_hour", "Failed logins by hour of the day.", hours)?;
     let countries = report.countries.top.iter();
-    let countries =
-        countries.map(|x| (label("country_code", x.country_code.as_deref().unwrap_or_default()), x.attempts));
+    let countries = countries.map(|x| {
+        (label("country_code", x.country_code.as_deref().unwrap_or_default()), x.attempts)
+    });
     metric(out, "attempts_by_country", "Failed logins from the countries with most.", countries)?;
     let systems = report.systems.top.iter();
-    let systems = systems.map(|x| (label("asn", &x.asn.map_or_else(String::new, |asn| asn.to_string())), x.attempts));
+    let systems = systems.map(|x| {
+        (label("asn", &x.asn.map_or_else(String::new, |asn| asn.to_string())), x.attempts)
+    });
     metric(out, "attempts_by_as", "Failed logins from the autonomous systems with most.", systems)?;
-    metric(out, "addresses", "Distinct addresses that failed to log in.", count(report.addresses.distinct))?;
+    metric(
+        out,
+        "addresses",
+        "Distinct addresses that failed to log in.",
+        count(report.addresses.distinct),
+    )?;
     metric(out, "users", "Distinct user names that were tried.", count(report.users.distinct))?;
     if let Some(new) = &report.new {
-        metric(out, "new_addresses", "Addresses never seen before the period.", count(new.addresses.distinct))?;
-        metric(out, "new_users", "User names never seen before the period.", count(new.users.distinct))?;
+        metric(
+            out,
+            "new_addresses",
+            "Addresses never seen before the period.",
+            count(new.addresses.distinct),
+        )?;
+        metric(
+            out,
+            "new_users",
+            "User names never seen before the period.",
+            count(new.users.distinct),
+        )?;
     }
-    metric(out, "slow_attackers", "Addresses that try a little on many days.", count(report.slow_attackers.distinct))?;
+    metric(
+        out,
+        "slow_attackers",
+        "Addresses that try a little on many days.",
+        count(report.slow_attackers.distinct),
+    )?;
     let distributed = count(report.distributed_attacks.distinct);
     metric(out, "distributed_attacks", "Users tried from many addresses.", distributed)?;
-    let failures = report.reverse_dns_failures.top.iter().map(|x| (label("status", &x.status), x.attempts));
+    let failures =
+        report.reverse_dns_failures.top.iter().map(|x| (label("status", &x.status), x.attempts));
     metric(out, "reverse_dns_failures", "Failed logins whose reverse lookup failed.", failures)?;
     if let Some(csv) = &report.csv {
         metric(out, "csv_bytes", "Size of the CSV.", one(csv.bytes))?;
@@ -71,5 +95,8 @@ fn metric(
 
 /// Backslash, quote and newline are the only characters of a value that have a meaning.
 fn label(name: &str, value: &str) -> String {
-    format!("{{{name}=\"{}\"}}", value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
+    format!(
+        "{{{name}=\"{}\"}}",
+        value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    )
 }

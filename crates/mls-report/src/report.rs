@@ -230,7 +230,8 @@ impl Report {
                 is_day: period.is_day(),
             },
             attempts: tally.attempts,
-            previous_attempts: (tally.previous > 0 || reaches_back(previous)).then_some(tally.previous),
+            previous_attempts: (tally.previous > 0 || reaches_back(previous))
+                .then_some(tally.previous),
             logins: list(&names.logins, n, |key, attempts| {
                 let [user, ip, hostname, country_code] = values(key).map(owned);
                 Login { user, ip, hostname, country_code, attempts }
@@ -238,30 +239,51 @@ impl Report {
             users: list(&names.users, n, user),
             addresses: list(addresses, n, address),
             countries: list(&tally.countries, n, country),
-            organisations: by_name(parts(&tally.systems, 1), tally.systems.is_exact(), n, |aso, attempts| {
-                Organisation { aso: owned(value(aso)), attempts }
-            }),
-            systems: by_name(parts(&tally.systems, 0), tally.systems.is_exact(), n, |asn, attempts| System {
-                asn: value(asn).and_then(|asn| asn.parse().ok()),
-                attempts,
-            }),
+            organisations: by_name(
+                parts(&tally.systems, 1),
+                tally.systems.is_exact(),
+                n,
+                |aso, attempts| Organisation { aso: owned(value(aso)), attempts },
+            ),
+            systems: by_name(
+                parts(&tally.systems, 0),
+                tally.systems.is_exact(),
+                n,
+                |asn, attempts| System {
+                    asn: value(asn).and_then(|asn| asn.parse().ok()),
+                    attempts,
+                },
+            ),
             networks: networks(addresses, n),
             failed_reverse_lookups: tally.failed_reverse_lookups,
-            reverse_dns_failures: list(&tally.reverse_dns_failures, usize::MAX, |key, attempts| Status {
-                status: shown(key),
-                attempts,
+            reverse_dns_failures: list(&tally.reverse_dns_failures, usize::MAX, |key, attempts| {
+                Status { status: shown(key), attempts }
             }),
             hours: tally.hours,
             days: tally
                 .history
                 .by_day()
-                .map(|(date, attempts)| DayCount { date: date.to_owned(), attempts, inside: period.touches(date) })
+                .map(|(date, attempts)| DayCount {
+                    date: date.to_owned(),
+                    attempts,
+                    inside: period.touches(date),
+                })
                 .collect(),
             slow_attackers: slow_attackers(tally, n),
             distributed_attacks: distributed_attacks(&names.logins, n),
             new: reaches_back(period.from.map(text)).then(|| New {
-                addresses: ranking(unseen(all(addresses), &tally.addresses_before), addresses.is_exact(), n, address),
-                users: ranking(unseen(all(&names.users), &tally.users_before), names.users.is_exact(), n, user),
+                addresses: ranking(
+                    unseen(all(addresses), &tally.addresses_before),
+                    addresses.is_exact(),
+                    n,
+                    address,
+                ),
+                users: ranking(
+                    unseen(all(&names.users), &tally.users_before),
+                    names.users.is_exact(),
+                    n,
+                    user,
+                ),
                 countries: ranking(
                     unseen(all(&tally.countries), &tally.countries_before),
                     tally.countries.is_exact(),
@@ -269,7 +291,11 @@ impl Report {
                     country,
                 ),
             }),
-            csv: extent.csv.then_some(Csv { name: about.file_name, bytes: extent.bytes, rows: extent.rows }),
+            csv: extent.csv.then_some(Csv {
+                name: about.file_name,
+                bytes: extent.bytes,
+                rows: extent.rows,
+            }),
             notes: notes(tally, names),
         }
     }
@@ -297,14 +323,28 @@ fn list<V: Count, T>(counter: &Counter<V>, n: usize, item: impl Fn(&str, u64) ->
 }
 
 /// A ranking in which what is not known counts for nothing of its own.
-fn by_name<T>(items: Vec<(&str, u64)>, exact: bool, n: usize, item: impl Fn(&str, u64) -> T) -> List<T> {
+fn by_name<T>(
+    items: Vec<(&str, u64)>,
+    exact: bool,
+    n: usize,
+    item: impl Fn(&str, u64) -> T,
+) -> List<T> {
     let distinct = items.iter().filter(|(key, _)| value(key).is_some()).count();
     List { distinct, ..ranking(items, exact, n, item) }
 }
 
-fn ranking<K: Ord, C: Ord, T>(items: Vec<(K, C)>, exact: bool, n: usize, item: impl Fn(K, C) -> T) -> List<T> {
+fn ranking<K: Ord, C: Ord, T>(
+    items: Vec<(K, C)>,
+    exact: bool,
+    n: usize,
+    item: impl Fn(K, C) -> T,
+) -> List<T> {
     let distinct = items.len();
-    List { distinct, exact, top: top(items, n).into_iter().map(|(key, count)| item(key, count)).collect() }
+    List {
+        distinct,
+        exact,
+        top: top(items, n).into_iter().map(|(key, count)| item(key, count)).collect(),
+    }
 }
 
 /// Counts by one part of joined keys.
@@ -337,7 +377,11 @@ fn notes(tally: &Tally, names: &Names) -> Vec<String> {
     let full = [
         (tally.users_before.is_full(), "user names", "some that are called new may not be"),
         (tally.addresses_before.is_full(), "addresses", "some that are called new may not be"),
-        (tally.history.addresses.has_overflowed(), "addresses in 30 days", "slow attackers may be missing"),
+        (
+            tally.history.addresses.has_overflowed(),
+            "addresses in 30 days",
+            "slow attackers may be missing",
+        ),
     ];
     let full = full
         .iter()
@@ -356,11 +400,14 @@ fn network(ip: IpAddr) -> Option<IpNet> {
 
 fn networks(addresses: &Counter<Past>, n: usize) -> List<Network> {
     // Sorted, they take a third of the memory of a hash map.
-    let mut members: Vec<_> =
-        (addresses.iter()).filter_map(|(ip, attempts)| Some((ip.parse().ok().and_then(network)?, attempts))).collect();
+    let mut members: Vec<_> = (addresses.iter())
+        .filter_map(|(ip, attempts)| Some((ip.parse().ok().and_then(network)?, attempts)))
+        .collect();
     members.sort_unstable();
     let counts: Vec<_> = (members.chunk_by(|a, b| a.0 == b.0))
-        .map(|of_one| (of_one[0].0, (of_one.iter().map(|(_, attempts)| attempts).sum(), of_one.len() as u64)))
+        .map(|of_one| {
+            (of_one[0].0, (of_one.iter().map(|(_, attempts)| attempts).sum(), of_one.len() as u64))
+        })
         .collect();
     drop(members);
     ranking(counts, addresses.is_exact(), n, |network, (attempts, addresses): (u64, u64)| Network {
@@ -391,9 +438,7 @@ fn distributed_attacks(logins: &Counter, n: usize) -> List<DistributedAttack> {
         }
     }
     users.retain(|_, (addresses, _)| *addresses >= u64::from(MANY));
-    ranking(users.into_iter().collect(), logins.is_exact(), n, |user, (addresses, attempts)| DistributedAttack {
-        user: shown(user),
-        addresses,
-        attempts,
+    ranking(users.into_iter().collect(), logins.is_exact(), n, |user, (addresses, attempts)| {
+        DistributedAttack { user: shown(user), addresses, attempts }
     })
 }

@@ -44,7 +44,13 @@ pub(crate) struct Rows {
 
 impl Rows {
     pub(crate) fn new(zone: Zone) -> Self {
-        Self { zone, quoted: Decoder::new(zone), date: String::new(), ip: String::new(), asn: String::new() }
+        Self {
+            zone,
+            quoted: Decoder::new(zone),
+            date: String::new(),
+            ip: String::new(),
+            asn: String::new(),
+        }
     }
 
     /// Reads a line of CSV; `None` for a header line.
@@ -52,12 +58,17 @@ impl Rows {
         let line = str::from_utf8(line).map_err(|error| error.to_string())?;
         let line = line.strip_suffix('\r').unwrap_or(line);
         // Most rows have no quote in them and are cut at their commas where they are, in a third of the time.
-        let [_, date, ip, user, hostname, reverse_dns_status, country_code, asn, aso] = match plain(line) {
-            Some(cells) => cells,
-            None => self.unquoted(line)?,
-        };
+        let [_, date, ip, user, hostname, reverse_dns_status, country_code, asn, aso] =
+            match plain(line) {
+                Some(cells) => cells,
+                None => self.unquoted(line)?,
+            };
         if !is_date(date) {
-            return if date == "date" { Ok(None) } else { Err(format!("date {date:?}: not YYYY-MM-DD HH:MM[:SS]")) };
+            return if date == "date" {
+                Ok(None)
+            } else {
+                Err(format!("date {date:?}: not YYYY-MM-DD HH:MM[:SS]"))
+            };
         }
         Ok(Some(Row {
             date,
@@ -74,7 +85,8 @@ impl Rows {
     }
 
     fn unquoted<'a>(&'a mut self, line: &'a str) -> Result<[&'a str; 9], String> {
-        let cells = self.quoted.split(line.as_bytes()).map_err(|why| why.to_string())?.unwrap_or_default();
+        let cells =
+            self.quoted.split(line.as_bytes()).map_err(|why| why.to_string())?.unwrap_or_default();
         let mut text = [""; 9];
         for (text, cell) in text.iter_mut().zip(cells) {
             // Quotes are ASCII, so taking them off leaves UTF-8.
@@ -108,7 +120,8 @@ impl Rows {
         self.ip.clear();
         self.asn.clear();
         // Writing to a String cannot fail.
-        let _ = write!(self.date, "{}", self.zone.show(&auth.date.at()).format("%Y-%m-%d %H:%M:%S"));
+        let _ =
+            write!(self.date, "{}", self.zone.show(&auth.date.at()).format("%Y-%m-%d %H:%M:%S"));
         let ip = auth.ip.map(|ip| {
             let _ = write!(self.ip, "{ip}");
             &self.ip[..]
@@ -162,7 +175,10 @@ fn plain(line: &str) -> Option<[&str; 9]> {
 fn is_date(date: &str) -> bool {
     const PATTERN: &[u8; 16] = b"dddd-dd-dd dd:dd";
     date.len() >= PATTERN.len()
-        && PATTERN.iter().zip(date.as_bytes()).all(|(p, b)| if *p == b'd' { b.is_ascii_digit() } else { p == b })
+        && PATTERN
+            .iter()
+            .zip(date.as_bytes())
+            .all(|(p, b)| if *p == b'd' { b.is_ascii_digit() } else { p == b })
 }
 
 #[cfg(test)]
@@ -176,9 +192,18 @@ mod tests {
     #[test]
     fn a_plain_row_gives_its_columns_and_unknown_ones_are_none() {
         let mut rows = rows();
-        let row = rows.csv(b"mail,2026-06-01 00:00,192.0.2.1,office@me,null,Errno 1,CN,N/A,N/A\r").unwrap().unwrap();
-        assert_eq!((row.date, row.ip, row.user), ("2026-06-01 00:00", Some("192.0.2.1"), Some("office@me")));
-        assert_eq!((row.hostname, row.reverse_dns_status, row.country_code), (None, Some("Errno 1"), Some("CN")));
+        let row = rows
+            .csv(b"mail,2026-06-01 00:00,192.0.2.1,office@me,null,Errno 1,CN,N/A,N/A\r")
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (row.date, row.ip, row.user),
+            ("2026-06-01 00:00", Some("192.0.2.1"), Some("office@me"))
+        );
+        assert_eq!(
+            (row.hostname, row.reverse_dns_status, row.country_code),
+            (None, Some("Errno 1"), Some("CN"))
+        );
         assert_eq!((row.asn, row.aso), (None, None));
     }
 
@@ -212,7 +237,11 @@ mod tests {
             let line = format!("m,2026-06-01 00:00,192.0.2.1,{name},null,OK,CN,1,O");
             let mut rows = rows();
             let user = rows.csv(line.as_bytes()).unwrap().unwrap().user.unwrap();
-            assert!(name.starts_with(user) && (MAX_NAME - 3..=MAX_NAME).contains(&user.len()), "{}", user.len());
+            assert!(
+                name.starts_with(user) && (MAX_NAME - 3..=MAX_NAME).contains(&user.len()),
+                "{}",
+                user.len()
+            );
         }
     }
 

@@ -73,7 +73,9 @@ impl Job {
             }
             None => Ok(Source::Stdin),
             Some(path) => {
-                let length = self.committed()?.map(|cursor| cursor.data.as_ref().map_or(0, |data| data.length));
+                let length = self
+                    .committed()?
+                    .map(|cursor| cursor.data.as_ref().map_or(0, |data| data.length));
                 Ok(Source::File { rotated: Vec::new(), path, length })
             }
         }
@@ -102,7 +104,8 @@ impl Job {
         }
         // The CSV of the configuration is that of its sink, unless it was made by hand, without one. What the Python original
         // has left says nothing of a CSV.
-        let cursor = self.config.paths.csv_cursor().filter(|path| self.args.file.is_none() && path.exists());
+        let cursor =
+            self.config.paths.csv_cursor().filter(|path| self.args.file.is_none() && path.exists());
         let cursor = cursor.map_or(Ok(None), |path| CursorFile::load(&path))?;
         Ok(cursor.filter(|cursor| cursor.data.is_some()))
     }
@@ -119,7 +122,11 @@ impl Job {
         let text = match self.args.format {
             Format::Text => {
                 let name = report.csv.as_ref().and_then(|csv| csv.name.as_ref());
-                text::render(&report, top, name.map(|name| format!("Please see attached: {name}")).as_deref())
+                text::render(
+                    &report,
+                    top,
+                    name.map(|name| format!("Please see attached: {name}")).as_deref(),
+                )
             }
             Format::Html => html::render(&report, top, None)?,
             Format::Json => serde_json::to_string(&report)? + "\n",
@@ -135,11 +142,14 @@ impl Job {
         }
         let mut sent = Sent::open(self.state_dir()?)?;
         if !self.args.since_last {
-            return self.send(&post, &mut sent, &self.stretch()?, None, None)?.into_result(&post.server);
+            return self
+                .send(&post, &mut sent, &self.stretch()?, None, None)?
+                .into_result(&post.server);
         }
         let mut first = Ok(());
         for Pending { message_id, since } in sent.pending() {
-            let fate = self.send(&post, &mut sent, &self.between(&since)?, Some(message_id), None)?;
+            let fate =
+                self.send(&post, &mut sent, &self.between(&since)?, Some(message_id), None)?;
             if self.is_dry() {
                 return Ok(());
             }
@@ -178,7 +188,9 @@ impl Job {
         let waiting = sent.enter(&message_id, &everybody, since)?;
         let label = &stretch.period.label;
         if waiting.is_empty() {
-            mls_cli::warn!("the digest {label} was sent before with the same content: it is not sent again");
+            mls_cli::warn!(
+                "the digest {label} was sent before with the same content: it is not sent again"
+            );
             sent.settle(&message_id, &Fate::default())?;
             return Ok(Fate::default());
         }
@@ -192,7 +204,12 @@ impl Job {
     }
 
     /// The mail of a report, and its Message-ID.
-    fn compose(&self, post: &Post, stretch: &Stretch, message_id: Option<String>) -> anyhow::Result<(String, Vec<u8>)> {
+    fn compose(
+        &self,
+        post: &Post,
+        stretch: &Stretch,
+        message_id: Option<String>,
+    ) -> anyhow::Result<(String, Vec<u8>)> {
         let report = self.report(stretch)?;
         let attachment = match &stretch.source {
             Source::File { path, length, .. } if report.csv.is_some() => {
@@ -201,9 +218,13 @@ impl Job {
             _ => Attachment::None,
         };
         let (top, sentence) = (self.args.top.into(), attachment.sentence());
-        let forms = (text::render(&report, top, sentence.as_deref()), html::render(&report, top, sentence.as_deref())?);
+        let forms = (
+            text::render(&report, top, sentence.as_deref()),
+            html::render(&report, top, sentence.as_deref())?,
+        );
         let Period { from, to, offset, label, .. } = &stretch.period;
-        let content = format!("{} {from:?} {to:?} {offset:?} {}", self.server.name, report.attempts);
+        let content =
+            format!("{} {from:?} {to:?} {offset:?} {}", self.server.name, report.attempts);
         let message_id = message_id.unwrap_or_else(|| post.message_id(&content));
         let subject = post.subject(report.attempts, label);
         let message = post.report(&subject, message_id.clone(), self.now, forms, attachment)?;
@@ -221,7 +242,13 @@ impl Job {
     }
 
     /// Sends a message of plain text, whose Message-ID comes from `content`.
-    pub(crate) fn send_plain(&self, post: &Post, subject: &str, content: &str, text: String) -> anyhow::Result<Fate> {
+    pub(crate) fn send_plain(
+        &self,
+        post: &Post,
+        subject: &str,
+        content: &str,
+        text: String,
+    ) -> anyhow::Result<Fate> {
         let message = post.plain(subject, post.message_id(content), self.now, text)?;
         if self.is_dry() {
             self.put(&message)?;
@@ -240,7 +267,11 @@ impl Job {
     }
 
     pub(crate) fn state_dir(&self) -> anyhow::Result<&Path> {
-        self.config.paths.state_dir.as_deref().ok_or_else(|| Exit::Usage.error("give --config: it names the state_dir"))
+        self.config
+            .paths
+            .state_dir
+            .as_deref()
+            .ok_or_else(|| Exit::Usage.error("give --config: it names the state_dir"))
     }
 
     /// What `--date`, or `--since` and `--until`, name.
@@ -253,7 +284,9 @@ impl Job {
         if let (Some(from), Some(to)) = (period.from, period.to)
             && from >= to
         {
-            return Err(Exit::Usage.error(format!("nothing lies between --since {from} and --until {to}")));
+            return Err(
+                Exit::Usage.error(format!("nothing lies between --since {from} and --until {to}"))
+            );
         }
         Ok(Stretch { source: self.source()?, period })
     }
@@ -274,12 +307,14 @@ impl Job {
         let (last, until) = (since.begin.as_ref().map(naive), naive(&since.end));
         let source = self.source()?;
         let (Source::File { path, length, .. }, Some(end)) = (&source, &since.end.data) else {
-            let period = Period::between(last.map(Moment::Minute), Some(Moment::Minute(until)), until);
+            let period =
+                Period::between(last.map(Moment::Minute), Some(Moment::Minute(until)), until);
             return Ok(Stretch { source, period });
         };
         let chain = self.chain(path)?;
         let found = end.find(chain)?;
-        let (newest, length) = found.map_or((chain.len() - 1, *length), |(newest, length)| (newest, Some(length)));
+        let (newest, length) =
+            found.map_or((chain.len() - 1, *length), |(newest, length)| (newest, Some(length)));
         let (path, chain) = (chain[newest].clone(), &chain[..=newest]);
         let begin = match &since.begin {
             _ if found.is_none() => None,
@@ -296,11 +331,14 @@ impl Job {
             mls_cli::warn!("{} is not {what}: the dates of its rows decide", path.display());
         }
         let cursor = self.committed()?;
-        let committed = || cursor.iter().flat_map(|cursor| cursor.data.iter().chain(&cursor.rotated));
+        let committed =
+            || cursor.iter().flat_map(|cursor| cursor.data.iter().chain(&cursor.rotated));
         let oldest = begin.map_or(0, |(oldest, _)| oldest);
         let rotated = chain[oldest..newest].iter();
-        let rotated = rotated.map(|path| Ok((path.clone(), place::committed_length(path, committed())?)));
-        let source = Source::File { rotated: rotated.collect::<anyhow::Result<_>>()?, path, length };
+        let rotated =
+            rotated.map(|path| Ok((path.clone(), place::committed_length(path, committed())?)));
+        let source =
+            Source::File { rotated: rotated.collect::<anyhow::Result<_>>()?, path, length };
         let period = if let Some((_, offset)) = begin {
             Period::after(offset, last, until)
         } else {
@@ -327,7 +365,8 @@ impl Job {
             extent: &extent,
             file_name: source.file_name(),
             server: self.server.clone(),
-            interval: Some(self.config.systemd.extraction_schedule.clone()).filter(|interval| !interval.is_empty()),
+            interval: Some(self.config.systemd.extraction_schedule.clone())
+                .filter(|interval| !interval.is_empty()),
             generated: self.now,
             zone,
             top: self.args.top.into(),
@@ -341,7 +380,9 @@ impl Job {
             // The collector that reads metrics is another user; reports and mails are not for everybody.
             let mode = if self.args.format == Format::Prometheus { 0o644 } else { 0o640 };
             let written = atomic::write(path, bytes, mode);
-            return written.with_context(|| format!("writing {}", path.display())).or_exit(Exit::CantCreat);
+            return written
+                .with_context(|| format!("writing {}", path.display()))
+                .or_exit(Exit::CantCreat);
         }
         let mut out = Writer::stdout()?;
         out.with(|buffer| buffer.extend_from_slice(bytes))?;

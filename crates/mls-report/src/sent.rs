@@ -118,16 +118,18 @@ impl Sent {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 Record { version: VERSION, last: None, digests: Vec::new() }
             }
-            text => serde_json::from_slice(&text.with_context(|| format!("reading {}", path.display()))?)
-                .map_err(anyhow::Error::from)
-                .and_then(Record::of_this_version)
-                .with_context(|| {
-                    format!(
-                        "{} cannot be used; remove it, and the next digest begins where the data does",
-                        path.display()
-                    )
-                })
-                .or_exit(Exit::Config)?,
+            text => serde_json::from_slice(
+                &text.with_context(|| format!("reading {}", path.display()))?,
+            )
+            .map_err(anyhow::Error::from)
+            .and_then(Record::of_this_version)
+            .with_context(|| {
+                format!(
+                    "{} cannot be used; remove it, and the next digest begins where the data does",
+                    path.display()
+                )
+            })
+            .or_exit(Exit::Config)?,
         };
         Ok(Self { path, record, _lock: lock })
     }
@@ -139,8 +141,9 @@ impl Sent {
 
     /// The `--since-last` digests that somebody still waits for, oldest first.
     pub(crate) fn pending(&self) -> Vec<Pending> {
-        let pending =
-            |digest: &Digest| Some(Pending { message_id: digest.message_id.clone(), since: digest.since.clone()? });
+        let pending = |digest: &Digest| {
+            Some(Pending { message_id: digest.message_id.clone(), since: digest.since.clone()? })
+        };
         self.record.digests.iter().filter_map(pending).collect()
     }
 
@@ -151,7 +154,9 @@ impl Sent {
         recipients: &[String],
         since: Option<Since>,
     ) -> anyhow::Result<Vec<String>> {
-        if let Some(digest) = self.record.digests.iter().find(|digest| digest.message_id == message_id) {
+        if let Some(digest) =
+            self.record.digests.iter().find(|digest| digest.message_id == message_id)
+        {
             let mut waiting = digest.waiting.clone();
             waiting.retain(|address| recipients.contains(address));
             // Those who were taken out of the configuration since need not wait any longer; if that is all, and nobody has got
@@ -185,14 +190,17 @@ impl Sent {
     /// Strikes out those who have got it, and those whom the server refuses for good, once anybody has got it: another address is
     /// dead; or a later one: it is the content that the server refuses.
     pub(crate) fn settle(&mut self, message_id: &str, fate: &Fate) -> anyhow::Result<()> {
-        let Some(at) = self.record.digests.iter().position(|digest| digest.message_id == message_id) else {
+        let Some(at) =
+            self.record.digests.iter().position(|digest| digest.message_id == message_id)
+        else {
             return Ok(());
         };
         let later = self.record.digests[at + 1..].iter().any(|later| later.delivered);
         let digest = &mut self.record.digests[at];
         digest.delivered |= !fate.delivered.is_empty();
         let refused = fate.refused.iter().filter(|_| !digest.delivered);
-        digest.waiting = fate.deferred.iter().chain(refused).map(|(address, _)| address.to_string()).collect();
+        digest.waiting =
+            fate.deferred.iter().chain(refused).map(|(address, _)| address.to_string()).collect();
         if later && fate.deferred.is_empty() && !digest.waiting.is_empty() {
             digest.give_up();
         }
@@ -225,7 +233,8 @@ mod tests {
             let since = Since { begin: None, end: End { until, data: None } };
             assert_eq!(sent.enter(&n.to_string(), &everybody, Some(since)).unwrap(), everybody);
         }
-        let pending: Vec<_> = sent.pending().into_iter().map(|pending| pending.message_id).collect();
+        let pending: Vec<_> =
+            sent.pending().into_iter().map(|pending| pending.message_id).collect();
         assert_eq!(pending, (2..MOST_PENDING + 2).map(|n| n.to_string()).collect::<Vec<_>>());
         assert!(sent.enter("0", &everybody, None).unwrap().is_empty());
     }

@@ -27,8 +27,9 @@ fn canonical(node: &str) -> Option<String> {
         let line = line.split('#').next()?;
         let mut names = line.split_whitespace().skip(1);
         let first = names.next()?;
-        (first.contains('.') && (first.starts_with(&format!("{node}.")) || names.any(|name| name == node)))
-            .then(|| first.to_owned())
+        (first.contains('.')
+            && (first.starts_with(&format!("{node}.")) || names.any(|name| name == node)))
+        .then(|| first.to_owned())
     })
 }
 

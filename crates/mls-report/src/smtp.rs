@@ -61,7 +61,9 @@ impl From<Error> for Failure {
         let words = error.to_string().replace('\n', " ");
         // A certificate that does not do comes as what rustls makes of it: an I/O error of invalid data.
         let invalid = anyhow::Error::from(error).chain().any(|cause| {
-            cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
+            cause
+                .downcast_ref::<io::Error>()
+                .is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
         });
         Self { words, temporary: !permanent && !invalid, unknown: false }
     }
@@ -93,7 +95,9 @@ impl MailServer {
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     let (name, seconds) = (self.name(), DEADLINE.as_secs());
-                    return Err(Exit::TempFail.error(format!("{name} took longer than {seconds} s in all")));
+                    return Err(
+                        Exit::TempFail.error(format!("{name} took longer than {seconds} s in all"))
+                    );
                 }
             }
         }
@@ -104,7 +108,13 @@ impl MailServer {
         format!("mail server {}:{}", self.host, self.port)
     }
 
-    fn try_to_deliver(&self, sender: &Address, recipients: Vec<Address>, message: &[u8], told: &Sender<Fate>) {
+    fn try_to_deliver(
+        &self,
+        sender: &Address,
+        recipients: Vec<Address>,
+        message: &[u8],
+        told: &Sender<Fate>,
+    ) {
         let mut fate = Fate::default();
         let mut waiting = recipients;
         // Before the second try; each further one waits four times as long.
@@ -126,7 +136,13 @@ impl MailServer {
     }
 
     /// One transaction. True where it ended without an answer to the whole message.
-    fn transaction(&self, sender: &Address, waiting: Vec<Address>, message: &[u8], fate: &mut Fate) -> bool {
+    fn transaction(
+        &self,
+        sender: &Address,
+        waiting: Vec<Address>,
+        message: &[u8],
+        fate: &mut Fate,
+    ) -> bool {
         let mut accepted = Vec::new();
         let result = self.connect(sender, &waiting).and_then(|mut connection| {
             for address in waiting.iter().cloned() {
@@ -145,7 +161,9 @@ impl MailServer {
             }
             connection.command(Data)?;
             // A server that filters before it answers takes its time: RFC 5321, section 4.5.3.2.6, grants ten minutes.
-            connection.set_timeout(Some(self.timeout * 6)).map_err(|error| Failure::local(&error))?;
+            connection
+                .set_timeout(Some(self.timeout * 6))
+                .map_err(|error| Failure::local(&error))?;
             connection.message(message).map_err(|error| {
                 let unknown = error.status().is_none();
                 Failure { unknown, ..error.into() }
@@ -162,7 +180,8 @@ impl MailServer {
                 let settled = |address: &Address| {
                     fate.refused.iter().chain(&fate.deferred).any(|(settled, _)| settled == address)
                 };
-                let rest: Vec<_> = waiting.into_iter().filter(|address| !settled(address)).collect();
+                let rest: Vec<_> =
+                    waiting.into_iter().filter(|address| !settled(address)).collect();
                 for address in rest {
                     fate.fail(address, &failure);
                 }
@@ -179,8 +198,13 @@ impl MailServer {
             SmtpTls::StartTls | SmtpTls::Tls => Some(TlsParameters::new(self.host.clone())?),
         };
         let wrapper = tls.as_ref().filter(|_| self.tls == SmtpTls::Tls);
-        let mut connection =
-            SmtpConnection::connect((&self.host[..], self.port), Some(self.timeout), &hello, wrapper, None)?;
+        let mut connection = SmtpConnection::connect(
+            (&self.host[..], self.port),
+            Some(self.timeout),
+            &hello,
+            wrapper,
+            None,
+        )?;
         if let (SmtpTls::StartTls, Some(tls)) = (self.tls, &tls) {
             connection.starttls(tls, &hello)?;
         }
@@ -188,8 +212,10 @@ impl MailServer {
             connection.auth(&[Mechanism::Plain, Mechanism::Login], credentials)?;
         }
         // The message itself is ASCII; an address may not be, and a server that cannot take it says so at RCPT.
-        let international = recipients.iter().chain([sender]).any(|address| !address.to_string().is_ascii());
-        let utf8 = international && connection.server_info().supports_feature(Extension::SmtpUtfEight);
+        let international =
+            recipients.iter().chain([sender]).any(|address| !address.to_string().is_ascii());
+        let utf8 =
+            international && connection.server_info().supports_feature(Extension::SmtpUtfEight);
         let parameters = if utf8 { vec![MailParameter::SmtpUtfEight] } else { vec![] };
         connection.command(Mail::new(Some(sender.clone()), parameters))?;
         Ok(connection)
@@ -221,7 +247,14 @@ impl Fate {
         if all.is_empty() {
             return Ok(());
         }
-        let all: Vec<_> = all.iter().map(|(addresses, words)| format!("{}: {words}", addresses.join(", "))).collect();
-        Err(exit.error(format!("{} did not take the mail for {}", server.name(), all.join("; for "))))
+        let all: Vec<_> = all
+            .iter()
+            .map(|(addresses, words)| format!("{}: {words}", addresses.join(", ")))
+            .collect();
+        Err(exit.error(format!(
+            "{} did not take the mail for {}",
+            server.name(),
+            all.join("; for ")
+        )))
     }
 }

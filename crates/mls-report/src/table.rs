@@ -34,7 +34,13 @@ impl<V> Slot<V> {
 impl<V> Table<V> {
     /// Holds at most `max_names` names, whose bytes are at most `max_bytes` in all and fewer than 4 GiB.
     pub(crate) fn new(max_names: usize, max_bytes: usize) -> Self {
-        Self { slots: HashTable::new(), names: String::new(), max_names, max_bytes, hasher: RandomState::default() }
+        Self {
+            slots: HashTable::new(),
+            names: String::new(),
+            max_names,
+            max_bytes,
+            hasher: RandomState::default(),
+        }
     }
 
     /// What the table finds a name by: who looks for one and then adds it needs it once.
@@ -50,12 +56,17 @@ impl<V> Table<V> {
     /// Adds a name that is not in the table. False where there is no room for it.
     pub(crate) fn insert(&mut self, hash: u64, name: &str, value: V) -> bool {
         let Self { slots, names, hasher, .. } = self;
-        let (Ok(start), Ok(length)) = (u32::try_from(names.len()), u32::try_from(name.len())) else { return false };
+        let (Ok(start), Ok(length)) = (u32::try_from(names.len()), u32::try_from(name.len()))
+        else {
+            return false;
+        };
         if slots.len() >= self.max_names || names.len() + name.len() > self.max_bytes {
             return false;
         }
         names.push_str(name);
-        slots.insert_unique(hash, Slot { start, length, value }, |slot| hasher.hash_one(slot.name(names)));
+        slots.insert_unique(hash, Slot { start, length, value }, |slot| {
+            hasher.hash_one(slot.name(names))
+        });
         true
     }
 
@@ -100,7 +111,10 @@ mod tests {
         table.retain(|i| *i % 3 == 0);
         assert!(insert(&mut table, "one more", 7));
         assert_eq!(table.iter().count(), 335);
-        assert_eq!((get(&mut table, "name 333"), get(&mut table, "one more")), (Some(333), Some(7)));
+        assert_eq!(
+            (get(&mut table, "name 333"), get(&mut table, "one more")),
+            (Some(333), Some(7))
+        );
         assert_eq!(get(&mut table, "name 334"), None);
         assert!(table.iter().all(|(name, i)| name == format!("name {i}") || name == "one more"));
     }

@@ -113,7 +113,9 @@ impl Tally {
 
     fn add_inside(&mut self, row: &Row<'_>, n: u64) {
         self.attempts += n;
-        if let Some(hour) = row.date[11..13].parse().ok().and_then(|hour: usize| self.hours.get_mut(hour)) {
+        if let Some(hour) =
+            row.date[11..13].parse().ok().and_then(|hour: usize| self.hours.get_mut(hour))
+        {
             *hour += n;
         }
         self.countries.add(key(row.country_code), n);

@@ -25,7 +25,10 @@ fn head(report: &Report) -> String {
     let address = report.server.address.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string());
     let lines = [
         format!("MailLogSentinel v{}", env!("CARGO_PKG_VERSION")),
-        format!("Extraction interval : {}", report.extraction_interval.as_deref().unwrap_or("unknown")),
+        format!(
+            "Extraction interval : {}",
+            report.extraction_interval.as_deref().unwrap_or("unknown")
+        ),
         format!("Report at {}", report.generated.format("%Y-%m-%d %H:%M")),
         format!("Server: {address}   ({})", report.server.name),
     ]
@@ -39,7 +42,12 @@ fn head(report: &Report) -> String {
     out + &border + "\n\n"
 }
 
-fn write_body(out: &mut String, report: &Report, top: usize, attachment: Option<&str>) -> std::fmt::Result {
+fn write_body(
+    out: &mut String,
+    report: &Report,
+    top: usize,
+    attachment: Option<&str>,
+) -> std::fmt::Result {
     let label = &report.period.label;
     writeln!(out, "Total attempts {label}: {}\n", report.attempts)?;
 
@@ -75,7 +83,11 @@ fn write_body(out: &mut String, report: &Report, top: usize, attachment: Option<
     write_hours(out, &report.hours)?;
     writeln!(out, "Top {top} networks {label}:")?;
     write_list(out, [Left, Right, Right], &report.networks, |x, exact| {
-        [x.network.to_string(), number(x.addresses, "address", "addresses"), times(x.attempts, exact)]
+        [
+            x.network.to_string(),
+            number(x.addresses, "address", "addresses"),
+            times(x.attempts, exact),
+        ]
     })?;
     writeln!(
         out,
@@ -90,7 +102,11 @@ fn write_body(out: &mut String, report: &Report, top: usize, attachment: Option<
     })?;
     writeln!(out, "New {label} (never seen in the data before):")?;
     write_new(out, report.new.as_ref())?;
-    writeln!(out, "Change against the {} before:", if report.period.is_day { "day" } else { "stretch" })?;
+    writeln!(
+        out,
+        "Change against the {} before:",
+        if report.period.is_day { "day" } else { "stretch" }
+    )?;
     writeln!(out, "  {}\n", change(report.attempts, report.previous_attempts))?;
 
     for note in &report.notes {
@@ -112,7 +128,11 @@ pub(crate) const DOCUMENTATION: &str = "For more details and documentation, see:
 fn write_reverse_dns(out: &mut String, report: &Report) -> std::fmt::Result {
     let failures = &report.reverse_dns_failures;
     writeln!(out, "--- Reverse DNS Lookup Failure Summary ---")?;
-    writeln!(out, "Total failed reverse lookups {}: {}", report.period.label, report.failed_reverse_lookups)?;
+    writeln!(
+        out,
+        "Total failed reverse lookups {}: {}",
+        report.period.label, report.failed_reverse_lookups
+    )?;
     if !failures.top.is_empty() {
         writeln!(out, "Breakdown by error type:")?;
     }
@@ -144,7 +164,11 @@ fn write_hours(out: &mut String, hours: &[u64; 24]) -> std::fmt::Result {
         .map(|(hour, n)| {
             // The product of a count and a bar's length may not fit.
             let length = (u128::from(*n) * u128::from(BAR)).div_ceil(u128::from(most));
-            [format!("  {hour:02}"), n.to_string(), "#".repeat(usize::try_from(length).unwrap_or_default())]
+            [
+                format!("  {hour:02}"),
+                n.to_string(),
+                "#".repeat(usize::try_from(length).unwrap_or_default()),
+            ]
         })
         .collect();
     for line in line_up([Left, Right, Left], &rows) {
@@ -155,11 +179,27 @@ fn write_hours(out: &mut String, hours: &[u64; 24]) -> std::fmt::Result {
 
 fn write_new(out: &mut String, new: Option<&New>) -> std::fmt::Result {
     let Some(new) = new else { return writeln!(out, "  (no earlier data to compare with)\n") };
-    writeln!(out, "  {}:", bound(number(new.addresses.distinct as u64, "address", "addresses"), new.addresses.exact))?;
-    write_list(out, [Left, Right], &new.addresses, |x, exact| [known(x.ip.as_ref(), "N/A"), times(x.attempts, exact)])?;
-    writeln!(out, "  {}:", bound(number(new.users.distinct as u64, "user name", "user names"), new.users.exact))?;
-    write_list(out, [Left, Right], &new.users, |x, exact| [known(x.user.as_ref(), "N/A"), times(x.attempts, exact)])?;
-    writeln!(out, "  {}:", bound(number(new.countries.distinct as u64, "country", "countries"), new.countries.exact))?;
+    writeln!(
+        out,
+        "  {}:",
+        bound(number(new.addresses.distinct as u64, "address", "addresses"), new.addresses.exact)
+    )?;
+    write_list(out, [Left, Right], &new.addresses, |x, exact| {
+        [known(x.ip.as_ref(), "N/A"), times(x.attempts, exact)]
+    })?;
+    writeln!(
+        out,
+        "  {}:",
+        bound(number(new.users.distinct as u64, "user name", "user names"), new.users.exact)
+    )?;
+    write_list(out, [Left, Right], &new.users, |x, exact| {
+        [known(x.user.as_ref(), "N/A"), times(x.attempts, exact)]
+    })?;
+    writeln!(
+        out,
+        "  {}:",
+        bound(number(new.countries.distinct as u64, "country", "countries"), new.countries.exact)
+    )?;
     write_list(out, [Left, Right], &new.countries, |x, exact| {
         [known(x.country_code.as_ref(), "N/A"), times(x.attempts, exact)]
     })
@@ -174,7 +214,8 @@ pub(crate) fn change(now: u64, before: Option<u64>) -> String {
         0 => format!("as many as before: {now}"),
         _ if before == 0 => format!("{now} instead of none"),
         _ => {
-            let percent = (u128::from(difference) * 100 + u128::from(before) / 2) / u128::from(before);
+            let percent =
+                (u128::from(difference) * 100 + u128::from(before) / 2) / u128::from(before);
             format!("{difference} {word} than the {before} before ({sign}{percent} %)")
         }
     }
@@ -214,8 +255,7 @@ pub(crate) fn number(n: u64, one: &str, many: &str) -> String {
 /// A name for people's eyes, or a word for what is unknown. Characters that turn the direction of text around would make
 /// `exe.jpg` of `gpj.exe`, so they show as what they are: not text.
 pub(crate) fn known(value: Option<&impl Display>, unknown: &str) -> String {
-    let turns =
-        |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns = |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     value.map_or_else(|| unknown.to_owned(), |value| value.to_string().replace(turns, "\u{fffd}"))
 }
 

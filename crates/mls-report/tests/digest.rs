@@ -13,10 +13,14 @@ const HEADER: &str = "server,date,ip,user,hostname,reverse_dns_status,country_co
 
 /// The digest on stdout, without the box at its head, which names this machine and this minute.
 fn digest(args: &[&str], stdin: &[u8]) -> String {
-    let run = Command::cargo_bin("mls-report").unwrap().args(args).write_stdin(stdin).assert().success();
+    let run =
+        Command::cargo_bin("mls-report").unwrap().args(args).write_stdin(stdin).assert().success();
     let out = String::from_utf8(run.get_output().stdout.clone()).unwrap();
     let lines: Vec<_> = out.lines().collect();
-    assert!(lines[..6].iter().all(|line| line.starts_with("###") && line.ends_with("###")), "{out}");
+    assert!(
+        lines[..6].iter().all(|line| line.starts_with("###") && line.ends_with("###")),
+        "{out}"
+    );
     assert!(lines[..6].iter().all(|line| line.chars().count() == lines[0].len()), "{out}");
     assert!(lines[4].starts_with("### Server: "), "{out}");
     lines[7..].join("\n") + "\n"
@@ -36,8 +40,7 @@ fn csv_and_the_records_it_was_written_from_give_the_same_digest() {
         )
     };
     let org = "\"hostname\":\"host.example.net\",\"reverse_dns_status\":\"OK\",\"country_code\":\"CN\",\"asn\":4837,\"aso\":\"Org, Inc.\"";
-    let unknown =
-        "\"hostname\":null,\"reverse_dns_status\":\"Errno 1\",\"country_code\":null,\"asn\":null,\"aso\":null";
+    let unknown = "\"hostname\":null,\"reverse_dns_status\":\"Errno 1\",\"country_code\":null,\"asn\":null,\"aso\":null";
     let ndjson = [
         "{\"v\":1,\"type\":\"begin\",\"base\":0}\n".to_owned(),
         record("2026-05-31T22:10:00Z", "failure", "192.0.2.1", "office@me", org),
@@ -51,7 +54,9 @@ fn csv_and_the_records_it_was_written_from_give_the_same_digest() {
     let args = ["--date", "2026-06-01", "--timezone", "+02:00"];
     let of_csv = digest(&args, csv.as_bytes());
     insta::assert_snapshot!(of_csv);
-    let foot = |text: &str| text[..text.find("Total CSV").unwrap_or(text.find("For more").unwrap())].to_owned();
+    let foot = |text: &str| {
+        text[..text.find("Total CSV").unwrap_or(text.find("For more").unwrap())].to_owned()
+    };
     assert_eq!(foot(&of_csv), foot(&digest(&args, ndjson.as_bytes())));
 
     let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -64,7 +69,8 @@ fn a_generated_month_has_in_each_list_what_independent_counting_finds() {
     let mut csv = HEADER.to_owned();
     let mut random = 7_u64;
     let mut next = |below: u64| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((random >> 33) * below) >> 31
     };
     let mut users: BTreeMap<String, u64> = BTreeMap::new();
@@ -91,7 +97,8 @@ fn a_generated_month_has_in_each_list_what_independent_counting_finds() {
 
     let text = digest(&["--date", "2026-06-17", "--top", "25"], csv.as_bytes());
     assert!(text.starts_with(&format!("Total attempts 2026-06-17: {total}\n")), "{text}");
-    let list = text.split("\n\n").find(|part| part.starts_with("Top 25 Usernames 2026-06-17:\n")).unwrap();
+    let list =
+        text.split("\n\n").find(|part| part.starts_with("Top 25 Usernames 2026-06-17:\n")).unwrap();
     let found: Vec<(String, u64)> = list
         .lines()
         .skip(1)
@@ -113,7 +120,8 @@ fn a_bad_row_is_named_and_the_rest_is_counted() {
     let mut command = Command::cargo_bin("mls-report").unwrap();
     let run = command.args(["--date", "2026-06-01", "--strict"]).write_stdin(csv).assert().code(65);
     let output = run.get_output();
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(out.contains("Total attempts 2026-06-01: 1\n"), "{out}");
     assert!(err.starts_with("mls-report: warning: stdin, line 2: "), "{err}");
 }

@@ -33,14 +33,19 @@ fn metrics_are_in_the_text_exposition_format() {
 #[test]
 fn an_output_file_is_replaced_at_once_and_metrics_are_for_everybody() {
     let dir = tempfile::tempdir().unwrap();
-    for (format, mode) in [("prometheus", 0o644), ("html", 0o640), ("json", 0o640), ("text", 0o640)] {
+    for (format, mode) in [("prometheus", 0o644), ("html", 0o640), ("json", 0o640), ("text", 0o640)]
+    {
         let file = dir.path().join(format);
         let args = ["--format", format, "--output", file.to_str().unwrap()];
         report(&args).assert().success().stdout("");
         let first = fs::metadata(&file).unwrap();
         assert_eq!(first.mode() & 0o777, mode);
         report(&args).assert().success();
-        assert_ne!(fs::metadata(&file).unwrap().ino(), first.ino(), "{format} was overwritten in place");
+        assert_ne!(
+            fs::metadata(&file).unwrap().ino(),
+            first.ino(),
+            "{format} was overwritten in place"
+        );
     }
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 4);
     report(&["--output", "/nonexistent/x"]).assert().code(73);
@@ -81,7 +86,11 @@ fn a_large_file_shows_progress_on_a_terminal_and_nowhere_else() {
     fs::File::create(&file).unwrap().set_len(100_000_000).unwrap();
     let tool = env!("CARGO_BIN_EXE_mls-report");
     let command = format!("{tool} {} >{}", file.display(), dir.path().join("out").display());
-    let terminal = Command::new("script").args(["-qec", &command, "/dev/null"]).stdin(Stdio::null()).output().unwrap();
+    let terminal = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     let shown = String::from_utf8_lossy(&terminal.stdout).into_owned();
     assert!(shown.contains("/95.37 MiB"), "{shown:?}");
     let plain = report(&[file.to_str().unwrap()]).output().unwrap();
@@ -103,7 +112,10 @@ fn an_alert_comes_out_while_its_input_goes_on() {
     // The input stays open: only a pause lets the alert out.
     let mut line = String::new();
     BufReader::new(report.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.contains("\"kind\":\"user\",\"key\":\"x\",\"attempts\":2,\"threshold\":\"2/1m\""), "{line}");
+    assert!(
+        line.contains("\"kind\":\"user\",\"key\":\"x\",\"attempts\":2,\"threshold\":\"2/1m\""),
+        "{line}"
+    );
     drop(stdin);
     assert!(report.wait().unwrap().success());
 }

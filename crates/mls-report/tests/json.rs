@@ -111,7 +111,8 @@ struct Row {
 fn generate(seed: u64) -> Vec<Row> {
     let mut random = seed;
     let mut below = |n: u64| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((random >> 33) * n) >> 31
     };
     (0..12_000)
@@ -138,16 +139,24 @@ fn generate(seed: u64) -> Vec<Row> {
 }
 
 fn date(day: u32) -> String {
-    (chrono::NaiveDate::from_ymd_opt(2026, 5, 1).unwrap() + chrono::Days::new(day.into())).to_string()
+    (chrono::NaiveDate::from_ymd_opt(2026, 5, 1).unwrap() + chrono::Days::new(day.into()))
+        .to_string()
 }
 
 fn csv(rows: &[Row]) -> String {
-    let mut csv = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n".to_owned();
+    let mut csv =
+        "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n".to_owned();
     for row in rows {
         let (host, status) = row.host.as_deref().map_or(("null", "Errno 1"), |host| (host, "OK"));
-        let (asn, aso) = if row.country == "N/A" { ("N/A", "N/A") } else { ("64500", "\"An Org, Inc.\"") };
+        let (asn, aso) =
+            if row.country == "N/A" { ("N/A", "N/A") } else { ("64500", "\"An Org, Inc.\"") };
         let Row { day, hour, ip, user, country, .. } = row;
-        writeln!(csv, "mail,{} {hour:02}:30,{ip},{user},{host},{status},{country},{asn},{aso}", date(*day)).unwrap();
+        writeln!(
+            csv,
+            "mail,{} {hour:02}:30,{ip},{user},{host},{status},{country},{asn},{aso}",
+            date(*day)
+        )
+        .unwrap();
     }
     csv
 }
@@ -164,7 +173,9 @@ fn count<K: Ord>(keys: impl Iterator<Item = K>) -> Vec<(K, u64)> {
 fn network(ip: &str) -> String {
     match ip.parse().unwrap() {
         std::net::IpAddr::V4(_) => format!("{}.0/24", ip.rsplit_once('.').unwrap().0),
-        std::net::IpAddr::V6(_) => format!("{}::/64", ip.rsplit_once("::").unwrap().0.trim_end_matches(":0")),
+        std::net::IpAddr::V6(_) => {
+            format!("{}::/64", ip.rsplit_once("::").unwrap().0.trim_end_matches(":0"))
+        }
     }
 }
 
@@ -183,69 +194,111 @@ fn every_number_is_what_plain_counting_finds() {
 
         assert_eq!((report.v, report.r#type.as_str()), (1, "report"));
         assert_eq!(report.period.label, date(day));
-        assert_eq!(report.period.from.unwrap().to_rfc3339(), format!("{}T00:00:00+00:00", date(day)));
+        assert_eq!(
+            report.period.from.unwrap().to_rfc3339(),
+            format!("{}T00:00:00+00:00", date(day))
+        );
         assert_eq!(report.attempts, inside.len() as u64);
-        assert_eq!(report.previous_attempts, Some(before.iter().filter(|row| row.day == day - 1).count() as u64));
+        assert_eq!(
+            report.previous_attempts,
+            Some(before.iter().filter(|row| row.day == day - 1).count() as u64)
+        );
         assert_eq!(report.notes, [""; 0]);
 
-        let logins = count(inside.iter().map(|row| (row.user.clone(), row.ip.clone(), row.host.clone(), row.country)));
+        let logins = count(
+            inside
+                .iter()
+                .map(|row| (row.user.clone(), row.ip.clone(), row.host.clone(), row.country)),
+        );
         assert_eq!(report.logins.distinct, logins.len());
         let sums: Vec<_> = logins.iter().take(top).map(|(_, n)| *n).collect();
         assert_eq!(report.logins.top.iter().map(|login| login.attempts).collect::<Vec<_>>(), sums);
         for login in &report.logins.top {
-            let key = logins
-                .iter()
-                .find(|((user, ip, ..), _)| Some(user) == login.user.as_ref() && Some(ip) == login.ip.as_ref());
+            let key = logins.iter().find(|((user, ip, ..), _)| {
+                Some(user) == login.user.as_ref() && Some(ip) == login.ip.as_ref()
+            });
             let ((.., host, country), n) = key.unwrap();
-            assert_eq!((&login.hostname, &login.country_code, login.attempts), (host, &known(country), *n));
+            assert_eq!(
+                (&login.hostname, &login.country_code, login.attempts),
+                (host, &known(country), *n)
+            );
         }
         let users = count(inside.iter().map(|row| row.user.clone()));
-        let expected = users.iter().take(top).map(|(user, n)| User { user: Some(user.clone()), attempts: *n });
-        assert_eq!(report.users, List { distinct: users.len(), exact: true, top: expected.collect() });
+        let expected =
+            users.iter().take(top).map(|(user, n)| User { user: Some(user.clone()), attempts: *n });
+        assert_eq!(
+            report.users,
+            List { distinct: users.len(), exact: true, top: expected.collect() }
+        );
         let addresses = count(inside.iter().map(|row| row.ip.clone()));
-        let expected = addresses.iter().take(top).map(|(ip, n)| Address { ip: Some(ip.clone()), attempts: *n });
+        let expected = addresses
+            .iter()
+            .take(top)
+            .map(|(ip, n)| Address { ip: Some(ip.clone()), attempts: *n });
         assert_eq!(report.addresses.top, expected.collect::<Vec<_>>());
         // What is unknown comes before all names, as nothing does, and is none.
         let countries = count(inside.iter().map(|row| known(row.country)));
-        let expected = countries.iter().map(|(code, n)| Country { country_code: code.clone(), attempts: *n });
+        let expected =
+            countries.iter().map(|(code, n)| Country { country_code: code.clone(), attempts: *n });
         assert_eq!(report.countries.top, expected.collect::<Vec<_>>());
-        assert_eq!((report.countries.distinct, report.systems.distinct, report.organisations.distinct), (3, 1, 1));
+        assert_eq!(
+            (report.countries.distinct, report.systems.distinct, report.organisations.distinct),
+            (3, 1, 1)
+        );
         let systems = count(inside.iter().map(|row| (row.country != "N/A").then_some(64500)));
         let expected = systems.iter().map(|(asn, n)| System { asn: *asn, attempts: *n });
         assert_eq!(report.systems.top, expected.collect::<Vec<_>>());
-        let organisations = systems.iter().map(|(asn, n)| (asn.map(|_| "An Org, Inc.".to_owned()), *n));
+        let organisations =
+            systems.iter().map(|(asn, n)| (asn.map(|_| "An Org, Inc.".to_owned()), *n));
         let expected = organisations.map(|(aso, attempts)| Organisation { aso, attempts });
         assert_eq!(report.organisations.top, expected.collect::<Vec<_>>());
 
         let failed = inside.iter().filter(|row| row.host.is_none()).count() as u64;
         assert_eq!(report.failed_reverse_lookups, failed);
-        assert_eq!(report.reverse_dns_failures.top, [Status { status: "Errno 1".to_owned(), attempts: failed }]);
+        assert_eq!(
+            report.reverse_dns_failures.top,
+            [Status { status: "Errno 1".to_owned(), attempts: failed }]
+        );
         for (hour, n) in report.hours.iter().enumerate() {
             assert_eq!(*n, inside.iter().filter(|row| row.hour == hour).count() as u64);
         }
         let days: Vec<_> = (day - 29..=day)
-            .map(|d| Day { date: date(d), attempts: rows.iter().filter(|row| row.day == d).count() as u64 })
+            .map(|d| Day {
+                date: date(d),
+                attempts: rows.iter().filter(|row| row.day == d).count() as u64,
+            })
             .collect();
         assert_eq!(report.days, days);
 
         let networks = count(inside.iter().map(|row| network(&row.ip)));
         assert_eq!(report.networks.distinct, networks.len());
         for found in &report.networks.top {
-            let of_it: Vec<_> = inside.iter().filter(|row| network(&row.ip) == found.network).collect();
+            let of_it: Vec<_> =
+                inside.iter().filter(|row| network(&row.ip) == found.network).collect();
             let addresses: BTreeSet<_> = of_it.iter().map(|row| &row.ip).collect();
-            assert_eq!((found.attempts, found.addresses), (of_it.len() as u64, addresses.len() as u64));
+            assert_eq!(
+                (found.attempts, found.addresses),
+                (of_it.len() as u64, addresses.len() as u64)
+            );
         }
-        let window: Vec<_> = rows.iter().filter(|row| row.day <= day && row.day + 30 > day).collect();
+        let window: Vec<_> =
+            rows.iter().filter(|row| row.day <= day && row.day + 30 > day).collect();
         let mut slow: Vec<_> = addresses
             .iter()
             .map(|(ip, _)| {
                 let of_it = window.iter().filter(|row| row.ip == *ip);
                 let days = of_it.clone().map(|row| row.day).collect::<BTreeSet<_>>().len();
-                Slow { ip: ip.clone(), days: days.try_into().unwrap(), attempts: of_it.count().try_into().unwrap() }
+                Slow {
+                    ip: ip.clone(),
+                    days: days.try_into().unwrap(),
+                    attempts: of_it.count().try_into().unwrap(),
+                }
             })
             .filter(|slow| slow.days >= 5 && slow.attempts <= 10 * slow.days)
             .collect();
-        slow.sort_by(|a, b| (b.days, b.attempts).cmp(&(a.days, a.attempts)).then_with(|| a.ip.cmp(&b.ip)));
+        slow.sort_by(|a, b| {
+            (b.days, b.attempts).cmp(&(a.days, a.attempts)).then_with(|| a.ip.cmp(&b.ip))
+        });
         assert!(!slow.is_empty());
         assert_eq!(report.slow_attackers.distinct, slow.len());
         slow.truncate(top);
@@ -253,24 +306,33 @@ fn every_number_is_what_plain_counting_finds() {
         let mut distributed: Vec<_> = users
             .iter()
             .map(|(user, n)| {
-                let addresses =
-                    inside.iter().filter(|row| row.user == *user).map(|row| &row.ip).collect::<BTreeSet<_>>();
+                let addresses = inside
+                    .iter()
+                    .filter(|row| row.user == *user)
+                    .map(|row| &row.ip)
+                    .collect::<BTreeSet<_>>();
                 Distributed { user: user.clone(), addresses: addresses.len() as u64, attempts: *n }
             })
             .filter(|attack| attack.addresses >= 5)
             .collect();
         distributed.sort_by(|a, b| {
-            (b.addresses, b.attempts).cmp(&(a.addresses, a.attempts)).then_with(|| a.user.cmp(&b.user))
+            (b.addresses, b.attempts)
+                .cmp(&(a.addresses, a.attempts))
+                .then_with(|| a.user.cmp(&b.user))
         });
         distributed.truncate(top);
         assert!(!distributed.is_empty());
         assert_eq!(report.distributed_attacks.top, distributed);
 
         let new = report.new.unwrap();
-        let unseen: Vec<_> = users.iter().filter(|(user, _)| before.iter().all(|row| row.user != *user)).collect();
+        let unseen: Vec<_> =
+            users.iter().filter(|(user, _)| before.iter().all(|row| row.user != *user)).collect();
         assert!(!unseen.is_empty());
         assert_eq!(new.users.distinct, unseen.len());
-        let expected = unseen.iter().take(top).map(|(user, n)| User { user: Some(user.clone()), attempts: *n });
+        let expected = unseen
+            .iter()
+            .take(top)
+            .map(|(user, n)| User { user: Some(user.clone()), attempts: *n });
         assert_eq!(new.users.top, expected.collect::<Vec<_>>());
         assert_eq!(
             new.addresses.distinct,
@@ -278,7 +340,10 @@ fn every_number_is_what_plain_counting_finds() {
         );
         assert_eq!(new.countries.distinct, 0);
         let csv_of = csv(&rows);
-        assert_eq!(report.csv, Some(Csv { name: None, bytes: csv_of.len() as u64, rows: rows.len() as u64 }));
+        assert_eq!(
+            report.csv,
+            Some(Csv { name: None, bytes: csv_of.len() as u64, rows: rows.len() as u64 })
+        );
     }
 }
 
@@ -290,7 +355,10 @@ fn a_stretch_is_the_sum_of_its_days() {
     let days: u64 = (30..=36).map(|day| report(&["--date", &date(day)], &csv).attempts).sum();
     assert_eq!(week.attempts, days);
     assert_eq!(week.period.label, format!("{} to {}", date(30), date(36)));
-    assert_eq!(week.previous_attempts, Some(rows.iter().filter(|row| (23..30).contains(&row.day)).count() as u64));
+    assert_eq!(
+        week.previous_attempts,
+        Some(rows.iter().filter(|row| (23..30).contains(&row.day)).count() as u64)
+    );
     let all = report(&["--since", "2000-01-01"], &csv);
     assert_eq!((all.attempts, all.previous_attempts, all.period.to), (12_000, None, None));
     // Nothing came before the first day, so nothing can be new.
@@ -303,8 +371,14 @@ fn more_names_than_are_counted_apart_give_lower_bounds_that_say_so() {
     let mut csv = String::new();
     let mut said = 0;
     for i in 0..250_000 {
-        writeln!(csv, "mail,2026-06-01 00:00,10.{}.{}.{},u{i},null,N/A,CN,{i},O", i >> 16, (i >> 8) & 255, i & 255)
-            .unwrap();
+        writeln!(
+            csv,
+            "mail,2026-06-01 00:00,10.{}.{}.{},u{i},null,N/A,CN,{i},O",
+            i >> 16,
+            (i >> 8) & 255,
+            i & 255
+        )
+        .unwrap();
         if i % 500 == 0 {
             writeln!(csv, "mail,2026-06-01 00:00,192.0.2.1,often,null,N/A,CN,1,O").unwrap();
             said += 1;
@@ -315,9 +389,17 @@ fn more_names_than_are_counted_apart_give_lower_bounds_that_say_so() {
     let often = &report.users.top[0];
     assert_eq!(often.user.as_deref(), Some("often"));
     assert!(!report.users.exact);
-    let note = report.notes.iter().find(|note| note.contains("more user names than are counted apart")).unwrap();
+    let note = report
+        .notes
+        .iter()
+        .find(|note| note.contains("more user names than are counted apart"))
+        .unwrap();
     let short: u64 = note.split_whitespace().find_map(|word| word.parse().ok()).unwrap();
-    assert!(short < 20 && often.attempts <= said && often.attempts + short >= said, "{} and {note}", often.attempts);
+    assert!(
+        short < 20 && often.attempts <= said && often.attempts + short >= said,
+        "{} and {note}",
+        often.attempts
+    );
     assert!(report.users.distinct <= 100_000);
     // What fits is exact, whatever does not.
     assert!(report.countries.exact && !report.systems.exact);

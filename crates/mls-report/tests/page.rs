@@ -19,7 +19,8 @@ const HOSTILE: [&str; 6] = [
 
 fn page(csv: &str) -> String {
     let args = ["--format", "html", "--date", "2026-06-02", "--timezone", "UTC"];
-    let run = Tool::new(env!("CARGO_BIN_EXE_mls-report")).args(args).write_stdin(csv).assert().success();
+    let run =
+        Tool::new(env!("CARGO_BIN_EXE_mls-report")).args(args).write_stdin(csv).assert().success();
     String::from_utf8(run.get_output().stdout.clone()).unwrap()
 }
 
@@ -46,7 +47,8 @@ fn browse(file: &Path) -> (String, Vec<String>) {
         .output()
         .unwrap();
     let messages = String::from_utf8_lossy(&output.stderr).into_owned();
-    let console = messages.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
+    let console =
+        messages.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
     (String::from_utf8(output.stdout).unwrap(), console)
 }
 
@@ -63,7 +65,10 @@ fn a_browser_shows_hostile_names_as_text_and_has_nothing_to_complain_of() {
         assert!(!document.contains(tag), "{tag} in {document}");
     }
     assert!(document.contains("<bdi>&lt;script&gt;alert(1)&lt;/script&gt;</bdi>"));
-    assert!(document.contains("<bdi>\u{fffd}gpj.exe@evil</bdi>") && document.contains("<bdi>&amp;lt;b&amp;gt;</bdi>"));
+    assert!(
+        document.contains("<bdi>\u{fffd}gpj.exe@evil</bdi>")
+            && document.contains("<bdi>&amp;lt;b&amp;gt;</bdi>")
+    );
 
     // The same browser does complain of the same page with a name left as it is.
     let broken = html.replacen("&#60;script&#62;alert(1)&#60;/script&#62;", HOSTILE[0], 1);
@@ -90,7 +95,10 @@ fn the_page_is_correct_html_of_one_file() {
         assert!(output.status.success());
         // Nothing is fetched: what names a resource stands in no tag, only in a hostile name.
         for tag in html.split('<').skip(1).filter_map(|rest| rest.split('>').next()) {
-            assert!(!["src=", "href=", "url(", "@import"].iter().any(|word| tag.contains(word)), "{tag}");
+            assert!(
+                !["src=", "href=", "url(", "@import"].iter().any(|word| tag.contains(word)),
+                "{tag}"
+            );
         }
     }
 }

@@ -13,24 +13,37 @@ use crate::target::Target;
 
 /// The name of the source: the flag's, else this machine's.
 pub(crate) fn source(flag: Option<String>) -> anyhow::Result<String> {
-    let source = flag.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
+    let source =
+        flag.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
     if (1..=255).contains(&source.len()) && !source.contains(char::is_control) {
         return Ok(source);
     }
-    Err(Exit::Usage.error(format!("{source:?} is no name of a source: use 1 to 255 bytes without control characters")))
+    Err(Exit::Usage.error(format!(
+        "{source:?} is no name of a source: use 1 to 255 bytes without control characters"
+    )))
 }
 
 /// What was committed for `source`; `None` before the first commit, and where there are no tables yet.
-pub(crate) fn load(database: &mut Database, table: &Table, source: &str) -> anyhow::Result<Option<CursorFile>> {
+pub(crate) fn load(
+    database: &mut Database,
+    table: &Table,
+    source: &str,
+) -> anyhow::Result<Option<CursorFile>> {
     let (name, doing) = (table.cursor(), format!("reading the position of {source} in"));
     if database.columns(&name)?.is_empty() {
         return Ok(None);
     }
     let dialect = database.dialect;
-    let sql = format!("SELECT position FROM {} WHERE source = {}", dialect.name(&name), dialect.text(source));
+    let sql = format!(
+        "SELECT position FROM {} WHERE source = {}",
+        dialect.name(&name),
+        dialect.text(source)
+    );
     let texts = database.texts(&sql).map_err(|error| database.failed(&error, &doing))?;
     let cursor = texts.first().map(|text| CursorFile::from_json(text.as_bytes())).transpose();
-    cursor.with_context(|| format!("table {name} in {}, source {source}", database.shown)).or_exit(Exit::Config)
+    cursor
+        .with_context(|| format!("table {name} in {}, source {source}", database.shown))
+        .or_exit(Exit::Config)
 }
 
 /// Moves the position in the transaction that is open, from commit `base` to the next, and returns that. A pipeline that has done
@@ -47,7 +60,9 @@ pub(crate) fn advance(
     let (name, source_text) = (dialect.name(&table.cursor()), dialect.text(source));
     let (sequence, position) = (next.sequence, dialect.text(&next.to_json()));
     let sql = if base == 0 {
-        format!("INSERT INTO {name} (source, sequence, position) VALUES ({source_text}, {sequence}, {position})")
+        format!(
+            "INSERT INTO {name} (source, sequence, position) VALUES ({source_text}, {sequence}, {position})"
+        )
     } else {
         format!(
             "UPDATE {name} SET sequence = {sequence}, position = {position} WHERE source = {source_text} AND sequence = {base}"

@@ -69,7 +69,10 @@ impl Database {
     ///
     /// # Errors
     /// Those of [`connect`](Self::connect) and of `work`.
-    pub(crate) fn with<T>(target: &Target, work: impl FnOnce(&mut Self) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    pub(crate) fn with<T>(
+        target: &Target,
+        work: impl FnOnce(&mut Self) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
         let mut database = Self::connect(target)?;
         let result = work(&mut database);
         let Self { runtime, connection, .. } = database;
@@ -85,7 +88,10 @@ impl Database {
     /// Exit 75 where it stays down, else what [`Failure`] says.
     fn connect(target: &Target) -> anyhow::Result<Self> {
         let shown = target.shown();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting tokio")?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("starting tokio")?;
         let connection = runtime.block_on(async {
             let mut pauses = PAUSES.iter();
             let begun = Instant::now();
@@ -95,8 +101,12 @@ impl Database {
                     Err(_) => Err(Exit::TempFail.error("no answer")),
                 };
                 match (result, pauses.next()) {
-                    (Err(error), Some(pause)) if Exit::of(&error) == Exit::TempFail && begun.elapsed() < PATIENCE => {
-                        mls_cli::info!("connecting to {shown}: {error:#}; trying again in {pause:?}");
+                    (Err(error), Some(pause))
+                        if Exit::of(&error) == Exit::TempFail && begun.elapsed() < PATIENCE =>
+                    {
+                        mls_cli::info!(
+                            "connecting to {shown}: {error:#}; trying again in {pause:?}"
+                        );
                         tokio::time::sleep(*pause).await;
                     }
                     (result, _) => return result,
@@ -109,7 +119,8 @@ impl Database {
         let mut database = Self { runtime, connection, dialect, shown, longest: None, limit };
         if database.dialect == Dialect::Mysql {
             let longest = database.texts("SELECT CAST(@@max_allowed_packet AS CHAR)");
-            let longest = longest.map_err(|error| database.failed(&error, "asking for max_allowed_packet of"))?;
+            let longest = longest
+                .map_err(|error| database.failed(&error, "asking for max_allowed_packet of"))?;
             database.longest = longest.first().and_then(|text| text.parse().ok());
         }
         Ok(database)
@@ -141,14 +152,18 @@ impl Database {
             match connection {
                 Server::Sqlite(c) => sqlx::raw_sql(sql).execute(c).await.map(drop),
                 // What has no name of its own is lost to PostgreSQL when sqlx asks for a type that it does not know.
-                Server::Postgresql(c) => sqlx::query(sql).persistent(true).execute(c).await.map(drop),
+                Server::Postgresql(c) => {
+                    sqlx::query(sql).persistent(true).execute(c).await.map(drop)
+                }
                 Server::Mysql(c) => sqlx::query(sql).persistent(false).execute(c).await.map(drop),
             }
         });
         result.map_err(|error| match &error {
             sqlx::Error::Database(what) => match what.code().as_deref() {
                 // SQLITE_CONSTRAINT_COMMITHOOK
-                Some("531") => sqlx::Error::InvalidArgument("it ends the transaction, and a file is one".into()),
+                Some("531") => sqlx::Error::InvalidArgument(
+                    "it ends the transaction, and a file is one".into(),
+                ),
                 // PostgreSQL's, of a $1: protocol_violation
                 Some("08P01") => sqlx::Error::InvalidArgument(what.message().into()),
                 _ => error,
@@ -178,7 +193,9 @@ impl Database {
     }
 
     fn check_length(&self, sql: &str) -> Result<(), sqlx::Error> {
-        let Some(longest) = self.longest.filter(|longest| sql.len() + 1 >= *longest) else { return Ok(()) };
+        let Some(longest) = self.longest.filter(|longest| sql.len() + 1 >= *longest) else {
+            return Ok(());
+        };
         let bytes = sql.len();
         Err(sqlx::Error::InvalidArgument(format!(
             "{bytes} bytes are too long for the server's max_allowed_packet of {longest}"
@@ -230,7 +247,8 @@ impl Database {
     /// # Errors
     /// See [`must`](Self::must).
     pub(crate) fn begin(&mut self) -> anyhow::Result<()> {
-        let begin = if self.dialect == Dialect::Sqlite { "BEGIN IMMEDIATE" } else { "START TRANSACTION" };
+        let begin =
+            if self.dialect == Dialect::Sqlite { "BEGIN IMMEDIATE" } else { "START TRANSACTION" };
         self.must(begin, "beginning a transaction in").map(drop)
     }
 
@@ -261,7 +279,10 @@ impl Database {
         let dialect = self.dialect;
         self.begin()?;
         if dialect == Dialect::Postgresql {
-            let lock = format!("SELECT pg_advisory_xact_lock(hashtext({}))::text", dialect.text(table.name()));
+            let lock = format!(
+                "SELECT pg_advisory_xact_lock(hashtext({}))::text",
+                dialect.text(table.name())
+            );
             self.texts(&lock).map_err(|error| self.failed(&error, "locking"))?;
         }
         if self.columns(table.name())?.is_empty() {
@@ -277,7 +298,9 @@ impl Database {
 
     /// In any other encoding a name of the attackers' may have no place.
     fn check_encoding(&mut self) -> anyhow::Result<()> {
-        let encoding = self.texts("SHOW server_encoding").map_err(|error| self.failed(&error, "looking at"))?;
+        let encoding = self
+            .texts("SHOW server_encoding")
+            .map_err(|error| self.failed(&error, "looking at"))?;
         match encoding.first().map(String::as_str) {
             Some("UTF8") => Ok(()),
             other => Err(Exit::Config.error(format!(
@@ -290,7 +313,8 @@ impl Database {
 
     /// The names of a table's columns; none where there is no such table.
     pub(crate) fn columns(&mut self, table: &str) -> anyhow::Result<Vec<String>> {
-        let (name, quoted) = (self.dialect.text(table), self.dialect.text(&self.dialect.name(table)));
+        let (name, quoted) =
+            (self.dialect.text(table), self.dialect.text(&self.dialect.name(table)));
         let sql = match self.dialect {
             Dialect::Sqlite => format!("SELECT name FROM pragma_table_info({name})"),
             Dialect::Postgresql => format!(
@@ -300,10 +324,16 @@ impl Database {
                 "SELECT CAST(column_name AS CHAR) FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = {name}"
             ),
         };
-        self.texts(&sql).map_err(|error| self.failed(&error, &format!("looking at table {table} in")))
+        self.texts(&sql)
+            .map_err(|error| self.failed(&error, &format!("looking at table {table} in")))
     }
 
-    fn check_columns(&self, table: &Table, mapping: &Mapping, columns: &[String]) -> anyhow::Result<()> {
+    fn check_columns(
+        &self,
+        table: &Table,
+        mapping: &Mapping,
+        columns: &[String],
+    ) -> anyhow::Result<()> {
         let has = |name: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
         if has("asn_int") && has("asn_varchar") {
             return Err(Exit::Config.error(format!(
@@ -316,7 +346,8 @@ impl Database {
                 self.shown
             )));
         }
-        let missing: Vec<_> = mapping.filled().map(|(name, _)| name).filter(|name| !has(name)).collect();
+        let missing: Vec<_> =
+            mapping.filled().map(|(name, _)| name).filter(|name| !has(name)).collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -330,12 +361,15 @@ impl Database {
 
     /// `MyISAM` and its like keep half of a transaction that failed.
     fn check_engines(&mut self, table: &Table) -> anyhow::Result<()> {
-        let names = [table.name(), &table.cursor(), &table.imports()].map(|name| self.dialect.text(name)).join(", ");
+        let names = [table.name(), &table.cursor(), &table.imports()]
+            .map(|name| self.dialect.text(name))
+            .join(", ");
         let sql = format!(
             "SELECT CONCAT(t.table_name, ' (', t.engine, ')') FROM information_schema.tables t LEFT JOIN information_schema.engines e \
              ON e.engine = t.engine WHERE t.table_schema = DATABASE() AND t.table_name IN ({names}) AND COALESCE(e.transactions, 'NO') <> 'YES'"
         );
-        let tables = self.texts(&sql).map_err(|error| self.failed(&error, "looking at the tables of"))?;
+        let tables =
+            self.texts(&sql).map_err(|error| self.failed(&error, "looking at the tables of"))?;
         if tables.is_empty() {
             return Ok(());
         }
@@ -353,8 +387,11 @@ fn within<T>(
     runtime: &Runtime,
     work: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
-    let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer in {limit:?}"));
-    runtime.block_on(async { tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(late().into())) })
+    let late =
+        || std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer in {limit:?}"));
+    runtime.block_on(async {
+        tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(late().into()))
+    })
 }
 
 async fn open(target: &Target) -> anyhow::Result<Server> {
@@ -376,14 +413,19 @@ async fn open(target: &Target) -> anyhow::Result<Server> {
 const POSTGRESQL_MODE: &str = "SET standard_conforming_strings = on";
 
 async fn open_postgresql(options: &PgConnectOptions) -> Result<Server, sqlx::Error> {
-    let options = options.clone().application_name("mls-sql").statement_cache_capacity(1).disable_statement_logging();
+    let options = options
+        .clone()
+        .application_name("mls-sql")
+        .statement_cache_capacity(1)
+        .disable_statement_logging();
     let mut connection = PgConnection::connect_with(&options).await?;
     sqlx::raw_sql(POSTGRESQL_MODE).execute(&mut connection).await?;
     Ok(Server::Postgresql(connection))
 }
 
 /// A session in which every value either fits or is refused, and a quote is a quote.
-const MYSQL_MODE: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ONLY_FULL_GROUP_BY'";
+const MYSQL_MODE: &str =
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ONLY_FULL_GROUP_BY'";
 
 async fn open_mysql(options: &MySqlConnectOptions) -> Result<Server, sqlx::Error> {
     let options = options.clone().charset("utf8mb4").disable_statement_logging();
@@ -404,6 +446,9 @@ mod tests {
         let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) || '' FROM n";
         let error = database.texts(endless).unwrap_err();
         assert_eq!(Failure::of(&error), Failure::Temporary);
-        assert!(database.failed(&error, "asking").to_string().ends_with("no answer in 10ms"), "{error}");
+        assert!(
+            database.failed(&error, "asking").to_string().ends_with("no answer in 10ms"),
+            "{error}"
+        );
     }
 }

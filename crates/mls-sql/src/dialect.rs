@@ -54,10 +54,14 @@ impl Dialect {
     }
 
     /// Appends a text as a literal.
-    #[expect(clippy::needless_bitwise_bool, reason = "without a way out of the loop it is a few vector instructions")]
+    #[expect(
+        clippy::needless_bitwise_bool,
+        reason = "without a way out of the loop it is a few vector instructions"
+    )]
     pub(crate) fn write_text(self, text: &str, out: &mut Vec<u8>) {
         // What every SQL reads alike, and nearly every text is.
-        let plain = text.bytes().fold(true, |plain, b| plain & (b < 0x80) & (b != b'\\') & (b != b'\''));
+        let plain =
+            text.bytes().fold(true, |plain, b| plain & (b < 0x80) & (b != b'\\') & (b != b'\''));
         if plain || self == Self::Sqlite {
             out.push(b'\'');
             if plain {
@@ -181,7 +185,10 @@ mod tests {
         assert_eq!(time(text, Dialect::Sqlite).unwrap(), "2026-05-31T22:30:45.123456Z");
         assert_eq!(time(text, Dialect::Postgresql).unwrap(), "2026-05-31 22:30:45.123456+00");
         assert_eq!(time(text, Dialect::Mysql).unwrap(), "2026-05-31 22:30:45.123456");
-        assert_eq!(time("2016-12-31T23:59:60.5Z", Dialect::Sqlite).unwrap(), "2016-12-31T23:59:59.999999Z");
+        assert_eq!(
+            time("2016-12-31T23:59:60.5Z", Dialect::Sqlite).unwrap(),
+            "2016-12-31T23:59:59.999999Z"
+        );
         assert_eq!(time("0999-12-31T23:59:59Z", Dialect::Sqlite), None);
         assert_eq!(time("9999-12-31T23:59:59-01:00", Dialect::Mysql), None);
     }

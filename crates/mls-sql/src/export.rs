@@ -38,13 +38,17 @@ pub(crate) fn run(
 ) -> anyhow::Result<()> {
     let Some(dir) = dir else {
         if cursor_file.is_some() {
-            return Err(Exit::Usage.error("--cursor-file needs --dir, or a --config that names one"));
+            return Err(
+                Exit::Usage.error("--cursor-file needs --dir, or a --config that names one")
+            );
         }
         reader.watch_stdout()?;
         let mut print = Print { file: SqlFile::new(Writer::stdout()?, table, dialect, mapping) };
         return sink::drain(reader, &mut print);
     };
-    fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display())).or_exit(Exit::CantCreat)?;
+    fs::create_dir_all(&dir)
+        .with_context(|| format!("creating {}", dir.display()))
+        .or_exit(Exit::CantCreat)?;
     let dir = dir.canonicalize().with_context(|| format!("finding {}", dir.display()))?;
     let part = part(cursor_file.as_deref())?;
     let _lock = cursor_file.as_deref().map(Lock::take).transpose()?;
@@ -68,7 +72,9 @@ pub(crate) fn run(
 
 /// The temporary name: that of nobody else who exports into the same directory, on this machine or another.
 fn part(cursor_file: Option<&Path>) -> anyhow::Result<String> {
-    let Some(path) = cursor_file else { return Ok(format!(".{}-{}.part", machine()?, std::process::id())) };
+    let Some(path) = cursor_file else {
+        return Ok(format!(".{}-{}.part", machine()?, std::process::id()));
+    };
     let folder = atomic::directory_of(path);
     let folder = folder.canonicalize().with_context(|| format!("finding {}", folder.display()))?;
     let whole = folder.join(path.file_name().unwrap_or_default());
@@ -146,7 +152,13 @@ impl Sink for Export<'_> {
     fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
         let context = || format!("writing {}", self.part.display());
         if self.open.is_none() {
-            let file = File::options().write(true).read(true).create(true).truncate(true).mode(0o640).open(&self.part);
+            let file = File::options()
+                .write(true)
+                .read(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o640)
+                .open(&self.part);
             let file = file.with_context(context).or_exit(Exit::CantCreat)?;
             self.begun = true;
             self.open = Some((self.new)(BufWriter::with_capacity(256 * 1024, file)));
@@ -166,7 +178,8 @@ impl Sink for Export<'_> {
             let file = open.get_mut().get_ref();
             file.sync_all().with_context(context).or_exit(Exit::IoErr)?;
             let length = file.metadata().with_context(context)?.len();
-            written = Some(Data::describe(file, length).with_context(context).or_exit(Exit::IoErr)?);
+            written =
+                Some(Data::describe(file, length).with_context(context).or_exit(Exit::IoErr)?);
             atomic::sync_directory(&self.dir).with_context(context).or_exit(Exit::IoErr)?;
         } else if self.open.take().is_some() {
             let _ = fs::remove_file(&self.part);
@@ -197,7 +210,9 @@ impl Export<'_> {
     /// Finishes what the last commit has left undone, in the directory that it was written to; where that has moved, in the one of
     /// this run.
     fn settle(&self) -> anyhow::Result<()> {
-        let CursorFile { file: Some(name), data: Some(data), part, .. } = &self.committed else { return Ok(()) };
+        let CursorFile { file: Some(name), data: Some(data), part, .. } = &self.committed else {
+            return Ok(());
+        };
         let path = Path::new(name);
         // This run's name for it is another where the machine was renamed or S has moved. Older versions did not note it.
         let part = part.clone().unwrap_or_else(|| self.part_name());
@@ -209,7 +224,9 @@ impl Export<'_> {
                 file => file.with_context(context)?,
             };
             let length = file.metadata().with_context(context)?.len();
-            if length == data.length && Data::describe(&file, length).with_context(context)? == *data {
+            if length == data.length
+                && Data::describe(&file, length).with_context(context)? == *data
+            {
                 return publish(&part, &folder.join(path.file_name().unwrap_or_default()));
             }
         }
@@ -234,7 +251,9 @@ fn publish(part: &Path, path: &Path) -> anyhow::Result<()> {
     let context = || format!("renaming {} to {}", part.display(), path.display());
     match renameat_with(CWD, part, CWD, path, RenameFlags::NOREPLACE) {
         // A run that had to link it has died before it removed the other name.
-        Err(_) if is_same(part, path) => fs::remove_file(part).with_context(context).or_exit(Exit::CantCreat)?,
+        Err(_) if is_same(part, path) => {
+            fs::remove_file(part).with_context(context).or_exit(Exit::CantCreat)?
+        }
         // File systems of other machines do not know it.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
             fs::hard_link(part, path)
@@ -244,13 +263,17 @@ fn publish(part: &Path, path: &Path) -> anyhow::Result<()> {
         }
         result => result.with_context(context).or_exit(Exit::CantCreat)?,
     }
-    atomic::sync_directory(&atomic::directory_of(path)).with_context(context).or_exit(Exit::IoErr)?;
+    atomic::sync_directory(&atomic::directory_of(path))
+        .with_context(context)
+        .or_exit(Exit::IoErr)?;
     mls_cli::info!("{} is written", path.display());
     Ok(())
 }
 
 /// Whether both are names of one file.
 fn is_same(a: &Path, b: &Path) -> bool {
-    let file = |path: &Path| fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
+    let file = |path: &Path| {
+        fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok()
+    };
     file(a).is_some() && file(a) == file(b)
 }

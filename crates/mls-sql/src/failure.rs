@@ -64,7 +64,8 @@ impl Failure {
 fn of_database(error: &dyn DatabaseError) -> Failure {
     if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
         // That no partition is for the row has the state of a CHECK, but not its name. What a trigger raises names no table.
-        let unplaced = error.code() == "23514" && error.table().is_some() && error.constraint().is_none();
+        let unplaced =
+            error.code() == "23514" && error.table().is_some() && error.constraint().is_none();
         // The server has no transaction IDs left, and is vacuumed: of class 54, which is else what is too long for an index.
         let exhausted = error.routine() == Some("GetNewTransactionId");
         match error.code() {
@@ -100,9 +101,19 @@ fn of_postgresql(state: &str) -> Failure {
 fn of_mysql(number: u16, state: &str) -> Failure {
     match number {
         // Too many connections, shutting down, lost, lock wait, deadlock, statement interrupted, killed.
-        1040 | 1053 | 1077 | 1079 | 1152 | 1158..=1161 | 1203 | 1205 | 1213 | 1317 | 1927 | 2006 | 2013 => {
-            Failure::Temporary
-        }
+        1040
+        | 1053
+        | 1077
+        | 1079
+        | 1152
+        | 1158..=1161
+        | 1203
+        | 1205
+        | 1213
+        | 1317
+        | 1927
+        | 2006
+        | 2013 => Failure::Temporary,
         1044 | 1045 | 1142 | 1143 | 1227 | 1698 => Failure::Permission,
         1046 | 1049 | 1054 | 1146 | 1364 | 1526 => Failure::Setup,
         // Disk full, cannot write, table full.

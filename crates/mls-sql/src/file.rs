@@ -24,8 +24,12 @@ pub(crate) struct SqlFile<W: Write> {
 
 impl<W: Write> SqlFile<W> {
     pub(crate) fn new(out: W, table: &Table, dialect: Dialect, mapping: &Mapping) -> Self {
-        let insert =
-            format!("INSERT INTO {} ({}) VALUES\n", dialect.name(table.name()), mapping.names(dialect)).into_bytes();
+        let insert = format!(
+            "INSERT INTO {} ({}) VALUES\n",
+            dialect.name(table.name()),
+            mapping.names(dialect)
+        )
+        .into_bytes();
         Self { out, rows: Rows::new(Form::Values(dialect), mapping), insert, begun: false }
     }
 

@@ -30,7 +30,8 @@ pub(crate) fn run(
     let _lock = lock(database, target, table)?;
     database.prepare(table, mapping)?;
     let ledger = read_ledger(database, table)?;
-    let (old, new): (Vec<_>, Vec<_>) = names(dir)?.into_iter().partition(|name| ledger.contains_key(name));
+    let (old, new): (Vec<_>, Vec<_>) =
+        names(dir)?.into_iter().partition(|name| ledger.contains_key(name));
     for name in old {
         let (path, imported) = (dir.join(&name), &ledger[&name]);
         let now = hash(&path)?;
@@ -53,22 +54,32 @@ fn lock(database: &mut Database, target: &Target, table: &Table) -> anyhow::Resu
     let sql = match target {
         Target::Sqlite(path) => return Lock::take(path).map(Some),
         Target::Postgresql(_) => format!("SELECT pg_try_advisory_lock(hashtext({key}))::text"),
-        Target::Mysql(_) => format!("SELECT CAST(GET_LOCK(MD5(CONCAT(DATABASE(), {key})), 0) AS CHAR)"),
+        Target::Mysql(_) => {
+            format!("SELECT CAST(GET_LOCK(MD5(CONCAT(DATABASE(), {key})), 0) AS CHAR)")
+        }
     };
     let got = database.texts(&sql).map_err(|error| database.failed(&error, "locking"))?;
     if got.first().is_some_and(|text| text == "true" || text == "1") {
         return Ok(None);
     }
-    Err(Exit::TempFail.error(format!("another import into {} is at work; try again later", database.shown)))
+    Err(Exit::TempFail
+        .error(format!("another import into {} is at work; try again later", database.shown)))
 }
 
 /// SHA-256 of each imported file, by name.
 fn read_ledger(database: &mut Database, table: &Table) -> anyhow::Result<HashMap<String, String>> {
     let name = database.dialect.name(&table.imports());
-    let column = if database.dialect == Dialect::Mysql { "CONCAT(sha256, name)" } else { "sha256 || name" };
+    let column =
+        if database.dialect == Dialect::Mysql { "CONCAT(sha256, name)" } else { "sha256 || name" };
     let sql = format!("SELECT {column} FROM {name}");
-    let rows = database.texts(&sql).map_err(|error| database.failed(&error, "reading the imported files of"))?;
-    Ok(rows.iter().filter_map(|row| row.split_at_checked(64)).map(|(hash, name)| (name.into(), hash.into())).collect())
+    let rows = database
+        .texts(&sql)
+        .map_err(|error| database.failed(&error, "reading the imported files of"))?;
+    Ok(rows
+        .iter()
+        .filter_map(|row| row.split_at_checked(64))
+        .map(|(hash, name)| (name.into(), hash.into()))
+        .collect())
 }
 
 /// The names of the SQL files, sorted. A hidden one is still being written.
@@ -82,7 +93,10 @@ fn names(dir: &Path) -> anyhow::Result<Vec<String>> {
             continue;
         }
         match name.to_str() {
-            Some(text) if Path::new(&name).extension().is_some_and(|end| end == "sql") && !text.starts_with('.') => {
+            Some(text)
+                if Path::new(&name).extension().is_some_and(|end| end == "sql")
+                    && !text.starts_with('.') =>
+            {
                 names.push(text.to_owned());
             }
             Some(_) => {}
@@ -129,7 +143,8 @@ impl Read for Hashing {
 fn import(database: &mut Database, table: &Table, path: &Path, name: &str) -> anyhow::Result<()> {
     let shown = path.display();
     let allowed = if database.dialect == Dialect::Mysql { Allowed::Inserts } else { Allowed::All };
-    let input = BufReader::with_capacity(1 << 16, Hashing { file: open(path)?, hash: Sha256::new() });
+    let input =
+        BufReader::with_capacity(1 << 16, Hashing { file: open(path)?, hash: Sha256::new() });
     let mut statements = Statements::new(input, database.dialect, allowed);
     database.begin()?;
     database.must("SAVEPOINT file", "beginning a transaction in")?;
@@ -138,8 +153,12 @@ fn import(database: &mut Database, table: &Table, path: &Path, name: &str) -> an
         Failure::of(error).exit_of_file().error(format!("{shown}, {place}: {error}"))
     };
     let mut run = || -> anyhow::Result<()> {
-        while let Some(statement) = statements.next().with_context(|| shown.to_string()).or_exit(Exit::DataErr)? {
-            database.execute_one(statement.text).map_err(|error| fault(&error, &statement.place()))?;
+        while let Some(statement) =
+            statements.next().with_context(|| shown.to_string()).or_exit(Exit::DataErr)?
+        {
+            database
+                .execute_one(statement.text)
+                .map_err(|error| fault(&error, &statement.place()))?;
         }
         // Gone with the transaction, where the file has rolled that back.
         let release = database.execute("RELEASE SAVEPOINT file");

@@ -73,13 +73,15 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let settings = config.database;
     let table = match (args.table, &settings.table_name) {
         (Some(table), _) => table,
-        (None, Some(name)) => {
-            name.parse().map_err(|why| Exit::Config.error(format!("[database] table_name: {why}")))?
-        }
+        (None, Some(name)) => name
+            .parse()
+            .map_err(|why| Exit::Config.error(format!("[database] table_name: {why}")))?,
         (None, None) => Table::default(),
     };
     let mapping_file = args.mapping.or_else(|| settings.column_mapping_file.clone());
-    let mapping = |dialect| mapping_file.as_deref().map_or_else(|| Ok(Mapping::built_in(dialect)), Mapping::load);
+    let mapping = |dialect| {
+        mapping_file.as_deref().map_or_else(|| Ok(Mapping::built_in(dialect)), Mapping::load)
+    };
     match args.command {
         Command::Schema { dialect } => {
             let dialect = pick(&dialect, &settings);
@@ -90,23 +92,32 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             let source = cursor::source(source.source)?;
             let target = Target::new(&database, &settings)?;
             let mapping = mapping(target.dialect())?;
-            Database::with(&target, |database| load::run(Reader::stdin()?, database, table, &mapping, source))
+            Database::with(&target, |database| {
+                load::run(Reader::stdin()?, database, table, &mapping, source)
+            })
         }
-        Command::Cursor { database, source } => {
-            cursor::print(&Target::new(&database, &settings)?, &table, &cursor::source(source.source)?)
-        }
+        Command::Cursor { database, source } => cursor::print(
+            &Target::new(&database, &settings)?,
+            &table,
+            &cursor::source(source.source)?,
+        ),
         Command::Export { dialect, dir, cursor_file, .. } => {
             let dialect = pick(&dialect, &settings);
             let dir = dir.or_else(|| settings.sql_export_dir.clone());
-            let cursor_file = cursor_file.or_else(|| Some(config.paths.state_dir?.join("sql_state.offset")));
+            let cursor_file =
+                cursor_file.or_else(|| Some(config.paths.state_dir?.join("sql_state.offset")));
             export::run(Reader::stdin()?, &table, dialect, &mapping(dialect)?, dir, cursor_file)
         }
         Command::Import { dir, database } => {
             let dir = dir.or_else(|| settings.sql_export_dir.clone());
-            let dir = dir.ok_or_else(|| Exit::Usage.error("no DIR was given, and no --config that names one"))?;
+            let dir = dir.ok_or_else(|| {
+                Exit::Usage.error("no DIR was given, and no --config that names one")
+            })?;
             let target = Target::new(&database, &settings)?;
             let mapping = mapping(target.dialect())?;
-            Database::with(&target, |database| import::run(&dir, database, &target, &table, &mapping))
+            Database::with(&target, |database| {
+                import::run(&dir, database, &target, &table, &mapping)
+            })
         }
     }
 }

@@ -31,8 +31,13 @@ pub(crate) fn run(
     database.prepare(&table, mapping)?;
     let (dialect, names) = (database.dialect, mapping.names(database.dialect));
     let (form, insert) = match dialect {
-        Dialect::Postgresql => (Form::Copy, format!("COPY {} ({names}) FROM STDIN", dialect.name(table.name()))),
-        _ => (Form::Values(dialect), format!("INSERT INTO {} ({names}) VALUES\n", dialect.name(table.name()))),
+        Dialect::Postgresql => {
+            (Form::Copy, format!("COPY {} ({names}) FROM STDIN", dialect.name(table.name())))
+        }
+        _ => (
+            Form::Values(dialect),
+            format!("INSERT INTO {} ({names}) VALUES\n", dialect.name(table.name())),
+        ),
     };
     let rows = Rows::new(form, mapping);
     let mut load = Load {
@@ -108,7 +113,13 @@ impl Sink for Load<'_> {
         (self.accepted, self.refused) = (0, 0);
         if let Some(base) = self.base.filter(|_| self.open || cursor != self.committed) {
             self.begin_unless_open()?;
-            self.base = Some(cursor::advance(self.database, &self.table, &self.source, base, cursor.clone())?);
+            self.base = Some(cursor::advance(
+                self.database,
+                &self.table,
+                &self.source,
+                base,
+                cursor.clone(),
+            )?);
         }
         if self.open {
             self.database.must("COMMIT", "committing to")?;
@@ -145,7 +156,10 @@ impl Load<'_> {
         let result = match self.database.dialect {
             Dialect::Postgresql => self.database.copy(&self.insert, bytes),
             // Rows are UTF-8: they are made of it.
-            _ => self.database.execute(&format!("{}{}", self.insert, String::from_utf8_lossy(bytes))).map(drop),
+            _ => self
+                .database
+                .execute(&format!("{}{}", self.insert, String::from_utf8_lossy(bytes)))
+                .map(drop),
         };
         let Err(error) = result else {
             self.accepted += rows.len();
@@ -159,7 +173,10 @@ impl Load<'_> {
             let row = String::from_utf8_lossy(bytes).chars().take(200).collect::<String>();
             // A row that is longer than the server takes says nothing about the table.
             self.refused += usize::from(!matches!(error, sqlx::Error::InvalidArgument(_)));
-            diag::bad_record("stdin", format_args!("table {} refuses {row}: {error}", self.table.name()));
+            diag::bad_record(
+                "stdin",
+                format_args!("table {} refuses {row}: {error}", self.table.name()),
+            );
             return Ok(());
         }
         let middle = rows.start + rows.len() / 2;

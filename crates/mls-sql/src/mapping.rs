@@ -73,9 +73,13 @@ impl Mapping {
     pub fn built_in(dialect: Dialect) -> Self {
         let [id, time, ip, asn, text] = match dialect {
             Dialect::Sqlite => ["INTEGER PRIMARY KEY", "TEXT NOT NULL", "TEXT", "INTEGER", "TEXT"],
-            Dialect::Postgresql => {
-                ["bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "timestamptz NOT NULL", "inet", "bigint", "text"]
-            }
+            Dialect::Postgresql => [
+                "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+                "timestamptz NOT NULL",
+                "inet",
+                "bigint",
+                "text",
+            ],
             Dialect::Mysql => [
                 "BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY",
                 "DATETIME(6) NOT NULL",
@@ -120,20 +124,29 @@ impl Mapping {
             sql_column_def: String,
             csv_column_name: Option<String>,
         }
-        let map: Map<String, Value> = serde_json::from_slice(text).context("it is not a JSON object of columns")?;
+        let map: Map<String, Value> =
+            serde_json::from_slice(text).context("it is not a JSON object of columns")?;
         let mut columns = Vec::with_capacity(map.len());
         for (name, value) in map {
-            let entry: Entry = serde_json::from_value(value).with_context(|| format!("column {name:?}"))?;
+            let entry: Entry =
+                serde_json::from_value(value).with_context(|| format!("column {name:?}"))?;
             let source = match entry.csv_column_name.as_deref() {
                 None | Some("csv_id_placeholder") => None,
                 Some(csv) => Some(
-                    SOURCES.iter().find(|(known, _)| *known == csv).map(|(_, source)| *source).with_context(|| {
-                        let known = SOURCES.map(|(name, _)| name).join(", ");
-                        format!("column {name:?}: csv_column_name {csv:?} is none of {known}")
-                    })?,
+                    SOURCES
+                        .iter()
+                        .find(|(known, _)| *known == csv)
+                        .map(|(_, source)| *source)
+                        .with_context(|| {
+                            let known = SOURCES.map(|(name, _)| name).join(", ");
+                            format!("column {name:?}: csv_column_name {csv:?} is none of {known}")
+                        })?,
                 ),
             };
-            anyhow::ensure!(!name.is_empty() && !name.contains('\0'), "{name:?} is no name of a column");
+            anyhow::ensure!(
+                !name.is_empty() && !name.contains('\0'),
+                "{name:?} is no name of a column"
+            );
             anyhow::ensure!(
                 !entry.sql_column_def.contains('\0'),
                 "column {name:?}: sql_column_def has a NUL character"
@@ -183,7 +196,10 @@ mod tests {
             ),
             (r#"{"a": {"csv_column_name": "user"}}"#, r#"column "a""#),
             (r#"{"a": {"sql_column_def": "TEXT", "csv_column_name": null}}"#, "no column has"),
-            (r#"{"a": {"sql_column_def": "TEXT\u0000", "csv_column_name": "user"}}"#, r#"column "a""#),
+            (
+                r#"{"a": {"sql_column_def": "TEXT\u0000", "csv_column_name": "user"}}"#,
+                r#"column "a""#,
+            ),
         ] {
             let error = Mapping::parse(text.as_bytes()).unwrap_err();
             assert!(format!("{error:#}").contains(why), "{error:#}");

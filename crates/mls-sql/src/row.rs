@@ -47,7 +47,9 @@ impl Rows {
             Form::Values(dialect) => dialect,
             Form::Copy => Dialect::Postgresql,
         };
-        let Some(time) = dialect.time(&event.date.at()) else { return Err(BadDate(event.date.to_string())) };
+        let Some(time) = dialect.time(&event.date.at()) else {
+            return Err(BadDate(event.date.to_string()));
+        };
         self.row(event, &time);
         self.ends.push(self.bytes.len());
         Ok(())
@@ -69,7 +71,9 @@ impl Rows {
             }
             match source {
                 Source::Server => text(form, bytes, event.server.as_deref()),
-                Source::Date => quoted(form, bytes, |bytes| bytes.extend_from_slice(time.as_bytes())),
+                Source::Date => {
+                    quoted(form, bytes, |bytes| bytes.extend_from_slice(time.as_bytes()))
+                }
                 Source::Ip => match event.ip {
                     // Writing to memory cannot fail.
                     Some(ip) => quoted(form, bytes, |bytes| drop(write!(bytes, "{ip}"))),
@@ -92,7 +96,8 @@ impl Rows {
     /// The rows so far, and forgets them.
     pub(crate) fn take(&mut self) -> Batch {
         // The next rows will take as much room.
-        let (bytes, ends) = (Vec::with_capacity(self.bytes.capacity()), Vec::with_capacity(self.ends.capacity()));
+        let (bytes, ends) =
+            (Vec::with_capacity(self.bytes.capacity()), Vec::with_capacity(self.ends.capacity()));
         Batch {
             form: self.form,
             bytes: std::mem::replace(&mut self.bytes, bytes),

@@ -31,7 +31,9 @@ impl std::str::FromStr for Table {
         if fits {
             Ok(Self(name.to_owned()))
         } else {
-            Err(format!("{name:?} is no name for a table: use at most 40 letters, digits and _, a letter first"))
+            Err(format!(
+                "{name:?} is no name for a table: use at most 40 letters, digits and _, a letter first"
+            ))
         }
     }
 }
@@ -62,12 +64,18 @@ impl Table {
         for column in &mapping.columns {
             let name = dialect.name(&column.name);
             lines.push(format!("  {name} {}", column.definition));
-            let Some(Source::Date | Source::Ip | Source::User | Source::Asn) = column.source else { continue };
+            let Some(Source::Date | Source::Ip | Source::User | Source::Asn) = column.source else {
+                continue;
+            };
             let index = dialect.name(&format!("{}_{}", self.0, column.name));
             match dialect {
                 // It has no CREATE INDEX IF NOT EXISTS, and an index of a text needs a length.
                 Dialect::Mysql => {
-                    let length = if column.definition.to_ascii_uppercase().contains("TEXT") { "(191)" } else { "" };
+                    let length = if column.definition.to_ascii_uppercase().contains("TEXT") {
+                        "(191)"
+                    } else {
+                        ""
+                    };
                     indexes.push(format!("  INDEX {index} ({name}{length})"));
                 }
                 // A B-tree refuses values of more than 2704 bytes, and attackers choose the names.

@@ -37,7 +37,8 @@ impl Statement<'_> {
 }
 
 fn place(number: u64, line: u64, text: &str) -> String {
-    let start: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(60).collect();
+    let start: String =
+        text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(60).collect();
     format!("statement {number} (line {line}: {start})")
 }
 
@@ -90,27 +91,38 @@ impl<R: BufRead> Statements<R> {
             self.number += 1;
             let text = str::from_utf8(&self.text)
                 .with_context(|| format!("statement {} (line {line}) is not UTF-8", self.number))?;
-            let words: Vec<String> = text.split_whitespace().take(3).map(str::to_ascii_uppercase).collect();
+            let words: Vec<String> =
+                text.split_whitespace().take(3).map(str::to_ascii_uppercase).collect();
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             let here = || place(self.number, line, text);
             if self.closed {
                 bail!("{} comes after the file's COMMIT: a file is one transaction", here());
             }
             match words.as_slice() {
-                ["BEGIN"] | ["BEGIN" | "START", "TRANSACTION"] | ["BEGIN", "WORK"] if self.number == 1 => {}
-                ["COMMIT" | "END"] | ["COMMIT" | "END", "TRANSACTION" | "WORK"] => self.closed = true,
+                ["BEGIN"] | ["BEGIN" | "START", "TRANSACTION"] | ["BEGIN", "WORK"]
+                    if self.number == 1 => {}
+                ["COMMIT" | "END"] | ["COMMIT" | "END", "TRANSACTION" | "WORK"] => {
+                    self.closed = true
+                }
                 [
-                    "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT" | "RELEASE" | "PREPARE",
+                    "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT"
+                    | "RELEASE" | "PREPARE",
                     ..,
                 ] => {
                     bail!("{}: a file is one transaction, and has none of its own", here())
                 }
                 ["COPY", ..] => {
-                    bail!("{}: the rows of COPY are not SQL; write them as INSERT (pg_dump --inserts)", here())
+                    bail!(
+                        "{}: the rows of COPY are not SQL; write them as INSERT (pg_dump --inserts)",
+                        here()
+                    )
                 }
                 ["INSERT", ..] => break self.statement(line),
                 _ if self.allowed == Allowed::Inserts => {
-                    bail!("{}: only INSERT may stand in a file for MySQL, which commits at other statements", here())
+                    bail!(
+                        "{}: only INSERT may stand in a file for MySQL, which commits at other statements",
+                        here()
+                    )
                 }
                 _ => break self.statement(line),
             }
@@ -130,13 +142,17 @@ impl<R: BufRead> Statements<R> {
         loop {
             let Some(byte) = self.byte()? else {
                 return match state {
-                    State::Code | State::LineComment if self.text.trim_ascii().is_empty() => Ok(None),
+                    State::Code | State::LineComment if self.text.trim_ascii().is_empty() => {
+                        Ok(None)
+                    }
                     State::Code | State::LineComment => Ok(Some(begin)),
                     _ => bail!("the file ends within the statement that begins in line {begin}"),
                 };
             };
             if self.text.len() >= MAX_STATEMENT {
-                bail!("the statement that begins in line {begin} is longer than {MAX_STATEMENT} bytes");
+                bail!(
+                    "the statement that begins in line {begin} is longer than {MAX_STATEMENT} bytes"
+                );
             }
             let before = self.text.last().copied();
             match &mut state {
@@ -153,7 +169,9 @@ impl<R: BufRead> Statements<R> {
                         }
                         b'\'' => state = State::Quoted(b'\'', self.escapes()),
                         b'"' => state = State::Quoted(b'"', self.dialect == Dialect::Mysql),
-                        b'`' if self.dialect != Dialect::Postgresql => state = State::Quoted(b'`', false),
+                        b'`' if self.dialect != Dialect::Postgresql => {
+                            state = State::Quoted(b'`', false)
+                        }
                         b'-' if before == Some(b'-') && self.is_comment()? => {
                             self.text.pop();
                             state = State::LineComment;
@@ -164,15 +182,21 @@ impl<R: BufRead> Statements<R> {
                             continue;
                         }
                         b'*' if before == Some(b'/') => {
-                            if self.dialect == Dialect::Mysql && self.peek()?.is_some_and(|b| b"!M+".contains(&b)) {
+                            if self.dialect == Dialect::Mysql
+                                && self.peek()?.is_some_and(|b| b"!M+".contains(&b))
+                            {
                                 bail!("line {}: a comment that MySQL would run", self.line);
                             }
                             self.text.pop();
                             state = State::BlockComment(1);
                             continue;
                         }
-                        b'[' if self.dialect == Dialect::Sqlite => state = State::Quoted(b']', false),
-                        b'$' if self.dialect == Dialect::Postgresql && !before.is_some_and(is_word) => {
+                        b'[' if self.dialect == Dialect::Sqlite => {
+                            state = State::Quoted(b']', false)
+                        }
+                        b'$' if self.dialect == Dialect::Postgresql
+                            && !before.is_some_and(is_word) =>
+                        {
                             if let Some(tag) = self.dollar_tag()? {
                                 state = State::Dollar(tag, self.text.len());
                             }
@@ -210,7 +234,10 @@ impl<R: BufRead> Statements<R> {
                             self.blank();
                             state = State::Code;
                         }
-                    } else if byte == b'/' && next == Some(b'*') && self.dialect == Dialect::Postgresql {
+                    } else if byte == b'/'
+                        && next == Some(b'*')
+                        && self.dialect == Dialect::Postgresql
+                    {
                         self.byte()?;
                         *depth += 1;
                     }
@@ -348,7 +375,9 @@ impl Body {
             [] => return,
             b"CREATE" if self.words == 0 => self.create = true,
             b"OR" | b"REPLACE" | b"TEMP" | b"TEMPORARY" if self.create => {}
-            b"TRIGGER" | b"FUNCTION" | b"PROCEDURE" if self.create => (self.create, self.routine) = (false, true),
+            b"TRIGGER" | b"FUNCTION" | b"PROCEDURE" if self.create => {
+                (self.create, self.routine) = (false, true)
+            }
             b"BEGIN" | b"CASE" if self.routine => self.depth += 1,
             b"END" if self.routine => self.depth = self.depth.saturating_sub(1),
             // A table may be called function.
@@ -390,7 +419,10 @@ mod tests {
         assert_eq!(split(sql, Dialect::Sqlite).unwrap().len(), 2);
         assert_eq!(split(sql, Dialect::Postgresql).unwrap().len(), 2);
         assert!(split(sql, Dialect::Mysql).is_err());
-        assert_eq!(split(r"INSERT INTO t VALUES (E'a\'; b');", Dialect::Postgresql).unwrap().len(), 1);
+        assert_eq!(
+            split(r"INSERT INTO t VALUES (E'a\'; b');", Dialect::Postgresql).unwrap().len(),
+            1
+        );
         assert_eq!(split(r"INSERT INTO t VALUES ('a\'; b');", Dialect::Mysql).unwrap().len(), 1);
     }
 
@@ -399,11 +431,18 @@ mod tests {
         let trigger = "CREATE TRIGGER a AFTER INSERT ON t BEGIN UPDATE t SET x = CASE WHEN 1 THEN 2 END; DELETE FROM u; END; SELECT 1;";
         assert_eq!(split(trigger, Dialect::Sqlite).unwrap().len(), 2);
         assert_eq!(split(&format!("\u{feff}{trigger}"), Dialect::Sqlite).unwrap().len(), 2);
-        assert_eq!(split(&trigger.replace("CREATE", "CREATE TEMP"), Dialect::Sqlite).unwrap().len(), 2);
+        assert_eq!(
+            split(&trigger.replace("CREATE", "CREATE TEMP"), Dialect::Sqlite).unwrap().len(),
+            2
+        );
         let procedure = "CREATE OR REPLACE PROCEDURE p() BEGIN ATOMIC DELETE FROM t; DELETE FROM u; END; SELECT 1;";
         assert_eq!(split(procedure, Dialect::Postgresql).unwrap().len(), 2);
-        assert_eq!(split("CREATE TABLE function (begin INT); SELECT 1;", Dialect::Sqlite).unwrap().len(), 2);
-        let function = "CREATE FUNCTION f() RETURNS int AS $x$ SELECT 1; $y$; $x$ LANGUAGE sql; SELECT $1;";
+        assert_eq!(
+            split("CREATE TABLE function (begin INT); SELECT 1;", Dialect::Sqlite).unwrap().len(),
+            2
+        );
+        let function =
+            "CREATE FUNCTION f() RETURNS int AS $x$ SELECT 1; $y$; $x$ LANGUAGE sql; SELECT $1;";
         assert_eq!(split(function, Dialect::Postgresql).unwrap().len(), 2);
         let long = format!("-- {}\nSELECT $x$ ; $a$ ; $x$;", "x".repeat(65_520));
         let mut statements = Statements::new(
@@ -416,7 +455,10 @@ mod tests {
         assert_eq!(split("SELECT [a'b]; SELECT 2;", Dialect::Sqlite).unwrap().len(), 2);
         assert_eq!(split("-- a\rSELECT 1;", Dialect::Postgresql).unwrap(), ["SELECT 1"]);
         assert_eq!(split("-- a\rSELECT 1;", Dialect::Sqlite).unwrap(), [""; 0]);
-        assert_eq!(split("/* a /* b; */ c; */ SELECT 1;", Dialect::Postgresql).unwrap(), ["SELECT 1"]);
+        assert_eq!(
+            split("/* a /* b; */ c; */ SELECT 1;", Dialect::Postgresql).unwrap(),
+            ["SELECT 1"]
+        );
     }
 
     #[test]
@@ -427,16 +469,32 @@ mod tests {
                 Dialect::Mysql,
                 "statement 2 (line 2: DROP TABLE t): only INSERT",
             ),
-            ("INSERT INTO t VALUES (1) /*!50000 , (2) */;", Dialect::Mysql, "line 1: a comment that MySQL would run"),
+            (
+                "INSERT INTO t VALUES (1) /*!50000 , (2) */;",
+                Dialect::Mysql,
+                "line 1: a comment that MySQL would run",
+            ),
             (
                 "COMMIT; INSERT INTO t VALUES (1);",
                 Dialect::Sqlite,
                 "statement 2 (line 1: INSERT INTO t VALUES (1)) comes after",
             ),
-            ("SELECT 1; ROLLBACK;", Dialect::Postgresql, "statement 2 (line 1: ROLLBACK): a file is one transaction"),
+            (
+                "SELECT 1; ROLLBACK;",
+                Dialect::Postgresql,
+                "statement 2 (line 1: ROLLBACK): a file is one transaction",
+            ),
             ("SELECT 1; BEGIN;", Dialect::Sqlite, "statement 2 (line 1: BEGIN): a file is one"),
-            ("COPY t FROM stdin;", Dialect::Postgresql, "statement 1 (line 1: COPY t FROM stdin): the rows of COPY"),
-            ("INSERT INTO t VALUES ('a", Dialect::Sqlite, "the file ends within the statement that begins in line 1"),
+            (
+                "COPY t FROM stdin;",
+                Dialect::Postgresql,
+                "statement 1 (line 1: COPY t FROM stdin): the rows of COPY",
+            ),
+            (
+                "INSERT INTO t VALUES ('a",
+                Dialect::Sqlite,
+                "the file ends within the statement that begins in line 1",
+            ),
         ] {
             let error = split(sql, dialect).unwrap_err();
             assert!(format!("{error:#}").starts_with(why), "{error:#}");
@@ -449,7 +507,10 @@ mod tests {
             let sql = format!("INSERT 1;\n{end}");
             for dialect in [Dialect::Sqlite, Dialect::Postgresql, Dialect::Mysql] {
                 let error = split(&sql, dialect).unwrap_err();
-                assert!(error.to_string().starts_with("line 2: a NUL byte"), "{dialect:?} {sql:?}: {error:#}");
+                assert!(
+                    error.to_string().starts_with("line 2: a NUL byte"),
+                    "{dialect:?} {sql:?}: {error:#}"
+                );
             }
         }
     }
@@ -464,16 +525,24 @@ mod tests {
                 "INSERT INTO \"t\"\n\u{feff}VALUES (1);",
             ] {
                 let error = split(sql, dialect).unwrap_err();
-                assert!(error.to_string().starts_with("line 2: a byte order mark"), "{dialect:?} {sql:?}: {error:#}");
+                assert!(
+                    error.to_string().starts_with("line 2: a byte order mark"),
+                    "{dialect:?} {sql:?}: {error:#}"
+                );
             }
             // In a text and in a comment it is a character like any other.
-            let sql =
-                "\u{feff}INSERT INTO t VALUES ('\u{feff}'); -- \u{feff}\n/* \u{feff} */ INSERT INTO t VALUES (1);";
+            let sql = "\u{feff}INSERT INTO t VALUES ('\u{feff}'); -- \u{feff}\n/* \u{feff} */ INSERT INTO t VALUES (1);";
             let texts = ["INSERT INTO t VALUES ('\u{feff}')", "INSERT INTO t VALUES (1)"];
             assert_eq!(split(sql, dialect).unwrap(), texts);
         }
-        let trigger = "CREATE TRIGGER a AFTER INSERT ON t BEGIN DELETE FROM u;\n\u{feff}END; COMMIT;";
-        assert!(split(trigger, Dialect::Sqlite).unwrap_err().to_string().starts_with("line 2: a byte order mark"));
+        let trigger =
+            "CREATE TRIGGER a AFTER INSERT ON t BEGIN DELETE FROM u;\n\u{feff}END; COMMIT;";
+        assert!(
+            split(trigger, Dialect::Sqlite)
+                .unwrap_err()
+                .to_string()
+                .starts_with("line 2: a byte order mark")
+        );
     }
 
     #[test]

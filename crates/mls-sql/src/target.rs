@@ -55,10 +55,14 @@ impl Target {
         let password = match (&flags.password_file, &settings.db_password_file) {
             (Some(file), _) => Some(secret::read("--password-file", file)?),
             (None, Some(file)) => Some(secret::read("db_password_file", file)?),
-            (None, None) => settings.db_password.clone().or_else(|| std::env::var("MLS_SQL_PASSWORD").ok()),
+            (None, None) => {
+                settings.db_password.clone().or_else(|| std::env::var("MLS_SQL_PASSWORD").ok())
+            }
         };
         Ok(match (target, password) {
-            (Self::Postgresql(options), Some(password)) => Self::Postgresql(options.password(&password)),
+            (Self::Postgresql(options), Some(password)) => {
+                Self::Postgresql(options.password(&password))
+            }
             (Self::Mysql(options), Some(password)) => Self::Mysql(options.password(&password)),
             (target, _) => target,
         })
@@ -82,7 +86,9 @@ impl Target {
         }
         let chosen = rest.contains("sslmode=") || rest.contains("ssl-mode=");
         match scheme {
-            "sqlite" if !rest.is_empty() => sqlite_file(Path::new(rest), "sqlite:").map_err(|why| bad_url(&why)),
+            "sqlite" if !rest.is_empty() => {
+                sqlite_file(Path::new(rest), "sqlite:").map_err(|why| bad_url(&why))
+            }
             "postgres" | "postgresql" => {
                 let options = PgConnectOptions::from_str(url).map_err(|why| bad_url(&why))?;
                 Ok(Self::Postgresql(if chosen { options } else { verified_postgresql(options) }))
@@ -94,7 +100,9 @@ impl Target {
                 }
                 Ok(Self::Mysql(if chosen { options } else { verified_mysql(options) }))
             }
-            _ => Err(bad_url(&"use sqlite:FILE, postgres://USER@HOST/NAME or mysql://USER@HOST/NAME")),
+            _ => Err(bad_url(
+                &"use sqlite:FILE, postgres://USER@HOST/NAME or mysql://USER@HOST/NAME",
+            )),
         }
     }
 
@@ -103,16 +111,20 @@ impl Target {
         match settings.db_type.unwrap_or(DbType::Sqlite) {
             DbType::Sqlite => {
                 let path = settings.db_path.as_deref();
-                let path =
-                    path.ok_or_else(|| Exit::Usage.error("no --url was given, and no --config that names a database"))?;
-                sqlite_file(path, "").map_err(|why| Exit::Config.error(format!("[database] db_path: {why}")))
+                let path = path.ok_or_else(|| {
+                    Exit::Usage.error("no --url was given, and no --config that names a database")
+                })?;
+                sqlite_file(path, "")
+                    .map_err(|why| Exit::Config.error(format!("[database] db_path: {why}")))
             }
-            DbType::Postgresql => {
-                Ok(Self::Postgresql(verified_postgresql(reach!(PgConnectOptions::new().database(name), settings))))
-            }
-            DbType::Mysql => {
-                Ok(Self::Mysql(verified_mysql(reach!(MySqlConnectOptions::new().database(name), settings))))
-            }
+            DbType::Postgresql => Ok(Self::Postgresql(verified_postgresql(reach!(
+                PgConnectOptions::new().database(name),
+                settings
+            )))),
+            DbType::Mysql => Ok(Self::Mysql(verified_mysql(reach!(
+                MySqlConnectOptions::new().database(name),
+                settings
+            )))),
         }
     }
 
@@ -129,10 +141,18 @@ impl Target {
         match self {
             Self::Sqlite(path) => path.display().to_string(),
             Self::Postgresql(options) => {
-                format!("PostgreSQL database {} at {}", options.get_database().unwrap_or("(none)"), options.get_host())
+                format!(
+                    "PostgreSQL database {} at {}",
+                    options.get_database().unwrap_or("(none)"),
+                    options.get_host()
+                )
             }
             Self::Mysql(options) => {
-                format!("MySQL database {} at {}", options.get_database().unwrap_or("(none)"), options.get_host())
+                format!(
+                    "MySQL database {} at {}",
+                    options.get_database().unwrap_or("(none)"),
+                    options.get_host()
+                )
             }
         }
     }
@@ -185,7 +205,9 @@ fn verified_mysql(options: MySqlConnectOptions) -> MySqlConnectOptions {
 
 fn is_local(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.starts_with('/') || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    host == "localhost"
+        || host.starts_with('/')
+        || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
 #[cfg(test)]
@@ -201,8 +223,11 @@ mod tests {
         assert_eq!(postgresql("postgres://u@db.example.com/x"), "VerifyFull");
         assert_eq!(postgresql("postgres://u@192.0.2.1/x"), "VerifyFull");
         assert_eq!(postgresql("postgres://u@db.example.com/x?sslmode=require"), "Require");
-        for local in ["postgres://u@localhost/x", "postgres://u@[::1]:5433/x", "postgres://u@h/x?host=/run/postgresql"]
-        {
+        for local in [
+            "postgres://u@localhost/x",
+            "postgres://u@[::1]:5433/x",
+            "postgres://u@h/x?host=/run/postgresql",
+        ] {
             assert_eq!(postgresql(local), "Prefer", "{local}");
         }
         let mysql = |url: &str| match Target::from_url(url).unwrap() {

@@ -18,7 +18,8 @@ impl Committed {
     /// Reads the cursor file that `--committed-by` names, if it does.
     pub(crate) fn load(path: Option<&Path>) -> anyhow::Result<Option<Self>> {
         let Some(path) = path else { return Ok(None) };
-        let (data, rotated) = CursorFile::load(path)?.map(|cursor| (cursor.data, cursor.rotated)).unwrap_or_default();
+        let (data, rotated) =
+            CursorFile::load(path)?.map(|cursor| (cursor.data, cursor.rotated)).unwrap_or_default();
         // Before the first commit nothing is there.
         let data = data.unwrap_or(Data { length: 0, tail_sha256: sha256(b"") });
         Ok(Some(Self { data, rotated }))
@@ -35,7 +36,8 @@ impl Committed {
             // A header alone is the beginning of every CSV, and says of none how much of it was committed.
             let mut longest = None;
             for data in std::iter::once(&self.data).chain(&self.rotated) {
-                if longest < Some(data.length) && has_rows(data, file)? && is_beginning(data, file)? {
+                if longest < Some(data.length) && has_rows(data, file)? && is_beginning(data, file)?
+                {
                     longest = Some(data.length);
                 }
             }
@@ -51,13 +53,14 @@ fn is_beginning(data: &Data, file: &Sibling) -> anyhow::Result<bool> {
     if file.compressed || file.seen.size < data.length {
         return Ok(false);
     }
-    let tail =
-        read_at(file, data.length - window, window).with_context(|| format!("reading {}", file.path.display()))?;
+    let tail = read_at(file, data.length - window, window)
+        .with_context(|| format!("reading {}", file.path.display()))?;
     Ok(sha256(&tail) == data.tail_sha256)
 }
 
 /// Whether there is more than a header in what `data` speaks of.
 fn has_rows(data: &Data, file: &Sibling) -> anyhow::Result<bool> {
-    let head = read_at(file, 0, data.length.min(WINDOW)).with_context(|| format!("reading {}", file.path.display()))?;
+    let head = read_at(file, 0, data.length.min(WINDOW))
+        .with_context(|| format!("reading {}", file.path.display()))?;
     Ok(memchr::memchr(b'\n', &head).is_some_and(|at| (at as u64) + 1 < data.length))
 }

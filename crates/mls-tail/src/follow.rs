@@ -28,7 +28,8 @@ pub(crate) fn run(tail: &mut Tail) -> anyhow::Result<Outcome> {
             return Ok(Outcome::Stopped);
         }
         // Said when it begins, and not at each look.
-        let failures: Vec<String> = tail.failures.iter().map(|error| format!("{error:#}")).collect();
+        let failures: Vec<String> =
+            tail.failures.iter().map(|error| format!("{error:#}")).collect();
         for words in failures.iter().filter(|words| !told.contains(words)) {
             mls_cli::error!("{words}");
         }
@@ -46,8 +47,11 @@ pub(crate) fn run(tail: &mut Tail) -> anyhow::Result<Outcome> {
 fn watch(logs: &[std::path::PathBuf]) -> Option<OwnedFd> {
     use inotify::{CreateFlags, WatchFlags};
     let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok()?;
-    let what =
-        WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::MOVED_FROM | WatchFlags::DELETE;
+    let what = WatchFlags::MODIFY
+        | WatchFlags::CREATE
+        | WatchFlags::MOVED_TO
+        | WatchFlags::MOVED_FROM
+        | WatchFlags::DELETE;
     let add = |path: &Path| inotify::add_watch(&watch, directory_of(path), what).is_ok();
     let all = logs.iter().all(|log| {
         let target = std::fs::canonicalize(log);

@@ -47,8 +47,11 @@ pub(crate) fn read(
     directory: Option<&Path>,
 ) -> anyhow::Result<Outcome> {
     let mut child = start(&cursor, follow, directory)?;
-    let entries =
-        child.stdout.take().map(OwnedFd::from).ok_or_else(|| Exit::Software.error("journalctl without output"))?;
+    let entries = child
+        .stdout
+        .take()
+        .map(OwnedFd::from)
+        .ok_or_else(|| Exit::Software.error("journalctl without output"))?;
     let ready = entries.try_clone()?;
     let mut reader = Reader::pipe(entries, "journalctl")?;
     let from = cursor.journal.clone();
@@ -138,7 +141,11 @@ impl Batch<'_> {
         }
         self.lines.extend_from_slice(line);
         self.lines.push(b'\n');
-        if self.lines.len() >= SEGMENT || self.since.elapsed() >= CHECKPOINT_EVERY { self.send() } else { Ok(()) }
+        if self.lines.len() >= SEGMENT || self.since.elapsed() >= CHECKPOINT_EVERY {
+            self.send()
+        } else {
+            Ok(())
+        }
     }
 
     fn send(&mut self) -> anyhow::Result<()> {
@@ -167,9 +174,11 @@ impl Batch<'_> {
         if std::mem::replace(&mut self.cursor.journal_gone, true) {
             return Ok(());
         }
-        let reason = "the last entry that was read is not there any more; entries after it may be lost";
+        let reason =
+            "the last entry that was read is not there any more; entries after it may be lost";
         mls_cli::warn!("journal: {reason}");
-        let (source, generation, offset, reason) = (JOURNAL_SOURCE.into(), None, None, reason.into());
+        let (source, generation, offset, reason) =
+            (JOURNAL_SOURCE.into(), None, None, reason.into());
         self.out.gap(&Gap { source, generation, offset, reason })
     }
 }
@@ -213,5 +222,9 @@ fn finish(mut child: Child, stop: &Stop) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Stopped);
     }
     let status = child.wait().context("waiting for journalctl").or_exit(Exit::Unavailable)?;
-    if status.success() { Ok(Outcome::Done) } else { Err(Exit::Unavailable.error(format!("journalctl: {status}"))) }
+    if status.success() {
+        Ok(Outcome::Done)
+    } else {
+        Err(Exit::Unavailable.error(format!("journalctl: {status}")))
+    }
 }

@@ -40,7 +40,9 @@ impl Cursor {
     pub(crate) fn committed(file: Option<&CursorFile>) -> anyhow::Result<Self> {
         match file.map(|file| &file.cursor) {
             None | Some(Value::Null) => Ok(Self::default()),
-            Some(Value::Number(offset)) => Ok(Self { original: offset.as_u64(), ..Self::default() }),
+            Some(Value::Number(offset)) => {
+                Ok(Self { original: offset.as_u64(), ..Self::default() })
+            }
             Some(value) => Self::deserialize(value)
                 .context("the cursor was not written by mls-tail, or by a later version of it")
                 .or_exit(Exit::Config),
@@ -101,7 +103,8 @@ impl Log {
         name.truncate(16);
         let numbered = (2_u64..).map(|n| format!("{name}-{n}"));
         let free = |name: &String| !self.generations.iter().any(|known| known.generation == *name);
-        let generation = std::iter::once(name.clone()).chain(numbered).find(free).unwrap_or_default();
+        let generation =
+            std::iter::once(name.clone()).chain(numbered).find(free).unwrap_or_default();
         self.generations.push(Known {
             generation,
             offset: 0,
@@ -119,8 +122,14 @@ impl Log {
 
     /// Forgets the oldest of the generations that have gone, and those of which nothing was read but may be.
     pub(crate) fn forget(&mut self) {
-        self.generations.retain(|known| known.offset > 0 || (known.read && known.rotated && !known.gone));
-        let mut surplus = self.generations.iter().filter(|known| known.gone).count().saturating_sub(GONE_REMEMBERED);
+        self.generations
+            .retain(|known| known.offset > 0 || (known.read && known.rotated && !known.gone));
+        let mut surplus = self
+            .generations
+            .iter()
+            .filter(|known| known.gone)
+            .count()
+            .saturating_sub(GONE_REMEMBERED);
         self.generations.retain(|known| {
             let forget = known.gone && surplus > 0;
             surplus -= usize::from(forget);
@@ -159,8 +168,11 @@ impl Known {
             return Ok(false);
         }
         if !sibling.compressed {
-            let mark = self.marks.iter().take_while(|(offset, _)| *offset <= sibling.seen.size).last();
-            let Some((offset, tail)) = mark.filter(|_| sibling.seen.size < self.offset) else { return Ok(false) };
+            let mark =
+                self.marks.iter().take_while(|(offset, _)| *offset <= sibling.seen.size).last();
+            let Some((offset, tail)) = mark.filter(|_| sibling.seen.size < self.offset) else {
+                return Ok(false);
+            };
             let window = WINDOW.min(*offset);
             return Ok(*tail == hash(&read_at(sibling, offset - window, window)?));
         }
@@ -186,8 +198,10 @@ impl Known {
 
     /// Marks places before the position, the closer together the nearer they are to it or to the beginning.
     pub(crate) fn mark(&mut self, sibling: &Sibling) -> io::Result<()> {
-        let distances = (6..u64::BITS).map(|bit| 1 << bit).take_while(|distance| *distance < self.offset);
-        let mut places: Vec<u64> = distances.flat_map(|distance| [distance, self.offset - distance]).collect();
+        let distances =
+            (6..u64::BITS).map(|bit| 1 << bit).take_while(|distance| *distance < self.offset);
+        let mut places: Vec<u64> =
+            distances.flat_map(|distance| [distance, self.offset - distance]).collect();
         places.sort_unstable();
         places.dedup();
         self.marks.clear();
@@ -235,7 +249,10 @@ pub(crate) fn head(sibling: &Sibling) -> io::Result<Vec<u8>> {
 ///
 /// Two files may hold the same: copytruncate copies the log before it truncates it. And two logs may begin alike: then the
 /// older file is the generation that was read.
-pub(crate) fn recognize(files: &mut Vec<Sibling>, known: &[Known]) -> io::Result<Vec<Option<usize>>> {
+pub(crate) fn recognize(
+    files: &mut Vec<Sibling>,
+    known: &[Known],
+) -> io::Result<Vec<Option<usize>>> {
     leave_out_copies(files)?;
     let mut held = vec![None; files.len()];
     let mut taken = vec![false; known.len()];
@@ -290,7 +307,11 @@ fn leave_out_copies(files: &mut Vec<Sibling>) -> io::Result<()> {
 
 fn is_prefix(part: &Sibling, whole: &Sibling) -> io::Result<bool> {
     const STEP: u64 = 256 * 1024;
-    if part.compressed || whole.compressed || part.seen.size == 0 || part.seen.size > whole.seen.size {
+    if part.compressed
+        || whole.compressed
+        || part.seen.size == 0
+        || part.seen.size > whole.seen.size
+    {
         return Ok(false);
     }
     let (mut offset, mut step) = (0, WINDOW);

@@ -77,11 +77,13 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let cursor = Cursor::committed(committed.as_ref())?;
     // A log has many siblings where it is rotated every hour.
     let files = rustix::process::getrlimit(Resource::Nofile);
-    let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
+    let _ =
+        rustix::process::setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
     let stop = if args.framed || args.follow { Stop::on_signal()? } else { Stop::never() };
     let mut out = Output::stdout(args.framed, args.cursor_file.clone(), base, cursor.clone())?;
     let outcome = if args.journal {
-        let outcome = journal::read(cursor, &mut out, &stop, args.follow, args.journal_directory.as_deref())?;
+        let outcome =
+            journal::read(cursor, &mut out, &stop, args.follow, args.journal_directory.as_deref())?;
         out.end()?;
         outcome
     } else {
@@ -97,13 +99,19 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     };
     match outcome {
         Outcome::Done | Outcome::Stopped => Ok(()),
-        Outcome::Waiting => Err(Exit::TempFail.error("not everything could be read yet; run again later")),
+        Outcome::Waiting => {
+            Err(Exit::TempFail.error("not everything could be read yet; run again later"))
+        }
     }
 }
 
 /// What the configuration says where the command line does not.
 fn with_defaults(mut args: Args, paths: &Paths) -> Args {
-    let (log, cursor) = if args.csv { (&paths.csv, paths.sql_cursor()) } else { (&paths.mail_log, paths.csv_cursor()) };
+    let (log, cursor) = if args.csv {
+        (&paths.csv, paths.sql_cursor())
+    } else {
+        (&paths.mail_log, paths.csv_cursor())
+    };
     if args.csv {
         args.committed_by = paths.csv_cursor();
     }
@@ -127,8 +135,13 @@ fn absolute(logs: &[PathBuf], with_rotated: bool) -> anyhow::Result<Vec<PathBuf>
         let context = || format!("finding {}", log.display());
         let folder = directory_of(log);
         // A folder may come later, with --follow.
-        let folder = folder.canonicalize().or_else(|_| std::path::absolute(&folder)).with_context(context)?;
-        let name = log.file_name().ok_or_else(|| Exit::Usage.error(format!("{} names no file", log.display())))?;
+        let folder = folder
+            .canonicalize()
+            .or_else(|_| std::path::absolute(&folder))
+            .with_context(context)?;
+        let name = log
+            .file_name()
+            .ok_or_else(|| Exit::Usage.error(format!("{} names no file", log.display())))?;
         let log = folder.join(name);
         if !absolute.contains(&log) {
             absolute.push(log);

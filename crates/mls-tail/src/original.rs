@@ -22,7 +22,11 @@ struct Position {
 }
 
 /// Makes `log` what it were if this tool had read up to `offset`. Returns which generation each file holds.
-pub(crate) fn adopt(log: &mut Log, files: &[Sibling], offset: u64) -> anyhow::Result<Vec<Option<usize>>> {
+pub(crate) fn adopt(
+    log: &mut Log,
+    files: &[Sibling],
+    offset: u64,
+) -> anyhow::Result<Vec<Option<usize>>> {
     let mut start = None;
     // The log itself is the last, and the youngest rotated file the one before it.
     for (i, file) in files.iter().enumerate().rev().take(2) {
@@ -66,7 +70,11 @@ fn position(file: &Sibling, offset: u64) -> std::io::Result<Position> {
         let mut unpacked = Unpacked::open(&file.file)?;
         let head = unpacked.peek(WINDOW.min(offset))?.to_vec();
         unpacked.skip_to(offset)?;
-        return Ok(Position { offset: unpacked.position(), head, tail: unpacked.window().to_vec() });
+        return Ok(Position {
+            offset: unpacked.position(),
+            head,
+            tail: unpacked.window().to_vec(),
+        });
     }
     let offset = offset.min(file.seen.size);
     let window = offset.min(WINDOW);
@@ -86,6 +94,8 @@ pub(crate) fn next_second(second: u64) -> anyhow::Result<u64> {
              remove the cursor file to read the journal from its beginning"
         )));
     }
-    mls_cli::warn!("journal: going on after second {second}, where the Python original has left off");
+    mls_cli::warn!(
+        "journal: going on after second {second}, where the Python original has left off"
+    );
     Ok(second + 1)
 }

@@ -62,7 +62,8 @@ impl Output {
     pub(crate) fn checkpoint(&mut self, cursor: &Cursor) -> anyhow::Result<()> {
         if self.framed && self.told != *cursor {
             let mut line = Vec::new();
-            Checkpoint { cursor: serde_json::to_value(cursor).or_exit(Exit::Software)? }.write_line(&mut line);
+            Checkpoint { cursor: serde_json::to_value(cursor).or_exit(Exit::Software)? }
+                .write_line(&mut line);
             if line.len() > MAX_LINE {
                 return Err(Exit::Config.error(format!(
                     "the cursor has become larger than {MAX_LINE} bytes: these are too many rotated files to remember; remove the \
@@ -128,11 +129,20 @@ impl Output {
     fn splice(&self, file: &File, mut offset: u64, length: u64) -> anyhow::Result<u64> {
         let length = usize::try_from(length).unwrap_or(usize::MAX).min(PIPE_SIZE);
         loop {
-            return match splice(file, Some(&mut offset), self.writer.as_fd(), None, length, SpliceFlags::empty()) {
+            return match splice(
+                file,
+                Some(&mut offset),
+                self.writer.as_fd(),
+                None,
+                length,
+                SpliceFlags::empty(),
+            ) {
                 Ok(sent) => Ok(sent as u64),
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(rustix::io::Errno::PIPE) => Err(OutputClosed.into()),
-                Err(errno) => Err(io::Error::from(errno)).context("splicing to standard output").or_exit(Exit::IoErr),
+                Err(errno) => Err(io::Error::from(errno))
+                    .context("splicing to standard output")
+                    .or_exit(Exit::IoErr),
             };
         }
     }

@@ -30,7 +30,8 @@ impl Progress {
             return;
         }
         let template = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style =
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         self.0 = Some(ProgressBar::new(left).with_style(style));
     }
 

@@ -18,14 +18,22 @@ pub(crate) fn print(committed: Option<&CursorFile>) -> anyhow::Result<()> {
 
 fn describe(committed: &CursorFile) -> anyhow::Result<String> {
     let mut lines = vec![format!("commit {} of {}", committed.sequence, committed.written)];
-    lines.extend(committed.data.iter().map(|data| format!("committed data: {} bytes", data.length)));
+    lines
+        .extend(committed.data.iter().map(|data| format!("committed data: {} bytes", data.length)));
     let cursor = Cursor::committed(Some(committed))?;
-    lines.extend(cursor.original.iter().map(|offset| format!("position of the Python original: {offset}")));
+    lines.extend(
+        cursor.original.iter().map(|offset| format!("position of the Python original: {offset}")),
+    );
     lines.extend(cursor.journal.iter().map(|entry| format!("journal: up to {entry}")));
     for (path, log) in &cursor.logs {
         lines.push(path.clone());
         for known in &log.generations {
-            lines.push(format!("  {}: {} bytes read, {}", known.generation, known.offset, state(known)));
+            lines.push(format!(
+                "  {}: {} bytes read, {}",
+                known.generation,
+                known.offset,
+                state(known)
+            ));
         }
     }
     Ok(lines.join("\n") + "\n")

@@ -26,7 +26,8 @@ pub(crate) struct Seen {
 
 impl Seen {
     pub(crate) fn of(metadata: &fs::Metadata) -> Self {
-        let mtime = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
+        let mtime =
+            metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
         Self { device: metadata.dev(), inode: metadata.ino(), size: metadata.len(), mtime }
     }
 
@@ -85,7 +86,8 @@ impl Siblings {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        Err(Exit::TempFail.error(format!("{} and its siblings are being renamed all the time", path.display())))
+        Err(Exit::TempFail
+            .error(format!("{} and its siblings are being renamed all the time", path.display())))
     }
 
     fn try_open(path: &Path, with_rotated: bool) -> anyhow::Result<Option<Self>> {
@@ -96,7 +98,11 @@ impl Siblings {
                 Opened::File(file, seen) => (file, seen),
                 Opened::Gone => return Ok(None),
                 Opened::Other if *rotated => continue,
-                Opened::Other => return Err(Exit::NoInput.error(format!("{} is not a regular file", path.display()))),
+                Opened::Other => {
+                    return Err(
+                        Exit::NoInput.error(format!("{} is not a regular file", path.display()))
+                    );
+                }
             };
             match compression {
                 Compression::Other => siblings.unreadable.push((path.clone(), seen)),
@@ -112,7 +118,8 @@ impl Siblings {
         }
         // Each name must still lead to the file that was opened under it.
         let still = |sibling: &Sibling| {
-            fs::metadata(&sibling.path).is_ok_and(|metadata| Seen::of(&metadata).same_file(&sibling.seen))
+            fs::metadata(&sibling.path)
+                .is_ok_and(|metadata| Seen::of(&metadata).same_file(&sibling.seen))
         };
         let stable = siblings.files.iter().all(still) && list(path, with_rotated)? == names;
         Ok(stable.then_some(siblings))
@@ -125,11 +132,12 @@ type Name = (PathBuf, bool, Compression);
 /// counts.
 fn list(path: &Path, with_rotated: bool) -> anyhow::Result<Vec<Name>> {
     let log = path.file_name().unwrap_or_default();
-    let own_compression = if log.as_bytes().ends_with(b".gz") { Compression::Gzip } else { Compression::None };
+    let own_compression =
+        if log.as_bytes().ends_with(b".gz") { Compression::Gzip } else { Compression::None };
     let live = (path.to_owned(), false, own_compression);
     // The path may lead somewhere else: rotation happens where the file is, even while there is none.
-    let target =
-        fs::canonicalize(path).or_else(|_| fs::read_link(path).map(|link| atomic::directory_of(path).join(link)));
+    let target = fs::canonicalize(path)
+        .or_else(|_| fs::read_link(path).map(|link| atomic::directory_of(path).join(link)));
     let target = target.unwrap_or_else(|_| path.to_owned());
     let directory = atomic::directory_of(&target);
     let mut names: Vec<(Age, Name)> = Vec::new();
@@ -145,7 +153,10 @@ fn list(path: &Path, with_rotated: bool) -> anyhow::Result<Vec<Name>> {
             if let Some((age, compression)) =
                 classify(log.as_bytes(), name.as_bytes()).filter(|(age, _)| *age != Age::Live)
             {
-                names.push((age, (directory.join(OsStr::from_bytes(name.as_bytes())), true, compression)));
+                names.push((
+                    age,
+                    (directory.join(OsStr::from_bytes(name.as_bytes())), true, compression),
+                ));
             }
         }
     }
@@ -175,9 +186,13 @@ fn open(path: &Path) -> anyhow::Result<Opened> {
     let file = match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Opened::Gone),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return Err(error).with_context(|| format!("opening {}", path.display())).or_exit(Exit::NoPerm);
+            return Err(error)
+                .with_context(|| format!("opening {}", path.display()))
+                .or_exit(Exit::NoPerm);
         }
-        opened => opened.with_context(|| format!("opening {}", path.display())).or_exit(Exit::NoInput)?,
+        opened => {
+            opened.with_context(|| format!("opening {}", path.display())).or_exit(Exit::NoInput)?
+        }
     };
     let metadata = file.metadata().with_context(|| format!("looking at {}", path.display()))?;
     Ok(if metadata.is_file() { Opened::File(file, Seen::of(&metadata)) } else { Opened::Other })
@@ -188,15 +203,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_file_and_its_gzip_the_file_counts_and_other_spellings_of_a_number_are_files_of_their_own() {
+    fn of_a_file_and_its_gzip_the_file_counts_and_other_spellings_of_a_number_are_files_of_their_own()
+     {
         let directory = tempfile::tempdir().unwrap();
-        let names =
-            ["mail.log-20260101", "mail.log.20260101.gz", "mail.log.01", "mail.log.1", "mail.log.1.gz", "mail.log"];
+        let names = [
+            "mail.log-20260101",
+            "mail.log.20260101.gz",
+            "mail.log.01",
+            "mail.log.1",
+            "mail.log.1.gz",
+            "mail.log",
+        ];
         for name in names {
             File::create(directory.path().join(name)).unwrap();
         }
         let listed = list(&directory.path().join("mail.log"), true).unwrap();
-        let listed: Vec<_> = listed.iter().map(|(path, ..)| path.file_name().unwrap().to_str().unwrap()).collect();
+        let listed: Vec<_> =
+            listed.iter().map(|(path, ..)| path.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(listed, [&names[..4], &names[5..]].concat());
     }
 }

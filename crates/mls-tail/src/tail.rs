@@ -59,7 +59,13 @@ pub(crate) enum Outcome {
 
 impl Tail {
     /// Who follows waits: a log may then come later.
-    pub(crate) fn new(args: &Args, logs: Vec<PathBuf>, cursor: Cursor, out: Output, stop: Stop) -> Self {
+    pub(crate) fn new(
+        args: &Args,
+        logs: Vec<PathBuf>,
+        cursor: Cursor,
+        out: Output,
+        stop: Stop,
+    ) -> Self {
         Self {
             logs,
             with_rotated: !args.no_rotated,
@@ -102,7 +108,9 @@ impl Tail {
                     outcome = Outcome::Stopped;
                     break;
                 }
-                Err(error) if matches!(Exit::of(&error), Exit::NoInput | Exit::NoPerm) => self.failures.push(error),
+                Err(error) if matches!(Exit::of(&error), Exit::NoInput | Exit::NoPerm) => {
+                    self.failures.push(error)
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -118,21 +126,26 @@ impl Tail {
 
     fn read_log(&mut self, path: &Path) -> anyhow::Result<Outcome> {
         let source = path.to_str().map(str::to_owned).ok_or_else(|| {
-            Exit::Usage.error(format!("{} is not UTF-8, and the name of a log has to be", path.display()))
+            Exit::Usage
+                .error(format!("{} is not UTF-8, and the name of a log has to be", path.display()))
         })?;
         let context = || format!("reading {source}");
         let (mut siblings, mut held) = self.recognize(&source, path).with_context(context)?;
         if let Some(offset) = self.cursor.original.filter(|_| !siblings.files.is_empty()) {
-            held = original::adopt(self.log(&source), &siblings.files, offset).with_context(context)?;
+            held = original::adopt(self.log(&source), &siblings.files, offset)
+                .with_context(context)?;
             self.cursor.original = None;
         }
-        let unheard_of =
-            siblings.files.is_empty() && siblings.unreadable.is_empty() && self.log(&source).generations.is_empty();
+        let unheard_of = siblings.files.is_empty()
+            && siblings.unreadable.is_empty()
+            && self.log(&source).generations.is_empty();
         if unheard_of && !self.may_be_missing {
             return Err(Exit::NoInput.error(format!("{source} does not exist")));
         }
-        let incomplete =
-            self.first_incomplete(&source, &siblings.files, &held).with_context(context).or_exit(Exit::IoErr)?;
+        let incomplete = self
+            .first_incomplete(&source, &siblings.files, &held)
+            .with_context(context)
+            .or_exit(Exit::IoErr)?;
         match incomplete {
             // What is in it, and in what is newer, is not known yet: no time to miss anything.
             Some(i) => siblings.files.truncate(i),
@@ -150,7 +163,11 @@ impl Tail {
     }
 
     /// Opens the log's files and knows them again. The picture is taken until nothing has changed meanwhile.
-    fn recognize(&mut self, source: &str, path: &Path) -> anyhow::Result<(Siblings, Vec<Option<usize>>)> {
+    fn recognize(
+        &mut self,
+        source: &str,
+        path: &Path,
+    ) -> anyhow::Result<(Siblings, Vec<Option<usize>>)> {
         const TRIES: u32 = 50;
         for _ in 0..TRIES {
             // The sink may commit at any time: what it had committed before the files are opened is in them.
@@ -199,7 +216,12 @@ impl Tail {
     }
 
     /// Tells of what should have been read and is not there.
-    fn report_gaps(&mut self, source: &str, held: &[Option<usize>], siblings: &Siblings) -> anyhow::Result<()> {
+    fn report_gaps(
+        &mut self,
+        source: &str,
+        held: &[Option<usize>],
+        siblings: &Siblings,
+    ) -> anyhow::Result<()> {
         let mut gaps = Vec::new();
         let with_rotated = self.with_rotated;
         let log = self.log(source);
@@ -224,15 +246,20 @@ impl Tail {
         }
         for (path, seen) in &siblings.unreadable {
             // Compression keeps the time of the last change: this tells a file that was read before it was compressed.
-            let was_read =
-                log.generations.iter().any(|known| known.read && known.rotated && known.file.mtime == seen.mtime);
+            let was_read = log
+                .generations
+                .iter()
+                .any(|known| known.read && known.rotated && known.file.mtime == seen.mtime);
             if !was_read && !log.unreadable.contains(seen) {
                 log.unreadable.push(seen.clone());
                 gaps.push(Gap {
                     source: source.to_owned(),
                     generation: None,
                     offset: None,
-                    reason: format!("{} is compressed in a way that is not read here (only gzip is)", path.display()),
+                    reason: format!(
+                        "{} is compressed in a way that is not read here (only gzip is)",
+                        path.display()
+                    ),
                 });
             }
         }
@@ -245,7 +272,12 @@ impl Tail {
         self.out.gap(gap)
     }
 
-    fn read_sibling(&mut self, source: &str, sibling: &Sibling, held: Option<usize>) -> anyhow::Result<Outcome> {
+    fn read_sibling(
+        &mut self,
+        source: &str,
+        sibling: &Sibling,
+        held: Option<usize>,
+    ) -> anyhow::Result<Outcome> {
         let k = if let Some(k) = held {
             let known = &mut self.log(source).generations[k];
             known.rotated = sibling.rotated;
@@ -257,8 +289,11 @@ impl Tail {
         } else {
             self.log(source).begin(&known::head(sibling).or_exit(Exit::IoErr)?, sibling)
         };
-        let outcome =
-            if sibling.compressed { self.read_gzip(source, sibling, k) } else { self.read_plain(source, sibling, k) }?;
+        let outcome = if sibling.compressed {
+            self.read_gzip(source, sibling, k)
+        } else {
+            self.read_plain(source, sibling, k)
+        }?;
         if outcome == Outcome::Done {
             self.log(source).generations[k].read = true;
         }
@@ -285,7 +320,8 @@ impl Tail {
             let small = target.saturating_sub(offset) <= SMALL;
             let mut bytes = Vec::new();
             let end = if small {
-                bytes = known::read_at(sibling, offset, target.saturating_sub(offset)).or_exit(Exit::IoErr)?;
+                bytes = known::read_at(sibling, offset, target.saturating_sub(offset))
+                    .or_exit(Exit::IoErr)?;
                 bytes.truncate(memchr::memrchr(b'\n', &bytes).map_or(0, |newline| newline + 1));
                 offset + bytes.len() as u64
             } else {
@@ -305,7 +341,8 @@ impl Tail {
                 let same = whole
                     && tail.ends_with(&bytes[bytes.len() - overlap..])
                     && (offset > 0 || bytes.starts_with(&head))
-                    && (offset == 0 || self.log(source).generations[k].is_in(sibling).or_exit(Exit::IoErr)?);
+                    && (offset == 0
+                        || self.log(source).generations[k].is_in(sibling).or_exit(Exit::IoErr)?);
                 if !same {
                     return Ok(Outcome::Waiting);
                 }
@@ -315,10 +352,12 @@ impl Tail {
                 // Sending waits for the reader: meanwhile it may have been truncated, and have grown again.
                 let same = known::read_at(sibling, 0, window).or_exit(Exit::IoErr)? == head
                     && known::read_at(sibling, end - window, window).or_exit(Exit::IoErr)? == tail
-                    && (offset == 0 || self.log(source).generations[k].is_in(sibling).or_exit(Exit::IoErr)?);
+                    && (offset == 0
+                        || self.log(source).generations[k].is_in(sibling).or_exit(Exit::IoErr)?);
                 if !whole || !same {
-                    return Err(Exit::TempFail
-                        .error("it was truncated while it was read; the next run reads what is there then"));
+                    return Err(Exit::TempFail.error(
+                        "it was truncated while it was read; the next run reads what is there then",
+                    ));
                 }
             }
             self.progress.advance(end - offset);
@@ -354,7 +393,10 @@ impl Tail {
             match unpacked.next().or_exit(Exit::IoErr)? {
                 None => break,
                 Some(Piece::TooLong(length)) => {
-                    self.gap(&gap(offset, format!("{name}: a line of {length} bytes at byte {offset} was skipped")))?;
+                    self.gap(&gap(
+                        offset,
+                        format!("{name}: a line of {length} bytes at byte {offset} was skipped"),
+                    ))?;
                 }
                 Some(Piece::Lines(lines)) => {
                     // A record is a line: the last one gets the newline that the file lacks.
@@ -376,14 +418,22 @@ impl Tail {
             let offset = unpacked.position();
             self.gap(&gap(
                 offset,
-                format!("{name} is damaged at byte {offset} ({damage}); the lines before it were read"),
+                format!(
+                    "{name} is damaged at byte {offset} ({damage}); the lines before it were read"
+                ),
             ))?;
         }
         Ok(Outcome::Done)
     }
 }
 
-fn segment<'a>(source: &str, generation: &str, offset: u64, length: u64, seen: &Seen) -> Segment<'a> {
+fn segment<'a>(
+    source: &str,
+    generation: &str,
+    offset: u64,
+    length: u64,
+    seen: &Seen,
+) -> Segment<'a> {
     let mtime = DateTime::from_timestamp_nanos(seen.mtime).fixed_offset();
     Segment {
         source: source.to_owned(),

@@ -85,7 +85,9 @@ impl Unpacked {
         let have = &self.buffer[self.start..self.end];
         let length = match memchr::memrchr(b'\n', have) {
             Some(newline) => newline + 1,
-            None if !self.at_end => return self.skip_line().map(|length| Some(Piece::TooLong(length))),
+            None if !self.at_end => {
+                return self.skip_line().map(|length| Some(Piece::TooLong(length)));
+            }
             // Half a line that damage has cut.
             None if self.damage.is_some() => 0,
             None => have.len(),
@@ -139,7 +141,10 @@ impl Unpacked {
 }
 
 fn is_damage(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
+    )
 }
 
 #[cfg(test)]
@@ -176,18 +181,27 @@ mod tests {
 
     #[test]
     fn members_are_one_file_and_the_last_line_needs_no_newline() {
-        assert_eq!(pieces(&gzip(&[b"a\nb", b"c\n", b"d"])), (vec!["a\nbc\n".into(), "d".into()], false));
+        assert_eq!(
+            pieces(&gzip(&[b"a\nb", b"c\n", b"d"])),
+            (vec!["a\nbc\n".into(), "d".into()], false)
+        );
         assert_eq!(pieces(&gzip(&[b""])), (vec![], false));
     }
 
     #[test]
     fn half_a_file_gives_its_whole_lines_and_says_so() {
-        let noise: Vec<u8> =
-            (0..50_000u32).flat_map(|n| format!("{}\n", n.wrapping_mul(2_654_435_761)).into_bytes()).collect();
+        let noise: Vec<u8> = (0..50_000u32)
+            .flat_map(|n| format!("{}\n", n.wrapping_mul(2_654_435_761)).into_bytes())
+            .collect();
         let whole = gzip(&[&noise]);
         let (lines, damaged) = pieces(&whole[..whole.len() / 2]);
         let lines = lines.concat();
-        assert!(damaged && lines.len() > 1000 && lines.ends_with('\n') && noise.starts_with(lines.as_bytes()));
+        assert!(
+            damaged
+                && lines.len() > 1000
+                && lines.ends_with('\n')
+                && noise.starts_with(lines.as_bytes())
+        );
         assert_eq!(pieces(b"no gzip"), (vec![], true));
     }
 

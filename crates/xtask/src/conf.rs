@@ -1,5 +1,8 @@
 //! maillogsentinel.conf(5), made from the commented example.
-#![expect(clippy::format_push_string, reason = "a page is made once, and an allocation more is nothing")]
+#![expect(
+    clippy::format_push_string,
+    reason = "a page is made once, and an allocation more is nothing"
+)]
 
 use crate::markdown::{escape, paragraph};
 
@@ -31,8 +34,16 @@ pub(crate) fn page(date: &str) -> String {
         }
         for (n, key) in keys.iter().enumerate() {
             let (key, value) = key.split_once('=').unwrap_or((key, ""));
-            let value = if value.trim().is_empty() { String::new() } else { format!(" = {}", escape(value.trim())) };
-            page += &format!(".T{}\n\\fB{}\\fR{value}\n", if n == 0 { "P" } else { "Q" }, escape(key.trim()));
+            let value = if value.trim().is_empty() {
+                String::new()
+            } else {
+                format!(" = {}", escape(value.trim()))
+            };
+            page += &format!(
+                ".T{}\n\\fB{}\\fR{value}\n",
+                if n == 0 { "P" } else { "Q" },
+                escape(key.trim())
+            );
         }
         paragraph(&mut page, &prose);
     }

@@ -23,14 +23,22 @@ const STATUSES: [&str; 4] = ["Errno 1", "Errno 1", "Errno 2", "Errno 4"];
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write(seed: u64, rows: u64, days: u32, logins: Logins, out: &mut impl Write) -> io::Result<()> {
+pub fn write(
+    seed: u64,
+    rows: u64,
+    days: u32,
+    logins: Logins,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let mut random = Random::new(seed);
     // 1 July 2026.
     let end = DateTime::from_timestamp(1_782_864_000, 0).unwrap_or_default();
     let minutes = u64::from(days) * 24 * 60;
     writeln!(out, "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso")?;
     for i in 0..rows {
-        let left = minutes - u64::try_from(u128::from(minutes) * u128::from(i) / u128::from(rows)).unwrap_or_default();
+        let left = minutes
+            - u64::try_from(u128::from(minutes) * u128::from(i) / u128::from(rows))
+                .unwrap_or_default();
         let at = end - TimeDelta::minutes(left.cast_signed());
         let (ip, user) = match logins {
             Logins::Usual => (skewed(&mut random, 20_000), skewed(&mut random, 4_000)),
@@ -86,7 +94,10 @@ mod tests {
 
     #[test]
     fn rows_are_in_order_and_spread_over_the_days() {
-        let dates: Vec<_> = rows(Logins::Usual).iter().map(|row| row.split(',').nth(1).unwrap().to_owned()).collect();
+        let dates: Vec<_> = rows(Logins::Usual)
+            .iter()
+            .map(|row| row.split(',').nth(1).unwrap().to_owned())
+            .collect();
         assert!(dates.is_sorted());
         assert_eq!((dates[0].as_str(), &dates[9999][..10]), ("2026-06-01 00:00", "2026-06-30"));
         let days: BTreeSet<_> = dates.iter().map(|date| &date[..10]).collect();
@@ -96,7 +107,11 @@ mod tests {
     #[test]
     fn distinct_logins_are_and_usual_ones_are_not() {
         let addresses = |logins| {
-            rows(logins).iter().map(|row| row.split(',').nth(2).unwrap().to_owned()).collect::<BTreeSet<_>>().len()
+            rows(logins)
+                .iter()
+                .map(|row| row.split(',').nth(2).unwrap().to_owned())
+                .collect::<BTreeSet<_>>()
+                .len()
         };
         assert_eq!(addresses(Logins::Distinct), 10_000);
         assert!(addresses(Logins::Usual) < 7_000);

@@ -1,5 +1,8 @@
 //! maillogsentinel(8) and the completions of `maillogsentinel`, made from its `--help` and the units that it runs.
-#![expect(clippy::format_push_string, reason = "a page is made once, and an allocation more is nothing")]
+#![expect(
+    clippy::format_push_string,
+    reason = "a page is made once, and an allocation more is nothing"
+)]
 
 use std::fs;
 use std::path::Path;
@@ -20,16 +23,22 @@ impl Front {
     /// Asks the front end in the workspace at `root`, and reads the units there.
     pub(crate) fn ask(root: &Path) -> anyhow::Result<Self> {
         let script = root.join("scripts/maillogsentinel");
-        let output =
-            Command::new(&script).arg("--help").output().with_context(|| format!("running {}", script.display()))?;
+        let output = Command::new(&script)
+            .arg("--help")
+            .output()
+            .with_context(|| format!("running {}", script.display()))?;
         ensure!(output.status.success(), "{} --help: {}", script.display(), output.status);
         let mut units = Vec::new();
         for entry in fs::read_dir(root.join("systemd")).context("reading systemd/")? {
             let path = entry.context("reading systemd/")?.path();
-            let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+            let text =
+                fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
             let description = text.lines().find_map(|line| line.strip_prefix("Description="));
             let name = path.file_name().and_then(|name| name.to_str());
-            units.extend(name.zip(description).map(|(name, description)| (name.to_owned(), description.to_owned())));
+            units.extend(
+                name.zip(description)
+                    .map(|(name, description)| (name.to_owned(), description.to_owned())),
+            );
         }
         units.sort();
         Ok(Self { help: String::from_utf8(output.stdout).context("the help is not UTF-8")?, units })
@@ -49,7 +58,9 @@ impl Front {
             // The lines that belong to this one.
             let more = |indented: bool| {
                 move |line: &&str| {
-                    !line.is_empty() && line.starts_with(' ') == indented && !line.trim_start().starts_with('-')
+                    !line.is_empty()
+                        && line.starts_with(' ') == indented
+                        && !line.trim_start().starts_with('-')
                 }
             };
             if let Some(usage) = line.strip_prefix("Usage:") {
@@ -61,7 +72,9 @@ impl Front {
                 let text: Vec<&str> = std::iter::once(text).chain(more).map(str::trim).collect();
                 body += &format!(".TP\n\\fB{}\\fR\n", escape(option));
                 paragraph(&mut body, &text.join(" "));
-            } else if let Some(heading) = line.strip_suffix(':').filter(|line| !line.starts_with(' ')) {
+            } else if let Some(heading) =
+                line.strip_suffix(':').filter(|line| !line.starts_with(' '))
+            {
                 body += &format!(".SH {}\n", escape(&heading.to_uppercase()));
             } else if line.starts_with(' ') {
                 let more = std::iter::from_fn(|| lines.next_if(more(true)));
@@ -104,6 +117,9 @@ impl Front {
 
     /// For zsh.
     pub(crate) fn zsh(&self) -> String {
-        format!("#compdef maillogsentinel\n_arguments {} '*:file:_files'\n", self.options().join(" "))
+        format!(
+            "#compdef maillogsentinel\n_arguments {} '*:file:_files'\n",
+            self.options().join(" ")
+        )
     }
 }

@@ -11,11 +11,18 @@ use crate::random::Random;
 const ROWS: [[usize; 2]; 2] = [[237_000, 110_000], [427_000, 95_000]];
 
 /// The file names, in the same order.
-const NAMES: [[&str; 2]; 2] = [["country_aside.csv", "country_aside-ipv6.csv"], ["asn.csv", "asn-ipv6.csv"]];
+const NAMES: [[&str; 2]; 2] =
+    [["country_aside.csv", "country_aside-ipv6.csv"], ["asn.csv", "asn-ipv6.csv"]];
 
 pub(crate) const COUNTRIES: [&str; 8] = ["FR", "DE", "US", "CN", "BR", "VN", "ZA", "AU"];
-pub(crate) const ORGANISATIONS: [&str; 6] =
-    ["Google LLC", "\"Example, Inc.\"", "\"The \"\"Quoted\"\" Company\"", "Orange S.A.", "Société Générale", "Ü"];
+pub(crate) const ORGANISATIONS: [&str; 6] = [
+    "Google LLC",
+    "\"Example, Inc.\"",
+    "\"The \"\"Quoted\"\" Company\"",
+    "Orange S.A.",
+    "Société Générale",
+    "Ü",
+];
 
 /// A range of addresses, both ends in it, and what is known about it.
 #[derive(Clone, Debug)]
@@ -52,7 +59,10 @@ fn ranges(seed: u64, kind: usize, family: usize) -> Vec<Range> {
         let value = if kind == 0 {
             Value::Country(random.pick::<&str>(&COUNTRIES))
         } else {
-            Value::System(u32::try_from(1 + random.below(400_000)).unwrap_or(1), random.pick::<&str>(&ORGANISATIONS))
+            Value::System(
+                u32::try_from(1 + random.below(400_000)).unwrap_or(1),
+                random.pick::<&str>(&ORGANISATIONS),
+            )
         };
         let start = at + gap;
         at = start + length;

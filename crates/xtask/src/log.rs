@@ -20,10 +20,18 @@ pub enum Stamps {
 }
 
 const MECHANISMS: [&str; 4] = ["LOGIN", "PLAIN", "CRAM-MD5", "login"];
-const SERVICES: [&str; 4] =
-    ["postfix/smtpd", "postfix/submission/smtpd", "postfix/smtps/smtpd", "postfix-in/submission/smtpd"];
-const REASONS: [&str; 4] =
-    ["(reason unavailable)", "authentication failure", "UGFzc3dvcmQ6", "Connection lost to authentication server"];
+const SERVICES: [&str; 4] = [
+    "postfix/smtpd",
+    "postfix/submission/smtpd",
+    "postfix/smtps/smtpd",
+    "postfix-in/submission/smtpd",
+];
+const REASONS: [&str; 4] = [
+    "(reason unavailable)",
+    "authentication failure",
+    "UGFzc3dvcmQ6",
+    "Connection lost to authentication server",
+];
 const USERS: [&str; 12] = [
     "admin",
     "info@example.test",
@@ -68,8 +76,13 @@ impl Generator {
         self.lines += 1;
         let step = self.random.below(50_000);
         self.at += TimeDelta::microseconds(step.cast_signed());
-        let bsd = self.stamps == Stamps::Bsd || (self.stamps == Stamps::Mixed && self.lines.is_multiple_of(2));
-        let stamp = if bsd { self.at.format("%b %e %H:%M:%S") } else { self.at.format("%Y-%m-%dT%H:%M:%S%.6f+00:00") };
+        let bsd = self.stamps == Stamps::Bsd
+            || (self.stamps == Stamps::Mixed && self.lines.is_multiple_of(2));
+        let stamp = if bsd {
+            self.at.format("%b %e %H:%M:%S")
+        } else {
+            self.at.format("%Y-%m-%dT%H:%M:%S%.6f+00:00")
+        };
         let (ip, pid) = (self.ip(), 1000 + self.random.below(30_000));
         let service = *self.random.pick(&SERVICES);
         // Writing to memory cannot fail.
@@ -82,7 +95,10 @@ impl Generator {
             ),
             8..35 => writeln!(out, "{service}[{pid}]: connect from unknown[{ip}]"),
             35..60 => {
-                writeln!(out, "{service}[{pid}]: disconnect from unknown[{ip}] ehlo=1 auth=0/1 quit=1 commands=2/3")
+                writeln!(
+                    out,
+                    "{service}[{pid}]: disconnect from unknown[{ip}] ehlo=1 auth=0/1 quit=1 commands=2/3"
+                )
             }
             60..70 => writeln!(
                 out,
@@ -111,13 +127,26 @@ impl Generator {
         };
     }
 
-    fn failure(&mut self, out: &mut Vec<u8>, service: &str, pid: u64, ip: IpAddr) -> std::io::Result<()> {
+    fn failure(
+        &mut self,
+        out: &mut Vec<u8>,
+        service: &str,
+        pid: u64,
+        ip: IpAddr,
+    ) -> std::io::Result<()> {
         let mechanism = *self.random.pick(&MECHANISMS);
         let (reason, user) = (*self.random.pick(&REASONS), *self.random.pick(&USERS));
         *self.failures.entry(mechanism.to_uppercase()).or_default() += 1;
-        write!(out, "{service}[{pid}]: warning: unknown[{ip}]: SASL {mechanism} authentication failed: {reason}")?;
+        write!(
+            out,
+            "{service}[{pid}]: warning: unknown[{ip}]: SASL {mechanism} authentication failed: {reason}"
+        )?;
         // Servers before 3.7.8 do not name the user.
-        if self.random.below(4) > 0 { writeln!(out, ", sasl_username={user}") } else { writeln!(out) }
+        if self.random.below(4) > 0 {
+            writeln!(out, ", sasl_username={user}")
+        } else {
+            writeln!(out)
+        }
     }
 
     fn ip(&mut self) -> IpAddr {

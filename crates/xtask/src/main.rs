@@ -72,7 +72,18 @@ fn man(directory: &Path, date: &str) -> anyhow::Result<()> {
 fn man(directory: &Path, date: &str) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut with_tools = Command::new(cargo);
-    with_tools.args(["run", "--quiet", "--package", "xtask", "--features", "man", "--", "man", "--date", date]);
+    with_tools.args([
+        "run",
+        "--quiet",
+        "--package",
+        "xtask",
+        "--features",
+        "man",
+        "--",
+        "man",
+        "--date",
+        date,
+    ]);
     let status = with_tools.arg(directory).status().context("starting cargo")?;
     ensure!(status.success(), "xtask with the tools: {status}");
     Ok(())

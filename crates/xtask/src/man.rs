@@ -1,6 +1,9 @@
 //! Manual pages and shell completions, made from what the tools say of themselves: their command lines, their module
 //! documentation, the commented example configuration and the help of the scripts.
-#![expect(clippy::format_push_string, reason = "a page is made once, and an allocation more is nothing")]
+#![expect(
+    clippy::format_push_string,
+    reason = "a page is made once, and an allocation more is nothing"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,7 +48,10 @@ pub fn write(directory: &Path, date: &str) -> anyhow::Result<()> {
         command.build();
         for subcommand in command.get_subcommands() {
             let page_name = subcommand.get_display_name().unwrap_or_else(|| subcommand.get_name());
-            save(&pages[0].join(format!("{page_name}.1")), &page(subcommand.clone(), &name, date)?)?;
+            save(
+                &pages[0].join(format!("{page_name}.1")),
+                &page(subcommand.clone(), &name, date)?,
+            )?;
         }
         save(&pages[0].join(format!("{name}.1")), &page(command.clone(), &name, date)?)?;
         // Completion files name subcommands themselves.
@@ -53,7 +59,8 @@ pub fn write(directory: &Path, date: &str) -> anyhow::Result<()> {
             generate_to(shell, &mut command, &name, folder).context("writing completions")?;
         }
         let generated = bash.join(format!("{name}.bash"));
-        fs::rename(&generated, bash.join(&name)).with_context(|| format!("renaming {}", generated.display()))?;
+        fs::rename(&generated, bash.join(&name))
+            .with_context(|| format!("renaming {}", generated.display()))?;
     }
     save(&pages[1].join("maillogsentinel.conf.5"), &conf::page(date))?;
     save(&pages[1].join("mls-event.5"), &contract(date)?)?;
@@ -89,8 +96,10 @@ fn page(command: clap::Command, tool: &str, date: &str) -> anyhow::Result<String
     }
     if !after.is_empty() {
         page += ".SH EXAMPLES\n";
-        let lines =
-            after.lines().filter(|line| *line != "Examples:").map(|line| line.strip_prefix("  ").unwrap_or(line));
+        let lines = after
+            .lines()
+            .filter(|line| *line != "Examples:")
+            .map(|line| line.strip_prefix("  ").unwrap_or(line));
         markdown::verbatim(&mut page, lines);
     }
     page += ".SH SEE ALSO\n";
@@ -139,7 +148,8 @@ fn manual(page: &mut String, name: &str, heading: &str) -> anyhow::Result<()> {
 /// The text of the `//!` lines that a module begins with.
 fn documentation(name: &str, module: &str) -> anyhow::Result<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../{name}/src/{module}.rs"));
-    let source = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let source =
+        fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
     Ok(lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n"))
 }

@@ -1,5 +1,8 @@
 //! The Markdown of module documentation as roff(7): headings, paragraphs, lists, tables, code.
-#![expect(clippy::format_push_string, reason = "a page is made once, and an allocation more is nothing")]
+#![expect(
+    clippy::format_push_string,
+    reason = "a page is made once, and an allocation more is nothing"
+)]
 
 /// Writes `text` behind what `page` has. Its headings become sections; the file names that it sends readers of the source to are
 /// left out. Returns the modules that it refers to, each of them once.
@@ -88,7 +91,8 @@ impl<'p> Blocks<'p> {
         let format = |style: &str| vec![style; columns].join(" ");
         *self.page += &format!("{}\n{}x.\n", format("lb"), format("l"));
         for row in rows.iter().enumerate().filter(|(i, _)| *i != 1).map(|(_, row)| row) {
-            let blocks: Vec<String> = cells(row).map(|cell| format!("T{{\n{}\nT}}", self.inline(cell))).collect();
+            let blocks: Vec<String> =
+                cells(row).map(|cell| format!("T{{\n{}\nT}}", self.inline(cell))).collect();
             *self.page += &format!("{}\n", blocks.join("\u{1}"));
         }
         self.control(".TE\n.ad\n.sp\n.PP");
@@ -116,7 +120,8 @@ impl<'p> Blocks<'p> {
             let end = at[1..].find(if is_code { '`' } else { ']' }).map_or(at.len(), |end| end + 2);
             let (link, mut after) = at.split_at(end);
             let mut address = None;
-            if let Some((inner, behind)) = after.strip_prefix('(').and_then(|after| after.split_once(')'))
+            if let Some((inner, behind)) =
+                after.strip_prefix('(').and_then(|after| after.split_once(')'))
                 && !is_code
             {
                 (address, after) = (Some(inner), behind);
@@ -138,7 +143,11 @@ impl<'p> Blocks<'p> {
 
     fn reference(&mut self, item: &str) -> String {
         if item.starts_with("mls_") {
-            return format!("`{}`({})", item.replace('_', "-"), if item == "mls_event" { 5 } else { 1 });
+            return format!(
+                "`{}`({})",
+                item.replace('_', "-"),
+                if item == "mls_event" { 5 } else { 1 }
+            );
         }
         if !self.modules.iter().any(|module| module == item) {
             self.modules.push(item.to_owned());

@@ -6,8 +6,10 @@ use std::path::Path;
 use std::process::Command;
 
 fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let entries =
+        fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -15,7 +17,10 @@ fn names(folder: &Path) -> Vec<String> {
 /// The tools of the workspace.
 fn tools() -> Vec<String> {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    names(crates).into_iter().filter(|name| crates.join(name).join("src/main.rs").exists() && name != "xtask").collect()
+    names(crates)
+        .into_iter()
+        .filter(|name| crates.join(name).join("src/main.rs").exists() && name != "xtask")
+        .collect()
 }
 
 #[test]
@@ -30,7 +35,10 @@ fn every_tool_has_a_page_and_completions_and_no_page_has_a_mistake() {
     let mut expected = tools();
     expected.insert(0, "maillogsentinel".into());
     assert_eq!(folder("bash-completion/completions"), expected);
-    assert_eq!(folder("zsh/vendor-completions"), expected.iter().map(|tool| format!("_{tool}")).collect::<Vec<_>>());
+    assert_eq!(
+        folder("zsh/vendor-completions"),
+        expected.iter().map(|tool| format!("_{tool}")).collect::<Vec<_>>()
+    );
 
     for section in ["man1", "man5", "man8"] {
         for page in folder(&format!("man/{section}")) {
@@ -73,7 +81,10 @@ fn what_a_page_refers_to_is_there() {
             let (name, after) = text[at + 3..].split_once("\\fR").unwrap();
             if let Some(section) = after.strip_prefix('(').and_then(|after| after.chars().next()) {
                 let other = format!("{name}.{section}");
-                assert!(pages.contains(&other) || !name.starts_with('m'), "{page} refers to {other}");
+                assert!(
+                    pages.contains(&other) || !name.starts_with('m'),
+                    "{page} refers to {other}"
+                );
             } else if text[..at].ends_with("see ") {
                 assert!(text.contains(&format!("\n.SH {name}\n")), "{page} refers to {name}");
             }

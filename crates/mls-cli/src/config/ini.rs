@@ -24,9 +24,9 @@ impl<'a> Ini<'a> {
         // As in Python's configparser, `#` inside a value belongs to it: passwords and URLs have some.
         values.set_inline_comment_symbols(Some(&[]));
         values.set_multiline(true);
-        values
-            .read(text.to_owned())
-            .map_err(|why| Exit::Config.error(format!("configuration file {}: {why}", path.display())))?;
+        values.read(text.to_owned()).map_err(|why| {
+            Exit::Config.error(format!("configuration file {}: {why}", path.display()))
+        })?;
         Ok(Self { path, text, values, asked: BTreeSet::new() })
     }
 
@@ -37,7 +37,8 @@ impl<'a> Ini<'a> {
     }
 
     fn wrong(&self, section: &str, key: &str, value: &str, allowed: &str) -> anyhow::Error {
-        let line = self.line_of(section, key).map_or_else(String::new, |line| format!(", line {line}"));
+        let line =
+            self.line_of(section, key).map_or_else(String::new, |line| format!(", line {line}"));
         Exit::Config.error(format!(
             "configuration file {}{line}: [{section}] {key} = {value:?} is not allowed: give {allowed}",
             self.path.display()
@@ -50,7 +51,9 @@ impl<'a> Ini<'a> {
         for (number, line) in (1..).zip(self.text.lines()) {
             if let Some(header) = line.trim().strip_prefix('[') {
                 inside = header.trim_end_matches(']').trim().eq_ignore_ascii_case(section);
-            } else if inside && line.split(['=', ':']).next().is_some_and(|k| k.trim().eq_ignore_ascii_case(key)) {
+            } else if inside
+                && line.split(['=', ':']).next().is_some_and(|k| k.trim().eq_ignore_ascii_case(key))
+            {
                 found = Some(number);
             }
         }
@@ -72,19 +75,36 @@ impl<'a> Ini<'a> {
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "the same shape as the readers that can fail")]
-    pub(super) fn text(&mut self, section: &'static str, key: &'static str) -> anyhow::Result<Option<String>> {
+    pub(super) fn text(
+        &mut self,
+        section: &'static str,
+        key: &'static str,
+    ) -> anyhow::Result<Option<String>> {
         Ok(self.get(section, key))
     }
 
-    pub(super) fn path(&mut self, section: &'static str, key: &'static str) -> anyhow::Result<Option<PathBuf>> {
+    pub(super) fn path(
+        &mut self,
+        section: &'static str,
+        key: &'static str,
+    ) -> anyhow::Result<Option<PathBuf>> {
         Ok(self.text(section, key)?.map(PathBuf::from))
     }
 
-    pub(super) fn number<T: FromStr>(&mut self, section: &'static str, key: &'static str) -> anyhow::Result<Option<T>> {
+    pub(super) fn number<T: FromStr>(
+        &mut self,
+        section: &'static str,
+        key: &'static str,
+    ) -> anyhow::Result<Option<T>> {
         let Some(value) = self.get(section, key) else { return Ok(None) };
-        let number = value
-            .parse()
-            .map_err(|_| self.wrong(section, key, &value, "a number that is whole, not negative and not too large"))?;
+        let number = value.parse().map_err(|_| {
+            self.wrong(
+                section,
+                key,
+                &value,
+                "a number that is whole, not negative and not too large",
+            )
+        })?;
         Ok(Some(number))
     }
 
@@ -97,16 +117,28 @@ impl<'a> Ini<'a> {
         let Some(value) = self.get(section, key) else { return Ok(None) };
         let found = values.iter().find(|(name, _)| name.eq_ignore_ascii_case(&value));
         let names = || values.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-        found.map(|(_, v)| Some(*v)).ok_or_else(|| self.wrong(section, key, &value, &format!("one of {}", names())))
+        found
+            .map(|(_, v)| Some(*v))
+            .ok_or_else(|| self.wrong(section, key, &value, &format!("one of {}", names())))
     }
 
-    pub(super) fn threshold(&mut self, section: &'static str, key: &'static str) -> anyhow::Result<Option<Threshold>> {
+    pub(super) fn threshold(
+        &mut self,
+        section: &'static str,
+        key: &'static str,
+    ) -> anyhow::Result<Option<Threshold>> {
         let Some(value) = self.get(section, key) else { return Ok(None) };
-        let threshold = value.parse().map_err(|_| self.wrong(section, key, &value, "a threshold such as 20/10m"))?;
+        let threshold = value
+            .parse()
+            .map_err(|_| self.wrong(section, key, &value, "a threshold such as 20/10m"))?;
         Ok(Some(threshold))
     }
 
-    pub(super) fn boolean(&mut self, section: &'static str, key: &'static str) -> anyhow::Result<Option<bool>> {
+    pub(super) fn boolean(
+        &mut self,
+        section: &'static str,
+        key: &'static str,
+    ) -> anyhow::Result<Option<bool>> {
         self.one_of(
             section,
             key,
@@ -132,7 +164,9 @@ impl<'a> Ini<'a> {
     ) -> anyhow::Result<Vec<T>> {
         let value = self.get(section, key).unwrap_or_default();
         let items = value.split([',', '\n']).map(str::trim).filter(|item| !item.is_empty());
-        items.map(|item| read(item).ok_or_else(|| self.wrong(section, key, item, allowed))).collect()
+        items
+            .map(|item| read(item).ok_or_else(|| self.wrong(section, key, item, allowed)))
+            .collect()
     }
 
     pub(super) fn texts(&mut self, keys: &[Key]) -> anyhow::Result<Vec<String>> {
@@ -166,15 +200,23 @@ impl<'a> Ini<'a> {
         for (section, keys) in self.values.get_map_ref() {
             let sections = self.asked.iter().map(|(s, _)| *s);
             if self.asked.iter().all(|(s, _)| s != section) {
-                unknown.push((0, format!("unknown section [{section}]{}", suggestion(section, sections))));
+                unknown.push((
+                    0,
+                    format!("unknown section [{section}]{}", suggestion(section, sections)),
+                ));
                 continue;
             }
-            for key in keys.keys().filter(|key| !self.asked.iter().any(|(s, k)| s == section && k == key)) {
+            for key in
+                keys.keys().filter(|key| !self.asked.iter().any(|(s, k)| s == section && k == key))
+            {
                 let same_section = self.asked.iter().filter(|(s, _)| s == section).map(|(_, k)| *k);
                 let line = self.line_of(section, key).unwrap_or(0);
                 unknown.push((
                     line,
-                    format!("line {line}: unknown key {key} in [{section}]{}", suggestion(key, same_section)),
+                    format!(
+                        "line {line}: unknown key {key} in [{section}]{}",
+                        suggestion(key, same_section)
+                    ),
                 ));
             }
         }

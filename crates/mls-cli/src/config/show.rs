@@ -31,8 +31,11 @@ impl Config {
         put("report.smtp_user", &text(report.smtp_user.as_ref()));
         put("report.smtp_password_file", &path(report.smtp_password_file.as_deref()));
         put("report.attach_csv", &switch(report.attach_csv));
-        for (section, kind, databases) in [("geolocation", "country", geolocation), ("ASN_ASO", "asn", asn_aso)] {
-            let paths: Vec<_> = databases.paths.iter().map(|one| one.display().to_string()).collect();
+        for (section, kind, databases) in
+            [("geolocation", "country", geolocation), ("ASN_ASO", "asn", asn_aso)]
+        {
+            let paths: Vec<_> =
+                databases.paths.iter().map(|one| one.display().to_string()).collect();
             put(&format!("{section}.{kind}_db_path"), &paths.join(", "));
             put(&format!("{section}.{kind}_db_url"), &databases.urls.join(", "));
         }
@@ -55,7 +58,13 @@ impl Config {
         put("database.column_mapping_file", &path(database.column_mapping_file.as_deref()));
         put(
             "filter.ignore_networks",
-            &self.filter.ignore_networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            &self
+                .filter
+                .ignore_networks
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", "),
         );
         put("filter.ignore_users", &self.filter.ignore_users.join(", "));
         put("alert.ip", &text(self.alert.ip));

@@ -15,7 +15,10 @@ fn load(text: &str, mode: u32) -> anyhow::Result<Config> {
 #[test]
 fn an_empty_file_gives_the_documented_defaults() {
     let config = load("", 0o644).unwrap();
-    assert_eq!(config.paths.csv.unwrap(), Path::new("/var/log/maillogsentinel/maillogsentinel.csv"));
+    assert_eq!(
+        config.paths.csv.unwrap(),
+        Path::new("/var/log/maillogsentinel/maillogsentinel.csv")
+    );
     assert_eq!(config.paths.state_dir.unwrap(), Path::new("/var/lib/maillogsentinel"));
     assert_eq!(config.paths.mail_log.unwrap(), Path::new("/var/log/mail.log"));
     assert_eq!(config.geolocation.paths, [Path::new("/var/lib/maillogsentinel/country_aside.csv")]);
@@ -71,17 +74,29 @@ fn the_file_that_later_versions_of_the_python_original_write_is_read_as_it_is() 
         ("*:0/5", "*-*-* 06:00:00")
     );
     assert_eq!(schedules.ip_update_schedule, "Mon *-*-* 03:00:00");
-    assert_eq!((schedules.sql_export_schedule.as_str(), schedules.sql_import_schedule.as_str()), ("*:0/30", "*:0/20"));
+    assert_eq!(
+        (schedules.sql_export_schedule.as_str(), schedules.sql_import_schedule.as_str()),
+        ("*:0/30", "*:0/20")
+    );
 }
 
 #[test]
 fn a_wrong_value_names_file_line_key_value_and_what_is_allowed() {
     for (text, parts) in [
-        ("[paths]\n\n[report]\nsmtp_tls = maybe\n", ["x.conf, line 4", "smtp_tls", "\"maybe\"", "none, starttls, tls"]),
+        (
+            "[paths]\n\n[report]\nsmtp_tls = maybe\n",
+            ["x.conf, line 4", "smtp_tls", "\"maybe\"", "none, starttls, tls"],
+        ),
         ("[dns_cache]\nsize = many\n", ["x.conf, line 2", "size", "\"many\"", "a number"]),
         ("[alert]\nip = often\n", ["x.conf, line 2", "ip", "\"often\"", "20/10m"]),
-        ("[dns_cache]\nenabled = perhaps\n", ["x.conf, line 2", "enabled", "\"perhaps\"", "yes, no"]),
-        ("[filter]\nignore_networks = 10.0.0.0/8, x\n", ["x.conf, line 2", "ignore_networks", "\"x\"", "192.0.2.0/24"]),
+        (
+            "[dns_cache]\nenabled = perhaps\n",
+            ["x.conf, line 2", "enabled", "\"perhaps\"", "yes, no"],
+        ),
+        (
+            "[filter]\nignore_networks = 10.0.0.0/8, x\n",
+            ["x.conf, line 2", "ignore_networks", "\"x\"", "192.0.2.0/24"],
+        ),
     ] {
         let error = load(text, 0o644).unwrap_err();
         assert_eq!(Exit::of(&error), Exit::Config);
@@ -103,18 +118,26 @@ const EXAMPLE: &str = include_str!("../../maillogsentinel.conf");
 /// The lines of the example that are keys, without the sign that makes them comments.
 fn keys_of_the_example() -> String {
     let is_key = |line: &&str| {
-        line.starts_with('[') || line.strip_prefix('#').is_some_and(|key| key.starts_with(char::is_alphabetic))
+        line.starts_with('[')
+            || line.strip_prefix('#').is_some_and(|key| key.starts_with(char::is_alphabetic))
     };
-    EXAMPLE.lines().filter(is_key).map(|line| line.trim_start_matches('#').to_owned() + "\n").collect()
+    EXAMPLE
+        .lines()
+        .filter(is_key)
+        .map(|line| line.trim_start_matches('#').to_owned() + "\n")
+        .collect()
 }
 
 #[test]
 fn the_example_says_what_holds_without_it() {
     let text = keys_of_the_example();
     assert!(text.lines().count() > 50);
-    let (mut example, mut empty) =
-        (Ini::parse(Path::new("example"), &text).unwrap(), Ini::parse(Path::new("empty"), "").unwrap());
-    let (example_config, config) = (Config::read(&mut example).unwrap(), Config::read(&mut empty).unwrap());
+    let (mut example, mut empty) = (
+        Ini::parse(Path::new("example"), &text).unwrap(),
+        Ini::parse(Path::new("empty"), "").unwrap(),
+    );
+    let (example_config, config) =
+        (Config::read(&mut example).unwrap(), Config::read(&mut empty).unwrap());
     assert_eq!(format!("{example_config:?}"), format!("{config:?}"));
     assert_eq!(example.unknown_keys(), Vec::<String>::new());
     let as_it_is = load(EXAMPLE, 0o644).unwrap();
@@ -144,7 +167,13 @@ fn the_example_has_every_key() {
         ("geolocation", "asn_db_url"),
         ("database", "path"),
     ];
-    let sections = ["timers", "sqlite_database", "sql_export_systemd", "sql_import_systemd", "sql_export_settings"];
+    let sections = [
+        "timers",
+        "sqlite_database",
+        "sql_export_systemd",
+        "sql_import_systemd",
+        "sql_export_settings",
+    ];
     for key in ini.asked() {
         assert!(
             known.has(key) || original.contains(&key) || sections.contains(&key.0),

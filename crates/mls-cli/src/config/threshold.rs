@@ -33,17 +33,22 @@ impl FromStr for Threshold {
             let (_, seconds) = UNITS.into_iter().find(|(u, _)| *u == unit)?;
             let seconds = time.strip_suffix(unit)?.parse::<u32>().ok()?.checked_mul(seconds)?;
             let count = count.parse().ok()?;
-            let fits = (1..=Self::MAX_COUNT).contains(&count) && (1..=Self::MAX_SECONDS).contains(&seconds);
+            let fits = (1..=Self::MAX_COUNT).contains(&count)
+                && (1..=Self::MAX_SECONDS).contains(&seconds);
             fits.then_some(Self { count, seconds })
         };
-        parse()
-            .ok_or_else(|| format!("{text:?} is no threshold: use one such as 20/10m (at most 10000 times, 30 days)"))
+        parse().ok_or_else(|| {
+            format!(
+                "{text:?} is no threshold: use one such as 20/10m (at most 10000 times, 30 days)"
+            )
+        })
     }
 }
 
 impl fmt::Display for Threshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, seconds) = UNITS.into_iter().find(|(_, s)| self.seconds.is_multiple_of(*s)).unwrap_or(('s', 1));
+        let (unit, seconds) =
+            UNITS.into_iter().find(|(_, s)| self.seconds.is_multiple_of(*s)).unwrap_or(('s', 1));
         write!(f, "{}/{}{unit}", self.count, self.seconds / seconds)
     }
 }

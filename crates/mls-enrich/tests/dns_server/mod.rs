@@ -42,7 +42,11 @@ impl DnsServer {
     pub(crate) fn start(zone: impl Fn(&str) -> (Reply, Duration) + Send + Sync + 'static) -> Self {
         let questions = Arc::new(Mutex::new(HashMap::new()));
         let handler = Handler { zone: Arc::new(zone), questions: Arc::clone(&questions) };
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let address = runtime.block_on(async {
             let (socket, listener) = sockets().await;
             let address = socket.local_addr().unwrap();
@@ -57,7 +61,8 @@ impl DnsServer {
 
     /// A server whose zone is known by address.
     pub(crate) fn of(zone: Vec<(IpAddr, Reply)>) -> Self {
-        let zone: HashMap<String, Reply> = zone.into_iter().map(|(ip, reply)| (arpa(ip), reply)).collect();
+        let zone: HashMap<String, Reply> =
+            zone.into_iter().map(|(ip, reply)| (arpa(ip), reply)).collect();
         Self::start(move |name| {
             let reply = zone.get(name).cloned().unwrap_or(Reply::Code(ResponseCode::NXDomain));
             (reply, Duration::ZERO)
@@ -99,7 +104,11 @@ struct Handler {
 
 #[async_trait::async_trait]
 impl RequestHandler for Handler {
-    async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, mut response: R) -> ResponseInfo {
+    async fn handle_request<R: ResponseHandler, T: Time>(
+        &self,
+        request: &Request,
+        mut response: R,
+    ) -> ResponseInfo {
         let info = request.request_info().unwrap();
         let asked = Name::from(info.query.name().clone());
         let name = asked.to_ascii();
@@ -116,11 +125,14 @@ impl RequestHandler for Handler {
         };
         let record = |owner: &Name, data| Record::from_rdata(owner.clone(), 60, data);
         let answers = match &reply {
-            Reply::Names(names) => names.iter().map(|name| record(&asked, RData::PTR(PTR(fqdn(name))))).collect(),
+            Reply::Names(names) => {
+                names.iter().map(|name| record(&asked, RData::PTR(PTR(fqdn(name))))).collect()
+            }
             Reply::Alias(target, answer) => {
                 let target = fqdn(target);
                 let mut answers = vec![record(&asked, RData::CNAME(CNAME(target.clone())))];
-                answers.extend(answer.iter().map(|name| record(&target, RData::PTR(PTR(fqdn(name))))));
+                answers
+                    .extend(answer.iter().map(|name| record(&target, RData::PTR(PTR(fqdn(name))))));
                 answers
             }
             Reply::Code(code) => {

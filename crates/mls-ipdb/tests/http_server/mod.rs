@@ -60,7 +60,9 @@ impl Server {
     }
 
     /// Speaks TLS by a certificate for `localhost` from an authority of its own, whose certificate is returned as PEM.
-    pub(crate) fn https(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> (Self, String) {
+    pub(crate) fn https(
+        answer: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> (Self, String) {
         let mut authority = CertificateParams::new(Vec::new()).unwrap();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority_key = KeyPair::generate().unwrap();
@@ -96,7 +98,8 @@ impl Server {
         let (answer, seen) = (Arc::new(answer), Arc::clone(&requests));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (stream, answer, seen) = (wrap(stream.unwrap()), Arc::clone(&answer), Arc::clone(&seen));
+                let (stream, answer, seen) =
+                    (wrap(stream.unwrap()), Arc::clone(&answer), Arc::clone(&seen));
                 std::thread::spawn(move || serve(stream, answer.as_ref(), &seen));
             }
         });
@@ -113,7 +116,11 @@ impl Server {
     }
 }
 
-fn serve(stream: Box<dyn Stream>, answer: &dyn Fn(&Request) -> Answer, seen: &Mutex<Vec<Request>>) -> Option<()> {
+fn serve(
+    stream: Box<dyn Stream>,
+    answer: &dyn Fn(&Request) -> Answer,
+    seen: &Mutex<Vec<Request>>,
+) -> Option<()> {
     let mut stream = BufReader::new(stream);
     let mut lines = Vec::new();
     loop {
@@ -126,7 +133,8 @@ fn serve(stream: Box<dyn Stream>, answer: &dyn Fn(&Request) -> Answer, seen: &Mu
     }
     let path = lines[0].split(' ').nth(1)?.to_owned();
     let headers = lines[1..].iter().filter_map(|line| line.split_once(": "));
-    let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+    let headers =
+        headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
     let request = Request { path, headers };
     seen.lock().unwrap().push(request.clone());
     let answer = answer(&request);

@@ -8,19 +8,31 @@ use crate::site::{Site, row, text};
 fn an_alert_is_mailed_once_for_a_key_and_its_time() {
     let site = Site::new(&json!({}), &[]);
     site.configure_also("email = admin@example.com\n[alert]\nip = 3/10m\nuser = 2/10m\n");
-    let at =
-        |minutes: i64| (chrono::Utc::now() - chrono::TimeDelta::minutes(minutes)).format("%Y-%m-%d %H:%M").to_string();
+    let at = |minutes: i64| {
+        (chrono::Utc::now() - chrono::TimeDelta::minutes(minutes))
+            .format("%Y-%m-%d %H:%M")
+            .to_string()
+    };
     site.append(&(row(&at(31), "a") + &row(&at(31), "b") + &row(&at(30), "c")));
     let alert = ["--alert", "--mail"];
     let run = site.run(&alert);
     assert_eq!((run.code, run.err.as_str()), (0, ""));
-    let records: Vec<Value> = run.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let records: Vec<Value> =
+        run.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let [record] = &records[..] else { panic!("{}", run.out) };
     assert!(run.out.starts_with("{\"v\":1,\"type\":\"alert\","));
-    assert_eq!((&record["kind"], &record["key"], &record["attempts"]), (&json!("ip"), &json!("192.0.2.1"), &json!(3)));
+    assert_eq!(
+        (&record["kind"], &record["key"], &record["attempts"]),
+        (&json!("ip"), &json!("192.0.2.1"), &json!(3))
+    );
     assert_eq!(record["threshold"], "3/10m");
     let [(message, _)] = &site.messages()[..] else { panic!("not one message") };
-    assert!(message["headers"]["subject"].as_str().unwrap().contains("alert: 3 failed logins from 192.0.2.1 (3/10m)"));
+    assert!(
+        message["headers"]["subject"]
+            .as_str()
+            .unwrap()
+            .contains("alert: 3 failed logins from 192.0.2.1 (3/10m)")
+    );
 
     // Nothing new; then more within the ten minutes; then more after them.
     assert_eq!(site.run(&alert).out, "");
@@ -89,8 +101,11 @@ fn the_hour_that_clocks_show_twice_is_two_hours_to_records() {
         .arg(path)
         .output()
         .unwrap();
-    let records: Vec<Value> =
-        output.stdout.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    let records: Vec<Value> = output
+        .stdout
+        .split(|b| *b == b'\n')
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect();
     let dates: Vec<_> = records.iter().map(|record| record["date"].as_str().unwrap()).collect();
     assert_eq!(dates, ["2026-10-25T02:50:00+02:00", "2026-10-25T02:10:00+01:00"]);
 }
@@ -122,7 +137,8 @@ fn a_name_that_somebody_wrote_into_the_csv_controls_no_terminal() {
 fn alerts_of_a_stream_that_was_cut_are_told() {
     let begin = r#"{"v":1,"type":"begin","base":0}"#;
     let now = chrono::Utc::now().to_rfc3339();
-    let event = format!(r#"{{"v":1,"type":"auth","date":"{now}","outcome":"failure","ip":"192.0.2.1"}}"#);
+    let event =
+        format!(r#"{{"v":1,"type":"auth","date":"{now}","outcome":"failure","ip":"192.0.2.1"}}"#);
     let mut report = std::process::Command::new(env!("CARGO_BIN_EXE_mls-report"))
         .args(["--alert", "--alert-ip", "1/10m"])
         .stdin(std::process::Stdio::piped())
@@ -130,7 +146,11 @@ fn alerts_of_a_stream_that_was_cut_are_told() {
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    std::io::Write::write_all(&mut report.stdin.take().unwrap(), format!("{begin}\n{event}\n").as_bytes()).unwrap();
+    std::io::Write::write_all(
+        &mut report.stdin.take().unwrap(),
+        format!("{begin}\n{event}\n").as_bytes(),
+    )
+    .unwrap();
     let output = report.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(75));
     let told = String::from_utf8(output.stdout).unwrap();

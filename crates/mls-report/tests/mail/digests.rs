@@ -42,7 +42,11 @@ fn every_attempt_is_in_exactly_one_digest() {
     assert_eq!(messages.iter().map(|(message, _)| total(message)).collect::<Vec<_>>(), ["1", "1"]);
     assert!(text(&messages[0].0).contains("whole") && text(&messages[1].0).contains("meanwhile"));
     // New is what no earlier digest had.
-    assert!(text(&messages[1].0).contains("  1 user name:\n   1. meanwhile"), "{}", text(&messages[1].0));
+    assert!(
+        text(&messages[1].0).contains("  1 user name:\n   1. meanwhile"),
+        "{}",
+        text(&messages[1].0)
+    );
 
     // Without anything new there is a digest of nothing.
     assert_eq!(site.run(&SINCE_LAST).code, 0);
@@ -62,9 +66,14 @@ fn a_digest_goes_on_in_the_file_that_the_csv_was_rotated_to() {
     site.append(&row("2026-06-01 10:00", "fourth"));
     assert_eq!(site.run(&SINCE_LAST).code, 0);
     let digests: Vec<Vec<bool>> = (site.messages().iter())
-        .map(|(message, _)| ["first", "second", "third", "fourth"].map(|user| text(message).contains(user)).to_vec())
+        .map(|(message, _)| {
+            ["first", "second", "third", "fourth"].map(|user| text(message).contains(user)).to_vec()
+        })
         .collect();
-    assert_eq!(digests, [[true, false, false, false], [false, true, true, false], [false, false, false, true]]);
+    assert_eq!(
+        digests,
+        [[true, false, false, false], [false, true, true, false], [false, false, false, true]]
+    );
 }
 
 #[test]
@@ -80,7 +89,9 @@ fn a_digest_that_is_sent_again_is_read_from_where_its_rows_were_rotated_to() {
     let run = site.run(&SINCE_LAST);
     assert_eq!((run.code, run.err.as_str()), (0, ""));
     let digests: Vec<Vec<bool>> = (site.messages().iter())
-        .map(|(message, _)| ["first", "second", "third"].map(|user| text(message).contains(user)).to_vec())
+        .map(|(message, _)| {
+            ["first", "second", "third"].map(|user| text(message).contains(user)).to_vec()
+        })
         .collect();
     assert_eq!(digests, [[true, false, false], [false, true, true]]);
 }
@@ -105,7 +116,8 @@ fn rows_that_a_sink_has_not_committed_wait() {
     site.append(&row("2026-06-01 10:00", "a"));
     let length = fs::metadata(site.csv()).unwrap().len();
     let cursor = site.dir.path().join("state.offset");
-    let data = mls_cli::cursor_file::Data::describe(&fs::File::open(site.csv()).unwrap(), length).unwrap();
+    let data =
+        mls_cli::cursor_file::Data::describe(&fs::File::open(site.csv()).unwrap(), length).unwrap();
     mls_cli::cursor_file::CursorFile::next(0, Value::Null, Some(data)).store(&cursor).unwrap();
     site.append(&row("2026-06-01 10:00", "uncommitted"));
     let run = site.run(&["--since-last", "--committed-by", cursor.to_str().unwrap()]);
@@ -115,8 +127,9 @@ fn rows_that_a_sink_has_not_committed_wait() {
 
 /// Which of these users each message names.
 fn named(site: &Site, users: &[&str]) -> Vec<String> {
-    let named =
-        |message: &Value| users.iter().copied().filter(|user| text(message).contains(*user)).collect::<Vec<_>>();
+    let named = |message: &Value| {
+        users.iter().copied().filter(|user| text(message).contains(*user)).collect::<Vec<_>>()
+    };
     site.messages().iter().map(|(message, _)| named(message).join(" ")).collect()
 }
 
@@ -153,7 +166,10 @@ fn rows_of_a_csv_that_came_and_went_between_two_digests_are_in_the_second() {
     rotate(&site, &[".3", ".2", ".1", ""]);
     site.append(&row("2026-06-01 10:00", "seventh"));
     rotate(&site, &[".4", ".3", ".2", ".1", ""]);
-    let gzip = std::process::Command::new("gzip").arg(site.csv().with_extension("csv.1")).status().unwrap();
+    let gzip = std::process::Command::new("gzip")
+        .arg(site.csv().with_extension("csv.1"))
+        .status()
+        .unwrap();
     assert!(gzip.success());
     site.append(&row("2026-06-01 10:00", "eighth"));
     let run = site.run(&SINCE_LAST);
@@ -175,7 +191,10 @@ fn files_whose_names_have_dates_and_others_whose_names_have_numbers_are_read_in_
     site.append(&row("2026-06-01 10:00", "fifth"));
     let run = site.run(&SINCE_LAST);
     assert_eq!((run.code, run.err.as_str()), (0, ""));
-    assert_eq!(named(&site, &["first", "second", "third", "fourth", "fifth"]), ["second", "third fourth fifth"]);
+    assert_eq!(
+        named(&site, &["first", "second", "third", "fourth", "fifth"]),
+        ["second", "third fourth fifth"]
+    );
 }
 
 #[test]
@@ -202,7 +221,10 @@ fn where_the_file_that_a_digest_ended_in_was_compressed_since_the_dates_of_all_r
     assert_eq!(site.run(&SINCE_LAST).code, 0);
     site.append(&row("2199-06-01 10:00", "second"));
     rotate(&site, &[".1", ""]);
-    let gzip = std::process::Command::new("gzip").arg(site.csv().with_extension("csv.1")).status().unwrap();
+    let gzip = std::process::Command::new("gzip")
+        .arg(site.csv().with_extension("csv.1"))
+        .status()
+        .unwrap();
     assert!(gzip.success());
     site.append(&row("2199-06-01 10:00", "third"));
     let run = site.run(&SINCE_LAST);
@@ -231,7 +253,11 @@ fn a_digest_of_no_row_is_known_again_by_the_file_before_it() {
             site.append(&row("2026-06-01 10:00", "third"));
             assert_eq!(site.run(&SINCE_LAST).code, 0);
             let digests = named(&site, &["zeroth", "first", "second", "third"]);
-            assert_eq!(digests[usize::from(rows_before)..], ["", "first second", "third"], "{empty:?} {rows_before}");
+            assert_eq!(
+                digests[usize::from(rows_before)..],
+                ["", "first second", "third"],
+                "{empty:?} {rows_before}"
+            );
         }
     }
 }

@@ -34,11 +34,25 @@ fn the_digest_arrives_whole_in_both_forms_with_the_csv_and_only_once() {
     assert_eq!(headers["to"], "Chef <admin@example.com>, second@example.com");
     assert_eq!(headers["auto-submitted"], "auto-generated");
     let subject = headers["subject"].as_str().unwrap();
-    assert!(subject.starts_with("[MLS] ") && subject.ends_with(": 1 failed login 2026-06-01"), "{subject}");
-    let types: Vec<_> =
-        message["parts"].as_array().unwrap().iter().map(|part| part["type"].as_str().unwrap()).collect();
-    assert_eq!(types, ["multipart/mixed", "multipart/alternative", "text/plain", "text/html", "text/csv"]);
-    assert!(text(message).contains("<b>élève</b>  192.0.2.1  null  CN  1 times\n"), "{}", text(message));
+    assert!(
+        subject.starts_with("[MLS] ") && subject.ends_with(": 1 failed login 2026-06-01"),
+        "{subject}"
+    );
+    let types: Vec<_> = message["parts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|part| part["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        types,
+        ["multipart/mixed", "multipart/alternative", "text/plain", "text/html", "text/csv"]
+    );
+    assert!(
+        text(message).contains("<b>élève</b>  192.0.2.1  null  CN  1 times\n"),
+        "{}",
+        text(message)
+    );
     assert!(text(message).contains("Please see attached: maillogsentinel.csv\n"));
     let html = part(message, "text/html").unwrap()["text"].as_str().unwrap();
     assert!(html.contains("&#60;b&#62;élève&#60;/b&#62;") && !html.contains("<b>élève"), "{html}");
@@ -87,16 +101,25 @@ fn hostile_headers_names_and_lines_stay_correct_mime() {
     let name = "opfer\u{2028}é\"; x=y.csv";
     let csv = site.dir.path().join(name);
     let long = "x".repeat(5000);
-    let rows = [HEADER.to_owned(), row("2026-06-01 10:00", &long), row("2026-06-01 10:00", ".\u{fffd}日本語")].concat();
+    let rows = [
+        HEADER.to_owned(),
+        row("2026-06-01 10:00", &long),
+        row("2026-06-01 10:00", ".\u{fffd}日本語"),
+    ]
+    .concat();
     mls_cli::atomic::write(&csv, rows.as_bytes(), 0o600).unwrap();
     // A value of two lines is how a header could be smuggled into the configuration.
-    site.configure_also("email = admin@example.com\nsubject_prefix = [é]\n  Bcc: victim@example.com\n");
+    site.configure_also(
+        "email = admin@example.com\nsubject_prefix = [é]\n  Bcc: victim@example.com\n",
+    );
     let run = site.run(&[&ONE_DAY[..], &[csv.to_str().unwrap()]].concat());
     assert_eq!((run.code, run.err.as_str()), (0, ""));
     let [(message, envelope)] = &site.messages()[..] else { panic!("not one message") };
     assert_eq!(envelope["to"], json!(["admin@example.com"]));
     assert_eq!(message["headers"]["bcc"], Value::Null);
-    assert!(message["headers"]["subject"].as_str().unwrap().starts_with("[é]?Bcc: victim@example.com "));
+    assert!(
+        message["headers"]["subject"].as_str().unwrap().starts_with("[é]?Bcc: victim@example.com ")
+    );
     assert_eq!((&message["defects"], &message["ascii"]), (&json!([]), &json!(true)));
     assert!(message["longest"].as_u64().unwrap() <= 998, "{}", message["longest"]);
     let attached = part(message, "text/csv").unwrap();
@@ -107,12 +130,17 @@ fn hostile_headers_names_and_lines_stay_correct_mime() {
 
 #[test]
 fn one_refused_address_keeps_the_mail_from_nobody_else() {
-    let site = Site::new(&json!({"RCPT gone@example.com": ["550 5.1.1 no such mailbox here"]}), &[]);
+    let site =
+        Site::new(&json!({"RCPT gone@example.com": ["550 5.1.1 no such mailbox here"]}), &[]);
     site.configure_also("email = gone@example.com, admin@example.com\n");
     site.append(&row("2026-06-01 10:00", "a"));
     let run = site.run(&ONE_DAY);
     assert_eq!(run.code, 69, "{}", run.err);
-    assert!(run.err.contains("gone@example.com") && run.err.contains("5.1.1 no such mailbox here"), "{}", run.err);
+    assert!(
+        run.err.contains("gone@example.com") && run.err.contains("5.1.1 no such mailbox here"),
+        "{}",
+        run.err
+    );
     let [(_, envelope)] = &site.messages()[..] else { panic!("not one message") };
     assert_eq!(envelope["to"], json!(["admin@example.com"]));
     assert_eq!(site.run(&ONE_DAY).code, 0);
@@ -146,7 +174,11 @@ fn a_server_that_goes_on_deferring_is_left_for_a_later_run_which_sends_the_rest(
     site.append(&row("2026-06-01 10:00", "a"));
     let run = site.run(&ONE_DAY);
     assert_eq!(run.code, 75);
-    assert!(run.err.contains("slow@example.com") && run.err.contains("4.2.1 try later"), "{}", run.err);
+    assert!(
+        run.err.contains("slow@example.com") && run.err.contains("4.2.1 try later"),
+        "{}",
+        run.err
+    );
     site.serve(&json!({}), &[]);
     site.configure_also(email);
     fs::remove_file(site.dir.path().join("1.eml")).unwrap();
@@ -261,7 +293,10 @@ fn a_dry_run_shows_the_message_and_an_output_file_keeps_it_and_neither_sends_or_
         let dry = site.run(&[args, &["--mail", "--dry-run"]].concat());
         assert_eq!((dry.code, dry.err.as_str()), (0, ""));
         assert!(text(&parse(dry.out.as_bytes())).contains(": 1\n"));
-        assert_eq!(site.run(&[args, &["--mail", "--output", eml.to_str().unwrap()]].concat()).code, 0);
+        assert_eq!(
+            site.run(&[args, &["--mail", "--output", eml.to_str().unwrap()]].concat()).code,
+            0
+        );
         assert!(text(&parse(&fs::read(&eml).unwrap())).contains(": 1\n"));
     }
     assert!(!site.dir.path().join("report.sent").exists());

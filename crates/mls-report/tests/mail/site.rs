@@ -8,7 +8,8 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub(crate) const HEADER: &str = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n";
+pub(crate) const HEADER: &str =
+    "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n";
 
 /// The Python that has Debian's packages.
 pub(crate) const PYTHON: &str = "/usr/bin/python3";
@@ -30,7 +31,8 @@ pub(crate) struct Run {
 impl Site {
     /// A server that follows `script`.
     pub(crate) fn new(script: &Value, options: &[&str]) -> Self {
-        let mut site = Self { dir: tempfile::tempdir().unwrap(), server: None, report: String::new() };
+        let mut site =
+            Self { dir: tempfile::tempdir().unwrap(), server: None, report: String::new() };
         if options.contains(&"--tls") {
             site.make_certificates();
         }
@@ -102,7 +104,14 @@ impl Site {
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mls-report"));
-        command.args(["--config", self.dir.path().join("mls.conf").to_str().unwrap(), "--timezone", "UTC"]).args(args);
+        command
+            .args([
+                "--config",
+                self.dir.path().join("mls.conf").to_str().unwrap(),
+                "--timezone",
+                "UTC",
+            ])
+            .args(args);
         command.stdin(Stdio::null()).env("SSL_CERT_FILE", self.dir.path().join("ca.pem"));
         command
     }
@@ -121,10 +130,21 @@ impl Site {
     /// A certificate authority that only this test knows, and a certificate of it for localhost.
     pub(crate) fn make_certificates(&self) {
         let run = |args: &[&str]| {
-            let output = Command::new("openssl").args(args).current_dir(self.dir.path()).output().unwrap();
+            let output =
+                Command::new("openssl").args(args).current_dir(self.dir.path()).output().unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         };
-        let key = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
+        let key = [
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ];
         run(&[&key[..], &["-subj", "/CN=Test CA", "-keyout", "ca.key", "-out", "ca.pem"]].concat());
         run(&[
             &key[..],
