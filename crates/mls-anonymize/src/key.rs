@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::Context;
 use data_encoding::HEXLOWER_PERMISSIVE;
 use hkdf::Hkdf;
-use mls_cli::Exit;
+use mls_diag::Exit;
 use sha2::Sha256;
 
 /// 256 bits, from which every use gets a key of its own.

@@ -69,8 +69,9 @@ use std::io::{self, BufReader, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 
 use anyhow::Context;
-use mls_cli::blocks::{Batch, Block, Blocks};
-use mls_cli::{Config, Exit, OrExit, diag};
+use mls_config::Config;
+use mls_diag::{Exit, OrExit, diag};
+use mls_stream::blocks::{Batch, Block, Blocks};
 
 use anonymizer::Anonymizer;
 use format::Format;

@@ -9,8 +9,9 @@ use anyhow::Context;
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
-use mls_cli::ndjson::OutputClosed;
-use mls_cli::{Exit, OrExit, atomic};
+use mls_diag::{Exit, OrExit};
+use mls_state::atomic;
+use mls_stream::ndjson::OutputClosed;
 
 fn is_gzip(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "gz")

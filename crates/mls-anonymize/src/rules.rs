@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use clap::ValueEnum;
-use mls_cli::Exit;
+use mls_diag::Exit;
 use regex::bytes::Regex;
 
 use crate::class::Class;

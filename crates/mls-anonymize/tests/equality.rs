@@ -12,8 +12,8 @@ use mls_anonymize::anonymizer::Anonymizer;
 use mls_anonymize::key::Key;
 use mls_anonymize::pseudonym::Pseudonyms;
 use mls_anonymize::rules::Rules;
-use mls_cli::blocks::Place;
 use mls_parse::Scanner;
+use mls_stream::blocks::Place;
 use proptest::prelude::*;
 use xtask::log::{Generator, Stamps};
 
@@ -82,7 +82,7 @@ fn parse(log: &[u8]) -> Vec<u8> {
         "--reference-time=2026-12-01T00:00:00Z",
     ];
     let mut scanner =
-        Scanner::new(&mls_parse::Args::parse_from(args), &mls_cli::config::Filter::default())
+        Scanner::new(&mls_parse::Args::parse_from(args), &mls_config::config::Filter::default())
             .unwrap();
     let mut out = Vec::new();
     scanner.block(log, Place { segment: None, offset: 0 }, &mut out);

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::{Config, Exit, diag, ndjson, signals};
+use mls_config::Config;
+use mls_diag::{Exit, diag};
+use mls_stream::{ndjson, signals};
 
 /// The flags that every tool has.
 #[derive(Clone, Debug, clap::Args)]
@@ -16,7 +18,7 @@ pub struct Common {
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 
-    /// Print what holds after the file was read, `section.key=value` a line, and end: for scripts, and whoever wonders
+    /// Print what holds after the file was read, `section.key=value` a line, and end: for scripts
     #[arg(long, global = true, hide = true, requires = "config")]
     pub show_config: bool,
 }
@@ -76,7 +78,7 @@ fn process<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> u8 {
         // The reader of our output has left: nothing to say, and nobody to say it to.
         Err(error) if ndjson::output_closed(&error) => 0,
         Err(error) => {
-            crate::error!("{error:#}");
+            log::error!("{error:#}");
             Exit::of(&error) as u8
         }
     }
@@ -87,7 +89,9 @@ fn configure(common: &Common) -> anyhow::Result<Config> {
     let config = Config::load(path)?;
     // Root asks what the configuration says, and must leave no file of its own in the service's directory.
     if !common.show_config {
-        diag::log_to(&config.general);
+        if let Some(path) = &config.general.log_file {
+            diag::log_to(path, config.general.log_level);
+        }
     }
     Ok(config)
 }

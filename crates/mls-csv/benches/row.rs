@@ -3,7 +3,7 @@
 //! `cargo bench --package mls-csv`
 
 use divan::{Bencher, black_box};
-use mls_cli::zone::Zone;
+use mls_config::zone::Zone;
 use mls_csv::row::{self, Decoder, Style};
 use mls_event::Record;
 

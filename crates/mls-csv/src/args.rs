@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use mls_cli::zone::Zone;
 use mls_cli::{Common, Strict};
+use mls_config::zone::Zone;
 
 /// Turn events into CSV, and CSV into events
 ///

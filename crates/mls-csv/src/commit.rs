@@ -11,12 +11,13 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use mls_cli::cursor_file::{CursorFile, Data};
-use mls_cli::lock::Lock;
-use mls_cli::ndjson::Reader;
-use mls_cli::sink::{self, Sink};
-use mls_cli::{Exit, OrExit, atomic};
+use mls_diag::{Exit, OrExit};
 use mls_event::Auth;
+use mls_state::atomic;
+use mls_state::cursor_file::{CursorFile, Data};
+use mls_state::lock::Lock;
+use mls_stream::ndjson::Reader;
+use mls_stream::sink::{self, Sink};
 use serde_json::Value;
 
 use crate::encode::Rows;
@@ -166,7 +167,7 @@ impl Sink for Appender {
         let next =
             CursorFile { rotated, ..CursorFile::next(open.committed.sequence, cursor, Some(data)) };
         next.store(&self.cursor_path)?;
-        mls_cli::info!("{name}: committed {length} bytes as commit {}", next.sequence);
+        log::info!("{name}: committed {length} bytes as commit {}", next.sequence);
         (open.committed, open.in_doubt) = (next, false);
         Ok(())
     }
@@ -194,7 +195,7 @@ impl Appender {
             }
             Some(data) if length == 0 => {
                 let file = self.path.display();
-                mls_cli::info!(
+                log::info!(
                     "{file} was emptied or moved away with {} committed bytes: a new one is begun",
                     data.length
                 );
@@ -275,7 +276,7 @@ impl Appender {
         atomic::sync_directory(&atomic::directory_of(&name))?;
         file.set_len(committed)?;
         file.sync_all()?;
-        mls_cli::warn!(
+        log::warn!(
             "{}: {moved} bytes behind the last commit are now in {}: a run that died has left them, whose lines are read from the log \
              again, or somebody else",
             self.path.display(),
@@ -287,7 +288,7 @@ impl Appender {
     fn move_aside(&self) -> anyhow::Result<()> {
         let (_, name) = self.recovered()?;
         fs::rename(&self.path, &name)?;
-        mls_cli::warn!("{} is now {}", self.path.display(), name.display());
+        log::warn!("{} is now {}", self.path.display(), name.display());
         Ok(())
     }
 
@@ -322,7 +323,7 @@ impl Appender {
             file.write_all(b"\n")?;
         }
         file.sync_all()?;
-        mls_cli::warn!("{} is taken as it is, with {length} bytes", self.path.display());
+        log::warn!("{} is taken as it is, with {length} bytes", self.path.display());
         Ok(file.metadata()?.len())
     }
 
@@ -342,7 +343,7 @@ impl Appender {
             Err(error) => Err(error),
         };
         if let Err(error) = cut {
-            mls_cli::warn!(
+            log::warn!(
                 "{}: uncommitted rows could not be taken back: {error}",
                 self.path.display()
             );

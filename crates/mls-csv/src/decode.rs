@@ -1,8 +1,8 @@
 //! CSV back to events.
 
-use mls_cli::blocks::{Batch, Block, Blocks, Place};
-use mls_cli::diag;
-use mls_cli::ndjson::Writer;
+use mls_diag::diag;
+use mls_stream::blocks::{Batch, Block, Blocks, Place};
+use mls_stream::ndjson::Writer;
 
 use crate::row::Decoder;
 

@@ -6,10 +6,11 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::Context;
-use mls_cli::lock::Lock;
-use mls_cli::ndjson::{Reader, Writer};
-use mls_cli::{Exit, OrExit, sink};
+use mls_diag::{Exit, OrExit};
 use mls_event::{Auth, Record};
+use mls_state::lock::Lock;
+use mls_stream::ndjson::{Reader, Writer};
+use mls_stream::sink;
 
 use crate::heading;
 use crate::row::{self, COLUMNS, Style};
@@ -119,7 +120,7 @@ fn copy<W: Write>(
         match Record::parse(line) {
             Ok(Record::Auth(event)) => named(rows.event(&event))?,
             Ok(Record::Begin(_)) => {
-                mls_cli::signals::drain_until_end_of_input();
+                mls_stream::signals::drain_until_end_of_input();
                 cut_off = true;
             }
             Ok(Record::End(_)) => cut_off = false,

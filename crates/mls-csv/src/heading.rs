@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use mls_cli::Exit;
+use mls_diag::Exit;
 
 use crate::legacy;
 use crate::row::COLUMNS;

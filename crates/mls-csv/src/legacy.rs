@@ -16,7 +16,7 @@
 use std::borrow::Cow;
 
 use chrono::NaiveDateTime;
-use mls_cli::zone::Zone;
+use mls_config::zone::Zone;
 use mls_event::{Auth, Enrichment, Outcome};
 
 use crate::row::{BadRow, bad, moment};

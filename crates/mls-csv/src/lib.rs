@@ -43,8 +43,9 @@ mod legacy;
 
 pub use args::Args;
 
-use mls_cli::ndjson::Reader;
-use mls_cli::{Config, Exit};
+use mls_config::Config;
+use mls_diag::Exit;
+use mls_stream::ndjson::Reader;
 
 /// Runs the tool.
 ///

@@ -6,7 +6,7 @@ use std::io;
 
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDateTime};
 use csv_core::ReadRecordResult;
-use mls_cli::zone::{Zone, digits};
+use mls_config::zone::{Zone, digits};
 use mls_event::{Auth, Enrichment, Outcome, clean};
 
 use crate::cell::{self, Unknown};

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use mls_cli::config::DnsCache;
+use mls_config::config::DnsCache;
 use serde::{Deserialize, Serialize};
 
 use crate::answer::{Answer, Status};
@@ -71,7 +71,7 @@ impl Cache {
             changed: false,
         };
         if let (Err(error), Some(path)) = (cache.adopt(now), &cache.path) {
-            mls_cli::warn!("DNS cache {} is dropped: {error:#}", path.display());
+            log::warn!("DNS cache {} is dropped: {error:#}", path.display());
             // Where that fails, so will writing it, which says so.
             let _ = std::fs::remove_file(path);
             cache.entries.clear();
@@ -142,7 +142,7 @@ impl Cache {
         // Another run may have written since. It wrote whole lines or none.
         let _ = self.adopt(now);
         let Some(path) = &self.path else { return };
-        let written = mls_cli::atomic::write_with(path, 0o640, |file| {
+        let written = mls_state::atomic::write_with(path, 0o640, |file| {
             let mut out = BufWriter::new(file);
             for ip in &self.order {
                 let Some(Entry { answer, expires }) =
@@ -162,7 +162,7 @@ impl Cache {
             out.flush()
         });
         if let Err(error) = written {
-            mls_cli::warn!("DNS cache {} cannot be written: {error}", path.display());
+            log::warn!("DNS cache {} cannot be written: {error}", path.display());
         }
     }
 }
@@ -274,7 +274,7 @@ mod tests {
             b"{}\n",
             &[&whole[..], b"<html>"].concat(),
         ] {
-            mls_cli::atomic::write(&path, broken, 0o640).unwrap();
+            mls_state::atomic::write(&path, broken, 0o640).unwrap();
             let mut cache = Cache::load(&config(9), Some(path.clone()), NOW);
             assert!(cache.entries.is_empty(), "{broken:?}");
             cache.insert(ip(3), named("z"), NOW);

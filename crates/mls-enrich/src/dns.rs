@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use mls_cli::config::DnsCache;
+use mls_config::config::DnsCache;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::answer::Answer;
@@ -99,7 +99,7 @@ impl Dns {
         match self.start(ip) {
             Ok(promise) => Asked::Waits(promise),
             Err(error) => {
-                mls_cli::warn!("no reverse DNS: {error:#}");
+                log::warn!("no reverse DNS: {error:#}");
                 self.off = true;
                 Asked::Not
             }
@@ -165,7 +165,7 @@ impl Dns {
 
     fn say_what_was_given_up(&mut self) {
         if self.given_up > 0 {
-            mls_cli::warn!(
+            log::warn!(
                 "the DNS took longer than --dns-budget of {} seconds: {} records have no reverse DNS status",
                 self.settings.budget.as_secs_f64(),
                 self.given_up

@@ -35,8 +35,8 @@ mod record;
 mod resolve;
 mod stream;
 
-use mls_cli::Config;
-use mls_cli::ndjson::{Reader, Writer};
+use mls_config::Config;
+use mls_stream::ndjson::{Reader, Writer};
 
 pub use args::Args;
 use dns::{Dns, Settings};

@@ -6,10 +6,10 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use mls_cli::ndjson::{Reader, Writer};
-use mls_cli::signals;
 use mls_event::{Auth, BadRecord, Begin, Body, Enrichment};
 use mls_ipdb::{Databases, Location};
+use mls_stream::ndjson::{Reader, Writer};
+use mls_stream::signals;
 
 use crate::answer::Answer;
 use crate::dns::{Asked, Dns, Promise};
@@ -174,7 +174,7 @@ fn locate(databases: &mut Databases, ip: IpAddr) -> Location {
     loop {
         match databases.locate(ip) {
             Ok(location) => return location,
-            Err(why) => mls_cli::warn!("{why}; going on without it"),
+            Err(why) => log::warn!("{why}; going on without it"),
         }
     }
 }

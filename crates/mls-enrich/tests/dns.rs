@@ -448,7 +448,7 @@ fn a_run_that_has_nothing_to_ask_starts_no_thread() {
 fn configured(dir: &Path, dns_cache: &str) -> String {
     let conf = dir.join("mls.conf");
     let text = format!("[paths]\nstate_dir = {}\n[dns_cache]\n{dns_cache}\n", dir.display());
-    mls_cli::atomic::write(&conf, text.as_bytes(), 0o644).unwrap();
+    mls_state::atomic::write(&conf, text.as_bytes(), 0o644).unwrap();
     conf.to_str().unwrap().to_owned()
 }
 
@@ -491,7 +491,7 @@ fn a_cache_that_is_switched_off_or_expired_asks_again() {
 fn a_corrupt_cache_is_dropped_with_a_warning_and_one_that_cannot_be_written_costs_nothing_else() {
     let (server, dir) = (zone_of_all_kinds(), tempfile::tempdir().unwrap());
     let conf = configured(dir.path(), "");
-    mls_cli::atomic::write(
+    mls_state::atomic::write(
         &dir.path().join("dns-cache.ndjson"),
         b"{\"ip\":\"11.0.0.1\",\"expi",
         0o640,
@@ -506,7 +506,7 @@ fn a_corrupt_cache_is_dropped_with_a_warning_and_one_that_cannot_be_written_cost
     let gone = configured(dir.path(), "").replace("mls.conf", "gone.conf");
     let text = fs::read_to_string(dir.path().join("mls.conf")).unwrap();
     let text = text.replace(dir.path().to_str().unwrap(), "/proc/nowhere");
-    mls_cli::atomic::write(Path::new(&gone), text.as_bytes(), 0o644).unwrap();
+    mls_state::atomic::write(Path::new(&gone), text.as_bytes(), 0o644).unwrap();
     let output = run(command(server.address).args(["--config", &gone]), &[auth("11.0.0.1")]);
     assert_eq!((output.code, output.by_ip()["11.0.0.1"].0), (Some(0), Some("OK")));
     assert!(output.stderr.contains("cannot be written"), "{}", output.stderr);

@@ -58,7 +58,7 @@ remote-control:
 "#,
         dir = dir.display()
     );
-    mls_cli::atomic::write(&conf, text.as_bytes(), 0o644).unwrap();
+    mls_state::atomic::write(&conf, text.as_bytes(), 0o644).unwrap();
     let child = unbound().args(["-d", "-p", "-c"]).arg(&conf).stderr(Stdio::null()).spawn();
     let unbound = Unbound(child.expect("needs the Debian package unbound"));
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -70,7 +70,7 @@
 
 //! # In Rust
 //!
-//! This crate does no I/O. A tool reads lines with `mls_cli::ndjson` and gives each to [`Record::parse`],
+//! This crate does no I/O. A tool reads lines with `mls_stream::ndjson` and gives each to [`Record::parse`],
 //! or to [`Members::parse`] where it only adds to a record.
 
 #![warn(missing_docs)]

@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on should stop")]
 
 use divan::Bencher;
-use mls_cli::Config;
+use mls_config::Config;
 use mls_ipdb::{Databases, Flags};
 use xtask::ipdb::{address, save};
 use xtask::random::Random;

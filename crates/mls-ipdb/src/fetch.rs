@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
-use mls_cli::{Exit, OrExit};
+use mls_diag::{Exit, OrExit};
 use reqwest::header::{
     ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
 };
@@ -96,7 +96,7 @@ pub(crate) async fn fetch(
     for _ in 1..TRIES {
         match once(client, url, origin).await {
             Err(error) if Exit::of(&error) == Exit::TempFail => {
-                mls_cli::info!("{error:#}; trying again in {} ms", pause.as_millis());
+                log::info!("{error:#}; trying again in {} ms", pause.as_millis());
                 tokio::time::sleep(pause).await;
                 pause *= 4;
             }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use flate2::read::MultiGzDecoder;
-use mls_cli::{Exit, OrExit};
+use mls_diag::{Exit, OrExit};
 
 use crate::database::Form;
 use crate::kind::Kind;
@@ -75,9 +75,9 @@ impl Candidate {
                 )));
             }
         }
-        let directory = mls_cli::atomic::directory_of(target);
+        let directory = mls_state::atomic::directory_of(target);
         let written = fs::create_dir_all(&directory)
-            .and_then(|()| mls_cli::atomic::write(target, &self.bytes, 0o644));
+            .and_then(|()| mls_state::atomic::write(target, &self.bytes, 0o644));
         written.or_else(|error| {
             let exit = if error.kind() == ErrorKind::PermissionDenied {
                 Exit::NoPerm

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use mls_cli::Config;
+use mls_config::Config;
 
 use crate::database::Database;
 use crate::databases::Databases;
@@ -42,7 +42,7 @@ impl Flags {
         let [country, asn] = Kind::ALL.map(|kind| self.open_kind(kind, config, &mut missing));
         let databases = Databases::new(country?, asn?);
         if !missing.is_empty() {
-            mls_cli::warn!(
+            log::warn!(
                 "{}: what they would tell is null; mls-ipdb update fetches them",
                 missing.join(", ")
             );
@@ -65,7 +65,7 @@ impl Flags {
                 Ok(database) => open.push(database),
                 Err(why) if must => return Err(why.fatal()),
                 Err(Unusable::Io { error, .. }) if error.kind() == ErrorKind::NotFound => {}
-                Err(why) => mls_cli::warn!("{why}; going on without it"),
+                Err(why) => log::warn!("{why}; going on without it"),
             }
         }
         if open.is_empty() {

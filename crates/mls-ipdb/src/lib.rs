@@ -60,7 +60,7 @@ mod survey;
 mod update;
 mod verify;
 
-use mls_cli::Config;
+use mls_config::Config;
 
 pub use args::Args;
 pub use databases::{Databases, Location};

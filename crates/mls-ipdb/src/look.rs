@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use mls_cli::Exit;
+use mls_diag::Exit;
 
 use crate::loaded::Loaded;
 use crate::row::{Family, Fields, Row};

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use mls_cli::Exit;
-use mls_cli::ndjson::{Reader, Writer};
+use mls_diag::Exit;
+use mls_stream::ndjson::{Reader, Writer};
 use serde::Serialize;
 
 use crate::databases::{Databases, Location};
@@ -37,7 +37,7 @@ pub(crate) fn lookup(databases: &mut Databases, addresses: &[String]) -> anyhow:
         match address(text) {
             Ok(ip) => answer(databases, ip, &mut writer)?,
             Err(why) => {
-                mls_cli::error!("{why}");
+                log::error!("{why}");
                 bad += 1;
             }
         }

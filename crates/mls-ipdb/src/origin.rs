@@ -5,8 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use mls_cli::cursor_file::sha256;
-use mls_cli::{Exit, OrExit};
+use mls_diag::{Exit, OrExit};
+use mls_state::cursor_file::sha256;
 use serde::{Deserialize, Serialize};
 
 /// What the server said of the file, and a hash of what was installed: a file that was changed since has no origin.
@@ -42,7 +42,7 @@ impl Origin {
         let path = beside(database);
         let mut text = serde_json::to_vec(self)?;
         text.push(b'\n');
-        mls_cli::atomic::write(&path, &text, 0o644)
+        mls_state::atomic::write(&path, &text, 0o644)
             .with_context(|| format!("writing {}", path.display()))
             .or_exit(Exit::IoErr)
     }

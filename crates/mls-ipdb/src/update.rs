@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use mls_cli::ndjson::Writer;
-use mls_cli::{Config, Exit, OrExit};
+use mls_config::Config;
+use mls_diag::{Exit, OrExit};
+use mls_stream::ndjson::Writer;
 use reqwest::{Client, Url};
 
 use crate::database::Form;
@@ -57,7 +58,7 @@ pub(crate) fn update(flags: &Flags, sources: &Sources, config: &Config) -> anyho
                 return verify::report(&mut writer, &target, kind, &survey);
             }
             Err(error) => {
-                mls_cli::error!("{error:#}");
+                log::error!("{error:#}");
                 failed += 1;
                 first = first.or(Some(Exit::of(&error)));
             }
@@ -149,7 +150,7 @@ async fn download(client: &Client, kind: Kind, url: &Url, target: &Path) -> anyh
     let Fetched::New { bytes, etag, last_modified } =
         fetch::fetch(client, url, origin.as_ref()).await?
     else {
-        mls_cli::info!("{} is up to date", target.display());
+        log::info!("{} is up to date", target.display());
         return Ok(());
     };
     let failed = || format!("{} is left as it is: {}", target.display(), fetch::shown(url));
@@ -173,7 +174,7 @@ async fn download(client: &Client, kind: Kind, url: &Url, target: &Path) -> anyh
         .map_err(|flaw| Exit::DataErr.error(flaw))
         .with_context(failed)?;
     candidate.install(kind, target).with_context(failed)?;
-    mls_cli::info!(
+    log::info!(
         "{} has {} rows from {}",
         target.display(),
         candidate.survey.rows,

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use chrono::{DateTime, Local, SecondsFormat};
-use mls_cli::ndjson::Writer;
-use mls_cli::{Config, Exit};
+use mls_config::Config;
+use mls_diag::Exit;
+use mls_stream::ndjson::Writer;
 use serde::Serialize;
 
 use crate::database::Form;
@@ -43,18 +44,18 @@ pub(crate) fn verify(flags: &Flags, config: &Config) -> anyhow::Result<()> {
             .filter(|path| path.exists())
             .collect();
         if there.is_empty() {
-            mls_cli::error!("no {} database ({})", kind.name(), paths[0].display());
+            log::error!("no {} database ({})", kind.name(), paths[0].display());
             worst = worst.or(Some(Exit::NoInput));
         }
         for path in there {
             match survey(&path) {
                 Ok(survey) if survey.is(kind) => report(&mut writer, &path, kind, &survey)?,
                 Ok(_) => {
-                    mls_cli::error!("IP database {}: it tells no {}", path.display(), kind.name());
+                    log::error!("IP database {}: it tells no {}", path.display(), kind.name());
                     worst = Some(Exit::DataErr);
                 }
                 Err(error) => {
-                    mls_cli::error!("{error:#}");
+                    log::error!("{error:#}");
                     worst = Some(Exit::of(&error));
                 }
             }

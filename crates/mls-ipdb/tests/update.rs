@@ -148,7 +148,7 @@ fn databases_of_both_families_are_fetched_and_the_next_time_only_asked_about() {
     assert!(!requests[5].headers.contains_key("if-none-match"));
 
     // A file that was changed by hand is fetched whole.
-    mls_cli::atomic::write(&data.join("country_aside.csv"), &country(900), 0o644).unwrap();
+    mls_state::atomic::write(&data.join("country_aside.csv"), &country(900), 0o644).unwrap();
     assert_ne!(run(), "");
     assert!(!server.requests()[6].headers.contains_key("if-none-match"));
 }
@@ -247,7 +247,7 @@ fn what_is_not_whole_or_makes_no_sense_leaves_the_old_file_standing() {
             scope.spawn(move || {
                 let dir = tempfile::tempdir().unwrap();
                 let target = dir.path().join("country_aside.csv");
-                mls_cli::atomic::write(&target, old, 0o644).unwrap();
+                mls_state::atomic::write(&target, old, 0o644).unwrap();
                 let output = update(dir.path(), &server.url(path), &server.url("/good"));
                 assert_eq!(output.status.code(), Some(code), "{path}: {}", stderr(&output));
                 assert!(stderr(&output).contains(text), "{path}: {}", stderr(&output));
@@ -297,13 +297,13 @@ fn a_tree_whose_branches_grow_together_again_is_refused_at_once() {
     }
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("country.mmdb");
-    mls_cli::atomic::write(&path, &file, 0o644).unwrap();
+    mls_state::atomic::write(&path, &file, 0o644).unwrap();
     let output = tool().args(["verify", "--country-db"]).arg(&path).output().unwrap();
     assert_eq!(output.status.code(), Some(65));
     assert!(stderr(&output).contains("more networks than nodes"), "{}", stderr(&output));
     // One that leads back into itself.
     file[4..8].copy_from_slice(&[0; 4]);
-    mls_cli::atomic::write(&path, &file, 0o644).unwrap();
+    mls_state::atomic::write(&path, &file, 0o644).unwrap();
     assert_eq!(
         tool().args(["verify", "--country-db"]).arg(&path).output().unwrap().status.code(),
         Some(65)
@@ -334,7 +334,7 @@ fn tls_trusts_the_systems_authorities_and_nobody_else_and_is_not_left_for_plain_
     });
     let dir = tempfile::tempdir().unwrap();
     let authority = dir.path().join("authority.pem");
-    mls_cli::atomic::write(&authority, pem.as_bytes(), 0o644).unwrap();
+    mls_state::atomic::write(&authority, pem.as_bytes(), 0o644).unwrap();
     let data = dir.path().join("data");
     let run = |path: &str, trusted: bool| {
         let url = format!("https://localhost:{}{path}", server.address.port());
@@ -409,7 +409,7 @@ fn take(dir: &Path, files: &[&str]) -> Output {
 fn local_files_find_their_place_by_their_content() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| {
-        mls_cli::atomic::write(&dir.path().join(name), bytes, 0o644).unwrap()
+        mls_state::atomic::write(&dir.path().join(name), bytes, 0o644).unwrap()
     };
     write("a", &asn(50));
     write("b.csv.gz", &gzip(&country(50)));
@@ -481,7 +481,7 @@ fn system_mmdb() -> Vec<u8> {
 fn mmdb_files_of_both_layouts_are_looked_up_verified_and_installed() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| {
-        mls_cli::atomic::write(&dir.path().join(name), bytes, 0o644).unwrap()
+        mls_state::atomic::write(&dir.path().join(name), bytes, 0o644).unwrap()
     };
     write("geolite.mmdb", &geolite_country());
     write(
@@ -538,7 +538,7 @@ fn mmdb_files_of_both_layouts_are_looked_up_verified_and_installed() {
 fn verify_says_what_is_installed_and_what_is_wrong_with_it() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| {
-        mls_cli::atomic::write(&dir.path().join(name), bytes, 0o644).unwrap()
+        mls_state::atomic::write(&dir.path().join(name), bytes, 0o644).unwrap()
     };
     let verify =
         || tool().current_dir(dir.path()).args(["verify", "--data-dir", "."]).output().unwrap();

@@ -5,8 +5,8 @@
 use clap::Parser;
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
-use mls_cli::blocks::Place;
 use mls_parse::{Args, Scanner, grammar};
+use mls_stream::blocks::Place;
 use xtask::log::{Generator, Stamps};
 
 fn main() {
@@ -29,7 +29,9 @@ fn a_megabyte(bencher: Bencher<'_, '_>, stamps: Stamps) {
     let args =
         Args::parse_from(["mls-parse", "--timezone=UTC", "--reference-time=2026-06-02T00:00:00Z"]);
     // A scanner of no configuration file can always be made.
-    let Ok(mut scanner) = Scanner::new(&args, &mls_cli::config::Filter::default()) else { return };
+    let Ok(mut scanner) = Scanner::new(&args, &mls_config::config::Filter::default()) else {
+        return;
+    };
     let mut out = Vec::new();
     bencher.counter(BytesCount::of_slice(&log)).bench_local(|| {
         out.clear();

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use clap::Parser;
 use libfuzzer_sys::fuzz_target;
-use mls_cli::blocks::Place;
+use mls_stream::blocks::Place;
 use mls_event::{Body, Record};
 use mls_parse::{Args, Scanner};
 

@@ -7,8 +7,8 @@ use chrono::{DateTime, FixedOffset};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Parser, ValueEnum};
 use ipnet::IpNet;
-use mls_cli::zone::Zone;
 use mls_cli::{Common, Strict};
+use mls_config::zone::Zone;
 use mls_event::Outcome;
 
 /// Turn mail log lines into authentication events

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use chrono::DateTime;
-use mls_cli::zone::Zone;
+use mls_config::zone::Zone;
 use mls_event::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;

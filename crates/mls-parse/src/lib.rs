@@ -37,9 +37,9 @@ pub use stats::Stats;
 
 use std::io::Write;
 
-use mls_cli::Config;
-use mls_cli::blocks::Blocks;
-use mls_cli::ndjson::Writer;
+use mls_config::Config;
+use mls_stream::blocks::Blocks;
+use mls_stream::ndjson::Writer;
 
 use rejects::Rejects;
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use mls_cli::{Exit, OrExit, diag};
+use mls_diag::{Exit, OrExit, diag};
 
 /// An attacker who finds a line that is not understood must not fill the disk with it.
 const MAX_SIZE: u64 = 10 << 20;
@@ -51,7 +51,7 @@ impl Rejects {
             return;
         }
         if length > self.room {
-            mls_cli::warn!(
+            log::warn!(
                 "{} is full; further lines that cannot be read are only counted",
                 self.path.display()
             );
@@ -60,7 +60,7 @@ impl Rejects {
         }
         self.room -= length;
         if let Err(error) = self.file.write_all(&[line, b"\n"].concat()) {
-            mls_cli::warn!("writing {}: {error}", self.path.display());
+            log::warn!("writing {}: {error}", self.path.display());
             self.room = 0;
         }
     }

@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use bstr::ByteSlice;
 use chrono::{DateTime, FixedOffset, TimeDelta};
 use ipnet::IpNet;
-use mls_cli::blocks::Place;
-use mls_cli::config::Filter;
-use mls_cli::zone::Zone;
-use mls_cli::{Exit, OrExit};
+use mls_config::config::Filter;
+use mls_config::zone::Zone;
+use mls_diag::{Exit, OrExit};
 use mls_event::{Auth, Body, JOURNAL_SOURCE, Outcome, Timestamp, clean};
+use mls_stream::blocks::Place;
 use regex::bytes::Regex;
 
 use crate::envelope;
@@ -274,7 +274,7 @@ const NOT_ITS_FORM: &str = "the words of a login attempt, but not its form";
 /// A line that has the words and is something else, for those who want to know.
 #[expect(clippy::unnecessary_wraps, reason = "it stands where a message is judged")]
 fn skipped(message: &[u8]) -> Result<(), &'static str> {
-    mls_cli::debug!("no attempt: {}", String::from_utf8_lossy(message));
+    log::debug!("no attempt: {}", String::from_utf8_lossy(message));
     Ok(())
 }
 

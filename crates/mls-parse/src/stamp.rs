@@ -2,7 +2,7 @@
 
 use bstr::ByteSlice;
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime};
-use mls_cli::zone::Zone;
+use mls_config::zone::Zone;
 use mls_event::Timestamp;
 
 /// Eight years hold a 29 February, but for those around 1900 and 2100.

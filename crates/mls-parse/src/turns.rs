@@ -7,9 +7,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 
-use mls_cli::Exit;
-use mls_cli::blocks::{Batch, Block, Blocks};
-use mls_cli::ndjson::Writer;
+use mls_diag::Exit;
+use mls_stream::blocks::{Batch, Block, Blocks};
+use mls_stream::ndjson::Writer;
 
 use crate::rejects::{Reject, Rejects};
 use crate::{Scanner, Stats};

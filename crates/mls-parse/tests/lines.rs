@@ -2,9 +2,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
 use clap::Parser;
-use mls_cli::blocks::Place;
 use mls_event::{Auth, Body, Record, Segment, Timestamp};
 use mls_parse::{Args, Scanner};
+use mls_stream::blocks::Place;
 use proptest::prelude::*;
 
 const LOG: &str = include_str!("../../../tests/data/postfix-3.7.11-debian12.log");
@@ -33,7 +33,7 @@ fn scan(lines: &[u8]) -> Vec<u8> {
         "--timezone=Europe/Paris",
     ];
     let mut scanner =
-        Scanner::new(&Args::parse_from(args), &mls_cli::config::Filter::default()).unwrap();
+        Scanner::new(&Args::parse_from(args), &mls_config::config::Filter::default()).unwrap();
     let mut out = Vec::new();
     scanner.block(lines, Place { segment: None, offset: 0 }, &mut out);
     out
@@ -42,7 +42,7 @@ fn scan(lines: &[u8]) -> Vec<u8> {
 /// What is made of a line with the defaults: records, and counts.
 fn told(line: &str) -> (Vec<u8>, String) {
     let mut scanner =
-        Scanner::new(&Args::parse_from(["mls-parse"]), &mls_cli::config::Filter::default())
+        Scanner::new(&Args::parse_from(["mls-parse"]), &mls_config::config::Filter::default())
             .unwrap();
     let mut out = Vec::new();
     scanner.block(line.as_bytes(), Place { segment: None, offset: 0 }, &mut out);
@@ -149,7 +149,7 @@ fn a_clock_that_is_ahead_or_in_a_zone_further_east_makes_no_line_a_year_old() {
         ("2026-11-21T12:00:00+00:00", "Nov 22 14:00:01", "2025-11-22T14:00:01+00:00"),
     ] {
         let args = Args::parse_from(["mls-parse", "--timezone=UTC"]);
-        let mut scanner = Scanner::new(&args, &mls_cli::config::Filter::default()).unwrap();
+        let mut scanner = Scanner::new(&args, &mls_config::config::Filter::default()).unwrap();
         let line = format!(
             "{stamp} vm postfix/smtpd[7]: warning: x[192.0.2.1]: SASL LOGIN authentication failed: x\n"
         );
@@ -168,7 +168,7 @@ fn ignored_attempts_are_counted_and_unreadable_ones_are_told_of() {
         LOG.replace("SASL LOGIN authentication failed: (", "SASL LOGIN authentication failed; (");
     let args = ["mls-parse", "--ignore-net=127.0.0.0/16", "--ignore-user=office@me"];
     let mut scanner =
-        Scanner::new(&Args::parse_from(args), &mls_cli::config::Filter::default()).unwrap();
+        Scanner::new(&Args::parse_from(args), &mls_config::config::Filter::default()).unwrap();
     let mut out = Vec::new();
     scanner.block(lines.as_bytes(), Place { segment: None, offset: 0 }, &mut out);
     let stats = scanner.stats().to_string();

@@ -5,8 +5,8 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use clap::Parser;
-use mls_cli::blocks::Place;
 use mls_parse::{Args, Scanner};
+use mls_stream::blocks::Place;
 use xtask::log::{Generator, Stamps};
 
 #[test]
@@ -25,7 +25,7 @@ fn records_and_rejects_stand_in_the_order_of_the_log() {
     }
     assert!(log.len() > 5 << 20, "these are many batches");
     let mut scanner =
-        Scanner::new(&Args::parse_from(["mls-parse"]), &mls_cli::config::Filter::default())
+        Scanner::new(&Args::parse_from(["mls-parse"]), &mls_config::config::Filter::default())
             .unwrap();
     let mut expected = Vec::new();
     scanner.block(&log, Place { segment: None, offset: 0 }, &mut expected);

@@ -23,10 +23,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use chrono::{DateTime, NaiveDateTime, SecondsFormat};
-use mls_cli::config::Threshold;
-use mls_cli::lock::Lock;
-use mls_cli::ndjson::Writer;
-use mls_cli::{Exit, OrExit, atomic};
+use mls_config::config::Threshold;
+use mls_diag::{Exit, OrExit};
+use mls_state::atomic;
+use mls_state::lock::Lock;
+use mls_stream::ndjson::Writer;
 use serde::{Deserialize, Serialize};
 
 use crate::mail::Post;
@@ -127,10 +128,10 @@ pub(crate) fn run(job: &Job) -> anyhow::Result<()> {
         || {
             // A server that is away now may be back at the next pause.
             desk.borrow_mut().act().or_else(|error| {
-                if mls_cli::ndjson::output_closed(&error) {
+                if mls_stream::ndjson::output_closed(&error) {
                     return Err(error);
                 }
-                mls_cli::warn!("{error:#}");
+                log::warn!("{error:#}");
                 Ok(())
             })
         },
@@ -310,9 +311,7 @@ impl State {
             alerted.retain(|_, last| *last > horizon);
             if alerted.len() >= MOST_ALERTED {
                 if self.full.replace(at).is_none() {
-                    mls_cli::warn!(
-                        "more than {MOST_ALERTED} keys alert: further ones are not told of"
-                    );
+                    log::warn!("more than {MOST_ALERTED} keys alert: further ones are not told of");
                 }
                 return false;
             }

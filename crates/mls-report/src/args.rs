@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use mls_cli::config::Threshold;
-use mls_cli::zone::Zone;
+use mls_config::config::Threshold;
+use mls_config::zone::Zone;
 
 use crate::period::{Day, Moment};
 

@@ -7,7 +7,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use anyhow::Context;
-use mls_cli::{Exit, OrExit};
+use mls_diag::{Exit, OrExit};
 
 use crate::counter::Counter;
 use crate::rows::Row;

@@ -97,7 +97,7 @@ mod tests {
     fn attachment(content: &[u8], name: &str) -> Attachment {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
-        mls_cli::atomic::write(&path, content, 0o600).unwrap();
+        mls_state::atomic::write(&path, content, 0o600).unwrap();
         Attachment::read(&path, Some(content.len() as u64), true).unwrap()
     }
 

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use flate2::bufread::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressStyle};
-use mls_cli::input::GZIP;
-use mls_cli::ndjson::Reader;
-use mls_cli::sink::CUT_OFF;
-use mls_cli::zone::Zone;
-use mls_cli::{Exit, OrExit};
+use mls_config::zone::Zone;
+use mls_diag::{Exit, OrExit};
 use mls_event::Record;
+use mls_stream::input::GZIP;
+use mls_stream::ndjson::Reader;
+use mls_stream::sink::CUT_OFF;
 
 use crate::rows::{Row, Rows};
 

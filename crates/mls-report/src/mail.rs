@@ -11,9 +11,10 @@ use lettre::message::{
 };
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::{Address, address::AddressError};
-use mls_cli::config::{Report as Settings, SmtpTls};
-use mls_cli::cursor_file::sha256;
-use mls_cli::{Exit, secret};
+use mls_config::config::{Report as Settings, SmtpTls};
+use mls_config::secret;
+use mls_diag::Exit;
+use mls_state::cursor_file::sha256;
 
 use crate::attachment::Attachment;
 use crate::server::Server;

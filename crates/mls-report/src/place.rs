@@ -7,12 +7,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use mls_cli::cursor_file::Data;
-use mls_cli::input::GZIP;
-use mls_cli::rotation::{Age, Compression, classify};
-use mls_cli::{Exit, OrExit, atomic};
 use mls_csv::row::COLUMNS;
+use mls_diag::{Exit, OrExit};
 use mls_event::MAX_LINE;
+use mls_state::atomic;
+use mls_state::cursor_file::Data;
+use mls_state::rotation::{Age, Compression, classify};
+use mls_stream::input::GZIP;
 use serde::{Deserialize, Serialize};
 
 /// A place in a file. It is known by what stands before it, whatever the file is called by then.
@@ -87,7 +88,7 @@ pub(crate) fn chain(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
             match File::open(&path).and_then(|file| file.metadata()?.modified()) {
                 Ok(written) => found.push((age, compression, written, path)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => mls_cli::warn!("{} is left out: {error}", path.display()),
+                Err(error) => log::warn!("{} is left out: {error}", path.display()),
             }
         }
     }

@@ -35,7 +35,7 @@ use std::net::IpAddr;
 use chrono::{DateTime, FixedOffset, SecondsFormat};
 use foldhash::fast::RandomState;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use mls_cli::zone::Zone;
+use mls_config::zone::Zone;
 use serde::{Serialize, Serializer};
 
 use crate::aside::Names;

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 use chrono::{DateTime, FixedOffset};
-use mls_cli::zone::Zone;
+use mls_config::zone::Zone;
 use mls_csv::cell;
 use mls_csv::row::Decoder;
 use mls_event::Auth;

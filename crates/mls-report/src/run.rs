@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use chrono::{DateTime, DurationRound, FixedOffset, TimeDelta};
-use mls_cli::cursor_file::{CursorFile, warn_if_missing};
-use mls_cli::ndjson::Writer;
-use mls_cli::{Config, Exit, OrExit, atomic};
+use mls_config::Config;
+use mls_diag::{Exit, OrExit};
+use mls_state::atomic;
+use mls_state::cursor_file::{CursorFile, warn_if_missing};
+use mls_stream::ndjson::Writer;
 
 use crate::args::{Args, Format};
 use crate::aside::Aside;
@@ -188,7 +190,7 @@ impl Job {
         let waiting = sent.enter(&message_id, &everybody, since)?;
         let label = &stretch.period.label;
         if waiting.is_empty() {
-            mls_cli::warn!(
+            log::warn!(
                 "the digest {label} was sent before with the same content: it is not sent again"
             );
             sent.settle(&message_id, &Fate::default())?;
@@ -198,7 +200,7 @@ impl Job {
         let settle = |fate: &Fate| sent.settle(&message_id, fate);
         let fate = post.server.deliver(&post.sender.email, to, message, settle)?;
         for address in &fate.delivered {
-            mls_cli::info!("the digest {label} was sent to {address}");
+            log::info!("the digest {label} was sent to {address}");
         }
         Ok(fate)
     }
@@ -328,7 +330,7 @@ impl Job {
             } else {
                 "the file that the last digest ended in"
             };
-            mls_cli::warn!("{} is not {what}: the dates of its rows decide", path.display());
+            log::warn!("{} is not {what}: the dates of its rows decide", path.display());
         }
         let cursor = self.committed()?;
         let committed =

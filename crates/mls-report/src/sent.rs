@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use chrono::{DateTime, FixedOffset};
-use mls_cli::lock::Lock;
-use mls_cli::{Exit, OrExit, atomic};
+use mls_diag::{Exit, OrExit};
+use mls_state::atomic;
+use mls_state::lock::Lock;
 use serde::{Deserialize, Serialize};
 
 use crate::place::Place;
@@ -96,7 +97,7 @@ impl Digest {
     /// Nobody waits for it any longer, in vain.
     fn give_up(&mut self) {
         if let Some(since) = self.since.take() {
-            mls_cli::warn!(
+            log::warn!(
                 "the digest up to {} is given up, and {} will not get it: mls-report --since … --until … prints it",
                 since.end.until.format("%Y-%m-%d %H:%M"),
                 self.waiting.join(", ")

@@ -14,8 +14,8 @@ use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{SmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Quit, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
-use mls_cli::Exit;
-use mls_cli::config::SmtpTls;
+use mls_config::config::SmtpTls;
+use mls_diag::Exit;
 
 const TRIES: u32 = 3;
 
@@ -127,7 +127,7 @@ impl MailServer {
                 break;
             }
             for (address, words) in &fate.deferred {
-                mls_cli::info!("{}: {address}: {words}; trying again in {pause:?}", self.name());
+                log::info!("{}: {address}: {words}; trying again in {pause:?}", self.name());
             }
             thread::sleep(pause);
             pause *= 4;

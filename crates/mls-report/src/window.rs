@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use foldhash::fast::RandomState;
-use mls_cli::config::Threshold;
+use mls_config::config::Threshold;
 
 /// Most times that are remembered, over all keys.
 const MAX_TIMES: usize = 100_000;
@@ -75,7 +75,7 @@ impl Windows {
             if self.times < MAX_TIMES / 2 {
                 break;
             }
-            mls_cli::warn!(
+            log::warn!(
                 "more attempts within {} than are remembered: keys with fewer than {} are forgotten",
                 self.threshold,
                 fewer_than * 2

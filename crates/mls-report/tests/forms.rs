@@ -70,7 +70,7 @@ fn a_reader_that_leaves_is_no_error() {
 fn a_file_that_may_not_be_read_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("x.csv");
-    mls_cli::atomic::write(&file, CSV.as_bytes(), 0o000).unwrap();
+    mls_state::atomic::write(&file, CSV.as_bytes(), 0o000).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
     let run = report(&[file.to_str().unwrap()]).output().unwrap();
     // root may read everything.

@@ -57,7 +57,7 @@ fn a_browser_shows_hostile_names_as_text_and_has_nothing_to_complain_of() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("page.html");
     let html = page(&hostile_csv());
-    mls_cli::atomic::write(&file, html.as_bytes(), 0o600).unwrap();
+    mls_state::atomic::write(&file, html.as_bytes(), 0o600).unwrap();
     let (document, console) = browse(&file);
     assert_eq!(console, [""; 0]);
     assert!(document.contains("6 failed logins"), "{document}");
@@ -73,7 +73,7 @@ fn a_browser_shows_hostile_names_as_text_and_has_nothing_to_complain_of() {
     // The same browser does complain of the same page with a name left as it is.
     let broken = html.replacen("&#60;script&#62;alert(1)&#60;/script&#62;", HOSTILE[0], 1);
     assert_ne!(broken, html);
-    mls_cli::atomic::write(&file, broken.as_bytes(), 0o600).unwrap();
+    mls_state::atomic::write(&file, broken.as_bytes(), 0o600).unwrap();
     let (_, console) = browse(&file);
     assert!(console.iter().any(|line| line.contains("Content Security Policy")), "{console:?}");
 }

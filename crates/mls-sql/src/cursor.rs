@@ -1,9 +1,9 @@
 //! The position that a source has reached, in `TABLE_cursor`.
 
 use anyhow::Context;
-use mls_cli::cursor_file::CursorFile;
-use mls_cli::ndjson::Writer;
-use mls_cli::{Exit, OrExit};
+use mls_diag::{Exit, OrExit};
+use mls_state::cursor_file::CursorFile;
+use mls_stream::ndjson::Writer;
 use serde_json::Value;
 
 use crate::database::Database;

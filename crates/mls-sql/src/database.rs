@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use mls_cli::Exit;
+use mls_diag::Exit;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::SqliteConnection;
@@ -104,9 +104,7 @@ impl Database {
                     (Err(error), Some(pause))
                         if Exit::of(&error) == Exit::TempFail && begun.elapsed() < PATIENCE =>
                     {
-                        mls_cli::info!(
-                            "connecting to {shown}: {error:#}; trying again in {pause:?}"
-                        );
+                        log::info!("connecting to {shown}: {error:#}; trying again in {pause:?}");
                         tokio::time::sleep(*pause).await;
                     }
                     (result, _) => return result,

@@ -14,8 +14,8 @@ use std::io::Write as _;
 
 use chrono::{DateTime, Datelike, FixedOffset, Timelike};
 use clap::ValueEnum;
-use mls_cli::config::DbType;
-use mls_cli::zone::digits;
+use mls_config::config::DbType;
+use mls_config::zone::digits;
 
 /// A database's SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use mls_cli::cursor_file::{CursorFile, Data, sha256};
-use mls_cli::lock::Lock;
-use mls_cli::ndjson::{Reader, Writer};
-use mls_cli::sink::{self, Sink};
-use mls_cli::{Exit, OrExit, atomic, diag};
+use mls_diag::{Exit, OrExit, diag};
 use mls_event::Auth;
+use mls_state::atomic;
+use mls_state::cursor_file::{CursorFile, Data, sha256};
+use mls_state::lock::Lock;
+use mls_stream::ndjson::{Reader, Writer};
+use mls_stream::sink::{self, Sink};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use serde_json::Value;
@@ -266,7 +267,7 @@ fn publish(part: &Path, path: &Path) -> anyhow::Result<()> {
     atomic::sync_directory(&atomic::directory_of(path))
         .with_context(context)
         .or_exit(Exit::IoErr)?;
-    mls_cli::info!("{} is written", path.display());
+    log::info!("{} is written", path.display());
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Sources: PostgreSQL manual appendix A; MySQL "Server Error Message Reference"; SQLite "Result and Error Codes".
 
-use mls_cli::Exit;
+use mls_diag::Exit;
 use sqlx::Error;
 use sqlx::error::DatabaseError;
 use sqlx::mysql::MySqlDatabaseError;

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use mls_cli::sink;
 use mls_event::Auth;
+use mls_stream::sink;
 
 use crate::dialect::Dialect;
 use crate::mapping::Mapping;

@@ -6,9 +6,9 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use anyhow::Context;
-use mls_cli::cursor_file::hex;
-use mls_cli::lock::Lock;
-use mls_cli::{Exit, OrExit};
+use mls_diag::{Exit, OrExit};
+use mls_state::cursor_file::hex;
+use mls_state::lock::Lock;
 use sha2::{Digest, Sha256};
 
 use crate::database::Database;
@@ -100,7 +100,7 @@ fn names(dir: &Path) -> anyhow::Result<Vec<String>> {
                 names.push(text.to_owned());
             }
             Some(_) => {}
-            None => mls_cli::warn!("{}: the name is not UTF-8, skipped", dir.join(&name).display()),
+            None => log::warn!("{}: the name is not UTF-8, skipped", dir.join(&name).display()),
         }
     }
     names.sort();
@@ -183,6 +183,6 @@ fn import(database: &mut Database, table: &Table, path: &Path, name: &str) -> an
     database.must(&sql, &format!("noting {name} as imported into"))?;
     database.allow_commits(true)?;
     database.must("COMMIT", &format!("committing {name} to"))?;
-    mls_cli::info!("{shown} is imported into {}", database.shown);
+    log::info!("{shown} is imported into {}", database.shown);
     Ok(())
 }

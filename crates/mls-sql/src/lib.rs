@@ -54,9 +54,10 @@ mod target;
 
 pub use args::Args;
 
-use mls_cli::config::Database as Settings;
-use mls_cli::ndjson::Reader;
-use mls_cli::{Config, Exit};
+use mls_config::Config;
+use mls_config::config::Database as Settings;
+use mls_diag::Exit;
+use mls_stream::ndjson::Reader;
 
 use args::{Command, DialectFlag};
 use database::Database;

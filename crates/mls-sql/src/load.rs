@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use mls_cli::Exit;
-use mls_cli::diag;
-use mls_cli::ndjson::Reader;
-use mls_cli::sink::{self, Sink};
+use mls_diag::Exit;
+use mls_diag::diag;
 use mls_event::Auth;
+use mls_stream::ndjson::Reader;
+use mls_stream::sink::{self, Sink};
 use serde_json::Value;
 
 use crate::cursor;

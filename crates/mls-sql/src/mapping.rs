@@ -16,7 +16,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use mls_cli::{Exit, OrExit};
+use mls_diag::{Exit, OrExit};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 

@@ -6,7 +6,7 @@
 //! | `TABLE_cursor` | one for each source: what of it is in `TABLE` |
 //! | `TABLE_imports` | one for each SQL file that is in `TABLE` |
 
-use mls_cli::ndjson::Writer;
+use mls_stream::ndjson::Writer;
 
 use crate::dialect::Dialect;
 use crate::mapping::{Mapping, Source};

@@ -6,8 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context;
-use mls_cli::config::{Database as Settings, DbType};
-use mls_cli::{Exit, OrExit, secret};
+use mls_config::config::{Database as Settings, DbType};
+use mls_config::secret;
+use mls_diag::{Exit, OrExit};
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};

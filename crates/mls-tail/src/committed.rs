@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use mls_cli::cursor_file::{CursorFile, Data, WINDOW, sha256};
+use mls_state::cursor_file::{CursorFile, Data, WINDOW, sha256};
 
 use crate::known::read_at;
 use crate::siblings::Sibling;

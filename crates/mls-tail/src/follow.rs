@@ -5,8 +5,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use mls_cli::atomic::directory_of;
-use mls_cli::ndjson::OutputClosed;
+use mls_state::atomic::directory_of;
+use mls_stream::ndjson::OutputClosed;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 
@@ -31,7 +31,7 @@ pub(crate) fn run(tail: &mut Tail) -> anyhow::Result<Outcome> {
         let failures: Vec<String> =
             tail.failures.iter().map(|error| format!("{error:#}")).collect();
         for words in failures.iter().filter(|words| !told.contains(words)) {
-            mls_cli::error!("{words}");
+            log::error!("{words}");
         }
         told = failures;
         wait(tail, watch.as_ref(), LOOK_AT_LEAST_EVERY)?;

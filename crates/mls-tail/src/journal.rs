@@ -9,9 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use anyhow::Context;
-use mls_cli::ndjson::{OutputClosed, Reader};
-use mls_cli::{Exit, OrExit};
+use mls_diag::{Exit, OrExit};
 use mls_event::{Gap, JOURNAL_SOURCE, Segment, Timestamp};
+use mls_stream::ndjson::{OutputClosed, Reader};
 use rustix::event::{PollFd, PollFlags, poll};
 use serde::Deserialize;
 
@@ -70,7 +70,7 @@ pub(crate) fn read(
         match serde_json::from_slice::<Entry>(line) {
             Ok(entry) => batch.add(line, entry)?,
             Err(_) if stop.is_set() => {}
-            Err(why) => mls_cli::diag::bad_record("an entry of journalctl", why),
+            Err(why) => mls_diag::diag::bad_record("an entry of journalctl", why),
         }
     }
     batch.send()?;
@@ -176,7 +176,7 @@ impl Batch<'_> {
         }
         let reason =
             "the last entry that was read is not there any more; entries after it may be lost";
-        mls_cli::warn!("journal: {reason}");
+        log::warn!("journal: {reason}");
         let (source, generation, offset, reason) =
             (JOURNAL_SOURCE.into(), None, None, reason.into());
         self.out.gap(&Gap { source, generation, offset, reason })

@@ -9,8 +9,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use anyhow::Context;
-use mls_cli::cursor_file::{CursorFile, WINDOW, sha256};
-use mls_cli::{Exit, OrExit};
+use mls_diag::{Exit, OrExit};
+use mls_state::cursor_file::{CursorFile, WINDOW, sha256};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

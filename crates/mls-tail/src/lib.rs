@@ -43,11 +43,12 @@ pub use args::Args;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use mls_cli::atomic::directory_of;
-use mls_cli::config::Paths;
-use mls_cli::cursor_file::{CursorFile, warn_if_missing};
-use mls_cli::lock::Lock;
-use mls_cli::{Config, Exit};
+use mls_config::Config;
+use mls_config::config::Paths;
+use mls_diag::Exit;
+use mls_state::atomic::directory_of;
+use mls_state::cursor_file::{CursorFile, warn_if_missing};
+use mls_state::lock::Lock;
 
 use rustix::process::{Resource, Rlimit};
 
@@ -92,7 +93,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         let outcome = if args.follow { follow::run(&mut tail) } else { tail.look() }?;
         tail.out.end()?;
         if let Some(last) = tail.failures.pop() {
-            tail.failures.iter().for_each(|failure| mls_cli::error!("{failure:#}"));
+            tail.failures.iter().for_each(|failure| log::error!("{failure:#}"));
             return Err(last);
         }
         outcome

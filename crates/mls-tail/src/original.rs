@@ -7,8 +7,8 @@
 //! is neither, nobody knows what was counted, and a person has to decide. Where it reads the journal, the number is the second
 //! of the last entry (`log_reader.py`, `get_new_offset`).
 
-use mls_cli::cursor_file::WINDOW;
-use mls_cli::{Exit, OrExit};
+use mls_diag::{Exit, OrExit};
+use mls_state::cursor_file::WINDOW;
 
 use crate::known::{self, Log};
 use crate::siblings::Sibling;
@@ -43,7 +43,7 @@ pub(crate) fn adopt(
              (and move the CSV away, or its rows are in it twice)"
         )));
     };
-    mls_cli::warn!(
+    log::warn!(
         "{}: going on at byte {offset}, where the Python original has left off; what is older counts as read",
         files[first].path.display()
     );
@@ -94,8 +94,6 @@ pub(crate) fn next_second(second: u64) -> anyhow::Result<u64> {
              remove the cursor file to read the journal from its beginning"
         )));
     }
-    mls_cli::warn!(
-        "journal: going on after second {second}, where the Python original has left off"
-    );
+    log::warn!("journal: going on after second {second}, where the Python original has left off");
     Ok(second + 1)
 }

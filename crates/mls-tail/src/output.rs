@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use mls_cli::cursor_file::CursorFile;
-use mls_cli::ndjson::{OutputClosed, PIPE_SIZE, Writer};
-use mls_cli::{Exit, OrExit};
+use mls_diag::{Exit, OrExit};
 use mls_event::{Begin, Body, Checkpoint, End, Gap, MAX_LINE, Segment};
+use mls_state::cursor_file::CursorFile;
+use mls_stream::ndjson::{OutputClosed, PIPE_SIZE, Writer};
 use rustix::pipe::{SpliceFlags, splice};
 
 use crate::known::Cursor;

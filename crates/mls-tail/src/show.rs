@@ -1,7 +1,7 @@
 //! The cursor for people.
 
-use mls_cli::cursor_file::CursorFile;
-use mls_cli::ndjson::Writer;
+use mls_state::cursor_file::CursorFile;
+use mls_stream::ndjson::Writer;
 
 use crate::known::{Cursor, Known};
 

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use mls_cli::rotation::{Age, Compression, classify};
-use mls_cli::{Exit, OrExit, atomic};
+use mls_diag::{Exit, OrExit};
+use mls_state::atomic;
+use mls_state::rotation::{Age, Compression, classify};
 use serde::{Deserialize, Serialize};
 
 /// How a file looked. Only a hint that there is nothing new to read, never what a file is recognized by: names change, inode

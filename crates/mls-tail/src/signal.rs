@@ -3,8 +3,8 @@
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
-use mls_cli::input::would_wait;
-use mls_cli::signals;
+use mls_stream::input::would_wait;
+use mls_stream::signals;
 
 /// Whether the process was asked to end.
 pub(crate) struct Stop(Option<UnixStream>);

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
-use mls_cli::cursor_file::WINDOW;
-use mls_cli::{Exit, OrExit};
+use mls_diag::{Exit, OrExit};
 use mls_event::{Gap, Segment, Timestamp};
+use mls_state::cursor_file::WINDOW;
 
 use crate::Args;
 use crate::committed::Committed;
@@ -205,7 +205,7 @@ impl Tail {
             unpacked.skip_to(u64::MAX)?;
             if unpacked.damage().is_some() {
                 self.waits_for = Some(file.seen.clone());
-                mls_cli::warn!(
+                log::warn!(
                     "{} is an incomplete gzip file: it is read once it is complete, or was not changed for an hour",
                     file.path.display()
                 );
@@ -268,7 +268,7 @@ impl Tail {
     }
 
     fn gap(&mut self, gap: &Gap) -> anyhow::Result<()> {
-        mls_cli::warn!("{}: {}", gap.source, gap.reason);
+        log::warn!("{}: {}", gap.source, gap.reason);
         self.out.gap(gap)
     }
 

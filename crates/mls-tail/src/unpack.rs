@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 
 use flate2::bufread::MultiGzDecoder;
-use mls_cli::cursor_file::WINDOW;
 use mls_event::MAX_LINE;
+use mls_state::cursor_file::WINDOW;
 
 /// A position in the decompressed bytes.
 pub(crate) struct Unpacked {

@@ -6,7 +6,7 @@
 
 use crate::markdown::{escape, paragraph};
 
-const EXAMPLE: &str = include_str!("../../mls-cli/maillogsentinel.conf");
+const EXAMPLE: &str = include_str!("../../mls-config/maillogsentinel.conf");
 
 /// The page.
 pub(crate) fn page(date: &str) -> String {

@@ -95,7 +95,7 @@ fn the_hour_that_clocks_show_twice_is_two_hours_to_records() {
     };
     let path = site.dir.path().join("events.ndjson");
     let text = events("2026-10-25T02:50:00+02:00") + &events("2026-10-25T02:10:00+01:00");
-    mls_cli::atomic::write(&path, text.as_bytes(), 0o600).unwrap();
+    mls_state::atomic::write(&path, text.as_bytes(), 0o600).unwrap();
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_mls-report"))
         .args(["--alert", "--alert-ip", "3/10m", "--timezone", "Europe/Paris"])
         .arg(path)

@@ -116,9 +116,9 @@ fn rows_that_a_sink_has_not_committed_wait() {
     site.append(&row("2026-06-01 10:00", "a"));
     let length = fs::metadata(site.csv()).unwrap().len();
     let cursor = site.dir.path().join("state.offset");
-    let data =
-        mls_cli::cursor_file::Data::describe(&fs::File::open(site.csv()).unwrap(), length).unwrap();
-    mls_cli::cursor_file::CursorFile::next(0, Value::Null, Some(data)).store(&cursor).unwrap();
+    let data = mls_state::cursor_file::Data::describe(&fs::File::open(site.csv()).unwrap(), length)
+        .unwrap();
+    mls_state::cursor_file::CursorFile::next(0, Value::Null, Some(data)).store(&cursor).unwrap();
     site.append(&row("2026-06-01 10:00", "uncommitted"));
     let run = site.run(&["--since-last", "--committed-by", cursor.to_str().unwrap()]);
     assert_eq!(run.code, 0, "{}", run.err);
@@ -243,7 +243,7 @@ fn a_digest_of_no_row_is_known_again_by_the_file_before_it() {
                 assert_eq!(site.run(&SINCE_LAST).code, 0);
                 rotate(&site, &[".1", ""]);
             }
-            mls_cli::atomic::write(&site.csv(), empty.as_bytes(), 0o640).unwrap();
+            mls_state::atomic::write(&site.csv(), empty.as_bytes(), 0o640).unwrap();
             assert_eq!(site.run(&SINCE_LAST).code, 0);
             site.append(&row("2026-06-01 10:00", "first"));
             rotate(&site, if rows_before { &[".2", ".1", ""] } else { &[".1", ""] });
@@ -296,7 +296,7 @@ fn days_later(site: &Site, days: i64) {
             earlier(&mut digest["since"]["end"]);
         }
     }
-    mls_cli::atomic::write(&path, record.to_string().as_bytes(), 0o640).unwrap();
+    mls_state::atomic::write(&path, record.to_string().as_bytes(), 0o640).unwrap();
 }
 
 #[test]
@@ -407,7 +407,7 @@ fn the_record_of_version_1_is_read() {
         digest.as_object_mut().unwrap().remove("since");
     }
     record["digests"][1]["end"] = since["end"].clone();
-    mls_cli::atomic::write(&path, record.to_string().as_bytes(), 0o640).unwrap();
+    mls_state::atomic::write(&path, record.to_string().as_bytes(), 0o640).unwrap();
     site.append(&row("2026-06-01 10:00", "third"));
     site.serve(&json!({}), &[]);
     assert_eq!(site.run(&SINCE_LAST).code, 0);
@@ -418,7 +418,7 @@ fn the_record_of_version_1_is_read() {
 fn the_position_of_the_python_original_says_nothing_of_a_csv() {
     let site = Site::new(&json!({}), &[]);
     site.append(&row("2026-06-01 10:00", "first"));
-    mls_cli::atomic::write(&site.dir.path().join("state.offset"), b"12345\n", 0o640).unwrap();
+    mls_state::atomic::write(&site.dir.path().join("state.offset"), b"12345\n", 0o640).unwrap();
     assert_eq!(site.run(&SINCE_LAST).code, 0);
     assert_eq!(named(&site, &["first"]), ["first"]);
 }

@@ -107,7 +107,7 @@ fn hostile_headers_names_and_lines_stay_correct_mime() {
         row("2026-06-01 10:00", ".\u{fffd}日本語"),
     ]
     .concat();
-    mls_cli::atomic::write(&csv, rows.as_bytes(), 0o600).unwrap();
+    mls_state::atomic::write(&csv, rows.as_bytes(), 0o600).unwrap();
     // A value of two lines is how a header could be smuggled into the configuration.
     site.configure_also(
         "email = admin@example.com\nsubject_prefix = [é]\n  Bcc: victim@example.com\n",
@@ -270,7 +270,7 @@ fn a_password_comes_from_a_file_that_only_its_owner_reads() {
         secret.display()
     ));
     site.append(&row("2026-06-01 10:00", "a"));
-    mls_cli::atomic::write(&secret, b"se cret\n", 0o644).unwrap();
+    mls_state::atomic::write(&secret, b"se cret\n", 0o644).unwrap();
     let run = site.run(&ONE_DAY);
     assert_eq!(run.code, 77, "{}", run.err);
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
@@ -278,7 +278,7 @@ fn a_password_comes_from_a_file_that_only_its_owner_reads() {
     assert_eq!(site.messages().len(), 1);
 
     site.append(&row("2026-06-01 11:00", "b"));
-    mls_cli::atomic::write(&secret, b"wrong\n", 0o600).unwrap();
+    mls_state::atomic::write(&secret, b"wrong\n", 0o600).unwrap();
     let run = site.run(&ONE_DAY);
     assert_eq!(run.code, 69, "{}", run.err);
     assert!(run.err.contains("535") && !run.err.contains("wrong"), "{}", run.err);

@@ -78,7 +78,8 @@ impl Site {
             "[paths]\nworking_dir = {dir}\nstate_dir = {dir}\n[report]\nsender_override = mls@example.com\n{}{more}",
             self.report
         );
-        mls_cli::atomic::write(&self.dir.path().join("mls.conf"), text.as_bytes(), 0o644).unwrap();
+        mls_state::atomic::write(&self.dir.path().join("mls.conf"), text.as_bytes(), 0o644)
+            .unwrap();
     }
 
     pub(crate) fn csv(&self) -> std::path::PathBuf {
@@ -198,7 +199,7 @@ pub(crate) fn row(date: &str, user: &str) -> String {
 }
 
 pub(crate) fn sha256(path: &Path) -> String {
-    mls_cli::cursor_file::sha256(&fs::read(path).unwrap())
+    mls_state::cursor_file::sha256(&fs::read(path).unwrap())
 }
 
 pub(crate) const ONE_DAY: [&str; 3] = ["--date", "2026-06-01", "--mail"];

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::Threshold;
-use crate::Exit;
+use mls_diag::Exit;
 
 /// A parsed file that remembers which keys it was asked for: those are the known ones.
 pub(super) struct Ini<'a> {

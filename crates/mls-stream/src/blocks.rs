@@ -7,7 +7,8 @@ use anyhow::Context;
 use mls_event::{MAX_LINE, Record, Segment};
 
 use crate::input::{GZIP, Input, compressed};
-use crate::{Exit, OrExit, diag, signals};
+use crate::signals;
+use mls_diag::{Exit, OrExit, diag};
 
 /// What comes next in the input.
 #[derive(Debug)]

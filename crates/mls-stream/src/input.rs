@@ -8,7 +8,7 @@ use anyhow::Context;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::ndjson::OutputClosed;
-use crate::{Exit, OrExit};
+use mls_diag::{Exit, OrExit};
 
 /// A source of bytes that says when it makes its reader wait.
 pub(crate) struct Input {

@@ -21,7 +21,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::{Exit, OrExit, atomic};
+use crate::atomic;
+use mls_diag::{Exit, OrExit};
 
 /// The version that this tool writes.
 const VERSION: u64 = 1;
@@ -204,7 +205,7 @@ impl CursorFile {
 /// Warns where the cursor file of another sink, by which a file is to be read, is not there: its name may be misspelt.
 pub fn warn_if_missing(path: &Path) {
     if !path.exists() {
-        crate::warn!(
+        log::warn!(
             "{} does not exist: nothing is committed yet, and nothing is read",
             path.display()
         );

@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use ipnet::IpNet;
 
-use crate::diag::Level;
-use crate::{Exit, OrExit};
 use ini::Ini;
+use log::LevelFilter;
+use mls_diag::{Exit, OrExit};
 pub use threshold::Threshold;
 
 /// The configuration. Fields are named after their sections and keys.
@@ -100,7 +100,7 @@ pub struct Databases {
 #[derive(Clone, Debug)]
 pub struct General {
     /// `log_level`, for `log_file`
-    pub log_level: Level,
+    pub log_level: LevelFilter,
     /// `log_file`; relative ones are below `working_dir`
     pub log_file: Option<PathBuf>,
     /// `log_file_max_bytes`, for the logrotate rule
@@ -109,10 +109,19 @@ pub struct General {
     pub log_file_backup_count: u32,
 }
 
+/// The values of `log_level`: the levels of Python's `logging` module.
+const LOG_LEVELS: &[(&str, LevelFilter)] = &[
+    ("DEBUG", LevelFilter::Debug),
+    ("INFO", LevelFilter::Info),
+    ("WARNING", LevelFilter::Warn),
+    ("ERROR", LevelFilter::Error),
+    ("CRITICAL", LevelFilter::Error),
+];
+
 impl Default for General {
     fn default() -> Self {
         Self {
-            log_level: Level::Info,
+            log_level: LevelFilter::Info,
             log_file: None,
             log_file_max_bytes: 1_000_000,
             log_file_backup_count: 5,
@@ -219,7 +228,7 @@ impl Config {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                crate::warn!(
+                log::warn!(
                     "configuration file {} does not exist; the defaults are used",
                     path.display()
                 );
@@ -238,7 +247,7 @@ impl Config {
         let mut ini = Ini::parse(path, text.trim_start_matches('\u{feff}'))?;
         let config = Self::read(&mut ini)?;
         for message in ini.unknown_keys() {
-            crate::warn!("configuration file {}, {message}", path.display());
+            log::warn!("configuration file {}, {message}", path.display());
         }
         if config.database.db_password.is_some() {
             refuse_if_others_may_read(path)?;
@@ -283,7 +292,7 @@ impl Config {
                     .map(|megabytes: u32| u64::from(megabytes) << 20);
                 General {
                     log_level: ini
-                        .one_of("general", "log_level", &Level::ALL)?
+                        .one_of("general", "log_level", LOG_LEVELS)?
                         .unwrap_or(default.log_level),
                     log_file: log_file.map(|path| working_dir.join(path)),
                     log_file_max_bytes: ini

@@ -8,7 +8,7 @@ use anyhow::Context;
 use mls_event::{Body, MAX_LINE};
 
 use crate::input::{GZIP, Input, compressed};
-use crate::{Exit, OrExit, diag};
+use mls_diag::{Exit, OrExit, diag};
 
 /// Both buffers start so small and the reader's grows up to [`MAX_LINE`].
 const BUFFER: usize = 256 * 1024;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use rustix::fs::FlockOperation;
 
-use crate::{Exit, OrExit};
+use mls_diag::{Exit, OrExit};
 
 /// A lock that ends with the process that holds it, however that dies.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use crate::Exit;
+use mls_diag::Exit;
 
 /// No password is as long.
 const MAX_PASSWORD: usize = 4096;

@@ -7,7 +7,7 @@ use super::*;
 fn load(text: &str, mode: u32) -> anyhow::Result<Config> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.conf");
-    crate::atomic::write(&path, text.as_bytes(), mode).unwrap();
+    mls_state::atomic::write(&path, text.as_bytes(), mode).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
     Config::load(&path)
 }
@@ -44,7 +44,7 @@ fn the_python_originals_file_is_read_as_it_is() {
     assert_eq!(config.asn_aso.paths.len(), 2);
     assert_eq!(config.database.db_type, Some(DbType::Sqlite));
     assert_eq!(config.systemd.sql_export_schedule, "daily");
-    assert_eq!(config.general.log_level, Level::Debug);
+    assert_eq!(config.general.log_level, LevelFilter::Debug);
 }
 
 #[test]

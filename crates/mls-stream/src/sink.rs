@@ -7,7 +7,8 @@ use mls_event::{Auth, MAX_ROWS, Record};
 use serde_json::Value;
 
 use crate::ndjson::Reader;
-use crate::{Exit, signals};
+use crate::signals;
+use mls_diag::Exit;
 
 /// Where the events of a stream end up.
 pub trait Sink {
@@ -57,7 +58,7 @@ pub fn rows(event: &Auth<'_>) -> u32 {
     static TOLD: AtomicBool = AtomicBool::new(false);
     let rows = event.rows();
     if rows == MAX_ROWS && event.attempts > MAX_ROWS && !TOLD.swap(true, Ordering::Relaxed) {
-        crate::warn!(
+        log::warn!(
             "an event of {} attempts at {} is {MAX_ROWS} rows (told once)",
             event.attempts,
             event.date
@@ -137,7 +138,7 @@ pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
                 committed = Instant::now();
             }
             Record::Checkpoint(checkpoint) => {
-                (pending, uncovered) = (Some(checkpoint.cursor), false)
+                (pending, uncovered) = (Some(checkpoint.cursor), false);
             }
             Record::End(_) if uncovered => {
                 return Err(Exit::DataErr.error(format!(

@@ -18,7 +18,7 @@ pub fn drain_until_end_of_input() {
 }
 
 /// Lets a write beyond `ulimit -f` fail with an error instead of killing the process.
-pub(crate) fn survive_file_size_limit() {
+pub fn survive_file_size_limit() {
     catch(SIGXFSZ);
 }
 

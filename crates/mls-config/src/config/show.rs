@@ -39,7 +39,7 @@ impl Config {
             put(&format!("{section}.{kind}_db_path"), &paths.join(", "));
             put(&format!("{section}.{kind}_db_url"), &databases.urls.join(", "));
         }
-        put("general.log_level", &format!("{:?}", general.log_level).to_uppercase());
+        put("general.log_level", &log_level(general.log_level));
         put("general.log_file", &path(general.log_file.as_deref()));
         put("general.log_file_max_bytes", &general.log_file_max_bytes);
         put("general.log_file_backup_count", &general.log_file_backup_count);
@@ -108,4 +108,8 @@ fn db_type(value: DbType) -> &'static str {
         DbType::Postgresql => "postgresql",
         DbType::Mysql => "mysql",
     }
+}
+
+fn log_level(value: log::LevelFilter) -> &'static str {
+    super::LOG_LEVELS.iter().find(|(_, level)| *level == value).map_or("INFO", |(name, _)| name)
 }

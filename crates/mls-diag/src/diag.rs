@@ -1,0 +1,133 @@
+//! What a tool says to people: `mls-x: warning: …` on stderr, and the operational log.
+//!
+//! Use [`warn!`](log::warn!), [`error!`](log::error!), [`info!`](log::info!) and [`debug!`](log::debug!). Warnings
+//! and errors go to stderr, with `<N>` priority prefixes (sd-daemon(3)) where stderr is the journal; so does the rest where
+//! `MLS_DEBUG` is in the environment. Every level that `[general] log_level` lets through goes to `log_file` as well. Control
+//! characters in messages become `?`: they quote log content.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use log::{LevelFilter, Metadata, Record};
+
+struct OperationalLog {
+    file: File,
+    level: LevelFilter,
+}
+
+static TOOL: OnceLock<String> = OnceLock::new();
+static JOURNAL: AtomicBool = AtomicBool::new(false);
+static DEBUG: AtomicBool = AtomicBool::new(false);
+static LOG: Mutex<Option<OperationalLog>> = Mutex::new(None);
+static BAD_RECORDS: AtomicU64 = AtomicU64::new(0);
+
+/// After so many, bad records are only counted: a hostile file must not fill the journal.
+const BAD_RECORDS_SHOWN: u64 = 10;
+
+/// Names the tool in all messages and installs the logger.
+pub fn start(tool: &str) {
+    TOOL.get_or_init(|| tool.to_owned());
+    JOURNAL.store(stderr_is_journal(), Ordering::Relaxed);
+    DEBUG.store(std::env::var_os("MLS_DEBUG").is_some(), Ordering::Relaxed);
+    // It fails only if a logger is installed already: a test that calls two tools.
+    let _ = log::set_logger(&Diagnostics);
+    raise_level(if DEBUG.load(Ordering::Relaxed) { LevelFilter::Debug } else { LevelFilter::Warn });
+}
+
+fn raise_level(level: LevelFilter) {
+    log::set_max_level(log::max_level().max(level));
+}
+
+/// systemd sets `JOURNAL_STREAM=DEVICE:INODE` (systemd.exec(5)); a child may have redirected stderr since.
+fn stderr_is_journal() -> bool {
+    let (Ok(stream), Ok(stat)) =
+        (std::env::var("JOURNAL_STREAM"), rustix::fs::fstat(std::io::stderr().as_fd()))
+    else {
+        return false;
+    };
+    stream == format!("{}:{}", stat.st_dev, stat.st_ino)
+}
+
+/// Appends messages up to `level` to the operational log `path` from now on. A file that cannot be opened is a warning: a
+/// person who tries a tool by hand has no right to the service's log.
+pub fn log_to(path: &Path, level: LevelFilter) {
+    match open_log(path) {
+        Ok(file) => {
+            *LOG.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(OperationalLog { file, level });
+            raise_level(level);
+        }
+        Err(error) => log::warn!("log_file {} cannot be opened: {error}", path.display()),
+    }
+}
+
+fn open_log(path: &Path) -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    File::options().append(true).create(true).mode(0o640).open(path)
+}
+
+/// The logger of every tool.
+struct Diagnostics;
+
+impl log::Log for Diagnostics {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let mut log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = log.as_mut().filter(|log| record.level() <= log.level);
+        let is_ours = record.target().starts_with("mls_");
+        let show = is_ours && (record.level() <= log::Level::Warn || DEBUG.load(Ordering::Relaxed));
+        if !show && log.is_none() {
+            return;
+        }
+        let message = record.args().to_string();
+        let message = mls_event::clean(message.as_bytes());
+        let tool = TOOL.get().map_or("mls", String::as_str);
+        let (priority, word, name) = words(record.level());
+        if show {
+            let priority = if JOURNAL.load(Ordering::Relaxed) { priority } else { "" };
+            // One write a line, so that the stages of a pipeline do not mix their lines. If it fails, nobody can be informed.
+            let _ = std::io::stderr()
+                .write_all(format!("{priority}{tool}: {word}: {message}\n").as_bytes());
+        }
+        if let Some(log) = log {
+            let now = chrono::Local::now().format("%Y-%m-%d %H:%M:%S,%3f");
+            let _ = log.file.write_all(format!("{now} {name} {tool}: {message}\n").as_bytes());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// The journal's priority, the word on stderr, and the name in the operational log, which is that of Python's `logging`.
+fn words(level: log::Level) -> (&'static str, &'static str, &'static str) {
+    match level {
+        log::Level::Error => ("<3>", "error", "ERROR"),
+        log::Level::Warn => ("<4>", "warning", "WARNING"),
+        log::Level::Info => ("<6>", "info", "INFO"),
+        log::Level::Debug | log::Level::Trace => ("<7>", "debug", "DEBUG"),
+    }
+}
+
+/// Reports and counts a record that cannot be used; the run goes on. `place` is such as `stdin, line 7`.
+pub fn bad_record(place: impl fmt::Display, why: impl fmt::Display) {
+    if BAD_RECORDS.fetch_add(1, Ordering::Relaxed) < BAD_RECORDS_SHOWN {
+        log::warn!("{place}: {why}");
+    }
+}
+
+/// Says what [`bad_record`] kept to itself, and returns how many records were bad.
+pub fn finish() -> u64 {
+    let bad = BAD_RECORDS.load(Ordering::Relaxed);
+    if bad > BAD_RECORDS_SHOWN {
+        log::warn!("{} more bad records were skipped", bad - BAD_RECORDS_SHOWN);
+    }
+    bad
+}

@@ -1,0 +1,17 @@
+//! How a tool reads and writes a stream of lines or records.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`input`] | a source of bytes that tells its reader before it waits |
+//! | [`ndjson`] | the bounded line reader, and the writer that flushes when its input pauses |
+//! | [`blocks`] | raw lines in blocks, plain or framed, for tools that turn them into records |
+//! | [`sink`] | the loop of a tool that commits data and cursor together |
+//! | [`signals`] | which process of a pipeline answers SIGTERM |
+
+#![warn(missing_docs)]
+
+pub mod blocks;
+pub mod input;
+pub mod ndjson;
+pub mod signals;
+pub mod sink;
