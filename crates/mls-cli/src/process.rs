@@ -88,10 +88,10 @@ fn configure(common: &Common) -> anyhow::Result<Config> {
     let Some(path) = &common.config else { return Ok(Config::default()) };
     let config = Config::load(path)?;
     // Root asks what the configuration says, and must leave no file of its own in the service's directory.
-    if !common.show_config {
-        if let Some(path) = &config.general.log_file {
-            diag::log_to(path, config.general.log_level);
-        }
+    if !common.show_config
+        && let Some(path) = &config.general.log_file
+    {
+        diag::log_to(path, config.general.log_level);
     }
     Ok(config)
 }
