@@ -106,7 +106,7 @@ impl Loaded {
         self.heads[head(start, self.family) + 1] += 1;
         match &mut self.ranges {
             Ranges::V4(ranges) => {
-                ranges.push(Range { start: u32::try_from(start).unwrap_or(u32::MAX), said })
+                ranges.push(Range { start: u32::try_from(start).unwrap_or(u32::MAX), said });
             }
             Ranges::V6(ranges) => ranges.push(Range { start, said }),
         }
