@@ -207,7 +207,7 @@ fn pruning_rotates_a_csv_with_old_rows_and_removes_it_when_all_of_them_are_old()
     let age = |days: u32| {
         assert!(
             front.site.shell(&format!("touch --date='{days} days ago' {rotated}")).status.success()
-        )
+        );
     };
     age(9);
     // It has old rows too, and today's name is taken: nothing is overwritten.

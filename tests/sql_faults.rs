@@ -187,7 +187,7 @@ fn a_file_that_was_committed_and_not_renamed_is_found_though_the_cursor_file_has
                 .collect::<Vec<_>>()
         };
         let rename = |from: &str, to: &str| {
-            std::fs::rename(site.path().join(from), site.path().join(to)).unwrap()
+            std::fs::rename(site.path().join(from), site.path().join(to)).unwrap();
         };
         let [name] = export(state, dir).try_into().unwrap();
         // As if it had died between the two.

@@ -87,7 +87,7 @@ impl Anonymizer {
             out.push(b':');
             match holds {
                 Holds::Derived if !self.pseudonyms.keeps(Class::Asn) => {
-                    out.extend_from_slice(b"null")
+                    out.extend_from_slice(b"null");
                 }
                 _ => self.value(value.get(), holds, context, depth, out),
             }

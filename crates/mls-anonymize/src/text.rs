@@ -113,7 +113,7 @@ impl<'a, 'o> Pass<'a, 'o> {
     fn message_id(&mut self, range: Range<usize>) -> usize {
         self.replace(range, |names, id, out| match id.rsplit_once_str("@") {
             Some((local, domain)) if is_domain(domain) => {
-                names.pseudonyms.mail(Class::MessageId, local, domain, out)
+                names.pseudonyms.mail(Class::MessageId, local, domain, out);
             }
             _ => names.pseudonyms.text(Class::MessageId, id, out),
         })
@@ -296,7 +296,7 @@ impl<'a, 'o> Pass<'a, 'o> {
                 .and_then(|run| run.parse::<Ipv4Addr>().ok())
             {
                 self.replace(at..at + run.len(), |names, text, out| {
-                    names.pseudonyms.ip(ip.into(), text, out)
+                    names.pseudonyms.ip(ip.into(), text, out);
                 });
             }
             at += length.max(1);
@@ -320,7 +320,7 @@ impl<'a, 'o> Pass<'a, 'o> {
         // `::` alone is as often a separator.
         (text.len() > 2).then(|| {
             self.replace(at..at + text.len(), |names, text, out| {
-                names.pseudonyms.ip(ip.into(), text, out)
+                names.pseudonyms.ip(ip.into(), text, out);
             })
         })
     }
@@ -397,7 +397,7 @@ impl<'a, 'o> Pass<'a, 'o> {
                 self.message_id(angle.unwrap_or_else(|| start..start + end()))
             }
             b"session" => self.replace(angle.unwrap_or_else(bare), |names, id, out| {
-                names.pseudonyms.text(Class::Session, id, out)
+                names.pseudonyms.text(Class::Session, id, out);
             }),
             // mail_log's, which is the last where it stands last; more may be in it.
             b"subject" if self.context.dovecot => {

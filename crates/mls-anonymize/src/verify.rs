@@ -97,7 +97,7 @@ impl Said {
             };
         said.texts = [
             replaced(&said.texts[0], |names, name, _, out| {
-                names.pseudonyms.host(name.as_bytes(), out)
+                names.pseudonyms.host(name.as_bytes(), out);
             }),
             replaced(&said.texts[1], |names, name, _, out| names.pseudonyms.user(name, out)),
             replaced(&said.texts[2], Anonymizer::reason),

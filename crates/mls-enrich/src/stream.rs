@@ -89,7 +89,7 @@ impl Stream {
         match asked {
             Asked::Not => self.append(|out| record.write(&enrichment(&location, None), out))?,
             Asked::Known(answer) => {
-                self.append(|out| record.write(&enrichment(&location, Some(&answer)), out))?
+                self.append(|out| record.write(&enrichment(&location, Some(&answer)), out))?;
             }
             Asked::Waits(promise) => {
                 self.size += line.len();
@@ -149,7 +149,7 @@ impl Stream {
                     // It was parsed before it was held.
                     if let Ok(record) = Record::parse(&line) {
                         self.writer.with(|out| {
-                            record.write(&enrichment(&location, answer.as_ref()), out)
+                            record.write(&enrichment(&location, answer.as_ref()), out);
                         })?;
                     }
                 }

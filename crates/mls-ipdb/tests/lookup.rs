@@ -59,7 +59,7 @@ fn a_hundred_thousand_addresses_are_all_right_edges_included() {
     let addresses: Vec<_> =
         asked.iter().map(|(number, family)| address(*number, *family)).collect();
     let writer = std::thread::spawn(move || {
-        addresses.iter().for_each(|ip| writeln!(input, "{ip}").unwrap())
+        addresses.iter().for_each(|ip| writeln!(input, "{ip}").unwrap());
     });
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();

@@ -409,7 +409,7 @@ fn take(dir: &Path, files: &[&str]) -> Output {
 fn local_files_find_their_place_by_their_content() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| {
-        mls_state::atomic::write(&dir.path().join(name), bytes, 0o644).unwrap()
+        mls_state::atomic::write(&dir.path().join(name), bytes, 0o644).unwrap();
     };
     write("a", &asn(50));
     write("b.csv.gz", &gzip(&country(50)));
@@ -481,7 +481,7 @@ fn system_mmdb() -> Vec<u8> {
 fn mmdb_files_of_both_layouts_are_looked_up_verified_and_installed() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| {
-        mls_state::atomic::write(&dir.path().join(name), bytes, 0o644).unwrap()
+        mls_state::atomic::write(&dir.path().join(name), bytes, 0o644).unwrap();
     };
     write("geolite.mmdb", &geolite_country());
     write(
@@ -538,7 +538,7 @@ fn mmdb_files_of_both_layouts_are_looked_up_verified_and_installed() {
 fn verify_says_what_is_installed_and_what_is_wrong_with_it() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| {
-        mls_state::atomic::write(&dir.path().join(name), bytes, 0o644).unwrap()
+        mls_state::atomic::write(&dir.path().join(name), bytes, 0o644).unwrap();
     };
     let verify =
         || tool().current_dir(dir.path()).args(["verify", "--data-dir", "."]).output().unwrap();

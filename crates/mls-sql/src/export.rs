@@ -253,7 +253,7 @@ fn publish(part: &Path, path: &Path) -> anyhow::Result<()> {
     match renameat_with(CWD, part, CWD, path, RenameFlags::NOREPLACE) {
         // A run that had to link it has died before it removed the other name.
         Err(_) if is_same(part, path) => {
-            fs::remove_file(part).with_context(context).or_exit(Exit::CantCreat)?
+            fs::remove_file(part).with_context(context).or_exit(Exit::CantCreat)?;
         }
         // File systems of other machines do not know it.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {

@@ -72,7 +72,7 @@ impl Rows {
             match source {
                 Source::Server => text(form, bytes, event.server.as_deref()),
                 Source::Date => {
-                    quoted(form, bytes, |bytes| bytes.extend_from_slice(time.as_bytes()))
+                    quoted(form, bytes, |bytes| bytes.extend_from_slice(time.as_bytes()));
                 }
                 Source::Ip => match event.ip {
                     // Writing to memory cannot fail.

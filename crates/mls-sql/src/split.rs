@@ -102,7 +102,7 @@ impl<R: BufRead> Statements<R> {
                 ["BEGIN"] | ["BEGIN" | "START", "TRANSACTION"] | ["BEGIN", "WORK"]
                     if self.number == 1 => {}
                 ["COMMIT" | "END"] | ["COMMIT" | "END", "TRANSACTION" | "WORK"] => {
-                    self.closed = true
+                    self.closed = true;
                 }
                 [
                     "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT"
@@ -170,7 +170,7 @@ impl<R: BufRead> Statements<R> {
                         b'\'' => state = State::Quoted(b'\'', self.escapes()),
                         b'"' => state = State::Quoted(b'"', self.dialect == Dialect::Mysql),
                         b'`' if self.dialect != Dialect::Postgresql => {
-                            state = State::Quoted(b'`', false)
+                            state = State::Quoted(b'`', false);
                         }
                         b'-' if before == Some(b'-') && self.is_comment()? => {
                             self.text.pop();
@@ -192,7 +192,7 @@ impl<R: BufRead> Statements<R> {
                             continue;
                         }
                         b'[' if self.dialect == Dialect::Sqlite => {
-                            state = State::Quoted(b']', false)
+                            state = State::Quoted(b']', false);
                         }
                         b'$' if self.dialect == Dialect::Postgresql
                             && !before.is_some_and(is_word) =>
@@ -376,7 +376,7 @@ impl Body {
             b"CREATE" if self.words == 0 => self.create = true,
             b"OR" | b"REPLACE" | b"TEMP" | b"TEMPORARY" if self.create => {}
             b"TRIGGER" | b"FUNCTION" | b"PROCEDURE" if self.create => {
-                (self.create, self.routine) = (false, true)
+                (self.create, self.routine) = (false, true);
             }
             b"BEGIN" | b"CASE" if self.routine => self.depth += 1,
             b"END" if self.routine => self.depth = self.depth.saturating_sub(1),

@@ -109,7 +109,7 @@ impl Tail {
                     break;
                 }
                 Err(error) if matches!(Exit::of(&error), Exit::NoInput | Exit::NoPerm) => {
-                    self.failures.push(error)
+                    self.failures.push(error);
                 }
                 Err(error) => return Err(error),
             }
