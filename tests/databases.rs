@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use mls_tests::servers::{Kind, Server};
 use mls_tests::{Site, text};
 use serde_json::Value;
-use xtask::log::{Generator, Stamps};
-use xtask::random::Random;
+use testdata::log::{Generator, Stamps};
+use testdata::random::Random;
 
 /// Names that SQL, COPY, a shell or a terminal could take for something else.
 const HOSTILE: [&str; 18] = [

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use mls_tests::{EXTRACT, Mounted, Site, has, is_root, skip, text};
-use xtask::random::Random;
+use testdata::random::Random;
 
 /// The stages of the pipeline as processes of their own.
 fn start(site: &Site) -> Vec<Child> {

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use mls_tests::{Site, text};
 use serde_json::Value;
-use xtask::log::{Generator, Stamps};
+use testdata::log::{Generator, Stamps};
 
 const LOG: &str = include_str!("data/postfix-3.7.11-debian12.log");
 const EXPECTED: &str = include_str!("data/postfix-3.7.11-debian12.expected.ndjson");
@@ -152,7 +152,7 @@ fn a_reader_that_leaves_is_noticed_while_nothing_comes_in() {
 #[test]
 fn random_bytes_are_bad_records_and_not_the_end() {
     let site = Site::new();
-    let mut random = xtask::random::Random::new(3);
+    let mut random = testdata::random::Random::new(3);
     let noise: Vec<u8> = (0..300_000).map(|_| u8::try_from(random.below(256)).unwrap()).collect();
     std::fs::File::create(site.path().join("mail.log")).unwrap().write_all(&noise).unwrap();
     for tool in [

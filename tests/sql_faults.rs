@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mls_tests::servers::{Kind, Server};
 use mls_tests::{EXTRACT, Site, text};
-use xtask::random::Random;
+use testdata::random::Random;
 
 /// `MLS_ROUNDS` rounds for each database, by default few: `scripts/test --full` runs more.
 fn rounds() -> u64 {

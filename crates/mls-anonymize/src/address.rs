@@ -202,7 +202,7 @@ mod tests {
 
     /// Addresses of every kind: most random ones are public.
     fn addresses() -> Vec<IpAddr> {
-        let mut random = xtask::random::Random::new(7);
+        let mut random = testdata::random::Random::new(7);
         let v4 = V4.map(|(first, length)| (first.to_bits(), length));
         (0..10_000)
             .map(|n| {
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn every_two_of_ten_thousand_addresses_share_as_many_bits_as_their_pseudonyms() {
-        let mut random = xtask::random::Random::new(1);
+        let mut random = testdata::random::Random::new(1);
         let pan = CryptoPan::new(&std::array::from_fn(|_| random.number() as u8));
         let pairs: Vec<_> = addresses().into_iter().map(|ip| (ip, pan.pseudonym(ip))).collect();
         assert!(pairs.iter().filter(|(ip, pseudonym)| ip != pseudonym).count() > 8_000);

@@ -15,7 +15,7 @@ use mls_anonymize::rules::Rules;
 use mls_parse::Scanner;
 use mls_stream::blocks::Place;
 use proptest::prelude::*;
-use xtask::log::{Generator, Stamps};
+use testdata::log::{Generator, Stamps};
 
 const LOG: &str = include_str!("../../../tests/data/postfix-3.7.11-debian12.log");
 

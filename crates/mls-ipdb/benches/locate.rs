@@ -6,8 +6,8 @@
 use divan::Bencher;
 use mls_config::Config;
 use mls_ipdb::{Databases, Flags};
-use xtask::ipdb::{address, save};
-use xtask::random::Random;
+use testdata::ipdb::{address, save};
+use testdata::random::Random;
 
 fn main() {
     divan::main();

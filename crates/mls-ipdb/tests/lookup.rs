@@ -5,8 +5,8 @@ use std::io::{BufWriter, Write};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value as Json, json};
-use xtask::ipdb::{Range, Value, address, save};
-use xtask::random::Random;
+use testdata::ipdb::{Range, Value, address, save};
+use testdata::random::Random;
 
 fn expected(ranges: &[Vec<Range>; 2], number: u128, family: usize) -> Json {
     let mut answer = json!({ "ip": address(number, family).to_string(), "country_code": null, "asn": null, "aso": null });

@@ -14,7 +14,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http_server::{Answer, Server};
 use serde_json::Value as Json;
-use xtask::mmdb::{Mmdb, Value};
+use testdata::mmdb::{Mmdb, Value};
 
 /// A sound database of `rows` ranges of 10 addresses.
 fn country(rows: u64) -> Vec<u8> {

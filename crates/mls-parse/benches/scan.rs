@@ -7,7 +7,7 @@ use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use mls_parse::{Args, Scanner, grammar};
 use mls_stream::blocks::Place;
-use xtask::log::{Generator, Stamps};
+use testdata::log::{Generator, Stamps};
 
 fn main() {
     divan::main();

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use clap::Parser;
 use mls_parse::{Args, Scanner};
 use mls_stream::blocks::Place;
-use xtask::log::{Generator, Stamps};
+use testdata::log::{Generator, Stamps};
 
 #[test]
 fn records_and_rejects_stand_in_the_order_of_the_log() {

@@ -19,7 +19,7 @@ fn tools() -> Vec<String> {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     names(crates)
         .into_iter()
-        .filter(|name| crates.join(name).join("src/main.rs").exists() && name != "xtask")
+        .filter(|name| crates.join(name).join("src/main.rs").exists() && name.starts_with("mls-"))
         .collect()
 }
 

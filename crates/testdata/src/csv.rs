@@ -10,7 +10,7 @@ use crate::random::Random;
 
 /// Who logs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Logins {
+pub enum Variety {
     /// Some 20,000 addresses and 4,000 users, a few of which make most attempts
     Usual,
     /// Another address and another user in each row: the most that an attacker can make a report remember
@@ -27,7 +27,7 @@ pub fn write(
     seed: u64,
     rows: u64,
     days: u32,
-    logins: Logins,
+    logins: Variety,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let mut random = Random::new(seed);
@@ -41,8 +41,8 @@ pub fn write(
                 .unwrap_or_default();
         let at = end - TimeDelta::minutes(left.cast_signed());
         let (ip, user) = match logins {
-            Logins::Usual => (skewed(&mut random, 20_000), skewed(&mut random, 4_000)),
-            Logins::Distinct => (i, i),
+            Variety::Usual => (skewed(&mut random, 20_000), skewed(&mut random, 4_000)),
+            Variety::Distinct => (i, i),
         };
         // What belongs to an address is the same for each of its rows.
         let mut of_ip = Random::new(seed ^ (ip + 1));
@@ -86,7 +86,7 @@ mod tests {
 
     use super::*;
 
-    fn rows(logins: Logins) -> Vec<String> {
+    fn rows(logins: Variety) -> Vec<String> {
         let mut out = Vec::new();
         write(1, 10_000, 30, logins, &mut out).unwrap();
         String::from_utf8(out).unwrap().lines().skip(1).map(str::to_owned).collect()
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn rows_are_in_order_and_spread_over_the_days() {
-        let dates: Vec<_> = rows(Logins::Usual)
+        let dates: Vec<_> = rows(Variety::Usual)
             .iter()
             .map(|row| row.split(',').nth(1).unwrap().to_owned())
             .collect();
@@ -113,7 +113,7 @@ mod tests {
                 .collect::<BTreeSet<_>>()
                 .len()
         };
-        assert_eq!(addresses(Logins::Distinct), 10_000);
-        assert!(addresses(Logins::Usual) < 7_000);
+        assert_eq!(addresses(Variety::Distinct), 10_000);
+        assert!(addresses(Variety::Usual) < 7_000);
     }
 }
