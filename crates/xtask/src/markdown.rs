@@ -1,166 +1,183 @@
-//! The Markdown of module documentation as roff(7): headings, paragraphs, lists, tables, code.
-#![expect(
-    clippy::format_push_string,
-    reason = "a page is made once, and an allocation more is nothing"
-)]
+//! The Markdown of module documentation as roff(7): headings, paragraphs, lists, tables and code.
 
-/// Writes `text` behind what `page` has. Its headings become sections; the file names that it sends readers of the source to are
-/// left out. Returns the modules that it refers to, each of them once.
+use pulldown_cmark::{BrokenLink, CowStr, Event, LinkType, Options, Parser, Tag, TagEnd};
+
+/// Appends the Markdown `text` to `page`. Headings become sections, and names of source files are
+/// left out. Returns the modules that the text refers to, each of them once.
 pub(crate) fn write(page: &mut String, text: &str) -> Vec<String> {
-    let mut blocks = Blocks::new(page);
-    let mut lines = text.lines().peekable();
-    while let Some(line) = lines.next() {
-        if let Some(heading) = line.strip_prefix("# ") {
-            blocks.control(&format!(".SH {}", escape(&heading.replace('`', "").to_uppercase())));
-        } else if line.starts_with("```") {
-            blocks.verbatim(lines.by_ref().take_while(|line| !line.starts_with("```")));
-        } else if line.starts_with('|') {
-            let body = std::iter::from_fn(|| lines.next_if(|line| line.starts_with('|')));
-            blocks.table(&std::iter::once(line).chain(body).collect::<Vec<_>>());
-        } else if let Some(item) = line.strip_prefix("- ") {
-            blocks.control(".IP \\(bu 2");
-            blocks.add(item);
-        } else if line.is_empty() {
-            blocks.control(".PP");
-        } else {
-            blocks.add(line.trim());
-        }
+    let text = without_sources(text);
+    // rustdoc resolves [`item`]; CommonMark knows no link of that name.
+    let link_to_item = |link: BrokenLink<'_>| {
+        let is_item = link.reference.starts_with('`');
+        is_item.then(|| (CowStr::from(link.reference.into_string()), CowStr::from("")))
+    };
+    let options = Options::ENABLE_TABLES;
+    let mut writer = Writer {
+        page,
+        text: String::new(),
+        is_heading: false,
+        links: Vec::new(),
+        modules: Vec::new(),
+    };
+    for event in Parser::new_with_broken_link_callback(&text, options, Some(link_to_item)) {
+        writer.event(event);
     }
-    blocks.end();
-    blocks.modules
+    writer.modules
 }
 
-/// Lines as they are.
+/// Appends lines that stay as they are.
 pub(crate) fn verbatim<'a>(page: &mut String, lines: impl Iterator<Item = &'a str>) {
-    Blocks::new(page).verbatim(lines);
+    page.push_str(".PP\n.RS 4\n.nf\n");
+    for line in lines {
+        page.push_str("\\&");
+        page.push_str(&escape(line));
+        page.push('\n');
+    }
+    page.push_str(".fi\n.RE\n.PP\n");
 }
 
-/// Prose that is one paragraph.
+/// Appends a paragraph of plain text, in which only backquotes have a meaning.
 pub(crate) fn paragraph(page: &mut String, text: &str) {
-    let mut blocks = Blocks::new(page);
-    blocks.add(text);
-    blocks.end();
+    let mut out = String::new();
+    for (i, part) in text.trim().split('`').enumerate() {
+        out.push_str(&if i % 2 == 1 { code(part) } else { escape(part) });
+    }
+    end_line(page, &out);
 }
 
-struct Blocks<'a> {
-    page: &'a mut String,
-    paragraph: String,
+/// Appends a line of text, unless it is empty.
+fn end_line(page: &mut String, text: &str) {
+    if text.is_empty() {
+        return;
+    }
+    // A full stop or an apostrophe at the beginning of a line would make it a request.
+    if text.starts_with(['.', '\'']) {
+        page.push_str("\\&");
+    }
+    page.push_str(text);
+    page.push('\n');
+}
+
+/// Code is bold, and roff must not hyphenate it: a hyphenated name looks like a different name.
+fn code(text: &str) -> String {
+    format!("\\fB\\%{}\\fR", escape(text).replace(' ', " \\%"))
+}
+
+struct Writer<'p> {
+    page: &'p mut String,
+    /// The roff text of the paragraph, the heading or the cell that is open.
+    text: String,
+    is_heading: bool,
+    /// The links that are open: type and address.
+    links: Vec<(LinkType, String)>,
     modules: Vec<String>,
 }
 
-impl<'p> Blocks<'p> {
-    fn new(page: &'p mut String) -> Self {
-        Self { page, paragraph: String::new(), modules: Vec::new() }
-    }
-
-    fn add(&mut self, line: &str) {
-        if !self.paragraph.is_empty() {
-            self.paragraph.push(' ');
-        }
-        self.paragraph.push_str(line);
-    }
-
-    fn end(&mut self) {
-        let text = std::mem::take(&mut self.paragraph);
-        let text = self.inline(&text);
-        if !text.is_empty() {
-            // A full stop at the beginning of a line would be a request.
-            let guard = if text.starts_with(['.', '\'']) { "\\&" } else { "" };
-            *self.page += &format!("{guard}{text}\n");
-        }
-    }
-
-    fn control(&mut self, request: &str) {
-        self.end();
-        *self.page += &format!("{request}\n");
-    }
-
-    fn verbatim<'a>(&mut self, lines: impl Iterator<Item = &'a str>) {
-        self.control(".PP\n.RS 4\n.nf");
-        for line in lines {
-            *self.page += &format!("\\&{}\n", escape(line));
-        }
-        self.control(".fi\n.RE\n.PP");
-    }
-
-    /// A table of tbl(1); the second row is Markdown's line between head and body. What the others leave of the width is the last
-    /// column's.
-    fn table(&mut self, rows: &[&str]) {
-        let columns = rows.first().map_or(0, |row| cells(row).count());
-        self.control(".ad l\n.TS\nallbox tab(\u{1});");
-        let format = |style: &str| vec![style; columns].join(" ");
-        *self.page += &format!("{}\n{}x.\n", format("lb"), format("l"));
-        for row in rows.iter().enumerate().filter(|(i, _)| *i != 1).map(|(_, row)| row) {
-            let blocks: Vec<String> =
-                cells(row).map(|cell| format!("T{{\n{}\nT}}", self.inline(cell))).collect();
-            *self.page += &format!("{}\n", blocks.join("\u{1}"));
-        }
-        self.control(".TE\n.ad\n.sp\n.PP");
-    }
-
-    /// Text inside a paragraph or cell: code becomes bold.
-    fn inline(&mut self, text: &str) -> String {
-        let mut out = String::new();
-        for (i, part) in self.links(&without_sources(text)).split('`').enumerate() {
-            // A name that is hyphenated reads like another one.
-            let code = || format!("\\fB\\%{}\\fR", escape(part).replace(' ', " \\%"));
-            out += &if i % 2 == 1 { code() } else { escape(part) };
-        }
-        out
-    }
-
-    /// Links as Markdown without links: `[text](https://…)` as text and address, `[text](item)` as the text, a crate as its page
-    /// and a module as the section that it becomes. Other brackets stay.
-    fn links(&mut self, text: &str) -> String {
-        let mut out = String::new();
-        let mut rest = text;
-        while let Some(start) = rest.find(['`', '[']) {
-            let (before, at) = rest.split_at(start);
-            let is_code = at.starts_with('`');
-            let end = at[1..].find(if is_code { '`' } else { ']' }).map_or(at.len(), |end| end + 2);
-            let (link, mut after) = at.split_at(end);
-            let mut address = None;
-            if let Some((inner, behind)) =
-                after.strip_prefix('(').and_then(|after| after.split_once(')'))
-                && !is_code
-            {
-                (address, after) = (Some(inner), behind);
+impl Writer<'_> {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Start(tag) => self.start(tag),
+            Event::End(tag) => self.end(tag),
+            Event::Text(text) | Event::Code(text) if self.is_heading => {
+                self.text.push_str(&escape(&text.to_uppercase()));
             }
-            let name = link.trim_matches(['[', ']']);
-            let item = name.strip_prefix('`').and_then(|name| name.strip_suffix('`'));
-            out += before;
-            out += &match (address, item) {
-                _ if is_code => link.to_owned(),
-                (Some(address), _) if address.contains("://") => format!("{name} ({address})"),
-                (_, Some(item)) => self.reference(item.strip_prefix("mod@").unwrap_or(item)),
-                (Some(_), None) => name.to_owned(),
-                (None, None) => link.to_owned(),
-            };
-            rest = after;
+            Event::Text(text) | Event::Html(text) | Event::InlineHtml(text) => {
+                self.text.push_str(&escape(&text));
+            }
+            Event::Code(text) => {
+                let is_link = !self.links.is_empty();
+                let text = if is_link { self.reference(&text) } else { code(&text) };
+                self.text.push_str(&text);
+            }
+            Event::SoftBreak | Event::HardBreak => self.text.push(' '),
+            _ => {}
         }
-        out + rest
     }
 
+    fn start(&mut self, tag: Tag<'_>) {
+        match tag {
+            // An item's first paragraph stands beside its bullet.
+            Tag::Paragraph if !self.page.ends_with(".IP \\(bu 2\n") => self.request(".PP"),
+            Tag::Heading { .. } => {
+                self.end_text();
+                self.is_heading = true;
+            }
+            Tag::CodeBlock(_) => self.request(".PP\n.RS 4\n.nf"),
+            Tag::Item => self.request(".IP \\(bu 2"),
+            Tag::Table(columns) => {
+                let format = |style: &str| vec![style; columns.len()].join(" ");
+                // The last column gets the width that the others leave.
+                let (head, body) = (format("lb"), format("l"));
+                let table = format!(".ad l\n.TS\nallbox tab(\u{1});\n{head}\n{body}x.");
+                self.request(&table);
+            }
+            Tag::TableCell => self.text.push_str("T{\n"),
+            Tag::Link { link_type, dest_url, .. } => {
+                self.links.push((link_type, dest_url.into_string()));
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, tag: TagEnd) {
+        match tag {
+            TagEnd::Heading(_) => {
+                let heading = std::mem::take(&mut self.text);
+                self.request(&format!(".SH {heading}"));
+                self.is_heading = false;
+            }
+            TagEnd::CodeBlock => {
+                for line in std::mem::take(&mut self.text).lines() {
+                    self.request(&format!("\\&{line}"));
+                }
+                self.request(".fi\n.RE\n.PP");
+            }
+            TagEnd::Item | TagEnd::Paragraph => self.end_text(),
+            TagEnd::List(_) => self.request(".PP"),
+            TagEnd::TableCell => self.text.push_str("\nT}\u{1}"),
+            TagEnd::TableHead | TagEnd::TableRow => {
+                self.text.pop();
+                self.end_text();
+            }
+            TagEnd::Table => self.request(".TE\n.ad\n.sp\n.PP"),
+            TagEnd::Link => {
+                // Where the address is a place on the web, the reader of a page needs to see it.
+                if let Some((LinkType::Inline, address)) = self.links.pop()
+                    && address.contains("://")
+                {
+                    self.text.push_str(&escape(&format!(" ({address})")));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Appends the text that is open, and a request after it.
+    fn request(&mut self, request: &str) {
+        self.end_text();
+        self.page.push_str(request);
+        self.page.push('\n');
+    }
+
+    fn end_text(&mut self) {
+        end_line(self.page, &std::mem::take(&mut self.text));
+    }
+
+    /// The text of a link to an item: a crate becomes its page, and a module its section.
     fn reference(&mut self, item: &str) -> String {
+        let item = item.strip_prefix("mod@").unwrap_or(item);
         if item.starts_with("mls_") {
-            return format!(
-                "`{}`({})",
-                item.replace('_', "-"),
-                if item == "mls_event" { 5 } else { 1 }
-            );
+            let section = if item == "mls_event" { 5 } else { 1 };
+            return format!("{}({section})", code(&item.replace('_', "-")));
         }
         if !self.modules.iter().any(|module| module == item) {
             self.modules.push(item.to_owned());
         }
-        format!("`{}`", item.to_uppercase())
+        code(&item.to_uppercase())
     }
 }
 
-fn cells(row: &str) -> impl Iterator<Item = &str> {
-    row.trim_matches('|').split('|').map(str::trim)
-}
-
-/// Without ` (`file.rs`)`.
+/// `text` without every `` (`file.rs`)``.
 fn without_sources(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -172,7 +189,7 @@ fn without_sources(text: &str) -> String {
     out + rest
 }
 
-/// What roff would take for an escape, or set as another character (man-pages(7)), as itself.
+/// `text` without what roff would read as an escape or set as another character (man-pages(7)).
 pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
