@@ -6,7 +6,7 @@ use data_encoding::BASE64;
 use crate::class::Class;
 use crate::pseudonym::Pseudonyms;
 use crate::rules::Rules;
-use crate::text::{Context, Pass};
+use crate::text::{LineContext, TextPass};
 
 /// Everything that is replaced, and how.
 pub struct Anonymizer {
@@ -25,19 +25,19 @@ impl Anonymizer {
     }
 
     /// What was replaced, where that was asked for.
-    pub(crate) fn take_ledger(&mut self) -> Option<crate::ledger::Ledger> {
-        self.pseudonyms.ledger.take()
+    pub(crate) fn take_map(&mut self) -> Option<crate::pseudonym_map::PseudonymMap> {
+        self.pseudonyms.map.take()
     }
 
     /// Appends free text.
-    pub fn text(&mut self, text: &[u8], context: Context<'_>, out: &mut Vec<u8>) {
+    pub fn text(&mut self, text: &[u8], context: LineContext<'_>, out: &mut Vec<u8>) {
         let mut at = 0;
         while let Some((class, range)) = self.rules.find(text, at) {
-            Pass::new(self, &text[at..range.start], context, out).run();
+            TextPass::new(self, &text[at..range.start], context, out).run();
             self.replace(class, &text[range.clone()], out);
             at = range.end;
         }
-        Pass::new(self, &text[at..], context, out).run();
+        TextPass::new(self, &text[at..], context, out).run();
     }
 
     /// Appends what stands for a text that is known to be of `class`.
@@ -67,7 +67,7 @@ impl Anonymizer {
     }
 
     /// Appends the reason of a failure. A challenge is looked at decoded, because the name of the server is in it.
-    pub fn reason(&mut self, reason: &str, context: Context<'_>, out: &mut Vec<u8>) {
+    pub fn reason(&mut self, reason: &str, context: LineContext<'_>, out: &mut Vec<u8>) {
         let Some(challenge) =
             challenge(reason).filter(|_| !self.pseudonyms.keeps(Class::Challenge))
         else {

@@ -46,20 +46,20 @@
 pub mod address;
 pub mod anonymizer;
 pub mod class;
+pub mod csv_row;
 pub mod key;
-pub mod ledger;
 pub mod line;
 pub mod pseudonym;
+pub mod pseudonym_map;
 pub mod record;
-pub mod row;
 pub mod rules;
 pub mod text;
 
 mod args;
-mod format;
+mod common_words;
+mod input_format;
 mod output;
 mod verify;
-mod words;
 
 pub use args::Args;
 
@@ -74,11 +74,11 @@ use mls_diag::{Exit, OrExit, diag};
 use mls_stream::blocks::{Batch, Block, Blocks};
 
 use anonymizer::Anonymizer;
-use format::Format;
+use input_format::InputFormat;
 use key::Key;
-use ledger::Ledger;
 use output::written;
 use pseudonym::Pseudonyms;
+use pseudonym_map::PseudonymMap;
 use rules::Rules;
 
 /// Runs the tool.
@@ -90,7 +90,7 @@ pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
     let key = args.key_file.as_deref().map_or_else(Key::random, Key::load)?;
     let rules = args.rules.as_deref().map(Rules::load).transpose()?.unwrap_or_default();
     let mut pseudonyms = Pseudonyms::new(&key, &args.keep)?;
-    pseudonyms.ledger = (args.verify || args.map.is_some()).then(Ledger::default);
+    pseudonyms.map = (args.verify || args.map.is_some()).then(PseudonymMap::default);
     let mut names = Anonymizer::new(pseudonyms, rules, args.queue_ids);
     let source =
         args.input.as_deref().map_or_else(|| "stdin".into(), |path| path.display().to_string());
@@ -111,8 +111,8 @@ pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
     // Begun before anything is written, so that there is no log without its map.
     output::write(Some(map), 0o600, |out| {
         share(&args, &mut blocks, &source, &mut names)?;
-        let (mut out, ledger) = (io::BufWriter::new(out), names.take_ledger().unwrap_or_default());
-        let map = ledger.write(&mut out).and_then(|()| out.flush());
+        let (mut out, map) = (io::BufWriter::new(out), names.take_map().unwrap_or_default());
+        let map = map.write(&mut out).and_then(|()| out.flush());
         map.with_context(|| format!("writing the map {name}")).or_exit(Exit::CantCreat)
     })
 }
@@ -134,8 +134,8 @@ fn share(
     let mut kept = HashSet::new();
     anonymize(blocks, source, names, &mut spool, Some(&mut kept))?;
     spool.rewind().context("reading what was written")?;
-    if let Some(ledger) = &names.pseudonyms.ledger {
-        verify::nothing_is_left(BufReader::with_capacity(1 << 20, &spool), ledger, &kept)?;
+    if let Some(map) = &names.pseudonyms.map {
+        verify::nothing_is_left(BufReader::with_capacity(1 << 20, &spool), map, &kept)?;
     }
     spool.rewind().context("reading what was written")?;
     output::write(output, 0o640, |out| written(io::copy(&mut spool, out).map(drop)))
@@ -165,11 +165,11 @@ fn anonymize(
             let first = lines
                 .split(|b| *b == b'\n')
                 .find(|line| format.is_none() && !line.trim_ascii().is_empty());
-            format = format.or_else(|| first.map(Format::of));
+            format = format.or_else(|| first.map(InputFormat::of));
             for line in lines.split_inclusive(|b| *b == b'\n') {
                 number += 1;
                 // Blank lines in front tell nothing.
-                let format = format.get_or_insert(Format::Log);
+                let format = format.get_or_insert(InputFormat::Log);
                 let start = buffer.len();
                 if let Err(why) = format.line(line, names, &mut buffer) {
                     diag::bad_record(format_args!("{source}, line {number}"), why);

@@ -7,7 +7,7 @@ use mls_parse::grammar::{self, DOVECOT, POSTFIX, Pieces};
 use mls_parse::is_postfix_server;
 
 use crate::anonymizer::Anonymizer;
-use crate::text::Context;
+use crate::text::LineContext;
 
 /// A field of an attempt that is replaced.
 #[derive(Clone, Copy)]
@@ -45,7 +45,7 @@ impl Anonymizer {
     /// Appends a line, given without its newline.
     pub fn line(&mut self, line: &[u8], out: &mut Vec<u8>) {
         let Some(envelope) = envelope::open(line) else {
-            return self.text(line, Context::default(), out);
+            return self.text(line, LineContext::default(), out);
         };
         // All parts of an envelope are parts of the line.
         let offset = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(line.as_ptr() as usize);
@@ -55,7 +55,7 @@ impl Anonymizer {
         };
         // As the record has it, whose reason may name it.
         let host = envelope.host.map(clean);
-        let context = Context {
+        let context = LineContext {
             host: host.as_deref().map(str::as_bytes),
             dovecot: envelope.program == b"dovecot",
         };
@@ -78,7 +78,7 @@ impl Anonymizer {
     }
 
     /// Structured data (RFC 5424) names addresses and hosts. What separates its parts, and what escapes, stays.
-    fn structured_data(&mut self, mut data: &[u8], context: Context<'_>, out: &mut Vec<u8>) {
+    fn structured_data(&mut self, mut data: &[u8], context: LineContext<'_>, out: &mut Vec<u8>) {
         while let Some(at) = data.find_byteset(b"\"\\[] ") {
             self.text(&data[..at], context, out);
             out.push(data[at]);
@@ -87,7 +87,13 @@ impl Anonymizer {
         self.text(data, context, out);
     }
 
-    fn message(&mut self, program: &[u8], message: &[u8], context: Context<'_>, out: &mut Vec<u8>) {
+    fn message(
+        &mut self,
+        program: &[u8],
+        message: &[u8],
+        context: LineContext<'_>,
+        out: &mut Vec<u8>,
+    ) {
         let mut done = 0;
         if self.queue_ids
             && let Some(id) = queue_id(message)
@@ -121,7 +127,7 @@ impl Anonymizer {
 
     /// Free text. The last `rip=` of a message, behind which the parser looks for Dovecot's address, stays a word of its
     /// own, whatever stands around it: which one is the last must not change.
-    fn dovecots(&mut self, mut text: &[u8], context: Context<'_>, out: &mut Vec<u8>) {
+    fn dovecots(&mut self, mut text: &[u8], context: LineContext<'_>, out: &mut Vec<u8>) {
         if context.dovecot
             && let Some((before, behind)) = text.rsplit_once_str("rip=")
         {
@@ -132,7 +138,7 @@ impl Anonymizer {
         self.text(text, context, out);
     }
 
-    fn field(&mut self, field: Field, text: &[u8], context: Context<'_>, out: &mut Vec<u8>) {
+    fn field(&mut self, field: Field, text: &[u8], context: LineContext<'_>, out: &mut Vec<u8>) {
         match field {
             Field::Client => self.pseudonyms.host(clean(text).as_bytes(), out),
             Field::Address => {

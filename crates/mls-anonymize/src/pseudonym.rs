@@ -13,7 +13,7 @@ use sha2::Sha256;
 use crate::address::CryptoPan;
 use crate::class::Class;
 use crate::key::Key;
-use crate::ledger::Ledger;
+use crate::pseudonym_map::PseudonymMap;
 
 /// Originals and pseudonyms.
 type Cache = HashMap<Box<[u8]>, Box<[u8]>, foldhash::fast::RandomState>;
@@ -27,7 +27,7 @@ pub struct Pseudonyms {
     /// What was computed lately. It saves time and changes nothing.
     cache: [Cache; Class::COUNT],
     /// What was replaced, for `--map` and `--verify`.
-    pub(crate) ledger: Option<Ledger>,
+    pub(crate) map: Option<PseudonymMap>,
 }
 
 /// So many of a class are remembered, and none that is longer: memory does not grow with the log.
@@ -63,7 +63,7 @@ impl Pseudonyms {
             macs: macs.into_iter().collect::<anyhow::Result<_>>()?,
             keep: keep.to_vec(),
             cache: Default::default(),
-            ledger: None,
+            map: None,
         })
     }
 
@@ -79,10 +79,10 @@ impl Pseudonyms {
             return ip;
         }
         let pseudonym = self.pan.pseudonym(ip);
-        if let Some(ledger) = &mut self.ledger
+        if let Some(map) = &mut self.map
             && pseudonym != ip
         {
-            ledger.address(ip, pseudonym);
+            map.address(ip, pseudonym);
         }
         pseudonym
     }
@@ -153,8 +153,8 @@ impl Pseudonyms {
         self.text(class, local, out);
         out.push(b'@');
         self.host(domain, out);
-        if let Some(ledger) = &mut self.ledger {
-            ledger.text(class, &[local, b"@", domain].concat(), &out[start..]);
+        if let Some(map) = &mut self.map {
+            map.text(class, &[local, b"@", domain].concat(), &out[start..]);
         }
     }
 
@@ -177,8 +177,8 @@ impl Pseudonyms {
         let digits = hash.iter().cycle().map(|byte| b"0123456789ABCDEF"[usize::from(byte & 15)]);
         let start = out.len();
         out.extend(digits.take(id.len()));
-        if let Some(ledger) = &mut self.ledger {
-            ledger.text(Class::QueueId, id, &out[start..]);
+        if let Some(map) = &mut self.map {
+            map.text(Class::QueueId, id, &out[start..]);
         }
     }
 
@@ -192,8 +192,8 @@ impl Pseudonyms {
             .into_bytes();
         let text = BASE64.encode(&hash[..30]);
         out.extend(text.bytes().cycle().take(challenge.len()));
-        if let Some(ledger) = &mut self.ledger {
-            ledger.text(Class::Challenge, challenge, &out[start..]);
+        if let Some(map) = &mut self.map {
+            map.text(Class::Challenge, challenge, &out[start..]);
         }
     }
 
@@ -204,8 +204,8 @@ impl Pseudonyms {
     }
 
     fn remember(&mut self, class: Class, text: &[u8], pseudonym: &[u8]) {
-        if let Some(ledger) = &mut self.ledger {
-            ledger.text(class, text, pseudonym);
+        if let Some(map) = &mut self.map {
+            map.text(class, text, pseudonym);
         }
         let cache = &mut self.cache[class as usize];
         if cache.len() >= CACHED {

@@ -6,11 +6,11 @@ use serde_json::value::RawValue;
 
 use crate::anonymizer::Anonymizer;
 use crate::class::Class;
-use crate::text::Context;
+use crate::text::LineContext;
 
 /// What a member of any record holds.
 #[derive(Clone, Copy)]
-enum Holds {
+enum MemberContent {
     /// Nothing to hide.
     Facts,
     Name,
@@ -25,17 +25,17 @@ enum Holds {
     Anything,
 }
 
-fn holds(name: &str) -> Holds {
+fn holds(name: &str) -> MemberContent {
     match name {
         "v" | "type" | "date" | "service" | "pid" | "outcome" | "attempts" | "port" | "pos"
-        | "reverse_dns_status" | "country_code" => Holds::Facts,
-        "server" | "client" | "hostname" | "ip" => Holds::Name,
-        "user" => Holds::User,
-        "mechanism" => Holds::Mechanism,
-        "reason" => Holds::Reason,
-        "key" => Holds::Key,
-        "asn" | "aso" => Holds::Derived,
-        _ => Holds::Anything,
+        | "reverse_dns_status" | "country_code" => MemberContent::Facts,
+        "server" | "client" | "hostname" | "ip" => MemberContent::Name,
+        "user" => MemberContent::User,
+        "mechanism" => MemberContent::Mechanism,
+        "reason" => MemberContent::Reason,
+        "key" => MemberContent::Key,
+        "asn" | "aso" => MemberContent::Derived,
+        _ => MemberContent::Anything,
     }
 }
 
@@ -53,7 +53,7 @@ impl Anonymizer {
         let server = members
             .get("server")
             .and_then(|server| serde_json::from_str::<String>(server.get()).ok());
-        let context = Context { host: server.as_deref().map(str::as_bytes), dovecot: false };
+        let context = LineContext { host: server.as_deref().map(str::as_bytes), dovecot: false };
         self.object(&members, context, DEPTH, out);
         Ok(())
     }
@@ -61,14 +61,14 @@ impl Anonymizer {
     fn object(
         &mut self,
         members: &Members<'_>,
-        context: Context<'_>,
+        context: LineContext<'_>,
         depth: u8,
         out: &mut Vec<u8>,
     ) {
         let key = match members.get("kind").map(RawValue::get) {
-            Some("\"user\"") => Holds::User,
-            Some("\"ip\"") => Holds::Name,
-            _ => Holds::Anything,
+            Some("\"user\"") => MemberContent::User,
+            Some("\"ip\"") => MemberContent::Name,
+            _ => MemberContent::Anything,
         };
         out.push(b'{');
         for (i, (name, value)) in members.as_slice().iter().enumerate() {
@@ -76,17 +76,17 @@ impl Anonymizer {
                 out.push(b',');
             }
             let holds = match holds(name) {
-                Holds::Key => key,
+                MemberContent::Key => key,
                 holds => holds,
             };
-            if matches!(holds, Holds::Anything) {
-                self.json_string(name, Holds::Anything, context, out);
+            if matches!(holds, MemberContent::Anything) {
+                self.json_string(name, MemberContent::Anything, context, out);
             } else {
                 write_json(out, name);
             }
             out.push(b':');
             match holds {
-                Holds::Derived if !self.pseudonyms.keeps(Class::Asn) => {
+                MemberContent::Derived if !self.pseudonyms.keeps(Class::Asn) => {
                     out.extend_from_slice(b"null");
                 }
                 _ => self.value(value.get(), holds, context, depth, out),
@@ -99,13 +99,13 @@ impl Anonymizer {
     fn value(
         &mut self,
         json: &str,
-        member: Holds,
-        context: Context<'_>,
+        member: MemberContent,
+        context: LineContext<'_>,
         depth: u8,
         out: &mut Vec<u8>,
     ) {
         let read = match (json.as_bytes(), depth.checked_sub(1)) {
-            ([b'"', ..], _) if !matches!(member, Holds::Facts | Holds::Derived) => {
+            ([b'"', ..], _) if !matches!(member, MemberContent::Facts | MemberContent::Derived) => {
                 serde_json::from_str(json)
                     .map(|text: String| self.json_string(&text, member, context, out))
             }
@@ -131,15 +131,24 @@ impl Anonymizer {
         }
     }
 
-    fn json_string(&mut self, text: &str, member: Holds, context: Context<'_>, out: &mut Vec<u8>) {
+    fn json_string(
+        &mut self,
+        text: &str,
+        member: MemberContent,
+        context: LineContext<'_>,
+        out: &mut Vec<u8>,
+    ) {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
         match member {
-            Holds::Name => self.pseudonyms.host(text.as_bytes(), &mut buffer),
-            Holds::User => self.pseudonyms.user(text, &mut buffer),
-            Holds::Mechanism => self.mechanism(text, &mut buffer),
-            Holds::Reason => self.reason(text, context, &mut buffer),
-            Holds::Facts | Holds::Derived | Holds::Anything | Holds::Key => {
+            MemberContent::Name => self.pseudonyms.host(text.as_bytes(), &mut buffer),
+            MemberContent::User => self.pseudonyms.user(text, &mut buffer),
+            MemberContent::Mechanism => self.mechanism(text, &mut buffer),
+            MemberContent::Reason => self.reason(text, context, &mut buffer),
+            MemberContent::Facts
+            | MemberContent::Derived
+            | MemberContent::Anything
+            | MemberContent::Key => {
                 self.text(text.as_bytes(), context, &mut buffer);
             }
         }

@@ -8,12 +8,12 @@ use mls_event::clean;
 
 use crate::anonymizer::Anonymizer;
 use crate::class::Class;
+use crate::common_words;
 use crate::pseudonym::is_domain;
-use crate::words;
 
 /// Where a text stands.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Context<'a> {
+pub struct LineContext<'a> {
     /// The host field of its line, which may stand in the text too.
     pub host: Option<&'a [u8]>,
     /// Whether Dovecot wrote it, which puts users and sessions in brackets.
@@ -22,7 +22,7 @@ pub struct Context<'a> {
 
 /// What a byte may begin.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ByteClass {
     Other,
     Word,
     Angle,
@@ -31,8 +31,8 @@ enum Kind {
 }
 
 /// Words are made of what names and the usual local parts are made of.
-const KINDS: [Kind; 256] = {
-    let mut kinds = [Kind::Other; 256];
+const BYTE_CLASSES: [ByteClass; 256] = {
+    let mut kinds = [ByteClass::Other; 256];
     let mut byte = 0_usize;
     while byte < 256 {
         let [b, ..] = byte.to_le_bytes();
@@ -40,30 +40,30 @@ const KINDS: [Kind; 256] = {
             || b >= 0x80
             || matches!(b, b'.' | b'_' | b'-' | b'+' | b'%' | b'~')
         {
-            kinds[byte] = Kind::Word;
+            kinds[byte] = ByteClass::Word;
         }
         byte += 1;
     }
-    kinds[b'<' as usize] = Kind::Angle;
-    kinds[b':' as usize] = Kind::Colon;
-    kinds[b'#' as usize] = Kind::Hash;
+    kinds[b'<' as usize] = ByteClass::Angle;
+    kinds[b':' as usize] = ByteClass::Colon;
+    kinds[b'#' as usize] = ByteClass::Hash;
     kinds
 };
 
 /// A text half written: all before `done` is.
-pub(crate) struct Pass<'a, 'o> {
+pub(crate) struct TextPass<'a, 'o> {
     names: &'a mut Anonymizer,
     text: &'a [u8],
-    context: Context<'a>,
+    context: LineContext<'a>,
     done: usize,
     out: &'o mut Vec<u8>,
 }
 
-impl<'a, 'o> Pass<'a, 'o> {
+impl<'a, 'o> TextPass<'a, 'o> {
     pub(crate) fn new(
         names: &'a mut Anonymizer,
         text: &'a [u8],
-        context: Context<'a>,
+        context: LineContext<'a>,
         out: &'o mut Vec<u8>,
     ) -> Self {
         Self { names, text, context, done: 0, out }
@@ -73,14 +73,14 @@ impl<'a, 'o> Pass<'a, 'o> {
     pub(crate) fn run(mut self) {
         let mut at = 0;
         while let Some(byte) = self.text.get(at) {
-            at = match KINDS[usize::from(*byte)] {
-                Kind::Word => self.word(at),
-                Kind::Angle => self.angle(at),
-                Kind::Colon if self.text[at..].starts_with(b"::") => {
+            at = match BYTE_CLASSES[usize::from(*byte)] {
+                ByteClass::Word => self.word(at),
+                ByteClass::Angle => self.angle(at),
+                ByteClass::Colon if self.text[at..].starts_with(b"::") => {
                     self.ipv6(at).unwrap_or(at + 2)
                 }
-                Kind::Hash if is_escape(&self.text[at..]) => at + ESCAPE,
-                Kind::Colon | Kind::Hash | Kind::Other => at + 1,
+                ByteClass::Hash if is_escape(&self.text[at..]) => at + ESCAPE,
+                ByteClass::Colon | ByteClass::Hash | ByteClass::Other => at + 1,
             };
         }
         self.out.extend_from_slice(&self.text[self.done..]);
@@ -121,7 +121,8 @@ impl<'a, 'o> Pass<'a, 'o> {
 
     /// The end of the word that begins at `at`.
     fn word_end(&self, at: usize) -> usize {
-        let length = self.text[at..].iter().position(|b| KINDS[usize::from(*b)] != Kind::Word);
+        let length =
+            self.text[at..].iter().position(|b| BYTE_CLASSES[usize::from(*b)] != ByteClass::Word);
         length.map_or(self.text.len(), |length| at + length)
     }
 
@@ -228,7 +229,7 @@ impl<'a, 'o> Pass<'a, 'o> {
                     .find_byteset(b" ,;:()<>[]\"")
                     .unwrap_or(self.text.len() - start);
         let is_sentence = is_field && self.text.get(name.end) == Some(&b' ');
-        (!is_sentence && !words::are_kept(&self.text[name.clone()])).then_some(name)
+        (!is_sentence && !common_words::are_kept(&self.text[name.clone()])).then_some(name)
     }
 
     /// A word that nothing beside it explains.
@@ -236,7 +237,7 @@ impl<'a, 'o> Pass<'a, 'o> {
         let (at, end) = (range.start, range.end);
         let word = &self.text[range];
         if self.context.host.is_some_and(|host| host.eq_ignore_ascii_case(word))
-            && !words::are_kept(word)
+            && !common_words::are_kept(word)
         {
             return self.host(at..end);
         }
@@ -327,7 +328,8 @@ impl<'a, 'o> Pass<'a, 'o> {
 
     /// Where the local part begins whose last word begins at `at` (RFC 5322, section 3.2.3, but for `/` and `=`, which separate).
     fn local_start(&self, at: usize) -> usize {
-        let atext = |b: &u8| KINDS[usize::from(*b)] == Kind::Word || b"!#$&'*?^{|}".contains(b);
+        let atext =
+            |b: &u8| BYTE_CLASSES[usize::from(*b)] == ByteClass::Word || b"!#$&'*?^{|}".contains(b);
         let before = &self.text[self.done..at];
         let length = before.iter().rev().take_while(|b| atext(b)).count();
         let local = &before[before.len() - length..];

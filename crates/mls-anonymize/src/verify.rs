@@ -16,10 +16,10 @@ use mls_parse::grammar::Pieces;
 
 use crate::anonymizer::Anonymizer;
 use crate::class::Class;
-use crate::ledger::Ledger;
+use crate::common_words;
 use crate::line::attempt;
+use crate::pseudonym_map::PseudonymMap;
 use crate::text::{ESCAPE, is_escape};
-use crate::words;
 
 /// The first thing in a line of a log that should be the same, or its pseudonym, and is not.
 pub(crate) fn line(read: &[u8], written: &[u8], names: &mut Anonymizer) -> Option<&'static str> {
@@ -43,7 +43,7 @@ pub(crate) fn line(read: &[u8], written: &[u8], names: &mut Anonymizer) -> Optio
     }
     let before = attempt(read.program, read.message);
     let after = attempt(written.program, written.message);
-    let context = crate::text::Context { host: read.host, dovecot: false };
+    let context = crate::text::LineContext { host: read.host, dovecot: false };
     let expected = before.map(|pieces| Said::expected(&pieces, names, context));
     (expected != after.map(|pieces| Said::read(&pieces))).then_some("what the parser reads in it")
 }
@@ -83,18 +83,22 @@ impl Said {
     fn expected(
         pieces: &Pieces<'_>,
         names: &mut Anonymizer,
-        context: crate::text::Context<'_>,
+        context: crate::text::LineContext<'_>,
     ) -> Self {
         let mut said = Self::read(pieces);
-        let mut replaced =
-            |text: &Option<Vec<u8>>,
-             how: fn(&mut Anonymizer, &str, crate::text::Context<'_>, &mut Vec<u8>)| {
-                text.as_ref().map(|text| {
-                    let mut out = Vec::new();
-                    how(names, &text.to_str_lossy(), context, &mut out);
-                    out
-                })
-            };
+        let mut replaced = |text: &Option<Vec<u8>>,
+                            how: fn(
+            &mut Anonymizer,
+            &str,
+            crate::text::LineContext<'_>,
+            &mut Vec<u8>,
+        )| {
+            text.as_ref().map(|text| {
+                let mut out = Vec::new();
+                how(names, &text.to_str_lossy(), context, &mut out);
+                out
+            })
+        };
         said.texts = [
             replaced(&said.texts[0], |names, name, _, out| {
                 names.pseudonyms.host(name.as_bytes(), out);
@@ -163,23 +167,23 @@ fn facts(auth: Auth<'_>) -> String {
 /// Exit 65 with the first line that has one.
 pub(crate) fn nothing_is_left(
     written: impl BufRead,
-    ledger: &Ledger,
+    map: &PseudonymMap,
     kept: &HashSet<String>,
 ) -> anyhow::Result<()> {
     let mut addresses: HashSet<IpAddr> =
-        ledger.of(Class::Ip).filter_map(|(original, _)| original.parse().ok()).collect();
-    for (_, pseudonym) in ledger.of(Class::Ip) {
+        map.of(Class::Ip).filter_map(|(original, _)| original.parse().ok()).collect();
+    for (_, pseudonym) in map.of(Class::Ip) {
         if let Ok(ip) = pseudonym.parse() {
             addresses.remove(&ip);
         }
     }
     let says_something = |name: &&str| {
         let long = name.chars().count() >= 5 || name.contains(['@', '.']);
-        long && !words::are_kept(name.as_bytes()) && !kept.contains(&name.to_lowercase())
+        long && !common_words::are_kept(name.as_bytes()) && !kept.contains(&name.to_lowercase())
     };
-    let names = ledger
+    let names = map
         .of(Class::Host)
-        .chain(ledger.of(Class::User))
+        .chain(map.of(Class::User))
         .filter(|(original, pseudonym)| original != pseudonym);
     let all: BTreeSet<&str> = names.map(|(original, _)| original).filter(says_something).collect();
     // Where a@b.example or c.b.example stands, b.example stands as a word, too. A kilobyte each is saved.

@@ -6,10 +6,10 @@ use mls_state::cursor_file::CursorFile;
 use mls_stream::ndjson::Writer;
 use serde_json::Value;
 
+use crate::connect_options::ConnectOptions;
 use crate::database::Database;
-use crate::failure::Failure;
+use crate::error_class::ErrorClass;
 use crate::schema::Table;
-use crate::target::Target;
 
 /// The name of the source: the flag's, else this machine's.
 pub(crate) fn source(flag: Option<String>) -> anyhow::Result<String> {
@@ -71,7 +71,9 @@ pub(crate) fn advance(
     match database.execute(&sql) {
         Ok(1) => Ok(sequence),
         Ok(_) => Err(overtaken(database, source)),
-        Err(error) if Failure::of(&error) == Failure::Data => Err(overtaken(database, source)),
+        Err(error) if ErrorClass::of(&error) == ErrorClass::Data => {
+            Err(overtaken(database, source))
+        }
         Err(error) => Err(database.failed(&error, "moving the position in")),
     }
 }
@@ -86,14 +88,14 @@ pub(crate) fn overtaken(database: &Database, source: &str) -> anyhow::Error {
 }
 
 /// Prints the committed position as a cursor file, nothing where there is none.
-pub(crate) fn print(target: &Target, table: &Table, source: &str) -> anyhow::Result<()> {
+pub(crate) fn print(options: &ConnectOptions, table: &Table, source: &str) -> anyhow::Result<()> {
     // Looking must not create a database.
-    if let Target::Sqlite(path) = target
+    if let ConnectOptions::Sqlite(path) = options
         && !path.exists()
     {
         return Ok(());
     }
-    let cursor = Database::with(target, |database| load(database, table, source))?;
+    let cursor = Database::with(options, |database| load(database, table, source))?;
     let mut out = Writer::stdout()?;
     if let Some(cursor) = cursor {
         out.line(cursor.to_json().trim_end().as_bytes())?;

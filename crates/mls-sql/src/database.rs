@@ -7,14 +7,14 @@ use mls_diag::Exit;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row};
 use tokio::runtime::Runtime;
 
+use crate::connect_options::{self, ConnectOptions};
 use crate::dialect::Dialect;
-use crate::failure::Failure;
+use crate::error_class::ErrorClass;
 use crate::mapping::Mapping;
 use crate::schema::Table;
-use crate::target::{self, Target};
 
 /// Pauses between tries to connect: a server that restarts is back within them.
 const PAUSES: [Duration; 6] = [
@@ -37,7 +37,7 @@ const ANSWER: Duration = Duration::from_mins(15);
 /// A connection to a database.
 pub(crate) struct Database {
     runtime: Runtime,
-    connection: Server,
+    connection: Connection,
     pub(crate) dialect: Dialect,
     /// What messages call it.
     pub(crate) shown: String,
@@ -47,7 +47,7 @@ pub(crate) struct Database {
     limit: Duration,
 }
 
-enum Server {
+enum Connection {
     Sqlite(SqliteConnection),
     Postgresql(PgConnection),
     Mysql(MySqlConnection),
@@ -57,9 +57,9 @@ enum Server {
 macro_rules! each {
     ($server:expr, $connection:ident => $do:expr) => {
         match $server {
-            Server::Sqlite($connection) => $do,
-            Server::Postgresql($connection) => $do,
-            Server::Mysql($connection) => $do,
+            Connection::Sqlite($connection) => $do,
+            Connection::Postgresql($connection) => $do,
+            Connection::Mysql($connection) => $do,
         }
     };
 }
@@ -70,10 +70,10 @@ impl Database {
     /// # Errors
     /// Those of [`connect`](Self::connect) and of `work`.
     pub(crate) fn with<T>(
-        target: &Target,
+        options: &ConnectOptions,
         work: impl FnOnce(&mut Self) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let mut database = Self::connect(target)?;
+        let mut database = Self::connect(options)?;
         let result = work(&mut database);
         let Self { runtime, connection, .. } = database;
         // All that counts is committed. A server that has gone is not waited for.
@@ -85,9 +85,9 @@ impl Database {
     /// Connects, trying again with growing pauses while the server is down.
     ///
     /// # Errors
-    /// Exit 75 where it stays down, else what [`Failure`] says.
-    fn connect(target: &Target) -> anyhow::Result<Self> {
-        let shown = target.shown();
+    /// Exit 75 where it stays down, else what [`ErrorClass`] says.
+    fn connect(options: &ConnectOptions) -> anyhow::Result<Self> {
+        let shown = options.shown();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -96,7 +96,7 @@ impl Database {
             let mut pauses = PAUSES.iter();
             let begun = Instant::now();
             loop {
-                let result = match tokio::time::timeout(TIMEOUT, open(target)).await {
+                let result = match tokio::time::timeout(TIMEOUT, open(options)).await {
                     Ok(result) => result,
                     Err(_) => Err(Exit::TempFail.error("no answer")),
                 };
@@ -112,7 +112,7 @@ impl Database {
             }
         });
         let connection = connection.with_context(|| format!("connecting to {shown}"))?;
-        let dialect = target.dialect();
+        let dialect = options.dialect();
         let limit = if dialect == Dialect::Sqlite { Duration::MAX } else { ANSWER };
         let mut database = Self { runtime, connection, dialect, shown, longest: None, limit };
         if database.dialect == Dialect::Mysql {
@@ -148,12 +148,14 @@ impl Database {
         let sql = AssertSqlSafe(sql);
         let result = runtime.block_on(async {
             match connection {
-                Server::Sqlite(c) => sqlx::raw_sql(sql).execute(c).await.map(drop),
+                Connection::Sqlite(c) => sqlx::raw_sql(sql).execute(c).await.map(drop),
                 // What has no name of its own is lost to PostgreSQL when sqlx asks for a type that it does not know.
-                Server::Postgresql(c) => {
+                Connection::Postgresql(c) => {
                     sqlx::query(sql).persistent(true).execute(c).await.map(drop)
                 }
-                Server::Mysql(c) => sqlx::query(sql).persistent(false).execute(c).await.map(drop),
+                Connection::Mysql(c) => {
+                    sqlx::query(sql).persistent(false).execute(c).await.map(drop)
+                }
             }
         });
         result.map_err(|error| match &error {
@@ -180,7 +182,7 @@ impl Database {
 
     /// Whether SQLite may commit: what ends a transaction otherwise is an error, and takes back all of it.
     pub(crate) fn allow_commits(&mut self, allowed: bool) -> anyhow::Result<()> {
-        let Server::Sqlite(connection) = &mut self.connection else { return Ok(()) };
+        let Connection::Sqlite(connection) = &mut self.connection else { return Ok(()) };
         let mut handle = self.runtime.block_on(connection.lock_handle())?;
         if allowed {
             handle.remove_commit_hook();
@@ -214,7 +216,7 @@ impl Database {
 
     /// Feeds `bytes` to PostgreSQL's `COPY … FROM STDIN`.
     pub(crate) fn copy(&mut self, statement: &str, bytes: &[u8]) -> Result<(), sqlx::Error> {
-        let Server::Postgresql(connection) = &mut self.connection else {
+        let Connection::Postgresql(connection) = &mut self.connection else {
             return Err(sqlx::Error::Protocol("only PostgreSQL has COPY FROM STDIN".into()));
         };
         within(self.limit, &self.runtime, async {
@@ -229,7 +231,7 @@ impl Database {
     /// The same as [`execute`](Self::execute), for statements that have no business failing.
     ///
     /// # Errors
-    /// What [`Failure`] says, naming the database and `doing`.
+    /// What [`ErrorClass`] says, naming the database and `doing`.
     pub(crate) fn must(&mut self, sql: &str, doing: &str) -> anyhow::Result<u64> {
         let result = self.execute(sql);
         result.map_err(|error| self.failed(&error, doing))
@@ -237,7 +239,7 @@ impl Database {
 
     /// An error with its exit code, the database and what was being done.
     pub(crate) fn failed(&self, error: &sqlx::Error, doing: &str) -> anyhow::Error {
-        Failure::of(error).exit().error(format!("{doing} {}: {error}", self.shown))
+        ErrorClass::of(error).exit().error(format!("{doing} {}: {error}", self.shown))
     }
 
     /// Begins a transaction that may write.
@@ -392,17 +394,17 @@ fn within<T>(
     })
 }
 
-async fn open(target: &Target) -> anyhow::Result<Server> {
-    let server = match target {
-        Target::Sqlite(path) => {
-            let options = target::sqlite(path, true)?.disable_statement_logging();
-            SqliteConnection::connect_with(&options).await.map(Server::Sqlite)
+async fn open(options: &ConnectOptions) -> anyhow::Result<Connection> {
+    let server = match options {
+        ConnectOptions::Sqlite(path) => {
+            let options = connect_options::sqlite(path, true)?.disable_statement_logging();
+            SqliteConnection::connect_with(&options).await.map(Connection::Sqlite)
         }
-        Target::Postgresql(options) => open_postgresql(options).await,
-        Target::Mysql(options) => open_mysql(options).await,
+        ConnectOptions::Postgresql(options) => open_postgresql(options).await,
+        ConnectOptions::Mysql(options) => open_mysql(options).await,
     };
     server.map_err(|error| {
-        let exit = Failure::of(&error).exit();
+        let exit = ErrorClass::of(&error).exit();
         exit.error(error)
     })
 }
@@ -410,7 +412,7 @@ async fn open(target: &Target) -> anyhow::Result<Server> {
 /// A session in which a backslash is one.
 const POSTGRESQL_MODE: &str = "SET standard_conforming_strings = on";
 
-async fn open_postgresql(options: &PgConnectOptions) -> Result<Server, sqlx::Error> {
+async fn open_postgresql(options: &PgConnectOptions) -> Result<Connection, sqlx::Error> {
     let options = options
         .clone()
         .application_name("mls-sql")
@@ -418,18 +420,18 @@ async fn open_postgresql(options: &PgConnectOptions) -> Result<Server, sqlx::Err
         .disable_statement_logging();
     let mut connection = PgConnection::connect_with(&options).await?;
     sqlx::raw_sql(POSTGRESQL_MODE).execute(&mut connection).await?;
-    Ok(Server::Postgresql(connection))
+    Ok(Connection::Postgresql(connection))
 }
 
 /// A session in which every value either fits or is refused, and a quote is a quote.
 const MYSQL_MODE: &str =
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ONLY_FULL_GROUP_BY'";
 
-async fn open_mysql(options: &MySqlConnectOptions) -> Result<Server, sqlx::Error> {
+async fn open_mysql(options: &MySqlConnectOptions) -> Result<Connection, sqlx::Error> {
     let options = options.clone().charset("utf8mb4").disable_statement_logging();
     let mut connection = MySqlConnection::connect_with(&options).await?;
     sqlx::raw_sql(MYSQL_MODE).execute(&mut connection).await?;
-    Ok(Server::Mysql(connection))
+    Ok(Connection::Mysql(connection))
 }
 
 #[cfg(test)]
@@ -439,11 +441,12 @@ mod tests {
     #[test]
     fn a_statement_that_is_not_answered_is_given_up_for_this_time() {
         let dir = tempfile::tempdir().unwrap();
-        let mut database = Database::connect(&Target::Sqlite(dir.path().join("x.db"))).unwrap();
+        let mut database =
+            Database::connect(&ConnectOptions::Sqlite(dir.path().join("x.db"))).unwrap();
         database.limit = Duration::from_millis(10);
         let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) || '' FROM n";
         let error = database.texts(endless).unwrap_err();
-        assert_eq!(Failure::of(&error), Failure::Temporary);
+        assert_eq!(ErrorClass::of(&error), ErrorClass::Temporary);
         assert!(
             database.failed(&error, "asking").to_string().ends_with("no answer in 10ms"),
             "{error}"

@@ -24,9 +24,9 @@ use serde_json::Value;
 
 use crate::cursor;
 use crate::dialect::Dialect;
-use crate::file::SqlFile;
 use crate::mapping::Mapping;
 use crate::schema::Table;
+use crate::sql_file::SqlFile;
 
 /// Writes a stream as SQL.
 pub(crate) fn run(

@@ -11,23 +11,23 @@ use mls_state::cursor_file::hex;
 use mls_state::lock::Lock;
 use sha2::{Digest, Sha256};
 
+use crate::connect_options::ConnectOptions;
 use crate::database::Database;
 use crate::dialect::Dialect;
-use crate::failure::Failure;
+use crate::error_class::ErrorClass;
 use crate::mapping::Mapping;
 use crate::schema::Table;
-use crate::split::{Allowed, Statements};
-use crate::target::Target;
+use crate::statements::{Allowed, Statements};
 
 /// Imports what is new in `dir`.
 pub(crate) fn run(
     dir: &Path,
     database: &mut Database,
-    target: &Target,
+    options: &ConnectOptions,
     table: &Table,
     mapping: &Mapping,
 ) -> anyhow::Result<()> {
-    let _lock = lock(database, target, table)?;
+    let _lock = lock(database, options, table)?;
     database.prepare(table, mapping)?;
     let ledger = read_ledger(database, table)?;
     let (old, new): (Vec<_>, Vec<_>) =
@@ -49,12 +49,18 @@ pub(crate) fn run(
 }
 
 /// One import at a time. Where the file of a database is, a lock file is; a server keeps a lock for the connection.
-fn lock(database: &mut Database, target: &Target, table: &Table) -> anyhow::Result<Option<Lock>> {
+fn lock(
+    database: &mut Database,
+    options: &ConnectOptions,
+    table: &Table,
+) -> anyhow::Result<Option<Lock>> {
     let key = database.dialect.text(&format!("mls-sql import {}", table.name()));
-    let sql = match target {
-        Target::Sqlite(path) => return Lock::take(path).map(Some),
-        Target::Postgresql(_) => format!("SELECT pg_try_advisory_lock(hashtext({key}))::text"),
-        Target::Mysql(_) => {
+    let sql = match options {
+        ConnectOptions::Sqlite(path) => return Lock::take(path).map(Some),
+        ConnectOptions::Postgresql(_) => {
+            format!("SELECT pg_try_advisory_lock(hashtext({key}))::text")
+        }
+        ConnectOptions::Mysql(_) => {
             format!("SELECT CAST(GET_LOCK(MD5(CONCAT(DATABASE(), {key})), 0) AS CHAR)")
         }
     };
@@ -150,7 +156,7 @@ fn import(database: &mut Database, table: &Table, path: &Path, name: &str) -> an
     database.must("SAVEPOINT file", "beginning a transaction in")?;
     database.allow_commits(false)?;
     let fault = |error: &sqlx::Error, place: &str| {
-        Failure::of(error).exit_of_file().error(format!("{shown}, {place}: {error}"))
+        ErrorClass::of(error).exit_of_file().error(format!("{shown}, {place}: {error}"))
     };
     let mut run = || -> anyhow::Result<()> {
         while let Some(statement) =

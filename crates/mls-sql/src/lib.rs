@@ -41,16 +41,16 @@ pub mod mapping;
 pub mod schema;
 
 mod args;
+mod connect_options;
 mod cursor;
 mod database;
+mod error_class;
 mod export;
-mod failure;
-mod file;
 mod import;
 mod load;
-mod row;
-mod split;
-mod target;
+mod row_encoder;
+mod sql_file;
+mod statements;
 
 pub use args::Args;
 
@@ -60,11 +60,11 @@ use mls_diag::Exit;
 use mls_stream::ndjson::Reader;
 
 use args::{Command, DialectFlag};
+use connect_options::ConnectOptions;
 use database::Database;
 use dialect::Dialect;
 use mapping::Mapping;
 use schema::Table;
-use target::Target;
 
 /// Runs the tool.
 ///
@@ -91,14 +91,14 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         Command::Load { database, source, .. } => {
             // Before anything is connected to, or made.
             let source = cursor::source(source.source)?;
-            let target = Target::new(&database, &settings)?;
-            let mapping = mapping(target.dialect())?;
-            Database::with(&target, |database| {
+            let options = ConnectOptions::new(&database, &settings)?;
+            let mapping = mapping(options.dialect())?;
+            Database::with(&options, |database| {
                 load::run(Reader::stdin()?, database, table, &mapping, source)
             })
         }
         Command::Cursor { database, source } => cursor::print(
-            &Target::new(&database, &settings)?,
+            &ConnectOptions::new(&database, &settings)?,
             &table,
             &cursor::source(source.source)?,
         ),
@@ -114,10 +114,10 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             let dir = dir.ok_or_else(|| {
                 Exit::Usage.error("no DIR was given, and no --config that names one")
             })?;
-            let target = Target::new(&database, &settings)?;
-            let mapping = mapping(target.dialect())?;
-            Database::with(&target, |database| {
-                import::run(&dir, database, &target, &table, &mapping)
+            let options = ConnectOptions::new(&database, &settings)?;
+            let mapping = mapping(options.dialect())?;
+            Database::with(&options, |database| {
+                import::run(&dir, database, &options, &table, &mapping)
             })
         }
     }

@@ -12,12 +12,12 @@ use serde_json::Value;
 use crate::cursor;
 use crate::database::Database;
 use crate::dialect::Dialect;
-use crate::failure::Failure;
+use crate::error_class::ErrorClass;
 use crate::mapping::Mapping;
-use crate::row::{Batch, Form, Rows};
+use crate::row_encoder::{EncodedRows, RowEncoder, RowFormat};
 use crate::schema::Table;
 
-/// Rows of so many bytes go to the server at once: more of them are no faster, and servers limit the length of statements.
+/// RowEncoder of so many bytes go to the server at once: more of them are no faster, and servers limit the length of statements.
 const BATCH: usize = 256 * 1024;
 
 /// Loads a stream into the table.
@@ -32,14 +32,14 @@ pub(crate) fn run(
     let (dialect, names) = (database.dialect, mapping.names(database.dialect));
     let (form, insert) = match dialect {
         Dialect::Postgresql => {
-            (Form::Copy, format!("COPY {} ({names}) FROM STDIN", dialect.name(table.name())))
+            (RowFormat::Copy, format!("COPY {} ({names}) FROM STDIN", dialect.name(table.name())))
         }
         _ => (
-            Form::Values(dialect),
+            RowFormat::Values(dialect),
             format!("INSERT INTO {} ({names}) VALUES\n", dialect.name(table.name())),
         ),
     };
-    let rows = Rows::new(form, mapping);
+    let rows = RowEncoder::new(form, mapping);
     let mut load = Load {
         database,
         table,
@@ -60,7 +60,7 @@ struct Load<'a> {
     database: &'a mut Database,
     table: Table,
     source: String,
-    rows: Rows,
+    rows: RowEncoder,
     /// What comes before rows.
     insert: String,
     /// The last commit of the source; `None` in a plain stream.
@@ -68,7 +68,7 @@ struct Load<'a> {
     committed: Value,
     /// A transaction is open.
     open: bool,
-    /// Rows since the last commit that the table has taken, and has not.
+    /// RowEncoder since the last commit that the table has taken, and has not.
     accepted: usize,
     refused: usize,
 }
@@ -150,12 +150,12 @@ impl Load<'_> {
     }
 
     /// Inserts some rows. Where the table refuses one of them, the halves are tried by themselves, until it is found.
-    fn insert(&mut self, batch: &Batch, rows: Range<usize>) -> anyhow::Result<()> {
+    fn insert(&mut self, batch: &EncodedRows, rows: Range<usize>) -> anyhow::Result<()> {
         self.database.must("SAVEPOINT batch", "inserting into")?;
         let bytes = batch.bytes(rows.clone());
         let result = match self.database.dialect {
             Dialect::Postgresql => self.database.copy(&self.insert, bytes),
-            // Rows are UTF-8: they are made of it.
+            // RowEncoder are UTF-8: they are made of it.
             _ => self
                 .database
                 .execute(&format!("{}{}", self.insert, String::from_utf8_lossy(bytes)))
@@ -165,7 +165,7 @@ impl Load<'_> {
             self.accepted += rows.len();
             return self.database.must("RELEASE SAVEPOINT batch", "inserting into").map(drop);
         };
-        if Failure::of(&error) != Failure::Data {
+        if ErrorClass::of(&error) != ErrorClass::Data {
             return Err(self.database.failed(&error, "inserting into"));
         }
         self.database.must("ROLLBACK TO SAVEPOINT batch", "inserting into")?;

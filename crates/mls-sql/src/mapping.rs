@@ -37,13 +37,13 @@ pub struct Column {
     /// What follows the name in `CREATE TABLE`.
     pub definition: String,
     /// Where its values come from; `None` where the database makes them.
-    pub source: Option<Source>,
+    pub source: Option<EventField>,
 }
 
 /// A column of the CSV.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is the CSV column of the same name")]
-pub enum Source {
+pub enum EventField {
     Server,
     Date,
     Ip,
@@ -55,16 +55,16 @@ pub enum Source {
     Aso,
 }
 
-const SOURCES: [(&str, Source); 9] = [
-    ("server", Source::Server),
-    ("date", Source::Date),
-    ("ip", Source::Ip),
-    ("user", Source::User),
-    ("hostname", Source::Hostname),
-    ("reverse_dns_status", Source::ReverseDnsStatus),
-    ("country_code", Source::CountryCode),
-    ("asn", Source::Asn),
-    ("aso", Source::Aso),
+const EVENT_FIELDS: [(&str, EventField); 9] = [
+    ("server", EventField::Server),
+    ("date", EventField::Date),
+    ("ip", EventField::Ip),
+    ("user", EventField::User),
+    ("hostname", EventField::Hostname),
+    ("reverse_dns_status", EventField::ReverseDnsStatus),
+    ("country_code", EventField::CountryCode),
+    ("asn", EventField::Asn),
+    ("aso", EventField::Aso),
 ];
 
 impl Mapping {
@@ -90,15 +90,15 @@ impl Mapping {
         };
         let columns = [
             ("id", id, None),
-            ("server", text, Some(Source::Server)),
-            ("event_time", time, Some(Source::Date)),
-            ("ip", ip, Some(Source::Ip)),
-            ("username", text, Some(Source::User)),
-            ("hostname", text, Some(Source::Hostname)),
-            ("reverse_dns_status", text, Some(Source::ReverseDnsStatus)),
-            ("country_code", text, Some(Source::CountryCode)),
-            ("asn", asn, Some(Source::Asn)),
-            ("aso", text, Some(Source::Aso)),
+            ("server", text, Some(EventField::Server)),
+            ("event_time", time, Some(EventField::Date)),
+            ("ip", ip, Some(EventField::Ip)),
+            ("username", text, Some(EventField::User)),
+            ("hostname", text, Some(EventField::Hostname)),
+            ("reverse_dns_status", text, Some(EventField::ReverseDnsStatus)),
+            ("country_code", text, Some(EventField::CountryCode)),
+            ("asn", asn, Some(EventField::Asn)),
+            ("aso", text, Some(EventField::Aso)),
         ];
         let column = |(name, definition, source): (&str, &str, _)| Column {
             name: name.to_owned(),
@@ -133,12 +133,12 @@ impl Mapping {
             let source = match entry.csv_column_name.as_deref() {
                 None | Some("csv_id_placeholder") => None,
                 Some(csv) => Some(
-                    SOURCES
+                    EVENT_FIELDS
                         .iter()
                         .find(|(known, _)| *known == csv)
                         .map(|(_, source)| *source)
                         .with_context(|| {
-                            let known = SOURCES.map(|(name, _)| name).join(", ");
+                            let known = EVENT_FIELDS.map(|(name, _)| name).join(", ");
                             format!("column {name:?}: csv_column_name {csv:?} is none of {known}")
                         })?,
                 ),
@@ -159,7 +159,7 @@ impl Mapping {
     }
 
     /// The columns that rows have values for.
-    pub(crate) fn filled(&self) -> impl Iterator<Item = (&str, Source)> {
+    pub(crate) fn filled(&self) -> impl Iterator<Item = (&str, EventField)> {
         self.columns.iter().filter_map(|column| Some((column.name.as_str(), column.source?)))
     }
 
@@ -182,7 +182,7 @@ mod tests {
         )
         .unwrap();
         let filled: Vec<_> = mapping.filled().collect();
-        assert_eq!(filled, [("asn_varchar", Source::Aso), ("at", Source::Date)]);
+        assert_eq!(filled, [("asn_varchar", EventField::Aso), ("at", EventField::Date)]);
         assert_eq!(mapping.columns.len(), 3);
     }
 

@@ -9,7 +9,7 @@
 use mls_stream::ndjson::Writer;
 
 use crate::dialect::Dialect;
-use crate::mapping::{Mapping, Source};
+use crate::mapping::{EventField, Mapping};
 
 /// The name of the events' table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +64,9 @@ impl Table {
         for column in &mapping.columns {
             let name = dialect.name(&column.name);
             lines.push(format!("  {name} {}", column.definition));
-            let Some(Source::Date | Source::Ip | Source::User | Source::Asn) = column.source else {
+            let Some(EventField::Date | EventField::Ip | EventField::User | EventField::Asn) =
+                column.source
+            else {
                 continue;
             };
             let index = dialect.name(&format!("{}_{}", self.0, column.name));
@@ -79,7 +81,7 @@ impl Table {
                     indexes.push(format!("  INDEX {index} ({name}{length})"));
                 }
                 // A B-tree refuses values of more than 2704 bytes, and attackers choose the names.
-                Dialect::Postgresql if column.source == Some(Source::User) => {
+                Dialect::Postgresql if column.source == Some(EventField::User) => {
                     indexes.push(self.index(dialect, &index, &format!("USING hash ({name})")));
                 }
                 _ => indexes.push(self.index(dialect, &index, &format!("({name})"))),

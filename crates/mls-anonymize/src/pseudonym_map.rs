@@ -10,9 +10,9 @@ use crate::class::Class;
 
 /// Originals and their pseudonyms.
 #[derive(Debug, Default)]
-pub struct Ledger(BTreeMap<Class, BTreeMap<Box<str>, Box<str>>>);
+pub struct PseudonymMap(BTreeMap<Class, BTreeMap<Box<str>, Box<str>>>);
 
-impl Ledger {
+impl PseudonymMap {
     pub(crate) fn address(&mut self, ip: IpAddr, pseudonym: IpAddr) {
         self.insert(
             Class::Ip,

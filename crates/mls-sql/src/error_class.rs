@@ -11,7 +11,7 @@ use sqlx::sqlite::SqliteError;
 
 /// A kind of error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
+pub(crate) enum ErrorClass {
     /// A value does not fit its column or a statement, or breaks a constraint: it will not fit tomorrow either.
     Data,
     /// The server is down, restarts, or is too busy; a lock is held.
@@ -26,7 +26,7 @@ pub(crate) enum Failure {
     Other,
 }
 
-impl Failure {
+impl ErrorClass {
     pub(crate) fn of(error: &Error) -> Self {
         match error {
             Error::Database(error) => of_database(error.as_ref()),
@@ -51,7 +51,7 @@ impl Failure {
     }
 }
 
-impl Failure {
+impl ErrorClass {
     /// The exit code where the statement is the user's: what is none of the server's business is the file's fault.
     pub(crate) fn exit_of_file(self) -> Exit {
         match self {
@@ -61,7 +61,7 @@ impl Failure {
     }
 }
 
-fn of_database(error: &dyn DatabaseError) -> Failure {
+fn of_database(error: &dyn DatabaseError) -> ErrorClass {
     if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
         // That no partition is for the row has the state of a CHECK, but not its name. What a trigger raises names no table.
         let unplaced =
@@ -69,8 +69,8 @@ fn of_database(error: &dyn DatabaseError) -> Failure {
         // The server has no transaction IDs left, and is vacuumed: of class 54, which is else what is too long for an index.
         let exhausted = error.routine() == Some("GetNewTransactionId");
         match error.code() {
-            _ if unplaced => Failure::Setup,
-            _ if exhausted => Failure::Temporary,
+            _ if unplaced => ErrorClass::Setup,
+            _ if exhausted => ErrorClass::Temporary,
             code => of_postgresql(code),
         }
     } else if let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() {
@@ -78,27 +78,27 @@ fn of_database(error: &dyn DatabaseError) -> Failure {
     } else if error.try_downcast_ref::<SqliteError>().is_some() {
         of_sqlite(error.code().and_then(|code| code.parse().ok()).unwrap_or_default())
     } else {
-        Failure::Other
+        ErrorClass::Other
     }
 }
 
-fn of_postgresql(state: &str) -> Failure {
+fn of_postgresql(state: &str) -> ErrorClass {
     match state {
         // No such schema, database, table, column.
-        "3F000" | "3D000" | "42P01" | "42703" => Failure::Setup,
-        "42501" => Failure::Permission,
+        "3F000" | "3D000" | "42P01" | "42703" => ErrorClass::Setup,
+        "42501" => ErrorClass::Permission,
         _ => match state.get(..2).unwrap_or_default() {
             // And what is too long for an index, or what a trigger refuses.
-            "22" | "23" | "54" | "P0" => Failure::Data,
-            "08" | "40" | "53" | "55" | "57" => Failure::Temporary,
-            "28" => Failure::Permission,
-            "58" => Failure::Storage,
-            _ => Failure::Other,
+            "22" | "23" | "54" | "P0" => ErrorClass::Data,
+            "08" | "40" | "53" | "55" | "57" => ErrorClass::Temporary,
+            "28" => ErrorClass::Permission,
+            "58" => ErrorClass::Storage,
+            _ => ErrorClass::Other,
         },
     }
 }
 
-fn of_mysql(number: u16, state: &str) -> Failure {
+fn of_mysql(number: u16, state: &str) -> ErrorClass {
     match number {
         // Too many connections, shutting down, lost, lock wait, deadlock, statement interrupted, killed.
         1040
@@ -113,32 +113,32 @@ fn of_mysql(number: u16, state: &str) -> Failure {
         | 1317
         | 1927
         | 2006
-        | 2013 => Failure::Temporary,
-        1044 | 1045 | 1142 | 1143 | 1227 | 1698 => Failure::Permission,
-        1046 | 1049 | 1054 | 1146 | 1364 | 1526 => Failure::Setup,
+        | 2013 => ErrorClass::Temporary,
+        1044 | 1045 | 1142 | 1143 | 1227 | 1698 => ErrorClass::Permission,
+        1046 | 1049 | 1054 | 1146 | 1364 | 1526 => ErrorClass::Setup,
         // Disk full, cannot write, table full.
-        1021 | 1026 | 1114 => Failure::Storage,
+        1021 | 1026 | 1114 => ErrorClass::Storage,
         // Cannot be NULL, wrong value, out of range, truncated, CHECK of MySQL and of MariaDB;
         // and a statement that is longer than the server takes.
-        1048 | 1153 | 1366 | 1292 | 1264 | 1265 | 1406 | 3819 | 4025 => Failure::Data,
+        1048 | 1153 | 1366 | 1292 | 1264 | 1265 | 1406 | 3819 | 4025 => ErrorClass::Data,
         _ => match state.get(..2).unwrap_or_default() {
             // And what a trigger refuses.
-            "22" | "23" | "45" => Failure::Data,
-            "08" => Failure::Temporary,
-            "28" => Failure::Permission,
-            _ => Failure::Other,
+            "22" | "23" | "45" => ErrorClass::Data,
+            "08" => ErrorClass::Temporary,
+            "28" => ErrorClass::Permission,
+            _ => ErrorClass::Other,
         },
     }
 }
 
 /// The primary result code is the low byte of the extended one.
-fn of_sqlite(code: i32) -> Failure {
+fn of_sqlite(code: i32) -> ErrorClass {
     match code & 0xff {
-        5 | 6 => Failure::Temporary,
-        18..=20 => Failure::Data,
-        3 | 8 | 23 => Failure::Permission,
-        10 | 13 => Failure::Storage,
-        11 | 14 | 26 => Failure::Setup,
-        _ => Failure::Other,
+        5 | 6 => ErrorClass::Temporary,
+        18..=20 => ErrorClass::Data,
+        3 | 8 | 23 => ErrorClass::Permission,
+        10 | 13 => ErrorClass::Storage,
+        11 | 14 | 26 => ErrorClass::Setup,
+        _ => ErrorClass::Other,
     }
 }

@@ -9,13 +9,13 @@ use crate::anonymizer::Anonymizer;
 use crate::verify;
 
 /// A kind of input, each of lines.
-pub(crate) enum Format {
+pub(crate) enum InputFormat {
     Log,
     Ndjson,
     Csv(Box<Decoder>),
 }
 
-impl Format {
+impl InputFormat {
     /// What a stream is that begins with `line`.
     pub(crate) fn of(line: &[u8]) -> Self {
         let mut decoder = Decoder::new("UTC".parse().unwrap_or_default());

@@ -7,16 +7,16 @@ use mls_stream::sink;
 
 use crate::dialect::Dialect;
 use crate::mapping::Mapping;
-use crate::row::{BadDate, Form, Rows};
+use crate::row_encoder::{BadDate, RowEncoder, RowFormat};
 use crate::schema::Table;
 
 /// A statement ends when it has so many bytes of rows: every server takes statements of a megabyte.
 const STATEMENT: usize = 128 * 1024;
 
-/// Rows on their way into an SQL file. Nothing is written before the first row.
+/// RowEncoder on their way into an SQL file. Nothing is written before the first row.
 pub(crate) struct SqlFile<W: Write> {
     out: W,
-    rows: Rows,
+    rows: RowEncoder,
     /// What a statement begins with.
     insert: Vec<u8>,
     begun: bool,
@@ -30,7 +30,12 @@ impl<W: Write> SqlFile<W> {
             mapping.names(dialect)
         )
         .into_bytes();
-        Self { out, rows: Rows::new(Form::Values(dialect), mapping), insert, begun: false }
+        Self {
+            out,
+            rows: RowEncoder::new(RowFormat::Values(dialect), mapping),
+            insert,
+            begun: false,
+        }
     }
 
     /// Appends an event's rows.

@@ -6,11 +6,11 @@ use std::ops::Range;
 use mls_event::{Auth, Enrichment, clean_str};
 
 use crate::dialect::{Dialect, Time};
-use crate::mapping::{Mapping, Source};
+use crate::mapping::{EventField, Mapping};
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum RowFormat {
     /// `('mx1',…,NULL)`
     Values(Dialect),
     /// `mx1\t…\t\N\n`, as PostgreSQL's manual describes the text format of `COPY`.
@@ -18,9 +18,9 @@ pub(crate) enum Form {
 }
 
 /// Encodes rows one behind the other.
-pub(crate) struct Rows {
-    form: Form,
-    sources: Vec<Source>,
+pub(crate) struct RowEncoder {
+    form: RowFormat,
+    sources: Vec<EventField>,
     bytes: Vec<u8>,
     /// Where each row ends.
     ends: Vec<usize>,
@@ -31,8 +31,8 @@ pub(crate) struct Rows {
 #[error("date {0:?} is not between the years 1000 and 9999, which databases can store")]
 pub(crate) struct BadDate(String);
 
-impl Rows {
-    pub(crate) fn new(form: Form, mapping: &Mapping) -> Self {
+impl RowEncoder {
+    pub(crate) fn new(form: RowFormat, mapping: &Mapping) -> Self {
         Self {
             form,
             sources: mapping.filled().map(|(_, source)| source).collect(),
@@ -44,8 +44,8 @@ impl Rows {
     /// Appends one row of an event.
     pub(crate) fn push(&mut self, event: &Auth<'_>) -> Result<(), BadDate> {
         let dialect = match self.form {
-            Form::Values(dialect) => dialect,
-            Form::Copy => Dialect::Postgresql,
+            RowFormat::Values(dialect) => dialect,
+            RowFormat::Copy => Dialect::Postgresql,
         };
         let Some(time) = dialect.time(&event.date.at()) else {
             return Err(BadDate(event.date.to_string()));
@@ -61,8 +61,8 @@ impl Rows {
         let form = *form;
         let unknown = Enrichment::default();
         let added = event.enrichment.as_ref().unwrap_or(&unknown);
-        let between = if form == Form::Copy { b'\t' } else { b',' };
-        if form != Form::Copy {
+        let between = if form == RowFormat::Copy { b'\t' } else { b',' };
+        if form != RowFormat::Copy {
             bytes.push(b'(');
         }
         for (n, source) in sources.iter().enumerate() {
@@ -70,35 +70,37 @@ impl Rows {
                 bytes.push(between);
             }
             match source {
-                Source::Server => text(form, bytes, event.server.as_deref()),
-                Source::Date => {
+                EventField::Server => text(form, bytes, event.server.as_deref()),
+                EventField::Date => {
                     quoted(form, bytes, |bytes| bytes.extend_from_slice(time.as_bytes()));
                 }
-                Source::Ip => match event.ip {
+                EventField::Ip => match event.ip {
                     // Writing to memory cannot fail.
                     Some(ip) => quoted(form, bytes, |bytes| drop(write!(bytes, "{ip}"))),
                     None => text(form, bytes, None),
                 },
-                Source::User => text(form, bytes, event.user.as_deref()),
-                Source::Hostname => text(form, bytes, added.hostname.as_deref()),
-                Source::ReverseDnsStatus => text(form, bytes, added.reverse_dns_status.as_deref()),
-                Source::CountryCode => text(form, bytes, added.country_code.as_deref()),
-                Source::Asn => match added.asn {
+                EventField::User => text(form, bytes, event.user.as_deref()),
+                EventField::Hostname => text(form, bytes, added.hostname.as_deref()),
+                EventField::ReverseDnsStatus => {
+                    text(form, bytes, added.reverse_dns_status.as_deref())
+                }
+                EventField::CountryCode => text(form, bytes, added.country_code.as_deref()),
+                EventField::Asn => match added.asn {
                     Some(asn) => drop(write!(bytes, "{asn}")),
                     None => text(form, bytes, None),
                 },
-                Source::Aso => text(form, bytes, added.aso.as_deref()),
+                EventField::Aso => text(form, bytes, added.aso.as_deref()),
             }
         }
         bytes.extend_from_slice(form.close());
     }
 
     /// The rows so far, and forgets them.
-    pub(crate) fn take(&mut self) -> Batch {
+    pub(crate) fn take(&mut self) -> EncodedRows {
         // The next rows will take as much room.
         let (bytes, ends) =
             (Vec::with_capacity(self.bytes.capacity()), Vec::with_capacity(self.ends.capacity()));
-        Batch {
+        EncodedRows {
             form: self.form,
             bytes: std::mem::replace(&mut self.bytes, bytes),
             ends: std::mem::replace(&mut self.ends, ends),
@@ -111,14 +113,14 @@ impl Rows {
     }
 }
 
-/// Rows that go to the database together.
-pub(crate) struct Batch {
-    form: Form,
+/// RowEncoder that go to the database together.
+pub(crate) struct EncodedRows {
+    form: RowFormat,
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
 
-impl Batch {
+impl EncodedRows {
     pub(crate) fn rows(&self) -> usize {
         self.ends.len()
     }
@@ -127,11 +129,15 @@ impl Batch {
     pub(crate) fn bytes(&self, rows: Range<usize>) -> &[u8] {
         let start = if rows.start == 0 { 0 } else { self.ends[rows.start - 1] };
         let bytes = &self.bytes[start..self.ends[rows.end - 1]];
-        if self.form == Form::Copy { bytes } else { bytes.strip_suffix(b",\n").unwrap_or(bytes) }
+        if self.form == RowFormat::Copy {
+            bytes
+        } else {
+            bytes.strip_suffix(b",\n").unwrap_or(bytes)
+        }
     }
 }
 
-impl Form {
+impl RowFormat {
     /// What ends a row; a list of `VALUES` ends without the comma.
     fn close(self) -> &'static [u8] {
         match self {
@@ -142,8 +148,8 @@ impl Form {
 }
 
 /// What `write` writes has nothing in it that would have to be escaped.
-fn quoted(form: Form, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-    if form == Form::Copy {
+fn quoted(form: RowFormat, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    if form == RowFormat::Copy {
         return write(out);
     }
     out.push(b'\'');
@@ -151,13 +157,13 @@ fn quoted(form: Form, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     out.push(b'\'');
 }
 
-fn text(form: Form, out: &mut Vec<u8>, text: Option<&str>) {
+fn text(form: RowFormat, out: &mut Vec<u8>, text: Option<&str>) {
     match (form, text) {
-        (Form::Values(_), None) => out.extend_from_slice(b"NULL"),
-        (Form::Copy, None) => out.extend_from_slice(b"\\N"),
+        (RowFormat::Values(_), None) => out.extend_from_slice(b"NULL"),
+        (RowFormat::Copy, None) => out.extend_from_slice(b"\\N"),
         // Control characters become `?`: a row is one line, and none of them is special to COPY.
-        (Form::Values(dialect), Some(text)) => dialect.write_text(&clean_str(text), out),
-        (Form::Copy, Some(text)) => {
+        (RowFormat::Values(dialect), Some(text)) => dialect.write_text(&clean_str(text), out),
+        (RowFormat::Copy, Some(text)) => {
             for part in clean_str(text).as_bytes().split_inclusive(|b| *b == b'\\') {
                 out.extend_from_slice(part);
                 if part.ends_with(b"\\") {

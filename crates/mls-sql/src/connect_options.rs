@@ -21,7 +21,7 @@ const BUSY: Duration = Duration::from_secs(30);
 
 /// A database, not connected yet.
 #[derive(Clone, Debug)]
-pub(crate) enum Target {
+pub(crate) enum ConnectOptions {
     Sqlite(PathBuf),
     Postgresql(PgConnectOptions),
     Mysql(MySqlConnectOptions),
@@ -46,10 +46,10 @@ macro_rules! reach {
     }};
 }
 
-impl Target {
+impl ConnectOptions {
     /// From `--url`, else from `[database]`.
     pub(crate) fn new(flags: &DatabaseFlags, settings: &Settings) -> anyhow::Result<Self> {
-        let target = match &flags.url {
+        let options = match &flags.url {
             Some(url) => Self::from_url(url)?,
             None => Self::from_settings(settings)?,
         };
@@ -60,12 +60,12 @@ impl Target {
                 settings.db_password.clone().or_else(|| std::env::var("MLS_SQL_PASSWORD").ok())
             }
         };
-        Ok(match (target, password) {
+        Ok(match (options, password) {
             (Self::Postgresql(options), Some(password)) => {
                 Self::Postgresql(options.password(&password))
             }
             (Self::Mysql(options), Some(password)) => Self::Mysql(options.password(&password)),
-            (target, _) => target,
+            (options, _) => options,
         })
     }
 
@@ -164,7 +164,7 @@ fn bad_url(why: &dyn std::fmt::Display) -> anyhow::Error {
 }
 
 /// `:memory:` is no file, and what begins with `file:` is a URI, which may ask for anything: rows would be gone when the tool ends.
-fn sqlite_file(path: &Path, before: &str) -> Result<Target, String> {
+fn sqlite_file(path: &Path, before: &str) -> Result<ConnectOptions, String> {
     let name = path.to_string_lossy();
     if name == ":memory:" || name.starts_with("file:") {
         return Err(format!(
@@ -172,7 +172,7 @@ fn sqlite_file(path: &Path, before: &str) -> Result<Target, String> {
              file is called that"
         ));
     }
-    Ok(Target::Sqlite(path.to_owned()))
+    Ok(ConnectOptions::Sqlite(path.to_owned()))
 }
 
 /// How an SQLite file is opened: readers never wait for the writer (WAL), and what is committed survives a power failure.
@@ -217,8 +217,8 @@ mod tests {
 
     #[test]
     fn a_server_elsewhere_must_prove_who_it_is_unless_the_url_says_otherwise() {
-        let postgresql = |url: &str| match Target::from_url(url).unwrap() {
-            Target::Postgresql(options) => format!("{:?}", options.get_ssl_mode()),
+        let postgresql = |url: &str| match ConnectOptions::from_url(url).unwrap() {
+            ConnectOptions::Postgresql(options) => format!("{:?}", options.get_ssl_mode()),
             other => panic!("{other:?}"),
         };
         assert_eq!(postgresql("postgres://u@db.example.com/x"), "VerifyFull");
@@ -231,8 +231,8 @@ mod tests {
         ] {
             assert_eq!(postgresql(local), "Prefer", "{local}");
         }
-        let mysql = |url: &str| match Target::from_url(url).unwrap() {
-            Target::Mysql(options) => format!("{:?}", options.get_ssl_mode()),
+        let mysql = |url: &str| match ConnectOptions::from_url(url).unwrap() {
+            ConnectOptions::Mysql(options) => format!("{:?}", options.get_ssl_mode()),
             other => panic!("{other:?}"),
         };
         assert_eq!(mysql("mysql://u@db.example.com/x"), "VerifyIdentity");
@@ -243,16 +243,20 @@ mod tests {
     fn what_sqlite_takes_for_anything_but_a_file_is_refused() {
         for path in [":memory:", "file:x.db", "file:/x.db?mode=memory", "file:"] {
             for url in [format!("sqlite:{path}"), format!("sqlite://{path}")] {
-                assert_eq!(Exit::of(&Target::from_url(&url).unwrap_err()), Exit::Usage, "{url}");
+                assert_eq!(
+                    Exit::of(&ConnectOptions::from_url(&url).unwrap_err()),
+                    Exit::Usage,
+                    "{url}"
+                );
             }
             let settings = Settings { db_path: Some(path.into()), ..Settings::default() };
-            let error = Target::from_settings(&settings).unwrap_err();
+            let error = ConnectOptions::from_settings(&settings).unwrap_err();
             assert_eq!(Exit::of(&error), Exit::Config, "{path}");
             assert!(error.to_string().starts_with("[database] db_path"), "{error}");
         }
         for path in ["./file:x.db", "./:memory:", "/file:x.db", "files", "x.db?mode=memory"] {
             assert!(
-                matches!(Target::from_url(&format!("sqlite:{path}")), Ok(Target::Sqlite(file)) if file == Path::new(path))
+                matches!(ConnectOptions::from_url(&format!("sqlite:{path}")), Ok(ConnectOptions::Sqlite(file)) if file == Path::new(path))
             );
         }
     }
@@ -267,7 +271,7 @@ mod tests {
             "mysql://u:secret@h/x",
             "postgres://h/x?user=u&password=secret",
         ] {
-            let error = Target::from_url(url).unwrap_err();
+            let error = ConnectOptions::from_url(url).unwrap_err();
             assert_eq!(Exit::of(&error), Exit::Usage);
             assert!(!error.to_string().contains("secret"), "{error}");
         }
