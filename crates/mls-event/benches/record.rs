@@ -1,4 +1,4 @@
-//! The hot loops of every tool that reads records: what a sink does with one, and what mls-enrich does with it.
+//! The hot loops of the tools that read records: parsing one, and adding members to it.
 //!
 //! `cargo bench --package mls-event`
 
@@ -16,10 +16,10 @@ fn read_as_written() -> bool {
     Record::parse(black_box(LINE.as_bytes())).is_ok()
 }
 
-/// Only serde reads an escape.
+/// A member that somebody added needs the tolerant reader.
 #[divan::bench]
-fn read_with_an_escape(bencher: Bencher<'_, '_>) {
-    let line = LINE.replace("a@", r#"a\"@"#);
+fn read_with_another_member(bencher: Bencher<'_, '_>) {
+    let line = LINE.replace("\"pid\"", "\"x\":1,\"pid\"");
     bencher.bench_local(|| Record::parse(black_box(line.as_bytes())).is_ok());
 }
 

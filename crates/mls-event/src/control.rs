@@ -1,52 +1,52 @@
-//! The control records of a framed stream. Their meaning stands in the crate's documentation.
+//! The control records of a framed stream. The crate's documentation describes their meaning.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 
-/// The `source` of segments that hold journal entries instead of log lines. Every other source is an absolute path.
+/// The `source` of segments that hold journal entries. Every other source is the absolute path of a log.
 pub const JOURNAL_SOURCE: &str = "journal";
 
 /// The first record of a framed stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begin {
-    /// Sequence number of the committed cursor that the source started from; 0 where there was none.
+    /// Sequence number of the committed cursor that the source started from; 0 if there was none.
     pub base: u64,
 }
 
-/// Announces `length` raw bytes, which follow the record's newline and end in a newline.
+/// Announces raw bytes of a log: they follow the record's newline, and they end with a newline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Segment<'a> {
     /// Absolute path of the log as it was named to mls-tail, or [`JOURNAL_SOURCE`].
     pub source: String,
-    /// Which of the log's files, present or rotated, by content: stable across renaming and compression.
+    /// Identifies one of the log's files, current or rotated, by its content: renaming and compression do not change it.
     pub generation: String,
     /// Offset in that file of the first byte, in (decompressed) bytes.
     pub offset: u64,
-    /// Raw bytes that follow, at least 1.
+    /// Number of raw bytes that follow, at least 1.
     pub length: u64,
-    /// When the file was last written: no line in the segment is younger.
+    /// When the file was last written. No line of the segment is younger.
     #[serde(borrow)]
     pub mtime: Timestamp<'a>,
 }
 
-/// Something that should have been read could not be.
+/// Part of the source could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     /// As in [`Segment`].
     pub source: String,
-    /// As in [`Segment`], where the file is one that was seen before.
+    /// As in [`Segment`]; `None` if the file was not seen before.
     pub generation: Option<String>,
     /// Where reading stopped, in (decompressed) bytes.
     pub offset: Option<u64>,
-    /// What happened, for people.
+    /// Says to people what happened.
     pub reason: String,
 }
 
-/// A barrier: `cursor` covers the data of all records before it.
+/// A barrier: `cursor` covers the data of all earlier records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// The source's position. Sinks store it and do not look inside.
+    /// The position of the source. A sink stores it and does not interpret it.
     pub cursor: serde_json::Value,
 }
 

@@ -1,48 +1,77 @@
-//! The wire contract between the tools of MailLogSentinel: record types, and this page, which specifies them.
+//! The contract between the tools of MailLogSentinel: record types, and this page, which specifies them.
 //!
-//! Whatever keeps to this can stand between two tools, before or behind them: `grep`, `jq`, or a program of your own.
+//! A program that follows this page can run between any two tools, before them or after them: `grep`, `jq`, or your own.
 //!
 //! # The stream
 //!
-//! One JSON object per line, UTF-8, at most [1 MiB](MAX_LINE), the newline included. The first two members are always
-//! `"v":1,"type":"…"`, so that `grep '"type":"auth"'` works. A filter hands on, unchanged and in order, every record
-//! type and every member that it does not know. A new member may appear within version 1; a member never changes
-//! its meaning or goes away without a new version.
+//! A stream is UTF-8 text with one JSON object on each line. A line is at most [1 MiB](MAX_LINE) long, including its newline.
+//! The first two members are always `"v":1,"type":"…"`, so `grep '"type":"auth"'` works. A filter passes on, unchanged and in
+//! order, every record type and every member that it does not know. A later release may add a member to version 1. A member
+//! never changes its meaning and is never removed without a new version.
 //!
 //! # `auth`: one authentication attempt
 //!
-//! Absent values are `null`, never missing, except `port` and `pos`. Text holds no control character: C0, DEL and C1
-//! controls became `?` [where the text entered](clean), invalid UTF-8 became U+FFFD.
+//! An unknown value is `null`. Only `port`, `queue_id` and `pos` are left out if they have no value. Text holds no control
+//! character: C0, DEL and C1 controls become `?` [when the text is read](clean), and invalid UTF-8 becomes U+FFFD.
 //!
 //! | member | type | meaning |
 //! |---|---|---|
-//! | `date` | string | RFC 3339 with offset, at the precision logged |
+//! | `date` | string | RFC 3339 with offset, at the precision of the log |
 //! | `server` | string or null | host field of the log line |
-//! | `service` | string or null | program name as logged: `postfix/submission/smtpd` |
-//! | `pid` | integer or null | |
-//! | `outcome` | `failure`, `success`, `aborted` | aborted: the client gave up and no password was tried |
-//! | `attempts` | integer, 1 or more | what a `message repeated N times` or a Dovecot line says, else 1 |
+//! | `service` | string or null | program name in the log: `postfix/submission/smtpd` |
+//! | `pid` | integer or null | process ID of that program |
+//! | `outcome` | `failure`, `success`, `aborted`, `error` | `aborted`: the client gave up before it sent a password; `error`: the server could not check it because of a temporary failure of its own |
+//! | `attempts` | integer, 1 or more | the count that a `message repeated N times` or a Dovecot line gives, else 1 |
 //! | `mechanism` | string or null | upper case: `LOGIN`, `PLAIN`, `CRAM-MD5`, … |
 //! | `ip` | string or null | canonical text (RFC 5952); an IPv4-mapped IPv6 address becomes IPv4 |
-//! | `port` | integer | only where the line has it |
-//! | `client` | string or null | the name the server logged; `unknown` is null |
-//! | `user` | string or null | all that follows `sasl_username=`; `(unavailable)` is null |
-//! | `reason` | string or null | text between `failed:` and `, sasl_username=` |
+//! | `port` | integer | the client's port, only if the line has it |
+//! | `client` | string or null | the client's name in the log; `unknown` becomes null |
+//! | `user` | string or null | the text after `sasl_username=`; `(unavailable)` becomes null |
+//! | `reason` | string or null | the text between `failed:` and `, sasl_username=` |
+//! | `queue_id` | string | Postfix's queue ID of the message that the client sent after a login |
 //! | `pos` | string | `GENERATION:OFFSET` of the line; only in a framed pipeline; opaque |
 //!
-//! `mls-enrich` adds these five, each of them always, null where unknown:
+//! `mls-enrich` adds these five members. It always adds all of them; unknown values are null.
 //!
 //! | member | type | meaning |
 //! |---|---|---|
 //! | `hostname` | string or null | reverse DNS name |
-//! | `reverse_dns_status` | string or null | `OK`, `Errno 1` name not found, `Errno 2` server failed or silent, `Errno 3` refused or unrecoverable, `Errno 4` no PTR data; null where no lookup was made |
+//! | `reverse_dns_status` | string or null | `OK`, `Errno 1` name not found, `Errno 2` server failed or silent, `Errno 3` refused or unrecoverable, `Errno 4` no PTR data; null if no lookup was made |
 //! | `country_code` | string or null | ISO 3166-1 alpha-2 |
 //! | `asn` | integer or null | autonomous system number |
-//! | `aso` | string or null | its organisation |
+//! | `aso` | string or null | organisation of the autonomous system |
+//!
+//! Only `failure` is recorded as a failed login. `aborted` and `error` become neither a row nor an alert.
+//!
+//! # `alert`: something to act on
+//!
+//! An alert says that a threshold was reached, or that a login is suspicious. The optional members are left out if they are
+//! unknown.
+//!
+//! | member | type | meaning |
+//! |---|---|---|
+//! | `date` | string | RFC 3339; when the threshold was reached, or when the user logged in |
+//! | `kind` | `ip`, `user`, `total`, `guessed`, `spread`, `targeted` | the threshold that was reached, or the rule that the login matches |
+//! | `key` | string or null | the address of `ip`, the user of every other kind; null for `total` |
+//! | `attempts` | integer or null | failed attempts within the time of the threshold; null for a suspicious login |
+//! | `threshold` | string or null | such as `20/10m`; null for a suspicious login |
+//! | `ip` | string | optional: address of the client |
+//! | `user` | string | optional: name of the user |
+//! | `country_code` | string | optional: as in `auth` |
+//! | `asn` | integer | optional: as in `auth` |
+//! | `aso` | string | optional: as in `auth` |
+//! | `hostname` | string | optional: as in `auth` |
+//! | `evidence` | string | optional: a sentence that says why the login is suspicious |
+//!
+//! # Columns of the CSV
+//!
+//! The CSV has a header and these columns, in this order: `server`, `date`, `ip`, `user`, `hostname`, `reverse_dns_status`,
+//! `country_code`, `asn`, `aso`. Each holds the member of `auth` of the same name. `mls-csv`(1) describes how it writes them.
 //!
 //! # Control records: a framed stream
 //!
-//! `mls-tail --framed` writes, and every filter hands on, what a sink needs to commit data and position together:
+//! `mls-tail --framed` writes control records, and every filter passes them on. A sink needs them to commit data and position
+//! together:
 //!
 //! ```text
 //! {"v":1,"type":"begin","base":7}
@@ -54,44 +83,48 @@
 //!
 //! | type | members | meaning |
 //! |---|---|---|
-//! | `begin` | `base`: integer | first record; the sequence number of the cursor that the source started from, 0 for none |
-//! | `segment` | `source`, `generation`: string; `offset`, `length`: integer, bytes; `mtime`: RFC 3339 | exactly `length` raw bytes follow the newline; `source` is an absolute path, or `journal` where the bytes are lines of `journalctl -o json`. mls-parse consumes it |
-//! | `gap` | `source`, `reason`: string; `generation`: string or null; `offset`: integer or null | something could not be read |
-//! | `checkpoint` | `cursor`: any | a barrier: all data of the records before it is covered by `cursor`, which only the source understands |
-//! | `end` | | last record; a stream that stops without it was cut off |
+//! | `begin` | `base`: integer | first record; the sequence number of the cursor that the source started from, 0 if there was none |
+//! | `segment` | `source`, `generation`: string; `offset`, `length`: integer, bytes; `mtime`: RFC 3339 | exactly `length` raw bytes follow the newline; `source` is an absolute path, or `journal` if the bytes are lines of `journalctl -o json`; mls-parse consumes the record |
+//! | `gap` | `source`, `reason`: string; `generation`: string or null; `offset`: integer or null | part of the source could not be read |
+//! | `checkpoint` | `cursor`: any | a barrier: `cursor` covers the data of all earlier records, and only the source understands it |
+//! | `end` | | last record; a stream without it was cut off |
 //!
-//! The length prefix is why log content can never forge a record.
-//!
-//! # Other records
-//!
-//! Those of type `alert` are for programs that act on attacks; `mls-report`(1) describes them.
+//! Because of the length prefix, the content of a log can never forge a record.
 
 // The manual page mls-event(5) ends here.
 
 //! # In Rust
 //!
-//! This crate does no I/O. A tool reads lines with `mls_stream::ndjson` and gives each to [`Record::parse`],
-//! or to [`Members::parse`] where it only adds to a record.
+//! This crate does no I/O. A tool reads lines with `mls_stream::ndjson` and gives each line to [`Record::parse`], or to
+//! [`Members::parse`] if the tool only adds members.
 
 #![warn(missing_docs)]
 
+mod alert;
 mod auth;
+mod column;
 mod control;
+mod fast_path;
+mod finding;
 mod members;
 mod record;
-mod straight;
+mod table;
 mod text;
 mod timestamp;
+mod value;
 
+pub use alert::{Alert, AlertKind};
 pub use auth::{Auth, Enrichment, MAX_ROWS, Outcome};
+pub use column::Column;
 pub use control::{Begin, Checkpoint, End, Gap, JOURNAL_SOURCE, Segment};
+pub use finding::{Finding, Rule};
 pub use members::{Member, Members, write_json};
 pub use record::{BadRecord, Body, Record, kind};
 pub use text::{clean, clean_str};
 pub use timestamp::{BadTimestamp, Timestamp};
 
-/// The version this crate reads and writes, the `v` of every record.
+/// The version that this crate reads and writes: the `v` of every record.
 pub const VERSION: u64 = 1;
 
-/// Longest line of a stream in bytes, its newline included.
+/// Length of the longest line of a stream in bytes, including its newline.
 pub const MAX_LINE: usize = 1 << 20;

@@ -1,4 +1,4 @@
-//! A record whose values are not looked at: what a filter that only adds members needs.
+//! The members of a record with unparsed values, for filters that only add members.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::BadRecord;
 use crate::record::begins_an_object;
 
-/// A member's name and its value's JSON text, byte for byte as it stood in the line.
+/// A member's name and the JSON text of its value, byte for byte as in the line.
 pub type Member<'a> = (Cow<'a, str>, &'a RawValue);
 
 /// The members of one line, in order.
@@ -18,16 +18,16 @@ pub type Member<'a> = (Cow<'a, str>, &'a RawValue);
 pub struct Members<'a>(Vec<Member<'a>>);
 
 impl<'a> Members<'a> {
-    /// Splits a line (without need of its newline) into members.
+    /// Splits a line, with or without its newline, into members.
     ///
     /// # Errors
-    /// [`BadRecord::NotAnObject`] or [`BadRecord::Json`] where it is not one JSON object.
+    /// [`BadRecord::NotAnObject`] or [`BadRecord::Json`] if the line is not one JSON object.
     pub fn parse(line: &'a [u8]) -> Result<Self, BadRecord> {
         begins_an_object(line)?;
         Ok(read_json(line)?)
     }
 
-    /// The JSON text of the last member called `name`: where JSON repeats a name, readers take the last.
+    /// The JSON text of the member `name`. If JSON repeats a name, the last one counts.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'a RawValue> {
         self.0.iter().rev().find(|(n, _)| n == name).map(|(_, value)| *value)
@@ -39,13 +39,13 @@ impl<'a> Members<'a> {
         &self.0
     }
 
-    /// Drops every member of these names.
+    /// Removes every member that has one of these names.
     pub fn remove(&mut self, names: &[&str]) {
         self.0.retain(|(name, _)| !names.contains(&name.as_ref()));
     }
 
-    /// Appends the object to `out`, without its closing brace, so that the caller can add members (each with a leading
-    /// comma) before he closes it.
+    /// Appends the object to `out` without its closing brace. The caller can add members, each with a leading comma, and
+    /// then closes the object.
     pub fn write_open(&self, out: &mut Vec<u8>) {
         out.push(b'{');
         for (i, (name, value)) in self.0.iter().enumerate() {
@@ -59,7 +59,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// Reads a line. Where all of it is UTF-8, which is one quick pass, strings are not checked one by one.
+/// Reads a line. Checking the whole line for UTF-8 in one pass is faster than checking each string.
 pub(crate) fn read_json<'a, T: Deserialize<'a>>(line: &'a [u8]) -> serde_json::Result<T> {
     match str::from_utf8(line) {
         Ok(line) => serde_json::from_str(line),
@@ -67,7 +67,7 @@ pub(crate) fn read_json<'a, T: Deserialize<'a>>(line: &'a [u8]) -> serde_json::R
     }
 }
 
-/// Appends text, or what a record is made of, as JSON. Writing to memory cannot fail, and neither can these types.
+/// Appends a value as JSON. It must be text, a number or a struct of these: they can always be written.
 pub fn write_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     if let Err(error) = serde_json::to_writer(&mut *out, value) {
         unreachable!("a record could not be written as JSON: {error}");

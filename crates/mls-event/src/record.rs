@@ -1,18 +1,19 @@
-//! Any line of a stream.
+//! A line of a stream, whatever its type.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 
 use crate::members::{read_json, write_json};
-use crate::{Auth, Begin, Checkpoint, End, Gap, Segment, VERSION};
+use crate::{Alert, Auth, Begin, Checkpoint, End, Gap, Members, Segment, VERSION};
 
 /// One line of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "a record lives on the stack for one turn of a loop")]
 pub enum Record<'a> {
     /// One authentication attempt.
     Auth(Auth<'a>),
+    /// Something that an administrator wants to know at once.
+    Alert(Alert<'a>),
     /// Start of a framed stream.
     Begin(Begin),
     /// Raw bytes follow.
@@ -23,27 +24,31 @@ pub enum Record<'a> {
     Checkpoint(Checkpoint),
     /// End of a framed stream.
     End(End),
-    /// A type that this version does not know, by name; filters hand it on.
+    /// A record of a type that this version does not know; the value is the type. Filters pass it on.
     Other(Cow<'a, str>),
 }
 
 /// Why a line is not a record.
 #[derive(Debug, thiserror::Error)]
 pub enum BadRecord {
-    /// Not a JSON object, but a line of a log, perhaps.
+    /// The line is not a JSON object. It may be a line of a log.
     #[error("not a JSON object")]
     NotAnObject,
-    /// Not JSON, or a member with a value that its type does not allow.
+    /// The line is not JSON, or a control record has a wrong member.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
-    /// A later version of the contract.
+    /// A member that every record has is missing, or has a value that it does not allow.
+    #[error("member {name}: {why}")]
+    #[expect(missing_docs, reason = "the message says it")]
+    Member { name: &'static str, why: Cow<'static, str> },
+    /// The record is of a later version of the contract.
     #[error("version {0} of the record format, this tool reads version {VERSION}")]
     Version(u64),
 }
 
-/// A record's own members, all but `v` and `type`.
+/// The members of a record except `v` and `type`.
 pub trait Body {
-    /// The `type` it is written under.
+    /// The value of `type`.
     const KIND: &'static str;
 
     /// Appends each member as `,"name":value`.
@@ -59,7 +64,7 @@ pub trait Body {
     }
 }
 
-/// Control records are written as serde says.
+/// Control records are rare, so serde writes them.
 macro_rules! body {
     ($type:ty, $kind:literal) => {
         impl Body for $type {
@@ -68,7 +73,7 @@ macro_rules! body {
             fn write_members(&self, out: &mut Vec<u8>) {
                 let brace = out.len();
                 write_json(out, self);
-                // An object of its own: its opening brace becomes the comma that joins it to the head.
+                // serde wrote an object: its opening brace becomes the comma after the head.
                 out.pop();
                 if out.len() > brace + 1 {
                     out[brace] = b',';
@@ -86,7 +91,7 @@ body!(Gap, "gap");
 body!(Checkpoint, "checkpoint");
 body!(End, "end");
 
-/// The members that every record has.
+/// The members that each record has.
 #[derive(Deserialize)]
 struct Head<'a> {
     v: u64,
@@ -94,14 +99,14 @@ struct Head<'a> {
     kind: Cow<'a, str>,
 }
 
-/// The `type` of a line. Lines that begin as the contract says are not parsed for it.
+/// The `type` of a line. A line that begins as the contract says is not parsed further.
 ///
 /// # Errors
-/// [`BadRecord`] where the line is no JSON object with `v` and `type`, or of a later version.
+/// [`BadRecord`] if the line is not a JSON object with `v` and `type`, or if it is of a later version.
 pub fn kind(line: &[u8]) -> Result<Cow<'_, str>, BadRecord> {
     let by_contract = line.strip_prefix(b"{\"v\":1,\"type\":\"").and_then(|rest| {
         let name = &rest[..rest.iter().position(|b| !b.is_ascii_lowercase())?];
-        // The quote must end the string: an escape would belong to the name.
+        // A name that does not end here with a quote has an escape or another character in it.
         (rest.get(name.len()) == Some(&b'"')).then(|| str::from_utf8(name).ok())?
     });
     if let Some(kind) = by_contract {
@@ -112,20 +117,27 @@ pub fn kind(line: &[u8]) -> Result<Cow<'_, str>, BadRecord> {
     if head.v == VERSION { Ok(head.kind) } else { Err(BadRecord::Version(head.v)) }
 }
 
-/// Refuses what serde would describe by the types of this crate.
+/// Refuses other JSON early: the message of serde would name a type of this crate.
 pub(crate) fn begins_an_object(line: &[u8]) -> Result<(), BadRecord> {
     line.trim_ascii_start().starts_with(b"{").then_some(()).ok_or(BadRecord::NotAnObject)
 }
 
 impl<'a> Record<'a> {
-    /// Reads one line (without need of its newline).
+    /// Reads one line, with or without its newline.
     ///
     /// # Errors
-    /// [`BadRecord`] where it is not a record of a type known here, or of a later version.
+    /// [`BadRecord`] if the line is not a record, or if it is of a later version.
     pub fn parse(line: &'a [u8]) -> Result<Self, BadRecord> {
         let kind = kind(line)?;
         Ok(match kind.as_ref() {
-            Auth::KIND => Self::Auth(auth(line)?),
+            Auth::KIND => Self::Auth(
+                Auth::as_written(line)
+                    .map_or_else(|| Auth::from_members(&Members::parse(line)?), Ok)?,
+            ),
+            Alert::KIND => Self::Alert(
+                Alert::as_written(line)
+                    .map_or_else(|| Alert::from_members(&Members::parse(line)?), Ok)?,
+            ),
             Begin::KIND => Self::Begin(read_json(line)?),
             Segment::KIND => Self::Segment(read_json(line)?),
             Gap::KIND => Self::Gap(read_json(line)?),
@@ -134,8 +146,4 @@ impl<'a> Record<'a> {
             _ => Self::Other(kind),
         })
     }
-}
-
-fn auth(line: &[u8]) -> serde_json::Result<Auth<'_>> {
-    Auth::as_written(line).map_or_else(|| read_json(line), Ok)
 }

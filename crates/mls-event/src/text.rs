@@ -1,9 +1,9 @@
-//! Text from outside, made safe to print where it enters.
+//! Makes text from outside safe to print.
 
 use std::borrow::Cow;
 
-/// `text` as UTF-8 with every C0, DEL and C1 control character replaced by `?`, as Postfix's `printable()` does it
-/// (`src/util/printable.c`), and every invalid sequence by U+FFFD. Borrows where nothing changes.
+/// Replaces every C0, DEL and C1 control character by `?`, as Postfix's `printable()` does (`src/util/printable.c`), and every
+/// invalid UTF-8 sequence by U+FFFD. The result borrows if nothing changes.
 #[must_use]
 pub fn clean(text: &[u8]) -> Cow<'_, str> {
     match str::from_utf8(text) {
@@ -12,14 +12,14 @@ pub fn clean(text: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// The same for what is known to be UTF-8.
+/// [`clean`] for text that is known to be UTF-8.
 #[must_use]
 #[expect(
     clippy::needless_bitwise_bool,
-    reason = "without a way out of the loop it is a few vector instructions"
+    reason = "a loop without an early exit compiles to a few vector instructions"
 )]
 pub fn clean_str(text: &str) -> Cow<'_, str> {
-    // C1 controls are two bytes, C2 80 to C2 9F: only text that holds C2 needs a look at its characters.
+    // C1 controls are two bytes, C2 80 to C2 9F, so only text with a C2 has to be decoded.
     let suspect = text.bytes().fold(false, |any, b| any | (b < 0x20) | (b == 0x7f) | (b == 0xc2));
     if !suspect || !text.contains(char::is_control) {
         return Cow::Borrowed(text);

@@ -1,4 +1,4 @@
-//! A point in time that remembers how it was written.
+//! A point in time together with the text it was read from.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use chrono::{DateTime, FixedOffset, SecondsFormat};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// An RFC 3339 date and time with offset, kept as the text it came in: precision and offset are part of the record.
+/// An RFC 3339 date and time with offset. The text is kept, because its precision and offset are part of the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timestamp<'a> {
     text: Cow<'a, str>,
@@ -22,12 +22,11 @@ impl<'a> Timestamp<'a> {
     /// Reads RFC 3339 text.
     ///
     /// # Errors
-    /// [`BadTimestamp`] where the text is anything else.
+    /// [`BadTimestamp`] if the text is anything else.
     pub fn parse(text: impl Into<Cow<'a, str>>) -> Result<Self, BadTimestamp> {
         let text = text.into();
         match DateTime::parse_from_rfc3339(&text) {
-            // chrono also takes a blank for the `T`, which RFC 3339 mentions but other readers refuse.
-            // So it does a minus sign that is not ASCII.
+            // chrono also accepts a blank instead of the `T`, which other readers refuse, and a minus sign that is not ASCII.
             Ok(at) if text.as_bytes().get(10) == Some(&b'T') && text.is_ascii() => {
                 Ok(Self { text, at })
             }
@@ -41,7 +40,7 @@ impl<'a> Timestamp<'a> {
         self.at
     }
 
-    /// The text as written.
+    /// The text that the timestamp was read from.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -54,13 +53,13 @@ impl<'a> Timestamp<'a> {
     }
 }
 
-/// Error messages show what was there, but not a megabyte of it.
+/// An error message shows the beginning of a long text.
 fn clip(text: &str) -> String {
     text.chars().take(80).collect()
 }
 
 impl From<DateTime<FixedOffset>> for Timestamp<'static> {
-    /// Writes `at` with as many digits (0, 3, 6 or 9) as it needs.
+    /// Writes `at` with as many fractional digits (0, 3, 6 or 9) as it needs.
     fn from(at: DateTime<FixedOffset>) -> Self {
         Self { text: Cow::Owned(at.to_rfc3339_opts(SecondsFormat::AutoSi, false)), at }
     }
@@ -92,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_precision_logged_is_kept() {
+    fn the_logged_precision_is_kept() {
         for text in [
             "2026-11-21T07:11:22.212047+00:00",
             "2026-06-01T00:00:45+02:00",

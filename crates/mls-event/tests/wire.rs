@@ -7,8 +7,8 @@ use std::net::IpAddr;
 
 use chrono::DateTime;
 use mls_event::{
-    Auth, Begin, Body, Checkpoint, End, Enrichment, Gap, Members, Outcome, Record, Segment,
-    Timestamp,
+    Alert, AlertKind, Auth, Begin, Body, Checkpoint, Column, End, Enrichment, Finding, Gap,
+    Members, Outcome, Record, Rule, Segment, Timestamp,
 };
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -33,6 +33,8 @@ struct StrictAuth {
     client: Present<String>,
     user: Present<String>,
     reason: Present<String>,
+    #[serde(default)]
+    queue_id: Option<String>,
     #[serde(default)]
     pos: Option<String>,
     #[serde(flatten)]
@@ -79,12 +81,23 @@ prop_compose! {
 prop_compose! {
     fn auth()(
         date in timestamp(), server in text(), service in text(), mechanism in text(), client in text(),
-        user in text(), reason in text(), pos in text(), pid in any::<Option<u32>>(), port in any::<Option<u16>>(),
+        user in text(), reason in text(), queue_id in text(), pos in text(), pid in any::<Option<u32>>(), port in any::<Option<u16>>(),
         ip in any::<Option<IpAddr>>(), attempts in 1u32.., enrichment in prop::option::of(enrichment()),
-        outcome in prop::sample::select(vec![Outcome::Failure, Outcome::Success, Outcome::Aborted]),
+        outcome in prop::sample::select(Outcome::ALL.to_vec()),
     ) -> Auth<'static> {
         let ip = ip.map(|ip| ip.to_canonical());
-        Auth { date, server, service, pid, outcome, attempts, mechanism, ip, port, client, user, reason, pos, enrichment }
+        Auth { date, server, service, pid, outcome, attempts, mechanism, ip, port, client, user, reason, queue_id, pos, enrichment }
+    }
+}
+
+prop_compose! {
+    fn alert()(
+        date in timestamp(), kind in prop::sample::select(AlertKind::ALL.to_vec()), key in text(),
+        attempts in any::<Option<u64>>(), threshold in text(), ip in any::<Option<IpAddr>>(), user in text(),
+        country_code in text(), asn in any::<Option<u32>>(), aso in text(), hostname in text(), evidence in text(),
+    ) -> Alert<'static> {
+        let ip = ip.map(|ip| ip.to_canonical());
+        Alert { date, kind, key, attempts, threshold, ip, user, country_code, asn, aso, hostname, evidence }
     }
 }
 
@@ -102,6 +115,30 @@ proptest! {
         prop_assert!(head);
         prop_assert_eq!(line.iter().position(|b| *b == b'\n'), Some(line.len() - 1));
         prop_assert_eq!(Record::parse(&line).unwrap(), Record::Auth(auth));
+    }
+
+    #[test]
+    fn members_in_any_order_and_among_others_are_read(auth in auth(), alert in alert()) {
+        for (line, record) in [
+            (line(&auth), Record::Auth(auth.clone())),
+            (line(&alert), Record::Alert(alert.clone())),
+        ] {
+            let members = Members::parse(&line).unwrap();
+            let mut shuffled = "{\"other\":[1,{\"ip\":2}]".to_owned();
+            for (name, value) in members.as_slice().iter().rev() {
+                shuffled += &format!(", \"{name}\" : {}", value.get());
+            }
+            shuffled.push('}');
+            prop_assert_eq!(Record::parse(shuffled.as_bytes()).unwrap(), record);
+        }
+    }
+
+    #[test]
+    fn an_alert_reads_back_as_itself(alert in alert()) {
+        let line = line(&alert);
+        let head = line.starts_with(br#"{"v":1,"type":"alert","date":""#);
+        prop_assert!(head);
+        prop_assert_eq!(Record::parse(&line).unwrap(), Record::Alert(alert));
     }
 
     #[test]
@@ -198,13 +235,13 @@ fn a_later_version_is_refused_by_number_and_an_unknown_type_is_kept_by_name() {
     let error = Record::parse(br#"{"v":2,"type":"auth"}"#).unwrap_err();
     assert_eq!(error.to_string(), "version 2 of the record format, this tool reads version 1");
     assert_eq!(
-        Record::parse(br#"{"v":1,"type":"alert","x":1}"#).unwrap(),
-        Record::Other("alert".into())
+        Record::parse(br#"{"v":1,"type":"weather","x":1}"#).unwrap(),
+        Record::Other("weather".into())
     );
 }
 
 #[test]
-fn a_line_that_is_no_object_is_called_so() {
+fn the_message_about_a_line_that_is_not_an_object_says_so() {
     for line in [
         "2026-11-21T07:11:22+00:00 vm postfix/smtpd[7]: x",
         "Jun  1 00:00:45 vm x",
@@ -226,4 +263,77 @@ fn a_line_that_is_no_object_is_called_so() {
     }
     assert_eq!(Record::parse(b" \t{\"v\":1,\"type\":\"end\"}").unwrap(), Record::End(End {}));
     assert!(Record::parse(b"{").unwrap_err().to_string().contains("EOF"));
+}
+
+/// The names in the first column of the tables of a section.
+fn documented(section: &str) -> Vec<&'static str> {
+    let text = include_str!("../src/lib.rs");
+    let (_, rest) = text.split_once(&format!("//! # {section}")).unwrap();
+    let section = rest.split("\n//! # ").next().unwrap();
+    section.lines().filter_map(|line| line.strip_prefix("//! | `")?.split('`').next()).collect()
+}
+
+#[test]
+fn the_specification_names_every_member_and_column_in_order() {
+    let mut of_auth = documented("`auth`");
+    let of_enrich = of_auth.split_off(Auth::MEMBERS.len());
+    assert_eq!(of_auth, Auth::MEMBERS);
+    assert_eq!(of_enrich, Enrichment::MEMBERS);
+    assert_eq!(documented("`alert`"), Alert::MEMBERS);
+    let text = include_str!("../src/lib.rs").replace("\n//!", "");
+    let columns = Column::ALL.map(|column| format!("`{}`", column.name())).join(", ");
+    assert!(text.contains(&format!("in this order: {columns}.")));
+    for outcome in Outcome::ALL {
+        assert!(text.contains(&format!("`{}`", outcome.name())), "{outcome:?}");
+    }
+    for kind in AlertKind::ALL {
+        assert!(text.contains(&format!("`{}`", kind.name())), "{kind:?}");
+    }
+}
+
+#[test]
+fn every_column_but_no_other_name_is_a_member_of_an_auth_record() {
+    for column in Column::ALL {
+        let name = column.name();
+        assert!(Auth::MEMBERS.contains(&name) || Enrichment::MEMBERS.contains(&name), "{name}");
+        assert_eq!(Column::from_name(name), Some(column));
+    }
+    assert_eq!(Column::HEADER, Column::ALL.map(Column::name).join(","));
+    assert_eq!(Column::from_name("pid"), None);
+}
+
+#[test]
+fn a_wrong_or_missing_member_is_named() {
+    for (members, message) in [
+        (r#""outcome":"failure""#, "member date: it is missing"),
+        (r#""date":"2026-06-01T00:00:45Z""#, "member outcome: it is missing"),
+        (
+            r#""date":"2026-06-01T00:00:45Z","outcome":"failure","pid":"x""#,
+            "member pid: invalid type: string \"x\", expected u32",
+        ),
+        (
+            r#""date":"2026-06-01T00:00:45Z","outcome":"failure","attempts":0"#,
+            "member attempts: invalid value: integer `0`, expected a nonzero u32",
+        ),
+    ] {
+        let line = format!(r#"{{"v":1,"type":"auth",{members}}}"#);
+        assert_eq!(Record::parse(line.as_bytes()).unwrap_err().to_string(), message);
+    }
+}
+
+#[test]
+fn a_suspicious_login_becomes_an_alert_about_its_user() {
+    let json = r#"{"rule":"guessed","user":"a\"b","ip":"192.0.2.7","date":"2026-06-01T00:00:45+02:00","country_code":"FR","asn":null,"aso":null,"evidence":"40 other names failed"}"#;
+    let finding: Finding<'_> = serde_json::from_str(json).unwrap();
+    assert_eq!(serde_json::to_string(&finding).unwrap(), json);
+    assert_eq!(finding.rule, Rule::Guessed);
+    let alert = String::from_utf8(line(&Alert::from(finding))).unwrap();
+    assert_eq!(
+        alert,
+        concat!(
+            r#"{"v":1,"type":"alert","date":"2026-06-01T00:00:45+02:00","kind":"guessed","key":"a\"b","attempts":null,"#,
+            r#""threshold":null,"ip":"192.0.2.7","user":"a\"b","country_code":"FR","evidence":"40 other names failed"}"#,
+            "\n"
+        )
+    );
 }

@@ -1,0 +1,52 @@
+//! The columns of the CSV, which are also the columns that databases are filled from.
+
+/// Declares the columns once, in their order.
+macro_rules! columns {
+    ($first:ident $first_name:literal, $($column:ident $name:literal,)*) => {
+        /// A column of the CSV. Each holds the member of `auth` of the same name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[expect(missing_docs, reason = "each variant is the column of the same name")]
+        pub enum Column {
+            $first,
+            $($column,)*
+        }
+
+        impl Column {
+            /// Every column, in the order of the CSV.
+            pub const ALL: [Self; [$first_name, $($name),*].len()] =
+                [Self::$first, $(Self::$column),*];
+
+            /// The first line of the CSV, without its newline.
+            pub const HEADER: &str = concat!($first_name, $(",", $name),*);
+
+            /// The column's name in the header.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    Self::$first => $first_name,
+                    $(Self::$column => $name,)*
+                }
+            }
+        }
+    };
+}
+
+columns! {
+    Server "server",
+    Date "date",
+    Ip "ip",
+    User "user",
+    Hostname "hostname",
+    ReverseDnsStatus "reverse_dns_status",
+    CountryCode "country_code",
+    Asn "asn",
+    Aso "aso",
+}
+
+impl Column {
+    /// The column that is called `name`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|column| column.name() == name)
+    }
+}

@@ -1,0 +1,47 @@
+//! A suspicious login.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+use crate::value::words;
+
+/// A login that may not have been made by the user. It is an entry of `suspicious_logins` in the report's JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding<'a> {
+    /// The rule that the login matches.
+    pub rule: Rule,
+    /// Who logged in.
+    #[serde(borrow)]
+    pub user: Cow<'a, str>,
+    /// Where the login came from, in canonical form.
+    pub ip: IpAddr,
+    /// When.
+    #[serde(borrow)]
+    pub date: Timestamp<'a>,
+    /// ISO 3166-1 alpha-2 code of the address's country; `None` if unknown.
+    #[serde(borrow)]
+    pub country_code: Option<Cow<'a, str>>,
+    /// Number of the address's autonomous system; `None` if unknown.
+    pub asn: Option<u32>,
+    /// Name of the autonomous system's organisation; `None` if unknown.
+    #[serde(borrow)]
+    pub aso: Option<Cow<'a, str>>,
+    /// A sentence that says why the login is suspicious.
+    #[serde(borrow)]
+    pub evidence: Cow<'a, str>,
+}
+
+words! {
+    /// Why a login is suspicious.
+    pub enum Rule {
+        /// The address failed on several other names shortly before.
+        Guessed "guessed",
+        /// The user logged in from unusually many countries or autonomous systems within hours.
+        Spread "spread",
+        /// The user was attacked from many addresses, and the login came from a place where the user was never seen.
+        Targeted "targeted",
+    }
+}

@@ -1,0 +1,86 @@
+//! `members!`: states the members of a record once, in their order.
+//!
+//! The struct, the names, the writer, the fast reader and the tolerant reader follow from one table. The writer is generated
+//! code rather than a `Serialize`, because writing records is what mls-parse spends its time with: serde took twice as long,
+//! half of it looking for characters to escape in the names of members.
+
+/// Declares a record. `always` is a member that every record has, perhaps as null; `optional` is a member that is left out if
+/// it has no value. `with` adds a group of members that is present or absent as a whole.
+macro_rules! members {
+    (
+        $(#[$meta:meta])*
+        pub struct $type:ident<$a:lifetime> { $($presence:ident $name:ident: $value:ty,)* }
+        $($(#[$group_meta:meta])* with $group:ident: $group_type:ident,)?
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[expect(
+            missing_docs,
+            reason = "each field is the member of the same name in the wire specification"
+        )]
+        pub struct $type<$a> {
+            $(pub $name: $value,)*
+            $($(#[$group_meta])* pub $group: Option<$group_type<$a>>,)?
+        }
+
+        impl<$a> $type<$a> {
+            /// The names of the members, in the order in which they are written.
+            pub const MEMBERS: &'static [&'static str] = &[$(stringify!($name)),*];
+
+            /// Appends each member as `,"name":value`.
+            pub fn write_members(&self, out: &mut Vec<u8>) {
+                $(members!(@write $presence, self.$name, $name, out);)*
+                $(if let Some(group) = &self.$group {
+                    group.write_members(out);
+                })?
+            }
+
+            /// Reads the members in exactly the order in which they are written.
+            pub(crate) fn read_in_order(rest: &mut $crate::fast_path::Rest<$a>) -> Option<Self> {
+                Some(Self {
+                    $($name: members!(@read $presence, $name, rest),)*
+                    $($group: if rest.has_next($group_type::MEMBERS[0]) {
+                        Some($group_type::read_in_order(rest)?)
+                    } else {
+                        None
+                    },)?
+                })
+            }
+
+            /// Reads the members in any order, among others.
+            pub(crate) fn from_members(
+                members: &$crate::Members<$a>,
+            ) -> Result<Self, $crate::BadRecord> {
+                Ok(Self {
+                    $($name: $crate::value::member(members, stringify!($name))?,)*
+                    $($group: if $group_type::MEMBERS.iter().any(|n| members.get(n).is_some()) {
+                        Some($group_type::from_members(members)?)
+                    } else {
+                        None
+                    },)?
+                })
+            }
+        }
+    };
+    (@write always, $value:expr, $name:ident, $out:ident) => {
+        $out.extend_from_slice(concat!(",\"", stringify!($name), "\":").as_bytes());
+        $crate::value::Value::write(&$value, $out);
+    };
+    (@write optional, $value:expr, $name:ident, $out:ident) => {
+        if $value.is_some() {
+            members!(@write always, $value, $name, $out);
+        }
+    };
+    (@read always, $name:ident, $rest:ident) => {{
+        $rest.skip(concat!(",\"", stringify!($name), "\":"))?;
+        $crate::value::Value::read($rest)?
+    }};
+    (@read optional, $name:ident, $rest:ident) => {
+        if $rest.skip(concat!(",\"", stringify!($name), "\":")).is_some() {
+            $crate::value::Value::read($rest)?
+        } else {
+            None
+        }
+    };
+}
+pub(crate) use members;

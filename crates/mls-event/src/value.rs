@@ -1,0 +1,201 @@
+//! How the values of members are written and read.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+
+use serde::Deserialize;
+
+use crate::fast_path::Rest;
+use crate::members::{Members, write_json};
+use crate::{BadRecord, Timestamp};
+
+/// The type of a member's value.
+pub(crate) trait Value<'a>: Sized {
+    /// Appends the value's JSON text.
+    fn write(&self, out: &mut Vec<u8>);
+
+    /// Reads the JSON text that [`write`](Value::write) writes; `None` leaves the record to [`from_json`](Value::from_json).
+    fn read(rest: &mut Rest<'a>) -> Option<Self>;
+
+    /// Reads any JSON text that the type allows. `None` is a member that the record does not have.
+    fn from_json(json: Option<&'a str>) -> Result<Self, Cow<'static, str>>;
+}
+
+/// The value of the member `name`.
+pub(crate) fn member<'a, T: Value<'a>>(
+    members: &Members<'a>,
+    name: &'static str,
+) -> Result<T, BadRecord> {
+    let json = members.get(name).map(serde_json::value::RawValue::get);
+    T::from_json(json).map_err(|why| BadRecord::Member { name, why })
+}
+
+const MISSING: &str = "it is missing";
+
+fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, Cow<'static, str>> {
+    serde_json::from_str(json).map_err(|error| {
+        let message = error.to_string();
+        // The position is one in the value, not in the line.
+        message.split(" at line ").next().unwrap_or(&message).to_owned().into()
+    })
+}
+
+/// A string that borrows from the line if JSON has no escape in it: serde borrows a `Cow` only in a field marked so.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a> Value<'a> for Option<Cow<'a, str>> {
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            None => out.extend_from_slice(b"null"),
+            Some(text) => write_text(out, text),
+        }
+    }
+
+    fn read(rest: &mut Rest<'a>) -> Option<Self> {
+        rest.text()
+    }
+
+    fn from_json(json: Option<&'a str>) -> Result<Self, Cow<'static, str>> {
+        let text: Option<Text<'a>> = json.map_or(Ok(None), parse)?;
+        Ok(text.map(|Text(text)| text))
+    }
+}
+
+impl<'a> Value<'a> for Timestamp<'a> {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_text(out, self.as_str());
+    }
+
+    fn read(rest: &mut Rest<'a>) -> Option<Self> {
+        Self::parse(rest.text()??).ok()
+    }
+
+    fn from_json(json: Option<&'a str>) -> Result<Self, Cow<'static, str>> {
+        required(json)
+    }
+}
+
+/// An address in canonical form: an IPv4-mapped IPv6 address becomes IPv4.
+impl<'a> Value<'a> for Option<IpAddr> {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_json(out, self);
+    }
+
+    fn read(rest: &mut Rest<'a>) -> Option<Self> {
+        match rest.text()? {
+            Some(ip) => Some(Some(ip.parse::<IpAddr>().ok()?.to_canonical())),
+            None => Some(None),
+        }
+    }
+
+    fn from_json(json: Option<&'a str>) -> Result<Self, Cow<'static, str>> {
+        let ip: Option<IpAddr> = json.map_or(Ok(None), parse)?;
+        Ok(ip.map(|ip| ip.to_canonical()))
+    }
+}
+
+/// A count: at least 1, and 1 in a record that does not have it.
+impl<'a> Value<'a> for u32 {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_json(out, self);
+    }
+
+    fn read(rest: &mut Rest<'a>) -> Option<Self> {
+        rest.number::<NonZeroU32>()?.map(NonZeroU32::get)
+    }
+
+    fn from_json(json: Option<&'a str>) -> Result<Self, Cow<'static, str>> {
+        json.map_or(Ok(1), |json| parse::<NonZeroU32>(json).map(NonZeroU32::get))
+    }
+}
+
+/// Numbers that may be null.
+macro_rules! numbers {
+    ($($number:ty)*) => {
+        $(impl<'a> Value<'a> for Option<$number> {
+            fn write(&self, out: &mut Vec<u8>) {
+                write_json(out, self);
+            }
+
+            fn read(rest: &mut Rest<'a>) -> Option<Self> {
+                rest.number()
+            }
+
+            fn from_json(json: Option<&'a str>) -> Result<Self, Cow<'static, str>> {
+                json.map_or(Ok(None), parse)
+            }
+        })*
+    };
+}
+numbers!(u16 u32 u64);
+
+/// Declares an enum whose values are words of the contract.
+macro_rules! words {
+    (
+        $(#[$meta:meta])*
+        pub enum $type:ident { $($(#[$word_meta:meta])* $variant:ident $word:literal,)* }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(serde::Serialize, serde::Deserialize)]
+        pub enum $type {
+            $($(#[$word_meta])* #[serde(rename = $word)] $variant,)*
+        }
+
+        impl $type {
+            /// Every value.
+            pub const ALL: [Self; [$($word),*].len()] = [$(Self::$variant),*];
+
+            /// The word that records hold.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)*
+                }
+            }
+
+            /// The value whose word is `name`.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.into_iter().find(|value| value.name() == name)
+            }
+        }
+
+        impl<'a> $crate::value::Value<'a> for $type {
+            fn write(&self, out: &mut Vec<u8>) {
+                $crate::value::write_text(out, self.name());
+            }
+
+            fn read(rest: &mut $crate::fast_path::Rest<'a>) -> Option<Self> {
+                Self::from_name(&rest.text()??)
+            }
+
+            fn from_json(json: Option<&'a str>) -> Result<Self, std::borrow::Cow<'static, str>> {
+                $crate::value::required(json)
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+/// The value of a member that no record may leave out.
+pub(crate) fn required<'a, T: Deserialize<'a>>(
+    json: Option<&'a str>,
+) -> Result<T, Cow<'static, str>> {
+    parse(json.ok_or(MISSING)?)
+}
+
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "a loop without an early exit compiles to a few vector instructions"
+)]
+pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
+    if text.bytes().fold(false, |any, b| any | (b < b' ') | (b == b'"') | (b == b'\\')) {
+        return write_json(out, text);
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+}
