@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use mls_csv::cell::{self, Unknown};
-use mls_csv::row::{BadRow, COLUMNS, Decoder};
-use mls_event::clean;
+use mls_csv::row::{BadRow, Decoder, is_header};
+use mls_event::{Column, clean};
 
 use crate::anonymizer::Anonymizer;
 use crate::class::Class;
@@ -22,8 +22,8 @@ impl Anonymizer {
     ) -> Result<(), BadRow> {
         let Some(cells) = decoder.split(line)? else { return Ok(()) };
         let mut row = csv::Writer::from_writer(out);
-        let is_header = cells.iter().zip(COLUMNS).all(|(cell, column)| *cell == column.as_bytes());
-        for (cell, column) in cells.into_iter().zip(COLUMNS) {
+        let is_header = is_header(&cells);
+        for (cell, column) in cells.into_iter().zip(Column::ALL) {
             // Writing to memory cannot fail.
             let _ = if is_header {
                 row.write_field(cell)
@@ -35,19 +35,25 @@ impl Anonymizer {
         Ok(())
     }
 
-    fn cell<'a>(&mut self, cell: &'a str, column: &str) -> Cow<'a, str> {
-        let unknown = if column == "hostname" { Unknown::Null } else { Unknown::NotAvailable };
-        let (Some(value), "server" | "ip" | "user" | "hostname" | "asn" | "aso") =
-            (cell::decode(cell), column)
-        else {
-            return Cow::Borrowed(cell);
-        };
+    fn cell<'a>(&mut self, cell: &'a str, column: Column) -> Cow<'a, str> {
+        let unknown =
+            if column == Column::Hostname { Unknown::Null } else { Unknown::NotAvailable };
+        let Some(value) = cell::decode(cell) else { return Cow::Borrowed(cell) };
         let mut text = Vec::new();
         match column {
-            "user" => self.pseudonyms.user(value, &mut text),
-            "asn" | "aso" if self.pseudonyms.keeps(Class::Asn) => return Cow::Borrowed(cell),
-            "asn" | "aso" => return Cow::Owned(cell::encode(None, unknown).into_owned()),
-            _ => self.pseudonyms.host(value.as_bytes(), &mut text),
+            Column::Date | Column::ReverseDnsStatus | Column::CountryCode => {
+                return Cow::Borrowed(cell);
+            }
+            Column::Asn | Column::Aso if self.pseudonyms.keeps(Class::Asn) => {
+                return Cow::Borrowed(cell);
+            }
+            Column::Asn | Column::Aso => {
+                return Cow::Owned(cell::encode(None, unknown).into_owned());
+            }
+            Column::User => self.pseudonyms.user(value, &mut text),
+            Column::Server | Column::Ip | Column::Hostname => {
+                self.pseudonyms.host(value.as_bytes(), &mut text);
+            }
         }
         Cow::Owned(cell::encode(Some(&String::from_utf8_lossy(&text)), unknown).into_owned())
     }

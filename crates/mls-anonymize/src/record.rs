@@ -19,8 +19,10 @@ enum MemberContent {
     Reason,
     /// In an alert, what its `kind` says.
     Key,
-    /// What was derived from the address, and would tell it.
+    /// Derived from the address, which it would reveal.
     Derived,
+    /// A sentence with names and addresses in it.
+    Sentence,
     /// Something that this version does not know: replaced where it looks like a name or an address.
     Anything,
 }
@@ -28,13 +30,14 @@ enum MemberContent {
 fn holds(name: &str) -> MemberContent {
     match name {
         "v" | "type" | "date" | "service" | "pid" | "outcome" | "attempts" | "port" | "pos"
-        | "reverse_dns_status" | "country_code" => MemberContent::Facts,
+        | "queue_id" | "reverse_dns_status" | "country_code" => MemberContent::Facts,
         "server" | "client" | "hostname" | "ip" => MemberContent::Name,
         "user" => MemberContent::User,
         "mechanism" => MemberContent::Mechanism,
         "reason" => MemberContent::Reason,
         "key" => MemberContent::Key,
         "asn" | "aso" => MemberContent::Derived,
+        "evidence" => MemberContent::Sentence,
         _ => MemberContent::Anything,
     }
 }
@@ -66,7 +69,7 @@ impl Anonymizer {
         out: &mut Vec<u8>,
     ) {
         let key = match members.get("kind").map(RawValue::get) {
-            Some("\"user\"") => MemberContent::User,
+            Some("\"user\"" | "\"guessed\"" | "\"spread\"" | "\"targeted\"") => MemberContent::User,
             Some("\"ip\"") => MemberContent::Name,
             _ => MemberContent::Anything,
         };
@@ -89,6 +92,7 @@ impl Anonymizer {
                 MemberContent::Derived if !self.pseudonyms.keeps(Class::Asn) => {
                     out.extend_from_slice(b"null");
                 }
+                MemberContent::Sentence => out.extend_from_slice(b"null"),
                 _ => self.value(value.get(), holds, context, depth, out),
             }
         }
@@ -147,6 +151,7 @@ impl Anonymizer {
             MemberContent::Reason => self.reason(text, context, &mut buffer),
             MemberContent::Facts
             | MemberContent::Derived
+            | MemberContent::Sentence
             | MemberContent::Anything
             | MemberContent::Key => {
                 self.text(text.as_bytes(), context, &mut buffer);
@@ -154,5 +159,22 @@ impl Anonymizer {
         }
         write_json(out, &buffer.to_str_lossy());
         self.buffer = buffer;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mls_event::{Alert, Auth, Enrichment};
+
+    use super::*;
+
+    #[test]
+    fn every_member_of_the_contract_has_a_rule() {
+        // The words of `kind` and the numbers of `threshold` look like no name.
+        let by_shape = ["kind", "threshold"];
+        for name in [Auth::MEMBERS, Enrichment::MEMBERS, Alert::MEMBERS].concat() {
+            let rule = holds(name);
+            assert_eq!(matches!(rule, MemberContent::Anything), by_shape.contains(&name), "{name}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use bstr::ByteSlice;
 use mls_config::zone::Zone;
 use mls_csv::row::Decoder;
 use mls_diag::{Exit, OrExit};
-use mls_event::{Auth, Enrichment, Record};
+use mls_event::{Alert, Auth, Enrichment, Record};
 use mls_parse::envelope;
 use mls_parse::grammar::Pieces;
 
@@ -117,6 +117,14 @@ pub(crate) fn record(read: &[u8], written: &[u8]) -> Option<&'static str> {
     match (Record::parse(read), Record::parse(written)) {
         (Ok(Record::Auth(read)), Ok(Record::Auth(written))) => {
             (facts(read) != facts(written)).then_some("a member that is kept")
+        }
+        (Ok(Record::Alert(read)), Ok(Record::Alert(written))) => {
+            let kept = |alert: &Alert<'_>| {
+                let country = alert.country_code.as_deref().map(str::to_owned);
+                let threshold = alert.threshold.as_deref().map(str::to_owned);
+                (alert.date.at(), alert.kind, alert.attempts, threshold, country)
+            };
+            (kept(&read) != kept(&written)).then_some("a member that is kept")
         }
         (Ok(Record::Other(read)), Ok(Record::Other(written))) if read == written => None,
         (Err(_), Err(_)) => None,

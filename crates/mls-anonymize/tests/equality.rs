@@ -455,6 +455,18 @@ fn totals(log: &str) -> String {
 }
 
 #[test]
+fn an_alert_hides_its_user_in_every_member() {
+    let alert = r#"{"v":1,"type":"alert","date":"2026-06-01T00:00:45Z","kind":"guessed","key":"wilma","attempts":null,"threshold":null,"ip":"192.0.2.7","user":"wilma","evidence":"40 names failed from 192.0.2.7 before wilma logged in"}"#;
+    let (code, written, _) = tool(&["--verify", "--key-file", key()], alert.as_bytes());
+    assert_eq!(code, Some(0));
+    let written: serde_json::Value = serde_json::from_slice(&written).unwrap();
+    assert_eq!(written["key"], written["user"]);
+    assert_eq!(written["kind"], "guessed");
+    assert!(written["evidence"].is_null());
+    assert!(!written.to_string().contains("wilma") && !written.to_string().contains("192.0.2.7"));
+}
+
+#[test]
 fn records_and_rows_get_the_pseudonyms_of_the_log() {
     let header = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n";
     let row =

@@ -7,13 +7,13 @@ use std::path::Path;
 
 use anyhow::Context;
 use mls_diag::{Exit, OrExit};
-use mls_event::{Auth, Record};
+use mls_event::{Auth, Column, Record};
 use mls_state::lock::Lock;
 use mls_stream::ndjson::{Reader, Writer};
 use mls_stream::sink;
 
 use crate::heading;
-use crate::row::{self, COLUMNS, Style};
+use crate::row::{self, Style};
 
 /// Rows on their way to a file.
 pub(crate) struct Rows<W: Write> {
@@ -28,7 +28,7 @@ impl<W: Write> Rows<W> {
     }
 
     pub(crate) fn header(&mut self) -> anyhow::Result<()> {
-        Ok(self.csv.write_record(COLUMNS).map_err(io_error)?)
+        Ok(self.csv.write_record(Column::ALL.map(Column::name)).map_err(io_error)?)
     }
 
     /// Writes an event's rows, none if it is not a failure.
@@ -98,7 +98,7 @@ fn refuse_all_but_ours(path: &Path) -> anyhow::Result<()> {
     } else if heading::is_originals(path).with_context(reading)? {
         Err(heading::convert_first(path))
     } else {
-        let header = heading::ours();
+        let header = Column::HEADER;
         Err(Exit::Config.error(format!(
             "{name} is not a CSV of ours, its first line is not {header}: name another file"
         )))

@@ -5,18 +5,13 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use mls_diag::Exit;
+use mls_event::Column;
 
 use crate::legacy;
-use crate::row::COLUMNS;
-
-/// Our first line, without its newline.
-pub(crate) fn ours() -> String {
-    COLUMNS.join(",")
-}
 
 /// Whether the file begins with our header.
 pub(crate) fn is_ours(path: &Path) -> io::Result<bool> {
-    let header = ours();
+    let header = Column::HEADER;
     let first = beginning(path, header.len() + 1)?;
     Ok(first
         .strip_prefix(header.as_bytes())

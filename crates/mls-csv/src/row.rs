@@ -7,23 +7,13 @@ use std::io;
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDateTime};
 use csv_core::ReadRecordResult;
 use mls_config::zone::{Zone, digits};
-use mls_event::{Auth, Enrichment, Outcome, clean};
+use mls_event::{Auth, Column, Enrichment, Outcome, clean};
 
 use crate::cell::{self, Unknown};
 use crate::legacy::LENGTHS;
 
-/// The columns, which are also the header row.
-pub const COLUMNS: [&str; 9] = [
-    "server",
-    "date",
-    "ip",
-    "user",
-    "hostname",
-    "reverse_dns_status",
-    "country_code",
-    "asn",
-    "aso",
-];
+/// The number of columns.
+pub const COLUMNS: usize = Column::ALL.len();
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,15 +35,20 @@ pub fn write<W: io::Write>(
 ) -> csv::Result<()> {
     let unknown = Enrichment::default();
     let added = event.enrichment.as_ref().unwrap_or(&unknown);
-    csv.write_field(text(event.server.as_ref()).as_bytes())?;
-    csv.write_field(date(&event.date.at(), style).as_bytes())?;
-    csv.write_field(shown(event.ip).as_bytes())?;
-    csv.write_field(text(event.user.as_ref()).as_bytes())?;
-    csv.write_field(cell::encode(added.hostname.as_deref(), Unknown::Null).as_bytes())?;
-    csv.write_field(text(added.reverse_dns_status.as_ref()).as_bytes())?;
-    csv.write_field(text(added.country_code.as_ref()).as_bytes())?;
-    csv.write_field(shown(added.asn).as_bytes())?;
-    csv.write_field(text(added.aso.as_ref()).as_bytes())?;
+    for column in Column::ALL {
+        let cell = match column {
+            Column::Server => text(event.server.as_ref()),
+            Column::Date => Cow::Owned(date(&event.date.at(), style)),
+            Column::Ip => shown(event.ip),
+            Column::User => text(event.user.as_ref()),
+            Column::Hostname => cell::encode(added.hostname.as_deref(), Unknown::Null),
+            Column::ReverseDnsStatus => text(added.reverse_dns_status.as_ref()),
+            Column::CountryCode => text(added.country_code.as_ref()),
+            Column::Asn => shown(added.asn),
+            Column::Aso => text(added.aso.as_ref()),
+        };
+        csv.write_field(cell.as_bytes())?;
+    }
     csv.write_record(None::<&[u8]>)
 }
 
@@ -83,7 +78,7 @@ fn date(at: &DateTime<FixedOffset>, style: Style) -> String {
 #[derive(Debug, thiserror::Error)]
 pub enum BadRow {
     /// Too few or too many cells, or a quoted cell that the line does not end.
-    #[error("a row of {0} columns instead of {columns}", columns = COLUMNS.len())]
+    #[error("a row of {0} columns instead of {COLUMNS}")]
     Columns(usize),
     /// A cell that its column does not allow.
     #[error("{column} {cell:?}: {why}")]
@@ -122,7 +117,7 @@ impl Decoder {
         let (zone, legacy) = (self.zone, self.legacy);
         let Some(cells) = self.split(line)? else { return Ok(None) };
         // The header of the original had fewer columns once; no date is `date`.
-        if cells.iter().zip(COLUMNS).take(5).all(|(cell, column)| *cell == column.as_bytes()) {
+        if is_header(&cells[..5]) {
             return Ok(None);
         }
         if legacy {
@@ -150,7 +145,7 @@ impl Decoder {
     ///
     /// # Errors
     /// [`BadRow::Columns`].
-    pub fn split(&mut self, line: &[u8]) -> Result<Option<[&[u8]; 9]>, BadRow> {
+    pub fn split(&mut self, line: &[u8]) -> Result<Option<[&[u8]; COLUMNS]>, BadRow> {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.is_empty() {
@@ -162,7 +157,7 @@ impl Decoder {
         // Unquoting never makes a cell longer.
         self.cells.resize(line.len().max(self.cells.len()), 0);
         // One more than there should be, to see that there are too many.
-        let mut ends = [0; COLUMNS.len() + 1];
+        let mut ends = [0; COLUMNS + 1];
         let (first, read, written, n) = self.csv.read_record(line, &mut self.cells, &mut ends);
         if !matches!(first, ReadRecordResult::InputEmpty | ReadRecordResult::Record)
             || read < line.len()
@@ -173,7 +168,7 @@ impl Decoder {
         let (last, _, _, more) =
             self.csv.read_record(&[], &mut self.cells[written..], &mut ends[n..]);
         let columns = n + more;
-        let complete = columns == COLUMNS.len() || (self.legacy && LENGTHS.contains(&columns));
+        let complete = columns == COLUMNS || (self.legacy && LENGTHS.contains(&columns));
         if !complete || !matches!(last, ReadRecordResult::Record) {
             return Err(BadRow::Columns(columns));
         }
@@ -187,6 +182,12 @@ impl Decoder {
             cell
         })))
     }
+}
+
+/// Whether the cells are the names of the first columns.
+#[must_use]
+pub fn is_header(cells: &[&[u8]]) -> bool {
+    cells.iter().zip(Column::ALL).all(|(cell, column)| *cell == column.name().as_bytes())
 }
 
 pub(crate) fn bad(column: &'static str, cell: &str, why: &'static str) -> BadRow {

@@ -24,7 +24,7 @@ impl<'a> Record<'a> {
             return Ok(Self { ip: auth.ip, open: Open::Line(&line[..line.len() - 1]) });
         }
         let mut members = Members::parse(line)?;
-        members.remove(&Enrichment::MEMBERS);
+        members.remove(Enrichment::MEMBERS);
         let ip = members.get("ip").and_then(|ip| serde_json::from_str::<IpAddr>(ip.get()).ok());
         Ok(Self { ip: ip.map(|ip| ip.to_canonical()), open: Open::Members(members) })
     }

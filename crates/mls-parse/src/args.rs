@@ -82,9 +82,12 @@ fn outcomes() -> impl TypedValueParser<Value = Outcome> {
         PossibleValue::new(Outcome::Failure.name()).help("A login that failed"),
         PossibleValue::new(Outcome::Success.name()).help("A login that succeeded"),
         PossibleValue::new(Outcome::Aborted.name())
-            .help("The client gave up before a password was tried"),
+            .help("The client gave up before it sent a password"),
+        PossibleValue::new(Outcome::Error.name())
+            .help("The server could not check the password: a temporary failure"),
     ];
-    PossibleValuesParser::new(names).try_map(|name| Outcome::of(&name).ok_or("no outcome"))
+    PossibleValuesParser::new(names)
+        .try_map(|name| Outcome::from_name(&name).ok_or("not an outcome"))
 }
 
 fn time(text: &str) -> Result<DateTime<FixedOffset>, String> {

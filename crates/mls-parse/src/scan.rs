@@ -224,6 +224,7 @@ impl Scanner {
             client: attempt.client,
             user: attempt.user,
             reason: attempt.reason,
+            queue_id: None,
             pos: source.pos.map(Cow::Owned),
             enrichment: None,
         };

@@ -7,8 +7,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use mls_csv::row::COLUMNS;
 use mls_diag::{Exit, OrExit};
+use mls_event::Column;
 use mls_event::MAX_LINE;
 use mls_state::atomic;
 use mls_state::cursor_file::Data;
@@ -148,7 +148,7 @@ fn has_rows(file: &File, length: u64) -> io::Result<bool> {
     let read = file.read_at(&mut first, 0)?;
     let first = &first[..read.min(usize::try_from(length).unwrap_or(read))];
     let header =
-        memchr::memchr(b'\n', first).filter(|_| first.starts_with(COLUMNS.join(",").as_bytes()));
+        memchr::memchr(b'\n', first).filter(|_| first.starts_with(Column::HEADER.as_bytes()));
     Ok(length > header.map_or(0, |newline| newline as u64 + 1))
 }
 

@@ -17,6 +17,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use mls_diag::{Exit, OrExit};
+use mls_event::Column;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -26,46 +27,19 @@ use crate::dialect::Dialect;
 #[derive(Clone, Debug)]
 pub struct Mapping {
     /// Never empty, and at least one has a source.
-    pub columns: Vec<Column>,
+    pub columns: Vec<TableColumn>,
 }
 
 /// One column of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Column {
+pub struct TableColumn {
     /// Its name in the table.
     pub name: String,
     /// What follows the name in `CREATE TABLE`.
     pub definition: String,
-    /// Where its values come from; `None` where the database makes them.
-    pub source: Option<EventField>,
+    /// The column of the CSV that it holds; `None` if the database fills it.
+    pub source: Option<Column>,
 }
-
-/// A column of the CSV.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is the CSV column of the same name")]
-pub enum EventField {
-    Server,
-    Date,
-    Ip,
-    User,
-    Hostname,
-    ReverseDnsStatus,
-    CountryCode,
-    Asn,
-    Aso,
-}
-
-const EVENT_FIELDS: [(&str, EventField); 9] = [
-    ("server", EventField::Server),
-    ("date", EventField::Date),
-    ("ip", EventField::Ip),
-    ("user", EventField::User),
-    ("hostname", EventField::Hostname),
-    ("reverse_dns_status", EventField::ReverseDnsStatus),
-    ("country_code", EventField::CountryCode),
-    ("asn", EventField::Asn),
-    ("aso", EventField::Aso),
-];
 
 impl Mapping {
     /// The built-in mapping. Texts are as long as they are: a name that does not fit would be a row that is lost.
@@ -90,17 +64,17 @@ impl Mapping {
         };
         let columns = [
             ("id", id, None),
-            ("server", text, Some(EventField::Server)),
-            ("event_time", time, Some(EventField::Date)),
-            ("ip", ip, Some(EventField::Ip)),
-            ("username", text, Some(EventField::User)),
-            ("hostname", text, Some(EventField::Hostname)),
-            ("reverse_dns_status", text, Some(EventField::ReverseDnsStatus)),
-            ("country_code", text, Some(EventField::CountryCode)),
-            ("asn", asn, Some(EventField::Asn)),
-            ("aso", text, Some(EventField::Aso)),
+            ("server", text, Some(Column::Server)),
+            ("event_time", time, Some(Column::Date)),
+            ("ip", ip, Some(Column::Ip)),
+            ("username", text, Some(Column::User)),
+            ("hostname", text, Some(Column::Hostname)),
+            ("reverse_dns_status", text, Some(Column::ReverseDnsStatus)),
+            ("country_code", text, Some(Column::CountryCode)),
+            ("asn", asn, Some(Column::Asn)),
+            ("aso", text, Some(Column::Aso)),
         ];
-        let column = |(name, definition, source): (&str, &str, _)| Column {
+        let column = |(name, definition, source): (&str, &str, _)| TableColumn {
             name: name.to_owned(),
             definition: definition.to_owned(),
             source,
@@ -132,16 +106,10 @@ impl Mapping {
                 serde_json::from_value(value).with_context(|| format!("column {name:?}"))?;
             let source = match entry.csv_column_name.as_deref() {
                 None | Some("csv_id_placeholder") => None,
-                Some(csv) => Some(
-                    EVENT_FIELDS
-                        .iter()
-                        .find(|(known, _)| *known == csv)
-                        .map(|(_, source)| *source)
-                        .with_context(|| {
-                            let known = EVENT_FIELDS.map(|(name, _)| name).join(", ");
-                            format!("column {name:?}: csv_column_name {csv:?} is none of {known}")
-                        })?,
-                ),
+                Some(csv) => Some(Column::from_name(csv).with_context(|| {
+                    let known = Column::ALL.map(Column::name).join(", ");
+                    format!("column {name:?}: csv_column_name {csv:?} is none of {known}")
+                })?),
             };
             anyhow::ensure!(
                 !name.is_empty() && !name.contains('\0'),
@@ -151,7 +119,7 @@ impl Mapping {
                 !entry.sql_column_def.contains('\0'),
                 "column {name:?}: sql_column_def has a NUL character"
             );
-            columns.push(Column { name, definition: entry.sql_column_def, source });
+            columns.push(TableColumn { name, definition: entry.sql_column_def, source });
         }
         let mapping = Self { columns };
         anyhow::ensure!(mapping.filled().next().is_some(), "no column has a csv_column_name");
@@ -159,7 +127,7 @@ impl Mapping {
     }
 
     /// The columns that rows have values for.
-    pub(crate) fn filled(&self) -> impl Iterator<Item = (&str, EventField)> {
+    pub(crate) fn filled(&self) -> impl Iterator<Item = (&str, Column)> {
         self.columns.iter().filter_map(|column| Some((column.name.as_str(), column.source?)))
     }
 
@@ -182,7 +150,7 @@ mod tests {
         )
         .unwrap();
         let filled: Vec<_> = mapping.filled().collect();
-        assert_eq!(filled, [("asn_varchar", EventField::Aso), ("at", EventField::Date)]);
+        assert_eq!(filled, [("asn_varchar", Column::Aso), ("at", Column::Date)]);
         assert_eq!(mapping.columns.len(), 3);
     }
 

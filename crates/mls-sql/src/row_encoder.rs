@@ -3,10 +3,10 @@
 use std::io::Write as _;
 use std::ops::Range;
 
-use mls_event::{Auth, Enrichment, clean_str};
+use mls_event::{Auth, Column, Enrichment, clean_str};
 
 use crate::dialect::{Dialect, Time};
-use crate::mapping::{EventField, Mapping};
+use crate::mapping::Mapping;
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) enum RowFormat {
 /// Encodes rows one behind the other.
 pub(crate) struct RowEncoder {
     form: RowFormat,
-    sources: Vec<EventField>,
+    sources: Vec<Column>,
     bytes: Vec<u8>,
     /// Where each row ends.
     ends: Vec<usize>,
@@ -70,26 +70,24 @@ impl RowEncoder {
                 bytes.push(between);
             }
             match source {
-                EventField::Server => text(form, bytes, event.server.as_deref()),
-                EventField::Date => {
+                Column::Server => text(form, bytes, event.server.as_deref()),
+                Column::Date => {
                     quoted(form, bytes, |bytes| bytes.extend_from_slice(time.as_bytes()));
                 }
-                EventField::Ip => match event.ip {
+                Column::Ip => match event.ip {
                     // Writing to memory cannot fail.
                     Some(ip) => quoted(form, bytes, |bytes| drop(write!(bytes, "{ip}"))),
                     None => text(form, bytes, None),
                 },
-                EventField::User => text(form, bytes, event.user.as_deref()),
-                EventField::Hostname => text(form, bytes, added.hostname.as_deref()),
-                EventField::ReverseDnsStatus => {
-                    text(form, bytes, added.reverse_dns_status.as_deref())
-                }
-                EventField::CountryCode => text(form, bytes, added.country_code.as_deref()),
-                EventField::Asn => match added.asn {
+                Column::User => text(form, bytes, event.user.as_deref()),
+                Column::Hostname => text(form, bytes, added.hostname.as_deref()),
+                Column::ReverseDnsStatus => text(form, bytes, added.reverse_dns_status.as_deref()),
+                Column::CountryCode => text(form, bytes, added.country_code.as_deref()),
+                Column::Asn => match added.asn {
                     Some(asn) => drop(write!(bytes, "{asn}")),
                     None => text(form, bytes, None),
                 },
-                EventField::Aso => text(form, bytes, added.aso.as_deref()),
+                Column::Aso => text(form, bytes, added.aso.as_deref()),
             }
         }
         bytes.extend_from_slice(form.close());

@@ -9,7 +9,8 @@
 use mls_stream::ndjson::Writer;
 
 use crate::dialect::Dialect;
-use crate::mapping::{EventField, Mapping};
+use crate::mapping::Mapping;
+use mls_event::Column;
 
 /// The name of the events' table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,9 +65,7 @@ impl Table {
         for column in &mapping.columns {
             let name = dialect.name(&column.name);
             lines.push(format!("  {name} {}", column.definition));
-            let Some(EventField::Date | EventField::Ip | EventField::User | EventField::Asn) =
-                column.source
-            else {
+            let Some(Column::Date | Column::Ip | Column::User | Column::Asn) = column.source else {
                 continue;
             };
             let index = dialect.name(&format!("{}_{}", self.0, column.name));
@@ -81,7 +80,7 @@ impl Table {
                     indexes.push(format!("  INDEX {index} ({name}{length})"));
                 }
                 // A B-tree refuses values of more than 2704 bytes, and attackers choose the names.
-                Dialect::Postgresql if column.source == Some(EventField::User) => {
+                Dialect::Postgresql if column.source == Some(Column::User) => {
                     indexes.push(self.index(dialect, &index, &format!("USING hash ({name})")));
                 }
                 _ => indexes.push(self.index(dialect, &index, &format!("({name})"))),

@@ -149,7 +149,7 @@ pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
             Record::End(_) => {
                 return pending.map_or(Ok(()), |cursor| sink.commit(cursor));
             }
-            Record::Gap(_) | Record::Segment(_) | Record::Other(_) => {}
+            Record::Gap(_) | Record::Segment(_) | Record::Alert(_) | Record::Other(_) => {}
         }
     }
     match stream {

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use chrono::{DateTime, TimeDelta};
+use mls_event::Column;
 
 use crate::ipdb::{COUNTRIES, ORGANISATIONS};
 use crate::random::Random;
@@ -34,7 +35,7 @@ pub fn write(
     // 1 July 2026.
     let end = DateTime::from_timestamp(1_782_864_000, 0).unwrap_or_default();
     let minutes = u64::from(days) * 24 * 60;
-    writeln!(out, "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso")?;
+    writeln!(out, "{}", Column::HEADER)?;
     for i in 0..rows {
         let left = minutes
             - u64::try_from(u128::from(minutes) * u128::from(i) / u128::from(rows))
