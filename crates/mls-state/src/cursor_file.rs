@@ -10,13 +10,13 @@
 //! }
 //! ```
 
-use std::fmt::Write;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -43,11 +43,11 @@ pub struct CursorFile {
     /// When, for people.
     pub written: String,
     /// What the cursor was committed with; null where the source saves its own cursor.
-    pub data: Option<Data>,
+    pub data: Option<Fingerprint>,
     /// The same of the files that were rotated away from the sink, the latest first: what one of them has beyond that was never
     /// committed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rotated: Vec<Data>,
+    pub rotated: Vec<Fingerprint>,
     /// Where `data` is a file of its own: its name, which it gets once this is committed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
@@ -59,27 +59,48 @@ pub struct CursorFile {
     pub cursor: Value,
 }
 
-/// How much of the sink's file is committed.
+/// What the first bytes of a file are recognized by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Data {
-    /// In bytes.
+pub struct Fingerprint {
+    /// How many bytes they are.
     pub length: u64,
-    /// SHA-256 of the last [`WINDOW`] bytes before `length`: tells rows of ours after them from a file that was edited.
+    /// SHA-256 of the last [`WINDOW`] of them: it tells rows that were appended later from a file that was edited.
     pub tail_sha256: String,
 }
 
-impl Data {
-    /// What the first `length` bytes of `file` are known by.
+impl Fingerprint {
+    /// That of `length` bytes of which `window` are the last.
+    #[must_use]
+    pub fn new(length: u64, window: &[u8]) -> Self {
+        Self { length, tail_sha256: sha256(window) }
+    }
+
+    /// That of no bytes, with which every file begins.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::new(0, b"")
+    }
+
+    /// That of the first `length` bytes of `file`.
     ///
     /// # Errors
-    /// Any I/O error, one where the file is shorter included.
+    /// Any I/O error; [`io::ErrorKind::UnexpectedEof`] if the file is shorter.
     pub fn describe(file: &File, length: u64) -> io::Result<Self> {
         let window = length.min(WINDOW);
         let mut bytes = vec![0; usize::try_from(window).map_err(io::Error::other)?];
         file.read_exact_at(&mut bytes, length - window)?;
-        Ok(Self { length, tail_sha256: sha256(&bytes) })
+        Ok(Self::new(length, &bytes))
+    }
+
+    /// Whether these bytes end in `window`.
+    #[must_use]
+    pub fn matches(&self, window: &[u8]) -> bool {
+        self.tail_sha256 == sha256(window)
     }
 }
+
+/// The name of [`Fingerprint`] before it served others than sinks.
+pub type Data = Fingerprint;
 
 impl CursorFile {
     /// What precedes the first commit: no position, and sequence number 0.
@@ -90,7 +111,7 @@ impl CursorFile {
 
     /// The commit that follows `base` (0 for the first).
     #[must_use]
-    pub fn next(base: u64, cursor: Value, data: Option<Data>) -> Self {
+    pub fn next(base: u64, cursor: Value, data: Option<Fingerprint>) -> Self {
         let written = chrono::Local::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, false);
         Self {
             version: VERSION,
@@ -221,11 +242,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 /// Bytes in hexadecimal.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    HEXLOWER.encode(bytes)
 }
 
 #[cfg(test)]
@@ -237,7 +254,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state.offset");
         assert_eq!(CursorFile::load(&path).unwrap(), None);
-        let data = Data { length: 7, tail_sha256: sha256(b"x") };
+        let data = Fingerprint::new(7, b"x");
         let cursor = CursorFile::next(4, serde_json::json!({"a": 1}), Some(data));
         cursor.store(&path).unwrap();
         assert_eq!(CursorFile::load(&path).unwrap(), Some(cursor));

@@ -1,11 +1,10 @@
 //! One process at a time.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use rustix::fs::FlockOperation;
 
 use mls_diag::{Exit, OrExit};
 
@@ -14,10 +13,10 @@ use mls_diag::{Exit, OrExit};
 pub struct Lock(#[expect(dead_code, reason = "dropping the file is the unlocking")] File);
 
 impl Lock {
-    /// Takes `PATH.lock` with flock(2). The lock file stays: removing it would let two processes lock two inodes.
+    /// Locks `PATH.lock`. The lock file stays: if it were removed, two processes could lock two inodes.
     ///
     /// # Errors
-    /// Exit 75 where another process holds it, 73 where it cannot be created.
+    /// Exit 75 if another process holds it, 73 if it cannot be created.
     pub fn take(path: &Path) -> anyhow::Result<Self> {
         let mut name = path.as_os_str().to_owned();
         name.push(".lock");
@@ -26,11 +25,11 @@ impl Lock {
         let file = file
             .with_context(|| format!("creating {}", name.display()))
             .or_exit(Exit::CantCreat)?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match file.try_lock() {
             Ok(()) => Ok(Self(file)),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(Exit::TempFail
+            Err(TryLockError::WouldBlock) => Err(Exit::TempFail
                 .error(format!("{} is held by another process; try again later", name.display()))),
-            Err(errno) => Err(errno)
+            Err(TryLockError::Error(error)) => Err(error)
                 .with_context(|| format!("locking {}", name.display()))
                 .or_exit(Exit::IoErr),
         }

@@ -1,0 +1,109 @@
+//! How much of a chain the sink that writes it has committed.
+
+use std::io;
+use std::path::Path;
+
+use anyhow::Context;
+use mls_diag::{Exit, OrExit};
+use mls_state::cursor_file::{CursorFile, Fingerprint};
+
+use crate::{Chain, ChainFile, Point};
+
+/// What the sink's cursor file says of the file that it appends to, and of those that were rotated away from it.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    current: Fingerprint,
+    rotated: Vec<Fingerprint>,
+}
+
+impl Committed {
+    /// What the cursor file at `path` says. Before the first commit nothing is there.
+    ///
+    /// # Errors
+    /// Those of [`CursorFile::load`].
+    pub fn load(path: &Path) -> anyhow::Result<Self> {
+        Ok(CursorFile::load(path)?
+            .as_ref()
+            .map_or_else(|| Self::of(&CursorFile::start()), Self::of))
+    }
+
+    /// What a cursor file says.
+    #[must_use]
+    pub fn of(cursor: &CursorFile) -> Self {
+        let current = cursor.data.clone().unwrap_or_else(Fingerprint::empty);
+        Self { current, rotated: cursor.rotated.clone() }
+    }
+
+    /// Where in `chain` the last commit ends; `None` if no file holds what was committed, or nothing was.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn find(&self, chain: &Chain) -> io::Result<Option<Point>> {
+        let offset = self.current.length;
+        if offset == 0 {
+            return Ok(None);
+        }
+        let found = chain.newest_with_prefix(&self.current)?;
+        let Some(newest) = found else { return Ok(None) };
+        if chain.files[newest].has_rows(offset)? {
+            return Ok(Some(Point { file: newest, offset }));
+        }
+        // A header alone is the beginning of every CSV: the file is the first one after the last that is known.
+        let file = match self.rotated.first() {
+            Some(after) => match chain.newest_with_prefix(after)? {
+                Some(known) => chain.oldest_with_prefix(&self.current, known + 1)?,
+                None => Some(newest).filter(|newest| !chain.files[*newest].is_rotated),
+            },
+            None if !chain.files[newest].is_rotated => Some(newest),
+            None => chain.oldest_with_prefix(&self.current, 0)?,
+        };
+        Ok(file.map(|file| Point { file, offset }))
+    }
+
+    /// Limits each file to what was committed of it. If the sink has not noticed yet that its file was rotated, the last commit
+    /// ends in a rotated file, and nothing of what is newer is committed. Compressed files that `is_read` are not looked into.
+    ///
+    /// # Errors
+    /// Exit 74 if reading fails.
+    pub fn limit(
+        &self,
+        chain: &mut Chain,
+        is_read: impl Fn(&ChainFile) -> bool,
+    ) -> anyhow::Result<()> {
+        let reading = |file: &ChainFile| format!("reading {}", file.path.display());
+        let end = self.find(chain).context("looking for the last commit").or_exit(Exit::IoErr)?;
+        for (n, file) in chain.files.iter_mut().enumerate() {
+            match end {
+                Some(end) if n == end.file => file.limit_to(end.offset),
+                Some(end) if n > end.file => file.limit_to(0),
+                None if !file.is_rotated => file.limit_to(0),
+                _ if file.compression.is_some() && is_read(file) => {}
+                _ => {
+                    let known = std::iter::once(&self.current).chain(&self.rotated);
+                    let longest = file.longest_prefix(known).with_context(|| reading(file));
+                    let length = longest.or_exit(Exit::IoErr)?.map_or(0, |known| known.length);
+                    if file.has_rows(length).with_context(|| reading(file)).or_exit(Exit::IoErr)? {
+                        file.limit_to(length);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Chain {
+    /// Opens the chain of `path` as far as the sink has committed it.
+    ///
+    /// # Errors
+    /// Those of [`Chain::open`] and of [`Committed::limit`].
+    pub fn open_committed(
+        path: &Path,
+        layout: &crate::Layout,
+        committed: &Committed,
+    ) -> anyhow::Result<Self> {
+        let mut chain = Self::open(path, layout)?;
+        committed.limit(&mut chain, |_| false)?;
+        Ok(chain)
+    }
+}

@@ -1,0 +1,226 @@
+//! Compressed files: gzip, xz, bzip2 and zstd.
+
+use std::error::Error;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+
+use bzip2::bufread::MultiBzDecoder;
+use bzip2::write::BzEncoder;
+use flate2::bufread::MultiGzDecoder;
+use flate2::write::GzEncoder;
+use lzma_rust2::{XzOptions, XzReader, XzWriter};
+use ruzstd::decoding::FrameDecoder;
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::encoding::CompressionLevel;
+
+/// A method of compression that is read here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Compression {
+    /// RFC 1952.
+    Gzip,
+    /// The .xz file format.
+    Xz,
+    /// bzip2(1).
+    Bzip2,
+    /// RFC 8878.
+    Zstd,
+}
+
+/// What a decoder may hold in memory: `xz -9` needs 65 MiB.
+const MAX_MEMORY: u32 = 96 << 20;
+
+impl Compression {
+    pub(crate) const ALL: [Self; 4] = [Self::Gzip, Self::Xz, Self::Bzip2, Self::Zstd];
+
+    /// The ending of a file's name.
+    #[must_use]
+    pub fn ending(self) -> &'static str {
+        match self {
+            Self::Gzip => ".gz",
+            Self::Xz => ".xz",
+            Self::Bzip2 => ".bz2",
+            Self::Zstd => ".zst",
+        }
+    }
+
+    /// The name that messages use.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Xz => "xz",
+            Self::Bzip2 => "bzip2",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// The method that a file's first bytes tell.
+    #[must_use]
+    pub fn of_content(first: &[u8]) -> Option<Self> {
+        match first {
+            [0x1f, 0x8b, ..] => Some(Self::Gzip),
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Xz),
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, ..] => Some(Self::Bzip2),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+
+    /// Decompresses `packed`, which may consist of several members, streams or frames.
+    pub fn decoder(self, packed: impl Read + Send + 'static) -> Box<dyn Read + Send> {
+        let packed = BufReader::with_capacity(128 * 1024, packed);
+        match self {
+            Self::Gzip => Box::new(MultiGzDecoder::new(packed)),
+            Self::Xz => Box::new(XzReader::new_mem_limit(packed, true, MAX_MEMORY / 1024)),
+            Self::Bzip2 => Box::new(MultiBzDecoder::new(packed)),
+            Self::Zstd => Box::new(ZstdReader::new(packed)),
+        }
+    }
+
+    /// Compresses all of `content` into `packed`.
+    ///
+    /// # Errors
+    /// Whatever reading or writing fails with.
+    pub fn compress(self, content: &mut impl Read, packed: &mut impl Write) -> io::Result<()> {
+        match self {
+            Self::Gzip => {
+                let mut encoder = GzEncoder::new(packed, flate2::Compression::default());
+                io::copy(content, &mut encoder)?;
+                encoder.finish()?;
+            }
+            Self::Xz => {
+                let mut encoder = XzWriter::new(packed, XzOptions::with_preset(6))?;
+                io::copy(content, &mut encoder)?;
+                encoder.finish()?;
+            }
+            Self::Bzip2 => {
+                let mut encoder = BzEncoder::new(packed, bzip2::Compression::default());
+                io::copy(content, &mut encoder)?;
+                encoder.finish()?;
+            }
+            Self::Zstd => {
+                // This encoder panics when reading or writing fails: it must not see that.
+                let (mut from, mut to) = (Careful::new(content), Careful::new(packed));
+                ruzstd::encoding::compress(&mut from, &mut to, CompressionLevel::Fastest);
+                from.result?;
+                to.result?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether an error of a decoder says that the bytes are damaged, and not that they could not be read: then the system has
+/// given a number to some cause of it.
+pub(crate) fn is_damage(error: &io::Error) -> bool {
+    let causes = std::iter::successors(error.get_ref().map(|cause| cause as &dyn Error), |cause| {
+        (*cause).source()
+    });
+    let mut numbers = causes.map(|cause| cause.downcast_ref().and_then(io::Error::raw_os_error));
+    error.raw_os_error().is_none() && numbers.all(|number| number.is_none())
+}
+
+/// A reader or writer that keeps its first error to itself, and from then on is at its end or takes everything.
+struct Careful<T> {
+    inner: T,
+    result: io::Result<()>,
+}
+
+impl<T> Careful<T> {
+    fn new(inner: T) -> Self {
+        Self { inner, result: Ok(()) }
+    }
+
+    fn guard<R>(&mut self, otherwise: R, action: impl FnOnce(&mut T) -> io::Result<R>) -> R {
+        if self.result.is_err() {
+            return otherwise;
+        }
+        action(&mut self.inner).unwrap_or_else(|error| {
+            self.result = Err(error);
+            otherwise
+        })
+    }
+}
+
+impl<T: Read> Read for Careful<T> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(self.guard(0, |inner| {
+            loop {
+                match inner.read(buffer) {
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    read => return read,
+                }
+            }
+        }))
+    }
+}
+
+impl<T: Write> Write for Careful<T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(self.guard(bytes.len(), |inner| inner.write_all(bytes).map(|()| bytes.len())))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.guard((), Write::flush);
+        Ok(())
+    }
+}
+
+/// All frames of a zstd file, one after the other.
+struct ZstdReader<R> {
+    packed: R,
+    decoder: FrameDecoder,
+    in_frame: bool,
+}
+
+impl<R: BufRead> ZstdReader<R> {
+    fn new(packed: R) -> Self {
+        let mut decoder = FrameDecoder::new();
+        decoder.set_max_window_size(MAX_MEMORY.into());
+        Self { packed, decoder, in_frame: false }
+    }
+
+    /// Begins the next frame; false at the end of the file.
+    fn begin(&mut self) -> io::Result<bool> {
+        while !self.packed.fill_buf()?.is_empty() {
+            match self.decoder.init(&mut self.packed) {
+                Ok(()) => return Ok(true),
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                    length,
+                    ..
+                })) => {
+                    io::copy(&mut (&mut self.packed).take(length.into()), &mut io::sink())?;
+                }
+                Err(error) => return Err(damaged(error)),
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl<R: BufRead> Read for ZstdReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        use ruzstd::decoding::BlockDecodingStrategy::UptoBlocks;
+        loop {
+            if !self.in_frame && !self.begin()? {
+                return Ok(0);
+            }
+            self.in_frame = true;
+            while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
+                self.decoder.decode_blocks(&mut self.packed, UptoBlocks(1)).map_err(damaged)?;
+            }
+            let n = self.decoder.read(buffer)?;
+            if n > 0 {
+                return Ok(n);
+            }
+            self.in_frame = false;
+            let stated = self.decoder.get_checksum_from_data();
+            if stated.is_some() && stated != self.decoder.get_calculated_checksum() {
+                return Err(damaged("wrong checksum"));
+            }
+        }
+    }
+}
+
+fn damaged(why: impl Into<Box<dyn Error + Send + Sync>>) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, why)
+}

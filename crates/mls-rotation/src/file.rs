@@ -1,0 +1,226 @@
+//! One file of a chain, read by decompressed offsets.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::PathBuf;
+
+use mls_state::cursor_file::{Fingerprint, WINDOW};
+use serde::{Deserialize, Serialize};
+
+use crate::Compression;
+use crate::lines::Lines;
+
+/// What stat(2) says of a file. Only a hint that there is nothing new to read, never what a file is recognized by: names
+/// change, inode numbers are used again, clocks jump.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileStat {
+    device: u64,
+    inode: u64,
+    /// In bytes.
+    pub size: u64,
+    /// Nanoseconds since 1970.
+    pub mtime: i64,
+}
+
+impl FileStat {
+    /// That of a file.
+    #[must_use]
+    pub fn of(metadata: &Metadata) -> Self {
+        let mtime =
+            metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
+        Self { device: metadata.dev(), inode: metadata.ino(), size: metadata.len(), mtime }
+    }
+
+    /// Whether both are of one file, by any name.
+    #[must_use]
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
+/// A file of a [chain](crate::Chain). Offsets and lengths are those of its decompressed bytes.
+#[derive(Debug)]
+pub struct ChainFile {
+    /// The name under which it was opened.
+    pub path: PathBuf,
+    /// The open file.
+    pub file: File,
+    /// How it looked when it was opened; where it is not compressed, its size is at most the [limit](Self::limit_to).
+    pub stat: FileStat,
+    /// Its size when it was opened.
+    pub(crate) opened_size: u64,
+    /// How it is compressed.
+    pub compression: Option<Compression>,
+    /// Whether rotation has made it. Exactly the last file of a chain may be the log itself.
+    pub is_rotated: bool,
+    pub(crate) limit: u64,
+}
+
+impl ChainFile {
+    /// Makes it end after `length` bytes, if it does not end before: what comes after them is not committed.
+    pub fn limit_to(&mut self, length: u64) {
+        self.limit = length;
+        if self.compression.is_none() {
+            self.stat.size = length.min(self.opened_size);
+        }
+    }
+
+    /// `length` bytes at `offset` of a file that is not compressed; fewer if it has become shorter.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn read_at(&self, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        let mut reader = FileRange { file: &self.file, offset, end: offset + length };
+        let mut have = 0;
+        while have < bytes.len() {
+            match reader.read(&mut bytes[have..]) {
+                Ok(0) => break,
+                Ok(n) => have += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bytes.truncate(have);
+        Ok(bytes)
+    }
+
+    /// The first bytes, [`WINDOW`] of them if there are so many.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn head(&self) -> io::Result<Vec<u8>> {
+        match self.compression {
+            None => self.read_at(0, WINDOW.min(self.stat.size)),
+            Some(_) => Ok(self.lines()?.peek(WINDOW)?.to_vec()),
+        }
+    }
+
+    /// The lines of a compressed file.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn lines(&self) -> io::Result<Lines> {
+        Lines::open(&self.file, self.compression, self.limit)
+    }
+
+    /// Gives each of `offsets`, which ascend, with the bytes just before it ([`WINDOW`] of them if there are so many) to
+    /// `each`, until that breaks. Offsets after the end are left out.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn windows(
+        &self,
+        offsets: impl IntoIterator<Item = u64>,
+        mut each: impl FnMut(u64, &[u8]) -> ControlFlow<()>,
+    ) -> io::Result<()> {
+        let mut lines = self.compression.map(|_| self.lines()).transpose()?;
+        for offset in offsets {
+            let flow = if let Some(lines) = &mut lines {
+                if !lines.skip_to(offset)? {
+                    break;
+                }
+                each(offset, lines.window())
+            } else {
+                let window = offset.min(WINDOW);
+                if offset > self.stat.size {
+                    break;
+                }
+                each(offset, &self.read_at(offset - window, window)?)
+            };
+            if flow.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The longest of `prefixes` that this file begins with.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn longest_prefix<'a>(
+        &self,
+        prefixes: impl IntoIterator<Item = &'a Fingerprint>,
+    ) -> io::Result<Option<&'a Fingerprint>> {
+        let mut prefixes: Vec<&Fingerprint> = prefixes.into_iter().collect();
+        prefixes.sort_by_key(|prefix| prefix.length);
+        let mut longest = None;
+        let mut rest = prefixes.iter();
+        self.windows(prefixes.iter().map(|prefix| prefix.length), |_, window| {
+            longest = rest.next().filter(|prefix| prefix.matches(window)).copied().or(longest);
+            ControlFlow::Continue(())
+        })?;
+        Ok(longest)
+    }
+
+    /// Whether its first `length` bytes are more than one line. A first line alone may be the header of a CSV, which is the
+    /// same in all of them and by which none is recognized.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn has_rows(&self, length: u64) -> io::Result<bool> {
+        let head = self.head()?;
+        let first_line = memchr::memchr(b'\n', &head).map_or(head.len(), |newline| newline + 1);
+        Ok(length > first_line as u64)
+    }
+
+    /// How many bytes there are up to the end of the last whole line, and what they are recognized by.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn last_line_end(&self) -> io::Result<Fingerprint> {
+        if self.compression.is_some() {
+            let mut lines = self.lines()?;
+            while lines.next()?.is_some() {}
+            return Ok(Fingerprint::new(lines.position(), lines.window()));
+        }
+        let mut end = self.stat.size;
+        while end > 0 {
+            let step = end.min(64 * 1024);
+            if let Some(newline) = memchr::memrchr(b'\n', &self.read_at(end - step, step)?) {
+                end = end - step + newline as u64 + 1;
+                break;
+            }
+            end -= step;
+        }
+        Fingerprint::describe(&self.file, end)
+    }
+
+    /// Reads the bytes from `begin` up to `end`, or to the end of the file if that comes first.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn reader(&self, begin: u64, end: u64) -> io::Result<Box<dyn Read + Send>> {
+        let file = self.file.try_clone()?;
+        let end = end.min(self.limit);
+        match self.compression {
+            None => Ok(Box::new(FileRange { file, offset: begin, end })),
+            Some(method) => {
+                let packed = FileRange { file, offset: 0, end: u64::MAX };
+                let mut content = method.decoder(packed);
+                io::copy(&mut (&mut content).take(begin), &mut io::sink())?;
+                Ok(Box::new(content.take(end.saturating_sub(begin))))
+            }
+        }
+    }
+}
+
+/// A range of a file, which has a position of its own and not that of the descriptor.
+pub(crate) struct FileRange<F> {
+    pub(crate) file: F,
+    pub(crate) offset: u64,
+    pub(crate) end: u64,
+}
+
+impl<F: std::borrow::Borrow<File>> Read for FileRange<F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        let length = buffer.len().min(left);
+        let n = self.file.borrow().read_at(&mut buffer[..length], self.offset)?;
+        self.offset += n as u64;
+        Ok(n)
+    }
+}

@@ -1,0 +1,155 @@
+//! The names that rotation gives to files.
+//!
+//! | name | made by |
+//! |---|---|
+//! | `LOG.N`, `LOG.0N` | logrotate(8) without `dateext`; newsyslog(8), savelog(8) |
+//! | `LOG-DATE`, `LOG.DATE` | logrotate with `dateext`; `newsyslog -t` |
+//! | `STEM.N.EXT`, `STEM-DATE.EXT` | the same with logrotate's `extension .EXT`, where LOG is `STEM.EXT` |
+//! | each with `.gz`, `.xz`, `.bz2`, `.zst` | compressed, see [`Compression`] |
+
+use std::cmp::Reverse;
+
+use crate::Compression;
+
+/// What a rotated file's name says about its age. Of two names of one kind the lesser is older; names of different kinds do
+/// not say which file is older.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Age {
+    /// A date: its digits, which sort by time, and the mark before it.
+    Date(Vec<u8>, u8),
+    /// A number, the highest being the oldest, and how many digits it has.
+    Number(Reverse<(u32, usize)>),
+    /// Nothing: the name matches the user's pattern only.
+    Unknown,
+}
+
+impl Age {
+    /// Whether the names of both say which file is older.
+    pub(crate) fn is_comparable(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other) && *self != Self::Unknown
+    }
+}
+
+/// How a name says that its file is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NamedCompression {
+    /// It does not.
+    None,
+    /// By a method that is read here.
+    Known(Compression),
+    /// By a method that is not read here.
+    Unsupported,
+}
+
+/// The endings of methods that are not read here.
+const UNSUPPORTED: [&[u8]; 4] = [b".lz4", b".Z", b".lzma", b".lz"];
+
+/// Splits a name into what comes before the ending of its compression, and the compression.
+#[must_use]
+pub fn split_compression(name: &[u8]) -> (&[u8], NamedCompression) {
+    for method in Compression::ALL {
+        if let Some(stem) = name.strip_suffix(method.ending().as_bytes()) {
+            return (stem, NamedCompression::Known(method));
+        }
+    }
+    match UNSUPPORTED.iter().find_map(|ending| name.strip_suffix(*ending)) {
+        Some(stem) => (stem, NamedCompression::Unsupported),
+        None => (name, NamedCompression::None),
+    }
+}
+
+/// The age that `name`, without the ending of its compression, has as a rotated file of `log`; `None` if it is not one.
+#[must_use]
+pub fn age(log: &[u8], name: &[u8]) -> Option<Age> {
+    if let Some(rest) = name.strip_prefix(log) {
+        return parse(rest);
+    }
+    let dot = memchr::memrchr(b'.', log).filter(|dot| *dot > 0)?;
+    let (stem, extension) = log.split_at(dot);
+    parse(name.strip_prefix(stem)?.strip_suffix(extension)?)
+}
+
+/// Reads `.N`, `-DATE` or `.DATE`.
+fn parse(rest: &[u8]) -> Option<Age> {
+    let (mark, rest) = rest.split_first()?;
+    let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    match (mark, rest) {
+        (b'.', number) if is_number(number) && number.len() < 8 => {
+            let number = str::from_utf8(number).ok()?;
+            Some(Age::Number(Reverse((number.parse().ok()?, number.len()))))
+        }
+        // `%Y%m%d` or `%Y-%m-%d`, perhaps followed by the hour, the time or seconds since 1970.
+        (b'-' | b'.', date)
+            if date.len() >= 8
+                && date.first().is_some_and(u8::is_ascii_digit)
+                && date.split(|b| matches!(b, b'-' | b'_' | b'T')).all(is_number) =>
+        {
+            Some(Age::Date(date.to_vec(), *mark))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_one_kind_sort_by_age() {
+        let mut numbers = vec!["mail.log.1", "mail.log.2", "mail.10.log", "mail.log.0"];
+        numbers.sort_by_key(|name| age(b"mail.log", name.as_bytes()).unwrap());
+        assert_eq!(numbers, ["mail.10.log", "mail.log.2", "mail.log.1", "mail.log.0"]);
+        let mut dates = vec![
+            "mail.log-2026010112",
+            "mail-20260102.log",
+            "mail.log-20260101",
+            "mail.log.20251231",
+            "mail.log.20251230T120000",
+        ];
+        dates.sort_by_key(|name| age(b"mail.log", name.as_bytes()).unwrap());
+        assert_eq!(
+            dates,
+            [
+                "mail.log.20251230T120000",
+                "mail.log.20251231",
+                "mail.log-20260101",
+                "mail.log-2026010112",
+                "mail-20260102.log",
+            ]
+        );
+    }
+
+    #[test]
+    fn other_names_are_not_rotated_files() {
+        for name in [
+            "mail.log",
+            "mail.log.old",
+            "mail.logs",
+            "mail.log-x",
+            "mail.log-2026",
+            "mail.err",
+            "mail.log.1.2",
+            "mail-20260101.err",
+            "mail.log-",
+            "mail.log.",
+            "mail.log.--------",
+            "mail..log",
+        ] {
+            assert_eq!(age(b"mail.log", name.as_bytes()), None, "{name}");
+        }
+        assert_eq!(age(b".log", b"-20260101.log"), None);
+    }
+
+    #[test]
+    fn the_ending_of_a_compression_is_split_off() {
+        assert_eq!(
+            split_compression(b"mail.log.1.xz"),
+            (&b"mail.log.1"[..], NamedCompression::Known(Compression::Xz))
+        );
+        assert_eq!(
+            split_compression(b"mail.log.1.lz4"),
+            (&b"mail.log.1"[..], NamedCompression::Unsupported)
+        );
+        assert_eq!(split_compression(b"mail.log"), (&b"mail.log"[..], NamedCompression::None));
+    }
+}

@@ -1,0 +1,120 @@
+//! Positions in a chain that are found again by content, whatever the files are called by then.
+
+use std::io;
+
+use mls_state::cursor_file::Fingerprint;
+use serde::{Deserialize, Serialize};
+
+use crate::Chain;
+
+/// A position that can be stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// What comes before it in its file.
+    #[serde(flatten)]
+    pub prefix: Fingerprint,
+    /// If that is only a first line, by which no file is recognized: the newest older file that has more, up to its end.
+    /// [`Fingerprint::empty`] if there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Fingerprint>,
+}
+
+/// Where a position is in a chain that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Point {
+    /// Index in [`Chain::files`].
+    pub file: usize,
+    /// Decompressed bytes before it in that file.
+    pub offset: u64,
+}
+
+impl Chain {
+    /// The position after the last whole line; `None` if the chain is empty.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn end(&self) -> io::Result<Option<Position>> {
+        let Some((newest, older)) = self.files.split_last() else { return Ok(None) };
+        let prefix = newest.last_line_end()?;
+        if newest.has_rows(prefix.length)? {
+            return Ok(Some(Position { prefix, after: None }));
+        }
+        let mut after = Fingerprint::empty();
+        for file in older.iter().rev() {
+            let end = file.last_line_end()?;
+            if file.has_rows(end.length)? {
+                after = end;
+                break;
+            }
+        }
+        Ok(Some(Position { prefix, after: Some(after) }))
+    }
+
+    /// Where `position` is now; `None` if no file holds what came before it.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn find(&self, position: &Position) -> io::Result<Option<Point>> {
+        let Some(after) = &position.after else {
+            let file = self.newest_with_prefix(&position.prefix)?;
+            return Ok(file.map(|file| Point { file, offset: position.prefix.length }));
+        };
+        let first = if after.length == 0 {
+            0
+        } else {
+            match self.newest_with_prefix(after)? {
+                Some(file) => file + 1,
+                None => return Ok(None),
+            }
+        };
+        if let Some(file) = self.oldest_with_prefix(&position.prefix, first)? {
+            return Ok(Some(Point { file, offset: position.prefix.length }));
+        }
+        Ok(if first < self.files.len() {
+            Some(Point { file: first, offset: 0 })
+        } else {
+            first.checked_sub(1).map(|file| Point { file, offset: after.length })
+        })
+    }
+
+    /// The newest file that begins with `prefix`.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn newest_with_prefix(&self, prefix: &Fingerprint) -> io::Result<Option<usize>> {
+        for (n, file) in self.files.iter().enumerate().rev() {
+            if file.longest_prefix([prefix])?.is_some() {
+                return Ok(Some(n));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The oldest file from number `first` on that begins with `prefix`.
+    pub(crate) fn oldest_with_prefix(
+        &self,
+        prefix: &Fingerprint,
+        first: usize,
+    ) -> io::Result<Option<usize>> {
+        for (n, file) in self.files.iter().enumerate().skip(first) {
+            if file.longest_prefix([prefix])?.is_some() {
+                return Ok(Some(n));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the newest file that has rows is recognized by, up to its end; `None` if no file has any.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn newest_rows(&self) -> io::Result<Option<Fingerprint>> {
+        for file in self.files.iter().rev() {
+            let end = file.last_line_end()?;
+            if file.has_rows(end.length)? {
+                return Ok(Some(end));
+            }
+        }
+        Ok(None)
+    }
+}

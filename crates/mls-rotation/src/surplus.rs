@@ -1,0 +1,46 @@
+//! Taking from a file what was never committed.
+
+use std::fs::File;
+use std::io;
+
+use mls_state::atomic;
+
+use crate::ChainFile;
+
+impl ChainFile {
+    /// Whether there are bytes after `length`.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn is_longer_than(&self, length: u64) -> io::Result<bool> {
+        let mut next = [0];
+        let mut reader = self.reader(length, u64::MAX)?;
+        io::Read::read(&mut reader, &mut next).map(|n| n > 0)
+    }
+
+    /// Copies the bytes after `length` to `surplus`; returns how many there were.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn copy_surplus(&self, length: u64, surplus: &mut File) -> io::Result<u64> {
+        io::copy(&mut self.reader(length, u64::MAX)?, surplus)
+    }
+
+    /// Cuts the file to `length` bytes, durably. A compressed file is replaced by one that is compressed by the same method and
+    /// keeps the time of the last change.
+    ///
+    /// # Errors
+    /// Any I/O error; the file is then as it was.
+    pub fn cut(&self, length: u64) -> io::Result<()> {
+        let Some(method) = self.compression else {
+            let file = File::options().write(true).open(&self.path)?;
+            file.set_len(length)?;
+            return file.sync_all();
+        };
+        let modified = self.file.metadata()?.modified()?;
+        atomic::write_with(&self.path, 0o640, |file| {
+            method.compress(&mut self.reader(0, length)?, file)?;
+            file.set_modified(modified)
+        })
+    }
+}
