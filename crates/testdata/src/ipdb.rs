@@ -10,9 +10,9 @@ use crate::random::Random;
 /// How many rows the published databases had in 2026: the country ones first, for IPv4 and IPv6.
 const ROWS: [[usize; 2]; 2] = [[237_000, 110_000], [427_000, 95_000]];
 
-/// The file names, in the same order.
-const NAMES: [[&str; 2]; 2] =
-    [["country_aside.csv", "country_aside-ipv6.csv"], ["asn.csv", "asn-ipv6.csv"]];
+/// File names of the databases: countries for IPv4 and IPv6, then AS for IPv4 and IPv6.
+pub(crate) const FILES: [&str; 4] =
+    ["country_aside.csv", "country_aside-ipv6.csv", "asn.csv", "asn-ipv6.csv"];
 
 pub(crate) const COUNTRIES: [&str; 8] = ["FR", "DE", "US", "CN", "BR", "VN", "ZA", "AU"];
 pub(crate) const ORGANISATIONS: [&str; 6] = [
@@ -87,7 +87,7 @@ pub fn address(number: u128, family: usize) -> IpAddr {
 /// Those of the file.
 pub fn save(directory: &Path, seed: u64, kind: usize, family: usize) -> io::Result<Vec<Range>> {
     let ranges = ranges(seed, kind, family);
-    let mut out = BufWriter::new(File::create(directory.join(NAMES[kind][family]))?);
+    let mut out = BufWriter::new(File::create(directory.join(FILES[2 * kind + family]))?);
     for Range { start, end, value } in &ranges {
         match value {
             Value::Country(code) => writeln!(out, "{start},{end},{code}")?,

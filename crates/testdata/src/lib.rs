@@ -7,3 +7,4 @@ pub mod ipdb;
 pub mod log;
 pub mod mmdb;
 pub mod random;
+pub mod server;

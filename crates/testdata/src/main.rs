@@ -9,6 +9,7 @@ use testdata::csv::{self, Variety};
 use testdata::ipdb;
 use testdata::log::{Generator, Stamps};
 use testdata::mmdb::Mmdb;
+use testdata::server::{Options, Server};
 
 /// Generate input for tests and benchmarks: the same options always give the same bytes
 #[derive(Debug, Parser)]
@@ -40,6 +41,30 @@ enum Task {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Write the record of a mail server with users and attackers, and the truth about who got in:
+    /// mail.log, records.ndjson (both outcomes, enriched), truth.tsv, and IP databases in ipdb
+    Server {
+        /// Directory for the files; created if it is missing
+        directory: PathBuf,
+        /// Number of users
+        #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
+        users: u64,
+        /// Number of days from 1 June 2026
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(5..=1000))]
+        days: u64,
+        /// Number of honest users who look odd
+        #[arg(long, default_value_t = 165)]
+        odd: u64,
+        /// Number of accounts that attackers get into
+        #[arg(long, default_value_t = 26)]
+        compromised: u64,
+        /// Spraying campaigns of each botnet in ten days
+        #[arg(long, default_value_t = 60)]
+        spray: u64,
+        /// Seed of the random numbers
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Write IP databases of the size of the published ones: CSV files, and an MMDB file of the AS databases
     Ipdb {
         /// Directory for the files; created if it is missing
@@ -58,6 +83,10 @@ fn main() -> anyhow::Result<()> {
             csv::write(seed, rows, days, variety, &mut out)?;
             Ok(out.flush()?)
         }
+        Task::Server { directory, users, days, odd, compromised, spray, seed } => {
+            let options = Options { seed, users, days, odd, compromised, spray };
+            write_server(&directory, &Server::new(options))
+        }
         Task::Ipdb { directory, seed } => write_databases(&directory, seed),
     }
 }
@@ -71,6 +100,21 @@ fn write_log(lines: u64, generator: &mut Generator) -> anyhow::Result<()> {
         out.write_all(&line)?;
     }
     Ok(out.flush()?)
+}
+
+fn write_server(directory: &Path, server: &Server) -> anyhow::Result<()> {
+    server.save_databases(&directory.join("ipdb"))?;
+    let file = |name: &str| -> anyhow::Result<BufWriter<File>> {
+        Ok(BufWriter::with_capacity(1 << 20, File::create(directory.join(name))?))
+    };
+    let (mut log, mut records, mut truth) =
+        (file("mail.log")?, file("records.ndjson")?, file("truth.tsv")?);
+    server.write_log(&mut log)?;
+    server.write_records(&mut records)?;
+    server.write_truth(&mut truth)?;
+    log.flush()?;
+    records.flush()?;
+    Ok(truth.flush()?)
 }
 
 fn write_databases(directory: &Path, seed: u64) -> anyhow::Result<()> {

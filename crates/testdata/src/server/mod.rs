@@ -1,0 +1,147 @@
+//! A mail server with its users, their habits and mishaps, attackers, and the truth about who got in.
+//!
+//! The people and the attackers are written from what they do. Nothing here knows how findings are
+//! made. The same options always give the same server.
+
+mod attackers;
+mod output;
+mod people;
+mod world;
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use mls_event::Outcome;
+
+use crate::random::Random;
+use attackers::Attackers;
+use people::Diary;
+use world::World;
+
+pub use attackers::{Compromise, Way};
+pub use people::{Oddity, Person};
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 3600;
+const DAY: i64 = 86_400;
+
+/// 1 June 2026.
+const START: i64 = 1_780_272_000;
+
+/// Which server to make.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Seed of the random numbers.
+    pub seed: u64,
+    /// Number of users.
+    pub users: u64,
+    /// Number of days, at least 5.
+    pub days: u64,
+    /// Honest users whose behaviour is odd.
+    pub odd: u64,
+    /// Accounts that an attacker gets into; the three ways take turns.
+    pub compromised: u64,
+    /// Spraying campaigns of a botnet in ten days.
+    pub spray: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { seed: 1, users: 500, days: 30, odd: 165, compromised: 26, spray: 60 }
+    }
+}
+
+/// The program that a client used, and the server that logs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// Postfix's submission service
+    Submission,
+    /// Dovecot's IMAP service
+    Imap,
+    /// Dovecot's POP3 service
+    Pop3,
+}
+
+/// An attempt to log in.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Seconds since 1970.
+    pub at: i64,
+    /// User name as sent.
+    pub user: Rc<str>,
+    /// Address of the client.
+    pub ip: IpAddr,
+    /// Failure or success.
+    pub outcome: Outcome,
+    /// Number of attempts that the line stands for.
+    pub attempts: u32,
+    /// The server that logged it.
+    pub program: Program,
+}
+
+/// A server's record, and the truth about it.
+#[derive(Debug)]
+pub struct Server {
+    /// All attempts, in order of time.
+    pub events: Vec<Event>,
+    /// All users.
+    pub people: Vec<Person>,
+    /// The accounts that attackers got into.
+    pub compromised: Vec<Compromise>,
+    world: World,
+}
+
+impl Server {
+    /// Makes a server.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        let mut random = Random::new(options.seed ^ 0x5e7e_0001);
+        let world = World::new(&mut random);
+        let people = people(options, &world, &mut random);
+        let mut events = Vec::new();
+        let (start, days) = (START, options.days);
+        let mut diary = Diary { world: &world, start, days, events: &mut events };
+        for person in &people {
+            diary.write(person, &mut random);
+        }
+        let mut attackers =
+            Attackers { world: &world, people: &people, start, days, events: &mut events };
+        attackers.spray(options.spray, &mut random);
+        let mut compromised = Vec::new();
+        // Compromised users are ordinary ones or odd ones; the first users are odd.
+        for n in 0..options.compromised {
+            let way =
+                [Way::Guessed, Way::Spread, Way::Targeted][usize::try_from(n % 3).unwrap_or(0)];
+            let user = n * options.users / options.compromised;
+            let user = &people[usize::try_from(user).unwrap_or(0)];
+            compromised.push(attackers.break_in(user, way, &mut random));
+        }
+        for _ in 0..options.users / 60 {
+            let user = random.pick(&people);
+            if compromised.iter().all(|compromise| compromise.user != user.name) {
+                attackers.attack(user, &mut random);
+            }
+        }
+        let end = start + DAY * days.cast_signed();
+        events.retain(|event| (start..end).contains(&event.at));
+        events.sort_by_key(|event| event.at);
+        Self { events, people, compromised, world }
+    }
+}
+
+/// Odd users come first.
+fn people(options: Options, world: &World, random: &mut Random) -> Vec<Person> {
+    (0..options.users)
+        .map(|n| {
+            let oddity = if n < options.odd { people::draw(random) } else { Oddity::None };
+            let group = match oddity {
+                Oddity::Office => random.below(1 + options.odd / 40),
+                Oddity::Conference => random.below(2),
+                Oddity::Household => random.below(1 + options.odd / 50),
+                _ => random.below(1000),
+            };
+            let name = format!("u{n}@example.org").into();
+            Person::new(name, oddity, group, world, random)
+        })
+        .collect()
+}

@@ -1,0 +1,448 @@
+//! What honest users do: where they are, which programs log in for them, and what goes wrong.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+
+use mls_event::Outcome;
+
+use super::world::{COUNTRIES, Use, World};
+use super::{DAY, Event, HOUR, MINUTE, Program};
+use crate::random::Random;
+
+/// What is unusual about an honest user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Oddity {
+    /// Nothing
+    None,
+    /// Works behind an address that many users share, and where people mistype
+    Office,
+    /// Reads mail in a browser: the web server logs in from one internal address
+    Webmail,
+    /// Spends days abroad, sometimes in several countries
+    Traveller,
+    /// Goes abroad with colleagues: one hotel address, many users, mistyped passwords
+    Conference,
+    /// Uses a VPN with one AS and exits in many countries
+    Vpn,
+    /// Changes between VPN exits of many AS
+    RovingVpn,
+    /// The company's VPN leaves in another country, and the phone does not use it
+    CompanyVpn,
+    /// The phone has an old password: it fails for hours, from changing addresses, and then works
+    StalePhone,
+    /// A provider fetches the mailbox every two hours, from many of its addresses
+    Fetched,
+    /// Lives at a border: the phone changes between the networks of two countries
+    Border,
+    /// Shares the home's address with relatives, who mistype
+    Household,
+    /// Has several mailboxes in one program; all of them fail after a change of passwords
+    ManyMailboxes,
+    /// Sets up a program that tries several forms of the user name
+    Autoconfig,
+    /// Moves house or changes the phone's provider
+    Moves,
+    /// Logs in once a week
+    Rare,
+    /// Has the account only since the middle of the record
+    New,
+}
+
+/// How often each oddity occurs among 100 odd users; the rest of the users are ordinary.
+const SHARES: [(Oddity, u64); 16] = [
+    (Oddity::Office, 20),
+    (Oddity::Webmail, 10),
+    (Oddity::Traveller, 14),
+    (Oddity::Conference, 5),
+    (Oddity::Vpn, 5),
+    (Oddity::RovingVpn, 5),
+    (Oddity::CompanyVpn, 4),
+    (Oddity::StalePhone, 10),
+    (Oddity::Fetched, 6),
+    (Oddity::Border, 4),
+    (Oddity::Household, 5),
+    (Oddity::ManyMailboxes, 3),
+    (Oddity::Autoconfig, 3),
+    (Oddity::Moves, 3),
+    (Oddity::Rare, 2),
+    (Oddity::New, 1),
+];
+
+/// Draws an oddity for an odd user.
+pub(crate) fn draw(random: &mut Random) -> Oddity {
+    let mut left = random.below(100);
+    for (oddity, share) in SHARES {
+        if left < share {
+            return oddity;
+        }
+        left -= share;
+    }
+    Oddity::None
+}
+
+/// A user.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// The user name.
+    pub name: Rc<str>,
+    /// What is unusual.
+    pub oddity: Oddity,
+    pub(crate) country: &'static str,
+    /// Network and number of the subnet.
+    home: (usize, u64),
+    mobile: usize,
+    /// Which office, hotel or household the user shares with others.
+    group: u64,
+    has_dynamic_address: bool,
+    has_ipv6: bool,
+}
+
+impl Person {
+    pub(crate) fn new(
+        name: Rc<str>,
+        oddity: Oddity,
+        group: u64,
+        world: &World,
+        random: &mut Random,
+    ) -> Self {
+        let near = usize::try_from(random.below(8)).unwrap_or(0);
+        let country = if random.below(4) > 0 { COUNTRIES[0] } else { COUNTRIES[near] };
+        let homes = world.of(&[Use::Home], Some(country));
+        let mobiles = world.of(&[Use::Mobile], Some(country));
+        Self {
+            name,
+            oddity,
+            country,
+            home: (*random.pick(&homes), random.number()),
+            mobile: *random.pick(&mobiles),
+            group,
+            has_dynamic_address: random.below(3) == 0,
+            has_ipv6: random.below(3) == 0,
+        }
+    }
+
+    /// Whether this is neither the user's home network nor the phone's.
+    pub(crate) fn uses_no(&self, network: usize) -> bool {
+        self.home.0 != network && self.mobile != network
+    }
+
+    fn home(&self, world: &World, day: u64, random: &mut Random) -> IpAddr {
+        let (network, number) = self.home;
+        let lease = if self.has_dynamic_address { day } else { 0 };
+        let network = &world.networks[network];
+        if self.has_ipv6 && random.below(2) == 0 {
+            // Privacy extensions (RFC 8981): another host part every time.
+            return network.v6(number ^ lease << 40, random.number());
+        }
+        network.v4(number.wrapping_add(lease * 7919))
+    }
+
+    /// Carrier-grade NAT: one of a few addresses that thousands share, or a /64 for each session.
+    fn mobile(&self, world: &World, network: usize, random: &mut Random) -> IpAddr {
+        if self.has_ipv6 && random.below(2) == 0 {
+            return world.networks[network].v6(random.number(), random.number());
+        }
+        world.networks[network].v4(random.below(200))
+    }
+}
+
+/// Writes the life of a user.
+pub(crate) struct Diary<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) start: i64,
+    pub(crate) days: u64,
+    pub(crate) events: &'a mut Vec<Event>,
+}
+
+/// A stay abroad: days, country, hotel.
+struct Trip {
+    days: std::ops::Range<u64>,
+    country: &'static str,
+    hotel: IpAddr,
+    /// The network that the phone roams in; none if its traffic goes through the home network.
+    roaming: Option<usize>,
+}
+
+impl Diary<'_> {
+    fn log(&mut self, at: i64, user: &Rc<str>, ip: IpAddr, outcome: Outcome, program: Program) {
+        self.events.push(Event { at, user: Rc::clone(user), ip, outcome, program, attempts: 1 });
+    }
+
+    /// A login by hand, or by a program: sometimes the password is wrong first.
+    fn login(
+        &mut self,
+        at: i64,
+        user: &Rc<str>,
+        ip: IpAddr,
+        program: Program,
+        random: &mut Random,
+    ) {
+        if random.below(60) == 0 {
+            for n in 0..=random.below(3) {
+                let before = at - 5 - 9 * n.cast_signed();
+                self.log(before, user, ip, Outcome::Failure, program);
+            }
+        }
+        self.log(at, user, ip, Outcome::Success, program);
+    }
+
+    /// Writes all days of `person`.
+    pub(crate) fn write(&mut self, person: &Person, random: &mut Random) {
+        let mut person = person.clone();
+        let begin = match person.oddity {
+            Oddity::New => self.days / 3 + random.below(self.days / 2),
+            _ => 0,
+        };
+        let moves = self.days / 4 + random.below(self.days / 2);
+        let trips = self.trips(&person, random);
+        let exits = self.exits(&person, random);
+        let begins_vpn = if random.below(3) == 0 { random.below(self.days) } else { 0 };
+        // The habit of the user: how many logins a day.
+        let (desktop, phone) = (1 + random.below(6), random.below(9));
+        for day in begin..self.days {
+            if person.oddity == Oddity::Moves && day == moves {
+                let country = Some(person.country);
+                person.home =
+                    (*random.pick(&self.world.of(&[Use::Home], country)), random.number());
+                person.mobile = *random.pick(&self.world.of(&[Use::Mobile], country));
+            }
+            if person.oddity == Oddity::Rare && day % 7 != person.group % 7 {
+                continue;
+            }
+            let midnight = self.start + DAY * day.cast_signed();
+            let trip = trips.iter().find(|trip| trip.days.contains(&day));
+            let is_workday = day % 7 < 5;
+            for _ in 0..desktop {
+                let at = midnight + 7 * HOUR + random.below(15 * 3600).cast_signed();
+                let is_at_work = is_workday && (8..17).contains(&((at - midnight) / HOUR));
+                let home = person.home(self.world, day, random);
+                let ip = match (person.oddity, trip) {
+                    (_, Some(trip)) if random.below(5) > 0 => trip.hotel,
+                    (Oddity::Office, _) if is_at_work => self.office(person.group),
+                    (Oddity::Household, _) => self.household(person.group),
+                    (Oddity::Vpn | Oddity::RovingVpn, _) if day >= begins_vpn => {
+                        self.world.networks[*random.pick(&exits)].v4(random.number())
+                    }
+                    (Oddity::CompanyVpn, _) if is_at_work => {
+                        self.world.networks[exits[0]].v4(person.group)
+                    }
+                    _ => home,
+                };
+                let program = *random.pick(&[Program::Imap, Program::Imap, Program::Submission]);
+                self.login(at, &person.name, ip, program, random);
+            }
+            if person.oddity == Oddity::Webmail {
+                for _ in 0..=random.below(4) {
+                    let at = midnight + 8 * HOUR + random.below(13 * 3600).cast_signed();
+                    self.login(at, &person.name, WEBMAIL, Program::Imap, random);
+                }
+            }
+            for _ in 0..phone {
+                let at = midnight + 6 * HOUR + random.below(17 * 3600).cast_signed();
+                let network = match trip {
+                    Some(trip) => trip.roaming.unwrap_or(person.mobile),
+                    None if person.oddity == Oddity::Border && random.below(2) == 0 => exits[0],
+                    None => person.mobile,
+                };
+                let ip = person.mobile(self.world, network, random);
+                self.login(at, &person.name, ip, Program::Imap, random);
+            }
+        }
+        self.mishaps(&person, &exits, random);
+    }
+
+    /// Networks that the user's oddity needs.
+    fn exits(&self, person: &Person, random: &mut Random) -> Vec<usize> {
+        let some = |from: Vec<usize>, count: u64, random: &mut Random| -> Vec<usize> {
+            (0..count).map(|_| *random.pick(&from)).collect()
+        };
+        match person.oddity {
+            Oddity::Vpn => {
+                let count = 2 + random.below(12);
+                some(self.world.of(&[Use::Vpn], None), count, random)
+            }
+            Oddity::RovingVpn => {
+                let count = 3 + random.below(8);
+                some(self.world.of(&[Use::Hosting], None), count, random)
+            }
+            Oddity::CompanyVpn => {
+                let country = COUNTRIES[usize::try_from(random.below(12)).unwrap_or(0)];
+                let networks = self.world.of(&[Use::Hosting, Use::Home], Some(country));
+                vec![*random.pick(&networks)]
+            }
+            Oddity::Fetched => {
+                let all = self.world.of(&[Use::Fetcher], None);
+                let asn = self.world.networks[*random.pick(&all)].asn;
+                all.into_iter().filter(|i| self.world.networks[*i].asn == asn).collect()
+            }
+            _ => {
+                // A neighbour's mobile network.
+                let country = COUNTRIES.iter().find(|country| **country != person.country);
+                some(self.world.of(&[Use::Mobile], country.copied()), 1, random)
+            }
+        }
+    }
+
+    fn trips(&self, person: &Person, random: &mut Random) -> Vec<Trip> {
+        let mut trips = Vec::new();
+        match person.oddity {
+            Oddity::Traveller => {
+                let mut day = 1 + random.below(self.days);
+                for _ in 0..=random.below(4) {
+                    let country = *random.pick(&COUNTRIES);
+                    let days = day..day + 1 + random.below(7);
+                    day = days.end + if random.below(2) == 0 { 0 } else { random.below(6) };
+                    let hotels = self.world.of(&[Use::Home], Some(country));
+                    let networks = self.world.of(&[Use::Mobile], Some(country));
+                    trips.push(Trip {
+                        days,
+                        country,
+                        hotel: self.world.networks[*random.pick(&hotels)].v4(random.number()),
+                        roaming: (random.below(2) == 0).then(|| *random.pick(&networks)),
+                    });
+                }
+            }
+            Oddity::Conference => {
+                let day = 3 + person.group % self.days;
+                let country = COUNTRIES[usize::try_from(person.group % 30).unwrap_or(0)];
+                let hotels = self.world.of(&[Use::Home], Some(country));
+                let hotel = self.world.networks[hotels[0]].v4(4_000 + person.group);
+                trips.push(Trip { days: day..day + 3, country, hotel, roaming: None });
+            }
+            _ => {}
+        }
+        trips.retain(|trip| trip.country != person.country);
+        trips
+    }
+
+    fn office(&self, group: u64) -> IpAddr {
+        let networks = self.world.of(&[Use::Home], Some(COUNTRIES[0]));
+        self.world.networks[networks[0]].v4(50_000 + group)
+    }
+
+    fn household(&self, group: u64) -> IpAddr {
+        let networks = self.world.of(&[Use::Home], Some(COUNTRIES[0]));
+        self.world.networks[networks[1]].v4(40_000 + group)
+    }
+
+    /// What happens once, or beside the ordinary logins.
+    fn mishaps(&mut self, person: &Person, exits: &[usize], random: &mut Random) {
+        let day = 1 + random.below(self.days - 1);
+        let at = self.start + DAY * day.cast_signed() + random.below(86_400).cast_signed();
+        match person.oddity {
+            Oddity::StalePhone => self.stale_phone(person, at, random),
+            Oddity::Fetched => {
+                let begin = if random.below(2) == 0 { self.start } else { at };
+                let mut at = begin + random.below(7200).cast_signed();
+                while at < self.start + DAY * self.days.cast_signed() {
+                    let ip = self.world.networks[*random.pick(exits)].v4(random.below(900));
+                    self.log(at, &person.name, ip, Outcome::Success, Program::Pop3);
+                    at += 2 * HOUR + random.below(300).cast_signed() - 150;
+                }
+            }
+            Oddity::ManyMailboxes => self.many_mailboxes(person, at, random),
+            Oddity::Autoconfig => self.autoconfig(person, at, random),
+            Oddity::Office | Oddity::Household | Oddity::Conference => {
+                self.wrong_names(person, random);
+            }
+            _ => {}
+        }
+    }
+
+    /// An old password: the phone fails from changing addresses, 50 to 400 times, until somebody
+    /// types the new one.
+    fn stale_phone(&mut self, person: &Person, at: i64, random: &mut Random) {
+        let mut at = at;
+        let step = 60 + random.below(1200);
+        let is_at_home = random.below(3) == 0;
+        let mut ip = person.mobile(self.world, person.mobile, random);
+        for _ in 0..50 + random.below(350) {
+            at += random.below(2 * step).cast_signed();
+            if random.below(12) == 0 {
+                ip = person.mobile(self.world, person.mobile, random);
+            }
+            if is_at_home {
+                let day = u64::try_from((at - self.start) / DAY).unwrap_or(0);
+                ip = person.home(self.world, day, random);
+            }
+            self.log(at, &person.name, ip, Outcome::Failure, Program::Imap);
+        }
+        self.log(at + 120, &person.name, ip, Outcome::Success, Program::Imap);
+    }
+
+    fn many_mailboxes(&mut self, person: &Person, at: i64, random: &mut Random) {
+        let ip = person.mobile(self.world, person.mobile, random);
+        let count = 1 + random.below(4);
+        let domain = person.name.rsplit('@').next().unwrap_or_default();
+        let boxes: Vec<Rc<str>> = ["sales", "jobs", "billing", "club"]
+            .iter()
+            .take(usize::try_from(count).unwrap_or(1))
+            .map(|local| format!("{local}-{}@{domain}", person.group).into())
+            .collect();
+        // They were in use before.
+        for day in 0..self.days {
+            let midnight = self.start + DAY * day.cast_signed();
+            for name in &boxes {
+                let before = midnight + random.below(86_000).cast_signed();
+                if before < at {
+                    let home = person.home(self.world, day, random);
+                    self.login(before, name, home, Program::Imap, random);
+                }
+            }
+        }
+        for n in 0..40 {
+            for name in &boxes {
+                self.log(at + n * 5 * MINUTE, name, ip, Outcome::Failure, Program::Imap);
+            }
+        }
+        self.log(at + 201 * MINUTE, &person.name, ip, Outcome::Success, Program::Imap);
+        for name in &boxes {
+            self.log(at + 206 * MINUTE, name, ip, Outcome::Success, Program::Imap);
+        }
+    }
+
+    fn autoconfig(&mut self, person: &Person, at: i64, random: &mut Random) {
+        let day = u64::try_from((at - self.start) / DAY).unwrap_or(0);
+        let ip = if random.below(2) == 0 {
+            person.mobile(self.world, person.mobile, random)
+        } else {
+            person.home(self.world, day, random)
+        };
+        let (local, domain) = person.name.split_once('@').unwrap_or((&person.name, ""));
+        let names = [
+            local.to_owned(),
+            format!("{local}@mail.{domain}"),
+            format!("{local}@imap.{domain}"),
+            format!("{local}@www.{domain}"),
+        ];
+        for (seconds, name) in (0..).step_by(4).zip(names) {
+            self.log(at + seconds, &name.into(), ip, Outcome::Failure, Program::Imap);
+        }
+        self.log(at + 60, &person.name, ip, Outcome::Success, Program::Imap);
+    }
+
+    /// Names that nobody has: a letter too few, or another domain.
+    fn wrong_names(&mut self, person: &Person, random: &mut Random) {
+        for day in 0..self.days {
+            if random.below(25) > 0 {
+                continue;
+            }
+            let ip = match person.oddity {
+                Oddity::Household => self.household(person.group),
+                _ => self.office(person.group),
+            };
+            let at = self.start + DAY * day.cast_signed() + 8 * HOUR;
+            let at = at + random.below(9 * 3600).cast_signed();
+            let wrong: Rc<str> = if random.below(2) == 0 {
+                person.name.replacen('e', "", 1).into()
+            } else {
+                person.name.replacen("example", "exmaple", 1).into()
+            };
+            self.log(at, &wrong, ip, Outcome::Failure, Program::Submission);
+            self.log(at + 40, &person.name, ip, Outcome::Success, Program::Submission);
+        }
+    }
+}
+
+/// The web server that webmail runs on.
+const WEBMAIL: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 5));
