@@ -1,6 +1,7 @@
 //! One process at a time.
 
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -18,20 +19,42 @@ impl Lock {
     /// # Errors
     /// Exit 75 if another process holds it, 73 if it cannot be created.
     pub fn take(path: &Path) -> anyhow::Result<Self> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".lock");
-        let name = PathBuf::from(name);
-        let file = File::options().write(true).create(true).truncate(false).mode(0o640).open(&name);
-        let file = file
-            .with_context(|| format!("creating {}", name.display()))
-            .or_exit(Exit::CantCreat)?;
+        let (file, name) = open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
             Err(TryLockError::WouldBlock) => Err(Exit::TempFail
                 .error(format!("{} is held by another process; try again later", name.display()))),
-            Err(TryLockError::Error(error)) => Err(error)
-                .with_context(|| format!("locking {}", name.display()))
-                .or_exit(Exit::IoErr),
+            Err(TryLockError::Error(error)) => Err(failed(error, &name)),
         }
     }
+
+    /// As [`take`](Self::take), but waits while another process holds it: for locks that no process
+    /// holds for long.
+    ///
+    /// # Errors
+    /// Exit 73 if it cannot be created.
+    pub fn wait(path: &Path) -> anyhow::Result<Self> {
+        let (file, name) = open(path)?;
+        loop {
+            match file.lock() {
+                Ok(()) => return Ok(Self(file)),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed(error, &name)),
+            }
+        }
+    }
+}
+
+fn open(path: &Path) -> anyhow::Result<(File, PathBuf)> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let file = File::options().write(true).create(true).truncate(false).mode(0o640).open(&name);
+    let file =
+        file.with_context(|| format!("creating {}", name.display())).or_exit(Exit::CantCreat)?;
+    Ok((file, name))
+}
+
+fn failed(error: std::io::Error, name: &Path) -> anyhow::Error {
+    Exit::IoErr.error(format!("locking {}: {error}", name.display()))
 }

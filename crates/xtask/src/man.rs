@@ -16,7 +16,7 @@ use clap_mangen::Man;
 use crate::front::Front;
 use crate::{conf, markdown};
 
-fn tools() -> [clap::Command; 8] {
+fn tools() -> [clap::Command; 9] {
     [
         mls_tail::Args::command(),
         mls_parse::Args::command(),
@@ -26,6 +26,7 @@ fn tools() -> [clap::Command; 8] {
         mls_sql::Args::command(),
         mls_ipdb::Args::command(),
         mls_anonymize::Args::command(),
+        mls_block::Args::command(),
     ]
 }
 

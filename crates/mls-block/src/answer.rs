@@ -1,0 +1,80 @@
+//! The subcommands: what people ask about the list, and what they change in it.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use crate::args::Command;
+use crate::blocker::{Blocker, print};
+use crate::form::CauseText;
+use crate::list::{Cause, List};
+use crate::show_time;
+
+impl Blocker {
+    /// Answers a subcommand on standard output.
+    pub(crate) fn answer(mut self, command: &Command) -> anyhow::Result<()> {
+        let now = self.now();
+        self.state.expect()?;
+        self.allow.logins.refresh(now)?;
+        let answer = match command {
+            Command::List => match self.flags.form.first() {
+                Some(form) => form.render(&self.list(now), now, &self.flags.jail),
+                None => self.table(&self.list(now)),
+            },
+            Command::Why { ip } => self.why(ip.to_canonical(), now) + "\n",
+            Command::Remove { network } => {
+                let blocked = self.remove(*network)?;
+                format!("{network} is removed; blocked addresses in it: {blocked}\n")
+            }
+        };
+        print(&answer)
+    }
+
+    /// `192.0.2.1/32 until 2026-06-01T11:30:00Z since 2026-06-01T10:30:00Z: 20 failed logins (20/10m), offence 1`
+    fn table(&self, list: &List) -> String {
+        let zone = self.flags.timezone;
+        list.entries.iter().fold(String::new(), |mut text, entry| {
+            let (since, until) = (show_time(entry.since, zone), show_time(entry.until, zone));
+            let why = CauseText(&entry.cause);
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{} until {until} since {since}: {why}", entry.network);
+            if let Cause::Offender(offender) = entry.cause {
+                let _ = write!(text, ", offence {}", offender.offences);
+            }
+            text + "\n"
+        })
+    }
+
+    fn why(&self, ip: IpAddr, now: i64) -> String {
+        let zone = self.flags.timezone;
+        let list = self.list(now);
+        if let Some(entry) = list.find(ip) {
+            let only = List { entries: vec![entry.clone()], left_out: 0 };
+            return format!("{ip} is blocked: {}", self.table(&only).trim_end());
+        }
+        let offenders = &self.state.offenders;
+        if let Some(offender) = offenders.addresses.get(&ip) {
+            let what = format!(
+                "{} failed logins ({}) at {}, offence {}",
+                offender.attempts,
+                offender.threshold,
+                show_time(offender.alerted, zone),
+                offender.offences
+            );
+            let why = match self.allow.reason(ip, offender, offenders) {
+                Some(reason) => reason.show(zone).to_string(),
+                None if offender.until > now => {
+                    format!("the list is full (--max-entries {})", self.limits.max_entries)
+                }
+                None => format!("its block ended at {}", show_time(offender.until, zone)),
+            };
+            return format!("{ip} is not blocked: {what}, but {why}");
+        }
+        match offenders.removal(ip.into()) {
+            Some(removal) => {
+                let at = show_time(removal.at, zone);
+                format!("{ip} is not blocked: {} was removed at {at}", removal.network)
+            }
+            None => format!("{ip} is not blocked: no alert named it"),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use chrono::{DateTime, FixedOffset};
+use clap::{Parser, Subcommand};
+use ipnet::IpNet;
+use mls_config::config::Threshold;
+use mls_config::zone::Zone;
+
+use crate::form::Form;
+
+/// Turn alerts into block lists
+///
+/// Reads alert records on standard input and keeps a list of the addresses to block: each for a
+/// limited time, and longer each time it comes back. Without --directory, the list is printed at
+/// the end of the input.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "mls-block", version, after_help = EXAMPLES)]
+pub struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    #[command(flatten)]
+    pub(crate) settings: Flags,
+
+    #[command(flatten)]
+    pub(crate) common: mls_cli::Common,
+
+    #[command(flatten)]
+    pub(crate) strict: mls_cli::Strict,
+}
+
+/// What to do instead of reading alerts.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Print the block list, for people or in a --form
+    List,
+    /// Say whether and why an address is blocked
+    Why {
+        /// The address
+        #[arg(value_name = "IP")]
+        ip: IpAddr,
+    },
+    /// Unblock an address or a network; the alerts so far do not block it again
+    Remove {
+        /// The address or the network
+        #[arg(value_name = "IP", value_parser = network)]
+        network: IpNet,
+    },
+}
+
+/// The flags of all subcommands.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Flags {
+    /// State file: who is blocked, since when, until when and why. Default: `block.state` in the
+    /// `state_dir` of --config; without either, nothing is remembered
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) state: Option<PathBuf>,
+
+    /// Directory of the block lists; each form is a file in it, replaced at once
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) directory: Option<PathBuf>,
+
+    /// What to write, such as cidr,nft. Default: plain; for list, lines for people
+    #[arg(long, value_name = "FORM", value_enum, value_delimiter = ',', global = true)]
+    pub(crate) form: Vec<Form>,
+
+    /// How long to block an address the first time, such as 90s, 10m, 1h; twice as long each next
+    /// time
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = seconds, global = true)]
+    pub(crate) time: u32,
+
+    /// Longest time to block an address; it is remembered for as long after that
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = seconds, global = true)]
+    pub(crate) max_time: u32,
+
+    /// Block the whole /24 (IPv4) or /64 (IPv6) when so many of its addresses are blocked; 0 never
+    /// does
+    #[arg(long, value_name = "N", default_value_t = 5, global = true)]
+    pub(crate) network_from: usize,
+
+    /// Longest block list; the entries that end first are left out
+    #[arg(long, value_name = "N", default_value_t = 20_000, global = true)]
+    pub(crate) max_entries: usize,
+
+    /// Address or network that is never blocked; give it again for more
+    #[arg(long, value_name = "CIDR", value_parser = network, global = true)]
+    pub(crate) allow: Vec<IpNet>,
+
+    /// Successful logins, as CSV or NDJSON records; addresses that users logged in from are not
+    /// blocked
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) logins: Option<PathBuf>,
+
+    /// The zone of dates in the CSV of --logins and in what is printed: local, Europe/Paris, +02:00
+    #[arg(
+        long,
+        value_name = "ZONE",
+        default_value = "local",
+        allow_hyphen_values = true,
+        global = true
+    )]
+    pub(crate) timezone: Zone,
+
+    /// The jail that the form fail2ban names
+    #[arg(long, value_name = "NAME", default_value = "maillogsentinel", value_parser = jail, global = true)]
+    pub(crate) jail: String,
+
+    /// Use this time instead of the clock, such as 2026-06-01T12:00:00+02:00
+    #[arg(long, value_name = "TIME", value_parser = DateTime::parse_from_rfc3339, global = true)]
+    pub(crate) now: Option<DateTime<FixedOffset>>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mls-alert --alert-ip 20/10m logins.csv | mls-block
+  mls-tail --follow LOG | mls-parse | mls-alert --alert-ip 20/10m | \\
+    mls-block --state block.state --directory /var/lib/block --form cidr,nft --logins logins.csv
+  mls-block --state block.state list --form nft | nft -f -
+  mls-block --state block.state why 192.0.2.1";
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = || text.parse::<IpAddr>().map(|ip| IpNet::from(ip.to_canonical()));
+    text.parse::<IpNet>()
+        .or_else(|_| address())
+        .map(|network| network.trunc())
+        .map_err(|_| "give an address or a network such as 192.0.2.1 or 192.0.2.0/24".into())
+}
+
+/// The times that thresholds have, so that there is one grammar of them.
+fn seconds(text: &str) -> Result<u32, String> {
+    format!("1/{text}")
+        .parse::<Threshold>()
+        .map(|threshold| threshold.seconds)
+        .map_err(|_| "give a time such as 90s, 10m, 1h or 7d, at most 30d".into())
+}
+
+/// The name becomes a word of a command.
+fn jail(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !text.is_empty() && text.chars().all(fits) && !text.starts_with('-') {
+        Ok(text.to_owned())
+    } else {
+        Err("give the name of a jail: letters, digits, - and _".into())
+    }
+}
+
+impl mls_cli::Args for Args {
+    fn common(&self) -> &mls_cli::Common {
+        &self.common
+    }
+
+    fn strict(&self) -> bool {
+        self.strict.strict
+    }
+}

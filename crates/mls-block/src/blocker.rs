@@ -1,0 +1,266 @@
+//! The run: alerts in, state and lists out.
+
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use chrono::Utc;
+use ipnet::IpNet;
+use mls_config::Config;
+use mls_diag::{Exit, OrExit};
+use mls_event::{Alert, AlertKind, Record};
+use mls_state::atomic;
+use mls_stream::ndjson::{Reader, Writer};
+use mls_stream::signals;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::allow::Allow;
+use crate::args::Flags;
+use crate::form::Form;
+use crate::list::{Limits, List};
+use crate::logins::Logins;
+use crate::offender::{BlockTime, Offence};
+use crate::state_file::StateFile;
+
+/// Alerts are taken in at the latest when there are so many.
+const MAX_PENDING: usize = 50_000;
+
+/// How far ahead of the clock an alert may be. One from next year would block until then.
+const AHEAD: i64 = 3600;
+
+/// While the input pauses, new logins are looked for after so many seconds.
+const LOOK_AGAIN: i64 = 60;
+
+/// What one run works with.
+pub(crate) struct Blocker {
+    pub(crate) flags: Flags,
+    pub(crate) time: BlockTime,
+    pub(crate) limits: Limits,
+    pub(crate) allow: Allow,
+    pub(crate) state: StateFile,
+    pending: Vec<Update>,
+    /// The list that the files hold.
+    written: Option<List>,
+    counts: Counts,
+}
+
+/// What an alert says.
+#[derive(Clone, Copy, Debug)]
+enum Update {
+    Offence(Offence),
+    /// A suspicious login from there, and when.
+    Suspicion(std::net::IpAddr, i64),
+}
+
+/// For the line that says what the run did.
+#[derive(Debug, Default)]
+struct Counts {
+    alerts: u64,
+    new: u64,
+    other: u64,
+}
+
+impl Blocker {
+    /// Opens the files that the flags and the configuration name.
+    pub(crate) fn new(mut flags: Flags, config: &Config) -> anyhow::Result<Self> {
+        let state_dir = config.paths.state_dir.as_ref();
+        let path = flags.state.take().or_else(|| state_dir.map(|dir| dir.join("block.state")));
+        let logins = match flags.logins.take() {
+            Some(path) => Logins::of(path, flags.timezone),
+            None => Logins::none(),
+        };
+        Ok(Self {
+            time: BlockTime { first: flags.time, longest: flags.max_time },
+            limits: Limits { max_entries: flags.max_entries, network_from: flags.network_from },
+            allow: Allow { networks: std::mem::take(&mut flags.allow), logins },
+            state: StateFile::open(path)?,
+            flags,
+            pending: Vec::new(),
+            written: None,
+            counts: Counts::default(),
+        })
+    }
+
+    pub(crate) fn now(&self) -> i64 {
+        self.flags.now.map_or_else(|| Utc::now().timestamp(), |now| now.timestamp())
+    }
+
+    /// Reads the input to its end, and acts whenever it pauses.
+    pub(crate) fn read_alerts(mut self) -> anyhow::Result<()> {
+        if !std::io::stdin().is_terminal() {
+            // What is in the pipe was alerted once and is not alerted again: it must not be lost.
+            signals::drain_until_end_of_input();
+        }
+        let mut reader = Reader::stdin()?;
+        while let Some(line) = reader.next(|| self.pause())? {
+            match Record::parse(line) {
+                Ok(Record::Alert(alert)) => {
+                    if let Err(why) = self.take(&alert) {
+                        reader.bad(why);
+                    }
+                }
+                Ok(_) => {}
+                Err(why) => reader.bad(why),
+            }
+            if self.pending.len() >= MAX_PENDING {
+                self.commit()?;
+            }
+        }
+        self.commit()?;
+        let list = self.written.take().unwrap_or_default();
+        let Counts { alerts, new, other } = self.counts;
+        log::info!(
+            "{alerts} alerts, {new} of them new, {other} not about an address; {} entries in the block list",
+            list.entries.len()
+        );
+        if self.flags.directory.is_none() {
+            let form = self.forms()[0];
+            print(&form.render(&list, self.now(), &self.flags.jail))?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, alert: &Alert<'_>) -> Result<(), String> {
+        self.counts.alerts += 1;
+        let at = alert.date.at().timestamp();
+        if at > self.now() + AHEAD {
+            return Err(format!("an alert from the future: {}", alert.date));
+        }
+        match alert.kind {
+            AlertKind::Ip => self.pending.push(Update::Offence(offence(alert, at)?)),
+            AlertKind::User | AlertKind::Total => self.counts.other += 1,
+            AlertKind::Guessed | AlertKind::Spread | AlertKind::Targeted => {
+                let ip = alert.ip.ok_or("a suspicious login without ip")?;
+                self.pending.push(Update::Suspicion(ip.to_canonical(), at));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what there is, and keeps the files right until more comes in.
+    fn pause(&mut self) -> anyhow::Result<()> {
+        loop {
+            self.commit()?;
+            let now = self.now();
+            let end = self.written.as_ref().and_then(List::next_end);
+            let look = self.allow.logins.may_change().then_some(now + LOOK_AGAIN);
+            let wake = [end, look].into_iter().flatten().min().filter(|_| self.flags.now.is_none());
+            let timeout = wake.map(|wake| Timespec { tv_sec: (wake - now).max(1), tv_nsec: 0 });
+            let stdin = std::io::stdin();
+            let mut fds = [PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::IN)];
+            match poll(&mut fds, timeout.as_ref()) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Brings state and lists up to date, each file at once. The state comes first: a list can be made again.
+    fn commit(&mut self) -> anyhow::Result<()> {
+        let lock = self.state.lock()?;
+        self.state.reload()?;
+        let now = self.now();
+        self.allow.logins.refresh(now)?;
+        let mut changed = false;
+        for news in std::mem::take(&mut self.pending) {
+            changed |= match news {
+                Update::Suspicion(ip, at) => self.state.offenders.suspect(ip, at),
+                Update::Offence(offence) => self.offend(offence, now),
+            };
+        }
+        changed |= self.state.offenders.forget(now, self.time);
+        if changed {
+            self.state.store()?;
+        }
+        self.write_lists(now)?;
+        drop(lock);
+        Ok(())
+    }
+
+    fn offend(&mut self, offence: Offence, now: i64) -> bool {
+        let changed = self.state.offenders.offend(offence, self.time);
+        self.counts.new += u64::from(changed);
+        let ip = offence.ip;
+        let Some(offender) = self.state.offenders.addresses.get(&ip) else { return changed };
+        if !changed || offender.until <= now {
+            return changed;
+        }
+        if let Some(reason) = self.allow.reason(ip, offender, &self.state.offenders) {
+            log::warn!(
+                "{ip} is not blocked after {} failed logins ({}): {}",
+                offence.attempts,
+                offence.threshold,
+                reason.show(self.flags.timezone)
+            );
+        }
+        changed
+    }
+
+    /// What is written, unless flags say otherwise: the plain list.
+    fn forms(&self) -> &[Form] {
+        if self.flags.form.is_empty() { &[Form::Plain] } else { &self.flags.form }
+    }
+
+    /// The list at `now`.
+    pub(crate) fn list(&self, now: i64) -> List {
+        List::new(&self.state.offenders, &self.allow, self.limits, now)
+    }
+
+    /// Replaces the files if the list has changed.
+    fn write_lists(&mut self, now: i64) -> anyhow::Result<()> {
+        let list = self.list(now);
+        if self.written.as_ref() == Some(&list) {
+            return Ok(());
+        }
+        let was_left_out = self.written.as_ref().map_or(0, |written| written.left_out);
+        if list.left_out > 0 && was_left_out == 0 {
+            log::warn!(
+                "{} entries are more than --max-entries {}: those that end first are left out",
+                list.entries.len() + list.left_out,
+                self.limits.max_entries
+            );
+        }
+        if let Some(directory) = &self.flags.directory {
+            for form in self.forms() {
+                let path: PathBuf = directory.join(form.file_name());
+                let text = form.render(&list, now, &self.flags.jail);
+                atomic::write(&path, text.as_bytes(), 0o644)
+                    .with_context(|| format!("writing {}", path.display()))
+                    .or_exit(Exit::CantCreat)?;
+            }
+        }
+        self.written = Some(list);
+        Ok(())
+    }
+
+    /// Unblocks, and writes that down at once.
+    pub(crate) fn remove(&mut self, network: IpNet) -> anyhow::Result<usize> {
+        let lock = self.state.lock()?;
+        self.state.reload()?;
+        let now = self.now();
+        let blocked = self.state.offenders.remove(network, now);
+        self.state.store()?;
+        self.allow.logins.refresh(now)?;
+        self.write_lists(now)?;
+        drop(lock);
+        Ok(blocked)
+    }
+}
+
+/// Writes to standard output.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = Writer::stdout()?;
+    std::io::Write::write_all(&mut out, text.as_bytes())?;
+    out.flush()
+}
+
+fn offence(alert: &Alert<'_>, at: i64) -> Result<Offence, String> {
+    let key = alert.key.as_deref().unwrap_or_default();
+    let ip = key
+        .parse::<std::net::IpAddr>()
+        .map_err(|_| format!("an alert of kind ip about {key:?}, which is not an address"))?;
+    let threshold = alert.threshold.as_deref().unwrap_or_default().parse()?;
+    let attempts = alert.attempts.ok_or("an alert without attempts")?;
+    Ok(Offence { ip: ip.to_canonical(), at, attempts, threshold })
+}

@@ -1,0 +1,210 @@
+//! The forms of the list, one for each program that takes it.
+//!
+//! | form | file | for |
+//! |---|---|---|
+//! | `plain` | `blocked.txt` | one network a line |
+//! | `cidr` | `blocked.cidr` | Postfix: `check_client_access cidr:FILE`, `postscreen_access_list` (`cidr_table(5)`) |
+//! | `nft` | `blocked.nft` | `nft -f FILE`: replaces the elements of the sets `blocked4` and `blocked6` of the table `inet maillogsentinel`, all or none |
+//! | `fail2ban` | `blocked.fail2ban` | `fail2ban-client -i < FILE` |
+//! | `crowdsec` | `blocked.crowdsec.json` | `cscli decisions import -i FILE` |
+//! | `json` | `blocked.json` | programs: an array with one entry a line |
+//!
+//! Addresses, numbers, and words of this program are all that is in them.
+
+use std::fmt::{self, Write};
+
+use chrono::{Offset, Utc};
+use clap::ValueEnum;
+use ipnet::IpNet;
+use mls_config::zone::Zone;
+use serde::Serialize;
+
+use crate::list::{Cause, Entry, List};
+use crate::show_time;
+
+/// `--form`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// One network a line
+    Plain,
+    /// A table for Postfix, see `cidr_table`(5)
+    Cidr,
+    /// A script for nft -f that replaces the elements of two sets
+    Nft,
+    /// Commands for fail2ban-client -i
+    Fail2ban,
+    /// Decisions for cscli decisions import
+    Crowdsec,
+    /// An array, one entry a line
+    Json,
+}
+
+impl Form {
+    /// The name of its file in `--directory`.
+    pub(crate) fn file_name(self) -> &'static str {
+        match self {
+            Self::Plain => "blocked.txt",
+            Self::Cidr => "blocked.cidr",
+            Self::Nft => "blocked.nft",
+            Self::Fail2ban => "blocked.fail2ban",
+            Self::Crowdsec => "blocked.crowdsec.json",
+            Self::Json => "blocked.json",
+        }
+    }
+
+    /// The list in this form. Times that are left count from `now`.
+    pub(crate) fn render(self, list: &List, now: i64, jail: &str) -> String {
+        let entries = &list.entries;
+        match self {
+            Self::Plain => lines(entries, |entry| entry.network.to_string()),
+            Self::Cidr => lines(entries, |entry| {
+                format!("{} REJECT Too many failed logins from your network", entry.network)
+            }),
+            Self::Nft => nft(entries, now),
+            // Without the last line, fail2ban-client reports the end of its input as an error.
+            Self::Fail2ban => {
+                lines(entries, |entry| format!("set {jail} banip {}", Short(entry.network)))
+                    + "exit\n"
+            }
+            Self::Crowdsec => array(entries, |entry| Decision::new(entry, now)),
+            Self::Json => array(entries, Item::new),
+        }
+    }
+}
+
+fn lines(entries: &[Entry], line: impl Fn(&Entry) -> String) -> String {
+    entries.iter().fold(String::new(), |text, entry| text + &line(entry) + "\n")
+}
+
+/// A JSON array with one entry a line.
+fn array<T: Serialize>(entries: &[Entry], item: impl Fn(&Entry) -> T) -> String {
+    let mut text = String::from("[");
+    for (n, entry) in entries.iter().enumerate() {
+        text += if n == 0 { "\n" } else { ",\n" };
+        // Strings and numbers: there is nothing here that JSON cannot hold.
+        text += &serde_json::to_string(&item(entry)).unwrap_or_default();
+    }
+    text + "\n]\n"
+}
+
+/// nft applies a script as a whole or not at all; one that is cut off ends inside a brace, which is an error.
+fn nft(entries: &[Entry], now: i64) -> String {
+    let mut text = String::from("add table inet maillogsentinel\n");
+    for (set, kind) in SETS {
+        let _ = writeln!(
+            text,
+            "add set inet maillogsentinel {set} {{ type {kind}; flags interval, timeout; }}\n\
+             flush set inet maillogsentinel {set}"
+        );
+    }
+    text += "table inet maillogsentinel {\n";
+    for (set, kind) in SETS {
+        let _ = writeln!(text, "\tset {set} {{\n\t\ttype {kind}; flags interval, timeout;");
+        let of_kind = |entry: &&Entry| entry.network.addr().is_ipv4() == (kind == "ipv4_addr");
+        let mut elements = entries.iter().filter(of_kind).peekable();
+        if elements.peek().is_some() {
+            text += "\t\telements = {\n";
+            for entry in elements {
+                // Writing to a String cannot fail.
+                let _ = writeln!(
+                    text,
+                    "\t\t\t{} timeout {}s,",
+                    Short(entry.network),
+                    seconds_left(entry, now)
+                );
+            }
+            text += "\t\t}\n";
+        }
+        text += "\t}\n";
+    }
+    text + "}\n"
+}
+
+/// The sets, and what is in them.
+const SETS: [(&str, &str); 2] = [("blocked4", "ipv4_addr"), ("blocked6", "ipv6_addr")];
+
+fn seconds_left(entry: &Entry, now: i64) -> i64 {
+    (entry.until - now).max(1)
+}
+
+/// An entry of `cscli decisions import`.
+#[derive(Serialize)]
+struct Decision {
+    duration: String,
+    reason: String,
+    scope: &'static str,
+    r#type: &'static str,
+    value: String,
+}
+
+impl Decision {
+    fn new(entry: &Entry, now: i64) -> Self {
+        Self {
+            duration: format!("{}s", seconds_left(entry, now)),
+            reason: format!("maillogsentinel: {}", CauseText(&entry.cause)),
+            scope: if is_address(entry.network) { "ip" } else { "range" },
+            r#type: "ban",
+            value: Short(entry.network).to_string(),
+        }
+    }
+}
+
+/// An entry of the form `json`.
+#[derive(Serialize)]
+struct Item {
+    network: IpNet,
+    since: String,
+    until: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    addresses: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offences: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threshold: Option<String>,
+}
+
+impl Item {
+    fn new(entry: &Entry) -> Self {
+        let utc = |at| show_time(at, Zone::Fixed(Utc.fix()));
+        let (network, since, until) = (entry.network, utc(entry.since), utc(entry.until));
+        let (mut addresses, mut offences, mut attempts, mut threshold) = (None, None, None, None);
+        match entry.cause {
+            Cause::Addresses(n) => addresses = Some(n),
+            Cause::Offender(offender) => {
+                offences = Some(offender.offences);
+                attempts = Some(offender.attempts);
+                threshold = Some(offender.threshold.to_string());
+            }
+        }
+        Self { network, since, until, addresses, offences, attempts, threshold }
+    }
+}
+
+/// A single address without its length, which not every program takes.
+struct Short(IpNet);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if is_address(self.0) { self.0.addr().fmt(f) } else { self.0.fmt(f) }
+    }
+}
+
+fn is_address(network: IpNet) -> bool {
+    network.prefix_len() == network.max_prefix_len()
+}
+
+/// The cause in words.
+pub(crate) struct CauseText<'a>(pub(crate) &'a Cause);
+
+impl fmt::Display for CauseText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Cause::Addresses(n) => write!(f, "{n} addresses in it are blocked"),
+            Cause::Offender(offender) => {
+                write!(f, "{} failed logins ({})", offender.attempts, offender.threshold)
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Where users log in, from the record of successful logins.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use foldhash::fast::RandomState;
+use ipnet::IpNet;
+use mls_config::zone::Zone;
+use mls_csv::row::Decoder;
+use mls_diag::{Exit, OrExit, diag};
+use mls_event::{Auth, MAX_LINE, Outcome, Record};
+
+use crate::offender::{Offender, RECENT, household};
+
+/// How many addresses are remembered; further ones do not protect, which a warning says.
+const MAX_ADDRESSES: usize = 200_000;
+
+/// How much of a user's name is remembered.
+const MAX_NAME: usize = 64;
+
+/// The logins from one address; of IPv6, from one /64.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Login {
+    pub(crate) user: Box<str>,
+    first: i64,
+    pub(crate) last: i64,
+}
+
+/// The logins of the last days. The file is read once, and then what was appended to it.
+pub(crate) struct Logins {
+    path: Option<PathBuf>,
+    zone: Zone,
+    /// The file that was read, and how much of it.
+    read: Option<(u64, u64)>,
+    seen: HashMap<IpAddr, Login, RandomState>,
+    is_missing: bool,
+    is_full: bool,
+}
+
+impl Logins {
+    /// The logins in `path`; nothing is read yet.
+    pub(crate) fn of(path: PathBuf, zone: Zone) -> Self {
+        Self { path: Some(path), zone, ..Self::none() }
+    }
+
+    /// Nobody logs in.
+    pub(crate) fn none() -> Self {
+        let (seen, zone) = (HashMap::default(), Zone::default());
+        Self { path: None, zone, read: None, seen, is_missing: false, is_full: false }
+    }
+
+    /// Whether there is a file that may grow.
+    pub(crate) fn may_change(&self) -> bool {
+        self.path.is_some()
+    }
+
+    /// The logins from `ip` that protect it: a user logged in before the attempts began that the
+    /// alert counted, so an attacker who guesses a password does not protect himself; and one did
+    /// so in the days before.
+    pub(crate) fn before(&self, ip: IpAddr, offender: &Offender) -> Option<&Login> {
+        let attack = offender.alerted - i64::from(offender.threshold.seconds);
+        let login = self.seen.get(&household(ip))?;
+        (login.first < attack && login.last > offender.alerted - RECENT).then_some(login)
+    }
+
+    /// Whether anybody has logged in from `network`.
+    pub(crate) fn are_in(&self, network: IpNet) -> bool {
+        match network {
+            IpNet::V4(network) => {
+                network.hosts().any(|ip| self.seen.contains_key(&ip.into()))
+                    || self.seen.contains_key(&network.network().into())
+                    || self.seen.contains_key(&network.broadcast().into())
+            }
+            IpNet::V6(network) => self.seen.contains_key(&household(network.addr().into())),
+        }
+    }
+
+    /// Reads what is new in the file.
+    ///
+    /// # Errors
+    /// If the file cannot be read. One that does not exist yet is a warning.
+    pub(crate) fn refresh(&mut self, now: i64) -> anyhow::Result<()> {
+        let Some(path) = self.path.clone() else { return Ok(()) };
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                if !std::mem::replace(&mut self.is_missing, true) {
+                    log::warn!("{} does not exist: no login protects an address", path.display());
+                }
+                return Ok(());
+            }
+            file => file.with_context(|| format!("opening {}", path.display()))?,
+        };
+        self.is_missing = false;
+        self.seen.retain(|_, login| login.last > now - RECENT);
+        let found = file.metadata().with_context(|| format!("reading {}", path.display()))?;
+        let start = match self.read {
+            Some((inode, length)) if inode == found.ino() && length <= found.len() => length,
+            // Another file: it was rotated or pruned. What was read is still true.
+            _ => 0,
+        };
+        let length = self
+            .read_from(file, start, now, &path)
+            .with_context(|| format!("reading {}", path.display()))
+            .or_exit(Exit::IoErr)?;
+        self.read = Some((found.ino(), length));
+        Ok(())
+    }
+
+    /// Reads whole lines from offset `start` on and returns where the last one ends.
+    fn read_from(
+        &mut self,
+        mut file: File,
+        start: u64,
+        now: i64,
+        path: &Path,
+    ) -> std::io::Result<u64> {
+        file.seek(SeekFrom::Start(start))?;
+        let mut lines = BufReader::with_capacity(64 * 1024, file);
+        let (mut rows, mut line, mut offset) = (Decoder::new(self.zone), Vec::new(), start);
+        loop {
+            line.clear();
+            let length = (&mut lines).take(MAX_LINE as u64).read_until(b'\n', &mut line)?;
+            if line.last() != Some(&b'\n') && length < MAX_LINE {
+                return Ok(offset);
+            }
+            let text = line.strip_suffix(b"\n").unwrap_or(&line);
+            if let Err(why) = self.take(text, &mut rows, now) {
+                diag::bad_record(format_args!("{}, byte {offset}", path.display()), why);
+            }
+            offset += length as u64;
+        }
+    }
+
+    fn take(&mut self, line: &[u8], rows: &mut Decoder, now: i64) -> Result<(), String> {
+        if !line.starts_with(b"{") {
+            if let Some(row) = rows.decode(line).map_err(|why| why.to_string())? {
+                // A row without seconds may be of the end of its minute.
+                let at = row.date.at().timestamp();
+                self.add(&row, if at % 60 == 0 { at + 59 } else { at }, now);
+            }
+            return Ok(());
+        }
+        if let Record::Auth(auth) = Record::parse(line).map_err(|why| why.to_string())?
+            && auth.outcome == Outcome::Success
+        {
+            self.add(&auth, auth.date.at().timestamp(), now);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, auth: &Auth<'_>, at: i64, now: i64) {
+        let (Some(ip), Some(user)) = (auth.ip, &auth.user) else { return };
+        if at <= now - RECENT {
+            return;
+        }
+        let ip = household(ip);
+        if let Some(login) = self.seen.get_mut(&ip) {
+            login.first = login.first.min(at);
+            if at >= login.last {
+                login.last = at;
+                login.user = name(user);
+            }
+        } else if self.seen.len() < MAX_ADDRESSES {
+            self.seen.insert(ip, Login { user: name(user), first: at, last: at });
+        } else if !std::mem::replace(&mut self.is_full, true) {
+            log::warn!(
+                "users log in from more than {MAX_ADDRESSES} addresses: further ones are not protected"
+            );
+        }
+    }
+}
+
+fn name(user: &str) -> Box<str> {
+    user.chars().take(MAX_NAME).collect::<String>().into()
+}

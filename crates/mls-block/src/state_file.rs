@@ -1,0 +1,119 @@
+//! The state file, which several processes may change one after the other.
+
+use std::io::{BufWriter, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::Context;
+use mls_diag::{Exit, OrExit};
+use mls_state::atomic;
+use mls_state::lock::Lock;
+use serde::{Deserialize, Serialize};
+
+use crate::offender::Offenders;
+
+const VERSION: u32 = 1;
+
+/// What the file holds.
+#[derive(Serialize, Deserialize)]
+struct Content<T> {
+    version: u32,
+    #[serde(flatten)]
+    offenders: T,
+}
+
+/// The offenders, and the file that remembers them.
+pub(crate) struct StateFile {
+    /// Without one, nothing is remembered.
+    path: Option<PathBuf>,
+    /// The version of the file that was read or written last.
+    seen: Option<(u64, SystemTime)>,
+    pub(crate) offenders: Offenders,
+}
+
+impl StateFile {
+    /// Reads `path`.
+    ///
+    /// # Errors
+    /// Exit 78 if it is damaged: going on without it would unblock everybody.
+    pub(crate) fn open(path: Option<PathBuf>) -> anyhow::Result<Self> {
+        let mut state = Self { path, seen: None, offenders: Offenders::default() };
+        state.reload()?;
+        Ok(state)
+    }
+
+    /// Warns if there is no file: its name may be misspelt.
+    ///
+    /// # Errors
+    /// Exit 64 if no file was named.
+    pub(crate) fn expect(&self) -> anyhow::Result<()> {
+        match &self.path {
+            None => Err(Exit::Usage.error("which block list? Give --state FILE, or --config")),
+            Some(path) if self.seen.is_none() => {
+                log::warn!("{} does not exist: nothing is blocked", path.display());
+                Ok(())
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Reads the file if another process has written it since.
+    pub(crate) fn reload(&mut self) -> anyhow::Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let version = match path.metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            found => {
+                let found = found.with_context(|| format!("reading {}", path.display()))?;
+                Some((found.ino(), found.modified()?))
+            }
+        };
+        if version == self.seen {
+            return Ok(());
+        }
+        self.offenders = if version.is_none() { Offenders::default() } else { read(path)? };
+        self.seen = version;
+        Ok(())
+    }
+
+    /// Keeps other processes from changing the file, and waits while one does.
+    pub(crate) fn lock(&self) -> anyhow::Result<Option<Lock>> {
+        self.path.as_deref().map(Lock::wait).transpose()
+    }
+
+    /// Replaces the file.
+    pub(crate) fn store(&mut self) -> anyhow::Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let content = Content { version: VERSION, offenders: &self.offenders };
+        atomic::write_with(path, 0o640, |file| {
+            let mut file = BufWriter::new(file);
+            serde_json::to_writer(&mut file, &content)?;
+            file.write_all(b"\n")?;
+            file.flush()
+        })
+        .with_context(|| format!("writing {}", path.display()))
+        .or_exit(Exit::IoErr)?;
+        let written = path.metadata()?;
+        self.seen = Some((written.ino(), written.modified()?));
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<Offenders> {
+    let text = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    parse(&text)
+        .with_context(|| {
+            format!("{} cannot be used; remove it, and blocks begin anew", path.display())
+        })
+        .or_exit(Exit::Config)
+}
+
+fn parse(text: &[u8]) -> anyhow::Result<Offenders> {
+    let content: Content<Offenders> = serde_json::from_slice(text)?;
+    anyhow::ensure!(
+        content.version == VERSION,
+        "it has version {}, not {VERSION}",
+        content.version
+    );
+    Ok(content.offenders)
+}
