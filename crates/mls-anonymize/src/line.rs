@@ -3,8 +3,7 @@
 use bstr::ByteSlice;
 use mls_event::clean;
 use mls_parse::envelope;
-use mls_parse::grammar::{self, DOVECOT, POSTFIX, Pieces};
-use mls_parse::is_postfix_server;
+use mls_parse::pieces;
 
 use crate::anonymizer::Anonymizer;
 use crate::text::LineContext;
@@ -17,17 +16,6 @@ enum Field {
     Mechanism,
     User,
     Reason,
-}
-
-/// What the parser reads in a message of `program`.
-pub(crate) fn attempt<'a>(program: &[u8], message: &'a [u8]) -> Option<Pieces<'a>> {
-    if is_postfix_server(&clean(program)) {
-        grammar::pieces(message, &POSTFIX)
-    } else if program == b"dovecot" {
-        grammar::pieces(message, &DOVECOT)
-    } else {
-        None
-    }
 }
 
 /// The queue ID at the front of a message: `Form::QueueId` and how it is followed.
@@ -101,7 +89,7 @@ impl Anonymizer {
             self.pseudonyms.queue_id(id, out);
             done = id.len();
         }
-        let Some(pieces) = attempt(program, message) else {
+        let Some(pieces) = pieces(program, message) else {
             return self.dovecots(&message[done..], context, out);
         };
         let offset = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(message.as_ptr() as usize);

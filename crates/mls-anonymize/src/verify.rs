@@ -17,7 +17,6 @@ use mls_parse::grammar::Pieces;
 use crate::anonymizer::Anonymizer;
 use crate::class::Class;
 use crate::common_words;
-use crate::line::attempt;
 use crate::pseudonym_map::PseudonymMap;
 use crate::text::{ESCAPE, is_escape};
 
@@ -41,8 +40,8 @@ pub(crate) fn line(read: &[u8], written: &[u8], names: &mut Anonymizer) -> Optio
     if written.host.unwrap_or_default() != host {
         return Some("the server's name");
     }
-    let before = attempt(read.program, read.message);
-    let after = attempt(written.program, written.message);
+    let before = mls_parse::pieces(read.program, read.message);
+    let after = mls_parse::pieces(written.program, written.message);
     let context = crate::text::LineContext { host: read.host, dovecot: false };
     let expected = before.map(|pieces| Said::expected(&pieces, names, context));
     (expected != after.map(|pieces| Said::read(&pieces))).then_some("what the parser reads in it")
@@ -242,7 +241,7 @@ fn addresses_in(line: &[u8]) -> impl Iterator<Item = IpAddr> {
 /// Adds the words of a line that stay and that somebody may be called: the program, and the mechanism.
 pub(crate) fn kept_words(line: &[u8], kept: &mut HashSet<String>) {
     let Some(envelope) = envelope::open(line.trim_end_with(|c| c == '\n')) else { return };
-    let mechanism = attempt(envelope.program, envelope.message)
+    let mechanism = mls_parse::pieces(envelope.program, envelope.message)
         .and_then(|pieces| pieces.mechanism)
         .unwrap_or_default();
     for text in [envelope.program, mechanism] {

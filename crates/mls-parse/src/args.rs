@@ -4,12 +4,14 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use chrono::{DateTime, FixedOffset};
+use clap::Parser;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{Parser, ValueEnum};
 use ipnet::IpNet;
 use mls_cli::{Common, Strict};
 use mls_config::zone::Zone;
 use mls_event::Outcome;
+
+use crate::Daemon;
 
 /// Turn mail log lines into authentication events
 ///
@@ -58,15 +60,6 @@ pub struct Args {
     #[command(flatten)]
     #[expect(missing_docs, reason = "the help text would be shown")]
     pub common: Common,
-}
-
-/// A server whose log lines are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Daemon {
-    /// Postfix's SMTP servers
-    Postfix,
-    /// Dovecot's IMAP, POP3, submission and ManageSieve logins
-    Dovecot,
 }
 
 const EXAMPLES: &str = "\

@@ -1,96 +1,279 @@
-//! What stands around a message in a log: when, where, who.
+//! What stands around a message in a log: when, where, which program. Every tool that reads log lines uses this module.
 //!
-//! | format | example |
+//! [`open`] finds the message in a line of any of these forms. A [stamp](crate::stamp) may have any of its forms.
+//!
+//! | writer | example |
 //! |---|---|
-//! | rsyslog's default since Debian 12, and `journalctl -o short-iso` | `2026-11-21T07:11:22.212047+00:00 vm postfix/smtpd[7491]: …` |
-//! | RFC 3164, and Postfix's `maillog_file` | `Jun  1 00:00:45 vm postfix/smtpd[7491]: …` |
-//! | the same with a year | `2025 Jun  1 00:00:45 vm …` |
-//! | `journalctl -o short-full` | `Thu 2026-11-26 00:30:46 UTC vm postfix/smtpd[7491]: …` |
+//! | rsyslog, sysklogd, syslog-ng, journalctl | `Jun  1 00:00:45 vm postfix/smtpd[7491]: …` |
+//! | the same without a host; Postfix's `maillog_file` without one | `Jun  1 00:00:45 postfix/smtpd[7491]: …` |
+//! | with a priority | `<22>Jun  1 00:00:45 vm …`, `<22> Jun  1 …` |
+//! | FreeBSD's syslogd `-v` | `Jun  1 00:00:45 <mail.warn> vm postfix/smtpd[7491]: …` |
+//! | busybox syslogd, `OpenWrt`'s logread | `Jun  1 00:00:45 vm mail.warn postfix/smtpd[7491]: …` |
+//! | socklog, svlogd | `@400000006745d6a2… mail.info: Jun  1 00:00:45 postfix/smtpd[7491]: …` |
+//! | docker-postfix | `2026-11-21T07:11:22+00:00 INFO    postfix/smtpd[7491]: …` |
 //! | RFC 5424 | `1 2026-11-21T07:11:22Z vm postfix/smtpd 7491 - - …` |
+//! | Dovecot's `log_path` and `info_log_path` | `Jun  1 00:00:45 imap-login: Info: …` |
+//! | Docker's syslog driver: a line inside a line | `Jun  1 00:00:45 vm 3f2a9c01b7de[812]: Jun  1 00:00:45 mx postfix/smtpd[7491]: …` |
+//! | Kubernetes (CRI) | `2026-11-21T07:11:22.1Z stdout F Jun  1 00:00:45 mx postfix/smtpd[7491]: …` |
+//! | `docker compose logs`, with or without `-t` and colours | `postfix-1  \| Jun  1 00:00:45 mx postfix/smtpd[7491]: …` |
+//! | Docker's json-file | see [`docker`](crate::docker) |
 //!
-//! each of them with or without a priority (`<22>`) and, but for RFC 5424, a host, and rsyslog's `message repeated 3 times: [ … ]`
-//! around the message.
+//! Envelopes may be inside each other, [`MAX_DEPTH`] deep. The innermost host, program and process count. The stamp is the
+//! innermost one that is [absolute](crate::stamp::is_absolute), else the innermost one: a container often has another time
+//! zone than its host. Inside a container's envelope, the line needs no stamp of its own.
+//!
+//! rsyslog's `message repeated 3 times: [ … ]` is taken off the message. NUL bytes at the front of a line, which a writer
+//! leaves that kept its offset while the file was truncated, are skipped.
+//!
+//! # What can be forged
+//! A program whose messages begin with text from the network, which is neither Postfix nor Dovecot, could bring a line of a
+//! mail server into the log as its message. It is read as one, because a container's name can be anything.
 
 use bstr::ByteSlice;
+
+use crate::stamp;
 
 /// One log line, taken apart and not yet understood.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Envelope<'a> {
-    /// The time stamp's text; [`stamp`](crate::stamp) reads it.
-    pub stamp: &'a [u8],
+    /// The text of the time stamp, which [`Clock`](crate::clock::Clock) reads; `None` if the line has none.
+    pub stamp: Option<&'a [u8]>,
     /// The host field.
     pub host: Option<&'a [u8]>,
-    /// The program name.
+    /// The host fields and names of containers that stand further out, the outermost first.
+    pub outer_hosts: Vec<&'a [u8]>,
+    /// The program name. In a log file of Dovecot's own it is the process: `imap-login`.
     pub program: &'a [u8],
     /// Its process ID.
     pub pid: Option<u32>,
     /// How often the message was seen.
     pub repeated: u32,
-    /// The message.
+    /// The message. In a log file of Dovecot's own it begins with the process, as it does after `dovecot:` elsewhere, and
+    /// with its level: `imap-login: Info: …`.
     pub message: &'a [u8],
 }
+
+/// How many envelopes may be around the innermost one.
+pub const MAX_DEPTH: usize = 4;
 
 /// Takes a line apart, given without its newline.
 #[must_use]
 pub fn open(line: &[u8]) -> Option<Envelope<'_>> {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let line = without_priority(line);
-    if let Some(line) = line.strip_prefix(b"1 ") {
-        return rfc5424(line);
-    }
-    let (stamp, rest) = split_stamp(line)?;
-    let word = |text| split_byte(text, b' ').unwrap_or((text, b""));
-    let (host, tag, message) = match word(rest) {
-        // A template without a host. With one, a colon may follow the host.
-        (tag, message) if tag.ends_with(b"]:") || tag == b"dovecot:" => (&b"-"[..], tag, message),
-        (host, rest) => (host, word(rest).0, word(rest).1),
-    };
-    let tag = tag.strip_suffix(b":")?;
-    let (program, pid) = match tag.strip_suffix(b"]").and_then(|tag| split_byte(tag, b'[')) {
-        Some((program, pid)) => (program, Some(number(pid)?)),
-        None => (tag, None),
-    };
-    finish(stamp, host, program, pid, message)
+    open_inside(line, Outside::default(), MAX_DEPTH)
 }
 
-fn finish<'a>(
-    stamp: &'a [u8],
-    host: &'a [u8],
+/// Takes apart the line that a message of `program` may be: Docker's syslog and journald drivers log whole lines. A message
+/// of Postfix or Dovecot is never one.
+#[must_use]
+pub fn open_message<'a>(
+    program: &[u8],
+    message: &'a [u8],
+    in_container: bool,
+) -> Option<Envelope<'a>> {
+    if is_mail_server(program) || !(in_container || may_be_a_line(message)) {
+        return None;
+    }
+    let outside = Outside { in_container, ..Outside::default() };
+    open_inside(message, outside, MAX_DEPTH - 1)
+}
+
+/// What the envelopes further out have said.
+#[derive(Clone, Debug, Default)]
+struct Outside<'a> {
+    stamp: Option<&'a [u8]>,
+    /// Hosts and names of containers.
+    hosts: Vec<&'a [u8]>,
+    /// The innermost host.
+    host: Option<&'a [u8]>,
+    /// Whether the line is the output of a container, which needs no stamp.
+    in_container: bool,
+}
+
+impl<'a> Outside<'a> {
+    /// Keeps the stamp that counts: see the module's documentation.
+    fn add_stamp(&mut self, inner: &'a [u8]) {
+        if !self.stamp.is_some_and(stamp::is_absolute) || stamp::is_absolute(inner) {
+            self.stamp = Some(inner);
+        }
+    }
+}
+
+/// One envelope, taken off the front of a line.
+enum Layer<'a> {
+    /// Another one must follow.
+    Around(&'a [u8]),
+    /// This one names a program; its message may be another line.
+    Program(Header<'a>),
+}
+
+/// Who has written a message.
+struct Header<'a> {
+    host: Option<&'a [u8]>,
     program: &'a [u8],
     pid: Option<u32>,
     message: &'a [u8],
+}
+
+fn open_inside<'a>(
+    line: &'a [u8],
+    mut outside: Outside<'a>,
+    mut depth: usize,
 ) -> Option<Envelope<'a>> {
+    let mut rest = trim_front(line.strip_suffix(b"\r").unwrap_or(line));
+    loop {
+        match layer(rest, &mut outside)? {
+            Layer::Around(inner) => {
+                depth = depth.checked_sub(1)?;
+                rest = trim_front(inner);
+            }
+            Layer::Program(header) => {
+                if depth > 0 && !is_mail_server(header.program) && may_be_a_line(header.message) {
+                    let mut outside = outside.clone();
+                    outside.in_container = false;
+                    outside.host = header.host.or(outside.host);
+                    outside.hosts.extend(header.host);
+                    if let Some(inner) = open_inside(header.message, outside, depth - 1) {
+                        return Some(inner);
+                    }
+                }
+                return finish(&header, outside);
+            }
+        }
+    }
+}
+
+/// Skips NUL bytes and the escape sequences of colours.
+fn trim_front(mut text: &[u8]) -> &[u8] {
+    loop {
+        match text {
+            [0, rest @ ..] => text = rest,
+            [b'\x1b', b'[', rest @ ..] => {
+                let is_parameter = |byte: &&u8| byte.is_ascii_digit() || **byte == b';';
+                let parameters = rest.iter().take_while(is_parameter).count();
+                let Some((b'm', rest)) = rest[parameters..].split_first() else { return text };
+                text = rest;
+            }
+            _ => return text,
+        }
+    }
+}
+
+/// Programs whose messages are never lines of a log, because clients choose parts of them.
+fn is_mail_server(program: &[u8]) -> bool {
+    /// The daemons of Postfix that quote clients, whatever `syslog_name` stands before them.
+    const DAEMONS: [&[u8]; 17] = [
+        b"smtpd",
+        b"smtp",
+        b"lmtp",
+        b"cleanup",
+        b"qmgr",
+        b"local",
+        b"virtual",
+        b"pipe",
+        b"bounce",
+        b"error",
+        b"discard",
+        b"postscreen",
+        b"tlsproxy",
+        b"verify",
+        b"pickup",
+        b"trivial-rewrite",
+        b"anvil",
+    ];
+    let name = memchr::memrchr(b'/', program).map(|slash| &program[slash + 1..]);
+    program.starts_with(b"postfix")
+        || program.starts_with(b"dovecot")
+        || program.ends_with(b"-login")
+        || DAEMONS.contains(&name.unwrap_or(program))
+}
+
+/// Whether a message may be a line of its own. Most are not, and this is cheap.
+fn may_be_a_line(message: &[u8]) -> bool {
+    stamp::split(trim_front(without_priority(message))).is_some()
+        || facility_and_rest(message).is_some()
+}
+
+fn layer<'a>(line: &'a [u8], outside: &mut Outside<'a>) -> Option<Layer<'a>> {
+    let line = without_priority(line);
+    if let Some(line) = line.strip_prefix(b"1 ") {
+        return rfc5424(line, outside).map(Layer::Program);
+    }
+    if let Some((name, inner)) = compose(line) {
+        outside.hosts.push(name);
+        outside.in_container = true;
+        return Some(Layer::Around(inner));
+    }
+    let Some((stamp, rest)) = stamp::split(line) else {
+        return without_stamp(line, outside);
+    };
+    outside.add_stamp(stamp);
+    if let Some(inner) = cri(rest) {
+        outside.in_container = true;
+        return Some(Layer::Around(inner.text));
+    }
+    if let Some(inner) = facility_and_rest(rest) {
+        return Some(Layer::Around(inner));
+    }
+    if stamp::split(without_priority(trim_front(rest))).is_some() {
+        outside.in_container = true;
+        return Some(Layer::Around(rest));
+    }
+    header(rest).map(Layer::Program)
+}
+
+/// Only what socklog writes, and what a container writes that has no stamps.
+fn without_stamp<'a>(line: &'a [u8], outside: &Outside<'a>) -> Option<Layer<'a>> {
+    if let Some(inner) = facility_and_rest(line) {
+        return Some(Layer::Around(inner));
+    }
+    let header = header(line).filter(|header| header.host.is_none())?;
+    (outside.in_container || outside.stamp.is_some()).then_some(Layer::Program(header))
+}
+
+fn finish<'a>(header: &Header<'a>, outside: Outside<'a>) -> Option<Envelope<'a>> {
+    let Header { host, program, pid, message } = *header;
     if program.is_empty() || program.contains(&b' ') {
         return None;
     }
     // rsyslog's own template for RFC 5424 writes a blank before the message, which has one of its own.
     let message = message.trim_start_with(|c| c == ' ');
-    let (repeated, message) = repeats(without_message_id(message))?;
-    let host = (!host.is_empty() && host != b"-").then_some(host);
-    Some(Envelope { stamp, host, program, pid, repeated, message })
+    let (repeated, message) = without_repetition(without_message_id(message))?;
+    let host = host.filter(|host| !host.is_empty() && *host != b"-");
+    let Outside { stamp, hosts: mut outer_hosts, host: outer_host, .. } = outside;
+    // A container's name for itself is the best, then that of its machine.
+    let host = host.or(outer_host);
+    outer_hosts.retain(|outer| !host.is_some_and(|host| std::ptr::eq(*outer, host)));
+    Some(Envelope { stamp, host, outer_hosts, program, pid, repeated, message })
 }
 
-/// `<PRI>`, RFC 3164 section 4.1.1.
+/// `<22>` with or without a blank, RFC 3164 section 4.1.1.
 fn without_priority(line: &[u8]) -> &[u8] {
     let priority = line.strip_prefix(b"<").and_then(|rest| split_byte(rest, b'>'));
     match priority {
-        Some((digits, rest)) if digits.len() <= 3 && digits.iter().all(u8::is_ascii_digit) => rest,
+        Some((digits, rest))
+            if (1..=3).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit) =>
+        {
+            rest.strip_prefix(b" ").unwrap_or(rest)
+        }
         _ => line,
     }
 }
 
 /// `TIMESTAMP HOSTNAME APP-NAME PROCID MSGID STRUCTURED-DATA MSG`, RFC 5424 section 6.
-fn rfc5424(line: &[u8]) -> Option<Envelope<'_>> {
+fn rfc5424<'a>(line: &'a [u8], outside: &mut Outside<'a>) -> Option<Header<'a>> {
     let mut fields = line.splitn_str(6, " ");
     let (stamp, host, program) = (fields.next()?, fields.next()?, fields.next()?);
     let (pid, _message_id, rest) = (fields.next()?, fields.next()?, fields.next()?);
+    if stamp != b"-" {
+        outside.add_stamp(stamp::split(stamp)?.0);
+    }
     let rest = match rest.strip_prefix(b"-") {
         Some(rest) => rest,
         None => after_structured_data(rest)?,
     };
     let message = rest.trim_start_with(|c| c == ' ');
     let message = message.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message);
-    finish(stamp, host, program, number(pid), message)
+    Some(Header { host: Some(host), program, pid: number(pid), message })
 }
 
 /// `[id name="value" …][id …]`, where `"`, `\` and `]` are escaped inside values.
@@ -111,33 +294,128 @@ fn after_structured_data(text: &[u8]) -> Option<&[u8]> {
     (!inside && !text.is_empty()).then_some(b"")
 }
 
-/// Splits off the time stamp: one word, or three or four of the BSD form and of journalctl's long one.
-fn split_stamp(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let is_month = |text: &[u8]| {
-        text.first().is_some_and(u8::is_ascii_uppercase) && text.get(3) == Some(&b' ')
-    };
-    let words = match line.get(..5) {
-        Some([b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', b' '])
-            if is_month(&line[5..]) =>
-        {
-            4
-        }
-        _ if is_month(line) && line.get(8) != Some(&b'-') => 3,
-        // A weekday.
-        _ if is_month(line) => 4,
-        _ => 1,
-    };
-    let mut end = 0;
-    for _ in 0..words {
-        // The day is padded with a blank to two characters.
-        end += line[end..].find_not_byteset(b" ")?;
-        end += line[end..].find_byte(b' ')?;
+/// `NAME-1  | …`: a container's name, padded with blanks.
+fn compose(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let is_part = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b'-' | b'_' | b'.');
+    let name = line.iter().take_while(is_part).count();
+    let rest = line[name..].trim_start_with(|c| c == ' ');
+    let padding = line.len() - rest.len() - name;
+    let inner = rest.strip_prefix(b"|")?;
+    (name > 0 && padding > 0).then(|| (&line[..name], inner.strip_prefix(b" ").unwrap_or(inner)))
+}
+
+/// The text of a line of a container's output.
+pub(crate) struct CriText<'a> {
+    pub(crate) text: &'a [u8],
+}
+
+/// What follows the stamp in a log of the Kubernetes Container Runtime Interface: `stdout F …`. The tags, of which the first
+/// is `P` or `F`, are separated by colons.
+pub(crate) fn cri(rest: &[u8]) -> Option<CriText<'_>> {
+    let rest = rest.strip_prefix(b"stdout ").or_else(|| rest.strip_prefix(b"stderr "))?;
+    let (tags, text) = split_byte(rest, b' ')?;
+    let first = tags.split(|byte| *byte == b':').next()?;
+    matches!(first, b"F" | b"P").then_some(CriText { text })
+}
+
+/// `mail.info: …` as socklog writes it, after the sender's address if that is another machine.
+fn facility_and_rest(text: &[u8]) -> Option<&[u8]> {
+    let (word, rest) = split_byte(text, b' ')?;
+    if is_facility_and_level(word.strip_suffix(b":")?) {
+        return Some(rest);
     }
-    // `warning: header Subject: …` is a message without an envelope.
-    if line[..end].ends_with(b":") {
+    let sender = word.strip_suffix(b":")?.to_str().ok()?;
+    let (word, rest) = split_byte(rest, b' ')?;
+    let follows = sender.parse::<std::net::IpAddr>().is_ok()
+        && is_facility_and_level(word.strip_suffix(b":")?);
+    follows.then_some(rest)
+}
+
+fn is_facility_and_level(word: &[u8]) -> bool {
+    const FACILITIES: [&[u8]; 11] = [
+        b"kern",
+        b"user",
+        b"mail",
+        b"daemon",
+        b"auth",
+        b"security",
+        b"authpriv",
+        b"syslog",
+        b"news",
+        b"cron",
+        b"ftp",
+    ];
+    const LEVELS: [&[u8]; 11] = [
+        b"emerg", b"panic", b"alert", b"crit", b"err", b"error", b"warning", b"warn", b"notice",
+        b"info", b"debug",
+    ];
+    let Some((facility, level)) = split_byte(word, b'.') else { return false };
+    let is_local = matches!(facility, [b'l', b'o', b'c', b'a', b'l', b'0'..=b'7']);
+    (is_local || FACILITIES.contains(&facility)) && LEVELS.contains(&level)
+}
+
+/// What writers put between stamp and program, except the host.
+fn is_level(word: &[u8], is_alone: bool) -> bool {
+    const LEVELS: [&[u8]; 8] =
+        [b"DEBUG", b"INFO", b"NOTICE", b"WARN", b"WARNING", b"ERROR", b"ERR", b"CRIT"];
+    matches!(word, [b'<', .., b'>'])
+        || LEVELS.contains(&word)
+        // `mail.info` alone may be a host.
+        || (is_facility_and_level(word) && !(is_alone && word.ends_with(b".info")))
+}
+
+/// `[HOST] [LEVEL] PROGRAM[PID]: MESSAGE`, where host and level may be missing and may have changed their places.
+fn header(text: &[u8]) -> Option<Header<'_>> {
+    let (first, rest) = next_word(text)?;
+    if names_a_program(first, rest) {
+        return tagged(None, text);
+    }
+    let (second, _) = next_word(rest)?;
+    if second.ends_with(b":") {
+        let host = (!is_level(first, true)).then_some(first);
+        return tagged(host, rest);
+    }
+    // A level, and a host unless there are two levels.
+    let (host, rest) = if is_level(first, false) {
+        (Some(second), next_word(rest)?.1)
+    } else if is_level(second, false) {
+        (Some(first), next_word(rest)?.1)
+    } else {
         return None;
-    }
-    Some((&line[..end], &line[end + 1..]))
+    };
+    tagged(host.filter(|host| !is_level(host, false)), rest)
+}
+
+/// Whether a line without a host begins with this word. A host may have a colon after it, too.
+fn names_a_program(word: &[u8], rest: &[u8]) -> bool {
+    let Some(name) = word.strip_suffix(b":") else { return false };
+    name.ends_with(b"]")
+        || name.starts_with(b"dovecot")
+        || name.ends_with(b"-login")
+        || name.contains(&b'/')
+        || has_dovecot_level(rest)
+}
+
+/// `Info: `: what follows the process in Dovecot's own log files (`failure_log_type_prefixes`, `src/lib/failures.c`).
+fn has_dovecot_level(text: &[u8]) -> bool {
+    let text = text.trim_start_with(|c| c == ' ');
+    ["Debug: ", "Info: ", "Warning: ", "Error: ", "Fatal: ", "Panic: "]
+        .iter()
+        .any(|level| text.starts_with(level.as_bytes()))
+}
+
+/// `PROGRAM[PID]: MESSAGE`.
+fn tagged<'a>(host: Option<&'a [u8]>, text: &'a [u8]) -> Option<Header<'a>> {
+    let text = text.trim_start_with(|c| c == ' ');
+    let (tag, message) = split_byte(text, b' ').unwrap_or((text, b""));
+    let tag = tag.strip_suffix(b":")?;
+    let (program, pid) = match tag.strip_suffix(b"]").and_then(|tag| split_byte(tag, b'[')) {
+        Some((program, pid)) => (program, Some(number(pid)?)),
+        None => (tag, None),
+    };
+    let is_dovecots_own = has_dovecot_level(message) && !program.starts_with(b"dovecot");
+    let message = if is_dovecots_own { text } else { message };
+    Some(Header { host, program, pid, message })
 }
 
 /// `[ID 197553 mail.warning] `, which Solaris puts in front (syslogd(8), `msgid`).
@@ -147,7 +425,7 @@ fn without_message_id(message: &[u8]) -> &[u8] {
 }
 
 /// rsyslog's `$RepeatedMsgReduction`: `message repeated 3 times: [ … ]`.
-fn repeats(message: &[u8]) -> Option<(u32, &[u8])> {
+fn without_repetition(message: &[u8]) -> Option<(u32, &[u8])> {
     let Some(rest) = message.strip_prefix(b"message repeated ") else { return Some((1, message)) };
     let (count, rest) = rest.split_once_str(" times: [")?;
     let message = rest.strip_suffix(b"]")?;
@@ -155,107 +433,23 @@ fn repeats(message: &[u8]) -> Option<(u32, &[u8])> {
     Some((count, message.trim_start_with(|c| c == ' ')))
 }
 
+/// The first word of `text` and what follows it. A word may be the last thing in a text.
+fn next_word(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let text = text.trim_start_with(|c| c == ' ');
+    let (word, rest) = split_byte(text, b' ').unwrap_or((text, b""));
+    (!word.is_empty()).then(|| (word, rest.trim_start_with(|c| c == ' ')))
+}
+
 /// What stands before and after the first `byte`. (bstr would build a searcher for it, which takes longer than the search.)
 fn split_byte(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
     memchr::memchr(byte, text).map(|at| (&text[..at], &text[at + 1..]))
 }
 
-fn number(digits: &[u8]) -> Option<u32> {
+/// A decimal number.
+pub(crate) fn number(digits: &[u8]) -> Option<u32> {
     digits.first()?;
     digits.iter().try_fold(0_u32, |number, byte| {
         let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
         number.checked_mul(10)?.checked_add(digit.into())
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shown(line: &str) -> String {
-        let Some(e) = open(line.as_bytes()) else { return "-".into() };
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let host = e.host.map_or("-".into(), text);
-        format!(
-            "{}|{host}|{}|{:?}|{}|{}",
-            text(e.stamp),
-            text(e.program),
-            e.pid,
-            e.repeated,
-            text(e.message)
-        )
-    }
-
-    #[test]
-    fn every_framing_gives_the_same_parts() {
-        for (line, parts) in [
-            (
-                "2026-11-21T07:11:22.2+00:00 vm postfix/smtpd[74]: a: b",
-                "2026-11-21T07:11:22.2+00:00|vm|postfix/smtpd|Some(74)|1|a: b",
-            ),
-            (
-                "Jun  1 00:00:45 vm postfix/smtpd[74]: a: b",
-                "Jun  1 00:00:45|vm|postfix/smtpd|Some(74)|1|a: b",
-            ),
-            (
-                "<22>Jun 01 00:00:45 vm postfix/smtpd[74]: a: b",
-                "Jun 01 00:00:45|vm|postfix/smtpd|Some(74)|1|a: b",
-            ),
-            (
-                "Thu 2026-11-26 00:30:46 UTC vm postfix/smtpd[74]: a: b",
-                "Thu 2026-11-26 00:30:46 UTC|vm|postfix/smtpd|Some(74)|1|a: b",
-            ),
-            (
-                "2025 Jun  1 00:00:45 vm dovecot: a: b",
-                "2025 Jun  1 00:00:45|vm|dovecot|None|1|a: b",
-            ),
-            (
-                "Jun  1 00:00:45 postfix/smtpd[74]: a: b",
-                "Jun  1 00:00:45|-|postfix/smtpd|Some(74)|1|a: b",
-            ),
-            ("Jun  1 00:00:45 dovecot: a: b", "Jun  1 00:00:45|-|dovecot|None|1|a: b"),
-            ("Jun  1 00:00:45 vm: dovecot:  a: b", "Jun  1 00:00:45|vm:|dovecot|None|1|a: b"),
-            (
-                // RSYSLOG_SyslogProtocol23Format
-                "<20>1 2026-11-21T07:11:22Z vm postfix/smtpd 74 - -  a: b",
-                "2026-11-21T07:11:22Z|vm|postfix/smtpd|Some(74)|1|a: b",
-            ),
-            (
-                "<22>1 2026-11-21T07:11:22Z vm postfix/smtpd 74 - - a: b",
-                "2026-11-21T07:11:22Z|vm|postfix/smtpd|Some(74)|1|a: b",
-            ),
-            (
-                "1 2026-11-21T07:11:22Z - postfix/smtpd - - [x y=\"]\\\"\"][z] a",
-                "2026-11-21T07:11:22Z|-|postfix/smtpd|None|1|a",
-            ),
-            (
-                "Jun  1 00:00:45 vm p[7]: [ID 197553 mail.warning] a",
-                "Jun  1 00:00:45|vm|p|Some(7)|1|a",
-            ),
-            (
-                "Jun  1 00:00:45 vm p[7]: message repeated 3 times: [ a[b]]",
-                "Jun  1 00:00:45|vm|p|Some(7)|3|a[b]",
-            ),
-        ] {
-            assert_eq!(shown(line), parts);
-        }
-    }
-
-    #[test]
-    fn what_is_no_log_line_has_no_envelope() {
-        for line in [
-            "",
-            "x",
-            "Jun  1",
-            "Jun  1 00:00:45 vm",
-            "1 2 3 4 5",
-            "a b c",
-            "Jun  1 00:00:45 vm two words: x",
-            "<22>",
-            "warning: header Subject: x",
-            "1 a b c d e [",
-        ] {
-            assert_eq!(shown(line), "-", "{line}");
-        }
-    }
 }

@@ -265,11 +265,9 @@ impl<'a> Pieces<'a> {
                 Some(&text[digits..])
             }
             Process => {
-                let end = text.find_byte(b':')?;
-                let is_part = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-                let name = text[..end].to_str().ok().filter(|name| name.bytes().all(is_part));
-                self.process = name.filter(|name| name.ends_with("-login"));
-                self.process.map(|_| &text[end..])
+                let name = login_process(text)?;
+                self.process = Some(name);
+                Some(&text[name.len()..])
             }
             LoginFields => {
                 self.told = text;
@@ -319,6 +317,15 @@ fn ip(text: &[u8]) -> Option<IpAddr> {
     let text = text.strip_prefix(b"IPv6:").unwrap_or(text);
     let text = &text[..text.find_byte(b'%').unwrap_or(text.len())];
     text.to_str().ok()?.parse().ok().map(|ip: IpAddr| ip.to_canonical())
+}
+
+/// Dovecot's login process at the beginning of a message: `imap-login`. A colon follows it.
+#[must_use]
+pub fn login_process(message: &[u8]) -> Option<&str> {
+    let end = memchr::memchr(b':', message)?;
+    let is_part = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    let name = message[..end].to_str().ok().filter(|name| name.bytes().all(is_part))?;
+    name.ends_with("-login").then_some(name)
 }
 
 fn known_user(user: &[u8]) -> Option<&[u8]> {

@@ -27,6 +27,8 @@ pub struct Entry {
     received: Value,
     #[serde(rename = "__CURSOR", default)]
     cursor: Value,
+    #[serde(rename = "CONTAINER_ID", default)]
+    container: Value,
 }
 
 impl Entry {
@@ -52,6 +54,12 @@ impl Entry {
     #[must_use]
     pub fn host(&self) -> Option<Cow<'_, [u8]>> {
         bytes(&self.hostname)
+    }
+
+    /// Whether the entry is a line of a container's output, which Docker's journald driver has written.
+    #[must_use]
+    pub fn is_container(&self) -> bool {
+        !self.container.is_null()
     }
 
     /// The process ID that the program named, else the one that the journal saw.

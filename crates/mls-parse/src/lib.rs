@@ -19,20 +19,25 @@
 //! Every attempt is one record. Nothing that a client chooses (user name, mechanism, reverse DNS name) can move a field or
 //! make a record of its own. Lines longer than 1 MiB are reported and skipped; memory does not grow with the log.
 
+pub mod clock;
+pub mod docker;
 pub mod envelope;
 pub mod grammar;
 pub mod journal;
+pub mod month;
 pub mod stamp;
 
 mod args;
+mod daemon;
 mod mechanism;
 mod rejects;
 mod scan;
 mod stats;
 mod turns;
 
-pub use args::{Args, Daemon};
-pub use scan::{Scanner, is_postfix_server};
+pub use args::Args;
+pub use daemon::{Daemon, is_postfix_server, pieces};
+pub use scan::Scanner;
 pub use stats::Stats;
 
 use std::io::Write;

@@ -12,11 +12,12 @@ use mls_event::{Auth, Body, JOURNAL_SOURCE, Outcome, Timestamp, clean};
 use mls_stream::blocks::Place;
 use regex::bytes::Regex;
 
+use crate::clock::Clock;
+use crate::docker;
 use crate::envelope;
 use crate::grammar::{self, Attempt, DOVECOT, POSTFIX};
 use crate::journal::Entry;
 use crate::rejects::Reject;
-use crate::stamp::Clock;
 use crate::stats::Stats;
 use crate::{Args, Daemon};
 
@@ -109,7 +110,7 @@ impl Scanner {
             let line = &lines[start..end];
             if line.len() > MAX_CANDIDATE {
                 self.reject(line, place, start, "longer than any line of a mail server");
-            } else if journal {
+            } else if journal && !is_docker(line) {
                 self.entry(line, place, out);
             } else {
                 self.line(line, place, start, &clock, out);
@@ -126,13 +127,15 @@ impl Scanner {
         clock: &Clock,
         out: &mut Vec<u8>,
     ) {
-        let Some(envelope) = envelope::open(line) else {
-            // Without an envelope there is no telling who wrote it.
-            self.reject(line, place, start, "no time stamp, host and program in front");
+        let line = line.trim_start_with(|c| c == '\0');
+        let text = docker::Line::parse(line).map(|docker| docker.to_text());
+        let Some(envelope) = envelope::open(text.as_deref().unwrap_or(line)) else {
+            // Without an envelope it is unknown who wrote the line.
+            self.reject(line, place, start, NO_ENVELOPE);
             return;
         };
         let source = Source {
-            date: clock.read(envelope.stamp),
+            date: envelope.stamp.and_then(|stamp| clock.read(stamp)),
             server: envelope.host.map(clean),
             program: clean(envelope.program),
             pid: envelope.pid,
@@ -153,7 +156,7 @@ impl Scanner {
         };
         let (Some(program), Some(message)) = (entry.program(), entry.message()) else { return };
         let host = entry.host();
-        let source = Source {
+        let mut source = Source {
             date: entry.date(self.zone),
             server: host.as_deref().map(clean),
             program: clean(&program),
@@ -161,7 +164,14 @@ impl Scanner {
             repeated: 1,
             pos: place.segment.and_then(|_| entry.pos()),
         };
-        if let Err(why) = self.message(source, &message, out) {
+        let mut text = &message[..];
+        if let Some(inner) = envelope::open_message(&program, &message, entry.is_container()) {
+            source.server = inner.host.map(clean).or(source.server);
+            source.program = clean(inner.program);
+            (source.pid, source.repeated) = (inner.pid, inner.repeated);
+            text = inner.message;
+        }
+        if let Err(why) = self.message(source, text, out) {
             self.reject(line, place, 0, why);
         }
     }
@@ -173,28 +183,18 @@ impl Scanner {
         message: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), &'static str> {
-        let attempt = if self.daemons.contains(&Daemon::Postfix)
-            && is_postfix_server(&source.program)
-        {
-            let Some(attempt) = grammar::read(message, &POSTFIX) else {
-                // Others quote what clients sent, behind more words than a client and what ends in a colon.
-                let looks_like_one = message.split_once_str(": SASL ").is_some_and(|(front, _)| {
-                    let words =
-                        front.rsplit_once_str(" ").map_or(&b""[..], |(words, _client)| words);
-                    words.is_empty() || words.split_str(" ").all(|word| word.ends_with(b":"))
-                });
-                return if looks_like_one { Err(NOT_ITS_FORM) } else { skipped(message) };
-            };
-            attempt
-        } else if self.daemons.contains(&Daemon::Dovecot) && source.program == "dovecot" {
-            let Some(attempt) = grammar::read(message, &DOVECOT) else {
-                let looks_like_one =
-                    message.find("-login: ").is_some_and(|at| !message[..at].contains(&b' '));
-                return if looks_like_one { Err(NOT_ITS_FORM) } else { skipped(message) };
-            };
-            attempt
-        } else {
+        let Some(daemon) =
+            Daemon::of(&source.program, message).filter(|daemon| self.daemons.contains(daemon))
+        else {
             return skipped(message);
+        };
+        let forms = match daemon {
+            Daemon::Postfix => &POSTFIX,
+            Daemon::Dovecot => &DOVECOT,
+        };
+        let Some(attempt) = grammar::read(message, forms) else {
+            let looks_like_one = daemon == Daemon::Dovecot || looks_like_postfix(message);
+            return if looks_like_one { Err(NOT_ITS_FORM) } else { skipped(message) };
         };
         let Some(date) = source.date else { return Err("a time stamp that is no time") };
         if !self.outcomes.contains(&attempt.outcome) {
@@ -270,24 +270,28 @@ const MAX_CANDIDATE: usize = 64 * 1024;
 /// early is lost to every digest. The price: in a log that holds a whole year, those of its first 26 hours get the next one.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::hours(26);
 
+/// Whether a line of JSON is Docker's and not the journal's.
+fn is_docker(line: &[u8]) -> bool {
+    docker::Line::parse(line).is_some()
+}
+
+const NO_ENVELOPE: &str = "no time stamp and program that can be read stand in front of the message; if the stamp is in \
+                           the language of a locale, write the log with LC_ALL=C (LC_ALL=C journalctl …)";
+
 const NOT_ITS_FORM: &str = "the words of a login attempt, but not its form";
 
-/// A line that has the words and is something else, for those who want to know.
-#[expect(clippy::unnecessary_wraps, reason = "it stands where a message is judged")]
+/// Whether a message that Postfix's server has written begins like an attempt. Other messages quote what clients sent, after
+/// more words than a client and words that end in a colon.
+fn looks_like_postfix(message: &[u8]) -> bool {
+    message.split_once_str(": SASL ").is_some_and(|(front, _)| {
+        let words = front.rsplit_once_str(" ").map_or(&b""[..], |(words, _client)| words);
+        words.is_empty() || words.split_str(" ").all(|word| word.ends_with(b":"))
+    })
+}
+
+/// A line that has the words and is something else, for people who debug.
+#[expect(clippy::unnecessary_wraps, reason = "its callers return what it returns")]
 fn skipped(message: &[u8]) -> Result<(), &'static str> {
     log::debug!("no attempt: {}", String::from_utf8_lossy(message));
     Ok(())
-}
-
-/// Whether `program` is one of Postfix's SMTP servers.
-///
-/// Postfix logs as `SYSLOG_NAME/PROGRAM`, where a `syslog_name` such as `postfix/submission` is the administrator's choice and
-/// the program is smtpd(8). smtp(8) and lmtp(8) are clients: what fails there is our own login somewhere else.
-#[must_use]
-pub fn is_postfix_server(program: &str) -> bool {
-    match program.rsplit_once('/').map_or(program, |(_, name)| name) {
-        "smtpd" => true,
-        "smtp" | "lmtp" => false,
-        _ => program.starts_with("postfix"),
-    }
 }

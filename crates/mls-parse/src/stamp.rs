@@ -1,179 +1,266 @@
-//! Time stamps of log lines, and the year that the BSD form leaves out.
+//! Where a time stamp at the front of a line ends.
+//!
+//! | form | example |
+//! |---|---|
+//! | RFC 3339, and ISO 8601 with a blank or without a zone | `2026-11-21T07:11:22.212047+00:00`, `2026-11-21 07:11:22` |
+//! | svlogd(8) `-tt`, which is UTC | `2026-11-21_07:11:22.21204` |
+//! | BSD (RFC 3164), with or without a year | `Jun  1 00:00:45`, `2026 Jun  1 00:00:45`, `Jun  1 2026 00:00:45` |
+//! | asctime(3) | `Mon Jun  1 00:00:45 2026` |
+//! | `journalctl -o short-full` and `with-unit` | `Thu 2026-11-26 00:30:46 UTC` |
+//! | `journalctl -o short-unix` | `1795245082.212047` |
+//! | TAI64 and TAI64N of daemontools, runit and s6 | `@400000006745d6a20c9a1b00` |
+//!
+//! The names of months may be those of [several languages](crate::month). [`Clock`](crate::clock::Clock) reads the stamps.
 
-use bstr::ByteSlice;
-use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime};
-use mls_config::zone::Zone;
-use mls_event::Timestamp;
+use crate::month;
 
-/// Eight years hold a 29 February, but for those around 1900 and 2100.
-const YEARS: i32 = 8;
-
-/// How stamps without year or zone are read.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    zone: Zone,
-    reference: DateTime<FixedOffset>,
+/// Splits `text` into its time stamp and what follows the blanks after it.
+#[must_use]
+pub fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let first = *text.first()?;
+    let end = match first {
+        b'@' => word_end(text, 0).filter(|end| is_tai(&text[..*end])),
+        b'0'..=b'9' => after_digits(text),
+        _ => after_letters(text),
+    }?;
+    let rest = &text[end..];
+    let blanks = rest.iter().take_while(|byte| **byte == b' ').count();
+    Some((&text[..end], &rest[blanks..]))
 }
 
-impl Clock {
-    /// No stamp is after `reference`; how far clocks and zones may differ is the caller's to add.
-    #[must_use]
-    pub fn new(zone: Zone, reference: DateTime<FixedOffset>) -> Self {
-        Self { zone, reference: zone.show(&reference) }
-    }
-
-    /// Reads a stamp. RFC 3339 keeps its text, with `+00:00` for `Z`; the BSD form gets the latest year for which it is not
-    /// after the reference time.
-    #[must_use]
-    pub fn read<'a>(&self, stamp: &'a [u8]) -> Option<Timestamp<'a>> {
-        let text = stamp.to_str().ok()?;
-        if text.as_bytes().first()?.is_ascii_digit() && text.as_bytes().get(4) == Some(&b'-') {
-            return self.rfc3339(text);
-        }
-        if text.as_bytes().get(8) == Some(&b'-') {
-            let mut words = text.split(' ').skip(1);
-            return self.full(words.next()?, words.next()?, words.next()?);
-        }
-        let (year, rest) = match text.split_once(' ') {
-            Some((year, rest)) if year.len() == 4 => (Some(year.parse().ok()?), rest),
-            _ => (None, text),
-        };
-        let mut words = rest.split_ascii_whitespace();
-        let (month, day, time) =
-            (month(words.next()?)?, words.next()?.parse().ok()?, words.next()?);
-        let time: NaiveTime = time.parse().ok().filter(|_| time.len() >= 8)?;
-        let on = |year| {
-            NaiveDate::from_ymd_opt(year, month, day)
-                .map(|date| self.zone.read(date.and_time(time)))
-        };
-        let latest = self.reference.year();
-        let at = match year {
-            Some(year) => on(year)?,
-            // Points in time are compared, not what clocks show: at the end of summer time they show an hour twice.
-            None => {
-                (latest - YEARS..=latest).rev().filter_map(on).find(|at| *at <= self.reference)?
+/// Whether a stamp names a point in time whatever the zone of the reader: it has a zone or counts seconds.
+#[must_use]
+pub fn is_absolute(stamp: &[u8]) -> bool {
+    match stamp {
+        [b'@', ..] => true,
+        [_, _, _, _, b'-', ..] => {
+            stamp.get(10) == Some(&b'_') || stamp.last() == Some(&b'Z') || {
+                let time = stamp.get(11..).unwrap_or_default();
+                memchr::memchr3(b'+', b'-', b'U', time).is_some()
             }
-        };
-        Some(at.into())
-    }
-
-    /// Of `journalctl -o short-full`. But for UTC and for offsets, zones by name are taken for the one of a clock without zone.
-    fn full(&self, date: &str, time: &str, zone: &str) -> Option<Timestamp<'static>> {
-        let offset = match zone.as_bytes() {
-            b"UTC" | b"GMT" => "Z",
-            [b'+' | b'-', _, _] => &format!("{zone}:00"),
-            [b'+' | b'-', ..] => zone,
-            _ => "",
-        };
-        self.rfc3339(&format!("{date}T{time}{offset}")).map(Timestamp::into_owned)
-    }
-
-    fn rfc3339<'a>(&self, text: &'a str) -> Option<Timestamp<'a>> {
-        if let Some(utc) = text.strip_suffix('Z') {
-            return Timestamp::parse(format!("{utc}+00:00")).ok();
         }
-        if let Ok(stamp) = Timestamp::parse(text) {
-            return Some(stamp);
-        }
-        // journalctl writes the offset without its colon, and some templates leave it out.
-        if let Some((rest, minutes)) = text.split_at_checked(text.len().saturating_sub(2))
-            && let Ok(stamp) = Timestamp::parse(format!("{rest}:{minutes}"))
-        {
-            return Some(stamp);
-        }
-        let naive = text.parse::<NaiveDateTime>().ok().filter(|_| text.len() >= 19)?;
-        let offset = self.zone.read(naive).offset().to_string();
-        Timestamp::parse(format!("{text}{offset}")).ok()
+        // `Thu 2026-11-26 00:30:46 UTC`; a zone by another name is not unique.
+        [b'A'..=b'Z' | b'a'..=b'z', ..] => stamp.ends_with(b" UTC"),
+        _ => memchr::memchr(b'.', stamp).is_some() && !stamp.contains(&b' '),
     }
 }
 
-/// The number of an English month's three letters.
-fn month(name: &str) -> Option<u32> {
-    let months =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    (1..).zip(months).find(|(_, month)| *month == name).map(|(number, _)| number)
+fn after_digits(text: &[u8]) -> Option<usize> {
+    let end = word_end(text, 0)?;
+    let word = &text[..end];
+    if word.len() > 10 && is_date(&word[..10]) && matches!(word[10], b'T' | b't' | b'_') {
+        return is_time(&word[11..]).then_some(end);
+    }
+    if is_date(word) {
+        let time = next_word(text, end)?;
+        if !is_time(&text[time.clone()]) {
+            return None;
+        }
+        let zone = next_word(text, time.end).filter(|zone| is_zone(&text[zone.clone()]));
+        return Some(zone.map_or(time.end, |zone| zone.end));
+    }
+    if is_year(word) {
+        let month = next_word(text, end)?;
+        let day = next_word(text, month.end)?;
+        let time = next_word(text, day.end)?;
+        let fits = month::number(&text[month]).is_some()
+            && is_day(&text[day])
+            && is_time(&text[time.clone()]);
+        return fits.then_some(time.end);
+    }
+    is_unix(word).then_some(end)
+}
+
+fn after_letters(text: &[u8]) -> Option<usize> {
+    let mut end = word_end(text, 0)?;
+    if month::number(&text[..end]).is_none() {
+        // A weekday, in any language.
+        let word = &text[..end];
+        if word.len() > 12 || word.iter().any(|byte| byte.is_ascii_digit() || *byte == b':') {
+            return None;
+        }
+        let next = next_word(text, end)?;
+        if is_date(&text[next.clone()]) {
+            let time = next_word(text, next.end)?;
+            if !is_time(&text[time.clone()]) {
+                return None;
+            }
+            let zone = next_word(text, time.end).filter(|zone| is_named_zone(&text[zone.clone()]));
+            return Some(zone.map_or(time.end, |zone| zone.end));
+        }
+        month::number(&text[next.clone()])?;
+        end = next.end;
+    }
+    let day = next_word(text, end).filter(|day| is_day(&text[day.clone()]))?;
+    let third = next_word(text, day.end)?;
+    if is_year(&text[third.clone()]) {
+        return next_word(text, third.end)
+            .filter(|time| is_time(&text[time.clone()]))
+            .map(|time| time.end);
+    }
+    if !is_time(&text[third.clone()]) {
+        return None;
+    }
+    let year = next_word(text, third.end).filter(|year| is_year(&text[year.clone()]));
+    Some(year.map_or(third.end, |year| year.end))
+}
+
+/// Where the word that begins at `start` ends. Words have at least one byte.
+fn word_end(text: &[u8], start: usize) -> Option<usize> {
+    let rest = text.get(start..)?;
+    let length = memchr::memchr(b' ', rest).unwrap_or(rest.len());
+    (length > 0).then_some(start + length)
+}
+
+/// The next word after the one that ends at `end`. Days are padded with a blank.
+fn next_word(text: &[u8], end: usize) -> Option<std::ops::Range<usize>> {
+    let blanks = text.get(end..)?.iter().take_while(|byte| **byte == b' ').count();
+    let start = end + blanks;
+    Some(start..word_end(text, start)?)
+}
+
+fn is_date(word: &[u8]) -> bool {
+    has_shape(word, b"0000-00-00")
+}
+
+/// `00:00:00`, a fraction, and a zone.
+fn is_time(word: &[u8]) -> bool {
+    let Some((time, rest)) = word.split_at_checked(8) else { return false };
+    let rest = match rest.strip_prefix(b".").or_else(|| rest.strip_prefix(b",")) {
+        Some(fraction) => {
+            let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if digits == 0 {
+                return false;
+            }
+            &fraction[digits..]
+        }
+        None => rest,
+    };
+    has_shape(time, b"00:00:00") && (rest.is_empty() || rest == b"Z" || is_offset(rest))
+}
+
+fn is_zone(word: &[u8]) -> bool {
+    matches!(word, b"UTC" | b"Z") || is_offset(word)
+}
+
+/// `CET`, `-03`: what `%Z` of strftime(3) writes.
+fn is_named_zone(word: &[u8]) -> bool {
+    is_offset(word) || ((3..=5).contains(&word.len()) && word.iter().all(u8::is_ascii_uppercase))
+}
+
+fn is_offset(word: &[u8]) -> bool {
+    matches!(word, [b'+' | b'-', offset @ ..]
+        if [&b"00:00"[..], b"0000", b"00"].iter().any(|shape| has_shape(offset, shape)))
+}
+
+fn is_day(word: &[u8]) -> bool {
+    has_shape(word, b"0") || has_shape(word, b"00")
+}
+
+fn is_year(word: &[u8]) -> bool {
+    has_shape(word, b"0000") && (word.starts_with(b"19") || word.starts_with(b"20"))
+}
+
+/// Seconds since 1970 with a fraction: nine digits began in 1973, ten in 2001.
+fn is_unix(word: &[u8]) -> bool {
+    let Some(dot) = memchr::memchr(b'.', word) else { return false };
+    let is_digits = |text: &[u8]| text.iter().all(u8::is_ascii_digit);
+    (9..=11).contains(&dot)
+        && is_digits(&word[..dot])
+        && (1..=9).contains(&(word.len() - dot - 1))
+        && is_digits(&word[dot + 1..])
+}
+
+/// 16 digits for the second, and 8 for nanoseconds in TAI64N.
+fn is_tai(word: &[u8]) -> bool {
+    matches!(word.len(), 17 | 25) && word[1..].iter().all(u8::is_ascii_hexdigit)
+}
+
+/// Whether `word` has a digit for each `0` of `shape`, and its other characters.
+fn has_shape(word: &[u8], shape: &[u8]) -> bool {
+    word.len() == shape.len()
+        && word
+            .iter()
+            .zip(shape)
+            .all(|(byte, shape)| if *shape == b'0' { byte.is_ascii_digit() } else { byte == shape })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(stamp: &str, reference: &str) -> String {
-        let reference = DateTime::parse_from_rfc3339(reference).unwrap();
-        let clock = Clock::new("Europe/Paris".parse().unwrap(), reference);
-        clock.read(stamp.as_bytes()).map_or("-".into(), |stamp| stamp.to_string())
-    }
-
     #[test]
-    fn the_year_is_the_latest_that_is_not_in_the_future() {
-        let now = "2026-06-01T00:00:45+02:00";
-        assert_eq!(read("Jun  1 00:00:45", now), "2026-06-01T00:00:45+02:00");
-        assert_eq!(read("Jun  1 00:00:46", now), "2025-06-01T00:00:46+02:00");
-        assert_eq!(read("Dec 31 23:59:59", now), "2025-12-31T23:59:59+01:00");
-        assert_eq!(read("Jan  1 00:00:00", now), "2026-01-01T00:00:00+01:00");
-        assert_eq!(read("2019 Jun  1 00:00:46", now), "2019-06-01T00:00:46+02:00");
-    }
-
-    #[test]
-    fn the_hour_that_clocks_show_twice_is_of_this_year() {
-        assert_eq!(
-            read("Oct 25 02:30:00", "2026-10-25T02:00:05+01:00"),
-            "2026-10-25T02:30:00+02:00"
-        );
-    }
-
-    #[test]
-    fn a_leap_day_belongs_to_a_leap_year() {
-        assert_eq!(read("Feb 29 12:00:00", "2026-06-01T00:00:00Z"), "2024-02-29T12:00:00+01:00");
-        assert_eq!(read("Feb 29 12:00:00", "2028-02-29T11:00:00Z"), "2028-02-29T12:00:00+01:00");
-        assert_eq!(read("Feb 29 12:00:00", "2028-02-29T10:59:59Z"), "2024-02-29T12:00:00+01:00");
-        assert_eq!(read("Feb 30 12:00:00", "2028-06-01T00:00:00Z"), "-");
-    }
-
-    #[test]
-    fn rfc_3339_keeps_its_precision_and_gets_an_offset() {
-        let now = "2026-06-01T00:00:00Z";
-        for (stamp, written) in [
-            ("2026-11-21T07:11:22.212047+00:00", "2026-11-21T07:11:22.212047+00:00"),
-            ("2026-11-21T07:11:22.21Z", "2026-11-21T07:11:22.21+00:00"),
-            ("2026-11-21T07:11:22+0100", "2026-11-21T07:11:22+01:00"),
-            ("2026-07-21T07:11:22.5", "2026-07-21T07:11:22.5+02:00"),
-        ] {
-            assert_eq!(read(stamp, now), written);
-        }
-    }
-
-    #[test]
-    fn every_short_format_of_journalctl_is_read() {
-        let now = "2026-12-01T00:00:00Z";
-        for (stamp, written) in [
-            ("Nov 26 00:30:46", "2026-11-26T00:30:46+01:00"),
-            ("Nov 26 00:30:46.123456", "2026-11-26T00:30:46.123456+01:00"),
-            ("2026-11-26T00:30:46+0100", "2026-11-26T00:30:46+01:00"),
-            ("2026-11-26T00:30:46.123456+0100", "2026-11-26T00:30:46.123456+01:00"),
-            ("Thu 2026-11-26 00:30:46 UTC", "2026-11-26T00:30:46+00:00"),
-            ("Thu 2026-11-26 00:30:46 CET", "2026-11-26T00:30:46+01:00"),
-            ("Thu 2026-11-26 00:30:46 -03", "2026-11-26T00:30:46-03:00"),
-            ("Thu 2026-11-26 00:30:46 +0545", "2026-11-26T00:30:46+05:45"),
-            ("Thu 2026-11-26 24:30:46 UTC", "-"),
-        ] {
-            assert_eq!(read(stamp, now), written, "{stamp}");
-        }
-    }
-
-    #[test]
-    fn nonsense_is_no_time() {
+    fn stamps_end_where_they_end() {
         for stamp in [
-            "",
-            "Jun",
-            "Jun 1 0:0",
-            "Foo  1 00:00:00",
-            "2026-13-01T00:00:00Z",
-            "2026-",
-            "2026-11-21T25:00:00",
-            "é",
+            "2026-11-21T07:11:22.212047+00:00",
+            "2026-11-21T07:11:22Z",
+            "2026-11-21T07:11:22+0100",
+            "2026-11-21T07:11:22.5",
+            "2026-11-21 07:11:22",
+            "2026-11-21 07:11:22,123",
+            "2026-11-21 07:11:22 +0100",
+            "2026-11-21 07:11:22.5 UTC",
+            "2026-11-21_07:11:22.21204",
+            "Jun  1 00:00:45",
+            "Jun 01 00:00:45.123456",
+            "2025 Jun  1 00:00:45",
+            "Jun  1 2025 00:00:45",
+            "Jun  1 00:00:45 2025",
+            "Mon Jun  1 00:00:45 2025",
+            "märz 21 00:00:45",
+            "févr. 21 00:00:45",
+            "Thu 2026-11-26 00:30:46 UTC",
+            "jeu. 2026-11-26 00:30:46 CET",
+            "Thu 2026-11-26 00:30:46 -03",
+            "1795245082.212047",
+            "@400000006745d6a20c9a1b00",
+            "@400000006745d6a2",
         ] {
-            assert_eq!(read(stamp, "2026-06-01T00:00:00Z"), "-", "{stamp}");
+            let line = format!("{stamp}  vm postfix/smtpd[1]: x");
+            let (found, rest) = split(line.as_bytes()).unwrap_or_else(|| panic!("{stamp}"));
+            assert_eq!(found, stamp.as_bytes());
+            assert!(rest.starts_with(b"vm "), "{stamp}");
+        }
+    }
+
+    #[test]
+    fn other_words_are_not_stamps() {
+        for line in [
+            "",
+            " ",
+            "vm postfix/smtpd[1]: x",
+            "Jun",
+            "Jun 1",
+            "Jun  1 0:0",
+            "Foo  1 00:00:00 vm",
+            "[12.345] vm",
+            "warning: header Subject: x",
+            "2026-11-21 vm",
+            "@4000 vm",
+            "12345 vm",
+        ] {
+            assert_eq!(split(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_stamp_with_a_zone_or_a_count_of_seconds_is_absolute() {
+        for (stamp, absolute) in [
+            ("2026-11-21T07:11:22+00:00", true),
+            ("2026-11-21T07:11:22Z", true),
+            ("2026-11-21_07:11:22.2", true),
+            ("2026-11-21 07:11:22 UTC", true),
+            ("2026-11-21 07:11:22 -0300", true),
+            ("Thu 2026-11-26 00:30:46 UTC", true),
+            ("1795245082.212047", true),
+            ("@400000006745d6a20c9a1b00", true),
+            ("Thu 2026-11-26 00:30:46 CET", false),
+            ("2026-11-21T07:11:22.5", false),
+            ("2026-11-21 07:11:22", false),
+            ("Jun  1 00:00:45.123", false),
+            ("2026 Jun  1 00:00:45.123", false),
+        ] {
+            assert_eq!(is_absolute(stamp.as_bytes()), absolute, "{stamp}");
         }
     }
 }

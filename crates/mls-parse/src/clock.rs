@@ -1,0 +1,270 @@
+//! The points in time that stamps of log lines name, and the year that the BSD form leaves out.
+
+use bstr::ByteSlice;
+use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime};
+use mls_config::zone::Zone;
+use mls_event::Timestamp;
+
+use crate::month;
+
+/// Any eight years hold a 29 February, except those around 1900 and 2100.
+const YEARS: i32 = 8;
+
+/// How stamps without year or zone are read.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    zone: Zone,
+    reference: DateTime<FixedOffset>,
+}
+
+impl Clock {
+    /// No stamp is after `reference`. The caller adds how far clocks and zones may differ.
+    #[must_use]
+    pub fn new(zone: Zone, reference: DateTime<FixedOffset>) -> Self {
+        Self { zone, reference: zone.show(&reference) }
+    }
+
+    /// Reads a [stamp](crate::stamp). RFC 3339 keeps its text, with `+00:00` for `Z`; the BSD form gets the latest year for
+    /// which it is not after the reference time.
+    #[must_use]
+    pub fn read<'a>(&self, stamp: &'a [u8]) -> Option<Timestamp<'a>> {
+        let text = stamp.to_str().ok()?;
+        match stamp {
+            [b'@', ..] => self.tai(text),
+            [b'0'..=b'9', _, _, _, b'-', ..] => self.iso(text),
+            [b'0'..=b'9', ..] if !text.contains(' ') => self.unix(text),
+            _ => self.words(text),
+        }
+    }
+
+    /// What has the name of a month or of a weekday.
+    fn words(&self, text: &str) -> Option<Timestamp<'static>> {
+        let mut words = text.split_ascii_whitespace().peekable();
+        let mut year = None;
+        if words.peek()?.as_bytes()[0].is_ascii_digit() {
+            year = words.next();
+        } else if month::number(words.peek()?.as_bytes()).is_none() {
+            // A weekday.
+            words.next();
+        }
+        let first = words.next()?;
+        let Some(month) = month::number(first.as_bytes()) else {
+            return self.full(first, words.next()?, words.next().unwrap_or_default());
+        };
+        let day = words.next()?.parse().ok()?;
+        let mut time = words.next()?;
+        if !time.contains(':') {
+            year = Some(std::mem::replace(&mut time, words.next()?));
+        }
+        let year = match year.or_else(|| words.next()) {
+            Some(year) => Some(year.parse().ok()?),
+            None => None,
+        };
+        let time = NaiveTime::parse_from_str(&time.replace(',', "."), "%H:%M:%S%.f").ok()?;
+        self.bsd(year, month, day, time).map(Timestamp::from)
+    }
+
+    fn bsd(
+        &self,
+        year: Option<i32>,
+        month: u32,
+        day: u32,
+        time: NaiveTime,
+    ) -> Option<DateTime<FixedOffset>> {
+        let on = |year| {
+            NaiveDate::from_ymd_opt(year, month, day)
+                .map(|date| self.zone.read(date.and_time(time)))
+        };
+        if let Some(year) = year {
+            return on(year);
+        }
+        // Points in time are compared, not what clocks show: at the end of summer time they show an hour twice.
+        let latest = self.reference.year();
+        (latest - YEARS..=latest).rev().filter_map(on).find(|at| *at <= self.reference)
+    }
+
+    /// `journalctl -o short-full`. Zones by name, except UTC, are taken for the zone of stamps without one.
+    fn full(&self, date: &str, time: &str, zone: &str) -> Option<Timestamp<'static>> {
+        let offset = match zone.as_bytes() {
+            b"UTC" | b"GMT" => "Z",
+            [b'+' | b'-', _, _] => &format!("{zone}:00"),
+            [b'+' | b'-', ..] => zone,
+            _ => "",
+        };
+        self.rfc3339(&format!("{date}T{time}{offset}")).map(Timestamp::into_owned)
+    }
+
+    /// ISO 8601: RFC 3339, or with a blank or `_` (UTC) between date and time, a comma before the fraction, or without a
+    /// zone.
+    fn iso<'a>(&self, text: &'a str) -> Option<Timestamp<'a>> {
+        let (date, time) = (text.get(..10)?, text.get(11..)?);
+        match text.as_bytes()[10] {
+            b'T' if !text.contains([',', ' ']) => self.rfc3339(text),
+            b'_' => self.rfc3339(&format!("{date}T{time}Z")).map(Timestamp::into_owned),
+            _ => {
+                let time = time.replace(',', ".");
+                let mut words = time.split_ascii_whitespace();
+                let (time, zone) = (words.next()?, words.next().unwrap_or_default());
+                self.full(date, time, zone)
+            }
+        }
+    }
+
+    fn rfc3339<'a>(&self, text: &'a str) -> Option<Timestamp<'a>> {
+        if let Some(utc) = text.strip_suffix('Z') {
+            return Timestamp::parse(format!("{utc}+00:00")).ok();
+        }
+        if let Ok(stamp) = Timestamp::parse(text) {
+            return Some(stamp);
+        }
+        // journalctl writes the offset without its colon, and some templates leave it out.
+        if let Some((rest, minutes)) = text.split_at_checked(text.len().saturating_sub(2))
+            && let Ok(stamp) = Timestamp::parse(format!("{rest}:{minutes}"))
+        {
+            return Some(stamp);
+        }
+        let naive = text.parse::<NaiveDateTime>().ok().filter(|_| text.len() >= 19)?;
+        let offset = self.zone.read(naive).offset().to_string();
+        Timestamp::parse(format!("{text}{offset}")).ok()
+    }
+
+    /// Seconds since 1970 with a fraction.
+    fn unix(&self, text: &str) -> Option<Timestamp<'static>> {
+        let (seconds, fraction) = text.split_once('.')?;
+        let digits = fraction.get(..fraction.len().min(9))?;
+        let nanoseconds: u32 = format!("{digits:0<9}").parse().ok()?;
+        self.since_1970(seconds.parse().ok()?, nanoseconds)
+    }
+
+    /// TAI64N counts from 2^62 seconds before 1970 by International Atomic Time. Like daemontools' tai64nlocal(8), most
+    /// writers take it for UTC with ten more seconds.
+    fn tai(&self, text: &str) -> Option<Timestamp<'static>> {
+        const EPOCH: i64 = (1 << 62) + 10;
+        let seconds = i64::from_str_radix(text.get(1..17)?, 16).ok()?;
+        let nanoseconds = match text.get(17..)? {
+            "" => 0,
+            digits => u32::from_str_radix(digits, 16).ok()?,
+        };
+        self.since_1970(seconds.checked_sub(EPOCH)?, nanoseconds)
+    }
+
+    fn since_1970(&self, seconds: i64, nanoseconds: u32) -> Option<Timestamp<'static>> {
+        let at = self.zone.show(&DateTime::from_timestamp(seconds, nanoseconds)?);
+        // RFC 3339 has four digits for a year.
+        (1..=9999).contains(&at.year()).then(|| at.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(stamp: &str, reference: &str) -> String {
+        let reference = DateTime::parse_from_rfc3339(reference).unwrap();
+        let clock = Clock::new("Europe/Paris".parse().unwrap(), reference);
+        clock.read(stamp.as_bytes()).map_or("-".into(), |stamp| stamp.to_string())
+    }
+
+    #[test]
+    fn the_year_is_the_latest_that_is_not_in_the_future() {
+        let now = "2026-06-01T00:00:45+02:00";
+        assert_eq!(read("Jun  1 00:00:45", now), "2026-06-01T00:00:45+02:00");
+        assert_eq!(read("Jun  1 00:00:46", now), "2025-06-01T00:00:46+02:00");
+        assert_eq!(read("Dec 31 23:59:59", now), "2025-12-31T23:59:59+01:00");
+        assert_eq!(read("Jan  1 00:00:00", now), "2026-01-01T00:00:00+01:00");
+        assert_eq!(read("2019 Jun  1 00:00:46", now), "2019-06-01T00:00:46+02:00");
+    }
+
+    #[test]
+    fn the_hour_that_clocks_show_twice_is_of_this_year() {
+        assert_eq!(
+            read("Oct 25 02:30:00", "2026-10-25T02:00:05+01:00"),
+            "2026-10-25T02:30:00+02:00"
+        );
+    }
+
+    #[test]
+    fn a_leap_day_belongs_to_a_leap_year() {
+        assert_eq!(read("Feb 29 12:00:00", "2026-06-01T00:00:00Z"), "2024-02-29T12:00:00+01:00");
+        assert_eq!(read("Feb 29 12:00:00", "2028-02-29T11:00:00Z"), "2028-02-29T12:00:00+01:00");
+        assert_eq!(read("Feb 29 12:00:00", "2028-02-29T10:59:59Z"), "2024-02-29T12:00:00+01:00");
+        assert_eq!(read("Feb 30 12:00:00", "2028-06-01T00:00:00Z"), "-");
+    }
+
+    #[test]
+    fn rfc_3339_keeps_its_precision_and_gets_an_offset() {
+        let now = "2026-06-01T00:00:00Z";
+        for (stamp, written) in [
+            ("2026-11-21T07:11:22.212047+00:00", "2026-11-21T07:11:22.212047+00:00"),
+            ("2026-11-21T07:11:22.21Z", "2026-11-21T07:11:22.21+00:00"),
+            ("2026-11-21T07:11:22+0100", "2026-11-21T07:11:22+01:00"),
+            ("2026-07-21T07:11:22.5", "2026-07-21T07:11:22.5+02:00"),
+            ("2026-07-21 07:11:22,5", "2026-07-21T07:11:22.5+02:00"),
+            ("2026-07-21 07:11:22 +0100", "2026-07-21T07:11:22+01:00"),
+            ("2026-07-21_07:11:22.12345", "2026-07-21T07:11:22.12345+00:00"),
+        ] {
+            assert_eq!(read(stamp, now), written);
+        }
+    }
+
+    #[test]
+    fn a_year_may_stand_in_three_places_and_months_in_nine_languages() {
+        let now = "2026-12-01T00:00:00Z";
+        for stamp in [
+            "2025 May  1 00:00:45",
+            "May  1 2025 00:00:45",
+            "May  1 00:00:45 2025",
+            "Thu May  1 00:00:45 2025",
+            "Mai  1 2025 00:00:45",
+            "мая  1 2025 00:00:45",
+        ] {
+            assert_eq!(read(stamp, now), "2025-05-01T00:00:45+02:00", "{stamp}");
+        }
+        assert_eq!(read("déc.  1 00:00:45", now), "2026-12-01T00:00:45+01:00");
+    }
+
+    #[test]
+    fn seconds_since_1970_and_tai64n_are_read() {
+        let now = "2026-12-01T00:00:00Z";
+        // tai64nlocal(8) shows it as 2010-09-16 05:50:50 in UTC.
+        let tai = "@400000004c91b04400000000";
+        assert_eq!(read(tai, now), "2010-09-16T07:50:50+02:00");
+        assert_eq!(read("1795245082.212047", now), "2026-11-21T08:11:22.212047+01:00");
+        assert_eq!(read("@4000000000000000", now), "1970-01-01T00:59:50+01:00");
+        assert_eq!(read("@ffffffffffffffff", now), "-");
+    }
+
+    #[test]
+    fn every_short_format_of_journalctl_is_read() {
+        let now = "2026-12-01T00:00:00Z";
+        for (stamp, written) in [
+            ("Nov 26 00:30:46", "2026-11-26T00:30:46+01:00"),
+            ("Nov 26 00:30:46.123456", "2026-11-26T00:30:46.123456+01:00"),
+            ("2026-11-26T00:30:46+0100", "2026-11-26T00:30:46+01:00"),
+            ("2026-11-26T00:30:46.123456+0100", "2026-11-26T00:30:46.123456+01:00"),
+            ("Thu 2026-11-26 00:30:46 UTC", "2026-11-26T00:30:46+00:00"),
+            ("Thu 2026-11-26 00:30:46 CET", "2026-11-26T00:30:46+01:00"),
+            ("Thu 2026-11-26 00:30:46 -03", "2026-11-26T00:30:46-03:00"),
+            ("Thu 2026-11-26 00:30:46 +0545", "2026-11-26T00:30:46+05:45"),
+            ("Thu 2026-11-26 24:30:46 UTC", "-"),
+        ] {
+            assert_eq!(read(stamp, now), written, "{stamp}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_time_is_not_read() {
+        for stamp in [
+            "",
+            "Jun",
+            "Jun 1 0:0",
+            "Foo  1 00:00:00",
+            "2026-13-01T00:00:00Z",
+            "2026-",
+            "2026-11-21T25:00:00",
+            "é",
+        ] {
+            assert_eq!(read(stamp, "2026-06-01T00:00:00Z"), "-", "{stamp}");
+        }
+    }
+}

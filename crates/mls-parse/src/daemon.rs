@@ -1,0 +1,52 @@
+//! Which mail server has written a message.
+
+use clap::ValueEnum;
+use mls_event::clean;
+
+use crate::grammar::{self, DOVECOT, POSTFIX, Pieces};
+
+/// A mail server whose log lines are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Daemon {
+    /// Postfix's SMTP servers
+    Postfix,
+    /// Dovecot's IMAP, POP3, submission and ManageSieve logins
+    Dovecot,
+}
+
+impl Daemon {
+    /// The server that has written `message` as `program`. Both may have any instance name (`syslog_name` and
+    /// `instance_name`): Postfix is known by its daemon, Dovecot by the login process at the beginning of the message.
+    #[must_use]
+    pub fn of(program: &str, message: &[u8]) -> Option<Self> {
+        if is_postfix_server(program) {
+            Some(Self::Postfix)
+        } else if grammar::login_process(message).is_some() && !program.contains('/') {
+            Some(Self::Dovecot)
+        } else {
+            None
+        }
+    }
+}
+
+/// Whether `program` is one of Postfix's SMTP servers.
+///
+/// Postfix logs as `SYSLOG_NAME/PROGRAM`. A `syslog_name` such as `postfix/submission` is the administrator's choice, and the
+/// program is smtpd(8). smtp(8) and lmtp(8) are clients: a failure there is our own login at another server.
+#[must_use]
+pub fn is_postfix_server(program: &str) -> bool {
+    match program.rsplit_once('/').map_or(program, |(_, name)| name) {
+        "smtpd" => true,
+        "smtp" | "lmtp" => false,
+        _ => program.starts_with("postfix"),
+    }
+}
+
+/// The pieces of an attempt in a message that `program` has written; `None` if it is not one.
+#[must_use]
+pub fn pieces<'a>(program: &[u8], message: &'a [u8]) -> Option<Pieces<'a>> {
+    match Daemon::of(&clean(program), message)? {
+        Daemon::Postfix => grammar::pieces(message, &POSTFIX),
+        Daemon::Dovecot => grammar::pieces(message, &DOVECOT),
+    }
+}

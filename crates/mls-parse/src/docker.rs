@@ -1,0 +1,60 @@
+//! Lines of Docker's json-file logging driver: `{"log":"…\n","stream":"stdout","time":"…"}`.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+/// What the driver writes around a line of a container's output
+/// (`daemon/logger/jsonfilelog/jsonlog/jsonlog.go` of github.com/moby/moby).
+#[derive(Debug, Deserialize)]
+pub struct Line<'a> {
+    /// The line, with its newline. Lines over 16 KiB come in several, of which only the last has one.
+    #[serde(borrow)]
+    pub log: Cow<'a, str>,
+    /// When Docker received it: RFC 3339 in UTC.
+    #[serde(borrow, default)]
+    pub time: Cow<'a, str>,
+}
+
+impl<'a> Line<'a> {
+    /// Reads a line; `None` if it is not one of the driver.
+    #[must_use]
+    pub fn parse(line: &'a [u8]) -> Option<Self> {
+        if !line.starts_with(b"{") || memchr::memmem::find(line, b"\"log\"").is_none() {
+            return None;
+        }
+        serde_json::from_slice(line).ok()
+    }
+
+    /// The container's line as `docker logs --timestamps` shows it, which [`open`](crate::envelope::open) reads.
+    #[must_use]
+    pub fn to_text(&self) -> Vec<u8> {
+        let log = self.log.strip_suffix('\n').unwrap_or(&self.log);
+        format!("{} {log}", self.time).into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::envelope;
+
+    use super::*;
+
+    #[test]
+    fn the_line_inside_is_read_with_the_time_outside() {
+        let line = br#"{"log":"Jun  1 00:00:44 mx postfix/smtpd[7]: a \u003cb\u003e\n","stream":"stdout","attrs":{"tag":"x"},"time":"2026-06-01T00:00:45.123456789Z"}"#;
+        let text = Line::parse(line).unwrap().to_text();
+        let envelope = envelope::open(&text).unwrap();
+        assert_eq!(envelope.stamp, Some(&b"2026-06-01T00:00:45.123456789Z"[..]));
+        assert_eq!((envelope.host, envelope.pid), (Some(&b"mx"[..]), Some(7)));
+        assert_eq!(envelope.message, b"a <b>");
+    }
+
+    #[test]
+    fn other_lines_are_not_docker_s() {
+        for line in ["", "{}", "{\"log\":1}", "{\"log\"", "{\"MESSAGE\":\"log\"}", "Jun  1 \"log\""]
+        {
+            assert!(Line::parse(line.as_bytes()).is_none(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Names of months, as strftime(3)'s `%b` writes them in the languages that mail servers run in.
+
+/// By month: the names and abbreviations of glibc's locales for English, German, French, Spanish, Italian, Dutch,
+/// Portuguese, Polish and Russian, without a final dot and in lower case. A longer form that begins with one of them is the
+/// same month: `january`, `января`.
+const NAMES: [&[&str]; 12] = [
+    &["jan", "ene", "gen", "sty", "янв"],
+    &["feb", "fév", "fev", "lut", "фев"],
+    &["mar", "mär", "mrz", "mrt", "maa", "мар"],
+    &["apr", "avr", "abr", "kwi", "апр"],
+    &["may", "mai", "mag", "mei", "maj", "май", "мая"],
+    &["jun", "juin", "giu", "cze", "июн"],
+    &["jul", "juil", "lug", "lip", "июл"],
+    &["aug", "aoû", "ago", "sie", "авг"],
+    &["sep", "set", "wrz", "сен"],
+    &["oct", "okt", "ott", "out", "paź", "окт"],
+    &["nov", "lis", "ноя"],
+    &["dec", "dez", "déc", "dic", "gru", "дек"],
+];
+
+/// The number of a month's name.
+#[must_use]
+pub fn number(name: &[u8]) -> Option<u32> {
+    // Most logs are in English, and every line asks.
+    if let [first @ b'A'..=b'Z', second, third] = name {
+        let word = [first.to_ascii_lowercase(), *second, *third];
+        if let Some(found) = find(str::from_utf8(&word).ok()?) {
+            return Some(found);
+        }
+    }
+    let name = str::from_utf8(name).ok().filter(|name| name.len() <= 24)?;
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if !name.chars().all(char::is_alphabetic) {
+        return None;
+    }
+    let name = name.to_lowercase();
+    find(&name)
+}
+
+fn find(name: &str) -> Option<u32> {
+    (1..)
+        .zip(NAMES)
+        .find(|(_, names)| names.iter().any(|known| name.starts_with(known)))
+        .map(|(number, _)| number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn months_are_known_in_nine_languages() {
+        for (language, names) in [
+            ("en", "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"),
+            ("de", "Jan Feb Mär Apr Mai Jun Jul Aug Sep Okt Nov Dez"),
+            ("fr", "janv. févr. mars avril mai juin juil. août sept. oct. nov. déc."),
+            ("es", "ene feb mar abr may jun jul ago sep oct nov dic"),
+            ("it", "gen feb mar apr mag giu lug ago set ott nov dic"),
+            ("nl", "jan feb mrt apr mei jun jul aug sep okt nov dec"),
+            ("pt", "jan fev mar abr mai jun jul ago set out nov dez"),
+            ("pl", "sty lut mar kwi maj cze lip sie wrz paź lis gru"),
+            ("ru", "янв фев мар апр мая июн июл авг сен окт ноя дек"),
+        ] {
+            for (number, name) in (1..).zip(names.split(' ')) {
+                assert_eq!(super::number(name.as_bytes()), Some(number), "{language}: {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_is_only_letters() {
+        for name in ["", "Ja", "jan1", "jan:", "mar-x", "vm", "\u{feff}jan", "décembre-x"] {
+            assert_eq!(number(name.as_bytes()), None, "{name}");
+        }
+        assert_eq!(number(b"Jan\xff"), None);
+    }
+}

@@ -1,0 +1,214 @@
+//! Every kind of envelope, opened.
+
+use mls_parse::envelope::open;
+
+fn shown(line: &str) -> String {
+    let Some(e) = open(line.as_bytes()) else { return "-".into() };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let stamp = e.stamp.map_or("-".into(), text);
+    let host = e.host.map_or("-".into(), text);
+    let outer: String = e.outer_hosts.iter().map(|host| text(host) + ">").collect();
+    let pid = e.pid.map_or("-".into(), |pid| pid.to_string());
+    format!("{stamp}|{outer}{host}|{}|{pid}|{}|{}", text(e.program), e.repeated, text(e.message))
+}
+
+/// Each kind of line and its parts: stamp, hosts, program, process, repetitions, message.
+const LINES: &[(&str, &str)] = &[
+    (
+        "2026-11-21T07:11:22.2+00:00 vm postfix/smtpd[74]: a: b",
+        "2026-11-21T07:11:22.2+00:00|vm|postfix/smtpd|74|1|a: b",
+    ),
+    (
+        "2026-11-21 07:11:22 vm postfix/smtpd[74]: a: b",
+        "2026-11-21 07:11:22|vm|postfix/smtpd|74|1|a: b",
+    ),
+    ("Jun  1 00:00:45 vm postfix/smtpd[74]: a: b", "Jun  1 00:00:45|vm|postfix/smtpd|74|1|a: b"),
+    (
+        "Nov 14 2026 09:08:30 vm postfix/smtpd[74]: a: b",
+        "Nov 14 2026 09:08:30|vm|postfix/smtpd|74|1|a: b",
+    ),
+    ("märz 14 09:08:30 vm postfix/smtpd[74]: a: b", "märz 14 09:08:30|vm|postfix/smtpd|74|1|a: b"),
+    (
+        "<22>Jun 01 00:00:45 vm postfix/smtpd[74]: a: b",
+        "Jun 01 00:00:45|vm|postfix/smtpd|74|1|a: b",
+    ),
+    (
+        "<22> Jun 01 00:00:45 vm postfix/smtpd[74]: a: b",
+        "Jun 01 00:00:45|vm|postfix/smtpd|74|1|a: b",
+    ),
+    (
+        "\0\0\0Jun  1 00:00:45 vm postfix/smtpd[74]: a: b",
+        "Jun  1 00:00:45|vm|postfix/smtpd|74|1|a: b",
+    ),
+    (
+        "Thu 2026-11-26 00:30:46 UTC vm postfix/smtpd[74]: a: b",
+        "Thu 2026-11-26 00:30:46 UTC|vm|postfix/smtpd|74|1|a: b",
+    ),
+    (
+        "Thu 2026-11-26 00:30:46 UTC vm postfix@-.service[74]: a: b",
+        "Thu 2026-11-26 00:30:46 UTC|vm|postfix@-.service|74|1|a: b",
+    ),
+    (
+        "1795245082.212047 vm postfix/smtpd[74]: a: b",
+        "1795245082.212047|vm|postfix/smtpd|74|1|a: b",
+    ),
+    ("2025 Jun  1 00:00:45 vm dovecot: a: b", "2025 Jun  1 00:00:45|vm|dovecot|-|1|a: b"),
+    ("Jun  1 00:00:45 vm dovecot-proxy: a: b", "Jun  1 00:00:45|vm|dovecot-proxy|-|1|a: b"),
+    ("Jun  1 00:00:45 vm mta/smtpd[7]: a: b", "Jun  1 00:00:45|vm|mta/smtpd|7|1|a: b"),
+    ("Jun  1 00:00:45 postfix/smtpd[74]: a: b", "Jun  1 00:00:45|-|postfix/smtpd|74|1|a: b"),
+    ("Jun  1 00:00:45 dovecot: a: b", "Jun  1 00:00:45|-|dovecot|-|1|a: b"),
+    ("Jun  1 00:00:45 vm: dovecot:  a: b", "Jun  1 00:00:45|vm:|dovecot|-|1|a: b"),
+    (
+        "Jun  1 00:00:45 <mail.warn> vm postfix/smtpd[74]: a: b",
+        "Jun  1 00:00:45|vm|postfix/smtpd|74|1|a: b",
+    ),
+    (
+        "Jun  1 00:00:45 vm mail.warn postfix/smtpd[74]: a: b",
+        "Jun  1 00:00:45|vm|postfix/smtpd|74|1|a: b",
+    ),
+    (
+        "Mon Jun  1 00:00:45 2026 mail.warn postfix/smtpd[74]: a: b",
+        "Mon Jun  1 00:00:45 2026|-|postfix/smtpd|74|1|a: b",
+    ),
+    (
+        "@400000006745d6a20c9a1b00 mail.info: Jun  1 00:00:45 postfix/smtpd[74]: a: b",
+        "@400000006745d6a20c9a1b00|-|postfix/smtpd|74|1|a: b",
+    ),
+    (
+        "mail.warn: Jun  1 00:00:45 postfix/smtpd[74]: a: b",
+        "Jun  1 00:00:45|-|postfix/smtpd|74|1|a: b",
+    ),
+    (
+        "2026-11-21_07:11:22.2 192.0.2.1: mail.warn: Jun  1 00:00:45 vm postfix/smtpd[74]: a: b",
+        "2026-11-21_07:11:22.2|vm|postfix/smtpd|74|1|a: b",
+    ),
+    (
+        "2026-11-21T07:11:22.2+00:00 INFO    postfix/smtpd[74]: a: b",
+        "2026-11-21T07:11:22.2+00:00|-|postfix/smtpd|74|1|a: b",
+    ),
+    (
+        // RSYSLOG_SyslogProtocol23Format
+        "<20>1 2026-11-21T07:11:22Z vm postfix/smtpd 74 - -  a: b",
+        "2026-11-21T07:11:22Z|vm|postfix/smtpd|74|1|a: b",
+    ),
+    (
+        "<22>1 2026-11-21T07:11:22Z vm postfix/smtpd 74 - - a: b",
+        "2026-11-21T07:11:22Z|vm|postfix/smtpd|74|1|a: b",
+    ),
+    (
+        "1 2026-11-21T07:11:22Z - postfix/smtpd - - [x y=\"]\\\"\"][z] a",
+        "2026-11-21T07:11:22Z|-|postfix/smtpd|-|1|a",
+    ),
+    ("Jun  1 00:00:45 vm p[7]: [ID 197553 mail.warning] a", "Jun  1 00:00:45|vm|p|7|1|a"),
+    ("Jun  1 00:00:45 vm p[7]: message repeated 3 times: [ a[b]]", "Jun  1 00:00:45|vm|p|7|3|a[b]"),
+    (
+        "Jun  1 00:00:45 imap-login: Info: a: b",
+        "Jun  1 00:00:45|-|imap-login|-|1|imap-login: Info: a: b",
+    ),
+    (
+        "2026-11-21 07:11:22 auth-worker(7): Info: a",
+        "2026-11-21 07:11:22|-|auth-worker(7)|-|1|auth-worker(7): Info: a",
+    ),
+    (
+        "@400000006745d6a20c9a1b00 imap-login: Info: a",
+        "@400000006745d6a20c9a1b00|-|imap-login|-|1|imap-login: Info: a",
+    ),
+];
+
+#[test]
+fn every_envelope_gives_the_same_parts() {
+    for (line, parts) in LINES {
+        assert_eq!(shown(line), *parts, "{line}");
+    }
+}
+
+#[test]
+fn envelopes_inside_each_other_are_opened() {
+    let message = "postfix/smtpd[74]: a: b";
+    for (line, parts) in [
+        (
+            format!("Jun  1 00:00:45 vm 3f2a9c01b7de[812]: Jun  1 00:00:44 mx {message}"),
+            "Jun  1 00:00:44|vm>mx|postfix/smtpd|74|1|a: b",
+        ),
+        (
+            format!("2026-06-01T00:00:45Z vm mail[812]: Jun  1 00:00:44 mx {message}"),
+            "2026-06-01T00:00:45Z|vm>mx|postfix/smtpd|74|1|a: b",
+        ),
+        (
+            format!(
+                "<30>1 2026-06-01T00:00:45Z vm 3f2a9c01b7de 812 3f2a9c01b7de - <22>Jun  1 00:00:44 mx {message}"
+            ),
+            "2026-06-01T00:00:45Z|vm>mx|postfix/smtpd|74|1|a: b",
+        ),
+        (
+            format!("2026-06-01T00:00:45.1Z stdout F Jun  1 00:00:44 mx {message}"),
+            "2026-06-01T00:00:45.1Z|mx|postfix/smtpd|74|1|a: b",
+        ),
+        (
+            format!("2026-06-01T00:00:45.1Z stderr F:x {message}"),
+            "2026-06-01T00:00:45.1Z|-|postfix/smtpd|74|1|a: b",
+        ),
+        (
+            format!("postfix-1  | Jun  1 00:00:44 mx {message}"),
+            "Jun  1 00:00:44|postfix-1>mx|postfix/smtpd|74|1|a: b",
+        ),
+        (
+            format!(
+                "\x1b[36mpostfix-1  | \x1b[0m2026-06-01T00:00:45.1Z Jun  1 00:00:44 mx {message}"
+            ),
+            "2026-06-01T00:00:45.1Z|postfix-1>mx|postfix/smtpd|74|1|a: b",
+        ),
+        (
+            format!("mail-1  | 2026-06-01T00:00:45Z INFO    {message}"),
+            "2026-06-01T00:00:45Z|mail-1>-|postfix/smtpd|74|1|a: b",
+        ),
+        (format!("mail-1  | {message}"), "-|mail-1>-|postfix/smtpd|74|1|a: b"),
+        (
+            format!("2026-06-01T00:00:45.1Z Jun  1 00:00:44 {message}"),
+            "2026-06-01T00:00:45.1Z|-|postfix/smtpd|74|1|a: b",
+        ),
+        (
+            "2026-06-01T00:00:45.1Z stderr F Jun  1 00:00:44 imap-login: Info: a".into(),
+            "2026-06-01T00:00:45.1Z|-|imap-login|-|1|imap-login: Info: a",
+        ),
+        (
+            // Deeper than anybody nests.
+            format!("mail-1  | {}{message}", "2026-06-01T00:00:45.1Z stdout F ".repeat(5)),
+            "-",
+        ),
+    ] {
+        assert_eq!(shown(&line), parts, "{line}");
+    }
+}
+
+#[test]
+fn the_words_of_clients_are_never_another_line() {
+    let forged = "Jun  1 00:00:44 mx postfix/smtpd[74]: warning: x[192.0.2.1]: SASL X authentication failed: y";
+    for program in ["postfix/smtpd[7]", "postfix-out/cleanup[7]", "dovecot", "mta/cleanup[7]"] {
+        let line = format!("Jun  1 00:00:45 vm {program}: {forged}");
+        assert_eq!(open(line.as_bytes()).unwrap().message, forged.as_bytes(), "{line}");
+    }
+    // Inside a line of syslog, only a whole line counts.
+    let line = "Jun  1 00:00:45 vm app[7]: postfix/smtpd[74]: a";
+    assert_eq!(open(line.as_bytes()).unwrap().program, b"app");
+}
+
+#[test]
+fn a_text_that_is_not_a_log_line_has_no_envelope() {
+    for line in [
+        "",
+        "x",
+        "Jun  1",
+        "Jun  1 00:00:45 vm",
+        "1 2 3 4 5",
+        "a b c",
+        "Jun  1 00:00:45 vm two words: x",
+        "<22>",
+        "warning: header Subject: x",
+        "1 a b c d e [",
+        "postfix/smtpd[74]: a",
+        "\x1b[36",
+    ] {
+        assert_eq!(shown(line), "-", "{line}");
+    }
+}
