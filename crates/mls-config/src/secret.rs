@@ -13,7 +13,8 @@ const MAX_PASSWORD: usize = 4096;
 /// The first line of the file that `key` (such as `smtp_password_file`) names.
 ///
 /// # Errors
-/// Exit 77 where everybody may read it, 78 where it does not begin with a password, 66 where there is none.
+/// Exit 77 where everybody may read it, 78 where it does not begin with a password, 66 where there
+/// is none.
 pub fn read(key: &str, path: &Path) -> anyhow::Result<String> {
     let shown = path.display();
     let mode = std::fs::metadata(path).with_context(|| format!("looking at {key} {shown}"))?.mode();

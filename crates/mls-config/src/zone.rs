@@ -1,7 +1,7 @@
 //! The time zone of dates that do not carry one.
 //!
-//! Named zones come from the system (`/usr/share/zoneinfo`), as the machine's own does: a table of all zones inside each tool
-//! would be a megabyte that has to be relocated at every start.
+//! Named zones come from the system (`/usr/share/zoneinfo`), as the machine's own does: a table of
+//! all zones inside each tool would be a megabyte that has to be relocated at every start.
 
 use std::ops::Range;
 use std::str::FromStr;
@@ -36,7 +36,8 @@ impl FromStr for Zone {
             return Ok(Self::Fixed(offset));
         }
         match tz::TimeZone::from_posix_tz(text) {
-            // A command line names one zone, once: it may live as long as the process, and Zone be copied.
+            // A command line names one zone, once: it may live as long as the process, and Zone be
+            // copied.
             Ok(zone) => Ok(Self::Named(Box::leak(Box::new(zone)))),
             Err(_) => Err(format!(
                 "{text:?} is no time zone here: use local, UTC, a name in /usr/share/zoneinfo (Europe/Paris) or an offset (+02:00)"
@@ -56,8 +57,9 @@ impl Zone {
         }
     }
 
-    /// The point in time that a clock in this zone shows as `naive`. Where it shows that twice (summer time ends), the
-    /// first; where it never does (summer time begins), the same distance after the change.
+    /// The point in time that a clock in this zone shows as `naive`. Where it shows that twice
+    /// (summer time ends), the first; where it never does (summer time begins), the same distance
+    /// after the change.
     #[must_use]
     pub fn read(self, naive: NaiveDateTime) -> DateTime<FixedOffset> {
         // Around a change, the offsets before and after it are the candidates.
@@ -81,8 +83,8 @@ impl Zone {
     }
 }
 
-/// `YYYY-MM-DD HH:MM:SS`, of the years 0 to 9999. Digit by digit: chrono reads its format anew each time, and took a third of the
-/// time that rows take.
+/// `YYYY-MM-DD HH:MM:SS`, of the years 0 to 9999. Digit by digit: chrono reads its format anew each
+/// time, and took a third of the time that rows take.
 #[must_use]
 pub fn digits(at: &NaiveDateTime) -> Option<[u8; 19]> {
     let year = u32::try_from(at.year()).ok().filter(|year| *year <= 9999)?;

@@ -57,7 +57,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         Some(None) => {
             let none = || Exit::Usage.error("--append needs a FILE, or a --config that names one");
             let cursor_file = args.cursor_file.or_else(|| config.paths.csv_cursor());
-            (Some(config.paths.csv.ok_or_else(none)?), cursor_file)
+            (Some(config.paths.csv_filename.ok_or_else(none)?), cursor_file)
         }
         append => (append.flatten(), args.cursor_file),
     };

@@ -59,7 +59,8 @@ words! {
 pub const MAX_ROWS: u32 = 1000;
 
 impl<'a> Auth<'a> {
-    /// How many rows a sink writes for the event: one for each failed attempt, at most [`MAX_ROWS`].
+    /// How many rows a sink writes for the event: one for each failed attempt, at most
+    /// [`MAX_ROWS`].
     #[must_use]
     pub fn rows(&self) -> u32 {
         if self.outcome == Outcome::Failure { self.attempts.min(MAX_ROWS) } else { 0 }

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 
-/// The `source` of segments that hold journal entries. Every other source is the absolute path of a log.
+/// The `source` of segments that hold journal entries. Every other source is the absolute path of a
+/// log.
 pub const JOURNAL_SOURCE: &str = "journal";
 
 /// The first record of a framed stream.
@@ -19,7 +20,8 @@ pub struct Begin {
 pub struct Segment<'a> {
     /// Absolute path of the log as it was named to mls-tail, or [`JOURNAL_SOURCE`].
     pub source: String,
-    /// Identifies one of the log's files, current or rotated, by its content: renaming and compression do not change it.
+    /// Identifies one of the log's files, current or rotated, by its content: renaming and
+    /// compression do not change it.
     pub generation: String,
     /// Offset in that file of the first byte, in (decompressed) bytes.
     pub offset: u64,

@@ -1,7 +1,7 @@
 //! Reads a record that has its members in exactly the order in which this crate writes them.
 //!
-//! Almost every line does. [`Record::parse`](crate::Record::parse) reads the others (other members, another order, a value that
-//! its type does not allow), which takes several times as long.
+//! Almost every line does. [`Record::parse`](crate::Record::parse) reads the others (other members,
+//! another order, a value that its type does not allow), which takes several times as long.
 
 #![expect(clippy::option_option, reason = "not read, read as null and read as a value differ")]
 
@@ -11,8 +11,8 @@ use std::str::FromStr;
 use crate::{Alert, Auth};
 
 impl<'a> Auth<'a> {
-    /// Reads a line (without its newline) that is exactly as [`Body`](crate::Body) writes it. `None` means that
-    /// [`Record::parse`](crate::Record::parse) has to read the line.
+    /// Reads a line (without its newline) that is exactly as [`Body`](crate::Body) writes it.
+    /// `None` means that [`Record::parse`](crate::Record::parse) has to read the line.
     #[must_use]
     pub fn as_written(line: &'a [u8]) -> Option<Self> {
         read(line, "{\"v\":1,\"type\":\"auth\"", Self::read_in_order)
@@ -124,7 +124,8 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// After any change to the line, this reader gives the same record as the tolerant one, or none.
+        /// After any change to the line, this reader gives the same record as the tolerant one, or
+        /// none.
         #[test]
         fn it_agrees_with_the_tolerant_reader_or_gives_none(
             at in 0usize..400,

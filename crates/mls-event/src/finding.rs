@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::Timestamp;
 use crate::value::words;
 
-/// A login that may not have been made by the user. It is an entry of `suspicious_logins` in the report's JSON.
+/// A login that may not have been made by the user. It is an entry of `suspicious_logins` in the
+/// report's JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding<'a> {
     /// The rule that the login matches.
@@ -41,7 +42,8 @@ words! {
         Guessed "guessed",
         /// The user logged in from unusually many countries or autonomous systems within hours.
         Spread "spread",
-        /// The user was attacked from many addresses, and the login came from a place where the user was never seen.
+        /// The user was attacked from many addresses, and the login came from a place where the
+        /// user was never seen.
         Targeted "targeted",
     }
 }

@@ -1,18 +1,22 @@
-//! The contract between the tools of MailLogSentinel: record types, and this page, which specifies them.
+//! The contract between the tools of MailLogSentinel: record types, and this page, which specifies
+//! them.
 //!
-//! A program that follows this page can run between any two tools, before them or after them: `grep`, `jq`, or your own.
+//! A program that follows this page can run between any two tools, before them or after them:
+//! `grep`, `jq`, or your own.
 //!
 //! # The stream
 //!
-//! A stream is UTF-8 text with one JSON object on each line. A line is at most [1 MiB](MAX_LINE) long, including its newline.
-//! The first two members are always `"v":1,"type":"…"`, so `grep '"type":"auth"'` works. A filter passes on, unchanged and in
-//! order, every record type and every member that it does not know. A later release may add a member to version 1. A member
-//! never changes its meaning and is never removed without a new version.
+//! A stream is UTF-8 text with one JSON object on each line. A line is at most [1 MiB](MAX_LINE)
+//! long, including its newline. The first two members are always `"v":1,"type":"…"`, so `grep
+//! '"type":"auth"'` works. A filter passes on, unchanged and in order, every record type and every
+//! member that it does not know. A later release may add a member to version 1. A member never
+//! changes its meaning and is never removed without a new version.
 //!
 //! # `auth`: one authentication attempt
 //!
-//! An unknown value is `null`. Only `port`, `queue_id` and `pos` are left out if they have no value. Text holds no control
-//! character: C0, DEL and C1 controls become `?` [when the text is read](clean), and invalid UTF-8 becomes U+FFFD.
+//! An unknown value is `null`. Only `port`, `queue_id` and `pos` are left out if they have no
+//! value. Text holds no control character: C0, DEL and C1 controls become `?` [when the text is
+//! read](clean), and invalid UTF-8 becomes U+FFFD.
 //!
 //! | member | type | meaning |
 //! |---|---|---|
@@ -41,12 +45,13 @@
 //! | `asn` | integer or null | autonomous system number |
 //! | `aso` | string or null | organisation of the autonomous system |
 //!
-//! Only `failure` is recorded as a failed login. `aborted` and `error` become neither a row nor an alert.
+//! Only `failure` is recorded as a failed login. `aborted` and `error` become neither a row nor an
+//! alert.
 //!
 //! # `alert`: something to act on
 //!
-//! An alert says that a threshold was reached, or that a login is suspicious. The optional members are left out if they are
-//! unknown.
+//! An alert says that a threshold was reached, or that a login is suspicious. The optional members
+//! are left out if they are unknown.
 //!
 //! | member | type | meaning |
 //! |---|---|---|
@@ -65,13 +70,14 @@
 //!
 //! # Columns of the CSV
 //!
-//! The CSV has a header and these columns, in this order: `server`, `date`, `ip`, `user`, `hostname`, `reverse_dns_status`,
-//! `country_code`, `asn`, `aso`. Each holds the member of `auth` of the same name. `mls-csv`(1) describes how it writes them.
+//! The CSV has a header and these columns, in this order: `server`, `date`, `ip`, `user`,
+//! `hostname`, `reverse_dns_status`, `country_code`, `asn`, `aso`. Each holds the member of `auth`
+//! of the same name. `mls-csv`(1) describes how it writes them.
 //!
 //! # Control records: a framed stream
 //!
-//! `mls-tail --framed` writes control records, and every filter passes them on. A sink needs them to commit data and position
-//! together:
+//! `mls-tail --framed` writes control records, and every filter passes them on. A sink needs them
+//! to commit data and position together:
 //!
 //! ```text
 //! {"v":1,"type":"begin","base":7}
@@ -95,8 +101,8 @@
 
 //! # In Rust
 //!
-//! This crate does no I/O. A tool reads lines with `mls_stream::ndjson` and gives each line to [`Record::parse`], or to
-//! [`Members::parse`] if the tool only adds members.
+//! This crate does no I/O. A tool reads lines with `mls_stream::ndjson` and gives each line to
+//! [`Record::parse`], or to [`Members::parse`] if the tool only adds members.
 
 #![warn(missing_docs)]
 

@@ -44,8 +44,8 @@ impl<'a> Members<'a> {
         self.0.retain(|(name, _)| !names.contains(&name.as_ref()));
     }
 
-    /// Appends the object to `out` without its closing brace. The caller can add members, each with a leading comma, and
-    /// then closes the object.
+    /// Appends the object to `out` without its closing brace. The caller can add members, each with
+    /// a leading comma, and then closes the object.
     pub fn write_open(&self, out: &mut Vec<u8>) {
         out.push(b'{');
         for (i, (name, value)) in self.0.iter().enumerate() {
@@ -67,7 +67,8 @@ pub(crate) fn read_json<'a, T: Deserialize<'a>>(line: &'a [u8]) -> serde_json::R
     }
 }
 
-/// Appends a value as JSON. It must be text, a number or a struct of these: they can always be written.
+/// Appends a value as JSON. It must be text, a number or a struct of these: they can always be
+/// written.
 pub fn write_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     if let Err(error) = serde_json::to_writer(&mut *out, value) {
         unreachable!("a record could not be written as JSON: {error}");

@@ -24,7 +24,8 @@ pub enum Record<'a> {
     Checkpoint(Checkpoint),
     /// End of a framed stream.
     End(End),
-    /// A record of a type that this version does not know; the value is the type. Filters pass it on.
+    /// A record of a type that this version does not know; the value is the type. Filters pass it
+    /// on.
     Other(Cow<'a, str>),
 }
 
@@ -102,7 +103,8 @@ struct Head<'a> {
 /// The `type` of a line. A line that begins as the contract says is not parsed further.
 ///
 /// # Errors
-/// [`BadRecord`] if the line is not a JSON object with `v` and `type`, or if it is of a later version.
+/// [`BadRecord`] if the line is not a JSON object with `v` and `type`, or if it is of a later
+/// version.
 pub fn kind(line: &[u8]) -> Result<Cow<'_, str>, BadRecord> {
     let by_contract = line.strip_prefix(b"{\"v\":1,\"type\":\"").and_then(|rest| {
         let name = &rest[..rest.iter().position(|b| !b.is_ascii_lowercase())?];

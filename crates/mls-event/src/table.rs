@@ -1,11 +1,13 @@
 //! `members!`: states the members of a record once, in their order.
 //!
-//! The struct, the names, the writer, the fast reader and the tolerant reader follow from one table. The writer is generated
-//! code rather than a `Serialize`, because writing records is what mls-parse spends its time with: serde took twice as long,
-//! half of it looking for characters to escape in the names of members.
+//! The struct, the names, the writer, the fast reader and the tolerant reader follow from one
+//! table. The writer is generated code rather than a `Serialize`, because writing records is what
+//! mls-parse spends its time with: serde took twice as long, half of it looking for characters to
+//! escape in the names of members.
 
-/// Declares a record. `always` is a member that every record has, perhaps as null; `optional` is a member that is left out if
-/// it has no value. `with` adds a group of members that is present or absent as a whole.
+/// Declares a record. `always` is a member that every record has, perhaps as null; `optional` is a
+/// member that is left out if it has no value. `with` adds a group of members that is present or
+/// absent as a whole.
 macro_rules! members {
     (
         $(#[$meta:meta])*

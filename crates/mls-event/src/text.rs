@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-/// Replaces every C0, DEL and C1 control character by `?`, as Postfix's `printable()` does (`src/util/printable.c`), and every
-/// invalid UTF-8 sequence by U+FFFD. The result borrows if nothing changes.
+/// Replaces every C0, DEL and C1 control character by `?`, as Postfix's `printable()` does
+/// (`src/util/printable.c`), and every invalid UTF-8 sequence by U+FFFD. The result borrows if
+/// nothing changes.
 #[must_use]
 pub fn clean(text: &[u8]) -> Cow<'_, str> {
     match str::from_utf8(text) {

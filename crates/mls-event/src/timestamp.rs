@@ -6,7 +6,8 @@ use std::fmt;
 use chrono::{DateTime, FixedOffset, SecondsFormat};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// An RFC 3339 date and time with offset. The text is kept, because its precision and offset are part of the record.
+/// An RFC 3339 date and time with offset. The text is kept, because its precision and offset are
+/// part of the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timestamp<'a> {
     text: Cow<'a, str>,
@@ -26,7 +27,8 @@ impl<'a> Timestamp<'a> {
     pub fn parse(text: impl Into<Cow<'a, str>>) -> Result<Self, BadTimestamp> {
         let text = text.into();
         match DateTime::parse_from_rfc3339(&text) {
-            // chrono also accepts a blank instead of the `T`, which other readers refuse, and a minus sign that is not ASCII.
+            // chrono also accepts a blank instead of the `T`, which other readers refuse, and a
+            // minus sign that is not ASCII.
             Ok(at) if text.as_bytes().get(10) == Some(&b'T') && text.is_ascii() => {
                 Ok(Self { text, at })
             }

@@ -15,7 +15,8 @@ pub(crate) trait Value<'a>: Sized {
     /// Appends the value's JSON text.
     fn write(&self, out: &mut Vec<u8>);
 
-    /// Reads the JSON text that [`write`](Value::write) writes; `None` leaves the record to [`from_json`](Value::from_json).
+    /// Reads the JSON text that [`write`](Value::write) writes; `None` leaves the record to
+    /// [`from_json`](Value::from_json).
     fn read(rest: &mut Rest<'a>) -> Option<Self>;
 
     /// Reads any JSON text that the type allows. `None` is a member that the record does not have.
@@ -41,7 +42,8 @@ fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, Cow<'static, str>> 
     })
 }
 
-/// A string that borrows from the line if JSON has no escape in it: serde borrows a `Cow` only in a field marked so.
+/// A string that borrows from the line if JSON has no escape in it: serde borrows a `Cow` only in a
+/// field marked so.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 

@@ -92,8 +92,8 @@ impl Flags {
             return vec![dir.join(kind.file())];
         }
         let configured = match kind {
-            Kind::Country => &config.geolocation.paths,
-            Kind::System => &config.asn_aso.paths,
+            Kind::Country => &config.geolocation.country_db_path,
+            Kind::System => &config.asn_aso.asn_db_path,
         };
         if !configured.is_empty() {
             return configured.clone();
@@ -131,7 +131,7 @@ mod tests {
         let mut flags = Flags::default();
         let paths = |flags: &Flags, config: &Config| flags.paths(Kind::System, config);
         assert!(paths(&flags, &config)[0].ends_with("asn.csv"));
-        config.asn_aso.paths = vec!["configured.csv".into()];
+        config.asn_aso.asn_db_path = vec!["configured.csv".into()];
         assert_eq!(paths(&flags, &config), [Path::new("configured.csv")]);
         flags.data_dir = Some("dir".into());
         assert_eq!(paths(&flags, &config), [Path::new("dir/asn.csv")]);

@@ -90,8 +90,8 @@ fn jobs(flags: &Flags, sources: &Sources, config: &Config) -> anyhow::Result<Vec
     let mut jobs = Vec::new();
     for kind in Kind::ALL {
         let (given, configured) = match kind {
-            Kind::Country => (&sources.country_db_url, &config.geolocation.urls),
-            Kind::System => (&sources.asn_db_url, &config.asn_aso.urls),
+            Kind::Country => (&sources.country_db_url, &config.geolocation.country_db_url),
+            Kind::System => (&sources.asn_db_url, &config.asn_aso.asn_db_url),
         };
         let urls =
             if given.is_empty() { configured_urls(kind, configured)? } else { given.clone() };

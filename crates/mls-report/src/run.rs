@@ -67,7 +67,7 @@ struct Stretch {
 impl Job {
     /// The input, up to where it is committed.
     pub(crate) fn source(&self) -> anyhow::Result<Source> {
-        let named = self.args.file.as_ref().or(self.config.paths.csv.as_ref());
+        let named = self.args.file.as_ref().or(self.config.paths.csv_filename.as_ref());
         let path = named.filter(|path| *path != Path::new("-")).cloned();
         match path {
             None if self.args.committed_by.is_some() => {
@@ -367,8 +367,7 @@ impl Job {
             extent: &extent,
             file_name: source.file_name(),
             server: self.server.clone(),
-            interval: Some(self.config.systemd.extraction_schedule.clone())
-                .filter(|interval| !interval.is_empty()),
+            interval: self.config.systemd.extraction_schedule.clone(),
             generated: self.now,
             zone,
             top: self.args.top.into(),

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context;
-use mls_config::config::{Database as Settings, DbType};
+use mls_config::config::{Database as Settings, DbType, Password};
 use mls_config::secret;
 use mls_diag::{Exit, OrExit};
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
@@ -56,9 +56,11 @@ impl ConnectOptions {
         let password = match (&flags.password_file, &settings.db_password_file) {
             (Some(file), _) => Some(secret::read("--password-file", file)?),
             (None, Some(file)) => Some(secret::read("db_password_file", file)?),
-            (None, None) => {
-                settings.db_password.clone().or_else(|| std::env::var("MLS_SQL_PASSWORD").ok())
-            }
+            (None, None) => settings
+                .db_password
+                .clone()
+                .map(|Password(password)| password)
+                .or_else(|| std::env::var("MLS_SQL_PASSWORD").ok()),
         };
         Ok(match (options, password) {
             (Self::Postgresql(options), Some(password)) => {

@@ -109,7 +109,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
 /// What the configuration says where the command line does not.
 fn with_defaults(mut args: Args, paths: &Paths) -> Args {
     let (log, cursor) = if args.csv {
-        (&paths.csv, paths.sql_cursor())
+        (&paths.csv_filename, paths.sql_cursor())
     } else {
         (&paths.mail_log, paths.csv_cursor())
     };

@@ -1,12 +1,12 @@
-//! maillogsentinel.conf(5), made from the commented example.
+//! maillogsentinel.conf(5), made from the table of keys in mls-config.
 #![expect(
     clippy::format_push_string,
-    reason = "a page is made once, and an allocation more is nothing"
+    reason = "a page is made once: an extra allocation costs nothing"
 )]
 
-use crate::markdown::{escape, paragraph};
+use mls_config::config::SECTIONS;
 
-const EXAMPLE: &str = include_str!("../../mls-config/maillogsentinel.conf");
+use crate::markdown::{escape, paragraph};
 
 /// The page.
 pub(crate) fn page(date: &str) -> String {
@@ -16,45 +16,42 @@ pub(crate) fn page(date: &str) -> String {
          .SH NAME\nmaillogsentinel.conf \\- configuration of MailLogSentinel\n\
          .SH SYNOPSIS\n/etc/maillogsentinel.conf\n.SH DESCRIPTION\n"
     );
-    for block in EXAMPLE.split("\n\n") {
-        let mut prose = String::new();
-        let mut keys = Vec::new();
-        for line in block.lines() {
-            if line == "#" {
-                paragraph(&mut page, &std::mem::take(&mut prose));
-                page += ".PP\n";
-            } else if line.starts_with('[') {
-                page += &format!(".SH \"{}\"\n", escape(line));
-            } else if let Some(comment) = line.strip_prefix("# ") {
-                prose += comment;
-                prose.push(' ');
-            } else if let Some(key) = line.strip_prefix('#') {
-                keys.push(key);
-            }
-        }
-        for (n, key) in keys.iter().enumerate() {
-            let (key, value) = key.split_once('=').unwrap_or((key, ""));
-            let value = if value.trim().is_empty() {
-                String::new()
-            } else {
-                format!(" = {}", escape(value.trim()))
+    paragraph(
+        &mut page,
+        "The tools read the file that --config names; the services read /etc/maillogsentinel.conf. A value belongs to a key, and \
+         a key to a section. Set only what differs from the default. Commas separate the items of a list. Switches are yes or \
+         no. A comment has a line of its own, which begins with #: a # inside a value belongs to the value. A value continues \
+         on the next line if that line is indented. Everybody may read the file, so it names files that hold passwords.",
+    );
+    for section in SECTIONS {
+        page += &format!(".SH \"{}\"\n", escape(&format!("[{}]", section.name)));
+        paragraph(&mut page, &section.description.concat());
+        for key in section.keys {
+            let value = match key.default {
+                "" => String::new(),
+                default => format!(" = {}", escape(default)),
             };
-            page += &format!(
-                ".T{}\n\\fB{}\\fR{value}\n",
-                if n == 0 { "P" } else { "Q" },
-                escape(key.trim())
-            );
+            page += &format!(".TP\n\\fB{}\\fR{value}\n", escape(key.name));
+            paragraph(&mut page, &key.description.concat());
         }
-        paragraph(&mut page, &prose);
     }
     page += ".SH \"NAMES OF THE PYTHON ORIGINAL\"\n";
     paragraph(
         &mut page,
-        "The file of the Python original is read as it is: its names, in the sections [sqlite_database], [sql_export_systemd], \
-         [sql_import_systemd], [sql_export_settings], [geo], [timers], [permissions] and [meta] and elsewhere, stand for those \
-         above.",
+        "The file of the Python original is read unchanged. These names of its keys stand for the keys above:",
     );
-    page += ".SH FILES\n.TP\n/etc/maillogsentinel.conf\nwhat the units and \\fBmaillogsentinel\\fR(8) read\n";
+    for key in SECTIONS.iter().flat_map(|section| section.keys) {
+        for (section, name) in key.aliases.iter().filter_map(|alias| alias.split_once('.')) {
+            page += &format!(
+                ".TP\n[{}] \\fB{}\\fR\n[{}] \\fB{}\\fR\n",
+                escape(section),
+                escape(name),
+                escape(key.section),
+                escape(key.name)
+            );
+        }
+    }
+    page += ".SH FILES\n.TP\n/etc/maillogsentinel.conf\nthe configuration of the services and of \\fBmaillogsentinel\\fR(8)\n";
     page += ".SH SEE ALSO\n\\fBmaillogsentinel\\fR(8), \\fBsystemd.time\\fR(7)\n";
     page
 }

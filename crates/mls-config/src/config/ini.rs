@@ -1,234 +1,239 @@
-//! The text of a configuration file: values by section and key, with the line they stand in.
+//! The text of a configuration file: values by section and key, each with its line.
+//!
+//! The format is INI as Python's `configparser` reads it, because the Python original reads its
+//! file so. `#` and `;` begin a comment only at the beginning of a line, `=` or `:` separates key
+//! and value, and a line that is indented deeper than its key continues the value. Names of
+//! sections and keys match in any case; if a key is repeated, the last one counts.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-use super::Threshold;
 use mls_diag::Exit;
 
-/// A parsed file that remembers which keys it was asked for: those are the known ones.
-pub(super) struct Ini<'a> {
-    path: &'a Path,
-    text: &'a str,
-    values: configparser::ini::Ini,
-    asked: BTreeSet<(&'static str, &'static str)>,
+use super::declare::{Key, Section};
+use super::value::{NotAllowed, Value};
+
+/// A value of the file.
+struct Entry {
+    value: String,
+    line: usize,
 }
 
-type Key = (&'static str, &'static str);
+/// A section of the file.
+struct Entries {
+    line: usize,
+    entries: BTreeMap<String, Entry>,
+}
+
+/// A parsed file.
+pub(super) struct Ini<'a> {
+    path: &'a Path,
+    sections: BTreeMap<String, Entries>,
+}
+
+/// A key whose value may be continued on the next lines.
+struct Open {
+    section: String,
+    key: String,
+    indent: usize,
+}
 
 impl<'a> Ini<'a> {
-    pub(super) fn parse(path: &'a Path, text: &'a str) -> anyhow::Result<Self> {
-        let mut values = configparser::ini::Ini::new();
-        values.set_comment_symbols(&[';', '#']);
-        // As in Python's configparser, `#` inside a value belongs to it: passwords and URLs have some.
-        values.set_inline_comment_symbols(Some(&[]));
-        values.set_multiline(true);
-        values.read(text.to_owned()).map_err(|why| {
-            Exit::Config.error(format!("configuration file {}: {why}", path.display()))
-        })?;
-        Ok(Self { path, text, values, asked: BTreeSet::new() })
+    /// Parses the text of the file `path`. `sections` are the known keys.
+    pub(super) fn parse(path: &'a Path, text: &str, sections: &[Section]) -> anyhow::Result<Self> {
+        let mut ini = Self { path, sections: BTreeMap::new() };
+        let mut section: Option<String> = None;
+        let mut open: Option<Open> = None;
+        // Lines end in LF, CR LF or CR. Editors of other systems write a byte order mark.
+        let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n").replace('\r', "\n");
+        for (number, line) in (1..).zip(text.split('\n')) {
+            let content = line.trim();
+            if content.is_empty() || content.starts_with(['#', ';']) {
+                continue;
+            }
+            let indent = line.len() - line.trim_start().len();
+            if let Some(open) = open.as_ref().filter(|open| indent > open.indent) {
+                ini.refuse_indented_key(sections, open, number, content)?;
+                ini.continue_value(open, content);
+                continue;
+            }
+            if let Some(name) = content.strip_prefix('[') {
+                let name = name.rsplit_once(']').map_or(name, |(name, _)| name).trim();
+                let name = name.to_lowercase();
+                ini.sections
+                    .entry(name.clone())
+                    .or_insert_with(|| Entries { line: number, entries: BTreeMap::new() });
+                (section, open) = (Some(name), None);
+                continue;
+            }
+            let Some((key, value)) = content.split_once(['=', ':']) else {
+                return Err(ini.error(number, format!("{content:?} is not KEY = VALUE")));
+            };
+            let Some(section) = &section else {
+                let why = format!(
+                    "{content:?} is not in a section: put a line such as [paths] before it"
+                );
+                return Err(ini.error(number, why));
+            };
+            let key = key.trim_end().to_lowercase();
+            let entry = Entry { value: value.trim().to_owned(), line: number };
+            ini.insert(section, &key, entry);
+            open = Some(Open { section: section.clone(), key, indent });
+        }
+        Ok(ini)
     }
 
-    /// The value of a key; an empty one is as good as none.
-    fn get(&mut self, section: &'static str, key: &'static str) -> Option<String> {
-        self.asked.insert((section, key));
-        self.values.get(section, key).filter(|value| !value.is_empty())
+    fn insert(&mut self, section: &str, key: &str, entry: Entry) {
+        let Some(entries) = self.sections.get_mut(section) else { return };
+        if let Some(earlier) = entries.entries.get(key) {
+            log::warn!(
+                "configuration file {}:{}: [{section}] {key} repeats line {}; the last value counts",
+                self.path.display(),
+                entry.line,
+                earlier.line
+            );
+        }
+        entries.entries.insert(key.to_owned(), entry);
     }
 
-    fn wrong(&self, section: &str, key: &str, value: &str, allowed: &str) -> anyhow::Error {
-        let line =
-            self.line_of(section, key).map_or_else(String::new, |line| format!(", line {line}"));
-        Exit::Config.error(format!(
-            "configuration file {}{line}: [{section}] {key} = {value:?} is not allowed: give {allowed}",
-            self.path.display()
+    fn continue_value(&mut self, open: &Open, content: &str) {
+        let entries = self.sections.get_mut(&open.section);
+        if let Some(entry) = entries.and_then(|section| section.entries.get_mut(&open.key)) {
+            entry.value.push('\n');
+            entry.value.push_str(content);
+        }
+    }
+
+    /// An indented line continues the value before it. Nobody means that if the line begins with
+    /// the name of a key.
+    fn refuse_indented_key(
+        &self,
+        sections: &[Section],
+        open: &Open,
+        number: usize,
+        content: &str,
+    ) -> anyhow::Result<()> {
+        let name = content.split(['=', ':']).next().unwrap_or_default().trim();
+        let mut keys = sections.iter().flat_map(|section| section.keys);
+        if name.len() == content.len() || !keys.any(|key| key.name.eq_ignore_ascii_case(name)) {
+            return Ok(());
+        }
+        let before = &open.key;
+        Err(self.error(
+            number,
+            format!(
+                "{name} is indented, which would continue the value of {before}: \
+                 remove the blanks before it"
+            ),
         ))
     }
 
-    /// The library keeps no line numbers, so a message looks its line up again: of several, the last one counts.
-    fn line_of(&self, section: &str, key: &str) -> Option<usize> {
-        let (mut inside, mut found) = (false, None);
-        for (number, line) in (1..).zip(self.text.lines()) {
-            if let Some(header) = line.trim().strip_prefix('[') {
-                inside = header.trim_end_matches(']').trim().eq_ignore_ascii_case(section);
-            } else if inside
-                && line.split(['=', ':']).next().is_some_and(|k| k.trim().eq_ignore_ascii_case(key))
-            {
-                found = Some(number);
-            }
-        }
-        found
+    fn error(&self, line: usize, why: impl std::fmt::Display) -> anyhow::Error {
+        Exit::Config.error(format!("configuration file {}:{line}: {why}", self.path.display()))
     }
 
-    /// The first of several spellings that the file has; all of them become known.
-    pub(super) fn first<T>(
-        &mut self,
-        keys: &[Key],
-        read: impl Fn(&mut Self, &'static str, &'static str) -> anyhow::Result<Option<T>>,
-    ) -> anyhow::Result<Option<T>> {
+    fn entry(&self, section: &str, key: &str) -> Option<&Entry> {
+        let entry = self.sections.get(&section.to_lowercase())?.entries.get(key)?;
+        (!entry.value.is_empty()).then_some(entry)
+    }
+
+    /// The value of a key, of its first alias that has one, or its default.
+    pub(super) fn value<T: Value>(&self, key: &Key) -> anyhow::Result<T> {
         let mut found = None;
-        for (section, key) in keys {
-            let value = read(self, section, key)?;
-            found = found.or(value);
+        for (section, name) in names(key) {
+            let Some(entry) = self.entry(section, name) else { continue };
+            let value = T::parse(&entry.value)
+                .map_err(|wrong| self.wrong(section, name, entry.line, &wrong))?;
+            found = found.or(Some(value));
         }
-        Ok(found)
+        let default =
+            || T::parse(key.default).map_err(|wrong| self.wrong(key.section, key.name, 0, &wrong));
+        found.map_or_else(default, Ok)
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "the same shape as the readers that can fail")]
-    pub(super) fn text(
+    /// Passes on what a further check of the value of a key said.
+    pub(super) fn check(&self, key: &Key, checked: Result<(), NotAllowed>) -> anyhow::Result<()> {
+        checked.map_err(|wrong| {
+            let found = names(key).find_map(|(section, name)| {
+                self.entry(section, name).map(|entry| (section, name, entry.line))
+            });
+            let (section, name, line) = found.unwrap_or((key.section, key.name, 0));
+            self.wrong(section, name, line, &wrong)
+        })
+    }
+
+    fn wrong(&self, section: &str, key: &str, line: usize, wrong: &NotAllowed) -> anyhow::Error {
+        let NotAllowed { value, give } = wrong;
+        self.error(line, format!("[{section}] {key} = {value:?} is not allowed: give {give}"))
+    }
+
+    /// Gives `to` the value of `from`, changed by `change`, unless `to` has a value. Both are a
+    /// section and a key.
+    pub(super) fn translate(
         &mut self,
-        section: &'static str,
-        key: &'static str,
-    ) -> anyhow::Result<Option<String>> {
-        Ok(self.get(section, key))
+        from: (&str, &str),
+        to: (&str, &str),
+        change: impl FnOnce(&str) -> String,
+    ) {
+        if self.entry(to.0, to.1).is_some() {
+            return;
+        }
+        let Some(Entry { value, line }) = self.entry(from.0, from.1) else { return };
+        let entry = Entry { value: change(value), line: *line };
+        let line = entry.line;
+        let section = self.sections.entry(to.0.to_owned());
+        let section = section.or_insert_with(|| Entries { line, entries: BTreeMap::new() });
+        section.entries.insert(to.1.to_owned(), entry);
     }
 
-    pub(super) fn path(
-        &mut self,
-        section: &'static str,
-        key: &'static str,
-    ) -> anyhow::Result<Option<PathBuf>> {
-        Ok(self.text(section, key)?.map(PathBuf::from))
-    }
-
-    pub(super) fn number<T: FromStr>(
-        &mut self,
-        section: &'static str,
-        key: &'static str,
-    ) -> anyhow::Result<Option<T>> {
-        let Some(value) = self.get(section, key) else { return Ok(None) };
-        let number = value.parse().map_err(|_| {
-            self.wrong(
-                section,
-                key,
-                &value,
-                "a number that is whole, not negative and not too large",
-            )
-        })?;
-        Ok(Some(number))
-    }
-
-    pub(super) fn one_of<T: Copy>(
-        &mut self,
-        section: &'static str,
-        key: &'static str,
-        values: &[(&str, T)],
-    ) -> anyhow::Result<Option<T>> {
-        let Some(value) = self.get(section, key) else { return Ok(None) };
-        let found = values.iter().find(|(name, _)| name.eq_ignore_ascii_case(&value));
-        let names = || values.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-        found
-            .map(|(_, v)| Some(*v))
-            .ok_or_else(|| self.wrong(section, key, &value, &format!("one of {}", names())))
-    }
-
-    pub(super) fn threshold(
-        &mut self,
-        section: &'static str,
-        key: &'static str,
-    ) -> anyhow::Result<Option<Threshold>> {
-        let Some(value) = self.get(section, key) else { return Ok(None) };
-        let threshold = value
-            .parse()
-            .map_err(|_| self.wrong(section, key, &value, "a threshold such as 20/10m"))?;
-        Ok(Some(threshold))
-    }
-
-    pub(super) fn boolean(
-        &mut self,
-        section: &'static str,
-        key: &'static str,
-    ) -> anyhow::Result<Option<bool>> {
-        self.one_of(
-            section,
-            key,
-            &[
-                ("yes", true),
-                ("no", false),
-                ("true", true),
-                ("false", false),
-                ("on", true),
-                ("off", false),
-                ("1", true),
-                ("0", false),
-            ],
-        )
-    }
-
-    pub(super) fn list<T>(
-        &mut self,
-        section: &'static str,
-        key: &'static str,
-        allowed: &str,
-        read: impl Fn(&str) -> Option<T>,
-    ) -> anyhow::Result<Vec<T>> {
-        let value = self.get(section, key).unwrap_or_default();
-        let items = value.split([',', '\n']).map(str::trim).filter(|item| !item.is_empty());
-        items
-            .map(|item| read(item).ok_or_else(|| self.wrong(section, key, item, allowed)))
-            .collect()
-    }
-
-    pub(super) fn texts(&mut self, keys: &[Key]) -> anyhow::Result<Vec<String>> {
-        let list = |ini: &mut Self, section, key| {
-            let list = ini.list(section, key, "a comma list", |text| Some(text.to_owned()))?;
-            Ok((!list.is_empty()).then_some(list))
+    /// Messages about the first `most` sections and keys of the file that are not known, and the
+    /// number of further ones.
+    pub(super) fn unknown(&self, known: &[(String, String)], most: usize) -> (Vec<String>, usize) {
+        let sections: BTreeSet<&str> = known.iter().map(|(section, _)| section.as_str()).collect();
+        let keys_of = |section: &str| -> BTreeSet<&str> {
+            let keys = known.iter().filter(|(name, _)| name == section);
+            keys.map(|(_, key)| key.as_str()).collect()
         };
-        Ok(self.first(keys, list)?.unwrap_or_default())
-    }
-
-    pub(super) fn paths(&mut self, keys: &[Key]) -> anyhow::Result<Option<Vec<PathBuf>>> {
-        let texts = self.texts(keys)?;
-        Ok((!texts.is_empty()).then(|| texts.into_iter().map(PathBuf::from).collect()))
-    }
-
-    /// Every key that was asked for, by section.
-    #[cfg(test)]
-    pub(super) fn asked(&self) -> impl Iterator<Item = Key> {
-        self.asked.iter().copied()
-    }
-
-    /// Whether the file has the key, with a value or without.
-    #[cfg(test)]
-    pub(super) fn has(&self, (section, key): Key) -> bool {
-        self.values.get_map_ref().get(section).is_some_and(|keys| keys.contains_key(key))
-    }
-
-    /// What the file has and nobody has asked for, in the order of lines, each with what may have been meant.
-    pub(super) fn unknown_keys(&self) -> Vec<String> {
-        let mut unknown: Vec<(usize, String)> = Vec::new();
-        for (section, keys) in self.values.get_map_ref() {
-            let sections = self.asked.iter().map(|(s, _)| *s);
-            if self.asked.iter().all(|(s, _)| s != section) {
-                unknown.push((
-                    0,
-                    format!("unknown section [{section}]{}", suggestion(section, sections)),
-                ));
+        let mut unknown: Vec<(usize, &str, Option<&str>)> = Vec::new();
+        for (section, Entries { line, entries }) in &self.sections {
+            if !sections.contains(section.as_str()) {
+                unknown.push((*line, section, None));
                 continue;
             }
-            for key in
-                keys.keys().filter(|key| !self.asked.iter().any(|(s, k)| s == section && k == key))
-            {
-                let same_section = self.asked.iter().filter(|(s, _)| s == section).map(|(_, k)| *k);
-                let line = self.line_of(section, key).unwrap_or(0);
-                unknown.push((
-                    line,
-                    format!(
-                        "line {line}: unknown key {key} in [{section}]{}",
-                        suggestion(key, same_section)
-                    ),
-                ));
-            }
+            let keys = keys_of(section);
+            let wrong = entries.iter().filter(|(key, _)| !keys.contains(key.as_str()));
+            unknown.extend(
+                wrong.map(|(key, entry)| (entry.line, section.as_str(), Some(key.as_str()))),
+            );
         }
-        unknown.sort();
-        unknown.into_iter().map(|(_, message)| message).collect()
+        unknown.sort_unstable();
+        let path = self.path.display();
+        let message = |(line, section, key): &(usize, &str, Option<&str>)| {
+            let why = match key {
+                None => format!("section [{section}]{}", suggestion(section, &sections)),
+                Some(key) => {
+                    format!("key {key} in [{section}]{}", suggestion(key, &keys_of(section)))
+                }
+            };
+            format!("configuration file {path}:{line}: unknown {why}")
+        };
+        let messages = unknown.iter().take(most).map(message).collect();
+        (messages, unknown.len().saturating_sub(most))
     }
 }
 
-/// `; did you mean X?`, where something known is near enough to be a slip of the finger.
-fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let nearest = known.map(|k| (strsim::damerau_levenshtein(name, k), k)).min();
+/// Every name of a key, as section and key.
+pub(super) fn names(key: &Key) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let aliases = key.aliases.iter().filter_map(|alias| alias.split_once('.'));
+    [(key.section, key.name)].into_iter().chain(aliases)
+}
+
+/// `; did you mean X?` if a known name is similar enough.
+fn suggestion(name: &str, known: &BTreeSet<&str>) -> String {
+    // A longer name is not a typing error, and comparing it would take long.
+    let similar = (name.len() <= 64).then_some(known).into_iter().flatten();
+    let nearest = similar.map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
     nearest
-        .filter(|(distance, k)| *distance <= 1 + k.len() / 4)
-        .map_or_else(String::new, |(_, k)| format!("; did you mean {k}?"))
+        .filter(|(distance, known)| *distance <= 1 + known.len() / 4)
+        .map_or_else(String::new, |(_, known)| format!("; did you mean {known}?"))
 }

@@ -1,6 +1,8 @@
-//! What a configuration file says, and what it says wrong.
+//! Tests of reading, showing and describing the configuration.
 
 use std::os::unix::fs::PermissionsExt;
+
+use log::LevelFilter;
 
 use super::*;
 
@@ -16,20 +18,23 @@ fn load(text: &str, mode: u32) -> anyhow::Result<Config> {
 fn an_empty_file_gives_the_documented_defaults() {
     let config = load("", 0o644).unwrap();
     assert_eq!(
-        config.paths.csv.unwrap(),
+        config.paths.csv_filename.unwrap(),
         Path::new("/var/log/maillogsentinel/maillogsentinel.csv")
     );
     assert_eq!(config.paths.state_dir.unwrap(), Path::new("/var/lib/maillogsentinel"));
     assert_eq!(config.paths.mail_log.unwrap(), Path::new("/var/log/mail.log"));
-    assert_eq!(config.geolocation.paths, [Path::new("/var/lib/maillogsentinel/country_aside.csv")]);
-    assert_eq!(config.asn_aso.paths, [Path::new("/var/lib/maillogsentinel/asn.csv")]);
+    assert_eq!(
+        config.geolocation.country_db_path,
+        [Path::new("/var/lib/maillogsentinel/country_aside.csv")]
+    );
+    assert_eq!(config.asn_aso.asn_db_path, [Path::new("/var/lib/maillogsentinel/asn.csv")]);
     assert_eq!(config.report.subject_prefix, "[MailLogSentinel]");
     assert_eq!((config.dns_cache.size, config.dns_cache.ttl_seconds), (100_000, 3600));
-    assert_eq!(config.systemd.sql_export_schedule, "*:0/4");
+    assert_eq!(config.systemd.sql_export_schedule.as_deref(), Some("*:0/4"));
 }
 
 #[test]
-fn the_python_originals_file_is_read_as_it_is() {
+fn the_file_of_the_python_original_is_read_unchanged() {
     let config = load(
         "[paths]\nworking_dir = /srv/mls\nstate_dir = state\nmail_log = /var/log/mail.log\n\
          [report]\nemail = a@example.com\nreport_subject_prefix = [X] #1\n\
@@ -41,14 +46,14 @@ fn the_python_originals_file_is_read_as_it_is() {
     .unwrap();
     assert_eq!(config.paths.state_dir.unwrap(), Path::new("/srv/mls/state"));
     assert_eq!(config.report.subject_prefix, "[X] #1");
-    assert_eq!(config.asn_aso.paths.len(), 2);
+    assert_eq!(config.asn_aso.asn_db_path.len(), 2);
     assert_eq!(config.database.db_type, Some(DbType::Sqlite));
-    assert_eq!(config.systemd.sql_export_schedule, "daily");
+    assert_eq!(config.systemd.sql_export_schedule.as_deref(), Some("daily"));
     assert_eq!(config.general.log_level, LevelFilter::Debug);
 }
 
 #[test]
-fn the_file_that_later_versions_of_the_python_original_write_is_read_as_it_is() {
+fn the_file_of_later_versions_of_the_python_original_is_read_unchanged() {
     let text = "[meta]\nschema_version = 1.0\n\n[general]\nlog_level = INFO\nlog_file_max_mb = 64\n\
          log_file_backup_count = 7\n\n[paths]\nworking_dir = /var/log/maillogsentinel\n\
          state_dir = /var/lib/maillogsentinel\nmail_log = /var/log/mail.log\ncsv_filename = m.csv\n\n\
@@ -57,27 +62,27 @@ fn the_file_that_later_versions_of_the_python_original_write_is_read_as_it_is() 
          ttl = 60\n\n[geo]\ncountry_db_path = /srv/country.mmdb\nasn_db_path = /srv/asn.mmdb\n\n\
          [database]\npath = /srv/x.sqlite\n\n[timers]\nlog_extraction = *:0/5\nreport = *-*-* 06:00:00\n\
          ip_db_update = Mon *-*-* 03:00:00\nsql_export = *:0/30\nsql_import = *:0/20\n";
-    let mut ini = Ini::parse(Path::new("x.conf"), text).unwrap();
-    let config = Config::read(&mut ini).unwrap();
-    assert_eq!(ini.unknown_keys(), Vec::<String>::new());
+    let ini = Ini::parse(Path::new("x.conf"), text, SECTIONS).unwrap();
+    assert_eq!(ini.unknown(&known_keys(), 3), (vec![], 0));
+    let config = load(text, 0o644).unwrap();
     assert_eq!(config.general.log_file_max_bytes, 64 << 20);
     assert_eq!(config.report.email, ["a@example.com"]);
     assert_eq!(config.report.sender_override.as_deref(), Some("b@example.com"));
     assert_eq!((config.dns_cache.size, config.dns_cache.ttl_seconds), (256, 60));
-    assert_eq!(config.geolocation.paths, [Path::new("/srv/country.mmdb")]);
-    assert_eq!(config.asn_aso.paths, [Path::new("/srv/asn.mmdb")]);
+    assert_eq!(config.geolocation.country_db_path, [Path::new("/srv/country.mmdb")]);
+    assert_eq!(config.asn_aso.asn_db_path, [Path::new("/srv/asn.mmdb")]);
     assert_eq!(config.database.db_type, Some(DbType::Sqlite));
     assert_eq!(config.database.db_path.as_deref(), Some(Path::new("/srv/x.sqlite")));
     let schedules = config.systemd;
-    assert_eq!(
-        (schedules.extraction_schedule.as_str(), schedules.report_schedule.as_str()),
-        ("*:0/5", "*-*-* 06:00:00")
-    );
-    assert_eq!(schedules.ip_update_schedule, "Mon *-*-* 03:00:00");
-    assert_eq!(
-        (schedules.sql_export_schedule.as_str(), schedules.sql_import_schedule.as_str()),
-        ("*:0/30", "*:0/20")
-    );
+    for (schedule, expected) in [
+        (schedules.extraction_schedule, "*:0/5"),
+        (schedules.report_schedule, "*-*-* 06:00:00"),
+        (schedules.ip_update_schedule, "Mon *-*-* 03:00:00"),
+        (schedules.sql_export_schedule, "*:0/30"),
+        (schedules.sql_import_schedule, "*:0/20"),
+    ] {
+        assert_eq!(schedule.as_deref(), Some(expected));
+    }
 }
 
 #[test]
@@ -85,17 +90,14 @@ fn a_wrong_value_names_file_line_key_value_and_what_is_allowed() {
     for (text, parts) in [
         (
             "[paths]\n\n[report]\nsmtp_tls = maybe\n",
-            ["x.conf, line 4", "smtp_tls", "\"maybe\"", "none, starttls, tls"],
+            ["x.conf:4", "smtp_tls", "\"maybe\"", "none, starttls, tls"],
         ),
-        ("[dns_cache]\nsize = many\n", ["x.conf, line 2", "size", "\"many\"", "a number"]),
-        ("[alert]\nip = often\n", ["x.conf, line 2", "ip", "\"often\"", "20/10m"]),
-        (
-            "[dns_cache]\nenabled = perhaps\n",
-            ["x.conf, line 2", "enabled", "\"perhaps\"", "yes, no"],
-        ),
+        ("[dns_cache]\nsize = many\n", ["x.conf:2", "size", "\"many\"", "a whole number"]),
+        ("[alert]\nip = often\n", ["x.conf:2", "ip", "\"often\"", "20/10m"]),
+        ("[dns_cache]\nenabled = perhaps\n", ["x.conf:2", "enabled", "\"perhaps\"", "yes or no"]),
         (
             "[filter]\nignore_networks = 10.0.0.0/8, x\n",
-            ["x.conf, line 2", "ignore_networks", "\"x\"", "192.0.2.0/24"],
+            ["x.conf:2", "ignore_networks", "\"x\"", "192.0.2.0/24"],
         ),
     ] {
         let error = load(text, 0o644).unwrap_err();
@@ -113,15 +115,13 @@ fn a_password_that_everybody_may_read_is_refused() {
     assert!(!format!("{:?}", load(text, 0o640).unwrap()).contains("secret"));
 }
 
-const EXAMPLE: &str = include_str!("../../maillogsentinel.conf");
-
 /// The lines of the example that are keys, without the sign that makes them comments.
 fn keys_of_the_example() -> String {
     let is_key = |line: &&str| {
         line.starts_with('[')
             || line.strip_prefix('#').is_some_and(|key| key.starts_with(char::is_alphabetic))
     };
-    EXAMPLE
+    example()
         .lines()
         .filter(is_key)
         .map(|line| line.trim_start_matches('#').to_owned() + "\n")
@@ -129,59 +129,111 @@ fn keys_of_the_example() -> String {
 }
 
 #[test]
-fn the_example_says_what_holds_without_it() {
+fn the_values_of_the_example_are_the_defaults() {
     let text = keys_of_the_example();
-    assert!(text.lines().count() > 50);
-    let (mut example, mut empty) = (
-        Ini::parse(Path::new("example"), &text).unwrap(),
-        Ini::parse(Path::new("empty"), "").unwrap(),
-    );
-    let (example_config, config) =
-        (Config::read(&mut example).unwrap(), Config::read(&mut empty).unwrap());
-    assert_eq!(format!("{example_config:?}"), format!("{config:?}"));
-    assert_eq!(example.unknown_keys(), Vec::<String>::new());
-    let as_it_is = load(EXAMPLE, 0o644).unwrap();
-    assert_eq!(format!("{as_it_is:?}"), format!("{config:?}"));
+    let keys: usize = SECTIONS.iter().map(|section| section.keys.len()).sum();
+    assert_eq!(text.lines().filter(|line| line.contains('=')).count(), keys);
+    let defaults = load("", 0o644).unwrap();
+    assert_eq!(load(&text, 0o640).unwrap(), defaults);
+    assert_eq!(load(&example(), 0o644).unwrap(), defaults);
+}
+
+/// `UPDATE_EXAMPLE=1 cargo test --package mls-config` writes the file.
+#[test]
+fn the_example_file_is_up_to_date() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/maillogsentinel.conf");
+    if std::env::var_os("UPDATE_EXAMPLE").is_some() {
+        std::fs::write(path, example()).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), example());
 }
 
 #[test]
-fn the_example_has_every_key() {
-    let mut ini = Ini::parse(Path::new("empty"), "").unwrap();
-    Config::read(&mut ini).unwrap();
-    let text = keys_of_the_example().to_lowercase();
-    let known = Ini::parse(Path::new("example"), &text).unwrap();
-    // What only the Python original calls so.
-    let original = [
-        ("meta", "schema_version"),
-        ("permissions", "service_user"),
-        ("paths", "log_file"),
-        ("general", "log_file_max_mb"),
-        ("report", "recipient"),
-        ("report", "sender"),
-        ("report", "report_subject_prefix"),
-        ("report", "report_sender_override"),
-        ("dns_cache", "ttl"),
-        ("geo", "country_db_path"),
-        ("geo", "asn_db_path"),
-        ("geolocation", "asn_db_path"),
-        ("geolocation", "asn_db_url"),
-        ("database", "path"),
-    ];
-    let sections = [
-        "timers",
-        "sqlite_database",
-        "sql_export_systemd",
-        "sql_import_systemd",
-        "sql_export_settings",
-    ];
-    for key in ini.asked() {
-        assert!(
-            known.has(key) || original.contains(&key) || sections.contains(&key.0),
-            "[{}] {} is missing",
-            key.0,
-            key.1
-        );
+fn aliases_name_a_section_and_a_key_and_no_name_has_two_meanings() {
+    let mut names = known_keys();
+    for section in SECTIONS {
+        for key in section.keys {
+            assert!(key.aliases.iter().all(|alias| alias.split('.').count() == 2), "{}", key.name);
+            assert!(!key.description.is_empty());
+        }
     }
+    let all = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), all);
+}
+
+#[test]
+fn without_a_file_only_what_is_not_a_path_or_a_schedule_has_a_default() {
+    let config = Config::default();
+    assert_eq!(config.paths.csv_filename, None);
+    assert_eq!(config.asn_aso.asn_db_path, [""; 0].map(PathBuf::from));
+    assert_eq!(config.systemd.extraction_schedule, None);
+    assert_eq!((config.dns_cache.size, config.report.attach_csv), (100_000, true));
+}
+
+#[test]
+fn lines_end_in_lf_or_cr_lf_or_cr() {
+    let text = "\u{feff}# first\n[paths]\nmail_log = /x\n\n[report]\nemail = a@b,\n  c@d\n; last\n";
+    let config = load(text, 0o644).unwrap();
+    assert_eq!(config.report.email, ["a@b", "c@d"]);
+    for end in ["\r\n", "\r"] {
+        assert_eq!(load(&text.replace('\n', end), 0o644).unwrap(), config);
+    }
+}
+
+#[test]
+fn a_whole_section_may_be_indented() {
+    let text = "[report]\n  email = a@b\n  smtp_host = h\n [dns_cache]\n size : 7\n";
+    let config = load(text, 0o644).unwrap();
+    assert_eq!(config.report.email, ["a@b"]);
+    assert_eq!(config.report.smtp_host.as_deref(), Some("h"));
+    assert_eq!(config.dns_cache.size, 7);
+}
+
+#[test]
+fn a_line_that_is_not_understood_is_refused_with_its_number() {
+    for (text, message) in [
+        (
+            "[report]\nemail = a@b\n\n  smtp_host = h\n",
+            "x.conf:4: smtp_host is indented, which would continue the value of email: remove the blanks before it",
+        ),
+        ("[paths]\nmail_log\n", "x.conf:2: \"mail_log\" is not KEY = VALUE"),
+        (
+            "mail_log = /x\n",
+            "x.conf:1: \"mail_log = /x\" is not in a section: put a line such as [paths] before it",
+        ),
+        (
+            "[general]\nlog_file_max_mb = x\n",
+            "x.conf:2: [general] log_file_max_bytes = \"x\" is not allowed: give a whole number from 0 to 18446744073709551615",
+        ),
+    ] {
+        let error = load(text, 0o644).unwrap_err();
+        assert_eq!(Exit::of(&error), Exit::Config);
+        assert!(error.to_string().ends_with(message), "{error}");
+    }
+    let error = load(&"#\n".repeat(600_000), 0o644).unwrap_err();
+    assert!(error.to_string().ends_with("is larger than 1 MiB"), "{error}");
+}
+
+#[test]
+fn unknown_keys_are_named_with_their_lines_up_to_a_number() {
+    let mut text = "[pathes]\nx = 1\n[paths]\nmail_logs = /x\n".to_owned();
+    for n in 0..20_000 {
+        text += &format!("wrong_key_{n} = 1\n");
+    }
+    let ini = Ini::parse(Path::new("x.conf"), &text, SECTIONS).unwrap();
+    let (unknown, more) = ini.unknown(&known_keys(), 3);
+    assert_eq!(more, 19_999);
+    assert_eq!(
+        unknown[0],
+        "configuration file x.conf:1: unknown section [pathes]; did you mean paths?"
+    );
+    assert_eq!(
+        unknown[1],
+        "configuration file x.conf:4: unknown key mail_logs in [paths]; did you mean mail_log?"
+    );
+    assert_eq!(unknown[2], "configuration file x.conf:5: unknown key wrong_key_0 in [paths]");
 }
 
 #[test]
@@ -201,12 +253,11 @@ fn what_is_shown_can_be_read_again_and_is_the_same() {
                 sql_export_schedule = *:0/6\nsql_import_schedule = *:0/7\n";
     let config = load(text, 0o644).unwrap();
     let shown = config.show();
-    // The CSV is shown with its folder, which an absolute csv_filename has too.
     let mut again = String::new();
     for (section, rest) in shown.lines().map(|line| line.split_once('.').unwrap()) {
-        again.extend(["[", section, "]\n", &rest.replace("csv=/", "csv_filename=/"), "\n"]);
+        again.extend(["[", section, "]\n", rest, "\n"]);
     }
-    assert_eq!(format!("{:?}", load(&again, 0o644).unwrap()), format!("{config:?}"));
+    assert_eq!(load(&again, 0o644).unwrap(), config);
     let text = text.lines().filter(|line| line.contains(" = ")).count();
     assert_eq!(shown.lines().count(), text, "a key is not shown: {shown}");
     assert!(!load("[database]\ndb_password = secret\n", 0o640).unwrap().show().contains("secret"));

@@ -1,4 +1,4 @@
-//! How often within how long is too often.
+//! How many events within how much time are too many.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ pub struct Threshold {
 }
 
 impl Threshold {
-    /// Whoever counts has to remember so many times for each key.
+    /// Counting needs to remember this number of times for each key.
     pub const MAX_COUNT: u32 = 10_000;
 
     /// Thirty days.
@@ -39,7 +39,7 @@ impl FromStr for Threshold {
         };
         parse().ok_or_else(|| {
             format!(
-                "{text:?} is no threshold: use one such as 20/10m (at most 10000 times, 30 days)"
+                "{text:?} is not a threshold: give one such as 20/10m (at most 10000 times, 30 days)"
             )
         })
     }

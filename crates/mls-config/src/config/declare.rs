@@ -1,0 +1,136 @@
+//! `sections!`: states the keys of the configuration once.
+//!
+//! The structs, the reader, `--show-config`, the example file and the manual page follow from one
+//! table.
+
+/// A section of the configuration file.
+#[derive(Debug)]
+pub struct Section {
+    /// Its name as the example writes it. Names of sections and keys match in any case.
+    pub name: &'static str,
+    /// What its keys are about: lines of prose.
+    pub description: &'static [&'static str],
+    /// Its keys, in order.
+    pub keys: &'static [Key],
+}
+
+/// A key of the configuration file.
+#[derive(Debug)]
+pub struct Key {
+    /// The name of its section.
+    pub section: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// The value that it has by default, as text; empty if it has none.
+    pub default: &'static str,
+    /// Other names, each as `section.key`. They count only if the key itself has no value.
+    pub aliases: &'static [&'static str],
+    /// What it is for: lines of prose.
+    pub description: &'static [&'static str],
+}
+
+/// Declares [`Config`](super::Config) and a struct for each section. The field of a key has the
+/// key's name.
+///
+/// `= "text"` is the default, as text that the key's type reads. An `Option` or a list has its
+/// default only if a configuration file is read. `below DIR` resolves a relative path below the
+/// directory that the key `DIR` of `[paths]` names. `also` gives the other names of a key, and
+/// `check` a function that refuses some values.
+macro_rules! sections {
+    ($(
+        $(#[doc = $about:literal])+
+        [$section:literal] $field:ident: $type:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                $key:ident: $value:ty = $default:literal
+                $(, below $base:ident)?
+                $(, also $($alias:literal)+)?
+                $(, check $check:path)?;
+            )+
+        }
+    )+) => {
+        /// The configuration. Each field is the section of the same name.
+        #[derive(Clone, Debug, PartialEq, Default)]
+        pub struct Config {
+            $($(#[doc = $about])+ pub $field: $type,)+
+        }
+
+        /// Every section, in the order of the example file.
+        pub const SECTIONS: &[Section] = &[$(Section {
+            name: $section,
+            description: &[$($about),+],
+            keys: $type::KEYS,
+        }),+];
+
+        impl Config {
+            /// Reads every key. Relative paths stay relative.
+            pub(super) fn read_keys(ini: &Ini<'_>) -> anyhow::Result<Self> {
+                Ok(Self { $($field: $type::read(ini)?,)+ })
+            }
+
+            /// Makes relative paths absolute.
+            pub(super) fn resolve(&mut self, base: &Base) {
+                $(self.$field.resolve(base);)+
+            }
+
+            /// Calls `put` with `section.key` and the text of the value, for every key.
+            pub(super) fn each(&self, put: &mut impl FnMut(&str, String)) {
+                $(self.$field.each(put);)+
+            }
+        }
+
+        $(
+            $(#[doc = $about])+
+            #[derive(Clone, Debug, PartialEq)]
+            pub struct $type {
+                $($(#[doc = $doc])+ pub $key: $value,)+
+            }
+
+            impl $type {
+                const KEYS: &[Key] = &[$(Key {
+                    section: $section,
+                    name: stringify!($key),
+                    default: $default,
+                    aliases: &[$($($alias),+)?],
+                    description: &[$($doc),+],
+                }),+];
+
+                fn key(name: &str) -> &'static Key {
+                    let mut keys = Self::KEYS.iter();
+                    keys.find(|key| key.name == name).unwrap_or(&Self::KEYS[0])
+                }
+
+                fn read(ini: &Ini<'_>) -> anyhow::Result<Self> {
+                    Ok(Self { $($key: {
+                        let value: $value = ini.value(Self::key(stringify!($key)))?;
+                        $(ini.check(Self::key(stringify!($key)), $check(&value))?;)?
+                        value
+                    },)+ })
+                }
+
+                fn resolve(&mut self, base: &Base) {
+                    let _ = base;
+                    $($(self.$key.resolve(&base.$base);)?)+
+                }
+
+                fn each(&self, put: &mut impl FnMut(&str, String)) {
+                    $(put(concat!($section, ".", stringify!($key)), self.$key.show());)+
+                }
+            }
+
+            impl Default for $type {
+                /// The values without a configuration file.
+                fn default() -> Self {
+                    Self { $($key: <$value>::without_file($default),)+ }
+                }
+            }
+        )+
+    };
+}
+pub(super) use sections;
+
+/// The directories that relative paths are resolved below.
+pub(super) struct Base {
+    pub(super) working_dir: std::path::PathBuf,
+    pub(super) state_dir: std::path::PathBuf,
+}

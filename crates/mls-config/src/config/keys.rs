@@ -1,0 +1,218 @@
+//! The sections and keys of the configuration file: this is the one place to add a key.
+//!
+//! A key's comment is its description in the example file and in the manual page.
+
+#![expect(clippy::doc_markdown, reason = "the comments become the text of the example file")]
+
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use log::LevelFilter;
+
+use super::declare::{Base, Key, Section, sections};
+use super::ini::Ini;
+use super::threshold::Threshold;
+use super::value::{DbType, Password, SmtpTls, Value, is_mail_address};
+
+sections! {
+    /// Files and directories.
+    ["paths"] paths: Paths {
+        /// Directory of the CSV and of the operational log.
+        working_dir: Option<PathBuf> = "/var/log/maillogsentinel";
+
+        /// Directory of the state between runs: the position in the log, the IP databases, and what
+        /// the digests have reported. A relative path is below working_dir.
+        state_dir: Option<PathBuf> = "/var/lib/maillogsentinel", below working_dir;
+
+        /// The mail log, or the word journal for the systemd journal. The files that rotation makes
+        /// of the log (mail.log.1, mail.log.2.gz, mail.log-20260101.gz) are found automatically.
+        mail_log: Option<PathBuf> = "/var/log/mail.log";
+
+        /// The CSV of failed logins. A relative path is below working_dir.
+        csv_filename: Option<PathBuf> = "maillogsentinel.csv", below working_dir;
+    }
+
+    /// The digest and the mail server that delivers it.
+    ["report"] report: Report {
+        /// The recipients of the digest: addresses such as admin@example.org,
+        /// postmaster@example.org.
+        email: Vec<String> = "", also "report.recipient", check is_mail_address;
+
+        /// The beginning of every subject.
+        subject_prefix: String = "[MailLogSentinel]", also "report.report_subject_prefix";
+
+        /// The sender. The default is the user that runs the report, at the full name of this
+        /// machine.
+        sender_override: Option<String> = "", also "report.report_sender_override" "report.sender";
+
+        /// The mail server that takes the digest. The default is localhost.
+        smtp_host: Option<String> = "";
+
+        /// The port of the mail server. The default is 465 if smtp_tls is tls, else 25.
+        smtp_port: Option<u16> = "";
+
+        /// The encryption: none, starttls or tls. The default is none for this machine itself and
+        /// starttls for every other one.
+        smtp_tls: Option<SmtpTls> = "";
+
+        /// The user name for a mail server that requires one. Set smtp_password_file too.
+        smtp_user: Option<String> = "";
+
+        /// The file that holds the password of smtp_user.
+        smtp_password_file: Option<PathBuf> = "";
+
+        /// Whether the CSV is attached to the digest.
+        attach_csv: bool = "yes";
+    }
+
+    /// The databases of countries.
+    ["geolocation"] geolocation: Geolocation {
+        /// IP databases of countries: CSV files in the layout of ip-location-db, plain or gzip, or
+        /// MMDB files, for IPv4 and IPv6, in any order. A relative path is below state_dir.
+        country_db_path: Vec<PathBuf> = "country_aside.csv", below state_dir,
+            also "geo.country_db_path";
+
+        /// The URLs that mls-ipdb update fetches these databases from, in the same order. The
+        /// default is ip-location-db.
+        country_db_url: Vec<String> = "";
+    }
+
+    /// The databases of autonomous systems.
+    ["ASN_ASO"] asn_aso: AsnAso {
+        /// IP databases of autonomous systems, in the same formats. A relative path is below
+        /// state_dir.
+        asn_db_path: Vec<PathBuf> = "asn.csv", below state_dir,
+            also "geolocation.asn_db_path" "geo.asn_db_path";
+
+        /// The URLs that mls-ipdb update fetches these databases from, in the same order. The
+        /// default is ip-location-db.
+        asn_db_url: Vec<String> = "", also "geolocation.asn_db_url";
+    }
+
+    /// The operational log.
+    ["general"] general: General {
+        /// The least level that is written to log_file: DEBUG, INFO, WARNING or ERROR.
+        log_level: LevelFilter = "INFO";
+
+        /// The operational log: what the tools did and what they skipped. A relative path is below
+        /// working_dir. Without this file, only the journal has the warnings and errors of the
+        /// services.
+        log_file: Option<PathBuf> = "", below working_dir, also "paths.log_file";
+
+        /// The size in bytes at which logrotate starts a new log_file. Setup writes it into the
+        /// logrotate rule.
+        log_file_max_bytes: u64 = "1000000";
+
+        /// The number of old log files that logrotate keeps. Setup writes it into the logrotate
+        /// rule.
+        log_file_backup_count: u32 = "5";
+    }
+
+    /// Reverse DNS names that are remembered from one run to the next.
+    ["dns_cache"] dns_cache: DnsCache {
+        /// Whether answers of the DNS are remembered.
+        enabled: bool = "yes";
+
+        /// The largest number of answers that are remembered.
+        size: usize = "100000";
+
+        /// The number of seconds for which an answer is remembered.
+        ttl_seconds: u64 = "3600", also "dns_cache.ttl";
+    }
+
+    /// The SQL database.
+    ["database"] database: Database {
+        /// The kind of database: sqlite, postgresql or mysql. Without it nothing is exported or
+        /// imported.
+        db_type: Option<DbType> = "", also "sqlite_database.db_type";
+
+        /// The file of an SQLite database. A relative path is below state_dir.
+        db_path: Option<PathBuf> = "maillogsentinel.db", below state_dir,
+            also "sqlite_database.db_path";
+
+        /// The host of a database server.
+        db_host: Option<String> = "";
+
+        /// The port of the database server.
+        db_port: Option<u16> = "";
+
+        /// The name of the database on the server.
+        db_name: Option<String> = "";
+
+        /// The user name for the database server.
+        db_user: Option<String> = "";
+
+        /// The file that holds the password of db_user and nothing else.
+        db_password_file: Option<PathBuf> = "";
+
+        /// The password itself. Only root and the service may then read this file; db_password_file
+        /// is the better place.
+        db_password: Option<Password> = "";
+
+        /// The directory of SQL files between export and import. A relative path is below
+        /// working_dir.
+        sql_export_dir: Option<PathBuf> = "sql", below working_dir;
+
+        /// The name of the table.
+        table_name: Option<String> = "", also "sql_export_settings.table_name";
+
+        /// A JSON file that maps the columns of the CSV to the columns of the table.
+        column_mapping_file: Option<PathBuf> = "", also "sql_export_settings.column_mapping_file";
+    }
+
+    /// Failed logins that are not recorded.
+    ["filter"] filter: Filter {
+        /// Networks and addresses whose failures are not recorded, such as 192.0.2.0/24,
+        /// 2001:db8::1.
+        ignore_networks: Vec<IpNet> = "";
+
+        /// User names whose failures are not recorded.
+        ignore_users: Vec<String> = "";
+    }
+
+    /// Thresholds of alerts: so many failures within so much time, such as 20/10m. A key without a
+    /// value never alerts.
+    ["alert"] alert: Alert {
+        /// The threshold for failures from one address.
+        ip: Option<Threshold> = "";
+
+        /// The threshold for failures on one user.
+        user: Option<Threshold> = "";
+
+        /// The threshold for all failures together.
+        total: Option<Threshold> = "";
+    }
+
+    /// How long data is kept. A key without a value keeps it for ever.
+    ["retention"] retention: Retention {
+        /// The number of days after which rows of the CSV are removed.
+        csv_days: Option<u32> = "";
+
+        /// The number of days after which imported SQL files are removed.
+        sql_files_days: Option<u32> = "";
+    }
+
+    /// The services. Setup writes these values into the units: run it again after a change.
+    ["systemd"] systemd: Systemd {
+        /// The user that the services run as.
+        user: Option<String> = "maillogsentinel", also "permissions.service_user";
+
+        /// When failures are extracted from the log: a calendar expression as in systemd.time(7),
+        /// follow for a service that reads the log all the time, or never.
+        extraction_schedule: Option<String> = "hourly", also "timers.log_extraction";
+
+        /// When the digest is sent: a calendar expression, or never.
+        report_schedule: Option<String> = "23:59", also "timers.report";
+
+        /// When the IP databases are updated: a calendar expression, or never.
+        ip_update_schedule: Option<String> = "weekly", also "timers.ip_db_update";
+
+        /// When SQL files are exported: a calendar expression, or never.
+        sql_export_schedule: Option<String> = "*:0/4",
+            also "sql_export_systemd.frequency" "timers.sql_export";
+
+        /// When SQL files are imported: a calendar expression, or never.
+        sql_import_schedule: Option<String> = "*:0/5",
+            also "sql_import_systemd.frequency" "timers.sql_import";
+    }
+}

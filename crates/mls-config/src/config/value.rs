@@ -1,0 +1,259 @@
+//! The types that values have: how each is read, shown and resolved.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use log::LevelFilter;
+
+use super::threshold::Threshold;
+
+/// A value that its key does not allow.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct NotAllowed {
+    /// The value, or the one item of a list that is wrong.
+    pub(super) value: String,
+    /// What to give instead, such as `yes or no`.
+    pub(super) give: String,
+}
+
+impl NotAllowed {
+    fn new(value: &str, give: impl Into<String>) -> Self {
+        Self { value: value.to_owned(), give: give.into() }
+    }
+}
+
+/// The type of a key's value.
+pub(super) trait Value: Sized {
+    /// Reads the text of a value.
+    fn parse(text: &str) -> Result<Self, NotAllowed>;
+
+    /// Writes the value so that [`parse`](Value::parse) reads it again; empty for no value.
+    fn show(&self) -> String;
+
+    /// The value if no configuration file is read.
+    fn without_file(default: &str) -> Self {
+        Self::parse(default).unwrap_or_else(|wrong| unreachable!("default {:?}", wrong.value))
+    }
+
+    /// Resolves a relative path below `directory`.
+    fn resolve(&mut self, directory: &Path) {
+        let _ = directory;
+    }
+}
+
+impl<T: Value> Value for Option<T> {
+    fn parse(text: &str) -> Result<Self, NotAllowed> {
+        if text.is_empty() { Ok(None) } else { T::parse(text).map(Some) }
+    }
+
+    fn show(&self) -> String {
+        self.as_ref().map_or_else(String::new, Value::show)
+    }
+
+    fn without_file(_: &str) -> Self {
+        None
+    }
+
+    fn resolve(&mut self, directory: &Path) {
+        if let Some(value) = self {
+            value.resolve(directory);
+        }
+    }
+}
+
+/// Items are separated by commas or stand on lines of their own.
+impl<T: Value> Value for Vec<T> {
+    fn parse(text: &str) -> Result<Self, NotAllowed> {
+        let items = text.split([',', '\n']).map(str::trim).filter(|item| !item.is_empty());
+        items.map(T::parse).collect()
+    }
+
+    fn show(&self) -> String {
+        self.iter().map(Value::show).collect::<Vec<_>>().join(", ")
+    }
+
+    fn without_file(_: &str) -> Self {
+        Self::new()
+    }
+
+    fn resolve(&mut self, directory: &Path) {
+        for value in self {
+            value.resolve(directory);
+        }
+    }
+}
+
+impl Value for String {
+    fn parse(text: &str) -> Result<Self, NotAllowed> {
+        Ok(text.to_owned())
+    }
+
+    fn show(&self) -> String {
+        self.clone()
+    }
+}
+
+impl Value for PathBuf {
+    fn parse(text: &str) -> Result<Self, NotAllowed> {
+        Ok(text.into())
+    }
+
+    fn show(&self) -> String {
+        self.display().to_string()
+    }
+
+    fn resolve(&mut self, directory: &Path) {
+        *self = directory.join(&self);
+    }
+}
+
+impl Value for bool {
+    fn parse(text: &str) -> Result<Self, NotAllowed> {
+        match text.to_ascii_lowercase().as_str() {
+            "yes" | "true" | "on" | "1" => Ok(true),
+            "no" | "false" | "off" | "0" => Ok(false),
+            _ => Err(NotAllowed::new(text, "yes or no")),
+        }
+    }
+
+    fn show(&self) -> String {
+        if *self { "yes" } else { "no" }.to_owned()
+    }
+}
+
+macro_rules! numbers {
+    ($($number:ty)*) => {
+        $(impl Value for $number {
+            fn parse(text: &str) -> Result<Self, NotAllowed> {
+                let give = || format!("a whole number from 0 to {}", Self::MAX);
+                text.parse().map_err(|_| NotAllowed::new(text, give()))
+            }
+
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        })*
+    };
+}
+numbers!(u16 u32 u64 usize);
+
+impl Value for IpNet {
+    fn parse(text: &str) -> Result<Self, NotAllowed> {
+        let address = || text.parse::<IpAddr>().map(IpNet::from);
+        text.parse().or_else(|_| address()).map_err(|_| {
+            NotAllowed::new(
+                text,
+                "addresses and networks such as 192.0.2.0/24, separated by commas",
+            )
+        })
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for Threshold {
+    fn parse(text: &str) -> Result<Self, NotAllowed> {
+        text.parse().map_err(|_| NotAllowed::new(text, "a threshold such as 20/10m"))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// A password, which `--show-config` and debug output leave out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(pub String);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password")
+    }
+}
+
+impl Value for Password {
+    fn parse(text: &str) -> Result<Self, NotAllowed> {
+        Ok(Self(text.to_owned()))
+    }
+
+    fn show(&self) -> String {
+        String::new()
+    }
+}
+
+/// Reads the words of `choices`; the first word of a value is the one that is shown.
+fn choice<T: Copy>(choices: &[(&str, T)], text: &str) -> Result<T, NotAllowed> {
+    let found = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let words = choices.iter().map(|(word, _)| *word).collect::<Vec<_>>();
+        NotAllowed::new(text, format!("one of {}", words.join(", ")))
+    })
+}
+
+fn word<T: PartialEq>(choices: &[(&'static str, T)], value: &T) -> String {
+    let found = choices.iter().find(|(_, choice)| choice == value);
+    found.map_or("", |(word, _)| word).to_owned()
+}
+
+/// Makes the type a value that is one of a few words.
+macro_rules! choices {
+    ($type:ty: $($word:literal $value:path,)+) => {
+        impl Value for $type {
+            fn parse(text: &str) -> Result<Self, NotAllowed> {
+                choice(&[$(($word, $value)),+], text)
+            }
+
+            fn show(&self) -> String {
+                word(&[$(($word, $value)),+], self)
+            }
+        }
+    };
+}
+
+/// `smtp_tls`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is the value of the same name")]
+pub enum SmtpTls {
+    None,
+    StartTls,
+    Tls,
+}
+
+choices! { SmtpTls: "none" SmtpTls::None, "starttls" SmtpTls::StartTls, "tls" SmtpTls::Tls, }
+
+/// `db_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is the value of the same name")]
+pub enum DbType {
+    Sqlite,
+    Postgresql,
+    Mysql,
+}
+
+choices! { DbType:
+    "sqlite" DbType::Sqlite,
+    "sqlite3" DbType::Sqlite,
+    "postgresql" DbType::Postgresql,
+    "mysql" DbType::Mysql,
+}
+
+// The levels of Python's `logging` module.
+choices! { LevelFilter:
+    "DEBUG" LevelFilter::Debug,
+    "INFO" LevelFilter::Info,
+    "WARNING" LevelFilter::Warn,
+    "ERROR" LevelFilter::Error,
+    "CRITICAL" LevelFilter::Error,
+}
+
+/// Refuses a list with an item that is not a mail address.
+pub(super) fn is_mail_address(addresses: &[String]) -> Result<(), NotAllowed> {
+    match addresses.iter().find(|address| !address.contains('@')) {
+        Some(other) => Err(NotAllowed::new(other, "mail addresses separated by commas")),
+        None => Ok(()),
+    }
+}
