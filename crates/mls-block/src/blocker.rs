@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use chrono::Utc;
@@ -29,6 +30,9 @@ const MAX_PENDING: usize = 50_000;
 /// How far ahead of the clock an alert may be. One from next year would block until then.
 const AHEAD: i64 = 3600;
 
+/// Files are replaced no more often than that, however the input pauses.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// While the input pauses, new logins are looked for after so many seconds.
 const LOOK_AGAIN: i64 = 60;
 
@@ -42,6 +46,7 @@ pub(crate) struct Blocker {
     pending: Vec<Update>,
     /// The list that the files hold.
     written: Option<List>,
+    committed: Option<Instant>,
     counts: Counts,
 }
 
@@ -78,6 +83,7 @@ impl Blocker {
             flags,
             pending: Vec::new(),
             written: None,
+            committed: None,
             counts: Counts::default(),
         })
     }
@@ -141,19 +147,29 @@ impl Blocker {
     /// Writes what there is, and keeps the files right until more comes in.
     fn pause(&mut self) -> anyhow::Result<()> {
         loop {
+            let wait =
+                self.committed.map_or(Duration::ZERO, |at| PAUSE.saturating_sub(at.elapsed()));
+            if !wait.is_zero() && !self.pending.is_empty() {
+                if waits_for_input(Some(wait)) {
+                    continue;
+                }
+                return Ok(());
+            }
             self.commit()?;
-            let now = self.now();
-            let end = self.written.as_ref().and_then(List::next_end);
-            let look = self.allow.logins.may_change().then_some(now + LOOK_AGAIN);
-            let wake = [end, look].into_iter().flatten().min().filter(|_| self.flags.now.is_none());
-            let timeout = wake.map(|wake| Timespec { tv_sec: (wake - now).max(1), tv_nsec: 0 });
-            let stdin = std::io::stdin();
-            let mut fds = [PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::IN)];
-            match poll(&mut fds, timeout.as_ref()) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                _ => return Ok(()),
+            if !waits_for_input(self.until_next_change()) {
+                return Ok(());
             }
         }
+    }
+
+    /// How long the files stay right if nothing comes in.
+    fn until_next_change(&self) -> Option<Duration> {
+        let now = self.now();
+        let end = self.written.as_ref().and_then(List::next_end);
+        let look = self.allow.logins.may_change().then_some(now + LOOK_AGAIN);
+        let next = [end, look].into_iter().flatten().min()?;
+        let seconds = u64::try_from(next - now).unwrap_or_default().max(1);
+        self.flags.now.is_none().then(|| Duration::from_secs(seconds))
     }
 
     /// Brings state and lists up to date, each file at once. The state comes first: a list can be made again.
@@ -175,6 +191,7 @@ impl Blocker {
         }
         self.write_lists(now)?;
         drop(lock);
+        self.committed = Some(Instant::now());
         Ok(())
     }
 
@@ -246,6 +263,14 @@ impl Blocker {
         drop(lock);
         Ok(blocked)
     }
+}
+
+/// Waits until there is input or its end; whether `timeout` came first.
+fn waits_for_input(timeout: Option<Duration>) -> bool {
+    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+    let stdin = std::io::stdin();
+    let mut fds = [PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::IN)];
+    matches!(poll(&mut fds, timeout.as_ref()), Ok(0) | Err(rustix::io::Errno::INTR))
 }
 
 /// Writes to standard output.

@@ -24,7 +24,7 @@ impl Lock {
             Ok(()) => Ok(Self(file)),
             Err(TryLockError::WouldBlock) => Err(Exit::TempFail
                 .error(format!("{} is held by another process; try again later", name.display()))),
-            Err(TryLockError::Error(error)) => Err(failed(error, &name)),
+            Err(TryLockError::Error(error)) => Err(failed(&error, &name)),
         }
     }
 
@@ -39,7 +39,7 @@ impl Lock {
             match file.lock() {
                 Ok(()) => return Ok(Self(file)),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(failed(error, &name)),
+                Err(error) => return Err(failed(&error, &name)),
             }
         }
     }
@@ -55,6 +55,6 @@ fn open(path: &Path) -> anyhow::Result<(File, PathBuf)> {
     Ok((file, name))
 }
 
-fn failed(error: std::io::Error, name: &Path) -> anyhow::Error {
+fn failed(error: &std::io::Error, name: &Path) -> anyhow::Error {
     Exit::IoErr.error(format!("locking {}: {error}", name.display()))
 }
