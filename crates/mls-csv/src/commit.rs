@@ -206,7 +206,7 @@ impl Appender {
                 return Err(heading::convert_first(&self.path));
             }
             // Converted; the position is where the original has left off.
-            None if committed.original().is_some() && heading::is_ours(&self.path)? => {
+            None if committed.legacy_offset().is_some() && heading::is_ours(&self.path)? => {
                 self.adopt(length)?
             }
             data => match self.otherwise {

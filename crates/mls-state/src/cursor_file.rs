@@ -55,7 +55,7 @@ pub struct CursorFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<String>,
     /// The source's position, which only the source understands. A number is that of the Python original, see
-    /// [`original`](CursorFile::original).
+    /// [`legacy_offset`](CursorFile::legacy_offset).
     pub cursor: Value,
 }
 
@@ -159,12 +159,12 @@ impl CursorFile {
     /// The position that the Python original has left: its `state.offset` is nothing but a decimal number. Until the first
     /// commit after it, it stands as [`cursor`](CursorFile::cursor).
     #[must_use]
-    pub fn original(&self) -> Option<u64> {
+    pub fn legacy_offset(&self) -> Option<u64> {
         self.cursor.as_u64()
     }
 
     /// The file of the Python original; 0 is what it writes before it has read anything.
-    fn from_original(text: &[u8]) -> Option<Self> {
+    fn from_legacy(text: &[u8]) -> Option<Self> {
         let text = text.trim_ascii();
         let digits =
             text.iter().all(u8::is_ascii_digit).then(|| str::from_utf8(text).ok()).flatten();
@@ -192,8 +192,8 @@ impl CursorFile {
             }
             _ => {}
         }
-        if let Some(original) = Self::from_original(text) {
-            return Ok(original);
+        if let Some(legacy) = Self::from_legacy(text) {
+            return Ok(legacy);
         }
         let Version { version } =
             serde_json::from_slice(text).context("it is not a whole JSON object with a version")?;
@@ -264,12 +264,12 @@ mod tests {
     fn the_number_of_the_python_original_is_a_position_before_the_first_commit() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state.offset");
-        for (text, original) in [("123456", Some(123_456)), ("7\n", Some(7)), ("0", None)] {
+        for (text, offset) in [("123456", Some(123_456)), ("7\n", Some(7)), ("0", None)] {
             atomic::write(&path, text.as_bytes(), 0o600).unwrap();
             let cursor = CursorFile::load(&path).unwrap().unwrap();
             assert_eq!(
-                (cursor.sequence, cursor.data.as_ref(), cursor.original()),
-                (0, None, original)
+                (cursor.sequence, cursor.data.as_ref(), cursor.legacy_offset()),
+                (0, None, offset)
             );
             cursor.store(&path).unwrap();
             assert_eq!(CursorFile::load(&path).unwrap(), Some(cursor));

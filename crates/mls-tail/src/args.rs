@@ -7,18 +7,18 @@ use mls_cli::Common;
 
 /// Print what is new in a log
 ///
-/// Reads logs with what rotation made of them (LOG.1, LOG.2.gz, LOG-YYYYMMDD.gz, …), oldest first, and goes on where the cursor
-/// file says. A last line without its newline waits for the next run.
+/// Reads logs with their rotated files (LOG.1, LOG.2.gz, LOG-YYYYMMDD.xz, …), oldest first, and goes on where the cursor file
+/// says. A last line without its newline waits for the next run.
 #[derive(Debug, Parser)]
 #[command(name = "mls-tail", version, after_help = EXAMPLES)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Args {
-    /// Logs to read, one after the other [default: that of --config, or the journal where its `mail_log` is that]
+    /// Logs to read, one after the other [default: `mail_log` of --config, a file or `journal`]
     #[arg(value_name = "LOG", conflicts_with = "journal")]
     pub logs: Vec<PathBuf>,
 
-    /// Start from the position in FILE. Without --framed it is saved there once all is written (at least once: a reader that
-    /// dies has lost it); with --framed the sink saves it [default with --framed: state.offset in the `state_dir` of --config]
+    /// Start from the position in FILE. With --framed the sink saves it there. Without, it is saved once all lines are written; a
+    /// reader that dies then has lost them [default with --framed: state.offset in the `state_dir` of --config]
     #[arg(long, value_name = "FILE")]
     pub cursor_file: Option<PathBuf>,
 
@@ -26,13 +26,21 @@ pub struct Args {
     #[arg(long)]
     pub framed: bool,
 
-    /// Do not end: wait for more, through rotations
+    /// Wait for more lines, through rotations, instead of ending
     #[arg(long, short)]
     pub follow: bool,
 
-    /// Read only the logs themselves, not what rotation made of them
+    /// Read only the logs themselves, not their rotated files
     #[arg(long)]
     pub no_rotated: bool,
+
+    /// Directory of the rotated files, logrotate's `olddir` [default: that of LOG]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["journal", "no_rotated"])]
+    pub olddir: Option<PathBuf>,
+
+    /// Also take files whose names match the shell pattern PATTERN as rotated, as in 'mail.old*'; leave out .gz, .xz, .bz2, .zst
+    #[arg(long, value_name = "PATTERN", conflicts_with_all = ["journal", "no_rotated"])]
+    pub rotated_as: Option<glob::Pattern>,
 
     /// Read the mail entries of the systemd journal, as lines of journalctl -o json
     #[arg(long)]
@@ -42,15 +50,15 @@ pub struct Args {
     #[arg(long, value_name = "DIR", requires = "journal")]
     pub journal_directory: Option<PathBuf>,
 
-    /// LOG is written by the sink whose cursor file is FILE: read only what it has committed
+    /// Read only what the sink that writes LOG has committed; FILE is its cursor file
     #[arg(long, value_name = "FILE", conflicts_with = "journal")]
     pub committed_by: Option<PathBuf>,
 
-    /// Read the CSV of --config, as far as it is committed, and go on where `sql_state.offset` says
+    /// Read what is committed of the CSV of --config, and go on where `sql_state.offset` says
     #[arg(long, requires_all = ["config", "framed"], conflicts_with_all = ["logs", "journal", "committed_by"])]
     pub csv: bool,
 
-    /// Print for people what the cursor file says, and end
+    /// Print what the cursor file says, for people, and end
     #[arg(long, requires = "cursor_file")]
     pub show_cursor: bool,
 

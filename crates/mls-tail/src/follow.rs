@@ -62,7 +62,7 @@ fn watch(logs: &[std::path::PathBuf]) -> Option<OwnedFd> {
 
 /// Waits for a change, a signal, or `timeout`; an error if the reader of the output has gone.
 fn wait(tail: &Tail, watch: Option<&OwnedFd>, timeout: Duration) -> anyhow::Result<()> {
-    let out = tail.out.as_fd();
+    let out = tail.delivery.out.as_fd();
     let mut fds = vec![PollFd::from_borrowed_fd(out, PollFlags::empty())];
     fds.extend(tail.stop().as_fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
     fds.extend(watch.map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)));

@@ -15,8 +15,8 @@ use mls_stream::ndjson::{OutputClosed, Reader};
 use rustix::event::{PollFd, PollFlags, poll};
 use serde::Deserialize;
 
-use crate::known::Cursor;
-use crate::original;
+use crate::cursor::Cursor;
+use crate::legacy;
 use crate::output::{CHECKPOINT_EVERY, Output};
 use crate::signal::Stop;
 use crate::tail::Outcome;
@@ -124,7 +124,7 @@ impl Batch<'_> {
         {
             return Ok(());
         }
-        (self.cursor.original, self.cursor.journal) = (None, Some(entry.cursor));
+        (self.cursor.legacy, self.cursor.journal) = (None, Some(entry.cursor));
         let now = self.cursor.journal.as_deref().unwrap_or_default();
         if let Some(from) = self.from.take() {
             if same_entry(&from, now) {
@@ -195,8 +195,8 @@ fn start(cursor: &Cursor, follow: bool, directory: Option<&Path>) -> anyhow::Res
     if let Some(cursor) = &cursor.journal {
         command.arg(format!("--cursor={cursor}"));
     }
-    if let Some(offset) = cursor.original {
-        command.arg(format!("--since=@{}", original::next_second(offset)?));
+    if let Some(offset) = cursor.legacy {
+        command.arg(format!("--since=@{}", legacy::next_second(offset)?));
     }
     command.args(MATCHES).stdin(Stdio::null()).stdout(Stdio::piped());
     command.spawn().context("starting journalctl").or_exit(Exit::Unavailable)

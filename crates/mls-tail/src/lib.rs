@@ -5,38 +5,38 @@
 //! ```
 //!
 //! # Reads and writes
-//! Logs with their rotated siblings (`siblings.rs`), oldest first, gzip included; or the systemd journal (`journal.rs`). Writes
-//! their lines, byte for byte. A last line without its newline waits for the next run, but for that of a gzip file, which will
-//! never get one.
+//! Reads logs with their rotated files ([`mls_rotation`]), oldest first, compressed ones included; or the systemd journal
+//! (`journal.rs`). Writes their lines, byte for byte. A last line without its newline waits for the next run. The last line of a
+//! compressed file is written with a newline, because that file will never get one.
 //!
 //! # Where it goes on
-//! The cursor remembers every file by its content (`known.rs`): a log that was half read, renamed and compressed meanwhile is
-//! finished wherever it went; lines that a writer adds to a rotated file are read; a file that was truncated or replaced is a new
-//! one. What can no longer be read is a warning and a `gap` record, never silence. A log that is edited is a new log.
+//! The cursor remembers every file by its content (`cursor.rs`). A log that was half read, and was renamed, compressed or moved
+//! to another directory since, is read to its end. Lines that a writer adds to a rotated file are read. A file that was
+//! truncated, replaced or edited is a new one. Lines that can no longer be read are reported by a warning and a `gap` record.
 //!
-//! A cursor file of the Python original, which is nothing but a number, is taken for what it is (`original.rs`).
+//! The cursor file of the Python original, which holds only a number, is understood too (`legacy.rs`).
 //!
 //! # Exactly once
 //! With `--framed` the output is the framed stream of [`mls_event`]: the sink at its end commits the cursor together with its
-//! data, and this tool starts from what the sink has committed. Without, `--cursor-file` is saved when all is written, and a
-//! run that ends before that writes all of it again; what a reader then does with the lines is not known here.
+//! data, and this tool starts from what the sink has committed. Without `--framed`, the tool itself saves `--cursor-file` when
+//! all lines are written. If a run ends before that, the next one writes the same lines again.
 //!
 //! # Exit codes
-//! 75 where something will be there later: a gzip file that is still being written, a file that was truncated while it was read.
+//! 75 if a later run can read more: a compressed file is still being written, or a file was truncated while it was read.
 
 mod args;
-mod committed;
+mod cursor;
 mod follow;
 mod journal;
-mod known;
-mod original;
+mod legacy;
+mod open_log;
 mod output;
 mod progress;
+mod read;
+mod recognize;
 mod show;
-mod siblings;
 mod signal;
 mod tail;
-mod unpack;
 
 pub use args::Args;
 
@@ -46,13 +46,14 @@ use anyhow::Context;
 use mls_config::Config;
 use mls_config::config::Paths;
 use mls_diag::Exit;
+use mls_rotation::{FileStat, Layout, is_rotated_from};
 use mls_state::atomic::directory_of;
 use mls_state::cursor_file::{CursorFile, warn_if_missing};
 use mls_state::lock::Lock;
 
 use rustix::process::{Resource, Rlimit};
 
-use known::Cursor;
+use cursor::Cursor;
 use output::Output;
 use signal::Stop;
 use tail::{Outcome, Tail};
@@ -89,9 +90,14 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         outcome
     } else {
         let logs = absolute(&args.logs, !args.no_rotated)?;
-        let mut tail = Tail::new(&args, logs, cursor, out, stop);
+        let layout = Layout {
+            live_only: args.no_rotated,
+            olddir: args.olddir.clone(),
+            pattern: args.rotated_as.clone(),
+        };
+        let mut tail = Tail::new(&args, logs, layout, cursor, out, stop);
         let outcome = if args.follow { follow::run(&mut tail) } else { tail.look() }?;
-        tail.out.end()?;
+        tail.delivery.out.end()?;
         if let Some(last) = tail.failures.pop() {
             tail.failures.iter().for_each(|failure| log::error!("{failure:#}"));
             return Err(last);
@@ -144,14 +150,21 @@ fn absolute(logs: &[PathBuf], with_rotated: bool) -> anyhow::Result<Vec<PathBuf>
             .file_name()
             .ok_or_else(|| Exit::Usage.error(format!("{} names no file", log.display())))?;
         let log = folder.join(name);
-        if !absolute.contains(&log) {
+        // Two names of one file, as of a bind mount, are one log.
+        let is_known = absolute.iter().any(|known| *known == log || is_same_file(known, &log));
+        if !is_known {
             absolute.push(log);
         }
     }
     if with_rotated {
         // A shell expands mail.log* to the rotated files too, which are read as what they are.
         let all = absolute.clone();
-        absolute.retain(|path| !all.iter().any(|log| siblings::is_rotated_from(log, path)));
+        absolute.retain(|path| !all.iter().any(|log| is_rotated_from(log, path)));
     }
     Ok(absolute)
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let stat = |path| std::fs::metadata(path).map(|metadata| FileStat::of(&metadata));
+    stat(one).is_ok_and(|one| stat(other).is_ok_and(|other| one.is_same_file(&other)))
 }

@@ -13,7 +13,7 @@ use mls_state::cursor_file::CursorFile;
 use mls_stream::ndjson::{OutputClosed, PIPE_SIZE, Writer};
 use rustix::pipe::{SpliceFlags, splice};
 
-use crate::known::Cursor;
+use crate::cursor::Cursor;
 
 const COPY: usize = 256 * 1024;
 

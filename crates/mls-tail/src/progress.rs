@@ -1,26 +1,27 @@
-//! A bar for somebody who waits at a terminal.
+//! A progress bar for a person who waits at a terminal.
 
 use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::known::Known;
-use crate::siblings::Sibling;
+use crate::open_log::OpenLog;
 
-/// Less than this is read before a bar could be looked at.
+/// Less than this is read before a person could look at a bar.
 const WORTH_SHOWING: u64 = 64 << 20;
 
-/// A progress bar on stderr where that is a terminal and there is much to read; else nothing.
+/// A progress bar on stderr, if that is a terminal and there is much to read.
 #[derive(Default)]
 pub(crate) struct Progress(Option<ProgressBar>);
 
 impl Progress {
-    /// Shows what there is to read. What a gzip file will unpack to is not known; five times its size is usual for logs.
-    pub(crate) fn start(&mut self, files: &[Sibling], held: &[Option<usize>], known: &[Known]) {
-        let left = files.iter().zip(held).map(|(file, held)| {
-            let size = if file.compressed { file.seen.size * 5 } else { file.seen.size };
-            match held.map(|k| &known[k]) {
-                Some(known) if known.nothing_new(file) => 0,
+    /// Shows how much the first `readable` files have to read. How much a compressed file unpacks to is not known; five times
+    /// its size is usual for logs.
+    pub(crate) fn start(&mut self, log: &OpenLog<'_>, readable: usize) {
+        let files = log.chain.files.iter().zip(&log.held).take(readable);
+        let left = files.map(|(file, held)| {
+            let size = file.stat.size * if file.compression.is_some() { 5 } else { 1 };
+            match held.map(|k| &log.generations()[k]) {
+                Some(known) if known.has_nothing_new_in(file) => 0,
                 Some(known) => size.saturating_sub(known.offset),
                 None => size,
             }

@@ -3,9 +3,9 @@
 use mls_state::cursor_file::CursorFile;
 use mls_stream::ndjson::Writer;
 
-use crate::known::{Cursor, Known};
+use crate::cursor::{Cursor, Generation};
 
-/// Prints what a cursor file says.
+/// Prints what a cursor file says, for people.
 pub(crate) fn print(committed: Option<&CursorFile>) -> anyhow::Result<()> {
     let text = match committed {
         None => "no cursor yet: the next run begins at the beginning\n".into(),
@@ -22,26 +22,21 @@ fn describe(committed: &CursorFile) -> anyhow::Result<String> {
         .extend(committed.data.iter().map(|data| format!("committed data: {} bytes", data.length)));
     let cursor = Cursor::committed(Some(committed))?;
     lines.extend(
-        cursor.original.iter().map(|offset| format!("position of the Python original: {offset}")),
+        cursor.legacy.iter().map(|offset| format!("position of the Python original: {offset}")),
     );
     lines.extend(cursor.journal.iter().map(|entry| format!("journal: up to {entry}")));
     for (path, log) in &cursor.logs {
         lines.push(path.clone());
         for known in &log.generations {
-            lines.push(format!(
-                "  {}: {} bytes read, {}",
-                known.generation,
-                known.offset,
-                state(known)
-            ));
+            lines.push(format!("  {}: {} bytes read, {}", known.name, known.offset, state(known)));
         }
     }
     Ok(lines.join("\n") + "\n")
 }
 
-fn state(known: &Known) -> &'static str {
-    match (known.gone, known.rotated, known.read) {
-        (true, ..) => "its file has gone",
+fn state(known: &Generation) -> &'static str {
+    match (known.is_gone, known.is_rotated, known.is_read) {
+        (true, ..) => "its file is not there any more",
         (_, true, true) => "rotated, all of it",
         (_, true, false) => "rotated, there is more",
         (_, false, true) => "the log itself, all there was",

@@ -1,0 +1,98 @@
+//! Going on where the Python original has stopped.
+//!
+//! Its `state.offset` holds a decimal number and nothing that says which file it is a position in
+//! (`lib/maillogsentinel/utils.py`, `read_state`; `parser.py`, `extract_entries`): the log's size in bytes when it was last read.
+//! The original has read or lost the rotated logs before. The number is taken as a position in the log if a line begins there.
+//! Otherwise the log may have been rotated since, and it is taken as a position in the youngest rotated file, of which the
+//! original would have lost the rest. If no line begins there either, nobody knows what was counted, and a person has to
+//! decide. If the original reads the journal, the number is the second of the last entry (`log_reader.py`, `get_new_offset`).
+
+use std::io;
+
+use mls_diag::{Exit, OrExit};
+use mls_rotation::ChainFile;
+use mls_state::cursor_file::WINDOW;
+
+use crate::cursor::LogState;
+
+/// A position in a file, and the bytes by which it is recognized.
+struct Mark {
+    offset: u64,
+    head: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+/// Changes `log` as if this tool had read up to `offset`. Returns which generation each file holds.
+pub(crate) fn adopt(
+    log: &mut LogState,
+    files: &[ChainFile],
+    offset: u64,
+) -> anyhow::Result<Vec<Option<usize>>> {
+    let mut start = None;
+    // The log itself is the last file, and the youngest rotated file the one before it.
+    for (i, file) in files.iter().enumerate().rev().take(2) {
+        let mark = mark(file, offset).or_exit(Exit::IoErr)?;
+        if mark.offset == offset && mark.tail.ends_with(b"\n") {
+            start = Some((i, mark));
+            break;
+        }
+    }
+    let Some((first, at)) = start else {
+        return Err(Exit::Config.error(format!(
+            "the cursor file is that of the Python original and says that {offset} bytes were read, but no line begins there \
+             in the log or in the file that was rotated last; remove the cursor file to read everything from the beginning \
+             (and move the CSV away, or its rows are in it twice)"
+        )));
+    };
+    log::warn!(
+        "{}: going on at byte {offset}, where the Python original has stopped; older lines count as read",
+        files[first].path.display()
+    );
+    let mut held = vec![None; files.len()];
+    for (file, held) in files[..first].iter().zip(&mut held) {
+        let k = begin_at(log, file, &mark(file, u64::MAX).or_exit(Exit::IoErr)?);
+        log.generations[k].is_read = true;
+        *held = Some(k);
+    }
+    held[first] = Some(begin_at(log, &files[first], &at));
+    Ok(held)
+}
+
+/// Adds a generation that was read up to `at`.
+fn begin_at(log: &mut LogState, file: &ChainFile, at: &Mark) -> usize {
+    let k = log.begin(&at.head, file);
+    log.generations[k].advance(at.offset, &at.head, &at.tail);
+    k
+}
+
+/// The position `offset`, or the end if the file is shorter.
+fn mark(file: &ChainFile, offset: u64) -> io::Result<Mark> {
+    if file.compression.is_some() {
+        let mut lines = file.lines()?;
+        let head = lines.peek(WINDOW.min(offset))?.to_vec();
+        lines.skip_to(offset)?;
+        return Ok(Mark { offset: lines.position(), head, tail: lines.window().to_vec() });
+    }
+    let offset = offset.min(file.stat.size);
+    let window = offset.min(WINDOW);
+    Ok(Mark {
+        offset,
+        head: file.read_at(0, window)?,
+        tail: file.read_at(offset - window, window)?,
+    })
+}
+
+/// The second from which the journal is read, if the original has read up to the end of `second`.
+pub(crate) fn next_second(second: u64) -> anyhow::Result<u64> {
+    // The original was not written yet in 2001; a smaller number is a position in a log.
+    const FIRST: u64 = 1_000_000_000;
+    let now = u64::try_from(chrono::Utc::now().timestamp()).unwrap_or(u64::MAX);
+    if !(FIRST..=now).contains(&second) {
+        return Err(Exit::Config.error(format!(
+            "the cursor file is that of the Python original, but its {second} is not the time of an entry of the journal; \
+             remove the cursor file to read the journal from its beginning"
+        )));
+    }
+    log::warn!("journal: going on after second {second}, where the Python original has stopped");
+    Ok(second + 1)
+}

@@ -1,0 +1,251 @@
+//! A log whose files are open, and what the cursor remembers of them.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::Utc;
+use mls_diag::{Exit, OrExit};
+use mls_event::Gap;
+use mls_rotation::{Chain, ChainFile, Committed, FileStat, Layout};
+
+use crate::cursor::{Cursor, Generation, LogState};
+use crate::legacy;
+use crate::recognize::recognize;
+
+/// An incomplete compressed file that was not written to for so long will not become complete.
+const GIVEN_UP: Duration = Duration::from_hours(1);
+
+/// How often a listing is taken again because a file has changed meanwhile.
+const TRIES: u32 = 50;
+
+/// What is needed to open a log.
+pub(crate) struct Opening<'a> {
+    pub(crate) layout: &'a Layout,
+    pub(crate) committed_by: Option<&'a Path>,
+    /// The names of all logs of this run: what is remembered under them belongs to them.
+    pub(crate) names: &'a HashSet<String>,
+}
+
+/// One log during one look at it.
+pub(crate) struct OpenLog<'a> {
+    /// Its absolute path, by which the cursor and the segments name it.
+    pub(crate) name: &'a str,
+    pub(crate) cursor: &'a mut Cursor,
+    pub(crate) chain: Chain,
+    /// The generation that each file of the chain holds.
+    pub(crate) held: Vec<Option<usize>>,
+}
+
+impl<'a> OpenLog<'a> {
+    /// Opens the log's files and recognizes them, until no file has changed meanwhile.
+    pub(crate) fn open(
+        name: &'a str,
+        cursor: &'a mut Cursor,
+        opening: &Opening<'_>,
+    ) -> anyhow::Result<Self> {
+        for _ in 0..TRIES {
+            // The sink may commit at any time: what it had committed before the files are opened is in them.
+            let committed = opening.committed_by.map(Committed::load).transpose()?;
+            let mut chain = Chain::open(Path::new(name), opening.layout)?;
+            let state = cursor.logs.entry(name.to_owned()).or_default();
+            if let Some(committed) = committed {
+                let known = &state.generations;
+                committed.limit(&mut chain, |file| {
+                    known.iter().any(|known| known.has_nothing_new_in(file))
+                })?;
+            }
+            let files: Vec<&ChainFile> = chain.files.iter().collect();
+            let held = recognize(&files, &state.generations).or_exit(Exit::IoErr)?;
+            if chain.is_unchanged() {
+                let mut log = Self { name, cursor, chain, held };
+                log.take_over_moved(opening.names).or_exit(Exit::IoErr)?;
+                log.adopt_legacy()?;
+                return Ok(log);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Err(Exit::TempFail.error("its files are being changed all the time; try again later"))
+    }
+
+    /// Whether there is no file, and never was one.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.chain.files.is_empty()
+            && self.chain.unsupported.is_empty()
+            && self.state().is_none_or(|state| state.generations.is_empty())
+    }
+
+    fn state(&self) -> Option<&LogState> {
+        self.cursor.logs.get(self.name)
+    }
+
+    pub(crate) fn state_mut(&mut self) -> &mut LogState {
+        self.cursor.logs.entry(self.name.to_owned()).or_default()
+    }
+
+    pub(crate) fn generations(&self) -> &[Generation] {
+        self.state().map_or(&[], |state| &state.generations)
+    }
+
+    /// Recognizes files that were read under another name: the log was renamed, or its directory was moved. What else is
+    /// remembered under that name comes along, if no other log has it.
+    fn take_over_moved(&mut self, names: &HashSet<String>) -> std::io::Result<()> {
+        let others: Vec<String> =
+            self.cursor.logs.keys().filter(|name| !names.contains(*name)).cloned().collect();
+        for other in others {
+            if self.held.iter().all(Option::is_some) {
+                return Ok(());
+            }
+            let Some(mut theirs) = self.cursor.logs.remove(&other) else { continue };
+            let open = self.held.iter().enumerate().filter(|(_, held)| held.is_none());
+            let open: Vec<usize> = open.map(|(n, _)| n).collect();
+            let files: Vec<&ChainFile> = open.iter().map(|n| &self.chain.files[*n]).collect();
+            let mut taken = vec![None; theirs.generations.len()];
+            for (n, held) in open.iter().zip(recognize(&files, &theirs.generations)?) {
+                if let Some(k) = held {
+                    taken[k] = Some(*n);
+                }
+            }
+            if taken.iter().all(Option::is_none) {
+                self.cursor.logs.insert(other, theirs);
+                continue;
+            }
+            let has_moved = self.is_at(&other);
+            let generations = std::mem::take(&mut theirs.generations);
+            for (generation, taken) in generations.into_iter().zip(taken) {
+                if taken.is_none() && !has_moved {
+                    theirs.generations.push(generation);
+                    continue;
+                }
+                let k = self.state_mut().add(generation);
+                if let Some(n) = taken {
+                    self.held[n] = Some(k);
+                }
+            }
+            log::info!(
+                "{}: going on where {other} was read up to, which has the same lines",
+                self.name
+            );
+            if has_moved {
+                self.state_mut().unsupported.append(&mut theirs.unsupported);
+            } else if !theirs.generations.is_empty() {
+                self.cursor.logs.insert(other, theirs);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the path of another log leads nowhere, or to a file of this one.
+    fn is_at(&self, other: &str) -> bool {
+        fs::metadata(other).map_or(true, |metadata| {
+            let stat = FileStat::of(&metadata);
+            self.chain.files.iter().any(|file| file.stat.is_same_file(&stat))
+        })
+    }
+
+    fn adopt_legacy(&mut self) -> anyhow::Result<()> {
+        if let Some(offset) = self.cursor.legacy.filter(|_| !self.chain.files.is_empty()) {
+            let state = self.cursor.logs.entry(self.name.to_owned()).or_default();
+            self.held = legacy::adopt(state, &self.chain.files, offset)?;
+            self.cursor.legacy = None;
+        }
+        Ok(())
+    }
+
+    /// The oldest compressed file that may still be being written. `reported` is the one that was reported last.
+    pub(crate) fn first_incomplete(
+        &self,
+        reported: &mut Option<FileStat>,
+    ) -> std::io::Result<Option<usize>> {
+        for (n, (file, held)) in self.chain.files.iter().zip(&self.held).enumerate() {
+            let Some(method) = file.compression else { continue };
+            let is_read = held.is_some_and(|k| self.generations()[k].has_nothing_new_in(file));
+            if is_read || age(&file.stat) >= GIVEN_UP {
+                continue;
+            }
+            if reported.as_ref() == Some(&file.stat) {
+                return Ok(Some(n));
+            }
+            let mut lines = file.lines()?;
+            lines.skip_to(u64::MAX)?;
+            if lines.damage().is_some() {
+                *reported = Some(file.stat.clone());
+                log::warn!(
+                    "{} is an incomplete {} file: it is read once it is complete, or was not changed for an hour",
+                    file.path.display(),
+                    method.name()
+                );
+                return Ok(Some(n));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What should have been read and is not there.
+    pub(crate) fn gaps(&mut self, layout: &Layout) -> Vec<Gap> {
+        let searched = self.searched();
+        let name = self.name.to_owned();
+        let gap =
+            |generation, offset, reason| Gap { source: name.clone(), generation, offset, reason };
+        let (held, chain) = (&self.held, &self.chain);
+        let state = self.cursor.logs.entry(self.name.to_owned()).or_default();
+        let mut gaps = Vec::new();
+        for (k, known) in state.generations.iter_mut().enumerate() {
+            let is_gone = !held.contains(&Some(k));
+            // Without the rotated files, one that was read to its end is not missed either.
+            let is_whole =
+                known.is_read && !known.has_half_line && (known.is_rotated || layout.live_only);
+            let is_lost = is_gone && !known.is_gone && !is_whole;
+            known.is_gone = is_gone;
+            if is_lost {
+                let reason = format!(
+                    "the file that was read up to byte {} is not there any more (removed, truncated, or edited); lines \
+                     that were written to it after that are lost; {searched}",
+                    known.offset
+                );
+                gaps.push(gap(Some(known.name.clone()), Some(known.offset), reason));
+            }
+        }
+        for (path, stat) in &chain.unsupported {
+            // Compression keeps the time of the last change: it tells a file that was read before it was compressed.
+            let was_read = state
+                .generations
+                .iter()
+                .any(|known| known.is_read && known.is_rotated && known.file.mtime == stat.mtime);
+            if !was_read && !state.unsupported.contains(stat) {
+                state.unsupported.push(stat.clone());
+                let reason = format!(
+                    "{} is compressed in a way that is not read here (gzip, xz, bzip2 and zstd are); \
+                     its lines are missing unless you compress it again",
+                    path.display()
+                );
+                gaps.push(gap(None, None, reason));
+            }
+        }
+        state.unsupported.retain(|stat| chain.unsupported.iter().any(|(_, there)| there == stat));
+        gaps
+    }
+
+    /// Which files were compared with what was read.
+    fn searched(&self) -> String {
+        const SHOWN: usize = 8;
+        let files = &self.chain.files;
+        let names = files.iter().rev().take(SHOWN).map(|file| file.path.display().to_string());
+        let names = names.collect::<Vec<_>>().join(", ");
+        let compared = match files.len() {
+            0 => format!("no file of the log is in {}", self.chain.directory.display()),
+            n if n > SHOWN => format!("{names} and {} more do not hold it", n - SHOWN),
+            _ => format!("these files do not hold it: {names}"),
+        };
+        format!(
+            "{compared}; if rotation moves or names files in another way, see --olddir and --rotated-as"
+        )
+    }
+}
+
+/// How long ago a file was last written to. A clock that was set back makes it neither old nor new: the distance counts.
+fn age(stat: &FileStat) -> Duration {
+    let nanoseconds = Utc::now().timestamp_nanos_opt().unwrap_or(0).abs_diff(stat.mtime);
+    Duration::from_nanos(nanoseconds)
+}

@@ -1,0 +1,319 @@
+//! Reading what is new in one file.
+
+use std::io;
+use std::time::Instant;
+
+use chrono::DateTime;
+use mls_diag::{Exit, OrExit};
+use mls_event::{Gap, Segment, Timestamp};
+use mls_rotation::{ChainFile, Piece};
+use mls_state::cursor_file::WINDOW;
+
+use crate::cursor::{Cursor, Generation};
+use crate::open_log::OpenLog;
+use crate::output::{CHECKPOINT_EVERY, Output};
+use crate::progress::Progress;
+use crate::signal::Stop;
+use crate::tail::Outcome;
+
+/// A segment is at most so long, except if a line is longer.
+const SEGMENT: u64 = 1 << 20;
+
+/// Up to so much is read before it is announced: a log that is truncated meanwhile just has less to announce.
+const SMALL: u64 = 256 * 1024;
+
+/// Where lines go.
+pub(crate) struct Delivery {
+    pub(crate) out: Output,
+    pub(crate) progress: Progress,
+    pub(crate) stop: Stop,
+    last_checkpoint: Instant,
+}
+
+impl Delivery {
+    pub(crate) fn new(out: Output, stop: Stop) -> Self {
+        Self { out, progress: Progress::default(), stop, last_checkpoint: Instant::now() }
+    }
+
+    pub(crate) fn gap(&mut self, gap: &Gap) -> anyhow::Result<()> {
+        log::warn!("{}: {}", gap.source, gap.reason);
+        self.out.gap(gap)
+    }
+
+    /// Called after each segment.
+    fn after_segment(&mut self, cursor: &Cursor) -> anyhow::Result<Outcome> {
+        if self.last_checkpoint.elapsed() >= CHECKPOINT_EVERY {
+            self.last_checkpoint = Instant::now();
+            let mut cursor = cursor.clone();
+            cursor.forget();
+            self.out.checkpoint(&cursor)?;
+        }
+        Ok(if self.stop.is_set() { Outcome::Stopped } else { Outcome::Done })
+    }
+}
+
+/// One file of an open log, and the generation that it holds.
+struct OpenFile<'log, 'run> {
+    log: &'log mut OpenLog<'run>,
+    /// Its index in the chain.
+    n: usize,
+    /// The index of its generation.
+    k: usize,
+}
+
+impl OpenLog<'_> {
+    /// Reads what is new in file number `n`.
+    pub(crate) fn read_file(
+        &mut self,
+        n: usize,
+        delivery: &mut Delivery,
+    ) -> anyhow::Result<Outcome> {
+        let file = &self.chain.files[n];
+        let (stat, is_rotated) = (file.stat.clone(), file.is_rotated);
+        let k = if let Some(k) = self.held[n] {
+            if self.generations()[k].has_nothing_new_in(file) {
+                self.state_mut().generations[k].is_rotated = is_rotated;
+                return Ok(Outcome::Done);
+            }
+            k
+        } else {
+            let head = file.head().or_exit(Exit::IoErr)?;
+            let state = self.cursor.logs.entry(self.name.to_owned()).or_default();
+            state.begin(&head, &self.chain.files[n])
+        };
+        self.held[n] = Some(k);
+        let generation = &mut self.state_mut().generations[k];
+        (generation.file, generation.is_rotated) = (stat, is_rotated);
+        (generation.is_read, generation.has_half_line) = (false, false);
+        let is_compressed = self.chain.files[n].compression.is_some();
+        let mut file = OpenFile { log: self, n, k };
+        let outcome =
+            if is_compressed { file.read_compressed(delivery) } else { file.read_plain(delivery) }?;
+        if outcome == Outcome::Done {
+            file.generation_mut().is_read = true;
+        }
+        Ok(outcome)
+    }
+}
+
+impl OpenFile<'_, '_> {
+    fn file(&self) -> &ChainFile {
+        &self.log.chain.files[self.n]
+    }
+
+    fn generation(&self) -> &Generation {
+        &self.log.generations()[self.k]
+    }
+
+    fn generation_mut(&mut self) -> &mut Generation {
+        &mut self.log.state_mut().generations[self.k]
+    }
+
+    fn segment(&self, offset: u64, length: u64) -> Segment<'static> {
+        let mtime = DateTime::from_timestamp_nanos(self.file().stat.mtime).fixed_offset();
+        Segment {
+            source: self.log.name.to_owned(),
+            generation: self.generation().name.clone(),
+            offset,
+            length,
+            mtime: Timestamp::from(mtime),
+        }
+    }
+
+    fn gap(&self, offset: u64, reason: String) -> Gap {
+        Gap {
+            source: self.log.name.to_owned(),
+            generation: Some(self.generation().name.clone()),
+            offset: Some(offset),
+            reason,
+        }
+    }
+
+    fn read_plain(&mut self, delivery: &mut Delivery) -> anyhow::Result<Outcome> {
+        loop {
+            let (offset, size) = (self.generation().offset, self.file().stat.size);
+            let target = (offset + SEGMENT).min(size);
+            let sent = if target.saturating_sub(offset) <= SMALL {
+                self.send_small(offset, target, delivery)
+            } else {
+                self.send_range(offset, target, delivery)
+            }?;
+            match sent {
+                Sent::Nothing => break,
+                Sent::Changed => return Ok(Outcome::Waiting),
+                Sent::UpTo(window) => {
+                    delivery.progress.advance(window.end - offset);
+                    self.generation_mut().advance(window.end, &window.head, &window.tail);
+                }
+            }
+            if delivery.after_segment(self.log.cursor)? == Outcome::Stopped {
+                return Ok(Outcome::Stopped);
+            }
+        }
+        self.finish_plain().or_exit(Exit::IoErr)?;
+        Ok(Outcome::Done)
+    }
+
+    fn finish_plain(&mut self) -> io::Result<()> {
+        let size = self.file().stat.size;
+        let file = &self.log.chain.files[self.n];
+        let is_rotated = file.is_rotated;
+        let state = self.log.cursor.logs.entry(self.log.name.to_owned()).or_default();
+        let generation = &mut state.generations[self.k];
+        generation.has_half_line = generation.offset < size;
+        if is_rotated { Ok(()) } else { generation.mark(file) }
+    }
+
+    /// Sends the whole lines of `offset..target` from memory, having looked whether they are what follows the position.
+    fn send_small(
+        &self,
+        offset: u64,
+        target: u64,
+        delivery: &mut Delivery,
+    ) -> anyhow::Result<Sent> {
+        let length = target.saturating_sub(offset);
+        let mut bytes = self.file().read_at(offset, length).or_exit(Exit::IoErr)?;
+        bytes.truncate(memchr::memrchr(b'\n', &bytes).map_or(0, |newline| newline + 1));
+        if bytes.is_empty() {
+            return Ok(Sent::Nothing);
+        }
+        let window = Window::read(self.file(), offset + bytes.len() as u64).or_exit(Exit::IoErr)?;
+        let overlap = bytes.len().min(window.tail.len());
+        let is_same = window.tail.ends_with(&bytes[bytes.len() - overlap..])
+            && (offset > 0 || bytes.starts_with(&window.head))
+            && self.is_after_position(&window).or_exit(Exit::IoErr)?;
+        if !is_same {
+            return Ok(Sent::Changed);
+        }
+        delivery.out.bytes(&self.segment(offset, bytes.len() as u64), &[&bytes])?;
+        Ok(Sent::UpTo(window))
+    }
+
+    /// Sends the whole lines of `offset..target` straight from the file.
+    fn send_range(
+        &self,
+        offset: u64,
+        target: u64,
+        delivery: &mut Delivery,
+    ) -> anyhow::Result<Sent> {
+        let end = last_line_end(self.file(), offset, target).or_exit(Exit::IoErr)?;
+        if end == offset {
+            return Ok(Sent::Nothing);
+        }
+        let window = Window::read(self.file(), end).or_exit(Exit::IoErr)?;
+        delivery.out.range(&self.segment(offset, end - offset), &self.file().file)?;
+        // Sending waits for the reader: meanwhile the file may have been truncated, and have grown again.
+        if Window::read(self.file(), end).or_exit(Exit::IoErr)? == window
+            && self.is_after_position(&window).or_exit(Exit::IoErr)?
+        {
+            return Ok(Sent::UpTo(window));
+        }
+        Err(Exit::TempFail
+            .error("it was truncated while it was read; the next run reads what is there then"))
+    }
+
+    /// Whether the file was not truncated meanwhile: it still holds what was read before, and all of `window`.
+    fn is_after_position(&self, window: &Window) -> io::Result<bool> {
+        let generation = self.generation();
+        Ok(window.is_whole() && (generation.offset == 0 || generation.is_in(self.file())?))
+    }
+
+    /// As `read_plain`, but the last line need not have a newline: a compressed file does not grow any more.
+    fn read_compressed(&mut self, delivery: &mut Delivery) -> anyhow::Result<Outcome> {
+        let name = self.file().path.display().to_string();
+        let head = self.file().head().or_exit(Exit::IoErr)?;
+        let mut lines = self.file().lines().or_exit(Exit::IoErr)?;
+        lines.skip_to(self.generation().offset).or_exit(Exit::IoErr)?;
+        loop {
+            let offset = lines.position();
+            match lines.next().or_exit(Exit::IoErr)? {
+                None => break,
+                Some(Piece::Nul(_)) => {}
+                Some(Piece::TooLong(length)) => {
+                    delivery.gap(&self.gap(
+                        offset,
+                        format!("{name}: a line of {length} bytes at byte {offset} was skipped"),
+                    ))?;
+                }
+                Some(Piece::Lines(lines)) => {
+                    // A record is a line: the last one gets the newline that the file lacks.
+                    let newline: &[u8] = if lines.ends_with(b"\n") { b"" } else { b"\n" };
+                    let length = (lines.len() + newline.len()) as u64;
+                    delivery.out.bytes(&self.segment(offset, length), &[lines, newline])?;
+                }
+            }
+            let end = lines.position();
+            delivery.progress.advance(end - offset);
+            let head = &head[..usize::try_from(end).unwrap_or(usize::MAX).min(head.len())];
+            self.generation_mut().advance(end, head, lines.window());
+            if delivery.after_segment(self.log.cursor)? == Outcome::Stopped {
+                return Ok(Outcome::Stopped);
+            }
+        }
+        if let Some(damage) = lines.damage() {
+            let offset = lines.position();
+            delivery.gap(&self.gap(
+                offset,
+                format!(
+                    "{name} is damaged at byte {offset} ({damage}); the lines before it were read"
+                ),
+            ))?;
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+/// What became of a segment.
+enum Sent {
+    Nothing,
+    /// The file was truncated meanwhile, and nothing was sent. The next look sees what is there.
+    Changed,
+    UpTo(Window),
+}
+
+/// The bytes by which a file is recognized that was read up to `end`.
+#[derive(PartialEq, Eq)]
+struct Window {
+    end: u64,
+    head: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl Window {
+    fn read(file: &ChainFile, end: u64) -> io::Result<Self> {
+        let length = end.min(WINDOW);
+        let (head, tail) = (file.read_at(0, length)?, file.read_at(end - length, length)?);
+        Ok(Self { end, head, tail })
+    }
+
+    fn is_whole(&self) -> bool {
+        let length = self.end.min(WINDOW);
+        self.head.len() as u64 == length && self.tail.len() as u64 == length
+    }
+}
+
+/// The end of the last whole line that begins in `offset..target`, or `offset` if there is none in the file. A line that is
+/// longer than that is taken whole.
+fn last_line_end(file: &ChainFile, offset: u64, target: u64) -> io::Result<u64> {
+    const STEP: u64 = 64 * 1024;
+    let mut high = target;
+    while high > offset {
+        let low = high.saturating_sub(STEP).max(offset);
+        if let Some(newline) = memchr::memrchr(b'\n', &file.read_at(low, high - low)?) {
+            return Ok(low + newline as u64 + 1);
+        }
+        high = low;
+    }
+    let mut low = target;
+    while low < file.stat.size {
+        let bytes = file.read_at(low, STEP.min(file.stat.size - low))?;
+        if let Some(newline) = memchr::memchr(b'\n', &bytes) {
+            return Ok(low + newline as u64 + 1);
+        }
+        if bytes.is_empty() {
+            break;
+        }
+        low += bytes.len() as u64;
+    }
+    Ok(offset)
+}
