@@ -220,8 +220,8 @@ impl Attackers<'_> {
     /// A botnet with the password logs in from many countries, or from many providers of the
     /// user's own country.
     fn roam(&mut self, user: &Person, at: i64, random: &mut Random) -> Compromise {
-        let count = 6 + random.below(30);
         let is_near = random.below(4) == 0;
+        let count = if is_near { 15 } else { 6 } + random.below(30);
         let near = self.world.of(&[Use::Home, Use::Mobile], Some(user.country));
         let bots: Vec<IpAddr> = (0..count)
             .map(|_| {

@@ -1,0 +1,191 @@
+//! How many addresses attack each user.
+
+use std::collections::VecDeque;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashSet;
+
+use crate::attempt::{Name, Network, Seconds};
+use crate::user::Users;
+
+/// Number of pairs of an attacked user and a network that are remembered.
+pub const MAX_ATTACKS: usize = 131_072;
+
+/// A network counts for so many seconds after it failed on a user, in the short and in the long
+/// window.
+pub(crate) const WINDOWS: [Seconds; 2] = [3 * 86_400, 7 * 86_400];
+
+/// Higher counts of networks are not told apart when users are compared.
+const MAX_COUNT: usize = 1023;
+
+/// Number of autonomous systems that are counted for a user; further ones are counted as one.
+const MAX_SYSTEMS: usize = 32;
+
+/// The networks that failed on a user.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Attack {
+    /// In each of the [`WINDOWS`].
+    networks: [u32; 2],
+    /// In the long window, by autonomous system.
+    systems: Vec<(u32, u32)>,
+}
+
+impl Attack {
+    fn add(&mut self, asn: u32) {
+        self.networks = self.networks.map(|n| n + 1);
+        let full = self.systems.len() == MAX_SYSTEMS;
+        let place = self.systems.iter().position(|(known, _)| *known == asn);
+        match place.or(full.then_some(MAX_SYSTEMS - 1)) {
+            Some(place) => self.systems[place].1 += 1,
+            None => self.systems.push((asn, 1)),
+        }
+    }
+
+    fn remove(&mut self, window: usize, asn: u32) {
+        self.networks[window] = self.networks[window].saturating_sub(1);
+        if window == 1 {
+            let place = self.systems.iter().position(|(known, _)| *known == asn);
+            if let Some(place) = place.or(self.systems.len().checked_sub(1)) {
+                self.systems[place].1 = self.systems[place].1.saturating_sub(1);
+                if self.systems[place].1 == 0 {
+                    self.systems.swap_remove(place);
+                }
+            }
+        }
+    }
+
+    /// Number of networks in each window, and of autonomous systems, without those of `asn`.
+    pub(crate) fn without(&self, asn: Option<u32>) -> ([u32; 2], usize) {
+        let own = self.systems.iter().find(|(known, _)| Some(*known) == asn);
+        let own = own.map_or(0, |(_, count)| *count);
+        let networks = self.networks.map(|n| n.saturating_sub(own));
+        (networks, self.systems.iter().filter(|(known, _)| Some(*known) != asn).count())
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Pair {
+    name: Name,
+    network: Network,
+    asn: u32,
+    at: Seconds,
+}
+
+/// The pairs of attacked user and network of the last days, and how users compare.
+pub(crate) struct Attacks {
+    /// In order of arrival. Those before `long` have left the short window.
+    pairs: VecDeque<Pair>,
+    long: usize,
+    known: HashSet<(Name, Network), RandomState>,
+    /// For each window, how many users have so many networks.
+    users: [Vec<u32>; 2],
+}
+
+impl Attacks {
+    pub(crate) fn new() -> Self {
+        Self {
+            pairs: VecDeque::new(),
+            long: 0,
+            known: HashSet::default(),
+            users: [vec![0; MAX_COUNT + 1], vec![0; MAX_COUNT + 1]],
+        }
+    }
+
+    /// Remembers that `network` failed on the user `name`, who must be known.
+    pub(crate) fn add(
+        &mut self,
+        users: &mut Users,
+        name: Name,
+        network: Network,
+        asn: Option<u32>,
+        at: Seconds,
+    ) {
+        if !self.known.insert((name, network)) {
+            return;
+        }
+        let asn = asn.unwrap_or_default();
+        self.pairs.push_back(Pair { name, network, asn, at });
+        if let Some(user) = users.get_mut(name) {
+            let before = user.attack.networks;
+            user.attack.add(asn);
+            self.moved(before, user.attack.networks);
+        }
+        if self.pairs.len() > MAX_ATTACKS {
+            self.leave_short(users, 1);
+            self.leave_long(users);
+        }
+    }
+
+    /// Forgets what left the windows.
+    pub(crate) fn expire(&mut self, users: &mut Users, now: Seconds) {
+        let has_left = |pair: &Pair, window: usize| now.saturating_sub(WINDOWS[window]) > pair.at;
+        while self.pairs.get(self.long).is_some_and(|pair| has_left(pair, 0)) {
+            self.leave_short(users, self.long + 1);
+        }
+        while self.pairs.front().is_some_and(|pair| has_left(pair, 1)) {
+            self.leave_long(users);
+        }
+    }
+
+    /// Takes the oldest pairs out of the short window, until `count` are out.
+    fn leave_short(&mut self, users: &mut Users, count: usize) {
+        while self.long < count {
+            let pair = self.pairs[self.long];
+            self.long += 1;
+            self.subtract(users, pair, 0);
+        }
+    }
+
+    fn leave_long(&mut self, users: &mut Users) {
+        if let Some(pair) = self.pairs.pop_front() {
+            self.long -= 1;
+            self.known.remove(&(pair.name, pair.network));
+            self.subtract(users, pair, 1);
+        }
+    }
+
+    fn subtract(&mut self, users: &mut Users, pair: Pair, window: usize) {
+        if let Some(user) = users.get_mut(pair.name) {
+            let before = user.attack.networks;
+            user.attack.remove(window, pair.asn);
+            self.moved(before, user.attack.networks);
+        }
+    }
+
+    /// Takes a user whose memory is dropped out of the comparison.
+    pub(crate) fn forget(&mut self, attack: &Attack) {
+        self.moved(attack.networks, [0, 0]);
+    }
+
+    fn moved(&mut self, before: [u32; 2], after: [u32; 2]) {
+        for (window, counts) in self.users.iter_mut().enumerate() {
+            if before[window] != after[window] {
+                let slot = |count: u32| (count as usize).min(MAX_COUNT);
+                // Users whom nobody attacks are not counted here.
+                if before[window] > 0 {
+                    counts[slot(before[window])] = counts[slot(before[window])].saturating_sub(1);
+                }
+                if after[window] > 0 {
+                    counts[slot(after[window])] += 1;
+                }
+            }
+        }
+    }
+
+    /// The number of networks that nine of ten users, without the one with this `attack`, do not
+    /// exceed, in each window. `users` is the number of all users.
+    pub(crate) fn usual(&self, attack: &Attack, users: usize) -> [u32; 2] {
+        std::array::from_fn(|window| {
+            let mut above = users.saturating_sub(1) / 10;
+            let own = (attack.networks[window] as usize).min(MAX_COUNT);
+            for count in (1..=MAX_COUNT).rev() {
+                let here = self.users[window][count] as usize - usize::from(own == count);
+                if here > above {
+                    return u32::try_from(count).unwrap_or(u32::MAX);
+                }
+                above -= here;
+            }
+            0
+        })
+    }
+}

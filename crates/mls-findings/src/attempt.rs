@@ -1,0 +1,94 @@
+//! What the rules look at.
+
+use std::hash::{DefaultHasher, Hasher};
+use std::net::IpAddr;
+
+use chrono::{DateTime, FixedOffset};
+use mls_event::{Auth, Outcome};
+
+/// A failed or successful login.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// When it was.
+    pub at: DateTime<FixedOffset>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The user name.
+    pub user: Option<&'a str>,
+    /// The client's address.
+    pub ip: Option<IpAddr>,
+    /// Its country.
+    pub country_code: Option<&'a str>,
+    /// Number of its autonomous system.
+    pub asn: Option<u32>,
+    /// Organisation of its autonomous system.
+    pub aso: Option<&'a str>,
+}
+
+impl<'a> From<&'a Auth<'_>> for Attempt<'a> {
+    fn from(auth: &'a Auth<'_>) -> Self {
+        let added = auth.enrichment.as_ref();
+        Self {
+            at: auth.date.at(),
+            outcome: auth.outcome,
+            user: auth.user.as_deref(),
+            ip: auth.ip,
+            country_code: added.and_then(|added| added.country_code.as_deref()),
+            asn: added.and_then(|added| added.asn),
+            aso: added.and_then(|added| added.aso.as_deref()),
+        }
+    }
+}
+
+/// Seconds since 1970.
+pub(crate) type Seconds = u32;
+
+/// A two-letter country code.
+pub(crate) type Country = [u8; 2];
+
+/// A user name as a number: 32 bits are a hash of the part before the `@`, 32 bits one of the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Name(u64);
+
+impl Name {
+    pub(crate) fn new(user: &str) -> Self {
+        let local = user.split_once('@').map_or(user, |(local, _)| local);
+        Self(hash(local) << 32 | hash(user) >> 32)
+    }
+
+    /// Whether both names have the same part before the `@`.
+    pub(crate) fn has_local_part_of(self, other: Self) -> bool {
+        self.0 >> 32 == other.0 >> 32
+    }
+}
+
+/// The same in every run; letter case does not matter.
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for byte in text.bytes() {
+        hasher.write_u8(byte.to_ascii_lowercase());
+    }
+    hasher.finish()
+}
+
+/// An IPv4 address, or an IPv6 /64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Network(u64);
+
+impl Network {
+    pub(crate) fn of(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(ip) => Self(ip.to_bits().into()),
+            // No IPv6 network in use begins with 32 zero bits.
+            IpAddr::V6(ip) => Self(u64::try_from(ip.to_bits() >> 64).unwrap_or_default()),
+        }
+    }
+}
+
+/// Whether `ip` belongs to a local network, which no database has a country for.
+pub(crate) fn is_internal(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}

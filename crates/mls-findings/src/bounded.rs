@@ -1,0 +1,56 @@
+//! A table that forgets what was not seen for longest.
+
+use std::hash::Hash;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+use crate::attempt::Seconds;
+
+/// A value that knows when it was last seen.
+pub(crate) trait LastSeen {
+    fn last_seen(&self) -> Seconds;
+}
+
+/// At most `limit` entries. When it is full, the half that was not seen for longest is dropped.
+pub(crate) struct Bounded<K, V> {
+    entries: HashMap<K, V, RandomState>,
+    limit: usize,
+}
+
+impl<K: Copy + Ord + Hash, V: LastSeen> Bounded<K, V> {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { entries: HashMap::default(), limit }
+    }
+
+    pub(crate) fn get(&self, key: K) -> Option<&V> {
+        self.entries.get(&key)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut V> {
+        self.entries.get_mut(&key)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The entry of `key`, and those that were dropped to make room for it.
+    pub(crate) fn entry(&mut self, key: K, new: impl FnOnce() -> V) -> (&mut V, Vec<V>) {
+        let mut dropped = Vec::new();
+        if self.entries.len() >= self.limit && !self.entries.contains_key(&key) {
+            // The key decides between equals, so that the same data always leaves the same entries.
+            let mut ages: Vec<(Seconds, K)> =
+                self.entries.iter().map(|(key, value)| (value.last_seen(), *key)).collect();
+            let middle = ages.len() / 2;
+            let (_, median, _) = ages.select_nth_unstable(middle);
+            let median = *median;
+            dropped = self
+                .entries
+                .extract_if(|key, value| (value.last_seen(), *key) < median)
+                .map(|(_, value)| value)
+                .collect();
+        }
+        (self.entries.entry(key).or_insert_with(new), dropped)
+    }
+}

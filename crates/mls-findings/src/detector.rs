@@ -1,0 +1,338 @@
+//! The rules, applied to one attempt after the other.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use chrono::{DateTime, FixedOffset};
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use mls_event::{Finding, Outcome, Rule, Timestamp};
+
+use crate::attack::{Attacks, WINDOWS};
+use crate::attempt::{Attempt, Country, Name, Network, Seconds, is_internal};
+use crate::bounded::Bounded;
+use crate::evidence::{self, Login};
+use crate::network::{AFTER, FailedNames, Failures, Logins, MAX_NETWORKS, Visitors};
+use crate::settings::Settings;
+use crate::user::{MAX_USERS, User, Users};
+
+/// A login from a country that the user knows is `targeted` only if the attack came from so many
+/// autonomous systems besides the login's: a phone with an old password stays within one.
+const ATTACKING_SYSTEMS: usize = 3;
+
+/// Number of organisations whose names are remembered.
+const MAX_ORGANISATIONS: usize = 4096;
+
+/// Observes attempts and finds suspicious logins.
+pub struct Detector {
+    settings: Settings,
+    ignored: Vec<Name>,
+    failures: Failures,
+    logins: Logins,
+    users: Users,
+    attacks: Attacks,
+    organisations: HashMap<u32, Box<str>, RandomState>,
+}
+
+/// The attempt that is observed, in the form that the tables use.
+#[derive(Clone, Copy)]
+struct Observed<'a> {
+    attempt: &'a Attempt<'a>,
+    at: Seconds,
+    user: &'a str,
+    name: Name,
+    ip: IpAddr,
+    network: Network,
+    country: Option<Country>,
+    asn: Option<u32>,
+}
+
+impl Observed<'_> {
+    fn has_place(&self) -> bool {
+        self.country.is_some() || self.asn.is_some()
+    }
+}
+
+impl Detector {
+    /// A detector that has seen nothing.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            ignored: settings.ignore_users.iter().map(|user| Name::new(user)).collect(),
+            settings,
+            failures: Bounded::new(MAX_NETWORKS),
+            logins: Bounded::new(MAX_NETWORKS),
+            users: Bounded::new(MAX_USERS),
+            attacks: Attacks::new(),
+            organisations: HashMap::default(),
+        }
+    }
+
+    /// Looks at an attempt, and appends the findings that it completes. Attempts come in order of
+    /// time; small differences, as between two files or within a minute, do no harm. If a failure
+    /// and a login have the same time, the failure comes first.
+    ///
+    /// The login that a finding names is this attempt or an earlier one. Attempts without a name
+    /// or an address, and those before 1970 or after 2106, are not looked at.
+    pub fn observe(&mut self, attempt: &Attempt<'_>, found: &mut Vec<Finding<'static>>) {
+        let (Some(user), Some(ip)) = (attempt.user, attempt.ip) else { return };
+        let Some(at) = evidence::seconds(attempt.at) else { return };
+        let country = attempt.country_code.and_then(|code| code.as_bytes().try_into().ok());
+        let observed = Observed {
+            attempt,
+            at,
+            user,
+            name: Name::new(user),
+            ip,
+            network: Network::of(ip),
+            country,
+            asn: attempt.asn,
+        };
+        let is_ignored = self.ignored.contains(&observed.name)
+            || self.settings.ignore_networks.iter().any(|network| network.contains(&ip))
+            || (is_internal(ip) && !observed.has_place());
+        if is_ignored {
+            return;
+        }
+        self.attacks.expire(&mut self.users, at);
+        match attempt.outcome {
+            Outcome::Failure => self.failure(observed, found),
+            Outcome::Success => self.login(observed, found),
+            // No password was refused.
+            Outcome::Aborted | Outcome::Error => {}
+        }
+    }
+
+    fn failure(&mut self, observed: Observed<'_>, found: &mut Vec<Finding<'static>>) {
+        let Observed { at, name, network, .. } = observed;
+        self.failures.entry(network, || FailedNames::new(at)).0.add(name, at);
+        let is_attack = self.users.get(name).is_some_and(|user| {
+            // Where the user logs in, failures are the user's own.
+            let (seen_system, seen_country) = user.was_seen(observed.country, observed.asn);
+            observed.has_place() && !(seen_system && seen_country)
+        });
+        if is_attack {
+            self.attacks.add(&mut self.users, name, network, observed.asn, at);
+        }
+        self.guessed_before(observed, found);
+    }
+
+    /// Reports the first logins at the network that the failure makes suspicious.
+    fn guessed_before(&mut self, observed: Observed<'_>, found: &mut Vec<Finding<'static>>) {
+        let Some(visitors) = self.logins.get(observed.network) else { return };
+        let (country, asn) = (visitors.country, visitors.asn);
+        let recent: Vec<_> = visitors
+            .users
+            .iter()
+            .filter(|visitor| !visitor.is_suspicious && visitor.name != observed.name)
+            .filter(|visitor| visitor.first + AFTER >= observed.at)
+            .copied()
+            .collect();
+        for visitor in recent {
+            let Some(guesses) = self.guesses(visitor.name, observed.network, visitor.first) else {
+                continue;
+            };
+            let zone = observed.attempt.at.timezone();
+            self.suspect(visitor.name, observed.network, country, asn);
+            let login = Named { name: visitor.name, ip: visitor.ip, at: visitor.first, zone };
+            self.report(Rule::Guessed, login, country, asn, found, |login| login.guessed(guesses));
+        }
+    }
+
+    /// The failures that make the first login of `name` at `network` suspicious.
+    fn guesses(
+        &self,
+        name: Name,
+        network: Network,
+        at: Seconds,
+    ) -> Option<crate::network::Guesses> {
+        let failed = self.failures.get(network)?;
+        let visitors = self.logins.get(network)?;
+        if visitors.others(name) >= self.settings.shared_users as usize {
+            return None;
+        }
+        let from = at.saturating_sub(self.settings.guessed_window);
+        let range = (from, at.saturating_add(AFTER));
+        let is_known_here = |name| visitors.knows(name);
+        // A mail program tries forms of the name that nobody has, or it has several mailboxes whose
+        // passwords were changed.
+        let user = self.users.get(name)?;
+        let is_excuse = |other: Name| {
+            if self.users.get(other).is_none() {
+                return other.has_local_part_of(name);
+            }
+            let mut networks = user.networks.iter().filter(|known| **known != network);
+            networks.any(|known| self.logins.get(*known).is_some_and(|at| at.knows(other)))
+        };
+        let guesses = failed.others(name, range, is_known_here, is_excuse)?;
+        (guesses.names >= self.settings.guessed_names as usize).then_some(guesses)
+    }
+
+    fn login(&mut self, observed: Observed<'_>, found: &mut Vec<Finding<'static>>) {
+        let Observed { at, name, ip, network, country, asn, .. } = observed;
+        self.remember_organisation(observed);
+        let (_, dropped) = self.users.entry(name, || User::new(observed.user, at));
+        for user in dropped {
+            self.attacks.forget(&user.attack);
+        }
+        let targeted = self.targeted(observed);
+        if let Some(user) = self.users.get_mut(name) {
+            user.login(network, at);
+            if observed.has_place() {
+                user.visit(country, asn, ip, at);
+            }
+        }
+        let (visitors, _) = self.logins.entry(network, || Visitors::new(at, country, asn));
+        let visitor = visitors.visit(name, ip, at).copied();
+        let zone = observed.attempt.at.timezone();
+        if let Some(visitor) = visitor {
+            self.guessed(visitor, observed, found);
+        }
+        if let Some((addresses, days, is_new_country)) = targeted {
+            self.suspect(name, network, country, asn);
+            self.report(
+                Rule::Targeted,
+                Named { name, ip, at, zone },
+                country,
+                asn,
+                found,
+                |login| login.targeted(addresses, days, is_new_country),
+            );
+        }
+        self.spread(observed, found);
+    }
+
+    fn guessed(
+        &mut self,
+        visitor: crate::network::Visitor,
+        observed: Observed<'_>,
+        found: &mut Vec<Finding<'static>>,
+    ) {
+        let Observed { at, name, network, country, asn, .. } = observed;
+        // The login that let the attacker in is the first one after the failures began; a user who
+        // was here before them is at home.
+        let Some(guesses) = self.guesses(name, network, at) else { return };
+        if !visitor.is_suspicious && visitor.first.saturating_add(AFTER) < guesses.first {
+            return;
+        }
+        let (first, ip) =
+            if visitor.is_suspicious { (at, observed.ip) } else { (visitor.first, visitor.ip) };
+        self.suspect(name, network, country, asn);
+        let zone = observed.attempt.at.timezone();
+        let login = Named { name, ip, at: first, zone };
+        self.report(Rule::Guessed, login, country, asn, found, |login| login.guessed(guesses));
+    }
+
+    /// Number of addresses that attacked the user, in how many days, and whether the country is
+    /// new; none if the login is not suspicious.
+    fn targeted(&self, observed: Observed<'_>) -> Option<(u32, Seconds, bool)> {
+        let user = self.users.get(observed.name)?;
+        let (seen_system, seen_country) = user.was_seen(observed.country, observed.asn);
+        if !observed.has_place() || (seen_system && seen_country) || !user.has_past(observed.at) {
+            return None;
+        }
+        // Failures from the login's own system may be the user's, unless the country is strange.
+        let own = if seen_country { observed.asn } else { None };
+        let (networks, systems) = user.attack.without(own);
+        if networks[1] < self.settings.targeted_addresses
+            || (seen_country && systems < ATTACKING_SYSTEMS)
+        {
+            return None;
+        }
+        let usual = self.attacks.usual(&user.attack, self.users.len());
+        (0..WINDOWS.len()).find_map(|window| {
+            let count = networks[window];
+            let is_outlier = count >= self.settings.targeted_addresses && count > 2 * usual[window];
+            is_outlier.then_some((count, WINDOWS[window] / 86_400, !seen_country))
+        })
+    }
+
+    fn spread(&mut self, observed: Observed<'_>, found: &mut Vec<Finding<'static>>) {
+        let Observed { at, name, .. } = observed;
+        let Some(user) = self.users.get_mut(name) else { return };
+        let Some(spread) = user.spread(at, &self.settings) else { return };
+        let first = spread.places[0];
+        let zone = observed.attempt.at.timezone();
+        // A place that was reported before is new again; its first login was on another day.
+        let is_recent = at.saturating_sub(first.first) <= self.settings.spread_window;
+        let login = if is_recent {
+            Named { name, ip: first.ip, at: first.first, zone }
+        } else {
+            Named { name, ip: observed.ip, at, zone }
+        };
+        let (country, asn) =
+            if is_recent { (first.country, first.asn) } else { (observed.country, observed.asn) };
+        self.report(Rule::Spread, login, country, asn, found, |login| login.spread(&spread, at));
+    }
+
+    /// A suspicious login says nothing about where the user is at home.
+    fn suspect(
+        &mut self,
+        name: Name,
+        network: Network,
+        country: Option<Country>,
+        asn: Option<u32>,
+    ) {
+        if let Some(user) = self.users.get_mut(name) {
+            user.suspect(country, asn);
+        }
+        if let Some(visitors) = self.logins.get_mut(network) {
+            for visitor in &mut visitors.users {
+                visitor.is_suspicious |= visitor.name == name;
+            }
+        }
+    }
+
+    /// Appends a finding, unless the rule has reported the user for this day.
+    fn report(
+        &mut self,
+        rule: Rule,
+        named: Named,
+        country: Option<Country>,
+        asn: Option<u32>,
+        found: &mut Vec<Finding<'static>>,
+        evidence: impl FnOnce(Login<'_>) -> String,
+    ) {
+        let Some(user) = self.users.get_mut(named.name) else { return };
+        let at = DateTime::from_timestamp(named.at.into(), 0).unwrap_or_default();
+        let at = at.with_timezone(&named.zone);
+        let local = i64::from(named.at) + i64::from(named.zone.local_minus_utc());
+        let day = u32::try_from(local / 86_400).unwrap_or_default();
+        let reported = &mut user.reported[rule as usize];
+        if day <= *reported {
+            return;
+        }
+        *reported = day;
+        let aso = asn.and_then(|asn| self.organisations.get(&asn)).map(|aso| &**aso);
+        let login = Login { user: &user.name, ip: named.ip, country, asn, aso, at };
+        let country = country.map(|code| String::from_utf8_lossy(&code).into_owned());
+        found.push(Finding {
+            rule,
+            user: Cow::Owned(user.name.to_string()),
+            ip: named.ip,
+            date: Timestamp::from(at),
+            country_code: country.map(Cow::Owned),
+            asn,
+            aso: aso.map(|aso| Cow::Owned(aso.to_owned())),
+            evidence: Cow::Owned(evidence(login)),
+        });
+    }
+
+    fn remember_organisation(&mut self, observed: Observed<'_>) {
+        if let (Some(asn), Some(aso)) = (observed.asn, observed.attempt.aso) {
+            if self.organisations.len() >= MAX_ORGANISATIONS {
+                self.organisations.clear();
+            }
+            self.organisations.entry(asn).or_insert_with(|| aso.chars().take(200).collect());
+        }
+    }
+}
+
+/// The login that a finding names.
+#[derive(Clone, Copy)]
+struct Named {
+    name: Name,
+    ip: IpAddr,
+    at: Seconds,
+    zone: FixedOffset,
+}

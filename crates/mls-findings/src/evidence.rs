@@ -1,0 +1,139 @@
+//! The sentence that says why a login is suspicious.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use chrono::{DateTime, FixedOffset};
+
+use crate::attempt::{Country, Seconds};
+use crate::network::{Guesses, MAX_FAILED};
+use crate::user::Spread;
+
+/// Longer names are shown with so many first characters.
+const MAX_NAME: usize = 100;
+
+/// A login as sentences begin with it.
+pub(crate) struct Login<'a> {
+    pub(crate) user: &'a str,
+    pub(crate) ip: IpAddr,
+    pub(crate) country: Option<Country>,
+    pub(crate) asn: Option<u32>,
+    pub(crate) aso: Option<&'a str>,
+    pub(crate) at: DateTime<FixedOffset>,
+}
+
+impl Login<'_> {
+    /// `u17@example.org logged in from 203.0.113.9 (VN, AS 64512 Example) at 03:12`
+    fn begin(&self) -> String {
+        let mut text = format!("{} logged in from {}", name(self.user), self.ip);
+        let country = self.country.map(|code| String::from_utf8_lossy(&code).into_owned());
+        let system = self.asn.map(|asn| match self.aso {
+            Some(aso) => format!("AS {asn} {}", shown(aso)),
+            None => format!("AS {asn}"),
+        });
+        let place: Vec<String> = [country, system].into_iter().flatten().collect();
+        if !place.is_empty() {
+            let _ = write!(text, " ({})", place.join(", "));
+        }
+        let _ = write!(text, " at {}", clock(self.at));
+        text
+    }
+
+    pub(crate) fn guessed(&self, guesses: Guesses) -> String {
+        let network = match self.ip {
+            IpAddr::V4(_) => "address",
+            IpAddr::V6(_) => "network (/64)",
+        };
+        let more = if guesses.names >= MAX_FAILED - 1 { "at least " } else { "" };
+        let names = format!("failed on {more}{} other names", guesses.names);
+        let at = seconds(self.at).unwrap_or_default();
+        let begin = self.begin();
+        if guesses.last > at {
+            let zone = self.at.timezone();
+            let clock = |at: Seconds| {
+                let at = DateTime::from_timestamp(at.into(), 0).unwrap_or_default();
+                clock(at.with_timezone(&zone))
+            };
+            let (first, last) = (clock(guesses.first), clock(guesses.last));
+            return format!("{begin}; the same {network} {names} from {first} to {last}");
+        }
+        format!("{begin}, {} after the same {network} {names}", length(at - guesses.last))
+    }
+
+    pub(crate) fn spread(&self, spread: &Spread, until: Seconds) -> String {
+        let mut countries = Vec::new();
+        for country in spread.places.iter().filter_map(|place| place.country) {
+            let code = String::from_utf8_lossy(&country).into_owned();
+            if !countries.contains(&code) {
+                countries.push(code);
+            }
+        }
+        let extent = spread.extent;
+        let within = length(until.saturating_sub(seconds(self.at).unwrap_or_default()));
+        let what = if extent.countries > 1 {
+            let rest = countries.len().saturating_sub(8);
+            countries.truncate(8);
+            let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+            format!("{} countries ({}{more})", extent.countries, countries.join(", "))
+        } else {
+            format!("{} autonomous systems", extent.systems)
+        };
+        format!(
+            "{}, the first of logins from {what} within {within}, where this user was never seen before",
+            self.begin()
+        )
+    }
+
+    pub(crate) fn targeted(&self, addresses: u32, days: Seconds, is_new_country: bool) -> String {
+        let place = if is_new_country { "country" } else { "autonomous system" };
+        format!(
+            "{}, for the first time from this {place}, after {addresses} addresses failed on this name within {days} days",
+            self.begin()
+        )
+    }
+}
+
+/// Seconds since 1970; none for a time that does not fit.
+pub(crate) fn seconds(at: DateTime<FixedOffset>) -> Option<Seconds> {
+    Seconds::try_from(at.timestamp()).ok()
+}
+
+fn clock(at: DateTime<FixedOffset>) -> String {
+    at.format("%H:%M").to_string()
+}
+
+/// `4 minutes`
+fn length(seconds: Seconds) -> String {
+    let (number, unit) = match seconds {
+        0..60 => return "less than a minute".into(),
+        60..7200 => (seconds / 60, "minute"),
+        7200..172_800 => (seconds / 3600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A user name as part of a sentence: in quotes, unless it looks like a name.
+fn name(user: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "@._+-=".contains(c);
+    let text = shown(user);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text;
+    }
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// Text without control characters and without those that change the direction of writing, cut to a
+/// length that can be read.
+fn shown(text: &str) -> String {
+    let is_hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    let safe = |c: char| if is_hidden(c) { '?' } else { c };
+    let mut shown: String = text.chars().take(MAX_NAME).map(safe).collect();
+    if text.chars().nth(MAX_NAME).is_some() {
+        shown.push('…');
+    }
+    shown
+}

@@ -1,0 +1,149 @@
+//! What each network did: the names that failed there, and the users who logged in from there.
+
+use std::net::IpAddr;
+
+use crate::attempt::{Country, Name, Network, Seconds};
+use crate::bounded::{Bounded, LastSeen};
+
+/// Number of networks with logins, and of those with failures, that are remembered.
+pub const MAX_NETWORKS: usize = 32_768;
+
+/// Number of failed names that are remembered for a network.
+pub(crate) const MAX_FAILED: usize = 64;
+
+/// Number of users that are remembered for a network.
+const MAX_VISITORS: usize = 8;
+
+/// A failure up to so many seconds after a login still counts for it.
+pub(crate) const AFTER: Seconds = 3600;
+
+/// How many names may fail at a network for an innocent reason.
+const MAX_EXCUSED: usize = 4;
+
+/// Networks with failures.
+pub(crate) type Failures = Bounded<Network, FailedNames>;
+
+/// Networks with logins.
+pub(crate) type Logins = Bounded<Network, Visitors>;
+
+/// The names that failed at a network, each with its last time.
+pub(crate) struct FailedNames {
+    names: Vec<(Name, Seconds)>,
+    last: Seconds,
+}
+
+impl LastSeen for FailedNames {
+    fn last_seen(&self) -> Seconds {
+        self.last
+    }
+}
+
+/// The failures that count against a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Guesses {
+    pub(crate) names: usize,
+    pub(crate) first: Seconds,
+    pub(crate) last: Seconds,
+}
+
+impl FailedNames {
+    pub(crate) fn new(at: Seconds) -> Self {
+        Self { names: Vec::with_capacity(1), last: at }
+    }
+
+    /// Remembers that `name` failed.
+    pub(crate) fn add(&mut self, name: Name, at: Seconds) {
+        self.last = self.last.max(at);
+        if let Some(known) = self.names.iter_mut().find(|(known, _)| *known == name) {
+            known.1 = known.1.max(at);
+            return;
+        }
+        if self.names.len() == MAX_FAILED
+            && let Some(oldest) = (0..MAX_FAILED).min_by_key(|i| self.names[*i].1)
+        {
+            self.names.swap_remove(oldest);
+        }
+        self.names.push((name, at));
+    }
+
+    /// The names that failed from `from` to `to`, without the one that logged in, those that
+    /// `is_known_here`, and a few for which there `is_excuse`.
+    pub(crate) fn others(
+        &self,
+        login: Name,
+        (from, to): (Seconds, Seconds),
+        is_known_here: impl Fn(Name) -> bool,
+        is_excuse: impl Fn(Name) -> bool,
+    ) -> Option<Guesses> {
+        let mut excused = 0;
+        let mut guesses: Option<Guesses> = None;
+        for (name, at) in &self.names {
+            if *name == login || !(from..=to).contains(at) || is_known_here(*name) {
+                continue;
+            }
+            if excused < MAX_EXCUSED && is_excuse(*name) {
+                excused += 1;
+                continue;
+            }
+            let guesses = guesses.get_or_insert(Guesses { names: 0, first: *at, last: *at });
+            guesses.names += 1;
+            guesses.first = guesses.first.min(*at);
+            guesses.last = guesses.last.max(*at);
+        }
+        guesses
+    }
+}
+
+/// A user at a network.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Visitor {
+    pub(crate) name: Name,
+    pub(crate) first: Seconds,
+    pub(crate) ip: IpAddr,
+    pub(crate) is_suspicious: bool,
+}
+
+/// The users who logged in from a network.
+pub(crate) struct Visitors {
+    pub(crate) users: Vec<Visitor>,
+    pub(crate) country: Option<Country>,
+    pub(crate) asn: Option<u32>,
+    last: Seconds,
+}
+
+impl LastSeen for Visitors {
+    fn last_seen(&self) -> Seconds {
+        self.last
+    }
+}
+
+impl Visitors {
+    pub(crate) fn new(at: Seconds, country: Option<Country>, asn: Option<u32>) -> Self {
+        Self { users: Vec::with_capacity(1), country, asn, last: at }
+    }
+
+    /// The entry of a user who logs in; none if it is not remembered because there are too many.
+    pub(crate) fn visit(&mut self, name: Name, ip: IpAddr, at: Seconds) -> Option<&mut Visitor> {
+        self.last = self.last.max(at);
+        if let Some(known) = self.users.iter().position(|visitor| visitor.name == name) {
+            return self.users.get_mut(known);
+        }
+        if self.users.len() == MAX_VISITORS {
+            let suspicious = self.users.iter().position(|visitor| visitor.is_suspicious)?;
+            self.users.swap_remove(suspicious);
+        }
+        self.users.push(Visitor { name, first: at, ip, is_suspicious: false });
+        self.users.last_mut()
+    }
+
+    /// Number of users, without `name`, whose logins here were never suspicious.
+    pub(crate) fn others(&self, name: Name) -> usize {
+        let others = self.users.iter().filter(|visitor| visitor.name != name);
+        others.filter(|visitor| !visitor.is_suspicious).count()
+    }
+
+    /// Whether `name` logged in here and was never suspicious.
+    pub(crate) fn knows(&self, name: Name) -> bool {
+        self.users.iter().any(|visitor| visitor.name == name && !visitor.is_suspicious)
+    }
+}

@@ -1,0 +1,257 @@
+//! What is known about each user: the places of logins, and the habit.
+
+use std::net::IpAddr;
+
+use crate::attack::Attack;
+use crate::attempt::{Country, Name, Network, Seconds};
+use crate::bounded::{Bounded, LastSeen};
+use crate::settings::Settings;
+
+/// Number of users that are remembered.
+pub const MAX_USERS: usize = 32_768;
+
+/// Number of places that are remembered for a user.
+const MAX_PLACES: usize = 32;
+
+/// Number of networks that are remembered for a user.
+const MAX_NETWORKS: usize = 4;
+
+/// A user who has been known for so many seconds has a known past.
+const PAST: Seconds = 86_400;
+
+/// A user with a known past has logged in so many times.
+const PAST_LOGINS: u32 = 5;
+
+/// By so many places a user must exceed the own habit.
+const ABOVE_HABIT: u32 = 2;
+
+/// The users who have logged in.
+pub(crate) type Users = Bounded<Name, User>;
+
+/// An autonomous system in a country, where a user logged in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) country: Option<Country>,
+    pub(crate) asn: Option<u32>,
+    pub(crate) first: Seconds,
+    last: Seconds,
+    /// The address of the first login.
+    pub(crate) ip: IpAddr,
+    is_suspicious: bool,
+}
+
+/// How many countries and autonomous systems.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) countries: u32,
+    pub(crate) systems: u32,
+}
+
+impl Extent {
+    fn max(self, other: Self) -> Self {
+        Self {
+            countries: self.countries.max(other.countries),
+            systems: self.systems.max(other.systems),
+        }
+    }
+}
+
+/// A user who logged in at least once.
+pub(crate) struct User {
+    pub(crate) name: Box<str>,
+    pub(crate) places: Vec<Place>,
+    /// The networks of the last logins, the last one at the end.
+    pub(crate) networks: Vec<Network>,
+    first: Seconds,
+    last: Seconds,
+    logins: u32,
+    habit: Habit,
+    pub(crate) attack: Attack,
+    /// The last day for which each rule reported the user.
+    pub(crate) reported: [u32; 3],
+}
+
+impl LastSeen for User {
+    fn last_seen(&self) -> Seconds {
+        self.last
+    }
+}
+
+/// The greatest extent of logins within one window. What an attack may have begun counts only
+/// after the next window.
+#[derive(Clone, Copy, Debug, Default)]
+struct Habit {
+    begin: Seconds,
+    now: Extent,
+    before: Extent,
+    usual: Extent,
+}
+
+impl Habit {
+    fn add(&mut self, extent: Extent, at: Seconds, window: Seconds) {
+        if at.saturating_sub(self.begin) > window {
+            self.usual = self.usual.max(self.before);
+            self.before = self.now;
+            self.now = Extent::default();
+            self.begin = at;
+        }
+        self.now = self.now.max(extent);
+    }
+}
+
+impl User {
+    pub(crate) fn new(name: &str, at: Seconds) -> Self {
+        Self {
+            name: name.into(),
+            places: Vec::with_capacity(1),
+            networks: Vec::with_capacity(1),
+            first: at,
+            last: at,
+            logins: 0,
+            habit: Habit { begin: at, ..Habit::default() },
+            attack: Attack::default(),
+            reported: [0; 3],
+        }
+    }
+
+    /// Counts a login from `network`.
+    pub(crate) fn login(&mut self, network: Network, at: Seconds) {
+        if self.networks.last() != Some(&network) {
+            self.networks.retain(|known| *known != network);
+            if self.networks.len() == MAX_NETWORKS {
+                self.networks.remove(0);
+            }
+            self.networks.push(network);
+        }
+        self.last = self.last.max(at);
+        self.logins = self.logins.saturating_add(1);
+    }
+
+    pub(crate) fn has_past(&self, at: Seconds) -> bool {
+        self.logins >= PAST_LOGINS && at.saturating_sub(self.first) >= PAST
+    }
+
+    /// Whether the user was seen in this autonomous system, and in this country.
+    pub(crate) fn was_seen(&self, country: Option<Country>, asn: Option<u32>) -> (bool, bool) {
+        let mut seen = (asn.is_none(), country.is_none());
+        for place in self.places.iter().filter(|place| !place.is_suspicious) {
+            seen.0 |= place.asn == asn;
+            seen.1 |= place.country == country;
+        }
+        seen
+    }
+
+    /// Remembers a login at a place.
+    pub(crate) fn visit(
+        &mut self,
+        country: Option<Country>,
+        asn: Option<u32>,
+        ip: IpAddr,
+        at: Seconds,
+    ) {
+        let is_here = |place: &&mut Place| place.country == country && place.asn == asn;
+        if let Some(place) = self.places.iter_mut().find(is_here) {
+            place.last = place.last.max(at);
+            return;
+        }
+        if self.places.len() == MAX_PLACES {
+            let oldest = (0..MAX_PLACES)
+                .min_by_key(|i| (!self.places[*i].is_suspicious, self.places[*i].last));
+            self.places.swap_remove(oldest.unwrap_or(0));
+        }
+        self.places.push(Place { country, asn, first: at, last: at, ip, is_suspicious: false });
+    }
+
+    /// A login at this place was suspicious: it is not one where the user was seen.
+    pub(crate) fn suspect(&mut self, country: Option<Country>, asn: Option<u32>) {
+        for place in &mut self.places {
+            if place.country == country && place.asn == asn {
+                place.is_suspicious = true;
+            }
+        }
+    }
+
+    /// The places of the last logins where the user was never seen before, if they are too many;
+    /// the first one comes first.
+    pub(crate) fn spread(&mut self, at: Seconds, settings: &Settings) -> Option<Spread> {
+        let window = settings.spread_window;
+        let all = self.extent(at, window, |_| true);
+        // The usual case.
+        let short = window / 3;
+        let has_past = self.has_past(at);
+        let usual = self.habit.usual;
+        let limit = |threshold: u32, usual: u32, fewer: u32| {
+            if has_past {
+                threshold.saturating_sub(fewer).max(usual + ABOVE_HABIT)
+            } else {
+                threshold.saturating_mul(2)
+            }
+        };
+        let exceeds = |extent: Extent, fewer: u32| {
+            let countries = limit(settings.spread_countries, usual.countries, fewer);
+            let systems = limit(settings.spread_systems, usual.systems, fewer);
+            extent.countries >= countries && extent.systems + 1 >= countries
+                || extent.systems >= systems
+        };
+        let found = [(window, 0), (short, 1)].into_iter().find(|(window, fewer)| {
+            all.countries.max(all.systems) > 2 && exceeds(self.unseen(at, *window).0, *fewer)
+        });
+        let Some((window, _)) = found else {
+            self.habit.add(all, at, settings.spread_window);
+            return None;
+        };
+        let (extent, mut places) = self.unseen(at, window);
+        places.sort_by_key(|place| place.first);
+        for place in &mut self.places {
+            place.is_suspicious |=
+                places.iter().any(|new| (new.country, new.asn) == (place.country, place.asn));
+        }
+        Some(Spread { extent, places })
+    }
+
+    /// Places of logins within `window` where the user was never seen before that.
+    fn unseen(&self, at: Seconds, window: Seconds) -> (Extent, Vec<Place>) {
+        let from = at.saturating_sub(window);
+        let is_old = |place: &&Place| !place.is_suspicious && place.first < from;
+        let is_new = |place: &Place| {
+            let mut old = self.places.iter().filter(is_old);
+            place.last >= from
+                && !old.any(|old| (old.country, old.asn) == (place.country, place.asn))
+        };
+        let new: Vec<Place> = self.places.iter().copied().filter(is_new).collect();
+        let new_country = |place: &Place| {
+            !self.places.iter().filter(is_old).any(|old| old.country == place.country)
+        };
+        let new_system =
+            |place: &Place| !self.places.iter().filter(is_old).any(|old| old.asn == place.asn);
+        let countries = new.iter().filter(|place| new_country(place));
+        let systems = new.iter().filter(|place| new_system(place));
+        let extent = Extent {
+            countries: distinct(countries.filter_map(|place| place.country)),
+            systems: distinct(systems.filter_map(|place| place.asn)),
+        };
+        (extent, new)
+    }
+
+    fn extent(&self, at: Seconds, window: Seconds, is: impl Fn(&Place) -> bool) -> Extent {
+        let from = at.saturating_sub(window);
+        let places = || self.places.iter().filter(|place| place.last >= from && is(place));
+        Extent {
+            countries: distinct(places().filter_map(|place| place.country)),
+            systems: distinct(places().filter_map(|place| place.asn)),
+        }
+    }
+}
+
+/// The logins that are too many.
+pub(crate) struct Spread {
+    pub(crate) extent: Extent,
+    pub(crate) places: Vec<Place>,
+}
+
+fn distinct<T: Ord>(items: impl Iterator<Item = T>) -> u32 {
+    let mut items: Vec<T> = items.collect();
+    items.sort_unstable();
+    items.dedup();
+    u32::try_from(items.len()).unwrap_or(u32::MAX)
+}
