@@ -93,9 +93,9 @@ impl Anonymizer {
             return self.dovecots(&message[done..], context, out);
         };
         let offset = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(message.as_ptr() as usize);
-        let told = offset(pieces.told);
-        out.extend_from_slice(&message[done..told]);
-        done = told;
+        let untrusted = offset(pieces.untrusted);
+        out.extend_from_slice(&message[done..untrusted]);
+        done = untrusted;
         let mut fields = [
             (Field::Client, pieces.client),
             (Field::Address, pieces.address),

@@ -11,11 +11,12 @@ use bstr::ByteSlice;
 use memchr::memmem::Finder;
 use mls_event::{Outcome, clean};
 
-use crate::mechanism;
+use crate::daemon::Daemon;
+use crate::{dovecot, mechanism};
 
 use Part::{
-    Attempts, Client, End, LoginFields, LoginUser, Mechanism, Process, QueueId, ReasonAndUser,
-    SkipTo, Text,
+    Client, End, Level, LoginFields, LoginUser, Mechanism, Process, QueueId, ReasonAndUser,
+    SessionEnd, Text,
 };
 
 /// What stands before a user name. Built once, not for every message.
@@ -25,10 +26,8 @@ pub(crate) static USER: LazyLock<Finder<'static>> =
 /// A kind of message.
 #[derive(Debug)]
 pub struct Form {
-    /// What it says about the attempt.
-    pub outcome: Outcome,
-    /// Words that every line of this form has: what the search for candidates looks for.
-    pub words: &'static str,
+    /// What it says about the attempt, unless one of its parts says more.
+    outcome: Outcome,
     parts: &'static [Part],
 }
 
@@ -37,25 +36,25 @@ pub struct Form {
 enum Part {
     /// These words.
     Text(&'static str),
-    /// Anything, then these words.
-    SkipTo(&'static str),
     /// `NAME[ADDRESS]`, and `:PORT` with `smtpd_client_port_logging`. A name has neither blanks nor brackets.
     Client,
-    /// What the client called its mechanism, up to a blank, which may be [quoted](crate::mechanism); in a success, where it is one
-    /// that the server offers, up to a comma.
+    /// The client's name of its mechanism, up to a blank. It may be [quoted](crate::mechanism). In a success it is one that
+    /// the server offers, and it ends at a comma.
     Mechanism(u8),
     /// `: REASON, sasl_username=USER`, of which all may be missing. The first `, sasl_username=` is the server's: what the
-    /// client sent comes after it, to the end.
+    /// client sent comes after it, to the end. A [temporary](TEMPORARY) reason makes the outcome an error.
     ReasonAndUser,
     /// Up to an attribute that may follow in a success, or to the end.
     LoginUser,
     /// A queue ID, or `NOQUEUE`.
     QueueId,
-    /// A number.
-    Attempts,
     /// Dovecot's login process: `imap-login`.
     Process,
-    /// `user=<USER>, method=MECHANISM, rip=ADDRESS`, of which the first two may be missing; anything may follow. The client
+    /// `Info: `, in log files that Dovecot writes itself.
+    Level,
+    /// How a session of Dovecot [ended](crate::dovecot).
+    SessionEnd,
+    /// `user=<USER>, method=MECHANISM, rip=ADDRESS`, of which the first two may be missing. Anything may follow. The client
     /// chooses the user, so the last of these words that fit are the server's.
     LoginFields,
     /// The end of the message.
@@ -64,44 +63,34 @@ enum Part {
 
 /// Postfix, `src/smtpd/smtpd_sasl_glue.c`, and for the success `src/smtpd/smtpd.c`.
 ///
-/// `warning: ` is `msg_warn()`'s, `src/util/msg.c`; a client is `state->namaddr`. The user name came with 3.7.8 and 3.8.3, and
-/// is cut after 100 bytes, as the mechanism is.
+/// `warning: ` is `msg_warn()`'s, `src/util/msg.c`. A client is `state->namaddr`. The user name came with 3.7.8 and 3.8.3. It
+/// is cut after 100 bytes, and so is the mechanism.
 pub static POSTFIX: [Form; 3] = [
     // "%s: SASL %.100s authentication failed: %s, sasl_username=%.100s"
     Form {
         outcome: Outcome::Failure,
-        words: " authentication failed",
         parts: &[
             Text("warning: "),
             Client,
             Text(": SASL "),
             Mechanism(b' '),
-            Text(" authentication failed"),
+            Text(FAILED),
             ReasonAndUser,
         ],
     },
     // "%s: SASL %s authentication aborted"
     Form {
         outcome: Outcome::Aborted,
-        words: " authentication aborted",
-        parts: &[
-            Text("warning: "),
-            Client,
-            Text(": SASL "),
-            Mechanism(b' '),
-            Text(" authentication aborted"),
-            End,
-        ],
+        parts: &[Text("warning: "), Client, Text(": SASL "), Mechanism(b' '), Text(ABORTED), End],
     },
     // "%s: client=%s%s%s%s%s%s%s"
     Form {
         outcome: Outcome::Success,
-        words: ", sasl_method=",
         parts: &[
             QueueId,
             Text(": client="),
             Client,
-            Text(", sasl_method="),
+            Text(METHOD),
             Mechanism(b','),
             Text(", sasl_username="),
             LoginUser,
@@ -109,38 +98,67 @@ pub static POSTFIX: [Form; 3] = [
     },
 ];
 
-/// Dovecot 2.3 and 2.4, `src/login-common/client-common.c` with the default `login_log_format_elements`.
-///
-/// The words before `(auth failed` differ from version to version (`Disconnected`, `Aborted login`, `Login aborted`, with or
-/// without a reason) and hold nothing that the client chooses.
+const FAILED: &str = " authentication failed";
+const ABORTED: &str = " authentication aborted";
+const METHOD: &str = ", sasl_method=";
+
+/// Reasons with which Postfix answers 454: the server could not check the password. `XSASL_AUTH_TEMP` in
+/// `src/xsasl/xsasl_dovecot_server.c`; in `xsasl_cyrus_server.c` the words of Cyrus SASL's `lib/common.c` for `SASL_FAIL`,
+/// `SASL_NOMEM`, `SASL_TRYAGAIN` and `SASL_UNAVAIL`. If Postfix cannot connect to Dovecot at all, it has no reason, and the line
+/// is that of a wrong password.
+const TEMPORARY: [&str; 6] = [
+    "Connection lost to authentication server",
+    "Can't connect to authentication server",
+    "generic failure",
+    "no memory available",
+    "transient failure (e.g., weak key)",
+    "remote authentication server unavailable",
+];
+
+/// Dovecot 2.0 to 2.4, `src/login-common/client-common.c` with the default `login_log_format_elements`.
 pub static DOVECOT: [Form; 3] = [
-    // imap-login: Disconnected: Connection closed (auth failed, 3 attempts in 6 secs): user=<…>, method=PLAIN, rip=…, …
-    Form {
-        outcome: Outcome::Failure,
-        words: "(auth failed, ",
-        parts: &[
-            Process,
-            Text(": "),
-            SkipTo("(auth failed, "),
-            Attempts,
-            Text(" attempts"),
-            SkipTo("): "),
-            LoginFields,
-        ],
-    },
     // imap-login: Login: user=<…>, method=PLAIN, rip=…, …
     Form {
         outcome: Outcome::Success,
-        words: "-login: Login: ",
-        parts: &[Process, Text(": Login: "), LoginFields],
+        parts: &[Process, Text(": "), Level, Text("Login: "), LoginFields],
     },
     // imap-login: Logged in: user=<…>, method=PLAIN, rip=…, …
     Form {
         outcome: Outcome::Success,
-        words: "-login: Logged in: ",
-        parts: &[Process, Text(": Logged in: "), LoginFields],
+        parts: &[Process, Text(": "), Level, Text("Logged in: "), LoginFields],
+    },
+    // imap-login: Disconnected: Connection closed (auth failed, 3 attempts in 6 secs): user=<…>, method=PLAIN, rip=…, …
+    Form {
+        outcome: Outcome::Failure,
+        parts: &[Process, Text(": "), Level, SessionEnd, LoginFields],
     },
 ];
+
+/// What lines hold that are attempts of `daemon` with one of `outcomes`: one of these texts. The search for candidates looks
+/// for them.
+#[must_use]
+pub fn words(daemon: Daemon, outcomes: &[Outcome]) -> Vec<&'static str> {
+    let has = |outcome| outcomes.contains(&outcome);
+    let mut words = Vec::new();
+    match daemon {
+        Daemon::Postfix => {
+            words.extend((has(Outcome::Failure) || has(Outcome::Error)).then_some(FAILED));
+            words.extend(has(Outcome::Aborted).then_some(ABORTED));
+            words.extend(has(Outcome::Success).then_some(METHOD));
+        }
+        Daemon::Dovecot => {
+            if has(Outcome::Success) {
+                let login = ["-login: Login: ", "-login: Logged in: "];
+                // In log files of its own.
+                words.extend(login.into_iter().chain([": Info: Login: ", ": Info: Logged in: "]));
+            }
+            if has(Outcome::Failure) || has(Outcome::Aborted) || has(Outcome::Error) {
+                words.extend(dovecot::words());
+            }
+        }
+    }
+    words
+}
 
 /// What a message says.
 #[derive(Debug, PartialEq, Eq)]
@@ -155,9 +173,10 @@ pub struct Attempt<'a> {
     pub client: Option<Cow<'a, str>>,
     pub user: Option<Cow<'a, str>>,
     pub reason: Option<Cow<'a, str>>,
+    pub queue_id: Option<&'a str>,
 }
 
-/// The pieces of a message as they stand in it, for those who want to know where.
+/// The pieces of a message as they stand in it, with their places.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     missing_docs,
@@ -168,15 +187,16 @@ pub struct Pieces<'a> {
     pub attempts: u32,
     pub process: Option<&'a str>,
     pub mechanism: Option<&'a [u8]>,
-    /// All from where the server's words end that nobody else has a say in.
-    pub told: &'a [u8],
-    /// The text that `ip` was read from; none where that is none.
+    /// The rest of the message from the first byte on that somebody else than the server may have chosen.
+    pub untrusted: &'a [u8],
+    /// The text that `ip` was read from; `None` if there is no address.
     pub address: Option<&'a [u8]>,
     pub ip: Option<IpAddr>,
     pub port: Option<u16>,
     pub client: Option<&'a [u8]>,
     pub user: Option<&'a [u8]>,
     pub reason: Option<&'a [u8]>,
+    pub queue_id: Option<&'a str>,
 }
 
 /// Reads `message` as one of `forms`.
@@ -192,6 +212,7 @@ pub fn read<'a>(message: &'a [u8], forms: &[Form]) -> Option<Attempt<'a>> {
         client: pieces.client.map(clean),
         user: pieces.user.map(clean),
         reason: pieces.reason.map(clean),
+        queue_id: pieces.queue_id,
     })
 }
 
@@ -204,13 +225,14 @@ pub fn pieces<'a>(message: &'a [u8], forms: &[Form]) -> Option<Pieces<'a>> {
             attempts: 1,
             process: None,
             mechanism: None,
-            told: message,
+            untrusted: message,
             address: None,
             ip: None,
             port: None,
             client: None,
             user: None,
             reason: None,
+            queue_id: None,
         };
         form.parts.iter().try_fold(message, |rest, part| pieces.take(*part, rest))?;
         Some(pieces)
@@ -222,9 +244,8 @@ impl<'a> Pieces<'a> {
     fn take(&mut self, part: Part, text: &'a [u8]) -> Option<&'a [u8]> {
         match part {
             Text(words) => text.strip_prefix(words.as_bytes()),
-            SkipTo(words) => text.split_once_str(words).map(|(_, rest)| rest),
             Client => {
-                self.told = text;
+                self.untrusted = text;
                 self.client(text)
             }
             Mechanism(stop) => {
@@ -235,19 +256,7 @@ impl<'a> Pieces<'a> {
                 self.mechanism = (!word.is_empty()).then_some(word);
                 Some(rest)
             }
-            ReasonAndUser => {
-                let (reason, user) = match USER.find(text) {
-                    Some(at) => (&text[..at], Some(&text[at + USER.needle().len()..])),
-                    None => (text, None),
-                };
-                self.user = user.and_then(known_user);
-                let reason = reason
-                    .strip_prefix(b":")
-                    .or_else(|| reason.is_empty().then_some(reason))?
-                    .trim_ascii();
-                self.reason = (!reason.is_empty()).then_some(reason);
-                Some(b"")
-            }
+            ReasonAndUser => self.reason_and_user(text),
             LoginUser => {
                 let follows = [", sasl_sender=", ", orig_queue_id=", ", orig_client="];
                 let end =
@@ -257,38 +266,63 @@ impl<'a> Pieces<'a> {
             }
             QueueId => {
                 let end = text.find_byte(b':').filter(|end| *end > 0)?;
-                text[..end].iter().all(u8::is_ascii_alphanumeric).then(|| &text[end..])
-            }
-            Attempts => {
-                let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
-                self.attempts = text[..digits].to_str().ok()?.parse().ok().filter(|n| *n > 0)?;
-                Some(&text[digits..])
+                let id = text[..end].to_str().ok()?;
+                self.queue_id = Some(id).filter(|id| *id != "NOQUEUE");
+                id.bytes().all(|b| b.is_ascii_alphanumeric()).then(|| &text[end..])
             }
             Process => {
                 let name = login_process(text)?;
                 self.process = Some(name);
                 Some(&text[name.len()..])
             }
-            LoginFields => {
-                self.told = text;
-                let (before, rest) = text.rsplit_once_str("rip=")?;
-                let before = before.strip_suffix(b", ").unwrap_or(before);
-                let (user, mechanism) = match before.strip_prefix(b"user=<") {
-                    Some(user) => match user.rsplit_once_str(">, method=") {
-                        Some((user, mechanism)) => (user, Some(mechanism)),
-                        None => (user.strip_suffix(b">")?, None),
-                    },
-                    None => (&b""[..], before.strip_prefix(b"method=")),
-                };
-                self.user = (!user.is_empty()).then_some(user);
-                self.mechanism = mechanism;
-                let (address, rest) = rest.split_at(rest.find_byte(b',').unwrap_or(rest.len()));
-                self.ip = Some(ip(address)?);
-                self.address = Some(address);
-                Some(rest)
+            Level => Some(text.strip_prefix(b"Info: ").unwrap_or(text)),
+            SessionEnd => {
+                let ending = dovecot::Ending::read(text)?;
+                (self.outcome, self.attempts) = ending.attempts?;
+                Some(ending.fields)
             }
+            LoginFields => self.login_fields(text),
             End => text.is_empty().then_some(text),
         }
+    }
+
+    fn reason_and_user(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
+        // A mechanism that the server does not offer is quoted, and may hold the words that are looked for.
+        let from = mechanism::end_of_quotation(text, self.mechanism.unwrap_or_default());
+        let (reason, user) = match USER.find(&text[from..]) {
+            Some(at) => (&text[..from + at], Some(&text[from + at + USER.needle().len()..])),
+            None => (text, None),
+        };
+        self.user = user.and_then(known_user);
+        let reason = match reason.strip_prefix(b":") {
+            Some(reason) => reason.trim_ascii(),
+            None if reason.is_empty() => reason,
+            None => return None,
+        };
+        if TEMPORARY.iter().any(|words| reason.starts_with(words.as_bytes())) {
+            self.outcome = Outcome::Error;
+        }
+        self.reason = (!reason.is_empty()).then_some(reason);
+        Some(b"")
+    }
+
+    fn login_fields(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
+        self.untrusted = text;
+        let (before, rest) = text.rsplit_once_str("rip=")?;
+        let before = before.strip_suffix(b", ").unwrap_or(before);
+        let (user, mechanism) = match before.strip_prefix(b"user=<") {
+            Some(user) => match user.rsplit_once_str(">, method=") {
+                Some((user, mechanism)) => (user, Some(mechanism)),
+                None => (user.strip_suffix(b">")?, None),
+            },
+            None => (&b""[..], before.strip_prefix(b"method=")),
+        };
+        self.user = (!user.is_empty()).then_some(user);
+        self.mechanism = mechanism;
+        let (address, rest) = rest.split_at(rest.find_byte(b',').unwrap_or(rest.len()));
+        self.ip = Some(ip(address)?);
+        self.address = Some(address);
+        Some(rest)
     }
 
     fn client(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
@@ -349,18 +383,6 @@ mod tests {
 
     fn failure(message: &str) -> Attempt<'_> {
         read(message.as_bytes(), &POSTFIX).unwrap_or_else(|| panic!("no failure: {message}"))
-    }
-
-    #[test]
-    fn the_words_of_a_form_stand_in_every_message_of_it() {
-        for form in POSTFIX.iter().chain(&DOVECOT) {
-            let texts: String = form
-                .parts
-                .iter()
-                .map(|part| if let Text(t) | SkipTo(t) = part { t } else { "-login" })
-                .collect();
-            assert!(texts.contains(form.words), "{form:?}");
-        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub mod stamp;
 
 mod args;
 mod daemon;
+mod dovecot;
 mod mechanism;
 mod rejects;
 mod scan;

@@ -1,38 +1,79 @@
 //! Where a mechanism ends that the client has quoted, so that it has blanks in it.
+//!
+//! # What is knowable
+//! Postfix logs the second token of the AUTH command, cut to 100 bytes, and then its own words. The client chooses the token,
+//! and in an earlier attempt of the session the user name at the end of the line; both may spell the server's words. Postfix
+//! ends a token by [its rules of quoting](token_end), so the end is known of
+//! * a token that is closed, and one that was cut;
+//! * every token from Postfix 3.10 on, whose reason quotes the token.
+//!
+//! One case remains, up to 3.9: a quote that is never closed, so that the token goes on to the end of the command, in a line
+//! whose user name spells a refusal. Then text can move between mechanism, reason and user. The client's address and the
+//! number of attempts stay right. In this case the last refusal counts.
+
+use bstr::ByteSlice;
 
 use crate::grammar::USER;
 
-/// What Postfix writes behind a mechanism that the server does not offer: its own words for Dovecot
+/// What Postfix writes after a mechanism that the server does not offer: its own words for Dovecot
 /// (`src/xsasl/xsasl_dovecot_server.c`), and those of Cyrus SASL for `SASL_NOMECH` (`lib/common.c`).
-const UNOFFERED: [&str; 2] = [
+const NOT_OFFERED: [&str; 2] = [
     " authentication failed: Invalid authentication mechanism",
     " authentication failed: no mechanism available",
 ];
+
+/// What Postfix writes before the mechanism that it quotes in the reason, from 3.10 on.
+const QUOTATION: &str = ": Invalid authentication mechanism: '";
 
 /// So much of a mechanism is logged: `%.100s`.
 const CUT: usize = 100;
 
 /// Where a mechanism ends that may have quoted blanks in it.
-///
-/// No server offers one of such a name, so what follows is the server's [refusal](UNOFFERED), and maybe the user name of an
-/// earlier attempt. The client may spell a refusal in either. The server's is where the token ends, or where Postfix has cut
-/// it, as it does since it logs users; else it is the last one, for a quote that is never closed lets the token go on to the
-/// end of the command.
 pub(crate) fn end(text: &[u8]) -> Option<usize> {
-    let refused = |end: usize| {
-        let rest = text.get(end..)?;
-        let rest = UNOFFERED.iter().find_map(|words| rest.strip_prefix(words.as_bytes()))?;
-        (rest.is_empty() || rest.starts_with(USER.needle())).then_some(end)
-    };
+    let refused = |end: usize| is_refused(text, end).then_some(end);
     let token = token_end(text);
     let cut =
-        refused(CUT).filter(|_| !UNOFFERED.iter().any(|words| text.ends_with(words.as_bytes())));
+        refused(CUT).filter(|_| !NOT_OFFERED.iter().any(|words| text.ends_with(words.as_bytes())));
     let last = || memchr::memrchr_iter(b' ', text).find_map(refused);
     token.filter(|end| *end <= CUT).and_then(refused).or(cut).or_else(last).or(token)
 }
 
-/// Where the first token of a command ends: at a blank, unless that stands between `"` and `"`, between `<` and `>`, or behind
-/// a backslash (`smtp_next_token()` and `smtp_quoted()`, `src/smtpd/smtpd_token.c`). `None` where it is not closed.
+/// Whether a refusal follows the mechanism that ends at `end`: no server offers a mechanism with blanks.
+fn is_refused(text: &[u8], end: usize) -> bool {
+    let ends = |rest: &[u8]| rest.is_empty() || rest.starts_with(USER.needle());
+    let Some((token, rest)) = text.split_at_checked(end) else { return false };
+    let follows = NOT_OFFERED.iter().find_map(|words| rest.strip_prefix(words.as_bytes()));
+    follows.is_some_and(|rest| {
+        ends(rest)
+            || rest
+                .strip_prefix(b": '")
+                .and_then(|quoted| quoted.strip_prefix(token))
+                .is_some_and(|rest| end_of_quoted(rest, end).is_some_and(|end| ends(&rest[end..])))
+    })
+}
+
+/// Where a quoted token of which `length` bytes were taken ends, after its closing quote.
+fn end_of_quoted(rest: &[u8], length: usize) -> Option<usize> {
+    if length < CUT {
+        return rest.starts_with(b"'").then_some(1);
+    }
+    // It was cut before, but not in the quotation.
+    let user = [b"'", USER.needle()].concat();
+    rest.rfind(&user)
+        .or_else(|| rest.len().checked_sub(1).filter(|_| rest.ends_with(b"'")))
+        .map(|at| at + 1)
+}
+
+/// Where the quotation of `mechanism` ends in the text after ` authentication failed`; 0 if there is none.
+pub(crate) fn end_of_quotation(text: &[u8], mechanism: &[u8]) -> usize {
+    let rest = text.strip_prefix(QUOTATION.as_bytes());
+    let rest = rest.and_then(|rest| rest.strip_prefix(mechanism));
+    let end = rest.and_then(|rest| Some((rest, end_of_quoted(rest, mechanism.len())?)));
+    end.map_or(0, |(rest, end)| text.len() - rest.len() + end)
+}
+
+/// Where the first token of a command ends: at a blank, unless that stands between `"` and `"`, between `<` and `>`, or after
+/// a backslash (`smtp_next_token()` and `smtp_quoted()`, `src/smtpd/smtpd_token.c`). `None` if it is not closed.
 fn token_end(text: &[u8]) -> Option<usize> {
     // What closes, the innermost last.
     let mut open = Vec::new();

@@ -13,13 +13,12 @@ use mls_stream::blocks::Place;
 use regex::bytes::Regex;
 
 use crate::clock::Clock;
-use crate::docker;
-use crate::envelope;
 use crate::grammar::{self, Attempt, DOVECOT, POSTFIX};
 use crate::journal::Entry;
 use crate::rejects::Reject;
 use crate::stats::Stats;
 use crate::{Args, Daemon};
+use crate::{docker, dovecot, envelope};
 
 /// Reads blocks of lines and appends records. Each thread has one of its own.
 #[derive(Clone)]
@@ -55,13 +54,8 @@ impl Scanner {
     /// # Errors
     /// Exit 70 where the search cannot be built.
     pub fn new(args: &Args, filter: &Filter) -> anyhow::Result<Self> {
-        let forms = args.daemon.iter().flat_map(|daemon| match daemon {
-            Daemon::Postfix => POSTFIX.as_slice(),
-            Daemon::Dovecot => DOVECOT.as_slice(),
-        });
-        let forms = forms.filter(|form| args.outcome.contains(&form.outcome));
-        // Dovecot says nothing of clients that give up: a set of forms may be empty, and its expression matches nothing.
-        let words = forms.map(|form| regex::escape(form.words)).reduce(|a, b| format!("{a}|{b}"));
+        let words = args.daemon.iter().flat_map(|daemon| grammar::words(*daemon, &args.outcome));
+        let words = words.map(regex::escape).reduce(|a, b| format!("{a}|{b}"));
         let words = words.unwrap_or_else(|| r"[^\s\S]".into());
         // A message that is not UTF-8 is an array of bytes in the journal's JSON: its words cannot be seen.
         let journal_words = format!(r#"{words}|"MESSAGE" ?: ?\["#);
@@ -193,11 +187,17 @@ impl Scanner {
             Daemon::Dovecot => &DOVECOT,
         };
         let Some(attempt) = grammar::read(message, forms) else {
-            let looks_like_one = daemon == Daemon::Dovecot || looks_like_postfix(message);
+            let looks_like_one = match daemon {
+                Daemon::Postfix => looks_like_postfix(message),
+                Daemon::Dovecot => !dovecot::has_no_attempt(message),
+            };
             return if looks_like_one { Err(NOT_ITS_FORM) } else { skipped(message) };
         };
         let Some(date) = source.date else { return Err("a time stamp that is no time") };
         if !self.outcomes.contains(&attempt.outcome) {
+            if self.with_stats && attempt.outcome == Outcome::Error {
+                self.stats.event(attempt.outcome, attempt.mechanism.as_deref());
+            }
             return Ok(());
         }
         if self.ignores(&attempt) {
@@ -208,6 +208,8 @@ impl Scanner {
             self.stats.event(attempt.outcome, attempt.mechanism.as_deref());
         }
         let service = match attempt.process {
+            // A log file of Dovecot's own names the process only.
+            Some(process) if process == source.program => Cow::Owned(format!("dovecot/{process}")),
             Some(process) => Cow::Owned(format!("{}/{process}", source.program)),
             None => source.program,
         };
@@ -224,7 +226,7 @@ impl Scanner {
             client: attempt.client,
             user: attempt.user,
             reason: attempt.reason,
-            queue_id: None,
+            queue_id: attempt.queue_id.map(Cow::Borrowed),
             pos: source.pos.map(Cow::Owned),
             enrichment: None,
         };

@@ -30,7 +30,7 @@ const REASONS: [&str; 4] = [
     "(reason unavailable)",
     "authentication failure",
     "UGFzc3dvcmQ6",
-    "Connection lost to authentication server",
+    "Invalid base64 data in continued response",
 ];
 const USERS: [&str; 12] = [
     "admin",
