@@ -1,4 +1,4 @@
-//! The position that a source has reached, in `TABLE_cursor`.
+//! The committed position of each source, in `TABLE_cursor`.
 
 use anyhow::Context;
 use mls_diag::{Exit, OrExit};
@@ -11,7 +11,7 @@ use crate::database::Database;
 use crate::error_class::ErrorClass;
 use crate::schema::Table;
 
-/// The name of the source: the flag's, else this machine's.
+/// Returns the name of the source: that of `--source`, else this machine's name.
 pub(crate) fn source(flag: Option<String>) -> anyhow::Result<String> {
     let source =
         flag.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
@@ -19,11 +19,12 @@ pub(crate) fn source(flag: Option<String>) -> anyhow::Result<String> {
         return Ok(source);
     }
     Err(Exit::Usage.error(format!(
-        "{source:?} is no name of a source: use 1 to 255 bytes without control characters"
+        "{source:?} cannot name a source: use 1 to 255 bytes without control characters"
     )))
 }
 
-/// What was committed for `source`; `None` before the first commit, and where there are no tables yet.
+/// Reads what was committed for `source`. `None` before the first commit, or if the tables do not
+/// exist yet.
 pub(crate) fn load(
     database: &mut Database,
     table: &Table,
@@ -46,8 +47,8 @@ pub(crate) fn load(
         .or_exit(Exit::Config)
 }
 
-/// Moves the position in the transaction that is open, from commit `base` to the next, and returns that. A pipeline that has done
-/// so meanwhile makes it fail.
+/// Moves the position from commit `base` to the next one, in the open transaction. Returns the new
+/// sequence number. Fails if another pipeline has moved it meanwhile.
 pub(crate) fn advance(
     database: &mut Database,
     table: &Table,
@@ -78,18 +79,20 @@ pub(crate) fn advance(
     }
 }
 
-/// Somebody else has committed for this source, or the log was read from a position that is none of it.
+/// Another pipeline has committed for this source, or the log was read from the position of another
+/// source.
 pub(crate) fn overtaken(database: &Database, source: &str) -> anyhow::Error {
     Exit::TempFail.error(format!(
-        "{}: another pipeline has committed for source {source} since the log was read from; nothing was written, the next run \
-         goes on from there (if none has: mls-sql cursor has failed, or names another database or source)",
+        "{}: another pipeline has committed for source {source} since this run read its position. Nothing was \
+         written; the next run continues from the committed position. If no other pipeline runs, mls-sql cursor \
+         failed or was given another database or --source",
         database.shown
     ))
 }
 
-/// Prints the committed position as a cursor file, nothing where there is none.
+/// Prints the committed position as a cursor file; prints nothing before the first commit.
 pub(crate) fn print(options: &ConnectOptions, table: &Table, source: &str) -> anyhow::Result<()> {
-    // Looking must not create a database.
+    // A command that only reads must not create a database.
     if let ConnectOptions::Sqlite(path) = options
         && !path.exists()
     {

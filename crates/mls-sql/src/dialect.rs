@@ -1,10 +1,10 @@
-//! What differs between the databases: names in quotes, texts in quotes, points in time.
+//! What differs between the databases: quoted names, text literals and points in time.
 //!
-//! Literals read the same whatever the server is set to:
+//! These literals mean the same under every server setting:
 //!
-//! | dialect | text | with `\` or beyond ASCII |
+//! | dialect | text | text with `\` or non-ASCII characters |
 //! |---|---|---|
-//! | SQLite | `'it''s'` | the same: SQLite knows no escapes, and its files are UTF-8 |
+//! | SQLite | `'it''s'` | the same: SQLite has no escapes, and its files are UTF-8 |
 //! | PostgreSQL | `'it''s'` | `E'\\ \u00e9'`: independent of `standard_conforming_strings` and `client_encoding` |
 //! | MySQL, MariaDB | `'it''s'` | `_utf8mb4 X'5c'`: independent of `NO_BACKSLASH_ESCAPES` and `character_set_client` |
 //!
@@ -17,13 +17,13 @@ use clap::ValueEnum;
 use mls_config::config::DbType;
 use mls_config::zone::digits;
 
-/// A database's SQL.
+/// The SQL dialect of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Dialect {
     Sqlite,
     Postgresql,
-    /// MariaDB's too.
+    /// MySQL and MariaDB.
     Mysql,
 }
 
@@ -38,14 +38,14 @@ impl From<DbType> for Dialect {
 }
 
 impl Dialect {
-    /// A name of a table or column, in quotes.
+    /// Quotes the name of a table or column.
     #[must_use]
     pub fn name(self, name: &str) -> String {
         let quote = if self == Self::Mysql { '`' } else { '"' };
         format!("{quote}{}{quote}", name.replace(quote, &format!("{quote}{quote}")))
     }
 
-    /// A text as a literal. NUL, which PostgreSQL cannot store, must not be in it.
+    /// Writes a text as a literal. The text must not contain NUL, which PostgreSQL cannot store.
     #[must_use]
     pub fn text(self, text: &str) -> String {
         let mut out = Vec::new();
@@ -59,7 +59,7 @@ impl Dialect {
         reason = "without a way out of the loop it is a few vector instructions"
     )]
     pub(crate) fn write_text(self, text: &str, out: &mut Vec<u8>) {
-        // What every SQL reads alike, and nearly every text is.
+        // Every dialect reads these bytes alike, and nearly every text has no others.
         let plain =
             text.bytes().fold(true, |plain, b| plain & (b < 0x80) & (b != b'\\') & (b != b'\''));
         if plain || self == Self::Sqlite {
@@ -101,8 +101,8 @@ impl Dialect {
         }
     }
 
-    /// A point in time as its column wants it, without quotes: UTC, to the microsecond. `None` before the year 1000 and after
-    /// 9999, which MySQL's `DATETIME` does not have.
+    /// Writes a point in time as its column expects it, without quotes: UTC, in microseconds.
+    /// `None` before the year 1000 and after 9999, which MySQL's `DATETIME` cannot store.
     pub(crate) fn time(self, at: &DateTime<FixedOffset>) -> Option<Time> {
         let at = at.naive_utc();
         if !(1000..=9999).contains(&at.year()) {
@@ -115,7 +115,7 @@ impl Dialect {
         };
         let mut text = *b"0000-00-00 00:00:00.000000   ";
         text[..19].copy_from_slice(&digits(&at)?);
-        // A leap second is the last microsecond before it.
+        // A leap second becomes the microsecond before it.
         let mut micros = (at.nanosecond() / 1000).min(999_999);
         for digit in text[20..26].iter_mut().rev() {
             *digit = b'0' + (micros % 10) as u8;
@@ -135,7 +135,7 @@ pub(crate) struct Time {
 }
 
 impl Time {
-    /// Digits, dashes, colons, and what else a point in time is written with.
+    /// Returns the text: digits and the separators of a date, so it needs no escaping.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.text[..self.length]
     }
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn literals_do_not_depend_on_how_a_server_is_set() {
+    fn literals_do_not_depend_on_server_settings() {
         for (text, sqlite, postgresql, mysql) in [
             ("a", "'a'", "'a'", "'a'"),
             ("it's", "'it''s'", "'it''s'", "'it''s'"),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn points_in_time_are_utc_to_the_microsecond() {
+    fn times_are_utc_with_microseconds() {
         let time = |text: &str, dialect: Dialect| {
             let time = dialect.time(&DateTime::parse_from_rfc3339(text).unwrap());
             time.map(|time| String::from_utf8(time.as_bytes().to_vec()).unwrap())

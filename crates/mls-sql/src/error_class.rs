@@ -1,4 +1,4 @@
-//! What a database's error means for the run.
+//! What an error of a database means for the run.
 //!
 //! Sources: PostgreSQL manual appendix A; MySQL "Server Error Message Reference"; SQLite "Result and Error Codes".
 
@@ -9,20 +9,21 @@ use sqlx::mysql::MySqlDatabaseError;
 use sqlx::postgres::PgDatabaseError;
 use sqlx::sqlite::SqliteError;
 
-/// A kind of error.
+/// The class of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ErrorClass {
-    /// A value does not fit its column or a statement, or breaks a constraint: it will not fit tomorrow either.
+    /// A value does not fit its column or a statement, or violates a constraint. A retry does not
+    /// help.
     Data,
-    /// The server is down, restarts, or is too busy; a lock is held.
+    /// The server is down, restarting or overloaded, or a lock is held. A retry may succeed.
     Temporary,
-    /// The user may not do that, or is not who it says.
+    /// Authentication failed, or the user lacks a privilege.
     Permission,
-    /// No such database, table or partition, or a file that is not what it should be.
+    /// A database, table or partition does not exist, or the database file is damaged.
     Setup,
-    /// The disk.
+    /// The disk is full, or the server cannot read or write.
     Storage,
-    /// Anything else.
+    /// Any other error.
     Other,
 }
 
@@ -30,7 +31,7 @@ impl ErrorClass {
     pub(crate) fn of(error: &Error) -> Self {
         match error {
             Error::Database(error) => of_database(error.as_ref()),
-            // rustls says so of a certificate that it does not trust.
+            // rustls reports an untrusted certificate in this way.
             Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => Self::Other,
             Error::Io(_) | Error::Protocol(_) | Error::WorkerCrashed => Self::Temporary,
             Error::Configuration(_) => Self::Setup,
@@ -52,7 +53,8 @@ impl ErrorClass {
 }
 
 impl ErrorClass {
-    /// The exit code where the statement is the user's: what is none of the server's business is the file's fault.
+    /// The exit code for a statement from an SQL file. If the server does not know what the
+    /// statement names, the file is wrong.
     pub(crate) fn exit_of_file(self) -> Exit {
         match self {
             Self::Other | Self::Setup => Exit::DataErr,
@@ -63,10 +65,12 @@ impl ErrorClass {
 
 fn of_database(error: &dyn DatabaseError) -> ErrorClass {
     if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
-        // That no partition is for the row has the state of a CHECK, but not its name. What a trigger raises names no table.
+        // A missing partition has the SQLSTATE of a CHECK constraint, but names no constraint. An
+        // error that a trigger raises names no table.
         let unplaced =
             error.code() == "23514" && error.table().is_some() && error.constraint().is_none();
-        // The server has no transaction IDs left, and is vacuumed: of class 54, which is else what is too long for an index.
+        // The server has run out of transaction IDs until VACUUM ends. The SQLSTATE has class 54,
+        // which otherwise means that a value is too long for an index.
         let exhausted = error.routine() == Some("GetNewTransactionId");
         match error.code() {
             _ if unplaced => ErrorClass::Setup,
@@ -84,11 +88,11 @@ fn of_database(error: &dyn DatabaseError) -> ErrorClass {
 
 fn of_postgresql(state: &str) -> ErrorClass {
     match state {
-        // No such schema, database, table, column.
+        // A schema, database, table or column does not exist.
         "3F000" | "3D000" | "42P01" | "42703" => ErrorClass::Setup,
         "42501" => ErrorClass::Permission,
         _ => match state.get(..2).unwrap_or_default() {
-            // And what is too long for an index, or what a trigger refuses.
+            // Class 54: a value is too long for an index. P0: a trigger refuses the row.
             "22" | "23" | "54" | "P0" => ErrorClass::Data,
             "08" | "40" | "53" | "55" | "57" => ErrorClass::Temporary,
             "28" => ErrorClass::Permission,
@@ -100,7 +104,8 @@ fn of_postgresql(state: &str) -> ErrorClass {
 
 fn of_mysql(number: u16, state: &str) -> ErrorClass {
     match number {
-        // Too many connections, shutting down, lost, lock wait, deadlock, statement interrupted, killed.
+        // Too many connections, shutdown, lost connection, lock wait timeout, deadlock, interrupted
+        // or killed statement.
         1040
         | 1053
         | 1077
@@ -116,13 +121,13 @@ fn of_mysql(number: u16, state: &str) -> ErrorClass {
         | 2013 => ErrorClass::Temporary,
         1044 | 1045 | 1142 | 1143 | 1227 | 1698 => ErrorClass::Permission,
         1046 | 1049 | 1054 | 1146 | 1364 | 1526 => ErrorClass::Setup,
-        // Disk full, cannot write, table full.
+        // Disk full, write error, table full.
         1021 | 1026 | 1114 => ErrorClass::Storage,
-        // Cannot be NULL, wrong value, out of range, truncated, CHECK of MySQL and of MariaDB;
-        // and a statement that is longer than the server takes.
+        // NULL in a NOT NULL column, wrong value, out of range, truncated, CHECK (MySQL and
+        // MariaDB), and a statement longer than `max_allowed_packet`.
         1048 | 1153 | 1366 | 1292 | 1264 | 1265 | 1406 | 3819 | 4025 => ErrorClass::Data,
         _ => match state.get(..2).unwrap_or_default() {
-            // And what a trigger refuses.
+            // Class 45: a trigger refuses the row.
             "22" | "23" | "45" => ErrorClass::Data,
             "08" => ErrorClass::Temporary,
             "28" => ErrorClass::Permission,
@@ -131,7 +136,7 @@ fn of_mysql(number: u16, state: &str) -> ErrorClass {
     }
 }
 
-/// The primary result code is the low byte of the extended one.
+/// The low byte of an extended result code is the primary result code.
 fn of_sqlite(code: i32) -> ErrorClass {
     match code & 0xff {
         5 | 6 => ErrorClass::Temporary,

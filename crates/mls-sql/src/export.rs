@@ -1,8 +1,11 @@
-//! Events into SQL: on standard output, or as a file in a directory.
+//! Writes events as SQL, to standard output or to a file in a directory.
 //!
-//! With a cursor file S the file is written under a hidden name of S's own, S is committed, which has both names, and then it is
-//! renamed. So what is found at the next start is one of three things: nothing; a whole file that S names and describes, which is
-//! renamed now; or one that S does not describe, which was never committed and is written anew.
+//! With a cursor file S, the file is written in three steps. It gets a hidden temporary name that
+//! belongs to S. Then S is committed, with both names in it. Then the file gets its final name.
+//!
+//! The next start therefore finds one of three states. There is no temporary file. Or S describes
+//! the whole temporary file: it is renamed now. Or S does not describe it: it was never committed
+//! and is written again.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -28,7 +31,7 @@ use crate::mapping::Mapping;
 use crate::schema::Table;
 use crate::sql_file::SqlFile;
 
-/// Writes a stream as SQL.
+/// Writes the events of a stream as SQL.
 pub(crate) fn run(
     mut reader: Reader,
     table: &Table,
@@ -65,13 +68,14 @@ pub(crate) fn run(
     };
     let result = sink::drain(reader, &mut export);
     if result.is_err() && export.begun {
-        // Never committed: its rows are read again.
+        // The file was never committed: the next run reads its rows again.
         let _ = fs::remove_file(&export.part);
     }
     result
 }
 
-/// The temporary name: that of nobody else who exports into the same directory, on this machine or another.
+/// Returns the temporary name, which no other export into the same directory uses, on this machine
+/// or another.
 fn part(cursor_file: Option<&Path>) -> anyhow::Result<String> {
     let Some(path) = cursor_file else {
         return Ok(format!(".{}-{}.part", machine()?, std::process::id()));
@@ -83,13 +87,13 @@ fn part(cursor_file: Option<&Path>) -> anyhow::Result<String> {
     Ok(format!(".{}-{}.part", machine()?, &hash[..16]))
 }
 
-/// This machine's name, as a part of a file's.
+/// Returns the name of this machine, with characters that are safe in a file name.
 fn machine() -> anyhow::Result<String> {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' };
     Ok(cursor::source(None)?.chars().map(plain).collect())
 }
 
-/// Standard output.
+/// Writes to standard output.
 struct Print<W: Write> {
     file: SqlFile<W>,
 }
@@ -117,13 +121,13 @@ impl<W: Write> Sink for Print<W> {
     }
 }
 
-/// A directory.
+/// Writes to a file in a directory.
 struct Export<'a> {
     dir: PathBuf,
     part: PathBuf,
     cursor_file: Option<PathBuf>,
     committed: CursorFile,
-    /// There is a part that no cursor names yet.
+    /// The temporary file exists and no committed cursor names it yet.
     begun: bool,
     open: Option<SqlFile<BufWriter<File>>>,
     new: &'a dyn Fn(BufWriter<File>) -> SqlFile<BufWriter<File>>,
@@ -208,14 +212,15 @@ impl Export<'_> {
         self.part.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Finishes what the last commit has left undone, in the directory that it was written to; where that has moved, in the one of
-    /// this run.
+    /// Renames the file that the last commit names, if that run died first. Looks in the directory
+    /// that the commit names, and in the directory of this run in case it was moved.
     fn settle(&self) -> anyhow::Result<()> {
         let CursorFile { file: Some(name), data: Some(data), part, .. } = &self.committed else {
             return Ok(());
         };
         let path = Path::new(name);
-        // This run's name for it is another where the machine was renamed or S has moved. Older versions did not note it.
+        // The temporary name depends on the machine's name and on the path of S, and either may
+        // have changed. Older versions did not record it.
         let part = part.clone().unwrap_or_else(|| self.part_name());
         for folder in [&atomic::directory_of(path), &self.dir] {
             let part = folder.join(&part);
@@ -234,7 +239,8 @@ impl Export<'_> {
         Ok(())
     }
 
-    /// `20261125_023000_mx1_000012_maillogsentinel_export.sql`: sorted by time, told apart by machine and commit.
+    /// Returns `20261125_023000_mx1_000012_maillogsentinel_export.sql`: the names sort by time and
+    /// differ by machine and commit.
     fn name(&self) -> anyhow::Result<String> {
         let (time, machine) = (chrono::Utc::now().format("%Y%m%d_%H%M%S"), machine()?);
         let first = self.committed.sequence + 1;
@@ -247,15 +253,15 @@ impl Export<'_> {
     }
 }
 
-/// Gives a whole file its name, which must be free.
+/// Gives a complete file its final name, which must not exist yet.
 fn publish(part: &Path, path: &Path) -> anyhow::Result<()> {
     let context = || format!("renaming {} to {}", part.display(), path.display());
     match renameat_with(CWD, part, CWD, path, RenameFlags::NOREPLACE) {
-        // A run that had to link it has died before it removed the other name.
+        // An earlier run created the link and died before it removed the temporary name.
         Err(_) if is_same(part, path) => {
             fs::remove_file(part).with_context(context).or_exit(Exit::CantCreat)?;
         }
-        // File systems of other machines do not know it.
+        // Network file systems do not support RENAME_NOREPLACE.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
             fs::hard_link(part, path)
                 .and_then(|()| fs::remove_file(part))
@@ -271,7 +277,7 @@ fn publish(part: &Path, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether both are names of one file.
+/// Whether both paths name the same file.
 fn is_same(a: &Path, b: &Path) -> bool {
     let file = |path: &Path| {
         fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok()

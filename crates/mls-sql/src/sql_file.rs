@@ -1,4 +1,4 @@
-//! One SQL file: a transaction of multi-row INSERTs.
+//! Encodes one SQL file: a transaction of multi-row INSERT statements.
 
 use std::io::{self, Write};
 
@@ -10,14 +10,14 @@ use crate::mapping::Mapping;
 use crate::row_encoder::{BadDate, RowEncoder, RowFormat};
 use crate::schema::Table;
 
-/// A statement ends when it has so many bytes of rows: every server takes statements of a megabyte.
+/// Bytes of rows after which a statement ends. Every server accepts statements of a megabyte.
 const STATEMENT: usize = 128 * 1024;
 
-/// RowEncoder on their way into an SQL file. Nothing is written before the first row.
+/// Writes rows to an SQL file. Writes nothing before the first row.
 pub(crate) struct SqlFile<W: Write> {
     out: W,
     rows: RowEncoder,
-    /// What a statement begins with.
+    /// The beginning of each INSERT statement.
     insert: Vec<u8>,
     begun: bool,
 }
@@ -38,10 +38,11 @@ impl<W: Write> SqlFile<W> {
         }
     }
 
-    /// Appends an event's rows.
+    /// Appends the rows of an event.
     ///
     /// # Errors
-    /// Those of the output; an event without a place in the table is the inner one, and is left out.
+    /// Errors of the output. The inner error means that the event has a date that databases cannot
+    /// store; it is skipped.
     pub(crate) fn event(&mut self, event: &Auth<'_>) -> io::Result<Result<(), BadDate>> {
         for _ in 0..sink::rows(event) {
             if let Err(why) = self.rows.push(event) {
@@ -54,15 +55,15 @@ impl<W: Write> SqlFile<W> {
         Ok(Ok(()))
     }
 
-    /// Whether there is a row.
+    /// Whether no row was added.
     pub(crate) fn is_empty(&self) -> bool {
         !self.begun && self.rows.len() == 0
     }
 
-    /// Writes what is left and ends the transaction.
+    /// Writes the remaining rows and ends the transaction.
     ///
     /// # Errors
-    /// Those of the output.
+    /// Errors of the output.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         self.statement()?;
         if self.begun {

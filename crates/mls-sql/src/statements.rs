@@ -1,8 +1,9 @@
-//! An SQL file as statements, one after the other, in bounded memory.
+//! Splits an SQL file into statements, one after the other, in bounded memory.
 //!
-//! Only as much of the language is known as it takes to find the semicolon that ends a statement: quotes, comments, PostgreSQL's
-//! dollar quotes (manual 4.1.2.4), and the bodies of `CREATE TRIGGER`, `FUNCTION` and `PROCEDURE`, which have semicolons of their
-//! own between `BEGIN` or `CASE` and `END`, as psql and sqlite3 know them.
+//! The splitter knows only as much SQL as it needs to find the semicolon that ends a statement:
+//! quotes, comments, PostgreSQL's dollar quotes (manual 4.1.2.4), and the bodies of `CREATE
+//! TRIGGER`, `FUNCTION` and `PROCEDURE`. Such a body contains semicolons between `BEGIN` or `CASE`
+//! and `END`; psql and sqlite3 split it by the same rule.
 
 use std::io::BufRead;
 
@@ -10,19 +11,19 @@ use anyhow::{Context, bail, ensure};
 
 use crate::dialect::Dialect;
 
-/// Longest statement, in bytes.
+/// The longest statement, in bytes.
 const MAX_STATEMENT: usize = 16 << 20;
 
-/// What a file may do.
+/// Which statements a file may contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Allowed {
-    /// Everything that a transaction can take back.
+    /// Every statement that a transaction can roll back.
     All,
-    /// MySQL and MariaDB commit by themselves at every other statement.
+    /// Only INSERT: MySQL and MariaDB commit implicitly at other statements.
     Inserts,
 }
 
-/// One statement, without its semicolon and without comments before it.
+/// One statement, without its semicolon and without the comments before it.
 pub(crate) struct Statement<'a> {
     pub(crate) text: &'a str,
     number: u64,
@@ -30,7 +31,7 @@ pub(crate) struct Statement<'a> {
 }
 
 impl Statement<'_> {
-    /// `statement 3 (line 17: INSERT INTO …)`
+    /// Returns `statement 3 (line 17: INSERT INTO …)`.
     pub(crate) fn place(&self) -> String {
         place(self.number, self.line, self.text)
     }
@@ -42,29 +43,29 @@ fn place(number: u64, line: u64, text: &str) -> String {
     format!("statement {number} (line {line}: {start})")
 }
 
-/// The statements of a file, but for the `BEGIN` at its head and the `COMMIT` at its end.
+/// Reads the statements of a file, except the `BEGIN` at its start and the `COMMIT` at its end.
 pub(crate) struct Statements<R> {
     input: R,
     dialect: Dialect,
     allowed: Allowed,
     text: Vec<u8>,
     number: u64,
-    /// Of the input read so far.
+    /// The current line of the input.
     line: u64,
-    /// The file's own COMMIT has come.
+    /// The file's own COMMIT was read.
     closed: bool,
 }
 
-/// Where in the text the last byte is.
+/// The lexical state after the last byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
     Code,
-    /// In quotes that this byte ends; `true` where a backslash takes the next byte's meaning.
+    /// Inside quotes that end with this byte. `true` if a backslash escapes the next byte.
     Quoted(u8, bool),
     LineComment,
-    /// So many deep: PostgreSQL's nest.
+    /// Inside a comment, with its nesting depth: comments nest in PostgreSQL.
     BlockComment(u32),
-    /// Until this tag comes again, behind this place.
+    /// Inside a dollar quote: its tag, and the offset in the text after the opening tag.
     Dollar(Vec<u8>, usize),
 }
 
@@ -77,11 +78,11 @@ impl<R: BufRead> Statements<R> {
         self.input
     }
 
-    /// The next statement to run.
+    /// Returns the next statement to run.
     ///
     /// # Errors
-    /// Where the file cannot be read, has a NUL byte, has a byte order mark between statements or words, or ends within a
-    /// statement, and for a statement that is not allowed.
+    /// If the file cannot be read, contains a NUL byte or a misplaced byte order mark, ends within
+    /// a statement, or contains a statement that is not allowed.
     pub(crate) fn next(&mut self) -> anyhow::Result<Option<Statement<'_>>> {
         if self.number == 0 && self.input.fill_buf()?.starts_with("\u{feff}".as_bytes()) {
             self.input.consume(3);
@@ -109,7 +110,7 @@ impl<R: BufRead> Statements<R> {
                     | "RELEASE" | "PREPARE",
                     ..,
                 ] => {
-                    bail!("{}: a file is one transaction, and has none of its own", here())
+                    bail!("{}: a file is one transaction and must not control it", here())
                 }
                 ["COPY", ..] => {
                     bail!(
@@ -120,7 +121,7 @@ impl<R: BufRead> Statements<R> {
                 ["INSERT", ..] => break self.statement(line),
                 _ if self.allowed == Allowed::Inserts => {
                     bail!(
-                        "{}: only INSERT may stand in a file for MySQL, which commits at other statements",
+                        "{}: a file for MySQL may contain only INSERT, because MySQL commits at other statements",
                         here()
                     )
                 }
@@ -134,7 +135,7 @@ impl<R: BufRead> Statements<R> {
         Ok(Some(Statement { text, number: self.number, line }))
     }
 
-    /// Reads the text of a statement and returns the line that it begins in.
+    /// Reads the text of one statement and returns the line in which it begins.
     fn read(&mut self) -> anyhow::Result<Option<u64>> {
         self.text.clear();
         let (mut state, mut begin) = (State::Code, self.line);
@@ -185,7 +186,10 @@ impl<R: BufRead> Statements<R> {
                             if self.dialect == Dialect::Mysql
                                 && self.peek()?.is_some_and(|b| b"!M+".contains(&b))
                             {
-                                bail!("line {}: a comment that MySQL would run", self.line);
+                                bail!(
+                                    "line {}: MySQL would run the text of this comment; remove it",
+                                    self.line
+                                );
                             }
                             self.text.pop();
                             state = State::BlockComment(1);
@@ -252,21 +256,21 @@ impl<R: BufRead> Statements<R> {
         }
     }
 
-    /// Takes a byte outside of quotes and comments.
+    /// Takes a byte outside quotes and comments.
     fn code(&mut self, byte: u8) -> anyhow::Result<()> {
         self.text.push(byte);
-        // A blank to SQLite, and part of a word to the others and to this splitter: what is a COMMIT, or the END of a body, must
-        // not depend on who reads it.
+        // SQLite reads U+FEFF as a blank; the other servers and this splitter read it as part of a
+        // word. Refuse it, so that all agree on what is a COMMIT or the END of a body.
         let mark = self.text.ends_with("\u{feff}".as_bytes());
         ensure!(
             !mark,
-            "line {}: a byte order mark (U+FEFF) that is not at the head of the file: take it out",
+            "line {}: a byte order mark (U+FEFF) that is not at the start of the file; remove it",
             self.line
         );
         Ok(())
     }
 
-    /// Takes a byte within quotes; whether they end with it.
+    /// Takes a byte inside quotes. Returns whether the quotes end with it.
     fn quoted(&mut self, byte: u8, quote: u8, escapes: bool) -> anyhow::Result<bool> {
         self.text.push(byte);
         if byte == b'\\' && escapes {
@@ -277,7 +281,7 @@ impl<R: BufRead> Statements<R> {
         if byte != quote {
             return Ok(false);
         }
-        // A doubled quote stands for one.
+        // A doubled quote stands for one quote.
         let doubled = quote != b']' && self.peek()? == Some(quote);
         if doubled {
             let next = self.byte()?;
@@ -286,7 +290,7 @@ impl<R: BufRead> Statements<R> {
         Ok(!doubled)
     }
 
-    /// What a comment is to the server.
+    /// Replaces a comment by a blank, as the server does.
     fn blank(&mut self) {
         if !self.text.is_empty() {
             self.text.push(b' ');
@@ -296,7 +300,8 @@ impl<R: BufRead> Statements<R> {
     fn byte(&mut self) -> anyhow::Result<Option<u8>> {
         let byte = self.peek()?;
         if let Some(byte) = byte {
-            // SQLite ends the text there, and sqlx then never comes to the end of it; PostgreSQL drops the connection.
+            // SQLite ends the text at a NUL byte and sqlx then loops for ever; PostgreSQL drops the
+            // connection.
             ensure!(byte != 0, "line {}: a NUL byte, which has no place in SQL", self.line);
             self.input.consume(1);
             self.line += u64::from(byte == b'\n');
@@ -308,7 +313,8 @@ impl<R: BufRead> Statements<R> {
         Ok(self.input.fill_buf()?.first().copied())
     }
 
-    /// A quote opens a text with escapes in MySQL, and behind an `E` in PostgreSQL.
+    /// Whether the quote just read opens a text with backslash escapes: always in MySQL, after an
+    /// `E` in PostgreSQL.
     fn escapes(&self) -> bool {
         match self.dialect {
             Dialect::Mysql => true,
@@ -321,13 +327,13 @@ impl<R: BufRead> Statements<R> {
         }
     }
 
-    /// Two dashes begin a comment; in MySQL only with a blank behind them.
+    /// Whether the two dashes just read begin a comment. In MySQL, a blank must follow them.
     fn is_comment(&mut self) -> anyhow::Result<bool> {
         Ok(self.dialect != Dialect::Mysql
             || self.peek()?.is_none_or(|b| b.is_ascii_whitespace() || b.is_ascii_control()))
     }
 
-    /// Takes the rest of what begins with the `$` just read: the tag, where a dollar quote begins with it.
+    /// Reads on after a `$`. Returns the tag if a dollar quote begins there.
     fn dollar_tag(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
         let start = self.text.len();
         self.text.push(b'$');
@@ -352,7 +358,7 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
 }
 
-/// Whether the text is in the body of a trigger or function.
+/// Tracks whether the text is inside the body of a trigger or function.
 #[derive(Default)]
 struct Body {
     word: Vec<u8>,
@@ -363,7 +369,7 @@ struct Body {
 }
 
 impl Body {
-    /// A byte outside of quotes and comments.
+    /// Takes a byte outside quotes and comments.
     fn code(&mut self, byte: u8) {
         if is_word(byte) {
             if self.word.len() < 16 {
@@ -380,7 +386,7 @@ impl Body {
             }
             b"BEGIN" | b"CASE" if self.routine => self.depth += 1,
             b"END" if self.routine => self.depth = self.depth.saturating_sub(1),
-            // A table may be called function.
+            // A table may be named `function`.
             _ => self.create = false,
         }
         self.words += 1;
@@ -403,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn a_semicolon_in_quotes_and_comments_ends_nothing() {
+    fn semicolon_in_quotes_or_comments_does_not_end_a_statement() {
         let sql = "\u{feff}BEGIN;\nINSERT INTO t VALUES ('a;''b');-- c;d\n/* e;f */ INSERT INTO \"x;y\" VALUES (1) ; ;\nCOMMIT;\n";
         for dialect in [Dialect::Sqlite, Dialect::Postgresql] {
             assert_eq!(
@@ -414,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backslash_escapes_where_the_database_says_so() {
+    fn backslash_escapes_a_quote_only_in_dialects_that_say_so() {
         let sql = r"INSERT INTO t VALUES ('a\'); INSERT INTO t VALUES ('b');";
         assert_eq!(split(sql, Dialect::Sqlite).unwrap().len(), 2);
         assert_eq!(split(sql, Dialect::Postgresql).unwrap().len(), 2);
@@ -427,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_of_triggers_and_functions_are_one_statement() {
+    fn body_of_a_trigger_or_function_is_one_statement() {
         let trigger = "CREATE TRIGGER a AFTER INSERT ON t BEGIN UPDATE t SET x = CASE WHEN 1 THEN 2 END; DELETE FROM u; END; SELECT 1;";
         assert_eq!(split(trigger, Dialect::Sqlite).unwrap().len(), 2);
         assert_eq!(split(&format!("\u{feff}{trigger}"), Dialect::Sqlite).unwrap().len(), 2);
@@ -467,12 +473,12 @@ mod tests {
             (
                 "INSERT INTO t VALUES (1);\nDROP TABLE t;",
                 Dialect::Mysql,
-                "statement 2 (line 2: DROP TABLE t): only INSERT",
+                "statement 2 (line 2: DROP TABLE t): a file for MySQL may",
             ),
             (
                 "INSERT INTO t VALUES (1) /*!50000 , (2) */;",
                 Dialect::Mysql,
-                "line 1: a comment that MySQL would run",
+                "line 1: MySQL would run",
             ),
             (
                 "COMMIT; INSERT INTO t VALUES (1);",
@@ -502,7 +508,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nul_byte_is_refused_wherever_it_stands() {
+    fn nul_byte_is_refused_everywhere() {
         for end in ["INSERT\0 2;", "INSERT '\0';", "-- \0", "/*\0*/", "\0"] {
             let sql = format!("INSERT 1;\n{end}");
             for dialect in [Dialect::Sqlite, Dialect::Postgresql, Dialect::Mysql] {
@@ -516,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_hides_no_statement() {
+    fn byte_order_mark_cannot_hide_a_statement() {
         for dialect in [Dialect::Sqlite, Dialect::Postgresql, Dialect::Mysql] {
             for sql in [
                 "INSERT INTO t VALUES (1);\n\u{feff}COMMIT;\nINSERT INTO nosuch VALUES (1);",
@@ -530,7 +536,7 @@ mod tests {
                     "{dialect:?} {sql:?}: {error:#}"
                 );
             }
-            // In a text and in a comment it is a character like any other.
+            // Inside a text or a comment it is an ordinary character.
             let sql = "\u{feff}INSERT INTO t VALUES ('\u{feff}'); -- \u{feff}\n/* \u{feff} */ INSERT INTO t VALUES (1);";
             let texts = ["INSERT INTO t VALUES ('\u{feff}')", "INSERT INTO t VALUES (1)"];
             assert_eq!(split(sql, dialect).unwrap(), texts);
@@ -546,7 +552,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_blanks_and_comments_is_no_statement() {
+    fn blanks_and_comments_alone_are_not_a_statement() {
         for sql in ["", "\n \n", "-- x", "/* x */;;", "BEGIN; COMMIT;"] {
             assert_eq!(split(sql, Dialect::Sqlite).unwrap(), [""; 0], "{sql:?}");
         }
