@@ -715,7 +715,7 @@ fn passwords_come_from_files_or_the_environment_and_a_server_proves_who_it_is() 
         )
     };
     succeed(&site, &load("ca.pem", "mls-sql load --password-file password"));
-    succeed(&site, &load("ca.pem", "MLS_SQL_PASSWORD='open sesame' mls-sql load"));
+    succeed(&site, &load("ca.pem", "mls-sql load --password-file <(echo 'open sesame')"));
     assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events").trim(), "2");
     let said = fail(&site, 77, &load("ca.pem", "mls-sql load --password-file wrong"));
     assert!(said.contains("password authentication failed") && !said.contains("sesame"), "{said}");

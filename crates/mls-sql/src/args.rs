@@ -93,7 +93,7 @@ pub(crate) struct DatabaseFlags {
     #[arg(long)]
     pub(crate) url: Option<String>,
 
-    /// File with the password on its first line [default: that of --config; else the environment's `MLS_SQL_PASSWORD`]
+    /// File with the password on its first line, readable by you only [default: that of --config]
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
 }

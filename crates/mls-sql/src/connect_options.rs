@@ -1,4 +1,4 @@
-//! Which database, and how to reach it.
+//! Which database to connect to, and how.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -9,17 +9,19 @@ use anyhow::Context;
 use mls_config::config::{Database as Settings, DbType, Password};
 use mls_config::secret;
 use mls_diag::{Exit, OrExit};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
 use crate::args::DatabaseFlags;
 use crate::dialect::Dialect;
+use crate::relay::Endpoint;
 
-/// How long a locked SQLite database is waited for.
-const BUSY: Duration = Duration::from_secs(30);
+/// How long to wait for a locked SQLite database.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A database, not connected yet.
+/// The address of a database and the credentials for it.
 #[derive(Clone, Debug)]
 pub(crate) enum ConnectOptions {
     Sqlite(PathBuf),
@@ -27,8 +29,8 @@ pub(crate) enum ConnectOptions {
     Mysql(MySqlConnectOptions),
 }
 
-/// Where a server is and who asks; sqlx has a type of its own for each.
-macro_rules! reach {
+/// Sets the address and the user of a server. sqlx has one type of options for each kind of server.
+macro_rules! with_address {
     ($options:expr, $settings:expr) => {{
         let mut options = $options;
         match $settings.db_host.as_deref() {
@@ -47,7 +49,7 @@ macro_rules! reach {
 }
 
 impl ConnectOptions {
-    /// From `--url`, else from `[database]`.
+    /// Reads `--url`, else the section `[database]` of the configuration.
     pub(crate) fn new(flags: &DatabaseFlags, settings: &Settings) -> anyhow::Result<Self> {
         let options = match &flags.url {
             Some(url) => Self::from_url(url)?,
@@ -56,12 +58,12 @@ impl ConnectOptions {
         let password = match (&flags.password_file, &settings.db_password_file) {
             (Some(file), _) => Some(secret::read("--password-file", file)?),
             (None, Some(file)) => Some(secret::read("db_password_file", file)?),
-            (None, None) => settings
-                .db_password
-                .clone()
-                .map(|Password(password)| password)
-                .or_else(|| std::env::var("MLS_SQL_PASSWORD").ok()),
+            (None, None) => settings.db_password.clone().map(|Password(password)| password),
         };
+        if password.is_some() {
+            // A core file would contain the password. A process may always lower its own limit.
+            let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+        }
         Ok(match (options, password) {
             (Self::Postgresql(options), Some(password)) => {
                 Self::Postgresql(options.password(&password))
@@ -74,7 +76,7 @@ impl ConnectOptions {
     fn from_url(url: &str) -> anyhow::Result<Self> {
         let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
         let rest = rest.strip_prefix("//").unwrap_or(rest);
-        // Wherever an `@` is: what is no URL is not repeated in a message either.
+        // Anywhere before an `@`: even a text that is not a URL must not be repeated in a message.
         let with_password = rest.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
         let query = rest.split_once('?').map_or("", |(_, query)| query);
         let hidden = query
@@ -83,8 +85,8 @@ impl ConnectOptions {
             .any(|key| key == "password" || key.contains('%'));
         if scheme != "sqlite" && (with_password || hidden) {
             return Err(Exit::Usage.error(
-                "--url holds a password, and every user of this machine can read command lines: use --password-file or the \
-                 environment's MLS_SQL_PASSWORD",
+                "--url contains a password, and every user of this machine can read command \
+                 lines; use --password-file",
             ));
         }
         let chosen = rest.contains("sslmode=") || rest.contains("ssl-mode=");
@@ -99,7 +101,7 @@ impl ConnectOptions {
             "mysql" | "mariadb" => {
                 let options = MySqlConnectOptions::from_str(url).map_err(|why| bad_url(&why))?;
                 if options.get_database().is_none() {
-                    return Err(bad_url(&"it lacks /NAME"));
+                    return Err(bad_url(&"the name of the database is missing; append /NAME"));
                 }
                 Ok(Self::Mysql(if chosen { options } else { verified_mysql(options) }))
             }
@@ -120,14 +122,37 @@ impl ConnectOptions {
                 sqlite_file(path, "")
                     .map_err(|why| Exit::Config.error(format!("[database] db_path: {why}")))
             }
-            DbType::Postgresql => Ok(Self::Postgresql(verified_postgresql(reach!(
+            DbType::Postgresql => Ok(Self::Postgresql(verified_postgresql(with_address!(
                 PgConnectOptions::new().database(name),
                 settings
             )))),
-            DbType::Mysql => Ok(Self::Mysql(verified_mysql(reach!(
+            DbType::Mysql => Ok(Self::Mysql(verified_mysql(with_address!(
                 MySqlConnectOptions::new().database(name),
                 settings
             )))),
+        }
+    }
+
+    /// Returns where the server listens; `None` for SQLite.
+    pub(crate) fn endpoint(&self) -> Option<Endpoint> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgresql(options) => {
+                let (host, port) = (options.get_host(), options.get_port());
+                let directory = options.get_socket().cloned();
+                let directory =
+                    directory.or_else(|| host.starts_with('/').then(|| PathBuf::from(host)));
+                Some(match directory {
+                    Some(directory) => Endpoint::Socket(directory.join(format!(".s.PGSQL.{port}"))),
+                    None => Endpoint::Tcp(unbracketed(host).to_owned(), port),
+                })
+            }
+            Self::Mysql(options) => Some(match options.get_socket() {
+                Some(path) => Endpoint::Socket(path.clone()),
+                None => {
+                    Endpoint::Tcp(unbracketed(options.get_host()).to_owned(), options.get_port())
+                }
+            }),
         }
     }
 
@@ -139,7 +164,7 @@ impl ConnectOptions {
         }
     }
 
-    /// What messages call it; never the password.
+    /// Returns the name of the database in messages, without the password.
     pub(crate) fn shown(&self) -> String {
         match self {
             Self::Sqlite(path) => path.display().to_string(),
@@ -162,26 +187,26 @@ impl ConnectOptions {
 }
 
 fn bad_url(why: &dyn std::fmt::Display) -> anyhow::Error {
-    Exit::Usage.error(format!("--url names no database: {why}"))
+    Exit::Usage.error(format!("--url is not the URL of a database: {why}"))
 }
 
-/// `:memory:` is no file, and what begins with `file:` is a URI, which may ask for anything: rows would be gone when the tool ends.
+/// SQLite does not read `:memory:` and names that begin with `file:` as names of files. Rows could be lost when the tool ends.
 fn sqlite_file(path: &Path, before: &str) -> Result<ConnectOptions, String> {
     let name = path.to_string_lossy();
     if name == ":memory:" || name.starts_with("file:") {
         return Err(format!(
-            "SQLite takes {name} for something else than a file's name: use {before}/path/to/file.db, or {before}./{name} if the \
-             file is called that"
+            "SQLite does not read {name} as the name of a file; use {before}/path/to/file.db, or \
+             {before}./{name} if the file has that name"
         ));
     }
     Ok(ConnectOptions::Sqlite(path.to_owned()))
 }
 
-/// How an SQLite file is opened: readers never wait for the writer (WAL), and what is committed survives a power failure.
+/// Returns how to open an SQLite file. Readers never wait for the writer (WAL), and a commit survives a power failure.
 pub(crate) fn sqlite(path: &Path, create: bool) -> anyhow::Result<SqliteConnectOptions> {
     if create {
         use std::os::unix::fs::OpenOptionsExt;
-        // SQLite would let everybody read what attackers, and users who mistyped, gave as names.
+        // SQLite would create a file that everybody may read. User names can be mistyped passwords.
         let made = std::fs::File::options().append(true).create(true).mode(0o640).open(path);
         made.with_context(|| format!("creating {}", path.display())).or_exit(Exit::CantCreat)?;
     }
@@ -190,12 +215,13 @@ pub(crate) fn sqlite(path: &Path, create: bool) -> anyhow::Result<SqliteConnectO
         .create_if_missing(false)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        // Indexes are written to in no order: of 2 MB most pages would go to the disk and back (negative: KiB).
+        // Index pages are changed in random order. With the default of 2 MB most of them would be
+        // written and read again and again. A negative value is in KiB.
         .pragma("cache_size", "-10000")
-        .busy_timeout(BUSY))
+        .busy_timeout(BUSY_TIMEOUT))
 }
 
-/// To the machine itself there is no way that could be listened at; any other server must prove who it is.
+/// Nobody can listen to a connection within this machine. Any other server must prove its identity.
 fn verified_postgresql(options: PgConnectOptions) -> PgConnectOptions {
     let local = options.get_socket().is_some() || is_local(options.get_host());
     options.ssl_mode(if local { PgSslMode::Prefer } else { PgSslMode::VerifyFull })
@@ -206,8 +232,13 @@ fn verified_mysql(options: MySqlConnectOptions) -> MySqlConnectOptions {
     options.ssl_mode(if local { MySqlSslMode::Preferred } else { MySqlSslMode::VerifyIdentity })
 }
 
+/// Returns the host of a URL without the brackets around an IPv6 address.
+fn unbracketed(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
 fn is_local(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let host = unbracketed(host);
     host == "localhost"
         || host.starts_with('/')
         || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
@@ -218,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_elsewhere_must_prove_who_it_is_unless_the_url_says_otherwise() {
+    fn server_on_another_machine_must_prove_its_identity_unless_the_url_says_otherwise() {
         let postgresql = |url: &str| match ConnectOptions::from_url(url).unwrap() {
             ConnectOptions::Postgresql(options) => format!("{:?}", options.get_ssl_mode()),
             other => panic!("{other:?}"),
@@ -242,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_sqlite_takes_for_anything_but_a_file_is_refused() {
+    fn path_that_sqlite_does_not_read_as_a_file_name_is_refused() {
         for path in [":memory:", "file:x.db", "file:/x.db?mode=memory", "file:"] {
             for url in [format!("sqlite:{path}"), format!("sqlite://{path}")] {
                 assert_eq!(
@@ -264,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_on_the_command_line_is_refused_and_not_repeated() {
+    fn password_on_the_command_line_is_refused_and_not_repeated() {
         for url in [
             "postgres://u:sec/secret@h/x",
             "mysql://u:sec?secret@h/x",

@@ -1,6 +1,6 @@
-//! SQL files into the database, each of them once.
+//! Runs SQL files in the database, each of them exactly once.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
@@ -12,14 +12,14 @@ use mls_state::lock::Lock;
 use sha2::{Digest, Sha256};
 
 use crate::connect_options::ConnectOptions;
-use crate::database::Database;
+use crate::database::{Database, describe};
 use crate::dialect::Dialect;
 use crate::error_class::ErrorClass;
 use crate::mapping::Mapping;
 use crate::schema::Table;
 use crate::statements::{Allowed, Statements};
 
-/// Imports what is new in `dir`.
+/// Runs the files in `dir` that the database has not seen yet.
 pub(crate) fn run(
     dir: &Path,
     database: &mut Database,
@@ -29,26 +29,39 @@ pub(crate) fn run(
 ) -> anyhow::Result<()> {
     let _lock = lock(database, options, table)?;
     database.prepare(table, mapping)?;
-    let ledger = read_ledger(database, table)?;
-    let (old, new): (Vec<_>, Vec<_>) =
-        names(dir)?.into_iter().partition(|name| ledger.contains_key(name));
-    for name in old {
-        let (path, imported) = (dir.join(&name), &ledger[&name]);
-        let now = hash(&path)?;
-        if now != *imported {
-            return Err(Exit::DataErr.error(format!(
-                "{} has changed since it was imported (SHA-256 {now}, was {imported}): give a new file a new name",
-                path.display()
-            )));
-        }
+    let names = names(dir)?;
+    let imported = hashes_of_imported(database, table, &names)?;
+    for (name, imported) in &imported {
+        check_unchanged(&dir.join(name), imported)?;
     }
-    for name in new {
-        import(database, table, &dir.join(&name), &name)?;
+    let new: Vec<_> = names.iter().filter(|name| !imported.contains_key(*name)).collect();
+    for name in &new {
+        import(database, table, &dir.join(name), name)?;
     }
+    log::info!(
+        "imported {} of {} SQL files in {} into {}",
+        new.len(),
+        names.len(),
+        dir.display(),
+        database.shown
+    );
     Ok(())
 }
 
-/// One import at a time. Where the file of a database is, a lock file is; a server keeps a lock for the connection.
+fn check_unchanged(path: &Path, imported: &str) -> anyhow::Result<()> {
+    let now = hash(path)?;
+    if now == imported {
+        return Ok(());
+    }
+    Err(Exit::DataErr.error(format!(
+        "{} has changed since it was imported (SHA-256 {now}, was {imported}); give a new file a new \
+         name",
+        path.display()
+    )))
+}
+
+/// Lets one import run at a time: with a lock file for a database in a file, else with a lock that the server holds for the
+/// connection.
 fn lock(
     database: &mut Database,
     options: &ConnectOptions,
@@ -69,26 +82,36 @@ fn lock(
         return Ok(None);
     }
     Err(Exit::TempFail
-        .error(format!("another import into {} is at work; try again later", database.shown)))
+        .error(format!("another import into {} is running; try again later", database.shown)))
 }
 
-/// SHA-256 of each imported file, by name.
-fn read_ledger(database: &mut Database, table: &Table) -> anyhow::Result<HashMap<String, String>> {
-    let name = database.dialect.name(&table.imports());
-    let column =
-        if database.dialect == Dialect::Mysql { "CONCAT(sha256, name)" } else { "sha256 || name" };
-    let sql = format!("SELECT {column} FROM {name}");
-    let rows = database
-        .texts(&sql)
-        .map_err(|error| database.failed(&error, "reading the imported files of"))?;
-    Ok(rows
-        .iter()
-        .filter_map(|row| row.split_at_checked(64))
-        .map(|(hash, name)| (name.into(), hash.into()))
-        .collect())
+/// How many names one query asks for: an answer stays small, however many files were ever imported.
+const NAMES_AT_ONCE: usize = 500;
+
+/// Returns the SHA-256 of those files in `names` that were imported, by name.
+fn hashes_of_imported(
+    database: &mut Database,
+    table: &Table,
+    names: &[String],
+) -> anyhow::Result<BTreeMap<String, String>> {
+    let (dialect, imports) = (database.dialect, database.dialect.name(&table.imports()));
+    let mut imported = BTreeMap::new();
+    for names in names.chunks(NAMES_AT_ONCE) {
+        let names: Vec<_> = names.iter().map(|name| dialect.text(name)).collect();
+        let sql =
+            format!("SELECT name, sha256 FROM {imports} WHERE name IN ({})", names.join(", "));
+        let rows = database
+            .rows(&sql)
+            .map_err(|error| database.failed(&error, "reading the imported files of"))?;
+        imported.extend(rows.into_iter().filter_map(|row| {
+            let [name, hash] = <[_; 2]>::try_from(row).ok()?;
+            Some((name?, hash?))
+        }));
+    }
+    Ok(imported)
 }
 
-/// The names of the SQL files, sorted. A hidden one is still being written.
+/// Returns the names of the SQL files, sorted. A hidden file is still being written.
 fn names(dir: &Path) -> anyhow::Result<Vec<String>> {
     let context = || format!("reading directory {}", dir.display());
     let mut names = Vec::new();
@@ -106,7 +129,10 @@ fn names(dir: &Path) -> anyhow::Result<Vec<String>> {
                 names.push(text.to_owned());
             }
             Some(_) => {}
-            None => log::warn!("{}: the name is not UTF-8, skipped", dir.join(&name).display()),
+            None => log::warn!(
+                "{}: skipped, because the name is not UTF-8; rename the file",
+                dir.join(&name).display()
+            ),
         }
     }
     names.sort();
@@ -125,7 +151,7 @@ fn open(path: &Path) -> anyhow::Result<File> {
     File::open(path).with_context(|| format!("opening {}", path.display()))
 }
 
-/// A file that is hashed as it is read: what is run is what the ledger names.
+/// Hashes a file while it is read, so that the hash is that of the statements which were run.
 struct Hashing {
     file: File,
     hash: Sha256,
@@ -145,7 +171,7 @@ impl Read for Hashing {
     }
 }
 
-/// Runs one file, and writes it into the ledger, in one transaction.
+/// Runs one file and records it as imported, in one transaction.
 fn import(database: &mut Database, table: &Table, path: &Path, name: &str) -> anyhow::Result<()> {
     let shown = path.display();
     let allowed = if database.dialect == Dialect::Mysql { Allowed::Inserts } else { Allowed::All };
@@ -156,7 +182,7 @@ fn import(database: &mut Database, table: &Table, path: &Path, name: &str) -> an
     database.must("SAVEPOINT file", "beginning a transaction in")?;
     database.allow_commits(false)?;
     let fault = |error: &sqlx::Error, place: &str| {
-        ErrorClass::of(error).exit_of_file().error(format!("{shown}, {place}: {error}"))
+        ErrorClass::of(error).exit_of_file().error(format!("{shown}, {place}: {}", describe(error)))
     };
     let mut run = || -> anyhow::Result<()> {
         while let Some(statement) =
@@ -166,12 +192,12 @@ fn import(database: &mut Database, table: &Table, path: &Path, name: &str) -> an
                 .execute_one(statement.text)
                 .map_err(|error| fault(&error, &statement.place()))?;
         }
-        // Gone with the transaction, where the file has rolled that back.
+        // The savepoint is gone if the file has ended the transaction.
         let release = database.execute("RELEASE SAVEPOINT file");
         release.map(drop).map_err(|error| fault(&error, "which must not end its transaction"))
     };
     if let Err(error) = run() {
-        // Where the connection is what has failed, the server rolls back by itself.
+        // If the connection has failed, the server rolls back by itself.
         if Exit::of(&error) != Exit::TempFail {
             let _ = database.execute("ROLLBACK");
         }
@@ -186,9 +212,9 @@ fn import(database: &mut Database, table: &Table, path: &Path, name: &str) -> an
         dialect.name(&table.imports()),
         dialect.text(name)
     );
-    database.must(&sql, &format!("noting {name} as imported into"))?;
+    database.must(&sql, &format!("recording {name} as imported into"))?;
     database.allow_commits(true)?;
     database.must("COMMIT", &format!("committing {name} to"))?;
-    log::info!("{shown} is imported into {}", database.shown);
+    log::debug!("{shown} was imported into {}", database.shown);
     Ok(())
 }

@@ -41,6 +41,7 @@ pub mod mapping;
 pub mod schema;
 
 mod args;
+mod connect;
 mod connect_options;
 mod cursor;
 mod database;
@@ -48,9 +49,11 @@ mod error_class;
 mod export;
 mod import;
 mod load;
+mod relay;
 mod row_encoder;
 mod sql_file;
 mod statements;
+mod tables;
 
 pub use args::Args;
 

@@ -1,0 +1,287 @@
+//! A relay between sqlx and a server, which bounds what the server can make us hold.
+//!
+//! sqlx keeps an answer in memory as long as the server says it is: two gigabytes for PostgreSQL, without
+//! an end for MySQL. TLS hides the messages from anything below sqlx, so the relay counts bytes instead.
+//! Between two requests of ours a server may send at most [`MAX_ANSWER`] bytes. No statement of mls-sql
+//! needs more: `dump` asks for one page of rows at a time.
+//!
+//! The relay also refuses bytes that arrive before a server may send them. An attacker on the network
+//! could add them to the answer that starts TLS (CVE-2021-23222). sqlx 0.9 reads exactly one byte there
+//! from PostgreSQL and drops what MySQL sent too early, so it does not take such bytes for a part of the
+//! encrypted session. The relay makes the attempt an error, and holds if a later sqlx reads ahead.
+//!
+//! sqlx connects to the relay through a socket in a directory that only this user can enter.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
+use tokio::task::JoinSet;
+
+/// How many bytes a server may send between two requests.
+const MAX_ANSWER: usize = 8 << 20;
+
+/// How many bytes the first packet of a MySQL server may have. Real ones have about a hundred.
+const MAX_GREETING: usize = 64 << 10;
+
+const BUFFER: usize = 64 << 10;
+
+/// What a PostgreSQL client asks first if it wants TLS (manual 55.7, `SSLRequest`).
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+
+/// Where a server listens.
+#[derive(Debug)]
+pub(crate) enum Endpoint {
+    Tcp(String, u16),
+    Socket(PathBuf),
+}
+
+/// Which protocol the server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Postgresql,
+    Mysql,
+}
+
+/// A relay to one server, for one connection.
+pub(crate) struct Relay {
+    directory: TempDir,
+    guard: Arc<Mutex<Guard>>,
+    /// Dropping this ends the copying.
+    tasks: JoinSet<io::Result<()>>,
+}
+
+impl Relay {
+    /// Connects to the server and waits for a connection at `socket_name` in [`directory`](Self::directory).
+    ///
+    /// # Errors
+    /// Errors of connecting, and of creating the directory.
+    pub(crate) async fn start(
+        endpoint: &Endpoint,
+        protocol: Protocol,
+        socket_name: &str,
+    ) -> io::Result<Self> {
+        let guard = Arc::new(Mutex::new(Guard::new(protocol)));
+        let mut tasks = JoinSet::new();
+        // Modes 0700 for the directory: nobody else reaches the socket.
+        let directory = tempfile::Builder::new().prefix("mls-sql-").tempdir()?;
+        let listener = UnixListener::bind(directory.path().join(socket_name))?;
+        match endpoint {
+            Endpoint::Tcp(host, port) => {
+                let server = TcpStream::connect((host.as_str(), *port)).await?;
+                server.set_nodelay(true)?;
+                tasks.spawn(relay(listener, server, Arc::clone(&guard)));
+            }
+            Endpoint::Socket(path) => {
+                let server = UnixStream::connect(path).await?;
+                tasks.spawn(relay(listener, server, Arc::clone(&guard)));
+            }
+        }
+        Ok(Self { directory, guard, tasks })
+    }
+
+    /// The directory of the socket.
+    pub(crate) fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
+    /// Waits until the server has got the last request and has closed the connection.
+    pub(crate) async fn finish(mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// Returns the reason why the relay has ended the connection, else `error`.
+    pub(crate) fn explain(&self, error: sqlx::Error) -> sqlx::Error {
+        match lock(&self.guard).violation.clone() {
+            Some(why) => io::Error::new(io::ErrorKind::InvalidData, why).into(),
+            None => error,
+        }
+    }
+}
+
+fn lock(guard: &Mutex<Guard>) -> std::sync::MutexGuard<'_, Guard> {
+    guard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Accepts one connection and copies in both directions until both sides have closed it.
+async fn relay<S: AsyncRead + AsyncWrite + Send + 'static>(
+    listener: UnixListener,
+    server: S,
+    guard: Arc<Mutex<Guard>>,
+) -> io::Result<()> {
+    let (client, _) = listener.accept().await?;
+    drop(listener);
+    let (requests, to_client) = client.into_split();
+    let (answers, to_server) = tokio::io::split(server);
+    let requests = tokio::spawn(forward_requests(requests, to_server, Arc::clone(&guard)));
+    forward_answers(answers, to_client, guard).await?;
+    // sqlx closes its side after it has read what the server sent.
+    requests.await?
+}
+
+async fn forward_requests(
+    mut requests: impl AsyncRead + Unpin,
+    mut server: impl AsyncWrite + Unpin,
+    guard: Arc<Mutex<Guard>>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let n = requests.read(&mut buffer).await?;
+        if n == 0 {
+            return server.shutdown().await;
+        }
+        lock(&guard).request(&buffer[..n]);
+        server.write_all(&buffer[..n]).await?;
+    }
+}
+
+/// Ends the connection of sqlx at the end of the server's, and at a violation.
+async fn forward_answers(
+    mut answers: impl AsyncRead + Unpin,
+    mut client: impl AsyncWrite + Unpin,
+    guard: Arc<Mutex<Guard>>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let n = answers.read(&mut buffer).await?;
+        if n == 0 || lock(&guard).answer(&buffer[..n]).is_err() {
+            return client.shutdown().await;
+        }
+        client.write_all(&buffer[..n]).await?;
+    }
+}
+
+/// Decides whether the server may send what it sends.
+struct Guard {
+    protocol: Protocol,
+    /// The first bytes of the first request.
+    first_request: Vec<u8>,
+    /// How many bytes of requests were sent.
+    requested: usize,
+    /// How many bytes the server has sent since the last request.
+    answered: usize,
+    /// The first bytes of the current answer.
+    head: Vec<u8>,
+    violation: Option<String>,
+}
+
+impl Guard {
+    fn new(protocol: Protocol) -> Self {
+        Self {
+            protocol,
+            first_request: Vec::new(),
+            requested: 0,
+            answered: 0,
+            head: Vec::new(),
+            violation: None,
+        }
+    }
+
+    fn request(&mut self, bytes: &[u8]) {
+        let missing = SSL_REQUEST.len() - self.first_request.len();
+        self.first_request.extend_from_slice(&bytes[..bytes.len().min(missing)]);
+        self.requested = self.requested.saturating_add(bytes.len());
+        self.answered = 0;
+        self.head.clear();
+    }
+
+    /// # Errors
+    /// The server may not send these bytes; [`violation`](Self::violation) says why.
+    fn answer(&mut self, bytes: &[u8]) -> Result<(), ()> {
+        let missing = 4 - self.head.len();
+        self.head.extend_from_slice(&bytes[..bytes.len().min(missing)]);
+        self.answered += bytes.len();
+        if self.violation.is_none() {
+            self.violation = self.check();
+        }
+        if self.violation.is_some() { Err(()) } else { Ok(()) }
+    }
+
+    fn check(&self) -> Option<String> {
+        if self.answered > MAX_ANSWER {
+            return Some(format!(
+                "the server sent more than {MAX_ANSWER} bytes in answer to one request; it is not \
+                 the database that it should be, or somebody has tampered with the connection"
+            ));
+        }
+        let allowed = match (self.protocol, self.requested) {
+            // The server speaks first. Its packet begins with its length, in three bytes.
+            (Protocol::Mysql, 0) => match self.head[..] {
+                [a, b, c, _] => {
+                    let length = usize::from(a) | usize::from(b) << 8 | usize::from(c) << 16;
+                    (4 + length).min(MAX_GREETING)
+                }
+                _ => 4,
+            },
+            (Protocol::Postgresql, 0) => 0,
+            // `S`: the next byte belongs to TLS, which the client begins.
+            (Protocol::Postgresql, 8)
+                if self.first_request == SSL_REQUEST && self.head.first() == Some(&b'S') =>
+            {
+                1
+            }
+            _ => MAX_ANSWER,
+        };
+        (self.answered > allowed).then(|| {
+            "the server sent bytes before it was asked; somebody may have injected them into the \
+             connection"
+                .to_owned()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard(protocol: Protocol, steps: &[(&str, &[u8])]) -> Option<String> {
+        let mut guard = Guard::new(protocol);
+        for (who, bytes) in steps {
+            match *who {
+                "client" => guard.request(bytes),
+                _ => drop(guard.answer(bytes)),
+            }
+        }
+        guard.violation
+    }
+
+    #[test]
+    fn bytes_after_the_answer_that_starts_tls_are_refused() {
+        let ask: (&str, &[u8]) = ("client", &SSL_REQUEST);
+        let refused = |steps: &[(&str, &[u8])]| {
+            guard(Protocol::Postgresql, steps).is_some_and(|why| why.contains("injected"))
+        };
+        assert!(refused(&[ask, ("server", b"SE")]));
+        assert!(refused(&[ask, ("server", b"S"), ("server", b"E")]));
+        assert!(refused(&[("server", b"R"), ask]));
+        assert!(!refused(&[ask, ("server", b"S"), ("client", b"\x16"), ("server", b"\x16\x03")]));
+        assert!(!refused(&[ask, ("server", b"N"), ("client", b"\0"), ("server", b"R\0")]));
+        // A server that has no memory left answers with a whole error.
+        assert!(!refused(&[ask, ("server", b"E\0\0\0\x08abcd")]));
+    }
+
+    #[test]
+    fn mysql_server_may_send_one_packet_before_it_is_asked() {
+        let refused = |steps: &[(&str, &[u8])]| guard(Protocol::Mysql, steps).is_some();
+        let greeting = |length: u8| [&[length, 0, 0, 0][..], &vec![10; length.into()]].concat();
+        assert!(!refused(&[("server", &greeting(90))]));
+        let (head, rest) = (greeting(90)[..2].to_vec(), greeting(90)[2..].to_vec());
+        assert!(!refused(&[("server", &head), ("server", &rest), ("client", b"x")]));
+        assert!(refused(&[("server", &[greeting(90), greeting(1)].concat())]));
+        assert!(refused(&[("server", &[0xff; 70_000])]));
+    }
+
+    #[test]
+    fn answer_without_an_end_is_refused() {
+        let half = vec![b'x'; MAX_ANSWER / 2 + 1];
+        let ask: (&str, &[u8]) = ("client", b"SELECT");
+        for protocol in [Protocol::Postgresql, Protocol::Mysql] {
+            assert!(guard(protocol, &[ask, ("server", &half), ask, ("server", &half)]).is_none());
+            let why = guard(protocol, &[ask, ("server", &half), ("server", &half)]).unwrap();
+            assert!(why.contains("more than 8388608 bytes"), "{why}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Creates the tables in a database, and checks that they can hold events exactly once.
+
+use mls_diag::Exit;
+
+use crate::database::Database;
+use crate::dialect::Dialect;
+use crate::mapping::Mapping;
+use crate::schema::Table;
+
+impl Database {
+    /// Creates the tables that are missing, and refuses tables that cannot hold events exactly once.
+    ///
+    /// # Errors
+    /// Exit 78 if the table is one of the Python original, lacks a column, or has an engine without transactions.
+    pub(crate) fn prepare(&mut self, table: &Table, mapping: &Mapping) -> anyhow::Result<()> {
+        let dialect = self.dialect;
+        if dialect == Dialect::Postgresql {
+            self.check_encoding()?;
+        }
+        let names = [table.name().to_owned(), table.cursor(), table.imports()];
+        let mut missing = false;
+        for name in &names {
+            missing |= self.columns(name)?.is_empty();
+        }
+        if missing {
+            self.create(table, mapping)?;
+        }
+        let columns = self.columns(table.name())?;
+        self.check_columns(table, mapping, &columns)?;
+        if dialect == Dialect::Mysql { self.check_engines(table) } else { Ok(()) }
+    }
+
+    /// Creates the missing tables: all or none of them if the database can roll back DDL. A lock keeps other runs out.
+    fn create(&mut self, table: &Table, mapping: &Mapping) -> anyhow::Result<()> {
+        let dialect = self.dialect;
+        self.begin()?;
+        if dialect == Dialect::Postgresql {
+            let lock = format!(
+                "SELECT pg_advisory_xact_lock(hashtext({}))::text",
+                dialect.text(table.name())
+            );
+            self.texts(&lock).map_err(|error| self.failed(&error, "locking"))?;
+        }
+        if self.columns(table.name())?.is_empty() {
+            for statement in table.events_ddl(dialect, mapping) {
+                self.must(&statement, &format!("creating table {} in", table.name()))?;
+            }
+        }
+        for statement in table.state_ddl(dialect) {
+            self.must(&statement, "creating the tables of cursors and imports in")?;
+        }
+        self.must("COMMIT", "creating tables in").map(drop)
+    }
+
+    /// Only UTF-8 can store every name that an attacker may choose.
+    fn check_encoding(&mut self) -> anyhow::Result<()> {
+        let encoding = self
+            .texts("SHOW server_encoding")
+            .map_err(|error| self.failed(&error, "checking the encoding of"))?;
+        match encoding.first().map(String::as_str) {
+            Some("UTF8") => Ok(()),
+            other => Err(Exit::Config.error(format!(
+                "{} has encoding {}, which cannot store every name; create a database with ENCODING 'UTF8' TEMPLATE template0",
+                self.shown,
+                other.unwrap_or("unknown")
+            ))),
+        }
+    }
+
+    /// Returns the names of a table's columns; none if the table does not exist.
+    pub(crate) fn columns(&mut self, table: &str) -> anyhow::Result<Vec<String>> {
+        let (name, quoted) =
+            (self.dialect.text(table), self.dialect.text(&self.dialect.name(table)));
+        let sql = match self.dialect {
+            Dialect::Sqlite => format!("SELECT name FROM pragma_table_info({name})"),
+            Dialect::Postgresql => format!(
+                "SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass({quoted}) AND attnum > 0 AND NOT attisdropped"
+            ),
+            Dialect::Mysql => format!(
+                "SELECT CAST(column_name AS CHAR) FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = {name}"
+            ),
+        };
+        self.texts(&sql).map_err(|error| {
+            self.failed(&error, &format!("reading the columns of table {table} in"))
+        })
+    }
+
+    /// # Errors
+    /// See [`prepare`](Self::prepare).
+    pub(crate) fn check_columns(
+        &self,
+        table: &Table,
+        mapping: &Mapping,
+        columns: &[String],
+    ) -> anyhow::Result<()> {
+        let has = |name: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
+        let (name, shown) = (table.name(), &self.shown);
+        if has("asn_int") && has("asn_varchar") {
+            return Err(Exit::Config.error(format!(
+                "table {name} in {shown} is one of the Python original. Its columns asn_int and \
+                 asn_varchar and its CHECK on reverse_dns_status refuse unknown values and \
+                 \"Errno 1\". Give another --table. After the first load its rows can be copied: \
+                 INSERT INTO … (server, event_time, ip, username, hostname, reverse_dns_status, \
+                 country_code, asn, aso) SELECT server, event_time, ip, username, hostname, \
+                 reverse_dns_status, country_code, asn_int, asn_varchar FROM {name}"
+            )));
+        }
+        let missing: Vec<_> =
+            mapping.filled().map(|(name, _)| name).filter(|name| !has(name)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(Exit::Config.error(format!(
+            "table {name} in {shown} has no column {}; run mls-sql migrate, which adds missing \
+             columns, or give another --table or --mapping",
+            missing.join(", ")
+        )))
+    }
+
+    /// Engines such as `MyISAM` keep one half of a transaction that failed.
+    fn check_engines(&mut self, table: &Table) -> anyhow::Result<()> {
+        let names = [table.name(), &table.cursor(), &table.imports()]
+            .map(|name| self.dialect.text(name))
+            .join(", ");
+        let sql = format!(
+            "SELECT CONCAT(t.table_name, ' (', t.engine, ')') FROM information_schema.tables t LEFT JOIN information_schema.engines e \
+             ON e.engine = t.engine WHERE t.table_schema = DATABASE() AND t.table_name IN ({names}) AND COALESCE(e.transactions, 'NO') <> 'YES'"
+        );
+        let tables = self
+            .texts(&sql)
+            .map_err(|error| self.failed(&error, "checking the engines of the tables in"))?;
+        if tables.is_empty() {
+            return Ok(());
+        }
+        Err(Exit::Config.error(format!(
+            "{} in {}: an engine without transactions cannot hold rows exactly once; use ALTER \
+             TABLE … ENGINE=InnoDB",
+            tables.join(", "),
+            self.shown
+        )))
+    }
+}

@@ -1,0 +1,178 @@
+//! Servers that are not the database they should be: they cannot make mls-sql hold much memory, and bytes that they inject are
+//! refused.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The most memory that the tool may have held, in KiB.
+const MAX_RESIDENT: u64 = 64 << 10;
+
+/// Starts a server that treats its first connection with `play`, and returns its port.
+fn serve(play: impl FnOnce(TcpStream) -> std::io::Result<()> + Send + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        // An error is the tool's answer to an attack: it closes the connection.
+        let _ = play(stream);
+    });
+    port
+}
+
+fn load(url: &str) -> Child {
+    Command::new(mls_tests::tools().join("mls-sql"))
+        .args(["load", "--url", url])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Loads into `url`. Returns the exit code, the messages and the peak of resident memory in KiB.
+fn attacked(url: &str) -> (Option<i32>, String, u64) {
+    let mut tool = load(url);
+    let status = format!("/proc/{}/status", tool.id());
+    let mut peak = 0;
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let code = loop {
+        let status = std::fs::read_to_string(&status).unwrap_or_default();
+        let now = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        peak = now
+            .and_then(|text| text.trim_end_matches("kB").trim().parse().ok())
+            .unwrap_or(0)
+            .max(peak);
+        if let Some(status) = tool.try_wait().unwrap() {
+            break status.code();
+        }
+        if peak > 4 * MAX_RESIDENT || Instant::now() > deadline {
+            tool.kill().unwrap();
+            panic!("{url}: {peak} KiB");
+        }
+        std::thread::yield_now();
+    };
+    let mut said = String::new();
+    tool.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    (code, said, peak)
+}
+
+fn assert_refused(url: &str, why: &str) {
+    let (code, said, peak) = attacked(url);
+    assert_eq!(code, Some(69), "{url}: {said}");
+    assert!(said.contains(why), "{url}: {said}");
+    assert!(peak > 0 && peak < MAX_RESIDENT, "{url}: {peak} KiB");
+    println!("{url}: {peak} KiB, {said}");
+}
+
+fn endless(mut stream: TcpStream, bytes: &[u8]) -> std::io::Result<()> {
+    loop {
+        stream.write_all(bytes)?;
+    }
+}
+
+/// What a MySQL server says first, with the capabilities of a current one.
+fn greeting() -> Vec<u8> {
+    let mut text = vec![10];
+    text.extend(b"8.0.36\0");
+    text.extend([1, 0, 0, 0]);
+    text.extend(b"abcdefgh\0");
+    // Capabilities, character set, status, the other half of the capabilities: TLS is among them.
+    text.extend([0xff, 0xff, 45, 2, 0, 0xff, 0xdf, 21]);
+    text.extend([0; 10]);
+    text.extend(b"ijklmnopqrst\0mysql_native_password\0");
+    packet(0, &text)
+}
+
+fn packet(sequence: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_le_bytes();
+    [&length[..3], &[sequence], payload].concat()
+}
+
+fn read_some(stream: &mut TcpStream) -> std::io::Result<usize> {
+    stream.read(&mut [0; 4096])
+}
+
+#[test]
+fn endless_greeting_of_a_mysql_server_is_refused() {
+    let mut packet = vec![0xff, 0xff, 0xff, 0];
+    packet.resize(4 + 0xff_ffff, b'x');
+    let port = serve(move |stream| endless(stream, &packet));
+    assert_refused(&format!("mysql://u@127.0.0.1:{port}/x"), "sent bytes before it was asked");
+}
+
+#[test]
+fn endless_answer_of_a_mysql_server_is_refused() {
+    let mut packet = vec![0xff, 0xff, 0xff, 0];
+    packet.resize(4 + 0xff_ffff, b'x');
+    let port = serve(move |mut stream| {
+        stream.write_all(&greeting())?;
+        read_some(&mut stream)?;
+        endless(stream, &packet)
+    });
+    let url = format!("mysql://u@127.0.0.1:{port}/x?ssl-mode=disabled");
+    assert_refused(&url, "more than 8388608 bytes");
+}
+
+#[test]
+fn answer_of_two_gigabytes_of_a_postgresql_server_is_refused() {
+    for (head, body) in [
+        (&b"R\x7f\xff\xff\xff"[..], &[0; 65_536][..]),
+        // Small messages without an end: parameters of the session.
+        (b"R\0\0\0\x08\0\0\0\0", b"S\0\0\0\x08a\0b\0"),
+    ] {
+        let port = serve(move |mut stream| {
+            // SSLRequest, then the startup message.
+            read_some(&mut stream)?;
+            stream.write_all(b"N")?;
+            read_some(&mut stream)?;
+            stream.write_all(head)?;
+            endless(stream, &body.repeat(65_536 / body.len()))
+        });
+        let url = format!("postgres://u@127.0.0.1:{port}/x");
+        assert_refused(&url, "more than 8388608 bytes");
+    }
+}
+
+/// CVE-2021-23222: who listens on the network adds an answer to the one that starts TLS.
+#[test]
+fn bytes_injected_before_tls_are_refused() {
+    let ready = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
+    let port = serve(move |mut stream| {
+        read_some(&mut stream)?;
+        stream.write_all(&[&b"S"[..], ready].concat())?;
+        read_some(&mut stream).map(drop)
+    });
+    assert_refused(&format!("postgres://u@127.0.0.1:{port}/x?sslmode=require"), "injected");
+    let ok = packet(2, &[0, 0, 0, 2, 0, 0, 0]);
+    let port = serve(move |mut stream| {
+        stream.write_all(&[greeting(), ok].concat())?;
+        read_some(&mut stream).map(drop)
+    });
+    assert_refused(&format!("mysql://u@127.0.0.1:{port}/x?ssl-mode=required"), "injected");
+}
+
+#[test]
+fn server_that_does_not_answer_is_reported_within_two_seconds() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let silent_port = silent.local_addr().unwrap().port();
+    for (port, why) in [(silent_port, "no answer within 2s"), (closed, "Connection refused")] {
+        for scheme in ["postgres", "mysql"] {
+            let begun = Instant::now();
+            let mut tool = load(&format!("{scheme}://u@127.0.0.1:{port}/x"));
+            let mut said = String::new();
+            BufReader::new(tool.stderr.take().unwrap()).read_line(&mut said).unwrap();
+            let elapsed = begun.elapsed();
+            assert!(said.contains(why) && said.contains("trying again"), "{said}");
+            // It goes on trying.
+            assert_eq!(tool.try_wait().unwrap(), None);
+            tool.kill().unwrap();
+            tool.wait().unwrap();
+            assert!(elapsed < Duration::from_millis(2900), "{elapsed:?}: {said}");
+        }
+    }
+    drop(silent);
+}
