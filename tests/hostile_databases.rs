@@ -1,5 +1,5 @@
-//! Servers that are not the database they should be: they cannot make mls-sql hold much memory, and bytes that they inject are
-//! refused.
+//! Servers that are not the database they should be: they cannot make mls-sql hold much memory, and
+//! bytes that they inject are refused.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
 use std::io::{BufRead, BufReader, Read, Write};

@@ -10,7 +10,8 @@ use crate::schema::Table;
 
 /// Put events into a database, or into SQL files
 ///
-/// SQLite, PostgreSQL, MySQL and MariaDB. One row for each failed login (as many as its `attempts` say, at most 1000).
+/// SQLite, PostgreSQL, MySQL and MariaDB. One row for each failed login (as many as its `attempts`
+/// say, at most 1000).
 #[derive(Debug, Parser)]
 #[command(name = "mls-sql", version, after_help = EXAMPLES)]
 pub struct Args {
@@ -21,7 +22,8 @@ pub struct Args {
     #[arg(long, global = true)]
     pub(crate) table: Option<Table>,
 
-    /// JSON file that maps columns of the CSV to columns of the table [default: that of --config, else built in]
+    /// JSON file that maps columns of the CSV to columns of the table [default: that of --config,
+    /// else built in]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) mapping: Option<PathBuf>,
 
@@ -38,7 +40,8 @@ pub(crate) enum Command {
     },
     /// Read events on standard input and put them into the database
     ///
-    /// From mls-tail --framed, rows and position are committed together, exactly once. Plain events are one transaction.
+    /// From mls-tail --framed, rows and position are committed together, exactly once. Plain events
+    /// are one transaction.
     Load {
         #[command(flatten)]
         database: DatabaseFlags,
@@ -61,8 +64,9 @@ pub(crate) enum Command {
         /// Write a file into DIR [default: that of --config, else standard output]
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
-        /// Commit the file together with the position in the CSV, exactly once; needs mls-tail --framed with the same FILE
-        /// [default with --config: `sql_state.offset` in its `state_dir`]
+        /// Commit the file together with the position in the CSV, exactly once; needs mls-tail
+        /// --framed with the same FILE [default with --config: `sql_state.offset` in its
+        /// `state_dir`]
         #[arg(long, value_name = "FILE")]
         cursor_file: Option<PathBuf>,
         #[command(flatten)]
@@ -88,7 +92,8 @@ pub(crate) struct DialectFlag {
 /// Which database.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DatabaseFlags {
-    /// The database, as `sqlite:FILE`, `postgres://USER@HOST/NAME` or `mysql://USER@HOST/NAME`, with `?host=/run/postgresql` or
+    /// The database, as `sqlite:FILE`, `postgres://USER@HOST/NAME` or `mysql://USER@HOST/NAME`,
+    /// with `?host=/run/postgresql` or
     /// `?socket=FILE` for a UNIX socket [default: that of --config]
     #[arg(long)]
     pub(crate) url: Option<String>,

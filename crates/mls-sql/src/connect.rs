@@ -25,7 +25,8 @@ const PAUSES: [Duration; 6] = [
     Duration::from_secs(8),
 ];
 
-/// How long the first attempt may take: an administrator learns within two seconds that a server does not answer.
+/// How long the first attempt may take: an administrator learns within two seconds that a server
+/// does not answer.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long each other attempt, and closing a connection, may take.

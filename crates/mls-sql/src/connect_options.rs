@@ -190,7 +190,8 @@ fn bad_url(why: &dyn std::fmt::Display) -> anyhow::Error {
     Exit::Usage.error(format!("--url is not the URL of a database: {why}"))
 }
 
-/// SQLite does not read `:memory:` and names that begin with `file:` as names of files. Rows could be lost when the tool ends.
+/// SQLite does not read `:memory:` and names that begin with `file:` as names of files. Rows could
+/// be lost when the tool ends.
 fn sqlite_file(path: &Path, before: &str) -> Result<ConnectOptions, String> {
     let name = path.to_string_lossy();
     if name == ":memory:" || name.starts_with("file:") {
@@ -202,7 +203,8 @@ fn sqlite_file(path: &Path, before: &str) -> Result<ConnectOptions, String> {
     Ok(ConnectOptions::Sqlite(path.to_owned()))
 }
 
-/// Returns how to open an SQLite file. Readers never wait for the writer (WAL), and a commit survives a power failure.
+/// Returns how to open an SQLite file. Readers never wait for the writer (WAL), and a commit
+/// survives a power failure.
 pub(crate) fn sqlite(path: &Path, create: bool) -> anyhow::Result<SqliteConnectOptions> {
     if create {
         use std::os::unix::fs::OpenOptionsExt;

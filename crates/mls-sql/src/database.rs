@@ -12,8 +12,9 @@ use crate::connect_options::ConnectOptions;
 use crate::dialect::Dialect;
 use crate::error_class::ErrorClass;
 
-/// How long a server may take for a statement. If its machine has died, nothing else ends the wait: the kernel gives up after
-/// about as long when it sends (tcp(7), `tcp_retries2`), and never when it waits.
+/// How long a server may take for a statement. If its machine has died, nothing else ends the wait:
+/// the kernel gives up after about as long when it sends (tcp(7), `tcp_retries2`), and never when
+/// it waits.
 const STATEMENT_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// A connection to a database.
@@ -41,8 +42,8 @@ macro_rules! each {
 }
 
 impl Database {
-    /// Connects, lets `work` use the connection, and closes it. SQLite then moves what is in its write-ahead log into the database,
-    /// which is one file again.
+    /// Connects, lets `work` use the connection, and closes it. SQLite then moves what is in its
+    /// write-ahead log into the database, which is one file again.
     ///
     /// # Errors
     /// Errors of [`connect`](connect::connect) and of `work`.
@@ -58,12 +59,14 @@ impl Database {
             match connection {
                 Connection::Sqlite(c) => c.close().await,
                 Connection::Postgresql(c, relay) => {
-                    c.close().await?;
-                    Ok(relay.finish().await)
+                    let closed = c.close().await;
+                    relay.finish().await;
+                    closed
                 }
                 Connection::Mysql(c, relay) => {
-                    c.close().await?;
-                    Ok(relay.finish().await)
+                    let closed = c.close().await;
+                    relay.finish().await;
+                    closed
                 }
             }
         };
@@ -92,8 +95,8 @@ impl Database {
     /// Runs one statement and returns how many rows it changed.
     ///
     /// # Errors
-    /// Errors of the database. `InvalidArgument` if the statement is longer than MySQL's `max_allowed_packet`: MySQL would drop the
-    /// connection, and its error message would be lost.
+    /// Errors of the database. `InvalidArgument` if the statement is longer than MySQL's
+    /// `max_allowed_packet`: MySQL would drop the connection, and its error message would be lost.
     pub(crate) fn execute(&mut self, sql: &str) -> Result<u64, sqlx::Error> {
         self.check_length(sql)?;
         let Self { runtime, connection, limit, .. } = self;
@@ -105,9 +108,9 @@ impl Database {
         })
     }
 
-    /// Runs one statement of an SQL file, without a time limit. As a prepared statement: PostgreSQL and MySQL refuse to prepare
-    /// several statements at once, one of which could be a COMMIT that the splitter did not see. For SQLite see
-    /// [`allow_commits`](Self::allow_commits).
+    /// Runs one statement of an SQL file, without a time limit. As a prepared statement: PostgreSQL
+    /// and MySQL refuse to prepare several statements at once, one of which could be a COMMIT that
+    /// the splitter did not see. For SQLite see [`allow_commits`](Self::allow_commits).
     pub(crate) fn execute_one(&mut self, sql: &str) -> Result<(), sqlx::Error> {
         self.check_length(sql)?;
         let Self { runtime, connection, .. } = self;
@@ -115,7 +118,8 @@ impl Database {
         let result = runtime.block_on(async {
             match connection {
                 Connection::Sqlite(c) => sqlx::raw_sql(sql).execute(c).await.map(drop),
-                // PostgreSQL forgets an unnamed statement when sqlx asks for a type that it does not know.
+                // PostgreSQL forgets an unnamed statement when sqlx asks for a type that it does
+                // not know.
                 Connection::Postgresql(c, relay) => {
                     let result = sqlx::query(sql).persistent(true).execute(c).await;
                     result.map(drop).map_err(|error| relay.explain(error))
@@ -129,7 +133,8 @@ impl Database {
         result.map_err(error_of_file)
     }
 
-    /// Undoes what a file has set for the session. `pg_dump`, for one, empties `search_path`, and our tables would not be found.
+    /// Undoes what a file has set for the session. `pg_dump`, for one, empties `search_path`, and
+    /// our tables would not be found.
     pub(crate) fn reset(&mut self) -> anyhow::Result<()> {
         if self.dialect == Dialect::Postgresql {
             self.must(&format!("RESET ALL; {POSTGRESQL_MODE}"), "resetting the session in")?;
@@ -137,8 +142,8 @@ impl Database {
         Ok(())
     }
 
-    /// Allows or forbids SQLite to commit. While it is forbidden, a statement that ends the transaction fails and rolls back all of
-    /// it.
+    /// Allows or forbids SQLite to commit. While it is forbidden, a statement that ends the
+    /// transaction fails and rolls back all of it.
     pub(crate) fn allow_commits(&mut self, allowed: bool) -> anyhow::Result<()> {
         let Connection::Sqlite(connection) = &mut self.connection else { return Ok(()) };
         let mut handle = self.runtime.block_on(connection.lock_handle())?;
@@ -224,7 +229,8 @@ impl Database {
     }
 }
 
-/// Returns the text of an error. sqlx would add the line of PostgreSQL's own source code, which helps nobody here.
+/// Returns the text of an error. sqlx would add the line of PostgreSQL's own source code, which
+/// helps nobody here.
 pub(crate) fn describe(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Io(error) => error.to_string(),

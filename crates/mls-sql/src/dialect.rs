@@ -8,7 +8,8 @@
 //! | PostgreSQL | `'it''s'` | `E'\\ \u00e9'`: independent of `standard_conforming_strings` and `client_encoding` |
 //! | MySQL, MariaDB | `'it''s'` | `_utf8mb4 X'5c'`: independent of `NO_BACKSLASH_ESCAPES` and `character_set_client` |
 //!
-//! Sources: SQLite "SQL Language Expressions"; PostgreSQL manual 4.1.2; MySQL manual 9.1.1 and 9.1.4.
+//! Sources: SQLite "SQL Language Expressions"; PostgreSQL manual 4.1.2; MySQL manual 9.1.1 and
+//! 9.1.4.
 
 use std::io::Write as _;
 

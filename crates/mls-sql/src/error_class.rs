@@ -1,6 +1,7 @@
 //! What an error of a database means for the run.
 //!
-//! Sources: PostgreSQL manual appendix A; MySQL "Server Error Message Reference"; SQLite "Result and Error Codes".
+//! Sources: PostgreSQL manual appendix A; MySQL "Server Error Message Reference"; SQLite "Result
+//! and Error Codes".
 
 use mls_diag::Exit;
 use sqlx::Error;

@@ -60,8 +60,8 @@ fn check_unchanged(path: &Path, imported: &str) -> anyhow::Result<()> {
     )))
 }
 
-/// Lets one import run at a time: with a lock file for a database in a file, else with a lock that the server holds for the
-/// connection.
+/// Lets one import run at a time: with a lock file for a database in a file, else with a lock that
+/// the server holds for the connection.
 fn lock(
     database: &mut Database,
     options: &ConnectOptions,

@@ -2,20 +2,23 @@
 //!
 //! ```text
 //! mls-tail --framed --cursor-file <(mls-sql cursor) LOG | mls-parse | mls-enrich | mls-sql load
-//! mls-tail --framed --cursor-file S --committed-by C maillogsentinel.csv | mls-csv --decode | mls-sql export --cursor-file S
-//! mls-sql import
+//! mls-tail --framed --cursor-file S --committed-by C maillogsentinel.csv | mls-csv --decode |
+//! mls-sql export --cursor-file S mls-sql import
 //! ```
 //!
 //! # Reads and writes
-//! NDJSON on stdin (see [`mls_event`]); one row of the table for each failure, `attempts` of them but at most
-//! [1000](mls_event::MAX_ROWS). [SQLite, PostgreSQL, MySQL and MariaDB](dialect); for the columns and `--mapping` see [`mapping`],
-//! for the tables see [`schema`]. Points in time are UTC, to the microsecond.
+//! NDJSON on stdin (see [`mls_event`]); one row of the table for each failure, `attempts` of them
+//! but at most [1000](mls_event::MAX_ROWS). [SQLite, PostgreSQL, MySQL and MariaDB](dialect); for
+//! the columns and `--mapping` see [`mapping`], for the tables see [`schema`]. Points in time are
+//! UTC, to the microsecond.
 //!
 //! # Exactly once
-//! `load` moves the position in the transaction that inserts the rows, so the database is never ahead of it nor behind; two loads
-//! for one source that start from the same position cannot both commit (exit 75). `export --cursor-file S` writes its file under a
-//! temporary name, commits S, which names it, and renames it last; the next start finishes what is missing. `import` runs each
-//! file in one transaction together with the file's row in `TABLE_imports`. So whatever dies when, each row is there once.
+//! `load` moves the position in the transaction that inserts the rows, so the database is never
+//! ahead of it nor behind; two loads
+//! for one source that start from the same position cannot both commit (exit 75). `export
+//! --cursor-file S` writes its file under a temporary name, commits S, which names it, and renames
+//! it last; the next start finishes what is missing. `import` runs each file in one transaction
+//! together with the file's row in `TABLE_imports`. So whatever dies when, each row is there once.
 //!
 //! | an imported file | what happens |
 //! |---|---|
@@ -25,16 +28,18 @@
 //! | has a statement that fails | exit 65 (or what the error means), the database is as it was before this file |
 //!
 //! # Values that do not fit
-//! The built-in columns take every event of the years 1000 to 9999. Where a table of the administrator's own refuses a row, `load`
-//! reports it as a bad record and goes on with the others, unless it refuses all of them (exit 78); `import` stops. So it is with
-//! what is longer than the `max_allowed_packet` of MySQL and MariaDB, but that a row of that length may be the only one. A row that
-//! no partition is for is not lost: `load` ends with 78 until there is one. What a trigger raises is a refusal; one that finds no
-//! partition yet has to raise what can be waited with, such as `ERRCODE '55000'`.
+//! The built-in columns take every event of the years 1000 to 9999. Where a table of the
+//! administrator's own refuses a row, `load` reports it as a bad record and goes on with the
+//! others, unless it refuses all of them (exit 78); `import` stops. So it is with what is longer
+//! than the `max_allowed_packet` of MySQL and MariaDB, but that a row of that length may be the
+//! only one. A row that no partition is for is not lost: `load` ends with 78 until there is one.
+//! What a trigger raises is a refusal; one that finds no partition yet has to raise what can be
+//! waited with, such as `ERRCODE '55000'`.
 //!
 //! # Connections
-//! A server that is down is waited for, half a minute at most, and for what it makes of a statement of ours a quarter of an hour,
-//! then exit 75. A server on another machine must show a certificate that this machine trusts. Passwords come from files or the
-//! environment, and are never printed.
+//! A server that is down is waited for, half a minute at most, and for what it makes of a statement
+//! of ours a quarter of an hour, then exit 75. A server on another machine must show a certificate
+//! that this machine trusts. Passwords come from files or the environment, and are never printed.
 
 pub mod dialect;
 pub mod mapping;

@@ -17,7 +17,8 @@ use crate::mapping::Mapping;
 use crate::row_encoder::{EncodedRows, RowEncoder, RowFormat};
 use crate::schema::Table;
 
-/// RowEncoder of so many bytes go to the server at once: more of them are no faster, and servers limit the length of statements.
+/// Rows of so many bytes go to the server at once: more of them are no faster, and servers
+/// limit the length of statements.
 const BATCH: usize = 256 * 1024;
 
 /// Loads a stream into the table.
@@ -68,7 +69,7 @@ struct Load<'a> {
     committed: Value,
     /// A transaction is open.
     open: bool,
-    /// RowEncoder since the last commit that the table has taken, and has not.
+    /// Rows since the last commit that the table has taken, and has not.
     accepted: usize,
     refused: usize,
 }
@@ -149,7 +150,8 @@ impl Load<'_> {
         self.insert(&batch, 0..batch.rows())
     }
 
-    /// Inserts some rows. Where the table refuses one of them, the halves are tried by themselves, until it is found.
+    /// Inserts some rows. Where the table refuses one of them, the halves are tried by themselves,
+    /// until it is found.
     fn insert(&mut self, batch: &EncodedRows, rows: Range<usize>) -> anyhow::Result<()> {
         self.database.must("SAVEPOINT batch", "inserting into")?;
         let bytes = batch.bytes(rows.clone());

@@ -5,13 +5,16 @@
 //!   "event_time": { "sql_column_def": "TEXT NOT NULL",       "csv_column_name": "date" } }
 //! ```
 //!
-//! A member for each column of the table, in their order. `csv_column_name` is `server`, `date`, `ip`, `user`, `hostname`,
-//! `reverse_dns_status`, `country_code`, `asn` or `aso`, and null where the database fills the column itself; at least one is not.
-//! Definitions are SQL of the administrator's own and stand in the DDL as they are. The format is that of the Python original,
-//! which writes `csv_id_placeholder` for null.
+//! A member for each column of the table, in their order. `csv_column_name` is `server`, `date`,
+//! `ip`, `user`, `hostname`,
+//! `reverse_dns_status`, `country_code`, `asn` or `aso`, and null where the database fills the
+//! column itself; at least one is not.
+//! Definitions are SQL of the administrator's own and stand in the DDL as they are. The format is
+//! that of the Python original, which writes `csv_id_placeholder` for null.
 //!
-//! Without such a file the columns are `id`, which the database fills, `event_time` (`date`), `username` (`user`), and the others
-//! under the names that they have in the CSV; `mls-sql schema` prints them.
+//! Without such a file the columns are `id`, which the database fills, `event_time` (`date`),
+//! `username` (`user`), and the others under the names that they have in the CSV; `mls-sql schema`
+//! prints them.
 
 use std::path::Path;
 
@@ -42,7 +45,8 @@ pub struct TableColumn {
 }
 
 impl Mapping {
-    /// The built-in mapping. Texts are as long as they are: a name that does not fit would be a row that is lost.
+    /// The built-in mapping. Texts are as long as they are: a name that does not fit would be a row
+    /// that is lost.
     #[must_use]
     pub fn built_in(dialect: Dialect) -> Self {
         let [id, time, ip, asn, text] = match dialect {

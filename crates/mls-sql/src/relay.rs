@@ -1,14 +1,15 @@
 //! A relay between sqlx and a server, which bounds what the server can make us hold.
 //!
-//! sqlx keeps an answer in memory as long as the server says it is: two gigabytes for PostgreSQL, without
-//! an end for MySQL. TLS hides the messages from anything below sqlx, so the relay counts bytes instead.
-//! Between two requests of ours a server may send at most [`MAX_ANSWER`] bytes. No statement of mls-sql
-//! needs more: `dump` asks for one page of rows at a time.
+//! sqlx keeps an answer in memory as long as the server says it is: two gigabytes for PostgreSQL,
+//! without an end for MySQL. TLS hides the messages from anything below sqlx, so the relay counts
+//! bytes instead. Between two requests of ours a server may send at most [`MAX_ANSWER`] bytes. No
+//! statement of mls-sql needs more: `dump` asks for one page of rows at a time.
 //!
-//! The relay also refuses bytes that arrive before a server may send them. An attacker on the network
-//! could add them to the answer that starts TLS (CVE-2021-23222). sqlx 0.9 reads exactly one byte there
-//! from PostgreSQL and drops what MySQL sent too early, so it does not take such bytes for a part of the
-//! encrypted session. The relay makes the attempt an error, and holds if a later sqlx reads ahead.
+//! The relay also refuses bytes that arrive before a server may send them. An attacker on the
+//! network could add them to the answer that starts TLS (CVE-2021-23222). sqlx 0.9 reads exactly
+//! one byte there from PostgreSQL and drops what MySQL sent too early, so it does not take such
+//! bytes for a part of the encrypted session. The relay makes the attempt an error, and holds if a
+//! later sqlx reads ahead.
 //!
 //! sqlx connects to the relay through a socket in a directory that only this user can enter.
 
@@ -55,7 +56,8 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Connects to the server and waits for a connection at `socket_name` in [`directory`](Self::directory).
+    /// Connects to the server and waits for a connection at `socket_name` in
+    /// [`directory`](Self::directory).
     ///
     /// # Errors
     /// Errors of connecting, and of creating the directory.

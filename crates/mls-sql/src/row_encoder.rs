@@ -111,7 +111,7 @@ impl RowEncoder {
     }
 }
 
-/// RowEncoder that go to the database together.
+/// Rows that go to the database together.
 pub(crate) struct EncodedRows {
     form: RowFormat,
     bytes: Vec<u8>,

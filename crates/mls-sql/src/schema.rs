@@ -58,7 +58,8 @@ impl Table {
         format!("{}_imports", self.0)
     }
 
-    /// What creates the events' table, and its indexes for the usual questions: when, from where, who, which network.
+    /// What creates the events' table, and its indexes for the usual questions: when, from where,
+    /// who, which network.
     #[must_use]
     pub fn events_ddl(&self, dialect: Dialect, mapping: &Mapping) -> Vec<String> {
         let (mut lines, mut indexes) = (Vec::new(), Vec::new());

@@ -69,6 +69,16 @@ enum State {
     Dollar(Vec<u8>, usize),
 }
 
+/// What to do with a byte outside quotes and comments.
+enum Step {
+    /// The statement ends; the byte is not part of it.
+    EndOfStatement,
+    /// The byte is not part of the statement, or was taken already.
+    Skip(State),
+    /// Take the byte.
+    Take(State),
+}
+
 impl<R: BufRead> Statements<R> {
     pub(crate) fn new(input: R, dialect: Dialect, allowed: Allowed) -> Self {
         Self { input, dialect, allowed, text: Vec::new(), number: 0, line: 1, closed: false }
@@ -90,49 +100,56 @@ impl<R: BufRead> Statements<R> {
         loop {
             let Some(line) = self.read()? else { return Ok(None) };
             self.number += 1;
-            let text = str::from_utf8(&self.text)
-                .with_context(|| format!("statement {} (line {line}) is not UTF-8", self.number))?;
-            let words: Vec<String> =
-                text.split_whitespace().take(3).map(str::to_ascii_uppercase).collect();
-            let words: Vec<&str> = words.iter().map(String::as_str).collect();
-            let here = || place(self.number, line, text);
-            if self.closed {
-                bail!("{} comes after the file's COMMIT: a file is one transaction", here());
-            }
-            match words.as_slice() {
-                ["BEGIN"] | ["BEGIN" | "START", "TRANSACTION"] | ["BEGIN", "WORK"]
-                    if self.number == 1 => {}
-                ["COMMIT" | "END"] | ["COMMIT" | "END", "TRANSACTION" | "WORK"] => {
-                    self.closed = true;
-                }
-                [
-                    "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT"
-                    | "RELEASE" | "PREPARE",
-                    ..,
-                ] => {
-                    bail!("{}: a file is one transaction and must not control it", here())
-                }
-                ["COPY", ..] => {
-                    bail!(
-                        "{}: the rows of COPY are not SQL; write them as INSERT (pg_dump --inserts)",
-                        here()
-                    )
-                }
-                ["INSERT", ..] => break self.statement(line),
-                _ if self.allowed == Allowed::Inserts => {
-                    bail!(
-                        "{}: a file for MySQL may contain only INSERT, because MySQL commits at other statements",
-                        here()
-                    )
-                }
-                _ => break self.statement(line),
+            if self.is_to_run(line)? {
+                let text = str::from_utf8(&self.text)?;
+                return Ok(Some(Statement { text, number: self.number, line }));
             }
         }
     }
 
-    fn statement(&self, line: u64) -> anyhow::Result<Option<Statement<'_>>> {
-        let text = str::from_utf8(&self.text)?;
-        Ok(Some(Statement { text, number: self.number, line }))
+    /// Whether the statement just read must be run. The file's own `BEGIN` and `COMMIT` need not.
+    ///
+    /// # Errors
+    /// The statement is not allowed.
+    fn is_to_run(&mut self, line: u64) -> anyhow::Result<bool> {
+        let text = str::from_utf8(&self.text)
+            .with_context(|| format!("statement {} (line {line}) is not UTF-8", self.number))?;
+        let words: Vec<String> =
+            text.split_whitespace().take(3).map(str::to_ascii_uppercase).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let here = || place(self.number, line, text);
+        ensure!(
+            !self.closed,
+            "{} comes after the file's COMMIT: a file is one transaction",
+            here()
+        );
+        match words.as_slice() {
+            ["BEGIN"] | ["BEGIN" | "START", "TRANSACTION"] | ["BEGIN", "WORK"]
+                if self.number == 1 =>
+            {
+                Ok(false)
+            }
+            ["COMMIT" | "END"] | ["COMMIT" | "END", "TRANSACTION" | "WORK"] => {
+                self.closed = true;
+                Ok(false)
+            }
+            [
+                "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT"
+                | "RELEASE" | "PREPARE",
+                ..,
+            ] => bail!("{}: a file is one transaction and must not control it", here()),
+            ["COPY", ..] => bail!(
+                "{}: the rows of COPY are not SQL; write them as INSERT (pg_dump --inserts)",
+                here()
+            ),
+            ["INSERT", ..] => Ok(true),
+            _ if self.allowed == Allowed::Inserts => bail!(
+                "{}: a file for MySQL may contain only INSERT, because MySQL commits at other \
+                 statements",
+                here()
+            ),
+            _ => Ok(true),
+        }
     }
 
     /// Reads the text of one statement and returns the line in which it begins.
@@ -141,82 +158,29 @@ impl<R: BufRead> Statements<R> {
         let (mut state, mut begin) = (State::Code, self.line);
         let mut body = Body::default();
         loop {
-            let Some(byte) = self.byte()? else {
-                return match state {
-                    State::Code | State::LineComment if self.text.trim_ascii().is_empty() => {
-                        Ok(None)
-                    }
-                    State::Code | State::LineComment => Ok(Some(begin)),
-                    _ => bail!("the file ends within the statement that begins in line {begin}"),
-                };
-            };
-            if self.text.len() >= MAX_STATEMENT {
-                bail!(
-                    "the statement that begins in line {begin} is longer than {MAX_STATEMENT} bytes"
-                );
-            }
-            let before = self.text.last().copied();
+            let Some(byte) = self.byte()? else { return self.end_of_file(&state, begin) };
+            ensure!(
+                self.text.len() < MAX_STATEMENT,
+                "the statement that begins in line {begin} is longer than {MAX_STATEMENT} bytes"
+            );
             match &mut state {
-                State::Code => {
-                    body.code(byte);
-                    match byte {
-                        b';' if body.depth == 0 => {
-                            if self.text.trim_ascii().is_empty() {
-                                self.text.clear();
-                                body = Body::default();
-                                continue;
-                            }
-                            return Ok(Some(begin));
-                        }
-                        b'\'' => state = State::Quoted(b'\'', self.escapes()),
-                        b'"' => state = State::Quoted(b'"', self.dialect == Dialect::Mysql),
-                        b'`' if self.dialect != Dialect::Postgresql => {
-                            state = State::Quoted(b'`', false);
-                        }
-                        b'-' if before == Some(b'-') && self.is_comment()? => {
-                            self.text.pop();
-                            state = State::LineComment;
-                            continue;
-                        }
-                        b'#' if self.dialect == Dialect::Mysql => {
-                            state = State::LineComment;
-                            continue;
-                        }
-                        b'*' if before == Some(b'/') => {
-                            if self.dialect == Dialect::Mysql
-                                && self.peek()?.is_some_and(|b| b"!M+".contains(&b))
-                            {
-                                bail!(
-                                    "line {}: MySQL would run the text of this comment; remove it",
-                                    self.line
-                                );
-                            }
-                            self.text.pop();
-                            state = State::BlockComment(1);
-                            continue;
-                        }
-                        b'[' if self.dialect == Dialect::Sqlite => {
-                            state = State::Quoted(b']', false);
-                        }
-                        b'$' if self.dialect == Dialect::Postgresql
-                            && !before.is_some_and(is_word) =>
-                        {
-                            if let Some(tag) = self.dollar_tag()? {
-                                state = State::Dollar(tag, self.text.len());
-                            }
-                            continue;
-                        }
-                        _ => {}
+                State::Code => match self.step(byte, &mut body)? {
+                    Step::EndOfStatement if self.text.trim_ascii().is_empty() => {
+                        self.text.clear();
+                        body = Body::default();
                     }
-                    if self.text.is_empty() {
-                        // Blanks and comments before a statement are not part of it.
-                        if byte.is_ascii_whitespace() {
-                            continue;
+                    Step::EndOfStatement => return Ok(Some(begin)),
+                    Step::Skip(next) => state = next,
+                    // Blanks and comments before a statement are not part of it.
+                    Step::Take(_) if self.text.is_empty() && byte.is_ascii_whitespace() => {}
+                    Step::Take(next) => {
+                        if self.text.is_empty() {
+                            begin = self.line;
                         }
-                        begin = self.line;
+                        self.code(byte)?;
+                        state = next;
                     }
-                    self.code(byte)?;
-                }
+                },
                 State::Quoted(quote, escapes) => {
                     let (quote, escapes) = (*quote, *escapes);
                     if self.quoted(byte, quote, escapes)? {
@@ -230,20 +194,9 @@ impl<R: BufRead> Statements<R> {
                     }
                 }
                 State::BlockComment(depth) => {
-                    let next = self.peek()?;
-                    if byte == b'*' && next == Some(b'/') {
-                        self.byte()?;
-                        *depth -= 1;
-                        if *depth == 0 {
-                            self.blank();
-                            state = State::Code;
-                        }
-                    } else if byte == b'/'
-                        && next == Some(b'*')
-                        && self.dialect == Dialect::Postgresql
-                    {
-                        self.byte()?;
-                        *depth += 1;
+                    if self.block_comment(byte, depth)? {
+                        self.blank();
+                        state = State::Code;
                     }
                 }
                 State::Dollar(tag, opened) => {
@@ -254,6 +207,65 @@ impl<R: BufRead> Statements<R> {
                 }
             }
         }
+    }
+
+    fn end_of_file(&self, state: &State, begin: u64) -> anyhow::Result<Option<u64>> {
+        match state {
+            State::Code | State::LineComment => {
+                Ok((!self.text.trim_ascii().is_empty()).then_some(begin))
+            }
+            _ => bail!("the file ends within the statement that begins in line {begin}"),
+        }
+    }
+
+    /// Decides what a byte outside quotes and comments begins or ends.
+    fn step(&mut self, byte: u8, body: &mut Body) -> anyhow::Result<Step> {
+        let before = self.text.last().copied();
+        body.code(byte);
+        Ok(match byte {
+            b';' if body.depth == 0 => Step::EndOfStatement,
+            b'\'' => Step::Take(State::Quoted(b'\'', self.escapes())),
+            b'"' => Step::Take(State::Quoted(b'"', self.dialect == Dialect::Mysql)),
+            b'`' if self.dialect != Dialect::Postgresql => Step::Take(State::Quoted(b'`', false)),
+            b'[' if self.dialect == Dialect::Sqlite => Step::Take(State::Quoted(b']', false)),
+            b'-' if before == Some(b'-') && self.is_comment()? => {
+                self.text.pop();
+                Step::Skip(State::LineComment)
+            }
+            b'#' if self.dialect == Dialect::Mysql => Step::Skip(State::LineComment),
+            b'*' if before == Some(b'/') => {
+                let is_run = self.dialect == Dialect::Mysql
+                    && self.peek()?.is_some_and(|b| b"!M+".contains(&b));
+                ensure!(
+                    !is_run,
+                    "line {}: MySQL would run the text of this comment; remove it",
+                    self.line
+                );
+                self.text.pop();
+                Step::Skip(State::BlockComment(1))
+            }
+            b'$' if self.dialect == Dialect::Postgresql && !before.is_some_and(is_word) => {
+                let tag = self.dollar_tag()?;
+                Step::Skip(tag.map_or(State::Code, |tag| State::Dollar(tag, self.text.len())))
+            }
+            _ => Step::Take(State::Code),
+        })
+    }
+
+    /// Takes a byte inside a block comment. Returns whether the comment ends with it.
+    fn block_comment(&mut self, byte: u8, depth: &mut u32) -> anyhow::Result<bool> {
+        match (byte, self.peek()?) {
+            (b'*', Some(b'/')) => {
+                self.byte()?;
+                *depth -= 1;
+            }
+            (b'/', Some(b'*')) if self.dialect == Dialect::Postgresql => {
+                self.byte()?;
+                *depth += 1;
+            }
+            _ => {}
+        }
+        Ok(*depth == 0)
     }
 
     /// Takes a byte outside quotes and comments.

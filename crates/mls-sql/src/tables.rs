@@ -8,10 +8,12 @@ use crate::mapping::Mapping;
 use crate::schema::Table;
 
 impl Database {
-    /// Creates the tables that are missing, and refuses tables that cannot hold events exactly once.
+    /// Creates the tables that are missing, and refuses tables that cannot hold events exactly
+    /// once.
     ///
     /// # Errors
-    /// Exit 78 if the table is one of the Python original, lacks a column, or has an engine without transactions.
+    /// Exit 78 if the table is one of the Python original, lacks a column, or has an engine without
+    /// transactions.
     pub(crate) fn prepare(&mut self, table: &Table, mapping: &Mapping) -> anyhow::Result<()> {
         let dialect = self.dialect;
         if dialect == Dialect::Postgresql {
@@ -30,7 +32,8 @@ impl Database {
         if dialect == Dialect::Mysql { self.check_engines(table) } else { Ok(()) }
     }
 
-    /// Creates the missing tables: all or none of them if the database can roll back DDL. A lock keeps other runs out.
+    /// Creates the missing tables: all or none of them if the database can roll back DDL. A lock
+    /// keeps other runs out.
     fn create(&mut self, table: &Table, mapping: &Mapping) -> anyhow::Result<()> {
         let dialect = self.dialect;
         self.begin()?;
