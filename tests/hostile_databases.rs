@@ -10,14 +10,15 @@ use std::time::{Duration, Instant};
 /// The most memory that the tool may have held, in KiB.
 const MAX_RESIDENT: u64 = 64 << 10;
 
-/// Starts a server that treats its first connection with `play`, and returns its port.
-fn serve(play: impl FnOnce(TcpStream) -> std::io::Result<()> + Send + 'static) -> u16 {
+/// Starts a server that treats each connection with `play`, and returns its port.
+fn serve(play: impl Fn(TcpStream) -> std::io::Result<()> + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
-        let (stream, _) = listener.accept().unwrap();
-        // An error is the tool's answer to an attack: it closes the connection.
-        let _ = play(stream);
+        for stream in listener.incoming() {
+            // An error is the tool's answer to an attack: it closes the connection.
+            let _ = play(stream.unwrap());
+        }
     });
     port
 }
@@ -118,10 +119,11 @@ fn endless_answer_of_a_mysql_server_is_refused() {
 
 #[test]
 fn answer_of_two_gigabytes_of_a_postgresql_server_is_refused() {
+    let parameter = [&b"S\0\0\x04\0name\0"[..], &[b'x'; 0x400 - 10], b"\0"].concat();
     for (head, body) in [
-        (&b"R\x7f\xff\xff\xff"[..], &[0; 65_536][..]),
-        // Small messages without an end: parameters of the session.
-        (b"R\0\0\0\x08\0\0\0\0", b"S\0\0\0\x08a\0b\0"),
+        (&b"R\x7f\xff\xff\xff"[..], vec![0; 65_536]),
+        // Messages without an end: parameters of the session.
+        (b"R\0\0\0\x08\0\0\0\0", parameter.repeat(64)),
     ] {
         let port = serve(move |mut stream| {
             // SSLRequest, then the startup message.
@@ -129,7 +131,7 @@ fn answer_of_two_gigabytes_of_a_postgresql_server_is_refused() {
             stream.write_all(b"N")?;
             read_some(&mut stream)?;
             stream.write_all(head)?;
-            endless(stream, &body.repeat(65_536 / body.len()))
+            endless(stream, &body)
         });
         let url = format!("postgres://u@127.0.0.1:{port}/x");
         assert_refused(&url, "more than 8388608 bytes");

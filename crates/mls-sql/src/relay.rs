@@ -273,7 +273,7 @@ mod tests {
         let (head, rest) = (greeting(90)[..2].to_vec(), greeting(90)[2..].to_vec());
         assert!(!refused(&[("server", &head), ("server", &rest), ("client", b"x")]));
         assert!(refused(&[("server", &[greeting(90), greeting(1)].concat())]));
-        assert!(refused(&[("server", &[0xff; 70_000])]));
+        assert!(refused(&[("server", &vec![0xff; 70_000])]));
     }
 
     #[test]
