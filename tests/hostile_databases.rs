@@ -148,9 +148,9 @@ fn bytes_injected_before_tls_are_refused() {
         read_some(&mut stream).map(drop)
     });
     assert_refused(&format!("postgres://u@127.0.0.1:{port}/x?sslmode=require"), "injected");
-    let ok = packet(2, &[0, 0, 0, 2, 0, 0, 0]);
+    let early = packet(2, &[0, 0, 0, 2, 0, 0, 0]);
     let port = serve(move |mut stream| {
-        stream.write_all(&[greeting(), ok].concat())?;
+        stream.write_all(&[&greeting()[..], &early].concat())?;
         read_some(&mut stream).map(drop)
     });
     assert_refused(&format!("mysql://u@127.0.0.1:{port}/x?ssl-mode=required"), "injected");
