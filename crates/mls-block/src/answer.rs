@@ -4,9 +4,10 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use crate::args::Command;
-use crate::blocker::{Blocker, print};
+use crate::blocker::Blocker;
 use crate::form::CauseText;
 use crate::list::{Cause, List};
+use crate::output::print;
 use crate::show_time;
 
 impl Blocker {
@@ -16,10 +17,8 @@ impl Blocker {
         self.state.expect()?;
         self.allow.logins.refresh(now)?;
         let answer = match command {
-            Command::List => match self.flags.form.first() {
-                Some(form) => form.render(&self.list(now), now, &self.flags.jail),
-                None => self.table(&self.list(now)),
-            },
+            Command::List if self.output.asked.is_empty() => self.table(&self.list(now)),
+            Command::List => self.output.text(&self.list(now), now),
             Command::Why { ip } => self.why(ip.to_canonical(), now) + "\n",
             Command::Remove { network } => {
                 let blocked = self.remove(*network)?;
@@ -31,7 +30,7 @@ impl Blocker {
 
     /// `192.0.2.1/32 until 2026-06-01T11:30:00Z since 2026-06-01T10:30:00Z: 20 failed logins (20/10m), offence 1`
     fn table(&self, list: &List) -> String {
-        let zone = self.flags.timezone;
+        let zone = self.zone;
         list.entries.iter().fold(String::new(), |mut text, entry| {
             let (since, until) = (show_time(entry.since, zone), show_time(entry.until, zone));
             let why = CauseText(&entry.cause);
@@ -45,7 +44,7 @@ impl Blocker {
     }
 
     fn why(&self, ip: IpAddr, now: i64) -> String {
-        let zone = self.flags.timezone;
+        let zone = self.zone;
         let list = self.list(now);
         if let Some(entry) = list.find(ip) {
             let only = List { entries: vec![entry.clone()], left_out: 0 };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, FixedOffset};
 use clap::{Parser, Subcommand};
 use ipnet::IpNet;
-use mls_config::config::Threshold;
+use mls_config::config::TimeSpan;
 use mls_config::zone::Zone;
 
 use crate::form::Form;
@@ -54,43 +54,48 @@ pub(crate) enum Command {
 /// The flags of all subcommands.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Flags {
-    /// State file: who is blocked, since when, until when and why. Default: `block.state` in the
+    /// State file: who is blocked, since when, until when and why. Default: block.state in the
     /// `state_dir` of --config; without either, nothing is remembered
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) state: Option<PathBuf>,
 
-    /// Directory of the block lists; each form is a file in it, replaced at once
+    /// Directory of the block lists; each form is a file in it, replaced at once. Default:
+    /// `[block] directory` of --config
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) directory: Option<PathBuf>,
 
-    /// What to write, such as cidr,nft. Default: plain; for list, lines for people
+    /// What to write, such as cidr,nft. Default: `[block] forms` of --config, else plain; for
+    /// list, lines for people
     #[arg(long, value_name = "FORM", value_enum, value_delimiter = ',', global = true)]
     pub(crate) form: Vec<Form>,
 
     /// How long to block an address the first time, such as 90s, 10m, 1h; twice as long each next
-    /// time
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = seconds, global = true)]
-    pub(crate) time: u32,
+    /// time. Default: `[block] time`, 1h
+    #[arg(long, value_name = "TIME", global = true)]
+    pub(crate) time: Option<TimeSpan>,
 
-    /// Longest time to block an address; it is remembered for as long after that
-    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = seconds, global = true)]
-    pub(crate) max_time: u32,
+    /// Longest time to block an address; it is remembered for as long after that. Default:
+    /// `[block] max_time`, 7d
+    #[arg(long, value_name = "TIME", global = true)]
+    pub(crate) max_time: Option<TimeSpan>,
 
     /// Block the whole /24 (IPv4) or /64 (IPv6) when so many of its addresses are blocked; 0 never
-    /// does
-    #[arg(long, value_name = "N", default_value_t = 5, global = true)]
-    pub(crate) network_from: usize,
+    /// does. Default: `[block] network_from`, 5
+    #[arg(long, value_name = "N", global = true)]
+    pub(crate) network_from: Option<usize>,
 
-    /// Longest block list; the entries that end first are left out
-    #[arg(long, value_name = "N", default_value_t = 20_000, global = true)]
-    pub(crate) max_entries: usize,
+    /// Longest block list; the entries that end first are left out. Default:
+    /// `[block] max_entries`, 20000
+    #[arg(long, value_name = "N", global = true)]
+    pub(crate) max_entries: Option<usize>,
 
-    /// Address or network that is never blocked; give it again for more
+    /// Address or network that is never blocked, besides those of `[block] allow`; give it again
+    /// for more
     #[arg(long, value_name = "CIDR", value_parser = network, global = true)]
     pub(crate) allow: Vec<IpNet>,
 
     /// Successful logins, as CSV or NDJSON records; addresses that users logged in from are not
-    /// blocked
+    /// blocked. Default: `[block] logins` of --config
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) logins: Option<PathBuf>,
 
@@ -127,14 +132,6 @@ fn network(text: &str) -> Result<IpNet, String> {
         .or_else(|_| address())
         .map(|network| network.trunc())
         .map_err(|_| "give an address or a network such as 192.0.2.1 or 192.0.2.0/24".into())
-}
-
-/// The times that thresholds have, so that there is one grammar of them.
-fn seconds(text: &str) -> Result<u32, String> {
-    format!("1/{text}")
-        .parse::<Threshold>()
-        .map(|threshold| threshold.seconds)
-        .map_err(|_| "give a time such as 90s, 10m, 1h or 7d, at most 30d".into())
 }
 
 /// The name becomes a word of a command.

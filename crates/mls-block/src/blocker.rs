@@ -2,17 +2,14 @@
 
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use chrono::Utc;
 use ipnet::IpNet;
 use mls_config::Config;
-use mls_diag::{Exit, OrExit};
+use mls_config::zone::Zone;
 use mls_event::{Alert, AlertKind, Record};
-use mls_state::atomic;
-use mls_stream::ndjson::{Reader, Writer};
+use mls_stream::ndjson::Reader;
 use mls_stream::signals;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -22,6 +19,7 @@ use crate::form::Form;
 use crate::list::{Limits, List};
 use crate::logins::Logins;
 use crate::offender::{BlockTime, Offence};
+use crate::output::{Output, print};
 use crate::state_file::StateFile;
 
 /// Alerts are taken in at the latest when there are so many.
@@ -38,7 +36,11 @@ const LOOK_AGAIN: i64 = 60;
 
 /// What one run works with.
 pub(crate) struct Blocker {
-    pub(crate) flags: Flags,
+    pub(crate) output: Output,
+    /// The zone of dates that people read.
+    pub(crate) zone: Zone,
+    /// `--now`.
+    fixed_now: Option<i64>,
     pub(crate) time: BlockTime,
     pub(crate) limits: Limits,
     pub(crate) allow: Allow,
@@ -67,20 +69,33 @@ struct Counts {
 }
 
 impl Blocker {
-    /// Opens the files that the flags and the configuration name.
-    pub(crate) fn new(mut flags: Flags, config: &Config) -> anyhow::Result<Self> {
-        let state_dir = config.paths.state_dir.as_ref();
-        let path = flags.state.take().or_else(|| state_dir.map(|dir| dir.join("block.state")));
-        let logins = match flags.logins.take() {
+    /// Reads the state. What no flag says, the configuration does.
+    pub(crate) fn new(flags: Flags, config: Config) -> anyhow::Result<Self> {
+        let block = config.block;
+        let of_config = || config.paths.state_dir.map(|dir| dir.join("block.state"));
+        let logins = match flags.logins.or(block.logins) {
             Some(path) => Logins::of(path, flags.timezone),
             None => Logins::none(),
         };
         Ok(Self {
-            time: BlockTime { first: flags.time, longest: flags.max_time },
-            limits: Limits { max_entries: flags.max_entries, network_from: flags.network_from },
-            allow: Allow { networks: std::mem::take(&mut flags.allow), logins },
-            state: StateFile::open(path)?,
-            flags,
+            time: BlockTime {
+                first: flags.time.unwrap_or(block.time).seconds,
+                longest: flags.max_time.unwrap_or(block.max_time).seconds,
+            },
+            limits: Limits {
+                max_entries: flags.max_entries.unwrap_or(block.max_entries),
+                network_from: flags.network_from.unwrap_or(block.network_from),
+            },
+            allow: Allow { networks: [flags.allow, block.allow].concat(), logins },
+            state: StateFile::open(flags.state.or_else(of_config))?,
+            output: Output {
+                directory: flags.directory.or(block.directory),
+                asked: flags.form,
+                forms: block.forms.into_iter().map(Form::from).collect(),
+                jail: flags.jail,
+            },
+            zone: flags.timezone,
+            fixed_now: flags.now.map(|now| now.timestamp()),
             pending: Vec::new(),
             written: None,
             committed: None,
@@ -89,7 +104,7 @@ impl Blocker {
     }
 
     pub(crate) fn now(&self) -> i64 {
-        self.flags.now.map_or_else(|| Utc::now().timestamp(), |now| now.timestamp())
+        self.fixed_now.unwrap_or_else(|| Utc::now().timestamp())
     }
 
     /// Reads the input to its end, and acts whenever it pauses.
@@ -120,11 +135,10 @@ impl Blocker {
             "{alerts} alerts, {new} of them new, {other} not about an address; {} entries in the block list",
             list.entries.len()
         );
-        if self.flags.directory.is_none() {
-            let form = self.forms()[0];
-            print(&form.render(&list, self.now(), &self.flags.jail))?;
+        if self.output.directory.is_some() {
+            return Ok(());
         }
-        Ok(())
+        print(&self.output.text(&list, self.now()))
     }
 
     fn take(&mut self, alert: &Alert<'_>) -> Result<(), String> {
@@ -169,7 +183,7 @@ impl Blocker {
         let look = self.allow.logins.may_change().then_some(now + LOOK_AGAIN);
         let next = [end, look].into_iter().flatten().min()?;
         let seconds = u64::try_from(next - now).unwrap_or_default().max(1);
-        self.flags.now.is_none().then(|| Duration::from_secs(seconds))
+        self.fixed_now.is_none().then(|| Duration::from_secs(seconds))
     }
 
     /// Brings state and lists up to date, each file at once. The state comes first: a list can be made again.
@@ -208,15 +222,10 @@ impl Blocker {
                 "{ip} is not blocked after {} failed logins ({}): {}",
                 offence.attempts,
                 offence.threshold,
-                reason.show(self.flags.timezone)
+                reason.show(self.zone)
             );
         }
         changed
-    }
-
-    /// What is written, unless flags say otherwise: the plain list.
-    fn forms(&self) -> &[Form] {
-        if self.flags.form.is_empty() { &[Form::Plain] } else { &self.flags.form }
     }
 
     /// The list at `now`.
@@ -238,15 +247,7 @@ impl Blocker {
                 self.limits.max_entries
             );
         }
-        if let Some(directory) = &self.flags.directory {
-            for form in self.forms() {
-                let path: PathBuf = directory.join(form.file_name());
-                let text = form.render(&list, now, &self.flags.jail);
-                atomic::write(&path, text.as_bytes(), 0o644)
-                    .with_context(|| format!("writing {}", path.display()))
-                    .or_exit(Exit::CantCreat)?;
-            }
-        }
+        self.output.write(&list, now)?;
         self.written = Some(list);
         Ok(())
     }
@@ -271,13 +272,6 @@ fn waits_for_input(timeout: Option<Duration>) -> bool {
     let stdin = std::io::stdin();
     let mut fds = [PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::IN)];
     matches!(poll(&mut fds, timeout.as_ref()), Ok(0) | Err(rustix::io::Errno::INTR))
-}
-
-/// Writes to standard output.
-pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = Writer::stdout()?;
-    std::io::Write::write_all(&mut out, text.as_bytes())?;
-    out.flush()
 }
 
 fn offence(alert: &Alert<'_>, at: i64) -> Result<Offence, String> {

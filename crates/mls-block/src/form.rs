@@ -16,6 +16,7 @@ use std::fmt::{self, Write};
 use chrono::{Offset, Utc};
 use clap::ValueEnum;
 use ipnet::IpNet;
+use mls_config::config::BlockForm;
 use mls_config::zone::Zone;
 use serde::Serialize;
 
@@ -37,6 +38,19 @@ pub(crate) enum Form {
     Crowdsec,
     /// An array, one entry a line
     Json,
+}
+
+impl From<BlockForm> for Form {
+    fn from(form: BlockForm) -> Self {
+        match form {
+            BlockForm::Plain => Self::Plain,
+            BlockForm::Cidr => Self::Cidr,
+            BlockForm::Nft => Self::Nft,
+            BlockForm::Fail2ban => Self::Fail2ban,
+            BlockForm::Crowdsec => Self::Crowdsec,
+            BlockForm::Json => Self::Json,
+        }
+    }
 }
 
 impl Form {

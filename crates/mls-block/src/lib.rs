@@ -40,6 +40,7 @@ pub mod form;
 mod list;
 mod logins;
 mod offender;
+mod output;
 mod state_file;
 
 use chrono::{DateTime, SecondsFormat};
@@ -52,10 +53,9 @@ use blocker::Blocker;
 /// Runs the tool.
 ///
 /// # Errors
-/// Exit 64 for flags that contradict each other, 74 if a file cannot be read or written, 78 for a damaged state file.
-#[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
+/// Exit 64 if a subcommand is not told which state file, 74 if a file cannot be read or written, 78 for a damaged state file.
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
-    let block = Blocker::new(args.settings, &config)?;
+    let block = Blocker::new(args.settings, config)?;
     match args.command {
         None => block.read_alerts(),
         Some(command) => block.answer(&command),

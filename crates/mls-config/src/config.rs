@@ -10,6 +10,7 @@ mod keys;
 #[cfg(test)]
 mod tests;
 mod threshold;
+mod time_span;
 mod value;
 
 use std::fs::File;
@@ -25,11 +26,12 @@ pub use declare::{Key, Section};
 pub use example::example;
 use ini::Ini;
 pub use keys::{
-    Alert, AsnAso, Config, Database, DnsCache, Filter, General, Geolocation, Paths, Report,
+    Alert, AsnAso, Block, Config, Database, DnsCache, Filter, General, Geolocation, Paths, Report,
     Retention, SECTIONS, Systemd,
 };
 pub use threshold::Threshold;
-pub use value::{DbType, Password, SmtpTls};
+pub use time_span::TimeSpan;
+pub use value::{BlockForm, DbType, Password, SmtpTls};
 
 /// A configuration file is never larger, in bytes.
 const MAX_SIZE: u64 = 1 << 20;

@@ -12,7 +12,8 @@ use log::LevelFilter;
 use super::declare::{Base, Key, Section, sections};
 use super::ini::Ini;
 use super::threshold::Threshold;
-use super::value::{DbType, Password, SmtpTls, Value, is_mail_address};
+use super::time_span::TimeSpan;
+use super::value::{BlockForm, DbType, Password, SmtpTls, Value, is_mail_address};
 
 sections! {
     /// Files and directories.
@@ -181,6 +182,38 @@ sections! {
 
         /// The threshold for all failures together.
         total: Option<Threshold> = "";
+    }
+
+    /// The list of addresses to block, which mls-block makes of alerts about addresses.
+    ["block"] block: Block {
+        /// Networks and addresses that are never blocked, such as 192.0.2.0/24, 2001:db8::1. Local
+        /// and private addresses never are.
+        allow: Vec<IpNet> = "";
+
+        /// The record of successful logins. An address from which a user has logged in is not
+        /// blocked. A relative path is below working_dir.
+        logins: Option<PathBuf> = "logins.csv", below working_dir;
+
+        /// How long an address is blocked the first time: 90s, 10m, 1h or 7d. It is blocked twice
+        /// as long each next time.
+        time: TimeSpan = "1h";
+
+        /// The longest time to block an address. It is remembered for as long after that.
+        max_time: TimeSpan = "7d";
+
+        /// The number of blocked addresses in a /24 (IPv4) or a /64 (IPv6) from which on the whole
+        /// network is blocked. 0 never blocks a network.
+        network_from: usize = "5";
+
+        /// The largest number of entries in the list. The entries that end first are left out.
+        max_entries: usize = "20000";
+
+        /// The directory of the block lists. A relative path is below state_dir.
+        directory: Option<PathBuf> = "block", below state_dir;
+
+        /// What the list is written for: plain, cidr (Postfix), nft (nftables), fail2ban, crowdsec
+        /// or json.
+        forms: Vec<BlockForm> = "plain, cidr, nft";
     }
 
     /// How long data is kept. A key without a value keeps it for ever.

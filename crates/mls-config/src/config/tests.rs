@@ -248,7 +248,9 @@ fn what_is_shown_can_be_read_again_and_is_the_same() {
                 [database]\ndb_type = mysql\ndb_path = /b\ndb_host = dh\ndb_port = 6\ndb_name = dn\ndb_user = du\n\
                 db_password_file = /dp\nsql_export_dir = /e\ntable_name = t\ncolumn_mapping_file = /m\n\
                 [filter]\nignore_networks = 192.0.2.0/24\nignore_users = u1, u2\n\
-                [alert]\nip = 1/1m\nuser = 2/2h\ntotal = 3/3d\n[retention]\ncsv_days = 7\nsql_files_days = 8\n\
+                [alert]\nip = 1/1m\nuser = 2/2h\ntotal = 3/3d\n\
+                [block]\nallow = 192.0.2.0/24, 2001:db8::/32\nlogins = /l\ntime = 90s\nmax_time = 2h\nnetwork_from = 9\n\
+                max_entries = 10\ndirectory = /bd\nforms = json, nft\n[retention]\ncsv_days = 7\nsql_files_days = 8\n\
                 [systemd]\nuser = bob\nextraction_schedule = follow\nreport_schedule = never\nip_update_schedule = daily\n\
                 sql_export_schedule = *:0/6\nsql_import_schedule = *:0/7\n";
     let config = load(text, 0o644).unwrap();

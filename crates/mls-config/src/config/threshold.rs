@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::time_span::TimeSpan;
+
 /// `20/10m`: twenty times within ten minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Threshold {
@@ -17,11 +19,8 @@ impl Threshold {
     pub const MAX_COUNT: u32 = 10_000;
 
     /// Thirty days.
-    pub const MAX_SECONDS: u32 = 30 * 86400;
+    pub const MAX_SECONDS: u32 = TimeSpan::MAX_SECONDS;
 }
-
-/// The units of time, longest first.
-const UNITS: [(char, u32); 4] = [('d', 86400), ('h', 3600), ('m', 60), ('s', 1)];
 
 impl FromStr for Threshold {
     type Err = String;
@@ -29,13 +28,9 @@ impl FromStr for Threshold {
     fn from_str(text: &str) -> Result<Self, String> {
         let parse = || {
             let (count, time) = text.split_once('/')?;
-            let unit = time.chars().next_back()?;
-            let (_, seconds) = UNITS.into_iter().find(|(u, _)| *u == unit)?;
-            let seconds = time.strip_suffix(unit)?.parse::<u32>().ok()?.checked_mul(seconds)?;
+            let TimeSpan { seconds } = time.parse().ok()?;
             let count = count.parse().ok()?;
-            let fits = (1..=Self::MAX_COUNT).contains(&count)
-                && (1..=Self::MAX_SECONDS).contains(&seconds);
-            fits.then_some(Self { count, seconds })
+            (1..=Self::MAX_COUNT).contains(&count).then_some(Self { count, seconds })
         };
         parse().ok_or_else(|| {
             format!(
@@ -47,9 +42,7 @@ impl FromStr for Threshold {
 
 impl fmt::Display for Threshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, seconds) =
-            UNITS.into_iter().find(|(_, s)| self.seconds.is_multiple_of(*s)).unwrap_or(('s', 1));
-        write!(f, "{}/{}{unit}", self.count, self.seconds / seconds)
+        write!(f, "{}/{}", self.count, TimeSpan { seconds: self.seconds })
     }
 }
 

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use log::LevelFilter;
 
 use super::threshold::Threshold;
+use super::time_span::TimeSpan;
 
 /// A value that its key does not allow.
 #[derive(Debug, PartialEq, Eq)]
@@ -165,6 +166,18 @@ impl Value for Threshold {
     }
 }
 
+impl Value for TimeSpan {
+    fn parse(text: &str) -> Result<Self, NotAllowed> {
+        text.parse().map_err(|_| {
+            NotAllowed::new(text, "a length of time such as 90s, 10m, 1h or 7d, at most 30d")
+        })
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
 /// A password, which `--show-config` and debug output leave out.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(pub String);
@@ -239,6 +252,27 @@ choices! { DbType:
     "sqlite3" DbType::Sqlite,
     "postgresql" DbType::Postgresql,
     "mysql" DbType::Mysql,
+}
+
+/// `forms` of `[block]`: what a block list is written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is the value of the same name")]
+pub enum BlockForm {
+    Plain,
+    Cidr,
+    Nft,
+    Fail2ban,
+    Crowdsec,
+    Json,
+}
+
+choices! { BlockForm:
+    "plain" BlockForm::Plain,
+    "cidr" BlockForm::Cidr,
+    "nft" BlockForm::Nft,
+    "fail2ban" BlockForm::Fail2ban,
+    "crowdsec" BlockForm::Crowdsec,
+    "json" BlockForm::Json,
 }
 
 // The levels of Python's `logging` module.

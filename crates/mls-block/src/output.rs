@@ -1,0 +1,63 @@
+//! Where the list goes: files, each replaced at once, or standard output.
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use mls_diag::{Exit, OrExit};
+use mls_state::atomic;
+use mls_stream::ndjson::Writer;
+
+use crate::form::Form;
+use crate::list::List;
+
+/// What is written, and where.
+pub(crate) struct Output {
+    pub(crate) directory: Option<PathBuf>,
+    /// `--form`.
+    pub(crate) asked: Vec<Form>,
+    /// What the configuration says.
+    pub(crate) forms: Vec<Form>,
+    pub(crate) jail: String,
+}
+
+impl Output {
+    fn forms(&self) -> &[Form] {
+        match (&self.asked[..], &self.forms[..]) {
+            ([], []) => &[Form::Plain],
+            ([], forms) | (forms, _) => forms,
+        }
+    }
+
+    /// The list in the form that was asked for first, else the plain list.
+    pub(crate) fn text(&self, list: &List, now: i64) -> String {
+        let form = self.asked.first().copied().unwrap_or(Form::Plain);
+        form.render(list, now, &self.jail)
+    }
+
+    /// Replaces each file in the directory, if there is one.
+    pub(crate) fn write(&self, list: &List, now: i64) -> anyhow::Result<()> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        if !directory.is_dir() {
+            fs::create_dir(directory)
+                .with_context(|| format!("creating {}", directory.display()))
+                .or_exit(Exit::CantCreat)?;
+        }
+        for form in self.forms() {
+            let path = directory.join(form.file_name());
+            let text = form.render(list, now, &self.jail);
+            atomic::write(&path, text.as_bytes(), 0o644)
+                .with_context(|| format!("writing {}", path.display()))
+                .or_exit(Exit::CantCreat)?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes to standard output.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = Writer::stdout()?;
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
