@@ -1,16 +1,19 @@
-//! What a tool says to people: `mls-x: warning: …` on stderr, and the operational log.
+//! The messages of a tool: `mls-x: warning: …` on stderr, and the operational log.
 //!
-//! Use [`warn!`](log::warn!), [`error!`](log::error!), [`info!`](log::info!) and [`debug!`](log::debug!). Warnings
-//! and errors go to stderr, with `<N>` priority prefixes (sd-daemon(3)) where stderr is the journal; so does the rest where
-//! `MLS_DEBUG` is in the environment. Every level that `[general] log_level` lets through goes to `log_file` as well. Control
-//! characters in messages become `?`: they quote log content.
+//! Use [`warn!`](log::warn!), [`error!`](log::error!), [`info!`](log::info!) and
+//! [`debug!`](log::debug!), and [`summary`](crate::summary()) at the end of a run. Warnings and
+//! errors go to stderr, with `<N>` priority prefixes (sd-daemon(3)) if stderr is the journal. The
+//! environment variable `MLS_INFO` adds level `info`, and `MLS_DEBUG` adds all levels. Every level
+//! that `[general] log_level` admits goes to `log_file` as well. Libraries are heard from level
+//! `warn` on, and from `info` on if `log_level` is DEBUG. Control characters in messages become
+//! `?`, because messages quote log content.
 
 use std::fmt;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use log::{LevelFilter, Metadata, Record};
@@ -22,28 +25,36 @@ struct OperationalLog {
 
 static TOOL: OnceLock<String> = OnceLock::new();
 static JOURNAL: AtomicBool = AtomicBool::new(false);
-static DEBUG: AtomicBool = AtomicBool::new(false);
+static SHOWN: AtomicUsize = AtomicUsize::new(LevelFilter::Warn as usize);
 static LOG: Mutex<Option<OperationalLog>> = Mutex::new(None);
 static BAD_RECORDS: AtomicU64 = AtomicU64::new(0);
 
-/// After so many, bad records are only counted: a hostile file must not fill the journal.
+/// Bad records beyond this number are only counted: a hostile file must not fill the journal.
 const BAD_RECORDS_SHOWN: u64 = 10;
 
 /// Names the tool in all messages and installs the logger.
 pub fn start(tool: &str) {
     TOOL.get_or_init(|| tool.to_owned());
+    crate::summary::start();
     JOURNAL.store(stderr_is_journal(), Ordering::Relaxed);
-    DEBUG.store(std::env::var_os("MLS_DEBUG").is_some(), Ordering::Relaxed);
+    let is_set = |name| std::env::var_os(name).is_some();
+    let shown = match (is_set("MLS_DEBUG"), is_set("MLS_INFO")) {
+        (true, _) => LevelFilter::Debug,
+        (false, true) => LevelFilter::Info,
+        (false, false) => LevelFilter::Warn,
+    };
+    SHOWN.store(shown as usize, Ordering::Relaxed);
     // It fails only if a logger is installed already: a test that calls two tools.
     let _ = log::set_logger(&Diagnostics);
-    raise_level(if DEBUG.load(Ordering::Relaxed) { LevelFilter::Debug } else { LevelFilter::Warn });
+    raise_level(shown);
 }
 
 fn raise_level(level: LevelFilter) {
     log::set_max_level(log::max_level().max(level));
 }
 
-/// systemd sets `JOURNAL_STREAM=DEVICE:INODE` (systemd.exec(5)); a child may have redirected stderr since.
+/// systemd sets `JOURNAL_STREAM=DEVICE:INODE` (systemd.exec(5)); a child may have redirected stderr
+/// since.
 fn stderr_is_journal() -> bool {
     let (Ok(stream), Ok(stat)) =
         (std::env::var("JOURNAL_STREAM"), rustix::fs::fstat(std::io::stderr().as_fd()))
@@ -53,8 +64,8 @@ fn stderr_is_journal() -> bool {
     stream == format!("{}:{}", stat.st_dev, stat.st_ino)
 }
 
-/// Appends messages up to `level` to the operational log `path` from now on. A file that cannot be opened is a warning: a
-/// person who tries a tool by hand has no right to the service's log.
+/// From now on, appends messages up to `level` to the operational log `path`. A file that cannot be
+/// opened is a warning: somebody who runs a tool by hand may not write the log of the service.
 pub fn log_to(path: &Path, level: LevelFilter) {
     match open_log(path) {
         Ok(file) => {
@@ -76,14 +87,23 @@ struct Diagnostics;
 
 impl log::Log for Diagnostics {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= log::max_level()
+        let level = metadata.level();
+        let of_libraries = if log::max_level() >= LevelFilter::Debug {
+            LevelFilter::Info
+        } else {
+            LevelFilter::Warn
+        };
+        level <= log::max_level() && (is_ours(metadata) || level <= of_libraries)
     }
 
     fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
         let mut log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
         let log = log.as_mut().filter(|log| record.level() <= log.level);
-        let is_ours = record.target().starts_with("mls_");
-        let show = is_ours && (record.level() <= log::Level::Warn || DEBUG.load(Ordering::Relaxed));
+        let shown = SHOWN.load(Ordering::Relaxed);
+        let show = is_ours(record.metadata()) && record.level() as usize <= shown;
         if !show && log.is_none() {
             return;
         }
@@ -93,7 +113,8 @@ impl log::Log for Diagnostics {
         let (priority, word, name) = words(record.level());
         if show {
             let priority = if JOURNAL.load(Ordering::Relaxed) { priority } else { "" };
-            // One write a line, so that the stages of a pipeline do not mix their lines. If it fails, nobody can be informed.
+            // One write per line keeps the lines of a pipeline's stages apart. Nobody can be told
+            // that it failed.
             let _ = std::io::stderr()
                 .write_all(format!("{priority}{tool}: {word}: {message}\n").as_bytes());
         }
@@ -106,7 +127,12 @@ impl log::Log for Diagnostics {
     fn flush(&self) {}
 }
 
-/// The journal's priority, the word on stderr, and the name in the operational log, which is that of Python's `logging`.
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    metadata.target().starts_with("mls_")
+}
+
+/// The journal's priority, the word on stderr, and the name in the operational log, which is that
+/// of Python's `logging`.
 fn words(level: log::Level) -> (&'static str, &'static str, &'static str) {
     match level {
         log::Level::Error => ("<3>", "error", "ERROR"),
@@ -116,14 +142,15 @@ fn words(level: log::Level) -> (&'static str, &'static str, &'static str) {
     }
 }
 
-/// Reports and counts a record that cannot be used; the run goes on. `place` is such as `stdin, line 7`.
+/// Reports and counts a record that cannot be used; the run goes on. `place` is text such as
+/// `stdin, line 7`.
 pub fn bad_record(place: impl fmt::Display, why: impl fmt::Display) {
     if BAD_RECORDS.fetch_add(1, Ordering::Relaxed) < BAD_RECORDS_SHOWN {
         log::warn!("{place}: {why}");
     }
 }
 
-/// Says what [`bad_record`] kept to itself, and returns how many records were bad.
+/// Reports how many records [`bad_record`] only counted, and returns the number of all bad records.
 pub fn finish() -> u64 {
     let bad = BAD_RECORDS.load(Ordering::Relaxed);
     if bad > BAD_RECORDS_SHOWN {

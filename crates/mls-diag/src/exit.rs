@@ -21,11 +21,11 @@ pub enum Exit {
     CantCreat = 73,
     /// Reading or writing failed.
     IoErr = 74,
-    /// A failure that a later try may not meet: lock held, server down.
+    /// A failure that may be gone at a later try: a lock is held, a server is down.
     TempFail = 75,
     /// Permission denied.
     NoPerm = 77,
-    /// Something is configured wrong, or a state file needs a decision.
+    /// The configuration is wrong, or a state file needs a decision.
     Config = 78,
 }
 
@@ -35,7 +35,8 @@ impl Exit {
         Coded { exit: self, error: anyhow::anyhow!("{message}") }.into()
     }
 
-    /// The code that `error` carries, else the one that fits the I/O error at its root, else [`Exit::Software`].
+    /// The code that `error` carries, else the code for the I/O error at its root, else
+    /// [`Exit::Software`].
     #[must_use]
     pub fn of(error: &anyhow::Error) -> Self {
         error
@@ -58,10 +59,10 @@ impl Exit {
 
 /// Gives the error of a result an exit code.
 pub trait OrExit<T> {
-    /// Ends the process with `exit` if this error reaches `main`.
+    /// Makes the process end with `exit` if the error reaches `main`.
     ///
     /// # Errors
-    /// The error that was there.
+    /// The error of the result.
     fn or_exit(self, exit: Exit) -> anyhow::Result<T>;
 }
 
@@ -71,7 +72,7 @@ impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
     }
 }
 
-/// An error and the code that the process shall end with.
+/// An error and the exit code that it asks for.
 #[derive(Debug)]
 struct Coded {
     exit: Exit,
