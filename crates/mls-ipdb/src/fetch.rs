@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use backon::{ExponentialBuilder, Retryable};
 use indicatif::{ProgressBar, ProgressStyle};
 use mls_diag::{Exit, OrExit};
 use reqwest::header::{
@@ -17,8 +18,8 @@ use reqwest::{Client, StatusCode, Url};
 use crate::look::MAX_SIZE;
 use crate::origin::Origin;
 
-/// How often a download is tried. Between tries it waits, longer each time.
-const TRIES: u32 = 3;
+/// How often a download is tried again, with a longer pause each time.
+const RETRIES: usize = 2;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// A download as a whole may take so many times what a pause in it may.
@@ -92,18 +93,18 @@ pub(crate) async fn fetch(
     url: &Url,
     origin: Option<&Origin>,
 ) -> anyhow::Result<Fetched> {
-    let mut pause = FIRST_PAUSE;
-    for _ in 1..TRIES {
-        match once(client, url, origin).await {
-            Err(error) if Exit::of(&error) == Exit::TempFail => {
-                log::info!("{error:#}; trying again in {} ms", pause.as_millis());
-                tokio::time::sleep(pause).await;
-                pause *= 4;
-            }
-            result => return result,
-        }
-    }
-    once(client, url, origin).await
+    let backoff = ExponentialBuilder::default()
+        .with_min_delay(FIRST_PAUSE)
+        .with_factor(4.0)
+        .with_max_times(RETRIES);
+    (|| once(client, url, origin))
+        .retry(backoff)
+        .sleep(tokio::time::sleep)
+        .when(|error| Exit::of(error) == Exit::TempFail)
+        .notify(|error, pause| {
+            log::info!("{error:#}; trying again in {} ms", pause.as_millis());
+        })
+        .await
 }
 
 async fn once(client: &Client, url: &Url, origin: Option<&Origin>) -> anyhow::Result<Fetched> {
