@@ -120,8 +120,8 @@ pub(crate) struct Flags {
 
 const EXAMPLES: &str = "\
 Examples:
-  mls-alert --alert-ip 20/10m logins.csv | mls-block
-  mls-tail --follow LOG | mls-parse | mls-alert --alert-ip 20/10m | \\
+  mls-alert --ip 20/10m logins.csv | mls-block
+  mls-tail --follow LOG | mls-parse | mls-alert --ip 20/10m | \\
     mls-block --state block.state --directory /var/lib/block --form cidr,nft --logins logins.csv
   mls-block --state block.state list --form nft | nft -f -
   mls-block --state block.state why 192.0.2.1";

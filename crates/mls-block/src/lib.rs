@@ -29,7 +29,7 @@
 //!
 //! # Example
 //! ```text
-//! mls-tail --follow LOG | mls-parse | mls-alert --alert-ip 20/10m | mls-block --state S --directory DIR --form cidr,nft
+//! mls-tail --follow LOG | mls-parse | mls-alert --ip 20/10m | mls-block --state S --directory DIR --form cidr,nft
 //! ```
 
 mod allow;

@@ -126,7 +126,7 @@ pub use control::{Begin, Checkpoint, End, Gap, JOURNAL_SOURCE, Segment};
 pub use finding::{Finding, Rule};
 pub use members::{Member, Members, write_json};
 pub use record::{BadRecord, Body, Record, kind};
-pub use text::{clean, clean_str};
+pub use text::{clean, clean_str, display_text};
 pub use timestamp::{BadTimestamp, Timestamp};
 
 /// The version that this crate reads and writes: the `v` of every record.

@@ -28,9 +28,37 @@ pub fn clean_str(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(|c| if c.is_control() { '?' } else { c }).collect())
 }
 
+/// The same for people's eyes: characters that change the direction of text, are invisible or end a line become U+FFFD too.
+/// With them a client could make `gpj.exe` look like `exe.jpg`, or two names look alike.
+#[must_use]
+pub fn display_text(text: &str) -> Cow<'_, str> {
+    let hidden = |c| {
+        matches!(c,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+    };
+    let text = clean_str(text);
+    if text.is_ascii() || !text.contains(hidden) {
+        return text;
+    }
+    Cow::Owned(text.replace(hidden, "\u{fffd}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_that_people_see_turns_text_around_or_hides_in_it() {
+        for hidden in
+            "\u{61c}\u{200b}\u{200e}\u{2028}\u{2029}\u{202e}\u{2060}\u{2066}\u{feff}\u{e0041}"
+                .chars()
+        {
+            assert_eq!(display_text(&format!("exe{hidden}gnp")), "exe\u{fffd}gnp", "{hidden:?}");
+        }
+        assert_eq!(display_text("a\u{1b}b"), "a?b");
+        assert!(matches!(display_text("日本語 ©"), Cow::Borrowed(_)));
+    }
 
     #[test]
     fn printable_text_is_borrowed() {

@@ -3,41 +3,43 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use mls_config::config::Threshold;
 use mls_config::zone::Zone;
 
 use crate::period::{Day, Moment};
 
-/// Digest of failed logins, for people and for machines
+/// Report failed logins, for people and for machines
 ///
-/// Reads the CSV that mls-csv writes, or the records of mls-parse and mls-enrich, plain or compressed by gzip, and prints
-/// or mails a report of a day or of any stretch of time.
+/// Reads the CSV that mls-csv writes, or the records of mls-parse and mls-enrich, plain or compressed by gzip, and writes a
+/// report of a day or of any other period.
 #[derive(Clone, Debug, Parser)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(name = "mls-report", version, after_help = EXAMPLES)]
 pub struct Args {
     /// What to read; `-` is standard input. Default: the CSV that --config names, else standard input
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
 
-    /// The day to report: today (the default), yesterday or YYYY-MM-DD
+    /// Report this day: today (the default), yesterday or YYYY-MM-DD
     #[arg(long, value_name = "DAY", conflicts_with_all = ["since", "until", "since_last"])]
     pub date: Option<Day>,
 
-    /// Report from this day or minute on: yesterday, YYYY-MM-DD, "YYYY-MM-DD HH:MM"
+    /// Report from this day or minute: yesterday, YYYY-MM-DD, "YYYY-MM-DD HH:MM"
     #[arg(long, value_name = "TIME", conflicts_with = "since_last")]
     pub since: Option<Moment>,
 
-    /// Report up to and including this day, or up to and not including this minute
+    /// Report to the end of this day, or to the beginning of this minute
     #[arg(long, value_name = "TIME", conflicts_with = "since_last")]
     pub until: Option<Moment>,
 
-    /// Report what came after the last digest that --mail --since-last has made, so that every attempt is in exactly one
-    #[arg(long, requires = "config")]
+    /// Report what no digest had yet: what came after the last one that mls-mail committed
+    #[arg(long)]
     pub since_last: bool,
 
-    /// Read FILE no further than the cursor file of the sink that appends to it says. Default where FILE is that of --config: its
-    /// state.offset
+    /// The ledger of mls-mail, for --since-last. Default: mail.ledger in the `state_dir` of --config
+    #[arg(long, value_name = "FILE", requires = "since_last")]
+    pub ledger: Option<PathBuf>,
+
+    /// Read FILE only up to what this cursor file, of the sink that appends to FILE, has committed. Default for the CSV
+    /// of --config: its state.offset
     #[arg(long, value_name = "CURSOR")]
     pub committed_by: Option<PathBuf>,
 
@@ -45,49 +47,17 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
     pub top: u16,
 
-    /// The zone of dates in the CSV and in the report: local, Europe/Paris, +02:00
+    /// The time zone of dates in the CSV and in the report: local, Europe/Paris, +02:00
     #[arg(long, value_name = "ZONE", default_value = "local", allow_hyphen_values = true)]
     pub timezone: Zone,
 
     /// What to write
-    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["mail", "test_mail", "alert"])]
+    #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 
-    /// Replace FILE at once instead of writing to standard output; with --mail, write the message there and send nothing
+    /// Replace FILE in one step instead of writing to standard output
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-
-    /// Send the report to `[report] email`, as text and HTML with the CSV attached
-    #[arg(long, requires = "config", group = "message")]
-    pub mail: bool,
-
-    /// Send a short message to `[report] email`, to see whether mail arrives
-    #[arg(long, requires = "config", group = "message", conflicts_with = "alert")]
-    pub test_mail: bool,
-
-    /// Print the message instead of sending it
-    #[arg(long, requires = "message", conflicts_with = "output")]
-    pub dry_run: bool,
-
-    /// How long to wait for an answer of the mail server (six times as long for the last one)
-    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
-    pub smtp_timeout: u16,
-
-    /// Print a record for each time that a threshold is crossed, instead of a report; with --mail, send it too
-    #[arg(long, conflicts_with_all = ["date", "since", "until", "since_last", "output"])]
-    pub alert: bool,
-
-    /// So many attempts from one address within so long, such as 20/10m. Default: `[alert] ip`
-    #[arg(long, value_name = "N/TIME", requires = "alert")]
-    pub alert_ip: Option<Threshold>,
-
-    /// So many attempts on one user. Default: `[alert] user`
-    #[arg(long, value_name = "N/TIME", requires = "alert")]
-    pub alert_user: Option<Threshold>,
-
-    /// So many attempts in all. Default: `[alert] total`
-    #[arg(long, value_name = "N/TIME", requires = "alert")]
-    pub alert_total: Option<Threshold>,
 
     #[command(flatten)]
     #[expect(missing_docs, reason = "the help text would be shown")]
@@ -110,6 +80,8 @@ pub enum Format {
     Json,
     /// For the textfile collector of `node_exporter`
     Prometheus,
+    /// A mail message for mls-mail: text and HTML, with the CSV attached
+    Mail,
 }
 
 const EXAMPLES: &str = "\
@@ -117,9 +89,8 @@ Examples:
   mls-report --date yesterday /var/log/maillogsentinel/maillogsentinel.csv
   mls-report --since 2026-06-01 --until 2026-06-07 --format html F.csv > week.html
   mls-report --format prometheus --output /var/lib/prometheus/node-exporter/logins.prom F.csv
-  mls-report --config /etc/maillogsentinel.conf --since-last --mail
-  zcat mail.log.2.gz | mls-parse | mls-enrich | mls-report --date 2026-06-01
-  mls-tail --follow LOG | mls-parse | mls-report --alert --alert-ip 20/10m";
+  mls-report --config C --since-last --format mail | mls-mail --config C
+  zcat mail.log.2.gz | mls-parse | mls-enrich | mls-report --date 2026-06-01";
 
 impl mls_cli::Args for Args {
     fn common(&self) -> &mls_cli::Common {

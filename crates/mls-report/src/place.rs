@@ -51,6 +51,11 @@ impl Place {
         Ok(Some(Self { data, behind }))
     }
 
+    /// How many bytes of the file are before it.
+    pub(crate) fn length(&self) -> u64 {
+        self.data.length
+    }
+
     /// Which of `chain` it is in, and at what byte.
     pub(crate) fn find(&self, chain: &[PathBuf]) -> anyhow::Result<Option<(usize, u64)>> {
         let what = match &self.behind {

@@ -38,14 +38,14 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use mls_config::zone::Zone;
 use serde::{Serialize, Serializer};
 
-use crate::aside::Names;
 use crate::counter::{Count, Counter, top};
 use crate::history::Past;
-use crate::input::Extent;
+use crate::login_counter::Names;
 use crate::period::Period;
 use crate::seen::Seen;
-use crate::server::Server;
 use crate::tally::{Tally, split, value, values};
+use mls_attempts::ReadSummary;
+use mls_machine::Machine;
 
 /// From how many addresses an attack on one user is called distributed, and on how many days an attacker is called slow.
 pub(crate) const MANY: u32 = 5;
@@ -61,7 +61,7 @@ pub(crate) struct Report {
     program: &'static str,
     #[serde(serialize_with = "rfc3339")]
     pub(crate) generated: DateTime<FixedOffset>,
-    pub(crate) server: Server,
+    pub(crate) server: Machine,
     pub(crate) extraction_interval: Option<String>,
     pub(crate) period: Stretch,
     pub(crate) attempts: u64,
@@ -194,10 +194,10 @@ pub(crate) struct Csv {
 /// What a report says beside its numbers.
 pub(crate) struct About<'a> {
     pub(crate) period: &'a Period,
-    pub(crate) extent: &'a Extent,
+    pub(crate) extent: &'a ReadSummary,
     /// Name of the input file without its directory.
     pub(crate) file_name: Option<String>,
-    pub(crate) server: Server,
+    pub(crate) server: Machine,
     pub(crate) interval: Option<String>,
     pub(crate) generated: DateTime<FixedOffset>,
     pub(crate) zone: Zone,

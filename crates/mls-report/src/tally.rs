@@ -5,8 +5,8 @@
 use crate::counter::Counter;
 use crate::history::History;
 use crate::period::{Period, Place};
-use crate::rows::Row;
 use crate::seen::Seen;
+use mls_attempts::Attempt;
 
 /// How a counter's keys write what is unknown; text holds no NUL.
 const UNKNOWN: &str = "\0";
@@ -43,7 +43,7 @@ pub(crate) fn join<const N: usize>(joined: &mut String, values: [Option<&str>; N
     }
 }
 
-/// Everything that is counted but for what is counted [aside](crate::aside).
+/// Everything that is counted, except what [the other thread](crate::login_counter) counts.
 #[derive(Debug)]
 pub(crate) struct Tally {
     pub(crate) attempts: u64,
@@ -86,43 +86,43 @@ impl Tally {
         }
     }
 
-    /// Counts a row.
-    pub(crate) fn add(&mut self, row: &Row<'_>, place: Place) {
-        let n = row.attempts;
-        if self.earliest.as_deref().is_none_or(|earliest| row.date < earliest) {
-            self.earliest = Some(row.date.to_owned());
+    /// Counts a attempt.
+    pub(crate) fn add(&mut self, attempt: &Attempt<'_>, place: Place) {
+        let n = attempt.attempts;
+        if self.earliest.as_deref().is_none_or(|earliest| attempt.date < earliest) {
+            self.earliest = Some(attempt.date.to_owned());
         }
         match place {
             Place::After => return,
             Place::Before { previous } => {
                 self.previous += if previous { n } else { 0 };
                 for (seen, name) in [
-                    (&mut self.users_before, row.user),
-                    (&mut self.addresses_before, row.ip),
-                    (&mut self.countries_before, row.country_code),
+                    (&mut self.users_before, attempt.user),
+                    (&mut self.addresses_before, attempt.ip),
+                    (&mut self.countries_before, attempt.country_code),
                 ] {
                     if let Some(name) = name {
                         seen.insert(name);
                     }
                 }
             }
-            Place::Inside => self.add_inside(row, n),
+            Place::Inside => self.add_inside(attempt, n),
         }
-        self.history.add(row.date, row.ip, n, place == Place::Inside);
+        self.history.add(attempt.date, attempt.ip, n, place == Place::Inside);
     }
 
-    fn add_inside(&mut self, row: &Row<'_>, n: u64) {
+    fn add_inside(&mut self, attempt: &Attempt<'_>, n: u64) {
         self.attempts += n;
         if let Some(hour) =
-            row.date[11..13].parse().ok().and_then(|hour: usize| self.hours.get_mut(hour))
+            attempt.date[11..13].parse().ok().and_then(|hour: usize| self.hours.get_mut(hour))
         {
             *hour += n;
         }
-        self.countries.add(key(row.country_code), n);
+        self.countries.add(key(attempt.country_code), n);
         self.joined.clear();
-        join(&mut self.joined, [row.asn, row.aso]);
+        join(&mut self.joined, [attempt.asn, attempt.aso]);
         self.systems.add(&self.joined, n);
-        if let Some(status) = row.reverse_dns_status.filter(|status| *status != "OK") {
+        if let Some(status) = attempt.reverse_dns_status.filter(|status| *status != "OK") {
             self.failed_reverse_lookups += n;
             self.reverse_dns_failures.add(status, n);
         }

@@ -16,15 +16,17 @@ use clap_mangen::Man;
 use crate::front::Front;
 use crate::{conf, markdown};
 
-fn tools() -> [clap::Command; 9] {
+fn tools() -> [clap::Command; 11] {
     [
         mls_tail::Args::command(),
         mls_parse::Args::command(),
         mls_enrich::Args::command(),
         mls_csv::Args::command(),
+        mls_mail::Args::command(),
         mls_report::Args::command(),
         mls_sql::Args::command(),
         mls_ipdb::Args::command(),
+        mls_alert::Args::command(),
         mls_anonymize::Args::command(),
         mls_block::Args::command(),
     ]

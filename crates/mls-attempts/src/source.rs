@@ -1,4 +1,4 @@
-//! Where rows come from: a file or standard input, CSV or NDJSON, plain or gzip.
+//! Where attempts come from: a file or standard input, CSV or NDJSON, plain or gzip.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Read};
@@ -14,55 +14,61 @@ use mls_stream::input::GZIP;
 use mls_stream::ndjson::Reader;
 use mls_stream::sink::CUT_OFF;
 
-use crate::rows::{Row, Rows};
+use crate::attempt::{Attempt, LineParser};
 
-/// What gzip is read by. The reader of lines asks for more at a time, and gets it without this buffer in between.
+/// The buffer before the decompressor. Reads that are larger than this bypass it.
 const BUFFER: usize = 16 * 1024;
 
-/// A file that takes long enough to read for somebody to wait.
+/// Larger files show a progress bar.
 const LARGE: u64 = 64 << 20;
 
 /// What is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub enum AttemptSource {
+    /// Standard input.
     Stdin,
+    /// A file, after the files that were rotated away from it.
     File {
-        /// Files that were rotated away from `path`, and how much of each is read, before it.
+        /// Files to read before `path`, and how many bytes of each.
         rotated: Vec<(PathBuf, Option<u64>)>,
+        /// The file.
         path: PathBuf,
-        /// How much of it is read; all where none is given.
+        /// How many bytes of it are read; `None` for all.
         length: Option<u64>,
     },
 }
 
-/// What was read beside the rows.
+/// How much was read, and in which form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Extent {
-    /// Rows, without header lines.
-    pub(crate) rows: u64,
+pub struct ReadSummary {
+    /// Rows or events, without header lines.
+    pub rows: u64,
     /// Bytes, decompressed.
-    pub(crate) bytes: u64,
-    /// Whether it was CSV, as far as there was anything.
-    pub(crate) csv: bool,
+    pub bytes: u64,
+    /// Whether the input was CSV. An empty input counts as CSV.
+    pub csv: bool,
 }
 
-impl Source {
-    /// Gives every failed attempt of the input to `each`, with the offset of its line; where there are rotated files, the
-    /// offsets go on from their ends. Bad rows are reported and skipped.
-    pub(crate) fn read(
+impl AttemptSource {
+    /// Calls `each` for every failed attempt, with the offset of its line. Offsets continue from one file to the next.
+    /// Bad rows are reported and skipped.
+    ///
+    /// # Errors
+    /// If a file cannot be opened or read, or a framed stream stops before its `end`.
+    pub fn read(
         &self,
         zone: Zone,
-        mut each: impl FnMut(&Row<'_>, u64),
-    ) -> anyhow::Result<Extent> {
+        mut each: impl FnMut(&Attempt<'_>, u64),
+    ) -> anyhow::Result<ReadSummary> {
         let mut begin = 0;
         let mut from = |reader| {
-            let mut each = |row: &Row<'_>, offset| {
+            let mut each = |row: &Attempt<'_>, offset| {
                 each(row, begin + offset);
                 Ok(())
             };
-            let extent = read(reader, zone, &mut each, || Ok(()))?;
-            begin += extent.bytes;
-            Ok(extent)
+            let summary = read(reader, zone, &mut each, || Ok(()))?;
+            begin += summary.bytes;
+            Ok(summary)
         };
         if let Self::File { rotated, .. } = self {
             for (path, length) in rotated {
@@ -72,14 +78,17 @@ impl Source {
         from(self.open()?)
     }
 
-    /// As [`read`](Self::read), for rows that are acted upon while others are still to come: `pause` is called when they
-    /// keep the reader waiting. On standard input gzip is not known.
-    pub(crate) fn follow(
+    /// The same for attempts that are acted on while more are to come. `pause` is called before a read that would wait.
+    /// Standard input must not be compressed.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and those of `each` and `pause`.
+    pub fn follow(
         &self,
         zone: Zone,
-        mut each: impl FnMut(&Row<'_>, u64) -> anyhow::Result<()>,
+        mut each: impl FnMut(&Attempt<'_>, u64) -> anyhow::Result<()>,
         pause: impl FnMut() -> anyhow::Result<()>,
-    ) -> anyhow::Result<Extent> {
+    ) -> anyhow::Result<ReadSummary> {
         let reader = if *self == Self::Stdin { Reader::stdin()? } else { self.open()? };
         read(reader, zone, &mut each, pause)
     }
@@ -91,8 +100,9 @@ impl Source {
         }
     }
 
-    /// The name that people know the input by.
-    pub(crate) fn file_name(&self) -> Option<String> {
+    /// The file's name without its directory; `None` for standard input.
+    #[must_use]
+    pub fn file_name(&self) -> Option<String> {
         match self {
             Self::Stdin => None,
             Self::File { path, .. } => {
@@ -110,7 +120,7 @@ fn open_file(path: &Path, length: Option<u64>) -> anyhow::Result<Reader> {
     unpacked(Box::new(progress(size.min(length)).wrap_read(file.take(length))), name)
 }
 
-/// Takes gzip off the input, which its first two bytes tell (RFC 1952).
+/// Decompresses the input if its first two bytes say that it is gzip (RFC 1952).
 fn unpacked(input: Box<dyn Read + Send>, name: String) -> anyhow::Result<Reader> {
     let mut input = BufReader::with_capacity(BUFFER, input);
     let head = input.fill_buf().with_context(|| format!("reading {name}")).or_exit(Exit::IoErr)?;
@@ -122,28 +132,28 @@ fn unpacked(input: Box<dyn Read + Send>, name: String) -> anyhow::Result<Reader>
     Ok(Reader::new(input, name))
 }
 
-/// The loop over lines.
+/// Reads all lines.
 fn read(
     mut reader: Reader,
     zone: Zone,
-    each: &mut impl FnMut(&Row<'_>, u64) -> anyhow::Result<()>,
+    each: &mut impl FnMut(&Attempt<'_>, u64) -> anyhow::Result<()>,
     mut pause: impl FnMut() -> anyhow::Result<()>,
-) -> anyhow::Result<Extent> {
-    let mut rows = Rows::new(zone);
-    let mut extent = Extent { csv: true, ..Extent::default() };
+) -> anyhow::Result<ReadSummary> {
+    let mut parser = LineParser::new(zone);
+    let mut summary = ReadSummary { csv: true, ..ReadSummary::default() };
     let (mut first, mut cut_off) = (true, false);
     while let Some((offset, line)) = reader.next_at(&mut pause)? {
         if first {
-            // What the input is, is decided once: a server's name does not begin with a brace.
-            extent.csv = !line.starts_with(b"{");
+            // The first line decides: the name of a server does not begin with a brace.
+            summary.csv = !line.starts_with(b"{");
             first = false;
         }
         let mut auth = None;
-        let row = if extent.csv {
-            rows.csv(line)
+        let row = if summary.csv {
+            parser.csv(line)
         } else {
             match Record::parse(line) {
-                Ok(Record::Auth(event)) => Ok(rows.auth(auth.insert(event))),
+                Ok(Record::Auth(event)) => Ok(parser.auth(auth.insert(event))),
                 Ok(record) => {
                     cut_off = matches!(record, Record::Begin(_))
                         || (cut_off && !matches!(record, Record::End(_)));
@@ -155,7 +165,7 @@ fn read(
         match row {
             Ok(None) => {}
             Ok(Some(row)) => {
-                extent.rows += 1;
+                summary.rows += 1;
                 each(&row, offset)?;
             }
             Err(why) => reader.bad(why),
@@ -164,11 +174,11 @@ fn read(
     if cut_off {
         return Err(Exit::TempFail.error(CUT_OFF));
     }
-    extent.bytes = reader.consumed();
-    Ok(extent)
+    summary.bytes = reader.consumed();
+    Ok(summary)
 }
 
-/// A bar on the terminal while a large file is read; where stderr is no terminal, nothing.
+/// A progress bar if the file is large and stderr is a terminal.
 fn progress(size: u64) -> ProgressBar {
     if size < LARGE || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();

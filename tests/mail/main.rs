@@ -19,7 +19,7 @@ fn the_digest_arrives_whole_in_both_forms_with_the_csv_and_only_once() {
         "email = Chef <admin@example.com>, second@example.com\nsubject_prefix = [MLS]\nattach_csv = yes\n",
     );
     site.append(&row("2026-06-01 10:00", "<b>élève</b>"));
-    let run = site.run(&ONE_DAY);
+    let run = site.digest(&ONE_DAY);
     assert_eq!((run.code, run.out.as_str(), run.err.as_str()), (0, "", ""));
 
     let [(message, envelope)] = &site.messages()[..] else { panic!("not one message") };
@@ -60,12 +60,12 @@ fn the_digest_arrives_whole_in_both_forms_with_the_csv_and_only_once() {
     assert_eq!(csv["filename"], "maillogsentinel.csv");
     assert_eq!(csv["sha256"], sha256(&site.csv()));
 
-    let again = site.run(&ONE_DAY);
+    let again = site.digest(&ONE_DAY);
     assert_eq!(again.code, 0);
     assert!(again.err.contains("it is not sent again"), "{}", again.err);
     assert_eq!(site.messages().len(), 1);
     site.append(&row("2026-06-01 11:00", "more"));
-    assert_eq!(site.run(&ONE_DAY).code, 0);
+    assert_eq!(site.digest(&ONE_DAY).code, 0);
     assert_eq!(site.messages().len(), 2);
 }
 
@@ -74,7 +74,7 @@ fn without_attach_csv_a_line_says_so() {
     let site = Site::new(&json!({}), &[]);
     site.configure_also("email = admin@example.com\nattach_csv = no\n");
     site.append(&row("2026-06-01 10:00", "a"));
-    assert_eq!(site.run(&ONE_DAY).code, 0);
+    assert_eq!(site.digest(&ONE_DAY).code, 0);
     let [(message, _)] = &site.messages()[..] else { panic!("not one message") };
     assert!(text(message).contains("Not attached: maillogsentinel.csv (attach_csv = no)\n"));
     assert_eq!(part(message, "text/csv"), None);
@@ -85,7 +85,7 @@ fn a_large_csv_arrives_compressed_and_whole() {
     let site = Site::new(&json!({}), &[]);
     let rows: String = (0..100_000).map(|i| row("2026-06-01 10:00", &format!("u{i}"))).collect();
     site.append(&rows);
-    let run = site.run(&ONE_DAY);
+    let run = site.digest(&ONE_DAY);
     assert_eq!((run.code, run.err.as_str()), (0, ""));
     let [(message, _)] = &site.messages()[..] else { panic!("not one message") };
     assert!(text(message).contains("Please see attached: maillogsentinel.csv.gz\n"));
@@ -112,7 +112,7 @@ fn hostile_headers_names_and_lines_stay_correct_mime() {
     site.configure_also(
         "email = admin@example.com\nsubject_prefix = [é]\n  Bcc: victim@example.com\n",
     );
-    let run = site.run(&[&ONE_DAY[..], &[csv.to_str().unwrap()]].concat());
+    let run = site.digest(&[&ONE_DAY[..], &[csv.to_str().unwrap()]].concat());
     assert_eq!((run.code, run.err.as_str()), (0, ""));
     let [(message, envelope)] = &site.messages()[..] else { panic!("not one message") };
     assert_eq!(envelope["to"], json!(["admin@example.com"]));
@@ -134,7 +134,7 @@ fn one_refused_address_keeps_the_mail_from_nobody_else() {
         Site::new(&json!({"RCPT gone@example.com": ["550 5.1.1 no such mailbox here"]}), &[]);
     site.configure_also("email = gone@example.com, admin@example.com\n");
     site.append(&row("2026-06-01 10:00", "a"));
-    let run = site.run(&ONE_DAY);
+    let run = site.digest(&ONE_DAY);
     assert_eq!(run.code, 69, "{}", run.err);
     assert!(
         run.err.contains("gone@example.com") && run.err.contains("5.1.1 no such mailbox here"),
@@ -143,7 +143,7 @@ fn one_refused_address_keeps_the_mail_from_nobody_else() {
     );
     let [(_, envelope)] = &site.messages()[..] else { panic!("not one message") };
     assert_eq!(envelope["to"], json!(["admin@example.com"]));
-    assert_eq!(site.run(&ONE_DAY).code, 0);
+    assert_eq!(site.digest(&ONE_DAY).code, 0);
     assert_eq!(site.messages().len(), 1);
 }
 
@@ -151,7 +151,7 @@ fn one_refused_address_keeps_the_mail_from_nobody_else() {
 fn what_the_server_refuses_for_good_is_said_in_its_words() {
     let site = Site::new(&json!({"DATA": ["554 5.7.1 smells of spam"]}), &[]);
     site.append(&row("2026-06-01 10:00", "a"));
-    let run = site.run(&ONE_DAY);
+    let run = site.digest(&ONE_DAY);
     assert_eq!(run.code, 69);
     assert!(run.err.contains("554") && run.err.contains("5.7.1 smells of spam"), "{}", run.err);
     assert_eq!(site.messages().len(), 1);
@@ -161,7 +161,7 @@ fn what_the_server_refuses_for_good_is_said_in_its_words() {
 fn a_deferral_is_tried_again_in_the_same_run() {
     let site = Site::new(&json!({"RCPT": ["451 4.7.1 greylisted", "250 OK"]}), &[]);
     site.append(&row("2026-06-01 10:00", "a"));
-    let run = site.run(&ONE_DAY);
+    let run = site.digest(&ONE_DAY);
     assert_eq!((run.code, run.err.as_str()), (0, ""));
     assert_eq!(site.messages().len(), 1);
 }
@@ -172,7 +172,7 @@ fn a_server_that_goes_on_deferring_is_left_for_a_later_run_which_sends_the_rest(
     let email = "email = slow@example.com, admin@example.com\n";
     site.configure_also(email);
     site.append(&row("2026-06-01 10:00", "a"));
-    let run = site.run(&ONE_DAY);
+    let run = site.digest(&ONE_DAY);
     assert_eq!(run.code, 75);
     assert!(
         run.err.contains("slow@example.com") && run.err.contains("4.2.1 try later"),
@@ -182,7 +182,7 @@ fn a_server_that_goes_on_deferring_is_left_for_a_later_run_which_sends_the_rest(
     site.serve(&json!({}), &[]);
     site.configure_also(email);
     fs::remove_file(site.dir.path().join("1.eml")).unwrap();
-    assert_eq!(site.run(&ONE_DAY).code, 0);
+    assert_eq!(site.digest(&ONE_DAY).code, 0);
     let [(_, envelope)] = &site.messages()[..] else { panic!("not one message") };
     assert_eq!(envelope["to"], json!(["slow@example.com"]));
 }
@@ -190,9 +190,9 @@ fn a_server_that_goes_on_deferring_is_left_for_a_later_run_which_sends_the_rest(
 /// Nothing arrives, and another run may succeed.
 fn fails_for_now(site: &Site) {
     site.append(&row("2026-06-01 10:00", "a"));
-    let run = site.run(&ONE_DAY);
+    let run = site.digest(&ONE_DAY);
     assert_eq!(run.code, 75, "{}", run.err);
-    assert!(run.err.starts_with("mls-report: error: mail server localhost:"), "{}", run.err);
+    assert!(run.err.starts_with("mls-mail: error: mail server localhost:"), "{}", run.err);
     assert_eq!(site.messages().len(), 0);
 }
 
@@ -218,12 +218,12 @@ fn a_message_that_may_have_arrived_is_not_repeated_at_once_and_later_has_the_sam
     for answer in ["drop", "stall"] {
         let mut site = Site::new(&json!({"DATA": [answer]}), &[]);
         site.append(&row("2026-06-01 10:00", "a"));
-        let run = site.run(&ONE_DAY);
+        let run = site.digest(&ONE_DAY);
         assert_eq!(run.code, 75, "{}", run.err);
         let first = site.messages();
         assert_eq!(first.len(), 1);
         site.serve(&json!({}), &[]);
-        assert_eq!(site.run(&ONE_DAY).code, 0);
+        assert_eq!(site.digest(&ONE_DAY).code, 0);
         let [(second, _)] = &site.messages()[..] else { panic!("not one message") };
         assert_eq!(first[0].0["headers"]["message-id"], second["headers"]["message-id"]);
     }
@@ -235,14 +235,14 @@ fn tls_and_starttls_are_spoken_with_servers_that_a_known_authority_vouches_for()
         let site = Site::new(&json!({}), &["--tls", option]);
         site.configure_also(&format!("email = admin@example.com\nsmtp_tls = {setting}\n"));
         site.append(&row("2026-06-01 10:00", "a"));
-        let run = site.run(&ONE_DAY);
+        let run = site.digest(&ONE_DAY);
         assert_eq!((run.code, run.err.as_str()), (0, ""), "{option}");
         assert_eq!(site.messages()[0].1["tls"], true);
 
         // Another authority, which did not sign the certificate.
         fs::rename(site.dir.path().join("cert.pem"), site.dir.path().join("ca.pem")).unwrap();
         site.append(&row("2026-06-01 11:00", "b"));
-        let run = site.run(&ONE_DAY);
+        let run = site.digest(&ONE_DAY);
         assert_eq!(run.code, 69, "{option}: {}", run.err);
         assert!(run.err.contains("certificate"), "{}", run.err);
         assert_eq!(site.messages().len(), 1);
@@ -254,7 +254,7 @@ fn a_server_without_the_starttls_that_is_asked_for_gets_nothing() {
     let site = Site::new(&json!({}), &[]);
     site.configure_also("email = admin@example.com\nsmtp_tls = starttls\n");
     site.append(&row("2026-06-01 10:00", "a"));
-    let run = site.run(&ONE_DAY);
+    let run = site.digest(&ONE_DAY);
     assert_eq!(run.code, 69, "{}", run.err);
     assert!(run.err.contains("STARTTLS"), "{}", run.err);
     assert_eq!(site.messages().len(), 0);
@@ -271,18 +271,21 @@ fn a_password_comes_from_a_file_that_only_its_owner_reads() {
     ));
     site.append(&row("2026-06-01 10:00", "a"));
     mls_state::atomic::write(&secret, b"se cret\n", 0o644).unwrap();
-    let run = site.run(&ONE_DAY);
+    let run = site.digest(&ONE_DAY);
     assert_eq!(run.code, 77, "{}", run.err);
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
-    assert_eq!(site.run(&ONE_DAY).code, 0);
+    assert_eq!(site.digest(&ONE_DAY).code, 0);
     assert_eq!(site.messages().len(), 1);
 
     site.append(&row("2026-06-01 11:00", "b"));
     mls_state::atomic::write(&secret, b"wrong\n", 0o600).unwrap();
-    let run = site.run(&ONE_DAY);
+    let run = site.digest(&ONE_DAY);
     assert_eq!(run.code, 69, "{}", run.err);
     assert!(run.err.contains("535") && !run.err.contains("wrong"), "{}", run.err);
 }
+
+/// Composes the digest that `$@` describes.
+const MESSAGE: &str = "mls-report --config mls.conf --timezone UTC --format mail \"$@\"";
 
 #[test]
 fn a_dry_run_shows_the_message_and_an_output_file_keeps_it_and_neither_sends_or_remembers() {
@@ -290,16 +293,13 @@ fn a_dry_run_shows_the_message_and_an_output_file_keeps_it_and_neither_sends_or_
     site.append(&row("2026-06-01 10:00", "a"));
     let eml = site.dir.path().join("digest.eml");
     for args in [&["--date", "2026-06-01"][..], &["--since-last"]] {
-        let dry = site.run(&[args, &["--mail", "--dry-run"]].concat());
+        let dry = site.run(&format!("{MESSAGE} | mls-mail --config mls.conf --dry-run"), args);
         assert_eq!((dry.code, dry.err.as_str()), (0, ""));
         assert!(text(&parse(dry.out.as_bytes())).contains(": 1\n"));
-        assert_eq!(
-            site.run(&[args, &["--mail", "--output", eml.to_str().unwrap()]].concat()).code,
-            0
-        );
+        assert_eq!(site.run(&format!("{MESSAGE} --output digest.eml"), args).code, 0);
         assert!(text(&parse(&fs::read(&eml).unwrap())).contains(": 1\n"));
     }
-    assert!(!site.dir.path().join("report.sent").exists());
+    assert!(!site.dir.path().join("mail.ledger").exists());
     assert_eq!(site.messages().len(), 0);
 }
 
@@ -307,10 +307,10 @@ fn a_dry_run_shows_the_message_and_an_output_file_keeps_it_and_neither_sends_or_
 fn a_test_mail_is_short_and_goes_out_each_time() {
     let site = Site::new(&json!({}), &[]);
     for _ in 0..2 {
-        assert_eq!(site.run(&["--test-mail"]).code, 0);
+        assert_eq!(site.run("mls-mail --config mls.conf --test", &[]).code, 0);
     }
     let messages = site.messages();
     assert_eq!(messages.len(), 2);
-    assert!(text(&messages[0].0).starts_with("This is a test of mls-report on "));
+    assert!(text(&messages[0].0).starts_with("This is a test of mls-mail on "));
     assert_eq!(messages[0].0["parts"].as_array().unwrap().len(), 1);
 }

@@ -1,7 +1,7 @@
-//! Counting on one core what is read on the other.
+//! Counts users and logins on a second thread while the first one reads.
 //!
-//! Users, and who was tried from where, are most of what a report remembers, and finding them in memory takes as long as
-//! reading the rows: side by side, the two take the time of one.
+//! Users, and the addresses that tried them, are most of what a report remembers. Counting them takes as long as reading the
+//! rows, so two threads take half the time of one.
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -10,46 +10,46 @@ use anyhow::Context;
 use mls_diag::{Exit, OrExit};
 
 use crate::counter::Counter;
-use crate::rows::Row;
 use crate::tally::{JOINT, join};
+use mls_attempts::Attempt;
 
-/// So many bytes of keys go over at a time.
-const BATCH: usize = 64 * 1024;
+/// How many bytes of keys go to the other thread at a time.
+const BATCH_SIZE: usize = 64 * 1024;
 
-/// So many batches wait to be counted before the reader waits.
-const AHEAD: usize = 2;
+/// How many batches may wait for the other thread.
+const MAX_WAITING: usize = 2;
 
-/// Counters of logins and of their users, and the thread that has them.
-pub(crate) struct Aside {
-    batch: Batch,
-    full: SyncSender<Batch>,
+/// Sends keys to the thread that counts them.
+pub(crate) struct LoginCounter {
+    batch: KeyBatch,
+    full: SyncSender<KeyBatch>,
     thread: JoinHandle<Names>,
 }
 
-/// What is counted.
+/// What the thread has counted.
 #[derive(Debug)]
 pub(crate) struct Names {
-    /// By user, address, host name and country, joined.
+    /// By user, address, host name and country, as joined keys.
     pub(crate) logins: Counter,
     pub(crate) users: Counter,
 }
 
-/// Joined keys, one behind the other: where each ends, and how often it occurred.
+/// Joined keys in one string: where each ends, and how often it occurred.
 #[derive(Default)]
-struct Batch {
+struct KeyBatch {
     keys: String,
     ends: Vec<(usize, u64)>,
 }
 
-impl Aside {
+impl LoginCounter {
     /// # Errors
-    /// Exit 75 where the system has no thread to spare.
+    /// Exit 75 if the system cannot start a thread.
     pub(crate) fn start() -> anyhow::Result<Self> {
         let mut names =
             Names { logins: Counter::new(100_000, 8 << 20), users: Counter::new(100_000, 4 << 20) };
-        let (full, batches) = sync_channel::<Batch>(AHEAD);
+        let (full, batches) = sync_channel::<KeyBatch>(MAX_WAITING);
         let count = move || {
-            for Batch { keys, ends } in batches {
+            for KeyBatch { keys, ends } in batches {
                 let mut start = 0;
                 for (end, n) in ends {
                     let key = &keys[start..end];
@@ -62,28 +62,28 @@ impl Aside {
         };
         let thread = thread::Builder::new().name("count".into()).spawn(count);
         let thread = thread.context("starting a thread").or_exit(Exit::TempFail)?;
-        Ok(Self { batch: Batch::default(), full, thread })
+        Ok(Self { batch: KeyBatch::default(), full, thread })
     }
 
-    /// Counts a row.
-    pub(crate) fn add(&mut self, row: &Row<'_>) {
-        let Batch { keys, ends } = &mut self.batch;
-        join(keys, [row.user, row.ip, row.hostname, row.country_code]);
-        ends.push((keys.len(), row.attempts));
-        if keys.len() >= BATCH {
+    /// Counts a attempt.
+    pub(crate) fn add(&mut self, attempt: &Attempt<'_>) {
+        let KeyBatch { keys, ends } = &mut self.batch;
+        join(keys, [attempt.user, attempt.ip, attempt.hostname, attempt.country_code]);
+        ends.push((keys.len(), attempt.attempts));
+        if keys.len() >= BATCH_SIZE {
             self.send();
         }
     }
 
     fn send(&mut self) {
-        // Nobody takes it where the thread has died, which joining it tells.
+        // It fails only if the thread has died, which `finish` reports.
         let _ = self.full.send(std::mem::take(&mut self.batch));
     }
 
-    /// Everything, once it is counted.
+    /// Waits until everything is counted.
     ///
     /// # Errors
-    /// Exit 70 where the thread has died.
+    /// Exit 70 if the thread has died.
     pub(crate) fn finish(mut self) -> anyhow::Result<Names> {
         self.send();
         drop(self.full);

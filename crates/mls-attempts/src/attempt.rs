@@ -1,6 +1,6 @@
-//! One failed attempt per row, whatever the input's form.
+//! One failed attempt, read from a row of CSV or from an `auth` record.
 //!
-//! One row of CSV is one line, and its date column sorts as text, so a row of another day is told by its bytes.
+//! One row of CSV is one line, and its date column sorts as text: comparing bytes tells whether a row is of another day.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -11,29 +11,30 @@ use mls_csv::cell;
 use mls_csv::row::Decoder;
 use mls_event::Auth;
 
-/// Longer names are known by so many first bytes. RFC 5321 has no mailbox longer than 254.
-const MAX_NAME: usize = 256;
+/// Longer names are cut after so many bytes. A mailbox has at most 254 (RFC 5321).
+pub const MAX_NAME: usize = 256;
 
 /// A failed attempt. `None` is unknown; names are at most [`MAX_NAME`] bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Row<'a> {
-    /// `YYYY-MM-DD HH:MM`, perhaps with seconds, in the zone of the report.
-    pub(crate) date: &'a str,
-    /// The same to the second and without doubt, where the input tells it: of the hour that clocks show twice, the CSV does not.
-    pub(crate) at: Option<DateTime<FixedOffset>>,
-    pub(crate) ip: Option<&'a str>,
-    pub(crate) user: Option<&'a str>,
-    pub(crate) hostname: Option<&'a str>,
-    pub(crate) reverse_dns_status: Option<&'a str>,
-    pub(crate) country_code: Option<&'a str>,
-    pub(crate) asn: Option<&'a str>,
-    pub(crate) aso: Option<&'a str>,
-    /// How many attempts the row stands for.
-    pub(crate) attempts: u64,
+#[expect(missing_docs, reason = "the other fields are the columns of the same name")]
+pub struct Attempt<'a> {
+    /// `YYYY-MM-DD HH:MM`, perhaps with seconds, in the zone that the reader was given.
+    pub date: &'a str,
+    /// The exact moment. A record has it. A CSV does not: in the hour that clocks show twice its date is ambiguous.
+    pub at: Option<DateTime<FixedOffset>>,
+    pub ip: Option<&'a str>,
+    pub user: Option<&'a str>,
+    pub hostname: Option<&'a str>,
+    pub reverse_dns_status: Option<&'a str>,
+    pub country_code: Option<&'a str>,
+    pub asn: Option<&'a str>,
+    pub aso: Option<&'a str>,
+    /// How many attempts this stands for.
+    pub attempts: u64,
 }
 
-/// Reads lines of either form, keeping its buffers from one to the next.
-pub(crate) struct Rows {
+/// Parses lines of either form and reuses its buffers.
+pub(crate) struct LineParser {
     zone: Zone,
     quoted: Decoder,
     /// Date, address and system of a record as text.
@@ -42,7 +43,7 @@ pub(crate) struct Rows {
     asn: String,
 }
 
-impl Rows {
+impl LineParser {
     pub(crate) fn new(zone: Zone) -> Self {
         Self {
             zone,
@@ -53,11 +54,11 @@ impl Rows {
         }
     }
 
-    /// Reads a line of CSV; `None` for a header line.
-    pub(crate) fn csv<'a>(&'a mut self, line: &'a [u8]) -> Result<Option<Row<'a>>, String> {
+    /// The attempt of a line of CSV; `None` for a header line.
+    pub(crate) fn csv<'a>(&'a mut self, line: &'a [u8]) -> Result<Option<Attempt<'a>>, String> {
         let line = str::from_utf8(line).map_err(|error| error.to_string())?;
         let line = line.strip_suffix('\r').unwrap_or(line);
-        // Most rows have no quote in them and are cut at their commas where they are, in a third of the time.
+        // Most rows have no quotes. Cutting those at their commas takes a third of the time.
         let [_, date, ip, user, hostname, reverse_dns_status, country_code, asn, aso] =
             match plain(line) {
                 Some(cells) => cells,
@@ -70,7 +71,7 @@ impl Rows {
                 Err(format!("date {date:?}: not YYYY-MM-DD HH:MM[:SS]"))
             };
         }
-        Ok(Some(Row {
+        Ok(Some(Attempt {
             date,
             at: None,
             ip: cell::decode(ip).map(clip),
@@ -95,14 +96,14 @@ impl Rows {
         Ok(text)
     }
 
-    /// The row that an `auth` record is in CSV; `None` where no password was refused.
-    pub(crate) fn auth<'a>(&'a mut self, auth: &'a mut Auth<'_>) -> Option<Row<'a>> {
+    /// The failed attempt of an `auth` record; `None` if the record is not a failure.
+    pub(crate) fn auth<'a>(&'a mut self, auth: &'a mut Auth<'_>) -> Option<Attempt<'a>> {
         let attempts = auth.rows().into();
         if attempts == 0 {
             return None;
         }
         let added = auth.enrichment.get_or_insert_default();
-        // Records can be hand-made.
+        // Anybody can write records by hand.
         for text in [
             &mut auth.user,
             &mut added.hostname,
@@ -130,7 +131,7 @@ impl Rows {
             let _ = write!(self.asn, "{asn}");
             &self.asn[..]
         });
-        Some(Row {
+        Some(Attempt {
             date: &self.date,
             at: Some(auth.date.at()),
             ip,
@@ -149,11 +150,11 @@ fn clip(name: &str) -> &str {
     if name.len() <= MAX_NAME {
         return name;
     }
-    // Of four bytes in a row, one at least begins a character.
+    // A character of UTF-8 has at most four bytes.
     (0..4).find_map(|back| name.get(..MAX_NAME - back)).unwrap_or_default()
 }
 
-/// The cells of a line without quotes; `None` where there are quotes or not nine cells.
+/// The cells of a line without quotes; `None` if it has quotes or not nine cells.
 fn plain(line: &str) -> Option<[&str; 9]> {
     let bytes = line.as_bytes();
     if memchr::memchr(b'"', bytes).is_some() {
@@ -171,7 +172,7 @@ fn plain(line: &str) -> Option<[&str; 9]> {
     commas.next().is_none().then_some(cells)
 }
 
-/// Whether `date` begins like `2026-06-01 00:00`. The digits are enough: a 31st of February is reported as it stands.
+/// Whether `date` begins like `2026-06-01 00:00`. Only the digits are checked: a 31st of February is reported as it is.
 fn is_date(date: &str) -> bool {
     const PATTERN: &[u8; 16] = b"dddd-dd-dd dd:dd";
     date.len() >= PATTERN.len()
@@ -185,14 +186,14 @@ fn is_date(date: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn rows() -> Rows {
-        Rows::new(Zone::Local)
+    fn parser() -> LineParser {
+        LineParser::new(Zone::Local)
     }
 
     #[test]
     fn a_plain_row_gives_its_columns_and_unknown_ones_are_none() {
-        let mut rows = rows();
-        let row = rows
+        let mut parser = parser();
+        let row = parser
             .csv(b"mail,2026-06-01 00:00,192.0.2.1,office@me,null,Errno 1,CN,N/A,N/A\r")
             .unwrap()
             .unwrap();
@@ -208,18 +209,18 @@ mod tests {
     }
 
     #[test]
-    fn quotes_are_taken_off_and_one_apostrophe_with_them() {
-        let mut rows = rows();
+    fn quotes_and_one_apostrophe_are_removed() {
+        let mut parser = parser();
         let line = "mail,2026-06-01 00:00,192.0.2.1,\"'=1+1,\"\"x\"\"\",'null,OK,'N/A,1,\"A, \"\"B\"\" C\"";
-        let row = rows.csv(line.as_bytes()).unwrap().unwrap();
+        let row = parser.csv(line.as_bytes()).unwrap().unwrap();
         assert_eq!((row.user, row.hostname), (Some("=1+1,\"x\""), Some("null")));
         assert_eq!((row.country_code, row.aso), (Some("N/A"), Some("A, \"B\" C")));
     }
 
     #[test]
-    fn lines_that_are_no_rows_are_refused() {
+    fn lines_that_are_not_rows_are_refused() {
         let header = b"server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso";
-        assert_eq!(rows().csv(header), Ok(None));
+        assert_eq!(parser().csv(header), Ok(None));
         for line in [
             &b"a,b"[..],
             b"m,2026-06-01 00:00,1,2,3,4,5,6,7,8",
@@ -227,7 +228,7 @@ mod tests {
             b"m,2026-06-01 00:00,1,\"2,3,4,5,6,7",
             b"m,2026-06-01 00:00,1,\xff,3,4,5,6,7",
         ] {
-            assert!(rows().csv(line).is_err(), "{line:?}");
+            assert!(parser().csv(line).is_err(), "{line:?}");
         }
     }
 
@@ -235,8 +236,8 @@ mod tests {
     fn long_names_are_cut_between_characters() {
         for name in ["é".repeat(200), "a".to_owned() + &"日".repeat(100), "x".repeat(1000)] {
             let line = format!("m,2026-06-01 00:00,192.0.2.1,{name},null,OK,CN,1,O");
-            let mut rows = rows();
-            let user = rows.csv(line.as_bytes()).unwrap().unwrap().user.unwrap();
+            let mut parser = parser();
+            let user = parser.csv(line.as_bytes()).unwrap().unwrap().user.unwrap();
             assert!(
                 name.starts_with(user) && (MAX_NAME - 3..=MAX_NAME).contains(&user.len()),
                 "{}",
@@ -248,14 +249,14 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_line_panics(line in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
-            let _ = rows().csv(&line);
+            let _ = parser().csv(&line);
         }
 
         #[test]
         fn cutting_at_commas_gives_what_the_decoder_gives(line in "[^\"\n\r]{0,100}") {
-            let mut rows = rows();
+            let mut parser = parser();
             if let Some(cells) = plain(&line) {
-                proptest::prop_assert_eq!(rows.unquoted(&line).unwrap(), cells);
+                proptest::prop_assert_eq!(parser.unquoted(&line).unwrap(), cells);
             }
         }
     }

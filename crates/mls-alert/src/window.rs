@@ -5,10 +5,10 @@ use std::collections::{HashMap, VecDeque};
 use foldhash::fast::RandomState;
 use mls_config::config::Threshold;
 
-/// Most times that are remembered, over all keys.
+/// How many times are remembered at most, over all keys.
 const MAX_TIMES: usize = 100_000;
 
-/// Most times that are remembered of one key: enough to tell that it occurred as often as any threshold allows.
+/// The same of one key: enough for any threshold.
 const MAX_TIMES_OF_ONE: usize = Threshold::MAX_COUNT as usize;
 
 /// Sliding windows.
@@ -32,8 +32,8 @@ impl Windows {
         Self { threshold, keys: HashMap::default(), times: 0 }
     }
 
-    /// Counts `n` times of `key` at the second `at`, and says how often it occurred in the window that ends then. A time
-    /// from before the window says nothing about it.
+    /// Counts `key` `n` times at the second `at`, and returns how often it occurred in the window that ends with the newest
+    /// time of the key. A time from before that window is not counted.
     pub(crate) fn add(&mut self, key: &str, at: i64, n: u64) -> u64 {
         if self.times >= MAX_TIMES {
             self.forget(at);
@@ -47,12 +47,12 @@ impl Windows {
         if at + length <= newest {
             return 0;
         }
-        // Late ones are rare and a little late.
-        let place = window.times.iter().rposition(|(time, _)| *time <= at);
-        match place {
-            Some(place) if window.times[place].0 == at => window.times[place].1 += n,
+        // Times are almost in order.
+        let position = window.times.iter().rposition(|(time, _)| *time <= at);
+        match position {
+            Some(i) if window.times[i].0 == at => window.times[i].1 += n,
             _ => {
-                window.times.insert(place.map_or(0, |place| place + 1), (at, n));
+                window.times.insert(position.map_or(0, |i| i + 1), (at, n));
                 self.times += 1;
             }
         }
@@ -63,7 +63,7 @@ impl Windows {
         window.count
     }
 
-    /// Makes room: what is out of its window goes, and if that is not half of all, so do the keys with the fewest.
+    /// Forgets times outside their windows, then the keys with the fewest attempts, until half of the room is free.
     fn forget(&mut self, now: i64) {
         let horizon = now - i64::from(self.threshold.seconds);
         for window in self.keys.values_mut() {
@@ -76,7 +76,7 @@ impl Windows {
                 break;
             }
             log::warn!(
-                "more attempts within {} than are remembered: keys with fewer than {} are forgotten",
+                "more attempts within {} than can be remembered: keys with fewer than {} are forgotten",
                 self.threshold,
                 fewer_than * 2
             );
@@ -85,7 +85,7 @@ impl Windows {
 }
 
 impl Window {
-    /// Drops the times up to `horizon`, and says how many.
+    /// Drops the times up to `horizon` and returns their number.
     fn cut(&mut self, horizon: i64) -> usize {
         let before = self.times.len();
         while let Some((_, n)) = self.times.front().filter(|(time, _)| *time <= horizon) {
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_older_than_the_window_does_not_count() {
+    fn times_before_the_window_do_not_count() {
         let mut windows = windows("3/60s");
         assert_eq!(windows.add("a", 100, 1), 1);
         assert_eq!(windows.add("b", 100, 1), 1);
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn one_key_remembers_enough_for_any_threshold_and_no_more() {
+    fn one_key_keeps_as_many_times_as_any_threshold_needs() {
         let mut windows = windows("10000/30d");
         for at in 0..30_000 {
             let count = windows.add("a", at, 2);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_the_frequent_stay() {
+    fn memory_is_bounded_and_frequent_keys_stay() {
         let mut windows = windows("100/1h");
         for i in 0..1_000_000 {
             windows.add(&i.to_string(), 1000, 1);

@@ -1,4 +1,4 @@
-//! A mail server in a directory of its own, and a reporter that uses it.
+//! A mail server in a directory of its own, and the tools that use it.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -14,11 +14,11 @@ pub(crate) const HEADER: &str =
 /// The Python that has Debian's packages.
 pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
-/// A mail server in a directory of its own, and the configuration of a reporter that uses it.
+/// A mail server in a directory of its own, and the configuration of the tools that use it.
 pub(crate) struct Site {
     pub(crate) dir: TempDir,
     pub(crate) server: Option<Child>,
-    pub(crate) report: String,
+    pub(crate) settings: String,
 }
 
 /// What a run did.
@@ -32,7 +32,7 @@ impl Site {
     /// A server that follows `script`.
     pub(crate) fn new(script: &Value, options: &[&str]) -> Self {
         let mut site =
-            Self { dir: tempfile::tempdir().unwrap(), server: None, report: String::new() };
+            Self { dir: tempfile::tempdir().unwrap(), server: None, settings: String::new() };
         if options.contains(&"--tls") {
             site.make_certificates();
         }
@@ -44,7 +44,7 @@ impl Site {
     pub(crate) fn serve(&mut self, script: &Value, options: &[&str]) {
         self.stop();
         let mut server = Command::new(PYTHON)
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mail/server.py"))
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/mail/server.py"))
             .arg(self.dir.path())
             .arg(script.to_string())
             .args(options)
@@ -68,7 +68,7 @@ impl Site {
 
     /// Writes the configuration: the server, and what else the test needs.
     pub(crate) fn configure(&mut self, server: &str) {
-        server.clone_into(&mut self.report);
+        server.clone_into(&mut self.settings);
         self.configure_also("email = admin@example.com\n");
     }
 
@@ -76,7 +76,7 @@ impl Site {
         let dir = self.dir.path().display();
         let text = format!(
             "[paths]\nworking_dir = {dir}\nstate_dir = {dir}\n[report]\nsender_override = mls@example.com\n{}{more}",
-            self.report
+            self.settings
         );
         mls_state::atomic::write(&self.dir.path().join("mls.conf"), text.as_bytes(), 0o644)
             .unwrap();
@@ -94,8 +94,24 @@ impl Site {
         file.write_all(rows.as_bytes()).unwrap();
     }
 
-    pub(crate) fn run(&self, args: &[&str]) -> Run {
-        let output = self.command(&["--smtp-timeout", "2"]).args(args).output().unwrap();
+    /// Mails the digest that `args` describe.
+    pub(crate) fn digest(&self, args: &[&str]) -> Run {
+        self.run("mls-report --config mls.conf --timezone UTC --format mail \"$@\" | mls-mail --config mls.conf --smtp-timeout 2", args)
+    }
+
+    /// Mails the alerts, without a pause between two mails, and prints their records.
+    pub(crate) fn alerts(&self) -> Run {
+        self.run(
+            "mls-alert --config mls.conf --timezone UTC --framed | tee records | \
+             mls-mail --config mls.conf --smtp-timeout 2 --alert-interval 0
+             code=$?; grep '\"type\":\"alert\"' records; exit $code",
+            &[],
+        )
+    }
+
+    /// Runs a pipeline; `$@` is `args`.
+    pub(crate) fn run(&self, pipeline: &str, args: &[&str]) -> Run {
+        let output = self.command(pipeline, args).output().unwrap();
         Run {
             code: output.status.code().unwrap(),
             out: String::from_utf8(output.stdout).unwrap(),
@@ -103,17 +119,17 @@ impl Site {
         }
     }
 
-    pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mls-report"));
+    /// A pipeline that is not started yet. A bare name in it is a file in the directory.
+    pub(crate) fn command(&self, pipeline: &str, args: &[&str]) -> Command {
+        let path = format!("{}:{}", mls_tests::tools().display(), std::env::var("PATH").unwrap());
+        let mut command = Command::new("bash");
         command
-            .args([
-                "--config",
-                self.dir.path().join("mls.conf").to_str().unwrap(),
-                "--timezone",
-                "UTC",
-            ])
-            .args(args);
-        command.stdin(Stdio::null()).env("SSL_CERT_FILE", self.dir.path().join("ca.pem"));
+            .args(["-o", "pipefail", "-c", pipeline, "-"])
+            .args(args)
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .env("PATH", path)
+            .env("SSL_CERT_FILE", self.dir.path().join("ca.pem"));
         command
     }
 
@@ -175,7 +191,7 @@ impl Drop for Site {
 /// A message as Python reads it.
 pub(crate) fn parse(raw: &[u8]) -> Value {
     let mut python = Command::new(PYTHON)
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mail/parse.py"))
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/mail/parse.py"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -202,4 +218,4 @@ pub(crate) fn sha256(path: &Path) -> String {
     mls_state::cursor_file::sha256(&fs::read(path).unwrap())
 }
 
-pub(crate) const ONE_DAY: [&str; 3] = ["--date", "2026-06-01", "--mail"];
+pub(crate) const ONE_DAY: [&str; 2] = ["--date", "2026-06-01"];

@@ -1,4 +1,4 @@
-//! `--alert --mail`.
+//! `mls-alert --framed | mls-mail`.
 
 use serde_json::{Value, json};
 
@@ -14,8 +14,7 @@ fn an_alert_is_mailed_once_for_a_key_and_its_time() {
             .to_string()
     };
     site.append(&(row(&at(31), "a") + &row(&at(31), "b") + &row(&at(30), "c")));
-    let alert = ["--alert", "--mail"];
-    let run = site.run(&alert);
+    let run = site.alerts();
     assert_eq!((run.code, run.err.as_str()), (0, ""));
     let records: Vec<Value> =
         run.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -35,12 +34,12 @@ fn an_alert_is_mailed_once_for_a_key_and_its_time() {
     );
 
     // Nothing new; then more within the ten minutes; then more after them.
-    assert_eq!(site.run(&alert).out, "");
+    assert_eq!(site.alerts().out, "");
     site.append(&row(&at(25), "d"));
-    assert_eq!(site.run(&alert).out, "");
+    assert_eq!(site.alerts().out, "");
     assert_eq!(site.messages().len(), 1);
     site.append(&(row(&at(19), "e") + &row(&at(18), "e") + &row(&at(17), "f")));
-    assert_eq!(site.run(&alert).out.lines().count(), 2);
+    assert_eq!(site.alerts().out.lines().count(), 2);
     assert_eq!(site.messages().len(), 2);
 }
 
@@ -51,10 +50,10 @@ fn an_alert_that_could_not_be_mailed_is_mailed_by_the_next_run() {
     site.configure_also(alert);
     let now = chrono::Utc::now().format("%Y-%m-%d %H:%M").to_string();
     site.append(&row(&now, "a"));
-    assert_eq!(site.run(&["--alert", "--mail"]).code, 69);
+    assert_eq!(site.alerts().code, 69);
     site.serve(&json!({}), &[]);
     site.configure_also(alert);
-    assert_eq!(site.run(&["--alert", "--mail"]).code, 0);
+    assert_eq!(site.alerts().code, 0);
     assert_eq!(site.messages().len(), 1);
 }
 
@@ -63,9 +62,9 @@ fn an_alert_is_mailed_once_though_one_of_its_recipients_is_dead() {
     let site = Site::new(&json!({"RCPT dead@example.com": ["550 5.1.1 no"]}), &[]);
     site.configure_also("email = dead@example.com, admin@example.com\n[alert]\ntotal = 1/10m\n");
     site.append(&row(&chrono::Utc::now().format("%Y-%m-%d %H:%M").to_string(), "a"));
-    let run = site.run(&["--alert", "--mail"]);
+    let run = site.alerts();
     assert_eq!((run.code, run.err.contains("dead@example.com")), (69, true), "{}", run.err);
-    let run = site.run(&["--alert", "--mail"]);
+    let run = site.alerts();
     assert_eq!((run.code, run.out.as_str()), (0, ""), "{}", run.err);
     assert_eq!(site.messages().len(), 1);
 }
@@ -77,9 +76,9 @@ fn a_user_name_writes_nothing_of_its_own_into_the_subject_and_turns_no_text_arou
     let now = chrono::Utc::now().format("%Y-%m-%d %H:%M").to_string();
     // `x (20/10m)\u{202e}gnp.exe\nBcc: all@x.org`, as RFC 2047 has it.
     site.append(&row(&now, "=?utf-8?B?eCAoMjAvMTBtKeKArmducC5leGUKQmNjOiBhbGxAeC5vcmc=?="));
-    assert_eq!(site.run(&["--alert", "--mail"]).code, 0);
+    assert_eq!(site.alerts().code, 0);
     site.append(&row(&now, "exe\u{202e}gnp"));
-    assert_eq!(site.run(&["--alert", "--mail"]).code, 0);
+    assert_eq!(site.alerts().code, 0);
     let messages = site.messages();
     let subject = messages[0].0["headers"]["subject"].as_str().unwrap();
     assert!(subject.contains("on = ?utf-8?B?eCAo") && !subject.contains("Bcc"), "{subject}");
@@ -96,16 +95,9 @@ fn the_hour_that_clocks_show_twice_is_two_hours_to_records() {
     let path = site.dir.path().join("events.ndjson");
     let text = events("2026-10-25T02:50:00+02:00") + &events("2026-10-25T02:10:00+01:00");
     mls_state::atomic::write(&path, text.as_bytes(), 0o600).unwrap();
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_mls-report"))
-        .args(["--alert", "--alert-ip", "3/10m", "--timezone", "Europe/Paris"])
-        .arg(path)
-        .output()
-        .unwrap();
-    let records: Vec<Value> = output
-        .stdout
-        .split(|b| *b == b'\n')
-        .filter_map(|line| serde_json::from_slice(line).ok())
-        .collect();
+    let run = site.run("mls-alert --ip 3/10m --timezone Europe/Paris events.ndjson", &[]);
+    let records: Vec<Value> =
+        run.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let dates: Vec<_> = records.iter().map(|record| record["date"].as_str().unwrap()).collect();
     assert_eq!(dates, ["2026-10-25T02:50:00+02:00", "2026-10-25T02:10:00+01:00"]);
 }
@@ -116,12 +108,16 @@ fn a_mail_of_very_many_alerts_has_the_first_thousand_and_says_how_many_more_ther
     site.configure_also("email = admin@example.com\n[alert]\nuser = 1/10m\n");
     let now = chrono::Utc::now().format("%Y-%m-%d %H:%M").to_string();
     site.append(&(0..1003).map(|n| row(&now, &format!("u{n}"))).collect::<String>());
-    let run = site.run(&["--alert", "--mail"]);
+    let run = site.alerts();
     assert_eq!((run.code, run.out.lines().count()), (0, 1003));
     let [(message, _)] = &site.messages()[..] else { panic!("not one message") };
     assert!(message["headers"]["subject"].as_str().unwrap().contains("1003 alerts"));
     assert_eq!(text(message).matches(" failed logins on u").count(), 1000);
-    assert!(text(message).contains("\nand 3 more, which the records tell\n"), "{}", text(message));
+    assert!(
+        text(message).contains("\nand 3 more: mls-alert prints all of them\n"),
+        "{}",
+        text(message)
+    );
 }
 
 #[test]
@@ -129,30 +125,26 @@ fn a_name_that_somebody_wrote_into_the_csv_controls_no_terminal() {
     let site = Site::new(&json!({}), &[]);
     site.configure_also("email = admin@example.com\n[alert]\nuser = 1/10m\n");
     site.append(&row(&chrono::Utc::now().format("%Y-%m-%d %H:%M").to_string(), "a\u{1b}[31mb"));
-    let run = site.run(&["--alert", "--mail", "--dry-run"]);
-    assert!(run.out.contains("on a?[31mb") && !run.out.contains('\u{1b}'), "{}", run.out);
+    assert_eq!(site.alerts().code, 0);
+    let [(message, _)] = &site.messages()[..] else { panic!("not one message") };
+    assert!(text(message).contains("on a?[31mb"), "{}", text(message));
 }
 
 #[test]
-fn alerts_of_a_stream_that_was_cut_are_told() {
+fn alerts_of_a_stream_that_was_cut_off_are_reported() {
+    let site = Site::new(&json!({}), &[]);
     let begin = r#"{"v":1,"type":"begin","base":0}"#;
     let now = chrono::Utc::now().to_rfc3339();
     let event =
         format!(r#"{{"v":1,"type":"auth","date":"{now}","outcome":"failure","ip":"192.0.2.1"}}"#);
-    let mut report = std::process::Command::new(env!("CARGO_BIN_EXE_mls-report"))
-        .args(["--alert", "--alert-ip", "1/10m"])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    std::io::Write::write_all(
-        &mut report.stdin.take().unwrap(),
+    mls_state::atomic::write(
+        &site.dir.path().join("cut"),
         format!("{begin}\n{event}\n").as_bytes(),
+        0o600,
     )
     .unwrap();
-    let output = report.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(75));
-    let told = String::from_utf8(output.stdout).unwrap();
-    assert!(told.contains(r#""key":"192.0.2.1""#), "{told}");
+    let run = site.run("mls-alert --ip 1/10m < cut", &[]);
+    assert_eq!(run.code, 75);
+    assert!(run.out.contains(r#""key":"192.0.2.1""#), "{}", run.out);
+    assert!(run.err.contains("stopped before its end"), "{}", run.err);
 }

@@ -1,0 +1,13 @@
+//! Authentication attempts, one at a time, from any input that holds them.
+//!
+//! `mls-report` and `mls-alert` read the same inputs: the CSV of mls-csv, or the `auth` records of mls-parse and
+//! mls-enrich, from a file or from standard input, plain or compressed by gzip. [`AttemptSource`] opens such an input and
+//! gives each attempt as an [`Attempt`], which borrows from the line that was read.
+
+#![warn(missing_docs)]
+
+mod attempt;
+mod source;
+
+pub use attempt::{Attempt, MAX_NAME};
+pub use source::{AttemptSource, ReadSummary};

@@ -1,0 +1,58 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Send a message or alert records by SMTP, exactly once
+///
+/// Reads a message such as that of mls-report --format mail, or the records of mls-alert, from standard input, and sends it to
+/// `[report] email`.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "mls-mail", version, after_help = EXAMPLES)]
+pub struct Args {
+    /// Send a short message, to see whether mail arrives
+    #[arg(long)]
+    pub test: bool,
+
+    /// Print the message instead of sending it
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Remember in this file what was sent. Default with --config: mail.ledger in `state_dir`, for alerts alerts.ledger
+    #[arg(long, value_name = "FILE")]
+    pub ledger: Option<PathBuf>,
+
+    /// How long to wait for a reply of the mail server (six times as long after the message)
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+    pub smtp_timeout: u16,
+
+    /// Send at most one mail about alerts in this time; the next one has all alerts since
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub alert_interval: u32,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the help text would be shown")]
+    pub common: mls_cli::Common,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the help text would be shown")]
+    pub strict: mls_cli::Strict,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mls-mail --config C --test
+  mls-report --config C --since-last --format mail | mls-mail --config C
+  mls-alert --config C --framed | mls-mail --config C
+  printf 'Subject: hello\\n\\nfrom a script\\n' | mls-mail --config C";
+
+impl mls_cli::Args for Args {
+    fn common(&self) -> &mls_cli::Common {
+        &self.common
+    }
+
+    fn strict(&self) -> bool {
+        self.strict.strict
+    }
+}

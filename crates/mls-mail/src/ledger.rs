@@ -1,0 +1,364 @@
+//! The ledger: what was accepted, who has got it, and where the next digest begins.
+//!
+//! A message is accepted in one step: its bytes are in the queue, and the ledger names it, those who wait for it and the cursor
+//! that it commits. From then on mls-mail delivers it, in this run or in a later one. When the server has taken it for a
+//! recipient, that recipient no longer waits. Each step replaces the ledger as a whole.
+//!
+//! The ledger is a [cursor file](CursorFile) with more members, so that mls-report and mls-alert read its cursor as they read any
+//! other. The queue is the directory `LEDGER.queue`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use chrono::{DateTime, Local};
+use mls_diag::{Exit, OrExit};
+use mls_state::atomic;
+use mls_state::cursor_file::{CursorFile, sha256};
+use mls_state::lock::Lock;
+use mls_state::mail_cursor::MailCursor;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::address::Address;
+use crate::smtp::Outcome;
+
+/// How many messages are remembered.
+const REMEMBERED: usize = 100;
+
+/// How many of them may wait.
+const MAX_WAITING: usize = 30;
+
+/// The ledger, locked while it is in use.
+pub(crate) struct Ledger {
+    path: PathBuf,
+    content: Content,
+    _lock: Lock,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Content {
+    /// Which commit, and the cursor of mls-report or mls-alert.
+    #[serde(flatten)]
+    commit: CursorFile,
+    /// The last messages, oldest first.
+    #[serde(default)]
+    messages: Vec<Entry>,
+    #[serde(default)]
+    pub(crate) alerts: AlertBacklog,
+}
+
+/// Alerts that no mail has reported yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AlertBacklog {
+    /// A line each.
+    pub(crate) lines: Vec<String>,
+    /// How many more there are.
+    pub(crate) more: u64,
+    /// Suspicious logins among them.
+    #[serde(default)]
+    pub(crate) suspicious: u64,
+    /// When the last mail about alerts was made.
+    pub(crate) mailed: Option<DateTime<Local>>,
+}
+
+impl AlertBacklog {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+}
+
+/// A message that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) message_id: String,
+    /// For people.
+    pub(crate) subject: String,
+    /// When it was accepted.
+    pub(crate) accepted: DateTime<Local>,
+    /// Whether it commits something, so that no other message has its content.
+    commits: bool,
+    /// Who has not got it.
+    pub(crate) waiting: Vec<String>,
+    /// Who has.
+    pub(crate) delivered: Vec<String>,
+    /// Whom the server refused for good, while it took the message for others.
+    #[serde(default)]
+    refused: Vec<String>,
+}
+
+/// A message on its way into the ledger.
+pub(crate) struct NewMessage<'a> {
+    pub(crate) message_id: String,
+    pub(crate) subject: String,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) recipients: &'a [String],
+    pub(crate) commits: bool,
+}
+
+impl Ledger {
+    /// Opens the ledger at `path`, or begins a new one.
+    ///
+    /// # Errors
+    /// Exit 75 if another process uses it, 78 if it is damaged: going on without it could send everything twice.
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        let lock = Lock::take(path)?;
+        let content = match std::fs::read(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Content {
+                commit: CursorFile::start(),
+                messages: Vec::new(),
+                alerts: AlertBacklog::default(),
+            },
+            text => serde_json::from_slice(
+                &text.with_context(|| format!("reading {}", path.display()))?,
+            )
+            .with_context(|| {
+                format!(
+                    "ledger {} is damaged; restore it from a backup, or remove it to mail everything that the data holds",
+                    path.display()
+                )
+            })
+            .or_exit(Exit::Config)?,
+        };
+        let ledger = Self { path: path.to_owned(), content, _lock: lock };
+        ledger.remove_orphans()?;
+        Ok(ledger)
+    }
+
+    /// The sequence number that the next commit must start from.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.content.commit.sequence
+    }
+
+    /// The committed cursor.
+    pub(crate) fn cursor(&self) -> &Value {
+        &self.content.commit.cursor
+    }
+
+    pub(crate) fn alerts(&mut self) -> &mut AlertBacklog {
+        &mut self.content.alerts
+    }
+
+    /// The messages that somebody waits for, oldest first.
+    pub(crate) fn waiting(&self) -> Vec<Entry> {
+        let waiting = self.content.messages.iter().filter(|entry| !entry.waiting.is_empty());
+        waiting.cloned().collect()
+    }
+
+    /// When the last message was accepted that commits something.
+    pub(crate) fn last_commit(&self) -> Option<DateTime<Local>> {
+        let mut last = self.content.messages.iter().rev().filter(|entry| entry.commits);
+        last.next().map(|entry| entry.accepted)
+    }
+
+    /// Accepts a message: from here on it is in the queue, for those that are returned. Nobody gets a Message-ID twice.
+    pub(crate) fn accept(
+        &mut self,
+        new: NewMessage<'_>,
+        cursor: Option<MailCursor>,
+    ) -> anyhow::Result<Vec<String>> {
+        if let Some(MailCursor { base, cursor, .. }) = cursor {
+            self.check_base(base)?;
+            self.content.commit = CursorFile::next(base, cursor, None);
+        }
+        let messages = &mut self.content.messages;
+        let at = messages.iter().position(|entry| entry.message_id == new.message_id);
+        let entry = at.map_or_else(
+            || Entry {
+                message_id: new.message_id.clone(),
+                subject: new.subject.clone(),
+                accepted: Local::now(),
+                commits: new.commits,
+                waiting: Vec::new(),
+                delivered: Vec::new(),
+                refused: Vec::new(),
+            },
+            |at| messages.remove(at),
+        );
+        let missing = |address: &&String| {
+            !entry.delivered.contains(address) && !entry.refused.contains(address)
+        };
+        let waiting: Vec<_> = new.recipients.iter().filter(missing).cloned().collect();
+        if !waiting.is_empty() {
+            self.write_to_queue(&new)?;
+        }
+        self.content.messages.push(Entry { waiting: waiting.clone(), ..entry });
+        self.drop_surplus();
+        self.store()?;
+        Ok(waiting)
+    }
+
+    /// Refuses a message or a stream that does not start from the last commit.
+    pub(crate) fn check_base(&self, base: u64) -> anyhow::Result<()> {
+        if base == self.sequence() {
+            return Ok(());
+        }
+        Err(Exit::TempFail.error(format!(
+            "the input starts from commit {base} of {}, which is at commit {}: another run was faster, try again",
+            self.path.display(),
+            self.sequence()
+        )))
+    }
+
+    /// Commits a new cursor together with all changes so far.
+    pub(crate) fn commit(&mut self, cursor: Value) -> anyhow::Result<()> {
+        self.content.commit = CursorFile::next(self.sequence(), cursor, None);
+        self.store()
+    }
+
+    /// The bytes of a message that waits.
+    pub(crate) fn read_message(&self, message_id: &str) -> anyhow::Result<Vec<u8>> {
+        let path = self.queue_file(message_id);
+        std::fs::read(&path)
+            .with_context(|| format!("reading the queued message {}", path.display()))
+            .or_exit(Exit::IoErr)
+    }
+
+    /// Strikes out who has got a message. A recipient that the server refuses for good is struck out too, once another one
+    /// has got the message (that address is dead), or if the message commits nothing. If nobody has got it and the server takes
+    /// a later message, it is the content that the server refuses: the message is given up.
+    pub(crate) fn settle(&mut self, message_id: &str, outcome: &Outcome) -> anyhow::Result<()> {
+        let messages = &mut self.content.messages;
+        let Some(at) = messages.iter().position(|entry| entry.message_id == message_id) else {
+            return Ok(());
+        };
+        let is_later_delivered = messages[at + 1..].iter().any(|later| !later.delivered.is_empty());
+        let entry = &mut messages[at];
+        entry.delivered.extend(outcome.delivered.iter().map(ToString::to_string));
+        // The outcome of a second try includes that of the first one.
+        entry.delivered.sort();
+        entry.delivered.dedup();
+        let names = |list: &[(Address, String)]| -> Vec<String> {
+            list.iter().map(|(address, _)| address.to_string()).collect()
+        };
+        entry.waiting = names(&outcome.deferred);
+        if !entry.delivered.is_empty() {
+            entry.refused.extend(names(&outcome.refused));
+            entry.refused.sort();
+            entry.refused.dedup();
+        } else if entry.commits {
+            entry.waiting.extend(names(&outcome.refused));
+        }
+        if is_later_delivered && outcome.deferred.is_empty() && !entry.waiting.is_empty() {
+            entry.give_up();
+        }
+        self.store()
+    }
+
+    /// Nobody waits for a message any longer.
+    pub(crate) fn forget(&mut self, message_id: &str) -> anyhow::Result<()> {
+        for entry in &mut self.content.messages {
+            if entry.message_id == message_id {
+                entry.waiting.clear();
+            }
+        }
+        self.store()
+    }
+
+    /// Gives up the oldest messages that wait, and forgets the oldest that do not, so that neither grows without bound.
+    fn drop_surplus(&mut self) {
+        let messages = &mut self.content.messages;
+        let waiting = messages.iter().filter(|entry| !entry.waiting.is_empty()).count();
+        let surplus = waiting.saturating_sub(MAX_WAITING);
+        let waiting = messages.iter_mut().filter(|entry| !entry.waiting.is_empty());
+        waiting.take(surplus).for_each(Entry::give_up);
+        let mut surplus = messages.len().saturating_sub(REMEMBERED);
+        messages.retain(|entry| {
+            let keep = surplus == 0 || !entry.waiting.is_empty();
+            surplus -= usize::from(!keep);
+            keep
+        });
+    }
+
+    fn store(&self) -> anyhow::Result<()> {
+        let mut text = serde_json::to_string_pretty(&self.content)?;
+        text.push('\n');
+        atomic::write(&self.path, text.as_bytes(), 0o640)
+            .with_context(|| format!("writing {}", self.path.display()))
+            .or_exit(Exit::IoErr)?;
+        self.remove_orphans()
+    }
+
+    fn queue(&self) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".queue");
+        name.into()
+    }
+
+    /// Message-IDs come from outside, so that the file is named by a hash.
+    fn queue_file(&self, message_id: &str) -> PathBuf {
+        self.queue().join(format!("{}.eml", &sha256(message_id.as_bytes())[..32]))
+    }
+
+    fn write_to_queue(&self, new: &NewMessage<'_>) -> anyhow::Result<()> {
+        use std::os::unix::fs::DirBuilderExt;
+        let (queue, file) = (self.queue(), self.queue_file(&new.message_id));
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o750)
+            .create(&queue)
+            .and_then(|()| atomic::write(&file, new.bytes, 0o640))
+            .with_context(|| format!("writing {}", file.display()))
+            .or_exit(Exit::CantCreat)
+    }
+
+    /// Removes the files of messages that nobody waits for.
+    fn remove_orphans(&self) -> anyhow::Result<()> {
+        let queue = self.queue();
+        let entries = match std::fs::read_dir(&queue) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            entries => entries
+                .with_context(|| format!("reading {}", queue.display()))
+                .or_exit(Exit::IoErr)?,
+        };
+        let wanted: Vec<_> =
+            self.waiting().iter().map(|entry| self.queue_file(&entry.message_id)).collect();
+        for entry in entries {
+            let path = entry.with_context(|| format!("reading {}", queue.display()))?.path();
+            if !wanted.contains(&path) {
+                let removed = std::fs::remove_file(&path);
+                removed
+                    .with_context(|| format!("removing {}", path.display()))
+                    .or_exit(Exit::IoErr)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Entry {
+    fn give_up(&mut self) {
+        log::warn!(
+            "{:?} of {} is given up, and {} will not get it: mls-report --since … --until … prints a period again",
+            self.subject,
+            self.accepted.format("%Y-%m-%d %H:%M"),
+            self.waiting.join(", ")
+        );
+        self.waiting.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_message_is_given_up_if_too_many_wait() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(&directory.path().join("mail.ledger")).unwrap();
+        let recipients = ["admin@example.com".to_owned()];
+        for n in 0..MAX_WAITING + 2 {
+            let new = NewMessage {
+                message_id: n.to_string(),
+                subject: "digest".to_owned(),
+                bytes: b"x",
+                recipients: &recipients,
+                commits: true,
+            };
+            assert_eq!(ledger.accept(new, None).unwrap(), recipients);
+        }
+        let waiting: Vec<_> = ledger.waiting().into_iter().map(|entry| entry.message_id).collect();
+        assert_eq!(waiting, (2..MAX_WAITING + 2).map(|n| n.to_string()).collect::<Vec<_>>());
+        assert_eq!(std::fs::read_dir(ledger.queue()).unwrap().count(), MAX_WAITING);
+        assert!(ledger.read_message("0").is_err());
+    }
+}

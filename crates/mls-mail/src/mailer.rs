@@ -1,0 +1,263 @@
+//! Who sends mail to whom, by which server; and what happens to a message that was accepted.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use chrono::Local;
+use lettre::message::SinglePart;
+use lettre::message::header::{MIME_VERSION_1_0, Subject};
+use mls_config::config::{Report as Settings, SmtpTls};
+use mls_config::secret;
+use mls_diag::Exit;
+use mls_state::cursor_file::sha256;
+use mls_state::mail_cursor::header_text;
+
+use crate::address::{Address, NamedAddress, from_field, to_field};
+use crate::ledger::{Ledger, NewMessage};
+use crate::message::Message;
+use crate::smtp::{Envelope, MailServer, Outcome};
+
+pub(crate) struct Mailer {
+    sender: NamedAddress,
+    recipients: Vec<NamedAddress>,
+    server: MailServer,
+    prefix: String,
+    machine: String,
+}
+
+/// What happened to the messages that waited.
+pub(crate) struct WaitingResult {
+    /// What is still not delivered.
+    pub(crate) error: Option<anyhow::Error>,
+    /// Whether the server was there, or was not needed.
+    pub(crate) has_answered: bool,
+}
+
+impl WaitingResult {
+    pub(crate) fn into_result(self) -> anyhow::Result<()> {
+        self.error.map_or(Ok(()), Err)
+    }
+}
+
+impl Mailer {
+    /// Reads `[report]`.
+    pub(crate) fn new(
+        settings: &Settings,
+        machine: String,
+        timeout: Duration,
+    ) -> anyhow::Result<Self> {
+        let default = || {
+            let user = mls_machine::user();
+            format!("{}@{machine}", user.as_deref().unwrap_or("maillogsentinel"))
+        };
+        let sender = settings.sender_override.clone().unwrap_or_else(default);
+        let recipients = settings.email.iter().map(|email| NamedAddress::read("email", email));
+        let recipients = recipients.collect::<anyhow::Result<Vec<_>>>()?;
+        if recipients.is_empty() {
+            return Err(Exit::Config.error("nobody to send to: name addresses in [report] email"));
+        }
+        let host = settings.smtp_host.clone().unwrap_or_else(|| "localhost".to_owned());
+        let tls = settings.smtp_tls.unwrap_or_else(|| default_tls(&host));
+        let server = MailServer {
+            port: settings.smtp_port.unwrap_or(if tls == SmtpTls::Tls { 465 } else { 25 }),
+            host: idna::domain_to_ascii(&host).unwrap_or(host),
+            tls,
+            credentials: credentials(settings)?,
+            hello: hello_name(&machine),
+            timeout,
+        };
+        let sender = NamedAddress::read("the sender", &sender)?;
+        Ok(Self { sender, recipients, server, prefix: settings.subject_prefix.clone(), machine })
+    }
+
+    pub(crate) fn machine(&self) -> &str {
+        &self.machine
+    }
+
+    /// A message of plain text.
+    pub(crate) fn plain(&self, subject: &str, text: &str) -> anyhow::Result<Message> {
+        let part = SinglePart::builder()
+            .header(Subject::from(header_text(&format!("{} {subject}", self.prefix))))
+            .header(MIME_VERSION_1_0)
+            .content_type(lettre::message::header::ContentType::TEXT_PLAIN)
+            .body(text.to_owned());
+        let mut message = Message::parse(&part.formatted())?;
+        // RFC 3834: programs must not answer it.
+        message.complete(["Auto-Submitted: auto-generated".to_owned()]);
+        Ok(message)
+    }
+
+    /// Adds the fields that every message has (RFC 5322, section 3.6) and that this one lacks, and removes private ones.
+    pub(crate) fn complete(&self, message: &mut Message) {
+        let hash = sha256(&message.to_bytes());
+        let id = format!("<{}.maillogsentinel@{}>", &hash[..32], self.sender.address.domain());
+        message.complete([
+            from_field(&self.sender),
+            to_field(&self.recipients),
+            format!("Date: {}", Local::now().to_rfc2822()),
+            format!("Message-ID: {id}"),
+        ]);
+    }
+
+    /// Sends a message that no ledger knows.
+    pub(crate) fn deliver_at_once(&self, message: &Message) -> anyhow::Result<()> {
+        let recipients = self.addresses();
+        self.deliver(&recipients, message, |_| Ok(()))?.into_result(&self.server)
+    }
+
+    /// Delivers the messages that wait in the ledger, oldest first. A server that is not there is tried once.
+    pub(crate) fn deliver_waiting(&self, ledger: &mut Ledger) -> anyhow::Result<WaitingResult> {
+        let mut all = WaitingResult { error: None, has_answered: true };
+        let configured = self.addresses();
+        for entry in ledger.waiting() {
+            let waiting = entry.waiting.iter().filter_map(|address| Address::parse(address));
+            let mut recipients: Vec<_> =
+                waiting.filter(|address| configured.contains(address)).collect();
+            if recipients.is_empty() && entry.delivered.is_empty() {
+                // Those who wait are no longer configured: it goes to those who took their place.
+                recipients.clone_from(&configured);
+            }
+            if recipients.is_empty() {
+                ledger.forget(&entry.message_id)?;
+                continue;
+            }
+            let message = Message::parse(&ledger.read_message(&entry.message_id)?)?;
+            let outcome = self.deliver(&recipients, &message, |outcome| {
+                ledger.settle(&entry.message_id, outcome)
+            })?;
+            let has_answered = outcome.has_answered;
+            if let Err(error) = outcome.into_result(&self.server) {
+                all.error.get_or_insert(error);
+            }
+            if !has_answered {
+                all.has_answered = false;
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Accepts a message, and delivers it to those who have not got it.
+    pub(crate) fn accept_and_deliver(
+        &self,
+        ledger: &mut Ledger,
+        mut message: Message,
+        commits: bool,
+    ) -> anyhow::Result<()> {
+        let cursor = message.cursor()?;
+        self.complete(&mut message);
+        let message_id = message.get("Message-ID").unwrap_or_default();
+        let subject = message.get("Subject").unwrap_or_default();
+        let recipients: Vec<_> = self.addresses().iter().map(Address::to_string).collect();
+        let new = NewMessage {
+            message_id: message_id.clone(),
+            subject: subject.clone(),
+            bytes: &message.to_bytes(),
+            recipients: &recipients,
+            commits: commits || cursor.is_some(),
+        };
+        let waiting = ledger.accept(new, cursor)?;
+        if waiting.is_empty() {
+            log::warn!("{subject:?} was sent before with the same content: it is not sent again");
+            return Ok(());
+        }
+        let waiting: Vec<_> =
+            waiting.iter().filter_map(|address| Address::parse(address)).collect();
+        let outcome =
+            self.deliver(&waiting, &message, |outcome| ledger.settle(&message_id, outcome))?;
+        outcome.into_result(&self.server)
+    }
+
+    fn deliver(
+        &self,
+        recipients: &[Address],
+        message: &Message,
+        settle: impl FnMut(&Outcome) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Outcome> {
+        let envelope = Envelope { sender: &self.sender.address, recipients, message };
+        let outcome = self.server.deliver(&envelope, settle)?;
+        for address in &outcome.delivered {
+            log::info!("{} was sent to {address}", message.get("Subject").unwrap_or_default());
+        }
+        Ok(outcome)
+    }
+
+    fn addresses(&self) -> Vec<Address> {
+        self.recipients.iter().map(|recipient| recipient.address.clone()).collect()
+    }
+}
+
+fn credentials(settings: &Settings) -> anyhow::Result<Option<(String, String)>> {
+    match (&settings.smtp_user, &settings.smtp_password_file) {
+        (Some(user), Some(file)) => {
+            let password = secret::read("smtp_password_file", file)?;
+            Ok(Some((user.clone(), password)))
+        }
+        (None, None) => Ok(None),
+        _ => Err(Exit::Config.error("smtp_user needs smtp_password_file, and the other way round")),
+    }
+}
+
+/// Passwords and digests are encrypted on a network. To this machine itself there is no network.
+fn default_tls(host: &str) -> SmtpTls {
+    if host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback()) {
+        SmtpTls::None
+    } else {
+        SmtpTls::StartTls
+    }
+}
+
+/// The machine's name if it is a domain, else an address literal (RFC 5321, section 4.1.4).
+fn hello_name(machine: &str) -> String {
+    let name = idna::domain_to_ascii_strict(machine).unwrap_or_default();
+    if name.is_empty() { "[127.0.0.1]".to_owned() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_spoken_to_without_tls_by_default() {
+        for (host, tls) in [
+            ("localhost", SmtpTls::None),
+            ("127.0.0.1", SmtpTls::None),
+            ("::1", SmtpTls::None),
+            ("mail.example.com", SmtpTls::StartTls),
+            ("192.0.2.1", SmtpTls::StartTls),
+            ("127.0.0.1.example.com", SmtpTls::StartTls),
+        ] {
+            assert_eq!(default_tls(host), tls, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_machine_whose_name_is_not_a_domain_says_hello_with_an_address() {
+        assert_eq!(hello_name("mail.example.com"), "mail.example.com");
+        assert_eq!(hello_name("bücher"), "xn--bcher-kva");
+        assert_eq!(hello_name("a b\r\nRCPT"), "[127.0.0.1]");
+    }
+
+    #[test]
+    fn a_completed_message_has_the_fields_that_every_message_needs() {
+        let settings = Settings {
+            email: vec!["Chef <a@example.com>".to_owned()],
+            sender_override: Some("mls@example.com".to_owned()),
+            ..Settings::default()
+        };
+        let mailer = Mailer::new(&settings, "mail".to_owned(), Duration::from_secs(1)).unwrap();
+        let complete = |text: &str| {
+            let mut message = mailer.plain("x", text).unwrap();
+            mailer.complete(&mut message);
+            message
+        };
+        let message = complete("hello");
+        for (name, value) in [("From", "mls@example.com"), ("To", "Chef <a@example.com>")] {
+            assert_eq!(message.get(name).as_deref(), Some(value));
+        }
+        let id = message.get("Message-ID").unwrap();
+        assert!(id.starts_with('<') && id.ends_with(".maillogsentinel@example.com>"), "{id}");
+        assert_eq!(complete("hello").get("Message-ID"), Some(id.clone()));
+        assert_ne!(complete("other").get("Message-ID"), Some(id));
+    }
+}

@@ -1,0 +1,111 @@
+//! From arguments and standard input to mail.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::{Local, TimeDelta};
+use mls_config::Config;
+use mls_diag::{Exit, OrExit};
+use mls_machine::Machine;
+use mls_stream::ndjson::Writer;
+
+use crate::Args;
+use crate::alerts;
+use crate::ledger::Ledger;
+use crate::mailer::Mailer;
+use crate::message::Message;
+
+/// The largest message in bytes.
+const MAX_MESSAGE: u64 = 32 << 20;
+
+/// While a digest waits, the next one is accepted so long after it: most digests are for a day.
+const PATIENCE: TimeDelta = TimeDelta::hours(20);
+
+/// Runs the tool.
+///
+/// # Errors
+/// Exit 65 if the input is not a message, 69 if the server refuses the mail, 75 if it could not be delivered yet or another
+/// process uses the ledger, 78 if the configuration names nobody or the ledger is damaged.
+pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
+    let timeout = Duration::from_secs(args.smtp_timeout.into());
+    let mailer = Mailer::new(&config.report, Machine::this().name, timeout)?;
+    if args.test {
+        return test(&mailer, args.dry_run);
+    }
+    let mut stdin = BufReader::new(io::stdin());
+    let head = stdin.fill_buf().context("reading stdin").or_exit(Exit::IoErr)?;
+    let is_records = head.starts_with(b"{");
+    if args.dry_run {
+        return match is_records {
+            true => Err(Exit::Usage.error("--dry-run needs a message, not alert records")),
+            false => print(&mailer, read_message(stdin)?),
+        };
+    }
+    let default = if is_records { "alerts.ledger" } else { "mail.ledger" };
+    let in_state_dir = || config.paths.state_dir.as_ref().map(|directory| directory.join(default));
+    let path: PathBuf = args
+        .ledger
+        .or_else(in_state_dir)
+        .ok_or_else(|| Exit::Usage.error("no ledger: give --ledger, or a --config"))?;
+    let mut ledger = Ledger::open(&path)?;
+    if is_records {
+        let interval = TimeDelta::seconds(args.alert_interval.into());
+        return alerts::run(stdin, &mailer, ledger, interval);
+    }
+    if head.is_empty() {
+        log::info!("standard input is empty: only what waits is delivered");
+        return mailer.deliver_waiting(&mut ledger)?.into_result();
+    }
+    send(&mailer, &mut ledger, read_message(stdin)?)
+}
+
+/// Delivers what waits, then the message.
+fn send(mailer: &Mailer, ledger: &mut Ledger, message: Message) -> anyhow::Result<()> {
+    let waiting = mailer.deliver_waiting(ledger)?;
+    let is_digest = message.cursor()?.is_some();
+    // If one recipient cannot be served, the others must not go without the next digest, but it has its time. A run that only
+    // tries again must not make a digest of a few minutes. A digest that is not accepted commits nothing: the next one has
+    // its attempts.
+    let is_early = ledger.last_commit().is_some_and(|last| Local::now() - last < PATIENCE);
+    match waiting.error {
+        Some(error) if is_digest && (!waiting.has_answered || is_early) => Err(error),
+        Some(error) => mailer.accept_and_deliver(ledger, message, false).and(Err(error)),
+        None => mailer.accept_and_deliver(ledger, message, false),
+    }
+}
+
+fn read_message(stdin: impl Read) -> anyhow::Result<Message> {
+    let mut text = Vec::new();
+    let mut stdin = stdin.take(MAX_MESSAGE + 1);
+    stdin.read_to_end(&mut text).context("reading stdin").or_exit(Exit::IoErr)?;
+    if text.len() as u64 > MAX_MESSAGE {
+        return Err(
+            Exit::DataErr.error(format!("stdin: a message of more than {MAX_MESSAGE} bytes"))
+        );
+    }
+    Message::parse(&text)
+}
+
+fn print(mailer: &Mailer, mut message: Message) -> anyhow::Result<()> {
+    mailer.complete(&mut message);
+    let mut out = Writer::stdout()?;
+    out.with(|buffer| buffer.extend_from_slice(&message.to_bytes()))?;
+    out.flush()
+}
+
+/// `--test`.
+fn test(mailer: &Mailer, dry_run: bool) -> anyhow::Result<()> {
+    let machine = mailer.machine();
+    let text = format!(
+        "This is a test of mls-mail on {machine} at {}.\n\nIf you can read it, digests will reach you.\n",
+        Local::now().to_rfc3339()
+    );
+    let mut message = mailer.plain(&format!("test mail from {machine}"), &text)?;
+    if dry_run {
+        return print(mailer, message);
+    }
+    mailer.complete(&mut message);
+    mailer.deliver_at_once(&message)
+}

@@ -1,0 +1,218 @@
+//! A connection to a mail server: command lines out, replies in, TLS when asked for.
+//!
+//! Whatever the server does, a connection holds at most [`MAX_REPLY`] bytes of it and ends at its deadline.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use super::failure::Failure;
+use super::reply::Reply;
+
+/// Longest line of a reply in bytes. RFC 5321, section 4.5.3.1.5, has 512.
+const MAX_LINE: usize = 64 << 10;
+
+/// Longest reply in bytes, over all its lines.
+const MAX_REPLY: usize = 1 << 20;
+
+/// Where a connection goes, and how long anything may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Endpoint<'a> {
+    pub(super) host: &'a str,
+    pub(super) port: u16,
+    /// For each reply.
+    pub(super) timeout: Duration,
+    /// For everything.
+    pub(super) deadline: Instant,
+}
+
+pub(super) struct Connection {
+    stream: Stream,
+    /// What was received and not read yet.
+    buffer: Vec<u8>,
+    timeout: Duration,
+    deadline: Instant,
+}
+
+enum Stream {
+    Plain(TimedStream),
+    Tls(Box<StreamOwned<ClientConnection, TimedStream>>),
+}
+
+/// A TCP stream whose reads and writes end at `until`. The time limits of a socket hold for each system call, so that a
+/// server which sends a byte at a time could keep its client waiting for ever.
+struct TimedStream {
+    tcp: TcpStream,
+    until: Instant,
+}
+
+impl TimedStream {
+    fn left(&self) -> io::Result<Option<Duration>> {
+        match self.until.checked_duration_since(Instant::now()) {
+            Some(left) if !left.is_zero() => Ok(Some(left)),
+            _ => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+}
+
+impl Read for TimedStream {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.tcp.set_read_timeout(self.left()?)?;
+        self.tcp.read(bytes)
+    }
+}
+
+impl Write for TimedStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.tcp.set_write_timeout(self.left()?)?;
+        self.tcp.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Connection {
+    /// Connects to the first address of the host that answers.
+    pub(super) fn open(endpoint: &Endpoint<'_>) -> Result<Self, Failure> {
+        let Endpoint { host, port, timeout, deadline } = *endpoint;
+        let mut last = io::Error::other("the name has no address");
+        for address in (host, port).to_socket_addrs().map_err(|why| Failure::lost(&why))? {
+            let left = deadline.saturating_duration_since(Instant::now()).min(timeout);
+            match TcpStream::connect_timeout(&address, left.max(Duration::from_millis(1))) {
+                Ok(tcp) => {
+                    let stream = Stream::Plain(TimedStream { tcp, until: deadline });
+                    return Ok(Self { stream, buffer: Vec::new(), timeout, deadline });
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(Failure::lost(&last))
+    }
+
+    /// Continues in TLS, with a server that a known authority vouches for.
+    ///
+    /// Bytes that arrived before the handshake are refused: anybody on the network may have sent them, and they would
+    /// be taken for replies that the server gave inside TLS (RFC 3207, section 6; CVE-2011-0411).
+    pub(super) fn start_tls(self, host: &str) -> Result<Self, Failure> {
+        let Self { stream, buffer, timeout, deadline } = self;
+        if !buffer.is_empty() {
+            return Err(Failure::temporary(format!(
+                "{} bytes came before TLS began: somebody on the network may have sent them",
+                buffer.len()
+            )));
+        }
+        let Stream::Plain(tcp) = stream else {
+            return Err(Failure::temporary("TLS is in use already".to_owned()));
+        };
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| {
+            Failure::permanent(format!("smtp_host {host} cannot be the name in a certificate"))
+        })?;
+        let client = ClientConnection::new(Arc::new(tls_config()?), name)
+            .map_err(|error| Failure::permanent(error.to_string()))?;
+        let mut stream = StreamOwned::new(client, tcp);
+        stream.sock.until = deadline.min(Instant::now() + timeout);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock).map_err(|error| Failure::tls(&error))?;
+        }
+        Ok(Self { stream: Stream::Tls(Box::new(stream)), buffer, timeout, deadline })
+    }
+
+    /// Sends a command and reads the reply.
+    pub(super) fn command(&mut self, line: &str) -> Result<Reply, Failure> {
+        if line.contains(['\r', '\n']) {
+            return Err(Failure::permanent(format!("{line:?} is not one line")));
+        }
+        self.send(format!("{line}\r\n").as_bytes())?;
+        self.reply()
+    }
+
+    /// Sends bytes. They may take until the deadline: a message is long.
+    pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.sock().until = self.deadline;
+        let sent = match &mut self.stream {
+            Stream::Plain(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+            Stream::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+        };
+        sent.map_err(|error| Failure::lost(&error))
+    }
+
+    /// Reads a reply.
+    pub(super) fn reply(&mut self) -> Result<Reply, Failure> {
+        self.reply_within(self.timeout)
+    }
+
+    /// The same, for a reply that may take as long as `timeout`.
+    pub(super) fn reply_within(&mut self, timeout: Duration) -> Result<Reply, Failure> {
+        self.sock().until = self.deadline.min(Instant::now() + timeout);
+        let mut reply = Reply::default();
+        let mut size = 0;
+        loop {
+            let line = self.line()?;
+            size += line.len();
+            if size > MAX_REPLY {
+                return Err(Failure::temporary(format!("a reply of more than {MAX_REPLY} bytes")));
+            }
+            if reply.add(&line)? {
+                return Ok(reply);
+            }
+        }
+    }
+
+    /// The next line, without its end.
+    fn line(&mut self) -> Result<Vec<u8>, Failure> {
+        let mut searched = 0;
+        loop {
+            if let Some(newline) = self.buffer[searched..].iter().position(|b| *b == b'\n') {
+                let mut line: Vec<u8> = self.buffer.drain(..=searched + newline).collect();
+                line.truncate(line.trim_ascii_end().len());
+                return Ok(line);
+            }
+            searched = self.buffer.len();
+            if searched >= MAX_LINE {
+                return Err(Failure::temporary(format!(
+                    "a reply line of more than {MAX_LINE} bytes"
+                )));
+            }
+            let mut chunk = [0; 4096];
+            let n = match &mut self.stream {
+                Stream::Plain(stream) => stream.read(&mut chunk),
+                Stream::Tls(stream) => stream.read(&mut chunk),
+            };
+            match n {
+                Ok(0) => return Err(Failure::temporary("it closed the connection".to_owned())),
+                Ok(n) => self.buffer.extend_from_slice(&chunk[..n]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Failure::lost(&error)),
+            }
+        }
+    }
+
+    fn sock(&mut self) -> &mut TimedStream {
+        match &mut self.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => &mut stream.sock,
+        }
+    }
+}
+
+fn tls_config() -> Result<ClientConfig, Failure> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        return Err(Failure::permanent(
+            "this machine trusts no certificate authority: install ca-certificates".to_owned(),
+        ));
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Failure::permanent(error.to_string()))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}

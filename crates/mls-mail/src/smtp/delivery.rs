@@ -1,0 +1,144 @@
+//! Delivers a message to its recipients, with retries.
+//!
+//! One transaction serves all recipients, and each of them has its own outcome: if the server refuses one address, the others
+//! get the mail. Temporary failures are tried again, [`TRIES`] times in all; permanent ones are not.
+
+use std::time::{Duration, Instant};
+
+use super::connection::Endpoint;
+use super::failure::Failure;
+use super::session::{Extensions, Session};
+use super::{Envelope, MailServer, Outcome};
+use crate::address::Address;
+
+const TRIES: u32 = 3;
+
+/// How long all tries may take together.
+const DEADLINE: Duration = Duration::from_mins(15);
+
+impl MailServer {
+    /// Delivers a message. `settle` gets the outcome so far after each try.
+    pub(crate) fn deliver(
+        &self,
+        envelope: &Envelope<'_>,
+        mut settle: impl FnMut(&Outcome) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Outcome> {
+        let endpoint = Endpoint {
+            host: &self.host,
+            port: self.port,
+            timeout: self.timeout,
+            deadline: Instant::now() + DEADLINE,
+        };
+        let mut outcome = Outcome::default();
+        let mut waiting = envelope.recipients.to_vec();
+        // Before the second try. Each further one waits four times as long.
+        let mut pause = self.timeout / 10;
+        for left in (0..TRIES).rev() {
+            let is_unknown = self.transaction(envelope, &endpoint, waiting, &mut outcome);
+            settle(&outcome)?;
+            let is_late = Instant::now() + pause >= endpoint.deadline;
+            if outcome.deferred.is_empty() || left == 0 || is_unknown || is_late {
+                break;
+            }
+            for (address, words) in &outcome.deferred {
+                log::info!("{}: {address}: {words}; trying again in {pause:?}", self.name());
+            }
+            std::thread::sleep(pause);
+            pause *= 4;
+            waiting = outcome.deferred.drain(..).map(|(address, _)| address).collect();
+        }
+        Ok(outcome)
+    }
+
+    /// One transaction. True if the whole message was sent and no answer came.
+    fn transaction(
+        &self,
+        envelope: &Envelope<'_>,
+        endpoint: &Endpoint<'_>,
+        waiting: Vec<Address>,
+        outcome: &mut Outcome,
+    ) -> bool {
+        let mut accepted = Vec::new();
+        match self.converse(envelope, endpoint, &waiting, &mut accepted, outcome) {
+            Ok(()) => {
+                outcome.delivered.extend(accepted);
+                false
+            }
+            Err(failure) => {
+                let is_settled = |address: &Address, outcome: &Outcome| {
+                    let mut settled = outcome.refused.iter().chain(&outcome.deferred);
+                    settled.any(|(settled, _)| settled == address)
+                };
+                for address in waiting {
+                    if !is_settled(&address, outcome) {
+                        outcome.fail(address, &failure);
+                    }
+                }
+                failure.is_unknown
+            }
+        }
+    }
+
+    /// The commands of a transaction (RFC 5321, section 3.3).
+    fn converse(
+        &self,
+        envelope: &Envelope<'_>,
+        endpoint: &Endpoint<'_>,
+        waiting: &[Address],
+        accepted: &mut Vec<Address>,
+        outcome: &mut Outcome,
+    ) -> Result<(), Failure> {
+        let mut session = Session::open(self, endpoint)?;
+        outcome.has_answered = true;
+        let Extensions { size, eight_bit_mime, .. } = session.extensions;
+        let message =
+            envelope.message.for_server(size, eight_bit_mime).map_err(Failure::permanent)?;
+        let needs_utf8 = |address: &Address| !address.is_ascii() && !session.extensions.smtputf8;
+        if needs_utf8(envelope.sender) {
+            return Err(self.without_smtputf8(envelope.sender));
+        }
+        let (refused, able): (Vec<_>, Vec<_>) = waiting.iter().cloned().partition(needs_utf8);
+        for address in refused {
+            let failure = self.without_smtputf8(&address);
+            outcome.fail(address, &failure);
+        }
+        let is_international = able.iter().chain([envelope.sender]).any(|it| !it.is_ascii());
+        let mut parameters = String::new();
+        if session.extensions.size.is_some() {
+            parameters += &format!(" SIZE={}", message.len());
+        }
+        if !message.is_ascii() {
+            parameters += " BODY=8BITMIME";
+        }
+        if is_international {
+            parameters += " SMTPUTF8";
+        }
+        session.command(&format!("MAIL FROM:<{}>{parameters}", envelope.sender))?;
+        for address in able {
+            match session.command(&format!("RCPT TO:<{address}>")) {
+                Ok(_) => accepted.push(address),
+                Err(refused) if refused.is_reply => outcome.fail(address, &refused),
+                Err(lost) => return Err(lost),
+            }
+        }
+        if !accepted.is_empty() {
+            session.data(&message, self)?;
+        }
+        session.quit();
+        Ok(())
+    }
+
+    fn without_smtputf8(&self, address: &Address) -> Failure {
+        Failure::permanent(format!(
+            "{} does not offer SMTPUTF8, which {address} needs: give an address in ASCII",
+            self.name()
+        ))
+    }
+}
+
+impl Outcome {
+    fn fail(&mut self, address: Address, failure: &Failure) {
+        let list = if failure.is_temporary { &mut self.deferred } else { &mut self.refused };
+        list.push((address, failure.words.clone()));
+    }
+}

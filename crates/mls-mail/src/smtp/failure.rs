@@ -1,0 +1,53 @@
+//! Why a command, a recipient or a message failed, and whether a later try may succeed.
+
+use std::io;
+
+use super::reply::Reply;
+
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) words: String,
+    pub(super) is_temporary: bool,
+    /// The server has answered: the connection is usable.
+    pub(super) is_reply: bool,
+    /// The whole message was sent and no reply came: it may have been delivered.
+    pub(super) is_unknown: bool,
+}
+
+impl Failure {
+    pub(super) fn temporary(words: String) -> Self {
+        Self { words, is_temporary: true, is_reply: false, is_unknown: false }
+    }
+
+    pub(super) fn permanent(words: String) -> Self {
+        Self { is_temporary: false, ..Self::temporary(words) }
+    }
+
+    /// The connection failed.
+    pub(super) fn lost(error: &io::Error) -> Self {
+        Self::temporary(match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                "it did not answer in time".into()
+            }
+            _ => error.to_string(),
+        })
+    }
+
+    /// The TLS handshake failed. Only a certificate that is not trusted stays so.
+    pub(super) fn tls(error: &io::Error) -> Self {
+        let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+        match cause {
+            Some(cause @ rustls::Error::InvalidCertificate(_)) => {
+                Self::permanent(cause.to_string())
+            }
+            Some(cause) => Self::temporary(format!("TLS: {cause}")),
+            None => Self::lost(error),
+        }
+    }
+
+    /// The server refused.
+    pub(super) fn refused(reply: &Reply) -> Self {
+        let is_temporary = !(500..600).contains(&reply.code);
+        Self { is_temporary, is_reply: true, ..Self::temporary(reply.to_string()) }
+    }
+}

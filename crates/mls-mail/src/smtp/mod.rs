@@ -1,0 +1,78 @@
+//! Delivery by SMTP (RFC 5321).
+
+mod connection;
+mod delivery;
+mod failure;
+mod reply;
+mod session;
+
+use std::time::Duration;
+
+use mls_config::config::SmtpTls;
+use mls_diag::Exit;
+
+use crate::address::Address;
+use crate::message::Message;
+
+/// A mail server and how to speak to it.
+#[derive(Clone)]
+pub(crate) struct MailServer {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) tls: SmtpTls,
+    /// User and password.
+    pub(crate) credentials: Option<(String, String)>,
+    /// The name in EHLO.
+    pub(crate) hello: String,
+    /// For each reply.
+    pub(crate) timeout: Duration,
+}
+
+impl MailServer {
+    /// What messages call it.
+    pub(crate) fn name(&self) -> String {
+        format!("mail server {}:{}", self.host, self.port)
+    }
+}
+
+/// What is to be delivered to whom.
+pub(crate) struct Envelope<'a> {
+    pub(crate) sender: &'a Address,
+    pub(crate) recipients: &'a [Address],
+    pub(crate) message: &'a Message,
+}
+
+/// What became of a message, by recipient.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcome {
+    /// The server has accepted a session: it is there.
+    pub(crate) has_answered: bool,
+    pub(crate) delivered: Vec<Address>,
+    /// Refused for good, with the server's words.
+    pub(crate) refused: Vec<(Address, String)>,
+    /// Not delivered yet, with the reason.
+    pub(crate) deferred: Vec<(Address, String)>,
+}
+
+impl Outcome {
+    /// An error that says what was not delivered and why: exit 75 if a later run may deliver it, else 69.
+    pub(crate) fn into_result(self, server: &MailServer) -> anyhow::Result<()> {
+        let exit = if self.deferred.is_empty() { Exit::Unavailable } else { Exit::TempFail };
+        let mut by_reason: Vec<(Vec<String>, String)> = Vec::new();
+        for (address, words) in self.deferred.into_iter().chain(self.refused) {
+            match by_reason.iter_mut().find(|(_, known)| *known == words) {
+                Some((addresses, _)) => addresses.push(address.to_string()),
+                None => by_reason.push((vec![address.to_string()], words)),
+            }
+        }
+        if by_reason.is_empty() {
+            return Ok(());
+        }
+        let reasons: Vec<_> = by_reason
+            .iter()
+            .map(|(addresses, words)| format!("{}: {words}", addresses.join(", ")))
+            .collect();
+        let (server, reasons) = (server.name(), reasons.join("; for "));
+        Err(exit.error(format!("{server} did not take the mail for {reasons}")))
+    }
+}

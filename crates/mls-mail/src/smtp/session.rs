@@ -1,0 +1,176 @@
+//! One conversation with a mail server: greeting, TLS, login, and the message.
+
+use data_encoding::BASE64;
+use mls_config::config::SmtpTls;
+
+use super::MailServer;
+use super::connection::{Connection, Endpoint};
+use super::failure::Failure;
+use super::reply::Reply;
+
+/// What the server said after EHLO that it can do.
+#[derive(Debug, Default)]
+pub(super) struct Extensions {
+    pub(super) starttls: bool,
+    pub(super) smtputf8: bool,
+    pub(super) eight_bit_mime: bool,
+    /// Largest message in bytes (RFC 1870).
+    pub(super) size: Option<u64>,
+    auth: Vec<String>,
+}
+
+impl Extensions {
+    fn read(reply: &Reply) -> Self {
+        let mut extensions = Self::default();
+        for line in reply.lines.iter().skip(1) {
+            // Old servers write AUTH=LOGIN.
+            let line = line.to_ascii_uppercase().replacen("AUTH=", "AUTH ", 1);
+            let mut words = line.split_ascii_whitespace();
+            match words.next() {
+                Some("STARTTLS") => extensions.starttls = true,
+                Some("SMTPUTF8") => extensions.smtputf8 = true,
+                Some("8BITMIME") => extensions.eight_bit_mime = true,
+                // 0 is no limit.
+                Some("SIZE") => {
+                    let size = words.next().and_then(|size| size.parse().ok());
+                    extensions.size = size.filter(|size| *size > 0);
+                }
+                Some("AUTH") => extensions.auth.extend(words.map(str::to_owned)),
+                _ => {}
+            }
+        }
+        extensions
+    }
+}
+
+pub(super) struct Session {
+    connection: Connection,
+    pub(super) extensions: Extensions,
+}
+
+impl Session {
+    /// Connects, starts TLS and logs in, as `server` says.
+    pub(super) fn open(server: &MailServer, endpoint: &Endpoint<'_>) -> Result<Self, Failure> {
+        let mut connection = Connection::open(endpoint)?;
+        if server.tls == SmtpTls::Tls {
+            connection = connection.start_tls(endpoint.host)?;
+        }
+        connection.reply()?.positive()?;
+        let mut session = Self { connection, extensions: Extensions::default() };
+        session.hello(&server.hello)?;
+        if server.tls == SmtpTls::StartTls {
+            if !session.extensions.starttls {
+                return Err(Failure::permanent(
+                    "it does not offer STARTTLS: set smtp_tls = none or tls".to_owned(),
+                ));
+            }
+            session.connection.command("STARTTLS")?.expect(220)?;
+            // What the server said before TLS is forgotten: anybody may have said it.
+            let connection = session.connection.start_tls(endpoint.host)?;
+            session = Self { connection, extensions: Extensions::default() };
+            session.hello(&server.hello)?;
+        }
+        if let Some((user, password)) = &server.credentials {
+            session.log_in(user, password)?;
+        }
+        Ok(session)
+    }
+
+    /// EHLO, and HELO if the server does not know EHLO (RFC 5321, section 3.2).
+    fn hello(&mut self, name: &str) -> Result<(), Failure> {
+        match self.command(&format!("EHLO {name}")) {
+            Ok(reply) => self.extensions = Extensions::read(&reply),
+            Err(refused) if refused.is_reply && !refused.is_temporary => {
+                self.command(&format!("HELO {name}"))?;
+                self.extensions = Extensions::default();
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// PLAIN (RFC 4616), or LOGIN if the server knows nothing better.
+    fn log_in(&mut self, user: &str, password: &str) -> Result<(), Failure> {
+        let has = |mechanism: &str| self.extensions.auth.iter().any(|offered| offered == mechanism);
+        if has("PLAIN") {
+            let text = BASE64.encode(format!("\0{user}\0{password}").as_bytes());
+            self.command(&format!("AUTH PLAIN {text}"))?;
+        } else if has("LOGIN") {
+            self.command("AUTH LOGIN")?.expect(334)?;
+            self.command(&BASE64.encode(user.as_bytes()))?.expect(334)?;
+            self.command(&BASE64.encode(password.as_bytes()))?;
+        } else {
+            let offered = match self.extensions.auth.join(", ") {
+                none if none.is_empty() => "no login".to_owned(),
+                offered => offered,
+            };
+            return Err(Failure::permanent(format!(
+                "it offers {offered}, and smtp_user needs PLAIN or LOGIN"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Sends a command and expects a positive reply.
+    pub(super) fn command(&mut self, line: &str) -> Result<Reply, Failure> {
+        self.connection.command(line)?.positive()
+    }
+
+    /// Sends the message after DATA was accepted, and returns the server's answer.
+    pub(super) fn data(&mut self, message: &[u8], server: &MailServer) -> Result<(), Failure> {
+        self.connection.command("DATA")?.expect(354)?;
+        self.connection.send(&dot_stuffed(message))?;
+        // From here on the message may be delivered. A server that filters before it answers takes its time: RFC 5321,
+        // section 4.5.3.2.6, grants ten minutes.
+        let reply = self.connection.reply_within(server.timeout * 6);
+        reply.map_err(|lost| Failure { is_unknown: true, ..lost })?.positive()?;
+        Ok(())
+    }
+
+    /// Says goodbye. The message has its answer, so a failure does not matter.
+    pub(super) fn quit(mut self) {
+        let _ = self.connection.command("QUIT");
+    }
+}
+
+/// The message as DATA sends it: a dot before each line that begins with one, and a dot alone at the end (RFC 5321, section
+/// 4.5.2).
+fn dot_stuffed(message: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(message.len() + 64);
+    for line in message.split_inclusive(|b| *b == b'\n') {
+        if line.starts_with(b".") {
+            out.push(b'.');
+        }
+        out.extend_from_slice(line);
+    }
+    if !out.ends_with(b"\r\n") {
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b".\r\n");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dots_at_the_beginning_of_lines_are_doubled() {
+        assert_eq!(dot_stuffed(b".a\r\nb.\r\n..\r\n"), b"..a\r\nb.\r\n...\r\n.\r\n");
+        assert_eq!(dot_stuffed(b"a"), b"a\r\n.\r\n");
+    }
+
+    #[test]
+    fn extensions_are_read_whatever_their_case() {
+        let mut reply = Reply::default();
+        for line in
+            ["250-mail", "250-Size 1000", "250-smtputf8", "250-AUTH=LOGIN", "250 AUTH PLAIN"]
+        {
+            reply.add(line.as_bytes()).unwrap();
+        }
+        let extensions = Extensions::read(&reply);
+        assert_eq!(extensions.size, Some(1000));
+        assert!(extensions.smtputf8 && !extensions.starttls);
+        assert_eq!(extensions.auth, ["LOGIN", "PLAIN"]);
+    }
+}

@@ -1,0 +1,78 @@
+//! The report as a mail message (`--format mail`): text, HTML and the CSV, without addresses.
+//!
+//! mls-mail adds sender and recipients. With `--since-last`, the field `MailLogSentinel-Period` names the period and what
+//! mls-mail commits with it ([`mls_state::mail_cursor`]).
+
+use anyhow::Context;
+use chrono::{DateTime, FixedOffset};
+use lettre::message::header::{
+    ContentTransferEncoding, ContentType, Date, HeaderName, HeaderValue, MIME_VERSION_1_0,
+    MessageId, Subject,
+};
+use lettre::message::{
+    Attachment as AttachmentPart, Body, MultiPart, MultiPartBuilder, SinglePart,
+};
+use mls_diag::Exit;
+use mls_state::cursor_file::sha256;
+use mls_state::mail_cursor::{FIELD, MailCursor, header_text};
+
+use crate::attachment::Attachment;
+
+/// A report as a message.
+pub(crate) struct Message<'a> {
+    pub(crate) subject: &'a str,
+    /// The same content always has the same Message-ID, however often it is composed.
+    pub(crate) content_id: &'a str,
+    /// Of the machine that reports.
+    pub(crate) machine: &'a str,
+    pub(crate) date: DateTime<FixedOffset>,
+    pub(crate) text: String,
+    pub(crate) html: String,
+    pub(crate) attachment: Attachment,
+    /// What mls-mail commits.
+    pub(crate) cursor: Option<MailCursor>,
+}
+
+impl Message<'_> {
+    /// The message with its header.
+    pub(crate) fn into_bytes(self) -> anyhow::Result<Vec<u8>> {
+        let message_id = self.message_id();
+        let period = self.cursor.as_ref().map(|cursor| (FIELD, cursor.to_field()));
+        let head = |parts: MultiPartBuilder| {
+            parts
+                .header(Date::from(std::time::SystemTime::from(self.date)))
+                .header(MessageId::from(message_id))
+                .header(Subject::from(header_text(self.subject)))
+                .header(MIME_VERSION_1_0)
+        };
+        let (text, html) = (SinglePart::plain(self.text), SinglePart::html(self.html));
+        let mut message = match self.attachment {
+            Attachment::File { name, content, content_type } => {
+                // Base64 keeps the bytes as they are, whatever the lines look like.
+                let body = Body::new_with_encoding(content, ContentTransferEncoding::Base64)
+                    .map_err(|_| Exit::Software.error("base64 cannot encode the attachment"))?;
+                let part = AttachmentPart::new(mls_event::clean(name.as_bytes()).into_owned())
+                    .body(body, ContentType::parse(content_type)?);
+                let forms = MultiPart::alternative().singlepart(text).singlepart(html);
+                head(MultiPart::mixed()).multipart(forms).singlepart(part)
+            }
+            Attachment::None | Attachment::LeftOut { .. } => {
+                head(MultiPart::alternative()).singlepart(text).singlepart(html)
+            }
+        };
+        // RFC 3834: programs must not answer this message.
+        let automatic = Some(("Auto-Submitted", "auto-generated".to_owned()));
+        for (name, value) in automatic.into_iter().chain(period) {
+            let name = HeaderName::new_from_ascii(name.to_owned()).context("naming a field")?;
+            message.headers_mut().insert_raw(HeaderValue::new(name, value));
+        }
+        Ok(message.formatted())
+    }
+
+    fn message_id(&self) -> String {
+        let hash = sha256(self.content_id.as_bytes());
+        let is_safe = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+        let machine = self.machine.replace(|c| !is_safe(c), "-");
+        format!("<{}.maillogsentinel@{machine}>", &hash[..32])
+    }
+}
