@@ -26,8 +26,8 @@ pub use declare::{Key, Section};
 pub use example::example;
 use ini::Ini;
 pub use keys::{
-    Alert, AsnAso, Block, Config, Database, DnsCache, Filter, General, Geolocation, Paths, Report,
-    Retention, SECTIONS, Systemd,
+    Alert, AsnAso, Block, Config, Database, DnsCache, Filter, General, Geolocation, Logins, Paths,
+    Report, Retention, SECTIONS, Suspicious, Systemd,
 };
 pub use threshold::Threshold;
 pub use time_span::TimeSpan;
@@ -49,6 +49,12 @@ impl Paths {
     #[must_use]
     pub fn csv_cursor(&self) -> Option<PathBuf> {
         self.state_dir.as_ref().map(|dir| dir.join("state.offset"))
+    }
+
+    /// The cursor file of the pipeline that writes the CSV of successful logins.
+    #[must_use]
+    pub fn logins_cursor(&self) -> Option<PathBuf> {
+        self.state_dir.as_ref().map(|dir| dir.join("logins.offset"))
     }
 
     /// The cursor file of the pipeline that exports the CSV as SQL.

@@ -12,7 +12,9 @@ use crate::attack::{Attacks, WINDOWS};
 use crate::attempt::{Attempt, Country, Name, Network, Seconds, is_internal};
 use crate::bounded::Bounded;
 use crate::evidence::{self, Login};
-use crate::network::{AFTER, FailedNames, Failures, Logins, MAX_NETWORKS, Visitors};
+use crate::network::{
+    AFTER, FailedNames, FailingNetworks, MAX_NETWORKS, VisitedNetworks, Visitors,
+};
 use crate::settings::Settings;
 use crate::user::{MAX_USERS, User, Users};
 
@@ -27,8 +29,8 @@ const MAX_ORGANISATIONS: usize = 4096;
 pub struct Detector {
     settings: Settings,
     ignored: Vec<Name>,
-    failures: Failures,
-    logins: Logins,
+    failures: FailingNetworks,
+    logins: VisitedNetworks,
     users: Users,
     attacks: Attacks,
     organisations: HashMap<u32, Box<str>, RandomState>,
@@ -231,7 +233,7 @@ impl Detector {
         if !observed.has_place() || (seen_system && seen_country) || !user.has_past(observed.at) {
             return None;
         }
-        // Failures from the login's own system may be the user's, unless the country is strange.
+        // FailingNetworks from the login's own system may be the user's, unless the country is strange.
         let own = if seen_country { observed.asn } else { None };
         let (networks, systems) = user.attack.without(own);
         if networks[1] < self.settings.targeted_addresses

@@ -21,10 +21,10 @@ pub(crate) const AFTER: Seconds = 3600;
 const MAX_EXCUSED: usize = 4;
 
 /// Networks with failures.
-pub(crate) type Failures = Bounded<Network, FailedNames>;
+pub(crate) type FailingNetworks = Bounded<Network, FailedNames>;
 
 /// Networks with logins.
-pub(crate) type Logins = Bounded<Network, Visitors>;
+pub(crate) type VisitedNetworks = Bounded<Network, Visitors>;
 
 /// The names that failed at a network, each with its last time.
 pub(crate) struct FailedNames {

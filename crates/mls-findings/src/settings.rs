@@ -1,6 +1,7 @@
 //! Thresholds, and what is never reported.
 
 use ipnet::IpNet;
+use mls_config::config::Suspicious;
 
 /// Thresholds of the rules, and what is never reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,16 +28,23 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
+        Self::from(&Suspicious::default())
+    }
+}
+
+/// The section `[suspicious]` of the configuration.
+impl From<&Suspicious> for Settings {
+    fn from(config: &Suspicious) -> Self {
         Self {
-            guessed_names: 3,
-            guessed_window: 24 * 3600,
-            shared_users: 3,
-            spread_countries: 4,
-            spread_systems: 5,
-            spread_window: 6 * 3600,
-            targeted_addresses: 8,
-            ignore_networks: Vec::new(),
-            ignore_users: Vec::new(),
+            guessed_names: config.guessed_names.max(1),
+            guessed_window: config.guessed_window.seconds,
+            shared_users: config.shared_users.max(1),
+            spread_countries: config.spread_countries.max(2),
+            spread_systems: config.spread_systems.max(2),
+            spread_window: config.spread_window.seconds,
+            targeted_addresses: config.targeted_addresses.max(1),
+            ignore_networks: config.ignore_networks.clone(),
+            ignore_users: config.ignore_users.clone(),
         }
     }
 }

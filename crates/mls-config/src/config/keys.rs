@@ -31,6 +31,9 @@ sections! {
 
         /// The CSV of failed logins. A relative path is below working_dir.
         csv_filename: Option<PathBuf> = "maillogsentinel.csv", below working_dir;
+
+        /// The CSV of successful logins. A relative path is below working_dir.
+        logins_filename: Option<PathBuf> = "logins.csv", below working_dir;
     }
 
     /// The digest and the mail server that delivers it.
@@ -171,6 +174,46 @@ sections! {
         ignore_users: Vec<String> = "";
     }
 
+    /// Successful logins.
+    ["logins"] logins: Logins {
+        /// Whether successful logins are recorded, so that suspicious ones can be found. They are
+        /// personal data: who logged in when, and from where.
+        record: bool = "no";
+    }
+
+    /// When a login is suspicious: mls-report and mls-alert then say so.
+    ["suspicious"] suspicious: Suspicious {
+        /// Rule guessed: the number of other names that an address failed on before it logged in.
+        guessed_names: u32 = "3";
+
+        /// Rule guessed: the time before the login in which these failures count.
+        guessed_window: TimeSpan = "1d";
+
+        /// Rule guessed: an address from which so many other users have logged in is shared, as
+        /// that of an office is, and is not suspicious.
+        shared_users: u32 = "3";
+
+        /// Rule spread: the number of countries that are new for a user within spread_window.
+        spread_countries: u32 = "4";
+
+        /// Rule spread: the number of autonomous systems that are new for a user within
+        /// spread_window.
+        spread_systems: u32 = "5";
+
+        /// Rule spread: the time within which these logins count.
+        spread_window: TimeSpan = "6h";
+
+        /// Rule targeted: the number of addresses that failed on a user within a week before a
+        /// login from a country or an autonomous system that is new for the user.
+        targeted_addresses: u32 = "8";
+
+        /// Networks and addresses whose logins are never suspicious, such as 192.0.2.0/24.
+        ignore_networks: Vec<IpNet> = "";
+
+        /// User names whose logins are never suspicious.
+        ignore_users: Vec<String> = "";
+    }
+
     /// Thresholds of alerts: so many failures within so much time, such as 20/10m. A key without a
     /// value never alerts.
     ["alert"] alert: Alert {
@@ -220,6 +263,10 @@ sections! {
     ["retention"] retention: Retention {
         /// The number of days after which rows of the CSV are removed.
         csv_days: Option<u32> = "";
+
+        /// The number of days after which rows of the CSV of logins are removed. It is also how
+        /// far back suspicious logins are looked for.
+        logins_days: Option<u32> = "90";
 
         /// The number of days after which imported SQL files are removed.
         sql_files_days: Option<u32> = "";

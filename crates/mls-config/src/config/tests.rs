@@ -238,7 +238,7 @@ fn unknown_keys_are_named_with_their_lines_up_to_a_number() {
 
 #[test]
 fn what_is_shown_can_be_read_again_and_is_the_same() {
-    let text = "[paths]\nworking_dir = /srv/m l\nstate_dir = state\nmail_log = journal\ncsv_filename = x.csv\n\
+    let text = "[paths]\nworking_dir = /srv/m l\nstate_dir = state\nmail_log = journal\ncsv_filename = x.csv\nlogins_filename = y.csv\n\
                 [report]\nemail = a@example.com,b@example.com\nsender_override = c@example.com\nsmtp_host = h\nsmtp_port = 1\n\
                 smtp_tls = starttls\nsmtp_user = u\nsmtp_password_file = /p\nattach_csv = no\nsubject_prefix = [X] = #1\n\
                 [geolocation]\ncountry_db_path = /c, /d\ncountry_db_url = http://c\n\
@@ -248,9 +248,12 @@ fn what_is_shown_can_be_read_again_and_is_the_same() {
                 [database]\ndb_type = mysql\ndb_path = /b\ndb_host = dh\ndb_port = 6\ndb_name = dn\ndb_user = du\n\
                 db_password_file = /dp\nsql_export_dir = /e\ntable_name = t\ncolumn_mapping_file = /m\n\
                 [filter]\nignore_networks = 192.0.2.0/24\nignore_users = u1, u2\n\
+                [logins]\nrecord = yes\n[suspicious]\nguessed_names = 4\nguessed_window = 5h\nshared_users = 6\n\
+                spread_countries = 7\nspread_systems = 8\nspread_window = 9h\ntargeted_addresses = 10\n\
+                ignore_networks = 192.0.2.1/32\nignore_users = u3\n\
                 [alert]\nip = 1/1m\nuser = 2/2h\ntotal = 3/3d\n\
                 [block]\nallow = 192.0.2.0/24, 2001:db8::/32\nlogins = /l\ntime = 90s\nmax_time = 2h\nnetwork_from = 9\n\
-                max_entries = 10\ndirectory = /bd\nforms = json, nft\n[retention]\ncsv_days = 7\nsql_files_days = 8\n\
+                max_entries = 10\ndirectory = /bd\nforms = json, nft\n[retention]\ncsv_days = 7\nlogins_days = 9\nsql_files_days = 8\n\
                 [systemd]\nuser = bob\nextraction_schedule = follow\nreport_schedule = never\nip_update_schedule = daily\n\
                 sql_export_schedule = *:0/6\nsql_import_schedule = *:0/7\n";
     let config = load(text, 0o644).unwrap();
