@@ -204,22 +204,16 @@ fn gzip_is_refused_by_name_and_not_read_as_lines() {
         .status
         .success()
     );
-    for (command, said) in [
-        ("mls-parse < mail.log.gz", "stdin is compressed by gzip: put zcat in front"),
-        ("cat mail.log.gz | mls-parse", "stdin is compressed by gzip: put zcat in front"),
-        (
-            "mls-csv --append new < row.gz",
-            "mls-csv: error: stdin is compressed by gzip: put zcat in front",
-        ),
-        ("mls-csv --decode < row.gz", "stdin is compressed by gzip: put zcat in front"),
-        ("mls-anonymize < mail.log.gz", "stdin is compressed by gzip: put zcat in front"),
-        ("mls-anonymize --verify < mail.log.gz", "stdin is compressed by gzip: put zcat in front"),
-        ("mls-enrich --no-dns < row.gz", "stdin is compressed by gzip: put zcat in front"),
-        (
-            "mls-sql load --url sqlite:e.db < row.gz",
-            "stdin is compressed by gzip: put zcat in front",
-        ),
-        ("mls-anonymize --input packed", "packed is compressed by gzip: put zcat in front"),
+    for (command, name) in [
+        ("mls-parse < mail.log.gz", "stdin"),
+        ("cat mail.log.gz | mls-parse", "stdin"),
+        ("mls-csv --append new < row.gz", "stdin"),
+        ("mls-csv --decode < row.gz", "stdin"),
+        ("mls-anonymize < mail.log.gz", "stdin"),
+        ("mls-anonymize --verify < mail.log.gz", "stdin"),
+        ("mls-enrich --no-dns < row.gz", "stdin"),
+        ("mls-sql load --url sqlite:e.db < row.gz", "stdin"),
+        ("mls-anonymize --input packed", "packed"),
     ] {
         let output = site.shell(command);
         assert_eq!(
@@ -228,7 +222,8 @@ fn gzip_is_refused_by_name_and_not_read_as_lines() {
             "{command}: {}",
             text(&output.stderr)
         );
-        assert!(text(&output.stderr).contains(said), "{command}: {}", text(&output.stderr));
+        let message = format!(": error: {name} is compressed by gzip: decompress it first");
+        assert!(text(&output.stderr).contains(&message), "{command}: {}", text(&output.stderr));
     }
     let output = site.shell("mls-anonymize --input mail.log.gz | mls-parse | wc -l");
     assert_eq!((text(&output.stdout).trim(), text(&output.stderr).as_str()), ("3", ""));

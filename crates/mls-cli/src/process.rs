@@ -1,4 +1,4 @@
-//! The life of a tool's process: arguments, configuration, `run`, exit code.
+//! The process of a tool: arguments, configuration, `run`, exit code.
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,11 +14,11 @@ use mls_stream::{ndjson, signals};
 /// The flags that every tool has.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Common {
-    /// Configuration file whose values are the defaults of the flags; without it none is read
+    /// Configuration file with the defaults of the flags; without this flag no file is read
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 
-    /// Print what holds after the file was read, `section.key=value` a line, and end: for scripts
+    /// Print the effective configuration, one `section.key=value` per line, and exit: for scripts
     #[arg(long, global = true, hide = true, requires = "config")]
     pub show_config: bool,
 }
@@ -26,7 +26,7 @@ pub struct Common {
 /// The flag of tools that read records.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Strict {
-    /// Exit 65 if any record was bad, after all the others were processed
+    /// Exit with 65 if any record was bad, after all other records were processed
     #[arg(long)]
     pub strict: bool,
 }
@@ -53,7 +53,7 @@ fn process<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> u8 {
     diag::start(&name);
     let args = match A::try_parse() {
         Ok(args) => args,
-        // clap has its own idea of stdout and stderr, and of colours on a terminal.
+        // clap chooses between stdout and stderr, and whether to use colours.
         Err(error) => {
             let code = if error.use_stderr() { Exit::Usage as u8 } else { 0 };
             return match error.print() {
@@ -75,7 +75,7 @@ fn process<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> u8 {
     match result {
         Ok(()) if strict && bad > 0 => Exit::DataErr as u8,
         Ok(()) => 0,
-        // The reader of our output has left: nothing to say, and nobody to say it to.
+        // The reader of our output has exited, so there is nothing to report.
         Err(error) if ndjson::output_closed(&error) => 0,
         Err(error) => {
             log::error!("{error:#}");
@@ -87,7 +87,8 @@ fn process<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> u8 {
 fn configure(common: &Common) -> anyhow::Result<Config> {
     let Some(path) = &common.config else { return Ok(Config::default()) };
     let config = Config::load(path)?;
-    // Root asks what the configuration says, and must leave no file of its own in the service's directory.
+    // If root asks for the configuration, no file of root may appear in the directory of the
+    // service.
     if !common.show_config
         && let Some(path) = &config.general.log_file
     {

@@ -1,4 +1,5 @@
-//! Raw lines by the block, from a plain stream or a framed one: what a tool reads that turns lines into records.
+//! Reads raw lines in blocks, from a plain or a framed stream, for tools that turn lines into
+//! records.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -13,25 +14,26 @@ use mls_diag::{Exit, OrExit, diag};
 /// What comes next in the input.
 #[derive(Debug)]
 pub enum Block<'a> {
-    /// Whole lines, each with its newline; only the last one of a plain stream may lack it.
+    /// Whole lines with their newlines. Only the last line of a plain stream may lack its newline.
     Lines(&'a [u8], Place<'a>),
-    /// A record to hand on as it is, without its newline.
+    /// A record to pass on unchanged, without its newline.
     Record(&'a [u8]),
 }
 
 /// Where a block begins.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
-    /// The segment it is part of; none in a plain stream.
+    /// The segment that the block is part of; none in a plain stream.
     pub segment: Option<&'a Segment<'static>>,
-    /// Offset of its first byte in the segment's file, or in the plain stream.
+    /// Offset of the block's first byte in the segment's file, or in the plain stream.
     pub offset: u64,
 }
 
-/// What was read at once, taken apart.
+/// Blocks that were read together. The caller gives the batch back for the next read, so that its
+/// memory is reused.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// It keeps its length: clearing what the kernel is about to overwrite would cost a pass.
+    /// It keeps its length: clearing bytes that the next read overwrites would cost a pass.
     buffer: Vec<u8>,
     segments: Vec<Segment<'static>>,
     parts: Vec<Part>,
@@ -39,13 +41,13 @@ pub struct Batch {
 
 #[derive(Debug)]
 enum Part {
-    /// Lines, where they begin in the input, and whether they are of the last of so many segments.
+    /// Lines, the offset at which they begin, and the index of their segment.
     Lines(Range<usize>, u64, Option<usize>),
     Record(Range<usize>),
 }
 
 impl Batch {
-    /// Its blocks, in the order of the input.
+    /// The blocks, in the order of the input.
     pub fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
         self.parts.iter().map(|part| match part {
             Part::Lines(range, offset, segment) => {
@@ -57,43 +59,43 @@ impl Batch {
     }
 }
 
-/// Reads blocks. What the input is, plain lines or frames, is decided once, by its first line. A line that is longer than
-/// [`MAX_LINE`], its newline included, is reported and skipped.
+/// Reads blocks. The first line decides whether the input is plain or framed. A line that is longer
+/// than [`MAX_LINE`], including its newline, is reported and skipped.
 pub struct Blocks {
     input: Input,
-    /// What was read and is not whole yet.
+    /// Bytes that were read and do not make a whole line yet.
     rest: Vec<u8>,
-    /// Nothing follows it.
+    /// Whether the input has ended after `rest`.
     last: bool,
-    /// How much of what was read was taken.
+    /// How many bytes of the buffer are in blocks already.
     start: usize,
     framing: Framing,
-    /// Offset of what comes next in the log file, or in the plain stream.
+    /// Offset of the next byte in the log file, or in the plain stream.
     offset: u64,
-    /// The beginning of an over-long line was thrown away; the rest of it is still to come.
+    /// Whether the beginning of a line that is too long was skipped and its end is still to come.
     skipping: bool,
-    /// What is wrong with what comes next.
+    /// The error that the next read returns.
     broken: Option<anyhow::Error>,
 }
 
 #[derive(Debug)]
 enum Framing {
-    /// Nothing was read yet.
+    /// Before the first line.
     Undecided,
     Plain,
     /// Between segments.
     Control,
-    /// Inside a segment of which so many bytes are left.
+    /// Inside a segment, with the number of bytes that are left of it.
     Segment(Segment<'static>, u64),
-    /// After `end`, or after the end.
+    /// After the `end` record, or at the end of the input.
     Ended,
 }
 
-/// What the bytes at hand allow.
+/// The next step that the bytes in the buffer allow.
 enum Step {
     Lines(Range<usize>, u64),
     Record(Range<usize>),
-    /// Look again: something was consumed or decided.
+    /// Something was consumed or decided: take the next step.
     Again,
     More,
     End,
@@ -108,7 +110,8 @@ impl Blocks {
         Input::stdin().map(Self::of)
     }
 
-    /// Reads a source that never makes its reader wait: a file, memory. Messages call it `name`.
+    /// Reads a source that never makes its reader wait, such as a file or memory. Messages call it
+    /// `name`.
     #[must_use]
     pub fn new(input: Box<dyn Read + Send>, name: impl Into<String>) -> Self {
         Self::of(Input::new(input, name))
@@ -135,12 +138,12 @@ impl Blocks {
         self.input.watch_stdout()
     }
 
-    /// The next batch, in the memory of one that is no longer needed; `None` at the end. `pause` is called before a read that
-    /// would wait.
+    /// The next batch, in the memory of an earlier one; `None` at the end. Calls `pause` before a
+    /// read that would wait.
     ///
     /// # Errors
-    /// Exit 65 where the input is compressed by gzip or frames are broken, 75 where a framed stream stops before its end record,
-    /// and whatever reading or `pause` fails with.
+    /// Exit 65 if the input is compressed by gzip or a frame is broken, 75 if a framed stream stops
+    /// before its end record, and the errors of reading and of `pause`.
     pub fn next(
         &mut self,
         mut batch: Batch,
@@ -149,7 +152,8 @@ impl Blocks {
         batch.segments.clear();
         batch.parts.clear();
         if batch.buffer.is_empty() {
-            // Zeros that the kernel gives when they are touched: most runs read far less.
+            // The kernel provides zeroed pages when they are first written: most runs read far
+            // less.
             batch.buffer = vec![0; MAX_LINE];
         }
         while batch.parts.is_empty() {
@@ -167,7 +171,8 @@ impl Blocks {
         Ok(Some(batch))
     }
 
-    /// Reads until there is a whole line, or [`MAX_LINE`] bytes, or the end of the input; returns how much there is.
+    /// Reads until there is a whole line, or [`MAX_LINE`] bytes, or the end of the input. Returns
+    /// the number of bytes.
     fn fill(
         &mut self,
         buffer: &mut [u8],
@@ -186,10 +191,10 @@ impl Blocks {
         Ok(end)
     }
 
-    /// Takes what is whole of the buffer's first `end` bytes into `batch`.
+    /// Adds the whole blocks among the buffer's first `end` bytes to `batch`.
     fn take_apart(&mut self, batch: &mut Batch, end: usize) {
         self.start = 0;
-        // Whether the last of the batch's segments is the one we are in.
+        // Whether the last segment in the batch is the current one.
         let mut known = false;
         loop {
             known &= matches!(self.framing, Framing::Segment(..));
@@ -237,7 +242,7 @@ impl Blocks {
                 let limit = usize::try_from(left).map_or(available, |left| left.min(available));
                 let step = self.lines(bytes, limit);
                 if limit as u64 == left && matches!(step, Step::More) {
-                    return Err(Exit::DataErr.error("stdin: a segment does not end in a newline"));
+                    return Err(self.broken_frame("a segment does not end in a newline"));
                 }
                 self.or_cut_off(step)
             }
@@ -248,10 +253,11 @@ impl Blocks {
         }
     }
 
-    /// A framed stream that needs more and has no more was cut off.
+    /// A framed stream that ends in the middle was cut off.
     fn or_cut_off(&self, step: Step) -> anyhow::Result<Step> {
         if self.last && matches!(step, Step::More) {
-            return Err(Exit::TempFail.error("stdin stopped before its end record"));
+            let name = self.input.name();
+            return Err(Exit::TempFail.error(format!("{name} stopped before its end record")));
         }
         Ok(step)
     }
@@ -292,7 +298,7 @@ impl Blocks {
             None if limit >= MAX_LINE => {
                 let source = match &self.framing {
                     Framing::Segment(segment, _) => &segment.source,
-                    _ => "stdin",
+                    _ => self.input.name(),
                 };
                 diag::bad_record(
                     format_args!("{source}, byte {offset}"),
@@ -315,17 +321,17 @@ impl Blocks {
             return if available.len() < MAX_LINE {
                 Ok(Step::More)
             } else {
-                Err(Exit::DataErr.error("stdin: a control record longer than 1 MiB"))
+                Err(self.broken_frame("a control record longer than 1 MiB"))
             };
         };
         match Record::parse(&available[..length])
-            .context("stdin: a broken control record")
+            .with_context(|| format!("{}: a broken control record", self.input.name()))
             .or_exit(Exit::DataErr)?
         {
             Record::Segment(segment) if segment.offset.checked_add(segment.length).is_none() => {
                 let Segment { source, offset, length, .. } = segment;
-                return Err(Exit::DataErr.error(format!(
-                    "stdin: no file has {length} bytes behind {offset}, as {source} shall"
+                return Err(self.broken_frame(format_args!(
+                    "a segment of {length} bytes at offset {offset} of {source}, which no file can hold"
                 )));
             }
             Record::Segment(segment) => {
@@ -345,6 +351,10 @@ impl Blocks {
         Ok(Step::Record(range))
     }
 
+    fn broken_frame(&self, why: impl std::fmt::Display) -> anyhow::Error {
+        Exit::DataErr.error(format!("{}: {why}", self.input.name()))
+    }
+
     fn take(&mut self, length: usize) -> Range<usize> {
         let range = self.start..self.start + length;
         self.start = range.end;
@@ -362,7 +372,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives its bytes in pieces, as a pipe does.
+    /// Returns its bytes in pieces, as a pipe does.
     struct Pieces(Vec<u8>, usize);
 
     impl Read for Pieces {
@@ -375,7 +385,7 @@ mod tests {
     }
 
     fn read(input: &[u8], piece: usize) -> anyhow::Result<Vec<String>> {
-        let mut blocks = Blocks::new(Box::new(Pieces(input.to_vec(), piece)), "stdin");
+        let mut blocks = Blocks::new(Box::new(Pieces(input.to_vec(), piece)), "old.log");
         let (mut seen, mut batch) = (Vec::new(), Batch::default());
         while let Some(next) = blocks.next(batch, || Ok(()))? {
             for block in next.blocks() {
@@ -413,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_lines_arrive_whole_however_they_are_cut() {
+    fn plain_lines_are_whole_however_reads_cut_them() {
         for piece in [1, 2, 3, 7, 100] {
             assert_eq!(
                 read(b"one\ntwo\n\nthree", piece).unwrap(),
@@ -424,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_refused_however_it_is_cut() {
+    fn gzip_is_refused_however_reads_cut_it() {
         for piece in [1, 2, 100] {
             let error = read(b"\x1f\x8b\x08\0no newline", piece).unwrap_err();
             assert_eq!(
@@ -442,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_are_lines_with_their_offsets_and_their_content_is_never_a_record() {
+    fn lines_of_segments_have_offsets_and_are_never_records() {
         let mut input =
             framed(&[segment(10, "a\n{\"v\":1,\"type\":\"end\"}\n"), segment(90, "b\n")]);
         End {}.write_line(&mut input);
@@ -464,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_that_stop_early_or_break_are_errors() {
+    fn frames_that_stop_early_or_are_broken_are_errors() {
         let whole = framed(&[segment(0, "a\nb\n")]);
         for cut in [whole.len(), whole.len() - 5, whole.len() - 40] {
             assert_eq!(Exit::of(&read(&whole[..cut], 9).unwrap_err()), Exit::TempFail, "{cut}");
@@ -472,12 +482,14 @@ mod tests {
         for broken in [b"no record\n".to_vec(), segment(0, "no newline"), segment(u64::MAX, "a\n")]
             .map(|part| framed(&[part]))
         {
-            assert_eq!(Exit::of(&read(&broken, 9).unwrap_err()), Exit::DataErr);
+            let error = read(&broken, 9).unwrap_err();
+            assert_eq!(Exit::of(&error), Exit::DataErr);
+            assert!(error.to_string().starts_with("old.log: "), "{error}");
         }
     }
 
     #[test]
-    fn a_line_is_too_long_by_its_length_and_not_by_how_it_is_read() {
+    fn whether_a_line_is_too_long_does_not_depend_on_the_size_of_reads() {
         for (length, kept) in [(MAX_LINE - 1, true), (MAX_LINE, false), (3 * MAX_LINE + 5, false)] {
             let mut input = b"first\n".to_vec();
             input.extend(std::iter::repeat_n(b'x', length));

@@ -1,4 +1,4 @@
-//! What a tool reads from.
+//! The source of bytes that a tool reads.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,12 +10,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::ndjson::OutputClosed;
 use mls_diag::{Exit, OrExit};
 
-/// A source of bytes that says when it makes its reader wait.
+/// A source of bytes that reports when a read would wait.
 pub(crate) struct Input {
     source: Box<dyn Read + Send>,
-    /// What to poll to learn whether a read would wait; none for sources that never do.
+    /// The descriptor to poll for whether a read would wait; none for sources that never wait.
     pollable: Option<File>,
-    /// Whose reader may leave while nothing comes in.
+    /// The output whose reader may exit while the input waits.
     output: Option<File>,
     name: String,
 }
@@ -33,13 +33,13 @@ impl Input {
         Ok(Self { pollable, ..Self::new(Box::new(source), name) })
     }
 
-    /// A source that never makes its reader wait: a file, memory.
+    /// A source that never makes its reader wait, such as a file or memory.
     pub(crate) fn new(source: Box<dyn Read + Send>, name: impl Into<String>) -> Self {
         Self { source, pollable: None, output: None, name: name.into() }
     }
 
-    /// From now on, waiting ends with [`OutputClosed`] when the reader of standard output leaves: a stage that waits would
-    /// otherwise not learn, and the stages before it neither.
+    /// From now on, waiting ends with [`OutputClosed`] when the reader of standard output exits.
+    /// Without this, a stage that waits, and all stages before it, would not notice.
     pub(crate) fn watch_stdout(&mut self) -> io::Result<()> {
         self.output = Some(File::from(io::stdout().as_fd().try_clone_to_owned()?));
         Ok(())
@@ -49,7 +49,8 @@ impl Input {
         &self.name
     }
 
-    /// Reads what is there, at least a byte but at the end; `pause` is called before a read that would wait.
+    /// Reads the bytes that are available: none at the end, else at least one. Calls `pause` before
+    /// a read that would wait.
     pub(crate) fn read(
         &mut self,
         buffer: &mut [u8],
@@ -72,12 +73,14 @@ impl Input {
     }
 }
 
-/// What gzip begins with (RFC 1952, section 2.3.1).
+/// The first bytes of gzip (RFC 1952, section 2.3.1).
 pub const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// Refuses gzip where lines are read: they would be none that is known, which is nothing, and exit 0.
+/// Refuses gzip as lines. No line of it would be recognized, so the run would find nothing and exit
+/// with 0.
 pub(crate) fn compressed(name: &str) -> anyhow::Error {
-    Exit::DataErr.error(format!("{name} is compressed by gzip: put zcat in front"))
+    Exit::DataErr
+        .error(format!("{name} is compressed by gzip: decompress it first, for example with zcat"))
 }
 
 /// Whether reading from `input` now would wait for somebody to write.
@@ -86,11 +89,11 @@ pub fn would_wait(input: impl AsFd) -> bool {
     matches!(poll(&mut fds, Some(&Timespec::default())), Ok(0))
 }
 
-/// Waits for input; an error if the reader of the output leaves before it comes.
+/// Waits for input. It is an error if the reader of the output exits first.
 fn wait_for(input: &File, output: Option<&File>) -> anyhow::Result<()> {
     let Some(output) = output else { return Ok(()) };
     let mut fds = [PollFd::new(input, PollFlags::IN), PollFd::new(output, PollFlags::empty())];
-    // A signal that cuts it short makes the read wait instead.
+    // If a signal interrupts the poll, the read waits instead.
     let _ = poll(&mut fds, None);
     if fds[1].revents().contains(PollFlags::ERR) { Err(OutputClosed.into()) } else { Ok(()) }
 }

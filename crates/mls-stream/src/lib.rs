@@ -1,8 +1,8 @@
-//! How a tool reads and writes a stream of lines or records.
+//! Reading and writing streams of lines or records.
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`input`] | a source of bytes that tells its reader before it waits |
+//! | [`input`] | a source of bytes that reports before a read waits |
 //! | [`ndjson`] | the bounded line reader, and the writer that flushes when its input pauses |
 //! | [`blocks`] | raw lines in blocks, plain or framed, for tools that turn them into records |
 //! | [`sink`] | the loop of a tool that commits data and cursor together |

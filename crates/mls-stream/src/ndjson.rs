@@ -1,4 +1,4 @@
-//! Lines in, lines out: the bounded reader, which says when its input pauses, and the buffered writer.
+//! The bounded reader of lines, which reports when its input pauses, and the buffered writer.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -10,10 +10,11 @@ use mls_event::{Body, MAX_LINE};
 use crate::input::{GZIP, Input, compressed};
 use mls_diag::{Exit, OrExit, diag};
 
-/// Both buffers start so small and the reader's grows up to [`MAX_LINE`].
+/// Initial size of both buffers in bytes. The buffer of the reader grows up to [`MAX_LINE`].
 const BUFFER: usize = 256 * 1024;
 
-/// What the kernel lets any process enlarge a pipe to (`/proc/sys/fs/pipe-max-size`).
+/// The largest size in bytes that the kernel lets any process give a pipe
+/// (`/proc/sys/fs/pipe-max-size`).
 pub const PIPE_SIZE: usize = 1 << 20;
 
 /// Reads lines of at most [`MAX_LINE`] bytes; a longer one is reported as a bad record and skipped.
@@ -23,7 +24,7 @@ pub struct Reader {
     start: usize,
     end: usize,
     line: u64,
-    /// Bytes of the input that have left the buffer.
+    /// Number of bytes of the input that have left the buffer.
     gone: u64,
 }
 
@@ -44,7 +45,8 @@ impl Reader {
         Input::pipe(pipe, name).map(Self::of)
     }
 
-    /// Reads a source that never makes its reader wait: a file, memory. Messages call it `name`.
+    /// Reads a source that never makes its reader wait, such as a file or memory. Messages call it
+    /// `name`.
     #[must_use]
     pub fn new(input: Box<dyn Read + Send>, name: impl Into<String>) -> Self {
         Self::of(Input::new(input, name))
@@ -54,8 +56,8 @@ impl Reader {
         Self { input, buffer: vec![0; BUFFER], start: 0, end: 0, line: 0, gone: 0 }
     }
 
-    /// From now on, waiting for input ends with [`OutputClosed`] when the reader of standard output leaves: a stage that waits
-    /// would otherwise not learn, and the stages before it neither.
+    /// From now on, waiting for input ends with [`OutputClosed`] when the reader of standard output
+    /// exits. Without this, a stage that waits, and all stages before it, would not notice.
     ///
     /// # Errors
     /// If the descriptor cannot be duplicated.
@@ -63,7 +65,7 @@ impl Reader {
         self.input.watch_stdout()
     }
 
-    /// What messages call the input.
+    /// The name of the input in messages.
     #[must_use]
     pub fn name(&self) -> &str {
         self.input.name()
@@ -75,7 +77,7 @@ impl Reader {
         self.line
     }
 
-    /// How many bytes of the input the lines so far have taken.
+    /// The number of bytes of the input up to the end of that line.
     #[must_use]
     pub fn consumed(&self) -> u64 {
         self.gone + self.start as u64
@@ -86,11 +88,12 @@ impl Reader {
         diag::bad_record(format_args!("{}, line {}", self.name(), self.line), why);
     }
 
-    /// The next line that is not blank, without its newline; a last line may lack it. `pause` is called before a read that
-    /// would wait.
+    /// The next line that is not blank, without its newline. The last line may lack a newline.
+    /// Calls `pause` before a read that would wait.
     ///
     /// # Errors
-    /// Exit 65 where the input is compressed by gzip, or is of `mls-tail --framed`, and whatever reading or `pause` fails with.
+    /// Exit 65 if the input is compressed by gzip or comes from `mls-tail --framed`, and the errors
+    /// of reading and of `pause`.
     pub fn next(
         &mut self,
         pause: impl FnMut() -> anyhow::Result<()>,
@@ -98,7 +101,7 @@ impl Reader {
         Ok(self.next_at(pause)?.map(|(_, line)| line))
     }
 
-    /// As [`next`](Self::next), with the offset in the input at which the line begins.
+    /// [`next`](Self::next) with the offset in the input at which the line begins.
     ///
     /// # Errors
     /// As [`next`](Self::next).
@@ -118,7 +121,8 @@ impl Reader {
         if self.line == 1 && self.buffer[start..end].starts_with(&GZIP) {
             return Err(compressed(self.name()));
         }
-        // Its bytes would be one bad record after the other, and the checkpoint behind them a promise to have stored them.
+        // Each raw line would be a bad record, and the checkpoint after them would say that they
+        // are stored.
         if self.buffer[start..end].starts_with(br#"{"v":1,"type":"segment""#) {
             return Err(Exit::DataErr.error(format!(
                 "{}, line {}: raw lines instead of records: mls-parse, or mls-csv --decode, belongs between mls-tail --framed \
@@ -129,8 +133,8 @@ impl Reader {
         Ok(Some((self.gone + start as u64, &self.buffer[start..end])))
     }
 
-    /// Where in the buffer the next line stands. One that is too long is read to its end and returned as its first
-    /// `MAX_LINE` bytes.
+    /// The start and end of the next line in the buffer. A line that is too long is read to its end
+    /// and returned as `MAX_LINE` bytes.
     fn next_line(
         &mut self,
         pause: &mut impl FnMut() -> anyhow::Result<()>,
@@ -178,12 +182,12 @@ impl Reader {
     }
 }
 
-/// The reader of standard output has gone (EPIPE): not an error, but the end.
+/// The reader of standard output has exited (EPIPE). That is not an error, but the end of the run.
 #[derive(Debug, thiserror::Error)]
-#[error("the reader of standard output has gone")]
+#[error("the reader of standard output has exited")]
 pub struct OutputClosed;
 
-/// Whether `error` is [`OutputClosed`] somewhere down.
+/// Whether [`OutputClosed`] is a cause of `error`.
 #[must_use]
 pub fn output_closed(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
@@ -208,7 +212,8 @@ impl Writer {
     /// If the descriptor cannot be duplicated.
     pub fn stdout() -> io::Result<Self> {
         let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-        // Fewer switches between the two ends. Where it is no pipe, or the user's pipes use up their share, that is that.
+        // A larger pipe needs fewer switches between its ends. It fails harmlessly if standard
+        // output is not a pipe, or if the user's pipes have reached their limit.
         let _ = rustix::pipe::fcntl_setpipe_size(&out, PIPE_SIZE);
         Ok(Self { out, buffer: Vec::with_capacity(2 * BUFFER) })
     }
@@ -247,14 +252,14 @@ impl Writer {
     /// Writes the buffer out.
     ///
     /// # Errors
-    /// [`OutputClosed`] where the reader has gone, else exit 74.
+    /// [`OutputClosed`] if the reader has exited, else exit 74.
     pub fn flush(&mut self) -> anyhow::Result<()> {
         let result = write_all(&mut self.out, &self.buffer);
         self.buffer.clear();
         result
     }
 
-    /// The descriptor, for those who splice into it after a flush.
+    /// The descriptor, for splicing into it after a flush.
     #[must_use]
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.out.as_fd()
@@ -272,7 +277,7 @@ impl Write for Writer {
     }
 }
 
-/// An I/O error in which [`output_closed`] finds what it looks for.
+/// The I/O error for `error`. [`output_closed`] still recognizes it.
 fn io_error(error: anyhow::Error) -> io::Error {
     if output_closed(&error) { io::Error::other(OutputClosed) } else { io::Error::other(error) }
 }
@@ -305,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn each_line_is_found_where_it_begins() {
+    fn each_line_has_the_offset_at_which_it_begins() {
         let long = vec![b'x'; 3 * MAX_LINE];
         let input =
             Box::leak([b"a\n\n \nbb\n", &long[..], b"\nccc\nd"].concat().into_boxed_slice());

@@ -1,7 +1,8 @@
-//! Who answers SIGTERM.
+//! Which process of a pipeline answers SIGTERM.
 //!
-//! systemd signals a whole control group. In a framed stream only the source answers, with a last checkpoint and `end`;
-//! filters and sinks drain until the end of their input, or data read would go uncommitted.
+//! systemd sends a signal to all processes of a service. In a framed stream only the source
+//! answers: it writes a last checkpoint and `end`. Filters and sinks read on to the end of their
+//! input; otherwise data that was read would not be committed.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -10,28 +11,29 @@ use std::sync::atomic::AtomicBool;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
-/// From now on SIGTERM, SIGINT and SIGHUP do nothing: this process ends when its input ends.
+/// From now on, this process ignores SIGTERM, SIGINT and SIGHUP: it ends when its input ends.
 pub fn drain_until_end_of_input() {
     for signal in [SIGTERM, SIGINT, SIGHUP] {
         catch(signal);
     }
 }
 
-/// Lets a write beyond `ulimit -f` fail with an error instead of killing the process.
+/// Makes a write beyond `ulimit -f` fail with an error instead of killing the process.
 pub fn survive_file_size_limit() {
     catch(SIGXFSZ);
 }
 
-/// A handler that does nothing. Not "ignore", which children would inherit.
+/// Installs a handler that does nothing. Children would inherit the action "ignore", but not a
+/// handler.
 fn catch(signal: i32) {
-    // It fails for signals that cannot be caught, which these are not.
+    // It only fails for signals that cannot be caught. These can.
     let _ = signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)));
 }
 
 /// A descriptor that becomes readable when SIGTERM or SIGINT arrives, for `poll`.
 ///
 /// # Errors
-/// If no socket pair can be made.
+/// If the socket pair cannot be created.
 pub fn termination() -> io::Result<UnixStream> {
     let (read, write) = UnixStream::pair()?;
     for signal in [SIGTERM, SIGINT] {

@@ -10,42 +10,46 @@ use crate::ndjson::Reader;
 use crate::signals;
 use mls_diag::Exit;
 
-/// Where the events of a stream end up.
+/// Stores the events of a stream.
 pub trait Sink {
-    /// A checkpoint that comes sooner after the last commit may be skipped for a later one: half of the second within which
-    /// data that flows is committed. `None` commits once, at the end of the stream.
+    /// A checkpoint within this time after the last commit may be skipped in favour of a later one,
+    /// so that flowing data is committed within a second. `None` commits once, at the end of the
+    /// stream.
     const COMMIT_EVERY: Option<Duration> = Some(Duration::from_millis(500));
 
-    /// Whether it takes a stream that is not framed, which has neither checkpoints nor `end` and is committed once, with a null
-    /// cursor, when it ends; or none at all. Who commits a cursor cannot.
+    /// Whether the sink accepts an empty or a plain stream. A plain stream has neither checkpoints
+    /// nor `end`; it is committed once, with a null cursor, when it ends. A sink that commits a
+    /// cursor cannot accept it.
     fn takes_plain(&self) -> bool {
         false
     }
 
-    /// The stream starts from the cursor with sequence number `base`: refuse it with exit 75 if that is not the one last
-    /// committed, because somebody else has committed since.
+    /// Called at the start of a framed stream. `base` is the sequence number of the cursor that the
+    /// stream starts from. The sink refuses the stream with exit 75 if it is not the last committed
+    /// one: another sink has committed since.
     ///
     /// # Errors
-    /// Whatever keeps the sink from accepting records.
+    /// If the sink cannot accept records.
     fn begin(&mut self, base: u64) -> anyhow::Result<()>;
 
-    /// Takes one event; nothing is durable yet.
+    /// Accepts one event. It is not durable before the next commit.
     ///
     /// # Errors
-    /// Whatever keeps the sink from taking it; the run ends.
+    /// If the sink cannot accept the event; the run ends.
     fn event(&mut self, auth: &Auth<'_>) -> anyhow::Result<()>;
 
-    /// Makes all events taken so far durable together with `cursor`: both or neither.
+    /// Makes all accepted events and `cursor` durable together: both or neither.
     ///
     /// # Errors
-    /// Whatever keeps the sink from doing so; the run ends and nothing is tried again.
+    /// If the commit fails; the run ends without a retry.
     fn commit(&mut self, cursor: Value) -> anyhow::Result<()>;
 }
 
-/// What is wrong with a framed stream that has no `end`.
-pub const CUT_OFF: &str = "the input stopped before its end record: whoever wrote it has died";
+/// The message about a framed stream that has no `end`.
+pub const CUT_OFF: &str =
+    "the input stopped before its end record: the process that wrote it has died";
 
-/// The first record decides what the stream is.
+/// The kind of stream, which the first record decides.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stream {
     Unknown,
@@ -53,13 +57,13 @@ enum Stream {
     Plain,
 }
 
-/// How many rows `event` is; says once that an event is more than [`MAX_ROWS`].
+/// The number of rows for `event`. Warns once about an event that would be more than [`MAX_ROWS`].
 pub fn rows(event: &Auth<'_>) -> u32 {
-    static TOLD: AtomicBool = AtomicBool::new(false);
+    static WARNED: AtomicBool = AtomicBool::new(false);
     let rows = event.rows();
-    if rows == MAX_ROWS && event.attempts > MAX_ROWS && !TOLD.swap(true, Ordering::Relaxed) {
+    if rows == MAX_ROWS && event.attempts > MAX_ROWS && !WARNED.swap(true, Ordering::Relaxed) {
         log::warn!(
-            "an event of {} attempts at {} is {MAX_ROWS} rows (told once)",
+            "the event of {} attempts at {} is recorded as {MAX_ROWS} rows; further ones are not reported",
             event.attempts,
             event.date
         );
@@ -67,16 +71,16 @@ pub fn rows(event: &Auth<'_>) -> u32 {
     rows
 }
 
-/// Feeds a stream into `sink` until its end. A framed one is committed at the last checkpoint, when the input pauses after one,
-/// and at least every second.
+/// Gives a stream to `sink` until its end. A framed stream is committed at the last checkpoint,
+/// when the input pauses after a checkpoint, and at least every second.
 ///
 /// # Errors
-/// Exit 65 where the input is not framed and the sink wants it so, 75 where a framed one stops before `end` (what was not
-/// committed is read again by the next run), and the sink's own errors.
+/// Exit 65 if the input is plain and the sink requires a framed stream, 75 if a framed stream stops
+/// before `end` (the next run reads again what was not committed), and the errors of the sink.
 pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
     let mut stream = Stream::Unknown;
     let mut pending: Option<Value> = None;
-    // Records have come since the last checkpoint.
+    // Whether records have come since the last checkpoint.
     let mut uncovered = false;
     let mut committed = Instant::now();
     loop {
@@ -107,7 +111,7 @@ pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
             }
             _ if stream == Stream::Unknown && !sink.takes_plain() => {
                 return Err(Exit::DataErr.error(
-                    "the input is not framed: --cursor-file needs mls-tail --framed at its head",
+                    "the input is not framed: --cursor-file needs a pipeline that begins with mls-tail --framed",
                 ));
             }
             _ if stream == Stream::Unknown => stream = Stream::Plain,
@@ -125,7 +129,7 @@ pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
                 );
             }
             Record::Auth(auth) => {
-                // A row that the checkpoint does not cover: from here on only a later one will do.
+                // The pending checkpoint does not cover this row: only a later one does.
                 pending = None;
                 uncovered = true;
                 sink.event(&auth)?;
