@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use mls_tests::{has, is_root, skip, terminal, text};
+use mls_tests::{has, is_root, skip, terminal, text, tools};
 use tempfile::TempDir;
 
 fn put(path: &Path, content: &str) {
@@ -19,23 +19,26 @@ fn put(path: &Path, content: &str) {
 struct System(TempDir);
 
 const SCHEDULE: &str = "When to read it";
+const RECIPIENTS: &str = "Recipients of the daily digest";
+const DATABASE: &str = "Database to copy";
 const WRITE: &str = "Write this?";
 
 /// The questions of the shortest way through, each with an empty answer.
-const DEFAULTS: [(&str, &str); 6] = [
+const DEFAULTS: [(&str, &str); 7] = [
     ("Mail log", "\n"),
     (SCHEDULE, "\n"),
-    ("Who gets the digest", "\n"),
+    (RECIPIENTS, "\n"),
     ("When to fetch", "\n"),
-    ("User that runs it", "\n"),
-    ("Database:", "\n"),
+    ("User that the service", "\n"),
+    ("Days to keep", "\n"),
+    (DATABASE, "\n"),
 ];
 
 impl System {
-    /// `None` where setup cannot be run on it.
+    /// `None` if setup cannot be run on it.
     fn new() -> Option<Self> {
-        if !is_root() || !has("systemd-sysusers") || !has("systemd-tmpfiles") {
-            skip("it takes root and systemd to set a system up");
+        if !is_root() || !has("systemctl") || !has("useradd") {
+            skip("only root can set a system up, with systemd and the shadow suite");
             return None;
         }
         let system = Self(TempDir::new().unwrap());
@@ -52,6 +55,7 @@ impl System {
         }
         system.write("etc/passwd", "root:x:0:0::/root:/bin/sh\nbob:x:1000:1000::/:/bin/sh\n");
         system.write("etc/group", "root:x:0:\nadm:x:4:\nsystemd-journal:x:101:\nbob:x:1000:\n");
+        system.write("etc/shadow", "root:*:1::::::\nbob:*:1::::::\n");
         system.write("var/log/mail.log", "");
         fs::set_permissions(system.path(""), fs::Permissions::from_mode(0o755)).unwrap();
         Some(system)
@@ -70,8 +74,7 @@ impl System {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command =
-            Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/setup"));
+        let mut command = Command::new(tools().join("mls-setup"));
         command.arg("--root").arg(self.0.path()).args(args);
         command
     }
@@ -87,7 +90,7 @@ impl System {
         self.run(&["--automated", path.to_str().unwrap()])
     }
 
-    /// Every file with what makes it what it is, but for what the tools of the user database keep for themselves.
+    /// Every file with its mode, owner and content, except what the tools of the user database keep for themselves.
     fn snapshot(&self) -> BTreeMap<PathBuf, String> {
         let mut all = BTreeMap::new();
         let mut folders = vec![self.path("")];
@@ -129,12 +132,12 @@ fn empty_answers_take_the_defaults_and_write_what_was_shown() {
     answers.push((WRITE, "y\n"));
     let (code, said) = terminal(&mut system.command(&["--interactive"]), &answers);
     assert_eq!(code, 0, "{said}");
-    assert!(said.contains("Mail log, or journal [/var/log/mail.log]"), "{said}");
+    assert!(said.contains("journal for the systemd journal [/var/log/mail.log]"), "{said}");
     let conf = system.read("etc/maillogsentinel.conf");
     let log = "log_file = /var/log/maillogsentinel/maillogsentinel.log\n";
     assert!(
         conf.contains(log) && !conf.contains("\nemail = "),
-        "only what is no default is set: {conf}"
+        "only values that differ from the defaults are set: {conf}"
     );
     assert_eq!(
         fs::metadata(system.path("etc/maillogsentinel.conf")).unwrap().mode() & 0o777,
@@ -151,8 +154,8 @@ fn empty_answers_take_the_defaults_and_write_what_was_shown() {
         assert_eq!(system.enabled(unit), enabled, "{unit}");
     }
     assert!(
-        system.path("etc/systemd/system/maillogsentinel-extract.service").is_symlink(),
-        "an alias"
+        system.path("usr/local/lib/systemd/system/maillogsentinel-extract.service").is_symlink(),
+        "the second name of a unit"
     );
     assert!(
         system
@@ -187,24 +190,31 @@ fn wrong_answers_are_asked_again_and_say_why() {
             ("absolute", "/nowhere/mail.log\n"),
             ("no directory /nowhere", "/home/x/mail.log\n"),
             ("home directories", "/var/log/a \"quoted\" log\n"),
-            ("will not do", "/var/log/mail log's\n"),
+            ("must not have", "/var/log/mail log's\n"),
             (SCHEDULE, "sometimes; $(touch /srv/x)\n"),
-            ("cannot read this", "*:0/10\n"),
-            ("Who gets the digest", "nobody\n"),
+            ("not a schedule", "*:0/10\n"),
+            (RECIPIENTS, "nobody\n"),
             ("addresses separated by commas", "a@b@c\n"),
             ("a@b@c", "a@example.org, b@example.org\n"),
-            ("When the digest goes out", "25:00\n"),
-            ("cannot read this", "06:30\n"),
+            ("When to send the digest", "25:00\n"),
+            ("not a schedule", "06:30\n"),
+            ("Mail server", "mx.example.org\n"),
+            ("Encryption", "ssl\n"),
+            ("give one of starttls", "tls\n"),
+            ("Port of the mail", "none\n"),
+            ("User name at the mail", "\n"),
             ("When to fetch", "never\n"),
-            ("User that runs it", "root\n"),
-            ("must not be root", "no body\n"),
-            ("no name of a user", "alice\n"),
+            ("User that the service", "root\n"),
+            ("must not run as root", "no body\n"),
+            ("not the name of a user", "alice\n"),
             ("no user alice", "bob\n"),
-            ("Database:", "oracle\n"),
-            ("give none, sqlite", "sqlite\n"),
-            ("Its file", "/root/x.sqlite\n"),
+            ("Days to keep", "a year\n"),
+            ("number of days", "365\n"),
+            (DATABASE, "oracle\n"),
+            ("give one of", "sqlite\n"),
+            ("File of the SQLite", "/root/x.sqlite\n"),
             ("home directories", "/srv/my data/x.sqlite\n"),
-            ("When to export", "\n"),
+            ("When to write SQL", "\n"),
             ("When to import", "never\n"),
             (WRITE, "y\n"),
         ],
@@ -215,6 +225,9 @@ fn wrong_answers_are_asked_again_and_say_why() {
         "mail_log = /var/log/mail log's",
         "extraction_schedule = *:0/10",
         "email = a@example.org, b@example.org",
+        "smtp_host = mx.example.org",
+        "smtp_tls = tls",
+        "csv_days = 365",
         "report_schedule = 06:30",
         "ip_update_schedule = never",
         "user = bob",
@@ -224,7 +237,9 @@ fn wrong_answers_are_asked_again_and_say_why() {
     ] {
         assert_eq!(conf.lines().filter(|l| *l == line).count(), 1, "{line} in {conf}");
     }
-    let dropin = system.read("etc/systemd/system/maillogsentinel-sql-import.service.d/setup.conf");
+    let unused = "etc/systemd/system/maillogsentinel-sql-import.service.d/setup.conf";
+    assert!(!system.path(unused).exists(), "a unit that is not used has no drop-in");
+    let dropin = system.read("etc/systemd/system/maillogsentinel-sql-export.service.d/setup.conf");
     assert!(dropin.contains("User=bob\nGroup=bob\nReadWritePaths=\"/srv/my data\"\n"), "{dropin}");
     assert_eq!(fs::metadata(system.path("srv/my data")).unwrap().uid(), 1000);
     assert!(system.read("etc/group").contains("adm:x:4:bob\n"));
@@ -243,14 +258,19 @@ fn wrong_answers_are_asked_again_and_say_why() {
     let keys = [
         "Mail log",
         SCHEDULE,
-        "Who gets",
-        "goes out",
+        RECIPIENTS,
+        "When to send",
+        "Mail server",
+        "Encryption",
+        "Port",
+        "User name",
         "When to fetch",
-        "User",
-        "Database:",
-        "file",
-        "export",
-        "import",
+        "User that",
+        "Days to keep",
+        DATABASE,
+        "File of",
+        "When to write",
+        "When to import",
     ];
     let mut answers: Vec<_> = keys.iter().map(|key| (*key, "\n")).collect();
     answers.push((WRITE, "y\n"));
@@ -266,15 +286,15 @@ fn a_server_as_database_is_asked_for_what_it_needs() {
     let mut answers = DEFAULTS.to_vec();
     answers.pop();
     answers.extend([
-        ("Database:", "postgresql\n"),
-        ("Its host", "\n"),
-        ("Its port", "70000\n"),
+        (DATABASE, "postgresql\n"),
+        ("Host of the database", "\n"),
+        ("Port of the database", "70000\n"),
         ("from 1 to 65535", "5433\n"),
-        ("The name", "\n"),
-        ("Its user", "mls\n"),
+        ("Name of the database", "\n"),
+        ("User name at the database", "mls\n"),
         ("holds the password", "/etc/none\n"),
         ("no file", "/etc/secret\n"),
-        ("When to export", "\n"),
+        ("When to write SQL", "\n"),
         ("When to import", "\n"),
         (WRITE, "y\n"),
     ]);
@@ -302,6 +322,7 @@ fn ctrl_c_at_any_question_leaves_everything_as_it_was() {
         answers.push(DEFAULTS.get(n).map_or((WRITE, "\x03"), |(question, _)| (question, "\x03")));
         let (code, said) = terminal(&mut system.command(&["--interactive"]), &answers);
         assert_eq!(code, 130, "{said}");
+        assert!(said.contains("nothing was written"), "{said}");
         assert_eq!(system.snapshot(), before);
     }
     let mut answers = DEFAULTS.to_vec();
@@ -329,15 +350,14 @@ fn ctrl_c_while_it_writes_takes_back_what_was_written() {
     system.write("etc/maillogsentinel.conf", "# mine\n[report]\nemail = old@example.org\n");
     let before = system.snapshot();
     // Everything is in place but the units.
-    let stop =
-        "#!/bin/bash\ncase $* in *' enable '*) echo now; sleep 100;; *is-enabled*) exit 1;; esac\n";
+    let stop = "#!/bin/bash\ncase $* in *' enable '*) echo now > /dev/tty; sleep 100;; *is-enabled*) exit 1;; esac\n";
     let (_dir, path) = impostor("systemctl", stop);
     let mut answers = DEFAULTS.to_vec();
-    answers.insert(3, ("When the digest goes out", "\n"));
+    answers.splice(3..3, [("When to send the digest", "\n"), ("Mail server", "\n")]);
     answers.extend([(WRITE, "y\n"), ("now", "\x03")]);
     let (code, said) = terminal(system.command(&["--interactive"]).env("PATH", path), &answers);
     assert!(
-        code == 130 && said.contains("taking back") && !said.contains("could not"),
+        code == 130 && said.contains("undoing what was written") && !said.contains("could not"),
         "{code}: {said}"
     );
     let after = system.snapshot();
@@ -383,17 +403,17 @@ fn automated_setup_asks_nothing_and_refuses_what_an_interview_would() {
     let before = system.snapshot();
     for (answers, why) in [
         ("[systemd]\nreport_schedule = $(reboot)\n", "report_schedule = $(reboot)"),
-        ("[systemd]\nuser = root\n", "must not be root"),
+        ("[systemd]\nuser = root\n", "must not run as root"),
         ("[report]\nemail = nobody\n", "nobody"),
         ("[paths]\nworking_dir = /home/me\n", "home directories"),
-        ("[paths]\nworking_dir = /srv/\"x\n", "will not do"),
+        ("[paths]\nworking_dir = /srv/\"x\n", "must not have any of"),
         ("[paths]\nworking_dir = /srv/../etc\n", "without . and .."),
-        ("[paths]\nworking_dir = /srv/a{b\n", "will not do"),
+        ("[paths]\nworking_dir = /srv/a{b\n", "must not have any of"),
         ("[database]\ndb_type = oracle\n", "/answers, line 2: [database] db_type = \"oracle\""),
-        ("[geolocation]\ncountry_db_path = /srv/a\"b %n/country.csv\n", "will not do"),
+        ("[geolocation]\ncountry_db_path = /srv/a\"b %n/country.csv\n", "must not have any of"),
         (
             "[geolocation]\ncountry_db_path = /srv/country.csv, /srv/%n/country6.csv\n",
-            "will not do",
+            "must not have any of",
         ),
         ("[ASN_ASO]\nasn_db_path = /srv/asn.csv,/tmp/asn6.csv\n", "nor /tmp"),
         ("[geolocation]\nasn_db_path = /home/me/asn.csv\n", "home directories"),
@@ -483,10 +503,6 @@ fn a_group_that_may_write_beside_the_log_leads_root_nowhere() {
     std::os::unix::fs::chown(&folder, Some(0), Some(4)).unwrap();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o775)).unwrap();
     fs::create_dir(folder.join("audit")).unwrap();
-    // What the group can do between the steps of root's.
-    let swap = "#!/bin/sh\n/bin/mkdir \"$@\" || exit\nfor last; do :; done\ncase $last in\n\
-                */var/log/maillogsentinel) mv $last $last.away; mv ${last%/*}/audit $last;;\nesac\n";
-    let (_dir, path) = impostor("mkdir", swap);
     system.write("srv/precious", "");
     std::os::unix::fs::symlink(
         system.path("srv/precious"),
@@ -496,14 +512,10 @@ fn a_group_that_may_write_beside_the_log_leads_root_nowhere() {
     let file = TempDir::new().unwrap();
     let file = file.path().join("answers");
     put(&file, "");
-    let output = system
-        .command(&["--automated", file.to_str().unwrap()])
-        .env("PATH", path)
-        .output()
-        .unwrap();
+    let output = system.run(&["--automated", file.to_str().unwrap()]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(system.read("srv/precious"), "");
-    assert!(text(&output.stderr).contains("is not a file of root's"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("are not logged in"), "{}", text(&output.stderr));
     assert_eq!(fs::metadata(folder.join("audit")).unwrap().uid(), 0);
     let made = fs::metadata(folder.join("maillogsentinel")).unwrap();
     assert!(system.read("etc/passwd").contains(&format!(
@@ -552,4 +564,91 @@ fn a_dry_run_shows_and_writes_nothing_and_uninstall_leaves_data_and_configuratio
         path.starts_with("etc/systemd") || (system.path(path).is_file() && path.starts_with("usr"))
     });
     assert_eq!(stray.count(), 0, "{left:?}");
+}
+
+#[test]
+fn an_answer_can_lead_back_to_the_question_before() {
+    let Some(system) = System::new() else { return };
+    let mut answers = vec![
+        ("Mail log", "<\n"),
+        ("Mail log", "\n"),
+        (SCHEDULE, "\n"),
+        (RECIPIENTS, "a@example.org\n"),
+        ("When to send", "<\n"),
+        (RECIPIENTS, "none\n"),
+        ("When to fetch", "<\n"),
+        (RECIPIENTS, "\n"),
+    ];
+    answers.extend(&DEFAULTS[3..]);
+    answers.push((WRITE, "y\n"));
+    let (code, said) = terminal(&mut system.command(&["--interactive"]), &answers);
+    assert_eq!(code, 0, "{said}");
+    assert!(!system.read("etc/maillogsentinel.conf").contains("\nemail = a@"), "{said}");
+}
+
+#[test]
+fn a_configuration_that_is_named_gives_the_default_answers() {
+    let Some(system) = System::new() else { return };
+    system.write("etc/maillogsentinel.conf", "[report]\nemail = old@example.org\n");
+    system.write("srv/new.conf", "# new\n[report]\nemail = new@example.org\n");
+    let named = system.path("srv/new.conf");
+    let mut answers = DEFAULTS.to_vec();
+    answers.splice(3..3, [("When to send the digest", "\n"), ("Mail server", "\n")]);
+    answers.push((WRITE, "y\n"));
+    let args = ["--interactive", "--config", named.to_str().unwrap()];
+    let (code, said) = terminal(&mut system.command(&args), &answers);
+    assert!(code == 0 && said.contains("[new@example.org]"), "{said}");
+    assert!(system.read("etc/maillogsentinel.conf").starts_with("# new\n"), "{said}");
+    let both = ["--automated", "x", "--config", "y"];
+    assert_eq!(system.run(&both).status.code(), Some(64));
+}
+
+#[test]
+fn without_systemd_cron_starts_the_jobs() {
+    let Some(system) = System::new() else { return };
+    fs::remove_dir_all(system.path("etc/systemd")).unwrap();
+    fs::create_dir(system.path("etc/cron.d")).unwrap();
+    let output = system.automated("[systemd]\nextraction_schedule = follow\n");
+    assert_eq!(output.status.code(), Some(78));
+    assert!(text(&output.stderr).contains("cron cannot follow a log"), "{}", text(&output.stderr));
+    let output = system.automated("[systemd]\nreport_schedule = 2027-01-01\n");
+    assert_eq!(output.status.code(), Some(78));
+    let conf = "[report]\nemail = a@localhost\n[systemd]\nextraction_schedule = *:0/15\n\
+                report_schedule = Mon..Fri 06:30\n";
+    let output = system.automated(conf);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(
+        system.read("etc/cron.d/maillogsentinel"),
+        "# Written by setup.\nPATH=/usr/local/bin:/usr/bin:/bin\n\
+         */15 * * * * maillogsentinel maillogsentinel\n\
+         30 6 * * mon-fri maillogsentinel maillogsentinel --report\n\
+         0 0 * * 1 maillogsentinel mls-ipdb --config /etc/maillogsentinel.conf update\n"
+    );
+    assert!(system.read("etc/passwd").contains("maillogsentinel:"));
+    assert!(system.path("var/lib/maillogsentinel").is_dir());
+    assert!(!system.path("etc/systemd").exists(), "nothing is written for systemd");
+    // The same machine with systemd: its timers take the place of cron.
+    fs::create_dir_all(system.path("etc/systemd/system")).unwrap();
+    let output = system.automated(conf);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(!system.path("etc/cron.d/maillogsentinel").exists());
+    assert!(system.enabled("maillogsentinel-extract.timer"));
+    assert!(system.run(&["--uninstall", "--yes"]).status.success());
+    assert!(!system.enabled("maillogsentinel-extract.timer"));
+}
+
+#[test]
+fn units_can_be_enabled_under_the_names_of_the_python_original() {
+    let Some(system) = System::new() else { return };
+    assert!(system.automated("[systemd]\nextraction_schedule = never\n").status.success());
+    for (name, unit) in [
+        ("maillogsentinel.timer", "maillogsentinel-extract.timer"),
+        ("maillogsentinel-report.timer", "maillogsentinel-report.timer"),
+        ("ipinfo-update.timer", "ipinfo-update.timer"),
+    ] {
+        let mut systemctl = Command::new("systemctl");
+        systemctl.arg("--root").arg(system.path("")).args(["--quiet", "enable", name]);
+        assert!(systemctl.status().unwrap().success(), "{name}");
+        assert!(system.enabled(unit), "{name}");
+    }
 }

@@ -13,7 +13,9 @@ fn folder() -> PathBuf {
 
 fn units(ending: &str) -> Vec<PathBuf> {
     let all = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
-    let mut units: Vec<_> = all.filter(|path| path.to_str().unwrap().ends_with(ending)).collect();
+    // A link is a second name.
+    let is_unit = |path: &PathBuf| path.to_str().unwrap().ends_with(ending) && !path.is_symlink();
+    let mut units: Vec<_> = all.filter(is_unit).collect();
     units.sort();
     units
 }
@@ -92,6 +94,42 @@ fn little_is_exposed_and_least_where_no_network_is_needed() {
         );
         let most = if without_network { 0.5 } else { 1.2 };
         assert!(exposure <= most, "{name}: {exposure} is more than {most}");
+    }
+}
+
+#[test]
+fn every_service_is_in_the_shared_sandbox() {
+    let sandbox =
+        fs::read_to_string(folder().join("maillogsentinel-.service.d/sandbox.conf")).unwrap();
+    for line in ["NoNewPrivileges=yes", "ProtectSystem=strict", "MemoryMax=256M"] {
+        assert!(sandbox.lines().any(|there| there == line), "{line}");
+    }
+    for path in units(".service") {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        // systemd.unit(5): drop-ins of a prefix hold for names with a dash after it, and for no others.
+        let folder = if name.starts_with("maillogsentinel-") {
+            "maillogsentinel-.service.d".to_owned()
+        } else {
+            format!("{name}.d")
+        };
+        let there = fs::read_to_string(path.with_file_name(folder).join("sandbox.conf"));
+        assert_eq!(there.unwrap_or_default(), sandbox, "{name}");
+        // A line that the sandbox has as well would not change anything, or be changed unseen.
+        let unit = fs::read_to_string(&path).unwrap();
+        let keys = sandbox.lines().filter_map(|line| line.split_once('=')).map(|(key, _)| key);
+        for key in keys {
+            let set = unit.lines().any(|line| line.starts_with(&format!("{key}=")));
+            assert!(!set, "{name} sets {key}, which the sandbox sets");
+        }
+    }
+}
+
+#[test]
+fn what_reads_the_journal_sees_the_identifier_of_the_boot() {
+    for (unit, command) in commands() {
+        let reads_journal = command.contains("mls-tail") && !command.contains("--csv");
+        let text = fs::read_to_string(folder().join(&unit)).unwrap();
+        assert_eq!(text.contains("ProcSubset=pid"), !reads_journal, "{unit}");
     }
 }
 

@@ -12,7 +12,7 @@ use mls_diag::{Exit, diag};
 use mls_stream::{ndjson, signals};
 
 /// The flags that every tool has.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub struct Common {
     /// Configuration file with the defaults of the flags; without this flag no file is read
     #[arg(long, value_name = "FILE", global = true)]

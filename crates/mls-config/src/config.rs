@@ -78,17 +78,20 @@ impl Config {
                 "configuration file {} does not exist; the defaults are used",
                 path.display()
             );
-            return Self::read(path, "");
+            return Self::parse(path, "");
         };
-        let config = Self::read(path, &text)?;
+        let config = Self::parse(path, &text)?;
         if config.database.db_password.is_some() {
             refuse_if_others_may_read(path)?;
         }
         Ok(config)
     }
 
-    /// Reads the text of the file `path`.
-    fn read(path: &Path, text: &str) -> anyhow::Result<Self> {
+    /// Reads the text of a configuration file; messages name `path`. An unknown key is a warning.
+    ///
+    /// # Errors
+    /// Exit 78 for a value that its key does not allow.
+    pub fn parse(path: &Path, text: &str) -> anyhow::Result<Self> {
         let mut ini = Ini::parse(path, text, SECTIONS)?;
         let (unknown, more) = ini.unknown(&known_keys(), MAX_UNKNOWN);
         for message in unknown {

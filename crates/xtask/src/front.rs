@@ -30,7 +30,12 @@ impl Front {
         ensure!(output.status.success(), "{} --help: {}", script.display(), output.status);
         let mut units = Vec::new();
         for entry in fs::read_dir(root.join("systemd")).context("reading systemd/")? {
-            let path = entry.context("reading systemd/")?.path();
+            let entry = entry.context("reading systemd/")?;
+            // Drop-ins and second names describe nothing new.
+            if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                continue;
+            }
+            let path = entry.path();
             let text =
                 fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
             let description = text.lines().find_map(|line| line.strip_prefix("Description="));

@@ -25,6 +25,7 @@ fn tools() -> [clap::Command; 11] {
         mls_mail::Args::command(),
         mls_report::Args::command(),
         mls_sql::Args::command(),
+        mls_setup::Args::command(),
         mls_ipdb::Args::command(),
         mls_alert::Args::command(),
         mls_anonymize::Args::command(),

@@ -1,0 +1,66 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use mls_cli::Common;
+
+/// Sets MailLogSentinel up: configuration, user, directories, schedules, log rotation
+///
+/// Everything is shown before it is written. From a source tree it installs the tools as well.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mls-setup",
+    version,
+    max_term_width = 100,
+    after_help = "Examples:\n  \
+        sudo mls-setup --interactive\n  \
+        sudo mls-setup --automated my.conf\n  \
+        sudo mls-setup --uninstall"
+)]
+pub struct Args {
+    #[command(flatten)]
+    pub(crate) mode: Mode,
+
+    /// Take the defaults of the answers from FILE instead of /etc/maillogsentinel.conf
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["automated", "uninstall"])]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Show what would be written, and end
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Do not ask before --uninstall
+    #[arg(long)]
+    pub(crate) yes: bool,
+
+    /// Work on the system in DIR, which is not running
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub(crate) root: PathBuf,
+
+    #[arg(skip)]
+    common: Common,
+}
+
+/// What to do: exactly one of them.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Mode {
+    /// Ask a few questions; the answers given before are the defaults
+    #[arg(long)]
+    pub(crate) interactive: bool,
+
+    /// Ask nothing: FILE becomes /etc/maillogsentinel.conf, and keys that it does not set have their defaults
+    #[arg(long, value_name = "FILE")]
+    pub(crate) automated: Option<PathBuf>,
+
+    /// Take back what setup did; configuration and data stay
+    #[arg(long)]
+    pub(crate) uninstall: bool,
+}
+
+impl mls_cli::Args for Args {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+}

@@ -1,0 +1,217 @@
+//! Why a value cannot be used, beyond what the configuration reader says.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+use crate::answers::Answers;
+use crate::calendar::cron_fields;
+use crate::installation::Installation;
+use crate::system::{Scheduler, System};
+use crate::units::SHIPPED_USER;
+
+/// What checks need to know.
+pub(crate) struct Checks<'a> {
+    pub(crate) system: &'a System,
+    pub(crate) installation: &'a Installation,
+}
+
+/// What kind of value a key has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    Path,
+    Paths,
+    MailLog,
+    Recipients,
+    Schedule,
+    ExtractionSchedule,
+    User,
+    OneOf(&'static [&'static str]),
+    Port,
+    /// Days, or nothing.
+    Days,
+    /// Anything but nothing.
+    Text,
+    /// Anything.
+    OptionalText,
+    /// A file that holds a password, or nothing.
+    SecretFile,
+}
+
+/// Keys that are checked whoever set them.
+const KEYS: [(&str, Check); 16] = [
+    ("paths.mail_log", Check::MailLog),
+    ("paths.working_dir", Check::Path),
+    ("paths.state_dir", Check::Path),
+    ("paths.csv_filename", Check::Path),
+    ("general.log_file", Check::Path),
+    ("geolocation.country_db_path", Check::Paths),
+    ("ASN_ASO.asn_db_path", Check::Paths),
+    ("report.email", Check::Recipients),
+    ("systemd.user", Check::User),
+    ("systemd.extraction_schedule", Check::ExtractionSchedule),
+    ("systemd.report_schedule", Check::Schedule),
+    ("systemd.ip_update_schedule", Check::Schedule),
+    ("systemd.sql_export_schedule", Check::Schedule),
+    ("systemd.sql_import_schedule", Check::Schedule),
+    ("database.db_path", Check::Path),
+    ("database.sql_export_dir", Check::Path),
+];
+
+impl Checks<'_> {
+    /// The first value that cannot be used, and why.
+    pub(crate) fn all(&self, answers: &Answers) -> Result<(), String> {
+        for (key, check) in KEYS {
+            if answers.is_set(key) {
+                let value = answers.get(key);
+                self.value(check, value).map_err(|why| {
+                    let (section, key) = key.split_once('.').unwrap_or(("", key));
+                    format!("[{section}] {key} = {value}: {why}")
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Why a value cannot be used.
+    pub(crate) fn value(&self, check: Check, value: &str) -> Result<(), String> {
+        refuse_if(value.contains(char::is_control), "a value must not have control characters")?;
+        match check {
+            Check::Path => path(value),
+            Check::Paths => value.split(", ").try_for_each(path),
+            Check::MailLog => self.mail_log(value),
+            Check::Recipients => self.recipients(value),
+            Check::Schedule => self.schedule(value),
+            Check::ExtractionSchedule => self.extraction_schedule(value),
+            Check::User => self.user(value),
+            Check::OneOf(values) => {
+                refuse_if(!values.contains(&value), &format!("give one of {}", values.join(", ")))
+            }
+            Check::Port => number(value, "give a number from 1 to 65535", |n: u16| n > 0),
+            Check::Days => number(value, "give a number of days, or none", |days: u32| days > 0),
+            Check::Text => refuse_if(value.is_empty(), "a value is needed"),
+            Check::OptionalText => Ok(()),
+            Check::SecretFile => self.secret_file(value),
+        }
+    }
+
+    fn mail_log(&self, value: &str) -> Result<(), String> {
+        if value == "journal" {
+            let found = ["usr/bin/journalctl", "bin/journalctl"];
+            let is_there = found.iter().any(|name| Path::new("/").join(name).exists());
+            return refuse_if(
+                !is_there,
+                "journalctl is not installed: give the path of a log file",
+            );
+        }
+        path(value)?;
+        let file = self.system.path(value);
+        refuse_if(file.is_dir(), &format!("{value} is a directory: give the path of a file"))?;
+        let folder = Path::new(value).parent().unwrap_or(Path::new("/"));
+        let is_there = self.system.path(folder).is_dir();
+        refuse_if(!is_there, &format!("there is no directory {}", folder.display()))
+    }
+
+    /// The tool that will write to them decides.
+    fn recipients(&self, value: &str) -> Result<(), String> {
+        if value.is_empty() {
+            return Ok(());
+        }
+        let ask = || -> anyhow::Result<_> {
+            let mut file = tempfile::NamedTempFile::new()?;
+            writeln!(file, "[report]\nemail = {value}")?;
+            let mut command = Command::new(self.installation.program("mls-report"));
+            command.arg("--config").arg(file.path()).args(["--test-mail", "--dry-run"]);
+            Ok(command.output()?)
+        };
+        let output = ask().map_err(|error| format!("mls-report cannot check it: {error:#}"))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let why = said.trim().trim_start_matches("mls-report: error: ");
+        refuse_if(!output.status.success(), why)
+    }
+
+    fn schedule(&self, value: &str) -> Result<(), String> {
+        let is_known = value == "never"
+            || match self.system.scheduler {
+                Scheduler::Cron => cron_fields(value).is_some(),
+                Scheduler::Systemd => {
+                    let mut command = Command::new("systemd-analyze");
+                    command.args(["calendar", "--", value]);
+                    command.output().is_ok_and(|output| output.status.success())
+                }
+            };
+        let manual = match self.system.scheduler {
+            Scheduler::Cron => "as far as cron has it",
+            Scheduler::Systemd => "see systemd.time(7)",
+        };
+        let why = format!(
+            "this is not a schedule: give hourly, 23:59, Mon 06:00, *:0/15 or the like ({manual}), or never"
+        );
+        refuse_if(!is_known, &why)
+    }
+
+    fn extraction_schedule(&self, value: &str) -> Result<(), String> {
+        match (value, self.system.scheduler) {
+            ("follow", Scheduler::Systemd) => Ok(()),
+            ("follow", Scheduler::Cron) => Err(
+                "systemd is not running here, and cron cannot follow a log: give a schedule such as hourly or *:0/5".into(),
+            ),
+            _ => self.schedule(value),
+        }
+    }
+
+    fn user(&self, value: &str) -> Result<(), String> {
+        let starts_well = value.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+        let is_plain =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+        let is_name = starts_well && value.len() <= 31 && value.chars().all(is_plain);
+        refuse_if(!is_name, "this is not the name of a user")?;
+        refuse_if(value == "root", "the service must not run as root: give another user")?;
+        let is_there = value == SHIPPED_USER || self.system.account(value).is_some();
+        refuse_if(
+            !is_there,
+            &format!("there is no user {value}: give one that exists, or maillogsentinel"),
+        )
+    }
+
+    fn secret_file(&self, value: &str) -> Result<(), String> {
+        if value.is_empty() {
+            return Ok(());
+        }
+        let is_file = value.starts_with('/') && self.system.path(value).is_file();
+        let why = format!(
+            "there is no file {value}: write the password to a file that only the service's user may read, and give its path"
+        );
+        refuse_if(!is_file, &why)
+    }
+}
+
+/// A path that goes into units and the logrotate rule, and that the sandbox leaves visible.
+fn path(value: &str) -> Result<(), String> {
+    refuse_if(
+        value.contains(['"', '\\', '%', '*', '?', '[', ']', '{', '}']),
+        "a path must not have any of \" \\ % * ? [ ] { }",
+    )?;
+    refuse_if(!value.starts_with('/'), "give an absolute path")?;
+    let has_dots = value.split('/').any(|part| part == "." || part == "..");
+    refuse_if(has_dots, "give the path without . and ..")?;
+    let is_hidden = ["/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/"]
+        .iter()
+        .any(|folder| value.starts_with(folder));
+    refuse_if(
+        is_hidden,
+        "the service sees neither home directories nor /tmp: choose another directory",
+    )
+}
+
+fn number<T: std::str::FromStr>(
+    value: &str,
+    why: &str,
+    is_allowed: fn(T) -> bool,
+) -> Result<(), String> {
+    refuse_if(!value.is_empty() && !value.parse().is_ok_and(is_allowed), why)
+}
+
+fn refuse_if(wrong: bool, why: &str) -> Result<(), String> {
+    if wrong { Err(why.to_owned()) } else { Ok(()) }
+}

@@ -1,0 +1,23 @@
+//! What setup tells cron, on a machine where systemd does not run.
+
+use crate::answers::Answers;
+use crate::calendar::cron_fields;
+use crate::file::NewFile;
+use crate::jobs::{JOBS, When};
+
+/// The file that cron reads.
+pub(crate) const CRON_FILE: &str = "/etc/cron.d/maillogsentinel";
+
+/// A line for each job.
+pub(crate) fn file(answers: &Answers) -> NewFile {
+    let user = answers.get("systemd.user");
+    let mut lines =
+        vec!["# Written by setup.".to_owned(), "PATH=/usr/local/bin:/usr/bin:/bin".to_owned()];
+    for job in &JOBS {
+        if let When::At(schedule) = job.when(answers) {
+            let fields = cron_fields(schedule).unwrap_or_default();
+            lines.push(format!("{fields} {user} {}", job.command));
+        }
+    }
+    NewFile::text(CRON_FILE, lines.join("\n") + "\n")
+}

@@ -1,0 +1,129 @@
+//! Directories of the service's user, made by root in places where others may write.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context;
+use mls_diag::{Exit, OrExit};
+use rustix::fs::{
+    AtFlags, CWD, Gid, Mode, OFlags, RenameFlags, Uid, fchown, fstat, mkdirat, openat,
+    renameat_with, unlinkat,
+};
+
+use crate::system::{Account, System, run};
+
+/// Who made a directory, and so who must remove it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Maker {
+    Root,
+    Service,
+}
+
+/// Makes `path`, mode 0750, for the service's user, in a directory that exists.
+///
+/// Root makes it only in a directory of root's. Anywhere else the service's user makes it: the kernel then decides what that
+/// user may do, whatever links lead there.
+pub(crate) fn make(system: &System, path: &Path, service: &Account) -> anyhow::Result<Maker> {
+    let parent = path.parent().unwrap_or(path);
+    if let Some(parent) = roots_directory(system, parent) {
+        let name = path.file_name().unwrap_or_default();
+        make_as_root(&parent, name, service)
+            .with_context(|| format!("making directory {}", path.display()))
+            .or_exit(Exit::CantCreat)?;
+        return Ok(Maker::Root);
+    }
+    let mut command = Command::new("mkdir");
+    command.args(["-m", "0750", "--"]).arg(system.path(path)).uid(service.uid).gid(service.gid);
+    run(command)
+        .with_context(|| {
+            format!(
+                "making directory {} as the service's user: make it yourself and give it to that user, or choose another one",
+                path.display()
+            )
+        })
+        .or_exit(Exit::CantCreat)?;
+    Ok(Maker::Service)
+}
+
+/// Removes a directory that [`make`] made, if it is empty.
+pub(crate) fn remove(
+    system: &System,
+    path: &Path,
+    maker: Maker,
+    service: &Account,
+) -> anyhow::Result<()> {
+    let host_path = system.path(path);
+    if maker == Maker::Root {
+        return Ok(fs::remove_dir(host_path)?);
+    }
+    let mut command = Command::new("rmdir");
+    command.arg("--").arg(host_path).uid(service.uid).gid(service.gid);
+    run(command).map(drop)
+}
+
+/// The real path of a directory that is root's, where nobody else can put another in its place. A group may write in it:
+/// `/var/log` is such a directory where syslog is not root.
+fn roots_directory(system: &System, path: &Path) -> Option<PathBuf> {
+    let real = fs::canonicalize(system.path(path)).ok()?;
+    let meta = fs::metadata(&real).ok()?;
+    let is_roots = meta.uid() == 0 && meta.mode() & 0o002 == 0;
+    // The way that the path names, and the way that it takes through links of root's.
+    let inside = Path::new("/").join(real.strip_prefix(system.root()).ok()?);
+    let unchangeable = |path: &Path| path.parent().is_none_or(|p| is_roots_alone(system, p));
+    (is_roots && unchangeable(path) && unchangeable(&inside)).then_some(real)
+}
+
+/// Whether only root can change what a path leads to.
+fn is_roots_alone(system: &System, path: &Path) -> bool {
+    let Ok(meta) = fs::symlink_metadata(system.path(path)) else { return false };
+    let group_writes = meta.mode() & 0o020 != 0 && meta.gid() != 0;
+    let others_write = meta.mode() & 0o002 != 0;
+    let alone = meta.uid() == 0 && (meta.is_symlink() || !(group_writes || others_write));
+    alone && path.parent().is_none_or(|parent| is_roots_alone(system, parent))
+}
+
+/// A group that may write in the parent can rename what it finds there, at any moment. So the directory is made and given away
+/// inside a directory of root's alone, by descriptors, and takes its name when it is finished.
+fn make_as_root(parent: &Path, name: &OsStr, service: &Account) -> io::Result<()> {
+    let parent = open_directory(CWD, parent)?;
+    let private = format!(".{}.{}", name.display(), std::process::id());
+    mkdirat(&parent, &private, Mode::RWXU)?;
+    let made = make_inside(&parent, &private, service);
+    let moved = made.and_then(|private| {
+        Ok(renameat_with(&private, NEW, &parent, name, RenameFlags::NOREPLACE)?)
+    });
+    if moved.is_err() {
+        let _ = open_directory(&parent, private.as_str())
+            .and_then(|private| Ok(unlinkat(&private, NEW, AtFlags::REMOVEDIR)?));
+    }
+    unlinkat(&parent, &private, AtFlags::REMOVEDIR)?;
+    moved
+}
+
+const NEW: &str = "new";
+
+fn make_inside(parent: &OwnedFd, private: &str, service: &Account) -> io::Result<OwnedFd> {
+    let private = open_directory(parent, private)?;
+    let meta = fstat(&private)?;
+    if meta.st_uid != 0 || meta.st_mode & 0o777 != 0o700 {
+        return Err(io::Error::other("another directory took the place of the new one"));
+    }
+    mkdirat(&private, NEW, Mode::from_raw_mode(0o750))?;
+    let new = open_directory(&private, NEW)?;
+    let (uid, gid) = (Uid::from_raw(service.uid), Gid::from_raw(service.gid));
+    fchown(&new, Some(uid), Some(gid))?;
+    // Whatever the umask is.
+    fs::File::from(new).set_permissions(fs::Permissions::from_mode(0o750))?;
+    Ok(private)
+}
+
+fn open_directory(at: impl std::os::fd::AsFd, path: impl rustix::path::Arg) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(openat(at, path, flags | OFlags::NOFOLLOW, Mode::empty())?)
+}

@@ -1,0 +1,173 @@
+//! A file that setup writes: its content, who may read it, and how it gets to its place.
+
+use std::fs::{self, File, Metadata, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+
+use crate::system::{Account, System};
+
+/// The configuration file, which every unit names.
+pub(crate) const CONFIGURATION: &str = "/etc/maillogsentinel.conf";
+
+/// A file to be written.
+#[derive(Clone, Debug)]
+pub(crate) struct NewFile {
+    /// In the system that is set up.
+    pub(crate) path: PathBuf,
+    pub(crate) content: Content,
+    pub(crate) readers: Readers,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    Text(String),
+    /// The same as this file.
+    CopyOf(PathBuf),
+    /// A symbolic link to this path.
+    LinkTo(PathBuf),
+}
+
+/// Who may read a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readers {
+    Everybody,
+    /// Everybody may also run it.
+    Runnable,
+    /// Root and the service's group.
+    Service,
+}
+
+impl NewFile {
+    /// A text that everybody may read.
+    pub(crate) fn text(path: impl Into<PathBuf>, text: String) -> Self {
+        Self { path: path.into(), content: Content::Text(text), readers: Readers::Everybody }
+    }
+
+    /// Whether the system has this file already.
+    pub(crate) fn is_in_place(&self, system: &System, service: Option<&Account>) -> bool {
+        let path = system.path(&self.path);
+        match &self.content {
+            Content::LinkTo(target) => fs::read_link(path).is_ok_and(|there| there == *target),
+            Content::CopyOf(from) => same_content(from, &path),
+            Content::Text(text) => {
+                let may_read = |meta: &Metadata| {
+                    self.readers != Readers::Service
+                        || service.is_some_and(|account| may_read(meta, account))
+                };
+                fs::read(&path).is_ok_and(|there| there == text.as_bytes())
+                    && fs::metadata(&path).is_ok_and(|meta| may_read(&meta))
+            }
+        }
+    }
+
+    /// Puts it in its place, whole or not at all. Only root writes to the directories that it goes to.
+    pub(crate) fn write(&self, system: &System, service: Option<&Account>) -> io::Result<()> {
+        let path = system.path(&self.path);
+        let new = beside(&path);
+        remove_if_there(&new)?;
+        match &self.content {
+            Content::LinkTo(target) => symlink(target, &new)?,
+            Content::CopyOf(from) => {
+                fs::copy(from, &new)?;
+            }
+            Content::Text(text) => create(&new, text.as_bytes())?,
+        }
+        if !matches!(self.content, Content::LinkTo(_)) {
+            let mode = match self.readers {
+                Readers::Everybody => 0o644,
+                Readers::Runnable => 0o755,
+                Readers::Service => 0o640,
+            };
+            if let (Readers::Service, Some(account)) = (self.readers, service) {
+                chown(&new, Some(0), Some(account.gid))?;
+            }
+            fs::set_permissions(&new, Permissions::from_mode(mode))?;
+        }
+        fs::rename(&new, &path)
+    }
+}
+
+/// A file as it was, to be put back.
+#[derive(Debug)]
+pub(crate) struct Saved {
+    content: SavedContent,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+}
+
+#[derive(Debug)]
+enum SavedContent {
+    Bytes(Vec<u8>),
+    LinkTo(PathBuf),
+}
+
+impl Saved {
+    /// Reads `path`; `None` if there is nothing.
+    pub(crate) fn read(path: &Path) -> io::Result<Option<Self>> {
+        let meta = match fs::symlink_metadata(path) {
+            Ok(meta) => meta,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let content = if meta.is_symlink() {
+            SavedContent::LinkTo(fs::read_link(path)?)
+        } else {
+            SavedContent::Bytes(fs::read(path)?)
+        };
+        Ok(Some(Self { content, mode: meta.mode() & 0o7777, uid: meta.uid(), gid: meta.gid() }))
+    }
+
+    /// Puts it to `path`.
+    pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
+        let new = beside(path);
+        remove_if_there(&new)?;
+        match &self.content {
+            SavedContent::LinkTo(target) => symlink(target, &new)?,
+            SavedContent::Bytes(bytes) => {
+                create(&new, bytes)?;
+                chown(&new, Some(self.uid), Some(self.gid))?;
+                fs::set_permissions(&new, Permissions::from_mode(self.mode))?;
+            }
+        }
+        fs::rename(&new, path)
+    }
+}
+
+/// Whether an account may read a file, by its mode.
+fn may_read(meta: &Metadata, account: &Account) -> bool {
+    let bit = match (meta.uid() == account.uid, meta.gid() == account.gid) {
+        (true, _) => 0o400,
+        (false, true) => 0o040,
+        (false, false) => 0o004,
+    };
+    meta.mode() & bit != 0
+}
+
+/// The new file's name until it is whole.
+pub(crate) fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".setup-new");
+    name.into()
+}
+
+/// It may hold a password: nobody else reads it before its mode is set.
+fn create(path: &Path, content: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+pub(crate) fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn same_content(one: &Path, other: &Path) -> bool {
+    let length = |path| fs::metadata(path).map(|meta| meta.len()).ok();
+    length(one) == length(other) && fs::read(one).ok() == fs::read(other).ok()
+}

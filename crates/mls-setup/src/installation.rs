@@ -1,0 +1,136 @@
+//! Where the tools come from: a package that is in place, or a source tree that setup installs below `/usr/local`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::file::{Content, NewFile, Readers};
+
+/// What this program was started from.
+pub(crate) enum Installation {
+    Package { programs: PathBuf },
+    SourceTree { tree: PathBuf, programs: PathBuf },
+}
+
+const INSTALLED_PROGRAMS: &str = "/usr/local/bin";
+
+impl Installation {
+    /// Looks where this program is.
+    pub(crate) fn find() -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("finding this program")?;
+        let programs = program.parent().unwrap_or(Path::new("/")).to_owned();
+        let tree = programs.join("../..");
+        let is_source = tree.join("systemd/maillogsentinel.service").exists();
+        if !is_source {
+            return Ok(Self::Package { programs });
+        }
+        let tree = tree.canonicalize().context("finding the source tree")?;
+        Ok(Self::SourceTree { tree, programs })
+    }
+
+    /// A tool, to run it before the setup.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        let (Self::Package { programs } | Self::SourceTree { programs, .. }) = self;
+        programs.join(name)
+    }
+
+    /// A tool, to run it after the setup.
+    pub(crate) fn installed_program(&self, name: &str) -> PathBuf {
+        match self {
+            Self::Package { programs } => programs.join(name),
+            Self::SourceTree { .. } => Path::new(INSTALLED_PROGRAMS).join(name),
+        }
+    }
+
+    /// The commented configuration with every default.
+    pub(crate) fn example_configuration(&self) -> PathBuf {
+        match self {
+            Self::Package { .. } => "/etc/maillogsentinel.conf.example".into(),
+            Self::SourceTree { tree, .. } => tree.join("crates/mls-config/maillogsentinel.conf"),
+        }
+    }
+
+    /// The files that a source tree brings along.
+    pub(crate) fn files(&self) -> anyhow::Result<Vec<NewFile>> {
+        let Self::SourceTree { tree, programs } = self else { return Ok(vec![]) };
+        let mut files = Vec::new();
+        for entry in fs::read_dir(programs).context("looking for the tools")? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let is_program = fs::metadata(&path)?.permissions().mode() & 0o111 != 0;
+            if name.starts_with("mls-") && !name.contains('.') && path.is_file() && is_program {
+                files.push(copy(path, Path::new(INSTALLED_PROGRAMS).join(name), Readers::Runnable));
+            }
+        }
+        let front_end = tree.join("scripts/maillogsentinel");
+        let target = Path::new(INSTALLED_PROGRAMS).join("maillogsentinel");
+        files.push(copy(front_end, target, Readers::Runnable));
+        // The front end reads the pipelines in the units, with or without systemd.
+        copy_tree(&tree.join("systemd"), Path::new("/usr/local/lib/systemd/system"), &mut files)?;
+        files.retain(|file| {
+            !file.path.ends_with("sysusers.conf") && !file.path.ends_with("tmpfiles.conf")
+        });
+        for folder in ["man", "bash-completion", "zsh"] {
+            let made = tree.join("target/share").join(folder);
+            if made.is_dir() {
+                copy_tree(&made, &Path::new("/usr/local/share").join(folder), &mut files)?;
+            }
+        }
+        files.sort_by(|one, other| one.path.cmp(&other.path));
+        Ok(files)
+    }
+}
+
+/// The files that an earlier setup installed from a source tree, below `root`.
+pub(crate) fn installed_files(root: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for folder in ["bin", "lib/systemd/system", "share"] {
+        collect(&root.join("usr/local").join(folder), &mut found);
+    }
+    found.sort();
+    found
+}
+
+fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let is_folder = path.is_dir() && !path.is_symlink();
+        if is_folder {
+            collect(&path, found);
+        } else if is_ours(&path) {
+            found.push(path);
+        }
+    }
+}
+
+/// Whether a file below `/usr/local` is one of ours, by its name or by that of the unit that it belongs to.
+fn is_ours(path: &Path) -> bool {
+    let names = path.iter().rev().take(2).map(|name| name.to_string_lossy());
+    let mut names = names.map(|name| name.trim_start_matches('_').to_owned());
+    names.any(|name| {
+        ["mls-", "maillogsentinel", "ipinfo-update."].iter().any(|start| name.starts_with(start))
+    })
+}
+
+fn copy(from: PathBuf, path: PathBuf, readers: Readers) -> NewFile {
+    NewFile { path, content: Content::CopyOf(from), readers }
+}
+
+fn copy_tree(from: &Path, to: &Path, files: &mut Vec<NewFile>) -> anyhow::Result<()> {
+    for entry in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
+        let entry = entry?;
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            copy_tree(&path, &target, files)?;
+        } else if kind.is_symlink() {
+            let content = Content::LinkTo(fs::read_link(&path)?);
+            files.push(NewFile { path: target, content, readers: Readers::Everybody });
+        } else {
+            files.push(copy(path, target, Readers::Everybody));
+        }
+    }
+    Ok(())
+}

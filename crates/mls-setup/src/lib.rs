@@ -1,0 +1,79 @@
+//! `mls-setup`: sets MailLogSentinel up on this machine, or takes the setup back.
+//!
+//! # Reads
+//! `/etc/maillogsentinel.conf`, or the file that `--automated` or `--config` names; answers from the terminal. Run from
+//! `target/release` of a source tree, it also reads the tools, the units and the manual pages there.
+//!
+//! # Writes
+//! | path | content |
+//! |---|---|
+//! | `/etc/maillogsentinel.conf` | the configuration; the old one becomes `maillogsentinel.conf.bak` |
+//! | `/etc/systemd/system/UNIT.d/setup.conf` | user, writable directories and schedule of each unit in use |
+//! | `/etc/cron.d/maillogsentinel` | the schedules, on a machine where systemd does not run |
+//! | `/etc/logrotate.d/maillogsentinel` | the rotation of the operational log |
+//! | `/var/log/maillogsentinel`, `/var/lib/maillogsentinel` | directories of the service's user |
+//! | `/var/log/maillogsentinel_setup.log` | what setup did, a line for each action |
+//! | `/usr/local` | tools, units and manual pages, from a source tree only |
+//!
+//! It creates the user `maillogsentinel` and adds the service's user to the groups `adm` and `systemd-journal`.
+//!
+//! # Guarantees
+//! - It shows every change before it makes it.
+//! - All or nothing: if a step fails or a signal arrives, all earlier steps are undone, the last one first.
+//! - Ctrl-C at a question leaves the machine as it was and says so.
+//! - Root never follows a link that somebody else can plant: the service's user, or a group that may write to `/var/log`.
+//! - It ends by running the service once. If the service does not work, setup says why and exits with 69.
+//! - Run again with the same answers, it changes nothing.
+//!
+//! # Example
+//! ```text
+//! sudo mls-setup --interactive
+//! sudo mls-setup --automated my.conf --dry-run
+//! ```
+
+mod action_log;
+mod answers;
+mod args;
+mod calendar;
+mod check;
+mod cron;
+mod directory;
+mod edit;
+mod file;
+mod installation;
+mod jobs;
+mod logrotate;
+mod plan;
+mod question;
+mod setup;
+mod show;
+mod signals;
+mod step;
+mod system;
+mod terminal;
+mod transaction;
+mod trial;
+mod uninstall;
+mod units;
+
+use mls_config::Config;
+
+pub use args::Args;
+
+/// Runs the setup.
+///
+/// # Errors
+/// See the guarantees above. Every error means that nothing was changed, except exit 69 after the first run of the
+/// service.
+#[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
+pub fn run(args: Args, _: Config) -> anyhow::Result<()> {
+    let signals = signals::Signals::catch()?;
+    let result = setup::run(&args, &signals);
+    if let Err(error) = &result
+        && error.is::<signals::Interrupted>()
+    {
+        // A shell that waits for us sees that a signal ended us.
+        signals.die();
+    }
+    result
+}

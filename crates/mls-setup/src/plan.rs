@@ -1,0 +1,176 @@
+//! What setup will write, made from the answers before anything is written.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use mls_config::Config;
+use mls_diag::{Exit, OrExit};
+
+use crate::answers::Answers;
+use crate::file::{CONFIGURATION, Content, NewFile, Readers};
+use crate::installation::Installation;
+use crate::step::Step;
+use crate::system::{Scheduler, System};
+use crate::units::{self, SHIPPED_USER, Switches};
+use crate::{cron, edit, logrotate};
+
+/// The groups that may read the mail log and the journal.
+pub(crate) const GROUPS: [&str; 2] = ["adm", "systemd-journal"];
+
+/// The directories that the units make for themselves.
+const OWN_DIRECTORIES: [&str; 2] = ["/var/log/maillogsentinel", "/var/lib/maillogsentinel"];
+
+/// Everything that setup will do.
+pub(crate) struct Plan {
+    pub(crate) user: String,
+    pub(crate) files: Vec<NewFile>,
+    /// Files of an earlier setup that this one does not write.
+    pub(crate) stale: Vec<PathBuf>,
+    pub(crate) directories: Vec<PathBuf>,
+    pub(crate) switches: Switches,
+}
+
+impl Plan {
+    /// For these answers to questions about the configuration `base`.
+    pub(crate) fn new(
+        system: &System,
+        installation: &Installation,
+        answers: &Answers,
+        base: &str,
+    ) -> anyhow::Result<Self> {
+        let user = answers.get("systemd.user").to_owned();
+        let account = system.account(&user);
+        let elsewhere = directories_elsewhere(answers);
+        let mut files = vec![configuration(system, answers, base)?];
+        let mut switches = Switches::default();
+        match system.scheduler {
+            Scheduler::Systemd => {
+                files.extend(units::drop_ins(answers, account.as_ref(), &elsewhere));
+                switches = Switches::new(answers);
+            }
+            Scheduler::Cron => files.push(cron::file(answers)),
+        }
+        files.extend(logrotate::file(answers, account.as_ref()));
+        files.extend(installation.files()?);
+        let is_stale = |path: &PathBuf| {
+            system.path(path).exists() && files.iter().all(|file| file.path != *path)
+        };
+        let stale = scheduled_files().into_iter().filter(is_stale).collect();
+        let mut directories: Vec<PathBuf> = OWN_DIRECTORIES.map(PathBuf::from).into();
+        directories.extend(elsewhere);
+        if answers.is_set("database.db_type") {
+            directories.push(answers.get("database.sql_export_dir").into());
+        }
+        Ok(Self { user, files, stale, directories, switches })
+    }
+
+    /// The steps that carry it out.
+    pub(crate) fn steps(&self, system: &System) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let with_systemd = system.scheduler == Scheduler::Systemd;
+        if with_systemd && system.is_running() {
+            steps.push(Step::NoteRunningUnits);
+        }
+        // The user comes first, because files and directories will belong to it.
+        if self.user == SHIPPED_USER {
+            steps.push(Step::CreateUser(self.user.clone()));
+        }
+        for group in GROUPS {
+            steps.push(Step::JoinGroup { user: self.user.clone(), group: group.into() });
+        }
+        for file in &self.files {
+            if file.path == Path::new(CONFIGURATION) && self.changes(system, file) {
+                let to = format!("{CONFIGURATION}.bak").into();
+                steps.push(Step::BackUp { from: CONFIGURATION.into(), to });
+            }
+            steps.push(Step::Write { file: file.clone(), user: self.user.clone() });
+        }
+        steps.extend(self.stale.iter().cloned().map(Step::Remove));
+        for path in &self.directories {
+            steps.push(Step::MakeDirectory { path: path.clone(), user: self.user.clone() });
+        }
+        if with_systemd {
+            self.switch_units(system, &mut steps);
+        }
+        steps
+    }
+
+    fn changes(&self, system: &System, file: &NewFile) -> bool {
+        !file.is_in_place(system, system.account(&self.user).as_ref())
+    }
+
+    fn switch_units(&self, system: &System, steps: &mut Vec<Step>) {
+        if system.is_running() {
+            steps.push(Step::ReloadUnits);
+        }
+        let name = |unit: &&str| (*unit).to_owned();
+        steps.extend(self.switches.disable.iter().map(name).map(Step::Disable));
+        steps.extend(self.switches.enable.iter().map(name).map(Step::Enable));
+        if system.is_running() {
+            steps.extend(self.switches.start.iter().map(name).map(Step::Start));
+        }
+    }
+}
+
+/// The files that setup writes for schedules and rotation, in one setup or another.
+pub(crate) fn scheduled_files() -> Vec<PathBuf> {
+    let mut files = units::all_drop_ins();
+    files.push(cron::CRON_FILE.into());
+    files.push(logrotate::LOGROTATE_FILE.into());
+    files
+}
+
+/// The configuration file: the base, with the answers that differ.
+fn configuration(system: &System, answers: &Answers, base: &str) -> anyhow::Result<NewFile> {
+    let mut text = base.to_owned();
+    for (section, key, value) in answers.changed() {
+        text = edit::set(&text, section, key, value);
+    }
+    // What the tools refuse must not become the configuration.
+    if text != base {
+        Config::parse(Path::new(CONFIGURATION), &text)?;
+    }
+    let holds_password = text.lines().any(|line| {
+        let key = line.split(['=', ':']).next().unwrap_or_default();
+        key.trim_end().eq_ignore_ascii_case("db_password")
+    });
+    // A file that was closed stays closed.
+    let was_closed =
+        fs::metadata(system.path(CONFIGURATION)).is_ok_and(|meta| meta.mode() & 0o004 == 0);
+    let readers = if holds_password || was_closed { Readers::Service } else { Readers::Everybody };
+    Ok(NewFile { path: CONFIGURATION.into(), content: Content::Text(text), readers })
+}
+
+/// Directories that the service writes to and that its units do not make.
+fn directories_elsewhere(answers: &Answers) -> Vec<PathBuf> {
+    let parent = |file: &str| Path::new(file).parent().unwrap_or(Path::new("/")).to_owned();
+    let mut found: Vec<PathBuf> =
+        vec![answers.get("paths.working_dir").into(), answers.get("paths.state_dir").into()];
+    found.push(parent(answers.get("paths.csv_filename")));
+    if answers.is_set("general.log_file") {
+        found.push(parent(answers.get("general.log_file")));
+    }
+    if answers.is_set("database.db_type") {
+        found.push(answers.get("database.sql_export_dir").into());
+    }
+    if answers.get("database.db_type") == "sqlite" {
+        found.push(parent(answers.get("database.db_path")));
+    }
+    for key in ["geolocation.country_db_path", "ASN_ASO.asn_db_path"] {
+        found.extend(answers.list(key).map(parent));
+    }
+    found.retain(|path| OWN_DIRECTORIES.iter().all(|own| !path.starts_with(own)));
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Reads a configuration and the text that it stands in.
+pub(crate) fn read_configuration(path: &Path) -> anyhow::Result<(Answers, String)> {
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("reading {}", path.display()))
+        .or_exit(Exit::NoInput)?;
+    Ok((Answers::new(&Config::parse(path, &text)?), text))
+}

@@ -1,0 +1,268 @@
+//! The questions of `--interactive`.
+
+use mls_diag::Exit;
+
+use crate::answers::Answers;
+use crate::check::{Check, Checks};
+use crate::terminal::{Terminal, say};
+
+/// A question, and the key that its answer is the value of.
+struct Question {
+    key: &'static str,
+    text: &'static str,
+    check: Check,
+    /// Whether the answers before make it a question.
+    is_asked: fn(&Answers) -> bool,
+    /// The default where the configuration has no value.
+    default: &'static str,
+}
+
+/// Whether the IP databases are fetched at the end; no key of the configuration.
+pub(crate) const FETCH: &str = "fetch";
+/// Whether a test mail is sent at the end; no key of the configuration.
+pub(crate) const TEST_MAIL: &str = "test_mail";
+
+/// The answer that clears a value.
+const NOTHING: &str = "none";
+/// The answer that leads to the question before.
+const BACK: &str = "<";
+
+const YES_OR_NO: Check = Check::OneOf(&["yes", "no"]);
+
+const ALWAYS: Question = Question {
+    key: "paths.mail_log",
+    text: "Mail log to read: a file, or journal for the systemd journal",
+    check: Check::MailLog,
+    is_asked: |_| true,
+    default: "",
+};
+
+const QUESTIONS: [Question; 23] = [
+    ALWAYS,
+    Question {
+        key: "systemd.extraction_schedule",
+        text: "When to read it: follow (all the time), hourly, *:0/15, ... or never",
+        check: Check::ExtractionSchedule,
+        ..ALWAYS
+    },
+    Question {
+        key: "report.email",
+        text: "Recipients of the daily digest, separated by commas",
+        check: Check::Recipients,
+        ..ALWAYS
+    },
+    Question {
+        key: "systemd.report_schedule",
+        text: "When to send the digest",
+        check: Check::Schedule,
+        is_asked: has_recipients,
+        ..ALWAYS
+    },
+    Question {
+        key: "report.smtp_host",
+        text: "Mail server that takes the digest",
+        check: Check::Text,
+        is_asked: has_recipients,
+        default: "localhost",
+    },
+    Question {
+        key: "report.smtp_tls",
+        text: "Encryption to the mail server: starttls, tls or none",
+        check: Check::OneOf(&["starttls", "tls", "none"]),
+        is_asked: has_remote_mail_server,
+        default: "starttls",
+    },
+    Question {
+        key: "report.smtp_port",
+        text: "Port of the mail server (none: the usual one)",
+        check: Check::Port,
+        is_asked: has_remote_mail_server,
+        default: "",
+    },
+    Question {
+        key: "report.smtp_user",
+        text: "User name at the mail server (none: no login)",
+        check: Check::OptionalText,
+        is_asked: has_remote_mail_server,
+        default: "",
+    },
+    Question {
+        key: "report.smtp_password_file",
+        text: "File that holds the password for the mail server",
+        check: Check::SecretFile,
+        is_asked: |answers| has_remote_mail_server(answers) && answers.is_set("report.smtp_user"),
+        default: "",
+    },
+    Question {
+        key: "systemd.ip_update_schedule",
+        text: "When to fetch the databases of countries and networks",
+        check: Check::Schedule,
+        ..ALWAYS
+    },
+    Question {
+        key: "systemd.user",
+        text: "User that the service runs as",
+        check: Check::User,
+        ..ALWAYS
+    },
+    Question {
+        key: "retention.csv_days",
+        text: "Days to keep the record (none: forever)",
+        check: Check::Days,
+        ..ALWAYS
+    },
+    Question {
+        key: "database.db_type",
+        text: "Database to copy the record to: sqlite, postgresql, mysql or none",
+        check: Check::OneOf(&["", "sqlite", "postgresql", "mysql"]),
+        ..ALWAYS
+    },
+    Question {
+        key: "database.db_path",
+        text: "File of the SQLite database",
+        check: Check::Path,
+        is_asked: |answers| answers.get("database.db_type") == "sqlite",
+        ..ALWAYS
+    },
+    Question {
+        key: "database.db_host",
+        text: "Host of the database, or the directory of its socket",
+        check: Check::Text,
+        is_asked: has_database_server,
+        default: "localhost",
+    },
+    Question {
+        key: "database.db_port",
+        text: "Port of the database (none: the usual one)",
+        check: Check::Port,
+        is_asked: has_database_server,
+        default: "",
+    },
+    Question {
+        key: "database.db_name",
+        text: "Name of the database",
+        check: Check::Text,
+        is_asked: has_database_server,
+        default: "maillogsentinel",
+    },
+    Question {
+        key: "database.db_user",
+        text: "User name at the database",
+        check: Check::Text,
+        is_asked: has_database_server,
+        default: "maillogsentinel",
+    },
+    Question {
+        key: "database.db_password_file",
+        text: "File that holds the password for the database",
+        check: Check::SecretFile,
+        is_asked: has_database_server,
+        default: "",
+    },
+    Question {
+        key: "systemd.sql_export_schedule",
+        text: "When to write SQL files",
+        check: Check::Schedule,
+        is_asked: has_database,
+        default: "",
+    },
+    Question {
+        key: "systemd.sql_import_schedule",
+        text: "When to import them into the database",
+        check: Check::Schedule,
+        is_asked: has_database,
+        default: "",
+    },
+    Question {
+        key: TEST_MAIL,
+        text: "Send a test mail at the end: yes or no",
+        check: YES_OR_NO,
+        is_asked: |answers| answers.is_set(TEST_MAIL) && has_recipients(answers),
+        default: "yes",
+    },
+    Question {
+        key: FETCH,
+        text: "Fetch the databases of countries and networks now: yes or no",
+        check: YES_OR_NO,
+        is_asked: |answers| {
+            answers.is_set(FETCH) && answers.get("systemd.ip_update_schedule") != "never"
+        },
+        default: "yes",
+    },
+];
+
+fn has_recipients(answers: &Answers) -> bool {
+    answers.is_set("report.email")
+}
+
+fn has_remote_mail_server(answers: &Answers) -> bool {
+    has_recipients(answers) && answers.get("report.smtp_host") != "localhost"
+}
+
+fn has_database(answers: &Answers) -> bool {
+    answers.is_set("database.db_type")
+}
+
+fn has_database_server(answers: &Answers) -> bool {
+    ["postgresql", "mysql"].contains(&answers.get("database.db_type"))
+}
+
+/// Asks all questions.
+pub(crate) fn interview(
+    terminal: &mut Terminal<'_>,
+    checks: &Checks<'_>,
+    answers: &mut Answers,
+) -> anyhow::Result<()> {
+    say(&format!(
+        "Enter keeps the value in brackets, {NOTHING} clears it, {BACK} goes back to the question before.\n"
+    ))?;
+    let mut asked: Vec<usize> = Vec::new();
+    let mut next = 0;
+    while let Some(question) = QUESTIONS.get(next) {
+        if !(question.is_asked)(answers) {
+            next += 1;
+            continue;
+        }
+        if ask(terminal, checks, question, answers)? {
+            asked.push(next);
+            next += 1;
+        } else {
+            next = asked.pop().unwrap_or(next);
+        }
+    }
+    Ok(())
+}
+
+/// Asks until the answer can be used; false if the answer is to go back.
+fn ask(
+    terminal: &mut Terminal<'_>,
+    checks: &Checks<'_>,
+    question: &Question,
+    answers: &mut Answers,
+) -> anyhow::Result<bool> {
+    let value = answers.get(question.key);
+    let default = if value.is_empty() { question.default } else { value }.to_owned();
+    let shown = if default.is_empty() { NOTHING } else { &default };
+    loop {
+        let line = terminal.read_line(&format!("{} [{shown}]: ", question.text))?;
+        let Some(line) = line else {
+            return Err(Exit::NoInput.error("the answers ended early: nothing was written"));
+        };
+        // Where none is one of the values, it is that value.
+        let has_value_none =
+            matches!(question.check, Check::OneOf(values) if values.contains(&NOTHING));
+        let answer = match line.as_str() {
+            BACK => return Ok(false),
+            "" => &default,
+            NOTHING if !has_value_none => "",
+            line => line,
+        };
+        match checks.value(question.check, answer) {
+            Ok(()) => {
+                answers.set(question.key, answer);
+                return Ok(true);
+            }
+            Err(why) => say(&format!("  {why}\n"))?,
+        }
+    }
+}

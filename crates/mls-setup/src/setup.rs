@@ -1,0 +1,94 @@
+//! The course of a setup: what holds, questions, the plan, the steps, the first run.
+
+use std::path::{Path, PathBuf};
+
+use mls_diag::Exit;
+
+use crate::answers::Answers;
+use crate::args::Args;
+use crate::check::Checks;
+use crate::file::CONFIGURATION;
+use crate::installation::Installation;
+use crate::plan::{Plan, read_configuration};
+use crate::question::{FETCH, TEST_MAIL, interview};
+use crate::signals::Signals;
+use crate::system::System;
+use crate::terminal::{Terminal, say};
+use crate::trial::Trial;
+use crate::{action_log, show, transaction, uninstall};
+
+/// Runs the setup that the arguments ask for.
+pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
+    let system = System::open(&args.root)?;
+    let changes_this_machine = system.is_running() && !args.dry_run;
+    if changes_this_machine && !rustix::process::geteuid().is_root() {
+        return Err(Exit::NoPerm.error("setup needs root: run it with sudo, or with --dry-run"));
+    }
+    let installation = Installation::find()?;
+    if args.mode.uninstall {
+        return uninstall::run(args, &system, signals);
+    }
+    let mut terminal = Terminal::new(signals);
+    let (answers, base) = answers(args, &system, &installation, &mut terminal)?;
+    let checks = Checks { system: &system, installation: &installation };
+    checks.all(&answers).map_err(|why| Exit::Config.error(why))?;
+    let plan = Plan::new(&system, &installation, &answers, &base)?;
+    say(&show::plan(&plan, &system))?;
+    if args.dry_run {
+        return Ok(());
+    }
+    if args.mode.interactive && !terminal.confirm("\nWrite this?")? {
+        return Err(Exit::Usage.error("nothing was written"));
+    }
+    let trial = Trial::before(&system, &installation, &answers);
+    let actions = transaction::apply(&system, &plan.steps(&system), signals)?;
+    action_log::write(&system, &actions)?;
+    if system.is_running() {
+        trial.run(&plan.user)?;
+    }
+    say("Done. maillogsentinel --status shows how the service is.\n")?;
+    Ok(())
+}
+
+/// The answers, and the text of the configuration that they are about.
+fn answers(
+    args: &Args,
+    system: &System,
+    installation: &Installation,
+    terminal: &mut Terminal<'_>,
+) -> anyhow::Result<(Answers, String)> {
+    let current = system.path(CONFIGURATION);
+    let given = given_configuration(args, &current, installation);
+    let (mut answers, base) = read_configuration(&given)?;
+    let has_mail_log = system.path("/var/log/mail.log").exists();
+    if answers.get("paths.mail_log") == "/var/log/mail.log"
+        && !has_mail_log
+        && system.path("/run/systemd/journal").is_dir()
+    {
+        answers.set("paths.mail_log", "journal");
+    }
+    if !current.exists() {
+        let log = format!("{}/maillogsentinel.log", answers.get("paths.working_dir"));
+        answers.set_default("general.log_file", &log);
+    }
+    if system.is_running() {
+        answers.set(FETCH, "yes");
+    }
+    if args.mode.interactive {
+        if system.is_running() {
+            answers.set(TEST_MAIL, "yes");
+        }
+        let checks = Checks { system, installation };
+        interview(terminal, &checks, &mut answers)?;
+    }
+    Ok((answers, base))
+}
+
+/// The file that the answers come from: the one given, the one in place, or the commented example.
+fn given_configuration(args: &Args, current: &Path, installation: &Installation) -> PathBuf {
+    if let Some(named) = args.mode.automated.as_ref().or(args.config.as_ref()) {
+        return named.clone();
+    }
+    let candidates = [current.to_owned(), installation.example_configuration()];
+    candidates.into_iter().find(|path| path.exists()).unwrap_or_else(|| "/dev/null".into())
+}

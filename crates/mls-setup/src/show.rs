@@ -1,0 +1,75 @@
+//! The plan as a person reads it before anything is written.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::file::Content;
+use crate::plan::{GROUPS, Plan};
+use crate::system::{Scheduler, System};
+
+/// Everything that the plan changes.
+pub(crate) fn plan(plan: &Plan, system: &System) -> String {
+    let account = system.account(&plan.user);
+    let mut lines = vec![String::new(), heading(system)];
+    for file in plan.files.iter().filter(|file| !file.is_in_place(system, account.as_ref())) {
+        lines.push(format!("  {}", file.path.display()));
+        if let Content::Text(text) = &file.content {
+            lines.extend(changes(&system.path(&file.path), text));
+        }
+    }
+    lines.extend(plan.stale.iter().map(|path| format!("  {} is removed", path.display())));
+    let is_missing = |path: &&PathBuf| !system.path(path).is_dir();
+    let missing = plan.directories.iter().filter(is_missing);
+    lines.extend(missing.map(|path| format!("  directory {}", path.display())));
+    if account.is_none() {
+        lines.push(format!("  user {}", plan.user));
+    }
+    let groups = GROUPS.into_iter().filter(|group| system.members(group).is_some());
+    let groups = groups.collect::<Vec<_>>().join(" and ");
+    lines.push(format!("  {} is in the groups {groups}, to read the log", plan.user));
+    lines.extend(jobs(plan, system));
+    lines.join("\n") + "\n"
+}
+
+fn heading(system: &System) -> String {
+    if system.is_running() {
+        return "This will be written:".to_owned();
+    }
+    format!("This will be written below {}:", system.root().display())
+}
+
+fn jobs(plan: &Plan, system: &System) -> Vec<String> {
+    if system.scheduler == Scheduler::Cron {
+        return vec!["  systemd does not run here: cron starts the jobs".to_owned()];
+    }
+    let list = |units: &[&str]| {
+        if units.is_empty() { "nothing".to_owned() } else { units.join(" ") }
+    };
+    vec![
+        format!("  enabled: {}", list(&plan.switches.enable)),
+        format!("  disabled: {}", list(&plan.switches.disable)),
+    ]
+}
+
+/// A new text without its comments; if it replaces another, the lines that differ.
+fn changes(path: &Path, new: &str) -> Vec<String> {
+    let Ok(old) = fs::read_to_string(path) else {
+        let lines = new.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        return lines.map(|line| shown("", line)).collect();
+    };
+    let only_in = |one: &str, other: &str, sign| -> Vec<String> {
+        let lines = one.lines().filter(|line| !other.lines().any(|there| there == *line));
+        lines.map(|line| shown(sign, line)).collect()
+    };
+    let mut lines = only_in(&old, new, "-");
+    lines.extend(only_in(new, &old, "+"));
+    lines
+}
+
+fn shown(sign: &str, line: &str) -> String {
+    let key = line.split(['=', ':']).next().unwrap_or_default().trim();
+    if key.eq_ignore_ascii_case("db_password") {
+        return format!("      {sign}{key} = (not shown)");
+    }
+    format!("      {sign}{line}")
+}

@@ -1,0 +1,46 @@
+//! Ctrl-C and its relatives: noticed between two steps and while waiting for an answer.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+/// A signal arrived; what was done is undone.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted: nothing was written")]
+pub(crate) struct Interrupted;
+
+/// The signals that end the setup.
+pub(crate) struct Signals {
+    /// Becomes readable when one arrives, for `poll`.
+    pub(crate) arrival: UnixStream,
+    number: Arc<AtomicUsize>,
+}
+
+impl Signals {
+    /// From now on SIGINT, SIGTERM and SIGHUP are noticed and do nothing else.
+    pub(crate) fn catch() -> io::Result<Self> {
+        let (arrival, write) = UnixStream::pair()?;
+        let number = Arc::new(AtomicUsize::new(0));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            let value = usize::try_from(signal).unwrap_or_default();
+            signal_hook::flag::register_usize(signal, Arc::clone(&number), value)?;
+            signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
+        }
+        Ok(Self { arrival, number })
+    }
+
+    /// Fails if one arrived.
+    pub(crate) fn check(&self) -> Result<(), Interrupted> {
+        if self.number.load(Ordering::Relaxed) == 0 { Ok(()) } else { Err(Interrupted) }
+    }
+
+    /// Ends the process as the signal that arrived does by default.
+    pub(crate) fn die(&self) {
+        let number = i32::try_from(self.number.load(Ordering::Relaxed)).unwrap_or(SIGINT);
+        log::warn!("{Interrupted}");
+        let _ = signal_hook::low_level::emulate_default_handler(number);
+    }
+}

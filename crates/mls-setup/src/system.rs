@@ -1,0 +1,145 @@
+//! The machine that is set up: where its files are, who its users are, and what starts jobs on it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use anyhow::Context;
+use mls_diag::{Exit, OrExit};
+
+/// A running machine, or a directory with one that does not run.
+pub(crate) struct System {
+    root: PathBuf,
+    pub(crate) scheduler: Scheduler,
+}
+
+/// What starts jobs at their time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheduler {
+    Systemd,
+    Cron,
+}
+
+/// A line of passwd(5) and the name of its primary group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Account {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) group: String,
+}
+
+impl System {
+    /// The system in `root`.
+    pub(crate) fn open(root: &Path) -> anyhow::Result<Self> {
+        let root = root
+            .canonicalize()
+            .with_context(|| format!("--root {}", root.display()))
+            .or_exit(Exit::Usage)?;
+        // A system that does not run has systemd if it has a place for its units.
+        let sign = if root == Path::new("/") { "run/systemd/system" } else { "etc/systemd/system" };
+        let scheduler = if root.join(sign).is_dir() { Scheduler::Systemd } else { Scheduler::Cron };
+        Ok(Self { root, scheduler })
+    }
+
+    /// Whether this is the machine that setup runs on.
+    pub(crate) fn is_running(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where a file of the system is, for this process.
+    pub(crate) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = path.as_ref();
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// The user of this name.
+    pub(crate) fn account(&self, user: &str) -> Option<Account> {
+        let line = self.entry("passwd", user)?;
+        let mut fields = line.split(':').skip(2);
+        let uid = fields.next()?.parse().ok()?;
+        let gid: u32 = fields.next()?.parse().ok()?;
+        let group = self.group_name(gid)?;
+        Some(Account { uid, gid, group })
+    }
+
+    fn group_name(&self, gid: u32) -> Option<String> {
+        if self.is_running() {
+            let line = self.entry("group", &gid.to_string())?;
+            return line.split(':').next().map(str::to_owned);
+        }
+        let groups = fs::read_to_string(self.path("/etc/group")).ok()?;
+        let line = groups.lines().find(|line| line.split(':').nth(2) == Some(&gid.to_string()))?;
+        line.split(':').next().map(str::to_owned)
+    }
+
+    /// Names of the members of a group; `None` if there is no such group.
+    pub(crate) fn members(&self, group: &str) -> Option<Vec<String>> {
+        let line = self.entry("group", group)?;
+        let members = line.rsplit(':').next().unwrap_or_default();
+        Some(members.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect())
+    }
+
+    /// The line of a user or group. A running machine may know them from elsewhere than from a file.
+    fn entry(&self, database: &str, name: &str) -> Option<String> {
+        if self.is_running() {
+            let output = Command::new("getent").args([database, "--", name]).output().ok()?;
+            let line = String::from_utf8(output.stdout).ok()?;
+            return output.status.success().then(|| line.trim_end().to_owned());
+        }
+        let text = fs::read_to_string(self.path("/etc").join(database)).ok()?;
+        let line = text.lines().find(|line| line.split(':').next() == Some(name))?;
+        Some(line.to_owned())
+    }
+
+    /// `systemctl` for this system.
+    pub(crate) fn systemctl(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("systemctl");
+        if !self.is_running() {
+            command.arg("--root").arg(&self.root);
+        }
+        command.arg("--quiet").args(args);
+        command
+    }
+
+    /// What `systemctl is-enabled` says of a unit.
+    pub(crate) fn is_enabled(&self, unit: &str) -> bool {
+        let output = self.systemctl(&["is-enabled", unit]).args(["--no-legend"]).output();
+        output.is_ok_and(|output| output.status.success())
+    }
+
+    /// A program of the shadow suite for this system: `useradd` and its like.
+    pub(crate) fn shadow(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        if !self.is_running() {
+            command.arg("--prefix").arg(&self.root);
+        }
+        // They are in /usr/sbin, which sudo's path has and a user's may not have.
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.args(args).env("PATH", format!("{path}:/usr/sbin:/sbin"));
+        command
+    }
+}
+
+/// Runs a command to its end. Its error has what the command wrote to standard error.
+pub(crate) fn run(mut command: Command) -> anyhow::Result<Output> {
+    let name = describe(&command);
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("starting {name}"))
+        .or_exit(Exit::Unavailable)?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    let why = String::from_utf8_lossy(&output.stderr);
+    Err(Exit::Unavailable.error(format!("{name}: {}: {}", output.status, why.trim())))
+}
+
+fn describe(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,165 @@
+//! The first run, right after the setup: a service that does not work is reported while somebody is there to read it.
+
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use mls_diag::Exit;
+
+use crate::answers::Answers;
+use crate::file::CONFIGURATION;
+use crate::installation::Installation;
+use crate::jobs::{JOBS, Job, When};
+use crate::question::{FETCH, TEST_MAIL};
+use crate::system::{Account, Scheduler, System, run};
+use crate::terminal::say;
+
+/// The first run, and what was recorded before it.
+pub(crate) struct Trial<'a> {
+    system: &'a System,
+    installation: &'a Installation,
+    answers: &'a Answers,
+    rows_before: u64,
+}
+
+/// How long a service that runs all the time is watched: its pipeline fails within a second, or not at once.
+const WATCHED: Duration = Duration::from_secs(4);
+
+impl<'a> Trial<'a> {
+    /// Counts what is recorded before the setup.
+    pub(crate) fn before(
+        system: &'a System,
+        installation: &'a Installation,
+        answers: &'a Answers,
+    ) -> Self {
+        let mut trial = Self { system, installation, answers, rows_before: 0 };
+        if system.is_running()
+            && let Some(account) = system.account(answers.get("systemd.user"))
+        {
+            trial.rows_before = trial.rows(&account);
+        }
+        trial
+    }
+
+    /// Fetches the IP databases if the answers say so, reads the log once, and says what was recorded.
+    pub(crate) fn run(&self, user: &str) -> anyhow::Result<()> {
+        let account = self
+            .system
+            .account(user)
+            .ok_or_else(|| Exit::Config.error(format!("there is no user {user}")))?;
+        if self.answers.get(FETCH) == "yes"
+            && self.answers.get("systemd.ip_update_schedule") != "never"
+        {
+            self.fetch(&account)?;
+        }
+        if self.answers.get(TEST_MAIL) == "yes" && self.answers.is_set("report.email") {
+            self.send_test_mail()?;
+        }
+        let [extraction, ..] = &JOBS;
+        let when = extraction.when(self.answers);
+        if when == When::Never {
+            return Ok(());
+        }
+        say("Reading the mail log for the first time...\n")?;
+        match self.system.scheduler {
+            Scheduler::Systemd => self.start(extraction, when)?,
+            Scheduler::Cron => self.run_front_end()?,
+        }
+        let rows = self.rows(&account);
+        say(&format!(
+            "Recorded {} failed logins; {} has {rows} rows.\n",
+            rows.saturating_sub(self.rows_before),
+            self.answers.get("paths.csv_filename")
+        ))?;
+        Ok(())
+    }
+
+    fn send_test_mail(&self) -> anyhow::Result<()> {
+        let mut command = Command::new(self.installation.installed_program("maillogsentinel"));
+        command.arg("--test-mail");
+        match run(command) {
+            Ok(_) => say("A test mail is on its way to the recipients.\n")?,
+            Err(error) => log::warn!("the test mail could not be sent: {error:#}"),
+        }
+        Ok(())
+    }
+
+    fn start(&self, extraction: &Job, when: When<'_>) -> anyhow::Result<()> {
+        self.start_unit(extraction.service)?;
+        if let (When::AllTheTime, Some(follow)) = (when, extraction.follow) {
+            self.start_unit(follow)?;
+            self.watch(follow)?;
+        }
+        Ok(())
+    }
+
+    fn start_unit(&self, unit: &str) -> anyhow::Result<()> {
+        run(self.system.systemctl(&["start", unit])).map(drop).map_err(|_| does_not_work(unit))
+    }
+
+    /// Fails if a service that runs all the time does not.
+    fn watch(&self, unit: &str) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < WATCHED {
+            let properties = "--property=ActiveState,NRestarts";
+            let output = run(self.system.systemctl(&["show", properties, unit]))?;
+            let state = String::from_utf8_lossy(&output.stdout);
+            let runs = state.contains("ActiveState=active\n") && state.contains("NRestarts=0\n");
+            if !runs {
+                return Err(does_not_work(unit));
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        Ok(())
+    }
+
+    fn run_front_end(&self) -> anyhow::Result<()> {
+        let program = self.installation.installed_program("maillogsentinel");
+        run(Command::new(program)).map(drop).map_err(|error| {
+            Exit::Unavailable
+                .error(format!("the setup is written, but the service does not work: {error:#}"))
+        })
+    }
+
+    /// Rows of the CSV, as far as the service's user sees it.
+    fn rows(&self, account: &Account) -> u64 {
+        let csv = PathBuf::from(self.answers.get("paths.csv_filename"));
+        let mut count = Command::new("wc");
+        count.arg("-l").arg("--").arg(csv).uid(account.uid).gid(account.gid).current_dir("/");
+        let output = run(count).map(|output| output.stdout).unwrap_or_default();
+        let text = String::from_utf8_lossy(&output);
+        let lines = text.split_whitespace().next().and_then(|lines| lines.parse::<u64>().ok());
+        // The first line names the columns.
+        lines.unwrap_or(0).saturating_sub(1)
+    }
+
+    fn fetch(&self, account: &Account) -> anyhow::Result<()> {
+        let mls_ipdb = |verb: &str| {
+            let mut command = Command::new(self.installation.installed_program("mls-ipdb"));
+            command.args(["--config", CONFIGURATION, verb]).current_dir("/");
+            command.uid(account.uid).gid(account.gid);
+            command
+        };
+        if run(mls_ipdb("verify")).is_ok() {
+            return Ok(());
+        }
+        say("Fetching the databases of countries and networks...\n")?;
+        if let Err(error) = run(mls_ipdb("update")) {
+            log::warn!(
+                "the databases could not be fetched now; the next scheduled update tries again: {error:#}"
+            );
+        }
+        Ok(())
+    }
+}
+
+fn does_not_work(unit: &str) -> anyhow::Error {
+    let mut journal = Command::new("journalctl");
+    journal.args(["--no-pager", "--output=cat", "--lines=8", "--unit", unit]);
+    let said = run(journal).map(|output| output.stdout).unwrap_or_default();
+    Exit::Unavailable.error(format!(
+        "the setup is written, but {unit} does not work; systemctl status {unit} shows its state, and it said last:\n{}",
+        String::from_utf8_lossy(&said).trim_end()
+    ))
+}

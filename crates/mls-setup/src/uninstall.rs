@@ -1,0 +1,82 @@
+//! `--uninstall`: takes back what setup did. Configuration, data and user stay.
+
+use std::path::{Path, PathBuf};
+
+use mls_diag::Exit;
+
+use crate::args::Args;
+use crate::installation::installed_files;
+use crate::plan::scheduled_files;
+use crate::signals::Signals;
+use crate::step::Step;
+use crate::system::{Scheduler, System, run as run_command};
+use crate::terminal::{Terminal, say};
+use crate::transaction;
+use crate::units::Switches;
+
+/// Shows what will be removed, asks, and removes it.
+pub(crate) fn run(args: &Args, system: &System, signals: &Signals) -> anyhow::Result<()> {
+    let files = files(system);
+    let switches = Switches::all_off();
+    let mut lines =
+        vec!["Timers and services of MailLogSentinel are stopped and disabled.".to_owned()];
+    if !files.is_empty() {
+        lines.push("These files are removed:".to_owned());
+        lines.extend(files.iter().map(|path| format!("  {}", path.display())));
+    }
+    say(&(lines.join("\n") + "\n"))?;
+    say(&format!(
+        "Configuration, data and user stay. To remove them when you no longer need them:\n  \
+         rm -r {0}/etc/maillogsentinel.conf{{,.bak}} {0}/var/l{{og,ib}}/maillogsentinel \
+         {0}/var/log/maillogsentinel_setup.log; userdel maillogsentinel\n",
+        system.root().display().to_string().trim_end_matches('/')
+    ))?;
+    if args.dry_run {
+        return Ok(());
+    }
+    if !args.yes && !Terminal::new(signals).confirm("Go on?")? {
+        return Err(Exit::Usage.error("nothing was changed"));
+    }
+    transaction::apply(system, &steps(system, &switches, files), signals)?;
+    if system.is_running() && system.scheduler == Scheduler::Systemd {
+        forget(system, &switches);
+    }
+    say("MailLogSentinel is uninstalled.\n")?;
+    Ok(())
+}
+
+/// The files that setup wrote, as far as they exist.
+fn files(system: &System) -> Vec<PathBuf> {
+    let there = |path: &PathBuf| system.path(path).symlink_metadata().is_ok();
+    let mut files: Vec<PathBuf> = scheduled_files().into_iter().filter(there).collect();
+    files.extend(
+        installed_files(system.root())
+            .into_iter()
+            .map(|path| Path::new("/").join(path.strip_prefix(system.root()).unwrap_or(&path))),
+    );
+    files
+}
+
+fn steps(system: &System, switches: &Switches, files: Vec<PathBuf>) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let with_systemd = system.scheduler == Scheduler::Systemd;
+    if with_systemd {
+        if system.is_running() {
+            steps.push(Step::NoteRunningUnits);
+        }
+        steps.extend(switches.disable.iter().map(|unit| Step::Disable((*unit).to_owned())));
+    }
+    steps.extend(files.into_iter().map(Step::Remove));
+    if with_systemd && system.is_running() {
+        steps.push(Step::ReloadUnits);
+    }
+    steps
+}
+
+/// systemd keeps when a timer last fired; a later setup must not run what was due in between.
+fn forget(system: &System, switches: &Switches) {
+    for unit in &switches.disable {
+        // It fails for what is not a timer.
+        let _ = run_command(system.systemctl(&["clean", "--what=state", unit]));
+    }
+}

@@ -1,0 +1,108 @@
+//! What setup tells systemd: which units run, as whom, where they may write, and when.
+
+use std::path::PathBuf;
+
+use crate::answers::Answers;
+use crate::file::NewFile;
+use crate::jobs::{JOBS, When};
+use crate::system::Account;
+
+/// The user of the units as they are shipped.
+pub(crate) const SHIPPED_USER: &str = "maillogsentinel";
+
+/// Units to switch on and off.
+#[derive(Debug, Default)]
+pub(crate) struct Switches {
+    pub(crate) enable: Vec<&'static str>,
+    pub(crate) disable: Vec<&'static str>,
+    /// Of those that are enabled.
+    pub(crate) start: Vec<&'static str>,
+}
+
+impl Switches {
+    /// For these answers.
+    pub(crate) fn new(answers: &Answers) -> Self {
+        let mut switches = Self::default();
+        for job in &JOBS {
+            let (on, off, all_the_time) = match job.when(answers) {
+                When::Never => (false, true, false),
+                When::At(_) => (true, false, false),
+                When::AllTheTime => (false, true, true),
+            };
+            switches.switch(job.timer, on, on && !off);
+            if job.is_wanted_by_units {
+                switches.switch(job.service, on, false);
+            }
+            if let Some(follow) = job.follow {
+                switches.switch(follow, all_the_time, false);
+            }
+        }
+        switches
+    }
+
+    /// For none of the jobs.
+    pub(crate) fn all_off() -> Self {
+        let mut switches = Self::default();
+        for job in &JOBS {
+            switches.disable.push(job.timer);
+            switches.disable.push(job.service);
+            switches.disable.extend(job.follow);
+        }
+        switches
+    }
+
+    fn switch(&mut self, unit: &'static str, on: bool, start: bool) {
+        if on {
+            self.enable.push(unit);
+        } else {
+            self.disable.push(unit);
+        }
+        if start {
+            self.start.push(unit);
+        }
+    }
+}
+
+/// The drop-ins of the units in use.
+pub(crate) fn drop_ins(
+    answers: &Answers,
+    account: Option<&Account>,
+    directories: &[PathBuf],
+) -> Vec<NewFile> {
+    let user = answers.get("systemd.user");
+    let mut settings = Vec::new();
+    if user != SHIPPED_USER {
+        let group = account.map_or(user, |account| &account.group);
+        settings.extend([format!("User={user}"), format!("Group={group}")]);
+    }
+    let writable = |path: &PathBuf| format!("ReadWritePaths=\"{}\"", path.display());
+    settings.extend(directories.iter().map(writable));
+    let mut files = Vec::new();
+    for job in &JOBS {
+        if !settings.is_empty() {
+            for service in job.services(answers) {
+                files.push(drop_in(service, &format!("[Service]\n{}\n", settings.join("\n"))));
+            }
+        }
+        if let When::At(schedule) = job.when(answers) {
+            // The empty value takes the shipped schedule away.
+            let text = format!("[Timer]\nOnCalendar=\nOnCalendar={schedule}\n");
+            files.push(drop_in(job.timer, &text));
+        }
+    }
+    files
+}
+
+fn drop_in(unit: &str, text: &str) -> NewFile {
+    NewFile::text(drop_in_path(unit), format!("# Written by setup.\n{text}"))
+}
+
+fn drop_in_path(unit: &str) -> PathBuf {
+    format!("/etc/systemd/system/{unit}.d/setup.conf").into()
+}
+
+/// Every drop-in that a setup may have written.
+pub(crate) fn all_drop_ins() -> Vec<PathBuf> {
+    let units = JOBS.iter().flat_map(|job| [job.timer, job.service].into_iter().chain(job.follow));
+    units.map(drop_in_path).collect()
+}
