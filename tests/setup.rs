@@ -409,7 +409,7 @@ fn automated_setup_asks_nothing_and_refuses_what_an_interview_would() {
         ("[paths]\nworking_dir = /srv/\"x\n", "must not have any of"),
         ("[paths]\nworking_dir = /srv/../etc\n", "without . and .."),
         ("[paths]\nworking_dir = /srv/a{b\n", "must not have any of"),
-        ("[database]\ndb_type = oracle\n", "/answers, line 2: [database] db_type = \"oracle\""),
+        ("[database]\ndb_type = oracle\n", "/answers:2: [database] db_type = \"oracle\""),
         ("[geolocation]\ncountry_db_path = /srv/a\"b %n/country.csv\n", "must not have any of"),
         (
             "[geolocation]\ncountry_db_path = /srv/country.csv, /srv/%n/country6.csv\n",
@@ -417,7 +417,6 @@ fn automated_setup_asks_nothing_and_refuses_what_an_interview_would() {
         ),
         ("[ASN_ASO]\nasn_db_path = /srv/asn.csv,/tmp/asn6.csv\n", "nor /tmp"),
         ("[geolocation]\nasn_db_path = /home/me/asn.csv\n", "home directories"),
-        ("[ASN_ASO]\nasn_db_path = asn.csv\n", "absolute path"),
     ] {
         let output = system.automated(answers);
         assert_eq!(output.status.code(), Some(78), "{answers}");
