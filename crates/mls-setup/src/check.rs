@@ -120,13 +120,13 @@ impl Checks<'_> {
         let ask = || -> anyhow::Result<_> {
             let mut file = tempfile::NamedTempFile::new()?;
             writeln!(file, "[report]\nemail = {value}")?;
-            let mut command = Command::new(self.installation.program("mls-report"));
-            command.arg("--config").arg(file.path()).args(["--test-mail", "--dry-run"]);
+            let mut command = Command::new(self.installation.program("mls-mail"));
+            command.arg("--config").arg(file.path()).args(["--test", "--dry-run"]);
             Ok(command.output()?)
         };
-        let output = ask().map_err(|error| format!("mls-report cannot check it: {error:#}"))?;
+        let output = ask().map_err(|error| format!("mls-mail cannot check it: {error:#}"))?;
         let said = String::from_utf8_lossy(&output.stderr);
-        let why = said.trim().trim_start_matches("mls-report: error: ");
+        let why = said.trim().trim_start_matches("mls-mail: error: ");
         refuse_if(!output.status.success(), why)
     }
 
