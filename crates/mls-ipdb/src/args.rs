@@ -16,7 +16,7 @@ Examples:
 The databases that update fetches are those of https://github.com/sapics/ip-location-db:
   country  CC0
   AS       CC BY 4.0 by RouteViews (https://www.routeviews.org) and DB-IP (https://db-ip.com)
-Whoever shows results of the AS database must name them both.";
+If you publish results of the AS database, you must name both.";
 
 /// Country and autonomous system of an address, from local databases
 #[derive(Debug, Parser)]
@@ -32,16 +32,20 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Say what is known about addresses, one line of JSON each
+    /// Print the country and the autonomous system of addresses, one line of JSON each
     Lookup {
-        /// The addresses; without any they are read from standard input, one a line
+        /// The addresses; without any, they are read from standard input, one per line
         #[arg(value_name = "IP")]
         addresses: Vec<String>,
     },
-    /// Fetch the databases, or take local files; what does not make sense leaves the old ones standing
+    /// Fetch the databases, or take local files; a wrong file does not replace an old one
     Update(Sources),
-    /// Check what is installed and say how many rows it has, which part of all addresses it covers, and its date
+    /// Check the installed databases and print their rows, the part of all addresses that they
+    /// cover, and their date
     Verify,
+    /// `mls-ipdb 8.8.8.8`: the same as lookup
+    #[command(external_subcommand)]
+    Addresses(Vec<String>),
 }
 
 impl mls_cli::Args for Args {

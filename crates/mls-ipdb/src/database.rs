@@ -1,11 +1,12 @@
-//! A database of either form; the ending of its name tells which.
+//! A database in either format. The ending of its name decides which.
 
 use std::net::IpAddr;
 use std::path::Path;
 
-use crate::look::{Csv, Unusable};
+use crate::kind::Kind;
 use crate::mmdb::Mmdb;
 use crate::row::{Family, number};
+use crate::search::{Csv, Unusable};
 
 /// An open database.
 #[derive(Debug)]
@@ -14,7 +15,7 @@ pub(crate) enum Database {
     Mmdb(Mmdb),
 }
 
-/// What the name of a file says of its form: `asn.mmdb.gz`.
+/// The format that the name of a file implies, such as `asn.mmdb.gz`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Form {
     pub(crate) gzip: bool,
@@ -41,7 +42,15 @@ impl Database {
         }
     }
 
-    /// Gets ready for many lookups.
+    /// Refuses a database that holds the other kind of data.
+    pub(crate) fn check_kind(&mut self, kind: Kind) -> Result<(), Unusable> {
+        match self {
+            Self::Csv(csv) => csv.check_kind(kind),
+            Self::Mmdb(mmdb) => mmdb.check_kind(kind),
+        }
+    }
+
+    /// Prepares for many lookups.
     pub(crate) fn load(&mut self) -> Result<(), Unusable> {
         match self {
             Self::Csv(csv) => csv.load(),
@@ -49,7 +58,7 @@ impl Database {
         }
     }
 
-    /// Whether it can know of the address.
+    /// Whether it may hold the address.
     pub(crate) fn serves(&self, ip: IpAddr) -> bool {
         match self {
             Self::Csv(csv) => csv.family() == Family::of(ip),
@@ -59,7 +68,7 @@ impl Database {
 
     pub(crate) fn country(&mut self, ip: IpAddr) -> Result<Option<String>, Unusable> {
         match self {
-            Self::Csv(csv) => Ok(csv.look(number(ip))?.and_then(|row| row.country())),
+            Self::Csv(csv) => Ok(csv.find(number(ip))?.and_then(|row| row.country())),
             Self::Mmdb(mmdb) => mmdb.country(ip),
         }
     }
@@ -67,7 +76,7 @@ impl Database {
     pub(crate) fn system(&mut self, ip: IpAddr) -> Result<Option<(u32, Option<String>)>, Unusable> {
         match self {
             Self::Csv(csv) => {
-                let row = csv.look(number(ip))?;
+                let row = csv.find(number(ip))?;
                 Ok(row.and_then(|row| Some((row.asn()?, row.organisation()))))
             }
             Self::Mmdb(mmdb) => mmdb.system(ip),

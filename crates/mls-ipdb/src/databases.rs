@@ -1,22 +1,23 @@
-//! The databases of both kinds, and what they know about an address.
+//! Lookups in the databases of both kinds.
 
 use std::net::IpAddr;
 use std::thread::Builder;
 
 use crate::database::Database;
-use crate::look::Unusable;
+use crate::search::Unusable;
 
-/// After so many lookups the files are taken into memory, which costs as much as some thousand searches in them.
+/// After this number of lookups the files are loaded into memory, which takes as long as some
+/// thousand searches in them.
 const LOAD_AFTER: u32 = 500;
 
-/// What the databases know about an address.
+/// The data about an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Location {
     /// ISO 3166-1 alpha-2.
     pub country_code: Option<String>,
     /// Number of the autonomous system.
     pub asn: Option<u32>,
-    /// Its organisation.
+    /// Organisation of the autonomous system.
     pub aso: Option<String>,
 }
 
@@ -30,15 +31,20 @@ pub struct Databases {
 }
 
 impl Databases {
-    /// Databases of each kind, asked in this order.
+    /// Databases of each kind. The first one that holds an address answers.
     pub(crate) fn new(country: Vec<Database>, asn: Vec<Database>) -> Self {
         Self { country, asn, lookups: 0, loaded: false }
     }
 
-    /// What is known about an address; an IPv4-mapped one is looked up as IPv4.
+    /// Whether there is no database of either kind.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.country.is_empty() && self.asn.is_empty()
+    }
+
+    /// Looks an address up; an IPv4-mapped one as IPv4.
     ///
     /// # Errors
-    /// [`Unusable`] for a database that turns out to be. It has been dropped: the next call works without it.
+    /// [`Unusable`] for a database that is damaged. It was dropped: the next call works without it.
     pub fn locate(&mut self, ip: IpAddr) -> Result<Location, Unusable> {
         let ip = ip.to_canonical();
         self.lookups = self.lookups.saturating_add(1);
@@ -50,11 +56,11 @@ impl Databases {
         Ok(Location { country_code, asn, aso: aso.flatten() })
     }
 
-    /// Loads all files, side by side as far as there are threads to be had. It must be called until it has no error.
+    /// Loads all files, each on a thread of its own if possible. Call it until it returns no error.
     fn load(&mut self) -> Result<(), Unusable> {
         std::thread::scope(|scope| {
             for database in self.country.iter_mut().chain(&mut self.asn) {
-                // Whatever fails here fails once more below.
+                // An error here occurs again below.
                 let _ = Builder::new().spawn_scoped(scope, || database.load());
             }
         });
@@ -71,7 +77,7 @@ impl Databases {
     }
 }
 
-/// The first answer that one of the databases has.
+/// The answer of the first database that has one.
 fn ask<T>(
     databases: &mut Vec<Database>,
     ip: IpAddr,

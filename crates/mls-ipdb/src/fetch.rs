@@ -1,7 +1,8 @@
-//! Downloads, by reqwest: conditional, bounded in size and time, tried again where that may help.
+//! Downloads by reqwest: conditional, bounded in size and time, and retried if the failure may be
+//! temporary.
 //!
-//! TLS is rustls with the certificates that the system trusts, or those of `SSL_CERT_FILE`; proxies are those of the
-//! environment (`HTTPS_PROXY`, `NO_PROXY`, …).
+//! TLS is rustls with the certificates that the system trusts, or those of `SSL_CERT_FILE`. Proxies
+//! come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …).
 
 use std::time::Duration;
 
@@ -15,21 +16,21 @@ use reqwest::header::{
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, StatusCode, Url};
 
-use crate::look::MAX_SIZE;
 use crate::origin::Origin;
+use crate::search::MAX_SIZE;
 
 /// How often a download is tried again, with a longer pause each time.
 const RETRIES: usize = 2;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// A download as a whole may take so many times what a pause in it may.
+/// A whole download may take this many times the timeout of a pause.
 const WHOLE: u32 = 20;
 
 const MAX_REDIRECTS: usize = 5;
 
-/// What a server had.
+/// The answer of a server.
 pub(crate) enum Fetched {
-    /// Nothing newer than what is there.
+    /// The installed file is the newest.
     NotModified,
     New {
         bytes: Vec<u8>,
@@ -38,9 +39,9 @@ pub(crate) enum Fetched {
     },
 }
 
-/// A client that gives up a server after `timeout` without a byte.
+/// A client that gives up if a server sends nothing for `timeout`.
 pub(crate) fn client(timeout: Duration) -> anyhow::Result<Client> {
-    // It fails where one was installed before, which is then this one.
+    // It fails if a provider is installed already, which is then the same one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .user_agent(concat!("mls-ipdb/", env!("CARGO_PKG_VERSION")))
@@ -48,7 +49,7 @@ pub(crate) fn client(timeout: Duration) -> anyhow::Result<Client> {
         .read_timeout(timeout)
         .timeout(timeout * WHOLE)
         .redirect(Policy::custom(follow))
-        // It has the key that stands in a query.
+        // The header would show a key in the query.
         .referer(false)
         .build()
         .context("preparing for TLS")
@@ -66,7 +67,7 @@ fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     }
 }
 
-/// Reads an address of the web; nothing else can be downloaded.
+/// Parses an http or https URL.
 pub(crate) fn parse(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| error.to_string())?;
     if matches!(url.scheme(), "http" | "https") {
@@ -76,18 +77,19 @@ pub(crate) fn parse(text: &str) -> Result<Url, String> {
     }
 }
 
-/// The address for messages: keys and passwords are in the parts left out.
+/// The URL for messages, without the parts that may hold keys and passwords.
 pub(crate) fn shown(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
-    // They fail for addresses without a host, which have no password either.
+    // They fail for a URL without a host, which has no password.
     let _ = (url.set_username(""), url.set_password(None));
     url.into()
 }
 
 /// Downloads `url` if it is newer than `origin`.
 ///
-/// Exit 75 for what a later try may mend, 69 where the server refuses, 65 for what is too large.
+/// Exit 75 for a failure that may be temporary, 69 if the server refuses, 65 if the file is too
+/// large.
 pub(crate) async fn fetch(
     client: &Client,
     url: &Url,
@@ -164,7 +166,7 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// A bar on a terminal, nothing elsewhere.
+/// A progress bar, shown only on a terminal.
 fn progress(url: &Url, length: Option<u64>) -> ProgressBar {
     let (bar, template) = match length {
         Some(length) => (ProgressBar::new(length), "{msg} [{bar:30}] {bytes}/{total_bytes} {eta}"),

@@ -1,4 +1,4 @@
-//! Puts a database in its place, if it makes sense there.
+//! Replaces an installed database by a valid one.
 
 use std::fs;
 use std::io::{self, ErrorKind, Read};
@@ -10,16 +10,16 @@ use mls_diag::{Exit, OrExit};
 
 use crate::database::Form;
 use crate::kind::Kind;
-use crate::look::{MAX_SIZE, Unusable, read};
+use crate::search::{MAX_SIZE, Unusable, read};
 use crate::survey::{Flaw, Survey, sort};
 
-/// A database that makes sense in itself.
+/// A database that was read to its end and is valid.
 pub(crate) struct Candidate {
     pub(crate) bytes: Vec<u8>,
     pub(crate) survey: Survey,
 }
 
-/// Takes gzip off, without letting a bomb off.
+/// Decompresses gzip, up to the largest size of a database.
 pub(crate) fn unpack(bytes: Vec<u8>, form: Form) -> io::Result<Vec<u8>> {
     if !form.gzip {
         return Ok(bytes);
@@ -47,31 +47,30 @@ impl Candidate {
         Ok(Self { bytes, survey })
     }
 
-    /// The kind that it is.
+    /// Its kind.
     pub(crate) fn kind(&self) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| self.survey.is(*kind))
     }
 
-    /// Takes the place of `target`, all at once. What is there stays unless this is of the same kind and families and has
-    /// at least half as many rows.
+    /// Replaces `target` as a whole. An old database stays unless the candidate is of the same kind
+    /// and families and has at least half as many rows.
     ///
-    /// Exit 65 where it is not, 73 or 77 where it cannot be written.
+    /// Exit 65 if it is not, 73 or 77 if it cannot be written.
     pub(crate) fn install(&self, kind: Kind, target: &Path) -> anyhow::Result<()> {
         let shown = target.display();
         if !self.survey.is(kind) {
-            return Err(Exit::DataErr
-                .error(format!("it tells no {}: not a database for {shown}", kind.name())));
+            return Err(Exit::DataErr.error(format!("{}, so it cannot be {shown}", kind.wrong())));
         }
         if let Ok(old) = survey(target) {
             if !old.same_families(&self.survey) {
                 return Err(Exit::DataErr.error(format!(
-                    "{shown} is for another address family; remove it first if you mean it"
+                    "{shown} is for another address family; to replace it, remove it first"
                 )));
             }
             if self.survey.rows < old.rows.div_ceil(2) {
                 let (new, old) = (self.survey.rows, old.rows);
                 return Err(Exit::DataErr.error(format!(
-                    "it has {new} rows, and {shown} has {old}: less than half; remove it first if you mean it"
+                    "it has {new} rows, less than half of the {old} rows of {shown}; to replace that file, remove it first"
                 )));
             }
         }
@@ -91,7 +90,7 @@ impl Candidate {
     }
 }
 
-/// What an installed database holds.
+/// Surveys an installed database.
 pub(crate) fn survey(path: &Path) -> anyhow::Result<Survey> {
     let survey = Survey::of(&read(path).map_err(Unusable::fatal)?, Form::of(path));
     let survey = survey

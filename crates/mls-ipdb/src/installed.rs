@@ -1,4 +1,5 @@
-//! Where the databases are: flags, data directory, configuration, default paths, `~/.ipinfo`; the first that says.
+//! The paths of the databases: from flags, data directory, configuration, default paths, or
+//! `~/.ipinfo`, in this order.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use mls_config::Config;
 use crate::database::Database;
 use crate::databases::Databases;
 use crate::kind::Kind;
-use crate::look::Unusable;
+use crate::search::Unusable;
 
 const HEADING: &str = "Where the databases are [default: /var/lib/maillogsentinel, else ~/.ipinfo]";
 
@@ -21,29 +22,30 @@ pub struct Flags {
     /// AS database, CSV or .mmdb; give it again for more files
     #[arg(long, value_name = "FILE", global = true, help_heading = HEADING)]
     pub asn_db: Vec<PathBuf>,
-    /// Directory with `country_aside.csv`, `asn.csv` and their fellows for IPv6
+    /// Directory with `country_aside.csv`, `asn.csv` and the files for IPv6 beside them
     #[arg(long, value_name = "DIR", global = true, help_heading = HEADING)]
     pub data_dir: Option<PathBuf>,
 }
 
-/// Where mls-ipdb update puts databases if nobody says otherwise.
+/// The default directory of databases.
 const DEFAULT_DIR: &str = "/var/lib/maillogsentinel";
 
-/// Where the Python original put them when it was not run as root, below the home directory.
+/// The directory, below the home directory, that the Python original used if it was not run as
+/// root.
 const HOME_DIR: &str = ".ipinfo";
 
 impl Flags {
-    /// Opens what is installed. A kind of which no file is there is a warning, given once.
+    /// Opens the installed databases. A kind without a file is a warning.
     ///
     /// # Errors
-    /// Exit 65 or 66 for a file that a flag names and that cannot be used.
+    /// Exit 65 or 66 if a flag names a file that cannot be used.
     pub fn open(&self, config: &Config) -> anyhow::Result<Databases> {
         let mut missing = Vec::new();
         let [country, asn] = Kind::ALL.map(|kind| self.open_kind(kind, config, &mut missing));
         let databases = Databases::new(country?, asn?);
         if !missing.is_empty() {
             log::warn!(
-                "{}: what they would tell is null; mls-ipdb update fetches them",
+                "{}: their values are null; run mls-ipdb update to fetch them",
                 missing.join(", ")
             );
         }
@@ -59,9 +61,13 @@ impl Flags {
         let (paths, named) = (self.paths(kind, config), !self.of(kind).is_empty());
         let mut open = Vec::new();
         for (path, must) in
-            paths.iter().flat_map(|path| [(path.clone(), named), (fellow(path), false)])
+            paths.iter().flat_map(|path| [(path.clone(), named), (ipv6_sibling(path), false)])
         {
-            match Database::open(&path) {
+            let opened = Database::open(&path).and_then(|mut database| {
+                database.check_kind(kind)?;
+                Ok(database)
+            });
+            match opened {
                 Ok(database) => open.push(database),
                 Err(why) if must => return Err(why.fatal()),
                 Err(Unusable::Io { error, .. }) if error.kind() == ErrorKind::NotFound => {}
@@ -83,7 +89,7 @@ impl Flags {
         }
     }
 
-    /// Where the databases of a kind belong, without fellows. At least one.
+    /// The paths of the databases of a kind, without the IPv6 siblings. At least one.
     pub(crate) fn paths(&self, kind: Kind, config: &Config) -> Vec<PathBuf> {
         if !self.of(kind).is_empty() {
             return self.of(kind).to_vec();
@@ -99,20 +105,20 @@ impl Flags {
             return configured.clone();
         }
         let path = Path::new(DEFAULT_DIR).join(kind.file());
-        let at_home = std::env::home_dir().map(|home| home.join(HOME_DIR).join(kind.file()));
-        vec![at_home.filter(|home| !path.exists() && home.exists()).unwrap_or(path)]
+        let in_home = std::env::home_dir().map(|home| home.join(HOME_DIR).join(kind.file()));
+        vec![in_home.filter(|home| !path.exists() && home.exists()).unwrap_or(path)]
     }
 }
 
-/// The IPv6 database that lies beside an IPv4 one: `asn-ipv6.csv` beside `asn.csv`.
-pub(crate) fn fellow(path: &Path) -> PathBuf {
+/// The path of the IPv6 database beside an IPv4 one: `asn-ipv6.csv` beside `asn.csv`.
+pub(crate) fn ipv6_sibling(path: &Path) -> PathBuf {
     let mut name = path.file_stem().unwrap_or_default().to_owned();
     name.push("-ipv6");
-    let mut fellow = path.with_file_name(name);
+    let mut ipv6_sibling = path.with_file_name(name);
     if let Some(ending) = path.extension() {
-        fellow.set_extension(ending);
+        ipv6_sibling.set_extension(ending);
     }
-    fellow
+    ipv6_sibling
 }
 
 #[cfg(test)]
@@ -120,13 +126,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ipv6_fellow_lies_beside() {
-        assert_eq!(fellow(Path::new("/x/asn.csv")), Path::new("/x/asn-ipv6.csv"));
-        assert_eq!(fellow(Path::new("country")), Path::new("country-ipv6"));
+    fn the_ipv6_sibling_has_its_own_name() {
+        assert_eq!(ipv6_sibling(Path::new("/x/asn.csv")), Path::new("/x/asn-ipv6.csv"));
+        assert_eq!(ipv6_sibling(Path::new("country")), Path::new("country-ipv6"));
     }
 
     #[test]
-    fn the_first_that_says_where_counts() {
+    fn flags_come_before_the_data_directory_and_that_before_the_configuration() {
         let mut config = Config::default();
         let mut flags = Flags::default();
         let paths = |flags: &Flags, config: &Config| flags.paths(Kind::System, config);

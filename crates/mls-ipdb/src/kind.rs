@@ -1,8 +1,8 @@
-//! The two kinds of database, and where each is and comes from by default.
+//! The two kinds of database, with their default names and sources.
 
 use serde::Serialize;
 
-/// What a database tells.
+/// The kind of data in a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) enum Kind {
     #[serde(rename = "country")]
@@ -14,7 +14,7 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) const ALL: [Self; 2] = [Self::Country, Self::System];
 
-    /// For people.
+    /// The name in messages.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Country => "country",
@@ -22,7 +22,7 @@ impl Kind {
         }
     }
 
-    /// The file name in a data directory; the Python original's.
+    /// The file name in a data directory, as the Python original has it.
     pub(crate) fn file(self) -> &'static str {
         match self {
             Self::Country => "country_aside.csv",
@@ -38,7 +38,24 @@ impl Kind {
         }
     }
 
-    /// Where ip-location-db publishes it, for IPv4 and for IPv6.
+    /// Whether rows, some of which hold a country or an AS number, are those of the other kind.
+    pub(crate) fn is_other(self, country: bool, system: bool) -> bool {
+        match self {
+            Self::Country => system && !country,
+            Self::System => country && !system,
+        }
+    }
+
+    /// What is wrong with a database of the other kind.
+    pub(crate) fn wrong(self) -> String {
+        match self {
+            Self::Country => "it is not a country database: its rows hold no country",
+            Self::System => "it is not an AS database: its rows hold no AS number",
+        }
+        .to_owned()
+    }
+
+    /// The URLs at which ip-location-db publishes it, for IPv4 and for IPv6.
     pub(crate) fn urls(self) -> [&'static str; 2] {
         match self {
             Self::Country => [

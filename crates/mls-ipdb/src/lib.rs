@@ -1,46 +1,55 @@
 //! `mls-ipdb`: country and autonomous system of an address, from local databases.
 //!
 //! # Reads
-//! Databases in the CSV layouts of [ip-location-db](https://github.com/sapics/ip-location-db): `start,end,country` and
-//! `start,end,asn,organisation`, sorted, without header row, the addresses as text or as decimal numbers; a file for each
-//! address family. They are searched in place: no load, no second format, no index to go stale. A file called `.mmdb` has
-//! MMDB form (`GeoLite2`, DB-IP, ip-location-db), which may hold both families.
+//! Databases in the CSV layouts of [ip-location-db](https://github.com/sapics/ip-location-db):
+//! `start,end,country` and `start,end,asn,organisation`. The rows are sorted, there is no header,
+//! and addresses are text or decimal numbers. Each address family has its own file. The tool
+//! searches the file in place: there is no second format and no index that could be outdated. A
+//! file whose name ends in `.mmdb` is an MMDB database (`GeoLite2`, DB-IP, ip-location-db), which
+//! may hold both families.
 //!
-//! They are looked for where the flags `--country-db` and `--asn-db` say, else in `--data-dir`, else where `--config` says,
-//! else in `/var/lib/maillogsentinel`, else in `~/.ipinfo`. Beside `NAME.csv`, `NAME-ipv6.csv` is used as well where it is
-//! there.
+//! The first of these that names a database counts: the flags `--country-db` and `--asn-db`, the
+//! directory `--data-dir`, the file `--config`, the directory `/var/lib/maillogsentinel`, the
+//! directory `~/.ipinfo`. If `NAME-ipv6.csv` exists beside `NAME.csv`, it is used too.
 //!
 //! # Writes
-//! `lookup`: a line of JSON for each address, null for what is unknown:
+//! `lookup` writes a line of JSON for each address; unknown values are null. `mls-ipdb 8.8.8.8` is
+//! short for it:
 //!
 //! ```text
 //! $ mls-ipdb lookup 8.8.8.8
 //! {"ip":"8.8.8.8","country_code":"US","asn":15169,"aso":"Google LLC"}
 //! ```
 //!
-//! `update` fetches databases over HTTP, or takes local files, and writes a line for each that is then installed, as `verify`
-//! does for all: rows, the part of all addresses that they cover (of `2000::/3` for IPv6), date:
+//! `update` fetches databases over HTTP, or takes local files, and writes a line for each database
+//! that it updated. `verify` writes the same line for every installed database: its rows, the part
+//! of all addresses that they cover (for IPv6, of `2000::/3`), and its date:
 //!
 //! ```text
 //! $ mls-ipdb verify
 //! {"path":"/var/lib/maillogsentinel/asn.csv","kind":"AS","rows":427000,"ipv4":0.8612,"ipv6":null,"date":"2026-05-29T03:12:07+02:00"}
 //! ```
 //!
-//! Beside each database that was fetched lies `NAME.origin`, by which the next update asks only for what is newer.
+//! Beside each database that was fetched, `update` keeps a file `NAME.origin`. The next update uses
+//! it to ask the server only for a newer file.
 //!
 //! # Guarantees
-//! - What is not an address is an error on stderr and exit 65 after all others were answered.
-//! - A database that is not sorted is noticed (exit 65), not trusted.
-//! - A database takes the old one's place all at once, and only if it is whole, makes sense to its end, is of the same kind
-//!   and address family, and has at least half as many rows. Else the old one stands, and the exit code is 75 (a later try
-//!   may succeed), 69 (the server refuses) or 65 (it makes no sense); the other databases are updated all the same.
-//! - Downloads are bounded in size, unpacked too, and in time; https never becomes http; a URL's password and query are shown to
-//!   nobody.
-//! - Text from a database holds no control character once it is out of here.
+//! - Text that is not an address is an error on stderr. All other addresses are answered, and the
+//!   exit code is 65.
+//! - `lookup` without any database is exit 66. A database of the wrong kind, or one that is not
+//!   sorted, is exit 65.
+//! - An update replaces a database as a whole, and only by a valid one of the same kind and address
+//!   family that has at least half as many rows. Otherwise the old database stays, and the exit
+//!   code is 75 (a later try may succeed), 69 (the server refuses) or 65 (the new file is wrong).
+//!   The other databases are still updated.
+//! - Downloads are bounded in time and in size, also after decompression. A redirect from https to
+//!   http is refused. Messages never show the password or the query of a URL.
+//! - Text from a database holds no control character after it was read.
 //!
 //! # Example
 //! ```text
-//! jq -r .ip events.ndjson | sort -u | mls-ipdb lookup | jq -r .country_code | sort | uniq -c | sort -rn
+//! jq -r .ip events.ndjson | sort -u | mls-ipdb lookup | jq -r .country_code | sort | uniq -c |
+//! sort -rn
 //! ```
 
 mod args;
@@ -51,11 +60,11 @@ mod install;
 mod installed;
 mod kind;
 mod loaded;
-mod look;
 mod lookup;
 mod mmdb;
 mod origin;
 mod row;
+mod search;
 mod survey;
 mod update;
 mod verify;
@@ -65,7 +74,7 @@ use mls_config::Config;
 pub use args::Args;
 pub use databases::{Databases, Location};
 pub use installed::Flags;
-pub use look::Unusable;
+pub use search::Unusable;
 
 use args::Command;
 
@@ -77,7 +86,9 @@ use args::Command;
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let flags = args.databases;
     match args.command {
-        Command::Lookup { addresses } => lookup::lookup(&mut flags.open(&config)?, &addresses),
+        Command::Lookup { addresses } | Command::Addresses(addresses) => {
+            lookup::lookup(&mut flags.open(&config)?, &addresses)
+        }
         Command::Update(sources) => update::update(&flags, &sources, &config),
         Command::Verify => verify::verify(&flags, &config),
     }

@@ -7,19 +7,20 @@ use std::ops;
 use crate::row::{Family, Fields};
 use crate::survey::{Flaw, Order, lines};
 
-/// What a file says of all addresses; its rows are known to be sorted.
+/// The ranges and fields of a file. Its rows were checked to be sorted.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     family: Family,
     ranges: Ranges,
-    /// How many ranges start below each value of the first 16 bits: where the search begins and ends.
+    /// For each value of the first 16 bits, the number of ranges that start below it: where a
+    /// search begins and ends.
     heads: Vec<u32>,
-    /// What follows the addresses in the rows, each with a newline.
+    /// The fields of the rows, each with a newline.
     fields: Vec<u8>,
 }
 
-/// The rows, and the gaps between them, in their order. What a search looks at is small and lies in one place: memory that is far
-/// apart takes most of its time.
+/// The rows and the gaps between them, in order. The array of a search is small and contiguous,
+/// because access to distant memory takes most of the time of a search.
 #[derive(Debug)]
 enum Ranges {
     V4(Vec<Range<u32>>),
@@ -30,37 +31,38 @@ enum Ranges {
 #[derive(Clone, Copy, Debug)]
 struct Range<T> {
     start: T,
-    said: Said,
+    fields_ref: FieldsRef,
 }
 
-/// What is said of a range: [`HERE`] and, at the end, two letters, as a country has; or where in the fields it stands, big-endian.
-type Said = [u8; 4];
+/// The fields of a range: either [`INLINE`] and, at the end, the two letters of a country, or the
+/// offset of the fields, big-endian.
+type FieldsRef = [u8; 4];
 
-/// No file is as large, nor its fields.
-const HERE: u8 = 0x80;
+/// The first byte of inline fields. An offset is never as large.
+const INLINE: u8 = 0x80;
 
-/// Behind the end of the fields.
-const NOTHING: Said = [0xff; 4];
+/// An offset beyond the end of all fields: a gap.
+const GAP: FieldsRef = [0xff; 4];
 
-/// So many bytes of a file are taken at a time.
+/// The number of bytes that are read at a time.
 const CHUNK: u64 = 1 << 18;
 
 impl Loaded {
     /// Reads `length` bytes of `file` from its beginning, and checks that they are sorted rows.
     ///
     /// # Errors
-    /// Those of reading; what is wrong with the rows is inside.
+    /// The errors of reading. The inner result says what is wrong with the rows.
     pub(crate) fn read(file: &File, family: Family, length: u64) -> io::Result<Result<Self, Flaw>> {
         let ranges = match family {
             Family::V4 => Ranges::V4(Vec::new()),
             Family::V6 => Ranges::V6(Vec::new()),
         };
         let mut file = file;
-        // Who is told why it cannot be loaded may ask once more.
+        // An earlier attempt to load may have failed in the middle.
         file.rewind()?;
         let mut loaded = Self { family, ranges, heads: vec![0; HEADS + 1], fields: Vec::new() };
         let (mut file, mut chunk, mut order) = (file.take(length), Vec::new(), Order::default());
-        // Where the next row starts if there is no gap.
+        // The start of the next row if there is no gap.
         let mut next = Some(0);
         loop {
             let read = file.by_ref().take(CHUNK).read_to_end(&mut chunk)?;
@@ -72,10 +74,10 @@ impl Loaded {
                     Err(flaw) => return Ok(Err(flaw)),
                 };
                 if let Some(gap) = next.filter(|next| *next < row.start) {
-                    loaded.push(gap, NOTHING);
+                    loaded.push(gap, GAP);
                 }
-                let said = loaded.said(row.fields);
-                loaded.push(row.start, said);
+                let fields_ref = loaded.fields_ref(row.fields);
+                loaded.push(row.start, fields_ref);
                 next = row.end.checked_add(1).filter(|next| *next <= family.last());
             }
             if read == 0 {
@@ -84,7 +86,7 @@ impl Loaded {
             chunk.drain(..=end);
         }
         if let Some(gap) = next {
-            loaded.push(gap, NOTHING);
+            loaded.push(gap, GAP);
         }
         for n in 1..loaded.heads.len() {
             loaded.heads[n] += loaded.heads[n - 1];
@@ -92,36 +94,36 @@ impl Loaded {
         Ok(order.sorted().map(|()| loaded))
     }
 
-    fn said(&mut self, fields: Fields<'_>) -> Said {
+    fn fields_ref(&mut self, fields: Fields<'_>) -> FieldsRef {
         if let [a, b] = *fields.0 {
-            return [HERE, 0, a, b];
+            return [INLINE, 0, a, b];
         }
-        let place = u32::try_from(self.fields.len()).map_or(NOTHING, u32::to_be_bytes);
+        let place = u32::try_from(self.fields.len()).map_or(GAP, u32::to_be_bytes);
         self.fields.extend_from_slice(fields.0);
         self.fields.push(b'\n');
         place
     }
 
-    fn push(&mut self, start: u128, said: Said) {
+    fn push(&mut self, start: u128, fields_ref: FieldsRef) {
         self.heads[head(start, self.family) + 1] += 1;
         match &mut self.ranges {
             Ranges::V4(ranges) => {
-                ranges.push(Range { start: u32::try_from(start).unwrap_or(u32::MAX), said });
+                ranges.push(Range { start: u32::try_from(start).unwrap_or(u32::MAX), fields_ref });
             }
-            Ranges::V6(ranges) => ranges.push(Range { start, said }),
+            Ranges::V6(ranges) => ranges.push(Range { start, fields_ref }),
         }
     }
 
-    /// What the row says whose range holds `number`.
-    pub(crate) fn look(&self, number: u128) -> Option<Fields<'_>> {
+    /// The fields of the row whose range holds `number`.
+    pub(crate) fn find(&self, number: u128) -> Option<Fields<'_>> {
         let head = head(number, self.family);
         let among = self.heads[head] as usize..self.heads[head + 1] as usize;
-        let said = match &self.ranges {
+        let fields_ref = match &self.ranges {
             Ranges::V4(ranges) => find(ranges, among, u32::try_from(number).ok()?),
             Ranges::V6(ranges) => find(ranges, among, number),
         };
-        match said? {
-            [HERE, _, letters @ ..] => Some(Fields(letters)),
+        match fields_ref? {
+            [INLINE, _, letters @ ..] => Some(Fields(letters)),
             place => {
                 let fields = self.fields.get(u32::from_be_bytes(*place) as usize..)?;
                 Some(Fields(&fields[..memchr::memchr(b'\n', fields)?]))
@@ -141,12 +143,12 @@ fn head(number: u128, family: Family) -> usize {
     (number >> (bits - 16)) as usize % HEADS
 }
 
-/// What is said of `number`: by the last of these that does not start behind it, or the one before them.
+/// The fields of the last range that starts at `number` or before it.
 fn find<T: PartialOrd + Copy>(
     ranges: &[Range<T>],
     among: ops::Range<usize>,
     number: T,
-) -> Option<&Said> {
-    let behind = among.start + ranges[among].partition_point(|range| range.start <= number);
-    Some(&ranges[behind.checked_sub(1)?].said)
+) -> Option<&FieldsRef> {
+    let after = among.start + ranges[among].partition_point(|range| range.start <= number);
+    Some(&ranges[after.checked_sub(1)?].fields_ref)
 }

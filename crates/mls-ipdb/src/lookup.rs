@@ -7,7 +7,7 @@ use mls_stream::ndjson::{Reader, Writer};
 use serde::Serialize;
 
 use crate::databases::{Databases, Location};
-use crate::look::Unusable;
+use crate::search::Unusable;
 
 #[derive(Serialize)]
 struct Answer {
@@ -16,16 +16,24 @@ struct Answer {
     location: Location,
 }
 
-/// Answers for `addresses`, or for the lines of standard input where there are none.
+/// Answers for `addresses`. If there are none, answers for the lines of standard input.
 pub(crate) fn lookup(databases: &mut Databases, addresses: &[String]) -> anyhow::Result<()> {
+    if databases.is_empty() {
+        return Err(
+            Exit::NoInput.error("there is no IP database: run mls-ipdb update to fetch them")
+        );
+    }
     let mut writer = Writer::stdout()?;
-    let mut bad = 0;
+    let (mut bad, mut answered) = (0, 0);
     if addresses.is_empty() {
         let mut reader = Reader::stdin()?;
         reader.watch_stdout()?;
         while let Some(line) = reader.next(|| writer.flush())? {
             match address(&String::from_utf8_lossy(line)) {
-                Ok(ip) => answer(databases, ip, &mut writer)?,
+                Ok(ip) => {
+                    answered += 1;
+                    answer(databases, ip, &mut writer)?;
+                }
                 Err(why) => {
                     reader.bad(why);
                     bad += 1;
@@ -35,7 +43,10 @@ pub(crate) fn lookup(databases: &mut Databases, addresses: &[String]) -> anyhow:
     }
     for text in addresses {
         match address(text) {
-            Ok(ip) => answer(databases, ip, &mut writer)?,
+            Ok(ip) => {
+                answered += 1;
+                answer(databases, ip, &mut writer)?;
+            }
             Err(why) => {
                 log::error!("{why}");
                 bad += 1;
@@ -43,10 +54,13 @@ pub(crate) fn lookup(databases: &mut Databases, addresses: &[String]) -> anyhow:
         }
     }
     writer.flush()?;
+    mls_diag::summary(format_args!(
+        "looked up {}",
+        mls_diag::count(answered, "address", "addresses")
+    ));
     if bad > 0 {
-        return Err(
-            Exit::DataErr.error(format!("not an IP address: {bad}; all others were answered"))
-        );
+        let wrong = mls_diag::count(bad, "address is wrong", "addresses are wrong");
+        return Err(Exit::DataErr.error(format!("{wrong}; all others were answered")));
     }
     Ok(())
 }
@@ -61,6 +75,6 @@ fn address(text: &str) -> Result<IpAddr, String> {
 fn answer(databases: &mut Databases, ip: IpAddr, writer: &mut Writer) -> anyhow::Result<()> {
     let ip = ip.to_canonical();
     let location = databases.locate(ip).map_err(Unusable::fatal)?;
-    // Addresses, numbers and strings: there is nothing here that JSON could not hold.
+    // Addresses, numbers and strings can always be written as JSON.
     writer.line(&serde_json::to_vec(&Answer { ip, location }).unwrap_or_default())
 }

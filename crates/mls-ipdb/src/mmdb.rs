@@ -1,4 +1,4 @@
-//! Databases in MMDB form, read by maxminddb: `GeoLite2`, DB-IP, ip-location-db.
+//! Databases in the MMDB format, read by maxminddb: `GeoLite2`, DB-IP, ip-location-db.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -6,8 +6,12 @@ use std::time::SystemTime;
 
 use maxminddb::{MaxMindDbError, PathElement, Reader, WithinOptions};
 
-use crate::look::{Unusable, read};
+use crate::kind::Kind;
 use crate::row::Family;
+use crate::search::{Unusable, read};
+
+/// The number of networks that show the kind of a database.
+const SAMPLE: usize = 1000;
 
 /// An open MMDB database, in memory.
 #[derive(Debug)]
@@ -19,7 +23,7 @@ pub(crate) struct Mmdb {
 /// A network in the database.
 pub(crate) struct Network {
     pub(crate) family: Family,
-    /// How many addresses it has.
+    /// Number of addresses.
     pub(crate) size: u128,
     pub(crate) has_country: bool,
     pub(crate) has_asn: bool,
@@ -35,17 +39,17 @@ impl Mmdb {
         }
     }
 
-    /// Whether it can know of the address.
+    /// Whether it may hold the address.
     pub(crate) fn serves(&self, ip: IpAddr) -> bool {
         self.reader.metadata().ip_version == 6 || ip.is_ipv4()
     }
 
     pub(crate) fn country(&self, ip: IpAddr) -> Result<Option<String>, Unusable> {
-        self.look(ip, country)
+        self.find(ip, country)
     }
 
     pub(crate) fn system(&self, ip: IpAddr) -> Result<Option<(u32, Option<String>)>, Unusable> {
-        self.look(ip, |found| {
+        self.find(ip, |found| {
             let Some(asn) = asn(found)? else { return Ok(None) };
             let name: Option<&str> =
                 found.decode_path(&[PathElement::Key("autonomous_system_organization")])?;
@@ -56,7 +60,7 @@ impl Mmdb {
         })
     }
 
-    fn look<T>(
+    fn find<T>(
         &self,
         ip: IpAddr,
         read: impl Fn(&Found<'_, Vec<u8>>) -> Result<Option<T>, MaxMindDbError>,
@@ -65,23 +69,37 @@ impl Mmdb {
         found.map_err(|error| Unusable::Bad { path: self.path.clone(), what: error.to_string() })
     }
 
-    /// When it was made, as far as it says.
+    /// Refuses a database that holds the other kind of data, judged by its first networks.
+    pub(crate) fn check_kind(&self, kind: Kind) -> Result<(), Unusable> {
+        let bad = |what: String| Unusable::Bad { path: self.path.clone(), what };
+        let failed = |error: MaxMindDbError| bad(error.to_string());
+        let (mut has_country, mut has_asn) = (false, false);
+        let networks = self.reader.networks(WithinOptions::default()).map_err(failed)?;
+        for found in networks.take(SAMPLE) {
+            let found = found.map_err(failed)?;
+            has_country |= country(&found).map_err(failed)?.is_some();
+            has_asn |= asn(&found).map_err(failed)?.is_some();
+        }
+        if kind.is_other(has_country, has_asn) { Err(bad(kind.wrong())) } else { Ok(()) }
+    }
+
+    /// When it was built, if it says so.
     pub(crate) fn built(&self) -> Option<SystemTime> {
         self.reader.metadata().build_time().ok()
     }
 }
 
-/// Checks a whole file and shows `each` network that it has data for.
+/// Checks a whole file and calls `each` for each network that has data.
 pub(crate) fn visit(bytes: &[u8], mut each: impl FnMut(&Network)) -> Result<(), MaxMindDbError> {
     let reader = Reader::from_source(bytes)?;
     let metadata = reader.metadata();
     let nodes = usize::try_from(metadata.node_count).unwrap_or(usize::MAX);
-    // IPv4 is reached in a few ways where a file has it below its IPv6 names too.
+    // In some files, several IPv6 prefixes lead to the IPv4 networks.
     let most = u64::from(metadata.node_count) * 8;
     let flaw = match networks(bytes, nodes, metadata.record_size) {
-        None => Some("its search tree leads back into itself, or is cut off"),
+        None => Some("its search tree has a cycle or is cut off"),
         Some(networks) if u64::from(networks) > most => {
-            Some("its search tree is no tree: it has more networks than nodes")
+            Some("its search tree is not a tree: it has more networks than nodes")
         }
         Some(_) => None,
     };
@@ -104,13 +122,15 @@ pub(crate) fn visit(bytes: &[u8], mut each: impl FnMut(&Network)) -> Result<(), 
     Ok(())
 }
 
-/// How many networks the search tree has, one that is reached in several ways counted as often: a hundred nodes can make more than
-/// could ever be looked at. `None` where it leads back into itself, or is cut off.
+/// The number of networks in the search tree. A network with several paths to it counts once for
+/// each path: a hundred nodes can make more networks than could ever be visited. `None` if the tree
+/// has a cycle or is cut off.
 #[expect(clippy::many_single_char_names, reason = "the bytes of a node")]
 fn networks(bytes: &[u8], nodes: usize, bits: u16) -> Option<u32> {
     const OPEN: u32 = u32::MAX;
     let width = usize::from(bits) / 4;
-    // All of it is in the file: no count is believed that would need more memory than that.
+    // The whole tree must be in the file, so a wrong count cannot allocate more memory than the
+    // file has.
     let tree = bytes.get(..nodes.checked_mul(width)?)?;
     let children = |node: usize| -> Option<[usize; 2]> {
         let records = match (bits, &tree[node * width..][..width]) {
@@ -123,7 +143,7 @@ fn networks(bytes: &[u8], nodes: usize, bits: u16) -> Option<u32> {
             records.map(|record| usize::try_from(u32::from_be_bytes(record)).unwrap_or(usize::MAX)),
         )
     };
-    // Of each node: 0 before it was seen, then OPEN, then how many networks are below it.
+    // For each node: 0 before the first visit, then OPEN, then the number of networks below it.
     let mut below = vec![0; nodes];
     let mut path = vec![0];
     while let Some(node) = path.last().copied() {
@@ -152,7 +172,7 @@ fn networks(bytes: &[u8], nodes: usize, bits: u16) -> Option<u32> {
     below.first().copied()
 }
 
-/// `GeoLite2` and DB-IP have the code inside a country; ip-location-db has nothing else.
+/// `GeoLite2` and DB-IP have the code inside a country; in ip-location-db it is the only member.
 fn country<S: AsRef<[u8]>>(found: &Found<'_, S>) -> Result<Option<String>, MaxMindDbError> {
     for path in [
         &[PathElement::Key("country"), PathElement::Key("iso_code")][..],

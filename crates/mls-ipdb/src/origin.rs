@@ -1,4 +1,5 @@
-//! Where an installed database came from, so that the next update can ask whether there is a newer one.
+//! The origin of an installed database. With it, the next update asks the server only for a newer
+//! file.
 //!
 //! It is kept beside the database, as `NAME.origin`, one JSON object.
 
@@ -9,10 +10,11 @@ use mls_diag::{Exit, OrExit};
 use mls_state::cursor_file::sha256;
 use serde::{Deserialize, Serialize};
 
-/// What the server said of the file, and a hash of what was installed: a file that was changed since has no origin.
+/// The validators that the server sent with the file, and a hash of the installed file: a file that
+/// was changed later has no origin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Origin {
-    /// Hashed: a URL may hold a key, and everybody may read this.
+    /// A hash, because a URL may hold a key and everybody may read this file.
     url_sha256: String,
     pub(crate) etag: Option<String>,
     pub(crate) last_modified: Option<String>,
@@ -29,8 +31,8 @@ impl Origin {
         Self { url_sha256: sha256(url.as_bytes()), etag, last_modified, sha256: sha256(installed) }
     }
 
-    /// The origin of `content`, which is what `database` holds, if it came from `url`. Anything unexpected only means that
-    /// the whole file is fetched.
+    /// The origin of `content`, the content of `database`, if it came from `url`. Without an
+    /// origin, the whole file is fetched.
     pub(crate) fn load(database: &Path, content: &[u8], url: &str) -> Option<Self> {
         let text = std::fs::read(beside(database)).ok()?;
         let origin: Self = serde_json::from_slice(&text).ok()?;

@@ -1,12 +1,12 @@
 //! One row of a database: `start,end,country` or `start,end,asn,organisation`.
 //!
-//! The layouts are those of ip-location-db: no header row, the addresses as text or as decimal numbers, text quoted where
-//! it needs to be.
+//! The layouts are those of ip-location-db: there is no header, addresses are text or decimal
+//! numbers, and fields are quoted if they need it.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-/// The address family of a whole file: the number 16777216 alone could be of either.
+/// The address family of a whole file. A single number such as 16777216 could be of either family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
     /// IPv4
@@ -21,12 +21,13 @@ impl Family {
         if ip.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 
-    /// The family of a file, from its highest address: one beyond the numbers of IPv4 is there if it is IPv6.
+    /// The family of a file, from its highest address: it is IPv6 if that number is too large for
+    /// IPv4.
     pub(crate) fn of_highest(number: u128) -> Self {
         if number > Self::V4.last() { Self::V6 } else { Self::V4 }
     }
 
-    /// The number of its last address.
+    /// The number of the last address.
     pub(crate) fn last(self) -> u128 {
         match self {
             Self::V4 => u32::MAX.into(),
@@ -35,7 +36,7 @@ impl Family {
     }
 }
 
-/// How a row writes its addresses.
+/// How a row writes an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spelling {
     Number,
@@ -51,25 +52,25 @@ pub(crate) fn number(ip: IpAddr) -> u128 {
     }
 }
 
-/// A range of addresses, both ends in it.
+/// A range of addresses, including both ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Row<'a> {
     /// First address.
     pub(crate) start: u128,
     /// Last address.
     pub(crate) end: u128,
-    /// How the first one is written.
+    /// How the first address is written.
     pub(crate) spelling: Spelling,
-    /// What follows them.
+    /// The fields after the addresses.
     pub(crate) fields: Fields<'a>,
 }
 
-/// What a row says of its addresses.
+/// The fields of a row after its addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Row<'a> {
-    /// Reads a line without its newline; `None` where it is not a row.
+    /// Reads a line without its newline; `None` if it is not a row.
     pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
         let mut rest = line.strip_suffix(b"\r").unwrap_or(line);
         let ((start, spelling), (end, _)) = (take_address(&mut rest)?, take_address(&mut rest)?);
@@ -81,14 +82,14 @@ impl<'a> Row<'a> {
         })
     }
 
-    /// The first address of a line, for the search, which needs no more.
+    /// The first address of a line. The search needs no more.
     pub(crate) fn start_of(mut line: &[u8]) -> Option<u128> {
         take_address(&mut line).map(|(start, _)| start)
     }
 }
 
 impl Fields<'_> {
-    /// The country code, upper case; none where the field holds anything but two letters.
+    /// The country code in upper case; none if the field is not two letters.
     pub(crate) fn country(&self) -> Option<String> {
         Some(String::from_utf8_lossy(&self.code()?).into_owned())
     }
@@ -104,14 +105,14 @@ impl Fields<'_> {
             .then(|| code.map(|letter| letter.to_ascii_uppercase()))
     }
 
-    /// The autonomous system; none where the range is not routed (AS 0, RFC 7607).
+    /// The number of the autonomous system; none if the range is not routed (AS 0, RFC 7607).
     pub(crate) fn asn(&self) -> Option<u32> {
         let asn = field(&mut { self.0 })?;
         let asn = str::from_utf8(asn.strip_prefix(b"AS").unwrap_or(&asn)).ok()?.parse().ok()?;
         (asn != 0).then_some(asn)
     }
 
-    /// The organisation that runs it, made printable.
+    /// The organisation of the autonomous system, made printable.
     pub(crate) fn organisation(&self) -> Option<String> {
         let mut rest = self.0;
         field(&mut rest)?;
@@ -120,7 +121,7 @@ impl Fields<'_> {
     }
 }
 
-/// Takes the first field off `rest`, unquoted (RFC 4180, section 2).
+/// Takes the first field off `rest` and unquotes it (RFC 4180, section 2).
 fn field<'a>(rest: &mut &'a [u8]) -> Option<Cow<'a, [u8]>> {
     if rest.is_empty() {
         return None;
@@ -143,10 +144,10 @@ fn field<'a>(rest: &mut &'a [u8]) -> Option<Cow<'a, [u8]>> {
     Some(text)
 }
 
-/// Takes the first field off `rest`, an address.
+/// Takes the first field, an address, off `rest`.
 fn take_address(rest: &mut &[u8]) -> Option<(u128, Spelling)> {
-    // A number up to a comma, as most are, needs no look at what a quote would mean; 19 digits always fit 64 bits, whose
-    // arithmetic is far quicker.
+    // Most addresses are a number before a comma, without quotes. 19 digits always fit into 64
+    // bits, whose arithmetic is far faster than that of 128 bits.
     let mut number = 0u64;
     let digits = rest.iter().map(|byte| byte.wrapping_sub(b'0')).take_while(|digit| *digit < 10);
     let digits =
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_is_unknown() {
+    fn fields_without_a_value_are_unknown() {
         assert_eq!(Row::parse(b"1,2,0,Not routed").unwrap().fields.asn(), None);
         let row = Row::parse(b"1,2,64500").unwrap();
         assert_eq!((row.fields.asn(), row.fields.organisation()), (Some(64500), None));

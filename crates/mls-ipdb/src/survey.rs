@@ -1,19 +1,19 @@
-//! Reads a whole database: whether it makes sense, and what is in it.
+//! Reads a whole database, checks it, and counts what it holds.
 
 use crate::database::Form;
 use crate::kind::Kind;
-use crate::look::MAX_ROW;
 use crate::mmdb;
 use crate::row::{Family, Row, Spelling};
+use crate::search::MAX_ROW;
 
 /// What a database holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Survey {
     pub(crate) rows: u64,
-    /// How many addresses of each family the rows cover.
+    /// Number of addresses of each family that the rows cover.
     pub(crate) ipv4: u128,
     pub(crate) ipv6: u128,
-    /// Rows that tell a country, and rows that tell an autonomous system.
+    /// Number of rows with a country, and of rows with an AS number.
     countries: u64,
     systems: u64,
     pub(crate) sorted: bool,
@@ -23,12 +23,13 @@ pub(crate) struct Survey {
 pub(crate) type Flaw = String;
 
 impl Survey {
-    /// Surveys a file of the form that its name tells.
+    /// Surveys a file in the given format.
     pub(crate) fn of(bytes: &[u8], form: Form) -> Result<Self, Flaw> {
         if form.mmdb { Self::of_mmdb(bytes) } else { Self::of_csv(bytes) }
     }
 
-    /// Surveys rows. They may be in any order, which `sorted` tells; where they are sorted, none may overlap.
+    /// Surveys rows. They may be in any order, which `sorted` reports. Sorted rows must not
+    /// overlap.
     pub(crate) fn of_csv(text: &[u8]) -> Result<Self, Flaw> {
         let text = text.trim_ascii_end();
         if text.is_empty() {
@@ -68,13 +69,14 @@ impl Survey {
         self.systems += u64::from(system);
     }
 
-    /// Whether it is a database of this kind: half the rows say something; the others may say that nothing is known.
+    /// Whether it is a database of this kind: at least half of the rows have a value. The others
+    /// may have none.
     pub(crate) fn is(&self, kind: Kind) -> bool {
-        let told = match kind {
+        let with_value = match kind {
             Kind::Country => self.countries,
             Kind::System => self.systems,
         };
-        told * 2 >= self.rows
+        with_value * 2 >= self.rows
     }
 
     /// Whether it covers the same families as another.
@@ -83,23 +85,24 @@ impl Survey {
     }
 }
 
-/// How the rows of a CSV stand, looked at one after the other.
+/// Checks the rows of a CSV one after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Order {
-    /// Where the next line starts.
+    /// Offset of the next line.
     offset: usize,
     /// The last row's addresses.
     last: Option<(u128, u128)>,
     unsorted: bool,
     highest: u128,
-    /// How many addresses the rows cover.
+    /// Number of addresses that the rows cover.
     covered: u128,
-    /// Where an address is written as text, of IPv4 and of IPv6.
+    /// Offset of a row that writes an address as text, for IPv4 and for IPv6.
     spelled: [Option<usize>; 2],
 }
 
 impl Order {
-    /// The row of the next line, which has no newline. While rows are sorted, none may overlap the one before it.
+    /// Reads the row of the next line, which has no newline. While the rows are sorted, a row must
+    /// not overlap the one before.
     pub(crate) fn row<'a>(&mut self, line: &'a [u8]) -> Result<Row<'a>, Flaw> {
         let offset = self.offset;
         if line.len() as u64 > MAX_ROW {
@@ -137,7 +140,7 @@ impl Order {
         }
     }
 
-    /// Whether all rows are of a family and sorted, after the last.
+    /// After the last row: whether all rows are of one family and sorted.
     pub(crate) fn sorted(&self) -> Result<(), Flaw> {
         self.family()?;
         if self.unsorted { Err("the rows are not sorted".into()) } else { Ok(()) }
@@ -159,7 +162,7 @@ pub(crate) fn not_a_row(line: &[u8]) -> String {
     format!("{text:?} is not a row such as 16777216,16777471,AU")
 }
 
-/// The rows by their first addresses.
+/// Sorts the rows by their first addresses.
 pub(crate) fn sort(text: &[u8]) -> Vec<u8> {
     let mut lines: Vec<_> =
         lines(text.trim_ascii_end()).map(|line| (Row::start_of(line), line)).collect();
@@ -176,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_coverage_kind_and_order_are_told() {
+    fn a_survey_has_rows_coverage_kind_and_order() {
         let survey = Survey::of_csv(b"10,19,FR\n30,39,-\n20,29,DE\n").unwrap();
         assert_eq!((survey.rows, survey.ipv4, survey.ipv6, survey.sorted), (3, 30, 0, false));
         assert!(survey.is(Kind::Country) && !survey.is(Kind::System));
@@ -188,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_make_sense_is_told_with_its_place() {
+    fn what_is_wrong_is_reported_with_its_offset() {
         assert_eq!(flaw(""), "it is empty");
         assert_eq!(flaw("\r\n \n"), "it is empty");
         assert!(flaw("1,2,FR\n<html>\n").starts_with("byte 7: \"<html>\" is not a row"));

@@ -1,4 +1,4 @@
-//! `mls-ipdb update`: fetches databases, or takes local files, and installs what makes sense.
+//! `mls-ipdb update`: fetches databases, or takes local files, and installs the valid ones.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -13,26 +13,27 @@ use reqwest::{Client, Url};
 use crate::database::Form;
 use crate::fetch::{self, Fetched};
 use crate::install::{Candidate, survey, unpack};
-use crate::installed::{Flags, fellow};
+use crate::installed::{Flags, ipv6_sibling};
 use crate::kind::Kind;
-use crate::look::{Unusable, read};
 use crate::origin::Origin;
+use crate::search::{Unusable, read};
 use crate::survey::Survey;
 use crate::verify;
 
-/// Where databases are fetched from.
+/// The sources of databases.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Sources {
-    /// Where the country database is fetched from, may end in .gz; give it again for more files
+    /// URL of the country database, may end in .gz; repeat it for more files
     #[arg(long, value_name = "URL", value_parser = fetch::parse)]
     country_db_url: Vec<Url>,
-    /// Where the AS database is fetched from
+    /// URL of the AS database, may end in .gz; repeat it for more files
     #[arg(long, value_name = "URL", value_parser = fetch::parse)]
     asn_db_url: Vec<Url>,
-    /// Install a local file instead, may end in .gz; its content tells the kind and the address family
+    /// Install a local file instead, may end in .gz; its content decides the kind and the address
+    /// family
     #[arg(long, value_name = "FILE")]
     from: Vec<PathBuf>,
-    /// Give up a server that sends nothing for so many seconds
+    /// Give up if a server sends nothing for this number of seconds
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout: u64,
 }
@@ -44,16 +45,17 @@ struct Job {
     target: PathBuf,
 }
 
-/// Installs each database on its own: one that fails leaves its old file standing and does not keep the others from theirs.
+/// Updates each database separately: if one fails, its old file stays and the others are still
+/// updated.
 ///
-/// Exit 65, 69 or 75 where some failed, by the first of them.
+/// If some failed, the exit code (65, 69 or 75) is that of the first.
 pub(crate) fn update(flags: &Flags, sources: &Sources, config: &Config) -> anyhow::Result<()> {
     let mut writer = Writer::stdout()?;
     let (mut all, mut failed, mut first) = (0, 0, None);
     let mut done = |installed: anyhow::Result<(Kind, PathBuf)>| -> anyhow::Result<()> {
         all += 1;
-        let said = installed.and_then(|(kind, target)| Ok((survey(&target)?, kind, target)));
-        match said {
+        let updated = installed.and_then(|(kind, target)| Ok((survey(&target)?, kind, target)));
+        match updated {
             Ok((survey, kind, target)) => {
                 return verify::report(&mut writer, &target, kind, &survey);
             }
@@ -79,13 +81,14 @@ pub(crate) fn update(flags: &Flags, sources: &Sources, config: &Config) -> anyho
         done(take(file, flags, config))?;
     }
     writer.flush()?;
+    mls_diag::summary(format_args!("updated {} of {all} databases", all - failed));
     first.map_or(Ok(()), |exit| {
         Err(exit
-            .error(format!("{failed} of {all} databases were not updated; their old files stand")))
+            .error(format!("{failed} of {all} databases were not updated; their old files stay")))
     })
 }
 
-/// Which URL goes where: the first to the first, and so on.
+/// Pairs the URLs with the files, in order.
 fn jobs(flags: &Flags, sources: &Sources, config: &Config) -> anyhow::Result<Vec<Job>> {
     let mut jobs = Vec::new();
     for kind in Kind::ALL {
@@ -98,7 +101,7 @@ fn jobs(flags: &Flags, sources: &Sources, config: &Config) -> anyhow::Result<Vec
         let targets = targets(flags, kind, config);
         if urls.len() > targets.len() {
             return Err(Exit::Config.error(format!(
-                "{} {} databases to fetch and {} files for them: give {} for each",
+                "{} {} databases to fetch and {} files for them: name each file with {}",
                 urls.len(),
                 kind.name(),
                 targets.len(),
@@ -108,7 +111,7 @@ fn jobs(flags: &Flags, sources: &Sources, config: &Config) -> anyhow::Result<Vec
         for (url, target) in urls.into_iter().zip(targets) {
             if Form::of(Path::new(url.path())).mmdb != Form::of(&target).mmdb {
                 return Err(Exit::Config.error(format!(
-                    "{} cannot become {}: MMDB files are called .mmdb, and no others are",
+                    "{} cannot become {}: the name of an MMDB file ends in .mmdb, and no other name does",
                     fetch::shown(&url),
                     target.display()
                 )));
@@ -119,11 +122,11 @@ fn jobs(flags: &Flags, sources: &Sources, config: &Config) -> anyhow::Result<Vec
     Ok(jobs)
 }
 
-/// The files of a kind, at least two: where only one is named, its fellow for IPv6 is the second.
+/// The files of a kind, at least two: if only one is named, its IPv6 sibling is the second.
 fn targets(flags: &Flags, kind: Kind, config: &Config) -> Vec<PathBuf> {
     let mut paths = flags.paths(kind, config);
     if let [only] = &paths[..] {
-        paths.push(fellow(only));
+        paths.push(ipv6_sibling(only));
     }
     paths
 }
@@ -133,12 +136,14 @@ fn configured_urls(kind: Kind, configured: &[String]) -> anyhow::Result<Vec<Url>
         return kind.urls().iter().map(|text| Ok(Url::parse(text)?)).collect();
     }
     let parse = |text: &String| {
-        // A licence key stands behind it, and a password in front.
-        let told =
+        // The query may hold a key, and the part before the host a password.
+        let shown =
             text.split('?').next().and_then(|text| text.rsplit('@').next()).unwrap_or_default();
         let failed = |why| {
-            Exit::Config
-                .error(format!("the configured {} database {told:?} is no URL: {why}", kind.name()))
+            Exit::Config.error(format!(
+                "the configured {} database {shown:?} is not a URL: {why}",
+                kind.name()
+            ))
         };
         fetch::parse(text).map_err(failed)
     };
@@ -153,21 +158,22 @@ async fn download(client: &Client, kind: Kind, url: &Url, target: &Path) -> anyh
         log::info!("{} is up to date", target.display());
         return Ok(());
     };
-    let failed = || format!("{} is left as it is: {}", target.display(), fetch::shown(url));
+    let failed = || format!("{} is not updated: {}", target.display(), fetch::shown(url));
     let form = Form::of(Path::new(url.path()));
     let bytes = unpack(bytes, form).or_else(|error| {
-        // gzip that stops in the middle, or does not fit its checksum, was damaged on its way.
+        // gzip that is cut off or has a wrong checksum was damaged on its way.
         let exit =
             if error.kind() == ErrorKind::FileTooLarge { Exit::DataErr } else { Exit::TempFail };
         Err(error).or_exit(exit).with_context(failed)
     })?;
-    // A connection that closes is the end of a body without length, and may be its middle. Text ends in a newline.
+    // If a response has no length, a closed connection may be its end or a cut. A whole text ends
+    // in a newline.
     let end = bytes
         .iter()
         .rposition(|byte| *byte == b'\n')
         .filter(|end| !form.mmdb && end + 1 < bytes.len());
     if end.is_some_and(|end| Survey::of_csv(&bytes[..end]).is_ok()) {
-        return Err(Exit::TempFail.error("the last line has no end: the download was cut short"))
+        return Err(Exit::TempFail.error("the last line has no newline: the download was cut off"))
             .with_context(failed);
     }
     let candidate = Candidate::new(bytes, form)
@@ -192,12 +198,16 @@ fn take(file: &Path, flags: &Flags, config: &Config) -> anyhow::Result<(Kind, Pa
     let candidate = Candidate::new(bytes, form)
         .map_err(|flaw| Exit::DataErr.error(flaw))
         .with_context(failed)?;
-    let none = || Exit::DataErr.error("it tells neither country nor AS");
+    let none = || Exit::DataErr.error("it holds neither countries nor AS numbers");
     let kind = candidate.kind().ok_or_else(none).with_context(failed)?;
     let [ipv4, ipv6, ..] = &targets(flags, kind, config)[..] else { return Err(none()) };
     let target = if candidate.survey.ipv4 > 0 { ipv4 } else { ipv6 };
     if form.mmdb != Form::of(target).mmdb {
-        let why = format!("it cannot become {}: give {} FILE", target.display(), kind.flag());
+        let why = format!(
+            "it cannot become {}: name another file with {} FILE",
+            target.display(),
+            kind.flag()
+        );
         return Err(Exit::Config.error(why)).with_context(failed);
     }
     candidate.install(kind, target).with_context(failed)?;

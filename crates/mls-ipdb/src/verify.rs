@@ -1,4 +1,4 @@
-//! `mls-ipdb verify`: what is installed, a line of JSON for each database.
+//! `mls-ipdb verify`: a line of JSON for each installed database.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -11,12 +11,12 @@ use serde::Serialize;
 
 use crate::database::Form;
 use crate::install::survey;
-use crate::installed::{Flags, fellow};
+use crate::installed::{Flags, ipv6_sibling};
 use crate::kind::Kind;
 use crate::mmdb::Mmdb;
 use crate::survey::Survey;
 
-/// So many IPv6 addresses are for the Internet: `2000::/3`, of which IANA gives them out.
+/// The number of IPv6 addresses in `2000::/3`, from which IANA allocates all public addresses.
 const IPV6_UNICAST: u128 = 1 << 125;
 
 #[derive(Serialize)]
@@ -24,34 +24,35 @@ struct Report<'a> {
     path: &'a Path,
     kind: Kind,
     rows: u64,
-    /// The part of all addresses that rows cover; null where there is none of the family.
+    /// The part of all addresses of the family that the rows cover; null if there are none.
     ipv4: Option<f64>,
     ipv6: Option<f64>,
     date: String,
 }
 
-/// Checks every database that is installed.
+/// Checks every installed database.
 ///
-/// Exit 65 where one is bad, 66 where a kind has none; after all were looked at.
+/// After all were checked: exit 65 if one is wrong, 66 if a kind has none.
 pub(crate) fn verify(flags: &Flags, config: &Config) -> anyhow::Result<()> {
     let mut writer = Writer::stdout()?;
-    let mut worst = None;
+    let (mut worst, mut verified) = (None, 0);
     for kind in Kind::ALL {
         let paths = flags.paths(kind, config);
-        let there: Vec<_> = paths
+        let existing: Vec<_> = paths
             .iter()
-            .flat_map(|path| [path.clone(), fellow(path)])
+            .flat_map(|path| [path.clone(), ipv6_sibling(path)])
             .filter(|path| path.exists())
             .collect();
-        if there.is_empty() {
-            log::error!("no {} database ({})", kind.name(), paths[0].display());
+        if existing.is_empty() {
+            log::error!("{} does not exist: no {} database", paths[0].display(), kind.name());
             worst = worst.or(Some(Exit::NoInput));
         }
-        for path in there {
+        for path in existing {
+            verified += 1;
             match survey(&path) {
                 Ok(survey) if survey.is(kind) => report(&mut writer, &path, kind, &survey)?,
                 Ok(_) => {
-                    log::error!("IP database {}: it tells no {}", path.display(), kind.name());
+                    log::error!("IP database {}: {}", path.display(), kind.wrong());
                     worst = Some(Exit::DataErr);
                 }
                 Err(error) => {
@@ -62,7 +63,13 @@ pub(crate) fn verify(flags: &Flags, config: &Config) -> anyhow::Result<()> {
         }
     }
     writer.flush()?;
-    worst.map_or(Ok(()), |exit| Err(exit.error("not all databases are as they should be")))
+    mls_diag::summary(format_args!(
+        "verified {}",
+        mls_diag::count(verified, "database", "databases")
+    ));
+    worst.map_or(Ok(()), |exit| {
+        Err(exit.error("some databases are missing or wrong; run mls-ipdb update"))
+    })
 }
 
 /// Writes the line for a database.
@@ -86,7 +93,7 @@ pub(crate) fn report(
     writer.line(&serde_json::to_vec(&report)?)
 }
 
-/// A part of a whole to four places; none of nothing.
+/// A part of a whole, rounded down to four decimal places; none if it is 0.
 fn part(covered: u128, whole: u128) -> Option<f64> {
     let parts = u32::try_from(covered / (whole / 10_000)).unwrap_or(u32::MAX);
     (covered > 0).then(|| f64::from(parts) / 10_000.0)

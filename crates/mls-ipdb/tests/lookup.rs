@@ -59,7 +59,9 @@ fn a_hundred_thousand_addresses_are_all_right_edges_included() {
     let addresses: Vec<_> =
         asked.iter().map(|(number, family)| address(*number, *family)).collect();
     let writer = std::thread::spawn(move || {
-        addresses.iter().for_each(|ip| writeln!(input, "{ip}").unwrap());
+        for ip in &addresses {
+            writeln!(input, "{ip}").unwrap();
+        }
     });
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
@@ -127,8 +129,8 @@ fn a_database_that_is_damaged_where_no_search_comes_by_is_refused_when_it_is_loa
             .unwrap();
         child.stdin.take().unwrap().write_all(addresses.as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(65), "{said}");
-        assert!(said.contains(&format!("byte {at}: \"damage\" is not a row")), "{said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(65), "{stderr}");
+        assert!(stderr.contains(&format!("byte {at}: \"damage\" is not a row")), "{stderr}");
     }
 }

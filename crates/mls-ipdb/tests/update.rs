@@ -154,7 +154,8 @@ fn databases_of_both_families_are_fetched_and_the_next_time_only_asked_about() {
 }
 
 #[test]
-fn what_is_not_whole_or_makes_no_sense_leaves_the_old_file_standing() {
+#[expect(clippy::too_many_lines, reason = "one table of downloads and what is wrong with them")]
+fn a_wrong_or_incomplete_download_does_not_replace_the_old_file() {
     let ok = "200 OK";
     let old = country(1000);
     let cut = |body: &[u8], at: usize| body[..at].to_vec();
@@ -193,7 +194,7 @@ fn what_is_not_whole_or_makes_no_sense_leaves_the_old_file_standing() {
         ),
         ("/half", Answer::new(ok, "", &country(499)), 65, "has 499 rows"),
         ("/overlap", Answer::new(ok, "", &overlapping), 65, "overlaps"),
-        ("/asn", Answer::new(ok, "", &asn(1000)), 65, "it tells no country"),
+        ("/asn", Answer::new(ok, "", &asn(1000)), 65, "it is not a country database"),
         ("/ipv6", Answer::new(ok, "", &country6(1000)), 65, "another address family"),
         ("/cut.gz", Answer::new(ok, "", &cut(&gzip(&country(1000)), 900)), 75, "left as it is"),
         ("/flipped.gz", Answer::new(ok, "", &flipped), 75, "left as it is"),
@@ -428,7 +429,7 @@ fn local_files_find_their_place_by_their_content() {
         ("less", 65, "less than half"),
         ("page", 65, "page is not installed: byte 0: \"<html>\" is not a row"),
         ("cut.gz", 65, "cut.gz is not installed"),
-        ("nothing", 65, "it tells neither country nor AS"),
+        ("nothing", 65, "it holds neither countries nor AS numbers"),
         ("missing", 66, "missing"),
     ] {
         let output = take(dir.path(), &[file]);
@@ -562,7 +563,7 @@ fn verify_says_what_is_installed_and_what_is_wrong_with_it() {
     for (bad, why) in [
         (&b"9,9,FR\n1,1,FR\n"[..], "not sorted"),
         (b"x\n", "not a row"),
-        (&asn(5), "tells no country"),
+        (&asn(5), "it is not a country database"),
     ] {
         write("country_aside.csv", bad);
         let output = verify();

@@ -1,7 +1,8 @@
 //! Searches a sorted CSV in place, as look(1) does: a binary search over the file's bytes.
 //!
-//! There is no index that could go stale and nothing to load: a lookup reads some twenty windows of a kilobyte. Whoever has many
-//! addresses to look up takes what the file says into memory first ([`Csv::load`]), which also checks all of it.
+//! There is no index that could be outdated, and nothing to load: a lookup reads about twenty
+//! windows of a kilobyte. For many lookups, [`Csv::load`] first loads the file into memory, which
+//! also checks all of it.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -11,20 +12,24 @@ use std::path::{Path, PathBuf};
 
 use mls_diag::Exit;
 
+use crate::kind::Kind;
 use crate::loaded::Loaded;
 use crate::row::{Family, Fields, Row};
 use crate::survey::not_a_row;
 
-/// No row of any database is as long, by far: the end of a row is looked for no further away.
+/// The longest row in bytes. The rows of real databases are far shorter.
 pub(crate) const MAX_ROW: u64 = 64 * 1024;
 
-/// So near to each other, rows are read one after the other.
+/// A range of at most this number of bytes is read row by row.
 const NEAR: u64 = 1024;
 
-/// What a search reads at a time on either side of the place it looks at; grows where a row is longer.
+/// The bytes that the search reads on either side of an offset. It reads more if a row is longer.
 const REACH: u64 = 512;
 
-/// No database is larger: those of today are a fifth of it.
+/// The first bytes of a database, which show its kind.
+const SAMPLE: u64 = 16 * 1024;
+
+/// The largest database in bytes. Published ones have a fifth of this.
 pub(crate) const MAX_SIZE: u64 = 128 << 20;
 
 /// Why a database cannot be used.
@@ -35,21 +40,21 @@ pub enum Unusable {
     Io {
         /// The file.
         path: PathBuf,
-        /// What happened.
+        /// The error.
         error: io::Error,
     },
-    /// It holds something else than sorted rows.
+    /// It does not hold sorted rows.
     #[error("IP database {}: {what}", path.display())]
     Bad {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// What is wrong, and at which offset.
         what: String,
     },
 }
 
 impl Unusable {
-    /// The error that ends a tool: exit 65, or what fits the I/O error.
+    /// The error that ends a tool: exit 65, or the code for the I/O error.
     #[must_use]
     pub fn fatal(self) -> anyhow::Error {
         match self {
@@ -65,13 +70,13 @@ impl Unusable {
 pub(crate) struct Csv {
     path: PathBuf,
     disk: Disk,
-    /// Without the newlines at the end.
+    /// In bytes, without the newlines at the end.
     length: u64,
     family: Family,
     loaded: Option<Loaded>,
 }
 
-/// The file, and what was read of it last.
+/// The file and the window that was read last.
 #[derive(Debug)]
 struct Disk {
     file: File,
@@ -87,10 +92,10 @@ impl Disk {
 }
 
 impl Csv {
-    /// Opens a database; its last row tells the family.
+    /// Opens a database. Its last row decides the family.
     ///
     /// # Errors
-    /// [`Unusable`] where it cannot be read or its last line is not a row.
+    /// [`Unusable`] if it cannot be read or its last line is not a row.
     pub(crate) fn open(path: &Path) -> Result<Self, Unusable> {
         let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
         let (length, file) =
@@ -118,10 +123,10 @@ impl Csv {
         Ok(csv)
     }
 
-    /// Takes the file into memory and checks that all of it is sorted rows, for many lookups.
+    /// Loads the file into memory for many lookups, and checks that it consists of sorted rows.
     ///
     /// # Errors
-    /// [`Unusable`] where it cannot be read or is not sorted.
+    /// [`Unusable`] if it cannot be read or is not sorted.
     pub(crate) fn load(&mut self) -> Result<(), Unusable> {
         if self.loaded.is_none() {
             let loaded = Loaded::read(&self.disk.file, self.family, self.length);
@@ -131,27 +136,41 @@ impl Csv {
         Ok(())
     }
 
+    /// Refuses a database that holds the other kind of data, judged by its first rows.
+    pub(crate) fn check_kind(&mut self, kind: Kind) -> Result<(), Unusable> {
+        let whole = self.length;
+        let sample = self.get(0..whole.min(SAMPLE))?;
+        let end = if (sample.len() as u64) < whole { memchr::memrchr(b'\n', sample) } else { None };
+        let lines = sample[..end.unwrap_or(sample.len())].split(|byte| *byte == b'\n');
+        let (mut country, mut system) = (false, false);
+        for row in lines.filter_map(Row::parse) {
+            country |= row.fields.has_country();
+            system |= row.fields.asn().is_some();
+        }
+        if kind.is_other(country, system) { Err(self.bad(&kind.wrong())) } else { Ok(()) }
+    }
+
     /// The family of all its rows.
     pub(crate) fn family(&self) -> Family {
         self.family
     }
 
-    /// What the row says whose range holds `number`.
+    /// The fields of the row whose range holds `number`.
     ///
     /// # Errors
-    /// [`Unusable`] where it cannot be read, or where what the search came by is not sorted.
-    pub(crate) fn look(&mut self, number: u128) -> Result<Option<Fields<'_>>, Unusable> {
-        // (The borrow checker does not let go of what an `if let` returns.)
+    /// [`Unusable`] if it cannot be read, or if rows that the search reads are not sorted.
+    pub(crate) fn find(&mut self, number: u128) -> Result<Option<Fields<'_>>, Unusable> {
+        // The borrow checker rejects an `if let` that returns the borrowed value.
         if self.loaded.is_some() {
-            return Ok(self.loaded.as_ref().and_then(|loaded| loaded.look(number)));
+            return Ok(self.loaded.as_ref().and_then(|loaded| loaded.find(number)));
         }
-        // The row starts at `low` or behind it, and before `high`; both are starts of rows.
+        // The row starts at `low` or later, and before `high`. Both are starts of rows.
         let (mut low, mut high) = (0, self.length);
         let (mut below, mut above) = (None, None);
         while high - low > NEAR {
             let line = self.line_at(low + (high - low) / 2)?;
             if line.start == low {
-                // One long row fills half of what is left.
+                // One long row fills half of the range.
                 break;
             }
             let start = Row::start_of(self.get(line.clone())?);
@@ -199,14 +218,14 @@ impl Csv {
         Ok((number <= row.end).then_some(row.fields))
     }
 
-    /// Where the line that holds the byte at `offset` starts and ends, without its newline.
+    /// The range of the line that holds the byte at `offset`, without its newline.
     fn line_at(&mut self, offset: u64) -> Result<Range<u64>, Unusable> {
         let mut reach = REACH;
         while reach <= MAX_ROW {
             let (from, to) = (offset.saturating_sub(reach), (offset + reach).min(self.length));
             let whole = self.length;
             let window = self.get(from..to)?;
-            // The offset may be that of the newline itself, which ends its line.
+            // The byte at the offset may be the newline that ends the line.
             let (before, after) =
                 window.split_at(usize::try_from(offset - from).unwrap_or_default());
             let start = memchr::memrchr(b'\n', before)
@@ -238,7 +257,7 @@ impl Csv {
     }
 }
 
-/// A whole file, if it is not larger than any database.
+/// Reads a whole file of at most the largest size of a database.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
     let mut bytes = Vec::new();
     let file = File::open(path).and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes));
@@ -264,12 +283,12 @@ mod tests {
         Csv::open(file.path())
     }
 
-    /// Looks in the file and in memory.
+    /// Searches the file and the memory.
     fn look(text: &str, number: u128) -> Result<Option<String>, Unusable> {
         let mut csv = csv(text)?;
-        let on_disk = csv.look(number)?.and_then(|row| row.country());
+        let on_disk = csv.find(number)?.and_then(|row| row.country());
         csv.load()?;
-        assert_eq!(csv.look(number)?.and_then(|row| row.country()), on_disk);
+        assert_eq!(csv.find(number)?.and_then(|row| row.country()), on_disk);
         Ok(on_disk)
     }
 
@@ -324,19 +343,19 @@ mod tests {
     }
 
     #[test]
-    fn an_unsorted_file_is_noticed_by_the_search_or_at_the_latest_by_loading() {
+    fn an_unsorted_file_is_refused_by_the_search_or_by_loading() {
         let descending: Vec<_> =
             (0..1000).rev().map(|n| format!("{},{},FR\n", n * 10, n * 10 + 5)).collect();
         assert!(
             csv(&descending.concat())
                 .unwrap()
-                .look(4321)
+                .find(4321)
                 .unwrap_err()
                 .to_string()
                 .contains("not sorted")
         );
         let swapped = "1,2,AA\n9,9,BB\n5,6,CC\n7,8,DD\n20,30,EE";
-        assert!(csv(swapped).unwrap().look(1).unwrap_err().to_string().contains("not sorted"));
+        assert!(csv(swapped).unwrap().find(1).unwrap_err().to_string().contains("not sorted"));
         assert!(
             csv(swapped)
                 .unwrap()
@@ -346,7 +365,7 @@ mod tests {
                 .contains("the rows are not sorted")
         );
         assert!(
-            csv("1,6,AA\n5,9,BB").unwrap().look(4).unwrap_err().to_string().contains("overlaps")
+            csv("1,6,AA\n5,9,BB").unwrap().find(4).unwrap_err().to_string().contains("overlaps")
         );
     }
 
@@ -372,7 +391,7 @@ mod tests {
                 }
                 for number in ranges.iter().flat_map(|(s, e, ..)| [s - 1, *s, s + (e - s) / 2, *e, e + 1]) {
                     let expected = ranges.iter().find(|(s, e, ..)| (*s..=*e).contains(&number)).map(|r| &r.2);
-                    let found = csv.look(number).unwrap().and_then(|row| row.country());
+                    let found = csv.find(number).unwrap().and_then(|row| row.country());
                     proptest::prop_assert_eq!(found.as_ref(), expected);
                 }
             }
@@ -381,7 +400,7 @@ mod tests {
         #[test]
         fn no_bytes_panic_the_search(text in "[0-9,\n\"a:.]{0,2000}", number in proptest::prelude::any::<u32>()) {
             if let Ok(mut csv) = csv(&text) {
-                let _ = csv.look(number.into());
+                let _ = csv.find(number.into());
                 let _ = csv.load();
             }
         }
