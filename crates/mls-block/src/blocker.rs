@@ -8,6 +8,7 @@ use chrono::Utc;
 use ipnet::IpNet;
 use mls_config::Config;
 use mls_config::zone::Zone;
+use mls_diag::{count, summary, thousands};
 use mls_event::{Alert, AlertKind, Record};
 use mls_stream::ndjson::Reader;
 use mls_stream::signals;
@@ -131,10 +132,13 @@ impl Blocker {
         self.commit()?;
         let list = self.written.take().unwrap_or_default();
         let Counts { alerts, new, other } = self.counts;
-        log::info!(
-            "{alerts} alerts, {new} of them new, {other} not about an address; {} entries in the block list",
-            list.entries.len()
-        );
+        summary(format_args!(
+            "read {}, {} of them new and {} not about an address; the block list has {}",
+            count(alerts, "alert", "alerts"),
+            thousands(new),
+            thousands(other),
+            count(list.entries.len() as u64, "entry", "entries")
+        ));
         if self.output.directory.is_some() {
             return Ok(());
         }

@@ -28,6 +28,7 @@ fn tools() -> [clap::Command; 12] {
         mls_setup::Args::command(),
         mls_ipdb::Args::command(),
         mls_alert::Args::command(),
+        mls_abuse::Args::command(),
         mls_anonymize::Args::command(),
         mls_block::Args::command(),
     ]

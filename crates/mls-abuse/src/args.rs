@@ -1,0 +1,84 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use ipnet::IpNet;
+use mls_config::zone::Zone;
+
+use crate::reporter::Reporter;
+
+/// Write a report about one address or network for its abuse desk
+///
+/// Reads the CSV that mls-csv writes, or the records of mls-parse and mls-enrich, and prints what
+/// the address did. Nothing is sent, and no user name is in the report.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "mls-abuse", version, after_help = EXAMPLES)]
+pub struct Args {
+    /// The address or the network that the report is about
+    #[arg(value_name = "IP", value_parser = network)]
+    pub(crate) network: IpNet,
+
+    /// What to read; `-` is standard input. Default: the CSV that --config names, else standard
+    /// input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// What to write
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) form: Form,
+
+    /// Who reports: "Example Ltd <abuse@example.org>". Default: `[report] sender_override` of
+    /// --config
+    #[arg(long, value_name = "NAME <ADDRESS>")]
+    pub(crate) reporter: Option<Reporter>,
+
+    /// Add the lines of this mail log that name the address; they are shown as they are, with the
+    /// names of users
+    #[arg(long, value_name = "LOG")]
+    pub(crate) log: Option<PathBuf>,
+
+    /// The zone of dates in the CSV: local, Europe/Paris, +02:00. Times in the report are UTC
+    #[arg(long, value_name = "ZONE", default_value = "local", allow_hyphen_values = true)]
+    pub(crate) timezone: Zone,
+
+    #[command(flatten)]
+    pub(crate) common: mls_cli::Common,
+
+    #[command(flatten)]
+    pub(crate) strict: mls_cli::Strict,
+}
+
+/// `--form`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// A text to mail
+    #[default]
+    Text,
+    /// A report of X-ARF version 4, in JSON
+    Xarf,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mls-abuse 192.0.2.1 logins.csv --reporter 'Example Ltd <abuse@example.org>'
+  zcat mail.log.2.gz | mls-parse | mls-abuse 192.0.2.0/24 --form xarf --reporter abuse@example.org";
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = || text.parse::<IpAddr>().map(|ip| IpNet::from(ip.to_canonical()));
+    text.parse::<IpNet>()
+        .or_else(|_| address())
+        .map(|network| network.trunc())
+        .map_err(|_| "give an address or a network such as 192.0.2.1 or 192.0.2.0/24".into())
+}
+
+impl mls_cli::Args for Args {
+    fn common(&self) -> &mls_cli::Common {
+        &self.common
+    }
+
+    fn strict(&self) -> bool {
+        self.strict.strict
+    }
+}

@@ -1,0 +1,177 @@
+//! What the address did.
+
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use anyhow::Context;
+use chrono::{DateTime, SecondsFormat, Utc};
+use ipnet::IpNet;
+use mls_config::zone::Zone;
+use mls_csv::row::Decoder;
+use mls_diag::{Exit, OrExit};
+use mls_event::{Auth, MAX_LINE, Outcome, Record, clean};
+use mls_stream::ndjson::Reader;
+
+/// How many attempts and log lines a report shows: the newest ones.
+const MAX_SHOWN: usize = 50;
+
+/// How many services, ports and addresses are counted by name.
+const MAX_NAMES: usize = 1000;
+
+/// The failed logins from one network.
+#[derive(Debug, Default)]
+pub(crate) struct Evidence {
+    pub(crate) attempts: u64,
+    pub(crate) first: Option<DateTime<Utc>>,
+    pub(crate) last: Option<DateTime<Utc>>,
+    /// How often each address, service and port of the client occurred.
+    pub(crate) addresses: BTreeMap<String, u64>,
+    pub(crate) services: BTreeMap<String, u64>,
+    pub(crate) ports: BTreeMap<u16, u64>,
+    /// What the IP databases say, such as `AS64500 Example, FR`.
+    pub(crate) network: Option<String>,
+    /// The newest attempts, oldest first.
+    pub(crate) newest: VecDeque<Attempt>,
+    /// The newest log lines, oldest first.
+    pub(crate) lines: VecDeque<String>,
+}
+
+/// One failed login, without the name that was tried.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) ip: String,
+    pub(crate) port: Option<u16>,
+    pub(crate) server: Option<String>,
+    pub(crate) service: Option<String>,
+    pub(crate) mechanism: Option<String>,
+}
+
+impl Evidence {
+    /// Reads CSV or records. Bad ones are reported and skipped.
+    pub(crate) fn read(mut reader: Reader, network: IpNet, zone: Zone) -> anyhow::Result<Self> {
+        let (mut evidence, mut rows) = (Self::default(), Decoder::new(zone));
+        while let Some(line) = reader.next(|| Ok(()))? {
+            let event = if line.starts_with(b"{") {
+                match Record::parse(line) {
+                    Ok(Record::Auth(event)) => Ok(Some(event)),
+                    Ok(_) => Ok(None),
+                    Err(why) => Err(why.to_string()),
+                }
+            } else {
+                rows.decode(line).map_err(|why| why.to_string())
+            };
+            match event {
+                Ok(Some(event)) => evidence.add(&event, network),
+                Ok(None) => {}
+                Err(why) => reader.bad(why),
+            }
+        }
+        Ok(evidence)
+    }
+
+    fn add(&mut self, event: &Auth<'_>, network: IpNet) {
+        let Some(ip) = event.ip.filter(|ip| network.contains(ip)) else { return };
+        if event.outcome != Outcome::Failure {
+            return;
+        }
+        let (at, n) = (event.date.at().to_utc(), u64::from(event.rows()));
+        self.attempts += n;
+        self.first = Some(self.first.map_or(at, |first| first.min(at)));
+        self.last = Some(self.last.map_or(at, |last| last.max(at)));
+        let text = |text: Option<&std::borrow::Cow<'_, str>>| {
+            text.map(|text| clean(text.as_bytes()).into_owned())
+        };
+        let service = text(event.service.as_ref());
+        count(&mut self.addresses, Some(ip.to_string()), n);
+        count(&mut self.services, service.clone(), n);
+        count(&mut self.ports, event.port, n);
+        if let Some(added) = &event.enrichment {
+            let asn = added.asn.map(|asn| format!("AS{asn}"));
+            let parts = [asn, text(added.aso.as_ref()), text(added.country_code.as_ref())];
+            let parts: Vec<_> = parts.into_iter().flatten().collect();
+            self.network = (!parts.is_empty()).then(|| parts.join(", ")).or(self.network.take());
+        }
+        let (server, mechanism) = (text(event.server.as_ref()), text(event.mechanism.as_ref()));
+        let (ip, port) = (ip.to_string(), event.port);
+        push(&mut self.newest, Attempt { at, ip, port, server, service, mechanism });
+    }
+
+    /// Adds the lines of the log `path` that name an address of `network`.
+    pub(crate) fn read_log(&mut self, path: &Path, network: IpNet) -> anyhow::Result<()> {
+        let reading = || format!("reading {}", path.display());
+        let mut log = BufReader::new(File::open(path).with_context(reading)?);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let length = (&mut log)
+                .take(MAX_LINE as u64)
+                .read_until(b'\n', &mut line)
+                .with_context(reading)
+                .or_exit(Exit::IoErr)?;
+            if length == 0 {
+                return Ok(());
+            }
+            if names(&line, network) {
+                let line = clean(line.strip_suffix(b"\n").unwrap_or(&line)).into_owned();
+                push(&mut self.lines, line);
+            }
+        }
+    }
+}
+
+fn push<T>(newest: &mut VecDeque<T>, item: T) {
+    if newest.len() == MAX_SHOWN {
+        newest.pop_front();
+    }
+    newest.push_back(item);
+}
+
+fn count<K: Ord>(counts: &mut BTreeMap<K, u64>, key: Option<K>, n: u64) {
+    let Some(key) = key else { return };
+    if counts.len() < MAX_NAMES || counts.contains_key(&key) {
+        *counts.entry(key).or_default() += n;
+    }
+}
+
+/// Whether an address of `network` is a word of the line.
+fn names(line: &[u8], network: IpNet) -> bool {
+    let is_part = |byte: &u8| byte.is_ascii_hexdigit() || *byte == b'.' || *byte == b':';
+    line.split(|byte| !is_part(byte)).any(|word| {
+        // A sentence may end after it.
+        let text = str::from_utf8(word).unwrap_or_default().trim_end_matches(['.', ':']);
+        let ip = text.parse::<std::net::IpAddr>();
+        ip.is_ok_and(|ip| network.contains(&ip.to_canonical()))
+    })
+}
+
+/// As RFC 3339 in UTC.
+pub(crate) fn utc(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_names_an_address_only_as_a_word() {
+        let network: IpNet = "192.0.2.1/32".parse().unwrap();
+        for (line, named) in [
+            ("unknown[192.0.2.1]: x", true),
+            ("rip=192.0.2.1, lip=1", true),
+            ("ended by 192.0.2.1.", true),
+            ("rip=::ffff:192.0.2.1,", true),
+            ("unknown[192.0.2.10]: x", false),
+            ("unknown[1192.0.2.1]: x", false),
+            ("version 4.192.0.2.1", false),
+            ("", false),
+        ] {
+            assert_eq!(names(line.as_bytes(), network), named, "{line}");
+        }
+        assert!(names(b"a[2001:db8::7]", "2001:db8::/64".parse().unwrap()));
+    }
+}

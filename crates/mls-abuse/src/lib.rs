@@ -1,0 +1,80 @@
+//! `mls-abuse`: what one address or network did, for the abuse desk that is responsible for it.
+//!
+//! # Reads
+//! The CSV of mls-csv or the `auth` records of mls-parse and mls-enrich, from FILE or standard input. Only failures count. With
+//! `--log`, a mail log as it is.
+//!
+//! # Writes
+//! A report on standard output: a text to mail, or JSON of X-ARF version 4 (`connection`, `login_attack`). It says who, when (in
+//! UTC), how often, at which services and from which ports, as far as the input tells, and shows the newest 50 attempts. The
+//! network's owner and country come from the IP databases by way of mls-enrich.
+//!
+//! # Guarantees
+//! - Nothing is sent. Nobody knows the address of the abuse desk from mail logs: `whois IP` shows it.
+//! - No name of a user is in the report, unless `--log` adds the lines of a log.
+//! - The same data gives the same report, with the same `report_id`.
+//! - Memory is bounded: names beyond 1,000 of a kind are not listed.
+//!
+//! # Example
+//! ```text
+//! mls-tail mail.log | mls-parse | mls-enrich | mls-abuse 192.0.2.1 --reporter 'Example Ltd <abuse@example.org>'
+//! ```
+
+mod args;
+mod evidence;
+mod reporter;
+mod text;
+mod xarf;
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Context;
+use mls_config::Config;
+use mls_diag::{Exit, count, summary};
+use mls_stream::ndjson::{Reader, Writer};
+
+pub use args::Args;
+use args::Form;
+use evidence::Evidence;
+
+/// Runs the tool.
+///
+/// # Errors
+/// Exit 64 if nobody reports, 65 if the input has no failed login from there, 66 if FILE cannot be opened, 74 for reading and
+/// writing.
+pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
+    let of_config = || config.report.sender_override.as_deref().and_then(|text| text.parse().ok());
+    let reporter = args.reporter.or_else(of_config).ok_or_else(|| {
+        Exit::Usage.error("who reports? Give --reporter 'Example Ltd <abuse@example.org>'")
+    })?;
+    let file = args.file.or(config.paths.csv_filename);
+    let reader = match file.as_deref().filter(|file| *file != Path::new("-")) {
+        Some(path) => {
+            let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+            Reader::new(Box::new(file), path.display().to_string())
+        }
+        None => Reader::stdin()?,
+    };
+    let mut evidence = Evidence::read(reader, args.network, args.timezone)?;
+    if let Some(log) = &args.log {
+        evidence.read_log(log, args.network)?;
+    }
+    let subject = text::subject(args.network);
+    let report = match args.form {
+        Form::Text => (evidence.attempts > 0).then(|| text::render(&evidence, &subject, &reporter)),
+        Form::Xarf => {
+            xarf::render(&evidence, &subject, &reporter).map(|report| format!("{report:#}\n"))
+        }
+    };
+    let report = report.ok_or_else(|| {
+        Exit::DataErr.error(format!("the input has no failed login from {subject}"))
+    })?;
+    let mut out = Writer::stdout()?;
+    out.write_all(report.as_bytes())?;
+    out.flush()?;
+    let failed = count(evidence.attempts, "failed login", "failed logins");
+    summary(format_args!("reported {failed} from {subject}"));
+    Ok(())
+}

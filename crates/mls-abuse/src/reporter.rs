@@ -1,0 +1,44 @@
+//! Who reports.
+
+use std::str::FromStr;
+
+/// A name and a mail address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reporter {
+    pub(crate) organisation: String,
+    pub(crate) address: String,
+}
+
+impl Reporter {
+    /// The domain of the address.
+    pub(crate) fn domain(&self) -> &str {
+        self.address.rsplit_once('@').map_or("", |(_, domain)| domain)
+    }
+}
+
+impl FromStr for Reporter {
+    type Err = String;
+
+    /// Reads `Example Ltd <abuse@example.org>`, or the address alone, whose domain is then the name.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, address) = match text.strip_suffix('>').and_then(|text| text.split_once('<')) {
+            Some((name, address)) => (name.trim(), address),
+            None => ("", text),
+        };
+        let is_address =
+            address.split_once('@').is_some_and(|(user, domain)| {
+                !user.is_empty() && !domain.is_empty() && !domain.contains('@')
+            }) && address.chars().all(|c| c.is_ascii_graphic() && !"<>,;\"".contains(c));
+        if !is_address || name.chars().any(char::is_control) || name.chars().count() > 200 {
+            return Err(
+                "give a name and a mail address such as Example Ltd <abuse@example.org>".into()
+            );
+        }
+        let address = address.to_owned();
+        let mut reporter = Self { organisation: name.trim_matches('"').to_owned(), address };
+        if reporter.organisation.is_empty() {
+            reporter.organisation = reporter.domain().to_owned();
+        }
+        Ok(reporter)
+    }
+}

@@ -1,0 +1,6 @@
+//! What `mls-abuse` says at the command line.
+
+#[test]
+fn reports_errors_and_exit_codes_are_as_written_down() {
+    trycmd::TestCases::new().case("tests/cmd/*.trycmd");
+}
