@@ -14,7 +14,7 @@ const ATTACKER: &str = "203.0.113.66";
 const VICTIM: &str = "198.51.100.7";
 
 /// The pipeline, with a threshold that every attempt reaches.
-const PIPELINE: &str = "mls-parse --timezone UTC < mail.log | mls-report --alert --alert-ip 1/10m | \
+const PIPELINE: &str = "mls-parse --timezone UTC < mail.log | mls-alert --ip 1/10m | \
                         mls-block --now 2026-06-01T00:01:00Z";
 
 fn alert(at: &str, ip: &str) -> String {

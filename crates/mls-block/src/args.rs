@@ -95,7 +95,7 @@ pub(crate) struct Flags {
     pub(crate) allow: Vec<IpNet>,
 
     /// Successful logins, as CSV or NDJSON records; addresses that users logged in from are not
-    /// blocked. Default: `[block] logins` of --config
+    /// blocked. Default with --config: those that `[logins] record` keeps
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) logins: Option<PathBuf>,
 

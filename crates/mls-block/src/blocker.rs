@@ -74,7 +74,8 @@ impl Blocker {
     pub(crate) fn new(flags: Flags, config: Config) -> anyhow::Result<Self> {
         let block = config.block;
         let of_config = || config.paths.state_dir.map(|dir| dir.join("block.state"));
-        let logins = match flags.logins.or(block.logins) {
+        let recorded = config.paths.logins_filename.filter(|_| config.logins.record);
+        let logins = match flags.logins.or(recorded) {
             Some(path) => Logins::of(path, flags.timezone),
             None => Logins::none(),
         };

@@ -230,12 +230,9 @@ sections! {
     /// The list of addresses to block, which mls-block makes of alerts about addresses.
     ["block"] block: Block {
         /// Networks and addresses that are never blocked, such as 192.0.2.0/24, 2001:db8::1. Local
-        /// and private addresses never are.
+        /// and private addresses never are, nor those from which users have logged in, if [logins]
+        /// record is on.
         allow: Vec<IpNet> = "";
-
-        /// The record of successful logins. An address from which a user has logged in is not
-        /// blocked. A relative path is below working_dir.
-        logins: Option<PathBuf> = "logins.csv", below working_dir;
 
         /// How long an address is blocked the first time: 90s, 10m, 1h or 7d. It is blocked twice
         /// as long each next time.
