@@ -16,7 +16,7 @@ use clap_mangen::Man;
 use crate::front::Front;
 use crate::{conf, markdown};
 
-fn tools() -> [clap::Command; 12] {
+fn tools() -> [clap::Command; 13] {
     [
         mls_tail::Args::command(),
         mls_parse::Args::command(),
