@@ -36,8 +36,8 @@ fn systemd_has_nothing_to_say_against_them() {
     if !has("systemd-analyze") {
         return skip("systemd-analyze is not installed");
     }
-    let units = [units(".service"), units(".timer")].concat();
-    assert_eq!(units.len(), 12, "a unit came or went: is it looked at here?");
+    let units = [units(".service"), units(".timer"), units(".path")].concat();
+    assert_eq!(units.len(), 18, "a unit came or went: is it looked at here?");
     // The manual page comes with the package.
     let output =
         Command::new("systemd-analyze").args(["verify", "--man=no"]).args(&units).output().unwrap();
@@ -88,11 +88,23 @@ fn little_is_exposed_and_least_where_no_network_is_needed() {
         let name = unit.file_name().unwrap().to_str().unwrap();
         assert_eq!(
             without_network,
-            ["maillogsentinel-sql-export.service", "maillogsentinel-failed@.service"]
-                .contains(&name),
+            [
+                "maillogsentinel-sql-export.service",
+                "maillogsentinel-failed@.service",
+                "maillogsentinel-block.service",
+                "maillogsentinel-block-postfix.service"
+            ]
+            .contains(&name),
             "{name}"
         );
-        let most = if without_network { 0.5 } else { 1.2 };
+        let most = match name {
+            // It changes the packet filter.
+            "maillogsentinel-block-nft.service" => 1.3,
+            // It is root, to ask for the reload.
+            "maillogsentinel-block-postfix.service" => 1.0,
+            _ if without_network => 0.5,
+            _ => 1.2,
+        };
         assert!(exposure <= most, "{name}: {exposure} is more than {most}");
     }
 }
@@ -156,6 +168,9 @@ fn pipelines_call_tools_and_flags_that_there_are_and_name_no_file_but_the_config
         for stage in pipeline.split('|') {
             let mut words = stage.split_whitespace();
             let tool = words.next().unwrap();
+            if !tool.starts_with("mls-") {
+                continue;
+            }
             let root = folder();
             if !root.with_file_name("crates").join(tool).exists() {
                 skip(&format!("{tool} is not in this tree"));
@@ -168,8 +183,10 @@ fn pipelines_call_tools_and_flags_that_there_are_and_name_no_file_but_the_config
             assert!(help.status.success(), "{unit}: {stage}: {}", text(&help.stderr));
             let help = text(&help.stdout);
             for word in words.iter().filter(|word| !verb.contains(*word)) {
-                let known = *word == "/etc/maillogsentinel.conf"
-                    || help.split([' ', ',', '\n']).any(|flag| flag == *word);
+                let known = ["/etc/maillogsentinel.conf", "-"].contains(word)
+                    || help
+                        .split([' ', ',', '\n'])
+                        .any(|flag| Some(flag) == word.split('=').next());
                 assert!(known, "{unit}: {tool} has no {word}");
             }
             stages += 1;

@@ -29,8 +29,8 @@ pub struct Args {
     #[arg(long, value_name = "N/TIME")]
     pub total: Option<Threshold>,
 
-    /// Remember in this file what has alerted. Default with --config: alerts.cursor in `state_dir`, with --framed
-    /// alerts.ledger
+    /// Remember in this file what has alerted. Default with --config: alerts.cursor in `state_dir` if a file is read, and
+    /// alerts.ledger with --framed
     #[arg(long, value_name = "CURSOR")]
     pub cursor_file: Option<PathBuf>,
 

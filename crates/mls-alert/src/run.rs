@@ -31,9 +31,10 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         ..config.alert
     };
     let default = if args.framed { "alerts.ledger" } else { "alerts.cursor" };
-    let path = args
-        .cursor_file
-        .or_else(|| config.paths.state_dir.as_ref().map(|directory| directory.join(default)));
+    // Standard input is not read again: only a flag asks to remember what it held.
+    let is_remembered = args.framed || !matches!(source, AttemptSource::Stdin);
+    let of_config = config.paths.state_dir.as_ref().filter(|_| is_remembered);
+    let path = args.cursor_file.or_else(|| of_config.map(|directory| directory.join(default)));
     let cursor = path.map(|path| AlertCursor::open(path, args.framed)).transpose()?;
     if args.framed && cursor.is_none() {
         return Err(Exit::Usage.error("--framed needs a --cursor-file, or a --config"));

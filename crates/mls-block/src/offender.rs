@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ipnet::IpNet;
 use mls_config::config::Threshold;
@@ -176,10 +177,13 @@ impl Offenders {
         for (_, ip) in &ends[limit..] {
             self.addresses.remove(ip);
         }
-        log::warn!(
-            "more than {limit} addresses offended: the {} whose blocks end first are forgotten",
-            ends.len() - limit
-        );
+        static REPORTED: AtomicBool = AtomicBool::new(false);
+        if !REPORTED.swap(true, Ordering::Relaxed) {
+            log::warn!(
+                "more than {limit} addresses offended: those whose blocks end first are forgotten \
+                 (reported once)"
+            );
+        }
     }
 }
 
