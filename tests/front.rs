@@ -162,7 +162,7 @@ fn a_purge_moves_everything_home_and_the_next_run_starts_over() {
     let silent = front.command(&["--purge"]).stdin(std::process::Stdio::null()).output().unwrap();
     assert_eq!(silent.status.code(), Some(64), "it asks, and nobody is there");
     let (code, said) = terminal(&mut front.command(&["--purge"]), &[("Go on?", "n\n")]);
-    assert!(code == 64 && said.contains("nothing was done"), "{code}: {said}");
+    assert!(code == 64 && said.contains("nothing was changed"), "{code}: {said}");
     front.site.assert_exact();
     let (code, said) = terminal(&mut front.command(&["--purge"]), &[("Go on?", "y\n")]);
     assert!(code == 0 && said.contains("Archived in"), "{code}: {said}");
@@ -318,19 +318,84 @@ fn pruning_keeps_to_the_days_where_the_log_is_followed_and_neither_loses_nor_dou
 }
 
 #[test]
-fn status_counts_what_is_recorded_and_what_is_not() {
+fn status_says_first_whether_the_service_is_healthy_and_why_not() {
     let mut front = Front::new("conf", "");
     front.site.log(3);
     front.succeeds(&[]);
     front.site.log(2);
+    let said = front.succeeds(&["--status"]);
+    assert!(said.starts_with("healthy\n"), "{said}");
+    assert!(said.contains("F: 3 rows, the last of 2026-06-01T"), "{said}");
+    assert!(said.contains("not recorded yet: 2") && said.contains("c.csv"), "{said}");
+    assert!(!said.contains("exported"), "there is no database: {said}");
+    let json = |front: &Front| {
+        let output = front.run(&["--status", "--json"]);
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code().unwrap(), value)
+    };
+    let (code, value) = json(&front);
+    assert_eq!((code, &value["healthy"], &value["rows"]), (0, &true.into(), &3.into()));
+    assert_eq!(value["not_recorded"], 2);
+
+    front.site.append("state/state.offset", "x");
+    fs::remove_file(front.site.path().join("c.csv")).unwrap();
     let output = front.run(&["--status"]);
     let said = text(&output.stdout);
-    assert!(
-        said.contains("F: 3 rows") && said.contains("not recorded yet: 2"),
-        "{said}{}",
-        text(&output.stderr)
-    );
-    assert!(said.contains("c.csv"), "{said}");
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("not healthy: the mail log cannot be read"), "{said}");
+    assert!(said.contains("not healthy: the country and AS databases are missing"), "{said}");
+    let (code, value) = json(&front);
+    assert_eq!((code, value["problems"].as_array().unwrap().len()), (1, 2), "{value}");
+    assert_eq!(value["not_recorded"], serde_json::Value::Null);
+}
+
+#[test]
+fn two_purges_within_a_second_leave_nothing_in_hidden_directories() {
+    let mut front = Front::new("conf", "");
+    for n in 1..=3 {
+        front.site.log(1);
+        front.succeeds(&[]);
+        front.succeeds(&["--yes", "--purge"]);
+        let home = fs::read_dir(front.site.path().join("home")).unwrap();
+        assert_eq!(home.count(), n);
+        let state = fs::read_dir(front.site.path().join("state")).unwrap().flatten();
+        let names: Vec<_> = state.map(|entry| entry.file_name()).collect();
+        assert!(names.iter().all(|name| !name.to_str().unwrap().starts_with('.')), "{names:?}");
+    }
+}
+
+#[test]
+fn a_run_that_is_at_work_is_reported_before_a_purge_asks() {
+    let mut front = Front::new("conf", "");
+    front.site.log(1);
+    front.succeeds(&[]);
+    let mut lock = front.site.command("exec 9>>F.lock; flock 9; echo locked; read x");
+    let mut lock = lock
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Read::read_exact(lock.stdout.as_mut().unwrap(), &mut [0; 7]).unwrap();
+    let (code, said) = terminal(&mut front.command(&["--purge"]), &[("at work", "")]);
+    assert!(code == 75 && !said.contains("Go on?"), "{said}");
+    drop(lock.stdin.take());
+    lock.wait().unwrap();
+}
+
+#[test]
+fn recorded_logins_are_pruned_and_purged_with_the_failures() {
+    let front = Front::new("conf", "[logins]\nrecord = yes\n[retention]\nlogins_days = 10");
+    let header = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n";
+    let row = "vm,2026-06-01 00:00,192.0.2.1,u7,null,null,null,null,null\n";
+    front.site.write("logins.csv", &format!("{header}{row}"));
+    assert!(front.succeeds(&["--status"]).contains("logins.csv: 1 rows"));
+    assert!(front.succeeds(&["--prune"]).starts_with("rotated "));
+    let rotated = front.site.files("logins.csv-")[0].clone();
+    assert!(front.site.shell(&format!("touch --date='11 days ago' {rotated}")).status.success());
+    assert!(front.succeeds(&["--prune"]).starts_with("removed "));
+    front.site.write("logins.csv", &format!("{header}{row}"));
+    front.succeeds(&["--yes", "--purge"]);
+    assert_eq!(front.archive(), ["logins.csv", "x.log"]);
 }
 
 #[test]

@@ -24,10 +24,11 @@ const DATABASE: &str = "Database to copy";
 const WRITE: &str = "Write this?";
 
 /// The questions of the shortest way through, each with an empty answer.
-const DEFAULTS: [(&str, &str); 7] = [
+const DEFAULTS: [(&str, &str); 8] = [
     ("Mail log", "\n"),
     (SCHEDULE, "\n"),
     (RECIPIENTS, "\n"),
+    ("Alert when one address", "\n"),
     ("When to fetch", "\n"),
     ("User that the service", "\n"),
     ("Days to keep", "\n"),
@@ -203,6 +204,11 @@ fn wrong_answers_are_asked_again_and_say_why() {
             ("give one of starttls", "tls\n"),
             ("Port of the mail", "none\n"),
             ("User name at the mail", "\n"),
+            ("Alert when one address", "20\n"),
+            ("such as 20/10m", "20/10m\n"),
+            ("logins of one user", "\n"),
+            ("Block addresses", "iptables\n"),
+            ("give nftables, postfix", "both\n"),
             ("When to fetch", "never\n"),
             ("User that the service", "root\n"),
             ("must not run as root", "no body\n"),
@@ -228,6 +234,8 @@ fn wrong_answers_are_asked_again_and_say_why() {
         "smtp_host = mx.example.org",
         "smtp_tls = tls",
         "csv_days = 365",
+        "ip = 20/10m",
+        "enforce = nftables, postfix",
         "report_schedule = 06:30",
         "ip_update_schedule = never",
         "user = bob",
@@ -250,6 +258,17 @@ fn wrong_answers_are_asked_again_and_say_why() {
     assert!(
         !system.enabled("ipinfo-update.timer") && system.enabled("maillogsentinel-report.timer")
     );
+    for unit in [
+        "maillogsentinel-alert.path",
+        "maillogsentinel-alert.timer",
+        "maillogsentinel-prune.timer",
+        "maillogsentinel-block.service",
+        "maillogsentinel-block-nft.path",
+        "maillogsentinel-block-nft.timer",
+        "maillogsentinel-block-postfix.path",
+    ] {
+        assert!(system.enabled(unit), "{unit}");
+    }
     let timer = system.read("etc/systemd/system/maillogsentinel-report.timer.d/setup.conf");
     assert!(timer.ends_with("[Timer]\nOnCalendar=\nOnCalendar=06:30\n"), "{timer}");
 
@@ -264,6 +283,9 @@ fn wrong_answers_are_asked_again_and_say_why() {
         "Encryption",
         "Port",
         "User name",
+        "Alert when one",
+        "logins of one user",
+        "Block addresses",
         "When to fetch",
         "User that",
         "Days to keep",
@@ -353,6 +375,7 @@ fn ctrl_c_while_it_writes_takes_back_what_was_written() {
     let stop = "#!/bin/bash\ncase $* in *' enable '*) echo now > /dev/tty; sleep 100;; *is-enabled*) exit 1;; esac\n";
     let (_dir, path) = impostor("systemctl", stop);
     let mut answers = DEFAULTS.to_vec();
+    answers.insert(4, ("logins of one user", "\n"));
     answers.splice(3..3, [("When to send the digest", "\n"), ("Mail server", "\n")]);
     answers.extend([(WRITE, "y\n"), ("now", "\x03")]);
     let (code, said) = terminal(system.command(&["--interactive"]).env("PATH", path), &answers);
@@ -406,6 +429,7 @@ fn automated_setup_asks_nothing_and_refuses_what_an_interview_would() {
         ("[systemd]\nuser = root\n", "must not run as root"),
         ("[report]\nemail = nobody\n", "nobody"),
         ("[paths]\nworking_dir = /home/me\n", "home directories"),
+        ("[block]\nenforce = nftables\n", "needs [alert] ip"),
         ("[paths]\nworking_dir = /srv/\"x\n", "must not have any of"),
         ("[paths]\nworking_dir = /srv/../etc\n", "without . and .."),
         ("[paths]\nworking_dir = /srv/a{b\n", "must not have any of"),
@@ -575,7 +599,7 @@ fn an_answer_can_lead_back_to_the_question_before() {
         (RECIPIENTS, "a@example.org\n"),
         ("When to send", "<\n"),
         (RECIPIENTS, "none\n"),
-        ("When to fetch", "<\n"),
+        ("Alert when one address", "<\n"),
         (RECIPIENTS, "\n"),
     ];
     answers.extend(&DEFAULTS[3..]);
@@ -592,6 +616,7 @@ fn a_configuration_that_is_named_gives_the_default_answers() {
     system.write("srv/new.conf", "# new\n[report]\nemail = new@example.org\n");
     let named = system.path("srv/new.conf");
     let mut answers = DEFAULTS.to_vec();
+    answers.insert(4, ("logins of one user", "\n"));
     answers.splice(3..3, [("When to send the digest", "\n"), ("Mail server", "\n")]);
     answers.push((WRITE, "y\n"));
     let args = ["--interactive", "--config", named.to_str().unwrap()];

@@ -4,9 +4,13 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
+use mls_config::Config;
+
 use crate::answers::Answers;
 use crate::calendar::cron_fields;
+use crate::file::CONFIGURATION;
 use crate::installation::Installation;
+use crate::jobs::ENFORCE;
 use crate::system::{Scheduler, System};
 use crate::units::SHIPPED_USER;
 
@@ -30,6 +34,10 @@ pub(crate) enum Check {
     Port,
     /// Days, or nothing.
     Days,
+    /// A number of failures in a time, or nothing.
+    Threshold,
+    /// What keeps blocked addresses out, or nothing.
+    Enforcers,
     /// Anything but nothing.
     Text,
     /// Anything.
@@ -39,7 +47,7 @@ pub(crate) enum Check {
 }
 
 /// Keys that are checked whoever set them.
-const KEYS: [(&str, Check); 16] = [
+const KEYS: [(&str, Check); 19] = [
     ("paths.mail_log", Check::MailLog),
     ("paths.working_dir", Check::Path),
     ("paths.state_dir", Check::Path),
@@ -54,6 +62,9 @@ const KEYS: [(&str, Check); 16] = [
     ("systemd.ip_update_schedule", Check::Schedule),
     ("systemd.sql_export_schedule", Check::Schedule),
     ("systemd.sql_import_schedule", Check::Schedule),
+    ("systemd.alert_schedule", Check::Schedule),
+    ("systemd.prune_schedule", Check::Schedule),
+    (ENFORCE, Check::Enforcers),
     ("database.db_path", Check::Path),
     ("database.sql_export_dir", Check::Path),
 ];
@@ -70,7 +81,11 @@ impl Checks<'_> {
                 })?;
             }
         }
-        Ok(())
+        // Only alerts about addresses block.
+        refuse_if(
+            answers.is_set(ENFORCE) && !answers.is_set("alert.ip"),
+            "[block] enforce needs [alert] ip, the threshold from which on an address is blocked",
+        )
     }
 
     /// Why a value cannot be used.
@@ -89,6 +104,12 @@ impl Checks<'_> {
             }
             Check::Port => number(value, "give a number from 1 to 65535", |n: u16| n > 0),
             Check::Days => number(value, "give a number of days, or none", |days: u32| days > 0),
+            Check::Threshold => {
+                let conf = format!("[alert]\nip = {value}\n");
+                let is_wrong = Config::parse(Path::new(CONFIGURATION), &conf).is_err();
+                refuse_if(is_wrong, "give a number of failures and a time, such as 20/10m, or none")
+            }
+            Check::Enforcers => self.enforcers(value),
             Check::Text => refuse_if(value.is_empty(), "a value is needed"),
             Check::OptionalText => Ok(()),
             Check::SecretFile => self.secret_file(value),
@@ -158,6 +179,20 @@ impl Checks<'_> {
             ),
             _ => self.schedule(value),
         }
+    }
+
+    fn enforcers(&self, value: &str) -> Result<(), String> {
+        let mut names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let is_known = |name: &str| ["nftables", "postfix"].contains(&name);
+        refuse_if(
+            !names.clone().all(is_known),
+            "give nftables, postfix, both with a comma, or none",
+        )?;
+        let needs_systemd = self.system.scheduler == Scheduler::Cron && names.next().is_some();
+        refuse_if(
+            needs_systemd,
+            "systemd is not running here, and only its units block addresses: give none",
+        )
     }
 
     fn user(&self, value: &str) -> Result<(), String> {

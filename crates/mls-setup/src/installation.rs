@@ -72,6 +72,9 @@ impl Installation {
         files.retain(|file| {
             !file.path.ends_with("sysusers.conf") && !file.path.ends_with("tmpfiles.conf")
         });
+        let rules = tree.join("crates/mls-block/block.nft");
+        let target = "/usr/share/maillogsentinel/block.nft".into();
+        files.push(copy(rules, target, Readers::Everybody));
         for folder in ["man", "bash-completion", "zsh"] {
             let made = tree.join("target/share").join(folder);
             if made.is_dir() {
@@ -89,6 +92,9 @@ pub(crate) fn installed_files(root: &Path) -> Vec<PathBuf> {
     for folder in ["bin", "lib/systemd/system", "share"] {
         collect(&root.join("usr/local").join(folder), &mut found);
     }
+    found.extend(
+        [root.join("usr/share/maillogsentinel/block.nft")].into_iter().filter(|path| path.exists()),
+    );
     found.sort();
     found
 }

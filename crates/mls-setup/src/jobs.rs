@@ -1,5 +1,7 @@
 //! What is done again and again: one table for systemd and for cron.
 
+use std::path::{Path, PathBuf};
+
 use crate::answers::Answers;
 
 /// Names of all units, for `systemctl`.
@@ -32,7 +34,7 @@ const EXTRACTION: Job = Job {
 };
 
 /// All of them.
-pub(crate) const JOBS: [Job; 5] = [
+pub(crate) const JOBS: [Job; 7] = [
     EXTRACTION,
     Job {
         service: "maillogsentinel-report.service",
@@ -65,10 +67,39 @@ pub(crate) const JOBS: [Job; 5] = [
         command: "maillogsentinel --sql-import",
         ..TIMED
     },
+    Job {
+        service: "maillogsentinel-alert.service",
+        timer: "maillogsentinel-alert.timer",
+        schedule: "systemd.alert_schedule",
+        is_needed: mails_alerts,
+        command: "maillogsentinel --alert",
+        ..TIMED
+    },
+    Job {
+        service: "maillogsentinel-prune.service",
+        timer: "maillogsentinel-prune.timer",
+        schedule: "systemd.prune_schedule",
+        is_needed: removes_data,
+        command: "maillogsentinel --prune",
+        ..TIMED
+    },
 ];
 
 /// A job that only a timer starts.
 const TIMED: Job = Job { follow: None, is_wanted_by_units: false, ..EXTRACTION };
+
+fn mails_alerts(answers: &Answers) -> bool {
+    let has_threshold =
+        ["alert.ip", "alert.user", "alert.total"].iter().any(|key| answers.is_set(key));
+    has_threshold && answers.is_set("report.email")
+}
+
+fn removes_data(answers: &Answers) -> bool {
+    let keeps_logins = answers.get("logins.record") == "yes";
+    answers.is_set("retention.csv_days")
+        || answers.is_set("retention.sql_files_days")
+        || (keeps_logins && answers.is_set("retention.logins_days"))
+}
 
 fn has_database(answers: &Answers) -> bool {
     answers.is_set("database.db_type")
@@ -104,7 +135,59 @@ impl Job {
     }
 }
 
+/// A unit that no schedule of the configuration starts.
+pub(crate) struct Companion {
+    pub(crate) unit: &'static str,
+    /// The service that it starts, or is, if that runs as the service's user.
+    pub(crate) service: Option<&'static str>,
+    /// The file that a path unit watches.
+    pub(crate) watched: Option<fn(&Answers) -> PathBuf>,
+    pub(crate) is_needed: fn(&Answers) -> bool,
+}
+
+/// All of them. systemd alone has the like: cron does not start them.
+pub(crate) const COMPANIONS: [Companion; 5] = [
+    Companion {
+        unit: "maillogsentinel-alert.path",
+        service: Some("maillogsentinel-alert.service"),
+        watched: Some(|answers| answers.get("paths.csv_filename").into()),
+        is_needed: mails_alerts,
+    },
+    Companion {
+        unit: "maillogsentinel-block.service",
+        service: Some("maillogsentinel-block.service"),
+        watched: None,
+        is_needed: |answers| answers.is_set(ENFORCE),
+    },
+    Companion {
+        unit: "maillogsentinel-block-nft.path",
+        service: Some("maillogsentinel-block-nft.service"),
+        watched: Some(|answers| Path::new(answers.get("paths.state_dir")).join("block.state")),
+        is_needed: |answers| enforces(answers, "nftables"),
+    },
+    Companion {
+        unit: "maillogsentinel-block-nft.timer",
+        service: None,
+        watched: None,
+        is_needed: |answers| enforces(answers, "nftables"),
+    },
+    Companion {
+        unit: "maillogsentinel-block-postfix.path",
+        service: None,
+        watched: Some(|answers| Path::new(answers.get("block.directory")).join("blocked.cidr")),
+        is_needed: |answers| enforces(answers, "postfix"),
+    },
+];
+
+/// The key of what keeps blocked addresses out.
+pub(crate) const ENFORCE: &str = "block.enforce";
+
+fn enforces(answers: &Answers, name: &str) -> bool {
+    answers.list(ENFORCE).any(|there| there == name)
+}
+
 /// Whether a unit is a service that does not end by itself.
 pub(crate) fn runs_all_the_time(unit: &str) -> bool {
     JOBS.iter().any(|job| job.follow == Some(unit))
+        || COMPANIONS.iter().any(|companion| companion.unit == unit)
 }

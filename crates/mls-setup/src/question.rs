@@ -4,6 +4,7 @@ use mls_diag::Exit;
 
 use crate::answers::Answers;
 use crate::check::{Check, Checks};
+use crate::jobs::ENFORCE;
 use crate::terminal::{Terminal, say};
 
 /// A question, and the key that its answer is the value of.
@@ -37,7 +38,7 @@ const ALWAYS: Question = Question {
     default: "",
 };
 
-const QUESTIONS: [Question; 23] = [
+const QUESTIONS: [Question; 26] = [
     ALWAYS,
     Question {
         key: "systemd.extraction_schedule",
@@ -91,6 +92,26 @@ const QUESTIONS: [Question; 23] = [
         text: "File that holds the password for the mail server",
         check: Check::SecretFile,
         is_asked: |answers| has_remote_mail_server(answers) && answers.is_set("report.smtp_user"),
+        default: "",
+    },
+    Question {
+        key: "alert.ip",
+        text: "Alert when one address fails so often, such as 20/10m (none: no alerts)",
+        check: Check::Threshold,
+        ..ALWAYS
+    },
+    Question {
+        key: "alert.user",
+        text: "Alert when the logins of one user fail so often",
+        check: Check::Threshold,
+        is_asked: has_recipients,
+        ..ALWAYS
+    },
+    Question {
+        key: ENFORCE,
+        text: "Block addresses that cause alerts, with: nftables, postfix, both or none",
+        check: Check::Enforcers,
+        is_asked: |answers| answers.is_set("alert.ip"),
         default: "",
     },
     Question {
@@ -252,6 +273,7 @@ fn ask(
         let has_value_none =
             matches!(question.check, Check::OneOf(values) if values.contains(&NOTHING));
         let answer = match line.as_str() {
+            "both" if question.key == ENFORCE => "nftables, postfix",
             BACK => return Ok(false),
             "" => &default,
             NOTHING if !has_value_none => "",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::answers::Answers;
 use crate::file::NewFile;
-use crate::jobs::{JOBS, When};
+use crate::jobs::{COMPANIONS, JOBS, When};
 use crate::system::Account;
 
 /// The user of the units as they are shipped.
@@ -24,18 +24,19 @@ impl Switches {
     pub(crate) fn new(answers: &Answers) -> Self {
         let mut switches = Self::default();
         for job in &JOBS {
-            let (on, off, all_the_time) = match job.when(answers) {
-                When::Never => (false, true, false),
-                When::At(_) => (true, false, false),
-                When::AllTheTime => (false, true, true),
-            };
-            switches.switch(job.timer, on, on && !off);
+            let when = job.when(answers);
+            let (on, all_the_time) = (matches!(when, When::At(_)), when == When::AllTheTime);
+            switches.switch(job.timer, on, on);
             if job.is_wanted_by_units {
                 switches.switch(job.service, on, false);
             }
             if let Some(follow) = job.follow {
                 switches.switch(follow, all_the_time, false);
             }
+        }
+        for companion in &COMPANIONS {
+            let on = (companion.is_needed)(answers);
+            switches.switch(companion.unit, on, on);
         }
         switches
     }
@@ -48,6 +49,7 @@ impl Switches {
             switches.disable.push(job.service);
             switches.disable.extend(job.follow);
         }
+        switches.disable.extend(COMPANIONS.iter().map(|companion| companion.unit));
         switches
     }
 
@@ -79,18 +81,34 @@ pub(crate) fn drop_ins(
     settings.extend(directories.iter().map(writable));
     let mut files = Vec::new();
     for job in &JOBS {
-        if !settings.is_empty() {
-            for service in job.services(answers) {
-                files.push(drop_in(service, &format!("[Service]\n{}\n", settings.join("\n"))));
-            }
-        }
         if let When::At(schedule) = job.when(answers) {
             // The empty value takes the shipped schedule away.
             let text = format!("[Timer]\nOnCalendar=\nOnCalendar={schedule}\n");
             files.push(drop_in(job.timer, &text));
         }
     }
+    for companion in &COMPANIONS {
+        if let Some(watched) = companion.watched.filter(|_| (companion.is_needed)(answers)) {
+            let path = watched(answers);
+            let text = format!("[Path]\nPathModified=\nPathModified={}\n", path.display());
+            files.push(drop_in(companion.unit, &text));
+        }
+    }
+    if !settings.is_empty() {
+        let text = format!("[Service]\n{}\n", settings.join("\n"));
+        files.extend(services(answers).into_iter().map(|service| drop_in(service, &text)));
+    }
     files
+}
+
+/// The services of the service's user that run with these answers.
+fn services(answers: &Answers) -> Vec<&'static str> {
+    let mut services: Vec<_> = JOBS.iter().flat_map(|job| job.services(answers)).collect();
+    let needed = COMPANIONS.iter().filter(|companion| (companion.is_needed)(answers));
+    services.extend(needed.filter_map(|companion| companion.service));
+    services.sort_unstable();
+    services.dedup();
+    services
 }
 
 fn drop_in(unit: &str, text: &str) -> NewFile {
@@ -103,6 +121,12 @@ fn drop_in_path(unit: &str) -> PathBuf {
 
 /// Every drop-in that a setup may have written.
 pub(crate) fn all_drop_ins() -> Vec<PathBuf> {
-    let units = JOBS.iter().flat_map(|job| [job.timer, job.service].into_iter().chain(job.follow));
-    units.map(drop_in_path).collect()
+    let jobs = JOBS.iter().flat_map(|job| [job.timer, job.service].into_iter().chain(job.follow));
+    let companions = COMPANIONS
+        .iter()
+        .flat_map(|companion| [companion.unit].into_iter().chain(companion.service));
+    let mut units: Vec<_> = jobs.chain(companions).collect();
+    units.sort_unstable();
+    units.dedup();
+    units.into_iter().map(drop_in_path).collect()
 }

@@ -141,7 +141,8 @@ fn manual(page: &mut String, name: &str, heading: &str) -> anyhow::Result<()> {
     while let Some(module) = modules.get(written).cloned() {
         *page += &format!(".SH {}\n", module.to_uppercase());
         for module in markdown::write(page, &documentation(name, &module)?) {
-            if !modules.contains(&module) {
+            // A link may lead to an item of the module itself. rustdoc finds links that lead nowhere.
+            if !modules.contains(&module) && source(name, &module).exists() {
                 modules.push(module);
             }
         }
@@ -152,11 +153,15 @@ fn manual(page: &mut String, name: &str, heading: &str) -> anyhow::Result<()> {
 
 /// The text of the `//!` lines that a module begins with.
 fn documentation(name: &str, module: &str) -> anyhow::Result<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../{name}/src/{module}.rs"));
+    let path = source(name, module);
     let source =
         fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
     Ok(lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n"))
+}
+
+fn source(name: &str, module: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../{name}/src/{module}.rs"))
 }
 
 /// Only pages with tables need it.

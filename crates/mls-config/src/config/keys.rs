@@ -13,7 +13,7 @@ use super::declare::{Base, Key, Section, sections};
 use super::ini::Ini;
 use super::threshold::Threshold;
 use super::time_span::TimeSpan;
-use super::value::{BlockForm, DbType, Password, SmtpTls, Value, is_mail_address};
+use super::value::{BlockForm, DbType, Password, SmtpTls, Value, is_enforcer, is_mail_address};
 
 sections! {
     /// Files and directories.
@@ -229,6 +229,10 @@ sections! {
 
     /// The list of addresses to block, which mls-block makes of alerts about addresses.
     ["block"] block: Block {
+        /// What keeps blocked addresses out: nftables, postfix, or both with a comma. Setup enables
+        /// the services for it. Without it nothing is blocked.
+        enforce: Vec<String> = "", check is_enforcer;
+
         /// Networks and addresses that are never blocked, such as 192.0.2.0/24, 2001:db8::1. Local
         /// and private addresses never are, nor those from which users have logged in, if [logins]
         /// record is on.
@@ -291,5 +295,13 @@ sections! {
         /// When SQL files are imported: a calendar expression, or never.
         sql_import_schedule: Option<String> = "*:0/5",
             also "sql_import_systemd.frequency" "timers.sql_import";
+
+        /// When alerts that had to wait are mailed: a calendar expression, or never. An alert that
+        /// need not wait is mailed at once.
+        alert_schedule: Option<String> = "*:0/5";
+
+        /// When data is removed that is older than [retention] allows: a calendar expression, or
+        /// never.
+        prune_schedule: Option<String> = "04:31";
     }
 }

@@ -284,6 +284,14 @@ choices! { LevelFilter:
     "CRITICAL" LevelFilter::Error,
 }
 
+/// Refuses a list with an item that is not a name of what keeps blocked addresses out.
+pub(super) fn is_enforcer(names: &[String]) -> Result<(), NotAllowed> {
+    match names.iter().find(|name| !["nftables", "postfix"].contains(&name.as_str())) {
+        Some(other) => Err(NotAllowed::new(other, "nftables, postfix, or both with a comma")),
+        None => Ok(()),
+    }
+}
+
 /// Refuses a list with an item that is not a mail address.
 pub(super) fn is_mail_address(addresses: &[String]) -> Result<(), NotAllowed> {
     match addresses.iter().find(|address| !address.contains('@')) {
