@@ -148,6 +148,12 @@ fn who_logged_in_before_the_attempts_is_not_blocked_and_who_guessed_is() {
             "{said}"
         );
     }
+    // Rotation takes nothing away.
+    let rotated = site.shell(
+        "gzip -c logins.csv > logins.csv.1.gz; head -n 1 logins.csv > l; mv l logins.csv; \
+         mls-block --now 2026-06-01T10:00:00Z --timezone UTC --logins logins.csv < alerts | diff - list; rm logins.csv.1.gz",
+    );
+    succeed(&rotated);
     // Records of mls-parse say the same.
     site.write(
         "logins.csv",

@@ -2,7 +2,7 @@
 //!
 //! # Reads
 //! `alert` records on standard input, as mls-alert writes them. Only those of kind `ip` block. With `--logins`, the record of
-//! successful logins.
+//! successful logins and what rotation made of it in the last seven days.
 //!
 //! # Writes
 //! The list of blocked addresses and networks in one or more [forms](form): with `--directory` each to a file of its own, else to

@@ -14,6 +14,7 @@ use mls_config::zone::Zone;
 use mls_csv::row::Decoder;
 use mls_diag::{Exit, OrExit, diag};
 use mls_event::{Auth, MAX_LINE, Outcome, Record};
+use mls_rotation::{Chain, Layout};
 
 use crate::offender::{Offender, RECENT, household};
 
@@ -86,7 +87,7 @@ impl Logins {
     /// If the file cannot be read. One that does not exist yet is a warning.
     pub(crate) fn refresh(&mut self, now: i64) -> anyhow::Result<()> {
         let Some(path) = self.path.clone() else { return Ok(()) };
-        let file = match File::open(&path) {
+        let mut file = match File::open(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 if !std::mem::replace(&mut self.is_missing, true) {
                     log::warn!("{} does not exist: no login protects an address", path.display());
@@ -97,30 +98,46 @@ impl Logins {
         };
         self.is_missing = false;
         self.seen.retain(|_, login| login.last > now - RECENT);
-        let found = file.metadata().with_context(|| format!("reading {}", path.display()))?;
+        let reading = || format!("reading {}", path.display());
+        let found = file.metadata().with_context(reading)?;
         let start = match self.read {
             Some((inode, length)) if inode == found.ino() && length <= found.len() => length,
             // Another file: it was rotated or pruned. What was read is still true.
-            _ => 0,
+            _ => {
+                self.read_rotated(&path, now)?;
+                0
+            }
         };
-        let length = self
-            .read_from(file, start, now, &path)
-            .with_context(|| format!("reading {}", path.display()))
-            .or_exit(Exit::IoErr)?;
+        file.seek(SeekFrom::Start(start)).with_context(reading)?;
+        let length =
+            self.read_lines(file, start, now, &path).with_context(reading).or_exit(Exit::IoErr)?;
         self.read = Some((found.ino(), length));
         Ok(())
     }
 
+    /// Reads what rotation made of the file in the days that count.
+    fn read_rotated(&mut self, path: &Path, now: i64) -> anyhow::Result<()> {
+        for file in Chain::open(path, &Layout::default())?.files {
+            if file.is_rotated && file.stat.mtime / 1_000_000_000 > now - RECENT {
+                let reading = || format!("reading {}", file.path.display());
+                let content = file.reader(0, u64::MAX).with_context(reading)?;
+                self.read_lines(content, 0, now, &file.path)
+                    .with_context(reading)
+                    .or_exit(Exit::IoErr)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Reads whole lines from offset `start` on and returns where the last one ends.
-    fn read_from(
+    fn read_lines(
         &mut self,
-        mut file: File,
+        content: impl Read,
         start: u64,
         now: i64,
         path: &Path,
     ) -> std::io::Result<u64> {
-        file.seek(SeekFrom::Start(start))?;
-        let mut lines = BufReader::with_capacity(64 * 1024, file);
+        let mut lines = BufReader::with_capacity(64 * 1024, content);
         let (mut rows, mut line, mut offset) = (Decoder::new(self.zone), Vec::new(), start);
         loop {
             line.clear();

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 /// How many offenders are remembered. Of more, those whose blocks end first are forgotten.
 const MAX_OFFENDERS: usize = 200_000;
 
+/// Whether a warning has said that there are more.
+static OVERFLOW_REPORTED: AtomicBool = AtomicBool::new(false);
+
 /// How many removals are remembered. Of more, the oldest are forgotten.
 const MAX_REMOVALS: usize = 10_000;
 
@@ -177,8 +180,7 @@ impl Offenders {
         for (_, ip) in &ends[limit..] {
             self.addresses.remove(ip);
         }
-        static REPORTED: AtomicBool = AtomicBool::new(false);
-        if !REPORTED.swap(true, Ordering::Relaxed) {
+        if !OVERFLOW_REPORTED.swap(true, Ordering::Relaxed) {
             log::warn!(
                 "more than {limit} addresses offended: those whose blocks end first are forgotten \
                  (reported once)"
