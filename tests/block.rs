@@ -251,6 +251,26 @@ fn a_kill_at_any_moment_leaves_whole_files() {
 }
 
 #[test]
+fn a_hundred_thousand_attackers_make_a_list_under_the_cap_in_bounded_memory() {
+    let site = Site::new();
+    let alerts: String = (0..100_000)
+        .map(|n| {
+            alert(
+                "2026-06-01T00:00:00Z",
+                &format!("{}.{}.{}.7", 11 + n / 65536, n / 256 % 256, n % 256),
+            )
+        })
+        .collect();
+    site.write("alerts", &alerts);
+    let output = site.shell(
+        "ulimit -v 250000; mls-block --now 2026-06-01T00:01:00Z --state S --directory . --form plain,nft < alerts; \
+         wc -l < blocked.txt; grep -c timeout blocked.nft",
+    );
+    // Two lines declare the sets, and two define them.
+    assert_eq!(succeed(&output), "20000\n20004\n");
+}
+
+#[test]
 fn nftables_keeps_a_blocked_address_out_until_its_time_is_over() {
     if !has("nft") || !has("ip") {
         return skip("nftables or iproute2 is not installed");

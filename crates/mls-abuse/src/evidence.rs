@@ -34,14 +34,14 @@ pub(crate) struct Evidence {
     /// What the IP databases say, such as `AS64500 Example, FR`.
     pub(crate) network: Option<String>,
     /// The newest attempts, oldest first.
-    pub(crate) newest: VecDeque<Attempt>,
+    pub(crate) newest: VecDeque<FailedLogin>,
     /// The newest log lines, oldest first.
     pub(crate) lines: VecDeque<String>,
 }
 
 /// One failed login, without the name that was tried.
 #[derive(Debug)]
-pub(crate) struct Attempt {
+pub(crate) struct FailedLogin {
     pub(crate) at: DateTime<Utc>,
     pub(crate) ip: String,
     pub(crate) port: Option<u16>,
@@ -97,7 +97,7 @@ impl Evidence {
         }
         let (server, mechanism) = (text(event.server.as_ref()), text(event.mechanism.as_ref()));
         let (ip, port) = (ip.to_string(), event.port);
-        push(&mut self.newest, Attempt { at, ip, port, server, service, mechanism });
+        push(&mut self.newest, FailedLogin { at, ip, port, server, service, mechanism });
     }
 
     /// Adds the lines of the log `path` that name an address of `network`.

@@ -1,16 +1,18 @@
 //! `mls-abuse`: what one address or network did, for the abuse desk that is responsible for it.
 //!
 //! # Reads
-//! The CSV of mls-csv or the `auth` records of mls-parse and mls-enrich, from FILE or standard input. Only failures count. With
-//! `--log`, a mail log as it is.
+//! The CSV of mls-csv or the `auth` records of mls-parse and mls-enrich, from FILE or standard
+//! input. Only failures count. With `--log`, a mail log as it is.
 //!
 //! # Writes
-//! A report on standard output: a text to mail, or JSON of X-ARF version 4 (`connection`, `login_attack`). It says who, when (in
-//! UTC), how often, at which services and from which ports, as far as the input tells, and shows the newest 50 attempts. The
-//! network's owner and country come from the IP databases by way of mls-enrich.
+//! A report on standard output: a text to mail, or JSON of X-ARF version 4 (`connection`,
+//! `login_attack`). It says who, when (in UTC), how often, at which services and from which ports,
+//! as far as the input tells, and shows the newest 50 attempts. The network's owner and country
+//! come from the IP databases by way of mls-enrich.
 //!
 //! # Guarantees
-//! - Nothing is sent. Nobody knows the address of the abuse desk from mail logs: `whois IP` shows it.
+//! - Nothing is sent. Nobody knows the address of the abuse desk from mail logs: `whois IP` shows
+//!   it.
 //! - No name of a user is in the report, unless `--log` adds the lines of a log.
 //! - The same data gives the same report, with the same `report_id`.
 //! - Memory is bounded: names beyond 1,000 of a kind are not listed.
@@ -42,8 +44,8 @@ use evidence::Evidence;
 /// Runs the tool.
 ///
 /// # Errors
-/// Exit 64 if nobody reports, 65 if the input has no failed login from there, 66 if FILE cannot be opened, 74 for reading and
-/// writing.
+/// Exit 64 if nobody reports, 65 if the input has no failed login from there, 66 if FILE cannot be
+/// opened, 74 for reading and writing.
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let of_config = || config.report.sender_override.as_deref().and_then(|text| text.parse().ok());
     let reporter = args.reporter.or_else(of_config).ok_or_else(|| {

@@ -64,7 +64,8 @@ fn item(description: &str, text: &str) -> Value {
     })
 }
 
-/// An identifier in the form of a UUID of version 4 (RFC 9562), made of a hash: the same report has the same one.
+/// An identifier in the form of a UUID of version 4 (RFC 9562), made of a hash: the same report has
+/// the same one.
 fn uuid(text: &str) -> String {
     let hash = sha256(text.as_bytes());
     format!(

@@ -6,11 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use mls_config::zone::Zone;
 
-use crate::logins::{Login, Logins};
+use crate::logins::{AddressLogins, Logins};
 use crate::offender::{Offender, Offenders};
 
-/// Addresses that are not of the public Internet: this machine, private and shared networks, link-local,
-/// multicast and reserved ones (the IANA special-purpose address registries, RFC 6890).
+/// Addresses that are not of the public Internet: this machine, private and shared networks,
+/// link-local, multicast and reserved ones (the IANA special-purpose address registries, RFC 6890).
 const LOCAL: [IpNet; 14] = [
     v4([0, 0, 0, 0], 8),
     v4([10, 0, 0, 0], 8),
@@ -47,7 +47,7 @@ pub(crate) struct Allow {
 pub(crate) enum Reason<'a> {
     Local(IpNet),
     Network(IpNet),
-    Login(&'a Login),
+    Login(&'a AddressLogins),
 }
 
 impl Allow {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::args::Command;
 use crate::blocker::Blocker;
 use crate::form::CauseText;
-use crate::list::{Cause, List};
+use crate::list::{BlockList, Cause};
 use crate::output::print;
 use crate::show_time;
 
@@ -28,8 +28,9 @@ impl Blocker {
         print(&answer)
     }
 
-    /// `192.0.2.1/32 until 2026-06-01T11:30:00Z since 2026-06-01T10:30:00Z: 20 failed logins (20/10m), offence 1`
-    fn table(&self, list: &List) -> String {
+    /// `192.0.2.1/32 until 2026-06-01T11:30:00Z since 2026-06-01T10:30:00Z: 20 failed logins
+    /// (20/10m), offence 1`
+    fn table(&self, list: &BlockList) -> String {
         let zone = self.zone;
         list.entries.iter().fold(String::new(), |mut text, entry| {
             let (since, until) = (show_time(entry.since, zone), show_time(entry.until, zone));
@@ -47,7 +48,7 @@ impl Blocker {
         let zone = self.zone;
         let list = self.list(now);
         if let Some(entry) = list.find(ip) {
-            let only = List { entries: vec![entry.clone()], left_out: 0 };
+            let only = BlockList { entries: vec![entry.clone()], left_out: 0 };
             return format!("{ip} is blocked: {}", self.table(&only).trim_end());
         }
         let offenders = &self.state.offenders;

@@ -17,10 +17,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::allow::Allow;
 use crate::args::Flags;
 use crate::form::Form;
-use crate::list::{Limits, List};
+use crate::list::{BlockList, Limits};
 use crate::logins::Logins;
 use crate::offender::{BlockTime, Offence};
-use crate::output::{Output, print};
+use crate::output::{ListOutput, print};
 use crate::state_file::StateFile;
 
 /// Alerts are taken in at the latest when there are so many.
@@ -37,7 +37,7 @@ const LOOK_AGAIN: i64 = 60;
 
 /// What one run works with.
 pub(crate) struct Blocker {
-    pub(crate) output: Output,
+    pub(crate) output: ListOutput,
     /// The zone of dates that people read.
     pub(crate) zone: Zone,
     /// `--now`.
@@ -48,7 +48,7 @@ pub(crate) struct Blocker {
     pub(crate) state: StateFile,
     pending: Vec<Update>,
     /// The list that the files hold.
-    written: Option<List>,
+    written: Option<BlockList>,
     committed: Option<Instant>,
     counts: Counts,
 }
@@ -90,7 +90,7 @@ impl Blocker {
             },
             allow: Allow { networks: [flags.allow, block.allow].concat(), logins },
             state: StateFile::open(flags.state.or_else(of_config))?,
-            output: Output {
+            output: ListOutput {
                 directory: flags.directory.or(block.directory),
                 asked: flags.form,
                 forms: block.forms.into_iter().map(Form::from).collect(),
@@ -184,14 +184,15 @@ impl Blocker {
     /// How long the files stay right if nothing comes in.
     fn until_next_change(&self) -> Option<Duration> {
         let now = self.now();
-        let end = self.written.as_ref().and_then(List::next_end);
+        let end = self.written.as_ref().and_then(BlockList::next_end);
         let look = self.allow.logins.may_change().then_some(now + LOOK_AGAIN);
         let next = [end, look].into_iter().flatten().min()?;
         let seconds = u64::try_from(next - now).unwrap_or_default().max(1);
         self.fixed_now.is_none().then(|| Duration::from_secs(seconds))
     }
 
-    /// Brings state and lists up to date, each file at once. The state comes first: a list can be made again.
+    /// Brings state and lists up to date, each file at once. The state comes first: a list can be
+    /// made again.
     fn commit(&mut self) -> anyhow::Result<()> {
         let lock = self.state.lock()?;
         self.state.reload()?;
@@ -234,8 +235,8 @@ impl Blocker {
     }
 
     /// The list at `now`.
-    pub(crate) fn list(&self, now: i64) -> List {
-        List::new(&self.state.offenders, &self.allow, self.limits, now)
+    pub(crate) fn list(&self, now: i64) -> BlockList {
+        BlockList::new(&self.state.offenders, &self.allow, self.limits, now)
     }
 
     /// Replaces the files if the list has changed.

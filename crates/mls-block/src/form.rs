@@ -20,7 +20,7 @@ use mls_config::config::BlockForm;
 use mls_config::zone::Zone;
 use serde::Serialize;
 
-use crate::list::{Cause, Entry, List};
+use crate::list::{BlockList, Cause, ListEntry};
 use crate::show_time;
 
 /// `--form`.
@@ -67,7 +67,7 @@ impl Form {
     }
 
     /// The list in this form. Times that are left count from `now`.
-    pub(crate) fn render(self, list: &List, now: i64, jail: &str) -> String {
+    pub(crate) fn render(self, list: &BlockList, now: i64, jail: &str) -> String {
         let entries = &list.entries;
         match self {
             Self::Plain => lines(entries, |entry| entry.network.to_string()),
@@ -86,12 +86,12 @@ impl Form {
     }
 }
 
-fn lines(entries: &[Entry], line: impl Fn(&Entry) -> String) -> String {
+fn lines(entries: &[ListEntry], line: impl Fn(&ListEntry) -> String) -> String {
     entries.iter().fold(String::new(), |text, entry| text + &line(entry) + "\n")
 }
 
 /// A JSON array with one entry a line.
-fn array<T: Serialize>(entries: &[Entry], item: impl Fn(&Entry) -> T) -> String {
+fn array<T: Serialize>(entries: &[ListEntry], item: impl Fn(&ListEntry) -> T) -> String {
     let mut text = String::from("[");
     for (n, entry) in entries.iter().enumerate() {
         text += if n == 0 { "\n" } else { ",\n" };
@@ -101,8 +101,9 @@ fn array<T: Serialize>(entries: &[Entry], item: impl Fn(&Entry) -> T) -> String 
     text + "\n]\n"
 }
 
-/// nft applies a script as a whole or not at all; one that is cut off ends inside a brace, which is an error.
-fn nft(entries: &[Entry], now: i64) -> String {
+/// nft applies a script as a whole or not at all; one that is cut off ends inside a brace, which is
+/// an error.
+fn nft(entries: &[ListEntry], now: i64) -> String {
     let mut text = String::from("add table inet maillogsentinel\n");
     for (set, kind) in SETS {
         let _ = writeln!(
@@ -114,7 +115,7 @@ fn nft(entries: &[Entry], now: i64) -> String {
     text += "table inet maillogsentinel {\n";
     for (set, kind) in SETS {
         let _ = writeln!(text, "\tset {set} {{\n\t\ttype {kind}; flags interval, timeout;");
-        let of_kind = |entry: &&Entry| entry.network.addr().is_ipv4() == (kind == "ipv4_addr");
+        let of_kind = |entry: &&ListEntry| entry.network.addr().is_ipv4() == (kind == "ipv4_addr");
         let mut elements = entries.iter().filter(of_kind).peekable();
         if elements.peek().is_some() {
             text += "\t\telements = {\n";
@@ -137,7 +138,7 @@ fn nft(entries: &[Entry], now: i64) -> String {
 /// The sets, and what is in them.
 const SETS: [(&str, &str); 2] = [("blocked4", "ipv4_addr"), ("blocked6", "ipv6_addr")];
 
-fn seconds_left(entry: &Entry, now: i64) -> i64 {
+fn seconds_left(entry: &ListEntry, now: i64) -> i64 {
     (entry.until - now).max(1)
 }
 
@@ -152,7 +153,7 @@ struct Decision {
 }
 
 impl Decision {
-    fn new(entry: &Entry, now: i64) -> Self {
+    fn new(entry: &ListEntry, now: i64) -> Self {
         Self {
             duration: format!("{}s", seconds_left(entry, now)),
             reason: format!("maillogsentinel: {}", CauseText(&entry.cause)),
@@ -180,7 +181,7 @@ struct Item {
 }
 
 impl Item {
-    fn new(entry: &Entry) -> Self {
+    fn new(entry: &ListEntry) -> Self {
         let utc = |at| show_time(at, Zone::Fixed(Utc.fix()));
         let (network, since, until) = (entry.network, utc(entry.since), utc(entry.until));
         let (mut addresses, mut offences, mut attempts, mut threshold) = (None, None, None, None);

@@ -22,7 +22,7 @@ pub(crate) struct Limits {
 
 /// One line of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct ListEntry {
     pub(crate) network: IpNet,
     pub(crate) since: i64,
     pub(crate) until: i64,
@@ -40,13 +40,13 @@ pub(crate) enum Cause {
 
 /// The list, in the order of addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct List {
-    pub(crate) entries: Vec<Entry>,
+pub(crate) struct BlockList {
+    pub(crate) entries: Vec<ListEntry>,
     /// How many entries more there would be without the limit.
     pub(crate) left_out: usize,
 }
 
-impl List {
+impl BlockList {
     /// The list at `now`.
     pub(crate) fn new(offenders: &Offenders, allow: &Allow, limits: Limits, now: i64) -> Self {
         let blocked: Vec<_> = offenders
@@ -62,10 +62,11 @@ impl List {
             let network = network_of(group[0].0);
             let is_enough = limits.network_from > 0 && group.len() >= limits.network_from;
             if is_enough && allow.is_free(network) && !has_removal(offenders, network) {
-                entries.push(Entry::of_network(network, group, limits.network_from));
+                entries.push(ListEntry::of_network(network, group, limits.network_from));
             } else {
-                entries
-                    .extend(group.iter().map(|(ip, offender)| Entry::of_address(*ip, *offender)));
+                entries.extend(
+                    group.iter().map(|(ip, offender)| ListEntry::of_address(*ip, *offender)),
+                );
             }
         }
         let left_out = entries.len().saturating_sub(limits.max_entries);
@@ -78,7 +79,7 @@ impl List {
     }
 
     /// The entry that blocks `ip`.
-    pub(crate) fn find(&self, ip: IpAddr) -> Option<&Entry> {
+    pub(crate) fn find(&self, ip: IpAddr) -> Option<&ListEntry> {
         self.entries.iter().find(|entry| entry.network.contains(&ip))
     }
 
@@ -88,7 +89,7 @@ impl List {
     }
 }
 
-impl Entry {
+impl ListEntry {
     fn of_address(ip: IpAddr, offender: Offender) -> Self {
         let Offender { since, until, .. } = offender;
         Self { network: ip.into(), since, until, cause: Cause::Offender(offender) }
@@ -147,7 +148,7 @@ mod tests {
     }
 
     fn listed(offenders: &Offenders, allow: &Allow, now: i64) -> Vec<String> {
-        let list = List::new(offenders, allow, LIMITS, now);
+        let list = BlockList::new(offenders, allow, LIMITS, now);
         list.entries.iter().map(|entry| format!("{} {}", entry.network, entry.until)).collect()
     }
 
@@ -193,7 +194,7 @@ mod tests {
     fn a_list_that_is_too_long_keeps_what_ends_last() {
         let offenders = offenders(&[("192.0.2.1", 30), ("192.0.3.1", 10), ("192.0.4.1", 20)]);
         let limits = Limits { max_entries: 2, network_from: 0 };
-        let list = List::new(&offenders, &allow(&[]), limits, 50);
+        let list = BlockList::new(&offenders, &allow(&[]), limits, 50);
         let networks: Vec<_> = list.entries.iter().map(|entry| entry.network.to_string()).collect();
         assert_eq!(
             (networks, list.left_out),
@@ -202,8 +203,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever offends: nothing is wider than a /24 or a /64, nobody is blocked who is allowed, whoever offends otherwise
-        /// is, the entries do not overlap, and the order of alerts about different addresses does not matter.
+        /// For all offenders: no entry is wider than a /24 or a /64, the list has every offender
+        /// except the allowed ones, entries do not overlap, and the order of alerts about different
+        /// addresses does not matter.
         #[test]
         fn what_holds_for_every_list(alerts in proptest::collection::vec((0u8..4, 0u8..12, 0i64..300), 0..80), now in 0i64..500) {
             let texts: Vec<_> = alerts.iter().map(|(net, host, at)| {
@@ -216,7 +218,7 @@ mod tests {
             sorted.sort_by_key(|(ip, _)| *ip);
             prop_assert_eq!(&offenders, &self::offenders(&sorted));
             let allow = allow(&["192.0.2.3/32"]);
-            let list = List::new(&offenders, &allow, LIMITS, now);
+            let list = BlockList::new(&offenders, &allow, LIMITS, now);
             for (n, entry) in list.entries.iter().enumerate() {
                 let shortest = if entry.network.addr().is_ipv4() { 24 } else { 64 };
                 prop_assert!(entry.network.prefix_len() >= shortest);

@@ -26,7 +26,7 @@ const MAX_NAME: usize = 64;
 
 /// The logins from one address; of IPv6, from one /64.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Login {
+pub(crate) struct AddressLogins {
     pub(crate) user: Box<str>,
     first: i64,
     pub(crate) last: i64,
@@ -38,7 +38,7 @@ pub(crate) struct Logins {
     zone: Zone,
     /// The file that was read, and how much of it.
     read: Option<(u64, u64)>,
-    seen: HashMap<IpAddr, Login, RandomState>,
+    seen: HashMap<IpAddr, AddressLogins, RandomState>,
     is_missing: bool,
     is_full: bool,
 }
@@ -63,7 +63,7 @@ impl Logins {
     /// The logins from `ip` that protect it: a user logged in before the attempts began that the
     /// alert counted, so an attacker who guesses a password does not protect himself; and one did
     /// so in the days before.
-    pub(crate) fn before(&self, ip: IpAddr, offender: &Offender) -> Option<&Login> {
+    pub(crate) fn before(&self, ip: IpAddr, offender: &Offender) -> Option<&AddressLogins> {
         let attack = offender.alerted - i64::from(offender.threshold.seconds);
         let login = self.seen.get(&household(ip))?;
         (login.first < attack && login.last > offender.alerted - RECENT).then_some(login)
@@ -183,7 +183,7 @@ impl Logins {
                 login.user = name(user);
             }
         } else if self.seen.len() < MAX_ADDRESSES {
-            self.seen.insert(ip, Login { user: name(user), first: at, last: at });
+            self.seen.insert(ip, AddressLogins { user: name(user), first: at, last: at });
         } else if !std::mem::replace(&mut self.is_full, true) {
             log::warn!(
                 "users log in from more than {MAX_ADDRESSES} addresses: further ones are not protected"

@@ -10,10 +10,10 @@ use mls_state::atomic;
 use mls_stream::ndjson::Writer;
 
 use crate::form::Form;
-use crate::list::List;
+use crate::list::BlockList;
 
 /// What is written, and where.
-pub(crate) struct Output {
+pub(crate) struct ListOutput {
     pub(crate) directory: Option<PathBuf>,
     /// `--form`.
     pub(crate) asked: Vec<Form>,
@@ -22,7 +22,7 @@ pub(crate) struct Output {
     pub(crate) jail: String,
 }
 
-impl Output {
+impl ListOutput {
     fn forms(&self) -> &[Form] {
         match (&self.asked[..], &self.forms[..]) {
             ([], []) => &[Form::Plain],
@@ -31,13 +31,13 @@ impl Output {
     }
 
     /// The list in the form that was asked for first, else the plain list.
-    pub(crate) fn text(&self, list: &List, now: i64) -> String {
+    pub(crate) fn text(&self, list: &BlockList, now: i64) -> String {
         let form = self.asked.first().copied().unwrap_or(Form::Plain);
         form.render(list, now, &self.jail)
     }
 
     /// Replaces each file in the directory, if there is one.
-    pub(crate) fn write(&self, list: &List, now: i64) -> anyhow::Result<()> {
+    pub(crate) fn write(&self, list: &BlockList, now: i64) -> anyhow::Result<()> {
         let Some(directory) = &self.directory else { return Ok(()) };
         if !directory.is_dir() {
             fs::create_dir(directory)
