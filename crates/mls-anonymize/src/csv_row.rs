@@ -50,7 +50,7 @@ impl Anonymizer {
             Column::Asn | Column::Aso => {
                 return Cow::Owned(cell::encode(None, unknown).into_owned());
             }
-            Column::User => self.pseudonyms.user(value, &mut text),
+            Column::User => self.pseudonyms.user(&value, &mut text),
             Column::Server | Column::Ip | Column::Hostname => {
                 self.pseudonyms.host(value.as_bytes(), &mut text);
             }

@@ -41,6 +41,8 @@ pub(crate) struct LineParser {
     date: String,
     ip: String,
     asn: String,
+    /// Cells that are not written as they are.
+    decoded: [String; 7],
 }
 
 impl LineParser {
@@ -51,6 +53,7 @@ impl LineParser {
             date: String::new(),
             ip: String::new(),
             asn: String::new(),
+            decoded: Default::default(),
         }
     }
 
@@ -62,7 +65,7 @@ impl LineParser {
         let [_, date, ip, user, hostname, reverse_dns_status, country_code, asn, aso] =
             match plain(line) {
                 Some(cells) => cells,
-                None => self.unquoted(line)?,
+                None => unquoted(&mut self.quoted, line)?,
             };
         if !is_date(date) {
             return if date == "date" {
@@ -71,29 +74,20 @@ impl LineParser {
                 Err(format!("date {date:?}: not YYYY-MM-DD HH:MM[:SS]"))
             };
         }
+        let [ip_text, user_text, hostname_text, status_text, country_text, asn_text, aso_text] =
+            &mut self.decoded;
         Ok(Some(Attempt {
             date,
             at: None,
-            ip: cell::decode(ip).map(clip),
-            user: cell::decode(user).map(clip),
-            hostname: cell::decode(hostname).map(clip),
-            reverse_dns_status: cell::decode(reverse_dns_status).map(clip),
-            country_code: cell::decode(country_code).map(clip),
-            asn: cell::decode(asn).map(clip),
-            aso: cell::decode(aso).map(clip),
+            ip: value(ip, ip_text),
+            user: value(user, user_text),
+            hostname: value(hostname, hostname_text),
+            reverse_dns_status: value(reverse_dns_status, status_text),
+            country_code: value(country_code, country_text),
+            asn: value(asn, asn_text),
+            aso: value(aso, aso_text),
             attempts: 1,
         }))
-    }
-
-    fn unquoted<'a>(&'a mut self, line: &'a str) -> Result<[&'a str; 9], String> {
-        let cells =
-            self.quoted.split(line.as_bytes()).map_err(|why| why.to_string())?.unwrap_or_default();
-        let mut text = [""; 9];
-        for (text, cell) in text.iter_mut().zip(cells) {
-            // Quotes are ASCII, so taking them off leaves UTF-8.
-            *text = str::from_utf8(cell).map_err(|error| error.to_string())?;
-        }
-        Ok(text)
     }
 
     /// The failed attempt of an `auth` record; `None` if the record is not a failure.
@@ -143,6 +137,28 @@ impl LineParser {
             aso: added.aso.as_deref().map(clip),
             attempts,
         })
+    }
+}
+
+/// The cells of a line with quotes.
+fn unquoted<'a>(decoder: &'a mut Decoder, line: &'a str) -> Result<[&'a str; 9], String> {
+    let cells = decoder.split(line.as_bytes()).map_err(|why| why.to_string())?.unwrap_or_default();
+    let mut text = [""; 9];
+    for (text, cell) in text.iter_mut().zip(cells) {
+        // Quotes are ASCII, so taking them off leaves UTF-8.
+        *text = str::from_utf8(cell).map_err(|error| error.to_string())?;
+    }
+    Ok(text)
+}
+
+/// The value of a cell, in `buffer` if it is not written as it is.
+fn value<'a>(cell: &'a str, buffer: &'a mut String) -> Option<&'a str> {
+    match cell::decode(cell)? {
+        Cow::Borrowed(text) => Some(clip(text)),
+        Cow::Owned(text) => {
+            *buffer = text;
+            Some(clip(buffer))
+        }
     }
 }
 
@@ -256,7 +272,7 @@ mod tests {
         fn cutting_at_commas_gives_what_the_decoder_gives(line in "[^\"\n\r]{0,100}") {
             let mut parser = parser();
             if let Some(cells) = plain(&line) {
-                proptest::prop_assert_eq!(parser.unquoted(&line).unwrap(), cells);
+                proptest::prop_assert_eq!(unquoted(&mut parser.quoted, &line).unwrap(), cells);
             }
         }
     }

@@ -194,11 +194,11 @@ pub(crate) fn bad(column: &'static str, cell: &str, why: &'static str) -> BadRow
     BadRow::Cell { column, cell: cell.chars().take(80).collect(), why }
 }
 
-/// The decoded cell, borrowed where it was.
+/// The value of a cell, borrowed if it can be.
 fn value(cell: Cow<'_, str>) -> Option<Cow<'_, str>> {
     match cell {
-        Cow::Borrowed(cell) => cell::decode(cell).map(Cow::Borrowed),
-        Cow::Owned(cell) => cell::decode(&cell).map(|text| Cow::Owned(text.to_owned())),
+        Cow::Borrowed(cell) => cell::decode(cell),
+        Cow::Owned(cell) => cell::decode(&cell).map(|text| Cow::Owned(text.into_owned())),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use mls_csv::cell::{self, Unknown};
 use mls_csv::row::{self, Decoder, Style};
 use mls_event::{Auth, Enrichment, Outcome, Timestamp, clean};
 use proptest::prelude::*;
@@ -26,7 +27,8 @@ fn text() -> impl Strategy<Value = Option<Cow<'static, str>>> {
     prop_oneof![
         Just(None),
         nasty.prop_map(|t| Some(t.into())),
-        ".*|['=+@\"-].*".prop_map(|t| Some(clean(t.as_bytes()).into_owned().into()))
+        ".*|['=+@\"-].*|[;,|='＝ \"a+\t-]{0,9}"
+            .prop_map(|t| Some(clean(t.as_bytes()).into_owned().into()))
     ]
 }
 
@@ -54,6 +56,36 @@ proptest! {
         let good = b"h,2026-06-01 00:00,192.0.2.1,u,null,N/A,N/A,N/A,N/A";
         let event = decoder.decode(good).unwrap().unwrap();
         prop_assert_eq!(event.user.as_deref(), Some("u"));
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_separator_makes_a_formula_of_a_row(user in "[;,|=＝＋－＠' \"a+\t@\r-]{0,12}") {
+        let mut event = Auth::new(Timestamp::parse("2026-11-21T07:40:14Z").unwrap(), Outcome::Failure);
+        event.user = Some(user.into());
+        let line = String::from_utf8(line(&event)).unwrap();
+        for part in line.trim_end_matches('\n').split([',', ';', '\t', '\r']) {
+            let first = part.trim_start_matches([' ', '"']).chars().next().unwrap_or('a');
+            prop_assert!(!"=+-@＝＋－＠".contains(first), "{}", line);
+        }
+    }
+}
+
+#[test]
+fn parts_that_could_be_formulas_get_an_apostrophe_and_others_do_not() {
+    for (text, cell) in [
+        ("x;=cmd|' /C calc'!A0", "x;'=cmd|' /C calc'!A0"),
+        ("＝1+1", "'＝1+1"),
+        ("a, -1", "a,' -1"),
+        ("a;\"=1", "a;'\"=1"),
+        ("a;'b", "a;''b"),
+        ("Orange - S.A., Paris", "Orange - S.A., Paris"),
+        ("o'neill@example.com", "o'neill@example.com"),
+        ("\t=1", "?=1"),
+    ] {
+        assert_eq!(cell::encode(Some(text), Unknown::Null), cell);
+        assert_eq!(cell::decode(cell).as_deref(), Some(text.replace('\t', "?").as_str()));
     }
 }
 
