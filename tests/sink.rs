@@ -49,7 +49,7 @@ fn rows_behind_the_commit_are_moved_aside_and_never_deleted() {
     site.log(3);
     let output = site.shell(EXTRACT);
     assert!(
-        output.status.success() && text(&output.stderr).contains("10 bytes behind the last commit"),
+        output.status.success() && text(&output.stderr).contains("10 bytes after the last commit"),
         "{}",
         text(&output.stderr)
     );
@@ -74,6 +74,74 @@ fn a_csv_that_was_rotated_removed_or_emptied_is_begun_anew_and_the_log_goes_on()
         site.write("F", &format!("{first}{second}"));
         site.assert_exact();
     }
+}
+
+#[test]
+fn uncommitted_rows_are_moved_out_of_a_rotated_csv() {
+    const SURPLUS: &str = "vm,2026-06-01 00:00,192.0.2.1,lost,null,N/A,N/A,N/A,N/A\n";
+    for before in [0, 3] {
+        for owner in [
+            "mv F F.1",
+            "mv F F.1; gzip F.1",
+            "mv F F.1; xz F.1",
+            "mv F F.1; bzip2 F.1",
+            "mv F F.1; zstd --rm -q F.1",
+            "cp F F.1; : > F",
+            "mv F F-20260601; : > F",
+            "mv F F.2; : > F; mv F F.1",
+        ] {
+            let tool =
+                owner.split("; ").nth(1).and_then(|tool| tool.split(' ').next()).unwrap_or("mv");
+            if ["xz", "bzip2", "zstd"].contains(&tool) && !mls_tests::has(tool) {
+                mls_tests::skip(tool);
+                continue;
+            }
+            let mut site = Site::new();
+            // An older CSV, from which a header alone cannot be told.
+            site.log(2);
+            site.extract();
+            assert!(site.shell("mv F F.9").status.success());
+            site.extract();
+            site.log(before);
+            site.extract();
+            site.append("F", SURPLUS);
+            assert!(site.shell(owner).status.success());
+            site.log(2);
+            site.extract();
+            let recovered = site.files("F.recovered-");
+            assert_eq!(recovered.len(), 1, "{owner} after {before} rows");
+            assert_eq!(site.read(&recovered[0]), SURPLUS, "{owner} after {before} rows");
+            assert!(site.shell("rm F.recovered-*").status.success());
+            site.assert_all_csv_exact();
+        }
+    }
+}
+
+#[test]
+fn a_csv_is_rotated_without_its_uncommitted_rows_and_replaces_no_file() {
+    let mut site = Site::new();
+    site.log(3);
+    site.extract();
+    site.append("F", "vm,torn");
+    let rotate = "mls-csv --append F --cursor-file S --rotate-to F-20260601";
+    let output = site.shell(rotate);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(site.files("F").len(), 3, "{:?}", site.files("F"));
+    assert_eq!(site.read(&site.files("F.recovered-")[0]), "vm,torn");
+    // Nothing is there to be rotated.
+    assert!(site.shell(rotate).status.success());
+    site.log(2);
+    site.extract();
+    let rotated = site.read("F-20260601");
+    assert_eq!(site.shell(rotate).status.code(), Some(73));
+    assert_eq!(site.read("F-20260601"), rotated);
+    site.write("F", "edited\n");
+    assert_eq!(site.shell(&rotate.replace("0601", "0602")).status.code(), Some(78));
+    let mut first = site.command("flock F.lock cat").stdin(Stdio::piped()).spawn().unwrap();
+    while site.shell("flock -n F.lock true").status.success() {}
+    assert_eq!(site.shell(rotate).status.code(), Some(75));
+    drop(first.stdin.take());
+    first.wait().unwrap();
 }
 
 #[test]

@@ -174,6 +174,26 @@ impl Site {
         self.assert_exact_users(rows.map(|row| row.split(',').nth(3).unwrap_or(row)));
     }
 
+    /// The same for the CSV together with all files that it was rotated to.
+    pub fn assert_all_csv_exact(&self) {
+        let mut rows = String::new();
+        for name in self.files("F").iter().filter(|name| !name.contains("recovered")) {
+            let read = match name.rsplit('.').next() {
+                Some("gz") => format!("gzip -dc {name}"),
+                Some("xz") => format!("xz -dc {name}"),
+                Some("bz2") => format!("bzip2 -dc {name}"),
+                Some("zst") => format!("zstd -dcq {name}"),
+                Some("lock") => continue,
+                _ => format!("cat {name}"),
+            };
+            let output = self.shell(&read);
+            assert!(output.status.success(), "{read}: {}", text(&output.stderr));
+            rows += &text(&output.stdout);
+        }
+        let rows = rows.lines().filter(|row| !row.starts_with("server,"));
+        self.assert_exact_users(rows.map(|row| row.split(',').nth(3).unwrap_or(row)));
+    }
+
     /// The same for the user names of rows, wherever they are.
     pub fn assert_exact_users<'a>(&self, users: impl Iterator<Item = &'a str>) {
         let mut rows: BTreeMap<u64, u32> = BTreeMap::new();

@@ -31,6 +31,10 @@ pub struct Args {
     #[arg(long, requires = "append")]
     pub reset: bool,
 
+    /// Rename FILE to NAME, without rows that were not committed, and end; reads nothing, and never replaces a file
+    #[arg(long, value_name = "NAME", requires = "append", conflicts_with_all = ["adopt", "reset"])]
+    pub rotate_to: Option<PathBuf>,
+
     /// Read CSV (plain, or from mls-tail --framed) and write NDJSON
     #[arg(long, conflicts_with = "append")]
     pub decode: bool,

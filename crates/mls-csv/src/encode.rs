@@ -95,7 +95,7 @@ fn refuse_all_but_ours(path: &Path) -> anyhow::Result<()> {
     let reading = || format!("reading {name}");
     if heading::is_ours(path).with_context(reading)? {
         Ok(())
-    } else if heading::is_originals(path).with_context(reading)? {
+    } else if heading::is_legacy(path).with_context(reading)? {
         Err(heading::convert_first(path))
     } else {
         let header = Column::HEADER;

@@ -19,7 +19,7 @@ pub(crate) fn is_ours(path: &Path) -> io::Result<bool> {
 }
 
 /// Whether the file is a CSV of the Python original.
-pub(crate) fn is_originals(path: &Path) -> io::Result<bool> {
+pub(crate) fn is_legacy(path: &Path) -> io::Result<bool> {
     Ok(beginning(path, legacy::HEADER.len())? == legacy::HEADER.as_bytes())
 }
 

@@ -15,19 +15,22 @@
 //!
 //! # Exactly once
 //! With `--cursor-file S`, F and S are committed together (`commit.rs`): rows are written and synced, then S is replaced.
-//! Whatever dies when, S says up to which byte F is whole and from where the log is to be read again.
+//! Whatever dies when, S says how many bytes of F are whole and where the log is read on. Before the first row of a run,
+//! F and S are brought into step (`settle.rs`):
 //!
 //! | F | S | what happens |
 //! |---|---|---|
 //! | as committed | there | rows are appended |
-//! | has bytes after what was committed | there | they are moved to `F.recovered-…` (a run died; they are read from the log again) |
-//! | missing or empty (rotated, removed) | there | a new F is begun; the log goes on where it was |
-//! | written by `--append` alone | a number, of the Python original | F is taken as it is, and the log is read from there |
+//! | has bytes after what was committed | there | they are moved to `F.recovered-…` (a run died; their lines are read from the log again) |
+//! | missing or empty (rotated, removed) | there | a new F is begun, and the log is read on; uncommitted rows in the rotated file are moved too |
+//! | written by `--append` alone | a number, of the Python original | F is taken as it is, and the log is read from that byte |
 //! | anything else (edited, cut) | there | exit 78; `--adopt` takes it as it is, `--reset` moves it aside |
 //! | not empty | missing | exit 78; the same two ways out, and the log is read from its beginning |
 //! | missing or empty | missing | a first run |
 //!
-//! Without `--cursor-file`, rows are appended to nothing but a file that is empty or begins with our header: else exit 78.
+//! `--rotate-to NAME` renames F, after the uncommitted rows were moved out of it.
+//!
+//! Without `--cursor-file`, F must be empty or begin with our header; otherwise exit 78.
 //!
 //! `F.lock` is held while it runs: a second `mls-csv` exits 75 and writes nothing.
 
@@ -40,12 +43,16 @@ mod decode;
 mod encode;
 mod heading;
 mod legacy;
+mod settle;
+mod surplus;
 
 pub use args::Args;
 
 use mls_config::Config;
 use mls_diag::Exit;
 use mls_stream::ndjson::Reader;
+
+use settle::{OnMismatch, Settling};
 
 /// Runs the tool.
 ///
@@ -71,16 +78,22 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
                 .error(format!("{} cannot be both the CSV and its cursor file", file.display())))
         }
         (Some(file), Some(cursor_file)) => {
-            let otherwise = match (args.adopt, args.reset) {
-                (true, _) => commit::Otherwise::Adopt,
-                (_, true) => commit::Otherwise::Reset,
-                _ => commit::Otherwise::Refuse,
+            let on_mismatch = match (args.adopt, args.reset) {
+                (true, _) => OnMismatch::Adopt,
+                (_, true) => OnMismatch::Reset,
+                _ => OnMismatch::Refuse,
             };
-            commit::run(Reader::stdin()?, file, cursor_file, otherwise, style)
+            let settling = Settling { path: file, cursor_path: cursor_file, on_mismatch, style };
+            match args.rotate_to {
+                Some(target) => settling.rotate(&target),
+                None => commit::run(Reader::stdin()?, settling),
+            }
         }
-        (Some(_), None) if args.adopt || args.reset => Err(Exit::Usage.error(
-            "--adopt and --reset need a --cursor-file, or --append without FILE and a --config",
-        )),
+        (Some(_), None) if args.adopt || args.reset || args.rotate_to.is_some() => {
+            Err(Exit::Usage.error(
+                "--adopt, --reset and --rotate-to need a --cursor-file, or --append without FILE and a --config",
+            ))
+        }
         (Some(file), None) => encode::append(Reader::stdin()?, &file, style),
         (None, _) => encode::print(Reader::stdin()?, style),
     }

@@ -43,21 +43,19 @@ impl Committed {
         if offset == 0 {
             return Ok(None);
         }
-        let found = chain.newest_with_prefix(&self.current)?;
-        let Some(newest) = found else { return Ok(None) };
+        let Some(newest) = chain.newest_with_prefix(&self.current)? else { return Ok(None) };
         if chain.files[newest].has_rows(offset)? {
             return Ok(Some(Point { file: newest, offset }));
         }
-        // A header alone is the beginning of every CSV: the file is the first one after the last that is known.
-        let file = match self.rotated.first() {
+        // A header alone is the beginning of every CSV: the file must be newer than the last one that is known.
+        let is_newer = match self.rotated.first() {
             Some(after) => match chain.newest_with_prefix(after)? {
-                Some(known) => chain.oldest_with_prefix(&self.current, known + 1)?,
-                None => Some(newest).filter(|newest| !chain.files[*newest].is_rotated),
+                Some(known) => newest > known,
+                None => !chain.files[newest].is_rotated,
             },
-            None if !chain.files[newest].is_rotated => Some(newest),
-            None => chain.oldest_with_prefix(&self.current, 0)?,
+            None => true,
         };
-        Ok(file.map(|file| Point { file, offset }))
+        Ok(is_newer.then_some(Point { file: newest, offset }))
     }
 
     /// Limits each file to what was committed of it. If the sink has not noticed yet that its file was rotated, the last commit

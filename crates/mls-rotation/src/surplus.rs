@@ -5,7 +5,7 @@ use std::io;
 
 use mls_state::atomic;
 
-use crate::ChainFile;
+use crate::{ChainFile, FileStat};
 
 impl ChainFile {
     /// Whether there are bytes after `length`.
@@ -34,6 +34,9 @@ impl ChainFile {
     pub fn cut(&self, length: u64) -> io::Result<()> {
         let Some(method) = self.compression else {
             let file = File::options().write(true).open(&self.path)?;
+            if !FileStat::of(&file.metadata()?).is_same_file(&self.stat) {
+                return Err(io::Error::other("another file has its name by now"));
+            }
             file.set_len(length)?;
             return file.sync_all();
         };

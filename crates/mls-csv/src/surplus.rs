@@ -1,0 +1,87 @@
+//! Rows after the last commit, which a run that died has left, or somebody else: they are moved to a file of their own. Their
+//! lines are read from the log again.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use mls_diag::{Exit, OrExit};
+use mls_rotation::{Chain, ChainFile, Committed, Layout};
+use mls_state::atomic;
+use mls_state::cursor_file::CursorFile;
+
+/// Moves what F has after `committed` bytes.
+pub(crate) fn move_from_live(path: &Path, committed: u64) -> anyhow::Result<()> {
+    let chain = Chain::open(path, &Layout { live_only: true, ..Layout::default() })?;
+    chain.files.last().map_or(Ok(()), |file| move_aside(path, file, committed))
+}
+
+/// Moves what the file that F was rotated to has after the last commit.
+pub(crate) fn move_from_rotated(path: &Path, committed: &CursorFile) -> anyhow::Result<()> {
+    let chain = match Chain::open(path, &Layout::default()) {
+        Err(error) if matches!(Exit::of(&error), Exit::NoInput | Exit::NoPerm) => {
+            log::warn!(
+                "uncommitted rows were not looked for in the files that {} was rotated to: {error:#}",
+                path.display()
+            );
+            return Ok(());
+        }
+        chain => chain?,
+    };
+    let end = Committed::of(committed)
+        .find(&chain)
+        .context("looking for the last commit in rotated files")
+        .or_exit(Exit::IoErr)?;
+    match end.map(|end| (&chain.files[end.file], end.offset)) {
+        Some((file, offset)) if file.is_rotated => move_aside(path, file, offset),
+        _ => Ok(()),
+    }
+}
+
+fn move_aside(csv: &Path, file: &ChainFile, committed: u64) -> anyhow::Result<()> {
+    let context = || format!("moving uncommitted rows out of {}", file.path.display());
+    if !file.is_longer_than(committed).with_context(context).or_exit(Exit::IoErr)? {
+        return Ok(());
+    }
+    let (mut copy, name) = recovered(csv)?;
+    let copied =
+        file.copy_surplus(committed, &mut copy).and_then(|moved| copy.sync_all().map(|()| moved));
+    let moved = copied
+        .inspect_err(|_| {
+            // The file still has all of it. A part of a copy for each try would fill a disk that is full.
+            let _ = fs::remove_file(&name);
+        })
+        .with_context(context)
+        .or_exit(Exit::IoErr)?;
+    atomic::sync_directory(&atomic::directory_of(&name)).with_context(context)?;
+    file.cut(committed).with_context(context).or_exit(Exit::IoErr)?;
+    log::warn!(
+        "{}: {moved} bytes after the last commit are now in {}: a run that died has left them, and their lines are read from \
+         the log again; or somebody else has",
+        file.path.display(),
+        name.display()
+    );
+    Ok(())
+}
+
+/// A new file beside F, with a name that no other file has.
+pub(crate) fn recovered(path: &Path) -> anyhow::Result<(File, PathBuf)> {
+    let now = chrono::Local::now().format("%Y%m%dT%H%M%S");
+    for n in 0.. {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".recovered-{now}-{n}"));
+        match File::options().write(true).create_new(true).mode(0o640).open(&name) {
+            Ok(file) => return Ok((file, name.into())),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                let name = Path::new(&name).display();
+                return Err(error)
+                    .with_context(|| format!("creating {name}"))
+                    .or_exit(Exit::CantCreat);
+            }
+        }
+    }
+    unreachable!("u32 names were taken")
+}
