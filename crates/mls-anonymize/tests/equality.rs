@@ -85,7 +85,7 @@ fn parse(log: &[u8]) -> Vec<u8> {
         Scanner::new(&mls_parse::Args::parse_from(args), &mls_config::config::Filter::default())
             .unwrap();
     let mut out = Vec::new();
-    scanner.block(log, Place { segment: None, offset: 0 }, &mut out);
+    scanner.block(log, Place { segment: None, offset: 0, before: b"" }, &mut out);
     out
 }
 

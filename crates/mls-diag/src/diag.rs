@@ -28,6 +28,7 @@ static JOURNAL: AtomicBool = AtomicBool::new(false);
 static SHOWN: AtomicUsize = AtomicUsize::new(LevelFilter::Warn as usize);
 static LOG: Mutex<Option<OperationalLog>> = Mutex::new(None);
 static BAD_RECORDS: AtomicU64 = AtomicU64::new(0);
+static COUNTED_RECORDS: AtomicU64 = AtomicU64::new(0);
 
 /// Bad records beyond this number are only counted: a hostile file must not fill the journal.
 const BAD_RECORDS_SHOWN: u64 = 10;
@@ -150,11 +151,16 @@ pub fn bad_record(place: impl fmt::Display, why: impl fmt::Display) {
     }
 }
 
+/// Counts a bad record that the tool reports itself.
+pub fn count_bad_record() {
+    COUNTED_RECORDS.fetch_add(1, Ordering::Relaxed);
+}
+
 /// Reports how many records [`bad_record`] only counted, and returns the number of all bad records.
 pub fn finish() -> u64 {
     let bad = BAD_RECORDS.load(Ordering::Relaxed);
     if bad > BAD_RECORDS_SHOWN {
         log::warn!("{} more bad records were skipped", bad - BAD_RECORDS_SHOWN);
     }
-    bad
+    bad + COUNTED_RECORDS.load(Ordering::Relaxed)
 }

@@ -30,6 +30,24 @@ pub struct Segment<'a> {
     /// When the file was last written. No line of the segment is younger.
     #[serde(borrow)]
     pub mtime: Timestamp<'a>,
+    /// The [last lines](last_lines) of the log before the segment, which an earlier segment had; empty at the beginning of a
+    /// log. A line such as `last message repeated 3 times` speaks of them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub before: String,
+}
+
+/// At most so many bytes of earlier lines come with a segment.
+pub const MAX_BEFORE: usize = 2048;
+
+/// The whole lines at the end of `lines`, at most [`MAX_BEFORE`] bytes of them. More than that must begin a line or be cut.
+#[must_use]
+pub fn last_lines(lines: &[u8]) -> &[u8] {
+    let Some(start) = lines.len().checked_sub(MAX_BEFORE).filter(|start| *start > 0) else {
+        return lines;
+    };
+    // A line that begins exactly there has its predecessor's newline before it.
+    let newline = lines[start - 1..].iter().position(|byte| *byte == b'\n');
+    newline.map_or(&[], |newline| &lines[start + newline..])
 }
 
 /// Part of the source could not be read.

@@ -90,7 +90,7 @@
 //! | type | members | meaning |
 //! |---|---|---|
 //! | `begin` | `base`: integer | first record; the sequence number of the cursor that the source started from, 0 if there was none |
-//! | `segment` | `source`, `generation`: string; `offset`, `length`: integer, bytes; `mtime`: RFC 3339 | exactly `length` raw bytes follow the newline; `source` is an absolute path, or `journal` if the bytes are lines of `journalctl -o json`; mls-parse consumes the record |
+//! | `segment` | `source`, `generation`: string; `offset`, `length`: integer, bytes; `mtime`: RFC 3339; `before`: string, may be missing | exactly `length` raw bytes follow the newline; `source` is an absolute path, or `journal` if the bytes are lines of `journalctl -o json`; `before` holds the last lines before the segment, at most 2 KiB, which earlier segments had: a line that counts repetitions of another one may follow it in another segment or run; mls-parse consumes the record |
 //! | `gap` | `source`, `reason`: string; `generation`: string or null; `offset`: integer or null | part of the source could not be read |
 //! | `checkpoint` | `cursor`: any | a barrier: `cursor` covers the data of all earlier records, and only the source understands it |
 //! | `end` | | last record; a stream without it was cut off |
@@ -122,7 +122,7 @@ mod value;
 pub use alert::{Alert, AlertKind};
 pub use auth::{Auth, Enrichment, MAX_ROWS, Outcome};
 pub use column::Column;
-pub use control::{Begin, Checkpoint, End, Gap, JOURNAL_SOURCE, Segment};
+pub use control::{Begin, Checkpoint, End, Gap, JOURNAL_SOURCE, MAX_BEFORE, Segment, last_lines};
 pub use finding::{Finding, Rule};
 pub use members::{Member, Members, write_json};
 pub use record::{BadRecord, Body, Record, kind};

@@ -168,7 +168,7 @@ proptest! {
         };
         let written = line(&gap);
         prop_assert_eq!(Record::parse(&written).unwrap(), Record::Gap(gap));
-        let segment = Segment { source, generation, offset, length, mtime };
+        let segment = Segment { source, generation, offset, length, mtime, before: String::new() };
         let written = line(&segment);
         prop_assert_eq!(Record::parse(&written).unwrap(), Record::Segment(segment));
     }

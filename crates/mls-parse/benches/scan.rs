@@ -35,7 +35,7 @@ fn a_megabyte(bencher: Bencher<'_, '_>, stamps: Stamps) {
     let mut out = Vec::new();
     bencher.counter(BytesCount::of_slice(&log)).bench_local(|| {
         out.clear();
-        scanner.block(black_box(&log), Place { segment: None, offset: 0 }, &mut out);
+        scanner.block(black_box(&log), Place { segment: None, offset: 0, before: b"" }, &mut out);
     });
 }
 

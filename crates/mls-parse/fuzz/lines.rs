@@ -16,7 +16,7 @@ static ARGS: LazyLock<Args> = LazyLock::new(|| {
 fuzz_target!(|lines: &[u8]| {
     let mut scanner = Scanner::new(&ARGS, &Default::default()).expect("a scanner");
     let mut out = Vec::new();
-    scanner.block(lines, Place { segment: None, offset: 0 }, &mut out);
+    scanner.block(lines, Place { segment: None, offset: 0, before: b"" }, &mut out);
     for line in out.split_inclusive(|b| *b == b'\n') {
         let Ok(Record::Auth(auth)) = Record::parse(line) else { panic!("not an auth record") };
         let mut again = Vec::new();

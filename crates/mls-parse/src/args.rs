@@ -15,8 +15,8 @@ use crate::Daemon;
 
 /// Turn mail log lines into authentication events
 ///
-/// Reads log lines on standard input (plain, from mls-tail --framed, or from journalctl -o json) and writes one NDJSON record
-/// for each login that failed.
+/// Reads log lines on standard input and writes one NDJSON record for each login that failed. The lines are those of a
+/// mail log in any common form, the output of mls-tail --framed, or that of journalctl -o json.
 #[derive(Debug, Parser)]
 #[command(name = "mls-parse", version, after_help = EXAMPLES)]
 pub struct Args {
@@ -24,18 +24,22 @@ pub struct Args {
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "failure", value_parser = outcomes())]
     pub outcome: Vec<Outcome>,
 
-    /// Whose lines to read
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "postfix")]
+    /// Mail servers whose lines are read [default: `[parse] daemons` of --config, else both]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub daemon: Vec<Daemon>,
 
     /// Zone of time stamps without one: local, an IANA name such as Europe/Paris, or an offset such as +02:00
     #[arg(long, value_name = "ZONE", default_value = "local", allow_hyphen_values = true)]
     pub timezone: Zone,
 
-    /// The RFC 3339 time that no stamp is after, which gives stamps without a year theirs [default: 26 hours, by which zones
-    /// may differ, after the log was last written, as mls-tail --framed says, or after now]
+    /// A stamp without a year gets the latest year for which it is not after this RFC 3339 time [default: 26 hours after the
+    /// log was last written, as mls-tail --framed says, or after now; zones may differ by so much]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub reference_time: Option<DateTime<FixedOffset>>,
+
+    /// The server's name in records of lines that have no host, as in log files that Postfix or Dovecot write themselves
+    #[arg(long, value_name = "NAME")]
+    pub server: Option<String>,
 
     /// Leave out attempts from this network or address
     #[arg(long, value_name = "CIDR", value_parser = network)]
@@ -69,7 +73,7 @@ Examples:
   mls-parse --daemon postfix,dovecot --outcome success < mail.log | jq -r '[.date, .user, .ip] | @tsv'
   journalctl -o json --all SYSLOG_FACILITY=2 | mls-parse --stats > failures.ndjson";
 
-/// The names of the contract, which has no clap in it, with what they mean.
+/// The names in records, with their meanings. The crate of the records does not depend on clap.
 fn outcomes() -> impl TypedValueParser<Value = Outcome> {
     let names = [
         PossibleValue::new(Outcome::Failure.name()).help("A login that failed"),

@@ -15,6 +15,18 @@ pub enum Daemon {
 }
 
 impl Daemon {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Postfix, Self::Dovecot];
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Postfix => "postfix",
+            Self::Dovecot => "dovecot",
+        }
+    }
+
     /// The server that has written `message` as `program`. Both may have any instance name (`syslog_name` and
     /// `instance_name`): Postfix is known by its daemon, Dovecot by the login process at the beginning of the message.
     #[must_use]

@@ -34,6 +34,12 @@ impl<'a> Line<'a> {
     }
 }
 
+/// Whether a line is one of the driver.
+#[must_use]
+pub fn is_line(line: &[u8]) -> bool {
+    Line::parse(line).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use crate::envelope;

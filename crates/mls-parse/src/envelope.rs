@@ -307,6 +307,8 @@ fn compose(line: &[u8]) -> Option<(&[u8], &[u8])> {
 /// The text of a line of a container's output.
 pub(crate) struct CriText<'a> {
     pub(crate) text: &'a [u8],
+    /// Whether the line goes on in the next one.
+    pub(crate) is_partial: bool,
 }
 
 /// What follows the stamp in a log of the Kubernetes Container Runtime Interface: `stdout F …`. The tags, of which the first
@@ -315,7 +317,7 @@ pub(crate) fn cri(rest: &[u8]) -> Option<CriText<'_>> {
     let rest = rest.strip_prefix(b"stdout ").or_else(|| rest.strip_prefix(b"stderr "))?;
     let (tags, text) = split_byte(rest, b' ')?;
     let first = tags.split(|byte| *byte == b':').next()?;
-    matches!(first, b"F" | b"P").then_some(CriText { text })
+    matches!(first, b"F" | b"P").then_some(CriText { text, is_partial: first == b"P" })
 }
 
 /// `mail.info: …` as socklog writes it, after the sender's address if that is another machine.

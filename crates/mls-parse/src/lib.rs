@@ -31,10 +31,13 @@ mod args;
 mod daemon;
 mod dovecot;
 mod mechanism;
-mod rejects;
+mod partial;
+mod repetition;
 mod scan;
+mod search;
 mod stats;
-mod turns;
+mod unreadable;
+mod workers;
 
 pub use args::Args;
 pub use daemon::{Daemon, is_postfix_server, pieces};
@@ -47,21 +50,32 @@ use mls_config::Config;
 use mls_stream::blocks::Blocks;
 use mls_stream::ndjson::Writer;
 
-use rejects::Rejects;
+use unreadable::Unread;
 
 /// Runs the tool.
 ///
 /// # Errors
 /// Whatever ends the run early, with its exit code.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
-pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
+pub fn run(mut args: Args, config: Config) -> anyhow::Result<()> {
     let (mut blocks, out) = (Blocks::stdin()?, Writer::stdout()?);
     blocks.watch_stdout()?;
+    if args.daemon.is_empty() {
+        let named = |daemon: &Daemon| config.parse.daemons.contains(&daemon.name().to_owned());
+        args.daemon = Daemon::ALL.into_iter().filter(named).collect();
+    }
     let scanner = Scanner::new(&args, &config.filter)?;
-    let rejects = args.rejects.as_deref().map(Rejects::open).transpose()?;
-    let stats = turns::run(blocks, &scanner, out, rejects)?;
+    let unread = Unread::open(args.rejects.as_deref())?;
+    let stats = workers::run(blocks, &scanner, out, unread)?;
+    if let Some(line) = stats.unrecognized() {
+        let line = String::from_utf8_lossy(&line[..line.len().min(300)]);
+        log::warn!(
+            "stdin: no line can be read as one of a log; give lines of syslog, of journalctl -o json, of Docker or \
+             Kubernetes, or of log files that Postfix or Dovecot write themselves; the first line is: {line}"
+        );
+    }
     if args.stats {
-        // Nobody is left to tell if it fails.
+        // If it fails, nobody can be informed.
         let _ = write!(std::io::stderr(), "{stats}");
     }
     Ok(())

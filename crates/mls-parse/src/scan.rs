@@ -7,39 +7,60 @@ use chrono::{DateTime, FixedOffset, TimeDelta};
 use ipnet::IpNet;
 use mls_config::config::Filter;
 use mls_config::zone::Zone;
-use mls_diag::{Exit, OrExit};
 use mls_event::{Auth, Body, JOURNAL_SOURCE, Outcome, Timestamp, clean};
 use mls_stream::blocks::Place;
-use regex::bytes::Regex;
 
 use crate::clock::Clock;
 use crate::grammar::{self, Attempt, DOVECOT, POSTFIX};
 use crate::journal::Entry;
-use crate::rejects::Reject;
+use crate::partial::{self, Parts};
+use crate::repetition::{self, Repetition};
+use crate::search::Search;
 use crate::stats::Stats;
-use crate::{Args, Daemon};
-use crate::{docker, dovecot, envelope};
+use crate::unreadable::Unreadable;
+use crate::{Args, Daemon, docker, dovecot, envelope};
 
-/// Reads blocks of lines and appends records. Each thread has one of its own.
+/// Reads blocks of lines and appends records. Each thread has its own.
 #[derive(Clone)]
 pub struct Scanner {
-    candidates: Regex,
-    journal_candidates: Regex,
+    search: Search,
     daemons: Vec<Daemon>,
     outcomes: Vec<Outcome>,
     zone: Zone,
     reference_time: Option<DateTime<FixedOffset>>,
+    server: Option<String>,
     ignore_nets: Vec<IpNet>,
     ignore_users: Vec<String>,
     with_stats: bool,
     stats: Stats,
-    rejected: Vec<Reject>,
+    unreadable: Vec<Unreadable>,
     /// Whether a plain stream is journal entries; its first line decides.
-    pub(crate) journal: Option<bool>,
+    pub(crate) is_journal: Option<bool>,
 }
 
-/// A message and where it comes from, whatever was around it.
-struct Source<'a> {
+/// A block and what is known of its surroundings.
+#[derive(Clone, Copy)]
+struct Input<'a> {
+    lines: &'a [u8],
+    place: Place<'a>,
+    clock: Clock,
+}
+
+impl Input<'_> {
+    /// The identity of the line that begins at `start`.
+    fn pos(&self, start: usize) -> Option<String> {
+        let offset = self.place.offset + start as u64;
+        self.place.segment.map(|segment| format!("{}:{offset}", segment.generation))
+    }
+
+    /// Where the line ends that begins at or before `from`.
+    fn line_end(&self, from: usize) -> usize {
+        memchr::memchr(b'\n', &self.lines[from..]).map_or(self.lines.len(), |n| from + n)
+    }
+}
+
+/// When, where and by which program a message was written.
+struct Origin<'a> {
     date: Option<Timestamp<'a>>,
     server: Option<Cow<'a, str>>,
     program: Cow<'a, str>,
@@ -49,29 +70,26 @@ struct Source<'a> {
 }
 
 impl Scanner {
-    /// A scanner for what the command line and the configuration ask for.
+    /// A scanner with the settings of the command line and the configuration.
     ///
     /// # Errors
-    /// Exit 70 where the search cannot be built.
+    /// Exit 70 if the search cannot be built.
     pub fn new(args: &Args, filter: &Filter) -> anyhow::Result<Self> {
-        let words = args.daemon.iter().flat_map(|daemon| grammar::words(*daemon, &args.outcome));
-        let words = words.map(regex::escape).reduce(|a, b| format!("{a}|{b}"));
-        let words = words.unwrap_or_else(|| r"[^\s\S]".into());
-        // A message that is not UTF-8 is an array of bytes in the journal's JSON: its words cannot be seen.
-        let journal_words = format!(r#"{words}|"MESSAGE" ?: ?\["#);
+        let daemons =
+            if args.daemon.is_empty() { Daemon::ALL.to_vec() } else { args.daemon.clone() };
         Ok(Self {
-            candidates: Regex::new(&words).or_exit(Exit::Software)?,
-            journal_candidates: Regex::new(&journal_words).or_exit(Exit::Software)?,
-            daemons: args.daemon.clone(),
+            search: Search::new(&daemons, &args.outcome)?,
+            daemons,
             outcomes: args.outcome.clone(),
             zone: args.timezone,
             reference_time: args.reference_time,
+            server: args.server.clone(),
             ignore_nets: [args.ignore_net.as_slice(), &filter.ignore_networks].concat(),
             ignore_users: [args.ignore_user.as_slice(), &filter.ignore_users].concat(),
             with_stats: args.stats,
             stats: Stats::default(),
-            rejected: Vec::new(),
-            journal: None,
+            unreadable: Vec::new(),
+            is_journal: None,
         })
     }
 
@@ -81,76 +99,158 @@ impl Scanner {
             self.stats.lines += memchr::memchr_iter(b'\n', lines).count() as u64;
             self.stats.lines += u64::from(!lines.ends_with(b"\n"));
         }
+        self.stats.recognize(lines);
         let journal = match place.segment {
             Some(segment) => segment.source == JOURNAL_SOURCE,
-            None => *self.journal.get_or_insert(lines.starts_with(b"{")),
+            None => *self.is_journal.get_or_insert(lines.starts_with(b"{")),
         };
         let reference = self.reference_time.unwrap_or_else(|| {
             place.segment.map_or_else(|| self.zone.now(), |segment| segment.mtime.at())
                 + CLOCKS_DIFFER
         });
-        let clock = Clock::new(self.zone, reference);
+        let input = Input { lines, place, clock: Clock::new(self.zone, reference) };
 
-        // The hot loop: a substring search over the whole block, and a look only at the lines that it finds.
-        let mut from = 0;
+        // The hot loop: a search for texts in the whole block, and a look only at the lines that it finds.
+        let mut from = self.last_part(&input, out);
         while let Some(found) =
-            if journal { &self.journal_candidates } else { &self.candidates }.find_at(lines, from)
+            if journal { &self.search.entries } else { &self.search.lines }.find_at(lines, from)
         {
             let start =
                 memchr::memrchr(b'\n', &lines[..found.start()]).map_or(0, |newline| newline + 1);
-            let end = memchr::memchr(b'\n', &lines[found.end()..])
-                .map_or(lines.len(), |n| found.end() + n);
-            self.stats.candidates += 1;
-            let line = &lines[start..end];
-            if line.len() > MAX_CANDIDATE {
-                self.reject(line, place, start, "longer than any line of a mail server");
-            } else if journal && !is_docker(line) {
-                self.entry(line, place, out);
-            } else {
-                self.line(line, place, start, &clock, out);
-            }
+            let end = input.line_end(found.end());
+            let (line, words) = (&lines[start..end], found.as_bytes());
             from = end;
+            if partial::WORDS.iter().any(|part| part.as_bytes() == words)
+                && partial::is_partial(line)
+            {
+                from = self.parts(&input, Parts::default(), start, out);
+            } else if repetition::WORDS.iter().any(|count| count.as_bytes() == words)
+                && let Some(repetition) = Repetition::read(line)
+            {
+                self.repetition(&input, start, &repetition, out);
+            } else if journal || self.search.attempts.is_match(line) {
+                self.candidate(&input, start, line, journal, out);
+            }
+        }
+    }
+
+    fn candidate(
+        &mut self,
+        input: &Input<'_>,
+        start: usize,
+        line: &[u8],
+        journal: bool,
+        out: &mut Vec<u8>,
+    ) {
+        self.stats.candidates += 1;
+        let read = if line.len() > MAX_CANDIDATE {
+            Err("longer than any line of a mail server")
+        } else if journal && !docker::is_line(line) {
+            self.entry(line, input.place, out)
+        } else {
+            self.line(input, line, input.pos(start), out)
+        };
+        if let Err(why) = read {
+            self.reject(line, input, start, why);
         }
     }
 
     fn line(
         &mut self,
+        input: &Input<'_>,
         line: &[u8],
-        place: Place<'_>,
-        start: usize,
-        clock: &Clock,
+        pos: Option<String>,
         out: &mut Vec<u8>,
-    ) {
+    ) -> Result<(), &'static str> {
         let line = line.trim_start_with(|c| c == '\0');
         let text = docker::Line::parse(line).map(|docker| docker.to_text());
-        let Some(envelope) = envelope::open(text.as_deref().unwrap_or(line)) else {
-            // Without an envelope it is unknown who wrote the line.
-            self.reject(line, place, start, NO_ENVELOPE);
-            return;
-        };
-        let source = Source {
-            date: envelope.stamp.and_then(|stamp| clock.read(stamp)),
+        // Without an envelope it is unknown which program wrote the line.
+        let envelope = envelope::open(text.as_deref().unwrap_or(line)).ok_or(NO_ENVELOPE)?;
+        let origin = Origin {
+            date: envelope.stamp.and_then(|stamp| input.clock.read(stamp)),
             server: envelope.host.map(clean),
             program: clean(envelope.program),
             pid: envelope.pid,
             repeated: envelope.repeated,
-            pos: place
-                .segment
-                .map(|segment| format!("{}:{}", segment.generation, place.offset + start as u64)),
+            pos,
         };
-        if let Err(why) = self.message(source, envelope.message, out) {
-            self.reject(line, place, start, why);
+        self.message(origin, envelope.message, out)
+    }
+
+    /// Reads the last part of a line whose first parts stand before the block. Returns where the search begins.
+    fn last_part(&mut self, input: &Input<'_>, out: &mut Vec<u8>) -> usize {
+        let parts = partial::unfinished(input.place.before);
+        if parts.line.is_empty() { 0 } else { self.parts(input, parts, 0, out) }
+    }
+
+    /// Puts a line together that was cut, of which `parts` are known and the next one begins at `start`. Returns where the
+    /// search goes on. The line counts where its last part stands; without that, the next block goes on.
+    fn parts(
+        &mut self,
+        input: &Input<'_>,
+        mut parts: Parts,
+        mut start: usize,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        while start < input.lines.len() {
+            let end = input.line_end(start);
+            match parts.add(&input.lines[start..end]) {
+                // The rest is missing.
+                None => return start,
+                Some(true) if parts.line.len() <= MAX_CANDIDATE => start = end + 1,
+                Some(_) => {
+                    if self.search.attempts.is_match(&parts.line) {
+                        self.candidate(input, start, &parts.line, false, out);
+                    }
+                    return end;
+                }
+            }
+        }
+        input.lines.len()
+    }
+
+    /// Reads a line that counts repetitions of an earlier one.
+    fn repetition(
+        &mut self,
+        input: &Input<'_>,
+        start: usize,
+        repetition: &Repetition,
+        out: &mut Vec<u8>,
+    ) {
+        let earlier = &input.lines[..start];
+        let Some(line) = repetition.counted(input.place.before, earlier) else { return };
+        if !self.search.attempts.is_match(line) {
+            return;
+        }
+        let (Some(counted), Some(count)) = (envelope::open(line), repetition.envelope()) else {
+            return;
+        };
+        let origin = Origin {
+            date: count.stamp.and_then(|stamp| input.clock.read(stamp)),
+            server: counted.host.map(clean),
+            program: clean(counted.program),
+            pid: counted.pid,
+            repeated: repetition.times,
+            pos: input.pos(start),
+        };
+        self.stats.candidates += 1;
+        if let Err(why) = self.message(origin, counted.message, out) {
+            self.reject(line, input, start, why);
         }
     }
 
-    fn entry(&mut self, line: &[u8], place: Place<'_>, out: &mut Vec<u8>) {
-        let Some(entry) = Entry::parse(line) else {
-            self.reject(line, place, 0, "not a journal entry");
-            return;
+    fn entry(
+        &mut self,
+        line: &[u8],
+        place: Place<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), &'static str> {
+        let entry = Entry::parse(line).ok_or("not a journal entry")?;
+        let (Some(program), Some(message)) = (entry.program(), entry.message()) else {
+            return Ok(());
         };
-        let (Some(program), Some(message)) = (entry.program(), entry.message()) else { return };
         let host = entry.host();
-        let mut source = Source {
+        let mut origin = Origin {
             date: entry.date(self.zone),
             server: host.as_deref().map(clean),
             program: clean(&program),
@@ -160,27 +260,24 @@ impl Scanner {
         };
         let mut text = &message[..];
         if let Some(inner) = envelope::open_message(&program, &message, entry.is_container()) {
-            source.server = inner.host.map(clean).or(source.server);
-            source.program = clean(inner.program);
-            (source.pid, source.repeated) = (inner.pid, inner.repeated);
+            origin.server = inner.host.map(clean).or(origin.server);
+            origin.program = clean(inner.program);
+            (origin.pid, origin.repeated) = (inner.pid, inner.repeated);
             text = inner.message;
         }
-        if let Err(why) = self.message(source, text, out) {
-            self.reject(line, place, 0, why);
-        }
+        self.message(origin, text, out)
     }
 
-    /// Appends the record of a message, if it is an attempt that was asked for.
+    /// Appends the record of a message if it is an attempt with one of the outcomes.
     fn message(
         &mut self,
-        source: Source<'_>,
+        origin: Origin<'_>,
         message: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), &'static str> {
-        let Some(daemon) =
-            Daemon::of(&source.program, message).filter(|daemon| self.daemons.contains(daemon))
-        else {
-            return skipped(message);
+        let daemon = Daemon::of(&origin.program, message);
+        let Some(daemon) = daemon.filter(|daemon| self.daemons.contains(daemon)) else {
+            return skip(message);
         };
         let forms = match daemon {
             Daemon::Postfix => &POSTFIX,
@@ -191,15 +288,15 @@ impl Scanner {
                 Daemon::Postfix => looks_like_postfix(message),
                 Daemon::Dovecot => !dovecot::has_no_attempt(message),
             };
-            return if looks_like_one { Err(NOT_ITS_FORM) } else { skipped(message) };
+            return if looks_like_one { Err(NOT_ITS_FORM) } else { skip(message) };
         };
-        let Some(date) = source.date else { return Err("a time stamp that is no time") };
         if !self.outcomes.contains(&attempt.outcome) {
             if self.with_stats && attempt.outcome == Outcome::Error {
                 self.stats.event(attempt.outcome, attempt.mechanism.as_deref());
             }
             return Ok(());
         }
+        let date = origin.date.as_ref().ok_or(NO_DATE)?;
         if self.ignores(&attempt) {
             self.stats.ignored += 1;
             return Ok(());
@@ -207,19 +304,30 @@ impl Scanner {
         if self.with_stats {
             self.stats.event(attempt.outcome, attempt.mechanism.as_deref());
         }
+        let date = date.clone();
+        self.record(date, origin, attempt).write_line(out);
+        Ok(())
+    }
+
+    fn record<'a>(
+        &self,
+        date: Timestamp<'a>,
+        origin: Origin<'a>,
+        attempt: Attempt<'a>,
+    ) -> Auth<'a> {
         let service = match attempt.process {
             // A log file of Dovecot's own names the process only.
-            Some(process) if process == source.program => Cow::Owned(format!("dovecot/{process}")),
-            Some(process) => Cow::Owned(format!("{}/{process}", source.program)),
-            None => source.program,
+            Some(process) if process == origin.program => Cow::Owned(format!("dovecot/{process}")),
+            Some(process) => Cow::Owned(format!("{}/{process}", origin.program)),
+            None => origin.program,
         };
-        let auth = Auth {
+        Auth {
             date,
-            server: source.server,
+            server: origin.server.or_else(|| self.server.clone().map(Cow::Owned)),
             service: Some(service),
-            pid: source.pid,
+            pid: origin.pid,
             outcome: attempt.outcome,
-            attempts: attempt.attempts.saturating_mul(source.repeated),
+            attempts: attempt.attempts.saturating_mul(origin.repeated),
             mechanism: attempt.mechanism,
             ip: attempt.ip,
             port: attempt.port,
@@ -227,11 +335,9 @@ impl Scanner {
             user: attempt.user,
             reason: attempt.reason,
             queue_id: attempt.queue_id.map(Cow::Borrowed),
-            pos: source.pos.map(Cow::Owned),
+            pos: origin.pos.map(Cow::Owned),
             enrichment: None,
-        };
-        auth.write_line(out);
-        Ok(())
+        }
     }
 
     fn ignores(&self, attempt: &Attempt<'_>) -> bool {
@@ -242,19 +348,19 @@ impl Scanner {
                 .is_some_and(|user| self.ignore_users.iter().any(|ignored| ignored == user))
     }
 
-    fn reject(&mut self, line: &[u8], place: Place<'_>, start: usize, why: &'static str) {
+    fn reject(&mut self, line: &[u8], input: &Input<'_>, start: usize, why: &'static str) {
         self.stats.unparsable += 1;
-        self.rejected.push(Reject {
-            source: place.segment.map_or("stdin", |segment| &segment.source).to_owned(),
-            offset: place.offset + start as u64,
+        self.unreadable.push(Unreadable {
+            source: input.place.segment.map_or("stdin", |segment| &segment.source).to_owned(),
+            offset: input.place.offset + start as u64,
             why,
             line: line.to_vec(),
         });
     }
 
-    /// The lines that could not be read since it was asked last.
-    pub(crate) fn take_rejected(&mut self) -> Vec<Reject> {
-        std::mem::take(&mut self.rejected)
+    /// The lines that could not be read since the last call.
+    pub(crate) fn take_unreadable(&mut self) -> Vec<Unreadable> {
+        std::mem::take(&mut self.unreadable)
     }
 
     /// What was seen so far.
@@ -264,26 +370,23 @@ impl Scanner {
     }
 }
 
-/// syslog lines have at most a few thousand bytes. JSON may make three of each, and a record must stay below its own limit.
+/// Lines of syslog have at most a few thousand bytes. JSON may make three of each, and a record must stay below its limit.
 const MAX_CANDIDATE: usize = 64 * 1024;
 
-/// How far a stamp may be ahead of the time at which its line was written. A log is written to by other machines too, whose
-/// clocks may be fast, or in another zone: from UTC-12 to UTC+14 these are up to 26 hours apart. A line that is dated a year
-/// early is lost to every digest. The price: in a log that holds a whole year, those of its first 26 hours get the next one.
+/// How far a stamp may be ahead of the time at which its line was written. Other machines write to a log, too. Their clocks
+/// may be fast, or in another zone: from UTC-12 to UTC+14 these are up to 26 hours apart. A line that is dated a year early is
+/// lost to every digest. The price: in a log that holds a whole year, the lines of its first 26 hours get the next year.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::hours(26);
 
-/// Whether a line of JSON is Docker's and not the journal's.
-fn is_docker(line: &[u8]) -> bool {
-    docker::Line::parse(line).is_some()
-}
+const NO_ENVELOPE: &str = "no time stamp and program that can be read stand before the message; if the stamp is in the \
+                           language of a locale, write the log with LC_ALL=C (LC_ALL=C journalctl …)";
 
-const NO_ENVELOPE: &str = "no time stamp and program that can be read stand in front of the message; if the stamp is in \
-                           the language of a locale, write the log with LC_ALL=C (LC_ALL=C journalctl …)";
+const NO_DATE: &str = "the time stamp is missing or is not a time";
 
-const NOT_ITS_FORM: &str = "the words of a login attempt, but not its form";
+const NOT_ITS_FORM: &str = "the message does not have the form that the server's source gives it";
 
-/// Whether a message that Postfix's server has written begins like an attempt. Other messages quote what clients sent, after
-/// more words than a client and words that end in a colon.
+/// Whether a message of Postfix's server begins like an attempt. Other messages quote what clients sent, after more words than
+/// a client and words that end in a colon.
 fn looks_like_postfix(message: &[u8]) -> bool {
     message.split_once_str(": SASL ").is_some_and(|(front, _)| {
         let words = front.rsplit_once_str(" ").map_or(&b""[..], |(words, _client)| words);
@@ -291,9 +394,9 @@ fn looks_like_postfix(message: &[u8]) -> bool {
     })
 }
 
-/// A line that has the words and is something else, for people who debug.
+/// Names a line that has the words and is something else, for people who debug.
 #[expect(clippy::unnecessary_wraps, reason = "its callers return what it returns")]
-fn skipped(message: &[u8]) -> Result<(), &'static str> {
-    log::debug!("no attempt: {}", String::from_utf8_lossy(message));
+fn skip(message: &[u8]) -> Result<(), &'static str> {
+    log::debug!("not an attempt: {}", String::from_utf8_lossy(message));
     Ok(())
 }

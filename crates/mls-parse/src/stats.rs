@@ -1,27 +1,54 @@
-//! What a run has seen.
+//! Counts of a run.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use bstr::ByteSlice;
 use mls_event::Outcome;
 
-/// A client names its mechanism: beyond so many, names are counted together.
+use crate::journal::Entry;
+use crate::{docker, envelope};
+
+/// A client names its mechanism. Beyond this number, names are counted together.
 const MAX_MECHANISMS: usize = 100;
 
 /// Counts of one run; [`Display`](fmt::Display) is what `--stats` prints.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
-    /// Only counted where they are asked for, as events are: it means another look at every byte.
+    /// Counted only for `--stats`, as events are, because that reads every byte once more.
     pub(crate) lines: u64,
     pub(crate) candidates: u64,
     pub(crate) ignored: u64,
     pub(crate) unparsable: u64,
     events: BTreeMap<(Outcome, String), u64>,
+    /// The first line of the input, until a line was found that is one of a log.
+    first: Option<Vec<u8>>,
+    is_log: bool,
 }
 
 impl Stats {
     pub(crate) fn event(&mut self, outcome: Outcome, mechanism: Option<&str>) {
         self.count(outcome, mechanism.unwrap_or("no mechanism"), 1);
+    }
+
+    /// Looks whether the input is a log at all, until it is. Usually its first line says so.
+    pub(crate) fn recognize(&mut self, lines: &[u8]) {
+        /// Lines of a block that are looked at.
+        const SAMPLE: usize = 1000;
+        if self.is_log {
+            return;
+        }
+        let sample =
+            || lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).take(SAMPLE);
+        self.is_log = sample().any(is_log_line);
+        if self.first.is_none() {
+            self.first = sample().next().map(<[u8]>::to_vec);
+        }
+    }
+
+    /// The first line, if no line of the input could be read and none was reported.
+    pub(crate) fn unrecognized(&self) -> Option<&[u8]> {
+        self.first.as_deref().filter(|_| !self.is_log && self.unparsable == 0)
     }
 
     fn count(&mut self, outcome: Outcome, mechanism: &str, n: u64) {
@@ -42,9 +69,20 @@ impl Stats {
         self.candidates += other.candidates;
         self.ignored += other.ignored;
         self.unparsable += other.unparsable;
+        self.is_log |= other.is_log;
+        self.first = self.first.take().or_else(|| other.first.clone());
         for ((outcome, mechanism), n) in &other.events {
             self.count(*outcome, mechanism, *n);
         }
+    }
+}
+
+fn is_log_line(line: &[u8]) -> bool {
+    let line = line.trim_start_with(|c| c == '\0');
+    match line.first() {
+        Some(b'{') => docker::is_line(line) || Entry::parse(line).is_some(),
+        Some(_) => envelope::open(line).is_some(),
+        None => true,
     }
 }
 

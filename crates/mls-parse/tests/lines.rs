@@ -41,7 +41,7 @@ static SCANNER: LazyLock<Scanner> = LazyLock::new(|| {
 fn scan(lines: &[u8]) -> Vec<u8> {
     let mut scanner = SCANNER.clone();
     let mut out = Vec::new();
-    scanner.block(lines, Place { segment: None, offset: 0 }, &mut out);
+    scanner.block(lines, Place { segment: None, offset: 0, before: b"" }, &mut out);
     out
 }
 
@@ -51,7 +51,7 @@ fn told(line: &str) -> (Vec<u8>, String) {
         Scanner::new(&Args::parse_from(["mls-parse"]), &mls_config::config::Filter::default())
             .unwrap();
     let mut out = Vec::new();
-    scanner.block(line.as_bytes(), Place { segment: None, offset: 0 }, &mut out);
+    scanner.block(line.as_bytes(), Place { segment: None, offset: 0, before: b"" }, &mut out);
     (out, scanner.stats().to_string())
 }
 
@@ -161,9 +161,14 @@ fn a_clock_that_is_ahead_or_in_a_zone_further_east_makes_no_line_a_year_old() {
         );
         let mtime = Timestamp::parse(mtime).unwrap();
         let (source, generation, length) = ("/log".into(), "g".into(), line.len() as u64);
-        let segment = Segment { source, generation, offset: 0, length, mtime };
+        let segment =
+            Segment { source, generation, offset: 0, length, mtime, before: String::new() };
         let mut out = Vec::new();
-        scanner.block(line.as_bytes(), Place { segment: Some(&segment), offset: 0 }, &mut out);
+        scanner.block(
+            line.as_bytes(),
+            Place { segment: Some(&segment), offset: 0, before: b"" },
+            &mut out,
+        );
         assert_eq!(only(&out).date.to_string(), date);
     }
 }
@@ -176,7 +181,7 @@ fn ignored_attempts_are_counted_and_unreadable_ones_are_told_of() {
     let mut scanner =
         Scanner::new(&Args::parse_from(args), &mls_config::config::Filter::default()).unwrap();
     let mut out = Vec::new();
-    scanner.block(lines.as_bytes(), Place { segment: None, offset: 0 }, &mut out);
+    scanner.block(lines.as_bytes(), Place { segment: None, offset: 0, before: b"" }, &mut out);
     let stats = scanner.stats().to_string();
     assert_eq!(String::from_utf8(out).unwrap().lines().count(), 6, "{stats}");
     assert!(stats.contains("ignored: 20\n") && stats.contains("unparsable: 18\n"), "{stats}");

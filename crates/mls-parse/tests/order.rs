@@ -28,7 +28,7 @@ fn records_and_rejects_stand_in_the_order_of_the_log() {
         Scanner::new(&Args::parse_from(["mls-parse"]), &mls_config::config::Filter::default())
             .unwrap();
     let mut expected = Vec::new();
-    scanner.block(&log, Place { segment: None, offset: 0 }, &mut expected);
+    scanner.block(&log, Place { segment: None, offset: 0, before: b"" }, &mut expected);
 
     let dir = tempfile::tempdir().unwrap();
     let (input, rejects) = (dir.path().join("log"), dir.path().join("rejects"));

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 
 use anyhow::Context;
-use mls_event::{MAX_LINE, Record, Segment};
+use mls_event::{MAX_LINE, Record, Segment, last_lines};
 
 use crate::input::{GZIP, Input, compressed};
 use crate::signals;
@@ -27,6 +27,8 @@ pub struct Place<'a> {
     pub segment: Option<&'a Segment<'static>>,
     /// Offset of the block's first byte in the segment's file, or in the plain stream.
     pub offset: u64,
+    /// The last lines before it, as in [`Segment`].
+    pub before: &'a [u8],
 }
 
 /// Blocks that were read together. The caller gives the batch back for the next read, so that its
@@ -37,6 +39,8 @@ pub struct Batch {
     buffer: Vec<u8>,
     segments: Vec<Segment<'static>>,
     parts: Vec<Part>,
+    /// The last lines of the batch before.
+    before: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -49,10 +53,15 @@ enum Part {
 impl Batch {
     /// The blocks, in the order of the input.
     pub fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
-        self.parts.iter().map(|part| match part {
+        let mut last = self.before.as_slice();
+        self.parts.iter().map(move |part| match part {
             Part::Lines(range, offset, segment) => {
                 let segment = segment.map(|segment| &self.segments[segment]);
-                Block::Lines(&self.buffer[range.clone()], Place { segment, offset: *offset })
+                let begins = segment.filter(|segment| segment.offset == *offset);
+                let before = begins.map_or(last, |segment| segment.before.as_bytes());
+                let lines = &self.buffer[range.clone()];
+                last = last_lines(lines);
+                Block::Lines(lines, Place { segment, offset: *offset, before })
             }
             Part::Record(range) => Block::Record(&self.buffer[range.clone()]),
         })
@@ -74,6 +83,8 @@ pub struct Blocks {
     offset: u64,
     /// Whether the beginning of a line that is too long was skipped and its end is still to come.
     skipping: bool,
+    /// Those of the last batch.
+    last_lines: Vec<u8>,
     /// The error that the next read returns.
     broken: Option<anyhow::Error>,
 }
@@ -126,6 +137,7 @@ impl Blocks {
             framing: Framing::Undecided,
             offset: 0,
             skipping: false,
+            last_lines: Vec::new(),
             broken: None,
         }
     }
@@ -165,10 +177,24 @@ impl Blocks {
             }
             let end = self.fill(&mut batch.buffer, &mut pause)?;
             self.take_apart(&mut batch, end);
+            self.keep_last_lines(&mut batch);
             self.rest.clear();
             self.rest.extend_from_slice(&batch.buffer[self.start..end]);
         }
         Ok(Some(batch))
+    }
+
+    /// Gives the batch what the one before has kept, and keeps its own last lines.
+    fn keep_last_lines(&mut self, batch: &mut Batch) {
+        let lines = batch.parts.iter().rev().find_map(|part| match part {
+            Part::Lines(range, ..) => Some(range.clone()),
+            Part::Record(_) => None,
+        });
+        if let Some(range) = lines {
+            batch.before.clear();
+            std::mem::swap(&mut batch.before, &mut self.last_lines);
+            self.last_lines.extend_from_slice(last_lines(&batch.buffer[range]));
+        }
     }
 
     /// Reads until there is a whole line, or [`MAX_LINE`] bytes, or the end of the input. Returns
@@ -409,7 +435,8 @@ mod tests {
         let mut out = Vec::new();
         let mtime = Timestamp::parse("2026-11-21T07:00:00Z").unwrap();
         let (source, generation, length) = ("/log".into(), "g".into(), content.len() as u64);
-        Segment { source, generation, offset, length, mtime }.write_line(&mut out);
+        Segment { source, generation, offset, length, mtime, before: String::new() }
+            .write_line(&mut out);
         out.extend_from_slice(content.as_bytes());
         out
     }

@@ -56,6 +56,9 @@ impl Cursor {
 pub(crate) struct LogState {
     /// In the order in which they were first read.
     pub(crate) generations: Vec<Generation>,
+    /// The last lines that were read: a line that counts repetitions may follow.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) last_lines: String,
     /// Files that cannot be decompressed here, which was reported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) unsupported: Vec<FileStat>,

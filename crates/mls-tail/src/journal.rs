@@ -160,6 +160,7 @@ impl Batch<'_> {
                 offset: 0,
                 length: self.lines.len() as u64,
                 mtime: Timestamp::from(chrono::Utc::now().fixed_offset()),
+                before: String::new(),
             };
             self.out.bytes(&segment, &[&self.lines])?;
             self.lines.clear();

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use chrono::DateTime;
 use mls_diag::{Exit, OrExit};
-use mls_event::{Gap, Segment, Timestamp};
+use mls_event::{Gap, Segment, Timestamp, last_lines};
 use mls_rotation::{ChainFile, Piece};
 use mls_state::cursor_file::WINDOW;
 
@@ -117,7 +117,19 @@ impl OpenFile<'_, '_> {
             offset,
             length,
             mtime: Timestamp::from(mtime),
+            before: self
+                .log
+                .cursor
+                .logs
+                .get(self.log.name)
+                .map_or_else(String::new, |log| log.last_lines.clone()),
         }
+    }
+
+    /// Moves to `offset`; `head` and `tail` are those of [`Generation::advance`].
+    fn advance(&mut self, offset: u64, head: &[u8], tail: &[u8]) {
+        self.generation_mut().advance(offset, head, tail);
+        self.log.state_mut().last_lines = String::from_utf8_lossy(last_lines(tail)).into_owned();
     }
 
     fn gap(&self, offset: u64, reason: String) -> Gap {
@@ -143,7 +155,7 @@ impl OpenFile<'_, '_> {
                 Sent::Changed => return Ok(Outcome::Waiting),
                 Sent::UpTo(window) => {
                     delivery.progress.advance(window.end - offset);
-                    self.generation_mut().advance(window.end, &window.head, &window.tail);
+                    self.advance(window.end, &window.head, &window.tail);
                 }
             }
             if delivery.after_segment(self.log.cursor)? == Outcome::Stopped {
@@ -245,7 +257,7 @@ impl OpenFile<'_, '_> {
             let end = lines.position();
             delivery.progress.advance(end - offset);
             let head = &head[..usize::try_from(end).unwrap_or(usize::MAX).min(head.len())];
-            self.generation_mut().advance(end, head, lines.window());
+            self.advance(end, head, lines.window());
             if delivery.after_segment(self.log.cursor)? == Outcome::Stopped {
                 return Ok(Outcome::Stopped);
             }

@@ -13,7 +13,9 @@ use super::declare::{Base, Key, Section, sections};
 use super::ini::Ini;
 use super::threshold::Threshold;
 use super::time_span::TimeSpan;
-use super::value::{BlockForm, DbType, Password, SmtpTls, Value, is_enforcer, is_mail_address};
+use super::value::{
+    BlockForm, DbType, Password, SmtpTls, Value, are_daemons, is_enforcer, is_mail_address,
+};
 
 sections! {
     /// Files and directories.
@@ -34,6 +36,12 @@ sections! {
 
         /// The CSV of successful logins. A relative path is below working_dir.
         logins_filename: Option<PathBuf> = "logins.csv", below working_dir;
+    }
+
+    /// The mail log's lines.
+    ["parse"] parse: Parse {
+        /// The mail servers whose logins are recorded: postfix, dovecot.
+        daemons: Vec<String> = "postfix, dovecot", check are_daemons;
     }
 
     /// The digest and the mail server that delivers it.

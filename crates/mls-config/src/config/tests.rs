@@ -238,7 +238,7 @@ fn unknown_keys_are_named_with_their_lines_up_to_a_number() {
 
 #[test]
 fn what_is_shown_can_be_read_again_and_is_the_same() {
-    let text = "[paths]\nworking_dir = /srv/m l\nstate_dir = state\nmail_log = journal\ncsv_filename = x.csv\nlogins_filename = y.csv\n\
+    let text = "[paths]\nworking_dir = /srv/m l\nstate_dir = state\nmail_log = journal\ncsv_filename = x.csv\nlogins_filename = y.csv\n[parse]\ndaemons = dovecot\n\
                 [report]\nemail = a@example.com,b@example.com\nsender_override = c@example.com\nsmtp_host = h\nsmtp_port = 1\n\
                 smtp_tls = starttls\nsmtp_user = u\nsmtp_password_file = /p\nattach_csv = no\nsubject_prefix = [X] = #1\n\
                 [geolocation]\ncountry_db_path = /c, /d\ncountry_db_url = http://c\n\

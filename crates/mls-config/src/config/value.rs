@@ -292,6 +292,17 @@ pub(super) fn is_enforcer(names: &[String]) -> Result<(), NotAllowed> {
     }
 }
 
+/// Refuses a list with an item that is not a mail server whose lines are known, and an empty one.
+pub(super) fn are_daemons(names: &[String]) -> Result<(), NotAllowed> {
+    let other = names.iter().find(|name| !["postfix", "dovecot"].contains(&name.as_str()));
+    match other.map(String::as_str).or_else(|| names.is_empty().then_some("")) {
+        Some(other) => {
+            Err(NotAllowed::new(other, "postfix, dovecot, or both separated by a comma"))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Refuses a list with an item that is not a mail address.
 pub(super) fn is_mail_address(addresses: &[String]) -> Result<(), NotAllowed> {
     match addresses.iter().find(|address| !address.contains('@')) {

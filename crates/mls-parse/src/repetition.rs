@@ -1,0 +1,164 @@
+//! Lines that count repetitions of the message before them instead of writing it again.
+//!
+//! | writer | example |
+//! |---|---|
+//! | sysklogd, BSD syslogd, busybox, older rsyslog | `Jun  1 00:00:45 vm last message repeated 3 times` |
+//! | syslog-ng | `Jun  1 00:00:45 vm Last message 'postfix/smtpd[9]: wa' repeated 3 times, suppressed by syslog-ng on vm` |
+//!
+//! The message is the last one of the same host. If the line quotes a message, it is the last one of the same host that begins
+//! so. Other counts of the same message may stand between them, and lines of other hosts.
+
+use bstr::ByteSlice;
+
+use crate::envelope::{self, Envelope, number};
+
+/// What the search looks for.
+pub(crate) const WORDS: [&str; 2] = ["last message repeated ", "Last message '"];
+
+/// So far back a message may be. (Lines of other hosts stand between.)
+const MAX_LINES: usize = 1000;
+
+/// A line that counts repetitions.
+#[derive(Debug)]
+pub(crate) struct Repetition {
+    /// The line with a program before the count, for [`envelope::open`].
+    text: Vec<u8>,
+    pub(crate) times: u32,
+    /// How the message begins, perhaps with its program.
+    quoted: Option<Vec<u8>>,
+}
+
+/// The program that such lines lack.
+const TAG: &[u8] = b"repetition[0]: ";
+
+impl Repetition {
+    /// Reads a line; `None` if it is another one that has the words.
+    pub(crate) fn read(line: &[u8]) -> Option<Self> {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let at = WORDS.iter().filter_map(|words| line.find(words)).min()?;
+        let (front, count) = line.split_at(at);
+        let front = front.strip_suffix(b"--- ").unwrap_or(front);
+        let (times, quoted) = read_count(count)?;
+        let text = [front, TAG, count].concat();
+        let envelope = envelope::open(&text)?;
+        // A daemon of syslog may name itself; no other program counts.
+        let is_syslog = envelope.program.starts_with(b"syslog") || envelope.program == b"rsyslogd";
+        let counts =
+            envelope.program == b"repetition" || (is_syslog && envelope.message.starts_with(TAG));
+        let quoted = quoted.map(<[u8]>::to_vec);
+        counts.then_some(())?;
+        Some(Self { text, times, quoted })
+    }
+
+    /// Its envelope, for host and stamp.
+    pub(crate) fn envelope(&self) -> Option<Envelope<'_>> {
+        envelope::open(&self.text)
+    }
+
+    /// The line that it counts, among the lines before it: `later` stands after `earlier`.
+    pub(crate) fn counted<'a>(&self, earlier: &'a [u8], later: &'a [u8]) -> Option<&'a [u8]> {
+        let host = self.envelope()?.host.map(<[u8]>::to_vec);
+        let lines =
+            later.rsplit(|byte| *byte == b'\n').chain(earlier.rsplit(|byte| *byte == b'\n'));
+        for line in lines.filter(|line| !line.is_empty()).take(MAX_LINES) {
+            // Another count of a message before it.
+            if WORDS.iter().any(|words| line.contains_str(words)) && Self::read(line).is_some() {
+                continue;
+            }
+            let envelope = envelope::open(line)?;
+            if !is_of(host.as_deref(), envelope.host) {
+                continue;
+            }
+            match &self.quoted {
+                None => return Some(line),
+                Some(quoted) if begins_with(&envelope, quoted) => return Some(line),
+                Some(_) => {}
+            }
+        }
+        None
+    }
+}
+
+/// Whether a line of `other` is one of the counting host. A line without a host is of the only one.
+fn is_of(host: Option<&[u8]>, other: Option<&[u8]>) -> bool {
+    host.is_none() || other.is_none() || host == other
+}
+
+/// Number of repetitions and the quoted beginning of the message.
+fn read_count(text: &[u8]) -> Option<(u32, Option<&[u8]>)> {
+    let (quoted, rest) = match text.strip_prefix(b"Last message '") {
+        Some(rest) => {
+            let (quoted, rest) = rest.rsplit_once_str("' repeated ")?;
+            (Some(quoted), rest)
+        }
+        None => (None, text.strip_prefix(b"last message repeated ")?),
+    };
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let times = number(&rest[..digits]).filter(|times| *times > 0)?;
+    let rest = rest[digits..].strip_prefix(b" time")?;
+    let rest = rest.strip_prefix(b"s").unwrap_or(rest);
+    let ends = rest.is_empty() || rest == b" ---" || rest.starts_with(b", suppressed by syslog-ng");
+    ends.then_some((times, quoted))
+}
+
+fn begins_with(envelope: &Envelope<'_>, quoted: &[u8]) -> bool {
+    if envelope.message.starts_with(quoted) {
+        return true;
+    }
+    let pid = envelope.pid.map_or(String::new(), |pid| format!("[{pid}]"));
+    [envelope.program, pid.as_bytes(), b": ", envelope.message].concat().starts_with(quoted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEFORE: &str = "Jun  1 00:00:40 vm postfix/smtpd[9]: warning: x\n";
+    const OTHER: &str = "Jun  1 00:00:41 mx postfix/smtpd[9]: other\n";
+
+    fn counted(line: &str, before: &str) -> Option<(u32, String)> {
+        let repetition = Repetition::read(line.as_bytes())?;
+        let line = repetition.counted(before.as_bytes(), b"")?;
+        Some((repetition.times, String::from_utf8_lossy(line).into_owned()))
+    }
+
+    #[test]
+    fn the_last_message_of_the_same_host_is_counted() {
+        let message = Some((3, BEFORE.trim_end().to_owned()));
+        let again = "Jun  1 00:00:42 vm last message repeated 2 times\n";
+        for line in [
+            "Jun  1 00:00:45 vm last message repeated 3 times",
+            "Jun  1 00:00:45 vm last message repeated 3 times\r",
+            "Jun  1 00:00:45 last message repeated 3 times",
+            "2026-06-01T00:00:45Z vm --- last message repeated 3 times ---",
+            "Jun  1 00:00:45 vm syslog.info last message repeated 3 times",
+            "Jun  1 00:00:45 vm syslogd: last message repeated 3 times",
+            "Jun  1 00:00:45 vm Last message 'postfix/smtpd[9]: wa' repeated 3 times, suppressed by syslog-ng on vm",
+            "Jun  1 00:00:45 vm Last message 'warning: x' repeated 3 times, suppressed by syslog-ng on vm",
+        ] {
+            assert_eq!(counted(line, BEFORE), message, "{line}");
+        }
+        let line = "Jun  1 00:00:45 vm last message repeated 3 times";
+        assert_eq!(counted(line, &[BEFORE, OTHER, again, OTHER].concat()), message);
+        let between = "Jun  1 00:00:41 vm cron[1]: x\n";
+        let other = Some((3, between.trim_end().to_owned()));
+        assert_eq!(counted(line, &[BEFORE, between].concat()), other);
+        let named = "Jun  1 00:00:45 vm Last message 'postfix/smtpd[9]: wa' repeated 3 times, suppressed by syslog-ng on vm";
+        assert_eq!(counted(named, &[BEFORE, between].concat()), message);
+        assert_eq!(counted(line, OTHER), None);
+        assert_eq!(counted(line, ""), None);
+    }
+
+    #[test]
+    fn the_words_of_clients_do_not_count() {
+        for line in [
+            "Jun  1 00:00:45 vm postfix/smtpd[9]: warning: last message repeated 3 times",
+            "Jun  1 00:00:45 vm app: last message repeated 3 times",
+            "Jun  1 00:00:45 vm last message repeated 0 times",
+            "Jun  1 00:00:45 vm last message repeated 3 times or more",
+            "last message repeated 3 times",
+        ] {
+            assert!(Repetition::read(line.as_bytes()).is_none(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Lines that have the words of an attempt and cannot be read: one warning for all of them, and a file that keeps them.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use mls_diag::{Exit, OrExit, diag};
+
+/// An attacker who finds a line that is not understood must not fill the disk with it.
+const MAX_SIZE: u64 = 10 << 20;
+
+/// A run that goes on warns no more often than this.
+const WARN_EVERY: Duration = Duration::from_mins(5);
+
+/// So much of a line is shown.
+const SHOWN: usize = 300;
+
+/// A line that could not be read.
+#[derive(Clone, Debug)]
+pub(crate) struct Unreadable {
+    pub(crate) source: String,
+    pub(crate) offset: u64,
+    pub(crate) why: &'static str,
+    pub(crate) line: Vec<u8>,
+}
+
+/// Counts unreadable lines, warns of them, and keeps them.
+pub(crate) struct Unread {
+    file: Option<RejectsFile>,
+    /// Those since the last warning, and the first of them.
+    count: u64,
+    first: Option<Unreadable>,
+    warned: Instant,
+}
+
+impl Unread {
+    /// Keeps the lines in the file `path`, if one is given.
+    pub(crate) fn open(path: Option<&Path>) -> anyhow::Result<Self> {
+        let file = path.map(RejectsFile::open).transpose()?;
+        Ok(Self { file, count: 0, first: None, warned: Instant::now() })
+    }
+
+    pub(crate) fn add(&mut self, lines: Vec<Unreadable>) {
+        for line in lines {
+            diag::count_bad_record();
+            if let Some(file) = &mut self.file {
+                file.keep(&line.line);
+            }
+            self.count += 1;
+            self.first.get_or_insert(line);
+        }
+        if self.first.is_some() && self.warned.elapsed() >= WARN_EVERY {
+            self.warn();
+        }
+    }
+
+    /// One warning for all lines since the last one.
+    pub(crate) fn warn(&mut self) {
+        let Some(first) = self.first.take() else { return };
+        let Unreadable { source, offset, why, line } = &first;
+        let shown = String::from_utf8_lossy(&line[..line.len().min(SHOWN)]);
+        let (count, lines) = (self.count, if self.count == 1 { "line has" } else { "lines have" });
+        let keep = match &self.file {
+            Some(file) => format!("they are in {}", file.path.display()),
+            None => "keep them with --rejects FILE".to_owned(),
+        };
+        log::warn!(
+            "{source}, byte {offset}: {count} {lines} the words of a login attempt but cannot be read ({why}); {keep}; \
+             the first one: {shown}"
+        );
+        (self.count, self.warned) = (0, Instant::now());
+    }
+}
+
+/// The file of `--rejects`.
+struct RejectsFile {
+    file: File,
+    path: PathBuf,
+    room: u64,
+}
+
+impl RejectsFile {
+    fn open(path: &Path) -> anyhow::Result<Self> {
+        let file = File::options().append(true).create(true).mode(0o640).open(path);
+        let file =
+            file.with_context(|| format!("opening {}", path.display())).or_exit(Exit::CantCreat)?;
+        let size = file.metadata().with_context(|| format!("reading {}", path.display()))?.len();
+        Ok(Self { file, path: path.to_owned(), room: MAX_SIZE.saturating_sub(size) })
+    }
+
+    /// Keeps a line, as long as there is room.
+    fn keep(&mut self, line: &[u8]) {
+        let length = line.len() as u64 + 1;
+        if self.room == 0 {
+            return;
+        }
+        if length > self.room {
+            log::warn!(
+                "{} is full; further lines that cannot be read are only counted",
+                self.path.display()
+            );
+            self.room = 0;
+            return;
+        }
+        self.room -= length;
+        if let Err(error) = self.file.write_all(&[line, b"\n"].concat()) {
+            log::warn!("writing {}: {error}", self.path.display());
+            self.room = 0;
+        }
+    }
+}

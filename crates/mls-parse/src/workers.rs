@@ -1,0 +1,143 @@
+//! Two threads that take turns: each reads a batch, scans it while the other one reads and scans, and writes its records when
+//! those of earlier batches have been written.
+//!
+//! A pipe is read with one copy in the kernel, which costs as much as the search. The thread that has copied a batch has it in
+//! its core's cache; a thread on another core would have to fetch it again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+
+use mls_diag::Exit;
+use mls_stream::blocks::{Batch, Block, Blocks};
+use mls_stream::ndjson::Writer;
+
+use crate::unreadable::{Unread, Unreadable};
+use crate::{Scanner, Stats};
+
+/// More threads would only wait for each other to read.
+const THREADS: usize = 2;
+
+struct Shared {
+    reading: Mutex<Reading>,
+    writing: Mutex<Writing>,
+    /// The number of the next batch to write has changed.
+    written: Condvar,
+}
+
+struct Reading {
+    /// `None` after the end.
+    blocks: Option<Blocks>,
+    /// Number of batches that were read.
+    batches: u64,
+    /// Whether a plain stream is journal entries; its first line decides.
+    is_journal: Option<bool>,
+}
+
+struct Writing {
+    out: Writer,
+    unread: Unread,
+    /// Number of batches that were written.
+    batches: u64,
+    stats: Stats,
+}
+
+/// Scans `blocks` to their end.
+pub(crate) fn run(
+    blocks: Blocks,
+    scanner: &Scanner,
+    out: Writer,
+    unread: Unread,
+) -> anyhow::Result<Stats> {
+    let shared = Arc::new(Shared {
+        reading: Mutex::new(Reading { blocks: Some(blocks), batches: 0, is_journal: None }),
+        writing: Mutex::new(Writing { out, unread, batches: 0, stats: Stats::default() }),
+        written: Condvar::new(),
+    });
+    let (sender, results) = mpsc::channel();
+    for _ in 0..THREADS {
+        let (shared, scanner, sender) = (Arc::clone(&shared), scanner.clone(), sender.clone());
+        std::thread::Builder::new().name("scan".into()).spawn(move || {
+            let result = catch_unwind(AssertUnwindSafe(|| shared.work(scanner)));
+            let result = result
+                .unwrap_or_else(|_| Err(Exit::Software.error("a bug: a thread has panicked")));
+            // After the first error nobody receives.
+            let _ = sender.send(result);
+        })?;
+    }
+    drop(sender);
+    // The first error ends the run, whatever the other thread waits for.
+    let result = results.iter().collect::<anyhow::Result<()>>();
+    let mut writing = lock(&shared.writing);
+    writing.unread.warn();
+    result.map(|()| writing.stats.clone())
+}
+
+impl Shared {
+    fn work(&self, mut scanner: Scanner) -> anyhow::Result<()> {
+        let (mut batch, mut out) = (Batch::default(), Vec::new());
+        while let Some((number, read)) = self.read(batch, &mut scanner) {
+            out.clear();
+            if let Ok(batch) = &read {
+                for block in batch.blocks() {
+                    match block {
+                        Block::Record(line) => {
+                            out.extend_from_slice(line);
+                            out.push(b'\n');
+                        }
+                        Block::Lines(lines, place) => scanner.block(lines, place, &mut out),
+                    }
+                }
+            }
+            // An error waits, too, until all earlier batches have been written.
+            self.write(number, &mut out, scanner.take_unreadable())?;
+            batch = read?;
+        }
+        lock(&self.writing).stats.add(scanner.stats());
+        Ok(())
+    }
+
+    /// The next batch, or why there is none, and its number.
+    fn read(&self, spent: Batch, scanner: &mut Scanner) -> Option<(u64, anyhow::Result<Batch>)> {
+        let mut reading = lock(&self.reading);
+        // Records are written at once: there is nothing to flush.
+        let read = reading.blocks.as_mut()?.next(spent, || Ok(())).transpose();
+        if !matches!(read, Some(Ok(_))) {
+            reading.blocks = None;
+        }
+        let read = read?;
+        if reading.is_journal.is_none()
+            && let Ok(batch) = &read
+            && let Some(Block::Lines(lines, _)) = batch.blocks().next()
+        {
+            reading.is_journal = Some(lines.starts_with(b"{"));
+        }
+        scanner.is_journal = reading.is_journal;
+        reading.batches += 1;
+        Some((reading.batches - 1, read))
+    }
+
+    fn write(
+        &self,
+        number: u64,
+        records: &mut Vec<u8>,
+        unreadable: Vec<Unreadable>,
+    ) -> anyhow::Result<()> {
+        let mut writing = lock(&self.writing);
+        while writing.batches != number {
+            writing = self.written.wait(writing).unwrap_or_else(PoisonError::into_inner);
+        }
+        writing.unread.add(unreadable);
+        // The writer's buffer is empty between batches.
+        writing.out.with(|buffer| std::mem::swap(buffer, records))?;
+        writing.out.flush()?;
+        writing.batches += 1;
+        drop(writing);
+        self.written.notify_all();
+        Ok(())
+    }
+}
+
+/// After a panic nobody uses the data: the run ends.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
