@@ -93,7 +93,7 @@ pub(crate) static REASONS: [Reason; 37] = [
 /// What the lines of attempts hold: a reason that is known, or the numbers that 2.4 writes after every reason.
 pub(crate) fn words() -> impl Iterator<Item = &'static str> {
     let reasons = REASONS.iter().filter(|reason| reason.meaning != NoAttempt);
-    reasons.map(|reason| reason.words)
+    reasons.map(|reason| reason.words).chain([" attempts in ", " successful auths"])
 }
 
 /// Whether a message is the end of a session that had no attempt to record.

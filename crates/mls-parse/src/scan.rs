@@ -128,7 +128,7 @@ impl Scanner {
                 && let Some(repetition) = Repetition::read(line)
             {
                 self.repetition(&input, start, &repetition, out);
-            } else if journal || self.search.attempts.is_match(line) {
+            } else if self.search.is_candidate(line, journal) {
                 self.candidate(&input, start, line, journal, out);
             }
         }
