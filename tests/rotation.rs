@@ -568,3 +568,127 @@ fn real_logrotate_in_four_configurations() {
         site.assert_exact();
     }
 }
+
+/// Ways in which a log gets another name or place, as shell commands, and where it is then.
+const MOVES: [(&str, &str); 5] = [
+    ("mkdir big && mv d big/ && ln -s big/d d", "d/mail.log"),
+    ("mv d e", "e/mail.log"),
+    (
+        "mv d/mail.log d/maillog; for n in 1 2; do mv d/mail.log.$n.gz d/maillog.$n.gz; done",
+        "d/maillog",
+    ),
+    ("cp -a d e && rm -r d", "e/mail.log"),
+    ("ln -s d e", "e/mail.log"),
+];
+
+#[test]
+fn a_log_that_moves_is_counted_once_and_a_directory_that_moves_back_too() {
+    for (change, name) in MOVES {
+        let mut site = Site::new();
+        assert!(site.shell("mkdir d && mv mail.log d/").status.success());
+        let run = |site: &Site, name: &str| {
+            let output = site.shell(&mls_tests::EXTRACT.replace("mail.log", name));
+            assert_eq!(
+                (output.status.code(), text(&output.stderr)),
+                (Some(0), String::new()),
+                "{change}"
+            );
+        };
+        for n in [2, 1] {
+            let lines = site.failures(20);
+            site.append("d/mail.log", &lines);
+            run(&site, "d/mail.log");
+            let lines = site.failures(3);
+            site.append("d/mail.log", &lines);
+            let rotate = format!("gzip -c d/mail.log > d/mail.log.{n}.gz && : > d/mail.log");
+            assert!(site.shell(&rotate).status.success());
+        }
+        let lines = site.failures(20);
+        site.append("d/mail.log", &lines);
+        run(&site, "d/mail.log");
+        assert!(site.shell(change).status.success(), "{change}");
+        let lines = site.failures(5);
+        site.append(name, &lines);
+        for _ in 0..2 {
+            run(&site, name);
+            site.assert_exact();
+        }
+    }
+}
+
+#[test]
+fn two_names_of_one_file_are_one_log() {
+    let mut site = Site::new();
+    site.log(3);
+    fs::hard_link(site.path().join("mail.log"), site.path().join("other.log")).unwrap();
+    let both = mls_tests::EXTRACT.replace("mail.log", "mail.log other.log");
+    assert!(site.shell(&both).status.success());
+    site.assert_exact();
+}
+
+#[test]
+fn every_name_and_compression_of_a_rotated_file_is_found() {
+    for (options, names) in [
+        ("", ["mail-20261118.log.xz", "mail-20261119.log.bz2", "mail-20261120.log"]),
+        ("", ["mail.2.log.zst", "mail.log.1.gz", "mail.log.0"]),
+        ("--olddir old", ["old/mail.log.3.xz", "old/mail.log.2.gz", "old/mail.log.1"]),
+        ("--rotated-as 'mail.o*'", ["mail.old2.zst", "mail.old1.gz", "mail.old0"]),
+    ] {
+        for is_first_run in [true, false] {
+            let mut site = Site::new();
+            fs::create_dir(site.path().join("old")).unwrap();
+            let extract = mls_tests::EXTRACT.replace("mail.log", &format!("{options} mail.log"));
+            for name in names {
+                site.log(10);
+                if !is_first_run {
+                    assert!(site.shell(&extract).status.success());
+                    site.log(3);
+                }
+                let tool = match name.rsplit('.').next() {
+                    Some("xz") => "xz",
+                    Some("bz2") => "bzip2",
+                    Some("zst") => "zstd -q",
+                    Some("gz") => "gzip",
+                    _ => "cat",
+                };
+                let rotate = format!("{tool} < mail.log > {name} && : > mail.log");
+                assert!(site.shell(&rotate).status.success(), "{rotate}");
+            }
+            site.log(2);
+            for _ in 0..2 {
+                let output = site.shell(&extract);
+                assert_eq!(
+                    (output.status.code(), text(&output.stderr)),
+                    (Some(0), String::new()),
+                    "{names:?}"
+                );
+                site.assert_exact();
+            }
+        }
+    }
+}
+
+#[test]
+fn nul_bytes_in_front_of_a_line_are_skipped_and_the_line_counts() {
+    for length in [1, 5000, 3 << 20] {
+        for is_compressed in [false, true] {
+            let mut site = Site::new();
+            site.log(3);
+            site.extract();
+            // copytruncate while the writer keeps its offset.
+            rename(&site, "mail.log", "mail.log.1");
+            File::create(site.path().join("mail.log")).unwrap().set_len(length).unwrap();
+            site.log(3);
+            if is_compressed {
+                gzip(&site, "mail.log.1");
+                rename(&site, "mail.log", "mail.log.0");
+                gzip(&site, "mail.log.0");
+            }
+            site.extract();
+            site.assert_exact();
+            site.log(2);
+            site.extract();
+            site.assert_exact();
+        }
+    }
+}

@@ -321,6 +321,12 @@ impl Blocks {
         let offset = self.offset;
         match memchr::memrchr(b'\n', window) {
             Some(newline) => Step::Lines(self.take(newline + 1), offset),
+            // A writer that kept its offset after copytruncate leaves NUL bytes in front of its next line.
+            None if limit >= MAX_LINE && window.contains(&0) => {
+                let nul = memchr::memrchr(0, window).unwrap_or_default();
+                self.take(nul + 1);
+                Step::Again
+            }
             None if limit >= MAX_LINE => {
                 let source = match &self.framing {
                     Framing::Segment(segment, _) => &segment.source,

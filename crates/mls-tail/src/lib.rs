@@ -128,6 +128,9 @@ fn with_defaults(mut args: Args, paths: &Paths) -> Args {
     if args.logs.is_empty() && !args.journal {
         args.journal = log.as_deref() == Some(Path::new("journal"));
         args.logs.extend(log.clone().filter(|_| !args.journal));
+        if !args.csv && !args.no_rotated && args.olddir.is_none() {
+            args.olddir.clone_from(&paths.mail_log_olddir);
+        }
     }
     args
 }

@@ -31,6 +31,10 @@ sections! {
         /// of the log (mail.log.1, mail.log.2.gz, mail.log-20260101.gz) are found automatically.
         mail_log: Option<PathBuf> = "/var/log/mail.log";
 
+        /// The directory into which rotation moves the mail log: olddir of logrotate. A relative path
+        /// is below the directory of the log. Empty: the log's own directory.
+        mail_log_olddir: Option<PathBuf> = "";
+
         /// The CSV of failed logins. A relative path is below working_dir.
         csv_filename: Option<PathBuf> = "maillogsentinel.csv", below working_dir;
 
