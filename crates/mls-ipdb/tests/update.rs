@@ -184,8 +184,18 @@ fn a_wrong_or_incomplete_download_does_not_replace_the_old_file() {
             75,
             "downloading",
         ),
-        ("/no-length", Answer::raw(ok, "", &cut(&country(1000), 20_993)), 75, "cut short"),
-        ("/lies", Answer::raw(ok, "Content-Length: 15000\r\n", &country(1000)), 75, "cut short"),
+        (
+            "/no-length",
+            Answer::raw(ok, "", &cut(&country(1000), 20_993)),
+            75,
+            "the download was cut off",
+        ),
+        (
+            "/lies",
+            Answer::raw(ok, "Content-Length: 15000\r\n", &country(1000)),
+            75,
+            "the download was cut off",
+        ),
         (
             "/lies-at-a-row",
             Answer::raw(ok, "Content-Length: 2205\r\n", &country(1000)),
@@ -196,9 +206,14 @@ fn a_wrong_or_incomplete_download_does_not_replace_the_old_file() {
         ("/overlap", Answer::new(ok, "", &overlapping), 65, "overlaps"),
         ("/asn", Answer::new(ok, "", &asn(1000)), 65, "it is not a country database"),
         ("/ipv6", Answer::new(ok, "", &country6(1000)), 65, "another address family"),
-        ("/cut.gz", Answer::new(ok, "", &cut(&gzip(&country(1000)), 900)), 75, "left as it is"),
-        ("/flipped.gz", Answer::new(ok, "", &flipped), 75, "left as it is"),
-        ("/not.gz", Answer::new(ok, "", &country(1000)), 75, "left as it is"),
+        (
+            "/cut.gz",
+            Answer::new(ok, "", &cut(&gzip(&country(1000)), 900)),
+            75,
+            "country_aside.csv is not updated",
+        ),
+        ("/flipped.gz", Answer::new(ok, "", &flipped), 75, "country_aside.csv is not updated"),
+        ("/not.gz", Answer::new(ok, "", &country(1000)), 75, "country_aside.csv is not updated"),
         ("/bomb.gz", Answer::new(ok, "", &bomb), 65, "unpacks to more than"),
         ("/large", Answer::raw(ok, "Content-Length: 999999999999\r\n", b"1"), 65, "larger than"),
         ("/gone", Answer::new("404 Not Found", "", b"no"), 69, "404 Not Found"),
@@ -545,7 +560,11 @@ fn verify_says_what_is_installed_and_what_is_wrong_with_it() {
         || tool().current_dir(dir.path()).args(["verify", "--data-dir", "."]).output().unwrap();
     let output = verify();
     assert_eq!(output.status.code(), Some(66));
-    assert!(stderr(&output).contains("no AS database (./asn.csv)"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("./asn.csv does not exist: no AS database"),
+        "{}",
+        stderr(&output)
+    );
 
     write("country_aside.csv", b"0,2147483647,FR\n");
     write("country_aside-ipv6.csv", &country6(7));
