@@ -182,6 +182,7 @@ fn empty_answers_take_the_defaults_and_write_what_was_shown() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one dialogue with every kind of wrong answer")]
 fn wrong_answers_are_asked_again_and_say_why() {
     let Some(system) = System::new() else { return };
     let (code, said) = terminal(

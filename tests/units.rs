@@ -137,15 +137,6 @@ fn every_service_is_in_the_shared_sandbox() {
 }
 
 #[test]
-fn what_reads_the_journal_sees_the_identifier_of_the_boot() {
-    for (unit, command) in commands() {
-        let reads_journal = command.contains("mls-tail") && !command.contains("--csv");
-        let text = fs::read_to_string(folder().join(&unit)).unwrap();
-        assert_eq!(text.contains("ProcSubset=pid"), !reads_journal, "{unit}");
-    }
-}
-
-#[test]
 fn a_pipeline_reads_the_same_for_systemd_and_for_the_front_end() {
     for (unit, command) in commands() {
         // systemd.service(5) has ideas of its own about these; the front end hands the text to bash.

@@ -188,7 +188,9 @@ fn start(cursor: &Cursor, follow: bool, directory: Option<&Path>) -> anyhow::Res
     let mut command = Command::new("journalctl");
     command.args(["--output=json", "--all", "--no-pager", "--quiet"]);
     if follow {
-        command.args(["--follow", "--no-tail"]);
+        // Without --merge, journalctl shows new entries of the current boot only. It reads the boot's identifier in /proc, which
+        // a sandbox hides (ProcSubset=pid), or shows the host's in a container.
+        command.args(["--follow", "--no-tail", "--merge"]);
     }
     if let Some(directory) = directory {
         command.arg("--directory").arg(directory);
@@ -199,8 +201,25 @@ fn start(cursor: &Cursor, follow: bool, directory: Option<&Path>) -> anyhow::Res
     if let Some(offset) = cursor.legacy {
         command.arg(format!("--since=@{}", legacy::next_second(offset)?));
     }
-    command.args(MATCHES).stdin(Stdio::null()).stdout(Stdio::piped());
+    // --merge takes entries of other machines as well.
+    let machine = std::fs::read_to_string("/etc/machine-id").ok();
+    let machine = machine.filter(|_| follow && directory.is_none());
+    command.args(matches(machine.as_deref())).stdin(Stdio::null()).stdout(Stdio::piped());
     command.spawn().context("starting journalctl").or_exit(Exit::Unavailable)
+}
+
+/// The matches, each for one machine if that is given.
+fn matches(machine: Option<&str>) -> Vec<String> {
+    let machine = machine.map(|id| format!("_MACHINE_ID={}", id.trim()));
+    let mut words = Vec::new();
+    for word in MATCHES {
+        if word == "+" {
+            words.extend(machine.clone());
+        }
+        words.push(word.to_owned());
+    }
+    words.extend(machine);
+    words
 }
 
 /// Waits until there is an entry or a signal; an error if the reader of the output has gone.
