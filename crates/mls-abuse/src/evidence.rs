@@ -78,7 +78,7 @@ impl Evidence {
         if event.outcome != Outcome::Failure {
             return;
         }
-        let (at, n) = (event.date.at().to_utc(), u64::from(event.rows()));
+        let (at, n) = (event.date.at().to_utc(), u64::from(event.rows(Outcome::Failure)));
         self.attempts += n;
         self.first = Some(self.first.map_or(at, |first| first.min(at)));
         self.last = Some(self.last.map_or(at, |last| last.max(at)));

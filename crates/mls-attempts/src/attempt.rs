@@ -9,7 +9,7 @@ use chrono::{DateTime, FixedOffset};
 use mls_config::zone::Zone;
 use mls_csv::cell;
 use mls_csv::row::Decoder;
-use mls_event::Auth;
+use mls_event::{Auth, Outcome};
 
 /// Longer names are cut after so many bytes. A mailbox has at most 254 (RFC 5321).
 pub const MAX_NAME: usize = 256;
@@ -92,7 +92,7 @@ impl LineParser {
 
     /// The failed attempt of an `auth` record; `None` if the record is not a failure.
     pub(crate) fn auth<'a>(&'a mut self, auth: &'a mut Auth<'_>) -> Option<Attempt<'a>> {
-        let attempts = auth.rows().into();
+        let attempts = auth.rows(Outcome::Failure).into();
         if attempts == 0 {
             return None;
         }

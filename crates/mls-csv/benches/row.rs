@@ -5,7 +5,7 @@
 use divan::{Bencher, black_box};
 use mls_config::zone::Zone;
 use mls_csv::row::{self, Decoder, Style};
-use mls_event::Record;
+use mls_event::{Outcome, Record};
 
 fn main() {
     divan::main();
@@ -19,7 +19,7 @@ const ROW: &[u8] =
 fn write(bencher: Bencher<'_, '_>) {
     let Ok(Record::Auth(event)) = Record::parse(EVENT) else { return };
     let mut csv = csv::Writer::from_writer(std::io::sink());
-    let style = Style { zone: Zone::Local, seconds: false };
+    let style = Style { outcome: Outcome::Failure, zone: Zone::Local, seconds: false };
     bencher.bench_local(|| row::write(&mut csv, black_box(&event), style).is_ok());
 }
 

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Parser;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use mls_cli::{Common, Strict};
 use mls_config::zone::Zone;
+use mls_event::Outcome;
 
 /// Turn events into CSV, and CSV into events
 ///
@@ -14,8 +16,13 @@ use mls_config::zone::Zone;
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(name = "mls-csv", version, after_help = EXAMPLES)]
 pub struct Args {
+    /// Which logins become rows. With --decode it is the outcome of rows that no header precedes
+    /// [default: failure]
+    #[arg(long, value_name = "OUTCOME", value_parser = outcomes(), conflicts_with = "legacy")]
+    pub outcome: Option<Outcome>,
+
     /// Append to FILE (created with mode 0640) instead of writing to standard output. Without FILE it is the CSV of --config, with
-    /// state.offset in its `state_dir` as cursor file
+    /// state.offset in its `state_dir` as cursor file; for successful logins `logins_filename` and logins.offset
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     pub append: Option<Option<PathBuf>>,
 
@@ -64,8 +71,18 @@ const EXAMPLES: &str = "\
 Examples:
   mls-parse < /var/log/mail.log | mls-csv > failures.csv
   mls-tail --framed --cursor-file S LOG | mls-parse | mls-enrich | mls-csv --append F --cursor-file S
+  mls-parse --outcome success < /var/log/mail.log | mls-csv --outcome success --append logins.csv
   mls-csv --decode --legacy < old.csv | mls-csv --append maillogsentinel.csv
   mls-csv --decode < maillogsentinel.csv | jq -r .ip | sort | uniq -c | sort -rn | head";
+
+/// The outcomes that a CSV can hold.
+fn outcomes() -> impl TypedValueParser<Value = Outcome> {
+    let names = [
+        PossibleValue::new(Outcome::Failure.name()).help("Logins that failed"),
+        PossibleValue::new(Outcome::Success.name()).help("Logins that succeeded"),
+    ];
+    PossibleValuesParser::new(names).try_map(|name| Outcome::from_name(&name).ok_or("no outcome"))
+}
 
 impl mls_cli::Args for Args {
     fn common(&self) -> &Common {

@@ -149,8 +149,11 @@ impl Sink for Appender {
             .with_context(|| format!("reading {name} back"))
             .or_exit(Exit::IoErr)?;
         let rotated = open.committed.rotated.clone();
-        let next =
-            CursorFile { rotated, ..CursorFile::next(open.committed.sequence, cursor, Some(data)) };
+        let next = CursorFile {
+            rotated,
+            outcome: self.settling.style.outcome,
+            ..CursorFile::next(open.committed.sequence, cursor, Some(data))
+        };
         next.store(&self.settling.cursor_path)?;
         log::info!("{name}: committed {length} bytes as commit {}", next.sequence);
         (open.committed, open.is_in_doubt) = (next, false);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use mls_diag::{Exit, OrExit};
-use mls_event::{Auth, Column, Record};
+use mls_event::{Auth, Column, Outcome, Record};
 use mls_state::lock::Lock;
 use mls_stream::ndjson::{Reader, Writer};
 use mls_stream::sink;
@@ -27,13 +27,15 @@ impl<W: Write> Rows<W> {
         Self { csv, style }
     }
 
-    pub(crate) fn header(&mut self) -> anyhow::Result<()> {
-        Ok(self.csv.write_record(Column::ALL.map(Column::name)).map_err(io_error)?)
+    /// Starts a CSV at the beginning of `out`.
+    pub(crate) fn with_header(mut out: W, style: Style) -> anyhow::Result<Self> {
+        writeln!(out, "{}", Column::header(style.outcome))?;
+        Ok(Self::new(out, style))
     }
 
-    /// Writes an event's rows, none if it is not a failure.
+    /// Writes an event's rows, none if it has another outcome.
     pub(crate) fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
-        for _ in 0..sink::rows(event) {
+        for _ in 0..sink::rows(event, self.style.outcome) {
             row::write(&mut self.csv, event, self.style).map_err(io_error)?;
         }
         Ok(())
@@ -59,8 +61,7 @@ fn io_error(error: csv::Error) -> io::Error {
 /// CSV on standard output, with a header.
 pub(crate) fn print(mut reader: Reader, style: Style) -> anyhow::Result<()> {
     reader.watch_stdout()?;
-    let mut rows = Rows::new(Writer::stdout()?, style);
-    rows.header()?;
+    let mut rows = Rows::with_header(Writer::stdout()?, style)?;
     copy(reader, &mut rows, None)
 }
 
@@ -74,11 +75,8 @@ pub(crate) fn append(reader: Reader, path: &Path, style: Style) -> anyhow::Resul
     let file = File::options().read(true).append(true).create(true).mode(0o640).open(path);
     let file = file.with_context(|| format!("opening {name}")).or_exit(Exit::CantCreat)?;
     let length = file.metadata().with_context(|| format!("looking at {name}"))?.len();
-    let mut rows = Rows::new(&file, style);
-    if length == 0 {
-        rows.header()?;
-    } else {
-        refuse_all_but_ours(path)?;
+    if length > 0 {
+        refuse_all_but_ours(path, style.outcome)?;
         // A row begins on a line of its own.
         let mut last = [0];
         file.read_exact_at(&mut last, length - 1).with_context(|| format!("reading {name}"))?;
@@ -86,19 +84,23 @@ pub(crate) fn append(reader: Reader, path: &Path, style: Style) -> anyhow::Resul
             (&file).write_all(b"\n").with_context(|| format!("appending to {name}"))?;
         }
     }
+    let rows =
+        if length == 0 { Rows::with_header(&file, style) } else { Ok(Rows::new(&file, style)) };
+    let mut rows = rows.with_context(|| format!("appending to {name}"))?;
     copy(reader, &mut rows, Some(path))
 }
 
 /// Rows would damage any other file, a log or a compressed one.
-fn refuse_all_but_ours(path: &Path) -> anyhow::Result<()> {
+fn refuse_all_but_ours(path: &Path, outcome: Outcome) -> anyhow::Result<()> {
     let name = path.display();
     let reading = || format!("reading {name}");
-    if heading::is_ours(path).with_context(reading)? {
+    heading::refuse_other_outcome(path, outcome)?;
+    if heading::is_ours(path, outcome).with_context(reading)? {
         Ok(())
     } else if heading::is_legacy(path).with_context(reading)? {
         Err(heading::convert_first(path))
     } else {
-        let header = Column::HEADER;
+        let header = Column::header(outcome);
         Err(Exit::Config.error(format!(
             "{name} is not a CSV of ours, its first line is not {header}: name another file"
         )))

@@ -4,18 +4,35 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use anyhow::Context;
 use mls_diag::Exit;
-use mls_event::Column;
+use mls_event::{Column, Outcome};
 
 use crate::legacy;
 
-/// Whether the file begins with our header.
-pub(crate) fn is_ours(path: &Path) -> io::Result<bool> {
-    let header = Column::HEADER;
+/// Whether the file begins with our header for attempts of this outcome.
+pub(crate) fn is_ours(path: &Path, outcome: Outcome) -> io::Result<bool> {
+    let header = Column::header(outcome);
     let first = beginning(path, header.len() + 1)?;
     Ok(first
         .strip_prefix(header.as_bytes())
         .is_some_and(|rest| matches!(rest, b"" | b"\n" | b"\r")))
+}
+
+/// Refuses a file that holds attempts of the other outcome.
+pub(crate) fn refuse_other_outcome(path: &Path, outcome: Outcome) -> anyhow::Result<()> {
+    let (other, held, given) = if outcome == Outcome::Success {
+        (Outcome::Failure, "failed", "successful")
+    } else {
+        (Outcome::Success, "successful", "failed")
+    };
+    let name = path.display();
+    if is_ours(path, other).with_context(|| format!("reading {name}"))? {
+        return Err(Exit::DataErr.error(format!(
+            "{name} holds {held} logins, and {given} ones need a file of their own: name another file"
+        )));
+    }
+    Ok(())
 }
 
 /// Whether the file is a CSV of the Python original.

@@ -6,12 +6,16 @@
 //!
 //! # Reads and writes
 //! NDJSON on stdin (see [`mls_event`]); one CSV row for each failure on stdout or at the end of `--append F`, `attempts` of them
-//! but at most [1000](mls_event::MAX_ROWS). `--decode` goes the other way. `--decode --legacy` reads the CSV of the Python
+//! but at most [1000](mls_event::MAX_ROWS). With `--outcome success`, one row for each successful login. `--decode` goes the other way. `--decode --legacy` reads the CSV of the Python
 //! original (`legacy.rs`).
 //!
 //! The [columns](row), which the first row names, are `server`, `date` (`YYYY-MM-DD HH:MM` in the zone of `--timezone`), `ip`,
 //! `user`, `hostname`, `reverse_dns_status`, `country_code`, `asn` and `aso`, separated by commas and quoted as in RFC 4180; for
 //! what a cell holds see [`cell`].
+//!
+//! A file holds attempts of one outcome. The column names in the first row of a file of successful
+//! logins are quoted, which tells it from a file of failed ones. `--append` of the other outcome is
+//! refused with exit 65, and so is the cursor file of the other.
 //!
 //! # Exactly once
 //! With `--cursor-file S`, F and S are committed together (`commit.rs`): rows are written and synced, then S is replaced.
@@ -50,6 +54,7 @@ pub use args::Args;
 
 use mls_config::Config;
 use mls_diag::Exit;
+use mls_event::Outcome;
 use mls_stream::ndjson::Reader;
 
 use settle::{OnMismatch, Settling};
@@ -59,18 +64,24 @@ use settle::{OnMismatch, Settling};
 /// # Errors
 /// Whatever ends the run early, with its exit code.
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
-    let style = row::Style { zone: args.timezone, seconds: args.seconds };
+    let outcome = args.outcome.unwrap_or(Outcome::Failure);
+    let style = row::Style { outcome, zone: args.timezone, seconds: args.seconds };
     let (append, cursor_file) = match args.append {
         Some(None) => {
             let none = || Exit::Usage.error("--append needs a FILE, or a --config that names one");
-            let cursor_file = args.cursor_file.or_else(|| config.paths.csv_cursor());
-            (Some(config.paths.csv_filename.ok_or_else(none)?), cursor_file)
+            let paths = config.paths;
+            let (file, cursor) = if outcome == Outcome::Success {
+                (paths.logins_filename.clone(), paths.logins_cursor())
+            } else {
+                (paths.csv_filename.clone(), paths.csv_cursor())
+            };
+            (Some(file.ok_or_else(none)?), args.cursor_file.or(cursor))
         }
         append => (append.flatten(), args.cursor_file),
     };
     match (append, cursor_file) {
         _ if args.legacy => decode::run(row::Decoder::legacy(style.zone)),
-        _ if args.decode => decode::run(row::Decoder::new(style.zone)),
+        _ if args.decode => decode::run(row::Decoder::new(style.zone).with_outcome(outcome)),
         (Some(file), Some(cursor_file))
             if std::path::absolute(&file)? == std::path::absolute(&cursor_file)? =>
         {

@@ -16,8 +16,10 @@ use crate::legacy::LENGTHS;
 pub const COLUMNS: usize = Column::ALL.len();
 
 /// How rows are written.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Style {
+    /// The outcome of the attempts that become rows.
+    pub outcome: Outcome,
     /// The zone of the date column.
     pub zone: Zone,
     /// Whether dates are written to the second rather than to the minute.
@@ -91,6 +93,7 @@ pub struct Decoder {
     csv: csv_core::Reader,
     zone: Zone,
     legacy: bool,
+    outcome: Outcome,
     cells: Vec<u8>,
 }
 
@@ -98,7 +101,8 @@ impl Decoder {
     /// Reads rows whose dates are in `zone`.
     #[must_use]
     pub fn new(zone: Zone) -> Self {
-        Self { csv: csv_core::Reader::new(), zone, legacy: false, cells: Vec::new() }
+        let csv = csv_core::Reader::new();
+        Self { csv, zone, legacy: false, outcome: Outcome::Failure, cells: Vec::new() }
     }
 
     /// Reads rows of the Python original: `;` between the cells, dates `dd/mm/yyyy HH:MM`, five, six or nine columns.
@@ -108,13 +112,28 @@ impl Decoder {
         Self { csv, legacy: true, ..Self::new(zone) }
     }
 
-    /// The event of one line (with or without its newline); `None` for the header and for an empty line. Its `outcome` is
-    /// `failure` and its `attempts` 1, because that is what a row is; every other member without a column is null.
+    /// The outcome of rows that no header precedes, as when reading begins in the middle of a file.
+    /// Without it they are failures.
+    #[must_use]
+    pub fn with_outcome(self, outcome: Outcome) -> Self {
+        Self { outcome, ..self }
+    }
+
+    /// The event of one line (with or without its newline); `None` for the header and for an empty
+    /// line. The last header says which `outcome` the rows have. `attempts` is 1, because that is
+    /// what a row is; every other member without a column is null.
     ///
     /// # Errors
     /// [`BadRow`] where the line is anything else.
     pub fn decode(&mut self, line: &[u8]) -> Result<Option<Auth<'_>>, BadRow> {
         let (zone, legacy) = (self.zone, self.legacy);
+        for outcome in [Outcome::Failure, Outcome::Success] {
+            if line.trim_ascii_end() == Column::header(outcome).as_bytes() {
+                self.outcome = outcome;
+                return Ok(None);
+            }
+        }
+        let outcome = self.outcome;
         let Some(cells) = self.split(line)? else { return Ok(None) };
         // The header of the original had fewer columns once; no date is `date`.
         if is_header(&cells[..5]) {
@@ -126,7 +145,7 @@ impl Decoder {
         let [server, date, ip, user, hostname, status, country, asn, aso] = cells.map(clean);
         let date = read_date(&date, zone)
             .ok_or_else(|| bad("date", &date, "not YYYY-MM-DD HH:MM[:SS]"))?;
-        let mut event = Auth::new(date.into(), Outcome::Failure);
+        let mut event = Auth::new(date.into(), outcome);
         event.server = value(server);
         event.ip = parsed(&ip).map_err(|()| bad("ip", &ip, "not an IP address"))?;
         event.user = value(user);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use mls_diag::{Exit, OrExit};
-use mls_event::Column;
+use mls_event::{Column, Outcome};
 use mls_rotation::{Chain, Layout};
 use mls_state::atomic;
 use mls_state::cursor_file::{CursorFile, Fingerprint};
@@ -44,8 +44,11 @@ impl Settling {
         &self,
         committed: Option<CursorFile>,
     ) -> anyhow::Result<(File, CursorFile)> {
+        self.refuse_other_outcome(committed.as_ref())?;
         let length = length_of(&self.path)?;
-        let mut committed = committed.unwrap_or_else(CursorFile::start);
+        let outcome = self.style.outcome;
+        let mut committed =
+            committed.unwrap_or_else(|| CursorFile { outcome, ..CursorFile::start() });
         let keep = match &committed.data {
             Some(data) if data.length <= length && self.begins_with(data)? => {
                 surplus::move_from_live(&self.path, data.length)?;
@@ -68,7 +71,9 @@ impl Settling {
                 return Err(heading::convert_first(&self.path));
             }
             // It was converted; the cursor is the position where the Python original has stopped.
-            None if committed.legacy_offset().is_some() && heading::is_ours(&self.path)? => {
+            None if committed.legacy_offset().is_some()
+                && heading::is_ours(&self.path, outcome)? =>
+            {
                 self.adopt(length)?
             }
             data => match self.on_mismatch {
@@ -83,6 +88,23 @@ impl Settling {
             },
         };
         self.begin(committed, keep)
+    }
+
+    /// F and S belong to attempts of one outcome.
+    fn refuse_other_outcome(&self, committed: Option<&CursorFile>) -> anyhow::Result<()> {
+        let outcome = self.style.outcome;
+        if let Some(committed) = committed.filter(|committed| committed.outcome != outcome) {
+            return Err(Exit::DataErr.error(format!(
+                "{} is the cursor file of a CSV of {}, not of {}: name another cursor file",
+                self.cursor_path.display(),
+                logins(committed.outcome),
+                logins(outcome)
+            )));
+        }
+        if self.path.is_file() {
+            heading::refuse_other_outcome(&self.path, outcome)?;
+        }
+        Ok(())
     }
 
     /// Renames F to `target` after uncommitted rows were moved out of it. A file `target` is never replaced.
@@ -127,7 +149,10 @@ impl Settling {
         atomic::sync_directory(&atomic::directory_of(&self.path))?;
         if keep == 0 {
             // By a header alone no file is recognized.
-            let rows = committed.data.take().filter(|data| data.length > header_length());
+            let rows = committed
+                .data
+                .take()
+                .filter(|data| data.length > header_length(self.style.outcome));
             committed.rotated.splice(0..0, rows);
             committed.rotated.truncate(ROTATED_REMEMBERED);
         }
@@ -136,7 +161,7 @@ impl Settling {
         settled.store(&self.cursor_path)?;
         if keep == 0 {
             // A commit of its own, or each run that finds nothing would leave a header after the commit.
-            Rows::new(&file, self.style).header()?;
+            Rows::with_header(&file, self.style)?.flush()?;
             file.sync_data()?;
             settled.data = Some(Fingerprint::describe(&file, file.metadata()?.len())?);
             settled.store(&self.cursor_path)?;
@@ -190,8 +215,12 @@ impl Settling {
     }
 }
 
-fn header_length() -> u64 {
-    Column::HEADER.len() as u64 + 1
+fn header_length(outcome: Outcome) -> u64 {
+    Column::header(outcome).len() as u64 + 1
+}
+
+fn logins(outcome: Outcome) -> &'static str {
+    if outcome == Outcome::Success { "successful logins" } else { "failed logins" }
 }
 
 /// The length of F, 0 if it is not there.

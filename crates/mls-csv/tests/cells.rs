@@ -10,7 +10,7 @@ use mls_event::{Auth, Enrichment, Outcome, Timestamp, clean};
 use proptest::prelude::*;
 
 fn style() -> Style {
-    Style { zone: "UTC".parse().unwrap(), seconds: true }
+    Style { outcome: Outcome::Failure, zone: "UTC".parse().unwrap(), seconds: true }
 }
 
 fn line(event: &Auth<'_>) -> Vec<u8> {

@@ -59,11 +59,11 @@ words! {
 pub const MAX_ROWS: u32 = 1000;
 
 impl<'a> Auth<'a> {
-    /// How many rows a sink writes for the event: one for each failed attempt, at most
-    /// [`MAX_ROWS`].
+    /// How many rows the event is in a file or table of attempts of this `outcome`: one for each
+    /// attempt, at most [`MAX_ROWS`].
     #[must_use]
-    pub fn rows(&self) -> u32 {
-        if self.outcome == Outcome::Failure { self.attempts.min(MAX_ROWS) } else { 0 }
+    pub fn rows(&self, outcome: Outcome) -> u32 {
+        if self.outcome == outcome { self.attempts.min(MAX_ROWS) } else { 0 }
     }
 
     /// An attempt of which only the date and the outcome are known.

@@ -1,5 +1,7 @@
 //! The columns of the CSV, which are also the columns that databases are filled from.
 
+use crate::Outcome;
+
 /// Declares the columns once, in their order.
 macro_rules! columns {
     ($first:ident $first_name:literal, $($column:ident $name:literal,)*) => {
@@ -16,8 +18,13 @@ macro_rules! columns {
             pub const ALL: [Self; [$first_name, $($name),*].len()] =
                 [Self::$first, $(Self::$column),*];
 
-            /// The first line of the CSV, without its newline.
+            /// The first line of a CSV of failed logins, without its newline.
             pub const HEADER: &str = concat!($first_name, $(",", $name),*);
+
+            /// The first line of a CSV of successful logins. It has the same columns; the quotes
+            /// tell a program what the rows are.
+            pub const LOGINS_HEADER: &str =
+                concat!("\"", $first_name, "\"", $(",\"", $name, "\""),*);
 
             /// The column's name in the header.
             #[must_use]
@@ -44,6 +51,12 @@ columns! {
 }
 
 impl Column {
+    /// The first line of a CSV that holds attempts of this outcome.
+    #[must_use]
+    pub fn header(outcome: Outcome) -> &'static str {
+        if outcome == Outcome::Success { Self::LOGINS_HEADER } else { Self::HEADER }
+    }
+
     /// The column that is called `name`.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {

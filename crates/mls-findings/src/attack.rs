@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 
-use crate::attempt::{Name, Network, Seconds};
+use crate::observation::{Name, Network, Seconds};
 use crate::user::Users;
 
 /// Number of pairs of an attacked user and a network that are remembered.

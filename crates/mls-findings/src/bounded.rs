@@ -5,7 +5,7 @@ use std::hash::Hash;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use crate::attempt::Seconds;
+use crate::observation::Seconds;
 
 /// A value that knows when it was last seen.
 pub(crate) trait LastSeen {

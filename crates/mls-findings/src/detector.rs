@@ -9,12 +9,12 @@ use hashbrown::HashMap;
 use mls_event::{Finding, Outcome, Rule, Timestamp};
 
 use crate::attack::{Attacks, WINDOWS};
-use crate::attempt::{Attempt, Country, Name, Network, Seconds, is_internal};
 use crate::bounded::Bounded;
 use crate::evidence::{self, Login};
 use crate::network::{
     AFTER, FailedNames, FailingNetworks, MAX_NETWORKS, VisitedNetworks, Visitors,
 };
+use crate::observation::{Country, Name, Network, Observation, Seconds, is_internal};
 use crate::settings::Settings;
 use crate::user::{MAX_USERS, User, Users};
 
@@ -39,7 +39,7 @@ pub struct Detector {
 /// The attempt that is observed, in the form that the tables use.
 #[derive(Clone, Copy)]
 struct Observed<'a> {
-    attempt: &'a Attempt<'a>,
+    observation: &'a Observation<'a>,
     at: Seconds,
     user: &'a str,
     name: Name,
@@ -76,19 +76,19 @@ impl Detector {
     ///
     /// The login that a finding names is this attempt or an earlier one. Attempts without a name
     /// or an address, and those before 1970 or after 2106, are not looked at.
-    pub fn observe(&mut self, attempt: &Attempt<'_>, found: &mut Vec<Finding<'static>>) {
-        let (Some(user), Some(ip)) = (attempt.user, attempt.ip) else { return };
-        let Some(at) = evidence::seconds(attempt.at) else { return };
-        let country = attempt.country_code.and_then(|code| code.as_bytes().try_into().ok());
+    pub fn observe(&mut self, observation: &Observation<'_>, found: &mut Vec<Finding<'static>>) {
+        let (Some(user), Some(ip)) = (observation.user, observation.ip) else { return };
+        let Some(at) = evidence::seconds(observation.at) else { return };
+        let country = observation.country_code.and_then(|code| code.as_bytes().try_into().ok());
         let observed = Observed {
-            attempt,
+            observation,
             at,
             user,
             name: Name::new(user),
             ip,
             network: Network::of(ip),
             country,
-            asn: attempt.asn,
+            asn: observation.asn,
         };
         let is_ignored = self.ignored.contains(&observed.name)
             || self.settings.ignore_networks.iter().any(|network| network.contains(&ip))
@@ -97,7 +97,7 @@ impl Detector {
             return;
         }
         self.attacks.expire(&mut self.users, at);
-        match attempt.outcome {
+        match observation.outcome {
             Outcome::Failure => self.failure(observed, found),
             Outcome::Success => self.login(observed, found),
             // No password was refused.
@@ -134,7 +134,7 @@ impl Detector {
             let Some(guesses) = self.guesses(visitor.name, observed.network, visitor.first) else {
                 continue;
             };
-            let zone = observed.attempt.at.timezone();
+            let zone = observed.observation.at.timezone();
             self.suspect(visitor.name, observed.network, country, asn);
             let login = Named { name: visitor.name, ip: visitor.ip, at: visitor.first, zone };
             self.report(Rule::Guessed, login, country, asn, found, |login| login.guessed(guesses));
@@ -186,7 +186,7 @@ impl Detector {
         }
         let (visitors, _) = self.logins.entry(network, || Visitors::new(at, country, asn));
         let visitor = visitors.visit(name, ip, at).copied();
-        let zone = observed.attempt.at.timezone();
+        let zone = observed.observation.at.timezone();
         if let Some(visitor) = visitor {
             self.guessed(visitor, observed, found);
         }
@@ -220,7 +220,7 @@ impl Detector {
         let (first, ip) =
             if visitor.is_suspicious { (at, observed.ip) } else { (visitor.first, visitor.ip) };
         self.suspect(name, network, country, asn);
-        let zone = observed.attempt.at.timezone();
+        let zone = observed.observation.at.timezone();
         let login = Named { name, ip, at: first, zone };
         self.report(Rule::Guessed, login, country, asn, found, |login| login.guessed(guesses));
     }
@@ -254,7 +254,7 @@ impl Detector {
         let Some(user) = self.users.get_mut(name) else { return };
         let Some(spread) = user.spread(at, &self.settings) else { return };
         let first = spread.places[0];
-        let zone = observed.attempt.at.timezone();
+        let zone = observed.observation.at.timezone();
         // A place that was reported before is new again; its first login was on another day.
         let is_recent = at.saturating_sub(first.first) <= self.settings.spread_window;
         let login = if is_recent {
@@ -321,7 +321,7 @@ impl Detector {
     }
 
     fn remember_organisation(&mut self, observed: Observed<'_>) {
-        if let (Some(asn), Some(aso)) = (observed.asn, observed.attempt.aso) {
+        if let (Some(asn), Some(aso)) = (observed.asn, observed.observation.aso) {
             if self.organisations.len() >= MAX_ORGANISATIONS {
                 self.organisations.clear();
             }

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, FixedOffset};
 
-use crate::attempt::{Country, Seconds};
 use crate::network::{Guesses, MAX_FAILED};
+use crate::observation::{Country, Seconds};
 use crate::user::Spread;
 
 /// Longer names are shown with so many first characters.

@@ -30,7 +30,7 @@
 //! # Example
 //! ```
 //! use mls_event::{Auth, Outcome, Rule, Timestamp};
-//! use mls_findings::{Attempt, Detector, Settings};
+//! use mls_findings::{Observation, Detector, Settings};
 //!
 //! let mut detector = Detector::new(Settings::default());
 //! let mut found = Vec::new();
@@ -45,7 +45,7 @@
 //!     let mut auth = Auth::new(date, outcome);
 //!     auth.ip = "203.0.113.9".parse().ok();
 //!     auth.user = Some(user.into());
-//!     detector.observe(&Attempt::from(&auth), &mut found);
+//!     detector.observe(&Observation::from(&auth), &mut found);
 //! }
 //! assert_eq!((found[0].rule, &*found[0].user), (Rule::Guessed, "dora"));
 //! ```
@@ -53,17 +53,17 @@
 #![warn(missing_docs)]
 
 mod attack;
-mod attempt;
 mod bounded;
 mod detector;
 mod evidence;
 mod network;
+mod observation;
 mod settings;
 mod user;
 
 pub use attack::MAX_ATTACKS;
-pub use attempt::Attempt;
 pub use detector::Detector;
 pub use network::MAX_NETWORKS;
+pub use observation::Observation;
 pub use settings::Settings;
 pub use user::MAX_USERS;

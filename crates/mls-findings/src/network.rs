@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::attempt::{Country, Name, Network, Seconds};
 use crate::bounded::{Bounded, LastSeen};
+use crate::observation::{Country, Name, Network, Seconds};
 
 /// Number of networks with logins, and of those with failures, that are remembered.
 pub const MAX_NETWORKS: usize = 32_768;

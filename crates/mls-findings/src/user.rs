@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use crate::attack::Attack;
-use crate::attempt::{Country, Name, Network, Seconds};
 use crate::bounded::{Bounded, LastSeen};
+use crate::observation::{Country, Name, Network, Seconds};
 use crate::settings::Settings;
 
 /// Number of users that are remembered.

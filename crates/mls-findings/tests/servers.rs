@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use mls_event::Finding;
-use mls_findings::{Attempt, Detector, Settings};
+use mls_findings::{Detector, Observation, Settings};
 use testdata::server::{Options, Server};
 
 /// How a run on one server went.
@@ -26,7 +26,7 @@ fn findings(server: &Server) -> Vec<Finding<'static>> {
     let mut found = Vec::new();
     for event in &server.events {
         let auth = server.auth(event);
-        detector.observe(&Attempt::from(&auth), &mut found);
+        detector.observe(&Observation::from(&auth), &mut found);
     }
     found.sort_by_key(|finding| finding.date.at());
     found

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use mls_diag::Exit;
 use mls_diag::diag;
-use mls_event::Auth;
+use mls_event::{Auth, Outcome};
 use mls_stream::ndjson::Reader;
 use mls_stream::sink::{self, Sink};
 use serde_json::Value;
@@ -90,7 +90,7 @@ impl Sink for Load<'_> {
     }
 
     fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
-        for _ in 0..sink::rows(event) {
+        for _ in 0..sink::rows(event, Outcome::Failure) {
             if let Err(why) = self.rows.push(event) {
                 diag::bad_record("stdin", why);
                 break;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use mls_event::Auth;
+use mls_event::{Auth, Outcome};
 use mls_stream::sink;
 
 use crate::dialect::Dialect;
@@ -44,7 +44,7 @@ impl<W: Write> SqlFile<W> {
     /// Errors of the output. The inner error means that the event has a date that databases cannot
     /// store; it is skipped.
     pub(crate) fn event(&mut self, event: &Auth<'_>) -> io::Result<Result<(), BadDate>> {
-        for _ in 0..sink::rows(event) {
+        for _ in 0..sink::rows(event, Outcome::Failure) {
             if let Err(why) = self.rows.push(event) {
                 return Ok(Err(why));
             }

@@ -17,6 +17,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use data_encoding::HEXLOWER;
+use mls_event::Outcome;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -48,6 +49,10 @@ pub struct CursorFile {
     /// committed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rotated: Vec<Fingerprint>,
+    /// The outcome of the attempts that the sink records. Cursor files without it belong to
+    /// failures.
+    #[serde(default = "failure", skip_serializing_if = "is_failure")]
+    pub outcome: Outcome,
     /// Where `data` is a file of its own: its name, which it gets once this is committed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
@@ -57,6 +62,15 @@ pub struct CursorFile {
     /// The source's position, which only the source understands. A number is that of the Python original, see
     /// [`legacy_offset`](CursorFile::legacy_offset).
     pub cursor: Value,
+}
+
+fn failure() -> Outcome {
+    Outcome::Failure
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_failure(outcome: &Outcome) -> bool {
+    *outcome == Outcome::Failure
 }
 
 /// What the first bytes of a file are recognized by.
@@ -119,6 +133,7 @@ impl CursorFile {
             written,
             data,
             rotated: Vec::new(),
+            outcome: Outcome::Failure,
             file: None,
             part: None,
             cursor,

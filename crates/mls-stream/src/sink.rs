@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use mls_event::{Auth, MAX_ROWS, Record};
+use mls_event::{Auth, MAX_ROWS, Outcome, Record};
 use serde_json::Value;
 
 use crate::ndjson::Reader;
@@ -57,10 +57,11 @@ enum Stream {
     Plain,
 }
 
-/// The number of rows for `event`. Warns once about an event that would be more than [`MAX_ROWS`].
-pub fn rows(event: &Auth<'_>) -> u32 {
+/// The number of rows for `event` in a record of attempts of this `outcome`. Warns once about an
+/// event that would be more than [`MAX_ROWS`].
+pub fn rows(event: &Auth<'_>, outcome: Outcome) -> u32 {
     static WARNED: AtomicBool = AtomicBool::new(false);
-    let rows = event.rows();
+    let rows = event.rows(outcome);
     if rows == MAX_ROWS && event.attempts > MAX_ROWS && !WARNED.swap(true, Ordering::Relaxed) {
         log::warn!(
             "the event of {} attempts at {} is recorded as {MAX_ROWS} rows; further ones are not reported",

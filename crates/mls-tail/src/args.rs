@@ -58,6 +58,10 @@ pub struct Args {
     #[arg(long, requires_all = ["config", "framed"], conflicts_with_all = ["logs", "journal", "committed_by"])]
     pub csv: bool,
 
+    /// Go on where the record of successful logins ends, which logins.offset of --config says
+    #[arg(long, requires_all = ["config", "framed"], conflicts_with_all = ["csv", "cursor_file"])]
+    pub logins: bool,
+
     /// Print what the cursor file says, for people, and end
     #[arg(long, requires = "cursor_file")]
     pub show_cursor: bool,

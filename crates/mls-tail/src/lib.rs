@@ -116,6 +116,8 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
 fn with_defaults(mut args: Args, paths: &Paths) -> Args {
     let (log, cursor) = if args.csv {
         (&paths.csv_filename, paths.sql_cursor())
+    } else if args.logins {
+        (&paths.mail_log, paths.logins_cursor())
     } else {
         (&paths.mail_log, paths.csv_cursor())
     };

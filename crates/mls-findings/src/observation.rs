@@ -8,7 +8,7 @@ use mls_event::{Auth, Outcome};
 
 /// A failed or successful login.
 #[derive(Clone, Copy, Debug)]
-pub struct Attempt<'a> {
+pub struct Observation<'a> {
     /// When it was.
     pub at: DateTime<FixedOffset>,
     /// How it ended.
@@ -25,7 +25,7 @@ pub struct Attempt<'a> {
     pub aso: Option<&'a str>,
 }
 
-impl<'a> From<&'a Auth<'_>> for Attempt<'a> {
+impl<'a> From<&'a Auth<'_>> for Observation<'a> {
     fn from(auth: &'a Auth<'_>) -> Self {
         let added = auth.enrichment.as_ref();
         Self {

@@ -1,0 +1,100 @@
+//! A CSV holds attempts of one outcome.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const FAILURE: &str =
+    r#"{"v":1,"type":"auth","date":"2026-06-01T00:00:45Z","outcome":"failure","user":"bad"}"#;
+const SUCCESS: &str =
+    r#"{"v":1,"type":"auth","date":"2026-06-01T00:01:45Z","outcome":"success","user":"good"}"#;
+
+fn run(directory: &Path, args: &[&str], input: &str) -> Output {
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_mls-csv"))
+        .args(args)
+        .args(["--timezone", "UTC"])
+        .current_dir(directory)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A tool that refuses may be gone before it has read anything.
+    let _ = tool.stdin.take().unwrap().write_all(input.as_bytes());
+    tool.wait_with_output().unwrap()
+}
+
+fn framed(records: &str) -> String {
+    format!(
+        "{{\"v\":1,\"type\":\"begin\",\"base\":0}}\n{records}\n\
+         {{\"v\":1,\"type\":\"checkpoint\",\"cursor\":{{\"n\":1}}}}\n{{\"v\":1,\"type\":\"end\"}}\n"
+    )
+}
+
+#[test]
+fn only_attempts_of_the_outcome_become_rows_and_the_header_says_which_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let both = format!("{FAILURE}\n{SUCCESS}\n");
+    let printed = run(dir.path(), &["--outcome", "success"], &both);
+    let csv = String::from_utf8(printed.stdout).unwrap();
+    let header =
+        r#""server","date","ip","user","hostname","reverse_dns_status","country_code","asn","aso""#;
+    assert_eq!(csv, format!("{header}\nN/A,2026-06-01 00:01,N/A,good,null,N/A,N/A,N/A,N/A\n"));
+    let decoded = String::from_utf8(run(dir.path(), &["--decode"], &csv).stdout).unwrap();
+    assert!(decoded.contains(r#""outcome":"success""#), "{decoded}");
+    // Without its header the row is what the command line says.
+    let row = csv.lines().nth(1).unwrap();
+    for (args, outcome) in
+        [(&["--decode"][..], "failure"), (&["--decode", "--outcome", "success"], "success")]
+    {
+        let decoded = String::from_utf8(run(dir.path(), args, row).stdout).unwrap();
+        assert!(decoded.contains(&format!("\"outcome\":\"{outcome}\"")), "{decoded}");
+    }
+}
+
+#[test]
+fn the_other_outcome_is_refused_and_changes_nothing() {
+    for (held, other) in [("failure", "success"), ("success", "failure")] {
+        let dir = tempfile::tempdir().unwrap();
+        let both = format!("{FAILURE}\n{SUCCESS}");
+        for (args, input) in [
+            (&["--append", "plain.csv"][..], both.clone()),
+            (&["--append", "framed.csv", "--cursor-file", "S"], framed(&both)),
+        ] {
+            let args = [args, &["--outcome"]].concat();
+            assert!(run(dir.path(), &[&args[..], &[held]].concat(), &input).status.success());
+            let file = dir.path().join(args[1]);
+            let before = fs::read(&file).unwrap();
+            assert_eq!(before.iter().filter(|b| **b == b'\n').count(), 2);
+            let mut again = vec![args.clone()];
+            if args.contains(&"--cursor-file") {
+                again.push([&["--adopt"], &args[..]].concat());
+            }
+            for args in again {
+                let input = input.replace("\"base\":0", "\"base\":1");
+                let refused = run(dir.path(), &[&args[..], &[other]].concat(), &input);
+                assert_eq!(refused.status.code(), Some(65), "{args:?}");
+                let said = String::from_utf8(refused.stderr).unwrap();
+                assert!(said.contains("name another"), "{said}");
+                assert_eq!(fs::read(&file).unwrap(), before);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_cursor_file_of_the_other_outcome_is_refused_even_if_the_csv_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["--append", "failures.csv", "--cursor-file", "S"];
+    assert!(run(dir.path(), &args, &framed(FAILURE)).status.success());
+    let before = fs::read(dir.path().join("S")).unwrap();
+    let args = ["--append", "logins.csv", "--cursor-file", "S", "--outcome", "success"];
+    let refused = run(dir.path(), &args, &framed(SUCCESS).replace("\"base\":0", "\"base\":1"));
+    assert_eq!(refused.status.code(), Some(65));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("S is the cursor file of a CSV of failed logins"), "{said}");
+    assert_eq!(fs::read(dir.path().join("S")).unwrap(), before);
+    assert!(!dir.path().join("logins.csv").exists());
+}
