@@ -4,74 +4,23 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The most memory that the tool may have held, in KiB.
-const MAX_RESIDENT: u64 = 64 << 10;
+use mls_tests::hostile::{Attacked, MAX_RESIDENT, attacked, endless, serve};
 
-/// Starts a server that treats each connection with `play`, and returns its port.
-fn serve(play: impl Fn(TcpStream) -> std::io::Result<()> + Send + 'static) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            // An error is the tool's answer to an attack: it closes the connection.
-            let _ = play(stream.unwrap());
-        }
-    });
-    port
-}
-
-fn load(url: &str) -> Child {
-    Command::new(mls_tests::tools().join("mls-sql"))
-        .args(["load", "--url", url])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-/// Loads into `url`. Returns the exit code, the messages and the peak of resident memory in KiB.
-fn attacked(url: &str) -> (Option<i32>, String, u64) {
-    let mut tool = load(url);
-    let status = format!("/proc/{}/status", tool.id());
-    let mut peak = 0;
-    let deadline = Instant::now() + Duration::from_mins(1);
-    let code = loop {
-        let status = std::fs::read_to_string(&status).unwrap_or_default();
-        let now = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        peak = now
-            .and_then(|text| text.trim_end_matches("kB").trim().parse().ok())
-            .unwrap_or(0)
-            .max(peak);
-        if let Some(status) = tool.try_wait().unwrap() {
-            break status.code();
-        }
-        if peak > 4 * MAX_RESIDENT || Instant::now() > deadline {
-            tool.kill().unwrap();
-            panic!("{url}: {peak} KiB");
-        }
-        std::thread::yield_now();
-    };
-    let mut said = String::new();
-    tool.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    (code, said, peak)
+fn load(url: &str) -> Command {
+    let mut command = Command::new(mls_tests::tools().join("mls-sql"));
+    command.args(["load", "--url", url]).stdin(Stdio::null());
+    command
 }
 
 fn assert_refused(url: &str, why: &str) {
-    let (code, said, peak) = attacked(url);
+    let Attacked { code, said, peak } = attacked(&mut load(url));
     assert_eq!(code, Some(69), "{url}: {said}");
     assert!(said.contains(why), "{url}: {said}");
     assert!(peak > 0 && peak < MAX_RESIDENT, "{url}: {peak} KiB");
     println!("{url}: {peak} KiB, {said}");
-}
-
-fn endless(mut stream: TcpStream, bytes: &[u8]) -> std::io::Result<()> {
-    loop {
-        stream.write_all(bytes)?;
-    }
 }
 
 /// What a MySQL server says first, with the capabilities of a current one.
@@ -164,7 +113,11 @@ fn server_that_does_not_answer_is_reported_within_two_seconds() {
     for (port, why) in [(silent_port, "no answer within 2s"), (closed, "Connection refused")] {
         for scheme in ["postgres", "mysql"] {
             let begun = Instant::now();
-            let mut tool = load(&format!("{scheme}://u@127.0.0.1:{port}/x"));
+            let mut tool = load(&format!("{scheme}://u@127.0.0.1:{port}/x"))
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
             let mut said = String::new();
             BufReader::new(tool.stderr.take().unwrap()).read_line(&mut said).unwrap();
             let elapsed = begun.elapsed();

@@ -5,6 +5,8 @@
 
 mod alerts;
 mod digests;
+mod hostile;
+mod protocol;
 mod site;
 
 use std::fs;

@@ -1,10 +1,12 @@
-"""A mail server that does what a script says, for the tests of mls-report.
+"""A mail server that does what a script says, for the tests of mls-mail.
 
     server.py DIRECTORY '{"RCPT": ["451 later", "250 ok"], ...}' [--tls smtps|starttls] [--auth USER PASSWORD]
+              [--size BYTES] [--smtputf8]
 
 Prints its port on one line and serves 127.0.0.1 until its standard input ends. The script names, for CONNECT, MAIL, RCPT,
 "RCPT someone@example.com", and DATA, the answers in order, the last one for ever: a reply, "stall" (no answer), or "drop"
-(the connection is closed; after DATA the message was kept). Each message is kept as NUMBER.eml beside NUMBER.json, its
+(the connection is closed; after DATA the message was kept). EHLO is the whole reply; INJECT is text that somebody on the
+network sends after the reply to STARTTLS, before TLS begins. Each message is kept as NUMBER.eml beside NUMBER.json, its
 envelope. --tls takes cert.pem and key.pem from DIRECTORY. Needs python3-aiosmtpd.
 """
 
@@ -65,6 +67,22 @@ class Handler:
 
 
 class Server(SMTP):
+    async def push(self, status):
+        inject = self.event_handler.script.get("INJECT")
+        if inject and isinstance(status, str) and status.startswith("220 Ready to start TLS"):
+            status += "\r\n" + inject[0]
+        await super().push(status)
+
+    async def smtp_EHLO(self, hostname):
+        answers = self.event_handler.script.get("EHLO")
+        if not answers:
+            await super().smtp_EHLO(hostname)
+            return
+        if answers[0].startswith("250"):
+            self.session.extended_smtp = True
+            self.session.host_name = hostname
+        await self.push(answers[0])
+
     async def _handle_client(self):
         answers = self.event_handler.script.get("CONNECT", [])
         if answers:
@@ -83,9 +101,13 @@ async def main():
     parser.add_argument("script", type=json.loads)
     parser.add_argument("--tls", choices=["smtps", "starttls"])
     parser.add_argument("--auth", nargs=2)
+    parser.add_argument("--size", type=int)
+    parser.add_argument("--smtputf8", action="store_true")
     args = parser.parse_args()
 
-    smtps, options = None, {}
+    smtps, options = None, {"enable_SMTPUTF8": args.smtputf8}
+    if args.size:
+        options["data_size_limit"] = args.size
     if args.tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(args.directory / "cert.pem", args.directory / "key.pem")

@@ -40,6 +40,11 @@ impl Site {
         site
     }
 
+    /// A configuration without a server.
+    pub(crate) fn without_server() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), server: None, settings: String::new() }
+    }
+
     /// Ends the server that runs and starts another one.
     pub(crate) fn serve(&mut self, script: &Value, options: &[&str]) {
         self.stop();

@@ -7,6 +7,7 @@
     reason = "a test that cannot go on should stop"
 )]
 
+pub mod hostile;
 pub mod servers;
 
 use std::collections::BTreeMap;

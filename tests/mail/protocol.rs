@@ -1,0 +1,113 @@
+//! What mail servers of other kinds and ages need.
+
+use serde_json::{Value, json};
+
+use crate::site::{ONE_DAY, Site, part, row, text};
+
+#[test]
+fn server_that_does_not_know_ehlo_gets_helo() {
+    let site = Site::new(&json!({"EHLO": ["502 5.5.2 command not recognized"]}), &[]);
+    site.append(&row("2026-06-01 10:00", "a"));
+    let run = site.digest(&ONE_DAY);
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    assert_eq!(site.messages().len(), 1);
+}
+
+#[test]
+fn login_of_an_old_server_is_understood() {
+    let site =
+        Site::new(&json!({"EHLO": ["250-mail\r\n250 AUTH=LOGIN"]}), &["--auth", "mls", "secret"]);
+    mls_state::atomic::write(&site.dir.path().join("secret"), b"secret\n", 0o600).unwrap();
+    let secret = site.dir.path().join("secret");
+    site.configure_also(&format!(
+        "email = admin@example.com\nsmtp_user = mls\nsmtp_password_file = {}\n",
+        secret.display()
+    ));
+    let run = site.run("mls-mail --config mls.conf --smtp-timeout 2 --test", &[]);
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    assert_eq!(site.messages().len(), 1);
+}
+
+#[test]
+fn attachment_that_the_server_does_not_take_becomes_a_line() {
+    let site = Site::new(&json!({}), &["--size", "60000"]);
+    let rows: String = (0..1500).map(|n| row("2026-06-01 10:00", &format!("u{n}"))).collect();
+    site.append(&rows);
+    let run = site.digest(&ONE_DAY);
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert!(run.err.contains("the attachment is left out"), "{}", run.err);
+    let [(message, _)] = &site.messages()[..] else { panic!("not one message") };
+    assert!(text(message).contains("Total attempts 2026-06-01: 1500"));
+    assert_eq!(part(message, "text/csv"), None);
+    let parts = message["parts"].as_array().unwrap();
+    let last = parts.last().unwrap()["text"].as_str().unwrap();
+    assert!(last.starts_with("Not attached: ") && last.contains("at most 60000"), "{last}");
+    assert_eq!(message["defects"], json!([]));
+}
+
+#[test]
+fn message_that_the_server_never_takes_is_refused_with_both_sizes() {
+    let site = Site::new(&json!({}), &["--size", "100"]);
+    site.append(&row("2026-06-01 10:00", "a"));
+    let run = site.digest(&ONE_DAY);
+    assert_eq!(run.code, 69);
+    assert!(run.err.contains("it takes at most 100"), "{}", run.err);
+    assert_eq!(site.messages().len(), 0);
+}
+
+#[test]
+fn international_domain_is_sent_in_ascii_and_an_international_mailbox_needs_smtputf8() {
+    let site = Site::new(&json!({}), &[]);
+    site.configure_also("email = Chef <root@bücher.example>, élève@bücher.example\n");
+    site.append(&row("2026-06-01 10:00", "a"));
+    let run = site.digest(&ONE_DAY);
+    assert_eq!(run.code, 69);
+    assert!(run.err.contains("does not offer SMTPUTF8"), "{}", run.err);
+    let [(message, envelope)] = &site.messages()[..] else { panic!("not one message") };
+    assert_eq!(envelope["to"], json!(["root@xn--bcher-kva.example"]));
+    assert_eq!(message["headers"]["to"], "Chef <root@xn--bcher-kva.example>");
+    assert_eq!(message["ascii"], true);
+}
+
+#[test]
+fn server_with_smtputf8_gets_the_international_mailbox() {
+    let site = Site::new(&json!({}), &["--smtputf8"]);
+    site.configure_also("email = élève@bücher.example\n");
+    site.append(&row("2026-06-01 10:00", "a"));
+    let run = site.digest(&ONE_DAY);
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    let [(_, envelope)] = &site.messages()[..] else { panic!("not one message") };
+    assert_eq!(envelope["to"], json!(["élève@xn--bcher-kva.example"]));
+}
+
+#[test]
+fn message_of_a_script_gets_the_fields_that_it_lacks() {
+    let site = Site::new(&json!({}), &[]);
+    let run = site.run(
+        "printf 'Subject: hello\\nBcc: other@example.com\\n\\n.\\nfrom a script\\n' | \
+         mls-mail --config mls.conf --smtp-timeout 2",
+        &[],
+    );
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    let [(message, envelope)] = &site.messages()[..] else { panic!("not one message") };
+    assert_eq!(envelope["to"], json!(["admin@example.com"]));
+    assert_eq!(message["headers"]["subject"], "hello");
+    assert_eq!((&message["headers"]["bcc"], &message["defects"]), (&Value::Null, &json!([])));
+    assert_eq!(text(message), ".\nfrom a script\n");
+}
+
+#[test]
+fn message_whose_writer_died_is_not_sent() {
+    let site = Site::new(&json!({}), &[]);
+    site.append(&row("2026-06-01 10:00", "a"));
+    let run = site.run(
+        "mls-report --config mls.conf --since-last --format mail | head -c 2000 | \
+         mls-mail --config mls.conf --smtp-timeout 2",
+        &[],
+    );
+    assert_eq!(run.code, 75, "{}", run.err);
+    assert!(run.err.contains("stops before its end"), "{}", run.err);
+    assert_eq!(site.messages().len(), 0);
+    assert_eq!(site.digest(&["--since-last"]).code, 0);
+    assert!(text(&site.messages()[0].0).contains(": 1\n"));
+}
