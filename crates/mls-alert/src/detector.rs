@@ -28,7 +28,7 @@ pub(crate) struct Detector {
 
 impl Detector {
     /// `None` without any threshold.
-    pub(crate) fn new(thresholds: Settings, zone: Zone, alerted: Option<Alerted>) -> Option<Self> {
+    pub(crate) fn new(thresholds: &Settings, zone: Zone, alerted: Option<Alerted>) -> Option<Self> {
         let watch =
             |kind, threshold: Option<Threshold>| threshold.map(|it| (kind, Windows::new(it)));
         let watches: Vec<_> = [

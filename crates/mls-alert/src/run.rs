@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use mls_attempts::{Attempt, AttemptSource};
 use mls_config::Config;
-use mls_config::config::Alert as Thresholds;
+use mls_config::config::{Alert as Thresholds, Paths};
 use mls_diag::{Exit, OrExit};
 use mls_event::{Begin, End};
 use mls_state::alerted::Alerted;
@@ -23,24 +23,24 @@ use crate::detector::Detector;
 /// Exit 64 without a threshold, 66 or 77 if FILE cannot be opened, 74 if reading or writing fails, 75 if another process
 /// uses the cursor file or the stream stops before its `end`, 78 if the cursor file is damaged.
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
-    let source = source(&args, &config)?;
+    let source = source(&args, &config.paths)?;
+    let Config { alert, paths, .. } = config;
     let thresholds = Thresholds {
-        ip: args.ip.or(config.alert.ip),
-        user: args.user.or(config.alert.user),
-        total: args.total.or(config.alert.total),
-        ..config.alert
+        ip: args.ip.or(alert.ip),
+        user: args.user.or(alert.user),
+        total: args.total.or(alert.total),
     };
     let default = if args.framed { "alerts.ledger" } else { "alerts.cursor" };
     // Standard input is not read again: only a flag asks to remember what it held.
     let is_remembered = args.framed || !matches!(source, AttemptSource::Stdin);
-    let of_config = config.paths.state_dir.as_ref().filter(|_| is_remembered);
+    let of_config = paths.state_dir.as_ref().filter(|_| is_remembered);
     let path = args.cursor_file.or_else(|| of_config.map(|directory| directory.join(default)));
     let cursor = path.map(|path| AlertCursor::open(path, args.framed)).transpose()?;
     if args.framed && cursor.is_none() {
         return Err(Exit::Usage.error("--framed needs a --cursor-file, or a --config"));
     }
     let alerted = cursor.as_ref().map(AlertCursor::alerted).transpose()?;
-    let detector = Detector::new(thresholds, args.timezone, alerted).ok_or_else(|| {
+    let detector = Detector::new(&thresholds, args.timezone, alerted).ok_or_else(|| {
         Exit::Usage.error("no threshold: give --ip 20/10m, or set [alert] in the configuration")
     })?;
     let mut out = Writer::stdout()?;
@@ -65,12 +65,9 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
 }
 
 /// The input, up to what its sink has committed.
-fn source(args: &Args, config: &Config) -> anyhow::Result<AttemptSource> {
-    let path = args
-        .file
-        .as_ref()
-        .or(config.paths.csv_filename.as_ref())
-        .filter(|path| *path != Path::new("-"));
+fn source(args: &Args, paths: &Paths) -> anyhow::Result<AttemptSource> {
+    let path =
+        args.file.as_ref().or(paths.csv_filename.as_ref()).filter(|path| *path != Path::new("-"));
     let Some(path) = path else {
         return match args.committed_by {
             Some(_) => {
@@ -80,16 +77,16 @@ fn source(args: &Args, config: &Config) -> anyhow::Result<AttemptSource> {
         };
     };
     let length =
-        committed(args, config)?.map(|cursor| cursor.data.as_ref().map_or(0, |data| data.length));
+        committed(args, paths)?.map(|cursor| cursor.data.as_ref().map_or(0, |data| data.length));
     Ok(AttemptSource::File { rotated: Vec::new(), path: path.clone(), length })
 }
 
-fn committed(args: &Args, config: &Config) -> anyhow::Result<Option<CursorFile>> {
+fn committed(args: &Args, paths: &Paths) -> anyhow::Result<Option<CursorFile>> {
     if let Some(path) = &args.committed_by {
         warn_if_missing(path);
         return Ok(Some(CursorFile::load(path)?.unwrap_or_else(CursorFile::start)));
     }
-    let default = config.paths.csv_cursor().filter(|path| args.file.is_none() && path.exists());
+    let default = paths.csv_cursor().filter(|path| args.file.is_none() && path.exists());
     let cursor = default.map_or(Ok(None), |path| CursorFile::load(&path))?;
     Ok(cursor.filter(|cursor| cursor.data.is_some()))
 }

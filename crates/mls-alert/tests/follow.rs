@@ -1,7 +1,5 @@
 //! Alerts while the input goes on.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
-
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 

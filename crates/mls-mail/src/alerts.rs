@@ -241,9 +241,7 @@ fn subject(alerts: &AlertBacklog, machine: &str) -> String {
 }
 
 fn body(alerts: &AlertBacklog) -> String {
-    let mut body: String = alerts.lines.iter().map(|line| format!("{line}\n")).collect();
-    if alerts.more > 0 {
-        body += &format!("and {} more: mls-alert prints all of them\n", alerts.more);
-    }
-    body
+    let more = format!("and {} more: mls-alert prints all of them", alerts.more);
+    let lines = alerts.lines.iter().map(String::as_str).chain((alerts.more > 0).then_some(&*more));
+    lines.flat_map(|line| [line, "\n"]).collect()
 }

@@ -153,7 +153,7 @@ impl Ledger {
     /// Accepts a message: from here on it is in the queue, for those that are returned. Nobody gets a Message-ID twice.
     pub(crate) fn accept(
         &mut self,
-        new: NewMessage<'_>,
+        new: &NewMessage<'_>,
         cursor: Option<MailCursor>,
     ) -> anyhow::Result<Vec<String>> {
         if let Some(MailCursor { base, cursor, .. }) = cursor {
@@ -179,7 +179,7 @@ impl Ledger {
         };
         let waiting: Vec<_> = new.recipients.iter().filter(missing).cloned().collect();
         if !waiting.is_empty() {
-            self.write_to_queue(&new)?;
+            self.write_to_queue(new)?;
         }
         self.content.messages.push(Entry { waiting: waiting.clone(), ..entry });
         self.drop_surplus();
@@ -354,7 +354,7 @@ mod tests {
                 recipients: &recipients,
                 commits: true,
             };
-            assert_eq!(ledger.accept(new, None).unwrap(), recipients);
+            assert_eq!(ledger.accept(&new, None).unwrap(), recipients);
         }
         let waiting: Vec<_> = ledger.waiting().into_iter().map(|entry| entry.message_id).collect();
         assert_eq!(waiting, (2..MAX_WAITING + 2).map(|n| n.to_string()).collect::<Vec<_>>());

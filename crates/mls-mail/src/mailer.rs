@@ -156,7 +156,7 @@ impl Mailer {
             recipients: &recipients,
             commits: commits || cursor.is_some(),
         };
-        let waiting = ledger.accept(new, cursor)?;
+        let waiting = ledger.accept(&new, cursor)?;
         if waiting.is_empty() {
             log::warn!("{subject:?} was sent before with the same content: it is not sent again");
             return Ok(());

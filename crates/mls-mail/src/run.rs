@@ -30,7 +30,8 @@ const PATIENCE: TimeDelta = TimeDelta::hours(20);
 /// process uses the ledger, 78 if the configuration names nobody or the ledger is damaged.
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let timeout = Duration::from_secs(args.smtp_timeout.into());
-    let mailer = Mailer::new(&config.report, Machine::this().name, timeout)?;
+    let Config { report, paths, .. } = config;
+    let mailer = Mailer::new(&report, Machine::this().name, timeout)?;
     if args.test {
         return test(&mailer, args.dry_run);
     }
@@ -38,13 +39,13 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let head = stdin.fill_buf().context("reading stdin").or_exit(Exit::IoErr)?;
     let is_records = head.starts_with(b"{");
     if args.dry_run {
-        return match is_records {
-            true => Err(Exit::Usage.error("--dry-run needs a message, not alert records")),
-            false => print(&mailer, read_message(stdin)?),
-        };
+        if is_records {
+            return Err(Exit::Usage.error("--dry-run needs a message, not alert records"));
+        }
+        return print(&mailer, read_message(stdin)?);
     }
     let default = if is_records { "alerts.ledger" } else { "mail.ledger" };
-    let in_state_dir = || config.paths.state_dir.as_ref().map(|directory| directory.join(default));
+    let in_state_dir = || paths.state_dir.map(|directory| directory.join(default));
     let path: PathBuf = args
         .ledger
         .or_else(in_state_dir)

@@ -71,33 +71,28 @@ impl SinceLast<'_> {
         let chain = place::chain(path)?;
         let data = Place::of_end(&chain, length)?;
         let newest = chain.len() - 1;
-        let (path, length) = match &data {
-            Some(end) => (chain[newest].clone(), Some(end.length())),
+        let Some(end) = &data else {
             // Offsets in a compressed file are not those of its lines.
-            None => {
-                log::warn!("{} is compressed: the dates of its rows decide", path.display());
-                let source = AttemptSource::File { rotated: Vec::new(), path: path.into(), length };
-                return Ok((source, self.by_dates(last, Some(until), until), None));
-            }
+            log::warn!("{} is compressed: the dates of its rows decide", path.display());
+            let source = AttemptSource::File { rotated: Vec::new(), path: path.into(), length };
+            return Ok((source, self.by_dates(last, Some(until), until), None));
         };
+        let (path, length) = (chain[newest].clone(), Some(end.length()));
         let begin = match last {
             None => Some((newest, 0)),
             Some(DigestEnd { data: Some(begin), .. }) => begin.find(&chain)?,
             Some(DigestEnd { data: None, .. }) => None,
         };
-        let (oldest, period) = match begin {
-            Some((oldest, offset)) => {
-                let last = last.map(|last| self.naive(last.until));
-                (oldest, Period::after(offset, last, self.naive(until)))
-            }
-            None => {
-                log::warn!(
-                    "{} is not the file that the last digest ended in: the dates of its rows decide",
-                    path.display()
-                );
-                // The end of the file is known, so that no date is too late.
-                (0, self.by_dates(last, None, until))
-            }
+        let (oldest, period) = if let Some((oldest, offset)) = begin {
+            let last = last.map(|last| self.naive(last.until));
+            (oldest, Period::after(offset, last, self.naive(until)))
+        } else {
+            log::warn!(
+                "{} is not the file that the last digest ended in: the dates of its rows decide",
+                path.display()
+            );
+            // The end of the file is known, so that no date is too late.
+            (0, self.by_dates(last, None, until))
         };
         let rotated = self.with_lengths(&chain[oldest..newest])?;
         Ok((AttemptSource::File { rotated, path, length }, period, data))

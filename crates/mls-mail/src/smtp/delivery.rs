@@ -103,17 +103,10 @@ impl MailServer {
             outcome.fail(address, &failure);
         }
         let is_international = able.iter().chain([envelope.sender]).any(|it| !it.is_ascii());
-        let mut parameters = String::new();
-        if session.extensions.size.is_some() {
-            parameters += &format!(" SIZE={}", message.len());
-        }
-        if !message.is_ascii() {
-            parameters += " BODY=8BITMIME";
-        }
-        if is_international {
-            parameters += " SMTPUTF8";
-        }
-        session.command(&format!("MAIL FROM:<{}>{parameters}", envelope.sender))?;
+        let size = size.map_or_else(String::new, |_| format!(" SIZE={}", message.len()));
+        let body = if message.is_ascii() { "" } else { " BODY=8BITMIME" };
+        let utf8 = if is_international { " SMTPUTF8" } else { "" };
+        session.command(&format!("MAIL FROM:<{}>{size}{body}{utf8}", envelope.sender))?;
         for address in able {
             match session.command(&format!("RCPT TO:<{address}>")) {
                 Ok(_) => accepted.push(address),
