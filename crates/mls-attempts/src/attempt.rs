@@ -74,8 +74,15 @@ impl LineParser {
                 Err(format!("date {date:?}: not YYYY-MM-DD HH:MM[:SS]"))
             };
         }
-        let [ip_text, user_text, hostname_text, status_text, country_text, asn_text, aso_text] =
-            &mut self.decoded;
+        let [
+            ip_text,
+            user_text,
+            hostname_text,
+            status_text,
+            country_text,
+            asn_text,
+            organisation_text,
+        ] = &mut self.decoded;
         Ok(Some(Attempt {
             date,
             at: None,
@@ -85,7 +92,7 @@ impl LineParser {
             reverse_dns_status: value(reverse_dns_status, status_text),
             country_code: value(country_code, country_text),
             asn: value(asn, asn_text),
-            aso: value(aso, aso_text),
+            aso: value(aso, organisation_text),
             attempts: 1,
         }))
     }

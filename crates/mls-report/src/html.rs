@@ -8,7 +8,7 @@ use std::fmt::Display;
 
 use askama::Template;
 
-use crate::report::{FEW, List, MANY, Report};
+use crate::report::{FEW, List, MANY, New, Report};
 use crate::text::{DOCUMENTATION, change, kibibytes, known, meaning, number};
 
 /// Height of the columns of a chart in pixels.
@@ -285,31 +285,34 @@ fn tables(report: &Report, top: usize) -> Vec<Table> {
             "seen on {MANY} of 30 days or more, {FEW} tries a day or fewer on average"
         )),
     ];
-    if let Some(new) = &report.new {
-        let remark =
-            |distinct, exact| format!("{} never seen in the data before", bound(distinct, exact));
-        tables.extend([
-            table(
-                "New addresses".to_owned(),
-                vec![whole("Address"), attempts()],
-                &new.addresses,
-                |x| (vec![known(x.ip.as_ref(), "N/A")], x.attempts),
-            )
-            .remark(remark(new.addresses.distinct, new.addresses.exact)),
-            table("New user names".to_owned(), vec![name("User"), attempts()], &new.users, |x| {
-                (vec![known(x.user.as_ref(), "N/A")], x.attempts)
-            })
-            .remark(remark(new.users.distinct, new.users.exact)),
-            table(
-                "New countries".to_owned(),
-                vec![name("Country"), attempts()],
-                &new.countries,
-                |x| (vec![known(x.country_code.as_ref(), "N/A")], x.attempts),
-            )
-            .remark(remark(new.countries.distinct, new.countries.exact)),
-        ]);
-    }
+    tables.extend(report.new.iter().flat_map(new_tables));
     tables
+}
+
+/// What was never seen before the period.
+fn new_tables(new: &New) -> [Table; 3] {
+    let name = |name| Head { name, kind: Kind::Name };
+    let whole = |name| Head { name, kind: Kind::Whole };
+    let attempts = || Head { name: "Attempts", kind: Kind::Number };
+    let remark =
+        |distinct, exact| format!("{} never seen in the data before", bound(distinct, exact));
+    [
+        table(
+            "New addresses".to_owned(),
+            vec![whole("Address"), attempts()],
+            &new.addresses,
+            |x| (vec![known(x.ip.as_ref(), "N/A")], x.attempts),
+        )
+        .remark(remark(new.addresses.distinct, new.addresses.exact)),
+        table("New user names".to_owned(), vec![name("User"), attempts()], &new.users, |x| {
+            (vec![known(x.user.as_ref(), "N/A")], x.attempts)
+        })
+        .remark(remark(new.users.distinct, new.users.exact)),
+        table("New countries".to_owned(), vec![name("Country"), attempts()], &new.countries, |x| {
+            (vec![known(x.country_code.as_ref(), "N/A")], x.attempts)
+        })
+        .remark(remark(new.countries.distinct, new.countries.exact)),
+    ]
 }
 
 /// A table of a list's items; the count becomes the last column and the bar.
