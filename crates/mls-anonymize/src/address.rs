@@ -1,14 +1,27 @@
-//! Addresses by prefix-preserving pseudonyms: two that share their first n bits have pseudonyms that share exactly n.
+//! Addresses by prefix-preserving pseudonyms: two that share their first n bits have pseudonyms
+//! that share exactly n.
 //!
-//! The construction is Crypto-PAn (Xu, Fan, Ammar and Moon, "Prefix-Preserving IP Address Anonymization", ICNP 2002): bit i is
-//! flipped or not by a pseudo-random function, AES-128, of the bits before it. For IPv6 the same over 128 bits.
+//! The construction is Crypto-PAn (Xu, Fan, Ammar and Moon, "Prefix-Preserving IP Address
+//! Anonymization", ICNP 2002): bit i is flipped or not by a pseudo-random function, AES-128, of the
+//! bits before it. For IPv6 the same over 128 bits.
 //!
-//! One thing is added, so that a private address stays private and no public one becomes one: along the way to private,
-//! link-local, multicast and reserved ranges no bit is flipped. For IPv4 these are `10/8`, `100.64/10`, `169.254/16`, `172.16/12`,
-//! `192.168/16`, `224/4` and `240/4`, for IPv6 `fc00::/7`, `fe80::/10` and `ff00::/8`; `0/8`, `127/8`, `::` and `::1` stay as they
-//! are. That is a prefix-preserving permutation still, and it maps each range to itself. What it costs are the first bits of
-//! addresses beside such a range: that 192.169.0.1 begins with 192.168 or 192.169 can be seen. The ranges of documentation are
-//! therefore not among them; no host has such an address.
+//! The original construction asks about bits i and i + 1 with the same block if bit i equals the
+//! padding, and then flips both or none. One public address in about 5,000 would be its own
+//! pseudonym. Here the position is mixed into the block, so that flips are independent. What stays
+//! visible is how many first bits two addresses share, and the bits next to the ranges below. By
+//! chance a first octet can still be its own pseudonym (one in 256, more often next to those
+//! ranges), and a whole address (one in 2^16 at worst, next to `192.168/16`). `--verify` refuses
+//! the result if a whole public address is.
+//!
+//! Something is added, so that a private address stays private and no public one becomes one: along
+//! the way to private, link-local, multicast and reserved ranges no bit is flipped. For IPv4 these
+//! are `10/8`, `100.64/10`, `169.254/16`, `172.16/12`,
+//! `192.168/16`, `224/4` and `240/4`, for IPv6 `fc00::/7`, `fe80::/10` and `ff00::/8`; `0/8`,
+//! `127/8`, `::` and `::1` stay as they
+//! are. That is a prefix-preserving permutation still, and it maps each range to itself. What it
+//! costs are the first bits of addresses beside such a range: that 192.169.0.1 begins with 192.168
+//! or 192.169 can be seen. The ranges of documentation are therefore not among them; no host has
+//! such an address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -18,7 +31,8 @@ use aes::cipher::{BlockCipherEncrypt, KeyInit};
 /// A range that stays itself: its first address and how many bits it has in common.
 type Range<T> = (T, u32);
 
-/// IPv4: RFC 6890's ranges that hosts have, multicast and reserved addresses. Loopback and 0/8 come first: they stay as they are.
+/// IPv4: RFC 6890's ranges that hosts have, multicast and reserved addresses. Loopback and 0/8 come
+/// first: they stay as they are.
 const V4: [Range<Ipv4Addr>; 9] = [
     (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(127, 0, 0, 0), 8),
@@ -47,7 +61,8 @@ pub struct CryptoPan {
 }
 
 impl CryptoPan {
-    /// The first half of `key` is that of AES, the second gives the padding, as in the authors' implementation.
+    /// The first half of `key` is that of AES, the second gives the padding, as in the authors'
+    /// implementation.
     #[must_use]
     pub fn new(key: &[u8; 32]) -> Self {
         let (cipher, pad) = key.split_at(16);
@@ -72,11 +87,7 @@ impl CryptoPan {
 
     fn v4(&self, ip: Ipv4Addr) -> Ipv4Addr {
         let bits = u128::from(ip.to_bits()) << 96;
-        let [nothing, loopback, ..] = V4;
-        let whole = [nothing, loopback]
-            .iter()
-            .any(|(first, length)| (ip.to_bits() ^ first.to_bits()) >> (32 - length) == 0);
-        if whole {
+        if is_fixed(ip.into()) {
             return ip;
         }
         let kept = V4
@@ -92,17 +103,29 @@ impl CryptoPan {
         Ipv6Addr::from_bits(self.flip(ip.to_bits(), kept.unwrap_or(0), 128))
     }
 
-    /// `address`, left-aligned and of `width` bits, with those after the first `kept` flipped as the function says.
+    /// Flips bits of `address`, which is left-aligned and has `width` bits, after the first `kept`.
     fn flip(&self, address: u128, kept: u32, width: u32) -> u128 {
+        self.flip_with(address, kept, width, u128::from)
+    }
+
+    /// The same, with what `separate` returns for a position mixed into the block that decides
+    /// about its bit.
+    fn flip_with(
+        &self,
+        address: u128,
+        kept: u32,
+        width: u32,
+        separate: impl Fn(u32) -> u128,
+    ) -> u128 {
         // Eight at a time: AES units work on several blocks at once.
         const AT_ONCE: u32 = 8;
         let mut flips = 0;
         let mut position = kept;
         while position < width {
             let blocks: [u128; AT_ONCE as usize] = std::array::from_fn(|i| {
-                let before =
-                    u128::MAX.checked_shr(position + u32::try_from(i).unwrap_or(0)).unwrap_or(0);
-                (address & !before) | (self.pad & before)
+                let position = position + u32::try_from(i).unwrap_or(0);
+                let after = u128::MAX.checked_shr(position).unwrap_or(0);
+                ((address & !after) | (self.pad & after)) ^ separate(position)
             });
             let mut blocks = blocks.map(|block| aes::Block::from(block.to_be_bytes()));
             self.aes.encrypt_blocks(&mut blocks);
@@ -115,6 +138,15 @@ impl CryptoPan {
     }
 }
 
+/// Whether an address is its own pseudonym under every key: loopback, unspecified and `0/8`.
+#[must_use]
+pub fn is_fixed(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => matches!(ip.octets()[0], 0 | 127),
+        IpAddr::V6(ip) => ip.is_unspecified() || ip.is_loopback(),
+    }
+}
+
 /// How many first bits of `address` stand on the way to the range of `length` bits at `first`.
 fn kept(address: u128, first: u128, length: u32) -> u32 {
     ((address ^ first).leading_zeros() + 1).min(length)
@@ -124,6 +156,18 @@ fn kept(address: u128, first: u128, length: u32) -> u32 {
 #[expect(clippy::cast_possible_truncation, reason = "random bits")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn public_addresses_are_not_their_own_pseudonyms() {
+        let mut random = testdata::random::Random::new(11);
+        let pan = CryptoPan::new(&KEY);
+        let unchanged = (0..200_000).filter(|_| {
+            // Away from every range that keeps bits.
+            let ip = Ipv4Addr::from_bits(0x4000_0000 | (random.number() as u32) & 0x1fff_ffff);
+            pan.pseudonym(ip.into()) == IpAddr::V4(ip)
+        });
+        assert_eq!(unchanged.count(), 0);
+    }
 
     /// The key of the sample that comes with the authors' implementation.
     const KEY: [u8; 32] = [
@@ -157,7 +201,7 @@ mod tests {
         ] {
             let bits = u128::from(raw.parse::<Ipv4Addr>().unwrap().to_bits()) << 96;
             assert_eq!(
-                Ipv4Addr::from_bits((pan.flip(bits, 0, 32) >> 96) as u32).to_string(),
+                Ipv4Addr::from_bits((pan.flip_with(bits, 0, 32, |_| 0) >> 96) as u32).to_string(),
                 sanitized
             );
         }
@@ -169,7 +213,10 @@ mod tests {
             ("2001:db8::2", "4401:2bc:603f:d91d:27f:ff8e:e6f1:dc1c"),
         ] {
             let bits = raw.parse::<Ipv6Addr>().unwrap().to_bits();
-            assert_eq!(Ipv6Addr::from_bits(pan.flip(bits, 0, 128)).to_string(), sanitized);
+            assert_eq!(
+                Ipv6Addr::from_bits(pan.flip_with(bits, 0, 128, |_| 0)).to_string(),
+                sanitized
+            );
         }
     }
 

@@ -6,6 +6,7 @@ use data_encoding::BASE64;
 use crate::class::Class;
 use crate::pseudonym::Pseudonyms;
 use crate::rules::Rules;
+use crate::secrets;
 use crate::text::{LineContext, TextPass};
 
 /// Everything that is replaced, and how.
@@ -29,8 +30,18 @@ impl Anonymizer {
         self.pseudonyms.map.take()
     }
 
-    /// Appends free text.
+    /// Appends free text. Secrets come first, then rules, then what the shape of words says.
     pub fn text(&mut self, text: &[u8], context: LineContext<'_>, out: &mut Vec<u8>) {
+        let mut at = 0;
+        while let Some(secret) = secrets::find(text, at) {
+            self.text_without_secrets(&text[at..secret.start], context, out);
+            self.pseudonyms.secret(&text[secret.clone()], out);
+            at = secret.end;
+        }
+        self.text_without_secrets(&text[at..], context, out);
+    }
+
+    fn text_without_secrets(&mut self, text: &[u8], context: LineContext<'_>, out: &mut Vec<u8>) {
         let mut at = 0;
         while let Some((class, range)) = self.rules.find(text, at) {
             TextPass::new(self, &text[at..range.start], context, out).run();
@@ -46,6 +57,7 @@ impl Anonymizer {
             Class::Ip | Class::Host => self.pseudonyms.host(text, out),
             Class::User => self.pseudonyms.user(&mls_event::clean(text), out),
             Class::QueueId => self.pseudonyms.queue_id(text, out),
+            Class::Secret => self.pseudonyms.secret(text, out),
             Class::MessageId | Class::Subject | Class::Session | Class::Challenge | Class::Asn => {
                 self.pseudonyms.text(class, text, out);
             }

@@ -48,6 +48,10 @@ pub struct Args {
     #[arg(long)]
     pub verify: bool,
 
+    /// Let --verify accept the words and phrases in FILE, one on each line, though somebody has such a name
+    #[arg(long, value_name = "FILE", requires = "verify")]
+    pub allow_words: Option<PathBuf>,
+
     #[command(flatten)]
     #[expect(missing_docs, reason = "the help text would be shown")]
     pub strict: Strict,

@@ -17,10 +17,13 @@ pub enum Class {
     Subject,
     /// Dovecot's session IDs
     Session,
-    /// Challenges in the reasons of failures, and credentials in debug logs
+    /// Challenges in the reasons of failures
     Challenge,
     /// Number and organisation of autonomous systems, which would tell the first bits of an address
     Asn,
+    /// Passwords, their hashes, and SASL responses: always replaced
+    #[value(skip)]
+    Secret,
     /// Queue IDs: kept unless --queue-ids
     #[value(skip)]
     QueueId,
@@ -28,7 +31,7 @@ pub enum Class {
 
 impl Class {
     /// How many there are.
-    pub(crate) const COUNT: usize = 9;
+    pub(crate) const COUNT: usize = 10;
 
     /// The name on the command line, in files of rules and in maps.
     #[must_use]
@@ -42,6 +45,7 @@ impl Class {
             Self::Session => "session",
             Self::Challenge => "challenge",
             Self::Asn => "asn",
+            Self::Secret => "secret",
             Self::QueueId => "queue-id",
         }
     }
@@ -54,6 +58,7 @@ impl Class {
             Self::Subject => b's',
             Self::Session => b'd',
             Self::Challenge => b'c',
+            Self::Secret => b'p',
             Self::Ip | Self::Host | Self::Asn | Self::QueueId => b'h',
         }
     }

@@ -19,10 +19,13 @@ impl InputFormat {
     /// What a stream is that begins with `line`.
     pub(crate) fn of(line: &[u8]) -> Self {
         let mut decoder = Decoder::new("UTC".parse().unwrap_or_default());
+        let is_docker = mls_parse::docker::Line::parse(line).is_some();
         let is_record = || line.starts_with(b"{") && !matches!(kind(line), Err(BadRecord::Json(_)));
         let is_row =
             |decoder: &mut Decoder| !line.trim_ascii().is_empty() && decoder.decode(line).is_ok();
-        if is_record() {
+        if is_docker {
+            Self::Log
+        } else if is_record() {
             Self::Ndjson
         } else if is_row(&mut decoder) {
             Self::Csv(Box::new(decoder))

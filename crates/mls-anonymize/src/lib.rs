@@ -16,7 +16,8 @@
 //! | `host` | host and domain names, the server's too; what a client said in HELO | a label for each but the last two, which are one, and `.invalid`: subdomains stay subdomains |
 //! | `user` | login names, local parts of mail addresses | `u` and twelve letters or digits |
 //! | `message-id`, `session`, `subject` | message-IDs, Dovecot's sessions, what header and body checks quote | `m`, `d`, `s` and twelve letters or digits |
-//! | `challenge` | base64 in the reason of a failure; credentials that Dovecot's debug log has (`resp=`, `pass=`, `given password:`) | the same with what is replaced in it; base64 of the same length where it is no text; `c` and twelve letters or digits |
+//! | `challenge` | base64 in the reason of a failure | the same with what is replaced in it; base64 of the same length if it is not text |
+//! | `secret` | passwords, their hashes and SASL responses in debug logs of Dovecot, Postfix and saslauthd; `--keep` cannot keep them, and `--map` does not contain them | `p` and twelve letters or digits |
 //! | `asn` | the columns and members `asn` and `aso`, which would tell an address's first bits | nothing (null) |
 //!
 //! Kept: time stamps, programs, process IDs, queue IDs (but for `--queue-ids`), mechanisms, status words, numbers, countries;
@@ -35,7 +36,8 @@
 //!
 //! # Verifying
 //! With `--verify`, nothing is written unless each line reads the same, under the mapping, in the original and in the result, and
-//! no replaced address, mail address, host or domain name, or user name occurs in the result, in any case, as a word. Names that
+//! no replaced address, mail address, host or domain name, user name or secret occurs in the result, in any case, as a word,
+//! and no public address is its own pseudonym. `--allow-words FILE` lists words that may occur. Names that
 //! are words which the log keeps anyway (`status`, `postfix`), and user names of less than five characters, say nothing. What `--keep` keeps
 //! is searched too: a user name that a client made of an address is then a reason to refuse. It keeps every different original in memory, and the result in a temporary file without a name.
 //!
@@ -59,6 +61,7 @@ mod args;
 mod common_words;
 mod input_format;
 mod output;
+mod secrets;
 mod verify;
 
 pub use args::Args;
@@ -94,6 +97,8 @@ pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
     let mut names = Anonymizer::new(pseudonyms, rules, args.queue_ids);
     let source =
         args.input.as_deref().map_or_else(|| "stdin".into(), |path| path.display().to_string());
+    let allowed = args.allow_words.as_deref().map(verify::load_allowed_words).transpose()?;
+    let allowed = allowed.unwrap_or_default();
     let mut blocks = match &args.input {
         Some(path) => Blocks::new(output::open(path)?, &source),
         None => Blocks::stdin()?,
@@ -101,7 +106,9 @@ pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
     if args.output.is_none() && args.input.is_none() && !args.verify {
         blocks.watch_stdout()?;
     }
-    let Some(map) = &args.map else { return share(&args, &mut blocks, &source, &mut names) };
+    let Some(map) = &args.map else {
+        return share(&args, &mut blocks, &source, &mut names, &allowed);
+    };
     let name = map.display();
     // An older one keeps its mode when it is replaced.
     if map.is_file() {
@@ -110,7 +117,7 @@ pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
     }
     // Begun before anything is written, so that there is no log without its map.
     output::write(Some(map), 0o600, |out| {
-        share(&args, &mut blocks, &source, &mut names)?;
+        share(&args, &mut blocks, &source, &mut names, &allowed)?;
         let (mut out, map) = (io::BufWriter::new(out), names.take_map().unwrap_or_default());
         let map = map.write(&mut out).and_then(|()| out.flush());
         map.with_context(|| format!("writing the map {name}")).or_exit(Exit::CantCreat)
@@ -123,6 +130,7 @@ fn share(
     blocks: &mut Blocks,
     source: &str,
     names: &mut Anonymizer,
+    allowed: &HashSet<String>,
 ) -> anyhow::Result<()> {
     let output = args.output.as_deref();
     if !args.verify {
@@ -135,7 +143,7 @@ fn share(
     anonymize(blocks, source, names, &mut spool, Some(&mut kept))?;
     spool.rewind().context("reading what was written")?;
     if let Some(map) = &names.pseudonyms.map {
-        verify::nothing_is_left(BufReader::with_capacity(1 << 20, &spool), map, &kept)?;
+        verify::nothing_is_left(BufReader::with_capacity(1 << 20, &spool), map, &kept, allowed)?;
     }
     spool.rewind().context("reading what was written")?;
     output::write(output, 0o640, |out| written(io::copy(&mut spool, out).map(drop)))

@@ -6,6 +6,7 @@ use mls_parse::envelope;
 use mls_parse::pieces;
 
 use crate::anonymizer::Anonymizer;
+use crate::secrets;
 use crate::text::LineContext;
 
 /// A field of an attempt that is replaced.
@@ -29,9 +30,18 @@ fn queue_id(message: &[u8]) -> Option<&[u8]> {
     (hexadecimal || long).then_some(id)
 }
 
+/// Whether Dovecot wrote the line, in syslog or in a log file of its own.
+fn is_dovecot(envelope: &envelope::Envelope<'_>) -> bool {
+    let program = envelope.program;
+    program == b"dovecot" || !program.is_empty() && envelope.message.starts_with(program)
+}
+
 impl Anonymizer {
     /// Appends a line, given without its newline.
     pub fn line(&mut self, line: &[u8], out: &mut Vec<u8>) {
+        if let Some(docker) = mls_parse::docker::Line::parse(line) {
+            return self.docker_line(line, &docker.log, out);
+        }
         let Some(envelope) = envelope::open(line) else {
             return self.text(line, LineContext::default(), out);
         };
@@ -45,17 +55,23 @@ impl Anonymizer {
         let host = envelope.host.map(clean);
         let context = LineContext {
             host: host.as_deref().map(str::as_bytes),
-            dovecot: envelope.program == b"dovecot",
+            dovecot: is_dovecot(&envelope),
         };
+        // In a log file of Dovecot's own, the message begins with the program.
+        let head_end = (offset(envelope.program) + envelope.program.len()).min(message.start);
         let mut done = 0;
-        if let (Some(name), Some(text)) = (context.host, envelope.host) {
-            out.extend_from_slice(&line[..offset(text)]);
-            self.pseudonyms.host(name, out);
-            done = offset(text) + text.len();
+        let mut hosts: Vec<_> = envelope.outer_hosts.iter().copied().chain(envelope.host).collect();
+        hosts.sort_by_key(|host| offset(host));
+        for host in hosts {
+            let start = offset(host);
+            if start >= done && start + host.len() <= head_end {
+                out.extend_from_slice(&line[done..start]);
+                self.pseudonyms.host(clean(host).as_bytes(), out);
+                done = start + host.len();
+            }
         }
-        let program = offset(envelope.program) + envelope.program.len();
-        out.extend_from_slice(&line[done..program]);
-        let head = &line[program..message.start];
+        out.extend_from_slice(&line[done..head_end]);
+        let head = &line[head_end..message.start];
         if head.contains(&b'"') {
             self.structured_data(head, context, out);
         } else {
@@ -63,6 +79,23 @@ impl Anonymizer {
         }
         self.message(envelope.program, &line[message.clone()], context, out);
         out.extend_from_slice(&line[message.end..]);
+    }
+
+    /// Appends a line of Docker's json-file driver: the line inside it, and other members by the shape of their texts.
+    fn docker_line(&mut self, line: &[u8], log: &str, out: &mut Vec<u8>) {
+        let (text, newline) = match log.strip_suffix('\n') {
+            Some(text) => (text, "\n"),
+            None => (log, ""),
+        };
+        let mut inside = Vec::with_capacity(2 * text.len());
+        self.line(text.as_bytes(), &mut inside);
+        inside.extend_from_slice(newline.as_bytes());
+        let start = out.len();
+        if self.docker_members(line, &inside.to_str_lossy(), out).is_err() {
+            // Not read as JSON twice: keep nothing of it.
+            out.truncate(start);
+            out.extend_from_slice(b"{}");
+        }
     }
 
     /// Structured data (RFC 5424) names addresses and hosts. What separates its parts, and what escapes, stays.
@@ -117,6 +150,7 @@ impl Anonymizer {
     /// own, whatever stands around it: which one is the last must not change.
     fn dovecots(&mut self, mut text: &[u8], context: LineContext<'_>, out: &mut Vec<u8>) {
         if context.dovecot
+            && secrets::find(text, 0).is_none()
             && let Some((before, behind)) = text.rsplit_once_str("rip=")
         {
             self.text(before, context, out);

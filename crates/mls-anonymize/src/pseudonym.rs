@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use mls_event::clean;
 use sha2::Sha256;
 
-use crate::address::CryptoPan;
+use crate::address::{CryptoPan, is_fixed};
 use crate::class::Class;
 use crate::key::Key;
 use crate::pseudonym_map::PseudonymMap;
@@ -55,6 +55,7 @@ impl Pseudonyms {
             Class::Session,
             Class::Challenge,
             Class::Asn,
+            Class::Secret,
             Class::QueueId,
         ];
         let macs = classes.map(|class| Ok(Hmac::new_from_slice(&key.for_purpose(class.name())?)?));
@@ -79,10 +80,12 @@ impl Pseudonyms {
             return ip;
         }
         let pseudonym = self.pan.pseudonym(ip);
-        if let Some(map) = &mut self.map
-            && pseudonym != ip
-        {
-            map.address(ip, pseudonym);
+        if let Some(map) = &mut self.map {
+            if pseudonym != ip {
+                map.address(ip, pseudonym);
+            } else if !is_fixed(ip) {
+                map.unchanged_address(ip);
+            }
         }
         pseudonym
     }
@@ -168,6 +171,11 @@ impl Pseudonyms {
             self.hash(class, clean(text).as_bytes(), out);
             self.remember(class, text, &out[start..]);
         }
+    }
+
+    /// Appends the pseudonym of a secret, which `--keep` cannot keep.
+    pub fn secret(&mut self, secret: &[u8], out: &mut Vec<u8>) {
+        self.text(Class::Secret, secret, out);
     }
 
     /// Appends a queue ID for a queue ID, of the same length and alphabet (hexadecimal digits are among those of long ones).

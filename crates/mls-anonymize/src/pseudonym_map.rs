@@ -1,6 +1,7 @@
-//! What was replaced by what, for `--map` and `--verify`. It grows with the number of different originals.
+//! What was replaced by what, for `--map` and `--verify`. It grows with the number of different
+//! originals.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::net::IpAddr;
 
@@ -10,7 +11,11 @@ use crate::class::Class;
 
 /// Originals and their pseudonyms.
 #[derive(Debug, Default)]
-pub struct PseudonymMap(BTreeMap<Class, BTreeMap<Box<str>, Box<str>>>);
+pub struct PseudonymMap {
+    pairs: BTreeMap<Class, BTreeMap<Box<str>, Box<str>>>,
+    /// Public addresses that are their own pseudonyms under this key.
+    unchanged: BTreeSet<IpAddr>,
+}
 
 impl PseudonymMap {
     pub(crate) fn address(&mut self, ip: IpAddr, pseudonym: IpAddr) {
@@ -21,12 +26,22 @@ impl PseudonymMap {
         );
     }
 
+    /// Notes a public address that is its own pseudonym.
+    pub(crate) fn unchanged_address(&mut self, ip: IpAddr) {
+        self.unchanged.insert(ip.to_canonical());
+    }
+
+    /// Public addresses that are their own pseudonyms, in order.
+    pub fn unchanged_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.unchanged.iter().copied()
+    }
+
     pub(crate) fn text(&mut self, class: Class, original: &[u8], pseudonym: &[u8]) {
         self.insert(class, &clean(original), &clean(pseudonym));
     }
 
     fn insert(&mut self, class: Class, original: &str, pseudonym: &str) {
-        let class = self.0.entry(class).or_default();
+        let class = self.pairs.entry(class).or_default();
         if !class.contains_key(original) {
             class.insert(original.into(), pseudonym.into());
         }
@@ -34,19 +49,21 @@ impl PseudonymMap {
 
     /// The originals of a class and their pseudonyms, in order.
     pub fn of(&self, class: Class) -> impl Iterator<Item = (&str, &str)> {
-        self.0
+        self.pairs
             .get(&class)
             .into_iter()
             .flatten()
             .map(|(original, pseudonym)| (&**original, &**pseudonym))
     }
 
-    /// Writes a line `CLASS`, tab, `PSEUDONYM`, tab, `ORIGINAL` for each. No text has a control character in it.
+    /// Writes a line `CLASS`, tab, `PSEUDONYM`, tab, `ORIGINAL` for each. No text has a control
+    /// character in it.
     ///
     /// # Errors
     /// Those of the writer.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        for (class, pairs) in &self.0 {
+        let pairs = self.pairs.iter().filter(|(class, _)| **class != Class::Secret);
+        for (class, pairs) in pairs {
             for (original, pseudonym) in pairs {
                 writeln!(out, "{}\t{pseudonym}\t{original}", class.name())?;
             }

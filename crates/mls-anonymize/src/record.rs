@@ -61,6 +61,37 @@ impl Anonymizer {
         Ok(())
     }
 
+    /// Appends a line of Docker's json-file driver, whose member `log` becomes `inside`.
+    ///
+    /// # Errors
+    /// The line is not a JSON object.
+    pub(crate) fn docker_members(
+        &mut self,
+        line: &[u8],
+        inside: &str,
+        out: &mut Vec<u8>,
+    ) -> Result<(), BadRecord> {
+        let members = Members::parse(line)?;
+        out.push(b'{');
+        for (i, (name, value)) in members.as_slice().iter().enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            write_json(out, name);
+            out.push(b':');
+            match &**name {
+                "log" => write_json(out, inside),
+                "time" | "stream" => out.extend_from_slice(value.get().as_bytes()),
+                _ => {
+                    let context = LineContext::default();
+                    self.value(value.get(), MemberContent::Anything, context, DEPTH, out);
+                }
+            }
+        }
+        out.push(b'}');
+        Ok(())
+    }
+
     fn object(
         &mut self,
         members: &Members<'_>,

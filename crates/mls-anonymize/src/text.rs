@@ -103,7 +103,7 @@ impl<'a, 'o> TextPass<'a, 'o> {
     }
 
     fn secret(&mut self, range: Range<usize>) -> usize {
-        self.replace(range, |names, text, out| names.pseudonyms.text(Class::Challenge, text, out))
+        self.replace(range, |names, text, out| names.pseudonyms.secret(text, out))
     }
 
     fn user(&mut self, range: Range<usize>) -> usize {
@@ -146,7 +146,7 @@ impl<'a, 'o> TextPass<'a, 'o> {
             }
             Some(b'=') => return self.value(at..end),
             Some(b'[') if word != b"unknown" && names_address(rest) => return self.host(at..end),
-            Some(b'(') if self.context.dovecot => {
+            Some(b'(') if self.context.dovecot || is_dovecot_service(word) => {
                 // `lmtp(PID, USER)`
                 let pid = rest[1..].iter().take_while(|b| b.is_ascii_digit()).count();
                 let is_pid = pid > 0 && rest[1 + pid..].starts_with(b", ");
@@ -159,15 +159,6 @@ impl<'a, 'o> TextPass<'a, 'o> {
                 if !inside.is_empty() && !is_process && !is_system {
                     return self.user(start..start + inside.len());
                 }
-            }
-            // `auth_verbose_passwords`.
-            Some(b':')
-                if word == b"password"
-                    && self.text[..at].ends_with(b"(given ")
-                    && rest.starts_with(b": ") =>
-            {
-                let length = rest[2..].find_byte(b')').unwrap_or(rest.len() - 2);
-                return self.secret(end + 2..end + 2 + length);
             }
             Some(b' ')
                 if matches!(word, b"header" | b"body" | b"mime-error")
@@ -216,6 +207,10 @@ impl<'a, 'o> TextPass<'a, 'o> {
         if let Some(quoted) = rest.strip_prefix(b": \"") {
             let start = end + b": \"".len();
             return Some(start..start + quoted.find_byte(b'"')?);
+        }
+        if let Some(quoted) = rest.strip_prefix(b" '") {
+            let start = end + b" '".len();
+            return Some(start..start + near(quoted).find_byte(b'\'')?);
         }
         let is_field = rest.starts_with(b": ");
         let is_session = before.ends_with(b" opened for ") || before.ends_with(b" closed for ");
@@ -407,7 +402,7 @@ impl<'a, 'o> TextPass<'a, 'o> {
                     names.pseudonyms.text(Class::Subject, text, out);
                 })
             }
-            b"resp" | b"pass" | b"password" => self.secret(bare()),
+            _ if names_a_password(key) => self.secret(bare()),
             b"orig_queue_id" if self.names.queue_ids => {
                 self.replace(bare(), |names, id, out| names.pseudonyms.queue_id(id, out))
             }
@@ -509,6 +504,40 @@ pub(crate) const ESCAPE: usize = 4;
 /// searched to its end for each of them.
 fn near(text: &[u8]) -> &[u8] {
     &text[..text.len().min(1024)]
+}
+
+/// The services and databases that Dovecot logs with the name of a user after them: `imap(NAME)<PID>`, `sql(NAME,ADDRESS)`.
+fn is_dovecot_service(word: &[u8]) -> bool {
+    const SERVICES: [&[u8]; 18] = [
+        b"imap",
+        b"pop3",
+        b"lmtp",
+        b"lda",
+        b"managesieve",
+        b"submission",
+        b"imap-hibernate",
+        b"indexer-worker",
+        b"doveadm",
+        b"sql",
+        b"ldap",
+        b"pam",
+        b"passwd",
+        b"passwd-file",
+        b"static",
+        b"lua",
+        b"oauth2",
+        b"dict",
+    ];
+    SERVICES.contains(&word)
+}
+
+/// `resp=`, `pass=`, `userPassword=`, `proxy_pass=`.
+fn names_a_password(key: &[u8]) -> bool {
+    key == b"resp"
+        || [&b"pass"[..], b"password", b"passwd", b"password_noscheme"].iter().any(|name| {
+            let start = key.len().wrapping_sub(name.len());
+            key.get(start..).is_some_and(|end| end.eq_ignore_ascii_case(name))
+        })
 }
 
 fn is_hello(word: &[u8]) -> bool {

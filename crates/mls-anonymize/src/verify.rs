@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::io::BufRead;
 use std::net::IpAddr;
+use std::path::Path;
 
 use aho_corasick::AhoCorasick;
 use anyhow::Context as _;
@@ -10,19 +11,27 @@ use bstr::ByteSlice;
 use mls_config::zone::Zone;
 use mls_csv::row::Decoder;
 use mls_diag::{Exit, OrExit};
-use mls_event::{Alert, Auth, Enrichment, Record};
-use mls_parse::envelope;
+use mls_event::{Alert, Auth, Enrichment, Record, clean};
 use mls_parse::grammar::Pieces;
+use mls_parse::{docker, envelope};
 
 use crate::anonymizer::Anonymizer;
 use crate::class::Class;
 use crate::common_words;
 use crate::pseudonym_map::PseudonymMap;
-use crate::text::{ESCAPE, is_escape};
+use crate::text::{ESCAPE, LineContext, is_escape};
 
-/// The first thing in a line of a log that should be the same, or its pseudonym, and is not.
+/// Returns the first part of a line that should be the same, or replaced by its pseudonym, and is
+/// not.
 pub(crate) fn line(read: &[u8], written: &[u8], names: &mut Anonymizer) -> Option<&'static str> {
     let (read, written) = (read.trim_end_with(|c| c == '\n'), written.trim_end_with(|c| c == '\n'));
+    match (docker::Line::parse(read), docker::Line::parse(written)) {
+        (Some(read), Some(written)) if read.time == written.time => {
+            return line(read.log.as_bytes(), written.log.as_bytes(), names);
+        }
+        (None, None) => {}
+        _ => return Some("what Docker writes around the line"),
+    }
     let (read, written) = match (envelope::open(read), envelope::open(written)) {
         (Some(read), Some(written)) => (read, written),
         (None, None) => return None,
@@ -33,32 +42,36 @@ pub(crate) fn line(read: &[u8], written: &[u8], names: &mut Anonymizer) -> Optio
     {
         return Some("time, program, process or repetition");
     }
-    let mut host = Vec::new();
-    if let Some(name) = read.host {
-        names.pseudonyms.host(mls_event::clean(name).as_bytes(), &mut host);
-    }
-    if written.host.unwrap_or_default() != host {
+    let mut pseudonym = |name: &[u8]| {
+        let mut host = Vec::new();
+        names.pseudonyms.host(clean(name).as_bytes(), &mut host);
+        host
+    };
+    let hosts: Vec<_> =
+        read.outer_hosts.iter().copied().chain(read.host).map(&mut pseudonym).collect();
+    if !written.outer_hosts.iter().copied().chain(written.host).eq(hosts.iter().map(Vec::as_slice))
+    {
         return Some("the server's name");
     }
     let before = mls_parse::pieces(read.program, read.message);
     let after = mls_parse::pieces(written.program, written.message);
-    let context = crate::text::LineContext { host: read.host, dovecot: false };
-    let expected = before.map(|pieces| Said::expected(&pieces, names, context));
-    (expected != after.map(|pieces| Said::read(&pieces))).then_some("what the parser reads in it")
+    let context = LineContext { host: read.host, dovecot: false };
+    let expected = before.map(|pieces| ReadAttempt::expected(&pieces, names, context));
+    (expected != after.map(|pieces| ReadAttempt::read(&pieces)))
+        .then_some("what the parser reads in it")
 }
 
 /// What a message says of an attempt.
 #[derive(PartialEq, Eq)]
-struct Said {
+struct ReadAttempt {
     facts: (mls_event::Outcome, u32, Option<u16>, Option<String>),
     ip: Option<IpAddr>,
     texts: [Option<Vec<u8>>; 4],
 }
 
-impl Said {
+impl ReadAttempt {
     fn read(pieces: &Pieces<'_>) -> Self {
-        let text =
-            |text: Option<&[u8]>| text.map(|text| mls_event::clean(text).into_owned().into_bytes());
+        let text = |text: Option<&[u8]>| text.map(|text| clean(text).into_owned().into_bytes());
         Self {
             facts: (
                 pieces.outcome,
@@ -79,25 +92,17 @@ impl Said {
     }
 
     /// What should be read after anonymizing: the pseudonyms of what is read before.
-    fn expected(
-        pieces: &Pieces<'_>,
-        names: &mut Anonymizer,
-        context: crate::text::LineContext<'_>,
-    ) -> Self {
+    fn expected(pieces: &Pieces<'_>, names: &mut Anonymizer, context: LineContext<'_>) -> Self {
         let mut said = Self::read(pieces);
-        let mut replaced = |text: &Option<Vec<u8>>,
-                            how: fn(
-            &mut Anonymizer,
-            &str,
-            crate::text::LineContext<'_>,
-            &mut Vec<u8>,
-        )| {
-            text.as_ref().map(|text| {
-                let mut out = Vec::new();
-                how(names, &text.to_str_lossy(), context, &mut out);
-                out
-            })
-        };
+        let mut replaced =
+            |text: &Option<Vec<u8>>,
+             how: fn(&mut Anonymizer, &str, LineContext<'_>, &mut Vec<u8>)| {
+                text.as_ref().map(|text| {
+                    let mut out = Vec::new();
+                    how(names, &text.to_str_lossy(), context, &mut out);
+                    out
+                })
+            };
         said.texts = [
             replaced(&said.texts[0], |names, name, _, out| {
                 names.pseudonyms.host(name.as_bytes(), out);
@@ -164,19 +169,55 @@ fn facts(auth: Auth<'_>) -> String {
     format!("{kept:?}")
 }
 
-/// Looks for what was replaced in what was written.
+/// Looks for originals in what was written.
 ///
-/// Host and domain names, mail addresses and user names count where they stand as words, in any case. Those that consist of
-/// [words that the log keeps](words) are no sign of anything, and neither are user names, and names of one label, of less than
-/// five characters. An address counts unless it is the pseudonym of another.
+/// Host and domain names, mail addresses, user names and secrets count if they stand there as
+/// words, in any case. A name says nothing if it consists of [words that a log keeps](common_words)
+/// or is one of `allowed`. A user name, or a name of one label, says nothing if it has fewer than
+/// five characters. An address counts unless it is the pseudonym of another address.
 ///
 /// # Errors
-/// Exit 65 with the first line that has one.
+/// Exit 65 with the first line that contains an original, or if a public address is its own
+/// pseudonym.
 pub(crate) fn nothing_is_left(
     written: impl BufRead,
     map: &PseudonymMap,
     kept: &HashSet<String>,
+    allowed: &HashSet<String>,
 ) -> anyhow::Result<()> {
+    if let Some(ip) = map.unchanged_addresses().next() {
+        return Err(Exit::DataErr.error(format!(
+            "{ip} is its own pseudonym under this key; use another key (without --key-file: run \
+             mls-anonymize again)"
+        )));
+    }
+    let addresses = addresses_to_find(map);
+    let names = names_to_find(map, kept, allowed);
+    let search = AhoCorasick::builder().ascii_case_insensitive(true).build(&names);
+    let search = search.context("searching for originals").or_exit(Exit::Software)?;
+    for (n, line) in (1..).zip(written.split(b'\n')) {
+        let line = line.context("reading what was written").or_exit(Exit::IoErr)?;
+        let name =
+            search.find_overlapping_iter(&line).find(|found| stands_alone(&line, found.range()));
+        if let Some(found) = name {
+            let (name, line) = (names[found.pattern()], line.to_str_lossy());
+            return Err(Exit::DataErr.error(format!(
+                "line {n}: {name:?} was replaced elsewhere and is still here. If it is nobody's \
+                 name here, put it on a line of a file for --allow-words; else give a pattern for \
+                 it in --rules. The line: {line}"
+            )));
+        }
+        if let Some(ip) = addresses_in(&line).find(|ip| addresses.contains(ip)) {
+            let line = line.to_str_lossy();
+            return Err(Exit::DataErr.error(format!(
+                "line {n}: {ip} was replaced elsewhere and is still here: {line}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn addresses_to_find(map: &PseudonymMap) -> HashSet<IpAddr> {
     let mut addresses: HashSet<IpAddr> =
         map.of(Class::Ip).filter_map(|(original, _)| original.parse().ok()).collect();
     for (_, pseudonym) in map.of(Class::Ip) {
@@ -184,38 +225,46 @@ pub(crate) fn nothing_is_left(
             addresses.remove(&ip);
         }
     }
+    addresses
+}
+
+fn names_to_find<'m>(
+    map: &'m PseudonymMap,
+    kept: &HashSet<String>,
+    allowed: &HashSet<String>,
+) -> Vec<&'m str> {
     let says_something = |name: &&str| {
         let long = name.chars().count() >= 5 || name.contains(['@', '.']);
-        long && !common_words::are_kept(name.as_bytes()) && !kept.contains(&name.to_lowercase())
+        let lower = name.to_lowercase();
+        long && !common_words::are_kept(name.as_bytes())
+            && !kept.contains(&lower)
+            && !allowed.contains(lower.trim())
     };
-    let names = map
-        .of(Class::Host)
-        .chain(map.of(Class::User))
-        .filter(|(original, pseudonym)| original != pseudonym);
-    let all: BTreeSet<&str> = names.map(|(original, _)| original).filter(says_something).collect();
-    // Where a@b.example or c.b.example stands, b.example stands as a word, too. A kilobyte each is saved.
+    let names =
+        [Class::Host, Class::User, Class::Secret].into_iter().flat_map(|class| map.of(class));
+    let all: BTreeSet<&str> = names
+        .filter(|(original, pseudonym)| original != pseudonym)
+        .map(|(original, _)| original)
+        .filter(says_something)
+        .collect();
+    // a@b.example and c.b.example contain b.example as a word. Leaving them out saves a kilobyte
+    // each.
     let end_is_among_them = |name: &&str| {
         let end = name.rsplit_once('@').or_else(|| name.split_once('.'));
         end.is_some_and(|(_, end)| all.contains(end))
     };
-    let names: Vec<&str> = all.iter().copied().filter(|name| !end_is_among_them(name)).collect();
-    let search = AhoCorasick::builder().ascii_case_insensitive(true).build(&names);
-    let search = search.context("looking for what was replaced").or_exit(Exit::Software)?;
-    for (n, line) in (1..).zip(written.split(b'\n')) {
-        let line = line.context("reading what was written").or_exit(Exit::IoErr)?;
-        let name =
-            search.find_overlapping_iter(&line).find(|found| stands_alone(&line, found.range()));
-        let left = name.map(|found| names[found.pattern()].to_owned());
-        let left = left.or_else(|| {
-            addresses_in(&line).find(|ip| addresses.contains(ip)).map(|ip| ip.to_string())
-        });
-        if let Some(left) = left {
-            let line = line.to_str_lossy();
-            return Err(Exit::DataErr
-                .error(format!("line {n}: {left} was replaced and is still there: {line}")));
-        }
-    }
-    Ok(())
+    all.iter().copied().filter(|name| !end_is_among_them(name)).collect()
+}
+
+/// Reads a file of words, one on each line, which `--verify` may find in the result.
+///
+/// # Errors
+/// Exit 66 if the file cannot be read.
+pub(crate) fn load_allowed_words(path: &Path) -> anyhow::Result<HashSet<String>> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("reading the allowed words {}", path.display()))?;
+    let words = text.lines().map(|line| line.trim().to_lowercase());
+    Ok(words.filter(|word| !word.is_empty() && !word.starts_with('#')).collect())
 }
 
 /// Whether what stands at `range` is no part of a longer word.
@@ -238,9 +287,14 @@ fn addresses_in(line: &[u8]) -> impl Iterator<Item = IpAddr> {
     })
 }
 
-/// Adds the words of a line that stay and that somebody may be called: the program, and the mechanism.
+/// Adds the words of a line that stay and that somebody may be called: the program, and the
+/// mechanism.
 pub(crate) fn kept_words(line: &[u8], kept: &mut HashSet<String>) {
-    let Some(envelope) = envelope::open(line.trim_end_with(|c| c == '\n')) else { return };
+    let line = line.trim_end_with(|c| c == '\n');
+    if let Some(docker) = docker::Line::parse(line) {
+        return kept_words(docker.log.as_bytes(), kept);
+    }
+    let Some(envelope) = envelope::open(line) else { return };
     let mechanism = mls_parse::pieces(envelope.program, envelope.message)
         .and_then(|pieces| pieces.mechanism)
         .unwrap_or_default();

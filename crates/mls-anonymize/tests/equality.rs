@@ -328,6 +328,115 @@ fn blank_lines_and_a_mark_in_front_do_not_make_a_log_of_records_and_rows() {
     }
 }
 
+#[test]
+fn every_envelope_is_anonymized_and_read_the_same() {
+    let message = "warning: x.wilma.test[192.0.2.1]: SASL LOGIN authentication failed: x, sasl_username=carol";
+    let lines = [
+        format!("Jun  1 00:00:45 vm 3f2a9c01b7de[812]: Jun  1 00:00:45 mx.wilma.test postfix/smtpd[7]: {message}"),
+        format!("2026-11-21T07:11:22.1Z stdout F Jun  1 00:00:45 mx.wilma.test postfix/smtpd[7]: {message}"),
+        format!("postfix-1  | Jun  1 00:00:45 mx.wilma.test postfix/smtpd[7]: {message}"),
+        format!("Jun  1 00:00:45 mx.wilma.test mail.warn postfix/smtpd[7]: {message}"),
+        format!("2026-11-21T07:11:22+00:00 INFO    postfix/smtpd[7]: {message}"),
+        format!("Jun  1 00:00:45 postfix/smtpd[7]: {message}"),
+        "Jun  1 00:00:45 imap-login: Info: Disconnected (auth failed, 3 attempts in 6 secs): user=<carol>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2".to_owned(),
+        format!(r#"{{"log":"Jun  1 00:00:45 mx.wilma.test postfix/smtpd[7]: {message}\n","stream":"stdout","attrs":{{"tag":"wilma.test"}},"time":"2026-06-01T00:00:45.1Z"}}"#),
+    ];
+    for line in lines {
+        let (code, written, said) = tool(&["--verify", "--key-file", key()], line.as_bytes());
+        assert_eq!(code, Some(0), "{line}: {said}");
+        assert_same(line.as_bytes());
+        let written = String::from_utf8(written).unwrap();
+        for name in ["wilma", "carol", "192.0.2"] {
+            assert!(!written.contains(name), "{written}");
+        }
+        assert!(
+            !line.contains("imap-login") || written.contains(" imap-login: Info: "),
+            "{written}"
+        );
+        assert_eq!(parse(line.as_bytes()).is_empty(), parse(written.as_bytes()).is_empty());
+    }
+}
+
+#[test]
+fn names_that_dovecot_writes_in_parentheses_are_replaced_in_any_envelope() {
+    for message in [
+        "sql(carol,192.0.2.1,<x+/y>): Password mismatch",
+        "imap(carol)<1234><x+/y>: Disconnected",
+        "auth-worker(7): Error: x: user 'carol' has no password",
+    ] {
+        for before in ["dovecot: ", "Jun  1 00:00:45 mx dovecot: ", "auth: Info: "] {
+            let written =
+                String::from_utf8(anonymize(format!("{before}{message}").as_bytes())).unwrap();
+            assert!(!written.contains("carol"), "{written}");
+        }
+    }
+}
+
+#[test]
+fn secrets_cannot_be_kept_and_are_not_in_the_map() {
+    let dir = tempfile::tempdir().unwrap();
+    let map = dir.path().join("map");
+    let log = "Jun  1 00:00:45 mx dovecot: auth: sql(carol,192.0.2.1): Password mismatch (SHA1 of given password: f3bbbd66a63d4bf1747940578ec3d0103530e21d)\n\
+        Jun  1 00:00:46 mx dovecot: auth: sql(carol,192.0.2.1): unknown user (given password: hunter2)\n";
+    let args = [
+        "--verify",
+        "--keep",
+        "user,challenge",
+        "--map",
+        map.to_str().unwrap(),
+        "--key-file",
+        key(),
+    ];
+    let (code, written, said) = tool(&args, log.as_bytes());
+    assert_eq!(code, Some(0), "{said}");
+    let (written, map) =
+        (String::from_utf8(written).unwrap(), std::fs::read_to_string(map).unwrap());
+    for secret in ["f3bbbd66", "hunter2"] {
+        assert!(!written.contains(secret) && !map.contains(secret), "{written}{map}");
+    }
+    assert!(written.contains("sql(carol,") && map.contains("192.0.2.1"), "{written}{map}");
+}
+
+/// A client may choose a name that Postfix's own words contain.
+#[test]
+fn user_named_like_a_refusal_is_reported_and_can_be_allowed() {
+    let dir = tempfile::tempdir().unwrap();
+    let words = dir.path().join("words");
+    std::fs::write(&words, "# Postfix's words\nno mechanism available\n").unwrap();
+    let log = "Jun  1 00:00:45 mx postfix/smtpd[7]: warning: x[192.0.2.1]: SASL LOGIN authentication failed: x, sasl_username= no mechanism available\n\
+        Jun  1 00:00:46 mx postfix/smtpd[7]: warning: SASL authentication failure: no mechanism available\n";
+    let (code, _, said) = tool(&["--verify", "--key-file", key()], log.as_bytes());
+    assert_eq!(code, Some(65), "{said}");
+    assert!(
+        said.contains("\" no mechanism available\" was replaced") && said.contains("--allow-words"),
+        "{said}"
+    );
+    let words = words.to_str().unwrap();
+    let (code, written, said) =
+        tool(&["--verify", "--allow-words", words, "--key-file", key()], log.as_bytes());
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(String::from_utf8(written).unwrap().matches("no mechanism available").count(), 1);
+}
+
+/// Next to a range that keeps its prefix, few bits of an address are left to change.
+#[test]
+fn public_address_that_is_its_own_pseudonym_is_a_reason_to_refuse() {
+    let pseudonyms = mls_anonymize::address::CryptoPan::new(
+        &Key::load(Path::new(key())).unwrap().for_purpose("Crypto-PAn").unwrap(),
+    );
+    let unchanged = (0..=u16::MAX)
+        .map(|low| std::net::Ipv4Addr::from_bits(0xc0a9_0000 | u32::from(low)))
+        .chain(
+            (0..=u16::MAX).map(|low| std::net::Ipv4Addr::from_bits(0xa9ff_0000 | u32::from(low))),
+        )
+        .find(|ip| pseudonyms.pseudonym((*ip).into()) == std::net::IpAddr::V4(*ip));
+    let Some(ip) = unchanged else { return };
+    let log = format!("Jun  1 00:00:45 mx postfix/smtpd[7]: connect from unknown[{ip}]\n");
+    let (code, _, said) = tool(&["--verify", "--key-file", key()], log.as_bytes());
+    assert_eq!(code, Some(65), "{said}");
+    assert!(said.contains("is its own pseudonym under this key"), "{said}");
+}
+
 /// Runs the tool.
 fn tool(arguments: &[&str], input: &[u8]) -> (Option<i32>, Vec<u8>, String) {
     let mut tool = Command::new(env!("CARGO_BIN_EXE_mls-anonymize"))

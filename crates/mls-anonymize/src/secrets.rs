@@ -1,0 +1,272 @@
+//! Passwords, their hashes and SASL responses, wherever a server can log them.
+//!
+//! | program | what it logs | when | source |
+//! |---|---|---|---|
+//! | Dovecot | `(given password: …)`, `(SHA1 of given password: …)`, both also shortened | `auth_verbose_passwords`, PAM | auth-request.c, passdb-pam.c |
+//! | Dovecot | `SCHEME(password) != 'hash'`, `Invalid password '…'`, `password '…'`, `Credentials: …`, `(input: …)`, `cache hit: …` | `auth_debug_passwords` | auth-request.c, passdb.c, passdb-cache.c |
+//! | Dovecot | `client in: CONT…`, `resp=…`, `pass=…`, LDAP's `userPassword=…` | `auth_debug_passwords` | auth-client-connection.c, db-ldap.c |
+//! | Dovecot | SQL queries with `password = '…'` | `auth_debug` | passdb-sql.c |
+//! | Postfix | `AUTH PLAIN …`, and the answer of a client on a line of its own | `smtpd -v`, pipelining | smtpd_chat.c |
+//! | Postfix | `init_response …`, `decoded … response …`, `uncoded … response …`, ``pass `…'`` | `-v` | xsasl_cyrus_server.c, xsasl_cyrus_client.c, smtp_sasl_glue.c |
+//! | saslauthd | `auth_httpform: sending …` | debug | auth_httpform.c |
+//! | any | `{SSHA}…`, `$6$…` and other schemes of hashes | | Dovecot's password-scheme.c, crypt(5) |
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+use bstr::ByteSlice;
+use data_encoding::BASE64;
+
+/// Where a secret is, relative to the words that mark it.
+#[derive(Clone, Copy)]
+enum Place {
+    /// Up to the last `)` of the text: the secret may contain one.
+    LastParenthesis,
+    /// Up to the last `'` of the text.
+    LastQuote,
+    /// Up to the next quote of the same kind.
+    NextQuote,
+    /// Up to the end of the text.
+    Rest,
+    /// The third field, after the number of the request.
+    Continuation,
+    /// Up to the next tab.
+    Field,
+    /// A word of hexadecimal digits.
+    Hexadecimal,
+    /// A word that begins with the mark.
+    Mark,
+    /// A password in parentheses before the mark, and a hash in quotes after it.
+    Comparison,
+    /// After the name of the mechanism; a server that lists mechanisms is no client.
+    Response,
+}
+
+const MARKS: &[(&str, Place)] = &[
+    ("given password: ", Place::LastParenthesis),
+    (" (input: ", Place::LastParenthesis),
+    (") != '", Place::Comparison),
+    ("invalid password '", Place::LastQuote),
+    ("invalid password field '", Place::LastQuote),
+    (", password '", Place::LastQuote),
+    ("pass `", Place::LastQuote),
+    ("password = '", Place::NextQuote),
+    ("password='", Place::NextQuote),
+    ("password = \"", Place::NextQuote),
+    ("password=\"", Place::NextQuote),
+    ("credentials: ", Place::Hexadecimal),
+    ("cache hit: ", Place::Field),
+    ("client in: cont", Place::Continuation),
+    (", init_response ", Place::Rest),
+    ("decoded initial response ", Place::Rest),
+    ("decoded response: ", Place::Rest),
+    ("uncoded initial reply: ", Place::Rest),
+    ("uncoded client response ", Place::Rest),
+    ("auth_httpform: sending ", Place::Rest),
+    ("auth plain ", Place::Response),
+    ("auth login ", Place::Response),
+    ("auth cram-md5 ", Place::Response),
+    ("auth ntlm ", Place::Response),
+    ("auth external ", Place::Response),
+    ("auth xoauth2 ", Place::Response),
+    ("auth oauthbearer ", Place::Response),
+    ("auth scram-sha-1 ", Place::Response),
+    ("auth scram-sha-256 ", Place::Response),
+    ("{plain", Place::Mark),
+    ("{clear", Place::Mark),
+    ("{crypt", Place::Mark),
+    ("{md5", Place::Mark),
+    ("{sha", Place::Mark),
+    ("{smd5", Place::Mark),
+    ("{ssha", Place::Mark),
+    ("{blf-crypt", Place::Mark),
+    ("{argon2", Place::Mark),
+    ("{pbkdf2", Place::Mark),
+    ("{scram", Place::Mark),
+    ("{cram-md5", Place::Mark),
+    ("{digest-md5", Place::Mark),
+    ("{hmac-md5", Place::Mark),
+    ("{ntlm", Place::Mark),
+    ("{lanman", Place::Mark),
+    ("$1$", Place::Mark),
+    ("$2a$", Place::Mark),
+    ("$2b$", Place::Mark),
+    ("$2y$", Place::Mark),
+    ("$5$", Place::Mark),
+    ("$6$", Place::Mark),
+    ("$7$", Place::Mark),
+    ("$y$", Place::Mark),
+    ("$apr1$", Place::Mark),
+    ("$argon2", Place::Mark),
+    ("$pbkdf2", Place::Mark),
+];
+
+/// `None` if the search could not be built, which a test excludes.
+static SEARCH: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+    let marks = MARKS.iter().map(|(mark, _)| mark);
+    AhoCorasick::builder().ascii_case_insensitive(true).build(marks).ok()
+});
+
+/// Returns the first secret in `text` that begins at `at` or later.
+pub(crate) fn find(text: &[u8], at: usize) -> Option<Range<usize>> {
+    if at == 0
+        && let Some(answer) = answer_of_client(text)
+    {
+        return Some(answer);
+    }
+    let search = SEARCH.as_ref()?;
+    let mut from = at;
+    while let Some(mark) = search.find(text.get(from..)?) {
+        let (_, place) = MARKS[mark.pattern()];
+        let mark = from + mark.start()..from + mark.end();
+        let secret = locate(text, mark.clone(), place, at).filter(|secret| {
+            let value = &text[secret.clone()];
+            secret.start >= at && !value.is_empty() && value != b"<hidden>" && value != b"***"
+        });
+        if secret.is_some() {
+            return secret;
+        }
+        from = mark.end;
+    }
+    None
+}
+
+fn locate(text: &[u8], mark: Range<usize>, place: Place, at: usize) -> Option<Range<usize>> {
+    let (start, rest) = (mark.end, &text[mark.end..]);
+    let length = match place {
+        Place::LastParenthesis => rest.rfind_byte(b')').unwrap_or(rest.len()),
+        Place::LastQuote => rest.rfind_byte(b'\'').unwrap_or(rest.len()),
+        Place::NextQuote => rest.find_byte(text[start - 1]).unwrap_or(rest.len()),
+        Place::Rest => rest.len(),
+        Place::Continuation => {
+            let number = tab_length(rest)?;
+            let digits = rest[number..].iter().take_while(|b| b.is_ascii_digit()).count();
+            let answer = number + digits + tab_length(&rest[number + digits..])?;
+            let start = start + answer;
+            return Some(start..start + word_length(&rest[answer..]));
+        }
+        Place::Field => {
+            (0..rest.len()).find(|n| tab_length(&rest[*n..]).is_some()).unwrap_or(rest.len())
+        }
+        Place::Hexadecimal => {
+            let length = word_length(rest);
+            if !rest[..length].iter().all(u8::is_ascii_hexdigit) {
+                return None;
+            }
+            length
+        }
+        Place::Mark => {
+            let in_word =
+                mark.start.checked_sub(1).is_some_and(|n| text[n].is_ascii_alphanumeric());
+            let end = start + word_length(rest);
+            return (!in_word).then_some(mark.start..end);
+        }
+        Place::Comparison => {
+            let opened = password_before(text, mark.start).filter(|opened| *opened >= at);
+            if let Some(opened) = opened {
+                return Some(opened..mark.start);
+            }
+            rest.rfind_byte(b'\'').unwrap_or(rest.len())
+        }
+        Place::Response => {
+            let before = &text[..mark.start];
+            if before.ends_with(b"250-") || before.ends_with(b"250 ") {
+                return None;
+            }
+            rest.find_byteset(b" \\").unwrap_or(rest.len())
+        }
+    };
+    Some(start..start + length)
+}
+
+/// Returns where the password begins in `SCHEME(password`, which ends at `end`.
+fn password_before(text: &[u8], end: usize) -> Option<usize> {
+    let is_scheme = |b: &u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b"-._".contains(b);
+    memchr::memchr_iter(b'(', &text[..end]).find_map(|open| {
+        let length = text[..open].iter().rev().take_while(|b| is_scheme(b)).count();
+        (length >= 2).then_some(open + 1)
+    })
+}
+
+/// Returns what `smtpd -v` logs of a client that answers with base64: `< NAME[ADDRESS]: BASE64`.
+fn answer_of_client(text: &[u8]) -> Option<Range<usize>> {
+    const COMMANDS: [&[u8]; 6] = [b"QUIT", b"DATA", b"RSET", b"NOOP", b"STARTTLS", b"HELP"];
+    let start = text.starts_with(b"< ").then(|| text.find(": "))?? + 2;
+    let answer = text[start..].trim_ascii_end();
+    let is_command = COMMANDS.iter().any(|command| command.eq_ignore_ascii_case(answer));
+    let is_answer = answer.len() >= 4 && !is_command && BASE64.decode(answer).is_ok();
+    is_answer.then_some(start..start + answer.len())
+}
+
+fn word_length(text: &[u8]) -> usize {
+    let ends = |n: &usize| b" '\",;)>".contains(&text[*n]) || tab_length(&text[*n..]).is_some();
+    (0..text.len()).find(ends).unwrap_or(text.len())
+}
+
+/// Returns the length of the tab that `text` begins with: a tab, or what Dovecot or a syslog daemon
+/// writes for it.
+fn tab_length(text: &[u8]) -> Option<usize> {
+    let tabs = [&b"\t"[..], b"\\t", b"#011"];
+    tabs.iter().find(|tab| text.starts_with(tab)).map(|tab| tab.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets(text: &str) -> Vec<&str> {
+        let (mut found, mut at) = (Vec::new(), 0);
+        while let Some(secret) = find(text.as_bytes(), at) {
+            at = secret.end;
+            found.push(&text[secret]);
+        }
+        found
+    }
+
+    #[test]
+    fn every_place_where_a_server_logs_a_secret_is_found() {
+        for (text, expected) in [
+            ("sql(a,192.0.2.1): Password mismatch (given password: a)b (c)", &["a)b (c"][..]),
+            ("sql(a): unknown user (SHA1 of given password: f3bbbd)", &["f3bbbd"]),
+            ("pam(a): pam_authenticate() failed: x (given password: hunter2)", &["hunter2"]),
+            (
+                "sql(a): CRYPT(p) (w) != '$6$ab$cd', try PLAIN scheme instead",
+                &["p) (w", "$6$ab$cd"],
+            ),
+            ("sql(a): Invalid password '{X}it's' in passdb: x", &["{X}it's"]),
+            ("sql(a): Generating NTLM from user 'a', password 'hunter2'", &["hunter2"]),
+            ("sql(a): Credentials: 68756e74657232", &["68756e74657232"]),
+            ("sql(a): Requested NTLM scheme, but we have only X (input: {X}y)", &["{X}y"]),
+            ("sql(a): cache hit: {PLAIN}hunter2\tuid=5", &["{PLAIN}hunter2"]),
+            ("sql(a): query: SELECT 1 WHERE u='a' AND password = 'hunter2'", &["hunter2"]),
+            ("ldap(a): result: userPassword={SSHA}abc= uid=a", &["{SSHA}abc="]),
+            (
+                "auth reply client in: CONT#0111#011AGEAaHVudGVyMg== (previous base64 data)",
+                &["AGEAaHVudGVyMg=="],
+            ),
+            ("< x[192.0.2.1]: AUTH PLAIN AGEAaHVudGVyMg==", &["AGEAaHVudGVyMg=="]),
+            ("improper command pipelining after AUTH from x: auth login YQ==\\r\\n", &["YQ=="]),
+            ("< x[192.0.2.1]: aHVudGVyMg==", &["aHVudGVyMg=="]),
+            ("xsasl_cyrus_server_first: sasl_method PLAIN, init_response AGE=", &["AGE="]),
+            ("xsasl_cyrus_server_next: decoded response: hunter 2", &["hunter 2"]),
+            ("smtp_sasl_passwd_lookup: host `x' user `a' pass `hunter2'", &["hunter2"]),
+        ] {
+            assert_eq!(secrets(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn words_that_only_look_like_secrets_stay() {
+        for text in [
+            "< x[192.0.2.1]: QUIT",
+            "> x[192.0.2.1]: 250-AUTH PLAIN LOGIN",
+            "lost connection after AUTH from x[192.0.2.1]",
+            "auth: Debug: client in: AUTH#0111#011PLAIN#011resp=<hidden>",
+            "Password mismatch",
+            "host said: try {\"a\":1} or $1 or x$1$y",
+        ] {
+            assert_eq!(secrets(text), [""; 0], "{text}");
+        }
+    }
+}
