@@ -402,7 +402,10 @@ fn secrets_cannot_be_kept_and_are_not_in_the_map() {
 fn user_named_like_a_refusal_is_reported_and_can_be_allowed() {
     let dir = tempfile::tempdir().unwrap();
     let words = dir.path().join("words");
-    std::fs::write(&words, "# Postfix's words\nno mechanism available\n").unwrap();
+    std::fs::File::create(&words)
+        .unwrap()
+        .write_all("# Postfix's words\nno mechanism available\n".as_bytes())
+        .unwrap();
     let log = "Jun  1 00:00:45 mx postfix/smtpd[7]: warning: x[192.0.2.1]: SASL LOGIN authentication failed: x, sasl_username= no mechanism available\n\
         Jun  1 00:00:46 mx postfix/smtpd[7]: warning: SASL authentication failure: no mechanism available\n";
     let (code, _, said) = tool(&["--verify", "--key-file", key()], log.as_bytes());
