@@ -5,15 +5,13 @@
 //! `target/release` of a source tree, it also reads the tools, the units and the manual pages there.
 //!
 //! # Writes
-//! | path | content |
-//! |---|---|
-//! | `/etc/maillogsentinel.conf` | the configuration; the old one becomes `maillogsentinel.conf.bak` |
-//! | `/etc/systemd/system/UNIT.d/setup.conf` | user, writable directories and schedule of each unit in use |
-//! | `/etc/cron.d/maillogsentinel` | the schedules, on a machine where systemd does not run |
-//! | `/etc/logrotate.d/maillogsentinel` | the rotation of the operational log |
-//! | `/var/log/maillogsentinel`, `/var/lib/maillogsentinel` | directories of the service's user |
-//! | `/var/log/maillogsentinel_setup.log` | what setup did, a line for each action |
-//! | `/usr/local` | tools, units and manual pages, from a source tree only |
+//! - `/etc/maillogsentinel.conf`: the configuration. The old one becomes `maillogsentinel.conf.bak`.
+//! - `/etc/systemd/system/UNIT.d/setup.conf`: user, writable directories and schedule of each unit in use.
+//! - `/etc/cron.d/maillogsentinel`: the schedules, on a machine where systemd does not run.
+//! - `/etc/logrotate.d/maillogsentinel`: the rotation of the operational log.
+//! - `/var/log/maillogsentinel`, `/var/lib/maillogsentinel`: directories of the service's user.
+//! - `/var/log/maillogsentinel_setup.log`: what setup did, a line for each action.
+//! - `/usr/local`: tools, units and manual pages, from a source tree only.
 //!
 //! It creates the user `maillogsentinel` and adds the service's user to the groups `adm` and `systemd-journal`.
 //!

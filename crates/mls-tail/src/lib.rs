@@ -5,7 +5,7 @@
 //! ```
 //!
 //! # Reads and writes
-//! Reads logs with their rotated files ([`mls_rotation`]), oldest first, compressed ones included; or the systemd journal
+//! Reads logs with their rotated files, oldest first, compressed ones included; or the systemd journal
 //! (`journal.rs`). Writes their lines, byte for byte. A last line without its newline waits for the next run. The last line of a
 //! compressed file is written with a newline, because that file will never get one.
 //!

@@ -45,7 +45,8 @@ pub fn write(directory: &Path, date: &str) -> anyhow::Result<()> {
         Ok(folder)
     };
     let (bash, zsh) = (folder("bash-completion/completions")?, folder("zsh/vendor-completions")?);
-    let pages = [folder("man/man1")?, folder("man/man5")?, folder("man/man8")?];
+    let pages =
+        [folder("man/man1")?, folder("man/man5")?, folder("man/man7")?, folder("man/man8")?];
     for mut command in tools() {
         let name = command.get_name().to_owned();
         // One word, so that the page about it can be called with it: mls-ipdb-update(1).
@@ -70,7 +71,8 @@ pub fn write(directory: &Path, date: &str) -> anyhow::Result<()> {
     save(&pages[1].join("maillogsentinel.conf.5"), &conf::page(date))?;
     save(&pages[1].join("mls-event.5"), &contract(date)?)?;
     let front = Front::ask(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))?;
-    save(&pages[2].join("maillogsentinel.8"), &front.page(date))?;
+    save(&pages[2].join("maillogsentinel.7"), &guide(date))?;
+    save(&pages[3].join("maillogsentinel.8"), &front.page(date))?;
     save(&bash.join("maillogsentinel"), &front.bash())?;
     save(&zsh.join("_maillogsentinel"), &front.zsh())
 }
@@ -113,6 +115,21 @@ fn page(command: clap::Command, tool: &str, date: &str) -> anyhow::Result<String
     }
     page += "\\fBmaillogsentinel.conf\\fR(5), \\fBmls\\-event\\fR(5), \\fBmaillogsentinel\\fR(8)\n";
     Ok(with_preprocessor(page))
+}
+
+/// maillogsentinel(7), from the guide.
+fn guide(date: &str) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let mut page = format!(
+        ".TH MAILLOGSENTINEL 7 \"{date}\" \"MailLogSentinel {version}\" MailLogSentinel\n\
+         .SH NAME\nmaillogsentinel \\- guide to the record of failed logins at mail servers\n\
+         .SH DESCRIPTION\n"
+    );
+    // The title of the guide is the name of the page.
+    let text = include_str!("../../GUIDE.md").split_once("\n\n").map_or("", |(_, text)| text);
+    markdown::write(&mut page, text);
+    page += ".SH SEE ALSO\n\\fBmaillogsentinel\\fR(8), \\fBmaillogsentinel.conf\\fR(5), \\fBmls\\-event\\fR(5)\n";
+    with_preprocessor(page)
 }
 
 /// mls-event(5).

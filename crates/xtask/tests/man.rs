@@ -40,7 +40,7 @@ fn every_tool_has_a_page_and_completions_and_no_page_has_a_mistake() {
         expected.iter().map(|tool| format!("_{tool}")).collect::<Vec<_>>()
     );
 
-    for section in ["man1", "man5", "man8"] {
+    for section in ["man1", "man5", "man7", "man8"] {
         for page in folder(&format!("man/{section}")) {
             let mut man = Command::new("man");
             man.args(["--warnings", "--encoding=utf8", "--local-file"])
