@@ -1,0 +1,216 @@
+//! The promises of README crossed with each other: whatever two things happen between runs, each failure is in the CSV and in
+//! the files that it was rotated to exactly once.
+//!
+//! By default every ordered pair runs once. `MLS_SEQUENCES` runs as many random sequences of events instead.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on should stop, and says which events it ran"
+)]
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use mls_tests::{EXTRACT, Site, has, text};
+use testdata::random::Random;
+
+/// Something that happens to the files of a pipeline. The log and the CSV are in the folder `d`.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    RunDies,
+    SinkLeavesRows,
+    LogIsRotated,
+    LogIsRotatedAndCompressed,
+    LogIsCopiedAndTruncated,
+    LogDirectoryMoves,
+    CsvIsRotated,
+    CsvIsRotatedAndCompressed,
+    CsvIsCopiedAndTruncated,
+    CsvIsRotatedByTheTool,
+    ClockJumps,
+    DiskIsFull,
+    TwoRunAtOnce,
+}
+
+const EVENTS: [Event; 13] = [
+    Event::RunDies,
+    Event::SinkLeavesRows,
+    Event::LogIsRotated,
+    Event::LogIsRotatedAndCompressed,
+    Event::LogIsCopiedAndTruncated,
+    Event::LogDirectoryMoves,
+    Event::CsvIsRotated,
+    Event::CsvIsRotatedAndCompressed,
+    Event::CsvIsCopiedAndTruncated,
+    Event::CsvIsRotatedByTheTool,
+    Event::ClockJumps,
+    Event::DiskIsFull,
+    Event::TwoRunAtOnce,
+];
+
+/// A folder, how often its log moved, and how many files were rotated.
+struct World {
+    site: Site,
+    log_folder: String,
+    rotated: u32,
+}
+
+impl World {
+    fn new() -> Self {
+        let site = Site::new();
+        let world = Self { site, log_folder: "d0".into(), rotated: 0 };
+        world.shell("mkdir d0 && mv mail.log d0/");
+        world
+    }
+
+    fn shell(&self, command: &str) {
+        let output = self.site.shell(command);
+        assert!(output.status.success(), "{command}: {}", text(&output.stderr));
+    }
+
+    fn extract(&self) -> String {
+        EXTRACT.replace("mail.log", &format!("{}/mail.log", self.log_folder))
+    }
+
+    fn log(&mut self, n: u64) {
+        let lines = self.site.failures(n);
+        self.site.append(&format!("{}/mail.log", self.log_folder), &lines);
+    }
+
+    /// The next number of a rotated file, as a date, so that no file needs to be renamed.
+    fn next(&mut self) -> u32 {
+        self.rotated += 1;
+        20_260_000 + self.rotated
+    }
+
+    fn happen(&mut self, event: Event, random: &mut Random) {
+        let log = format!("{}/mail.log", self.log_folder);
+        match event {
+            Event::RunDies => {
+                let mut run =
+                    self.site.command(&format!("exec setsid {}", "bash -o pipefail -c \"$RUN\""));
+                let mut run = run.env("RUN", self.extract()).stderr(Stdio::null()).spawn().unwrap();
+                std::thread::sleep(Duration::from_micros(random.below(20_000)));
+                let _ = self.site.shell(&format!("kill -9 -- -{}", run.id()));
+                run.wait().unwrap();
+            }
+            Event::SinkLeavesRows => {
+                if !self.site.read("F").is_empty() {
+                    self.site.append(
+                        "F",
+                        "vm,2026-06-01 00:00,192.0.2.1,lost,null,N/A,N/A,N/A,N/A\nvm,2026",
+                    );
+                }
+            }
+            Event::LogIsRotated => {
+                let n = self.next();
+                self.shell(&format!("mv {log} {log}-{n} && : > {log}"));
+            }
+            Event::LogIsRotatedAndCompressed => {
+                let n = self.next();
+                self.shell(&format!("mv {log} {log}-{n} && gzip {log}-{n} && : > {log}"));
+            }
+            Event::LogIsCopiedAndTruncated => {
+                let n = self.next();
+                self.shell(&format!("cp {log} {log}-{n} && : > {log}"));
+            }
+            Event::LogDirectoryMoves => {
+                let to = format!("d{}", self.next());
+                self.shell(&format!("cp -a {0} {to} && rm -r {0}", self.log_folder));
+                self.log_folder = to;
+            }
+            Event::CsvIsRotated => {
+                let n = self.next();
+                self.shell(&format!("[ ! -e F ] || mv F F-{n}"));
+            }
+            Event::CsvIsRotatedAndCompressed => {
+                let n = self.next();
+                self.shell(&format!("[ ! -e F ] || {{ mv F F-{n} && gzip F-{n}; }}"));
+            }
+            Event::CsvIsCopiedAndTruncated => {
+                let n = self.next();
+                self.shell(&format!("[ ! -e F ] || {{ cp F F-{n} && : > F; }}"));
+            }
+            Event::CsvIsRotatedByTheTool => {
+                let n = self.next();
+                self.settled(&format!("mls-csv --append F --cursor-file S --rotate-to F-{n}"));
+            }
+            Event::ClockJumps => {
+                let clock = ["-400d", "+4000d", "-1d"][usize::try_from(random.below(3)).unwrap()];
+                if has("faketime") {
+                    self.settled(
+                        &self.extract().replace("mls-", &format!("faketime -f '{clock}' mls-")),
+                    );
+                }
+            }
+            Event::DiskIsFull => {
+                let limit = 500 + random.below(8000);
+                let run = self
+                    .extract()
+                    .replace("mls-csv", &format!("prlimit --fsize={limit} -- mls-csv"));
+                let _ = self.site.shell(&run);
+            }
+            Event::TwoRunAtOnce => {
+                let run = self.extract();
+                let mut other = self.site.command(&run).stderr(Stdio::null()).spawn().unwrap();
+                let _ = self.site.shell(&run);
+                other.wait().unwrap();
+            }
+        }
+    }
+
+    /// Runs a command until no other pipeline is at work.
+    fn settled(&self, command: &str) {
+        for _ in 0..600 {
+            let output = self.site.shell(command);
+            match output.status.code() {
+                Some(0) => return,
+                Some(75) => std::thread::sleep(Duration::from_millis(50)),
+                _ => panic!("{command}: {}: {}", output.status, text(&output.stderr)),
+            }
+        }
+        panic!("{command}: another pipeline never ended");
+    }
+
+    fn check(&self, events: &[Event]) {
+        for _ in 0..2 {
+            self.settled(&self.extract());
+        }
+        println!("{events:?}");
+        self.site.assert_all_csv_exact();
+    }
+}
+
+fn sequence(events: &[Event], random: &mut Random) {
+    let mut world = World::new();
+    world.log(30);
+    world.settled(&world.extract());
+    for event in events {
+        world.log(1 + random.below(40));
+        world.happen(*event, random);
+    }
+    world.log(5);
+    world.check(events);
+}
+
+#[test]
+fn any_two_events_leave_each_failure_once() {
+    let mut random = Random::new(20_261_128);
+    if let Some(count) = std::env::var("MLS_SEQUENCES").ok().map(|n| n.parse::<u32>().unwrap()) {
+        for _ in 0..count {
+            let length = 2 + random.below(6);
+            let event = |random: &mut Random| {
+                EVENTS[usize::try_from(random.below(EVENTS.len() as u64)).unwrap()]
+            };
+            let events: Vec<Event> = (0..length).map(|_| event(&mut random)).collect();
+            sequence(&events, &mut random);
+        }
+        return;
+    }
+    for first in EVENTS {
+        for second in EVENTS {
+            sequence(&[first, second], &mut random);
+        }
+    }
+}
