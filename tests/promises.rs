@@ -12,6 +12,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use mls_state::cursor_file::CursorFile;
 use mls_tests::{EXTRACT, Site, has, text};
 use testdata::random::Random;
 
@@ -96,7 +97,10 @@ impl World {
                 run.wait().unwrap();
             }
             Event::SinkLeavesRows => {
-                if !self.site.read("F").is_empty() {
+                // A sink commits the header of a new CSV before it writes a row.
+                let cursor = CursorFile::load(&self.site.path().join("S")).unwrap();
+                let data = cursor.and_then(|cursor| cursor.data);
+                if data.is_some_and(|data| data.length > 0) && !self.site.read("F").is_empty() {
                     self.site.append(
                         "F",
                         "vm,2026-06-01 00:00,192.0.2.1,lost,null,N/A,N/A,N/A,N/A\nvm,2026",
@@ -173,16 +177,16 @@ impl World {
         panic!("{command}: another pipeline never ended");
     }
 
-    fn check(&self, events: &[Event]) {
+    fn check(&self) {
         for _ in 0..2 {
             self.settled(&self.extract());
         }
-        println!("{events:?}");
         self.site.assert_all_csv_exact();
     }
 }
 
 fn sequence(events: &[Event], random: &mut Random) {
+    println!("{events:?}");
     let mut world = World::new();
     world.log(30);
     world.settled(&world.extract());
@@ -191,7 +195,7 @@ fn sequence(events: &[Event], random: &mut Random) {
         world.happen(*event, random);
     }
     world.log(5);
-    world.check(events);
+    world.check();
 }
 
 #[test]

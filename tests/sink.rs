@@ -145,6 +145,27 @@ fn a_csv_is_rotated_without_its_uncommitted_rows_and_replaces_no_file() {
 }
 
 #[test]
+fn a_csv_that_disappears_before_its_header_was_committed_is_begun_again() {
+    for owner in ["rm F", ": > F", "mv F F.1"] {
+        let mut site = Site::new();
+        site.log(3);
+        site.extract();
+        // What a run leaves that dies between its two commits of a new CSV.
+        assert!(site.shell("mv F F.2").status.success());
+        let empty = mls_state::cursor_file::Fingerprint::empty();
+        let path = site.path().join("S");
+        let mut cursor = mls_state::cursor_file::CursorFile::load(&path).unwrap().unwrap();
+        cursor.rotated = cursor.data.replace(empty).into_iter().collect();
+        cursor.store(&path).unwrap();
+        site.write("F", "");
+        assert!(site.shell(owner).status.success());
+        site.log(2);
+        site.extract();
+        site.assert_all_csv_exact();
+    }
+}
+
+#[test]
 fn quiet_runs_after_a_rotation_of_the_csv_leave_nothing_behind() {
     let mut site = Site::new();
     site.log(3);

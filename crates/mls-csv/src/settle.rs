@@ -50,7 +50,8 @@ impl Settling {
         let mut committed =
             committed.unwrap_or_else(|| CursorFile { outcome, ..CursorFile::start() });
         let keep = match &committed.data {
-            Some(data) if data.length <= length && self.begins_with(data)? => {
+            // An F of no bytes may be missing, though nothing was committed of it: a run died before its header was.
+            Some(data) if length > 0 && data.length <= length && self.begins_with(data)? => {
                 surplus::move_from_live(&self.path, data.length)?;
                 return Ok((open(&self.path)?, committed));
             }
