@@ -34,8 +34,13 @@ impl MailServer {
         // Before the second try. Each further one waits four times as long.
         let mut pause = self.timeout / 10;
         for left in (0..TRIES).rev() {
-            let is_unknown = self.transaction(envelope, &endpoint, waiting, &mut outcome);
+            let (session, is_unknown) =
+                self.transaction(envelope, &endpoint, waiting, &mut outcome);
             settle(&outcome)?;
+            // Only now: if this process dies while the server is slow to say goodbye, nobody gets the message twice.
+            if let Some(session) = session {
+                session.quit();
+            }
             let is_late = Instant::now() + pause >= endpoint.deadline;
             if outcome.deferred.is_empty() || left == 0 || is_unknown || is_late {
                 break;
@@ -50,19 +55,19 @@ impl MailServer {
         Ok(outcome)
     }
 
-    /// One transaction. True if the whole message was sent and no answer came.
+    /// One transaction. Returns the session if it succeeded, and whether the whole message was sent and no answer came.
     fn transaction(
         &self,
         envelope: &Envelope<'_>,
         endpoint: &Endpoint<'_>,
         waiting: Vec<Address>,
         outcome: &mut Outcome,
-    ) -> bool {
+    ) -> (Option<Session>, bool) {
         let mut accepted = Vec::new();
         match self.converse(envelope, endpoint, &waiting, &mut accepted, outcome) {
-            Ok(()) => {
+            Ok(session) => {
                 outcome.delivered.extend(accepted);
-                false
+                (Some(session), false)
             }
             Err(failure) => {
                 let is_settled = |address: &Address, outcome: &Outcome| {
@@ -74,7 +79,7 @@ impl MailServer {
                         outcome.fail(address, &failure);
                     }
                 }
-                failure.is_unknown
+                (None, failure.is_unknown)
             }
         }
     }
@@ -87,7 +92,7 @@ impl MailServer {
         waiting: &[Address],
         accepted: &mut Vec<Address>,
         outcome: &mut Outcome,
-    ) -> Result<(), Failure> {
+    ) -> Result<Session, Failure> {
         let mut session = Session::open(self, endpoint)?;
         outcome.has_answered = true;
         let Extensions { size, eight_bit_mime, .. } = session.extensions;
@@ -117,8 +122,7 @@ impl MailServer {
         if !accepted.is_empty() {
             session.data(&message, self)?;
         }
-        session.quit();
-        Ok(())
+        Ok(session)
     }
 
     fn without_smtputf8(&self, address: &Address) -> Failure {
@@ -133,5 +137,65 @@ impl Outcome {
     fn fail(&mut self, address: Address, failure: &Failure) {
         let list = if failure.is_temporary { &mut self.deferred } else { &mut self.refused };
         list.push((address, failure.words.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use mls_config::config::SmtpTls;
+
+    use super::*;
+    use crate::message::Message;
+
+    #[test]
+    fn a_delivery_is_settled_before_the_server_says_goodbye() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = MailServer {
+            host: "127.0.0.1".to_owned(),
+            port: listener.local_addr().unwrap().port(),
+            tls: SmtpTls::None,
+            credentials: None,
+            hello: "localhost".to_owned(),
+            timeout: Duration::from_secs(20),
+        };
+        let is_settled = AtomicBool::new(false);
+        let serve = || {
+            let (mut client, _) = listener.accept().unwrap();
+            let mut lines = BufReader::new(client.try_clone().unwrap()).lines();
+            client.write_all(b"220 hello\r\n").unwrap();
+            while let Some(Ok(line)) = lines.next() {
+                match &line[..] {
+                    "QUIT" => return is_settled.load(Ordering::SeqCst),
+                    "DATA" => {
+                        client.write_all(b"354 go on\r\n").unwrap();
+                        assert!(lines.any(|line| line.unwrap() == "."));
+                    }
+                    _ => {}
+                }
+                client.write_all(b"250 ok\r\n").unwrap();
+            }
+            false
+        };
+        let sender = Address::parse("a@example.com").unwrap();
+        let message = Message::parse(b"Subject: x\n\nhello\n").unwrap();
+        let envelope = Envelope {
+            sender: &sender,
+            recipients: std::slice::from_ref(&sender),
+            message: &message,
+        };
+        std::thread::scope(|scope| {
+            let was_settled = scope.spawn(serve);
+            let settle = |outcome: &Outcome| {
+                assert_eq!(outcome.delivered, std::slice::from_ref(&sender));
+                is_settled.store(true, Ordering::SeqCst);
+                Ok(())
+            };
+            server.deliver(&envelope, settle).unwrap();
+            assert!(was_settled.join().unwrap());
+        });
     }
 }
