@@ -56,7 +56,7 @@ pub(crate) fn run(
             collector.commit()?;
         }
         if collector.is_due() {
-            result = collector.mail();
+            result = collector.mail()?;
         }
         if is_end {
             return collector.stream.check_end().and(result);
@@ -175,20 +175,30 @@ impl Collector<'_> {
         self.due_in().is_some_and(|wait| wait.is_zero())
     }
 
-    /// Delivers what waits, then a mail about the alerts that no mail has yet.
-    fn mail(&mut self) -> anyhow::Result<()> {
+    /// Delivers what waits, then a mail about the alerts that no mail has yet; the inner result is that of the mail server.
+    ///
+    /// # Errors
+    /// If the mail cannot be accepted. The ledger on disk still has its alerts, and this process must not replace them.
+    fn mail(&mut self) -> anyhow::Result<anyhow::Result<()>> {
         self.tried = Local::now();
-        self.mailer.deliver_waiting(&mut self.ledger)?.into_result()?;
+        if let Err(error) = self.deliver_waiting() {
+            return Ok(Err(error));
+        }
         let backlog = self.ledger.alerts();
         let is_early = backlog.mailed.is_some_and(|mailed| Local::now() - mailed < self.interval);
         if backlog.is_empty() || is_early {
-            return Ok(());
+            return Ok(Ok(()));
         }
         let alerts = std::mem::take(backlog);
         backlog.mailed = Some(Local::now());
-        let message =
+        let mut message =
             self.mailer.plain(&subject(&alerts, self.mailer.machine()), &body(&alerts))?;
-        self.mailer.accept_and_deliver(&mut self.ledger, message, true)
+        self.mailer.accept(&mut self.ledger, &mut message, true)?;
+        Ok(self.deliver_waiting())
+    }
+
+    fn deliver_waiting(&mut self) -> anyhow::Result<()> {
+        self.mailer.deliver_waiting(&mut self.ledger)?.into_result()
     }
 }
 
@@ -244,4 +254,40 @@ fn body(alerts: &AlertBacklog) -> String {
     let more = format!("and {} more: mls-alert prints all of them", alerts.more);
     let lines = alerts.lines.iter().map(String::as_str).chain((alerts.more > 0).then_some(&*more));
     lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use mls_config::config::Report;
+
+    use super::*;
+
+    #[test]
+    fn alerts_whose_mail_cannot_be_queued_stay_in_the_ledger_and_end_the_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("alerts.ledger");
+        let settings = Report {
+            email: vec!["a@example.com".to_owned()],
+            sender_override: Some("b@example.com".to_owned()),
+            ..Report::default()
+        };
+        let mailer = Mailer::new(&settings, "mail".to_owned(), Duration::from_secs(1)).unwrap();
+        let mut collector = Collector {
+            mailer: &mailer,
+            ledger: Ledger::open(&path).unwrap(),
+            alerted: Alerted::default(),
+            interval: TimeDelta::zero(),
+            stream: Stream::Unknown,
+            tried: Local::now(),
+        };
+        // No directory can be made in its place.
+        let queue = directory.path().join("alerts.ledger.queue");
+        std::os::unix::fs::symlink("nowhere", &queue).unwrap();
+        let alert = r#"{"v":1,"type":"alert","date":"2026-06-01T10:30:00+02:00","kind":"ip","key":"192.0.2.1","attempts":20}"#;
+        assert!(collector.take(alert.as_bytes()).unwrap());
+        collector.commit().unwrap();
+        assert!(collector.mail().is_err());
+        drop(collector);
+        assert_eq!(Ledger::open(&path).unwrap().alerts().lines.len(), 1);
+    }
 }

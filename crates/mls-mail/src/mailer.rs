@@ -144,28 +144,37 @@ impl Mailer {
         mut message: Message,
         commits: bool,
     ) -> anyhow::Result<()> {
-        let cursor = message.cursor()?;
-        self.complete(&mut message);
+        let waiting = self.accept(ledger, &mut message, commits)?;
+        if waiting.is_empty() {
+            let subject = message.get("Subject").unwrap_or_default();
+            log::warn!("{subject:?} was sent before with the same content: it is not sent again");
+            return Ok(());
+        }
         let message_id = message.get("Message-ID").unwrap_or_default();
-        let subject = message.get("Subject").unwrap_or_default();
+        let outcome =
+            self.deliver(&waiting, &message, |outcome| ledger.settle(&message_id, outcome))?;
+        outcome.into_result(&self.server)
+    }
+
+    /// Completes a message and accepts it. Returns those who have not got it.
+    pub(crate) fn accept(
+        &self,
+        ledger: &mut Ledger,
+        message: &mut Message,
+        commits: bool,
+    ) -> anyhow::Result<Vec<Address>> {
+        let cursor = message.cursor()?;
+        self.complete(message);
         let recipients: Vec<_> = self.addresses().iter().map(Address::to_string).collect();
         let new = NewMessage {
-            message_id: message_id.clone(),
-            subject: subject.clone(),
+            message_id: message.get("Message-ID").unwrap_or_default(),
+            subject: message.get("Subject").unwrap_or_default(),
             bytes: &message.to_bytes(),
             recipients: &recipients,
             commits: commits || cursor.is_some(),
         };
         let waiting = ledger.accept(&new, cursor)?;
-        if waiting.is_empty() {
-            log::warn!("{subject:?} was sent before with the same content: it is not sent again");
-            return Ok(());
-        }
-        let waiting: Vec<_> =
-            waiting.iter().filter_map(|address| Address::parse(address)).collect();
-        let outcome =
-            self.deliver(&waiting, &message, |outcome| ledger.settle(&message_id, outcome))?;
-        outcome.into_result(&self.server)
+        Ok(waiting.iter().filter_map(|address| Address::parse(address)).collect())
     }
 
     fn deliver(
