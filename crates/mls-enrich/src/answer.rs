@@ -1,17 +1,17 @@
-//! What the DNS says about an address.
+//! The result of a reverse lookup.
 
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use serde::{Deserialize, Serialize};
 
-/// The outcome of a reverse lookup.
+/// The status of a lookup, and the name that it found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: Status,
     pub(crate) hostname: Option<Box<str>>,
 }
 
-/// How a lookup ended: the values of `reverse_dns_status`. The numbers are those of `<netdb.h>`, `HOST_NOT_FOUND` to
+/// The values of `reverse_dns_status`. The numbers are those of `<netdb.h>`, `HOST_NOT_FOUND` to
 /// `NO_DATA`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Status {
@@ -32,7 +32,7 @@ impl Status {
         ["OK", "Errno 1", "Errno 2", "Errno 3", "Errno 4"][self as usize]
     }
 
-    /// Whether it says something about the server and not about the address.
+    /// Whether the server failed, so that nothing is known about the address.
     pub(crate) fn is_failure(self) -> bool {
         matches!(self, Self::ServerFailed | Self::Refused)
     }
@@ -49,7 +49,7 @@ impl From<NetError> for Status {
         let code = match error {
             NetError::Dns(DnsError::NoRecordsFound(none)) => none.response_code,
             NetError::Dns(DnsError::ResponseCode(code)) => code,
-            // Silence, unreachable, cut short, nonsense.
+            // No answer, an unreachable server, or an answer that is cut off or malformed.
             _ => return Self::ServerFailed,
         };
         match code {

@@ -11,29 +11,30 @@ Examples:
   zcat mail.log.1.gz | mls-parse | mls-enrich --no-dns | jq -r .country_code | sort | uniq -c
   mls-enrich --country-db country.csv --asn-db asn.csv --dns-server 192.0.2.53 < events.ndjson";
 
-/// Add country, autonomous system and reverse DNS name to authentication events
+/// Add country, autonomous system and reverse DNS name to authentication records
 ///
-/// Reads events on standard input and writes them in the same order, each with what is known of its address. Databases come from
-/// mls-ipdb update.
+/// Reads records on standard input and writes them in the same order, each with the data about its
+/// address. Run mls-ipdb update to fetch the databases.
 #[derive(Debug, Parser)]
 #[command(name = "mls-enrich", version, after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
     pub(crate) databases: mls_ipdb::Flags,
-    /// Do not ask the DNS: hostname and `reverse_dns_status` become null
+    /// Do not query the DNS: hostname and `reverse_dns_status` become null
     #[arg(long)]
     pub(crate) no_dns: bool,
-    /// DNS server to ask, instead of those of /etc/resolv.conf; port 53 if none is given
+    /// DNS server to query, instead of those in /etc/resolv.conf; the default port is 53
     #[arg(long, value_name = "IP[:PORT]", value_parser = server)]
     pub(crate) dns_server: Option<SocketAddr>,
-    /// How long to wait for the answer about one address; then it is `Errno 2`
+    /// How long to wait for the answer about one address; after that its status is `Errno 2`
     #[arg(long, value_name = "SECONDS", default_value = "4", value_parser = seconds)]
     pub(crate) dns_timeout: Duration,
-    /// How long answers may hold up the run, or any one event; then the rest is null and lookups pause for as long. Time in
-    /// which nothing waits for them brings the budget back
+    /// How long the DNS may delay the run, or any single record. When this time is used up, records
+    /// without an answer get null, and no lookups start for the same time. Time without delays
+    /// restores the budget
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) dns_budget: Duration,
-    /// Ask for private, loopback, link-local and documentation addresses too
+    /// Look up private, loopback, link-local and documentation addresses too
     #[arg(long)]
     pub(crate) dns_private: bool,
     #[command(flatten)]

@@ -1,14 +1,14 @@
-//! How long a run may be held up by the DNS.
+//! How long the DNS may delay a run.
 //!
-//! Being held up uses the budget up; all other time brings it back, second for second. Once it is spent there are no lookups
-//! for as long again. So a run over a backlog is held up once, and a pipeline that follows a log has its whole budget again
-//! after each quiet time.
+//! A delay uses the budget, and all other time restores it, second for second. After the budget is
+//! spent, no lookups start for a time as long as the whole budget. So a run over a backlog is
+//! delayed once. A pipeline that follows a log has its whole budget again after each quiet time.
 
 use std::time::{Duration, Instant};
 
 pub(crate) struct Budget {
     total: Duration,
-    /// What was left at `since`.
+    /// The rest of the budget at `since`.
     left: Duration,
     since: Instant,
     spent_until: Option<Instant>,
@@ -19,22 +19,23 @@ impl Budget {
         Self { total, left: total, since: now, spent_until: None }
     }
 
-    /// The whole of it, which is also how long any one record may be held.
+    /// The whole budget, which is also the longest delay of a single record.
     pub(crate) fn total(&self) -> Duration {
         self.total
     }
 
-    /// What is left, if nothing has held the run up since it was last used.
+    /// The rest of the budget, if nothing has delayed the run since the last call of `use_up`.
     pub(crate) fn left(&self, now: Instant) -> Duration {
         self.total.min(self.left + now.saturating_duration_since(self.since))
     }
 
-    /// The run was held up.
-    pub(crate) fn used(&mut self, from: Instant, to: Instant) {
+    /// Subtracts a delay.
+    pub(crate) fn use_up(&mut self, from: Instant, to: Instant) {
         self.left = self.left(from).saturating_sub(to.saturating_duration_since(from));
         self.since = to;
     }
 
+    /// Spends the rest and pauses lookups.
     pub(crate) fn spend(&mut self, now: Instant) {
         (self.left, self.since, self.spent_until) = (Duration::ZERO, now, Some(now + self.total));
     }
@@ -52,20 +53,20 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn being_held_up_uses_the_budget_up_and_all_other_time_brings_it_back() {
+    fn delays_use_the_budget_and_all_other_time_restores_it() {
         let start = Instant::now();
         let mut budget = Budget::new(10 * SECOND, start);
-        budget.used(start, start + 6 * SECOND);
+        budget.use_up(start, start + 6 * SECOND);
         assert_eq!(budget.left(start + 6 * SECOND), 4 * SECOND);
-        budget.used(start + 8 * SECOND, start + 9 * SECOND);
+        budget.use_up(start + 8 * SECOND, start + 9 * SECOND);
         assert_eq!(budget.left(start + 9 * SECOND), 5 * SECOND);
         assert_eq!(budget.left(start + 90 * SECOND), 10 * SECOND);
-        budget.used(start + 90 * SECOND, start + 120 * SECOND);
+        budget.use_up(start + 90 * SECOND, start + 120 * SECOND);
         assert_eq!(budget.left(start + 120 * SECOND), Duration::ZERO);
     }
 
     #[test]
-    fn a_spent_budget_allows_nothing_for_as_long_again_and_is_then_whole() {
+    fn a_spent_budget_pauses_lookups_until_it_is_restored() {
         let start = Instant::now();
         let mut budget = Budget::new(10 * SECOND, start);
         assert!(budget.allows_lookups(start));

@@ -1,8 +1,8 @@
-//! Answers of the DNS, kept for a time in memory and, for the next run, in a file: a tool that is started every hour has
-//! no use for a cache that dies with it.
+//! Answers of the DNS, kept for a time in memory and in a file. The tool may be started every hour,
+//! so the cache must outlive a run.
 //!
-//! The file has a line of JSON for each answer. It is replaced as a whole, so two runs at once do it no harm: each keeps what
-//! the other has written before.
+//! The file has a line of JSON for each answer. Each run replaces it as a whole and keeps the answers
+//! that other runs wrote before, so two runs at once do not damage it.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -17,22 +17,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::{Answer, Status};
 
-/// A larger file is not ours: this is ten times the default number of the longest names.
+/// Only the first bytes of a larger file are read. The default number of answers with the longest
+/// names is about a tenth of this.
 const MAX_FILE: u64 = 256 << 20;
 
-/// For so many seconds a failure of the server is not tried again (RFC 2308, section 7.1, allows 300). It is not kept for
-/// the next run.
+/// How long a failure of the server is kept before the next try (RFC 2308, section 7.1, allows up to
+/// 300 seconds). It is not written to the file.
 const FAILURE_SECONDS: u64 = 60;
 
-/// Room is made for so many answers, the default number, at once.
-const ROOM: usize = 100_000;
+/// The largest capacity that is reserved at the start: the default number of answers.
+const MAX_RESERVED: usize = 100_000;
 
 pub(crate) struct Cache {
     path: Option<PathBuf>,
     size: usize,
     ttl: u64,
     entries: HashMap<IpAddr, Entry>,
-    /// The keys, oldest first: what is dropped when there is no more room.
+    /// The keys, oldest first. The oldest answers are dropped when the cache is full.
     order: VecDeque<IpAddr>,
     changed: bool,
 }
@@ -58,21 +59,22 @@ pub(crate) fn now() -> u64 {
 }
 
 impl Cache {
-    /// A cache as configured, with what `path` holds. A file that cannot be used is a warning.
+    /// A cache as configured, with the answers in `path`. A file that cannot be used is a warning.
     pub(crate) fn load(config: &DnsCache, path: Option<PathBuf>, now: u64) -> Self {
         let size = if config.enabled { config.size } else { 0 };
         let mut cache = Self {
             path: path.filter(|_| size > 0),
             size,
             ttl: config.ttl_seconds,
-            // Growing would for a moment need half as much again; memory that is not touched costs nothing.
-            entries: HashMap::with_capacity(size.min(ROOM)),
-            order: VecDeque::with_capacity(size.min(ROOM)),
+            // Growing a table needs the old and the new one for a moment. Reserved memory that is
+            // never touched costs nothing.
+            entries: HashMap::with_capacity(size.min(MAX_RESERVED)),
+            order: VecDeque::with_capacity(size.min(MAX_RESERVED)),
             changed: false,
         };
-        if let (Err(error), Some(path)) = (cache.adopt(now), &cache.path) {
+        if let (Err(error), Some(path)) = (cache.merge_file(now), &cache.path) {
             log::warn!("DNS cache {} is dropped: {error:#}", path.display());
-            // Where that fails, so will writing it, which says so.
+            // If the file cannot be removed, it cannot be written either, and `save` reports that.
             let _ = std::fs::remove_file(path);
             cache.entries.clear();
             cache.order.clear();
@@ -80,7 +82,7 @@ impl Cache {
         cache
     }
 
-    /// The answer, if it is still good.
+    /// The answer, if it has not expired.
     pub(crate) fn get(&self, ip: IpAddr, now: u64) -> Option<&Answer> {
         self.entries.get(&ip).filter(|entry| entry.expires > now).map(|entry| &entry.answer)
     }
@@ -98,10 +100,10 @@ impl Cache {
             return;
         }
         if self.entries.insert(ip, entry).is_some()
-            && let Some(place) = self.order.iter().position(|known| *known == ip)
+            && let Some(index) = self.order.iter().position(|known| *known == ip)
         {
-            // It had expired, and is among the oldest.
-            self.order.remove(place);
+            // It had expired, so it is among the oldest, and the search is short.
+            self.order.remove(index);
         }
         self.order.push_back(ip);
         if self.entries.len() > self.size
@@ -111,9 +113,10 @@ impl Cache {
         }
     }
 
-    /// Takes what the file holds, if there is one, and is still good and new here, as far as there is room. An answer that would
-    /// live longer than one of now is from a clock that has been set back, or was kept under another ttl.
-    fn adopt(&mut self, now: u64) -> anyhow::Result<()> {
+    /// Adds the answers of the file, if it exists, until the cache is full. Answers that have expired
+    /// or are already known are ignored. An answer that expires later than a new one would is ignored
+    /// too: the clock was set back, or the configured time was longer.
+    fn merge_file(&mut self, now: u64) -> anyhow::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         let file = match File::open(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -134,13 +137,15 @@ impl Cache {
         Ok(())
     }
 
-    /// Writes the file if there is something new. That it cannot be written is a warning: the next run asks again.
+    /// Writes the file if there are new answers. If that fails, a warning is enough, because the next
+    /// run can look the addresses up again.
     pub(crate) fn save(&mut self, now: u64) {
         if !self.changed {
             return;
         }
-        // Another run may have written since. It wrote whole lines or none.
-        let _ = self.adopt(now);
+        // Another run may have replaced the file since it was read. If it cannot be read now, it is
+        // replaced.
+        let _ = self.merge_file(now);
         let Some(path) = &self.path else { return };
         let written = mls_state::atomic::write_with(path, 0o640, |file| {
             let mut out = BufWriter::new(file);
@@ -186,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_and_their_absence_outlive_the_run_and_failures_do_not() {
+    fn names_and_negative_answers_outlive_the_run_and_failures_do_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cache");
         let mut cache = Cache::load(&config(9), Some(path.clone()), NOW);
@@ -207,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_answers_make_room() {
+    fn a_full_cache_drops_the_oldest_answers() {
         let mut cache = Cache::load(&config(2), None, NOW);
         for n in 1..=3 {
             cache.insert(ip(n), named("x"), NOW);
@@ -220,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_was_asked_for_again_is_new() {
+    fn an_answer_that_was_refreshed_is_the_newest() {
         let mut cache = Cache::load(&config(2), None, NOW);
         for (n, at) in [(1, NOW), (2, NOW + 50), (1, NOW + 100), (3, NOW + 100)] {
             cache.insert(ip(n), named("x"), at);
@@ -232,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_that_is_off_keeps_nothing() {
+    fn a_disabled_cache_keeps_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cache");
         let mut cache =
@@ -259,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_corrupt_file_is_dropped_whole_and_the_next_save_mends_it() {
+    fn a_corrupt_file_is_dropped_as_a_whole_and_replaced_by_the_next_save() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cache");
         let mut cache = Cache::load(&config(9), Some(path.clone()), NOW);

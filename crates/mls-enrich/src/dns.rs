@@ -1,7 +1,7 @@
-//! Reverse lookups in flight: at most [`IN_FLIGHT`] at a time and one an address, within the budget, answered from the
-//! cache where it can.
+//! Reverse lookups: from the cache if possible, else from the DNS within the budget. At most
+//! [`MAX_IN_FLIGHT`] are in flight, and at most one for each address.
 //!
-//! The resolver's thread starts with the first lookup, so that a run that has nothing to ask costs nothing.
+//! The resolver's thread starts with the first lookup, so a run without lookups costs nothing.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -21,10 +21,11 @@ use crate::cache::{self, Cache};
 use crate::private::is_private;
 use crate::resolve::Resolver;
 
-/// Each lookup may have three sockets open at a time (hickory sends again after a third of a second), and a process 1024.
-const IN_FLIGHT: usize = 128;
+/// A lookup may have three sockets open at a time, because hickory sends again after a third of a
+/// second. A process may have 1024.
+const MAX_IN_FLIGHT: usize = 128;
 
-/// How to ask.
+/// How to look names up.
 pub(crate) struct Settings {
     pub(crate) server: Option<SocketAddr>,
     pub(crate) timeout: Duration,
@@ -34,15 +35,15 @@ pub(crate) struct Settings {
     pub(crate) cache_file: Option<PathBuf>,
 }
 
-/// An answer that is on its way; `None` once it is given up.
-pub(crate) type Promise = Rc<OnceCell<Option<Answer>>>;
+/// An answer that is set later; `None` if the lookup was given up.
+pub(crate) type Pending = Rc<OnceCell<Option<Answer>>>;
 
-/// What is known of an address at once.
-pub(crate) enum Asked {
-    /// No lookup was made, and none will be.
-    Not,
-    Known(Answer),
-    Waits(Promise),
+/// What [`Dns::look_up`] returns.
+pub(crate) enum Lookup {
+    /// The address is not looked up.
+    Skipped,
+    Done(Answer),
+    Pending(Pending),
 }
 
 pub(crate) struct Dns {
@@ -50,13 +51,13 @@ pub(crate) struct Dns {
     budget: Budget,
     /// Read with the first lookup.
     cache: Option<Cache>,
-    /// What is asked for, since when.
-    pending: HashMap<IpAddr, (Instant, Promise)>,
-    /// Started with the first lookup that the cache cannot answer.
+    /// Lookups in flight, and when they started.
+    pending: HashMap<IpAddr, (Instant, Pending)>,
+    /// Starts with the first lookup that the cache cannot answer.
     resolver: Option<Resolver>,
-    /// There is no server to ask.
-    off: bool,
-    /// Records that have no answer because the budget was spent, since this was last said.
+    /// The resolver could not be started.
+    is_disabled: bool,
+    /// Records without an answer since the last warning, because the budget was spent.
     given_up: usize,
 }
 
@@ -69,56 +70,56 @@ impl Dns {
             cache: None,
             pending: HashMap::new(),
             resolver: None,
-            off: false,
+            is_disabled: false,
             given_up: 0,
         }
     }
 
-    /// The answer for an address, or the promise of one. Waits where too many lookups are in flight.
-    pub(crate) fn ask(&mut self, ip: IpAddr) -> Asked {
-        if self.off || (is_private(ip) && !self.settings.private) {
-            return Asked::Not;
+    /// Looks an address up. Waits if too many lookups are in flight.
+    pub(crate) fn look_up(&mut self, ip: IpAddr) -> Lookup {
+        if self.is_disabled || (is_private(ip) && !self.settings.private) {
+            return Lookup::Skipped;
         }
-        if let Some((_, promise)) = self.pending.get(&ip) {
-            return Asked::Waits(Rc::clone(promise));
+        if let Some((_, pending)) = self.pending.get(&ip) {
+            return Lookup::Pending(Rc::clone(pending));
         }
         let now = cache::now();
         let Settings { cache, cache_file, .. } = &self.settings;
         let cache = self.cache.get_or_insert_with(|| Cache::load(cache, cache_file.clone(), now));
         if let Some(answer) = cache.get(ip, now) {
-            return Asked::Known(answer.clone());
+            return Lookup::Done(answer.clone());
         }
-        while self.pending.len() >= IN_FLIGHT {
+        while self.pending.len() >= MAX_IN_FLIGHT {
             self.wait(false);
         }
         if !self.budget.allows_lookups(Instant::now()) {
             self.given_up += 1;
-            return Asked::Not;
+            return Lookup::Skipped;
         }
-        self.say_what_was_given_up();
+        self.report_given_up();
         match self.start(ip) {
-            Ok(promise) => Asked::Waits(promise),
+            Ok(pending) => Lookup::Pending(pending),
             Err(error) => {
-                log::warn!("no reverse DNS: {error:#}");
-                self.off = true;
-                Asked::Not
+                log::warn!("reverse DNS is off: {error:#}");
+                self.is_disabled = true;
+                Lookup::Skipped
             }
         }
     }
 
-    fn start(&mut self, ip: IpAddr) -> anyhow::Result<Promise> {
+    fn start(&mut self, ip: IpAddr) -> anyhow::Result<Pending> {
         let resolver = match &mut self.resolver {
             Some(resolver) => resolver,
             none => none.insert(Resolver::start(self.settings.server, self.settings.timeout)?),
         };
-        resolver.ask(ip);
-        let promise = Promise::default();
-        self.pending.insert(ip, (Instant::now(), Rc::clone(&promise)));
-        Ok(promise)
+        resolver.look_up(ip);
+        let pending = Pending::default();
+        self.pending.insert(ip, (Instant::now(), Rc::clone(&pending)));
+        Ok(pending)
     }
 
-    /// Waits until answers have come, what is asked for must be given up or, where `or_input`, standard input has something
-    /// to read. Returns whether it has. A wait for nothing but answers holds the run up.
+    /// Waits until answers arrive, until the time for them is over or, if `or_input`, until standard
+    /// input is readable. Returns whether it is readable. A wait without `or_input` delays the run.
     pub(crate) fn wait(&mut self, or_input: bool) -> bool {
         let now = Instant::now();
         let oldest = self.pending.values().map(|(since, _)| *since).min();
@@ -130,7 +131,7 @@ impl Dns {
         let input = io::stdin();
         let mut fds =
             [resolver.as_fd(), input.as_fd()].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-        // An interrupted wait is one that was short.
+        // An interrupted wait only ends early.
         let _ = poll(&mut fds[..if or_input { 2 } else { 1 }], left.try_into().ok().as_ref());
         let [thread_ended, input] =
             [fds[0].revents().contains(PollFlags::HUP), !fds[1].revents().is_empty()];
@@ -138,13 +139,13 @@ impl Dns {
             if let Some(cache) = &mut self.cache {
                 cache.insert(ip, answer.clone(), cache::now());
             }
-            if let Some((_, promise)) = self.pending.remove(&ip) {
-                // It has just been taken out of `pending`, so nobody has kept it before.
-                let _ = promise.set(Some(answer));
+            if let Some((_, pending)) = self.pending.remove(&ip) {
+                // It is set only after it was removed from the map, so this is the first time.
+                let _ = pending.set(Some(answer));
             }
         }
         if !or_input {
-            self.budget.used(now, Instant::now());
+            self.budget.use_up(now, Instant::now());
         }
         if thread_ended || (!self.pending.is_empty() && now.elapsed() >= left) {
             self.give_up();
@@ -152,31 +153,31 @@ impl Dns {
         input
     }
 
-    /// Nobody waits any longer.
+    /// Gives up all lookups in flight.
     fn give_up(&mut self) {
         self.budget.spend(Instant::now());
         self.resolver = None;
-        for (_, (_, promise)) in self.pending.drain() {
-            // Every record that waits holds one, and this is the other.
-            self.given_up += Rc::strong_count(&promise) - 1;
-            let _ = promise.set(None);
+        for (_, (_, pending)) in self.pending.drain() {
+            // Each waiting record holds one reference; the other is this one.
+            self.given_up += Rc::strong_count(&pending) - 1;
+            let _ = pending.set(None);
         }
     }
 
-    fn say_what_was_given_up(&mut self) {
+    fn report_given_up(&mut self) {
         if self.given_up > 0 {
             log::warn!(
-                "the DNS took longer than --dns-budget of {} seconds: {} records have no reverse DNS status",
+                "the DNS took longer than --dns-budget of {} seconds: {} got no reverse DNS status",
                 self.settings.budget.as_secs_f64(),
-                self.given_up
+                mls_diag::count(self.given_up as u64, "record", "records")
             );
             self.given_up = 0;
         }
     }
 
-    /// Keeps the cache for the next run.
+    /// Saves the cache for the next run.
     pub(crate) fn finish(&mut self) {
-        self.say_what_was_given_up();
+        self.report_given_up();
         if let Some(cache) = &mut self.cache {
             cache.save(cache::now());
         }

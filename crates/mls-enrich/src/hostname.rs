@@ -1,12 +1,12 @@
-//! The name that a PTR answer gives, which whoever holds the address writes as he likes.
+//! The name in a PTR answer. The owner of the address chooses it, so it may be hostile.
 
 use hickory_resolver::proto::rr::{Name, RData, Record};
 
-/// A chain of aliases is followed for so many steps; RFC 2317 needs one.
+/// How many aliases in a row are followed; RFC 2317 needs one.
 const MAX_CHAIN: usize = 8;
 
-/// The name for `asked` among the answers, through aliases (RFC 2317). Of several the first by the alphabet, as servers
-/// rotate their answers.
+/// The name for `asked` among the answers, through aliases (RFC 2317). Servers rotate their answers,
+/// so the alphabetically first name is taken.
 pub(crate) fn hostname(asked: &Name, answers: &[Record]) -> Option<String> {
     let mut owner = asked;
     for _ in 0..MAX_CHAIN {
@@ -29,20 +29,22 @@ pub(crate) fn hostname(asked: &Name, answers: &[Record]) -> Option<String> {
     names.min()
 }
 
-/// A name as text, without the last dot: at most 253 bytes of the DNS (RFC 1035, section 2.3.4), made printable. None
-/// where it is the root, or reads like an address, which would pass for one in every report.
+/// A name as printable text, without the last dot: at most 253 bytes of the DNS (RFC 1035, section
+/// 2.3.4). None if it is the root, or if it looks like an address: a reader of a report would take it
+/// for one.
 fn text(name: &Name) -> Option<String> {
     let labels: Vec<Vec<u8>> = name
         .iter()
-        // A dot inside a label would make two labels of it.
+        // With a dot inside, one label would look like two.
         .map(|label| label.iter().map(|byte| if *byte == b'.' { b'?' } else { *byte }).collect())
         .collect();
     let text = mls_event::clean(&labels.join(&b'.')).into_owned();
-    // Blanks, and marks that turn text around, hide nothing. No name ends in a number or has a colon in it.
-    let seen: String = text.chars().filter(char::is_ascii_graphic).collect();
-    let last = seen.trim_matches(['[', ']']).rsplit('.').next().unwrap_or_default();
+    // Blanks and marks for the direction of text must not hide an address. No real name ends in a
+    // number or contains a colon.
+    let visible: String = text.chars().filter(char::is_ascii_graphic).collect();
+    let last = visible.trim_matches(['[', ']']).rsplit('.').next().unwrap_or_default();
     let number = !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit());
-    (!text.is_empty() && !number && !seen.contains(':')).then_some(text)
+    (!text.is_empty() && !number && !visible.contains(':')).then_some(text)
 }
 
 #[cfg(test)]
@@ -60,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_would_lie_to_a_terminal_or_a_report_do_not() {
+    fn names_that_could_deceive_a_terminal_or_a_reader_are_cleaned_or_ignored() {
         for (labels, expected) in [
             (&[b"mail".as_slice(), b"example", b"com"][..], Some("mail.example.com")),
             (&[b"\x1b[2Jx", b"a\nb", b"c\x7f"], Some("?[2Jx.a?b.c?")),
@@ -85,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_answers_the_first_by_the_alphabet_is_taken_whatever_their_order() {
+    fn the_alphabetically_first_name_is_taken_whatever_the_order_of_answers() {
         let asked = name(&[b"7", b"2", b"0", b"192", b"in-addr", b"arpa"]);
         let mut answers = vec![
             ptr(&asked, name(&[b"b"])),
@@ -98,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn aliases_are_followed_and_answers_to_other_questions_ignored() {
+    fn aliases_are_followed_and_records_of_other_names_are_ignored() {
         let asked = name(&[b"7", b"2", b"0", b"192", b"in-addr", b"arpa"]);
         let target = name(&[b"7", b"0-15", b"2", b"0", b"192", b"in-addr", b"arpa"]);
         let alias = Record::from_rdata(asked.clone(), 60, RData::CNAME(CNAME(target.clone())));

@@ -1,23 +1,29 @@
 //! `mls-enrich`: adds country, autonomous system and reverse DNS name to authentication records.
 //!
 //! # Reads
-//! NDJSON records on stdin (see [`mls_event`]), and the databases of [`mls_ipdb`], which are found as that tool finds them. Names
-//! come from the DNS servers of `/etc/resolv.conf`, or from `--dns-server`, and for `[dns_cache] ttl_seconds` from
-//! `dns-cache.ndjson` in `state_dir`.
+//! NDJSON records on stdin (see [`mls_event`]), and the databases of [`mls_ipdb`], which are found
+//! as that tool finds them. Names come from the DNS servers of `/etc/resolv.conf`, or from
+//! `--dns-server`. Answers are kept for `[dns_cache] ttl_seconds` in `dns-cache.ndjson`, which is in
+//! `state_dir`.
 //!
 //! # Writes
-//! The same records in the same order. Each `auth` record ends in `hostname`, `reverse_dns_status`, `country_code`, `asn` and
-//! `aso`; those that it already had are replaced.
+//! The same records in the same order. Each `auth` record ends with `hostname`,
+//! `reverse_dns_status`, `country_code`, `asn` and `aso`. If it already had them, they are replaced.
 //!
 //! # Guarantees
-//! - Every other member, and every record of another type, is handed on byte for byte.
-//! - A record waits for the DNS no longer than `--dns-budget`, and so do a checkpoint behind it and, altogether, a run over a
-//!   backlog. What the budget left out has a null status and is counted on stderr.
-//! - Many lookups are in flight, one for an address; a run with nothing to ask starts no runtime and no thread.
-//! - Private, loopback, link-local and documentation addresses are asked of nobody without `--dns-private`.
-//! - A name is what its owner wrote: control characters become `?`, one that reads like an address is none.
-//! - Without databases, or without the DNS, it says so once and goes on; so it does without a database that turns out to be
-//!   damaged.
+//! - All other members, and records of other types, are copied byte for byte.
+//! - The DNS delays a record, or a checkpoint after it, by at most `--dns-budget`. It delays a run
+//!   over a backlog by at most the same time in total. If the budget is spent before the answer
+//!   comes, the status is null. A warning says how many records that are.
+//! - Many lookups run at the same time, at most one for each address. A run without lookups starts
+//!   no runtime and no thread.
+//! - Private, loopback, link-local and documentation addresses are not looked up without
+//!   `--dns-private`.
+//! - The owner of an address chooses its name. Control characters become `?`, and a name that looks
+//!   like an address is ignored.
+//! - Without databases the values are null. A warning says so, at most once a day if there is a
+//!   `state_dir`, and names the command that fetches them. A database that turns out to be damaged
+//!   is reported and no longer used.
 //!
 //! # Example
 //! ```text
@@ -28,6 +34,7 @@ mod answer;
 mod args;
 mod budget;
 mod cache;
+mod daily;
 mod dns;
 mod hostname;
 mod private;
@@ -45,17 +52,21 @@ use stream::Stream;
 /// Runs the tool.
 ///
 /// # Errors
-/// Exit 65 or 66 for a database that a flag names and that cannot be used, 74 for stdin and stdout.
+/// Exit 65 or 66 if a flag names a database that cannot be used, 74 for stdin and stdout.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let databases = args.databases.open(&config)?;
+    let state_file = |name| config.paths.state_dir.as_ref().map(|dir| dir.join(name));
+    if let Some(warning) = databases.warning() {
+        daily::warn(&warning, state_file("missing-databases").as_deref());
+    }
     let settings = Settings {
         server: args.dns_server,
         timeout: args.dns_timeout,
         budget: args.dns_budget,
         private: args.dns_private,
+        cache_file: state_file("dns-cache.ndjson"),
         cache: config.dns_cache,
-        cache_file: config.paths.state_dir.map(|dir| dir.join("dns-cache.ndjson")),
     };
     let dns = (!args.no_dns).then(|| Dns::new(settings));
     Stream::new(databases, dns, Writer::stdout()?).run(Reader::stdin()?)

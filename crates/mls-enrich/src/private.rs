@@ -1,9 +1,10 @@
-//! Addresses that no public DNS server knows, and that none shall hear of.
+//! Addresses that no public DNS server knows, and that must not be disclosed to one.
 
 use std::net::IpAddr;
 
-/// Whether `ip` is private, loopback, link-local, for documentation or otherwise not of the public Internet (the IANA
-/// special-purpose address registries, RFC 6890; multicast, RFC 5771 and RFC 4291).
+/// Whether `ip` is private, loopback, link-local, for documentation or otherwise outside the public
+/// Internet (the IANA special-purpose address registries, RFC 6890; multicast, RFC 5771 and RFC
+/// 4291).
 pub(crate) fn is_private(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {

@@ -1,44 +1,45 @@
-//! A record with its five members replaced; every other byte of every value as it came.
+//! Replaces the five members of a record. All other values keep their bytes.
 
 use std::net::IpAddr;
 
 use mls_event::{Auth, BadRecord, Enrichment, Members};
 
-/// An `auth` record on its way through.
+/// An `auth` record without the five members.
 pub(crate) struct Record<'a> {
     ip: Option<IpAddr>,
-    open: Open<'a>,
+    rest: Rest<'a>,
 }
 
-/// What the five members are added to.
-enum Open<'a> {
-    /// A line that has none of them yet, without its closing brace.
+/// The record without the five members and without its closing brace.
+enum Rest<'a> {
+    /// A line that had none of them.
     Line(&'a [u8]),
     Members(Members<'a>),
 }
 
 impl<'a> Record<'a> {
     pub(crate) fn parse(line: &'a [u8]) -> Result<Self, BadRecord> {
-        // Most come straight from mls-parse.
+        // The fast path: most records come directly from mls-parse.
         if let Some(auth) = Auth::as_written(line).filter(|auth| auth.enrichment.is_none()) {
-            return Ok(Self { ip: auth.ip, open: Open::Line(&line[..line.len() - 1]) });
+            return Ok(Self { ip: auth.ip, rest: Rest::Line(&line[..line.len() - 1]) });
         }
         let mut members = Members::parse(line)?;
         members.remove(Enrichment::MEMBERS);
         let ip = members.get("ip").and_then(|ip| serde_json::from_str::<IpAddr>(ip.get()).ok());
-        Ok(Self { ip: ip.map(|ip| ip.to_canonical()), open: Open::Members(members) })
+        Ok(Self { ip: ip.map(|ip| ip.to_canonical()), rest: Rest::Members(members) })
     }
 
-    /// The address; none where the record has none, or something else under that name, which is the sink's to refuse.
+    /// The address. None if the record has none, or if `ip` is not an address: the sink then refuses
+    /// the record.
     pub(crate) fn ip(&self) -> Option<IpAddr> {
         self.ip
     }
 
-    /// Appends the record, enriched, and its newline.
+    /// Appends the record with the members `added`, and a newline.
     pub(crate) fn write(&self, added: &Enrichment<'_>, out: &mut Vec<u8>) {
-        match &self.open {
-            Open::Line(open) => out.extend_from_slice(open),
-            Open::Members(members) => members.write_open(out),
+        match &self.rest {
+            Rest::Line(line) => out.extend_from_slice(line),
+            Rest::Members(members) => members.write_open(out),
         }
         added.write_members(out);
         out.extend_from_slice(b"}\n");
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ip_that_is_none_is_no_reason_to_lose_the_record() {
+    fn a_record_with_a_wrong_ip_is_kept() {
         for (ip, expected) in [
             (r#""::ffff:192.0.2.7""#, Some("192.0.2.7")),
             (r#""2001:DB8::1""#, Some("2001:db8::1")),

@@ -1,4 +1,4 @@
-//! Asks DNS servers, by hickory, on a thread that is there as long as somebody has questions.
+//! Queries DNS servers with hickory, on a thread of its own.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -20,71 +20,74 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::answer::{Answer, Status};
 use crate::hostname::hostname;
 
-/// A lookup is tried so often, with an equal share of its time: a lost packet, or the first of two servers that is down,
-/// does not spoil it.
+/// How often a lookup is tried. Each try has an equal share of the time, so a lookup survives a lost
+/// packet, and the first of two servers may be down.
 const TRIES: u8 = 2;
 
-/// Takes addresses and gives answers. Dropping it ends the thread and gives up what it was asked.
+/// Takes addresses and returns answers. Dropping it ends the thread and gives up its lookups.
 pub(crate) struct Resolver {
-    questions: UnboundedSender<IpAddr>,
+    requests: UnboundedSender<IpAddr>,
     answers: Receiver<(IpAddr, Answer)>,
-    /// Holds a byte when there are answers, for `poll`.
-    bell: UnixStream,
+    /// Readable when there are answers, for `poll`: the thread writes a byte for each answer.
+    wakeup: UnixStream,
 }
 
 impl Resolver {
-    /// Starts a thread that asks `server`, or those of `/etc/resolv.conf` after `/etc/hosts`, for at most `timeout` a lookup.
+    /// Starts a thread that queries `server`, or else `/etc/hosts` and the servers in
+    /// `/etc/resolv.conf`. Each lookup takes at most `timeout`.
     pub(crate) fn start(server: Option<SocketAddr>, timeout: Duration) -> anyhow::Result<Self> {
         let resolver = resolver(server, timeout).context("/etc/resolv.conf")?;
-        let (questions, asked) = unbounded_channel();
-        let (answered, answers) = channel();
-        let (bell, rope) = UnixStream::pair().context("making a socket pair")?;
-        bell.set_nonblocking(true)?;
-        rope.set_nonblocking(true)?;
-        let work = Work { resolver, timeout, answered, rope: rope.into() };
+        let (requests, requests_end) = unbounded_channel();
+        let (answers_end, answers) = channel();
+        let (wakeup, waker) = UnixStream::pair().context("making a socket pair")?;
+        wakeup.set_nonblocking(true)?;
+        waker.set_nonblocking(true)?;
+        let worker = Worker { resolver, timeout, answers: answers_end, waker: waker.into() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new()
             .name("dns".into())
-            .spawn(move || runtime.block_on(serve(asked, work)))?;
-        Ok(Self { questions, answers, bell })
+            .spawn(move || runtime.block_on(serve(requests_end, worker)))?;
+        Ok(Self { requests, answers, wakeup })
     }
 
-    pub(crate) fn ask(&self, ip: IpAddr) {
-        // The thread ends when this end of the channel does.
-        let _ = self.questions.send(ip);
+    pub(crate) fn look_up(&self, ip: IpAddr) {
+        // This fails only if the thread has ended, which `poll` reports as a hangup.
+        let _ = self.requests.send(ip);
     }
 
-    /// The answers that have come.
+    /// The answers that have arrived.
     pub(crate) fn answers(&mut self) -> impl Iterator<Item = (IpAddr, Answer)> {
-        while matches!(self.bell.read(&mut [0; 64]), Ok(1..)) {}
+        while matches!(self.wakeup.read(&mut [0; 64]), Ok(1..)) {}
         self.answers.try_iter()
     }
 }
 
 impl AsFd for Resolver {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+        self.wakeup.as_fd()
     }
 }
 
+/// What a lookup on the thread needs.
 #[derive(Clone)]
-struct Work {
+struct Worker {
     resolver: TokioResolver,
     timeout: Duration,
-    answered: Sender<(IpAddr, Answer)>,
-    rope: Arc<UnixStream>,
+    answers: Sender<(IpAddr, Answer)>,
+    waker: Arc<UnixStream>,
 }
 
-async fn serve(mut asked: UnboundedReceiver<IpAddr>, work: Work) {
-    while let Some(ip) = asked.recv().await {
-        let Work { resolver, timeout, answered, rope } = work.clone();
+async fn serve(mut requests: UnboundedReceiver<IpAddr>, worker: Worker) {
+    while let Some(ip) = requests.recv().await {
+        let Worker { resolver, timeout, answers, waker } = worker.clone();
         tokio::spawn(async move {
             let lookup = tokio::spawn(lookup(resolver, ip, timeout));
-            // A lookup that panics has failed: nothing that comes from the network may do more harm than that.
+            // A panic on hostile data from the network must only fail this lookup.
             let answer = lookup.await.unwrap_or_else(|_| Status::ServerFailed.into());
-            // Who asked may have gone. A bell that is full rings already.
-            let _ = answered.send((ip, answer));
-            let _ = (&*rope).write(&[0]);
+            // Both fail without harm: the receiver may have been dropped, and a socket that is full
+            // is readable already.
+            let _ = answers.send((ip, answer));
+            let _ = (&*waker).write(&[0]);
         });
     }
 }
@@ -108,13 +111,13 @@ fn resolver(server: Option<SocketAddr>, timeout: Duration) -> Result<TokioResolv
     let options = builder.options_mut();
     options.timeout = timeout / u32::from(TRIES);
     options.attempts = usize::from(TRIES - 1);
-    // One server at a time, and no cache: ours is the one that also outlives the run.
+    // One server at a time. No cache, because ours also outlives the run.
     options.num_concurrent_reqs = 1;
     options.cache_size = 0;
     builder.build()
 }
 
-/// Asks for the name of an address.
+/// Looks the name of an address up.
 async fn lookup(resolver: TokioResolver, ip: IpAddr, timeout: Duration) -> Answer {
     let mut name = Name::from(ip);
     name.set_fqdn(true);

@@ -1,7 +1,7 @@
-//! Records in, records out in the same order, although some wait for the DNS.
+//! Reads records and writes them in the same order, although some wait for the DNS.
 //!
-//! What comes after a record that waits is held behind it, a checkpoint too: it is forwarded when every record before it has
-//! been, which takes no longer than the budget.
+//! All lines after a waiting record are queued, checkpoints too. A checkpoint is forwarded after all
+//! records before it, which takes no longer than the budget.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -12,32 +12,33 @@ use mls_stream::ndjson::{Reader, Writer};
 use mls_stream::signals;
 
 use crate::answer::Answer;
-use crate::dns::{Asked, Dns, Promise};
+use crate::dns::{Dns, Lookup, Pending};
 use crate::record::Record;
 
-/// So many bytes are held before reading waits for the DNS.
-const MAX_HELD: usize = 4 << 20;
+/// The tool stops reading until the DNS answers if more bytes are queued.
+const MAX_QUEUED: usize = 4 << 20;
 
 pub(crate) struct Stream {
     databases: Databases,
     /// None with `--no-dns`.
     dns: Option<Dns>,
     writer: Writer,
-    held: VecDeque<Held>,
-    /// How many bytes `held` has.
+    queue: VecDeque<Queued>,
+    /// Number of bytes in `queue`.
     size: usize,
+    counts: Counts,
 }
 
-enum Held {
+enum Queued {
     /// Whole lines.
     Lines(Vec<u8>),
-    /// A line that waits.
-    Waiting { line: Vec<u8>, location: Location, promise: Promise },
+    /// A line that waits for the DNS.
+    Waiting { line: Vec<u8>, location: Location, answer: Pending },
 }
 
 impl Stream {
     pub(crate) fn new(databases: Databases, dns: Option<Dns>, writer: Writer) -> Self {
-        Self { databases, dns, writer, held: VecDeque::new(), size: 0 }
+        Self { databases, dns, writer, queue: VecDeque::new(), size: 0, counts: Counts::default() }
     }
 
     /// Runs until the input ends.
@@ -61,17 +62,18 @@ impl Stream {
             if let Err(why) = result {
                 reader.bad(why);
             }
-            while self.size > MAX_HELD {
+            while self.size > MAX_QUEUED {
                 self.wait(false)?;
             }
         }
-        while !self.held.is_empty() {
+        while !self.queue.is_empty() {
             self.wait(false)?;
         }
         self.writer.flush()?;
         if let Some(dns) = &mut self.dns {
             dns.finish();
         }
+        self.counts.report();
         Ok(())
     }
 
@@ -82,32 +84,34 @@ impl Stream {
         };
         let ip = record.ip();
         let location = ip.map_or_else(Location::default, |ip| locate(&mut self.databases, ip));
-        let asked = match (ip, &mut self.dns) {
-            (Some(ip), Some(dns)) => dns.ask(ip),
-            _ => Asked::Not,
+        let lookup = match (ip, &mut self.dns) {
+            (Some(ip), Some(dns)) => dns.look_up(ip),
+            _ => Lookup::Skipped,
         };
-        match asked {
-            Asked::Not => self.append(|out| record.write(&enrichment(&location, None), out))?,
-            Asked::Known(answer) => {
-                self.append(|out| record.write(&enrichment(&location, Some(&answer)), out))?;
-            }
-            Asked::Waits(promise) => {
+        let answer = match lookup {
+            Lookup::Skipped => None,
+            Lookup::Done(answer) => Some(answer),
+            Lookup::Pending(answer) => {
                 self.size += line.len();
-                self.held.push_back(Held::Waiting { line: line.to_vec(), location, promise });
+                self.queue.push_back(Queued::Waiting { line: line.to_vec(), location, answer });
+                return Ok(Ok(()));
             }
-        }
+        };
+        let added = enrichment(&location, answer.as_ref());
+        self.counts.add(&added);
+        self.append(|out| record.write(&added, out))?;
         Ok(Ok(()))
     }
 
-    /// Lets `write` append whole lines, behind what is held.
+    /// Lets `write` append whole lines, after the queued ones.
     fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> anyhow::Result<()> {
-        if self.held.is_empty() {
+        if self.queue.is_empty() {
             return self.writer.with(write);
         }
-        if !matches!(self.held.back(), Some(Held::Lines(_))) {
-            self.held.push_back(Held::Lines(Vec::new()));
+        if !matches!(self.queue.back(), Some(Queued::Lines(_))) {
+            self.queue.push_back(Queued::Lines(Vec::new()));
         }
-        if let Some(Held::Lines(lines)) = self.held.back_mut() {
+        if let Some(Queued::Lines(lines)) = self.queue.back_mut() {
             let before = lines.len();
             write(lines);
             self.size += lines.len() - before;
@@ -115,47 +119,75 @@ impl Stream {
         Ok(())
     }
 
-    /// The input makes us wait: until there is more of it, let go what gets its answer.
+    /// The input has paused. Until it goes on, writes each record when its answer arrives.
     fn pause(&mut self) -> anyhow::Result<()> {
         self.release()?;
         loop {
             self.writer.flush()?;
-            if self.held.is_empty() || self.wait(true)? {
+            if self.queue.is_empty() || self.wait(true)? {
                 return Ok(());
             }
         }
     }
 
+    /// Waits for the DNS or, if `or_input`, for the input; returns whether the input is readable.
     fn wait(&mut self, or_input: bool) -> anyhow::Result<bool> {
         let input = self.dns.as_mut().is_none_or(|dns| dns.wait(or_input));
         self.release()?;
         Ok(input)
     }
 
-    /// Writes what waits for nothing any more.
+    /// Writes the queue up to the first record that still waits.
     fn release(&mut self) -> anyhow::Result<()> {
-        while let Some(held) = self.held.pop_front() {
-            match held {
-                Held::Lines(lines) => {
+        while let Some(queued) = self.queue.pop_front() {
+            match queued {
+                Queued::Lines(lines) => {
                     self.size -= lines.len();
                     self.writer.with(|out| out.extend_from_slice(&lines))?;
                 }
-                Held::Waiting { line, location, promise } => {
-                    let Some(answer) = promise.get() else {
-                        self.held.push_front(Held::Waiting { line, location, promise });
+                Queued::Waiting { line, location, answer } => {
+                    let Some(known) = answer.get() else {
+                        self.queue.push_front(Queued::Waiting { line, location, answer });
                         return Ok(());
                     };
                     self.size -= line.len();
-                    // It was parsed before it was held.
+                    // The line was parsed before it was queued, so this cannot fail.
                     if let Ok(record) = Record::parse(&line) {
-                        self.writer.with(|out| {
-                            record.write(&enrichment(&location, answer.as_ref()), out);
-                        })?;
+                        let added = enrichment(&location, known.as_ref());
+                        self.counts.add(&added);
+                        self.writer.with(|out| record.write(&added, out))?;
                     }
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// What the summary of the run reports.
+#[derive(Default)]
+struct Counts {
+    records: u64,
+    countries: u64,
+    systems: u64,
+    hostnames: u64,
+}
+
+impl Counts {
+    fn add(&mut self, added: &Enrichment<'_>) {
+        self.records += 1;
+        self.countries += u64::from(added.country_code.is_some());
+        self.systems += u64::from(added.asn.is_some());
+        self.hostnames += u64::from(added.hostname.is_some());
+    }
+
+    fn report(&self) {
+        let [countries, systems, hostnames] =
+            [self.countries, self.systems, self.hostnames].map(mls_diag::thousands);
+        mls_diag::summary(format_args!(
+            "enriched {} ({countries} with a country, {systems} with an AS, {hostnames} with a hostname)",
+            mls_diag::count(self.records, "record", "records")
+        ));
     }
 }
 
@@ -169,7 +201,8 @@ fn enrichment<'a>(location: &'a Location, answer: Option<&'a Answer>) -> Enrichm
     }
 }
 
-/// A database that turns out to be damaged is no reason to stop the log.
+/// Looks an address up in the databases. A damaged database is dropped with a warning, and the run
+/// goes on without it.
 fn locate(databases: &mut Databases, ip: IpAddr) -> Location {
     loop {
         match databases.locate(ip) {

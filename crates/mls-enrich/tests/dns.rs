@@ -55,7 +55,7 @@ impl Output {
 
 fn command(server: SocketAddr) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mls-enrich"));
-    // No databases, without a word about it.
+    // A database without these addresses, so that there is no warning.
     command.args([
         "--dns-server",
         &server.to_string(),
@@ -86,14 +86,14 @@ fn run(command: &mut Command, lines: &[String]) -> Output {
     }
 }
 
-/// A running filter that is talked to line by line.
-struct Talk {
+/// A running filter, fed line by line.
+struct Filter {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
-impl Talk {
+impl Filter {
     fn start(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
         let (input, output) =
@@ -101,17 +101,17 @@ impl Talk {
         Self { child, input, output }
     }
 
-    fn say(&mut self, line: &str) {
+    fn write(&mut self, line: &str) {
         writeln!(self.input, "{line}").unwrap();
     }
 
-    fn hear(&mut self) -> Value {
+    fn read(&mut self) -> Value {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap()
     }
 
-    /// Ends the input and returns what stderr said.
+    /// Ends the input and returns the text of stderr.
     fn end(self) -> String {
         let Self { mut child, input, .. } = self;
         drop(input);
@@ -165,7 +165,7 @@ fn every_outcome_has_its_status() {
 }
 
 #[test]
-fn hostile_names_come_out_as_text_that_is_safe_to_show() {
+fn hostile_names_become_text_that_is_safe_to_show() {
     let longest: dns_server::Labels =
         vec![vec![b'a'; 63], vec![b'b'; 63], vec![b'c'; 63], vec![b'd'; 61]];
     let many = (0..200).rev().map(|n| labels(&format!("host-{n:03}.example.com"))).collect();
@@ -206,7 +206,7 @@ fn hostile_names_come_out_as_text_that_is_safe_to_show() {
         ("Errno 4", json!(null)),
     ];
     for (n, (found, (status, hostname))) in (1..).zip(found.iter().zip(&expected)) {
-        // An alias that leads to itself has no data, but whether that is no answer or an error is the resolver's to say.
+        // The status of an alias that leads to itself depends on the resolver.
         if n != 3 {
             assert_eq!((found.0, found.1), (&json!(status), hostname), "11.0.0.{n}");
         }
@@ -222,7 +222,7 @@ fn noise_instead_of_an_answer_is_a_failed_server() {
         let mut packet = [0; 512];
         for noise in (0u8..).cycle() {
             let Ok((length, from)) = socket.recv_from(&mut packet) else { return };
-            // The id and the header are right, so that the noise is looked at.
+            // The id and the header are right, so the resolver parses the rest.
             let mut answer = packet[..length].to_vec();
             answer[2] |= 0x80;
             answer[7] = 9;
@@ -242,7 +242,7 @@ fn noise_instead_of_an_answer_is_a_failed_server() {
 }
 
 #[test]
-fn output_keeps_the_order_of_the_input_and_each_address_is_asked_for_once() {
+fn output_keeps_the_order_of_the_input_and_each_address_is_looked_up_once() {
     let server = DnsServer::start(|asked| {
         let n: u64 = asked.split('.').next().unwrap().parse().unwrap();
         (name(&format!("n{n}.example.com")), Duration::from_millis(n * 7919 % 97))
@@ -289,26 +289,30 @@ fn a_checkpoint_stays_behind_the_records_before_it_whatever_answers_first() {
 #[test]
 fn a_silent_server_holds_a_checkpoint_no_longer_than_the_budget_while_the_input_stays_open() {
     let server = DnsServer::start(|_| (Reply::Silence, Duration::ZERO));
-    let mut talk =
-        Talk::start(command(server.address).args(["--dns-budget", "0.5", "--dns-timeout", "3600"]));
-    talk.say(BEGIN);
-    assert_eq!(talk.hear()["type"], "begin");
-    talk.say(&auth("11.0.0.1"));
-    talk.say(&auth("11.0.0.1"));
-    talk.say(CHECKPOINT);
+    let mut filter = Filter::start(command(server.address).args([
+        "--dns-budget",
+        "0.5",
+        "--dns-timeout",
+        "3600",
+    ]));
+    filter.write(BEGIN);
+    assert_eq!(filter.read()["type"], "begin");
+    filter.write(&auth("11.0.0.1"));
+    filter.write(&auth("11.0.0.1"));
+    filter.write(CHECKPOINT);
     for _ in 0..2 {
-        let record = talk.hear();
+        let record = filter.read();
         assert_eq!(
             (&record["type"], &record["reverse_dns_status"]),
             (&json!("auth"), &json!(null))
         );
     }
-    assert_eq!(talk.hear()["type"], "checkpoint");
-    // The budget is spent: this one is not even asked for.
-    talk.say(&auth("11.0.0.2"));
-    assert_eq!(talk.hear()["reverse_dns_status"], json!(null));
+    assert_eq!(filter.read()["type"], "checkpoint");
+    // The budget is spent, so this address is not looked up.
+    filter.write(&auth("11.0.0.2"));
+    assert_eq!(filter.read()["reverse_dns_status"], json!(null));
     assert!(!server.questions().contains_key(&arpa(ip("11.0.0.2"))));
-    let stderr = talk.end();
+    let stderr = filter.end();
     assert!(stderr.contains("took longer than --dns-budget of 0.5 seconds: 3 records"), "{stderr}");
 }
 
@@ -330,26 +334,26 @@ fn a_run_against_a_silent_server_ends_when_the_budget_is_spent() {
 #[test]
 fn answers_that_keep_coming_do_not_spend_the_budget_of_a_pipeline_that_follows_a_log() {
     let server = DnsServer::start(|_| (name("x.example.com"), Duration::from_millis(50)));
-    let mut talk = Talk::start(command(server.address).args(["--dns-budget", "1.5"]));
-    talk.say(&auth("11.0.0.0"));
+    let mut filter = Filter::start(command(server.address).args(["--dns-budget", "1.5"]));
+    filter.write(&auth("11.0.0.0"));
     for n in 1..60 {
-        // There is always one on its way, for three seconds.
-        talk.say(&auth(&format!("11.0.0.{n}")));
-        assert_eq!(talk.hear()["reverse_dns_status"], "OK");
+        // For three seconds there is always a lookup in flight.
+        filter.write(&auth(&format!("11.0.0.{n}")));
+        assert_eq!(filter.read()["reverse_dns_status"], "OK");
     }
-    talk.hear();
-    assert_eq!(talk.end(), "");
+    filter.read();
+    assert_eq!(filter.end(), "");
 }
 
 #[test]
-fn an_answer_lets_its_record_go_while_the_input_is_quiet() {
+fn a_record_is_written_when_its_answer_arrives_while_the_input_is_quiet() {
     let server = DnsServer::start(|_| (name("x.example.com"), Duration::from_millis(50)));
-    let mut talk = Talk::start(&mut command(server.address));
-    talk.say(&auth("11.0.0.1"));
-    assert_eq!(talk.hear()["hostname"], "x.example.com");
-    talk.say(&auth("11.0.0.1"));
-    assert_eq!(talk.hear()["hostname"], "x.example.com");
-    talk.end();
+    let mut filter = Filter::start(&mut command(server.address));
+    filter.write(&auth("11.0.0.1"));
+    assert_eq!(filter.read()["hostname"], "x.example.com");
+    filter.write(&auth("11.0.0.1"));
+    assert_eq!(filter.read()["hostname"], "x.example.com");
+    filter.end();
 }
 
 #[test]
@@ -361,22 +365,22 @@ fn new_input_is_taken_while_an_old_lookup_hangs() {
             (name("x.example"), Duration::ZERO)
         }
     });
-    let mut talk = Talk::start(command(server.address).args([
+    let mut filter = Filter::start(command(server.address).args([
         "--dns-budget",
         "3600",
         "--dns-timeout",
         "3600",
     ]));
-    talk.say(&auth("11.0.0.1"));
+    filter.write(&auth("11.0.0.1"));
     while server.questions().is_empty() {
         std::thread::yield_now();
     }
-    talk.say(&auth("11.0.0.2"));
+    filter.write(&auth("11.0.0.2"));
     while server.questions().len() < 2 {
         std::thread::yield_now();
     }
-    talk.child.kill().unwrap();
-    talk.child.wait().unwrap();
+    filter.child.kill().unwrap();
+    filter.child.wait().unwrap();
 }
 
 #[test]
@@ -396,7 +400,7 @@ fn more_than_fits_into_memory_waits_in_the_pipe_and_nothing_is_lost() {
 
 #[test]
 fn many_lookups_are_in_flight_at_a_time() {
-    // One after the other they would take 100 seconds.
+    // One after the other, they would take 100 seconds.
     let server = DnsServer::start(|_| (name("x.example.com"), Duration::from_millis(50)));
     let input: Vec<_> = (0..2000).map(|n| auth(&format!("11.0.{}.{}", n / 250, n % 250))).collect();
     let output = run(command(server.address).args(["--dns-budget", "20"]), &input);
@@ -408,7 +412,7 @@ fn many_lookups_are_in_flight_at_a_time() {
 }
 
 #[test]
-fn private_addresses_are_asked_of_nobody_unless_told_to() {
+fn private_addresses_are_looked_up_only_with_dns_private() {
     let server = DnsServer::start(|_| (name("inside.example"), Duration::ZERO));
     let input = ["10.1.2.3", "192.0.2.1", "fe80::1", "2001:db8::1"].map(auth);
     let output = run(&mut command(server.address), &input);
@@ -419,7 +423,7 @@ fn private_addresses_are_asked_of_nobody_unless_told_to() {
 }
 
 #[test]
-fn no_dns_asks_nobody() {
+fn no_dns_sends_no_query() {
     let server = DnsServer::start(|_| (name("x.example"), Duration::ZERO));
     let output = run(command(server.address).arg("--no-dns"), &[auth("11.0.0.1")]);
     assert!(
@@ -429,20 +433,21 @@ fn no_dns_asks_nobody() {
 }
 
 #[test]
-fn a_run_that_has_nothing_to_ask_starts_no_thread() {
+fn a_run_without_lookups_starts_no_thread() {
     let server = DnsServer::start(|_| (name("x.example"), Duration::ZERO));
-    let mut talk = Talk::start(&mut command(server.address));
-    let threads =
-        |talk: &Talk| fs::read_dir(format!("/proc/{}/task", talk.child.id())).unwrap().count();
-    talk.say(CHECKPOINT);
-    talk.say(&auth("10.0.0.1"));
-    talk.hear();
-    talk.hear();
-    assert_eq!(threads(&talk), 1);
-    talk.say(&auth("11.0.0.1"));
-    talk.hear();
-    assert_eq!(threads(&talk), 2);
-    talk.end();
+    let mut filter = Filter::start(&mut command(server.address));
+    let threads = |filter: &Filter| {
+        fs::read_dir(format!("/proc/{}/task", filter.child.id())).unwrap().count()
+    };
+    filter.write(CHECKPOINT);
+    filter.write(&auth("10.0.0.1"));
+    filter.read();
+    filter.read();
+    assert_eq!(threads(&filter), 1);
+    filter.write(&auth("11.0.0.1"));
+    filter.read();
+    assert_eq!(threads(&filter), 2);
+    filter.end();
 }
 
 fn configured(dir: &Path, dns_cache: &str) -> String {
@@ -461,7 +466,7 @@ fn zone_of_all_kinds() -> DnsServer {
 }
 
 #[test]
-fn a_second_run_asks_only_for_what_the_server_failed_to_answer() {
+fn a_second_run_looks_up_only_what_the_server_failed_to_answer() {
     let (server, dir) = (zone_of_all_kinds(), tempfile::tempdir().unwrap());
     let conf = configured(dir.path(), "");
     let input = ["11.0.0.1", "11.0.0.2", "11.0.0.3", "11.0.0.4", "11.0.0.4"].map(auth);
@@ -470,13 +475,13 @@ fn a_second_run_asks_only_for_what_the_server_failed_to_answer() {
     let second = run(command(server.address).args(["--config", &conf]), &input);
     assert_eq!((second.by_ip(), &second.stderr), (first.by_ip(), &first.stderr));
     let after = server.questions();
-    let asked_again: Vec<_> =
+    let repeated: Vec<_> =
         after.iter().filter(|(name, times)| before[*name] != **times).map(|(n, _)| n).collect();
-    assert_eq!(asked_again, [&arpa(ip("11.0.0.4"))]);
+    assert_eq!(repeated, [&arpa(ip("11.0.0.4"))]);
 }
 
 #[test]
-fn a_cache_that_is_switched_off_or_expired_asks_again() {
+fn a_disabled_or_expired_cache_is_not_used() {
     for setting in ["enabled = no", "size = 0", "ttl_seconds = 0"] {
         let (server, dir) = (zone_of_all_kinds(), tempfile::tempdir().unwrap());
         let conf = configured(dir.path(), setting);
@@ -488,7 +493,7 @@ fn a_cache_that_is_switched_off_or_expired_asks_again() {
 }
 
 #[test]
-fn a_corrupt_cache_is_dropped_with_a_warning_and_one_that_cannot_be_written_costs_nothing_else() {
+fn a_corrupt_cache_is_dropped_and_an_unwritable_one_is_only_a_warning() {
     let (server, dir) = (zone_of_all_kinds(), tempfile::tempdir().unwrap());
     let conf = configured(dir.path(), "");
     mls_state::atomic::write(
@@ -513,7 +518,7 @@ fn a_corrupt_cache_is_dropped_with_a_warning_and_one_that_cannot_be_written_cost
 }
 
 #[test]
-fn runs_at_once_do_no_harm_to_the_cache() {
+fn runs_at_once_do_not_damage_the_cache() {
     let (server, dir) = (zone_of_all_kinds(), tempfile::tempdir().unwrap());
     let conf = configured(dir.path(), "");
     std::thread::scope(|scope| {
@@ -528,4 +533,27 @@ fn runs_at_once_do_no_harm_to_the_cache() {
     let output = run(command(server.address).args(["--config", &conf]), &[auth("11.0.0.1")]);
     assert!(!output.stderr.contains("dropped"), "{}", output.stderr);
     assert_eq!(output.by_ip()["11.0.0.1"].0, Some("OK"));
+}
+
+#[test]
+fn a_run_says_what_it_did_and_warns_of_missing_databases_once_a_day() {
+    let dir = tempfile::tempdir().unwrap();
+    let conf = configured(dir.path(), "");
+    let enrich = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mls-enrich"));
+        command.args(["--no-dns", "--config", &conf]).env("MLS_INFO", "1");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        run(&mut command, &[auth("11.0.0.1")]).stderr
+    };
+    let summary = "mls-enrich: info: enriched 1 record (0 with a country, 0 with an AS, 0 with a hostname) in ";
+    for level in ["warning", "info"] {
+        let stderr = enrich();
+        let lines: Vec<_> = stderr.lines().collect();
+        assert!(
+            lines[0].starts_with(&format!("mls-enrich: {level}: no country database (")),
+            "{stderr}"
+        );
+        assert!(lines[0].ends_with("run mls-ipdb update to fetch them"), "{stderr}");
+        assert!(lines.len() == 2 && lines[1].starts_with(summary), "{stderr}");
+    }
 }

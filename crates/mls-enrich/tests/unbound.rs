@@ -1,4 +1,4 @@
-//! The statuses once more, as a resolver of another make gives them: unbound (Debian package `unbound`) on loopback.
+//! The statuses with another resolver: unbound (Debian package `unbound`) on loopback.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -63,7 +63,7 @@ remote-control:
     let unbound = Unbound(child.expect("needs the Debian package unbound"));
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(std::time::Duration::from_millis(100))).unwrap();
-    // A question for the root, asked until the first answer comes.
+    // Repeat a query until the first answer arrives.
     let question =
         b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01x\x0211\x07in-addr\x04arpa\x00\x00\x0c\x00\x01";
     for _ in 0..100 {

@@ -21,19 +21,29 @@ pub struct Location {
     pub aso: Option<String>,
 }
 
-/// Open databases.
+/// Open databases, and which kinds are missing.
 #[derive(Debug, Default)]
 pub struct Databases {
     country: Vec<Database>,
     asn: Vec<Database>,
     lookups: u32,
     loaded: bool,
+    missing: Vec<String>,
 }
 
 impl Databases {
-    /// Databases of each kind. The first one that holds an address answers.
-    pub(crate) fn new(country: Vec<Database>, asn: Vec<Database>) -> Self {
-        Self { country, asn, lookups: 0, loaded: false }
+    /// Databases of each kind. The first one that holds an address answers. `missing` describes the
+    /// kinds that have no database.
+    pub(crate) fn new(country: Vec<Database>, asn: Vec<Database>, missing: Vec<String>) -> Self {
+        Self { country, asn, lookups: 0, loaded: false, missing }
+    }
+
+    /// A warning that names the databases that do not exist; `None` if there is one of each kind.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let missing = self.missing.join(", ");
+        (!missing.is_empty())
+            .then(|| format!("{missing}: their values are null; run mls-ipdb update to fetch them"))
     }
 
     /// Whether there is no database of either kind.

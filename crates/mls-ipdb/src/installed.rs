@@ -35,21 +35,14 @@ const DEFAULT_DIR: &str = "/var/lib/maillogsentinel";
 const HOME_DIR: &str = ".ipinfo";
 
 impl Flags {
-    /// Opens the installed databases. A kind without a file is a warning.
+    /// Opens the installed databases. For a kind without a file, see [`Databases::warning`].
     ///
     /// # Errors
     /// Exit 65 or 66 if a flag names a file that cannot be used.
     pub fn open(&self, config: &Config) -> anyhow::Result<Databases> {
         let mut missing = Vec::new();
         let [country, asn] = Kind::ALL.map(|kind| self.open_kind(kind, config, &mut missing));
-        let databases = Databases::new(country?, asn?);
-        if !missing.is_empty() {
-            log::warn!(
-                "{}: their values are null; run mls-ipdb update to fetch them",
-                missing.join(", ")
-            );
-        }
-        Ok(databases)
+        Ok(Databases::new(country?, asn?, missing))
     }
 
     fn open_kind(

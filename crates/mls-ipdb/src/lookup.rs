@@ -18,6 +18,9 @@ struct Answer {
 
 /// Answers for `addresses`. If there are none, answers for the lines of standard input.
 pub(crate) fn lookup(databases: &mut Databases, addresses: &[String]) -> anyhow::Result<()> {
+    if let Some(warning) = databases.warning() {
+        log::warn!("{warning}");
+    }
     if databases.is_empty() {
         return Err(
             Exit::NoInput.error("there is no IP database: run mls-ipdb update to fetch them")

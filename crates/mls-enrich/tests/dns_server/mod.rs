@@ -1,4 +1,4 @@
-//! A DNS server on loopback that answers as a test tells it to, and counts what it is asked.
+//! A DNS server on loopback. A test chooses its answers, and it counts the queries.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -15,20 +15,20 @@ use hickory_server::zone_handler::MessageResponseBuilder;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::Runtime;
 
-/// A name by its labels: these may hold any byte.
+/// The labels of a name, which may hold any byte.
 pub(crate) type Labels = Vec<Vec<u8>>;
 
-/// What the server says to a question.
+/// The answer to a query.
 #[derive(Clone)]
 pub(crate) enum Reply {
     Names(Vec<Labels>),
-    /// An alias, and its own answer where the server adds it.
+    /// An alias, and the answer for it if the server adds that.
     Alias(Labels, Option<Labels>),
     Code(ResponseCode),
     Silence,
 }
 
-/// Answers for names, which come as text with a final dot.
+/// Returns the answer for a name, which is text with a final dot, and the delay of the answer.
 pub(crate) type Zone = Arc<dyn Fn(&str) -> (Reply, Duration) + Send + Sync>;
 
 pub(crate) struct DnsServer {
@@ -59,7 +59,7 @@ impl DnsServer {
         Self { address, questions, _runtime: runtime }
     }
 
-    /// A server whose zone is known by address.
+    /// A server with an answer for each address.
     pub(crate) fn of(zone: Vec<(IpAddr, Reply)>) -> Self {
         let zone: HashMap<String, Reply> =
             zone.into_iter().map(|(ip, reply)| (arpa(ip), reply)).collect();
@@ -69,13 +69,13 @@ impl DnsServer {
         })
     }
 
-    /// How often each name was asked for.
+    /// How often each name was queried.
     pub(crate) fn questions(&self) -> HashMap<String, usize> {
         self.questions.lock().unwrap().clone()
     }
 }
 
-/// A port that is free for both protocols: what is for one may be taken for the other.
+/// Sockets on a port that is free for both protocols.
 async fn sockets() -> (UdpSocket, TcpListener) {
     loop {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -86,7 +86,7 @@ async fn sockets() -> (UdpSocket, TcpListener) {
     }
 }
 
-/// The name that an address is asked by.
+/// The name under which an address is looked up.
 pub(crate) fn arpa(ip: IpAddr) -> String {
     let mut name = Name::from(ip);
     name.set_fqdn(true);
