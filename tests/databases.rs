@@ -602,7 +602,7 @@ fn tables_that_cannot_take_events_are_told_apart() {
         let _ = server.query(
             "CREATE TABLE maillogsentinel_events (id INT, asn_int INT, asn_varchar VARCHAR(255))",
         );
-        assert!(fail(&site, 78, &load).contains("is one of the Python original"));
+        assert!(fail(&site, 78, &load).contains("was created by the Python original"));
         let _ = server.query("DROP TABLE maillogsentinel_events");
         let _ = server.query("CREATE TABLE maillogsentinel_events (id INT, server VARCHAR(9))");
         assert!(fail(&site, 78, &load).contains("has no column event_time, ip, username"));

@@ -10,20 +10,19 @@ use crate::schema::Table;
 
 /// Put events into a database, or into SQL files
 ///
-/// SQLite, PostgreSQL, MySQL and MariaDB. One row for each failed login (as many as its `attempts`
-/// say, at most 1000).
+/// Supports SQLite, PostgreSQL, MySQL and MariaDB. Writes one row for each failed login: `attempts`
+/// rows per event, at most 1000.
 #[derive(Debug, Parser)]
 #[command(name = "mls-sql", version, after_help = EXAMPLES)]
 pub struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// Table of the events [default: that of --config, else `maillogsentinel_events`]
+    /// Table for the events [default: from --config, else `maillogsentinel_events`]
     #[arg(long, global = true)]
     pub(crate) table: Option<Table>,
 
-    /// JSON file that maps columns of the CSV to columns of the table [default: that of --config,
-    /// else built in]
+    /// JSON file that maps CSV columns to table columns [default: from --config, else built in]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) mapping: Option<PathBuf>,
 
@@ -33,15 +32,15 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Print what creates the tables
+    /// Print the statements that create the tables
     Schema {
         #[command(flatten)]
         dialect: DialectFlag,
     },
     /// Read events on standard input and put them into the database
     ///
-    /// From mls-tail --framed, rows and position are committed together, exactly once. Plain events
-    /// are one transaction.
+    /// With input from mls-tail --framed, load commits rows and position together, exactly once. It
+    /// commits plain events in one transaction.
     Load {
         #[command(flatten)]
         database: DatabaseFlags,
@@ -61,7 +60,7 @@ pub(crate) enum Command {
     Export {
         #[command(flatten)]
         dialect: DialectFlag,
-        /// Write a file into DIR [default: that of --config, else standard output]
+        /// Write a file into DIR [default: from --config, else standard output]
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
         /// Commit the file together with the position in the CSV, exactly once; needs mls-tail
@@ -74,39 +73,39 @@ pub(crate) enum Command {
     },
     /// Run the SQL files in DIR that the database has not seen yet, in the order of their names
     Import {
-        /// Directory of the SQL files [default: that of --config]
+        /// Directory of the SQL files [default: from --config]
         dir: Option<PathBuf>,
         #[command(flatten)]
         database: DatabaseFlags,
     },
 }
 
-/// Whose SQL is written.
+/// The SQL dialect to write.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DialectFlag {
-    /// Whose SQL to write; mysql is MariaDB's too [default: that of --config, else sqlite]
+    /// SQL dialect to write; use mysql for MariaDB too [default: from --config, else sqlite]
     #[arg(long, value_enum)]
     pub(crate) dialect: Option<Dialect>,
 }
 
-/// Which database.
+/// The database and its password.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DatabaseFlags {
     /// The database, as `sqlite:FILE`, `postgres://USER@HOST/NAME` or `mysql://USER@HOST/NAME`,
-    /// with `?host=/run/postgresql` or
-    /// `?socket=FILE` for a UNIX socket [default: that of --config]
+    /// with `?host=/run/postgresql` or `?socket=FILE` for a UNIX socket [default: from --config]
     #[arg(long)]
     pub(crate) url: Option<String>,
 
-    /// File with the password on its first line, readable by you only [default: that of --config]
+    /// File with the password on its first line, readable only by you [default: from --config]
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
 }
 
-/// Where events come from.
+/// The source of the events.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SourceFlag {
-    /// Whose position: many mail servers may load into one database [default: this machine's name]
+    /// Name under which the position is stored; give each mail server its own [default: this
+    /// machine's name]
     #[arg(long, value_name = "NAME")]
     pub(crate) source: Option<String>,
 }
@@ -120,7 +119,8 @@ Examples:
   mls-sql schema --dialect postgresql | psql
   mls-sql import /var/log/maillogsentinel/sql --url postgres://mls@db.example.com/mail
 
-A server on another machine must show a certificate that this machine trusts, unless the URL says sslmode=…";
+A server on another machine must show a certificate that this machine trusts,\n\
+unless the URL says sslmode=…";
 
 impl mls_cli::Args for Args {
     fn common(&self) -> &Common {

@@ -1,12 +1,15 @@
-//! What differs between the databases: quoted names, text literals and points in time.
+//! The differences between the databases: quoted names, text literals and timestamps.
 //!
 //! These literals mean the same under every server setting:
 //!
 //! | dialect | text | text with `\` or non-ASCII characters |
 //! |---|---|---|
-//! | SQLite | `'it''s'` | the same: SQLite has no escapes, and its files are UTF-8 |
-//! | PostgreSQL | `'it''s'` | `E'\\ \u00e9'`: independent of `standard_conforming_strings` and `client_encoding` |
-//! | MySQL, MariaDB | `'it''s'` | `_utf8mb4 X'5c'`: independent of `NO_BACKSLASH_ESCAPES` and `character_set_client` |
+//! | SQLite | `'it''s'` | the same: it has no escapes, and its files are UTF-8 |
+//! | PostgreSQL | `'it''s'` | `E'\\ \u00e9'` [^pg] |
+//! | MySQL, MariaDB | `'it''s'` | `_utf8mb4 X'5c'` [^my] |
+//!
+//! [^pg]: Independent of `standard_conforming_strings` and `client_encoding`.
+//! [^my]: Independent of `NO_BACKSLASH_ESCAPES` and `character_set_client`.
 //!
 //! Sources: SQLite "SQL Language Expressions"; PostgreSQL manual 4.1.2; MySQL manual 9.1.1 and
 //! 9.1.4.
@@ -57,10 +60,10 @@ impl Dialect {
     /// Appends a text as a literal.
     #[expect(
         clippy::needless_bitwise_bool,
-        reason = "without a way out of the loop it is a few vector instructions"
+        reason = "a loop without an early exit becomes a few vector instructions"
     )]
     pub(crate) fn write_text(self, text: &str, out: &mut Vec<u8>) {
-        // Every dialect reads these bytes alike, and nearly every text has no others.
+        // All dialects read these bytes alike, and nearly all texts consist of them.
         let plain =
             text.bytes().fold(true, |plain, b| plain & (b < 0x80) & (b != b'\\') & (b != b'\''));
         if plain || self == Self::Sqlite {
@@ -102,8 +105,8 @@ impl Dialect {
         }
     }
 
-    /// Writes a point in time as its column expects it, without quotes: UTC, in microseconds.
-    /// `None` before the year 1000 and after 9999, which MySQL's `DATETIME` cannot store.
+    /// Encodes a timestamp for its column, without quotes: UTC, with microseconds. Returns `None`
+    /// before the year 1000 and after 9999, because MySQL's `DATETIME` cannot store these.
     pub(crate) fn time(self, at: &DateTime<FixedOffset>) -> Option<Time> {
         let at = at.naive_utc();
         if !(1000..=9999).contains(&at.year()) {
@@ -129,7 +132,7 @@ impl Dialect {
     }
 }
 
-/// The text of a point in time.
+/// The text of a timestamp.
 pub(crate) struct Time {
     text: [u8; 29],
     length: usize,

@@ -1,4 +1,4 @@
-//! `mls-sql`: events into a database, or into SQL files.
+//! `mls-sql` writes events into a database, or into SQL files.
 //!
 //! ```text
 //! mls-tail --framed --cursor-file <(mls-sql cursor) LOG | mls-parse | mls-enrich | mls-sql load
@@ -7,39 +7,45 @@
 //! ```
 //!
 //! # Reads and writes
-//! NDJSON on stdin (see [`mls_event`]); one row of the table for each failure, `attempts` of them
-//! but at most [1000](mls_event::MAX_ROWS). [SQLite, PostgreSQL, MySQL and MariaDB](dialect); for
-//! the columns and `--mapping` see [`mapping`], for the tables see [`schema`]. Points in time are
-//! UTC, to the microsecond.
+//! mls-sql reads NDJSON on stdin (see [`mls_event`]). It writes one row for each failure:
+//! `attempts` rows per event, at most [1000](mls_event::MAX_ROWS). It supports
+//! [SQLite, PostgreSQL, MySQL and MariaDB](dialect). [`mapping`] describes the columns and
+//! `--mapping`, [`schema`] the tables. Timestamps are UTC, with microseconds.
 //!
 //! # Exactly once
-//! `load` moves the position in the transaction that inserts the rows, so the database is never
-//! ahead of it nor behind; two loads
-//! for one source that start from the same position cannot both commit (exit 75). `export
-//! --cursor-file S` writes its file under a temporary name, commits S, which names it, and renames
-//! it last; the next start finishes what is missing. `import` runs each file in one transaction
-//! together with the file's row in `TABLE_imports`. So whatever dies when, each row is there once.
+//! `load` updates the cursor in the transaction that inserts the rows, so both always agree. Two
+//! loads of one source that start from the same position cannot both commit: the second ends with
+//! exit 75.
+//!
+//! `export --cursor-file S` writes its file under a temporary name, commits S, which names that
+//! file, and renames the file last. The next start finishes an interrupted export.
+//!
+//! `import` runs each file in one transaction, which also inserts the file's row in
+//! `TABLE_imports`. Each row is stored once, whichever process dies, and whenever.
 //!
 //! | an imported file | what happens |
 //! |---|---|
-//! | is new | it is run |
-//! | is as it was imported | nothing |
-//! | has changed since | exit 65, nothing is run |
-//! | has a statement that fails | exit 65 (or what the error means), the database is as it was before this file |
+//! | is new | `import` runs it |
+//! | is unchanged since its import | nothing |
+//! | has changed since its import | exit 65; `import` runs nothing |
+//! | has a statement that fails | exit 65, or the code for the error; this file changes nothing |
 //!
 //! # Values that do not fit
-//! The built-in columns take every event of the years 1000 to 9999. Where a table of the
-//! administrator's own refuses a row, `load` reports it as a bad record and goes on with the
-//! others, unless it refuses all of them (exit 78); `import` stops. So it is with what is longer
-//! than the `max_allowed_packet` of MySQL and MariaDB, but that a row of that length may be the
-//! only one. A row that no partition is for is not lost: `load` ends with 78 until there is one.
-//! What a trigger raises is a refusal; one that finds no partition yet has to raise what can be
-//! waited with, such as `ERRCODE '55000'`.
+//! The built-in columns take every event of the years 1000 to 9999. An administrator's own table
+//! can refuse a row. `load` then reports a bad record and continues with the other rows; if the
+//! table refuses all of them, it ends with exit 78. `import` stops at the first refused row. The
+//! same holds for a row that exceeds the `max_allowed_packet` of MySQL or MariaDB, except that
+//! `load` continues even if it is the only row.
+//!
+//! If no partition exists for a row, `load` ends with exit 78 until you create one; no row is lost.
+//! An error that a trigger raises counts as a refusal. A trigger that finds no partition must raise
+//! an error that can be retried, such as `ERRCODE '55000'`.
 //!
 //! # Connections
-//! A server that is down is waited for, half a minute at most, and for what it makes of a statement
-//! of ours a quarter of an hour, then exit 75. A server on another machine must show a certificate
-//! that this machine trusts. Passwords come from files or the environment, and are never printed.
+//! mls-sql retries a server that is down for half a minute. It waits up to a quarter of an hour for
+//! the result of a statement. After that it ends with exit 75. A server on another machine must
+//! show a certificate that this machine trusts. Passwords come from files or the environment;
+//! mls-sql never prints them.
 
 pub mod dialect;
 pub mod mapping;
@@ -77,7 +83,7 @@ use schema::Table;
 /// Runs the tool.
 ///
 /// # Errors
-/// Whatever ends the run early, with its exit code.
+/// The error that ends the run early, with its exit code.
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let settings = config.database;
     let table = match (args.table, &settings.table_name) {
@@ -97,7 +103,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             schema::print(&table, dialect, &mapping(dialect)?)
         }
         Command::Load { database, source, .. } => {
-            // Before anything is connected to, or made.
+            // Check the name before anything is created or connected to.
             let source = cursor::source(source.source)?;
             let options = ConnectOptions::new(&database, &settings)?;
             let mapping = mapping(options.dialect())?;
@@ -120,7 +126,8 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         Command::Import { dir, database } => {
             let dir = dir.or_else(|| settings.sql_export_dir.clone());
             let dir = dir.ok_or_else(|| {
-                Exit::Usage.error("no DIR was given, and no --config that names one")
+                Exit::Usage
+                    .error("DIR is missing; give it, or --config with sql_export_dir in [database]")
             })?;
             let options = ConnectOptions::new(&database, &settings)?;
             let mapping = mapping(options.dialect())?;

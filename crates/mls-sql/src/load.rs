@@ -1,4 +1,4 @@
-//! Events straight into the database: rows and position in one transaction.
+//! Loads events into the database: rows and cursor in one transaction.
 
 use std::ops::Range;
 
@@ -17,8 +17,8 @@ use crate::mapping::Mapping;
 use crate::row_encoder::{EncodedRows, RowEncoder, RowFormat};
 use crate::schema::Table;
 
-/// Rows of so many bytes go to the server at once: more of them are no faster, and servers
-/// limit the length of statements.
+/// Bytes of rows in one statement. Larger statements are not faster, and servers limit their
+/// length.
 const BATCH: usize = 256 * 1024;
 
 /// Loads a stream into the table.
@@ -31,7 +31,7 @@ pub(crate) fn run(
 ) -> anyhow::Result<()> {
     database.prepare(&table, mapping)?;
     let (dialect, names) = (database.dialect, mapping.names(database.dialect));
-    let (form, insert) = match dialect {
+    let (format, insert) = match dialect {
         Dialect::Postgresql => {
             (RowFormat::Copy, format!("COPY {} ({names}) FROM STDIN", dialect.name(table.name())))
         }
@@ -40,7 +40,7 @@ pub(crate) fn run(
             format!("INSERT INTO {} ({names}) VALUES\n", dialect.name(table.name())),
         ),
     };
-    let rows = RowEncoder::new(form, mapping);
+    let rows = RowEncoder::new(format, mapping);
     let mut load = Load {
         database,
         table,
@@ -62,14 +62,14 @@ struct Load<'a> {
     table: Table,
     source: String,
     rows: RowEncoder,
-    /// What comes before rows.
+    /// The start of the statement, up to the rows.
     insert: String,
     /// The last commit of the source; `None` in a plain stream.
     base: Option<u64>,
     committed: Value,
-    /// A transaction is open.
+    /// Whether a transaction is open.
     open: bool,
-    /// Rows since the last commit that the table has taken, and has not.
+    /// Rows that the table has accepted and refused since the last commit.
     accepted: usize,
     refused: usize,
 }
@@ -106,7 +106,8 @@ impl Sink for Load<'_> {
         self.flush()?;
         if self.refused > 0 && self.accepted == 0 {
             return Err(Exit::Config.error(format!(
-                "table {} in {} refuses every row: it is the table that is wrong; nothing was committed",
+                "table {} in {} refuses every row; nothing was committed; correct the table or give \
+                 another --table",
                 self.table.name(),
                 self.database.shown
             )));
@@ -140,7 +141,7 @@ impl Load<'_> {
         Ok(())
     }
 
-    /// Hands the rows so far to the server.
+    /// Sends the collected rows to the server.
     fn flush(&mut self) -> anyhow::Result<()> {
         let batch = self.rows.take();
         if batch.rows() == 0 {
@@ -150,14 +151,14 @@ impl Load<'_> {
         self.insert(&batch, 0..batch.rows())
     }
 
-    /// Inserts some rows. Where the table refuses one of them, the halves are tried by themselves,
-    /// until it is found.
+    /// Inserts some rows. If the table refuses them, inserts each half separately, until the refused
+    /// row is found.
     fn insert(&mut self, batch: &EncodedRows, rows: Range<usize>) -> anyhow::Result<()> {
         self.database.must("SAVEPOINT batch", "inserting into")?;
         let bytes = batch.bytes(rows.clone());
         let result = match self.database.dialect {
             Dialect::Postgresql => self.database.copy(&self.insert, bytes),
-            // RowEncoder are UTF-8: they are made of it.
+            // The encoder writes only UTF-8.
             _ => self
                 .database
                 .execute(&format!("{}{}", self.insert, String::from_utf8_lossy(bytes)))
@@ -173,7 +174,7 @@ impl Load<'_> {
         self.database.must("ROLLBACK TO SAVEPOINT batch", "inserting into")?;
         if rows.len() == 1 {
             let row = String::from_utf8_lossy(bytes).chars().take(200).collect::<String>();
-            // A row that is longer than the server takes says nothing about the table.
+            // A row that exceeds a limit of the server says nothing about the table.
             self.refused += usize::from(!matches!(error, sqlx::Error::InvalidArgument(_)));
             diag::bad_record(
                 "stdin",

@@ -1,20 +1,18 @@
-//! Which column of the table holds which column of the CSV.
+//! Maps columns of the CSV to columns of the table.
 //!
 //! ```json
 //! { "id":         { "sql_column_def": "INTEGER PRIMARY KEY", "csv_column_name": null },
 //!   "event_time": { "sql_column_def": "TEXT NOT NULL",       "csv_column_name": "date" } }
 //! ```
 //!
-//! A member for each column of the table, in their order. `csv_column_name` is `server`, `date`,
-//! `ip`, `user`, `hostname`,
-//! `reverse_dns_status`, `country_code`, `asn` or `aso`, and null where the database fills the
-//! column itself; at least one is not.
-//! Definitions are SQL of the administrator's own and stand in the DDL as they are. The format is
-//! that of the Python original, which writes `csv_id_placeholder` for null.
+//! The file has a member for each column of the table, in order. `csv_column_name` is `server`,
+//! `date`, `ip`, `user`, `hostname`, `reverse_dns_status`, `country_code`, `asn` or `aso`; it is
+//! null if the database fills the column. At least one column must have a name. mls-sql copies
+//! `sql_column_def` into the DDL unchanged. The format is that of the Python original, which writes
+//! `csv_id_placeholder` for null.
 //!
-//! Without such a file the columns are `id`, which the database fills, `event_time` (`date`),
-//! `username` (`user`), and the others under the names that they have in the CSV; `mls-sql schema`
-//! prints them.
+//! The built-in mapping has `id`, which the database fills, `event_time` (`date`), `username`
+//! (`user`), and the other columns under their CSV names; `mls-sql schema` prints them.
 
 use std::path::Path;
 
@@ -29,7 +27,7 @@ use crate::dialect::Dialect;
 /// The table's columns, in order.
 #[derive(Clone, Debug)]
 pub struct Mapping {
-    /// Never empty, and at least one has a source.
+    /// At least one column, and at least one of them with a source.
     pub columns: Vec<TableColumn>,
 }
 
@@ -45,8 +43,8 @@ pub struct TableColumn {
 }
 
 impl Mapping {
-    /// The built-in mapping. Texts are as long as they are: a name that does not fit would be a row
-    /// that is lost.
+    /// The built-in mapping. Text columns have no length limit, because a name that does not fit
+    /// would lose a row.
     #[must_use]
     pub fn built_in(dialect: Dialect) -> Self {
         let [id, time, ip, asn, text] = match dialect {
@@ -89,7 +87,7 @@ impl Mapping {
     /// Reads a mapping file.
     ///
     /// # Errors
-    /// Exit 66 where it cannot be read, 78 where it is no mapping, naming the column.
+    /// Exit 66 if the file cannot be read; exit 78, with the column, if it is not a mapping.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let context = || format!("mapping file {}", path.display());
         let text = std::fs::read(path).with_context(context)?;
@@ -112,12 +110,12 @@ impl Mapping {
                 None | Some("csv_id_placeholder") => None,
                 Some(csv) => Some(Column::from_name(csv).with_context(|| {
                     let known = Column::ALL.map(Column::name).join(", ");
-                    format!("column {name:?}: csv_column_name {csv:?} is none of {known}")
+                    format!("column {name:?}: csv_column_name {csv:?} is not one of {known}")
                 })?),
             };
             anyhow::ensure!(
                 !name.is_empty() && !name.contains('\0'),
-                "{name:?} is no name of a column"
+                "{name:?} is not a column name"
             );
             anyhow::ensure!(
                 !entry.sql_column_def.contains('\0'),
@@ -130,12 +128,12 @@ impl Mapping {
         Ok(mapping)
     }
 
-    /// The columns that rows have values for.
+    /// Returns the columns that have a source, with it.
     pub(crate) fn filled(&self) -> impl Iterator<Item = (&str, Column)> {
         self.columns.iter().filter_map(|column| Some((column.name.as_str(), column.source?)))
     }
 
-    /// Their names in quotes, separated by commas.
+    /// Returns the names of those columns in quotes, separated by commas.
     pub(crate) fn names(&self, dialect: Dialect) -> String {
         self.filled().map(|(name, _)| dialect.name(name)).collect::<Vec<_>>().join(", ")
     }
@@ -146,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mapping_of_the_python_original_is_read_in_its_order() {
+    fn mapping_of_the_python_original_keeps_its_order() {
         let mapping = Mapping::parse(
             br#"{"id": {"sql_column_def": "INT PRIMARY KEY", "csv_column_name": "csv_id_placeholder"},
                  "asn_varchar": {"sql_column_def": "VARCHAR(255)", "csv_column_name": "aso"},
@@ -159,12 +157,12 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_mapping_names_the_column() {
+    fn error_in_a_mapping_names_the_column() {
         for (text, why) in [
             ("[]", "not a JSON object"),
             (
                 r#"{"a": {"sql_column_def": "TEXT", "csv_column_name": "usr"}}"#,
-                r#"column "a": csv_column_name "usr" is none of server"#,
+                r#"column "a": csv_column_name "usr" is not one of server"#,
             ),
             (r#"{"a": {"csv_column_name": "user"}}"#, r#"column "a""#),
             (r#"{"a": {"sql_column_def": "TEXT", "csv_column_name": null}}"#, "no column has"),

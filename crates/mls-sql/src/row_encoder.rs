@@ -1,4 +1,4 @@
-//! An event as rows of the table: literals for `INSERT`, or lines for PostgreSQL's `COPY`.
+//! Encodes events as rows of the table: literals for `INSERT`, or lines for PostgreSQL's `COPY`.
 
 use std::io::Write as _;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use mls_event::{Auth, Column, Enrichment, clean_str};
 use crate::dialect::{Dialect, Time};
 use crate::mapping::Mapping;
 
-/// How rows are written.
+/// The format of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RowFormat {
     /// `('mx1',…,NULL)`
@@ -17,24 +17,24 @@ pub(crate) enum RowFormat {
     Copy,
 }
 
-/// Encodes rows one behind the other.
+/// Encodes rows and collects them in one buffer.
 pub(crate) struct RowEncoder {
-    form: RowFormat,
+    format: RowFormat,
     sources: Vec<Column>,
     bytes: Vec<u8>,
-    /// Where each row ends.
+    /// The end of each row in `bytes`.
     ends: Vec<usize>,
 }
 
-/// The event has no place in the table.
+/// The table cannot store the date of the event.
 #[derive(Debug, thiserror::Error)]
 #[error("date {0:?} is not between the years 1000 and 9999, which databases can store")]
 pub(crate) struct BadDate(String);
 
 impl RowEncoder {
-    pub(crate) fn new(form: RowFormat, mapping: &Mapping) -> Self {
+    pub(crate) fn new(format: RowFormat, mapping: &Mapping) -> Self {
         Self {
-            form,
+            format,
             sources: mapping.filled().map(|(_, source)| source).collect(),
             bytes: Vec::new(),
             ends: Vec::new(),
@@ -43,7 +43,7 @@ impl RowEncoder {
 
     /// Appends one row of an event.
     pub(crate) fn push(&mut self, event: &Auth<'_>) -> Result<(), BadDate> {
-        let dialect = match self.form {
+        let dialect = match self.format {
             RowFormat::Values(dialect) => dialect,
             RowFormat::Copy => Dialect::Postgresql,
         };
@@ -55,14 +55,14 @@ impl RowEncoder {
         Ok(())
     }
 
-    /// The hot loop of an export: nothing is allocated but for what holds control characters.
+    /// The hot loop of an export: it allocates only for texts with control characters.
     fn row(&mut self, event: &Auth<'_>, time: &Time) {
-        let Self { form, sources, bytes, .. } = self;
-        let form = *form;
+        let Self { format, sources, bytes, .. } = self;
+        let format = *format;
         let unknown = Enrichment::default();
         let added = event.enrichment.as_ref().unwrap_or(&unknown);
-        let between = if form == RowFormat::Copy { b'\t' } else { b',' };
-        if form != RowFormat::Copy {
+        let between = if format == RowFormat::Copy { b'\t' } else { b',' };
+        if format != RowFormat::Copy {
             bytes.push(b'(');
         }
         for (n, source) in sources.iter().enumerate() {
@@ -70,42 +70,44 @@ impl RowEncoder {
                 bytes.push(between);
             }
             match source {
-                Column::Server => text(form, bytes, event.server.as_deref()),
+                Column::Server => text(format, bytes, event.server.as_deref()),
                 Column::Date => {
-                    quoted(form, bytes, |bytes| bytes.extend_from_slice(time.as_bytes()));
+                    quoted(format, bytes, |bytes| bytes.extend_from_slice(time.as_bytes()));
                 }
                 Column::Ip => match event.ip {
                     // Writing to memory cannot fail.
-                    Some(ip) => quoted(form, bytes, |bytes| drop(write!(bytes, "{ip}"))),
-                    None => text(form, bytes, None),
+                    Some(ip) => quoted(format, bytes, |bytes| drop(write!(bytes, "{ip}"))),
+                    None => text(format, bytes, None),
                 },
-                Column::User => text(form, bytes, event.user.as_deref()),
-                Column::Hostname => text(form, bytes, added.hostname.as_deref()),
-                Column::ReverseDnsStatus => text(form, bytes, added.reverse_dns_status.as_deref()),
-                Column::CountryCode => text(form, bytes, added.country_code.as_deref()),
+                Column::User => text(format, bytes, event.user.as_deref()),
+                Column::Hostname => text(format, bytes, added.hostname.as_deref()),
+                Column::ReverseDnsStatus => {
+                    text(format, bytes, added.reverse_dns_status.as_deref())
+                }
+                Column::CountryCode => text(format, bytes, added.country_code.as_deref()),
                 Column::Asn => match added.asn {
                     Some(asn) => drop(write!(bytes, "{asn}")),
-                    None => text(form, bytes, None),
+                    None => text(format, bytes, None),
                 },
-                Column::Aso => text(form, bytes, added.aso.as_deref()),
+                Column::Aso => text(format, bytes, added.aso.as_deref()),
             }
         }
-        bytes.extend_from_slice(form.close());
+        bytes.extend_from_slice(format.close());
     }
 
-    /// The rows so far, and forgets them.
+    /// Returns the collected rows and starts an empty buffer.
     pub(crate) fn take(&mut self) -> EncodedRows {
-        // The next rows will take as much room.
+        // The next rows will need about the same capacity.
         let (bytes, ends) =
             (Vec::with_capacity(self.bytes.capacity()), Vec::with_capacity(self.ends.capacity()));
         EncodedRows {
-            form: self.form,
+            format: self.format,
             bytes: std::mem::replace(&mut self.bytes, bytes),
             ends: std::mem::replace(&mut self.ends, ends),
         }
     }
 
-    /// How many bytes the rows so far take.
+    /// Returns the length of the collected rows in bytes.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -113,7 +115,7 @@ impl RowEncoder {
 
 /// Rows that go to the database together.
 pub(crate) struct EncodedRows {
-    form: RowFormat,
+    format: RowFormat,
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
@@ -123,11 +125,11 @@ impl EncodedRows {
         self.ends.len()
     }
 
-    /// Some of the rows, at least one, as `COPY` reads them or as they stand behind `VALUES`.
+    /// Returns a range of rows, at least one, as input of `COPY` or as the list after `VALUES`.
     pub(crate) fn bytes(&self, rows: Range<usize>) -> &[u8] {
         let start = if rows.start == 0 { 0 } else { self.ends[rows.start - 1] };
         let bytes = &self.bytes[start..self.ends[rows.end - 1]];
-        if self.form == RowFormat::Copy {
+        if self.format == RowFormat::Copy {
             bytes
         } else {
             bytes.strip_suffix(b",\n").unwrap_or(bytes)
@@ -136,7 +138,7 @@ impl EncodedRows {
 }
 
 impl RowFormat {
-    /// What ends a row; a list of `VALUES` ends without the comma.
+    /// Returns the end of a row. [`EncodedRows::bytes`] removes the comma after the last row.
     fn close(self) -> &'static [u8] {
         match self {
             Self::Values(_) => b"),\n",
@@ -145,9 +147,9 @@ impl RowFormat {
     }
 }
 
-/// What `write` writes has nothing in it that would have to be escaped.
-fn quoted(form: RowFormat, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-    if form == RowFormat::Copy {
+/// Appends the output of `write` in quotes. It must not need escaping.
+fn quoted(format: RowFormat, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    if format == RowFormat::Copy {
         return write(out);
     }
     out.push(b'\'');
@@ -155,11 +157,11 @@ fn quoted(form: RowFormat, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) 
     out.push(b'\'');
 }
 
-fn text(form: RowFormat, out: &mut Vec<u8>, text: Option<&str>) {
-    match (form, text) {
+fn text(format: RowFormat, out: &mut Vec<u8>, text: Option<&str>) {
+    match (format, text) {
         (RowFormat::Values(_), None) => out.extend_from_slice(b"NULL"),
         (RowFormat::Copy, None) => out.extend_from_slice(b"\\N"),
-        // Control characters become `?`: a row is one line, and none of them is special to COPY.
+        // Control characters become `?`, so a row is one line, and COPY needs no other escapes.
         (RowFormat::Values(dialect), Some(text)) => dialect.write_text(&clean_str(text), out),
         (RowFormat::Copy, Some(text)) => {
             for part in clean_str(text).as_bytes().split_inclusive(|b| *b == b'\\') {

@@ -1,10 +1,10 @@
-//! The tables: events, and beside them what makes loading and importing exactly-once.
+//! The table of events, and the two tables that make loading and importing exactly-once.
 //!
 //! | table | rows |
 //! |---|---|
 //! | `TABLE` | one for each failed login |
-//! | `TABLE_cursor` | one for each source: what of it is in `TABLE` |
-//! | `TABLE_imports` | one for each SQL file that is in `TABLE` |
+//! | `TABLE_cursor` | one for each source: the position up to which `TABLE` holds it |
+//! | `TABLE_imports` | one for each imported SQL file |
 
 use mls_stream::ndjson::Writer;
 
@@ -33,7 +33,8 @@ impl std::str::FromStr for Table {
             Ok(Self(name.to_owned()))
         } else {
             Err(format!(
-                "{name:?} is no name for a table: use at most 40 letters, digits and _, a letter first"
+                "{name:?} is not a table name; use at most 40 letters, digits and _, and begin with a \
+                 letter"
             ))
         }
     }
@@ -58,8 +59,8 @@ impl Table {
         format!("{}_imports", self.0)
     }
 
-    /// What creates the events' table, and its indexes for the usual questions: when, from where,
-    /// who, which network.
+    /// Returns the statements that create the table of events and its indexes: by time, address,
+    /// user and network.
     #[must_use]
     pub fn events_ddl(&self, dialect: Dialect, mapping: &Mapping) -> Vec<String> {
         let (mut lines, mut indexes) = (Vec::new(), Vec::new());
@@ -71,7 +72,7 @@ impl Table {
             };
             let index = dialect.name(&format!("{}_{}", self.0, column.name));
             match dialect {
-                // It has no CREATE INDEX IF NOT EXISTS, and an index of a text needs a length.
+                // MySQL has no CREATE INDEX IF NOT EXISTS, and its indexes of texts need a length.
                 Dialect::Mysql => {
                     let length = if column.definition.to_ascii_uppercase().contains("TEXT") {
                         "(191)"
@@ -95,7 +96,7 @@ impl Table {
         ddl
     }
 
-    /// What creates the two tables beside it.
+    /// Returns the statements that create the tables of cursors and imports.
     #[must_use]
     pub fn state_ddl(&self, dialect: Dialect) -> Vec<String> {
         let (key, text) = match dialect {
@@ -114,14 +115,14 @@ impl Table {
 
 fn create(dialect: Dialect, name: &str, lines: &str) -> String {
     let options = match dialect {
-        // Transactions, four-byte UTF-8, and no two names that are one.
+        // InnoDB has transactions; this collation stores all of UTF-8 and equates no two names.
         Dialect::Mysql => " ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
         _ => "",
     };
     format!("CREATE TABLE IF NOT EXISTS {} (\n{lines}\n){options}", dialect.name(name))
 }
 
-/// Prints what creates the tables.
+/// Prints the statements that create the tables.
 pub(crate) fn print(table: &Table, dialect: Dialect, mapping: &Mapping) -> anyhow::Result<()> {
     let mut out = Writer::stdout()?;
     for statement in table.events_ddl(dialect, mapping).iter().chain(&table.state_ddl(dialect)) {

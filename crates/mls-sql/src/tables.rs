@@ -12,7 +12,7 @@ impl Database {
     /// once.
     ///
     /// # Errors
-    /// Exit 78 if the table is one of the Python original, lacks a column, or has an engine without
+    /// Exit 78 if the Python original created the table, a column is missing, or its engine has no
     /// transactions.
     pub(crate) fn prepare(&mut self, table: &Table, mapping: &Mapping) -> anyhow::Result<()> {
         let dialect = self.dialect;
@@ -33,7 +33,7 @@ impl Database {
     }
 
     /// Creates the missing tables: all or none of them if the database can roll back DDL. A lock
-    /// keeps other runs out.
+    /// makes other runs wait.
     fn create(&mut self, table: &Table, mapping: &Mapping) -> anyhow::Result<()> {
         let dialect = self.dialect;
         self.begin()?;
@@ -63,7 +63,8 @@ impl Database {
         match encoding.first().map(String::as_str) {
             Some("UTF8") => Ok(()),
             other => Err(Exit::Config.error(format!(
-                "{} has encoding {}, which cannot store every name; create a database with ENCODING 'UTF8' TEMPLATE template0",
+                "{} has encoding {}, which cannot store every name; create a database \
+                 with ENCODING 'UTF8' TEMPLATE template0",
                 self.shown,
                 other.unwrap_or("unknown")
             ))),
@@ -100,9 +101,9 @@ impl Database {
         let (name, shown) = (table.name(), &self.shown);
         if has("asn_int") && has("asn_varchar") {
             return Err(Exit::Config.error(format!(
-                "table {name} in {shown} is one of the Python original. Its columns asn_int and \
+                "table {name} in {shown} was created by the Python original. Its columns asn_int and \
                  asn_varchar and its CHECK on reverse_dns_status refuse unknown values and \
-                 \"Errno 1\". Give another --table. After the first load its rows can be copied: \
+                 \"Errno 1\". Give another --table. After the first load you can copy the rows: \
                  INSERT INTO … (server, event_time, ip, username, hostname, reverse_dns_status, \
                  country_code, asn, aso) SELECT server, event_time, ip, username, hostname, \
                  reverse_dns_status, country_code, asn_int, asn_varchar FROM {name}"
@@ -114,13 +115,13 @@ impl Database {
             return Ok(());
         }
         Err(Exit::Config.error(format!(
-            "table {name} in {shown} has no column {}; run mls-sql migrate, which adds missing \
-             columns, or give another --table or --mapping",
+            "table {name} in {shown} has no column {}; add it with ALTER TABLE (mls-sql schema \
+             prints its definition), give a --mapping that fits the table, or give another --table",
             missing.join(", ")
         )))
     }
 
-    /// Engines such as `MyISAM` keep one half of a transaction that failed.
+    /// Refuses engines without transactions: `MyISAM` keeps half of a transaction that failed.
     fn check_engines(&mut self, table: &Table) -> anyhow::Result<()> {
         let names = [table.name(), &table.cursor(), &table.imports()]
             .map(|name| self.dialect.text(name))
