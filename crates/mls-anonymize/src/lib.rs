@@ -1,13 +1,14 @@
-//! `mls-anonymize`: a log to share that still works as a log.
+//! `mls-anonymize` makes a copy of a log that you can share and that still works as a log.
 //!
 //! ```text
 //! mls-anonymize --verify < mail.log > share.log
 //! ```
 //!
 //! # Reads and writes
-//! A mail log, NDJSON records or the CSV of `mls-csv`, by the line; the first that is not blank decides. What comes out is the same
-//! with a pseudonym in the place of everything that says who somebody is: what `mls-parse`, pflogsumm or fail2ban reads in it is what it
-//! reads in the original, under that mapping, and `mls-anonymize | mls-parse` is `mls-parse | mls-anonymize`.
+//! mls-anonymize reads a mail log, NDJSON records or the CSV of `mls-csv`; the first line that is
+//! not blank decides. It writes the same lines with a pseudonym for everything that identifies
+//! somebody. `mls-parse`, pflogsumm and fail2ban read the same in the result as in the original,
+//! under that mapping: `mls-anonymize | mls-parse` equals `mls-parse | mls-anonymize`.
 //!
 //! # What is replaced
 //! | class | what | by |
@@ -20,30 +21,40 @@
 //! | `secret` | passwords, their hashes and SASL responses in debug logs of Dovecot, Postfix and saslauthd; `--keep` cannot keep them, and `--map` does not contain them | `p` and twelve letters or digits |
 //! | `asn` | the columns and members `asn` and `aso`, which would tell an address's first bits | nothing (null) |
 //!
-//! Kept: time stamps, programs, process IDs, queue IDs (but for `--queue-ids`), mechanisms, status words, numbers, countries;
-//! loopback addresses, `localhost` and `unknown`, which are nobody's. `--keep` keeps classes, `--rules` adds patterns.
+//! It keeps timestamps, programs, process IDs, queue IDs (unless `--queue-ids`), mechanisms, status
+//! words, numbers and countries. It also keeps loopback addresses, `localhost` and `unknown`, which
+//! identify nobody. `--keep` keeps more classes, `--rules` adds patterns.
 //!
-//! What stands after `sasl_username=` is one name, whatever it looks like. In free text, names are known by their shape (a dot,
-//! an `@`) or by what stands beside them (`from=<…>`, `NAME[ADDRESS]`, `: EHLO NAME`, `/home/NAME`, `unknown user: "NAME"`): a
-//! bare word that happens to be somebody's name cannot be told from other words. `--verify` finds those that were replaced
-//! elsewhere, and `--rules` replaces them.
+//! The text after `sasl_username=` is one name, whatever it looks like. In free text, mls-anonymize
+//! recognizes names by their shape (a dot, an `@`) or by their context (`from=<…>`,
+//! `NAME[ADDRESS]`, `: EHLO NAME`, `/home/NAME`, `unknown user: "NAME"`). It cannot distinguish a
+//! bare word that is somebody's name from other words. `--verify` finds such words if they were
+//! replaced elsewhere, and `--rules` replaces them.
 //!
 //! # Pseudonyms
-//! They are keyed functions of the text alone (HMAC-SHA-256, Crypto-PAn), each class with a key of its own (HKDF) from that of
-//! `--key-file`, or from a random one: without the key nobody can compute them, or tell the original. That two lines speak of the
-//! same address, name or network can be seen, which is what the log is good for. Who can add lines of his choice to the log
-//! learns their pseudonyms.
+//! A pseudonym is a keyed function of the text (HMAC-SHA-256 or Crypto-PAn). Each class has its own
+//! key, derived (HKDF) from that of `--key-file`, or from a random key. Nobody without the key can
+//! compute a pseudonym or find its original. Readers can still see that two lines name the same
+//! address, name or network; this makes the result useful. Anyone who can add lines to the log can
+//! learn the pseudonyms of the texts in these lines.
 //!
 //! # Verifying
-//! With `--verify`, nothing is written unless each line reads the same, under the mapping, in the original and in the result, and
-//! no replaced address, mail address, host or domain name, user name or secret occurs in the result, in any case, as a word,
-//! and no public address is its own pseudonym. `--allow-words FILE` lists words that may occur. Names that
-//! are words which the log keeps anyway (`status`, `postfix`), and user names of less than five characters, say nothing. What `--keep` keeps
-//! is searched too: a user name that a client made of an address is then a reason to refuse. It keeps every different original in memory, and the result in a temporary file without a name.
+//! With `--verify`, mls-anonymize writes nothing unless all of these hold:
+//!
+//! - the parser reads the same in each line of the original and of the result, under the mapping;
+//! - no replaced address, mail address, host or domain name, user name or secret occurs in the
+//!   result as a word, in any case;
+//! - no public address is its own pseudonym.
+//!
+//! `--allow-words FILE` lists words that may occur. Names that the log keeps anyway as words
+//! (`status`, `postfix`) and user names of fewer than five characters are not searched for. The
+//! search includes classes that `--keep` keeps: it refuses a user name that a client made of an
+//! address. Verifying keeps every different original in memory, and the result in a temporary file
+//! without a name.
 //!
 //! # Guarantees
-//! `--output` and `--map` get all or nothing. Lines longer than 1 MiB are reported and left out. Without `--map` and `--verify`,
-//! memory does not grow with the log.
+//! `--output` and `--map` are written completely or not at all. Lines longer than 1 MiB are reported
+//! and left out. Without `--map` and `--verify`, memory does not grow with the log.
 
 pub mod address;
 pub mod anonymizer;
@@ -87,7 +98,7 @@ use rules::Rules;
 /// Runs the tool.
 ///
 /// # Errors
-/// Whatever ends the run early, with its exit code.
+/// The error that ends the run early, with its exit code.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
     let key = args.key_file.as_deref().map_or_else(Key::random, Key::load)?;

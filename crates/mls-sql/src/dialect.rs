@@ -5,11 +5,11 @@
 //! | dialect | text | text with `\` or non-ASCII characters |
 //! |---|---|---|
 //! | SQLite | `'it''s'` | the same: it has no escapes, and its files are UTF-8 |
-//! | PostgreSQL | `'it''s'` | `E'\\ \u00e9'` [^pg] |
-//! | MySQL, MariaDB | `'it''s'` | `_utf8mb4 X'5c'` [^my] |
+//! | PostgreSQL | `'it''s'` | `E'\\ \u00e9'` |
+//! | MySQL, MariaDB | `'it''s'` | `_utf8mb4 X'5c'` |
 //!
-//! [^pg]: Independent of `standard_conforming_strings` and `client_encoding`.
-//! [^my]: Independent of `NO_BACKSLASH_ESCAPES` and `character_set_client`.
+//! The PostgreSQL literals do not depend on `standard_conforming_strings` and `client_encoding`,
+//! those of MySQL not on `NO_BACKSLASH_ESCAPES` and `character_set_client`.
 //!
 //! Sources: SQLite "SQL Language Expressions"; PostgreSQL manual 4.1.2; MySQL manual 9.1.1 and
 //! 9.1.4.
