@@ -217,23 +217,77 @@ fn while_a_new_csv_is_still_to_come_the_one_that_was_rotated_is_the_last() {
     assert_eq!(named(&site, &["first", "second", "third"]), ["first", "second", "third"]);
 }
 
+fn compress(site: &Site, program: &str, name: &str) {
+    let path = site.dir.path().join(format!("maillogsentinel.csv{name}"));
+    assert!(std::process::Command::new(program).arg("-q").arg(path).status().unwrap().success());
+}
+
 #[test]
-fn where_the_file_that_a_digest_ended_in_was_compressed_since_the_dates_of_all_rows_decide() {
+fn digest_continues_in_a_csv_that_was_compressed_since_the_last_one() {
+    for program in ["gzip", "xz"] {
+        let site = Site::new(&json!({}), &[]);
+        // The dates are of no use: the position decides.
+        site.append(&row("2020-06-01 10:00", "first"));
+        assert_eq!(site.digest(&SINCE_LAST).code, 0);
+        site.append(&row("2020-06-01 10:00", "second"));
+        rotate(&site, &[".1", ""]);
+        compress(&site, program, ".1");
+        site.append(&row("2199-06-01 10:00", "third"));
+        let run = site.digest(&SINCE_LAST);
+        assert_eq!((run.code, run.err.as_str()), (0, ""), "{program}");
+        assert_eq!(named(&site, &["first", "second", "third"]), ["first", "second third"]);
+    }
+}
+
+#[test]
+fn compressed_csv_is_the_last_until_a_new_one_begins() {
     let site = Site::new(&json!({}), &[]);
-    site.append(&row("2020-06-01 10:00", "first"));
+    site.append(&row("2026-06-01 10:00", "first"));
     assert_eq!(site.digest(&SINCE_LAST).code, 0);
-    site.append(&row("2199-06-01 10:00", "second"));
+    site.append(&row("2020-06-01 10:00", "second"));
     rotate(&site, &[".1", ""]);
-    let gzip = std::process::Command::new("gzip")
-        .arg(site.csv().with_extension("csv.1"))
-        .status()
-        .unwrap();
-    assert!(gzip.success());
-    site.append(&row("2199-06-01 10:00", "third"));
+    compress(&site, "gzip", ".1");
     let run = site.digest(&SINCE_LAST);
-    assert_eq!(run.code, 0);
-    assert!(run.err.contains("is not the file that the last digest ended in"), "{}", run.err);
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    site.append(&row("2020-06-01 10:00", "third"));
+    let run = site.digest(&SINCE_LAST);
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    assert_eq!(named(&site, &["first", "second", "third"]), ["first", "second", "third"]);
+}
+
+#[test]
+fn symlinked_csv_is_found_where_it_was_rotated() {
+    let site = Site::new(&json!({}), &[]);
+    let real = site.dir.path().join("real");
+    fs::create_dir(&real).unwrap();
+    site.append(&row("2026-06-01 10:00", "first"));
+    fs::rename(site.csv(), real.join("logins.csv")).unwrap();
+    std::os::unix::fs::symlink("real/logins.csv", site.csv()).unwrap();
+    assert_eq!(site.digest(&SINCE_LAST).code, 0);
+    site.append(&row("2020-06-01 10:00", "second"));
+    fs::rename(real.join("logins.csv"), real.join("logins.csv.1")).unwrap();
+    let rows = crate::site::HEADER.to_owned() + &row("2020-06-01 10:00", "third");
+    mls_state::atomic::write(&real.join("logins.csv"), rows.as_bytes(), 0o640).unwrap();
+    let run = site.digest(&SINCE_LAST);
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
     assert_eq!(named(&site, &["first", "second", "third"]), ["first", "second third"]);
+}
+
+#[test]
+fn copied_and_truncated_csv_is_reported_once() {
+    let site = Site::new(&json!({}), &[]);
+    site.append(&row("2026-06-01 10:00", "first"));
+    assert_eq!(site.digest(&SINCE_LAST).code, 0);
+    site.append(&row("2020-06-01 10:00", "second"));
+    fs::copy(site.csv(), site.csv().with_extension("csv.1")).unwrap();
+    // Between the copy and the truncation all rows are there twice.
+    let run = site.digest(&SINCE_LAST);
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    fs::OpenOptions::new().write(true).truncate(true).open(site.csv()).unwrap();
+    site.append(&row("2020-06-01 10:00", "third"));
+    let run = site.digest(&SINCE_LAST);
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    assert_eq!(named(&site, &["first", "second", "third"]), ["first", "second", "third"]);
 }
 
 #[test]

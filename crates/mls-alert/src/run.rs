@@ -78,7 +78,7 @@ fn source(args: &Args, paths: &Paths) -> anyhow::Result<AttemptSource> {
     };
     let length =
         committed(args, paths)?.map(|cursor| cursor.data.as_ref().map_or(0, |data| data.length));
-    Ok(AttemptSource::File { rotated: Vec::new(), path: path.clone(), length })
+    Ok(AttemptSource::File { path: path.clone(), length })
 }
 
 fn committed(args: &Args, paths: &Paths) -> anyhow::Result<Option<CursorFile>> {

@@ -5,12 +5,11 @@ use std::io::{BufRead, BufReader, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use flate2::bufread::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressStyle};
 use mls_config::zone::Zone;
 use mls_diag::{Exit, OrExit};
 use mls_event::Record;
-use mls_stream::input::GZIP;
+use mls_rotation::{Chain, ChainFile, Compression};
 use mls_stream::ndjson::Reader;
 use mls_stream::sink::CUT_OFF;
 
@@ -22,19 +21,24 @@ const BUFFER: usize = 16 * 1024;
 /// Larger files show a progress bar.
 const LARGE: u64 = 64 << 20;
 
-/// What is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The input to read.
+#[derive(Debug)]
 pub enum AttemptSource {
     /// Standard input.
     Stdin,
-    /// A file, after the files that were rotated away from it.
+    /// One file.
     File {
-        /// Files to read before `path`, and how many bytes of each.
-        rotated: Vec<(PathBuf, Option<u64>)>,
-        /// The file.
+        /// Its name.
         path: PathBuf,
-        /// How many bytes of it are read; `None` for all.
+        /// The number of bytes to read; `None` for all.
         length: Option<u64>,
+    },
+    /// A file after the files that rotation made of it, each up to its limit.
+    Rotated {
+        /// The open files. It must not be empty.
+        chain: Chain,
+        /// The index of the first file to read.
+        first: usize,
     },
 }
 
@@ -50,36 +54,33 @@ pub struct ReadSummary {
 }
 
 impl AttemptSource {
-    /// Calls `each` for every failed attempt, with the offset of its line. Offsets continue from one file to the next.
-    /// Bad rows are reported and skipped.
+    /// Calls `each` for every failed attempt, with the offset of its line. Offsets continue from
+    /// one file to the next. Bad rows are reported and skipped. The summary describes the last
+    /// file.
     ///
     /// # Errors
-    /// If a file cannot be opened or read, or a framed stream stops before its `end`.
+    /// If a file cannot be opened or read, or a framed stream stops before its `end`. Exit 75 if a
+    /// rotated file changes while it is read.
     pub fn read(
         &self,
         zone: Zone,
         mut each: impl FnMut(&Attempt<'_>, u64),
     ) -> anyhow::Result<ReadSummary> {
-        let mut begin = 0;
-        let mut from = |reader| {
-            let mut each = |row: &Attempt<'_>, offset| {
-                each(row, begin + offset);
-                Ok(())
-            };
-            let summary = read(reader, zone, &mut each, || Ok(()))?;
-            begin += summary.bytes;
-            Ok(summary)
+        let mut each = |attempt: &Attempt<'_>, offset| {
+            each(attempt, offset);
+            Ok(())
         };
-        if let Self::File { rotated, .. } = self {
-            for (path, length) in rotated {
-                from(open_file(path, *length)?)?;
+        match self {
+            Self::Stdin => {
+                let reader = decompressed(Box::new(std::io::stdin()), "stdin".to_owned())?;
+                read(reader, zone, &mut each, || Ok(()))
             }
+            _ => self.read_files(zone, &mut each, || Ok(())),
         }
-        from(self.open()?)
     }
 
-    /// The same for attempts that are acted on while more are to come. `pause` is called before a read that would wait.
-    /// Standard input must not be compressed.
+    /// The same for attempts that are acted on while more are to come. `pause` is called before a
+    /// read that would wait. Standard input must not be compressed.
     ///
     /// # Errors
     /// As [`read`](Self::read), and those of `each` and `pause`.
@@ -89,26 +90,59 @@ impl AttemptSource {
         mut each: impl FnMut(&Attempt<'_>, u64) -> anyhow::Result<()>,
         pause: impl FnMut() -> anyhow::Result<()>,
     ) -> anyhow::Result<ReadSummary> {
-        let reader = if *self == Self::Stdin { Reader::stdin()? } else { self.open()? };
-        read(reader, zone, &mut each, pause)
-    }
-
-    fn open(&self) -> anyhow::Result<Reader> {
         match self {
-            Self::File { path, length, .. } => open_file(path, *length),
-            Self::Stdin => unpacked(Box::new(std::io::stdin()), "stdin".to_owned()),
+            Self::Stdin => read(Reader::stdin()?, zone, &mut each, pause),
+            _ => self.read_files(zone, &mut each, pause),
         }
     }
 
-    /// The file's name without its directory; `None` for standard input.
-    #[must_use]
-    pub fn file_name(&self) -> Option<String> {
+    fn read_files(
+        &self,
+        zone: Zone,
+        each: &mut impl FnMut(&Attempt<'_>, u64) -> anyhow::Result<()>,
+        mut pause: impl FnMut() -> anyhow::Result<()>,
+    ) -> anyhow::Result<ReadSummary> {
         match self {
-            Self::Stdin => None,
-            Self::File { path, .. } => {
-                path.file_name().map(|name| name.to_string_lossy().into_owned())
+            Self::Stdin => Ok(ReadSummary::default()),
+            Self::File { path, length } => read(open_file(path, *length)?, zone, each, pause),
+            Self::Rotated { chain, first } => {
+                let (mut begin, mut summary) = (0, ReadSummary::default());
+                for file in &chain.files[*first..] {
+                    let mut each = |attempt: &Attempt<'_>, offset| each(attempt, begin + offset);
+                    summary = read(open_rotated(file)?, zone, &mut each, &mut pause)?;
+                    begin += summary.bytes;
+                }
+                if chain.is_unchanged() {
+                    return Ok(summary);
+                }
+                Err(Exit::TempFail.error(format!(
+                    "{} was rotated or truncated while it was read; try again",
+                    self.newest_file()
+                        .map_or_else(String::new, |(path, _)| path.display().to_string())
+                )))
             }
         }
+    }
+
+    /// The file that was written last, and how many of its bytes count, `None` for all; `None` for
+    /// standard input.
+    #[must_use]
+    pub fn newest_file(&self) -> Option<(&Path, Option<u64>)> {
+        match self {
+            Self::Stdin => None,
+            Self::File { path, length } => Some((path, *length)),
+            Self::Rotated { chain, .. } => chain.files.last().map(|file| {
+                let length = file.compression.is_none().then_some(file.stat.size);
+                (file.path.as_path(), length)
+            }),
+        }
+    }
+
+    /// The name of that file without its directory.
+    #[must_use]
+    pub fn file_name(&self) -> Option<String> {
+        let (path, _) = self.newest_file()?;
+        path.file_name().map(|name| name.to_string_lossy().into_owned())
     }
 }
 
@@ -117,17 +151,25 @@ fn open_file(path: &Path, length: Option<u64>) -> anyhow::Result<Reader> {
     let file = File::open(path).with_context(|| format!("opening {name}"))?;
     let size = file.metadata().with_context(|| format!("looking at {name}"))?.len();
     let length = length.unwrap_or(u64::MAX);
-    unpacked(Box::new(progress(size.min(length)).wrap_read(file.take(length))), name)
+    decompressed(Box::new(progress(size.min(length)).wrap_read(file.take(length))), name)
 }
 
-/// Decompresses the input if its first two bytes say that it is gzip (RFC 1952).
-fn unpacked(input: Box<dyn Read + Send>, name: String) -> anyhow::Result<Reader> {
+fn open_rotated(file: &ChainFile) -> anyhow::Result<Reader> {
+    let name = file.path.display().to_string();
+    let content = file.reader(0, u64::MAX);
+    let content = content.with_context(|| format!("reading {name}")).or_exit(Exit::IoErr)?;
+    // The size of the decompressed bytes is not known.
+    let size = if file.compression.is_none() { file.stat.size } else { 0 };
+    Ok(Reader::new(Box::new(progress(size).wrap_read(content)), name))
+}
+
+/// Decompresses the input if its first bytes say that it is compressed.
+fn decompressed(input: Box<dyn Read + Send>, name: String) -> anyhow::Result<Reader> {
     let mut input = BufReader::with_capacity(BUFFER, input);
     let head = input.fill_buf().with_context(|| format!("reading {name}")).or_exit(Exit::IoErr)?;
-    let input: Box<dyn Read + Send> = if head.starts_with(&GZIP) {
-        Box::new(MultiGzDecoder::new(input))
-    } else {
-        Box::new(input)
+    let input: Box<dyn Read + Send> = match Compression::of_content(head) {
+        Some(method) => method.decoder(input),
+        None => Box::new(input),
     };
     Ok(Reader::new(input, name))
 }

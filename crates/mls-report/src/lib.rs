@@ -20,11 +20,13 @@
 //! - Memory stays below 64 MiB, whatever the data. Up to 100,000 users, as many combinations of user and address, 110,000
 //!   addresses and 50,000 autonomous systems are counted exactly; names are compared by their first 256 bytes. Beyond that,
 //!   counts are lower bounds and say `at least`, and a note says by how much they may be too low.
-//! - With `--since-last` on a plain FILE, every attempt is in exactly one digest that mls-mail commits, also one that came late.
-//!   The place in the file decides, not the date. `--committed-by` names the cursor file of the sink, so that rows which the sink may
-//!   still take back wait for the next digest. FILE is found again in the files that it was rotated to (`FILE.1`,
-//!   `FILE-20260601.gz`), in the order in which these were last written to. If it cannot be found (it was removed, edited, or
-//!   compressed), the dates of rows decide, by the minute, and a warning says so. On standard input the dates always decide.
+//! - With `--since-last` on FILE, every attempt is in exactly one digest that mls-mail commits,
+//!   also an attempt that is logged late: its position in the file decides, not its date.
+//!   `--committed-by` names the cursor file of the sink: rows that the sink has not committed wait
+//!   for the next digest. The position is found again by content in FILE and in the files that
+//!   rotation made of it (`FILE.1`, `FILE-20260601.gz`), also after compression, copytruncate and
+//!   through symbolic links. If those rows were removed or edited, the dates of rows decide, by the
+//!   minute, and a warning says so. On standard input the dates always decide.
 
 mod args;
 mod attachment;
@@ -35,7 +37,6 @@ mod html;
 mod login_counter;
 mod message;
 mod period;
-mod place;
 pub mod prometheus;
 pub mod report;
 mod run;

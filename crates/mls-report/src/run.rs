@@ -90,7 +90,6 @@ impl Job {
             }
             None => Ok(AttemptSource::Stdin),
             Some(path) => Ok(AttemptSource::File {
-                rotated: Vec::new(),
                 path: path.clone(),
                 length: committed.map(|cursor| cursor.data.as_ref().map_or(0, |data| data.length)),
             }),
@@ -162,9 +161,9 @@ impl Job {
 
     /// The mail: both forms, and the CSV that they come from.
     fn message(&self, scope: &Scope, report: &Report) -> anyhow::Result<Vec<u8>> {
-        let attachment = match &scope.source {
-            AttemptSource::File { path, length, .. } if report.csv.is_some() => {
-                Attachment::read(path, *length, self.config.report.attach_csv)?
+        let attachment = match scope.source.newest_file() {
+            Some((path, length)) if report.csv.is_some() => {
+                Attachment::read(path, length, self.config.report.attach_csv)?
             }
             _ => Attachment::None,
         };

@@ -3,26 +3,28 @@
 //! mls-mail commits the end of a digest together with the mail, in its ledger. Rows are assigned to digests by their place in
 //! the file, not by their dates, so that a row that came late is in exactly one digest too.
 
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io;
+use std::path::Path;
 
 use anyhow::Context;
 use chrono::{DateTime, DurationRound, FixedOffset, NaiveDateTime, TimeDelta};
 use mls_attempts::AttemptSource;
 use mls_config::zone::Zone;
 use mls_diag::{Exit, OrExit};
+use mls_rotation::{Chain, Committed, Layout, Point, Position};
 use mls_state::cursor_file::CursorFile;
 use mls_state::mail_cursor::MailCursor;
 use serde::{Deserialize, Serialize};
 
 use crate::period::{Moment, Period};
-use crate::place::{self, Place};
 
 /// Where a digest ends: the cursor that mls-mail commits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct DigestEnd {
     until: DateTime<FixedOffset>,
     /// How much of the file was read; null for an input that cannot be found again.
-    data: Option<Place>,
+    data: Option<Position>,
 }
 
 /// Reads what no digest had yet.
@@ -49,62 +51,71 @@ impl SinceLast<'_> {
             .or_exit(Exit::Config)?;
         let until = self.now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(self.now);
         let (source, period, data) = match source {
-            AttemptSource::Stdin => {
+            AttemptSource::File { path, .. } => self.select_files(&path, last.as_ref(), until)?,
+            AttemptSource::Stdin | AttemptSource::Rotated { .. } => {
                 (source, self.by_dates(last.as_ref(), Some(until), until), None)
-            }
-            AttemptSource::File { path, length, .. } => {
-                self.select_files(&path, length, last.as_ref(), until)?
             }
         };
         let cursor = serde_json::to_value(DigestEnd { until, data })?;
         Ok((source, period, MailCursor { base: ledger.sequence, until, cursor }))
     }
 
-    /// The files from the one that the last digest ended in to the one that is being written.
+    /// The files from the one in which the last digest ended to the one that is being written.
     fn select_files(
         &self,
         path: &Path,
-        length: Option<u64>,
         last: Option<&DigestEnd>,
         until: DateTime<FixedOffset>,
-    ) -> anyhow::Result<(AttemptSource, Period, Option<Place>)> {
-        let chain = place::chain(path)?;
-        let data = Place::of_end(&chain, length)?;
-        let newest = chain.len() - 1;
-        let Some(end) = &data else {
-            // Offsets in a compressed file are not those of its lines.
-            log::warn!("{} is compressed: the dates of its rows decide", path.display());
-            let source = AttemptSource::File { rotated: Vec::new(), path: path.into(), length };
-            return Ok((source, self.by_dates(last, Some(until), until), None));
-        };
-        let (path, length) = (chain[newest].clone(), Some(end.length()));
+    ) -> anyhow::Result<(AttemptSource, Period, Option<Position>)> {
+        let reading = || format!("reading {} and its rotated files", path.display());
+        let mut chain = self.open(path)?;
+        let end = chain.end().with_context(reading).or_exit(Exit::IoErr)?;
+        if let (Some(newest), Some(end)) = (chain.files.last_mut(), &end) {
+            // A line that is still being written belongs to the next digest.
+            newest.limit_to(end.prefix.length);
+        }
         let begin = match last {
-            None => Some((newest, 0)),
-            Some(DigestEnd { data: Some(begin), .. }) => begin.find(&chain)?,
-            Some(DigestEnd { data: None, .. }) => None,
+            None => newest_rows(&chain),
+            Some(DigestEnd { data: Some(begin), .. }) => chain.find(begin),
+            Some(DigestEnd { data: None, .. }) => Ok(None),
         };
-        let (oldest, period) = if let Some((oldest, offset)) = begin {
+        let begin = begin.with_context(reading).or_exit(Exit::IoErr)?;
+        let (first, period) = if let Some(Point { file, offset }) = begin {
             let last = last.map(|last| self.naive(last.until));
-            (oldest, Period::after(offset, last, self.naive(until)))
+            (file, Period::after(offset, last, self.naive(until)))
         } else {
             log::warn!(
                 "{} is not the file that the last digest ended in: the dates of its rows decide",
                 path.display()
             );
-            // The end of the file is known, so that no date is too late.
+            // The end of the file is known: no date is too late.
             (0, self.by_dates(last, None, until))
         };
-        let rotated = self.with_lengths(&chain[oldest..newest])?;
-        Ok((AttemptSource::File { rotated, path, length }, period, data))
+        for (path, stat) in &chain.unsupported {
+            if stat.mtime >= chain.files[first].stat.mtime {
+                log::warn!(
+                    "{}: its rows are missing: this compression is not supported; \
+                     decompress it before the next digest",
+                    path.display()
+                );
+            }
+        }
+        Ok((AttemptSource::Rotated { chain, first }, period, end))
     }
 
-    /// Rotated files and how much of each counts: the sink may have left rows that it did not commit.
-    fn with_lengths(&self, rotated: &[PathBuf]) -> anyhow::Result<Vec<(PathBuf, Option<u64>)>> {
-        let with_length = |path: &PathBuf| {
-            let committed = self.committed.iter().flat_map(|it| it.data.iter().chain(&it.rotated));
-            Ok((path.clone(), place::committed_length(path, committed)?))
+    /// Opens the CSV and its rotated files, up to what the sink has committed.
+    fn open(&self, path: &Path) -> anyhow::Result<Chain> {
+        let layout = Layout::default();
+        let chain = match self.committed {
+            Some(cursor) => Chain::open_committed(path, &layout, &Committed::of(cursor))?,
+            None => Chain::open(path, &layout)?,
         };
-        rotated.iter().map(with_length).collect()
+        if chain.files.is_empty() {
+            File::open(path).with_context(|| format!("opening {}", path.display()))?;
+            return Err(Exit::TempFail
+                .error(format!("{} was created a moment ago; try again", path.display())));
+        }
+        Ok(chain)
     }
 
     fn by_dates(
@@ -121,4 +132,13 @@ impl SinceLast<'_> {
     fn naive(&self, at: DateTime<FixedOffset>) -> NaiveDateTime {
         self.zone.show(&at).naive_local()
     }
+}
+
+/// Where the first digest begins: at the beginning of the newest file that has rows.
+fn newest_rows(chain: &Chain) -> io::Result<Option<Point>> {
+    let file = match chain.newest_rows()? {
+        Some(rows) => chain.newest_with_prefix(&rows)?,
+        None => None,
+    };
+    Ok(Some(Point { file: file.unwrap_or(chain.files.len() - 1), offset: 0 }))
 }

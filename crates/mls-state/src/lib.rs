@@ -7,7 +7,6 @@
 //! | [`cursor_file`] | the committed cursor on disk |
 //! | [`alerted`] | which alerts were raised |
 //! | [`mail_cursor`] | the cursor that a mail carries from mls-report to mls-mail |
-//! | [`rotation`] | the names that rotation gives to files |
 
 #![warn(missing_docs)]
 
@@ -16,4 +15,3 @@ pub mod atomic;
 pub mod cursor_file;
 pub mod lock;
 pub mod mail_cursor;
-pub mod rotation;
