@@ -1,4 +1,4 @@
-//! Passwords, which live in files of their own.
+//! Passwords, which are kept in files of their own.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -7,14 +7,14 @@ use anyhow::Context;
 
 use mls_diag::Exit;
 
-/// No password is as long.
+/// A password must be shorter than this, in bytes.
 const MAX_PASSWORD: usize = 4096;
 
 /// The first line of the file that `key` (such as `smtp_password_file`) names.
 ///
 /// # Errors
-/// Exit 77 where everybody may read it, 78 where it does not begin with a password, 66 where there
-/// is none.
+/// Exit 77 if everybody may read the file, 78 if it does not begin with a password, 66 if it does not
+/// exist.
 pub fn read(key: &str, path: &Path) -> anyhow::Result<String> {
     let shown = path.display();
     let mode = std::fs::metadata(path).with_context(|| format!("looking at {key} {shown}"))?.mode();

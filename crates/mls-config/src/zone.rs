@@ -57,9 +57,9 @@ impl Zone {
         }
     }
 
-    /// The point in time that a clock in this zone shows as `naive`. Where it shows that twice
-    /// (summer time ends), the first; where it never does (summer time begins), the same distance
-    /// after the change.
+    /// The point in time that a clock in this zone shows as `naive`. If the clock shows it twice
+    /// (summer time ends), this is the first. If the clock skips it (summer time begins), it is moved
+    /// by the length of the gap.
     #[must_use]
     pub fn read(self, naive: NaiveDateTime) -> DateTime<FixedOffset> {
         // Around a change, the offsets before and after it are the candidates.
@@ -104,7 +104,7 @@ pub fn digits(at: &NaiveDateTime) -> Option<[u8; 19]> {
     Some(text)
 }
 
-/// UTC where the zone's file does not say: it then has no rule for the far future.
+/// The offset of a zone. UTC if the zone's file has no rule for this time.
 fn offset_at(zone: &tz::TimeZone, unix_time: i64) -> FixedOffset {
     let seconds = zone.find_local_time_type(unix_time).map_or(0, tz::LocalTimeType::ut_offset);
     FixedOffset::east_opt(seconds).unwrap_or(Utc.fix())
