@@ -383,6 +383,23 @@ fn a_run_that_is_at_work_is_reported_before_a_purge_asks() {
 }
 
 #[test]
+fn logins_are_recorded_with_the_failures_if_the_configuration_says_so() {
+    let login = "2026-06-01T10:00:00+00:00 vm postfix/smtps/smtpd[7]: 4A1B2C3D: client=home.example[192.0.2.7], \
+                 sasl_method=PLAIN, sasl_username=u7\n";
+    for (record, rows) in [("no", 0), ("yes", 1)] {
+        let mut front = Front::new("conf", &format!("[logins]\nrecord = {record}"));
+        front.site.log(3);
+        front.site.append("mail.log", login);
+        front.succeeds(&[]);
+        front.succeeds(&[]);
+        front.site.assert_exact();
+        assert_eq!(front.site.path().join("logins.csv").exists(), rows == 1, "record = {record}");
+        let logins = if rows == 1 { front.site.read("logins.csv") } else { String::new() };
+        assert_eq!(logins.matches("u7").count(), rows, "{logins}");
+    }
+}
+
+#[test]
 fn recorded_logins_are_pruned_and_purged_with_the_failures() {
     let front = Front::new("conf", "[logins]\nrecord = yes\n[retention]\nlogins_days = 10");
     let header = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n";

@@ -24,11 +24,12 @@ const DATABASE: &str = "Database to copy";
 const WRITE: &str = "Write this?";
 
 /// The questions of the shortest way through, each with an empty answer.
-const DEFAULTS: [(&str, &str); 8] = [
+const DEFAULTS: [(&str, &str); 9] = [
     ("Mail log", "\n"),
     (SCHEDULE, "\n"),
     (RECIPIENTS, "\n"),
     ("Alert when one address", "\n"),
+    ("Record successful logins", "\n"),
     ("When to fetch", "\n"),
     ("User that the service", "\n"),
     ("Days to keep", "\n"),
@@ -151,6 +152,8 @@ fn empty_answers_take_the_defaults_and_write_what_was_shown() {
         ("maillogsentinel-report.timer", false),
         ("maillogsentinel-sql-import.timer", false),
         ("maillogsentinel-follow.service", false),
+        ("maillogsentinel-logins.timer", false),
+        ("maillogsentinel-logins-follow.service", false),
     ] {
         assert_eq!(system.enabled(unit), enabled, "{unit}");
     }
@@ -210,6 +213,8 @@ fn wrong_answers_are_asked_again_and_say_why() {
             ("logins of one user", "\n"),
             ("Block addresses", "iptables\n"),
             ("give nftables, postfix", "both\n"),
+            ("Record successful logins", "perhaps\n"),
+            ("give one of yes, no", "yes\n"),
             ("When to fetch", "never\n"),
             ("User that the service", "root\n"),
             ("must not run as root", "no body\n"),
@@ -237,6 +242,7 @@ fn wrong_answers_are_asked_again_and_say_why() {
         "csv_days = 365",
         "ip = 20/10m",
         "enforce = nftables, postfix",
+        "record = yes",
         "report_schedule = 06:30",
         "ip_update_schedule = never",
         "user = bob",
@@ -263,6 +269,8 @@ fn wrong_answers_are_asked_again_and_say_why() {
         "maillogsentinel-alert.path",
         "maillogsentinel-alert.timer",
         "maillogsentinel-prune.timer",
+        "maillogsentinel-logins.timer",
+        "maillogsentinel-logins.service",
         "maillogsentinel-block.service",
         "maillogsentinel-block-nft.path",
         "maillogsentinel-block-nft.timer",
@@ -287,6 +295,7 @@ fn wrong_answers_are_asked_again_and_say_why() {
         "Alert when one",
         "logins of one user",
         "Block addresses",
+        "Record successful logins",
         "When to fetch",
         "User that",
         "Days to keep",
@@ -448,12 +457,18 @@ fn automated_setup_asks_nothing_and_refuses_what_an_interview_would() {
         assert!(text(&output.stderr).contains(why), "{answers}: {}", text(&output.stderr));
         assert_eq!(system.snapshot(), before, "{answers}");
     }
-    let output = system.automated("[systemd]\nextraction_schedule = follow\n");
+    let output =
+        system.automated("[logins]\nrecord = yes\n[systemd]\nextraction_schedule = follow\n");
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(
-        system.enabled("maillogsentinel-follow.service")
-            && !system.enabled("maillogsentinel.service")
-    );
+    for (unit, enabled) in [
+        ("maillogsentinel-follow.service", true),
+        ("maillogsentinel-logins-follow.service", true),
+        ("maillogsentinel.service", false),
+        ("maillogsentinel-logins.service", false),
+        ("maillogsentinel-logins.timer", false),
+    ] {
+        assert_eq!(system.enabled(unit), enabled, "{unit}");
+    }
     assert!(!system.path("etc/systemd/system/maillogsentinel-extract.timer.d/setup.conf").exists());
     assert!(system.read("etc/maillogsentinel.conf.bak").starts_with("# Kept.\n"));
     let output =
@@ -638,7 +653,8 @@ fn without_systemd_cron_starts_the_jobs() {
     assert!(text(&output.stderr).contains("cron cannot follow a log"), "{}", text(&output.stderr));
     let output = system.automated("[systemd]\nreport_schedule = 2027-01-01\n");
     assert_eq!(output.status.code(), Some(78));
-    let conf = "[report]\nemail = a@localhost\n[systemd]\nextraction_schedule = *:0/15\n\
+    // One command records failures and logins.
+    let conf = "[logins]\nrecord = yes\n[retention]\nlogins_days =\n[report]\nemail = a@localhost\n[systemd]\nextraction_schedule = *:0/15\n\
                 report_schedule = Mon..Fri 06:30\n";
     let output = system.automated(conf);
     assert!(output.status.success(), "{}", text(&output.stderr));

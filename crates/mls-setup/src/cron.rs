@@ -16,7 +16,11 @@ pub(crate) fn file(answers: &Answers) -> NewFile {
     for job in &JOBS {
         if let When::At(schedule) = job.when(answers) {
             let fields = cron_fields(schedule).unwrap_or_default();
-            lines.push(format!("{fields} {user} {}", job.command));
+            let line = format!("{fields} {user} {}", job.command);
+            // Two jobs of systemd may be one command.
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
         }
     }
     NewFile::text(CRON_FILE, lines.join("\n") + "\n")

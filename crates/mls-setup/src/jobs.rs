@@ -34,8 +34,16 @@ const EXTRACTION: Job = Job {
 };
 
 /// All of them.
-pub(crate) const JOBS: [Job; 7] = [
+pub(crate) const JOBS: [Job; 8] = [
     EXTRACTION,
+    Job {
+        service: "maillogsentinel-logins.service",
+        timer: "maillogsentinel-logins.timer",
+        follow: Some("maillogsentinel-logins-follow.service"),
+        is_needed: records_logins,
+        // The front end records logins together with failures.
+        ..EXTRACTION
+    },
     Job {
         service: "maillogsentinel-report.service",
         timer: "maillogsentinel-report.timer",
@@ -94,11 +102,15 @@ fn mails_alerts(answers: &Answers) -> bool {
     has_threshold && answers.is_set("report.email")
 }
 
+/// Whether successful logins are recorded too.
+pub(crate) fn records_logins(answers: &Answers) -> bool {
+    answers.get("logins.record") == "yes"
+}
+
 fn removes_data(answers: &Answers) -> bool {
-    let keeps_logins = answers.get("logins.record") == "yes";
     answers.is_set("retention.csv_days")
         || answers.is_set("retention.sql_files_days")
-        || (keeps_logins && answers.is_set("retention.logins_days"))
+        || (records_logins(answers) && answers.is_set("retention.logins_days"))
 }
 
 fn has_database(answers: &Answers) -> bool {

@@ -11,6 +11,7 @@ use mls_diag::{Exit, OrExit};
 use crate::answers::Answers;
 use crate::file::{CONFIGURATION, Content, NewFile, Readers};
 use crate::installation::Installation;
+use crate::jobs::records_logins;
 use crate::step::Step;
 use crate::system::{Scheduler, System};
 use crate::units::{self, SHIPPED_USER, Switches};
@@ -149,6 +150,9 @@ fn directories_elsewhere(answers: &Answers) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> =
         vec![answers.get("paths.working_dir").into(), answers.get("paths.state_dir").into()];
     found.push(parent(answers.get("paths.csv_filename")));
+    if records_logins(answers) {
+        found.push(parent(answers.get("paths.logins_filename")));
+    }
     if answers.is_set("general.log_file") {
         found.push(parent(answers.get("general.log_file")));
     }

@@ -38,7 +38,7 @@ const ALWAYS: Question = Question {
     default: "",
 };
 
-const QUESTIONS: [Question; 26] = [
+const QUESTIONS: [Question; 27] = [
     ALWAYS,
     Question {
         key: "systemd.extraction_schedule",
@@ -113,6 +113,12 @@ const QUESTIONS: [Question; 26] = [
         check: Check::Enforcers,
         is_asked: |answers| answers.is_set("alert.ip"),
         default: "",
+    },
+    Question {
+        key: "logins.record",
+        text: "Record successful logins too, to find stolen passwords: yes or no (personal data: who logged in when, from where)",
+        check: YES_OR_NO,
+        ..ALWAYS
     },
     Question {
         key: "systemd.ip_update_schedule",

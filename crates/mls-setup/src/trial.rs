@@ -10,7 +10,7 @@ use mls_diag::Exit;
 use crate::answers::Answers;
 use crate::file::CONFIGURATION;
 use crate::installation::Installation;
-use crate::jobs::{JOBS, Job, When};
+use crate::jobs::{JOBS, When, records_logins};
 use crate::question::{FETCH, TEST_MAIL};
 use crate::system::{Account, Scheduler, System, run};
 use crate::terminal::say;
@@ -20,8 +20,14 @@ pub(crate) struct Trial<'a> {
     system: &'a System,
     installation: &'a Installation,
     answers: &'a Answers,
-    rows_before: u64,
+    failures_before: u64,
+    logins_before: u64,
 }
+
+/// The key of the CSV of failed logins.
+const FAILURES: &str = "paths.csv_filename";
+/// The key of the CSV of successful logins.
+const LOGINS: &str = "paths.logins_filename";
 
 /// How long a service that runs all the time is watched: its pipeline fails within a second, or not at once.
 const WATCHED: Duration = Duration::from_secs(4);
@@ -33,11 +39,13 @@ impl<'a> Trial<'a> {
         installation: &'a Installation,
         answers: &'a Answers,
     ) -> Self {
-        let mut trial = Self { system, installation, answers, rows_before: 0 };
+        let mut trial =
+            Self { system, installation, answers, failures_before: 0, logins_before: 0 };
         if system.is_running()
             && let Some(account) = system.account(answers.get("systemd.user"))
         {
-            trial.rows_before = trial.rows(&account);
+            trial.failures_before = trial.rows(&account, FAILURES);
+            trial.logins_before = trial.rows(&account, LOGINS);
         }
         trial
     }
@@ -63,15 +71,21 @@ impl<'a> Trial<'a> {
         }
         say("Reading the mail log for the first time...\n")?;
         match self.system.scheduler {
-            Scheduler::Systemd => self.start(extraction, when)?,
+            Scheduler::Systemd => self.start(extraction.schedule)?,
             Scheduler::Cron => self.run_front_end()?,
         }
-        let rows = self.rows(&account);
-        say(&format!(
-            "Recorded {} failed logins; {} has {rows} rows.\n",
-            rows.saturating_sub(self.rows_before),
-            self.answers.get("paths.csv_filename")
-        ))?;
+        self.count(&account, FAILURES, "failed", self.failures_before)?;
+        if records_logins(self.answers) {
+            self.count(&account, LOGINS, "successful", self.logins_before)?;
+        }
+        Ok(())
+    }
+
+    /// Says how many rows a CSV has, and how many of them are new.
+    fn count(&self, account: &Account, key: &str, which: &str, before: u64) -> anyhow::Result<()> {
+        let rows = self.rows(account, key);
+        let (new, csv) = (rows.saturating_sub(before), self.answers.get(key));
+        say(&format!("Recorded {new} {which} logins; {csv} has {rows} rows.\n"))?;
         Ok(())
     }
 
@@ -85,11 +99,17 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    fn start(&self, extraction: &Job, when: When<'_>) -> anyhow::Result<()> {
-        self.start_unit(extraction.service)?;
-        if let (When::AllTheTime, Some(follow)) = (when, extraction.follow) {
-            self.start_unit(follow)?;
-            self.watch(follow)?;
+    /// Runs the jobs that have this schedule.
+    fn start(&self, schedule: &str) -> anyhow::Result<()> {
+        for job in JOBS.iter().filter(|job| job.schedule == schedule) {
+            let when = job.when(self.answers);
+            if when != When::Never {
+                self.start_unit(job.service)?;
+            }
+            if let (When::AllTheTime, Some(follow)) = (when, job.follow) {
+                self.start_unit(follow)?;
+                self.watch(follow)?;
+            }
         }
         Ok(())
     }
@@ -123,8 +143,8 @@ impl<'a> Trial<'a> {
     }
 
     /// Rows of the CSV, as far as the service's user sees it.
-    fn rows(&self, account: &Account) -> u64 {
-        let csv = PathBuf::from(self.answers.get("paths.csv_filename"));
+    fn rows(&self, account: &Account, key: &str) -> u64 {
+        let csv = PathBuf::from(self.answers.get(key));
         let mut count = Command::new("wc");
         count.arg("-l").arg("--").arg(csv).uid(account.uid).gid(account.gid).current_dir("/");
         let output = run(count).map(|output| output.stdout).unwrap_or_default();
