@@ -92,9 +92,13 @@ pub(crate) fn installed_files(root: &Path) -> Vec<PathBuf> {
     for folder in ["bin", "lib/systemd/system", "share"] {
         collect(&root.join("usr/local").join(folder), &mut found);
     }
-    found.extend(
-        [root.join("usr/share/maillogsentinel/block.nft")].into_iter().filter(|path| path.exists()),
-    );
+    // The package has this file in the same place: it is ours if only our unit reads it.
+    let unit = "lib/systemd/system/maillogsentinel-block-nft.service";
+    let is_packaged = root.join("usr").join(unit).exists();
+    let rules = root.join("usr/share/maillogsentinel/block.nft");
+    if rules.exists() && root.join("usr/local").join(unit).exists() && !is_packaged {
+        found.push(rules);
+    }
     found.sort();
     found
 }
