@@ -654,7 +654,8 @@ fn without_systemd_cron_starts_the_jobs() {
     let output = system.automated("[systemd]\nreport_schedule = 2027-01-01\n");
     assert_eq!(output.status.code(), Some(78));
     // One command records failures and logins.
-    let conf = "[logins]\nrecord = yes\n[retention]\nlogins_days =\n[report]\nemail = a@localhost\n[systemd]\nextraction_schedule = *:0/15\n\
+    let conf = "[logins]\nrecord = yes\n[report]\nemail = a@localhost\n\
+                [systemd]\nextraction_schedule = *:0/15\n\
                 report_schedule = Mon..Fri 06:30\n";
     let output = system.automated(conf);
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -663,7 +664,8 @@ fn without_systemd_cron_starts_the_jobs() {
         "# Written by setup.\nPATH=/usr/local/bin:/usr/bin:/bin\n\
          */15 * * * * maillogsentinel maillogsentinel\n\
          30 6 * * mon-fri maillogsentinel maillogsentinel --report\n\
-         0 0 * * 1 maillogsentinel mls-ipdb --config /etc/maillogsentinel.conf update\n"
+         0 0 * * 1 maillogsentinel mls-ipdb --config /etc/maillogsentinel.conf update\n\
+         31 4 * * * maillogsentinel maillogsentinel --prune\n"
     );
     assert!(system.read("etc/passwd").contains("maillogsentinel:"));
     assert!(system.path("var/lib/maillogsentinel").is_dir());
