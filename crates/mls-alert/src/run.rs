@@ -8,7 +8,7 @@ use mls_attempts::{Attempt, AttemptSource};
 use mls_config::Config;
 use mls_config::config::{Alert as Thresholds, Paths};
 use mls_diag::{Exit, OrExit};
-use mls_event::{Begin, End};
+use mls_event::{Begin, End, Outcome};
 use mls_state::alerted::Alerted;
 use mls_state::cursor_file::{CursorFile, warn_if_missing};
 use mls_state::lock::Lock;
@@ -141,6 +141,9 @@ struct Output {
 
 impl Output {
     fn add(&mut self, attempt: &Attempt<'_>) -> anyhow::Result<()> {
+        if attempt.outcome != Outcome::Failure {
+            return Ok(());
+        }
         for alert in self.detector.add(attempt) {
             self.out.record(&alert)?;
             self.written += 1;

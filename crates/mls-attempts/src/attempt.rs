@@ -1,4 +1,4 @@
-//! One failed attempt, read from a row of CSV or from an `auth` record.
+//! One attempt, read from a row of CSV or from an `auth` record.
 //!
 //! One row of CSV is one line, and its date column sorts as text: comparing bytes tells whether a row is of another day.
 
@@ -9,15 +9,17 @@ use chrono::{DateTime, FixedOffset};
 use mls_config::zone::Zone;
 use mls_csv::cell;
 use mls_csv::row::Decoder;
-use mls_event::{Auth, Outcome};
+use mls_event::{Auth, Column, Outcome};
 
 /// Longer names are cut after so many bytes. A mailbox has at most 254 (RFC 5321).
 pub const MAX_NAME: usize = 256;
 
-/// A failed attempt. `None` is unknown; names are at most [`MAX_NAME`] bytes.
+/// A failure or a login. `None` is unknown; names are at most [`MAX_NAME`] bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the other fields are the columns of the same name")]
 pub struct Attempt<'a> {
+    /// A failure or a success. Rows of CSV are failures, except after the header of `logins.csv`.
+    pub outcome: Outcome,
     /// `YYYY-MM-DD HH:MM`, perhaps with seconds, in the zone that the reader was given.
     pub date: &'a str,
     /// The exact moment. A record has it. A CSV does not: in the hour that clocks show twice its date is ambiguous.
@@ -36,6 +38,8 @@ pub struct Attempt<'a> {
 /// Parses lines of either form and reuses its buffers.
 pub(crate) struct LineParser {
     zone: Zone,
+    /// What the rows of the CSV are.
+    of_rows: Outcome,
     quoted: Decoder,
     /// Date, address and system of a record as text.
     date: String,
@@ -49,6 +53,7 @@ impl LineParser {
     pub(crate) fn new(zone: Zone) -> Self {
         Self {
             zone,
+            of_rows: Outcome::Failure,
             quoted: Decoder::new(zone),
             date: String::new(),
             ip: String::new(),
@@ -69,6 +74,11 @@ impl LineParser {
             };
         if !is_date(date) {
             return if date == "date" {
+                self.of_rows = if line == Column::LOGINS_HEADER.trim_end() {
+                    Outcome::Success
+                } else {
+                    Outcome::Failure
+                };
                 Ok(None)
             } else {
                 Err(format!("date {date:?}: not YYYY-MM-DD HH:MM[:SS]"))
@@ -84,6 +94,7 @@ impl LineParser {
             organisation_text,
         ] = &mut self.decoded;
         Ok(Some(Attempt {
+            outcome: self.of_rows,
             date,
             at: None,
             ip: value(ip, ip_text),
@@ -97,10 +108,11 @@ impl LineParser {
         }))
     }
 
-    /// The failed attempt of an `auth` record; `None` if the record is not a failure.
+    /// The attempt of an `auth` record; `None` if it is neither a failure nor a success.
     pub(crate) fn auth<'a>(&'a mut self, auth: &'a mut Auth<'_>) -> Option<Attempt<'a>> {
-        let attempts = auth.rows(Outcome::Failure).into();
-        if attempts == 0 {
+        let outcome = auth.outcome;
+        let attempts = auth.rows(outcome).into();
+        if attempts == 0 || !matches!(outcome, Outcome::Failure | Outcome::Success) {
             return None;
         }
         let added = auth.enrichment.get_or_insert_default();
@@ -133,6 +145,7 @@ impl LineParser {
             &self.asn[..]
         });
         Some(Attempt {
+            outcome,
             date: &self.date,
             at: Some(auth.date.at()),
             ip,

@@ -54,9 +54,9 @@ pub struct ReadSummary {
 }
 
 impl AttemptSource {
-    /// Calls `each` for every failed attempt, with the offset of its line. Offsets continue from
-    /// one file to the next. Bad rows are reported and skipped. The summary describes the last
-    /// file.
+    /// Calls `each` for every failure and every login, with the offset of its line. Offsets
+    /// continue from one file to the next. Bad rows are reported and skipped. The summary describes
+    /// the last file.
     ///
     /// # Errors
     /// If a file cannot be opened or read, or a framed stream stops before its `end`. Exit 75 if a

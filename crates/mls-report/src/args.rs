@@ -18,6 +18,11 @@ pub struct Args {
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
 
+    /// The record of successful logins, for suspicious ones; `-` is standard input. Default: `logins_filename` of --config
+    /// with `[logins] record = yes`
+    #[arg(long, value_name = "FILE")]
+    pub logins: Option<PathBuf>,
+
     /// Report this day: today (the default), yesterday or YYYY-MM-DD
     #[arg(long, value_name = "DAY", conflicts_with_all = ["since", "until", "since_last"])]
     pub date: Option<Day>,

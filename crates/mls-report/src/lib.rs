@@ -2,7 +2,11 @@
 //!
 //! # Reads
 //! In one pass, the CSV of mls-csv or the `auth` records of mls-parse and mls-enrich; from FILE or standard input, plain or
-//! compressed by gzip. Only failures count. Bad rows are reported and skipped.
+//! compressed by gzip. Bad rows are reported and skipped. Numbers count failures only.
+//!
+//! Successful logins are read from `--logins FILE`, with `[logins] record = yes` from `logins_filename`, or from the records
+//! of the first input. Together with the failures they show which logins are suspicious ([`mls_findings`]). The report begins
+//! with these. The rules look back over `[retention] logins_days`.
 //!
 //! # Writes
 //! A report of a day (`--date`), of any period (`--since`, `--until`), or of what no digest had yet (`--since-last`). `--format`
@@ -42,9 +46,11 @@ pub mod report;
 mod run;
 mod seen;
 mod since_last;
+mod suspicion;
 mod table;
 mod tally;
 mod text;
+mod verdict;
 
 pub use args::{Args, Format};
 pub use period::{Day, Moment};

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use mls_event::Rule;
+
 use crate::report::Report;
 
 /// All metrics.
@@ -22,6 +24,15 @@ fn write_all(out: &mut String, report: &Report) -> std::fmt::Result {
     metric(out, "attempts", "Failed logins in the period.", one(report.attempts))?;
     if let Some(previous) = report.previous_attempts {
         metric(out, "previous_attempts", "Failed logins in the period before.", one(previous))?;
+    }
+    if let Some(successful) = report.successful_logins {
+        metric(out, "logins", "Successful logins in the period.", one(successful.logins))?;
+        let rules = [Rule::Guessed, Rule::Spread, Rule::Targeted];
+        let by_rule = rules.map(|rule| {
+            let findings = report.suspicious_logins.iter().filter(|it| it.rule == rule);
+            (label("rule", rule.name()), findings.count() as u64)
+        });
+        metric(out, "suspicious_logins", "Suspicious logins in the period by rule.", by_rule)?;
     }
     let hours = (0..).zip(report.hours).map(|(hour, n)| (label("hour", &format!("{hour:02}")), n));
     metric(out, "attempts_by_hour", "Failed logins by hour of the day.", hours)?;

@@ -23,6 +23,8 @@
 //! | `distributed_attacks` | users that at least 5 addresses tried: `user`, `addresses`, `attempts` |
 //! | `new` | what never was in the data before the period: `addresses`, `users`, `countries`; null where the data does not reach further back |
 //! | `csv` | `name`, `bytes` (decompressed), `rows` of the input; null where it is not CSV |
+//! | `suspicious_logins` | ordered by `date`, one for each rule, user and day: `rule`, `user`, `ip`, `date`, `country_code`, `asn`, `aso`, `evidence` (mls-findings) |
+//! | `successful_logins` | `logins` and `users` in the period; null if no logins were read |
 //! | `notes` | sentences for people: what the data had more of than memory is spent on |
 //!
 //! All of these from `logins` to `distributed_attacks` that are not numbers, and those in `new`, are lists: `distinct`, how
@@ -36,6 +38,7 @@ use chrono::{DateTime, FixedOffset, SecondsFormat};
 use foldhash::fast::RandomState;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use mls_config::zone::Zone;
+use mls_event::Finding;
 use serde::{Serialize, Serializer};
 
 use crate::counter::{Count, Counter, top};
@@ -43,7 +46,9 @@ use crate::history::Past;
 use crate::login_counter::Names;
 use crate::period::Period;
 use crate::seen::Seen;
+use crate::suspicion::Logins;
 use crate::tally::{Tally, split, value, values};
+use crate::verdict::Verdict;
 use mls_attempts::ReadSummary;
 use mls_machine::Machine;
 
@@ -81,7 +86,18 @@ pub(crate) struct Report {
     pub(crate) distributed_attacks: List<DistributedAttack>,
     pub(crate) new: Option<New>,
     pub(crate) csv: Option<Csv>,
+    pub(crate) suspicious_logins: Vec<Finding<'static>>,
+    pub(crate) successful_logins: Option<SuccessfulLogins>,
     pub(crate) notes: Vec<String>,
+    /// The same in words.
+    #[serde(skip)]
+    pub(crate) verdict: Verdict,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct SuccessfulLogins {
+    pub(crate) logins: u64,
+    pub(crate) users: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -197,6 +213,7 @@ pub(crate) struct About<'a> {
     pub(crate) extent: &'a ReadSummary,
     /// Name of the input file without its directory.
     pub(crate) file_name: Option<String>,
+    pub(crate) logins: Logins,
     pub(crate) server: Machine,
     pub(crate) interval: Option<String>,
     pub(crate) generated: DateTime<FixedOffset>,
@@ -296,6 +313,12 @@ impl Report {
                 bytes: extent.bytes,
                 rows: extent.rows,
             }),
+            verdict: Verdict::new(&about.logins),
+            successful_logins: about
+                .logins
+                .counts
+                .map(|(logins, users)| SuccessfulLogins { logins, users }),
+            suspicious_logins: about.logins.findings,
             notes: notes(tally, names),
         }
     }

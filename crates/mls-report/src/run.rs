@@ -7,7 +7,10 @@ use chrono::{DateTime, FixedOffset};
 use mls_attempts::AttemptSource;
 use mls_config::Config;
 use mls_diag::{Exit, OrExit};
+use mls_event::Outcome;
+use mls_findings::Settings;
 use mls_machine::Machine;
+use mls_rotation::{Chain, Layout};
 use mls_state::atomic;
 use mls_state::cursor_file::{CursorFile, warn_if_missing};
 use mls_state::mail_cursor::MailCursor;
@@ -20,6 +23,7 @@ use crate::message::Message;
 use crate::period::{Day, Period, Place};
 use crate::report::{About, Report};
 use crate::since_last::SinceLast;
+use crate::suspicion::Watch;
 use crate::tally::Tally;
 use crate::{html, prometheus, text};
 
@@ -138,7 +142,14 @@ impl Job {
         let Scope { source, period, .. } = scope;
         let zone = self.args.timezone;
         let (mut tally, mut logins) = (Tally::new(period), LoginCounter::start()?);
+        let settings = Settings::from(&self.config.suspicious);
+        let days = self.config.retention.logins_days;
+        let mut watch = Watch::start(period, zone, settings, days, self.logins(source)?)?;
         let extent = source.read(zone, |attempt, offset| {
+            watch.attempt(attempt);
+            if attempt.outcome != Outcome::Failure {
+                return;
+            }
             let place = period.place(attempt.date, offset);
             tally.add(attempt, place);
             if place == Place::Inside {
@@ -146,10 +157,12 @@ impl Job {
             }
         })?;
         let names = logins.finish()?;
+        let watched = watch.finish()?;
         let about = About {
             period,
             extent: &extent,
             file_name: source.file_name(),
+            logins: watched,
             server: self.machine.clone(),
             interval: self.config.systemd.extraction_schedule.clone(),
             generated: self.now,
@@ -157,6 +170,42 @@ impl Job {
             top: self.args.top.into(),
         };
         Ok(Report::new(&tally, &names, about))
+    }
+
+    /// The record of successful logins, up to what its sink has committed.
+    fn logins(&self, failures: &AttemptSource) -> anyhow::Result<Option<AttemptSource>> {
+        if let Some(path) = &self.args.logins {
+            let is_stdin = path == Path::new("-");
+            return match failures {
+                AttemptSource::Stdin if is_stdin => Err(Exit::Usage
+                    .error("standard input cannot be both FILE and --logins: name a file")),
+                _ if is_stdin => Ok(Some(AttemptSource::Stdin)),
+                _ => Ok(Some(AttemptSource::File {
+                    rotated: Vec::new(),
+                    path: path.clone(),
+                    length: None,
+                })),
+            };
+        }
+        // Another FILE is of another server, perhaps.
+        if !self.config.logins.record || self.args.file.is_some() {
+            return Ok(None);
+        }
+        let Some(live) = &self.config.paths.logins_filename else { return Ok(None) };
+        let mut files = Chain::open(live, &Layout::default())?.files;
+        let Some(last) = files.pop() else {
+            log::warn!("{} does not exist: no login is recorded yet", live.display());
+            return Ok(None);
+        };
+        let mut length = None;
+        if let Some(path) = self.config.paths.logins_cursor().filter(|path| path.exists())
+            && !last.is_rotated
+        {
+            let cursor = CursorFile::load(&path)?;
+            length = cursor.and_then(|cursor| cursor.data).map(|data| data.length);
+        }
+        let rotated = files.into_iter().map(|file| (file.path, None)).collect();
+        Ok(Some(AttemptSource::File { rotated, path: last.path, length }))
     }
 
     /// The mail: both forms, and the CSV that they come from.
@@ -173,7 +222,10 @@ impl Job {
         let attempts = text::number(report.attempts, "failed login", "failed logins");
         let prefix = &self.config.report.subject_prefix;
         let message = Message {
-            subject: &format!("{prefix} report on {machine}: {attempts} {label}"),
+            subject: &match &report.verdict.subject {
+                Some(verdict) => format!("{prefix} {verdict} on {machine}: {attempts} {label}"),
+                None => format!("{prefix} report on {machine}: {attempts} {label}"),
+            },
             content_id: &format!("{machine} {from:?} {to:?} {offset:?} {}", report.attempts),
             machine,
             date: self.now,

@@ -33,6 +33,11 @@ impl Seen {
         self.hashes.contains(&self.hasher.hash_one(name))
     }
 
+    /// Number of remembered names.
+    pub(crate) fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
     /// Whether names were left out, so that what is not contained may have occurred all the same.
     pub(crate) fn is_full(&self) -> bool {
         self.full

@@ -8,6 +8,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::columns::Align::{self, Left, Right};
 use crate::columns::line_up;
 use crate::report::{FEW, List, MANY, New, Report};
+use crate::verdict::Verdict;
 
 /// Longest bar of a chart.
 const BAR: u64 = 40;
@@ -48,6 +49,7 @@ fn write_body(
     top: usize,
     attachment: Option<&str>,
 ) -> std::fmt::Result {
+    write_verdict(out, &report.verdict)?;
     let label = &report.period.label;
     writeln!(out, "Total attempts {label}: {}\n", report.attempts)?;
 
@@ -120,6 +122,26 @@ fn write_body(
         writeln!(out, "{attachment}\n")?;
     }
     writeln!(out, "{DOCUMENTATION}")
+}
+
+fn write_verdict(out: &mut String, verdict: &Verdict) -> std::fmt::Result {
+    writeln!(out, "{}\n", verdict.headline)?;
+    for account in &verdict.accounts {
+        writeln!(out, "  {}", account.user)?;
+        for evidence in &account.evidence {
+            writeln!(out, "    - {evidence}")?;
+        }
+        for step in &account.steps {
+            let command = step.command.as_deref().unwrap_or(if step.what.ends_with(':') {
+                "(no command: the name has characters with a meaning for doveadm)"
+            } else {
+                ""
+            });
+            writeln!(out, "    * {}", format!("{} {command}", step.what).trim_end())?;
+        }
+        writeln!(out)?;
+    }
+    verdict.remarks.iter().try_for_each(|remark| writeln!(out, "{remark}\n"))
 }
 
 /// Where to read on.

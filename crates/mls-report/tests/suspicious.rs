@@ -1,0 +1,106 @@
+//! Suspicious logins: where they are read from, and how each form shows them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::fmt::Write as _;
+
+use assert_cmd::Command;
+use serde_json::{Value, json};
+
+const FAILURES: &str = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n";
+const LOGINS: &str = "\"server\",\"date\",\"ip\",\"user\",\"hostname\",\"reverse_dns_status\",\"country_code\",\"asn\",\"aso\"\n";
+
+fn report(args: &[&str], stdin: &str) -> String {
+    let mut all = vec!["--date", "2026-06-01", "--timezone", "+00:00"];
+    all.extend(args);
+    let run = Command::cargo_bin("mls-report").unwrap().args(all).write_stdin(stdin).assert();
+    String::from_utf8(run.success().get_output().stdout.clone()).unwrap()
+}
+
+fn record(minute: u32, outcome: &str, user: &str) -> String {
+    let auth = json!({
+        "v": 1, "type": "auth", "date": format!("2026-06-01T03:{minute:02}:00Z"),
+        "outcome": outcome, "ip": "203.0.113.9", "user": user,
+    });
+    format!("{auth}\n")
+}
+
+/// Three names fail, then `user` logs in from the same address.
+fn stream(user: &str) -> String {
+    let failures = ["anna", "bert", "carl"];
+    let mut text: String =
+        (0..).zip(failures).map(|(minute, name)| record(minute, "failure", name)).collect();
+    text += &record(3, "success", user);
+    text
+}
+
+#[test]
+fn two_files_and_one_stream_give_the_same_findings() {
+    let directory = tempfile::tempdir().unwrap();
+    let (failures, logins) = (directory.path().join("f.csv"), directory.path().join("logins.csv"));
+    let mut rows = FAILURES.to_owned();
+    for (minute, name) in [(0, "anna"), (1, "bert"), (2, "carl")] {
+        writeln!(rows, "m,2026-06-01 03:0{minute},203.0.113.9,{name},null,OK,N/A,N/A,N/A").unwrap();
+    }
+    std::fs::write(&failures, rows).unwrap();
+    let row = "m,2026-06-01 03:03,203.0.113.9,dora,null,OK,N/A,N/A,N/A\n";
+    std::fs::write(&logins, format!("{LOGINS}{row}")).unwrap();
+    let files = [failures.to_str().unwrap(), "--logins", logins.to_str().unwrap()];
+    let of_files = report(&[&files[..], &["--format", "json"]].concat(), "");
+    let of_stream = report(&["--format", "json"], &stream("dora"));
+    let member = |text: &str, name: &str| {
+        serde_json::from_str::<Value>(text).unwrap().get(name).cloned().unwrap()
+    };
+    let found = member(&of_stream, "suspicious_logins");
+    assert_eq!(found, member(&of_files, "suspicious_logins"));
+    assert_eq!(found[0]["rule"], "guessed");
+    assert_eq!((&found[0]["user"], &found[0]["ip"]), (&json!("dora"), &json!("203.0.113.9")));
+    assert_eq!(found.as_array().unwrap().len(), 1);
+    assert_eq!(member(&of_files, "successful_logins"), json!({"logins": 1, "users": 1}));
+    assert_eq!(member(&of_stream, "attempts"), 3);
+    let metrics = report(&["--format", "prometheus"], &stream("dora"));
+    assert!(
+        metrics.contains("maillogsentinel_suspicious_logins{rule=\"guessed\"} 1\n"),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains("maillogsentinel_suspicious_logins{rule=\"spread\"} 0\n"),
+        "{metrics}"
+    );
+}
+
+#[test]
+fn the_verdict_is_said_first() {
+    let found = report(&[], &stream("dora"));
+    assert!(found.contains("\n1 account to check now\n"), "{found}");
+    assert!(found.contains("doveadm kick 'dora'\n") && found.contains("postqueue -p\n"), "{found}");
+    assert!(found.find("to check now") < found.find("Total attempts"), "{found}");
+    let mail = report(&["--format", "mail"], &stream("dora"));
+    assert!(mail.contains("Subject: [MailLogSentinel] 1 account to check"), "{mail}");
+    let quiet = report(&[], &record(0, "success", "dora"));
+    assert!(quiet.contains("No suspicious login among 1 login of 1 user\n"), "{quiet}");
+    let unknown = report(&[], &record(0, "failure", "dora"));
+    assert!(unknown.contains("record = yes"), "{unknown}");
+}
+
+#[test]
+fn findings_of_other_days_are_not_shown() {
+    let earlier = stream("dora").replace("2026-06-01", "2026-05-31");
+    let text = report(&[], &(earlier + &record(0, "success", "emil")));
+    assert!(text.contains("No suspicious login among 1 login of 1 user\n"), "{text}");
+}
+
+#[test]
+fn hostile_names_stay_text() {
+    for user in ["<script>alert(1)</script>", "a\n1 account", "a'\";`id`$(id)", "\u{1b}[31m", "*"] {
+        let text = report(&[], &stream(user));
+        assert!(!text.contains('\u{1b}') && !text.contains("\n1 account\n"), "{text}");
+        assert!(!text.contains("kick '*'"), "{text}");
+        let page = report(&["--format", "html"], &stream(user));
+        assert!(!page.contains("<script") && page.contains("1 account to check now"), "{page}");
+        let json = report(&["--format", "json"], &stream(user));
+        assert_eq!(json.lines().count(), 1, "{json}");
+    }
+    let text = report(&[], &stream("a'\";`id`$(id)"));
+    assert!(text.contains(r#"doveadm kick 'a'\''";`id`$(id)'"#), "{text}");
+}
