@@ -38,6 +38,8 @@ struct Report {
     distributed_attacks: List<Distributed>,
     new: Option<New>,
     csv: Option<Csv>,
+    suspicious_logins: Vec<serde_json::Value>,
+    successful_logins: Option<serde_json::Value>,
     notes: Vec<String>,
 }
 
