@@ -23,7 +23,9 @@ fn digest(args: &[&str], stdin: &[u8]) -> String {
     );
     assert!(lines[..6].iter().all(|line| line.chars().count() == lines[0].len()), "{out}");
     assert!(lines[4].starts_with("### Server: "), "{out}");
-    lines[7..].join("\n") + "\n"
+    // The verdict depends on whether the input has logins.
+    let start = lines.iter().position(|line| line.starts_with("Total attempts")).unwrap();
+    lines[start..].join("\n") + "\n"
 }
 
 #[test]
