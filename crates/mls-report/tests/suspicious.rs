@@ -1,6 +1,7 @@
 //! Suspicious logins: where they are read from, and how each form shows them.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+#![expect(clippy::disallowed_methods, reason = "nobody else reads the files of a test")]
 
 use std::fmt::Write as _;
 
