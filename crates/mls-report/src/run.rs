@@ -10,7 +10,7 @@ use mls_diag::{Exit, OrExit};
 use mls_event::Outcome;
 use mls_findings::Settings;
 use mls_machine::Machine;
-use mls_rotation::{Chain, Layout};
+use mls_rotation::{Chain, Committed, Layout};
 use mls_state::atomic;
 use mls_state::cursor_file::{CursorFile, warn_if_missing};
 use mls_state::mail_cursor::MailCursor;
@@ -180,11 +180,7 @@ impl Job {
                 AttemptSource::Stdin if is_stdin => Err(Exit::Usage
                     .error("standard input cannot be both FILE and --logins: name a file")),
                 _ if is_stdin => Ok(Some(AttemptSource::Stdin)),
-                _ => Ok(Some(AttemptSource::File {
-                    rotated: Vec::new(),
-                    path: path.clone(),
-                    length: None,
-                })),
+                _ => Ok(Some(AttemptSource::File { path: path.clone(), length: None })),
             };
         }
         // Another FILE is of another server, perhaps.
@@ -192,20 +188,18 @@ impl Job {
             return Ok(None);
         }
         let Some(live) = &self.config.paths.logins_filename else { return Ok(None) };
-        let mut files = Chain::open(live, &Layout::default())?.files;
-        let Some(last) = files.pop() else {
+        let cursor = self.config.paths.logins_cursor().filter(|path| path.exists());
+        let chain = match cursor.map_or(Ok(None), |path| CursorFile::load(&path))? {
+            Some(cursor) => {
+                Chain::open_committed(live, &Layout::default(), &Committed::of(&cursor))?
+            }
+            None => Chain::open(live, &Layout::default())?,
+        };
+        if chain.files.is_empty() {
             log::warn!("{} does not exist: no login is recorded yet", live.display());
             return Ok(None);
-        };
-        let mut length = None;
-        if let Some(path) = self.config.paths.logins_cursor().filter(|path| path.exists())
-            && !last.is_rotated
-        {
-            let cursor = CursorFile::load(&path)?;
-            length = cursor.and_then(|cursor| cursor.data).map(|data| data.length);
         }
-        let rotated = files.into_iter().map(|file| (file.path, None)).collect();
-        Ok(Some(AttemptSource::File { rotated, path: last.path, length }))
+        Ok(Some(AttemptSource::Rotated { chain, first: 0 }))
     }
 
     /// The mail: both forms, and the CSV that they come from.
