@@ -47,12 +47,13 @@ pub(crate) enum Check {
 }
 
 /// Keys that are checked whoever set them.
-const KEYS: [(&str, Check); 20] = [
+const KEYS: [(&str, Check); 21] = [
     ("paths.mail_log", Check::MailLog),
     ("paths.working_dir", Check::Path),
     ("paths.state_dir", Check::Path),
     ("paths.csv_filename", Check::Path),
     ("paths.logins_filename", Check::Path),
+    ("block.directory", Check::Path),
     ("general.log_file", Check::Path),
     ("geolocation.country_db_path", Check::Paths),
     ("ASN_ASO.asn_db_path", Check::Paths),

@@ -1,5 +1,6 @@
 //! Where the tools come from: a package that is in place, or a source tree that setup installs below `/usr/local`.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -115,13 +116,50 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Whether a file below `/usr/local` is one of ours, by its name or by that of the unit that it belongs to.
+/// The programs that setup installs from a source tree.
+const PROGRAMS: [&str; 14] = [
+    "maillogsentinel",
+    "mls-abuse",
+    "mls-alert",
+    "mls-anonymize",
+    "mls-block",
+    "mls-csv",
+    "mls-enrich",
+    "mls-ipdb",
+    "mls-mail",
+    "mls-parse",
+    "mls-report",
+    "mls-setup",
+    "mls-sql",
+    "mls-tail",
+];
+
+/// Manual pages that do not have the name of a program.
+const OTHER_PAGES: [&str; 2] = ["maillogsentinel.conf", "mls-event"];
+
+/// Whether a file below `/usr/local` is one that setup installs: a program, its completion, a manual
+/// page, or a unit with its drop-ins. The administrator's own files may have similar names.
 fn is_ours(path: &Path) -> bool {
-    let names = path.iter().rev().take(2).map(|name| name.to_string_lossy());
-    let mut names = names.map(|name| name.trim_start_matches('_').to_owned());
-    names.any(|name| {
-        ["mls-", "maillogsentinel", "ipinfo-update."].iter().any(|start| name.starts_with(start))
-    })
+    let text = |name: Option<&OsStr>| name.unwrap_or_default().to_string_lossy().into_owned();
+    let (name, folder) = (text(path.file_name()), text(path.parent().and_then(Path::file_name)));
+    if path.iter().any(|part| part == "systemd") {
+        let is_unit = |name: &str| {
+            ["maillogsentinel", "ipinfo-update."].iter().any(|start| name.starts_with(start))
+        };
+        return is_unit(&name) || is_unit(&folder);
+    }
+    if !folder.starts_with("man") {
+        return PROGRAMS.contains(&name.trim_start_matches('_'));
+    }
+    let page = name.strip_suffix(".gz").unwrap_or(&name);
+    let page = page.rsplit_once('.').map_or(page, |(page, _)| page);
+    let is_subcommand = |program: &&str| {
+        page.strip_prefix(*program).is_some_and(|rest| rest.starts_with('-'))
+            && program.starts_with("mls-")
+    };
+    PROGRAMS.contains(&page)
+        || OTHER_PAGES.contains(&page)
+        || PROGRAMS.iter().any(|it| is_subcommand(it))
 }
 
 fn copy(from: PathBuf, path: PathBuf, readers: Readers) -> NewFile {
@@ -143,4 +181,48 @@ fn copy_tree(from: &Path, to: &Path, files: &mut Vec<NewFile>) -> anyhow::Result
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_installed_files_are_ours() {
+        for path in [
+            "bin/mls-tail",
+            "bin/maillogsentinel",
+            "share/man/man1/mls-ipdb-update.1",
+            "share/man/man5/mls-event.5.gz",
+            "share/man/man7/maillogsentinel.7",
+            "share/zsh/vendor-completions/_mls-csv",
+            "lib/systemd/system/maillogsentinel-.service.d/sandbox.conf",
+        ] {
+            assert!(is_ours(&Path::new("/usr/local").join(path)), "{path}");
+        }
+        for path in [
+            "bin/mls-nightly-backup",
+            "bin/mls-tail-old",
+            "share/mls-notes/letter.txt",
+            "share/maillogsentinel/mls-tail.txt",
+            "share/man/man1/mls-notes.1",
+        ] {
+            assert!(!is_ours(&Path::new("/usr/local").join(path)), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_program_of_the_source_tree_is_listed() {
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let mut programs: Vec<String> = fs::read_dir(crates)
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .filter(|entry| entry.path().join("src/main.rs").exists())
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .filter(|name| name.starts_with("mls-"))
+            .collect();
+        programs.push("maillogsentinel".into());
+        programs.sort();
+        assert_eq!(programs, PROGRAMS);
+    }
 }
