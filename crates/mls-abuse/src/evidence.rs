@@ -14,6 +14,7 @@ use mls_csv::row::Decoder;
 use mls_diag::{Exit, OrExit};
 use mls_event::{Auth, MAX_LINE, Outcome, Record, clean};
 use mls_stream::ndjson::Reader;
+use mls_stream::sink::CUT_OFF;
 
 /// How many attempts and log lines a report shows: the newest ones.
 const MAX_SHOWN: usize = 50;
@@ -51,14 +52,20 @@ pub(crate) struct FailedLogin {
 }
 
 impl Evidence {
-    /// Reads CSV or records. Bad ones are reported and skipped.
+    /// Reads CSV or records. Bad ones are reported and skipped. A framed stream without its `end`
+    /// is an error (exit 75).
     pub(crate) fn read(mut reader: Reader, network: IpNet, zone: Zone) -> anyhow::Result<Self> {
         let (mut evidence, mut rows) = (Self::default(), Decoder::new(zone));
+        let mut is_cut_off = false;
         while let Some(line) = reader.next(|| Ok(()))? {
             let event = if line.starts_with(b"{") {
                 match Record::parse(line) {
                     Ok(Record::Auth(event)) => Ok(Some(event)),
-                    Ok(_) => Ok(None),
+                    Ok(record) => {
+                        is_cut_off = matches!(record, Record::Begin(_))
+                            || (is_cut_off && !matches!(record, Record::End(_)));
+                        Ok(None)
+                    }
                     Err(why) => Err(why.to_string()),
                 }
             } else {
@@ -69,6 +76,9 @@ impl Evidence {
                 Ok(None) => {}
                 Err(why) => reader.bad(why),
             }
+        }
+        if is_cut_off {
+            return Err(Exit::TempFail.error(CUT_OFF));
         }
         Ok(evidence)
     }
