@@ -1,4 +1,4 @@
-//! The commands in README.md, run as they stand there.
+//! The commands in README.md and in the guide, run as they are written there.
 
 use std::fs;
 use std::path::Path;
@@ -8,11 +8,12 @@ use mls_tests::{Site, text};
 use tempfile::TempDir;
 
 const README: &str = include_str!("../README.md");
+const GUIDE: &str = include_str!("../crates/GUIDE.md");
 const LOG: &str = include_str!("data/postfix-3.7.11-debian12.log");
 
-/// The blocks that begin with this fence.
-fn blocks(fence: &str) -> Vec<String> {
-    let blocks = README.split("\n```").skip(1).step_by(2);
+/// The blocks of `page` that begin with this fence.
+fn blocks(page: &str, fence: &str) -> Vec<String> {
+    let blocks = page.split("\n```").skip(1).step_by(2);
     blocks
         .filter_map(|block| block.strip_prefix(&format!("{fence}\n")))
         .map(str::to_owned)
@@ -25,12 +26,14 @@ fn every_command_prints_something_and_succeeds() {
     site.write("mail.log.2", &LOG.replace("2026-11-21", "2026-11-19"));
     assert!(site.shell("gzip mail.log.2").status.success());
     site.write("mail.log", &LOG.replace("127.0.1.11", "192.0.2.1"));
-    let commands = blocks("sh");
-    assert_eq!(commands.len(), 14, "a command came or went: is it run here?");
-    for command in commands {
+    let (readme, guide) = (blocks(README, "sh"), blocks(GUIDE, "sh"));
+    assert_eq!((readme.len(), guide.len()), (3, 13), "a command came or went: is it run here?");
+    for command in readme.into_iter().chain(guide) {
         let output = site.shell(&command.replace("/var/log/", ""));
         assert!(output.status.success(), "{command}: {}", text(&output.stderr));
-        let silent = ["mls-csv", "--output", "mls-sql"].iter().any(|tool| command.contains(tool));
+        let silent = ["mls-csv", "--output", "mls-sql", "mls-block"]
+            .iter()
+            .any(|tool| command.contains(tool));
         assert!(silent || text(&output.stdout).lines().count() >= 1, "{command} prints nothing");
     }
     assert!(site.read("yesterday.html").starts_with("<!DOCTYPE html>"));
@@ -47,7 +50,7 @@ fn every_command_prints_something_and_succeeds() {
 #[test]
 fn the_first_command_shows_the_digest_and_says_where_the_csv_is() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    assert_eq!(blocks("bash")[0].trim(), "scripts/demo");
+    assert_eq!(blocks(README, "bash")[0].trim(), "scripts/demo");
     // Who sets this has tools elsewhere, and maybe old ones here.
     let elsewhere = TempDir::new().unwrap();
     let output = Command::new(root.join("scripts/demo"))
