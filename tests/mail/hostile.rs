@@ -33,7 +33,7 @@ fn greet(stream: &mut TcpStream) -> std::io::Result<()> {
 
 #[test]
 fn endless_line_is_refused() {
-    let port = serve(|stream| endless(stream, &[b'2'; 65_536]));
+    let port = serve(|stream| endless(stream, &"2".repeat(65_536).into_bytes()));
     assert_fails_for_now(&test_mail(port), "a reply line of more than 65536 bytes");
 }
 

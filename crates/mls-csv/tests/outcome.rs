@@ -67,7 +67,7 @@ fn the_other_outcome_is_refused_and_changes_nothing() {
             assert!(run(dir.path(), &[&args[..], &[held]].concat(), &input).status.success());
             let file = dir.path().join(args[1]);
             let before = fs::read(&file).unwrap();
-            assert_eq!(before.iter().filter(|b| **b == b'\n').count(), 2);
+            assert_eq!(before.split(|b| *b == b'\n').count(), 3);
             let mut again = vec![args.clone()];
             if args.contains(&"--cursor-file") {
                 again.push([&["--adopt"], &args[..]].concat());

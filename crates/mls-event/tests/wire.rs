@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::borrow::Cow;
+use std::fmt::Write;
 use std::net::IpAddr;
 
 use chrono::DateTime;
@@ -126,7 +127,7 @@ proptest! {
             let members = Members::parse(&line).unwrap();
             let mut shuffled = "{\"other\":[1,{\"ip\":2}]".to_owned();
             for (name, value) in members.as_slice().iter().rev() {
-                shuffled += &format!(", \"{name}\" : {}", value.get());
+                write!(shuffled, ", \"{name}\" : {}", value.get()).unwrap();
             }
             shuffled.push('}');
             prop_assert_eq!(Record::parse(shuffled.as_bytes()).unwrap(), record);

@@ -1,6 +1,6 @@
 //! What stands around a message in a log: when, where, which program. Every tool that reads log lines uses this module.
 //!
-//! `open` finds the message in a line of any of these forms. A [stamp](crate::stamp) may have any of its forms.
+//! `open` finds the message in a line of any of these forms. A [stamp] may have any of its forms.
 //!
 //! | writer | example |
 //! |---|---|

@@ -157,9 +157,7 @@ fn is_ours(path: &Path) -> bool {
         page.strip_prefix(*program).is_some_and(|rest| rest.starts_with('-'))
             && program.starts_with("mls-")
     };
-    PROGRAMS.contains(&page)
-        || OTHER_PAGES.contains(&page)
-        || PROGRAMS.iter().any(|it| is_subcommand(it))
+    PROGRAMS.contains(&page) || OTHER_PAGES.contains(&page) || PROGRAMS.iter().any(is_subcommand)
 }
 
 fn copy(from: PathBuf, path: PathBuf, readers: Readers) -> NewFile {

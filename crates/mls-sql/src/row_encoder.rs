@@ -82,7 +82,7 @@ impl RowEncoder {
                 Column::User => text(format, bytes, event.user.as_deref()),
                 Column::Hostname => text(format, bytes, added.hostname.as_deref()),
                 Column::ReverseDnsStatus => {
-                    text(format, bytes, added.reverse_dns_status.as_deref())
+                    text(format, bytes, added.reverse_dns_status.as_deref());
                 }
                 Column::CountryCode => text(format, bytes, added.country_code.as_deref()),
                 Column::Asn => match added.asn {

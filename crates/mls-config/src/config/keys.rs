@@ -246,7 +246,7 @@ sections! {
         enforce: Vec<String> = "", check is_enforcer;
 
         /// Networks and addresses that are never blocked, such as 192.0.2.0/24, 2001:db8::1. Local
-        /// and private addresses never are, nor those from which users have logged in, if [logins]
+        /// and private addresses never are, nor those from which users have logged in, if `[logins]`
         /// record is on.
         allow: Vec<IpNet> = "";
 
@@ -312,7 +312,7 @@ sections! {
         /// need not wait is mailed at once.
         alert_schedule: Option<String> = "*:0/5";
 
-        /// When data is removed that is older than [retention] allows: a calendar expression, or
+        /// When data is removed that is older than `[retention]` allows: a calendar expression, or
         /// never.
         prune_schedule: Option<String> = "04:31";
     }

@@ -1,5 +1,6 @@
 //! Tests of reading, showing and describing the configuration.
 
+use std::fmt::Write;
 use std::os::unix::fs::PermissionsExt;
 
 use log::LevelFilter;
@@ -143,7 +144,7 @@ fn the_values_of_the_example_are_the_defaults() {
 fn the_example_file_is_up_to_date() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/maillogsentinel.conf");
     if std::env::var_os("UPDATE_EXAMPLE").is_some() {
-        std::fs::write(path, example()).unwrap();
+        mls_state::atomic::write(Path::new(path), example().as_bytes(), 0o644).unwrap();
     }
     assert_eq!(std::fs::read_to_string(path).unwrap(), example());
 }
@@ -220,7 +221,7 @@ fn a_line_that_is_not_understood_is_refused_with_its_number() {
 fn unknown_keys_are_named_with_their_lines_up_to_a_number() {
     let mut text = "[pathes]\nx = 1\n[paths]\nmail_logs = /x\n".to_owned();
     for n in 0..20_000 {
-        text += &format!("wrong_key_{n} = 1\n");
+        writeln!(text, "wrong_key_{n} = 1").unwrap();
     }
     let ini = Ini::parse(Path::new("x.conf"), &text, SECTIONS).unwrap();
     let (unknown, more) = ini.unknown(&known_keys(), 3);
