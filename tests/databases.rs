@@ -781,12 +781,12 @@ fn two_mail_servers_load_into_one_database_and_a_late_second_pipeline_is_fenced_
 }
 
 #[test]
-fn the_queries_that_readme_has_for_postgresql_run() {
+fn queries_of_the_guide_run_in_postgresql() {
     let server = Server::new(Kind::Postgresql);
     let mut site = Site::new();
     site.log(30);
     succeed(&site, &format!("mls-parse < mail.log | mls-sql load --url '{}'", server.url()));
-    let queries: Vec<&str> = include_str!("../README.md")
+    let queries: Vec<&str> = include_str!("../crates/GUIDE.md")
         .split("psql mail -c \"")
         .skip(1)
         .filter_map(|rest| rest.split('"').next())

@@ -69,7 +69,7 @@ fn the_operational_log_has_what_its_level_lets_through() {
         assert_eq!(log.lines().count(), lines, "{log}");
         if level == "DEBUG" {
             assert!(
-                log.contains(" DEBUG mls-parse: no attempt: PAM authentication failed\n"),
+                log.contains(" DEBUG mls-parse: not an attempt: PAM authentication failed\n"),
                 "{log}"
             );
             assert!(log.contains(" INFO mls-csv: F: committed "), "{log}");
