@@ -5,7 +5,7 @@
 //! compressed by gzip. Bad rows are reported and skipped. Numbers count failures only.
 //!
 //! Successful logins are read from `--logins FILE`, with `[logins] record = yes` from `logins_filename`, or from the records
-//! of the first input. Together with the failures they show which logins are suspicious ([`mls_findings`]). The report begins
+//! of the first input. Together with the failures they show which logins are suspicious (rules guessed, spread and targeted). The report begins
 //! with these. The rules look back over `[retention] logins_days`.
 //!
 //! # Writes
@@ -21,7 +21,7 @@
 //!
 //! # Guarantees
 //! - The same data always gives the same report: ties are broken by name.
-//! - Memory stays below 64 MiB, whatever the data. Up to 100,000 users, as many combinations of user and address, 110,000
+//! - Without logins, memory stays below 64 MiB, whatever the data. Up to 100,000 users, as many combinations of user and address, 110,000
 //!   addresses and 50,000 autonomous systems are counted exactly; names are compared by their first 256 bytes. Beyond that,
 //!   counts are lower bounds and say `at least`, and a note says by how much they may be too low.
 //! - With `--since-last` on FILE, every attempt is in exactly one digest that mls-mail commits,
