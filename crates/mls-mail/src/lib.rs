@@ -13,7 +13,8 @@
 //! # Guarantees
 //! - A message is accepted when it is in the ledger and its queue, `LEDGER.queue`. From then on this run or a later one
 //!   delivers it. The ledger commits the period of a digest, or that an alert was raised, in the same step, so that no attempt
-//!   is in two digests or in none.
+//!   is in two digests or in none. Alerts that come without `mls-alert --framed` are lost if mls-mail dies before it accepts
+//!   them.
 //! - Messages that wait are delivered first, oldest first, under the same Message-ID, and only to those who have not got them. They
 //!   keep the next digest back for 20 hours, or as long as the server does not answer at all. A digest is given up, with a
 //!   warning, if the server refuses it for good and has taken a later one, or if 30 later ones wait.
