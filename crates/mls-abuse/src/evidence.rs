@@ -13,6 +13,7 @@ use mls_config::zone::Zone;
 use mls_csv::row::Decoder;
 use mls_diag::{Exit, OrExit};
 use mls_event::{Auth, MAX_LINE, Outcome, Record, clean};
+use mls_stream::input::GZIP;
 use mls_stream::ndjson::Reader;
 use mls_stream::sink::CUT_OFF;
 
@@ -114,6 +115,12 @@ impl Evidence {
     pub(crate) fn read_log(&mut self, path: &Path, network: IpNet) -> anyhow::Result<()> {
         let reading = || format!("reading {}", path.display());
         let mut log = BufReader::new(File::open(path).with_context(reading)?);
+        if log.fill_buf().with_context(reading).or_exit(Exit::IoErr)?.starts_with(&GZIP) {
+            return Err(Exit::DataErr.error(format!(
+                "{} is compressed by gzip: give it decompressed, as --log <(zcat FILE)",
+                path.display()
+            )));
+        }
         let mut line = Vec::new();
         loop {
             line.clear();
