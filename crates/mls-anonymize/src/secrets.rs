@@ -39,7 +39,7 @@ enum Place {
     Mark,
     /// A password in parentheses before the mark, and a hash in quotes after it.
     Comparison,
-    /// After the name of the mechanism; a server that lists mechanisms is no client.
+    /// After the name of the mechanism. A list of mechanisms comes from a server, so it is not a secret.
     Response,
 }
 

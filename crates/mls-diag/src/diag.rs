@@ -114,8 +114,8 @@ impl log::Log for Diagnostics {
         let (priority, word, name) = words(record.level());
         if show {
             let priority = if JOURNAL.load(Ordering::Relaxed) { priority } else { "" };
-            // One write per line keeps the lines of a pipeline's stages apart. Nobody can be told
-            // that it failed.
+            // One write per line keeps the lines of a pipeline's stages apart. If the write fails,
+            // there is nobody to inform.
             let _ = std::io::stderr()
                 .write_all(format!("{priority}{tool}: {word}: {message}\n").as_bytes());
         }
