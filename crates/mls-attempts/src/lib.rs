@@ -2,12 +2,17 @@
 //!
 //! `mls-report` and `mls-alert` read the same inputs: the CSV of mls-csv, or the `auth` records of mls-parse and
 //! mls-enrich, from a file or from standard input, plain or compressed by gzip. [`AttemptSource`] opens such an input and
-//! gives each attempt as an [`Attempt`], which borrows from the line that was read.
+//! gives each attempt as an [`Attempt`], which borrows from the line that was read. [`LoginReader`] gives the logins of a
+//! second input between the failures of the first.
 
 #![warn(missing_docs)]
 
 mod attempt;
+mod clock;
+mod logins;
 mod source;
 
 pub use attempt::{Attempt, MAX_NAME};
+pub use clock::Clock;
+pub use logins::{Login, LoginReader};
 pub use source::{AttemptSource, ReadSummary};

@@ -1,0 +1,62 @@
+//! When an attempt was, as a moment.
+
+use chrono::{DateTime, FixedOffset, NaiveDateTime, TimeDelta};
+use mls_config::zone::Zone;
+use mls_findings::Observation;
+
+use crate::Attempt;
+
+/// Dates of a CSV as moments. Looking a zone up for every row would take longer than the rest.
+#[derive(Debug)]
+pub struct Clock {
+    zone: Zone,
+    /// The last ten minutes: their date up to the tens of minutes, and their first moment.
+    last: Option<([u8; 15], DateTime<FixedOffset>)>,
+}
+
+impl Clock {
+    /// Dates without an offset are of `zone`.
+    #[must_use]
+    pub fn new(zone: Zone) -> Self {
+        Self { zone, last: None }
+    }
+
+    /// The attempt as the rules for suspicious logins see it; `None` if no calendar has its date.
+    pub fn observation<'a>(&mut self, attempt: &Attempt<'a>) -> Option<Observation<'a>> {
+        Some(Observation {
+            at: self.moment(attempt)?,
+            outcome: attempt.outcome,
+            user: attempt.user,
+            ip: attempt.ip.and_then(|ip| ip.parse().ok()),
+            country_code: attempt.country_code,
+            asn: attempt.asn.and_then(|asn| asn.parse().ok()),
+            aso: attempt.aso,
+        })
+    }
+
+    /// When the attempt was; `None` if no calendar has its date.
+    pub fn moment(&mut self, attempt: &Attempt<'_>) -> Option<DateTime<FixedOffset>> {
+        attempt.at.or_else(|| self.read(attempt.date))
+    }
+
+    fn read(&mut self, date: &str) -> Option<DateTime<FixedOffset>> {
+        let bytes = date.as_bytes();
+        let ten: [u8; 15] = bytes.get(..15)?.try_into().ok()?;
+        let digit = |index: usize| match bytes.get(index) {
+            Some(digit @ b'0'..=b'9') => Some(i64::from(digit - b'0')),
+            _ => None,
+        };
+        let start = match self.last {
+            Some((last, start)) if last == ten => start,
+            _ => {
+                let text = format!("{}0", str::from_utf8(&ten).ok()?);
+                let naive = NaiveDateTime::parse_from_str(&text, "%Y-%m-%d %H:%M").ok()?;
+                let start = self.zone.read(naive);
+                self.last = Some((ten, start));
+                start
+            }
+        };
+        let seconds = digit(17).zip(digit(18)).map_or(0, |(tens, ones)| tens * 10 + ones);
+        start.checked_add_signed(TimeDelta::seconds(digit(15)? * 60 + seconds))
+    }
+}
