@@ -171,15 +171,19 @@ fn unquoted<'a>(decoder: &'a mut Decoder, line: &'a str) -> Result<[&'a str; 9],
     Ok(text)
 }
 
-/// The value of a cell, in `buffer` if it is not written as it is.
+/// The value of a cell without control characters, in `buffer` if it is not written as it is.
 fn value<'a>(cell: &'a str, buffer: &'a mut String) -> Option<&'a str> {
-    match cell::decode(cell)? {
-        Cow::Borrowed(text) => Some(clip(text)),
+    let text = match cell::decode(cell)? {
+        Cow::Borrowed(text) => mls_event::clean_str(text),
+        Cow::Owned(text) => Cow::Owned(mls_event::clean_str(&text).into_owned()),
+    };
+    Some(clip(match text {
+        Cow::Borrowed(text) => text,
         Cow::Owned(text) => {
             *buffer = text;
-            Some(clip(buffer))
+            buffer
         }
-    }
+    }))
 }
 
 fn clip(name: &str) -> &str {
@@ -251,6 +255,14 @@ mod tests {
         let row = parser.csv(line.as_bytes()).unwrap().unwrap();
         assert_eq!((row.user, row.hostname), (Some("=1+1,\"x\""), Some("null")));
         assert_eq!((row.country_code, row.aso), (Some("N/A"), Some("A, \"B\" C")));
+    }
+
+    #[test]
+    fn control_characters_of_a_row_are_replaced_as_those_of_a_record_are() {
+        let mut parser = parser();
+        let line = "mail,2026-06-01 00:00,192.0.2.1,a\u{1b}b␉c,null,OK,N/A,1,d␍";
+        let row = parser.csv(line.as_bytes()).unwrap().unwrap();
+        assert_eq!((row.user, row.aso), (Some("a?b?c"), Some("d?")));
     }
 
     #[test]

@@ -6,13 +6,14 @@
 //! | text that is `N/A` or `null` | the text after one `'` |
 //! | other text | the text, with one `'` before each part that a spreadsheet could take as a formula |
 //!
-//! A part begins where the text does and after each `,`, `;` and tab, because a spreadsheet may split at any of these,
-//! even in a quoted cell if it expects another separator. A part could be a formula if it begins with `=`, `+`, `-`, `@` or one
-//! of these in full width; blanks and quotation marks before them do not count. A part that begins with `'` gets one more, so
-//! that [`decode`] is exact.
+//! A part begins where the text does and after each `,` and `;`, because a spreadsheet may split at any of these, even in a
+//! quoted cell if it expects another separator. A part could be a formula if it begins with `=`, `+`, `-`, `@` or one of these
+//! in full width; blanks and quotation marks before them do not count. A part that begins with `'` gets one more, so that
+//! [`decode`] is exact.
 //!
-//! Control characters become `?`, so one row is one line. The leading characters are those of OWASP's "CSV Injection"; of
-//! tab and carriage return, which it names too, nothing is left.
+//! A cell has no control characters, so one row is one line. A tab becomes its symbol `␉` and a carriage return `␍`. Where the
+//! text itself has one of these symbols or `␛`, a `␛` comes before it. Other control characters become `?`. The leading
+//! characters are those of OWASP's "CSV Injection", which names tab and carriage return, too.
 
 use std::borrow::Cow;
 
@@ -35,16 +36,30 @@ impl Unknown {
 }
 
 /// At these a spreadsheet may split a cell.
-const SEPARATORS: [char; 3] = [',', ';', '\t'];
+const SEPARATORS: [char; 2] = [',', ';'];
 
 /// With one of these a formula begins; the last four are in full width.
 const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+
+/// What stands for a tab.
+const TAB: char = '␉';
+
+/// What stands for a carriage return.
+const CARRIAGE_RETURN: char = '␍';
+
+/// What comes before a symbol that stands for itself.
+const ESCAPE: char = '␛';
+
+const SYMBOLS: [char; 3] = [TAB, CARRIAGE_RETURN, ESCAPE];
+
+/// Each symbol has this byte in UTF-8 (E2 90 89, E2 90 8D, E2 90 9B), and few other texts have it.
+const SYMBOL_BYTE: u8 = 0x90;
 
 /// The cell for a value.
 #[must_use]
 pub fn encode(value: Option<&str>, unknown: Unknown) -> Cow<'_, str> {
     let Some(value) = value else { return Cow::Borrowed(unknown.as_str()) };
-    let text = mls_event::clean_str(value);
+    let text = without_controls(value);
     if is_unknown(&text) {
         return Cow::Owned(format!("'{text}"));
     }
@@ -61,22 +76,61 @@ pub fn encode(value: Option<&str>, unknown: Unknown) -> Cow<'_, str> {
     Cow::Owned(cell)
 }
 
-/// The value of a cell, `None` if it is unknown. Takes exactly one `'` from the beginning of each part, so that
-/// `decode(encode(x))` is x, except that control characters became `?`.
+/// The value of a cell, `None` if it is unknown. Takes exactly one `'` from the beginning of each part and one `␛` from each
+/// symbol, so that `decode(encode(x))` is x, except that control characters other than tab and carriage return became `?`.
 #[must_use]
 pub fn decode(cell: &str) -> Option<Cow<'_, str>> {
     if is_unknown(cell) {
         return None;
     }
+    let text = without_apostrophes(cell);
+    let has_symbol = memchr::memchr(SYMBOL_BYTE, text.as_bytes()).is_some();
+    Some(if has_symbol { Cow::Owned(with_controls(&text)) } else { text })
+}
+
+fn without_apostrophes(cell: &str) -> Cow<'_, str> {
     if memchr::memchr(b'\'', cell.as_bytes()).is_none() {
-        return Some(Cow::Borrowed(cell));
+        return Cow::Borrowed(cell);
     }
     let without = |part| str::strip_prefix(part, '\'').unwrap_or(part);
     let first = without(cell);
     if parts(first).skip(1).any(|part| part.starts_with('\'')) {
-        return Some(Cow::Owned(parts(cell).map(without).collect()));
+        return Cow::Owned(parts(cell).map(without).collect());
     }
-    Some(Cow::Borrowed(first))
+    Cow::Borrowed(first)
+}
+
+/// The text with symbols in place of tabs and carriage returns, and `?` in place of other control characters.
+fn without_controls(text: &str) -> Cow<'_, str> {
+    let suspect = memchr::memchr3(b'\t', b'\r', SYMBOL_BYTE, text.as_bytes());
+    if suspect.is_none() {
+        return mls_event::clean_str(text);
+    }
+    let mut cell = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '\t' => cell.push(TAB),
+            '\r' => cell.push(CARRIAGE_RETURN),
+            TAB | CARRIAGE_RETURN | ESCAPE => cell.extend([ESCAPE, c]),
+            c => cell.push(if c.is_control() { '?' } else { c }),
+        }
+    }
+    Cow::Owned(cell)
+}
+
+/// The text that [`without_controls`] was given.
+fn with_controls(text: &str) -> String {
+    let mut value = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        value.push(match c {
+            TAB => '\t',
+            CARRIAGE_RETURN => '\r',
+            ESCAPE => chars.next_if(|c| SYMBOLS.contains(c)).unwrap_or(ESCAPE),
+            c => c,
+        });
+    }
+    value
 }
 
 /// The parts of a text, each with the separator that ends it.
