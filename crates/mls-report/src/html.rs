@@ -8,8 +8,10 @@ use std::fmt::Display;
 
 use askama::Template;
 
-use crate::report::{FEW, List, MANY, New, Report};
-use crate::text::{DOCUMENTATION, change, kibibytes, known, meaning, number};
+use crate::report::Report;
+use crate::sections::{self, Cell, Column, Kind, Section, sections};
+use crate::text::DOCUMENTATION;
+use crate::words::{change, kibibytes, known, number};
 
 /// Height of the columns of a chart in pixels.
 const HEIGHT: u64 = 90;
@@ -22,7 +24,7 @@ struct Page<'a> {
     address: String,
     interval: &'a str,
     figures: [Figure; 4],
-    charts: [Chart; 2],
+    charts: Vec<Chart>,
     tables: Vec<Table>,
     foot: Vec<String>,
 }
@@ -54,7 +56,7 @@ struct Bar {
 struct Table {
     caption: String,
     remark: Option<String>,
-    /// As wide as the page, or half of it.
+    /// Whether it has the full width of the page.
     wide: bool,
     /// Whether there is room for a bar beside each count.
     bars: bool,
@@ -62,30 +64,10 @@ struct Table {
     rows: Vec<Row>,
 }
 
-/// A column.
+/// A column: its name, and the class of its cells.
 struct Head {
     name: &'static str,
-    kind: Kind,
-}
-
-/// What its cells are.
-#[derive(Clone, Copy)]
-enum Kind {
-    /// Names, which may be long: they are broken anywhere.
-    Name,
-    /// Addresses and codes, which are not broken.
-    Whole,
-    Number,
-}
-
-impl Head {
-    fn class(&self) -> &'static str {
-        match self.kind {
-            Kind::Name => "name",
-            Kind::Whole => "whole",
-            Kind::Number => "number",
-        }
-    }
+    class: &'static str,
 }
 
 struct Row {
@@ -100,30 +82,23 @@ pub(crate) fn render(
     top: usize,
     attachment: Option<&str>,
 ) -> anyhow::Result<String> {
-    let label = &report.period.label;
+    let (mut charts, mut tables) = (Vec::new(), Vec::new());
+    for Section { title, note, body } in sections(report, top) {
+        match body {
+            sections::Body::Chart(chart) => charts.push(show_chart(title, &chart)),
+            sections::Body::Table(table) | sections::Body::Errors { table, .. } => {
+                tables.push(show_table(title, note, table));
+            }
+        }
+    }
     let page = Page {
         report,
         attempts: number(report.attempts, "failed login", "failed logins"),
         address: known(report.server.address.as_ref(), "address unknown"),
         interval: report.extraction_interval.as_deref().unwrap_or("unknown"),
         figures: figures(report),
-        charts: [
-            chart(
-                format!("Attempts by hour {label}"),
-                (0..)
-                    .zip(report.hours)
-                    .map(|(hour, n)| (format!("{hour:02}:00"), format!("{hour:02}"), n, true)),
-            ),
-            chart(
-                "Attempts by day, for 30 days".to_owned(),
-                report.days.iter().map(|day| {
-                    let of_month =
-                        day.date.rsplit('-').next().unwrap_or_default().trim_start_matches('0');
-                    (day.date.clone(), of_month.to_owned(), day.attempts, day.inside)
-                }),
-            ),
-        ],
-        tables: tables(report, top),
+        charts,
+        tables,
         foot: foot(report, attachment),
     };
     Ok(page.render()?)
@@ -169,20 +144,16 @@ fn bound(n: impl Display, exact: bool) -> String {
     format!("{}{n}", if exact { "" } else { "≥ " })
 }
 
-/// Columns of a name, a shorter one to stand below, a count, and whether they are the point.
-fn chart(
-    caption: String,
-    counts: impl Iterator<Item = (String, String, u64, bool)> + Clone,
-) -> Chart {
-    let most = counts.clone().map(|(_, _, n, _)| n).max().unwrap_or_default();
-    let bar = |(name, label, n, inside): (String, String, u64, bool)| Bar {
-        title: format!("{name}: {n} attempts"),
-        label,
-        short: if n == 0 { String::new() } else { short(n) },
-        height: scaled(n, most, HEIGHT),
-        pale: !inside,
-    };
-    Chart { caption, height: HEIGHT, bars: counts.map(bar).collect() }
+fn show_chart(caption: String, chart: &sections::Chart) -> Chart {
+    let most = chart.bars.iter().map(|bar| bar.attempts).max().unwrap_or_default();
+    let bars = chart.bars.iter().map(|bar| Bar {
+        label: bar.label.clone(),
+        short: if bar.attempts == 0 { String::new() } else { short(bar.attempts) },
+        title: format!("{}: {} attempts", bar.name, bar.attempts),
+        height: scaled(bar.attempts, most, HEIGHT),
+        pale: !bar.is_inside,
+    });
+    Chart { caption, height: HEIGHT, bars: bars.collect() }
 }
 
 /// `n` of `most` as a part of `whole`; something for whatever is not nothing.
@@ -205,143 +176,35 @@ fn short(n: u64) -> String {
     }
 }
 
-fn tables(report: &Report, top: usize) -> Vec<Table> {
-    let name = |name| Head { name, kind: Kind::Name };
-    let whole = |name| Head { name, kind: Kind::Whole };
-    let number = |name| Head { name, kind: Kind::Number };
-    let attempts = || number("Attempts");
-    let failures = &report.reverse_dns_failures;
-    let mut tables = vec![
-        table(
-            format!("Top {top} failed authentications"),
-            vec![name("User"), whole("Address"), name("Host name"), whole("Country"), attempts()],
-            &report.logins,
-            |x| {
-                let cells = vec![
-                    known(x.user.as_ref(), "N/A"),
-                    known(x.ip.as_ref(), "N/A"),
-                    known(x.hostname.as_ref(), "null"),
-                    known(x.country_code.as_ref(), "N/A"),
-                ];
-                (cells, x.attempts)
-            },
-        )
-        .wide(),
-        table(
-            format!("Top {top} user names"),
-            vec![name("User"), attempts()],
-            &report.users,
-            |x| (vec![known(x.user.as_ref(), "N/A")], x.attempts),
-        ),
-        table(
-            format!("Top {top} countries"),
-            vec![name("Country"), attempts()],
-            &report.countries,
-            |x| (vec![known(x.country_code.as_ref(), "N/A")], x.attempts),
-        ),
-        table(
-            format!("Top {top} AS organisations"),
-            vec![name("Organisation"), attempts()],
-            &report.organisations,
-            |x| (vec![known(x.aso.as_ref(), "N/A")], x.attempts),
-        ),
-        table(
-            format!("Top {top} AS numbers"),
-            vec![name("AS"), attempts()],
-            &report.systems,
-            |x| (vec![known(x.asn.as_ref(), "N/A")], x.attempts),
-        ),
-        table(
-            format!("Top {top} networks"),
-            vec![whole("Network"), number("Addresses"), attempts()],
-            &report.networks,
-            |x| (vec![x.network.to_string(), x.addresses.to_string()], x.attempts),
-        ),
-        table(
-            "Failed reverse lookups".to_owned(),
-            vec![name("Error"), attempts()],
-            failures,
-            |x| {
-                let meaning =
-                    meaning(&x.status).map_or_else(String::new, |meaning| format!(": {meaning}"));
-                (vec![known(Some(&x.status), "") + &meaning], x.attempts)
-            },
-        )
-        .remark(format!("{} in all", report.failed_reverse_lookups)),
-        table(
-            "Distributed attacks".to_owned(),
-            vec![name("User"), number("Addresses"), attempts()],
-            &report.distributed_attacks,
-            |x| (vec![known(Some(&x.user), ""), x.addresses.to_string()], x.attempts),
-        )
-        .remark(format!("one user from {MANY} addresses or more")),
-        table(
-            "Slow attackers".to_owned(),
-            vec![whole("Address"), number("Days"), attempts()],
-            &report.slow_attackers,
-            |x| (vec![known(Some(&x.ip), ""), x.days.to_string()], x.attempts.into()),
-        )
-        .remark(format!(
-            "seen on {MANY} of 30 days or more, {FEW} tries a day or fewer on average"
-        )),
-    ];
-    tables.extend(report.new.iter().flat_map(new_tables));
-    tables
+/// The number of attempts becomes the last column and the bar.
+fn show_table(caption: String, remark: Option<String>, table: sections::Table) -> Table {
+    let sections::Table { columns, rows, is_exact, is_wide } = table;
+    let most = rows.iter().map(|row| row.attempts).max().unwrap_or_default();
+    let rows = rows.iter().map(|row| {
+        let cells =
+            columns.iter().zip(&row.cells).map(|(column, cell)| match (cell, column.kind) {
+                (Cell::Number(n), _) => n.to_string(),
+                (Cell::Text(text), Kind::Name { unknown } | Kind::Code { unknown }) => {
+                    known(text.as_ref(), unknown)
+                }
+                (Cell::Text(text), Kind::Number { .. }) => known(text.as_ref(), ""),
+            });
+        let cells = cells.chain([bound(row.attempts, is_exact)]).collect();
+        Row { cells, percent: scaled(row.attempts, most, 100) }
+    });
+    let rows = rows.collect();
+    let mut heads: Vec<_> = columns.iter().map(head).collect();
+    heads.push(Head { name: "Attempts", class: "number" });
+    Table { caption, remark, wide: is_wide, bars: heads.len() == 2, heads, rows }
 }
 
-/// What was never seen before the period.
-fn new_tables(new: &New) -> [Table; 3] {
-    let name = |name| Head { name, kind: Kind::Name };
-    let whole = |name| Head { name, kind: Kind::Whole };
-    let attempts = || Head { name: "Attempts", kind: Kind::Number };
-    let remark =
-        |distinct, exact| format!("{} never seen in the data before", bound(distinct, exact));
-    [
-        table(
-            "New addresses".to_owned(),
-            vec![whole("Address"), attempts()],
-            &new.addresses,
-            |x| (vec![known(x.ip.as_ref(), "N/A")], x.attempts),
-        )
-        .remark(remark(new.addresses.distinct, new.addresses.exact)),
-        table("New user names".to_owned(), vec![name("User"), attempts()], &new.users, |x| {
-            (vec![known(x.user.as_ref(), "N/A")], x.attempts)
-        })
-        .remark(remark(new.users.distinct, new.users.exact)),
-        table("New countries".to_owned(), vec![name("Country"), attempts()], &new.countries, |x| {
-            (vec![known(x.country_code.as_ref(), "N/A")], x.attempts)
-        })
-        .remark(remark(new.countries.distinct, new.countries.exact)),
-    ]
-}
-
-/// A table of a list's items; the count becomes the last column and the bar.
-fn table<T>(
-    caption: String,
-    heads: Vec<Head>,
-    list: &List<T>,
-    cells: impl Fn(&T) -> (Vec<String>, u64),
-) -> Table {
-    let rows: Vec<_> = list.top.iter().map(cells).collect();
-    let most = rows.iter().map(|(_, attempts)| *attempts).max().unwrap_or_default();
-    let rows = rows
-        .into_iter()
-        .map(|(mut cells, attempts)| {
-            cells.push(bound(attempts, list.exact));
-            Row { cells, percent: scaled(attempts, most, 100) }
-        })
-        .collect();
-    Table { caption, remark: None, wide: false, bars: heads.len() == 2, heads, rows }
-}
-
-impl Table {
-    fn remark(self, remark: String) -> Self {
-        Self { remark: Some(remark), ..self }
-    }
-
-    fn wide(self) -> Self {
-        Self { wide: true, ..self }
-    }
+fn head(column: &Column) -> Head {
+    let class = match column.kind {
+        Kind::Name { .. } => "name",
+        Kind::Code { .. } => "whole",
+        Kind::Number { .. } => "number",
+    };
+    Head { name: column.name, class }
 }
 
 fn foot(report: &Report, attachment: Option<&str>) -> Vec<String> {

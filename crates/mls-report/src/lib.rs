@@ -44,6 +44,7 @@ mod period;
 pub mod prometheus;
 pub mod report;
 mod run;
+mod sections;
 mod seen;
 mod since_last;
 mod suspicion;
@@ -51,6 +52,7 @@ mod table;
 mod tally;
 mod text;
 mod verdict;
+mod words;
 
 pub use args::{Args, Format};
 pub use period::{Day, Moment};

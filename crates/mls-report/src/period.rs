@@ -74,7 +74,7 @@ impl FromStr for Moment {
 
 /// Where a row belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum PeriodPart {
     /// Earlier; `previous` where it is in the stretch of the same length just before the period.
     Before {
         previous: bool,
@@ -168,12 +168,12 @@ impl Period {
     }
 
     /// Where a row of this date at this offset of the input belongs. Dates sort as text.
-    pub(crate) fn place(&self, date: &str, offset: u64) -> Place {
+    pub(crate) fn part_of(&self, date: &str, offset: u64) -> PeriodPart {
         match self.offset {
-            Some(begin) if offset >= begin => Place::Inside,
-            None if date >= self.to_text.as_str() => Place::After,
-            None if date >= self.from_text.as_str() => Place::Inside,
-            _ => Place::Before { previous: date >= self.previous_text.as_str() },
+            Some(begin) if offset >= begin => PeriodPart::Inside,
+            None if date >= self.to_text.as_str() => PeriodPart::After,
+            None if date >= self.from_text.as_str() => PeriodPart::Inside,
+            _ => PeriodPart::Before { previous: date >= self.previous_text.as_str() },
         }
     }
 
@@ -211,15 +211,15 @@ mod tests {
             ("2026-02-28", "2026-02-28")
         );
         assert!(day.is_day());
-        for (date, place) in [
-            ("2026-02-26 23:59:59", Place::Before { previous: false }),
-            ("2026-02-27 00:00", Place::Before { previous: true }),
-            ("2026-02-27 23:59:59", Place::Before { previous: true }),
-            ("2026-02-28 00:00", Place::Inside),
-            ("2026-02-28 23:59:59", Place::Inside),
-            ("2026-03-01 00:00", Place::After),
+        for (date, part) in [
+            ("2026-02-26 23:59:59", PeriodPart::Before { previous: false }),
+            ("2026-02-27 00:00", PeriodPart::Before { previous: true }),
+            ("2026-02-27 23:59:59", PeriodPart::Before { previous: true }),
+            ("2026-02-28 00:00", PeriodPart::Inside),
+            ("2026-02-28 23:59:59", PeriodPart::Inside),
+            ("2026-03-01 00:00", PeriodPart::After),
         ] {
-            assert_eq!(day.place(date, 0), place, "{date}");
+            assert_eq!(day.part_of(date, 0), part, "{date}");
         }
     }
 
@@ -234,21 +234,21 @@ mod tests {
         let moment = |text: &str| Some(text.parse().unwrap());
         let days = Period::between(moment("2026-02-01"), moment("2026-02-07"), now());
         assert_eq!(days.label, "2026-02-01 to 2026-02-07");
-        assert_eq!(days.place("2026-02-07 23:59", 0), Place::Inside);
-        assert_eq!(days.place("2026-02-08 00:00", 0), Place::After);
-        assert_eq!(days.place("2026-01-25 00:00", 0), Place::Before { previous: true });
+        assert_eq!(days.part_of("2026-02-07 23:59", 0), PeriodPart::Inside);
+        assert_eq!(days.part_of("2026-02-08 00:00", 0), PeriodPart::After);
+        assert_eq!(days.part_of("2026-01-25 00:00", 0), PeriodPart::Before { previous: true });
         let minutes =
             Period::between(moment("2026-02-01 10:00"), moment("2026-02-01T11:00"), now());
-        assert_eq!(minutes.place("2026-02-01 10:59:59", 0), Place::Inside);
-        assert_eq!(minutes.place("2026-02-01 11:00", 0), Place::After);
+        assert_eq!(minutes.part_of("2026-02-01 10:59:59", 0), PeriodPart::Inside);
+        assert_eq!(minutes.part_of("2026-02-01 11:00", 0), PeriodPart::After);
         assert_eq!(minutes.label, "2026-02-01 10:00 to 2026-02-01 11:00");
         let since = Period::between(moment("yesterday"), None, now());
         assert_eq!(
-            (since.label.as_str(), since.place("9999-01-01 00:00", 0)),
-            ("since 2026-02-28", Place::Inside)
+            (since.label.as_str(), since.part_of("9999-01-01 00:00", 0)),
+            ("since 2026-02-28", PeriodPart::Inside)
         );
         let until = Period::between(None, moment("yesterday"), now());
-        assert_eq!(until.place("0000-01-01 00:00", 0), Place::Inside);
+        assert_eq!(until.part_of("0000-01-01 00:00", 0), PeriodPart::Inside);
     }
 
     #[test]
@@ -256,9 +256,9 @@ mod tests {
         let last = "2026-02-28T23:59:00".parse().ok();
         let period = Period::after(100, last, now());
         assert_eq!(period.label, "2026-02-28 23:59 to 2026-03-01 10:30");
-        assert_eq!(period.place("2026-02-28 12:00", 100), Place::Inside);
-        assert_eq!(period.place("2026-03-01 12:00", 100), Place::Inside);
-        assert_eq!(period.place("2026-03-01 12:00", 99), Place::Before { previous: true });
+        assert_eq!(period.part_of("2026-02-28 12:00", 100), PeriodPart::Inside);
+        assert_eq!(period.part_of("2026-03-01 12:00", 100), PeriodPart::Inside);
+        assert_eq!(period.part_of("2026-03-01 12:00", 99), PeriodPart::Before { previous: true });
         assert!(!period.is_day());
     }
 

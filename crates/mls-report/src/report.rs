@@ -68,7 +68,7 @@ pub(crate) struct Report {
     pub(crate) generated: DateTime<FixedOffset>,
     pub(crate) server: Machine,
     pub(crate) extraction_interval: Option<String>,
-    pub(crate) period: Stretch,
+    pub(crate) period: ReportPeriod,
     pub(crate) attempts: u64,
     pub(crate) previous_attempts: Option<u64>,
     pub(crate) logins: List<Login>,
@@ -101,7 +101,7 @@ pub(crate) struct SuccessfulLogins {
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Stretch {
+pub(crate) struct ReportPeriod {
     pub(crate) label: String,
     pub(crate) from: Option<String>,
     pub(crate) to: Option<String>,
@@ -240,7 +240,7 @@ impl Report {
             generated: about.generated,
             server: about.server,
             extraction_interval: about.interval,
-            period: Stretch {
+            period: ReportPeriod {
                 label: period.label.clone(),
                 from: period.from.map(rfc3339),
                 to: period.to.map(rfc3339),

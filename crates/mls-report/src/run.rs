@@ -20,11 +20,12 @@ use crate::args::{Args, Format};
 use crate::attachment::Attachment;
 use crate::login_counter::LoginCounter;
 use crate::message::Message;
-use crate::period::{Day, Period, Place};
+use crate::period::{Day, Period, PeriodPart};
 use crate::report::{About, Report};
 use crate::since_last::SinceLast;
 use crate::suspicion::Watch;
 use crate::tally::Tally;
+use crate::words::number;
 use crate::{html, prometheus, text};
 
 /// Runs the tool.
@@ -150,9 +151,9 @@ impl Job {
             if attempt.outcome != Outcome::Failure {
                 return;
             }
-            let place = period.place(attempt.date, offset);
-            tally.add(attempt, place);
-            if place == Place::Inside {
+            let part = period.part_of(attempt.date, offset);
+            tally.add(attempt, part);
+            if part == PeriodPart::Inside {
                 logins.add(attempt);
             }
         })?;
@@ -213,7 +214,7 @@ impl Job {
         let (top, sentence) = (self.args.top.into(), attachment.sentence());
         let Period { from, to, offset, label, .. } = &scope.period;
         let machine = &self.machine.name;
-        let attempts = text::number(report.attempts, "failed login", "failed logins");
+        let attempts = number(report.attempts, "failed login", "failed logins");
         let prefix = &self.config.report.subject_prefix;
         let message = Message {
             subject: &match &report.verdict.subject {

@@ -4,7 +4,7 @@
 
 use crate::counter::Counter;
 use crate::history::History;
-use crate::period::{Period, Place};
+use crate::period::{Period, PeriodPart};
 use crate::seen::Seen;
 use mls_attempts::Attempt;
 
@@ -87,14 +87,14 @@ impl Tally {
     }
 
     /// Counts a attempt.
-    pub(crate) fn add(&mut self, attempt: &Attempt<'_>, place: Place) {
+    pub(crate) fn add(&mut self, attempt: &Attempt<'_>, part: PeriodPart) {
         let n = attempt.attempts;
         if self.earliest.as_deref().is_none_or(|earliest| attempt.date < earliest) {
             self.earliest = Some(attempt.date.to_owned());
         }
-        match place {
-            Place::After => return,
-            Place::Before { previous } => {
+        match part {
+            PeriodPart::After => return,
+            PeriodPart::Before { previous } => {
                 self.previous += if previous { n } else { 0 };
                 for (seen, name) in [
                     (&mut self.users_before, attempt.user),
@@ -106,9 +106,9 @@ impl Tally {
                     }
                 }
             }
-            Place::Inside => self.add_inside(attempt, n),
+            PeriodPart::Inside => self.add_inside(attempt, n),
         }
-        self.history.add(attempt.date, attempt.ip, n, place == Place::Inside);
+        self.history.add(attempt.date, attempt.ip, n, part == PeriodPart::Inside);
     }
 
     fn add_inside(&mut self, attempt: &Attempt<'_>, n: u64) {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use mls_event::{Finding, display_text};
 
 use crate::suspicion::Logins;
-use crate::text::number;
+use crate::words::number;
 
 /// Number of accounts that text and page name; JSON has all of them.
 const MAX_ACCOUNTS: usize = 50;
