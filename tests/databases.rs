@@ -602,7 +602,7 @@ fn tables_that_cannot_take_events_are_told_apart() {
         let _ = server.query(
             "CREATE TABLE maillogsentinel_events (id INT, asn_int INT, asn_varchar VARCHAR(255))",
         );
-        assert!(fail(&site, 78, &load).contains("was created by the Python original"));
+        assert!(fail(&site, 78, &load).contains("is that of the Python original"));
         let _ = server.query("DROP TABLE maillogsentinel_events");
         let _ = server.query("CREATE TABLE maillogsentinel_events (id INT, server VARCHAR(9))");
         assert!(fail(&site, 78, &load).contains("has no column event_time, ip, username"));
@@ -617,6 +617,33 @@ fn tables_that_cannot_take_events_are_told_apart() {
         }
         succeed(&site, &load);
         assert_eq!(server.query("SELECT username FROM maillogsentinel_events").trim(), "u0");
+    }
+}
+
+#[test]
+fn a_column_mapping_of_the_original_works_with_every_database() {
+    let mut site = Site::new();
+    site.log(2);
+    site.write(
+        "mapping.json",
+        r#"{"id": {"sql_column_def": "INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY", "csv_column_name": "csv_id_placeholder"},
+            "event_time": {"sql_column_def": "DATETIME NOT NULL", "csv_column_name": "date"},
+            "username": {"sql_column_def": "VARCHAR(1) NOT NULL", "csv_column_name": "user"},
+            "reverse_dns_status": {"sql_column_def": "ENUM('OK', 'ERRNO 1') NOT NULL", "csv_column_name": "reverse_dns_status"},
+            "asn_int": {"sql_column_def": "INT UNSIGNED NOT NULL", "csv_column_name": "asn"},
+            "asn_varchar": {"sql_column_def": "VARCHAR(255) NOT NULL", "csv_column_name": "aso"}}"#,
+    );
+    for kind in Kind::ALL {
+        let server = Server::new(kind);
+        let load = format!(
+            "mls-parse < mail.log | mls-sql load --mapping mapping.json --url '{}'",
+            server.url()
+        );
+        succeed(&site, &load);
+        let rows = server.query(
+            "SELECT count(*) FROM maillogsentinel_events WHERE asn_int IS NULL AND asn_varchar IS NULL",
+        );
+        assert_eq!(rows.trim(), "2", "{kind:?}");
     }
 }
 

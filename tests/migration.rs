@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::fs;
+use std::path::Path;
 use std::process::Output;
 
 use mls_tests::{Site, text};
@@ -131,4 +132,148 @@ fn a_bad_row_is_named_and_the_others_are_converted() {
     assert_eq!(output.status.code(), Some(65));
     let said = text(&output.stderr);
     assert!(said.contains("\"2026-06-01\": not dd/mm/yyyy HH:MM"), "{said}");
+}
+
+/// An installation that the original itself has made, with its paths in a new folder. It has 82 rows
+/// on four days. The first 65 are in the database, 10 are in an SQL file, and 7 were not exported.
+fn installation() -> Site {
+    let site = Site::new();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/original");
+    for folder in ["log/sql", "state", "maillog"] {
+        fs::create_dir_all(site.path().join(folder)).unwrap();
+    }
+    for (name, folder) in [
+        ("maillogsentinel.csv", "log"),
+        ("mail.log", "maillog"),
+        ("state.offset", "state"),
+        ("sql_state.offset", "state"),
+        ("sql_imported_files.log", "state"),
+        ("sql/20261128_1400_maillogsentinel_export.sql", "log"),
+        ("sql/20261128_1401_maillogsentinel_export.sql", "log"),
+        ("sql/20261128_1402_maillogsentinel_export.sql", "log"),
+    ] {
+        fs::copy(data.join(name), site.path().join(folder).join(name)).unwrap();
+    }
+    let conf = fs::read_to_string(data.join("maillogsentinel.conf")).unwrap();
+    site.write("conf", &conf.replace("DIR", site.path().to_str().unwrap()));
+    let make = format!(
+        "sqlite3 state/maillogsentinel.sqlite < {}",
+        data.join("maillogsentinel.sqlite.sql").display()
+    );
+    assert!(site.shell(&make).status.success());
+    site
+}
+
+/// The original ran in this zone.
+const ZONE: &str = "TZ=Europe/Paris";
+
+fn migrate(site: &Site) -> String {
+    let output = site.shell(&format!("{ZONE} mls-setup --migrate-data --config conf"));
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+/// Rows of the database by local day, as `2026-11-20|40`.
+fn database_days(site: &Site) -> String {
+    let query = "SELECT date(event_time, 'localtime'), count(*) FROM maillogsentinel_events \
+                 GROUP BY 1 ORDER BY 1";
+    let output = site.shell(&format!("{ZONE} sqlite3 state/maillogsentinel.sqlite \"{query}\""));
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+/// Rows of the CSV by day, as `40 2026-11-20`.
+fn csv_days(site: &Site) -> String {
+    let count = "tail -n +2 log/maillogsentinel.csv | cut -d , -f 2 | cut -c 1-10 | sort | uniq -c";
+    let lines = text(&site.shell(count).stdout);
+    lines.lines().map(|line| line.trim().to_owned() + "\n").collect()
+}
+
+const DAYS: &str = "40 2026-11-20\n25 2026-11-21\n10 2026-11-22\n7 2026-11-23\n";
+
+/// Every file with its content, except the operational log.
+fn snapshot(site: &Site) -> String {
+    text(&site.shell("find . -type f ! -name '*.log' | sort | xargs sha256sum").stdout)
+}
+
+#[test]
+fn an_installation_of_the_original_keeps_each_row_once() {
+    let site = installation();
+    let said = migrate(&site);
+    assert!(
+        said.contains("converted 82 of 82 rows on 4 days; each day has as many rows"),
+        "{said}"
+    );
+    assert!(said.contains("1 file waited for the import"), "{said}");
+    assert!(said.contains("copied 65 rows into the new table"), "{said}");
+    assert_eq!(csv_days(&site), DAYS);
+    assert_eq!(database_days(&site), "2026-11-20|40\n2026-11-21|25\n");
+    assert!(!site.read("log/maillogsentinel.csv").contains("ERRNO"));
+
+    let migrated = snapshot(&site);
+    let again = migrate(&site);
+    assert!(
+        again.contains("needs no conversion") && again.contains("nothing to convert"),
+        "{again}"
+    );
+    assert_eq!(snapshot(&site), migrated, "the second run changes nothing");
+
+    // The pipelines of the units, before and after a new failure.
+    site.append("maillog/mail.log", NEW);
+    let run = format!(
+        "export {ZONE}
+         export='mls-tail --config conf --framed --csv | mls-csv --config conf --decode | mls-sql --config conf export'
+         bash -o pipefail -c \"$export\" && mls-sql --config conf import && mls-sql --config conf import &&
+         mls-tail --config conf --framed | mls-parse --config conf | mls-enrich --config conf --no-dns |
+         mls-csv --config conf --append && bash -o pipefail -c \"$export\" && mls-sql --config conf import"
+    );
+    let output = site.shell(&run);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(csv_days(&site), format!("{DAYS}1 2026-11-24\n"));
+    assert_eq!(
+        database_days(&site),
+        "2026-11-20|40\n2026-11-21|25\n2026-11-22|10\n2026-11-23|7\n2026-11-24|1\n"
+    );
+}
+
+const NEW: &str = "2026-11-24T00:30:00+01:00 mx1 postfix/smtpd[74]: warning: unknown[192.0.2.1]: \
+                   SASL LOGIN authentication failed: x, sasl_username=new\n";
+
+#[test]
+fn an_interrupted_migration_is_finished_by_the_next_one() {
+    let complete = installation();
+    migrate(&complete);
+    let csv = "log/maillogsentinel.csv";
+    for interrupt in [
+        // The new CSV was being written.
+        format!("head -c 700 {csv} > {csv}.migrating && mv {csv}.original {csv}"),
+        // Everything was written, and no CSV was renamed yet.
+        format!("mv {csv} {csv}.migrating && mv {csv}.original {csv}"),
+        // The old CSV was renamed, and the new one was not.
+        format!("mv {csv} {csv}.migrating"),
+        // A converted SQL file was written, and the old one was not moved yet.
+        "mv log/sql/original/*1402* log/sql/".to_owned(),
+    ] {
+        let site = installation();
+        migrate(&site);
+        assert!(site.shell(&interrupt).status.success(), "{interrupt}");
+        migrate(&site);
+        for name in ["log", "state"] {
+            let files = format!(
+                "find {name} -type f ! -name '*.sqlite' ! -name '*.log' | sort | xargs sha256sum"
+            );
+            let files = |site: &Site| text(&site.shell(&files).stdout);
+            assert_eq!(files(&site), files(&complete), "{interrupt}");
+        }
+    }
+}
+
+#[test]
+fn a_position_of_the_sql_export_that_no_row_has_exports_all_rows() {
+    let site = installation();
+    site.write("state/sql_state.offset", "999999");
+    let said = migrate(&site);
+    assert!(said.contains("no row of it counts as exported"), "{said}");
+    let csv = site.read("log/maillogsentinel.csv");
+    let header = csv.lines().next().unwrap().len() + 1;
+    assert_eq!(site.read("state/sql_state.offset"), header.to_string());
 }

@@ -44,7 +44,8 @@ pub(crate) fn is_legacy(path: &Path) -> io::Result<bool> {
 pub(crate) fn convert_first(path: &Path) -> anyhow::Error {
     let file = path.display();
     Exit::Config.error(format!(
-        "{file} is the CSV of the Python original: move it to {file}.old and convert it with \
+        "{file} is the CSV of the Python original: run maillogsentinel --setup --migrate, which \
+         converts the whole installation; or move it to {file}.old and convert it alone with \
          mls-csv --decode --legacy < {file}.old | mls-csv --append {file}"
     ))
 }

@@ -7,6 +7,7 @@
 //! | its `reverse_dns_status` | is |
 //! |---|---|
 //! | `OK`, `Errno 1` to `Errno 4` | the same |
+//! | `ERRNO n`, of its last versions | as `Errno n` |
 //! | `Errno -2` (`EAI_NONAME` of getaddrinfo(3)) | `Errno 1`, name not found |
 //! | `Errno -3` (`EAI_AGAIN`), `Timeout` | `Errno 2`, the server failed or did not answer |
 //! | `Errno -4` (`EAI_FAIL`), `Failed (Unknown)` | `Errno 3`, refused or unrecoverable |
@@ -56,11 +57,12 @@ fn known(cell: Cow<'_, str>) -> Option<Cow<'_, str>> {
 
 /// A status as it is spelled now.
 fn today(status: Cow<'_, str>) -> Cow<'_, str> {
-    Cow::Borrowed(match &*status {
-        "Errno -2" => "Errno 1",
-        "Errno -3" | "Timeout" => "Errno 2",
-        "Errno -4" | "Failed (Unknown)" => "Errno 3",
-        "Errno -5" => "Errno 4",
+    let number = status.strip_prefix("ERRNO ").or_else(|| status.strip_prefix("Errno "));
+    Cow::Borrowed(match number.unwrap_or(&status) {
+        "1" | "-2" => "Errno 1",
+        "2" | "-3" | "Timeout" => "Errno 2",
+        "3" | "-4" | "Failed (Unknown)" => "Errno 3",
+        "4" | "-5" => "Errno 4",
         _ => return status,
     })
 }

@@ -16,6 +16,7 @@ use mls_cli::Common;
     after_help = "Examples:\n  \
         sudo mls-setup --interactive\n  \
         sudo mls-setup --automated my.conf\n  \
+        sudo mls-setup --migrate\n  \
         sudo mls-setup --uninstall"
 )]
 pub struct Args {
@@ -53,6 +54,14 @@ pub(crate) struct Mode {
     /// Ask nothing: FILE becomes /etc/maillogsentinel.conf, and keys that it does not set have their defaults
     #[arg(long, value_name = "FILE")]
     pub(crate) automated: Option<PathBuf>,
+
+    /// Take over from the Python original: configuration, position, CSV, SQL files, SQLite table, units
+    #[arg(long)]
+    pub(crate) migrate: bool,
+
+    /// Convert only the data of the Python original that --config names, without root
+    #[arg(long, requires = "config")]
+    pub(crate) migrate_data: bool,
 
     /// Take back what setup did; configuration and data stay
     #[arg(long)]

@@ -15,6 +15,19 @@
 //!
 //! It creates the user `maillogsentinel` and adds the service's user to the groups `adm` and `systemd-journal`.
 //!
+//! # The Python original
+//! `--migrate` takes over from the Python original. It reads the configuration of the original,
+//! stops its units and moves them to `UNIT.original`, and keeps its user. Then it converts the data:
+//!
+//! - The CSV is converted. Setup compares the rows of each day before and after.
+//! - The position in the log stays: the first run goes on there.
+//! - Rows that were exported as SQL are not exported again.
+//! - SQL files that were not imported yet are converted and imported by the next import.
+//! - The table in an SQLite database is converted; dates become UTC.
+//!
+//! Each old file stays as `NAME.original`. A second run changes nothing; an interrupted one is
+//! finished by the next. `--migrate-data --config FILE` converts the data only, as its owner.
+//!
 //! # Guarantees
 //! - It shows every change before it makes it.
 //! - All or nothing: if a step fails or a signal arrives, all earlier steps are undone, the last one first.
@@ -27,6 +40,7 @@
 //! ```text
 //! sudo mls-setup --interactive
 //! sudo mls-setup --automated my.conf --dry-run
+//! sudo mls-setup --migrate
 //! ```
 
 mod action_log;
@@ -41,6 +55,7 @@ mod file;
 mod installation;
 mod jobs;
 mod logrotate;
+mod migration;
 mod plan;
 mod question;
 mod setup;

@@ -12,6 +12,7 @@ use crate::answers::Answers;
 use crate::file::{CONFIGURATION, Content, NewFile, Readers};
 use crate::installation::Installation;
 use crate::jobs::records_logins;
+use crate::migration::UNIT_DIRECTORY;
 use crate::step::Step;
 use crate::system::{Scheduler, System};
 use crate::units::{self, SHIPPED_USER, Switches};
@@ -31,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) stale: Vec<PathBuf>,
     pub(crate) directories: Vec<PathBuf>,
     pub(crate) switches: Switches,
+    /// Units of the Python original, which would hide those of the package.
+    pub(crate) original_units: Vec<&'static str>,
 }
 
 impl Plan {
@@ -64,7 +67,7 @@ impl Plan {
         if answers.is_set("database.db_type") {
             directories.push(answers.get("database.sql_export_dir").into());
         }
-        Ok(Self { user, files, stale, directories, switches })
+        Ok(Self { user, files, stale, directories, switches, original_units: Vec::new() })
     }
 
     /// The steps that carry it out.
@@ -73,6 +76,12 @@ impl Plan {
         let with_systemd = system.scheduler == Scheduler::Systemd;
         if with_systemd && system.is_running() {
             steps.push(Step::NoteRunningUnits);
+        }
+        for unit in &self.original_units {
+            steps.push(Step::Disable((*unit).to_owned()));
+            let from = Path::new(UNIT_DIRECTORY).join(unit);
+            let to = Path::new(UNIT_DIRECTORY).join(format!("{unit}.original"));
+            steps.extend([Step::BackUp { from: from.clone(), to }, Step::Remove(from)]);
         }
         // The user comes first, because files and directories will belong to it.
         if self.user == SHIPPED_USER {

@@ -15,16 +15,19 @@ use crate::signals::Signals;
 use crate::system::System;
 use crate::terminal::{Terminal, say};
 use crate::trial::Trial;
-use crate::{action_log, show, transaction, uninstall};
+use crate::{action_log, migration, show, transaction, uninstall};
 
 /// Runs the setup that the arguments ask for.
 pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
     let system = System::open(&args.root)?;
     let changes_this_machine = system.is_running() && !args.dry_run;
-    if changes_this_machine && !rustix::process::geteuid().is_root() {
+    if changes_this_machine && !args.mode.migrate_data && !rustix::process::geteuid().is_root() {
         return Err(Exit::NoPerm.error("setup needs root: run it with sudo, or with --dry-run"));
     }
     let installation = Installation::find()?;
+    if let (true, Some(configuration)) = (args.mode.migrate_data, &args.config) {
+        return migration::data::convert(configuration, &installation);
+    }
     if args.mode.uninstall {
         return uninstall::run(args, &system, signals);
     }
@@ -32,7 +35,13 @@ pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
     let (answers, base) = answers(args, &system, &installation, &mut terminal)?;
     let checks = Checks { system: &system, installation: &installation };
     checks.all(&answers).map_err(|why| Exit::Config.error(why))?;
-    let plan = Plan::new(&system, &installation, &answers, &base)?;
+    let mut plan = Plan::new(&system, &installation, &answers, &base)?;
+    let mut start = Vec::new();
+    if args.mode.migrate {
+        plan.original_units = migration::original_units(&system);
+        // They start after the data is converted.
+        start = std::mem::take(&mut plan.switches.start);
+    }
     say(&show::plan(&plan, &system))?;
     if args.dry_run {
         return Ok(());
@@ -43,7 +52,13 @@ pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
     let trial = Trial::before(&system, &installation, &answers);
     let actions = transaction::apply(&system, &plan.steps(&system), signals)?;
     action_log::write(&system, &actions)?;
+    if !system.is_running() && args.mode.migrate {
+        say("This system does not run: its data stays as it is. Run --migrate again on it.\n")?;
+    }
     if system.is_running() {
+        if args.mode.migrate {
+            migration::finish(&system, &installation, &plan.user, &start)?;
+        }
         trial.run(&plan.user)?;
     }
     say("Done. maillogsentinel --status shows how the service is.\n")?;
@@ -58,7 +73,11 @@ fn answers(
     terminal: &mut Terminal<'_>,
 ) -> anyhow::Result<(Answers, String)> {
     let current = system.path(CONFIGURATION);
-    let given = given_configuration(args, &current, installation);
+    let given = if args.mode.migrate {
+        migration::configuration(args.config.as_ref(), system)?
+    } else {
+        given_configuration(args, &current, installation)
+    };
     let (mut answers, base) = read_configuration(&given)?;
     let has_mail_log = system.path("/var/log/mail.log").exists();
     if answers.get("paths.mail_log") == "/var/log/mail.log"
@@ -73,6 +92,9 @@ fn answers(
     }
     if system.is_running() {
         answers.set(FETCH, "yes");
+    }
+    if args.mode.migrate {
+        migration::complete(&mut answers, system)?;
     }
     if args.mode.interactive {
         if system.is_running() {

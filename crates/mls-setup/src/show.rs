@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::file::Content;
+use crate::migration::UNIT_DIRECTORY;
 use crate::plan::{GROUPS, Plan};
 use crate::system::{Scheduler, System};
 
@@ -17,6 +18,9 @@ pub(crate) fn plan(plan: &Plan, system: &System) -> String {
             lines.extend(changes(&system.path(&file.path), text));
         }
     }
+    lines.extend(plan.original_units.iter().map(|unit| {
+        format!("  {UNIT_DIRECTORY}/{unit} of the Python original is moved to {unit}.original")
+    }));
     lines.extend(plan.stale.iter().map(|path| format!("  {} is removed", path.display())));
     let is_missing = |path: &&PathBuf| !system.path(path).is_dir();
     let missing = plan.directories.iter().filter(is_missing);

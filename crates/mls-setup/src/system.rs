@@ -66,6 +66,17 @@ impl System {
         Some(Account { uid, gid, group })
     }
 
+    /// The name of a user.
+    pub(crate) fn user_name(&self, uid: u32) -> Option<String> {
+        if self.is_running() {
+            let line = self.entry("passwd", &uid.to_string())?;
+            return line.split(':').next().map(str::to_owned);
+        }
+        let users = fs::read_to_string(self.path("/etc/passwd")).ok()?;
+        let line = users.lines().find(|line| line.split(':').nth(2) == Some(&uid.to_string()))?;
+        line.split(':').next().map(str::to_owned)
+    }
+
     fn group_name(&self, gid: u32) -> Option<String> {
         if self.is_running() {
             let line = self.entry("group", &gid.to_string())?;

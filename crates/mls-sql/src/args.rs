@@ -78,6 +78,11 @@ pub(crate) enum Command {
         #[command(flatten)]
         database: DatabaseFlags,
     },
+    /// Convert the table that the Python original made; its rows stay in `TABLE_original` as well
+    Convert {
+        #[command(flatten)]
+        database: DatabaseFlags,
+    },
 }
 
 /// The SQL dialect to write.

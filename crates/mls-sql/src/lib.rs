@@ -30,6 +30,12 @@
 //! | has changed since its import | exit 65; `import` runs nothing |
 //! | has a statement that fails | exit 65, or the code for the error; this file changes nothing |
 //!
+//! # The Python original
+//! `convert` converts the table that the Python original made in an SQLite database: it renames the
+//! table to `TABLE_original` and copies its rows into a new table. The original wrote local times
+//! as `dd/mm/yyyy HH:MM`; the zone of this machine makes them UTC. It is one transaction, and a
+//! second run changes nothing.
+//!
 //! # Values that do not fit
 //! The built-in columns take every event of the years 1000 to 9999. An administrator's own table
 //! can refuse a row. `load` then reports a bad record and continues with the other rows; if the
@@ -60,6 +66,7 @@ mod error_class;
 mod export;
 mod import;
 mod load;
+mod original;
 mod relay;
 mod row_encoder;
 mod sql_file;
@@ -95,7 +102,9 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     };
     let mapping_file = args.mapping.or_else(|| settings.column_mapping_file.clone());
     let mapping = |dialect| {
-        mapping_file.as_deref().map_or_else(|| Ok(Mapping::built_in(dialect)), Mapping::load)
+        mapping_file
+            .as_deref()
+            .map_or_else(|| Ok(Mapping::built_in(dialect)), |file| Mapping::load(file, dialect))
     };
     match args.command {
         Command::Schema { dialect } => {
@@ -134,6 +143,11 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             Database::with(&options, |database| {
                 import::run(&dir, database, &options, &table, &mapping)
             })
+        }
+        Command::Convert { database } => {
+            let options = ConnectOptions::new(&database, &settings)?;
+            let mapping = mapping(options.dialect())?;
+            Database::with(&options, |database| original::convert(database, &table, &mapping))
         }
     }
 }

@@ -8,8 +8,11 @@
 //! The file has a member for each column of the table, in order. `csv_column_name` is `server`,
 //! `date`, `ip`, `user`, `hostname`, `reverse_dns_status`, `country_code`, `asn` or `aso`; it is
 //! null if the database fills the column. At least one column must have a name. mls-sql copies
-//! `sql_column_def` into the DDL unchanged. The format is that of the Python original, which writes
-//! `csv_id_placeholder` for null.
+//! `sql_column_def` into the DDL unchanged.
+//!
+//! A mapping of the Python original works too. It writes `csv_id_placeholder` for null. Its
+//! definitions are written for MySQL and refuse unknown values, so mls-sql keeps the names of the
+//! columns only, and takes the definitions of the built-in mapping.
 //!
 //! The built-in mapping has `id`, which the database fills, `event_time` (`date`), `username`
 //! (`user`), and the other columns under their CSV names; `mls-sql schema` prints them.
@@ -84,17 +87,17 @@ impl Mapping {
         Self { columns: columns.map(column).into() }
     }
 
-    /// Reads a mapping file.
+    /// Reads a mapping file for a dialect.
     ///
     /// # Errors
     /// Exit 66 if the file cannot be read; exit 78, with the column, if it is not a mapping.
-    pub fn load(path: &Path) -> anyhow::Result<Self> {
+    pub fn load(path: &Path, dialect: Dialect) -> anyhow::Result<Self> {
         let context = || format!("mapping file {}", path.display());
         let text = std::fs::read(path).with_context(context)?;
-        Self::parse(&text).with_context(context).or_exit(Exit::Config)
+        Self::parse(&text, dialect).with_context(context).or_exit(Exit::Config)
     }
 
-    fn parse(text: &[u8]) -> anyhow::Result<Self> {
+    fn parse(text: &[u8], dialect: Dialect) -> anyhow::Result<Self> {
         #[derive(Deserialize)]
         struct Entry {
             sql_column_def: String,
@@ -103,11 +106,16 @@ impl Mapping {
         let map: Map<String, Value> =
             serde_json::from_slice(text).context("it is not a JSON object of columns")?;
         let mut columns = Vec::with_capacity(map.len());
+        let mut is_original = false;
         for (name, value) in map {
             let entry: Entry =
                 serde_json::from_value(value).with_context(|| format!("column {name:?}"))?;
             let source = match entry.csv_column_name.as_deref() {
-                None | Some("csv_id_placeholder") => None,
+                None => None,
+                Some("csv_id_placeholder") => {
+                    is_original = true;
+                    None
+                }
                 Some(csv) => Some(Column::from_name(csv).with_context(|| {
                     let known = Column::ALL.map(Column::name).join(", ");
                     format!("column {name:?}: csv_column_name {csv:?} is not one of {known}")
@@ -123,9 +131,21 @@ impl Mapping {
             );
             columns.push(TableColumn { name, definition: entry.sql_column_def, source });
         }
-        let mapping = Self { columns };
+        let mut mapping = Self { columns };
+        if is_original {
+            mapping.take_built_in_definitions(dialect);
+        }
         anyhow::ensure!(mapping.filled().next().is_some(), "no column has a csv_column_name");
         Ok(mapping)
+    }
+
+    /// Gives each column the definition that the built-in mapping has for its source.
+    fn take_built_in_definitions(&mut self, dialect: Dialect) {
+        let built_in = Self::built_in(dialect).columns;
+        for column in &mut self.columns {
+            let same = built_in.iter().find(|known| known.source == column.source);
+            column.definition = same.map_or_else(String::new, |known| known.definition.clone());
+        }
     }
 
     /// Returns the columns that have a source, with it.
@@ -144,16 +164,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mapping_of_the_python_original_keeps_its_order() {
-        let mapping = Mapping::parse(
-            br#"{"id": {"sql_column_def": "INT PRIMARY KEY", "csv_column_name": "csv_id_placeholder"},
-                 "asn_varchar": {"sql_column_def": "VARCHAR(255)", "csv_column_name": "aso"},
-                 "at": {"sql_column_def": "DATETIME", "csv_column_name": "date"}}"#,
-        )
-        .unwrap();
-        let filled: Vec<_> = mapping.filled().collect();
-        assert_eq!(filled, [("asn_varchar", Column::Aso), ("at", Column::Date)]);
-        assert_eq!(mapping.columns.len(), 3);
+    fn mapping_of_the_python_original_keeps_its_names_and_order() {
+        let text = br#"{
+            "id": {"sql_column_def": "INT UNSIGNED AUTO_INCREMENT", "csv_column_name": "csv_id_placeholder"},
+            "asn_varchar": {"sql_column_def": "VARCHAR(255) NOT NULL", "csv_column_name": "aso"},
+            "at": {"sql_column_def": "DATETIME NOT NULL", "csv_column_name": "date"}}"#;
+        for dialect in [Dialect::Sqlite, Dialect::Postgresql, Dialect::Mysql] {
+            let mapping = Mapping::parse(text, dialect).unwrap();
+            let filled: Vec<_> = mapping.filled().collect();
+            assert_eq!(filled, [("asn_varchar", Column::Aso), ("at", Column::Date)]);
+            let built_in = Mapping::built_in(dialect);
+            let definition = |n: usize| built_in.columns[n].definition.as_str();
+            let definitions: Vec<_> =
+                mapping.columns.iter().map(|column| column.definition.as_str()).collect();
+            assert_eq!(definitions, [definition(0), definition(9), definition(2)]);
+        }
     }
 
     #[test]
@@ -171,7 +196,7 @@ mod tests {
                 r#"column "a""#,
             ),
         ] {
-            let error = Mapping::parse(text.as_bytes()).unwrap_err();
+            let error = Mapping::parse(text.as_bytes(), Dialect::Sqlite).unwrap_err();
             assert!(format!("{error:#}").contains(why), "{error:#}");
         }
     }

@@ -5,6 +5,7 @@ use mls_diag::Exit;
 use crate::database::Database;
 use crate::dialect::Dialect;
 use crate::mapping::Mapping;
+use crate::original;
 use crate::schema::Table;
 
 impl Database {
@@ -92,21 +93,22 @@ impl Database {
     /// # Errors
     /// See [`prepare`](Self::prepare).
     pub(crate) fn check_columns(
-        &self,
+        &mut self,
         table: &Table,
         mapping: &Mapping,
         columns: &[String],
     ) -> anyhow::Result<()> {
         let has = |name: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
-        let (name, shown) = (table.name(), &self.shown);
-        if has("asn_int") && has("asn_varchar") {
+        let (name, shown) = (table.name(), self.shown.clone());
+        if original::made(self, table, mapping)? {
+            let cure = if self.dialect == Dialect::Sqlite {
+                "run maillogsentinel --setup --migrate, or convert the table alone with mls-sql convert"
+            } else {
+                "name its column mapping in column_mapping_file"
+            };
             return Err(Exit::Config.error(format!(
-                "table {name} in {shown} was created by the Python original. Its columns asn_int and \
-                 asn_varchar and its CHECK on reverse_dns_status refuse unknown values and \
-                 \"Errno 1\". Give another --table. After the first load you can copy the rows: \
-                 INSERT INTO … (server, event_time, ip, username, hostname, reverse_dns_status, \
-                 country_code, asn, aso) SELECT server, event_time, ip, username, hostname, \
-                 reverse_dns_status, country_code, asn_int, asn_varchar FROM {name}"
+                "table {name} in {shown} is that of the Python original; {cure}, or give another \
+                 --table"
             )));
         }
         let missing: Vec<_> =

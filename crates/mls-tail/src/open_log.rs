@@ -61,7 +61,7 @@ impl<'a> OpenLog<'a> {
             if chain.is_unchanged() {
                 let mut log = Self { name, cursor, chain, held };
                 log.take_over_moved(opening.names).or_exit(Exit::IoErr)?;
-                log.adopt_legacy()?;
+                log.adopt_legacy(opening)?;
                 return Ok(log);
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -144,7 +144,12 @@ impl<'a> OpenLog<'a> {
         })
     }
 
-    fn adopt_legacy(&mut self) -> anyhow::Result<()> {
+    fn adopt_legacy(&mut self, opening: &Opening<'_>) -> anyhow::Result<()> {
+        let is_committed = self.chain.files.iter().any(|file| file.stat.size > 0);
+        if opening.committed_by.is_some() && !is_committed {
+            // The sink has not taken the file over yet: nothing can be read, and the position waits.
+            return Ok(());
+        }
         if let Some(offset) = self.cursor.legacy.filter(|_| !self.chain.files.is_empty()) {
             let state = self.cursor.logs.entry(self.name.to_owned()).or_default();
             self.held = legacy::adopt(state, &self.chain.files, offset)?;

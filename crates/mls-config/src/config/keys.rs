@@ -288,7 +288,7 @@ sections! {
     /// The services. Setup writes these values into the units: run it again after a change.
     ["systemd"] systemd: Systemd {
         /// The user that the services run as.
-        user: Option<String> = "maillogsentinel", also "permissions.service_user";
+        user: Option<String> = "maillogsentinel", also "permissions.service_user" "User.run_as_user";
 
         /// When failures are extracted from the log: a calendar expression as in systemd.time(7),
         /// follow for a service that reads the log all the time, or never.

@@ -1,0 +1,174 @@
+//! `--migrate`: what the Python original has left becomes an installation of this version.
+//!
+//! The root part is an ordinary setup whose answers come from the original's configuration; its
+//! units, which would hide those of the package, are moved out of the way. The data part runs as
+//! the user who owns the data, because root must not follow what that user can change.
+
+pub(crate) mod data;
+mod legacy_csv;
+mod sql_files;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context;
+use mls_diag::{Exit, OrExit};
+
+use crate::answers::Answers;
+use crate::file::CONFIGURATION;
+use crate::installation::Installation;
+use crate::system::{System, run};
+use crate::terminal::say;
+use crate::units::SHIPPED_USER;
+
+/// The units of the original (`maillogsentinel_setup.py`, `_generate_systemd_units_content`, and its
+/// installation guide).
+const UNITS: [&str; 12] = [
+    "maillogsentinel-extract.timer",
+    "maillogsentinel-report.timer",
+    "maillogsentinel-sql-export.timer",
+    "maillogsentinel-sql-import.timer",
+    "maillogsentinel.timer",
+    "ipinfo-update.timer",
+    "maillogsentinel.service",
+    "maillogsentinel-extract.service",
+    "maillogsentinel-report.service",
+    "maillogsentinel-sql-export.service",
+    "maillogsentinel-sql-import.service",
+    "ipinfo-update.service",
+];
+
+/// The directory in which the original wrote its units.
+pub(crate) const UNIT_DIRECTORY: &str = "/etc/systemd/system";
+
+/// The units of the original on this system.
+pub(crate) fn original_units(system: &System) -> Vec<&'static str> {
+    let is_there = |unit: &&str| {
+        let path = system.path(Path::new(UNIT_DIRECTORY).join(unit));
+        path.symlink_metadata().is_ok_and(|meta| meta.is_file())
+    };
+    UNITS.into_iter().filter(is_there).collect()
+}
+
+/// Adds to the answers what the original took for granted, or kept outside its configuration.
+pub(crate) fn complete(answers: &mut Answers, system: &System) -> anyhow::Result<()> {
+    refuse_crontabs(system)?;
+    let working_dir = answers.get("paths.working_dir").to_owned();
+    // The original's own default is below the directory of the CSV.
+    let beside_csv = format!("{working_dir}/state");
+    let is_there = |path: &str| system.path(path).exists();
+    if !is_there(&format!("{}/state.offset", answers.get("paths.state_dir")))
+        && is_there(&format!("{beside_csv}/state.offset"))
+    {
+        answers.set("paths.state_dir", &beside_csv);
+    }
+    answers.set_default("general.log_file", &format!("{working_dir}/maillogsentinel.log"));
+    let database = "/var/lib/maillogsentinel/maillogsentinel.sqlite";
+    if !answers.is_set("database.db_type") && is_there(database) {
+        answers.set("database.db_type", "sqlite");
+        answers.set("database.db_path", database);
+    }
+    if answers.get("systemd.user") == SHIPPED_USER
+        && let Some(owner) = owner(answers, system)
+    {
+        answers.set("systemd.user", &owner);
+    }
+    Ok(())
+}
+
+/// The user who ran the original: the owner of its data.
+fn owner(answers: &Answers, system: &System) -> Option<String> {
+    let state = format!("{}/state.offset", answers.get("paths.state_dir"));
+    let files = [answers.get("paths.csv_filename").to_owned(), state];
+    let mut found = files.iter().filter_map(|file| fs::metadata(system.path(file)).ok());
+    let uid = found.next().map(|meta| meta.uid()).filter(|uid| *uid != 0)?;
+    system.user_name(uid)
+}
+
+/// A crontab that starts the original would let it write into the new files.
+fn refuse_crontabs(system: &System) -> anyhow::Result<()> {
+    let mut tables = vec![system.path("/etc/crontab")];
+    for folder in ["/etc/cron.d", "/var/spool/cron/crontabs", "/var/spool/cron"] {
+        let entries = fs::read_dir(system.path(folder)).into_iter().flatten().flatten();
+        tables.extend(entries.map(|entry| entry.path()).filter(|path| path.is_file()));
+    }
+    for table in tables {
+        let text = fs::read(&table).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let starts_original = |line: &str| {
+            let line = line.trim_start();
+            !line.starts_with('#') && line.contains("maillogsentinel.py")
+        };
+        if let Some(number) = text.lines().position(starts_original) {
+            return Err(Exit::Config.error(format!(
+                "{}:{}: this line starts the Python original: remove it, then run this again",
+                table.display(),
+                number + 1
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The configuration file of the original.
+pub(crate) fn configuration(named: Option<&PathBuf>, system: &System) -> anyhow::Result<PathBuf> {
+    let path = named.cloned().unwrap_or_else(|| system.path(CONFIGURATION));
+    if path.exists() {
+        return Ok(path);
+    }
+    Err(Exit::NoInput.error(format!(
+        "there is no {}: name the configuration file of the Python original with --config FILE",
+        path.display()
+    )))
+}
+
+/// Converts the data as its owner, and then starts the units.
+pub(crate) fn finish(
+    system: &System,
+    installation: &Installation,
+    user: &str,
+    start: &[&str],
+) -> anyhow::Result<()> {
+    let account = system
+        .account(user)
+        .ok_or_else(|| Exit::Config.error(format!("there is no user {user}")))?;
+    let mut convert = Command::new(installation.installed_program("mls-setup"));
+    convert.args(["--migrate-data", "--config", CONFIGURATION]);
+    convert.uid(account.uid).gid(account.gid).current_dir("/");
+    let status = convert.status().context("starting mls-setup").or_exit(Exit::Unavailable)?;
+    if !status.success() {
+        return Err(Exit::Unavailable.error(
+            "the configuration is migrated, but the data is not: follow the message above, then run \
+             maillogsentinel --setup --migrate again; what was converted stays converted",
+        ));
+    }
+    for unit in start {
+        run(system.systemctl(&["restart", unit]))?;
+    }
+    say(
+        "The Python original is migrated. You can remove its programs and the *.original files.\n",
+    )?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crontab_that_starts_the_original_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let cron = root.path().join("etc/cron.d");
+        fs::create_dir_all(&cron).unwrap();
+        let system = System::open(root.path()).unwrap();
+        assert!(refuse_crontabs(&system).is_ok());
+        let table = cron.join("mls");
+        let line = "# python3 maillogsentinel.py\n5 * * * * bob python3 /opt/maillogsentinel.py\n";
+        std::io::Write::write_all(&mut fs::File::create(table).unwrap(), line.as_bytes()).unwrap();
+        let error = refuse_crontabs(&system).unwrap_err().to_string();
+        assert!(error.contains("etc/cron.d/mls:2: this line starts"), "{error}");
+    }
+}

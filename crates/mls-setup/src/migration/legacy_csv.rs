@@ -1,0 +1,72 @@
+//! The CSV of the Python original, as far as migration looks into it itself.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{ChildStdin, Command, Stdio};
+
+use anyhow::Context;
+use mls_diag::{Exit, OrExit};
+
+/// What every version's header begins with.
+const HEADER: &[u8] = b"server;date;ip;user;hostname";
+
+/// Whether a file is a CSV of the original.
+pub(super) fn is_legacy(path: &Path) -> anyhow::Result<bool> {
+    let mut beginning = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(HEADER.len() as u64).read_to_end(&mut beginning),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => Err(error),
+    }
+    .with_context(|| format!("reading {}", path.display()))?;
+    Ok(beginning == HEADER)
+}
+
+/// Rows by day. `day` makes a day of a date, or nothing of what is not a date, such as a header.
+pub(super) fn days(
+    path: &Path,
+    separator: u8,
+    day: fn(&[u8]) -> Option<Vec<u8>>,
+) -> anyhow::Result<BTreeMap<Vec<u8>, u64>> {
+    let context = || format!("reading {}", path.display());
+    let mut days = BTreeMap::new();
+    let mut lines = BufReader::new(File::open(path).with_context(context)?);
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line).with_context(context)? > 0 {
+        let date = line.split(|byte| *byte == separator).nth(1).unwrap_or_default();
+        let is_date = date.first().is_some_and(u8::is_ascii_digit);
+        if let Some(day) = is_date.then(|| day(date)).flatten() {
+            *days.entry(day).or_default() += 1;
+        }
+        line.clear();
+    }
+    Ok(days)
+}
+
+/// What fails if a tool is missing.
+const STARTING: &str = "starting a tool of the conversion";
+
+/// Runs two commands, the first one's output being the second one's input. `fill` writes the input
+/// of the first one. Their messages go to standard error.
+pub(super) fn pipeline(
+    mut first: Command,
+    mut second: Command,
+    fill: impl FnOnce(&mut ChildStdin) -> io::Result<()>,
+) -> anyhow::Result<()> {
+    let mut reader = first
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context(STARTING)
+        .or_exit(Exit::Unavailable)?;
+    let output = reader.stdout.take().map_or_else(Stdio::null, Stdio::from);
+    let mut writer = second.stdin(output).spawn().context(STARTING).or_exit(Exit::Unavailable)?;
+    let filled = reader.stdin.take().map_or(Ok(()), |mut stdin| fill(&mut stdin));
+    let (read, written) = (reader.wait()?, writer.wait()?);
+    if read.success() && written.success() {
+        return filled.context("giving rows to the conversion").or_exit(Exit::IoErr);
+    }
+    Err(Exit::DataErr.error("a conversion failed: see the message above; nothing was replaced"))
+}

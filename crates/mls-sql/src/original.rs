@@ -1,0 +1,142 @@
+//! The table of the Python original in an SQLite database (`sql_importer.py`,
+//! `create_table_if_not_exists`).
+//!
+//! Its dates are local times as `dd/mm/yyyy HH:MM`, its columns refuse NULL, and a CHECK allows only
+//! some words for the state of the DNS.
+
+use mls_diag::{Exit, count, summary};
+use mls_event::Column;
+
+use crate::database::Database;
+use crate::dialect::Dialect;
+use crate::mapping::Mapping;
+use crate::schema::Table;
+
+/// How the original writes a date.
+const DATE: &str = "[0-3][0-9]/[01][0-9]/[0-9][0-9][0-9][0-9] [0-2][0-9]:[0-5][0-9]";
+
+/// What only the DDL of the original has.
+const CHECK: &str = "%CHECK (reverse_dns_status IN (%";
+
+/// The name of a column in the mapping that the original brings along.
+fn name_by_default(source: Column) -> &'static str {
+    match source {
+        Column::Date => "event_time",
+        Column::User => "username",
+        Column::Asn => "asn_int",
+        Column::Aso => "asn_varchar",
+        other => other.name(),
+    }
+}
+
+/// Whether the original made the table, or somebody with its column names.
+pub(crate) fn made(
+    database: &mut Database,
+    table: &Table,
+    mapping: &Mapping,
+) -> anyhow::Result<bool> {
+    let columns = database.columns(table.name())?;
+    let has = |name: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
+    let maps = |name: &str| mapping.filled().any(|(mapped, _)| mapped.eq_ignore_ascii_case(name));
+    if has("asn_int") && has("asn_varchar") && !maps("asn_int") {
+        return Ok(true);
+    }
+    let dialect = database.dialect;
+    if dialect != Dialect::Sqlite {
+        return Ok(false);
+    }
+    let sql = format!(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name = {} AND sql LIKE {}",
+        dialect.text(table.name()),
+        dialect.text(CHECK)
+    );
+    let found = database.texts(&sql);
+    Ok(!found.map_err(|error| database.failed(&error, "reading the schema of"))?.is_empty())
+}
+
+/// Renames the original's table and copies its rows into a new one, if the original made it.
+pub(crate) fn convert(
+    database: &mut Database,
+    table: &Table,
+    mapping: &Mapping,
+) -> anyhow::Result<()> {
+    let (name, kept) = (table.name(), format!("{}_original", table.name()));
+    if database.dialect != Dialect::Sqlite {
+        let why = "the Python original wrote to SQLite only: there is nothing to convert";
+        return Err(Exit::Usage.error(why));
+    }
+    if !made(database, table, mapping)? {
+        summary(format_args!("nothing to convert: the Python original did not make table {name}"));
+        return Ok(());
+    }
+    if !database.columns(&kept)?.is_empty() {
+        return Err(Exit::Config.error(format!(
+            "table {name} in {} was made by the Python original, but there is a table {kept} \
+             already; rename that one",
+            database.shown
+        )));
+    }
+    database.begin()?;
+    let (old, new) = (database.dialect.name(&kept), database.dialect.name(name));
+    database.must(&format!("ALTER TABLE {new} RENAME TO {old}"), "renaming a table in")?;
+    for statement in
+        table.events_ddl(Dialect::Sqlite, mapping).iter().chain(&table.state_ddl(Dialect::Sqlite))
+    {
+        database.must(statement, "creating tables in")?;
+    }
+    let columns = database.columns(&kept)?;
+    let copied = database.must(&copy(&old, &new, mapping, &columns), "copying rows in")?;
+    let all = database.texts(&format!("SELECT CAST(count(*) AS TEXT) FROM {old}"));
+    let all = all.map_err(|error| database.failed(&error, "counting the rows of"))?;
+    let all = all.first().and_then(|all| all.parse().ok()).unwrap_or(copied);
+    database.must("COMMIT", "committing to")?;
+    if copied < all {
+        log::warn!(
+            "{} of {kept} have no date and were not copied",
+            count(all - copied, "row", "rows")
+        );
+    }
+    summary(format_args!(
+        "copied {} into the new table {name}; the table of the Python original is {kept} now",
+        count(copied, "row", "rows")
+    ));
+    Ok(())
+}
+
+/// The statement that copies the rows, oldest first.
+fn copy(old: &str, new: &str, mapping: &Mapping, columns: &[String]) -> String {
+    let has = |name: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
+    let mut date = "NULL".to_owned();
+    let mut values = Vec::new();
+    for (name, source) in mapping.filled() {
+        let found = [name, name_by_default(source)].into_iter().find(|name| has(name));
+        let value = found
+            .map_or_else(|| "NULL".to_owned(), |found| value(source, &Dialect::Sqlite.name(found)));
+        if source == Column::Date {
+            date.clone_from(&value);
+        }
+        values.push(value);
+    }
+    format!(
+        "INSERT INTO {new} ({}) SELECT {} FROM {old} WHERE {date} IS NOT NULL ORDER BY rowid",
+        mapping.names(Dialect::Sqlite),
+        values.join(", ")
+    )
+}
+
+/// A value as it is written today.
+fn value(source: Column, old: &str) -> String {
+    let part = |from: u32, length: u32| format!("substr({old}, {from}, {length})");
+    match source {
+        Column::Date => format!(
+            "CASE WHEN {old} GLOB '{DATE}*' THEN strftime('%Y-%m-%dT%H:%M:%S', {} || '-' || {} || '-' || {} || ' ' || {}, \
+             'utc') || '.000000Z' ELSE strftime('%Y-%m-%dT%H:%M:%S', {old}, 'utc') || '.000000Z' END",
+            part(7, 4),
+            part(4, 2),
+            part(1, 2),
+            part(12, 5)
+        ),
+        Column::ReverseDnsStatus => format!("replace({old}, 'ERRNO', 'Errno')"),
+        _ => format!("nullif(nullif({old}, 'N/A'), 'null')"),
+    }
+}
