@@ -33,13 +33,19 @@ fn log(site: &Site, file: &str, from: u64, messages: &[&[u8]]) {
 
 /// Adds entries of certain microseconds, of time and since the boot: the export format of <https://systemd.io/JOURNAL_EXPORT_FORMATS>.
 fn log_at(site: &Site, file: &str, boot: &str, entries: &[(u64, u64, &[u8])]) {
+    let postfix = "SYSLOG_FACILITY=2\nSYSLOG_IDENTIFIER=postfix/smtpd\n_PID=74";
+    log_of(site, file, boot, postfix, entries);
+}
+
+/// The same with fields that say who has logged.
+fn log_of(site: &Site, file: &str, boot: &str, sender: &str, entries: &[(u64, u64, &[u8])]) {
     let mut export = Vec::new();
     for (at, uptime, message) in entries {
         let mut fields = String::new();
         write!(
             fields,
-            "__REALTIME_TIMESTAMP={}\n__MONOTONIC_TIMESTAMP={uptime}\n_BOOT_ID={boot}\nSYSLOG_FACILITY=2\n\
-             SYSLOG_IDENTIFIER=postfix/smtpd\n_PID=74\n_HOSTNAME=vm\nMESSAGE\n",
+            "__REALTIME_TIMESTAMP={}\n__MONOTONIC_TIMESTAMP={uptime}\n_BOOT_ID={boot}\n{sender}\n\
+             _HOSTNAME=vm\nMESSAGE\n",
             1_780_272_000_000_000 + at
         )
         .unwrap();
@@ -256,6 +262,65 @@ fn a_clock_that_was_set_back_doubles_nothing() {
         n += times.len() as u64;
         assert_reads(&site, n);
     }
+}
+
+/// What Docker's journald driver writes about a container.
+fn container(name: &str) -> String {
+    format!(
+        "CONTAINER_NAME={name}\nCONTAINER_ID=3f2a9c01b7de\nSYSLOG_IDENTIFIER=3f2a9c01b7de\n\
+         _SYSTEMD_UNIT=docker.service\n_PID=812\nPRIORITY=6"
+    )
+}
+
+#[test]
+fn entries_of_containers_are_read_if_they_are_asked_for() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    let message = |program: &str, user: u64| {
+        let failure = text(&failures(user, 1)[0]);
+        format!("Jun  1 00:00:00 mx {program}[7]: {failure}").into_bytes()
+    };
+    let senders = [
+        (container("postfix-mailcow"), message("postfix/smtpd", 0)),
+        (container("mail-2"), message("postfix/submission/smtpd", 1)),
+        (container("other"), message("postfix/smtpd", 99)),
+        (
+            "SYSLOG_FACILITY=2\nSYSLOG_IDENTIFIER=postfix/smtpd\n_PID=74".into(),
+            failures(2, 1).remove(0),
+        ),
+    ];
+    for (at, (sender, message)) in (0..).zip(&senders) {
+        log_of(&site, "a.journal", BOOT, sender, &[(at, at, message)]);
+    }
+    let tail = "mls-tail --journal --journal-directory journal";
+    let records = |command: &str| {
+        let output = site.shell(&format!("{command} | mls-parse --timezone UTC"));
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+        text(&output.stdout)
+            .lines()
+            .map(|line| {
+                let record: serde_json::Value = serde_json::from_str(line).unwrap();
+                ["server", "service", "pid", "user"].map(|member| record[member].to_string())
+            })
+            .collect::<Vec<_>>()
+    };
+    let own = ["\"vm\"", "\"postfix/smtpd\"", "74", "\"u2\""].map(str::to_owned);
+    assert_eq!(records(tail), [own.clone()]);
+    let container = ["\"mx\"", "\"postfix/smtpd\"", "7", "\"u0\""].map(str::to_owned);
+    let second = ["\"mx\"", "\"postfix/submission/smtpd\"", "7", "\"u1\""].map(str::to_owned);
+    let all = [container.clone(), second, own.clone()];
+    let options =
+        "--journal-match CONTAINER_NAME=postfix-mailcow --journal-match CONTAINER_NAME=mail-2";
+    assert_eq!(records(&format!("{tail} {options}")), all);
+    site.write(
+        "conf",
+        "[paths]\nmail_log = journal\njournal_match = CONTAINER_NAME=postfix-mailcow, CONTAINER_NAME=mail-2\n",
+    );
+    assert_eq!(records(&format!("{tail} --config conf")), all);
+    let one = format!("{tail} --config conf --journal-match CONTAINER_NAME=postfix-mailcow");
+    assert_eq!(records(&one), [container, own]);
 }
 
 #[test]

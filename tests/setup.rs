@@ -377,6 +377,33 @@ fn impostor(name: &str, script: &str) -> (TempDir, String) {
 }
 
 #[test]
+fn containers_of_mail_servers_that_log_to_the_journal_are_offered() {
+    let Some(system) = System::new() else { return };
+    fs::remove_file(system.path("var/log/mail.log")).unwrap();
+    let journal = "#!/bin/sh\ncase $* in\n\
+                   *--field=CONTAINER_NAME) printf '%s\\n' web mail-1 dovecot-2;;\n\
+                   *CONTAINER_NAME=mail-1) echo 'Jun  1 00:00:00 mx postfix/smtpd[7]: connect from x';;\n\
+                   *) echo 'GET / HTTP/1.1';;\nesac\n";
+    let (_dir, path) = impostor("journalctl", journal);
+    let both = "CONTAINER_NAME=mail-1, CONTAINER_NAME=dovecot-2";
+    for (answer, line) in
+        [("none\n", "#journal_match =".to_owned()), ("\n", format!("journal_match = {both}"))]
+    {
+        let mut answers = DEFAULTS.to_vec();
+        let offer = format!(
+            "Containers that write mail logs to the journal (none: do not read them) [{both}]"
+        );
+        answers.insert(1, (&offer, answer));
+        answers.push((WRITE, "y\n"));
+        let (code, said) =
+            terminal(system.command(&["--interactive"]).env("PATH", &path), &answers);
+        assert_eq!(code, 0, "{said}");
+        let conf = system.read("etc/maillogsentinel.conf");
+        assert!(conf.lines().any(|l| l == line), "{line} in {conf}");
+    }
+}
+
+#[test]
 fn ctrl_c_while_it_writes_takes_back_what_was_written() {
     let Some(system) = System::new() else { return };
     system.write("etc/maillogsentinel.conf", "# mine\n[report]\nemail = old@example.org\n");

@@ -6,6 +6,7 @@
 mod declare;
 mod example;
 mod ini;
+mod journal_match;
 mod keys;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use declare::Base;
 pub use declare::{Key, Section};
 pub use example::example;
 use ini::Ini;
+pub use journal_match::JournalMatch;
 pub use keys::{
     Alert, AsnAso, Block, Config, Database, DnsCache, Filter, General, Geolocation, Logins, Paths,
     Report, Retention, SECTIONS, Suspicious, Systemd,

@@ -26,6 +26,8 @@ pub(crate) enum Check {
     Path,
     Paths,
     MailLog,
+    /// Entries of the journal, or nothing.
+    JournalMatches,
     Recipients,
     Schedule,
     ExtractionSchedule,
@@ -97,6 +99,11 @@ impl Checks<'_> {
             Check::Path => path(value),
             Check::Paths => value.split(", ").try_for_each(path),
             Check::MailLog => self.mail_log(value),
+            Check::JournalMatches => {
+                let conf = format!("[paths]\njournal_match = {value}\n");
+                let is_wrong = Config::parse(Path::new(CONFIGURATION), &conf).is_err();
+                refuse_if(is_wrong, "give matches such as CONTAINER_NAME=postfix-mailcow, or none")
+            }
             Check::Recipients => self.recipients(value),
             Check::Schedule => self.schedule(value),
             Check::ExtractionSchedule => self.extraction_schedule(value),

@@ -48,6 +48,7 @@ mod answers;
 mod args;
 mod calendar;
 mod check;
+mod container;
 mod cron;
 mod directory;
 mod edit;

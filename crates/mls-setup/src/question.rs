@@ -23,6 +23,11 @@ pub(crate) const FETCH: &str = "fetch";
 /// Whether a test mail is sent at the end; no key of the configuration.
 pub(crate) const TEST_MAIL: &str = "test_mail";
 
+/// The entries of the journal to read beyond those of this machine's mail servers.
+pub(crate) const JOURNAL_MATCH: &str = "paths.journal_match";
+/// Such entries of containers that setup has found; no key of the configuration.
+pub(crate) const MAIL_CONTAINERS: &str = "mail_containers";
+
 /// The answer that clears a value.
 const NOTHING: &str = "none";
 /// The answer that leads to the question before.
@@ -38,8 +43,17 @@ const ALWAYS: Question = Question {
     default: "",
 };
 
-const QUESTIONS: [Question; 27] = [
+const QUESTIONS: [Question; 28] = [
     ALWAYS,
+    Question {
+        key: JOURNAL_MATCH,
+        text: "Containers that write mail logs to the journal (none: do not read them)",
+        check: Check::JournalMatches,
+        is_asked: |answers| {
+            answers.get("paths.mail_log") == "journal" && answers.is_set(MAIL_CONTAINERS)
+        },
+        default: "",
+    },
     Question {
         key: "systemd.extraction_schedule",
         text: "When to read it: follow (all the time), hourly, *:0/15, ... or never",
@@ -268,7 +282,11 @@ fn ask(
     answers: &mut Answers,
 ) -> anyhow::Result<bool> {
     let value = answers.get(question.key);
-    let default = if value.is_empty() { question.default } else { value }.to_owned();
+    let offered = match question.key {
+        JOURNAL_MATCH => answers.get(MAIL_CONTAINERS),
+        _ => question.default,
+    };
+    let default = if value.is_empty() { offered } else { value }.to_owned();
     let shown = if default.is_empty() { NOTHING } else { &default };
     loop {
         let line = terminal.read_line(&format!("{} [{shown}]: ", question.text))?;

@@ -10,12 +10,12 @@ use crate::check::Checks;
 use crate::file::CONFIGURATION;
 use crate::installation::Installation;
 use crate::plan::{Plan, read_configuration};
-use crate::question::{FETCH, TEST_MAIL, interview};
+use crate::question::{FETCH, MAIL_CONTAINERS, TEST_MAIL, interview};
 use crate::signals::Signals;
 use crate::system::System;
 use crate::terminal::{Terminal, say};
 use crate::trial::Trial;
-use crate::{action_log, migration, show, transaction, uninstall};
+use crate::{action_log, container, migration, show, transaction, uninstall};
 
 /// Runs the setup that the arguments ask for.
 pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
@@ -100,6 +100,7 @@ fn answers(
         if system.is_running() {
             answers.set(TEST_MAIL, "yes");
         }
+        answers.set(MAIL_CONTAINERS, &container::journal_matches(system));
         let checks = Checks { system, installation };
         interview(terminal, &checks, &mut answers)?;
     }

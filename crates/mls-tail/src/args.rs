@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use mls_cli::Common;
+use mls_config::config::JournalMatch;
 
 /// Print what is new in a log
 ///
@@ -49,6 +50,11 @@ pub struct Args {
     /// Read the journal in DIR instead of this machine's
     #[arg(long, value_name = "DIR", requires = "journal")]
     pub journal_directory: Option<PathBuf>,
+
+    /// Read the journal entries with FIELD=VALUE too, such as CONTAINER_NAME=postfix-mailcow; may be repeated [default with
+    /// --config: its `journal_match`]
+    #[arg(long, value_name = "FIELD=VALUE", requires = "journal")]
+    pub journal_match: Vec<JournalMatch>,
 
     /// Read only what the sink that writes LOG has committed; FILE is its cursor file
     #[arg(long, value_name = "FILE", conflicts_with = "journal")]

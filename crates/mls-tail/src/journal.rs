@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use anyhow::Context;
+use mls_config::config::JournalMatch;
 use mls_diag::{Exit, OrExit};
 use mls_event::{Gap, JOURNAL_SOURCE, Segment, Timestamp};
 use mls_stream::ndjson::{OutputClosed, Reader};
@@ -22,18 +23,24 @@ use crate::signal::Stop;
 use crate::tail::Outcome;
 
 /// Entries that belong to mail: syslog's facility `mail`, whatever the program is called, and all that the units of Postfix and
-/// Dovecot say. `+` is "or" (journalctl(1)).
-const MATCHES: [&str; 9] = [
+/// Dovecot say.
+const MATCHES: [&str; 5] = [
     "SYSLOG_FACILITY=2",
-    "+",
     "_SYSTEMD_UNIT=postfix.service",
-    "+",
     "_SYSTEMD_UNIT=postfix@-.service",
-    "+",
     "_SYSTEMD_UNIT=dovecot.service",
-    "+",
     "_SYSTEMD_SLICE=system-postfix.slice",
 ];
+
+/// Which journal is read, and what of it beyond [`MATCHES`].
+#[derive(Clone, Copy)]
+pub(crate) struct Selection<'a> {
+    /// `None` for the journal of this machine.
+    pub(crate) directory: Option<&'a Path>,
+    /// Docker's journald driver writes no facility, and the unit is Docker's own: only the administrator knows which
+    /// containers write mail logs.
+    pub(crate) matches: &'a [JournalMatch],
+}
 
 /// So many bytes of entries make a segment.
 const SEGMENT: usize = 256 * 1024;
@@ -44,9 +51,9 @@ pub(crate) fn read(
     out: &mut Output,
     stop: &Stop,
     follow: bool,
-    directory: Option<&Path>,
+    selection: Selection<'_>,
 ) -> anyhow::Result<Outcome> {
-    let mut child = start(&cursor, follow, directory)?;
+    let mut child = start(&cursor, follow, selection)?;
     let entries = child
         .stdout
         .take()
@@ -184,7 +191,7 @@ impl Batch<'_> {
     }
 }
 
-fn start(cursor: &Cursor, follow: bool, directory: Option<&Path>) -> anyhow::Result<Child> {
+fn start(cursor: &Cursor, follow: bool, selection: Selection<'_>) -> anyhow::Result<Child> {
     let mut command = Command::new("journalctl");
     command.args(["--output=json", "--all", "--no-pager", "--quiet"]);
     if follow {
@@ -192,7 +199,7 @@ fn start(cursor: &Cursor, follow: bool, directory: Option<&Path>) -> anyhow::Res
         // a sandbox hides (ProcSubset=pid), or shows the host's in a container.
         command.args(["--follow", "--no-tail", "--merge"]);
     }
-    if let Some(directory) = directory {
+    if let Some(directory) = selection.directory {
         command.arg("--directory").arg(directory);
     }
     if let Some(cursor) = &cursor.journal {
@@ -203,22 +210,26 @@ fn start(cursor: &Cursor, follow: bool, directory: Option<&Path>) -> anyhow::Res
     }
     // --merge takes entries of other machines as well.
     let machine = std::fs::read_to_string("/etc/machine-id").ok();
-    let machine = machine.filter(|_| follow && directory.is_none());
-    command.args(matches(machine.as_deref())).stdin(Stdio::null()).stdout(Stdio::piped());
+    let machine = machine.filter(|_| follow && selection.directory.is_none());
+    command
+        .args(matches(selection.matches, machine.as_deref()))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
     command.spawn().context("starting journalctl").or_exit(Exit::Unavailable)
 }
 
-/// The matches, each for one machine if that is given.
-fn matches(machine: Option<&str>) -> Vec<String> {
+/// The words that select entries: `+` is "or" (journalctl(1)), and each alternative is of one machine if that is given.
+fn matches(more: &[JournalMatch], machine: Option<&str>) -> Vec<String> {
+    let alternatives = MATCHES.into_iter().chain(more.iter().map(JournalMatch::as_str));
     let machine = machine.map(|id| format!("_MACHINE_ID={}", id.trim()));
     let mut words = Vec::new();
-    for word in MATCHES {
-        if word == "+" {
-            words.extend(machine.clone());
+    for alternative in alternatives {
+        if !words.is_empty() {
+            words.push("+".to_owned());
         }
-        words.push(word.to_owned());
+        words.push(alternative.to_owned());
+        words.extend(machine.clone());
     }
-    words.extend(machine);
     words
 }
 

@@ -84,8 +84,11 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let stop = if args.framed || args.follow { Stop::on_signal()? } else { Stop::never() };
     let mut out = Output::stdout(args.framed, args.cursor_file.clone(), base, cursor.clone())?;
     let outcome = if args.journal {
-        let outcome =
-            journal::read(cursor, &mut out, &stop, args.follow, args.journal_directory.as_deref())?;
+        let selection = journal::Selection {
+            directory: args.journal_directory.as_deref(),
+            matches: &args.journal_match,
+        };
+        let outcome = journal::read(cursor, &mut out, &stop, args.follow, selection)?;
         out.end()?;
         outcome
     } else {
@@ -133,6 +136,9 @@ fn with_defaults(mut args: Args, paths: &Paths) -> Args {
         if !args.csv && !args.no_rotated && args.olddir.is_none() {
             args.olddir.clone_from(&paths.mail_log_olddir);
         }
+    }
+    if args.journal && args.journal_match.is_empty() {
+        args.journal_match.clone_from(&paths.journal_match);
     }
     args
 }

@@ -11,6 +11,7 @@ use log::LevelFilter;
 
 use super::declare::{Base, Key, Section, sections};
 use super::ini::Ini;
+use super::journal_match::JournalMatch;
 use super::threshold::Threshold;
 use super::time_span::TimeSpan;
 use super::value::{
@@ -34,6 +35,10 @@ sections! {
         /// The directory into which rotation moves the mail log: olddir of logrotate. A relative path
         /// is below the directory of the log. Empty: the log's own directory.
         mail_log_olddir: Option<PathBuf> = "";
+
+        /// More entries to read if mail_log is journal, as matches of journalctl separated by commas:
+        /// CONTAINER_NAME=postfix-mailcow. The journal marks entries of containers only by their names.
+        journal_match: Vec<JournalMatch> = "";
 
         /// The CSV of failed logins. A relative path is below working_dir.
         csv_filename: Option<PathBuf> = "maillogsentinel.csv", below working_dir;

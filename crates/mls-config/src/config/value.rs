@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use log::LevelFilter;
 
+use super::journal_match::JournalMatch;
 use super::threshold::Threshold;
 use super::time_span::TimeSpan;
 
@@ -159,6 +160,21 @@ impl Value for IpNet {
 impl Value for Threshold {
     fn parse(text: &str) -> Result<Self, NotAllowed> {
         text.parse().map_err(|_| NotAllowed::new(text, "a threshold such as 20/10m"))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for JournalMatch {
+    fn parse(text: &str) -> Result<Self, NotAllowed> {
+        text.parse().map_err(|_| {
+            NotAllowed::new(
+                text,
+                "matches of journalctl (FIELD=VALUE) such as CONTAINER_NAME=postfix-mailcow, separated by commas",
+            )
+        })
     }
 
     fn show(&self) -> String {
