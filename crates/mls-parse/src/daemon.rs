@@ -1,8 +1,10 @@
 //! Which mail server has written a message.
 
+use bstr::ByteSlice;
 use clap::ValueEnum;
 use mls_event::clean;
 
+use crate::dovecot;
 use crate::grammar::{self, DOVECOT, POSTFIX, Pieces};
 
 /// A mail server whose log lines are known.
@@ -24,6 +26,18 @@ impl Daemon {
         match self {
             Self::Postfix => "postfix",
             Self::Dovecot => "dovecot",
+        }
+    }
+
+    /// Whether a message of an unknown program is probably an attempt at this server.
+    pub(crate) fn is_likely(self, message: &[u8]) -> bool {
+        match self {
+            Self::Postfix => grammar::pieces(message, &POSTFIX).is_some(),
+            Self::Dovecot => {
+                // Clients choose no part of the first word.
+                let word = message.split(|byte| *byte == b' ').next().unwrap_or_default();
+                word.contains_str("-login") && dovecot::has_attempt(message)
+            }
         }
     }
 

@@ -101,6 +101,11 @@ pub(crate) fn has_no_attempt(message: &[u8]) -> bool {
     Ending::read(message).is_some_and(|ending| ending.attempts.is_none())
 }
 
+/// Whether a message is the end of a session that had an attempt to record.
+pub(crate) fn has_attempt(message: &[u8]) -> bool {
+    Ending::read(message).is_some_and(|ending| ending.attempts.is_some())
+}
+
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ending<'a> {

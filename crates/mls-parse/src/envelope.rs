@@ -15,6 +15,7 @@
 //! | Dovecot's `log_path` and `info_log_path` | `Jun  1 00:00:45 imap-login: Info: …` |
 //! | Docker's syslog driver: a line inside a line | `Jun  1 00:00:45 vm 3f2a9c01b7de[812]: Jun  1 00:00:45 mx postfix/smtpd[7491]: …` |
 //! | Kubernetes (CRI) | `2026-11-21T07:11:22.1Z stdout F Jun  1 00:00:45 mx postfix/smtpd[7491]: …` |
+//! | the same for a container whose lines have no stamps | `Jun  1 00:00:45 vm 3f2a9c01b7de[812]: postfix/smtpd[7491]: …` |
 //! | `docker compose logs`, with or without `-t` and colours | `postfix-1  \| Jun  1 00:00:45 mx postfix/smtpd[7491]: …` |
 //! | Docker's json-file | see [`docker`](crate::docker) |
 //!
@@ -22,8 +23,8 @@
 //! innermost one that is [absolute](crate::stamp::is_absolute), else the innermost one: a container often has another time
 //! zone than its host. Inside a container's envelope, the line needs no stamp of its own.
 //!
-//! rsyslog's `message repeated 3 times: [ … ]` is taken off the message. NUL bytes at the front of a line, which a writer
-//! leaves that kept its offset while the file was truncated, are skipped.
+//! rsyslog's `message repeated 3 times: [ … ]` is taken off the message. Blanks, the mark of UTF-8 and NUL bytes at the
+//! front of a line are skipped. A writer leaves NUL bytes that kept its offset while the file was truncated.
 //!
 //! # What can be forged
 //! A program whose messages begin with text from the network, which is neither Postfix nor Dovecot, could bring a line of a
@@ -127,9 +128,12 @@ fn open_inside<'a>(
                 rest = trim_front(inner);
             }
             Layer::Program(header) => {
-                if depth > 0 && !is_mail_server(header.program) && may_be_a_line(header.message) {
+                let has_stamp = may_be_a_line(header.message);
+                let is_line = has_stamp || begins_with_a_server(header.message);
+                if depth > 0 && !is_mail_server(header.program) && is_line {
                     let mut outside = outside.clone();
-                    outside.in_container = false;
+                    // The line of a container without a stamp has the one of its envelope.
+                    outside.in_container = !has_stamp;
                     outside.host = header.host.or(outside.host);
                     outside.hosts.extend(header.host);
                     if let Some(inner) = open_inside(header.message, outside, depth - 1) {
@@ -142,11 +146,11 @@ fn open_inside<'a>(
     }
 }
 
-/// Skips NUL bytes and the escape sequences of colours.
+/// Skips NUL bytes, blanks, the mark of UTF-8 at the front of a file, and the escape sequences of colours.
 fn trim_front(mut text: &[u8]) -> &[u8] {
     loop {
         match text {
-            [0, rest @ ..] => text = rest,
+            [0 | b' ', rest @ ..] | [0xef, 0xbb, 0xbf, rest @ ..] => text = rest,
             [b'\x1b', b'[', rest @ ..] => {
                 let is_parameter = |byte: &&u8| byte.is_ascii_digit() || **byte == b';';
                 let parameters = rest.iter().take_while(is_parameter).count();
@@ -158,7 +162,8 @@ fn trim_front(mut text: &[u8]) -> &[u8] {
     }
 }
 
-/// Programs whose messages are never lines of a log, because clients choose parts of them.
+/// Programs whose messages are never lines of a log, because clients choose parts of them. A container may be called
+/// `postfix-mailcow`: its messages are lines.
 fn is_mail_server(program: &[u8]) -> bool {
     /// The daemons of Postfix that quote clients, whatever `syslog_name` stands before them.
     const DAEMONS: [&[u8]; 17] = [
@@ -181,8 +186,7 @@ fn is_mail_server(program: &[u8]) -> bool {
         b"anvil",
     ];
     let name = memchr::memrchr(b'/', program).map(|slash| &program[slash + 1..]);
-    program.starts_with(b"postfix")
-        || program.starts_with(b"dovecot")
+    program == b"dovecot"
         || program.ends_with(b"-login")
         || DAEMONS.contains(&name.unwrap_or(program))
 }
@@ -191,6 +195,15 @@ fn is_mail_server(program: &[u8]) -> bool {
 fn may_be_a_line(message: &[u8]) -> bool {
     stamp::split(trim_front(without_priority(message))).is_some()
         || facility_and_rest(message).is_some()
+}
+
+/// Whether a message begins with the tag of a mail server, as what Docker's syslog driver writes about a container whose
+/// lines have no stamps: `postfix/smtpd[7491]: …`, `dovecot: …`.
+fn begins_with_a_server(message: &[u8]) -> bool {
+    tagged(None, trim_front(message)).is_some_and(|header| {
+        let is_postfix = header.pid.is_some() && header.program.contains(&b'/');
+        is_mail_server(header.program) && (is_postfix || header.program == b"dovecot")
+    })
 }
 
 fn layer<'a>(line: &'a [u8], outside: &mut Outside<'a>) -> Option<Layer<'a>> {
@@ -218,7 +231,17 @@ fn layer<'a>(line: &'a [u8], outside: &mut Outside<'a>) -> Option<Layer<'a>> {
         outside.in_container = true;
         return Some(Layer::Around(rest));
     }
-    header(rest).map(Layer::Program)
+    header(without_level(stamp, rest)).map(Layer::Program)
+}
+
+/// The logread of `OpenWrt` writes no host after its stamp, which ends in a year: `mail.info` is not one there.
+fn without_level<'a>(stamp: &[u8], rest: &'a [u8]) -> &'a [u8] {
+    match next_word(rest) {
+        Some((level, after)) if stamp::ends_in_a_year(stamp) && is_facility_and_level(level) => {
+            after
+        }
+        _ => rest,
+    }
 }
 
 /// Only what socklog writes, and what a container writes that has no stamps.
@@ -415,7 +438,13 @@ fn tagged<'a>(host: Option<&'a [u8]>, text: &'a [u8]) -> Option<Header<'a>> {
         Some((program, pid)) => (program, Some(number(pid)?)),
         None => (tag, None),
     };
-    let is_dovecots_own = has_dovecot_level(message) && !program.starts_with(b"dovecot");
+    let is_dovecots_own = program.ends_with(b"-login")
+        || (has_dovecot_level(message) && !program.starts_with(b"dovecot"));
+    // Before version 2, its own processes named the program twice.
+    let message = match message.strip_prefix(b"dovecot: ") {
+        Some(message) if program == b"dovecot" => message,
+        _ => message,
+    };
     let message = if is_dovecots_own { text } else { message };
     Some(Header { host, program, pid, message })
 }

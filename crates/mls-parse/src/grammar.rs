@@ -12,7 +12,7 @@ use memchr::memmem::Finder;
 use mls_event::{Outcome, clean};
 
 use crate::daemon::Daemon;
-use crate::{dovecot, mechanism};
+use crate::{dovecot, envelope, mechanism};
 
 use Part::{
     Client, End, Level, LoginFields, LoginUser, Mechanism, Process, QueueId, ReasonAndUser,
@@ -271,9 +271,9 @@ impl<'a> Pieces<'a> {
                 id.bytes().all(|b| b.is_ascii_alphanumeric()).then(|| &text[end..])
             }
             Process => {
-                let name = login_process(text)?;
+                let (name, rest) = login_process(text)?;
                 self.process = Some(name);
-                Some(&text[name.len()..])
+                Some(rest)
             }
             Level => Some(text.strip_prefix(b"Info: ").unwrap_or(text)),
             SessionEnd => {
@@ -342,6 +342,8 @@ impl<'a> Pieces<'a> {
             self.port = Some(port[..digits].to_str().ok()?.parse().ok()?);
             rest = &port[digits..];
         }
+        // `CLIENT_PORT_UNKNOWN` of `src/smtpd/smtpd.h`.
+        rest = rest.strip_prefix(b":unknown").unwrap_or(rest);
         Some(rest)
     }
 }
@@ -353,13 +355,28 @@ fn ip(text: &[u8]) -> Option<IpAddr> {
     text.to_str().ok()?.parse().ok().map(|ip: IpAddr| ip.to_canonical())
 }
 
-/// Dovecot's login process at the beginning of a message: `imap-login`. A colon follows it.
+/// Dovecot's login process at the beginning of a message, and the colon and text after it: `imap-login: …`. Its process ID
+/// may follow the name: `imap-login(812): …`.
 #[must_use]
-pub fn login_process(message: &[u8]) -> Option<&str> {
-    let end = memchr::memchr(b':', message)?;
-    let is_part = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-    let name = message[..end].to_str().ok().filter(|name| name.bytes().all(is_part))?;
-    name.ends_with("-login").then_some(name)
+pub fn login_process(message: &[u8]) -> Option<(&str, &[u8])> {
+    let is_part = |b: &&u8| b.is_ascii_alphanumeric() || matches!(**b, b'-' | b'_');
+    let (name, rest) = message.split_at(message.iter().take_while(is_part).count());
+    let name = name.to_str().ok().filter(|name| name.ends_with("-login"))?;
+    let rest = without_process_id(rest);
+    rest.starts_with(b":").then_some((name, rest))
+}
+
+fn without_process_id(text: &[u8]) -> &[u8] {
+    let after = |close: u8| {
+        let end = text.find_byte(close)?;
+        envelope::number(&text[1..end]).map(|_| &text[end + 1..])
+    };
+    match text.first() {
+        Some(b'(') => after(b')'),
+        Some(b'[') => after(b']'),
+        _ => None,
+    }
+    .unwrap_or(text)
 }
 
 fn known_user(user: &[u8]) -> Option<&[u8]> {

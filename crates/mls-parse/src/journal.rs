@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use chrono::DateTime;
+use chrono::{DateTime, Offset, Utc};
 use mls_config::zone::Zone;
 use mls_event::Timestamp;
 use serde::Deserialize;
@@ -27,6 +27,8 @@ pub struct Entry {
     received: Value,
     #[serde(rename = "__CURSOR", default)]
     cursor: Value,
+    #[serde(rename = "_COMM", default)]
+    command: Value,
     #[serde(rename = "CONTAINER_ID", default)]
     container: Value,
 }
@@ -44,10 +46,10 @@ impl Entry {
         bytes(&self.message)
     }
 
-    /// The program name.
+    /// The program's name for itself, else the kernel's name for it, as journalctl shows it.
     #[must_use]
     pub fn program(&self) -> Option<Cow<'_, [u8]>> {
-        bytes(&self.identifier)
+        bytes(&self.identifier).or_else(|| bytes(&self.command))
     }
 
     /// The host name.
@@ -60,6 +62,16 @@ impl Entry {
     #[must_use]
     pub fn is_container(&self) -> bool {
         !self.container.is_null()
+    }
+
+    /// A line of a container's output with the time at which the journal received it; `None` for any other entry.
+    #[must_use]
+    pub fn container_line(&self) -> Option<Vec<u8>> {
+        if !self.is_container() {
+            return None;
+        }
+        let stamp = self.date(Zone::Fixed(Utc.fix()))?;
+        Some([stamp.as_str().as_bytes(), b" ", &self.message()?].concat())
     }
 
     /// The process ID that the program named, else the one that the journal saw.

@@ -8,9 +8,13 @@
 //! The message is the last one of the same host. If the line quotes a message, it is the last one of the same host that begins
 //! so. Other counts of the same message may stand between them, and lines of other hosts.
 
+use std::borrow::Cow;
+
 use bstr::ByteSlice;
 
+use crate::docker;
 use crate::envelope::{self, Envelope, number};
+use crate::journal::Entry;
 
 /// What the search looks for.
 pub(crate) const WORDS: [&str; 2] = ["last message repeated ", "Last message '"];
@@ -34,7 +38,8 @@ const TAG: &[u8] = b"repetition[0]: ";
 impl Repetition {
     /// Reads a line; `None` if it is another one that has the words.
     pub(crate) fn read(line: &[u8]) -> Option<Self> {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let line = plain(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(&line);
         let at = WORDS.iter().filter_map(|words| line.find(words)).min()?;
         let (front, count) = line.split_at(at);
         let front = front.strip_suffix(b"--- ").unwrap_or(front);
@@ -55,8 +60,8 @@ impl Repetition {
         envelope::open(&self.text)
     }
 
-    /// The line that it counts, among the lines before it: `later` stands after `earlier`.
-    pub(crate) fn counted<'a>(&self, earlier: &'a [u8], later: &'a [u8]) -> Option<&'a [u8]> {
+    /// The line that it counts, [plain], among the lines before it: `later` stands after `earlier`.
+    pub(crate) fn counted<'a>(&self, earlier: &'a [u8], later: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         let host = self.envelope()?.host.map(<[u8]>::to_vec);
         let lines =
             later.rsplit(|byte| *byte == b'\n').chain(earlier.rsplit(|byte| *byte == b'\n'));
@@ -65,7 +70,8 @@ impl Repetition {
             if WORDS.iter().any(|words| line.contains_str(words)) && Self::read(line).is_some() {
                 continue;
             }
-            let envelope = envelope::open(line)?;
+            let line = plain(line);
+            let envelope = envelope::open(&line)?;
             if !is_of(host.as_deref(), envelope.host) {
                 continue;
             }
@@ -77,6 +83,16 @@ impl Repetition {
         }
         None
     }
+}
+
+/// A line of a container's output as `docker logs --timestamps` shows it, out of its JSON; any other line as it is.
+fn plain(line: &[u8]) -> Cow<'_, [u8]> {
+    if !line.starts_with(b"{") {
+        return Cow::Borrowed(line);
+    }
+    let docker = || docker::Line::parse(line).map(|line| line.to_text());
+    let entry = || Entry::parse(line).and_then(|entry| entry.container_line());
+    docker().or_else(entry).map_or(Cow::Borrowed(line), Cow::Owned)
 }
 
 /// Whether a line of `other` is one of the counting host. A line without a host is of the only one.
@@ -119,7 +135,7 @@ mod tests {
     fn counted(line: &str, before: &str) -> Option<(u32, String)> {
         let repetition = Repetition::read(line.as_bytes())?;
         let line = repetition.counted(before.as_bytes(), b"")?;
-        Some((repetition.times, String::from_utf8_lossy(line).into_owned()))
+        Some((repetition.times, String::from_utf8_lossy(&line).into_owned()))
     }
 
     #[test]

@@ -53,6 +53,14 @@ impl Input<'_> {
         self.place.segment.map(|segment| format!("{}:{offset}", segment.generation))
     }
 
+    /// The same of a line that may be an entry of the journal.
+    fn pos_of_line(&self, start: usize) -> Option<String> {
+        if self.place.segment.is_none_or(|segment| segment.source != JOURNAL_SOURCE) {
+            return self.pos(start);
+        }
+        Entry::parse(&self.lines[start..self.line_end(start)])?.pos()
+    }
+
     /// Where the line ends that begins at or before `from`.
     fn line_end(&self, from: usize) -> usize {
         memchr::memchr(b'\n', &self.lines[from..]).map_or(self.lines.len(), |n| from + n)
@@ -128,7 +136,7 @@ impl Scanner {
                 && let Some(repetition) = Repetition::read(line)
             {
                 self.repetition(&input, start, &repetition, out);
-            } else if self.search.is_candidate(line, journal) {
+            } else if self.search.is_candidate(line, words, journal) {
                 self.candidate(&input, start, line, journal, out);
             }
         }
@@ -219,10 +227,10 @@ impl Scanner {
     ) {
         let earlier = &input.lines[..start];
         let Some(line) = repetition.counted(input.place.before, earlier) else { return };
-        if !self.search.attempts.is_match(line) {
+        if !self.search.attempts.is_match(&line) {
             return;
         }
-        let (Some(counted), Some(count)) = (envelope::open(line), repetition.envelope()) else {
+        let (Some(counted), Some(count)) = (envelope::open(&line), repetition.envelope()) else {
             return;
         };
         let origin = Origin {
@@ -231,11 +239,11 @@ impl Scanner {
             program: clean(counted.program),
             pid: counted.pid,
             repeated: repetition.times,
-            pos: input.pos(start),
+            pos: input.pos_of_line(start),
         };
         self.stats.candidates += 1;
         if let Err(why) = self.message(origin, counted.message, out) {
-            self.reject(line, input, start, why);
+            self.reject(&line, input, start, why);
         }
     }
 
@@ -275,10 +283,13 @@ impl Scanner {
         message: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), &'static str> {
-        let daemon = Daemon::of(&origin.program, message);
-        let Some(daemon) = daemon.filter(|daemon| self.daemons.contains(daemon)) else {
-            return skip(message);
+        let Some(daemon) = Daemon::of(&origin.program, message) else {
+            let is_attempt = self.daemons.iter().any(|daemon| daemon.is_likely(message));
+            return if is_attempt { Err(NOT_ITS_PROGRAM) } else { skip(message) };
         };
+        if !self.daemons.contains(&daemon) {
+            return skip(message);
+        }
         let forms = match daemon {
             Daemon::Postfix => &POSTFIX,
             Daemon::Dovecot => &DOVECOT,
@@ -382,6 +393,9 @@ const NO_ENVELOPE: &str = "no time stamp and program that can be read stand befo
                            language of a locale, write the log with LC_ALL=C (LC_ALL=C journalctl …)";
 
 const NO_DATE: &str = "the time stamp is missing or is not a time";
+
+const NOT_ITS_PROGRAM: &str =
+    "the message has the words of an attempt, but what stands before them is not a mail server";
 
 const NOT_ITS_FORM: &str = "the message does not have the form that the server's source gives it";
 

@@ -17,6 +17,8 @@ pub(crate) struct Search {
     /// The same in journal entries. A message that is not UTF-8 is an array of bytes there, which hides its words.
     pub(crate) entries: Regex,
     hidden: Regex,
+    /// Texts of the fast search that are words of an attempt: the second look would find them again.
+    certain: Vec<&'static str>,
 }
 
 /// What every line of a login has that Dovecot writes.
@@ -33,6 +35,8 @@ impl Search {
             Daemon::Dovecot if words(daemon).is_empty() => Vec::new(),
             Daemon::Dovecot => vec![DOVECOT_ADDRESS],
         };
+        let certain =
+            if daemons.contains(&Daemon::Postfix) { words(&Daemon::Postfix) } else { vec![] };
         let fast: Vec<_> = daemons.iter().flat_map(fast).collect();
         // Dovecot does not report every outcome: a set of words may be empty.
         let texts = |words: &[&str]| {
@@ -45,13 +49,19 @@ impl Search {
         Ok(Self {
             attempts: build(&texts(&attempts))?,
             lines: build(&texts(&[fast.as_slice(), &others].concat()))?,
-            entries: build(&format!("{}|{hidden}", texts(&fast)))?,
+            entries: build(&format!(
+                "{}|{hidden}",
+                texts(&[fast.as_slice(), &repetition::WORDS].concat())
+            ))?,
             hidden: build(hidden)?,
+            certain,
         })
     }
 
-    /// Whether a line that the fast search has found has the words of an attempt, or may have.
-    pub(crate) fn is_candidate(&self, line: &[u8], is_entry: bool) -> bool {
-        self.attempts.is_match(line) || (is_entry && self.hidden.is_match(line))
+    /// Whether a line has the words of an attempt, or may have. The fast search has found `text` in it.
+    pub(crate) fn is_candidate(&self, line: &[u8], text: &[u8], is_entry: bool) -> bool {
+        self.certain.iter().any(|words| words.as_bytes() == text)
+            || self.attempts.is_match(line)
+            || (is_entry && self.hidden.is_match(line))
     }
 }

@@ -45,6 +45,11 @@ pub fn is_absolute(stamp: &[u8]) -> bool {
     }
 }
 
+/// Whether a stamp is that of asctime(3): `Mon Jun  1 00:00:45 2026`.
+pub(crate) fn ends_in_a_year(stamp: &[u8]) -> bool {
+    stamp.rsplit(|byte| *byte == b' ').next().is_some_and(is_year) && stamp.contains(&b':')
+}
+
 fn after_digits(text: &[u8]) -> Option<usize> {
     let end = word_end(text, 0)?;
     let word = &text[..end];

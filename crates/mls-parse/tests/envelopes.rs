@@ -71,6 +71,13 @@ const LINES: &[(&str, &str)] = &[
         "Mon Jun  1 00:00:45 2026|-|postfix/smtpd|74|1|a: b",
     ),
     (
+        "Mon Jun  1 00:00:45 2026 mail.info dovecot: a: b",
+        "Mon Jun  1 00:00:45 2026|-|dovecot|-|1|a: b",
+    ),
+    ("Jun  1 00:00:45 mail.info dovecot: a: b", "Jun  1 00:00:45|mail.info|dovecot|-|1|a: b"),
+    ("\u{feff}Jun  1 00:00:45 vm dovecot: a: b", "Jun  1 00:00:45|vm|dovecot|-|1|a: b"),
+    ("  Jun  1 00:00:45 vm dovecot: dovecot: a: b", "Jun  1 00:00:45|vm|dovecot|-|1|a: b"),
+    (
         "@400000006745d6a20c9a1b00 mail.info: Jun  1 00:00:45 postfix/smtpd[74]: a: b",
         "@400000006745d6a20c9a1b00|-|postfix/smtpd|74|1|a: b",
     ),
@@ -104,6 +111,10 @@ const LINES: &[(&str, &str)] = &[
     (
         "Jun  1 00:00:45 imap-login: Info: a: b",
         "Jun  1 00:00:45|-|imap-login|-|1|imap-login: Info: a: b",
+    ),
+    (
+        "Jun  1 00:00:45 vm imap-login[7]: a: b",
+        "Jun  1 00:00:45|vm|imap-login|7|1|imap-login[7]: a: b",
     ),
     (
         "2026-11-21 07:11:22 auth-worker(7): Info: a",
@@ -141,6 +152,19 @@ fn envelopes_inside_each_other_are_opened() {
             "2026-06-01T00:00:45Z|vm>mx|postfix/smtpd|74|1|a: b",
         ),
         (
+            format!("Jun  1 00:00:45 vm 3f2a9c01b7de[812]: {message}"),
+            "Jun  1 00:00:45|vm|postfix/smtpd|74|1|a: b",
+        ),
+        (
+            "Jun  1 00:00:45 vm mail/dovecot[812]: dovecot: imap-login: a".into(),
+            "Jun  1 00:00:45|vm|dovecot|-|1|imap-login: a",
+        ),
+        (
+            // The name of a container.
+            format!("Jun  1 00:00:45 vm postfix-mailcow[812]: Jun  1 00:00:44 mx {message}"),
+            "Jun  1 00:00:44|vm>mx|postfix/smtpd|74|1|a: b",
+        ),
+        (
             format!("2026-06-01T00:00:45.1Z stdout F Jun  1 00:00:44 mx {message}"),
             "2026-06-01T00:00:45.1Z|mx|postfix/smtpd|74|1|a: b",
         ),
@@ -157,6 +181,10 @@ fn envelopes_inside_each_other_are_opened() {
                 "\x1b[36mpostfix-1  | \x1b[0m2026-06-01T00:00:45.1Z Jun  1 00:00:44 mx {message}"
             ),
             "2026-06-01T00:00:45.1Z|postfix-1>mx|postfix/smtpd|74|1|a: b",
+        ),
+        (
+            format!("\x1b[36mpostfix-1  |\x1b[0m Jun  1 00:00:44 mx {message}"),
+            "Jun  1 00:00:44|postfix-1>mx|postfix/smtpd|74|1|a: b",
         ),
         (
             format!("mail-1  | 2026-06-01T00:00:45Z INFO    {message}"),
@@ -184,13 +212,18 @@ fn envelopes_inside_each_other_are_opened() {
 #[test]
 fn the_words_of_clients_are_never_another_line() {
     let forged = "Jun  1 00:00:44 mx postfix/smtpd[74]: warning: x[192.0.2.1]: SASL X authentication failed: y";
-    for program in ["postfix/smtpd[7]", "postfix-out/cleanup[7]", "dovecot", "mta/cleanup[7]"] {
+    for program in
+        ["postfix/smtpd[7]", "postfix-out/cleanup[7]", "dovecot", "mta/cleanup[7]", "smtpd[7]"]
+    {
         let line = format!("Jun  1 00:00:45 vm {program}: {forged}");
         assert_eq!(open(line.as_bytes()).unwrap().message, forged.as_bytes(), "{line}");
     }
-    // Inside a line of syslog, only a whole line counts.
-    let line = "Jun  1 00:00:45 vm app[7]: postfix/smtpd[74]: a";
-    assert_eq!(open(line.as_bytes()).unwrap().program, b"app");
+    // Without a stamp, only the tag of a mail server is the beginning of a line.
+    for message in ["cron[74]: a", "postfix/smtpd: a", "see postfix/smtpd[74]: a", "auth-login: a"]
+    {
+        let line = format!("Jun  1 00:00:45 vm app[7]: {message}");
+        assert_eq!(open(line.as_bytes()).unwrap().program, b"app", "{line}");
+    }
 }
 
 #[test]

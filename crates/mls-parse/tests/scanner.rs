@@ -1,0 +1,188 @@
+//! What the scanner makes of lines that belong to other lines, of lines in JSON, and of lines that it cannot read.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use clap::Parser;
+use mls_event::{JOURNAL_SOURCE, Segment, Timestamp};
+use mls_parse::{Args, Scanner};
+use mls_stream::blocks::Place;
+use serde_json::{Value, json};
+
+const FAILURE: &str = "warning: unknown[192.0.2.1]: SASL LOGIN authentication failed: x";
+
+fn scanner(args: &[&str]) -> Scanner {
+    let args = [&["mls-parse", "--timezone=UTC", "--stats"], args].concat();
+    Scanner::new(&Args::parse_from(args), &mls_config::config::Filter::default()).unwrap()
+}
+
+/// The records of `lines`, which stand after `before` in the file or journal of `source`.
+fn scan(scanner: &mut Scanner, source: &str, before: &str, lines: &str) -> Vec<Value> {
+    let segment = Segment {
+        source: source.into(),
+        generation: "g".into(),
+        offset: before.len() as u64,
+        length: lines.len() as u64,
+        mtime: Timestamp::parse("2026-12-01T00:00:00+00:00").unwrap(),
+        before: String::new(),
+    };
+    let place =
+        Place { segment: Some(&segment), offset: before.len() as u64, before: before.as_bytes() };
+    let mut out = Vec::new();
+    scanner.block(lines.as_bytes(), place, &mut out);
+    let records = out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    records.map(|line| serde_json::from_slice(line).unwrap()).collect()
+}
+
+/// Server, attempts and position of each record of a log.
+fn read(before: &str, lines: &str) -> Vec<(String, u64, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    scan(&mut scanner(&[]), "/log", before, lines)
+        .iter()
+        .map(|r| (text(&r["server"]), r["attempts"].as_u64().unwrap(), text(&r["pos"])))
+        .collect()
+}
+
+fn one(server: &str, attempts: u64, at: usize) -> Vec<(String, u64, String)> {
+    vec![(server.into(), attempts, format!("g:{at}"))]
+}
+
+fn docker(line: &str) -> String {
+    json!({"log": format!("{line}\n"), "stream": "stdout", "time": "2026-06-01T00:00:45.1Z"})
+        .to_string()
+        + "\n"
+}
+
+fn container(line: &str, number: u32) -> String {
+    json!({
+        "__CURSOR": format!("s=ab;i={number:x};b=c"), "__REALTIME_TIMESTAMP": "1780272045000000",
+        "_HOSTNAME": "vm", "SYSLOG_IDENTIFIER": "postfix-mailcow", "CONTAINER_ID": "3f2a9c01b7de",
+        "MESSAGE": line,
+    })
+    .to_string()
+        + "\n"
+}
+
+#[test]
+fn parts_of_a_line_are_joined_wherever_the_block_begins() {
+    let line = format!("Jun  1 00:00:45 mx postfix/smtpd[7]: {FAILURE}");
+    let part = |tag: &str, text: &str| format!("2026-06-01T00:00:45.1Z stdout {tag} {text}\n");
+    // Also within the words that the search looks for.
+    for cuts in [[10, 50], [50, 100], [88, 95], [95, 96]] {
+        let parts = [
+            part("P", &line[..cuts[0]]),
+            part("P", &line[cuts[0]..cuts[1]]),
+            part("F", &line[cuts[1]..]),
+        ];
+        let whole = parts.concat();
+        let last = parts[0].len() + parts[1].len();
+        for blocks in 0..3 {
+            let at = parts[..blocks].concat().len();
+            assert_eq!(read(&whole[..at], &whole[at..]), one("mx", 1, last), "{cuts:?} {blocks}");
+        }
+        // The block with the last part reads the line, and no other one.
+        assert_eq!(read("", &whole[..last]), [], "{cuts:?}");
+    }
+}
+
+#[test]
+fn a_counter_adds_attempts_to_the_message_before_it_in_every_form_of_log() {
+    let failure = format!("Jun  1 00:00:45 mx postfix/smtpd[7]: {FAILURE}");
+    let counter = "Jun  1 00:00:50 mx last message repeated 4 times";
+    let plain = |line: &str| format!("{line}\n");
+    let cri = |line: &str| format!("2026-06-01T00:00:45.1Z stdout F {line}\n");
+    for wrap in [&plain as &dyn Fn(&str) -> String, &cri, &docker] {
+        let (failure, counter) = (wrap(&failure), wrap(counter));
+        // In the next run, or in the next file after rotation, the failure stands before the block.
+        assert_eq!(read(&failure, &counter), one("mx", 4, failure.len()), "{failure}");
+        let both = [one("mx", 1, 0), one("mx", 4, failure.len())].concat();
+        assert_eq!(read("", &(failure.clone() + &counter)), both, "{failure}");
+        let other = wrap("Jun  1 00:00:46 mx cron[7]: x");
+        assert_eq!(read(&failure, &(other + &counter)), [], "a line of another kind is between");
+    }
+    let entries = [container(&failure, 0x1e), container(counter, 0x1f)].concat();
+    let records = scan(&mut scanner(&[]), JOURNAL_SOURCE, "", &entries);
+    let found: Vec<_> = records.iter().map(|r| (&r["attempts"], &r["pos"])).collect();
+    assert_eq!(found, [(&json!(1), &json!("ab:30")), (&json!(4), &json!("ab:31"))]);
+}
+
+#[test]
+fn a_line_in_json_has_the_names_of_the_container_and_the_time_of_the_driver() {
+    let record =
+        scan(&mut scanner(&[]), "/log", "", &docker(&format!("postfix/smtpd[7]: {FAILURE}")));
+    assert_eq!(
+        (&record[0]["date"], &record[0]["server"], &record[0]["service"], &record[0]["pid"]),
+        (&json!("2026-06-01T00:00:45.1+00:00"), &Value::Null, &json!("postfix/smtpd"), &json!(7))
+    );
+    for (line, server) in [
+        (format!("Jun  1 00:00:44 mx postfix/smtpd[7]: {FAILURE}"), "mx"),
+        (format!("postfix/smtpd[7]: {FAILURE}"), "vm"),
+    ] {
+        let record = scan(&mut scanner(&[]), JOURNAL_SOURCE, "", &container(&line, 1));
+        assert_eq!(
+            (&record[0]["date"], &record[0]["server"], &record[0]["service"], &record[0]["pid"]),
+            (
+                &json!("2026-06-01T00:00:45.000000+00:00"),
+                &json!(server),
+                &json!("postfix/smtpd"),
+                &json!(7)
+            )
+        );
+    }
+}
+
+#[test]
+fn an_entry_without_an_identifier_has_the_name_of_its_command() {
+    let entry = json!({"__CURSOR": "s=ab;i=1", "__REALTIME_TIMESTAMP": "1780272045000000",
+                       "_COMM": "smtpd", "MESSAGE": FAILURE});
+    let record = scan(&mut scanner(&[]), JOURNAL_SOURCE, "", &(entry.to_string() + "\n"));
+    assert_eq!(record[0]["service"], "smtpd");
+}
+
+#[test]
+fn queue_ids_and_errors_are_told_apart() {
+    let line = |message: &str| format!("Jun  1 00:00:45 mx postfix/smtpd[7]: {message}\n");
+    let lines = [
+        line("5A226BA054: client=x[192.0.2.1], sasl_method=PLAIN, sasl_username=a"),
+        line("NOQUEUE: client=x[192.0.2.1], sasl_method=PLAIN, sasl_username=a"),
+        line("warning: x[192.0.2.1]: SASL PLAIN authentication failed: Connection lost to authentication server"),
+        line("warning: x[192.0.2.1]: SASL PLAIN authentication failed: generic failure"),
+    ]
+    .concat();
+    let mut all = scanner(&["--outcome=success,failure,error"]);
+    let records = scan(&mut all, "/log", "", &lines);
+    let found: Vec<_> =
+        records.iter().map(|r| (r["outcome"].as_str().unwrap(), &r["queue_id"])).collect();
+    assert_eq!(
+        found,
+        [
+            ("success", &json!("5A226BA054")),
+            ("success", &Value::Null),
+            ("error", &Value::Null),
+            ("error", &Value::Null)
+        ]
+    );
+    // Errors are counted even if they are not written.
+    let mut failures = scanner(&[]);
+    assert!(scan(&mut failures, "/log", "", &lines).is_empty());
+    assert!(failures.stats().to_string().contains("error, PLAIN: 2\n"), "{}", failures.stats());
+}
+
+#[test]
+fn an_attempt_in_an_unknown_place_is_counted_as_unreadable() {
+    let dovecot = "Disconnected (auth failed, 2 attempts in 3 secs): user=<a>, method=PLAIN, rip=192.0.2.1, lip=::1";
+    for line in [
+        format!("Jun  1 00:00:45 mx app[7]: {FAILURE}"),
+        format!("Jun  1 00:00:45 mx dovecot: imap-login(a,192.0.2.1)<x>: {dovecot}"),
+        format!("Jun  1 00:00:45 mx mail/dovecot: imap-login: {dovecot}"),
+    ] {
+        let mut scanner = scanner(&[]);
+        assert!(scan(&mut scanner, "/log", "", &line).is_empty(), "{line}");
+        assert!(scanner.stats().to_string().contains("unparsable: 1\n"), "{line}");
+    }
+    for line in [
+        format!("Jun  1 00:00:45 mx dovecot: imap-login(812): {dovecot}"),
+        format!("Jun  1 00:00:45 mx imap-login: {dovecot}"),
+        format!("Jun  1 00:00:45 mx imap-login[812]: {dovecot}"),
+    ] {
+        assert_eq!(read("", &line), one("mx", 2, 0), "{line}");
+    }
+}
