@@ -1,42 +1,17 @@
 //! The units: sound, locked down, and made of tools and flags that there are.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
+use mls_tests::units::{commands, files, folder};
 use mls_tests::{has, skip, text, tools};
-
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../systemd").canonicalize().unwrap()
-}
-
-fn units(ending: &str) -> Vec<PathBuf> {
-    let all = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
-    // A link is a second name.
-    let is_unit = |path: &PathBuf| path.to_str().unwrap().ends_with(ending) && !path.is_symlink();
-    let mut units: Vec<_> = all.filter(is_unit).collect();
-    units.sort();
-    units
-}
-
-/// The `ExecStart` line of each service, as systemd joins it.
-fn commands() -> Vec<(String, String)> {
-    let command = |path: &PathBuf| {
-        let unit = fs::read_to_string(path).unwrap().replace("\\\n", " ");
-        let line =
-            unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap().to_owned();
-        (path.file_name().unwrap().to_str().unwrap().to_owned(), line)
-    };
-    units(".service").iter().map(command).collect()
-}
 
 #[test]
 fn systemd_has_nothing_to_say_against_them() {
     if !has("systemd-analyze") {
         return skip("systemd-analyze is not installed");
     }
-    let units = [units(".service"), units(".timer"), units(".path")].concat();
+    let units = [files(".service"), files(".timer"), files(".path")].concat();
     assert_eq!(units.len(), 26, "a unit came or went: is it looked at here?");
     // The manual page comes with the package.
     let output =
@@ -51,7 +26,7 @@ fn a_unit_that_is_tried_again_gives_up_and_says_so() {
         number.parse::<u64>().unwrap()
             * [("s", 1), ("min", 60), ("h", 3600)].iter().find(|(u, _)| *u == unit).unwrap().1
     };
-    for path in units(".service") {
+    for path in files(".service") {
         let unit = fs::read_to_string(&path).unwrap();
         let value = |key: &str| unit.lines().find_map(|line| line.strip_prefix(&format!("{key}=")));
         if value("Restart").is_none() {
@@ -75,7 +50,7 @@ fn little_is_exposed_and_least_where_no_network_is_needed() {
     if !has("systemd-analyze") {
         return skip("systemd-analyze is not installed");
     }
-    for unit in units(".service") {
+    for unit in files(".service") {
         let output = Command::new("systemd-analyze")
             .args(["security", "--offline=true", "--no-pager"])
             .arg(&unit)
@@ -116,7 +91,7 @@ fn every_service_is_in_the_shared_sandbox() {
     for line in ["NoNewPrivileges=yes", "ProtectSystem=strict", "MemoryMax=256M"] {
         assert!(sandbox.lines().any(|there| there == line), "{line}");
     }
-    for path in units(".service") {
+    for path in files(".service") {
         let name = path.file_name().unwrap().to_str().unwrap();
         // systemd.unit(5): drop-ins of a prefix hold for names with a dash after it, and for no others.
         let folder = if name.starts_with("maillogsentinel-") {

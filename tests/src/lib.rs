@@ -8,7 +8,10 @@
 )]
 
 pub mod hostile;
+pub mod mailbox;
 pub mod servers;
+pub mod service;
+pub mod units;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -197,21 +200,8 @@ impl Site {
 
     /// The same for the user names of rows, wherever they are.
     pub fn assert_exact_users<'a>(&self, users: impl Iterator<Item = &'a str>) {
-        let mut rows: BTreeMap<u64, u32> = BTreeMap::new();
-        for name in users {
-            let user = name.strip_prefix('u').and_then(|n| n.parse().ok());
-            *rows
-                .entry(user.unwrap_or_else(|| panic!("a row that was never written: {name}")))
-                .or_default() += 1;
-        }
-        let lost: Vec<u64> = (0..self.written).filter(|user| !rows.contains_key(user)).collect();
-        let twice: Vec<_> = rows.iter().filter(|(_, count)| **count > 1).collect();
-        assert!(
-            lost.is_empty() && twice.is_empty(),
-            "of {} lost: {lost:?}, twice: {twice:?}",
-            self.written
-        );
-        assert_eq!(rows.len() as u64, self.written);
+        let users: Vec<_> = users.map(str::to_owned).collect();
+        assert_each_once("u", &users, usize::try_from(self.written).unwrap());
     }
 
     /// Files in the folder whose names begin with `prefix`.
@@ -222,6 +212,22 @@ impl Site {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.filter(|name| name.starts_with(prefix)).collect()
     }
+}
+
+/// Expects the names `u0`, `u1` and so on up to `count`, each once, and no other.
+pub fn assert_each_once(prefix: &str, names: &[String], count: usize) {
+    let mut seen: BTreeMap<usize, u32> = BTreeMap::new();
+    for name in names {
+        let number = name.strip_prefix(prefix).and_then(|n| n.parse().ok());
+        let number = number.unwrap_or_else(|| panic!("nobody wrote {name}"));
+        *seen.entry(number).or_default() += 1;
+    }
+    let lost: Vec<_> = (0..count).filter(|number| !seen.contains_key(number)).collect();
+    let twice: Vec<_> = seen.iter().filter(|(_, times)| **times > 1).collect();
+    assert!(
+        lost.is_empty() && twice.is_empty() && seen.len() == count,
+        "of {count} lost: {lost:?}, more than once: {twice:?}"
+    );
 }
 
 /// Bytes as text.

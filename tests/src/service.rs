@@ -1,0 +1,258 @@
+//! A service with a configuration of its own, whose pipelines are those of the units.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::mailbox::Mailbox;
+use crate::{assert_each_once, text, tools, units};
+
+/// A folder with a mail log, a configuration, and the data that the pipelines make.
+pub struct Service {
+    dir: TempDir,
+    /// Where its mail goes.
+    pub mailbox: Mailbox,
+    failures: usize,
+    logins: usize,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Service {
+    /// A service that has nothing to do yet. Its data is to be in the folder `data`.
+    #[must_use]
+    pub fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        let service = Self { dir, mailbox: Mailbox::start(), failures: 0, logins: 0 };
+        for folder in ["log0", "data"] {
+            fs::create_dir(service.path().join(folder)).unwrap();
+        }
+        std::os::unix::fs::symlink("log0", service.path().join("log")).unwrap();
+        for (file, content) in [
+            ("log/mail.log", ""),
+            ("c.csv", "1.0.0.0,255.255.255.255,XX\n"),
+            ("a.csv", "1.0.0.0,255.255.255.255,64496,Example\n"),
+        ] {
+            service.append(file, content);
+        }
+        service.configure("");
+        service
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Writes the configuration, with more sections at its end.
+    pub fn configure(&self, more: &str) {
+        let dir = self.path().display();
+        let port = self.mailbox.port();
+        let user = text(&Command::new("id").arg("-un").output().unwrap().stdout);
+        let config = format!(
+            "[paths]\nworking_dir = {dir}/data\nstate_dir = {dir}/data/state\n\
+             mail_log = {dir}/log/mail.log\ncsv_filename = F\nlogins_filename = L\n\
+             [report]\nemail = admin@example.com\nsender_override = mls@example.com\n\
+             smtp_host = 127.0.0.1\nsmtp_port = {port}\nattach_csv = no\n\
+             [geolocation]\ncountry_db_path = {dir}/c.csv\n[ASN_ASO]\nasn_db_path = {dir}/a.csv\n\
+             [database]\ndb_type = sqlite\ndb_path = {dir}/data/events.db\n\
+             [logins]\nrecord = yes\n[alert]\nip = 1/1h\nuser = 1/1h\n\
+             [block]\nenforce = nftables\nnetwork_from = 0\ntime = 7d\n\
+             [retention]\ncsv_days = 5\n[systemd]\nuser = {user}\n{more}"
+        );
+        let mut file = fs::File::create(self.path().join("conf")).unwrap();
+        std::io::Write::write_all(&mut file, config.as_bytes()).unwrap();
+    }
+
+    /// Makes the directories that systemd makes before a unit starts.
+    pub fn make_directories(&self) {
+        fs::create_dir_all(self.path().join("data/state")).unwrap();
+    }
+
+    /// Adds failures and logins to the log, as many of each. No two have the same user or address.
+    pub fn log(&mut self, count: usize) {
+        let lines = self.lines(count);
+        self.append("log/mail.log", &lines);
+    }
+
+    /// Such lines, which a test writes itself.
+    pub fn lines(&mut self, count: usize) -> String {
+        use std::fmt::Write;
+        let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, false);
+        let mut text = String::new();
+        for _ in 0..count {
+            let n = self.failures;
+            let ip = address(n);
+            let head = format!("{now} vm postfix/smtpd[74]:");
+            writeln!(text, "{head} warning: unknown[{ip}]: SASL LOGIN authentication failed: x, sasl_username=u{n}").unwrap();
+            writeln!(text, "{head} 4F{n:X}: client=unknown[198.51.100.7], sasl_method=LOGIN, sasl_username=l{n}").unwrap();
+            self.failures += 1;
+            self.logins += 1;
+        }
+        text
+    }
+
+    /// How many failures were written.
+    #[must_use]
+    pub fn failures(&self) -> usize {
+        self.failures
+    }
+
+    /// Adds to a file.
+    pub fn append(&self, name: &str, content: &str) {
+        let path = self.path().join(name);
+        let mut file = fs::File::options().append(true).create(true).open(path).unwrap();
+        std::io::Write::write_all(&mut file, content.as_bytes()).unwrap();
+    }
+
+    /// The shell script that a unit runs, with the configuration of this service.
+    #[must_use]
+    pub fn script(&self, service: &str) -> String {
+        units::script(service)
+            .replace("/etc/maillogsentinel.conf", "conf")
+            // No name server takes part, and no alert waits for the next one.
+            .replace("mls-enrich", "mls-enrich --no-dns")
+            .replace("mls-mail", "mls-mail --alert-interval 0")
+    }
+
+    /// A shell command in the folder, not started yet.
+    #[must_use]
+    pub fn command(&self, command: &str) -> Command {
+        let scripts = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scripts");
+        let path = format!(
+            "{}:{}:{}:/usr/sbin",
+            tools().display(),
+            scripts.canonicalize().unwrap().display(),
+            std::env::var("PATH").unwrap()
+        );
+        let mut shell = Command::new("bash");
+        shell
+            .args(["-o", "pipefail", "-c", command])
+            .current_dir(self.path())
+            .stdin(std::process::Stdio::null())
+            .env("PATH", path)
+            .env("TZ", "UTC");
+        shell
+    }
+
+    /// Runs a shell command to its end.
+    #[must_use]
+    pub fn shell(&self, command: &str) -> Output {
+        self.command(command).output().unwrap()
+    }
+
+    /// Runs a shell command that must succeed and returns what it printed.
+    #[must_use]
+    pub fn succeed(&self, command: &str) -> String {
+        let output = self.shell(command);
+        assert!(output.status.success(), "{command}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// Runs a script until no other run is at work.
+    ///
+    /// # Panics
+    /// If it fails in another way.
+    pub fn settle(&self, script: &str) {
+        for _ in 0..600 {
+            let output = self.shell(script);
+            match output.status.code() {
+                Some(0) => return,
+                Some(75) => std::thread::sleep(Duration::from_millis(50)),
+                _ => panic!("{script}: {}: {}", output.status, text(&output.stderr)),
+            }
+        }
+        panic!("{script}: another run never ended");
+    }
+
+    /// Runs the pipeline of a unit until no other run is at work.
+    pub fn run(&self, service: &str) {
+        self.settle(&self.script(service));
+    }
+
+    /// Expects each failure once in the CSV and the files that it was rotated to.
+    pub fn assert_failures(&self) {
+        assert_each_once("u", &self.users_of_csv("F"), self.failures);
+    }
+
+    /// Expects each login once in the CSV of logins and the files that it was rotated to.
+    pub fn assert_logins(&self) {
+        assert_each_once("l", &self.users_of_csv("L"), self.logins);
+    }
+
+    fn users_of_csv(&self, name: &str) -> Vec<String> {
+        let rows = self.succeed(&format!(
+            "for f in data/{name} data/{name}-*[0-9] data/{name}-*.gz; do [ ! -e $f ] || gzip -cdf $f; done"
+        ));
+        let rows = rows.lines().filter(|row| !row.replace('"', "").starts_with("server,"));
+        rows.map(|row| row.split(',').nth(3).unwrap_or(row).to_owned()).collect()
+    }
+
+    /// Expects each failure once in the database.
+    pub fn assert_database(&self) {
+        let users =
+            self.succeed("sqlite3 data/events.db 'SELECT username FROM maillogsentinel_events'");
+        let users: Vec<_> = users.lines().map(str::to_owned).collect();
+        assert_each_once("u", &users, self.failures);
+    }
+
+    /// Expects each failure to be counted in exactly one digest.
+    pub fn assert_digests(&self) {
+        let totals: Vec<usize> = (self.mailbox.messages().iter())
+            .filter_map(|message| {
+                let line = message.text.lines().find(|line| line.starts_with("Total attempts "))?;
+                line.rsplit(' ').next().unwrap().parse().ok()
+            })
+            .collect();
+        assert_eq!(totals.iter().sum::<usize>(), self.failures, "{totals:?}");
+    }
+
+    /// Expects an alert about each user in exactly one mail.
+    pub fn assert_alerts(&self) {
+        let mut users = Vec::new();
+        for message in self.mailbox.messages() {
+            let Some((_, body)) = message.text.split_once("\n\n") else { continue };
+            let words = body.split(|c: char| !c.is_ascii_alphanumeric());
+            let is_user =
+                |word: &&str| word.strip_prefix('u').is_some_and(|n| n.parse::<usize>().is_ok());
+            users.extend(words.filter(is_user).map(str::to_owned));
+        }
+        assert_each_once("u", &users, self.failures);
+    }
+
+    /// Expects the list of blocked addresses to be whole, and to hold nothing that never attacked.
+    ///
+    /// # Panics
+    /// If it is not.
+    #[must_use]
+    pub fn blocked(&self) -> Vec<String> {
+        let list = fs::read_to_string(self.path().join("data/state/block/blocked.txt"));
+        let list = list.unwrap_or_default();
+        assert!(list.is_empty() || list.ends_with('\n'), "{list}");
+        let known: std::collections::BTreeSet<_> =
+            (0..self.failures).map(|n| format!("{}/32", address(n))).collect();
+        for line in list.lines() {
+            assert!(known.contains(line), "blocked though it never attacked: {line}");
+        }
+        list.lines().map(str::to_owned).collect()
+    }
+
+    /// Expects every attacker to be blocked.
+    pub fn assert_blocked(&self) {
+        let list = self.blocked();
+        assert_eq!(list.len(), self.failures, "not everybody is blocked");
+    }
+}
+
+/// An address for each number, none of them local or reserved for it.
+fn address(n: usize) -> String {
+    format!("{}.{}.{}.{}", 60 + n / 8_000_000, n / 40_000 % 200, n / 200 % 200, 1 + n % 200)
+}
