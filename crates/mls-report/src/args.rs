@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use mls_config::moment::{Day, Moment};
 use mls_config::zone::Zone;
-
-use crate::period::{Day, Moment};
 
 /// Report failed logins, for people and for machines
 ///

@@ -55,5 +55,5 @@ mod verdict;
 mod words;
 
 pub use args::{Args, Format};
-pub use period::{Day, Moment};
+pub use mls_config::moment::{Day, Moment};
 pub use run::run;

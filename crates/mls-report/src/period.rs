@@ -1,76 +1,7 @@
 //! Which attempts a report is about.
 
-use std::str::FromStr;
-
 use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
-
-/// `--date`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Day {
-    /// The day that it is now.
-    Today,
-    /// The day before.
-    Yesterday,
-    /// Any day.
-    Date(NaiveDate),
-}
-
-impl Day {
-    fn on(self, today: NaiveDate) -> NaiveDate {
-        match self {
-            Self::Today => today,
-            Self::Yesterday => today - Days::new(1),
-            Self::Date(date) => date,
-        }
-    }
-}
-
-/// Dates of four-digit years, which sort as text, and far enough from the calendar's ends to reckon with.
-fn date(text: &str) -> Option<NaiveDate> {
-    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
-    let years = NaiveDate::from_ymd_opt(1000, 1, 1)?..NaiveDate::from_ymd_opt(9999, 1, 1)?;
-    years.contains(&date).then_some(date)
-}
-
-impl FromStr for Day {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "today" => Ok(Self::Today),
-            "yesterday" => Ok(Self::Yesterday),
-            _ => date(text).map(Self::Date).ok_or_else(|| {
-                format!("{text:?} is no day: use today, yesterday or a date such as 2026-06-01")
-            }),
-        }
-    }
-}
-
-/// `--since` and `--until`: a day, or a minute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
-    /// All of the day.
-    Day(Day),
-    /// The beginning of the minute.
-    Minute(NaiveDateTime),
-}
-
-impl FromStr for Moment {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Ok(day) = text.parse() {
-            return Ok(Self::Day(day));
-        }
-        let minute = || {
-            let (day, time) = text.split_once([' ', 'T'])?;
-            Some(date(day)?.and_time(NaiveTime::parse_from_str(time, "%H:%M").ok()?))
-        };
-        minute().map(Self::Minute).ok_or_else(|| {
-            format!("{text:?} is no time: use today, yesterday, a date such as 2026-06-01 or a minute such as \"2026-06-01 23:59\"")
-        })
-    }
-}
+use mls_config::moment::{Day, Moment, midnight};
 
 /// Where a row belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,14 +48,8 @@ impl Period {
         now: NaiveDateTime,
     ) -> Self {
         let today = now.date();
-        let from = since.map(|moment| match moment {
-            Moment::Day(day) => midnight(day.on(today)),
-            Moment::Minute(minute) => minute,
-        });
-        let to = until.map(|moment| match moment {
-            Moment::Day(day) => midnight(day.on(today) + Days::new(1)),
-            Moment::Minute(minute) => minute,
-        });
+        let from = since.map(|since| since.begin(today));
+        let to = until.map(|until| until.end(today));
         let show = |moment| match moment {
             Moment::Day(day) => day.on(today).to_string(),
             Moment::Minute(minute) => minute.format("%Y-%m-%d %H:%M").to_string(),
@@ -189,10 +114,6 @@ impl Period {
                 from.time() == NaiveTime::MIN && to - from == TimeDelta::days(1)
             })
     }
-}
-
-fn midnight(date: NaiveDate) -> NaiveDateTime {
-    date.and_time(NaiveTime::MIN)
 }
 
 #[cfg(test)]
@@ -260,15 +181,5 @@ mod tests {
         assert_eq!(period.part_of("2026-03-01 12:00", 100), PeriodPart::Inside);
         assert_eq!(period.part_of("2026-03-01 12:00", 99), PeriodPart::Before { previous: true });
         assert!(!period.is_day());
-    }
-
-    #[test]
-    fn other_words_and_impossible_dates_are_refused() {
-        for text in
-            ["", "tomorrow", "2026-02-29", "01/06/2026", "0999-12-31", "9999-12-31", "+12026-01-01"]
-        {
-            assert!(text.parse::<Day>().is_err(), "{text}");
-            assert!(text.parse::<Moment>().is_err(), "{text}");
-        }
     }
 }

@@ -17,7 +17,8 @@ use mls_state::cursor_file::CursorFile;
 use mls_state::mail_cursor::MailCursor;
 use serde::{Deserialize, Serialize};
 
-use crate::period::{Moment, Period};
+use crate::period::Period;
+use mls_config::moment::Moment;
 
 /// Where a digest ends: the cursor that mls-mail commits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
