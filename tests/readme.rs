@@ -27,7 +27,7 @@ fn every_command_prints_something_and_succeeds() {
     assert!(site.shell("gzip mail.log.2").status.success());
     site.write("mail.log", &LOG.replace("127.0.1.11", "192.0.2.1"));
     let (readme, guide) = (blocks(README, "sh"), blocks(GUIDE, "sh"));
-    assert_eq!((readme.len(), guide.len()), (3, 13), "a command came or went: is it run here?");
+    assert_eq!((readme.len(), guide.len()), (3, 14), "a command came or went: is it run here?");
     for command in readme.into_iter().chain(guide) {
         let output = site.shell(&command.replace("/var/log/", ""));
         assert!(output.status.success(), "{command}: {}", text(&output.stderr));
@@ -38,7 +38,7 @@ fn every_command_prints_something_and_succeeds() {
     }
     assert!(site.read("yesterday.html").starts_with("<!DOCTYPE html>"));
     assert!(site.read("logins.prom").contains("\nmaillogsentinel_csv_rows 88\n"));
-    for (database, rows) in [("events.db", 44), ("new.db", 88), ("copy.db", 88)] {
+    for (database, rows) in [("events.db", 44), ("new.db", 88), ("copy.db", 88), ("both.db", 45)] {
         let count = site
             .shell(&format!("sqlite3 {database} 'SELECT count(*) FROM maillogsentinel_events'"));
         assert_eq!(text(&count.stdout).trim(), rows.to_string(), "{database}");

@@ -2,16 +2,20 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use mls_cli::{Common, Strict};
+use mls_config::moment::Moment;
+use mls_config::zone::Zone;
+use mls_event::Outcome;
 
 use crate::dialect::Dialect;
 use crate::schema::Table;
 
-/// Put events into a database, or into SQL files
+/// Put events into a database or into SQL files, and read them back
 ///
-/// Supports SQLite, PostgreSQL, MySQL and MariaDB. Writes one row for each failed login: `attempts`
-/// rows per event, at most 1000.
+/// Supports SQLite, PostgreSQL, MySQL and MariaDB. Writes one row for each attempt: `attempts` rows
+/// per event, at most 1000. Reads the rows back as events.
 #[derive(Debug, Parser)]
 #[command(name = "mls-sql", version, after_help = EXAMPLES)]
 pub struct Args {
@@ -22,7 +26,7 @@ pub struct Args {
     #[arg(long, global = true)]
     pub(crate) table: Option<Table>,
 
-    /// JSON file that maps CSV columns to table columns [default: from --config, else built in]
+    /// JSON file that maps members of events to columns [default: from --config, else built in]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) mapping: Option<PathBuf>,
 
@@ -47,6 +51,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         source: SourceFlag,
         #[command(flatten)]
+        outcome: OutcomeFlag,
+        #[command(flatten)]
         strict: Strict,
     },
     /// Print the position that load has committed, for mls-tail --cursor-file <(mls-sql cursor)
@@ -55,6 +61,48 @@ pub(crate) enum Command {
         database: DatabaseFlags,
         #[command(flatten)]
         source: SourceFlag,
+    },
+    /// Read events from the database and write them as records, in the order of time
+    ///
+    /// Each row becomes one record, with the members that the table has columns for.
+    Dump {
+        #[command(flatten)]
+        database: DatabaseFlags,
+        /// Only events from this day or minute on: today, yesterday, YYYY-MM-DD, "YYYY-MM-DD HH:MM"
+        #[arg(long, value_name = "TIME")]
+        since: Option<Moment>,
+        /// Only events until the end of this day, or until this minute
+        #[arg(long, value_name = "TIME")]
+        until: Option<Moment>,
+        /// Zone of --since and --until: local, an IANA name such as Europe/Paris, or an offset such
+        /// as +02:00
+        #[arg(long, value_name = "ZONE", default_value = "local", allow_hyphen_values = true)]
+        timezone: Zone,
+        /// Only events of this mail server; can be given several times
+        #[arg(long, value_name = "NAME")]
+        server: Vec<String>,
+        /// Only events that were loaded under this source; can be given several times
+        #[arg(long, value_name = "NAME")]
+        source: Vec<String>,
+        /// Only events with these outcomes [default: all]
+        #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = outcomes())]
+        outcome: Vec<Outcome>,
+        #[command(flatten)]
+        strict: Strict,
+    },
+    /// Add the columns of this version to tables that an older version has created
+    Migrate {
+        #[command(flatten)]
+        database: DatabaseFlags,
+    },
+    /// Give a source another name, after its host was renamed
+    RenameSource {
+        /// The present name
+        old: String,
+        /// The new name
+        new: String,
+        #[command(flatten)]
+        database: DatabaseFlags,
     },
     /// Read events on standard input and write SQL
     Export {
@@ -68,6 +116,11 @@ pub(crate) enum Command {
         /// `state_dir`]
         #[arg(long, value_name = "FILE")]
         cursor_file: Option<PathBuf>,
+        /// Name of the source to write into each row [default: none]
+        #[arg(long, value_name = "NAME")]
+        source: Option<String>,
+        #[command(flatten)]
+        outcome: OutcomeFlag,
         #[command(flatten)]
         strict: Strict,
     },
@@ -113,6 +166,24 @@ pub(crate) struct SourceFlag {
     /// machine's name]
     #[arg(long, value_name = "NAME")]
     pub(crate) source: Option<String>,
+
+    /// Take over the position of another machine that used this name, or load a log that another
+    /// source has loaded
+    #[arg(long)]
+    pub(crate) adopt: bool,
+}
+
+/// The events that become rows.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OutcomeFlag {
+    /// Which events become rows
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "failure", value_parser = outcomes())]
+    pub(crate) outcome: Vec<Outcome>,
+}
+
+fn outcomes() -> impl TypedValueParser<Value = Outcome> {
+    PossibleValuesParser::new(Outcome::ALL.map(Outcome::name))
+        .try_map(|name| Outcome::from_name(&name).ok_or("not an outcome"))
 }
 
 const EXAMPLES: &str = "\
@@ -123,6 +194,7 @@ Examples:
   mls-csv --decode < maillogsentinel.csv | mls-sql export --dialect mysql > events.sql
   mls-sql schema --dialect postgresql | psql
   mls-sql import /var/log/maillogsentinel/sql --url postgres://mls@db.example.com/mail
+  mls-sql dump --since yesterday --url sqlite:events.db | mls-report
 
 A server on another machine must show a certificate that this machine trusts,\n\
 unless the URL says sslmode=…";
@@ -134,7 +206,9 @@ impl mls_cli::Args for Args {
 
     fn strict(&self) -> bool {
         match &self.command {
-            Command::Load { strict, .. } | Command::Export { strict, .. } => strict.strict,
+            Command::Load { strict, .. }
+            | Command::Export { strict, .. }
+            | Command::Dump { strict, .. } => strict.strict,
             _ => false,
         }
     }

@@ -10,63 +10,92 @@ use crate::connect_options::ConnectOptions;
 use crate::database::Database;
 use crate::error_class::ErrorClass;
 use crate::schema::Table;
-
-/// Returns the name of the source: that of `--source`, else this machine's name.
-pub(crate) fn source(flag: Option<String>) -> anyhow::Result<String> {
-    let source =
-        flag.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
-    if (1..=255).contains(&source.len()) && !source.contains(char::is_control) {
-        return Ok(source);
-    }
-    Err(Exit::Usage.error(format!(
-        "{source:?} cannot name a source: use 1 to 255 bytes without control characters"
-    )))
-}
+use crate::source::{Source, logs};
 
 /// Reads what was committed for `source`. `None` before the first commit, or if the tables do not
 /// exist yet.
+///
+/// # Errors
+/// Exit 78 if another machine has loaded this source, and `source` does not adopt it.
 pub(crate) fn load(
     database: &mut Database,
     table: &Table,
-    source: &str,
+    source: &Source,
 ) -> anyhow::Result<Option<CursorFile>> {
-    let (name, doing) = (table.cursor(), format!("reading the position of {source} in"));
-    if database.columns(&name)?.is_empty() {
+    let columns = database.columns(&table.cursor())?;
+    if columns.is_empty() {
         return Ok(None);
     }
-    let dialect = database.dialect;
-    let sql = format!(
-        "SELECT position FROM {} WHERE source = {}",
-        dialect.name(&name),
-        dialect.text(source)
-    );
-    let texts = database.texts(&sql).map_err(|error| database.failed(&error, &doing))?;
-    let cursor = texts.first().map(|text| CursorFile::from_json(text.as_bytes())).transpose();
-    cursor
-        .with_context(|| format!("table {name} in {}, source {source}", database.shown))
-        .or_exit(Exit::Config)
+    database.check_cursor_columns(table, &columns)?;
+    let text = database.dialect.text(&source.name);
+    let rows = read(database, table, &format!("source = {text}"))?;
+    let Some(Committed { cursor, machine, .. }) = rows.into_iter().next() else { return Ok(None) };
+    match (&machine, &source.machine) {
+        (Some(theirs), Some(ours)) if theirs != ours && !source.adopt => {
+            let (name, shown) = (&source.name, &database.shown);
+            Err(Exit::Config.error(format!(
+                "{shown}: machine {theirs} has loaded source {name}, and this is machine {ours}; \
+                 give each machine its own --source. If this machine has replaced the other one, \
+                 run mls-sql cursor and mls-sql load once with --adopt"
+            )))
+        }
+        _ => Ok(Some(cursor)),
+    }
+}
+
+/// A row of `TABLE_cursor`.
+struct Committed {
+    source: String,
+    cursor: CursorFile,
+    machine: Option<String>,
+}
+
+fn read(database: &mut Database, table: &Table, filter: &str) -> anyhow::Result<Vec<Committed>> {
+    let name = table.cursor();
+    let quoted = database.dialect.name(&name);
+    let sql = format!("SELECT source, position, machine FROM {quoted} WHERE {filter}");
+    let rows = database.rows(&sql);
+    let rows = rows.map_err(|error| database.failed(&error, "reading the positions in"))?;
+    let committed = |row: Vec<Option<String>>| {
+        let [source, position, machine] = row.try_into().ok().context("it has no position")?;
+        let source = source.unwrap_or_default();
+        let cursor = CursorFile::from_json(position.unwrap_or_default().as_bytes())
+            .with_context(|| format!("table {name} in {}, source {source}", database.shown))?;
+        Ok(Committed { source, cursor, machine })
+    };
+    rows.into_iter().map(committed).collect::<anyhow::Result<_>>().or_exit(Exit::Config)
 }
 
 /// Moves the position from commit `base` to the next one, in the open transaction. Returns the new
-/// sequence number. Fails if another pipeline has moved it meanwhile.
+/// sequence number.
+///
+/// # Errors
+/// Exit 75 if another pipeline has moved it meanwhile. Exit 78 if this is the first commit of the
+/// source, and another source of this machine has loaded the same log.
 pub(crate) fn advance(
     database: &mut Database,
     table: &Table,
-    source: &str,
+    source: &Source,
     base: u64,
     cursor: Value,
 ) -> anyhow::Result<u64> {
+    if base == 0 && !source.adopt {
+        refuse_renamed(database, table, source, &cursor)?;
+    }
     let next = CursorFile::next(base, cursor, None);
     let dialect = database.dialect;
-    let (name, source_text) = (dialect.name(&table.cursor()), dialect.text(source));
+    let (name, source_text) = (dialect.name(&table.cursor()), dialect.text(&source.name));
     let (sequence, position) = (next.sequence, dialect.text(&next.to_json()));
+    let machine = source.machine.as_ref().map_or("NULL".to_owned(), |id| dialect.text(id));
     let sql = if base == 0 {
         format!(
-            "INSERT INTO {name} (source, sequence, position) VALUES ({source_text}, {sequence}, {position})"
+            "INSERT INTO {name} (source, sequence, position, machine) \
+             VALUES ({source_text}, {sequence}, {position}, {machine})"
         )
     } else {
         format!(
-            "UPDATE {name} SET sequence = {sequence}, position = {position} WHERE source = {source_text} AND sequence = {base}"
+            "UPDATE {name} SET sequence = {sequence}, position = {position}, machine = {machine} \
+             WHERE source = {source_text} AND sequence = {base}"
         )
     };
     match database.execute(&sql) {
@@ -79,19 +108,44 @@ pub(crate) fn advance(
     }
 }
 
+/// A host that was renamed must not load its log a second time.
+fn refuse_renamed(
+    database: &mut Database,
+    table: &Table,
+    source: &Source,
+    cursor: &Value,
+) -> anyhow::Result<()> {
+    let Some(machine) = &source.machine else { return Ok(()) };
+    let ours = logs(cursor);
+    let filter = format!("machine = {}", database.dialect.text(machine));
+    let others = read(database, table, &filter)?;
+    let same = |other: &&Committed| !logs(&other.cursor.cursor).is_disjoint(&ours);
+    let Some(other) = others.iter().find(same) else { return Ok(()) };
+    let (old, new, shown) = (&other.source, &source.name, &database.shown);
+    Err(Exit::Config.error(format!(
+        "{shown}: this machine has loaded this log as source {old}; was the host renamed? Then run \
+         mls-sql rename-source {old} {new}. To load the log twice, use --adopt"
+    )))
+}
+
 /// Another pipeline has committed for this source, or the log was read from the position of another
 /// source.
-pub(crate) fn overtaken(database: &Database, source: &str) -> anyhow::Error {
+pub(crate) fn overtaken(database: &Database, source: &Source) -> anyhow::Error {
+    let (shown, name) = (&database.shown, &source.name);
     Exit::TempFail.error(format!(
-        "{}: another pipeline has committed for source {source} since this run read its position. Nothing was \
-         written; the next run continues from the committed position. If no other pipeline runs, mls-sql cursor \
-         failed or was given another database or --source",
-        database.shown
+        "{shown}: another pipeline has committed for source {name} since this run read its \
+         position. Nothing was written; the next run continues from the committed position. If no \
+         other pipeline runs, mls-sql cursor failed, or was given another database or --source, or \
+         the source belongs to another user of the database"
     ))
 }
 
 /// Prints the committed position as a cursor file; prints nothing before the first commit.
-pub(crate) fn print(options: &ConnectOptions, table: &Table, source: &str) -> anyhow::Result<()> {
+pub(crate) fn print(
+    options: &ConnectOptions,
+    table: &Table,
+    source: &Source,
+) -> anyhow::Result<()> {
     // A command that only reads must not create a database.
     if let ConnectOptions::Sqlite(path) = options
         && !path.exists()

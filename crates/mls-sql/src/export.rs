@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use mls_diag::{Exit, OrExit, diag};
+use mls_diag::{Exit, OrExit, diag, summary};
 use mls_event::Auth;
 use mls_state::atomic;
 use mls_state::cursor_file::{CursorFile, Data, sha256};
@@ -25,18 +25,15 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use serde_json::Value;
 
-use crate::cursor;
-use crate::dialect::Dialect;
-use crate::mapping::Mapping;
-use crate::schema::Table;
-use crate::sql_file::SqlFile;
+use crate::selection::Selection;
+use crate::source;
+use crate::sql_file::{SqlFile, SqlFormat};
 
-/// Writes the events of a stream as SQL.
+/// Writes the selected events of a stream as SQL.
 pub(crate) fn run(
     mut reader: Reader,
-    table: &Table,
-    dialect: Dialect,
-    mapping: &Mapping,
+    format: &SqlFormat,
+    selection: Selection,
     dir: Option<PathBuf>,
     cursor_file: Option<PathBuf>,
 ) -> anyhow::Result<()> {
@@ -47,8 +44,9 @@ pub(crate) fn run(
             );
         }
         reader.watch_stdout()?;
-        let mut print = Print { file: SqlFile::new(Writer::stdout()?, table, dialect, mapping) };
-        return sink::drain(reader, &mut print);
+        let mut print = Print { file: SqlFile::new(Writer::stdout()?, format), selection };
+        sink::drain(reader, &mut print)?;
+        return print.selection.check();
     };
     fs::create_dir_all(&dir)
         .with_context(|| format!("creating {}", dir.display()))
@@ -56,7 +54,6 @@ pub(crate) fn run(
     let dir = dir.canonicalize().with_context(|| format!("finding {}", dir.display()))?;
     let part = part(cursor_file.as_deref())?;
     let _lock = cursor_file.as_deref().map(Lock::take).transpose()?;
-    let new = |out| SqlFile::new(out, table, dialect, mapping);
     let mut export = Export {
         part: dir.join(part),
         dir,
@@ -64,38 +61,56 @@ pub(crate) fn run(
         committed: CursorFile::start(),
         open: None,
         begun: false,
-        new: &new,
+        format,
+        selection,
+        written: None,
     };
     let result = sink::drain(reader, &mut export);
     if result.is_err() && export.begun {
         // The file was never committed: the next run reads its rows again.
         let _ = fs::remove_file(&export.part);
     }
-    result
+    result?;
+    if export.cursor_file.is_none() {
+        export.selection.check()?;
+    }
+    summary(match &export.written {
+        Some(file) => format!(
+            "exported {} to {file}{}",
+            export.selection.written(),
+            export.selection.skipped()
+        ),
+        None => format!("exported nothing: no new row{}", export.selection.skipped()),
+    });
+    Ok(())
 }
 
 /// Returns the temporary name, which no other export into the same directory uses, on this machine
 /// or another.
 fn part(cursor_file: Option<&Path>) -> anyhow::Result<String> {
     let Some(path) = cursor_file else {
-        return Ok(format!(".{}-{}.part", machine()?, std::process::id()));
+        return Ok(format!(".{}-{}.part", machine(), std::process::id()));
     };
     let folder = atomic::directory_of(path);
     let folder = folder.canonicalize().with_context(|| format!("finding {}", folder.display()))?;
     let whole = folder.join(path.file_name().unwrap_or_default());
     let hash = sha256(whole.as_os_str().as_encoded_bytes());
-    Ok(format!(".{}-{}.part", machine()?, &hash[..16]))
+    Ok(format!(".{}-{}.part", machine(), &hash[..16]))
 }
 
-/// Returns the name of this machine, with characters that are safe in a file name.
-fn machine() -> anyhow::Result<String> {
+/// Returns the name of this machine, with characters that are safe in a file name, and a part of its
+/// ID: several machines can have one name.
+fn machine() -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' };
-    Ok(cursor::source(None)?.chars().map(plain).collect())
+    let id = source::machine().unwrap_or_default();
+    let parts = [source::host(), id.chars().take(8).collect()];
+    parts.join("-").trim_end_matches('-').chars().map(plain).collect()
 }
 
 /// Writes to standard output.
 struct Print<W: Write> {
     file: SqlFile<W>,
+    selection: Selection,
 }
 
 impl<W: Write> Sink for Print<W> {
@@ -110,7 +125,8 @@ impl<W: Write> Sink for Print<W> {
     }
 
     fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
-        if let Err(why) = self.file.event(event)? {
+        let rows = self.selection.rows(event);
+        if let Err(why) = self.file.event(event, rows)? {
             diag::bad_record("stdin", why);
         }
         Ok(())
@@ -130,7 +146,10 @@ struct Export<'a> {
     /// The temporary file exists and no committed cursor names it yet.
     begun: bool,
     open: Option<SqlFile<BufWriter<File>>>,
-    new: &'a dyn Fn(BufWriter<File>) -> SqlFile<BufWriter<File>>,
+    format: &'a SqlFormat<'a>,
+    selection: Selection,
+    /// The name of the file that this run has written.
+    written: Option<String>,
 }
 
 impl Sink for Export<'_> {
@@ -156,6 +175,10 @@ impl Sink for Export<'_> {
 
     fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
         let context = || format!("writing {}", self.part.display());
+        let rows = self.selection.rows(event);
+        if rows == 0 {
+            return Ok(());
+        }
         if self.open.is_none() {
             let file = File::options()
                 .write(true)
@@ -166,10 +189,11 @@ impl Sink for Export<'_> {
                 .open(&self.part);
             let file = file.with_context(context).or_exit(Exit::CantCreat)?;
             self.begun = true;
-            self.open = Some((self.new)(BufWriter::with_capacity(256 * 1024, file)));
+            let out = BufWriter::with_capacity(256 * 1024, file);
+            self.open = Some(SqlFile::new(out, self.format));
         }
         let Some(open) = &mut self.open else { return Ok(()) };
-        if let Err(why) = open.event(event).with_context(context).or_exit(Exit::IoErr)? {
+        if let Err(why) = open.event(event, rows).with_context(context).or_exit(Exit::IoErr)? {
             diag::bad_record("stdin", why);
         }
         Ok(())
@@ -201,9 +225,12 @@ impl Sink for Export<'_> {
             next.store(path)?;
             self.committed = next;
         }
-        let published = name.map_or(Ok(()), |name| publish(&self.part, Path::new(&name)));
-        self.begun &= published.is_err();
-        published
+        if let Some(name) = name {
+            publish(&self.part, Path::new(&name))?;
+            self.written = Some(name);
+        }
+        self.begun = false;
+        Ok(())
     }
 }
 
@@ -239,10 +266,10 @@ impl Export<'_> {
         Ok(())
     }
 
-    /// Returns `20261125_023000_mx1_000012_maillogsentinel_export.sql`: the names sort by time and
+    /// Returns `20261125_023000_mx1-5e2f00c1_000012_maillogsentinel_export.sql`: the names sort by time and
     /// differ by machine and commit.
     fn name(&self) -> anyhow::Result<String> {
-        let (time, machine) = (chrono::Utc::now().format("%Y%m%d_%H%M%S"), machine()?);
+        let (time, machine) = (chrono::Utc::now().format("%Y%m%d_%H%M%S"), machine());
         let first = self.committed.sequence + 1;
         (first..first + 1000)
             .map(|n| self.dir.join(format!("{time}_{machine}_{n:06}_maillogsentinel_export.sql")))
@@ -273,7 +300,6 @@ fn publish(part: &Path, path: &Path) -> anyhow::Result<()> {
     atomic::sync_directory(&atomic::directory_of(path))
         .with_context(context)
         .or_exit(Exit::IoErr)?;
-    log::info!("{} is written", path.display());
     Ok(())
 }
 

@@ -7,15 +7,25 @@
 //! ```
 //!
 //! # Reads and writes
-//! mls-sql reads NDJSON on stdin (see [`mls_event`]). It writes one row for each failure:
-//! `attempts` rows per event, at most [1000](mls_event::MAX_ROWS). It supports
+//! mls-sql reads NDJSON on stdin (see [`mls_event`]). It writes one row for each attempt:
+//! `attempts` rows per event, at most [1000](mls_event::MAX_ROWS). `--outcome failure,success`
+//! stores logins too; the column `outcome` tells them apart. mls-sql supports
 //! [SQLite, PostgreSQL, MySQL and MariaDB](dialect). [`mapping`] describes the columns and
 //! `--mapping`, [`schema`] the tables. Timestamps are UTC, with microseconds.
+//!
+//! `dump` reads the rows back, as records in the order of time, so that every tool works on a
+//! database: `mls-sql dump --since yesterday | mls-report`. `migrate` adds the columns that tables
+//! of an older version lack.
 //!
 //! # Exactly once
 //! `load` updates the cursor in the transaction that inserts the rows, so both always agree. Two
 //! loads of one source that start from the same position cannot both commit: the second ends with
 //! exit 75.
+//!
+//! Give each machine its own `--source`. The cursor remembers the machine (a hash of
+//! `/etc/machine-id`) and the logs that it has read. `load` ends with exit 78 if another machine
+//! uses the name, or if this machine has loaded the same log under another name, for example because
+//! its host was renamed. `rename-source` gives the source its new name, `--adopt` goes on anyway.
 //!
 //! `export --cursor-file S` writes its file under a temporary name, commits S, which names that
 //! file, and renames the file last. The next start finishes an interrupted export.
@@ -54,6 +64,7 @@
 //! mls-sql never prints them.
 
 pub mod dialect;
+pub mod field;
 pub mod mapping;
 pub mod schema;
 
@@ -62,13 +73,18 @@ mod connect;
 mod connect_options;
 mod cursor;
 mod database;
+mod dump;
 mod error_class;
 mod export;
 mod import;
 mod load;
+mod migrate;
 mod original;
 mod relay;
+mod rename;
 mod row_encoder;
+mod selection;
+mod source;
 mod sql_file;
 mod statements;
 mod tables;
@@ -84,8 +100,12 @@ use args::{Command, DialectFlag};
 use connect_options::ConnectOptions;
 use database::Database;
 use dialect::Dialect;
+use dump::Filter;
 use mapping::Mapping;
 use schema::Table;
+use selection::Selection;
+use source::Source;
+use sql_file::SqlFormat;
 
 /// Runs the tool.
 ///
@@ -111,26 +131,55 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             let dialect = pick(&dialect, &settings);
             schema::print(&table, dialect, &mapping(dialect)?)
         }
-        Command::Load { database, source, .. } => {
+        Command::Load { database, source, outcome, .. } => {
             // Check the name before anything is created or connected to.
-            let source = cursor::source(source.source)?;
+            let source = Source::new(source.source, source.adopt)?;
             let options = ConnectOptions::new(&database, &settings)?;
             let mapping = mapping(options.dialect())?;
+            let selection = Selection::new(outcome.outcome, &mapping)?;
             Database::with(&options, |database| {
-                load::run(Reader::stdin()?, database, table, &mapping, source)
+                load::run(Reader::stdin()?, database, table, &mapping, source, selection)
             })
         }
         Command::Cursor { database, source } => cursor::print(
             &ConnectOptions::new(&database, &settings)?,
             &table,
-            &cursor::source(source.source)?,
+            &Source::new(source.source, source.adopt)?,
         ),
-        Command::Export { dialect, dir, cursor_file, .. } => {
+        Command::Dump { database, since, until, timezone, server, source, outcome, .. } => {
+            let options = ConnectOptions::new(&database, &settings)?;
+            let mapping = mapping(options.dialect())?;
+            let today = timezone.now().date_naive();
+            let filter = Filter {
+                since: since.map(|since| timezone.read(since.begin(today))),
+                until: until.map(|until| timezone.read(until.end(today))),
+                servers: server,
+                sources: source,
+                outcomes: outcome,
+            };
+            Database::with(&options, |database| dump::run(database, &table, &mapping, &filter))
+        }
+        Command::Migrate { database } => {
+            let options = ConnectOptions::new(&database, &settings)?;
+            let mapping = mapping(options.dialect())?;
+            Database::with(&options, |database| migrate::run(database, &table, &mapping))
+        }
+        Command::RenameSource { old, new, database } => {
+            source::check_name(&new)?;
+            let options = ConnectOptions::new(&database, &settings)?;
+            let mapping = mapping(options.dialect())?;
+            Database::with(&options, |database| rename::run(database, &table, &mapping, &old, &new))
+        }
+        Command::Export { dialect, dir, cursor_file, source, outcome, .. } => {
             let dialect = pick(&dialect, &settings);
+            let mapping = mapping(dialect)?;
+            let selection = Selection::new(outcome.outcome, &mapping)?;
+            source.as_deref().map(source::check_name).transpose()?;
             let dir = dir.or_else(|| settings.sql_export_dir.clone());
             let cursor_file =
                 cursor_file.or_else(|| Some(config.paths.state_dir?.join("sql_state.offset")));
-            export::run(Reader::stdin()?, &table, dialect, &mapping(dialect)?, dir, cursor_file)
+            let format = SqlFormat { table: &table, dialect, mapping: &mapping, source };
+            export::run(Reader::stdin()?, &format, selection, dir, cursor_file)
         }
         Command::Import { dir, database } => {
             let dir = dir.or_else(|| settings.sql_export_dir.clone());

@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use mls_diag::Exit;
-use mls_diag::diag;
-use mls_event::{Auth, Outcome};
+use mls_diag::{Exit, count, diag, summary};
+use mls_event::Auth;
 use mls_stream::ndjson::Reader;
 use mls_stream::sink::{self, Sink};
 use serde_json::Value;
@@ -16,6 +15,8 @@ use crate::error_class::ErrorClass;
 use crate::mapping::Mapping;
 use crate::row_encoder::{EncodedRows, RowEncoder, RowFormat};
 use crate::schema::Table;
+use crate::selection::Selection;
+use crate::source::Source;
 
 /// Bytes of rows in one statement. Larger statements are not faster, and servers limit their
 /// length.
@@ -27,7 +28,8 @@ pub(crate) fn run(
     database: &mut Database,
     table: Table,
     mapping: &Mapping,
-    source: String,
+    source: Source,
+    selection: Selection,
 ) -> anyhow::Result<()> {
     database.prepare(&table, mapping)?;
     let (dialect, names) = (database.dialect, mapping.names(database.dialect));
@@ -40,11 +42,12 @@ pub(crate) fn run(
             format!("INSERT INTO {} ({names}) VALUES\n", dialect.name(table.name())),
         ),
     };
-    let rows = RowEncoder::new(format, mapping);
+    let rows = RowEncoder::new(format, mapping, Some(source.name.clone()));
     let mut load = Load {
         database,
         table,
         source,
+        selection,
         rows,
         insert,
         base: None,
@@ -52,15 +55,23 @@ pub(crate) fn run(
         open: false,
         accepted: 0,
         refused: 0,
+        loaded: 0,
     };
     // A run that fails leaves its transaction to the server, which rolls it back.
-    sink::drain(reader, &mut load)
+    sink::drain(reader, &mut load)?;
+    if load.base.is_none() {
+        load.selection.check()?;
+    }
+    let (rows, skipped) = (count(load.loaded, "row", "rows"), load.selection.skipped());
+    summary(format_args!("loaded {rows} into {}{skipped}", load.database.shown));
+    Ok(())
 }
 
 struct Load<'a> {
     database: &'a mut Database,
     table: Table,
-    source: String,
+    source: Source,
+    selection: Selection,
     rows: RowEncoder,
     /// The start of the statement, up to the rows.
     insert: String,
@@ -72,6 +83,8 @@ struct Load<'a> {
     /// Rows that the table has accepted and refused since the last commit.
     accepted: usize,
     refused: usize,
+    /// Rows that were committed.
+    loaded: u64,
 }
 
 impl Sink for Load<'_> {
@@ -90,7 +103,7 @@ impl Sink for Load<'_> {
     }
 
     fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
-        for _ in 0..sink::rows(event, Outcome::Failure) {
+        for _ in 0..self.selection.rows(event) {
             if let Err(why) = self.rows.push(event) {
                 diag::bad_record("stdin", why);
                 break;
@@ -112,7 +125,8 @@ impl Sink for Load<'_> {
                 self.database.shown
             )));
         }
-        (self.accepted, self.refused) = (0, 0);
+        let accepted = std::mem::take(&mut self.accepted);
+        self.refused = 0;
         if let Some(base) = self.base.filter(|_| self.open || cursor != self.committed) {
             self.begin_unless_open()?;
             self.base = Some(cursor::advance(
@@ -127,6 +141,7 @@ impl Sink for Load<'_> {
             self.database.must("COMMIT", "committing to")?;
             self.open = false;
         }
+        self.loaded += accepted as u64;
         self.committed = cursor;
         Ok(())
     }

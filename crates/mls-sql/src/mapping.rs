@@ -5,17 +5,27 @@
 //!   "event_time": { "sql_column_def": "TEXT NOT NULL",       "csv_column_name": "date" } }
 //! ```
 //!
-//! The file has a member for each column of the table, in order. `csv_column_name` is `server`,
-//! `date`, `ip`, `user`, `hostname`, `reverse_dns_status`, `country_code`, `asn` or `aso`; it is
-//! null if the database fills the column. At least one column must have a name. mls-sql copies
-//! `sql_column_def` into the DDL unchanged.
+//! The file has a member for each column of the table, in order. `csv_column_name` is null if the
+//! database fills the column. Otherwise it is
+//!
+//! - a column of the CSV: `server`, `date`, `ip`, `user`, `hostname`, `reverse_dns_status`,
+//!   `country_code`, `asn` or `aso`;
+//! - another member of the record (mls-event(5)): `pos`, `outcome`, `service`, `pid`, `mechanism`,
+//!   `reason`, `client`, `port` or `queue_id`. It is NULL if the record does not have it, as after
+//!   mls-csv;
+//! - `source`: the name that `--source` gives.
+//!
+//! At least one column must have a name. mls-sql copies `sql_column_def` into the DDL unchanged.
 //!
 //! A mapping of the Python original works too. It writes `csv_id_placeholder` for null. Its
 //! definitions are written for MySQL and refuse unknown values, so mls-sql keeps the names of the
 //! columns only, and takes the definitions of the built-in mapping.
 //!
-//! The built-in mapping has `id`, which the database fills, `event_time` (`date`), `username`
-//! (`user`), and the other columns under their CSV names; `mls-sql schema` prints them.
+//! The built-in mapping has the ten columns of the Python original: `id`, which the database fills,
+//! `event_time` (`date`), `username` (`user`), and the other columns under their CSV names. Then
+//! follow `source`, `loaded_by`, `pos`, `outcome`, `service`, `mechanism`, `reason`, `client` and
+//! `port`. PostgreSQL, MySQL and MariaDB fill `loaded_by` with the user who inserted the row.
+//! `mls-sql schema` prints them.
 
 use std::path::Path;
 
@@ -26,11 +36,15 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::dialect::Dialect;
+use crate::field::Field;
+
+/// The column that the database fills with the name of its user.
+pub(crate) const LOADED_BY: &str = "loaded_by";
 
 /// The table's columns, in order.
 #[derive(Clone, Debug)]
 pub struct Mapping {
-    /// At least one column, and at least one of them with a source.
+    /// At least one column, and at least one of them with a field.
     pub columns: Vec<TableColumn>,
 }
 
@@ -41,8 +55,8 @@ pub struct TableColumn {
     pub name: String,
     /// What follows the name in `CREATE TABLE`.
     pub definition: String,
-    /// The column of the CSV that it holds; `None` if the database fills it.
-    pub source: Option<Column>,
+    /// The value that it holds; `None` if the database fills it.
+    pub field: Option<Field>,
 }
 
 impl Mapping {
@@ -50,7 +64,7 @@ impl Mapping {
     /// would lose a row.
     #[must_use]
     pub fn built_in(dialect: Dialect) -> Self {
-        let [id, time, ip, asn, text] = match dialect {
+        let [id, time, ip, number, text] = match dialect {
             Dialect::Sqlite => ["INTEGER PRIMARY KEY", "TEXT NOT NULL", "TEXT", "INTEGER", "TEXT"],
             Dialect::Postgresql => [
                 "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
@@ -67,22 +81,45 @@ impl Mapping {
                 "MEDIUMTEXT",
             ],
         };
+        // Values that attackers do not choose. In MySQL an index needs their length.
+        let [key, pos, outcome, loaded_by] = match dialect {
+            Dialect::Sqlite => ["TEXT", "TEXT", "TEXT NOT NULL DEFAULT 'failure'", "TEXT"],
+            Dialect::Postgresql => {
+                ["text", "text", "text NOT NULL DEFAULT 'failure'", "text DEFAULT session_user"]
+            }
+            Dialect::Mysql => [
+                "VARCHAR(255)",
+                "VARCHAR(64)",
+                "VARCHAR(16) NOT NULL DEFAULT 'failure'",
+                "VARCHAR(288) DEFAULT (CURRENT_USER())",
+            ],
+        };
+        let csv = |column| Some(Field::Csv(column));
         let columns = [
             ("id", id, None),
-            ("server", text, Some(Column::Server)),
-            ("event_time", time, Some(Column::Date)),
-            ("ip", ip, Some(Column::Ip)),
-            ("username", text, Some(Column::User)),
-            ("hostname", text, Some(Column::Hostname)),
-            ("reverse_dns_status", text, Some(Column::ReverseDnsStatus)),
-            ("country_code", text, Some(Column::CountryCode)),
-            ("asn", asn, Some(Column::Asn)),
-            ("aso", text, Some(Column::Aso)),
+            ("server", text, csv(Column::Server)),
+            ("event_time", time, csv(Column::Date)),
+            ("ip", ip, csv(Column::Ip)),
+            ("username", text, csv(Column::User)),
+            ("hostname", text, csv(Column::Hostname)),
+            ("reverse_dns_status", text, csv(Column::ReverseDnsStatus)),
+            ("country_code", text, csv(Column::CountryCode)),
+            ("asn", number, csv(Column::Asn)),
+            ("aso", text, csv(Column::Aso)),
+            ("source", key, Some(Field::Source)),
+            (LOADED_BY, loaded_by, None),
+            ("pos", pos, Some(Field::Pos)),
+            ("outcome", outcome, Some(Field::Outcome)),
+            ("service", text, Some(Field::Service)),
+            ("mechanism", text, Some(Field::Mechanism)),
+            ("reason", text, Some(Field::Reason)),
+            ("client", text, Some(Field::Client)),
+            ("port", number, Some(Field::Port)),
         ];
-        let column = |(name, definition, source): (&str, &str, _)| TableColumn {
+        let column = |(name, definition, field): (&str, &str, _)| TableColumn {
             name: name.to_owned(),
             definition: definition.to_owned(),
-            source,
+            field,
         };
         Self { columns: columns.map(column).into() }
     }
@@ -110,14 +147,14 @@ impl Mapping {
         for (name, value) in map {
             let entry: Entry =
                 serde_json::from_value(value).with_context(|| format!("column {name:?}"))?;
-            let source = match entry.csv_column_name.as_deref() {
+            let field = match entry.csv_column_name.as_deref() {
                 None => None,
                 Some("csv_id_placeholder") => {
                     is_original = true;
                     None
                 }
-                Some(csv) => Some(Column::from_name(csv).with_context(|| {
-                    let known = Column::ALL.map(Column::name).join(", ");
+                Some(csv) => Some(Field::from_name(csv).with_context(|| {
+                    let known = Field::all().map(Field::name).collect::<Vec<_>>().join(", ");
                     format!("column {name:?}: csv_column_name {csv:?} is not one of {known}")
                 })?),
             };
@@ -129,7 +166,7 @@ impl Mapping {
                 !entry.sql_column_def.contains('\0'),
                 "column {name:?}: sql_column_def has a NUL character"
             );
-            columns.push(TableColumn { name, definition: entry.sql_column_def, source });
+            columns.push(TableColumn { name, definition: entry.sql_column_def, field });
         }
         let mut mapping = Self { columns };
         if is_original {
@@ -139,18 +176,23 @@ impl Mapping {
         Ok(mapping)
     }
 
-    /// Gives each column the definition that the built-in mapping has for its source.
+    /// Gives each column the definition that the built-in mapping has for its field.
     fn take_built_in_definitions(&mut self, dialect: Dialect) {
         let built_in = Self::built_in(dialect).columns;
         for column in &mut self.columns {
-            let same = built_in.iter().find(|known| known.source == column.source);
+            let same = built_in.iter().find(|known| known.field == column.field);
             column.definition = same.map_or_else(String::new, |known| known.definition.clone());
         }
     }
 
-    /// Returns the columns that have a source, with it.
-    pub(crate) fn filled(&self) -> impl Iterator<Item = (&str, Column)> {
-        self.columns.iter().filter_map(|column| Some((column.name.as_str(), column.source?)))
+    /// Returns the columns that have a field, with it.
+    pub(crate) fn filled(&self) -> impl Iterator<Item = (&str, Field)> {
+        self.columns.iter().filter_map(|column| Some((column.name.as_str(), column.field?)))
+    }
+
+    /// Returns the name of the column that holds a field.
+    pub(crate) fn column(&self, field: Field) -> Option<&str> {
+        self.filled().find(|(_, filled)| *filled == field).map(|(name, _)| name)
     }
 
     /// Returns the names of those columns in quotes, separated by commas.
@@ -172,7 +214,8 @@ mod tests {
         for dialect in [Dialect::Sqlite, Dialect::Postgresql, Dialect::Mysql] {
             let mapping = Mapping::parse(text, dialect).unwrap();
             let filled: Vec<_> = mapping.filled().collect();
-            assert_eq!(filled, [("asn_varchar", Column::Aso), ("at", Column::Date)]);
+            let expected = [("asn_varchar", Column::Aso), ("at", Column::Date)];
+            assert_eq!(filled, expected.map(|(name, column)| (name, Field::Csv(column))));
             let built_in = Mapping::built_in(dialect);
             let definition = |n: usize| built_in.columns[n].definition.as_str();
             let definitions: Vec<_> =

@@ -9,6 +9,7 @@ use mls_event::Column;
 
 use crate::database::Database;
 use crate::dialect::Dialect;
+use crate::field::Field;
 use crate::mapping::Mapping;
 use crate::schema::Table;
 
@@ -108,7 +109,11 @@ fn copy(old: &str, new: &str, mapping: &Mapping, columns: &[String]) -> String {
     let has = |name: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
     let mut date = "NULL".to_owned();
     let mut values = Vec::new();
-    for (name, source) in mapping.filled() {
+    let mut names = Vec::new();
+    for (name, field) in mapping.filled() {
+        // The original stored failures only, and none of the other members.
+        let Field::Csv(source) = field else { continue };
+        names.push(Dialect::Sqlite.name(name));
         let found = [name, name_by_default(source)].into_iter().find(|name| has(name));
         let value = found
             .map_or_else(|| "NULL".to_owned(), |found| value(source, &Dialect::Sqlite.name(found)));
@@ -119,7 +124,7 @@ fn copy(old: &str, new: &str, mapping: &Mapping, columns: &[String]) -> String {
     }
     format!(
         "INSERT INTO {new} ({}) SELECT {} FROM {old} WHERE {date} IS NOT NULL ORDER BY rowid",
-        mapping.names(Dialect::Sqlite),
+        names.join(", "),
         values.join(", ")
     )
 }

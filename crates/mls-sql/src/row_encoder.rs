@@ -6,6 +6,7 @@ use std::ops::Range;
 use mls_event::{Auth, Column, Enrichment, clean_str};
 
 use crate::dialect::{Dialect, Time};
+use crate::field::Field;
 use crate::mapping::Mapping;
 
 /// The format of rows.
@@ -20,7 +21,9 @@ pub(crate) enum RowFormat {
 /// Encodes rows and collects them in one buffer.
 pub(crate) struct RowEncoder {
     format: RowFormat,
-    sources: Vec<Column>,
+    fields: Vec<Field>,
+    /// The value of [`Field::Source`].
+    source: Option<String>,
     bytes: Vec<u8>,
     /// The end of each row in `bytes`.
     ends: Vec<usize>,
@@ -32,10 +35,11 @@ pub(crate) struct RowEncoder {
 pub(crate) struct BadDate(String);
 
 impl RowEncoder {
-    pub(crate) fn new(format: RowFormat, mapping: &Mapping) -> Self {
+    pub(crate) fn new(format: RowFormat, mapping: &Mapping, source: Option<String>) -> Self {
         Self {
             format,
-            sources: mapping.filled().map(|(_, source)| source).collect(),
+            fields: mapping.filled().map(|(_, field)| field).collect(),
+            source,
             bytes: Vec::new(),
             ends: Vec::new(),
         }
@@ -57,7 +61,7 @@ impl RowEncoder {
 
     /// The hot loop of an export: it allocates only for texts with control characters.
     fn row(&mut self, event: &Auth<'_>, time: &Time) {
-        let Self { format, sources, bytes, .. } = self;
+        let Self { format, fields, source, bytes, .. } = self;
         let format = *format;
         let unknown = Enrichment::default();
         let added = event.enrichment.as_ref().unwrap_or(&unknown);
@@ -65,31 +69,40 @@ impl RowEncoder {
         if format != RowFormat::Copy {
             bytes.push(b'(');
         }
-        for (n, source) in sources.iter().enumerate() {
+        for (n, field) in fields.iter().enumerate() {
             if n > 0 {
                 bytes.push(between);
             }
-            match source {
-                Column::Server => text(format, bytes, event.server.as_deref()),
-                Column::Date => {
+            match field {
+                Field::Csv(Column::Server) => text(format, bytes, event.server.as_deref()),
+                Field::Csv(Column::Date) => {
                     quoted(format, bytes, |bytes| bytes.extend_from_slice(time.as_bytes()));
                 }
-                Column::Ip => match event.ip {
+                Field::Csv(Column::Ip) => match event.ip {
                     // Writing to memory cannot fail.
                     Some(ip) => quoted(format, bytes, |bytes| drop(write!(bytes, "{ip}"))),
                     None => text(format, bytes, None),
                 },
-                Column::User => text(format, bytes, event.user.as_deref()),
-                Column::Hostname => text(format, bytes, added.hostname.as_deref()),
-                Column::ReverseDnsStatus => {
+                Field::Csv(Column::User) => text(format, bytes, event.user.as_deref()),
+                Field::Csv(Column::Hostname) => text(format, bytes, added.hostname.as_deref()),
+                Field::Csv(Column::ReverseDnsStatus) => {
                     text(format, bytes, added.reverse_dns_status.as_deref());
                 }
-                Column::CountryCode => text(format, bytes, added.country_code.as_deref()),
-                Column::Asn => match added.asn {
-                    Some(asn) => drop(write!(bytes, "{asn}")),
-                    None => text(format, bytes, None),
-                },
-                Column::Aso => text(format, bytes, added.aso.as_deref()),
+                Field::Csv(Column::CountryCode) => {
+                    text(format, bytes, added.country_code.as_deref());
+                }
+                Field::Csv(Column::Asn) => number(format, bytes, added.asn),
+                Field::Csv(Column::Aso) => text(format, bytes, added.aso.as_deref()),
+                Field::Source => text(format, bytes, source.as_deref()),
+                Field::Pos => text(format, bytes, event.pos.as_deref()),
+                Field::Outcome => text(format, bytes, Some(event.outcome.name())),
+                Field::Service => text(format, bytes, event.service.as_deref()),
+                Field::Pid => number(format, bytes, event.pid),
+                Field::Mechanism => text(format, bytes, event.mechanism.as_deref()),
+                Field::Reason => text(format, bytes, event.reason.as_deref()),
+                Field::Client => text(format, bytes, event.client.as_deref()),
+                Field::Port => number(format, bytes, event.port.map(u32::from)),
+                Field::QueueId => text(format, bytes, event.queue_id.as_deref()),
             }
         }
         bytes.extend_from_slice(format.close());
@@ -171,5 +184,13 @@ fn text(format: RowFormat, out: &mut Vec<u8>, text: Option<&str>) {
                 }
             }
         }
+    }
+}
+
+fn number(format: RowFormat, out: &mut Vec<u8>, number: Option<u32>) {
+    match number {
+        // Writing to memory cannot fail.
+        Some(number) => drop(write!(out, "{number}")),
+        None => text(format, out, None),
     }
 }

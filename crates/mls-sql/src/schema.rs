@@ -9,7 +9,8 @@
 use mls_stream::ndjson::Writer;
 
 use crate::dialect::Dialect;
-use crate::mapping::Mapping;
+use crate::field::Field;
+use crate::mapping::{LOADED_BY, Mapping, TableColumn};
 use mls_event::Column;
 
 /// The name of the events' table.
@@ -60,40 +61,48 @@ impl Table {
     }
 
     /// Returns the statements that create the table of events and its indexes: by time, address,
-    /// user and network.
+    /// user and network, and by the identity of the log line.
     #[must_use]
     pub fn events_ddl(&self, dialect: Dialect, mapping: &Mapping) -> Vec<String> {
-        let (mut lines, mut indexes) = (Vec::new(), Vec::new());
-        for column in &mapping.columns {
-            let name = dialect.name(&column.name);
-            lines.push(format!("  {name} {}", column.definition));
-            let Some(Column::Date | Column::Ip | Column::User | Column::Asn) = column.source else {
-                continue;
-            };
-            let index = dialect.name(&format!("{}_{}", self.0, column.name));
-            match dialect {
-                // MySQL has no CREATE INDEX IF NOT EXISTS, and its indexes of texts need a length.
-                Dialect::Mysql => {
-                    let length = if column.definition.to_ascii_uppercase().contains("TEXT") {
-                        "(191)"
-                    } else {
-                        ""
-                    };
-                    indexes.push(format!("  INDEX {index} ({name}{length})"));
-                }
-                // A B-tree refuses values of more than 2704 bytes, and attackers choose the names.
-                Dialect::Postgresql if column.source == Some(Column::User) => {
-                    indexes.push(self.index(dialect, &index, &format!("USING hash ({name})")));
-                }
-                _ => indexes.push(self.index(dialect, &index, &format!("({name})"))),
-            }
-        }
+        let column = |column: &TableColumn| {
+            format!("  {} {}", dialect.name(&column.name), column.definition)
+        };
+        let mut lines: Vec<_> = mapping.columns.iter().map(column).collect();
+        let mut indexes = self.indexes(dialect, mapping);
         if dialect == Dialect::Mysql {
-            lines.append(&mut indexes);
+            // MySQL has no CREATE INDEX IF NOT EXISTS.
+            lines.extend(indexes.drain(..).map(|index| format!("  {index}")));
         }
         let mut ddl = vec![create(dialect, &self.0, &lines.join(",\n"))];
         ddl.append(&mut indexes);
         ddl
+    }
+
+    /// Returns the indexes: statements, or for MySQL parts of `CREATE TABLE` and `ALTER TABLE`.
+    pub(crate) fn indexes(&self, dialect: Dialect, mapping: &Mapping) -> Vec<String> {
+        let single = |column: &TableColumn| {
+            let name = dialect.name(&column.name);
+            let key = match (dialect, column.field?) {
+                // A B-tree refuses values of more than 2704 bytes, and attackers choose the names.
+                (Dialect::Postgresql, Field::Csv(Column::User)) => format!("USING hash ({name})"),
+                (_, Field::Csv(Column::Date | Column::Ip | Column::User | Column::Asn)) => {
+                    // MySQL's indexes of texts need a length.
+                    let is_text = column.definition.to_ascii_uppercase().contains("TEXT");
+                    let length = if dialect == Dialect::Mysql && is_text { "(191)" } else { "" };
+                    format!("({name}{length})")
+                }
+                _ => return None,
+            };
+            Some(self.index(dialect, &column.name, &key))
+        };
+        mapping.columns.iter().filter_map(single).chain(self.line_index(dialect, mapping)).collect()
+    }
+
+    /// Returns the index of the identity of log lines, if the table has it.
+    pub(crate) fn line_index(&self, dialect: Dialect, mapping: &Mapping) -> Option<String> {
+        let (source, pos) = (mapping.column(Field::Source)?, mapping.column(Field::Pos)?);
+        let key = format!("({}, {})", dialect.name(source), dialect.name(pos));
+        Some(self.index(dialect, pos, &key))
     }
 
     /// Returns the statements that create the tables of cursors and imports.
@@ -103,14 +112,33 @@ impl Table {
             Dialect::Sqlite | Dialect::Postgresql => ("TEXT NOT NULL PRIMARY KEY", "TEXT NOT NULL"),
             Dialect::Mysql => ("VARCHAR(255) NOT NULL PRIMARY KEY", "MEDIUMTEXT NOT NULL"),
         };
-        let cursor = format!("  source {key},\n  sequence BIGINT NOT NULL,\n  position {text}");
+        let [machine, user] =
+            cursor_additions(dialect).map(|(name, definition)| format!("{name} {definition}"));
+        let cursor = format!(
+            "  source {key},\n  sequence BIGINT NOT NULL,\n  position {text},\n  {machine},\n  {user}"
+        );
         let imports = format!("  name {key},\n  sha256 {text},\n  imported {text}");
         vec![create(dialect, &self.cursor(), &cursor), create(dialect, &self.imports(), &imports)]
     }
 
-    fn index(&self, dialect: Dialect, name: &str, what: &str) -> String {
-        format!("CREATE INDEX IF NOT EXISTS {name} ON {} {what}", dialect.name(&self.0))
+    fn index(&self, dialect: Dialect, column: &str, key: &str) -> String {
+        let name = dialect.name(&format!("{}_{column}", self.0));
+        match dialect {
+            Dialect::Mysql => format!("INDEX {name} {key}"),
+            _ => format!("CREATE INDEX IF NOT EXISTS {name} ON {} {key}", dialect.name(&self.0)),
+        }
     }
+}
+
+/// The columns of `TABLE_cursor` that older tables lack: the machine that loads the source, and the
+/// user of the database.
+pub(crate) fn cursor_additions(dialect: Dialect) -> [(&'static str, &'static str); 2] {
+    let (machine, user) = match dialect {
+        Dialect::Sqlite => ("TEXT", "TEXT"),
+        Dialect::Postgresql => ("TEXT", "TEXT DEFAULT session_user"),
+        Dialect::Mysql => ("VARCHAR(64)", "VARCHAR(288) DEFAULT (CURRENT_USER())"),
+    };
+    [("machine", machine), (LOADED_BY, user)]
 }
 
 fn create(dialect: Dialect, name: &str, lines: &str) -> String {

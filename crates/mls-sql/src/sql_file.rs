@@ -2,8 +2,7 @@
 
 use std::io::{self, Write};
 
-use mls_event::{Auth, Outcome};
-use mls_stream::sink;
+use mls_event::Auth;
 
 use crate::dialect::Dialect;
 use crate::mapping::Mapping;
@@ -12,6 +11,15 @@ use crate::schema::Table;
 
 /// Bytes of rows after which a statement ends. Every server accepts statements of a megabyte.
 const STATEMENT: usize = 128 * 1024;
+
+/// The table and dialect of SQL files.
+pub(crate) struct SqlFormat<'a> {
+    pub(crate) table: &'a Table,
+    pub(crate) dialect: Dialect,
+    pub(crate) mapping: &'a Mapping,
+    /// The value of [`Field::Source`](crate::field::Field::Source).
+    pub(crate) source: Option<String>,
+}
 
 /// Writes rows to an SQL file. Writes nothing before the first row.
 pub(crate) struct SqlFile<W: Write> {
@@ -23,28 +31,21 @@ pub(crate) struct SqlFile<W: Write> {
 }
 
 impl<W: Write> SqlFile<W> {
-    pub(crate) fn new(out: W, table: &Table, dialect: Dialect, mapping: &Mapping) -> Self {
-        let insert = format!(
-            "INSERT INTO {} ({}) VALUES\n",
-            dialect.name(table.name()),
-            mapping.names(dialect)
-        )
-        .into_bytes();
-        Self {
-            out,
-            rows: RowEncoder::new(RowFormat::Values(dialect), mapping),
-            insert,
-            begun: false,
-        }
+    pub(crate) fn new(out: W, format: &SqlFormat) -> Self {
+        let SqlFormat { table, dialect, mapping, source } = format;
+        let names = mapping.names(*dialect);
+        let insert = format!("INSERT INTO {} ({names}) VALUES\n", dialect.name(table.name()));
+        let rows = RowEncoder::new(RowFormat::Values(*dialect), mapping, source.clone());
+        Self { out, rows, insert: insert.into_bytes(), begun: false }
     }
 
-    /// Appends the rows of an event.
+    /// Appends `rows` rows of an event.
     ///
     /// # Errors
     /// Errors of the output. The inner error means that the event has a date that databases cannot
     /// store; it is skipped.
-    pub(crate) fn event(&mut self, event: &Auth<'_>) -> io::Result<Result<(), BadDate>> {
-        for _ in 0..sink::rows(event, Outcome::Failure) {
+    pub(crate) fn event(&mut self, event: &Auth<'_>, rows: u32) -> io::Result<Result<(), BadDate>> {
+        for _ in 0..rows {
             if let Err(why) = self.rows.push(event) {
                 return Ok(Err(why));
             }

@@ -6,7 +6,7 @@ use crate::database::Database;
 use crate::dialect::Dialect;
 use crate::mapping::Mapping;
 use crate::original;
-use crate::schema::Table;
+use crate::schema::{Table, cursor_additions};
 
 impl Database {
     /// Creates the tables that are missing, and refuses tables that cannot hold events exactly
@@ -30,6 +30,8 @@ impl Database {
         }
         let columns = self.columns(table.name())?;
         self.check_columns(table, mapping, &columns)?;
+        let columns = self.columns(&table.cursor())?;
+        self.check_cursor_columns(table, &columns)?;
         if dialect == Dialect::Mysql { self.check_engines(table) } else { Ok(()) }
     }
 
@@ -117,9 +119,26 @@ impl Database {
             return Ok(());
         }
         Err(Exit::Config.error(format!(
-            "table {name} in {shown} has no column {}; add it with ALTER TABLE (mls-sql schema \
-             prints its definition), give a --mapping that fits the table, or give another --table",
+            "table {name} in {shown} has no column {}; add it with mls-sql migrate, give a --mapping \
+             that fits the table, or give another --table",
             missing.join(", ")
+        )))
+    }
+
+    /// # Errors
+    /// Exit 78 if an older version has created the table of cursors.
+    pub(crate) fn check_cursor_columns(
+        &self,
+        table: &Table,
+        columns: &[String],
+    ) -> anyhow::Result<()> {
+        let has = |name: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
+        if cursor_additions(self.dialect).iter().all(|(name, _)| has(name)) {
+            return Ok(());
+        }
+        let (name, shown) = (table.cursor(), &self.shown);
+        Err(Exit::Config.error(format!(
+            "an older version has created table {name} in {shown}; run mls-sql migrate"
         )))
     }
 

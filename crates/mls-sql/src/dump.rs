@@ -1,0 +1,307 @@
+//! Reads events back as records: `mls-sql dump`.
+//!
+//! `dump` writes one record for each row, in the order of time. A record has the members that the
+//! table has columns for, and `attempts` 1. All pages are read in one transaction, so that rows
+//! which other runs load meanwhile change nothing.
+
+use std::borrow::Cow;
+
+use anyhow::Context;
+use chrono::{DateTime, FixedOffset, NaiveDateTime};
+use mls_diag::{Exit, count, diag, summary};
+use mls_event::{Auth, Column, Enrichment, Outcome, Timestamp};
+use mls_stream::ndjson::Writer;
+
+use crate::database::Database;
+use crate::dialect::Dialect;
+use crate::field::Field;
+use crate::mapping::{LOADED_BY, Mapping};
+use crate::schema::Table;
+
+/// Rows in one answer of the server: with the longest names they stay far below what the relay
+/// lets through.
+const PAGE: usize = 200;
+
+/// The rows to read.
+#[derive(Debug, Default)]
+pub(crate) struct Filter {
+    pub(crate) since: Option<DateTime<FixedOffset>>,
+    pub(crate) until: Option<DateTime<FixedOffset>>,
+    pub(crate) servers: Vec<String>,
+    pub(crate) sources: Vec<String>,
+    pub(crate) outcomes: Vec<Outcome>,
+}
+
+/// Writes the rows that the filter selects to standard output.
+///
+/// # Errors
+/// Exit 78 if the table lacks a column that the filter needs, or `id`.
+pub(crate) fn run(
+    database: &mut Database,
+    table: &Table,
+    mapping: &Mapping,
+    filter: &Filter,
+) -> anyhow::Result<()> {
+    let columns = database.columns(table.name())?;
+    if columns.is_empty() {
+        return Err(Exit::Config.error(format!(
+            "there is no table {} in {}; mls-sql load creates it",
+            table.name(),
+            database.shown
+        )));
+    }
+    database.check_columns(table, mapping, &columns)?;
+    let query = Query::new(database.dialect, table, mapping, filter)?;
+    let mut out = Writer::stdout()?;
+    let (mut written, mut last) = (0, None);
+    begin(database)?;
+    loop {
+        let rows = database.rows(&query.page(last.as_ref()));
+        let rows = rows.map_err(|error| database.failed(&error, "reading events from"))?;
+        let is_last = rows.len() < PAGE;
+        for row in rows {
+            match query.record(&row) {
+                Ok(record) => {
+                    out.record(&record)?;
+                    written += 1;
+                }
+                Err(why) => diag::bad_record(&database.shown, format_args!("{why:#}")),
+            }
+            last = Key::of(row);
+        }
+        if is_last {
+            break;
+        }
+    }
+    out.flush()?;
+    summary(format_args!(
+        "read {} from table {} in {}",
+        count(written, "event", "events"),
+        table.name(),
+        database.shown
+    ));
+    Ok(())
+}
+
+/// Begins a transaction that sees one state of the database, with times in UTC.
+fn begin(database: &mut Database) -> anyhow::Result<()> {
+    let statements: &[&str] = match database.dialect {
+        Dialect::Sqlite => &["BEGIN"],
+        Dialect::Postgresql => &[
+            "SET TIME ZONE 'UTC'; SET datestyle = 'ISO'",
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        ],
+        Dialect::Mysql => &[
+            "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+            "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+        ],
+    };
+    statements.iter().try_for_each(|sql| database.must(sql, "reading events from").map(drop))
+}
+
+/// The position of a row in the order of the dump.
+struct Key {
+    time: String,
+    id: String,
+}
+
+impl Key {
+    /// Reads the first two columns of a row.
+    fn of(row: Vec<Option<String>>) -> Option<Self> {
+        let mut columns = row.into_iter();
+        Some(Self { time: columns.next()??, id: columns.next()?? })
+    }
+}
+
+/// The query for one page of rows.
+struct Query {
+    dialect: Dialect,
+    /// `SELECT … FROM …`
+    select: String,
+    conditions: Vec<String>,
+    /// The columns of time and ID, in quotes.
+    time: String,
+    id: String,
+    /// What the columns after time and ID hold.
+    fields: Vec<Field>,
+}
+
+impl Query {
+    fn new(
+        dialect: Dialect,
+        table: &Table,
+        mapping: &Mapping,
+        filter: &Filter,
+    ) -> anyhow::Result<Self> {
+        let column = |field: Field| {
+            let name = mapping.column(field).map(|name| dialect.name(name));
+            name.with_context(|| format!("the mapping has no column for {}", field.name()))
+        };
+        let time = column(Field::Csv(Column::Date))?;
+        let id = mapping.columns.iter().find(|c| c.field.is_none() && c.name != LOADED_BY);
+        let id = id.context("the mapping has no column that the database fills, such as id")?;
+        let id = dialect.name(&id.name);
+        let mut conditions = Vec::new();
+        for (limit, operator) in [(&filter.since, ">="), (&filter.until, "<")] {
+            if let Some(limit) = limit {
+                let limit = dialect.time(limit).context("a time outside the years 1000 to 9999")?;
+                let limit = String::from_utf8_lossy(limit.as_bytes()).into_owned();
+                conditions.push(format!("{time} {operator} {}", dialect.text(&limit)));
+            }
+        }
+        let outcomes: Vec<_> = filter.outcomes.iter().map(|o| o.name().to_owned()).collect();
+        for (field, values) in [
+            (Field::Csv(Column::Server), &filter.servers),
+            (Field::Source, &filter.sources),
+            (Field::Outcome, &outcomes),
+        ] {
+            if !values.is_empty() {
+                let values: Vec<_> = values.iter().map(|value| dialect.text(value)).collect();
+                conditions.push(format!("{} IN ({})", column(field)?, values.join(", ")));
+            }
+        }
+        let text = |name: &str| match dialect {
+            Dialect::Mysql => format!("CAST({name} AS CHAR)"),
+            _ => format!("CAST({name} AS TEXT)"),
+        };
+        let filled = mapping.filled().map(|(name, _)| text(&dialect.name(name)));
+        let columns: Vec<_> = [text(&time), text(&id)].into_iter().chain(filled).collect();
+        let select = format!("SELECT {} FROM {}", columns.join(", "), dialect.name(table.name()));
+        let fields = mapping.filled().map(|(_, field)| field).collect();
+        Ok(Self { dialect, select, conditions, time, id, fields })
+    }
+
+    /// Returns the query for the rows after `last`.
+    fn page(&self, last: Option<&Key>) -> String {
+        let Self { dialect, select, time, id, .. } = self;
+        let mut conditions = self.conditions.clone();
+        if let Some(Key { time: last_time, id: last_id }) = last {
+            let (last_time, last_id) = (dialect.text(last_time), dialect.text(last_id));
+            // With a lower bound for the time alone, every database uses the index of the time.
+            conditions.push(format!(
+                "{time} >= {last_time} AND ({time} > {last_time} OR {id} > {last_id})"
+            ));
+        }
+        let filter = if conditions.is_empty() {
+            String::new()
+        } else {
+            format!(" WHERE {}", conditions.join(" AND "))
+        };
+        format!("{select}{filter} ORDER BY {time}, {id} LIMIT {PAGE}")
+    }
+
+    /// Makes a record of a row.
+    ///
+    /// # Errors
+    /// If a column holds a value that no record has.
+    fn record<'r>(&self, row: &'r [Option<String>]) -> anyhow::Result<Auth<'r>> {
+        let time = row.first().and_then(Option::as_deref).context("a row without a time")?;
+        let at = parse_time(time).with_context(|| format!("{time:?} is not a time"))?;
+        let mut record = Auth::new(Timestamp::from(at), Outcome::Failure);
+        let mut added = None;
+        for (field, value) in self.fields.iter().zip(row.iter().skip(2)) {
+            if let Field::Csv(column) = field {
+                set_column(*column, value.as_deref(), &mut record, &mut added)?;
+            } else if let Some(value) = value {
+                set_member(*field, value, &mut record)?;
+            }
+        }
+        record.enrichment = added;
+        Ok(record)
+    }
+}
+
+fn set_column<'r>(
+    column: Column,
+    value: Option<&'r str>,
+    record: &mut Auth<'r>,
+    added: &mut Option<Enrichment<'r>>,
+) -> anyhow::Result<()> {
+    let text = || value.map(Cow::Borrowed);
+    match column {
+        // The key of the row has it.
+        Column::Date => {}
+        Column::Server => record.server = text(),
+        // PostgreSQL writes the length of the prefix after an address of type inet.
+        Column::Ip => {
+            let address = value.map(|ip| ip.split('/').next().unwrap_or(ip));
+            record.ip = number(address, column.name())?;
+        }
+        Column::User => record.user = text(),
+        _ => set_enrichment(column, value, added.get_or_insert_default())?,
+    }
+    Ok(())
+}
+
+fn set_enrichment<'r>(
+    column: Column,
+    value: Option<&'r str>,
+    added: &mut Enrichment<'r>,
+) -> anyhow::Result<()> {
+    let text = || value.map(Cow::Borrowed);
+    match column {
+        Column::Hostname => added.hostname = text(),
+        Column::ReverseDnsStatus => added.reverse_dns_status = text(),
+        Column::CountryCode => added.country_code = text(),
+        Column::Asn => added.asn = number(value, column.name())?,
+        Column::Aso => added.aso = text(),
+        Column::Server | Column::Date | Column::Ip | Column::User => {}
+    }
+    Ok(())
+}
+
+fn set_member<'r>(field: Field, value: &'r str, record: &mut Auth<'r>) -> anyhow::Result<()> {
+    let text = Some(Cow::Borrowed(value));
+    match field {
+        // A record does not name its source.
+        Field::Source | Field::Csv(_) => {}
+        Field::Pos => record.pos = text,
+        Field::Outcome => {
+            record.outcome = Outcome::from_name(value)
+                .with_context(|| format!("outcome {value:?} is not one of the four"))?;
+        }
+        Field::Service => record.service = text,
+        Field::Pid => record.pid = number(Some(value), "pid")?,
+        Field::Mechanism => record.mechanism = text,
+        Field::Reason => record.reason = text,
+        Field::Client => record.client = text,
+        Field::Port => record.port = number(Some(value), "port")?,
+        Field::QueueId => record.queue_id = text,
+    }
+    Ok(())
+}
+
+fn number<T: std::str::FromStr>(value: Option<&str>, name: &str) -> anyhow::Result<Option<T>> {
+    let read = |text: &str| text.parse().ok().with_context(|| format!("{name} {text:?}"));
+    value.map(read).transpose()
+}
+
+/// Reads a time of any of the databases. One without a zone is UTC.
+fn parse_time(text: &str) -> Option<DateTime<FixedOffset>> {
+    let text = text.replacen(' ', "T", 1);
+    let zoned = if text.ends_with("+00") { format!("{text}:00") } else { text.clone() };
+    let naive = || NaiveDateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M:%S%.f").ok();
+    DateTime::parse_from_rfc3339(&zoned).ok().or_else(|| Some(naive()?.and_utc().fixed_offset()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_every_database_are_read_as_utc() {
+        for text in [
+            "2026-05-31T22:30:45.123456Z",
+            "2026-05-31 22:30:45.123456+00",
+            "2026-05-31 22:30:45.123456",
+            "2026-06-01T00:30:45.123456+02:00",
+        ] {
+            assert_eq!(
+                parse_time(text).unwrap().timestamp_micros(),
+                1_780_266_645_123_456,
+                "{text}"
+            );
+        }
+        assert_eq!(parse_time("31/05/2026 22:30"), None);
+    }
+}

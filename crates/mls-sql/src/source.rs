@@ -1,0 +1,104 @@
+//! What identifies the source of a load: its name, the machine, and the logs that it has read.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use mls_diag::Exit;
+use mls_state::cursor_file::sha256;
+use serde_json::Value;
+
+/// The source that a run loads.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// The name of `--source`, else this machine's name.
+    pub(crate) name: String,
+    /// This machine; `None` if it has no machine ID.
+    pub(crate) machine: Option<String>,
+    /// Take over the position of another machine, and load a log that another source has loaded.
+    pub(crate) adopt: bool,
+}
+
+impl Source {
+    /// # Errors
+    /// Exit 64 if the name cannot be stored.
+    pub(crate) fn new(name: Option<String>, adopt: bool) -> anyhow::Result<Self> {
+        let name = name.unwrap_or_else(host);
+        check_name(&name)?;
+        Ok(Self { name, machine: machine(), adopt })
+    }
+}
+
+/// Returns the name of this machine.
+pub(crate) fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// # Errors
+/// Exit 64 if the name cannot be stored.
+pub(crate) fn check_name(name: &str) -> anyhow::Result<()> {
+    if (1..=255).contains(&name.len()) && !name.contains(char::is_control) {
+        return Ok(());
+    }
+    Err(Exit::Usage.error(format!(
+        "{name:?} cannot name a source: use 1 to 255 bytes without control characters"
+    )))
+}
+
+/// Returns an ID of this machine that does not reveal its machine ID, which machine-id(5) asks for.
+/// `None` if it has none, as in some containers.
+pub(crate) fn machine() -> Option<String> {
+    hash_of(Path::new("/etc/machine-id"))
+}
+
+fn hash_of(path: &Path) -> Option<String> {
+    let id = std::fs::read_to_string(path).ok()?;
+    let id = id.trim();
+    let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_id.then(|| sha256(format!("maillogsentinel {id}").as_bytes())[..32].to_owned())
+}
+
+/// Returns the identities of the logs that a cursor of mls-tail has read: the names of the
+/// generations of files, and the sequence IDs of journals (`s=` in a cursor of systemd).
+pub(crate) fn logs(cursor: &Value) -> BTreeSet<String> {
+    let files = cursor["logs"].as_object().into_iter().flat_map(|logs| logs.values());
+    let generations = files.flat_map(|log| log["generations"].as_array().into_iter().flatten());
+    let names = generations
+        .filter(|generation| generation["offset"].as_u64().is_some_and(|offset| offset > 0))
+        .filter_map(|generation| generation["generation"].as_str());
+    let journals = cursor["journal"].as_str().into_iter().flat_map(|text| text.split(';'));
+    let journals = journals.filter(|part| part.starts_with("s="));
+    names.chain(journals).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use mls_state::atomic;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn machine_id_is_hashed_and_a_missing_one_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("machine-id");
+        assert_eq!(hash_of(&path), None);
+        atomic::write(&path, b"uninitialized\n", 0o600).unwrap();
+        assert_eq!(hash_of(&path), None);
+        atomic::write(&path, b"0123456789abcdef0123456789abcdef\n", 0o600).unwrap();
+        let id = hash_of(&path).unwrap();
+        assert!(id.len() == 32 && !id.contains("0123456789"), "{id}");
+    }
+
+    #[test]
+    fn logs_are_known_by_generation_and_journals_by_sequence() {
+        let cursor = json!({
+            "logs": { "/var/log/mail.log": { "generations": [
+                { "generation": "a1", "offset": 10 }, { "generation": "b2", "offset": 0 },
+            ] } },
+            "journal": "s=0f;i=1;b=2;m=3;t=4;x=5",
+        });
+        assert_eq!(logs(&cursor), ["a1", "s=0f"].map(str::to_owned).into());
+        assert_eq!(logs(&Value::Null), BTreeSet::new());
+        assert_eq!(logs(&json!(17)), BTreeSet::new());
+    }
+}

@@ -1,0 +1,221 @@
+//! Many mail servers in one database: what is stored, who may store it, and how it is read back.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue should stop")]
+
+use mls_tests::servers::{Kind, Server};
+use mls_tests::{Site, text};
+use serde_json::Value;
+
+/// A failure and a login with every member that a table can hold.
+const RECORDS: &str = r#"{"v":1,"type":"auth","date":"2026-06-01T10:00:00.250+02:00","server":"mx1","service":"postfix/submission/smtpd","pid":12,"outcome":"failure","attempts":2,"mechanism":"PLAIN","ip":"2001:db8::1","port":4711,"client":"host.example.org","user":"it's \\ \"ünï\" '); --","reason":"authentication failure","pos":"a1b2:77","hostname":null,"reverse_dns_status":"Errno 1","country_code":"DE","asn":64496,"aso":"Example"}
+{"v":1,"type":"auth","date":"2026-06-01T08:00:01Z","server":"mx2","service":"dovecot","pid":null,"outcome":"success","attempts":1,"mechanism":"PLAIN","ip":"192.0.2.1","client":null,"user":"anna","reason":null,"hostname":"a.example.org","reverse_dns_status":"OK","country_code":null,"asn":null,"aso":null}
+"#;
+
+fn succeed(site: &Site, command: &str) -> String {
+    let output = site.shell(command);
+    assert!(output.status.success(), "{command}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Runs a command that must end with `code`, and returns its messages.
+fn fail(site: &Site, code: i32, command: &str) -> String {
+    let output = site.shell(command);
+    let messages = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{command}: {messages}");
+    messages
+}
+
+fn records(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn dump_gives_back_what_load_has_stored() {
+    let site = Site::new();
+    site.write("records", RECORDS);
+    let mut expected = records(RECORDS);
+    let failure = &mut expected[0];
+    failure["attempts"] = 1.into();
+    failure["date"] = "2026-06-01T08:00:00.250+00:00".into();
+    // The built-in table has no column for it.
+    failure["pid"] = Value::Null;
+    expected[1]["date"] = "2026-06-01T08:00:01+00:00".into();
+    for kind in Kind::ALL {
+        let server = Server::new(kind);
+        let sql = |command: &str| {
+            let (name, rest) = command.split_once(' ').unwrap_or((command, ""));
+            format!("mls-sql {name} --url '{}' {rest}", server.url())
+        };
+        succeed(&site, &sql("load --outcome failure,success --source mx1 < records"));
+        let all = records(&succeed(&site, &sql("dump")));
+        // Two attempts are two rows.
+        assert_eq!(all, [&expected[0], &expected[0], &expected[1]].map(Value::clone), "{kind:?}");
+        for (filter, count) in [
+            ("--outcome success", 1),
+            ("--outcome failure", 2),
+            ("--server mx1", 2),
+            ("--server mx1 --server mx2", 3),
+            ("--server mx3", 0),
+            ("--source mx1", 3),
+            ("--source mx2", 0),
+            ("--timezone UTC --since '2026-06-01 08:00' --until '2026-06-01 08:01'", 3),
+            ("--timezone UTC --until '2026-06-01 08:00'", 0),
+            ("--timezone UTC --since 2026-06-02", 0),
+            ("--timezone +02:00 --since 2026-06-01 --until 2026-06-01", 3),
+        ] {
+            let found = records(&succeed(&site, &sql(&format!("dump {filter}"))));
+            assert_eq!(found.len(), count, "{kind:?} {filter}");
+        }
+        // By default only failures become rows.
+        succeed(&site, &sql("load --table failures --source mx1 < records"));
+        let found = succeed(&site, &sql("dump --table failures"));
+        assert_eq!(records(&found).len(), 2, "{kind:?}");
+    }
+}
+
+#[test]
+fn dump_reads_more_rows_than_a_page_has_in_the_order_of_time() {
+    let mut site = Site::new();
+    site.log(950);
+    succeed(&site, "mls-parse < mail.log > records; shuf records > shuffled");
+    for kind in Kind::ALL {
+        let server = Server::new(kind);
+        let url = server.url();
+        succeed(&site, &format!("mls-sql load --url '{url}' < shuffled"));
+        let dates = |text: &str| -> Vec<_> {
+            let date = |record: &Value| {
+                let date = record["date"].as_str().unwrap().to_owned();
+                chrono::DateTime::parse_from_rfc3339(&date).unwrap()
+            };
+            records(text).iter().map(date).collect()
+        };
+        let dumped = dates(&succeed(&site, &format!("mls-sql dump --url '{url}'")));
+        let mut expected = dates(&site.read("records"));
+        expected.sort();
+        assert_eq!(dumped, expected, "{kind:?}");
+    }
+}
+
+#[test]
+fn stream_without_the_asked_outcome_is_refused() {
+    let site = Site::new();
+    let logins: String = RECORDS.lines().skip(1).map(|line| format!("{line}\n")).collect();
+    site.write("logins", &logins);
+    for command in ["load --url sqlite:e.db", "export", "export --dir sql"] {
+        let messages = fail(&site, 65, &format!("mls-sql {command} < logins"));
+        assert!(
+            messages.contains("no record has the outcome failure (found 1 success)"),
+            "{messages}"
+        );
+    }
+    assert_eq!(succeed(&site, "ls -A sql"), "");
+    site.write("mapping", r#"{"name": {"sql_column_def": "TEXT", "csv_column_name": "user"}}"#);
+    let load = "mls-sql load --url sqlite:e.db --mapping mapping --outcome success < logins";
+    assert!(fail(&site, 78, load).contains("no column for the outcome"));
+}
+
+#[test]
+fn migrate_adds_columns_to_tables_of_an_older_version_once() {
+    let site = Site::new();
+    site.write("records", RECORDS);
+    for kind in Kind::ALL {
+        let server = Server::new(kind);
+        let url = server.url();
+        let old = match kind {
+            Kind::Sqlite => ["INTEGER PRIMARY KEY", "TEXT", "INTEGER"],
+            Kind::Postgresql => {
+                ["bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "text", "bigint"]
+            }
+            Kind::Mariadb => ["BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY", "TEXT", "BIGINT"],
+        };
+        let ([id, string, number], time) = (
+            old,
+            match kind {
+                Kind::Sqlite => "TEXT",
+                Kind::Postgresql => "timestamptz",
+                Kind::Mariadb => "DATETIME(6)",
+            },
+        );
+        let key = if kind == Kind::Mariadb { "VARCHAR(255)" } else { "TEXT" };
+        let _ = server.query(&format!(
+            "CREATE TABLE maillogsentinel_events (id {id}, server {string}, event_time {time}, ip {string}, username {string}, \
+             hostname {string}, reverse_dns_status {string}, country_code {string}, asn {number}, aso {string}); \
+             CREATE TABLE maillogsentinel_events_cursor (source {key} NOT NULL PRIMARY KEY, sequence BIGINT NOT NULL, position {string}); \
+             INSERT INTO maillogsentinel_events (server, event_time) VALUES ('old', '2026-01-01 00:00:00')"
+        ));
+        let load =
+            format!("mls-sql load --url '{url}' --outcome failure,success --source mx1 < records");
+        let messages = fail(&site, 78, &load);
+        assert!(messages.contains("add it with mls-sql migrate"), "{messages}");
+        let migrate = format!("MLS_INFO=1 mls-sql migrate --url '{url}'");
+        let messages = text(&site.shell(&migrate).stderr);
+        assert!(messages.contains("added 11 columns"), "{kind:?}: {messages}");
+        let messages = text(&site.shell(&migrate).stderr);
+        assert!(messages.contains("migrated nothing"), "{kind:?}: {messages}");
+        succeed(&site, &load);
+        assert_eq!(
+            server.query("SELECT server, outcome, coalesce(source, '-') FROM maillogsentinel_events ORDER BY id"),
+            "old\tfailure\t-\nmx1\tfailure\tmx1\nmx1\tfailure\tmx1\nmx2\tsuccess\tmx1\n",
+            "{kind:?}"
+        );
+        if kind != Kind::Sqlite {
+            // The rows that were there have no loader, the new ones have.
+            let loaders = "SELECT count(loaded_by) FROM maillogsentinel_events";
+            assert_eq!(server.query(loaders).trim(), "3", "{kind:?}");
+        }
+    }
+}
+
+/// The pipeline that loads `log` as `source`.
+fn pipeline(url: &str, source: &str, log: &str, flags: &str) -> String {
+    format!(
+        "mls-tail --framed --cursor-file <(mls-sql cursor {flags} --url '{url}' --source {source}) {log} | \
+         mls-parse | mls-sql load {flags} --url '{url}' --source {source}"
+    )
+}
+
+#[test]
+fn renamed_host_is_refused_until_its_source_is_renamed() {
+    for kind in Kind::ALL {
+        let server = Server::new(kind);
+        let (url, mut site) = (server.url(), Site::new());
+        site.log(20);
+        succeed(&site, &pipeline(&url, "old", "mail.log", ""));
+        let messages = fail(&site, 78, &pipeline(&url, "new", "mail.log", ""));
+        assert!(messages.contains("run mls-sql rename-source old new"), "{messages}");
+        let count =
+            || server.query("SELECT source, count(*) FROM maillogsentinel_events GROUP BY source");
+        assert_eq!(count(), "old\t20\n", "{kind:?}");
+        succeed(&site, &format!("mls-sql rename-source old new --url '{url}'"));
+        site.log(5);
+        succeed(&site, &pipeline(&url, "new", "mail.log", ""));
+        assert_eq!(count(), "new\t25\n", "{kind:?}");
+        let messages = fail(&site, 65, &format!("mls-sql rename-source old other --url '{url}'"));
+        assert!(messages.contains("there is no source old"), "{messages}");
+        // Another log of this machine is another source; so is the same one, if somebody says so.
+        site.write("other.log", &format!("another first line\n{}", site.read("mail.log")));
+        succeed(&site, &pipeline(&url, "other", "other.log", ""));
+        succeed(&site, &pipeline(&url, "twice", "mail.log", "--adopt"));
+        let messages = fail(&site, 65, &format!("mls-sql rename-source other new --url '{url}'"));
+        assert!(messages.contains("source new exists already"), "{messages}");
+    }
+}
+
+#[test]
+fn second_machine_under_one_name_is_refused_until_it_adopts_the_source() {
+    for kind in Kind::ALL {
+        let server = Server::new(kind);
+        let (url, mut site) = (server.url(), Site::new());
+        site.log(20);
+        succeed(&site, &pipeline(&url, "mx1", "mail.log", ""));
+        let _ = server.query("UPDATE maillogsentinel_events_cursor SET machine = 'another'");
+        site.log(5);
+        let messages = fail(&site, 78, &pipeline(&url, "mx1", "mail.log", ""));
+        assert!(messages.contains("machine another has loaded source mx1"), "{messages}");
+        let count =
+            || server.query("SELECT count(*) FROM maillogsentinel_events").trim().to_owned();
+        assert_eq!(count(), "20", "{kind:?}");
+        succeed(&site, &pipeline(&url, "mx1", "mail.log", "--adopt"));
+        succeed(&site, &pipeline(&url, "mx1", "mail.log", ""));
+        assert_eq!(count(), "25", "{kind:?}");
+    }
+}
