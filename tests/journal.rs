@@ -307,7 +307,7 @@ fn entries_of_containers_are_read_if_they_are_asked_for() {
             .collect::<Vec<_>>()
     };
     let own = ["\"vm\"", "\"postfix/smtpd\"", "74", "\"u2\""].map(str::to_owned);
-    assert_eq!(records(tail), [own.clone()]);
+    assert_eq!(records(tail), std::slice::from_ref(&own));
     let container = ["\"mx\"", "\"postfix/smtpd\"", "7", "\"u0\""].map(str::to_owned);
     let second = ["\"mx\"", "\"postfix/submission/smtpd\"", "7", "\"u1\""].map(str::to_owned);
     let all = [container.clone(), second, own.clone()];

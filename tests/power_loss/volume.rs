@@ -78,7 +78,7 @@ pub(crate) struct Mount {
 impl Mount {
     /// Mounts the disk that records.
     pub(crate) fn recorder(kind: Kind, recorder: &Recorder, at: &Path) -> Self {
-        Self::new(kind, &recorder.device(), at);
+        mount(kind, &recorder.device(), at);
         Self { at: at.to_owned(), image: None }
     }
 
@@ -86,16 +86,16 @@ impl Mount {
     pub(crate) fn state(kind: Kind, state: &State, folder: &Path, at: &Path) -> Self {
         let image = folder.join("image");
         state.content.store(&image, state.size);
-        Self::new(kind, &image, at);
+        mount(kind, &image, at);
         Self { at: at.to_owned(), image: Some(image) }
     }
+}
 
-    fn new(kind: Kind, image: &Path, at: &Path) {
-        std::fs::create_dir_all(at).unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", kind.file_system, "-o", &format!("loop,{}", kind.options)]);
-        succeed(mount.arg(image).arg(at));
-    }
+fn mount(kind: Kind, image: &Path, at: &Path) {
+    std::fs::create_dir_all(at).unwrap();
+    let mut mount = Command::new("mount");
+    mount.args(["-t", kind.file_system, "-o", &format!("loop,{}", kind.options)]);
+    succeed(mount.arg(image).arg(at));
 }
 
 impl Drop for Mount {

@@ -42,7 +42,7 @@ impl Service {
         ] {
             service.append(file, content);
         }
-        service.configure("");
+        service.configure();
         service
     }
 
@@ -52,8 +52,7 @@ impl Service {
         self.dir.path()
     }
 
-    /// Writes the configuration, with more sections at its end.
-    pub fn configure(&self, more: &str) {
+    fn configure(&self) {
         let dir = self.path().display();
         let port = self.mailbox.port();
         let user = text(&Command::new("id").arg("-un").output().unwrap().stdout);
@@ -66,10 +65,24 @@ impl Service {
              [database]\ndb_type = sqlite\ndb_path = {dir}/data/events.db\n\
              [logins]\nrecord = yes\n[alert]\nip = 1/1h\nuser = 1/1h\n\
              [block]\nenforce = nftables\nnetwork_from = 0\ntime = 7d\n\
-             [retention]\ncsv_days = 5\n[systemd]\nuser = {user}\n{more}"
+             [retention]\ncsv_days = 5\n[systemd]\nuser = {user}\n"
         );
-        let mut file = fs::File::create(self.path().join("conf")).unwrap();
-        std::io::Write::write_all(&mut file, config.as_bytes()).unwrap();
+        self.write("conf", &config);
+    }
+
+    /// Lets `mls-ipdb update` fetch the IP databases from a server on this port.
+    pub fn fetch_databases_from(&self, port: u16) {
+        let config = fs::read_to_string(self.path().join("conf")).unwrap();
+        let url = |name: &str| format!("{name}_db_url = http://127.0.0.1:{port}/{name}\n");
+        let config = config
+            .replace("country_db_path", &format!("{}country_db_path", url("country")))
+            .replace("asn_db_path", &format!("{}asn_db_path", url("asn")));
+        self.write("conf", &config);
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        let mut file = fs::File::create(self.path().join(name)).unwrap();
+        std::io::Write::write_all(&mut file, content.as_bytes()).unwrap();
     }
 
     /// Makes the directories that systemd makes before a unit starts.
@@ -150,7 +163,7 @@ impl Service {
     }
 
     /// Runs a shell command that must succeed and returns what it printed.
-    #[must_use]
+    #[expect(clippy::must_use_candidate, reason = "most callers only want it to succeed")]
     pub fn succeed(&self, command: &str) -> String {
         let output = self.shell(command);
         assert!(output.status.success(), "{command}: {}", text(&output.stderr));

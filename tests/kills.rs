@@ -1,0 +1,281 @@
+//! Every pipeline that a unit runs is killed at random moments, while the log and the CSV are rotated,
+//! the log's directory moves and the clock jumps. At the end everything is counted exactly once.
+//!
+//! The pipelines are read from the units. `MLS_ROUNDS` is the number of kills, by default few:
+//! `scripts/test --full` runs thousands.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use mls_tests::service::Service;
+use mls_tests::{has, hostile, skip, units};
+use testdata::random::Random;
+
+/// The units whose pipelines are killed.
+const KILLED: [&str; 11] = [
+    "maillogsentinel.service",
+    "maillogsentinel-logins.service",
+    FOLLOW,
+    LOGINS_FOLLOW,
+    "maillogsentinel-report.service",
+    "maillogsentinel-alert.service",
+    "maillogsentinel-sql-export.service",
+    "maillogsentinel-sql-import.service",
+    PRUNE,
+    BLOCK,
+    UPDATE,
+];
+
+const FOLLOW: &str = "maillogsentinel-follow.service";
+const LOGINS_FOLLOW: &str = "maillogsentinel-logins-follow.service";
+const BLOCK: &str = "maillogsentinel-block.service";
+const PRUNE: &str = "maillogsentinel-prune.service";
+const UPDATE: &str = "ipinfo-update.service";
+
+/// The units that keep nothing, so that a kill leaves nothing behind.
+const STATELESS: [&str; 3] = [
+    // nft applies a script as one transaction.
+    "maillogsentinel-block-nft.service",
+    "maillogsentinel-block-postfix.service",
+    "maillogsentinel-failed@.service",
+];
+
+/// How many rounds one service lives: rotated files pile up, and each run looks at all of them.
+const LIFE: usize = 40;
+
+#[test]
+fn the_pipeline_of_every_unit_is_killed_or_keeps_nothing() {
+    let units: BTreeSet<_> = units::commands().into_iter().map(|(name, _)| name).collect();
+    let known = KILLED.iter().chain(&STATELESS).map(|name| (*name).to_owned()).collect();
+    assert_eq!(units, known, "add each new unit to one of the two lists");
+}
+
+#[test]
+fn every_pipeline_is_exact_though_it_is_killed_at_random_moments() {
+    if !has("faketime") {
+        return skip("faketime is not installed");
+    }
+    let rounds = std::env::var("MLS_ROUNDS").map_or(60, |rounds| rounds.parse().unwrap());
+    let seed = std::env::var("MLS_SEED").map_or(20_261_128, |seed| seed.parse().unwrap());
+    let mut random = Random::new(seed);
+    let mut deaths: BTreeMap<&str, u32> = BTreeMap::new();
+    let (mut done, mut written) = (0, 0);
+    while done < rounds {
+        let mut history = History::new();
+        for _ in 0..LIFE.min(rounds - done) {
+            history.round(&mut random, &mut deaths);
+            done += 1;
+        }
+        history.finish();
+        written += history.service.failures();
+    }
+    let died: u32 = deaths.values().sum();
+    println!(
+        "{done} kills, {died} pipelines died of them, {written} failures and as many logins: {deaths:?}"
+    );
+    assert!(died as usize > rounds / 3, "only {died} of {rounds} died: nothing was tested");
+}
+
+/// A service and what happened to it.
+struct History {
+    service: Service,
+    /// Pipelines that may still be ending.
+    running: Vec<Child>,
+    rotated: usize,
+    moved: usize,
+}
+
+impl History {
+    fn new() -> Self {
+        let service = Service::new();
+        service.make_directories();
+        service.fetch_databases_from(serve_databases());
+        let mut history = Self { service, running: Vec::new(), rotated: 0, moved: 0 };
+        // The first digest begins with the rows of the newest file.
+        history.service.log(3);
+        history.run_extractions();
+        history.service.run("maillogsentinel-report.service");
+        history
+    }
+
+    fn round(&mut self, random: &mut Random, deaths: &mut BTreeMap<&str, u32>) {
+        self.happen(random);
+        self.service.log(usize::try_from(random.below(30)).unwrap());
+        let unit = *random.pick(&KILLED);
+        let mut shell = self.start(unit, random);
+        if [FOLLOW, LOGINS_FOLLOW, BLOCK].contains(&unit) {
+            std::thread::sleep(Duration::from_micros(random.below(150_000)));
+            self.service.log(usize::try_from(random.below(30)).unwrap());
+        }
+        std::thread::sleep(Duration::from_micros(random.below(120_000)));
+        kill_some(&shell, random);
+        // Who was not killed may still be at work when the next pipeline begins.
+        if random.below(3) > 0 {
+            if !end(&mut shell) {
+                *deaths.entry(unit).or_default() += 1;
+            }
+        } else {
+            self.running.push(shell);
+        }
+    }
+
+    /// Starts the pipeline of a unit. The clock may be wrong.
+    fn start(&mut self, unit: &str, random: &mut Random) -> Child {
+        let mut script = self.service.script(unit);
+        if unit == PRUNE {
+            script = self.prune();
+        } else if random.below(4) == 0 && !script.contains("mls-alert") {
+            // Alerts are about the last day, so that their clock has to be right.
+            let clock = random.pick(&["-400d", "+4000d", "-1d", "+1h"]);
+            script = script.replace("mls-tail", &format!("faketime -f '{clock}' mls-tail"));
+            script = script.replace("mls-csv", &format!("faketime -f '{clock}' mls-csv"));
+        }
+        let mut command = self.service.command(&script);
+        command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// Prunes as of a day on which the first row is too old, a later one each time, so that the CSV is
+    /// rotated.
+    fn prune(&mut self) -> String {
+        self.rotated += 1;
+        let days = 10 + self.rotated;
+        let script = self.service.script(PRUNE);
+        script.replace("maillogsentinel --", &format!("faketime -f '+{days}d' maillogsentinel --"))
+    }
+
+    /// Rotates the log, or writes to a rotated log, or compresses it, or moves the directory.
+    fn happen(&mut self, random: &mut Random) {
+        match random.below(10) {
+            0 | 1 => {
+                self.rotated += 1;
+                let n = 20_260_000 + self.rotated;
+                self.service.succeed(&format!("mv log/mail.log log/mail.log-{n}; : > log/mail.log"));
+            }
+            2 => {
+                self.rotated += 1;
+                let n = 20_260_000 + self.rotated;
+                // copytruncate loses what is written in between: nothing is.
+                self.wait();
+                self.run_extractions();
+                self.service
+                    .succeed(&format!("cp log/mail.log log/mail.log-{n}; : > log/mail.log"));
+            }
+            3 => {
+                let late = self.service.lines(usize::try_from(random.below(5)).unwrap());
+                let newest = self.service.succeed("ls log | sed -n '/[0-9]$/p' | tail -n 1");
+                let name = if newest.is_empty() { "mail.log" } else { newest.trim() };
+                self.service.append(&format!("log/{name}"), &late);
+            }
+            4 => drop(self.service.succeed(
+                "oldest=$(ls log | sed -n '/[0-9]$/p' | head -n 1); [ -z \"$oldest\" ] || gzip --fast log/$oldest",
+            )),
+            5 => {
+                self.wait();
+                let (from, to) = (self.moved, self.moved + 1);
+                self.service
+                    .succeed(&format!("cp -a log{from} log{to}; ln -sfn log{to} log; rm -r log{from}"));
+                self.moved = to;
+            }
+            6 => {
+                self.rotated += 1;
+                self.service.settle(&format!(
+                    "[ ! -e data/F ] || mls-csv --append data/F --cursor-file data/state/state.offset \
+                     --rotate-to data/F-$(date --date='{} days' +%Y%m%d)",
+                    10 + self.rotated
+                ));
+            }
+            _ => {}
+        }
+    }
+
+    /// Waits for all pipelines that were left alone.
+    fn wait(&mut self) {
+        for mut shell in self.running.drain(..) {
+            end(&mut shell);
+        }
+    }
+
+    fn run_extractions(&self) {
+        self.service.run("maillogsentinel.service");
+        self.service.run("maillogsentinel-logins.service");
+    }
+
+    /// Lets every pipeline end well once, and expects exact results.
+    fn finish(&mut self) {
+        self.wait();
+        // A CSV that was rotated a moment ago begins anew.
+        self.service.log(3);
+        self.run_extractions();
+        let service = &self.service;
+        for unit in ["report", "alert", "sql-export", "sql-import"] {
+            service.run(&format!("maillogsentinel-{unit}.service"));
+        }
+        service.settle(&service.script(BLOCK).replace("--follow --no-rotated", ""));
+        service.run(UPDATE);
+        service.assert_failures();
+        service.assert_logins();
+        service.assert_digests();
+        service.assert_database();
+        service.assert_blocked();
+        service.succeed("mls-ipdb --config conf verify");
+    }
+}
+
+/// Kills a stage of a pipeline, or all stages, or the shell with all of them.
+fn kill_some(shell: &Child, random: &mut Random) {
+    let id = shell.id();
+    let stages = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+    let stages: Vec<_> =
+        stages.unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect();
+    let victims = match random.below(3) {
+        0 if !stages.is_empty() => vec![random.pick(&stages).clone()],
+        1 if !stages.is_empty() => stages,
+        _ => vec![format!("-{id}")],
+    };
+    let _ = Command::new("kill")
+        .args(["-KILL", "--"])
+        .args(victims)
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+}
+
+/// Waits for the end of a pipeline of which a part was killed; whether it ended well. After a while the
+/// rest is killed, as systemd does it.
+fn end(shell: &mut Child) -> bool {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = shell.try_wait().unwrap() {
+            return status.success();
+        }
+        if begun.elapsed() > Duration::from_secs(2) {
+            let group = format!("-{}", shell.id());
+            let mut kill = Command::new("kill");
+            let _ = kill.args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A server of IP databases that are another version each time.
+fn serve_databases() -> u16 {
+    let version = std::sync::atomic::AtomicU32::new(1);
+    hostile::serve(move |mut stream| {
+        let mut request = String::new();
+        let mut lines = BufReader::new(stream.try_clone()?);
+        while lines.read_line(&mut request)? > 2 {}
+        let version = version.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let country = request.starts_with("GET /country");
+        let value = if country { "XX".to_owned() } else { format!("{version},Example") };
+        let body = format!("1.0.0.0,255.255.255.255,{value}\n");
+        let length = body.len();
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        )
+    })
+}
