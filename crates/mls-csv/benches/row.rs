@@ -1,4 +1,4 @@
-//! The hot loop of mls-csv: an event to a row, and back.
+//! The hot loops of mls-csv: writes an event as a row, and reads a row.
 //!
 //! `cargo bench --package mls-csv`
 

@@ -8,37 +8,40 @@ use mls_cli::{Common, Strict};
 use mls_config::zone::Zone;
 use mls_event::Outcome;
 
-/// Turn events into CSV, and CSV into events
+/// Turn records into CSV, and CSV into records
 ///
-/// Reads NDJSON on standard input and writes one CSV row for each failed login (as many as its `attempts` say, at most
-/// 1000) to standard output, or at the end of a file.
+/// Reads NDJSON from standard input and writes one CSV row for each failed login to standard output
+/// or to the end of a file. A record with several attempts becomes several rows, at most 1000.
 #[derive(Debug, Parser)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(name = "mls-csv", version, after_help = EXAMPLES)]
 pub struct Args {
-    /// Which logins become rows. With --decode it is the outcome of rows that no header precedes
-    /// [default: failure]
+    /// Write rows for logins with this outcome. With --decode: the outcome of rows that have no
+    /// header row before them [default: failure]
     #[arg(long, value_name = "OUTCOME", value_parser = outcomes(), conflicts_with = "legacy")]
     pub outcome: Option<Outcome>,
 
-    /// Append to FILE (created with mode 0640) instead of writing to standard output. Without FILE it is the CSV of --config, with
-    /// state.offset in its `state_dir` as cursor file; for successful logins `logins_filename` and logins.offset
+    /// Append to FILE (created with mode 0640) instead of writing to standard output. Without FILE,
+    /// the file is `csv_filename` of the configuration (for successful logins: `logins_filename`), and
+    /// the cursor file is state.offset (logins.offset) in `state_dir`
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     pub append: Option<Option<PathBuf>>,
 
-    /// Commit the rows together with the position in the log, exactly once; needs mls-tail --framed with the same file
+    /// Commit the rows together with the position in the log, so that each line is counted exactly
+    /// once; the input must come from mls-tail --framed with the same cursor file
     #[arg(long, value_name = "FILE", requires = "append")]
     pub cursor_file: Option<PathBuf>,
 
-    /// Take FILE as it is and append to it, though it is not what was committed last
+    /// Accept a FILE that was changed since the last commit, and append to it
     #[arg(long, requires = "append", conflicts_with = "reset")]
     pub adopt: bool,
 
-    /// Move a FILE that is not what was committed last to FILE.recovered-…, and start a new one
+    /// Rename a FILE that was changed since the last commit to FILE.recovered-…, and start a new one
     #[arg(long, requires = "append")]
     pub reset: bool,
 
-    /// Rename FILE to NAME, without rows that were not committed, and end; reads nothing, and never replaces a file
+    /// Move uncommitted rows out of FILE, rename it to NAME, and exit; reads no input and never
+    /// replaces an existing file
     #[arg(long, value_name = "NAME", requires = "append", conflicts_with_all = ["adopt", "reset"])]
     pub rotate_to: Option<PathBuf>,
 
@@ -46,15 +49,17 @@ pub struct Args {
     #[arg(long, conflicts_with = "append")]
     pub decode: bool,
 
-    /// The CSV is that of the Python original: semicolons, dates as dd/mm/yyyy, its own words for the state of the DNS
+    /// Read the CSV of the legacy Python version: semicolons, dates as dd/mm/yyyy, its own names for
+    /// the status of reverse DNS
     #[arg(long, requires = "decode")]
     pub legacy: bool,
 
-    /// Zone of the date column: local, an IANA name such as Europe/Paris, or an offset such as +02:00
+    /// Time zone of the date column: local, an IANA name such as Europe/Paris, or an offset such as
+    /// +02:00
     #[arg(long, value_name = "ZONE", default_value = "local", allow_hyphen_values = true)]
     pub timezone: Zone,
 
-    /// Write the date column to the second, not to the minute
+    /// Write seconds in the date column
     #[arg(long)]
     pub seconds: bool,
 
@@ -81,7 +86,8 @@ fn outcomes() -> impl TypedValueParser<Value = Outcome> {
         PossibleValue::new(Outcome::Failure.name()).help("Logins that failed"),
         PossibleValue::new(Outcome::Success.name()).help("Logins that succeeded"),
     ];
-    PossibleValuesParser::new(names).try_map(|name| Outcome::from_name(&name).ok_or("no outcome"))
+    PossibleValuesParser::new(names)
+        .try_map(|name| Outcome::from_name(&name).ok_or("unknown outcome"))
 }
 
 impl mls_cli::Args for Args {

@@ -1,19 +1,21 @@
-//! One cell: a value as text that a spreadsheet shows and does not run.
+//! One cell: a value as text that a spreadsheet shows and does not run as a formula.
 //!
 //! | value | cell |
 //! |---|---|
 //! | unknown | `N/A`, in the hostname column `null` |
-//! | text that is `N/A` or `null` | the text after one `'` |
+//! | the text `N/A` or `null` | `'`, then the text |
 //! | other text | the text, with one `'` before each part that a spreadsheet could take as a formula |
 //!
-//! A part begins where the text does and after each `,` and `;`, because a spreadsheet may split at any of these, even in a
-//! quoted cell if it expects another separator. A part could be a formula if it begins with `=`, `+`, `-`, `@` or one of these
-//! in full width; blanks and quotation marks before them do not count. A part that begins with `'` gets one more, so that
-//! [`decode`] is exact.
+//! A part begins at the beginning of the text and after each `,` and `;`, because a spreadsheet may
+//! split the text at any of these. If it expects another separator, it does so even in a quoted cell.
+//! A part could be a formula if it begins with `=`, `+`, `-`, `@` or one of these in full width;
+//! blanks and quotation marks before them do not count. A part that begins with `'` gets one more, so
+//! that [`decode`] is exact.
 //!
-//! A cell has no control characters, so one row is one line. A tab becomes its symbol `␉` and a carriage return `␍`. Where the
-//! text itself has one of these symbols or `␛`, a `␛` comes before it. Other control characters become `?`. The leading
-//! characters are those of OWASP's "CSV Injection", which names tab and carriage return, too.
+//! A cell has no control characters, so one row is one line. A tab becomes the symbol `␉`, a carriage
+//! return `␍`, and any other control character `?`. If the text itself contains one of these symbols,
+//! or `␛`, the cell has a `␛` before it. The list of leading characters comes from OWASP's "CSV
+//! Injection", which also lists tab and carriage return.
 
 use std::borrow::Cow;
 
@@ -35,19 +37,19 @@ impl Unknown {
     }
 }
 
-/// At these a spreadsheet may split a cell.
+/// A spreadsheet may split a cell at these.
 const SEPARATORS: [char; 2] = [',', ';'];
 
-/// With one of these a formula begins; the last four are in full width.
+/// A formula begins with one of these; the last four are in full width.
 const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
 
-/// What stands for a tab.
+/// The symbol for a tab.
 const TAB: char = '␉';
 
-/// What stands for a carriage return.
+/// The symbol for a carriage return.
 const CARRIAGE_RETURN: char = '␍';
 
-/// What comes before a symbol that stands for itself.
+/// Precedes a symbol that is part of the text.
 const ESCAPE: char = '␛';
 
 const SYMBOLS: [char; 3] = [TAB, CARRIAGE_RETURN, ESCAPE];
@@ -55,7 +57,7 @@ const SYMBOLS: [char; 3] = [TAB, CARRIAGE_RETURN, ESCAPE];
 /// Each symbol has this byte in UTF-8 (E2 90 89, E2 90 8D, E2 90 9B), and few other texts have it.
 const SYMBOL_BYTE: u8 = 0x90;
 
-/// The cell for a value.
+/// Returns the cell for a value.
 #[must_use]
 pub fn encode(value: Option<&str>, unknown: Unknown) -> Cow<'_, str> {
     let Some(value) = value else { return Cow::Borrowed(unknown.as_str()) };
@@ -76,8 +78,9 @@ pub fn encode(value: Option<&str>, unknown: Unknown) -> Cow<'_, str> {
     Cow::Owned(cell)
 }
 
-/// The value of a cell, `None` if it is unknown. Takes exactly one `'` from the beginning of each part and one `␛` from each
-/// symbol, so that `decode(encode(x))` is x, except that control characters other than tab and carriage return became `?`.
+/// Returns the value of a cell, `None` if it is unknown. Removes exactly one `'` from the beginning
+/// of each part and one `␛` before each symbol. So `decode(encode(x))` is x, except that control
+/// characters other than tab and carriage return became `?`.
 #[must_use]
 pub fn decode(cell: &str) -> Option<Cow<'_, str>> {
     if is_unknown(cell) {

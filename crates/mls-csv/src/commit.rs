@@ -1,7 +1,8 @@
-//! The sink: rows and cursor committed together.
+//! The sink: commits rows and cursor together.
 //!
-//! The cursor file S always describes a whole prefix of F, and does so before the first byte is written after that prefix. So
-//! bytes found after the prefix were never committed, and bytes that differ within it were changed by somebody else.
+//! The cursor file S always describes a prefix of F that is on disk. S is replaced before any byte is
+//! written after that prefix. Therefore bytes after the prefix were never committed, and if the
+//! prefix differs, somebody else has changed it.
 
 use std::cell::Cell;
 use std::fs::{self, File};
@@ -19,15 +20,15 @@ use mls_stream::sink::{self, Sink};
 use serde_json::Value;
 
 use crate::encode::Rows;
-use crate::settle::Settling;
+use crate::reconcile::Target;
 
 /// Appends the events of a framed stream to F, committing them together with the cursor in S.
-pub(crate) fn run(reader: Reader, settling: Settling) -> anyhow::Result<()> {
-    let _lock = Lock::take(&settling.path)?;
-    // If the source finds it damaged, it ends without a record, and "empty input" would be the exit code of the whole
-    // pipeline. `begin` loads it again: what it says then counts.
-    CursorFile::load(&settling.cursor_path)?;
-    let mut appender = Appender { settling, open: None };
+pub(crate) fn run(reader: Reader, target: Target) -> anyhow::Result<()> {
+    let _lock = Lock::take(&target.path)?;
+    // If the cursor file is damaged, the source ends without a record. Without this check, the exit
+    // code of the pipeline would say "empty input". `begin` loads the file again and uses that.
+    CursorFile::load(&target.cursor_path)?;
+    let mut appender = Appender { target, open: None };
     let result = sink::drain(reader, &mut appender);
     if result.is_err() {
         appender.roll_back();
@@ -36,15 +37,16 @@ pub(crate) fn run(reader: Reader, settling: Settling) -> anyhow::Result<()> {
 }
 
 struct Appender {
-    settling: Settling,
+    target: Target,
     open: Option<Open>,
 }
 
-/// F, written to at its end only. Refuses to write if somebody else has changed its length.
+/// F, open for appending. Refuses to write if somebody else has changed its length.
 struct AppendedFile {
     file: File,
     length: u64,
-    /// Nothing more is written: the CSV writer's destructor flushes its buffer, and these rows are not committed.
+    /// Discard all further writes. The CSV writer's destructor flushes its buffer, and these rows
+    /// are not committed.
     is_closed: Cell<bool>,
 }
 
@@ -66,47 +68,49 @@ impl Write for AppendedFile {
     }
 }
 
-/// Somebody has moved, removed or changed F while rows were appended to it.
+/// Somebody moved, removed or changed F while rows were appended to it.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "somebody has changed, moved or removed it meanwhile; the next run goes on from the last commit"
+    "somebody changed, moved or removed the file during this run; the next run continues after the \
+     last commit"
 )]
 struct Changed;
 
-/// The file, from `begin` on.
+/// The file while it is written: from `begin` until the end of the run.
 struct Open {
     rows: Rows<AppendedFile>,
-    /// What the cursor file says.
+    /// The content of the cursor file.
     committed: CursorFile,
-    /// A commit has begun and not succeeded: it is unknown which of F and S reached the disk, and a second sync would report
-    /// success (fsync(2), and the PostgreSQL project's findings of 2018). Nothing more is written; the next run looks.
+    /// A commit began and did not succeed, so it is unknown whether F or S reached the disk. A second
+    /// sync could report success although data is lost (fsync(2); PostgreSQL's "fsyncgate" of 2018).
+    /// Nothing more is written; the next run reads both files again.
     is_in_doubt: bool,
 }
 
 impl Appender {
     fn path(&self) -> &Path {
-        &self.settling.path
+        &self.target.path
     }
 }
 
 impl Sink for Appender {
     fn begin(&mut self, base: u64) -> anyhow::Result<()> {
-        let committed = CursorFile::load(&self.settling.cursor_path)?;
+        let committed = CursorFile::load(&self.target.cursor_path)?;
         let sequence = committed.as_ref().map_or(0, |cursor| cursor.sequence);
         if base != sequence {
             return Err(Exit::TempFail.error(format!(
-                "the log was read from commit {base}, but {} is at commit {sequence}: another pipeline has committed \
-                 since; nothing was written, the next run goes on from there",
-                self.settling.cursor_path.display()
+                "the log was read from commit {base}, but {} is at commit {sequence}: another pipeline \
+                 has committed since. Nothing was written; the next run continues from there",
+                self.target.cursor_path.display()
             )));
         }
         let (file, committed) = self
-            .settling
-            .settle(committed)
+            .target
+            .reconcile(committed)
             .with_context(|| format!("preparing {}", self.path().display()))?;
         let length = committed.data.as_ref().map_or(0, |data| data.length);
         let file = AppendedFile { file, length, is_closed: Cell::new(false) };
-        let rows = Rows::new(file, self.settling.style);
+        let rows = Rows::new(file, self.target.style);
         self.open = Some(Open { rows, committed, is_in_doubt: false });
         Ok(())
     }
@@ -116,20 +120,20 @@ impl Sink for Appender {
         let result = open
             .rows
             .event(event)
-            .with_context(|| format!("appending to {}", self.settling.path.display()));
+            .with_context(|| format!("appending to {}", self.target.path.display()));
         let exit = exit_of(&result);
         result.or_exit(exit)
     }
 
     fn commit(&mut self, cursor: Value) -> anyhow::Result<()> {
         let Some(open) = &mut self.open else { return Ok(()) };
-        let name = self.settling.path.display();
+        let name = self.target.path.display();
         let result = open.rows.flush().with_context(|| format!("appending to {name}"));
         let exit = exit_of(&result);
         result.or_exit(exit)?;
         let AppendedFile { file, length, .. } = open.rows.inner();
         let length = *length;
-        if !is_at(file, &self.settling.path, length)
+        if !is_at(file, &self.target.path, length)
             .with_context(|| format!("looking at {name}"))
             .or_exit(Exit::IoErr)?
         {
@@ -151,10 +155,10 @@ impl Sink for Appender {
         let rotated = open.committed.rotated.clone();
         let next = CursorFile {
             rotated,
-            outcome: self.settling.style.outcome,
+            outcome: self.target.style.outcome,
             ..CursorFile::next(open.committed.sequence, cursor, Some(data))
         };
-        next.store(&self.settling.cursor_path)?;
+        next.store(&self.target.cursor_path)?;
         log::info!("{name}: committed {length} bytes as commit {}", next.sequence);
         (open.committed, open.is_in_doubt) = (next, false);
         Ok(())
@@ -162,7 +166,8 @@ impl Sink for Appender {
 }
 
 impl Appender {
-    /// Takes back what this run has written after its last commit, so that only a run that was killed leaves such rows.
+    /// Removes the rows that this run wrote after its last commit. Only a run that was killed leaves
+    /// uncommitted rows.
     fn roll_back(&mut self) {
         let Some(open) = &mut self.open else { return };
         if open.is_in_doubt {
@@ -171,7 +176,8 @@ impl Appender {
         let committed = open.committed.data.as_ref().map_or(0, |data| data.length);
         let AppendedFile { file, length, is_closed } = open.rows.inner();
         is_closed.set(true);
-        // A file that somebody else has changed is left alone; one that was moved is cut where it is now.
+        // Do not touch a file that somebody else has changed. A file that was moved is shortened
+        // under its new name.
         let cut = match file.metadata() {
             Ok(metadata) if metadata.len() == *length => file.set_len(committed),
             Ok(_) => return,
@@ -179,14 +185,15 @@ impl Appender {
         };
         if let Err(error) = cut {
             log::warn!(
-                "{}: uncommitted rows could not be taken back: {error}",
-                self.settling.path.display()
+                "{}: uncommitted rows could not be removed: {error}; the next run moves them to a \
+                 file of their own",
+                self.target.path.display()
             );
         }
     }
 }
 
-/// Whether `path` still leads to `file`, which still has the length that was written.
+/// Whether `path` is still the name of `file`, and `file` still has this length.
 fn is_at(file: &File, path: &Path, length: u64) -> io::Result<bool> {
     let (here, there) = (file.metadata()?, fs::metadata(path));
     let there = match there {
@@ -196,7 +203,7 @@ fn is_at(file: &File, path: &Path, length: u64) -> io::Result<bool> {
     Ok(here.len() == length && (here.dev(), here.ino()) == (there.dev(), there.ino()))
 }
 
-/// The exit code of an error of the file: [`Changed`] is over with the next run.
+/// The exit code for an error of the file. [`Changed`] is temporary: the next run can succeed.
 fn exit_of(result: &anyhow::Result<()>) -> Exit {
     let is_changed = |cause: &(dyn std::error::Error + 'static)| {
         cause

@@ -1,4 +1,4 @@
-//! CSV back to events.
+//! CSV to records.
 
 use mls_diag::diag;
 use mls_stream::blocks::{Batch, Block, Blocks, Place};

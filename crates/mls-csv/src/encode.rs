@@ -1,4 +1,4 @@
-//! Rows on standard output, or at the end of a file without a cursor.
+//! Records to rows, on standard output or at the end of a file without a cursor.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,10 +12,10 @@ use mls_state::lock::Lock;
 use mls_stream::ndjson::{Reader, Writer};
 use mls_stream::sink;
 
-use crate::heading;
+use crate::header;
 use crate::row::{self, Style};
 
-/// Rows on their way to a file.
+/// A writer of rows.
 pub(crate) struct Rows<W: Write> {
     csv: csv::Writer<W>,
     style: Style,
@@ -33,7 +33,7 @@ impl<W: Write> Rows<W> {
         Ok(Self::new(out, style))
     }
 
-    /// Writes an event's rows, none if it has another outcome.
+    /// Writes the rows of an event; none if it has another outcome.
     pub(crate) fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
         for _ in 0..sink::rows(event, self.style.outcome) {
             row::write(&mut self.csv, event, self.style).map_err(io_error)?;
@@ -50,7 +50,7 @@ impl<W: Write> Rows<W> {
     }
 }
 
-/// The I/O error that a CSV error keeps to itself: it does not name its source.
+/// Returns the I/O error inside a CSV error. `csv::Error` does not report it as its source.
 fn io_error(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
@@ -58,14 +58,14 @@ fn io_error(error: csv::Error) -> io::Error {
     }
 }
 
-/// CSV on standard output, with a header.
+/// Writes CSV with a header to standard output.
 pub(crate) fn print(mut reader: Reader, style: Style) -> anyhow::Result<()> {
     reader.watch_stdout()?;
     let mut rows = Rows::with_header(Writer::stdout()?, style)?;
     copy(reader, &mut rows, None)
 }
 
-/// Rows at the end of `path`, with a header where it is new or empty.
+/// Appends rows to `path`, after a header if the file is new or empty.
 pub(crate) fn append(reader: Reader, path: &Path, style: Style) -> anyhow::Result<()> {
     let name = path.display();
     if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
@@ -77,7 +77,7 @@ pub(crate) fn append(reader: Reader, path: &Path, style: Style) -> anyhow::Resul
     let length = file.metadata().with_context(|| format!("looking at {name}"))?.len();
     if length > 0 {
         refuse_all_but_ours(path, style.outcome)?;
-        // A row begins on a line of its own.
+        // The last line may lack its newline; a row must begin on a new line.
         let mut last = [0];
         file.read_exact_at(&mut last, length - 1).with_context(|| format!("reading {name}"))?;
         if last != [b'\n'] {
@@ -90,24 +90,25 @@ pub(crate) fn append(reader: Reader, path: &Path, style: Style) -> anyhow::Resul
     copy(reader, &mut rows, Some(path))
 }
 
-/// Rows would damage any other file, a log or a compressed one.
+/// Refuses a file that is not our CSV, such as a log or a compressed file: rows would damage it.
 fn refuse_all_but_ours(path: &Path, outcome: Outcome) -> anyhow::Result<()> {
     let name = path.display();
     let reading = || format!("reading {name}");
-    heading::refuse_other_outcome(path, outcome)?;
-    if heading::is_ours(path, outcome).with_context(reading)? {
+    header::refuse_other_outcome(path, outcome)?;
+    if header::is_ours(path, outcome).with_context(reading)? {
         Ok(())
-    } else if heading::is_legacy(path).with_context(reading)? {
-        Err(heading::convert_first(path))
+    } else if header::is_legacy(path).with_context(reading)? {
+        Err(header::legacy_refused(path))
     } else {
         let header = Column::header(outcome);
         Err(Exit::Config.error(format!(
-            "{name} is not a CSV of ours, its first line is not {header}: name another file"
+            "{name}:1: not a CSV of mls-csv (the first line is not {header}); choose another file"
         )))
     }
 }
 
-/// Writes the rows of all events to `rows`, which are in the file `path`, or on standard output.
+/// Writes the rows of all events to `rows`. `path` names the file in messages; `None` is standard
+/// output.
 fn copy<W: Write>(
     mut reader: Reader,
     rows: &mut Rows<W>,

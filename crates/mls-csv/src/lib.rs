@@ -1,42 +1,45 @@
-//! `mls-csv`: events to CSV, and back.
+//! `mls-csv` turns records into CSV, and CSV into records.
 //!
 //! ```text
 //! mls-tail --framed --cursor-file S LOG | mls-parse | mls-enrich | mls-csv --append F --cursor-file S
 //! ```
 //!
 //! # Reads and writes
-//! NDJSON on stdin (see [`mls_event`]); one CSV row for each failure on stdout or at the end of `--append F`, `attempts` of them
-//! but at most [1000](mls_event::MAX_ROWS). With `--outcome success`, one row for each successful login. `--decode` goes the other way. `--decode --legacy` reads the CSV of the Python
-//! original (`legacy.rs`).
+//! mls-csv reads NDJSON (see [`mls_event`]) from stdin. It writes one CSV row for each failed
+//! attempt, to stdout or to the end of the file F of `--append F`. A record with `attempts` above 1
+//! becomes that many rows, at most [1000](mls_event::MAX_ROWS). With `--outcome success`,
+//! successful logins become rows instead. `--decode` reads CSV and writes NDJSON.
+//! `--decode --legacy` reads the CSV of the legacy Python version (`legacy.rs`).
 //!
-//! The [columns](row), which the first row names, are `server`, `date` (`YYYY-MM-DD HH:MM` in the zone of `--timezone`), `ip`,
-//! `user`, `hostname`, `reverse_dns_status`, `country_code`, `asn` and `aso`, separated by commas and quoted as in RFC 4180; for
-//! what a cell holds see [`cell`].
+//! The first row names the [columns](row): `server`, `date` (`YYYY-MM-DD HH:MM` in the zone of
+//! `--timezone`), `ip`, `user`, `hostname`, `reverse_dns_status`, `country_code`, `asn` and `aso`.
+//! Commas separate them, and they are quoted as in RFC 4180. [`cell`] describes the cells.
 //!
-//! A file holds attempts of one outcome. The column names in the first row of a file of successful
-//! logins are quoted, which tells it from a file of failed ones. `--append` of the other outcome is
-//! refused with exit 65, and so is the cursor file of the other.
+//! A file holds attempts of one outcome. In a file of successful logins, the column names in the
+//! first row are quoted; in a file of failures they are not. mls-csv refuses to append the other
+//! outcome, or to use the cursor file of the other outcome, with exit 65.
 //!
 //! # Exactly once
-//! With `--cursor-file S`, F and S are committed together (`commit.rs`): rows are written and synced, then S is replaced.
-//! Whatever dies when, S says how many bytes of F are whole and where the log is read on. Before the first row of a run,
-//! F and S are brought into step (`settle.rs`):
+//! With `--cursor-file S`, mls-csv commits F and S together (`commit.rs`): it writes and syncs the
+//! rows, then it replaces S. After a crash at any time, S holds the number of committed bytes of F
+//! and the position in the log from which to continue. Before the first row of a run, mls-csv makes
+//! F and S agree (`reconcile.rs`):
 //!
 //! | F | S | what happens |
 //! |---|---|---|
-//! | as committed | there | rows are appended |
-//! | has bytes after what was committed | there | they are moved to `F.recovered-…` (a run died; their lines are read from the log again) |
-//! | missing or empty (rotated, removed) | there | a new F is begun, and the log is read on; uncommitted rows in the rotated file are moved too |
-//! | written by `--append` alone | a number, of the Python original | F is taken as it is, and the log is read from that byte |
-//! | anything else (edited, cut) | there | exit 78; `--adopt` takes it as it is, `--reset` moves it aside |
-//! | not empty | missing | exit 78; the same two ways out, and the log is read from its beginning |
-//! | missing or empty | missing | a first run |
+//! | as committed | exists | mls-csv appends rows |
+//! | has bytes after the committed ones | exists | a run died: mls-csv moves them to `F.recovered-…`, and their lines are read from the log again |
+//! | missing or empty (rotated, removed) | exists | mls-csv starts a new F and continues with the log; it also moves uncommitted rows out of the rotated file |
+//! | written by `--append` alone | a number, written by the legacy Python version | mls-csv accepts F as it is; the log is read from that byte |
+//! | anything else (edited, shortened) | exists | exit 78; `--adopt` accepts F as it is, `--reset` renames it |
+//! | not empty | missing | exit 78; `--adopt` and `--reset` as above; the log is read from its beginning |
+//! | missing or empty | missing | first run |
 //!
-//! `--rotate-to NAME` renames F, after the uncommitted rows were moved out of it.
+//! `--rotate-to NAME` moves uncommitted rows out of F, then renames F.
 //!
-//! Without `--cursor-file`, F must be empty or begin with our header; otherwise exit 78.
+//! Without `--cursor-file`, F must be empty or begin with our header; otherwise mls-csv exits with 78.
 //!
-//! `F.lock` is held while it runs: a second `mls-csv` exits 75 and writes nothing.
+//! mls-csv holds `F.lock` while it runs. A second `mls-csv` exits with 75 and writes nothing.
 
 pub mod cell;
 pub mod row;
@@ -45,10 +48,10 @@ mod args;
 mod commit;
 mod decode;
 mod encode;
-mod heading;
+mod header;
 mod legacy;
-mod settle;
-mod surplus;
+mod reconcile;
+mod uncommitted;
 
 pub use args::Args;
 
@@ -57,18 +60,19 @@ use mls_diag::Exit;
 use mls_event::Outcome;
 use mls_stream::ndjson::Reader;
 
-use settle::{OnMismatch, Settling};
+use reconcile::{OnMismatch, Target};
 
 /// Runs the tool.
 ///
 /// # Errors
-/// Whatever ends the run early, with its exit code.
+/// The error that ends the run early, with its exit code.
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let outcome = args.outcome.unwrap_or(Outcome::Failure);
     let style = row::Style { outcome, zone: args.timezone, seconds: args.seconds };
     let (append, cursor_file) = match args.append {
         Some(None) => {
-            let none = || Exit::Usage.error("--append needs a FILE, or a --config that names one");
+            let none =
+                || Exit::Usage.error("--append without FILE needs a configuration file (--config)");
             let paths = config.paths;
             let (file, cursor) = if outcome == Outcome::Success {
                 (paths.logins_filename.clone(), paths.logins_cursor())
@@ -94,17 +98,17 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
                 (_, true) => OnMismatch::Reset,
                 _ => OnMismatch::Refuse,
             };
-            let settling = Settling { path: file, cursor_path: cursor_file, on_mismatch, style };
+            let target = Target { path: file, cursor_path: cursor_file, on_mismatch, style };
             match args.rotate_to {
-                Some(target) => settling.rotate(&target),
-                None => commit::run(Reader::stdin()?, settling),
+                Some(name) => target.rotate(&name),
+                None => commit::run(Reader::stdin()?, target),
             }
         }
-        (Some(_), None) if args.adopt || args.reset || args.rotate_to.is_some() => {
-            Err(Exit::Usage.error(
-                "--adopt, --reset and --rotate-to need a --cursor-file, or --append without FILE and a --config",
-            ))
-        }
+        (Some(_), None) if args.adopt || args.reset || args.rotate_to.is_some() => Err(Exit::Usage
+            .error(
+                "--adopt, --reset and --rotate-to need --cursor-file FILE (or --append without \
+                 FILE, and --config)",
+            )),
         (Some(file), None) => encode::append(Reader::stdin()?, &file, style),
         (None, _) => encode::print(Reader::stdin()?, style),
     }

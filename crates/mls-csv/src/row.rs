@@ -1,4 +1,4 @@
-//! One row: an event as nine columns, and the nine columns as an event.
+//! One row: writes an event as nine columns, and reads nine columns as an event.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -18,15 +18,15 @@ pub const COLUMNS: usize = Column::ALL.len();
 /// How rows are written.
 #[derive(Clone, Copy, Debug)]
 pub struct Style {
-    /// The outcome of the attempts that become rows.
+    /// Only attempts with this outcome become rows.
     pub outcome: Outcome,
     /// The zone of the date column.
     pub zone: Zone,
-    /// Whether dates are written to the second rather than to the minute.
+    /// Whether dates include seconds.
     pub seconds: bool,
 }
 
-/// Writes an event's row. Members without a column are left out.
+/// Writes the row of an event. Members without a column are omitted.
 ///
 /// # Errors
 /// Those of the writer.
@@ -41,12 +41,12 @@ pub fn write<W: io::Write>(
         let cell = match column {
             Column::Server => text(event.server.as_ref()),
             Column::Date => Cow::Owned(date(&event.date.at(), style)),
-            Column::Ip => shown(event.ip),
+            Column::Ip => plain(event.ip),
             Column::User => text(event.user.as_ref()),
             Column::Hostname => cell::encode(added.hostname.as_deref(), Unknown::Null),
             Column::ReverseDnsStatus => text(added.reverse_dns_status.as_ref()),
             Column::CountryCode => text(added.country_code.as_ref()),
-            Column::Asn => shown(added.asn),
+            Column::Asn => plain(added.asn),
             Column::Aso => text(added.aso.as_ref()),
         };
         csv.write_field(cell.as_bytes())?;
@@ -58,8 +58,8 @@ fn text<'a>(value: Option<&'a Cow<'_, str>>) -> Cow<'a, str> {
     cell::encode(value.map(|value| &**value), Unknown::NotAvailable)
 }
 
-/// The cell of what is written in digits, letters, dots and colons alone.
-fn shown(value: Option<impl Display>) -> Cow<'static, str> {
+/// The cell of a value that needs no escaping: an address or a number.
+fn plain(value: Option<impl Display>) -> Cow<'static, str> {
     value.map_or(Cow::Borrowed(Unknown::NotAvailable.as_str()), |value| {
         Cow::Owned(value.to_string())
     })
@@ -70,25 +70,26 @@ fn date(at: &DateTime<FixedOffset>, style: Style) -> String {
     let length = if style.seconds { 19 } else { 16 };
     match digits(&at) {
         Some(text) => String::from_utf8_lossy(&text[..length]).into_owned(),
-        // RFC 3339 knows no such year, but a zone may shift into one: the nearest moment that it knows.
+        // A zone can shift a date to a year that RFC 3339 does not allow (below 0 or above 9999).
+        // Write the nearest date that it allows.
         None if at.year() > 0 => "9999-12-31 23:59:59"[..length].to_owned(),
         None => "0000-01-01 00:00:00"[..length].to_owned(),
     }
 }
 
-/// Why a line is not a row.
+/// The reason why a line is not a row.
 #[derive(Debug, thiserror::Error)]
 pub enum BadRow {
-    /// Too few or too many cells, or a quoted cell that the line does not end.
-    #[error("a row of {0} columns instead of {COLUMNS}")]
+    /// Too few or too many cells, or a quoted cell that does not end on this line.
+    #[error("the row has {0} columns instead of {COLUMNS}")]
     Columns(usize),
-    /// A cell that its column does not allow.
+    /// A value that the column does not allow.
     #[error("{column} {cell:?}: {why}")]
     #[expect(missing_docs, reason = "the message says it")]
     Cell { column: &'static str, cell: String, why: &'static str },
 }
 
-/// Reads rows, keeping its buffers from one to the next.
+/// Reads rows. It reuses its buffers for each row.
 pub struct Decoder {
     csv: csv_core::Reader,
     zone: Zone,
@@ -105,26 +106,27 @@ impl Decoder {
         Self { csv, zone, legacy: false, outcome: Outcome::Failure, cells: Vec::new() }
     }
 
-    /// Reads rows of the Python original: `;` between the cells, dates `dd/mm/yyyy HH:MM`, five, six or nine columns.
+    /// Reads rows of the legacy Python version: `;` between the cells, dates `dd/mm/yyyy HH:MM`, and
+    /// five, six or nine columns.
     #[must_use]
     pub fn legacy(zone: Zone) -> Self {
         let csv = csv_core::ReaderBuilder::new().delimiter(b';').build();
         Self { csv, legacy: true, ..Self::new(zone) }
     }
 
-    /// The outcome of rows that no header precedes, as when reading begins in the middle of a file.
-    /// Without it they are failures.
+    /// Sets the outcome of rows that have no header before them (when reading begins in the middle of
+    /// a file). The default is failure.
     #[must_use]
     pub fn with_outcome(self, outcome: Outcome) -> Self {
         Self { outcome, ..self }
     }
 
-    /// The event of one line (with or without its newline); `None` for the header and for an empty
-    /// line. The last header says which `outcome` the rows have. `attempts` is 1, because that is
-    /// what a row is; every other member without a column is null.
+    /// Returns the event of one line (with or without its newline); `None` for a header and for an
+    /// empty line. The last header determines `outcome`. `attempts` is 1, because a row is one
+    /// attempt. Every other member without a column is null.
     ///
     /// # Errors
-    /// [`BadRow`] where the line is anything else.
+    /// [`BadRow`] if the line is anything else.
     pub fn decode(&mut self, line: &[u8]) -> Result<Option<Auth<'_>>, BadRow> {
         let (zone, legacy) = (self.zone, self.legacy);
         for outcome in [Outcome::Failure, Outcome::Success] {
@@ -135,7 +137,8 @@ impl Decoder {
         }
         let outcome = self.outcome;
         let Some(cells) = self.split(line)? else { return Ok(None) };
-        // The header of the original had fewer columns once; no date is `date`.
+        // Old legacy headers have fewer columns. A data row never matches, because `date` is not a
+        // date.
         if is_header(&cells[..5]) {
             return Ok(None);
         }
@@ -159,8 +162,8 @@ impl Decoder {
         Ok(Some(event))
     }
 
-    /// The nine cells of one line, unquoted but still encoded; `None` for an empty line. Those that the original did not have
-    /// yet are empty.
+    /// Returns the nine cells of one line, unquoted but still [encoded](cell); `None` for an empty
+    /// line. Cells that a legacy row lacks are empty.
     ///
     /// # Errors
     /// [`BadRow::Columns`].
@@ -171,11 +174,12 @@ impl Decoder {
             return Ok(None);
         }
         self.csv.reset();
-        // The reader takes a byte order mark off the first thing it reads; a user name may begin with one.
+        // The reader removes a byte order mark from the first data that it reads, but a user name may
+        // begin with one. So let it read a newline first.
         self.csv.read_record(b"\n", &mut [0], &mut [0]);
         // Unquoting never makes a cell longer.
         self.cells.resize(line.len().max(self.cells.len()), 0);
-        // One more than there should be, to see that there are too many.
+        // One more than needed, to notice a row with too many columns.
         let mut ends = [0; COLUMNS + 1];
         let (first, read, written, n) = self.csv.read_record(line, &mut self.cells, &mut ends);
         if !matches!(first, ReadRecordResult::InputEmpty | ReadRecordResult::Record)
@@ -213,7 +217,7 @@ pub(crate) fn bad(column: &'static str, cell: &str, why: &'static str) -> BadRow
     BadRow::Cell { column, cell: cell.chars().take(80).collect(), why }
 }
 
-/// The value of a cell, borrowed if it can be.
+/// The decoded value of a cell, borrowed if possible.
 fn value(cell: Cow<'_, str>) -> Option<Cow<'_, str>> {
     match cell {
         Cow::Borrowed(cell) => cell::decode(cell),
@@ -227,11 +231,10 @@ fn parsed<T: std::str::FromStr>(cell: &str) -> Result<Option<T>, ()> {
 
 fn read_date(cell: &str, zone: Zone) -> Option<DateTime<FixedOffset>> {
     let format = if cell.len() > 16 { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M" };
-    moment(NaiveDateTime::parse_from_str(cell, format).ok()?, zone)
+    date_in_zone(NaiveDateTime::parse_from_str(cell, format).ok()?, zone)
 }
 
-/// The point in time that a row's date is.
-pub(crate) fn moment(naive: NaiveDateTime, zone: Zone) -> Option<DateTime<FixedOffset>> {
-    // RFC 3339 knows no other years, and chrono many.
+/// Interprets a local date in `zone`; `None` if RFC 3339 does not allow its year.
+pub(crate) fn date_in_zone(naive: NaiveDateTime, zone: Zone) -> Option<DateTime<FixedOffset>> {
     (0..=9999).contains(&naive.year()).then(|| zone.read(naive))
 }

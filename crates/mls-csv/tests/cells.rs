@@ -1,4 +1,4 @@
-//! Rows read back as the events they were written from.
+//! Writes rows and reads them back.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::borrow::Cow;
@@ -19,7 +19,8 @@ fn line(event: &Auth<'_>) -> Vec<u8> {
     csv.into_inner().unwrap()
 }
 
-/// Text without control characters other than tab and carriage return, and otherwise anything that has ever bitten a CSV.
+/// Text with everything that is difficult in a CSV. The only control characters are tab and carriage
+/// return.
 fn text() -> impl Strategy<Value = Option<Cow<'static, str>>> {
     let nasty = prop::sample::select(vec![
         "",
@@ -53,7 +54,7 @@ fn text() -> impl Strategy<Value = Option<Cow<'static, str>>> {
 
 proptest! {
     #[test]
-    fn the_nine_columns_read_back_for_any_text(
+    fn any_event_is_read_back_from_its_nine_columns(
         seconds in 0i64..4_000_000_000, server in text(), ip in any::<Option<IpAddr>>(), user in text(), hostname in text(),
         reverse_dns_status in text(), country_code in text(), asn in any::<Option<u32>>(), aso in text(),
     ) {
@@ -68,10 +69,9 @@ proptest! {
     }
 
     #[test]
-    fn no_line_panics_the_decoder(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn decoder_never_panics_and_a_bad_row_does_not_change_the_next(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let mut decoder = Decoder::new(style().zone);
         let _ = decoder.decode(&bytes);
-        // A bad row leaves nothing behind that the next one could suffer from.
         let good = b"h,2026-06-01 00:00,192.0.2.1,u,null,N/A,N/A,N/A,N/A";
         let event = decoder.decode(good).unwrap().unwrap();
         prop_assert_eq!(event.user.as_deref(), Some("u"));
@@ -80,7 +80,7 @@ proptest! {
 
 proptest! {
     #[test]
-    fn no_separator_makes_a_formula_of_a_row(user in "[;,|=＝＋－＠' \"a+\t@\r-]{0,12}") {
+    fn a_row_split_at_any_separator_has_no_part_that_begins_like_a_formula(user in "[;,|=＝＋－＠' \"a+\t@\r-]{0,12}") {
         let mut event = Auth::new(Timestamp::parse("2026-11-21T07:40:14Z").unwrap(), Outcome::Failure);
         event.user = Some(user.into());
         let line = String::from_utf8(line(&event)).unwrap();
@@ -92,7 +92,7 @@ proptest! {
 }
 
 #[test]
-fn parts_that_could_be_formulas_get_an_apostrophe_and_others_do_not() {
+fn only_parts_that_could_be_formulas_get_an_apostrophe() {
     for (text, cell) in [
         ("x;=cmd|' /C calc'!A0", "x;'=cmd|' /C calc'!A0"),
         ("＝1+1", "'＝1+1"),
@@ -112,7 +112,7 @@ fn parts_that_could_be_formulas_get_an_apostrophe_and_others_do_not() {
 }
 
 #[test]
-fn what_a_spreadsheet_would_run_is_text() {
+fn a_formula_is_written_as_text_and_a_newline_as_a_question_mark() {
     let mut event = Auth::new(Timestamp::parse("2026-11-21T07:40:14Z").unwrap(), Outcome::Failure);
     event.user = Some("=cmd|' /C calc'!A0".into());
     event.server = Some("vm\nforged,row".into());
@@ -123,7 +123,7 @@ fn what_a_spreadsheet_would_run_is_text() {
 }
 
 #[test]
-fn a_date_that_its_zone_shifts_out_of_the_calendar_is_the_nearest_in_it() {
+fn a_date_that_its_zone_shifts_out_of_the_allowed_years_becomes_the_nearest_allowed_date() {
     for (date, cell) in [
         ("9999-12-31T23:59:58-12:00", "9999-12-31 23:59:59"),
         ("0000-01-01T00:00:01+12:00", "0000-01-01 00:00:00"),
@@ -138,7 +138,7 @@ fn a_date_that_its_zone_shifts_out_of_the_calendar_is_the_nearest_in_it() {
 }
 
 #[test]
-fn a_row_of_another_shape_is_refused_with_its_column() {
+fn a_bad_row_is_refused_with_the_name_of_its_bad_column() {
     let mut decoder = Decoder::new(style().zone);
     for (line, why) in [
         ("a,b,c", "3 columns"),
@@ -160,7 +160,7 @@ fn a_row_of_another_shape_is_refused_with_its_column() {
 }
 
 #[test]
-fn the_rows_of_every_version_of_the_python_original_are_read() {
+fn rows_of_every_legacy_release_are_read() {
     let mut decoder = Decoder::legacy(style().zone);
     for header in
         ["server;date;ip;user;hostname\r\n", "server;date;ip;user;hostname;reverse_dns_status\r\n"]
@@ -237,7 +237,7 @@ fn the_rows_of_every_version_of_the_python_original_are_read() {
 }
 
 #[test]
-fn a_row_that_the_python_original_did_not_write_is_refused_with_its_column() {
+fn a_bad_legacy_row_is_refused_with_the_name_of_its_bad_column() {
     let mut decoder = Decoder::legacy(style().zone);
     for (row, why) in [
         ("mx1;2025-03-15 10:00;192.0.2.7;u;null;OK", "date"),

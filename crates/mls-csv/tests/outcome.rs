@@ -1,4 +1,4 @@
-//! A CSV holds attempts of one outcome.
+//! A CSV holds attempts of one outcome only.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::fs;
@@ -21,7 +21,7 @@ fn run(directory: &Path, args: &[&str], input: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // A tool that refuses may be gone before it has read anything.
+    // A tool that refuses its arguments may exit before it reads anything.
     let _ = tool.stdin.take().unwrap().write_all(input.as_bytes());
     tool.wait_with_output().unwrap()
 }
@@ -34,7 +34,7 @@ fn framed(records: &str) -> String {
 }
 
 #[test]
-fn only_attempts_of_the_outcome_become_rows_and_the_header_says_which_it_is() {
+fn only_attempts_of_the_given_outcome_become_rows_and_the_header_names_the_outcome() {
     let dir = tempfile::tempdir().unwrap();
     let both = format!("{FAILURE}\n{SUCCESS}\n");
     let printed = run(dir.path(), &["--outcome", "success"], &both);
@@ -44,7 +44,7 @@ fn only_attempts_of_the_outcome_become_rows_and_the_header_says_which_it_is() {
     assert_eq!(csv, format!("{header}\nN/A,2026-06-01 00:01,N/A,good,null,N/A,N/A,N/A,N/A\n"));
     let decoded = String::from_utf8(run(dir.path(), &["--decode"], &csv).stdout).unwrap();
     assert!(decoded.contains(r#""outcome":"success""#), "{decoded}");
-    // Without its header the row is what the command line says.
+    // Without a header, the command line determines the outcome.
     let row = csv.lines().nth(1).unwrap();
     for (args, outcome) in
         [(&["--decode"][..], "failure"), (&["--decode", "--outcome", "success"], "success")]
@@ -77,7 +77,7 @@ fn the_other_outcome_is_refused_and_changes_nothing() {
                 let refused = run(dir.path(), &[&args[..], &[other]].concat(), &input);
                 assert_eq!(refused.status.code(), Some(65), "{args:?}");
                 let said = String::from_utf8(refused.stderr).unwrap();
-                assert!(said.contains("name another"), "{said}");
+                assert!(said.contains("choose another"), "{said}");
                 assert_eq!(fs::read(&file).unwrap(), before);
             }
         }

@@ -1,5 +1,5 @@
-//! Rows after the last commit, which a run that died has left, or somebody else: they are moved to a file of their own. Their
-//! lines are read from the log again.
+//! Moves uncommitted rows to a file of their own. A run that died left them, or somebody else wrote
+//! them. The log lines of rows from a dead run are read again.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,18 +12,18 @@ use mls_rotation::{Chain, ChainFile, Committed, Layout};
 use mls_state::atomic;
 use mls_state::cursor_file::CursorFile;
 
-/// Moves what F has after `committed` bytes.
+/// Moves everything after the first `committed` bytes out of F.
 pub(crate) fn move_from_live(path: &Path, committed: u64) -> anyhow::Result<()> {
     let chain = Chain::open(path, &Layout { live_only: true, ..Layout::default() })?;
     chain.files.last().map_or(Ok(()), |file| move_aside(path, file, committed))
 }
 
-/// Moves what the file that F was rotated to has after the last commit.
+/// Moves everything after the last commit out of the file that F was rotated to.
 pub(crate) fn move_from_rotated(path: &Path, committed: &CursorFile) -> anyhow::Result<()> {
     let chain = match Chain::open(path, &Layout::default()) {
         Err(error) if matches!(Exit::of(&error), Exit::NoInput | Exit::NoPerm) => {
             log::warn!(
-                "uncommitted rows were not looked for in the files that {} was rotated to: {error:#}",
+                "{}: its rotated files could not be searched for uncommitted rows: {error:#}",
                 path.display()
             );
             return Ok(());
@@ -50,7 +50,8 @@ fn move_aside(csv: &Path, file: &ChainFile, committed: u64) -> anyhow::Result<()
         file.copy_surplus(committed, &mut copy).and_then(|moved| copy.sync_all().map(|()| moved));
     let moved = copied
         .inspect_err(|_| {
-            // The file still has all of it. A part of a copy for each try would fill a disk that is full.
+            // The file still holds all rows. Partial copies of repeated attempts would keep a full
+            // disk full.
             let _ = fs::remove_file(&name);
         })
         .with_context(context)
@@ -58,15 +59,15 @@ fn move_aside(csv: &Path, file: &ChainFile, committed: u64) -> anyhow::Result<()
     atomic::sync_directory(&atomic::directory_of(&name)).with_context(context)?;
     file.cut(committed).with_context(context).or_exit(Exit::IoErr)?;
     log::warn!(
-        "{}: {moved} bytes after the last commit are now in {}: a run that died has left them, and their lines are read from \
-         the log again; or somebody else has",
+        "{}: moved {moved} bytes after the last commit to {}. If a run died, their lines are read \
+         from the log again; if somebody else wrote them, look at that file",
         file.path.display(),
         name.display()
     );
     Ok(())
 }
 
-/// A new file beside F, with a name that no other file has.
+/// Creates a new file `F.recovered-TIME-N`.
 pub(crate) fn recovered(path: &Path) -> anyhow::Result<(File, PathBuf)> {
     let now = chrono::Local::now().format("%Y%m%dT%H%M%S");
     for n in 0.. {
@@ -83,5 +84,5 @@ pub(crate) fn recovered(path: &Path) -> anyhow::Result<(File, PathBuf)> {
             }
         }
     }
-    unreachable!("u32 names were taken")
+    unreachable!("the range has no end")
 }

@@ -1,4 +1,4 @@
-//! Bringing F and S into step before anything is appended.
+//! Makes the CSV (F) and its cursor file (S) agree before rows are appended.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -15,11 +15,11 @@ use mls_state::lock::Lock;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::encode::Rows;
-use crate::heading;
+use crate::header;
 use crate::row::Style;
-use crate::surplus::{self, recovered};
+use crate::uncommitted::{self, recovered};
 
-/// What to do with a file that does not begin with what was committed last.
+/// What to do with a file that does not begin with the committed bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnMismatch {
     Refuse,
@@ -27,20 +27,21 @@ pub(crate) enum OnMismatch {
     Reset,
 }
 
-/// A reader that looks at the CSV less often than once in so many rotations does not see where each of them ended.
+/// How many rotated files the cursor file remembers. A reader of the CSV (mls-report, mls-sql export)
+/// that runs less often than once in so many rotations cannot find the end of each.
 const ROTATED_REMEMBERED: usize = 16;
 
-/// F and S, and how they are brought into step.
-pub(crate) struct Settling {
+/// The file to append to, its cursor file, and how to write rows.
+pub(crate) struct Target {
     pub(crate) path: PathBuf,
     pub(crate) cursor_path: PathBuf,
     pub(crate) on_mismatch: OnMismatch,
     pub(crate) style: Style,
 }
 
-impl Settling {
-    /// Brings F and S into step; returns F and what S then says.
-    pub(crate) fn settle(
+impl Target {
+    /// Makes F and S agree; returns F and the new content of S.
+    pub(crate) fn reconcile(
         &self,
         committed: Option<CursorFile>,
     ) -> anyhow::Result<(File, CursorFile)> {
@@ -50,16 +51,16 @@ impl Settling {
         let mut committed =
             committed.unwrap_or_else(|| CursorFile { outcome, ..CursorFile::start() });
         let keep = match &committed.data {
-            // An F of no bytes may be missing, though nothing was committed of it: a run died before its header was.
+            // The committed length may be 0: a run died before it committed the header.
             Some(data) if length > 0 && data.length <= length && self.begins_with(data)? => {
-                surplus::move_from_live(&self.path, data.length)?;
+                uncommitted::move_from_live(&self.path, data.length)?;
                 return Ok((open(&self.path)?, committed));
             }
             Some(data) if length == 0 => {
-                surplus::move_from_rotated(&self.path, &committed)?;
+                uncommitted::move_from_rotated(&self.path, &committed)?;
                 let file = self.path.display();
                 log::info!(
-                    "{file} was emptied or moved away with {} committed bytes; starting a new file",
+                    "{file} was emptied or moved ({} bytes were committed); starting a new file",
                     data.length
                 );
                 0
@@ -68,12 +69,12 @@ impl Settling {
                 committed.rotated = rows_before(&self.path)?.into_iter().collect();
                 0
             }
-            _ if self.on_mismatch != OnMismatch::Reset && heading::is_legacy(&self.path)? => {
-                return Err(heading::convert_first(&self.path));
+            _ if self.on_mismatch != OnMismatch::Reset && header::is_legacy(&self.path)? => {
+                return Err(header::legacy_refused(&self.path));
             }
-            // It was converted; the cursor is the position where the Python original has stopped.
+            // The file was converted. The cursor is the offset where the legacy version stopped.
             None if committed.legacy_offset().is_some()
-                && heading::is_ours(&self.path, outcome)? =>
+                && header::is_ours(&self.path, outcome)? =>
             {
                 self.adopt(length)?
             }
@@ -91,30 +92,30 @@ impl Settling {
         self.begin(committed, keep)
     }
 
-    /// F and S belong to attempts of one outcome.
+    /// Refuses F or S if it belongs to the other outcome.
     fn refuse_other_outcome(&self, committed: Option<&CursorFile>) -> anyhow::Result<()> {
         let outcome = self.style.outcome;
         if let Some(committed) = committed.filter(|committed| committed.outcome != outcome) {
             return Err(Exit::DataErr.error(format!(
-                "{} is the cursor file of a CSV of {}, not of {}: name another cursor file",
+                "{} is the cursor file of a CSV of {}, not of {}; choose another cursor file",
                 self.cursor_path.display(),
                 logins(committed.outcome),
                 logins(outcome)
             )));
         }
         if self.path.is_file() {
-            heading::refuse_other_outcome(&self.path, outcome)?;
+            header::refuse_other_outcome(&self.path, outcome)?;
         }
         Ok(())
     }
 
-    /// Renames F to `target` after uncommitted rows were moved out of it. A file `target` is never replaced.
-    pub(crate) fn rotate(&self, target: &Path) -> anyhow::Result<()> {
+    /// Moves uncommitted rows out of F, then renames it to `name`. Never replaces a file.
+    pub(crate) fn rotate(&self, name: &Path) -> anyhow::Result<()> {
         let _lock = Lock::take(&self.path)?;
         let file = self.path.display();
         let length = length_of(&self.path)?;
         if length == 0 {
-            log::info!("{file} has no rows: it was not rotated");
+            log::info!("{file} is empty or missing; it was not rotated");
             return Ok(());
         }
         let committed = CursorFile::load(&self.cursor_path)?.and_then(|committed| committed.data);
@@ -122,18 +123,18 @@ impl Settling {
             if data.length > length || !self.begins_with(data)? {
                 return Err(self.refusal(Some(data.length), length));
             }
-            surplus::move_from_live(&self.path, data.length)?;
+            uncommitted::move_from_live(&self.path, data.length)?;
         }
-        renameat_with(CWD, &self.path, CWD, target, RenameFlags::NOREPLACE)
+        renameat_with(CWD, &self.path, CWD, name, RenameFlags::NOREPLACE)
             .map_err(io::Error::from)
-            .with_context(|| format!("renaming {file} to {}", target.display()))
+            .with_context(|| format!("renaming {file} to {}", name.display()))
             .or_exit(Exit::CantCreat)?;
-        for path in [&self.path, target] {
+        for path in [&self.path, name] {
             atomic::sync_directory(&atomic::directory_of(path))
                 .with_context(|| format!("syncing the directory of {}", path.display()))
                 .or_exit(Exit::IoErr)?;
         }
-        log::info!("{file} is now {}", target.display());
+        log::info!("{file} was renamed to {}", name.display());
         Ok(())
     }
 
@@ -144,12 +145,12 @@ impl Settling {
         Ok(*data == Fingerprint::describe(&file, data.length)?)
     }
 
-    /// Stores that the first `keep` bytes of F are committed. A new F gets its header.
+    /// Records in S that the first `keep` bytes of F are committed. Writes the header of a new F.
     fn begin(&self, mut committed: CursorFile, keep: u64) -> anyhow::Result<(File, CursorFile)> {
         let file = open(&self.path)?;
         atomic::sync_directory(&atomic::directory_of(&self.path))?;
         if keep == 0 {
-            // By a header alone no file is recognized.
+            // A header alone does not identify a file, so a file without rows is not remembered.
             let rows = committed
                 .data
                 .take()
@@ -161,7 +162,8 @@ impl Settling {
         let mut settled = CursorFile { data, ..committed };
         settled.store(&self.cursor_path)?;
         if keep == 0 {
-            // A commit of its own, or each run that finds nothing would leave a header after the commit.
+            // Commit the header at once. Otherwise each run without new rows would leave an
+            // uncommitted header.
             Rows::with_header(&file, self.style)?.flush()?;
             file.sync_data()?;
             settled.data = Some(Fingerprint::describe(&file, file.metadata()?.len())?);
@@ -174,7 +176,7 @@ impl Settling {
         let (file, cursor) = (self.path.display(), self.cursor_path.display());
         let why = match committed {
             None => format!(
-                "{file} has {length} bytes, but {cursor} does not say which of them were committed"
+                "{file} has {length} bytes, but {cursor} does not say how many of them are committed"
             ),
             Some(committed) if length < committed => {
                 format!(
@@ -188,19 +190,19 @@ impl Settling {
             }
         };
         Exit::Config.error(format!(
-            "{why}; run once with --adopt to append to it as it is, or with --reset to move it to {file}.recovered-… and \
-             start a new one"
+            "{why}; run once with --adopt to accept it as it is, or with --reset to rename it to \
+             {file}.recovered-… and start a new one"
         ))
     }
 
     fn move_aside(&self) -> anyhow::Result<()> {
         let (_, name) = recovered(&self.path)?;
         fs::rename(&self.path, &name)?;
-        log::warn!("{} is now {}", self.path.display(), name.display());
+        log::warn!("{} was renamed to {}", self.path.display(), name.display());
         Ok(())
     }
 
-    /// Makes sure that the next row begins on a line of its own, and returns the length.
+    /// Makes sure that the file ends with a newline, and returns its length.
     fn adopt(&self, length: u64) -> anyhow::Result<u64> {
         let mut file = open(&self.path)?;
         let mut last = [b'\n'];
@@ -211,7 +213,7 @@ impl Settling {
             file.write_all(b"\n")?;
         }
         file.sync_all()?;
-        log::warn!("{} is taken as it is, with {length} bytes", self.path.display());
+        log::warn!("{}: accepted as it is ({length} bytes)", self.path.display());
         Ok(file.metadata()?.len())
     }
 }
@@ -224,7 +226,7 @@ fn logins(outcome: Outcome) -> &'static str {
     if outcome == Outcome::Success { "successful logins" } else { "failed logins" }
 }
 
-/// The length of F, 0 if it is not there.
+/// The length of F; 0 if it does not exist.
 fn length_of(path: &Path) -> anyhow::Result<u64> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(metadata.len()),
@@ -234,18 +236,18 @@ fn length_of(path: &Path) -> anyhow::Result<u64> {
     }
 }
 
-/// What the newest rotated file with rows is recognized by, when the first F is begun: by it the first F itself can be told
-/// from older files before it has any committed rows.
+/// The fingerprint of the newest rotated file with rows, when the first F is started. With it, a
+/// reader can distinguish the first F from older files before F has committed rows.
 fn rows_before(path: &Path) -> anyhow::Result<Option<Fingerprint>> {
     let rows = Chain::open(path, &Layout::default())
         .and_then(|chain| chain.newest_rows().or_exit(Exit::IoErr));
     rows.or_else(|error| {
-        log::warn!("files that {} was rotated to were not looked at: {error:#}", path.display());
+        log::warn!("{}: its rotated files could not be read: {error:#}", path.display());
         Ok(None)
     })
 }
 
-/// Opens F for appending and reading back.
+/// Opens F for appending and reading.
 fn open(path: &Path) -> anyhow::Result<File> {
     let file = File::options().read(true).append(true).create(true).mode(0o640).open(path);
     file.with_context(|| format!("opening {}", path.display())).or_exit(Exit::CantCreat)

@@ -1,4 +1,4 @@
-//! Whose a file is, by its first line.
+//! Recognizes our CSV and that of the legacy Python version by the first line.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -28,29 +28,28 @@ pub(crate) fn refuse_other_outcome(path: &Path, outcome: Outcome) -> anyhow::Res
     };
     let name = path.display();
     if is_ours(path, other).with_context(|| format!("reading {name}"))? {
-        return Err(Exit::DataErr.error(format!(
-            "{name} holds {held} logins, and {given} ones need a file of their own: name another file"
-        )));
+        return Err(Exit::DataErr
+            .error(format!("{name} holds {held} logins; choose another file for {given} logins")));
     }
     Ok(())
 }
 
-/// Whether the file is a CSV of the Python original.
+/// Whether the file is a CSV of the legacy Python version.
 pub(crate) fn is_legacy(path: &Path) -> io::Result<bool> {
     Ok(beginning(path, legacy::HEADER.len())? == legacy::HEADER.as_bytes())
 }
 
-/// Refuses a CSV of the Python original, saying how it is converted.
-pub(crate) fn convert_first(path: &Path) -> anyhow::Error {
+/// The error for a CSV of the legacy Python version. It says how to convert the file.
+pub(crate) fn legacy_refused(path: &Path) -> anyhow::Error {
     let file = path.display();
     Exit::Config.error(format!(
-        "{file} is the CSV of the Python original: run maillogsentinel --setup --migrate, which \
-         converts the whole installation; or move it to {file}.old and convert it alone with \
+        "{file} is a CSV of the legacy Python version; run maillogsentinel --setup --migrate, which \
+         converts the whole installation; or move it to {file}.old and convert only this file: \
          mls-csv --decode --legacy < {file}.old | mls-csv --append {file}"
     ))
 }
 
-/// The first `length` bytes, fewer where there are no more.
+/// Reads the first `length` bytes, or fewer if the file is shorter.
 fn beginning(path: &Path, length: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(length as u64).read_to_end(&mut bytes)?;
