@@ -1,38 +1,38 @@
-//! Addresses by prefix-preserving pseudonyms: two that share their first n bits have pseudonyms
-//! that share exactly n.
+//! Prefix-preserving pseudonyms of addresses. If two addresses have exactly n first bits in common,
+//! their pseudonyms also have exactly n first bits in common.
 //!
 //! The construction is Crypto-PAn (Xu, Fan, Ammar and Moon, "Prefix-Preserving IP Address
-//! Anonymization", ICNP 2002): bit i is flipped or not by a pseudo-random function, AES-128, of the
-//! bits before it. For IPv6 the same over 128 bits.
+//! Anonymization", ICNP 2002). A pseudo-random function (AES-128) of the bits before bit i decides
+//! whether bit i is flipped. IPv6 addresses work in the same way, with 128 bits.
 //!
-//! The original construction asks about bits i and i + 1 with the same block if bit i equals the
-//! padding, and then flips both or none. One public address in about 5,000 would be its own
-//! pseudonym. Here the position is mixed into the block, so that flips are independent. What stays
-//! visible is how many first bits two addresses share, and the bits next to the ranges below. By
-//! chance a first octet can still be its own pseudonym (one in 256, more often next to those
-//! ranges), and a whole address (one in 2^16 at worst, next to `192.168/16`). `--verify` refuses
-//! the result if a whole public address is.
+//! Published Crypto-PAn has a weakness: if bit i equals the padding, it uses the same block for bits i
+//! and i + 1, and flips both or none. About one public address in 5,000 would be its own pseudonym.
+//! Here the position is mixed into the block, so that the flips are independent.
 //!
-//! Something is added, so that a private address stays private and no public one becomes one: along
-//! the way to private, link-local, multicast and reserved ranges no bit is flipped. For IPv4 these
-//! are `10/8`, `100.64/10`, `169.254/16`, `172.16/12`,
-//! `192.168/16`, `224/4` and `240/4`, for IPv6 `fc00::/7`, `fe80::/10` and `ff00::/8`; `0/8`,
-//! `127/8`, `::` and `::1` stay as they
-//! are. That is a prefix-preserving permutation still, and it maps each range to itself. What it
-//! costs are the first bits of addresses beside such a range: that 192.169.0.1 begins with 192.168
-//! or 192.169 can be seen. The ranges of documentation are therefore not among them; no host has
-//! such an address.
+//! A reader of the pseudonyms can still see how many first bits two addresses share, and the first
+//! bits of addresses next to the ranges below. By chance, a first octet can be its own pseudonym (one
+//! in 256, more often next to those ranges). The same can happen to a whole address (at worst one in
+//! 2^16, next to `192.168/16`); in this case `--verify` refuses the result.
+//!
+//! There is one addition: a private address stays private, and no public address becomes private. No
+//! bit that leads to a private, link-local, multicast or reserved range is flipped. For IPv4, these
+//! ranges are `10/8`, `100.64/10`, `169.254/16`, `172.16/12`, `192.168/16`, `224/4` and `240/4`. For
+//! IPv6, they are `fc00::/7`, `fe80::/10` and `ff00::/8`. Addresses in `0/8` and `127/8`, `::` and
+//! `::1` do not change. The result is still a prefix-preserving permutation, and it maps each range to
+//! itself. The price: the first bits of addresses next to such a range stay visible. For example,
+//! readers can see that 192.169.0.1 begins with 192.168 or 192.169. Ranges for documentation are not
+//! in the list, because no host has such an address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use aes::Aes128;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
 
-/// A range that stays itself: its first address and how many bits it has in common.
+/// A range that is mapped to itself: its first address and its prefix length.
 type Range<T> = (T, u32);
 
-/// IPv4: RFC 6890's ranges that hosts have, multicast and reserved addresses. Loopback and 0/8 come
-/// first: they stay as they are.
+/// IPv4: ranges of RFC 6890 that hosts use, multicast and reserved addresses. The addresses of the
+/// first two ranges do not change.
 const V4: [Range<Ipv4Addr>; 9] = [
     (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(127, 0, 0, 0), 8),
@@ -61,19 +61,19 @@ pub struct CryptoPan {
 }
 
 impl CryptoPan {
-    /// The first half of `key` is that of AES, the second gives the padding, as in the authors'
+    /// The first half of `key` is the AES key. The second half gives the padding, as in the authors'
     /// implementation.
     #[must_use]
     pub fn new(key: &[u8; 32]) -> Self {
         let (cipher, pad) = key.split_at(16);
         let aes = Aes128::new_from_slice(cipher)
-            .unwrap_or_else(|_| unreachable!("half of 32 bytes are the 16 of AES-128"));
+            .unwrap_or_else(|_| unreachable!("an AES-128 key has 16 bytes"));
         let mut block = aes::Block::try_from(pad).unwrap_or_default();
         aes.encrypt_block(&mut block);
         Self { aes, pad: u128::from_be_bytes(block.into()) }
     }
 
-    /// The pseudonym of `ip`. An IPv4-mapped one has that of the IPv4 address, mapped.
+    /// The pseudonym of `ip`. For an IPv4-mapped address, the IPv4 address in it is replaced.
     #[must_use]
     pub fn pseudonym(&self, ip: IpAddr) -> IpAddr {
         match ip {
@@ -103,13 +103,14 @@ impl CryptoPan {
         Ipv6Addr::from_bits(self.flip(ip.to_bits(), kept.unwrap_or(0), 128))
     }
 
-    /// Flips bits of `address`, which is left-aligned and has `width` bits, after the first `kept`.
+    /// Flips bits of `address` after the first `kept` bits. `address` is left-aligned and has `width`
+    /// bits.
     fn flip(&self, address: u128, kept: u32, width: u32) -> u128 {
         self.flip_with(address, kept, width, u128::from)
     }
 
-    /// The same, with what `separate` returns for a position mixed into the block that decides
-    /// about its bit.
+    /// Like [`Self::flip`]. For each position, the result of `separate` is mixed into the block that
+    /// decides about this bit.
     fn flip_with(
         &self,
         address: u128,
@@ -117,7 +118,7 @@ impl CryptoPan {
         width: u32,
         separate: impl Fn(u32) -> u128,
     ) -> u128 {
-        // Eight at a time: AES units work on several blocks at once.
+        // Encrypt eight blocks at a time, because processors pipeline AES.
         const AT_ONCE: u32 = 8;
         let mut flips = 0;
         let mut position = kept;
@@ -147,7 +148,8 @@ pub fn is_fixed(ip: IpAddr) -> bool {
     }
 }
 
-/// How many first bits of `address` stand on the way to the range of `length` bits at `first`.
+/// Returns how many first bits of `address` lead to the range at `first` with prefix length `length`.
+/// The bit that leads out of this path belongs to it.
 fn kept(address: u128, first: u128, length: u32) -> u32 {
     ((address ^ first).leading_zeros() + 1).min(length)
 }
@@ -162,21 +164,21 @@ mod tests {
         let mut random = testdata::random::Random::new(11);
         let pan = CryptoPan::new(&KEY);
         let unchanged = (0..200_000).filter(|_| {
-            // Away from every range that keeps bits.
+            // 64.0.0.0 to 95.255.255.255: far from the ranges that keep bits.
             let ip = Ipv4Addr::from_bits(0x4000_0000 | (random.number() as u32) & 0x1fff_ffff);
             pan.pseudonym(ip.into()) == IpAddr::V4(ip)
         });
         assert_eq!(unchanged.count(), 0);
     }
 
-    /// The key of the sample that comes with the authors' implementation.
+    /// The key of the sample in the authors' implementation.
     const KEY: [u8; 32] = [
         21, 34, 23, 141, 51, 164, 207, 128, 19, 10, 91, 22, 73, 144, 125, 16, 216, 152, 143, 131,
         121, 121, 101, 39, 98, 87, 76, 45, 42, 132, 34, 2,
     ];
 
     #[test]
-    fn without_kept_ranges_it_is_the_function_of_the_authors_sample_trace() {
+    fn without_the_additions_the_result_equals_the_authors_sample_trace() {
         let pan = CryptoPan::new(&KEY);
         for (raw, sanitized) in [
             ("128.11.68.132", "135.242.180.132"),
@@ -205,7 +207,7 @@ mod tests {
                 sanitized
             );
         }
-        // IPv6 as other implementations of it do it.
+        // IPv6: results of other implementations.
         for (raw, sanitized) in [
             ("::1", "78ff:f001:9fc0:20df:8380:b1f1:704:ed"),
             ("::ffff", "78ff:f001:9fc0:20df:8380:b1f1:704:f838"),
@@ -220,7 +222,7 @@ mod tests {
         }
     }
 
-    /// What must be the same of an address and its pseudonym.
+    /// The class of an address. Its pseudonym must have the same class.
     fn class(ip: IpAddr) -> &'static str {
         match ip {
             IpAddr::V4(ip) if ip.octets()[0] == 0 => "unspecified",
@@ -239,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_nobodys_and_stays_as_it_is() {
+    fn loopback_and_unspecified_addresses_do_not_change() {
         let pan = CryptoPan::new(&KEY);
         for ip in ["127.0.0.1", "127.0.1.11", "0.0.0.0", "::", "::1", "::ffff:127.0.0.1"] {
             let ip: IpAddr = ip.parse().unwrap();
@@ -247,7 +249,7 @@ mod tests {
         }
     }
 
-    /// Addresses of every kind: most random ones are public.
+    /// Addresses of every class, because most random addresses are public.
     fn addresses() -> Vec<IpAddr> {
         let mut random = testdata::random::Random::new(7);
         let v4 = V4.map(|(first, length)| (first.to_bits(), length));
@@ -266,7 +268,7 @@ mod tests {
                             .into()
                     }
                     2 => Ipv6Addr::from_bits(wide >> 3 | 1 << 125).into(),
-                    // Many in few networks.
+                    // Many addresses in few networks.
                     3 => Ipv4Addr::from_bits(0xc600_0000 | (number as u32) & 0x3_0fff).into(),
                     _ => Ipv4Addr::from_bits(number as u32).into(),
                 }
@@ -283,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn every_two_of_ten_thousand_addresses_share_as_many_bits_as_their_pseudonyms() {
+    fn any_two_addresses_share_as_many_first_bits_as_their_pseudonyms() {
         let mut random = testdata::random::Random::new(1);
         let pan = CryptoPan::new(&std::array::from_fn(|_| random.number() as u8));
         let pairs: Vec<_> = addresses().into_iter().map(|ip| (ip, pan.pseudonym(ip))).collect();

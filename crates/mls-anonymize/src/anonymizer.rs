@@ -1,4 +1,4 @@
-//! Texts of a log and of its records, which get the same pseudonyms.
+//! Anonymizes texts. A log and its records get the same pseudonyms.
 
 use bstr::ByteSlice;
 use data_encoding::BASE64;
@@ -9,28 +9,29 @@ use crate::rules::Rules;
 use crate::secrets;
 use crate::text::{LineContext, TextPass};
 
-/// Everything that is replaced, and how.
+/// The pseudonyms, the rules and the options of a run.
 pub struct Anonymizer {
     pub(crate) pseudonyms: Pseudonyms,
     rules: Rules,
     pub(crate) queue_ids: bool,
-    /// For texts that are taken apart by rules and for records.
+    /// A buffer for the texts of records.
     pub(crate) buffer: Vec<u8>,
 }
 
 impl Anonymizer {
-    /// Replaces by `pseudonyms` what `rules` and shape say, and queue IDs if you like.
+    /// Makes an anonymizer. With `queue_ids`, it also replaces queue IDs.
     #[must_use]
     pub fn new(pseudonyms: Pseudonyms, rules: Rules, queue_ids: bool) -> Self {
         Self { pseudonyms, rules, queue_ids, buffer: Vec::new() }
     }
 
-    /// What was replaced, where that was asked for.
+    /// Takes the map of replaced texts, if one was requested.
     pub(crate) fn take_map(&mut self) -> Option<crate::pseudonym_map::PseudonymMap> {
         self.pseudonyms.map.take()
     }
 
-    /// Appends free text. Secrets come first, then rules, then what the shape of words says.
+    /// Appends anonymized free text. Secrets are replaced first, then matches of the rules, then
+    /// words by their shape.
     pub fn text(&mut self, text: &[u8], context: LineContext<'_>, out: &mut Vec<u8>) {
         let mut at = 0;
         while let Some(secret) = secrets::find(text, at) {
@@ -51,7 +52,7 @@ impl Anonymizer {
         TextPass::new(self, &text[at..], context, out).run();
     }
 
-    /// Appends what stands for a text that is known to be of `class`.
+    /// Appends the pseudonym of a text of `class`.
     pub(crate) fn replace(&mut self, class: Class, text: &[u8], out: &mut Vec<u8>) {
         match class {
             Class::Ip | Class::Host => self.pseudonyms.host(text, out),
@@ -64,8 +65,9 @@ impl Anonymizer {
         }
     }
 
-    /// Appends the name of a mechanism. What cannot be one (RFC 4422, section 3.1) is what a client sent in its place, maybe a
-    /// name; as records have mechanisms in upper case, so is its pseudonym.
+    /// Appends the name of a mechanism. If it is not a valid name (RFC 4422, section 3.1), a client
+    /// sent some other text, maybe a user name: it is replaced. The pseudonym is in upper case,
+    /// because mls-parse writes mechanisms in upper case.
     pub fn mechanism(&mut self, name: &str, out: &mut Vec<u8>) {
         let is_mechanism = name.len() <= 20
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
@@ -78,7 +80,8 @@ impl Anonymizer {
         }
     }
 
-    /// Appends the reason of a failure. A challenge is looked at decoded, because the name of the server is in it.
+    /// Appends the reason of a failure. A challenge is decoded and anonymized, because it can contain
+    /// the name of the server.
     pub fn reason(&mut self, reason: &str, context: LineContext<'_>, out: &mut Vec<u8>) {
         let Some(challenge) =
             challenge(reason).filter(|_| !self.pseudonyms.keeps(Class::Challenge))
@@ -94,7 +97,8 @@ impl Anonymizer {
     }
 }
 
-/// What a reason is the base64 of. Words of eight, twelve, … letters are none: base64 has capitals, digits or padding.
+/// Decodes a reason that is base64. A word of lower-case letters (after the first) is not base64, even if
+/// its length fits.
 fn challenge(reason: &str) -> Option<Vec<u8>> {
     let looks = reason.len() >= 8
         && reason.as_bytes()[1..].find_byteset(b"=0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ").is_some();

@@ -7,27 +7,28 @@ use mls_cli::{Common, Strict};
 
 use crate::class::Class;
 
-/// Make a log that can be shared and still works as a log
+/// Replace addresses and names in a log, so that you can share it
 ///
-/// Reads a mail log, NDJSON records or the CSV (its first line decides) on standard input and writes the same with a pseudonym
-/// in the place of every address, name and user.
+/// Reads a mail log, NDJSON records or CSV from standard input and recognizes the format by the first
+/// line. Writes the same lines with a pseudonym for each address, host name and user name. Programs
+/// can still read the result.
 #[derive(Debug, Parser)]
 #[command(name = "mls-anonymize", version, after_help = EXAMPLES)]
 pub struct Args {
-    /// Read FILE, decompressed if its name ends in .gz
+    /// Read FILE; decompress it if its name ends in .gz
     #[arg(long, short, value_name = "FILE")]
     pub input: Option<PathBuf>,
 
-    /// Write FILE, compressed if its name ends in .gz: the whole of it, or nothing if anything goes wrong
+    /// Write to FILE, completely or not at all; compress it if its name ends in .gz
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// Take the key from FILE, 64 hexadecimal digits: the same pseudonyms in every run and on every machine that has it. Without
-    /// it, a random key of this run
+    /// Read the key, 64 hexadecimal digits, from FILE. The same key gives the same pseudonyms in each
+    /// run and on each machine. Without this option, each run uses a new random key
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
 
-    /// Leave these as they are
+    /// Do not replace these classes
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub keep: Vec<Class>,
 
@@ -35,20 +36,23 @@ pub struct Args {
     #[arg(long)]
     pub queue_ids: bool,
 
-    /// Replace also what FILE describes: a line for each pattern, CLASS and a regular expression, whose first group, or the
-    /// whole of it, is replaced
+    /// Also replace text that matches the patterns in FILE. Each line holds a CLASS and a regular
+    /// expression. Its first group is replaced, or the whole match if it has no group
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,
 
-    /// Write what was replaced by what to FILE, which only you may read, compressed if its name ends in .gz
+    /// Write a list of the pseudonyms and their originals to FILE, readable only by you; compress it
+    /// if its name ends in .gz
     #[arg(long, value_name = "FILE")]
     pub map: Option<PathBuf>,
 
-    /// Write nothing unless the parser reads the same from both and nothing that was replaced is left; else exit 65
+    /// Check the result before it is written: the parser must read the same from it, and no replaced
+    /// text may still occur in it. Otherwise write nothing and exit with 65
     #[arg(long)]
     pub verify: bool,
 
-    /// Let --verify accept the words and phrases in FILE, one on each line, though somebody has such a name
+    /// Let --verify accept the words and phrases in FILE, one on each line, even if they are also
+    /// names
     #[arg(long, value_name = "FILE", requires = "verify")]
     pub allow_words: Option<PathBuf>,
 

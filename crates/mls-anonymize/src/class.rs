@@ -1,36 +1,36 @@
-//! What is replaced, by kind.
+//! Classes of text that is replaced.
 
 use clap::ValueEnum;
 
-/// A kind of text that says who somebody is.
+/// A class of text that identifies somebody. The first line of each comment is the help text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
 pub enum Class {
     /// IPv4 and IPv6 addresses
     Ip,
-    /// Host and domain names, those of mail addresses too
+    /// Host and domain names, also in mail addresses
     Host,
     /// User names, and the local parts of mail addresses
     User,
     /// Message-IDs, up to the @
     MessageId,
-    /// What header and body checks quote
+    /// Text that header and body checks quote
     Subject,
     /// Dovecot's session IDs
     Session,
     /// Challenges in the reasons of failures
     Challenge,
-    /// Number and organisation of autonomous systems, which would tell the first bits of an address
+    /// Number and organisation of an autonomous system, which reveal the first bits of an address
     Asn,
     /// Passwords, their hashes, and SASL responses: always replaced
     #[value(skip)]
     Secret,
-    /// Queue IDs: kept unless --queue-ids
+    /// Queue IDs: replaced only with --queue-ids
     #[value(skip)]
     QueueId,
 }
 
 impl Class {
-    /// How many there are.
+    /// The number of classes.
     pub(crate) const COUNT: usize = 10;
 
     /// The name on the command line, in files of rules and in maps.
@@ -50,7 +50,7 @@ impl Class {
         }
     }
 
-    /// The letter that its pseudonyms begin with: none of them is a number or an address.
+    /// The first letter of the pseudonyms, so that a pseudonym is never a number or an address.
     pub(crate) fn letter(self) -> u8 {
         match self {
             Self::User => b'u',

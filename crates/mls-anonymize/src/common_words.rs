@@ -1,6 +1,6 @@
-//! Words of the log's own language. Somebody may be called so, and the log still keeps them.
+//! Common words of logs. They stay in the log even if somebody has such a name.
 
-/// What Postfix, Dovecot and syslog write in lines that people share.
+/// Words that Postfix, Dovecot and syslog write in lines that people share.
 const KEPT: &str = "\
     accepted access active address after already anonymous anvil attempt attempts auth authentication bounce bounced cache cannot cert \
     challenge check cipher cleanup client closed command commands config configuration connect connected connection connections \
@@ -16,7 +16,7 @@ const KEPT: &str = "\
     timeout tlsmgr tlsv1 tlsproxy transport trivial trusted unavailable undeliverable unknown unsupported untrusted usable user username \
     users using vacation value verify version virtual warning with write xoauth2";
 
-/// Whether `text` consists of such words, of numbers and of what stands between words.
+/// Whether `text` consists only of such words, numbers and separators.
 pub(crate) fn are_kept(text: &[u8]) -> bool {
     let mut words =
         text.split(|b| !b.is_ascii_alphanumeric() && *b < 0x80).filter(|word| !word.is_empty());

@@ -1,4 +1,4 @@
-//! A row of the CSV: its nine cells by their columns.
+//! Anonymizes a row of the CSV: each cell by its column.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ impl Anonymizer {
     /// Appends a row, or a header, with its newline.
     ///
     /// # Errors
-    /// Where the line has other columns.
+    /// [`BadRow`] if the line does not have the nine columns.
     pub fn row(
         &mut self,
         line: &[u8],

@@ -1,4 +1,4 @@
-//! What the input is. Its first line that is not blank decides.
+//! Recognizes the format of the input by its first line that is not blank.
 
 use std::fmt::Display;
 
@@ -8,7 +8,7 @@ use mls_event::{BadRecord, kind};
 use crate::anonymizer::Anonymizer;
 use crate::verify;
 
-/// A kind of input, each of lines.
+/// A format of the input.
 pub(crate) enum InputFormat {
     Log,
     Ndjson,
@@ -16,7 +16,7 @@ pub(crate) enum InputFormat {
 }
 
 impl InputFormat {
-    /// What a stream is that begins with `line`.
+    /// Returns the format of a stream that begins with `line`.
     pub(crate) fn of(line: &[u8]) -> Self {
         let mut decoder = Decoder::new("UTC".parse().unwrap_or_default());
         let is_docker = mls_parse::docker::Line::parse(line).is_some();
@@ -34,46 +34,46 @@ impl InputFormat {
         }
     }
 
-    /// Appends what stands for `line`, both with its newline; a last one may lack it.
+    /// Appends the anonymized `line`, with its newline if it has one.
     ///
     /// # Errors
-    /// Why the line cannot be read. Nothing of it was appended.
+    /// The reason why the line cannot be read. In this case, nothing was appended.
     pub(crate) fn line(
         &mut self,
         line: &[u8],
-        names: &mut Anonymizer,
+        anonymizer: &mut Anonymizer,
         out: &mut Vec<u8>,
     ) -> Result<(), String> {
         let said = |error: &dyn Display| error.to_string();
         let text = line.strip_suffix(b"\n").unwrap_or(line);
         let start = out.len();
         match self {
-            Self::Log => names.line(text, out),
+            Self::Log => anonymizer.line(text, out),
             Self::Ndjson if text.trim_ascii().is_empty() => out.extend_from_slice(text),
             Self::Ndjson => {
-                names
+                anonymizer
                     .record(text, out)
                     .inspect_err(|_| out.truncate(start))
                     .map_err(|error| said(&error))?;
             }
-            // A row has its own newline.
+            // `row` writes the newline.
             Self::Csv(decoder) => {
-                return names.row(text, decoder, out).map_err(|error| said(&error));
+                return anonymizer.row(text, decoder, out).map_err(|error| said(&error));
             }
         }
         out.extend_from_slice(&line[text.len()..]);
         Ok(())
     }
 
-    /// What of `line` should stand in `written` and does not.
+    /// Returns the first part of `line` that `written` should contain and does not.
     pub(crate) fn difference(
         &self,
         line: &[u8],
         written: &[u8],
-        names: &mut Anonymizer,
+        anonymizer: &mut Anonymizer,
     ) -> Option<&'static str> {
         match self {
-            Self::Log => verify::line(line, written, names),
+            Self::Log => verify::line(line, written, anonymizer),
             Self::Ndjson => verify::record(line, written),
             Self::Csv(_) => verify::row(line, written),
         }

@@ -1,4 +1,4 @@
-//! The key that pseudonyms come from.
+//! The key of the pseudonyms.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,14 +11,14 @@ use hkdf::Hkdf;
 use mls_diag::Exit;
 use sha2::Sha256;
 
-/// 256 bits, from which every use gets a key of its own.
+/// A key of 256 bits. Each purpose uses a different key derived from it.
 pub struct Key([u8; 32]);
 
 impl Key {
-    /// A key that nobody knows: pseudonyms of this run alone.
+    /// Makes a random key for this run.
     ///
     /// # Errors
-    /// Exit 69 where the system has no random numbers.
+    /// Exit 69 if the system has no random numbers.
     pub fn random() -> anyhow::Result<Self> {
         let mut key = [0; 32];
         getrandom::fill(&mut key)
@@ -29,7 +29,8 @@ impl Key {
     /// Reads 64 hexadecimal digits, as `openssl rand -hex 32` writes them.
     ///
     /// # Errors
-    /// Exit 66 where there is no such file, 77 where others than its owner and group may read it, 78 where it holds anything else.
+    /// Exit 66 if the file does not exist, 77 if others than its owner and group may use it, 78 if it
+    /// holds anything else.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let name = path.display();
         let file = File::open(path).with_context(|| format!("opening the key file {name}"))?;
@@ -38,11 +39,11 @@ impl Key {
         if metadata.mode() & 0o007 != 0 {
             let mode = metadata.mode() & 0o777;
             return Err(Exit::NoPerm.error(format!(
-                "key file {name}: everybody may use it (mode {mode:04o}); chmod 600 it"
+                "key file {name}: everybody may use it (mode {mode:04o}); run: chmod 600 {name}"
             )));
         }
         let mut text = Vec::new();
-        // A little more than there should be shows that there is too much.
+        // Read a little more than needed, to notice a file that is too long.
         file.take(100)
             .read_to_end(&mut text)
             .with_context(|| format!("reading the key file {name}"))?;
@@ -51,15 +52,17 @@ impl Key {
         key.map(Self).ok_or_else(|| {
             let length = digits.len();
             Exit::Config.error(format!(
-                "key file {name}: {length} bytes that are not 64 hexadecimal digits; openssl rand -hex 32 writes a key"
+                "key file {name}: not 64 hexadecimal digits (found {length} bytes); make a key with: \
+                 openssl rand -hex 32"
             ))
         })
     }
 
-    /// The key for `purpose`: HKDF-Expand with SHA-256 (RFC 5869), whose pseudo-random key this one is.
+    /// Derives the key for `purpose`: HKDF-Expand with SHA-256 (RFC 5869); this key is its
+    /// pseudo-random key.
     ///
     /// # Errors
-    /// None that can be met: no purpose needs more than 32 bytes.
+    /// Exit 70 if HKDF refuses the length. 32 bytes are always allowed.
     pub fn for_purpose(&self, purpose: &str) -> anyhow::Result<[u8; 32]> {
         let mut key = [0; 32];
         let expanded = Hkdf::<Sha256>::from_prk(&self.0)

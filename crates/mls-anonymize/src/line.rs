@@ -1,4 +1,5 @@
-//! A line of a raw log: what stands around the message, what the parser reads in it, and free text between.
+//! Anonymizes a line of a raw log: the envelope, the fields that the parser reads from the message,
+//! and the free text between them.
 
 use bstr::ByteSlice;
 use mls_event::clean;
@@ -19,7 +20,7 @@ enum Field {
     Reason,
 }
 
-/// The queue ID at the front of a message: `Form::QueueId` and how it is followed.
+/// The queue ID at the beginning of a message, in Postfix's short or long form.
 fn queue_id(message: &[u8]) -> Option<&[u8]> {
     let end = memchr::memchr(b':', message)
         .filter(|end| (5..=20).contains(end) && message.get(end + 1) == Some(&b' '))?;
@@ -30,7 +31,7 @@ fn queue_id(message: &[u8]) -> Option<&[u8]> {
     (hexadecimal || long).then_some(id)
 }
 
-/// Whether Dovecot wrote the line, in syslog or in a log file of its own.
+/// Whether Dovecot wrote the line, to syslog or to its own log file.
 fn is_dovecot(envelope: &envelope::Envelope<'_>) -> bool {
     let program = envelope.program;
     program == b"dovecot" || !program.is_empty() && envelope.message.starts_with(program)
@@ -45,19 +46,19 @@ impl Anonymizer {
         let Some(envelope) = envelope::open(line) else {
             return self.text(line, LineContext::default(), out);
         };
-        // All parts of an envelope are parts of the line.
+        // All parts of an envelope are slices of the line.
         let offset = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(line.as_ptr() as usize);
         let message = match envelope.message {
             b"" => line.len()..line.len(),
             text => offset(text)..offset(text) + text.len(),
         };
-        // As the record has it, whose reason may name it.
+        // Cleaned as in the record, because the reason of a record may contain the host.
         let host = envelope.host.map(clean);
         let context = LineContext {
             host: host.as_deref().map(str::as_bytes),
             dovecot: is_dovecot(&envelope),
         };
-        // In a log file of Dovecot's own, the message begins with the program.
+        // In Dovecot's own log file, the message begins with the program.
         let head_end = (offset(envelope.program) + envelope.program.len()).min(message.start);
         let mut done = 0;
         let mut hosts: Vec<_> = envelope.outer_hosts.iter().copied().chain(envelope.host).collect();
@@ -81,7 +82,8 @@ impl Anonymizer {
         out.extend_from_slice(&line[message.end..]);
     }
 
-    /// Appends a line of Docker's json-file driver: the line inside it, and other members by the shape of their texts.
+    /// Appends a line of Docker's json-file driver: anonymizes the log line in it, and the other
+    /// members by the shape of their texts.
     fn docker_line(&mut self, line: &[u8], log: &str, out: &mut Vec<u8>) {
         let (text, newline) = match log.strip_suffix('\n') {
             Some(text) => (text, "\n"),
@@ -92,13 +94,14 @@ impl Anonymizer {
         inside.extend_from_slice(newline.as_bytes());
         let start = out.len();
         if self.docker_members(line, &inside.to_str_lossy(), out).is_err() {
-            // Not read as JSON twice: keep nothing of it.
+            // If it cannot be read as an object here, keep nothing of the line.
             out.truncate(start);
             out.extend_from_slice(b"{}");
         }
     }
 
-    /// Structured data (RFC 5424) names addresses and hosts. What separates its parts, and what escapes, stays.
+    /// Appends structured data (RFC 5424), which may contain addresses and host names. Keeps its
+    /// separators and escapes.
     fn structured_data(&mut self, mut data: &[u8], context: LineContext<'_>, out: &mut Vec<u8>) {
         while let Some(at) = data.find_byteset(b"\"\\[] ") {
             self.text(&data[..at], context, out);
@@ -123,7 +126,7 @@ impl Anonymizer {
             done = id.len();
         }
         let Some(pieces) = pieces(program, message) else {
-            return self.dovecots(&message[done..], context, out);
+            return self.message_text(&message[done..], context, out);
         };
         let offset = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(message.as_ptr() as usize);
         let untrusted = offset(pieces.untrusted);
@@ -139,23 +142,23 @@ impl Anonymizer {
         .map(|(field, text)| text.map(|text| (offset(text), field, text)));
         fields.sort_by_key(|field| field.map(|(start, ..)| start));
         for (start, field, text) in fields.into_iter().flatten() {
-            self.dovecots(&message[done..start], context, out);
+            self.message_text(&message[done..start], context, out);
             self.field(field, text, context, out);
             done = start + text.len();
         }
-        self.dovecots(&message[done..], context, out);
+        self.message_text(&message[done..], context, out);
     }
 
-    /// Free text. The last `rip=` of a message, behind which the parser looks for Dovecot's address, stays a word of its
-    /// own, whatever stands around it: which one is the last must not change.
-    fn dovecots(&mut self, mut text: &[u8], context: LineContext<'_>, out: &mut Vec<u8>) {
+    /// Appends free text of a message. The parser reads Dovecot's address after the last `rip=` of
+    /// the message. So this `rip=` stays, and it stays the last, whatever text is around it.
+    fn message_text(&mut self, mut text: &[u8], context: LineContext<'_>, out: &mut Vec<u8>) {
         if context.dovecot
             && secrets::find(text, 0).is_none()
-            && let Some((before, behind)) = text.rsplit_once_str("rip=")
+            && let Some((before, after)) = text.rsplit_once_str("rip=")
         {
             self.text(before, context, out);
             out.extend_from_slice(b"rip=");
-            text = behind;
+            text = after;
         }
         self.text(text, context, out);
     }

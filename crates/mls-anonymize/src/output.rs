@@ -1,4 +1,4 @@
-//! Where the anonymized log goes, and the map.
+//! Files: opens the input, and writes the output and the map completely or not at all.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -17,7 +17,7 @@ fn is_gzip(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "gz")
 }
 
-/// The file to read.
+/// Opens the input file, decompressed if its name ends in `.gz`.
 pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn Read + Send>> {
     let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
     Ok(if is_gzip(path) {
@@ -27,7 +27,8 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn Read + Send>> {
     })
 }
 
-/// Lets `fill` write to standard output, or to `path`, which gets all or nothing of it; a new file gets `mode`.
+/// Lets `fill` write to standard output or to `path`. If `fill` fails, the file does not change. A
+/// new file gets `mode`.
 pub(crate) fn write<T>(
     path: Option<&Path>,
     mode: u32,
@@ -36,7 +37,7 @@ pub(crate) fn write<T>(
     let Some(path) = path else {
         return fill(&mut File::from(io::stdout().as_fd().try_clone_to_owned()?));
     };
-    // The error of `fill` has an exit code, which must not be lost in an I/O error.
+    // Keep the error of `fill` itself: an I/O error cannot hold its exit code.
     let mut result = None;
     let written = atomic::write_with(path, mode, |file| {
         let filled = if is_gzip(path) {
@@ -59,7 +60,7 @@ pub(crate) fn write<T>(
     }
 }
 
-/// The result of writing, where a reader that has gone is the end and no error.
+/// Converts the result of writing. If the reader has closed the pipe, the run ends without an error.
 pub(crate) fn written(result: io::Result<()>) -> anyhow::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(OutputClosed.into()),

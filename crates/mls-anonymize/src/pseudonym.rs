@@ -1,4 +1,4 @@
-//! One original, one pseudonym: keyed functions of nothing but the text.
+//! Pseudonyms. Each is a keyed function of the text alone, so one original has one pseudonym.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -18,33 +18,35 @@ use crate::pseudonym_map::PseudonymMap;
 /// Originals and pseudonyms.
 type Cache = HashMap<Box<[u8]>, Box<[u8]>, foldhash::fast::RandomState>;
 
-/// Every pseudonym of one key. Texts are hashed with HMAC-SHA-256 (RFC 2104) under a key of their class; 60 bits of it are the
-/// pseudonym, so that a million names have two alike once in two million logs.
+/// The pseudonyms of one key. Texts are hashed with HMAC-SHA-256 (RFC 2104) with the key of their
+/// class. A pseudonym holds 60 bits of the hash: among a million names, the probability that two have
+/// the same pseudonym is about one in two million.
 pub struct Pseudonyms {
     pan: CryptoPan,
     macs: Vec<Hmac<Sha256>>,
     keep: Vec<Class>,
-    /// What was computed lately. It saves time and changes nothing.
+    /// Recently computed pseudonyms, to save time.
     cache: [Cache; Class::COUNT],
     /// What was replaced, for `--map` and `--verify`.
     pub(crate) map: Option<PseudonymMap>,
 }
 
-/// So many of a class are remembered, and none that is longer: memory does not grow with the log.
+/// How many pseudonyms of a class are cached, and how long their originals may be. These limits keep
+/// memory independent of the length of the log.
 const CACHED: usize = 1 << 16;
 const CACHED_LENGTH: usize = 255;
 
-/// RFC 1035, section 2.3.4.
+/// The longest host name (RFC 1035, section 2.3.4).
 const NAME_LENGTH: usize = 255;
 
-/// What every host name ends in (RFC 2606).
+/// The top-level domain of every pseudonym of a host (RFC 2606).
 const INVALID: &[u8] = b".invalid";
 
 impl Pseudonyms {
-    /// The pseudonyms of `key`; texts of the classes in `keep` are their own.
+    /// The pseudonyms of `key`. Texts of the classes in `keep` do not change.
     ///
     /// # Errors
-    /// None that can be met: a key always has keys for its uses.
+    /// Those of [`Key::for_purpose`].
     pub fn new(key: &Key, keep: &[Class]) -> anyhow::Result<Self> {
         let classes = [
             Class::Ip,
@@ -68,7 +70,7 @@ impl Pseudonyms {
         })
     }
 
-    /// Whether texts of this class are handed on as they are.
+    /// Whether texts of this class do not change.
     #[must_use]
     pub fn keeps(&self, class: Class) -> bool {
         self.keep.contains(&class)
@@ -90,7 +92,7 @@ impl Pseudonyms {
         pseudonym
     }
 
-    /// Appends the pseudonym of an address that stands as `text`.
+    /// Appends the pseudonym of an address that is written as `text`.
     pub fn ip(&mut self, ip: IpAddr, text: &[u8], out: &mut Vec<u8>) {
         if self.keeps(Class::Ip) {
             return out.extend_from_slice(text);
@@ -102,9 +104,9 @@ impl Pseudonyms {
         };
     }
 
-    /// Appends the pseudonym of a host or domain name: a label for each of its labels, where the last two together are one, and
-    /// `.invalid`. Case does not matter. What is an address, with or without brackets, becomes one; `unknown` and the names of
-    /// the machine itself stay.
+    /// Appends the pseudonym of a host or domain name: one label for its last two labels, one for each
+    /// other label, and `.invalid`. Case does not matter. An address, with or without brackets, becomes
+    /// an address. `unknown` and `localhost` stay.
     pub fn host(&mut self, name: &[u8], out: &mut Vec<u8>) {
         if self.keeps(Class::Host) && literal(name).is_none() {
             out.extend_from_slice(name);
@@ -114,7 +116,7 @@ impl Pseudonyms {
             out.extend_from_slice(after);
         } else {
             let (name, dots) = name.split_at(name.trim_end_with(|c| c == '.').len());
-            if is_nobodys(name) {
+            if is_anonymous(name) {
                 out.extend_from_slice(name);
             } else {
                 self.labels(&name.to_ascii_lowercase(), out);
@@ -123,7 +125,7 @@ impl Pseudonyms {
         }
     }
 
-    /// A name in lower case.
+    /// Appends the pseudonym of a name in lower case.
     fn labels(&mut self, name: &[u8], out: &mut Vec<u8>) {
         if self.cached(Class::Host, name, out) {
             return;
@@ -140,7 +142,8 @@ impl Pseudonyms {
         self.remember(Class::Host, name, &out[start..]);
     }
 
-    /// Appends the pseudonym of a user name; of one that is a mail address, local part and domain apart.
+    /// Appends the pseudonym of a user name. If it is a mail address, the local part and the domain
+    /// are replaced separately.
     pub fn user(&mut self, name: &str, out: &mut Vec<u8>) {
         match name.rsplit_once('@') {
             Some((local, domain)) if is_domain(domain.as_bytes()) => {
@@ -150,7 +153,7 @@ impl Pseudonyms {
         }
     }
 
-    /// Appends `LOCAL@DOMAIN`, where the local part is of `class`.
+    /// Appends the pseudonym of `LOCAL@DOMAIN`. The local part belongs to `class`.
     pub fn mail(&mut self, class: Class, local: &[u8], domain: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
         self.text(class, local, out);
@@ -161,24 +164,25 @@ impl Pseudonyms {
         }
     }
 
-    /// Appends the pseudonym of any text: a letter and twelve more, or digits.
+    /// Appends the pseudonym of any text: the letter of the class and twelve letters or digits.
     pub fn text(&mut self, class: Class, text: &[u8], out: &mut Vec<u8>) {
         if text.is_empty() || self.keeps(class) {
             out.extend_from_slice(text);
         } else if !self.cached(class, text, out) {
             let start = out.len();
-            // As records have it, so that a log and its records have the same pseudonyms.
+            // Hash the cleaned text, so that a log and its records get the same pseudonyms.
             self.hash(class, clean(text).as_bytes(), out);
             self.remember(class, text, &out[start..]);
         }
     }
 
-    /// Appends the pseudonym of a secret, which `--keep` cannot keep.
+    /// Appends the pseudonym of a secret.
     pub fn secret(&mut self, secret: &[u8], out: &mut Vec<u8>) {
         self.text(Class::Secret, secret, out);
     }
 
-    /// Appends a queue ID for a queue ID, of the same length and alphabet (hexadecimal digits are among those of long ones).
+    /// Appends a queue ID of the same length. It consists of hexadecimal digits, which are valid in
+    /// short and in long queue IDs.
     pub fn queue_id(&mut self, id: &[u8], out: &mut Vec<u8>) {
         let hash =
             self.macs[Class::QueueId as usize].clone().chain_update(id).finalize().into_bytes();
@@ -190,7 +194,7 @@ impl Pseudonyms {
         }
     }
 
-    /// Appends the pseudonym of base64 that is no text: base64 of the same length.
+    /// Appends the pseudonym of base64 that does not encode text: base64 of the same length.
     pub fn base64(&mut self, challenge: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
         let hash = self.macs[Class::Challenge as usize]
@@ -227,7 +231,7 @@ impl Pseudonyms {
     fn hash(&self, class: Class, text: &[u8], out: &mut Vec<u8>) {
         let hash = self.macs[class as usize].clone().chain_update(text).finalize().into_bytes();
         let mut letters = [0; 16];
-        // Ten bytes are sixteen letters.
+        // Ten bytes become sixteen characters.
         BASE32_NOPAD.encode_mut(&hash[..10], &mut letters);
         letters.make_ascii_lowercase();
         out.push(class.letter());
@@ -235,7 +239,8 @@ impl Pseudonyms {
     }
 }
 
-/// An address, and what stands around it: `[`, `[IPv6:`, `]`.
+/// Reads an address literal. Returns the text before the address (`[`, `[IPv6:`), the address, and the
+/// text after it (`]`, a zone).
 fn literal(name: &[u8]) -> Option<(&[u8], IpAddr, &[u8])> {
     if !name.first().is_some_and(|b| b.is_ascii_hexdigit() || matches!(b, b'[' | b':')) {
         return None;
@@ -251,15 +256,15 @@ fn literal(name: &[u8]) -> Option<(&[u8], IpAddr, &[u8])> {
     Some((&name[..start], ip, &name[start + inner.len()..]))
 }
 
-/// Names that say of no machine which it is.
-fn is_nobodys(name: &[u8]) -> bool {
+/// Whether a host name does not identify a machine.
+fn is_anonymous(name: &[u8]) -> bool {
     name.is_empty()
         || [&b"unknown"[..], b"localhost", b"localhost.localdomain"]
             .iter()
-            .any(|nobody| name.eq_ignore_ascii_case(nobody))
+            .any(|anonymous| name.eq_ignore_ascii_case(anonymous))
 }
 
-/// Whether the part of a mail address behind its `@` is a name or an address.
+/// Whether `text`, the part of a mail address after its `@`, is a name or an address.
 pub(crate) fn is_domain(text: &[u8]) -> bool {
     let name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_') || *b >= 0x80;
     !text.is_empty() && (text.iter().all(name) || literal(text).is_some())

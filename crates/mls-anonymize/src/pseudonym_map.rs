@@ -1,5 +1,5 @@
-//! What was replaced by what, for `--map` and `--verify`. It grows with the number of different
-//! originals.
+//! The pseudonyms of a run and their originals, for `--map` and `--verify`. The map grows with the
+//! number of different originals.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -26,7 +26,7 @@ impl PseudonymMap {
         );
     }
 
-    /// Notes a public address that is its own pseudonym.
+    /// Records a public address that is its own pseudonym.
     pub(crate) fn unchanged_address(&mut self, ip: IpAddr) {
         self.unchanged.insert(ip.to_canonical());
     }
@@ -47,7 +47,7 @@ impl PseudonymMap {
         }
     }
 
-    /// The originals of a class and their pseudonyms, in order.
+    /// The originals of a class and their pseudonyms, sorted by original.
     pub fn of(&self, class: Class) -> impl Iterator<Item = (&str, &str)> {
         self.pairs
             .get(&class)
@@ -56,8 +56,8 @@ impl PseudonymMap {
             .map(|(original, pseudonym)| (&**original, &**pseudonym))
     }
 
-    /// Writes a line `CLASS`, tab, `PSEUDONYM`, tab, `ORIGINAL` for each. No text has a control
-    /// character in it.
+    /// Writes one line for each: `CLASS`, tab, `PSEUDONYM`, tab, `ORIGINAL`. No text contains a control
+    /// character. Secrets are omitted.
     ///
     /// # Errors
     /// Those of the writer.

@@ -1,4 +1,4 @@
-//! An NDJSON record: members by their names, and text wherever else it stands.
+//! Anonymizes an NDJSON record: known members by their names, other text by its shape.
 
 use bstr::ByteSlice;
 use mls_event::{BadRecord, Members, write_json};
@@ -8,26 +8,26 @@ use crate::anonymizer::Anonymizer;
 use crate::class::Class;
 use crate::text::LineContext;
 
-/// What a member of any record holds.
+/// The content of a member.
 #[derive(Clone, Copy)]
 enum MemberContent {
-    /// Nothing to hide.
+    /// Data that identifies nobody.
     Facts,
     Name,
     User,
     Mechanism,
     Reason,
-    /// In an alert, what its `kind` says.
+    /// In an alert: an address or a user name, as its `kind` says.
     Key,
-    /// Derived from the address, which it would reveal.
+    /// Derived from the address. It would reveal the address.
     Derived,
-    /// A sentence with names and addresses in it.
+    /// A sentence that contains names and addresses.
     Sentence,
-    /// Something that this version does not know: replaced where it looks like a name or an address.
+    /// Unknown to this version: text in it is replaced if it looks like a name or an address.
     Anything,
 }
 
-fn holds(name: &str) -> MemberContent {
+fn content_of(name: &str) -> MemberContent {
     match name {
         "v" | "type" | "date" | "service" | "pid" | "outcome" | "attempts" | "port" | "pos"
         | "queue_id" | "reverse_dns_status" | "country_code" => MemberContent::Facts,
@@ -42,14 +42,16 @@ fn holds(name: &str) -> MemberContent {
     }
 }
 
-/// Readers of JSON go little deeper (127, most of them), and each level is read anew: what is nested deeper becomes null.
+/// The limit of nesting; deeper values become null. Most JSON readers allow 127 levels. Each level is
+/// parsed again here, so deep nesting costs time.
 const DEPTH: u8 = 100;
 
 impl Anonymizer {
-    /// Appends a record, given and written without its newline. Members keep their order; numbers, and what is null, stay.
+    /// Appends a record; neither `line` nor the result has a newline. Members keep their order. Numbers
+    /// and null do not change.
     ///
     /// # Errors
-    /// Where the line is no JSON object, or of a later version of the contract.
+    /// The line is not a JSON object, or it has a later version of the contract.
     pub fn record(&mut self, line: &[u8], out: &mut Vec<u8>) -> Result<(), BadRecord> {
         mls_event::kind(line)?;
         let members = Members::parse(line)?;
@@ -61,7 +63,7 @@ impl Anonymizer {
         Ok(())
     }
 
-    /// Appends a line of Docker's json-file driver, whose member `log` becomes `inside`.
+    /// Appends a line of Docker's json-file driver. `inside` becomes its member `log`.
     ///
     /// # Errors
     /// The line is not a JSON object.
@@ -109,28 +111,28 @@ impl Anonymizer {
             if i > 0 {
                 out.push(b',');
             }
-            let holds = match holds(name) {
+            let content = match content_of(name) {
                 MemberContent::Key => key,
-                holds => holds,
+                content => content,
             };
-            if matches!(holds, MemberContent::Anything) {
+            if matches!(content, MemberContent::Anything) {
                 self.json_string(name, MemberContent::Anything, context, out);
             } else {
                 write_json(out, name);
             }
             out.push(b':');
-            match holds {
+            match content {
                 MemberContent::Derived if !self.pseudonyms.keeps(Class::Asn) => {
                     out.extend_from_slice(b"null");
                 }
                 MemberContent::Sentence => out.extend_from_slice(b"null"),
-                _ => self.value(value.get(), holds, context, depth, out),
+                _ => self.value(value.get(), content, context, depth, out),
             }
         }
         out.push(b'}');
     }
 
-    /// What is no text is never read as anything else: a number of any size stays as it is written.
+    /// Appends a value. Numbers are copied, not parsed, so that a number of any size stays the same.
     fn value(
         &mut self,
         json: &str,
@@ -201,10 +203,10 @@ mod tests {
 
     #[test]
     fn every_member_of_the_contract_has_a_rule() {
-        // The words of `kind` and the numbers of `threshold` look like no name.
+        // The words in `kind` and the numbers in `threshold` do not look like names.
         let by_shape = ["kind", "threshold"];
         for name in [Auth::MEMBERS, Enrichment::MEMBERS, Alert::MEMBERS].concat() {
-            let rule = holds(name);
+            let rule = content_of(name);
             assert_eq!(matches!(rule, MemberContent::Anything), by_shape.contains(&name), "{name}");
         }
     }

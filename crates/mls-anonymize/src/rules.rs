@@ -1,4 +1,4 @@
-//! What the owner of a log knows to be somebody's, as patterns.
+//! Patterns of the user: text in this log that identifies somebody.
 
 use std::ops::Range;
 use std::path::Path;
@@ -10,15 +10,16 @@ use regex::bytes::Regex;
 
 use crate::class::Class;
 
-/// Patterns, and the class of what they match.
+/// Patterns, each with the class of the text that it matches.
 #[derive(Debug, Default)]
 pub struct Rules(Vec<(Class, Regex)>);
 
 impl Rules {
-    /// Reads a file of rules: `CLASS REGEX` on each line; blank lines, and those that begin with `#`, are none.
+    /// Reads a file of rules: `CLASS REGEX` on each line. Skips blank lines and lines that begin with
+    /// `#`.
     ///
     /// # Errors
-    /// Exit 66 or 77 where it cannot be read, 78 where a line is no rule.
+    /// Exit 66 or 77 if the file cannot be read, 78 if a line is not a rule.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let name = path.display();
         let text =
@@ -29,13 +30,12 @@ impl Rules {
             .enumerate()
             .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
         let rule = |(n, line): (usize, &str)| {
-            let wrong =
-                |why: &str| Exit::Config.error(format!("{name}, line {}: {line}: {why}", n + 1));
+            let wrong = |why: &str| Exit::Config.error(format!("{name}:{}: {why} ({line})", n + 1));
             let (class, pattern) = line
                 .split_once(char::is_whitespace)
-                .ok_or_else(|| wrong("not CLASS and a pattern"))?;
+                .ok_or_else(|| wrong("a rule needs a class and a pattern"))?;
             let class = Class::from_str(class, false)
-                .map_err(|_| wrong(&format!("{class} is no class: {}", classes())))?;
+                .map_err(|_| wrong(&format!("unknown class {class}; use one of {}", classes())))?;
             let regex =
                 Regex::new(pattern.trim_start()).map_err(|error| wrong(&error.to_string()))?;
             Ok((class, regex))
@@ -43,14 +43,15 @@ impl Rules {
         lines.map(rule).collect::<anyhow::Result<_>>().map(Self)
     }
 
-    /// The first match in `text` from `at` on, the first rule's where several begin there. Empty ones are none.
+    /// Returns the first match in `text` at `at` or later. If several rules match there, the first
+    /// rule wins. Ignores empty matches.
     pub(crate) fn find(&self, text: &[u8], at: usize) -> Option<(Class, Range<usize>)> {
         let matches = self.0.iter().filter_map(|(class, regex)| {
             let mut from = at;
             loop {
                 let groups = regex.captures_at(text, from)?;
                 let (whole, part) = (groups.get(0)?, groups.get(1).or_else(|| groups.get(0))?);
-                // The one before may have ended behind the beginning of this one's group.
+                // The previous match may have ended after the beginning of this group.
                 if !part.is_empty() && part.start() >= at {
                     return Some((*class, part.range()));
                 }

@@ -1,4 +1,4 @@
-//! Passwords, their hashes and SASL responses, wherever a server can log them.
+//! Finds passwords, their hashes and SASL responses in log messages.
 //!
 //! | program | what it logs | when | source |
 //! |---|---|---|---|
@@ -18,9 +18,9 @@ use aho_corasick::AhoCorasick;
 use bstr::ByteSlice;
 use data_encoding::BASE64;
 
-/// Where a secret is, relative to the words that mark it.
+/// Where a secret begins and ends, relative to the words that mark it.
 #[derive(Clone, Copy)]
-enum Place {
+enum Extent {
     /// Up to the last `)` of the text: the secret may contain one.
     LastParenthesis,
     /// Up to the last `'` of the text.
@@ -43,66 +43,66 @@ enum Place {
     Response,
 }
 
-const MARKS: &[(&str, Place)] = &[
-    ("given password: ", Place::LastParenthesis),
-    (" (input: ", Place::LastParenthesis),
-    (") != '", Place::Comparison),
-    ("invalid password '", Place::LastQuote),
-    ("invalid password field '", Place::LastQuote),
-    (", password '", Place::LastQuote),
-    ("pass `", Place::LastQuote),
-    ("password = '", Place::NextQuote),
-    ("password='", Place::NextQuote),
-    ("password = \"", Place::NextQuote),
-    ("password=\"", Place::NextQuote),
-    ("credentials: ", Place::Hexadecimal),
-    ("cache hit: ", Place::Field),
-    ("client in: cont", Place::Continuation),
-    (", init_response ", Place::Rest),
-    ("decoded initial response ", Place::Rest),
-    ("decoded response: ", Place::Rest),
-    ("uncoded initial reply: ", Place::Rest),
-    ("uncoded client response ", Place::Rest),
-    ("auth_httpform: sending ", Place::Rest),
-    ("auth plain ", Place::Response),
-    ("auth login ", Place::Response),
-    ("auth cram-md5 ", Place::Response),
-    ("auth ntlm ", Place::Response),
-    ("auth external ", Place::Response),
-    ("auth xoauth2 ", Place::Response),
-    ("auth oauthbearer ", Place::Response),
-    ("auth scram-sha-1 ", Place::Response),
-    ("auth scram-sha-256 ", Place::Response),
-    ("{plain", Place::Mark),
-    ("{clear", Place::Mark),
-    ("{crypt", Place::Mark),
-    ("{md5", Place::Mark),
-    ("{sha", Place::Mark),
-    ("{smd5", Place::Mark),
-    ("{ssha", Place::Mark),
-    ("{blf-crypt", Place::Mark),
-    ("{argon2", Place::Mark),
-    ("{pbkdf2", Place::Mark),
-    ("{scram", Place::Mark),
-    ("{cram-md5", Place::Mark),
-    ("{digest-md5", Place::Mark),
-    ("{hmac-md5", Place::Mark),
-    ("{ntlm", Place::Mark),
-    ("{lanman", Place::Mark),
-    ("$1$", Place::Mark),
-    ("$2a$", Place::Mark),
-    ("$2b$", Place::Mark),
-    ("$2y$", Place::Mark),
-    ("$5$", Place::Mark),
-    ("$6$", Place::Mark),
-    ("$7$", Place::Mark),
-    ("$y$", Place::Mark),
-    ("$apr1$", Place::Mark),
-    ("$argon2", Place::Mark),
-    ("$pbkdf2", Place::Mark),
+const MARKS: &[(&str, Extent)] = &[
+    ("given password: ", Extent::LastParenthesis),
+    (" (input: ", Extent::LastParenthesis),
+    (") != '", Extent::Comparison),
+    ("invalid password '", Extent::LastQuote),
+    ("invalid password field '", Extent::LastQuote),
+    (", password '", Extent::LastQuote),
+    ("pass `", Extent::LastQuote),
+    ("password = '", Extent::NextQuote),
+    ("password='", Extent::NextQuote),
+    ("password = \"", Extent::NextQuote),
+    ("password=\"", Extent::NextQuote),
+    ("credentials: ", Extent::Hexadecimal),
+    ("cache hit: ", Extent::Field),
+    ("client in: cont", Extent::Continuation),
+    (", init_response ", Extent::Rest),
+    ("decoded initial response ", Extent::Rest),
+    ("decoded response: ", Extent::Rest),
+    ("uncoded initial reply: ", Extent::Rest),
+    ("uncoded client response ", Extent::Rest),
+    ("auth_httpform: sending ", Extent::Rest),
+    ("auth plain ", Extent::Response),
+    ("auth login ", Extent::Response),
+    ("auth cram-md5 ", Extent::Response),
+    ("auth ntlm ", Extent::Response),
+    ("auth external ", Extent::Response),
+    ("auth xoauth2 ", Extent::Response),
+    ("auth oauthbearer ", Extent::Response),
+    ("auth scram-sha-1 ", Extent::Response),
+    ("auth scram-sha-256 ", Extent::Response),
+    ("{plain", Extent::Mark),
+    ("{clear", Extent::Mark),
+    ("{crypt", Extent::Mark),
+    ("{md5", Extent::Mark),
+    ("{sha", Extent::Mark),
+    ("{smd5", Extent::Mark),
+    ("{ssha", Extent::Mark),
+    ("{blf-crypt", Extent::Mark),
+    ("{argon2", Extent::Mark),
+    ("{pbkdf2", Extent::Mark),
+    ("{scram", Extent::Mark),
+    ("{cram-md5", Extent::Mark),
+    ("{digest-md5", Extent::Mark),
+    ("{hmac-md5", Extent::Mark),
+    ("{ntlm", Extent::Mark),
+    ("{lanman", Extent::Mark),
+    ("$1$", Extent::Mark),
+    ("$2a$", Extent::Mark),
+    ("$2b$", Extent::Mark),
+    ("$2y$", Extent::Mark),
+    ("$5$", Extent::Mark),
+    ("$6$", Extent::Mark),
+    ("$7$", Extent::Mark),
+    ("$y$", Extent::Mark),
+    ("$apr1$", Extent::Mark),
+    ("$argon2", Extent::Mark),
+    ("$pbkdf2", Extent::Mark),
 ];
 
-/// `None` if the search could not be built, which a test excludes.
+/// `None` if the search could not be built. Tests would fail in this case.
 static SEARCH: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
     let marks = MARKS.iter().map(|(mark, _)| mark);
     AhoCorasick::builder().ascii_case_insensitive(true).build(marks).ok()
@@ -118,9 +118,9 @@ pub(crate) fn find(text: &[u8], at: usize) -> Option<Range<usize>> {
     let search = SEARCH.as_ref()?;
     let mut from = at;
     while let Some(mark) = search.find(text.get(from..)?) {
-        let (_, place) = MARKS[mark.pattern()];
+        let (_, extent) = MARKS[mark.pattern()];
         let mark = from + mark.start()..from + mark.end();
-        let secret = locate(text, mark.clone(), place, at).filter(|secret| {
+        let secret = locate(text, mark.clone(), extent, at).filter(|secret| {
             let value = &text[secret.clone()];
             secret.start >= at && !value.is_empty() && value != b"<hidden>" && value != b"***"
         });
@@ -132,44 +132,44 @@ pub(crate) fn find(text: &[u8], at: usize) -> Option<Range<usize>> {
     None
 }
 
-fn locate(text: &[u8], mark: Range<usize>, place: Place, at: usize) -> Option<Range<usize>> {
+fn locate(text: &[u8], mark: Range<usize>, extent: Extent, at: usize) -> Option<Range<usize>> {
     let (start, rest) = (mark.end, &text[mark.end..]);
-    let length = match place {
-        Place::LastParenthesis => rest.rfind_byte(b')').unwrap_or(rest.len()),
-        Place::LastQuote => rest.rfind_byte(b'\'').unwrap_or(rest.len()),
-        Place::NextQuote => rest.find_byte(text[start - 1]).unwrap_or(rest.len()),
-        Place::Rest => rest.len(),
-        Place::Continuation => {
+    let length = match extent {
+        Extent::LastParenthesis => rest.rfind_byte(b')').unwrap_or(rest.len()),
+        Extent::LastQuote => rest.rfind_byte(b'\'').unwrap_or(rest.len()),
+        Extent::NextQuote => rest.find_byte(text[start - 1]).unwrap_or(rest.len()),
+        Extent::Rest => rest.len(),
+        Extent::Continuation => {
             let number = tab_length(rest)?;
             let digits = rest[number..].iter().take_while(|b| b.is_ascii_digit()).count();
             let answer = number + digits + tab_length(&rest[number + digits..])?;
             let start = start + answer;
             return Some(start..start + word_length(&rest[answer..]));
         }
-        Place::Field => {
+        Extent::Field => {
             (0..rest.len()).find(|n| tab_length(&rest[*n..]).is_some()).unwrap_or(rest.len())
         }
-        Place::Hexadecimal => {
+        Extent::Hexadecimal => {
             let length = word_length(rest);
             if !rest[..length].iter().all(u8::is_ascii_hexdigit) {
                 return None;
             }
             length
         }
-        Place::Mark => {
+        Extent::Mark => {
             let in_word =
                 mark.start.checked_sub(1).is_some_and(|n| text[n].is_ascii_alphanumeric());
             let end = start + word_length(rest);
             return (!in_word).then_some(mark.start..end);
         }
-        Place::Comparison => {
+        Extent::Comparison => {
             let opened = password_before(text, mark.start).filter(|opened| *opened >= at);
             if let Some(opened) = opened {
                 return Some(opened..mark.start);
             }
             rest.rfind_byte(b'\'').unwrap_or(rest.len())
         }
-        Place::Response => {
+        Extent::Response => {
             let before = &text[..mark.start];
             if before.ends_with(b"250-") || before.ends_with(b"250 ") {
                 return None;
@@ -180,7 +180,7 @@ fn locate(text: &[u8], mark: Range<usize>, place: Place, at: usize) -> Option<Ra
     Some(start..start + length)
 }
 
-/// Returns where the password begins in `SCHEME(password`, which ends at `end`.
+/// Returns where the password begins in `SCHEME(password`. `end` is the end of the password.
 fn password_before(text: &[u8], end: usize) -> Option<usize> {
     let is_scheme = |b: &u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b"-._".contains(b);
     memchr::memchr_iter(b'(', &text[..end]).find_map(|open| {
@@ -189,7 +189,7 @@ fn password_before(text: &[u8], end: usize) -> Option<usize> {
     })
 }
 
-/// Returns what `smtpd -v` logs of a client that answers with base64: `< NAME[ADDRESS]: BASE64`.
+/// Returns the base64 answer of a client as `smtpd -v` logs it: `< NAME[ADDRESS]: BASE64`.
 fn answer_of_client(text: &[u8]) -> Option<Range<usize>> {
     const COMMANDS: [&[u8]; 6] = [b"QUIT", b"DATA", b"RSET", b"NOOP", b"STARTTLS", b"HELP"];
     let start = text.starts_with(b"< ").then(|| text.find(": "))?? + 2;
@@ -204,8 +204,8 @@ fn word_length(text: &[u8]) -> usize {
     (0..text.len()).find(ends).unwrap_or(text.len())
 }
 
-/// Returns the length of the tab that `text` begins with: a tab, or what Dovecot or a syslog daemon
-/// writes for it.
+/// Returns the length of the tab that `text` begins with. Dovecot writes it as `\t`, a syslog daemon
+/// as `#011`.
 fn tab_length(text: &[u8]) -> Option<usize> {
     let tabs = [&b"\t"[..], b"\\t", b"#011"];
     tabs.iter().find(|tab| text.starts_with(tab)).map(|tab| tab.len())

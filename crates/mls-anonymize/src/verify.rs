@@ -1,4 +1,4 @@
-//! Whether what was written says the same as what was read, and says it of nobody.
+//! `--verify`: checks that the result says the same as the original, and that it identifies nobody.
 
 use std::collections::{BTreeSet, HashSet};
 use std::io::BufRead;
@@ -21,21 +21,25 @@ use crate::common_words;
 use crate::pseudonym_map::PseudonymMap;
 use crate::text::{ESCAPE, LineContext, is_escape};
 
-/// Returns the first part of a line that should be the same, or replaced by its pseudonym, and is
-/// not.
-pub(crate) fn line(read: &[u8], written: &[u8], names: &mut Anonymizer) -> Option<&'static str> {
+/// Returns the first part of a line that is wrong in the result. A part must be the same, or replaced
+/// by its pseudonym.
+pub(crate) fn line(
+    read: &[u8],
+    written: &[u8],
+    anonymizer: &mut Anonymizer,
+) -> Option<&'static str> {
     let (read, written) = (read.trim_end_with(|c| c == '\n'), written.trim_end_with(|c| c == '\n'));
     match (docker::Line::parse(read), docker::Line::parse(written)) {
         (Some(read), Some(written)) if read.time == written.time => {
-            return line(read.log.as_bytes(), written.log.as_bytes(), names);
+            return line(read.log.as_bytes(), written.log.as_bytes(), anonymizer);
         }
         (None, None) => {}
-        _ => return Some("what Docker writes around the line"),
+        _ => return Some("Docker's JSON around the line"),
     }
     let (read, written) = match (envelope::open(read), envelope::open(written)) {
         (Some(read), Some(written)) => (read, written),
         (None, None) => return None,
-        _ => return Some("what stands before the message"),
+        _ => return Some("the text before the message"),
     };
     if (read.stamp, read.program, read.pid, read.repeated)
         != (written.stamp, written.program, written.pid, written.repeated)
@@ -44,7 +48,7 @@ pub(crate) fn line(read: &[u8], written: &[u8], names: &mut Anonymizer) -> Optio
     }
     let mut pseudonym = |name: &[u8]| {
         let mut host = Vec::new();
-        names.pseudonyms.host(clean(name).as_bytes(), &mut host);
+        anonymizer.pseudonyms.host(clean(name).as_bytes(), &mut host);
         host
     };
     let hosts: Vec<_> =
@@ -56,12 +60,12 @@ pub(crate) fn line(read: &[u8], written: &[u8], names: &mut Anonymizer) -> Optio
     let before = mls_parse::pieces(read.program, read.message);
     let after = mls_parse::pieces(written.program, written.message);
     let context = LineContext { host: read.host, dovecot: false };
-    let expected = before.map(|pieces| ReadAttempt::expected(&pieces, names, context));
+    let expected = before.map(|pieces| ReadAttempt::expected(&pieces, anonymizer, context));
     (expected != after.map(|pieces| ReadAttempt::read(&pieces)))
-        .then_some("what the parser reads in it")
+        .then_some("the record that mls-parse makes of it")
 }
 
-/// What a message says of an attempt.
+/// The data that the parser reads from a message.
 #[derive(PartialEq, Eq)]
 struct ReadAttempt {
     facts: (mls_event::Outcome, u32, Option<u16>, Option<String>),
@@ -91,32 +95,38 @@ impl ReadAttempt {
         }
     }
 
-    /// What should be read after anonymizing: the pseudonyms of what is read before.
-    fn expected(pieces: &Pieces<'_>, names: &mut Anonymizer, context: LineContext<'_>) -> Self {
+    /// The data that the parser must read from the result: the pseudonyms of the data in the original.
+    fn expected(
+        pieces: &Pieces<'_>,
+        anonymizer: &mut Anonymizer,
+        context: LineContext<'_>,
+    ) -> Self {
         let mut said = Self::read(pieces);
         let mut replaced =
             |text: &Option<Vec<u8>>,
              how: fn(&mut Anonymizer, &str, LineContext<'_>, &mut Vec<u8>)| {
                 text.as_ref().map(|text| {
                     let mut out = Vec::new();
-                    how(names, &text.to_str_lossy(), context, &mut out);
+                    how(anonymizer, &text.to_str_lossy(), context, &mut out);
                     out
                 })
             };
         said.texts = [
-            replaced(&said.texts[0], |names, name, _, out| {
-                names.pseudonyms.host(name.as_bytes(), out);
+            replaced(&said.texts[0], |anonymizer, name, _, out| {
+                anonymizer.pseudonyms.host(name.as_bytes(), out);
             }),
-            replaced(&said.texts[1], |names, name, _, out| names.pseudonyms.user(name, out)),
+            replaced(&said.texts[1], |anonymizer, name, _, out| {
+                anonymizer.pseudonyms.user(name, out)
+            }),
             replaced(&said.texts[2], Anonymizer::reason),
-            replaced(&said.texts[3], |names, name, _, out| names.mechanism(name, out)),
+            replaced(&said.texts[3], |anonymizer, name, _, out| anonymizer.mechanism(name, out)),
         ];
-        said.ip = said.ip.map(|ip| names.pseudonyms.address(ip));
+        said.ip = said.ip.map(|ip| anonymizer.pseudonyms.address(ip));
         said
     }
 }
 
-/// As [`line`], for records: of members that are kept.
+/// Like [`line()`], for records. Checks the members that are kept.
 pub(crate) fn record(read: &[u8], written: &[u8]) -> Option<&'static str> {
     match (Record::parse(read), Record::parse(written)) {
         (Ok(Record::Auth(read)), Ok(Record::Auth(written))) => {
@@ -136,7 +146,7 @@ pub(crate) fn record(read: &[u8], written: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// As [`record`], for rows.
+/// Like [`record`], for rows.
 pub(crate) fn row(read: &[u8], written: &[u8]) -> Option<&'static str> {
     let mut decoders = [Decoder::new(Zone::default()), Decoder::new(Zone::default())];
     let [read, written] = [read, written]
@@ -149,7 +159,7 @@ pub(crate) fn row(read: &[u8], written: &[u8]) -> Option<&'static str> {
     (read != written).then_some("a cell that is kept")
 }
 
-/// An event without what is replaced.
+/// An event without the members that are replaced.
 fn facts(auth: Auth<'_>) -> String {
     let kept = Auth {
         server: None,
@@ -169,17 +179,17 @@ fn facts(auth: Auth<'_>) -> String {
     format!("{kept:?}")
 }
 
-/// Looks for originals in what was written.
+/// Searches the result for originals.
 ///
-/// Host and domain names, mail addresses, user names and secrets count if they stand there as
-/// words, in any case. A name says nothing if it consists of [words that a log keeps](common_words)
-/// or is one of `allowed`. A user name, or a name of one label, says nothing if it has fewer than
-/// five characters. An address counts unless it is the pseudonym of another address.
+/// Host and domain names, mail addresses, user names and secrets count if they occur as words, in any
+/// case. A name does not count if it consists of [common words](common_words) or is one of `allowed`.
+/// A user name, or a name of one label, does not count if it has fewer than five characters. An address
+/// counts unless it is the pseudonym of another address.
 ///
 /// # Errors
 /// Exit 65 with the first line that contains an original, or if a public address is its own
 /// pseudonym.
-pub(crate) fn nothing_is_left(
+pub(crate) fn find_originals(
     written: impl BufRead,
     map: &PseudonymMap,
     kept: &HashSet<String>,
@@ -187,7 +197,7 @@ pub(crate) fn nothing_is_left(
 ) -> anyhow::Result<()> {
     if let Some(ip) = map.unchanged_addresses().next() {
         return Err(Exit::DataErr.error(format!(
-            "{ip} is its own pseudonym under this key; use another key (without --key-file: run \
+            "{ip} is its own pseudonym with this key; use another key (without --key-file: run \
              mls-anonymize again)"
         )));
     }
@@ -202,15 +212,16 @@ pub(crate) fn nothing_is_left(
         if let Some(found) = name {
             let (name, line) = (names[found.pattern()], line.to_str_lossy());
             return Err(Exit::DataErr.error(format!(
-                "line {n}: {name:?} was replaced elsewhere and is still here. If it is nobody's \
-                 name here, put it on a line of a file for --allow-words; else give a pattern for \
-                 it in --rules. The line: {line}"
+                "output line {n}: {name:?} was replaced in another line, but not here. If it is not \
+                 a name here, list it in a file for --allow-words; if it is, add a pattern to the \
+                 file for --rules. The line: {line}"
             )));
         }
         if let Some(ip) = addresses_in(&line).find(|ip| addresses.contains(ip)) {
             let line = line.to_str_lossy();
             return Err(Exit::DataErr.error(format!(
-                "line {n}: {ip} was replaced elsewhere and is still here: {line}"
+                "output line {n}: the address {ip} was replaced in another line, but not here; add a \
+                 pattern to the file for --rules. The line: {line}"
             )));
         }
     }
@@ -233,7 +244,7 @@ fn names_to_find<'m>(
     kept: &HashSet<String>,
     allowed: &HashSet<String>,
 ) -> Vec<&'m str> {
-    let says_something = |name: &&str| {
+    let counts = |name: &&str| {
         let long = name.chars().count() >= 5 || name.contains(['@', '.']);
         let lower = name.to_lowercase();
         long && !common_words::are_kept(name.as_bytes())
@@ -245,18 +256,19 @@ fn names_to_find<'m>(
     let all: BTreeSet<&str> = names
         .filter(|(original, pseudonym)| original != pseudonym)
         .map(|(original, _)| original)
-        .filter(says_something)
+        .filter(counts)
         .collect();
-    // a@b.example and c.b.example contain b.example as a word. Leaving them out saves a kilobyte
-    // each.
-    let end_is_among_them = |name: &&str| {
+    // a@b.example and c.b.example contain b.example as a word, so a search for b.example finds them.
+    // Omitting them saves about a kilobyte each.
+    let contains_another = |name: &&str| {
         let end = name.rsplit_once('@').or_else(|| name.split_once('.'));
         end.is_some_and(|(_, end)| all.contains(end))
     };
-    all.iter().copied().filter(|name| !end_is_among_them(name)).collect()
+    all.iter().copied().filter(|name| !contains_another(name)).collect()
 }
 
-/// Reads a file of words, one on each line, which `--verify` may find in the result.
+/// Reads a file of words, one on each line, that may occur in the result. Skips blank lines and lines
+/// that begin with `#`.
 ///
 /// # Errors
 /// Exit 66 if the file cannot be read.
@@ -267,7 +279,7 @@ pub(crate) fn load_allowed_words(path: &Path) -> anyhow::Result<HashSet<String>>
     Ok(words.filter(|word| !word.is_empty() && !word.starts_with('#')).collect())
 }
 
-/// Whether what stands at `range` is no part of a longer word.
+/// Whether the text at `range` is not part of a longer word.
 fn stands_alone(line: &[u8], range: std::ops::Range<usize>) -> bool {
     let in_word = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || *b >= 0x80);
     let (first, last) = (line.get(range.start), line.get(range.end - 1));
@@ -277,7 +289,7 @@ fn stands_alone(line: &[u8], range: std::ops::Range<usize>) -> bool {
     begins && (!in_word(last) || !in_word(line.get(range.end)))
 }
 
-/// Every address in a line, however it stands there. What stands behind a `v` is a version.
+/// All addresses in a line. Numbers after a `v` are a version, not an address.
 fn addresses_in(line: &[u8]) -> impl Iterator<Item = IpAddr> {
     let runs = line.split(|b| !(b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b'v')));
     runs.filter(|run| run.len() >= 3).filter_map(|run| {
@@ -287,8 +299,8 @@ fn addresses_in(line: &[u8]) -> impl Iterator<Item = IpAddr> {
     })
 }
 
-/// Adds the words of a line that stay and that somebody may be called: the program, and the
-/// mechanism.
+/// Adds the program and the mechanism of a line, and their parts. These words stay in the result, even
+/// if somebody has such a name.
 pub(crate) fn kept_words(line: &[u8], kept: &mut HashSet<String>) {
     let line = line.trim_end_with(|c| c == '\n');
     if let Some(docker) = docker::Line::parse(line) {
