@@ -559,7 +559,7 @@ fn a_cursor_file_to_be_committed_by_that_is_not_there_is_told_of() {
         let output = site.shell(&format!("{tool} --committed-by nosuch F"));
         let said = text(&output.stderr);
         assert_eq!((output.status.code(), said.lines().count()), (Some(0), 1), "{said}");
-        assert!(said.contains("nosuch does not exist: nothing is committed yet"), "{said}");
+        assert!(said.contains("nosuch does not exist: nothing is committed"), "{said}");
         assert_eq!(text(&site.shell(&format!("{tool} --committed-by S F")).stderr), "");
     }
 }

@@ -116,8 +116,9 @@ fn rows_that_a_sink_has_not_committed_wait() {
     site.append(&row("2026-06-01 10:00", "a"));
     let length = fs::metadata(site.csv()).unwrap().len();
     let cursor = site.dir.path().join("state.offset");
-    let data = mls_state::cursor_file::Data::describe(&fs::File::open(site.csv()).unwrap(), length)
-        .unwrap();
+    let data =
+        mls_state::cursor_file::Fingerprint::describe(&fs::File::open(site.csv()).unwrap(), length)
+            .unwrap();
     mls_state::cursor_file::CursorFile::next(0, Value::Null, Some(data)).store(&cursor).unwrap();
     site.append(&row("2026-06-01 10:00", "uncommitted"));
     let run = site.run(

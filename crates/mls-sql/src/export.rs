@@ -17,7 +17,7 @@ use anyhow::Context;
 use mls_diag::{Exit, OrExit, diag, summary};
 use mls_event::Auth;
 use mls_state::atomic;
-use mls_state::cursor_file::{CursorFile, Data, sha256};
+use mls_state::cursor_file::{CursorFile, Fingerprint, sha256};
 use mls_state::lock::Lock;
 use mls_stream::ndjson::{Reader, Writer};
 use mls_stream::sink::{self, Sink};
@@ -40,7 +40,7 @@ pub(crate) fn run(
     let Some(dir) = dir else {
         if cursor_file.is_some() {
             return Err(
-                Exit::Usage.error("--cursor-file needs --dir, or a --config that names one")
+                Exit::Usage.error("--cursor-file needs --dir DIR, or --config with sql_export_dir")
             );
         }
         reader.watch_stdout()?;
@@ -85,8 +85,8 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// Returns the temporary name, which no other export into the same directory uses, on this machine
-/// or another.
+/// Returns the temporary name. No other export into the same directory uses it, on this machine or on
+/// another.
 fn part(cursor_file: Option<&Path>) -> anyhow::Result<String> {
     let Some(path) = cursor_file else {
         return Ok(format!(".{}-{}.part", machine(), std::process::id()));
@@ -164,13 +164,13 @@ impl Sink for Export<'_> {
         self.committed = CursorFile::load(path)?.unwrap_or_else(CursorFile::start);
         if base != self.committed.sequence {
             return Err(Exit::TempFail.error(format!(
-                "the CSV was read from commit {base}, but {} is at commit {}: another export has committed since; nothing was \
-                 written, the next run goes on from there",
+                "the CSV was read from commit {base}, but {} is at commit {}: another export has \
+                 committed since. Nothing was written; the next run continues from there",
                 path.display(),
                 self.committed.sequence
             )));
         }
-        self.settle()
+        self.finish_interrupted()
     }
 
     fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
@@ -207,8 +207,9 @@ impl Sink for Export<'_> {
             let file = open.get_mut().get_ref();
             file.sync_all().with_context(context).or_exit(Exit::IoErr)?;
             let length = file.metadata().with_context(context)?.len();
-            written =
-                Some(Data::describe(file, length).with_context(context).or_exit(Exit::IoErr)?);
+            written = Some(
+                Fingerprint::describe(file, length).with_context(context).or_exit(Exit::IoErr)?,
+            );
             atomic::sync_directory(&self.dir).with_context(context).or_exit(Exit::IoErr)?;
         } else if self.open.take().is_some() {
             let _ = fs::remove_file(&self.part);
@@ -239,9 +240,9 @@ impl Export<'_> {
         self.part.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Renames the file that the last commit names, if that run died first. Looks in the directory
-    /// that the commit names, and in the directory of this run in case it was moved.
-    fn settle(&self) -> anyhow::Result<()> {
+    /// Renames the file that the last commit names, if that run died before it renamed it. Looks in the
+    /// directory that the commit names, and in the directory of this run, in case the file was moved.
+    fn finish_interrupted(&self) -> anyhow::Result<()> {
         let CursorFile { file: Some(name), data: Some(data), part, .. } = &self.committed else {
             return Ok(());
         };
@@ -258,7 +259,7 @@ impl Export<'_> {
             };
             let length = file.metadata().with_context(context)?.len();
             if length == data.length
-                && Data::describe(&file, length).with_context(context)? == *data
+                && Fingerprint::describe(&file, length).with_context(context)? == *data
             {
                 return publish(&part, &folder.join(path.file_name().unwrap_or_default()));
             }

@@ -1,7 +1,8 @@
-//! Which alerts were raised: the ledger that keeps mls-alert from raising one twice.
+//! The ledger of raised alerts. It prevents mls-alert from raising an alert twice.
 //!
-//! It is the `cursor` of a [cursor file](crate::cursor_file). `mls-alert` writes it itself, or leaves that to the sink of
-//! its framed stream: `mls-mail` commits each alert together with the mail about it.
+//! The ledger is the `cursor` of a [cursor file](crate::cursor_file). `mls-alert` writes it, unless its
+//! output is a framed stream. Then the sink writes it: `mls-mail` commits each alert together with the
+//! mail about it.
 
 use std::collections::BTreeMap;
 
@@ -10,20 +11,20 @@ use serde_json::Value;
 
 use crate::cursor_file::sha256;
 
-/// How many keys of a kind are remembered at most.
+/// The largest number of keys of a kind.
 pub const MAX_KEYS: usize = 50_000;
 
-/// Longer keys are remembered by their hash, so that the ledger stays below the size of a cursor file.
+/// Longer keys are replaced by their hash, so that the ledger fits into a cursor file.
 const MAX_KEY: usize = 32;
 
-/// If no more keys fit, the ledger looks for expired ones at most once in so many seconds.
+/// A full ledger searches for expired keys at most once in this number of seconds.
 const CLEANUP_INTERVAL: i64 = 60;
 
-/// When each key was last alerted, by kind of alert. Times are seconds since 1970.
+/// The time of the last alert for each key, by kind of alert. Times are seconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alerted {
     alerted: BTreeMap<String, BTreeMap<String, i64>>,
-    /// When no more keys fitted, as long as that is so.
+    /// Since when the ledger is full.
     #[serde(skip)]
     full_since: Option<i64>,
 }
@@ -32,7 +33,7 @@ impl Alerted {
     /// Reads the ledger from the cursor of a cursor file.
     ///
     /// # Errors
-    /// If it is anything else.
+    /// The cursor is not a ledger.
     pub fn from_cursor(cursor: Value) -> serde_json::Result<Self> {
         if cursor.is_null() { Ok(Self::default()) } else { serde_json::from_value(cursor) }
     }
@@ -43,10 +44,11 @@ impl Alerted {
         serde_json::to_value(self).unwrap_or_default()
     }
 
-    /// Whether `key` may alert at `at`: it has not alerted within the `seconds` before. Enters the alert if so.
+    /// Records an alert for `key` at `at` and returns true, unless this key had an alert within the last
+    /// `seconds`.
     ///
-    /// If [`MAX_KEYS`] keys are remembered, those that alerted more than `keep` before `at` make room; without room the
-    /// key does not alert, and a warning says so.
+    /// If the ledger has [`MAX_KEYS`] keys of this kind, it removes keys whose last alert is more than
+    /// `keep` seconds older than `at`. If there is still no room, it returns false and logs a warning.
     pub fn enter(&mut self, kind: &str, key: &str, at: i64, seconds: i64, keep: i64) -> bool {
         let keys = self.alerted.entry(kind.to_owned()).or_default();
         let key = shortened(key);
@@ -55,7 +57,7 @@ impl Alerted {
             return false;
         }
         if last.is_none() && keys.len() >= MAX_KEYS {
-            // A search through all keys for each new one would take too long.
+            // Searching all keys for each new key would take too long.
             if self.full_since.is_some_and(|since| at < since + CLEANUP_INTERVAL) {
                 return false;
             }
@@ -63,7 +65,8 @@ impl Alerted {
             if keys.len() >= MAX_KEYS {
                 if self.full_since.replace(at).is_none() {
                     log::warn!(
-                        "more than {MAX_KEYS} keys of kind {kind} have alerted: further keys do not alert"
+                        "more than {MAX_KEYS} keys of kind {kind} had alerts; new keys raise no alerts \
+                         until old ones expire"
                     );
                 }
                 return false;
@@ -74,7 +77,7 @@ impl Alerted {
         true
     }
 
-    /// Enters an alert that was raised. The oldest keys make room if there is none.
+    /// Records an alert that was raised. If the ledger is full, removes the oldest keys.
     pub fn record(&mut self, kind: &str, key: &str, at: i64) {
         let keys = self.alerted.entry(kind.to_owned()).or_default();
         let key = shortened(key);
@@ -88,7 +91,7 @@ impl Alerted {
         *last = at.max(*last);
     }
 
-    /// Forgets alerts from before `horizon`.
+    /// Removes alerts from before `horizon`.
     pub fn forget_before(&mut self, horizon: i64) {
         for keys in self.alerted.values_mut() {
             keys.retain(|_, at| *at >= horizon);
@@ -109,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_that_do_not_fit_alert_when_others_have_expired() {
+    fn new_keys_raise_alerts_again_after_old_keys_have_expired() {
         let mut alerted = Alerted::default();
         let mut enter = |kind, key: &str, at| alerted.enter(kind, key, at, 600, 0);
         for n in 0..MAX_KEYS {

@@ -1,24 +1,26 @@
-//! Whole files or none: a reader never sees half a file, and a crash leaves the old one or the new one.
+//! Replaces whole files. A reader never sees a part of a file, and after a crash there is either the old
+//! file or the new one.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-/// Replaces `path` by `content`: temporary file in the same directory, fsync, rename, fsync of the directory. Owner and
-/// mode of an existing file are kept; a new one gets `mode`. A symbolic link is followed, not replaced. What is no file, such
-/// as `/dev/null` or a FIFO, is written to as it is.
+/// Replaces the content of `path`: writes a temporary file in the same directory, syncs it, renames it,
+/// and syncs the directory. An existing file keeps its owner and mode; a new file gets `mode`. Follows a
+/// symbolic link. If `path` is not a regular file, for example `/dev/null` or a FIFO, writes to it
+/// directly.
 ///
 /// # Errors
-/// Any I/O error; the old file or the new one then stands, whole.
+/// Any I/O error. The file then has either the old or the new content.
 pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     write_with(path, mode, |file| file.write_all(content))
 }
 
-/// Like [`write()`], for content that need not be in memory as a whole: `fill` writes it.
+/// Like [`write()`], but `fill` writes the content, so that it need not fit into memory.
 ///
 /// # Errors
-/// Any I/O error, of `fill` too: see [`write()`].
+/// Any I/O error, including those of `fill`; see [`write()`].
 pub fn write_with(
     path: &Path,
     mode: u32,
@@ -32,7 +34,8 @@ pub fn write_with(
     let mut temporary = tempfile::Builder::new().prefix(".mls-").tempfile_in(&directory)?;
     fill(temporary.as_file_mut())?;
     let permissions = if let Ok(old) = fs::metadata(&target) {
-        // Without the right to give a file away (chown(2)) the new one is ours, which an unprivileged owner's was too.
+        // Only root may change the owner (chown(2)). Otherwise the new file belongs to us, as the old
+        // one usually did.
         let _ = fchown(temporary.as_file(), Some(old.uid()), Some(old.gid()));
         old.permissions()
     } else {
@@ -44,7 +47,7 @@ pub fn write_with(
     sync_directory(&directory)
 }
 
-/// Makes the names in `directory` durable.
+/// Syncs `directory`, so that created, renamed and removed files in it survive a power failure.
 ///
 /// # Errors
 /// Any I/O error.
@@ -52,7 +55,7 @@ pub fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// The directory that holds `path`, `.` where it names none.
+/// The directory of `path`; `.` if the path does not name one.
 #[must_use]
 pub fn directory_of(path: &Path) -> PathBuf {
     match path.parent() {
@@ -79,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn mode_and_link_are_kept_and_no_temporary_file_stays() {
+    fn mode_and_symbolic_link_are_kept_and_no_temporary_file_remains() {
         let dir = tempfile::tempdir().unwrap();
         let (file, link) = (dir.path().join("state"), dir.path().join("link"));
         write(&file, b"one", 0o640).unwrap();

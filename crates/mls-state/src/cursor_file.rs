@@ -1,4 +1,4 @@
-//! The committed cursor on disk: what a sink has written for good, and where its source goes on.
+//! The cursor file: what a sink has committed, and where its source continues.
 //!
 //! ```json
 //! {
@@ -25,13 +25,13 @@ use sha2::{Digest, Sha256};
 use crate::atomic;
 use mls_diag::{Exit, OrExit};
 
-/// The version that this tool writes.
+/// The version of the format that this tool reads and writes.
 const VERSION: u64 = 1;
 
-/// No cursor is as large; a file that is was not written by us.
+/// The largest cursor file. A larger file was not written by this software.
 const MAX_SIZE: u64 = 16 << 20;
 
-/// How many bytes before a position are hashed to know a file again.
+/// The number of bytes before a position that are hashed to recognize a file.
 pub const WINDOW: u64 = 4096;
 
 /// The content of a cursor file.
@@ -39,28 +39,28 @@ pub const WINDOW: u64 = 4096;
 pub struct CursorFile {
     /// The version of the format.
     pub version: u64,
-    /// Counts commits from 1: two sinks that start from the same number cannot both go on.
+    /// The number of this commit; the first is 1. If two sinks start from the same number, only one of
+    /// them can commit.
     pub sequence: u64,
-    /// When, for people.
+    /// Time of the commit, for human readers.
     pub written: String,
-    /// What the cursor was committed with; null where the source saves its own cursor.
+    /// The committed part of the sink's file; null if the source saves its own cursor.
     pub data: Option<Fingerprint>,
-    /// The same of the files that were rotated away from the sink, the latest first: what one of them has beyond that was never
-    /// committed.
+    /// The committed parts of the sink's rotated files, the latest first. Bytes after these parts were
+    /// never committed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rotated: Vec<Fingerprint>,
-    /// The outcome of the attempts that the sink records. Cursor files without it belong to
-    /// failures.
+    /// The outcome of the attempts that the sink records. A cursor file without it belongs to failures.
     #[serde(default = "failure", skip_serializing_if = "is_failure")]
     pub outcome: Outcome,
-    /// Where `data` is a file of its own: its name, which it gets once this is committed.
+    /// If each commit has a file of its own (mls-sql export): its name after the commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// The name that it has until then, in the same directory.
+    /// The name of that file before the commit, in the same directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<String>,
-    /// The source's position, which only the source understands. A number is that of the Python original, see
-    /// [`legacy_offset`](CursorFile::legacy_offset).
+    /// The position of the source. Only the source understands it. A number is the position of the
+    /// legacy Python version, see [`legacy_offset`](CursorFile::legacy_offset).
     pub cursor: Value,
 }
 
@@ -73,29 +73,30 @@ fn is_failure(outcome: &Outcome) -> bool {
     *outcome == Outcome::Failure
 }
 
-/// What the first bytes of a file are recognized by.
+/// Identifies the first bytes of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
-    /// How many bytes they are.
+    /// The number of these bytes.
     pub length: u64,
-    /// SHA-256 of the last [`WINDOW`] of them: it tells rows that were appended later from a file that was edited.
+    /// SHA-256 of the last [`WINDOW`] of these bytes. It stays the same if rows are appended, and
+    /// changes if the end is edited.
     pub tail_sha256: String,
 }
 
 impl Fingerprint {
-    /// That of `length` bytes of which `window` are the last.
+    /// The fingerprint of `length` bytes; `window` holds the last of them.
     #[must_use]
     pub fn new(length: u64, window: &[u8]) -> Self {
         Self { length, tail_sha256: sha256(window) }
     }
 
-    /// That of no bytes, with which every file begins.
+    /// The fingerprint of zero bytes, which matches every file.
     #[must_use]
     pub fn empty() -> Self {
         Self::new(0, b"")
     }
 
-    /// That of the first `length` bytes of `file`.
+    /// The fingerprint of the first `length` bytes of `file`.
     ///
     /// # Errors
     /// Any I/O error; [`io::ErrorKind::UnexpectedEof`] if the file is shorter.
@@ -113,17 +114,14 @@ impl Fingerprint {
     }
 }
 
-/// The name of [`Fingerprint`] before it served others than sinks.
-pub type Data = Fingerprint;
-
 impl CursorFile {
-    /// What precedes the first commit: no position, and sequence number 0.
+    /// The state before the first commit: no position, sequence number 0.
     #[must_use]
     pub fn start() -> Self {
         Self { sequence: 0, ..Self::next(0, Value::Null, None) }
     }
 
-    /// The commit that follows `base` (0 for the first).
+    /// The commit after `base` (0 before the first commit).
     #[must_use]
     pub fn next(base: u64, cursor: Value, data: Option<Fingerprint>) -> Self {
         let written = chrono::Local::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, false);
@@ -140,12 +138,12 @@ impl CursorFile {
         }
     }
 
-    /// Reads a cursor file. `None` where there is none, or where an empty one came through a pipe, as from
+    /// Reads a cursor file. Returns `None` if the file does not exist, or if it is an empty pipe, such as
     /// `<(mls-sql cursor)` before the first load.
     ///
     /// # Errors
-    /// Exit 78 where it is anything but a whole cursor file of a version known here: going on from nothing instead would
-    /// count every line twice.
+    /// Exit 78 if it is not a complete cursor file of a known version. Starting from the beginning
+    /// instead would count every line twice.
     pub fn load(path: &Path) -> anyhow::Result<Option<Self>> {
         let shown = path.display();
         let file = match File::open(path) {
@@ -165,20 +163,21 @@ impl CursorFile {
         match Self::from_json(&text) {
             Ok(cursor) => Ok(Some(cursor)),
             Err(why) => Err(Exit::Config.error(format!(
-                "cursor file {shown} cannot be used: {why}; restore it from a backup, or move it away to start over (then \
-                 the log is read from its beginning, and mls-csv asks for --adopt or --reset)"
+                "cursor file {shown} cannot be used: {why}; restore it from a backup, or move it away \
+                 to start over (then the log is read from its beginning, and mls-csv asks for --adopt \
+                 or --reset)"
             ))),
         }
     }
 
-    /// The position that the Python original has left: its `state.offset` is nothing but a decimal number. Until the first
-    /// commit after it, it stands as [`cursor`](CursorFile::cursor).
+    /// The position of the legacy Python version, whose `state.offset` is a decimal number. It is in
+    /// [`cursor`](CursorFile::cursor) until the first commit.
     #[must_use]
     pub fn legacy_offset(&self) -> Option<u64> {
         self.cursor.as_u64()
     }
 
-    /// The file of the Python original; 0 is what it writes before it has read anything.
+    /// Reads the file of the legacy Python version. It writes 0 before it has read anything.
     fn from_legacy(text: &[u8]) -> Option<Self> {
         let text = text.trim_ascii();
         let digits =
@@ -193,7 +192,7 @@ impl CursorFile {
     /// Reads the text of a cursor file.
     ///
     /// # Errors
-    /// Where it is anything but a whole one of a version known here.
+    /// The text is not a complete cursor file of a known version.
     pub fn from_json(text: &[u8]) -> anyhow::Result<Self> {
         #[derive(Deserialize)]
         struct Version {
@@ -203,7 +202,7 @@ impl CursorFile {
             [] => bail!("it is empty"),
             text if text.len() as u64 > MAX_SIZE => bail!("it is larger than {MAX_SIZE} bytes"),
             text if text.iter().all(|b| *b == 0) => {
-                bail!("it holds nothing but NUL bytes, as after a power failure")
+                bail!("it holds only NUL bytes, as after a power failure")
             }
             _ => {}
         }
@@ -213,15 +212,15 @@ impl CursorFile {
         let Version { version } =
             serde_json::from_slice(text).context("it is not a whole JSON object with a version")?;
         if version != VERSION {
-            bail!("it has version {version}, and this tool reads version {VERSION}");
+            bail!("it has version {version}, but this tool reads version {VERSION}");
         }
         serde_json::from_slice(text).context("it is damaged")
     }
 
-    /// The file's text.
+    /// The text of the file.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Strings, numbers and a Value: there is nothing here that JSON could not hold.
+        // Cannot fail: strings, numbers and JSON values always fit into JSON.
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
         text
@@ -230,7 +229,7 @@ impl CursorFile {
     /// Replaces the cursor file, durably.
     ///
     /// # Errors
-    /// Exit 74; the old one or the new one then stands.
+    /// Exit 74. The file then has either the old or the new content.
     pub fn store(&self, path: &Path) -> anyhow::Result<()> {
         atomic::write(path, self.to_json().as_bytes(), 0o640)
             .with_context(|| format!("writing cursor file {}", path.display()))
@@ -238,11 +237,13 @@ impl CursorFile {
     }
 }
 
-/// Warns where the cursor file of another sink, by which a file is to be read, is not there: its name may be misspelt.
+/// Warns if the cursor file of another sink does not exist, because its name may be misspelt. A reader
+/// reads only what that sink has committed.
 pub fn warn_if_missing(path: &Path) {
     if !path.exists() {
         log::warn!(
-            "{} does not exist: nothing is committed yet, and nothing is read",
+            "cursor file {} does not exist: nothing is committed, so nothing is read; check its name \
+             if this is not the first run",
             path.display()
         );
     }
@@ -265,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_stored_is_loaded() {
+    fn a_stored_cursor_file_is_loaded_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state.offset");
         assert_eq!(CursorFile::load(&path).unwrap(), None);
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_the_python_original_is_a_position_before_the_first_commit() {
+    fn the_number_in_a_legacy_file_is_a_position_before_the_first_commit() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state.offset");
         for (text, offset) in [("123456", Some(123_456)), ("7\n", Some(7)), ("0", None)] {
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_never_taken_for_an_absent_one() {
+    fn a_damaged_file_is_refused_and_not_treated_as_missing() {
         let whole = CursorFile::next(0, serde_json::json!({}), None).to_json();
         let newer = whole.replace("\"version\": 1", "\"version\": 2");
         let dir = tempfile::tempdir().unwrap();

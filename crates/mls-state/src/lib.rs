@@ -1,12 +1,12 @@
 //! Files that a tool keeps between runs.
 //!
-//! | module | what it is |
+//! | module | content |
 //! |---|---|
-//! | [`atomic`] | writes a whole file or leaves the old one |
-//! | [`lock`] | a lock file: one process at a time |
+//! | [`atomic`] | replaces a whole file or leaves the old one |
+//! | [`lock`] | lock files: one process at a time |
 //! | [`cursor_file`] | the committed cursor on disk |
-//! | [`alerted`] | which alerts were raised |
-//! | [`mail_cursor`] | the cursor that a mail carries from mls-report to mls-mail |
+//! | [`alerted`] | the ledger of raised alerts |
+//! | [`mail_cursor`] | the cursor in a mail from mls-report to mls-mail |
 
 #![warn(missing_docs)]
 

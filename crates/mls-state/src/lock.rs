@@ -1,4 +1,4 @@
-//! One process at a time.
+//! Lock files: one process at a time.
 
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
@@ -9,15 +9,16 @@ use anyhow::Context;
 
 use mls_diag::{Exit, OrExit};
 
-/// A lock that ends with the process that holds it, however that dies.
+/// A lock. The kernel releases it when the process ends, even after a crash.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "dropping the file is the unlocking")] File);
+pub struct Lock(#[expect(dead_code, reason = "dropping the file releases the lock")] File);
 
 impl Lock {
-    /// Locks `PATH.lock`. The lock file stays: if it were removed, two processes could lock two inodes.
+    /// Locks `PATH.lock`. The lock file is never removed. Otherwise two processes could lock two files of
+    /// the same name.
     ///
     /// # Errors
-    /// Exit 75 if another process holds it, 73 if it cannot be created.
+    /// Exit 75 if another process holds the lock, 73 if the file cannot be created.
     pub fn take(path: &Path) -> anyhow::Result<Self> {
         let (file, name) = open(path)?;
         match file.try_lock() {
@@ -28,11 +29,11 @@ impl Lock {
         }
     }
 
-    /// As [`take`](Self::take), but waits while another process holds it: for locks that no process
-    /// holds for long.
+    /// Like [`take`](Self::take), but waits while another process holds the lock. Use it for locks that
+    /// no process holds for long.
     ///
     /// # Errors
-    /// Exit 73 if it cannot be created.
+    /// Exit 73 if the file cannot be created.
     pub fn wait(path: &Path) -> anyhow::Result<Self> {
         let (file, name) = open(path)?;
         loop {

@@ -1,8 +1,8 @@
-//! The cursor that a mail carries from mls-report to mls-mail.
+//! The cursor in a mail from mls-report to mls-mail.
 //!
-//! `mls-report --since-last --format mail` names in the header field `MailLogSentinel-Period` which period the mail covers
-//! and where the next one begins. `mls-mail` commits that cursor together with the mail and removes the field before it
-//! sends the mail.
+//! `mls-report --since-last --format mail` writes the header field `MailLogSentinel-Period`. It holds
+//! the period that the mail covers, and the position where the next period begins. `mls-mail` removes
+//! the field, sends the mail, and commits this cursor together with it.
 //!
 //! ```text
 //! MailLogSentinel-Period: base=12; until=2026-06-01T23:59:00+02:00; cursor=eyJ1bnRpbCI6…
@@ -15,17 +15,17 @@ use serde_json::Value;
 /// The name of the header field.
 pub const FIELD: &str = "MailLogSentinel-Period";
 
-/// How many characters of the cursor stand between two blanks, at which the field can be folded.
+/// The cursor has a blank after each group of this many characters, so that the field can be folded.
 const PIECE: usize = 60;
 
-/// What a mail commits.
+/// The cursor that mls-mail commits with a mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailCursor {
-    /// The sequence number of the ledger that the period starts from; 0 if there was no ledger.
+    /// The sequence number of the ledger at the start of the period; 0 if there was no ledger.
     pub base: u64,
     /// The end of the period.
     pub until: DateTime<FixedOffset>,
-    /// Where the next period begins. Only mls-report understands it.
+    /// The position where the next period begins. Only mls-report understands it.
     pub cursor: Value,
 }
 
@@ -63,7 +63,8 @@ impl MailCursor {
     }
 }
 
-/// Text for a header field. Nothing in it starts another field, and nothing is decoded as an encoded word (RFC 2047).
+/// Makes text safe for a header field: it cannot start another field, and no part of it is decoded as
+/// an encoded word (RFC 2047).
 #[must_use]
 pub fn header_text(text: &str) -> String {
     mls_event::display_text(text.trim()).replace("=?", "= ?")
@@ -74,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folded_field_is_read_as_it_was_written() {
+    fn a_folded_field_gives_the_same_cursor() {
         let cursor = MailCursor {
             base: 12,
             until: DateTime::parse_from_rfc3339("2026-06-01T23:59:00+02:00").unwrap(),
