@@ -41,14 +41,14 @@ fn score(options: Options) -> Score {
         ..Score::default()
     };
     for compromise in &server.compromised {
-        let way = compromise.way.name();
+        let method = compromise.method.name();
         let of_user = || found.iter().filter(|finding| *finding.user == *compromise.user);
         let person = server.people.iter().find(|person| person.name == compromise.user);
         let oddity = person.map(|person| person.oddity);
-        let right = of_user().find(|finding| finding.rule.name() == way);
+        let right = of_user().find(|finding| finding.rule.name() == method);
         let Some(right) = right else {
             let rules: Vec<_> = of_user().map(|finding| finding.rule.name()).collect();
-            score.missed.push(format!("{way} {compromise:?} {oddity:?} {rules:?}"));
+            score.missed.push(format!("{method} {compromise:?} {oddity:?} {rules:?}"));
             continue;
         };
         score.found += 1;

@@ -1,4 +1,4 @@
-//! The CSV that mls-csv writes, of so many failed logins.
+//! A CSV of failed logins, as mls-csv writes it.
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -9,18 +9,19 @@ use mls_event::Column;
 use crate::ipdb::{COUNTRIES, ORGANISATIONS};
 use crate::random::Random;
 
-/// Who logs in.
+/// How often addresses and users repeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Variety {
-    /// Some 20,000 addresses and 4,000 users, a few of which make most attempts
+    /// About 20,000 addresses and 4,000 users; a few of them make most attempts
     Usual,
-    /// Another address and another user in each row: the most that an attacker can make a report remember
+    /// A different address and user in each row: the worst case for the memory of a report
     Distinct,
 }
 
 const STATUSES: [&str; 4] = ["Errno 1", "Errno 1", "Errno 2", "Errno 4"];
 
-/// Writes the header and `rows` rows in order of time, spread evenly over `days` days that end with 30 June 2026.
+/// Writes the header and `rows` rows in order of time. They are spread evenly over `days` days; the
+/// last day is 30 June 2026.
 ///
 /// # Errors
 /// Those of `out`.
@@ -45,7 +46,7 @@ pub fn write(
             Variety::Usual => (skewed(&mut random, 20_000), skewed(&mut random, 4_000)),
             Variety::Distinct => (i, i),
         };
-        // What belongs to an address is the same for each of its rows.
+        // Each row of an address has the same host, country and system.
         let mut of_ip = Random::new(seed ^ (ip + 1));
         write!(out, "mx1,{},{},", at.format("%Y-%m-%d %H:%M"), address(ip, of_ip.below(10) == 0))?;
         match user % 50 {
@@ -66,17 +67,17 @@ pub fn write(
     Ok(())
 }
 
-/// A number below `bound`, small ones far more often: a product of two.
+/// Returns a random number below `bound`. Small numbers are far more frequent.
 fn skewed(random: &mut Random, bound: u64) -> u64 {
     random.below(bound) * random.below(bound) / bound
 }
 
-/// Another one for each number.
+/// Returns a different address for each number.
 fn address(number: u64, v6: bool) -> String {
     if v6 {
         return Ipv6Addr::from((0x2001_0db8_u128 << 96) | u128::from(number) << 64 | 1).to_string();
     }
-    // An odd factor leaves different numbers different.
+    // Multiplication by an odd factor maps different numbers to different numbers.
     let spread = u32::try_from(number % (1 << 32)).unwrap_or_default().wrapping_mul(0x9e37_79b1);
     Ipv4Addr::from_bits(spread).to_string()
 }
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn distinct_logins_are_and_usual_ones_are_not() {
+    fn addresses_repeat_in_usual_rows_and_not_in_distinct_rows() {
         let addresses = |logins| {
             rows(logins)
                 .iter()

@@ -1,4 +1,4 @@
-//! IP databases in the layouts of ip-location-db, and the ranges that they were written from.
+//! IP databases in the layouts of ip-location-db, and the ranges in them.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -7,7 +7,8 @@ use std::path::Path;
 
 use crate::random::Random;
 
-/// How many rows the published databases had in 2026: the country ones first, for IPv4 and IPv6.
+/// The number of rows of the published databases in 2026: countries, then systems; each for IPv4 and
+/// IPv6.
 const ROWS: [[usize; 2]; 2] = [[237_000, 110_000], [427_000, 95_000]];
 
 /// File names of the databases: countries for IPv4 and IPv6, then AS for IPv4 and IPv6.
@@ -24,26 +25,27 @@ pub(crate) const ORGANISATIONS: [&str; 6] = [
     "Ü",
 ];
 
-/// A range of addresses, both ends in it, and what is known about it.
+/// A range of addresses, including both ends, and its entry in the database.
 #[derive(Clone, Debug)]
 pub struct Range {
     /// First address, as a number.
     pub start: u128,
     /// Last address.
     pub end: u128,
-    /// Country, or system and organisation as a database quotes it.
-    pub value: Value,
+    /// Country, or system and organisation. The organisation is quoted as in the database.
+    pub entry: Entry,
 }
 
-/// What a row tells.
+/// The content of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the variants are the kinds of database")]
-pub enum Value {
+pub enum Entry {
     Country(&'static str),
     System(u32, &'static str),
 }
 
-/// Sorted ranges: many of a single address, many that follow one another without a gap, spread over the whole family.
+/// Makes sorted ranges, spread over all addresses of the family. Many hold a single address, and many
+/// follow one another without a gap.
 fn ranges(seed: u64, kind: usize, family: usize) -> Vec<Range> {
     let rows = ROWS[kind][family];
     let mut random = Random::new(seed ^ (kind * 2 + family + 1) as u64);
@@ -51,27 +53,27 @@ fn ranges(seed: u64, kind: usize, family: usize) -> Vec<Range> {
     let (mut at, end) = if family == 0 { (1 << 24, 224 << 24) } else { (1u128 << 125, 1 << 126) };
     let mut ranges = Vec::with_capacity(rows);
     for left in (1..=rows as u128).rev() {
-        // At most twice the mean, so that the space never runs out before the rows do.
+        // At most twice the mean, so that there are enough addresses for all rows.
         let most = (end - at) / left * 2 - 1;
         let wide = u128::from(random.number()) << 64 | u128::from(random.number());
         let gap = if random.below(4) == 0 { wide % most / 2 } else { 0 };
         let length = if random.below(8) == 0 { 1 } else { 1 + (wide >> 32) % (most - gap) };
-        let value = if kind == 0 {
-            Value::Country(random.pick::<&str>(&COUNTRIES))
+        let entry = if kind == 0 {
+            Entry::Country(random.pick::<&str>(&COUNTRIES))
         } else {
-            Value::System(
+            Entry::System(
                 u32::try_from(1 + random.below(400_000)).unwrap_or(1),
                 random.pick::<&str>(&ORGANISATIONS),
             )
         };
         let start = at + gap;
         at = start + length;
-        ranges.push(Range { start, end: at - 1, value });
+        ranges.push(Range { start, end: at - 1, entry });
     }
     ranges
 }
 
-/// The address of a number.
+/// Converts a number to an address.
 #[must_use]
 pub fn address(number: u128, family: usize) -> IpAddr {
     match u32::try_from(number) {
@@ -80,18 +82,19 @@ pub fn address(number: u128, family: usize) -> IpAddr {
     }
 }
 
-/// Writes a database of the published size into `directory` under its name, addresses as numbers, and returns its rows: those of
-/// `kind` (0 country, 1 AS) and `family` (0 IPv4, 1 IPv6).
+/// Writes a database of the published size into `directory` under its published name, with addresses
+/// as numbers. `kind` is 0 for countries or 1 for systems, `family` is 0 for IPv4 or 1 for IPv6.
+/// Returns the rows.
 ///
 /// # Errors
 /// Those of the file.
 pub fn save(directory: &Path, seed: u64, kind: usize, family: usize) -> io::Result<Vec<Range>> {
     let ranges = ranges(seed, kind, family);
     let mut out = BufWriter::new(File::create(directory.join(FILES[2 * kind + family]))?);
-    for Range { start, end, value } in &ranges {
-        match value {
-            Value::Country(code) => writeln!(out, "{start},{end},{code}")?,
-            Value::System(asn, name) => writeln!(out, "{start},{end},{asn},{name}")?,
+    for Range { start, end, entry } in &ranges {
+        match entry {
+            Entry::Country(code) => writeln!(out, "{start},{end},{code}")?,
+            Entry::System(asn, name) => writeln!(out, "{start},{end},{asn},{name}")?,
         }
     }
     out.flush()?;

@@ -1,4 +1,5 @@
-//! A mail server's log under password guessing: one line in twenty is a failed login, one address in ten is IPv6.
+//! The log of a mail server during password guessing. One line in twenty is a failed login, and one
+//! address in ten is IPv6.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -8,14 +9,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::random::Random;
 
-/// How time is written.
+/// The format of timestamps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Stamps {
     /// `2026-06-01T00:00:45.123456+00:00`
     Rfc3339,
     /// `Jun  1 00:00:45`
     Bsd,
-    /// One line so, one line so.
+    /// Both formats in turn
     Mixed,
 }
 
@@ -47,7 +48,7 @@ const USERS: [&str; 12] = [
     "",
 ];
 
-/// Writes one line after the other.
+/// Generates lines.
 #[derive(Debug)]
 pub struct Generator {
     random: Random,
@@ -58,14 +59,14 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// A log for each seed. It begins on 1 June 2026 and has about forty lines a second.
+    /// A generator with this seed. The log begins on 1 June 2026 and has about forty lines a second.
     #[must_use]
     pub fn new(seed: u64, stamps: Stamps) -> Self {
         let at = DateTime::from_timestamp(1_780_272_000, 0).unwrap_or_default();
         Self { random: Random::new(seed), stamps, at, lines: 0, failures: BTreeMap::new() }
     }
 
-    /// How many failures were written, by mechanism in upper case.
+    /// The number of failures written so far, by mechanism in upper case.
     #[must_use]
     pub fn failures(&self) -> &BTreeMap<String, u64> {
         &self.failures
@@ -141,7 +142,7 @@ impl Generator {
             out,
             "{service}[{pid}]: warning: unknown[{ip}]: SASL {mechanism} authentication failed: {reason}"
         )?;
-        // Servers before 3.7.8 do not name the user.
+        // Postfix before 3.7.8 does not log the user.
         if self.random.below(4) > 0 {
             writeln!(out, ", sasl_username={user}")
         } else {

@@ -1,4 +1,4 @@
-//! The `testdata` program: writes what the library generates.
+//! The `testdata` program: writes the generated data.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -26,7 +26,7 @@ enum Task {
         #[arg(long, value_enum, default_value_t = Stamps::Rfc3339)]
         stamps: Stamps,
     },
-    /// Write a CSV of failed logins to standard output; the last one is on 30 June 2026
+    /// Write a CSV of failed logins to standard output; the last day is 30 June 2026
     Csv {
         /// Number of rows
         #[arg(long, default_value_t = 1_000_000)]
@@ -41,7 +41,7 @@ enum Task {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
-    /// Write the record of a mail server with users and attackers, and the truth about who got in:
+    /// Write the logins of a mail server with users and attackers, and the list of compromised accounts:
     /// mail.log, records.ndjson (both outcomes, enriched), truth.tsv, and IP databases in ipdb
     Server {
         /// Directory for the files; created if it is missing
@@ -52,10 +52,10 @@ enum Task {
         /// Number of days from 1 June 2026
         #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(5..=1000))]
         days: u64,
-        /// Number of honest users who look odd
+        /// Number of honest users whose behaviour is unusual
         #[arg(long, default_value_t = 165)]
         odd: u64,
-        /// Number of accounts that attackers get into
+        /// Number of accounts that attackers log in to
         #[arg(long, default_value_t = 26)]
         compromised: u64,
         /// Spraying campaigns of each botnet in ten days

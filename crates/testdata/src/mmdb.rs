@@ -1,4 +1,5 @@
-//! MMDB files (`MaxMind` DB File Format Specification, version 2.0), with what the tests and the benchmark need of it.
+//! MMDB files (`MaxMind` DB File Format Specification, version 2.0). Only the parts that tests and
+//! benchmarks need.
 
 use std::net::IpAddr;
 
@@ -24,7 +25,7 @@ enum Node {
     Data(u32),
 }
 
-/// A file in the making: a tree of bits, and the values at its leaves.
+/// Builds a file: a binary tree over the bits of addresses, with values at its leaves.
 #[derive(Debug)]
 pub struct Mmdb {
     ip_version: u16,
@@ -33,7 +34,7 @@ pub struct Mmdb {
 }
 
 impl Mmdb {
-    /// A file for IPv4 alone (4), or for both families (6).
+    /// A file for IPv4 only (4) or for both families (6).
     #[must_use]
     pub fn new(ip_version: u16) -> Self {
         Self { ip_version, nodes: vec![[Node::Empty; 2]], data: Vec::new() }
@@ -46,9 +47,9 @@ impl Mmdb {
         offset
     }
 
-    /// Gives a network, of the first `prefix` bits of `ip`, the value at `offset`.
+    /// Assigns the value at `offset` to the network with the first `prefix` bits of `ip`.
     pub fn network(&mut self, ip: IpAddr, prefix: u32, offset: u32) {
-        // In a tree of 128 bits IPv4 lies below ::/96.
+        // In a tree of 128 bits, IPv4 addresses are below ::/96.
         let (bits, length) = match (ip, self.ip_version) {
             (IpAddr::V4(ip), 4) => (u128::from(ip.to_bits()) << 96, prefix),
             (IpAddr::V4(ip), _) => (u128::from(ip.to_bits()), prefix + 96),
@@ -72,11 +73,11 @@ impl Mmdb {
         }
     }
 
-    /// Gives every network of a range of [`ipdb`] its value.
+    /// Adds a range of [`ipdb`], as networks.
     pub fn range(&mut self, range: &Range, family: usize) {
-        let offset = self.value(&match range.value {
-            ipdb::Value::Country(code) => Value::Map(vec![("country_code", Value::Text(code))]),
-            ipdb::Value::System(asn, name) => Value::Map(vec![
+        let offset = self.value(&match range.entry {
+            ipdb::Entry::Country(code) => Value::Map(vec![("country_code", Value::Text(code))]),
+            ipdb::Entry::System(asn, name) => Value::Map(vec![
                 ("autonomous_system_number", Value::Number(asn)),
                 ("autonomous_system_organization", Value::Text(name)),
             ]),
@@ -91,7 +92,7 @@ impl Mmdb {
         }
     }
 
-    /// The file.
+    /// Returns the content of the file.
     #[must_use]
     pub fn file(self) -> Vec<u8> {
         let Self { ip_version, nodes, data } = self;
@@ -124,7 +125,7 @@ impl Mmdb {
     }
 }
 
-/// Files of 4 GiB and more are not made here.
+/// Files stay below 4 GiB here, so offsets fit 32 bits.
 fn number(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
@@ -143,7 +144,7 @@ fn encode(value: &Value, out: &mut Vec<u8>) {
             control(6, 4, out);
             out.extend(number.to_be_bytes());
         }
-        // Types beyond 7 stand in the second byte.
+        // Types above 7 use the second byte.
         Value::Long(number) => {
             out.extend([8, 9 - 7]);
             out.extend(number.to_be_bytes());
@@ -165,7 +166,7 @@ fn encode(value: &Value, out: &mut Vec<u8>) {
     }
 }
 
-/// Type and length: up to 28 in the byte itself, up to 284 in one more.
+/// Appends type and length. A length up to 28 fits into this byte, up to 284 into a second byte.
 fn control(kind: u8, length: usize, out: &mut Vec<u8>) {
     if length < 29 {
         out.push(kind << 5 | byte(length));

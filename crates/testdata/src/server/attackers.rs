@@ -1,4 +1,5 @@
-//! What attackers do: botnets that spray passwords, attacks on one account, and those that get in.
+//! The attempts of attackers: botnets that spray passwords, attacks on one account, and successful
+//! attacks.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -6,23 +7,23 @@ use std::rc::Rc;
 use mls_event::Outcome;
 
 use super::people::Person;
-use super::world::{Use, World};
+use super::world::{Purpose, World};
 use super::{DAY, Event, HOUR, MINUTE, Program};
 use crate::random::Random;
 
 /// How an attacker got in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
-pub enum Way {
-    /// An address guessed the passwords of many users, and one was right
+pub enum Method {
+    /// One address guessed passwords of many users, and one guess was right
     Guessed,
-    /// The password was known: a botnet logs in from everywhere
+    /// The attacker knew the password: a botnet logs in from many places
     Spread,
-    /// Many addresses guessed the password of this user
+    /// Many addresses guessed passwords of this user
     Targeted,
 }
 
-impl Way {
-    /// The name of the rule that finds it.
+impl Method {
+    /// The name of the rule that finds this method.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -33,16 +34,16 @@ impl Way {
     }
 }
 
-/// An account that an attacker got into.
+/// A compromised account.
 #[derive(Clone, Debug)]
 pub struct Compromise {
-    /// How.
-    pub way: Way,
+    /// How the attacker got in.
+    pub method: Method,
     /// The account.
     pub user: Rc<str>,
-    /// When the attacker's first login was, in seconds since 1970.
+    /// Time of the attacker's first login, in seconds since 1970.
     pub at: i64,
-    /// Where it came from.
+    /// Address of the attacker's first login.
     pub ip: IpAddr,
 }
 
@@ -79,15 +80,15 @@ impl Attackers<'_> {
         self.events.push(Event { at, user: Rc::clone(user), ip, outcome, program, attempts });
     }
 
-    /// An infected machine: in any home or mobile network, or a rented server.
+    /// The address of a bot: an infected machine in a home or mobile network, or a rented server.
     fn bot(&self, random: &mut Random) -> IpAddr {
-        let uses = match random.below(10) {
-            0..6 => [Use::Home, Use::Home],
-            6 => [Use::Mobile, Use::Mobile],
-            _ => [Use::Hosting, Use::Hosting],
+        let purposes = match random.below(10) {
+            0..6 => [Purpose::Home, Purpose::Home],
+            6 => [Purpose::Mobile, Purpose::Mobile],
+            _ => [Purpose::Hosting, Purpose::Hosting],
         };
-        let network = &self.world.networks[*random.pick(&self.world.of(&uses, None))];
-        // Their numbers are not those of users: an address is rarely a user's and a bot's.
+        let network = &self.world.networks[*random.pick(&self.world.of(&purposes, None))];
+        // Users have other numbers, so that a user and a bot rarely share an address.
         if random.below(8) == 0 {
             network.v6(random.number(), random.number())
         } else {
@@ -104,7 +105,7 @@ impl Attackers<'_> {
         }
     }
 
-    /// Spraying: some botnets try many names once an address, others a name or two from each.
+    /// Password spraying. Some botnets try many names from each address, others only one to three.
     pub(crate) fn spray(&mut self, intensity: u64, random: &mut Random) {
         for _ in 0..2 + random.below(3) {
             let bots: Vec<_> = (0..20 + random.below(300)).map(|_| self.bot(random)).collect();
@@ -131,8 +132,8 @@ impl Attackers<'_> {
         self.guesses(user, self.start + DAY * day, 1 + random.below(4), random);
     }
 
-    /// Guesses the password of one user from many addresses over some days; returns the addresses
-    /// and the end.
+    /// Guesses the password of one user from many addresses over some days. Returns the addresses and
+    /// the time of the last guess.
     fn guesses(
         &mut self,
         user: &Person,
@@ -155,20 +156,25 @@ impl Attackers<'_> {
     }
 
     /// Gets into the account of `user` and uses it.
-    pub(crate) fn break_in(&mut self, user: &Person, way: Way, random: &mut Random) -> Compromise {
+    pub(crate) fn break_in(
+        &mut self,
+        user: &Person,
+        method: Method,
+        random: &mut Random,
+    ) -> Compromise {
         let day = 3 + random.below(self.days.saturating_sub(4).max(1));
         let at = self.start + DAY * day.cast_signed() + random.below(86_400).cast_signed();
-        match way {
-            Way::Guessed => self.guess(user, at, random),
-            Way::Spread => self.roam(user, at, random),
-            Way::Targeted => self.target(user, at, random),
+        match method {
+            Method::Guessed => self.guess(user, at, random),
+            Method::Spread => self.roam(user, at, random),
+            Method::Targeted => self.target(user, at, random),
         }
     }
 
-    /// One address, or one /64, tries many names; the password of `user` is right.
+    /// One address, or one /64, tries many names. The guess for `user` is right.
     fn guess(&mut self, user: &Person, at: i64, random: &mut Random) -> Compromise {
         let bot = self.bot(random);
-        let turn = |random: &mut Random| match bot {
+        let next_address = |random: &mut Random| match bot {
             IpAddr::V4(_) => bot,
             IpAddr::V6(ip) => {
                 let subnet = ip.to_bits() >> 64 << 64;
@@ -176,27 +182,27 @@ impl Attackers<'_> {
             }
         };
         let names = 4 + random.below(40);
-        // From a burst to an attempt every hour.
+        // From a burst to about one attempt an hour.
         let pause = *random.pick(&[4, 20, 60, 300, 1200, 2400]);
         let mut before = at;
         let program = *random.pick(&[Program::Submission, Program::Imap]);
         for _ in 0..names {
             before -= 1 + random.below(2 * pause).cast_signed();
-            let (name, ip) = (self.other_name(user, random), turn(random));
+            let (name, ip) = (self.other_name(user, random), next_address(random));
             if at - before < 23 * HOUR {
                 self.log(before, &name, ip, Outcome::Failure, program);
             }
         }
-        let ip = turn(random);
+        let ip = next_address(random);
         self.log(at, &user.name, ip, Outcome::Success, program);
         let mut after = at;
         for _ in 0..random.below(30) {
             after += 1 + random.below(2 * pause).cast_signed();
-            let (name, ip) = (self.other_name(user, random), turn(random));
+            let (name, ip) = (self.other_name(user, random), next_address(random));
             self.log(after, &name, ip, Outcome::Failure, program);
         }
         self.abuse(user, at, &[ip], random);
-        Compromise { way: Way::Guessed, user: Rc::clone(&user.name), at, ip }
+        Compromise { method: Method::Guessed, user: Rc::clone(&user.name), at, ip }
     }
 
     fn other_name(&self, user: &Person, random: &mut Random) -> Rc<str> {
@@ -208,7 +214,7 @@ impl Attackers<'_> {
         }
     }
 
-    /// Logs in later, from some of `addresses`.
+    /// Logs in again later, from `addresses`.
     fn abuse(&mut self, user: &Person, at: i64, addresses: &[IpAddr], random: &mut Random) {
         for _ in 0..random.below(12) {
             let later = at + HOUR + random.below(3 * 86_400).cast_signed();
@@ -217,12 +223,12 @@ impl Attackers<'_> {
         }
     }
 
-    /// A botnet with the password logs in from many countries, or from many providers of the
-    /// user's own country.
+    /// A botnet that knows the password logs in from many countries, or from many providers in the
+    /// user's country.
     fn roam(&mut self, user: &Person, at: i64, random: &mut Random) -> Compromise {
         let is_near = random.below(4) == 0;
         let count = if is_near { 15 } else { 6 } + random.below(30);
-        let near = self.world.of(&[Use::Home, Use::Mobile], Some(user.country));
+        let near = self.world.of(&[Purpose::Home, Purpose::Mobile], Some(user.country));
         let bots: Vec<IpAddr> = (0..count)
             .map(|_| {
                 if is_near {
@@ -248,7 +254,7 @@ impl Attackers<'_> {
                 self.log(later, &user.name, *ip, Outcome::Success, Program::Submission);
             }
         }
-        Compromise { way: Way::Spread, user: Rc::clone(&user.name), at: first.0, ip: first.1 }
+        Compromise { method: Method::Spread, user: Rc::clone(&user.name), at: first.0, ip: first.1 }
     }
 
     /// Many addresses guess one user's password for days; then one of them, or a new one, logs in.
@@ -256,16 +262,16 @@ impl Attackers<'_> {
         let days = 1 + random.below(4);
         let (bots, end) = self.guesses(user, at - DAY * days.cast_signed(), days, random);
         let at = end + MINUTE + random.below(12 * 3600).cast_signed();
-        let known = self.world.of(&[Use::Home, Use::Mobile], Some(user.country));
+        let known = self.world.of(&[Purpose::Home, Purpose::Mobile], Some(user.country));
         let is_strange = |ip: &IpAddr| {
             self.world.find(*ip).is_some_and(|network| network.country != user.country)
         };
         let ip = match random.below(3) {
             0 => bots.into_iter().find(is_strange),
             1 => None,
-            // A residential proxy in the user's own country.
+            // A residential proxy in the user's country.
             _ => Some(self.world.networks[known[known.len() - 1]].v4(900 + random.below(9_000)))
-                .filter(|_| user.uses_no(known[known.len() - 1])),
+                .filter(|_| user.is_stranger_to(known[known.len() - 1])),
         };
         let ip = ip.unwrap_or_else(|| {
             loop {
@@ -277,6 +283,6 @@ impl Attackers<'_> {
         });
         self.log(at, &user.name, ip, Outcome::Success, Program::Submission);
         self.abuse(user, at, &[ip], random);
-        Compromise { way: Way::Targeted, user: Rc::clone(&user.name), at, ip }
+        Compromise { method: Method::Targeted, user: Rc::clone(&user.name), at, ip }
     }
 }

@@ -1,7 +1,8 @@
-//! A mail server with its users, their habits and mishaps, attackers, and the truth about who got in.
+//! A simulated mail server: its users with their habits and accidents, attackers, and the list of
+//! compromised accounts.
 //!
-//! The people and the attackers are written from what they do. Nothing here knows how findings are
-//! made. The same options always give the same server.
+//! The behaviour of users and attackers is independent of the rules that find suspicious logins. The
+//! same options always give the same server.
 
 mod attackers;
 mod output;
@@ -15,10 +16,10 @@ use mls_event::Outcome;
 
 use crate::random::Random;
 use attackers::Attackers;
-use people::Diary;
+use people::EventWriter;
 use world::World;
 
-pub use attackers::{Compromise, Way};
+pub use attackers::{Compromise, Method};
 pub use people::{Oddity, Person};
 
 const MINUTE: i64 = 60;
@@ -28,7 +29,7 @@ const DAY: i64 = 86_400;
 /// 1 June 2026.
 const START: i64 = 1_780_272_000;
 
-/// Which server to make.
+/// The size and the contents of a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Seed of the random numbers.
@@ -37,9 +38,9 @@ pub struct Options {
     pub users: u64,
     /// Number of days, at least 5.
     pub days: u64,
-    /// Honest users whose behaviour is odd.
+    /// Number of honest users whose behaviour is unusual.
     pub odd: u64,
-    /// Accounts that an attacker gets into; the three ways take turns.
+    /// Number of compromised accounts. Each of the three methods compromises a third of them.
     pub compromised: u64,
     /// Spraying campaigns of a botnet in ten days.
     pub spray: u64,
@@ -73,13 +74,13 @@ pub struct Event {
     pub ip: IpAddr,
     /// Failure or success.
     pub outcome: Outcome,
-    /// Number of attempts that the line stands for.
+    /// Number of attempts in the line.
     pub attempts: u32,
     /// The server that logged it.
     pub program: Program,
 }
 
-/// A server's record, and the truth about it.
+/// The attempts at a server, and the truth about them.
 #[derive(Debug)]
 pub struct Server {
     /// All attempts, in order of time.
@@ -100,21 +101,21 @@ impl Server {
         let people = people(options, &world, &mut random);
         let mut events = Vec::new();
         let (start, days) = (START, options.days);
-        let mut diary = Diary { world: &world, start, days, events: &mut events };
+        let mut writer = EventWriter { world: &world, start, days, events: &mut events };
         for person in &people {
-            diary.write(person, &mut random);
+            writer.write(person, &mut random);
         }
         let mut attackers =
             Attackers { world: &world, people: &people, start, days, events: &mut events };
         attackers.spray(options.spray, &mut random);
         let mut compromised = Vec::new();
-        // Compromised users are ordinary ones or odd ones; the first users are odd.
+        // Spread compromised accounts over unusual users (who come first) and ordinary users.
         for n in 0..options.compromised {
-            let way =
-                [Way::Guessed, Way::Spread, Way::Targeted][usize::try_from(n % 3).unwrap_or(0)];
+            let method = [Method::Guessed, Method::Spread, Method::Targeted]
+                [usize::try_from(n % 3).unwrap_or(0)];
             let user = n * options.users / options.compromised;
             let user = &people[usize::try_from(user).unwrap_or(0)];
-            compromised.push(attackers.break_in(user, way, &mut random));
+            compromised.push(attackers.break_in(user, method, &mut random));
         }
         for _ in 0..options.users / 60 {
             let user = random.pick(&people);
@@ -129,7 +130,7 @@ impl Server {
     }
 }
 
-/// Odd users come first.
+/// Makes the users. Users with an oddity come first.
 fn people(options: Options, world: &World, random: &mut Random) -> Vec<Person> {
     (0..options.users)
         .map(|n| {

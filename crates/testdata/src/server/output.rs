@@ -1,4 +1,4 @@
-//! The forms in which a server's record is written.
+//! Writes the attempts at a server as a log and as records.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -79,7 +79,7 @@ impl Server {
         Ok(())
     }
 
-    /// Writes the record as mls-enrich does, both outcomes in order of time.
+    /// Writes records as mls-enrich writes them: both outcomes in order of time.
     ///
     /// # Errors
     /// Those of `out`.
@@ -93,9 +93,8 @@ impl Server {
         Ok(())
     }
 
-    /// Writes what mls-report must find: one line for each compromised account, with the rule, the
-    /// user, and time and address of the login that let the attacker in; then one line for each
-    /// honest user whose behaviour is odd.
+    /// Writes the truth. First one line for each compromised account: rule, user, time and address of
+    /// the attacker's first login. Then one line for each user, with the oddity.
     ///
     /// # Errors
     /// Those of `out`.
@@ -103,8 +102,8 @@ impl Server {
         for compromise in &self.compromised {
             let at = DateTime::from_timestamp(compromise.at, 0).unwrap_or_default();
             let at = at.to_rfc3339_opts(SecondsFormat::Secs, false);
-            let (way, user, ip) = (compromise.way.name(), &compromise.user, compromise.ip);
-            writeln!(out, "{way}\t{user}\t{at}\t{ip}")?;
+            let (method, user, ip) = (compromise.method.name(), &compromise.user, compromise.ip);
+            writeln!(out, "{method}\t{user}\t{at}\t{ip}")?;
         }
         for person in &self.people {
             writeln!(out, "honest\t{}\t{:?}", person.name, person.oddity)?;
@@ -112,7 +111,7 @@ impl Server {
         Ok(())
     }
 
-    /// Writes IP databases that know the networks of the record into `directory`.
+    /// Writes IP databases with all networks of the server into `directory`.
     ///
     /// # Errors
     /// Those of the files.

@@ -1,11 +1,11 @@
-//! What honest users do: where they are, which programs log in for them, and what goes wrong.
+//! The logins of honest users: where they are, which programs log in for them, and their accidents.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
 use mls_event::Outcome;
 
-use super::world::{COUNTRIES, Use, World};
+use super::world::{COUNTRIES, Purpose, World};
 use super::{DAY, Event, HOUR, MINUTE, Program};
 use crate::random::Random;
 
@@ -14,41 +14,41 @@ use crate::random::Random;
 pub enum Oddity {
     /// Nothing
     None,
-    /// Works behind an address that many users share, and where people mistype
+    /// Works in an office: many users share its address, and some mistype passwords
     Office,
-    /// Reads mail in a browser: the web server logs in from one internal address
+    /// Uses webmail: the web server logs in from one internal address
     Webmail,
     /// Spends days abroad, sometimes in several countries
     Traveller,
     /// Goes abroad with colleagues: one hotel address, many users, mistyped passwords
     Conference,
-    /// Uses a VPN with one AS and exits in many countries
+    /// Uses a VPN that has one AS and exits in many countries
     Vpn,
-    /// Changes between VPN exits of many AS
+    /// Uses a VPN with exits in many AS
     RovingVpn,
-    /// The company's VPN leaves in another country, and the phone does not use it
+    /// Uses a company VPN with an exit in another country, but not on the phone
     CompanyVpn,
-    /// The phone has an old password: it fails for hours, from changing addresses, and then works
+    /// Has an old password on the phone: it fails for hours from changing addresses, then it works
     StalePhone,
-    /// A provider fetches the mailbox every two hours, from many of its addresses
+    /// Lets a provider fetch the mailbox every two hours, from many of its addresses
     Fetched,
     /// Lives at a border: the phone changes between the networks of two countries
     Border,
-    /// Shares the home's address with relatives, who mistype
+    /// Shares an address with relatives who mistype passwords
     Household,
     /// Has several mailboxes in one program; all of them fail after a change of passwords
     ManyMailboxes,
-    /// Sets up a program that tries several forms of the user name
+    /// Sets up a mail program that tries several forms of the user name
     Autoconfig,
-    /// Moves house or changes the phone's provider
+    /// Moves to another home and changes the phone's provider
     Moves,
     /// Logs in once a week
     Rare,
-    /// Has the account only since the middle of the record
+    /// Has the account only since the middle of the period
     New,
 }
 
-/// How often each oddity occurs among 100 odd users; the rest of the users are ordinary.
+/// The number of users with each oddity, among 100 unusual users.
 const SHARES: [(Oddity, u64); 16] = [
     (Oddity::Office, 20),
     (Oddity::Webmail, 10),
@@ -68,7 +68,7 @@ const SHARES: [(Oddity, u64); 16] = [
     (Oddity::New, 1),
 ];
 
-/// Draws an oddity for an odd user.
+/// Chooses a random oddity.
 pub(crate) fn draw(random: &mut Random) -> Oddity {
     let mut left = random.below(100);
     for (oddity, share) in SHARES {
@@ -91,7 +91,7 @@ pub struct Person {
     /// Network and number of the subnet.
     home: (usize, u64),
     mobile: usize,
-    /// Which office, hotel or household the user shares with others.
+    /// The office, hotel or household that the user shares with others.
     group: u64,
     has_dynamic_address: bool,
     has_ipv6: bool,
@@ -107,8 +107,8 @@ impl Person {
     ) -> Self {
         let near = usize::try_from(random.below(8)).unwrap_or(0);
         let country = if random.below(4) > 0 { COUNTRIES[0] } else { COUNTRIES[near] };
-        let homes = world.of(&[Use::Home], Some(country));
-        let mobiles = world.of(&[Use::Mobile], Some(country));
+        let homes = world.of(&[Purpose::Home], Some(country));
+        let mobiles = world.of(&[Purpose::Mobile], Some(country));
         Self {
             name,
             oddity,
@@ -121,8 +121,8 @@ impl Person {
         }
     }
 
-    /// Whether this is neither the user's home network nor the phone's.
-    pub(crate) fn uses_no(&self, network: usize) -> bool {
+    /// Whether the user has no home or mobile address in this network.
+    pub(crate) fn is_stranger_to(&self, network: usize) -> bool {
         self.home.0 != network && self.mobile != network
     }
 
@@ -131,13 +131,13 @@ impl Person {
         let lease = if self.has_dynamic_address { day } else { 0 };
         let network = &world.networks[network];
         if self.has_ipv6 && random.below(2) == 0 {
-            // Privacy extensions (RFC 8981): another host part every time.
+            // Privacy extensions (RFC 8981): a new host part each time.
             return network.v6(number ^ lease << 40, random.number());
         }
         network.v4(number.wrapping_add(lease * 7919))
     }
 
-    /// Carrier-grade NAT: one of a few addresses that thousands share, or a /64 for each session.
+    /// Carrier-grade NAT: one of a few addresses that thousands share; or a new IPv6 /64.
     fn mobile(&self, world: &World, network: usize, random: &mut Random) -> IpAddr {
         if self.has_ipv6 && random.below(2) == 0 {
             return world.networks[network].v6(random.number(), random.number());
@@ -146,8 +146,8 @@ impl Person {
     }
 }
 
-/// Writes the life of a user.
-pub(crate) struct Diary<'a> {
+/// Writes the logins of users.
+pub(crate) struct EventWriter<'a> {
     pub(crate) world: &'a World,
     pub(crate) start: i64,
     pub(crate) days: u64,
@@ -159,16 +159,16 @@ struct Trip {
     days: std::ops::Range<u64>,
     country: &'static str,
     hotel: IpAddr,
-    /// The network that the phone roams in; none if its traffic goes through the home network.
+    /// The network of the phone abroad; none if the traffic goes through the network at home.
     roaming: Option<usize>,
 }
 
-impl Diary<'_> {
+impl EventWriter<'_> {
     fn log(&mut self, at: i64, user: &Rc<str>, ip: IpAddr, outcome: Outcome, program: Program) {
         self.events.push(Event { at, user: Rc::clone(user), ip, outcome, program, attempts: 1 });
     }
 
-    /// A login by hand, or by a program: sometimes the password is wrong first.
+    /// Logs in. Sometimes attempts with a wrong password precede the login.
     fn login(
         &mut self,
         at: i64,
@@ -197,14 +197,14 @@ impl Diary<'_> {
         let trips = self.trips(&person, random);
         let exits = self.exits(&person, random);
         let begins_vpn = if random.below(3) == 0 { random.below(self.days) } else { 0 };
-        // The habit of the user: how many logins a day.
+        // The number of logins a day.
         let (desktop, phone) = (1 + random.below(6), random.below(9));
         for day in begin..self.days {
             if person.oddity == Oddity::Moves && day == moves {
                 let country = Some(person.country);
                 person.home =
-                    (*random.pick(&self.world.of(&[Use::Home], country)), random.number());
-                person.mobile = *random.pick(&self.world.of(&[Use::Mobile], country));
+                    (*random.pick(&self.world.of(&[Purpose::Home], country)), random.number());
+                person.mobile = *random.pick(&self.world.of(&[Purpose::Mobile], country));
             }
             if person.oddity == Oddity::Rare && day % 7 != person.group % 7 {
                 continue;
@@ -248,10 +248,10 @@ impl Diary<'_> {
                 self.login(at, &person.name, ip, Program::Imap, random);
             }
         }
-        self.mishaps(&person, &exits, random);
+        self.accidents(&person, &exits, random);
     }
 
-    /// Networks that the user's oddity needs.
+    /// The networks that the user's oddity needs.
     fn exits(&self, person: &Person, random: &mut Random) -> Vec<usize> {
         let some = |from: Vec<usize>, count: u64, random: &mut Random| -> Vec<usize> {
             (0..count).map(|_| *random.pick(&from)).collect()
@@ -259,26 +259,26 @@ impl Diary<'_> {
         match person.oddity {
             Oddity::Vpn => {
                 let count = 2 + random.below(12);
-                some(self.world.of(&[Use::Vpn], None), count, random)
+                some(self.world.of(&[Purpose::Vpn], None), count, random)
             }
             Oddity::RovingVpn => {
                 let count = 3 + random.below(8);
-                some(self.world.of(&[Use::Hosting], None), count, random)
+                some(self.world.of(&[Purpose::Hosting], None), count, random)
             }
             Oddity::CompanyVpn => {
                 let country = COUNTRIES[usize::try_from(random.below(12)).unwrap_or(0)];
-                let networks = self.world.of(&[Use::Hosting, Use::Home], Some(country));
+                let networks = self.world.of(&[Purpose::Hosting, Purpose::Home], Some(country));
                 vec![*random.pick(&networks)]
             }
             Oddity::Fetched => {
-                let all = self.world.of(&[Use::Fetcher], None);
+                let all = self.world.of(&[Purpose::Fetcher], None);
                 let asn = self.world.networks[*random.pick(&all)].asn;
                 all.into_iter().filter(|i| self.world.networks[*i].asn == asn).collect()
             }
             _ => {
-                // A neighbour's mobile network.
+                // A mobile network of another country.
                 let country = COUNTRIES.iter().find(|country| **country != person.country);
-                some(self.world.of(&[Use::Mobile], country.copied()), 1, random)
+                some(self.world.of(&[Purpose::Mobile], country.copied()), 1, random)
             }
         }
     }
@@ -292,8 +292,8 @@ impl Diary<'_> {
                     let country = *random.pick(&COUNTRIES);
                     let days = day..day + 1 + random.below(7);
                     day = days.end + if random.below(2) == 0 { 0 } else { random.below(6) };
-                    let hotels = self.world.of(&[Use::Home], Some(country));
-                    let networks = self.world.of(&[Use::Mobile], Some(country));
+                    let hotels = self.world.of(&[Purpose::Home], Some(country));
+                    let networks = self.world.of(&[Purpose::Mobile], Some(country));
                     trips.push(Trip {
                         days,
                         country,
@@ -305,7 +305,7 @@ impl Diary<'_> {
             Oddity::Conference => {
                 let day = 3 + person.group % self.days;
                 let country = COUNTRIES[usize::try_from(person.group % 30).unwrap_or(0)];
-                let hotels = self.world.of(&[Use::Home], Some(country));
+                let hotels = self.world.of(&[Purpose::Home], Some(country));
                 let hotel = self.world.networks[hotels[0]].v4(4_000 + person.group);
                 trips.push(Trip { days: day..day + 3, country, hotel, roaming: None });
             }
@@ -316,17 +316,17 @@ impl Diary<'_> {
     }
 
     fn office(&self, group: u64) -> IpAddr {
-        let networks = self.world.of(&[Use::Home], Some(COUNTRIES[0]));
+        let networks = self.world.of(&[Purpose::Home], Some(COUNTRIES[0]));
         self.world.networks[networks[0]].v4(50_000 + group)
     }
 
     fn household(&self, group: u64) -> IpAddr {
-        let networks = self.world.of(&[Use::Home], Some(COUNTRIES[0]));
+        let networks = self.world.of(&[Purpose::Home], Some(COUNTRIES[0]));
         self.world.networks[networks[1]].v4(40_000 + group)
     }
 
-    /// What happens once, or beside the ordinary logins.
-    fn mishaps(&mut self, person: &Person, exits: &[usize], random: &mut Random) {
+    /// Writes events that happen once or in addition to the ordinary logins.
+    fn accidents(&mut self, person: &Person, exits: &[usize], random: &mut Random) {
         let day = 1 + random.below(self.days - 1);
         let at = self.start + DAY * day.cast_signed() + random.below(86_400).cast_signed();
         match person.oddity {
@@ -349,8 +349,8 @@ impl Diary<'_> {
         }
     }
 
-    /// An old password: the phone fails from changing addresses, 50 to 400 times, until somebody
-    /// types the new one.
+    /// A phone with an old password fails 50 to 400 times from changing addresses, until the user types
+    /// the new password.
     fn stale_phone(&mut self, person: &Person, at: i64, random: &mut Random) {
         let mut at = at;
         let step = 60 + random.below(1200);
@@ -379,7 +379,7 @@ impl Diary<'_> {
             .take(usize::try_from(count).unwrap_or(1))
             .map(|local| format!("{local}-{}@{domain}", person.group).into())
             .collect();
-        // They were in use before.
+        // The mailboxes worked before that time.
         for day in 0..self.days {
             let midnight = self.start + DAY * day.cast_signed();
             for name in &boxes {
@@ -421,7 +421,7 @@ impl Diary<'_> {
         self.log(at + 60, &person.name, ip, Outcome::Success, Program::Imap);
     }
 
-    /// Names that nobody has: a letter too few, or another domain.
+    /// Attempts with mistyped user names: a missing letter, or a wrong domain.
     fn wrong_names(&mut self, person: &Person, random: &mut Random) {
         for day in 0..self.days {
             if random.below(25) > 0 {
@@ -444,5 +444,5 @@ impl Diary<'_> {
     }
 }
 
-/// The web server that webmail runs on.
+/// The web server of the webmail.
 const WEBMAIL: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 5));

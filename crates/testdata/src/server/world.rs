@@ -1,4 +1,4 @@
-//! The networks of a made-up Internet: who owns which addresses, and where they are.
+//! The networks of a simulated Internet: their addresses, owners and countries.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,16 +8,16 @@ use std::path::Path;
 
 use crate::random::Random;
 
-/// Countries, those near to the mail server first.
+/// Countries. Those near the mail server come first.
 pub(crate) const COUNTRIES: [&str; 36] = [
     "FR", "BE", "DE", "CH", "ES", "IT", "GB", "NL", "PT", "IE", "US", "CA", "MA", "TN", "SN", "SE",
     "PL", "CZ", "RO", "GR", "TR", "VN", "CN", "RU", "UA", "IN", "ID", "BR", "AR", "MX", "CO", "ZA",
     "NG", "EG", "TH", "KR",
 ];
 
-/// What a network is used for.
+/// The purpose of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Use {
+pub(crate) enum Purpose {
     Home,
     Mobile,
     /// Servers for rent: exits of VPNs, and attackers.
@@ -31,7 +31,7 @@ pub(crate) enum Use {
 /// A network: an IPv4 /16 and an IPv6 /32 in one country.
 #[derive(Clone, Debug)]
 pub(crate) struct Network {
-    pub(crate) r#use: Use,
+    pub(crate) purpose: Purpose,
     pub(crate) country: &'static str,
     pub(crate) asn: u32,
     pub(crate) aso: String,
@@ -40,7 +40,7 @@ pub(crate) struct Network {
 
 impl Network {
     fn block(&self) -> u32 {
-        // Blocks of 5.0.0.0/8 and of what follows, which hold no special address up to 9.255.
+        // From 5.0.0.0 to 9.255.255.255 there are no special addresses.
         0x0500_0000 + (self.number << 16)
     }
 
@@ -70,22 +70,22 @@ impl World {
         for (i, country) in COUNTRIES.iter().enumerate() {
             for n in 0..5 + random.below(4) {
                 let asn = world.next_asn();
-                world.add(Use::Home, country, asn, format!("{country} Telecom {n}"));
+                world.add(Purpose::Home, country, asn, format!("{country} Telecom {n}"));
             }
             for n in 0..2 + random.below(2) {
                 let asn = world.next_asn();
-                world.add(Use::Mobile, country, asn, format!("{country} Mobile {n}"));
+                world.add(Purpose::Mobile, country, asn, format!("{country} Mobile {n}"));
             }
             if i % 2 == 0 {
                 for n in 0..2 {
                     let asn = world.next_asn();
-                    world.add(Use::Hosting, country, asn, format!("{country} Hosting {n}"));
+                    world.add(Purpose::Hosting, country, asn, format!("{country} Hosting {n}"));
                 }
             }
         }
-        world.provider(Use::Vpn, "Roving VPN", &COUNTRIES[..24]);
-        world.provider(Use::Fetcher, "Big Mail LLC", &["US", "IE", "NL"]);
-        world.provider(Use::Fetcher, "Collector Inc", &["DE"]);
+        world.provider(Purpose::Vpn, "Roving VPN", &COUNTRIES[..24]);
+        world.provider(Purpose::Fetcher, "Big Mail LLC", &["US", "IE", "NL"]);
+        world.provider(Purpose::Fetcher, "Collector Inc", &["DE"]);
         world
     }
 
@@ -94,22 +94,22 @@ impl World {
     }
 
     /// One AS with a network in each of `countries`.
-    fn provider(&mut self, r#use: Use, name: &str, countries: &[&'static str]) {
+    fn provider(&mut self, purpose: Purpose, name: &str, countries: &[&'static str]) {
         let asn = self.next_asn();
         for country in countries {
-            self.add(r#use, country, asn, name.to_owned());
+            self.add(purpose, country, asn, name.to_owned());
         }
     }
 
-    fn add(&mut self, r#use: Use, country: &'static str, asn: u32, aso: String) {
+    fn add(&mut self, purpose: Purpose, country: &'static str, asn: u32, aso: String) {
         let number = u32::try_from(self.networks.len()).unwrap_or_default();
-        self.networks.push(Network { r#use, country, asn, aso, number });
+        self.networks.push(Network { purpose, country, asn, aso, number });
     }
 
-    /// The numbers of the networks of `uses`, in `country` or in all.
-    pub(crate) fn of(&self, uses: &[Use], country: Option<&str>) -> Vec<usize> {
+    /// The indexes of the networks with these purposes, in `country` or in all countries.
+    pub(crate) fn of(&self, purposes: &[Purpose], country: Option<&str>) -> Vec<usize> {
         let fits = |network: &Network| {
-            uses.contains(&network.r#use)
+            purposes.contains(&network.purpose)
                 && country.is_none_or(|country| country == network.country)
         };
         (0..self.networks.len()).filter(|i| fits(&self.networks[*i])).collect()
