@@ -1,14 +1,11 @@
-//! maillogsentinel.conf(5), made from the table of keys in mls-config.
-#![expect(
-    clippy::format_push_string,
-    reason = "a page is made once: an extra allocation costs nothing"
-)]
+//! Makes maillogsentinel.conf(5) from the table of keys in mls-config.
+#![expect(clippy::format_push_string, reason = "speed does not matter here")]
 
 use mls_config::config::SECTIONS;
 
 use crate::markdown::{escape, paragraph};
 
-/// The page.
+/// Returns the page.
 pub(crate) fn page(date: &str) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let mut page = format!(
@@ -18,10 +15,11 @@ pub(crate) fn page(date: &str) -> String {
     );
     paragraph(
         &mut page,
-        "The tools read the file that --config names; the services read /etc/maillogsentinel.conf. A value belongs to a key, and \
-         a key to a section. Set only what differs from the default. Commas separate the items of a list. Switches are yes or \
-         no. A comment has a line of its own, which begins with #: a # inside a value belongs to the value. A value continues \
-         on the next line if that line is indented. Everybody may read the file, so it names files that hold passwords.",
+        "The tools read the file that --config names. The services read /etc/maillogsentinel.conf. The file has sections with \
+         keys, and each key has a value. Set only values that differ from the default. Commas separate the items of a list. \
+         Switches are yes or no. A comment is on its own line and begins with #; a # inside a value belongs to the value. A \
+         value continues on the next line if that line is indented. Do not write passwords into this file, because everybody \
+         may read it; write the names of files that hold them.",
     );
     for section in SECTIONS {
         page += &format!(".SH \"{}\"\n", escape(&format!("[{}]", section.name)));
@@ -35,10 +33,11 @@ pub(crate) fn page(date: &str) -> String {
             paragraph(&mut page, &key.description.concat());
         }
     }
-    page += ".SH \"NAMES OF THE PYTHON ORIGINAL\"\n";
+    page += ".SH \"KEYS OF THE LEGACY PYTHON VERSION\"\n";
     paragraph(
         &mut page,
-        "The file of the Python original is read unchanged. These names of its keys stand for the keys above:",
+        "The tools also read the configuration file of the legacy Python version. These keys are other names of the keys \
+         above:",
     );
     for key in SECTIONS.iter().flat_map(|section| section.keys) {
         for (section, name) in key.aliases.iter().filter_map(|alias| alias.split_once('.')) {

@@ -1,8 +1,6 @@
-//! maillogsentinel(8) and the completions of `maillogsentinel`, made from its `--help` and the units that it runs.
-#![expect(
-    clippy::format_push_string,
-    reason = "a page is made once, and an allocation more is nothing"
-)]
+//! Makes maillogsentinel(8) and the completions of `maillogsentinel` from its `--help` and from the
+//! units.
+#![expect(clippy::format_push_string, reason = "speed does not matter here")]
 
 use std::fs;
 use std::path::Path;
@@ -12,16 +10,16 @@ use anyhow::{Context, ensure};
 
 use crate::markdown::{escape, paragraph, verbatim};
 
-/// What the front end says of itself.
-pub(crate) struct Front {
+/// The documentation of the front end.
+pub(crate) struct FrontEnd {
     help: String,
-    /// Name and description of each.
+    /// Name and description of each unit.
     units: Vec<(String, String)>,
 }
 
-impl Front {
-    /// Asks the front end in the workspace at `root`, and reads the units there.
-    pub(crate) fn ask(root: &Path) -> anyhow::Result<Self> {
+impl FrontEnd {
+    /// Runs `maillogsentinel --help` in the workspace at `root`, and reads the units there.
+    pub(crate) fn load(root: &Path) -> anyhow::Result<Self> {
         let script = root.join("scripts/maillogsentinel");
         let output = Command::new(&script)
             .arg("--help")
@@ -31,7 +29,7 @@ impl Front {
         let mut units = Vec::new();
         for entry in fs::read_dir(root.join("systemd")).context("reading systemd/")? {
             let entry = entry.context("reading systemd/")?;
-            // Drop-ins and second names describe nothing new.
+            // Skip drop-ins (directories) and aliases (links).
             if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
                 continue;
             }
@@ -49,8 +47,9 @@ impl Front {
         Ok(Self { help: String::from_utf8(output.stdout).context("the help is not UTF-8")?, units })
     }
 
-    /// The page. Paragraphs of the help are its paragraphs, lines that begin with an option its options, other indented lines
-    /// stay as they are, and a line that ends in a colon is a heading.
+    /// Returns the page. In the help text, a line that begins with an option describes this option, and
+    /// a line that ends with a colon is a heading. Other indented lines are copied without filling, and
+    /// the rest are paragraphs.
     pub(crate) fn page(&self, date: &str) -> String {
         let version = env!("CARGO_PKG_VERSION");
         let mut page = format!(
@@ -60,7 +59,7 @@ impl Front {
         let (mut synopsis, mut body) = (String::new(), String::from(".SH DESCRIPTION\n"));
         let mut lines = self.help.lines().peekable();
         while let Some(line) = lines.next() {
-            // The lines that belong to this one.
+            // Whether the next line continues this one.
             let more = |indented: bool| {
                 move |line: &&str| {
                     !line.is_empty()
@@ -103,7 +102,7 @@ impl Front {
         page
     }
 
-    /// The long options, without duplicates, in order.
+    /// The long options, sorted, without duplicates.
     fn options(&self) -> Vec<&str> {
         let words = self.help.split(|c: char| c.is_whitespace() || "[]|,()".contains(c));
         let mut options: Vec<&str> = words
@@ -115,12 +114,12 @@ impl Front {
         options
     }
 
-    /// For bash.
+    /// The completion for bash.
     pub(crate) fn bash(&self) -> String {
         format!("complete -o default -W '{}' maillogsentinel\n", self.options().join(" "))
     }
 
-    /// For zsh.
+    /// The completion for zsh.
     pub(crate) fn zsh(&self) -> String {
         format!(
             "#compdef maillogsentinel\n_arguments {} '*:file:_files'\n",

@@ -1,4 +1,4 @@
-//! Release tasks: manual pages and shell completions, made from the tools themselves.
+//! Release tasks: makes manual pages and shell completions from the tools and their documentation.
 //!
 //! This crate depends on the tools. Nothing depends on it.
 

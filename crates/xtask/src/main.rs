@@ -1,4 +1,4 @@
-//! The `xtask` program: what a release needs besides the tools.
+//! The `xtask` program: release tasks.
 
 use std::path::PathBuf;
 
@@ -7,9 +7,9 @@ use clap::Parser;
 /// Release tasks
 #[derive(Debug, Parser)]
 enum Task {
-    /// Write manual pages and shell completions, in the folders that /usr/share has for them
+    /// Write manual pages and shell completions, in subdirectories as in /usr/share
     Man {
-        /// Directory for the folders; created if it is missing
+        /// Directory for the subdirectories; created if it is missing
         directory: PathBuf,
         /// Date in the footer of the pages, such as 2026-06-01
         #[arg(long, default_value = "")]

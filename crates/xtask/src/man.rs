@@ -1,9 +1,6 @@
-//! Manual pages and shell completions, made from what the tools say of themselves: their command lines, their module
-//! documentation, the commented example configuration and the help of the scripts.
-#![expect(
-    clippy::format_push_string,
-    reason = "a page is made once, and an allocation more is nothing"
-)]
+//! Makes manual pages and shell completions from the command lines of the tools, their module
+//! documentation, the table of configuration keys, the guide, and the help of the front end.
+#![expect(clippy::format_push_string, reason = "speed does not matter here")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +10,7 @@ use clap::CommandFactory;
 use clap_complete::{Shell, generate_to};
 use clap_mangen::Man;
 
-use crate::front::Front;
+use crate::front::FrontEnd;
 use crate::{conf, markdown};
 
 fn tools() -> [clap::Command; 13] {
@@ -34,10 +31,11 @@ fn tools() -> [clap::Command; 13] {
     ]
 }
 
-/// Writes everything below `directory`, in the folders that `/usr/share` has for it. `date` stands at the foot of the pages.
+/// Writes all pages and completions to `directory`, in subdirectories as in `/usr/share`. `date` is in
+/// the footer of the pages.
 ///
 /// # Errors
-/// Where a file cannot be written, or the front end does not say what it can do.
+/// A file cannot be written, or the front end does not print its help.
 pub fn write(directory: &Path, date: &str) -> anyhow::Result<()> {
     let folder = |name: &str| -> anyhow::Result<PathBuf> {
         let folder = directory.join(name);
@@ -49,7 +47,8 @@ pub fn write(directory: &Path, date: &str) -> anyhow::Result<()> {
         [folder("man/man1")?, folder("man/man5")?, folder("man/man7")?, folder("man/man8")?];
     for mut command in tools() {
         let name = command.get_name().to_owned();
-        // One word, so that the page about it can be called with it: mls-ipdb-update(1).
+        // The display name of a subcommand is one word, so it can be the name of its page:
+        // mls-ipdb-update(1).
         command = command.disable_help_subcommand(true);
         command.build();
         for subcommand in command.get_subcommands() {
@@ -60,7 +59,7 @@ pub fn write(directory: &Path, date: &str) -> anyhow::Result<()> {
             )?;
         }
         save(&pages[0].join(format!("{name}.1")), &page(command.clone(), &name, date)?)?;
-        // Completion files name subcommands themselves.
+        // The completions of a tool contain its subcommands.
         for (shell, folder) in [(Shell::Bash, &bash), (Shell::Zsh, &zsh)] {
             generate_to(shell, &mut command, &name, folder).context("writing completions")?;
         }
@@ -69,9 +68,9 @@ pub fn write(directory: &Path, date: &str) -> anyhow::Result<()> {
             .with_context(|| format!("renaming {}", generated.display()))?;
     }
     save(&pages[1].join("maillogsentinel.conf.5"), &conf::page(date))?;
-    save(&pages[1].join("mls-event.5"), &contract(date)?)?;
-    let front = Front::ask(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))?;
-    save(&pages[2].join("maillogsentinel.7"), &guide(date))?;
+    save(&pages[1].join("mls-event.5"), &event_page(date)?)?;
+    let front = FrontEnd::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))?;
+    save(&pages[2].join("maillogsentinel.7"), &guide_page(date))?;
     save(&pages[3].join("maillogsentinel.8"), &front.page(date))?;
     save(&bash.join("maillogsentinel"), &front.bash())?;
     save(&zsh.join("_maillogsentinel"), &front.zsh())
@@ -83,7 +82,7 @@ fn save(path: &Path, text: &str) -> anyhow::Result<()> {
         .with_context(|| format!("writing {}", path.display()))
 }
 
-/// The page of a command of `tool`: of the tool itself, which has its manual, or of a subcommand, which refers to it.
+/// Returns the page of `tool` itself, with its manual, or of a subcommand, with a reference to `tool`.
 fn page(command: clap::Command, tool: &str, date: &str) -> anyhow::Result<String> {
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let (is_tool, has_subcommands) = (command.get_name() == tool, command.has_subcommands());
@@ -114,39 +113,39 @@ fn page(command: clap::Command, tool: &str, date: &str) -> anyhow::Result<String
         page += &format!("\\fB{}\\fR(1), ", markdown::escape(tool));
     }
     page += "\\fBmaillogsentinel.conf\\fR(5), \\fBmls\\-event\\fR(5), \\fBmaillogsentinel\\fR(8)\n";
-    Ok(with_preprocessor(page))
+    Ok(with_table_preprocessor(page))
 }
 
-/// maillogsentinel(7), from the guide.
-fn guide(date: &str) -> String {
+/// Returns maillogsentinel(7), made from the guide.
+fn guide_page(date: &str) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let mut page = format!(
         ".TH MAILLOGSENTINEL 7 \"{date}\" \"MailLogSentinel {version}\" MailLogSentinel\n\
          .SH NAME\nmaillogsentinel \\- guide to the record of failed logins at mail servers\n\
          .SH DESCRIPTION\n"
     );
-    // The title of the guide is the name of the page.
+    // Skip the title of the guide: the page has a title.
     let text = include_str!("../../GUIDE.md").split_once("\n\n").map_or("", |(_, text)| text);
     markdown::write(&mut page, text);
     page += ".SH SEE ALSO\n\\fBmaillogsentinel\\fR(8), \\fBmaillogsentinel.conf\\fR(5), \\fBmls\\-event\\fR(5)\n";
-    with_preprocessor(page)
+    with_table_preprocessor(page)
 }
 
-/// mls-event(5).
-fn contract(date: &str) -> anyhow::Result<String> {
+/// Returns mls-event(5).
+fn event_page(date: &str) -> anyhow::Result<String> {
     let version = env!("CARGO_PKG_VERSION");
     let mut page = format!(
         ".TH MLS\\-EVENT 5 \"{date}\" \"MailLogSentinel {version}\" MailLogSentinel\n\
-         .SH NAME\nmls\\-event \\- what the tools of MailLogSentinel hand to one another\n"
+         .SH NAME\nmls\\-event \\- records that the tools of MailLogSentinel exchange\n"
     );
     manual(&mut page, "mls-event", "DESCRIPTION")?;
     page += ".SH SEE ALSO\n\\fBmls\\-tail\\fR(1), \\fBmls\\-parse\\fR(1), \\fBmls\\-enrich\\fR(1), \\fBmls\\-csv\\fR(1), \
              \\fBmls\\-report\\fR(1), \\fBmls\\-sql\\fR(1), \\fBmls\\-anonymize\\fR(1), \\fBmaillogsentinel\\fR(8)\n";
-    Ok(with_preprocessor(page))
+    Ok(with_table_preprocessor(page))
 }
 
-/// What a crate's documentation says behind its first line, which is the name, and each module that it refers to as a section.
-/// What stands before the first heading gets `heading`.
+/// Appends the documentation of a crate without its first paragraph, which is the NAME section. Each
+/// module that it refers to becomes a section. Text before the first heading gets `heading`.
 fn manual(page: &mut String, name: &str, heading: &str) -> anyhow::Result<()> {
     let text = documentation(name, "lib")?;
     let text = text.split_once("\n\n").map_or("", |(_, text)| text);
@@ -158,7 +157,7 @@ fn manual(page: &mut String, name: &str, heading: &str) -> anyhow::Result<()> {
     while let Some(module) = modules.get(written).cloned() {
         *page += &format!(".SH {}\n", module.to_uppercase());
         for module in markdown::write(page, &documentation(name, &module)?) {
-            // A link may lead to an item of the module itself. rustdoc finds links that lead nowhere.
+            // A link can also name an item in the module. rustdoc reports broken links.
             if !modules.contains(&module) && source(name, &module).exists() {
                 modules.push(module);
             }
@@ -168,7 +167,7 @@ fn manual(page: &mut String, name: &str, heading: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The text of the `//!` lines that a module begins with.
+/// Returns the text of the `//!` lines at the beginning of a module.
 fn documentation(name: &str, module: &str) -> anyhow::Result<String> {
     let path = source(name, module);
     let source =
@@ -181,7 +180,7 @@ fn source(name: &str, module: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../{name}/src/{module}.rs"))
 }
 
-/// Only pages with tables need it.
-fn with_preprocessor(page: String) -> String {
+/// Adds the line that tells man(1) to run tbl(1), if the page has tables.
+fn with_table_preprocessor(page: String) -> String {
     if page.contains("\n.TS\n") { format!("'\\\" t\n{page}") } else { page }
 }

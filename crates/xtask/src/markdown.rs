@@ -1,9 +1,10 @@
-//! The Markdown of module documentation as roff(7): headings, paragraphs, lists, tables and code.
+//! Converts the Markdown of module documentation to roff(7): headings, paragraphs, lists, tables and
+//! code.
 
 use pulldown_cmark::{BrokenLink, CowStr, Event, LinkType, Options, Parser, Tag, TagEnd};
 
 /// Appends the Markdown `text` to `page`. Headings become sections, and names of source files are
-/// left out. Returns the modules that the text refers to, each of them once.
+/// omitted. Returns the modules that the text refers to, without duplicates.
 pub(crate) fn write(page: &mut String, text: &str) -> Vec<String> {
     let text = without_sources(text);
     // rustdoc resolves [`item`]; CommonMark knows no link of that name.
@@ -25,7 +26,7 @@ pub(crate) fn write(page: &mut String, text: &str) -> Vec<String> {
     writer.modules
 }
 
-/// Appends lines that stay as they are.
+/// Appends lines without filling them.
 pub(crate) fn verbatim<'a>(page: &mut String, lines: impl Iterator<Item = &'a str>) {
     page.push_str(".PP\n.RS 4\n.nf\n");
     for line in lines {
@@ -36,7 +37,7 @@ pub(crate) fn verbatim<'a>(page: &mut String, lines: impl Iterator<Item = &'a st
     page.push_str(".fi\n.RE\n.PP\n");
 }
 
-/// Appends a paragraph of plain text, in which only backquotes have a meaning.
+/// Appends a paragraph of plain text. Text between backquotes is code.
 pub(crate) fn paragraph(page: &mut String, text: &str) {
     let mut out = String::new();
     for (i, part) in text.trim().split('`').enumerate() {
@@ -50,7 +51,7 @@ fn end_line(page: &mut String, text: &str) {
     if text.is_empty() {
         return;
     }
-    // A full stop or an apostrophe at the beginning of a line would make it a request.
+    // roff reads a line that begins with a full stop or an apostrophe as a request.
     if text.starts_with(['.', '\'']) {
         page.push_str("\\&");
     }
@@ -65,10 +66,10 @@ fn code(text: &str) -> String {
 
 struct Writer<'p> {
     page: &'p mut String,
-    /// The roff text of the paragraph, the heading or the cell that is open.
+    /// The roff text of the current paragraph, heading or cell.
     text: String,
     is_heading: bool,
-    /// The links that are open: type and address.
+    /// The type and address of each enclosing link.
     links: Vec<(LinkType, String)>,
     modules: Vec<String>,
 }
@@ -96,7 +97,7 @@ impl Writer<'_> {
 
     fn start(&mut self, tag: Tag<'_>) {
         match tag {
-            // An item's first paragraph stands beside its bullet.
+            // The first paragraph of an item is on the line of its bullet.
             Tag::Paragraph if !self.page.ends_with(".IP \\(bu 2\n") => self.request(".PP"),
             Tag::Heading { .. } => {
                 self.end_text();
@@ -106,7 +107,7 @@ impl Writer<'_> {
             Tag::Item => self.request(".IP \\(bu 2"),
             Tag::Table(columns) => {
                 let format = |style: &str| vec![style; columns.len()].join(" ");
-                // The last column gets the width that the others leave.
+                // The last column gets the remaining width.
                 let (head, body) = (format("lb"), format("l"));
                 let table = format!(".ad l\n.TS\nallbox tab(\u{1});\n{head}\n{body}x.");
                 self.request(&table);
@@ -141,7 +142,7 @@ impl Writer<'_> {
             }
             TagEnd::Table => self.request(".TE\n.ad\n.sp\n.PP"),
             TagEnd::Link => {
-                // Where the address is a place on the web, the reader of a page needs to see it.
+                // Print the address of a web page, because a reader of a manual page cannot click it.
                 if let Some((LinkType::Inline, address)) = self.links.pop()
                     && address.contains("://")
                 {
@@ -152,7 +153,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Appends the text that is open, and a request after it.
+    /// Appends the current text, then a request.
     fn request(&mut self, request: &str) {
         self.end_text();
         self.page.push_str(request);
@@ -163,7 +164,8 @@ impl Writer<'_> {
         end_line(self.page, &std::mem::take(&mut self.text));
     }
 
-    /// The text of a link to an item: a crate becomes its page, and a module its section.
+    /// Returns the text of a link to an item. A link to a crate names its page, a link to a module its
+    /// section.
     fn reference(&mut self, item: &str) -> String {
         let item = item.strip_prefix("mod@").unwrap_or(item);
         if item.starts_with("mls_") {
@@ -177,7 +179,7 @@ impl Writer<'_> {
     }
 }
 
-/// `text` without every `` (`file.rs`)``.
+/// Removes each `` (`file.rs`)`` from `text`.
 fn without_sources(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -189,7 +191,7 @@ fn without_sources(text: &str) -> String {
     out + rest
 }
 
-/// `text` without what roff would read as an escape or set as another character (man-pages(7)).
+/// Escapes characters that roff would read as an escape or print as another character (man-pages(7)).
 pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

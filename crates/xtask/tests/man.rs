@@ -1,4 +1,4 @@
-//! The manual pages, as man(1) reads them.
+//! Formats the manual pages with man(1) and checks their references.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
 use std::fs;
@@ -24,12 +24,12 @@ fn tools() -> Vec<String> {
 }
 
 #[test]
-fn every_tool_has_a_page_and_completions_and_no_page_has_a_mistake() {
+fn every_tool_has_a_page_and_completions_and_man_reports_no_warning() {
     let dir = tempfile::tempdir().unwrap();
     xtask::man::write(dir.path(), "2026-06-01").unwrap();
     let folder = |name: &str| names(&dir.path().join(name));
     let mut pages = folder("man/man1");
-    // Those of subcommands.
+    // Pages of subcommands have two hyphens.
     pages.retain(|page| page.matches('-').count() == 1);
     assert_eq!(pages, tools().iter().map(|tool| format!("{tool}.1")).collect::<Vec<_>>());
     let mut expected = tools();
@@ -52,7 +52,7 @@ fn every_tool_has_a_page_and_completions_and_no_page_has_a_mistake() {
     }
 }
 
-/// Whether `text` has the path of something in Rust, which an IPv6 address is not.
+/// Whether `text` contains a path of Rust (`a::b`). An IPv6 address is not a path.
 fn has_path(text: &str) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     text.match_indices("::").any(|(at, separator)| {
@@ -62,7 +62,7 @@ fn has_path(text: &str) -> bool {
 }
 
 #[test]
-fn what_a_page_refers_to_is_there() {
+fn every_reference_to_a_page_or_section_exists() {
     let dir = tempfile::tempdir().unwrap();
     xtask::man::write(dir.path(), "").unwrap();
     let man = dir.path().join("man");
@@ -71,12 +71,12 @@ fn what_a_page_refers_to_is_there() {
     for page in &pages {
         let path = man.join(format!("man{}", &page[page.len() - 1..])).join(page);
         let text = fs::read_to_string(path).unwrap().replace("\\-", "-").replace("\\%", "");
-        // Crates and items of Rust, and links of Markdown.
+        // No names of Rust and no Markdown links may remain.
         assert!(!has_path(&text), "{page} has a path of Rust");
         for rest in ["mls_", "](", ".rs"] {
             assert!(!text.contains(rest), "{page} has {rest}");
         }
-        // Sections, and our own pages.
+        // References to our own pages, and to sections after "see".
         for (at, _) in text.match_indices("\\fB") {
             let (name, after) = text[at + 3..].split_once("\\fR").unwrap();
             if let Some(section) = after.strip_prefix('(').and_then(|after| after.chars().next()) {
