@@ -381,7 +381,7 @@ fn rows_that_are_longer_than_a_server_takes_go_one_by_one_and_one_that_is_by_its
     }
     let said = fail(&site, 65, &format!("mls-sql import sql --url '{url}'"));
     assert!(
-        said.contains("sql/2.sql, statement 1") && said.contains("max_allowed_packet"),
+        said.contains("sql/2.sql: statement 1") && said.contains("max_allowed_packet"),
         "{said}"
     );
     assert_eq!(lengths(), format!("200000\n900000\n1\n{}\n", (1 << 20) - 4 - head.len()));
@@ -447,7 +447,7 @@ fn what_happens_to_a_file_that_fails_or_changes() {
         site.write("sql/5.sql.part", "nonsense\n");
         let said = fail(&site, 65, &import);
         assert!(
-            said.contains("sql/2.sql, statement 3 (line 4: INSERT INTO nowhere VALUES (1))"),
+            said.contains("sql/2.sql: statement 3 (line 4: INSERT INTO nowhere VALUES (1))"),
             "{said}"
         );
         assert_eq!(count(), "1", "{kind:?}");
@@ -602,7 +602,7 @@ fn tables_that_cannot_take_events_are_told_apart() {
         let _ = server.query(
             "CREATE TABLE maillogsentinel_events (id INT, asn_int INT, asn_varchar VARCHAR(255))",
         );
-        assert!(fail(&site, 78, &load).contains("is that of the Python original"));
+        assert!(fail(&site, 78, &load).contains("the legacy Python version created table"));
         let _ = server.query("DROP TABLE maillogsentinel_events");
         let _ = server.query("CREATE TABLE maillogsentinel_events (id INT, server VARCHAR(9))");
         assert!(fail(&site, 78, &load).contains("has no column event_time, ip, username"));

@@ -49,7 +49,10 @@ fn endless_greeting_of_a_mysql_server_is_refused() {
     let mut packet = vec![0xff, 0xff, 0xff, 0];
     packet.resize(4 + 0xff_ffff, b'x');
     let port = serve(move |stream| endless(stream, &packet));
-    assert_refused(&format!("mysql://u@127.0.0.1:{port}/x"), "sent bytes before it was asked");
+    assert_refused(
+        &format!("mysql://u@127.0.0.1:{port}/x"),
+        "sent bytes before the request for them",
+    );
 }
 
 #[test]

@@ -12,10 +12,10 @@ use mls_event::Outcome;
 use crate::dialect::Dialect;
 use crate::schema::Table;
 
-/// Put events into a database or into SQL files, and read them back
+/// Write events to a database or to SQL files, and read them back
 ///
-/// Supports SQLite, PostgreSQL, MySQL and MariaDB. Writes one row for each attempt: `attempts` rows
-/// per event, at most 1000. Reads the rows back as events.
+/// Supports SQLite, PostgreSQL, MySQL and MariaDB. Writes one row for each attempt. An event with
+/// several attempts becomes several rows, at most 1000. Reads rows back as events.
 #[derive(Debug, Parser)]
 #[command(name = "mls-sql", version, after_help = EXAMPLES)]
 pub struct Args {
@@ -41,10 +41,10 @@ pub(crate) enum Command {
         #[command(flatten)]
         dialect: DialectFlag,
     },
-    /// Read events on standard input and put them into the database
+    /// Read events from standard input and insert them into the database
     ///
-    /// With input from mls-tail --framed, load commits rows and position together, exactly once. It
-    /// commits plain events in one transaction.
+    /// With input from mls-tail --framed, load commits rows and position together, so that each event is
+    /// stored exactly once. It commits plain events in one transaction.
     Load {
         #[command(flatten)]
         database: DatabaseFlags,
@@ -64,7 +64,7 @@ pub(crate) enum Command {
     },
     /// Read events from the database and write them as records, in the order of time
     ///
-    /// Each row becomes one record, with the members that the table has columns for.
+    /// Each row becomes one record, with the members that have a column in the table.
     Dump {
         #[command(flatten)]
         database: DatabaseFlags,
@@ -74,14 +74,14 @@ pub(crate) enum Command {
         /// Only events until the end of this day, or until this minute
         #[arg(long, value_name = "TIME")]
         until: Option<Moment>,
-        /// Zone of --since and --until: local, an IANA name such as Europe/Paris, or an offset such
-        /// as +02:00
+        /// Time zone of --since and --until: local, an IANA name such as Europe/Paris, or an offset
+        /// such as +02:00
         #[arg(long, value_name = "ZONE", default_value = "local", allow_hyphen_values = true)]
         timezone: Zone,
         /// Only events of this mail server; can be given several times
         #[arg(long, value_name = "NAME")]
         server: Vec<String>,
-        /// Only events that were loaded under this source; can be given several times
+        /// Only events that were loaded with this source; can be given several times
         #[arg(long, value_name = "NAME")]
         source: Vec<String>,
         /// Only events with these outcomes [default: all]
@@ -90,30 +90,30 @@ pub(crate) enum Command {
         #[command(flatten)]
         strict: Strict,
     },
-    /// Add the columns of this version to tables that an older version has created
+    /// Add the columns of this version to tables that an older version created
     Migrate {
         #[command(flatten)]
         database: DatabaseFlags,
     },
-    /// Give a source another name, after its host was renamed
+    /// Rename a source, after its host was renamed
     RenameSource {
-        /// The present name
+        /// The current name
         old: String,
         /// The new name
         new: String,
         #[command(flatten)]
         database: DatabaseFlags,
     },
-    /// Read events on standard input and write SQL
+    /// Read events from standard input and write SQL
     Export {
         #[command(flatten)]
         dialect: DialectFlag,
-        /// Write a file into DIR [default: from --config, else standard output]
+        /// Write a file in DIR [default: from --config, else standard output]
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
-        /// Commit the file together with the position in the CSV, exactly once; needs mls-tail
-        /// --framed with the same FILE [default with --config: `sql_state.offset` in its
-        /// `state_dir`]
+        /// Commit the SQL file together with the position in the CSV, so that each row is exported
+        /// exactly once; the input must come from mls-tail --framed with the same FILE [default with
+        /// --config: `sql_state.offset` in its `state_dir`]
         #[arg(long, value_name = "FILE")]
         cursor_file: Option<PathBuf>,
         /// Name of the source to write into each row [default: none]
@@ -124,7 +124,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         strict: Strict,
     },
-    /// Run the SQL files in DIR that the database has not seen yet, in the order of their names
+    /// Run the SQL files in DIR that were not imported yet, in the order of their names
     Import {
         /// Directory of the SQL files [default: from --config]
         dir: Option<PathBuf>,

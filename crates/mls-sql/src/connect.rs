@@ -1,9 +1,10 @@
-//! Opens a connection to a database, and tries again while the server is down.
+//! Opens a connection to a database, with retries while the server is down.
 
 use std::io;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use backon::{BackoffBuilder, ExponentialBuilder};
 use mls_diag::Exit;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -15,25 +16,19 @@ use crate::database::describe;
 use crate::error_class::ErrorClass;
 use crate::relay::{Protocol, Relay};
 
-/// Pauses between attempts: a server that restarts is back within them.
-const PAUSES: [Duration; 6] = [
-    Duration::from_millis(250),
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(8),
-];
+/// Pauses between attempts: 0.25, 0.5, 1, 2, 4 and 8 seconds. A restart of a server takes less time.
+const BACKOFF: ExponentialBuilder =
+    ExponentialBuilder::new().with_min_delay(Duration::from_millis(250)).with_max_times(6);
 
-/// How long the first attempt may take: an administrator learns within two seconds that a server
-/// does not answer.
+/// Timeout of the first attempt. It is short, so that an administrator soon sees the warning that a
+/// server does not answer.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long each other attempt, and closing a connection, may take.
+/// Timeout of each other attempt, and of closing a connection.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// After this time there is no other attempt.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// After this time there are no more attempts.
+const MAX_RETRY_TIME: Duration = Duration::from_secs(20);
 
 /// An open connection. sqlx has one type for each database.
 pub(crate) enum Connection {
@@ -48,7 +43,7 @@ pub(crate) enum Connection {
 /// Exit 75 if the server stays down, else the exit code of the error's [`ErrorClass`].
 pub(crate) async fn connect(options: &ConnectOptions) -> anyhow::Result<Connection> {
     let (shown, begun) = (options.shown(), Instant::now());
-    let (mut timeout, mut pauses) = (FIRST_TIMEOUT, PAUSES.iter());
+    let (mut timeout, mut pauses) = (FIRST_TIMEOUT, BACKOFF.build());
     loop {
         let result = match tokio::time::timeout(timeout, open(options)).await {
             Ok(result) => result,
@@ -60,15 +55,15 @@ pub(crate) async fn connect(options: &ConnectOptions) -> anyhow::Result<Connecti
         };
         let pause = pauses
             .next()
-            .filter(|_| Exit::of(&error) == Exit::TempFail && begun.elapsed() < PATIENCE);
+            .filter(|_| Exit::of(&error) == Exit::TempFail && begun.elapsed() < MAX_RETRY_TIME);
         let Some(pause) = pause else { return Err(error) };
         if timeout == FIRST_TIMEOUT {
-            log::warn!("{error:#}; trying again for {PATIENCE:?}");
+            log::warn!("{error:#}; retrying for {MAX_RETRY_TIME:?}");
         } else {
-            log::info!("{error:#}; trying again in {pause:?}");
+            log::info!("{error:#}; retrying in {pause:?}");
         }
         timeout = TIMEOUT;
-        tokio::time::sleep(*pause).await;
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -111,7 +106,7 @@ async fn start_relay(
     })
 }
 
-/// In this mode a backslash in a plain literal is a backslash.
+/// In this mode, a backslash in a plain literal is a backslash.
 pub(crate) const POSTGRESQL_MODE: &str = "SET standard_conforming_strings = on";
 
 async fn open_postgresql(
@@ -129,7 +124,7 @@ async fn open_postgresql(
     Ok(connection)
 }
 
-/// In this mode a value either fits or is refused, and a quote is a quote.
+/// In this mode, MySQL refuses values that do not fit, and a double quote starts a literal.
 const MYSQL_MODE: &str =
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ONLY_FULL_GROUP_BY'";
 

@@ -1,4 +1,4 @@
-//! Which database to connect to, and how.
+//! The options of a connection: address, credentials and TLS.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -76,7 +76,8 @@ impl ConnectOptions {
     fn from_url(url: &str) -> anyhow::Result<Self> {
         let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
         let rest = rest.strip_prefix("//").unwrap_or(rest);
-        // Anywhere before an `@`: even a text that is not a URL must not be repeated in a message.
+        // Search for a password in any text before an `@`. Even if the text is not a URL, a message
+        // must not repeat it.
         let with_password = rest.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
         let query = rest.split_once('?').map_or("", |(_, query)| query);
         let hidden = query
@@ -117,7 +118,7 @@ impl ConnectOptions {
             DbType::Sqlite => {
                 let path = settings.db_path.as_deref();
                 let path = path.ok_or_else(|| {
-                    Exit::Usage.error("no --url was given, and no --config that names a database")
+                    Exit::Usage.error("no database; give --url, or --config with a database")
                 })?;
                 sqlite_file(path, "")
                     .map_err(|why| Exit::Config.error(format!("[database] db_path: {why}")))

@@ -12,8 +12,8 @@ use crate::error_class::ErrorClass;
 use crate::schema::Table;
 use crate::source::{Source, logs};
 
-/// Reads what was committed for `source`. `None` before the first commit, or if the tables do not
-/// exist yet.
+/// Reads the committed position of `source`. Returns `None` before the first commit, or if the tables
+/// do not exist yet.
 ///
 /// # Errors
 /// Exit 78 if another machine has loaded this source, and `source` does not adopt it.
@@ -70,7 +70,7 @@ fn read(database: &mut Database, table: &Table, filter: &str) -> anyhow::Result<
 /// sequence number.
 ///
 /// # Errors
-/// Exit 75 if another pipeline has moved it meanwhile. Exit 78 if this is the first commit of the
+/// Exit 75 if another pipeline has moved it since `base`. Exit 78 if this is the first commit of the
 /// source, and another source of this machine has loaded the same log.
 pub(crate) fn advance(
     database: &mut Database,
@@ -135,8 +135,8 @@ pub(crate) fn overtaken(database: &Database, source: &Source) -> anyhow::Error {
     Exit::TempFail.error(format!(
         "{shown}: another pipeline has committed for source {name} since this run read its \
          position. Nothing was written; the next run continues from the committed position. If no \
-         other pipeline runs, mls-sql cursor failed, or was given another database or --source, or \
-         the source belongs to another user of the database"
+         other pipeline runs, mls-sql cursor failed, it uses another database or --source, or the \
+         source belongs to another user of the database"
     ))
 }
 

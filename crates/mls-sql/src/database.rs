@@ -1,4 +1,4 @@
-//! Runs one statement at a time on a connection, alike for the three kinds of databases.
+//! Runs statements on a connection, with one interface for the three kinds of databases.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use crate::connect_options::ConnectOptions;
 use crate::dialect::Dialect;
 use crate::error_class::ErrorClass;
 
-/// How long a server may take for a statement. If its machine has died, nothing else ends the wait:
-/// the kernel gives up after about as long when it sends (tcp(7), `tcp_retries2`), and never when
-/// it waits.
+/// How long a server may take for a statement. If its machine has died, only this limit ends the wait:
+/// the kernel gives up after about the same time while it sends (tcp(7), `tcp_retries2`), but never
+/// while it waits for an answer.
 const STATEMENT_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// A connection to a database.
@@ -42,8 +42,8 @@ macro_rules! each {
 }
 
 impl Database {
-    /// Connects, lets `work` use the connection, and closes it. SQLite then moves what is in its
-    /// write-ahead log into the database, which is one file again.
+    /// Connects, lets `work` use the connection, and closes it. On closing, SQLite moves its write-ahead
+    /// log into the database, so that the database is one file again.
     ///
     /// # Errors
     /// Errors of [`connect`](connect::connect) and of `work`.
@@ -54,7 +54,7 @@ impl Database {
         let mut database = Self::connect(options)?;
         let result = work(&mut database);
         let Self { runtime, connection, .. } = database;
-        // Everything is committed. Do not wait for a server that has gone.
+        // Everything is committed. Do not wait long for a server that does not answer.
         let close = async {
             match connection {
                 Connection::Sqlite(c) => c.close().await,
@@ -108,9 +108,9 @@ impl Database {
         })
     }
 
-    /// Runs one statement of an SQL file, without a time limit. As a prepared statement: PostgreSQL
-    /// and MySQL refuse to prepare several statements at once, one of which could be a COMMIT that
-    /// the splitter did not see. For SQLite see [`allow_commits`](Self::allow_commits).
+    /// Runs one statement of an SQL file, without a time limit. It is a prepared statement, because
+    /// PostgreSQL and MySQL refuse to prepare several statements at once. So the text cannot contain a
+    /// COMMIT that the splitter did not see. For SQLite see [`allow_commits`](Self::allow_commits).
     pub(crate) fn execute_one(&mut self, sql: &str) -> Result<(), sqlx::Error> {
         self.check_length(sql)?;
         let Self { runtime, connection, .. } = self;
@@ -133,8 +133,8 @@ impl Database {
         result.map_err(error_of_file)
     }
 
-    /// Undoes what a file has set for the session. `pg_dump`, for one, empties `search_path`, and
-    /// our tables would not be found.
+    /// Undoes session settings of a file. For example, `pg_dump` empties `search_path`, and then
+    /// PostgreSQL would not find our tables.
     pub(crate) fn reset(&mut self) -> anyhow::Result<()> {
         if self.dialect == Dialect::Postgresql {
             self.must(&format!("RESET ALL; {POSTGRESQL_MODE}"), "resetting the session in")?;

@@ -1,4 +1,4 @@
-//! What an error of a database means for the run.
+//! Classes of database errors, and their exit codes.
 //!
 //! Sources: PostgreSQL manual appendix A; MySQL "Server Error Message Reference"; SQLite "Result
 //! and Error Codes".

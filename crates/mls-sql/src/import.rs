@@ -60,7 +60,7 @@ fn check_unchanged(path: &Path, imported: &str) -> anyhow::Result<()> {
     )))
 }
 
-/// Lets one import run at a time: with a lock file for a database in a file, else with a lock that
+/// Makes sure that only one import runs at a time. For SQLite this is a lock file, otherwise a lock that
 /// the server holds for the connection.
 fn lock(
     database: &mut Database,
@@ -85,7 +85,7 @@ fn lock(
         .error(format!("another import into {} is running; try again later", database.shown)))
 }
 
-/// How many names one query asks for: an answer stays small, however many files were ever imported.
+/// The number of names in one query, so that an answer stays small even after many imports.
 const NAMES_AT_ONCE: usize = 500;
 
 /// Returns the SHA-256 of those files in `names` that were imported, by name.
@@ -151,7 +151,7 @@ fn open(path: &Path) -> anyhow::Result<File> {
     File::open(path).with_context(|| format!("opening {}", path.display()))
 }
 
-/// Hashes a file while it is read, so that the hash is that of the statements which were run.
+/// Hashes a file while it is read, so that the hash belongs to the statements that were run.
 struct Hashing {
     file: File,
     hash: Sha256,
@@ -182,7 +182,7 @@ fn import(database: &mut Database, table: &Table, path: &Path, name: &str) -> an
     database.must("SAVEPOINT file", "beginning a transaction in")?;
     database.allow_commits(false)?;
     let fault = |error: &sqlx::Error, place: &str| {
-        ErrorClass::of(error).exit_of_file().error(format!("{shown}, {place}: {}", describe(error)))
+        ErrorClass::of(error).exit_of_file().error(format!("{shown}: {place}: {}", describe(error)))
     };
     let mut run = || -> anyhow::Result<()> {
         while let Some(statement) =
@@ -194,7 +194,7 @@ fn import(database: &mut Database, table: &Table, path: &Path, name: &str) -> an
         }
         // The savepoint is gone if the file has ended the transaction.
         let release = database.execute("RELEASE SAVEPOINT file");
-        release.map(drop).map_err(|error| fault(&error, "which must not end its transaction"))
+        release.map(drop).map_err(|error| fault(&error, "the file must not end its transaction"))
     };
     if let Err(error) = run() {
         // If the connection has failed, the server rolls back by itself.

@@ -30,8 +30,8 @@
 //! `export --cursor-file S` writes its file under a temporary name, commits S, which names that
 //! file, and renames the file last. The next start finishes an interrupted export.
 //!
-//! `import` runs each file in one transaction, which also inserts the file's row in
-//! `TABLE_imports`. Each row is stored once, whichever process dies, and whenever.
+//! `import` runs each file in one transaction, which also inserts a row for the file into
+//! `TABLE_imports`. Each row is stored exactly once, even after crashes.
 //!
 //! | an imported file | what happens |
 //! |---|---|
@@ -47,7 +47,7 @@
 //! second run changes nothing.
 //!
 //! # Values that do not fit
-//! The built-in columns take every event of the years 1000 to 9999. An administrator's own table
+//! The built-in columns accept every event of the years 1000 to 9999. An administrator's own table
 //! can refuse a row. `load` then reports a bad record and continues with the other rows; if the
 //! table refuses all of them, it ends with exit 78. `import` stops at the first refused row. The
 //! same holds for a row that exceeds the `max_allowed_packet` of MySQL or MariaDB, except that
@@ -58,10 +58,10 @@
 //! an error that can be retried, such as `ERRCODE '55000'`.
 //!
 //! # Connections
-//! mls-sql retries a server that is down for half a minute. It waits up to a quarter of an hour for
-//! the result of a statement. After that it ends with exit 75. A server on another machine must
-//! show a certificate that this machine trusts. Passwords come from files or the environment;
-//! mls-sql never prints them.
+//! If a server is down, mls-sql tries to connect for half a minute. It waits up to a quarter of an
+//! hour for the result of a statement. After that it ends with exit 75. A server on another machine
+//! must show a certificate that this machine trusts. Passwords come from files; mls-sql never prints
+//! them.
 
 pub mod dialect;
 pub mod field;

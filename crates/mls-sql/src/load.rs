@@ -119,8 +119,8 @@ impl Sink for Load<'_> {
         self.flush()?;
         if self.refused > 0 && self.accepted == 0 {
             return Err(Exit::Config.error(format!(
-                "table {} in {} refuses every row; nothing was committed; correct the table or give \
-                 another --table",
+                "table {} in {} refuses every row, so nothing was committed; correct the table, or \
+                 choose another with --table",
                 self.table.name(),
                 self.database.shown
             )));

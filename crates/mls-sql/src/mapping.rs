@@ -17,9 +17,9 @@
 //!
 //! At least one column must have a name. mls-sql copies `sql_column_def` into the DDL unchanged.
 //!
-//! A mapping of the Python original works too. It writes `csv_id_placeholder` for null. Its
-//! definitions are written for MySQL and refuse unknown values, so mls-sql keeps the names of the
-//! columns only, and takes the definitions of the built-in mapping.
+//! A mapping of the legacy Python version works too. It has `csv_id_placeholder` instead of null. Its
+//! definitions are for MySQL and refuse unknown values, so mls-sql uses only the names of its columns,
+//! with the definitions of the built-in mapping.
 //!
 //! The built-in mapping has the ten columns of the Python original: `id`, which the database fills,
 //! `event_time` (`date`), `username` (`user`), and the other columns under their CSV names. Then
@@ -53,7 +53,7 @@ pub struct Mapping {
 pub struct TableColumn {
     /// Its name in the table.
     pub name: String,
-    /// What follows the name in `CREATE TABLE`.
+    /// The text after the name in `CREATE TABLE`.
     pub definition: String,
     /// The value that it holds; `None` if the database fills it.
     pub field: Option<Field>,
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mapping_of_the_python_original_keeps_its_names_and_order() {
+    fn legacy_mapping_keeps_its_names_and_order() {
         let text = br#"{
             "id": {"sql_column_def": "INT UNSIGNED AUTO_INCREMENT", "csv_column_name": "csv_id_placeholder"},
             "asn_varchar": {"sql_column_def": "VARCHAR(255) NOT NULL", "csv_column_name": "aso"},

@@ -1,15 +1,15 @@
-//! A relay between sqlx and a server, which bounds what the server can make us hold.
+//! A relay between sqlx and a server. It limits how much memory a server can make sqlx use.
 //!
-//! sqlx keeps an answer in memory as long as the server says it is: two gigabytes for PostgreSQL,
-//! without an end for MySQL. TLS hides the messages from anything below sqlx, so the relay counts
-//! bytes instead. Between two requests of ours a server may send at most [`MAX_ANSWER`] bytes. No
-//! statement of mls-sql needs more: `dump` asks for one page of rows at a time.
+//! sqlx buffers an answer of any length that the server announces: up to two gigabytes from
+//! PostgreSQL, without a limit from MySQL. The relay cannot read messages inside TLS, so it counts
+//! bytes. Between two of our requests, a server may send at most [`MAX_ANSWER`] bytes. No statement of
+//! mls-sql needs more.
 //!
-//! The relay also refuses bytes that arrive before a server may send them. An attacker on the
-//! network could add them to the answer that starts TLS (CVE-2021-23222). sqlx 0.9 reads exactly
-//! one byte there from PostgreSQL and drops what MySQL sent too early, so it does not take such
-//! bytes for a part of the encrypted session. The relay makes the attempt an error, and holds if a
-//! later sqlx reads ahead.
+//! The relay also refuses bytes that arrive before the server may send them. An attacker on the
+//! network could add bytes to the answer that starts TLS (CVE-2021-23222). sqlx 0.9 reads only one
+//! byte of this answer from PostgreSQL, and discards early bytes from MySQL, so it never treats such
+//! bytes as part of the encrypted session. The relay reports the attack as an error, and it protects
+//! us if a later sqlx reads ahead.
 //!
 //! sqlx connects to the relay through a socket in a directory that only this user can enter.
 
@@ -25,12 +25,12 @@ use tokio::task::JoinSet;
 /// How many bytes a server may send between two requests.
 const MAX_ANSWER: usize = 8 << 20;
 
-/// How many bytes the first packet of a MySQL server may have. Real ones have about a hundred.
+/// How many bytes the first packet of a MySQL server may have. Real packets have about a hundred.
 const MAX_GREETING: usize = 64 << 10;
 
 const BUFFER: usize = 64 << 10;
 
-/// What a PostgreSQL client asks first if it wants TLS (manual 55.7, `SSLRequest`).
+/// The first request of a PostgreSQL client that wants TLS (manual 55.7, `SSLRequest`).
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 /// Where a server listens.
@@ -68,7 +68,7 @@ impl Relay {
     ) -> io::Result<Self> {
         let guard = Arc::new(Mutex::new(Guard::new(protocol)));
         let mut tasks = JoinSet::new();
-        // Modes 0700 for the directory: nobody else reaches the socket.
+        // The directory has mode 0700, so no other user can reach the socket.
         let directory = tempfile::Builder::new().prefix("mls-sql-").tempdir()?;
         let listener = UnixListener::bind(directory.path().join(socket_name))?;
         match endpoint {
@@ -90,7 +90,7 @@ impl Relay {
         self.directory.path()
     }
 
-    /// Waits until the server has got the last request and has closed the connection.
+    /// Waits until the server has received the last request and has closed the connection.
     pub(crate) async fn finish(mut self) {
         while self.tasks.join_next().await.is_some() {}
     }
@@ -140,7 +140,7 @@ async fn forward_requests(
     }
 }
 
-/// Ends the connection of sqlx at the end of the server's, and at a violation.
+/// Closes the connection to sqlx when the server closes its connection, and after a violation.
 async fn forward_answers(
     mut answers: impl AsyncRead + Unpin,
     mut client: impl AsyncWrite + Unpin,
@@ -156,7 +156,7 @@ async fn forward_answers(
     }
 }
 
-/// Decides whether the server may send what it sends.
+/// Checks whether the server may send the bytes that it sends.
 struct Guard {
     protocol: Protocol,
     /// The first bytes of the first request.
@@ -205,8 +205,8 @@ impl Guard {
     fn check(&self) -> Option<String> {
         if self.answered > MAX_ANSWER {
             return Some(format!(
-                "the server sent more than {MAX_ANSWER} bytes in answer to one request; it is not \
-                 the database that it should be, or somebody has tampered with the connection"
+                "the server sent more than {MAX_ANSWER} bytes in answer to one request; it is not a \
+                 database server, or somebody has tampered with the connection"
             ));
         }
         let allowed = match (self.protocol, self.requested) {
@@ -228,8 +228,8 @@ impl Guard {
             _ => MAX_ANSWER,
         };
         (self.answered > allowed).then(|| {
-            "the server sent bytes before it was asked; somebody may have injected them into the \
-             connection"
+            "the server sent bytes before the request for them; somebody may have injected them into \
+             the connection"
                 .to_owned()
         })
     }

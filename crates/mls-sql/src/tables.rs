@@ -13,8 +13,8 @@ impl Database {
     /// once.
     ///
     /// # Errors
-    /// Exit 78 if the Python original created the table, a column is missing, or its engine has no
-    /// transactions.
+    /// Exit 78 if the legacy Python version created the table, a column is missing, or the engine of
+    /// the table has no transactions.
     pub(crate) fn prepare(&mut self, table: &Table, mapping: &Mapping) -> anyhow::Result<()> {
         let dialect = self.dialect;
         if dialect == Dialect::Postgresql {
@@ -109,8 +109,8 @@ impl Database {
                 "name its column mapping in column_mapping_file"
             };
             return Err(Exit::Config.error(format!(
-                "table {name} in {shown} is that of the Python original; {cure}, or give another \
-                 --table"
+                "the legacy Python version created table {name} in {shown}; {cure}, or choose another \
+                 table with --table"
             )));
         }
         let missing: Vec<_> =
@@ -119,8 +119,8 @@ impl Database {
             return Ok(());
         }
         Err(Exit::Config.error(format!(
-            "table {name} in {shown} has no column {}; add it with mls-sql migrate, give a --mapping \
-             that fits the table, or give another --table",
+            "table {name} in {shown} has no column {}; add it with mls-sql migrate, use a --mapping \
+             that fits the table, or another --table",
             missing.join(", ")
         )))
     }

@@ -5,13 +5,15 @@
 
 use std::time::{Duration, Instant};
 
+use backon::{BackoffBuilder, ExponentialBuilder};
+
 use super::connection::Endpoint;
 use super::failure::Failure;
 use super::session::{Extensions, Session};
 use super::{Envelope, MailServer, Outcome};
 use crate::address::Address;
 
-const TRIES: u32 = 3;
+const TRIES: usize = 3;
 
 /// How long all tries may take together.
 const DEADLINE: Duration = Duration::from_mins(15);
@@ -31,9 +33,13 @@ impl MailServer {
         };
         let mut outcome = Outcome::default();
         let mut waiting = envelope.recipients.to_vec();
-        // Before the second try. Each further one waits four times as long.
-        let mut pause = self.timeout / 10;
-        for left in (0..TRIES).rev() {
+        let mut pauses = ExponentialBuilder::new()
+            .with_min_delay(self.timeout / 10)
+            .with_factor(4.0)
+            .without_max_delay()
+            .with_max_times(TRIES - 1)
+            .build();
+        loop {
             let (session, is_unknown) =
                 self.transaction(envelope, &endpoint, waiting, &mut outcome);
             settle(&outcome)?;
@@ -41,18 +47,16 @@ impl MailServer {
             if let Some(session) = session {
                 session.quit();
             }
-            let is_late = Instant::now() + pause >= endpoint.deadline;
-            if outcome.deferred.is_empty() || left == 0 || is_unknown || is_late {
-                break;
-            }
+            let pause = pauses.next().filter(|pause| Instant::now() + *pause < endpoint.deadline);
+            let Some(pause) = pause.filter(|_| !outcome.deferred.is_empty() && !is_unknown) else {
+                return Ok(outcome);
+            };
             for (address, words) in &outcome.deferred {
                 log::info!("{}: {address}: {words}; trying again in {pause:?}", self.name());
             }
             std::thread::sleep(pause);
-            pause *= 4;
             waiting = outcome.deferred.drain(..).map(|(address, _)| address).collect();
         }
-        Ok(outcome)
     }
 
     /// One transaction. Returns the session if it succeeded, and whether the whole message was sent and no answer came.
