@@ -7,7 +7,7 @@ use anyhow::Context;
 use mls_attempts::{Attempt, AttemptSource};
 use mls_config::Config;
 use mls_config::config::{Alert as Thresholds, Paths};
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OrExit, count};
 use mls_event::{Begin, End, Outcome};
 use mls_state::alerted::Alerted;
 use mls_state::cursor_file::{CursorFile, warn_if_missing};
@@ -60,7 +60,11 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     }
     output.commit()?;
     let summary = read?;
-    log::info!("{} alerts in {} attempts", output.written, summary.rows);
+    mls_diag::summary(format_args!(
+        "raised {} in {}",
+        count(output.written, "alert", "alerts"),
+        count(summary.rows, "attempt", "attempts")
+    ));
     Ok(())
 }
 

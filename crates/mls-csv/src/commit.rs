@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::Context;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OrExit, summary};
 use mls_event::Auth;
 use mls_state::cursor_file::{CursorFile, Fingerprint};
 use mls_state::lock::Lock;
@@ -32,6 +32,12 @@ pub(crate) fn run(reader: Reader, target: Target) -> anyhow::Result<()> {
     let result = sink::drain(reader, &mut appender);
     if result.is_err() {
         appender.roll_back();
+    } else if let Some(open) = &appender.open {
+        summary(format_args!(
+            "recorded {} in {}",
+            open.rows.written(),
+            appender.target.path.display()
+        ));
     }
     result
 }
@@ -159,7 +165,7 @@ impl Sink for Appender {
             ..CursorFile::next(open.committed.sequence, cursor, Some(data))
         };
         next.store(&self.target.cursor_path)?;
-        log::info!("{name}: committed {length} bytes as commit {}", next.sequence);
+        log::debug!("{name}: committed {length} bytes as commit {}", next.sequence);
         (open.committed, open.is_in_doubt) = (next, false);
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::Context;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OrExit, count, summary};
 use mls_event::{Auth, Column, Outcome, Record};
 use mls_state::lock::Lock;
 use mls_stream::ndjson::{Reader, Writer};
@@ -19,12 +19,13 @@ use crate::row::{self, Style};
 pub(crate) struct Rows<W: Write> {
     csv: csv::Writer<W>,
     style: Style,
+    written: u64,
 }
 
 impl<W: Write> Rows<W> {
     pub(crate) fn new(out: W, style: Style) -> Self {
         let csv = csv::WriterBuilder::new().buffer_capacity(64 * 1024).from_writer(out);
-        Self { csv, style }
+        Self { csv, style, written: 0 }
     }
 
     /// Starts a CSV at the beginning of `out`.
@@ -37,8 +38,19 @@ impl<W: Write> Rows<W> {
     pub(crate) fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
         for _ in 0..sink::rows(event, self.style.outcome) {
             row::write(&mut self.csv, event, self.style).map_err(io_error)?;
+            self.written += 1;
         }
         Ok(())
+    }
+
+    /// How many rows were written: `1 failed login`.
+    pub(crate) fn written(&self) -> String {
+        let [one, many] = if self.style.outcome == Outcome::Success {
+            ["successful login", "successful logins"]
+        } else {
+            ["failed login", "failed logins"]
+        };
+        count(self.written, one, many)
     }
 
     pub(crate) fn flush(&mut self) -> anyhow::Result<()> {
@@ -132,5 +144,9 @@ fn copy<W: Write>(
         }
     }
     named(rows.flush())?;
+    match path {
+        Some(path) => summary(format_args!("appended {} to {}", rows.written(), path.display())),
+        None => summary(format_args!("wrote {}", rows.written())),
+    }
     if cut_off { Err(Exit::TempFail.error(sink::CUT_OFF)) } else { Ok(()) }
 }

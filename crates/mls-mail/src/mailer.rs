@@ -1,5 +1,6 @@
 //! Who sends mail to whom, by which server; and what happens to a message that was accepted.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use lettre::message::SinglePart;
 use lettre::message::header::{MIME_VERSION_1_0, Subject};
 use mls_config::config::{Report as Settings, SmtpTls};
 use mls_config::secret;
-use mls_diag::Exit;
+use mls_diag::{Exit, count, summary};
 use mls_state::cursor_file::sha256;
 use mls_state::mail_cursor::header_text;
 
@@ -23,6 +24,8 @@ pub(crate) struct Mailer {
     server: MailServer,
     prefix: String,
     machine: String,
+    /// How often a message was delivered to an address.
+    delivered: Cell<u64>,
 }
 
 /// What happened to the messages that waited.
@@ -67,7 +70,7 @@ impl Mailer {
             timeout,
         };
         let sender = NamedAddress::read("the sender", &sender)?;
-        Ok(Self { sender, recipients, server, prefix: settings.subject_prefix.clone(), machine })
+        Ok(Self { sender, recipients, server, prefix: settings.subject_prefix.clone(), machine, delivered: Cell::new(0) })
     }
 
     pub(crate) fn machine(&self) -> &str {
@@ -186,9 +189,19 @@ impl Mailer {
         let envelope = Envelope { sender: &self.sender.address, recipients, message };
         let outcome = self.server.deliver(&envelope, settle)?;
         for address in &outcome.delivered {
-            log::info!("{} was sent to {address}", message.get("Subject").unwrap_or_default());
+            log::debug!("{} was sent to {address}", message.get("Subject").unwrap_or_default());
         }
+        self.delivered.set(self.delivered.get() + outcome.delivered.len() as u64);
         Ok(outcome)
+    }
+
+    /// Says what the run did.
+    pub(crate) fn summarize(&self) {
+        let server = format!("{}:{}", self.server.host, self.server.port);
+        match self.delivered.get() {
+            0 => summary(format_args!("delivered no mail to {server}")),
+            n => summary(format_args!("delivered {} to {server}", count(n, "mail", "mails"))),
+        }
     }
 
     fn addresses(&self) -> Vec<Address> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use chrono::{Local, TimeDelta};
 use mls_config::Config;
+use mls_config::config::Paths;
 use mls_diag::{Exit, OrExit};
 use mls_machine::Machine;
 use mls_stream::ndjson::Writer;
@@ -32,8 +33,17 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let timeout = Duration::from_secs(args.smtp_timeout.into());
     let Config { report, paths, .. } = config;
     let mailer = Mailer::new(&report, Machine::this().name, timeout)?;
+    let says_what_it_did = !args.dry_run;
+    let result = work(args, paths, &mailer);
+    if says_what_it_did {
+        mailer.summarize();
+    }
+    result
+}
+
+fn work(args: Args, paths: Paths, mailer: &Mailer) -> anyhow::Result<()> {
     if args.test {
-        return test(&mailer, args.dry_run);
+        return test(mailer, args.dry_run);
     }
     let mut stdin = BufReader::new(io::stdin());
     let head = stdin.fill_buf().context("reading stdin").or_exit(Exit::IoErr)?;
@@ -42,7 +52,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         if is_records {
             return Err(Exit::Usage.error("--dry-run needs a message, not alert records"));
         }
-        return print(&mailer, read_message(stdin)?);
+        return print(mailer, read_message(stdin)?);
     }
     let default = if is_records { "alerts.ledger" } else { "mail.ledger" };
     let in_state_dir = || paths.state_dir.map(|directory| directory.join(default));
@@ -53,13 +63,13 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let mut ledger = Ledger::open(&path)?;
     if is_records {
         let interval = TimeDelta::seconds(args.alert_interval.into());
-        return alerts::run(stdin, &mailer, ledger, interval);
+        return alerts::run(stdin, mailer, ledger, interval);
     }
     if head.is_empty() {
         log::info!("standard input is empty: only what waits is delivered");
         return mailer.deliver_waiting(&mut ledger)?.into_result();
     }
-    send(&mailer, &mut ledger, read_message(stdin)?)
+    send(mailer, &mut ledger, read_message(stdin)?)
 }
 
 /// Delivers what waits, then the message.

@@ -74,6 +74,7 @@ pub fn run(mut args: Args, config: Config) -> anyhow::Result<()> {
              Kubernetes, or of log files that Postfix or Dovecot write themselves; the first line is: {line}"
         );
     }
+    mls_diag::summary(stats.summary());
     if args.stats {
         // If it fails, nobody can be informed.
         let _ = write!(std::io::stderr(), "{stats}");

@@ -94,7 +94,7 @@ impl Scanner {
             server: args.server.clone(),
             ignore_nets: [args.ignore_net.as_slice(), &filter.ignore_networks].concat(),
             ignore_users: [args.ignore_user.as_slice(), &filter.ignore_users].concat(),
-            with_stats: args.stats,
+            with_stats: args.stats || log::log_enabled!(log::Level::Info),
             stats: Stats::default(),
             unreadable: Vec::new(),
             is_journal: None,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use bstr::ByteSlice;
+use mls_diag::{count, thousands};
 use mls_event::Outcome;
 
 use crate::journal::Entry;
@@ -49,6 +50,20 @@ impl Stats {
     /// The first line, if no line of the input could be read and none was reported.
     pub(crate) fn unrecognized(&self) -> Option<&[u8]> {
         self.first.as_deref().filter(|_| !self.is_log && self.unparsable == 0)
+    }
+
+    /// The number of attempts with this outcome.
+    fn attempts(&self, outcome: Outcome) -> u64 {
+        let of_outcome = self.events.iter().filter(|((known, _), _)| *known == outcome);
+        of_outcome.map(|(_, count)| count).sum()
+    }
+
+    /// What a run did, in one line: `found 342 failed and 0 successful logins in 41,022 lines`.
+    pub(crate) fn summary(&self) -> String {
+        let [failed, successful] =
+            [Outcome::Failure, Outcome::Success].map(|outcome| thousands(self.attempts(outcome)));
+        let lines = count(self.lines, "line", "lines");
+        format!("found {failed} failed and {successful} successful logins in {lines}")
     }
 
     fn count(&mut self, outcome: Outcome, mechanism: &str, n: u64) {

@@ -50,7 +50,11 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         Format::Mail => job.message(&scope, &report)?,
     };
     job.write(&output)?;
-    log::info!("reported {} attempts {}", report.attempts, report.period.label);
+    mls_diag::summary(format_args!(
+        "reported {} {}",
+        mls_diag::count(report.attempts, "failed login", "failed logins"),
+        report.period.label
+    ));
     Ok(())
 }
 

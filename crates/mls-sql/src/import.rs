@@ -38,13 +38,13 @@ pub(crate) fn run(
     for name in &new {
         import(database, table, &dir.join(name), name)?;
     }
-    log::info!(
-        "imported {} of {} SQL files in {} into {}",
+    mls_diag::summary(format_args!(
+        "imported {} of {} in {} into {}",
         new.len(),
-        names.len(),
+        mls_diag::count(names.len() as u64, "SQL file", "SQL files"),
         dir.display(),
         database.shown
-    );
+    ));
     Ok(())
 }
 

@@ -90,6 +90,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         };
         let outcome = journal::read(cursor, &mut out, &stop, args.follow, selection)?;
         out.end()?;
+        out.summarize("the journal");
         outcome
     } else {
         let logs = absolute(&args.logs, !args.no_rotated)?;
@@ -101,6 +102,8 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         let mut tail = Tail::new(&args, logs, layout, cursor, out, stop);
         let outcome = if args.follow { follow::run(&mut tail) } else { tail.look() }?;
         tail.delivery.out.end()?;
+        let names: Vec<_> = tail.logs().iter().map(|log| log.display().to_string()).collect();
+        tail.delivery.out.summarize(&names.join(", "));
         if let Some(last) = tail.failures.pop() {
             tail.failures.iter().for_each(|failure| log::error!("{failure:#}"));
             return Err(last);

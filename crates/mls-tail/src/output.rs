@@ -30,6 +30,8 @@ pub(crate) struct Output {
     sequence: u64,
     /// The cursor that the other end, or the file, has.
     told: Cursor,
+    /// Bytes of lines that were written.
+    written: u64,
 }
 
 impl Output {
@@ -43,7 +45,7 @@ impl Output {
         let writer = Writer::stdout()?;
         let splices = rustix::pipe::fcntl_getpipe_size(writer.as_fd()).is_ok();
         let saved_to = cursor_file.filter(|_| !framed);
-        let mut out = Self { writer, framed, splices, saved_to, sequence, told: cursor };
+        let mut out = Self { writer, framed, splices, saved_to, sequence, told: cursor, written: 0 };
         // At once: from it the stages behind know not to die of a signal.
         out.control(&Begin { base: sequence })?;
         out.writer.flush()?;
@@ -93,6 +95,14 @@ impl Output {
         self.writer.flush()
     }
 
+    /// Says what the run did with `log`.
+    pub(crate) fn summarize(&self, log: &str) {
+        mls_diag::summary(format_args!(
+            "read {} of new lines of {log}",
+            mls_diag::count(self.written, "byte", "bytes")
+        ));
+    }
+
     fn control(&mut self, record: &impl Body) -> anyhow::Result<()> {
         if self.framed { self.writer.record(record) } else { Ok(()) }
     }
@@ -100,6 +110,7 @@ impl Output {
     /// Whole lines from memory.
     pub(crate) fn bytes(&mut self, segment: &Segment<'_>, parts: &[&[u8]]) -> anyhow::Result<()> {
         self.control(segment)?;
+        self.written += segment.length;
         self.writer.with(|buffer| parts.iter().for_each(|part| buffer.extend_from_slice(part)))
     }
 
@@ -123,6 +134,7 @@ impl Output {
             }
             offset += sent;
         }
+        self.written += segment.length;
         Ok(())
     }
 
