@@ -48,7 +48,7 @@ pub struct Args {
     pub journal: bool,
 
     /// Read the journal in DIR instead of this machine's
-    #[arg(long, value_name = "DIR", requires = "journal")]
+    #[arg(long, value_name = "DIR")]
     pub journal_directory: Option<PathBuf>,
 
     /// Read the journal entries with FIELD=VALUE too, such as CONTAINER_NAME=postfix-mailcow; may be repeated [default with

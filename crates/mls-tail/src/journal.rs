@@ -4,7 +4,7 @@
 //! were never read may have gone with it (`journalctl --vacuum-size`), which is a gap.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -15,11 +15,13 @@ use mls_event::{Gap, JOURNAL_SOURCE, Segment, Timestamp};
 use mls_stream::ndjson::{OutputClosed, Reader};
 use rustix::event::{PollFd, PollFlags, poll};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::cursor::Cursor;
 use crate::legacy;
 use crate::output::{CHECKPOINT_EVERY, Output};
 use crate::signal::Stop;
+use crate::switch;
 use crate::tail::Outcome;
 
 /// Entries that belong to mail: syslog's facility `mail`, whatever the program is called, and all that the units of Postfix and
@@ -33,13 +35,15 @@ const MATCHES: [&str; 5] = [
 ];
 
 /// Which journal is read, and what of it beyond [`MATCHES`].
-#[derive(Clone, Copy)]
-pub(crate) struct Selection<'a> {
+#[derive(Clone)]
+pub(crate) struct Selection {
     /// `None` for the journal of this machine.
-    pub(crate) directory: Option<&'a Path>,
+    pub(crate) directory: Option<PathBuf>,
     /// Docker's journald driver writes no facility, and the unit is Docker's own: only the administrator knows which
     /// containers write mail logs.
-    pub(crate) matches: &'a [JournalMatch],
+    pub(crate) matches: Vec<JournalMatch>,
+    /// Whether a log may have been read before (`switch.rs`).
+    pub(crate) may_switch: bool,
 }
 
 /// So many bytes of entries make a segment.
@@ -47,13 +51,17 @@ const SEGMENT: usize = 256 * 1024;
 
 /// Reads the journal from `cursor` on, and returns where it ended.
 pub(crate) fn read(
-    cursor: Cursor,
+    mut cursor: Cursor,
     out: &mut Output,
     stop: &Stop,
     follow: bool,
-    selection: Selection<'_>,
+    selection: &Selection,
 ) -> anyhow::Result<Outcome> {
-    let mut child = start(&cursor, follow, selection)?;
+    let since = switch::first_second(&cursor, true).filter(|_| selection.may_switch);
+    if let Some(second) = since {
+        cursor.journal = switch::last_entry_read(&cursor, selection, second)?;
+    }
+    let mut child = start(&cursor, since, follow, selection)?;
     let entries = child
         .stdout
         .take()
@@ -62,7 +70,9 @@ pub(crate) fn read(
     let ready = entries.try_clone()?;
     let mut reader = Reader::pipe(entries, "journalctl")?;
     let from = cursor.journal.clone();
-    let mut batch = Batch { from, cursor, out, lines: Vec::new(), since: Instant::now() };
+    let is_switch = since.is_some();
+    let mut batch =
+        Batch { from, is_switch, cursor, out, lines: Vec::new(), since: Instant::now() };
     while !stop.is_set() {
         let pause = || {
             batch.send()?;
@@ -91,14 +101,43 @@ pub(crate) fn read(
 
 /// What this stage needs to know of an entry; the rest is mls-parse's.
 #[derive(Deserialize)]
-struct Entry {
+pub(crate) struct Entry {
     #[serde(rename = "__CURSOR")]
-    cursor: String,
+    pub(crate) cursor: String,
+    /// Text, or an array of bytes.
+    #[serde(rename = "MESSAGE", default)]
+    message: Value,
+    #[serde(rename = "SYSLOG_PID")]
+    syslog_pid: Option<String>,
+    #[serde(rename = "_PID")]
+    pid: Option<String>,
+}
+
+impl Entry {
+    /// How the line ends that a log has of it.
+    pub(crate) fn as_logged(&self) -> Option<String> {
+        let pid = self.syslog_pid.as_ref().or(self.pid.as_ref())?;
+        Some(format!("[{pid}]: {}", self.message.as_str()?))
+    }
+}
+
+/// The entries since `second`, oldest first, as far as they are near it.
+pub(crate) fn entries(selection: &Selection, second: i64) -> anyhow::Result<Vec<Entry>> {
+    let mut command = command(false, selection);
+    command.args([format!("--since=@{second}"), format!("--until=@{}", second + 10)]);
+    let output = command
+        .args(matches(&selection.matches, None))
+        .stderr(Stdio::null())
+        .output()
+        .context("starting journalctl")
+        .or_exit(Exit::Unavailable)?;
+    let lines = output.stdout.split(|byte| *byte == b'\n');
+    Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
 }
 
 /// Whether two cursors are of the same entry. It keeps boot, times and hash (`b`, `m`, `t`, `x`) where it is copied to another
 /// file, as by `journalctl --flush`, and gets another number there (sd-journal.c, `sd_journal_get_cursor`).
-fn same_entry(one: &str, other: &str) -> bool {
+pub(crate) fn same_entry(one: &str, other: &str) -> bool {
     let entry = |cursor| str::split_once(cursor, ";b=").map_or(cursor, |(_, entry)| entry);
     entry(one) == entry(other)
 }
@@ -117,6 +156,8 @@ fn uptime(cursor: &str) -> Option<(&str, u64)> {
 struct Batch<'a> {
     /// The entry that was read last, by an earlier run, until it is found or known to have gone. Nothing is sent before.
     from: Option<String>,
+    /// A log was read before: with the first entry its position is forgotten.
+    is_switch: bool,
     cursor: Cursor,
     out: &'a mut Output,
     lines: Vec<u8>,
@@ -132,6 +173,9 @@ impl Batch<'_> {
             return Ok(());
         }
         (self.cursor.legacy, self.cursor.journal) = (None, Some(entry.cursor));
+        if std::mem::take(&mut self.is_switch) {
+            self.cursor.logs.clear();
+        }
         let now = self.cursor.journal.as_deref().unwrap_or_default();
         if let Some(from) = self.from.take() {
             if same_entry(&from, now) {
@@ -191,7 +235,7 @@ impl Batch<'_> {
     }
 }
 
-fn start(cursor: &Cursor, follow: bool, selection: Selection<'_>) -> anyhow::Result<Child> {
+fn command(follow: bool, selection: &Selection) -> Command {
     let mut command = Command::new("journalctl");
     command.args(["--output=json", "--all", "--no-pager", "--quiet"]);
     if follow {
@@ -199,11 +243,27 @@ fn start(cursor: &Cursor, follow: bool, selection: Selection<'_>) -> anyhow::Res
         // a sandbox hides (ProcSubset=pid), or shows the host's in a container.
         command.args(["--follow", "--no-tail", "--merge"]);
     }
-    if let Some(directory) = selection.directory {
+    if let Some(directory) = &selection.directory {
         command.arg("--directory").arg(directory);
     }
+    command
+}
+
+fn start(
+    cursor: &Cursor,
+    since: Option<i64>,
+    follow: bool,
+    selection: &Selection,
+) -> anyhow::Result<Child> {
+    let mut command = command(follow, selection);
     if let Some(cursor) = &cursor.journal {
         command.arg(format!("--cursor={cursor}"));
+    } else if let Some(second) = since {
+        log::warn!(
+            "journal: the line that was read last is not in it; going on at its time, and failures of two seconds may be \
+             recorded twice"
+        );
+        command.arg(format!("--since=@{second}"));
     }
     if let Some(offset) = cursor.legacy {
         command.arg(format!("--since=@{}", legacy::next_second(offset)?));
@@ -212,7 +272,7 @@ fn start(cursor: &Cursor, follow: bool, selection: Selection<'_>) -> anyhow::Res
     let machine = std::fs::read_to_string("/etc/machine-id").ok();
     let machine = machine.filter(|_| follow && selection.directory.is_none());
     command
-        .args(matches(selection.matches, machine.as_deref()))
+        .args(matches(&selection.matches, machine.as_deref()))
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     command.spawn().context("starting journalctl").or_exit(Exit::Unavailable)

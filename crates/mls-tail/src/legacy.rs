@@ -16,8 +16,8 @@ use mls_state::cursor_file::WINDOW;
 use crate::cursor::LogState;
 
 /// A position in a file, and the bytes by which it is recognized.
-struct Mark {
-    offset: u64,
+pub(crate) struct Mark {
+    pub(crate) offset: u64,
     head: Vec<u8>,
     tail: Vec<u8>,
 }
@@ -59,14 +59,14 @@ pub(crate) fn adopt(
 }
 
 /// Adds a generation that was read up to `at`.
-fn begin_at(log: &mut LogState, file: &ChainFile, at: &Mark) -> usize {
+pub(crate) fn begin_at(log: &mut LogState, file: &ChainFile, at: &Mark) -> usize {
     let k = log.begin(&at.head, file);
     log.generations[k].advance(at.offset, &at.head, &at.tail);
     k
 }
 
 /// The position `offset`, or the end if the file is shorter.
-fn mark(file: &ChainFile, offset: u64) -> io::Result<Mark> {
+pub(crate) fn mark(file: &ChainFile, offset: u64) -> io::Result<Mark> {
     if file.compression.is_some() {
         let mut lines = file.lines()?;
         let head = lines.peek(WINDOW.min(offset))?.to_vec();

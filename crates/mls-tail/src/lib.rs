@@ -14,6 +14,9 @@
 //! to another directory since, is read to its end. Lines that a writer adds to a rotated file are read. A file that was
 //! truncated, replaced or edited is a new one. Lines that can no longer be read are reported by a warning and a `gap` record.
 //!
+//! If `mail_log` of the configuration names the journal instead of a file, or a file instead of the journal, reading goes on
+//! after the last message that was read (`switch.rs`).
+//!
 //! The cursor file of the Python original, which holds only a number, is understood too (`legacy.rs`).
 //!
 //! # Exactly once
@@ -36,6 +39,7 @@ mod read;
 mod recognize;
 mod show;
 mod signal;
+mod switch;
 mod tail;
 
 pub use args::Args;
@@ -67,6 +71,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     if let Some(path) = &args.committed_by {
         warn_if_missing(path);
     }
+    let is_configured = args.logs.is_empty() && !args.journal && !args.csv;
     let args = with_defaults(args, &config.paths);
     // The sink locks its own file; here only two that would both save the cursor are in each other's way.
     let saves = !args.framed && !args.show_cursor;
@@ -83,12 +88,13 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         rustix::process::setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
     let stop = if args.framed || args.follow { Stop::on_signal()? } else { Stop::never() };
     let mut out = Output::stdout(args.framed, args.cursor_file.clone(), base, cursor.clone())?;
+    let selection = journal::Selection {
+        directory: args.journal_directory.clone(),
+        matches: args.journal_match.clone(),
+        may_switch: is_configured,
+    };
     let outcome = if args.journal {
-        let selection = journal::Selection {
-            directory: args.journal_directory.as_deref(),
-            matches: &args.journal_match,
-        };
-        let outcome = journal::read(cursor, &mut out, &stop, args.follow, selection)?;
+        let outcome = journal::read(cursor, &mut out, &stop, args.follow, &selection)?;
         out.end()?;
         out.summarize("the journal");
         outcome
@@ -100,6 +106,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             pattern: args.rotated_as.clone(),
         };
         let mut tail = Tail::new(&args, logs, layout, cursor, out, stop);
+        tail.journal = is_configured.then_some(selection);
         let outcome = if args.follow { follow::run(&mut tail) } else { tail.look() }?;
         tail.delivery.out.end()?;
         let names: Vec<_> = tail.logs().iter().map(|log| log.display().to_string()).collect();

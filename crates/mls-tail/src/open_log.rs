@@ -11,8 +11,10 @@ use mls_event::Gap;
 use mls_rotation::{Chain, ChainFile, Committed, FileStat, Layout};
 
 use crate::cursor::{Cursor, Generation, LogState};
+use crate::journal::Selection;
 use crate::legacy;
 use crate::recognize::recognize;
+use crate::switch;
 
 /// An incomplete compressed file that was not written to for so long will not become complete.
 const GIVEN_UP: Duration = Duration::from_hours(1);
@@ -26,6 +28,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) committed_by: Option<&'a Path>,
     /// The names of all logs of this run: what is remembered under them belongs to them.
     pub(crate) names: &'a HashSet<String>,
+    /// The journal, if it may have been read before.
+    pub(crate) journal: Option<&'a Selection>,
 }
 
 /// One log during one look at it.
@@ -62,6 +66,7 @@ impl<'a> OpenLog<'a> {
                 let mut log = Self { name, cursor, chain, held };
                 log.take_over_moved(opening.names).or_exit(Exit::IoErr)?;
                 log.adopt_legacy(opening)?;
+                log.switch_from_journal(opening)?;
                 return Ok(log);
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -155,6 +160,28 @@ impl<'a> OpenLog<'a> {
             self.held = legacy::adopt(state, &self.chain.files, offset)?;
             self.cursor.legacy = None;
         }
+        Ok(())
+    }
+
+    /// Goes on after the last message of the journal, if that was read before.
+    fn switch_from_journal(&mut self, opening: &Opening<'_>) -> anyhow::Result<()> {
+        let second = switch::first_second(self.cursor, false);
+        let (Some(journal), Some(second), false) =
+            (opening.journal, second, self.chain.files.is_empty())
+        else {
+            return Ok(());
+        };
+        let messages = switch::messages_read(self.cursor, journal, second)?;
+        if messages.is_empty() {
+            log::warn!(
+                "{}: the journal does not show any more what was read of it; going on at its time, and failures of two \
+                 seconds may be recorded twice",
+                self.name
+            );
+        }
+        let state = self.cursor.logs.entry(self.name.to_owned()).or_default();
+        self.held = switch::adopt(state, &self.chain.files, second, messages)?;
+        self.cursor.journal = None;
         Ok(())
     }
 

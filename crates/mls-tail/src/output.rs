@@ -45,7 +45,8 @@ impl Output {
         let writer = Writer::stdout()?;
         let splices = rustix::pipe::fcntl_getpipe_size(writer.as_fd()).is_ok();
         let saved_to = cursor_file.filter(|_| !framed);
-        let mut out = Self { writer, framed, splices, saved_to, sequence, told: cursor, written: 0 };
+        let mut out =
+            Self { writer, framed, splices, saved_to, sequence, told: cursor, written: 0 };
         // At once: from it the stages behind know not to die of a signal.
         out.control(&Begin { base: sequence })?;
         out.writer.flush()?;

@@ -9,6 +9,7 @@ use mls_rotation::{FileStat, Layout};
 
 use crate::Args;
 use crate::cursor::Cursor;
+use crate::journal::Selection;
 use crate::open_log::{OpenLog, Opening};
 use crate::output::Output;
 use crate::read::Delivery;
@@ -19,6 +20,8 @@ pub(crate) struct Tail {
     logs: Vec<PathBuf>,
     layout: Layout,
     may_be_missing: bool,
+    /// The journal, if it may have been read before.
+    pub(crate) journal: Option<Selection>,
     committed_by: Option<PathBuf>,
     cursor: Cursor,
     pub(crate) delivery: Delivery,
@@ -53,6 +56,7 @@ impl Tail {
             logs,
             layout,
             may_be_missing: args.follow,
+            journal: None,
             committed_by: args.committed_by.clone(),
             cursor,
             delivery: Delivery::new(out, stop),
@@ -110,6 +114,7 @@ impl Tail {
             layout: &self.layout,
             committed_by: self.committed_by.as_deref(),
             names: &names,
+            journal: self.journal.as_ref(),
         };
         let context = || format!("reading {name}");
         let mut log = OpenLog::open(name, &mut self.cursor, &opening).with_context(context)?;

@@ -1,0 +1,193 @@
+//! `mail_log` names another source than before: the journal instead of a file, or a file instead of
+//! the journal.
+//!
+//! Both hold the same messages in the same order, and no position of one is a position in the other.
+//! So reading goes on after the last message that was read from the old source: it is looked for in
+//! the new one, among the messages of the seconds around its time. If it is not there, the time
+//! decides: the messages of that second and of the one before it are read again. Then no message is
+//! lost, and those of the two seconds may be recorded twice.
+
+use std::io;
+
+use chrono::{DateTime, Datelike, Local, NaiveDateTime, TimeZone};
+use mls_diag::{Exit, OrExit};
+use mls_rotation::{ChainFile, Piece};
+
+use crate::cursor::{Cursor, LogState};
+use crate::journal::{self, Selection};
+use crate::legacy::{begin_at, mark};
+
+/// How far the clocks of both sources may differ, in seconds.
+const MARGIN: i64 = 1;
+
+const NANOSECONDS: i64 = 1_000_000_000;
+
+/// The second from which on the source is read, if the other one was read last.
+pub(crate) fn first_second(cursor: &Cursor, reads_journal: bool) -> Option<i64> {
+    let journal = cursor.journal.as_deref().and_then(journal_second);
+    let log = cursor.logs.values().filter_map(log_second).max();
+    let (own, other) = if reads_journal { (journal, log) } else { (log, journal) };
+    let other = other.filter(|_| cursor.legacy.is_none())?;
+    own.is_none_or(|own| own < other).then_some(other - MARGIN)
+}
+
+/// The second of the entry that a cursor of the journal names: its `t` is in microseconds.
+fn journal_second(cursor: &str) -> Option<i64> {
+    let time = cursor.split(';').find_map(|field| field.strip_prefix("t="))?;
+    Some(i64::from_str_radix(time, 16).ok()? / 1_000_000)
+}
+
+/// The second of the last line that was read of a log; that of the file's last change if the line
+/// does not say.
+fn log_second(log: &LogState) -> Option<i64> {
+    let changed = log.generations.iter().map(|known| known.file.mtime).max()? / NANOSECONDS;
+    let last = log.last_lines.lines().rfind(|line| !line.is_empty());
+    last.and_then(|line| line_second(line.as_bytes(), changed)).or(Some(changed))
+}
+
+/// The second of a line that begins with a time as RFC 3339 or as syslog writes it. The latter has no
+/// year: it is the last one in which the line is not younger than `changed`, give or take a day.
+fn line_second(line: &[u8], changed: i64) -> Option<i64> {
+    let text = std::str::from_utf8(line.get(..line.len().min(40))?).ok()?;
+    let word = text.split_whitespace().next()?;
+    if let Ok(time) = DateTime::parse_from_rfc3339(word) {
+        return Some(time.timestamp());
+    }
+    let year = DateTime::from_timestamp(changed, 0)?.with_timezone(&Local).year();
+    let in_year = |year: i32| {
+        let text = format!("{year} {}", text.get(..15)?);
+        let time = NaiveDateTime::parse_from_str(&text, "%Y %b %e %H:%M:%S").ok()?;
+        Some(Local.from_local_datetime(&time).earliest()?.timestamp())
+    };
+    [year + 1, year, year - 1].into_iter().filter_map(in_year).find(|time| *time <= changed + 86400)
+}
+
+/// The cursor of the last entry of the journal that was read as a line of a log.
+pub(crate) fn last_entry_read(
+    cursor: &Cursor,
+    selection: &Selection,
+    second: i64,
+) -> anyhow::Result<Option<String>> {
+    let entries = journal::entries(selection, second)?;
+    let mut lines: Vec<&str> =
+        cursor.logs.values().flat_map(|log| log.last_lines.lines()).collect();
+    let until = second + 3 * MARGIN;
+    let near = entries
+        .into_iter()
+        .filter(|entry| journal_second(&entry.cursor).is_some_and(|second| second <= until));
+    let read = near.filter(|entry| {
+        let message = entry.as_logged();
+        let found = message.and_then(|text| lines.iter().position(|line| line.ends_with(&text)));
+        found.map(|n| lines.swap_remove(n)).is_some()
+    });
+    Ok(read.last().map(|entry| entry.cursor))
+}
+
+/// The messages that were read from the journal since `second`.
+pub(crate) fn messages_read(
+    cursor: &Cursor,
+    selection: &Selection,
+    second: i64,
+) -> anyhow::Result<Vec<String>> {
+    let entries = journal::entries(selection, second)?;
+    let last = cursor.journal.as_deref().unwrap_or_default();
+    let Some(last) = entries.iter().position(|entry| journal::same_entry(&entry.cursor, last))
+    else {
+        return Ok(vec![]);
+    };
+    Ok(entries[..=last].iter().filter_map(journal::Entry::as_logged).collect())
+}
+
+/// Changes `log` as if this tool had read all lines before `second`, and after that up to the last of
+/// `messages`. Returns which generation each file holds.
+pub(crate) fn adopt(
+    log: &mut LogState,
+    files: &[ChainFile],
+    second: i64,
+    mut messages: Vec<String>,
+) -> anyhow::Result<Vec<Option<usize>>> {
+    log.generations.clear();
+    let mut held = vec![None; files.len()];
+    for (file, held) in files.iter().zip(&mut held) {
+        let position = position(file, second, &mut messages).or_exit(Exit::IoErr)?;
+        let is_read = position.is_none();
+        let at = mark(file, position.unwrap_or(u64::MAX)).or_exit(Exit::IoErr)?;
+        if at.offset > 0 {
+            let k = begin_at(log, file, &at);
+            log.generations[k].is_read = is_read;
+            *held = Some(k);
+        }
+        if !is_read {
+            break;
+        }
+    }
+    Ok(held)
+}
+
+/// Where reading goes on: after the last line that is one of `messages`, or at the first line of
+/// `second` or later. `None` if all lines are older.
+fn position(file: &ChainFile, second: i64, messages: &mut Vec<String>) -> io::Result<Option<u64>> {
+    let changed = file.stat.mtime / NANOSECONDS;
+    if changed < second && file.is_rotated {
+        return Ok(None);
+    }
+    let mut first = None;
+    let mut lines = file.lines()?;
+    loop {
+        let mut offset = lines.position();
+        let block = match lines.next()? {
+            None if first.is_none() && !file.is_rotated => return Ok(Some(offset)),
+            None => return Ok(first),
+            Some(Piece::Lines(block)) => block,
+            Some(_) => continue,
+        };
+        for line in block.split_inclusive(|byte| *byte == b'\n') {
+            let start = offset;
+            offset += line.len() as u64;
+            let Some(time) = line_second(line, changed).filter(|time| *time >= second) else {
+                continue;
+            };
+            first.get_or_insert(start);
+            let line = line.trim_ascii_end();
+            let found = messages.iter().position(|text| line.ends_with(text.as_bytes()));
+            if let Some(n) = found {
+                messages.swap_remove(n);
+                first = Some(offset);
+            }
+            if messages.is_empty() || time > second + 3 * MARGIN {
+                return Ok(first);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_of_a_line_is_that_of_its_time_stamp() {
+        let changed = DateTime::parse_from_rfc3339("2026-01-02T00:00:00Z").unwrap().timestamp();
+        let local = |text: &str| {
+            let time = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").unwrap();
+            Some(Local.from_local_datetime(&time).unwrap().timestamp())
+        };
+        let read = |line: &str| line_second(line.as_bytes(), changed);
+        assert_eq!(read("2026-01-01T00:00:00.9+00:00 vm x"), Some(changed - 86400));
+        assert_eq!(read("Dec 31 10:00:00 vm postfix"), local("2025-12-31 10:00:00"));
+        assert_eq!(read("Jan  1 10:00:00 vm postfix"), local("2026-01-01 10:00:00"));
+        assert_eq!(read("no time"), None);
+    }
+
+    #[test]
+    fn the_source_that_was_read_last_decides() {
+        let journal = |t: i64| Some(format!("s=1;i=1;b=2;m=3;t={:x};x=4", t * 1_000_000));
+        let mut cursor = Cursor { journal: journal(1000), ..Cursor::default() };
+        assert_eq!(first_second(&cursor, false), Some(999));
+        assert_eq!(first_second(&cursor, true), None);
+        let log =
+            LogState { last_lines: "x\n1970-01-01T00:20:00Z vm y\n".into(), ..LogState::default() };
+        cursor.logs.insert("/x".into(), log);
+        assert_eq!(first_second(&cursor, true), None, "nothing was read of the log");
+    }
+}
