@@ -84,6 +84,28 @@ fn without_a_command_it_extracts_once_and_a_name_with_quotes_and_spaces_does_no_
 }
 
 #[test]
+fn each_run_says_what_it_did_also_if_nothing_is_new() {
+    let mut front = Front::new(
+        "conf",
+        "[database]\ndb_type = sqlite\n[retention]\ncsv_days = 9000\n[logins]\nrecord = no",
+    );
+    front.site.log(3);
+    for (args, first, second) in [
+        (&[][..], "recorded 3 failed logins in ", "recorded 0 failed logins in "),
+        (&["--sql-export"], "exported 3 rows to ", "exported 0 rows to "),
+        (&["--sql-import"], "imported 1 of 1 SQL file ", "imported 0 of 1 SQL file "),
+    ] {
+        for expected in [first, second] {
+            let said = text(&front.run(args).stderr);
+            assert!(said.contains(expected), "{args:?}: {said}");
+            assert!(said.lines().all(|line| line.contains(": info: ")), "{said}");
+        }
+    }
+    let said = front.succeeds(&["--prune"]);
+    assert_eq!(said, "nothing is older than [retention] allows\n");
+}
+
+#[test]
 fn the_exit_code_is_that_of_the_stage_that_failed() {
     let mut front = Front::new("conf", "");
     front.site.log(1);
@@ -327,6 +349,7 @@ fn status_says_first_whether_the_service_is_healthy_and_why_not() {
     assert!(said.starts_with("healthy\n"), "{said}");
     assert!(said.contains("F: 3 rows, the last of 2026-06-01T"), "{said}");
     assert!(said.contains("not recorded yet: 2") && said.contains("c.csv"), "{said}");
+    assert!(said.contains("the last run that found new lines ended: 20"), "{said}");
     assert!(!said.contains("exported"), "there is no database: {said}");
     let json = |front: &Front| {
         let output = front.run(&["--status", "--json"]);
@@ -336,6 +359,7 @@ fn status_says_first_whether_the_service_is_healthy_and_why_not() {
     let (code, value) = json(&front);
     assert_eq!((code, &value["healthy"], &value["rows"]), (0, &true.into(), &3.into()));
     assert_eq!(value["not_recorded"], 2);
+    assert!(value["last_commit"].as_str().unwrap().starts_with("20"), "{value}");
 
     front.site.append("state/state.offset", "x");
     fs::remove_file(front.site.path().join("c.csv")).unwrap();
@@ -382,14 +406,15 @@ fn a_run_that_is_at_work_is_reported_before_a_purge_asks() {
     lock.wait().unwrap();
 }
 
+const LOGIN: &str = "2026-06-01T10:00:00+00:00 vm postfix/smtps/smtpd[7]: 4A1B2C3D: client=home.example[192.0.2.7], \
+                     sasl_method=PLAIN, sasl_username=u7\n";
+
 #[test]
 fn logins_are_recorded_with_the_failures_if_the_configuration_says_so() {
-    let login = "2026-06-01T10:00:00+00:00 vm postfix/smtps/smtpd[7]: 4A1B2C3D: client=home.example[192.0.2.7], \
-                 sasl_method=PLAIN, sasl_username=u7\n";
     for (record, rows) in [("no", 0), ("yes", 1)] {
         let mut front = Front::new("conf", &format!("[logins]\nrecord = {record}"));
         front.site.log(3);
-        front.site.append("mail.log", login);
+        front.site.append("mail.log", LOGIN);
         front.succeeds(&[]);
         front.succeeds(&[]);
         front.site.assert_exact();
@@ -405,7 +430,10 @@ fn recorded_logins_are_pruned_and_purged_with_the_failures() {
     let header = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n";
     let row = "vm,2026-06-01 00:00,192.0.2.1,u7,null,null,null,null,null\n";
     front.site.write("logins.csv", &format!("{header}{row}"));
-    assert!(front.succeeds(&["--status"]).contains("logins.csv: 1 rows"));
+    front.site.append("mail.log", LOGIN);
+    let said = front.succeeds(&["--status"]);
+    assert!(said.contains("logins.csv: 1 rows"), "{said}");
+    assert!(said.contains("logins in the log that are not recorded yet: 1\n"), "{said}");
     assert!(front.succeeds(&["--prune"]).starts_with("rotated "));
     let rotated = front.site.files("logins.csv-")[0].clone();
     assert!(front.site.shell(&format!("touch --date='11 days ago' {rotated}")).status.success());

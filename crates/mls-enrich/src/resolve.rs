@@ -84,6 +84,8 @@ async fn serve(mut requests: UnboundedReceiver<IpAddr>, worker: Worker) {
             let lookup = tokio::spawn(lookup(resolver, ip, timeout));
             // A panic on hostile data from the network must only fail this lookup.
             let answer = lookup.await.unwrap_or_else(|_| Status::ServerFailed.into());
+            let name = answer.hostname.as_deref().unwrap_or("no name");
+            log::debug!("DNS: {ip}: {}: {name}", answer.status.text());
             // Both fail without harm: the receiver may have been dropped, and a socket that is full
             // is readable already.
             let _ = answers.send((ip, answer));

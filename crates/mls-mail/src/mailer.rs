@@ -70,7 +70,14 @@ impl Mailer {
             timeout,
         };
         let sender = NamedAddress::read("the sender", &sender)?;
-        Ok(Self { sender, recipients, server, prefix: settings.subject_prefix.clone(), machine, delivered: Cell::new(0) })
+        Ok(Self {
+            sender,
+            recipients,
+            server,
+            prefix: settings.subject_prefix.clone(),
+            machine,
+            delivered: Cell::new(0),
+        })
     }
 
     pub(crate) fn machine(&self) -> &str {

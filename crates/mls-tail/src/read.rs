@@ -85,6 +85,8 @@ impl OpenLog<'_> {
         let generation = &mut self.state_mut().generations[k];
         (generation.file, generation.is_rotated) = (stat, is_rotated);
         (generation.is_read, generation.has_half_line) = (false, false);
+        let path = self.chain.files[n].path.display();
+        log::debug!("{path}: reading from byte {} on", self.generations()[k].offset);
         let is_compressed = self.chain.files[n].compression.is_some();
         let mut file = OpenFile { log: self, n, k };
         let outcome =
