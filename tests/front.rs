@@ -92,7 +92,7 @@ fn each_run_says_what_it_did_also_if_nothing_is_new() {
     front.site.log(3);
     for (args, first, second) in [
         (&[][..], "recorded 3 failed logins in ", "recorded 0 failed logins in "),
-        (&["--sql-export"], "exported 3 rows to ", "exported 0 rows to "),
+        (&["--sql-export"], "exported 3 ", "exported nothing"),
         (&["--sql-import"], "imported 1 of 1 SQL file ", "imported 0 of 1 SQL file "),
     ] {
         for expected in [first, second] {
