@@ -48,7 +48,7 @@ fn every_command_prints_something_and_succeeds() {
 }
 
 #[test]
-fn the_first_command_shows_the_digest_and_says_where_the_csv_is() {
+fn the_first_command_shows_the_digest_and_says_where_the_page_is() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     assert_eq!(blocks(README, "bash")[0].trim(), "scripts/demo");
     // Who sets this has tools elsewhere, and maybe old ones here.
@@ -64,11 +64,17 @@ fn the_first_command_shows_the_digest_and_says_where_the_csv_is() {
         0,
         "what was built is not what was run"
     );
-    assert!(
-        printed.contains("44")
-            && printed.contains("admin@example.test")
-            && printed.contains("target/demo/maillogsentinel.csv")
-    );
+    for part in ["1 account to check now", "carla@example.org", "target/demo/digest.html"] {
+        assert!(printed.contains(part), "{part} is not in {printed}");
+    }
+    let said = text(&output.stderr);
+    for part in ["recorded 89 failed logins", "recorded 25 successful", "recorded 0 failed logins"]
+    {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+    let page = fs::read_to_string(root.join("target/demo/digest.html")).unwrap();
+    let rows = fs::read_to_string(root.join("target/demo/maillogsentinel.csv")).unwrap();
+    assert!(page.contains("</html>") && rows.contains(",BR,64497,Example Hosting\n"), "{rows}");
 }
 
 #[test]
