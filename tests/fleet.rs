@@ -219,3 +219,130 @@ fn second_machine_under_one_name_is_refused_until_it_adopts_the_source() {
         assert_eq!(count(), "25", "{kind:?}");
     }
 }
+
+#[test]
+fn stolen_server_of_a_fleet_can_neither_read_nor_change_nor_forge() {
+    let (site, server) = (Site::new(), Server::new(Kind::Postgresql));
+    let schema = succeed(&site, "mls-sql schema --fleet --dialect postgresql");
+    let _ = server.query(&schema);
+    // The statements can run again.
+    let _ = server.query(&schema);
+    let _ = server.query(
+        "CREATE ROLE mx1 LOGIN IN ROLE maillogsentinel_events_loader; \
+         CREATE ROLE mx2 LOGIN IN ROLE maillogsentinel_events_loader; \
+         CREATE ROLE digest LOGIN IN ROLE maillogsentinel_events_reader",
+    );
+    let url = |role: &str| server.url().replacen("mls@", &format!("{role}@"), 1);
+    for role in ["mx1", "mx2"] {
+        let mut site = Site::new();
+        site.write("mail.log", &format!("the first line of {role}\n"));
+        site.log(20);
+        succeed(&site, &pipeline(&url(role), role, "mail.log", ""));
+        site.log(5);
+        succeed(&site, &pipeline(&url(role), role, "mail.log", ""));
+    }
+    let rows =
+        "SELECT loaded_by, source, count(*) FROM maillogsentinel_events GROUP BY 1, 2 ORDER BY 1";
+    assert_eq!(server.query(rows), "mx1\tmx1\t25\nmx2\tmx2\t25\n");
+    // A reader reads all; a server reads nothing.
+    let dump = |role: &str| format!("mls-sql dump --url '{}'", url(role));
+    assert_eq!(succeed(&site, &dump("digest")).lines().count(), 50);
+    let messages = fail(&site, 78, &dump("mx1"));
+    assert!(messages.contains("permission denied for table maillogsentinel_events"), "{messages}");
+    assert!(messages.contains("mls-sql schema --fleet prints the grants"), "{messages}");
+    let as_mx1 = |sql: &str| {
+        let sql = format!("SET SESSION AUTHORIZATION mx1; {sql}");
+        server.client("mls").arg(sql).output().unwrap()
+    };
+    for sql in [
+        "SELECT * FROM maillogsentinel_events",
+        "UPDATE maillogsentinel_events SET username = 'x'",
+        "DELETE FROM maillogsentinel_events",
+        "TRUNCATE maillogsentinel_events",
+        "DROP TABLE maillogsentinel_events",
+        "INSERT INTO maillogsentinel_events (event_time, loaded_by) VALUES (now(), 'mx2')",
+        "INSERT INTO maillogsentinel_events_cursor (source, sequence, position, loaded_by) VALUES ('mx3', 1, '', 'mx2')",
+        "UPDATE maillogsentinel_events_cursor SET loaded_by = 'mx2'",
+        "UPDATE maillogsentinel_events_cursor SET source = 'mx3'",
+        "DELETE FROM maillogsentinel_events_cursor",
+        "SELECT * FROM maillogsentinel_events_imports",
+        "CREATE TABLE maillogsentinel_events_2030_01 (a int)",
+        "SET ROLE mx2",
+    ] {
+        let output = as_mx1(sql);
+        let messages = text(&output.stderr);
+        assert!(!output.status.success(), "{sql}");
+        let refused =
+            ["permission denied", "must be owner"].iter().any(|why| messages.contains(why));
+        assert!(refused, "{sql}: {messages}");
+    }
+    // It sees and moves its own cursor only.
+    let output = as_mx1("SELECT source FROM maillogsentinel_events_cursor");
+    assert_eq!(text(&output.stdout).trim(), "mx1");
+    let output =
+        as_mx1("UPDATE maillogsentinel_events_cursor SET sequence = 9 WHERE source = 'mx2'");
+    assert!(output.status.success());
+    let sequences = "SELECT source, sequence FROM maillogsentinel_events_cursor ORDER BY source";
+    assert_eq!(server.query(sequences), "mx1\t2\nmx2\t2\n");
+    // Under the name of another server it cannot commit.
+    let mut thief = Site::new();
+    thief.log(3);
+    let messages = fail(&thief, 75, &pipeline(&url("mx1"), "mx2", "mail.log", "--adopt"));
+    assert!(messages.contains("belongs to another user of the database"), "{messages}");
+    assert_eq!(server.query(rows), "mx1\tmx1\t25\nmx2\tmx2\t25\n");
+}
+
+#[test]
+fn partitions_are_made_by_load_and_dropped_by_prune() {
+    let (site, server) = (Site::new(), Server::new(Kind::Postgresql));
+    let _ = server.query(&succeed(&site, "mls-sql schema --fleet --dialect postgresql"));
+    let event = |date: &str| {
+        format!("{{\"v\":1,\"type\":\"auth\",\"date\":\"{date}\",\"outcome\":\"failure\"}}\n")
+    };
+    let dates = ["2024-12-31T23:30:00-01:00", "2025-01-31T23:59:59Z", "2025-02-01T00:00:00Z"];
+    site.write("records", &dates.map(event).concat());
+    succeed(&site, &format!("mls-sql load --url '{}' < records", server.url()));
+    let partitions = || {
+        server.query(
+            "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid \
+                      WHERE inhparent = 'maillogsentinel_events'::regclass ORDER BY 1",
+        )
+    };
+    assert_eq!(partitions(), "maillogsentinel_events_2025_01\nmaillogsentinel_events_2025_02\n");
+    let prune = |before: &str| {
+        succeed(
+            &site,
+            &format!("mls-sql prune --timezone UTC --before {before} --url '{}'", server.url()),
+        )
+    };
+    prune("2025-01-31");
+    assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events").trim(), "3");
+    prune("2025-02-01");
+    assert_eq!(partitions(), "maillogsentinel_events_2025_02\n");
+    assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events").trim(), "1");
+}
+
+#[test]
+fn prune_removes_the_events_before_a_day() {
+    let site = Site::new();
+    site.write("records", RECORDS);
+    for kind in Kind::ALL {
+        let server = Server::new(kind);
+        let url = server.url();
+        succeed(&site, &format!("mls-sql load --outcome failure,success --url '{url}' < records"));
+        let count =
+            || server.query("SELECT count(*) FROM maillogsentinel_events").trim().to_owned();
+        let prune = |before: &str| {
+            succeed(
+                &site,
+                &format!("mls-sql prune --timezone UTC --before '{before}' --url '{url}'"),
+            )
+        };
+        prune("2026-06-01");
+        assert_eq!(count(), "3", "{kind:?}");
+        prune("2026-06-01 08:00");
+        assert_eq!(count(), "3", "{kind:?}");
+        prune("2026-06-02");
+        assert_eq!(count(), "0", "{kind:?}");
+    }
+}

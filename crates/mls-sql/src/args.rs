@@ -40,6 +40,10 @@ pub(crate) enum Command {
     Schema {
         #[command(flatten)]
         dialect: DialectFlag,
+        /// For PostgreSQL: one role for each mail server, which can only add events, and a partition
+        /// for each month
+        #[arg(long)]
+        fleet: bool,
     },
     /// Read events from standard input and insert them into the database
     ///
@@ -92,6 +96,19 @@ pub(crate) enum Command {
     },
     /// Add the columns of this version to tables that an older version created
     Migrate {
+        #[command(flatten)]
+        database: DatabaseFlags,
+    },
+    /// Remove the events before a day
+    ///
+    /// From a table of schema --fleet, prune drops the months that end before that day.
+    Prune {
+        /// The first day to keep: YYYY-MM-DD
+        #[arg(long, value_name = "DATE")]
+        before: Moment,
+        /// Zone of --before: local, an IANA name such as Europe/Paris, or an offset such as +02:00
+        #[arg(long, value_name = "ZONE", default_value = "local", allow_hyphen_values = true)]
+        timezone: Zone,
         #[command(flatten)]
         database: DatabaseFlags,
     },

@@ -214,8 +214,15 @@ impl Database {
 
     /// Gives an error its exit code, the name of the database, and what was being done.
     pub(crate) fn failed(&self, error: &sqlx::Error, doing: &str) -> anyhow::Error {
-        let exit = ErrorClass::of(error).exit();
-        exit.error(format!("{doing} {}: {}", self.shown, describe(error)))
+        let class = ErrorClass::of(error);
+        let cure = match class {
+            ErrorClass::Privilege => {
+                "; grant this right to the user of the database: mls-sql schema --fleet prints the \
+                 grants that a mail server needs"
+            }
+            _ => "",
+        };
+        class.exit().error(format!("{doing} {}: {}{cure}", self.shown, describe(error)))
     }
 
     /// Begins a transaction that may write.

@@ -18,8 +18,10 @@ pub(crate) enum ErrorClass {
     Data,
     /// The server is down, restarting or overloaded, or a lock is held. A retry may succeed.
     Temporary,
-    /// Authentication failed, or the user lacks a privilege.
+    /// Authentication failed.
     Permission,
+    /// The user lacks a privilege.
+    Privilege,
     /// A database, table or partition does not exist, or the database file is damaged.
     Setup,
     /// The disk is full, or the server cannot read or write.
@@ -46,7 +48,7 @@ impl ErrorClass {
             Self::Data => Exit::DataErr,
             Self::Temporary => Exit::TempFail,
             Self::Permission => Exit::NoPerm,
-            Self::Setup => Exit::Config,
+            Self::Privilege | Self::Setup => Exit::Config,
             Self::Storage => Exit::IoErr,
             Self::Other => Exit::Unavailable,
         }
@@ -91,7 +93,7 @@ fn of_postgresql(state: &str) -> ErrorClass {
     match state {
         // A schema, database, table or column does not exist.
         "3F000" | "3D000" | "42P01" | "42703" => ErrorClass::Setup,
-        "42501" => ErrorClass::Permission,
+        "42501" => ErrorClass::Privilege,
         _ => match state.get(..2).unwrap_or_default() {
             // Class 54: a value is too long for an index. P0: a trigger refuses the row.
             "22" | "23" | "54" | "P0" => ErrorClass::Data,
@@ -120,7 +122,8 @@ fn of_mysql(number: u16, state: &str) -> ErrorClass {
         | 1927
         | 2006
         | 2013 => ErrorClass::Temporary,
-        1044 | 1045 | 1142 | 1143 | 1227 | 1698 => ErrorClass::Permission,
+        1045 | 1698 => ErrorClass::Permission,
+        1044 | 1142 | 1143 | 1227 => ErrorClass::Privilege,
         1046 | 1049 | 1054 | 1146 | 1364 | 1526 => ErrorClass::Setup,
         // Disk full, write error, table full.
         1021 | 1026 | 1114 => ErrorClass::Storage,

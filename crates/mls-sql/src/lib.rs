@@ -15,7 +15,8 @@
 //!
 //! `dump` reads the rows back, as records in the order of time, so that every tool works on a
 //! database: `mls-sql dump --since yesterday | mls-report`. `migrate` adds the columns that tables
-//! of an older version lack.
+//! of an older version lack. `prune` removes old rows. `schema --fleet` prints a schema for
+//! PostgreSQL in which a stolen mail server can read and change nothing; see [`fleet`].
 //!
 //! # Exactly once
 //! `load` updates the cursor in the transaction that inserts the rows, so both always agree. Two
@@ -65,6 +66,7 @@
 
 pub mod dialect;
 pub mod field;
+pub mod fleet;
 pub mod mapping;
 pub mod schema;
 
@@ -80,6 +82,7 @@ mod import;
 mod load;
 mod migrate;
 mod original;
+mod prune;
 mod relay;
 mod rename;
 mod row_encoder;
@@ -127,8 +130,14 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             .map_or_else(|| Ok(Mapping::built_in(dialect)), |file| Mapping::load(file, dialect))
     };
     match args.command {
-        Command::Schema { dialect } => {
+        Command::Schema { dialect, fleet } => {
             let dialect = pick(&dialect, &settings);
+            if fleet {
+                if mapping_file.is_some() {
+                    return Err(Exit::Usage.error("--fleet has the built-in mapping only"));
+                }
+                return fleet::print(&table, dialect);
+            }
             schema::print(&table, dialect, &mapping(dialect)?)
         }
         Command::Load { database, source, outcome, .. } => {
@@ -163,6 +172,12 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             let options = ConnectOptions::new(&database, &settings)?;
             let mapping = mapping(options.dialect())?;
             Database::with(&options, |database| migrate::run(database, &table, &mapping))
+        }
+        Command::Prune { before, timezone, database } => {
+            let options = ConnectOptions::new(&database, &settings)?;
+            let mapping = mapping(options.dialect())?;
+            let before = timezone.read(before.begin(timezone.now().date_naive()));
+            Database::with(&options, |database| prune::run(database, &table, &mapping, &before))
         }
         Command::RenameSource { old, new, database } => {
             source::check_name(&new)?;

@@ -12,6 +12,7 @@ use crate::cursor;
 use crate::database::Database;
 use crate::dialect::Dialect;
 use crate::error_class::ErrorClass;
+use crate::fleet::Partitions;
 use crate::mapping::Mapping;
 use crate::row_encoder::{EncodedRows, RowEncoder, RowFormat};
 use crate::schema::Table;
@@ -32,6 +33,7 @@ pub(crate) fn run(
     selection: Selection,
 ) -> anyhow::Result<()> {
     database.prepare(&table, mapping)?;
+    let partitions = Partitions::of(database, &table)?;
     let (dialect, names) = (database.dialect, mapping.names(database.dialect));
     let (format, insert) = match dialect {
         Dialect::Postgresql => {
@@ -48,6 +50,7 @@ pub(crate) fn run(
         table,
         source,
         selection,
+        partitions,
         rows,
         insert,
         base: None,
@@ -72,6 +75,7 @@ struct Load<'a> {
     table: Table,
     source: Source,
     selection: Selection,
+    partitions: Option<Partitions>,
     rows: RowEncoder,
     /// The start of the statement, up to the rows.
     insert: String,
@@ -103,7 +107,11 @@ impl Sink for Load<'_> {
     }
 
     fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
-        for _ in 0..self.selection.rows(event) {
+        let rows = self.selection.rows(event);
+        if let Some(partitions) = self.partitions.as_mut().filter(|_| rows > 0) {
+            partitions.create_for(self.database, event)?;
+        }
+        for _ in 0..rows {
             if let Err(why) = self.rows.push(event) {
                 diag::bad_record("stdin", why);
                 break;
