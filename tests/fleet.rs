@@ -346,3 +346,54 @@ fn prune_removes_the_events_before_a_day() {
         assert_eq!(count(), "0", "{kind:?}");
     }
 }
+
+#[test]
+fn server_shows_a_certificate_and_gets_the_role_of_its_name() {
+    let (mut site, mut server) = (Site::new(), Server::new(Kind::Postgresql));
+    let _ = server.query(&succeed(&site, "mls-sql schema --fleet --dialect postgresql"));
+    let _ = server.query("CREATE ROLE mx1 LOGIN IN ROLE maillogsentinel_events_loader");
+    succeed(
+        &site,
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem; \
+         for name in localhost mx1 mx2; do \
+           openssl req -newkey rsa:2048 -nodes -subj /CN=$name -addext subjectAltName=DNS:$name -keyout $name.key -out $name.csr && \
+           openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -copy_extensions copy -out $name.pem || exit 1; \
+         done",
+    );
+    server.kill();
+    for name in ["localhost.key", "localhost.pem", "ca.pem"] {
+        server.write(name, &site.read(name));
+    }
+    server.write(
+        "data/pg_hba.conf",
+        "hostssl all mx1 127.0.0.1/32 cert\nhost all mls 127.0.0.1/32 trust\n",
+    );
+    let file = |name: &str| server.folder().join(name).display().to_string();
+    let flags = [
+        "ssl=on".to_owned(),
+        format!("ssl_key_file={}", file("localhost.key")),
+        format!("ssl_cert_file={}", file("localhost.pem")),
+        format!("ssl_ca_file={}", file("ca.pem")),
+    ];
+    let flags: Vec<_> = flags.iter().flat_map(|flag| ["-c", flag.as_str()]).collect();
+    server.start_with(&flags);
+    site.log(20);
+    let url = |name: &str| {
+        format!(
+            "postgres://mx1@localhost:{}/mls?sslmode=verify-full&sslrootcert=ca.pem&sslcert={name}.pem&sslkey={name}.key",
+            server.port()
+        )
+    };
+    succeed(&site, &pipeline(&url("mx1"), "mx1", "mail.log", ""));
+    let rows = "SELECT loaded_by, count(*) FROM maillogsentinel_events GROUP BY 1";
+    assert_eq!(server.query(rows), "mx1\t20\n");
+    // The certificate of another server, and none at all.
+    let load = |url: &str| format!("mls-parse < mail.log | mls-sql load --url '{url}'");
+    let messages = fail(&site, 77, &load(&url("mx2")));
+    assert!(messages.contains("certificate authentication failed for user \"mx1\""), "{messages}");
+    let (without, _) =
+        url("mx1").split_once("&sslcert").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let messages = fail(&site, 77, &load(&without));
+    assert!(messages.contains("certificate"), "{messages}");
+    assert_eq!(server.query(rows), "mx1\t20\n");
+}
