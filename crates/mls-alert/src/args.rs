@@ -6,10 +6,10 @@ use clap::Parser;
 use mls_config::config::Threshold;
 use mls_config::zone::Zone;
 
-/// Report addresses and users that fail to log in too often
+/// Report suspicious logins, and addresses and users that fail to log in too often
 ///
-/// Reads the CSV that mls-csv writes, or the records of mls-parse and mls-enrich, and writes an alert record each time that a
-/// threshold is reached.
+/// Reads the CSV files that mls-csv writes, or the records of mls-parse and mls-enrich, and writes an alert record for each
+/// suspicious login and each time that a threshold is reached.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "mls-alert", version, after_help = EXAMPLES)]
 pub struct Args {
@@ -28,6 +28,10 @@ pub struct Args {
     /// Alert on so many attempts in total. Default: `[alert] total`
     #[arg(long, value_name = "N/TIME")]
     pub total: Option<Threshold>,
+
+    /// The CSV of successful logins, to find suspicious ones. Default: the one that --config names, if `[logins]` record is on
+    #[arg(long, value_name = "FILE")]
+    pub logins: Option<PathBuf>,
 
     /// Remember in this file what has alerted. Default with --config: alerts.cursor in `state_dir` if a file is read, and
     /// alerts.ledger with --framed
@@ -58,6 +62,7 @@ pub struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
+  mls-alert maillogsentinel.csv --logins logins.csv
   mls-tail --follow LOG | mls-parse | mls-alert --ip 20/10m
   mls-alert --config /etc/maillogsentinel.conf --framed | mls-mail --config /etc/maillogsentinel.conf";
 

@@ -1,103 +1,118 @@
-//! Attempts in, alerts out: which thresholds an attempt reaches.
+//! Attempts in, alerts out.
 
-use chrono::{DateTime, FixedOffset, NaiveDateTime};
-use mls_attempts::Attempt;
-use mls_config::config::{Alert as Settings, Threshold};
+use chrono::{DateTime, FixedOffset, Utc};
+use mls_attempts::{Attempt, Login};
 use mls_config::zone::Zone;
-use mls_event::{Alert, AlertKind};
-use mls_state::alerted::Alerted;
+use mls_event::{Alert, Outcome, clean_str};
+use mls_findings::Observation;
+use mls_state::alerted::{Alerted, FIRST_LOOK_BACK};
 
-use crate::window::Windows;
+use crate::suspicious::Suspicious;
+use crate::thresholds::{Reached, Thresholds};
 
-/// Attempts that are older than this many seconds do not alert.
-pub(crate) const MAX_AGE: i64 = 86400;
-
-/// Attempts that are this many seconds ahead of the clock do not count: one of next year would expire all others.
+/// Attempts that are this many seconds ahead of the clock do not count: one of next year would
+/// expire all others.
 const MAX_AHEAD: i64 = 3600;
 
-/// The windows of all thresholds, and what has alerted.
+/// What looks for something to report, and what was reported before.
 pub(crate) struct Detector {
-    zone: Zone,
-    watches: Vec<(AlertKind, Windows)>,
-    alerted: Alerted,
-    /// Attempts from before this second do not alert; none alerts at any age without a cursor file.
-    since: Option<i64>,
-    /// Earlier dates cannot be in the window of an alert. It compares with dates as text.
-    horizon: String,
+    pub(crate) zone: Zone,
+    pub(crate) thresholds: Thresholds,
+    pub(crate) suspicious: Option<Suspicious>,
+    pub(crate) alerted: Alerted,
+    /// Attempts from before this second reach no threshold. Without a cursor file any can.
+    pub(crate) since: Option<i64>,
 }
 
 impl Detector {
-    /// `None` without any threshold.
-    pub(crate) fn new(thresholds: &Settings, zone: Zone, alerted: Option<Alerted>) -> Option<Self> {
-        let watch =
-            |kind, threshold: Option<Threshold>| threshold.map(|it| (kind, Windows::new(it)));
-        let watches: Vec<_> = [
-            watch(AlertKind::Ip, thresholds.ip),
-            watch(AlertKind::User, thresholds.user),
-            watch(AlertKind::Total, thresholds.total),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        let longest =
-            watches.iter().map(|(_, windows)| i64::from(windows.threshold.seconds)).max()?;
-        let since = alerted.as_ref().map(|_| zone.now().timestamp() - MAX_AGE);
-        let horizon = since.and_then(|since| DateTime::from_timestamp(since - longest, 0));
-        Some(Self {
-            zone,
-            watches,
-            alerted: alerted.unwrap_or_default(),
-            since,
-            horizon: horizon
-                .map_or_else(String::new, |at| zone.show(&at).format("%Y-%m-%d %H:%M").to_string()),
-        })
+    /// Where attempts begin to matter to a threshold; `None` if any can.
+    pub(crate) fn first_counted(&self) -> Option<i64> {
+        Some(self.since? - self.thresholds.longest()?)
     }
 
-    /// Counts an attempt and returns the alerts that it raises.
-    pub(crate) fn add(&mut self, attempt: &Attempt<'_>) -> Vec<Alert<'static>> {
-        let Some(date) = self.date(attempt) else { return Vec::new() };
-        let at = date.timestamp();
-        if at > chrono::Utc::now().timestamp() + MAX_AHEAD {
+    /// Looks at an attempt of the failures' input, which records of standard input mix with logins.
+    pub(crate) fn attempt(
+        &mut self,
+        attempt: &Attempt<'_>,
+        observation: &Observation<'_>,
+    ) -> Vec<Alert<'static>> {
+        if is_ahead(observation) {
             return Vec::new();
         }
-        let Self { watches, alerted, since, .. } = self;
-        let alerts = watches.iter_mut().filter_map(|(kind, windows)| {
-            let key = match kind {
-                AlertKind::Ip => attempt.ip?,
-                AlertKind::User => attempt.user?,
-                _ => "",
-            };
-            let attempts = windows.add(key, at, attempt.attempts);
-            let Threshold { count, seconds } = windows.threshold;
-            let raised = attempts >= count.into()
-                && since.is_none_or(|since| at >= since)
-                && alerted.enter(kind.name(), key, at, seconds.into(), MAX_AGE);
-            raised.then(|| Alert {
-                key: (!key.is_empty()).then(|| mls_event::clean_str(key).into_owned().into()),
-                attempts: Some(attempts),
-                threshold: Some(windows.threshold.to_string().into()),
-                ..Alert::new(date.into(), *kind)
-            })
+        let mut alerts = self.logins_that_become_suspicious(observation, attempt.hostname);
+        if attempt.outcome == Outcome::Failure {
+            alerts.extend(self.thresholds_reached(attempt, observation));
+        }
+        alerts
+    }
+
+    /// Looks at a login of the input of logins.
+    pub(crate) fn login(&mut self, login: &Login<'_>) -> Vec<Alert<'static>> {
+        if is_ahead(&login.observation) {
+            return Vec::new();
+        }
+        self.logins_that_become_suspicious(&login.observation, login.hostname)
+    }
+
+    fn logins_that_become_suspicious(
+        &mut self,
+        observation: &Observation<'_>,
+        hostname: Option<&str>,
+    ) -> Vec<Alert<'static>> {
+        let Some(suspicious) = &mut self.suspicious else { return Vec::new() };
+        let mut alerts = suspicious.observe(observation, hostname);
+        alerts.retain(|alert| self.alerted.enter_login(alert));
+        alerts
+    }
+
+    fn thresholds_reached(
+        &mut self,
+        attempt: &Attempt<'_>,
+        observation: &Observation<'_>,
+    ) -> Vec<Alert<'static>> {
+        let at = observation.at.timestamp();
+        if self.first_counted().is_some_and(|first| at < first) {
+            return Vec::new();
+        }
+        let Self { thresholds, alerted, since, zone, .. } = self;
+        let reached = thresholds.add(attempt, at).into_iter().filter(|reached| {
+            let seconds = reached.threshold.seconds.into();
+            since.is_none_or(|since| at >= since)
+                && alerted.enter(reached.kind.name(), reached.key, at, seconds, FIRST_LOOK_BACK)
         });
-        alerts.collect()
+        let date = zone.show(&observation.at);
+        reached.map(|reached| alert(&reached, attempt, observation, date)).collect()
     }
+}
 
-    /// `None` if the attempt cannot be in the window of an alert, or if no calendar has its date.
-    fn date(&self, attempt: &Attempt<'_>) -> Option<DateTime<FixedOffset>> {
-        if attempt.date < self.horizon.as_str() {
-            return None;
-        }
-        if let Some(at) = attempt.at {
-            return Some(self.zone.show(&at));
-        }
-        let format = if attempt.date.len() > 16 { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M" };
-        Some(self.zone.read(NaiveDateTime::parse_from_str(attempt.date, format).ok()?))
+/// The alert about a threshold, with what is known about the attempt that reached it.
+fn alert(
+    reached: &Reached<'_>,
+    attempt: &Attempt<'_>,
+    observation: &Observation<'_>,
+    date: DateTime<FixedOffset>,
+) -> Alert<'static> {
+    let text = |text: &str| clean_str(text).into_owned().into();
+    let base = Alert {
+        key: (!reached.key.is_empty()).then(|| text(reached.key)),
+        attempts: Some(reached.attempts),
+        threshold: Some(reached.threshold.to_string().into()),
+        ..Alert::new(date.into(), reached.kind)
+    };
+    if reached.key.is_empty() {
+        return base;
     }
+    Alert {
+        ip: observation.ip,
+        user: attempt.user.map(text),
+        country_code: attempt.country_code.map(text),
+        asn: observation.asn,
+        aso: attempt.aso.map(text),
+        hostname: attempt.hostname.map(text),
+        ..base
+    }
+}
 
-    /// What has alerted and may still matter.
-    pub(crate) fn alerted(&mut self) -> &Alerted {
-        let oldest = MAX_AGE.max(Threshold::MAX_SECONDS.into());
-        self.alerted.forget_before(chrono::Utc::now().timestamp() - oldest);
-        &self.alerted
-    }
+fn is_ahead(observation: &Observation<'_>) -> bool {
+    observation.at.timestamp() > Utc::now().timestamp() + MAX_AHEAD
 }

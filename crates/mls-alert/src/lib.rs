@@ -26,8 +26,12 @@
 //!   there are more.
 
 mod args;
+mod cursor;
 mod detector;
 mod run;
+mod source;
+mod suspicious;
+mod thresholds;
 mod window;
 
 pub use args::Args;

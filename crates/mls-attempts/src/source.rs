@@ -5,11 +5,13 @@ use std::io::{BufRead, BufReader, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use chrono::{DateTime, FixedOffset};
 use indicatif::{ProgressBar, ProgressStyle};
 use mls_config::zone::Zone;
 use mls_diag::{Exit, OrExit};
 use mls_event::Record;
-use mls_rotation::{Chain, ChainFile, Compression};
+use mls_rotation::{Chain, ChainFile, Committed, Compression, Layout};
+use mls_state::cursor_file::CursorFile;
 use mls_stream::ndjson::Reader;
 use mls_stream::sink::CUT_OFF;
 
@@ -54,6 +56,30 @@ pub struct ReadSummary {
 }
 
 impl AttemptSource {
+    /// A CSV and the files that rotation made of it, up to what the sink with this cursor file has
+    /// committed; all of it without a cursor file. `None` if there is no file.
+    ///
+    /// # Errors
+    /// Those of [`Chain::open_committed`].
+    pub fn recorded(path: &Path, cursor: Option<&CursorFile>) -> anyhow::Result<Option<Self>> {
+        let layout = Layout::default();
+        let chain = match cursor {
+            Some(cursor) => Chain::open_committed(path, &layout, &Committed::of(cursor))?,
+            None => Chain::open(path, &layout)?,
+        };
+        Ok((!chain.files.is_empty()).then_some(Self::Rotated { chain, first: 0 }))
+    }
+
+    /// Leaves out the rotated files that were last written before `moment`.
+    #[must_use]
+    pub fn since(self, moment: DateTime<FixedOffset>) -> Self {
+        let Self::Rotated { chain, first } = self else { return self };
+        let moment = moment.timestamp_nanos_opt().unwrap_or(i64::MIN);
+        let is_new = |file: &ChainFile| !file.is_rotated || file.stat.mtime >= moment;
+        let newer = chain.files.iter().position(is_new).unwrap_or(chain.files.len() - 1);
+        Self::Rotated { chain, first: first.max(newer) }
+    }
+
     /// Calls `each` for every failure and every login, with the offset of its line. Offsets
     /// continue from one file to the next. Bad rows are reported and skipped. The summary describes
     /// the last file.

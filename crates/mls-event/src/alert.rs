@@ -43,6 +43,14 @@ words! {
     }
 }
 
+impl AlertKind {
+    /// Whether the alert is about a login, and not about failures.
+    #[must_use]
+    pub const fn is_suspicious_login(self) -> bool {
+        matches!(self, Self::Guessed | Self::Spread | Self::Targeted)
+    }
+}
+
 impl<'a> Alert<'a> {
     /// An alert that has none of the optional members.
     #[must_use]

@@ -52,6 +52,7 @@
 
 #![warn(missing_docs)]
 
+mod advice;
 mod attack;
 mod bounded;
 mod detector;
@@ -61,6 +62,7 @@ mod observation;
 mod settings;
 mod user;
 
+pub use advice::{Step, steps};
 pub use attack::MAX_ATTACKS;
 pub use detector::Detector;
 pub use network::MAX_NETWORKS;

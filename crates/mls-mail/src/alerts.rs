@@ -1,7 +1,7 @@
 //! Alert records in, mails about them out.
 //!
 //! The first alert is mailed at once. Until the interval since that mail is over, further ones are collected; then one mail
-//! has all of them. What was not mailed when the input ends, or when this process dies, is in the ledger, and the next run
+//! has all of them. A suspicious login waits only for the interval since the last mail about one. What was not mailed when the input ends, or when this process dies, is in the ledger, and the next run
 //! mails it.
 
 use std::io::{BufRead, Read};
@@ -10,15 +10,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use chrono::{DateTime, Local, TimeDelta};
-use mls_diag::{Exit, OrExit};
-use mls_event::{Alert, AlertKind, MAX_LINE, Record, display_text};
+use mls_diag::{Exit, OrExit, count, summary};
+use mls_event::{Alert, MAX_LINE, Record};
 use mls_state::alerted::Alerted;
 
-use crate::ledger::{AlertBacklog, Ledger};
+use crate::ledger::Ledger;
 use crate::mailer::Mailer;
-
-/// How many alerts a mail lists.
-const MAX_LISTED: usize = 1000;
 
 /// How long to wait for more alerts, so that those of one moment are in one mail.
 const QUIET: Duration = Duration::from_millis(300);
@@ -31,9 +28,6 @@ const RETRY: TimeDelta = TimeDelta::minutes(1);
 
 /// How many lines may wait while a mail is being delivered.
 const MAX_LINES_AHEAD: usize = 1000;
-
-/// How long alerts are remembered, in seconds: longer than any threshold.
-const KEEP: i64 = 31 * 86400;
 
 /// Mails the alerts of `input` until it ends.
 pub(crate) fn run(
@@ -49,7 +43,8 @@ pub(crate) fn run(
     std::thread::spawn(move || read_lines(input, &send));
     let mut result = mailer.deliver_waiting(&mut ledger)?.into_result();
     let (stream, tried) = (Stream::Unknown, Local::now());
-    let mut collector = Collector { mailer, ledger, alerted, interval, stream, tried };
+    let mut collector =
+        Collector { mailer, ledger, alerted, interval, stream, tried, taken: 0, mails: 0 };
     loop {
         let (is_end, has_alerts) = collector.collect(&lines)?;
         if has_alerts {
@@ -59,6 +54,7 @@ pub(crate) fn run(
             result = collector.mail()?;
         }
         if is_end {
+            collector.report();
             return collector.stream.check_end().and(result);
         }
         if let Err(error) = &result {
@@ -93,6 +89,9 @@ struct Collector<'a> {
     stream: Stream,
     /// When delivering was tried last.
     tried: DateTime<Local>,
+    /// How many alerts were taken, and how many mails were made of them.
+    taken: u64,
+    mails: u64,
 }
 
 impl Collector<'_> {
@@ -129,6 +128,10 @@ impl Collector<'_> {
             Ok(Record::Begin(begin)) => {
                 self.ledger.check_base(begin.base)?;
                 self.stream = Stream::Framed;
+                // From when on suspicious logins alert must not depend on when the first one does.
+                if self.alerted.begin(chrono::Utc::now().timestamp()) {
+                    self.commit()?;
+                }
             }
             Ok(Record::End(_)) => self.stream = Stream::Ended,
             Ok(Record::Alert(alert)) => {
@@ -142,31 +145,23 @@ impl Collector<'_> {
     }
 
     fn add(&mut self, alert: &Alert<'_>) {
-        let key = alert.key.as_deref().unwrap_or_default();
-        self.alerted.record(alert.kind.name(), key, alert.date.at().timestamp());
-        let backlog = self.ledger.alerts();
-        if backlog.lines.len() < MAX_LISTED {
-            backlog.lines.push(sentence(alert));
-        } else {
-            backlog.more += 1;
-        }
-        backlog.suspicious += u64::from(is_suspicious_login(alert.kind));
+        self.alerted.record(alert);
+        self.ledger.alerts().add(alert);
+        self.taken += 1;
     }
 
     /// Makes the alerts so far durable.
     fn commit(&mut self) -> anyhow::Result<()> {
-        self.alerted.forget_before(chrono::Utc::now().timestamp() - KEEP);
+        self.alerted.forget_old(chrono::Utc::now().timestamp());
         self.ledger.commit(self.alerted.to_cursor())
     }
 
     /// How long until there is something to mail; `None` if nothing waits.
     fn due_in(&mut self) -> Option<Duration> {
-        let next = if !self.ledger.waiting().is_empty() {
-            self.tried + RETRY
-        } else if self.ledger.alerts().is_empty() {
-            return None;
+        let next = if self.ledger.waiting().is_empty() {
+            self.ledger.alerts().due(self.interval)?
         } else {
-            self.ledger.alerts().mailed.map_or_else(Local::now, |mailed| mailed + self.interval)
+            self.tried + RETRY
         };
         Some((next - Local::now()).to_std().unwrap_or_default())
     }
@@ -184,17 +179,26 @@ impl Collector<'_> {
         if let Err(error) = self.deliver_waiting() {
             return Ok(Err(error));
         }
-        let backlog = self.ledger.alerts();
-        let is_early = backlog.mailed.is_some_and(|mailed| Local::now() - mailed < self.interval);
-        if backlog.is_empty() || is_early {
+        let due = self.ledger.alerts().due(self.interval);
+        if due.is_none_or(|due| due > Local::now()) {
             return Ok(Ok(()));
         }
-        let alerts = std::mem::take(backlog);
-        backlog.mailed = Some(Local::now());
+        let alerts = self.ledger.alerts().take();
         let mut message =
-            self.mailer.plain(&subject(&alerts, self.mailer.machine()), &body(&alerts))?;
+            self.mailer.plain(&alerts.subject(self.mailer.machine()), &alerts.body())?;
         self.mailer.accept(&mut self.ledger, &mut message, true)?;
+        self.mails += 1;
         Ok(self.deliver_waiting())
+    }
+
+    fn report(&mut self) {
+        let wait = self.ledger.alerts().len();
+        summary(format_args!(
+            "took {} and made {} of them; {} for the next mail",
+            count(self.taken, "alert", "alerts"),
+            count(self.mails, "mail", "mails"),
+            count(wait, "alert waits", "alerts wait"),
+        ));
     }
 
     fn deliver_waiting(&mut self) -> anyhow::Result<()> {
@@ -221,41 +225,6 @@ fn read_lines(input: impl BufRead, lines: &SyncSender<anyhow::Result<Vec<u8>>>) 
     }
 }
 
-fn is_suspicious_login(kind: AlertKind) -> bool {
-    !matches!(kind, AlertKind::Ip | AlertKind::User | AlertKind::Total)
-}
-
-/// `20 failed logins from 192.0.2.1 (20/10m) at 2026-06-01T10:30:00+02:00`
-fn sentence(alert: &Alert<'_>) -> String {
-    if let Some(evidence) = alert.evidence.as_deref().filter(|_| is_suspicious_login(alert.kind)) {
-        return display_text(evidence).into_owned();
-    }
-    let key = display_text(alert.key.as_deref().unwrap_or("an unknown one")).into_owned();
-    let key = match alert.kind {
-        AlertKind::Ip => format!("from {key}"),
-        AlertKind::User => format!("on {key}"),
-        AlertKind::Total => "in total".to_owned(),
-        _ => return format!("suspicious login of {key} at {}", alert.date),
-    };
-    let attempts = alert.attempts.unwrap_or_default();
-    let threshold = display_text(alert.threshold.as_deref().unwrap_or("no threshold"));
-    format!("{attempts} failed logins {key} ({threshold}) at {}", alert.date)
-}
-
-fn subject(alerts: &AlertBacklog, machine: &str) -> String {
-    match (alerts.lines.len() as u64 + alerts.more, alerts.suspicious) {
-        (1, _) => format!("alert: {}", alerts.lines[0]),
-        (n, 0) => format!("{n} alerts from {machine}"),
-        (n, logins) => format!("{logins} suspicious logins among {n} alerts from {machine}"),
-    }
-}
-
-fn body(alerts: &AlertBacklog) -> String {
-    let more = format!("and {} more: mls-alert prints all of them", alerts.more);
-    let lines = alerts.lines.iter().map(String::as_str).chain((alerts.more > 0).then_some(&*more));
-    lines.flat_map(|line| [line, "\n"]).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use mls_config::config::Report;
@@ -279,6 +248,8 @@ mod tests {
             interval: TimeDelta::zero(),
             stream: Stream::Unknown,
             tried: Local::now(),
+            taken: 0,
+            mails: 0,
         };
         // No directory can be made in its place.
         let queue = directory.path().join("alerts.ledger.queue");
@@ -288,6 +259,6 @@ mod tests {
         collector.commit().unwrap();
         assert!(collector.mail().is_err());
         drop(collector);
-        assert_eq!(Ledger::open(&path).unwrap().alerts().lines.len(), 1);
+        assert_eq!(Ledger::open(&path).unwrap().alerts().len(), 1);
     }
 }

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::address::Address;
+use crate::backlog::AlertBacklog;
 use crate::smtp::Outcome;
 
 /// How many messages are remembered.
@@ -44,27 +45,7 @@ struct Content {
     #[serde(default)]
     messages: Vec<Entry>,
     #[serde(default)]
-    pub(crate) alerts: AlertBacklog,
-}
-
-/// Alerts that no mail has reported yet.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct AlertBacklog {
-    /// A line each.
-    pub(crate) lines: Vec<String>,
-    /// How many more there are.
-    pub(crate) more: u64,
-    /// Suspicious logins among them.
-    #[serde(default)]
-    pub(crate) suspicious: u64,
-    /// When the last mail about alerts was made.
-    pub(crate) mailed: Option<DateTime<Local>>,
-}
-
-impl AlertBacklog {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lines.is_empty()
-    }
+    alerts: AlertBacklog,
 }
 
 /// A message that was accepted.

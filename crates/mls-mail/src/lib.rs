@@ -20,7 +20,8 @@
 //!   warning, if the server refuses it for good and has taken a later one, or if 30 later ones wait.
 //! - Nobody gets a message twice, unless the server's answer to it was lost. Then nobody can know, and it has the same
 //!   Message-ID.
-//! - Alerts: the first one is mailed at once, and at most one mail in each `--alert-interval`.
+//! - Alerts: the first one is mailed at once, and at most one mail in each `--alert-interval`. A mail about failures does not
+//!   keep one about a suspicious login back. Suspicious logins come first in a mail, with their evidence and what to do.
 //! - A message that is cut off (its last boundary is missing) is not sent.
 //! - TLS is never given up silently. Bytes that arrive before the handshake are refused. The certificate must be of a known
 //!   authority, for the name in `smtp_host`.
@@ -30,6 +31,7 @@
 mod address;
 mod alerts;
 mod args;
+mod backlog;
 mod ledger;
 mod mailer;
 mod message;

@@ -11,7 +11,6 @@ use mls_diag::{Exit, OrExit};
 use mls_event::Outcome;
 use mls_findings::Settings;
 use mls_machine::Machine;
-use mls_rotation::{Chain, Committed, Layout};
 use mls_state::atomic;
 use mls_state::cursor_file::{CursorFile, warn_if_missing};
 use mls_state::mail_cursor::MailCursor;
@@ -195,17 +194,12 @@ impl Job {
         }
         let Some(live) = &self.config.paths.logins_filename else { return Ok(None) };
         let cursor = self.config.paths.logins_cursor().filter(|path| path.exists());
-        let chain = match cursor.map_or(Ok(None), |path| CursorFile::load(&path))? {
-            Some(cursor) => {
-                Chain::open_committed(live, &Layout::default(), &Committed::of(&cursor))?
-            }
-            None => Chain::open(live, &Layout::default())?,
-        };
-        if chain.files.is_empty() {
+        let cursor = cursor.map_or(Ok(None), |path| CursorFile::load(&path))?;
+        let source = AttemptSource::recorded(live, cursor.as_ref())?;
+        if source.is_none() {
             log::warn!("{} does not exist: no login is recorded yet", live.display());
-            return Ok(None);
         }
-        Ok(Some(AttemptSource::Rotated { chain, first: 0 }))
+        Ok(source)
     }
 
     /// The mail: both forms, and the CSV that they come from.

@@ -85,12 +85,7 @@ fn write_verdict(out: &mut String, verdict: &Verdict) -> std::fmt::Result {
             writeln!(out, "    - {evidence}")?;
         }
         for step in &account.steps {
-            let command = step.command.as_deref().unwrap_or(if step.what.ends_with(':') {
-                "(no command: the name has characters with a meaning for doveadm)"
-            } else {
-                ""
-            });
-            writeln!(out, "    * {}", format!("{} {command}", step.what).trim_end())?;
+            writeln!(out, "    * {step}")?;
         }
         writeln!(out)?;
     }

@@ -1,8 +1,7 @@
 //! What a report says first: whether anybody got in, and what to do about it.
 
-use std::net::IpAddr;
-
 use mls_event::{Finding, display_text};
+use mls_findings::{Step, steps};
 
 use crate::suspicion::Logins;
 use crate::words::number;
@@ -29,13 +28,6 @@ pub(crate) struct Account {
     pub(crate) user: String,
     pub(crate) evidence: Vec<String>,
     pub(crate) steps: Vec<Step>,
-}
-
-/// What to do, and the command for it.
-#[derive(Clone, Debug)]
-pub(crate) struct Step {
-    pub(crate) what: &'static str,
-    pub(crate) command: Option<String>,
 }
 
 impl Verdict {
@@ -86,31 +78,12 @@ const HOW_TO_RECORD: &str = "Successful logins are not recorded. To record them,
 impl Account {
     fn new(user: &str, findings: &[Finding<'_>]) -> Self {
         let of_user = findings.iter().filter(|finding| finding.user == user);
-        let command = |command: &str| quoted(user).map(|user| format!("{command} {user}"));
         Self {
             user: display_text(user).into_owned(),
             evidence: of_user.map(|finding| display_text(&finding.evidence).into_owned()).collect(),
-            steps: vec![
-                Step { what: "Change the password.", command: None },
-                Step { what: "Look at its sessions:", command: command("doveadm who") },
-                Step { what: "End them:", command: command("doveadm kick") },
-                Step {
-                    what: "Look for spam in the queue:",
-                    command: Some("postqueue -p".to_owned()),
-                },
-            ],
+            steps: steps(user),
         }
     }
-}
-
-/// The name as one word of a shell command; `None` if doveadm would take it for something else
-/// than this user: a mask, an address or an option, or if it cannot be shown as it is.
-fn quoted(user: &str) -> Option<String> {
-    let is_mask = user.contains(['*', '?', '/']) || user.parse::<IpAddr>().is_ok();
-    if user.is_empty() || user.starts_with('-') || is_mask || display_text(user) != user {
-        return None;
-    }
-    Some(format!("'{}'", user.replace('\'', r"'\''")))
 }
 
 /// `1,204 logins`
@@ -129,18 +102,6 @@ fn number_of(n: u64, one: &str, many: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_single_words_of_a_command_or_there_is_no_command() {
-        assert_eq!(quoted("anna@example.org").as_deref(), Some("'anna@example.org'"));
-        assert_eq!(quoted("$(id)`id`;\"<b>").as_deref(), Some("'$(id)`id`;\"<b>'"));
-        assert_eq!(quoted("a'b").as_deref(), Some(r"'a'\''b'"));
-        for user in
-            ["", "*", "a?", "-a", "192.0.2.1", "10.0.0.0/8", "a\nb", "\u{1b}[1m", "\u{202e}a"]
-        {
-            assert_eq!(quoted(user), None, "{user:?}");
-        }
-    }
 
     #[test]
     fn the_headline_counts_logins_and_users() {

@@ -4,8 +4,10 @@
 //! output is a framed stream. Then the sink writes it: `mls-mail` commits each alert together with the
 //! mail about it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use mls_event::Alert;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -20,10 +22,23 @@ const MAX_KEY: usize = 32;
 /// A full ledger searches for expired keys at most once in this number of seconds.
 const CLEANUP_INTERVAL: i64 = 60;
 
+/// The first run alerts about what happened in so many seconds before it.
+pub const FIRST_LOOK_BACK: i64 = 86_400;
+
+/// Suspicious logins that are older than so many seconds do not alert: a login may be recorded late.
+pub const MAX_LOGIN_AGE: i64 = 30 * 86_400;
+
+/// How long alerts are remembered, in seconds: longer than any threshold and than
+/// [`MAX_LOGIN_AGE`].
+const KEEP: i64 = 31 * 86_400;
+
 /// The time of the last alert for each key, by kind of alert. Times are seconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alerted {
     alerted: BTreeMap<String, BTreeMap<String, i64>>,
+    /// Suspicious logins from before this second do not alert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<i64>,
     /// Since when the ledger is full.
     #[serde(skip)]
     full_since: Option<i64>,
@@ -77,25 +92,62 @@ impl Alerted {
         true
     }
 
-    /// Records an alert that was raised. If the ledger is full, removes the oldest keys.
-    pub fn record(&mut self, kind: &str, key: &str, at: i64) {
-        let keys = self.alerted.entry(kind.to_owned()).or_default();
-        let key = shortened(key);
+    /// Begins a run at `now`. Returns whether this is the first run, which decides from when on
+    /// suspicious logins alert.
+    pub fn begin(&mut self, now: i64) -> bool {
+        let is_first = self.since.is_none();
+        let since = self.since.unwrap_or(now - FIRST_LOOK_BACK);
+        self.since = Some(since.max(now - MAX_LOGIN_AGE));
+        is_first
+    }
+
+    /// Records the alert about a suspicious login and returns true, unless it was recorded before
+    /// or the login is too old.
+    pub fn enter_login(&mut self, alert: &Alert<'_>) -> bool {
+        let at = alert.date.at().timestamp();
+        let keys = self.alerted.get(alert.kind.name());
+        let is_known = keys.is_some_and(|keys| keys.contains_key(&shortened(&name(alert))));
+        if is_known || self.since.is_some_and(|since| at < since) {
+            return false;
+        }
+        self.record(alert);
+        true
+    }
+
+    /// Records an alert that was raised. If the ledger is full, removes the oldest keys; suspicious
+    /// logins that are as old do not alert any more.
+    pub fn record(&mut self, alert: &Alert<'_>) {
+        let at = alert.date.at().timestamp();
+        let keys = self.alerted.entry(alert.kind.name().to_owned()).or_default();
+        let key = shortened(&name(alert));
         if keys.len() >= MAX_KEYS && !keys.contains_key(&key) {
             let mut times: Vec<i64> = keys.values().copied().collect();
             let (_, median, _) = times.select_nth_unstable(MAX_KEYS / 2);
             let median = *median;
             keys.retain(|_, at| *at > median);
+            if alert.kind.is_suspicious_login() {
+                self.since = self.since.max(Some(median + 1));
+            }
         }
         let last = keys.entry(key).or_insert(at);
         *last = at.max(*last);
     }
 
-    /// Removes alerts from before `horizon`.
-    pub fn forget_before(&mut self, horizon: i64) {
+    /// Removes alerts that are too old to matter at `now`.
+    pub fn forget_old(&mut self, now: i64) {
         for keys in self.alerted.values_mut() {
-            keys.retain(|_, at| *at >= horizon);
+            keys.retain(|_, at| *at >= now - KEEP);
         }
+    }
+}
+
+/// What an alert is remembered by. A suspicious login alerts once for each rule, user and day.
+fn name<'a>(alert: &'a Alert<'_>) -> Cow<'a, str> {
+    let key = alert.key.as_deref().unwrap_or_default();
+    if alert.kind.is_suspicious_login() {
+        format!("{} {}", alert.date.at().date_naive(), key.to_lowercase()).into()
+    } else {
+        key.into()
     }
 }
 
@@ -109,6 +161,8 @@ fn shortened(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use mls_event::{AlertKind, Timestamp};
+
     use super::*;
 
     #[test]
@@ -128,16 +182,64 @@ mod tests {
         assert_eq!(alerted.alerted["user"].len(), 2);
     }
 
+    fn alert(kind: AlertKind, key: &str, date: &str) -> Alert<'static> {
+        let date = Timestamp::parse(date.to_owned()).unwrap();
+        Alert { key: Some(key.to_owned().into()), ..Alert::new(date, kind) }
+    }
+
     #[test]
     fn a_full_ledger_of_long_names_fits_a_cursor_file() {
         let mut alerted = Alerted::default();
-        for kind in ["ip", "user", "guessed", "spread", "targeted"] {
+        // There is one key for the total.
+        for kind in AlertKind::ALL.into_iter().filter(|kind| *kind != AlertKind::Total) {
             for n in 0..MAX_KEYS {
-                alerted.record(kind, &format!("{n:0>300}"), 1_780_000_000);
+                alerted.record(&alert(kind, &format!("{n:0>300}"), "2026-06-01T00:00:00Z"));
             }
         }
         let text = crate::cursor_file::CursorFile::next(0, alerted.to_cursor(), None).to_json();
         let read = crate::cursor_file::CursorFile::from_json(text.as_bytes()).unwrap();
         assert_eq!(Alerted::from_cursor(read.cursor).unwrap(), alerted);
+    }
+
+    #[test]
+    fn a_suspicious_login_alerts_once_for_each_rule_user_and_day_though_it_was_recorded_late() {
+        let mut alerted = Alerted::default();
+        let at = |date: &str| Timestamp::parse(date.to_owned()).unwrap().at().timestamp();
+        assert!(alerted.begin(at("2026-06-02T00:00:00Z")));
+        let mut enter = |kind, key, date| alerted.enter_login(&alert(kind, key, date));
+        assert!(enter(AlertKind::Guessed, "anna", "2026-06-03T10:00:00Z"));
+        assert!(!enter(AlertKind::Guessed, "Anna", "2026-06-03T23:00:00Z"));
+        assert!(enter(AlertKind::Spread, "anna", "2026-06-03T10:00:00Z"));
+        // Its log was read late.
+        assert!(enter(AlertKind::Guessed, "anna", "2026-06-01T10:00:00Z"));
+        assert!(!enter(AlertKind::Guessed, "anna", "2026-06-01T10:00:00Z"));
+        // More than a day before the first run.
+        assert!(!enter(AlertKind::Guessed, "anna", "2026-05-31T10:00:00Z"));
+
+        let read = Alerted::from_cursor(alerted.to_cursor()).unwrap();
+        let mut alerted = read;
+        assert!(!alerted.begin(at("2026-06-20T00:00:00Z")));
+        alerted.forget_old(at("2026-06-20T00:00:00Z"));
+        let mut enter = |kind, key, date| alerted.enter_login(&alert(kind, key, date));
+        assert!(!enter(AlertKind::Guessed, "anna", "2026-06-01T10:00:00Z"));
+        assert!(enter(AlertKind::Targeted, "anna", "2026-06-01T10:00:00Z"));
+    }
+
+    #[test]
+    fn suspicious_logins_that_are_forgotten_do_not_alert_again() {
+        let mut alerted = Alerted::default();
+        let at = Timestamp::parse("2026-06-03T00:00:00Z").unwrap().at().timestamp();
+        alerted.begin(at);
+        for n in 0..=MAX_KEYS {
+            let date = format!("2026-06-02T{:02}:{:02}:00Z", n / 60 % 24, n % 60);
+            assert!(alerted.enter_login(&alert(AlertKind::Guessed, &n.to_string(), &date)));
+        }
+        assert!(alerted.alerted["guessed"].len() <= MAX_KEYS);
+        assert!(!alerted.enter_login(&alert(AlertKind::Guessed, "0", "2026-06-02T00:00:00Z")));
+        let much_later = at + 2 * MAX_LOGIN_AGE;
+        alerted.begin(much_later);
+        alerted.forget_old(much_later);
+        assert!(alerted.alerted["guessed"].is_empty());
+        assert!(!alerted.enter_login(&alert(AlertKind::Guessed, "0", "2026-06-02T00:00:00Z")));
     }
 }

@@ -1,0 +1,49 @@
+//! The cursor file: what has alerted.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use mls_diag::{Exit, OrExit};
+use mls_state::alerted::Alerted;
+use mls_state::cursor_file::CursorFile;
+use mls_state::lock::Lock;
+
+/// The cursor file, which mls-alert writes itself, or leaves to the reader of its framed stream.
+pub(crate) struct AlertCursor {
+    path: PathBuf,
+    /// Held unless the reader of the records writes the file.
+    lock: Option<Lock>,
+    pub(crate) sequence: u64,
+    cursor: serde_json::Value,
+}
+
+impl AlertCursor {
+    /// # Errors
+    /// Exit 75 if another process uses it, 78 if it is damaged.
+    pub(crate) fn open(path: PathBuf, framed: bool) -> anyhow::Result<Self> {
+        let lock = if framed { None } else { Some(Lock::take(&path)?) };
+        let CursorFile { sequence, cursor, .. } =
+            CursorFile::load(&path)?.unwrap_or_else(CursorFile::start);
+        Ok(Self { path, lock, sequence, cursor })
+    }
+
+    pub(crate) fn is_framed(&self) -> bool {
+        self.lock.is_none()
+    }
+
+    pub(crate) fn alerted(&self) -> anyhow::Result<Alerted> {
+        Alerted::from_cursor(self.cursor.clone())
+            .with_context(|| {
+                let path = self.path.display();
+                format!("{path} does not hold what has alerted; remove it to alert from now on")
+            })
+            .or_exit(Exit::Config)
+    }
+
+    pub(crate) fn store(&mut self, alerted: &Alerted) -> anyhow::Result<()> {
+        let next = CursorFile::next(self.sequence, alerted.to_cursor(), None);
+        next.store(&self.path)?;
+        self.sequence = next.sequence;
+        Ok(())
+    }
+}

@@ -1,0 +1,75 @@
+//! Suspicious logins, as alerts.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use chrono::{DateTime, Days, FixedOffset, NaiveTime};
+use foldhash::fast::RandomState;
+use mls_config::Config;
+use mls_config::config::Suspicious as Thresholds;
+use mls_config::zone::Zone;
+use mls_event::{Alert, Finding, Outcome, clean_str};
+use mls_findings::{Detector, Observation, Settings};
+
+/// How many host names are remembered: those of the last logins.
+const MAX_HOSTNAMES: usize = 4096;
+
+/// The rules for suspicious logins, and the host names that go with their findings.
+pub(crate) struct Suspicious {
+    rules: Detector,
+    zone: Zone,
+    found: Vec<Finding<'static>>,
+    hostnames: HashMap<IpAddr, Box<str>, RandomState>,
+}
+
+impl Suspicious {
+    pub(crate) fn new(settings: &Thresholds, zone: Zone) -> Self {
+        Self {
+            rules: Detector::new(Settings::from(settings)),
+            zone,
+            found: Vec::new(),
+            hostnames: HashMap::default(),
+        }
+    }
+
+    /// Observes an attempt. Returns the alerts about the logins that it makes suspicious.
+    pub(crate) fn observe(
+        &mut self,
+        observation: &Observation<'_>,
+        hostname: Option<&str>,
+    ) -> Vec<Alert<'static>> {
+        if let (Some(ip), Some(hostname)) = (observation.ip, hostname)
+            && observation.outcome == Outcome::Success
+        {
+            if self.hostnames.len() >= MAX_HOSTNAMES {
+                self.hostnames.clear();
+            }
+            self.hostnames.insert(ip, hostname.into());
+        }
+        self.rules.observe(observation, &mut self.found);
+        let Self { zone, found, hostnames, .. } = self;
+        let alerts = found.drain(..).map(|finding| {
+            let user = clean_str(&finding.user).into_owned();
+            let aso = finding.aso.as_deref().map(|aso| clean_str(aso).into_owned().into());
+            let hostname = hostnames.get(&finding.ip).map(|name| clean_str(name).into_owned());
+            Alert {
+                // The day of a finding must not depend on which attempt completed it.
+                date: zone.show(&finding.date.at()).into(),
+                key: Some(user.clone().into()),
+                user: Some(user.into()),
+                aso,
+                hostname: hostname.map(Into::into),
+                ..Alert::from(finding)
+            }
+        });
+        alerts.collect()
+    }
+}
+
+/// Attempts from before this moment do not matter: the record of logins goes back so far. It is the
+/// same during a whole day, as in the digest of that day.
+pub(crate) fn horizon(config: &Config, zone: Zone) -> Option<DateTime<FixedOffset>> {
+    let days = Days::new(config.retention.logins_days?.into());
+    let today = zone.now().date_naive().and_time(NaiveTime::MIN);
+    Some(zone.read(today.checked_sub_days(days)?))
+}

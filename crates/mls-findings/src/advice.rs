@@ -1,0 +1,68 @@
+//! What to do about an account that somebody else may use.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use mls_event::display_text;
+
+/// What to do, and the command for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// A sentence.
+    pub what: &'static str,
+    /// A line for a shell; `None` if there is none for this user.
+    pub command: Option<String>,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.command {
+            Some(command) => write!(f, "{} {command}", self.what),
+            None if self.what.ends_with(':') => write!(
+                f,
+                "{} (no command: the name has characters with a meaning for doveadm)",
+                self.what
+            ),
+            None => f.write_str(self.what),
+        }
+    }
+}
+
+/// What to do about the account of `user`, in order.
+#[must_use]
+pub fn steps(user: &str) -> Vec<Step> {
+    let command = |command: &str| quoted(user).map(|user| format!("{command} {user}"));
+    vec![
+        Step { what: "Change the password.", command: None },
+        Step { what: "Look at its sessions:", command: command("doveadm who") },
+        Step { what: "End them:", command: command("doveadm kick") },
+        Step { what: "Look for spam in the queue:", command: Some("postqueue -p".to_owned()) },
+    ]
+}
+
+/// The name as one word of a shell command; `None` if doveadm would take it for something else
+/// than this user: a mask, an address or an option, or if it cannot be shown as it is.
+fn quoted(user: &str) -> Option<String> {
+    let is_mask = user.contains(['*', '?', '/']) || user.parse::<IpAddr>().is_ok();
+    if user.is_empty() || user.starts_with('-') || is_mask || display_text(user) != user {
+        return None;
+    }
+    Some(format!("'{}'", user.replace('\'', r"'\''")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_single_words_of_a_command_or_there_is_no_command() {
+        assert_eq!(quoted("anna@example.org").as_deref(), Some("'anna@example.org'"));
+        assert_eq!(quoted("$(id)`id`;\"<b>").as_deref(), Some("'$(id)`id`;\"<b>'"));
+        assert_eq!(quoted("a'b").as_deref(), Some(r"'a'\''b'"));
+        for user in
+            ["", "*", "a?", "-a", "192.0.2.1", "10.0.0.0/8", "a\nb", "\u{1b}[1m", "\u{202e}a"]
+        {
+            assert_eq!(quoted(user), None, "{user:?}");
+        }
+    }
+}
