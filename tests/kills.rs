@@ -16,13 +16,14 @@ use mls_tests::{has, hostile, skip, units};
 use testdata::random::Random;
 
 /// The units whose pipelines are killed.
-const KILLED: [&str; 11] = [
+const KILLED: [&str; 12] = [
     "maillogsentinel.service",
     "maillogsentinel-logins.service",
     FOLLOW,
     LOGINS_FOLLOW,
     "maillogsentinel-report.service",
     "maillogsentinel-alert.service",
+    ALERT_FOLLOW,
     "maillogsentinel-sql-export.service",
     "maillogsentinel-sql-import.service",
     PRUNE,
@@ -32,6 +33,7 @@ const KILLED: [&str; 11] = [
 
 const FOLLOW: &str = "maillogsentinel-follow.service";
 const LOGINS_FOLLOW: &str = "maillogsentinel-logins-follow.service";
+const ALERT_FOLLOW: &str = "maillogsentinel-alert-follow.service";
 const BLOCK: &str = "maillogsentinel-block.service";
 const PRUNE: &str = "maillogsentinel-prune.service";
 const UPDATE: &str = "ipinfo-update.service";
@@ -107,7 +109,7 @@ impl History {
         self.service.log(usize::try_from(random.below(30)).unwrap());
         let unit = *random.pick(&KILLED);
         let mut shell = self.start(unit, random);
-        if [FOLLOW, LOGINS_FOLLOW, BLOCK].contains(&unit) {
+        if [FOLLOW, LOGINS_FOLLOW, ALERT_FOLLOW, BLOCK].contains(&unit) {
             std::thread::sleep(Duration::from_micros(random.below(150_000)));
             self.service.log(usize::try_from(random.below(30)).unwrap());
         }

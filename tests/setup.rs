@@ -490,6 +490,8 @@ fn automated_setup_asks_nothing_and_refuses_what_an_interview_would() {
     for (unit, enabled) in [
         ("maillogsentinel-follow.service", true),
         ("maillogsentinel-logins-follow.service", true),
+        // Nobody gets mail.
+        ("maillogsentinel-alert-follow.service", false),
         ("maillogsentinel.service", false),
         ("maillogsentinel-logins.service", false),
         ("maillogsentinel-logins.timer", false),
@@ -497,6 +499,24 @@ fn automated_setup_asks_nothing_and_refuses_what_an_interview_would() {
         assert_eq!(system.enabled(unit), enabled, "{unit}");
     }
     assert!(!system.path("etc/systemd/system/maillogsentinel-extract.timer.d/setup.conf").exists());
+    let output = system.automated(
+        "[report]\nemail = admin@localhost\n[logins]\nrecord = yes\n[systemd]\nextraction_schedule = follow\n",
+    );
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(system.enabled("maillogsentinel-alert-follow.service"));
+    assert!(!system.enabled("maillogsentinel-alert.path"));
+    let output = system.automated("[report]\nemail = admin@localhost\n[logins]\nrecord = yes\n");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(!system.enabled("maillogsentinel-alert-follow.service"));
+    assert!(system.enabled("maillogsentinel-alert.timer"));
+    let dropin = system.read("etc/systemd/system/maillogsentinel-alert.path.d/setup.conf");
+    assert!(
+        dropin.ends_with(
+            "PathModified=\nPathModified=/var/log/maillogsentinel/maillogsentinel.csv\n\
+             PathModified=/var/log/maillogsentinel/logins.csv\n"
+        ),
+        "{dropin}"
+    );
     assert!(system.read("etc/maillogsentinel.conf.bak").starts_with("# Kept.\n"));
     let output =
         system.automated("[ASN_ASO]\nasn_db_path = /srv/ip data/asn.csv,/srv/six/asn.csv\n");

@@ -8,6 +8,7 @@ mod digests;
 mod hostile;
 mod protocol;
 mod site;
+mod suspicious;
 
 use std::fs;
 

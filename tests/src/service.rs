@@ -233,10 +233,8 @@ impl Service {
         let mut users = Vec::new();
         for message in self.mailbox.messages() {
             let Some((_, body)) = message.text.split_once("\n\n") else { continue };
-            let words = body.split(|c: char| !c.is_ascii_alphanumeric());
-            let is_user =
-                |word: &&str| word.strip_prefix('u').is_some_and(|n| n.parse::<usize>().is_ok());
-            users.extend(words.filter(is_user).map(str::to_owned));
+            let named = body.split(" failed logins on ").skip(1);
+            users.extend(named.filter_map(|text| text.split(' ').next()).map(str::to_owned));
         }
         assert_each_once("u", &users, self.failures);
     }

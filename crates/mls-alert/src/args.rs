@@ -38,6 +38,10 @@ pub struct Args {
     #[arg(long, value_name = "CURSOR")]
     pub cursor_file: Option<PathBuf>,
 
+    /// Go on until SIGTERM: look again when the sinks of the files have committed more
+    #[arg(long)]
+    pub follow: bool,
+
     /// Leave writing the cursor file to the program that reads the records, such as mls-mail
     #[arg(long)]
     pub framed: bool,

@@ -14,12 +14,11 @@ use crate::thresholds::{Reached, Thresholds};
 /// expire all others.
 const MAX_AHEAD: i64 = 3600;
 
-/// What looks for something to report, and what was reported before.
+/// What looks for something to report.
 pub(crate) struct Detector {
     pub(crate) zone: Zone,
     pub(crate) thresholds: Thresholds,
     pub(crate) suspicious: Option<Suspicious>,
-    pub(crate) alerted: Alerted,
     /// Attempts from before this second reach no threshold. Without a cursor file any can.
     pub(crate) since: Option<i64>,
 }
@@ -35,33 +34,40 @@ impl Detector {
         &mut self,
         attempt: &Attempt<'_>,
         observation: &Observation<'_>,
+        alerted: &mut Alerted,
     ) -> Vec<Alert<'static>> {
         if is_ahead(observation) {
             return Vec::new();
         }
-        let mut alerts = self.logins_that_become_suspicious(observation, attempt.hostname);
+        let mut alerts = self.suspicious_logins(observation, attempt.hostname, alerted);
         if attempt.outcome == Outcome::Failure {
-            alerts.extend(self.thresholds_reached(attempt, observation));
+            alerts.extend(self.thresholds_reached(attempt, observation, alerted));
         }
         alerts
     }
 
     /// Looks at a login of the input of logins.
-    pub(crate) fn login(&mut self, login: &Login<'_>) -> Vec<Alert<'static>> {
+    pub(crate) fn login(
+        &mut self,
+        login: &Login<'_>,
+        alerted: &mut Alerted,
+    ) -> Vec<Alert<'static>> {
         if is_ahead(&login.observation) {
             return Vec::new();
         }
-        self.logins_that_become_suspicious(&login.observation, login.hostname)
+        self.suspicious_logins(&login.observation, login.hostname, alerted)
     }
 
-    fn logins_that_become_suspicious(
+    /// The logins that this attempt makes suspicious.
+    fn suspicious_logins(
         &mut self,
         observation: &Observation<'_>,
         hostname: Option<&str>,
+        alerted: &mut Alerted,
     ) -> Vec<Alert<'static>> {
         let Some(suspicious) = &mut self.suspicious else { return Vec::new() };
         let mut alerts = suspicious.observe(observation, hostname);
-        alerts.retain(|alert| self.alerted.enter_login(alert));
+        alerts.retain(|alert| alerted.enter_login(alert));
         alerts
     }
 
@@ -69,12 +75,13 @@ impl Detector {
         &mut self,
         attempt: &Attempt<'_>,
         observation: &Observation<'_>,
+        alerted: &mut Alerted,
     ) -> Vec<Alert<'static>> {
         let at = observation.at.timestamp();
         if self.first_counted().is_some_and(|first| at < first) {
             return Vec::new();
         }
-        let Self { thresholds, alerted, since, zone, .. } = self;
+        let Self { thresholds, since, zone, .. } = self;
         let reached = thresholds.add(attempt, at).into_iter().filter(|reached| {
             let seconds = reached.threshold.seconds.into();
             since.is_none_or(|since| at >= since)

@@ -8,7 +8,8 @@ use chrono::{DateTime, FixedOffset};
 use mls_attempts::AttemptSource;
 use mls_config::Config;
 use mls_diag::Exit;
-use mls_state::cursor_file::{CursorFile, warn_if_missing};
+use mls_rotation::{Chain, FileStat};
+use mls_state::cursor_file::{CursorFile, Fingerprint, warn_if_missing};
 
 use crate::Args;
 
@@ -18,17 +19,44 @@ pub(crate) struct Sources {
     pub(crate) logins: Option<AttemptSource>,
     /// Whether anything in them, now or later, can be a login.
     pub(crate) may_hold_logins: bool,
+    /// How far they went before they were opened.
+    pub(crate) progress: Progress,
+}
+
+/// How far inputs go. It changes when there is more to read.
+pub(crate) type Progress = Vec<End>;
+
+/// Where an input ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// What its sink has committed.
+    Committed(Option<Fingerprint>),
+    /// Nobody commits it.
+    File(Option<FileStat>),
 }
 
 impl Sources {
     /// Both inputs, up to what their sinks have committed.
     pub(crate) fn open(args: &Args, config: &Config) -> anyhow::Result<Self> {
-        let failures = failures(args, config)?;
-        let logins = logins(args, config)?;
-        let may_hold_logins = logins.is_some()
-            || matches!(failures, AttemptSource::Stdin)
+        let progress = Self::progress(args, config)?;
+        let failures = Input::of_failures(args, config)?;
+        let may_hold_logins = failures.is_none()
+            || args.logins.is_some()
             || (config.logins.record && args.file.is_none());
-        Ok(Self { failures, logins, may_hold_logins })
+        let failures = failures.map_or(Ok(AttemptSource::Stdin), |input| {
+            // While alerts wait for more, there need not be a failure yet.
+            let nothing = || AttemptSource::Rotated { chain: Chain::default(), first: 0 };
+            let found = input.open()?.or_else(|| args.follow.then(nothing));
+            found.map_or_else(|| input.missing(), Ok)
+        })?;
+        let logins = Input::of_logins(args, config).map_or(Ok(None), |input| input.open())?;
+        Ok(Self { failures, logins, may_hold_logins, progress })
+    }
+
+    /// How far they go now.
+    pub(crate) fn progress(args: &Args, config: &Config) -> anyhow::Result<Progress> {
+        let inputs = [Input::of_failures(args, config)?, Input::of_logins(args, config)];
+        inputs.into_iter().flatten().map(|input| input.end()).collect()
     }
 
     /// Leaves out rotated files from before `horizon`.
@@ -42,47 +70,85 @@ impl Sources {
     }
 }
 
-fn failures(args: &Args, config: &Config) -> anyhow::Result<AttemptSource> {
-    let named = args.file.as_ref().or(config.paths.csv_filename.as_ref());
-    let Some(path) = named.filter(|path| *path != Path::new("-")) else {
-        return match args.committed_by {
-            Some(_) => {
-                Err(Exit::Usage.error("--committed-by needs a FILE that the sink appends to"))
+/// A file to read.
+enum Input {
+    /// Only this file, and all of it.
+    File(PathBuf),
+    /// The record of a sink, with the files that rotation made of it.
+    Record { path: PathBuf, cursor: Option<PathBuf>, is_cursor_named: bool },
+}
+
+impl Input {
+    /// `None` for standard input.
+    fn of_failures(args: &Args, config: &Config) -> anyhow::Result<Option<Self>> {
+        let named = args.file.as_ref().or(config.paths.csv_filename.as_ref());
+        let path = named.filter(|path| *path != Path::new("-")).cloned();
+        Ok(match (path, &args.committed_by) {
+            (None, Some(_)) => {
+                return Err(
+                    Exit::Usage.error("--committed-by needs a FILE that the sink appends to")
+                );
             }
-            None => Ok(AttemptSource::Stdin),
-        };
-    };
-    let committed = match &args.committed_by {
-        Some(cursor) => {
-            warn_if_missing(cursor);
-            Some(CursorFile::load(cursor)?.unwrap_or_else(CursorFile::start))
+            (None, None) => None,
+            (Some(path), Some(cursor)) => {
+                Some(Self::Record { path, cursor: Some(cursor.clone()), is_cursor_named: true })
+            }
+            (Some(path), None) if args.file.is_some() => Some(Self::File(path)),
+            (Some(path), None) => {
+                let cursor = config.paths.csv_cursor();
+                Some(Self::Record { path, cursor, is_cursor_named: false })
+            }
+        })
+    }
+
+    /// The record of logins, if there is one. Another FILE is of another server, perhaps.
+    fn of_logins(args: &Args, config: &Config) -> Option<Self> {
+        if let Some(path) = &args.logins {
+            return Some(Self::File(path.clone()));
         }
-        None if args.file.is_none() => committed(config.paths.csv_cursor())?,
-        None => return Ok(AttemptSource::File { path: path.clone(), length: None }),
-    };
-    if let Some(source) = AttemptSource::recorded(path, committed.as_ref())? {
-        return Ok(source);
+        let is_recorded = config.logins.record && args.file.is_none();
+        let path = config.paths.logins_filename.clone().filter(|_| is_recorded)?;
+        let cursor = config.paths.logins_cursor();
+        Some(Self::Record { path, cursor, is_cursor_named: false })
     }
-    File::open(path).with_context(|| format!("opening {}", path.display()))?;
-    Err(Exit::TempFail.error(format!("{} was created a moment ago; try again", path.display())))
-}
 
-/// The record of logins, if there is one. Another FILE is of another server, perhaps.
-fn logins(args: &Args, config: &Config) -> anyhow::Result<Option<AttemptSource>> {
-    if let Some(path) = &args.logins {
-        return Ok(Some(AttemptSource::File { path: path.clone(), length: None }));
+    /// `None` if there is no file.
+    fn open(&self) -> anyhow::Result<Option<AttemptSource>> {
+        match self {
+            Self::File(path) => Ok(Some(AttemptSource::File { path: path.clone(), length: None })),
+            Self::Record { path, cursor, is_cursor_named } => {
+                if let Some(cursor) = cursor.as_ref().filter(|_| *is_cursor_named) {
+                    warn_if_missing(cursor);
+                }
+                AttemptSource::recorded(path, self.committed()?.as_ref())
+            }
+        }
     }
-    let is_recorded = config.logins.record && args.file.is_none();
-    let Some(path) = config.paths.logins_filename.as_ref().filter(|_| is_recorded) else {
-        return Ok(None);
-    };
-    let committed = committed(config.paths.logins_cursor())?;
-    AttemptSource::recorded(path, committed.as_ref())
-}
 
-/// What a sink has committed, if it has committed anything.
-fn committed(cursor: Option<PathBuf>) -> anyhow::Result<Option<CursorFile>> {
-    let cursor = cursor.filter(|path| path.exists());
-    let cursor = cursor.map_or(Ok(None), |path| CursorFile::load(&path))?;
-    Ok(cursor.filter(|cursor| cursor.data.is_some()))
+    /// What the sink has committed, if there is a sink.
+    fn committed(&self) -> anyhow::Result<Option<CursorFile>> {
+        let Self::Record { cursor: Some(cursor), is_cursor_named, .. } = self else {
+            return Ok(None);
+        };
+        let committed = CursorFile::load(cursor)?;
+        if *is_cursor_named {
+            return Ok(Some(committed.unwrap_or_else(CursorFile::start)));
+        }
+        // The position of the Python original describes no CSV.
+        Ok(committed.filter(|committed| committed.data.is_some()))
+    }
+
+    fn end(&self) -> anyhow::Result<End> {
+        let (Self::File(path) | Self::Record { path, .. }) = self;
+        Ok(match self.committed()? {
+            Some(committed) => End::Committed(committed.data),
+            None => End::File(std::fs::metadata(path).ok().map(|found| FileStat::of(&found))),
+        })
+    }
+
+    fn missing(&self) -> anyhow::Result<AttemptSource> {
+        let (Self::File(path) | Self::Record { path, .. }) = self;
+        File::open(path).with_context(|| format!("opening {}", path.display()))?;
+        Err(Exit::TempFail.error(format!("{} was created a moment ago; try again", path.display())))
+    }
 }

@@ -37,7 +37,7 @@ pub enum AttemptSource {
     },
     /// A file after the files that rotation made of it, each up to its limit.
     Rotated {
-        /// The open files. It must not be empty.
+        /// The open files.
         chain: Chain,
         /// The index of the first file to read.
         first: usize,
@@ -76,7 +76,7 @@ impl AttemptSource {
         let Self::Rotated { chain, first } = self else { return self };
         let moment = moment.timestamp_nanos_opt().unwrap_or(i64::MIN);
         let is_new = |file: &ChainFile| !file.is_rotated || file.stat.mtime >= moment;
-        let newer = chain.files.iter().position(is_new).unwrap_or(chain.files.len() - 1);
+        let newer = chain.files.iter().position(is_new).unwrap_or(chain.files.len());
         Self::Rotated { chain, first: first.max(newer) }
     }
 

@@ -13,6 +13,7 @@ use chrono::{DateTime, Local, TimeDelta};
 use mls_diag::{Exit, OrExit, count, summary};
 use mls_event::{Alert, MAX_LINE, Record};
 use mls_state::alerted::Alerted;
+use mls_stream::signals;
 
 use crate::ledger::Ledger;
 use crate::mailer::Mailer;
@@ -128,6 +129,7 @@ impl Collector<'_> {
             Ok(Record::Begin(begin)) => {
                 self.ledger.check_base(begin.base)?;
                 self.stream = Stream::Framed;
+                signals::drain_until_end_of_input();
                 // From when on suspicious logins alert must not depend on when the first one does.
                 if self.alerted.begin(chrono::Utc::now().timestamp()) {
                     self.commit()?;

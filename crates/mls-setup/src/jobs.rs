@@ -79,7 +79,7 @@ pub(crate) const JOBS: [Job; 8] = [
         service: "maillogsentinel-alert.service",
         timer: "maillogsentinel-alert.timer",
         schedule: "systemd.alert_schedule",
-        is_needed: mails_alerts,
+        is_needed: |answers| mails_alerts(answers) && !follows(answers),
         command: "maillogsentinel --alert",
         ..TIMED
     },
@@ -99,7 +99,12 @@ const TIMED: Job = Job { follow: None, is_wanted_by_units: false, ..EXTRACTION }
 fn mails_alerts(answers: &Answers) -> bool {
     let has_threshold =
         ["alert.ip", "alert.user", "alert.total"].iter().any(|key| answers.is_set(key));
-    has_threshold && answers.is_set("report.email")
+    (has_threshold || records_logins(answers)) && answers.is_set("report.email")
+}
+
+/// Whether attempts are recorded as they happen, so that alerts about them are mailed at once.
+fn follows(answers: &Answers) -> bool {
+    EXTRACTION.when(answers) == When::AllTheTime
 }
 
 /// Whether successful logins are recorded too.
@@ -152,41 +157,51 @@ pub(crate) struct Companion {
     pub(crate) unit: &'static str,
     /// The service that it starts, or is, if that runs as the service's user.
     pub(crate) service: Option<&'static str>,
-    /// The file that a path unit watches.
-    pub(crate) watched: Option<fn(&Answers) -> PathBuf>,
+    /// The files that a path unit watches.
+    pub(crate) watched: fn(&Answers) -> Vec<PathBuf>,
     pub(crate) is_needed: fn(&Answers) -> bool,
 }
 
 /// All of them. systemd alone has the like: cron does not start them.
-pub(crate) const COMPANIONS: [Companion; 5] = [
+pub(crate) const COMPANIONS: [Companion; 6] = [
     Companion {
         unit: "maillogsentinel-alert.path",
         service: Some("maillogsentinel-alert.service"),
-        watched: Some(|answers| answers.get("paths.csv_filename").into()),
-        is_needed: mails_alerts,
+        watched: |answers| {
+            let logins = records_logins(answers).then_some("paths.logins_filename");
+            let files = ["paths.csv_filename"].into_iter().chain(logins);
+            files.map(|key| answers.get(key).into()).collect()
+        },
+        is_needed: |answers| mails_alerts(answers) && !follows(answers),
+    },
+    Companion {
+        unit: "maillogsentinel-alert-follow.service",
+        service: Some("maillogsentinel-alert-follow.service"),
+        watched: |_| Vec::new(),
+        is_needed: |answers| mails_alerts(answers) && follows(answers),
     },
     Companion {
         unit: "maillogsentinel-block.service",
         service: Some("maillogsentinel-block.service"),
-        watched: None,
+        watched: |_| Vec::new(),
         is_needed: |answers| answers.is_set(ENFORCE),
     },
     Companion {
         unit: "maillogsentinel-block-nft.path",
         service: Some("maillogsentinel-block-nft.service"),
-        watched: Some(|answers| Path::new(answers.get("paths.state_dir")).join("block.state")),
+        watched: |answers| vec![Path::new(answers.get("paths.state_dir")).join("block.state")],
         is_needed: |answers| enforces(answers, "nftables"),
     },
     Companion {
         unit: "maillogsentinel-block-nft.timer",
         service: None,
-        watched: None,
+        watched: |_| Vec::new(),
         is_needed: |answers| enforces(answers, "nftables"),
     },
     Companion {
         unit: "maillogsentinel-block-postfix.path",
         service: None,
-        watched: Some(|answers| Path::new(answers.get("block.directory")).join("blocked.cidr")),
+        watched: |answers| vec![Path::new(answers.get("block.directory")).join("blocked.cidr")],
         is_needed: |answers| enforces(answers, "postfix"),
     },
 ];

@@ -88,9 +88,10 @@ pub(crate) fn drop_ins(
         }
     }
     for companion in &COMPANIONS {
-        if let Some(watched) = companion.watched.filter(|_| (companion.is_needed)(answers)) {
-            let path = watched(answers);
-            let text = format!("[Path]\nPathModified=\nPathModified={}\n", path.display());
+        let watched = (companion.watched)(answers);
+        if !watched.is_empty() && (companion.is_needed)(answers) {
+            let lines = watched.iter().map(|path| format!("PathModified={}\n", path.display()));
+            let text = format!("[Path]\nPathModified=\n{}", lines.collect::<String>());
             files.push(drop_in(companion.unit, &text));
         }
     }

@@ -314,7 +314,7 @@ sections! {
             also "sql_import_systemd.frequency" "timers.sql_import";
 
         /// When alerts that had to wait are mailed: a calendar expression, or never. An alert that
-        /// need not wait is mailed at once.
+        /// need not wait is mailed at once. If extraction_schedule is follow, a service mails all.
         alert_schedule: Option<String> = "*:0/5";
 
         /// When data is removed that is older than `[retention]` allows: a calendar expression, or

@@ -1,0 +1,58 @@
+//! Waiting until the sinks have committed more.
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use mls_stream::input::would_wait;
+use mls_stream::ndjson::OutputClosed;
+use mls_stream::signals;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::output::Output;
+
+/// How often the cursor files are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Waits, until SIGTERM or SIGINT.
+pub(crate) struct Follow {
+    stop: UnixStream,
+}
+
+impl Follow {
+    /// Answers signals from now on.
+    pub(crate) fn start() -> anyhow::Result<Self> {
+        Ok(Self { stop: signals::termination()? })
+    }
+
+    /// Waits for `pause`, and then until there `is_new` data. Returns whether there is; a signal
+    /// ends the wait without.
+    ///
+    /// # Errors
+    /// If the reader of the output has gone.
+    pub(crate) fn wait(
+        &self,
+        pause: Duration,
+        output: &Output,
+        mut is_new: impl FnMut() -> anyhow::Result<bool>,
+    ) -> anyhow::Result<bool> {
+        let begun = Instant::now();
+        loop {
+            let mut fds = [
+                PollFd::from_borrowed_fd(output.out.as_fd(), PollFlags::empty()),
+                PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN),
+            ];
+            // A wait that is cut short is a look too many, no harm.
+            let _ = poll(&mut fds, Timespec::try_from(LOOK_EVERY).ok().as_ref());
+            if fds[0].revents().contains(PollFlags::ERR) {
+                return Err(OutputClosed.into());
+            }
+            if !would_wait(&self.stop) {
+                return Ok(false);
+            }
+            if begun.elapsed() >= pause && is_new()? {
+                return Ok(true);
+            }
+        }
+    }
+}

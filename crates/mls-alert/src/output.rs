@@ -1,0 +1,97 @@
+//! Where alerts go, and what is remembered of them.
+
+use chrono::Utc;
+use mls_diag::{count, summary};
+use mls_event::{Alert, Begin, End, Outcome};
+use mls_state::alerted::Alerted;
+use mls_stream::ndjson::Writer;
+
+use crate::cursor::AlertCursor;
+
+/// Writes alerts, and remembers them unless the reader of the framed stream does.
+pub(crate) struct Output {
+    pub(crate) out: Writer,
+    pub(crate) cursor: Option<AlertCursor>,
+    pub(crate) alerted: Alerted,
+    /// Whether there is something that the cursor file does not have.
+    is_dirty: bool,
+    pub(crate) counts: Counts,
+}
+
+impl Output {
+    pub(crate) fn new(
+        out: Writer,
+        cursor: Option<AlertCursor>,
+        alerted: Alerted,
+        is_dirty: bool,
+    ) -> Self {
+        Self { out, cursor, alerted, is_dirty, counts: Counts::default() }
+    }
+
+    /// Begins a framed stream.
+    pub(crate) fn begin(&mut self) -> anyhow::Result<()> {
+        match &self.cursor {
+            Some(cursor) if cursor.is_framed() => self.out.record(&Begin { base: cursor.sequence }),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn write(&mut self, alerts: &[Alert<'_>]) -> anyhow::Result<()> {
+        for alert in alerts {
+            self.out.record(alert)?;
+            self.is_dirty = true;
+            self.counts.alerts += 1;
+            self.counts.suspicious += u64::from(alert.kind.is_suspicious_login());
+        }
+        Ok(())
+    }
+
+    /// Writes everything out, and remembers it unless the reader does.
+    pub(crate) fn commit(&mut self) -> anyhow::Result<()> {
+        self.out.flush()?;
+        if let Some(cursor) =
+            self.cursor.as_mut().filter(|cursor| self.is_dirty && !cursor.is_framed())
+        {
+            self.alerted.forget_old(Utc::now().timestamp());
+            cursor.store(&self.alerted)?;
+        }
+        self.is_dirty = false;
+        Ok(())
+    }
+
+    pub(crate) fn end(&mut self) -> anyhow::Result<()> {
+        if self.cursor.as_ref().is_some_and(AlertCursor::is_framed) {
+            self.out.record(&End {})?;
+        }
+        self.commit()
+    }
+}
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    failures: u64,
+    pub(crate) logins: u64,
+    alerts: u64,
+    suspicious: u64,
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, outcome: Outcome, attempts: u64) {
+        match outcome {
+            Outcome::Failure => self.failures += attempts,
+            Outcome::Success => self.logins += attempts,
+            Outcome::Aborted | Outcome::Error => {}
+        }
+    }
+
+    pub(crate) fn report(self) {
+        summary(format_args!(
+            "raised {}, {} of them about suspicious logins, in {} and {}",
+            count(self.alerts, "alert", "alerts"),
+            self.suspicious,
+            count(self.failures, "failure", "failures"),
+            count(self.logins, "login", "logins"),
+        ));
+    }
+}
