@@ -36,6 +36,8 @@ fn the_digest_arrives_whole_in_both_forms_with_the_csv_and_only_once() {
     assert_eq!(headers["from"], "mls@example.com");
     assert_eq!(headers["to"], "Chef <admin@example.com>, second@example.com");
     assert_eq!(headers["auto-submitted"], "auto-generated");
+    let list = headers["list-id"].as_str().unwrap();
+    assert!(list.starts_with("<digest.maillogsentinel.") && list.ends_with('>'), "{list}");
     let subject = headers["subject"].as_str().unwrap();
     assert!(
         subject.starts_with("[MLS] ") && subject.ends_with(": 1 failed login 2026-06-01"),
@@ -52,7 +54,7 @@ fn the_digest_arrives_whole_in_both_forms_with_the_csv_and_only_once() {
         ["multipart/mixed", "multipart/alternative", "text/plain", "text/html", "text/csv"]
     );
     assert!(
-        text(message).contains("<b>élève</b>  192.0.2.1  null  CN  1 times\n"),
+        text(message).contains("<b>élève</b>  192.0.2.1  -  CN  1 time\n"),
         "{}",
         text(message)
     );

@@ -37,7 +37,7 @@ fn attachment_that_the_server_does_not_take_becomes_a_line() {
     assert_eq!(run.code, 0, "{}", run.err);
     assert!(run.err.contains("the attachment is left out"), "{}", run.err);
     let [(message, _)] = &site.messages()[..] else { panic!("not one message") };
-    assert!(text(message).contains("Total attempts 2026-06-01: 1500"));
+    assert!(text(message).contains("Total attempts 2026-06-01: 1,500"));
     assert_eq!(part(message, "text/csv"), None);
     let parts = message["parts"].as_array().unwrap();
     let last = parts.last().unwrap()["text"].as_str().unwrap();

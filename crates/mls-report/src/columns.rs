@@ -1,47 +1,148 @@
-//! Columns that line up on a terminal, whatever the characters in them.
+//! Text that fits a terminal, whatever the characters in it.
 
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// How a column's cells are aligned.
+/// Columns of a terminal that a digest uses.
+pub(crate) const WIDTH: usize = 80;
+
+/// Cells are not cut below this width.
+const MIN_WIDTH: usize = 8;
+
+/// How the cells of a column are aligned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Align {
     Left,
+    /// Left, and cut only if nothing else can be.
+    Whole,
     Right,
 }
 
-/// The rows as lines. Each column is as wide as its widest cell, and two blanks separate columns.
-/// No line ends in blanks.
-pub(crate) fn line_up(columns: &[Align], rows: &[Vec<String>]) -> Vec<String> {
-    let width =
+/// The rows as lines of at most `width` columns, if the numbers in them leave enough room. Each
+/// column is as wide as its widest cell, and two blanks separate columns. If that is too wide, the
+/// widest columns are cut, except numbers. No line ends in blanks.
+pub(crate) fn line_up(columns: &[Align], rows: &[Vec<String>], width: usize) -> Vec<String> {
+    let widest =
         |i: usize| rows.iter().map(|row: &Vec<String>| row[i].width()).max().unwrap_or_default();
-    let widths: Vec<_> = (0..columns.len()).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let mut line = String::new();
-        for ((cell, align), width) in row.iter().zip(columns).zip(&widths) {
-            let blanks = " ".repeat(width - cell.width());
-            if !line.is_empty() {
-                line.push_str("  ");
-            }
-            match align {
-                Align::Left => line.extend([cell, &blanks[..]]),
-                Align::Right => line.extend([&blanks[..], cell]),
+    let mut widths: Vec<_> = (0..columns.len()).map(widest).collect();
+    shrink(columns, &mut widths, width);
+    rows.iter().map(|row| line(columns, row, &widths)).collect()
+}
+
+/// Makes the widest columns narrower until a line fits.
+fn shrink(columns: &[Align], widths: &mut [usize], width: usize) {
+    let gaps = 2 * widths.iter().filter(|width| **width > 0).count().saturating_sub(1);
+    for align in [Align::Left, Align::Whole] {
+        while widths.iter().sum::<usize>() + gaps > width {
+            let candidates = columns.iter().zip(widths.iter_mut());
+            let candidates = candidates.filter(|(column, _)| **column == align);
+            match candidates.map(|(_, width)| width).max() {
+                Some(widest) if *widest > MIN_WIDTH => *widest -= 1,
+                _ => break,
             }
         }
-        line.truncate(line.trim_end().len());
-        line
-    };
-    rows.iter().map(line).collect()
+    }
+}
+
+fn line(columns: &[Align], row: &[String], widths: &[usize]) -> String {
+    let mut line = String::new();
+    for ((cell, align), width) in row.iter().zip(columns).zip(widths) {
+        if *width == 0 {
+            continue;
+        }
+        let cell = ellipsis(cell, *width);
+        let blanks = " ".repeat(width.saturating_sub(cell.width()));
+        if !line.is_empty() {
+            line.push_str("  ");
+        }
+        match align {
+            Align::Left | Align::Whole => line.extend([cell, blanks]),
+            Align::Right => line.extend([blanks, cell]),
+        }
+    }
+    line.truncate(line.trim_end().len());
+    line
+}
+
+/// The text, cut to at most `width` columns; `…` is in place of the end.
+pub(crate) fn ellipsis(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut cut = String::new();
+    for c in text.chars() {
+        cut.push(c);
+        if cut.width() + 1 > width {
+            cut.pop();
+            break;
+        }
+    }
+    cut + "…"
+}
+
+/// The text in lines of at most `width` columns. Lines after the first begin with `indent`. Words
+/// that are wider than a line are broken.
+pub(crate) fn wrap(text: &str, width: usize, indent: &str) -> String {
+    let mut lines = String::new();
+    let mut line = String::new();
+    for word in text.split(' ') {
+        if !line.trim().is_empty() && line.width() + 1 + word.width() > width {
+            lines.extend([line.as_str(), "\n"]);
+            indent.clone_into(&mut line);
+        } else if !line.is_empty() {
+            line.push(' ');
+        }
+        for c in word.chars() {
+            if line.width() + c.width().unwrap_or_default() > width {
+                lines.extend([line.as_str(), "\n"]);
+                indent.clone_into(&mut line);
+            }
+            line.push(c);
+        }
+    }
+    lines + &line
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn rows<const N: usize>(rows: &[[&str; N]]) -> Vec<Vec<String>> {
+        rows.iter().map(|row| row.map(str::to_owned).to_vec()).collect()
+    }
+
     #[test]
-    fn wide_and_combining_characters_take_the_cells_they_take() {
-        let rows = [["日本語", "1"], ["e\u{301}le\u{300}ve", "22"], ["plain", "333"]]
-            .map(|row| row.map(str::to_owned).to_vec());
-        let lines = line_up(&[Align::Left, Align::Right], &rows);
+    fn wide_and_combining_characters_take_the_columns_they_take() {
+        let rows = rows(&[["日本語", "1"], ["e\u{301}le\u{300}ve", "22"], ["plain", "333"]]);
+        let lines = line_up(&[Align::Left, Align::Right], &rows, 80);
         assert_eq!(lines, ["日本語    1", "e\u{301}le\u{300}ve    22", "plain   333"]);
+    }
+
+    #[test]
+    fn the_widest_columns_are_cut_and_numbers_are_not() {
+        let rows = rows(&[["日本語日本語日本語", "a long name of a host", "1,000 times"]]);
+        let lines = line_up(&[Align::Left, Align::Left, Align::Right], &rows, 40);
+        assert_eq!(lines, ["日本語日本語…  a long name…  1,000 times"]);
+        assert!(lines[0].width() <= 40);
+        let address = line_up(&[Align::Whole, Align::Left, Align::Right], &rows, 42);
+        assert_eq!(address, ["日本語日本語日本語  a long n…  1,000 times"]);
+        let tiny = line_up(&[Align::Left, Align::Left, Align::Right], &rows, 5);
+        assert_eq!(tiny, ["日本語…   a long …  1,000 times"]);
+    }
+
+    #[test]
+    fn long_lines_are_wrapped_between_words() {
+        assert_eq!(wrap("one two three", 8, "  "), "one two\n  three");
+        assert_eq!(wrap("one", 8, "  "), "one");
+        assert_eq!(wrap("a日本語日本語", 6, "  "), "a日本\n  語日\n  本語");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_is_wider_than_its_limit(text in "\\PC{0,60}", width in 4_usize..40) {
+            proptest::prop_assert!(ellipsis(&text, width).width() <= width);
+            for line in wrap(&text, width, "  ").lines() {
+                proptest::prop_assert!(line.width() <= width + 1, "{line:?}");
+            }
+        }
     }
 }

@@ -2,11 +2,11 @@
 
 use crate::table::Table;
 
-/// What is kept for a key: a count, and perhaps more.
+/// The value of a key: a count, and perhaps more.
 pub(crate) trait Count: Default {
     fn count(&self) -> u64;
 
-    /// Takes so much off, down to nothing.
+    /// Subtracts `by`, down to zero.
     fn lower(&mut self, by: u64);
 }
 
@@ -20,8 +20,9 @@ impl Count for u64 {
     }
 }
 
-/// Counts by key. Exact while the keys fit; beyond that, a count is at least what it says and at most [`Counter::short`]
-/// more (Misra and Gries, "Finding repeated elements", 1982): keys that occurred least make room for new ones.
+/// Counts by key. The counts are exact while the keys fit. Beyond that, the true count is at least
+/// the count here, and at most [`Counter::short`] more (Misra and Gries, "Finding repeated
+/// elements", 1982): rare keys make room for new ones.
 #[derive(Debug)]
 pub(crate) struct Counter<V = u64> {
     values: Table<V>,
@@ -37,18 +38,20 @@ impl Counter {
 }
 
 impl<V: Count> Counter<V> {
-    /// Holds at most `max_keys` keys of `max_bytes` in all, which is to be many times the length of one.
+    /// Holds at most `max_keys` keys of `max_bytes` in all, which must be many times the length of
+    /// one key.
     pub(crate) fn new(max_keys: usize, max_bytes: usize) -> Self {
         Self { values: Table::new(max_keys, max_bytes), short: 0, overflowed: false }
     }
 
-    /// Changes what is kept for `key`. A new one is only kept, where there is no room, if it `matters`.
-    pub(crate) fn update(&mut self, key: &str, matters: bool, change: impl Fn(&mut V)) {
+    /// Changes the value of `key`. If there is no room for a new key, it is added only if it
+    /// `matters`.
+    pub(crate) fn update(&mut self, key: &str, matters: bool, mut change: impl FnMut(&mut V)) {
         let hash = self.values.hash(key);
         if let Some(value) = self.values.get_mut(hash, key) {
             return change(value);
         }
-        let new = || {
+        let mut new = || {
             let mut value = V::default();
             change(&mut value);
             value
@@ -62,8 +65,8 @@ impl<V: Count> Counter<V> {
         }
     }
 
-    /// Takes the median count off every key and drops those with nothing left: at least half of them, so that the work is
-    /// constant for each key that was added.
+    /// Subtracts the median count from every key and removes keys whose count is then zero. That is
+    /// at least half of them, so the work for each added key is constant.
     fn make_room(&mut self) {
         let mut counts: Vec<u64> = self.values.iter().map(|(_, value)| value.count()).collect();
         let middle = counts.len() / 2;
@@ -76,7 +79,12 @@ impl<V: Count> Counter<V> {
         });
     }
 
-    /// Whether all counts are.
+    /// The value of a key that was counted.
+    pub(crate) fn get(&self, key: &str) -> Option<&V> {
+        self.values.get(key)
+    }
+
+    /// Whether all counts are exact.
     pub(crate) fn is_exact(&self) -> bool {
         self.short == 0
     }
@@ -86,12 +94,12 @@ impl<V: Count> Counter<V> {
         self.short
     }
 
-    /// Whether keys were dropped, or not taken.
+    /// Whether keys were removed, or not added.
     pub(crate) fn has_overflowed(&self) -> bool {
         self.overflowed
     }
 
-    /// All keys that were counted, in no order, with all that is kept for them.
+    /// All counted keys and their values, in no order.
     pub(crate) fn values(&self) -> impl Iterator<Item = (&str, &V)> {
         self.values.iter().filter(|(_, value)| value.count() > 0)
     }
@@ -102,7 +110,8 @@ impl<V: Count> Counter<V> {
     }
 }
 
-/// The `n` items of the highest count, ties broken by name, so that the same data always gives the same report.
+/// The `n` items with the highest counts. Ties are broken by name, so that the same data always
+/// gives the same report.
 pub(crate) fn top<N: Ord, C: Ord>(mut items: Vec<(N, C)>, n: usize) -> Vec<(N, C)> {
     let order = |a: &(N, C), b: &(N, C)| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0));
     if n < items.len() {
@@ -129,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_cap_counts_are_low_by_no_more_than_what_is_said_and_the_frequent_stay() {
+    fn beyond_the_limit_counts_are_low_by_at_most_short_and_frequent_keys_stay() {
         let mut counter: Counter = Counter::new(1000, 1 << 20);
         for i in 0..4000 {
             counter.add(&format!("key {i}"), 1);

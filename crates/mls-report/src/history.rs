@@ -1,8 +1,13 @@
-//! How often each address tried in the period, and on which of the last days.
+//! How often each address tried in the period, on which of the last days, and where it is.
+
+use std::num::NonZeroU32;
 
 use chrono::{Days, NaiveDate};
+use mls_attempts::Attempt;
 
 use crate::counter::{Count, Counter};
+use crate::table::Table;
+use crate::tally::{join, values};
 
 /// How many days back it goes: one bit each.
 pub(crate) const DAYS: usize = 30;
@@ -16,6 +21,8 @@ pub(crate) struct Past {
     pub(crate) attempts: u32,
     /// Bit 0 is the last day, bit 1 the one before.
     days: u32,
+    /// The offset of its origin, plus one.
+    origin: Option<NonZeroU32>,
 }
 
 impl Past {
@@ -35,16 +42,28 @@ impl Count for Past {
     }
 }
 
-/// Addresses, and the last [`DAYS`] days. Where there are too many addresses, those of the period stay and the others go: the
-/// lists of the period are exact for longer than that of slow attackers is complete.
+/// Where an address is. `None` is unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Origin<'a> {
+    pub(crate) country_code: Option<&'a str>,
+    pub(crate) asn: Option<&'a str>,
+    pub(crate) aso: Option<&'a str>,
+}
+
+/// Addresses, and the last [`DAYS`] days. If there are too many addresses, those of the period stay
+/// and others are removed: the list of slow attackers becomes incomplete before the lists of the
+/// period become inexact.
 #[derive(Debug)]
 pub(crate) struct History {
     /// `YYYY-MM-DD`, the last day first.
     names: Vec<String>,
-    /// Where the day of the last row was found: most rows are of the day that the row before was of.
+    /// The index of the day of the last row: most rows are of the same day as the row before.
     last: usize,
     attempts: [u64; DAYS],
     pub(crate) addresses: Counter<Past>,
+    /// Each combination of country and autonomous system once, as joined keys.
+    origins: Table<()>,
+    joined: String,
 }
 
 impl History {
@@ -58,17 +77,21 @@ impl History {
             last: 0,
             attempts: [0; DAYS],
             addresses: Counter::new(110_000, 5 << 20),
+            origins: Table::new(20_000, 2 << 20),
+            joined: String::new(),
         }
     }
 
-    /// Counts `n` attempts of an address.
-    pub(crate) fn add(&mut self, date: &str, ip: Option<&str>, n: u64, inside: bool) {
-        let day = self.find(&date[..10]);
+    /// Counts an attempt, inside the period or not.
+    pub(crate) fn add(&mut self, attempt: &Attempt<'_>, inside: bool) {
+        let n = attempt.attempts;
+        let day = self.find(&attempt.date[..10]);
         if let Some(day) = day {
             self.attempts[day] += n;
         }
-        let Some(ip) = ip.filter(|_| inside || day.is_some()) else { return };
-        self.addresses.update(ip, inside, |past| {
+        let Some(ip) = attempt.ip.filter(|_| inside || day.is_some()) else { return };
+        let Self { addresses, origins, joined, .. } = self;
+        addresses.update(ip, inside, |past| {
             if inside {
                 past.inside += n;
             }
@@ -76,7 +99,21 @@ impl History {
                 past.days |= 1 << day;
                 past.attempts = past.attempts.saturating_add(u32::try_from(n).unwrap_or(u32::MAX));
             }
+            if past.origin.is_none() && (attempt.country_code.is_some() || attempt.asn.is_some()) {
+                joined.clear();
+                join(joined, [attempt.country_code, attempt.asn, attempt.aso]);
+                let offset = origins.intern(joined, ());
+                past.origin = offset.and_then(|offset| NonZeroU32::new(offset + 1));
+            }
         });
+    }
+
+    /// Where an address is.
+    pub(crate) fn origin(&self, ip: &str) -> Origin<'_> {
+        let past = self.addresses.get(ip);
+        let Some(origin) = past.and_then(|past| past.origin) else { return Origin::default() };
+        let [country_code, asn, aso, _] = values(self.origins.text_from(origin.get() - 1));
+        Origin { country_code, asn, aso }
     }
 
     /// How many days before the last one that day is, if it is one of them.
@@ -105,6 +142,22 @@ mod tests {
         history.addresses.values().find(|(name, _)| *name == ip).map(|(_, past)| *past)
     }
 
+    fn attempt<'a>(date: &'a str, ip: &'a str, attempts: u64) -> Attempt<'a> {
+        Attempt {
+            outcome: mls_event::Outcome::Failure,
+            date,
+            at: None,
+            ip: Some(ip),
+            user: None,
+            hostname: None,
+            reverse_dns_status: None,
+            country_code: Some("CN"),
+            asn: Some("4837"),
+            aso: None,
+            attempts,
+        }
+    }
+
     #[test]
     fn days_are_counted_once_in_any_order_and_only_those_in_the_window() {
         let mut history = History::until("2026-03-02".parse().unwrap());
@@ -115,13 +168,15 @@ mod tests {
             "2026-02-01 00:00",
             "2026-01-31 23:59",
         ] {
-            history.add(date, Some("192.0.2.1"), 2, date > "2026-03-02");
+            history.add(&attempt(date, "192.0.2.1", 2), date > "2026-03-02");
         }
-        history.add("2026-03-03 00:00", Some("192.0.2.1"), 1, false);
-        history.add("2026-03-01 00:00", Some("192.0.2.2"), 1, false);
+        history.add(&attempt("2026-03-03 00:00", "192.0.2.1", 1), false);
+        history.add(&attempt("2026-03-01 00:00", "192.0.2.2", 1), false);
         let past = of(&history, "192.0.2.1").unwrap();
         assert_eq!((past.days(), past.attempts, past.count()), (3, 8, 4));
         assert_eq!(of(&history, "192.0.2.2"), None);
+        let origin = Origin { country_code: Some("CN"), asn: Some("4837"), aso: None };
+        assert_eq!(history.origin("192.0.2.1"), origin);
         let days: Vec<_> = history.by_day().collect();
         assert_eq!(
             (days[0], days[27], days[28]),

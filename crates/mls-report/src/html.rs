@@ -1,20 +1,35 @@
-//! The report as one self-contained page, which is also the HTML part of the mail.
+//! The report as one self-contained page, and as the HTML part of a mail.
 //!
-//! No script and nothing from outside, which the page's own Content-Security-Policy enforces. Mail programs that take SVG
-//! out leave every number: the bars are SVG, and all text is in the tables around them. Names that clients chose are escaped,
-//! and isolated in `<bdi>`, so that they cannot turn the direction of the text around them.
+//! The page has no script and loads nothing, which its own Content-Security-Policy enforces. Layout,
+//! charts and bars are tables with background colours: Gmail, Outlook and Thunderbird show these, and
+//! they remove or ignore SVG, grids and scripts. Names that clients chose are escaped, and isolated in
+//! `<bdi>`, so that they cannot change the direction of the text around them.
 
 use std::fmt::Display;
 
 use askama::Template;
+use mls_event::country_name;
 
 use crate::report::Report;
-use crate::sections::{self, Cell, Column, Kind, Section, sections};
-use crate::text::DOCUMENTATION;
-use crate::words::{change, kibibytes, known, number};
+use crate::sections::{self, Body, Cell, Column, Kind, Section, sections};
+use crate::summary;
+use crate::text::{DOCUMENTATION, WEEKDAYS, shade};
+use crate::words::{kibibytes, number, safe, short, thousands};
 
 /// Height of the columns of a chart in pixels.
 const HEIGHT: u64 = 90;
+
+/// Tables with fewer rows are not worth sorting.
+const MIN_SORTED: usize = 4;
+
+/// Where the HTML is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Medium {
+    /// A browser. Readers can open more views of a table.
+    Page,
+    /// A mail program, which may show what is closed in a browser.
+    Mail,
+}
 
 #[derive(Template)]
 #[template(path = "report.html")]
@@ -22,46 +37,66 @@ struct Page<'a> {
     report: &'a Report,
     attempts: String,
     address: String,
-    interval: &'a str,
-    figures: [Figure; 4],
-    charts: Vec<Chart>,
-    tables: Vec<Table>,
+    sentences: Vec<String>,
+    figures: Vec<Figure>,
+    /// Cards side by side: one or two.
+    lines: Vec<Vec<Card>>,
     foot: Vec<String>,
 }
 
-/// A number worth a large font.
+/// A number in a large font.
 struct Figure {
     name: &'static str,
     value: String,
     remark: String,
 }
 
-/// Columns side by side.
-struct Chart {
+struct Card {
     caption: String,
-    height: u64,
-    bars: Vec<Bar>,
+    remark: Option<String>,
+    is_wide: bool,
+    content: Content,
+}
+
+enum Content {
+    Columns { groups: Vec<Group>, bars: Vec<Bar> },
+    Heat { hours: Vec<String>, weekdays: Vec<Weekday> },
+    Table(Table),
+}
+
+/// Bars that have a name together.
+struct Group {
+    name: String,
+    width: usize,
 }
 
 struct Bar {
     label: String,
-    /// The count in at most four characters.
     short: String,
     title: String,
     height: u64,
-    /// Beside the point.
-    pale: bool,
+    is_pale: bool,
+}
+
+struct Weekday {
+    name: &'static str,
+    hours: Vec<HeatCell>,
+}
+
+struct HeatCell {
+    shade: usize,
+    short: String,
+    title: String,
 }
 
 struct Table {
-    caption: String,
-    remark: Option<String>,
-    /// Whether it has the full width of the page.
-    wide: bool,
-    /// Whether there is room for a bar beside each count.
-    bars: bool,
     heads: Vec<Head>,
-    rows: Vec<Row>,
+    has_bars: bool,
+    is_wide: bool,
+    /// The rows by number of attempts, and then sorted in other ways.
+    views: Vec<View>,
+    unknown: Option<String>,
+    commands: Vec<String>,
 }
 
 /// A column: its name, and the class of its cells.
@@ -70,152 +105,214 @@ struct Head {
     class: &'static str,
 }
 
+/// The rows of a table in one order.
+struct View {
+    /// The column that they are sorted by; `None` for the attempts.
+    sorted_by: Option<&'static str>,
+    rows: Vec<Row>,
+}
+
+#[derive(Clone)]
 struct Row {
     cells: Vec<String>,
     /// Of the greatest count in the table.
     percent: u64,
 }
 
-/// The page; `attachment` is the sentence about the attached file.
+/// The page; `top` is the length of a list, `attachment` the sentence about the attached file.
 pub(crate) fn render(
     report: &Report,
     top: usize,
     attachment: Option<&str>,
+    medium: Medium,
 ) -> anyhow::Result<String> {
-    let (mut charts, mut tables) = (Vec::new(), Vec::new());
-    for Section { title, note, body } in sections(report, top) {
-        match body {
-            sections::Body::Chart(chart) => charts.push(show_chart(title, &chart)),
-            sections::Body::Table(table) | sections::Body::Errors { table, .. } => {
-                tables.push(show_table(title, note, table));
-            }
-        }
-    }
+    let cards = sections(report, top).into_iter().map(|section| card(section, medium));
+    let (charts, tables): (Vec<_>, Vec<_>) =
+        cards.partition(|card| !matches!(card.content, Content::Table(_)));
     let page = Page {
         report,
         attempts: number(report.attempts, "failed login", "failed logins"),
-        address: known(report.server.address.as_ref(), "address unknown"),
-        interval: report.extraction_interval.as_deref().unwrap_or("unknown"),
-        figures: figures(report),
-        charts,
-        tables,
+        address: report.server.address.map_or_else(String::new, |ip| format!(" ({ip})")),
+        sentences: summary::sentences(report),
+        figures: if report.attempts == 0 { Vec::new() } else { figures(report) },
+        lines: in_lines(charts.into_iter().chain(tables)),
         foot: foot(report, attachment),
     };
     Ok(page.render()?)
 }
 
-fn figures(report: &Report) -> [Figure; 4] {
-    let counted = |name, distinct: usize, exact: bool, new: Option<usize>| Figure {
-        name,
-        value: bound(distinct, exact),
-        remark: new
-            .map_or_else(String::new, |new| format!("{} never seen before", bound(new, exact))),
-    };
-    let new = report.new.as_ref();
-    [
-        Figure {
-            name: "Attempts",
-            value: report.attempts.to_string(),
-            remark: change(report.attempts, report.previous_attempts),
-        },
-        counted(
-            "Addresses",
-            report.addresses.distinct,
-            report.addresses.exact,
-            new.map(|new| new.addresses.distinct),
-        ),
-        counted(
-            "User names",
-            report.users.distinct,
-            report.users.exact,
-            new.map(|new| new.users.distinct),
-        ),
-        counted(
-            "Countries",
-            report.countries.distinct,
-            report.countries.exact,
-            new.map(|new| new.countries.distinct),
-        ),
-    ]
+/// Two narrow cards share a line. A narrow card without a neighbour becomes wide.
+fn in_lines(cards: impl Iterator<Item = Card>) -> Vec<Vec<Card>> {
+    let mut lines: Vec<Vec<Card>> = Vec::new();
+    for card in cards {
+        match lines.last_mut() {
+            Some(line) if !card.is_wide && line.len() == 1 && !line[0].is_wide => line.push(card),
+            _ => lines.push(vec![card]),
+        }
+    }
+    lines
 }
 
-/// `5`; `≥ 5` where it may be more.
+fn figures(report: &Report) -> Vec<Figure> {
+    let counted = |name, distinct: usize, exact: bool, new: Option<usize>| Figure {
+        name,
+        value: bound(thousands(distinct as u64), exact),
+        remark: new.map_or_else(String::new, |new| {
+            format!("{} never seen before", bound(thousands(new as u64), exact))
+        }),
+    };
+    let new = report.new.as_ref();
+    let remark = match (report.usual_attempts, report.previous_attempts) {
+        (Some(usual), _) => format!("{} on a usual day", thousands(usual)),
+        (None, Some(before)) => format!("{} in the time before", thousands(before)),
+        (None, None) => String::new(),
+    };
+    let (addresses, users, countries) = (&report.addresses, &report.users, &report.countries);
+    let figures = [
+        counted(
+            "Addresses",
+            addresses.distinct,
+            addresses.exact,
+            new.map(|new| new.addresses.distinct),
+        ),
+        counted("User names", users.distinct, users.exact, new.map(|new| new.users.distinct)),
+        counted(
+            "Countries",
+            countries.distinct,
+            countries.exact,
+            new.map(|new| new.countries.distinct),
+        ),
+    ];
+    let attempts = Figure { name: "Attempts", value: thousands(report.attempts), remark };
+    [attempts].into_iter().chain(figures).collect()
+}
+
+/// `5`; `≥ 5` if it may be more.
 fn bound(n: impl Display, exact: bool) -> String {
     format!("{}{n}", if exact { "" } else { "≥ " })
 }
 
-fn show_chart(caption: String, chart: &sections::Chart) -> Chart {
+fn card(section: Section, medium: Medium) -> Card {
+    let Section { title: caption, note: remark, body } = section;
+    let content = match body {
+        Body::Chart(chart) => columns(&chart),
+        Body::HeatMap(weekdays) => heat(&weekdays),
+        Body::Table(table) | Body::Errors { table, .. } => {
+            Content::Table(show_table(table, medium))
+        }
+    };
+    let is_wide = match &content {
+        Content::Table(table) => table.is_wide,
+        _ => true,
+    };
+    Card { caption, remark, is_wide, content }
+}
+
+fn columns(chart: &sections::Chart) -> Content {
     let most = chart.bars.iter().map(|bar| bar.attempts).max().unwrap_or_default();
+    let groups = chart.bars.chunk_by(|a, b| a.group == b.group).filter_map(|bars| {
+        let name = bars.first().map(|bar| bar.group.clone()).filter(|name| !name.is_empty());
+        // A name needs room. The short group of a range of days is never the one in its middle.
+        Some(Group { name: if bars.len() < 4 { String::new() } else { name? }, width: bars.len() })
+    });
     let bars = chart.bars.iter().map(|bar| Bar {
         label: bar.label.clone(),
         short: if bar.attempts == 0 { String::new() } else { short(bar.attempts) },
-        title: format!("{}: {} attempts", bar.name, bar.attempts),
+        title: format!("{}: {}", bar.name, number(bar.attempts, "attempt", "attempts")),
         height: scaled(bar.attempts, most, HEIGHT),
-        pale: !bar.is_inside,
+        is_pale: !bar.is_inside,
     });
-    Chart { caption, height: HEIGHT, bars: bars.collect() }
+    Content::Columns { groups: groups.collect(), bars: bars.collect() }
 }
 
-/// `n` of `most` as a part of `whole`; something for whatever is not nothing.
+fn heat(weekdays: &[[u64; 24]; 7]) -> Content {
+    let most = weekdays.iter().flatten().copied().max().unwrap_or_default();
+    let cell = |name: &str, hour: usize, n: u64| HeatCell {
+        shade: shade(n, most),
+        short: if n == 0 { String::new() } else { short(n) },
+        title: format!("{name} {hour:02}:00: {}", number(n, "attempt", "attempts")),
+    };
+    let weekdays = WEEKDAYS.iter().zip(weekdays).map(|(name, hours)| Weekday {
+        name,
+        hours: hours.iter().enumerate().map(|(hour, n)| cell(name, hour, *n)).collect(),
+    });
+    let hours = (0..24).map(|hour| format!("{hour:02}")).collect();
+    Content::Heat { hours, weekdays: weekdays.collect() }
+}
+
+/// `n` of `most` as a part of `whole`; at least 1 if `n` is not 0.
 fn scaled(n: u64, most: u64, whole: u64) -> u64 {
     let part = (u128::from(n) * u128::from(whole)).div_ceil(u128::from(most.max(1)));
     u64::try_from(part).unwrap_or(whole)
 }
 
-/// `1.4k`
-fn short(n: u64) -> String {
-    let (unit, size) = [("G", 1_000_000_000), ("M", 1_000_000), ("k", 1000), ("", 1)]
-        .into_iter()
-        .find(|(_, size)| n >= *size)
-        .unwrap_or(("", 1));
-    let tenths = n / (size / 10).max(1) % 10;
-    if size > 1 && n / size < 10 {
-        format!("{}.{tenths}{unit}", n / size)
-    } else {
-        format!("{}{unit}", n / size)
+/// The number of attempts becomes the last column, and the bar.
+fn show_table(table: sections::Table, medium: Medium) -> Table {
+    let sections::Table { columns, rows, is_exact, unknown, is_wide, has_bars, commands } = table;
+    let most = rows.iter().map(|row| row.attempts).max().unwrap_or_default();
+    let shown: Vec<_> = (rows.iter())
+        .map(|row| {
+            let cells = columns.iter().zip(&row.cells).map(|(column, cell)| show(cell, column));
+            let cells = cells.chain([bound(thousands(row.attempts), is_exact)]).collect();
+            Row { cells, percent: scaled(row.attempts, most, 100) }
+        })
+        .collect();
+    let mut heads: Vec<_> = columns.iter().map(head).collect();
+    heads.push(Head { name: "Attempts", class: "number" });
+    let has_views = medium == Medium::Page && is_wide && rows.len() >= MIN_SORTED;
+    let by_columns = if has_views { sorted(&columns, &shown) } else { Vec::new() };
+    let by_attempts = View { sorted_by: None, rows: shown };
+    Table {
+        heads,
+        has_bars,
+        is_wide,
+        views: [by_attempts].into_iter().chain(by_columns).collect(),
+        unknown: (unknown > 0).then(|| bound(thousands(unknown), is_exact)),
+        commands: if medium == Medium::Page { commands } else { Vec::new() },
     }
 }
 
-/// The number of attempts becomes the last column and the bar.
-fn show_table(caption: String, remark: Option<String>, table: sections::Table) -> Table {
-    let sections::Table { columns, rows, is_exact, is_wide } = table;
-    let most = rows.iter().map(|row| row.attempts).max().unwrap_or_default();
-    let rows = rows.iter().map(|row| {
-        let cells =
-            columns.iter().zip(&row.cells).map(|(column, cell)| match (cell, column.kind) {
-                (Cell::Number(n), _) => n.to_string(),
-                (Cell::Text(text), Kind::Name { unknown } | Kind::Code { unknown }) => {
-                    known(text.as_ref(), unknown)
-                }
-                (Cell::Text(text), Kind::Number { .. }) => known(text.as_ref(), ""),
-            });
-        let cells = cells.chain([bound(row.attempts, is_exact)]).collect();
-        Row { cells, percent: scaled(row.attempts, most, 100) }
-    });
-    let rows = rows.collect();
-    let mut heads: Vec<_> = columns.iter().map(head).collect();
-    heads.push(Head { name: "Attempts", class: "number" });
-    Table { caption, remark, wide: is_wide, bars: heads.len() == 2, heads, rows }
+/// The rows sorted by each column whose cells differ.
+fn sorted(columns: &[Column], rows: &[Row]) -> Vec<View> {
+    let view = |(i, column): (usize, &Column)| {
+        let mut rows = rows.to_vec();
+        rows.sort_by(|a, b| a.cells[i].cmp(&b.cells[i]));
+        let differs = rows.first()?.cells[i] != rows.last()?.cells[i];
+        differs.then_some(View { sorted_by: Some(column.name), rows })
+    };
+    columns.iter().enumerate().filter_map(view).collect()
+}
+
+fn show(cell: &Cell, column: &Column) -> String {
+    match (cell, column.kind) {
+        (Cell::Number(n), _) => thousands(*n),
+        (Cell::Text(Some(code)), Kind::Country) => match country_name(code) {
+            Some(name) => format!("{name} ({code})"),
+            None => safe(code),
+        },
+        (Cell::Text(text), _) => text.as_ref().map_or_else(String::new, safe),
+    }
 }
 
 fn head(column: &Column) -> Head {
     let class = match column.kind {
-        Kind::Name { .. } => "name",
-        Kind::Code { .. } => "whole",
+        Kind::Name | Kind::Country => "name",
+        Kind::Code => "whole",
         Kind::Number { .. } => "number",
     };
     Head { name: column.name, class }
 }
 
 fn foot(report: &Report, attachment: Option<&str>) -> Vec<String> {
-    let csv = report
-        .csv
-        .as_ref()
-        .map(|csv| format!("CSV file: {}, {} rows", kibibytes(csv.bytes), csv.rows));
-    let version = format!("MailLogSentinel v{}", env!("CARGO_PKG_VERSION"));
+    let csv = report.csv.as_ref().map(|csv| {
+        format!("CSV file: {}, {}", kibibytes(csv.bytes), number(csv.rows, "row", "rows"))
+    });
+    let interval = report.extraction_interval.as_ref();
     let mut lines = report.notes.clone();
     lines.extend(csv);
     lines.extend(attachment.map(str::to_owned));
-    lines.extend([DOCUMENTATION.to_owned(), version]);
+    lines.extend(interval.map(|interval| format!("Extraction interval: {interval}")));
+    lines.extend([DOCUMENTATION.to_owned()]);
+    lines.push(format!("MailLogSentinel v{}", env!("CARGO_PKG_VERSION")));
     lines
 }

@@ -47,6 +47,7 @@ mod run;
 mod sections;
 mod seen;
 mod since_last;
+mod summary;
 mod suspicion;
 mod table;
 mod tally;

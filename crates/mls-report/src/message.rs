@@ -36,7 +36,8 @@ pub(crate) struct Message<'a> {
 impl Message<'_> {
     /// The message with its header.
     pub(crate) fn into_bytes(self) -> anyhow::Result<Vec<u8>> {
-        let message_id = self.message_id();
+        let machine = self.machine_label();
+        let message_id = self.message_id(&machine);
         let period = self.cursor.as_ref().map(|cursor| (FIELD, cursor.to_field()));
         let head = |parts: MultiPartBuilder| {
             parts
@@ -60,19 +61,27 @@ impl Message<'_> {
                 head(MultiPart::alternative()).singlepart(text).singlepart(html)
             }
         };
-        // RFC 3834: programs must not answer this message.
-        let automatic = Some(("Auto-Submitted", "auto-generated".to_owned()));
-        for (name, value) in automatic.into_iter().chain(period) {
+        let fields = [
+            // RFC 3834: programs must not answer this message.
+            ("Auto-Submitted", "auto-generated".to_owned()),
+            // RFC 2919: the same in every digest of a machine, so that readers can sort by it.
+            ("List-Id", format!("<digest.maillogsentinel.{machine}>")),
+        ];
+        for (name, value) in fields.into_iter().chain(period) {
             let name = HeaderName::new_from_ascii(name.to_owned()).context("naming a field")?;
             message.headers_mut().insert_raw(HeaderValue::new(name, value));
         }
         Ok(message.formatted())
     }
 
-    fn message_id(&self) -> String {
+    fn message_id(&self, machine: &str) -> String {
         let hash = sha256(self.content_id.as_bytes());
-        let is_safe = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
-        let machine = self.machine.replace(|c| !is_safe(c), "-");
         format!("<{}.maillogsentinel@{machine}>", &hash[..32])
+    }
+
+    /// The name of the machine with only the characters of a domain.
+    fn machine_label(&self) -> String {
+        let is_safe = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+        self.machine.replace(|c| !is_safe(c), "-")
     }
 }

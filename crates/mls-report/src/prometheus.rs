@@ -1,10 +1,16 @@
-//! The report for Prometheus, in its text exposition format, version 0.0.4.
+//! The report for Prometheus, in its text exposition format, version 0.0.4, for the textfile
+//! collector of `node_exporter`.
 //!
-//! All are gauges: they describe a period, not the life of a process. No series carries a user name or an address, because a
-//! time series database keeps every label value for ever, and attackers choose theirs; those are in the other forms.
+//! Metrics that end in `_total` are counters: they grow until the end of the period, and begin again
+//! at 0 with the next one. With `--date today` that is midnight. `rate()` and `increase()` know such
+//! resets. All other metrics are gauges of the period. What is unknown has no series of its own: it
+//! is the difference between `failed_logins_total` and the sum over a label.
+//!
+//! No label is a user name or an address: attackers choose them, and a time series database keeps
+//! each for a long time. `--top` limits the number of countries and autonomous systems; 500 has all
+//! countries.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use mls_event::Rule;
 
@@ -12,102 +18,114 @@ use crate::report::Report;
 
 /// All metrics.
 pub(crate) fn render(report: &Report) -> String {
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    let _ = write_all(&mut out, report);
-    out
-}
-
-fn write_all(out: &mut String, report: &Report) -> std::fmt::Result {
-    let one = |n| [(String::new(), n)];
-    let count = |n: usize| [(String::new(), n as u64)];
-    metric(out, "attempts", "Failed logins in the period.", one(report.attempts))?;
-    if let Some(previous) = report.previous_attempts {
-        metric(out, "previous_attempts", "Failed logins in the period before.", one(previous))?;
-    }
-    if let Some(successful) = report.successful_logins {
-        metric(out, "logins", "Successful logins in the period.", one(successful.logins))?;
-        let rules = [Rule::Guessed, Rule::Spread, Rule::Targeted];
-        let by_rule = rules.map(|rule| {
-            let findings = report.suspicious_logins.iter().filter(|it| it.rule == rule);
-            (label("rule", rule.name()), findings.count() as u64)
-        });
-        metric(out, "suspicious_logins", "Suspicious logins in the period by rule.", by_rule)?;
-    }
-    let hours = (0..).zip(report.hours).map(|(hour, n)| (label("hour", &format!("{hour:02}")), n));
-    metric(out, "attempts_by_hour", "Failed logins by hour of the day.", hours)?;
-    let countries = report.countries.top.iter();
-    let countries = countries.map(|x| {
-        (label("country_code", x.country_code.as_deref().unwrap_or_default()), x.attempts)
-    });
-    metric(out, "attempts_by_country", "Failed logins from the countries with most.", countries)?;
-    let systems = report.systems.top.iter();
-    let systems = systems.map(|x| {
-        (label("asn", &x.asn.map_or_else(String::new, |asn| asn.to_string())), x.attempts)
-    });
-    metric(out, "attempts_by_as", "Failed logins from the autonomous systems with most.", systems)?;
-    metric(
-        out,
-        "addresses",
-        "Distinct addresses that failed to log in.",
-        count(report.addresses.distinct),
-    )?;
-    metric(out, "users", "Distinct user names that were tried.", count(report.users.distinct))?;
-    if let Some(new) = &report.new {
-        metric(
-            out,
-            "new_addresses",
-            "Addresses never seen before the period.",
-            count(new.addresses.distinct),
-        )?;
-        metric(
-            out,
-            "new_users",
-            "User names never seen before the period.",
-            count(new.users.distinct),
-        )?;
-    }
-    metric(
-        out,
-        "slow_attackers",
-        "Addresses that try a little on many days.",
-        count(report.slow_attackers.distinct),
-    )?;
-    let distributed = count(report.distributed_attacks.distinct);
-    metric(out, "distributed_attacks", "Users tried from many addresses.", distributed)?;
-    let failures =
-        report.reverse_dns_failures.top.iter().map(|x| (label("status", &x.status), x.attempts));
-    metric(out, "reverse_dns_failures", "Failed logins whose reverse lookup failed.", failures)?;
+    let mut metrics = Metrics(String::new());
+    write_attempts(&mut metrics, report);
+    write_logins(&mut metrics, report);
+    write_names(&mut metrics, report);
     if let Some(csv) = &report.csv {
-        metric(out, "csv_bytes", "Size of the CSV.", one(csv.bytes))?;
-        metric(out, "csv_rows", "Rows of the CSV.", one(csv.rows))?;
+        metrics.gauge("csv_bytes", "Size of the newest CSV.", one(csv.bytes));
+        metrics.gauge("csv_rows", "Rows of the newest CSV.", one(csv.rows));
     }
     let now = u64::try_from(report.generated.timestamp()).unwrap_or_default();
-    metric(out, "report_timestamp_seconds", "When this was counted.", one(now))
+    metrics.gauge("report_timestamp_seconds", "When these metrics were made.", one(now));
+    metrics.0
 }
 
-/// One metric and its samples; nothing where there are none. What has the same labels is one sample: two would spoil the file.
-fn metric(
-    out: &mut String,
-    name: &str,
-    help: &str,
-    samples: impl IntoIterator<Item = (String, u64)>,
-) -> std::fmt::Result {
-    let mut by_label: BTreeMap<String, u64> = BTreeMap::new();
-    for (label, n) in samples {
-        *by_label.entry(label).or_default() += n;
+fn write_attempts(metrics: &mut Metrics, report: &Report) {
+    metrics.counter("failed_logins", "Failed logins in the period.", one(report.attempts));
+    let countries = report.countries.top.iter();
+    let countries = countries.map(|x| (label("country_code", &x.country_code), x.attempts));
+    metrics.counter("failed_logins_by_country", "Failed logins by country.", countries);
+    let systems = report.systems.top.iter();
+    let systems = systems.filter_map(|x| Some((label("asn", &x.asn?.to_string()), x.attempts)));
+    metrics.counter("failed_logins_by_as", "Failed logins by autonomous system.", systems);
+    let hours = (0..).zip(report.hours).map(|(hour, n)| (label("hour", &format!("{hour:02}")), n));
+    metrics.counter("failed_logins_by_hour", "Failed logins by hour of the day.", hours);
+    let failures = report.reverse_dns_failures.top.iter();
+    let failures = failures.map(|x| (label("status", &x.status), x.attempts));
+    metrics.counter("reverse_dns_failures", "Failed logins whose reverse lookup failed.", failures);
+    if let Some(previous) = report.previous_attempts {
+        let help = "Failed logins in the period of the same length before.";
+        metrics.gauge("previous_failed_logins", help, one(previous));
     }
-    if by_label.is_empty() {
-        return Ok(());
+    if let Some(usual) = report.usual_attempts {
+        metrics.gauge("usual_failed_logins", "Failed logins of a usual day.", one(usual));
     }
-    writeln!(out, "# HELP maillogsentinel_{name} {help}\n# TYPE maillogsentinel_{name} gauge")?;
-    by_label.iter().try_for_each(|(label, n)| writeln!(out, "maillogsentinel_{name}{label} {n}"))
+}
+
+fn write_logins(metrics: &mut Metrics, report: &Report) {
+    let Some(successful) = report.successful_logins else { return };
+    metrics.counter("logins", "Successful logins in the period.", one(successful.logins));
+    let by_rule = [Rule::Guessed, Rule::Spread, Rule::Targeted].map(|rule| {
+        let findings = report.suspicious_logins.iter().filter(|it| it.rule == rule);
+        (label("rule", rule.name()), findings.count() as u64)
+    });
+    metrics.gauge("suspicious_logins", "Suspicious logins in the period by rule.", by_rule);
+}
+
+fn write_names(metrics: &mut Metrics, report: &Report) {
+    let mut gauge = |name, help, n: usize| metrics.gauge(name, help, one(n as u64));
+    gauge("addresses", "Addresses that failed to log in.", report.addresses.distinct);
+    gauge("users", "User names that were tried.", report.users.distinct);
+    if let Some(new) = &report.new {
+        gauge("new_addresses", "Addresses not seen before the period.", new.addresses.distinct);
+        gauge("new_users", "User names not seen before the period.", new.users.distinct);
+    }
+    let slow = report.slow_attackers.distinct;
+    gauge("slow_attackers", "Addresses that try a little on many days.", slow);
+    let distributed = report.distributed_attacks.distinct;
+    gauge("distributed_attacks", "Users tried from many addresses.", distributed);
+}
+
+/// Metrics in the text format.
+struct Metrics(String);
+
+impl Metrics {
+    /// A counter; its name gets the suffix `_total`.
+    fn counter(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (String, u64)>,
+    ) {
+        self.metric(&format!("{name}_total"), "counter", help, samples);
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, samples: impl IntoIterator<Item = (String, u64)>) {
+        self.metric(name, "gauge", help, samples);
+    }
+
+    /// A metric and its samples, if it has any. Samples of the same labels are added: a file with
+    /// two of them would be refused.
+    fn metric(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (String, u64)>,
+    ) {
+        let mut by_label: BTreeMap<String, u64> = BTreeMap::new();
+        for (label, n) in samples {
+            *by_label.entry(label).or_default() += n;
+        }
+        if by_label.is_empty() {
+            return;
+        }
+        let name = format!("maillogsentinel_{name}");
+        self.0 += &format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        for (label, n) in by_label {
+            self.0 += &format!("{name}{label} {n}\n");
+        }
+    }
+}
+
+/// One sample without labels.
+fn one(n: u64) -> [(String, u64); 1] {
+    [(String::new(), n)]
 }
 
 /// Backslash, quote and newline are the only characters of a value that have a meaning.
 fn label(name: &str, value: &str) -> String {
-    format!(
-        "{{{name}=\"{}\"}}",
-        value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
-    )
+    let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    format!("{{{name}=\"{value}\"}}")
 }

@@ -1,40 +1,48 @@
-//! The numbers of a report, ready to be shown; as JSON, what `--format json` writes.
+//! The numbers of a report. `--format json` writes them as one line.
 //!
-//! One line, an object whose first two members are `"v":1,"type":"report"`. A new member may appear within version 1; a
-//! member never changes its meaning or goes away without a new version. What is unknown is null. Times are RFC 3339.
+//! The line is an object whose first two members are `"v":1,"type":"report"`. A new member may appear
+//! within version 1. A member keeps its meaning as long as the version stays. What is unknown is
+//! null. Times are RFC 3339.
 //!
 //! | member | meaning |
 //! |---|---|
 //! | `program` | name and version of the tool |
-//! | `generated` | when |
+//! | `generated` | when the report was made |
 //! | `server` | `name` and `address` of this machine |
 //! | `extraction_interval` | `[systemd] extraction_schedule` |
-//! | `period` | `label`; `from` and `to`, the minute after the last, null where it is open |
+//! | `period` | `label`; `from` and `to`, the minute after the last, null if it is open |
 //! | `attempts` | failed logins in the period |
-//! | `previous_attempts` | in the stretch of the same length before it; null where the data does not reach so far back |
+//! | `previous_attempts` | in the period of the same length before it; null if the data does not reach so far back |
+//! | `usual_attempts` | median of the attempts a day in up to 28 days before the period; null if the data has fewer than 7 of these days |
+//! | `total_attempts` | failed logins in all data that was read |
 //! | `logins` | by `user`, `ip`, `hostname`, `country_code` |
-//! | `users` `addresses` `countries` `organisations` `systems` | by `user`, `ip`, `country_code`, `aso`, `asn` |
+//! | `users` `countries` `organisations` | by `user`, `country_code`, `aso` |
+//! | `addresses` | by `ip`, with `country_code`, `asn` and `aso` |
+//! | `systems` | by `asn`, with the most frequent `aso`; by `aso` if the number is unknown |
 //! | `networks` | /24 and /64: `network`, `addresses` (how many of it tried), `attempts` |
 //! | `failed_reverse_lookups` | attempts whose reverse lookup failed |
 //! | `reverse_dns_failures` | by `status`, all of them |
 //! | `hours` | 24 numbers: attempts by hour of the day |
-//! | `days` | the 30 days up to the period's last: `date`, `attempts` |
+//! | `weekday_hours` | 7 lists of 24 numbers: attempts by weekday, Monday first, and hour |
+//! | `days` | the 30 days up to the last day of the period: `date`, `attempts` |
 //! | `slow_attackers` | addresses of the period that tried on at least 5 of those 30 days, on average at most 10 times a day: `ip`, `days`, `attempts` on those days |
 //! | `distributed_attacks` | users that at least 5 addresses tried: `user`, `addresses`, `attempts` |
-//! | `new` | what never was in the data before the period: `addresses`, `users`, `countries`; null where the data does not reach further back |
-//! | `csv` | `name`, `bytes` (decompressed), `rows` of the input; null where it is not CSV |
+//! | `new` | not in the data before the period: `addresses`, `users`, `countries`; null if the data does not reach further back |
+//! | `csv` | `name`, `bytes` (decompressed), `rows` of the input; null if it is not CSV |
 //! | `suspicious_logins` | ordered by `date`, one for each rule, user and day: `rule`, `user`, `ip`, `date`, `country_code`, `asn`, `aso`, `evidence` (mls-findings) |
 //! | `successful_logins` | `logins` and `users` in the period; null if no logins were read |
-//! | `notes` | sentences for people: what the data had more of than memory is spent on |
+//! | `notes` | sentences for people: why there is no attempt, or which counts are lower bounds |
 //!
-//! All of these from `logins` to `distributed_attacks` that are not numbers, and those in `new`, are lists: `distinct`, how
-//! many there are, the unknown aside; `exact`, false where the data had more names than memory is spent on, so that all numbers of the list are
-//! lower bounds; `top`, the most frequent with their `attempts`.
+//! Members from `logins` to `distributed_attacks` that are not numbers, and those of `new`, are
+//! lists: `distinct`, the number of different names; `exact`, false if the data has more names than
+//! fit in memory, so that all numbers of the list are lower bounds; `unknown`, the attempts whose
+//! name is not known; `top`, the most frequent names with their `attempts`. In `logins`, an attempt
+//! without a user is unknown, except if no attempt of the period has a user.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-use chrono::{DateTime, FixedOffset, SecondsFormat};
+use chrono::{DateTime, FixedOffset, NaiveDateTime, SecondsFormat, TimeDelta};
 use foldhash::fast::RandomState;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use mls_config::zone::Zone;
@@ -42,23 +50,28 @@ use mls_event::Finding;
 use serde::{Serialize, Serializer};
 
 use crate::counter::{Count, Counter, top};
-use crate::history::Past;
+use crate::history::{Origin, Past};
 use crate::login_counter::Names;
 use crate::period::Period;
 use crate::seen::Seen;
 use crate::suspicion::Logins;
-use crate::tally::{Tally, split, value, values};
+use crate::tally::{Tally, value, values};
 use crate::verdict::Verdict;
+use crate::words::number;
 use mls_attempts::ReadSummary;
 use mls_machine::Machine;
 
-/// From how many addresses an attack on one user is called distributed, and on how many days an attacker is called slow.
+/// Number of addresses from which an attack on one user is called distributed, and number of days
+/// on which an attacker is called slow.
 pub(crate) const MANY: u32 = 5;
 
-/// How many tries a day a slow attacker makes at most, on average of the days on which it tries.
+/// Number of attempts a day that a slow attacker makes at most, on average of its days.
 pub(crate) const FEW: u32 = 10;
 
-/// A whole report. The members stand in the module's documentation.
+/// Number of days that tell what is usual: at least, and at most.
+const USUAL_DAYS: std::ops::RangeInclusive<usize> = 7..=28;
+
+/// A whole report. The module documents the members.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
     v: u64,
@@ -71,6 +84,8 @@ pub(crate) struct Report {
     pub(crate) period: ReportPeriod,
     pub(crate) attempts: u64,
     pub(crate) previous_attempts: Option<u64>,
+    pub(crate) usual_attempts: Option<u64>,
+    pub(crate) total_attempts: u64,
     pub(crate) logins: List<Login>,
     pub(crate) users: List<User>,
     pub(crate) addresses: List<Address>,
@@ -81,6 +96,7 @@ pub(crate) struct Report {
     pub(crate) failed_reverse_lookups: u64,
     pub(crate) reverse_dns_failures: List<Status>,
     pub(crate) hours: [u64; 24],
+    pub(crate) weekday_hours: [[u64; 24]; 7],
     pub(crate) days: Vec<DayCount>,
     pub(crate) slow_attackers: List<SlowAttacker>,
     pub(crate) distributed_attacks: List<DistributedAttack>,
@@ -89,7 +105,7 @@ pub(crate) struct Report {
     pub(crate) suspicious_logins: Vec<Finding<'static>>,
     pub(crate) successful_logins: Option<SuccessfulLogins>,
     pub(crate) notes: Vec<String>,
-    /// The same in words.
+    /// The suspicious logins in words.
     #[serde(skip)]
     pub(crate) verdict: Verdict,
 }
@@ -105,6 +121,9 @@ pub(crate) struct ReportPeriod {
     pub(crate) label: String,
     pub(crate) from: Option<String>,
     pub(crate) to: Option<String>,
+    /// Its length, up to now if it ends later; `None` if it is open.
+    #[serde(skip)]
+    pub(crate) length: Option<TimeDelta>,
     #[serde(skip)]
     pub(crate) is_day: bool,
 }
@@ -114,6 +133,7 @@ pub(crate) struct ReportPeriod {
 pub(crate) struct List<T> {
     pub(crate) distinct: usize,
     pub(crate) exact: bool,
+    pub(crate) unknown: u64,
     pub(crate) top: Vec<T>,
 }
 
@@ -128,31 +148,35 @@ pub(crate) struct Login {
 
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct User {
-    pub(crate) user: Option<String>,
+    pub(crate) user: String,
     pub(crate) attempts: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Address {
-    pub(crate) ip: Option<String>,
+    pub(crate) ip: String,
+    pub(crate) country_code: Option<String>,
+    pub(crate) asn: Option<u32>,
+    pub(crate) aso: Option<String>,
     pub(crate) attempts: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Country {
-    pub(crate) country_code: Option<String>,
+    pub(crate) country_code: String,
     pub(crate) attempts: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Organisation {
-    pub(crate) aso: Option<String>,
+    pub(crate) aso: String,
     pub(crate) attempts: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct System {
     pub(crate) asn: Option<u32>,
+    pub(crate) aso: Option<String>,
     pub(crate) attempts: u64,
 }
 
@@ -207,7 +231,7 @@ pub(crate) struct Csv {
     pub(crate) rows: u64,
 }
 
-/// What a report says beside its numbers.
+/// What a report says besides its numbers.
 pub(crate) struct About<'a> {
     pub(crate) period: &'a Period,
     pub(crate) extent: &'a ReadSummary,
@@ -224,15 +248,17 @@ pub(crate) struct About<'a> {
 impl Report {
     /// The report of what was counted.
     pub(crate) fn new(tally: &Tally, names: &Names, about: About<'_>) -> Self {
-        let About { period, extent, zone, top: n, .. } = about;
-        let rfc3339 = |naive| zone.read(naive).to_rfc3339_opts(SecondsFormat::Secs, false);
-        let reaches_back = |to: Option<String>| tally.earliest < to && tally.earliest.is_some();
-        let text = |at: chrono::NaiveDateTime| at.format("%Y-%m-%d %H:%M").to_string();
-        let addresses = &tally.history.addresses;
-        let user = |user: &str, attempts| User { user: owned(value(user)), attempts };
-        let address = |ip: &str, attempts| Address { ip: owned(value(ip)), attempts };
-        let country = |code: &str, attempts| Country { country_code: owned(value(code)), attempts };
+        let About { period, extent, top: n, .. } = about;
+        let text = |at: NaiveDateTime| at.format("%Y-%m-%d %H:%M").to_string();
         let previous = period.from.zip(period.to).map(|(from, to)| text(from - (to - from)));
+        let has_previous = tally.previous > 0 || tally.reaches_back(previous.as_deref());
+        let days: Vec<_> = (tally.history.by_day())
+            .map(|(date, attempts)| DayCount {
+                date: date.to_owned(),
+                attempts,
+                inside: period.touches(date),
+            })
+            .collect();
         Self {
             v: mls_event::VERSION,
             r#type: "report",
@@ -240,61 +266,29 @@ impl Report {
             generated: about.generated,
             server: about.server,
             extraction_interval: about.interval,
-            period: ReportPeriod {
-                label: period.label.clone(),
-                from: period.from.map(rfc3339),
-                to: period.to.map(rfc3339),
-                is_day: period.is_day(),
-            },
+            period: ReportPeriod::new(period, about.zone, about.generated),
             attempts: tally.attempts,
-            previous_attempts: (tally.previous > 0 || reaches_back(previous))
-                .then_some(tally.previous),
-            logins: list(&names.logins, n, |key, attempts| {
-                let [user, ip, hostname, country_code] = values(key).map(owned);
-                Login { user, ip, hostname, country_code, attempts }
-            }),
+            previous_attempts: has_previous.then_some(tally.previous),
+            usual_attempts: usual(&days, period, tally),
+            total_attempts: tally.total,
+            logins: logins(names, n),
             users: list(&names.users, n, user),
-            addresses: list(addresses, n, address),
+            addresses: addresses(tally, n),
             countries: list(&tally.countries, n, country),
-            organisations: by_name(
-                parts(&tally.systems, 1),
-                tally.systems.is_exact(),
-                n,
-                |aso, attempts| Organisation { aso: owned(value(aso)), attempts },
-            ),
-            systems: by_name(
-                parts(&tally.systems, 0),
-                tally.systems.is_exact(),
-                n,
-                |asn, attempts| System {
-                    asn: value(asn).and_then(|asn| asn.parse().ok()),
-                    attempts,
-                },
-            ),
-            networks: networks(addresses, n),
+            organisations: organisations(&tally.systems, n),
+            systems: systems(&tally.systems, n),
+            networks: networks(&tally.history.addresses, n),
             failed_reverse_lookups: tally.failed_reverse_lookups,
             reverse_dns_failures: list(&tally.reverse_dns_failures, usize::MAX, |key, attempts| {
                 Status { status: shown(key), attempts }
             }),
             hours: tally.hours,
-            days: tally
-                .history
-                .by_day()
-                .map(|(date, attempts)| DayCount {
-                    date: date.to_owned(),
-                    attempts,
-                    inside: period.touches(date),
-                })
-                .collect(),
+            weekday_hours: tally.weekday_hours,
+            days,
             slow_attackers: slow_attackers(tally, n),
             distributed_attacks: distributed_attacks(&names.logins, n),
-            new: reaches_back(period.from.map(text)).then(|| New {
-                addresses: ranking(
-                    unseen(all(addresses), &tally.addresses_before),
-                    addresses.is_exact(),
-                    n,
-                    address,
-                ),
+            new: tally.reaches_back(period.from.map(text).as_deref()).then(|| New {
+                addresses: new_addresses(tally, n),
                 users: ranking(
                     unseen(all(&names.users), &tally.users_before),
                     names.users.is_exact(),
@@ -324,11 +318,125 @@ impl Report {
     }
 }
 
+impl ReportPeriod {
+    fn new(period: &Period, zone: Zone, now: DateTime<FixedOffset>) -> Self {
+        let rfc3339 = |naive| zone.read(naive).to_rfc3339_opts(SecondsFormat::Secs, false);
+        let end = period.to.map(|to| to.min(now.naive_local()));
+        Self {
+            label: period.label.clone(),
+            from: period.from.map(rfc3339),
+            to: period.to.map(rfc3339),
+            length: period.from.zip(end).map(|(from, end)| end - from),
+            is_day: period.is_day(),
+        }
+    }
+}
+
+/// The median of the attempts a day before the period, of the days that the data has in full.
+fn usual(days: &[DayCount], period: &Period, tally: &Tally) -> Option<u64> {
+    let first = &tally.extent.as_ref()?.0[..10];
+    let from = period.from?.date().to_string();
+    let before = days.iter().filter(|day| day.date.as_str() > first && day.date < from);
+    let mut counts: Vec<_> = before.rev().take(*USUAL_DAYS.end()).map(|day| day.attempts).collect();
+    counts.sort_unstable();
+    (counts.len() >= *USUAL_DAYS.start()).then(|| counts[counts.len() / 2])
+}
+
+fn user(user: &str, attempts: u64) -> User {
+    User { user: shown(user), attempts }
+}
+
+fn country(code: &str, attempts: u64) -> Country {
+    Country { country_code: shown(code), attempts }
+}
+
+/// Attempts without a user name are rows only if no name is known at all: the other lists have
+/// their addresses.
+fn logins(names: &Names, n: usize) -> List<Login> {
+    let has_users = names.users.iter().any(|(user, _)| value(user).is_some());
+    let is_known = |key: &str| match values(key) {
+        [Some(_), ..] => true,
+        [None, ip, ..] => !has_users && ip.is_some(),
+    };
+    let (known, unknown): (Vec<_>, Vec<_>) =
+        names.logins.iter().partition(|(key, _)| is_known(key));
+    let list = ranking(known, names.logins.is_exact(), n, |key, attempts| {
+        let [user, ip, hostname, country_code] = values(key).map(owned);
+        Login { user, ip, hostname, country_code, attempts }
+    });
+    List { unknown: unknown.iter().map(|(_, n)| n).sum(), ..list }
+}
+
+fn addresses(tally: &Tally, n: usize) -> List<Address> {
+    let list = ranking(by_address(tally), tally.history.addresses.is_exact(), n, |ip, count| {
+        address(tally, ip, count)
+    });
+    let known: u64 = tally.history.addresses.iter().map(|(_, n)| n).sum();
+    let unknown = if list.exact { tally.attempts.saturating_sub(known) } else { 0 };
+    List { unknown, ..list }
+}
+
+fn new_addresses(tally: &Tally, n: usize) -> List<Address> {
+    let mut items = by_address(tally);
+    items.retain(|(ip, _)| !tally.addresses_before.contains(ip));
+    ranking(items, tally.history.addresses.is_exact(), n, |ip, count| address(tally, ip, count))
+}
+
+/// Addresses and their attempts in the period.
+fn by_address(tally: &Tally) -> Vec<(&str, u64)> {
+    tally.history.addresses.iter().collect()
+}
+
+fn address(tally: &Tally, ip: &str, attempts: u64) -> Address {
+    let Origin { country_code, asn, aso } = tally.history.origin(ip);
+    let asn = asn.and_then(|asn| asn.parse().ok());
+    Address { ip: shown(ip), country_code: owned(country_code), asn, aso: owned(aso), attempts }
+}
+
+fn organisations(systems: &Counter, n: usize) -> List<Organisation> {
+    let mut counts: HashMap<Option<&str>, u64, RandomState> = HashMap::default();
+    for (key, attempts) in systems.iter() {
+        *counts.entry(values(key)[1]).or_default() += attempts;
+    }
+    let unknown = counts.remove(&None).unwrap_or_default();
+    let known = counts.into_iter().filter_map(|(aso, attempts)| Some((aso?, attempts)));
+    let list = ranking(known.collect(), systems.is_exact(), n, |aso, attempts| Organisation {
+        aso: shown(aso),
+        attempts,
+    });
+    List { unknown, ..list }
+}
+
+/// By number, and by organisation if there is no number. The most frequent organisation of a number
+/// gives it its name.
+fn systems(systems: &Counter, n: usize) -> List<System> {
+    type Name<'a> = (Option<u32>, Option<&'a str>);
+    let mut counts: HashMap<Name<'_>, (u64, u64, Option<&str>), RandomState> = HashMap::default();
+    for (key, attempts) in systems.iter() {
+        let [asn, aso, ..] = values(key);
+        let asn = asn.and_then(|asn| asn.parse().ok());
+        let name = (asn, if asn.is_some() { None } else { aso });
+        let (all, most, name) = counts.entry(name).or_default();
+        *all += attempts;
+        if (attempts, aso) > (*most, *name) {
+            (*most, *name) = (attempts, aso);
+        }
+    }
+    let unknown = counts.remove(&(None, None)).map_or(0, |(all, ..)| all);
+    let known = counts.into_iter().map(|((asn, _), (all, _, aso))| ((asn, aso), all));
+    let list = ranking(known.collect(), systems.is_exact(), n, |(asn, aso), attempts| System {
+        asn,
+        aso: owned(aso),
+        attempts,
+    });
+    List { unknown, ..list }
+}
+
 fn rfc3339<S: Serializer>(at: &DateTime<FixedOffset>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&at.to_rfc3339_opts(SecondsFormat::Secs, false))
 }
 
-/// Text for people: no control character.
+/// Text without control characters.
 fn shown(text: &str) -> String {
     mls_event::clean(text.as_bytes()).into_owned()
 }
@@ -341,19 +449,12 @@ fn all<V: Count>(counter: &Counter<V>) -> Vec<(&str, u64)> {
     counter.iter().collect()
 }
 
-fn list<V: Count, T>(counter: &Counter<V>, n: usize, item: impl Fn(&str, u64) -> T) -> List<T> {
-    by_name(all(counter), counter.is_exact(), n, item)
-}
-
-/// A ranking in which what is not known counts for nothing of its own.
-fn by_name<T>(
-    items: Vec<(&str, u64)>,
-    exact: bool,
-    n: usize,
-    item: impl Fn(&str, u64) -> T,
-) -> List<T> {
-    let distinct = items.iter().filter(|(key, _)| value(key).is_some()).count();
-    List { distinct, ..ranking(items, exact, n, item) }
+/// A ranking of known names; the unknown is counted apart.
+fn list<T>(counter: &Counter, n: usize, item: impl Fn(&str, u64) -> T) -> List<T> {
+    let (known, unknown): (Vec<_>, Vec<_>) =
+        counter.iter().partition(|(key, _)| value(key).is_some());
+    let unknown = unknown.iter().map(|(_, n)| n).sum();
+    List { unknown, ..ranking(known, counter.is_exact(), n, item) }
 }
 
 fn ranking<K: Ord, C: Ord, T>(
@@ -363,29 +464,25 @@ fn ranking<K: Ord, C: Ord, T>(
     item: impl Fn(K, C) -> T,
 ) -> List<T> {
     let distinct = items.len();
-    List {
-        distinct,
-        exact,
-        top: top(items, n).into_iter().map(|(key, count)| item(key, count)).collect(),
-    }
+    let top = top(items, n).into_iter().map(|(key, count)| item(key, count)).collect();
+    List { distinct, exact, unknown: 0, top }
 }
 
-/// Counts by one part of joined keys.
-fn parts(counter: &Counter, part: usize) -> Vec<(&str, u64)> {
-    let mut counts: HashMap<&str, u64, RandomState> = HashMap::default();
-    for (key, n) in counter.iter() {
-        *counts.entry(split(key)[part]).or_default() += n;
-    }
-    counts.into_iter().collect()
-}
-
-/// Those that do not stand in `before`.
+/// The known names that are not in `before`.
 fn unseen<'a>(mut items: Vec<(&'a str, u64)>, before: &Seen) -> Vec<(&'a str, u64)> {
     items.retain(|(key, _)| value(key).is_some_and(|name| !before.contains(name)));
     items
 }
 
 fn notes(tally: &Tally, names: &Names) -> Vec<String> {
+    let empty = match &tally.extent {
+        _ if tally.attempts > 0 => None,
+        None => Some("The input has no failed login at all.".to_owned()),
+        Some((first, last)) => Some(format!(
+            "The input has {} from {first} to {last}, none in this period.",
+            number(tally.total, "failed login", "failed logins")
+        )),
+    };
     let short = [
         (names.logins.short(), "combinations of user and address"),
         (names.users.short(), "user names"),
@@ -395,11 +492,13 @@ fn notes(tally: &Tally, names: &Names) -> Vec<String> {
         (tally.reverse_dns_failures.short(), "reverse DNS statuses"),
     ];
     let short = short.iter().filter(|(short, _)| *short > 0).map(|(short, what)| {
-        format!("There are more {what} than are counted apart: each count of one may be up to {short} too low.")
+        format!(
+            "There are more {what} than fit in memory: each count may be up to {short} too low."
+        )
     });
     let full = [
-        (tally.users_before.is_full(), "user names", "some that are called new may not be"),
-        (tally.addresses_before.is_full(), "addresses", "some that are called new may not be"),
+        (tally.users_before.is_full(), "user names", "some that are called new may be old"),
+        (tally.addresses_before.is_full(), "addresses", "some that are called new may be old"),
         (
             tally.history.addresses.has_overflowed(),
             "addresses in 30 days",
@@ -409,11 +508,11 @@ fn notes(tally: &Tally, names: &Names) -> Vec<String> {
     let full = full
         .iter()
         .filter(|(full, ..)| *full)
-        .map(|(_, what, so)| format!("There are more {what} than are remembered: {so}."));
-    short.chain(full).collect()
+        .map(|(_, what, so)| format!("There are more {what} than fit in memory: {so}."));
+    empty.into_iter().chain(short).chain(full).collect()
 }
 
-/// The network whose addresses one attacker is likely to hold.
+/// The network whose addresses one attacker probably holds.
 fn network(ip: IpAddr) -> Option<IpNet> {
     Some(match ip {
         IpAddr::V4(ip) => Ipv4Net::new(ip, 24).ok()?.trunc().into(),
@@ -422,7 +521,7 @@ fn network(ip: IpAddr) -> Option<IpNet> {
 }
 
 fn networks(addresses: &Counter<Past>, n: usize) -> List<Network> {
-    // Sorted, they take a third of the memory of a hash map.
+    // A sorted list takes a third of the memory of a hash map.
     let mut members: Vec<_> = (addresses.iter())
         .filter_map(|(ip, attempts)| Some((ip.parse().ok().and_then(network)?, attempts)))
         .collect();
@@ -450,7 +549,7 @@ fn slow_attackers(tally: &Tally, n: usize) -> List<SlowAttacker> {
 }
 
 fn distributed_attacks(logins: &Counter, n: usize) -> List<DistributedAttack> {
-    // An address may have had several names, which is one address all the same.
+    // An address with several host names counts once.
     let mut pairs: HashSet<(&str, &str), RandomState> = HashSet::default();
     let mut users: HashMap<&str, (u64, u64), RandomState> = HashMap::default();
     for (key, attempts) in logins.iter() {

@@ -18,6 +18,7 @@ use mls_stream::ndjson::Writer;
 
 use crate::args::{Args, Format};
 use crate::attachment::Attachment;
+use crate::html::Medium;
 use crate::login_counter::LoginCounter;
 use crate::message::Message;
 use crate::period::{Period, PeriodPart};
@@ -38,12 +39,8 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let report = job.report(&scope)?;
     let top = job.args.top.into();
     let output = match job.args.format {
-        Format::Text => {
-            let name = report.csv.as_ref().and_then(|csv| csv.name.as_ref());
-            let attachment = name.map(|name| format!("Please see attached: {name}"));
-            text::render(&report, top, attachment.as_deref()).into_bytes()
-        }
-        Format::Html => html::render(&report, top, None)?.into_bytes(),
+        Format::Text => text::render(&report, top, None).into_bytes(),
+        Format::Html => html::render(&report, top, None, Medium::Page)?.into_bytes(),
         Format::Json => (serde_json::to_string(&report)? + "\n").into_bytes(),
         Format::Prometheus => prometheus::render(&report).into_bytes(),
         Format::Mail => job.message(&scope, &report)?,
@@ -224,7 +221,7 @@ impl Job {
             machine,
             date: self.now,
             text: text::render(report, top, sentence.as_deref()),
-            html: html::render(report, top, sentence.as_deref())?,
+            html: html::render(report, top, sentence.as_deref(), Medium::Mail)?,
             attachment,
             cursor: scope.cursor.clone(),
         };

@@ -1,8 +1,17 @@
 //! The sections of a digest, described once as data. [`text`](crate::text) and
 //! [`html`](crate::html) render them.
+//!
+//! The titles are those of the Python original, where it has the section.
 
-use crate::report::{FEW, List, MANY, New, Report};
-use crate::words::meaning;
+use std::net::IpAddr;
+
+use chrono::{Datelike, NaiveDate, TimeDelta};
+
+use crate::report::{Address, FEW, List, MANY, New, Report};
+use crate::words::{country, meaning, percent, system, thousands};
+
+/// Periods that are longer show hours by weekday.
+const LONG: TimeDelta = TimeDelta::days(2);
 
 /// A section: what it shows, and the data.
 pub(crate) struct Section {
@@ -18,8 +27,10 @@ pub(crate) enum Body {
     Table(Table),
     /// Failed reverse lookups: how many attempts had which error.
     Errors { total: u64, table: Table },
-    /// Counts by hour or by day.
+    /// Attempts by hour or by day.
     Chart(Chart),
+    /// Attempts by weekday, Monday first, and hour.
+    HeatMap([[u64; 24]; 7]),
 }
 
 /// Rows, each with the number of its attempts.
@@ -29,8 +40,14 @@ pub(crate) struct Table {
     pub(crate) rows: Vec<Row>,
     /// Whether the counts are exact. If not, they are lower bounds.
     pub(crate) is_exact: bool,
+    /// Attempts that no row can name.
+    pub(crate) unknown: u64,
     /// Whether the page gives it the full width.
     pub(crate) is_wide: bool,
+    /// Whether the page draws a bar for each row.
+    pub(crate) has_bars: bool,
+    /// Commands that tell more about the rows.
+    pub(crate) commands: Vec<String>,
 }
 
 pub(crate) struct Row {
@@ -54,9 +71,11 @@ pub(crate) struct Column {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A name, which may be long.
-    Name { unknown: &'static str },
-    /// An address or a code, which must not be broken.
-    Code { unknown: &'static str },
+    Name,
+    /// An address or a code, which the page does not break.
+    Code,
+    /// The code of a country. The page adds its name.
+    Country,
     /// A number of things, which the text digest names: one of them, many of them.
     Number { one: &'static str, many: &'static str },
 }
@@ -73,85 +92,156 @@ pub(crate) struct Bar {
     pub(crate) name: String,
     /// The same on the axis: `09`, `1`.
     pub(crate) label: String,
+    /// What several bars have in common: `June`. Empty for hours.
+    pub(crate) group: String,
     pub(crate) attempts: u64,
     /// Whether the period has a part of it.
     pub(crate) is_inside: bool,
 }
 
-/// All sections, in their order; lists have at most `top` rows.
+/// The sections that have something to show, in their order; lists have at most `top` rows.
 pub(crate) fn sections(report: &Report, top: usize) -> Vec<Section> {
     let mut sections = vec![
         logins(report, top),
+        addresses(report, top),
         users(report, top),
         countries(report, top),
-        organisations(report, top),
         systems(report, top),
-        reverse_lookups(report),
-        hours(report),
-        days(report),
         networks(report, top),
-        slow_attackers(report),
         distributed_attacks(report),
+        slow_attackers(report),
     ];
     sections.extend(report.new.iter().flat_map(new));
+    sections.extend([hours(report), days(report), reverse_lookups(report)]);
+    sections.retain(|section| !section.is_empty());
     sections
 }
 
+impl Section {
+    fn is_empty(&self) -> bool {
+        match &self.body {
+            Body::Table(table) | Body::Errors { table, .. } => {
+                table.rows.is_empty() && table.unknown == 0
+            }
+            Body::Chart(chart) => chart.bars.iter().all(|bar| bar.attempts == 0),
+            Body::HeatMap(weekdays) => weekdays.iter().flatten().all(|n| *n == 0),
+        }
+    }
+
+    fn note(self, note: String) -> Self {
+        Self { note: Some(note), ..self }
+    }
+}
+
 fn logins(report: &Report, top: usize) -> Section {
-    let columns = vec![name("User"), code("Address"), host("Host name"), code("Country")];
+    let columns = vec![name("User"), code("Address"), name("Host name"), of_country("Country")];
     let table = table(columns, &report.logins, |x| {
-        let cells = [&x.user, &x.ip, &x.hostname, &x.country_code].map(text);
+        let cells = [&x.user, &x.ip, &x.hostname, &x.country_code].map(|cell| text(cell.clone()));
         (cells.into(), x.attempts)
     });
     section(format!("Top {top} failed authentications"), Table { is_wide: true, ..table })
 }
 
+fn addresses(report: &Report, top: usize) -> Section {
+    section(format!("Top {top} addresses"), address_table(&report.addresses))
+}
+
+fn address_table(list: &List<Address>) -> Table {
+    let columns = vec![code("Address"), of_country("Country"), name("AS")];
+    let whois = |x: &Address| Some(format!("whois {}", x.ip.parse::<IpAddr>().ok()?));
+    let commands = list.top.iter().filter_map(whois).collect();
+    let table = table(columns, list, |x| {
+        let system = system(x.asn, x.aso.as_deref());
+        let cells = [Some(x.ip.clone()), x.country_code.clone(), system].map(text);
+        (cells.into(), x.attempts)
+    });
+    Table { is_wide: true, commands, ..table }
+}
+
 fn users(report: &Report, top: usize) -> Section {
-    let table = table(vec![name("User")], &report.users, |x| (vec![text(&x.user)], x.attempts));
-    section(format!("Top {top} Usernames"), table)
+    let table = table(vec![name("User")], &report.users, |x| {
+        (vec![text(Some(x.user.clone()))], x.attempts)
+    });
+    section(format!("Top {top} Usernames"), Table { has_bars: true, ..table })
 }
 
 fn countries(report: &Report, top: usize) -> Section {
-    let table = table(vec![name("Country")], &report.countries, |x| {
-        (vec![text(&x.country_code)], x.attempts)
+    let columns = vec![code("Code"), name("Country"), number("%", "%", "%")];
+    let table = table(columns, &report.countries, |x| {
+        let code = &x.country_code;
+        let share = Cell::Number(percent(x.attempts, report.attempts));
+        (vec![text(Some(code.clone())), text(Some(country(code))), share], x.attempts)
     });
-    section(format!("Top {top} countries"), table)
-}
-
-fn organisations(report: &Report, top: usize) -> Section {
-    let table = table(vec![name("Organisation")], &report.organisations, |x| {
-        (vec![text(&x.aso)], x.attempts)
-    });
-    section(format!("Top {top} ASO"), table)
+    section(format!("Top {top} countries"), Table { has_bars: true, ..table })
 }
 
 fn systems(report: &Report, top: usize) -> Section {
-    let table = table(vec![name("AS")], &report.systems, |x| {
-        (vec![text(&x.asn.map(|asn| asn.to_string()))], x.attempts)
+    let table = table(vec![code("ASN"), name("ASO")], &report.systems, |x| {
+        let number = x.asn.map(|asn| format!("AS{asn}"));
+        (vec![text(number), text(x.aso.clone())], x.attempts)
     });
-    section(format!("Top {top} ASN"), table)
+    section(format!("Top {top} ASN and ASO"), table)
 }
 
-fn reverse_lookups(report: &Report) -> Section {
-    let table = table(
-        vec![code("Error"), Column { name: "Meaning", kind: Kind::Name { unknown: "" } }],
-        &report.reverse_dns_failures,
-        |x| {
-            let meaning = meaning(&x.status).map(str::to_owned);
-            (vec![Cell::Text(Some(x.status.clone())), Cell::Text(meaning)], x.attempts)
-        },
-    );
-    Section {
-        title: "Reverse DNS Lookup Failure Summary".to_owned(),
-        note: Some(format!("{} in all", report.failed_reverse_lookups)),
-        body: Body::Errors { total: report.failed_reverse_lookups, table },
-    }
+fn networks(report: &Report, top: usize) -> Section {
+    let columns = vec![code("Network"), number("Addresses", "address", "addresses")];
+    let table = table(columns, &report.networks, |x| {
+        (vec![text(Some(x.network.to_string())), Cell::Number(x.addresses)], x.attempts)
+    });
+    section(format!("Top {top} networks"), table)
+}
+
+fn distributed_attacks(report: &Report) -> Section {
+    let columns = vec![name("User"), number("Addresses", "address", "addresses")];
+    let table = table(columns, &report.distributed_attacks, |x| {
+        (vec![text(Some(x.user.clone())), Cell::Number(x.addresses)], x.attempts)
+    });
+    section("Distributed attacks".to_owned(), table)
+        .note(format!("one user from {MANY} addresses or more"))
+}
+
+fn slow_attackers(report: &Report) -> Section {
+    let columns = vec![code("Address"), number("Days", "day", "days")];
+    let table = table(columns, &report.slow_attackers, |x| {
+        (vec![text(Some(x.ip.clone())), Cell::Number(x.days.into())], x.attempts.into())
+    });
+    section("Slow attackers".to_owned(), table)
+        .note(format!("seen on {MANY} of 30 days or more, at most {FEW} attempts a day on average"))
+}
+
+/// What was never seen before the period.
+fn new(new: &New) -> [Section; 3] {
+    let users =
+        table(vec![name("User")], &new.users, |x| (vec![text(Some(x.user.clone()))], x.attempts));
+    let countries = table(vec![code("Code"), name("Country")], &new.countries, |x| {
+        let code = &x.country_code;
+        (vec![text(Some(code.clone())), text(Some(country(code)))], x.attempts)
+    });
+    let section = |title: &str, distinct: usize, table: Table| {
+        let bound = if table.is_exact { "" } else { "at least " };
+        let count = thousands(distinct as u64);
+        section(title.to_owned(), table)
+            .note(format!("{bound}{count} never seen in the data before"))
+    };
+    [
+        section("New addresses", new.addresses.distinct, address_table(&new.addresses)),
+        section("New user names", new.users.distinct, users),
+        section("New countries", new.countries.distinct, countries),
+    ]
 }
 
 fn hours(report: &Report) -> Section {
+    if report.period.length.is_none_or(|length| length > LONG) {
+        return Section {
+            title: "Attempts by weekday and hour".to_owned(),
+            note: None,
+            body: Body::HeatMap(report.weekday_hours),
+        };
+    }
     let bars = (0..).zip(report.hours).map(|(hour, attempts)| Bar {
         name: format!("{hour:02}:00"),
         label: format!("{hour:02}"),
+        group: String::new(),
         attempts,
         is_inside: true,
     });
@@ -161,98 +251,65 @@ fn hours(report: &Report) -> Section {
 
 fn days(report: &Report) -> Section {
     let bars = report.days.iter().map(|day| {
-        let of_month = day.date.rsplit('-').next().unwrap_or_default();
+        let date: Option<NaiveDate> = day.date.parse().ok();
         Bar {
             name: day.date.clone(),
-            label: of_month.trim_start_matches('0').to_owned(),
+            label: date.map_or_else(String::new, |date| date.day().to_string()),
+            group: date.map_or_else(String::new, |date| date.format("%B %Y").to_string()),
             attempts: day.attempts,
             is_inside: day.inside,
         }
     });
     let chart = Chart { bars: bars.collect(), is_in_text: false };
+    let title = "Attempts by day, for 30 days".to_owned();
+    Section { title, note: None, body: Body::Chart(chart) }
+}
+
+fn reverse_lookups(report: &Report) -> Section {
+    let columns = vec![code("Error"), name("Meaning")];
+    let table = table(columns, &report.reverse_dns_failures, |x| {
+        let meaning = meaning(&x.status).map(str::to_owned);
+        (vec![text(Some(x.status.clone())), text(meaning)], x.attempts)
+    });
+    let total = report.failed_reverse_lookups;
     Section {
-        title: "Attempts by day, for 30 days".to_owned(),
-        note: None,
-        body: Body::Chart(chart),
+        title: "Reverse DNS Lookup Failure Summary".to_owned(),
+        note: Some(format!("{} in all", thousands(total))),
+        body: Body::Errors { total, table },
     }
-}
-
-fn networks(report: &Report, top: usize) -> Section {
-    let columns = vec![code("Network"), number("Addresses", "address", "addresses")];
-    let table = table(columns, &report.networks, |x| {
-        let network = Cell::Text(Some(x.network.to_string()));
-        (vec![network, Cell::Number(x.addresses)], x.attempts)
-    });
-    section(format!("Top {top} networks"), table)
-}
-
-fn slow_attackers(report: &Report) -> Section {
-    let columns = vec![code("Address"), number("Days", "day", "days")];
-    let table = table(columns, &report.slow_attackers, |x| {
-        let days = Cell::Number(x.days.into());
-        (vec![Cell::Text(Some(x.ip.clone())), days], x.attempts.into())
-    });
-    section("Slow attackers".to_owned(), table)
-        .note(format!("seen on {MANY} of 30 days or more, {FEW} tries a day or fewer on average"))
-}
-
-fn distributed_attacks(report: &Report) -> Section {
-    let columns = vec![name("User"), number("Addresses", "address", "addresses")];
-    let table = table(columns, &report.distributed_attacks, |x| {
-        (vec![Cell::Text(Some(x.user.clone())), Cell::Number(x.addresses)], x.attempts)
-    });
-    section("Distributed attacks".to_owned(), table)
-        .note(format!("one user from {MANY} addresses or more"))
-}
-
-/// What was never seen before the period.
-fn new(new: &New) -> [Section; 3] {
-    let addresses =
-        table(vec![code("Address")], &new.addresses, |x| (vec![text(&x.ip)], x.attempts));
-    let users = table(vec![name("User")], &new.users, |x| (vec![text(&x.user)], x.attempts));
-    let countries =
-        table(vec![name("Country")], &new.countries, |x| (vec![text(&x.country_code)], x.attempts));
-    let section = |title: &str, distinct: usize, table: Table| {
-        let bound = if table.is_exact { "" } else { "at least " };
-        section(title.to_owned(), table)
-            .note(format!("{bound}{distinct} never seen in the data before"))
-    };
-    [
-        section("New addresses", new.addresses.distinct, addresses),
-        section("New user names", new.users.distinct, users),
-        section("New countries", new.countries.distinct, countries),
-    ]
 }
 
 fn section(title: String, table: Table) -> Section {
     Section { title, note: None, body: Body::Table(table) }
 }
 
-impl Section {
-    fn note(self, note: String) -> Self {
-        Self { note: Some(note), ..self }
+fn table<T>(columns: Vec<Column>, list: &List<T>, row: impl Fn(&T) -> (Vec<Cell>, u64)) -> Table {
+    let rows = list.top.iter().map(row).map(|(cells, attempts)| Row { cells, attempts });
+    Table {
+        columns,
+        rows: rows.collect(),
+        is_exact: list.exact,
+        unknown: list.unknown,
+        is_wide: false,
+        has_bars: false,
+        commands: Vec::new(),
     }
 }
 
-fn table<T>(columns: Vec<Column>, list: &List<T>, row: impl Fn(&T) -> (Vec<Cell>, u64)) -> Table {
-    let rows = list.top.iter().map(row).map(|(cells, attempts)| Row { cells, attempts });
-    Table { columns, rows: rows.collect(), is_exact: list.exact, is_wide: false }
-}
-
-fn text(value: &Option<String>) -> Cell {
-    Cell::Text(value.clone())
+fn text(value: Option<String>) -> Cell {
+    Cell::Text(value)
 }
 
 fn name(name: &'static str) -> Column {
-    Column { name, kind: Kind::Name { unknown: "N/A" } }
-}
-
-fn host(name: &'static str) -> Column {
-    Column { name, kind: Kind::Name { unknown: "null" } }
+    Column { name, kind: Kind::Name }
 }
 
 fn code(name: &'static str) -> Column {
-    Column { name, kind: Kind::Code { unknown: "N/A" } }
+    Column { name, kind: Kind::Code }
+}
+
+fn of_country(name: &'static str) -> Column {
+    Column { name, kind: Kind::Country }
 }
 
 fn number(name: &'static str, one: &'static str, many: &'static str) -> Column {

@@ -1,6 +1,9 @@
-//! What is counted while rows stream by.
+//! The numbers that are counted while rows are read.
 //!
-//! The limits add up to what the whole process may use: with every counter full, the tool stays below 64 MiB.
+//! The limits of the counters bound the whole process: with every counter full, the tool stays below
+//! 64 MiB.
+
+use chrono::{Datelike, NaiveDate};
 
 use crate::counter::Counter;
 use crate::history::History;
@@ -8,15 +11,15 @@ use crate::period::{Period, PeriodPart};
 use crate::seen::Seen;
 use mls_attempts::Attempt;
 
-/// How a counter's keys write what is unknown; text holds no NUL.
+/// The key of an unknown value. Text has no NUL.
 const UNKNOWN: &str = "\0";
 
-/// What joins the parts of a key; a row is one line.
+/// Ends each part of a joined key. A row is one line, so no part has it.
 pub(crate) const JOINT: u8 = b'\n';
 
-/// The key of a value that may be unknown.
+/// The key of a value that may be unknown. An empty value says as little as none.
 fn key(value: Option<&str>) -> &str {
-    value.unwrap_or(UNKNOWN)
+    value.filter(|value| !value.is_empty()).unwrap_or(UNKNOWN)
 }
 
 /// The value that a key stands for.
@@ -25,7 +28,7 @@ pub(crate) fn value(key: &str) -> Option<&str> {
 }
 
 /// The parts of a joined key, four at most.
-pub(crate) fn split(key: &str) -> [&str; 4] {
+fn split(key: &str) -> [&str; 4] {
     let mut parts = key.split(char::from(JOINT));
     std::array::from_fn(|_| parts.next().unwrap_or_default())
 }
@@ -43,18 +46,23 @@ pub(crate) fn join<const N: usize>(joined: &mut String, values: [Option<&str>; N
     }
 }
 
-/// Everything that is counted, except what [the other thread](crate::login_counter) counts.
+/// All counts, except those of [the other thread](crate::login_counter).
 #[derive(Debug)]
 pub(crate) struct Tally {
     pub(crate) attempts: u64,
-    /// In the stretch of the same length before the period.
+    /// In the period of the same length before the period.
     pub(crate) previous: u64,
-    /// The first date of all.
-    pub(crate) earliest: Option<String>,
+    /// In all data.
+    pub(crate) total: u64,
+    /// The first and the last date of all data.
+    pub(crate) extent: Option<(String, String)>,
     pub(crate) hours: [u64; 24],
+    /// By weekday, Monday first, and by hour. Dates that are not in the calendar are left out.
+    pub(crate) weekday_hours: [[u64; 24]; 7],
+    /// The weekday of the last date.
+    weekday: Option<([u8; 10], usize)>,
     pub(crate) countries: Counter,
-    /// By number of the autonomous system and its organisation, joined: they belong together, so that is one search for a
-    /// row and not two.
+    /// By number and organisation of the autonomous system, joined: one lookup for a row, not two.
     pub(crate) systems: Counter,
     pub(crate) failed_reverse_lookups: u64,
     /// By status, those that are failures.
@@ -72,8 +80,11 @@ impl Tally {
         Self {
             attempts: 0,
             previous: 0,
-            earliest: None,
+            total: 0,
+            extent: None,
             hours: [0; 24],
+            weekday_hours: [[0; 24]; 7],
+            weekday: None,
             countries: Counter::new(1000, 1 << 16),
             systems: Counter::new(50_000, 3 << 20),
             failed_reverse_lookups: 0,
@@ -86,11 +97,15 @@ impl Tally {
         }
     }
 
-    /// Counts a attempt.
+    /// Counts an attempt.
     pub(crate) fn add(&mut self, attempt: &Attempt<'_>, part: PeriodPart) {
         let n = attempt.attempts;
-        if self.earliest.as_deref().is_none_or(|earliest| attempt.date < earliest) {
-            self.earliest = Some(attempt.date.to_owned());
+        self.total += n;
+        match &mut self.extent {
+            None => self.extent = Some((attempt.date.to_owned(), attempt.date.to_owned())),
+            Some((first, _)) if attempt.date < first.as_str() => attempt.date.clone_into(first),
+            Some((_, last)) if attempt.date > last.as_str() => attempt.date.clone_into(last),
+            Some(_) => {}
         }
         match part {
             PeriodPart::After => return,
@@ -108,15 +123,22 @@ impl Tally {
             }
             PeriodPart::Inside => self.add_inside(attempt, n),
         }
-        self.history.add(attempt.date, attempt.ip, n, part == PeriodPart::Inside);
+        self.history.add(attempt, part == PeriodPart::Inside);
+    }
+
+    /// Whether the data begins before this date.
+    pub(crate) fn reaches_back(&self, date: Option<&str>) -> bool {
+        date.zip(self.extent.as_ref()).is_some_and(|(date, (first, _))| first.as_str() < date)
     }
 
     fn add_inside(&mut self, attempt: &Attempt<'_>, n: u64) {
         self.attempts += n;
-        if let Some(hour) =
-            attempt.date[11..13].parse().ok().and_then(|hour: usize| self.hours.get_mut(hour))
-        {
-            *hour += n;
+        let hour = attempt.date[11..13].parse().unwrap_or(usize::MAX);
+        if let Some(count) = self.hours.get_mut(hour) {
+            *count += n;
+            if let Some(weekday) = self.weekday(&attempt.date[..10]) {
+                self.weekday_hours[weekday][hour] += n;
+            }
         }
         self.countries.add(key(attempt.country_code), n);
         self.joined.clear();
@@ -125,6 +147,19 @@ impl Tally {
         if let Some(status) = attempt.reverse_dns_status.filter(|status| *status != "OK") {
             self.failed_reverse_lookups += n;
             self.reverse_dns_failures.add(status, n);
+        }
+    }
+
+    /// The weekday of a date, 0 for Monday. Most rows are of the same day as the row before.
+    fn weekday(&mut self, date: &str) -> Option<usize> {
+        match self.weekday {
+            Some((last, weekday)) if last == date.as_bytes() => Some(weekday),
+            _ => {
+                let day: NaiveDate = date.parse().ok()?;
+                let weekday = day.weekday().num_days_from_monday() as usize;
+                self.weekday = date.as_bytes().try_into().ok().map(|date| (date, weekday));
+                Some(weekday)
+            }
         }
     }
 }

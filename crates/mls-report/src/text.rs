@@ -5,37 +5,68 @@ use std::fmt::Write;
 use mls_event::clean;
 use unicode_width::UnicodeWidthStr;
 
-use crate::columns::Align::{self, Left, Right};
-use crate::columns::line_up;
+use crate::columns::Align::{self, Left, Right, Whole};
+use crate::columns::{WIDTH, ellipsis, line_up, wrap};
 use crate::report::Report;
 use crate::sections::{Body, Cell, Chart, Column, Kind, Row, Section, Table, sections};
+use crate::summary;
 use crate::verdict::Verdict;
-use crate::words::{change, kibibytes, known, number, times};
+use crate::words::{kibibytes, number, safe, thousands, times};
 
-/// Longest bar of a chart.
+/// Length of the longest bar of a chart.
 const BAR: u64 = 40;
 
-/// The whole report; `top` is how long a list may be, `attachment` the sentence about the attached file.
+/// Shades of a heat map, from none to most.
+const SHADES: [char; 10] = ['.', ':', '-', '=', '+', 'o', '*', 'x', '%', '#'];
+
+/// What is unknown in a row.
+const UNKNOWN: &str = "-";
+
+/// The whole report; `top` is the length of a list, `attachment` the sentence about the attached
+/// file.
 pub(crate) fn render(report: &Report, top: usize, attachment: Option<&str>) -> String {
-    let mut out = head(report);
+    let mut out = String::new();
     // Writing to a String cannot fail.
-    let _ = write_body(&mut out, report, top, attachment);
+    let _ = if is_quiet(report) {
+        write_quiet(&mut out, report)
+    } else {
+        write_all(&mut out, report, top, attachment)
+    };
     out
 }
 
+/// Whether there is nothing to list.
+fn is_quiet(report: &Report) -> bool {
+    report.attempts == 0 && report.verdict.accounts.is_empty()
+}
+
+/// Three lines: the verdict, the count, and why there is nothing.
+fn write_quiet(out: &mut String, report: &Report) -> std::fmt::Result {
+    let address = report.server.address.map_or_else(String::new, |ip| format!(" ({ip})"));
+    let name = clean(report.server.name.as_bytes());
+    let at = report.generated.format("%Y-%m-%d %H:%M");
+    let verdict = report.verdict.headline.as_deref().unwrap_or(NOT_RECORDED);
+    writeln!(out, "{name}{address}, {at}: {verdict}.")?;
+    write_total(out, report)?;
+    writeln!(out, "{} {}", report.notes.join(" "), summary::what_to_do(report))
+}
+
+const NOT_RECORDED: &str = "logins are not recorded (see mls-report(1))";
+
 /// The box of number signs.
 fn head(report: &Report) -> String {
-    let address = report.server.address.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string());
+    let address = report.server.address.map(|ip| format!("{ip}   "));
+    let address = address.unwrap_or_default();
+    let interval = report.extraction_interval.as_ref();
     let lines = [
-        format!("MailLogSentinel v{}", env!("CARGO_PKG_VERSION")),
-        format!(
-            "Extraction interval : {}",
-            report.extraction_interval.as_deref().unwrap_or("unknown")
-        ),
-        format!("Report at {}", report.generated.format("%Y-%m-%d %H:%M")),
-        format!("Server: {address}   ({})", report.server.name),
-    ]
-    .map(|line| clean(line.as_bytes()).into_owned());
+        Some(format!("MailLogSentinel v{}", env!("CARGO_PKG_VERSION"))),
+        interval.map(|interval| format!("Extraction interval : {interval}")),
+        Some(format!("Report at {}", report.generated.format("%Y-%m-%d %H:%M"))),
+        Some(format!("Server: {address}({})", report.server.name)),
+    ];
+    let lines: Vec<_> = (lines.into_iter().flatten())
+        .map(|line| ellipsis(&clean(line.as_bytes()), WIDTH - 9))
+        .collect();
     let width = lines.iter().map(|line| line.width()).max().unwrap_or_default();
     let border = "#".repeat(width + 9);
     let mut out = format!("{border}\n");
@@ -45,31 +76,29 @@ fn head(report: &Report) -> String {
     out + &border + "\n\n"
 }
 
-fn write_body(
+fn write_all(
     out: &mut String,
     report: &Report,
     top: usize,
     attachment: Option<&str>,
 ) -> std::fmt::Result {
-    write_verdict(out, &report.verdict)?;
-    let label = &report.period.label;
-    writeln!(out, "Total attempts {label}: {}\n", report.attempts)?;
-    for section in sections(report, top) {
-        write_section(out, &section, label)?;
+    out.push_str(&head(report));
+    for sentence in summary::sentences(report) {
+        writeln!(out, "{}", wrap(&sentence, WIDTH, "  "))?;
     }
-    writeln!(
-        out,
-        "Change against the {} before:",
-        if report.period.is_day { "day" } else { "period" }
-    )?;
-    writeln!(out, "  {}\n", change(report.attempts, report.previous_attempts))?;
-
+    writeln!(out)?;
+    write_accounts(out, &report.verdict)?;
+    write_total(out, report)?;
+    writeln!(out)?;
+    for section in sections(report, top) {
+        write_section(out, &section, &report.period.label)?;
+    }
     for note in &report.notes {
-        writeln!(out, "Note: {note}\n")?;
+        writeln!(out, "{}\n", wrap(&format!("Note: {note}"), WIDTH, "  "))?;
     }
     if let Some(csv) = &report.csv {
         writeln!(out, "Total CSV file size: {}", kibibytes(csv.bytes))?;
-        writeln!(out, "Total CSV lines:     {}\n", csv.rows)?;
+        writeln!(out, "Total CSV lines:     {}\n", thousands(csv.rows))?;
     }
     if let Some(attachment) = attachment {
         writeln!(out, "{attachment}\n")?;
@@ -77,14 +106,18 @@ fn write_body(
     writeln!(out, "{DOCUMENTATION}")
 }
 
-fn write_verdict(out: &mut String, verdict: &Verdict) -> std::fmt::Result {
-    writeln!(out, "{}\n", verdict.headline)?;
+fn write_total(out: &mut String, report: &Report) -> std::fmt::Result {
+    writeln!(out, "Total attempts {}: {}", report.period.label, thousands(report.attempts))
+}
+
+fn write_accounts(out: &mut String, verdict: &Verdict) -> std::fmt::Result {
     for account in &verdict.accounts {
         writeln!(out, "  {}", account.user)?;
         for evidence in &account.evidence {
-            writeln!(out, "    - {evidence}")?;
+            writeln!(out, "{}", wrap(&format!("    - {evidence}"), WIDTH, "      "))?;
         }
         for step in &account.steps {
+            // A command stays on one line, so that it can be copied.
             writeln!(out, "    * {step}")?;
         }
         writeln!(out)?;
@@ -92,95 +125,122 @@ fn write_verdict(out: &mut String, verdict: &Verdict) -> std::fmt::Result {
     verdict.remarks.iter().try_for_each(|remark| writeln!(out, "{remark}\n"))
 }
 
-/// Where to read on.
+/// Where to read more.
 pub(crate) const DOCUMENTATION: &str = "For more details and documentation, see: man mls-report";
 
 fn write_section(out: &mut String, section: &Section, label: &str) -> std::fmt::Result {
     let Section { title, note, body } = section;
     match body {
         Body::Errors { total, table } => {
+            let total = thousands(*total);
             writeln!(out, "--- {title} ---\nTotal failed reverse lookups {label}: {total}")?;
-            write_errors(out, table)
+            write_errors(out, table)?;
         }
         Body::Table(table) => {
             let note = note.as_ref().map_or_else(String::new, |note| format!(" ({note})"));
-            writeln!(out, "{title} {label}{note}:")?;
-            write_table(out, table)
+            writeln!(out, "{}", wrap(&format!("{title} {label}{note}:"), WIDTH, "  "))?;
+            write_table(out, table)?;
         }
         Body::Chart(chart) if chart.is_in_text => {
             writeln!(out, "{title} {label}:")?;
-            write_chart(out, chart)
+            write_chart(out, chart)?;
         }
-        Body::Chart(_) => Ok(()),
-    }
-}
-
-fn write_errors(out: &mut String, table: &Table) -> std::fmt::Result {
-    if !table.rows.is_empty() {
-        writeln!(out, "Breakdown by error type:")?;
-    }
-    let cell = |row: &Row, i: usize| show(&row.cells[i], &table.columns[i]);
-    let width = table.rows.iter().map(|row| cell(row, 0).width()).max().unwrap_or_default();
-    for row in &table.rows {
-        let (name, meaning) = (cell(row, 0), cell(row, 1));
-        let meaning = if meaning.is_empty() { meaning } else { format!("  ({meaning})") };
-        let blanks = " ".repeat(width - name.width());
-        writeln!(out, "  {name}{blanks} : {}{meaning}", row.attempts)?;
+        Body::Chart(_) => return Ok(()),
+        Body::HeatMap(weekdays) => {
+            writeln!(out, "{title} {label}:")?;
+            write_heat_map(out, weekdays)?;
+        }
     }
     writeln!(out)
 }
 
+fn write_errors(out: &mut String, table: &Table) -> std::fmt::Result {
+    writeln!(out, "Breakdown by error type:")?;
+    let cell = |row: &Row, i: usize| match &row.cells[i] {
+        Cell::Text(text) => text.as_ref().map(safe),
+        Cell::Number(_) => None,
+    };
+    let name = |row: &Row| ellipsis(&cell(row, 0).unwrap_or_default(), WIDTH / 4);
+    let width = table.rows.iter().map(|row| name(row).width()).max().unwrap_or_default();
+    for row in &table.rows {
+        let name = name(row);
+        let meaning = cell(row, 1).map_or_else(String::new, |meaning| format!("  ({meaning})"));
+        let blanks = " ".repeat(width - name.width());
+        writeln!(out, "  {name}{blanks} : {}{meaning}", thousands(row.attempts))?;
+    }
+    Ok(())
+}
+
 /// Ranks and lines up the rows.
 fn write_table(out: &mut String, table: &Table) -> std::fmt::Result {
-    if table.rows.is_empty() {
-        writeln!(out, "  (none)")?;
-    }
     let mut columns: Vec<_> = table.columns.iter().map(align).collect();
     columns.push(Right);
     let rows: Vec<Vec<_>> = (table.rows.iter())
         .map(|row| {
             let cells = table.columns.iter().zip(&row.cells);
-            let mut cells: Vec<_> = cells.map(|(column, cell)| show(cell, column)).collect();
-            cells.push(times(row.attempts, table.is_exact));
-            cells
+            let cells = cells.map(|(column, cell)| show(cell, column));
+            cells.chain([times(row.attempts, table.is_exact)]).collect()
         })
         .collect();
-    for (rank, line) in (1..).zip(line_up(&columns, &rows)) {
-        writeln!(out, "  {rank:>2}. {line}")?;
+    let digits = table.rows.len().to_string().len().max(2);
+    for (rank, line) in (1..).zip(line_up(&columns, &rows, WIDTH - digits - 4)) {
+        writeln!(out, "  {rank:>digits$}. {line}")?;
     }
-    writeln!(out)
+    if table.unknown > 0 {
+        let blanks = " ".repeat(digits);
+        writeln!(out, "  {blanks}  (not known: {})", times(table.unknown, table.is_exact))?;
+    }
+    Ok(())
 }
 
 fn align(column: &Column) -> Align {
-    if matches!(column.kind, Kind::Number { .. }) { Right } else { Left }
+    match column.kind {
+        Kind::Name | Kind::Country => Left,
+        Kind::Code => Whole,
+        Kind::Number { .. } => Right,
+    }
 }
 
 fn show(cell: &Cell, column: &Column) -> String {
     match (cell, column.kind) {
-        (Cell::Text(text), Kind::Name { unknown } | Kind::Code { unknown }) => {
-            known(text.as_ref(), unknown)
-        }
-        (Cell::Text(text), Kind::Number { .. }) => known(text.as_ref(), ""),
+        (Cell::Text(text), _) => text.as_ref().map_or_else(|| UNKNOWN.to_owned(), safe),
         (Cell::Number(n), Kind::Number { one, many }) => number(*n, one, many),
-        (Cell::Number(n), _) => n.to_string(),
+        (Cell::Number(n), _) => thousands(*n),
     }
 }
 
+/// A line for each bar that is not empty.
 fn write_chart(out: &mut String, chart: &Chart) -> std::fmt::Result {
     let most = chart.bars.iter().map(|bar| bar.attempts).max().unwrap_or_default().max(1);
     let rows: Vec<_> = (chart.bars.iter())
+        .filter(|bar| bar.attempts > 0)
         .map(|bar| {
             // The product of a count and a bar's length may not fit 64 bits.
             let length = (u128::from(bar.attempts) * u128::from(BAR)).div_ceil(u128::from(most));
-            vec![
-                format!("  {}", bar.label),
-                bar.attempts.to_string(),
-                "#".repeat(usize::try_from(length).unwrap_or_default()),
-            ]
+            let length = usize::try_from(length).unwrap_or_default();
+            vec![format!("  {}", bar.label), thousands(bar.attempts), "#".repeat(length)]
         })
         .collect();
-    for line in line_up(&[Left, Right, Left], &rows) {
-        writeln!(out, "{line}")?;
+    line_up(&[Left, Right, Left], &rows, WIDTH).iter().try_for_each(|line| writeln!(out, "{line}"))
+}
+
+/// A line for each weekday, two shades for each hour.
+fn write_heat_map(out: &mut String, weekdays: &[[u64; 24]; 7]) -> std::fmt::Result {
+    let most = weekdays.iter().flatten().copied().max().unwrap_or_default().max(1);
+    let scale = (0..24).step_by(3).map(|hour| format!("{hour:<6}")).collect::<String>();
+    writeln!(out, "       {}", scale.trim_end())?;
+    for (name, hours) in WEEKDAYS.iter().zip(weekdays) {
+        let shades = hours.iter().flat_map(|n| std::iter::repeat_n(SHADES[shade(*n, most)], 2));
+        let total = thousands(hours.iter().sum());
+        writeln!(out, "  {name}  {}  {total}", shades.collect::<String>())?;
     }
-    writeln!(out)
+    Ok(())
+}
+
+pub(crate) const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+
+/// The shade of a count, from 0 for none to 9 for the greatest.
+pub(crate) fn shade(n: u64, most: u64) -> usize {
+    let shade = (u128::from(n) * 9).div_ceil(u128::from(most.max(1)));
+    usize::try_from(shade).unwrap_or(9).min(9)
 }

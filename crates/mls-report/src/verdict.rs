@@ -1,4 +1,4 @@
-//! What a report says first: whether anybody got in, and what to do about it.
+//! The verdict about logins: whether anybody got in, and what to do about it.
 
 use mls_event::{Finding, display_text};
 use mls_findings::{Step, steps};
@@ -12,8 +12,8 @@ const MAX_ACCOUNTS: usize = 50;
 /// The verdict, in words.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verdict {
-    /// One line.
-    pub(crate) headline: String,
+    /// One line; `None` if logins are not recorded.
+    pub(crate) headline: Option<String>,
     /// The same for a subject, if there is anything to check.
     pub(crate) subject: Option<String>,
     /// Accounts to check, those with the earliest finding first.
@@ -33,11 +33,7 @@ pub(crate) struct Account {
 impl Verdict {
     pub(crate) fn new(logins: &Logins) -> Self {
         let Some((count, users)) = logins.counts else {
-            return Self {
-                headline: "Nobody looked for suspicious logins".to_owned(),
-                remarks: vec![HOW_TO_RECORD.to_owned()],
-                ..Self::default()
-            };
+            return Self::default();
         };
         let mut names: Vec<&str> = Vec::new();
         for finding in &logins.findings {
@@ -45,17 +41,14 @@ impl Verdict {
                 names.push(&finding.user);
             }
         }
-        let among = format!(
-            "{} of {}",
-            number_of(count, "login", "logins"),
-            number_of(users, "user", "users")
-        );
+        let among =
+            format!("{} of {}", number(count, "login", "logins"), number(users, "user", "users"));
         if names.is_empty() {
             let headline = format!("No suspicious login among {among}");
-            return Self { headline, ..Self::default() };
+            return Self { headline: Some(headline), ..Self::default() };
         }
         let to_check = number(names.len() as u64, "account to check", "accounts to check");
-        let mut remarks = vec![format!("There were {among}.")];
+        let mut remarks = Vec::new();
         if names.len() > MAX_ACCOUNTS {
             let more = names.len() - MAX_ACCOUNTS;
             remarks.push(format!("{more} more accounts are in the report of --format json."));
@@ -65,15 +58,13 @@ impl Verdict {
         }
         let accounts = names.iter().take(MAX_ACCOUNTS);
         Self {
-            headline: format!("{to_check} now"),
+            headline: Some(format!("{to_check} now, among {among}")),
             subject: Some(to_check),
             accounts: accounts.map(|user| Account::new(user, &logins.findings)).collect(),
             remarks,
         }
     }
 }
-
-const HOW_TO_RECORD: &str = "Successful logins are not recorded. To record them, set `record = yes` in the section [logins] of the configuration and run mls-setup.";
 
 impl Account {
     fn new(user: &str, findings: &[Finding<'_>]) -> Self {
@@ -86,19 +77,6 @@ impl Account {
     }
 }
 
-/// `1,204 logins`
-fn number_of(n: u64, one: &str, many: &str) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    format!("{text} {}", if n == 1 { one } else { many })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,8 +85,9 @@ mod tests {
     fn the_headline_counts_logins_and_users() {
         let logins = Logins { counts: Some((1_204, 87)), ..Logins::default() };
         let verdict = Verdict::new(&logins);
-        assert_eq!(verdict.headline, "No suspicious login among 1,204 logins of 87 users");
+        let headline = "No suspicious login among 1,204 logins of 87 users";
+        assert_eq!(verdict.headline.as_deref(), Some(headline));
         assert_eq!(verdict.subject, None);
-        assert!(Verdict::new(&Logins::default()).remarks[0].contains("record = yes"));
+        assert_eq!(Verdict::new(&Logins::default()).headline, None);
     }
 }

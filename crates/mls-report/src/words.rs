@@ -1,6 +1,6 @@
 //! Numbers and names as people read them.
 
-use std::fmt::Display;
+use mls_event::{country_name, display_text};
 
 /// What the statuses of mls-enrich mean (mls-event documents them).
 pub(crate) fn meaning(status: &str) -> Option<&'static str> {
@@ -13,42 +13,121 @@ pub(crate) fn meaning(status: &str) -> Option<&'static str> {
     })
 }
 
-/// `12 more than the 43 before (+28 %)`
-pub(crate) fn change(now: u64, before: Option<u64>) -> String {
-    let Some(before) = before else { return "(no earlier data to compare with)".to_owned() };
-    let difference = now.abs_diff(before);
-    let (word, sign) = if now < before { ("fewer", "-") } else { ("more", "+") };
-    match difference {
-        0 => format!("as many as before: {now}"),
-        _ if before == 0 => format!("{now} instead of none"),
-        _ => {
-            let percent =
-                (u128::from(difference) * 100 + u128::from(before) / 2) / u128::from(before);
-            format!("{difference} {word} than the {before} before ({sign}{percent} %)")
+/// `1,204`
+pub(crate) fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
         }
+        text.push(digit);
     }
+    text
+}
+
+/// `1 address`, `2,000 addresses`
+pub(crate) fn number(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", thousands(n), if n == 1 { one } else { many })
 }
 
 /// `5 times`; `at least 5 times` if the count is a lower bound.
 pub(crate) fn times(n: u64, is_exact: bool) -> String {
     let bound = if is_exact { "" } else { "at least " };
-    format!("{bound}{n} times")
+    bound.to_owned() + &number(n, "time", "times")
 }
 
-/// `1 address`, `2 addresses`
-pub(crate) fn number(n: u64, one: &str, many: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { many })
+/// `999`, `4.7k`, `47k`: three digits at most, rounded.
+pub(crate) fn short(n: u64) -> String {
+    if n < 1000 {
+        return n.to_string();
+    }
+    // Exact up to 2^53, and no more than four characters are shown.
+    #[expect(clippy::cast_precision_loss, reason = "the number is rounded to two digits")]
+    let mut rest = n as f64;
+    let mut unit = "";
+    for larger in ["k", "M", "G", "T", "P", "E"] {
+        if rest < 999.5 {
+            break;
+        }
+        (rest, unit) = (rest / 1000.0, larger);
+    }
+    if rest < 9.95 { format!("{rest:.1}{unit}") } else { format!("{rest:.0}{unit}") }
 }
 
-/// A name for people, or a word for what is unknown. Characters that change the direction of text
-/// would make `exe.jpg` of `gpj.exe`, so they are replaced.
-pub(crate) fn known(value: Option<&impl Display>, unknown: &str) -> String {
-    let turns = |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    value.map_or_else(|| unknown.to_owned(), |value| value.to_string().replace(turns, "\u{fffd}"))
+/// `41` for 41 %; 100 if there is nothing to compare with.
+pub(crate) fn percent(part: u64, whole: u64) -> u64 {
+    let whole = u128::from(whole.max(1));
+    u64::try_from((u128::from(part) * 100 + whole / 2) / whole).unwrap_or(u64::MAX)
+}
+
+/// A name for people, without characters that hide or that change the direction of text.
+pub(crate) fn safe(text: impl AsRef<str>) -> String {
+    display_text(text.as_ref()).into_owned()
+}
+
+/// `Brazil`, or the code if it has no name.
+pub(crate) fn country(code: &str) -> String {
+    country_name(code).map_or_else(|| safe(code), str::to_owned)
+}
+
+/// `AS4837 China Unicom`; `None` if both are unknown.
+pub(crate) fn system(asn: Option<u32>, aso: Option<&str>) -> Option<String> {
+    match (asn, aso) {
+        (Some(asn), Some(aso)) => Some(format!("AS{asn} {aso}")),
+        (Some(asn), None) => Some(format!("AS{asn}")),
+        (None, aso) => aso.map(str::to_owned),
+    }
+}
+
+/// `a, b and c`
+pub(crate) fn enumerate(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
 }
 
 /// `241.1K`, as the Python original writes sizes.
 pub(crate) fn kibibytes(bytes: u64) -> String {
     let tenths = (u128::from(bytes) * 10 + 512) / 1024;
     format!("{}.{}K", tenths / 10, tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short_and_rounded_in_charts() {
+        for (n, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1.0k"),
+            (4694, "4.7k"),
+            (9949, "9.9k"),
+            (9950, "10k"),
+            (47_499, "47k"),
+            (999_499, "999k"),
+            (999_500, "1.0M"),
+            (u64::MAX, "18E"),
+        ] {
+            assert_eq!(short(n), text, "{n}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_separated_and_one_is_singular() {
+        assert_eq!(thousands(1_234_567), "1,234,567");
+        assert_eq!((thousands(0).as_str(), thousands(999).as_str()), ("0", "999"));
+        assert_eq!(times(1, true), "1 time");
+        assert_eq!(times(1000, false), "at least 1,000 times");
+    }
+
+    #[test]
+    fn percentages_are_rounded_and_never_overflow() {
+        assert_eq!((percent(1, 3), percent(2, 3), percent(5, 0)), (33, 67, 500));
+        assert_eq!(percent(u64::MAX, u64::MAX), 100);
+    }
 }

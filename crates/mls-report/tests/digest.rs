@@ -17,13 +17,12 @@ fn digest(args: &[&str], stdin: &[u8]) -> String {
         Command::cargo_bin("mls-report").unwrap().args(args).write_stdin(stdin).assert().success();
     let out = String::from_utf8(run.get_output().stdout.clone()).unwrap();
     let lines: Vec<_> = out.lines().collect();
-    assert!(
-        lines[..6].iter().all(|line| line.starts_with("###") && line.ends_with("###")),
-        "{out}"
-    );
-    assert!(lines[..6].iter().all(|line| line.chars().count() == lines[0].len()), "{out}");
-    assert!(lines[4].starts_with("### Server: "), "{out}");
-    // The verdict depends on whether the input has logins.
+    let size = lines.iter().take_while(|line| line.starts_with("###")).count();
+    let head = &lines[..size];
+    assert!(head.iter().all(|line| line.ends_with("###")), "{out}");
+    assert!(head.iter().all(|line| line.chars().count() == lines[0].len()), "{out}");
+    assert!(lines[size - 2].starts_with("### Server: "), "{out}");
+    // The sentences before it depend on whether the input has logins.
     let start = lines.iter().position(|line| line.starts_with("Total attempts")).unwrap();
     lines[start..].join("\n") + "\n"
 }
@@ -111,7 +110,7 @@ fn a_generated_month_has_in_each_list_what_independent_counting_finds() {
         .collect();
     assert_eq!(found, expected[..25]);
     assert!(text.contains(&format!("Total failed reverse lookups 2026-06-17: {total}\n")));
-    assert!(text.contains("Total CSV lines:     20000\n"));
+    assert!(text.contains("Total CSV lines:     20,000\n"));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The other forms, and where they go.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
@@ -28,6 +30,40 @@ fn metrics_are_in_the_text_exposition_format() {
     let (metrics, now) = text.trim_end().rsplit_once(' ').unwrap();
     assert!(now.parse::<i64>().unwrap() > 1_700_000_000, "{now}");
     insta::assert_snapshot!(metrics);
+}
+
+/// The rules of the text format and of its naming conventions, line by line.
+#[test]
+fn metrics_follow_the_conventions() {
+    let run = report(&["--format", "prometheus"]).assert().success();
+    let text = String::from_utf8(run.get_output().stdout.clone()).unwrap();
+    let mut names = Vec::new();
+    let mut series = Vec::new();
+    let mut lines = text.lines();
+    let mut kind = "";
+    while let Some(line) = lines.next() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            let (name, _) = help.split_once(' ').unwrap();
+            assert!(!names.contains(&name), "{name} comes twice");
+            names.push(name);
+            let declared = lines.next().unwrap().strip_prefix("# TYPE ").unwrap();
+            kind = declared.strip_prefix(name).unwrap().trim();
+            assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
+            assert!(["counter", "gauge"].contains(&kind), "{kind}");
+            continue;
+        }
+        let (sample, value) = line.rsplit_once(' ').unwrap();
+        value.parse::<u64>().unwrap();
+        assert!(!series.contains(&sample) && !sample.contains("=\"\""), "{sample}");
+        series.push(sample);
+        let name = names.last().unwrap();
+        let labels = sample.strip_prefix(name).unwrap();
+        assert!(
+            labels.is_empty() || (labels.starts_with('{') && labels.ends_with("\"}")),
+            "{sample}"
+        );
+    }
+    assert!(names.len() > 10 && !kind.is_empty());
 }
 
 #[test]

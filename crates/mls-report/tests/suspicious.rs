@@ -73,13 +73,13 @@ fn two_files_and_one_stream_give_the_same_findings() {
 #[test]
 fn the_verdict_is_said_first() {
     let found = report(&[], &stream("dora"));
-    assert!(found.contains("\n1 account to check now\n"), "{found}");
+    assert!(found.contains("\n1 account to check now, among 1 login of 1 user.\n"), "{found}");
     assert!(found.contains("doveadm kick 'dora'\n") && found.contains("postqueue -p\n"), "{found}");
     assert!(found.find("to check now") < found.find("Total attempts"), "{found}");
     let mail = report(&["--format", "mail"], &stream("dora"));
     assert!(mail.contains("Subject: [MailLogSentinel] 1 account to check"), "{mail}");
     let quiet = report(&[], &record(0, "success", "dora"));
-    assert!(quiet.contains("No suspicious login among 1 login of 1 user\n"), "{quiet}");
+    assert!(quiet.contains("No suspicious login among 1 login of 1 user."), "{quiet}");
     let unknown = report(&[], &record(0, "failure", "dora"));
     assert!(unknown.contains("record = yes"), "{unknown}");
 }
@@ -89,7 +89,7 @@ fn findings_of_other_days_are_not_shown() {
     let earlier = stream("dora").replace("2026-06-01", "2026-05-31");
     let other = record(0, "success", "emil").replace("203.0.113.9", "198.51.100.7");
     let text = report(&[], &(earlier + &other));
-    assert!(text.contains("No suspicious login among 1 login of 1 user\n"), "{text}");
+    assert!(text.contains("No suspicious login among 1 login of 1 user."), "{text}");
 }
 
 #[test]

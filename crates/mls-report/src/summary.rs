@@ -1,0 +1,198 @@
+//! What a digest says first, in at most five sentences: whether anybody got in, how many tried, what
+//! is new, what stands out, and what to do.
+
+use chrono::TimeDelta;
+
+use crate::columns::ellipsis;
+use crate::report::{MANY, New, Report};
+use crate::words::{country, enumerate, number, percent, safe, system, thousands};
+
+/// An address stands out if it makes so many percent of all attempts, and so many attempts.
+const MIN_SHARE: u64 = 10;
+const MIN_ATTEMPTS: u64 = 10;
+
+/// A change of fewer percent is not worth a figure.
+const MIN_CHANGE: u64 = 10;
+
+/// Shorter periods are not compared with a usual day: nights differ from days.
+const MIN_LENGTH: TimeDelta = TimeDelta::hours(12);
+
+/// Names in sentences are at most so wide.
+const MAX_NAME: usize = 40;
+
+/// Number of new countries that are named.
+const MAX_COUNTRIES: usize = 5;
+
+/// The sentences. The first one is the verdict, if logins are recorded.
+pub(crate) fn sentences(report: &Report) -> Vec<String> {
+    let verdict = &report.verdict;
+    let mut sentences = Vec::new();
+    sentences.extend(verdict.headline.as_ref().map(|headline| format!("{headline}.")));
+    sentences.push(how_many(report));
+    if report.attempts > 0 {
+        sentences.extend(report.new.as_ref().map(what_is_new));
+        sentences.push(what_stands_out(report));
+    }
+    sentences.push(what_to_do(report));
+    sentences.extend(verdict.headline.is_none().then(|| HOW_TO_RECORD.to_owned()));
+    sentences
+}
+
+/// The last sentence if logins are not recorded.
+const HOW_TO_RECORD: &str = "Whether anybody got in is not known: set `record = yes` in [logins] \
+     of the configuration and run mls-setup to record logins.";
+
+/// An address, or a network, that makes a large part of the attempts.
+struct Attack {
+    source: String,
+    description: String,
+    share: u64,
+}
+
+fn attack(report: &Report) -> Option<Attack> {
+    let all = report.attempts;
+    let address = report.addresses.top.first().map(|x| {
+        let place = x.country_code.as_deref().map(country);
+        let system = system(x.asn, x.aso.as_deref()).map(safe);
+        let known: Vec<_> = place.into_iter().chain(system).collect();
+        (safe(&x.ip), ellipsis(&known.join(", "), MAX_NAME), x.attempts)
+    });
+    let network =
+        report.networks.top.first().filter(|network| network.addresses > 1).map(|x| {
+            (x.network.to_string(), number(x.addresses, "address", "addresses"), x.attempts)
+        });
+    let network = network.filter(|(_, _, attempts)| {
+        address.as_ref().is_none_or(|(_, _, of_address)| *attempts >= of_address.saturating_mul(2))
+    });
+    let (source, description, attempts) = network.or(address)?;
+    let share = percent(attempts, all);
+    (share >= MIN_SHARE && attempts >= MIN_ATTEMPTS).then_some(Attack {
+        source,
+        description,
+        share,
+    })
+}
+
+fn how_many(report: &Report) -> String {
+    let count = match report.attempts {
+        0 => "No failed login".to_owned(),
+        n => number(n, "failed login", "failed logins"),
+    };
+    format!("{count} {}{}.", in_period(report), compared(report))
+}
+
+fn in_period(report: &Report) -> String {
+    let label = &report.period.label;
+    match &report.period {
+        period if period.is_day && label == "today" => "so far today".to_owned(),
+        period if period.is_day => format!("on {label}"),
+        _ if label.starts_with(|c: char| c.is_ascii_digit()) => format!("from {label}"),
+        _ => label.clone(),
+    }
+}
+
+/// `, 12 % more than usual (4,190)`
+fn compared(report: &Report) -> String {
+    let now = report.attempts;
+    let period = &report.period;
+    let usual = report.usual_attempts;
+    if let (true, Some(usual)) = (period.label == "today", usual) {
+        return format!("; a usual day has {}", thousands(usual));
+    }
+    let length = period.length.filter(|length| *length >= MIN_LENGTH);
+    if let Some((usual, length)) = usual.zip(length) {
+        let minutes = u128::try_from(length.num_minutes()).unwrap_or_default();
+        let usual = (u128::from(usual) * minutes + 720) / 1440;
+        return difference(now, u64::try_from(usual).unwrap_or(u64::MAX), "usual");
+    }
+    let before = if period.is_day { "on the day before" } else { "in the time before" };
+    report.previous_attempts.map_or_else(String::new, |previous| difference(now, previous, before))
+}
+
+/// `, 12 % more than usual (4,190)`; `then` is what it is compared with.
+fn difference(now: u64, before: u64, then: &str) -> String {
+    let change = percent(now.abs_diff(before), before);
+    let ratio = now / before.max(1);
+    let how = match before {
+        _ if now == 0 || before == 0 => return format!("; {then}: {}", thousands(before)),
+        _ if change < MIN_CHANGE => "about as many as".to_owned(),
+        _ if ratio >= 2 => format!("{} times as many as", thousands(ratio)),
+        _ if now < before => format!("{change} % fewer than"),
+        _ => format!("{change} % more than"),
+    };
+    format!(", {how} {then} ({})", thousands(before))
+}
+
+fn what_is_new(new: &New) -> String {
+    let count = |distinct: usize, exact: bool, one, many| {
+        let bound = if exact { "" } else { "at least " };
+        (distinct > 0).then(|| bound.to_owned() + &number(distinct as u64, one, many))
+    };
+    let countries = &new.countries;
+    let names = countries.top.iter().take(MAX_COUNTRIES).map(|x| country(&x.country_code));
+    let mut names: Vec<_> = names.collect();
+    if countries.distinct > names.len() {
+        names.push("more".to_owned());
+    }
+    let counts: Vec<_> = [
+        count(new.addresses.distinct, new.addresses.exact, "address", "addresses"),
+        count(new.users.distinct, new.users.exact, "user name", "user names"),
+        count(countries.distinct, countries.exact, "country", "countries")
+            .map(|count| format!("{count} ({})", enumerate(&names))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if counts.is_empty() {
+        return "All of them are known from before.".to_owned();
+    }
+    format!("Never seen before: {}.", enumerate(&counts))
+}
+
+fn what_stands_out(report: &Report) -> String {
+    let attack = attack(report).map(|Attack { source, description, share }| {
+        let description =
+            if description.is_empty() { String::new() } else { format!(" ({description})") };
+        format!("{source}{description} made {share} % of the attempts")
+    });
+    let targets = &report.distributed_attacks;
+    let target = targets.top.first().map(|x| {
+        let others = match targets.distinct - 1 {
+            0 => String::new(),
+            n => format!(
+                "; {} tried from {MANY} addresses or more",
+                number(n as u64, "other user was", "other users were")
+            ),
+        };
+        let addresses = number(x.addresses, "address", "addresses");
+        format!("{} was tried from {addresses}{others}", ellipsis(&safe(&x.user), MAX_NAME))
+    });
+    let slow = match report.slow_attackers.distinct {
+        0 => None,
+        n => Some(format!(
+            "{} on many days",
+            number(n as u64, "address tries a little", "addresses try a little")
+        )),
+    };
+    let found: Vec<_> = [attack, target, slow].into_iter().flatten().collect();
+    if found.is_empty() {
+        return "No address and no user stands out.".to_owned();
+    }
+    format!("What stands out: {}.", found.join("; "))
+}
+
+pub(crate) fn what_to_do(report: &Report) -> String {
+    if report.attempts == 0 && report.usual_attempts.is_some_and(|usual| usual >= MIN_ATTEMPTS) {
+        return "That is unusual: see `maillogsentinel --status` for whether the log is read."
+            .to_owned();
+    }
+    if !report.verdict.accounts.is_empty() {
+        return "Check the accounts below now: each has the commands to run.".to_owned();
+    }
+    match attack(report) {
+        Some(Attack { source, .. }) => format!(
+            "To block {source}, see mls-block(1); to report it to its network, see mls-abuse(1)."
+        ),
+        None => "There is nothing to do.".to_owned(),
+    }
+}
