@@ -13,9 +13,10 @@ use mls_config::zone::Zone;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "mls-report", version, after_help = EXAMPLES)]
 pub struct Args {
-    /// What to read; `-` is standard input. Default: the CSV that --config names, else standard input
+    /// What to read, with the files that rotation made of each; `-` is standard input. Default: the CSV
+    /// that --config names, else standard input
     #[arg(value_name = "FILE")]
-    pub file: Option<PathBuf>,
+    pub files: Vec<PathBuf>,
 
     /// The record of successful logins, for suspicious ones; `-` is standard input. Default: `logins_filename` of --config
     /// with `[logins] record = yes`

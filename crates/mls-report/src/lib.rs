@@ -1,17 +1,26 @@
 //! `mls-report`: the digest that people read, and the numbers that machines read.
 //!
 //! # Reads
-//! In one pass, the CSV of mls-csv or the `auth` records of mls-parse and mls-enrich; from FILE or standard input, plain or
-//! compressed by gzip. Bad rows are reported and skipped. Numbers count failures only.
+//! In one pass, the CSV of mls-csv or the `auth` records of mls-parse and mls-enrich; from one FILE or
+//! several, or from standard input, plain or compressed. The files that rotation made of a FILE
+//! (`FILE.1`, `FILE-20260601.gz`) are read before it. Bad rows are reported and skipped. If no line of
+//! an input can be read, mls-report exits with 65. Numbers count failures only.
 //!
-//! Successful logins are read from `--logins FILE`, with `[logins] record = yes` from `logins_filename`, or from the records
-//! of the first input. Together with the failures they show which logins are suspicious (rules guessed, spread and targeted). The report begins
-//! with these. The rules look back over `[retention] logins_days`.
+//! Successful logins are read from `--logins FILE`, with `[logins] record = yes` from
+//! `logins_filename`, or from the records of the first input. Together with the failures they show
+//! which logins are suspicious (rules guessed, spread and targeted). The rules look back over
+//! `[retention] logins_days`.
 //!
 //! # Writes
-//! A report of a day (`--date`), of any period (`--since`, `--until`), or of what no digest had yet (`--since-last`). `--format`
-//! is text, html, json (see [`report`]), prometheus (see [`mod@prometheus`]) or mail. It goes to standard output, or replaces
-//! `--output FILE` in one step.
+//! A report of a day (`--date`), of any period (`--since`, `--until`), or of what no digest had yet
+//! (`--since-last`). `--format` is text, html, json (see [`report`]), prometheus (see
+//! [`mod@prometheus`]) or mail. It goes to standard output, or replaces `--output FILE` in one step.
+//!
+//! Text, page and mail begin with at most five sentences: whether anybody got in, how many failed
+//! logins there were compared with usual, what is new, what stands out, and what to do. *Usual* is the
+//! median of the days before; at least seven are needed. Sections without content are left out. A day
+//! without attempts is three lines. The subject of a mail begins with the same words every day,
+//! except if there are accounts to check; its `List-Id` never changes.
 //!
 //! ```sh
 //! mls-report --date yesterday /var/log/maillogsentinel/maillogsentinel.csv

@@ -1,10 +1,11 @@
 //! From arguments to a report in its format.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use chrono::{DateTime, FixedOffset};
-use mls_attempts::AttemptSource;
+use mls_attempts::{AttemptSource, ReadSummary};
 use mls_config::Config;
 use mls_config::moment::Day;
 use mls_diag::{Exit, OrExit};
@@ -64,7 +65,8 @@ struct Job {
 
 /// What the report is about.
 struct Scope {
-    source: AttemptSource,
+    /// More than one if the command line names several files.
+    sources: Vec<AttemptSource>,
     period: Period,
     /// What mls-mail commits with the digest.
     cursor: Option<MailCursor>,
@@ -73,9 +75,17 @@ struct Scope {
 impl Job {
     fn scope(&self) -> anyhow::Result<Scope> {
         let committed = self.committed()?;
-        let source = self.source(committed.as_ref())?;
         if !self.args.since_last {
-            return Ok(Scope { source, period: self.period_of_dates()?, cursor: None });
+            let sources = match &self.args.files[..] {
+                [_, _, ..] => self.several()?,
+                _ => {
+                    vec![Self::with_rotated(self.source(committed.as_ref())?, committed.as_ref())?]
+                }
+            };
+            return Ok(Scope { sources, period: self.period_of_dates()?, cursor: None });
+        }
+        if self.args.files.len() > 1 {
+            return Err(Exit::Usage.error("--since-last takes one FILE"));
         }
         let since_last = SinceLast {
             ledger: &self.ledger()?,
@@ -83,13 +93,13 @@ impl Job {
             now: self.now,
             committed: committed.as_ref(),
         };
-        let (source, period, cursor) = since_last.select(source)?;
-        Ok(Scope { source, period, cursor: Some(cursor) })
+        let (source, period, cursor) = since_last.select(self.source(committed.as_ref())?)?;
+        Ok(Scope { sources: vec![source], period, cursor: Some(cursor) })
     }
 
     /// The input, up to what its sink has committed.
     fn source(&self, committed: Option<&CursorFile>) -> anyhow::Result<AttemptSource> {
-        let named = self.args.file.as_ref().or(self.config.paths.csv_filename.as_ref());
+        let named = self.args.files.first().or(self.config.paths.csv_filename.as_ref());
         match named.filter(|path| *path != Path::new("-")) {
             None if self.args.committed_by.is_some() => {
                 Err(Exit::Usage.error("--committed-by needs a FILE that the sink appends to"))
@@ -102,6 +112,45 @@ impl Job {
         }
     }
 
+    /// A regular file with the files that rotation made of it. Pipes have none.
+    fn with_rotated(
+        source: AttemptSource,
+        committed: Option<&CursorFile>,
+    ) -> anyhow::Result<AttemptSource> {
+        let AttemptSource::File { path, .. } = &source else { return Ok(source) };
+        if !path.is_file() {
+            return Ok(source);
+        }
+        Ok(AttemptSource::recorded(path, committed)?.unwrap_or(source))
+    }
+
+    /// All files of the command line, each once.
+    fn several(&self) -> anyhow::Result<Vec<AttemptSource>> {
+        if self.args.committed_by.is_some() || self.args.logins.is_some() {
+            return Err(Exit::Usage.error("--committed-by and --logins take one FILE"));
+        }
+        let (mut sources, mut known) = (Vec::new(), HashSet::new());
+        for path in &self.args.files {
+            if path == Path::new("-") {
+                return Err(Exit::Usage.error("standard input cannot be read with other files"));
+            }
+            let file = AttemptSource::File { path: path.clone(), length: None };
+            match Self::with_rotated(file, None)? {
+                // A shell's `x.csv*` names rotated files, too.
+                AttemptSource::Rotated { mut chain, first } => {
+                    let identity =
+                        |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+                    chain.files.retain(|file| known.insert(identity(&file.path)));
+                    if !chain.files.is_empty() {
+                        sources.push(AttemptSource::Rotated { chain, first });
+                    }
+                }
+                source => sources.push(source),
+            }
+        }
+        Ok(sources)
+    }
+
     /// What the sink of the input has committed, if a cursor file says so.
     fn committed(&self) -> anyhow::Result<Option<CursorFile>> {
         if let Some(path) = &self.args.committed_by {
@@ -111,7 +160,7 @@ impl Job {
         // The CSV of the configuration belongs to the sink with the cursor file of the configuration. A CSV that was written
         // by hand has no cursor file, and the position of the Python original describes no CSV.
         let default = self.config.paths.csv_cursor();
-        let default = default.filter(|path| self.args.file.is_none() && path.exists());
+        let default = default.filter(|path| self.args.files.is_empty() && path.exists());
         let cursor = default.map_or(Ok(None), |path| CursorFile::load(&path))?;
         Ok(cursor.filter(|cursor| cursor.data.is_some()))
     }
@@ -141,29 +190,38 @@ impl Job {
     }
 
     fn report(&self, scope: &Scope) -> anyhow::Result<Report> {
-        let Scope { source, period, .. } = scope;
+        let Scope { sources, period, .. } = scope;
         let zone = self.args.timezone;
         let (mut tally, mut logins) = (Tally::new(period), LoginCounter::start()?);
         let settings = Settings::from(&self.config.suspicious);
         let days = self.config.retention.logins_days;
-        let mut watch = Watch::start(period, zone, settings, days, self.logins(source)?)?;
-        let extent = source.read(zone, |attempt, offset| {
-            watch.attempt(attempt);
-            if attempt.outcome != Outcome::Failure {
-                return;
-            }
-            let part = period.part_of(attempt.date, offset);
-            tally.add(attempt, part);
-            if part == PeriodPart::Inside {
-                logins.add(attempt);
-            }
-        })?;
+        let logins_of = sources.first().map(|source| self.logins(source)).transpose()?.flatten();
+        let mut watch = Watch::start(period, zone, settings, days, logins_of)?;
+        let mut extent = ReadSummary::default();
+        for source in sources {
+            let read = source.read(zone, |attempt, offset| {
+                watch.attempt(attempt);
+                if attempt.outcome != Outcome::Failure {
+                    return;
+                }
+                let part = period.part_of(attempt.date, offset);
+                tally.add(attempt, part);
+                if part == PeriodPart::Inside {
+                    logins.add(attempt);
+                }
+            })?;
+            extent = ReadSummary {
+                rows: extent.rows + read.rows,
+                bytes: extent.bytes + read.bytes,
+                csv: read.csv,
+            };
+        }
         let names = logins.finish()?;
         let watched = watch.finish()?;
         let about = About {
             period,
             extent: &extent,
-            file_name: source.file_name(),
+            file_name: sources.last().and_then(AttemptSource::file_name),
             logins: watched,
             server: self.machine.clone(),
             interval: self.config.systemd.extraction_schedule.clone(),
@@ -186,7 +244,7 @@ impl Job {
             };
         }
         // Another FILE is of another server, perhaps.
-        if !self.config.logins.record || self.args.file.is_some() {
+        if !self.config.logins.record || !self.args.files.is_empty() {
             return Ok(None);
         }
         let Some(live) = &self.config.paths.logins_filename else { return Ok(None) };
@@ -201,7 +259,7 @@ impl Job {
 
     /// The mail: both forms, and the CSV that they come from.
     fn message(&self, scope: &Scope, report: &Report) -> anyhow::Result<Vec<u8>> {
-        let attachment = match scope.source.newest_file() {
+        let attachment = match scope.sources.last().and_then(AttemptSource::newest_file) {
             Some((path, length)) if report.csv.is_some() => {
                 Attachment::read(path, length, self.config.report.attach_csv)?
             }

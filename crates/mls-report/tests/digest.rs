@@ -126,3 +126,68 @@ fn a_bad_row_is_named_and_the_rest_is_counted() {
     assert!(out.contains("Total attempts 2026-06-01: 1\n"), "{out}");
     assert!(err.starts_with("mls-report: warning: stdin, line 2: "), "{err}");
 }
+
+#[test]
+fn several_files_and_their_rotated_files_are_counted_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let row = |user: &str| format!("mail,2026-06-01 00:00,192.0.2.1,{user},null,OK,CN,1,O\n");
+    let write = |name: &str, users: &[&str]| {
+        let rows: String = users.iter().map(|user| row(user)).collect();
+        let path = dir.path().join(name);
+        mls_state::atomic::write(&path, (HEADER.to_owned() + &rows).as_bytes(), 0o600).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (a, a1, b) =
+        (write("a.csv", &["anna"]), write("a.csv.1", &["bert", "carl"]), write("b.csv", &["dora"]));
+    for (files, total) in
+        [(vec![&a], 3), (vec![&a, &b], 4), (vec![&a, &a1, &b], 4), (vec![&a1, &a], 3)]
+    {
+        let mut args = vec!["--date", "2026-06-01"];
+        args.extend(files.iter().map(|file| file.as_str()));
+        let text = digest(&args, b"");
+        assert!(text.starts_with(&format!("Total attempts 2026-06-01: {total}\n")), "{text}");
+    }
+}
+
+#[test]
+fn an_input_that_cannot_be_read_at_all_is_an_error_that_names_the_cure() {
+    let old = "server;date;ip;user;hostname;reverse_dns_status;country_code;asn;aso\n\
+               mail;01/06/2026 00:00;192.0.2.1;x;null;Errno 1;CN;1;O\n";
+    for (input, cure) in [(old, "mls-csv --decode --legacy"), ("a mail log\n", "the right file?")] {
+        let mut command = Command::cargo_bin("mls-report").unwrap();
+        let run = command.args(["--date", "2026-06-01"]).write_stdin(input).assert().code(65);
+        let err = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
+        assert!(err.contains(cure), "{err}");
+    }
+}
+
+#[test]
+fn a_day_without_attempts_is_three_lines_and_says_why() {
+    let csv = format!("{HEADER}mail,2026-06-01 00:00,192.0.2.1,x,null,OK,CN,1,O\n");
+    let mut command = Command::cargo_bin("mls-report").unwrap();
+    let run = command.args(["--date", "2026-06-02"]).write_stdin(csv).assert().success();
+    let out = String::from_utf8(run.get_output().stdout.clone()).unwrap();
+    assert_eq!(out.lines().count(), 3, "{out}");
+    assert_eq!(out.lines().nth(1), Some("Total attempts 2026-06-02: 0"));
+    assert!(out.contains("1 failed login from 2026-06-01 00:00"), "{out}");
+}
+
+#[test]
+fn no_line_of_a_digest_is_wider_than_80_columns_whatever_clients_call_themselves() {
+    let names = ["a".repeat(250), "日本語".repeat(60), "e\u{301}".repeat(100), "x y".repeat(70)];
+    let mut csv = HEADER.to_owned();
+    for name in &names {
+        for i in 0..12 {
+            let ip = format!("2001:db8:aaaa:bbbb:cccc:dddd:eeee:{:x}", 0x1000 + i);
+            writeln!(csv, "m,2026-06-01 10:00,{ip},{name},{name},{name},{name},1,{name}").unwrap();
+        }
+    }
+    let text = digest(&["--date", "2026-06-01", "--timezone", "UTC"], csv.as_bytes());
+    for line in text.lines() {
+        assert!(unicode_width::UnicodeWidthStr::width(line) <= 80, "{line}");
+    }
+    assert!(
+        text.contains('…') && text.contains("2001:db8:aaaa:bbbb:cccc:dddd:eeee:1000"),
+        "{text}"
+    );
+}
