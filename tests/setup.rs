@@ -499,6 +499,7 @@ fn automated_setup_asks_nothing_and_refuses_what_an_interview_would() {
         assert_eq!(system.enabled(unit), enabled, "{unit}");
     }
     assert!(!system.path("etc/systemd/system/maillogsentinel-extract.timer.d/setup.conf").exists());
+    assert!(system.read("etc/maillogsentinel.conf.bak").starts_with("# Kept.\n"));
     let output = system.automated(
         "[report]\nemail = admin@localhost\n[logins]\nrecord = yes\n[systemd]\nextraction_schedule = follow\n",
     );
@@ -517,7 +518,6 @@ fn automated_setup_asks_nothing_and_refuses_what_an_interview_would() {
         ),
         "{dropin}"
     );
-    assert!(system.read("etc/maillogsentinel.conf.bak").starts_with("# Kept.\n"));
     let output =
         system.automated("[ASN_ASO]\nasn_db_path = /srv/ip data/asn.csv,/srv/six/asn.csv\n");
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -712,6 +712,7 @@ fn without_systemd_cron_starts_the_jobs() {
          */15 * * * * maillogsentinel maillogsentinel\n\
          30 6 * * mon-fri maillogsentinel maillogsentinel --report\n\
          0 0 * * 1 maillogsentinel mls-ipdb --config /etc/maillogsentinel.conf update\n\
+         */5 * * * * maillogsentinel maillogsentinel --alert\n\
          31 4 * * * maillogsentinel maillogsentinel --prune\n"
     );
     assert!(system.read("etc/passwd").contains("maillogsentinel:"));

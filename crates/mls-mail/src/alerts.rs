@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use chrono::{DateTime, Local, TimeDelta};
-use mls_diag::{Exit, OrExit, count, summary};
+use mls_diag::{Exit, OrExit, count};
 use mls_event::{Alert, MAX_LINE, Record};
 use mls_state::alerted::Alerted;
 use mls_stream::signals;
@@ -195,12 +195,12 @@ impl Collector<'_> {
 
     fn report(&mut self) {
         let wait = self.ledger.alerts().len();
-        summary(format_args!(
+        log::debug!(
             "took {} and made {} of them; {} for the next mail",
             count(self.taken, "alert", "alerts"),
             count(self.mails, "mail", "mails"),
             count(wait, "alert waits", "alerts wait"),
-        ));
+        );
     }
 
     fn deliver_waiting(&mut self) -> anyhow::Result<()> {
