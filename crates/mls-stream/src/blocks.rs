@@ -5,68 +5,13 @@ use std::io::{self, Read};
 use std::ops::Range;
 
 use anyhow::Context;
-use mls_event::{MAX_LINE, Record, Segment, last_lines};
+use mls_event::{MAX_LINE, Record, Segment};
 
+use crate::batch::LastLines;
+pub use crate::batch::{Batch, Block, Place};
 use crate::input::{GZIP, Input, compressed};
 use crate::signals;
 use mls_diag::{Exit, OrExit, diag};
-
-/// What comes next in the input.
-#[derive(Debug)]
-pub enum Block<'a> {
-    /// Whole lines with their newlines. Only the last line of a plain stream may lack its newline.
-    Lines(&'a [u8], Place<'a>),
-    /// A record to pass on unchanged, without its newline.
-    Record(&'a [u8]),
-}
-
-/// Where a block begins.
-#[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
-    /// The segment that the block is part of; none in a plain stream.
-    pub segment: Option<&'a Segment<'static>>,
-    /// Offset of the block's first byte in the segment's file, or in the plain stream.
-    pub offset: u64,
-    /// The last lines before it, as in [`Segment`].
-    pub before: &'a [u8],
-}
-
-/// Blocks that were read together. The caller gives the batch back for the next read, so that its
-/// memory is reused.
-#[derive(Debug, Default)]
-pub struct Batch {
-    /// It keeps its length: clearing bytes that the next read overwrites would cost a pass.
-    buffer: Vec<u8>,
-    segments: Vec<Segment<'static>>,
-    parts: Vec<Part>,
-    /// The last lines of the batch before.
-    before: Vec<u8>,
-}
-
-#[derive(Debug)]
-enum Part {
-    /// Lines, the offset at which they begin, and the index of their segment.
-    Lines(Range<usize>, u64, Option<usize>),
-    Record(Range<usize>),
-}
-
-impl Batch {
-    /// The blocks, in the order of the input.
-    pub fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
-        let mut last = self.before.as_slice();
-        self.parts.iter().map(move |part| match part {
-            Part::Lines(range, offset, segment) => {
-                let segment = segment.map(|segment| &self.segments[segment]);
-                let begins = segment.filter(|segment| segment.offset == *offset);
-                let before = begins.map_or(last, |segment| segment.before.as_bytes());
-                let lines = &self.buffer[range.clone()];
-                last = last_lines(lines);
-                Block::Lines(lines, Place { segment, offset: *offset, before })
-            }
-            Part::Record(range) => Block::Record(&self.buffer[range.clone()]),
-        })
-    }
-}
 
 /// Reads blocks. The first line decides whether the input is plain or framed. A line that is longer
 /// than [`MAX_LINE`], including its newline, is reported and skipped.
@@ -83,8 +28,7 @@ pub struct Blocks {
     offset: u64,
     /// Whether the beginning of a line that is too long was skipped and its end is still to come.
     skipping: bool,
-    /// Those of the last batch.
-    last_lines: Vec<u8>,
+    last_lines: LastLines,
     /// The error that the next read returns.
     broken: Option<anyhow::Error>,
 }
@@ -137,7 +81,7 @@ impl Blocks {
             framing: Framing::Undecided,
             offset: 0,
             skipping: false,
-            last_lines: Vec::new(),
+            last_lines: LastLines::default(),
             broken: None,
         }
     }
@@ -161,14 +105,13 @@ impl Blocks {
         mut batch: Batch,
         mut pause: impl FnMut() -> anyhow::Result<()>,
     ) -> anyhow::Result<Option<Batch>> {
-        batch.segments.clear();
-        batch.parts.clear();
+        batch.clear();
         if batch.buffer.is_empty() {
             // The kernel provides zeroed pages when they are first written: most runs read far
             // less.
             batch.buffer = vec![0; MAX_LINE];
         }
-        while batch.parts.is_empty() {
+        while batch.is_empty() {
             if let Some(error) = self.broken.take() {
                 return Err(error);
             }
@@ -177,24 +120,10 @@ impl Blocks {
             }
             let end = self.fill(&mut batch.buffer, &mut pause)?;
             self.take_apart(&mut batch, end);
-            self.keep_last_lines(&mut batch);
             self.rest.clear();
             self.rest.extend_from_slice(&batch.buffer[self.start..end]);
         }
         Ok(Some(batch))
-    }
-
-    /// Gives the batch what the one before has kept, and keeps its own last lines.
-    fn keep_last_lines(&mut self, batch: &mut Batch) {
-        let lines = batch.parts.iter().rev().find_map(|part| match part {
-            Part::Lines(range, ..) => Some(range.clone()),
-            Part::Record(_) => None,
-        });
-        if let Some(range) = lines {
-            batch.before.clear();
-            std::mem::swap(&mut batch.before, &mut self.last_lines);
-            self.last_lines.extend_from_slice(last_lines(&batch.buffer[range]));
-        }
     }
 
     /// Reads until there is a whole line, or [`MAX_LINE`] bytes, or the end of the input. Returns
@@ -230,15 +159,14 @@ impl Blocks {
                         Framing::Segment(segment, _) => Some(segment),
                         _ => None,
                     };
-                    batch.segments.extend(segment.filter(|_| !known).cloned());
-                    known = segment.is_some();
-                    batch.parts.push(Part::Lines(
-                        range,
-                        offset,
-                        segment.map(|_| batch.segments.len() - 1),
-                    ));
+                    let in_segment = segment.is_some();
+                    if let Some(segment) = segment.filter(|_| !known) {
+                        batch.add_segment(segment.clone());
+                    }
+                    known = in_segment;
+                    batch.add_lines(range, offset, in_segment, &mut self.last_lines);
                 }
-                Ok(Step::Record(range)) => batch.parts.push(Part::Record(range)),
+                Ok(Step::Record(range)) => batch.add_record(range),
                 Ok(Step::Again) => {}
                 Ok(Step::More) => return,
                 Ok(Step::End) => self.framing = Framing::Ended,
@@ -399,139 +327,4 @@ impl Blocks {
 }
 
 #[cfg(test)]
-mod tests {
-    use mls_event::{Begin, Body, Checkpoint, End, Timestamp};
-
-    use super::*;
-
-    /// Returns its bytes in pieces, as a pipe does.
-    struct Pieces(Vec<u8>, usize);
-
-    impl Read for Pieces {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let n = self.1.min(self.0.len()).min(buffer.len());
-            buffer[..n].copy_from_slice(&self.0[..n]);
-            self.0.drain(..n);
-            Ok(n)
-        }
-    }
-
-    fn read(input: &[u8], piece: usize) -> anyhow::Result<Vec<String>> {
-        let mut blocks = Blocks::new(Box::new(Pieces(input.to_vec(), piece)), "old.log");
-        let (mut seen, mut batch) = (Vec::new(), Batch::default());
-        while let Some(next) = blocks.next(batch, || Ok(()))? {
-            for block in next.blocks() {
-                match block {
-                    Block::Record(line) => seen.push(mls_event::kind(line).unwrap().into_owned()),
-                    Block::Lines(bytes, place) => {
-                        let mut offset = place.offset;
-                        for line in bytes.split_inclusive(|b| *b == b'\n') {
-                            seen.push(format!("{offset} {}", String::from_utf8_lossy(line)));
-                            offset += line.len() as u64;
-                        }
-                    }
-                }
-            }
-            batch = next;
-        }
-        Ok(seen)
-    }
-
-    fn segment(offset: u64, content: &str) -> Vec<u8> {
-        let mut out = Vec::new();
-        let mtime = Timestamp::parse("2026-11-21T07:00:00Z").unwrap();
-        let (source, generation, length) = ("/log".into(), "g".into(), content.len() as u64);
-        Segment { source, generation, offset, length, mtime, before: String::new() }
-            .write_line(&mut out);
-        out.extend_from_slice(content.as_bytes());
-        out
-    }
-
-    fn framed(parts: &[Vec<u8>]) -> Vec<u8> {
-        let mut out = Vec::new();
-        Begin { base: 1 }.write_line(&mut out);
-        out.extend(parts.concat());
-        Checkpoint { cursor: serde_json::json!(1) }.write_line(&mut out);
-        out
-    }
-
-    #[test]
-    fn plain_lines_are_whole_however_reads_cut_them() {
-        for piece in [1, 2, 3, 7, 100] {
-            assert_eq!(
-                read(b"one\ntwo\n\nthree", piece).unwrap(),
-                ["0 one\n", "4 two\n", "8 \n", "9 three"]
-            );
-            assert!(read(b"", piece).unwrap().is_empty());
-        }
-    }
-
-    #[test]
-    fn gzip_is_refused_however_reads_cut_it() {
-        for piece in [1, 2, 100] {
-            let error = read(b"\x1f\x8b\x08\0no newline", piece).unwrap_err();
-            assert_eq!(
-                (Exit::of(&error), error.to_string().contains("gzip")),
-                (Exit::DataErr, true),
-                "{error}"
-            );
-            for plain in [&b"\x1f"[..], b"\x1f\n\x8b\n", b"a\n\x1f\x8b\n"] {
-                assert_eq!(
-                    read(plain, piece).unwrap().len(),
-                    plain.split_inclusive(|b| *b == b'\n').count()
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn lines_of_segments_have_offsets_and_are_never_records() {
-        let mut input =
-            framed(&[segment(10, "a\n{\"v\":1,\"type\":\"end\"}\n"), segment(90, "b\n")]);
-        End {}.write_line(&mut input);
-        input.extend_from_slice(b"after the end\n");
-        for piece in [1, 5, 64, 1000] {
-            let seen = read(&input, piece).unwrap();
-            assert_eq!(
-                seen,
-                [
-                    "begin",
-                    "10 a\n",
-                    "12 {\"v\":1,\"type\":\"end\"}\n",
-                    "90 b\n",
-                    "checkpoint",
-                    "end"
-                ]
-            );
-        }
-    }
-
-    #[test]
-    fn frames_that_stop_early_or_are_broken_are_errors() {
-        let whole = framed(&[segment(0, "a\nb\n")]);
-        for cut in [whole.len(), whole.len() - 5, whole.len() - 40] {
-            assert_eq!(Exit::of(&read(&whole[..cut], 9).unwrap_err()), Exit::TempFail, "{cut}");
-        }
-        for broken in [b"no record\n".to_vec(), segment(0, "no newline"), segment(u64::MAX, "a\n")]
-            .map(|part| framed(&[part]))
-        {
-            let error = read(&broken, 9).unwrap_err();
-            assert_eq!(Exit::of(&error), Exit::DataErr);
-            assert!(error.to_string().starts_with("old.log: "), "{error}");
-        }
-    }
-
-    #[test]
-    fn whether_a_line_is_too_long_does_not_depend_on_the_size_of_reads() {
-        for (length, kept) in [(MAX_LINE - 1, true), (MAX_LINE, false), (3 * MAX_LINE + 5, false)] {
-            let mut input = b"first\n".to_vec();
-            input.extend(std::iter::repeat_n(b'x', length));
-            input.extend_from_slice(b"\nlast\n");
-            for piece in [4096, 1 << 30] {
-                let seen = read(&input, piece).unwrap();
-                assert_eq!(seen.len(), if kept { 3 } else { 2 }, "{length}, {piece}");
-                assert_eq!(*seen.last().unwrap(), format!("{} last\n", length + 7));
-            }
-        }
-    }
-}
+mod tests;

@@ -10,6 +10,7 @@
 
 #![warn(missing_docs)]
 
+mod batch;
 pub mod blocks;
 pub mod input;
 pub mod ndjson;

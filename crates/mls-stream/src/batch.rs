@@ -1,0 +1,120 @@
+//! Blocks that were read together, and what is known of the place of each.
+
+use std::ops::Range;
+
+use mls_event::{MAX_BEFORE, Segment, last_lines};
+
+/// What comes next in the input.
+#[derive(Debug)]
+pub enum Block<'a> {
+    /// Whole lines with their newlines. Only the last line of a plain stream may lack its newline.
+    Lines(&'a [u8], Place<'a>),
+    /// A record to pass on unchanged, without its newline.
+    Record(&'a [u8]),
+}
+
+/// Where a block begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The segment that the block is part of; none in a plain stream.
+    pub segment: Option<&'a Segment<'static>>,
+    /// Offset of the block's first byte in the segment's file, or in the plain stream.
+    pub offset: u64,
+    /// The last lines before it, as in [`Segment`].
+    pub before: &'a [u8],
+}
+
+/// Blocks that were read together. The caller gives the batch back for the next read, so that its
+/// memory is reused.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// It keeps its length: clearing bytes that the next read overwrites would cost a pass.
+    pub(crate) buffer: Vec<u8>,
+    parts: Vec<Part>,
+    segments: Vec<Segment<'static>>,
+    /// The last lines before each block, one after the other.
+    before: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Part {
+    Lines {
+        range: Range<usize>,
+        offset: u64,
+        /// The index of the segment.
+        segment: Option<usize>,
+        before: Range<usize>,
+    },
+    Record(Range<usize>),
+}
+
+impl Batch {
+    /// The blocks, in the order of the input.
+    pub fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
+        self.parts.iter().map(|part| match part {
+            Part::Lines { range, offset, segment, before } => {
+                let place = Place {
+                    segment: segment.map(|segment| &self.segments[segment]),
+                    offset: *offset,
+                    before: &self.before[before.clone()],
+                };
+                Block::Lines(&self.buffer[range.clone()], place)
+            }
+            Part::Record(range) => Block::Record(&self.buffer[range.clone()]),
+        })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.parts.clear();
+        self.segments.clear();
+        self.before.clear();
+    }
+
+    pub(crate) fn add_record(&mut self, range: Range<usize>) {
+        self.parts.push(Part::Record(range));
+    }
+
+    /// Adds lines that begin at `offset`, in the segment that was added last if `in_segment`.
+    pub(crate) fn add_lines(
+        &mut self,
+        range: Range<usize>,
+        offset: u64,
+        in_segment: bool,
+        last: &mut LastLines,
+    ) {
+        let segment = self.segments.len().checked_sub(1).filter(|_| in_segment);
+        let begins = segment.map(|n| &self.segments[n]).filter(|segment| segment.offset == offset);
+        if let Some(segment) = begins {
+            last.0.clear();
+            last.0.extend_from_slice(segment.before.as_bytes());
+        }
+        let start = self.before.len();
+        self.before.extend_from_slice(&last.0);
+        last.add(&self.buffer[range.clone()]);
+        let before = start..self.before.len();
+        self.parts.push(Part::Lines { range, offset, segment, before });
+    }
+
+    pub(crate) fn add_segment(&mut self, segment: Segment<'static>) {
+        self.segments.push(segment);
+    }
+}
+
+/// The [last lines](last_lines) of what was read so far. They do not depend on where reads have cut the input.
+#[derive(Debug, Default)]
+pub(crate) struct LastLines(Vec<u8>);
+
+impl LastLines {
+    fn add(&mut self, lines: &[u8]) {
+        if lines.len() >= MAX_BEFORE {
+            self.0.clear();
+        }
+        self.0.extend_from_slice(last_lines(lines));
+        let kept = last_lines(&self.0).len();
+        self.0.drain(..self.0.len() - kept);
+    }
+}
