@@ -163,7 +163,8 @@ impl Lines {
                     format!("warning: {client}: SASL {mechanism} authentication failed");
                 message += *self.random.pick(&REASONS);
                 if self.random.below(2) == 0 {
-                    message += &format!(", sasl_username={}", self.chosen());
+                    message += ", sasl_username=";
+                    message += &self.chosen();
                 }
                 (service.into(), pid, message)
             }

@@ -210,11 +210,11 @@ fn dovecot(message: &str, record: &mut Map<String, Value>) -> Option<u64> {
     record.insert("service".into(), json!(format!("dovecot/{process}")));
     let (outcome, attempts, fields) = match rest.split_once(": ") {
         Some(("Login" | "Logged in", fields)) => ("success", 1, fields),
-        _ => {
+        None | Some(_) => {
             let starts = ["): user=<", "): method=", "): rip="];
             let end = starts.iter().filter_map(|words| rest.find(words)).min()?;
-            let (outcome, attempts) = ending(&rest[..end + 1])?;
-            (outcome, attempts, &rest[end + 3..])
+            let (outcome, attempts) = ending(&rest[..=end])?;
+            (outcome, attempts, &rest[end + "): ".len()..])
         }
     };
     record.insert("outcome".into(), json!(outcome));
