@@ -108,11 +108,11 @@ impl LineParser {
         }))
     }
 
-    /// The attempt of an `auth` record; `None` if it is neither a failure nor a success.
+    /// The attempt of an `auth` record; `None` if the client gave up before it sent a password.
     pub(crate) fn auth<'a>(&'a mut self, auth: &'a mut Auth<'_>) -> Option<Attempt<'a>> {
         let outcome = auth.outcome;
         let attempts = auth.rows(outcome).into();
-        if attempts == 0 || !matches!(outcome, Outcome::Failure | Outcome::Success) {
+        if attempts == 0 || outcome == Outcome::Aborted {
             return None;
         }
         let added = auth.enrichment.get_or_insert_default();

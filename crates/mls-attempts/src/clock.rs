@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, FixedOffset, NaiveDateTime, TimeDelta};
 use mls_config::zone::Zone;
+use mls_event::Outcome;
 use mls_findings::Observation;
 
 use crate::Attempt;
@@ -21,8 +22,12 @@ impl Clock {
         Self { zone, last: None }
     }
 
-    /// The attempt as the rules for suspicious logins see it; `None` if no calendar has its date.
+    /// The attempt as the rules for suspicious logins see it; `None` if the server did not decide it, or if no calendar
+    /// has its date.
     pub fn observation<'a>(&mut self, attempt: &Attempt<'a>) -> Option<Observation<'a>> {
+        if !matches!(attempt.outcome, Outcome::Failure | Outcome::Success) {
+            return None;
+        }
         Some(Observation {
             at: self.moment(attempt)?,
             outcome: attempt.outcome,

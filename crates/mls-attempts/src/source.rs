@@ -80,8 +80,8 @@ impl AttemptSource {
         Self::Rotated { chain, first: first.max(newer) }
     }
 
-    /// Calls `each` for every failure and every login, with the offset of its line. Offsets
-    /// continue from one file to the next. Bad rows are reported and skipped. The summary describes
+    /// Calls `each` for every failure, every login and every error of the server, with the offset of
+    /// its line. Offsets continue from one file to the next. Bad rows are reported and skipped. The summary describes
     /// the last file.
     ///
     /// # Errors

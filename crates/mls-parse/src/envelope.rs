@@ -128,9 +128,11 @@ fn open_inside<'a>(
                 rest = trim_front(inner);
             }
             Layer::Program(header) => {
+                if depth == 0 || is_mail_server(header.program) {
+                    return finish(&header, outside);
+                }
                 let has_stamp = may_be_a_line(header.message);
-                let is_line = has_stamp || begins_with_a_server(header.message);
-                if depth > 0 && !is_mail_server(header.program) && is_line {
+                if has_stamp || begins_with_a_server(header.message) {
                     let mut outside = outside.clone();
                     // The line of a container without a stamp has the one of its envelope.
                     outside.in_container = !has_stamp;

@@ -32,6 +32,7 @@ mod daemon;
 mod dovecot;
 mod mechanism;
 mod partial;
+mod pieces;
 mod repetition;
 mod scan;
 mod search;

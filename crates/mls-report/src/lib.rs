@@ -5,6 +5,8 @@
 //! several, or from standard input, plain or compressed. The files that rotation made of a FILE
 //! (`FILE.1`, `FILE-20260601.gz`) are read before it. Bad rows are reported and skipped. If no line of
 //! an input can be read, mls-report exits with 65. Numbers count failures only.
+//! If records have logins that the server could not check (`mls-parse --outcome failure,error`), a
+//! note says how many. The CSV has no rows for them.
 //!
 //! Successful logins are read from `--logins FILE`, with `[logins] record = yes` from
 //! `logins_filename`, or from the records of the first input. Together with the failures they show

@@ -505,11 +505,18 @@ fn notes(tally: &Tally, names: &Names) -> Vec<String> {
             "slow attackers may be missing",
         ),
     ];
+    let errors = (tally.errors > 0).then(|| {
+        let logins = if tally.errors == 1 { "login" } else { "logins" };
+        format!(
+            "{} {logins} could not be checked because the authentication service failed.",
+            tally.errors
+        )
+    });
     let full = full
         .iter()
         .filter(|(full, ..)| *full)
         .map(|(_, what, so)| format!("There are more {what} than fit in memory: {so}."));
-    empty.into_iter().chain(short).chain(full).collect()
+    empty.into_iter().chain(errors).chain(short).chain(full).collect()
 }
 
 /// The network whose addresses one attacker probably holds.

@@ -201,10 +201,13 @@ impl Job {
         for source in sources {
             let read = source.read(zone, |attempt, offset| {
                 watch.attempt(attempt);
+                let part = period.part_of(attempt.date, offset);
+                if attempt.outcome == Outcome::Error && part == PeriodPart::Inside {
+                    tally.errors += attempt.attempts;
+                }
                 if attempt.outcome != Outcome::Failure {
                     return;
                 }
-                let part = period.part_of(attempt.date, offset);
                 tally.add(attempt, part);
                 if part == PeriodPart::Inside {
                     logins.add(attempt);

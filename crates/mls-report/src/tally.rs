@@ -50,6 +50,8 @@ pub(crate) fn join<const N: usize>(joined: &mut String, values: [Option<&str>; N
 #[derive(Debug)]
 pub(crate) struct Tally {
     pub(crate) attempts: u64,
+    /// Logins of the period that the server could not check.
+    pub(crate) errors: u64,
     /// In the period of the same length before the period.
     pub(crate) previous: u64,
     /// In all data.
@@ -79,6 +81,7 @@ impl Tally {
     pub(crate) fn new(period: &Period) -> Self {
         Self {
             attempts: 0,
+            errors: 0,
             previous: 0,
             total: 0,
             extent: None,

@@ -446,3 +446,25 @@ fn more_names_than_are_counted_apart_give_lower_bounds_that_say_so() {
     assert!(report.countries.exact && !report.systems.exact);
     assert_eq!(report.countries.top[0].attempts, 250_000 + said);
 }
+
+#[test]
+fn logins_that_the_server_could_not_check_are_named_and_are_neither_attempts_nor_suspicious() {
+    let record = |day: u32, outcome: &str, attempts: u32| {
+        format!(
+            "{{\"v\":1,\"type\":\"auth\",\"date\":\"2026-06-{day:02}T10:00:00+00:00\",\"outcome\":\"{outcome}\",\
+             \"attempts\":{attempts},\"ip\":\"192.0.2.1\",\"user\":\"a\"}}\n"
+        )
+    };
+    let errors = record(1, "error", 1) + &record(2, "error", 2) + &record(1, "aborted", 4);
+    let (one, none) = (report(&["--date", "2026-06-01"], &errors), record(1, "failure", 3));
+    assert_eq!(one.attempts, 0);
+    let said = "1 login could not be checked because the authentication service failed.";
+    assert!(one.notes.contains(&said.to_owned()), "{:?}", one.notes);
+    let two = report(&["--date", "2026-06-02"], &(errors + &record(2, "failure", 5)));
+    assert_eq!(two.attempts, 5);
+    assert_eq!(
+        two.notes,
+        ["2 logins could not be checked because the authentication service failed."]
+    );
+    assert_eq!(report(&["--date", "2026-06-01"], &none).notes, [""; 0]);
+}

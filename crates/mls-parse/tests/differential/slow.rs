@@ -208,14 +208,14 @@ fn dovecot(message: &str, record: &mut Map<String, Value>) -> Option<u64> {
         return None;
     }
     record.insert("service".into(), json!(format!("dovecot/{process}")));
-    let (outcome, attempts, fields) = match rest.split_once(": ") {
-        Some(("Login" | "Logged in", fields)) => ("success", 1, fields),
-        None | Some(_) => {
-            let starts = ["): user=<", "): method=", "): rip="];
-            let end = starts.iter().filter_map(|words| rest.find(words)).min()?;
-            let (outcome, attempts) = ending(&rest[..=end])?;
-            (outcome, attempts, &rest[end + "): ".len()..])
-        }
+    let login = rest.strip_prefix("Login: ").or_else(|| rest.strip_prefix("Logged in: "));
+    let (outcome, attempts, fields) = if let Some(fields) = login {
+        ("success", 1, fields)
+    } else {
+        let starts = ["): user=<", "): method=", "): rip="];
+        let end = starts.iter().filter_map(|words| rest.find(words)).min()?;
+        let (outcome, attempts) = ending(&rest[..=end])?;
+        (outcome, attempts, &rest[end + "): ".len()..])
     };
     record.insert("outcome".into(), json!(outcome));
     // The server writes the address after what the client chose.

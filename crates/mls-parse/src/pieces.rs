@@ -1,0 +1,206 @@
+//! Takes a message apart: one function for each kind of part.
+
+use std::net::IpAddr;
+
+use bstr::ByteSlice;
+use mls_event::Outcome;
+
+use crate::grammar::{
+    Form, Part,
+    Part::{
+        Client, End, Level, LoginFields, LoginUser, Mechanism, Process, QueueId, ReasonAndUser,
+        SessionEnd, Text,
+    },
+    TEMPORARY, USER,
+};
+use crate::{dovecot, envelope, mechanism};
+
+/// The pieces of a message as they stand in it, with their places.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "the fields are those of the auth record, before their text is made safe to print"
+)]
+pub struct Pieces<'a> {
+    pub outcome: Outcome,
+    pub attempts: u32,
+    pub process: Option<&'a str>,
+    pub mechanism: Option<&'a [u8]>,
+    /// The rest of the message from the first byte on that somebody else than the server may have chosen.
+    pub untrusted: &'a [u8],
+    /// The text that `ip` was read from; `None` if there is no address.
+    pub address: Option<&'a [u8]>,
+    pub ip: Option<IpAddr>,
+    pub port: Option<u16>,
+    pub client: Option<&'a [u8]>,
+    pub user: Option<&'a [u8]>,
+    pub reason: Option<&'a [u8]>,
+    pub queue_id: Option<&'a str>,
+}
+
+/// Takes `message` apart as one of `forms`.
+#[must_use]
+pub fn pieces<'a>(message: &'a [u8], forms: &[Form]) -> Option<Pieces<'a>> {
+    forms.iter().find_map(|form| {
+        let mut pieces = Pieces {
+            outcome: form.outcome,
+            attempts: 1,
+            process: None,
+            mechanism: None,
+            untrusted: message,
+            address: None,
+            ip: None,
+            port: None,
+            client: None,
+            user: None,
+            reason: None,
+            queue_id: None,
+        };
+        form.parts.iter().try_fold(message, |rest, part| pieces.take(*part, rest))?;
+        Some(pieces)
+    })
+}
+
+impl<'a> Pieces<'a> {
+    /// Takes a part off the front of `text` and returns what follows it.
+    fn take(&mut self, part: Part, text: &'a [u8]) -> Option<&'a [u8]> {
+        match part {
+            Text(words) => text.strip_prefix(words.as_bytes()),
+            Client => {
+                self.untrusted = text;
+                self.client(text)
+            }
+            Mechanism(stop) => {
+                let end = memchr::memchr(stop, text)?;
+                let quoted =
+                    stop == b' ' && memchr::memchr3(b'"', b'<', b'\\', &text[..end]).is_some();
+                let (word, rest) = text.split_at(if quoted { mechanism::end(text)? } else { end });
+                self.mechanism = (!word.is_empty()).then_some(word);
+                Some(rest)
+            }
+            ReasonAndUser => self.reason_and_user(text),
+            LoginUser => {
+                let follows = [", sasl_sender=", ", orig_queue_id=", ", orig_client="];
+                let end =
+                    follows.iter().filter_map(|words| text.find(words)).min().unwrap_or(text.len());
+                self.user = known_user(&text[..end]);
+                Some(&text[end..])
+            }
+            QueueId => {
+                let end = text.find_byte(b':').filter(|end| *end > 0)?;
+                let id = text[..end].to_str().ok()?;
+                self.queue_id = Some(id).filter(|id| *id != "NOQUEUE");
+                id.bytes().all(|b| b.is_ascii_alphanumeric()).then(|| &text[end..])
+            }
+            Process => {
+                let (name, rest) = login_process(text)?;
+                self.process = Some(name);
+                Some(rest)
+            }
+            Level => Some(text.strip_prefix(b"Info: ").unwrap_or(text)),
+            SessionEnd => {
+                let ending = dovecot::Ending::read(text)?;
+                (self.outcome, self.attempts) = ending.attempts?;
+                Some(ending.fields)
+            }
+            LoginFields => self.login_fields(text),
+            End => text.is_empty().then_some(text),
+        }
+    }
+
+    fn reason_and_user(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
+        // A mechanism that the server does not offer is quoted, and may hold the words that are looked for.
+        let from = mechanism::end_of_quotation(text, self.mechanism.unwrap_or_default());
+        let (reason, user) = match USER.find(&text[from..]) {
+            Some(at) => (&text[..from + at], Some(&text[from + at + USER.needle().len()..])),
+            None => (text, None),
+        };
+        self.user = user.and_then(known_user);
+        let reason = match reason.strip_prefix(b":") {
+            Some(reason) => reason.trim_ascii(),
+            None if reason.is_empty() => reason,
+            None => return None,
+        };
+        if TEMPORARY.iter().any(|words| reason.starts_with(words.as_bytes())) {
+            self.outcome = Outcome::Error;
+        }
+        self.reason = (!reason.is_empty()).then_some(reason);
+        Some(b"")
+    }
+
+    fn login_fields(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
+        self.untrusted = text;
+        let (before, rest) = text.rsplit_once_str("rip=")?;
+        let before = before.strip_suffix(b", ").unwrap_or(before);
+        let (user, mechanism) = match before.strip_prefix(b"user=<") {
+            Some(user) => match user.rsplit_once_str(">, method=") {
+                Some((user, mechanism)) => (user, Some(mechanism)),
+                None => (user.strip_suffix(b">")?, None),
+            },
+            None => (&b""[..], before.strip_prefix(b"method=")),
+        };
+        self.user = (!user.is_empty()).then_some(user);
+        self.mechanism = mechanism;
+        let (address, rest) = rest.split_at(rest.find_byte(b',').unwrap_or(rest.len()));
+        self.ip = Some(ip(address)?);
+        self.address = Some(address);
+        Some(rest)
+    }
+
+    fn client(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
+        let open = memchr::memchr3(b'[', b']', b' ', text).filter(|at| text[*at] == b'[')?;
+        let close = open + text[open..].find_byte(b']')?;
+        let (name, address) = (&text[..open], &text[open + 1..close]);
+        self.client = (name != b"unknown" && !name.is_empty()).then_some(name);
+        self.address = (address != b"unknown").then_some(address);
+        if let Some(address) = self.address {
+            self.ip = Some(ip(address)?);
+        }
+        let mut rest = &text[close + 1..];
+        if let Some(port) = rest.strip_prefix(b":")
+            && port.first().is_some_and(u8::is_ascii_digit)
+        {
+            let digits = port.iter().take_while(|b| b.is_ascii_digit()).count();
+            self.port = Some(port[..digits].to_str().ok()?.parse().ok()?);
+            rest = &port[digits..];
+        }
+        // `CLIENT_PORT_UNKNOWN` of `src/smtpd/smtpd.h`.
+        rest = rest.strip_prefix(b":unknown").unwrap_or(rest);
+        Some(rest)
+    }
+}
+
+/// An address as Postfix and Dovecot write it, without an interface (`%eth0`); IPv4-mapped IPv6 is IPv4.
+fn ip(text: &[u8]) -> Option<IpAddr> {
+    let text = text.strip_prefix(b"IPv6:").unwrap_or(text);
+    let text = &text[..text.find_byte(b'%').unwrap_or(text.len())];
+    text.to_str().ok()?.parse().ok().map(|ip: IpAddr| ip.to_canonical())
+}
+
+/// Dovecot's login process at the beginning of a message, and the colon and text after it: `imap-login: …`. Its process ID
+/// may follow the name: `imap-login(812): …`.
+#[must_use]
+pub fn login_process(message: &[u8]) -> Option<(&str, &[u8])> {
+    let is_part = |b: &&u8| b.is_ascii_alphanumeric() || matches!(**b, b'-' | b'_');
+    let (name, rest) = message.split_at(message.iter().take_while(is_part).count());
+    let name = name.to_str().ok().filter(|name| name.ends_with("-login"))?;
+    let rest = without_process_id(rest);
+    rest.starts_with(b":").then_some((name, rest))
+}
+
+fn without_process_id(text: &[u8]) -> &[u8] {
+    let after = |close: u8| {
+        let end = text.find_byte(close)?;
+        envelope::number(&text[1..end]).map(|_| &text[end + 1..])
+    };
+    match text.first() {
+        Some(b'(') => after(b')'),
+        Some(b'[') => after(b']'),
+        _ => None,
+    }
+    .unwrap_or(text)
+}
+
+fn known_user(user: &[u8]) -> Option<&[u8]> {
+    (user != b"(unavailable)").then_some(user)
+}
