@@ -68,6 +68,9 @@ pub mod record;
 pub mod rules;
 pub mod text;
 
+#[doc(hidden)]
+pub mod fuzz;
+
 mod args;
 mod common_words;
 mod input_format;

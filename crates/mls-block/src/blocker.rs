@@ -280,7 +280,7 @@ fn waits_for_input(timeout: Option<Duration>) -> bool {
     matches!(poll(&mut fds, timeout.as_ref()), Ok(0) | Err(rustix::io::Errno::INTR))
 }
 
-fn offence(alert: &Alert<'_>, at: i64) -> Result<Offence, String> {
+pub(crate) fn offence(alert: &Alert<'_>, at: i64) -> Result<Offence, String> {
     let key = alert.key.as_deref().unwrap_or_default();
     let ip = key
         .parse::<std::net::IpAddr>()

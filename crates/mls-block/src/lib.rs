@@ -36,6 +36,9 @@
 //! mls-tail --follow LOG | mls-parse | mls-alert --ip 20/10m | mls-block --state S --directory DIR --form cidr,nft
 //! ```
 
+#[doc(hidden)]
+pub mod fuzz;
+
 mod allow;
 mod answer;
 mod args;

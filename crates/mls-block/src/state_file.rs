@@ -84,10 +84,9 @@ impl StateFile {
     /// Replaces the file.
     pub(crate) fn store(&mut self) -> anyhow::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
-        let content = Content { version: VERSION, offenders: &self.offenders };
         atomic::write_with(path, 0o640, |file| {
             let mut file = BufWriter::new(file);
-            serde_json::to_writer(&mut file, &content)?;
+            write(&self.offenders, &mut file)?;
             file.write_all(b"\n")?;
             file.flush()
         })
@@ -99,6 +98,10 @@ impl StateFile {
     }
 }
 
+pub(crate) fn write(offenders: &Offenders, out: impl Write) -> serde_json::Result<()> {
+    serde_json::to_writer(out, &Content { version: VERSION, offenders })
+}
+
 fn read(path: &Path) -> anyhow::Result<Offenders> {
     let text = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     parse(&text)
@@ -108,7 +111,7 @@ fn read(path: &Path) -> anyhow::Result<Offenders> {
         .or_exit(Exit::Config)
 }
 
-fn parse(text: &[u8]) -> anyhow::Result<Offenders> {
+pub(crate) fn parse(text: &[u8]) -> anyhow::Result<Offenders> {
     let content: Content<Offenders> = serde_json::from_slice(text)?;
     anyhow::ensure!(
         content.version == VERSION,

@@ -61,8 +61,12 @@ fn clip(text: &str) -> String {
 }
 
 impl From<DateTime<FixedOffset>> for Timestamp<'static> {
-    /// Writes `at` with as many fractional digits (0, 3, 6 or 9) as it needs.
+    /// Writes `at` with as many fractional digits (0, 3, 6 or 9) as it needs, and an offset of whole minutes: RFC 3339 has no
+    /// seconds in it, as local time before time zones had.
     fn from(at: DateTime<FixedOffset>) -> Self {
+        let seconds = at.offset().local_minus_utc();
+        let minutes = FixedOffset::east_opt(seconds - seconds % 60);
+        let at = minutes.map_or(at, |offset| at.with_timezone(&offset));
         Self { text: Cow::Owned(at.to_rfc3339_opts(SecondsFormat::AutoSi, false)), at }
     }
 }
@@ -101,6 +105,14 @@ mod tests {
         ] {
             assert_eq!(Timestamp::parse(text).unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn text_of_a_local_mean_time_is_the_same_moment() {
+        let paris = FixedOffset::east_opt(9 * 60 + 21).unwrap();
+        let at = DateTime::parse_from_rfc3339("1901-01-01T00:00:00Z").unwrap();
+        let written = Timestamp::from(at.with_timezone(&paris));
+        assert_eq!(Timestamp::parse(written.to_string()).unwrap().at(), at);
     }
 
     #[test]

@@ -52,6 +52,9 @@
 //! sort -rn
 //! ```
 
+#[doc(hidden)]
+pub mod fuzz;
+
 mod args;
 mod database;
 mod databases;

@@ -33,7 +33,12 @@ type Found<'a, S> = maxminddb::LookupResult<'a, S>;
 
 impl Mmdb {
     pub(crate) fn open(path: &Path) -> Result<Self, Unusable> {
-        match Reader::from_source(read(path)?) {
+        Self::new(path, read(path)?)
+    }
+
+    /// The content of `path`.
+    pub(crate) fn new(path: &Path, content: Vec<u8>) -> Result<Self, Unusable> {
+        match Reader::from_source(content) {
             Ok(reader) => Ok(Self { path: path.to_owned(), reader }),
             Err(error) => Err(Unusable::Bad { path: path.to_owned(), what: error.to_string() }),
         }

@@ -36,8 +36,8 @@ pub(crate) struct Ledger {
     _lock: Lock,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Content {
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Content {
     /// Which commit, and the cursor of mls-report or mls-alert.
     #[serde(flatten)]
     commit: CursorFile,
@@ -46,6 +46,12 @@ struct Content {
     messages: Vec<Entry>,
     #[serde(default)]
     alerts: AlertBacklog,
+}
+
+impl Content {
+    pub(crate) fn parse(text: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(text)
+    }
 }
 
 /// A message that was accepted.
@@ -89,7 +95,7 @@ impl Ledger {
                 messages: Vec::new(),
                 alerts: AlertBacklog::default(),
             },
-            text => serde_json::from_slice(
+            text => Content::parse(
                 &text.with_context(|| format!("reading {}", path.display()))?,
             )
             .with_context(|| {

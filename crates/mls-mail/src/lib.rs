@@ -28,6 +28,9 @@
 //! - A mail server cannot make it use more than 64 MiB or wait for more than 15 minutes in all.
 //! - If the server announces a SIZE below that of the message, a line in the message takes the place of the attachment.
 
+#[doc(hidden)]
+pub mod fuzz;
+
 mod address;
 mod alerts;
 mod args;

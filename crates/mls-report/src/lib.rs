@@ -43,6 +43,9 @@
 //!   through symbolic links. If those rows were removed or edited, the dates of rows decide, by the
 //!   minute, and a warning says so. On standard input the dates always decide.
 
+#[doc(hidden)]
+pub mod fuzz;
+
 mod args;
 mod attachment;
 mod columns;

@@ -56,15 +56,15 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
 }
 
 /// What one run works with.
-struct Job {
-    args: Args,
-    config: Config,
-    now: DateTime<FixedOffset>,
-    machine: Machine,
+pub(crate) struct Job {
+    pub(crate) args: Args,
+    pub(crate) config: Config,
+    pub(crate) now: DateTime<FixedOffset>,
+    pub(crate) machine: Machine,
 }
 
 /// What the report is about.
-struct Scope {
+pub(crate) struct Scope {
     /// More than one if the command line names several files.
     sources: Vec<AttemptSource>,
     period: Period,
@@ -73,7 +73,7 @@ struct Scope {
 }
 
 impl Job {
-    fn scope(&self) -> anyhow::Result<Scope> {
+    pub(crate) fn scope(&self) -> anyhow::Result<Scope> {
         let committed = self.committed()?;
         if !self.args.since_last {
             let sources = match &self.args.files[..] {
@@ -189,7 +189,7 @@ impl Job {
         }
     }
 
-    fn report(&self, scope: &Scope) -> anyhow::Result<Report> {
+    pub(crate) fn report(&self, scope: &Scope) -> anyhow::Result<Report> {
         let Scope { sources, period, .. } = scope;
         let zone = self.args.timezone;
         let (mut tally, mut logins) = (Tally::new(period), LoginCounter::start()?);
@@ -261,7 +261,7 @@ impl Job {
     }
 
     /// The mail: both forms, and the CSV that they come from.
-    fn message(&self, scope: &Scope, report: &Report) -> anyhow::Result<Vec<u8>> {
+    pub(crate) fn message(&self, scope: &Scope, report: &Report) -> anyhow::Result<Vec<u8>> {
         let attachment = match scope.sources.last().and_then(AttemptSource::newest_file) {
             Some((path, length)) if report.csv.is_some() => {
                 Attachment::read(path, length, self.config.report.attach_csv)?

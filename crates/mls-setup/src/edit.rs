@@ -3,10 +3,13 @@
 /// Returns `text` with `key = value` in `section`. The line takes the place of the key; or follows the comment that shows the
 /// key; or comes first in its section; or in a new section at the end.
 pub(crate) fn set(text: &str, section: &str, key: &str, value: &str) -> String {
-    let new = format!("{key} = {value}").trim_end().to_owned();
+    // A bare CR ends a line, too.
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let lines: Vec<&str> = text.lines().collect();
     let found = Found::in_lines(&lines, section, key);
     let after = found.key.or(found.comment).or(found.section);
+    let indent = after.map_or("", |after| found.indent(&lines, after));
+    let new = format!("{indent}{key} = {value}").trim_end().to_owned();
     let mut out = String::new();
     for (number, line) in lines.iter().enumerate() {
         if !found.replaced.contains(&number) {
@@ -20,15 +23,9 @@ pub(crate) fn set(text: &str, section: &str, key: &str, value: &str) -> String {
     }
     if after.is_none() {
         if !out.is_empty() {
-            out += "
-";
+            out += "\n";
         }
-        out += &[
-            "[", section, "]
-", &new, "
-",
-        ]
-        .concat();
+        out += &["[", section, "]\n", &new, "\n"].concat();
     }
     out
 }
@@ -44,37 +41,66 @@ struct Found {
 }
 
 impl Found {
+    /// Reads the lines as `mls_config` does: a line continues the value before it if it is indented deeper than its key.
     fn in_lines(lines: &[&str], section: &str, key: &str) -> Self {
         let mut found = Self::default();
-        let mut inside = false;
+        let (mut inside, mut open, mut comment) = (false, None, None);
         for (number, line) in lines.iter().enumerate() {
-            if let Some(header) = line.trim_start().strip_prefix('[') {
-                let name = header.split(']').next().unwrap_or_default().trim();
-                inside = name.eq_ignore_ascii_case(section);
+            let content = line.trim_start_matches('\u{feff}').trim();
+            if content.is_empty() || content.starts_with(['#', ';']) {
+                if inside && line.strip_prefix('#').is_some_and(|rest| sets(rest, key)) {
+                    comment.get_or_insert(number);
+                }
+                continue;
+            }
+            let indent = indent(line).len();
+            if let Some((key, is_replaced)) = open
+                && indent > key
+            {
+                if is_replaced {
+                    found.replaced.push(number);
+                }
+                // The comment is in the middle of a value.
+                comment = None;
+                continue;
+            }
+            found.comment = found.comment.or(comment.take());
+            if let Some(name) = content.strip_prefix('[') {
+                let name = name.rsplit_once(']').map_or(name, |(name, _)| name).trim();
+                inside = name.to_lowercase() == section.to_lowercase();
                 if inside && found.section.is_none() {
                     found.section = Some(number);
                 }
-            } else if inside {
-                found.line(number, line, key);
+                open = None;
+                continue;
             }
+            let is_replaced = inside && sets(content, key);
+            if is_replaced {
+                found.key.get_or_insert(number);
+                found.replaced.push(number);
+            }
+            open = Some((indent, is_replaced));
         }
+        found.comment = found.comment.or(comment);
         found
     }
 
-    fn line(&mut self, number: usize, line: &str, key: &str) {
-        let is_indented = line.starts_with([' ', '\t']);
-        let continues = is_indented && !line.trim().is_empty();
-        if continues && number > 0 && self.replaced.last() == Some(&(number - 1)) {
-            self.replaced.push(number);
-        } else if !is_indented && sets(line, key) {
-            self.key.get_or_insert(number);
-            self.replaced.push(number);
-        } else if self.comment.is_none()
-            && line.strip_prefix('#').is_some_and(|rest| sets(rest, key))
-        {
-            self.comment = Some(number);
+    /// How a key after line `after` is indented so that it does not continue what comes before it, and nothing continues it:
+    /// as the key whose place it takes, or as what comes after it.
+    fn indent<'a>(&self, lines: &[&'a str], after: usize) -> &'a str {
+        if let Some(key) = self.key {
+            return indent(lines[key]);
         }
+        let mut rest = lines[after + 1..].iter();
+        let next =
+            rest.find(|line| !line.trim().is_empty() && !line.trim().starts_with(['#', ';']));
+        next.map_or("", |line| indent(line))
     }
+}
+
+/// The blanks before a line.
+fn indent(line: &str) -> &str {
+    &line[..line.len() - line.trim_start().len()]
 }
 
 /// Whether a line is `key = …` or `key: …`.
@@ -100,6 +126,10 @@ mod tests {
             ),
             ("[report]\n#email =\nemail = b\nemail = c\n", "[report]\n#email =\nemail = a\n"),
             ("[ report ]\nx = y\n  email = b\n", "[ report ]\nemail = a\nx = y\n  email = b\n"),
+            ("[report]\n  email = b\n  x = y\n", "[report]\n  email = a\n  x = y\n"),
+            ("[report]\n  x = y\n", "[report]\n  email = a\n  x = y\n"),
+            ("[report]\nx = y\n#email =\n  z\n", "[report]\nemail = a\nx = y\n#email =\n  z\n"),
+            ("[report]\rx = y\r", "[report]\nemail = a\nx = y\n"),
         ] {
             assert_eq!(set(before, "report", "email", "a"), after, "{before:?}");
         }

@@ -43,6 +43,9 @@
 //! sudo mls-setup --migrate
 //! ```
 
+#[doc(hidden)]
+pub mod fuzz;
+
 mod action_log;
 mod answers;
 mod args;

@@ -70,6 +70,9 @@ pub mod fleet;
 pub mod mapping;
 pub mod schema;
 
+#[doc(hidden)]
+pub mod fuzz;
+
 mod args;
 mod connect;
 mod connect_options;

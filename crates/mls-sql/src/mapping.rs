@@ -134,7 +134,7 @@ impl Mapping {
         Self::parse(&text, dialect).with_context(context).or_exit(Exit::Config)
     }
 
-    fn parse(text: &[u8], dialect: Dialect) -> anyhow::Result<Self> {
+    pub(crate) fn parse(text: &[u8], dialect: Dialect) -> anyhow::Result<Self> {
         #[derive(Deserialize)]
         struct Entry {
             sql_column_def: String,

@@ -238,7 +238,10 @@ impl<R: BufRead> Statements<R> {
                 self.text.pop();
                 Step::Skip(State::LineComment)
             }
-            b'#' if self.dialect == Dialect::Mysql => Step::Skip(State::LineComment),
+            b'#' if self.dialect == Dialect::Mysql => {
+                self.refuse_comment_after_dashes()?;
+                Step::Skip(State::LineComment)
+            }
             b'*' if before == Some(b'/') => {
                 let is_run = self.dialect == Dialect::Mysql
                     && self.peek()?.is_some_and(|b| b"!M+".contains(&b));
@@ -248,6 +251,7 @@ impl<R: BufRead> Statements<R> {
                     self.line
                 );
                 self.text.pop();
+                self.refuse_comment_after_dashes()?;
                 Step::Skip(State::BlockComment(1))
             }
             b'$' if self.dialect == Dialect::Postgresql && !before.is_some_and(is_word) => {
@@ -256,6 +260,17 @@ impl<R: BufRead> Statements<R> {
             }
             _ => Step::Take(State::Code),
         })
+    }
+
+    /// Two dashes without a blank after them are two signs in MySQL. A comment becomes a blank, which would make them a
+    /// comment of their own.
+    fn refuse_comment_after_dashes(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.dialect != Dialect::Mysql || !self.text.ends_with(b"--"),
+            "line {}: a comment right after two dashes; put a blank before it",
+            self.line
+        );
+        Ok(())
     }
 
     /// Takes a byte inside a block comment. Returns whether the comment ends with it.

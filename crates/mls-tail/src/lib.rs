@@ -27,6 +27,9 @@
 //! # Exit codes
 //! 75 if a later run can read more: a compressed file is still being written, or a file was truncated while it was read.
 
+#[doc(hidden)]
+pub mod fuzz;
+
 mod args;
 mod cursor;
 mod follow;

@@ -20,7 +20,7 @@ pub(super) struct Extensions {
 }
 
 impl Extensions {
-    fn read(reply: &Reply) -> Self {
+    pub(super) fn read(reply: &Reply) -> Self {
         let mut extensions = Self::default();
         for line in reply.lines.iter().skip(1) {
             // Old servers write AUTH=LOGIN.
@@ -135,7 +135,7 @@ impl Session {
 
 /// The message as DATA sends it: a dot before each line that begins with one, and a dot alone at the end (RFC 5321, section
 /// 4.5.2).
-fn dot_stuffed(message: &[u8]) -> Vec<u8> {
+pub(super) fn dot_stuffed(message: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(message.len() + 64);
     for line in message.split_inclusive(|b| *b == b'\n') {
         if line.starts_with(b".") {

@@ -32,6 +32,16 @@ fn backslash_escapes_a_quote_only_in_dialects_that_say_so() {
 }
 
 #[test]
+fn two_signs_of_mysql_do_not_become_a_comment() {
+    for comment in ["#x\n", "/*x*/"] {
+        let sql = format!("INSERT INTO t VALUES (1 --{comment}2);");
+        assert!(split(&sql, Dialect::Mysql).is_err(), "{sql}");
+        let sql = format!("INSERT INTO t VALUES (1 - {comment}2);");
+        assert_eq!(split(&sql, Dialect::Mysql).unwrap(), ["INSERT INTO t VALUES (1 -  2)"]);
+    }
+}
+
+#[test]
 fn body_of_a_trigger_or_function_is_one_statement() {
     let trigger = "CREATE TRIGGER a AFTER INSERT ON t BEGIN UPDATE t SET x = CASE WHEN 1 THEN 2 END; DELETE FROM u; END; SELECT 1;";
     assert_eq!(split(trigger, Dialect::Sqlite).unwrap().len(), 2);

@@ -1,0 +1,17 @@
+//! What must hold for any bytes, for `tests/fuzz`. Each function panics if it does not.
+
+use crate::anonymizer::Anonymizer;
+use crate::input_format::InputFormat;
+
+/// A log, records or rows: what was written says the same as what was read, as `--verify` checks.
+pub fn verify(text: &[u8], mut names: Anonymizer) {
+    let first = text.split(|b| *b == b'\n').find(|line| !line.trim_ascii().is_empty());
+    let mut format = first.map_or(InputFormat::Log, InputFormat::of);
+    for line in text.split_inclusive(|b| *b == b'\n') {
+        let mut written = Vec::new();
+        if format.line(line, &mut names, &mut written).is_ok() {
+            let difference = format.difference(line, &written, &mut names);
+            assert_eq!(difference, None, "{}", String::from_utf8_lossy(&written));
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What must hold for any bytes, for `tests/fuzz`. Each function panics if it does not.
+
+#![expect(clippy::expect_used, reason = "a broken promise must stop the run")]
+
+use clap::ValueEnum;
+use mls_event::Record;
+
+use crate::allow::Allow;
+use crate::blocker::offence;
+use crate::form::Form;
+use crate::list::{BlockList, Limits};
+use crate::logins::Logins;
+use crate::offender::{BlockTime, Offenders};
+use crate::state_file;
+
+/// 2026-12-01.
+const NOW: i64 = 1_796_083_200;
+
+const TIME: BlockTime = BlockTime { first: 3600, longest: 30 * 86400 };
+
+/// Alert records: the state that follows from them is written as one that reads the same, and lists
+/// have no text of an alert.
+pub fn alerts(text: &[u8]) {
+    let mut offenders = Offenders::default();
+    for line in text.split(|b| *b == b'\n') {
+        if let Ok(Record::Alert(alert)) = Record::parse(line) {
+            let at = alert.date.at().timestamp();
+            match (offence(&alert, at), alert.ip) {
+                (Ok(offence), _) if at <= NOW => drop(offenders.offend(offence, TIME)),
+                (_, Some(ip)) => drop(offenders.suspect(ip.to_canonical(), at)),
+                _ => {}
+            }
+        }
+    }
+    assert_usable(offenders);
+}
+
+/// A state file.
+pub fn state(text: &[u8]) {
+    if let Ok(offenders) = state_file::parse(text) {
+        assert_usable(offenders);
+    }
+}
+
+fn assert_usable(mut offenders: Offenders) {
+    let mut written = Vec::new();
+    state_file::write(&offenders, &mut written).expect("room in memory");
+    assert_eq!(state_file::parse(&written).expect("a state file"), offenders);
+    offenders.forget(NOW, TIME);
+    let allow = Allow { networks: Vec::new(), logins: Logins::none() };
+    let limits = Limits { max_entries: 1000, network_from: 3 };
+    let list = BlockList::new(&offenders, &allow, limits, NOW);
+    for form in Form::value_variants() {
+        let text = form.render(&list, NOW, "sshd");
+        let is_plain = |c: char| matches!(c, ' '..='~' | '\n' | '\t');
+        assert!(text.chars().all(is_plain), "{text:?}");
+        if matches!(form, Form::Json | Form::Crowdsec) {
+            let array: Vec<serde_json::Value> = serde_json::from_str(&text).expect("JSON");
+            assert_eq!(array.len(), list.entries.len());
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What must hold for any bytes, for `tests/fuzz`. Each function panics if it does not.
+
+#![expect(clippy::expect_used, reason = "a broken promise must stop the run")]
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use chrono::DateTime;
+use clap::Parser;
+use mls_config::Config;
+use mls_machine::Machine;
+
+use crate::args::Args;
+use crate::report::Report;
+use crate::run::Job;
+use crate::{html, prometheus, text};
+
+/// A file of attempts: nothing in its report acts on a terminal, a browser, a mail server or a
+/// collector of metrics.
+pub fn report(file: &Path) {
+    let name = file.to_string_lossy();
+    let args = ["mls-report", "--timezone", "UTC", "--since", "2026-06-01", &name];
+    let machine =
+        Machine { name: "mail.example".to_owned(), address: Some(Ipv4Addr::LOCALHOST.into()) };
+    let now = DateTime::parse_from_rfc3339("2026-12-01T00:00:00Z").expect("a time");
+    let job = Job { args: Args::parse_from(args), config: Config::default(), now, machine };
+    let scope = job.scope().expect("a file");
+    // A stream that was cut off has no report.
+    let Ok(report) = job.report(&scope) else { return };
+    assert_harmless(&report);
+    let message = job.message(&scope, &report).expect("a message");
+    let message = String::from_utf8(message).expect("a message in ASCII");
+    for line in message.split("\r\n").take_while(|line| !line.is_empty()) {
+        let name = line.split(':').next().unwrap_or_default();
+        assert!(line.starts_with([' ', '\t']) || FIELDS.contains(&name), "{line:?}");
+    }
+}
+
+/// The fields of a message.
+const FIELDS: [&str; 6] =
+    ["Auto-Submitted", "Content-Type", "Date", "MIME-Version", "Message-ID", "Subject"];
+
+/// The elements of the page.
+const ELEMENTS: &str = "bdi body caption code div footer h1 h2 h3 head header html li main meta p rect section span strong style svg table td th title tr ul";
+
+fn assert_harmless(report: &Report) {
+    let is_control = |c: char| c.is_control() && c != '\n';
+    let shown = text::render(report, 10, None);
+    assert_eq!(mls_event::display_text(&shown.replace('\n', " ")), shown.replace('\n', " "));
+    assert!(!shown.contains(is_control), "{shown:?}");
+    let page = html::render(report, 10, None).expect("a page");
+    assert!(!page.contains(is_control), "{page:?}");
+    for tag in page.split('<').skip(1) {
+        let name = tag.trim_start_matches('/');
+        let name = &name[..name.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(name.len())];
+        let is_element = !name.is_empty() && ELEMENTS.split(' ').any(|known| known == name);
+        assert!(is_element || tag.starts_with("!DOCTYPE html>"), "<{tag}");
+    }
+    let json = serde_json::to_string(report).expect("JSON");
+    assert!(!json.contains(char::is_control));
+    for line in prometheus::render(report).lines() {
+        assert!(line.starts_with('#') || line.starts_with("maillogsentinel_"), "{line}");
+    }
+}

@@ -1,0 +1,70 @@
+//! What must hold for any bytes, for `tests/fuzz`. Each function panics if it does not.
+
+#![expect(clippy::expect_used, reason = "a broken promise must stop the run")]
+
+use mls_event::{Auth, Outcome, Timestamp, clean};
+
+use crate::dialect::Dialect;
+use crate::mapping::Mapping;
+use crate::row_encoder::{RowEncoder, RowFormat};
+use crate::statements::{Allowed, Statements};
+
+const DIALECTS: [Dialect; 3] = [Dialect::Sqlite, Dialect::Postgresql, Dialect::Mysql];
+
+fn split(text: &[u8], dialect: Dialect) -> anyhow::Result<Vec<String>> {
+    let mut statements = Statements::new(text, dialect, Allowed::All);
+    let mut texts = Vec::new();
+    while let Some(statement) = statements.next()? {
+        let _ = statement.place();
+        texts.push(statement.text.to_owned());
+    }
+    Ok(texts)
+}
+
+/// An SQL file: each of its statements is one statement.
+pub fn statements(text: &[u8]) {
+    for dialect in DIALECTS {
+        for statement in split(text, dialect).unwrap_or_default() {
+            assert!(!statement.trim().is_empty() && !statement.contains('\0'));
+            let again = split(statement.as_bytes(), dialect).expect("a statement");
+            assert_eq!(again, [statement], "{dialect:?}");
+        }
+    }
+}
+
+/// Text of clients and names of columns: neither leaves its quotes, and a row is one row.
+pub fn literals(bytes: &[u8]) {
+    let text = clean(bytes);
+    let date = Timestamp::parse("2026-06-01T00:00:45Z").expect("a time");
+    let mut event = Auth::new(date, Outcome::Failure);
+    event.user = Some(text.as_ref().into());
+    for dialect in DIALECTS {
+        let insert = format!("INSERT INTO {} VALUES ", dialect.name(&text));
+        let mapping = Mapping::built_in(dialect);
+        let mut rows = RowEncoder::new(RowFormat::Values(dialect), &mapping);
+        rows.push(&event).expect("a date");
+        let rows = rows.take();
+        let sql = [insert.as_bytes(), rows.bytes(0..1), b";SELECT 1"].concat();
+        let statements = split(&sql, dialect).expect("two statements");
+        assert_eq!(statements.len(), 2, "{dialect:?}");
+        assert_eq!(statements[1], "SELECT 1", "{dialect:?}");
+    }
+    let mapping = Mapping::built_in(Dialect::Postgresql);
+    let mut rows = RowEncoder::new(RowFormat::Copy, &mapping);
+    rows.push(&event).expect("a date");
+    let rows = rows.take();
+    let line = rows.bytes(0..1);
+    assert_eq!(line.iter().position(|b| *b == b'\n'), Some(line.len() - 1));
+    assert_eq!(line.iter().filter(|b| **b == b'\t').count(), mapping.filled().count() - 1);
+}
+
+/// A mapping file: it fills a column, and its names stay in their quotes.
+pub fn mapping(text: &[u8]) {
+    for dialect in DIALECTS {
+        let Ok(mapping) = Mapping::parse(text, dialect) else { continue };
+        assert!(mapping.filled().next().is_some());
+        let sql = format!("INSERT INTO t ({}) VALUES (1);SELECT 1", mapping.names(dialect));
+        // A byte order mark outside quotes is refused, and none of these is outside.
+        assert_eq!(split(sql.as_bytes(), dialect).expect("two statements").len(), 2, "{dialect:?}");
+    }
+}

@@ -1,0 +1,17 @@
+//! What must hold for any bytes, for `tests/fuzz`. Each function panics if it does not.
+
+#![expect(clippy::expect_used, reason = "a broken promise must stop the run")]
+
+use mls_state::cursor_file::CursorFile;
+
+use crate::cursor::Cursor;
+
+/// A cursor file of this tool: its cursor is written as one that reads the same.
+pub fn cursor(text: &[u8]) {
+    let Ok(file) = CursorFile::from_json(text) else { return };
+    let Ok(mut cursor) = Cursor::committed(Some(&file)) else { return };
+    let again = serde_json::to_value(&cursor).expect("a cursor is JSON");
+    let again = CursorFile { cursor: again, ..file };
+    assert_eq!(Cursor::committed(Some(&again)).expect("a cursor"), cursor);
+    cursor.forget();
+}

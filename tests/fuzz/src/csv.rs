@@ -1,0 +1,82 @@
+//! The CSV of this project and that of the Python original.
+
+use mls_csv::cell::{self, Unknown};
+use mls_csv::row::{self, Decoder, Style};
+use mls_event::{Auth, Outcome};
+
+use crate::file::MemoryFile;
+
+/// `decode(encode(x))` is x, except for control characters that a cell cannot hold; and a spreadsheet runs nothing.
+pub(crate) fn cell(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for unknown in [Unknown::Null, Unknown::NotAvailable] {
+        let cell = cell::encode(Some(&text), unknown);
+        let kept = |c: char| if c.is_control() && !matches!(c, '\t' | '\r') { '?' } else { c };
+        let expected: String = text.chars().map(kept).collect();
+        assert_eq!(cell::decode(&cell).as_deref(), Some(expected.as_str()), "{cell:?}");
+        assert!(!cell.contains(char::is_control), "{cell:?}");
+        for part in cell.split([',', ';', '\t']) {
+            let first = part.trim_start_matches([' ', '"']).chars().next().unwrap_or('a');
+            assert!(!"=+-@＝＋－＠".contains(first), "{cell:?}");
+        }
+    }
+    // Any cell has a value, which is written as a cell with the same value.
+    if let Some(value) = cell::decode(&text) {
+        let again = cell::encode(Some(&value), Unknown::Null).into_owned();
+        let clean =
+            |text: &str| text.replace(|c: char| c.is_control() && !matches!(c, '\t' | '\r'), "?");
+        assert_eq!(cell::decode(&again).as_deref(), Some(clean(&value).as_str()));
+    }
+}
+
+fn style(outcome: Outcome) -> Style {
+    Style { outcome, zone: "UTC".parse().expect("a zone"), seconds: true }
+}
+
+fn written(event: &Auth<'_>) -> Vec<u8> {
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    row::write(&mut csv, event, style(event.outcome)).expect("room in memory");
+    csv.into_inner().expect("room in memory")
+}
+
+/// What a row says is written as one line that says the same.
+fn assert_read_again(event: &Auth<'_>) {
+    let line = written(event);
+    assert_eq!(line.iter().position(|b| *b == b'\n'), Some(line.len() - 1));
+    let mut decoder = Decoder::new(style(event.outcome).zone).with_outcome(event.outcome);
+    assert_eq!(decoder.decode(&line).expect("a row").as_ref(), Some(event));
+}
+
+/// Rows, one a line.
+pub(crate) fn row(bytes: &[u8]) {
+    let mut decoder = Decoder::new(style(Outcome::Failure).zone);
+    for line in bytes.split(|b| *b == b'\n') {
+        if let Ok(Some(event)) = decoder.decode(line) {
+            assert_read_again(&event);
+        }
+    }
+}
+
+/// Rows of the Python original.
+pub(crate) fn legacy(bytes: &[u8]) {
+    let mut decoder = Decoder::legacy(style(Outcome::Failure).zone);
+    for line in bytes.split(|b| *b == b'\n') {
+        if let Ok(Some(event)) = decoder.decode(line) {
+            assert_read_again(&event);
+        }
+    }
+}
+
+/// A file of attempts in any form that is read, as reports and alerts read it.
+pub(crate) fn attempts(bytes: &[u8]) {
+    let file = MemoryFile::new(bytes);
+    let source = mls_attempts::AttemptSource::File { path: file.path(), length: None };
+    let _ = source.read(style(Outcome::Failure).zone, |attempt, _| {
+        let texts = [attempt.ip, attempt.user, attempt.hostname, attempt.country_code, attempt.aso];
+        for text in texts.into_iter().flatten() {
+            assert!(text.len() <= mls_attempts::MAX_NAME);
+            assert!(!text.contains(char::is_control), "{text:?}");
+        }
+        assert!(attempt.date.len() >= 16 && attempt.attempts > 0);
+    });
+}

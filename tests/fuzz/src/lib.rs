@@ -1,0 +1,78 @@
+//! Every parser of bytes that come from somewhere else, each as a function that takes any bytes.
+//!
+//! A target panics if its parser panics, or if something does not hold that must hold for all bytes: a record that was
+//! printed parses to itself, a cell that was encoded decodes to itself, reading in pieces gives what reading at once gives.
+//! [`TARGETS`] lists them.
+//!
+//! `cargo test` gives each target the files of `corpus/NAME`. `scripts/fuzz` makes more inputs from these by changing them,
+//! and looks for inputs that reach new code (libFuzzer). It also watches time and memory. An input that found a fault becomes
+//! a file in the corpus. Parsers that are private to a tool are called through the module `fuzz` of its crate, which says
+//! what must hold.
+
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a broken promise must stop the run"
+)]
+
+mod compression;
+mod config;
+mod csv;
+mod file;
+mod log;
+mod record;
+mod state;
+
+/// A parser and what must hold for it.
+#[derive(Clone, Copy)]
+pub struct Target {
+    /// Its name, which is also that of its directory in `corpus`.
+    pub name: &'static str,
+    /// Panics if something does not hold.
+    pub run: fn(&[u8]),
+    /// How often an input may take the 10 ms that are allowed for no bytes. More than 1 only if a fixed cost is known.
+    pub floor: u32,
+}
+
+const fn target(name: &'static str, run: fn(&[u8])) -> Target {
+    Target { name, run, floor: 1 }
+}
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    target("alert", mls_mail::fuzz::alert),
+    target("anonymize", log::anonymize),
+    target("anonymize_verify", log::verify),
+    target("block_alerts", mls_block::fuzz::alerts),
+    target("block_state", mls_block::fuzz::state),
+    target("clock", log::clock),
+    target("compression", compression::decode),
+    target("config", config::ini),
+    target("config_edit", mls_setup::fuzz::edit),
+    target("csv_attempts", csv::attempts),
+    target("csv_cell", csv::cell),
+    target("csv_legacy", csv::legacy),
+    target("csv_row", csv::row),
+    target("cursor", mls_tail::fuzz::cursor),
+    target("cursor_file", state::cursor_file),
+    target("envelope", log::envelope),
+    target("frames", record::frames),
+    target("ipdb_csv", file::ipdb_csv),
+    target("ipdb_mmdb", mls_ipdb::fuzz::mmdb),
+    target("journal", log::journal),
+    target("lines", log::lines),
+    target("mail_cursor", state::mail_cursor),
+    target("mail_ledger", mls_mail::fuzz::ledger),
+    target("mail_message", mls_mail::fuzz::message),
+    target("ndjson", record::ndjson),
+    target("records", record::records),
+    Target { floor: 5, ..target("report", file::report) },
+    target("smtp_reply", mls_mail::fuzz::smtp_reply),
+    target("sql_literals", mls_sql::fuzz::literals),
+    target("sql_mapping", mls_sql::fuzz::mapping),
+    target("sql_statements", mls_sql::fuzz::statements),
+    target("typed_values", config::values),
+];
