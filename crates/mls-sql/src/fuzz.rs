@@ -41,7 +41,7 @@ pub fn literals(bytes: &[u8]) {
     for dialect in DIALECTS {
         let insert = format!("INSERT INTO {} VALUES ", dialect.name(&text));
         let mapping = Mapping::built_in(dialect);
-        let mut rows = RowEncoder::new(RowFormat::Values(dialect), &mapping);
+        let mut rows = RowEncoder::new(RowFormat::Values(dialect), &mapping, None);
         rows.push(&event).expect("a date");
         let rows = rows.take();
         let sql = [insert.as_bytes(), rows.bytes(0..1), b";SELECT 1"].concat();
@@ -50,7 +50,7 @@ pub fn literals(bytes: &[u8]) {
         assert_eq!(statements[1], "SELECT 1", "{dialect:?}");
     }
     let mapping = Mapping::built_in(Dialect::Postgresql);
-    let mut rows = RowEncoder::new(RowFormat::Copy, &mapping);
+    let mut rows = RowEncoder::new(RowFormat::Copy, &mapping, None);
     rows.push(&event).expect("a date");
     let rows = rows.take();
     let line = rows.bytes(0..1);
