@@ -11,8 +11,7 @@ pub(crate) fn cursor_file(bytes: &[u8]) {
     assert_eq!(again.expect("a whole cursor file"), cursor);
     if let Ok(mut alerted) = Alerted::from_cursor(cursor.cursor) {
         alerted.enter("ip", "192.0.2.1", 1_780_000_000, 600, 86400);
-        alerted.record("user", "a", 1_780_000_000);
-        alerted.forget_before(0);
+        alerted.forget_old(1_780_000_000);
         assert_eq!(Alerted::from_cursor(alerted.to_cursor()).expect("a ledger"), alerted);
     }
 }
