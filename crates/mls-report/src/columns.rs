@@ -79,16 +79,17 @@ pub(crate) fn ellipsis(text: &str, width: usize) -> String {
     cut + "…"
 }
 
-/// The text in lines of at most `width` columns. Lines after the first begin with `indent`. Words
-/// that are wider than a line are broken.
+/// The text in lines of at most `width` columns. The first line keeps its leading blanks, and the
+/// others begin with `indent`. Words that are wider than a line are broken.
 pub(crate) fn wrap(text: &str, width: usize, indent: &str) -> String {
-    let mut lines = String::new();
-    let mut line = String::new();
-    for word in text.split(' ') {
-        if !line.trim().is_empty() && line.width() + 1 + word.width() > width {
+    let words = text.trim_start();
+    let (mut lines, mut line) = (String::new(), text[..text.len() - words.len()].to_owned());
+    let mut is_begun = false;
+    for word in words.split(' ') {
+        if is_begun && line.width() + 1 + word.width() > width {
             lines.extend([line.as_str(), "\n"]);
             indent.clone_into(&mut line);
-        } else if !line.is_empty() {
+        } else if is_begun {
             line.push(' ');
         }
         for c in word.chars() {
@@ -98,6 +99,7 @@ pub(crate) fn wrap(text: &str, width: usize, indent: &str) -> String {
             }
             line.push(c);
         }
+        is_begun = true;
     }
     lines + &line
 }
@@ -132,7 +134,7 @@ mod tests {
     #[test]
     fn long_lines_are_wrapped_between_words() {
         assert_eq!(wrap("one two three", 8, "  "), "one two\n  three");
-        assert_eq!(wrap("one", 8, "  "), "one");
+        assert_eq!(wrap("    - one two", 10, "      "), "    - one\n      two");
         assert_eq!(wrap("a日本語日本語", 6, "  "), "a日本\n  語日\n  本語");
     }
 

@@ -6,7 +6,7 @@ use mls_config::moment::{Day, Moment, midnight};
 /// Where a row belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PeriodPart {
-    /// Earlier; `previous` where it is in the stretch of the same length just before the period.
+    /// Earlier; `previous` if it is in the period of the same length just before the period.
     Before {
         previous: bool,
     },
@@ -14,18 +14,18 @@ pub(crate) enum PeriodPart {
     After,
 }
 
-/// A stretch of time on the clock of the report's zone, or of the file.
+/// A range of time on the clock of the report's zone, or of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Period {
-    /// Its first minute; none where it has no beginning.
+    /// Its first minute; `None` if it has no beginning.
     pub(crate) from: Option<NaiveDateTime>,
-    /// The minute after its last; none where it has no end.
+    /// The minute after its last; `None` if it has no end.
     pub(crate) to: Option<NaiveDateTime>,
     /// Where in the file it begins: then that decides, and not the dates of rows, which may have come late.
     pub(crate) offset: Option<u64>,
     /// The last day of it.
     pub(crate) last_day: NaiveDate,
-    /// What titles call it: `today`, a date, or a stretch.
+    /// Its name in titles: `today`, a date, or a range.
     pub(crate) label: String,
     from_text: String,
     to_text: String,
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stretch_includes_its_last_day_but_not_its_last_minute() {
+    fn a_range_includes_its_last_day_but_not_its_last_minute() {
         let moment = |text: &str| Some(text.parse().unwrap());
         let days = Period::between(moment("2026-02-01"), moment("2026-02-07"), now());
         assert_eq!(days.label, "2026-02-01 to 2026-02-07");

@@ -289,7 +289,7 @@ impl Job {
         message.into_bytes()
     }
 
-    /// Writes the report to where it was asked for.
+    /// Writes the report to standard output or to `--output`.
     fn write(&self, bytes: &[u8]) -> anyhow::Result<()> {
         if let Some(path) = &self.args.output {
             // Another user collects the metrics. Everything else is not for everybody.

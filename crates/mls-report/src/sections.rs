@@ -1,7 +1,7 @@
 //! The sections of a digest, described once as data. [`text`](crate::text) and
 //! [`html`](crate::html) render them.
 //!
-//! The titles are those of the Python original, where it has the section.
+//! The titles are those of the Python original, if it has the section.
 
 use std::net::IpAddr;
 

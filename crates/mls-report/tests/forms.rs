@@ -1,4 +1,4 @@
-//! The other forms, and where they go.
+//! The forms for machines, and `--output`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 

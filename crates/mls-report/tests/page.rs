@@ -79,6 +79,14 @@ fn a_browser_shows_hostile_names_as_text_and_has_nothing_to_complain_of() {
 }
 
 #[test]
+fn readers_can_sort_tables_and_look_up_addresses_without_a_script() {
+    let html = page(&hostile_csv());
+    for text in ["<details><summary>Sorted by User</summary>", "whois 192.0.2.1\n"] {
+        assert!(html.contains(text), "{text}");
+    }
+}
+
+#[test]
 fn the_page_is_correct_html_of_one_file() {
     for csv in [hostile_csv(), String::new()] {
         let html = page(&csv);
@@ -93,7 +101,7 @@ fn the_page_is_correct_html_of_one_file() {
         let output = tidy.wait_with_output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stderr), "");
         assert!(output.status.success());
-        // Nothing is fetched: what names a resource stands in no tag, only in a hostile name.
+        // Nothing is loaded: only hostile names contain these words, and no tag does.
         for tag in html.split('<').skip(1).filter_map(|rest| rest.split('>').next()) {
             assert!(
                 !["src=", "href=", "url(", "@import"].iter().any(|word| tag.contains(word)),
