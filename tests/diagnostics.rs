@@ -1,9 +1,9 @@
 //! What the tools say to people: on standard error, in the journal's form, and in the operational log.
 
 use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use mls_tests::{Site, text};
+use mls_tests::{Site, is_root, skip, text, tools};
 
 #[test]
 fn log_content_in_messages_cannot_drive_a_terminal() {
@@ -16,7 +16,9 @@ fn log_content_in_messages_cannot_drive_a_terminal() {
 #[test]
 fn bad_records_are_named_by_line_and_after_ten_only_counted() {
     let site = Site::new();
-    site.write("in", &"{}\n".repeat(25));
+    let good =
+        r#"{"v":1,"type":"auth","date":"2026-06-01T00:00:00Z","outcome":"failure","attempts":1}"#;
+    site.write("in", &("{}\n".repeat(25) + good + "\n"));
     let output = site.shell("mls-csv < in");
     let said = text(&output.stderr);
     assert!(
@@ -28,6 +30,101 @@ fn bad_records_are_named_by_line_and_after_ten_only_counted() {
         "{said}"
     );
     assert_eq!(site.shell("mls-csv --strict < in").status.code(), Some(65));
+}
+
+#[test]
+fn a_wrong_file_ends_with_65_and_says_what_to_do() {
+    let mut site = Site::new();
+    site.log(2);
+    let login = "2026-06-01T10:00:00+00:00 vm postfix/smtps/smtpd[7]: 4A1B2C3D: \
+                 client=home.example[192.0.2.7], sasl_method=PLAIN, sasl_username=u7\n";
+    site.write("logins.log", login);
+    site.write("text", "hello\n");
+    site.write("old.csv", "server;date;ip;user;hostname\nvm;01/06/2026 00:00;192.0.2.1;u;null\n");
+    assert!(site.shell("mls-parse < mail.log | mls-csv > good.csv").status.success());
+    assert!(site.shell("mls-parse --outcome success < logins.log > logins").status.success());
+    for (command, cure) in [
+        ("mls-report old.csv", "mls-csv --decode --legacy < FILE"),
+        ("mls-alert --ip 3/10m old.csv", "mls-csv --decode --legacy < FILE"),
+        ("mls-csv --decode < old.csv", "mls-csv --decode --legacy < FILE"),
+        ("mls-csv --decode < text", "mls-parse < FILE"),
+        ("mls-report text", "mls-parse < FILE"),
+        ("mls-csv < text", "mls-parse < FILE"),
+        ("mls-csv < good.csv", "mls-csv --decode < FILE"),
+        ("mls-enrich --no-dns < good.csv", "mls-csv --decode < FILE"),
+        ("mls-sql load --url sqlite:x.db < good.csv", "mls-csv --decode < FILE"),
+        ("mls-parse < good.csv", "give lines of syslog"),
+        ("mls-csv < logins", "mls-csv --outcome success"),
+        ("mls-csv --append F < logins", "mls-csv --outcome success"),
+        ("mls-parse < mail.log | mls-csv --outcome success", "mls-parse --outcome success"),
+    ] {
+        let output = site.shell(command);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(65), "{command}: {said}");
+        assert!(said.lines().last().unwrap_or_default().contains(cure), "{command}: {said}");
+    }
+}
+
+#[test]
+fn a_service_that_gets_only_logins_warns_and_goes_on() {
+    let site = Site::new();
+    site.write(
+        "mail.log",
+        "2026-06-01T10:00:00+00:00 vm postfix/smtps/smtpd[7]: 4A1B2C3D: \
+         client=home.example[192.0.2.7], sasl_method=PLAIN, sasl_username=u7\n",
+    );
+    let pipeline = "mls-tail --framed --cursor-file S mail.log | mls-parse --outcome success | \
+                    mls-csv --append F --cursor-file S";
+    let output = site.shell(pipeline);
+    assert!(output.status.success());
+    assert!(text(&output.stderr).contains("the input has no failed login"));
+}
+
+#[test]
+fn wrong_command_lines_say_what_is_meant() {
+    let mut site = Site::new();
+    site.log(1);
+    for (command, cure) in [
+        ("mls-parse mail.log", "mls-tail mail.log | mls-parse"),
+        ("mls-tail --show-cursor", "--show-cursor needs a --cursor-file, or a --config"),
+    ] {
+        let output = site.shell(command);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{command}: {said}");
+        assert!(said.contains(cure), "{command}: {said}");
+    }
+    site.write("conf", &format!("[paths]\nstate_dir = {}\n", site.path().display()));
+    site.extract();
+    fs::rename(site.path().join("S"), site.path().join("state.offset")).unwrap();
+    let shown = site.shell("mls-tail --config conf --show-cursor");
+    assert!(text(&shown.stdout).contains("mail.log"), "{}", text(&shown.stderr));
+}
+
+#[test]
+fn a_missing_permission_says_who_owns_the_file() {
+    if !is_root() {
+        return skip("only root can take a permission away from another user");
+    }
+    let site = Site::new();
+    fs::set_permissions(site.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(site.path().join("mail.log"), fs::Permissions::from_mode(0o600)).unwrap();
+    let nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+    for (command, code) in
+        [("mls-tail mail.log", 77), ("mls-report mail.log", 77), ("mls-csv --append F", 73)]
+    {
+        let tool = tools().join(command.split(' ').next().unwrap());
+        if !tool.is_file()
+            || site.shell(&format!("{nobody} {} --version", tool.display())).status.code()
+                != Some(0)
+        {
+            return skip("the tools are in a directory that others cannot see");
+        }
+        let output = site.shell(&format!("{nobody} {command} < /dev/null"));
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{command}: {said}");
+        assert!(said.contains(" belongs to root:root with mode 0"), "{command}: {said}");
+        assert!(said.contains("and this is nobody"), "{command}: {said}");
+    }
 }
 
 #[test]
@@ -55,7 +152,7 @@ fn the_operational_log_has_what_its_level_lets_through() {
     site.append("mail.log", "2026-06-01T00:00:00+00:00 vm sshd[7]: PAM authentication failed\n");
     let extract = "mls-tail --framed --cursor-file S --config mls.conf mail.log | mls-parse --config mls.conf | \
                    mls-csv --append F --cursor-file S --config mls.conf";
-    for (level, lines) in [("DEBUG", 5), ("INFO", 3), ("WARNING", 0)] {
+    for (level, lines) in [("DEBUG", 6), ("INFO", 3), ("WARNING", 0)] {
         site.write(
             "mls.conf",
             &format!(

@@ -8,6 +8,7 @@ use anyhow::Context;
 use chrono::{DateTime, FixedOffset};
 use indicatif::{ProgressBar, ProgressStyle};
 use mls_config::zone::Zone;
+use mls_diag::denied::explained;
 use mls_diag::{Exit, OrExit};
 use mls_event::{Column, Record};
 use mls_rotation::{Chain, ChainFile, Committed, Compression, Layout};
@@ -175,7 +176,9 @@ impl AttemptSource {
 
 fn open_file(path: &Path, length: Option<u64>) -> anyhow::Result<Reader> {
     let name = path.display().to_string();
-    let file = File::open(path).with_context(|| format!("opening {name}"))?;
+    let file = File::open(path)
+        .map_err(|error| explained(error, path))
+        .with_context(|| format!("opening {name}"))?;
     let size = file.metadata().with_context(|| format!("looking at {name}"))?.len();
     let length = length.unwrap_or(u64::MAX);
     decompressed(Box::new(progress(size.min(length)).wrap_read(file.take(length))), name)

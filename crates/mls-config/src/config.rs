@@ -20,6 +20,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use mls_diag::denied::explained;
 use mls_diag::{Exit, OrExit};
 
 use declare::Base;
@@ -149,7 +150,8 @@ fn read_file(path: &Path) -> anyhow::Result<Option<String>> {
             Exit::Config.error(format!("configuration file {shown} is not UTF-8 text"))
         }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("reading configuration file {shown}")),
+        Err(error) => Err(explained(error, path))
+            .with_context(|| format!("reading configuration file {shown}")),
     }
 }
 

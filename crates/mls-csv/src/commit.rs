@@ -33,6 +33,10 @@ pub(crate) fn run(reader: Reader, target: Target) -> anyhow::Result<()> {
     if result.is_err() {
         appender.roll_back();
     } else if let Some(open) = &appender.open {
+        // A stream of both outcomes may have only logins for a while: that must not stop the service.
+        if let Err(why) = open.rows.check_outcome() {
+            log::warn!("{why}");
+        }
         summary(format_args!(
             "recorded {} in {}",
             open.rows.written(),

@@ -3,6 +3,7 @@
 use mls_diag::diag;
 use mls_stream::blocks::{Batch, Block, Blocks, Place};
 use mls_stream::ndjson::Writer;
+use mls_stream::unreadable::Unreadable;
 
 use crate::row::Decoder;
 
@@ -10,16 +11,20 @@ use crate::row::Decoder;
 pub(crate) fn run(mut decoder: Decoder) -> anyhow::Result<()> {
     let (mut blocks, mut out, mut batch) = (Blocks::stdin()?, Writer::stdout()?, Batch::default());
     blocks.watch_stdout()?;
+    let mut unreadable = Unreadable::default();
     while let Some(next) = blocks.next(batch, || out.flush())? {
         for block in next.blocks() {
             match block {
                 Block::Record(line) => out.line(line)?,
-                Block::Lines(lines, place) => rows(&mut decoder, lines, place, &mut out)?,
+                Block::Lines(lines, place) => {
+                    rows(&mut decoder, lines, place, &mut out, &mut unreadable)?;
+                }
             }
         }
         batch = next;
     }
-    out.flush()
+    out.flush()?;
+    unreadable.check("stdin")
 }
 
 fn rows(
@@ -27,9 +32,11 @@ fn rows(
     lines: &[u8],
     place: Place<'_>,
     out: &mut Writer,
+    unreadable: &mut Unreadable,
 ) -> anyhow::Result<()> {
     let mut offset = place.offset;
     for line in lines.split_inclusive(|b| *b == b'\n') {
+        unreadable.line(line);
         match decoder.decode(line) {
             Ok(None) => {}
             Ok(Some(mut event)) => {
@@ -39,6 +46,10 @@ fn rows(
             }
             Err(why) => {
                 let source = place.segment.map_or("stdin", |segment| &segment.source);
+                // What is new in a followed CSV may be one bad row.
+                if place.segment.is_none() {
+                    unreadable.bad();
+                }
                 diag::bad_record(format_args!("{source}, byte {offset}"), why);
             }
         }

@@ -20,12 +20,14 @@ pub(crate) struct Rows<W: Write> {
     csv: csv::Writer<W>,
     style: Style,
     written: u64,
+    /// Attempts of the other outcome.
+    skipped: u64,
 }
 
 impl<W: Write> Rows<W> {
     pub(crate) fn new(out: W, style: Style) -> Self {
         let csv = csv::WriterBuilder::new().buffer_capacity(64 * 1024).from_writer(out);
-        Self { csv, style, written: 0 }
+        Self { csv, style, written: 0, skipped: 0 }
     }
 
     /// Starts a CSV at the beginning of `out`.
@@ -36,11 +38,28 @@ impl<W: Write> Rows<W> {
 
     /// Writes the rows of an event; none if it has another outcome.
     pub(crate) fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
+        self.skipped += u64::from(event.outcome != self.style.outcome);
         for _ in 0..sink::rows(event, self.style.outcome) {
             row::write(&mut self.csv, event, self.style).map_err(io_error)?;
             self.written += 1;
         }
         Ok(())
+    }
+
+    /// Refuses a stream that has only attempts of the other outcome.
+    ///
+    /// # Errors
+    /// Exit 65.
+    pub(crate) fn check_outcome(&self) -> anyhow::Result<()> {
+        if self.written > 0 || self.skipped == 0 {
+            return Ok(());
+        }
+        let why = if self.style.outcome == Outcome::Success {
+            "the input has no successful login: give it the output of mls-parse --outcome success"
+        } else {
+            "the input has no failed login: give mls-csv --outcome success, and a file of its own"
+        };
+        Err(Exit::DataErr.error(why))
     }
 
     /// How many rows were written: `1 failed login`.
@@ -143,6 +162,7 @@ fn copy<W: Write>(
             Err(why) => reader.bad(why),
         }
     }
+    rows.check_outcome()?;
     named(rows.flush())?;
     match path {
         Some(path) => summary(format_args!("appended {} to {}", rows.written(), path.display())),

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | [`diag`] | warnings and errors on stderr, the operational log, bad records |
 //! | [`summary`](mod@summary) | the line in which every run says what it did |
+//! | [`denied`] | whose a file is that cannot be opened |
 //! | [`exit`] | the codes of `sysexits.h`, and how an error carries one |
 
 #![warn(missing_docs)]
 
+pub mod denied;
 pub mod diag;
 pub mod exit;
 pub mod summary;

@@ -57,6 +57,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub rejects: Option<PathBuf>,
 
+    /// Not read: the message says what to do
+    #[arg(value_name = "FILE", hide = true)]
+    pub files: Vec<PathBuf>,
+
     #[command(flatten)]
     #[expect(missing_docs, reason = "the help text would be shown")]
     pub strict: Strict,

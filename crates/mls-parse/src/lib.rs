@@ -48,6 +48,7 @@ pub use stats::Stats;
 use std::io::Write;
 
 use mls_config::Config;
+use mls_diag::Exit;
 use mls_stream::blocks::Blocks;
 use mls_stream::ndjson::Writer;
 
@@ -59,6 +60,13 @@ use unreadable::Unread;
 /// Whatever ends the run early, with its exit code.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(mut args: Args, config: Config) -> anyhow::Result<()> {
+    if let Some(file) = args.files.first() {
+        let file = file.display();
+        return Err(Exit::Usage.error(format!(
+            "mls-parse reads standard input: run mls-parse < {file}, or mls-tail {file} | mls-parse, \
+             which reads the rotated files of the log too"
+        )));
+    }
     let (mut blocks, out) = (Blocks::stdin()?, Writer::stdout()?);
     blocks.watch_stdout()?;
     if args.daemon.is_empty() {
@@ -70,10 +78,15 @@ pub fn run(mut args: Args, config: Config) -> anyhow::Result<()> {
     let stats = workers::run(blocks, &scanner, out, unread)?;
     if let Some(line) = stats.unrecognized() {
         let line = String::from_utf8_lossy(&line[..line.len().min(300)]);
-        log::warn!(
+        let why = format!(
             "stdin: no line can be read as one of a log; give lines of syslog, of journalctl -o json, of Docker or \
              Kubernetes, or of log files that Postfix or Dovecot write themselves; the first line is: {line}"
         );
+        if stats.is_plain {
+            return Err(Exit::DataErr.error(why));
+        }
+        // The log is read on when it has lines again.
+        log::warn!("{why}");
     }
     mls_diag::summary(stats.summary());
     if args.stats {

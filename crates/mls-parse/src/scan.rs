@@ -107,6 +107,7 @@ impl Scanner {
             self.stats.lines += memchr::memchr_iter(b'\n', lines).count() as u64;
             self.stats.lines += u64::from(!lines.ends_with(b"\n"));
         }
+        self.stats.is_plain |= place.segment.is_none();
         self.stats.recognize(lines);
         let journal = match place.segment {
             Some(segment) => segment.source == JOURNAL_SOURCE,

@@ -18,6 +18,8 @@ const MAX_MECHANISMS: usize = 100;
 pub struct Stats {
     /// Counted only for `--stats`, as events are, because that reads every byte once more.
     pub(crate) lines: u64,
+    /// The input has no frames.
+    pub(crate) is_plain: bool,
     pub(crate) candidates: u64,
     pub(crate) ignored: u64,
     pub(crate) unparsable: u64,
@@ -85,6 +87,7 @@ impl Stats {
         self.ignored += other.ignored;
         self.unparsable += other.unparsable;
         self.is_log |= other.is_log;
+        self.is_plain |= other.is_plain;
         self.first = self.first.take().or_else(|| other.first.clone());
         for ((outcome, mechanism), n) in &other.events {
             self.count(*outcome, mechanism, *n);

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use mls_diag::denied::explained;
 use mls_diag::{Exit, OrExit};
 use mls_state::atomic::directory_of;
 use mls_state::cursor_file::WINDOW;
@@ -272,7 +273,7 @@ fn open(path: &Path) -> anyhow::Result<Opened> {
     let file = match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Opened::Gone),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return Err(error)
+            return Err(explained(error, path))
                 .with_context(|| format!("opening {}", path.display()))
                 .or_exit(Exit::NoPerm);
         }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use mls_diag::denied::explained;
 use mls_diag::{Exit, OrExit};
 
 /// A lock. The kernel releases it when the process ends, even after a crash.
@@ -51,8 +52,10 @@ fn open(path: &Path) -> anyhow::Result<(File, PathBuf)> {
     name.push(".lock");
     let name = PathBuf::from(name);
     let file = File::options().write(true).create(true).truncate(false).mode(0o640).open(&name);
-    let file =
-        file.with_context(|| format!("creating {}", name.display())).or_exit(Exit::CantCreat)?;
+    let file = file
+        .map_err(|error| explained(error, &name))
+        .with_context(|| format!("creating {}", name.display()))
+        .or_exit(Exit::CantCreat)?;
     Ok((file, name))
 }
 

@@ -8,6 +8,7 @@ use anyhow::Context;
 use mls_event::{Body, MAX_LINE};
 
 use crate::input::{GZIP, Input, compressed};
+use crate::unreadable::Unreadable;
 use mls_diag::{Exit, OrExit, diag};
 
 /// Initial size of both buffers in bytes. The buffer of the reader grows up to [`MAX_LINE`].
@@ -26,6 +27,7 @@ pub struct Reader {
     line: u64,
     /// Number of bytes of the input that have left the buffer.
     gone: u64,
+    unreadable: Unreadable,
 }
 
 impl Reader {
@@ -53,7 +55,15 @@ impl Reader {
     }
 
     fn of(input: Input) -> Self {
-        Self { input, buffer: vec![0; BUFFER], start: 0, end: 0, line: 0, gone: 0 }
+        Self {
+            input,
+            buffer: vec![0; BUFFER],
+            start: 0,
+            end: 0,
+            line: 0,
+            gone: 0,
+            unreadable: Unreadable::default(),
+        }
     }
 
     /// From now on, waiting for input ends with [`OutputClosed`] when the reader of standard output
@@ -85,6 +95,7 @@ impl Reader {
 
     /// Reports the line that `next` returned last as a bad record.
     pub fn bad(&self, why: impl std::fmt::Display) {
+        self.unreadable.bad();
         diag::bad_record(format_args!("{}, line {}", self.name(), self.line), why);
     }
 
@@ -92,8 +103,8 @@ impl Reader {
     /// Calls `pause` before a read that would wait.
     ///
     /// # Errors
-    /// Exit 65 if the input is compressed by gzip or comes from `mls-tail --framed`, and the errors
-    /// of reading and of `pause`.
+    /// Exit 65 if the input is compressed by gzip or comes from `mls-tail --framed`, and at its end
+    /// if [`bad`](Self::bad) was called for each line; the errors of reading and of `pause`.
     pub fn next(
         &mut self,
         pause: impl FnMut() -> anyhow::Result<()>,
@@ -110,8 +121,12 @@ impl Reader {
         mut pause: impl FnMut() -> anyhow::Result<()>,
     ) -> anyhow::Result<Option<(u64, &[u8])>> {
         let (start, end) = loop {
-            let Some((start, end)) = self.next_line(&mut pause)? else { return Ok(None) };
+            let Some((start, end)) = self.next_line(&mut pause)? else {
+                self.unreadable.check(self.name())?;
+                return Ok(None);
+            };
             self.line += 1;
+            self.unreadable.line(&self.buffer[start..end]);
             if end - start >= MAX_LINE {
                 self.bad(format_args!("longer than {MAX_LINE} bytes, skipped"));
             } else if !self.buffer[start..end].trim_ascii().is_empty() {

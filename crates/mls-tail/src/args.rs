@@ -69,7 +69,7 @@ pub struct Args {
     pub logins: bool,
 
     /// Print what the cursor file says, for people, and end
-    #[arg(long, requires = "cursor_file")]
+    #[arg(long)]
     pub show_cursor: bool,
 
     #[command(flatten)]

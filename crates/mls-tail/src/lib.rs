@@ -81,6 +81,9 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let _lock = args.cursor_file.as_deref().filter(|_| saves).map(Lock::take).transpose()?;
     let committed = args.cursor_file.as_deref().map(CursorFile::load).transpose()?.flatten();
     if args.show_cursor {
+        if args.cursor_file.is_none() {
+            return Err(Exit::Usage.error("--show-cursor needs a --cursor-file, or a --config"));
+        }
         return show::print(committed.as_ref());
     }
     let base = committed.as_ref().map_or(0, |cursor| cursor.sequence);
@@ -140,7 +143,7 @@ fn with_defaults(mut args: Args, paths: &Paths) -> Args {
     if args.csv {
         args.committed_by = paths.csv_cursor();
     }
-    if args.framed && args.cursor_file.is_none() {
+    if (args.framed || args.show_cursor) && args.cursor_file.is_none() {
         args.cursor_file = cursor;
     }
     if args.logs.is_empty() && !args.journal {

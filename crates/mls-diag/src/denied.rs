@@ -1,0 +1,56 @@
+//! Why a file cannot be opened: whose it is.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// An error of `path`. If permission is missing, it says who owns the file, or the nearest directory
+/// that can be seen: `/var/log/mail.log belongs to root:adm with mode 0640, and this is bob`.
+#[must_use]
+pub fn explained(error: io::Error, path: &Path) -> anyhow::Error {
+    let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+    let owner = is_denied.then(|| path.ancestors().find_map(owner)).flatten();
+    let error = anyhow::Error::new(error);
+    match owner {
+        Some(owner) => {
+            let me = name("/etc/passwd", rustix::process::geteuid().as_raw());
+            error.context(format!("{owner}, and this is {me}"))
+        }
+        None => error,
+    }
+}
+
+fn owner(path: &Path) -> Option<String> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    let meta = fs::metadata(path).ok()?;
+    Some(format!(
+        "{} belongs to {}:{} with mode {:04o}",
+        path.display(),
+        name("/etc/passwd", meta.uid()),
+        name("/etc/group", meta.gid()),
+        meta.mode() & 0o7777
+    ))
+}
+
+/// The name that a user or a group has in a file such as `/etc/passwd`; else the number.
+fn name(file: &str, id: u32) -> String {
+    let id = id.to_string();
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let line = text.lines().find(|line| line.split(':').nth(2) == Some(&id));
+    line.and_then(|line| line.split(':').next()).map_or(id.clone(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_permission_names_the_owner_of_what_can_be_seen() {
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let error = format!("{:#}", explained(denied(), Path::new("/nonexistent/file")));
+        assert!(error.starts_with("/ belongs to root:root with mode 0"), "{error}");
+        let other = explained(io::Error::from(io::ErrorKind::NotFound), Path::new("/"));
+        assert!(!other.to_string().contains("belongs"));
+    }
+}
