@@ -85,7 +85,7 @@ fn numbers(n: u64) -> Vec<String> {
     (0..n).map(|n| format!("u{n}")).collect()
 }
 
-/// Runs the pipeline, which says nothing, and after which the rows are the first `n`.
+/// Runs the pipeline. It prints no message, and the rows are the first `n`.
 fn assert_reads(site: &Site, n: u64) {
     let output = site.shell(&pipeline());
     let found = (output.status.code(), text(&output.stderr), users(site));
@@ -97,7 +97,7 @@ fn slices(messages: &[Vec<u8>]) -> Vec<&[u8]> {
 }
 
 #[test]
-fn entries_are_read_once_and_the_next_run_goes_on_behind_them() {
+fn entries_are_read_once_and_the_next_run_continues_after_them() {
     if !can_run() {
         return;
     }
@@ -112,7 +112,7 @@ fn entries_are_read_once_and_the_next_run_goes_on_behind_them() {
 }
 
 #[test]
-fn a_message_that_is_no_text_is_read_and_one_that_is_no_failure_is_not() {
+fn a_message_that_is_not_utf8_is_read_and_other_messages_are_not() {
     if !can_run() {
         return;
     }
@@ -162,7 +162,7 @@ fn entries_that_were_vacuumed_are_a_gap_and_the_rest_is_read() {
 }
 
 #[test]
-fn where_no_entry_is_left_it_is_told_once_and_nothing_is_read_again_when_they_are_back() {
+fn missing_entries_are_reported_once_and_nothing_is_read_twice_when_they_return() {
     if !can_run() {
         return;
     }

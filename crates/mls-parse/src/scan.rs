@@ -186,14 +186,14 @@ impl Scanner {
         self.message(origin, envelope.message, out)
     }
 
-    /// Reads the last part of a line whose first parts stand before the block. Returns where the search begins.
+    /// Reads the last part of a line whose first parts come before the block. Returns where the search begins.
     fn last_part(&mut self, input: &Input<'_>, out: &mut Vec<u8>) -> usize {
         let parts = partial::unfinished(input.place.before);
         if parts.line.is_empty() { 0 } else { self.parts(input, parts, 0, out) }
     }
 
-    /// Puts a line together that was cut, of which `parts` are known and the next one begins at `start`. Returns where the
-    /// search goes on. The line counts where its last part stands; without that, the next block goes on.
+    /// Joins the parts of a line. `parts` are known, and the next one begins at `start`. Returns where the search continues.
+    /// The position of the line is that of its last part. If that is missing, the next block continues.
     fn parts(
         &mut self,
         input: &Input<'_>,

@@ -1,5 +1,5 @@
-//! Two threads that take turns: each reads a batch, scans it while the other one reads and scans, and writes its records when
-//! those of earlier batches have been written.
+//! Two threads take turns. Each reads a batch, scans it while the other one reads or scans, and writes its records after
+//! those of earlier batches.
 //!
 //! A pipe is read with one copy in the kernel, which costs as much as the search. The thread that has copied a batch has it in
 //! its core's cache; a thread on another core would have to fetch it again.

@@ -45,8 +45,8 @@ fn scan(lines: &[u8]) -> Vec<u8> {
     out
 }
 
-/// What is made of a line with the defaults: records, and counts.
-fn told(line: &str) -> (Vec<u8>, String) {
+/// The records and the counts of a line with the defaults.
+fn records_and_stats(line: &str) -> (Vec<u8>, String) {
     let mut scanner =
         Scanner::new(&Args::parse_from(["mls-parse"]), &mls_config::config::Filter::default())
             .unwrap();
@@ -174,7 +174,7 @@ fn a_clock_that_is_ahead_or_in_a_zone_further_east_makes_no_line_a_year_old() {
 }
 
 #[test]
-fn ignored_attempts_are_counted_and_unreadable_ones_are_told_of() {
+fn ignored_attempts_and_unreadable_ones_are_counted() {
     let lines =
         LOG.replace("SASL LOGIN authentication failed: (", "SASL LOGIN authentication failed; (");
     let args = ["mls-parse", "--ignore-net=127.0.0.0/16", "--ignore-user=office@me"];
@@ -188,7 +188,7 @@ fn ignored_attempts_are_counted_and_unreadable_ones_are_told_of() {
 }
 
 #[test]
-fn a_failure_in_a_frame_that_is_not_known_is_told_of() {
+fn a_failure_in_an_unknown_envelope_is_counted_as_unreadable() {
     for line in [
         "mx postfix/smtpd[3]: warning: unknown[1.2.3.4]: SASL LOGIN authentication failed: x",
         "[12.345] postfix/smtpd[3]: warning: unknown[1.2.3.4]: SASL LOGIN authentication failed: x",
@@ -196,13 +196,13 @@ fn a_failure_in_a_frame_that_is_not_known_is_told_of() {
         "Jun  1 00:00:45 vm postfix/smtpd[3]: unknown[1.2.3.4]: SASL LOGIN authentication failed: x",
         "Jun  1 00:00:45 vm postfix/smtpd[3]: warning: a1.2.3.4: SASL LOGIN authentication failed: x",
     ] {
-        let (out, stats) = told(line);
+        let (out, stats) = records_and_stats(line);
         assert!(out.is_empty() && stats.contains("unparsable: 1\n"), "{line}: {stats}");
     }
 }
 
 #[test]
-fn what_servers_write_every_day_is_nothing_to_tell_of() {
+fn what_servers_write_every_day_causes_no_warning() {
     for message in [
         "postfix/error[3]: 5A226BA054: to=<a@b.test>, relay=none, delay=9, status=deferred (delivery temporarily suspended: SASL authentication failed; server smtp.b.test[192.0.2.4] said: 535 no)",
         "postfix/cleanup[3]: 5A226BA054: warning: header Subject: Fail2ban: SASL LOGIN authentication failed from x[192.0.2.1]; from=<a@b.test>",
@@ -213,7 +213,7 @@ fn what_servers_write_every_day_is_nothing_to_tell_of() {
         "postfix/pipe[3]: 5A226BA054: status=bounced (Command output: fatal: SASL authentication failed)",
     ] {
         let line = format!("Jun  1 00:00:45 vm {message}");
-        let (out, stats) = told(&line);
+        let (out, stats) = records_and_stats(&line);
         assert!(
             out.is_empty()
                 && stats.contains("candidates: 1\n")

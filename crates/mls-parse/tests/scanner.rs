@@ -138,7 +138,7 @@ fn an_entry_without_an_identifier_has_the_name_of_its_command() {
 }
 
 #[test]
-fn queue_ids_and_errors_are_told_apart() {
+fn a_login_has_its_queue_id_and_an_error_is_counted() {
     let line = |message: &str| format!("Jun  1 00:00:45 mx postfix/smtpd[7]: {message}\n");
     let lines = [
         line("5A226BA054: client=x[192.0.2.1], sasl_method=PLAIN, sasl_username=a"),

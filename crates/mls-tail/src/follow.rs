@@ -21,19 +21,19 @@ const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(50);
 /// Reads what is there and what comes, until SIGTERM or SIGINT.
 pub(crate) fn run(tail: &mut Tail) -> anyhow::Result<Outcome> {
     let watch = watch(tail.logs());
-    let mut told: Vec<String> = Vec::new();
+    let mut reported: Vec<String> = Vec::new();
     loop {
         let looked = Instant::now();
         if tail.look()? == Outcome::Stopped {
             return Ok(Outcome::Stopped);
         }
-        // Said when it begins, and not at each look.
+        // A failure is reported when it begins, not at each look.
         let failures: Vec<String> =
             tail.failures.iter().map(|error| format!("{error:#}")).collect();
-        for words in failures.iter().filter(|words| !told.contains(words)) {
+        for words in failures.iter().filter(|words| !reported.contains(words)) {
             log::error!("{words}");
         }
-        told = failures;
+        reported = failures;
         wait(tail, watch.as_ref(), LOOK_AT_LEAST_EVERY)?;
         wait(tail, None, LOOK_AT_MOST_EVERY.saturating_sub(looked.elapsed()))?;
         if tail.stop().is_set() {
@@ -43,7 +43,7 @@ pub(crate) fn run(tail: &mut Tail) -> anyhow::Result<Outcome> {
     }
 }
 
-/// Watches the logs' directories: files in them change, come, and are renamed. `None` where that is not to be had.
+/// Watches the directories of the logs for files that change, appear or are renamed. `None` if that is not possible.
 fn watch(logs: &[std::path::PathBuf]) -> Option<OwnedFd> {
     use inotify::{CreateFlags, WatchFlags};
     let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok()?;

@@ -1,7 +1,7 @@
 //! The systemd journal as a log, read through journalctl(1).
 //!
-//! The cursor is the journal's own. Reading begins with the entry that it names: if that is not there any more, entries that
-//! were never read may have gone with it (`journalctl --vacuum-size`), which is a gap.
+//! The cursor is the journal's own. Reading begins with the entry that it names. If the journal no longer has that entry,
+//! entries that were never read may be lost too (`journalctl --vacuum-size`). That is a gap.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -46,7 +46,7 @@ pub(crate) struct Selection {
     pub(crate) may_switch: bool,
 }
 
-/// So many bytes of entries make a segment.
+/// The size of a segment in bytes of entries.
 const SEGMENT: usize = 256 * 1024;
 
 /// Reads the journal from `cursor` on, and returns where it ended.
@@ -78,7 +78,7 @@ pub(crate) fn read(
             batch.send()?;
             wait(&ready, stop, batch.out)?;
             if stop.is_set() {
-                // Or its next entry would be waited for.
+                // Without this, the reader would wait for the next entry.
                 let _ = child.kill();
             }
             Ok(())
@@ -99,7 +99,7 @@ pub(crate) fn read(
     Ok(outcome)
 }
 
-/// What this stage needs to know of an entry; the rest is mls-parse's.
+/// The part of an entry that this tool reads. mls-parse reads the rest.
 #[derive(Deserialize)]
 pub(crate) struct Entry {
     #[serde(rename = "__CURSOR")]
@@ -135,8 +135,8 @@ pub(crate) fn entries(selection: &Selection, second: i64) -> anyhow::Result<Vec<
     Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
 }
 
-/// Whether two cursors are of the same entry. It keeps boot, times and hash (`b`, `m`, `t`, `x`) where it is copied to another
-/// file, as by `journalctl --flush`, and gets another number there (sd-journal.c, `sd_journal_get_cursor`).
+/// Whether two cursors name the same entry. `journalctl --flush` copies entries to another file. A copy keeps boot, times and
+/// hash (`b`, `m`, `t`, `x`), and gets another number (sd-journal.c, `sd_journal_get_cursor`).
 pub(crate) fn same_entry(one: &str, other: &str) -> bool {
     let entry = |cursor| str::split_once(cursor, ";b=").map_or(cursor, |(_, entry)| entry);
     entry(one) == entry(other)
@@ -166,7 +166,7 @@ struct Batch<'a> {
 
 impl Batch<'_> {
     fn add(&mut self, line: &[u8], entry: Entry) -> anyhow::Result<()> {
-        // A clock that was set back leads to what an older file has of later times.
+        // If a clock was set back, an older file has entries of later times.
         if let Some((boot, last)) = self.from.as_deref().and_then(uptime)
             && uptime(&entry.cursor).is_some_and(|(this, at)| this == boot && at < last)
         {
@@ -220,8 +220,8 @@ impl Batch<'_> {
         self.out.done(&self.cursor)
     }
 
-    /// The last entry that was read is not there. It is told once; where no entry follows, its cursor stays, which still says
-    /// what is older.
+    /// Reports once that the last entry that was read is missing. If no entry follows, its cursor stays: it still says which
+    /// entries are older.
     fn gap(&mut self) -> anyhow::Result<()> {
         if std::mem::replace(&mut self.cursor.journal_gone, true) {
             return Ok(());

@@ -88,7 +88,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     }
     let base = committed.as_ref().map_or(0, |cursor| cursor.sequence);
     let cursor = Cursor::committed(committed.as_ref())?;
-    // A log has many siblings where it is rotated every hour.
+    // A log that is rotated every hour has many rotated files.
     let files = rustix::process::getrlimit(Resource::Nofile);
     let _ =
         rustix::process::setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
@@ -131,7 +131,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     }
 }
 
-/// What the configuration says where the command line does not.
+/// Adds what the configuration says if the command line does not say it.
 fn with_defaults(mut args: Args, paths: &Paths) -> Args {
     let (log, cursor) = if args.csv {
         (&paths.csv_filename, paths.sql_cursor())

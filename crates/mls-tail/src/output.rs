@@ -28,8 +28,8 @@ pub(crate) struct Output {
     /// The cursor file that this tool saves by itself, in plain mode.
     saved_to: Option<PathBuf>,
     sequence: u64,
-    /// The cursor that the other end, or the file, has.
-    told: Cursor,
+    /// The cursor that the sink or the cursor file got last.
+    last_cursor: Cursor,
     /// Bytes of lines that were written.
     written: u64,
 }
@@ -46,8 +46,8 @@ impl Output {
         let splices = rustix::pipe::fcntl_getpipe_size(writer.as_fd()).is_ok();
         let saved_to = cursor_file.filter(|_| !framed);
         let mut out =
-            Self { writer, framed, splices, saved_to, sequence, told: cursor, written: 0 };
-        // At once: from it the stages behind know not to die of a signal.
+            Self { writer, framed, splices, saved_to, sequence, last_cursor: cursor, written: 0 };
+        // At once: this record tells the later stages to leave signals to this tool.
         out.control(&Begin { base: sequence })?;
         out.writer.flush()?;
         Ok(out)
@@ -61,9 +61,9 @@ impl Output {
         self.control(gap)
     }
 
-    /// All data up to `cursor` is written. The reader shall see it now.
+    /// Writes a checkpoint after all data up to `cursor`, and flushes so that the reader sees it now.
     pub(crate) fn checkpoint(&mut self, cursor: &Cursor) -> anyhow::Result<()> {
-        if self.framed && self.told != *cursor {
+        if self.framed && self.last_cursor != *cursor {
             let mut line = Vec::new();
             Checkpoint { cursor: serde_json::to_value(cursor).or_exit(Exit::Software)? }
                 .write_line(&mut line);
@@ -74,7 +74,7 @@ impl Output {
                 )));
             }
             self.writer.with(|buffer| buffer.extend_from_slice(&line))?;
-            self.told = cursor.clone();
+            self.last_cursor = cursor.clone();
         }
         self.writer.flush()
     }
@@ -82,11 +82,11 @@ impl Output {
     /// A checkpoint after which there is nothing more to read for now; in plain mode this is when the cursor is saved.
     pub(crate) fn done(&mut self, cursor: &Cursor) -> anyhow::Result<()> {
         self.checkpoint(cursor)?;
-        if let Some(path) = self.saved_to.as_ref().filter(|_| self.told != *cursor) {
+        if let Some(path) = self.saved_to.as_ref().filter(|_| self.last_cursor != *cursor) {
             let value = serde_json::to_value(cursor).or_exit(Exit::Software)?;
             let saved = CursorFile::next(self.sequence, value, None);
             saved.store(path)?;
-            (self.sequence, self.told) = (saved.sequence, cursor.clone());
+            (self.sequence, self.last_cursor) = (saved.sequence, cursor.clone());
         }
         Ok(())
     }
@@ -115,7 +115,7 @@ impl Output {
         self.writer.with(|buffer| parts.iter().for_each(|part| buffer.extend_from_slice(part)))
     }
 
-    /// Whole lines straight from a file: from page cache to pipe, where it is a pipe.
+    /// Writes whole lines of a file. If the output is a pipe, the kernel moves them from the page cache without a copy.
     pub(crate) fn range(&mut self, segment: &Segment<'_>, file: &File) -> anyhow::Result<()> {
         self.control(segment)?;
         self.writer.flush()?;
