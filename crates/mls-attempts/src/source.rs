@@ -258,7 +258,7 @@ fn read(
 
 /// The Python original separates cells with semicolons.
 fn is_of_the_python_original(line: &[u8]) -> bool {
-    line.iter().filter(|byte| **byte == b';').count() >= Column::ALL.len() - 1
+    memchr::memchr_iter(b';', line).count() >= Column::ALL.len() - 1
 }
 
 fn unreadable(name: &str, is_old: bool) -> String {

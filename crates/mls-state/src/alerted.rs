@@ -35,7 +35,8 @@ const KEEP: i64 = 31 * 86_400;
 /// The time of the last alert for each key, by kind of alert. Times are seconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alerted {
-    alerted: BTreeMap<String, BTreeMap<String, i64>>,
+    #[serde(rename = "alerted")]
+    keys: BTreeMap<String, BTreeMap<String, i64>>,
     /// Suspicious logins from before this second do not alert.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     since: Option<i64>,
@@ -65,7 +66,7 @@ impl Alerted {
     /// If the ledger has [`MAX_KEYS`] keys of this kind, it removes keys whose last alert is more than
     /// `keep` seconds older than `at`. If there is still no room, it returns false and logs a warning.
     pub fn enter(&mut self, kind: &str, key: &str, at: i64, seconds: i64, keep: i64) -> bool {
-        let keys = self.alerted.entry(kind.to_owned()).or_default();
+        let keys = self.keys.entry(kind.to_owned()).or_default();
         let key = shortened(key);
         let last = keys.get(&key);
         if last.is_some_and(|last| at - last < seconds) {
@@ -105,7 +106,7 @@ impl Alerted {
     /// or the login is too old.
     pub fn enter_login(&mut self, alert: &Alert<'_>) -> bool {
         let at = alert.date.at().timestamp();
-        let keys = self.alerted.get(alert.kind.name());
+        let keys = self.keys.get(alert.kind.name());
         let is_known = keys.is_some_and(|keys| keys.contains_key(&shortened(&name(alert))));
         if is_known || self.since.is_some_and(|since| at < since) {
             return false;
@@ -118,7 +119,7 @@ impl Alerted {
     /// logins that are as old do not alert any more.
     pub fn record(&mut self, alert: &Alert<'_>) {
         let at = alert.date.at().timestamp();
-        let keys = self.alerted.entry(alert.kind.name().to_owned()).or_default();
+        let keys = self.keys.entry(alert.kind.name().to_owned()).or_default();
         let key = shortened(&name(alert));
         if keys.len() >= MAX_KEYS && !keys.contains_key(&key) {
             let mut times: Vec<i64> = keys.values().copied().collect();
@@ -135,7 +136,7 @@ impl Alerted {
 
     /// Removes alerts that are too old to matter at `now`.
     pub fn forget_old(&mut self, now: i64) {
-        for keys in self.alerted.values_mut() {
+        for keys in self.keys.values_mut() {
             keys.retain(|_, at| *at >= now - KEEP);
         }
     }
@@ -179,7 +180,7 @@ mod tests {
         assert!(!enter("user", "1", 599));
         assert!(enter("user", "1", 600));
         assert!(enter("user", "one more", 700));
-        assert_eq!(alerted.alerted["user"].len(), 2);
+        assert_eq!(alerted.keys["user"].len(), 2);
     }
 
     fn alert(kind: AlertKind, key: &str, date: &str) -> Alert<'static> {
@@ -234,12 +235,12 @@ mod tests {
             let date = format!("2026-06-02T{:02}:{:02}:00Z", n / 60 % 24, n % 60);
             assert!(alerted.enter_login(&alert(AlertKind::Guessed, &n.to_string(), &date)));
         }
-        assert!(alerted.alerted["guessed"].len() <= MAX_KEYS);
+        assert!(alerted.keys["guessed"].len() <= MAX_KEYS);
         assert!(!alerted.enter_login(&alert(AlertKind::Guessed, "0", "2026-06-02T00:00:00Z")));
         let much_later = at + 2 * MAX_LOGIN_AGE;
         alerted.begin(much_later);
         alerted.forget_old(much_later);
-        assert!(alerted.alerted["guessed"].is_empty());
+        assert!(alerted.keys["guessed"].is_empty());
         assert!(!alerted.enter_login(&alert(AlertKind::Guessed, "0", "2026-06-02T00:00:00Z")));
     }
 }
