@@ -11,12 +11,7 @@
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
-#![expect(
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a broken promise must stop the run"
-)]
+#![expect(clippy::panic, clippy::expect_used, reason = "a broken promise must stop the run")]
 
 mod compression;
 mod config;

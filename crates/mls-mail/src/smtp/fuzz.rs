@@ -4,6 +4,9 @@ use super::reply::Reply;
 use super::session::{Extensions, dot_stuffed};
 
 /// Lines of a server: what people see of a reply is short and has no control characters.
+///
+/// # Panics
+/// If that does not hold.
 pub fn reply(bytes: &[u8]) {
     let mut reply = Reply::default();
     for line in bytes.split(|b| *b == b'\n') {
