@@ -46,6 +46,7 @@ pub struct Args {
 /// What to do: exactly one of them.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct Mode {
     /// Ask a few questions; the answers given before are the defaults
     #[arg(long)]
