@@ -18,7 +18,7 @@ pub struct Common {
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 
-    /// Print the effective configuration, one `section.key=value` per line, and exit: for scripts
+    /// Print the effective configuration, one `section.key=value` per line, and exit
     #[arg(long, global = true, hide = true, requires = "config")]
     pub show_config: bool,
 }
@@ -87,8 +87,8 @@ fn process<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> u8 {
 fn configure(common: &Common) -> anyhow::Result<Config> {
     let Some(path) = &common.config else { return Ok(Config::default()) };
     let config = Config::load(path)?;
-    // If root asks for the configuration, no file of root may appear in the directory of the
-    // service.
+    // root may run --show-config. Do not create a log file that belongs to root in the directory of
+    // the service.
     if !common.show_config
         && let Some(path) = &config.general.log_file
     {

@@ -3,10 +3,10 @@
 //! Use [`warn!`](log::warn!), [`error!`](log::error!), [`info!`](log::info!) and
 //! [`debug!`](log::debug!), and [`summary`](crate::summary()) at the end of a run. Warnings and
 //! errors go to stderr, with `<N>` priority prefixes (sd-daemon(3)) if stderr is the journal. The
-//! environment variable `MLS_INFO` adds level `info`, and `MLS_DEBUG` adds all levels. Every level
-//! that `[general] log_level` admits goes to `log_file` as well. Libraries are heard from level
-//! `warn` on, and from `info` on if `log_level` is DEBUG. Control characters in messages become
-//! `?`, because messages quote log content.
+//! environment variable `MLS_INFO` adds level `info`, and `MLS_DEBUG` adds all levels. The operational
+//! log `log_file` gets messages up to `[general] log_level`. It also gets warnings of libraries, and
+//! their level `info` if `log_level` is DEBUG. Control characters in messages become `?`, because
+//! messages quote log content.
 
 use std::fmt;
 use std::fs::File;
@@ -65,8 +65,9 @@ fn stderr_is_journal() -> bool {
     stream == format!("{}:{}", stat.st_dev, stat.st_ino)
 }
 
-/// From now on, appends messages up to `level` to the operational log `path`. A file that cannot be
-/// opened is a warning: somebody who runs a tool by hand may not write the log of the service.
+/// From now on, appends messages up to `level` to the operational log `path`. If the file cannot be
+/// opened, logs a warning: a user who runs a tool by hand may have no right to write the log of the
+/// service.
 pub fn log_to(path: &Path, level: LevelFilter) {
     match open_log(path) {
         Ok(file) => {
@@ -132,8 +133,8 @@ fn is_ours(metadata: &Metadata<'_>) -> bool {
     metadata.target().starts_with("mls_")
 }
 
-/// The journal's priority, the word on stderr, and the name in the operational log, which is that
-/// of Python's `logging`.
+/// The priority for the journal, the word on stderr, and the name in the operational log (the name in
+/// Python's `logging`).
 fn words(level: log::Level) -> (&'static str, &'static str, &'static str) {
     match level {
         log::Level::Error => ("<3>", "error", "ERROR"),
@@ -143,11 +144,11 @@ fn words(level: log::Level) -> (&'static str, &'static str, &'static str) {
     }
 }
 
-/// Reports and counts a record that cannot be used; the run goes on. `place` is text such as
-/// `stdin, line 7`.
-pub fn bad_record(place: impl fmt::Display, why: impl fmt::Display) {
+/// Reports and counts a record that cannot be used; the run continues. `location` is text such as
+/// `stdin:7`.
+pub fn bad_record(location: impl fmt::Display, why: impl fmt::Display) {
     if BAD_RECORDS.fetch_add(1, Ordering::Relaxed) < BAD_RECORDS_SHOWN {
-        log::warn!("{place}: {why}");
+        log::warn!("{location}: {why}");
     }
 }
 

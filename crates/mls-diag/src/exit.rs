@@ -1,4 +1,4 @@
-//! Exit codes, as Postfix and sendmail use them (`sysexits.h`), and errors that carry one.
+//! Exit codes (`sysexits.h`, as Postfix and sendmail use them), and errors with an exit code.
 
 use std::fmt;
 use std::io;
@@ -21,7 +21,7 @@ pub enum Exit {
     CantCreat = 73,
     /// Reading or writing failed.
     IoErr = 74,
-    /// A failure that may be gone at a later try: a lock is held, a server is down.
+    /// A temporary failure: a lock is held, a server is down. A later run may succeed.
     TempFail = 75,
     /// Permission denied.
     NoPerm = 77,
@@ -35,7 +35,7 @@ impl Exit {
         Coded { exit: self, error: anyhow::anyhow!("{message}") }.into()
     }
 
-    /// The code that `error` carries, else the code for the I/O error at its root, else
+    /// The exit code of `error`. Without one, the code for the I/O error in its chain, else
     /// [`Exit::Software`].
     #[must_use]
     pub fn of(error: &anyhow::Error) -> Self {
@@ -72,7 +72,7 @@ impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
     }
 }
 
-/// An error and the exit code that it asks for.
+/// An error with an exit code.
 #[derive(Debug)]
 struct Coded {
     exit: Exit,
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_code_survives_context_and_the_message_is_said_once() {
+    fn the_code_survives_context_and_the_message_occurs_once() {
         let inner: io::Result<()> = Err(io::Error::other("disk on fire"));
         let error =
             inner.context("writing x.csv").or_exit(Exit::TempFail).context("run").unwrap_err();
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn an_io_error_without_a_code_gets_the_one_that_fits() {
+    fn an_io_error_without_a_code_gets_the_code_for_its_kind() {
         let error = io::Error::from(io::ErrorKind::PermissionDenied);
         assert_eq!(Exit::of(&anyhow::Error::from(error).context("opening x")), Exit::NoPerm);
     }

@@ -1,11 +1,11 @@
-//! The messages of a tool, and the exit code that it ends with.
+//! The messages and the exit codes of a tool.
 //!
-//! | module | what it is |
+//! | module | content |
 //! |---|---|
 //! | [`diag`] | warnings and errors on stderr, the operational log, bad records |
-//! | [`summary`](mod@summary) | the line in which every run says what it did |
-//! | [`denied`] | whose a file is that cannot be opened |
-//! | [`exit`] | the codes of `sysexits.h`, and how an error carries one |
+//! | [`summary`](mod@summary) | the summary line at the end of each run |
+//! | [`denied`] | names the owner of a file that cannot be opened |
+//! | [`exit`] | the codes of `sysexits.h`, and errors with an exit code |
 
 #![warn(missing_docs)]
 

@@ -1,4 +1,4 @@
-//! The hot loops of the tools that read records: parsing one, and adding members to it.
+//! The hot loops of tools that read records: parsing a record, and adding members to it.
 //!
 //! `cargo bench --package mls-event`
 
@@ -16,7 +16,7 @@ fn read_as_written() -> bool {
     Record::parse(black_box(LINE.as_bytes())).is_ok()
 }
 
-/// A member that somebody added needs the tolerant reader.
+/// An unknown member needs the tolerant reader.
 #[divan::bench]
 fn read_with_another_member(bencher: Bencher<'_, '_>) {
     let line = LINE.replace("\"pid\"", "\"x\":1,\"pid\"");

@@ -1,4 +1,4 @@
-//! Something that an administrator wants to know at once.
+//! Alerts: events that an administrator must know about at once.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -26,7 +26,7 @@ members! {
 }
 
 words! {
-    /// Why there is an alert.
+    /// The reason for an alert.
     pub enum AlertKind {
         /// Too many failures from one address.
         Ip "ip",

@@ -25,7 +25,7 @@ members! {
         optional queue_id: Option<Cow<'a, str>>,
         optional pos: Option<Cow<'a, str>>,
     }
-    /// What mls-enrich added; `None` if it has not run.
+    /// The members that mls-enrich added; `None` if it has not run.
     with enrichment: Enrichment,
 }
 
@@ -55,18 +55,18 @@ words! {
     }
 }
 
-/// An event never becomes more rows than this, whatever its `attempts` says.
+/// The largest number of rows that an event becomes, even if its `attempts` is larger.
 pub const MAX_ROWS: u32 = 1000;
 
 impl<'a> Auth<'a> {
-    /// How many rows the event is in a file or table of attempts of this `outcome`: one for each
+    /// Returns how many rows the event becomes in a file or table for this `outcome`: one for each
     /// attempt, at most [`MAX_ROWS`].
     #[must_use]
     pub fn rows(&self, outcome: Outcome) -> u32 {
         if self.outcome == outcome { self.attempts.min(MAX_ROWS) } else { 0 }
     }
 
-    /// An attempt of which only the date and the outcome are known.
+    /// An attempt with only a date and an outcome.
     #[must_use]
     pub fn new(date: Timestamp<'a>, outcome: Outcome) -> Self {
         Self {

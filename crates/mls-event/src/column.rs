@@ -1,4 +1,4 @@
-//! The columns of the CSV, which are also the columns that databases are filled from.
+//! The columns of the CSV. Databases are filled from the same columns.
 
 use crate::Outcome;
 
@@ -21,8 +21,8 @@ macro_rules! columns {
             /// The first line of a CSV of failed logins, without its newline.
             pub const HEADER: &str = concat!($first_name, $(",", $name),*);
 
-            /// The first line of a CSV of successful logins. It has the same columns; the quotes
-            /// tell a program what the rows are.
+            /// The first line of a CSV of successful logins. It has the same columns. The quotes
+            /// distinguish it from a CSV of failed logins.
             pub const LOGINS_HEADER: &str =
                 concat!("\"", $first_name, "\"", $(",\"", $name, "\""),*);
 

@@ -27,25 +27,25 @@ pub struct Segment<'a> {
     pub offset: u64,
     /// Number of raw bytes that follow, at least 1.
     pub length: u64,
-    /// When the file was last written. No line of the segment is younger.
+    /// When the file was last written. No line of the segment is newer.
     #[serde(borrow)]
     pub mtime: Timestamp<'a>,
-    /// The [last lines](last_lines) of the log before the segment, which an earlier segment had; empty at the beginning of a
-    /// log. A line such as `last message repeated 3 times` speaks of them.
+    /// The [last lines](last_lines) before the segment, which an earlier segment contained; empty at the
+    /// beginning of a log. A line such as `last message repeated 3 times` refers to them.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub before: String,
 }
 
-/// At most so many bytes of earlier lines come with a segment.
+/// The largest length of `before` in a segment, in bytes.
 pub const MAX_BEFORE: usize = 2048;
 
-/// The whole lines at the end of `lines`, at most [`MAX_BEFORE`] bytes of them. More than that must begin a line or be cut.
+/// Returns the whole lines at the end of `lines`, at most [`MAX_BEFORE`] bytes.
 #[must_use]
 pub fn last_lines(lines: &[u8]) -> &[u8] {
     let Some(start) = lines.len().checked_sub(MAX_BEFORE).filter(|start| *start > 0) else {
         return lines;
     };
-    // A line that begins exactly there has its predecessor's newline before it.
+    // If a line begins exactly at `start`, the byte before it is a newline.
     let newline = lines[start - 1..].iter().position(|byte| *byte == b'\n');
     newline.map_or(&[], |newline| &lines[start + newline..])
 }
@@ -59,7 +59,7 @@ pub struct Gap {
     pub generation: Option<String>,
     /// Where reading stopped, in (decompressed) bytes.
     pub offset: Option<u64>,
-    /// Says to people what happened.
+    /// A description for human readers.
     pub reason: String,
 }
 

@@ -1,4 +1,4 @@
-//! English names of countries by their ISO 3166-1 code, shortened to what people call them.
+//! Common English names of countries by their ISO 3166-1 code.
 
 /// The name of a country, such as `Brazil` for `BR`; `None` for a code that is not assigned.
 ///

@@ -8,18 +8,18 @@ use serde::{Deserialize, Serialize};
 use crate::Timestamp;
 use crate::value::words;
 
-/// A login that may not have been made by the user. It is an entry of `suspicious_logins` in the
-/// report's JSON.
+/// A login that somebody other than the user may have made. It is an entry of `suspicious_logins` in
+/// the JSON of mls-report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding<'a> {
     /// The rule that the login matches.
     pub rule: Rule,
-    /// Who logged in.
+    /// The user name of the login.
     #[serde(borrow)]
     pub user: Cow<'a, str>,
-    /// Where the login came from, in canonical form.
+    /// The address of the client, in canonical form.
     pub ip: IpAddr,
-    /// When.
+    /// The time of the login.
     #[serde(borrow)]
     pub date: Timestamp<'a>,
     /// ISO 3166-1 alpha-2 code of the address's country; `None` if unknown.
@@ -30,13 +30,13 @@ pub struct Finding<'a> {
     /// Name of the autonomous system's organisation; `None` if unknown.
     #[serde(borrow)]
     pub aso: Option<Cow<'a, str>>,
-    /// A sentence that says why the login is suspicious.
+    /// A sentence that explains why the login is suspicious.
     #[serde(borrow)]
     pub evidence: Cow<'a, str>,
 }
 
 words! {
-    /// Why a login is suspicious.
+    /// The rule that makes a login suspicious.
     pub enum Rule {
         /// The address failed on several other names shortly before.
         Guessed "guessed",

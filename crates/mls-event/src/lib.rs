@@ -14,8 +14,8 @@
 //!
 //! # `auth`: one authentication attempt
 //!
-//! An unknown value is `null`. Only `port`, `queue_id` and `pos` are left out if they have no
-//! value. Text holds no control character: C0, DEL and C1 controls become `?` [when the text is
+//! An unknown value is `null`. Only `port`, `queue_id` and `pos` are omitted if they have no
+//! value. Text contains no control characters: C0, DEL and C1 controls become `?` [when the text is
 //! read](clean), and invalid UTF-8 becomes U+FFFD.
 //!
 //! | member | type | meaning |
@@ -25,7 +25,7 @@
 //! | `service` | string or null | program name in the log: `postfix/submission/smtpd` |
 //! | `pid` | integer or null | process ID of that program |
 //! | `outcome` | `failure`, `success`, `aborted`, `error` | `aborted`: the client gave up before it sent a password; `error`: the server could not check it because of a temporary failure of its own |
-//! | `attempts` | integer, 1 or more | the count that a `message repeated N times` or a Dovecot line gives, else 1 |
+//! | `attempts` | integer, 1 or more | the count in a `message repeated N times` or in a line of Dovecot, else 1 |
 //! | `mechanism` | string or null | upper case: `LOGIN`, `PLAIN`, `CRAM-MD5`, … |
 //! | `ip` | string or null | canonical text (RFC 5952); an IPv4-mapped IPv6 address becomes IPv4 |
 //! | `port` | integer | the client's port, only if the line has it |
@@ -50,8 +50,8 @@
 //!
 //! # `alert`: something to act on
 //!
-//! An alert says that a threshold was reached, or that a login is suspicious. The optional members
-//! are left out if they are unknown.
+//! An alert reports that a threshold was reached, or that a login is suspicious. The optional members
+//! are omitted if they are unknown.
 //!
 //! | member | type | meaning |
 //! |---|---|---|
@@ -66,7 +66,7 @@
 //! | `asn` | integer | optional: as in `auth` |
 //! | `aso` | string | optional: as in `auth` |
 //! | `hostname` | string | optional: as in `auth` |
-//! | `evidence` | string | optional: a sentence that says why the login is suspicious |
+//! | `evidence` | string | optional: a sentence that explains why the login is suspicious |
 //!
 //! # Columns of the CSV
 //!
@@ -90,7 +90,7 @@
 //! | type | members | meaning |
 //! |---|---|---|
 //! | `begin` | `base`: integer | first record; the sequence number of the cursor that the source started from, 0 if there was none |
-//! | `segment` | `source`, `generation`: string; `offset`, `length`: integer, bytes; `mtime`: RFC 3339; `before`: string, may be missing | exactly `length` raw bytes follow the newline; `source` is an absolute path, or `journal` if the bytes are lines of `journalctl -o json`; `before` holds the last lines before the segment, at most 2 KiB, which earlier segments had: a line that counts repetitions of another one may follow it in another segment or run; mls-parse consumes the record |
+//! | `segment` | `source`, `generation`: string; `offset`, `length`: integer, bytes; `mtime`: RFC 3339; `before`: string, may be missing | exactly `length` raw bytes follow the newline; `source` is an absolute path, or `journal` if the bytes are lines of `journalctl -o json`; `before` holds the last lines before the segment, at most 2 KiB (a line that counts repetitions refers to an earlier line, which may be in another segment or run); mls-parse consumes the record |
 //! | `gap` | `source`, `reason`: string; `generation`: string or null; `offset`: integer or null | part of the source could not be read |
 //! | `checkpoint` | `cursor`: any | a barrier: `cursor` covers the data of all earlier records, and only the source understands it |
 //! | `end` | | last record; a stream without it was cut off |

@@ -67,8 +67,8 @@ pub(crate) fn read_json<'a, T: Deserialize<'a>>(line: &'a [u8]) -> serde_json::R
     }
 }
 
-/// Appends a value as JSON. It must be text, a number or a struct of these: they can always be
-/// written.
+/// Appends a value as JSON. It must be text, a number or a struct of these, because they can always be
+/// written as JSON.
 pub fn write_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     if let Err(error) = serde_json::to_writer(&mut *out, value) {
         unreachable!("a record could not be written as JSON: {error}");

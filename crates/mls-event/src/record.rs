@@ -1,4 +1,4 @@
-//! A line of a stream, whatever its type.
+//! A line of a stream: a record of any type.
 
 use std::borrow::Cow;
 
@@ -12,13 +12,13 @@ use crate::{Alert, Auth, Begin, Checkpoint, End, Gap, Members, Segment, VERSION}
 pub enum Record<'a> {
     /// One authentication attempt.
     Auth(Auth<'a>),
-    /// Something that an administrator wants to know at once.
+    /// An event that an administrator must know about at once.
     Alert(Alert<'a>),
     /// Start of a framed stream.
     Begin(Begin),
     /// Raw bytes follow.
     Segment(Segment<'a>),
-    /// Something could not be read.
+    /// Part of the source could not be read.
     Gap(Gap),
     /// A barrier with the source's position.
     Checkpoint(Checkpoint),
@@ -29,7 +29,7 @@ pub enum Record<'a> {
     Other(Cow<'a, str>),
 }
 
-/// Why a line is not a record.
+/// The reason why a line is not a record.
 #[derive(Debug, thiserror::Error)]
 pub enum BadRecord {
     /// The line is not a JSON object. It may be a line of a log.
@@ -38,12 +38,12 @@ pub enum BadRecord {
     /// The line is not JSON, or a control record has a wrong member.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
-    /// A member that every record has is missing, or has a value that it does not allow.
+    /// A required member is missing, or a member has a value that is not allowed.
     #[error("member {name}: {why}")]
     #[expect(missing_docs, reason = "the message says it")]
     Member { name: &'static str, why: Cow<'static, str> },
-    /// The record is of a later version of the contract.
-    #[error("version {0} of the record format, this tool reads version {VERSION}")]
+    /// The record belongs to a later version of the contract.
+    #[error("the record has version {0}, but this tool reads version {VERSION}; update this tool")]
     Version(u64),
 }
 

@@ -1,12 +1,12 @@
 //! `members!`: states the members of a record once, in their order.
 //!
 //! The struct, the names, the writer, the fast reader and the tolerant reader follow from one
-//! table. The writer is generated code rather than a `Serialize`, because writing records is what
-//! mls-parse spends its time with: serde took twice as long, half of it looking for characters to
-//! escape in the names of members.
+//! table. The writer is generated code, not `Serialize`, because mls-parse spends most of its time
+//! writing records. serde took twice as long, and spent half of this time searching the names of
+//! members for characters to escape.
 
-/// Declares a record. `always` is a member that every record has, perhaps as null; `optional` is a
-/// member that is left out if it has no value. `with` adds a group of members that is present or
+/// Declares a record. `always` is a member that every record has, possibly null. `optional` is a
+/// member that is omitted if it has no value. `with` adds a group of members that is present or
 /// absent as a whole.
 macro_rules! members {
     (

@@ -28,8 +28,9 @@ pub fn clean_str(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(|c| if c.is_control() { '?' } else { c }).collect())
 }
 
-/// The same for people's eyes: characters that change the direction of text, are invisible or end a line become U+FFFD too.
-/// With them a client could make `gpj.exe` look like `exe.jpg`, or two names look alike.
+/// [`clean_str`] for text that people read. Characters that change the direction of text, are invisible,
+/// or end a line become U+FFFD too. With them, a client could make `gpj.exe` look like `exe.jpg`, or make
+/// two different names look the same.
 #[must_use]
 pub fn display_text(text: &str) -> Cow<'_, str> {
     let hidden = |c| {
@@ -49,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_people_see_turns_text_around_or_hides_in_it() {
+    fn displayed_text_has_no_invisible_and_no_direction_changing_characters() {
         for hidden in
             "\u{61c}\u{200b}\u{200e}\u{2028}\u{2029}\u{202e}\u{2060}\u{2066}\u{feff}\u{e0041}"
                 .chars()

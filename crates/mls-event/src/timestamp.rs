@@ -1,4 +1,4 @@
-//! A point in time together with the text it was read from.
+//! A point in time, together with the text that it was read from.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -55,7 +55,7 @@ impl<'a> Timestamp<'a> {
     }
 }
 
-/// An error message shows the beginning of a long text.
+/// Shortens a long text for an error message.
 fn clip(text: &str) -> String {
     text.chars().take(80).collect()
 }

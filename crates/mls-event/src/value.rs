@@ -1,4 +1,4 @@
-//! How the values of members are written and read.
+//! Writes and reads the values of members.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -37,13 +37,13 @@ const MISSING: &str = "it is missing";
 fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, Cow<'static, str>> {
     serde_json::from_str(json).map_err(|error| {
         let message = error.to_string();
-        // The position is one in the value, not in the line.
+        // Omit the position: it counts from the beginning of the value, not of the line.
         message.split(" at line ").next().unwrap_or(&message).to_owned().into()
     })
 }
 
-/// A string that borrows from the line if JSON has no escape in it: serde borrows a `Cow` only in a
-/// field marked so.
+/// A string that borrows from the line if it has no JSON escapes. serde borrows a `Cow` only in a field
+/// with this attribute.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -98,7 +98,7 @@ impl<'a> Value<'a> for Option<IpAddr> {
     }
 }
 
-/// A count: at least 1, and 1 in a record that does not have it.
+/// A count of at least 1. It is 1 if the record does not have the member.
 impl<'a> Value<'a> for u32 {
     fn write(&self, out: &mut Vec<u8>) {
         write_json(out, self);
@@ -182,7 +182,7 @@ macro_rules! words {
 }
 pub(crate) use words;
 
-/// The value of a member that no record may leave out.
+/// The value of a required member.
 pub(crate) fn required<'a, T: Deserialize<'a>>(
     json: Option<&'a str>,
 ) -> Result<T, Cow<'static, str>> {

@@ -1,6 +1,6 @@
-//! The contract seen from outside: a consumer that declares the records again and refuses what the specification does
-//! not name, and round trips of arbitrary records.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+//! The contract as a consumer sees it: a second declaration of the records, which refuses members that
+//! the specification does not name, and round trips of arbitrary records.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue should stop")]
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -14,7 +14,7 @@ use mls_event::{
 use proptest::prelude::*;
 use serde::Deserialize;
 
-/// The specification, written down a second time. Options without `default` must be present.
+/// A second declaration of the specification. An `Option` without `default` must be present.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "reading is the check")]
@@ -52,7 +52,7 @@ struct StrictEnrichment {
     aso: Present<String>,
 }
 
-/// Null or a value, but there: serde lets a plain `Option` be missing.
+/// A member that must be present, possibly null. serde allows a plain `Option` to be missing.
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 enum Present<T> {
@@ -232,9 +232,12 @@ fn members_in_another_order_and_mapped_addresses_are_read() {
 }
 
 #[test]
-fn a_later_version_is_refused_by_number_and_an_unknown_type_is_kept_by_name() {
+fn a_later_version_is_refused_and_an_unknown_type_is_kept() {
     let error = Record::parse(br#"{"v":2,"type":"auth"}"#).unwrap_err();
-    assert_eq!(error.to_string(), "version 2 of the record format, this tool reads version 1");
+    assert_eq!(
+        error.to_string(),
+        "the record has version 2, but this tool reads version 1; update this tool"
+    );
     assert_eq!(
         Record::parse(br#"{"v":1,"type":"weather","x":1}"#).unwrap(),
         Record::Other("weather".into())
@@ -293,7 +296,7 @@ fn the_specification_names_every_member_and_column_in_order() {
 }
 
 #[test]
-fn every_column_but_no_other_name_is_a_member_of_an_auth_record() {
+fn every_column_is_a_member_of_an_auth_record() {
     for column in Column::ALL {
         let name = column.name();
         assert!(Auth::MEMBERS.contains(&name) || Enrichment::MEMBERS.contains(&name), "{name}");

@@ -1,20 +1,20 @@
-//! What this machine and this process's user are called, as the C library knows it (nsswitch.conf(5)).
+//! The names of this machine and of the current user, from the C library (nsswitch.conf(5)).
 
 #![warn(missing_docs)]
 
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs, UdpSocket};
 
-/// This machine: in the head of a digest, in the sender of a mail, and in HELO.
+/// This machine. It is named at the top of a digest, in the sender of a mail, and in HELO.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Machine {
-    /// Fully qualified if the machine knows its domain.
+    /// The host name, fully qualified if the machine knows its domain.
     pub name: String,
-    /// Its address on the way to the Internet.
+    /// The source address of packets to the Internet.
     pub address: Option<IpAddr>,
 }
 
 impl Machine {
-    /// Asks this machine.
+    /// Returns the name and the address of this machine.
     #[must_use]
     pub fn this() -> Self {
         let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -44,7 +44,8 @@ fn address(name: &str) -> Option<IpAddr> {
     of_default_route().or_else(|| Some((name, 0).to_socket_addrs().ok()?.next()?.ip()))
 }
 
-/// Connecting a UDP socket asks the routing table and sends nothing. 192.0.2.1 is for documentation (RFC 5737).
+/// Connects a UDP socket, which looks up the route and sends no packet. 192.0.2.1 is an address for
+/// documentation (RFC 5737).
 fn of_default_route() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_user_of_this_process_is_known_by_name() {
+    fn the_name_of_the_current_user_is_found() {
         let id = std::process::Command::new("id").arg("-un").output().unwrap();
         assert_eq!(user().unwrap(), String::from_utf8(id.stdout).unwrap().trim());
     }
