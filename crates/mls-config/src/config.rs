@@ -1,4 +1,4 @@
-//! `/etc/maillogsentinel.conf`: read once, checked once, and typed from then on.
+//! `/etc/maillogsentinel.conf`. The file is read and checked once; after that, all values have types.
 //!
 //! A tool reads the file only if `--config` names it; [`Config::default`] holds the values without
 //! a file. [`SECTIONS`] lists every key.
@@ -36,15 +36,15 @@ pub use threshold::Threshold;
 pub use time_span::TimeSpan;
 pub use value::{BlockForm, DbType, Password, SmtpTls};
 
-/// A configuration file is never larger, in bytes.
+/// The largest configuration file in bytes.
 const MAX_SIZE: u64 = 1 << 20;
 
-/// Unknown keys are reported one by one up to this number.
+/// The largest number of unknown keys that are reported one by one.
 const MAX_UNKNOWN: usize = 10;
 
-/// Keys that only the Python original has, each as section and key. [`Config::translate`] reads
+/// Keys that only the legacy Python version has, each as section and key. [`Config::translate`] reads
 /// them.
-const ORIGINAL: [(&str, &str); 3] =
+const LEGACY_KEYS: [(&str, &str); 3] =
     [("meta", "schema_version"), ("general", "log_file_max_mb"), ("database", "path")];
 
 impl Paths {
@@ -68,19 +68,16 @@ impl Paths {
 }
 
 impl Config {
-    /// Reads `path`. A file that does not exist is a warning and gives the defaults; an unknown key
-    /// is a warning.
+    /// Reads `path`. If the file does not exist, logs a warning and returns the defaults. Logs a
+    /// warning for each unknown key.
     ///
     /// # Errors
-    /// Exit 78 for a line that is not understood and for a value that its key does not allow: the
-    /// message names file, line, key, value and what is allowed. Exit 77 for a file that holds a
-    /// password and that everybody may read.
+    /// Exit 78 for a line that cannot be read, or for a value that is not allowed. The message names
+    /// file, line, key, value, and the allowed values. Exit 77 for a file that holds a password and
+    /// that everybody may read.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let Some(text) = read_file(path)? else {
-            log::warn!(
-                "configuration file {} does not exist; the defaults are used",
-                path.display()
-            );
+            log::warn!("configuration file {} does not exist; using the defaults", path.display());
             return Self::parse(path, "");
         };
         let config = Self::parse(path, &text)?;
@@ -90,7 +87,8 @@ impl Config {
         Ok(config)
     }
 
-    /// Reads the text of a configuration file; messages name `path`. An unknown key is a warning.
+    /// Reads the text of a configuration file; messages name `path`. Logs a warning for each unknown
+    /// key.
     ///
     /// # Errors
     /// Exit 78 for a value that its key does not allow.
@@ -111,21 +109,21 @@ impl Config {
         Ok(config)
     }
 
-    /// Gives keys the values of keys of the Python original that mean something else.
+    /// Converts the keys of the legacy Python version that have no counterpart with the same meaning.
     fn translate(ini: &mut Ini<'_>) {
-        let [_, megabytes, sqlite] = ORIGINAL;
+        let [_, megabytes, sqlite] = LEGACY_KEYS;
         ini.translate(megabytes, ("general", "log_file_max_bytes"), |value| {
-            // What is not a number is refused, in this line.
+            // Keep a value that is not a number, so that it is refused with this line number.
             value.parse().map_or(value.to_owned(), |n: u32| (u64::from(n) << 20).to_string())
         });
-        // Its later versions know SQLite only.
+        // The last legacy releases support only SQLite.
         ini.translate(sqlite, ("database", "db_type"), |_| "sqlite".to_owned());
         ini.translate(sqlite, ("database", "db_path"), str::to_owned);
     }
 
-    /// One `section.key=value` per line, for scripts: defaults, aliases and relative paths are
-    /// resolved. Keys without a value and passwords are left out. Lists are joined by `, `. A
-    /// control character becomes `?`, so a value is one line.
+    /// Returns one `section.key=value` per line, for scripts. Defaults, aliases and relative paths are
+    /// resolved. Keys without a value and passwords are omitted. Lists are joined by `, `. A control
+    /// character becomes `?`, so a value is one line.
     #[must_use]
     pub fn show(&self) -> String {
         let mut out = String::new();
@@ -138,7 +136,7 @@ impl Config {
     }
 }
 
-/// The text of a file; `None` if there is none.
+/// Reads the text of a file; `None` if the file does not exist.
 fn read_file(path: &Path) -> anyhow::Result<Option<String>> {
     let shown = path.display();
     let mut text = Vec::new();
@@ -159,7 +157,7 @@ fn read_file(path: &Path) -> anyhow::Result<Option<String>> {
 fn known_keys() -> Vec<(String, String)> {
     let keys = SECTIONS.iter().flat_map(|section| section.keys);
     keys.flat_map(ini::names)
-        .chain(ORIGINAL)
+        .chain(LEGACY_KEYS)
         .map(|(section, key)| (section.to_lowercase(), key.to_lowercase()))
         .collect()
 }
@@ -170,8 +168,8 @@ fn refuse_if_others_may_read(path: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     Err(Exit::NoPerm.error(format!(
-        "configuration file {} holds db_password and everybody may read it (mode {:04o}): put the password into a file of \
-         mode 0600 and name that file in db_password_file",
+        "configuration file {} holds db_password, but everybody may read it (mode {:04o}); put the \
+         password into a file with mode 0600 and name that file in db_password_file",
         path.display(),
         mode & 0o7777
     )))

@@ -1,11 +1,11 @@
 //! The configuration file `/etc/maillogsentinel.conf`, and the types of its values.
 //!
-//! | module | what it is |
+//! | module | content |
 //! |---|---|
 //! | [`config`] | sections and keys, read once and checked once |
 //! | [`moment`] | days and times on the command line |
-//! | [`secret`] | passwords, each in a file of its own |
-//! | [`zone`] | the time zone of dates that do not carry one |
+//! | [`secret`] | files with passwords |
+//! | [`zone`] | time zones |
 
 #![warn(missing_docs)]
 

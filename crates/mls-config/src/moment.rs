@@ -7,16 +7,16 @@ use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime};
 /// A day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Day {
-    /// The present day.
+    /// The current day.
     Today,
-    /// The day before.
+    /// The day before the current day.
     Yesterday,
     /// Any day.
     Date(NaiveDate),
 }
 
 impl Day {
-    /// The date of this day, if it is `today`.
+    /// The date of this day, if the current date is `today`.
     #[must_use]
     pub fn on(self, today: NaiveDate) -> NaiveDate {
         match self {
@@ -49,7 +49,7 @@ impl FromStr for Day {
     }
 }
 
-/// The begin or the end of a period: a whole day, or a minute.
+/// The beginning or the end of a period: a whole day, or a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
     /// All of the day.

@@ -1,4 +1,4 @@
-//! Passwords, which are kept in files of their own.
+//! Reads passwords from their files.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -10,7 +10,7 @@ use mls_diag::Exit;
 /// A password must be shorter than this, in bytes.
 const MAX_PASSWORD: usize = 4096;
 
-/// The first line of the file that `key` (such as `smtp_password_file`) names.
+/// Returns the first line of a password file. `key`, such as `smtp_password_file`, is for messages.
 ///
 /// # Errors
 /// Exit 77 if everybody may read the file, 78 if it does not begin with a password, 66 if it does not
@@ -20,7 +20,7 @@ pub fn read(key: &str, path: &Path) -> anyhow::Result<String> {
     let mode = std::fs::metadata(path).with_context(|| format!("looking at {key} {shown}"))?.mode();
     if mode & 0o004 != 0 {
         return Err(Exit::NoPerm.error(format!(
-            "everybody may read {key} {shown} (mode {:04o}): make it 0600 or 0640",
+            "everybody may read {key} {shown} (mode {:04o}); run: chmod 600 {shown}",
             mode & 0o7777
         )));
     }

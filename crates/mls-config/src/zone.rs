@@ -1,7 +1,8 @@
-//! The time zone of dates that do not carry one.
+//! Time zones, for dates without an offset.
 //!
-//! Named zones come from the system (`/usr/share/zoneinfo`), as the machine's own does: a table of
-//! all zones inside each tool would be a megabyte that has to be relocated at every start.
+//! Named zones come from the files of the system (`/usr/share/zoneinfo`), like the zone of the
+//! machine. A built-in table of all zones would add a megabyte that must be relocated at each start of
+//! each tool.
 
 use std::ops::Range;
 use std::str::FromStr;
@@ -36,18 +37,18 @@ impl FromStr for Zone {
             return Ok(Self::Fixed(offset));
         }
         match tz::TimeZone::from_posix_tz(text) {
-            // A command line names one zone, once: it may live as long as the process, and Zone be
-            // copied.
+            // A command line names one zone, so leaking it is harmless, and `Zone` can be `Copy`.
             Ok(zone) => Ok(Self::Named(Box::leak(Box::new(zone)))),
             Err(_) => Err(format!(
-                "{text:?} is no time zone here: use local, UTC, a name in /usr/share/zoneinfo (Europe/Paris) or an offset (+02:00)"
+                "{text:?} is not a time zone on this machine; use local, UTC, a name in \
+                 /usr/share/zoneinfo (Europe/Paris) or an offset (+02:00)"
             )),
         }
     }
 }
 
 impl Zone {
-    /// `at` as people in this zone write it.
+    /// Converts `at` to this zone.
     #[must_use]
     pub fn show<T: TimeZone>(self, at: &DateTime<T>) -> DateTime<FixedOffset> {
         match self {
@@ -57,9 +58,9 @@ impl Zone {
         }
     }
 
-    /// The point in time that a clock in this zone shows as `naive`. If the clock shows it twice
-    /// (summer time ends), this is the first. If the clock skips it (summer time begins), it is moved
-    /// by the length of the gap.
+    /// Returns the point in time at which a clock in this zone shows `naive`. If the clock shows it
+    /// twice (summer time ends), returns the first time. If the clock skips it (summer time begins),
+    /// moves it by the length of the gap.
     #[must_use]
     pub fn read(self, naive: NaiveDateTime) -> DateTime<FixedOffset> {
         // Around a change, the offsets before and after it are the candidates.
@@ -83,8 +84,8 @@ impl Zone {
     }
 }
 
-/// `YYYY-MM-DD HH:MM:SS`, of the years 0 to 9999. Digit by digit: chrono reads its format anew each
-/// time, and took a third of the time that rows take.
+/// Formats a date of the years 0 to 9999 as `YYYY-MM-DD HH:MM:SS`. chrono parses its format string for
+/// each date, and took a third of the time of writing a row.
 #[must_use]
 pub fn digits(at: &NaiveDateTime) -> Option<[u8; 19]> {
     let year = u32::try_from(at.year()).ok().filter(|year| *year <= 9999)?;
@@ -120,14 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn a_time_shown_twice_is_the_first_and_one_never_shown_moves_on() {
+    fn an_ambiguous_time_is_the_first_and_a_skipped_time_moves_by_the_gap() {
         assert_eq!(paris("2026-10-25T02:30:00"), "2026-10-25T02:30:00+02:00");
         assert_eq!(paris("2026-03-29T02:30:00"), "2026-03-29T03:30:00+02:00");
         assert_eq!(paris("2026-06-01T00:00:45"), "2026-06-01T00:00:45+02:00");
     }
 
     #[test]
-    fn offsets_and_names_are_told_apart() {
+    fn offsets_and_utc_are_read_and_unknown_names_are_refused() {
         assert_eq!("+02:00".parse(), Ok(Zone::Fixed(FixedOffset::east_opt(7200).unwrap())));
         assert_eq!("UTC".parse(), Ok(Zone::Fixed(FixedOffset::east_opt(0).unwrap())));
         assert!("Mars/Olympus".parse::<Zone>().unwrap_err().contains("Mars/Olympus"));

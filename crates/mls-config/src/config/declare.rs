@@ -6,9 +6,9 @@
 /// A section of the configuration file.
 #[derive(Debug)]
 pub struct Section {
-    /// Its name as the example writes it. Names of sections and keys match in any case.
+    /// Its name, as in the example file. Names of sections and keys match in any case.
     pub name: &'static str,
-    /// What its keys are about: lines of prose.
+    /// A description of its keys: lines of text.
     pub description: &'static [&'static str],
     /// Its keys, in order.
     pub keys: &'static [Key],
@@ -21,11 +21,11 @@ pub struct Key {
     pub section: &'static str,
     /// Its name.
     pub name: &'static str,
-    /// The value that it has by default, as text; empty if it has none.
+    /// The default value as text; empty if there is none.
     pub default: &'static str,
     /// Other names, each as `section.key`. They count only if the key itself has no value.
     pub aliases: &'static [&'static str],
-    /// What it is for: lines of prose.
+    /// A description: lines of text.
     pub description: &'static [&'static str],
 }
 

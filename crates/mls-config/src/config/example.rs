@@ -5,10 +5,10 @@ use super::keys::SECTIONS;
 const HEAD: &str = "\
 # The configuration of MailLogSentinel. A tool reads it if it is called with --config.
 #
-# The file shows every key with its default, as a comment. A key without a value has no default. Set
-# only what differs. Commas separate the items of a list. Switches are yes or no. A comment has a
-# line of its own: a # inside a value belongs to the value. Everybody may read this file, so it holds
-# no password: it names files of mode 0600 that do.
+# The file shows each key with its default, as a comment. A key without a value has no default. Set only
+# values that differ. Commas separate the items of a list. Switches are yes or no. A comment must be on
+# its own line; a # inside a value belongs to the value. Do not write passwords into this file, because
+# everybody may read it; write the names of files with mode 0600 that hold them.
 ";
 
 /// The text of the example: every key with its description and, as a comment, its default.
@@ -31,7 +31,7 @@ pub fn example() -> String {
     text
 }
 
-/// Appends lines of prose, which begin with a blank.
+/// Appends lines of text, which begin with a blank.
 fn comment(text: &mut String, lines: &[&str]) {
     for line in lines {
         text.extend(["#", line, "\n"]);

@@ -1,9 +1,9 @@
-//! The text of a configuration file: values by section and key, each with its line.
+//! Parses a configuration file: values by section and key, each with its line.
 //!
-//! The format is INI as Python's `configparser` reads it, because the Python original reads its
-//! file so. `#` and `;` begin a comment only at the beginning of a line, `=` or `:` separates key
-//! and value, and a line that is indented deeper than its key continues the value. Names of
-//! sections and keys match in any case; if a key is repeated, the last one counts.
+//! The format is INI as Python's `configparser` reads it, for compatibility with the legacy Python
+//! version. `#` and `;` begin a comment only at the beginning of a line. `=` or `:` separates key and
+//! value. A line that is indented deeper than its key continues the value. Names of sections and keys
+//! match in any case. If a key is repeated, the last value counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -44,7 +44,7 @@ impl<'a> Ini<'a> {
         let mut ini = Self { path, sections: BTreeMap::new() };
         let mut section: Option<String> = None;
         let mut open: Option<Open> = None;
-        // Lines end in LF, CR LF or CR. Editors of other systems write a byte order mark.
+        // Lines end with LF, CR LF or CR. Some editors write a byte order mark.
         let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n").replace('\r', "\n");
         for (number, line) in (1..).zip(text.split('\n')) {
             let content = line.trim();
@@ -71,7 +71,7 @@ impl<'a> Ini<'a> {
             };
             let Some(section) = &section else {
                 let why = format!(
-                    "{content:?} is not in a section: put a line such as [paths] before it"
+                    "{content:?} is not in a section; put a line such as [paths] before it"
                 );
                 return Err(ini.error(number, why));
             };
@@ -104,8 +104,8 @@ impl<'a> Ini<'a> {
         }
     }
 
-    /// An indented line continues the value before it. Nobody means that if the line begins with
-    /// the name of a key.
+    /// Refuses an indented line that begins with the name of a key. It would continue the value before
+    /// it, which is surely a mistake.
     fn refuse_indented_key(
         &self,
         sections: &[Section],
@@ -122,8 +122,8 @@ impl<'a> Ini<'a> {
         Err(self.error(
             number,
             format!(
-                "{name} is indented, which would continue the value of {before}: \
-                 remove the blanks before it"
+                "{name} is indented, so it would continue the value of {before}; remove the blanks \
+                 before it"
             ),
         ))
     }
@@ -151,7 +151,7 @@ impl<'a> Ini<'a> {
         found.map_or_else(default, Ok)
     }
 
-    /// Passes on what a further check of the value of a key said.
+    /// Converts the result of a further check of a value to an error with file and line.
     pub(super) fn check(&self, key: &Key, checked: Result<(), NotAllowed>) -> anyhow::Result<()> {
         checked.map_err(|wrong| {
             let found = names(key).find_map(|(section, name)| {
@@ -164,7 +164,7 @@ impl<'a> Ini<'a> {
 
     fn wrong(&self, section: &str, key: &str, line: usize, wrong: &NotAllowed) -> anyhow::Error {
         let NotAllowed { value, give } = wrong;
-        self.error(line, format!("[{section}] {key} = {value:?} is not allowed: give {give}"))
+        self.error(line, format!("[{section}] {key} = {value:?} is not allowed; give {give}"))
     }
 
     /// Gives `to` the value of `from`, changed by `change`, unless `to` has a value. Both are a
@@ -186,8 +186,8 @@ impl<'a> Ini<'a> {
         section.entries.insert(to.1.to_owned(), entry);
     }
 
-    /// Messages about the first `most` sections and keys of the file that are not known, and the
-    /// number of further ones.
+    /// Returns messages about the first `most` unknown sections and keys, and the number of further
+    /// ones.
     pub(super) fn unknown(&self, known: &[(String, String)], most: usize) -> (Vec<String>, usize) {
         let sections: BTreeSet<&str> = known.iter().map(|(section, _)| section.as_str()).collect();
         let keys_of = |section: &str| -> BTreeSet<&str> {
@@ -230,7 +230,7 @@ pub(super) fn names(key: &Key) -> impl Iterator<Item = (&'static str, &'static s
 
 /// `; did you mean X?` if a known name is similar enough.
 fn suggestion(name: &str, known: &BTreeSet<&str>) -> String {
-    // A longer name is not a typing error, and comparing it would take long.
+    // A very long name is not a typing error, and comparing it would take too long.
     let similar = (name.len() <= 64).then_some(known).into_iter().flatten();
     let nearest = similar.map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
     nearest

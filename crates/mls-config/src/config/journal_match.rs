@@ -18,8 +18,9 @@ impl JournalMatch {
 impl FromStr for JournalMatch {
     type Err = String;
 
-    /// journalctl takes a word without `=` as a path and one with `-` in front as an option, so both are refused. For the
-    /// names of fields see `journal_field_valid()` in systemd's `src/libsystemd/sd-journal/journal-file.c`.
+    /// journalctl reads a word without `=` as a path, and a word that begins with `-` as an option, so
+    /// both are refused. For the names of fields, see `journal_field_valid()` in systemd's
+    /// `src/libsystemd/sd-journal/journal-file.c`.
     fn from_str(text: &str) -> Result<Self, String> {
         let is_part = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
         let is_field = |field: &str| {
@@ -31,7 +32,7 @@ impl FromStr for JournalMatch {
         match text.split_once('=') {
             Some((field, value)) if is_field(field) && is_value(value) => Ok(Self(text.to_owned())),
             _ => Err(format!(
-                "{text:?} is not a match: give FIELD=VALUE, such as CONTAINER_NAME=postfix-mailcow"
+                "{text:?} is not a match; give FIELD=VALUE, such as CONTAINER_NAME=postfix-mailcow"
             )),
         }
     }

@@ -24,12 +24,12 @@ sections! {
         /// Directory of the CSV and of the operational log.
         working_dir: Option<PathBuf> = "/var/log/maillogsentinel";
 
-        /// Directory of the state between runs: the position in the log, the IP databases, and what
-        /// the digests have reported. A relative path is below working_dir.
+        /// Directory of files between runs: the position in the log, the IP databases, and the
+        /// ledgers of digests and alerts. A relative path is below working_dir.
         state_dir: Option<PathBuf> = "/var/lib/maillogsentinel", below working_dir;
 
-        /// The mail log, or the word journal for the systemd journal. The files that rotation makes
-        /// of the log (mail.log.1, mail.log.2.gz, mail.log-20260101.gz) are found automatically.
+        /// The mail log, or the word journal for the systemd journal. Rotated files of the log
+        /// (mail.log.1, mail.log.2.gz, mail.log-20260101.gz) are found automatically.
         mail_log: Option<PathBuf> = "/var/log/mail.log";
 
         /// The directory into which rotation moves the mail log: olddir of logrotate. A relative path
@@ -47,7 +47,7 @@ sections! {
         logins_filename: Option<PathBuf> = "logins.csv", below working_dir;
     }
 
-    /// The mail log's lines.
+    /// The lines of the mail log.
     ["parse"] parse: Parse {
         /// The mail servers whose logins are recorded: postfix, dovecot.
         daemons: Vec<String> = "postfix, dovecot", check are_daemons;
@@ -112,12 +112,12 @@ sections! {
 
     /// The operational log.
     ["general"] general: General {
-        /// The least level that is written to log_file: DEBUG, INFO, WARNING or ERROR.
+        /// The lowest level that is written to log_file: DEBUG, INFO, WARNING or ERROR.
         log_level: LevelFilter = "INFO";
 
-        /// The operational log: what the tools did and what they skipped. A relative path is below
-        /// working_dir. Without this file, only the journal has the warnings and errors of the
-        /// services.
+        /// The operational log: a record of what the tools did and skipped. A relative path is below
+        /// working_dir. Without this file, warnings and errors of the services are only in the
+        /// journal.
         log_file: Option<PathBuf> = "", below working_dir, also "paths.log_file";
 
         /// The size in bytes at which logrotate starts a new log_file. Setup writes it into the
@@ -129,21 +129,21 @@ sections! {
         log_file_backup_count: u32 = "5";
     }
 
-    /// Reverse DNS names that are remembered from one run to the next.
+    /// The cache of reverse DNS names, which is kept from one run to the next.
     ["dns_cache"] dns_cache: DnsCache {
-        /// Whether answers of the DNS are remembered.
+        /// Whether answers of the DNS are cached.
         enabled: bool = "yes";
 
-        /// The largest number of answers that are remembered.
+        /// The largest number of answers in the cache.
         size: usize = "100000";
 
-        /// The number of seconds for which an answer is remembered.
+        /// The number of seconds for which an answer is cached.
         ttl_seconds: u64 = "3600", also "dns_cache.ttl";
     }
 
     /// The SQL database.
     ["database"] database: Database {
-        /// The kind of database: sqlite, postgresql or mysql. Without it nothing is exported or
+        /// The kind of database: sqlite, postgresql or mysql. Without a value, nothing is exported or
         /// imported.
         db_type: Option<DbType> = "", also "sqlite_database.db_type";
 
@@ -166,8 +166,8 @@ sections! {
         /// The file that holds the password of db_user and nothing else.
         db_password_file: Option<PathBuf> = "";
 
-        /// The password itself. Only root and the service may then read this file; db_password_file
-        /// is the better place.
+        /// The password itself. If you set it, only root and the service may read this file. Use
+        /// db_password_file instead.
         db_password: Option<Password> = "";
 
         /// The directory of SQL files between export and import. A relative path is below
@@ -198,7 +198,7 @@ sections! {
         record: bool = "no";
     }
 
-    /// When a login is suspicious: mls-report and mls-alert then say so.
+    /// The rules that find suspicious logins, for mls-report and mls-alert.
     ["suspicious"] suspicious: Suspicious {
         /// Rule guessed: the number of other names that an address failed on before it logged in.
         guessed_names: u32 = "3";
@@ -206,8 +206,8 @@ sections! {
         /// Rule guessed: the time before the login in which these failures count.
         guessed_window: TimeSpan = "1d";
 
-        /// Rule guessed: an address from which so many other users have logged in is shared, as
-        /// that of an office is, and is not suspicious.
+        /// Rule guessed: if at least this number of other users have logged in from an address, it is
+        /// a shared address (for example of an office) and not suspicious.
         shared_users: u32 = "3";
 
         /// Rule spread: the number of countries that are new for a user within spread_window.
@@ -231,8 +231,8 @@ sections! {
         ignore_users: Vec<String> = "";
     }
 
-    /// Thresholds of alerts: so many failures within so much time, such as 20/10m. A key without a
-    /// value never alerts.
+    /// Thresholds of alerts: a number of failures and a time, such as 20/10m. A key without a value
+    /// raises no alerts.
     ["alert"] alert: Alert {
         /// The threshold for failures from one address.
         ip: Option<Threshold> = "";
@@ -244,46 +244,46 @@ sections! {
         total: Option<Threshold> = "";
     }
 
-    /// The list of addresses to block, which mls-block makes of alerts about addresses.
+    /// The list of blocked addresses. mls-block makes it from alerts about addresses.
     ["block"] block: Block {
-        /// What keeps blocked addresses out: nftables, postfix, or both with a comma. Setup enables
-        /// the services for it. Without it nothing is blocked.
+        /// The program that blocks the addresses: nftables, postfix, or both separated by a comma.
+        /// Setup enables the services for it. Without a value, nothing is blocked.
         enforce: Vec<String> = "", check is_enforcer;
 
         /// Networks and addresses that are never blocked, such as 192.0.2.0/24, 2001:db8::1. Local
-        /// and private addresses never are, nor those from which users have logged in, if `[logins]`
-        /// record is on.
+        /// and private addresses are never blocked either. If record in `[logins]` is yes, the same
+        /// holds for addresses from which users have logged in.
         allow: Vec<IpNet> = "";
 
-        /// How long an address is blocked the first time: 90s, 10m, 1h or 7d. It is blocked twice
-        /// as long each next time.
+        /// How long an address is blocked the first time: 90s, 10m, 1h or 7d. Each further block is
+        /// twice as long as the one before.
         time: TimeSpan = "1h";
 
-        /// The longest time to block an address. It is remembered for as long after that.
+        /// The longest time to block an address. After a block, the address is remembered for the
+        /// same time.
         max_time: TimeSpan = "7d";
 
-        /// The number of blocked addresses in a /24 (IPv4) or a /64 (IPv6) from which on the whole
-        /// network is blocked. 0 never blocks a network.
+        /// If this number of addresses in a /24 (IPv4) or a /64 (IPv6) are blocked, the whole network
+        /// is blocked. 0 never blocks a network.
         network_from: usize = "5";
 
-        /// The largest number of entries in the list. The entries that end first are left out.
+        /// The largest number of entries in the list. The entries that end first are omitted.
         max_entries: usize = "20000";
 
         /// The directory of the block lists. A relative path is below state_dir.
         directory: Option<PathBuf> = "block", below state_dir;
 
-        /// What the list is written for: plain, cidr (Postfix), nft (nftables), fail2ban, crowdsec
-        /// or json.
+        /// The formats of the list: plain, cidr (Postfix), nft (nftables), fail2ban, crowdsec or json.
         forms: Vec<BlockForm> = "plain, cidr, nft";
     }
 
-    /// How long data is kept. A key without a value keeps it for ever.
+    /// How long data is kept. A key without a value keeps it forever.
     ["retention"] retention: Retention {
         /// The number of days after which rows of the CSV are removed.
         csv_days: Option<u32> = "";
 
-        /// The number of days after which rows of the CSV of logins are removed. It is also how
-        /// far back suspicious logins are looked for.
+        /// The number of days after which rows of the CSV of logins are removed. The search for
+        /// suspicious logins uses the same number of days.
         logins_days: Option<u32> = "90";
 
         /// The number of days after which imported SQL files are removed.
@@ -296,7 +296,7 @@ sections! {
         user: Option<String> = "maillogsentinel", also "permissions.service_user" "User.run_as_user";
 
         /// When failures are extracted from the log: a calendar expression as in systemd.time(7),
-        /// follow for a service that reads the log all the time, or never.
+        /// follow for a service that reads the log continuously, or never.
         extraction_schedule: Option<String> = "hourly", also "timers.log_extraction";
 
         /// When the digest is sent: a calendar expression, or never.
@@ -313,11 +313,11 @@ sections! {
         sql_import_schedule: Option<String> = "*:0/5",
             also "sql_import_systemd.frequency" "timers.sql_import";
 
-        /// When alerts that had to wait are mailed: a calendar expression, or never. An alert that
-        /// need not wait is mailed at once. If extraction_schedule is follow, a service mails all.
+        /// When delayed alerts are mailed: a calendar expression, or never. Other alerts are mailed at
+        /// once. If extraction_schedule is follow, a service mails all alerts at once.
         alert_schedule: Option<String> = "*:0/5";
 
-        /// When data is removed that is older than `[retention]` allows: a calendar expression, or
+        /// When data that is older than `[retention]` allows is removed: a calendar expression, or
         /// never.
         prune_schedule: Option<String> = "04:31";
     }

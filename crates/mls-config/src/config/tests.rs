@@ -35,7 +35,7 @@ fn an_empty_file_gives_the_documented_defaults() {
 }
 
 #[test]
-fn the_file_of_the_python_original_is_read_unchanged() {
+fn the_legacy_file_is_read() {
     let config = load(
         "[paths]\nworking_dir = /srv/mls\nstate_dir = state\nmail_log = /var/log/mail.log\n\
          [report]\nemail = a@example.com\nreport_subject_prefix = [X] #1\n\
@@ -54,7 +54,7 @@ fn the_file_of_the_python_original_is_read_unchanged() {
 }
 
 #[test]
-fn the_file_of_later_versions_of_the_python_original_is_read_unchanged() {
+fn the_file_of_the_last_legacy_releases_is_read() {
     let text = "[meta]\nschema_version = 1.0\n\n[general]\nlog_level = INFO\nlog_file_max_mb = 64\n\
          log_file_backup_count = 7\n\n[paths]\nworking_dir = /var/log/maillogsentinel\n\
          state_dir = /var/lib/maillogsentinel\nmail_log = /var/log/mail.log\ncsv_filename = m.csv\n\n\
@@ -150,7 +150,7 @@ fn the_example_file_is_up_to_date() {
 }
 
 #[test]
-fn aliases_name_a_section_and_a_key_and_no_name_has_two_meanings() {
+fn every_alias_is_a_section_and_a_key_and_all_names_are_distinct() {
     let mut names = known_keys();
     for section in SECTIONS {
         for key in section.keys {
@@ -165,7 +165,7 @@ fn aliases_name_a_section_and_a_key_and_no_name_has_two_meanings() {
 }
 
 #[test]
-fn without_a_file_only_what_is_not_a_path_or_a_schedule_has_a_default() {
+fn without_a_file_paths_and_schedules_have_no_defaults() {
     let config = Config::default();
     assert_eq!(config.paths.csv_filename, None);
     assert_eq!(config.asn_aso.asn_db_path, [""; 0].map(PathBuf::from));
@@ -193,20 +193,20 @@ fn a_whole_section_may_be_indented() {
 }
 
 #[test]
-fn a_line_that_is_not_understood_is_refused_with_its_number() {
+fn a_line_that_cannot_be_read_is_refused_with_its_number() {
     for (text, message) in [
         (
             "[report]\nemail = a@b\n\n  smtp_host = h\n",
-            "x.conf:4: smtp_host is indented, which would continue the value of email: remove the blanks before it",
+            "x.conf:4: smtp_host is indented, so it would continue the value of email; remove the blanks before it",
         ),
         ("[paths]\nmail_log\n", "x.conf:2: \"mail_log\" is not KEY = VALUE"),
         (
             "mail_log = /x\n",
-            "x.conf:1: \"mail_log = /x\" is not in a section: put a line such as [paths] before it",
+            "x.conf:1: \"mail_log = /x\" is not in a section; put a line such as [paths] before it",
         ),
         (
             "[general]\nlog_file_max_mb = x\n",
-            "x.conf:2: [general] log_file_max_bytes = \"x\" is not allowed: give a whole number from 0 to 18446744073709551615",
+            "x.conf:2: [general] log_file_max_bytes = \"x\" is not allowed; give a whole number from 0 to 18446744073709551615",
         ),
     ] {
         let error = load(text, 0o644).unwrap_err();
@@ -238,7 +238,7 @@ fn unknown_keys_are_named_with_their_lines_up_to_a_number() {
 }
 
 #[test]
-fn what_is_shown_can_be_read_again_and_is_the_same() {
+fn the_shown_configuration_is_read_again_as_the_same() {
     let text = "[paths]\nworking_dir = /srv/m l\nstate_dir = state\nmail_log = journal\ncsv_filename = x.csv\nlogins_filename = y.csv\n[parse]\ndaemons = dovecot\n\
                 [report]\nemail = a@example.com,b@example.com\nsender_override = c@example.com\nsmtp_host = h\nsmtp_port = 1\n\
                 smtp_tls = starttls\nsmtp_user = u\nsmtp_password_file = /p\nattach_csv = no\nsubject_prefix = [X] = #1\n\

@@ -1,4 +1,4 @@
-//! How many events within how much time are too many.
+//! Thresholds: a number of events within a time.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ pub struct Threshold {
 }
 
 impl Threshold {
-    /// Counting needs to remember this number of times for each key.
+    /// A counter stores at most this number of times for each key.
     pub const MAX_COUNT: u32 = 10_000;
 
     /// Thirty days.
@@ -34,7 +34,7 @@ impl FromStr for Threshold {
         };
         parse().ok_or_else(|| {
             format!(
-                "{text:?} is not a threshold: give one such as 20/10m (at most 10000 times, 30 days)"
+                "{text:?} is not a threshold; give one such as 20/10m (at most 10000 times, 30 days)"
             )
         })
     }
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thresholds_are_read_and_written_alike() {
+    fn a_threshold_is_written_as_it_was_read() {
         for text in ["20/10m", "1/1s", "10000/30d", "5/90s", "3/36h"] {
             assert_eq!(text.parse::<Threshold>().unwrap().to_string(), text);
         }

@@ -29,7 +29,7 @@ impl FromStr for TimeSpan {
             (1..=Self::MAX_SECONDS).contains(&seconds).then_some(Self { seconds })
         };
         parse().ok_or_else(|| {
-            format!("{text:?} is not a length of time: give one such as 90s, 10m, 1h or 7d (at most 30d)")
+            format!("{text:?} is not a length of time; give one such as 90s, 10m, 1h or 7d (at most 30d)")
         })
     }
 }

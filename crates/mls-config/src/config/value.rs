@@ -1,4 +1,4 @@
-//! The types that values have: how each is read, shown and resolved.
+//! The types of values: how each is read, shown and resolved.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -65,7 +65,7 @@ impl<T: Value> Value for Option<T> {
     }
 }
 
-/// Items are separated by commas or stand on lines of their own.
+/// Items are separated by commas or by newlines.
 impl<T: Value> Value for Vec<T> {
     fn parse(text: &str) -> Result<Self, NotAllowed> {
         let items = text.split([',', '\n']).map(str::trim).filter(|item| !item.is_empty());
@@ -194,7 +194,7 @@ impl Value for TimeSpan {
     }
 }
 
-/// A password, which `--show-config` and debug output leave out.
+/// A password. `--show-config` and debug output omit it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(pub String);
 
@@ -214,7 +214,7 @@ impl Value for Password {
     }
 }
 
-/// Reads the words of `choices`; the first word of a value is the one that is shown.
+/// Reads one of the words in `choices`. If several words have the same value, the first is shown.
 fn choice<T: Copy>(choices: &[(&str, T)], text: &str) -> Result<T, NotAllowed> {
     let found = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
     found.map(|(_, value)| *value).ok_or_else(|| {
@@ -270,7 +270,7 @@ choices! { DbType:
     "mysql" DbType::Mysql,
 }
 
-/// `forms` of `[block]`: what a block list is written for.
+/// `forms` of `[block]`: the formats of a block list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each variant is the value of the same name")]
 pub enum BlockForm {
@@ -300,15 +300,17 @@ choices! { LevelFilter:
     "CRITICAL" LevelFilter::Error,
 }
 
-/// Refuses a list with an item that is not a name of what keeps blocked addresses out.
+/// Refuses a list with an item that is not a program that blocks addresses.
 pub(super) fn is_enforcer(names: &[String]) -> Result<(), NotAllowed> {
     match names.iter().find(|name| !["nftables", "postfix"].contains(&name.as_str())) {
-        Some(other) => Err(NotAllowed::new(other, "nftables, postfix, or both with a comma")),
+        Some(other) => {
+            Err(NotAllowed::new(other, "nftables, postfix, or both separated by a comma"))
+        }
         None => Ok(()),
     }
 }
 
-/// Refuses a list with an item that is not a mail server whose lines are known, and an empty one.
+/// Refuses an empty list, and a list with an item that is not a supported mail server.
 pub(super) fn are_daemons(names: &[String]) -> Result<(), NotAllowed> {
     let other = names.iter().find(|name| !["postfix", "dovecot"].contains(&name.as_str()));
     match other.map(String::as_str).or_else(|| names.is_empty().then_some("")) {
