@@ -9,37 +9,35 @@ use mls_config::zone::Zone;
 
 use crate::reporter::Reporter;
 
-/// Write a report about one address or network for its abuse desk
+/// Write a report about one address or network, for the abuse contact of its owner
 ///
-/// Reads the CSV that mls-csv writes, or the records of mls-parse and mls-enrich, and prints what
-/// the address did. Nothing is sent, and no user name is in the report.
+/// Reads the CSV of mls-csv, or the records of mls-parse and mls-enrich, and prints a report about the
+/// failed logins from the address. It sends nothing. The report contains no user names.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "mls-abuse", version, after_help = EXAMPLES)]
 pub struct Args {
-    /// The address or the network that the report is about
+    /// Address or network to report
     #[arg(value_name = "IP", value_parser = network)]
     pub(crate) network: IpNet,
 
-    /// What to read; `-` is standard input. Default: the CSV that --config names, else standard
-    /// input
+    /// Input file; `-` is standard input. Default: the CSV of --config, else standard input
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
 
-    /// What to write
+    /// Format of the report
     #[arg(long, value_enum, default_value_t)]
     pub(crate) form: Form,
 
-    /// Who reports: "Example Ltd <abuse@example.org>". Default: `[report] sender_override` of
-    /// --config
+    /// Your name and address: "Example Ltd <abuse@example.org>". Default: `[report] sender_override`
+    /// of --config
     #[arg(long, value_name = "NAME <ADDRESS>")]
     pub(crate) reporter: Option<Reporter>,
 
-    /// Add the lines of this mail log that name the address; they are shown as they are, with the
-    /// names of users
+    /// Add the lines of this mail log that contain the address; they may contain user names
     #[arg(long, value_name = "LOG")]
     pub(crate) log: Option<PathBuf>,
 
-    /// The zone of dates in the CSV: local, Europe/Paris, +02:00. Times in the report are UTC
+    /// Time zone of dates in the CSV: local, Europe/Paris, +02:00. Times in the report are UTC
     #[arg(long, value_name = "ZONE", default_value = "local", allow_hyphen_values = true)]
     pub(crate) timezone: Zone,
 
@@ -53,10 +51,10 @@ pub struct Args {
 /// `--form`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Form {
-    /// A text to mail
+    /// Text for a mail
     #[default]
     Text,
-    /// A report of X-ARF version 4, in JSON
+    /// JSON of X-ARF version 4
     Xarf,
 }
 

@@ -1,4 +1,4 @@
-//! What the address did.
+//! Collects the failed logins from the reported network.
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -17,10 +17,10 @@ use mls_stream::input::GZIP;
 use mls_stream::ndjson::Reader;
 use mls_stream::sink::CUT_OFF;
 
-/// How many attempts and log lines a report shows: the newest ones.
+/// The number of attempts and log lines in a report. It shows the newest.
 const MAX_SHOWN: usize = 50;
 
-/// How many services, ports and addresses are counted by name.
+/// The largest number of services, of ports and of addresses that are counted separately.
 const MAX_NAMES: usize = 1000;
 
 /// The failed logins from one network.
@@ -29,11 +29,11 @@ pub(crate) struct Evidence {
     pub(crate) attempts: u64,
     pub(crate) first: Option<DateTime<Utc>>,
     pub(crate) last: Option<DateTime<Utc>>,
-    /// How often each address, service and port of the client occurred.
+    /// The number of attempts for each address, service and client port.
     pub(crate) addresses: BTreeMap<String, u64>,
     pub(crate) services: BTreeMap<String, u64>,
     pub(crate) ports: BTreeMap<u16, u64>,
-    /// What the IP databases say, such as `AS64500 Example, FR`.
+    /// The data of the IP databases, such as `AS64500 Example, FR`.
     pub(crate) network: Option<String>,
     /// The newest attempts, oldest first.
     pub(crate) newest: VecDeque<FailedLogin>,
@@ -41,7 +41,7 @@ pub(crate) struct Evidence {
     pub(crate) lines: VecDeque<String>,
 }
 
-/// One failed login, without the name that was tried.
+/// One failed login, without the user name.
 #[derive(Debug)]
 pub(crate) struct FailedLogin {
     pub(crate) at: DateTime<Utc>,
@@ -53,8 +53,10 @@ pub(crate) struct FailedLogin {
 }
 
 impl Evidence {
-    /// Reads CSV or records. Bad ones are reported and skipped. A framed stream without its `end`
-    /// is an error (exit 75).
+    /// Reads CSV or records. Reports and skips bad lines.
+    ///
+    /// # Errors
+    /// Exit 75 if a framed stream has no `end` record.
     pub(crate) fn read(mut reader: Reader, network: IpNet, zone: Zone) -> anyhow::Result<Self> {
         let (mut evidence, mut rows) = (Self::default(), Decoder::new(zone));
         let mut is_cut_off = false;
@@ -111,13 +113,13 @@ impl Evidence {
         push(&mut self.newest, FailedLogin { at, ip, port, server, service, mechanism });
     }
 
-    /// Adds the lines of the log `path` that name an address of `network`.
+    /// Adds the lines of the log `path` that contain an address of `network`.
     pub(crate) fn read_log(&mut self, path: &Path, network: IpNet) -> anyhow::Result<()> {
         let reading = || format!("reading {}", path.display());
         let mut log = BufReader::new(File::open(path).with_context(reading)?);
         if log.fill_buf().with_context(reading).or_exit(Exit::IoErr)?.starts_with(&GZIP) {
             return Err(Exit::DataErr.error(format!(
-                "{} is compressed by gzip: give it decompressed, as --log <(zcat FILE)",
+                "{} is compressed; decompress it: --log <(zcat FILE)",
                 path.display()
             )));
         }
@@ -132,7 +134,7 @@ impl Evidence {
             if length == 0 {
                 return Ok(());
             }
-            if names(&line, network) {
+            if contains_address(&line, network) {
                 let line = clean(line.strip_suffix(b"\n").unwrap_or(&line)).into_owned();
                 push(&mut self.lines, line);
             }
@@ -155,17 +157,17 @@ fn count<K: Ord>(counts: &mut BTreeMap<K, u64>, key: Option<K>, n: u64) {
 }
 
 /// Whether an address of `network` is a word of the line.
-fn names(line: &[u8], network: IpNet) -> bool {
+fn contains_address(line: &[u8], network: IpNet) -> bool {
     let is_part = |byte: &u8| byte.is_ascii_hexdigit() || *byte == b'.' || *byte == b':';
     line.split(|byte| !is_part(byte)).any(|word| {
-        // A sentence may end after it.
+        // A full stop or a colon may follow the address.
         let text = str::from_utf8(word).unwrap_or_default().trim_end_matches(['.', ':']);
         let ip = text.parse::<std::net::IpAddr>();
         ip.is_ok_and(|ip| network.contains(&ip.to_canonical()))
     })
 }
 
-/// As RFC 3339 in UTC.
+/// Formats a time as RFC 3339 in UTC.
 pub(crate) fn utc(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
@@ -175,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_names_an_address_only_as_a_word() {
+    fn an_address_counts_only_as_a_whole_word() {
         let network: IpNet = "192.0.2.1/32".parse().unwrap();
         for (line, named) in [
             ("unknown[192.0.2.1]: x", true),
@@ -187,8 +189,8 @@ mod tests {
             ("version 4.192.0.2.1", false),
             ("", false),
         ] {
-            assert_eq!(names(line.as_bytes(), network), named, "{line}");
+            assert_eq!(contains_address(line.as_bytes(), network), named, "{line}");
         }
-        assert!(names(b"a[2001:db8::7]", "2001:db8::/64".parse().unwrap()));
+        assert!(contains_address(b"a[2001:db8::7]", "2001:db8::/64".parse().unwrap()));
     }
 }

@@ -1,21 +1,21 @@
-//! `mls-abuse`: what one address or network did, for the abuse desk that is responsible for it.
+//! `mls-abuse` writes a report about the failed logins from one address or network, for the abuse
+//! contact of its owner.
 //!
 //! # Reads
-//! The CSV of mls-csv or the `auth` records of mls-parse and mls-enrich, from FILE or standard
-//! input. Only failures count. With `--log`, a mail log as it is.
+//! mls-abuse reads the CSV of mls-csv, or the `auth` records of mls-parse and mls-enrich, from FILE or
+//! standard input. Only failures count. With `--log`, it also reads a mail log.
 //!
 //! # Writes
-//! A report on standard output: a text to mail, or JSON of X-ARF version 4 (`connection`,
-//! `login_attack`). It says who, when (in UTC), how often, at which services and from which ports,
-//! as far as the input tells, and shows the newest 50 attempts. The network's owner and country
-//! come from the IP databases by way of mls-enrich.
+//! mls-abuse writes a report to standard output: text for a mail, or JSON of X-ARF version 4
+//! (`connection`, `login_attack`). The report has the addresses, the times (in UTC), the number of
+//! attempts, the services and the client ports, as far as the input contains them. It shows the newest
+//! 50 attempts. Owner and country of the network come from mls-enrich.
 //!
 //! # Guarantees
-//! - Nothing is sent. Nobody knows the address of the abuse desk from mail logs: `whois IP` shows
-//!   it.
-//! - No name of a user is in the report, unless `--log` adds the lines of a log.
+//! - mls-abuse sends nothing. `whois IP` shows the address of the abuse contact.
+//! - The report contains no user names, unless `--log` adds lines of a log.
 //! - The same data gives the same report, with the same `report_id`.
-//! - Memory is bounded: names beyond 1,000 of a kind are not listed.
+//! - Memory is bounded: at most 1,000 different services, ports and addresses are counted.
 //!
 //! # Example
 //! ```text
@@ -44,12 +44,12 @@ use evidence::Evidence;
 /// Runs the tool.
 ///
 /// # Errors
-/// Exit 64 if nobody reports, 65 if the input has no failed login from there, 66 if FILE cannot be
-/// opened, 74 for reading and writing.
+/// Exit 64 if there is no reporter, 65 if the input has no failed login from the network, 66 if FILE
+/// cannot be opened, 74 if reading or writing fails.
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let of_config = || config.report.sender_override.as_deref().and_then(|text| text.parse().ok());
     let reporter = args.reporter.or_else(of_config).ok_or_else(|| {
-        Exit::Usage.error("who reports? Give --reporter 'Example Ltd <abuse@example.org>'")
+        Exit::Usage.error("no reporter; give --reporter 'Example Ltd <abuse@example.org>'")
     })?;
     let file = args.file.or(config.paths.csv_filename);
     let reader = match file.as_deref().filter(|file| *file != Path::new("-")) {

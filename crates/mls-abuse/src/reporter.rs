@@ -1,4 +1,4 @@
-//! Who reports.
+//! The reporter: a name and a mail address.
 
 use std::str::FromStr;
 
@@ -19,8 +19,7 @@ impl Reporter {
 impl FromStr for Reporter {
     type Err = String;
 
-    /// Reads `Example Ltd <abuse@example.org>`, or the address alone, whose domain is then the
-    /// name.
+    /// Reads `Example Ltd <abuse@example.org>`, or only an address; then its domain is the name.
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, address) = match text.strip_suffix('>').and_then(|text| text.split_once('<')) {
             Some((name, address)) => (name.trim(), address),

@@ -1,4 +1,4 @@
-//! The report as a text that people read.
+//! The report as text for a mail.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
@@ -9,10 +9,10 @@ use mls_diag::{count, thousands};
 use crate::evidence::{Evidence, utc};
 use crate::reporter::Reporter;
 
-/// How many lines a table has at most.
+/// The largest number of lines in a table.
 const MAX_LINES: usize = 20;
 
-/// The text of a mail; `reporter` signs it.
+/// Returns the text of a mail, signed by `reporter`.
 pub(crate) fn render(evidence: &Evidence, subject: &str, reporter: &Reporter) -> String {
     let failed = count(evidence.attempts, "failed login", "failed logins");
     let mut text = format!(
@@ -66,7 +66,7 @@ pub(crate) fn attempts_of(evidence: &Evidence) -> String {
     })
 }
 
-/// The subject of the report: an address, or a network with its length.
+/// The subject of the report: an address, or a network with its prefix length.
 pub(crate) fn subject(network: IpNet) -> String {
     if network.prefix_len() == network.max_prefix_len() {
         network.addr().to_string()

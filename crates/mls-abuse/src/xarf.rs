@@ -47,8 +47,9 @@ pub(crate) fn render(evidence: &Evidence, subject: &str, reporter: &Reporter) ->
     match evidence.newest.iter().rev().find_map(|attempt| attempt.port) {
         Some(port) => report["source_port"] = port.into(),
         None => log::warn!(
-            "no record has the port of the client, which X-ARF requires: the receiver may refuse \
-             the report (Postfix logs it with smtpd_client_port_logging = yes; the CSV never has it)"
+            "no record has the port of the client, but X-ARF requires it, so the receiver may refuse \
+             the report; set smtpd_client_port_logging = yes in Postfix, and use records, because the \
+             CSV has no ports"
         ),
     }
     Some(report)
@@ -64,8 +65,8 @@ fn item(description: &str, text: &str) -> Value {
     })
 }
 
-/// An identifier in the form of a UUID of version 4 (RFC 9562), made of a hash: the same report has
-/// the same one.
+/// Makes an identifier in the form of a UUID version 4 (RFC 9562) from a hash, so that the same report
+/// has the same identifier.
 fn uuid(text: &str) -> String {
     let hash = sha256(text.as_bytes());
     format!(

@@ -1,4 +1,5 @@
-//! Who is never blocked: the administrator's networks, local addresses, and those who log in.
+//! Addresses that are never blocked: the administrator's networks, local addresses, and addresses from
+//! which users log in.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -9,8 +10,8 @@ use mls_config::zone::Zone;
 use crate::logins::{AddressLogins, Logins};
 use crate::offender::{Offender, Offenders};
 
-/// Addresses that are not of the public Internet: this machine, private and shared networks,
-/// link-local, multicast and reserved ones (the IANA special-purpose address registries, RFC 6890).
+/// Addresses outside the public Internet: this machine, private and shared networks, link-local,
+/// multicast and reserved addresses (the IANA special-purpose address registries, RFC 6890).
 const LOCAL: [IpNet; 14] = [
     v4([0, 0, 0, 0], 8),
     v4([10, 0, 0, 0], 8),
@@ -42,7 +43,7 @@ pub(crate) struct Allow {
     pub(crate) logins: Logins,
 }
 
-/// Why an address is not blocked.
+/// The reason why an address is not blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason<'a> {
     Local(IpNet),
@@ -51,7 +52,7 @@ pub(crate) enum Reason<'a> {
 }
 
 impl Allow {
-    /// Why one of the `offenders` is not blocked; `None` if it is.
+    /// The reason why one of the `offenders` is not blocked; `None` if it is blocked.
     pub(crate) fn reason(
         &self,
         ip: IpAddr,
@@ -64,7 +65,7 @@ impl Allow {
         })
     }
 
-    /// Whether all of `network` may be blocked: nobody in it is allowed or logs in.
+    /// Whether all of `network` may be blocked: no address in it is allowed or has logins.
     pub(crate) fn is_free(&self, network: IpNet) -> bool {
         self.network(network).is_none() && !self.logins.are_in(network)
     }
@@ -78,7 +79,7 @@ impl Allow {
 }
 
 impl Reason<'_> {
-    /// As a part of a sentence, dates in `zone`.
+    /// A part of a sentence, with dates in `zone`.
     pub(crate) fn show(self, zone: Zone) -> impl fmt::Display {
         fmt::from_fn(move |f| match self {
             Self::Local(network) => write!(f, "{network} is a local network"),

@@ -13,9 +13,9 @@ use crate::form::Form;
 
 /// Turn alerts into block lists
 ///
-/// Reads alert records on standard input and keeps a list of the addresses to block: each for a
-/// limited time, and longer each time it comes back. Without --directory, the list is printed at
-/// the end of the input.
+/// Reads alert records from standard input and keeps a list of the addresses to block. Each address is
+/// blocked for a limited time, and for a longer time after each further alert. Without --directory, the
+/// list is printed at the end of the input.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "mls-block", version, after_help = EXAMPLES)]
 pub struct Args {
@@ -35,15 +35,15 @@ pub struct Args {
 /// What to do instead of reading alerts.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Print the block list, for people or in a --form
+    /// Print the block list, for human readers or in a --form
     List,
-    /// Say whether and why an address is blocked
+    /// Print whether and why an address is blocked
     Why {
         /// The address
         #[arg(value_name = "IP")]
         ip: IpAddr,
     },
-    /// Unblock an address or a network; the alerts so far do not block it again
+    /// Unblock an address or a network; only new alerts block it again
     Remove {
         /// The address or the network
         #[arg(value_name = "IP", value_parser = network)]
@@ -54,52 +54,51 @@ pub(crate) enum Command {
 /// The flags of all subcommands.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Flags {
-    /// State file: who is blocked, since when, until when and why. Default: block.state in the
-    /// `state_dir` of --config; without either, nothing is remembered
+    /// State file with the blocked addresses, the times, and the reasons. Default: block.state in the
+    /// `state_dir` of --config; without either, no state is kept
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) state: Option<PathBuf>,
 
-    /// Directory of the block lists; each form is a file in it, replaced at once. Default:
-    /// `[block] directory` of --config
+    /// Directory of the block lists; each form is a file in it, which is replaced atomically.
+    /// Default: `[block] directory` of --config
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) directory: Option<PathBuf>,
 
-    /// What to write, such as cidr,nft. Default: `[block] forms` of --config, else plain; for
-    /// list, lines for people
+    /// Formats of the list, such as cidr,nft. Default: `[block] forms` of --config, else plain; for
+    /// the command list, lines for human readers
     #[arg(long, value_name = "FORM", value_enum, value_delimiter = ',', global = true)]
     pub(crate) form: Vec<Form>,
 
-    /// How long to block an address the first time, such as 90s, 10m, 1h; twice as long each next
-    /// time. Default: `[block] time`, 1h
+    /// How long to block an address the first time, such as 90s, 10m, 1h; each further block is twice
+    /// as long. Default: `[block] time`, 1h
     #[arg(long, value_name = "TIME", global = true)]
     pub(crate) time: Option<TimeSpan>,
 
-    /// Longest time to block an address; it is remembered for as long after that. Default:
+    /// Longest time to block an address; after a block, it is remembered for the same time. Default:
     /// `[block] max_time`, 7d
     #[arg(long, value_name = "TIME", global = true)]
     pub(crate) max_time: Option<TimeSpan>,
 
-    /// Block the whole /24 (IPv4) or /64 (IPv6) when so many of its addresses are blocked; 0 never
-    /// does. Default: `[block] network_from`, 5
+    /// Block the whole /24 (IPv4) or /64 (IPv6) if at least N of its addresses are blocked; 0 never
+    /// blocks a network. Default: `[block] network_from`, 5
     #[arg(long, value_name = "N", global = true)]
     pub(crate) network_from: Option<usize>,
 
-    /// Longest block list; the entries that end first are left out. Default:
+    /// Largest number of entries; the entries that end first are omitted. Default:
     /// `[block] max_entries`, 20000
     #[arg(long, value_name = "N", global = true)]
     pub(crate) max_entries: Option<usize>,
 
-    /// Address or network that is never blocked, besides those of `[block] allow`; give it again
-    /// for more
+    /// Address or network that is never blocked, in addition to `[block] allow`; can be repeated
     #[arg(long, value_name = "CIDR", value_parser = network, global = true)]
     pub(crate) allow: Vec<IpNet>,
 
-    /// Successful logins, as CSV or NDJSON records; addresses that users logged in from are not
-    /// blocked. Default with --config: those that `[logins] record` keeps
+    /// Successful logins, as CSV or NDJSON records; addresses from which users logged in are not
+    /// blocked. Default with --config: the CSV of logins, if `[logins] record` is yes
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) logins: Option<PathBuf>,
 
-    /// The zone of dates in the CSV of --logins and in what is printed: local, Europe/Paris, +02:00
+    /// Time zone of dates in the CSV of --logins and in the output: local, Europe/Paris, +02:00
     #[arg(
         long,
         value_name = "ZONE",
@@ -109,7 +108,7 @@ pub(crate) struct Flags {
     )]
     pub(crate) timezone: Zone,
 
-    /// The jail that the form fail2ban names
+    /// Name of the jail in the form fail2ban
     #[arg(long, value_name = "NAME", default_value = "maillogsentinel", value_parser = jail, global = true)]
     pub(crate) jail: String,
 

@@ -1,4 +1,4 @@
-//! The run: alerts in, state and lists out.
+//! The main loop: reads alerts, and updates state and lists.
 
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
@@ -23,22 +23,22 @@ use crate::offender::{BlockTime, Offence};
 use crate::output::{ListOutput, print};
 use crate::state_file::StateFile;
 
-/// Alerts are taken in at the latest when there are so many.
+/// The largest number of alerts before a commit.
 const MAX_PENDING: usize = 50_000;
 
-/// How far ahead of the clock an alert may be. One from next year would block until then.
+/// How many seconds ahead of the clock an alert may be. An alert from next year would block until then.
 const AHEAD: i64 = 3600;
 
-/// Files are replaced no more often than that, however the input pauses.
+/// The shortest time between two replacements of the files.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// While the input pauses, new logins are looked for after so many seconds.
+/// While the input pauses, the logins are read again after this number of seconds.
 const LOOK_AGAIN: i64 = 60;
 
-/// What one run works with.
+/// The settings and the state of a run.
 pub(crate) struct Blocker {
     pub(crate) output: ListOutput,
-    /// The zone of dates that people read.
+    /// The time zone of dates in messages.
     pub(crate) zone: Zone,
     /// `--now`.
     fixed_now: Option<i64>,
@@ -53,15 +53,15 @@ pub(crate) struct Blocker {
     counts: Counts,
 }
 
-/// What an alert says.
+/// The change that an alert causes.
 #[derive(Clone, Copy, Debug)]
 enum Update {
     Offence(Offence),
-    /// A suspicious login from there, and when.
+    /// A suspicious login: its address and its time.
     Suspicion(std::net::IpAddr, i64),
 }
 
-/// For the line that says what the run did.
+/// The numbers in the summary of the run.
 #[derive(Debug, Default)]
 struct Counts {
     alerts: u64,
@@ -70,7 +70,7 @@ struct Counts {
 }
 
 impl Blocker {
-    /// Reads the state. What no flag says, the configuration does.
+    /// Reads the state. Options override the configuration.
     pub(crate) fn new(flags: Flags, config: Config) -> anyhow::Result<Self> {
         let block = config.block;
         let of_config = || config.paths.state_dir.map(|dir| dir.join("block.state"));
@@ -109,10 +109,10 @@ impl Blocker {
         self.fixed_now.unwrap_or_else(|| Utc::now().timestamp())
     }
 
-    /// Reads the input to its end, and acts whenever it pauses.
+    /// Reads the input to its end. Commits whenever the input pauses.
     pub(crate) fn read_alerts(mut self) -> anyhow::Result<()> {
         if !std::io::stdin().is_terminal() {
-            // What is in the pipe was alerted once and is not alerted again: it must not be lost.
+            // mls-alert raises each alert only once, so alerts in the pipe must not be lost.
             signals::drain_until_end_of_input();
         }
         let mut reader = Reader::stdin()?;
@@ -150,20 +150,20 @@ impl Blocker {
         self.counts.alerts += 1;
         let at = alert.date.at().timestamp();
         if at > self.now() + AHEAD {
-            return Err(format!("an alert from the future: {}", alert.date));
+            return Err(format!("the alert has a date in the future ({})", alert.date));
         }
         match alert.kind {
             AlertKind::Ip => self.pending.push(Update::Offence(offence(alert, at)?)),
             AlertKind::User | AlertKind::Total => self.counts.other += 1,
             AlertKind::Guessed | AlertKind::Spread | AlertKind::Targeted => {
-                let ip = alert.ip.ok_or("a suspicious login without ip")?;
+                let ip = alert.ip.ok_or("the alert about a suspicious login has no ip")?;
                 self.pending.push(Update::Suspicion(ip.to_canonical(), at));
             }
         }
         Ok(())
     }
 
-    /// Writes what there is, and keeps the files right until more comes in.
+    /// Commits pending alerts, and keeps the files up to date until more input arrives.
     fn pause(&mut self) -> anyhow::Result<()> {
         loop {
             let wait =
@@ -181,7 +181,7 @@ impl Blocker {
         }
     }
 
-    /// How long the files stay right if nothing comes in.
+    /// How long the files stay up to date without input.
     fn until_next_change(&self) -> Option<Duration> {
         let now = self.now();
         let end = self.written.as_ref().and_then(BlockList::next_end);
@@ -191,16 +191,16 @@ impl Blocker {
         self.fixed_now.is_none().then(|| Duration::from_secs(seconds))
     }
 
-    /// Brings state and lists up to date, each file at once. The state comes first: a list can be
-    /// made again.
+    /// Updates the state and then the lists; each file is replaced atomically. The state comes first,
+    /// because a list can be made from it again.
     fn commit(&mut self) -> anyhow::Result<()> {
         let lock = self.state.lock()?;
         self.state.reload()?;
         let now = self.now();
         self.allow.logins.refresh(now)?;
         let mut changed = false;
-        for news in std::mem::take(&mut self.pending) {
-            changed |= match news {
+        for update in std::mem::take(&mut self.pending) {
+            changed |= match update {
                 Update::Suspicion(ip, at) => self.state.offenders.suspect(ip, at),
                 Update::Offence(offence) => self.offend(offence, now),
             };
@@ -245,11 +245,12 @@ impl Blocker {
         if self.written.as_ref() == Some(&list) {
             return Ok(());
         }
-        let was_left_out = self.written.as_ref().map_or(0, |written| written.left_out);
-        if list.left_out > 0 && was_left_out == 0 {
+        let were_omitted = self.written.as_ref().map_or(0, |written| written.omitted);
+        if list.omitted > 0 && were_omitted == 0 {
             log::warn!(
-                "{} entries are more than --max-entries {}: those that end first are left out",
-                list.entries.len() + list.left_out,
+                "the block list has more entries ({}) than --max-entries {}; omitting the entries \
+                 that end first",
+                list.entries.len() + list.omitted,
                 self.limits.max_entries
             );
         }
@@ -258,7 +259,7 @@ impl Blocker {
         Ok(())
     }
 
-    /// Unblocks, and writes that down at once.
+    /// Unblocks a network, and writes state and lists at once.
     pub(crate) fn remove(&mut self, network: IpNet) -> anyhow::Result<usize> {
         let lock = self.state.lock()?;
         self.state.reload()?;
@@ -272,7 +273,7 @@ impl Blocker {
     }
 }
 
-/// Waits until there is input or its end; whether `timeout` came first.
+/// Waits for input or its end. Returns whether `timeout` ended the wait.
 fn waits_for_input(timeout: Option<Duration>) -> bool {
     let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
     let stdin = std::io::stdin();
@@ -284,8 +285,8 @@ pub(crate) fn offence(alert: &Alert<'_>, at: i64) -> Result<Offence, String> {
     let key = alert.key.as_deref().unwrap_or_default();
     let ip = key
         .parse::<std::net::IpAddr>()
-        .map_err(|_| format!("an alert of kind ip about {key:?}, which is not an address"))?;
+        .map_err(|_| format!("the key {key:?} of an alert of kind ip is not an address"))?;
     let threshold = alert.threshold.as_deref().unwrap_or_default().parse()?;
-    let attempts = alert.attempts.ok_or("an alert without attempts")?;
+    let attempts = alert.attempts.ok_or("the alert has no attempts")?;
     Ok(Offence { ip: ip.to_canonical(), at, attempts, threshold })
 }

@@ -1,4 +1,4 @@
-//! The subcommands: what people ask about the list, and what they change in it.
+//! The subcommands: `list`, `why` and `remove`.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -11,8 +11,8 @@ use crate::output::print;
 use crate::show_time;
 
 impl Blocker {
-    /// Answers a subcommand on standard output.
-    pub(crate) fn answer(mut self, command: &Command) -> anyhow::Result<()> {
+    /// Runs a subcommand and prints its answer.
+    pub(crate) fn run_command(mut self, command: &Command) -> anyhow::Result<()> {
         let now = self.now();
         self.state.expect()?;
         self.allow.logins.refresh(now)?;
@@ -48,7 +48,7 @@ impl Blocker {
         let zone = self.zone;
         let list = self.list(now);
         if let Some(entry) = list.find(ip) {
-            let only = BlockList { entries: vec![entry.clone()], left_out: 0 };
+            let only = BlockList { entries: vec![entry.clone()], omitted: 0 };
             return format!("{ip} is blocked: {}", self.table(&only).trim_end());
         }
         let offenders = &self.state.offenders;

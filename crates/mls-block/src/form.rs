@@ -1,4 +1,4 @@
-//! The forms of the list, one for each program that takes it.
+//! The forms of the list, one for each program that reads it.
 //!
 //! | form | file | for |
 //! |---|---|---|
@@ -9,7 +9,7 @@
 //! | `crowdsec` | `blocked.crowdsec.json` | `cscli decisions import -i FILE` |
 //! | `json` | `blocked.json` | programs: an array with one entry a line |
 //!
-//! Addresses, numbers, and words of this program are all that is in them.
+//! They contain only addresses, numbers, and words of this program.
 
 use std::fmt::{self, Write};
 
@@ -66,7 +66,7 @@ impl Form {
         }
     }
 
-    /// The list in this form. Times that are left count from `now`.
+    /// Formats the list. Remaining times count from `now`.
     pub(crate) fn render(self, list: &BlockList, now: i64, jail: &str) -> String {
         let entries = &list.entries;
         match self {
@@ -95,14 +95,14 @@ fn array<T: Serialize>(entries: &[ListEntry], item: impl Fn(&ListEntry) -> T) ->
     let mut text = String::from("[");
     for (n, entry) in entries.iter().enumerate() {
         text += if n == 0 { "\n" } else { ",\n" };
-        // Strings and numbers: there is nothing here that JSON cannot hold.
+        // Cannot fail: strings and numbers always fit into JSON.
         text += &serde_json::to_string(&item(entry)).unwrap_or_default();
     }
     text + "\n]\n"
 }
 
-/// nft applies a script as a whole or not at all; one that is cut off ends inside a brace, which is
-/// an error.
+/// The script for nft, which applies a whole script or nothing. An incomplete script ends inside a
+/// brace, which is an error.
 fn nft(entries: &[ListEntry], now: i64) -> String {
     let mut text = String::from("add table inet maillogsentinel\n");
     for (set, kind) in SETS {
@@ -135,7 +135,7 @@ fn nft(entries: &[ListEntry], now: i64) -> String {
     text + "}\n"
 }
 
-/// The sets, and what is in them.
+/// The names of the sets, and the types of their elements.
 const SETS: [(&str, &str); 2] = [("blocked4", "ipv4_addr"), ("blocked6", "ipv6_addr")];
 
 fn seconds_left(entry: &ListEntry, now: i64) -> i64 {
@@ -197,7 +197,7 @@ impl Item {
     }
 }
 
-/// A single address without its length, which not every program takes.
+/// Writes a single address without prefix length, because some programs do not accept one.
 struct Short(IpNet);
 
 impl fmt::Display for Short {

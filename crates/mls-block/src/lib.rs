@@ -1,35 +1,36 @@
-//! `mls-block`: a list of the addresses to block, made of alerts, for the programs that block.
+//! `mls-block` makes a list of addresses to block from alerts, for programs that block addresses.
 //!
 //! # Reads
-//! `alert` records on standard input, as mls-alert writes them. Only those of kind `ip` block. With
-//! `--logins`, the record of successful logins and what rotation made of it in the last seven days.
+//! mls-block reads the `alert` records of mls-alert from standard input. Only alerts of kind `ip` block
+//! an address. With `--logins`, it also reads the CSV of successful logins, and its rotated files of the
+//! last seven days.
 //!
 //! # Writes
-//! The list of blocked addresses and networks in one or more [forms](form): with `--directory` each
-//! to a file of its own, else to standard output at the end of the input. The state file says who
-//! is blocked, since when, until when and why.
+//! mls-block writes the list of blocked addresses and networks in one or more [forms](form). With
+//! `--directory` it writes a file for each form; otherwise it prints the list at the end of the input.
+//! The state file holds the blocked addresses, the beginning and the end of each block, and the reason.
 //!
 //! # Rules
-//! - An address is blocked from the date of its alert on, for `--time`. If it offends again later,
-//!   it is blocked twice as long as the last time, at most for `--max-time`. It is remembered for
-//!   `--max-time` after its last block.
-//! - When `--network-from` addresses of a /24 (IPv4) or a /64 (IPv6) are blocked, the network takes
-//!   their place, until fewer of them are. A network with an address in it that is allowed, or that
-//!   somebody removed, never does.
-//! - These are never blocked, and a warning says why: the networks of `--allow`, local and private
-//!   addresses, and an address (of IPv6, a /64) from which a user logged in during the last seven
-//!   days before the alert. The first of these logins must be older than the attempts that the
-//!   alert counts: an attacker does not protect himself by guessing a password. An alert about a
-//!   suspicious login takes this protection away for seven days.
-//! - The list has at most `--max-entries`; of more, those are left out that end first.
+//! - An address is blocked for `--time` from the date of its alert. After each later alert it is blocked
+//!   twice as long as the last time, at most for `--max-time`. mls-block remembers it for `--max-time`
+//!   after its last block.
+//! - If at least `--network-from` addresses of a /24 (IPv4) or a /64 (IPv6) are blocked, the network is
+//!   listed instead of its addresses. This does not happen if an address in it is allowed, or was
+//!   unblocked with `remove`.
+//! - Some addresses are never blocked, and a warning gives the reason: the networks of `--allow`, local
+//!   and private addresses, and addresses (for IPv6, the /64) from which a user logged in during the
+//!   seven days before the alert. The first of these logins must be older than the attempts that the
+//!   alert counts, so that an attacker who guesses a password does not protect the own address. An alert
+//!   about a suspicious login removes this protection for seven days.
+//! - The list has at most `--max-entries` entries. mls-block omits the entries that end first.
 //!
 //! # Guarantees
 //! - The same alerts give the same list; reading them again changes nothing.
-//! - Files are replaced at once: whatever happens, a reader finds the old list or the new one.
-//! - While the input pauses, entries end on time, and the files follow.
-//! - No text of a client gets into a list: it consists of addresses from alerts, numbers, and words
-//!   of this program. An IPv4-mapped address is its IPv4 address.
-//! - Memory is bounded: 200,000 offenders are remembered, and logins from 200,000 addresses.
+//! - Files are replaced atomically: a reader always finds the old list or the new one.
+//! - While the input pauses, entries still end on time, and the files are updated.
+//! - A list contains no text of a client, only addresses from alerts, numbers, and words of this program.
+//!   An IPv4-mapped address becomes its IPv4 address.
+//! - Memory is bounded: mls-block remembers at most 200,000 offenders, and logins from 200,000 addresses.
 //!
 //! # Example
 //! ```text
@@ -40,9 +41,9 @@
 pub mod fuzz;
 
 mod allow;
-mod answer;
 mod args;
 mod blocker;
+mod command;
 pub mod form;
 mod list;
 mod logins;
@@ -66,11 +67,11 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let block = Blocker::new(args.settings, config)?;
     match args.command {
         None => block.read_alerts(),
-        Some(command) => block.answer(&command),
+        Some(command) => block.run_command(&command),
     }
 }
 
-/// `at`, in seconds since 1970, as RFC 3339 in `zone`.
+/// Formats `at`, in seconds since 1970, as RFC 3339 in `zone`.
 fn show_time(at: i64, zone: Zone) -> String {
     DateTime::from_timestamp(at, 0)
         .map(|at| zone.show(&at).to_rfc3339_opts(SecondsFormat::Secs, true))

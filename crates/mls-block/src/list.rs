@@ -1,4 +1,4 @@
-//! The block list: what follows from the offenders and the allow list at one moment.
+//! The block list, computed from the offenders and the allow list at a given time.
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
@@ -8,15 +8,15 @@ use ipnet::IpNet;
 use crate::allow::Allow;
 use crate::offender::{Offender, Offenders};
 
-/// Length of the networks that take the place of their addresses. None is ever wider.
+/// Prefix lengths of the networks that are listed instead of their addresses.
 const NETWORK_V4: u8 = 24;
 const NETWORK_V6: u8 = 64;
 
-/// How long a list is, and when it names networks.
+/// The limits of a list.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) max_entries: usize,
-    /// A network is listed when so many of its addresses are blocked; 0 is never.
+    /// A network is listed if at least this number of its addresses are blocked; 0 means never.
     pub(crate) network_from: usize,
 }
 
@@ -29,12 +29,12 @@ pub(crate) struct ListEntry {
     pub(crate) cause: Cause,
 }
 
-/// Why something is blocked.
+/// The reason for an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// What this address did.
+    /// The attempts of this address.
     Offender(Offender),
-    /// So many addresses of this network are blocked.
+    /// The number of blocked addresses in this network.
     Addresses(usize),
 }
 
@@ -42,8 +42,8 @@ pub(crate) enum Cause {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BlockList {
     pub(crate) entries: Vec<ListEntry>,
-    /// How many entries more there would be without the limit.
-    pub(crate) left_out: usize,
+    /// The number of entries that were omitted because of the limit.
+    pub(crate) omitted: usize,
 }
 
 impl BlockList {
@@ -57,7 +57,7 @@ impl BlockList {
             .map(|(ip, offender)| (*ip, *offender))
             .collect();
         let mut entries = Vec::new();
-        // They are in the order of addresses, so those of one network stand together.
+        // The addresses are sorted, so those of one network are adjacent.
         for group in blocked.chunk_by(|(a, _), (b, _)| network_of(*a) == network_of(*b)) {
             let network = network_of(group[0].0);
             let is_enough = limits.network_from > 0 && group.len() >= limits.network_from;
@@ -69,13 +69,13 @@ impl BlockList {
                 );
             }
         }
-        let left_out = entries.len().saturating_sub(limits.max_entries);
-        if left_out > 0 {
+        let omitted = entries.len().saturating_sub(limits.max_entries);
+        if omitted > 0 {
             entries.sort_unstable_by_key(|entry| (Reverse(entry.until), entry.network));
             entries.truncate(limits.max_entries);
             entries.sort_unstable_by_key(|entry| entry.network);
         }
-        Self { entries, left_out }
+        Self { entries, omitted }
     }
 
     /// The entry that blocks `ip`.
@@ -83,7 +83,7 @@ impl BlockList {
         self.entries.iter().find(|entry| entry.network.contains(&ip))
     }
 
-    /// When the list changes if nothing else happens.
+    /// The time when the next entry ends.
     pub(crate) fn next_end(&self) -> Option<i64> {
         self.entries.iter().map(|entry| entry.until).min()
     }
@@ -95,7 +95,7 @@ impl ListEntry {
         Self { network: ip.into(), since, until, cause: Cause::Offender(offender) }
     }
 
-    /// It is listed until fewer than `enough` of its addresses are blocked.
+    /// The entry of a network. It ends when fewer than `enough` of its addresses are blocked.
     fn of_network(network: IpNet, group: &[(IpAddr, Offender)], enough: usize) -> Self {
         let mut ends: Vec<_> = group.iter().map(|(_, offender)| offender.until).collect();
         ends.sort_unstable_by_key(|until| Reverse(*until));
@@ -108,7 +108,7 @@ impl ListEntry {
     }
 }
 
-/// Somebody in it was unblocked by hand, which a listing of the whole network would undo.
+/// Whether an address in `network` was unblocked by hand. Listing the whole network would block it again.
 fn has_removal(offenders: &Offenders, network: IpNet) -> bool {
     let overlaps = |removed: IpNet| network.contains(&removed) || removed.contains(&network);
     offenders.removals.iter().any(|removal| overlaps(removal.network))
@@ -116,7 +116,7 @@ fn has_removal(offenders: &Offenders, network: IpNet) -> bool {
 
 fn network_of(ip: IpAddr) -> IpNet {
     let length = if ip.is_ipv4() { NETWORK_V4 } else { NETWORK_V6 };
-    // It fails for lengths that no address has, which these are not.
+    // Cannot fail: both prefix lengths are valid.
     IpNet::new(ip, length).unwrap_or_else(|_| ip.into()).trunc()
 }
 
@@ -156,7 +156,7 @@ mod tests {
         [("192.0.2.1", 0), ("192.0.2.9", 10), ("192.0.2.200", 20), ("192.0.3.1", 0)];
 
     #[test]
-    fn a_network_takes_the_place_of_its_addresses_until_too_few_of_them_are_left() {
+    fn a_network_is_listed_instead_of_its_addresses_until_too_few_of_them_are_blocked() {
         let offenders = offenders(&FOUR);
         assert_eq!(listed(&offenders, &allow(&[]), 50), ["192.0.2.0/24 100", "192.0.3.1/32 100"]);
         assert_eq!(
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_ipv6_are_gathered_by_64() {
+    fn ipv6_addresses_are_grouped_by_64() {
         let offenders = offenders(&[
             ("2001:db8::1", 0),
             ("2001:db8::ffff:0:0:2", 0),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_with_somebody_in_it_who_is_allowed_or_was_unblocked_is_not_listed_as_a_whole() {
+    fn a_network_with_an_allowed_or_unblocked_address_is_not_listed_as_a_whole() {
         let mut offenders = offenders(&FOUR);
         let single =
             ["192.0.2.1/32 100", "192.0.2.9/32 110", "192.0.2.200/32 120", "192.0.3.1/32 100"];
@@ -191,13 +191,13 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_is_too_long_keeps_what_ends_last() {
+    fn a_list_above_the_limit_keeps_the_entries_that_end_last() {
         let offenders = offenders(&[("192.0.2.1", 30), ("192.0.3.1", 10), ("192.0.4.1", 20)]);
         let limits = Limits { max_entries: 2, network_from: 0 };
         let list = BlockList::new(&offenders, &allow(&[]), limits, 50);
         let networks: Vec<_> = list.entries.iter().map(|entry| entry.network.to_string()).collect();
         assert_eq!(
-            (networks, list.left_out),
+            (networks, list.omitted),
             (vec!["192.0.2.1/32".into(), "192.0.4.1/32".into()], 1)
         );
     }
@@ -207,7 +207,7 @@ mod tests {
         /// except the allowed ones, entries do not overlap, and the order of alerts about different
         /// addresses does not matter.
         #[test]
-        fn what_holds_for_every_list(alerts in proptest::collection::vec((0u8..4, 0u8..12, 0i64..300), 0..80), now in 0i64..500) {
+        fn invariants_of_every_list(alerts in proptest::collection::vec((0u8..4, 0u8..12, 0i64..300), 0..80), now in 0i64..500) {
             let texts: Vec<_> = alerts.iter().map(|(net, host, at)| {
                 let ip = if net % 2 == 0 { format!("192.0.{net}.{host}") } else { format!("2001:db8:{net}::{host:x}") };
                 (ip, *at)

@@ -1,4 +1,4 @@
-//! Where users log in, from the record of successful logins.
+//! The addresses from which users log in, read from the CSV of successful logins.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -18,13 +18,14 @@ use mls_rotation::{Chain, Layout};
 
 use crate::offender::{Offender, RECENT, household};
 
-/// How many addresses are remembered; further ones do not protect, which a warning says.
+/// The largest number of addresses in memory. Logins from further addresses do not protect them; a
+/// warning reports this.
 const MAX_ADDRESSES: usize = 200_000;
 
-/// How much of a user's name is remembered.
+/// The number of characters of a user name that are kept.
 const MAX_NAME: usize = 64;
 
-/// The logins from one address; of IPv6, from one /64.
+/// The logins from one address; for IPv6, from one /64.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AddressLogins {
     pub(crate) user: Box<str>,
@@ -32,11 +33,11 @@ pub(crate) struct AddressLogins {
     pub(crate) last: i64,
 }
 
-/// The logins of the last days. The file is read once, and then what was appended to it.
+/// The logins of the last days. The file is read once; later only new lines are read.
 pub(crate) struct Logins {
     path: Option<PathBuf>,
     zone: Zone,
-    /// The file that was read, and how much of it.
+    /// The inode of the file that was read, and the number of bytes that were read.
     read: Option<(u64, u64)>,
     seen: HashMap<IpAddr, AddressLogins, RandomState>,
     is_missing: bool,
@@ -44,12 +45,12 @@ pub(crate) struct Logins {
 }
 
 impl Logins {
-    /// The logins in `path`; nothing is read yet.
+    /// The logins in `path`. Reads nothing yet.
     pub(crate) fn of(path: PathBuf, zone: Zone) -> Self {
         Self { path: Some(path), zone, ..Self::none() }
     }
 
-    /// Nobody logs in.
+    /// No logins.
     pub(crate) fn none() -> Self {
         let (seen, zone) = (HashMap::default(), Zone::default());
         Self { path: None, zone, read: None, seen, is_missing: false, is_full: false }
@@ -60,16 +61,16 @@ impl Logins {
         self.path.is_some()
     }
 
-    /// The logins from `ip` that protect it: a user logged in before the attempts began that the
-    /// alert counted, so an attacker who guesses a password does not protect himself; and one did
-    /// so in the days before.
+    /// The logins from `ip`, if they protect it. The first login must be older than the attempts that
+    /// the alert counts, so that an attacker who guesses a password does not protect the own address.
+    /// The last login must be within the days before the alert.
     pub(crate) fn before(&self, ip: IpAddr, offender: &Offender) -> Option<&AddressLogins> {
         let attack = offender.alerted - i64::from(offender.threshold.seconds);
         let login = self.seen.get(&household(ip))?;
         (login.first < attack && login.last > offender.alerted - RECENT).then_some(login)
     }
 
-    /// Whether anybody has logged in from `network`.
+    /// Whether there was a login from `network`.
     pub(crate) fn are_in(&self, network: IpNet) -> bool {
         match network {
             IpNet::V4(network) => {
@@ -81,16 +82,19 @@ impl Logins {
         }
     }
 
-    /// Reads what is new in the file.
+    /// Reads the new lines of the file. Logs a warning if the file does not exist yet.
     ///
     /// # Errors
-    /// If the file cannot be read. One that does not exist yet is a warning.
+    /// The file cannot be read.
     pub(crate) fn refresh(&mut self, now: i64) -> anyhow::Result<()> {
         let Some(path) = self.path.clone() else { return Ok(()) };
         let mut file = match File::open(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 if !std::mem::replace(&mut self.is_missing, true) {
-                    log::warn!("{} does not exist: no login protects an address", path.display());
+                    log::warn!(
+                        "{} does not exist, so no login protects an address",
+                        path.display()
+                    );
                 }
                 return Ok(());
             }
@@ -102,7 +106,7 @@ impl Logins {
         let found = file.metadata().with_context(reading)?;
         let start = match self.read {
             Some((inode, length)) if inode == found.ino() && length <= found.len() => length,
-            // Another file: it was rotated or pruned. What was read is still true.
+            // Another file: it was rotated or pruned. The logins in memory are still valid.
             _ => {
                 self.read_rotated(&path, now)?;
                 0
@@ -115,7 +119,7 @@ impl Logins {
         Ok(())
     }
 
-    /// Reads what rotation made of the file in the days that count.
+    /// Reads the rotated files of the last days.
     fn read_rotated(&mut self, path: &Path, now: i64) -> anyhow::Result<()> {
         for file in Chain::open(path, &Layout::default())?.files {
             if file.is_rotated && file.stat.mtime / 1_000_000_000 > now - RECENT {
@@ -129,7 +133,7 @@ impl Logins {
         Ok(())
     }
 
-    /// Reads whole lines from offset `start` on and returns where the last one ends.
+    /// Reads whole lines from offset `start` on. Returns the end of the last whole line.
     fn read_lines(
         &mut self,
         content: impl Read,
@@ -156,7 +160,7 @@ impl Logins {
     fn take(&mut self, line: &[u8], rows: &mut Decoder, now: i64) -> Result<(), String> {
         if !line.starts_with(b"{") {
             if let Some(row) = rows.decode(line).map_err(|why| why.to_string())? {
-                // A row without seconds may be of the end of its minute.
+                // A row without seconds may belong to the end of its minute.
                 let at = row.date.at().timestamp();
                 self.add(&row, if at % 60 == 0 { at + 59 } else { at }, now);
             }
@@ -186,7 +190,7 @@ impl Logins {
             self.seen.insert(ip, AddressLogins { user: name(user), first: at, last: at });
         } else if !std::mem::replace(&mut self.is_full, true) {
             log::warn!(
-                "users log in from more than {MAX_ADDRESSES} addresses: further ones are not protected"
+                "users log in from more than {MAX_ADDRESSES} addresses; further addresses are not protected"
             );
         }
     }

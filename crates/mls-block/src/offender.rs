@@ -1,4 +1,4 @@
-//! An address that alerts named, and how long it is blocked for that.
+//! Offenders: addresses with alerts, and how long they are blocked.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -9,60 +9,60 @@ use ipnet::IpNet;
 use mls_config::config::Threshold;
 use serde::{Deserialize, Serialize};
 
-/// How many offenders are remembered. Of more, those whose blocks end first are forgotten.
+/// The largest number of offenders. If there are more, those whose blocks end first are forgotten.
 const MAX_OFFENDERS: usize = 200_000;
 
-/// Whether a warning has said that there are more.
+/// Whether a warning about too many offenders was logged.
 static OVERFLOW_REPORTED: AtomicBool = AtomicBool::new(false);
 
-/// How many removals are remembered. Of more, the oldest are forgotten.
+/// The largest number of removals. If there are more, the oldest are forgotten.
 const MAX_REMOVALS: usize = 10_000;
 
-/// How many addresses with suspicious logins are remembered. Further ones are not.
+/// The largest number of addresses with suspicious logins. Further addresses are ignored.
 const MAX_SUSPECTS: usize = 10_000;
 
 /// How long a login counts, in seconds: seven days.
 pub(crate) const RECENT: i64 = 7 * 86400;
 
-/// An alert about an address: all that is taken from the record. No text of a client is in it.
+/// The data of an alert about an address. It contains no text of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Offence {
     pub(crate) ip: IpAddr,
-    /// Seconds since 1970, as all times here.
+    /// Seconds since 1970, like all times here.
     pub(crate) at: i64,
     pub(crate) attempts: u64,
     pub(crate) threshold: Threshold,
 }
 
-/// What is known of an address that alerts named.
+/// The state of an address with alerts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Offender {
-    /// How many blocks it has earned, one after the end of the other.
+    /// The number of its blocks, each after the end of the one before.
     pub(crate) offences: u32,
-    /// When the last block began and ends.
+    /// The beginning and the end of the last block.
     pub(crate) since: i64,
     pub(crate) until: i64,
-    /// The newest alert: when, how many attempts, and beyond which threshold.
+    /// The newest alert: its time, its number of attempts, and its threshold.
     pub(crate) alerted: i64,
     pub(crate) attempts: u64,
     #[serde(with = "as_text")]
     pub(crate) threshold: Threshold,
 }
 
-/// The address or the network that somebody unblocked.
+/// An address or a network that was unblocked by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Removal {
     pub(crate) network: IpNet,
-    /// Alerts up to then do not block it.
+    /// Alerts up to this time do not block it.
     pub(crate) at: i64,
 }
 
 /// How long offenders are blocked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BlockTime {
-    /// For the first offence, in seconds; each further one doubles it.
+    /// The first block, in seconds. Each further block is twice as long.
     pub(crate) first: u32,
-    /// Longest block, and how long an offender is remembered after it.
+    /// The longest block, in seconds. An offender is remembered for the same time after a block.
     pub(crate) longest: u32,
 }
 
@@ -74,16 +74,17 @@ impl BlockTime {
     }
 }
 
-/// Everybody who is blocked, or was so short ago that it counts.
+/// All addresses that are blocked, or were blocked recently.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Offenders {
     pub(crate) addresses: BTreeMap<IpAddr, Offender>,
     pub(crate) removals: Vec<Removal>,
-    /// Where suspicious logins came from (see [`household`]), and when the newest one did.
+    /// The addresses of suspicious logins (see [`household`]), with the time of the newest login.
     pub(crate) suspects: BTreeMap<IpAddr, i64>,
 }
 
-/// The address itself, or the first one of its /64, in which a device changes its address often.
+/// Returns an IPv4 address itself, and the first address of an IPv6 /64, because devices often change
+/// their address within it.
 pub(crate) fn household(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(ip) => ip.into(),
@@ -92,8 +93,8 @@ pub(crate) fn household(ip: IpAddr) -> IpAddr {
 }
 
 impl Offenders {
-    /// Takes an alert in. Returns whether it changed anything: one that is known already does not,
-    /// so the same alerts can be read again.
+    /// Adds an alert. Returns whether it changed anything. A known alert changes nothing, so the same
+    /// alerts can be read again.
     pub(crate) fn offend(&mut self, offence: Offence, time: BlockTime) -> bool {
         let Offence { ip, at, attempts, threshold } = offence;
         if self.removal(ip.into()).is_some_and(|removal| at <= removal.at) {
@@ -118,7 +119,7 @@ impl Offenders {
         true
     }
 
-    /// Takes in that a login from `ip` at `at` was suspicious. Returns whether that is news.
+    /// Adds a suspicious login from `ip` at `at`. Returns whether it changed anything.
     pub(crate) fn suspect(&mut self, ip: IpAddr, at: i64) -> bool {
         let ip = household(ip);
         let known = self.suspects.get(&ip).copied();
@@ -131,12 +132,13 @@ impl Offenders {
         true
     }
 
-    /// Whether a login from `ip` was suspicious in the days before `at` or since.
+    /// Whether there was a suspicious login from `ip` in the days before `at`, or after it.
     pub(crate) fn is_suspect(&self, ip: IpAddr, at: i64) -> bool {
         self.suspects.get(&household(ip)).is_some_and(|suspected| at - RECENT < *suspected)
     }
 
-    /// Unblocks all addresses in `network`, for alerts up to `now`. Returns how many were blocked.
+    /// Unblocks all addresses in `network`; only alerts after `now` block them again. Returns how many
+    /// were blocked.
     pub(crate) fn remove(&mut self, network: IpNet, now: i64) -> usize {
         let mut blocked = 0;
         self.addresses.retain(|ip, offender| {
@@ -149,19 +151,19 @@ impl Offenders {
         blocked
     }
 
-    /// The newest removal of an address or of a network around it.
+    /// The newest removal of `network`, or of a network that contains it.
     pub(crate) fn removal(&self, network: IpNet) -> Option<&Removal> {
         let covers = |removal: &&Removal| removal.network.contains(&network);
         self.removals.iter().filter(covers).max_by_key(|removal| removal.at)
     }
 
-    /// Drops what no longer matters at `now`. Returns whether there was anything.
+    /// Removes expired data. Returns whether it changed anything.
     pub(crate) fn forget(&mut self, now: i64, time: BlockTime) -> bool {
         let memory = i64::from(time.longest);
         let size = |this: &Self| (this.addresses.len(), this.removals.len(), this.suspects.len());
         let before = size(self);
         self.addresses.retain(|_, offender| offender.until + memory > now);
-        // An alert that is older than the longest block blocks nobody any more.
+        // An alert older than the longest block has no effect, so its removal is not needed.
         self.removals.retain(|removal| removal.at + memory > now);
         self.suspects.retain(|_, at| *at + RECENT > now);
         let surplus = self.removals.len().saturating_sub(MAX_REMOVALS);
@@ -182,7 +184,7 @@ impl Offenders {
         }
         if !OVERFLOW_REPORTED.swap(true, Ordering::Relaxed) {
             log::warn!(
-                "more than {limit} addresses offended: those whose blocks end first are forgotten \
+                "more than {limit} addresses have alerts; forgetting those whose blocks end first \
                  (reported once)"
             );
         }
@@ -225,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_back_is_blocked_twice_as_long_up_to_the_bound() {
+    fn each_further_block_is_twice_as_long_up_to_the_limit() {
         let mut offenders = Offenders::default();
         let mut at = 1000;
         for (offences, hours) in [(1, 1), (2, 2), (3, 4), (4, 4), (5, 4)] {
@@ -236,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn who_goes_on_while_blocked_is_blocked_on_but_not_for_a_new_offence() {
+    fn an_alert_during_a_block_prolongs_it_and_is_not_a_new_offence() {
         let mut offenders = Offenders::default();
         offenders.offend(offence("192.0.2.1", 0), TIME);
         assert!(offenders.offend(offence("192.0.2.1", 600), TIME));
@@ -260,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_removed_is_blocked_by_new_alerts_only() {
+    fn an_unblocked_address_is_blocked_again_only_by_new_alerts() {
         let mut offenders = Offenders::default();
         offenders.offend(offence("192.0.2.1", 0), TIME);
         assert_eq!(offenders.remove("192.0.2.0/24".parse().unwrap(), 100), 1);
@@ -270,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_been_quiet_for_long_is_forgotten() {
+    fn an_address_without_alerts_for_a_long_time_is_forgotten() {
         let mut offenders = Offenders::default();
         offenders.offend(offence("192.0.2.1", 0), TIME);
         offenders.remove("198.51.100.1/32".parse().unwrap(), 0);
@@ -280,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn of_too_many_those_are_kept_whose_blocks_end_last() {
+    fn above_the_limit_the_offenders_whose_blocks_end_last_are_kept() {
         let mut offenders = Offenders::default();
         for n in 0..100 {
             offenders.offend(offence(&format!("192.0.2.{n}"), i64::from(n * 7 % 100)), TIME);

@@ -1,4 +1,4 @@
-//! Where the list goes: files, each replaced at once, or standard output.
+//! Writes the list to files, each replaced atomically, or to standard output.
 
 use std::fs;
 use std::io::Write;
@@ -12,12 +12,12 @@ use mls_stream::ndjson::Writer;
 use crate::form::Form;
 use crate::list::BlockList;
 
-/// What is written, and where.
+/// The forms of the list, and the directory of their files.
 pub(crate) struct ListOutput {
     pub(crate) directory: Option<PathBuf>,
     /// `--form`.
     pub(crate) asked: Vec<Form>,
-    /// What the configuration says.
+    /// `forms` of the configuration.
     pub(crate) forms: Vec<Form>,
     pub(crate) jail: String,
 }
@@ -30,7 +30,7 @@ impl ListOutput {
         }
     }
 
-    /// The list in the form that was asked for first, else the plain list.
+    /// The list in the first form of `--form`, else the plain list.
     pub(crate) fn text(&self, list: &BlockList, now: i64) -> String {
         let form = self.asked.first().copied().unwrap_or(Form::Plain);
         form.render(list, now, &self.jail)

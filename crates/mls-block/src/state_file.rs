@@ -1,4 +1,4 @@
-//! The state file, which several processes may change one after the other.
+//! The state file. Several processes may change it, one after the other.
 
 use std::io::{BufWriter, ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
@@ -15,7 +15,7 @@ use crate::offender::Offenders;
 
 const VERSION: u32 = 1;
 
-/// What the file holds.
+/// The content of the file.
 #[derive(Serialize, Deserialize)]
 struct Content<T> {
     version: u32,
@@ -23,9 +23,9 @@ struct Content<T> {
     offenders: T,
 }
 
-/// The offenders, and the file that remembers them.
+/// The offenders and their file.
 pub(crate) struct StateFile {
-    /// Without one, nothing is remembered.
+    /// `None` keeps no state.
     path: Option<PathBuf>,
     /// The version of the file that was read or written last.
     seen: Option<(u64, SystemTime)>,
@@ -36,22 +36,25 @@ impl StateFile {
     /// Reads `path`.
     ///
     /// # Errors
-    /// Exit 78 if it is damaged: going on without it would unblock everybody.
+    /// Exit 78 if it is damaged. Continuing without it would unblock all addresses.
     pub(crate) fn open(path: Option<PathBuf>) -> anyhow::Result<Self> {
         let mut state = Self { path, seen: None, offenders: Offenders::default() };
         state.reload()?;
         Ok(state)
     }
 
-    /// Warns if there is no file: its name may be misspelt.
+    /// Warns if the file does not exist, because its name may be misspelt.
     ///
     /// # Errors
     /// Exit 64 if no file was named.
     pub(crate) fn expect(&self) -> anyhow::Result<()> {
         match &self.path {
-            None => Err(Exit::Usage.error("which block list? Give --state FILE, or --config")),
+            None => Err(Exit::Usage.error("no state file; give --state FILE, or --config")),
             Some(path) if self.seen.is_none() => {
-                log::warn!("{} does not exist: nothing is blocked", path.display());
+                log::warn!(
+                    "state file {} does not exist, so nothing is blocked; check its name",
+                    path.display()
+                );
                 Ok(())
             }
             Some(_) => Ok(()),

@@ -1,4 +1,4 @@
-//! What `mls-block` says at the command line.
+//! The help text, the errors and the exit codes of `mls-block`.
 
 #[test]
 fn help_answers_errors_and_exit_codes_are_as_written_down() {
