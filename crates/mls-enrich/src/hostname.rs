@@ -29,13 +29,13 @@ pub(crate) fn hostname(asked: &Name, answers: &[Record]) -> Option<String> {
     names.min()
 }
 
-/// A name as printable text, without the last dot: at most 253 bytes of the DNS (RFC 1035, section
-/// 2.3.4). None if it is the root, or if it looks like an address: a reader of a report would take it
-/// for one.
+/// Converts a name to printable text without the last dot; at most 253 bytes (RFC 1035, section 2.3.4).
+/// Returns `None` for the root, and for a name that looks like an address, because readers of a report
+/// would take it for an address.
 fn text(name: &Name) -> Option<String> {
     let labels: Vec<Vec<u8>> = name
         .iter()
-        // With a dot inside, one label would look like two.
+        // A dot inside a label would make it look like two labels.
         .map(|label| label.iter().map(|byte| if *byte == b'.' { b'?' } else { *byte }).collect())
         .collect();
     let text = mls_event::clean(&labels.join(&b'.')).into_owned();
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn the_alphabetically_first_name_is_taken_whatever_the_order_of_answers() {
+    fn the_alphabetically_first_name_is_used_for_any_order_of_answers() {
         let asked = name(&[b"7", b"2", b"0", b"192", b"in-addr", b"arpa"]);
         let mut answers = vec![
             ptr(&asked, name(&[b"b"])),

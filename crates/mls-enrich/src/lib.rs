@@ -1,29 +1,29 @@
-//! `mls-enrich`: adds country, autonomous system and reverse DNS name to authentication records.
+//! `mls-enrich` adds country, autonomous system and reverse DNS name to authentication records.
 //!
 //! # Reads
-//! NDJSON records on stdin (see [`mls_event`]), and the databases of [`mls_ipdb`], which are found
-//! as that tool finds them. Names come from the DNS servers of `/etc/resolv.conf`, or from
-//! `--dns-server`. Answers are kept for `[dns_cache] ttl_seconds` in `dns-cache.ndjson`, which is in
-//! `state_dir`.
+//! mls-enrich reads NDJSON records from stdin (see [`mls_event`]), and the databases of [`mls_ipdb`].
+//! Names come from the DNS servers in `/etc/resolv.conf`, or from `--dns-server`. Answers are cached
+//! for `[dns_cache] ttl_seconds` in the file `dns-cache.ndjson` in `state_dir`.
 //!
 //! # Writes
-//! The same records in the same order. Each `auth` record ends with `hostname`,
-//! `reverse_dns_status`, `country_code`, `asn` and `aso`. If it already had them, they are replaced.
+//! mls-enrich writes the same records in the same order. It adds `hostname`, `reverse_dns_status`,
+//! `country_code`, `asn` and `aso` at the end of each `auth` record, or replaces them if the record
+//! already has them.
 //!
 //! # Guarantees
 //! - All other members, and records of other types, are copied byte for byte.
 //! - The DNS delays a record, or a checkpoint after it, by at most `--dns-budget`. It delays a run
 //!   over a backlog by at most the same time in total. If the budget is spent before the answer
-//!   comes, the status is null. A warning says how many records that are.
+//!   arrives, the status is null. A warning counts these records.
 //! - Many lookups run at the same time, at most one for each address. A run without lookups starts
 //!   no runtime and no thread.
 //! - Private, loopback, link-local and documentation addresses are not looked up without
 //!   `--dns-private`.
 //! - The owner of an address chooses its name. Control characters become `?`, and a name that looks
 //!   like an address is ignored.
-//! - Without databases the values are null. A warning says so, at most once a day if there is a
-//!   `state_dir`, and names the command that fetches them. A database that turns out to be damaged
-//!   is reported and no longer used.
+//! - Without databases the values are null. mls-enrich then logs a warning with the command that
+//!   fetches them, at most once a day if there is a `state_dir`. A damaged database is reported and
+//!   no longer used.
 //!
 //! # Example
 //! ```text

@@ -1,4 +1,4 @@
-//! Addresses that no public DNS server knows, and that must not be disclosed to one.
+//! Addresses that no public DNS server knows. They must not be disclosed to one.
 
 use std::net::IpAddr;
 

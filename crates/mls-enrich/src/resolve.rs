@@ -1,4 +1,4 @@
-//! Queries DNS servers with hickory, on a thread of its own.
+//! Queries DNS servers with hickory, on a separate thread.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -68,7 +68,7 @@ impl AsFd for Resolver {
     }
 }
 
-/// What a lookup on the thread needs.
+/// The data that each lookup on the thread needs.
 #[derive(Clone)]
 struct Worker {
     resolver: TokioResolver,
@@ -119,7 +119,7 @@ fn resolver(server: Option<SocketAddr>, timeout: Duration) -> Result<TokioResolv
     builder.build()
 }
 
-/// Looks the name of an address up.
+/// Looks up the name of an address.
 async fn lookup(resolver: TokioResolver, ip: IpAddr, timeout: Duration) -> Answer {
     let mut name = Name::from(ip);
     name.set_fqdn(true);

@@ -119,7 +119,7 @@ impl Stream {
         Ok(())
     }
 
-    /// The input has paused. Until it goes on, writes each record when its answer arrives.
+    /// Runs while the input pauses: writes each record when its answer arrives.
     fn pause(&mut self) -> anyhow::Result<()> {
         self.release()?;
         loop {
@@ -164,7 +164,7 @@ impl Stream {
     }
 }
 
-/// What the summary of the run reports.
+/// The numbers in the summary of the run.
 #[derive(Default)]
 struct Counts {
     records: u64,
@@ -201,13 +201,12 @@ fn enrichment<'a>(location: &'a Location, answer: Option<&'a Answer>) -> Enrichm
     }
 }
 
-/// Looks an address up in the databases. A damaged database is dropped with a warning, and the run
-/// goes on without it.
+/// Looks up an address in the databases. Drops a damaged database with a warning.
 fn locate(databases: &mut Databases, ip: IpAddr) -> Location {
     loop {
         match databases.locate(ip) {
             Ok(location) => return location,
-            Err(why) => log::warn!("{why}; going on without it"),
+            Err(why) => log::warn!("{why}; continuing without it"),
         }
     }
 }

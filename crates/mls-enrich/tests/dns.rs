@@ -165,7 +165,7 @@ fn every_outcome_has_its_status() {
 }
 
 #[test]
-fn hostile_names_become_text_that_is_safe_to_show() {
+fn hostile_names_become_printable_text() {
     let longest: dns_server::Labels =
         vec![vec![b'a'; 63], vec![b'b'; 63], vec![b'c'; 63], vec![b'd'; 61]];
     let many = (0..200).rev().map(|n| labels(&format!("host-{n:03}.example.com"))).collect();
@@ -215,7 +215,7 @@ fn hostile_names_become_text_that_is_safe_to_show() {
 }
 
 #[test]
-fn noise_instead_of_an_answer_is_a_failed_server() {
+fn a_malformed_answer_counts_as_a_failed_server() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -261,12 +261,12 @@ fn output_keeps_the_order_of_the_input_and_each_address_is_looked_up_once() {
     }
     let questions = server.questions();
     assert_eq!(questions.len(), 250);
-    // One that is not answered at once is asked again; one for each record would be 3000.
+    // A query without an answer is repeated, but one query for each record would be 3000.
     assert!(questions.values().sum::<usize>() < 600, "{questions:?}");
 }
 
 #[test]
-fn a_checkpoint_stays_behind_the_records_before_it_whatever_answers_first() {
+fn a_checkpoint_stays_after_the_records_before_it_for_any_order_of_answers() {
     let server = DnsServer::start(|asked| {
         let slow = asked.starts_with("1.");
         (name("x.example.com"), Duration::from_millis(if slow { 400 } else { 0 }))
@@ -357,7 +357,7 @@ fn a_record_is_written_when_its_answer_arrives_while_the_input_is_quiet() {
 }
 
 #[test]
-fn new_input_is_taken_while_an_old_lookup_hangs() {
+fn new_input_is_read_while_an_old_lookup_hangs() {
     let server = DnsServer::start(|asked| {
         if asked.starts_with("1.") {
             (Reply::Silence, Duration::ZERO)
@@ -384,7 +384,7 @@ fn new_input_is_taken_while_an_old_lookup_hangs() {
 }
 
 #[test]
-fn more_than_fits_into_memory_waits_in_the_pipe_and_nothing_is_lost() {
+fn input_above_the_queue_limit_waits_in_the_pipe_and_nothing_is_lost() {
     let server = DnsServer::start(|_| (name("x.example.com"), Duration::from_millis(20)));
     let padding = "y".repeat(2000);
     let input: Vec<_> = (0..4000)
@@ -536,7 +536,7 @@ fn runs_at_once_do_not_damage_the_cache() {
 }
 
 #[test]
-fn a_run_says_what_it_did_and_warns_of_missing_databases_once_a_day() {
+fn a_run_logs_a_summary_and_warns_about_missing_databases_once_a_day() {
     let dir = tempfile::tempdir().unwrap();
     let conf = configured(dir.path(), "");
     let enrich = || {

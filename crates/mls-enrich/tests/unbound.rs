@@ -22,13 +22,13 @@ impl Drop for Unbound {
     }
 }
 
-/// Debian keeps daemons out of an ordinary user's PATH.
+/// On Debian, the PATH of a normal user does not contain daemons.
 fn unbound() -> Command {
     let places = ["/usr/sbin/unbound", "/usr/local/sbin/unbound"];
     Command::new(places.into_iter().find(|place| Path::new(place).exists()).unwrap_or("unbound"))
 }
 
-/// Starts unbound on a port that was free a moment ago, and waits until it answers.
+/// Starts unbound on a free port, and waits until it answers.
 fn start(dir: &Path) -> (Unbound, u16) {
     let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let dead = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

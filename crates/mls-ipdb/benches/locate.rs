@@ -1,4 +1,4 @@
-//! The hot loop of mls-enrich: what databases of the published size, in memory, know about addresses from anywhere.
+//! The hot loop of mls-enrich: looks up random addresses in loaded databases of the published size.
 //!
 //! `cargo bench --package mls-ipdb`
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on should stop")]
@@ -13,7 +13,7 @@ fn main() {
     divan::main();
 }
 
-/// What is read stays in memory after its files have gone.
+/// Loads the databases into memory. Their files are deleted afterwards.
 fn loaded(family: usize) -> Databases {
     let dir = tempfile::tempdir().unwrap();
     for kind in 0..2 {

@@ -11,7 +11,8 @@ use crate::databases::Databases;
 use crate::kind::Kind;
 use crate::search::Unusable;
 
-const HEADING: &str = "Where the databases are [default: /var/lib/maillogsentinel, else ~/.ipinfo]";
+const HEADING: &str =
+    "Location of the databases [default: /var/lib/maillogsentinel, else ~/.ipinfo]";
 
 /// The flags that name databases.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -30,8 +31,7 @@ pub struct Flags {
 /// The default directory of databases.
 const DEFAULT_DIR: &str = "/var/lib/maillogsentinel";
 
-/// The directory, below the home directory, that the Python original used if it was not run as
-/// root.
+/// The directory in the home directory. The legacy Python version used it if it did not run as root.
 const HOME_DIR: &str = ".ipinfo";
 
 impl Flags {
@@ -64,7 +64,7 @@ impl Flags {
                 Ok(database) => open.push(database),
                 Err(why) if must => return Err(why.fatal()),
                 Err(Unusable::Io { error, .. }) if error.kind() == ErrorKind::NotFound => {}
-                Err(why) => log::warn!("{why}; going on without it"),
+                Err(why) => log::warn!("{why}; continuing without it"),
             }
         }
         if open.is_empty() {

@@ -22,7 +22,7 @@ impl Kind {
         }
     }
 
-    /// The file name in a data directory, as the Python original has it.
+    /// The file name in a data directory; the legacy Python version used the same names.
     pub(crate) fn file(self) -> &'static str {
         match self {
             Self::Country => "country_aside.csv",
@@ -38,7 +38,8 @@ impl Kind {
         }
     }
 
-    /// Whether rows, some of which hold a country or an AS number, are those of the other kind.
+    /// Whether rows belong to the other kind of database. The flags say whether some rows have a country
+    /// or an AS number.
     pub(crate) fn is_other(self, country: bool, system: bool) -> bool {
         match self {
             Self::Country => system && !country,
@@ -46,7 +47,7 @@ impl Kind {
         }
     }
 
-    /// What is wrong with a database of the other kind.
+    /// The message about a database of the other kind.
     pub(crate) fn wrong(self) -> String {
         match self {
             Self::Country => "it is not a country database: its rows hold no country",

@@ -8,9 +8,10 @@
 //! file whose name ends in `.mmdb` is an MMDB database (`GeoLite2`, DB-IP, ip-location-db), which
 //! may hold both families.
 //!
-//! The first of these that names a database counts: the flags `--country-db` and `--asn-db`, the
-//! directory `--data-dir`, the file `--config`, the directory `/var/lib/maillogsentinel`, the
-//! directory `~/.ipinfo`. If `NAME-ipv6.csv` exists beside `NAME.csv`, it is used too.
+//! mls-ipdb searches for databases in this order and uses the first match: the options `--country-db`
+//! and `--asn-db`, the directory `--data-dir`, the file `--config`, the directory
+//! `/var/lib/maillogsentinel`, the directory `~/.ipinfo`. If `NAME-ipv6.csv` exists beside `NAME.csv`,
+//! it is used too.
 //!
 //! # Writes
 //! `lookup` writes a line of JSON for each address; unknown values are null. `mls-ipdb 8.8.8.8` is
@@ -34,17 +35,17 @@
 //! it to ask the server only for a newer file.
 //!
 //! # Guarantees
-//! - Text that is not an address is an error on stderr. All other addresses are answered, and the
-//!   exit code is 65.
-//! - `lookup` without any database is exit 66. A database of the wrong kind, or one that is not
-//!   sorted, is exit 65.
+//! - If the input contains text that is not an address, `lookup` reports it on stderr, answers all
+//!   other addresses, and exits with 65.
+//! - `lookup` exits with 66 without any database, and with 65 if a database is of the wrong kind or
+//!   not sorted.
 //! - An update replaces a database as a whole, and only by a valid one of the same kind and address
 //!   family that has at least half as many rows. Otherwise the old database stays, and the exit
 //!   code is 75 (a later try may succeed), 69 (the server refuses) or 65 (the new file is wrong).
 //!   The other databases are still updated.
 //! - Downloads are bounded in time and in size, also after decompression. A redirect from https to
 //!   http is refused. Messages never show the password or the query of a URL.
-//! - Text from a database holds no control character after it was read.
+//! - Control characters in the text of a database are replaced when it is read.
 //!
 //! # Example
 //! ```text

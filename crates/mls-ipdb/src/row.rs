@@ -36,7 +36,7 @@ impl Family {
     }
 }
 
-/// How a row writes an address.
+/// The notation of an address in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spelling {
     Number,
@@ -59,7 +59,7 @@ pub(crate) struct Row<'a> {
     pub(crate) start: u128,
     /// Last address.
     pub(crate) end: u128,
-    /// How the first address is written.
+    /// The notation of the first address.
     pub(crate) spelling: Spelling,
     /// The fields after the addresses.
     pub(crate) fields: Fields<'a>,
@@ -121,7 +121,7 @@ impl Fields<'_> {
     }
 }
 
-/// Takes the first field off `rest` and unquotes it (RFC 4180, section 2).
+/// Removes the first field from `rest` and unquotes it (RFC 4180, section 2).
 fn field<'a>(rest: &mut &'a [u8]) -> Option<Cow<'a, [u8]>> {
     if rest.is_empty() {
         return None;
@@ -144,7 +144,7 @@ fn field<'a>(rest: &mut &'a [u8]) -> Option<Cow<'a, [u8]>> {
     Some(text)
 }
 
-/// Takes the first field, an address, off `rest`.
+/// Removes the first field, an address, from `rest`.
 fn take_address(rest: &mut &[u8]) -> Option<(u128, Spelling)> {
     // Most addresses are a number before a comma, without quotes. 19 digits always fit into 64
     // bits, whose arithmetic is far faster than that of 128 bits.
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_row_is_refused() {
+    fn lines_that_are_not_rows_are_refused() {
         for line in [
             "",
             ",",

@@ -1,4 +1,4 @@
-//! Searches a sorted CSV in place, as look(1) does: a binary search over the file's bytes.
+//! Searches a sorted CSV in place, like look(1): a binary search over the bytes of the file.
 //!
 //! There is no index that could be outdated, and nothing to load: a lookup reads about twenty
 //! windows of a kilobyte. For many lookups, [`Csv::load`] first loads the file into memory, which
@@ -29,10 +29,10 @@ const REACH: u64 = 512;
 /// The first bytes of a database, which show its kind.
 const SAMPLE: u64 = 16 * 1024;
 
-/// The largest database in bytes. Published ones have a fifth of this.
+/// The largest database in bytes. Published databases have a fifth of this.
 pub(crate) const MAX_SIZE: u64 = 128 << 20;
 
-/// Why a database cannot be used.
+/// The reason why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
     /// It could not be read.

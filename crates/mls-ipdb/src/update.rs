@@ -101,7 +101,7 @@ fn jobs(flags: &Flags, sources: &Sources, config: &Config) -> anyhow::Result<Vec
         let targets = targets(flags, kind, config);
         if urls.len() > targets.len() {
             return Err(Exit::Config.error(format!(
-                "{} {} databases to fetch and {} files for them: name each file with {}",
+                "{} {} databases to fetch, but only {} files for them; name each file with {}",
                 urls.len(),
                 kind.name(),
                 targets.len(),
@@ -111,7 +111,7 @@ fn jobs(flags: &Flags, sources: &Sources, config: &Config) -> anyhow::Result<Vec
         for (url, target) in urls.into_iter().zip(targets) {
             if Form::of(Path::new(url.path())).mmdb != Form::of(&target).mmdb {
                 return Err(Exit::Config.error(format!(
-                    "{} cannot become {}: the name of an MMDB file ends in .mmdb, and no other name does",
+                    "{} cannot become {}; only the name of an MMDB file ends in .mmdb",
                     fetch::shown(&url),
                     target.display()
                 )));
@@ -161,13 +161,13 @@ async fn download(client: &Client, kind: Kind, url: &Url, target: &Path) -> anyh
     let failed = || format!("{} is not updated: {}", target.display(), fetch::shown(url));
     let form = Form::of(Path::new(url.path()));
     let bytes = unpack(bytes, form).or_else(|error| {
-        // gzip that is cut off or has a wrong checksum was damaged on its way.
+        // Incomplete gzip data, or a wrong checksum, means damage during the transfer.
         let exit =
             if error.kind() == ErrorKind::FileTooLarge { Exit::DataErr } else { Exit::TempFail };
         Err(error).or_exit(exit).with_context(failed)
     })?;
-    // If a response has no length, a closed connection may be its end or a cut. A whole text ends
-    // in a newline.
+    // If a response has no length, a closed connection may mean its end or an interruption. A complete
+    // text ends with a newline.
     let end = bytes
         .iter()
         .rposition(|byte| *byte == b'\n')

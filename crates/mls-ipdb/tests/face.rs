@@ -1,4 +1,4 @@
-//! What `mls-ipdb` says at the command line.
+//! The help text, the errors and the exit codes of `mls-ipdb`.
 
 #[test]
 fn help_errors_and_exit_codes_are_as_written_down() {

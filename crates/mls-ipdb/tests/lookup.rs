@@ -1,4 +1,4 @@
-//! Lookups against the ranges that databases of the published size were written from.
+//! Lookups in databases of the published size, compared with the ranges in them.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -28,7 +28,7 @@ fn expected(ranges: &[Vec<Range>; 2], number: u128, family: usize) -> Json {
 }
 
 #[test]
-fn a_hundred_thousand_addresses_are_all_right_edges_included() {
+fn a_hundred_thousand_lookups_are_right_also_at_the_ends_of_ranges() {
     let dir = tempfile::tempdir().unwrap();
     let of_family =
         [0, 1].map(|family| [0, 1].map(|kind| save(dir.path(), 7, kind, family).unwrap()));
@@ -38,7 +38,7 @@ fn a_hundred_thousand_addresses_are_all_right_edges_included() {
         let family = usize::from(n % 4 == 0);
         let anywhere = u128::from(random.number()) << 64 | u128::from(random.number());
         let number = if n % 2 == 0 {
-            // Half of them on either side of an edge.
+            // Half of the addresses are next to the end of a range.
             let range = random.pick(&of_family[family][n / 2 % 2]);
             [range.start - 1, range.start, range.end, range.end + 1][n / 4 % 4]
         } else if family == 0 {
@@ -81,7 +81,7 @@ fn a_hundred_thousand_addresses_are_all_right_edges_included() {
 }
 
 #[test]
-fn an_address_that_is_looked_up_alone_is_found_too() {
+fn a_single_address_is_found_without_loading_the_database() {
     let dir = tempfile::tempdir().unwrap();
     let ranges = [0, 1].map(|kind| save(dir.path(), 7, kind, 0).unwrap());
     for n in [0, 1, 100_000, 236_999] {
@@ -100,12 +100,12 @@ fn an_address_that_is_looked_up_alone_is_found_too() {
 }
 
 #[test]
-fn a_database_that_is_damaged_where_no_search_comes_by_is_refused_when_it_is_loaded() {
+fn damage_that_no_search_reads_is_found_when_the_database_is_loaded() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("damaged.csv");
     let addresses =
         (0..600).map(|n| format!("2.0.{}.{}", n / 256, n % 256)).collect::<Vec<_>>().join("\n");
-    // What has been read before the damage is of any length, so that reading on would begin anywhere in a row.
+    // The damage is at a random offset, so a second read must not start in the middle of a row.
     for padding in 0..22 {
         let rows = (0..30_000).map(|n| {
             let start = (1 << 24) + n * 1000;

@@ -1,4 +1,4 @@
-//! Updating from a server that is not always kind, and from files.
+//! Updates from a faulty or hostile server, and from local files.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod http_server;
@@ -16,7 +16,7 @@ use http_server::{Answer, Server};
 use serde_json::Value as Json;
 use testdata::mmdb::{Mmdb, Value};
 
-/// A sound database of `rows` ranges of 10 addresses.
+/// A valid database of `rows` ranges of 10 addresses.
 fn country(rows: u64) -> Vec<u8> {
     let rows: Vec<_> = (0..rows)
         .map(|n| format!("{},{},FR\n", 16_777_216 + n * 100, 16_777_225 + n * 100))
@@ -43,7 +43,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// The tool, without the proxies of whoever runs the tests.
+/// The tool, without the proxies in the environment of the tests.
 fn tool() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mls-ipdb"));
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
@@ -52,7 +52,8 @@ fn tool() -> Command {
     command
 }
 
-/// `mls-ipdb update` of a country database, which is of MMDB form where the URL is; the AS databases come from `asn_url`.
+/// Runs `mls-ipdb update` for a country database (MMDB if the URL says so) and for AS databases from
+/// `asn_url`.
 fn update(dir: &Path, country_url: &str, asn_url: &str) -> Output {
     let target =
         dir.join(if country_url.contains(".mmdb") { "country.mmdb" } else { "country_aside.csv" });
@@ -93,7 +94,7 @@ fn lookup(dir: &Path, ip: &str) -> Json {
 }
 
 #[test]
-fn databases_of_both_families_are_fetched_and_the_next_time_only_asked_about() {
+fn databases_of_both_families_are_fetched_and_later_requests_are_conditional() {
     let server = Server::http(|request| {
         let (body, headers) = match request.path.as_str() {
             "/country-v4" => (country(1000), "ETag: \"one\"\r\n"),
@@ -134,7 +135,7 @@ fn databases_of_both_families_are_fetched_and_the_next_time_only_asked_about() {
     let before = fs::metadata(data.join("country_aside.csv")).unwrap();
     assert_eq!(before.mode() & 0o777, 0o644);
 
-    // What has neither an ETag nor a date is fetched again, and is as old as its file.
+    // Without ETag and date, the file is fetched again, and its date is that of the file.
     let again = run();
     assert_eq!(again.lines().count(), 3);
     assert!(
@@ -147,7 +148,7 @@ fn databases_of_both_families_are_fetched_and_the_next_time_only_asked_about() {
     assert_eq!(requests[4].headers["if-modified-since"], "Fri, 29 May 2026 00:00:00 GMT");
     assert!(!requests[5].headers.contains_key("if-none-match"));
 
-    // A file that was changed by hand is fetched whole.
+    // A file that was changed by hand is fetched completely.
     mls_state::atomic::write(&data.join("country_aside.csv"), &country(900), 0o644).unwrap();
     assert_ne!(run(), "");
     assert!(!server.requests()[6].headers.contains_key("if-none-match"));
@@ -268,7 +269,7 @@ fn a_wrong_or_incomplete_download_does_not_replace_the_old_file() {
                 assert_eq!(output.status.code(), Some(code), "{path}: {}", stderr(&output));
                 assert!(stderr(&output).contains(text), "{path}: {}", stderr(&output));
                 assert!(fs::read(&target).unwrap() == *old, "{path}: the old file is gone");
-                // The other database was installed all the same, and nothing else was left behind.
+                // The other database was still installed, and no other files remain.
                 assert_eq!(
                     names(dir.path()),
                     ["asn.csv", "asn.csv.origin", "country_aside.csv"],
@@ -280,7 +281,7 @@ fn a_wrong_or_incomplete_download_does_not_replace_the_old_file() {
 }
 
 #[test]
-fn a_server_that_recovers_is_asked_again() {
+fn a_temporary_failure_is_retried() {
     let asked = AtomicUsize::new(0);
     let server = Server::http(move |request| {
         match (request.path.as_str(), asked.fetch_add(1, Ordering::Relaxed)) {
@@ -295,17 +296,17 @@ fn a_server_that_recovers_is_asked_again() {
     let output = update(dir.path(), &server.url("/country"), &server.url("/asn"));
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(lookup(dir.path(), "1.0.0.5")["country_code"], "FR");
-    // Where it was sent from may have a key in it.
+    // The referring URL may contain a key.
     assert!(server.requests().iter().all(|request| !request.headers.contains_key("referer")));
 }
 
 #[test]
-fn a_tree_whose_branches_grow_together_again_is_refused_at_once() {
+fn an_mmdb_tree_with_shared_branches_or_a_cycle_is_refused_at_once() {
     let mut mmdb = Mmdb::new(6);
     let value = mmdb.value(&Value::Map(vec![("country_code", Value::Text("FR"))]));
     mmdb.network("2a00::".parse().unwrap(), 100, value);
     let mut file = mmdb.file();
-    // Both branches of each node lead to the next: 2^100 ways to the end.
+    // Both branches of each node lead to the next node, so there are 2^100 paths.
     let empty = 100_u32.to_be_bytes();
     for node in file.chunks_mut(8).take(100) {
         let (left, right) = node.split_at_mut(4);
@@ -317,7 +318,7 @@ fn a_tree_whose_branches_grow_together_again_is_refused_at_once() {
     let output = tool().args(["verify", "--country-db"]).arg(&path).output().unwrap();
     assert_eq!(output.status.code(), Some(65));
     assert!(stderr(&output).contains("more networks than nodes"), "{}", stderr(&output));
-    // One that leads back into itself.
+    // A tree with a cycle.
     file[4..8].copy_from_slice(&[0; 4]);
     mls_state::atomic::write(&path, &file, 0o644).unwrap();
     assert_eq!(
@@ -327,7 +328,7 @@ fn a_tree_whose_branches_grow_together_again_is_refused_at_once() {
 }
 
 #[test]
-fn rows_in_any_order_are_sorted_on_the_way_in() {
+fn an_update_sorts_unsorted_rows() {
     let text = String::from_utf8(country(300)).unwrap();
     let reversed: Vec<_> = text.lines().rev().map(|line| format!("{line}\n")).collect();
     let server = Server::http(move |request| {
@@ -341,7 +342,7 @@ fn rows_in_any_order_are_sorted_on_the_way_in() {
 }
 
 #[test]
-fn tls_trusts_the_systems_authorities_and_nobody_else_and_is_not_left_for_plain_http() {
+fn tls_trusts_only_the_authorities_of_the_system_and_redirects_to_http_are_refused() {
     let plain = Server::http(|_| Answer::new("200 OK", "", &asn(10)));
     let away = format!("Location: {}\r\n", plain.url("/country"));
     let (server, pem) = Server::https(move |request| match request.path.as_str() {
@@ -422,7 +423,7 @@ fn take(dir: &Path, files: &[&str]) -> Output {
 }
 
 #[test]
-fn local_files_find_their_place_by_their_content() {
+fn the_kind_and_family_of_a_local_file_follow_from_its_content() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| {
         mls_state::atomic::write(&dir.path().join(name), bytes, 0o644).unwrap();
@@ -468,7 +469,7 @@ fn geolite_country() -> Vec<u8> {
     ])
 }
 
-/// A file with the given networks; a tree of 128 bits where one of them is IPv6.
+/// A file with the given networks. The tree has 128 bits if one of them is IPv6.
 fn mmdb(networks: &[(&str, Value)]) -> Vec<u8> {
     let six = networks.iter().any(|(network, _)| network.contains(':'));
     let mut file = Mmdb::new(if six { 6 } else { 4 });
@@ -551,7 +552,7 @@ fn mmdb_files_of_both_layouts_are_looked_up_verified_and_installed() {
 }
 
 #[test]
-fn verify_says_what_is_installed_and_what_is_wrong_with_it() {
+fn verify_reports_the_installed_databases_and_their_faults() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| {
         mls_state::atomic::write(&dir.path().join(name), bytes, 0o644).unwrap();

@@ -1,4 +1,4 @@
-//! An HTTP and HTTPS server on loopback that sends the bytes a test gives it, lies included.
+//! An HTTP and HTTPS server on loopback. It sends the bytes that a test gives it, also wrong ones.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,7 +9,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SerialNu
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// A request: what stands in its first line, and its headers by lower-case names.
+/// A request: its first line, and its headers by lower-case names.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) path: String,
@@ -30,12 +30,12 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// An answer as it should be.
+    /// A correct answer.
     pub(crate) fn new(status: &str, headers: &str, body: &[u8]) -> Self {
         Self::raw(status, &format!("{headers}Content-Length: {}\r\n", body.len()), body)
     }
 
-    /// An answer of any headers, right or wrong.
+    /// An answer with any headers, correct or wrong.
     pub(crate) fn raw(status: &str, headers: &str, body: &[u8]) -> Self {
         let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\n{headers}\r\n");
         Self { bytes: [head.as_bytes(), body].concat(), then: Then::Close }
@@ -59,7 +59,8 @@ impl Server {
         Self::start(|stream| Box::new(stream), answer)
     }
 
-    /// Speaks TLS by a certificate for `localhost` from an authority of its own, whose certificate is returned as PEM.
+    /// Uses TLS with a certificate for `localhost` from its own authority. Returns the certificate of the
+    /// authority as PEM.
     pub(crate) fn https(
         answer: impl Fn(&Request) -> Answer + Send + Sync + 'static,
     ) -> (Self, String) {
@@ -87,7 +88,7 @@ impl Server {
         (Self::start(tls, answer), pem)
     }
 
-    /// The threads end with the test's process.
+    /// The threads end with the process of the test.
     fn start(
         wrap: impl Fn(TcpStream) -> Box<dyn Stream> + Send + 'static,
         answer: impl Fn(&Request) -> Answer + Send + Sync + 'static,
@@ -138,7 +139,7 @@ fn serve(
     let request = Request { path, headers };
     seen.lock().unwrap().push(request.clone());
     let answer = answer(&request);
-    // The client may have had enough.
+    // The client may have closed the connection.
     stream.get_mut().write_all(&answer.bytes).ok()?;
     stream.get_mut().flush().ok()?;
     if answer.then == Then::Stall {
