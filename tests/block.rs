@@ -1,4 +1,4 @@
-//! From log lines to a blocked address: hostile lines, the programs that block, and sudden deaths.
+//! From log lines to blocked addresses: hostile lines, the programs that block, and kills.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use mls_tests::{Site, has, skip, text};
 const ATTACKER: &str = "203.0.113.66";
 const VICTIM: &str = "198.51.100.7";
 
-/// The pipeline, with a threshold that every attempt reaches.
+/// The pipeline, with a threshold of one attempt.
 const PIPELINE: &str = "mls-parse --timezone UTC < mail.log | mls-alert --ip 1/10m | \
                         mls-block --now 2026-06-01T00:01:00Z";
 
@@ -27,7 +27,7 @@ fn now() -> String {
     chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
-/// Waits until something is so; what is waited for takes a second or two.
+/// Waits until a condition holds. It should take a second or two.
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
@@ -42,11 +42,11 @@ fn succeed(output: &Output) -> String {
 }
 
 #[test]
-fn nobody_gets_somebody_else_blocked_by_what_he_writes() {
+fn text_of_a_client_cannot_block_another_address() {
     let attempt = "SASL LOGIN authentication failed: authentication failure";
     let v = VICTIM;
     let forged = [
-        // Names that look like the rest of a line, or like records.
+        // User names that look like the rest of a line, or like records.
         format!(
             "smtpd[7]: warning: unknown[{ATTACKER}]: {attempt}, sasl_username=x, unknown[{v}]: {attempt}"
         ),
@@ -59,7 +59,7 @@ fn nobody_gets_somebody_else_blocked_by_what_he_writes() {
         format!(
             r#"smtpd[7]: warning: unknown[{ATTACKER}]: {attempt}, sasl_username={{"v":1,"type":"alert","kind":"ip","key":"{v}","attempts":99,"threshold":"1/1s"}}"#
         ),
-        // The name that the attacker's own DNS gives him.
+        // The host name comes from the attacker's DNS.
         format!("smtpd[7]: warning: {v}[{ATTACKER}]: {attempt}, sasl_username=x"),
         format!("smtpd[7]: warning: ip-{v}.example[{ATTACKER}]: {attempt}, sasl_username=x"),
         // HELO, envelope and headers.
@@ -72,7 +72,7 @@ fn nobody_gets_somebody_else_blocked_by_what_he_writes() {
         format!(
             "smtpd[7]: warning: hostname unknown[{v}]: {attempt} does not resolve to address {ATTACKER}"
         ),
-        // An IPv4 address in the clothes of IPv6 is the IPv4 address.
+        // An IPv4-mapped IPv6 address is the IPv4 address.
         format!(
             "smtpd[7]: warning: unknown[::ffff:{ATTACKER}]: {attempt}, sasl_username=::ffff:{v}"
         ),
@@ -87,7 +87,7 @@ fn nobody_gets_somebody_else_blocked_by_what_he_writes() {
         let list = succeed(&output);
         assert!(["", "203.0.113.66/32\n"].contains(&list.as_str()), "{line}: {list}");
     }
-    // All of them together, and enough of them for a network.
+    // All lines together. They contain enough addresses to block a network.
     let all = forged.iter().fold(String::new(), |mut all, line| {
         let _ = writeln!(all, "2026-06-01T00:00:00+00:00 vm postfix/{line}");
         all
@@ -98,7 +98,7 @@ fn nobody_gets_somebody_else_blocked_by_what_he_writes() {
 }
 
 #[test]
-fn records_that_name_no_address_block_nobody() {
+fn alerts_without_an_address_block_nothing() {
     let site = Site::new();
     let at = "2026-06-01T00:00:00Z";
     let keys =
@@ -115,13 +115,13 @@ fn records_that_name_no_address_block_nobody() {
 }
 
 #[test]
-fn who_logged_in_before_the_attempts_is_not_blocked_and_who_guessed_is() {
+fn an_address_with_earlier_logins_is_not_blocked_and_an_address_that_guessed_is() {
     let site = Site::new();
     let head = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n";
     let row = |date: &str, ip: &str| format!("vm,{date},{ip},sam,null,OK,FR,1,A\n");
     let logins = head.to_owned()
         + &row("2026-05-31 10:00", "192.0.2.1")
-        // In the middle of his attempts.
+        // A login between the attempts.
         + &row("2026-06-01 09:55", "192.0.2.2")
         // Too long ago.
         + &row("2026-05-20 10:00", "192.0.2.3")
@@ -148,13 +148,13 @@ fn who_logged_in_before_the_attempts_is_not_blocked_and_who_guessed_is() {
             "{said}"
         );
     }
-    // Rotation takes nothing away.
+    // Rotation of the logins changes nothing.
     let rotated = site.shell(
         "gzip -c logins.csv > logins.csv.1.gz; head -n 1 logins.csv > l; mv l logins.csv; \
          mls-block --now 2026-06-01T10:00:00Z --timezone UTC --logins logins.csv < alerts | diff - list; rm logins.csv.1.gz",
     );
     succeed(&rotated);
-    // Records of mls-parse say the same.
+    // The same with records of mls-parse.
     site.write(
         "logins.csv",
         r#"{"v":1,"type":"auth","date":"2026-05-31T10:00:00Z","outcome":"success","ip":"192.0.2.3","user":"sam"}"#,
@@ -171,7 +171,7 @@ fn follow(site: &Site, flags: &str) -> Child {
 }
 
 #[test]
-fn lists_follow_the_input_and_the_clock_and_a_removal_by_somebody_else() {
+fn lists_follow_the_input_the_clock_and_a_removal_by_another_process() {
     let site = Site::new();
     let mut block = follow(&site, "--form cidr,plain --time 3s");
     let mut input = block.stdin.take().unwrap();
@@ -180,7 +180,7 @@ fn lists_follow_the_input_and_the_clock_and_a_removal_by_somebody_else() {
     until("the address", || site.read("blocked.txt") == "192.0.2.1/32\n192.0.2.2/32\n");
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert!(site.read("blocked.cidr").starts_with("192.0.2.1/32 REJECT "));
-    // Nothing comes in, and the time passes.
+    // No input arrives, and time passes.
     until("the end", || {
         site.read("blocked.txt").is_empty() && site.read("blocked.cidr").is_empty()
     });
@@ -198,7 +198,7 @@ fn lists_follow_the_input_and_the_clock_and_a_removal_by_somebody_else() {
 }
 
 #[test]
-fn sigterm_loses_no_alert_that_is_in_the_pipe() {
+fn sigterm_loses_no_alert_in_the_pipe() {
     let site = Site::new();
     let mut block = follow(&site, "--form plain");
     let mut input = block.stdin.take().unwrap();
@@ -222,7 +222,7 @@ fn a_kill_at_any_moment_leaves_whole_files() {
         site.write(&format!("alerts{part}"), &alerts);
     }
     for round in 0..rounds {
-        // A pause after each part makes it write; the random moment is somewhere in between.
+        // The tool writes during the pause after each part. The kill comes at a random time.
         let mut block = follow(&site, "--form json,nft,crowdsec --network-from 0");
         let mut input = block.stdin.take().unwrap();
         let part = fs::read(site.path().join(format!("alerts{}", round % 4))).unwrap();
@@ -244,7 +244,7 @@ fn a_kill_at_any_moment_leaves_whole_files() {
             succeed(&checked);
         }
     }
-    // What was killed is made good by the next run, from the same alerts.
+    // The next run with the same alerts completes the list.
     let output = site.shell("cat alerts? | mls-block --state S --directory . --network-from 0; wc -l < blocked.txt; rm -f .mls-*");
     let left = succeed(&output);
     assert!(left.starts_with("8000\n"), "{left}");
@@ -266,12 +266,12 @@ fn a_hundred_thousand_attackers_make_a_list_under_the_cap_in_bounded_memory() {
         "ulimit -v 250000; mls-block --now 2026-06-01T00:01:00Z --state S --directory . --form plain,nft < alerts; \
          wc -l < blocked.txt; grep -c timeout blocked.nft",
     );
-    // Two lines declare the sets, and two define them.
+    // Two lines declare the sets, and two more define them.
     assert_eq!(succeed(&output), "20000\n20004\n");
 }
 
 #[test]
-fn nftables_keeps_a_blocked_address_out_until_its_time_is_over() {
+fn nftables_drops_packets_of_a_blocked_address_until_its_block_ends() {
     if !has("nft") || !has("ip") {
         return skip("nftables or iproute2 is not installed");
     }

@@ -1,4 +1,5 @@
-//! Real databases: the same events make the same table in each of them, however they get there and whatever is in them.
+//! Real databases. The same events make the same table in each of them, with `load` and with `export`
+//! and `import`, for any text in the events.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::fmt::Write as _;
@@ -10,7 +11,7 @@ use serde_json::Value;
 use testdata::log::{Generator, Stamps};
 use testdata::random::Random;
 
-/// Names that SQL, COPY, a shell or a terminal could take for something else.
+/// Names that have a special meaning for SQL, COPY, a shell or a terminal.
 const HOSTILE: [&str; 18] = [
     "'); DROP TABLE maillogsentinel_events; --",
     "it's",
@@ -32,7 +33,7 @@ const HOSTILE: [&str; 18] = [
     "/*! DROP */ -- #",
 ];
 
-/// Events with everything that a record can hold, one JSON object a line.
+/// Events with all members that a record can have, one JSON object on each line.
 fn events(count: u64) -> String {
     let site = Site::new();
     let mut generator = Generator::new(7, Stamps::Rfc3339);
@@ -55,7 +56,7 @@ fn events(count: u64) -> String {
         )
         .unwrap();
     }
-    // Longer than any index takes, and nothing that compresses.
+    // Longer than any index allows, and not compressible.
     let endless: String =
         (0..9000_u32).map(|n| char::from_u32(0x4e00 + n * 7919 % 20_000).unwrap()).collect();
     writeln!(
@@ -67,7 +68,7 @@ fn events(count: u64) -> String {
     records
 }
 
-/// What the table must hold: text in hexadecimal, so that no client can bend it, `-` where unknown.
+/// The expected rows. Text is in hexadecimal, so that no database client changes it; `-` is unknown.
 fn expected(records: &str) -> Vec<String> {
     let mut rows = Vec::new();
     for record in records.lines() {
@@ -99,7 +100,7 @@ fn expected(records: &str) -> Vec<String> {
     rows
 }
 
-/// What the table does hold.
+/// The rows of the table.
 fn rows(server: &Server, kind: Kind, table: &str) -> Vec<String> {
     let hex = |column: &str| match kind {
         Kind::Sqlite | Kind::Mariadb => {
@@ -127,7 +128,7 @@ fn rows(server: &Server, kind: Kind, table: &str) -> Vec<String> {
     server.query(&sql).lines().map(str::to_owned).collect()
 }
 
-/// Rows differ by where they differ: two tables of thousands of rows are no message.
+/// Compares rows. The message shows only the rows that differ, not thousands of rows.
 fn assert_same(found: &[String], expected: &[String], what: &str) {
     for (n, (found, expected)) in found.iter().zip(expected).enumerate() {
         assert_eq!(found, expected, "{what}, row {n}");
@@ -135,7 +136,7 @@ fn assert_same(found: &[String], expected: &[String], what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");
 }
 
-/// `MLS_EVENTS` events, by default few: `scripts/test --full` takes 200,000.
+/// `MLS_EVENTS` sets the number of events; `scripts/test --full` uses 200,000.
 #[test]
 fn the_same_events_make_the_same_table_everywhere_by_load_and_by_export_and_import() {
     let count = std::env::var("MLS_EVENTS").map_or(3000, |events| events.parse().unwrap());
@@ -156,7 +157,8 @@ fn the_same_events_make_the_same_table_everywhere_by_load_and_by_export_and_impo
                  mls-sql import sql-{dialect} --table imported --url '{url}'"
             ),
         );
-        // The file in the database's own client, whose session is set as unlike ours as it can be.
+        // Run the file in the client of the database, with session settings as different from ours as
+        // possible.
         let file = format!(
             "mls-sql schema --table by_hand --dialect {dialect}; mls-sql export --table by_hand --dialect {dialect} < records"
         );
@@ -200,7 +202,7 @@ fn succeed(site: &Site, command: &str) -> String {
     text(&output.stderr)
 }
 
-/// Runs a command that must end with `code`, and returns what it says.
+/// Runs a command that must end with `code`, and returns its messages.
 fn fail(site: &Site, code: i32, command: &str) -> String {
     let output = site.shell(command);
     let said = text(&output.stderr);
@@ -237,16 +239,16 @@ fn a_row_that_a_table_refuses_is_a_bad_record_and_the_others_are_loaded() {
     }
 }
 
-/// Clients choose the names: one that is refused must not keep the load before it for ever.
+/// Clients choose the names, so a refused name must not block the load forever.
 #[test]
-fn what_a_trigger_refuses_or_an_index_is_too_small_for_is_a_bad_record() {
+fn a_row_that_a_trigger_or_an_index_refuses_is_a_bad_record() {
     let site = Site::new();
     let event = |user: &str| {
         format!(
             r#"{{"v":1,"type":"auth","date":"2026-06-01T00:00:00Z","outcome":"failure","user":"{user}"}}"#
         ) + "\n"
     };
-    // Longer than a B-tree takes, and nothing that compresses.
+    // Longer than a B-tree allows, and not compressible.
     let mut random = Random::new(20_261_127);
     let long: String =
         (0..6000).map(|_| char::from(b'a' + u8::try_from(random.below(26)).unwrap())).collect();
@@ -294,7 +296,7 @@ fn what_a_trigger_refuses_or_an_index_is_too_small_for_is_a_bad_record() {
 }
 
 #[test]
-fn a_row_whose_partition_is_not_made_yet_is_waited_with() {
+fn a_row_without_a_partition_stops_the_load_until_the_partition_exists() {
     let site = Site::new();
     let event = |month: u32| {
         format!(
@@ -334,10 +336,9 @@ fn a_row_whose_partition_is_not_made_yet_is_waited_with() {
     }
 }
 
-/// MariaDB and MySQL end the connection at a statement that is longer, so that its error does not arrive.
+/// MariaDB and MySQL close the connection at a longer statement, so its error message is lost.
 #[test]
-fn rows_that_are_longer_than_a_server_takes_go_one_by_one_and_one_that_is_by_itself_is_a_bad_record()
- {
+fn rows_above_max_allowed_packet_are_sent_one_by_one_and_a_single_longer_row_is_a_bad_record() {
     let site = Site::new();
     let mut server = Server::new(Kind::Mariadb);
     server.kill();
@@ -348,7 +349,7 @@ fn rows_that_are_longer_than_a_server_takes_go_one_by_one_and_one_that_is_by_its
             r#"{{"v":1,"type":"auth","date":"2026-06-01T00:00:00Z","outcome":"failure","user":"{user}"}}"#
         )
     };
-    // Beyond ASCII a text is sent in hexadecimal, twice as long.
+    // Text that is not ASCII is sent in hexadecimal, which is twice as long.
     let (long, too_long) = (event(&"a".repeat(900_000)), event(&"\u{e9}".repeat(300_000)));
     let stream = |base: u64, records: &[&str]| {
         let begin = format!(r#"{{"v":1,"type":"begin","base":{base}}}"#);
@@ -367,13 +368,13 @@ fn rows_that_are_longer_than_a_server_takes_go_one_by_one_and_one_that_is_by_its
     let said = succeed(&site, &load);
     assert_eq!(said.matches("max_allowed_packet of 1048576").count(), 1, "{said}");
     assert_eq!(lengths(), "200000\n900000\n1\n");
-    // By itself it says nothing about the table, and is no reason to stay before it for ever.
+    // A single long row does not mean that the table is wrong, so it must not stop the load forever.
     site.write("records", &stream(1, &[&too_long]));
     succeed(&site, &load);
     site.write("records", &too_long);
     fail(&site, 65, &format!("mls-sql load --strict --url '{url}' < records"));
     assert_eq!(server.query("SELECT sequence FROM maillogsentinel_events_cursor").trim(), "2");
-    // Of a file no statement is left out. The first is the longest that the server takes.
+    // An import omits no statement of a file. The first has the largest allowed length.
     std::fs::create_dir(site.path().join("sql")).unwrap();
     let head = "INSERT INTO maillogsentinel_events (event_time, username) VALUES (now(), '";
     for (name, length) in [("sql/1.sql", (1 << 20) - 2), ("sql/2.sql", (1 << 20) - 1)] {
@@ -388,7 +389,7 @@ fn rows_that_are_longer_than_a_server_takes_go_one_by_one_and_one_that_is_by_its
 }
 
 #[test]
-fn what_would_lose_every_row_commits_nothing() {
+fn a_load_that_would_lose_every_row_commits_nothing() {
     let mut site = Site::new();
     site.log(5);
     let server = Server::new(Kind::Sqlite);
@@ -402,7 +403,8 @@ fn what_would_lose_every_row_commits_nothing() {
     );
     let said = fail(&site, 78, &format!("{source} | mls-sql load --mapping mapping --url '{url}'"));
     assert!(said.contains("refuses every row"), "{said}");
-    // A stream that has lost its head is no plain one, and one that has lost its last checkpoint is not whole.
+    // A framed stream without its begin record is not a plain stream. One without its last checkpoint
+    // is not complete.
     let load = format!("mls-sql load --table other --url '{url}'");
     for (cut, why) in [
         ("sed 1d", "without its begin record"),
@@ -416,7 +418,7 @@ fn what_would_lose_every_row_commits_nothing() {
 }
 
 #[test]
-fn a_file_may_be_called_what_sqlite_takes_for_a_uri() {
+fn a_database_file_with_a_name_like_a_uri_is_opened_as_a_file() {
     let mut site = Site::new();
     site.log(3);
     let load = "mls-parse < mail.log | mls-sql load --url 'sqlite:./file:x.db?mode=memory'";
@@ -428,7 +430,7 @@ fn a_file_may_be_called_what_sqlite_takes_for_a_uri() {
 }
 
 #[test]
-fn what_happens_to_a_file_that_fails_or_changes() {
+fn a_failing_file_changes_nothing_and_a_changed_file_is_refused() {
     let site = Site::new();
     for kind in Kind::ALL {
         let server = Server::new(kind);
@@ -451,7 +453,7 @@ fn what_happens_to_a_file_that_fails_or_changes() {
             "{said}"
         );
         assert_eq!(count(), "1", "{kind:?}");
-        // The file as it should have been.
+        // The corrected file.
         site.write("sql/2.sql", &format!("{insert};\n{insert};\n"));
         succeed(&site, &import);
         succeed(&site, &import);
@@ -462,7 +464,7 @@ fn what_happens_to_a_file_that_fails_or_changes() {
         assert_eq!(count(), "4", "{kind:?}");
         std::fs::remove_file(site.path().join("sql/1.sql")).unwrap();
         succeed(&site, &import);
-        // Other statements: a transaction can take them back, but for MySQL's.
+        // A transaction can roll back other statements too, except in MySQL.
         site.write("sql/6.sql", "CREATE TABLE beside (a INT);\nINSERT INTO beside VALUES (1);\n");
         if kind == Kind::Mariadb {
             let said = fail(&site, 65, &import);
@@ -481,7 +483,7 @@ fn what_happens_to_a_file_that_fails_or_changes() {
                 "CREATE TYPE kind AS ENUM ('a');\nSELECT 'a'::kind;\nSELECT 'a'::kind;\nDROP TYPE kind;\n",
             );
             succeed(&site, &import);
-            // Nobody gives the value of a placeholder.
+            // A placeholder has no value.
             site.write("sql/8.sql", "SELECT $1 + 1;\n");
             let said = fail(&site, 65, &import);
             assert!(said.contains("parameters"), "{said}");
@@ -491,7 +493,7 @@ fn what_happens_to_a_file_that_fails_or_changes() {
 }
 
 #[test]
-fn a_file_with_a_nul_byte_is_bad_data_and_nothing_of_it_is_imported() {
+fn a_file_with_a_nul_byte_is_refused_and_changes_nothing() {
     let site = Site::new();
     std::fs::create_dir(site.path().join("sql")).unwrap();
     for kind in Kind::ALL {
@@ -512,7 +514,7 @@ fn a_file_with_a_nul_byte_is_bad_data_and_nothing_of_it_is_imported() {
 }
 
 #[test]
-fn a_commit_behind_a_byte_order_mark_commits_nothing() {
+fn a_commit_after_a_byte_order_mark_commits_nothing() {
     let site = Site::new();
     std::fs::create_dir(site.path().join("sql")).unwrap();
     for kind in Kind::ALL {
@@ -528,16 +530,16 @@ fn a_commit_behind_a_byte_order_mark_commits_nothing() {
         let said = fail(&site, 65, &import);
         assert_eq!(count(), "0", "{kind:?}");
         assert!(said.contains("sql/1.sql: line 2: a byte order mark"), "{said}");
-        // An editor's, at the head.
+        // Editors write a byte order mark at the beginning of a file.
         site.write("sql/1.sql", &format!("\u{feff}BEGIN;\n{insert};\nCOMMIT;\n"));
         succeed(&site, &import);
         assert_eq!(count(), "1", "{kind:?}");
     }
 }
 
-/// What `pg_dump` begins with takes all names away.
+/// A file of `pg_dump` begins with an empty `search_path`, so no table would be found.
 #[test]
-fn what_a_file_sets_for_its_session_ends_with_it() {
+fn session_settings_of_a_file_end_with_the_file() {
     let (site, server) = (Site::new(), Server::new(Kind::Postgresql));
     std::fs::create_dir(site.path().join("sql")).unwrap();
     let path = "SELECT pg_catalog.set_config('search_path', '', false);";
@@ -552,10 +554,9 @@ fn what_a_file_sets_for_its_session_ends_with_it() {
     assert_eq!(server.query("SELECT a FROM t"), "\\\n");
 }
 
-/// Whatever hides it: here the body of a trigger, or a text, that the splitter does not see the end of.
+/// The COMMIT is in the body of a trigger or in a text whose end the splitter does not see.
 #[test]
-fn a_transaction_that_a_file_ends_where_the_splitter_does_not_see_it_is_refused_and_nothing_stays()
-{
+fn a_file_that_ends_its_transaction_unseen_by_the_splitter_is_refused_and_changes_nothing() {
     let site = Site::new();
     std::fs::create_dir(site.path().join("sql")).unwrap();
     let insert = "INSERT INTO maillogsentinel_events (event_time, username) VALUES ('2026-01-01 00:00:00', 'a');";
@@ -593,7 +594,7 @@ fn a_transaction_that_a_file_ends_where_the_splitter_does_not_see_it_is_refused_
 }
 
 #[test]
-fn tables_that_cannot_take_events_are_told_apart() {
+fn each_kind_of_unusable_table_has_its_own_message() {
     let mut site = Site::new();
     site.log(1);
     for kind in Kind::ALL {
@@ -621,7 +622,7 @@ fn tables_that_cannot_take_events_are_told_apart() {
 }
 
 #[test]
-fn a_column_mapping_of_the_original_works_with_every_database() {
+fn a_legacy_column_mapping_works_with_every_database() {
     let mut site = Site::new();
     site.log(2);
     site.write(
@@ -654,7 +655,7 @@ fn of_two_imports_at_once_one_exits_75() {
     for kind in Kind::ALL {
         let server = Server::new(kind);
         let key = "mls-sql import maillogsentinel_events";
-        // Whoever holds the lock keeps it until its standard input ends.
+        // The client keeps the lock until its standard input ends.
         let mut holder = match kind {
             Kind::Sqlite => {
                 let mut holder = Command::new("flock");
@@ -704,7 +705,7 @@ fn of_two_imports_at_once_one_exits_75() {
 }
 
 #[test]
-fn passwords_come_from_files_or_the_environment_and_a_server_proves_who_it_is() {
+fn passwords_come_from_files_or_the_environment_and_the_server_must_prove_its_identity() {
     let mut site = Site::new();
     site.log(1);
     let mut server = Server::new(Kind::Postgresql);
@@ -751,7 +752,7 @@ fn passwords_come_from_files_or_the_environment_and_a_server_proves_who_it_is() 
     assert!(site.shell("chmod 644 password").status.success());
     let said = fail(&site, 77, &load("ca.pem", "mls-sql load --password-file password"));
     assert!(said.contains("everybody may read --password-file"), "{said}");
-    // The configuration says the same without a URL, and over a UNIX socket no certificate is asked for.
+    // The same with a configuration file instead of a URL. A UNIX socket needs no certificate.
     assert!(site.shell("chmod 600 password").status.success());
     site.write(
         "conf",
@@ -766,7 +767,7 @@ fn passwords_come_from_files_or_the_environment_and_a_server_proves_who_it_is() 
 }
 
 #[test]
-fn two_mail_servers_load_into_one_database_and_a_late_second_pipeline_is_fenced_off() {
+fn two_mail_servers_load_into_one_database_and_a_late_second_pipeline_cannot_commit() {
     for kind in Kind::ALL {
         let server = Server::new(kind);
         let mut site = Site::new();
@@ -793,7 +794,7 @@ fn two_mail_servers_load_into_one_database_and_a_late_second_pipeline_is_fenced_
                 .trim(),
             "mx1\t1\nmx2\t1"
         );
-        // Two that start from the same position: what the first commits, the second must not.
+        // Two pipelines start from the same position. After the first commit, the second must fail.
         let stale = format!(
             "mls-tail --framed --cursor-file <(true) mail.log | mls-parse | {sql} --source mx1"
         );
@@ -825,7 +826,7 @@ fn queries_of_the_guide_run_in_postgresql() {
 }
 
 #[test]
-fn a_database_in_a_file_is_one_file_when_it_is_left() {
+fn an_sqlite_database_is_a_single_file_after_each_run() {
     let mut site = Site::new();
     site.log(3);
     for command in [

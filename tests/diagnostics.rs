@@ -1,4 +1,4 @@
-//! What the tools say to people: on standard error, in the journal's form, and in the operational log.
+//! Messages on standard error, with priorities for the journal, and in the operational log.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use mls_tests::{Site, is_root, skip, text, tools};
 
 #[test]
-fn log_content_in_messages_cannot_drive_a_terminal() {
+fn log_content_in_messages_has_no_terminal_escapes() {
     let site = Site::new();
     site.write("mail.log", "x\x1b]0;owned\x07 y authentication failed\n");
     let said = text(&site.shell("mls-parse < mail.log").stderr);
@@ -14,7 +14,7 @@ fn log_content_in_messages_cannot_drive_a_terminal() {
 }
 
 #[test]
-fn bad_records_are_named_by_line_and_after_ten_only_counted() {
+fn ten_bad_records_are_reported_with_their_lines_and_further_ones_are_counted() {
     let site = Site::new();
     let good =
         r#"{"v":1,"type":"auth","date":"2026-06-01T00:00:00Z","outcome":"failure","attempts":1}"#;
@@ -128,7 +128,7 @@ fn a_missing_permission_says_who_owns_the_file() {
 }
 
 #[test]
-fn a_journal_on_standard_error_gets_priorities() {
+fn messages_have_priorities_if_standard_error_is_the_journal() {
     let site = Site::new();
     let err = File::create(site.path().join("err")).unwrap();
     let stat = err.metadata().unwrap();
@@ -146,7 +146,7 @@ fn a_journal_on_standard_error_gets_priorities() {
 }
 
 #[test]
-fn the_operational_log_has_what_its_level_lets_through() {
+fn the_operational_log_has_messages_up_to_its_level() {
     let mut site = Site::new();
     site.log(1);
     site.append("mail.log", "2026-06-01T00:00:00+00:00 vm sshd[7]: PAM authentication failed\n");

@@ -1,4 +1,4 @@
-//! The continuous pipeline: through rotations, and to its end.
+//! The continuous pipeline: rotations, errors and shutdown.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::fs::{self, File};
@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use mls_tests::{EXTRACT, Site};
 
-/// The pipeline as the unit runs it: in a process group of its own, the shell waiting for its children on SIGTERM.
+/// Starts the pipeline as the unit does: in its own process group, with a shell that waits for its
+/// children on SIGTERM.
 fn follow(site: &Site) -> Child {
     let command = format!("trap : TERM; {}", EXTRACT.replace("--framed", "--framed --follow"));
     site.command(&command).process_group(0).spawn().unwrap()
@@ -19,7 +20,7 @@ fn signal(child: &Child, signal: &str) {
     assert!(Command::new("kill").args([signal, "--", &group]).status().unwrap().success());
 }
 
-/// Waits until something is so; what is waited for takes a second or two.
+/// Waits until a condition holds. It should take a second or two.
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
@@ -33,7 +34,7 @@ fn until_rows(site: &Site, rows: usize) {
 }
 
 #[test]
-fn follows_through_renaming_and_copytruncate_and_drains_on_sigterm() {
+fn rename_and_copytruncate_are_followed_and_sigterm_drains_the_pipeline() {
     let mut site = Site::new();
     let mut pipeline = follow(&site);
     site.log(3);
@@ -48,7 +49,7 @@ fn follows_through_renaming_and_copytruncate_and_drains_on_sigterm() {
     File::options().write(true).open(site.path().join("mail.log")).unwrap().set_len(0).unwrap();
     site.log(4);
     until_rows(&site, 12);
-    // Written just before the end: the last look takes it.
+    // Lines written just before the signal are read too.
     site.log(50);
     signal(&pipeline, "-TERM");
     assert!(pipeline.wait().unwrap().success());
@@ -57,7 +58,7 @@ fn follows_through_renaming_and_copytruncate_and_drains_on_sigterm() {
 }
 
 #[test]
-fn all_that_was_written_before_the_signal_is_read() {
+fn every_line_written_before_sigterm_is_read() {
     let mut site = Site::new();
     site.log(1);
     let out = File::create(site.path().join("out")).unwrap();
@@ -74,7 +75,7 @@ fn all_that_was_written_before_the_signal_is_read() {
 }
 
 #[test]
-fn a_log_that_cannot_be_read_for_a_while_is_told_of_once_and_forgotten_when_it_can() {
+fn an_unreadable_log_is_reported_once_until_it_can_be_read_again() {
     let mut site = Site::new();
     let command =
         format!("trap : TERM; {{ {}; }} 2> said", EXTRACT.replace("--framed", "--framed --follow"));
@@ -84,7 +85,7 @@ fn a_log_that_cannot_be_read_for_a_while_is_told_of_once_and_forgotten_when_it_c
     fs::rename(site.path().join("mail.log"), site.path().join("mail.log.1")).unwrap();
     fs::create_dir(site.path().join("mail.log")).unwrap();
     until("word of it", || site.read("said").contains("mail.log is not a regular file"));
-    // It looks again at least each second.
+    // mls-tail looks at the log at least once a second.
     std::thread::sleep(Duration::from_millis(2500));
     assert_eq!(site.read("said").lines().count(), 1, "{}", site.read("said"));
     fs::remove_dir(site.path().join("mail.log")).unwrap();
@@ -97,7 +98,7 @@ fn a_log_that_cannot_be_read_for_a_while_is_told_of_once_and_forgotten_when_it_c
 }
 
 #[test]
-fn data_that_flows_is_committed_within_a_second_or_two() {
+fn a_continuous_stream_is_committed_every_second_or_two() {
     let mut site = Site::new();
     let mut pipeline = follow(&site);
     for round in 1..=20 {
@@ -123,7 +124,7 @@ fn data_that_flows_is_committed_within_a_second_or_two() {
 }
 
 #[test]
-fn a_reader_that_dies_while_nothing_happens_is_noticed() {
+fn a_reader_that_exits_is_noticed_while_the_log_is_quiet() {
     let site = Site::new();
     let mut tail =
         site.command("exec mls-tail --follow mail.log").stdout(Stdio::piped()).spawn().unwrap();
@@ -133,7 +134,7 @@ fn a_reader_that_dies_while_nothing_happens_is_noticed() {
 }
 
 #[test]
-fn a_log_that_does_not_exist_yet_is_waited_for() {
+fn mls_tail_waits_for_a_log_that_does_not_exist_yet() {
     let mut site = Site::new();
     fs::remove_file(site.path().join("mail.log")).unwrap();
     let mut pipeline = follow(&site);
@@ -146,7 +147,7 @@ fn a_log_that_does_not_exist_yet_is_waited_for() {
 }
 
 #[test]
-fn a_csv_that_is_taken_away_while_following_ends_the_run_and_loses_nothing() {
+fn a_csv_moved_while_following_ends_the_run_and_loses_nothing() {
     for owner in ["rm F", "mv F F.1"] {
         let mut site = Site::new();
         let mut pipeline = follow(&site);
@@ -164,7 +165,7 @@ fn a_csv_that_is_taken_away_while_following_ends_the_run_and_loses_nothing() {
 }
 
 #[test]
-fn a_log_behind_a_link_is_followed_while_it_is_not_there() {
+fn a_log_behind_a_symbolic_link_is_followed_after_its_target_was_missing() {
     let mut site = Site::new();
     assert!(site.shell("mkdir d; mv mail.log d; ln -s d/mail.log mail.log").status.success());
     let mut pipeline = follow(&site);
@@ -182,7 +183,7 @@ fn a_log_behind_a_link_is_followed_while_it_is_not_there() {
 }
 
 #[test]
-fn a_run_that_is_asked_to_end_commits_what_it_has_read() {
+fn a_run_that_receives_sigterm_commits_what_it_has_read() {
     let mut site = Site::new();
     let many = site.failures(60_000);
     site.write("mail.log", &many);
@@ -191,7 +192,8 @@ fn a_run_that_is_asked_to_end_commits_what_it_has_read() {
     let mut pipeline =
         site.command(&format!("trap : TERM; {slow}")).process_group(0).spawn().unwrap();
     until("the sink", || !site.files("F.lock").is_empty());
-    // Only the source: the others have not seen that the stream is framed, and would die of it.
+    // Signal only the source. The other stages may not know yet that the stream is framed, and would
+    // exit at once.
     until("the source", || {
         Command::new("pkill")
             .args(["-TERM", "-g", &pipeline.id().to_string(), "mls-tail"])

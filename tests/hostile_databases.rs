@@ -1,5 +1,5 @@
-//! Servers that are not the database they should be: they cannot make mls-sql hold much memory, and
-//! bytes that they inject are refused.
+//! Hostile database servers: they cannot make mls-sql use much memory, and mls-sql refuses injected
+//! bytes.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -22,13 +22,13 @@ fn assert_refused(url: &str, why: &str) {
     assert!(peak > 0 && peak < MAX_RESIDENT, "{url}: {peak} KiB");
 }
 
-/// What a MySQL server says first, with the capabilities of a current one.
+/// The greeting of a MySQL server, with the capabilities of a current server.
 fn greeting() -> Vec<u8> {
     let mut text = vec![10];
     text.extend(b"8.0.36\0");
     text.extend([1, 0, 0, 0]);
     text.extend(b"abcdefgh\0");
-    // Capabilities, character set, status, the other half of the capabilities: TLS is among them.
+    // Capabilities (with TLS), character set, status, the other half of the capabilities.
     text.extend([0xff, 0xff, 45, 2, 0, 0xff, 0xdf, 21]);
     text.extend([0; 10]);
     text.extend(b"ijklmnopqrst\0mysql_native_password\0");
@@ -89,7 +89,7 @@ fn answer_of_two_gigabytes_of_a_postgresql_server_is_refused() {
     }
 }
 
-/// CVE-2021-23222: who listens on the network adds an answer to the one that starts TLS.
+/// CVE-2021-23222: an attacker on the network appends bytes to the answer that starts TLS.
 #[test]
 fn bytes_injected_before_tls_are_refused() {
     let ready = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
@@ -124,7 +124,7 @@ fn server_that_does_not_answer_is_reported_within_two_seconds() {
             BufReader::new(tool.stderr.take().unwrap()).read_line(&mut said).unwrap();
             let elapsed = begun.elapsed();
             assert!(said.contains(why) && said.contains("trying again"), "{said}");
-            // It goes on trying.
+            // mls-sql still retries.
             assert_eq!(tool.try_wait().unwrap(), None);
             tool.kill().unwrap();
             tool.wait().unwrap();

@@ -1,4 +1,5 @@
-//! The systemd journal as a log: entries made by systemd-journal-remote(8), read by the real journalctl(1).
+//! The systemd journal as a log. systemd-journal-remote(8) writes the entries, and the real journalctl(1)
+//! reads them.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::fmt::Write as _;
@@ -10,7 +11,7 @@ use mls_tests::{EXTRACT, Site, skip, text};
 
 const REMOTE: &str = "/lib/systemd/systemd-journal-remote";
 
-/// The pipeline that reads the journal in the folder `journal`.
+/// The pipeline that reads the journal in the directory `journal`.
 fn pipeline() -> String {
     EXTRACT.replace("mail.log", "--journal --journal-directory journal")
 }
@@ -25,19 +26,20 @@ fn can_run() -> bool {
 
 const BOOT: &str = "0123456789abcdef0123456789abcdef";
 
-/// Adds entries, a microsecond each, to a journal file of one boot.
+/// Adds entries to a journal file of one boot, one microsecond apart.
 fn log(site: &Site, file: &str, from: u64, messages: &[&[u8]]) {
     let entries = (from..).zip(messages).map(|(n, message)| (n, n, *message)).collect::<Vec<_>>();
     log_at(site, file, BOOT, &entries);
 }
 
-/// Adds entries of certain microseconds, of time and since the boot: the export format of <https://systemd.io/JOURNAL_EXPORT_FORMATS>.
+/// Adds entries with the given times in microseconds (wall clock, and since boot). For the format see
+/// <https://systemd.io/JOURNAL_EXPORT_FORMATS>.
 fn log_at(site: &Site, file: &str, boot: &str, entries: &[(u64, u64, &[u8])]) {
     let postfix = "SYSLOG_FACILITY=2\nSYSLOG_IDENTIFIER=postfix/smtpd\n_PID=74";
     log_of(site, file, boot, postfix, entries);
 }
 
-/// The same with fields that say who has logged.
+/// Like [`log_at`], with fields that name the sender.
 fn log_of(site: &Site, file: &str, boot: &str, sender: &str, entries: &[(u64, u64, &[u8])]) {
     let mut export = Vec::new();
     for (at, uptime, message) in entries {
@@ -136,7 +138,7 @@ fn a_message_that_is_not_utf8_is_read_and_other_messages_are_not() {
 }
 
 #[test]
-fn entries_that_were_vacuumed_are_a_gap_and_the_rest_is_read() {
+fn vacuumed_entries_are_a_gap_and_the_rest_is_read() {
     if !can_run() {
         return;
     }
@@ -180,7 +182,7 @@ fn missing_entries_are_reported_once_and_nothing_is_read_twice_when_they_return(
 }
 
 #[test]
-fn a_journalctl_that_fails_moves_no_position() {
+fn a_failing_journalctl_does_not_change_the_position() {
     if !can_run() {
         return;
     }
@@ -199,7 +201,7 @@ fn a_journalctl_that_fails_moves_no_position() {
 }
 
 #[test]
-fn entries_that_were_copied_to_another_file_are_the_same() {
+fn entries_copied_to_another_journal_file_are_read_once() {
     if !can_run() {
         return;
     }
@@ -212,7 +214,7 @@ fn entries_that_were_copied_to_another_file_are_the_same() {
 }
 
 #[test]
-fn two_machines_may_write_in_the_same_microsecond() {
+fn entries_of_two_machines_with_the_same_time_are_read_once_each() {
     if !can_run() {
         return;
     }
@@ -238,7 +240,7 @@ fn two_machines_may_write_in_the_same_microsecond() {
 }
 
 #[test]
-fn a_clock_that_was_set_back_doubles_nothing() {
+fn a_clock_set_back_repeats_no_entries() {
     if !can_run() {
         return;
     }
@@ -246,7 +248,7 @@ fn a_clock_that_was_set_back_doubles_nothing() {
     let all = failures(0, 6);
     let mut lines = all.iter().zip(0..);
     let mut n = 0;
-    // The same boot, in which another file has the later times.
+    // The same boot. Another file has the later times.
     for (file, times) in [
         ("a.journal", &[100, 200][..]),
         ("b.journal", &[150, 160]),
@@ -264,7 +266,7 @@ fn a_clock_that_was_set_back_doubles_nothing() {
     }
 }
 
-/// What Docker's journald driver writes about a container.
+/// The fields that Docker's journald driver writes.
 fn container(name: &str) -> String {
     format!(
         "CONTAINER_NAME={name}\nCONTAINER_ID=3f2a9c01b7de\nSYSLOG_IDENTIFIER=3f2a9c01b7de\n\
@@ -273,7 +275,7 @@ fn container(name: &str) -> String {
 }
 
 #[test]
-fn entries_of_containers_are_read_if_they_are_asked_for() {
+fn entries_of_containers_are_read_with_journal_match() {
     if !can_run() {
         return;
     }
@@ -324,7 +326,7 @@ fn entries_of_containers_are_read_if_they_are_asked_for() {
 }
 
 #[test]
-fn a_signal_is_answered_while_the_journal_is_silent() {
+fn sigterm_ends_the_run_while_the_journal_is_quiet() {
     let site = Site::new();
     fs::create_dir(site.path().join("bin")).unwrap();
     site.write("bin/journalctl", "#!/bin/sh\ntouch started\nexec sleep 600\n");
@@ -339,13 +341,13 @@ fn a_signal_is_answered_while_the_journal_is_silent() {
 }
 
 #[test]
-fn the_journal_goes_on_after_the_second_that_the_python_original_has_read() {
+fn the_journal_continues_after_the_last_second_that_the_legacy_version_read() {
     if !can_run() {
         return;
     }
     let site = Site::new();
     log(&site, "a.journal", 0, &slices(&failures(0, 3)));
-    // A microsecond each: a second later.
+    // One microsecond apart, one second later.
     log(&site, "a.journal", 1_000_000, &slices(&failures(3, 2)));
     site.write("S", "1780272000");
     for _ in 0..2 {

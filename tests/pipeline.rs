@@ -1,4 +1,4 @@
-//! The main job on real input, and the manners of the tools in a pipeline.
+//! The main pipeline with real input, and the behaviour of tools when readers or inputs fail.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ fn records(ndjson: &[u8]) -> Vec<Value> {
     text(ndjson).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Compares what was read with what the lines mean; `date` says what becomes of the dates.
+/// Compares the records with the expected ones; `date` converts the expected dates.
 fn assert_expected(found: &[Value], date: impl Fn(&str) -> String) {
     let expected: Vec<Value> =
         EXPECTED.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -45,7 +45,7 @@ fn every_failure_of_the_captured_log_is_found_and_nothing_else() {
 }
 
 #[test]
-fn bsd_time_stamps_give_the_same_with_the_year_that_is_not_in_the_future() {
+fn bsd_timestamps_give_the_same_records_with_the_latest_year_that_is_not_in_the_future() {
     let site = Site::new();
     let bsd: Vec<String> =
         LOG.lines().map(|line| format!("Nov 21 {}{}\n", &line[11..19], &line[32..])).collect();
@@ -93,7 +93,7 @@ fn the_count_by_mechanism_is_exact_in_a_million_lines() {
 }
 
 #[test]
-fn a_reader_that_leaves_ends_the_pipeline_quietly() {
+fn a_reader_that_exits_ends_the_pipeline_without_a_message() {
     let mut site = Site::new();
     let many = site.failures(20_000);
     site.write("mail.log", &many);
@@ -121,7 +121,7 @@ fn a_reader_that_leaves_ends_the_pipeline_quietly() {
 }
 
 #[test]
-fn a_reader_that_leaves_is_noticed_while_nothing_comes_in() {
+fn a_reader_that_exits_is_noticed_while_the_input_is_quiet() {
     let mut site = Site::new();
     let one = site.failures(1);
     site.write("mail.log", &one);
@@ -135,12 +135,12 @@ fn a_reader_that_leaves_is_noticed_while_nothing_comes_in() {
         ("mls-enrich --no-dns --country-db c.csv --asn-db a.csv", "event", takes_a_line),
         ("mls-csv", "event", takes_a_line),
         ("mls-csv --decode", "row", takes_a_line),
-        // A transaction is printed when it is whole.
+        // mls-sql prints a transaction only when it is complete.
         ("mls-sql export --dialect sqlite", "event", "true"),
         ("mls-anonymize", "mail.log", takes_a_line),
         ("mls-ipdb --country-db c.csv --asn-db a.csv lookup", "address", takes_a_line),
     ] {
-        // The pipe stays open: nothing but its reader can tell the tool that it is over.
+        // The input stays open, so only the exit of the reader can end the tool.
         let command = format!("exec 3<>in; cat {input} >&3; timeout 30 {tool} <&3 | {reader}");
         let output = site.shell(&command);
         assert_eq!(
@@ -152,7 +152,7 @@ fn a_reader_that_leaves_is_noticed_while_nothing_comes_in() {
 }
 
 #[test]
-fn random_bytes_are_bad_records_and_not_the_end() {
+fn random_bytes_are_bad_records_and_do_not_end_the_run() {
     let site = Site::new();
     let mut random = testdata::random::Random::new(3);
     let noise: Vec<u8> = (0..300_000).map(|_| u8::try_from(random.below(256)).unwrap()).collect();
@@ -180,7 +180,7 @@ fn random_bytes_are_bad_records_and_not_the_end() {
 }
 
 #[test]
-fn each_log_that_cannot_be_read_is_named_and_the_others_are_read() {
+fn every_unreadable_log_is_named_and_the_others_are_read() {
     let mut site = Site::new();
     site.log(3);
     let output = site.shell("mls-tail one mail.log two");
@@ -194,7 +194,7 @@ fn each_log_that_cannot_be_read_is_named_and_the_others_are_read() {
 }
 
 #[test]
-fn gzip_is_refused_by_name_and_not_read_as_lines() {
+fn gzip_input_is_refused_with_its_name_and_not_read_as_lines() {
     let mut site = Site::new();
     site.log(3);
     assert!(
@@ -248,7 +248,7 @@ fn no_stage_needs_more_memory_for_a_longer_log() {
 }
 
 #[test]
-fn what_is_decoded_is_what_was_encoded() {
+fn decoded_csv_equals_the_encoded_records() {
     let site = Site::new();
     site.write("mail.log", LOG);
     let output = site.shell(
@@ -267,7 +267,7 @@ fn what_is_decoded_is_what_was_encoded() {
             encoded["date"].as_str().unwrap()[..19],
             decoded["date"].as_str().unwrap()[..19]
         );
-        let Value::Object(members) = decoded else { panic!("{decoded} is no object") };
+        let Value::Object(members) = decoded else { panic!("{decoded} is not an object") };
         for member in ["service", "pid", "mechanism", "client", "reason"] {
             assert_eq!(members[member], Value::Null);
         }

@@ -1,4 +1,4 @@
-//! The commands in README.md and in the guide, run as they are written there.
+//! Runs the commands in README.md and in the guide exactly as written.
 
 use std::fs;
 use std::path::Path;
@@ -51,7 +51,7 @@ fn every_command_prints_something_and_succeeds() {
 fn the_first_command_shows_the_digest_and_says_where_the_page_is() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     assert_eq!(blocks(README, "bash")[0].trim(), "scripts/demo");
-    // Who sets this has tools elsewhere, and maybe old ones here.
+    // With this variable, cargo builds the tools elsewhere, and this directory may hold old ones.
     let elsewhere = TempDir::new().unwrap();
     let output = Command::new(root.join("scripts/demo"))
         .env("CARGO_TARGET_DIR", elsewhere.path())

@@ -1,4 +1,4 @@
-//! Logs are rotated under the pipeline in every way that logrotate knows, and every line is counted once.
+//! Logs are rotated in every way that logrotate supports, and each line is counted exactly once.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::collections::HashSet;
@@ -33,7 +33,7 @@ fn make_old(site: &Site, name: &str) {
 }
 
 #[test]
-fn half_read_log_is_finished_wherever_it_went() {
+fn a_half_read_log_is_finished_after_any_rename() {
     let mut site = Site::new();
     site.log(10);
     site.extract();
@@ -46,7 +46,7 @@ fn half_read_log_is_finished_wherever_it_went() {
 }
 
 #[test]
-fn half_read_log_is_finished_after_gzip() {
+fn a_half_read_log_is_finished_after_gzip() {
     let mut site = Site::new();
     site.log(3000);
     site.extract();
@@ -61,7 +61,7 @@ fn half_read_log_is_finished_after_gzip() {
 }
 
 #[test]
-fn several_rotations_are_caught_up_with() {
+fn all_files_are_read_after_several_rotations() {
     let mut site = Site::new();
     site.log(10);
     site.extract();
@@ -101,7 +101,7 @@ fn dated_names_are_read_in_order_of_their_dates() {
 }
 
 #[test]
-fn lines_that_come_late_into_a_rotated_file_are_read() {
+fn lines_appended_to_a_rotated_file_are_read() {
     let mut site = Site::new();
     site.log(10);
     site.extract();
@@ -115,7 +115,7 @@ fn lines_that_come_late_into_a_rotated_file_are_read() {
 }
 
 #[test]
-fn where_x_and_x_gz_are_both_there_x_counts() {
+fn if_a_file_and_its_gzip_both_exist_only_the_file_is_read() {
     let mut site = Site::new();
     site.log(10);
     rename(&site, "mail.log", "mail.log.1");
@@ -135,7 +135,7 @@ fn where_x_and_x_gz_are_both_there_x_counts() {
 }
 
 #[test]
-fn an_incomplete_gzip_is_waited_for() {
+fn an_incomplete_gzip_file_is_read_when_it_is_complete() {
     let mut site = Site::new();
     site.log(2000);
     site.extract();
@@ -159,7 +159,7 @@ fn an_incomplete_gzip_is_waited_for() {
 }
 
 #[test]
-fn an_incomplete_gzip_is_taken_as_it_is_after_an_hour_with_a_gap() {
+fn an_incomplete_gzip_file_is_read_with_a_gap_after_an_hour() {
     let mut site = Site::new();
     site.log(4000);
     rename(&site, "mail.log", "mail.log.1");
@@ -180,18 +180,18 @@ fn an_incomplete_gzip_is_taken_as_it_is_after_an_hour_with_a_gap() {
     let rows = site.read("F").lines().count() - 1;
     assert!((1000..4000).contains(&rows), "{rows}");
     assert!(site.read("F").lines().last().unwrap().contains(",u4000,"));
-    // It is said once.
+    // The gap is reported once.
     assert_eq!(text(&site.shell(mls_tests::EXTRACT).stderr), "");
 }
 
 #[test]
-fn copytruncate_loses_and_repeats_nothing_at_any_moment_of_it() {
+fn copytruncate_at_any_moment_loses_and_repeats_nothing() {
     let mut site = Site::new();
     site.log(2000);
     site.extract();
     site.log(100);
     let whole = fs::read(site.path().join("mail.log")).unwrap();
-    // The copy grows while the log stands.
+    // The copy grows while the log does not change.
     for part in [1000, whole.len() / 2, whole.len()] {
         File::create(site.path().join("mail.log.1")).unwrap().write_all(&whole[..part]).unwrap();
         site.extract();
@@ -200,7 +200,7 @@ fn copytruncate_loses_and_repeats_nothing_at_any_moment_of_it() {
     File::options().write(true).open(site.path().join("mail.log")).unwrap().set_len(0).unwrap();
     site.extract();
     site.assert_exact();
-    // Regrown past the old offset.
+    // The log has grown beyond the old offset again.
     site.log(3000);
     site.extract();
     site.assert_exact();
@@ -229,7 +229,7 @@ fn lines_that_were_read_between_copying_and_truncating_are_not_read_again() {
             "{lines}"
         );
         site.assert_exact();
-        // The next rotation makes .2 or .2.gz of it, and compresses it where it has not been before.
+        // The next rotation renames the copy to .2 or .2.gz, and compresses it if it is not compressed.
         if compressed_at_once {
             rename(&site, "mail.log.1.gz", "mail.log.2.gz");
         } else {
@@ -246,7 +246,7 @@ fn lines_that_were_read_between_copying_and_truncating_are_not_read_again() {
 }
 
 #[test]
-fn half_a_line_at_the_end_of_a_rotated_file_is_read_from_its_gzip_and_missed_when_the_file_goes() {
+fn half_a_line_at_the_end_of_a_rotated_file_is_read_from_its_gzip_or_reported_as_missing() {
     for compressed in [true, false] {
         let mut site = Site::new();
         let lines = site.failures(2);
@@ -274,9 +274,9 @@ fn half_a_line_at_the_end_of_a_rotated_file_is_read_from_its_gzip_and_missed_whe
 }
 
 #[test]
-fn a_log_that_is_truncated_while_it_waits_for_its_reader_is_read_again() {
+fn a_log_truncated_while_mls_tail_waits_for_its_reader_is_read_again() {
     let mut site = Site::new();
-    // It leaves room in the pipe (1 MiB) for a part of the next one.
+    // The pipe (1 MiB) then has room for a part of the next segment.
     let before = site.failures(3500);
     let (old, new) = (site.failures(3000), site.failures(4000));
     assert!(before.len() < 1 << 20 && before.len() + old.len() > 1 << 20);
@@ -292,7 +292,7 @@ fn a_log_that_is_truncated_while_it_waits_for_its_reader_is_read_again() {
     while !site.path().join("there").exists() {
         std::thread::sleep(Duration::from_millis(10));
     }
-    // Time to fill the pipe; where it is too short, there is less to see.
+    // Give the tool time to fill the pipe. If it is too short, the test checks less, but does not fail.
     std::thread::sleep(Duration::from_millis(700));
     assert!(site.shell("cp b.log b.log.1; : > b.log").status.success());
     site.append("b.log", &new);
@@ -308,7 +308,7 @@ fn a_log_that_is_truncated_while_it_waits_for_its_reader_is_read_again() {
 }
 
 #[test]
-fn a_copy_that_was_interrupted_is_not_a_log_of_its_own() {
+fn an_interrupted_copy_is_not_read_as_a_separate_log() {
     let mut site = Site::new();
     site.log(100);
     site.extract();
@@ -323,7 +323,7 @@ fn a_copy_that_was_interrupted_is_not_a_log_of_its_own() {
 }
 
 #[test]
-fn a_log_has_one_name_however_it_is_spelled() {
+fn different_spellings_of_a_path_are_one_log() {
     let mut site = Site::new();
     site.log(3);
     assert!(site.shell("ln -s . here; mkdir d").status.success());
@@ -348,7 +348,7 @@ fn a_log_has_one_name_however_it_is_spelled() {
 }
 
 #[test]
-fn a_log_that_is_missing_keeps_no_other_from_being_read() {
+fn a_missing_log_does_not_prevent_reading_the_others() {
     let mut site = Site::new();
     site.log(3);
     let both = mls_tests::EXTRACT.replace("mail.log", "missing.log mail.log missing-too.log");
@@ -359,7 +359,7 @@ fn a_log_that_is_missing_keeps_no_other_from_being_read() {
 }
 
 #[test]
-fn more_rotated_files_than_may_be_open_at_once_are_read() {
+fn more_rotated_files_than_open_file_descriptors_are_read() {
     let mut site = Site::new();
     for n in 0..300 {
         let lines = site.failures(1);
@@ -373,7 +373,7 @@ fn more_rotated_files_than_may_be_open_at_once_are_read() {
 }
 
 #[test]
-fn a_gzip_file_with_nothing_good_in_it_is_told_of_once() {
+fn a_gzip_file_without_any_readable_data_is_reported_once() {
     let mut site = Site::new();
     site.log(1);
     for garbage in ["", "garbage"] {
@@ -387,7 +387,7 @@ fn a_gzip_file_with_nothing_good_in_it_is_told_of_once() {
 }
 
 #[test]
-fn without_the_rotated_files_a_log_that_was_read_is_not_missed() {
+fn a_rotated_file_that_was_read_to_its_end_is_not_reported_as_missing() {
     let mut site = Site::new();
     let extract = mls_tests::EXTRACT.replace("mail.log", "--no-rotated mail.log");
     site.log(3);
@@ -400,7 +400,7 @@ fn without_the_rotated_files_a_log_that_was_read_is_not_missed() {
 }
 
 #[test]
-fn a_log_that_was_truncated_and_has_regrown_is_a_new_one_and_the_loss_is_told() {
+fn a_log_that_was_truncated_and_has_grown_again_is_read_anew_and_the_loss_is_reported() {
     let mut site = Site::new();
     site.log(50);
     site.extract();
@@ -417,7 +417,7 @@ fn a_log_that_was_truncated_and_has_regrown_is_a_new_one_and_the_loss_is_told() 
 }
 
 #[test]
-fn logs_that_begin_alike_are_told_apart() {
+fn logs_with_the_same_beginning_are_distinguished() {
     let mut site = Site::new();
     let banner = "2026-06-01T00:00:00+00:00 vm rsyslogd: start\n".repeat(300);
     site.append("mail.log", &banner);
@@ -441,7 +441,7 @@ fn logs_that_begin_alike_are_told_apart() {
 }
 
 #[test]
-fn a_new_log_that_begins_like_the_old_one_and_is_longer_is_a_new_one() {
+fn a_longer_new_log_with_the_same_beginning_is_recognized_as_new() {
     let mut site = Site::new();
     let banner = "2026-06-01T00:00:00+00:00 vm rsyslogd: start\n".repeat(300);
     site.append("mail.log", &banner);
@@ -459,7 +459,7 @@ fn a_new_log_that_begins_like_the_old_one_and_is_longer_is_a_new_one() {
 }
 
 #[test]
-fn an_empty_log_and_half_a_line_are_waited_for() {
+fn an_empty_log_and_half_a_line_are_read_when_the_line_is_complete() {
     let mut site = Site::new();
     site.extract();
     assert_eq!(site.read("F").lines().count(), 1);
@@ -474,7 +474,7 @@ fn an_empty_log_and_half_a_line_are_waited_for() {
 }
 
 #[test]
-fn a_file_that_vanished_unread_or_cannot_be_read_is_told_of_once() {
+fn a_file_that_disappeared_unread_or_is_unreadable_is_reported_once() {
     let mut site = Site::new();
     site.log(10);
     site.extract();
@@ -493,7 +493,7 @@ fn a_file_that_vanished_unread_or_cannot_be_read_is_told_of_once() {
 }
 
 #[test]
-fn a_file_that_was_read_to_its_end_may_go() {
+fn a_file_that_was_read_to_its_end_may_be_deleted() {
     let mut site = Site::new();
     site.log(10);
     rename(&site, "mail.log", "mail.log.1");
@@ -505,7 +505,7 @@ fn a_file_that_was_read_to_its_end_may_go() {
 }
 
 #[test]
-fn plain_mode_prints_everything_once_and_saves_its_own_cursor() {
+fn plain_mode_prints_each_line_once_and_saves_its_own_cursor() {
     let mut site = Site::new();
     let all = site.failures(30);
     let (one, two) = all.split_at(all.len() / 2);
@@ -520,7 +520,7 @@ fn plain_mode_prints_everything_once_and_saves_its_own_cursor() {
     rename(&site, "mail.log.1.gz", "mail.log.2.gz");
     site.append("mail.log", two);
     seen += &printed();
-    // The half line at the end of the gzip file got its newline.
+    // mls-tail adds a newline to the half line at the end of the gzip file.
     let cut = one.rfind('\n').unwrap() + 1;
     assert_eq!(seen, if cut == one.len() { all.clone() } else { format!("{one}\n{two}") });
     let rotated_too = text(&site.shell("mls-tail mail.log").stdout);
@@ -528,7 +528,8 @@ fn plain_mode_prints_everything_once_and_saves_its_own_cursor() {
     assert_eq!((rotated_too, without.as_str()), (seen, two));
 }
 
-/// The four ways in which logs are rotated; `weekly` and the like do not matter, because the test forces it.
+/// Four configurations of logrotate. `weekly` and similar options are absent, because the test forces
+/// each rotation.
 const CONFIGURATIONS: [&str; 4] = [
     "rotate 3\ncompress\ndelaycompress\ncreate",
     "rotate 3\ncompress\ncreate",
@@ -554,7 +555,7 @@ fn real_logrotate_in_four_configurations() {
                 site.extract();
             }
             site.log(40);
-            // Two names made from the same second would be one.
+            // Two rotations in the same second would give the same name.
             let stamp = 1_780_272_000 + round;
             let rotated = site.shell(&format!(
                 "logrotate --force --state state rotate.conf && touch -d @{stamp} state"
@@ -569,7 +570,7 @@ fn real_logrotate_in_four_configurations() {
     }
 }
 
-/// Ways in which a log gets another name or place, as shell commands, and where it is then.
+/// Shell commands that move a log, and its path after them.
 const MOVES: [(&str, &str); 5] = [
     ("mkdir big && mv d big/ && ln -s big/d d", "d/mail.log"),
     ("mv d e", "e/mail.log"),
@@ -582,7 +583,7 @@ const MOVES: [(&str, &str); 5] = [
 ];
 
 #[test]
-fn a_log_that_moves_is_counted_once_and_a_directory_that_moves_back_too() {
+fn a_log_is_counted_once_when_it_or_its_directory_moves_and_moves_back() {
     for (change, name) in MOVES {
         let mut site = Site::new();
         assert!(site.shell("mkdir d && mv mail.log d/").status.success());
@@ -669,13 +670,13 @@ fn every_name_and_compression_of_a_rotated_file_is_found() {
 }
 
 #[test]
-fn nul_bytes_in_front_of_a_line_are_skipped_and_the_line_counts() {
+fn nul_bytes_before_a_line_are_skipped_and_the_line_counts() {
     for length in [1, 5000, 3 << 20] {
         for is_compressed in [false, true] {
             let mut site = Site::new();
             site.log(3);
             site.extract();
-            // copytruncate while the writer keeps its offset.
+            // copytruncate, but the writer keeps its offset.
             rename(&site, "mail.log", "mail.log.1");
             File::create(site.path().join("mail.log")).unwrap().set_len(length).unwrap();
             site.log(3);

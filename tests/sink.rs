@@ -1,4 +1,4 @@
-//! What the owner of the CSV and of the cursor file may do between two runs, and what two pipelines may not.
+//! Changes to the CSV and the cursor file between two runs, and two pipelines with the same files.
 
 use std::fs;
 use std::io::Write;
@@ -12,7 +12,7 @@ fn with(option: &str) -> String {
 }
 
 #[test]
-fn a_first_run_begins_with_the_header_and_keeps_the_file_to_itself_and_its_group() {
+fn a_first_run_writes_the_header_and_creates_the_file_with_mode_0640() {
     let mut site = Site::new();
     site.log(3);
     site.extract();
@@ -41,7 +41,7 @@ fn an_idle_run_writes_nothing() {
 }
 
 #[test]
-fn rows_behind_the_commit_are_moved_aside_and_never_deleted() {
+fn uncommitted_rows_are_moved_to_another_file_and_never_deleted() {
     let mut site = Site::new();
     site.log(3);
     site.extract();
@@ -60,7 +60,7 @@ fn rows_behind_the_commit_are_moved_aside_and_never_deleted() {
 }
 
 #[test]
-fn a_csv_that_was_rotated_removed_or_emptied_is_begun_anew_and_the_log_goes_on() {
+fn a_rotated_removed_or_emptied_csv_is_started_anew_and_the_log_continues() {
     for owner in ["mv F F.1", "rm F", ": > F", "cp F F.1; : > F"] {
         let mut site = Site::new();
         site.log(3);
@@ -97,7 +97,7 @@ fn uncommitted_rows_are_moved_out_of_a_rotated_csv() {
                 continue;
             }
             let mut site = Site::new();
-            // An older CSV, from which a header alone cannot be told.
+            // An older CSV. A header alone cannot distinguish it from the new one.
             site.log(2);
             site.extract();
             assert!(site.shell("mv F F.9").status.success());
@@ -118,7 +118,7 @@ fn uncommitted_rows_are_moved_out_of_a_rotated_csv() {
 }
 
 #[test]
-fn a_csv_is_rotated_without_its_uncommitted_rows_and_replaces_no_file() {
+fn rotate_to_moves_uncommitted_rows_out_and_never_replaces_a_file() {
     let mut site = Site::new();
     site.log(3);
     site.extract();
@@ -128,7 +128,7 @@ fn a_csv_is_rotated_without_its_uncommitted_rows_and_replaces_no_file() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(site.files("F").len(), 3, "{:?}", site.files("F"));
     assert_eq!(site.read(&site.files("F.recovered-")[0]), "vm,torn");
-    // Nothing is there to be rotated.
+    // There is no file to rotate.
     assert!(site.shell(rotate).status.success());
     site.log(2);
     site.extract();
@@ -145,12 +145,12 @@ fn a_csv_is_rotated_without_its_uncommitted_rows_and_replaces_no_file() {
 }
 
 #[test]
-fn a_csv_that_disappears_before_its_header_was_committed_is_begun_again() {
+fn a_csv_that_disappears_before_its_header_is_committed_is_started_again() {
     for owner in ["rm F", ": > F", "mv F F.1"] {
         let mut site = Site::new();
         site.log(3);
         site.extract();
-        // What a run leaves that dies between its two commits of a new CSV.
+        // The files after a run died between the two commits of a new CSV.
         assert!(site.shell("mv F F.2").status.success());
         let empty = mls_state::cursor_file::Fingerprint::empty();
         let path = site.path().join("S");
@@ -166,7 +166,7 @@ fn a_csv_that_disappears_before_its_header_was_committed_is_begun_again() {
 }
 
 #[test]
-fn quiet_runs_after_a_rotation_of_the_csv_leave_nothing_behind() {
+fn runs_without_new_rows_after_a_rotation_of_the_csv_leave_no_extra_files() {
     let mut site = Site::new();
     site.log(3);
     site.extract();
@@ -183,7 +183,7 @@ fn quiet_runs_after_a_rotation_of_the_csv_leave_nothing_behind() {
 }
 
 #[test]
-fn a_csv_that_is_changed_while_rows_are_appended_is_left_alone() {
+fn a_csv_changed_while_rows_are_appended_is_not_touched_again() {
     for (owner, left) in
         [("rm F", 0), ("mv F F.1; : > F", 1), ("mv F F.1; seq 9999 > F", 1), (": > F", 1)]
     {
@@ -198,7 +198,7 @@ fn a_csv_that_is_changed_while_rows_are_appended_is_left_alone() {
         let mut sink = sink.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut input = sink.stdin.take().unwrap();
         input.write_all(&rows).unwrap();
-        // The sink has its rows and waits for the end; the owner is quicker.
+        // The sink has its rows and waits for the end of its input. The file changes before that.
         let status = format!("/proc/{}/status", sink.id());
         while rustix::io::ioctl_fionread(&input).unwrap() > 0
             || !fs::read_to_string(&status).unwrap().contains("State:\tS")
@@ -228,13 +228,13 @@ fn a_csv_that_is_changed_while_rows_are_appended_is_left_alone() {
 }
 
 #[test]
-fn a_run_that_dies_right_after_the_csv_was_rotated_leaves_nothing_to_decide() {
+fn a_run_that_dies_right_after_a_rotation_of_the_csv_needs_no_decision() {
     let mut site = Site::new();
     site.log(3);
     site.extract();
     fs::remove_file(site.path().join("F")).unwrap();
     site.log(400);
-    // Ends after the header and some rows, and before any commit.
+    // The input ends after the header and some rows, before any commit.
     let output = site.shell(&EXTRACT.replace("mls-csv", "prlimit --fsize=3000 -- mls-csv"));
     assert_eq!(output.status.code(), Some(74), "{}", text(&output.stderr));
     site.append("F", "vm,torn");
@@ -243,7 +243,7 @@ fn a_run_that_dies_right_after_the_csv_was_rotated_leaves_nothing_to_decide() {
 }
 
 #[test]
-fn a_csv_that_was_edited_waits_for_a_decision() {
+fn an_edited_csv_is_refused_until_adopt_or_reset() {
     for (edit, why) in [
         ("sed -i s/u1/U1/ F", "somebody has edited it"),
         ("sed -i 2d F", "somebody has shortened it"),
@@ -274,7 +274,7 @@ fn a_csv_that_was_edited_waits_for_a_decision() {
 }
 
 #[test]
-fn the_cure_that_readme_has_for_an_edited_csv_is_one() {
+fn the_commands_in_readme_repair_an_edited_csv() {
     let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
     let cure =
         readme.split('`').find(|code| code.ends_with(" --adopt")).unwrap().replace("\\|", "|");
@@ -291,7 +291,7 @@ fn the_cure_that_readme_has_for_an_edited_csv_is_one() {
     site.log(4);
     let output = site.shell(&extract);
     let said = text(&output.stderr);
-    // As the row of the table calls it.
+    // The row of the table names this message.
     assert!(
         readme.contains("`are not what was committed`")
             && said.contains("are not what was committed"),
@@ -305,7 +305,7 @@ fn the_cure_that_readme_has_for_an_edited_csv_is_one() {
 }
 
 #[test]
-fn reset_moves_an_edited_csv_aside_and_goes_on_with_the_log() {
+fn reset_renames_an_edited_csv_and_continues_with_the_log() {
     let mut site = Site::new();
     site.log(3);
     site.extract();
@@ -318,7 +318,7 @@ fn reset_moves_an_edited_csv_aside_and_goes_on_with_the_log() {
 }
 
 #[test]
-fn a_csv_without_a_cursor_waits_for_a_decision_too() {
+fn a_csv_without_a_cursor_file_is_refused_until_adopt_or_reset() {
     let mut site = Site::new();
     site.log(3);
     site.write("F", "mine, without a newline");
@@ -332,7 +332,7 @@ fn a_csv_without_a_cursor_waits_for_a_decision_too() {
 }
 
 #[test]
-fn without_a_cursor_file_rows_are_appended_to_nothing_but_our_own_csv() {
+fn without_a_cursor_file_rows_are_appended_only_to_our_own_csv() {
     const HEADER: &str = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso";
     let mut site = Site::new();
     site.log(3);
@@ -368,7 +368,7 @@ fn without_a_cursor_file_rows_are_appended_to_nothing_but_our_own_csv() {
 }
 
 #[test]
-fn a_damaged_cursor_file_is_never_a_new_beginning() {
+fn a_damaged_cursor_file_is_refused_and_never_replaced() {
     for (damage, why) in [
         (": > S", "it is empty"),
         ("truncate -s -20 S", "not a whole JSON object"),
@@ -384,7 +384,7 @@ fn a_damaged_cursor_file_is_never_a_new_beginning() {
         let output = site.shell("mls-tail --framed --cursor-file S mail.log");
         assert_eq!(output.status.code(), Some(78), "{damage}: {}", text(&output.stderr));
         assert!(text(&output.stderr).contains(why), "{damage}: {}", text(&output.stderr));
-        // What the position means only mls-tail knows; the sink, which ends last, then has no input.
+        // Only mls-tail understands the position, so it fails. The sink ends last, without input.
         let code = if damage.contains("place") { 75 } else { 78 };
         assert!(site.extract_fails(code).contains(why), "{damage}");
         assert_eq!(site.read("F"), rows);
@@ -395,7 +395,7 @@ fn a_damaged_cursor_file_is_never_a_new_beginning() {
 fn the_second_of_two_pipelines_writes_nothing() {
     let mut site = Site::new();
     site.log(3);
-    // cat ends when this test does, and holds the lock until then.
+    // This pipeline holds the lock until the test ends `cat`.
     let mut first = site.command("flock F.lock cat").stdin(Stdio::piped()).spawn().unwrap();
     while site.shell("flock -n F.lock true").status.success() {}
     let said = site.extract_fails(75);
@@ -408,10 +408,10 @@ fn the_second_of_two_pipelines_writes_nothing() {
 }
 
 #[test]
-fn a_late_sink_of_a_killed_pipeline_is_fenced_off() {
+fn a_late_sink_of_a_killed_pipeline_cannot_commit() {
     let mut site = Site::new();
     site.log(3);
-    // What a slow pipeline has read before it stalls …
+    // A slow pipeline reads, then it stalls.
     assert!(
         site.shell("mls-tail --framed --cursor-file S mail.log | mls-parse > late")
             .status
@@ -419,7 +419,7 @@ fn a_late_sink_of_a_killed_pipeline_is_fenced_off() {
     );
     site.log(3);
     site.extract();
-    // … arrives after another one has committed.
+    // Its records arrive after another pipeline has committed.
     let rows = site.read("F");
     let output = site.shell("mls-csv --append F --cursor-file S < late");
     assert_eq!(output.status.code(), Some(75));
@@ -433,7 +433,7 @@ fn a_late_sink_of_a_killed_pipeline_is_fenced_off() {
 }
 
 #[test]
-fn input_that_stops_without_its_end_is_not_committed() {
+fn input_without_an_end_record_is_not_committed() {
     let mut site = Site::new();
     site.log(3);
     for cut in ["head -c 300", "head -n -2", "head -c 0"] {
@@ -450,7 +450,7 @@ fn input_that_stops_without_its_end_is_not_committed() {
 }
 
 #[test]
-fn a_framed_stream_without_its_end_is_no_success_where_there_is_no_cursor_either() {
+fn a_framed_stream_without_an_end_record_fails_even_without_a_cursor_file() {
     let mut site = Site::new();
     site.log(3);
     for sink in ["mls-csv", "mls-csv --append G", "mls-report --date 2026-06-01", "mls-sql export"]
@@ -489,7 +489,7 @@ fn a_pipeline_without_its_parser_is_refused_and_commits_nothing() {
 }
 
 #[test]
-fn another_reader_sees_only_what_was_committed() {
+fn committed_by_hides_uncommitted_rows_from_another_reader() {
     let mut site = Site::new();
     let export = "mls-tail --framed --cursor-file S2 --committed-by S F | mls-csv --decode --timezone UTC | \
                   mls-csv --append F2 --cursor-file S2 --timezone UTC";
@@ -506,7 +506,7 @@ fn another_reader_sees_only_what_was_committed() {
     site.log(2);
     site.extract();
     assert_eq!(copied(&site), 5);
-    // Rotated before it was copied, with a row that was never committed at its end.
+    // The CSV was rotated before the other reader read it, with an uncommitted row at its end.
     site.log(2);
     site.extract();
     site.append("F", "vm,2026-06-01 00:00,192.0.2.9,uncommitted,null,N/A,N/A,N/A,N/A\n");
@@ -519,7 +519,7 @@ fn another_reader_sees_only_what_was_committed() {
 }
 
 #[test]
-fn another_reader_sees_the_rows_of_a_rotated_csv_though_the_new_one_has_no_more_than_its_header() {
+fn another_reader_sees_the_rows_of_a_rotated_csv_if_the_new_one_has_only_a_header() {
     let mut site = Site::new();
     site.log(3);
     site.extract();
@@ -528,14 +528,14 @@ fn another_reader_sees_the_rows_of_a_rotated_csv_though_the_new_one_has_no_more_
     assert_eq!(site.read("F").lines().count(), 1);
     let rows = "mls-tail --framed --committed-by S F | mls-csv --decode | grep -c auth";
     assert_eq!(text(&site.shell(rows).stdout).trim(), "3");
-    // Nor where that one was rotated too, and the older one is forgotten.
+    // The same after a second rotation, when the older file is forgotten.
     assert!(site.shell("mv F F-20260602; jq '.rotated = []' S > T && mv T S").status.success());
     site.extract();
     assert_eq!(text(&site.shell(rows).stdout).trim(), "3");
 }
 
 #[test]
-fn the_cursor_is_shown_to_people() {
+fn show_cursor_explains_the_cursor_file() {
     let mut site = Site::new();
     let show = |site: &Site| text(&site.shell("mls-tail --show-cursor --cursor-file S").stdout);
     assert!(show(&site).contains("no cursor yet"));
@@ -551,7 +551,7 @@ fn the_cursor_is_shown_to_people() {
 }
 
 #[test]
-fn a_cursor_file_to_be_committed_by_that_is_not_there_is_told_of() {
+fn a_missing_file_of_committed_by_is_reported() {
     let mut site = Site::new();
     site.log(3);
     site.extract();

@@ -1,4 +1,4 @@
-//! Whatever dies when, a database and the SQL files have each row exactly once.
+//! A database and the SQL files have each row exactly once, whichever process dies at any time.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
 use std::process::{Child, Command, Stdio};
@@ -8,12 +8,12 @@ use mls_tests::servers::{Kind, Server};
 use mls_tests::{EXTRACT, Site, text};
 use testdata::random::Random;
 
-/// `MLS_ROUNDS` rounds for each database, by default few: `scripts/test --full` runs more.
+/// `MLS_ROUNDS` sets the number of rounds for each database; `scripts/test --full` runs more.
 fn rounds() -> u64 {
     std::env::var("MLS_ROUNDS").map_or(12, |rounds| rounds.parse().unwrap())
 }
 
-/// Starts a pipeline and kills one of its stages, or all of them, after a moment.
+/// Starts a pipeline, and after a random time kills one of its stages or all of them.
 fn kill_one(site: &Site, pipeline: &str, random: &mut Random, longest: u64) -> bool {
     let mut shell = site.command(pipeline).stderr(Stdio::null()).spawn().unwrap();
     std::thread::sleep(Duration::from_micros(random.below(longest)));
@@ -37,7 +37,7 @@ fn children(shell: &Child) -> Vec<String> {
     list.split_ascii_whitespace().map(str::to_owned).collect()
 }
 
-/// Runs a pipeline until it succeeds: a killed one may have left stages that are still ending.
+/// Runs a pipeline until it succeeds, because stages of a killed pipeline may still be running.
 fn finish(site: &Site, pipeline: &str) {
     for _ in 0..600 {
         let output = site.shell(pipeline);
@@ -65,13 +65,13 @@ fn load_is_exact_though_stages_and_servers_are_killed() {
         let pipeline = format!(
             "mls-tail --framed --cursor-file <(mls-sql cursor --url '{url}') mail.log | mls-parse | mls-sql load --url '{url}'"
         );
-        // The tables are there: killing it before is another test's.
+        // Create the tables first; another test kills the server before that.
         finish(&site, &pipeline);
         let mut died = 0;
         for round in 0..rounds() {
             site.log(random.below(3000));
             if kind != Kind::Sqlite && round % 6 == 5 {
-                // The server is pulled out from under a pipeline, and back before the next begins.
+                // Kill the server while the pipeline runs, and start it again before the next one.
                 let mut shell = site.command(&pipeline).stderr(Stdio::null()).spawn().unwrap();
                 std::thread::sleep(Duration::from_micros(random.below(80_000)));
                 server.kill();
@@ -126,7 +126,7 @@ fn export_and_import_are_exact_though_stages_and_servers_are_killed() {
     }
 }
 
-/// The name that a file has before a commit of `cursor_file` names it.
+/// The temporary name of a file, before a commit of `cursor_file`.
 fn part(site: &Site, cursor_file: &str) -> String {
     let machine = text(&site.shell("uname -n").stdout)
         .trim()
@@ -137,7 +137,7 @@ fn part(site: &Site, cursor_file: &str) -> String {
 }
 
 #[test]
-fn a_file_that_was_committed_and_not_renamed_is_renamed_by_the_next_start() {
+fn the_next_run_renames_a_file_that_was_committed_but_not_renamed() {
     let mut site = Site::new();
     site.log(3);
     finish(&site, EXTRACT);
@@ -149,26 +149,26 @@ fn a_file_that_was_committed_and_not_renamed_is_renamed_by_the_next_start() {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     };
     let [name] = sql().try_into().unwrap();
-    // As if it had died between the two.
+    // The state after a run died between the commit and the rename.
     let part = format!("sql/{}", part(&site, "X"));
     std::fs::rename(site.path().join("sql").join(&name), site.path().join(&part)).unwrap();
-    // The directory that the commit speaks of is the one, whatever this run is told.
+    // The file stays in the directory that the commit names, whatever `--dir` says.
     finish(&site, &export.replace("--dir sql", "--dir other"));
     assert_eq!(sql(), std::slice::from_ref(&name));
-    // Where renaming cannot be trusted not to replace, it has both names for a moment.
+    // Without RENAME_NOREPLACE, the file has both names for a moment.
     std::fs::hard_link(site.path().join("sql").join(&name), site.path().join(&part)).unwrap();
     finish(&site, export);
     assert_eq!(sql(), std::slice::from_ref(&name));
-    // What was never committed is not taken for it, and nothing new is no file.
+    // An uncommitted file is not renamed, and without new rows there is no new file.
     std::fs::rename(site.path().join("sql").join(&name), site.path().join("elsewhere")).unwrap();
     site.write(&part, "BEGIN;\nnever committed\n");
     finish(&site, export);
     assert!(!sql().contains(&name), "{:?}", sql());
 }
 
-/// Moving is to that name what renaming the machine is.
+/// The temporary name depends on the path of the cursor file and on the name of the machine.
 #[test]
-fn a_file_that_was_committed_and_not_renamed_is_found_though_the_cursor_file_has_moved() {
+fn a_committed_file_is_found_and_renamed_after_the_cursor_file_has_moved() {
     for (state, dir, moved_dir) in [("state", "sql", "sql"), ("state", "state/sql", "moved/sql")] {
         let mut site = Site::new();
         site.log(3);
@@ -190,11 +190,11 @@ fn a_file_that_was_committed_and_not_renamed_is_found_though_the_cursor_file_has
             std::fs::rename(site.path().join(from), site.path().join(to)).unwrap();
         };
         let [name] = export(state, dir).try_into().unwrap();
-        // As if it had died between the two.
+        // The state after a run died between the commit and the rename.
         rename(&format!("{dir}/{name}"), &format!("{dir}/{}", part(&site, &format!("{state}/X"))));
         rename(state, "moved");
         assert_eq!(export("moved", moved_dir), std::slice::from_ref(&name), "{dir}");
-        // A cursor file of a version that did not name it.
+        // A cursor file of an older version does not name the temporary file.
         assert!(site.shell("sed -i '/\"part\"/d' moved/X").status.success());
         rename(&format!("{moved_dir}/{name}"), &format!("{moved_dir}/{}", part(&site, "moved/X")));
         assert_eq!(export("moved", moved_dir), [name], "{dir}");
@@ -202,7 +202,7 @@ fn a_file_that_was_committed_and_not_renamed_is_found_though_the_cursor_file_has
 }
 
 #[test]
-fn a_server_that_starts_late_is_waited_for_and_one_that_never_does_is_75() {
+fn load_waits_for_a_server_that_starts_late_and_ends_with_75_if_it_never_starts() {
     let mut site = Site::new();
     site.log(5);
     let mut server = Server::new(Kind::Mariadb);

@@ -1,4 +1,4 @@
-//! The units: sound, locked down, and made of tools and flags that there are.
+//! The systemd units: valid, sandboxed, and with existing tools and options.
 
 use std::fs;
 use std::process::Command;
@@ -7,20 +7,20 @@ use mls_tests::units::{commands, files, folder};
 use mls_tests::{has, skip, text, tools};
 
 #[test]
-fn systemd_has_nothing_to_say_against_them() {
+fn systemd_analyze_verify_reports_nothing() {
     if !has("systemd-analyze") {
         return skip("systemd-analyze is not installed");
     }
     let units = [files(".service"), files(".timer"), files(".path")].concat();
-    assert_eq!(units.len(), 27, "a unit came or went: is it looked at here?");
-    // The manual page comes with the package.
+    assert_eq!(units.len(), 27, "a unit was added or removed; check that this test covers it");
+    // The package contains the manual page.
     let output =
         Command::new("systemd-analyze").args(["verify", "--man=no"]).args(&units).output().unwrap();
     assert_eq!((output.status.success(), text(&output.stderr)), (true, String::new()));
 }
 
 #[test]
-fn a_unit_that_is_tried_again_gives_up_and_says_so() {
+fn a_restarting_unit_reaches_its_start_limit_so_that_on_failure_runs() {
     let seconds = |text: &str| {
         let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap());
         number.parse::<u64>().unwrap()
@@ -32,7 +32,7 @@ fn a_unit_that_is_tried_again_gives_up_and_says_so() {
         if value("Restart").is_none() {
             continue;
         }
-        // As long as a try takes where a server is down.
+        // The time of one attempt while a server is down.
         let each = seconds(value("RestartSec").unwrap()) + 20;
         let tries: u64 = value("StartLimitBurst").unwrap().parse().unwrap();
         let within = seconds(value("StartLimitIntervalSec").unwrap());
@@ -46,7 +46,7 @@ fn a_unit_that_is_tried_again_gives_up_and_says_so() {
 }
 
 #[test]
-fn little_is_exposed_and_least_where_no_network_is_needed() {
+fn units_have_a_low_exposure_and_the_lowest_without_network() {
     if !has("systemd-analyze") {
         return skip("systemd-analyze is not installed");
     }
@@ -73,9 +73,9 @@ fn little_is_exposed_and_least_where_no_network_is_needed() {
             "{name}"
         );
         let most = match name {
-            // It changes the packet filter.
+            // This unit changes the packet filter.
             "maillogsentinel-block-nft.service" => 1.3,
-            // It is root, to ask for the reload.
+            // This unit runs as root, because it reloads Postfix.
             "maillogsentinel-block-postfix.service" => 1.0,
             _ if without_network => 0.5,
             _ => 1.2,
@@ -93,7 +93,7 @@ fn every_service_is_in_the_shared_sandbox() {
     }
     for path in files(".service") {
         let name = path.file_name().unwrap().to_str().unwrap();
-        // systemd.unit(5): drop-ins of a prefix hold for names with a dash after it, and for no others.
+        // systemd.unit(5): a drop-in for a prefix applies only to names with a dash after the prefix.
         let folder = if name.starts_with("maillogsentinel-") {
             "maillogsentinel-.service.d".to_owned()
         } else {
@@ -101,7 +101,7 @@ fn every_service_is_in_the_shared_sandbox() {
         };
         let there = fs::read_to_string(path.with_file_name(folder).join("sandbox.conf"));
         assert_eq!(there.unwrap_or_default(), sandbox, "{name}");
-        // A line that the sandbox has as well would not change anything, or be changed unseen.
+        // A unit must not repeat a line of the sandbox: the line would have no effect, or hide a change.
         let unit = fs::read_to_string(&path).unwrap();
         let keys = sandbox.lines().filter_map(|line| line.split_once('=')).map(|(key, _)| key);
         for key in keys {
@@ -112,9 +112,9 @@ fn every_service_is_in_the_shared_sandbox() {
 }
 
 #[test]
-fn a_pipeline_reads_the_same_for_systemd_and_for_the_front_end() {
+fn systemd_and_the_front_end_run_the_same_pipeline() {
     for (unit, command) in commands() {
-        // systemd.service(5) has ideas of its own about these; the front end hands the text to bash.
+        // systemd.service(5) interprets these characters; the front end passes the text to bash.
         let plain = !command.replace("$$", "").contains(['$', '\\', '%']);
         assert!(plain || unit == "maillogsentinel-failed@.service", "{unit}: {command}");
         assert_eq!(command.matches('\'').count(), 2, "{unit}: {command}");
@@ -122,7 +122,7 @@ fn a_pipeline_reads_the_same_for_systemd_and_for_the_front_end() {
 }
 
 #[test]
-fn pipelines_call_tools_and_flags_that_there_are_and_name_no_file_but_the_configuration() {
+fn pipelines_use_existing_tools_and_options_and_name_only_the_configuration_file() {
     let mut stages = 0;
     for (unit, command) in commands() {
         let Some(script) = command.strip_prefix("/usr/bin/bash -o pipefail -c 'trap : TERM; ")
