@@ -31,6 +31,10 @@ pub struct Attempt<'a> {
     pub country_code: Option<&'a str>,
     pub asn: Option<&'a str>,
     pub aso: Option<&'a str>,
+    /// The service that logged it. A CSV does not have it.
+    pub service: Option<&'a str>,
+    /// Postfix's queue ID of the message that the login sent. A CSV does not have it.
+    pub queue_id: Option<&'a str>,
     /// How many attempts this stands for.
     pub attempts: u64,
 }
@@ -104,6 +108,8 @@ impl LineParser {
             country_code: value(country_code, country_text),
             asn: value(asn, asn_text),
             aso: value(aso, organisation_text),
+            service: None,
+            queue_id: None,
             attempts: 1,
         }))
     }
@@ -119,6 +125,8 @@ impl LineParser {
         // Anybody can write records by hand.
         for text in [
             &mut auth.user,
+            &mut auth.service,
+            &mut auth.queue_id,
             &mut added.hostname,
             &mut added.reverse_dns_status,
             &mut added.country_code,
@@ -155,6 +163,8 @@ impl LineParser {
             country_code: added.country_code.as_deref().map(clip),
             asn,
             aso: added.aso.as_deref().map(clip),
+            service: auth.service.as_deref().map(clip),
+            queue_id: auth.queue_id.as_deref().map(clip),
             attempts,
         })
     }

@@ -3,16 +3,18 @@
 //! `mls-report` and `mls-alert` read the same inputs: the CSV of mls-csv, or the `auth` records of mls-parse and
 //! mls-enrich, from a file or from standard input, plain or compressed by gzip. [`AttemptSource`] opens such an input and
 //! gives each attempt as an [`Attempt`], which borrows from the line that was read. [`LoginReader`] gives the logins of a
-//! second input between the failures of the first.
+//! second input between the failures of the first. [`Batch`] holds attempts on their way to another thread.
 
 #![warn(missing_docs)]
 
 mod attempt;
+mod batch;
 mod clock;
 mod logins;
 mod source;
 
 pub use attempt::{Attempt, MAX_NAME};
+pub use batch::{Batch, Login};
 pub use clock::Clock;
-pub use logins::{Login, LoginReader};
-pub use source::{AttemptSource, ReadSummary};
+pub use logins::LoginReader;
+pub use source::{AttemptSource, ReadSummary, read_rotated};

@@ -174,6 +174,22 @@ impl AttemptSource {
     }
 }
 
+/// Calls `each` for every failure and every login of one file of a chain.
+///
+/// # Errors
+/// As [`AttemptSource::read`].
+pub fn read_rotated(
+    file: &ChainFile,
+    zone: Zone,
+    mut each: impl FnMut(&Attempt<'_>),
+) -> anyhow::Result<()> {
+    let mut each = |attempt: &Attempt<'_>, _| {
+        each(attempt);
+        Ok(())
+    };
+    read(open_rotated(file)?, zone, &mut each, || Ok(())).map(drop)
+}
+
 fn open_file(path: &Path, length: Option<u64>) -> anyhow::Result<Reader> {
     let name = path.display().to_string();
     let file = File::open(path)

@@ -172,20 +172,20 @@ impl Attacks {
         }
     }
 
-    /// The number of networks that nine of ten users, without the one with this `attack`, do not
-    /// exceed, in each window. `users` is the number of all users.
-    pub(crate) fn usual(&self, attack: &Attack, users: usize) -> [u32; 2] {
-        std::array::from_fn(|window| {
-            let mut above = users.saturating_sub(1) / 10;
-            let own = (attack.networks[window] as usize).min(MAX_COUNT);
-            for count in (1..=MAX_COUNT).rev() {
-                let here = self.users[window][count] as usize - usize::from(own == count);
-                if here > above {
-                    return u32::try_from(count).unwrap_or(u32::MAX);
-                }
-                above -= here;
-            }
-            0
-        })
+    /// Whether `count` networks in `window` are more than twice as many as nine of ten users have,
+    /// without the one with this `attack`. `users` is the number of all users.
+    pub(crate) fn is_outlier(
+        &self,
+        attack: &Attack,
+        window: usize,
+        count: u32,
+        users: usize,
+    ) -> bool {
+        // So many networks are at least half as many.
+        let half = (count as usize).div_ceil(2);
+        let Some(counts) = self.users[window].get(half..) else { return true };
+        let own = usize::from((attack.networks[window] as usize).min(MAX_COUNT) >= half);
+        let above = counts.iter().sum::<u32>() as usize - own;
+        above <= users.saturating_sub(1) / 10
     }
 }

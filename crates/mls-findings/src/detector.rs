@@ -241,10 +241,11 @@ impl Detector {
         {
             return None;
         }
-        let usual = self.attacks.usual(&user.attack, self.users.len());
+        let users = self.users.len();
         (0..WINDOWS.len()).find_map(|window| {
             let count = networks[window];
-            let is_outlier = count >= self.settings.targeted_addresses && count > 2 * usual[window];
+            let is_outlier = count >= self.settings.targeted_addresses
+                && self.attacks.is_outlier(&user.attack, window, count, users);
             is_outlier.then_some((count, WINDOWS[window] / 86_400, !seen_country))
         })
     }

@@ -65,8 +65,12 @@ impl Name {
 /// The same in every run; letter case does not matter.
 fn hash(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
-    for byte in text.bytes() {
-        hasher.write_u8(byte.to_ascii_lowercase());
+    let mut lower = [0; 64];
+    for chunk in text.as_bytes().chunks(lower.len()) {
+        let lower = &mut lower[..chunk.len()];
+        lower.copy_from_slice(chunk);
+        lower.make_ascii_lowercase();
+        hasher.write(lower);
     }
     hasher.finish()
 }

@@ -40,6 +40,18 @@ pub(crate) struct Place {
     is_suspicious: bool,
 }
 
+impl Place {
+    /// Whether the user was seen here before `from`, beyond suspicion.
+    fn is_old(&self, from: Seconds) -> bool {
+        !self.is_suspicious && self.first < from
+    }
+
+    /// Whether the user logged in here since `from` and was not seen here before.
+    fn is_new(&self, from: Seconds) -> bool {
+        self.last >= from && !self.is_old(from)
+    }
+}
+
 /// How many countries and autonomous systems.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extent {
@@ -175,71 +187,109 @@ impl User {
     /// the first one comes first.
     pub(crate) fn spread(&mut self, at: Seconds, settings: &Settings) -> Option<Spread> {
         let window = settings.spread_window;
-        let all = self.extent(at, window, |_| true);
-        // The usual case.
-        let short = window / 3;
+        let all = self.extent(at.saturating_sub(window));
+        // Few places are the usual case.
+        let found = if all.countries.max(all.systems) > 2 {
+            [(window, 0), (window / 3, 1)]
+                .into_iter()
+                .find_map(|(window, fewer)| self.new_extent(at, window, fewer, settings))
+        } else {
+            None
+        };
+        let Some((extent, from)) = found else {
+            self.habit.add(all, at, window);
+            return None;
+        };
+        let mut places = Vec::new();
+        for place in self.places.iter_mut().filter(|place| place.is_new(from)) {
+            places.push(*place);
+            place.is_suspicious = true;
+        }
+        places.sort_by_key(|place| place.first);
+        Some(Spread { extent, places })
+    }
+
+    /// The extent of logins within `window` at places where the user was never seen before that,
+    /// and the beginning of the window, if these are too many. In a short window, `fewer` are.
+    fn new_extent(
+        &self,
+        at: Seconds,
+        window: Seconds,
+        fewer: u32,
+        settings: &Settings,
+    ) -> Option<(Extent, Seconds)> {
         let has_past = self.has_past(at);
-        let usual = self.habit.usual;
-        let limit = |threshold: u32, usual: u32, fewer: u32| {
+        let limit = |threshold: u32, usual: u32| {
             if has_past {
                 threshold.saturating_sub(fewer).max(usual + ABOVE_HABIT)
             } else {
                 threshold.saturating_mul(2)
             }
         };
-        let exceeds = |extent: Extent, fewer: u32| {
-            let countries = limit(settings.spread_countries, usual.countries, fewer);
-            let systems = limit(settings.spread_systems, usual.systems, fewer);
-            extent.countries >= countries && extent.systems + 1 >= countries
-                || extent.systems >= systems
-        };
-        let found = [(window, 0), (short, 1)].into_iter().find(|(window, fewer)| {
-            all.countries.max(all.systems) > 2 && exceeds(self.unseen(at, *window).0, *fewer)
-        });
-        let Some((window, _)) = found else {
-            self.habit.add(all, at, settings.spread_window);
+        let countries = limit(settings.spread_countries, self.habit.usual.countries);
+        let systems = limit(settings.spread_systems, self.habit.usual.systems);
+        let from = at.saturating_sub(window);
+        // Counting is quicker than comparing: most logins end here.
+        let new = self.places.iter().filter(|place| place.is_new(from)).count();
+        if new < countries.min(systems) as usize {
             return None;
-        };
-        let (extent, mut places) = self.unseen(at, window);
-        places.sort_by_key(|place| place.first);
-        for place in &mut self.places {
-            place.is_suspicious |=
-                places.iter().any(|new| (new.country, new.asn) == (place.country, place.asn));
         }
-        Some(Spread { extent, places })
+        let extent = self.unseen(from);
+        let exceeds = extent.countries >= countries && extent.systems + 1 >= countries
+            || extent.systems >= systems;
+        exceeds.then_some((extent, from))
     }
 
-    /// Places of logins within `window` where the user was never seen before that.
-    fn unseen(&self, at: Seconds, window: Seconds) -> (Extent, Vec<Place>) {
-        let from = at.saturating_sub(window);
-        let is_old = |place: &&Place| !place.is_suspicious && place.first < from;
-        let is_new = |place: &Place| {
-            let mut old = self.places.iter().filter(is_old);
-            place.last >= from
-                && !old.any(|old| (old.country, old.asn) == (place.country, place.asn))
-        };
-        let new: Vec<Place> = self.places.iter().copied().filter(is_new).collect();
-        let new_country = |place: &Place| {
-            !self.places.iter().filter(is_old).any(|old| old.country == place.country)
-        };
-        let new_system =
-            |place: &Place| !self.places.iter().filter(is_old).any(|old| old.asn == place.asn);
-        let countries = new.iter().filter(|place| new_country(place));
-        let systems = new.iter().filter(|place| new_system(place));
-        let extent = Extent {
-            countries: distinct(countries.filter_map(|place| place.country)),
-            systems: distinct(systems.filter_map(|place| place.asn)),
-        };
-        (extent, new)
+    /// The extent of logins since `from` in countries and systems where the user was never seen
+    /// before that.
+    fn unseen(&self, from: Seconds) -> Extent {
+        let (mut countries, mut systems) = (Distinct::new(), Distinct::new());
+        for place in self.places.iter().filter(|place| place.is_old(from)) {
+            countries.add(place.country);
+            systems.add(place.asn);
+        }
+        let old = Extent { countries: countries.len(), systems: systems.len() };
+        for place in self.places.iter().filter(|place| place.is_new(from)) {
+            countries.add(place.country);
+            systems.add(place.asn);
+        }
+        Extent { countries: countries.len() - old.countries, systems: systems.len() - old.systems }
     }
 
-    fn extent(&self, at: Seconds, window: Seconds, is: impl Fn(&Place) -> bool) -> Extent {
-        let from = at.saturating_sub(window);
-        let places = || self.places.iter().filter(|place| place.last >= from && is(place));
-        Extent {
-            countries: distinct(places().filter_map(|place| place.country)),
-            systems: distinct(places().filter_map(|place| place.asn)),
+    /// The extent of all logins since `from`.
+    fn extent(&self, from: Seconds) -> Extent {
+        let (mut countries, mut systems) = (Distinct::new(), Distinct::new());
+        for place in self.places.iter().filter(|place| place.last >= from) {
+            countries.add(place.country);
+            systems.add(place.asn);
         }
+        Extent { countries: countries.len(), systems: systems.len() }
+    }
+}
+
+/// The distinct values among those of a user's places. A user has few, so a scan of an array is
+/// quicker than a hash.
+struct Distinct<T> {
+    values: [Option<T>; MAX_PLACES],
+    count: usize,
+}
+
+impl<T: Copy + PartialEq> Distinct<T> {
+    fn new() -> Self {
+        Self { values: [None; MAX_PLACES], count: 0 }
+    }
+
+    /// Adds a value, unless it is unknown.
+    fn add(&mut self, value: Option<T>) {
+        let known = &self.values[..self.count];
+        if value.is_some() && self.count < MAX_PLACES && !known.contains(&value) {
+            self.values[self.count] = value;
+            self.count += 1;
+        }
+    }
+
+    fn len(&self) -> u32 {
+        u32::try_from(self.count).unwrap_or(u32::MAX)
     }
 }
 
@@ -247,11 +297,4 @@ impl User {
 pub(crate) struct Spread {
     pub(crate) extent: Extent,
     pub(crate) places: Vec<Place>,
-}
-
-fn distinct<T: Ord>(items: impl Iterator<Item = T>) -> u32 {
-    let mut items: Vec<T> = items.collect();
-    items.sort_unstable();
-    items.dedup();
-    u32::try_from(items.len()).unwrap_or(u32::MAX)
 }

@@ -23,6 +23,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub logins: Option<PathBuf>,
 
+    /// List the logins of this account and its suspicious ones, instead of a report. Default: of all time
+    #[arg(long, value_name = "USER", conflicts_with = "since_last")]
+    pub account: Option<String>,
+
     /// Report this day: today (the default), yesterday or YYYY-MM-DD
     #[arg(long, value_name = "DAY", conflicts_with_all = ["since", "until", "since_last"])]
     pub date: Option<Day>,
@@ -95,6 +99,7 @@ Examples:
   mls-report --since 2026-06-01 --until 2026-06-07 --format html F.csv > week.html
   mls-report --format prometheus --output /var/lib/prometheus/node-exporter/logins.prom F.csv
   mls-report --config C --since-last --format mail | mls-mail --config C
+  mls-report --config C --account anna@example.org
   zcat mail.log.2.gz | mls-parse | mls-enrich | mls-report --date 2026-06-01";
 
 impl mls_cli::Args for Args {

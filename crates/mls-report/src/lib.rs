@@ -46,6 +46,7 @@
 #[doc(hidden)]
 pub mod fuzz;
 
+mod account;
 mod args;
 mod attachment;
 mod columns;
@@ -57,6 +58,7 @@ mod message;
 mod period;
 pub mod prometheus;
 pub mod report;
+mod reported;
 mod run;
 mod sections;
 mod seen;

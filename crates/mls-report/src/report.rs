@@ -30,6 +30,7 @@
 //! | `new` | not in the data before the period: `addresses`, `users`, `countries`; null if the data does not reach further back |
 //! | `csv` | `name`, `bytes` (decompressed), `rows` of the input; null if it is not CSV |
 //! | `suspicious_logins` | ordered by `date`, one for each rule, user and day: `rule`, `user`, `ip`, `date`, `country_code`, `asn`, `aso`, `evidence` (mls-findings) |
+//! | `suspicious_logins_complete` | false if there are more than the 10,000 that are listed |
 //! | `successful_logins` | `logins` and `users` in the period; null if no logins were read |
 //! | `notes` | sentences for people: why there is no attempt, or which counts are lower bounds |
 //!
@@ -103,6 +104,7 @@ pub(crate) struct Report {
     pub(crate) new: Option<New>,
     pub(crate) csv: Option<Csv>,
     pub(crate) suspicious_logins: Vec<Finding<'static>>,
+    pub(crate) suspicious_logins_complete: bool,
     pub(crate) successful_logins: Option<SuccessfulLogins>,
     pub(crate) notes: Vec<String>,
     /// The suspicious logins in words.
@@ -312,6 +314,7 @@ impl Report {
                 .logins
                 .counts
                 .map(|(logins, users)| SuccessfulLogins { logins, users }),
+            suspicious_logins_complete: !about.logins.is_full,
             suspicious_logins: about.logins.findings,
             notes: notes(tally, names),
         }

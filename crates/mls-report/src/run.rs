@@ -12,11 +12,12 @@ use mls_diag::{Exit, OrExit};
 use mls_event::Outcome;
 use mls_findings::Settings;
 use mls_machine::Machine;
+use mls_rotation::{Chain, ChainFile};
 use mls_state::atomic;
 use mls_state::cursor_file::{CursorFile, warn_if_missing};
-use mls_state::mail_cursor::MailCursor;
 use mls_stream::ndjson::Writer;
 
+use crate::account::{AccountLog, AccountReport};
 use crate::args::{Args, Format};
 use crate::attachment::Attachment;
 use crate::html::Medium;
@@ -24,8 +25,8 @@ use crate::login_counter::LoginCounter;
 use crate::message::Message;
 use crate::period::{Period, PeriodPart};
 use crate::report::{About, Report};
-use crate::since_last::SinceLast;
-use crate::suspicion::Watch;
+use crate::since_last::{NextDigest, Selection, SinceLast};
+use crate::suspicion::{Sought, Watch};
 use crate::tally::Tally;
 use crate::words::number;
 use crate::{html, prometheus, text};
@@ -37,6 +38,9 @@ use crate::{html, prometheus, text};
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let job = Job { now: args.timezone.now(), machine: Machine::this(), args, config };
     let scope = job.scope()?;
+    if let Some(user) = &job.args.account {
+        return job.report_account(&scope, user);
+    }
     let report = job.report(&scope)?;
     let top = job.args.top.into();
     let output = match job.args.format {
@@ -67,9 +71,11 @@ pub(crate) struct Job {
 pub(crate) struct Scope {
     /// More than one if the command line names several files.
     sources: Vec<AttemptSource>,
+    /// Rotated files with failures that the rules look back on.
+    earlier: Chain,
     period: Period,
-    /// What mls-mail commits with the digest.
-    cursor: Option<MailCursor>,
+    /// What mls-mail commits with `--since-last`.
+    digest: Option<NextDigest>,
 }
 
 impl Job {
@@ -82,7 +88,8 @@ impl Job {
                     vec![Self::with_rotated(self.source(committed.as_ref())?, committed.as_ref())?]
                 }
             };
-            return Ok(Scope { sources, period: self.period_of_dates()?, cursor: None });
+            let period = self.period_of_dates()?;
+            return Ok(Scope { sources, earlier: Chain::default(), period, digest: None });
         }
         if self.args.files.len() > 1 {
             return Err(Exit::Usage.error("--since-last takes one FILE"));
@@ -93,8 +100,9 @@ impl Job {
             now: self.now,
             committed: committed.as_ref(),
         };
-        let (source, period, cursor) = since_last.select(self.source(committed.as_ref())?)?;
-        Ok(Scope { sources: vec![source], period, cursor: Some(cursor) })
+        let source = self.source(committed.as_ref())?;
+        let (Selection { source, earlier, period }, digest) = since_last.select(source)?;
+        Ok(Scope { sources: vec![source], earlier, period, digest: Some(digest) })
     }
 
     /// The input, up to what its sink has committed.
@@ -178,6 +186,9 @@ impl Job {
     fn period_of_dates(&self) -> anyhow::Result<Period> {
         let now = self.now.naive_local();
         let period = match (self.args.since, self.args.until) {
+            (None, None) if self.args.account.is_some() && self.args.date.is_none() => {
+                Period::between(None, None, now)
+            }
             (None, None) => Period::day(self.args.date.unwrap_or(Day::Today), now),
             (since, until) => Period::between(since, until, now),
         };
@@ -191,15 +202,11 @@ impl Job {
 
     pub(crate) fn report(&self, scope: &Scope) -> anyhow::Result<Report> {
         let Scope { sources, period, .. } = scope;
-        let zone = self.args.timezone;
         let (mut tally, mut logins) = (Tally::new(period), LoginCounter::start()?);
-        let settings = Settings::from(&self.config.suspicious);
-        let days = self.config.retention.logins_days;
-        let logins_of = sources.first().map(|source| self.logins(source)).transpose()?.flatten();
-        let mut watch = Watch::start(period, zone, settings, days, logins_of)?;
+        let mut watch = self.watch(scope, None)?;
         let mut extent = ReadSummary::default();
         for source in sources {
-            let read = source.read(zone, |attempt, offset| {
+            let read = source.read(self.args.timezone, |attempt, offset| {
                 watch.attempt(attempt);
                 let part = period.part_of(attempt.date, offset);
                 if attempt.outcome == Outcome::Error && part == PeriodPart::Inside {
@@ -220,7 +227,7 @@ impl Job {
             };
         }
         let names = logins.finish()?;
-        let watched = watch.finish()?;
+        let watched = watch.finish(extent.csv)?;
         let about = About {
             period,
             extent: &extent,
@@ -229,10 +236,51 @@ impl Job {
             server: self.machine.clone(),
             interval: self.config.systemd.extraction_schedule.clone(),
             generated: self.now,
-            zone,
+            zone: self.args.timezone,
             top: self.args.top.into(),
         };
         Ok(Report::new(&tally, &names, about))
+    }
+
+    /// Writes what `--account` asks for.
+    fn report_account(&self, scope: &Scope, user: &str) -> anyhow::Result<()> {
+        let mut watch = self.watch(scope, Some(AccountLog::new(user)))?;
+        let zone = self.args.timezone;
+        let mut csv = true;
+        for source in &scope.sources {
+            csv = source.read(zone, |attempt, _| watch.attempt(attempt))?.csv;
+        }
+        let logins = watch.finish(csv)?;
+        let account = AccountReport::new(&logins, &scope.period)?;
+        let output = match self.args.format {
+            Format::Text => account.text(),
+            Format::Json => account.json()?,
+            _ => return Err(Exit::Usage.error("--account is written as --format text or json")),
+        };
+        self.write(output.as_bytes())
+    }
+
+    /// Begins to look for suspicious logins, with the failures of earlier files.
+    fn watch(&self, scope: &Scope, account: Option<AccountLog>) -> anyhow::Result<Watch> {
+        let logins = scope.sources.first().map(|source| self.logins(source)).transpose()?.flatten();
+        let zone = self.args.timezone;
+        let looks_back = logins.is_some();
+        let sought = Sought {
+            period: &scope.period,
+            zone,
+            settings: Settings::from(&self.config.suspicious),
+            days: self.config.retention.logins_days,
+            reported: scope.digest.as_ref().map(|digest| &digest.reported),
+            account,
+        };
+        let horizon = sought.horizon();
+        let mut watch = Watch::start(sought, logins)?;
+        // The rules need both outcomes.
+        let files = scope.earlier.files.iter().filter(|_| looks_back);
+        for file in files.filter(|file| horizon.is_none_or(|horizon| is_since(file, horizon))) {
+            mls_attempts::read_rotated(file, zone, |attempt| watch.attempt(attempt))?;
+        }
+        Ok(watch)
     }
 
     /// The record of successful logins, up to what its sink has committed.
@@ -243,6 +291,7 @@ impl Job {
                 AttemptSource::Stdin if is_stdin => Err(Exit::Usage
                     .error("standard input cannot be both FILE and --logins: name a file")),
                 _ if is_stdin => Ok(Some(AttemptSource::Stdin)),
+                _ if path.is_file() => AttemptSource::recorded(path, None),
                 _ => Ok(Some(AttemptSource::File { path: path.clone(), length: None })),
             };
         }
@@ -269,6 +318,8 @@ impl Job {
             _ => Attachment::None,
         };
         let (top, sentence) = (self.args.top.into(), attachment.sentence());
+        let findings = &report.suspicious_logins;
+        let cursor = scope.digest.as_ref().map(|digest| digest.cursor(findings)).transpose()?;
         let Period { from, to, offset, label, .. } = &scope.period;
         let machine = &self.machine.name;
         let attempts = number(report.attempts, "failed login", "failed logins");
@@ -284,7 +335,7 @@ impl Job {
             text: text::render(report, top, sentence.as_deref()),
             html: html::render(report, top, sentence.as_deref(), Medium::Mail)?,
             attachment,
-            cursor: scope.cursor.clone(),
+            cursor,
         };
         message.into_bytes()
     }
@@ -302,4 +353,9 @@ impl Job {
         out.with(|buffer| buffer.extend_from_slice(bytes))?;
         out.flush()
     }
+}
+
+/// Whether the file was written to at or after this moment.
+fn is_since(file: &ChainFile, moment: DateTime<FixedOffset>) -> bool {
+    moment.timestamp_nanos_opt().is_none_or(|moment| file.stat.mtime >= moment)
 }

@@ -1,7 +1,8 @@
 //! `--since-last`: from where the last digest ended to what the sink has committed now.
 //!
 //! mls-mail commits the end of a digest together with the mail, in its ledger. Rows are assigned to digests by their place in
-//! the file, not by their dates, so that a row that came late is in exactly one digest too.
+//! the file, not by their dates, so that a row that came late is in exactly one digest too. Findings are assigned by what
+//! earlier digests named ([`crate::reported`]).
 
 use std::fs::File;
 use std::io;
@@ -10,15 +11,17 @@ use std::path::Path;
 use anyhow::Context;
 use chrono::{DateTime, DurationRound, FixedOffset, NaiveDateTime, TimeDelta};
 use mls_attempts::AttemptSource;
+use mls_config::moment::Moment;
 use mls_config::zone::Zone;
 use mls_diag::{Exit, OrExit};
+use mls_event::Finding;
 use mls_rotation::{Chain, Committed, Layout, Point, Position};
 use mls_state::cursor_file::CursorFile;
 use mls_state::mail_cursor::MailCursor;
 use serde::{Deserialize, Serialize};
 
 use crate::period::Period;
-use mls_config::moment::Moment;
+use crate::reported::Reported;
 
 /// Where a digest ends: the cursor that mls-mail commits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +29,39 @@ struct DigestEnd {
     until: DateTime<FixedOffset>,
     /// How much of the file was read; null for an input that cannot be found again.
     data: Option<Position>,
+    /// Which findings were named; null in the ledger of an earlier version.
+    #[serde(default)]
+    reported: Option<Reported>,
+}
+
+/// The digest that is being made, and the one before it.
+#[derive(Debug)]
+pub(crate) struct NextDigest {
+    /// The commit that it starts from.
+    base: u64,
+    until: DateTime<FixedOffset>,
+    data: Option<Position>,
+    /// Which findings earlier digests named.
+    pub(crate) reported: Reported,
+}
+
+impl NextDigest {
+    /// What mls-mail commits with the digest, if it names these findings.
+    pub(crate) fn cursor(&self, findings: &[Finding<'_>]) -> anyhow::Result<MailCursor> {
+        let until = self.until;
+        let reported = Some(self.reported.with(findings, until));
+        let cursor = serde_json::to_value(DigestEnd { until, data: self.data.clone(), reported })?;
+        Ok(MailCursor { base: self.base, until, cursor })
+    }
+}
+
+/// What to read for a digest.
+#[derive(Debug)]
+pub(crate) struct Selection {
+    pub(crate) source: AttemptSource,
+    /// Rotated files that the last digest had. The rules look back into them.
+    pub(crate) earlier: Chain,
+    pub(crate) period: Period,
 }
 
 /// Reads what no digest had yet.
@@ -38,11 +74,8 @@ pub(crate) struct SinceLast<'a> {
 }
 
 impl SinceLast<'_> {
-    /// The input, the period and the cursor of the next digest.
-    pub(crate) fn select(
-        &self,
-        source: AttemptSource,
-    ) -> anyhow::Result<(AttemptSource, Period, MailCursor)> {
+    /// The input and the period of the next digest, and what to commit with it.
+    pub(crate) fn select(&self, source: AttemptSource) -> anyhow::Result<(Selection, NextDigest)> {
         let ledger = CursorFile::load(self.ledger)?.unwrap_or_else(CursorFile::start);
         let last: Option<DigestEnd> = serde_json::from_value(ledger.cursor)
             .with_context(|| {
@@ -51,14 +84,17 @@ impl SinceLast<'_> {
             })
             .or_exit(Exit::Config)?;
         let until = self.now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(self.now);
-        let (source, period, data) = match source {
+        let (selection, data) = match source {
             AttemptSource::File { path, .. } => self.select_files(&path, last.as_ref(), until)?,
             AttemptSource::Stdin | AttemptSource::Rotated { .. } => {
-                (source, self.by_dates(last.as_ref(), Some(until), until), None)
+                let period = self.by_dates(last.as_ref(), Some(until), until);
+                (Selection { source, earlier: Chain::default(), period }, None)
             }
         };
-        let cursor = serde_json::to_value(DigestEnd { until, data })?;
-        Ok((source, period, MailCursor { base: ledger.sequence, until, cursor }))
+        let reported = last.map_or_else(Reported::default, |last| {
+            last.reported.unwrap_or_else(|| Reported::until(last.until))
+        });
+        Ok((selection, NextDigest { base: ledger.sequence, until, data, reported }))
     }
 
     /// The files from the one in which the last digest ended to the one that is being written.
@@ -67,7 +103,7 @@ impl SinceLast<'_> {
         path: &Path,
         last: Option<&DigestEnd>,
         until: DateTime<FixedOffset>,
-    ) -> anyhow::Result<(AttemptSource, Period, Option<Position>)> {
+    ) -> anyhow::Result<(Selection, Option<Position>)> {
         let reading = || format!("reading {} and its rotated files", path.display());
         let mut chain = self.open(path)?;
         let end = chain.end().with_context(reading).or_exit(Exit::IoErr)?;
@@ -101,7 +137,10 @@ impl SinceLast<'_> {
                 );
             }
         }
-        Ok((AttemptSource::Rotated { chain, first }, period, end))
+        let files = chain.files.split_off(first);
+        let source =
+            AttemptSource::Rotated { chain: Chain { files, ..Chain::default() }, first: 0 };
+        Ok((Selection { source, earlier: chain, period }, end))
     }
 
     /// Opens the CSV and its rotated files, up to what the sink has committed.

@@ -1,17 +1,27 @@
 //! Suspicious logins: failures and logins, merged in order of time, observed by the rules of
 //! [`mls_findings`].
 
-use chrono::{DateTime, Days, FixedOffset, NaiveDateTime};
-use mls_attempts::{Attempt, AttemptSource, Clock, LoginReader};
-use mls_config::zone::Zone;
-use mls_event::{Finding, Outcome};
-use mls_findings::{Detector, Observation, Settings};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
 
+use anyhow::Context;
+use chrono::{DateTime, Days, FixedOffset, NaiveDateTime};
+use mls_attempts::{Attempt, AttemptSource, Batch, Clock, Login, LoginReader};
+use mls_config::zone::Zone;
+use mls_diag::{Exit, OrExit};
+use mls_event::{Finding, Outcome};
+use mls_findings::{Detector, Settings};
+
+use crate::account::AccountLog;
 use crate::period::Period;
+use crate::reported::Reported;
 use crate::seen::Seen;
 
 /// Number of findings that a report holds at most. The earliest are kept.
-const MAX_FINDINGS: usize = 10_000;
+pub(crate) const MAX_FINDINGS: usize = 10_000;
+
+/// How many batches may wait for the thread that observes.
+const MAX_WAITING: usize = 4;
 
 /// Number of users whose logins are counted exactly.
 const MAX_USERS: usize = 100_000;
@@ -21,118 +31,202 @@ const MAX_USERS: usize = 100_000;
 pub(crate) struct Logins {
     /// Number of logins and of users; `None` if no logins were read.
     pub(crate) counts: Option<(u64, u64)>,
+    /// Whether the input could have held logins: a CSV of failures cannot, records can.
+    pub(crate) could_be_read: bool,
     /// Ordered by date.
     pub(crate) findings: Vec<Finding<'static>>,
     /// Whether there are more findings than a report holds.
     pub(crate) is_full: bool,
+    /// What was asked for with `--account`.
+    pub(crate) account: Option<AccountLog>,
 }
 
-/// Observes failures as they are read, and between them the logins of a second input.
-pub(crate) struct Watch<'a> {
-    period: &'a Period,
-    zone: Zone,
+/// What a [`Watch`] looks for.
+pub(crate) struct Sought<'a> {
+    pub(crate) period: &'a Period,
+    pub(crate) zone: Zone,
+    pub(crate) settings: Settings,
+    /// Number of days before the period that the rules look back; `None` for all.
+    pub(crate) days: Option<u32>,
+    /// The findings that earlier digests named.
+    pub(crate) reported: Option<&'a Reported>,
+    /// The only account to report.
+    pub(crate) account: Option<AccountLog>,
+}
+
+impl Sought<'_> {
+    /// Attempts from before this moment are too old to matter.
+    pub(crate) fn horizon(&self) -> Option<DateTime<FixedOffset>> {
+        let from = self.period.from?.checked_sub_days(Days::new(self.days?.into()))?;
+        Some(self.zone.read(from))
+    }
+}
+
+/// Sends attempts to the thread that observes them.
+pub(crate) struct Watch {
     clock: Clock,
+    batch: Batch,
+    batches: SyncSender<Batch>,
+    thread: JoinHandle<anyhow::Result<Observer>>,
+}
+
+impl Watch {
+    /// Reads logins from `source`, if there is one.
+    ///
+    /// # Errors
+    /// Exit 75 if the system cannot start a thread.
+    pub(crate) fn start(sought: Sought<'_>, source: Option<AttemptSource>) -> anyhow::Result<Self> {
+        let zone = sought.zone;
+        let mut input = source.map(|source| LoginReader::start(source, zone)).transpose()?;
+        let mut observer = Observer::new(sought, input.is_some());
+        let (batches, full) = sync_channel::<Batch>(MAX_WAITING);
+        let observe = move || {
+            for batch in full {
+                for attempt in (0..).map_while(|index| batch.get(index)) {
+                    observer.logins_before(&mut input, Some(attempt.observation.at));
+                    observer.observe(&attempt);
+                }
+            }
+            observer.logins_before(&mut input, None);
+            if let Some(input) = input {
+                input.finish()?;
+            }
+            Ok(observer)
+        };
+        let thread = thread::Builder::new().name("observe".to_owned()).spawn(observe);
+        let thread = thread.context("starting a thread").or_exit(Exit::TempFail)?;
+        Ok(Self { clock: Clock::new(zone), batch: Batch::default(), batches, thread })
+    }
+
+    /// Observes an attempt of the first input, after the logins before it.
+    pub(crate) fn attempt(&mut self, attempt: &Attempt<'_>) {
+        self.batch.add(attempt, &mut self.clock);
+        if self.batch.is_full() {
+            self.send();
+        }
+    }
+
+    fn send(&mut self) {
+        // It fails only if the thread has ended, and `finish` says why.
+        let _ = self.batches.send(std::mem::take(&mut self.batch));
+    }
+
+    /// The logins that are left, and the findings of the period. `csv` tells whether the first
+    /// input was a CSV.
+    ///
+    /// # Errors
+    /// Those of reading logins.
+    pub(crate) fn finish(mut self, csv: bool) -> anyhow::Result<Logins> {
+        self.send();
+        drop(self.batches);
+        let observer = self.thread.join();
+        let observer = observer
+            .map_err(|_| Exit::Software.error("looking for suspicious logins failed"))??;
+        Ok(observer.finish(csv))
+    }
+}
+
+/// Observes attempts in order of time.
+struct Observer {
+    zone: Zone,
     detector: Detector,
-    /// Attempts from before this date are too old to matter.
-    horizon: Option<NaiveDateTime>,
-    input: Option<LoginReader>,
+    horizon: Option<DateTime<FixedOffset>>,
+    /// First moment of the period, and the moment after its last.
+    from: Option<DateTime<FixedOffset>>,
+    to: Option<DateTime<FixedOffset>>,
+    reported: Option<Reported>,
     found: Vec<Finding<'static>>,
     logins: u64,
     users: Seen,
     has_logins: bool,
     is_full: bool,
+    account: Option<AccountLog>,
 }
 
-impl<'a> Watch<'a> {
-    /// Reads `source` on a second thread, if there is one.
-    ///
-    /// # Errors
-    /// Exit 75 if the system cannot start a thread.
-    pub(crate) fn start(
-        period: &'a Period,
-        zone: Zone,
-        settings: Settings,
-        days: Option<u32>,
-        source: Option<AttemptSource>,
-    ) -> anyhow::Result<Self> {
-        let days = days.map(|days| Days::new(days.into()));
-        let horizon = period.from.zip(days).and_then(|(from, days)| from.checked_sub_days(days));
-        Ok(Self {
-            period,
-            zone,
-            clock: Clock::new(zone),
-            detector: Detector::new(settings),
-            horizon,
-            has_logins: source.is_some(),
-            input: source.map(|source| LoginReader::start(source, zone)).transpose()?,
+impl Observer {
+    fn new(sought: Sought<'_>, has_logins: bool) -> Self {
+        let moment = |at: Option<NaiveDateTime>| at.map(|at| sought.zone.read(at));
+        Self {
+            zone: sought.zone,
+            horizon: sought.horizon(),
+            from: moment(sought.period.from),
+            to: moment(sought.period.to),
+            detector: Detector::new(sought.settings),
+            reported: sought.reported.cloned(),
             found: Vec::new(),
             logins: 0,
             users: Seen::new(MAX_USERS),
+            has_logins,
             is_full: false,
-        })
-    }
-
-    /// Observes an attempt of the first input, after the logins before it.
-    pub(crate) fn attempt(&mut self, attempt: &Attempt<'_>) {
-        let Some(observation) = self.clock.observation(attempt) else { return };
-        self.logins_before(Some(observation.at));
-        self.observe(&observation);
-    }
-
-    /// The logins that are left, and the findings of the period.
-    pub(crate) fn finish(mut self) -> anyhow::Result<Logins> {
-        self.logins_before(None);
-        if let Some(input) = self.input.take() {
-            input.finish()?;
+            account: sought.account,
         }
+    }
+
+    fn finish(mut self, csv: bool) -> Logins {
         self.found.sort_by_key(|finding| finding.date.at());
-        Ok(Logins {
+        Logins {
             counts: self.has_logins.then(|| (self.logins, self.users.len() as u64)),
+            could_be_read: self.has_logins || !csv,
             findings: self.found,
             is_full: self.is_full,
-        })
+            account: self.account,
+        }
     }
 
     /// Observes logins up to `end`. Failures come before the logins of the same time.
-    fn logins_before(&mut self, end: Option<DateTime<FixedOffset>>) {
-        let Some(mut input) = self.input.take() else { return };
-        while let Some(login) = input.next_before(end) {
-            self.observe(&login.observation);
+    fn logins_before(
+        &mut self,
+        input: &mut Option<LoginReader>,
+        end: Option<DateTime<FixedOffset>>,
+    ) {
+        while let Some(login) = input.as_mut().and_then(|input| input.next_before(end)) {
+            self.observe(&login);
         }
-        self.input = Some(input);
     }
 
-    fn observe(&mut self, observation: &Observation<'_>) {
-        let date = self.zone.show(&observation.at).naive_local();
-        if self.horizon.is_some_and(|horizon| date < horizon) {
+    fn observe(&mut self, attempt: &Login<'_>) {
+        let observation = &attempt.observation;
+        if self.horizon.is_some_and(|horizon| observation.at < horizon) {
             return;
         }
+        let is_inside = self.is_inside(observation.at);
         if observation.outcome == Outcome::Success {
             self.has_logins = true;
-            if self.is_inside(date) {
+            if is_inside {
                 self.logins += 1;
                 self.users.insert(observation.user.unwrap_or_default());
             }
         }
+        if let Some(account) = &mut self.account {
+            account.observe(attempt, is_inside, self.zone);
+        }
         let known = self.found.len();
         self.detector.observe(observation, &mut self.found);
-        if self.found.len() > known {
-            let new = self.found.split_off(known);
-            for finding in new {
-                if !self.is_inside(self.zone.show(&finding.date.at()).naive_local()) {
-                    continue;
-                }
-                if known < MAX_FINDINGS {
-                    self.found.push(finding);
-                } else {
-                    self.is_full = true;
-                }
+        if self.found.len() == known {
+            return;
+        }
+        for finding in self.found.split_off(known) {
+            if !self.is_wanted(&finding) {
+                continue;
+            }
+            if self.found.len() < MAX_FINDINGS {
+                self.found.push(finding);
+            } else {
+                self.is_full = true;
             }
         }
     }
 
-    fn is_inside(&self, date: NaiveDateTime) -> bool {
-        self.period.from.is_none_or(|from| date >= from)
-            && self.period.to.is_none_or(|to| date < to)
+    fn is_wanted(&self, finding: &Finding<'_>) -> bool {
+        let at = finding.date.at();
+        let is_due = match &self.reported {
+            Some(reported) => self.to.is_none_or(|to| at < to) && !reported.contains(finding),
+            None => self.is_inside(at),
+        };
+        is_due && self.account.as_ref().is_none_or(|account| account.is(&finding.user))
+    }
+
+    fn is_inside(&self, at: DateTime<FixedOffset>) -> bool {
+        self.from.is_none_or(|from| at >= from) && self.to.is_none_or(|to| at < to)
     }
 }

@@ -33,7 +33,8 @@ pub(crate) struct Account {
 impl Verdict {
     pub(crate) fn new(logins: &Logins) -> Self {
         let Some((count, users)) = logins.counts else {
-            return Self::default();
+            let headline = logins.could_be_read.then(|| NO_LOGIN.to_owned());
+            return Self { headline, ..Self::default() };
         };
         let mut names: Vec<&str> = Vec::new();
         for finding in &logins.findings {
@@ -65,6 +66,9 @@ impl Verdict {
         }
     }
 }
+
+/// Records can hold logins, but these do not.
+const NO_LOGIN: &str = "The records hold no successful login; `mls-parse --outcome failure,success` writes both outcomes";
 
 impl Account {
     fn new(user: &str, findings: &[Finding<'_>]) -> Self {

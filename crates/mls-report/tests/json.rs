@@ -42,6 +42,7 @@ struct Report {
     new: Option<New>,
     csv: Option<Csv>,
     suspicious_logins: Vec<serde_json::Value>,
+    suspicious_logins_complete: bool,
     successful_logins: Option<serde_json::Value>,
     notes: Vec<String>,
 }

@@ -80,8 +80,12 @@ fn the_verdict_is_said_first() {
     assert!(mail.contains("Subject: [MailLogSentinel] 1 account to check"), "{mail}");
     let quiet = report(&[], &record(0, "success", "dora"));
     assert!(quiet.contains("No suspicious login among 1 login of 1 user."), "{quiet}");
-    let unknown = report(&[], &record(0, "failure", "dora"));
+    let unknown = report(&[], FAILURES);
     assert!(unknown.contains("record = yes"), "{unknown}");
+    let only_failures = report(&[], &record(0, "failure", "dora"));
+    let only_failures = only_failures.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(only_failures.contains("mls-parse --outcome failure,success"), "{only_failures}");
+    assert!(!only_failures.contains("not recorded"), "{only_failures}");
 }
 
 #[test]
@@ -105,4 +109,47 @@ fn hostile_names_stay_text() {
     }
     let text = report(&[], &stream("a'\";`id`$(id)"));
     assert!(text.contains(r#"doveadm kick 'a'\''";`id`$(id)'"#), "{text}");
+}
+
+#[test]
+fn a_file_of_failures_is_not_taken_for_one_of_logins() {
+    let directory = tempfile::tempdir().unwrap();
+    let logins = directory.path().join("logins.csv");
+    let row = "m,2026-06-01 03:03,203.0.113.9,dora,null,OK,N/A,N/A,N/A\n";
+    std::fs::write(&logins, format!("{FAILURES}{row}")).unwrap();
+    let run = Command::cargo_bin("mls-report").unwrap().arg("--logins").arg(&logins).assert();
+    let run = run.code(65);
+    let message = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
+    assert!(message.contains("logins.csv: holds failed logins (1)"), "{message}");
+}
+
+#[test]
+fn rules_look_back_into_rotated_files_of_both_outcomes() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let row = |at: &str, ip: &str, user: &str| format!("m,{at},{ip},{user},null,OK,N/A,N/A,N/A\n");
+    let mut rotated = FAILURES.to_owned();
+    for name in ["anna", "bert", "carl"] {
+        rotated += &row("2026-05-31 23:30", "203.0.113.9", name);
+        rotated += &row("2026-05-31 23:30", "198.51.100.7", name);
+    }
+    std::fs::write(path("f.csv.1"), rotated).unwrap();
+    std::fs::write(path("f.csv"), FAILURES).unwrap();
+    // One of the two users has used the address for long.
+    let known = row("2026-05-20 10:00", "198.51.100.7", "emil");
+    std::fs::write(path("logins.csv.1"), format!("{LOGINS}{known}")).unwrap();
+    let rows = [
+        row("2026-06-01 00:10", "203.0.113.9", "dora"),
+        row("2026-06-01 00:10", "198.51.100.7", "emil"),
+    ];
+    std::fs::write(path("logins.csv"), format!("{LOGINS}{}", rows.concat())).unwrap();
+    let (failures, logins) = (path("f.csv"), path("logins.csv"));
+    let args = [failures.to_str().unwrap(), "--logins", logins.to_str().unwrap()];
+    let json: Value =
+        serde_json::from_str(&report(&[&args[..], &["--format", "json"]].concat(), "")).unwrap();
+    let found = json["suspicious_logins"].as_array().unwrap();
+    assert_eq!((found.len(), &found[0]["user"]), (1, &json!("dora")), "{json}");
+    assert_eq!(json["suspicious_logins_complete"], true);
+    // Rows of other days are not counted.
+    assert_eq!(json["attempts"], 0);
 }

@@ -1,0 +1,290 @@
+//! `--account USER`: the logins of one account, with its findings.
+//!
+//! # JSON
+//! One object: `account`, `from` and `to` (as in [`report`](crate::report)), `total`, the number of
+//! logins, `failures`, the number of failed ones, `logins` and `suspicious_logins`. A login has
+//! `date`, `service`, `ip`, `country_code`, `asn`, `aso`, `queue_id` and `first_seen`, the date of
+//! the first login from this address. Members are null if they are not known: a CSV has neither
+//! `service` nor `queue_id`. `logins` holds the last 10,000.
+
+use std::collections::VecDeque;
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use anyhow::Context;
+use chrono::{DateTime, FixedOffset};
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use mls_attempts::Login;
+use mls_config::zone::Zone;
+use mls_event::{Finding, Outcome, display_text};
+use serde::Serialize;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::period::Period;
+use crate::suspicion::Logins;
+use crate::words::number;
+
+/// Number of logins that are shown; the last ones are kept.
+const MAX_LOGINS: usize = 10_000;
+
+/// Number of addresses whose first login is remembered.
+const MAX_ADDRESSES: usize = 10_000;
+
+/// Width of a terminal.
+const WIDTH: usize = 80;
+
+/// What one account did.
+#[derive(Clone, Debug)]
+pub(crate) struct AccountLog {
+    user: String,
+    logins: VecDeque<AccountLogin>,
+    first_seen: HashMap<IpAddr, DateTime<FixedOffset>, RandomState>,
+    total: u64,
+    failures: u64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct AccountLogin {
+    date: DateTime<FixedOffset>,
+    service: Option<String>,
+    ip: Option<IpAddr>,
+    country_code: Option<String>,
+    asn: Option<u32>,
+    aso: Option<String>,
+    queue_id: Option<String>,
+    first_seen: Option<DateTime<FixedOffset>>,
+}
+
+impl AccountLog {
+    pub(crate) fn new(user: &str) -> Self {
+        Self {
+            user: user.to_owned(),
+            logins: VecDeque::new(),
+            first_seen: HashMap::default(),
+            total: 0,
+            failures: 0,
+        }
+    }
+
+    /// Whether this is the account of `user`. Letter case does not matter.
+    pub(crate) fn is(&self, user: &str) -> bool {
+        self.user.eq_ignore_ascii_case(user)
+    }
+
+    /// Looks at an attempt; only those inside the period are shown.
+    pub(crate) fn observe(&mut self, login: &Login<'_>, is_inside: bool, zone: Zone) {
+        let attempt = &login.observation;
+        if !attempt.user.is_some_and(|user| self.is(user)) {
+            return;
+        }
+        if attempt.outcome != Outcome::Success {
+            self.failures += u64::from(is_inside && attempt.outcome == Outcome::Failure);
+            return;
+        }
+        let date = zone.show(&attempt.at);
+        let first_seen = attempt.ip.and_then(|ip| self.first_login(ip, date));
+        if !is_inside {
+            return;
+        }
+        self.total += 1;
+        if self.logins.len() == MAX_LOGINS {
+            self.logins.pop_front();
+        }
+        self.logins.push_back(AccountLogin {
+            date,
+            service: login.service.map(str::to_owned),
+            ip: attempt.ip,
+            country_code: attempt.country_code.map(str::to_owned),
+            asn: attempt.asn,
+            aso: attempt.aso.map(str::to_owned),
+            queue_id: login.queue_id.map(str::to_owned),
+            first_seen,
+        });
+    }
+
+    /// The date of the first login from `ip`; `None` if there are too many addresses to know.
+    fn first_login(
+        &mut self,
+        ip: IpAddr,
+        date: DateTime<FixedOffset>,
+    ) -> Option<DateTime<FixedOffset>> {
+        if let Some(first) = self.first_seen.get(&ip) {
+            return Some(*first);
+        }
+        if self.first_seen.len() < MAX_ADDRESSES {
+            return Some(*self.first_seen.entry(ip).or_insert(date));
+        }
+        None
+    }
+}
+
+/// What is shown about an account.
+pub(crate) struct AccountReport<'a> {
+    log: AccountLog,
+    logins: &'a Logins,
+    period: &'a Period,
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    account: &'a str,
+    from: Option<String>,
+    to: Option<String>,
+    total: u64,
+    failures: u64,
+    logins: &'a VecDeque<AccountLogin>,
+    suspicious_logins: &'a [Finding<'static>],
+}
+
+impl<'a> AccountReport<'a> {
+    pub(crate) fn new(logins: &'a Logins, period: &'a Period) -> anyhow::Result<Self> {
+        let log = logins.account.clone().context("the account was not looked at")?;
+        Ok(Self { log, logins, period })
+    }
+
+    pub(crate) fn json(&self) -> anyhow::Result<String> {
+        let minute = |at: Option<chrono::NaiveDateTime>| {
+            at.map(|at| at.format("%Y-%m-%d %H:%M").to_string())
+        };
+        let json = Json {
+            account: &self.log.user,
+            from: minute(self.period.from),
+            to: minute(self.period.to),
+            total: self.log.total,
+            failures: self.log.failures,
+            logins: &self.log.logins,
+            suspicious_logins: &self.logins.findings,
+        };
+        Ok(serde_json::to_string(&json)? + "\n")
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let mut out = String::new();
+        let log = &self.log;
+        let user = display_text(&log.user);
+        wrap(&mut out, &format!("Account {user}, {}", self.period.label), "");
+        let logins = number(log.total, "login", "logins");
+        let failures = number(log.failures, "failed login", "failed logins");
+        let findings =
+            number(self.logins.findings.len() as u64, "suspicious login", "suspicious logins");
+        wrap(&mut out, &format!("{logins}, {failures}, {findings}"), "");
+        for finding in &self.logins.findings {
+            let date = finding.date.at().format("%Y-%m-%d");
+            let evidence = display_text(&finding.evidence);
+            out.push('\n');
+            wrap(&mut out, &format!("{date} {}: {evidence}", finding.rule.name()), "  ");
+        }
+        out.push('\n');
+        if let Some(why) = self.why_nothing() {
+            wrap(&mut out, &why, "");
+            return out;
+        }
+        let hidden = log.total - log.logins.len() as u64;
+        if hidden > 0 {
+            let hidden = number(hidden, "earlier login is", "earlier logins are");
+            wrap(&mut out, &format!("{hidden} not shown: give --since and --until"), "");
+        }
+        let logins: Vec<_> = log.logins.iter().collect();
+        for same in logins.chunk_by(|a, b| a.is_like(b)) {
+            write_logins(&mut out, same);
+        }
+        out
+    }
+
+    /// Why no login is shown.
+    fn why_nothing(&self) -> Option<String> {
+        let user = display_text(&self.log.user);
+        let period = &self.period.label;
+        match self.logins.counts {
+            _ if self.log.total > 0 => None,
+            None if self.logins.could_be_read => Some(
+                "The records hold no successful login. `mls-parse --outcome failure,success` writes them."
+                    .to_owned(),
+            ),
+            None => Some(
+                "Successful logins were not read: name their file with --logins. If they are not recorded, set `record = yes` in the section [logins] of the configuration and run mls-setup."
+                    .to_owned(),
+            ),
+            Some((0, _)) => Some(format!("Nobody logged in, {period}.")),
+            Some((logins, users)) => Some(format!(
+                "{user} is not among the {} of {}, {period}. A user name is compared as it was sent: with its domain, or without one.",
+                number(logins, "login", "logins"),
+                number(users, "user", "users"),
+            )),
+        }
+    }
+}
+
+impl AccountLogin {
+    /// Whether both are shown as one.
+    fn is_like(&self, other: &Self) -> bool {
+        let is_same = (self.ip, &self.service) == (other.ip, &other.service);
+        is_same && self.queue_id.is_none() && other.queue_id.is_none()
+    }
+}
+
+/// Writes logins of one address and service in two lines.
+fn write_logins(out: &mut String, logins: &[&AccountLogin]) {
+    let (Some(first), Some(last)) = (logins.first(), logins.last()) else { return };
+    let minute = |date: &DateTime<FixedOffset>| date.format("%Y-%m-%d %H:%M").to_string();
+    let mut line = minute(&first.date);
+    if logins.len() > 1 {
+        let _ = write!(line, " to {}, {} logins", minute(&last.date), logins.len());
+    }
+    if let Some(service) = &first.service {
+        let _ = write!(line, "  {}", display_text(service));
+    }
+    if let Some(id) = &first.queue_id {
+        let _ = write!(line, "  queue ID {}", display_text(id));
+    }
+    let _ = writeln!(out, "{}", clipped(&line, WIDTH));
+    let ip = first.ip.map_or_else(|| "unknown address".to_owned(), |ip| ip.to_string());
+    let seen = match first.first_seen {
+        Some(seen) if seen == first.date => ", first seen now".to_owned(),
+        Some(seen) => format!(", first seen {}", seen.format("%Y-%m-%d")),
+        None => String::new(),
+    };
+    let country = first.country_code.as_deref().map(|code| display_text(code).into_owned());
+    let system = first.asn.map(|asn| match &first.aso {
+        Some(aso) => format!("AS {asn} {}", display_text(aso)),
+        None => format!("AS {asn}"),
+    });
+    let place: Vec<String> = [country, system].into_iter().flatten().collect();
+    let place = if place.is_empty() { String::new() } else { format!(" {}", place.join(", ")) };
+    let left = WIDTH.saturating_sub(4 + ip.width() + seen.width());
+    let _ = writeln!(out, "    {ip}{}{seen}", clipped(&place, left));
+}
+
+/// Text that is at most `width` columns wide, with an ellipsis in place of the rest.
+fn clipped(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut clipped = String::new();
+    let mut used = 1;
+    for c in text.chars() {
+        used += c.width().unwrap_or_default();
+        if used > width {
+            break;
+        }
+        clipped.push(c);
+    }
+    clipped.push('…');
+    clipped
+}
+
+/// Writes text in lines that fit a terminal; the second and later ones begin with `indent` more.
+fn wrap(out: &mut String, text: &str, indent: &str) {
+    let mut line = String::new();
+    for word in text.split(' ') {
+        if !line.is_empty() && line.width() + 1 + word.width() > WIDTH {
+            let _ = writeln!(out, "{line}");
+            line = indent.to_owned();
+        } else if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    let _ = writeln!(out, "{line}");
+}

@@ -1,0 +1,167 @@
+//! Which findings digests have named already.
+//!
+//! The login of a finding can be recorded, or become suspicious, after the digest of its day. So
+//! `--since-last` does not select findings by their dates. It reports those of the last 30 days
+//! that no digest has named. Their keys are in what mls-mail commits with a digest.
+
+use chrono::{DateTime, Days, FixedOffset, NaiveDate};
+use data_encoding::BASE64;
+use mls_event::Finding;
+use mls_state::cursor_file::sha256;
+use serde::{Deserialize, Serialize};
+
+/// Findings of logins that are older than this are not reported: their login was recorded, or
+/// became suspicious, too late.
+const DAYS: Days = Days::new(30);
+
+/// Number of findings that are remembered. If there are more, the oldest are forgotten, and
+/// findings of their days are no longer reported.
+const MAX_KEYS: usize = 4096;
+
+/// The findings that digests have named.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
+pub(crate) struct Reported {
+    /// Findings from before this moment are not reported any more.
+    since: Option<DateTime<FixedOffset>>,
+    /// In order.
+    keys: Vec<Key>,
+}
+
+/// One finding for each rule, user and day: the day, since 1970, and a hash of all three.
+type Key = (u16, [u8; 6]);
+
+impl Reported {
+    /// What is known of the digests before this one, from a ledger that does not say which
+    /// findings they named.
+    pub(crate) fn until(last: DateTime<FixedOffset>) -> Self {
+        Self { since: Some(last), keys: Vec::new() }
+    }
+
+    /// Whether a digest has named the finding, or would be too late to name it.
+    pub(crate) fn contains(&self, finding: &Finding<'_>) -> bool {
+        self.since.is_some_and(|since| finding.date.at() < since)
+            || self.keys.binary_search(&key(finding)).is_ok()
+    }
+
+    /// What is known when a digest that ends at `until` has named these findings too.
+    pub(crate) fn with(&self, findings: &[Finding<'_>], until: DateTime<FixedOffset>) -> Self {
+        let since = self.since.max(until.checked_sub_days(DAYS));
+        let mut keys: Vec<Key> =
+            self.keys.iter().copied().chain(findings.iter().map(key)).collect();
+        keys.retain(|(number, _)| since.is_none_or(|since| *number >= day(since.date_naive())));
+        keys.sort_unstable();
+        keys.dedup();
+        let surplus = keys.len().saturating_sub(MAX_KEYS);
+        let dropped = keys.drain(..surplus).next_back();
+        let since = since.max(dropped.and_then(|(number, _)| end_of(number)));
+        Self { since, keys }
+    }
+}
+
+fn key(finding: &Finding<'_>) -> Key {
+    let date = finding.date.at().date_naive();
+    // The same account, however its name is written.
+    let user = finding.user.to_ascii_lowercase();
+    let text = format!("{} {date} {user}", finding.rule.name());
+    let hash = u64::from_str_radix(&sha256(text.as_bytes())[..12], 16).unwrap_or_default();
+    let [_, _, bytes @ ..] = hash.to_be_bytes();
+    (day(date), bytes)
+}
+
+fn day(date: NaiveDate) -> u16 {
+    let days = date.signed_duration_since(NaiveDate::default()).num_days();
+    u16::try_from(days.max(0)).unwrap_or(u16::MAX)
+}
+
+/// The end of that day everywhere on earth.
+fn end_of(day: u16) -> Option<DateTime<FixedOffset>> {
+    let date = NaiveDate::default().checked_add_days(Days::new(u64::from(day) + 2))?;
+    Some(date.and_hms_opt(0, 0, 0)?.and_utc().fixed_offset())
+}
+
+/// [`Reported`] as the ledger holds it: eight bytes a key, in base64.
+#[derive(Clone, Serialize, Deserialize)]
+struct Stored {
+    since: Option<DateTime<FixedOffset>>,
+    keys: String,
+}
+
+impl From<Reported> for Stored {
+    fn from(reported: Reported) -> Self {
+        let bytes: Vec<u8> = reported
+            .keys
+            .iter()
+            .flat_map(|(day, hash)| day.to_be_bytes().into_iter().chain(*hash))
+            .collect();
+        Self { since: reported.since, keys: BASE64.encode(&bytes) }
+    }
+}
+
+impl TryFrom<Stored> for Reported {
+    type Error = data_encoding::DecodeError;
+
+    fn try_from(stored: Stored) -> Result<Self, Self::Error> {
+        let bytes = BASE64.decode(stored.keys.as_bytes())?;
+        let (keys, _) = bytes.as_chunks::<8>();
+        let mut keys: Vec<Key> =
+            keys.iter().map(|&[a, b, ref hash @ ..]| (u16::from_be_bytes([a, b]), *hash)).collect();
+        keys.sort_unstable();
+        Ok(Self { since: stored.since, keys })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mls_event::{Rule, Timestamp};
+    use std::borrow::Cow;
+
+    fn at(text: &str) -> DateTime<FixedOffset> {
+        DateTime::parse_from_rfc3339(text).unwrap()
+    }
+
+    fn finding(user: &str, date: &str) -> Finding<'static> {
+        Finding {
+            rule: Rule::Guessed,
+            user: Cow::Owned(user.to_owned()),
+            ip: "192.0.2.1".parse().unwrap(),
+            date: Timestamp::from(at(date)),
+            country_code: None,
+            asn: None,
+            aso: None,
+            evidence: Cow::Borrowed(""),
+        }
+    }
+
+    #[test]
+    fn findings_are_known_after_they_were_named_and_after_thirty_days() {
+        let first = Reported::default();
+        let (anna, bert) = (
+            finding("anna@example.org", "2026-06-01T10:00:00Z"),
+            finding("bert@example.org", "2026-06-01T11:00:00Z"),
+        );
+        assert!(!first.contains(&anna));
+        let second = first.with(std::slice::from_ref(&anna), at("2026-06-02T00:00:00Z"));
+        assert!(second.contains(&anna) && !second.contains(&bert));
+        assert!(second.contains(&finding("Anna@example.org", "2026-06-01T23:00:00Z")));
+        assert!(!second.contains(&finding("anna@example.org", "2026-06-02T00:00:00Z")));
+        let stored = serde_json::to_string(&second).unwrap();
+        assert_eq!(serde_json::from_str::<Reported>(&stored).unwrap(), second);
+        let third = second.with(&[], at("2026-07-15T00:00:00Z"));
+        assert!(third.keys.is_empty() && third.contains(&anna) && third.contains(&bert));
+        assert!(Reported::until(at("2026-06-01T10:30:00Z")).contains(&anna));
+        assert!(!Reported::until(at("2026-06-01T10:30:00Z")).contains(&bert));
+    }
+
+    #[test]
+    fn findings_of_days_that_are_forgotten_are_not_reported_again() {
+        let many: Vec<_> = (0..MAX_KEYS)
+            .map(|n| finding(&n.to_string(), "2026-06-02T10:00:00Z"))
+            .chain([finding("first", "2026-06-01T10:00:00Z")])
+            .collect();
+        let full = Reported::default().with(&many, at("2026-06-03T00:00:00Z"));
+        assert_eq!(full.keys.len(), MAX_KEYS);
+        assert!(many.iter().all(|finding| full.contains(finding)));
+    }
+}

@@ -1,0 +1,135 @@
+//! Each suspicious login is in exactly one digest that is committed, however late it is recorded.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+#![expect(clippy::disallowed_methods, reason = "nobody else reads the files of a test")]
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use chrono::{TimeDelta, Utc};
+use mls_state::cursor_file::CursorFile;
+use mls_state::mail_cursor::{FIELD, MailCursor};
+use serde_json::Value;
+
+const FAILURES: &str = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n";
+const LOGINS: &str = "\"server\",\"date\",\"ip\",\"user\",\"hostname\",\"reverse_dns_status\",\"country_code\",\"asn\",\"aso\"\n";
+
+/// A record of failures and logins, and the ledger of mls-mail.
+struct Record {
+    directory: tempfile::TempDir,
+    failures: String,
+    logins: String,
+}
+
+impl Record {
+    fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            failures: FAILURES.to_owned(),
+            logins: LOGINS.to_owned(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn report(&self, format: &str) -> String {
+        std::fs::write(self.path("f.csv"), &self.failures).unwrap();
+        std::fs::write(self.path("logins.csv"), &self.logins).unwrap();
+        let run = Command::cargo_bin("mls-report")
+            .unwrap()
+            .args(["--timezone", "+00:00", "--since-last", "--format", format])
+            .arg("--ledger")
+            .arg(self.path("mail.ledger"))
+            .arg("--logins")
+            .arg(self.path("logins.csv"))
+            .arg(self.path("f.csv"))
+            .assert()
+            .success();
+        String::from_utf8(run.get_output().stdout.clone()).unwrap()
+    }
+
+    /// The users whom the next digest names.
+    fn named(&self) -> Vec<String> {
+        let report: Value = serde_json::from_str(&self.report("json")).unwrap();
+        let findings = report["suspicious_logins"].as_array().unwrap();
+        findings.iter().map(|finding| finding["user"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Mails the next digest: commits what it carries, as mls-mail does.
+    fn mail(&self) {
+        let message = self.report("mail");
+        let (_, value) = message.split_once(&format!("{FIELD}:")).unwrap();
+        let mut lines = value.lines();
+        let mut field = lines.next().unwrap().to_owned();
+        field.extend(lines.take_while(|line| line.starts_with([' ', '\t'])));
+        commit(&self.path("mail.ledger"), MailCursor::from_field(&field).unwrap());
+    }
+}
+
+fn commit(ledger: &Path, MailCursor { base, cursor, .. }: MailCursor) {
+    let ledger_file = CursorFile::next(base, cursor, None);
+    std::fs::write(ledger, serde_json::to_string(&ledger_file).unwrap()).unwrap();
+}
+
+fn row(minutes_ago: i64, user: &str) -> String {
+    let date = Utc::now() - TimeDelta::minutes(minutes_ago);
+    let date = date.format("%Y-%m-%d %H:%M:%S");
+    format!("m,{date},203.0.113.9,{user},null,OK,N/A,N/A,N/A\n")
+}
+
+#[test]
+fn each_suspicious_login_is_in_one_digest_also_if_it_is_recorded_late() {
+    let mut record = Record::new();
+    for (minutes, name) in [(200, "anna"), (199, "bert"), (198, "carl")] {
+        record.failures += &row(minutes, name);
+    }
+    assert_eq!(record.named(), [""; 0]);
+    record.mail();
+
+    // This login was before the digest, and is recorded after it.
+    record.logins += &row(190, "dora");
+    assert_eq!(record.named(), ["dora"]);
+    // Until a mail is accepted, the next run says the same.
+    assert_eq!(record.named(), ["dora"]);
+    record.mail();
+    assert_eq!(record.named(), [""; 0]);
+
+    // The same account again on the same day, and another one.
+    record.logins += &row(189, "dora");
+    record.logins += &row(150, "emil");
+    assert_eq!(record.named(), ["emil"]);
+    record.mail();
+
+    // The failures come late, and show that an old login was suspicious.
+    let other = |row: String| row.replace("203.0.113.9", "198.51.100.7");
+    record.logins =
+        format!("{LOGINS}{}{}", other(row(195, "fred")), &record.logins[LOGINS.len()..]);
+    assert_eq!(record.named(), [""; 0]);
+    record.mail();
+    for (minutes, name) in [(197, "gert"), (197, "hans"), (196, "ida")] {
+        write!(record.failures, "{}", other(row(minutes, name))).unwrap();
+    }
+    // Rows of the CSV are in order of arrival: the rules see these failures after the others.
+    assert_eq!(record.named(), ["fred"]);
+    record.mail();
+    assert_eq!(record.named(), [""; 0]);
+}
+
+#[test]
+fn a_ledger_of_an_earlier_version_names_nobody_twice() {
+    let mut record = Record::new();
+    for (minutes, name) in [(200, "anna"), (199, "bert"), (198, "carl")] {
+        record.failures += &row(minutes, name);
+    }
+    record.logins += &row(190, "dora");
+    let until = (Utc::now() - TimeDelta::minutes(100)).to_rfc3339();
+    let cursor = serde_json::json!({"until": until, "data": null});
+    let until = chrono::DateTime::parse_from_rfc3339(&until).unwrap();
+    commit(&record.path("mail.ledger"), MailCursor { base: 0, until, cursor });
+    assert_eq!(record.named(), [""; 0]);
+    record.logins += &row(20, "emil");
+    assert_eq!(record.named(), ["emil"]);
+}
