@@ -172,8 +172,9 @@ impl Attacks {
         }
     }
 
-    /// Whether `count` networks in `window` are more than twice as many as nine of ten users have,
-    /// without the one with this `attack`. `users` is the number of all users.
+    /// Whether `count` networks in `window` are far more than nine of ten users have, without the
+    /// one with this `attack`: twice as many, or half more and at least nine more. `users` is the
+    /// number of all users.
     pub(crate) fn is_outlier(
         &self,
         attack: &Attack,
@@ -181,10 +182,11 @@ impl Attacks {
         count: u32,
         users: usize,
     ) -> bool {
-        // So many networks are at least half as many.
-        let half = (count as usize).div_ceil(2);
-        let Some(counts) = self.users[window].get(half..) else { return true };
-        let own = usize::from((attack.networks[window] as usize).min(MAX_COUNT) >= half);
+        let count = count as usize;
+        // The highest number for nine of ten that `count` stands out from.
+        let usual = (count.saturating_sub(1) / 2).max(count.saturating_sub(9).min(count * 2 / 3));
+        let Some(counts) = self.users[window].get(usual + 1..) else { return true };
+        let own = usize::from((attack.networks[window] as usize).min(MAX_COUNT) > usual);
         let above = counts.iter().sum::<u32>() as usize - own;
         above <= users.saturating_sub(1) / 10
     }

@@ -12,7 +12,8 @@ use crate::attack::{Attacks, WINDOWS};
 use crate::bounded::Bounded;
 use crate::evidence::{self, Login};
 use crate::network::{
-    AFTER, FailedNames, FailingNetworks, MAX_NETWORKS, VisitedNetworks, Visitors,
+    AFTER, FailedNames, FailingNetworks, Guesses, MAX_EXCUSED, MAX_NETWORKS, VisitedNetworks,
+    Visitor, Visitors,
 };
 use crate::observation::{Country, Name, Network, Observation, Seconds, is_internal};
 use crate::settings::Settings;
@@ -21,6 +22,9 @@ use crate::user::{MAX_USERS, User, Users};
 /// A login from a country that the user knows is `targeted` only if the attack came from so many
 /// autonomous systems besides the login's: a phone with an old password stays within one.
 const ATTACKING_SYSTEMS: usize = 3;
+
+/// Where a user is at home, so many times more names must have failed for `guessed`.
+const HOME_NAMES: usize = 3;
 
 /// Number of organisations whose names are remembered.
 const MAX_ORGANISATIONS: usize = 4096;
@@ -91,12 +95,18 @@ impl Detector {
             asn: observation.asn,
         };
         let is_ignored = self.ignored.contains(&observed.name)
-            || self.settings.ignore_networks.iter().any(|network| network.contains(&ip))
-            || (is_internal(ip) && !observed.has_place());
+            || self.settings.ignore_networks.iter().any(|network| network.contains(&ip));
         if is_ignored {
             return;
         }
         self.attacks.expire(&mut self.users, at);
+        if is_internal(ip) && !observed.has_place() {
+            // Webmail. The user has a past, but is nowhere.
+            if observation.outcome == Outcome::Success {
+                self.user(observed).login(at);
+            }
+            return;
+        }
         match observation.outcome {
             Outcome::Failure => self.failure(observed, found),
             Outcome::Success => self.login(observed, found),
@@ -141,20 +151,40 @@ impl Detector {
         }
     }
 
-    /// The failures that make the first login of `name` at `network` suspicious.
-    fn guesses(
+    /// What failed at `network`, who logged in there, and when failures count for a login of
+    /// `name`; `None` if the network is shared, or too few names failed.
+    fn guessed_names(
         &self,
         name: Name,
         network: Network,
         at: Seconds,
-    ) -> Option<crate::network::Guesses> {
+    ) -> Option<(&FailedNames, &Visitors, (Seconds, Seconds))> {
         let failed = self.failures.get(network)?;
-        let visitors = self.logins.get(network)?;
-        if visitors.others(name) >= self.settings.shared_users as usize {
+        if failed.len() < self.settings.guessed_names as usize {
             return None;
         }
+        let visitors = self.logins.get(network)?;
+        let is_shared = visitors.others(name) >= self.settings.shared_users as usize;
         let from = at.saturating_sub(self.settings.guessed_window);
-        let range = (from, at.saturating_add(AFTER));
+        (!is_shared).then_some((failed, visitors, (from, at.saturating_add(AFTER))))
+    }
+
+    /// Whether [`guesses`](Self::guesses) finds something. If many names failed, excuses for a few
+    /// of them change nothing.
+    fn is_guessed(&self, name: Name, network: Network, at: Seconds) -> bool {
+        let Some((failed, visitors, range)) = self.guessed_names(name, network, at) else {
+            return false;
+        };
+        let names = failed.others(name, range, |name| visitors.knows(name), |_| false);
+        let names = names.map_or(0, |guesses| guesses.names);
+        let enough = self.enough_names(name, visitors, at);
+        names >= enough + MAX_EXCUSED
+            || names >= enough && self.guesses(name, network, at).is_some()
+    }
+
+    /// The failures that make the first login of `name` at `network` suspicious.
+    fn guesses(&self, name: Name, network: Network, at: Seconds) -> Option<Guesses> {
+        let (failed, visitors, range) = self.guessed_names(name, network, at)?;
         let is_known_here = |name| visitors.knows(name);
         // A mail program tries forms of the name that nobody has, or it has several mailboxes whose
         // passwords were changed.
@@ -167,19 +197,26 @@ impl Detector {
             networks.any(|known| self.logins.get(*known).is_some_and(|at| at.knows(other)))
         };
         let guesses = failed.others(name, range, is_known_here, is_excuse)?;
-        (guesses.names >= self.settings.guessed_names as usize).then_some(guesses)
+        (guesses.names >= self.enough_names(name, visitors, at)).then_some(guesses)
+    }
+
+    /// Number of names that must have failed. Users of a mobile network share its addresses with
+    /// infected machines: where a user is at home, it takes more.
+    fn enough_names(&self, name: Name, visitors: &Visitors, at: Seconds) -> usize {
+        let names = self.settings.guessed_names as usize;
+        let user = self.users.get(name);
+        let is_home = user.is_some_and(|user| user.is_home(visitors.country, visitors.asn, at));
+        if is_home { names.saturating_mul(HOME_NAMES) } else { names }
     }
 
     fn login(&mut self, observed: Observed<'_>, found: &mut Vec<Finding<'static>>) {
         let Observed { at, name, ip, network, country, asn, .. } = observed;
         self.remember_organisation(observed);
-        let (_, dropped) = self.users.entry(name, || User::new(observed.user, at));
-        for user in dropped {
-            self.attacks.forget(&user.attack);
-        }
+        self.user(observed);
         let targeted = self.targeted(observed);
         if let Some(user) = self.users.get_mut(name) {
-            user.login(network, at);
+            user.login(at);
+            user.use_network(network);
             if observed.has_place() {
                 user.visit(country, asn, ip, at);
             }
@@ -204,13 +241,34 @@ impl Detector {
         self.spread(observed, found);
     }
 
+    /// What is known about the user who logs in.
+    fn user(&mut self, observed: Observed<'_>) -> &mut User {
+        let new = || User::new(observed.user, observed.at);
+        let (user, dropped) = self.users.entry(observed.name, new);
+        for user in dropped {
+            self.attacks.forget(&user.attack);
+        }
+        user
+    }
+
     fn guessed(
         &mut self,
-        visitor: crate::network::Visitor,
+        visitor: Visitor,
         observed: Observed<'_>,
         found: &mut Vec<Finding<'static>>,
     ) {
         let Observed { at, name, network, country, asn, .. } = observed;
+        let is_new = visitor.is_suspicious || visitor.first.saturating_add(AFTER) >= at;
+        let zone = observed.observation.at.timezone();
+        let is_reported =
+            self.users.get(name).is_some_and(|user| day(at, zone) <= user.reported[0]);
+        if is_new && is_reported {
+            // Nothing is left to say today. Comparing all names would be the most expensive part.
+            if visitor.is_suspicious || self.is_guessed(name, network, at) {
+                self.suspect(name, network, country, asn);
+            }
+            return;
+        }
         // The login that let the attacker in is the first one after the failures began; a user who
         // was here before them is at home.
         let Some(guesses) = self.guesses(name, network, at) else { return };
@@ -220,7 +278,6 @@ impl Detector {
         let (first, ip) =
             if visitor.is_suspicious { (at, observed.ip) } else { (visitor.first, visitor.ip) };
         self.suspect(name, network, country, asn);
-        let zone = observed.observation.at.timezone();
         let login = Named { name, ip, at: first, zone };
         self.report(Rule::Guessed, login, country, asn, found, |login| login.guessed(guesses));
     }
@@ -299,8 +356,7 @@ impl Detector {
         let Some(user) = self.users.get_mut(named.name) else { return };
         let at = DateTime::from_timestamp(named.at.into(), 0).unwrap_or_default();
         let at = at.with_timezone(&named.zone);
-        let local = i64::from(named.at) + i64::from(named.zone.local_minus_utc());
-        let day = u32::try_from(local / 86_400).unwrap_or_default();
+        let day = day(named.at, named.zone);
         let reported = &mut user.reported[rule as usize];
         if day <= *reported {
             return;
@@ -329,6 +385,12 @@ impl Detector {
             self.organisations.entry(asn).or_insert_with(|| aso.chars().take(200).collect());
         }
     }
+}
+
+/// The number of the day, since 1970.
+fn day(at: Seconds, zone: FixedOffset) -> u32 {
+    let local = i64::from(at) + i64::from(zone.local_minus_utc());
+    u32::try_from(local / 86_400).unwrap_or_default()
 }
 
 /// The login that a finding names.

@@ -18,7 +18,7 @@ const MAX_VISITORS: usize = 8;
 pub(crate) const AFTER: Seconds = 3600;
 
 /// How many names may fail at a network for an innocent reason.
-const MAX_EXCUSED: usize = 4;
+pub(crate) const MAX_EXCUSED: usize = 4;
 
 /// Networks with failures.
 pub(crate) type FailingNetworks = Bounded<Network, FailedNames>;
@@ -49,6 +49,11 @@ pub(crate) struct Guesses {
 impl FailedNames {
     pub(crate) fn new(at: Seconds) -> Self {
         Self { names: Vec::with_capacity(1), last: at }
+    }
+
+    /// Number of names.
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
     }
 
     /// Remembers that `name` failed.

@@ -20,7 +20,7 @@ const MAX_NETWORKS: usize = 4;
 const PAST: Seconds = 86_400;
 
 /// A user with a known past has logged in so many times.
-const PAST_LOGINS: u32 = 5;
+const PAST_LOGINS: u32 = 3;
 
 /// By so many places a user must exceed the own habit.
 const ABOVE_HABIT: u32 = 2;
@@ -126,8 +126,14 @@ impl User {
         }
     }
 
-    /// Counts a login from `network`.
-    pub(crate) fn login(&mut self, network: Network, at: Seconds) {
+    /// Counts a login.
+    pub(crate) fn login(&mut self, at: Seconds) {
+        self.last = self.last.max(at);
+        self.logins = self.logins.saturating_add(1);
+    }
+
+    /// Remembers the network of a login.
+    pub(crate) fn use_network(&mut self, network: Network) {
         if self.networks.last() != Some(&network) {
             self.networks.retain(|known| *known != network);
             if self.networks.len() == MAX_NETWORKS {
@@ -135,8 +141,6 @@ impl User {
             }
             self.networks.push(network);
         }
-        self.last = self.last.max(at);
-        self.logins = self.logins.saturating_add(1);
     }
 
     pub(crate) fn has_past(&self, at: Seconds) -> bool {
@@ -151,6 +155,13 @@ impl User {
             seen.1 |= place.country == country;
         }
         seen
+    }
+
+    /// Whether the user was seen in this autonomous system and country a day before, and since.
+    pub(crate) fn is_home(&self, country: Option<Country>, asn: Option<u32>, at: Seconds) -> bool {
+        let from = at.saturating_sub(PAST);
+        let is_here = |place: &Place| place.country == country && place.asn == asn;
+        asn.is_some() && self.places.iter().any(|place| is_here(place) && place.is_old(from))
     }
 
     /// Remembers a login at a place.
@@ -189,13 +200,8 @@ impl User {
         let window = settings.spread_window;
         let all = self.extent(at.saturating_sub(window));
         // Few places are the usual case.
-        let found = if all.countries.max(all.systems) > 2 {
-            [(window, 0), (window / 3, 1)]
-                .into_iter()
-                .find_map(|(window, fewer)| self.new_extent(at, window, fewer, settings))
-        } else {
-            None
-        };
+        let found =
+            if all.countries.max(all.systems) > 2 { self.new_extent(at, settings) } else { None };
         let Some((extent, from)) = found else {
             self.habit.add(all, at, window);
             return None;
@@ -209,26 +215,16 @@ impl User {
         Some(Spread { extent, places })
     }
 
-    /// The extent of logins within `window` at places where the user was never seen before that,
-    /// and the beginning of the window, if these are too many. In a short window, `fewer` are.
-    fn new_extent(
-        &self,
-        at: Seconds,
-        window: Seconds,
-        fewer: u32,
-        settings: &Settings,
-    ) -> Option<(Extent, Seconds)> {
+    /// The extent of logins within the window at places where the user was never seen before that,
+    /// and the beginning of the window, if these are too many.
+    fn new_extent(&self, at: Seconds, settings: &Settings) -> Option<(Extent, Seconds)> {
         let has_past = self.has_past(at);
         let limit = |threshold: u32, usual: u32| {
-            if has_past {
-                threshold.saturating_sub(fewer).max(usual + ABOVE_HABIT)
-            } else {
-                threshold.saturating_mul(2)
-            }
+            if has_past { threshold.max(usual + ABOVE_HABIT) } else { threshold.saturating_mul(2) }
         };
         let countries = limit(settings.spread_countries, self.habit.usual.countries);
         let systems = limit(settings.spread_systems, self.habit.usual.systems);
-        let from = at.saturating_sub(window);
+        let from = at.saturating_sub(settings.spread_window);
         // Counting is quicker than comparing: most logins end here.
         let new = self.places.iter().filter(|place| place.is_new(from)).count();
         if new < countries.min(systems) as usize {
