@@ -80,7 +80,8 @@ fn the_verdict_is_said_first() {
     assert!(mail.contains("Subject: [MailLogSentinel] 1 account to check"), "{mail}");
     let quiet = report(&[], &record(0, "success", "dora"));
     assert!(quiet.contains("No suspicious login among 1 login of 1 user."), "{quiet}");
-    let unknown = report(&[], FAILURES);
+    let row = "m,2026-06-01 03:03,203.0.113.9,dora,null,OK,N/A,N/A,N/A\n";
+    let unknown = report(&[], &format!("{FAILURES}{row}"));
     assert!(unknown.contains("record = yes"), "{unknown}");
     let only_failures = report(&[], &record(0, "failure", "dora"));
     let only_failures = only_failures.split_whitespace().collect::<Vec<_>>().join(" ");
