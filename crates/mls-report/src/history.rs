@@ -154,6 +154,8 @@ mod tests {
             country_code: Some("CN"),
             asn: Some("4837"),
             aso: None,
+            service: None,
+            queue_id: None,
             attempts,
         }
     }
