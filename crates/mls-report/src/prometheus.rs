@@ -11,6 +11,7 @@
 //! countries.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use mls_event::Rule;
 
@@ -112,9 +113,10 @@ impl Metrics {
             return;
         }
         let name = format!("maillogsentinel_{name}");
-        self.0 += &format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for (label, n) in by_label {
-            self.0 += &format!("{name}{label} {n}\n");
+            let _ = writeln!(self.0, "{name}{label} {n}");
         }
     }
 }

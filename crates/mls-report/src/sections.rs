@@ -30,7 +30,7 @@ pub(crate) enum Body {
     /// Attempts by hour or by day.
     Chart(Chart),
     /// Attempts by weekday, Monday first, and hour.
-    HeatMap([[u64; 24]; 7]),
+    HeatMap(Box<[[u64; 24]; 7]>),
 }
 
 /// Rows, each with the number of its attempts.
@@ -235,7 +235,7 @@ fn hours(report: &Report) -> Section {
         return Section {
             title: "Attempts by weekday and hour".to_owned(),
             note: None,
-            body: Body::HeatMap(report.weekday_hours),
+            body: Body::HeatMap(Box::new(report.weekday_hours)),
         };
     }
     let bars = (0..).zip(report.hours).map(|(hour, attempts)| Bar {

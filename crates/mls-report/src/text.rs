@@ -227,8 +227,7 @@ fn write_chart(out: &mut String, chart: &Chart) -> std::fmt::Result {
 /// A line for each weekday, two shades for each hour.
 fn write_heat_map(out: &mut String, weekdays: &[[u64; 24]; 7]) -> std::fmt::Result {
     let most = weekdays.iter().flatten().copied().max().unwrap_or_default().max(1);
-    let scale = (0..24).step_by(3).map(|hour| format!("{hour:<6}")).collect::<String>();
-    writeln!(out, "       {}", scale.trim_end())?;
+    writeln!(out, "       0     3     6     9     12    15    18    21")?;
     for (name, hours) in WEEKDAYS.iter().zip(weekdays) {
         let shades = hours.iter().flat_map(|n| std::iter::repeat_n(SHADES[shade(*n, most)], 2));
         let total = thousands(hours.iter().sum());
