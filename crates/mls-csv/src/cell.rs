@@ -103,7 +103,7 @@ fn without_apostrophes(cell: &str) -> Cow<'_, str> {
     Cow::Borrowed(first)
 }
 
-/// The text with symbols in place of tabs and carriage returns, and `?` in place of other control characters.
+/// Replaces tabs and carriage returns by symbols, and other control characters by `?`.
 fn without_controls(text: &str) -> Cow<'_, str> {
     let suspect = memchr::memchr3(b'\t', b'\r', SYMBOL_BYTE, text.as_bytes());
     if suspect.is_none() {
@@ -121,7 +121,7 @@ fn without_controls(text: &str) -> Cow<'_, str> {
     Cow::Owned(cell)
 }
 
-/// The text that [`without_controls`] was given.
+/// The inverse of [`without_controls`].
 fn with_controls(text: &str) -> String {
     let mut value = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();

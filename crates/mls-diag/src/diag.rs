@@ -115,8 +115,8 @@ impl log::Log for Diagnostics {
         let (priority, word, name) = words(record.level());
         if show {
             let priority = if JOURNAL.load(Ordering::Relaxed) { priority } else { "" };
-            // One write per line keeps the lines of a pipeline's stages apart. If the write fails,
-            // there is nobody to inform.
+            // One write per line, so that lines of the stages of a pipeline do not mix. An error here
+            // cannot be reported anywhere.
             let _ = std::io::stderr()
                 .write_all(format!("{priority}{tool}: {word}: {message}\n").as_bytes());
         }

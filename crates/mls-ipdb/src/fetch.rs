@@ -19,11 +19,11 @@ use reqwest::{Client, StatusCode, Url};
 use crate::origin::Origin;
 use crate::search::MAX_SIZE;
 
-/// How often a download is tried again, with a longer pause each time.
+/// The number of retries of a download. Each pause is longer than the one before.
 const RETRIES: usize = 2;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// A whole download may take this many times the timeout of a pause.
+/// A whole download may take this many times the timeout for a single read.
 const WHOLE: u32 = 20;
 
 const MAX_REDIRECTS: usize = 5;

@@ -1,8 +1,7 @@
 //! Searches a sorted CSV in place, like look(1): a binary search over the bytes of the file.
 //!
-//! There is no index that could be outdated, and nothing to load: a lookup reads about twenty
-//! windows of a kilobyte. For many lookups, [`Csv::load`] first loads the file into memory, which
-//! also checks all of it.
+//! A lookup needs no index and loads nothing: it reads about twenty windows of a kilobyte. For many
+//! lookups, [`Csv::load`] first loads the file into memory and checks all of it.
 
 use std::fs::File;
 use std::io::{self, Read as _};

@@ -236,8 +236,7 @@ impl Database {
     }
 }
 
-/// Returns the text of an error. sqlx would add the line of PostgreSQL's own source code, which
-/// helps nobody here.
+/// Returns the text of an error. sqlx would add a line number in the source code of PostgreSQL.
 pub(crate) fn describe(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Io(error) => error.to_string(),

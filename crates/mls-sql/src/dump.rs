@@ -1,8 +1,8 @@
 //! Reads events back as records: `mls-sql dump`.
 //!
-//! `dump` writes one record for each row, in the order of time. A record has the members that the
-//! table has columns for, and `attempts` 1. All pages are read in one transaction, so that rows
-//! which other runs load meanwhile change nothing.
+//! `dump` writes one record for each row, in the order of time. A record has the members that have a
+//! column in the table, and `attempts` 1. `dump` reads all pages in one transaction, so that rows of
+//! concurrent loads change nothing.
 
 use std::borrow::Cow;
 
@@ -18,8 +18,8 @@ use crate::field::Field;
 use crate::mapping::{LOADED_BY, Mapping};
 use crate::schema::Table;
 
-/// Rows in one answer of the server: with the longest names they stay far below what the relay
-/// lets through.
+/// The number of rows in one answer of the server. Even with the longest names, such an answer is far
+/// below the limit of the relay.
 const PAGE: usize = 200;
 
 /// The rows to read.

@@ -1,7 +1,7 @@
-//! The schema of a fleet: `mls-sql schema --fleet`, for PostgreSQL.
+//! The schema for a fleet: `mls-sql schema --fleet`, for PostgreSQL.
 //!
-//! Many mail servers load into one database, and each of them may be stolen. So each has a role of
-//! its own, a member of `TABLE_loader`. Such a role
+//! Many mail servers load into one database, and an attacker may control one of them. So each server
+//! has its own role, a member of `TABLE_loader`. Such a role
 //!
 //! - may insert events. The database fills `loaded_by` with the name of the role, which no role can
 //!   forge;
@@ -10,11 +10,11 @@
 //! - may neither read, change nor remove events.
 //!
 //! The role `TABLE_reader` may read everything. The table has a partition for each month. `load`
-//! creates those that it needs, and `mls-sql prune --before DATE` drops old ones. The primary key is
-//! the time and the ID: it serves queries by time, so that a BRIN index would add nothing.
+//! creates the partitions that it needs, and `mls-sql prune --before DATE` drops old partitions. The
+//! primary key is the time and the ID. It serves queries by time, so a BRIN index is not needed.
 //!
-//! A partition is created beside the table and then attached, because `CREATE TABLE … PARTITION OF`
-//! would wait for every load, and every load for it (PostgreSQL manual 5.11.2.2).
+//! A partition is created as a separate table and then attached. `CREATE TABLE … PARTITION OF` would
+//! wait for all loads, and all loads would wait for it (PostgreSQL manual 5.11.2.2).
 
 use std::collections::HashSet;
 

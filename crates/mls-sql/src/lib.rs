@@ -26,7 +26,7 @@
 //! Give each machine its own `--source`. The cursor remembers the machine (a hash of
 //! `/etc/machine-id`) and the logs that it has read. `load` ends with exit 78 if another machine
 //! uses the name, or if this machine has loaded the same log under another name, for example because
-//! its host was renamed. `rename-source` gives the source its new name, `--adopt` goes on anyway.
+//! its host was renamed. `rename-source` renames the source, and `--adopt` continues anyway.
 //!
 //! `export --cursor-file S` writes its file under a temporary name, commits S, which names that
 //! file, and renames the file last. The next start finishes an interrupted export.
@@ -42,10 +42,10 @@
 //! | has a statement that fails | exit 65, or the code for the error; this file changes nothing |
 //!
 //! # The Python original
-//! `convert` converts the table that the Python original made in an SQLite database: it renames the
-//! table to `TABLE_original` and copies its rows into a new table. The original wrote local times
-//! as `dd/mm/yyyy HH:MM`; the zone of this machine makes them UTC. It is one transaction, and a
-//! second run changes nothing.
+//! `convert` converts the table of the Python original in an SQLite database: it renames the table to
+//! `TABLE_original` and copies its rows into a new table. The old table has local times
+//! (`dd/mm/yyyy HH:MM`); `convert` uses the time zone of this machine to convert them to UTC. All of it
+//! is one transaction, and a second run changes nothing.
 //!
 //! # Values that do not fit
 //! The built-in columns accept every event of the years 1000 to 9999. An administrator's own table

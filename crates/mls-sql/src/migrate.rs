@@ -1,8 +1,7 @@
-//! Brings the tables of an older version along: `mls-sql migrate`.
+//! Updates the tables of an older version: `mls-sql migrate`.
 //!
-//! `migrate` adds the columns that the mapping names and the table lacks, and an index for them. It
-//! changes no row: rows that are there get NULL, or the outcome `failure`. It can run again at any
-//! time, and then changes nothing.
+//! `migrate` adds the columns of the mapping that the table lacks, and indexes for them. In existing
+//! rows the new columns are NULL, or `failure` for the outcome. A second run changes nothing.
 
 use mls_diag::{count, summary};
 
@@ -17,10 +16,10 @@ struct Addition<'a> {
     definition: &'a str,
 }
 
-/// Adds what the tables lack. Creates tables that are missing.
+/// Adds missing columns, and creates missing tables.
 ///
 /// # Errors
-/// Errors of the database. In SQLite and PostgreSQL nothing is changed then.
+/// Errors of the database. In SQLite and PostgreSQL, an error changes nothing.
 pub(crate) fn run(database: &mut Database, table: &Table, mapping: &Mapping) -> anyhow::Result<()> {
     let dialect = database.dialect;
     let (events, cursor) = (table.name().to_owned(), table.cursor());
@@ -76,7 +75,7 @@ fn statements(
 ) -> Vec<String> {
     let alter = format!("ALTER TABLE {}", dialect.name(table));
     let add = |column: &Addition<'_>| {
-        // A default would name the user who migrates as the one who loaded the older rows.
+        // A default would name the user of this run as the loader of the older rows.
         let definition = match column.definition.split_once(" DEFAULT ") {
             Some((definition, _)) if column.name == LOADED_BY => definition,
             _ => column.definition,

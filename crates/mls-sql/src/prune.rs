@@ -10,14 +10,14 @@ use crate::fleet;
 use crate::mapping::{LOADED_BY, Mapping};
 use crate::schema::Table;
 
-/// Rows that one statement removes: it then holds its locks for a second at most.
+/// The number of rows that one statement removes, so that it holds its locks for at most a second.
 const BATCH: u64 = 20_000;
 
 /// Removes the events before a time. From a partitioned table it drops whole months: those that end
 /// before the time.
 ///
 /// # Errors
-/// Errors of the database. What was removed before the error stays removed.
+/// Errors of the database. Rows that were removed before the error stay removed.
 pub(crate) fn run(
     database: &mut Database,
     table: &Table,

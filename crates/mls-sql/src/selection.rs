@@ -17,7 +17,7 @@ pub(crate) struct Selection {
 
 impl Selection {
     /// # Errors
-    /// Exit 78 if the table cannot tell these outcomes from failures.
+    /// Exit 78 if the table has no column that distinguishes these outcomes from failures.
     pub(crate) fn new(outcomes: Vec<Outcome>, mapping: &Mapping) -> anyhow::Result<Self> {
         let only_failures = outcomes.iter().all(|outcome| *outcome == Outcome::Failure);
         if !only_failures && mapping.column(Field::Outcome).is_none() {
@@ -48,7 +48,8 @@ impl Selection {
         count(self.rows, "row", "rows")
     }
 
-    /// Returns what was skipped, for the summary of the run: `; skipped 3 records (3 success)`.
+    /// Returns the number of skipped records, for the summary of the run: `; skipped 3 records
+    /// (3 success)`.
     pub(crate) fn skipped(&self) -> String {
         let all: u64 = self.skipped.iter().map(|(_, skipped)| skipped).sum();
         if all == 0 {
@@ -62,7 +63,7 @@ impl Selection {
     }
 
     /// # Errors
-    /// Exit 65 if every event was skipped: the stream is of another kind than was asked for.
+    /// Exit 65 if every event was skipped, because the stream holds other outcomes than the requested.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         if self.rows == 0 && !self.skipped.is_empty() {
             let asked: Vec<_> = self.outcomes.iter().map(|outcome| outcome.name()).collect();

@@ -1,4 +1,4 @@
-//! What identifies the source of a load: its name, the machine, and the logs that it has read.
+//! The identity of a source: its name, its machine, and the logs that it has read.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,7 +14,8 @@ pub(crate) struct Source {
     pub(crate) name: String,
     /// This machine; `None` if it has no machine ID.
     pub(crate) machine: Option<String>,
-    /// Take over the position of another machine, and load a log that another source has loaded.
+    /// `--adopt`: continue from the position of another machine, and load a log that another source has
+    /// loaded.
     pub(crate) adopt: bool,
 }
 
@@ -44,8 +45,8 @@ pub(crate) fn check_name(name: &str) -> anyhow::Result<()> {
     )))
 }
 
-/// Returns an ID of this machine that does not reveal its machine ID, which machine-id(5) asks for.
-/// `None` if it has none, as in some containers.
+/// Returns an ID of this machine that does not reveal its machine ID (machine-id(5) requires this).
+/// `None` if the machine has no ID, as in some containers.
 pub(crate) fn machine() -> Option<String> {
     hash_of(Path::new("/etc/machine-id"))
 }

@@ -333,7 +333,7 @@ impl<R: BufRead> Statements<R> {
     fn byte(&mut self) -> anyhow::Result<Option<u8>> {
         let byte = self.peek()?;
         if let Some(byte) = byte {
-            // SQLite ends the text at a NUL byte and sqlx then loops for ever; PostgreSQL drops the
+            // SQLite ends the text at a NUL byte and sqlx then loops forever; PostgreSQL drops the
             // connection.
             ensure!(byte != 0, "line {}: a NUL byte, which has no place in SQL", self.line);
             self.input.consume(1);

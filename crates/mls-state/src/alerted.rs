@@ -22,10 +22,11 @@ const MAX_KEY: usize = 32;
 /// A full ledger searches for expired keys at most once in this number of seconds.
 const CLEANUP_INTERVAL: i64 = 60;
 
-/// The first run alerts about what happened in so many seconds before it.
+/// The first run raises alerts only about attempts in this number of seconds before it.
 pub const FIRST_LOOK_BACK: i64 = 86_400;
 
-/// Suspicious logins that are older than so many seconds do not alert: a login may be recorded late.
+/// Suspicious logins older than this number of seconds raise no alert. The limit is large, because a
+/// login may be recorded late.
 pub const MAX_LOGIN_AGE: i64 = 30 * 86_400;
 
 /// How long alerts are remembered, in seconds: longer than any threshold and than
@@ -142,7 +143,7 @@ impl Alerted {
     }
 }
 
-/// What an alert is remembered by. A suspicious login alerts once for each rule, user and day.
+/// The key of an alert in the ledger. A suspicious login raises one alert for each rule, user and day.
 fn name<'a>(alert: &'a Alert<'_>) -> Cow<'a, str> {
     let key = alert.key.as_deref().unwrap_or_default();
     if alert.kind.is_suspicious_login() {
