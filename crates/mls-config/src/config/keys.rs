@@ -24,20 +24,20 @@ sections! {
         /// Directory of the CSV and of the operational log.
         working_dir: Option<PathBuf> = "/var/log/maillogsentinel";
 
-        /// Directory of files between runs: the position in the log, the IP databases, and the
-        /// ledgers of digests and alerts. A relative path is below working_dir.
+        /// Directory of the files that the tools need for the next run: the position in the log, the
+        /// IP databases, and the ledgers of digests and alerts. A relative path is below working_dir.
         state_dir: Option<PathBuf> = "/var/lib/maillogsentinel", below working_dir;
 
         /// The mail log, or the word journal for the systemd journal. Rotated files of the log
         /// (mail.log.1, mail.log.2.gz, mail.log-20260101.gz) are found automatically.
         mail_log: Option<PathBuf> = "/var/log/mail.log";
 
-        /// The directory into which rotation moves the mail log: olddir of logrotate. A relative path
-        /// is below the directory of the log. Empty: the log's own directory.
+        /// The directory that rotated mail logs are moved to (olddir of logrotate). A relative path is
+        /// below the directory of the log. If it is empty, rotated logs are next to the log.
         mail_log_olddir: Option<PathBuf> = "";
 
-        /// More entries to read if mail_log is journal, as matches of journalctl separated by commas:
-        /// CONTAINER_NAME=postfix-mailcow. The journal marks entries of containers only by their names.
+        /// Additional journal entries to read if mail_log is journal: matches as in journalctl(1),
+        /// separated by commas, such as CONTAINER_NAME=postfix-mailcow. Containers need such a match.
         journal_match: Vec<JournalMatch> = "";
 
         /// The CSV of failed logins. A relative path is below working_dir.
@@ -47,7 +47,7 @@ sections! {
         logins_filename: Option<PathBuf> = "logins.csv", below working_dir;
     }
 
-    /// The lines of the mail log.
+    /// Which lines of the mail log are read.
     ["parse"] parse: Parse {
         /// The mail servers whose logins are recorded: postfix, dovecot.
         daemons: Vec<String> = "postfix, dovecot", check are_daemons;
@@ -62,7 +62,7 @@ sections! {
         /// The beginning of every subject.
         subject_prefix: String = "[MailLogSentinel]", also "report.report_subject_prefix";
 
-        /// The sender. The default is the user that runs the report, at the full name of this
+        /// The sender. The default is the user who runs mls-mail, at the full host name of this
         /// machine.
         sender_override: Option<String> = "", also "report.report_sender_override" "report.sender";
 
@@ -72,8 +72,8 @@ sections! {
         /// The port of the mail server. The default is 465 if smtp_tls is tls, else 25.
         smtp_port: Option<u16> = "";
 
-        /// The encryption: none, starttls or tls. The default is none for this machine itself and
-        /// starttls for every other one.
+        /// The encryption: none, starttls or tls. The default is none if the mail server is this
+        /// machine, else starttls.
         smtp_tls: Option<SmtpTls> = "";
 
         /// The user name for a mail server that requires one. Set smtp_password_file too.
@@ -86,7 +86,7 @@ sections! {
         attach_csv: bool = "yes";
     }
 
-    /// The databases of countries.
+    /// The IP databases of countries.
     ["geolocation"] geolocation: Geolocation {
         /// IP databases of countries: CSV files in the layout of ip-location-db, plain or gzip, or
         /// MMDB files, for IPv4 and IPv6, in any order. A relative path is below state_dir.
@@ -98,7 +98,7 @@ sections! {
         country_db_url: Vec<String> = "";
     }
 
-    /// The databases of autonomous systems.
+    /// The IP databases of autonomous systems.
     ["ASN_ASO"] asn_aso: AsnAso {
         /// IP databases of autonomous systems, in the same formats. A relative path is below
         /// state_dir.
@@ -112,12 +112,11 @@ sections! {
 
     /// The operational log.
     ["general"] general: General {
-        /// The lowest level that is written to log_file: DEBUG, INFO, WARNING or ERROR.
+        /// The lowest level of messages in log_file: DEBUG, INFO, WARNING or ERROR.
         log_level: LevelFilter = "INFO";
 
-        /// The operational log: a record of what the tools did and skipped. A relative path is below
-        /// working_dir. Without this file, warnings and errors of the services are only in the
-        /// journal.
+        /// The operational log: what the tools did and what they skipped. A relative path is below
+        /// working_dir. If it is empty, the services write warnings and errors only to the journal.
         log_file: Option<PathBuf> = "", below working_dir, also "paths.log_file";
 
         /// The size in bytes at which logrotate starts a new log_file. Setup writes it into the
@@ -131,7 +130,7 @@ sections! {
 
     /// The cache of reverse DNS names, which is kept from one run to the next.
     ["dns_cache"] dns_cache: DnsCache {
-        /// Whether answers of the DNS are cached.
+        /// Whether DNS answers are cached.
         enabled: bool = "yes";
 
         /// The largest number of answers in the cache.
@@ -143,8 +142,7 @@ sections! {
 
     /// The SQL database.
     ["database"] database: Database {
-        /// The kind of database: sqlite, postgresql or mysql. Without a value, nothing is exported or
-        /// imported.
+        /// The kind of database: sqlite, postgresql or mysql. If it is empty, no database is used.
         db_type: Option<DbType> = "", also "sqlite_database.db_type";
 
         /// The file of an SQLite database. A relative path is below state_dir.
@@ -163,14 +161,14 @@ sections! {
         /// The user name for the database server.
         db_user: Option<String> = "";
 
-        /// The file that holds the password of db_user and nothing else.
+        /// The file that holds only the password of db_user.
         db_password_file: Option<PathBuf> = "";
 
-        /// The password itself. If you set it, only root and the service may read this file. Use
-        /// db_password_file instead.
+        /// The password itself. It is better to use db_password_file. If you set db_password, only
+        /// root and the service may be able to read this configuration file.
         db_password: Option<Password> = "";
 
-        /// The directory of SQL files between export and import. A relative path is below
+        /// The directory of exported SQL files that wait for the import. A relative path is below
         /// working_dir.
         sql_export_dir: Option<PathBuf> = "sql", below working_dir;
 
@@ -198,16 +196,17 @@ sections! {
         record: bool = "no";
     }
 
-    /// The rules that find suspicious logins, for mls-report and mls-alert.
+    /// The rules by which mls-report and mls-alert find suspicious logins.
     ["suspicious"] suspicious: Suspicious {
-        /// Rule guessed: the number of other names that an address failed on before it logged in.
+        /// Rule guessed: the number of other user names that an address tried, without success,
+        /// before the login.
         guessed_names: u32 = "3";
 
         /// Rule guessed: the time before the login in which these failures count.
         guessed_window: TimeSpan = "1d";
 
-        /// Rule guessed: if at least this number of other users have logged in from an address, it is
-        /// a shared address (for example of an office) and not suspicious.
+        /// Rule guessed: if this many other users have logged in from an address, it is shared, such
+        /// as the address of an office. A login from it is not suspicious.
         shared_users: u32 = "3";
 
         /// Rule spread: the number of countries that are new for a user within spread_window.
@@ -220,8 +219,8 @@ sections! {
         /// Rule spread: the time within which these logins count.
         spread_window: TimeSpan = "6h";
 
-        /// Rule targeted: the number of addresses that failed on a user within a week before a
-        /// login from a country or an autonomous system that is new for the user.
+        /// Rule targeted: the number of addresses that tried to log in as the user, without success,
+        /// in the week before a login from a country or an autonomous system that is new for the user.
         targeted_addresses: u32 = "8";
 
         /// Networks and addresses whose logins are never suspicious, such as 192.0.2.0/24.
@@ -231,8 +230,8 @@ sections! {
         ignore_users: Vec<String> = "";
     }
 
-    /// Thresholds of alerts: a number of failures and a time, such as 20/10m. A key without a value
-    /// raises no alerts.
+    /// Thresholds of alerts: 20/10m means 20 failures within 10 minutes. A key without a value never
+    /// raises an alert.
     ["alert"] alert: Alert {
         /// The threshold for failures from one address.
         ip: Option<Threshold> = "";
@@ -246,28 +245,29 @@ sections! {
 
     /// The list of blocked addresses. mls-block makes it from alerts about addresses.
     ["block"] block: Block {
-        /// The program that blocks the addresses: nftables, postfix, or both separated by a comma.
-        /// Setup enables the services for it. Without a value, nothing is blocked.
+        /// What enforces the list: nftables, postfix, or both, separated by a comma. Setup enables the
+        /// services for it. If it is empty, nothing is blocked.
         enforce: Vec<String> = "", check is_enforcer;
 
         /// Networks and addresses that are never blocked, such as 192.0.2.0/24, 2001:db8::1. Local
-        /// and private addresses are never blocked either. If record in `[logins]` is yes, the same
-        /// holds for addresses from which users have logged in.
+        /// and private addresses are never blocked. If `[logins]` record is yes, addresses from which
+        /// users logged in before the attack are not blocked either.
         allow: Vec<IpNet> = "";
 
-        /// How long an address is blocked the first time: 90s, 10m, 1h or 7d. Each further block is
-        /// twice as long as the one before.
+        /// How long an address is blocked the first time, such as 90s, 10m, 1h or 7d. The time doubles
+        /// with each further block.
         time: TimeSpan = "1h";
 
-        /// The longest time to block an address. After a block, the address is remembered for the
-        /// same time.
+        /// The longest time to block an address. After its block ends, mls-block remembers the address
+        /// for the same time.
         max_time: TimeSpan = "7d";
 
-        /// If this number of addresses in a /24 (IPv4) or a /64 (IPv6) are blocked, the whole network
-        /// is blocked. 0 never blocks a network.
+        /// If this many addresses of a /24 (IPv4) or a /64 (IPv6) are blocked, mls-block blocks the
+        /// whole network. 0 means never.
         network_from: usize = "5";
 
-        /// The largest number of entries in the list. The entries that end first are omitted.
+        /// The largest number of entries in the list. If there are more, those that expire first are
+        /// left out.
         max_entries: usize = "20000";
 
         /// The directory of the block lists. A relative path is below state_dir.
@@ -277,20 +277,21 @@ sections! {
         forms: Vec<BlockForm> = "plain, cidr, nft";
     }
 
-    /// How long data is kept. A key without a value keeps it forever.
+    /// How long data is kept. If a key has no value, the data is kept for ever.
     ["retention"] retention: Retention {
-        /// The number of days after which rows of the CSV are removed.
+        /// The number of days for which rows of the CSV are kept, at least. They are removed after at
+        /// most twice this time.
         csv_days: Option<u32> = "";
 
-        /// The number of days after which rows of the CSV of logins are removed. The search for
-        /// suspicious logins uses the same number of days.
+        /// The same for the CSV of successful logins. mls-report and mls-alert also look for
+        /// suspicious logins in the last logins_days only.
         logins_days: Option<u32> = "90";
 
         /// The number of days after which imported SQL files are removed.
         sql_files_days: Option<u32> = "";
     }
 
-    /// The services. Setup writes these values into the units: run it again after a change.
+    /// The services. Setup writes these values into the units. Run setup again after you change them.
     ["systemd"] systemd: Systemd {
         /// The user that the services run as.
         user: Option<String> = "maillogsentinel", also "permissions.service_user" "User.run_as_user";
@@ -313,8 +314,9 @@ sections! {
         sql_import_schedule: Option<String> = "*:0/5",
             also "sql_import_systemd.frequency" "timers.sql_import";
 
-        /// When delayed alerts are mailed: a calendar expression, or never. Other alerts are mailed at
-        /// once. If extraction_schedule is follow, a service mails all alerts at once.
+        /// When alerts that had to wait are mailed: a calendar expression, or never. Other alerts are
+        /// mailed at once. If extraction_schedule is follow, a service mails all alerts, and this key
+        /// is not used.
         alert_schedule: Option<String> = "*:0/5";
 
         /// When data that is older than `[retention]` allows is removed: a calendar expression, or
