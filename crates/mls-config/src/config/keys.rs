@@ -24,20 +24,22 @@ sections! {
         /// Directory of the CSV and of the operational log.
         working_dir: Option<PathBuf> = "/var/log/maillogsentinel";
 
-        /// Directory of the files that the tools need for the next run: the position in the log, the
-        /// IP databases, and the ledgers of digests and alerts. A relative path is below working_dir.
+        /// Directory of the files that the tools need for the next run: the position in the log,
+        /// the IP databases, and the ledgers of digests and alerts. A relative path is below
+        /// working_dir.
         state_dir: Option<PathBuf> = "/var/lib/maillogsentinel", below working_dir;
 
         /// The mail log, or the word journal for the systemd journal. Rotated files of the log
         /// (mail.log.1, mail.log.2.gz, mail.log-20260101.gz) are found automatically.
         mail_log: Option<PathBuf> = "/var/log/mail.log";
 
-        /// The directory that rotated mail logs are moved to (olddir of logrotate). A relative path is
-        /// below the directory of the log. If it is empty, rotated logs are next to the log.
+        /// The directory that rotated mail logs are moved to (olddir of logrotate). A relative path
+        /// is below the directory of the log. If it is empty, rotated logs are next to the log.
         mail_log_olddir: Option<PathBuf> = "";
 
         /// Additional journal entries to read if mail_log is journal: matches as in journalctl(1),
-        /// separated by commas, such as CONTAINER_NAME=postfix-mailcow. Containers need such a match.
+        /// separated by commas, such as CONTAINER_NAME=postfix-mailcow. Containers need such a
+        /// match.
         journal_match: Vec<JournalMatch> = "";
 
         /// The CSV of failed logins. A relative path is below working_dir.
@@ -205,8 +207,8 @@ sections! {
         /// Rule guessed: the time before the login in which these failures count.
         guessed_window: TimeSpan = "1d";
 
-        /// Rule guessed: if this many other users have logged in from an address, it is shared, such
-        /// as the address of an office. A login from it is not suspicious.
+        /// Rule guessed: if this many other users have logged in from an address, it is shared,
+        /// such as the address of an office. A login from it is not suspicious.
         shared_users: u32 = "3";
 
         /// Rule spread: the number of countries that are new for a user within spread_window.
@@ -219,8 +221,9 @@ sections! {
         /// Rule spread: the time within which these logins count.
         spread_window: TimeSpan = "6h";
 
-        /// Rule targeted: the number of addresses that tried to log in as the user, without success,
-        /// in the week before a login from a country or an autonomous system that is new for the user.
+        /// Rule targeted: the number of addresses that tried to log in as the user, without
+        /// success, in the week before a login from a country or an autonomous system that is new
+        /// for the user.
         targeted_addresses: u32 = "8";
 
         /// Networks and addresses whose logins are never suspicious, such as 192.0.2.0/24.
@@ -230,8 +233,8 @@ sections! {
         ignore_users: Vec<String> = "";
     }
 
-    /// Thresholds of alerts: 20/10m means 20 failures within 10 minutes. A key without a value never
-    /// raises an alert.
+    /// Thresholds of alerts: 20/10m means 20 failures within 10 minutes. A key without a value
+    /// never raises an alert.
     ["alert"] alert: Alert {
         /// The threshold for failures from one address.
         ip: Option<Threshold> = "";
@@ -245,42 +248,43 @@ sections! {
 
     /// The list of blocked addresses. mls-block makes it from alerts about addresses.
     ["block"] block: Block {
-        /// What enforces the list: nftables, postfix, or both, separated by a comma. Setup enables the
-        /// services for it. If it is empty, nothing is blocked.
+        /// What enforces the list: nftables, postfix, or both, separated by a comma. Setup enables
+        /// the services for it. If it is empty, nothing is blocked.
         enforce: Vec<String> = "", check is_enforcer;
 
         /// Networks and addresses that are never blocked, such as 192.0.2.0/24, 2001:db8::1. Local
-        /// and private addresses are never blocked. If `[logins]` record is yes, addresses from which
-        /// users logged in before the attack are not blocked either.
+        /// and private addresses are never blocked. If `[logins]` record is yes, addresses from
+        /// which users logged in before the attack are not blocked either.
         allow: Vec<IpNet> = "";
 
-        /// How long an address is blocked the first time, such as 90s, 10m, 1h or 7d. The time doubles
-        /// with each further block.
+        /// How long an address is blocked the first time, such as 90s, 10m, 1h or 7d. The time
+        /// doubles with each further block.
         time: TimeSpan = "1h";
 
-        /// The longest time to block an address. After its block ends, mls-block remembers the address
-        /// for the same time.
+        /// The longest time to block an address. After its block ends, mls-block remembers the
+        /// address for the same time.
         max_time: TimeSpan = "7d";
 
         /// If this many addresses of a /24 (IPv4) or a /64 (IPv6) are blocked, mls-block blocks the
         /// whole network. 0 means never.
         network_from: usize = "5";
 
-        /// The largest number of entries in the list. If there are more, those that expire first are
-        /// left out.
+        /// The largest number of entries in the list. If there are more, those that expire first
+        /// are left out.
         max_entries: usize = "20000";
 
         /// The directory of the block lists. A relative path is below state_dir.
         directory: Option<PathBuf> = "block", below state_dir;
 
-        /// The formats of the list: plain, cidr (Postfix), nft (nftables), fail2ban, crowdsec or json.
+        /// The formats of the list: plain, cidr (Postfix), nft (nftables), fail2ban, crowdsec or
+        /// json.
         forms: Vec<BlockForm> = "plain, cidr, nft";
     }
 
     /// How long data is kept. If a key has no value, the data is kept for ever.
     ["retention"] retention: Retention {
-        /// The number of days for which rows of the CSV are kept, at least. They are removed after at
-        /// most twice this time.
+        /// The number of days for which rows of the CSV are kept, at least. They are removed after
+        /// at most twice this time.
         csv_days: Option<u32> = "";
 
         /// The same for the CSV of successful logins. mls-report and mls-alert also look for
@@ -291,7 +295,8 @@ sections! {
         sql_files_days: Option<u32> = "";
     }
 
-    /// The services. Setup writes these values into the units. Run setup again after you change them.
+    /// The services. Setup writes these values into the units. Run setup again after you change
+    /// them.
     ["systemd"] systemd: Systemd {
         /// The user that the services run as.
         user: Option<String> = "maillogsentinel", also "permissions.service_user" "User.run_as_user";
@@ -314,9 +319,9 @@ sections! {
         sql_import_schedule: Option<String> = "*:0/5",
             also "sql_import_systemd.frequency" "timers.sql_import";
 
-        /// When alerts that had to wait are mailed: a calendar expression, or never. Other alerts are
-        /// mailed at once. If extraction_schedule is follow, a service mails all alerts, and this key
-        /// is not used.
+        /// When alerts that had to wait are mailed: a calendar expression, or never. Other alerts
+        /// are mailed at once. If extraction_schedule is follow, a service mails all alerts, and
+        /// this key is not used.
         alert_schedule: Option<String> = "*:0/5";
 
         /// When data that is older than `[retention]` allows is removed: a calendar expression, or
