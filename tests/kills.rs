@@ -46,6 +46,10 @@ const STATELESS: [&str; 3] = [
     "maillogsentinel-failed@.service",
 ];
 
+/// What faketime(1) sets. The program itself would stay between the shell and the tool, and be killed in its
+/// place.
+const LIBRARY: &str = "LD_PRELOAD=$(echo /usr/lib/*/faketime/libfaketime.so.1)";
+
 /// How many rounds one service lives: rotated files pile up, and each run looks at all of them.
 const LIFE: usize = 40;
 
@@ -133,8 +137,8 @@ impl History {
         } else if random.below(4) == 0 && !script.contains("mls-alert") {
             // Alerts are about the last day, so that their clock has to be right.
             let clock = random.pick(&["-400d", "+4000d", "-1d", "+1h"]);
-            script = script.replace("mls-tail", &format!("faketime -f '{clock}' mls-tail"));
-            script = script.replace("mls-csv", &format!("faketime -f '{clock}' mls-csv"));
+            script = script.replace("mls-tail", &format!("{LIBRARY} FAKETIME={clock} mls-tail"));
+            script = script.replace("mls-csv", &format!("{LIBRARY} FAKETIME={clock} mls-csv"));
         }
         let mut command = self.service.command(&script);
         command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
@@ -246,18 +250,29 @@ fn kill_some(shell: &Child, random: &mut Random) {
         .unwrap();
 }
 
-/// Waits for the end of a pipeline of which a part was killed; whether it ended well. After a while the
-/// rest is killed, as systemd does it.
+/// Waits for the end of a pipeline of which a part was killed, and of every process that it started;
+/// whether it ended well. After a while the rest is killed, as systemd does it.
 fn end(shell: &mut Child) -> bool {
+    let group = format!("-{}", shell.id());
+    let signal = |signal: &str| {
+        let mut kill = Command::new("kill");
+        kill.args([signal, "--", &group]).stderr(Stdio::null()).status().unwrap().success()
+    };
     let begun = Instant::now();
+    let mut ended = None;
     loop {
-        if let Some(status) = shell.try_wait().unwrap() {
+        if ended.is_none() {
+            ended = shell.try_wait().unwrap();
+        }
+        // A process that nobody waits for stays in the group though it is dead.
+        let is_over = || !signal("-0") || begun.elapsed() > Duration::from_secs(10);
+        if let Some(status) = ended
+            && is_over()
+        {
             return status.success();
         }
         if begun.elapsed() > Duration::from_secs(2) {
-            let group = format!("-{}", shell.id());
-            let mut kill = Command::new("kill");
-            let _ = kill.args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+            signal("-KILL");
         }
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -88,7 +88,7 @@ fn units_have_a_low_exposure_and_the_lowest_without_network() {
 fn every_service_is_in_the_shared_sandbox() {
     let sandbox =
         fs::read_to_string(folder().join("maillogsentinel-.service.d/sandbox.conf")).unwrap();
-    for line in ["NoNewPrivileges=yes", "ProtectSystem=strict", "MemoryMax=256M"] {
+    for line in ["NoNewPrivileges=yes", "ProtectSystem=strict", "MemoryMax=256M", "LimitCORE=0"] {
         assert!(sandbox.lines().any(|there| there == line), "{line}");
     }
     for path in files(".service") {

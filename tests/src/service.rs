@@ -90,6 +90,15 @@ impl Service {
         fs::create_dir_all(self.path().join("data/state")).unwrap();
     }
 
+    /// Lets the pipelines work as another user, who owns the data.
+    pub fn work_as(&self, user: &str) {
+        let config = fs::read_to_string(self.path().join("conf")).unwrap();
+        let (before, _) = config.split_once("user = root").unwrap();
+        self.write("conf", &format!("{before}user = {user}\n[general]\nlog_file = x.log\n"));
+        self.make_directories();
+        self.succeed(&format!("chmod 755 . && chown -R {user} data"));
+    }
+
     /// Adds failures and logins to the log, as many of each. No two have the same user or address.
     pub fn log(&mut self, count: usize) {
         let lines = self.lines(count);
@@ -222,7 +231,8 @@ impl Service {
         let totals: Vec<usize> = (self.mailbox.messages().iter())
             .filter_map(|message| {
                 let line = message.text.lines().find(|line| line.starts_with("Total attempts "))?;
-                line.rsplit(' ').next().unwrap().parse().ok()
+                let total = line.rsplit(' ').next().unwrap();
+                Some(total.replace(',', "").parse::<usize>().unwrap())
             })
             .collect();
         assert_eq!(totals.iter().sum::<usize>(), self.failures, "{totals:?}");

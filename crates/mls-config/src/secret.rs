@@ -6,9 +6,19 @@ use std::path::Path;
 use anyhow::Context;
 
 use mls_diag::Exit;
+use rustix::process::DumpableBehavior;
 
 /// A password must be shorter than this, in bytes.
 const MAX_PASSWORD: usize = 4096;
+
+/// Keeps the memory of this process out of core files, and from other processes of its user
+/// (`PR_SET_DUMPABLE` in prctl(2)). It is called wherever a password gets into the memory.
+pub fn protect_memory() {
+    let result = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if let Err(error) = result {
+        log::warn!("a core file of this process would hold a password: {error}");
+    }
+}
 
 /// Returns the first line of a password file. `key`, such as `smtp_password_file`, is for messages.
 ///
@@ -16,6 +26,7 @@ const MAX_PASSWORD: usize = 4096;
 /// Exit 77 if everybody may read the file, 78 if it does not begin with a password, 66 if it does not
 /// exist.
 pub fn read(key: &str, path: &Path) -> anyhow::Result<String> {
+    protect_memory();
     let shown = path.display();
     let mode = std::fs::metadata(path).with_context(|| format!("looking at {key} {shown}"))?.mode();
     if mode & 0o004 != 0 {

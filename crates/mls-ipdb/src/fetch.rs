@@ -41,6 +41,8 @@ pub(crate) enum Fetched {
 
 /// A client that gives up if a server sends nothing for `timeout`.
 pub(crate) fn client(timeout: Duration) -> anyhow::Result<Client> {
+    // A URL may hold a key.
+    mls_config::secret::protect_memory();
     // It fails if a provider is installed already, which is then the same one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()

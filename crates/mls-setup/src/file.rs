@@ -1,8 +1,8 @@
 //! A file that setup writes: its content, who may read it, and how it gets to its place.
 
 use std::fs::{self, File, Metadata, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown, symlink};
 use std::path::{Path, PathBuf};
 
 use crate::system::{Account, System};
@@ -68,23 +68,20 @@ impl NewFile {
         remove_if_there(&new)?;
         match &self.content {
             Content::LinkTo(target) => symlink(target, &new)?,
-            Content::CopyOf(from) => {
-                fs::copy(from, &new)?;
-            }
-            Content::Text(text) => create(&new, text.as_bytes())?,
-        }
-        if !matches!(self.content, Content::LinkTo(_)) {
-            let mode = match self.readers {
-                Readers::Everybody => 0o644,
-                Readers::Runnable => 0o755,
-                Readers::Service => 0o640,
-            };
-            if let (Readers::Service, Some(account)) = (self.readers, service) {
-                chown(&new, Some(0), Some(account.gid))?;
-            }
-            fs::set_permissions(&new, Permissions::from_mode(mode))?;
+            Content::CopyOf(from) => self.create(&new, File::open(from)?, service)?,
+            Content::Text(text) => self.create(&new, text.as_bytes(), service)?,
         }
         fs::rename(&new, &path)
+    }
+
+    fn create(&self, new: &Path, content: impl Read, service: Option<&Account>) -> io::Result<()> {
+        let mode = match self.readers {
+            Readers::Everybody => 0o644,
+            Readers::Runnable => 0o755,
+            Readers::Service => 0o640,
+        };
+        let group = service.filter(|_| self.readers == Readers::Service).map(|account| account.gid);
+        create(new, content, mode, group.map(|group| (0, group)))
     }
 }
 
@@ -126,9 +123,7 @@ impl Saved {
         match &self.content {
             SavedContent::LinkTo(target) => symlink(target, &new)?,
             SavedContent::Bytes(bytes) => {
-                create(&new, bytes)?;
-                chown(&new, Some(self.uid), Some(self.gid))?;
-                fs::set_permissions(&new, Permissions::from_mode(self.mode))?;
+                create(&new, bytes.as_slice(), self.mode, Some((self.uid, self.gid)))?;
             }
         }
         fs::rename(&new, path)
@@ -152,11 +147,20 @@ pub(crate) fn beside(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// It may hold a password: nobody else reads it before its mode is set.
-fn create(path: &Path, content: &[u8]) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
+/// Makes a new file. It may hold a password: nobody else reads it before its mode is set. A name that exists,
+/// such as that of a symbolic link, is an error, and after that only the descriptor is used.
+fn create(
+    path: &Path,
+    mut content: impl Read,
+    mode: u32,
+    owner: Option<(u32, u32)>,
+) -> io::Result<()> {
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(content)?;
+    io::copy(&mut content, &mut file)?;
+    if let Some((user, group)) = owner {
+        fchown(&file, Some(user), Some(group))?;
+    }
+    file.set_permissions(Permissions::from_mode(mode))?;
     file.sync_all()
 }
 

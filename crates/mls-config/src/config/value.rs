@@ -10,6 +10,7 @@ use log::LevelFilter;
 use super::journal_match::JournalMatch;
 use super::threshold::Threshold;
 use super::time_span::TimeSpan;
+use crate::secret;
 
 /// A value that its key does not allow.
 #[derive(Debug, PartialEq, Eq)]
@@ -206,6 +207,7 @@ impl fmt::Debug for Password {
 
 impl Value for Password {
     fn parse(text: &str) -> Result<Self, NotAllowed> {
+        secret::protect_memory();
         Ok(Self(text.to_owned()))
     }
 
