@@ -20,10 +20,6 @@ use crate::Daemon;
 #[derive(Debug, Parser)]
 #[command(name = "mls-parse", version, after_help = EXAMPLES)]
 pub struct Args {
-    /// Other filters take files: this one names the cure.
-    #[arg(hide = true)]
-    pub file: Option<PathBuf>,
-
     /// Which attempts to write
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "failure", value_parser = outcomes())]
     pub outcome: Vec<Outcome>,

@@ -67,12 +67,6 @@ pub fn run(mut args: Args, config: Config) -> anyhow::Result<()> {
              which reads the rotated files of the log too"
         )));
     }
-    if let Some(file) = &args.file {
-        let file = file.display();
-        return Err(Exit::Usage.error(format!(
-            "{file}: mls-parse reads standard input; write mls-parse < {file}, or mls-tail {file} | mls-parse"
-        )));
-    }
     let (mut blocks, out) = (Blocks::stdin()?, Writer::stdout()?);
     blocks.watch_stdout()?;
     if args.daemon.is_empty() {
