@@ -276,6 +276,22 @@ fn stolen_server_of_a_fleet_can_neither_read_nor_change_nor_forge() {
             ["permission denied", "must be owner"].iter().any(|why| messages.contains(why));
         assert!(refused, "{sql}: {messages}");
     }
+    // The function that creates partitions runs with the rights of the owner. It must not run what
+    // a role has made, whose views and functions hide those of the catalog.
+    let output = as_mx1(
+        "CREATE FUNCTION pg_temp.evil() RETURNS oid LANGUAGE plpgsql AS $$ BEGIN \
+           EXECUTE 'GRANT ALL ON maillogsentinel_events TO mx1'; RETURN 1; END $$; \
+         CREATE TEMP VIEW pg_inherits AS SELECT pg_temp.evil() AS inhrelid, \
+           'maillogsentinel_events'::regclass::oid AS inhparent; \
+         CREATE TEMP VIEW pg_class AS SELECT pg_temp.evil() AS oid, 'x'::name AS relname; \
+         GRANT SELECT ON pg_inherits, pg_class TO PUBLIC; \
+         SELECT maillogsentinel_events_partition('2030-02-01')",
+    );
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(
+        server.query("SELECT relname FROM pg_class").contains("maillogsentinel_events_2030_02")
+    );
+    assert!(!as_mx1("SELECT * FROM maillogsentinel_events").status.success());
     // It sees and moves its own cursor only.
     let output = as_mx1("SELECT source FROM maillogsentinel_events_cursor");
     assert_eq!(text(&output.stdout).trim(), "mx1");

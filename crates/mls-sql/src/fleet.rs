@@ -74,6 +74,7 @@ fn statements(table: &Table) -> Vec<String> {
     all.push(partition_function(table));
     let function = format!("{}(timestamptz)", name("_partition"));
     all.extend([
+        search_path(&function),
         format!("ALTER SEQUENCE {sequence} OWNED BY {events}.id"),
         format!("REVOKE ALL ON FUNCTION {function} FROM PUBLIC"),
         format!("GRANT EXECUTE ON FUNCTION {function} TO {loader}"),
@@ -117,26 +118,43 @@ fn events_table(table: &Table, mapping: &Mapping, sequence: &str) -> String {
 
 /// The function that creates the partition of a month. It runs with the rights of its owner, so it
 /// bounds what a stolen role can do: some hundred empty tables.
+///
+/// A role can create views in `pg_temp`, and functions in `public` before PostgreSQL 15. So the
+/// body names the schema of all that it calls (PostgreSQL manual, CREATE FUNCTION, "Writing
+/// SECURITY DEFINER Functions Safely"), and [`search_path`] ends with `pg_temp`. It takes the lock
+/// only for a month that is missing, so that no role can make all others wait.
 fn partition_function(table: &Table) -> String {
     let name = table.name();
     let (events, text) = (POSTGRESQL.name(name), POSTGRESQL.text(name));
     let function = POSTGRESQL.name(&format!("{name}_partition"));
+    let return_if_present = format!(
+        "IF EXISTS (SELECT FROM pg_catalog.pg_inherits JOIN pg_catalog.pg_class ON pg_class.oid = inhrelid
+             WHERE inhparent = {text}::regclass::oid AND relname::text = name) THEN RETURN; END IF;"
+    );
     format!(
         "CREATE OR REPLACE FUNCTION {function}(at timestamptz) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
-  month timestamp := date_trunc('month', at AT TIME ZONE 'UTC');
-  name text := {text} || to_char(month, '_YYYY_MM');
+  month timestamp := pg_catalog.date_trunc('month', at AT TIME ZONE 'UTC');
+  name text := {text} || pg_catalog.to_char(month, '_YYYY_MM');
 BEGIN
-  IF at < '2000-01-01 UTC' OR at > now() + interval '10 years' THEN RETURN; END IF;
-  PERFORM pg_advisory_xact_lock(hashtext({text}));
-  IF EXISTS (SELECT FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-             WHERE inhparent = {text}::regclass AND relname = name) THEN RETURN; END IF;
-  EXECUTE format('CREATE TABLE %I (LIKE {events} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name);
-  EXECUTE format('ALTER TABLE {events} ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+  IF at < '2000-01-01 UTC' OR at > pg_catalog.now() + interval '10 years' THEN RETURN; END IF;
+  {return_if_present}
+  PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext({text}));
+  {return_if_present}
+  EXECUTE pg_catalog.format('CREATE TABLE %I (LIKE {events} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name);
+  EXECUTE pg_catalog.format('ALTER TABLE {events} ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
                  name, month AT TIME ZONE 'UTC', (month + interval '1 month') AT TIME ZONE 'UTC');
 END $$"
     )
+}
+
+/// The statement that limits a function to the schema of the tables. Without `pg_temp` in the path,
+/// PostgreSQL would look there first.
+fn search_path(function: &str) -> String {
+    let alter =
+        POSTGRESQL.text(&format!("ALTER FUNCTION {function} SET search_path = %I, pg_temp"));
+    format!("DO $$ BEGIN EXECUTE pg_catalog.format({alter}, pg_catalog.current_schema()); END $$")
 }
 
 /// The months whose partitions exist, for a table that [`print`] has made.
