@@ -603,7 +603,7 @@ fn each_kind_of_unusable_table_has_its_own_message() {
         let _ = server.query(
             "CREATE TABLE maillogsentinel_events (id INT, asn_int INT, asn_varchar VARCHAR(255))",
         );
-        assert!(fail(&site, 78, &load).contains("the legacy Python version created table"));
+        assert!(fail(&site, 78, &load).contains("the Python original created table"));
         let _ = server.query("DROP TABLE maillogsentinel_events");
         let _ = server.query("CREATE TABLE maillogsentinel_events (id INT, server VARCHAR(9))");
         assert!(fail(&site, 78, &load).contains("has no column event_time, ip, username"));

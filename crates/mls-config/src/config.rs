@@ -42,7 +42,7 @@ const MAX_SIZE: u64 = 1 << 20;
 /// The largest number of unknown keys that are reported one by one.
 const MAX_UNKNOWN: usize = 10;
 
-/// Keys that only the legacy Python version has, each as section and key. [`Config::translate`] reads
+/// Keys that only the Python original has, each as section and key. [`Config::translate`] reads
 /// them.
 const LEGACY_KEYS: [(&str, &str); 3] =
     [("meta", "schema_version"), ("general", "log_file_max_mb"), ("database", "path")];
@@ -109,7 +109,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Converts the keys of the legacy Python version that have no counterpart with the same meaning.
+    /// Converts the keys of the Python original that have no counterpart with the same meaning.
     fn translate(ini: &mut Ini<'_>) {
         let [_, megabytes, sqlite] = LEGACY_KEYS;
         ini.translate(megabytes, ("general", "log_file_max_bytes"), |value| {

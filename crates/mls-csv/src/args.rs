@@ -49,7 +49,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "append")]
     pub decode: bool,
 
-    /// Read the CSV of the legacy Python version: semicolons, dates as dd/mm/yyyy, its own names for
+    /// Read the CSV of the Python original: semicolons, dates as dd/mm/yyyy, its own names for
     /// the status of reverse DNS
     #[arg(long, requires = "decode")]
     pub legacy: bool,

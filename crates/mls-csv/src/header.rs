@@ -1,4 +1,4 @@
-//! Recognizes our CSV and that of the legacy Python version by the first line.
+//! Recognizes our CSV and that of the Python original by the first line.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -34,16 +34,16 @@ pub(crate) fn refuse_other_outcome(path: &Path, outcome: Outcome) -> anyhow::Res
     Ok(())
 }
 
-/// Whether the file is a CSV of the legacy Python version.
+/// Whether the file is a CSV of the Python original.
 pub(crate) fn is_legacy(path: &Path) -> io::Result<bool> {
     Ok(beginning(path, legacy::HEADER.len())? == legacy::HEADER.as_bytes())
 }
 
-/// The error for a CSV of the legacy Python version. It says how to convert the file.
+/// The error for a CSV of the Python original. It says how to convert the file.
 pub(crate) fn legacy_refused(path: &Path) -> anyhow::Error {
     let file = path.display();
     Exit::Config.error(format!(
-        "{file} is a CSV of the legacy Python version; run maillogsentinel --setup --migrate, which \
+        "{file} is a CSV of the Python original; run maillogsentinel --setup --migrate, which \
          converts the whole installation; or move it to {file}.old and convert only this file: \
          mls-csv --decode --legacy < {file}.old | mls-csv --append {file}"
     ))

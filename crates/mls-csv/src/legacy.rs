@@ -1,4 +1,4 @@
-//! Reads the CSV of the legacy Python version.
+//! Reads the CSV of the Python original.
 //!
 //! Its cells are separated by `;`, and its dates are `dd/mm/yyyy HH:MM`. The first releases had no
 //! `reverse_dns_status`, and later ones had no `country_code`, `asn` and `aso`. A file that several

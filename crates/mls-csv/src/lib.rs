@@ -9,7 +9,7 @@
 //! attempt, to stdout or to the end of the file F of `--append F`. A record with `attempts` above 1
 //! becomes that many rows, at most [1000](mls_event::MAX_ROWS). With `--outcome success`,
 //! successful logins become rows instead. `--decode` reads CSV and writes NDJSON.
-//! `--decode --legacy` reads the CSV of the legacy Python version (`legacy.rs`).
+//! `--decode --legacy` reads the CSV of the Python original (`legacy.rs`).
 //!
 //! The first row names the [columns](row): `server`, `date` (`YYYY-MM-DD HH:MM` in the zone of
 //! `--timezone`), `ip`, `user`, `hostname`, `reverse_dns_status`, `country_code`, `asn` and `aso`.
@@ -30,7 +30,7 @@
 //! | as committed | exists | mls-csv appends rows |
 //! | has bytes after the committed ones | exists | a run died: mls-csv moves them to `F.recovered-…`, and their lines are read from the log again |
 //! | missing or empty (rotated, removed) | exists | mls-csv starts a new F and continues with the log; it also moves uncommitted rows out of the rotated file |
-//! | written by `--append` alone | a number, written by the legacy Python version | mls-csv accepts F as it is; the log is read from that byte |
+//! | written by `--append` alone | a number, written by the Python original | mls-csv accepts F as it is; the log is read from that byte |
 //! | anything else (edited, shortened) | exists | exit 78; `--adopt` accepts F as it is, `--reset` renames it |
 //! | not empty | missing | exit 78; `--adopt` and `--reset` as above; the log is read from its beginning |
 //! | missing or empty | missing | first run |

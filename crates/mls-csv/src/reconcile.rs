@@ -72,7 +72,7 @@ impl Target {
             _ if self.on_mismatch != OnMismatch::Reset && header::is_legacy(&self.path)? => {
                 return Err(header::legacy_refused(&self.path));
             }
-            // The file was converted. The cursor is the offset where the legacy version stopped.
+            // The file was converted. The cursor is the offset where the Python original stopped.
             None if committed.legacy_offset().is_some()
                 && header::is_ours(&self.path, outcome)? =>
             {

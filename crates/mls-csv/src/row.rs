@@ -106,7 +106,7 @@ impl Decoder {
         Self { csv, zone, legacy: false, outcome: Outcome::Failure, cells: Vec::new() }
     }
 
-    /// Reads rows of the legacy Python version: `;` between the cells, dates `dd/mm/yyyy HH:MM`, and
+    /// Reads rows of the Python original: `;` between the cells, dates `dd/mm/yyyy HH:MM`, and
     /// five, six or nine columns.
     #[must_use]
     pub fn legacy(zone: Zone) -> Self {

@@ -31,7 +31,7 @@ pub struct Flags {
 /// The default directory of databases.
 const DEFAULT_DIR: &str = "/var/lib/maillogsentinel";
 
-/// The directory in the home directory. The legacy Python version used it if it did not run as root.
+/// The directory in the home directory. The Python original used it if it did not run as root.
 const HOME_DIR: &str = ".ipinfo";
 
 impl Flags {

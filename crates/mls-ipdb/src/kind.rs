@@ -22,7 +22,7 @@ impl Kind {
         }
     }
 
-    /// The file name in a data directory; the legacy Python version used the same names.
+    /// The file name in a data directory; the Python original used the same names.
     pub(crate) fn file(self) -> &'static str {
         match self {
             Self::Country => "country_aside.csv",

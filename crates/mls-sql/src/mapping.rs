@@ -17,7 +17,7 @@
 //!
 //! At least one column must have a name. mls-sql copies `sql_column_def` into the DDL unchanged.
 //!
-//! A mapping of the legacy Python version works too. It has `csv_id_placeholder` instead of null. Its
+//! A mapping of the Python original works too. It has `csv_id_placeholder` instead of null. Its
 //! definitions are for MySQL and refuse unknown values, so mls-sql uses only the names of its columns,
 //! with the definitions of the built-in mapping.
 //!

@@ -13,7 +13,7 @@ impl Database {
     /// once.
     ///
     /// # Errors
-    /// Exit 78 if the legacy Python version created the table, a column is missing, or the engine of
+    /// Exit 78 if the Python original created the table, a column is missing, or the engine of
     /// the table has no transactions.
     pub(crate) fn prepare(&mut self, table: &Table, mapping: &Mapping) -> anyhow::Result<()> {
         let dialect = self.dialect;
@@ -109,7 +109,7 @@ impl Database {
                 "name its column mapping in column_mapping_file"
             };
             return Err(Exit::Config.error(format!(
-                "the legacy Python version created table {name} in {shown}; {cure}, or choose another \
+                "the Python original created table {name} in {shown}; {cure}, or choose another \
                  table with --table"
             )));
         }

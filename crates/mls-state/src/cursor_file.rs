@@ -60,7 +60,7 @@ pub struct CursorFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<String>,
     /// The position of the source. Only the source understands it. A number is the position of the
-    /// legacy Python version, see [`legacy_offset`](CursorFile::legacy_offset).
+    /// Python original, see [`legacy_offset`](CursorFile::legacy_offset).
     pub cursor: Value,
 }
 
@@ -170,14 +170,14 @@ impl CursorFile {
         }
     }
 
-    /// The position of the legacy Python version, whose `state.offset` is a decimal number. It is in
+    /// The position of the Python original, whose `state.offset` is a decimal number. It is in
     /// [`cursor`](CursorFile::cursor) until the first commit.
     #[must_use]
     pub fn legacy_offset(&self) -> Option<u64> {
         self.cursor.as_u64()
     }
 
-    /// Reads the file of the legacy Python version. It writes 0 before it has read anything.
+    /// Reads the file of the Python original. It writes 0 before it has read anything.
     fn from_legacy(text: &[u8]) -> Option<Self> {
         let text = text.trim_ascii();
         let digits =

@@ -33,10 +33,10 @@ pub(crate) fn page(date: &str) -> String {
             paragraph(&mut page, &key.description.concat());
         }
     }
-    page += ".SH \"KEYS OF THE LEGACY PYTHON VERSION\"\n";
+    page += ".SH \"KEYS OF THE PYTHON ORIGINAL\"\n";
     paragraph(
         &mut page,
-        "The tools also read the configuration file of the legacy Python version. These keys are other names of the keys \
+        "The tools also read the configuration file of the Python original. These keys are other names of the keys \
          above:",
     );
     for key in SECTIONS.iter().flat_map(|section| section.keys) {
