@@ -60,7 +60,7 @@ pub(crate) enum Form {
 
 const EXAMPLES: &str = "\
 Examples:
-  mls-abuse 192.0.2.1 logins.csv --reporter 'Example Ltd <abuse@example.org>'
+  mls-abuse 192.0.2.1 maillogsentinel.csv --reporter 'Example Ltd <abuse@example.org>'
   zcat mail.log.2.gz | mls-parse | mls-abuse 192.0.2.0/24 --form xarf --reporter abuse@example.org";
 
 fn network(text: &str) -> Result<IpNet, String> {

@@ -6,7 +6,7 @@ use clap::Parser;
 use mls_config::config::Threshold;
 use mls_config::zone::Zone;
 
-/// Report suspicious logins, and addresses and users that fail to log in too often
+/// Report suspicious logins, and addresses and users with too many failed logins
 ///
 /// Reads the CSV files that mls-csv writes, or the records of mls-parse and mls-enrich, and writes an alert record for each
 /// suspicious login and each time that a threshold is reached.
@@ -17,37 +17,37 @@ pub struct Args {
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
 
-    /// Alert on so many attempts from one address within such a time: 20/10m. Default: `[alert] ip`
+    /// Alert on N failed logins from one address within TIME, such as 20/10m. Default: `[alert] ip`
     #[arg(long, value_name = "N/TIME")]
     pub ip: Option<Threshold>,
 
-    /// Alert on so many attempts on one user. Default: `[alert] user`
+    /// Alert on N failed logins of one user within TIME. Default: `[alert] user`
     #[arg(long, value_name = "N/TIME")]
     pub user: Option<Threshold>,
 
-    /// Alert on so many attempts in total. Default: `[alert] total`
+    /// Alert on N failed logins in total within TIME. Default: `[alert] total`
     #[arg(long, value_name = "N/TIME")]
     pub total: Option<Threshold>,
 
-    /// The CSV of successful logins, to find suspicious ones. Default: the one that --config names, if `[logins]` record is on
+    /// The CSV of successful logins, to find suspicious ones. Default: the one that --config names, if `[logins]` record is yes
     #[arg(long, value_name = "FILE")]
     pub logins: Option<PathBuf>,
 
-    /// Remember in this file what has alerted. Default with --config: alerts.cursor in `state_dir` if a file is read, and
+    /// File in which to remember past alerts. Default with --config: alerts.cursor in `state_dir` if a file is read, and
     /// alerts.ledger with --framed
     #[arg(long, value_name = "CURSOR")]
     pub cursor_file: Option<PathBuf>,
 
-    /// Go on until SIGTERM: look again when the sinks of the files have committed more
+    /// Keep running until SIGTERM, and check again after each commit to the files
     #[arg(long)]
     pub follow: bool,
 
-    /// Leave writing the cursor file to the program that reads the records, such as mls-mail
+    /// Let the program that reads the records, such as mls-mail, write the cursor file
     #[arg(long)]
     pub framed: bool,
 
-    /// Read FILE only up to what this cursor file, of the sink that appends to FILE, has committed. Default for the CSV
-    /// of --config: its state.offset
+    /// Read only the part of FILE that is committed in this cursor file, which belongs to the tool that appends to FILE. Default
+    /// for the CSV of --config: its state.offset
     #[arg(long, value_name = "CURSOR")]
     pub committed_by: Option<PathBuf>,
 

@@ -35,7 +35,7 @@ impl AlertCursor {
         Alerted::from_cursor(self.cursor.clone())
             .with_context(|| {
                 let path = self.path.display();
-                format!("{path} does not hold what has alerted; remove it to alert from now on")
+                format!("{path} is not a cursor file of mls-alert; remove it to start again with new alerts")
             })
             .or_exit(Exit::Config)
     }

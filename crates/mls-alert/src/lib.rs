@@ -1,4 +1,4 @@
-//! `mls-alert`: a record for each suspicious login, and for each address or user that fails too often within too short a time.
+//! `mls-alert` writes a record for each suspicious login, and for each address or user with too many failed logins in a short time.
 //!
 //! ```sh
 //! mls-tail --follow LOG | mls-parse | mls-alert --ip 20/10m
@@ -6,10 +6,10 @@
 //! ```
 //!
 //! # Reads
-//! The CSV files of mls-csv: FILE with the failures, and `--logins` with the successful logins. Or the `auth` records of
-//! mls-parse and mls-enrich from standard input, failures and logins in one stream. A file may be compressed by gzip. With
-//! `--config` it reads both CSV files that the configuration names, with the files that rotation made of them, as far as their
-//! sinks have committed. `--follow` goes on to read what they commit.
+//! mls-alert reads the CSV files of mls-csv: FILE with the failures, and `--logins` with the successful logins. It can also read
+//! the `auth` records of mls-parse and mls-enrich from standard input, with failures and logins in one stream. A file may be
+//! compressed by gzip. With `--config`, mls-alert reads both CSV files that the configuration names, and their rotated files. It
+//! reads only what mls-csv has committed. `--follow` keeps reading new commits.
 //!
 //! # Writes
 //! `alert` records (mls-event(5)):
@@ -26,16 +26,16 @@
 //! ```
 //!
 //! # Guarantees
-//! - Each suspicious login has one record for each rule, user and day. All data is looked at in each run, as mls-report does for
-//!   its digest: back to the `logins_days` of `[retention]`. So a login that is recorded late is reported too, if it is not older
-//!   than 30 days. If a rule reports more than 50,000 users and days within 30 days, late logins are reported for a shorter time.
-//! - While a key stays at or above its threshold, there is one record in each period of the threshold's length.
-//! - With `--cursor-file` the same input can be read again: what alerted before does not alert again. The first run looks back
-//!   one day at most. Thresholds always do.
-//! - `--framed` leaves the cursor file to the program that reads the records, such as mls-mail. It commits each alert together
-//!   with what it does about it, so that no alert is lost or reported twice, whichever of the two dies.
-//! - Memory stays below 120 MiB. Each kind has at most [50,000](mls_state::alerted::MAX_KEYS) keys that alert; a warning says if
-//!   there are more.
+//! - Suspicious logins have one record for each rule, user and day. Like mls-report, each run reads all data of the last
+//!   `[retention] logins_days` days. So it also reports a login that is recorded late, unless the login is older than 30 days. If a
+//!   rule reports more than 50,000 pairs of user and day within 30 days, this time is shorter.
+//! - While an address or a user stays at or above a threshold, mls-alert writes one record in each period of the threshold's length.
+//! - With `--cursor-file`, the same input can be read again without the same alerts. The first run reports alerts of the last day
+//!   only. Thresholds always look back one day at most.
+//! - With `--framed`, the program that reads the records, such as mls-mail, writes the cursor file. It commits each alert together
+//!   with its own work. So no alert is lost or reported twice, even if one of the two programs dies.
+//! - Memory stays below 120 MiB. mls-alert remembers at most [50,000](mls_state::alerted::MAX_KEYS) keys of each kind. If there
+//!   are more, it prints a warning.
 
 mod args;
 mod cursor;

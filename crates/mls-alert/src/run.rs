@@ -20,7 +20,7 @@ use crate::suspicious::{Suspicious, horizon};
 use crate::thresholds::Thresholds;
 use crate::watch::Watch;
 
-const NOTHING_TO_LOOK_FOR: &str = "no threshold, and no logins: give --ip 20/10m or --logins FILE, or set [alert] or [logins] in the configuration";
+const NOTHING_TO_LOOK_FOR: &str = "there is no threshold and no file of logins: give --ip 20/10m or --logins FILE, or set [alert] or [logins] in the configuration";
 
 /// Runs the tool.
 ///
@@ -31,7 +31,8 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let sources = Sources::open(&args, &config)?;
     let is_stdin = matches!(sources.failures, AttemptSource::Stdin);
     if args.follow && is_stdin {
-        return Err(Exit::Usage.error("--follow needs a file: standard input is read to its end"));
+        return Err(Exit::Usage
+            .error("--follow needs a FILE or --config; standard input is always read to its end"));
     }
     let cursor = cursor(&args, &config, is_stdin)?;
     let mut alerted =

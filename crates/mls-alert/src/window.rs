@@ -76,7 +76,7 @@ impl Windows {
                 break;
             }
             log::warn!(
-                "more attempts within {} than can be remembered: keys with fewer than {} are forgotten",
+                "threshold {}: too many attempts to remember all; keys with fewer than {} attempts are forgotten",
                 self.threshold,
                 fewer_than * 2
             );

@@ -119,7 +119,7 @@ pub(crate) struct Flags {
 
 const EXAMPLES: &str = "\
 Examples:
-  mls-alert --ip 20/10m logins.csv | mls-block
+  mls-alert --ip 20/10m maillogsentinel.csv | mls-block
   mls-tail --follow LOG | mls-parse | mls-alert --ip 20/10m | \\
     mls-block --state block.state --directory /var/lib/block --form cidr,nft --logins logins.csv
   mls-block --state block.state list --form nft | nft -f -

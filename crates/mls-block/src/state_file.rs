@@ -109,7 +109,7 @@ fn read(path: &Path) -> anyhow::Result<Offenders> {
     let text = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     parse(&text)
         .with_context(|| {
-            format!("{} cannot be used; remove it, and blocks begin anew", path.display())
+            format!("{} cannot be used; remove it to start without blocks", path.display())
         })
         .or_exit(Exit::Config)
 }

@@ -27,7 +27,7 @@
 //!
 //! # Example
 //! ```text
-//! mls-tail mail.log | mls-parse | mls-enrich | mls-csv --append logins.csv
+//! mls-tail mail.log | mls-parse | mls-enrich | mls-csv --append maillogsentinel.csv
 //! ```
 
 mod answer;

@@ -38,7 +38,7 @@ pub(crate) fn run(
     interval: TimeDelta,
 ) -> anyhow::Result<()> {
     let alerted = Alerted::from_cursor(ledger.cursor().clone())
-        .context("the ledger does not hold what has alerted: use another --ledger")
+        .context("the ledger is not one of alerts; use another --ledger")
         .or_exit(Exit::Config)?;
     let (send, lines) = sync_channel(MAX_LINES_AHEAD);
     std::thread::spawn(move || read_lines(input, &send));

@@ -6,12 +6,12 @@ use clap::Parser;
 
 /// Send a message or alert records by SMTP, exactly once
 ///
-/// Reads a message such as that of mls-report --format mail, or the records of mls-alert, from standard input, and sends it to
-/// `[report] email`.
+/// Reads a message, such as that of mls-report --format mail, or the records of mls-alert from standard input. Sends it to the
+/// addresses in `[report] email`.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "mls-mail", version, after_help = EXAMPLES)]
 pub struct Args {
-    /// Send a short message, to see whether mail arrives
+    /// Send a short test message
     #[arg(long)]
     pub test: bool,
 
@@ -19,15 +19,15 @@ pub struct Args {
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Remember in this file what was sent. Default with --config: mail.ledger in `state_dir`, for alerts alerts.ledger
+    /// File in which to remember sent messages. Default with --config: mail.ledger in `state_dir`, or alerts.ledger for alerts
     #[arg(long, value_name = "FILE")]
     pub ledger: Option<PathBuf>,
 
-    /// How long to wait for a reply of the mail server (six times as long after the message)
+    /// How long to wait for each reply of the mail server; the reply to the message itself may take six times as long
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     pub smtp_timeout: u16,
 
-    /// Send at most one mail about alerts in this time; the next one has all alerts since
+    /// Send at most one mail about alerts in this time; the next mail has all alerts since then
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub alert_interval: u32,
 

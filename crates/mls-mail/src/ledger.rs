@@ -100,7 +100,7 @@ impl Ledger {
             )
             .with_context(|| {
                 format!(
-                    "ledger {} is damaged; restore it from a backup, or remove it to mail everything that the data holds",
+                    "ledger {} is damaged; restore it from a backup, or remove it (the next digest then has all recorded attempts)",
                     path.display()
                 )
             })
@@ -180,7 +180,7 @@ impl Ledger {
             return Ok(());
         }
         Err(Exit::TempFail.error(format!(
-            "the input starts from commit {base} of {}, which is at commit {}: another run was faster, try again",
+            "the input starts from commit {base} of {}, but another run has written commit {}; try again",
             self.path.display(),
             self.sequence()
         )))
@@ -315,7 +315,7 @@ impl Ledger {
 impl Entry {
     fn give_up(&mut self) {
         log::warn!(
-            "{:?} of {} is given up, and {} will not get it: mls-report --since … --until … prints a period again",
+            "message {:?} of {} is given up: {} will not get it; mls-report --since … --until … prints its period again",
             self.subject,
             self.accepted.format("%Y-%m-%d %H:%M"),
             self.waiting.join(", ")

@@ -57,7 +57,7 @@ impl Mailer {
         let recipients = settings.email.iter().map(|email| NamedAddress::read("email", email));
         let recipients = recipients.collect::<anyhow::Result<Vec<_>>>()?;
         if recipients.is_empty() {
-            return Err(Exit::Config.error("nobody to send to: name addresses in [report] email"));
+            return Err(Exit::Config.error("there is no recipient: set [report] email"));
         }
         let host = settings.smtp_host.clone().unwrap_or_else(|| "localhost".to_owned());
         let tls = settings.smtp_tls.unwrap_or_else(|| default_tls(&host));
@@ -223,7 +223,8 @@ fn credentials(settings: &Settings) -> anyhow::Result<Option<(String, String)>> 
             Ok(Some((user.clone(), password)))
         }
         (None, None) => Ok(None),
-        _ => Err(Exit::Config.error("smtp_user needs smtp_password_file, and the other way round")),
+        _ => Err(Exit::Config
+            .error("smtp_user and smtp_password_file need each other: set both or neither")),
     }
 }
 

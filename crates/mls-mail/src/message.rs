@@ -56,7 +56,7 @@ impl Message {
             && memchr::memmem::rfind(&message.body, format!("--{boundary}--").as_bytes()).is_none()
         {
             return Err(Exit::TempFail.error(
-                "stdin: the message stops before its end, as if its writer had died: nothing is sent",
+                "stdin: the message ends too early (its last boundary is missing); nothing is sent",
             ));
         }
         Ok(message)

@@ -59,14 +59,14 @@ fn work(args: Args, paths: Paths, mailer: &Mailer) -> anyhow::Result<()> {
     let path: PathBuf = args
         .ledger
         .or_else(in_state_dir)
-        .ok_or_else(|| Exit::Usage.error("no ledger: give --ledger, or a --config"))?;
+        .ok_or_else(|| Exit::Usage.error("there is no ledger: give --ledger or --config"))?;
     let mut ledger = Ledger::open(&path)?;
     if is_records {
         let interval = TimeDelta::seconds(args.alert_interval.into());
         return alerts::run(stdin, mailer, ledger, interval);
     }
     if head.is_empty() {
-        log::info!("standard input is empty: only what waits is delivered");
+        log::info!("standard input is empty; only messages that wait are delivered");
         return mailer.deliver_waiting(&mut ledger)?.into_result();
     }
     send(mailer, &mut ledger, read_message(stdin)?)

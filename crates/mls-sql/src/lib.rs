@@ -3,20 +3,21 @@
 //! ```text
 //! mls-tail --framed --cursor-file <(mls-sql cursor) LOG | mls-parse | mls-enrich | mls-sql load
 //! mls-tail --framed --cursor-file S --committed-by C maillogsentinel.csv | mls-csv --decode |
-//! mls-sql export --cursor-file S mls-sql import
+//!   mls-sql export --cursor-file S
+//! mls-sql import
 //! ```
 //!
 //! # Reads and writes
 //! mls-sql reads NDJSON on stdin (see [`mls_event`]). It writes one row for each attempt:
 //! `attempts` rows per event, at most [1000](mls_event::MAX_ROWS). `--outcome failure,success`
-//! stores logins too; the column `outcome` tells them apart. mls-sql supports
+//! stores logins too; the column `outcome` says which is which. mls-sql supports
 //! [SQLite, PostgreSQL, MySQL and MariaDB](dialect). [`mapping`] describes the columns and
 //! `--mapping`, [`schema`] the tables. Timestamps are UTC, with microseconds.
 //!
 //! `dump` reads the rows back, as records in the order of time, so that every tool works on a
 //! database: `mls-sql dump --since yesterday | mls-report`. `migrate` adds the columns that tables
 //! of an older version lack. `prune` removes old rows. `schema --fleet` prints a schema for
-//! PostgreSQL in which a stolen mail server can read and change nothing; see [`fleet`].
+//! PostgreSQL in which a mail server can only add events, not read or change them; see [`fleet`].
 //!
 //! # Exactly once
 //! `load` updates the cursor in the transaction that inserts the rows, so both always agree. Two

@@ -6,10 +6,10 @@ use clap::Parser;
 use mls_cli::Common;
 use mls_config::config::JournalMatch;
 
-/// Print what is new in a log
+/// Print the new lines of a log
 ///
-/// Reads logs with their rotated files (LOG.1, LOG.2.gz, LOG-YYYYMMDD.xz, …), oldest first, and goes on where the cursor file
-/// says. A last line without its newline waits for the next run.
+/// Reads logs with their rotated files (LOG.1, LOG.2.gz, LOG-YYYYMMDD.xz, …), oldest first, and continues at the position in the
+/// cursor file. If the last line has no newline yet, the next run reads it.
 #[derive(Debug, Parser)]
 #[command(name = "mls-tail", version, after_help = EXAMPLES)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
@@ -18,16 +18,17 @@ pub struct Args {
     #[arg(value_name = "LOG", conflicts_with = "journal")]
     pub logs: Vec<PathBuf>,
 
-    /// Start from the position in FILE. With --framed the sink saves it there. Without, it is saved once all lines are written; a
-    /// reader that dies then has lost them [default with --framed: state.offset in the `state_dir` of --config]
+    /// Start from the position in FILE. With --framed, the last tool of the pipeline (such as mls-csv) saves the new position.
+    /// Otherwise mls-tail saves it when all lines are written, and lines can be lost if their reader dies [default with
+    /// --framed: state.offset in the `state_dir` of --config]
     #[arg(long, value_name = "FILE")]
     pub cursor_file: Option<PathBuf>,
 
-    /// Write frames, so that a sink commits its data and the position together
+    /// Write a framed stream, so that mls-csv or mls-sql can commit data and position together
     #[arg(long)]
     pub framed: bool,
 
-    /// Wait for more lines, through rotations, instead of ending
+    /// Do not end: wait for more lines, also after rotations
     #[arg(long, short)]
     pub follow: bool,
 
@@ -39,7 +40,8 @@ pub struct Args {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["journal", "no_rotated"])]
     pub olddir: Option<PathBuf>,
 
-    /// Also take files whose names match the shell pattern PATTERN as rotated, as in 'mail.old*'; leave out .gz, .xz, .bz2, .zst
+    /// Also read files whose names match the shell pattern PATTERN as rotated files, such as 'mail.old*'; write PATTERN without
+    /// .gz, .xz, .bz2 or .zst
     #[arg(long, value_name = "PATTERN", conflicts_with_all = ["journal", "no_rotated"])]
     pub rotated_as: Option<glob::Pattern>,
 
@@ -51,24 +53,24 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub journal_directory: Option<PathBuf>,
 
-    /// Read the journal entries with FIELD=VALUE too, such as CONTAINER_NAME=postfix-mailcow; may be repeated [default with
+    /// Also read journal entries with FIELD=VALUE, such as CONTAINER_NAME=postfix-mailcow; can be repeated [default with
     /// --config: its `journal_match`]
     #[arg(long, value_name = "FIELD=VALUE", requires = "journal")]
     pub journal_match: Vec<JournalMatch>,
 
-    /// Read only what the sink that writes LOG has committed; FILE is its cursor file
+    /// Read only the part of LOG that is committed in FILE, the cursor file of the tool that writes LOG
     #[arg(long, value_name = "FILE", conflicts_with = "journal")]
     pub committed_by: Option<PathBuf>,
 
-    /// Read what is committed of the CSV of --config, and go on where `sql_state.offset` says
+    /// Read the committed part of the CSV of --config, and continue at the position in `sql_state.offset`
     #[arg(long, requires_all = ["config", "framed"], conflicts_with_all = ["logs", "journal", "committed_by"])]
     pub csv: bool,
 
-    /// Go on where the record of successful logins ends, which logins.offset of --config says
+    /// Continue at the position for successful logins: logins.offset in the `state_dir` of --config
     #[arg(long, requires_all = ["config", "framed"], conflicts_with_all = ["csv", "cursor_file"])]
     pub logins: bool,
 
-    /// Print what the cursor file says, for people, and end
+    /// Print the content of the cursor file in readable form, and exit
     #[arg(long)]
     pub show_cursor: bool,
 

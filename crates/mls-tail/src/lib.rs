@@ -1,28 +1,29 @@
-//! `mls-tail`: what is new in a log, through rotation and compression.
+//! `mls-tail` prints the new lines of a log, also after rotation and compression.
 //!
 //! ```text
 //! mls-tail --framed --cursor-file S LOG | mls-parse | mls-enrich | mls-csv --append F --cursor-file S
 //! ```
 //!
 //! # Reads and writes
-//! Reads logs with their rotated files, oldest first, compressed ones included; or the systemd journal
-//! (`journal.rs`). Writes their lines, byte for byte. A last line without its newline waits for the next run. The last line of a
-//! compressed file is written with a newline, because that file will never get one.
+//! mls-tail reads logs with their rotated files, also compressed ones, oldest first; or the systemd journal
+//! (`journal.rs`). It writes their lines unchanged. If the last line has no newline yet, the next run reads it. At the end of a
+//! compressed file, mls-tail adds a missing newline, because nobody will write to that file again.
 //!
-//! # Where it goes on
-//! The cursor remembers every file by its content (`cursor.rs`). A log that was half read, and was renamed, compressed or moved
-//! to another directory since, is read to its end. Lines that a writer adds to a rotated file are read. A file that was
-//! truncated, replaced or edited is a new one. Lines that can no longer be read are reported by a warning and a `gap` record.
+//! # Where it continues
+//! The cursor remembers every file by its content (`cursor.rs`). If a log was half read, and is
+//! then renamed, compressed or moved to another directory, mls-tail reads the rest. It also reads lines that a writer adds to a
+//! rotated file. A file that was truncated, replaced or edited is a new file. If lines can no longer be read, mls-tail prints a
+//! warning and writes a `gap` record.
 //!
-//! If `mail_log` of the configuration names the journal instead of a file, or a file instead of the journal, reading goes on
-//! after the last message that was read (`switch.rs`).
+//! If `mail_log` of the configuration changes from a file to the journal or back, mls-tail continues after the last message that it
+//! read (`switch.rs`).
 //!
-//! The cursor file of the Python original, which holds only a number, is understood too (`legacy.rs`).
+//! mls-tail also reads the cursor file of the Python original, which holds only a number (`legacy.rs`).
 //!
 //! # Exactly once
-//! With `--framed` the output is the framed stream of [`mls_event`]: the sink at its end commits the cursor together with its
-//! data, and this tool starts from what the sink has committed. Without `--framed`, the tool itself saves `--cursor-file` when
-//! all lines are written. If a run ends before that, the next one writes the same lines again.
+//! With `--framed` the output is the framed stream of [`mls_event`]. The last tool of the pipeline, such as mls-csv, commits the
+//! cursor together with its data, and mls-tail starts from that commit. Without `--framed`, mls-tail saves `--cursor-file` itself
+//! when all lines are written. If a run ends before that, the next run writes the same lines again.
 //!
 //! # Exit codes
 //! 75 if a later run can read more: a compressed file is still being written, or a file was truncated while it was read.

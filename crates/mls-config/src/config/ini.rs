@@ -1,7 +1,7 @@
 //! Parses a configuration file: values by section and key, each with its line.
 //!
-//! The format is INI as Python's `configparser` reads it, for compatibility with the legacy Python
-//! version. `#` and `;` begin a comment only at the beginning of a line. `=` or `:` separates key and
+//! The format is INI as Python's `configparser` reads it, for compatibility with the Python
+//! original. `#` and `;` begin a comment only at the beginning of a line. `=` or `:` separates key and
 //! value. A line that is indented deeper than its key continues the value. Names of sections and keys
 //! match in any case. If a key is repeated, the last value counts.
 
