@@ -48,7 +48,7 @@ fn log_second(log: &LogState) -> Option<i64> {
 /// The second of a line that begins with a time as RFC 3339 or as syslog writes it. The latter has no
 /// year: it is the last one in which the line is not younger than `changed`, give or take a day.
 fn line_second(line: &[u8], changed: i64) -> Option<i64> {
-    let text = std::str::from_utf8(line.get(..line.len().min(40))?).ok()?;
+    let text = line.get(..line.len().min(40))?.utf8_chunks().next()?.valid();
     let word = text.split_whitespace().next()?;
     if let Ok(time) = DateTime::parse_from_rfc3339(word) {
         return Some(time.timestamp());
@@ -177,6 +177,8 @@ mod tests {
         assert_eq!(read("Dec 31 10:00:00 vm postfix"), local("2025-12-31 10:00:00"));
         assert_eq!(read("Jan  1 10:00:00 vm postfix"), local("2026-01-01 10:00:00"));
         assert_eq!(read("no time"), None);
+        // Whatever the message is, and wherever it is cut.
+        assert_eq!(read("2026-01-01T00:00:00.9+00:00 vm x[1]: abcdé"), Some(changed - 86400));
     }
 
     #[test]
