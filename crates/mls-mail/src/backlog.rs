@@ -52,8 +52,10 @@ impl AlertBacklog {
     /// When the next mail may be made; `None` if there is nothing to report. A mail about failures
     /// does not keep one about a suspicious login back.
     pub(crate) fn due(&self, interval: TimeDelta) -> Option<DateTime<Local>> {
+        let now = Local::now();
+        // If the clock was set back, the last mail says nothing about when the next one may be made.
         let next = |mailed: Option<DateTime<Local>>| {
-            mailed.map_or_else(Local::now, |mailed| mailed + interval)
+            mailed.filter(|mailed| *mailed <= now).map_or(now, |mailed| mailed + interval)
         };
         let logins = (!self.logins.is_empty()).then(|| next(self.mailed_logins));
         let others = (!self.lines.is_empty()).then(|| next(self.mailed));
@@ -194,4 +196,23 @@ pub(crate) fn sentence(alert: &Alert<'_>) -> String {
     let colon = if details.is_empty() { "" } else { ": " };
     let details = details.join(", ");
     format!("{attempts} failed logins {key} ({threshold}) at {}{colon}{details}", alert.date)
+}
+
+#[cfg(test)]
+mod tests {
+    use mls_event::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_back_holds_no_alert_back() {
+        let mut backlog = AlertBacklog::default();
+        let date = Timestamp::parse("2026-06-01T10:30:00Z".to_owned()).unwrap();
+        backlog.add(&Alert::new(date, AlertKind::Total));
+        let (now, interval) = (Local::now(), TimeDelta::minutes(10));
+        backlog.mailed = Some(now - TimeDelta::minutes(1));
+        assert_eq!(backlog.due(interval), Some(now + TimeDelta::minutes(9)));
+        backlog.mailed = Some(now + TimeDelta::days(1000));
+        assert!(backlog.due(interval).is_some_and(|due| due <= Local::now()));
+    }
 }
