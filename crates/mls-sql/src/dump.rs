@@ -72,6 +72,14 @@ pub(crate) fn run(
         if is_last {
             break;
         }
+        if last.is_none() {
+            // The next page would be this one again.
+            return Err(Exit::DataErr.error(format!(
+                "table {} in {} has rows without a time or an ID; remove them",
+                table.name(),
+                database.shown
+            )));
+        }
     }
     out.flush()?;
     summary(format_args!(
