@@ -12,13 +12,18 @@ const MAX_ENTRIES: &str = "--lines=200";
 pub(crate) fn journal_matches(system: &System) -> String {
     let names = ask(system, &["--field=CONTAINER_NAME"]);
     let matches =
-        names.lines().take(MAX_CONTAINERS).filter(|name| !name.contains(',')).filter_map(|name| {
+        names.lines().take(MAX_CONTAINERS).filter(|name| is_plain(name)).filter_map(|name| {
             let filter = format!("CONTAINER_NAME={name}");
             let is_mail_server = is_named_like_one(name)
                 || has_its_words(&ask(system, &["--output=cat", MAX_ENTRIES, &filter]));
             is_mail_server.then_some(filter)
         });
     matches.collect::<Vec<_>>().join(", ")
+}
+
+/// Any user can write an entry with this field, and setup shows it on a terminal.
+fn is_plain(name: &str) -> bool {
+    !name.contains(',') && mls_event::display_text(name) == name
 }
 
 fn is_named_like_one(name: &str) -> bool {
