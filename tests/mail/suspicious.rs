@@ -34,19 +34,26 @@ fn append(site: &Site, name: &str, text: &str) {
 }
 
 fn ago(minutes: i64) -> String {
-    let at = chrono::Utc::now() - chrono::TimeDelta::minutes(minutes);
-    at.format("%Y-%m-%d %H:%M").to_string()
+    before(chrono::Utc::now(), minutes)
+}
+
+fn before(at: chrono::DateTime<chrono::Utc>, minutes: i64) -> String {
+    (at - chrono::TimeDelta::minutes(minutes)).format("%Y-%m-%d %H:%M").to_string()
 }
 
 /// An address fails on three names and logs in as `user` four minutes later.
 fn guess(site: &Site, ip: &str, user: &str, minutes: i64) {
+    // One look at the clock: the minute may end between two.
+    let now = chrono::Utc::now();
     let place = "dsl.example.net,OK,VN,64512,Example";
     let failures: String = (0..3)
-        .map(|n| format!("mail,{},{ip},{ip}-{n},null,OK,VN,64512,Example\n", ago(minutes + 4)))
+        .map(|n| {
+            format!("mail,{},{ip},{ip}-{n},null,OK,VN,64512,Example\n", before(now, minutes + 4))
+        })
         .collect();
     site.append(&failures);
     let user = format!("\"{}\"", user.replace('"', "\"\""));
-    append(site, "logins.csv", &format!("mail,{},{ip},{user},{place}\n", ago(minutes)));
+    append(site, "logins.csv", &format!("mail,{},{ip},{user},{place}\n", before(now, minutes)));
 }
 
 fn records(out: &str) -> Vec<Value> {
