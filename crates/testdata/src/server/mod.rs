@@ -7,6 +7,7 @@
 mod attackers;
 mod output;
 mod people;
+mod score;
 mod world;
 
 use std::net::IpAddr;
@@ -21,6 +22,7 @@ use world::World;
 
 pub use attackers::{Compromise, Method};
 pub use people::{Oddity, Person};
+pub use score::Score;
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 3600;
@@ -83,6 +85,8 @@ pub struct Event {
 /// The attempts at a server, and the truth about them.
 #[derive(Debug)]
 pub struct Server {
+    /// What the server was made from.
+    pub options: Options,
     /// All attempts, in order of time.
     pub events: Vec<Event>,
     /// All users.
@@ -126,7 +130,7 @@ impl Server {
         let end = start + DAY * days.cast_signed();
         events.retain(|event| (start..end).contains(&event.at));
         events.sort_by_key(|event| event.at);
-        Self { events, people, compromised, world }
+        Self { options, events, people, compromised, world }
     }
 }
 
