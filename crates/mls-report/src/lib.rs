@@ -18,6 +18,13 @@
 //! (`--since-last`). `--format` is text, html, json (see [`report`]), prometheus (see
 //! [`mod@prometheus`]) or mail. It goes to standard output, or replaces `--output FILE` in one step.
 //!
+//! `--account USER` lists the logins of one account instead: its suspicious ones with their evidence,
+//! then each login with time, service, queue ID, address, country and network, and when that address
+//! was first seen. Logins in a row from one address and service are one entry, except if they have
+//! queue IDs. The default is all time. A CSV has neither services nor queue IDs: for those, read the
+//! records of the log. Letter case does not matter. `--format` is text or json: one object with
+//! `account`, `from`, `to`, `total`, `failures`, `logins` and `suspicious_logins`.
+//!
 //! Text, page and mail begin with at most five sentences: whether anybody got in, how many failed
 //! logins there were compared with usual, what is new, what stands out, and what to do. *Usual* is the
 //! median of the days before; at least seven are needed. Sections without content are left out. A day
@@ -28,6 +35,7 @@
 //! mls-report --date yesterday /var/log/maillogsentinel/maillogsentinel.csv
 //! zcat mail.log.2.gz | mls-parse | mls-enrich | mls-report --date 2026-06-01
 //! mls-report --config C --since-last --format mail | mls-mail --config C
+//! mls-parse --outcome failure,success < mail.log | mls-report --account anna@example.org
 //! ```
 //!
 //! # Guarantees
@@ -42,6 +50,11 @@
 //!   rotation made of it (`FILE.1`, `FILE-20260601.gz`), also after compression, copytruncate and
 //!   through symbolic links. If those rows were removed or edited, the dates of rows decide, by the
 //!   minute, and a warning says so. On standard input the dates always decide.
+//! - With `--since-last`, every suspicious login of the last 30 days is in exactly one digest that
+//!   mls-mail commits, once for each rule, user and day. This holds also if the login is recorded, or
+//!   becomes suspicious, after the digest of its day: the ledger says which ones were named, and the
+//!   date does not decide. The ledger remembers 4,096; if there are more, those of the oldest days are
+//!   not named again.
 
 #[doc(hidden)]
 pub mod fuzz;
