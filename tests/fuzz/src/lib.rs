@@ -45,9 +45,10 @@ pub const TARGETS: &[Target] = &[
     target("block_alerts", mls_block::fuzz::alerts),
     target("block_state", mls_block::fuzz::state),
     target("clock", log::clock),
-    target("compression", compression::decode),
+    // A few bytes can stand for 64 KiB, which are decompressed twice.
+    Target { floor: 4, ..target("compression", compression::decode) },
     target("config", config::ini),
-    Target { floor: 3, ..target("config_edit", mls_setup::fuzz::edit) },
+    Target { floor: 5, ..target("config_edit", mls_setup::fuzz::edit) },
     target("csv_attempts", csv::attempts),
     target("csv_cell", csv::cell),
     target("csv_legacy", csv::legacy),
