@@ -229,7 +229,10 @@ impl<R: BufRead> Statements<R> {
         let before = self.text.last().copied();
         body.code(byte);
         Ok(match byte {
-            b';' if body.depth == 0 => Step::EndOfStatement,
+            b';' if body.depth == 0 => {
+                self.refuse_dashes_before("a semicolon")?;
+                Step::EndOfStatement
+            }
             b'\'' => Step::Take(State::Quoted(b'\'', self.escapes())),
             b'"' => Step::Take(State::Quoted(b'"', self.dialect == Dialect::Mysql)),
             b'`' if self.dialect != Dialect::Postgresql => Step::Take(State::Quoted(b'`', false)),
@@ -239,7 +242,7 @@ impl<R: BufRead> Statements<R> {
                 Step::Skip(State::LineComment)
             }
             b'#' if self.dialect == Dialect::Mysql => {
-                self.refuse_comment_after_dashes()?;
+                self.refuse_dashes_before("a comment")?;
                 Step::Skip(State::LineComment)
             }
             b'*' if before == Some(b'/') => {
@@ -251,7 +254,7 @@ impl<R: BufRead> Statements<R> {
                     self.line
                 );
                 self.text.pop();
-                self.refuse_comment_after_dashes()?;
+                self.refuse_dashes_before("a comment")?;
                 Step::Skip(State::BlockComment(1))
             }
             b'$' if self.dialect == Dialect::Postgresql && !before.is_some_and(is_word) => {
@@ -262,12 +265,12 @@ impl<R: BufRead> Statements<R> {
         })
     }
 
-    /// Two dashes without a blank after them are two signs in MySQL. A comment becomes a blank, which would make them a
-    /// comment of their own.
-    fn refuse_comment_after_dashes(&self) -> anyhow::Result<()> {
+    /// Two dashes without a blank after them are two minus signs in MySQL. A comment becomes a blank
+    /// and a semicolon is left out, so the server would read the dashes as a comment.
+    fn refuse_dashes_before(&self, what: &str) -> anyhow::Result<()> {
         ensure!(
             self.dialect != Dialect::Mysql || !self.text.ends_with(b"--"),
-            "line {}: a comment right after two dashes; put a blank before it",
+            "line {}: two dashes right before {what}; put a blank between the dashes",
             self.line
         );
         Ok(())

@@ -39,6 +39,7 @@ fn two_signs_of_mysql_do_not_become_a_comment() {
         let sql = format!("INSERT INTO t VALUES (1 - {comment}2);");
         assert_eq!(split(&sql, Dialect::Mysql).unwrap(), ["INSERT INTO t VALUES (1 -  2)"]);
     }
+    assert!(split("INSERT INTO t SELECT 1 --;", Dialect::Mysql).is_err());
 }
 
 #[test]
