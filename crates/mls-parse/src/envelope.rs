@@ -24,7 +24,7 @@
 //! zone than its host. Inside a container's envelope, the line needs no stamp of its own.
 //!
 //! rsyslog's `message repeated 3 times: [ … ]` is taken off the message. Blanks, the mark of UTF-8 and NUL bytes at the
-//! front of a line are skipped. A writer leaves NUL bytes that kept its offset while the file was truncated.
+//! front of a line are skipped. Tabs may stand for blanks before the message. A writer leaves NUL bytes that kept its offset while the file was truncated.
 //!
 //! # What can be forged
 //! A program whose messages begin with text from the network, which is neither Postfix nor Dovecot, could bring a line of a
@@ -148,11 +148,11 @@ fn open_inside<'a>(
     }
 }
 
-/// Skips NUL bytes, blanks, the mark of UTF-8 at the front of a file, and the escape sequences of colours.
+/// Skips NUL bytes, blanks, tabs, the mark of UTF-8 at the front of a file, and the escape sequences of colours.
 fn trim_front(mut text: &[u8]) -> &[u8] {
     loop {
         match text {
-            [0 | b' ', rest @ ..] | [0xef, 0xbb, 0xbf, rest @ ..] => text = rest,
+            [0 | b' ' | b'\t', rest @ ..] | [0xef, 0xbb, 0xbf, rest @ ..] => text = rest,
             [b'\x1b', b'[', rest @ ..] => {
                 let is_parameter = |byte: &&u8| byte.is_ascii_digit() || **byte == b';';
                 let parameters = rest.iter().take_while(is_parameter).count();
@@ -433,8 +433,8 @@ fn has_dovecot_level(text: &[u8]) -> bool {
 
 /// `PROGRAM[PID]: MESSAGE`.
 fn tagged<'a>(host: Option<&'a [u8]>, text: &'a [u8]) -> Option<Header<'a>> {
-    let text = text.trim_start_with(|c| c == ' ');
-    let (tag, message) = split_byte(text, b' ').unwrap_or((text, b""));
+    let text = trim_blanks(text);
+    let (tag, message) = split_blank(text).unwrap_or((text, b""));
     let tag = tag.strip_suffix(b":")?;
     let (program, pid) = match tag.strip_suffix(b"]").and_then(|tag| split_byte(tag, b'[')) {
         Some((program, pid)) => (program, Some(number(pid)?)),
@@ -468,9 +468,18 @@ fn without_repetition(message: &[u8]) -> Option<(u32, &[u8])> {
 
 /// The first word of `text` and what follows it. A word may be the last thing in a text.
 fn next_word(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let text = text.trim_start_with(|c| c == ' ');
-    let (word, rest) = split_byte(text, b' ').unwrap_or((text, b""));
-    (!word.is_empty()).then(|| (word, rest.trim_start_with(|c| c == ' ')))
+    let text = trim_blanks(text);
+    let (word, rest) = split_blank(text).unwrap_or((text, b""));
+    (!word.is_empty()).then(|| (word, trim_blanks(rest)))
+}
+
+fn trim_blanks(text: &[u8]) -> &[u8] {
+    text.trim_start_with(|c| matches!(c, ' ' | '\t'))
+}
+
+/// What stands before and after the first blank or tab.
+fn split_blank(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    memchr::memchr2(b' ', b'\t', text).map(|at| (&text[..at], &text[at + 1..]))
 }
 
 /// What stands before and after the first `byte`. (bstr would build a searcher for it, which takes longer than the search.)

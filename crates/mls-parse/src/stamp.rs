@@ -14,7 +14,7 @@
 
 use crate::month;
 
-/// Splits `text` into its time stamp and what follows the blanks after it.
+/// Splits `text` into its time stamp and what follows the blanks and tabs after it.
 #[must_use]
 pub fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let first = *text.first()?;
@@ -24,7 +24,7 @@ pub fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
         _ => after_letters(text),
     }?;
     let rest = &text[end..];
-    let blanks = rest.iter().take_while(|byte| **byte == b' ').count();
+    let blanks = rest.iter().take_while(|byte| matches!(**byte, b' ' | b'\t')).count();
     Some((&text[..end], &rest[blanks..]))
 }
 
@@ -113,7 +113,7 @@ fn after_letters(text: &[u8]) -> Option<usize> {
 /// Where the word that begins at `start` ends. Words have at least one byte.
 fn word_end(text: &[u8], start: usize) -> Option<usize> {
     let rest = text.get(start..)?;
-    let length = memchr::memchr(b' ', rest).unwrap_or(rest.len());
+    let length = memchr::memchr2(b' ', b'\t', rest).unwrap_or(rest.len());
     (length > 0).then_some(start + length)
 }
 

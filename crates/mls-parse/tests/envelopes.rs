@@ -52,6 +52,18 @@ const LINES: &[(&str, &str)] = &[
         "1795245082.212047 vm postfix/smtpd[74]: a: b",
         "1795245082.212047|vm|postfix/smtpd|74|1|a: b",
     ),
+    (
+        "Jun  1 00:00:45\tvm\tpostfix/smtpd[74]: a:\tb",
+        "Jun  1 00:00:45|vm|postfix/smtpd|74|1|a:\tb",
+    ),
+    (
+        "2026-11-21T07:11:22Z vm \tpostfix/smtpd[74]:\ta: b",
+        "2026-11-21T07:11:22Z|vm|postfix/smtpd|74|1|a: b",
+    ),
+    (
+        "2026-11-21 07:11:22\tINFO\tpostfix/smtpd[74]: a: b",
+        "2026-11-21 07:11:22|-|postfix/smtpd|74|1|a: b",
+    ),
     ("2025 Jun  1 00:00:45 vm dovecot: a: b", "2025 Jun  1 00:00:45|vm|dovecot|-|1|a: b"),
     ("Jun  1 00:00:45 vm dovecot-proxy: a: b", "Jun  1 00:00:45|vm|dovecot-proxy|-|1|a: b"),
     ("Jun  1 00:00:45 vm mta/smtpd[7]: a: b", "Jun  1 00:00:45|vm|mta/smtpd|7|1|a: b"),
