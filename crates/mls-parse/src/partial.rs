@@ -1,6 +1,8 @@
 //! Lines that Kubernetes has cut: its Container Runtime Interface marks all parts of a line but the last one with `P`, the
 //! last one with `F`. A container runtime cuts lines of 16 KiB, and what was written without a newline.
 
+use mls_event::MAX_BEFORE;
+
 use crate::envelope::{CriText, cri};
 use crate::stamp;
 
@@ -12,6 +14,8 @@ pub(crate) const WORDS: [&str; 2] = ["stdout P", "stderr P"];
 pub(crate) struct Parts {
     /// The front of the first part and the texts of all.
     pub(crate) line: Vec<u8>,
+    /// How many bytes of the log the parts take, with their newlines.
+    length: usize,
 }
 
 impl Parts {
@@ -22,7 +26,13 @@ impl Parts {
             self.line.extend_from_slice(&line[..line.len() - part.text.len()]);
         }
         self.line.extend_from_slice(part.text);
+        self.length += line.len() + 1;
         Some(part.is_partial)
+    }
+
+    /// Whether the next block, which gets only the last lines of this one, cannot join them.
+    pub(crate) fn are_lost_at_a_border(&self) -> bool {
+        self.length > MAX_BEFORE
     }
 }
 

@@ -193,7 +193,8 @@ impl Scanner {
     }
 
     /// Joins the parts of a line. `parts` are known, and the next one begins at `start`. Returns where the search continues.
-    /// The position of the line is that of its last part. If that is missing, the next block continues.
+    /// The position of the line is that of its last part. If that is missing, the next block continues. If the
+    /// parts are too long for it, the line is counted as unreadable.
     fn parts(
         &mut self,
         input: &Input<'_>,
@@ -215,7 +216,21 @@ impl Scanner {
                 }
             }
         }
+        if parts.are_lost_at_a_border() && self.may_become_an_attempt(&parts.line) {
+            self.stats.candidates += 1;
+            self.reject(&parts.line, input, input.lines.len(), PARTS_TOO_LONG);
+        }
         input.lines.len()
+    }
+
+    /// Whether the beginning of a line may be that of an attempt: the words of one may be cut in two.
+    fn may_become_an_attempt(&self, line: &[u8]) -> bool {
+        let is_of_a_server = || {
+            let envelope = envelope::open(line)?;
+            Daemon::of(&clean(envelope.program), envelope.message)
+        };
+        self.search.attempts.is_match(line)
+            || is_of_a_server().is_some_and(|daemon| self.daemons.contains(&daemon))
     }
 
     /// Reads a line that counts repetitions of an earlier one.
@@ -392,6 +407,9 @@ const CLOCKS_DIFFER: TimeDelta = TimeDelta::hours(26);
 
 const NO_ENVELOPE: &str = "no time stamp and program that can be read stand before the message; if the stamp is in the \
                            language of a locale, write the log with LC_ALL=C (LC_ALL=C journalctl …)";
+
+const PARTS_TOO_LONG: &str =
+    "the parts of the line take more than 2 KiB, and its last one was read later";
 
 const NO_DATE: &str = "the time stamp is missing or is not a time";
 
