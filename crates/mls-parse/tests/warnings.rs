@@ -1,0 +1,61 @@
+//! What a run says about lines that it cannot read.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+fn parse(input: &str, args: &[&str]) -> Output {
+    let mut parse = Command::new(env!("CARGO_BIN_EXE_mls-parse"))
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    parse.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    parse.wait_with_output().unwrap()
+}
+
+/// The warnings and errors of a run.
+fn complaints(output: &Output) -> Vec<String> {
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    text.lines().filter(|line| !line.contains(": info: ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn failures_in_an_unknown_format_are_one_warning() {
+    let line = |n| {
+        format!("~{n}~ smtpd said: warning: x[192.0.2.1]: SASL LOGIN authentication failed: x\n")
+    };
+    let log: String = (0..100_000).map(line).collect();
+    let output = parse(&log, &[]);
+    assert!(output.stdout.is_empty());
+    let complaints = complaints(&output);
+    let [warning] = &complaints[..] else { panic!("not one warning: {complaints:?}") };
+    for words in
+        ["100000 lines have the words of a login attempt", "--rejects FILE", line(0).trim()]
+    {
+        assert!(warning.contains(words), "{warning}");
+    }
+}
+
+#[test]
+fn a_log_of_which_nothing_is_recognized_is_one_complaint() {
+    let lines = "~1~ nothing of interest\n".repeat(10_000);
+    // A plain stream may be the wrong file: exit 65. A log in frames is read on later: a warning.
+    let begin = r#"{"v":1,"type":"begin","base":0}"#;
+    let segment = format!(
+        r#"{{"v":1,"type":"segment","source":"/log","generation":"g","offset":0,"length":{},"mtime":"2026-12-01T00:00:00+00:00"}}"#,
+        lines.len()
+    );
+    let end = r#"{"v":1,"type":"end"}"#;
+    let framed = format!("{begin}\n{segment}\n{lines}{end}\n");
+    for (input, code) in [(&lines, 65), (&framed, 0)] {
+        let output = parse(input, &[]);
+        let complaints = complaints(&output);
+        assert_eq!(output.status.code(), Some(code), "{complaints:?}");
+        let [complaint] = &complaints[..] else { panic!("not one complaint: {complaints:?}") };
+        for words in ["no line can be read as one of a log", "syslog", "~1~ nothing of interest"] {
+            assert!(complaint.contains(words), "{complaint}");
+        }
+    }
+}
