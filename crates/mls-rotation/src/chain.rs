@@ -193,7 +193,7 @@ fn list(path: &Path, directory: &Path, layout: &Layout) -> anyhow::Result<Vec<Na
         for entry in entries.into_iter().flatten() {
             let name = entry.with_context(reading).or_exit(Exit::IoErr)?.file_name();
             let (stem, compression) = split_compression(name.as_bytes());
-            if let Some(age) = age_of(log, stem, layout) {
+            if let Some(age) = age_of(log, stem, name.as_bytes(), layout) {
                 names.push(Name { path: directory.join(&name), age: Some(age), compression });
             }
         }
@@ -213,12 +213,12 @@ fn list(path: &Path, directory: &Path, layout: &Layout) -> anyhow::Result<Vec<Na
     Ok(names)
 }
 
-fn age_of(log: &OsStr, stem: &[u8], layout: &Layout) -> Option<Age> {
+/// The age of the file `name`, which is `stem` without the ending of its compression.
+fn age_of(log: &OsStr, stem: &[u8], name: &[u8], layout: &Layout) -> Option<Age> {
     age(log.as_bytes(), stem).or_else(|| {
-        let matches = |pattern: &glob::Pattern| {
-            stem != log.as_bytes() && str::from_utf8(stem).is_ok_and(|stem| pattern.matches(stem))
-        };
-        layout.pattern.as_ref().is_some_and(matches).then_some(Age::Unknown)
+        let pattern = layout.pattern.as_ref().filter(|_| stem != log.as_bytes())?;
+        let is_match = |name| str::from_utf8(name).is_ok_and(|name| pattern.matches(name));
+        (is_match(stem) || is_match(name)).then_some(Age::Unknown)
     })
 }
 

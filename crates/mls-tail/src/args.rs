@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["journal", "no_rotated"])]
     pub olddir: Option<PathBuf>,
 
-    /// Also read files whose names match the shell pattern PATTERN as rotated files, such as 'mail.old*'; write PATTERN without
+    /// Also read files whose names match the shell pattern PATTERN as rotated files, such as 'mail.old*'; PATTERN needs no
     /// .gz, .xz, .bz2 or .zst
     #[arg(long, value_name = "PATTERN", conflicts_with_all = ["journal", "no_rotated"])]
     pub rotated_as: Option<glob::Pattern>,
