@@ -266,12 +266,16 @@ impl<'a> OpenLog<'a> {
         let names = files.iter().rev().take(SHOWN).map(|file| file.path.display().to_string());
         let names = names.collect::<Vec<_>>().join(", ");
         let compared = match files.len() {
-            0 => format!("no file of the log is in {}", self.chain.directory.display()),
+            0 => "no file of the log is there".to_owned(),
             n if n > SHOWN => format!("{names} and {} more do not hold it", n - SHOWN),
             _ => format!("these files do not hold it: {names}"),
         };
+        let directory = &self.chain.directory;
+        let is_there = if directory.exists() { "" } else { ", which does not exist" };
         format!(
-            "{compared}; if rotation moves or names files in another way, see --olddir and --rotated-as"
+            "{compared}; rotated files were looked for in {}{is_there}; if rotation moves or names files in \
+             another way, see --olddir and --rotated-as",
+            directory.display()
         )
     }
 }
