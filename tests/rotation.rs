@@ -61,6 +61,47 @@ fn a_half_read_log_is_finished_after_gzip() {
 }
 
 #[test]
+fn a_count_of_repetitions_belongs_to_a_failure_of_an_earlier_run_or_file() {
+    let mut site = Site::new();
+    let count = |site: &Site, times: u32| {
+        site.append(
+            "mail.log",
+            &format!("2026-06-01T00:01:00+00:00 vm last message repeated {times} times\n"),
+        );
+    };
+    // Its second line is of another message.
+    let failure = |site: &mut Site| site.failures(1).lines().next().unwrap().to_owned() + "\n";
+    let rows = |site: &Site| {
+        let rows = site.read("F");
+        let users = rows.lines().skip(1).map(|row| row.split(',').nth(3).unwrap().to_owned());
+        users.collect::<Vec<_>>()
+    };
+    let first = failure(&mut site);
+    site.append("mail.log", &first);
+    site.extract();
+    count(&site, 2);
+    site.extract();
+    assert_eq!(rows(&site), ["u0"; 3]);
+    rename(&site, "mail.log", "mail.log.1");
+    count(&site, 3);
+    site.extract();
+    assert_eq!(rows(&site), ["u0"; 6]);
+    // The count of another message adds nothing.
+    let other = site.failures(1).lines().nth(1).unwrap().to_owned() + "\n";
+    site.append("mail.log", &other);
+    site.extract();
+    rename(&site, "mail.log.1", "mail.log.2");
+    gzip(&site, "mail.log.2");
+    rename(&site, "mail.log", "mail.log.1");
+    count(&site, 4);
+    let last = failure(&mut site);
+    site.append("mail.log", &last);
+    site.extract();
+    site.extract();
+    assert_eq!(rows(&site), ["u0", "u0", "u0", "u0", "u0", "u0", "u2"]);
+}
+
+#[test]
 fn all_files_are_read_after_several_rotations() {
     let mut site = Site::new();
     site.log(10);
@@ -628,12 +669,30 @@ fn two_names_of_one_file_are_one_log() {
 }
 
 #[test]
+fn the_warning_about_lost_lines_names_the_directory_that_was_searched() {
+    for (options, directory) in [("", ""), ("--olddir old", "/old, which does not exist")] {
+        let mut site = Site::new();
+        site.log(3);
+        let extract = mls_tests::EXTRACT.replace("mail.log", &format!("{options} mail.log"));
+        assert!(site.shell(&extract).status.success());
+        rename(&site, "mail.log", "elsewhere");
+        site.log(3);
+        let said = text(&site.shell(&extract).stderr);
+        let path = site.path().canonicalize().unwrap();
+        let searched =
+            format!("rotated files were looked for in {}{directory}; if", path.display());
+        assert!(said.contains(&searched), "{said}");
+    }
+}
+
+#[test]
 fn every_name_and_compression_of_a_rotated_file_is_found() {
     for (options, names) in [
         ("", ["mail-20261118.log.xz", "mail-20261119.log.bz2", "mail-20261120.log"]),
         ("", ["mail.2.log.zst", "mail.log.1.gz", "mail.log.0"]),
         ("--olddir old", ["old/mail.log.3.xz", "old/mail.log.2.gz", "old/mail.log.1"]),
         ("--rotated-as 'mail.o*'", ["mail.old2.zst", "mail.old1.gz", "mail.old0"]),
+        ("--rotated-as 'mail.o*.gz'", ["mail.old2.gz", "mail.old1.gz", "mail.old0.gz"]),
     ] {
         for is_first_run in [true, false] {
             let mut site = Site::new();
