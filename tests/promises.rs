@@ -13,7 +13,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use mls_state::cursor_file::CursorFile;
-use mls_tests::{EXTRACT, Site, has, text};
+use mls_tests::{EXTRACT, Site, has, text, wrong_clock};
 use testdata::random::Random;
 
 /// Something that happens to the files of a pipeline. The log and the CSV are in the folder `d`.
@@ -143,9 +143,8 @@ impl World {
             Event::ClockJumps => {
                 let clock = ["-400d", "+4000d", "-1d"][usize::try_from(random.below(3)).unwrap()];
                 if has("faketime") {
-                    self.settled(
-                        &self.extract().replace("mls-", &format!("faketime -f '{clock}' mls-")),
-                    );
+                    let tool = format!("{} mls-", wrong_clock(clock));
+                    self.settled(&self.extract().replace("mls-", &tool));
                 }
             }
             Event::DiskIsFull => {

@@ -36,6 +36,14 @@ pub fn tools() -> PathBuf {
     path
 }
 
+/// What a shell puts before a command to change its clock, such as by `+10d`. It needs the package of
+/// faketime(1). That program itself would stay between the shell and the command and be killed in its place. It also
+/// refuses to start if a killed process with the same number left a semaphore; its library does not.
+#[must_use]
+pub fn wrong_clock(change: &str) -> String {
+    format!("env LD_PRELOAD=$(echo /usr/lib/*/faketime/libfaketime.so.1) FAKETIME={change}")
+}
+
 /// A folder with a log and what a pipeline makes of it.
 pub struct Site {
     dir: TempDir,

@@ -1,7 +1,8 @@
 //! A service with a configuration of its own, whose pipelines are those of the units.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -31,10 +32,14 @@ impl Service {
     pub fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let service = Self { dir, mailbox: Mailbox::start(), failures: 0, logins: 0 };
-        for folder in ["log0", "data"] {
+        for folder in ["log0", "data", "bin"] {
             fs::create_dir(service.path().join(folder)).unwrap();
         }
-        std::os::unix::fs::symlink("log0", service.path().join("log")).unwrap();
+        let link = |to: &Path, name: &str| symlink(to, service.path().join(name)).unwrap();
+        link(Path::new("log0"), "log");
+        // Only this script: scripts/test must not take the place of test(1).
+        let front = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/maillogsentinel");
+        link(&front.canonicalize().unwrap(), "bin/maillogsentinel");
         for (file, content) in [
             ("log/mail.log", ""),
             ("c.csv", "1.0.0.0,255.255.255.255,XX\n"),
@@ -148,11 +153,10 @@ impl Service {
     /// A shell command in the folder, not started yet.
     #[must_use]
     pub fn command(&self, command: &str) -> Command {
-        let scripts = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scripts");
         let path = format!(
-            "{}:{}:{}:/usr/sbin",
+            "{}:{}/bin:{}:/usr/sbin",
             tools().display(),
-            scripts.canonicalize().unwrap().display(),
+            self.path().display(),
             std::env::var("PATH").unwrap()
         );
         let mut shell = Command::new("bash");
@@ -238,15 +242,28 @@ impl Service {
         assert_eq!(totals.iter().sum::<usize>(), self.failures, "{totals:?}");
     }
 
-    /// Expects an alert about each user in exactly one mail.
+    /// Expects one alert about each user and one about each address. A mail lists the first thousand alerts and
+    /// says how many more there are.
     pub fn assert_alerts(&self) {
-        let mut users = Vec::new();
+        let (mut users, mut alerts) = (Vec::new(), 0);
         for message in self.mailbox.messages() {
+            // The subject can be an alert too.
             let Some((_, body)) = message.text.split_once("\n\n") else { continue };
-            let named = body.split(" failed logins on ").skip(1);
-            users.extend(named.filter_map(|text| text.split(' ').next()).map(str::to_owned));
+            for line in body.lines().filter(|line| line.contains(" (1/1h) at ")) {
+                alerts += 1;
+                let user = line.split_once(" failed logins on ");
+                users.extend(user.and_then(|(_, rest)| rest.split(' ').next()).map(str::to_owned));
+            }
+            let rest = body.lines().find_map(|line| {
+                line.strip_prefix("and ")?.split_once(" more: mls-alert ")?.0.parse::<usize>().ok()
+            });
+            alerts += rest.unwrap_or(0);
         }
-        assert_each_once("u", &users, self.failures);
+        let named = users.len();
+        users.sort();
+        users.dedup();
+        assert_eq!(users.len(), named, "an alert about a user came twice");
+        assert_eq!(alerts, 2 * self.failures, "{named} users were named");
     }
 
     /// Expects the list of blocked addresses to be whole, and to hold nothing that never attacked.
