@@ -133,3 +133,18 @@ fn a_ledger_of_an_earlier_version_names_nobody_twice() {
     record.logins += &row(20, "emil");
     assert_eq!(record.named(), ["emil"]);
 }
+
+#[test]
+fn rules_look_back_into_rotated_files_that_a_digest_has_read() {
+    let mut record = Record::new();
+    for (minutes, name) in [(200, "anna"), (199, "bert"), (198, "carl")] {
+        record.failures += &row(minutes, name);
+    }
+    record.mail();
+    std::fs::write(record.path("f.csv.1"), &record.failures).unwrap();
+    record.failures =
+        format!("{FAILURES}{}", row(195, "gert").replace("203.0.113.9", "198.51.100.7"));
+    record.mail();
+    record.logins += &row(190, "dora");
+    assert_eq!(record.named(), ["dora"]);
+}
