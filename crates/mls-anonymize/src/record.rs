@@ -111,22 +111,20 @@ impl Anonymizer {
             if i > 0 {
                 out.push(b',');
             }
-            let content = match content_of(name) {
-                MemberContent::Key => key,
-                content => content,
-            };
-            if matches!(content, MemberContent::Anything) {
+            let of_name = content_of(name);
+            let held = if matches!(of_name, MemberContent::Key) { key } else { of_name };
+            if matches!(held, MemberContent::Anything) {
                 self.json_string(name, MemberContent::Anything, context, out);
             } else {
                 write_json(out, name);
             }
             out.push(b':');
-            match content {
+            match held {
                 MemberContent::Derived if !self.pseudonyms.keeps(Class::Asn) => {
                     out.extend_from_slice(b"null");
                 }
                 MemberContent::Sentence => out.extend_from_slice(b"null"),
-                _ => self.value(value.get(), content, context, depth, out),
+                _ => self.value(value.get(), held, context, depth, out),
             }
         }
         out.push(b'}');

@@ -116,7 +116,7 @@ impl ReadAttempt {
                 anonymizer.pseudonyms.host(name.as_bytes(), out);
             }),
             replaced(&said.texts[1], |anonymizer, name, _, out| {
-                anonymizer.pseudonyms.user(name, out)
+                anonymizer.pseudonyms.user(name, out);
             }),
             replaced(&said.texts[2], Anonymizer::reason),
             replaced(&said.texts[3], |anonymizer, name, _, out| anonymizer.mechanism(name, out)),

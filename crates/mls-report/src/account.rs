@@ -280,7 +280,7 @@ fn wrap(out: &mut String, text: &str, indent: &str) {
     for word in text.split(' ') {
         if !line.is_empty() && line.width() + 1 + word.width() > WIDTH {
             let _ = writeln!(out, "{line}");
-            line = indent.to_owned();
+            indent.clone_into(&mut line);
         } else if !line.is_empty() {
             line.push(' ');
         }

@@ -35,7 +35,7 @@ impl TextPass<'_, '_> {
         self.user(inside)
     }
 
-    /// Replaces text that header_checks(5) quotes from `start` on: `Subject: TEXT from CLIENT;
+    /// Replaces text that `header_checks`(5) quotes from `start` on: `Subject: TEXT from CLIENT;
     /// from=<…>`. If `is_header`, the name of the header stays.
     pub(super) fn quoted(&mut self, start: usize, is_header: bool) -> usize {
         let rest = &self.text[start..];

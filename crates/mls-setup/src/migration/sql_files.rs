@@ -150,7 +150,7 @@ impl Columns {
         }
         let cell = |column: Column| {
             let of = |name: &&str| self.0.iter().any(|(n, csv)| n == *name && csv == column.name());
-            let value = names.iter().position(|name| of(name)).map(|n| values[n].as_str());
+            let value = names.iter().position(of).map(|n| values[n].as_str());
             format!("\"{}\"", value.unwrap_or_default().replace('"', "\"\""))
         };
         Some(Column::ALL.map(cell).join(";") + "\n")
