@@ -316,8 +316,12 @@ fn partitions_are_made_by_load_and_dropped_by_prune() {
         format!("{{\"v\":1,\"type\":\"auth\",\"date\":\"{date}\",\"outcome\":\"failure\"}}\n")
     };
     let dates = ["2024-12-31T23:30:00-01:00", "2025-01-31T23:59:59Z", "2025-02-01T00:00:00Z"];
-    site.write("records", &dates.map(event).concat());
-    succeed(&site, &format!("mls-sql load --url '{}' < records", server.url()));
+    // The clock of a machine that has just booted is no reason to stop.
+    let wrong = ["1970-01-01T00:00:09Z", "9999-01-01T00:00:00Z"];
+    site.write("records", &(wrong.map(event).concat() + &dates.map(event).concat()));
+    let load = format!("mls-sql load --strict --url '{}' < records", server.url());
+    let messages = fail(&site, 65, &load);
+    assert!(messages.contains("date 1970-01-01T00:00:09Z has no partition"), "{messages}");
     let partitions = || {
         server.query(
             "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid \

@@ -46,12 +46,9 @@ fn guess(site: &Site, ip: &str, user: &str, minutes: i64) {
     // One look at the clock: the minute may end between two.
     let now = chrono::Utc::now();
     let place = "dsl.example.net,OK,VN,64512,Example";
-    let failures: String = (0..3)
-        .map(|n| {
-            format!("mail,{},{ip},{ip}-{n},null,OK,VN,64512,Example\n", before(now, minutes + 4))
-        })
-        .collect();
-    site.append(&failures);
+    let failure =
+        |n| format!("mail,{},{ip},{ip}-{n},null,OK,VN,64512,Example\n", before(now, minutes + 4));
+    site.append(&[0, 1, 2].map(failure).concat());
     let user = format!("\"{}\"", user.replace('"', "\"\""));
     append(site, "logins.csv", &format!("mail,{},{ip},{user},{place}\n", before(now, minutes)));
 }
@@ -115,11 +112,8 @@ fn a_login_that_is_recorded_late_is_reported_and_old_ones_of_before_the_first_ru
     let login = format!("mail,{},203.0.113.4,carl,null,OK,VN,64512,Example\n", ago(2));
     append(&site, "logins.csv", &login);
     assert_eq!(site.alerts().out, "");
-    site.append(
-        &(0..3)
-            .map(|n| format!("mail,{},203.0.113.4,x{n},null,OK,VN,64512,Example\n", ago(3)))
-            .collect::<String>(),
-    );
+    let failure = |n| format!("mail,{},203.0.113.4,x{n},null,OK,VN,64512,Example\n", ago(3));
+    site.append(&[0, 1, 2].map(failure).concat());
     assert_eq!(users(&site.alerts().out), ["carl"]);
     assert_eq!(site.alerts().out, "");
 }

@@ -16,7 +16,7 @@
 //! A partition is created as a separate table and then attached. `CREATE TABLE … PARTITION OF` would
 //! wait for all loads, and all loads would wait for it (PostgreSQL manual 5.11.2.2).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use chrono::Datelike as _;
 use mls_diag::Exit;
@@ -129,22 +129,23 @@ fn partition_function(table: &Table) -> String {
     let function = POSTGRESQL.name(&format!("{name}_partition"));
     let return_if_present = format!(
         "IF EXISTS (SELECT FROM pg_catalog.pg_inherits JOIN pg_catalog.pg_class ON pg_class.oid = inhrelid
-             WHERE inhparent = {text}::regclass::oid AND relname::text = name) THEN RETURN; END IF;"
+             WHERE inhparent = {text}::regclass::oid AND relname::text = name) THEN RETURN true; END IF;"
     );
     format!(
-        "CREATE OR REPLACE FUNCTION {function}(at timestamptz) RETURNS void
+        "CREATE OR REPLACE FUNCTION {function}(at timestamptz) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
   month timestamp := pg_catalog.date_trunc('month', at AT TIME ZONE 'UTC');
   name text := {text} || pg_catalog.to_char(month, '_YYYY_MM');
 BEGIN
-  IF at < '2000-01-01 UTC' OR at > pg_catalog.now() + interval '10 years' THEN RETURN; END IF;
+  IF at < '2000-01-01 UTC' OR at > pg_catalog.now() + interval '10 years' THEN RETURN false; END IF;
   {return_if_present}
   PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext({text}));
   {return_if_present}
   EXECUTE pg_catalog.format('CREATE TABLE %I (LIKE {events} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name);
   EXECUTE pg_catalog.format('ALTER TABLE {events} ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
                  name, month AT TIME ZONE 'UTC', (month + interval '1 month') AT TIME ZONE 'UTC');
+  RETURN true;
 END $$"
     )
 }
@@ -157,10 +158,11 @@ fn search_path(function: &str) -> String {
     format!("DO $$ BEGIN EXECUTE pg_catalog.format({alter}, pg_catalog.current_schema()); END $$")
 }
 
-/// The months whose partitions exist, for a table that [`print`] has made.
+/// The months that this run has asked for, in a table that [`print`] has made, and whether they have
+/// a partition.
 pub(crate) struct Partitions {
     function: String,
-    months: HashSet<(i32, u32)>,
+    months: HashMap<(i32, u32), bool>,
 }
 
 impl Partitions {
@@ -174,24 +176,28 @@ impl Partitions {
         let found = database.rows(&format!("SELECT to_regprocedure({find})::text"));
         let found = found.map_err(|error| database.failed(&error, "looking for partitions in"))?;
         let exists = found.first().is_some_and(|row| row.iter().any(Option::is_some));
-        Ok(exists.then(|| Self { function, months: HashSet::new() }))
+        Ok(exists.then(|| Self { function, months: HashMap::new() }))
     }
 
-    /// Creates the partition of an event's month if this run has not asked for it yet.
+    /// Creates the partition of an event's month, and returns whether it exists. It does not for a
+    /// date that a mail server writes only if its clock is wrong: before 2000, or far in the future.
     pub(crate) fn create_for(
         &mut self,
         database: &mut Database,
         event: &Auth<'_>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<bool> {
         let at = event.date.at().to_utc();
-        if !self.months.insert((at.year(), at.month())) {
-            return Ok(());
+        if let Some(exists) = self.months.get(&(at.year(), at.month())) {
+            return Ok(*exists);
         }
-        let Some(time) = POSTGRESQL.time(&event.date.at()) else { return Ok(()) };
+        // The row encoder refuses such a date.
+        let Some(time) = POSTGRESQL.time(&event.date.at()) else { return Ok(true) };
         let time = POSTGRESQL.text(&String::from_utf8_lossy(time.as_bytes()));
-        database
-            .must(&format!("SELECT {}({time})", self.function), "creating a partition in")
-            .map(drop)
+        let found = database.texts(&format!("SELECT {}({time})::text", self.function));
+        let found = found.map_err(|error| database.failed(&error, "creating a partition in"))?;
+        let exists = found.iter().any(|found| found == "true");
+        self.months.insert((at.year(), at.month()), exists);
+        Ok(exists)
     }
 }
 

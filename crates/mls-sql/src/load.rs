@@ -108,8 +108,11 @@ impl Sink for Load<'_> {
 
     fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
         let rows = self.selection.rows(event);
-        if let Some(partitions) = self.partitions.as_mut().filter(|_| rows > 0) {
-            partitions.create_for(self.database, event)?;
+        if let Some(partitions) = self.partitions.as_mut().filter(|_| rows > 0)
+            && !partitions.create_for(self.database, event)?
+        {
+            diag::bad_record("stdin", format_args!("date {} has no partition", event.date));
+            return Ok(());
         }
         for _ in 0..rows {
             if let Err(why) = self.rows.push(event) {
