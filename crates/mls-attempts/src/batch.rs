@@ -1,7 +1,6 @@
 //! Attempts on their way from one thread to another.
 
 use std::net::IpAddr;
-use std::ops::Range;
 
 use chrono::{DateTime, FixedOffset};
 use mls_event::Outcome;
@@ -35,12 +34,11 @@ struct Stored {
     outcome: Outcome,
     ip: Option<IpAddr>,
     asn: Option<u32>,
-    user: Option<Range<usize>>,
-    country_code: Option<Range<usize>>,
-    aso: Option<Range<usize>>,
-    hostname: Option<Range<usize>>,
-    service: Option<Range<usize>>,
-    queue_id: Option<Range<usize>>,
+    /// Where its texts begin.
+    start: usize,
+    /// Lengths of user, country code, organisation, host name, service and queue ID. A text has at
+    /// most [`MAX_NAME`](crate::MAX_NAME) bytes.
+    lengths: [Option<u16>; 6],
 }
 
 impl Batch {
@@ -51,23 +49,21 @@ impl Batch {
     pub fn add(&mut self, attempt: &Attempt<'_>, clock: &mut Clock) {
         let Some(observation) = clock.observation(attempt) else { return };
         let Observation { at, outcome, ip, asn, .. } = observation;
-        let mut store = |text: Option<&str>| {
-            let start = self.text.len();
+        let start = self.text.len();
+        let texts = [
+            attempt.user,
+            attempt.country_code,
+            attempt.aso,
+            attempt.hostname,
+            attempt.service,
+            attempt.queue_id,
+        ];
+        let lengths = texts.map(|text| {
+            let length = u16::try_from(text?.len()).ok()?;
             self.text.push_str(text?);
-            Some(start..self.text.len())
-        };
-        let stored = Stored {
-            at,
-            outcome,
-            ip,
-            asn,
-            user: store(attempt.user),
-            country_code: store(attempt.country_code),
-            aso: store(attempt.aso),
-            hostname: store(attempt.hostname),
-            service: store(attempt.service),
-            queue_id: store(attempt.queue_id),
-        };
+            Some(length)
+        });
+        let stored = Stored { at, outcome, ip, asn, start, lengths };
         self.attempts.push(stored);
     }
 
@@ -77,25 +73,23 @@ impl Batch {
         self.attempts.len() >= Self::SIZE
     }
 
+    /// When the attempt with this number was; `None` after the last one.
+    pub(crate) fn at(&self, index: usize) -> Option<DateTime<FixedOffset>> {
+        self.attempts.get(index).map(|stored| stored.at)
+    }
+
     /// The attempt with this number; `None` after the last one.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<Login<'_>> {
         let stored = self.attempts.get(index)?;
-        let text = |range: &Option<Range<usize>>| range.clone().map(|range| &self.text[range]);
-        let observation = Observation {
-            at: stored.at,
-            outcome: stored.outcome,
-            user: text(&stored.user),
-            ip: stored.ip,
-            country_code: text(&stored.country_code),
-            asn: stored.asn,
-            aso: text(&stored.aso),
-        };
-        Some(Login {
-            observation,
-            hostname: text(&stored.hostname),
-            service: text(&stored.service),
-            queue_id: text(&stored.queue_id),
-        })
+        let mut end = stored.start;
+        let [user, country_code, aso, hostname, service, queue_id] = stored.lengths.map(|length| {
+            let start = end;
+            end += usize::from(length?);
+            self.text.get(start..end)
+        });
+        let Stored { at, outcome, ip, asn, .. } = *stored;
+        let observation = Observation { at, outcome, user, ip, country_code, asn, aso };
+        Some(Login { observation, hostname, service, queue_id })
     }
 }

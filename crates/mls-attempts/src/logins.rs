@@ -72,16 +72,18 @@ impl LoginReader {
     /// The next login if it was before `end`. Failures of the same time come before it. With
     /// `None`, the next login; `None` at the end.
     pub fn next_before(&mut self, end: Option<DateTime<FixedOffset>>) -> Option<Login<'_>> {
-        while self.batch.get(self.next).is_none() {
-            self.batch = self.batches.recv().ok()?;
+        let at = loop {
+            match self.batch.at(self.next) {
+                Some(at) => break at,
+                None => self.batch = self.batches.recv().ok()?,
+            }
             self.next = 0;
-        }
-        let login = self.batch.get(self.next)?;
-        if end.is_some_and(|end| login.observation.at >= end) {
+        };
+        if end.is_some_and(|end| at >= end) {
             return None;
         }
         self.next += 1;
-        Some(login)
+        self.batch.get(self.next - 1)
     }
 
     /// Waits for the thread.

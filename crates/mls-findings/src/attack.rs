@@ -79,6 +79,8 @@ pub(crate) struct Attacks {
     known: HashSet<(Name, Network), RandomState>,
     /// For each window, how many users have so many networks.
     users: [Vec<u32>; 2],
+    /// The sum of these numbers.
+    attacked: [u32; 2],
 }
 
 impl Attacks {
@@ -88,6 +90,7 @@ impl Attacks {
             long: 0,
             known: HashSet::default(),
             users: [vec![0; MAX_COUNT + 1], vec![0; MAX_COUNT + 1]],
+            attacked: [0; 2],
         }
     }
 
@@ -163,10 +166,12 @@ impl Attacks {
                 let slot = |count: u32| (count as usize).min(MAX_COUNT);
                 // Users whom nobody attacks are not counted here.
                 if before[window] > 0 {
-                    counts[slot(before[window])] = counts[slot(before[window])].saturating_sub(1);
+                    counts[slot(before[window])] -= 1;
+                    self.attacked[window] -= 1;
                 }
                 if after[window] > 0 {
                     counts[slot(after[window])] += 1;
+                    self.attacked[window] += 1;
                 }
             }
         }
@@ -185,9 +190,10 @@ impl Attacks {
         let count = count as usize;
         // The highest number for nine of ten that `count` stands out from.
         let usual = (count.saturating_sub(1) / 2).max(count.saturating_sub(9).min(count * 2 / 3));
-        let Some(counts) = self.users[window].get(usual + 1..) else { return true };
+        // Few numbers are at or below the usual one: adding these is quicker than those above.
+        let Some(below) = self.users[window].get(..=usual) else { return true };
         let own = usize::from((attack.networks[window] as usize).min(MAX_COUNT) > usual);
-        let above = counts.iter().sum::<u32>() as usize - own;
+        let above = (self.attacked[window] - below.iter().sum::<u32>()) as usize - own;
         above <= users.saturating_sub(1) / 10
     }
 }

@@ -160,13 +160,15 @@ impl Detector {
         at: Seconds,
     ) -> Option<(&FailedNames, &Visitors, (Seconds, Seconds))> {
         let failed = self.failures.get(network)?;
-        if failed.len() < self.settings.guessed_names as usize {
+        let from = at.saturating_sub(self.settings.guessed_window);
+        let range = (from, at.saturating_add(AFTER));
+        // Most logins end here, before names are compared.
+        if failed.count(range) < self.settings.guessed_names as usize {
             return None;
         }
         let visitors = self.logins.get(network)?;
         let is_shared = visitors.others(name) >= self.settings.shared_users as usize;
-        let from = at.saturating_sub(self.settings.guessed_window);
-        (!is_shared).then_some((failed, visitors, (from, at.saturating_add(AFTER))))
+        (!is_shared).then_some((failed, visitors, range))
     }
 
     /// Whether [`guesses`](Self::guesses) finds something. If many names failed, excuses for a few

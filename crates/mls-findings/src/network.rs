@@ -26,9 +26,11 @@ pub(crate) type FailingNetworks = Bounded<Network, FailedNames>;
 /// Networks with logins.
 pub(crate) type VisitedNetworks = Bounded<Network, Visitors>;
 
-/// The names that failed at a network, each with its last time.
+/// The names that failed at a network, each with its last time. They are apart, because most
+/// questions need only one of them.
 pub(crate) struct FailedNames {
-    names: Vec<(Name, Seconds)>,
+    names: Vec<Name>,
+    times: Vec<Seconds>,
     last: Seconds,
 }
 
@@ -48,27 +50,32 @@ pub(crate) struct Guesses {
 
 impl FailedNames {
     pub(crate) fn new(at: Seconds) -> Self {
-        Self { names: Vec::with_capacity(1), last: at }
+        Self { names: Vec::with_capacity(1), times: Vec::with_capacity(1), last: at }
     }
 
-    /// Number of names.
-    pub(crate) fn len(&self) -> usize {
-        self.names.len()
+    /// Number of names that failed from `from` to `to`.
+    pub(crate) fn count(&self, (from, to): (Seconds, Seconds)) -> usize {
+        if self.last < from {
+            return 0;
+        }
+        self.times.iter().filter(|at| (from..=to).contains(at)).count()
     }
 
     /// Remembers that `name` failed.
     pub(crate) fn add(&mut self, name: Name, at: Seconds) {
         self.last = self.last.max(at);
-        if let Some(known) = self.names.iter_mut().find(|(known, _)| *known == name) {
-            known.1 = known.1.max(at);
+        if let Some(known) = self.names.iter().position(|known| *known == name) {
+            self.times[known] = self.times[known].max(at);
             return;
         }
         if self.names.len() == MAX_FAILED
-            && let Some(oldest) = (0..MAX_FAILED).min_by_key(|i| self.names[*i].1)
+            && let Some(oldest) = (0..MAX_FAILED).min_by_key(|i| self.times[*i])
         {
             self.names.swap_remove(oldest);
+            self.times.swap_remove(oldest);
         }
-        self.names.push((name, at));
+        self.names.push(name);
+        self.times.push(at);
     }
 
     /// The names that failed from `from` to `to`, without the one that logged in, those that
@@ -82,7 +89,7 @@ impl FailedNames {
     ) -> Option<Guesses> {
         let mut excused = 0;
         let mut guesses: Option<Guesses> = None;
-        for (name, at) in &self.names {
+        for (name, at) in self.names.iter().zip(&self.times) {
             if *name == login || !(from..=to).contains(at) || is_known_here(*name) {
                 continue;
             }

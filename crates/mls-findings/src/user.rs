@@ -153,6 +153,10 @@ impl User {
         for place in self.places.iter().filter(|place| !place.is_suspicious) {
             seen.0 |= place.asn == asn;
             seen.1 |= place.country == country;
+            // Most users are where they were first seen.
+            if seen == (true, true) {
+                break;
+            }
         }
         seen
     }
