@@ -2,7 +2,7 @@
 //! the log's directory moves and the clock jumps. At the end everything is counted exactly once.
 //!
 //! The pipelines are read from the units. `MLS_ROUNDS` is the number of kills, by default few:
-//! `scripts/test --full` runs thousands.
+//! `scripts/test --full` runs hundreds.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::collections::{BTreeMap, BTreeSet};
