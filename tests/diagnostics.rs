@@ -86,7 +86,7 @@ fn wrong_command_lines_say_what_is_meant() {
     site.log(1);
     for (command, cure) in [
         ("mls-parse mail.log", "mls-tail mail.log | mls-parse"),
-        ("mls-tail --show-cursor", "--show-cursor needs a --cursor-file, or a --config"),
+        ("mls-tail --show-cursor", "--show-cursor needs --cursor-file or --config"),
     ] {
         let output = site.shell(command);
         let said = text(&output.stderr);

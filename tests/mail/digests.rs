@@ -101,7 +101,7 @@ fn a_csv_that_was_replaced_is_read_by_date_and_nothing_is_silent_about_it() {
     site.append(&(row("2020-06-01 10:00", "rewritten") + &row("2199-01-01 00:00", "new")));
     let run = site.digest(&SINCE_LAST);
     assert_eq!(run.code, 0);
-    assert!(run.err.contains("is not the file that the last digest ended in"), "{}", run.err);
+    assert!(run.err.contains("cannot find the end of the last digest in"), "{}", run.err);
     let messages = site.messages();
     assert!(text(&messages[1].0).contains(": 1\n") && text(&messages[1].0).contains("1. new"));
 }

@@ -64,7 +64,7 @@ fn cursor(args: &Args, config: &Config, is_stdin: bool) -> anyhow::Result<Option
     let path =
         args.cursor_file.clone().or_else(|| of_config.map(|directory| directory.join(default)));
     if args.framed && path.is_none() {
-        return Err(Exit::Usage.error("--framed needs a --cursor-file, or a --config"));
+        return Err(Exit::Usage.error("--framed needs --cursor-file or --config"));
     }
     path.map(|path| AlertCursor::open(path, args.framed)).transpose()
 }

@@ -85,9 +85,8 @@ impl Input {
         let path = named.filter(|path| *path != Path::new("-")).cloned();
         Ok(match (path, &args.committed_by) {
             (None, Some(_)) => {
-                return Err(
-                    Exit::Usage.error("--committed-by needs a FILE that the sink appends to")
-                );
+                return Err(Exit::Usage
+                    .error("--committed-by needs FILE, the file that the sink appends to"));
             }
             (None, None) => None,
             (Some(path), Some(cursor)) => {

@@ -13,17 +13,18 @@ use mls_config::zone::Zone;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "mls-report", version, after_help = EXAMPLES)]
 pub struct Args {
-    /// What to read, with the files that rotation made of each; `-` is standard input. Default: the CSV
-    /// that --config names, else standard input
+    /// Files to read, each after its rotated files; `-` is standard input. Default: the CSV that
+    /// --config names, else standard input
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
-    /// The record of successful logins, for suspicious ones; `-` is standard input. Default: `logins_filename` of --config
-    /// with `[logins] record = yes`
+    /// Read successful logins from FILE, to find suspicious ones; `-` is standard input. Default:
+    /// `logins_filename` of --config with `[logins] record = yes`
     #[arg(long, value_name = "FILE")]
     pub logins: Option<PathBuf>,
 
-    /// List the logins of this account and its suspicious ones, instead of a report. Default: of all time
+    /// List the logins of this account instead of a report, suspicious ones first. Default period:
+    /// all time
     #[arg(long, value_name = "USER", conflicts_with = "since_last")]
     pub account: Option<String>,
 
@@ -35,11 +36,11 @@ pub struct Args {
     #[arg(long, value_name = "TIME", conflicts_with = "since_last")]
     pub since: Option<Moment>,
 
-    /// Report to the end of this day, or to the beginning of this minute
+    /// Report up to the end of this day, or up to the beginning of this minute
     #[arg(long, value_name = "TIME", conflicts_with = "since_last")]
     pub until: Option<Moment>,
 
-    /// Report what no digest had yet: what came after the last one that mls-mail committed
+    /// Report what came after the last digest that mls-mail committed
     #[arg(long)]
     pub since_last: bool,
 
@@ -47,12 +48,12 @@ pub struct Args {
     #[arg(long, value_name = "FILE", requires = "since_last")]
     pub ledger: Option<PathBuf>,
 
-    /// Read FILE only up to what this cursor file, of the sink that appends to FILE, has committed. Default for the CSV
-    /// of --config: its state.offset
+    /// Read only the committed part of FILE; CURSOR is the cursor file of the tool that appends to
+    /// FILE. Default for the CSV of --config: state.offset in its `state_dir`
     #[arg(long, value_name = "CURSOR")]
     pub committed_by: Option<PathBuf>,
 
-    /// How many rows a list has at most
+    /// Maximum number of rows in a list
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
     pub top: u16,
 

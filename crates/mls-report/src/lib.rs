@@ -2,8 +2,8 @@
 //!
 //! # Reads
 //! In one pass, the CSV of mls-csv or the `auth` records of mls-parse and mls-enrich; from one FILE or
-//! several, or from standard input, plain or compressed. The files that rotation made of a FILE
-//! (`FILE.1`, `FILE-20260601.gz`) are read before it. Bad rows are reported and skipped. If no line of
+//! several, or from standard input, plain or compressed. mls-report reads the rotated files of a FILE
+//! (`FILE.1`, `FILE-20260601.gz`) before it. Bad rows are reported and skipped. If no line of
 //! an input can be read, mls-report exits with 65. Numbers count failures only.
 //! If records have logins that the server could not check (`mls-parse --outcome failure,error`), a
 //! note says how many. The CSV has no rows for them.
@@ -14,8 +14,8 @@
 //! `[retention] logins_days`.
 //!
 //! # Writes
-//! A report of a day (`--date`), of any period (`--since`, `--until`), or of what no digest had yet
-//! (`--since-last`). `--format` is text, html, json (see [`report`]), prometheus (see
+//! A report of a day (`--date`), of any period (`--since`, `--until`), or of what came after the last
+//! digest (`--since-last`). `--format` is text, html, json (see [`report`]), prometheus (see
 //! [`mod@prometheus`]) or mail. It goes to standard output, or replaces `--output FILE` in one step.
 //!
 //! `--account USER` lists the logins of one account instead: its suspicious ones with their evidence,
@@ -40,16 +40,17 @@
 //!
 //! # Guarantees
 //! - The same data always gives the same report: ties are broken by name.
-//! - Without logins, memory stays below 64 MiB, whatever the data. Up to 100,000 users, as many combinations of user and address, 110,000
-//!   addresses and 50,000 autonomous systems are counted exactly; names are compared by their first 256 bytes. Beyond that,
-//!   counts are lower bounds and say `at least`, and a note says by how much they may be too low.
+//! - Without logins, memory stays below 64 MiB, whatever the data. Up to 100,000 users, as many
+//!   combinations of user and address, 110,000 addresses and 50,000 autonomous systems are counted
+//!   exactly; names are compared by their first 256 bytes. Beyond that, counts are lower bounds and
+//!   say `at least`, and a note says by how much they may be too low.
 //! - With `--since-last` on FILE, every attempt is in exactly one digest that mls-mail commits,
 //!   also an attempt that is logged late: its position in the file decides, not its date.
 //!   `--committed-by` names the cursor file of the sink: rows that the sink has not committed wait
-//!   for the next digest. The position is found again by content in FILE and in the files that
-//!   rotation made of it (`FILE.1`, `FILE-20260601.gz`), also after compression, copytruncate and
-//!   through symbolic links. If those rows were removed or edited, the dates of rows decide, by the
-//!   minute, and a warning says so. On standard input the dates always decide.
+//!   for the next digest. mls-report finds the position again by content, in FILE and its rotated
+//!   files (`FILE.1`, `FILE-20260601.gz`), also after compression, copytruncate and through symbolic
+//!   links. If those rows were removed or edited, it warns and selects rows by their dates, by the
+//!   minute. On standard input it always selects rows by their dates.
 //! - With `--since-last`, every suspicious login of the last 30 days is in exactly one digest that
 //!   mls-mail commits, once for each rule, user and day. This holds also if the login is recorded, or
 //!   becomes suspicious, after the digest of its day: the ledger says which ones were named, and the

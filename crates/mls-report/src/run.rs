@@ -110,7 +110,8 @@ impl Job {
         let named = self.args.files.first().or(self.config.paths.csv_filename.as_ref());
         match named.filter(|path| *path != Path::new("-")) {
             None if self.args.committed_by.is_some() => {
-                Err(Exit::Usage.error("--committed-by needs a FILE that the sink appends to"))
+                Err(Exit::Usage
+                    .error("--committed-by needs FILE, the file that the sink appends to"))
             }
             None => Ok(AttemptSource::Stdin),
             Some(path) => Ok(AttemptSource::File {
@@ -120,7 +121,7 @@ impl Job {
         }
     }
 
-    /// A regular file with the files that rotation made of it. Pipes have none.
+    /// A regular file with its rotated files. Pipes have none.
     fn with_rotated(
         source: AttemptSource,
         committed: Option<&CursorFile>,
@@ -179,7 +180,7 @@ impl Job {
             .ledger
             .clone()
             .or_else(default)
-            .ok_or_else(|| Exit::Usage.error("--since-last needs a --ledger, or a --config"))
+            .ok_or_else(|| Exit::Usage.error("--since-last needs --ledger or --config"))
     }
 
     /// The period of `--date`, or of `--since` and `--until`.
@@ -255,7 +256,7 @@ impl Job {
         let output = match self.args.format {
             Format::Text => account.text(),
             Format::Json => account.json()?,
-            _ => return Err(Exit::Usage.error("--account is written as --format text or json")),
+            _ => return Err(Exit::Usage.error("--account supports only --format text and json")),
         };
         self.write(output.as_bytes())
     }

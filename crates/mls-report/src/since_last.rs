@@ -64,7 +64,7 @@ pub(crate) struct Selection {
     pub(crate) period: Period,
 }
 
-/// Reads what no digest had yet.
+/// Selects what came after the last digest.
 pub(crate) struct SinceLast<'a> {
     pub(crate) ledger: &'a Path,
     pub(crate) zone: Zone,
@@ -122,7 +122,7 @@ impl SinceLast<'_> {
             (file, Period::after(offset, last, self.naive(until)))
         } else {
             log::warn!(
-                "{} is not the file that the last digest ended in: the dates of its rows decide",
+                "cannot find the end of the last digest in {} or its rotated files; selecting rows by their dates",
                 path.display()
             );
             // The end of the file is known: no date is too late.

@@ -83,7 +83,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let committed = args.cursor_file.as_deref().map(CursorFile::load).transpose()?.flatten();
     if args.show_cursor {
         if args.cursor_file.is_none() {
-            return Err(Exit::Usage.error("--show-cursor needs a --cursor-file, or a --config"));
+            return Err(Exit::Usage.error("--show-cursor needs --cursor-file or --config"));
         }
         return show::print(committed.as_ref());
     }
