@@ -417,7 +417,7 @@ fn ctrl_c_while_it_writes_takes_back_what_was_written() {
     answers.extend([(WRITE, "y\n"), ("now", "\x03")]);
     let (code, said) = terminal(system.command(&["--interactive"]).env("PATH", path), &answers);
     assert!(
-        code == 130 && said.contains("undoing what was written") && !said.contains("could not"),
+        code == 130 && said.contains("undoing the changes") && !said.contains("could not"),
         "{code}: {said}"
     );
     let after = system.snapshot();
@@ -761,7 +761,7 @@ fn an_original_keeps_its_user_and_settings_and_its_units_are_moved_away() {
     let said = text(&output.stdout) + &text(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert!(said.contains("maillogsentinel.service of the Python original is moved"), "{said}");
-    assert!(said.contains("its data stays as it is"), "{said}");
+    assert!(said.contains("its data was not migrated"), "{said}");
     for name in ["maillogsentinel.service", "ipinfo-update.timer"] {
         assert!(!system.path(&format!("etc/systemd/system/{name}")).exists(), "{name}");
         let kept = system.read(&format!("etc/systemd/system/{name}.original"));

@@ -1,4 +1,4 @@
-//! `/var/log/maillogsentinel_setup.log`: what setup did, a line for each action.
+//! `/var/log/maillogsentinel_setup.log`: the actions of setup, one on each line.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -21,9 +21,9 @@ pub(crate) fn write(system: &System, actions: &[String]) -> io::Result<()> {
     let lines: Vec<_> = actions.iter().map(|action| format!("{now} {action}")).collect();
     let text = lines.join("\n") + "\n";
     match open(&system.path(LOG)).and_then(|mut file| file.write_all(text.as_bytes())) {
-        Ok(()) => say(&format!("The actions of setup are logged in {LOG}.\n")),
+        Ok(()) => say(&format!("Setup logged its actions to {LOG}.\n")),
         Err(error) => {
-            log::warn!("the actions of setup are not logged in {LOG}: {error}");
+            log::warn!("setup could not log its actions to {LOG}: {error}");
             Ok(())
         }
     }
@@ -39,5 +39,5 @@ fn open(path: &Path) -> io::Result<File> {
     if meta.is_file() && meta.uid() == 0 && meta.nlink() == 1 {
         return Ok(file);
     }
-    Err(io::Error::other("it is not a file of root's"))
+    Err(io::Error::other("it is not a regular file that belongs to root"))
 }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Parser;
 use mls_cli::Common;
 
-/// Sets MailLogSentinel up: configuration, user, directories, schedules, log rotation
+/// Set MailLogSentinel up: configuration, user, directories, schedules, log rotation
 ///
-/// Everything is shown before it is written. From a source tree it installs the tools as well.
+/// mls-setup shows every change before it makes it. From a source tree it also installs the tools.
 #[derive(Debug, Parser)]
 #[command(
     name = "mls-setup",
@@ -27,15 +27,15 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["automated", "uninstall"])]
     pub(crate) config: Option<PathBuf>,
 
-    /// Show what would be written, and end
+    /// Show what would be changed and exit
     #[arg(long)]
     pub(crate) dry_run: bool,
 
-    /// Do not ask before --uninstall
+    /// Do not ask for confirmation of --uninstall
     #[arg(long)]
     pub(crate) yes: bool,
 
-    /// Work on the system in DIR, which is not running
+    /// Set up the system in DIR, such as a mounted image, instead of the running one
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub(crate) root: PathBuf,
 
@@ -43,20 +43,22 @@ pub struct Args {
     common: Common,
 }
 
-/// What to do: exactly one of them.
+/// What to do: exactly one of these.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct Mode {
-    /// Ask a few questions; the answers given before are the defaults
+    /// Ask a few questions; the defaults are the current settings
     #[arg(long)]
     pub(crate) interactive: bool,
 
-    /// Ask nothing: FILE becomes /etc/maillogsentinel.conf, and keys that it does not set have their defaults
+    /// Ask nothing: FILE becomes /etc/maillogsentinel.conf; keys that it does not set have their
+    /// defaults
     #[arg(long, value_name = "FILE")]
     pub(crate) automated: Option<PathBuf>,
 
-    /// Take over from the Python original: configuration, position, CSV, SQL files, SQLite table, units
+    /// Replace the Python original and keep its configuration, position, CSV, SQL files and SQLite
+    /// table
     #[arg(long)]
     pub(crate) migrate: bool,
 
@@ -64,7 +66,7 @@ pub(crate) struct Mode {
     #[arg(long, requires = "config")]
     pub(crate) migrate_data: bool,
 
-    /// Take back what setup did; configuration and data stay
+    /// Remove what setup installed; configuration, data and user stay
     #[arg(long)]
     pub(crate) uninstall: bool,
 }

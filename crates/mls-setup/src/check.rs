@@ -88,7 +88,7 @@ impl Checks<'_> {
         // Only alerts about addresses block.
         refuse_if(
             answers.is_set(ENFORCE) && !answers.is_set("alert.ip"),
-            "[block] enforce needs [alert] ip, the threshold from which on an address is blocked",
+            "[block] enforce needs [alert] ip, the threshold for blocking an address",
         )
     }
 
@@ -171,7 +171,7 @@ impl Checks<'_> {
                 }
             };
         let manual = match self.system.scheduler {
-            Scheduler::Cron => "as far as cron has it",
+            Scheduler::Cron => "cron must be able to express it",
             Scheduler::Systemd => "see systemd.time(7)",
         };
         let why = format!(

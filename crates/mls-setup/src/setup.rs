@@ -53,7 +53,9 @@ pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
     let actions = transaction::apply(&system, &plan.steps(&system), signals)?;
     action_log::write(&system, &actions)?;
     if !system.is_running() && args.mode.migrate {
-        say("This system does not run: its data stays as it is. Run --migrate again on it.\n")?;
+        say(
+            "This system is not running: its data was not migrated. Start it and run --migrate on it again.\n",
+        )?;
     }
     if system.is_running() {
         if args.mode.migrate {
@@ -61,7 +63,7 @@ pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
         }
         trial.run(&plan.user)?;
     }
-    say("Done. maillogsentinel --status shows how the service is.\n")?;
+    say("Done. Check the service with: maillogsentinel --status\n")?;
     Ok(())
 }
 

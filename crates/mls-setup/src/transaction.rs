@@ -37,12 +37,12 @@ fn roll_back(system: &System, undo: Vec<Undo>) {
     if undo.is_empty() {
         return;
     }
-    log::warn!("undoing what was written");
+    log::warn!("undoing the changes");
     for step in undo.into_iter().rev() {
         let name = format!("{step:?}");
         if let Err(error) = step.run(system) {
             log::error!(
-                "this could not be undone: {}: {error:#}",
+                "could not undo a change: {}: {error:#}",
                 name.split(' ').next().unwrap_or(&name)
             );
         }

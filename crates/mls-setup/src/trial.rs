@@ -142,7 +142,7 @@ impl<'a> Trial<'a> {
         })
     }
 
-    /// Rows of the CSV, as far as the service's user sees it.
+    /// Number of rows in the CSV that the service's user can read.
     fn rows(&self, account: &Account, key: &str) -> u64 {
         let csv = PathBuf::from(self.answers.get(key));
         let mut count = Command::new("wc");

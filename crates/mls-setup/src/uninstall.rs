@@ -1,4 +1,4 @@
-//! `--uninstall`: takes back what setup did. Configuration, data and user stay.
+//! `--uninstall`: removes what setup installed. Configuration, data and user stay.
 
 use std::path::{Path, PathBuf};
 
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args, system: &System, signals: &Signals) -> anyhow::Re
     if args.dry_run {
         return Ok(());
     }
-    if !args.yes && !Terminal::new(signals).confirm("Go on?")? {
+    if !args.yes && !Terminal::new(signals).confirm("Uninstall MailLogSentinel?")? {
         return Err(Exit::Usage.error("nothing was changed"));
     }
     transaction::apply(system, &steps(system, &switches, files), signals)?;
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args, system: &System, signals: &Signals) -> anyhow::Re
     Ok(())
 }
 
-/// The files that setup wrote, as far as they exist.
+/// The files that setup wrote and that still exist.
 fn files(system: &System) -> Vec<PathBuf> {
     let there = |path: &PathBuf| system.path(path).symlink_metadata().is_ok();
     let mut files: Vec<PathBuf> = scheduled_files().into_iter().filter(there).collect();

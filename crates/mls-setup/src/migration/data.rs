@@ -164,7 +164,7 @@ impl Site<'_> {
         let text = fs::read_to_string(path).unwrap_or_default();
         let log = self.config.paths.mail_log.clone().unwrap_or_default();
         if let Ok(offset) = text.trim().parse::<u64>() {
-            say(&format!("position: {} is read on at byte {offset}\n", log.display()))?;
+            say(&format!("position: reading of {} continues at byte {offset}\n", log.display()))?;
         }
         Ok(())
     }

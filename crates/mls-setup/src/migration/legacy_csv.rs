@@ -1,4 +1,4 @@
-//! The CSV of the Python original, as far as migration looks into it itself.
+//! The CSV of the Python original, in the parts that migration reads itself.
 
 use std::collections::BTreeMap;
 use std::fs::File;
