@@ -24,20 +24,22 @@ pub struct Args {
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "failure", value_parser = outcomes())]
     pub outcome: Vec<Outcome>,
 
-    /// Mail servers whose lines are read [default: `[parse] daemons` of --config, else both]
+    /// Mail servers whose lines to read [default: `[parse] daemons` of --config, else both]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub daemon: Vec<Daemon>,
 
-    /// Zone of time stamps without one: local, an IANA name such as Europe/Paris, or an offset such as +02:00
+    /// Time zone of stamps without one: local, an IANA name such as Europe/Paris, or an offset such as +02:00
     #[arg(long, value_name = "ZONE", default_value = "local", allow_hyphen_values = true)]
     pub timezone: Zone,
 
-    /// A stamp without a year gets the latest year for which it is not after this RFC 3339 time [default: 26 hours after the
-    /// log was last written, as mls-tail --framed says, or after now; zones may differ by so much]
+    /// Give a time stamp without a year the latest year for which it is not after this RFC 3339 time
+    /// [default: 26 hours, the largest difference of time zones, after the last change of the log as
+    /// mls-tail --framed reports it, else after now]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub reference_time: Option<DateTime<FixedOffset>>,
 
-    /// The server's name in records of lines that have no host, as in log files that Postfix or Dovecot write themselves
+    /// Server name for lines without a host name, as in log files that Postfix or Dovecot write
+    /// themselves
     #[arg(long, value_name = "NAME")]
     pub server: Option<String>,
 
@@ -53,7 +55,7 @@ pub struct Args {
     #[arg(long)]
     pub stats: bool,
 
-    /// Append lines that have the words of an attempt but cannot be read to FILE, up to 10 MiB
+    /// Append to FILE the lines that have the words of an attempt but cannot be parsed, up to 10 MiB
     #[arg(long, value_name = "FILE")]
     pub rejects: Option<PathBuf>,
 

@@ -1,4 +1,5 @@
-//! What stands around a message in a log: when, where, which program. Every tool that reads log lines uses this module.
+//! The envelope of a message in a log: time stamp, host and program. Every tool that reads log lines
+//! uses this module.
 //!
 //! `open` finds the message in a line of any of these forms. A [stamp] may have any of its forms.
 //!

@@ -1,23 +1,26 @@
-//! `mls-parse`: log lines to authentication events.
+//! `mls-parse`: turns log lines into authentication events.
 //!
 //! ```text
 //! zcat old.gz | mls-parse | jq -r .ip | sort | uniq -c
 //! ```
 //!
 //! # Reads and writes
-//! Standard input is log lines: plain ones, the frames of `mls-tail --framed`, or entries of `journalctl -o json --all`; its
-//! first line decides which. Standard output is an `auth` record (see [`mls_event`]) for each attempt that `--outcome` names;
-//! control records of a framed stream are handed on in their places.
+//! mls-parse reads log lines on standard input: plain ones, the frames of `mls-tail --framed`, or
+//! entries of `journalctl -o json --all`. The first line decides which. mls-parse writes an `auth`
+//! record (see [`mls_event`]) for each attempt that `--outcome` selects. It copies the control records
+//! of a framed stream to its output, in order.
 //!
 //! # Which lines
-//! [Those of Postfix's SMTP servers](grammar), and with `--daemon` Dovecot's login processes; for what may stand around them see
-//! [`envelope`]. A time stamp without a year gets [the latest one](stamp) in which it is not after `--reference-time`. A line that
-//! has the words of an attempt, comes from such a program and cannot be read is never dropped without a trace: it is counted,
-//! warned of, and kept by `--rejects`.
+//! mls-parse reads the lines of [Postfix's SMTP servers](grammar) and of Dovecot's login processes;
+//! `--daemon` selects one of the two. [`envelope`] lists the formats of logs. A time stamp without a
+//! year gets [the latest year](stamp) for which it is not after `--reference-time`. If a line of such a
+//! program has the words of an attempt but cannot be parsed, mls-parse counts it and warns;
+//! `--rejects` saves it.
 //!
 //! # Guarantees
-//! Every attempt is one record. Nothing that a client chooses (user name, mechanism, reverse DNS name) can move a field or
-//! make a record of its own. Lines longer than 1 MiB are reported and skipped; memory does not grow with the log.
+//! Every attempt is one record. Text that a client chooses (user name, mechanism, reverse DNS name)
+//! cannot shift a field or forge a record. Lines longer than 1 MiB are reported and skipped. Memory use
+//! does not grow with the log.
 
 pub mod clock;
 pub mod docker;
@@ -79,13 +82,13 @@ pub fn run(mut args: Args, config: Config) -> anyhow::Result<()> {
     if let Some(line) = stats.unrecognized() {
         let line = String::from_utf8_lossy(&line[..line.len().min(300)]);
         let why = format!(
-            "stdin: no line can be read as one of a log; give lines of syslog, of journalctl -o json, of Docker or \
+            "stdin: no line has a known log format; give lines of syslog, of journalctl -o json, of Docker or \
              Kubernetes, or of log files that Postfix or Dovecot write themselves; the first line is: {line}"
         );
         if stats.is_plain {
             return Err(Exit::DataErr.error(why));
         }
-        // The log is read on when it has lines again.
+        // A framed log can get lines of a known format later, so this is only a warning.
         log::warn!("{why}");
     }
     mls_diag::summary(stats.summary());

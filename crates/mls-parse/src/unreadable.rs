@@ -68,7 +68,7 @@ impl Unread {
             None => "keep them with --rejects FILE".to_owned(),
         };
         log::warn!(
-            "{source}, byte {offset}: {count} {lines} the words of a login attempt but cannot be read ({why}); {keep}; \
+            "{source}, byte {offset}: {count} {lines} the words of a login attempt but cannot be parsed ({why}); {keep}; \
              the first one: {shown}"
         );
         (self.count, self.warned) = (0, Instant::now());
@@ -99,7 +99,7 @@ impl RejectsFile {
         }
         if length > self.room {
             log::warn!(
-                "{} is full; further lines that cannot be read are only counted",
+                "{} is full; further lines that cannot be parsed are only counted",
                 self.path.display()
             );
             self.room = 0;
