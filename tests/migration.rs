@@ -48,7 +48,7 @@ fn rows_are_converted_and_the_log_goes_on_where_the_original_left_off() {
     site.log(5);
     let output = extract(&site);
     assert!(
-        text(&output.stderr).contains("where the Python original has stopped"),
+        text(&output.stderr).contains("where the Python original stopped"),
         "{}",
         text(&output.stderr)
     );

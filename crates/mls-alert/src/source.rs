@@ -74,7 +74,7 @@ impl Sources {
 enum Input {
     /// Only this file, and all of it.
     File(PathBuf),
-    /// The record of a sink, with the files that rotation made of it.
+    /// The record of a sink, with its rotated files.
     Record { path: PathBuf, cursor: Option<PathBuf>, is_cursor_named: bool },
 }
 

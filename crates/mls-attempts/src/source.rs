@@ -36,7 +36,7 @@ pub enum AttemptSource {
         /// The number of bytes to read; `None` for all.
         length: Option<u64>,
     },
-    /// A file after the files that rotation made of it, each up to its limit.
+    /// A file after its rotated files, each up to its limit.
     Rotated {
         /// The open files.
         chain: Chain,
@@ -57,7 +57,7 @@ pub struct ReadSummary {
 }
 
 impl AttemptSource {
-    /// A CSV and the files that rotation made of it, up to what the sink with this cursor file has
+    /// A CSV and its rotated files, up to what the sink with this cursor file has
     /// committed; all of it without a cursor file. `None` if there is no file.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ pub struct Layout {
     pub pattern: Option<glob::Pattern>,
 }
 
-/// A log and the files that rotation made of it, all of them open. Rotation cannot take them away any more.
+/// A log and its rotated files, all of them open. Rotation cannot remove them from this chain.
 #[derive(Debug, Default)]
 pub struct Chain {
     /// Oldest first; the log itself is the last, if it is there.

@@ -91,7 +91,7 @@ impl Committed {
 }
 
 impl Chain {
-    /// Opens the chain of `path` as far as the sink has committed it.
+    /// Opens the chain of `path`, limited to what the sink has committed.
     ///
     /// # Errors
     /// Those of [`Chain::open`] and of [`Committed::limit`].

@@ -1,4 +1,4 @@
-//! A log or CSV and the files that rotation made of it, as one append-only byte sequence.
+//! A log or CSV and its rotated files, as one append-only byte sequence.
 //!
 //! A writer appends to `LOG`; rotation renames it to `LOG.1`, compresses it, moves it to another directory. Together the files
 //! still hold one sequence of lines. This crate opens all of them at one moment ([`Chain`]), finds a [`Position`] again by
@@ -8,8 +8,8 @@
 //! |---|---|
 //! | [`names`] | is this a rotated file of that log, and how old is it? |
 //! | `chain` | which files are there, oldest first? |
-//! | `file` | what are the bytes of one of them? |
-//! | `lines`, `compression` | what are the lines of a compressed one? |
+//! | `file` | what are the bytes of one file? |
+//! | `lines`, `compression` | what are the lines of a compressed file? |
 //! | `position` | where does a stored position lie now? |
 //! | `committed` | how much of each file has its sink committed? |
 //! | `surplus` | how is a file cut to what was committed? |
@@ -18,7 +18,8 @@
 //! the last change decide only between names that cannot be compared.
 //!
 //! # From one digest to the next
-//! A reader that stores where it ended goes on there, through rotation and compression:
+//! A reader stores the position where it ended. The next run continues there, across rotation and
+//! compression:
 //!
 //! ```
 //! use std::io::Read;

@@ -121,7 +121,7 @@ impl Entry {
     }
 }
 
-/// The entries since `second`, oldest first, as far as they are near it.
+/// The entries from `second` to ten seconds later, oldest first.
 pub(crate) fn entries(selection: &Selection, second: i64) -> anyhow::Result<Vec<Entry>> {
     let mut command = command(false, selection);
     command.args([format!("--since=@{second}"), format!("--until=@{}", second + 10)]);
@@ -260,8 +260,8 @@ fn start(
         command.arg(format!("--cursor={cursor}"));
     } else if let Some(second) = since {
         log::warn!(
-            "journal: the line that was read last is not in it; going on at its time, and failures of two seconds may be \
-             recorded twice"
+            "journal: it does not contain the line that was read last; continuing at the time of that line, so failures \
+             of two seconds may be recorded twice"
         );
         command.arg(format!("--since=@{second}"));
     }

@@ -45,7 +45,7 @@ pub(crate) fn adopt(
         )));
     };
     log::warn!(
-        "{}: going on at byte {offset}, where the Python original has stopped; older lines count as read",
+        "{}: continuing at byte {offset}, where the Python original stopped; older lines count as read",
         files[first].path.display()
     );
     let mut held = vec![None; files.len()];
@@ -93,6 +93,6 @@ pub(crate) fn next_second(second: u64) -> anyhow::Result<u64> {
              remove the cursor file to read the journal from its beginning"
         )));
     }
-    log::warn!("journal: going on after second {second}, where the Python original has stopped");
+    log::warn!("journal: continuing after second {second}, where the Python original stopped");
     Ok(second + 1)
 }

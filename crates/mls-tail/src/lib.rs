@@ -163,21 +163,23 @@ fn with_defaults(mut args: Args, paths: &Paths) -> Args {
 /// The names of logs are part of the cursor: a log has one name, wherever the tool was started and however it is spelled.
 fn absolute(logs: &[PathBuf], with_rotated: bool) -> anyhow::Result<Vec<PathBuf>> {
     if logs.is_empty() {
-        return Err(Exit::Usage.error("no LOG was given, and no --config that names one"));
+        return Err(
+            Exit::Usage.error("no log to read: give LOG, or --config with a file that names one")
+        );
     }
     let mut absolute: Vec<PathBuf> = Vec::new();
     for log in logs {
         let context = || format!("finding {}", log.display());
-        let folder = directory_of(log);
-        // A folder may come later, with --follow.
-        let folder = folder
+        let directory = directory_of(log);
+        // With --follow, the directory may be created later.
+        let directory = directory
             .canonicalize()
-            .or_else(|_| std::path::absolute(&folder))
+            .or_else(|_| std::path::absolute(&directory))
             .with_context(context)?;
-        let name = log
-            .file_name()
-            .ok_or_else(|| Exit::Usage.error(format!("{} names no file", log.display())))?;
-        let log = folder.join(name);
+        let name = log.file_name().ok_or_else(|| {
+            Exit::Usage.error(format!("{} is not the name of a file", log.display()))
+        })?;
+        let log = directory.join(name);
         // Two names of one file, as of a bind mount, are one log.
         let is_known = absolute.iter().any(|known| *known == log || is_same_file(known, &log));
         if !is_known {

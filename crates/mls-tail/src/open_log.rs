@@ -129,7 +129,7 @@ impl<'a> OpenLog<'a> {
                 }
             }
             log::info!(
-                "{}: going on where {other} was read up to, which has the same lines",
+                "{}: it has the same lines as {other}; continuing where reading of {other} ended",
                 self.name
             );
             if has_moved {
@@ -174,8 +174,8 @@ impl<'a> OpenLog<'a> {
         let messages = switch::messages_read(self.cursor, journal, second)?;
         if messages.is_empty() {
             log::warn!(
-                "{}: the journal does not show any more what was read of it; going on at its time, and failures of two \
-                 seconds may be recorded twice",
+                "{}: the journal no longer has the entries that were read last; continuing at their time, so failures of \
+                 two seconds may be recorded twice",
                 self.name
             );
         }

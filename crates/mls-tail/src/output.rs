@@ -129,7 +129,7 @@ impl Output {
             }?;
             if sent == 0 {
                 return Err(Exit::TempFail.error(format!(
-                    "{} has become shorter while it was read; the next run reads what is there then",
+                    "{} became shorter while it was read; the next run reads its new content",
                     segment.source
                 )));
             }

@@ -223,7 +223,7 @@ impl OpenFile<'_, '_> {
             return Ok(Sent::UpTo(window));
         }
         Err(Exit::TempFail
-            .error("it was truncated while it was read; the next run reads what is there then"))
+            .error("it was truncated while it was read; the next run reads its new content"))
     }
 
     /// Whether the file was not truncated meanwhile: it still holds what was read before, and all of `window`.
