@@ -1,4 +1,5 @@
-//! `mls-alert` writes a record for each suspicious login, and for each address or user with too many failed logins in a short time.
+//! `mls-alert` writes a record for each suspicious login, and for each address or user with too
+//! many failed logins in a short time.
 //!
 //! ```sh
 //! mls-tail --follow LOG | mls-parse | mls-alert --ip 20/10m
@@ -6,10 +7,11 @@
 //! ```
 //!
 //! # Reads
-//! mls-alert reads the CSV files of mls-csv: FILE with the failures, and `--logins` with the successful logins. It can also read
-//! the `auth` records of mls-parse and mls-enrich from standard input, with failures and logins in one stream. A file may be
-//! compressed by gzip. With `--config`, mls-alert reads both CSV files that the configuration names, and their rotated files. It
-//! reads only what mls-csv has committed. `--follow` keeps reading new commits.
+//! mls-alert reads the CSV files of mls-csv: FILE with the failures, and `--logins` with the
+//! successful logins. It can also read the `auth` records of mls-parse and mls-enrich from standard
+//! input, with failures and logins in one stream. A file may be compressed by gzip. With
+//! `--config`, mls-alert reads both CSV files that the configuration names, and their rotated
+//! files. It reads only what mls-csv has committed. `--follow` keeps reading new commits.
 //!
 //! # Writes
 //! `alert` records (mls-event(5)):
@@ -18,7 +20,8 @@
 //! {"v":1,"type":"alert","date":"2026-06-01T10:30:00+02:00","kind":"ip","key":"192.0.2.1","attempts":20,"threshold":"20/10m"}
 //! ```
 //!
-//! A suspicious login is one that matches a rule of mls-report(1): `guessed`, `spread` or `targeted`. Its record says why:
+//! A suspicious login is one that matches a rule of mls-report(1): `guessed`, `spread` or
+//! `targeted`. Its record says why:
 //!
 //! ```json
 //! {"v":1,"type":"alert","date":"2026-06-01T03:12:00+02:00","kind":"guessed","key":"anna","attempts":null,"threshold":null,
@@ -26,16 +29,19 @@
 //! ```
 //!
 //! # Guarantees
-//! - Suspicious logins have one record for each rule, user and day. Like mls-report, each run reads all data of the last
-//!   `[retention] logins_days` days. So it also reports a login that is recorded late, unless the login is older than 30 days. If a
-//!   rule reports more than 50,000 pairs of user and day within 30 days, this time is shorter.
-//! - While an address or a user stays at or above a threshold, mls-alert writes one record in each period of the threshold's length.
-//! - With `--cursor-file`, the same input can be read again without the same alerts. The first run reports alerts of the last day
-//!   only. Thresholds always look back one day at most.
-//! - With `--framed`, the program that reads the records, such as mls-mail, writes the cursor file. It commits each alert together
-//!   with its own work. So no alert is lost or reported twice, even if one of the two programs dies.
-//! - Memory stays below 120 MiB. mls-alert remembers at most [50,000](mls_state::alerted::MAX_KEYS) keys of each kind. If there
-//!   are more, it prints a warning.
+//! - Suspicious logins have one record for each rule, user and day. Like mls-report, each run reads
+//!   all data of the last `[retention] logins_days` days. So it also reports a login that is
+//!   recorded late, unless the login is older than 30 days. If a rule reports more than 50,000
+//!   pairs of user and day within 30 days, this time is shorter.
+//! - While an address or a user stays at or above a threshold, mls-alert writes one record in each
+//!   period of the threshold's length.
+//! - With `--cursor-file`, the same input can be read again without the same alerts. The first run
+//!   reports alerts of the last day only. Thresholds always look back one day at most.
+//! - With `--framed`, the program that reads the records, such as mls-mail, writes the cursor file.
+//!   It commits each alert together with its own work. So no alert is lost or reported twice, even
+//!   if one of the two programs dies.
+//! - Memory stays below 120 MiB. mls-alert remembers at most [50,000](mls_state::alerted::MAX_KEYS)
+//!   keys of each kind. If there are more, it prints a warning.
 
 mod args;
 mod cursor;

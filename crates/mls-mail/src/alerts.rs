@@ -1,8 +1,9 @@
 //! Alert records in, mails about them out.
 //!
-//! The first alert is mailed at once. Until the interval since that mail is over, further ones are collected; then one mail
-//! has all of them. A suspicious login waits only for the interval since the last mail about one. What was not mailed when the input ends, or when this process dies, is in the ledger, and the next run
-//! mails it.
+//! The first alert is mailed at once. Until the interval since that mail is over, further ones are
+//! collected; then one mail has all of them. A suspicious login waits only for the interval since
+//! the last mail about one. What was not mailed when the input ends, or when this process dies, is
+//! in the ledger, and the next run mails it.
 
 use std::io::{BufRead, Read};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -96,7 +97,8 @@ struct Collector<'a> {
 }
 
 impl Collector<'_> {
-    /// Takes the lines that arrive until there is something to do: whether the input has ended, and whether there was an alert.
+    /// Takes the lines that arrive until there is something to do: whether the input has ended, and
+    /// whether there was an alert.
     fn collect(
         &mut self,
         lines: &Receiver<anyhow::Result<Vec<u8>>>,
@@ -172,10 +174,12 @@ impl Collector<'_> {
         self.due_in().is_some_and(|wait| wait.is_zero())
     }
 
-    /// Delivers what waits, then a mail about the alerts that no mail has yet; the inner result is that of the mail server.
+    /// Delivers what waits, then a mail about the alerts that no mail has yet; the inner result is
+    /// that of the mail server.
     ///
     /// # Errors
-    /// If the mail cannot be accepted. The ledger on disk still has its alerts, and this process must not replace them.
+    /// If the mail cannot be accepted. The ledger on disk still has its alerts, and this process
+    /// must not replace them.
     fn mail(&mut self) -> anyhow::Result<anyhow::Result<()>> {
         self.tried = Local::now();
         if let Err(error) = self.deliver_waiting() {

@@ -1,4 +1,5 @@
-//! `mls-mail` reads a message or alert records from standard input and sends them by SMTP, exactly once.
+//! `mls-mail` reads a message or alert records from standard input and sends them by SMTP, exactly
+//! once.
 //!
 //! ```sh
 //! mls-report --config C --since-last --format mail | mls-mail --config C
@@ -6,25 +7,32 @@
 //! ```
 //!
 //! # Reads
-//! mls-mail reads a message (RFC 5322): header fields, a blank line, the body. Sender, recipients and mail server come from
-//! `[report]`. mls-mail adds the fields `From`, `To`, `Date` and `Message-ID` if they are missing. It can also read alert records
-//! (mls-event(5)), and makes messages from them. If the input is empty, it delivers only the messages that wait.
+//! mls-mail reads a message (RFC 5322): header fields, a blank line, the body. Sender, recipients
+//! and mail server come from `[report]`. mls-mail adds the fields `From`, `To`, `Date` and
+//! `Message-ID` if they are missing. It can also read alert records (mls-event(5)), and makes
+//! messages from them. If the input is empty, it delivers only the messages that wait.
 //!
 //! # Guarantees
-//! - mls-mail accepts a message when it is in the ledger and its queue, `LEDGER.queue`. From then on, this run or a later one
-//!   delivers it. In the same step, the ledger commits the period of a digest, or the alerts of a mail. So every attempt is in
-//!   exactly one digest. Without `mls-alert --framed`, alerts are lost if mls-mail dies before it accepts them.
-//! - Messages that wait are delivered first, the oldest first, with the same Message-ID, and only to recipients who have not got
-//!   them. They delay the next digest for up to 20 hours, or as long as the server does not answer at all. mls-mail gives up a
-//!   digest, with a warning, if the server permanently refuses it and has taken a later one, or if 30 later messages wait.
-//! - Nobody gets a message twice, unless the server's answer to it was lost. The second copy then has the same Message-ID.
-//! - The first alert is mailed at once. After that, there is at most one mail in each `--alert-interval`. A mail about failures does
-//!   not delay a mail about a suspicious login. Suspicious logins come first in a mail, with the evidence and what to do.
+//! - mls-mail accepts a message when it is in the ledger and its queue, `LEDGER.queue`. From then
+//!   on, this run or a later one delivers it. In the same step, the ledger commits the period of a
+//!   digest, or the alerts of a mail. So every attempt is in exactly one digest. Without
+//!   `mls-alert --framed`, alerts are lost if mls-mail dies before it accepts them.
+//! - Messages that wait are delivered first, the oldest first, with the same Message-ID, and only
+//!   to recipients who have not got them. They delay the next digest for up to 20 hours, or as long
+//!   as the server does not answer at all. mls-mail gives up a digest, with a warning, if the
+//!   server permanently refuses it and has taken a later one, or if 30 later messages wait.
+//! - Nobody gets a message twice, unless the server's answer to it was lost. The second copy then
+//!   has the same Message-ID.
+//! - The first alert is mailed at once. After that, there is at most one mail in each
+//!   `--alert-interval`. A mail about failures does not delay a mail about a suspicious login.
+//!   Suspicious logins come first in a mail, with the evidence and what to do.
 //! - A message that is cut off (its last boundary is missing) is not sent.
-//! - mls-mail never sends without TLS if `smtp_tls` asks for TLS. It refuses bytes that arrive before the handshake. The certificate
-//!   must come from a known authority and name `smtp_host`.
-//! - A mail server cannot make mls-mail use more than 64 MiB or wait for more than 15 minutes in total.
-//! - If the message is larger than the SIZE that the server announces, a line in the message replaces the attachment.
+//! - mls-mail never sends without TLS if `smtp_tls` asks for TLS. It refuses bytes that arrive
+//!   before the handshake. The certificate must come from a known authority and name `smtp_host`.
+//! - A mail server cannot make mls-mail use more than 64 MiB or wait for more than 15 minutes in
+//!   total.
+//! - If the message is larger than the SIZE that the server announces, a line in the message
+//!   replaces the attachment.
 
 #[doc(hidden)]
 pub mod fuzz;
