@@ -15,8 +15,9 @@ use crate::Daemon;
 
 /// Turn mail log lines into authentication events
 ///
-/// Reads log lines on standard input and writes one NDJSON record for each login that failed. The lines are those of a
-/// mail log in any common form, the output of mls-tail --framed, or that of journalctl -o json.
+/// Reads log lines on standard input and writes one NDJSON record for each login that failed. The
+/// lines are those of a mail log in any common form, the output of mls-tail --framed, or that of
+/// journalctl -o json.
 #[derive(Debug, Parser)]
 #[command(name = "mls-parse", version, after_help = EXAMPLES)]
 pub struct Args {
@@ -28,13 +29,14 @@ pub struct Args {
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub daemon: Vec<Daemon>,
 
-    /// Time zone of stamps without one: local, an IANA name such as Europe/Paris, or an offset such as +02:00
+    /// Time zone of stamps without one: local, an IANA name such as Europe/Paris, or an offset such
+    /// as +02:00
     #[arg(long, value_name = "ZONE", default_value = "local", allow_hyphen_values = true)]
     pub timezone: Zone,
 
-    /// Give a time stamp without a year the latest year for which it is not after this RFC 3339 time
-    /// [default: 26 hours, the largest difference of time zones, after the last change of the log as
-    /// mls-tail --framed reports it, else after now]
+    /// Give a time stamp without a year the latest year for which it is not after this RFC 3339
+    /// time [default: 26 hours, the largest difference of time zones, after the last change of the
+    /// log as mls-tail --framed reports it, else after now]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub reference_time: Option<DateTime<FixedOffset>>,
 
@@ -55,7 +57,8 @@ pub struct Args {
     #[arg(long)]
     pub stats: bool,
 
-    /// Append to FILE the lines that have the words of an attempt but cannot be parsed, up to 10 MiB
+    /// Append to FILE the lines that have the words of an attempt but cannot be parsed, up to 10
+    /// MiB
     #[arg(long, value_name = "FILE")]
     pub rejects: Option<PathBuf>,
 

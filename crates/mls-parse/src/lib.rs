@@ -7,20 +7,20 @@
 //! # Reads and writes
 //! mls-parse reads log lines on standard input: plain ones, the frames of `mls-tail --framed`, or
 //! entries of `journalctl -o json --all`. The first line decides which. mls-parse writes an `auth`
-//! record (see [`mls_event`]) for each attempt that `--outcome` selects. It copies the control records
-//! of a framed stream to its output, in order.
+//! record (see [`mls_event`]) for each attempt that `--outcome` selects. It copies the control
+//! records of a framed stream to its output, in order.
 //!
 //! # Which lines
 //! mls-parse reads the lines of [Postfix's SMTP servers](grammar) and of Dovecot's login processes;
-//! `--daemon` selects one of the two. [`envelope`] lists the formats of logs. A time stamp without a
-//! year gets [the latest year](stamp) for which it is not after `--reference-time`. If a line of such a
-//! program has the words of an attempt but cannot be parsed, mls-parse counts it and warns;
+//! `--daemon` selects one of the two. [`envelope`] lists the formats of logs. A time stamp without
+//! a year gets [the latest year](stamp) for which it is not after `--reference-time`. If a line of
+//! such a program has the words of an attempt but cannot be parsed, mls-parse counts it and warns;
 //! `--rejects` saves it.
 //!
 //! # Guarantees
 //! Every attempt is one record. Text that a client chooses (user name, mechanism, reverse DNS name)
-//! cannot shift a field or forge a record. Lines longer than 1 MiB are reported and skipped. Memory use
-//! does not grow with the log.
+//! cannot shift a field or forge a record. Lines longer than 1 MiB are reported and skipped. Memory
+//! use does not grow with the log.
 
 pub mod clock;
 pub mod docker;

@@ -8,8 +8,8 @@ use mls_config::zone::Zone;
 
 /// Report failed logins, for people and for machines
 ///
-/// Reads the CSV that mls-csv writes, or the records of mls-parse and mls-enrich, plain or compressed by gzip, and writes a
-/// report of a day or of any other period.
+/// Reads the CSV that mls-csv writes, or the records of mls-parse and mls-enrich, plain or
+/// compressed by gzip, and writes a report of a day or of any other period.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "mls-report", version, after_help = EXAMPLES)]
 pub struct Args {
@@ -44,7 +44,8 @@ pub struct Args {
     #[arg(long)]
     pub since_last: bool,
 
-    /// The ledger of mls-mail, for --since-last. Default: mail.ledger in the `state_dir` of --config
+    /// The ledger of mls-mail, for --since-last. Default: mail.ledger in the `state_dir` of
+    /// --config
     #[arg(long, value_name = "FILE", requires = "since_last")]
     pub ledger: Option<PathBuf>,
 

@@ -1,12 +1,12 @@
 //! `mls-report`: the digest that people read, and the numbers that machines read.
 //!
 //! # Reads
-//! In one pass, the CSV of mls-csv or the `auth` records of mls-parse and mls-enrich; from one FILE or
-//! several, or from standard input, plain or compressed. mls-report reads the rotated files of a FILE
-//! (`FILE.1`, `FILE-20260601.gz`) before it. Bad rows are reported and skipped. If no line of
-//! an input can be read, mls-report exits with 65. Numbers count failures only.
-//! If records have logins that the server could not check (`mls-parse --outcome failure,error`), a
-//! note says how many. The CSV has no rows for them.
+//! In one pass, the CSV of mls-csv or the `auth` records of mls-parse and mls-enrich; from one FILE
+//! or several, or from standard input, plain or compressed. mls-report reads the rotated files of a
+//! FILE (`FILE.1`, `FILE-20260601.gz`) before it. Bad rows are reported and skipped. If no line of
+//! an input can be read, mls-report exits with 65. Numbers count failures only. If records have
+//! logins that the server could not check (`mls-parse --outcome failure,error`), a note says how
+//! many. The CSV has no rows for them.
 //!
 //! Successful logins are read from `--logins FILE`, with `[logins] record = yes` from
 //! `logins_filename`, or from the records of the first input. Together with the failures they show
@@ -14,22 +14,23 @@
 //! `[retention] logins_days`.
 //!
 //! # Writes
-//! A report of a day (`--date`), of any period (`--since`, `--until`), or of what came after the last
-//! digest (`--since-last`). `--format` is text, html, json (see [`report`]), prometheus (see
-//! [`mod@prometheus`]) or mail. It goes to standard output, or replaces `--output FILE` in one step.
+//! A report of a day (`--date`), of any period (`--since`, `--until`), or of what came after the
+//! last digest (`--since-last`). `--format` is text, html, json (see [`report`]), prometheus (see
+//! [`mod@prometheus`]) or mail. It goes to standard output, or replaces `--output FILE` in one
+//! step.
 //!
-//! `--account USER` lists the logins of one account instead: its suspicious ones with their evidence,
-//! then each login with time, service, queue ID, address, country and network, and when that address
-//! was first seen. Logins in a row from one address and service are one entry, except if they have
-//! queue IDs. The default is all time. A CSV has neither services nor queue IDs: for those, read the
-//! records of the log. Letter case does not matter. `--format` is text or json: one object with
-//! `account`, `from`, `to`, `total`, `failures`, `logins` and `suspicious_logins`.
+//! `--account USER` lists the logins of one account instead: its suspicious ones with their
+//! evidence, then each login with time, service, queue ID, address, country and network, and when
+//! that address was first seen. Logins in a row from one address and service are one entry, except
+//! if they have queue IDs. The default is all time. A CSV has neither services nor queue IDs: for
+//! those, read the records of the log. Letter case does not matter. `--format` is text or json: one
+//! object with `account`, `from`, `to`, `total`, `failures`, `logins` and `suspicious_logins`.
 //!
 //! Text, page and mail begin with at most five sentences: whether anybody got in, how many failed
-//! logins there were compared with usual, what is new, what stands out, and what to do. *Usual* is the
-//! median of the days before; at least seven are needed. Sections without content are left out. A day
-//! without attempts is three lines. The subject of a mail begins with the same words every day,
-//! except if there are accounts to check; its `List-Id` never changes.
+//! logins there were compared with usual, what is new, what stands out, and what to do. *Usual* is
+//! the median of the days before; at least seven are needed. Sections without content are left out.
+//! A day without attempts is three lines. The subject of a mail begins with the same words every
+//! day, except if there are accounts to check; its `List-Id` never changes.
 //!
 //! ```sh
 //! mls-report --date yesterday /var/log/maillogsentinel/maillogsentinel.csv
@@ -48,14 +49,14 @@
 //!   also an attempt that is logged late: its position in the file decides, not its date.
 //!   `--committed-by` names the cursor file of the sink: rows that the sink has not committed wait
 //!   for the next digest. mls-report finds the position again by content, in FILE and its rotated
-//!   files (`FILE.1`, `FILE-20260601.gz`), also after compression, copytruncate and through symbolic
-//!   links. If those rows were removed or edited, it warns and selects rows by their dates, by the
-//!   minute. On standard input it always selects rows by their dates.
+//!   files (`FILE.1`, `FILE-20260601.gz`), also after compression, copytruncate and through
+//!   symbolic links. If those rows were removed or edited, it warns and selects rows by their
+//!   dates, by the minute. On standard input it always selects rows by their dates.
 //! - With `--since-last`, every suspicious login of the last 30 days is in exactly one digest that
-//!   mls-mail commits, once for each rule, user and day. This holds also if the login is recorded, or
-//!   becomes suspicious, after the digest of its day: the ledger says which ones were named, and the
-//!   date does not decide. The ledger remembers 4,096; if there are more, those of the oldest days are
-//!   not named again.
+//!   mls-mail commits, once for each rule, user and day. This holds also if the login is recorded,
+//!   or becomes suspicious, after the digest of its day: the ledger says which ones were named, and
+//!   the date does not decide. The ledger remembers 4,096; if there are more, those of the oldest
+//!   days are not named again.
 
 #[doc(hidden)]
 pub mod fuzz;

@@ -1,14 +1,15 @@
 //! `mls-setup`: sets MailLogSentinel up on this machine, or uninstalls it.
 //!
 //! # Reads
-//! `/etc/maillogsentinel.conf`, or the file that `--automated` or `--config` names; answers from the
-//! terminal. If it runs from `target/release` of a source tree, it also reads the tools, the units and
-//! the manual pages there.
+//! `/etc/maillogsentinel.conf`, or the file that `--automated` or `--config` names; answers from
+//! the terminal. If it runs from `target/release` of a source tree, it also reads the tools, the
+//! units and the manual pages there.
 //!
 //! # Writes
-//! - `/etc/maillogsentinel.conf`: the configuration. The old one becomes `maillogsentinel.conf.bak`.
-//! - `/etc/systemd/system/UNIT.d/setup.conf`: user, writable directories and schedule of each unit in
-//!   use.
+//! - `/etc/maillogsentinel.conf`: the configuration. The old one becomes
+//!   `maillogsentinel.conf.bak`.
+//! - `/etc/systemd/system/UNIT.d/setup.conf`: user, writable directories and schedule of each unit
+//!   in use.
 //! - `/etc/cron.d/maillogsentinel`: the schedules, on a machine where systemd does not run.
 //! - `/etc/logrotate.d/maillogsentinel`: the rotation of the operational log.
 //! - `/var/log/maillogsentinel`, `/var/lib/maillogsentinel`: directories of the service's user.
@@ -20,7 +21,8 @@
 //!
 //! # The Python original
 //! `--migrate` takes over from the Python original. It reads the configuration of the original,
-//! stops its units and moves them to `UNIT.original`, and keeps its user. Then it converts the data:
+//! stops its units and moves them to `UNIT.original`, and keeps its user. Then it converts the
+//! data:
 //!
 //! - The CSV is converted. Setup compares the rows of each day before and after.
 //! - The position in the log is kept: the first run continues there.
@@ -28,18 +30,18 @@
 //! - SQL files that were not imported yet are converted and imported by the next import.
 //! - The table in an SQLite database is converted; dates become UTC.
 //!
-//! Each old file is kept as `NAME.original`. A second run changes nothing. If a run is interrupted, the
-//! next one finishes it. `--migrate-data --config FILE` converts only the data, as its owner.
+//! Each old file is kept as `NAME.original`. A second run changes nothing. If a run is interrupted,
+//! the next one finishes it. `--migrate-data --config FILE` converts only the data, as its owner.
 //!
 //! # Guarantees
 //! - It shows every change before it makes it.
-//! - All or nothing: if a step fails or a signal arrives, setup undoes all earlier steps, the last one
-//!   first.
+//! - All or nothing: if a step fails or a signal arrives, setup undoes all earlier steps, the last
+//!   one first.
 //! - Ctrl-C at a question leaves the machine unchanged, and setup says so.
-//! - As root, setup never follows a symbolic link that somebody else could create: the service's user,
-//!   or a group that may write to `/var/log`.
-//! - It ends by running the service once. If the service does not work, setup says why and exits with
-//!   69.
+//! - As root, setup never follows a symbolic link that somebody else could create: the service's
+//!   user, or a group that may write to `/var/log`.
+//! - It ends by running the service once. If the service does not work, setup says why and exits
+//!   with 69.
 //! - If it runs again with the same answers, it changes nothing.
 //!
 //! # Example
@@ -86,8 +88,8 @@ pub use args::Args;
 /// Runs the setup.
 ///
 /// # Errors
-/// See the guarantees above. Every error means that nothing was changed, except exit 69 after the first run of the
-/// service.
+/// See the guarantees above. Every error means that nothing was changed, except exit 69 after the
+/// first run of the service.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(args: Args, _: Config) -> anyhow::Result<()> {
     let signals = signals::Signals::catch()?;

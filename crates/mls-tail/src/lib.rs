@@ -5,28 +5,32 @@
 //! ```
 //!
 //! # Reads and writes
-//! mls-tail reads logs with their rotated files, also compressed ones, oldest first; or the systemd journal
-//! (`journal.rs`). It writes their lines unchanged. If the last line has no newline yet, the next run reads it. At the end of a
-//! compressed file, mls-tail adds a missing newline, because nobody will write to that file again.
+//! mls-tail reads logs with their rotated files, also compressed ones, oldest first; or the systemd
+//! journal (`journal.rs`). It writes their lines unchanged. If the last line has no newline yet,
+//! the next run reads it. At the end of a compressed file, mls-tail adds a missing newline, because
+//! nobody will write to that file again.
 //!
 //! # Where it continues
 //! The cursor remembers every file by its content (`cursor.rs`). If a log was half read, and is
-//! then renamed, compressed or moved to another directory, mls-tail reads the rest. It also reads lines that a writer adds to a
-//! rotated file. A file that was truncated, replaced or edited is a new file. If lines can no longer be read, mls-tail prints a
-//! warning and writes a `gap` record.
+//! then renamed, compressed or moved to another directory, mls-tail reads the rest. It also reads
+//! lines that a writer adds to a rotated file. A file that was truncated, replaced or edited is a
+//! new file. If lines can no longer be read, mls-tail prints a warning and writes a `gap` record.
 //!
-//! If `mail_log` of the configuration changes from a file to the journal or back, mls-tail continues after the last message that it
-//! read (`switch.rs`).
+//! If `mail_log` of the configuration changes from a file to the journal or back, mls-tail
+//! continues after the last message that it read (`switch.rs`).
 //!
-//! mls-tail also reads the cursor file of the Python original, which holds only a number (`legacy.rs`).
+//! mls-tail also reads the cursor file of the Python original, which holds only a number
+//! (`legacy.rs`).
 //!
 //! # Exactly once
-//! With `--framed` the output is the framed stream of [`mls_event`]. The last tool of the pipeline, such as mls-csv, commits the
-//! cursor together with its data, and mls-tail starts from that commit. Without `--framed`, mls-tail saves `--cursor-file` itself
-//! when all lines are written. If a run ends before that, the next run writes the same lines again.
+//! With `--framed` the output is the framed stream of [`mls_event`]. The last tool of the pipeline,
+//! such as mls-csv, commits the cursor together with its data, and mls-tail starts from that
+//! commit. Without `--framed`, mls-tail saves `--cursor-file` itself when all lines are written. If
+//! a run ends before that, the next run writes the same lines again.
 //!
 //! # Exit codes
-//! 75 if a later run can read more: a compressed file is still being written, or a file was truncated while it was read.
+//! 75 if a later run can read more: a compressed file is still being written, or a file was
+//! truncated while it was read.
 
 #[doc(hidden)]
 pub mod fuzz;
@@ -160,7 +164,8 @@ fn with_defaults(mut args: Args, paths: &Paths) -> Args {
     args
 }
 
-/// The names of logs are part of the cursor: a log has one name, wherever the tool was started and however it is spelled.
+/// The names of logs are part of the cursor: a log has one name, wherever the tool was started and
+/// however it is spelled.
 fn absolute(logs: &[PathBuf], with_rotated: bool) -> anyhow::Result<Vec<PathBuf>> {
     if logs.is_empty() {
         return Err(
