@@ -2,11 +2,7 @@
 //! accounts are known.
 //!
 //! By default the servers are small. `MLS_SEEDS="201 202 203"` makes large ones with these seeds.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test that cannot go on should stop, and says what it found"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
