@@ -388,7 +388,7 @@ fn a_digest_whose_content_is_refused_is_given_up_when_a_later_one_is_taken() {
     site.append(&row("2026-06-01 10:00", "third"));
     let run = site.digest(&SINCE_LAST);
     assert_eq!(
-        (run.code, run.err.contains("given up, and admin@example.com will not get it")),
+        (run.code, run.err.contains("is given up: admin@example.com will not get it")),
         (69, true),
         "{}",
         run.err

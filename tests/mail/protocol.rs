@@ -106,7 +106,7 @@ fn message_whose_writer_died_is_not_sent() {
         &[],
     );
     assert_eq!(run.code, 75, "{}", run.err);
-    assert!(run.err.contains("stops before its end"), "{}", run.err);
+    assert!(run.err.contains("the message ends too early"), "{}", run.err);
     assert_eq!(site.messages().len(), 0);
     assert_eq!(site.digest(&["--since-last"]).code, 0);
     assert!(text(&site.messages()[0].0).contains(": 1\n"));
