@@ -611,7 +611,8 @@ fn each_kind_of_unusable_table_has_its_own_message() {
         if kind == Kind::Mariadb {
             let _ = server.query(
                 "CREATE TABLE maillogsentinel_events (server TEXT, event_time DATETIME(6), ip TEXT, username TEXT, hostname TEXT, \
-                 reverse_dns_status TEXT, country_code TEXT, asn INT, aso TEXT) ENGINE=MyISAM",
+                 reverse_dns_status TEXT, country_code TEXT, asn INT, aso TEXT, source VARCHAR(255), pos VARCHAR(64), \
+                 outcome VARCHAR(16), service TEXT, mechanism TEXT, reason TEXT, client TEXT, port INT) ENGINE=MyISAM",
             );
             assert!(fail(&site, 78, &load).contains("maillogsentinel_events (MyISAM)"));
             let _ = server.query("DROP TABLE maillogsentinel_events");
@@ -772,10 +773,12 @@ fn two_mail_servers_load_into_one_database_and_a_late_second_pipeline_cannot_com
         let server = Server::new(kind);
         let mut site = Site::new();
         site.log(20);
+        std::fs::rename(site.path().join("mail.log"), site.path().join("mx1.log")).unwrap();
+        site.write("mx2.log", &format!("the first line of mx2\n{}", site.read("mx1.log")));
         let sql = format!("mls-sql load --url '{}'", server.url());
         let pipeline = |source: &str| {
             format!(
-                "mls-tail --framed --cursor-file <(mls-sql cursor --url '{}' --source {source}) mail.log | mls-parse | {sql} --source {source}",
+                "mls-tail --framed --cursor-file <(mls-sql cursor --url '{}' --source {source}) {source}.log | mls-parse | {sql} --source {source}",
                 server.url()
             )
         };
@@ -796,7 +799,7 @@ fn two_mail_servers_load_into_one_database_and_a_late_second_pipeline_cannot_com
         );
         // Two pipelines start from the same position. After the first commit, the second must fail.
         let stale = format!(
-            "mls-tail --framed --cursor-file <(true) mail.log | mls-parse | {sql} --source mx1"
+            "mls-tail --framed --cursor-file <(true) mx1.log | mls-parse | {sql} --source mx1"
         );
         let said = fail(&site, 75, &stale);
         assert!(said.contains("another pipeline has committed for source mx1"), "{said}");

@@ -153,7 +153,8 @@ fn several_files_and_their_rotated_files_are_counted_once() {
 fn an_input_that_cannot_be_read_at_all_is_an_error_that_names_the_cure() {
     let old = "server;date;ip;user;hostname;reverse_dns_status;country_code;asn;aso\n\
                mail;01/06/2026 00:00;192.0.2.1;x;null;Errno 1;CN;1;O\n";
-    for (input, cure) in [(old, "mls-csv --decode --legacy"), ("a mail log\n", "mls-parse < FILE")] {
+    for (input, cure) in [(old, "mls-csv --decode --legacy"), ("a mail log\n", "mls-parse < FILE")]
+    {
         let mut command = Command::cargo_bin("mls-report").unwrap();
         let run = command.args(["--date", "2026-06-01"]).write_stdin(input).assert().code(65);
         let err = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
