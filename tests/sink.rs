@@ -337,7 +337,7 @@ fn without_a_cursor_file_rows_are_appended_only_to_our_own_csv() {
     let mut site = Site::new();
     site.log(3);
     let append = "mls-parse --timezone UTC < mail.log | mls-csv --append X --timezone UTC";
-    let not_ours = "its first line is not server,date,ip";
+    let not_ours = "the first line is not server,date,ip";
     for (make, said) in [
         ("cp mail.log X", not_ours),
         ("gzip -c mail.log > X", not_ours),

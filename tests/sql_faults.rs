@@ -126,11 +126,9 @@ fn export_and_import_are_exact_though_stages_and_servers_are_killed() {
     }
 }
 
-/// The temporary name of a file, before a commit of `cursor_file`.
-fn part(site: &Site, cursor_file: &str) -> String {
-    let machine = text(&site.shell("uname -n").stdout)
-        .trim()
-        .replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+/// The temporary name that the file `name` had before a commit of `cursor_file`.
+fn part(site: &Site, cursor_file: &str, name: &str) -> String {
+    let machine = name.split('_').nth(2).unwrap();
     let whole = site.path().canonicalize().unwrap().join(cursor_file);
     let hash = text(&site.shell(&format!("printf %s '{}' | sha256sum", whole.display())).stdout);
     format!(".{machine}-{}.part", &hash[..16])
@@ -150,7 +148,7 @@ fn the_next_run_renames_a_file_that_was_committed_but_not_renamed() {
     };
     let [name] = sql().try_into().unwrap();
     // The state after a run died between the commit and the rename.
-    let part = format!("sql/{}", part(&site, "X"));
+    let part = format!("sql/{}", part(&site, "X", &name));
     std::fs::rename(site.path().join("sql").join(&name), site.path().join(&part)).unwrap();
     // The file stays in the directory that the commit names, whatever `--dir` says.
     finish(&site, &export.replace("--dir sql", "--dir other"));
@@ -191,12 +189,18 @@ fn a_committed_file_is_found_and_renamed_after_the_cursor_file_has_moved() {
         };
         let [name] = export(state, dir).try_into().unwrap();
         // The state after a run died between the commit and the rename.
-        rename(&format!("{dir}/{name}"), &format!("{dir}/{}", part(&site, &format!("{state}/X"))));
+        rename(
+            &format!("{dir}/{name}"),
+            &format!("{dir}/{}", part(&site, &format!("{state}/X"), &name)),
+        );
         rename(state, "moved");
         assert_eq!(export("moved", moved_dir), std::slice::from_ref(&name), "{dir}");
         // A cursor file of an older version does not name the temporary file.
         assert!(site.shell("sed -i '/\"part\"/d' moved/X").status.success());
-        rename(&format!("{moved_dir}/{name}"), &format!("{moved_dir}/{}", part(&site, "moved/X")));
+        rename(
+            &format!("{moved_dir}/{name}"),
+            &format!("{moved_dir}/{}", part(&site, "moved/X", &name)),
+        );
         assert_eq!(export("moved", moved_dir), [name], "{dir}");
     }
 }
