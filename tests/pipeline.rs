@@ -181,7 +181,7 @@ fn random_bytes_among_records_are_bad_records_and_do_not_end_the_run() {
     let mut random = testdata::random::Random::new(3);
     let noise: Vec<u8> = (0..300_000).map(|_| u8::try_from(random.below(256)).unwrap()).collect();
     let record = br#"{"v":1,"type":"auth","date":"2026-06-01T00:00:00Z","outcome":"failure"}"#;
-    let input = [&noise[..], b"\n", record, b"\n"].concat();
+    let input = [&record[..], b"\n", &noise, b"\n", record, b"\n"].concat();
     std::fs::File::create(site.path().join("records")).unwrap().write_all(&input).unwrap();
     for (tool, lines) in
         [("mls-enrich --no-dns", 1), ("mls-csv", 2), ("mls-report --date 2026-06-01", 3)]
