@@ -89,6 +89,8 @@ struct History {
     running: Vec<Child>,
     rotated: usize,
     moved: usize,
+    /// How long an extraction takes on this machine, in microseconds: a kill comes within this time.
+    span: u64,
 }
 
 impl History {
@@ -96,10 +98,12 @@ impl History {
         let service = Service::new();
         service.make_directories();
         service.fetch_databases_from(serve_databases());
-        let mut history = Self { service, running: Vec::new(), rotated: 0, moved: 0 };
+        let mut history = Self { service, running: Vec::new(), rotated: 0, moved: 0, span: 0 };
         // The first digest begins with the rows of the newest file.
         history.service.log(3);
+        let begun = Instant::now();
         history.run_extractions();
+        history.span = u64::try_from(begun.elapsed().as_micros()).unwrap() / 2;
         history.service.run("maillogsentinel-report.service");
         history
     }
@@ -113,7 +117,7 @@ impl History {
             std::thread::sleep(Duration::from_micros(random.below(150_000)));
             self.service.log(usize::try_from(random.below(30)).unwrap());
         }
-        std::thread::sleep(Duration::from_micros(random.below(120_000)));
+        std::thread::sleep(Duration::from_micros(random.below(self.span)));
         kill_some(&shell, random);
         // Who was not killed may still be at work when the next pipeline begins.
         if random.below(3) > 0 {
