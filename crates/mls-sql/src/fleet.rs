@@ -7,7 +7,10 @@
 //!   forge;
 //! - may read and move the cursors that it has created, and sees no other cursor (row security);
 //! - may create the partition of a month, by a function;
-//! - may neither read, change nor remove events.
+//! - may not read, change or remove events.
+//!
+//! A stolen server can still disturb others: it can take the name of a source that no server has used
+//! yet, and it can delay the first load of a month. It can insert false events; `loaded_by` names it.
 //!
 //! The role `TABLE_reader` may read everything. The table has a partition for each month. `load`
 //! creates the partitions that it needs, and `mls-sql prune --before DATE` drops old partitions. The
