@@ -38,6 +38,14 @@ pub struct Args {
     #[arg(long, value_name = "CURSOR")]
     pub cursor_file: Option<PathBuf>,
 
+    /// Only attempts of this server, as the log names it; give it several times for several servers
+    #[arg(long, value_name = "NAME")]
+    pub server: Vec<String>,
+
+    /// Count each server separately, and name it in the alert. Default: `[alert] by_server`
+    #[arg(long)]
+    pub by_server: bool,
+
     /// Keep running until SIGTERM, and check again after each commit to the files
     #[arg(long)]
     pub follow: bool,

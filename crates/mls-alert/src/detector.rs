@@ -85,7 +85,13 @@ impl Detector {
         let reached = thresholds.add(attempt, at).into_iter().filter(|reached| {
             let seconds = reached.threshold.seconds.into();
             since.is_none_or(|since| at >= since)
-                && alerted.enter(reached.kind.name(), reached.key, at, seconds, FIRST_LOOK_BACK)
+                && alerted.enter(
+                    reached.kind.name(),
+                    &reached.counted(),
+                    at,
+                    seconds,
+                    FIRST_LOOK_BACK,
+                )
         });
         let date = zone.show(&observation.at);
         reached.map(|reached| alert(&reached, attempt, observation, date)).collect()
@@ -104,6 +110,7 @@ fn alert(
         key: (!reached.key.is_empty()).then(|| text(reached.key)),
         attempts: Some(reached.attempts),
         threshold: Some(reached.threshold.to_string().into()),
+        server: reached.server.map(text),
         ..Alert::new(date.into(), reached.kind)
     };
     if reached.key.is_empty() {

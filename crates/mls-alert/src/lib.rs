@@ -33,6 +33,8 @@
 //!   all data of the last `[retention] logins_days` days. So it also reports a login that is
 //!   recorded late, unless the login is older than 30 days. If a rule reports more than 50,000
 //!   pairs of user and day within 30 days, this time is shorter.
+//! - With `--by-server`, thresholds count each server separately, and the record has the member
+//!   `server`.
 //! - While an address or a user stays at or above a threshold, mls-alert writes one record in each
 //!   period of the threshold's length.
 //! - With `--cursor-file`, the same input can be read again without the same alerts. The first run

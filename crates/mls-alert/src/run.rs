@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use chrono::{DateTime, FixedOffset, Utc};
-use mls_attempts::AttemptSource;
+use mls_attempts::{AttemptSource, Reading};
 use mls_config::Config;
 use mls_config::config::Alert as Settings;
 use mls_diag::Exit;
@@ -42,6 +42,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         ip: args.ip.or(config.alert.ip),
         user: args.user.or(config.alert.user),
         total: args.total.or(config.alert.total),
+        by_server: args.by_server || config.alert.by_server,
     };
     let has_thresholds = Thresholds::new(&thresholds).longest().is_some();
     if !has_thresholds && !sources.may_hold_logins {
@@ -106,7 +107,8 @@ impl Job {
         let detector = Detector { zone, thresholds, suspicious: rules, since };
         let horizon = self.horizon(&detector);
         let Sources { failures, logins, .. } = sources.since(horizon);
-        Watch::new(zone, horizon, detector, logins, output)?.read(&failures)
+        let reading = Reading { zone, servers: self.args.server.clone() };
+        Watch::new(reading, horizon, detector, logins, output)?.read(&failures)
     }
 
     /// Attempts from before this moment do not matter; `None` if all do.

@@ -1,19 +1,27 @@
 //! Which thresholds an attempt reaches.
 
+use std::borrow::Cow;
+
 use mls_attempts::Attempt;
 use mls_config::config::{Alert as Settings, Threshold};
 use mls_event::AlertKind;
+use mls_state::alerted::key_of_server;
 
 use crate::window::Windows;
 
 /// The windows of all thresholds.
-pub(crate) struct Thresholds(Vec<(AlertKind, Windows)>);
+pub(crate) struct Thresholds {
+    windows: Vec<(AlertKind, Windows)>,
+    by_server: bool,
+}
 
 /// A threshold that an attempt reached.
 pub(crate) struct Reached<'a> {
     pub(crate) kind: AlertKind,
     /// The address or the user; empty for all attempts.
     pub(crate) key: &'a str,
+    /// The server of the attempts, if each server is counted separately.
+    pub(crate) server: Option<&'a str>,
     pub(crate) attempts: u64,
     pub(crate) threshold: Threshold,
 }
@@ -27,27 +35,36 @@ impl Thresholds {
             watch(AlertKind::User, settings.user),
             watch(AlertKind::Total, settings.total),
         ];
-        Self(watches.into_iter().flatten().collect())
+        let windows = watches.into_iter().flatten().collect();
+        Self { windows, by_server: settings.by_server }
     }
 
     /// The longest time of a threshold in seconds; `None` if there is no threshold.
     pub(crate) fn longest(&self) -> Option<i64> {
-        self.0.iter().map(|(_, windows)| i64::from(windows.threshold.seconds)).max()
+        self.windows.iter().map(|(_, windows)| i64::from(windows.threshold.seconds)).max()
     }
 
     /// Counts an attempt of the second `at`.
     pub(crate) fn add<'a>(&mut self, attempt: &Attempt<'a>, at: i64) -> Vec<Reached<'a>> {
-        let reached = self.0.iter_mut().filter_map(|(kind, windows)| {
+        let server = attempt.server.filter(|_| self.by_server);
+        let reached = self.windows.iter_mut().filter_map(|(kind, windows)| {
             let key = match kind {
                 AlertKind::Ip => attempt.ip?,
                 AlertKind::User => attempt.user?,
                 _ => "",
             };
-            let attempts = windows.add(key, at, attempt.attempts);
+            let attempts = windows.add(&key_of_server(key, server), at, attempt.attempts);
             let threshold = windows.threshold;
             let is_reached = attempts >= threshold.count.into();
-            is_reached.then_some(Reached { kind: *kind, key, attempts, threshold })
+            is_reached.then_some(Reached { kind: *kind, key, server, attempts, threshold })
         });
         reached.collect()
+    }
+}
+
+impl Reached<'_> {
+    /// The name of what was counted: the key, and the server if each is counted separately.
+    pub(crate) fn counted(&self) -> Cow<'_, str> {
+        key_of_server(self.key, self.server)
     }
 }

@@ -3,8 +3,7 @@
 use std::cell::RefCell;
 
 use chrono::{DateTime, FixedOffset};
-use mls_attempts::{Attempt, AttemptSource, Clock, LoginReader};
-use mls_config::zone::Zone;
+use mls_attempts::{Attempt, AttemptSource, Clock, LoginReader, Reading};
 use mls_event::Outcome;
 
 use crate::detector::Detector;
@@ -12,7 +11,7 @@ use crate::output::Output;
 
 /// One look at the inputs.
 pub(crate) struct Watch<'a> {
-    zone: Zone,
+    reading: Reading,
     clock: Clock,
     /// Attempts from before this moment do not matter.
     horizon: Option<DateTime<FixedOffset>>,
@@ -25,7 +24,7 @@ pub(crate) struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     pub(crate) fn new(
-        zone: Zone,
+        reading: Reading,
         horizon: Option<DateTime<FixedOffset>>,
         detector: Detector,
         logins: Option<AttemptSource>,
@@ -33,21 +32,22 @@ impl<'a> Watch<'a> {
     ) -> anyhow::Result<Self> {
         let text = |at: DateTime<FixedOffset>| at.format("%Y-%m-%d %H:%M").to_string();
         Ok(Self {
-            zone,
-            clock: Clock::new(zone),
+            clock: Clock::new(reading.zone),
             horizon,
             horizon_text: horizon.map_or_else(String::new, text),
             detector,
-            logins: logins.map(|source| LoginReader::start(source, zone)).transpose()?,
+            logins: (logins.map(|source| LoginReader::start(source, reading.clone())))
+                .transpose()?,
+            reading,
             output,
         })
     }
 
     pub(crate) fn read(self, failures: &AttemptSource) -> anyhow::Result<()> {
-        let zone = self.zone;
+        let reading = self.reading.clone();
         let watch = RefCell::new(self);
         let read = failures.follow(
-            zone,
+            &reading,
             |attempt, _| watch.borrow_mut().attempt(attempt),
             || watch.borrow_mut().output.commit(),
         );

@@ -24,6 +24,8 @@ pub struct Attempt<'a> {
     pub date: &'a str,
     /// The exact moment. A record has it. A CSV does not: in the hour that clocks show twice its date is ambiguous.
     pub at: Option<DateTime<FixedOffset>>,
+    /// The server whose log has the attempt.
+    pub server: Option<&'a str>,
     pub ip: Option<&'a str>,
     pub user: Option<&'a str>,
     pub hostname: Option<&'a str>,
@@ -50,7 +52,7 @@ pub(crate) struct LineParser {
     ip: String,
     asn: String,
     /// Cells that are not written as they are.
-    decoded: [String; 7],
+    decoded: [String; 8],
 }
 
 impl LineParser {
@@ -71,7 +73,7 @@ impl LineParser {
         let line = str::from_utf8(line).map_err(|error| error.to_string())?;
         let line = line.strip_suffix('\r').unwrap_or(line);
         // Most rows have no quotes. Cutting those at their commas takes a third of the time.
-        let [_, date, ip, user, hostname, reverse_dns_status, country_code, asn, aso] =
+        let [server, date, ip, user, hostname, reverse_dns_status, country_code, asn, aso] =
             match plain(line) {
                 Some(cells) => cells,
                 None => unquoted(&mut self.quoted, line)?,
@@ -89,6 +91,7 @@ impl LineParser {
             };
         }
         let [
+            server_text,
             ip_text,
             user_text,
             hostname_text,
@@ -101,6 +104,7 @@ impl LineParser {
             outcome: self.of_rows,
             date,
             at: None,
+            server: value(server, server_text),
             ip: value(ip, ip_text),
             user: value(user, user_text),
             hostname: value(hostname, hostname_text),
@@ -124,6 +128,7 @@ impl LineParser {
         let added = auth.enrichment.get_or_insert_default();
         // Anybody can write records by hand.
         for text in [
+            &mut auth.server,
             &mut auth.user,
             &mut auth.service,
             &mut auth.queue_id,
@@ -156,6 +161,7 @@ impl LineParser {
             outcome,
             date: &self.date,
             at: Some(auth.date.at()),
+            server: auth.server.as_deref().map(clip),
             ip,
             user: auth.user.as_deref().map(clip),
             hostname: added.hostname.as_deref().map(clip),
@@ -248,8 +254,8 @@ mod tests {
             .unwrap()
             .unwrap();
         assert_eq!(
-            (row.date, row.ip, row.user),
-            ("2026-06-01 00:00", Some("192.0.2.1"), Some("office@me"))
+            (row.date, row.server, row.ip, row.user),
+            ("2026-06-01 00:00", Some("mail"), Some("192.0.2.1"), Some("office@me"))
         );
         assert_eq!(
             (row.hostname, row.reverse_dns_status, row.country_code),

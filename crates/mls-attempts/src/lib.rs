@@ -17,4 +17,4 @@ pub use attempt::{Attempt, MAX_NAME};
 pub use batch::{Batch, Login};
 pub use clock::Clock;
 pub use logins::LoginReader;
-pub use source::{AttemptSource, ReadSummary, read_rotated};
+pub use source::{AttemptSource, ReadSummary, Reading, read_rotated};

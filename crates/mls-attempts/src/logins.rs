@@ -5,11 +5,10 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::Context;
 use chrono::{DateTime, FixedOffset};
-use mls_config::zone::Zone;
 use mls_diag::{Exit, OrExit};
 use mls_event::Outcome;
 
-use crate::{AttemptSource, Batch, Clock, Login, ReadSummary};
+use crate::{AttemptSource, Batch, Clock, Login, ReadSummary, Reading};
 
 /// How many batches may wait.
 const MAX_WAITING: usize = 2;
@@ -39,14 +38,14 @@ impl LoginReader {
     ///
     /// # Errors
     /// Exit 75 if the system cannot start a thread.
-    pub fn start(source: AttemptSource, zone: Zone) -> anyhow::Result<Self> {
+    pub fn start(source: AttemptSource, reading: Reading) -> anyhow::Result<Self> {
         let (full, batches) = sync_channel(MAX_WAITING);
         let path = source.newest_file().map(|(path, _)| path.display().to_string());
         let name = path.unwrap_or_else(|| "stdin".to_owned());
         let read = move || {
-            let (mut batch, mut clock) = (Batch::default(), Clock::new(zone));
+            let (mut batch, mut clock) = (Batch::default(), Clock::new(reading.zone));
             let mut content = Content::default();
-            content.summary = source.read(zone, |attempt, _| {
+            content.summary = source.read(&reading, |attempt, _| {
                 if attempt.outcome != Outcome::Success {
                     content.failures += 1;
                     return;

@@ -45,6 +45,22 @@ pub enum AttemptSource {
     },
 }
 
+/// How lines are read, and which of them count.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// The zone of dates.
+    pub zone: Zone,
+    /// Only attempts of these servers count; all if there is none.
+    pub servers: Vec<String>,
+}
+
+impl Reading {
+    fn includes(&self, attempt: &Attempt<'_>) -> bool {
+        self.servers.is_empty()
+            || attempt.server.is_some_and(|name| self.servers.iter().any(|server| server == name))
+    }
+}
+
 /// How much was read, and in which form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadSummary {
@@ -91,7 +107,7 @@ impl AttemptSource {
     /// read.
     pub fn read(
         &self,
-        zone: Zone,
+        reading: &Reading,
         mut each: impl FnMut(&Attempt<'_>, u64),
     ) -> anyhow::Result<ReadSummary> {
         let mut each = |attempt: &Attempt<'_>, offset| {
@@ -101,9 +117,9 @@ impl AttemptSource {
         match self {
             Self::Stdin => {
                 let reader = decompressed(Box::new(std::io::stdin()), "stdin".to_owned())?;
-                read(reader, zone, &mut each, || Ok(()))
+                read(reader, reading, &mut each, || Ok(()))
             }
-            _ => self.read_files(zone, &mut each, || Ok(())),
+            _ => self.read_files(reading, &mut each, || Ok(())),
         }
     }
 
@@ -114,30 +130,30 @@ impl AttemptSource {
     /// As [`read`](Self::read), and those of `each` and `pause`.
     pub fn follow(
         &self,
-        zone: Zone,
+        reading: &Reading,
         mut each: impl FnMut(&Attempt<'_>, u64) -> anyhow::Result<()>,
         pause: impl FnMut() -> anyhow::Result<()>,
     ) -> anyhow::Result<ReadSummary> {
         match self {
-            Self::Stdin => read(Reader::stdin()?, zone, &mut each, pause),
-            _ => self.read_files(zone, &mut each, pause),
+            Self::Stdin => read(Reader::stdin()?, reading, &mut each, pause),
+            _ => self.read_files(reading, &mut each, pause),
         }
     }
 
     fn read_files(
         &self,
-        zone: Zone,
+        reading: &Reading,
         each: &mut impl FnMut(&Attempt<'_>, u64) -> anyhow::Result<()>,
         mut pause: impl FnMut() -> anyhow::Result<()>,
     ) -> anyhow::Result<ReadSummary> {
         match self {
             Self::Stdin => Ok(ReadSummary::default()),
-            Self::File { path, length } => read(open_file(path, *length)?, zone, each, pause),
+            Self::File { path, length } => read(open_file(path, *length)?, reading, each, pause),
             Self::Rotated { chain, first } => {
                 let (mut begin, mut summary) = (0, ReadSummary::default());
                 for file in &chain.files[*first..] {
                     let mut each = |attempt: &Attempt<'_>, offset| each(attempt, begin + offset);
-                    summary = read(open_rotated(file)?, zone, &mut each, &mut pause)?;
+                    summary = read(open_rotated(file)?, reading, &mut each, &mut pause)?;
                     begin += summary.bytes;
                 }
                 if chain.is_unchanged() {
@@ -180,14 +196,14 @@ impl AttemptSource {
 /// As [`AttemptSource::read`].
 pub fn read_rotated(
     file: &ChainFile,
-    zone: Zone,
+    reading: &Reading,
     mut each: impl FnMut(&Attempt<'_>),
 ) -> anyhow::Result<()> {
     let mut each = |attempt: &Attempt<'_>, _| {
         each(attempt);
         Ok(())
     };
-    read(open_rotated(file)?, zone, &mut each, || Ok(())).map(drop)
+    read(open_rotated(file)?, reading, &mut each, || Ok(())).map(drop)
 }
 
 fn open_file(path: &Path, length: Option<u64>) -> anyhow::Result<Reader> {
@@ -223,11 +239,11 @@ fn decompressed(input: Box<dyn Read + Send>, name: String) -> anyhow::Result<Rea
 /// Reads all lines.
 fn read(
     mut reader: Reader,
-    zone: Zone,
+    reading: &Reading,
     each: &mut impl FnMut(&Attempt<'_>, u64) -> anyhow::Result<()>,
     mut pause: impl FnMut() -> anyhow::Result<()>,
 ) -> anyhow::Result<ReadSummary> {
-    let mut parser = LineParser::new(zone);
+    let mut parser = LineParser::new(reading.zone);
     let mut summary = ReadSummary { csv: true, ..ReadSummary::default() };
     let (mut first, mut cut_off, mut refused) = (true, false, None);
     while let Some((offset, line)) = reader.next_at(&mut pause)? {
@@ -254,7 +270,9 @@ fn read(
             Ok(None) => {}
             Ok(Some(row)) => {
                 summary.rows += 1;
-                each(&row, offset)?;
+                if reading.includes(&row) {
+                    each(&row, offset)?;
+                }
             }
             Err(why) => {
                 refused.get_or_insert_with(|| is_of_the_python_original(line));

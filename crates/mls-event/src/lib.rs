@@ -60,6 +60,7 @@
 //! | `key` | string or null | the address of `ip`, the user of every other kind; null for `total` |
 //! | `attempts` | integer or null | failed attempts within the time of the threshold; null for a suspicious login |
 //! | `threshold` | string or null | such as `20/10m`; null for a suspicious login |
+//! | `server` | string | optional: the server whose attempts were counted, if each is counted separately |
 //! | `ip` | string | optional: address of the client |
 //! | `user` | string | optional: name of the user |
 //! | `country_code` | string | optional: as in `auth` |

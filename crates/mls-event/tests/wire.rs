@@ -94,11 +94,11 @@ prop_compose! {
 prop_compose! {
     fn alert()(
         date in timestamp(), kind in prop::sample::select(AlertKind::ALL.to_vec()), key in text(),
-        attempts in any::<Option<u64>>(), threshold in text(), ip in any::<Option<IpAddr>>(), user in text(),
+        attempts in any::<Option<u64>>(), threshold in text(), server in text(), ip in any::<Option<IpAddr>>(), user in text(),
         country_code in text(), asn in any::<Option<u32>>(), aso in text(), hostname in text(), evidence in text(),
     ) -> Alert<'static> {
         let ip = ip.map(|ip| ip.to_canonical());
-        Alert { date, kind, key, attempts, threshold, ip, user, country_code, asn, aso, hostname, evidence }
+        Alert { date, kind, key, attempts, threshold, server, ip, user, country_code, asn, aso, hostname, evidence }
     }
 }
 

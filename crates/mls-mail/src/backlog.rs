@@ -180,6 +180,8 @@ pub(crate) fn sentence(alert: &Alert<'_>) -> String {
         AlertKind::User => format!("on {key}"),
         _ => "in total".to_owned(),
     };
+    let server = alert.server.as_deref();
+    let server = server.map_or_else(String::new, |name| format!(" at server {}", shown(name)));
     let attempts = alert.attempts.unwrap_or_default();
     let threshold = display_text(alert.threshold.as_deref().unwrap_or("no threshold"));
     let system = alert.asn.map(|asn| match alert.aso.as_deref() {
@@ -195,7 +197,10 @@ pub(crate) fn sentence(alert: &Alert<'_>) -> String {
     let details: Vec<String> = [other, hostname, country, system].into_iter().flatten().collect();
     let colon = if details.is_empty() { "" } else { ": " };
     let details = details.join(", ");
-    format!("{attempts} failed logins {key} ({threshold}) at {}{colon}{details}", alert.date)
+    format!(
+        "{attempts} failed logins {key}{server} ({threshold}) at {}{colon}{details}",
+        alert.date
+    )
 }
 
 #[cfg(test)]

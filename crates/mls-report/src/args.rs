@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, ValueEnum};
 use mls_config::moment::{Day, Moment};
 use mls_config::zone::Zone;
@@ -54,6 +55,14 @@ pub struct Args {
     #[arg(long, value_name = "CURSOR")]
     pub committed_by: Option<PathBuf>,
 
+    /// What the digest is about, in its subject and heading. Default: the name of this machine
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    pub title: Option<String>,
+
+    /// Only attempts of this server, as the log names it; give it several times for several servers
+    #[arg(long, value_name = "NAME")]
+    pub server: Vec<String>,
+
     /// Maximum number of rows in a list
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
     pub top: u16,
@@ -101,6 +110,7 @@ Examples:
   mls-report --since 2026-06-01 --until 2026-06-07 --format html F.csv > week.html
   mls-report --format prometheus --output /var/lib/prometheus/node-exporter/logins.prom F.csv
   mls-report --config C --since-last --format mail | mls-mail --config C
+  mls-sql dump --since 2026-05-01 | mls-report --date yesterday --title 'All servers'
   mls-report --config C --account anna@example.org
   zcat mail.log.2.gz | mls-parse | mls-enrich | mls-report --date 2026-06-01";
 

@@ -147,6 +147,7 @@ mod tests {
             outcome: mls_event::Outcome::Failure,
             date,
             at: None,
+            server: None,
             ip: Some(ip),
             user: None,
             hostname: None,

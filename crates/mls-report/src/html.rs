@@ -132,7 +132,7 @@ pub(crate) fn render(
     let page = Page {
         report,
         attempts: number(report.attempts, "failed login", "failed logins"),
-        address: report.server.address.map_or_else(String::new, |ip| format!(" ({ip})")),
+        address: report.address().map_or_else(String::new, |ip| format!(" ({ip})")),
         sentences: summary::sentences(report),
         figures: if report.attempts == 0 { Vec::new() } else { figures(report) },
         lines: in_lines(charts.into_iter().chain(tables)),

@@ -18,13 +18,16 @@ use mls_state::mail_cursor::{FIELD, MailCursor, header_text};
 
 use crate::attachment::Attachment;
 
+/// Length of a domain name (RFC 1035).
+const MAX_LABEL: usize = 253;
+
 /// A report as a message.
 pub(crate) struct Message<'a> {
     pub(crate) subject: &'a str,
     /// The same content always has the same Message-ID, however often it is composed.
     pub(crate) content_id: &'a str,
-    /// Of the machine that reports.
-    pub(crate) machine: &'a str,
+    /// What the report is about: this machine, or a title.
+    pub(crate) name: &'a str,
     pub(crate) date: DateTime<FixedOffset>,
     pub(crate) text: String,
     pub(crate) html: String,
@@ -36,8 +39,8 @@ pub(crate) struct Message<'a> {
 impl Message<'_> {
     /// The message with its header.
     pub(crate) fn into_bytes(self) -> anyhow::Result<Vec<u8>> {
-        let machine = self.machine_label();
-        let message_id = self.message_id(&machine);
+        let label = self.label();
+        let message_id = self.message_id(&label);
         let period = self.cursor.as_ref().map(|cursor| (FIELD, cursor.to_field()));
         let head = |parts: MultiPartBuilder| {
             parts
@@ -64,8 +67,8 @@ impl Message<'_> {
         let fields = [
             // RFC 3834: programs must not answer this message.
             ("Auto-Submitted", "auto-generated".to_owned()),
-            // RFC 2919: the same in every digest of a machine, so that readers can sort by it.
-            ("List-Id", format!("<digest.maillogsentinel.{machine}>")),
+            // RFC 2919: the same in every digest of this name, so that readers can sort by it.
+            ("List-Id", format!("<digest.maillogsentinel.{label}>")),
         ];
         for (name, value) in fields.into_iter().chain(period) {
             let name = HeaderName::new_from_ascii(name.to_owned()).context("naming a field")?;
@@ -74,14 +77,14 @@ impl Message<'_> {
         Ok(message.formatted())
     }
 
-    fn message_id(&self, machine: &str) -> String {
+    fn message_id(&self, label: &str) -> String {
         let hash = sha256(self.content_id.as_bytes());
-        format!("<{}.maillogsentinel@{machine}>", &hash[..32])
+        format!("<{}.maillogsentinel@{label}>", &hash[..32])
     }
 
-    /// The name of the machine with only the characters of a domain.
-    fn machine_label(&self) -> String {
+    /// The name with only the characters of a domain, and no more of them than a header line holds.
+    fn label(&self) -> String {
         let is_safe = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
-        self.machine.replace(|c| !is_safe(c), "-")
+        self.name.replace(|c| !is_safe(c), "-").chars().take(MAX_LABEL).collect()
     }
 }

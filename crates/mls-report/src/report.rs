@@ -9,6 +9,7 @@
 //! | `program` | name and version of the tool |
 //! | `generated` | when the report was made |
 //! | `server` | `name` and `address` of this machine |
+//! | `title` | `--title`, or null |
 //! | `extraction_interval` | `[systemd] extraction_schedule` |
 //! | `period` | `label`; `from` and `to`, the minute after the last, null if it is open |
 //! | `attempts` | failed logins in the period |
@@ -81,6 +82,7 @@ pub(crate) struct Report {
     #[serde(serialize_with = "rfc3339")]
     pub(crate) generated: DateTime<FixedOffset>,
     pub(crate) server: Machine,
+    pub(crate) title: Option<String>,
     pub(crate) extraction_interval: Option<String>,
     pub(crate) period: ReportPeriod,
     pub(crate) attempts: u64,
@@ -241,6 +243,7 @@ pub(crate) struct About<'a> {
     pub(crate) file_name: Option<String>,
     pub(crate) logins: Logins,
     pub(crate) server: Machine,
+    pub(crate) title: Option<String>,
     pub(crate) interval: Option<String>,
     pub(crate) generated: DateTime<FixedOffset>,
     pub(crate) zone: Zone,
@@ -267,6 +270,7 @@ impl Report {
             program: concat!("mls-report ", env!("CARGO_PKG_VERSION")),
             generated: about.generated,
             server: about.server,
+            title: about.title,
             extraction_interval: about.interval,
             period: ReportPeriod::new(period, about.zone, about.generated),
             attempts: tally.attempts,
@@ -318,6 +322,16 @@ impl Report {
             suspicious_logins: about.logins.findings,
             notes: notes(tally, names),
         }
+    }
+
+    /// What the report is about: the title, or this machine.
+    pub(crate) fn name(&self) -> &str {
+        self.title.as_deref().unwrap_or(&self.server.name)
+    }
+
+    /// The address of this machine, unless the report has a title.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.server.address.filter(|_| self.title.is_none())
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use chrono::{DateTime, FixedOffset};
-use mls_attempts::{AttemptSource, ReadSummary};
+use mls_attempts::{AttemptSource, ReadSummary, Reading};
 use mls_config::Config;
 use mls_config::moment::Day;
 use mls_diag::{Exit, OrExit};
@@ -205,9 +205,9 @@ impl Job {
         let Scope { sources, period, .. } = scope;
         let (mut tally, mut logins) = (Tally::new(period), LoginCounter::start()?);
         let mut watch = self.watch(scope, None)?;
-        let mut extent = ReadSummary::default();
+        let (mut extent, reading) = (ReadSummary::default(), self.reading());
         for source in sources {
-            let read = source.read(self.args.timezone, |attempt, offset| {
+            let read = source.read(&reading, |attempt, offset| {
                 watch.attempt(attempt);
                 let part = period.part_of(attempt.date, offset);
                 if attempt.outcome == Outcome::Error && part == PeriodPart::Inside {
@@ -235,6 +235,7 @@ impl Job {
             file_name: sources.last().and_then(AttemptSource::file_name),
             logins: watched,
             server: self.machine.clone(),
+            title: self.args.title.clone(),
             interval: self.config.systemd.extraction_schedule.clone(),
             generated: self.now,
             zone: self.args.timezone,
@@ -246,10 +247,10 @@ impl Job {
     /// Writes what `--account` asks for.
     fn report_account(&self, scope: &Scope, user: &str) -> anyhow::Result<()> {
         let mut watch = self.watch(scope, Some(AccountLog::new(user)))?;
-        let zone = self.args.timezone;
+        let reading = self.reading();
         let mut csv = true;
         for source in &scope.sources {
-            csv = source.read(zone, |attempt, _| watch.attempt(attempt))?.csv;
+            csv = source.read(&reading, |attempt, _| watch.attempt(attempt))?.csv;
         }
         let logins = watch.finish(csv)?;
         let account = AccountReport::new(&logins, &scope.period)?;
@@ -264,24 +265,28 @@ impl Job {
     /// Begins to look for suspicious logins, with the failures of earlier files.
     fn watch(&self, scope: &Scope, account: Option<AccountLog>) -> anyhow::Result<Watch> {
         let logins = scope.sources.first().map(|source| self.logins(source)).transpose()?.flatten();
-        let zone = self.args.timezone;
+        let reading = self.reading();
         let looks_back = logins.is_some();
         let sought = Sought {
             period: &scope.period,
-            zone,
+            zone: reading.zone,
             settings: Settings::from(&self.config.suspicious),
             days: self.config.retention.logins_days,
             reported: scope.digest.as_ref().map(|digest| &digest.reported),
             account,
         };
         let horizon = sought.horizon();
-        let mut watch = Watch::start(sought, logins)?;
+        let mut watch = Watch::start(sought, logins.map(|source| (source, reading.clone())))?;
         // The rules need both outcomes.
         let files = scope.earlier.files.iter().filter(|_| looks_back);
         for file in files.filter(|file| horizon.is_none_or(|horizon| is_since(file, horizon))) {
-            mls_attempts::read_rotated(file, zone, |attempt| watch.attempt(attempt))?;
+            mls_attempts::read_rotated(file, &reading, |attempt| watch.attempt(attempt))?;
         }
         Ok(watch)
+    }
+
+    fn reading(&self) -> Reading {
+        Reading { zone: self.args.timezone, servers: self.args.server.clone() }
     }
 
     /// The record of successful logins, up to what its sink has committed.
@@ -322,16 +327,16 @@ impl Job {
         let findings = &report.suspicious_logins;
         let cursor = scope.digest.as_ref().map(|digest| digest.cursor(findings)).transpose()?;
         let Period { from, to, offset, label, .. } = &scope.period;
-        let machine = &self.machine.name;
         let attempts = number(report.attempts, "failed login", "failed logins");
+        let name = report.name();
         let prefix = &self.config.report.subject_prefix;
         let message = Message {
             subject: &match &report.verdict.subject {
-                Some(verdict) => format!("{prefix} {verdict} on {machine}: {attempts} {label}"),
-                None => format!("{prefix} report on {machine}: {attempts} {label}"),
+                Some(verdict) => format!("{prefix} {verdict} on {name}: {attempts} {label}"),
+                None => format!("{prefix} report on {name}: {attempts} {label}"),
             },
-            content_id: &format!("{machine} {from:?} {to:?} {offset:?} {}", report.attempts),
-            machine,
+            content_id: &format!("{name} {from:?} {to:?} {offset:?} {}", report.attempts),
+            name,
             date: self.now,
             text: text::render(report, top, sentence.as_deref()),
             html: html::render(report, top, sentence.as_deref(), Medium::Mail)?,

@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::Context;
 use chrono::{DateTime, Days, FixedOffset, NaiveDateTime};
-use mls_attempts::{Attempt, AttemptSource, Batch, Clock, Login, LoginReader};
+use mls_attempts::{Attempt, AttemptSource, Batch, Clock, Login, LoginReader, Reading};
 use mls_config::zone::Zone;
 use mls_diag::{Exit, OrExit};
 use mls_event::{Finding, Outcome};
@@ -75,9 +75,13 @@ impl Watch {
     ///
     /// # Errors
     /// Exit 75 if the system cannot start a thread.
-    pub(crate) fn start(sought: Sought<'_>, source: Option<AttemptSource>) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        sought: Sought<'_>,
+        source: Option<(AttemptSource, Reading)>,
+    ) -> anyhow::Result<Self> {
         let zone = sought.zone;
-        let mut input = source.map(|source| LoginReader::start(source, zone)).transpose()?;
+        let mut input =
+            source.map(|(source, reading)| LoginReader::start(source, reading)).transpose()?;
         let mut observer = Observer::new(sought, input.is_some());
         let (batches, full) = sync_channel::<Batch>(MAX_WAITING);
         let observe = move || {

@@ -42,8 +42,8 @@ fn is_quiet(report: &Report) -> bool {
 
 /// Three lines: the verdict, the count, and why there is nothing.
 fn write_quiet(out: &mut String, report: &Report) -> std::fmt::Result {
-    let address = report.server.address.map_or_else(String::new, |ip| format!(" ({ip})"));
-    let name = clean(report.server.name.as_bytes());
+    let address = report.address().map_or_else(String::new, |ip| format!(" ({ip})"));
+    let name = clean(report.name().as_bytes());
     let at = report.generated.format("%Y-%m-%d %H:%M");
     let verdict = report.verdict.headline.as_deref().unwrap_or(NOT_RECORDED);
     writeln!(out, "{name}{address}, {at}: {verdict}.")?;
@@ -55,14 +55,17 @@ const NOT_RECORDED: &str = "logins are not recorded (see mls-report(1))";
 
 /// The box of number signs.
 fn head(report: &Report) -> String {
-    let address = report.server.address.map(|ip| format!("{ip}   "));
-    let address = address.unwrap_or_default();
+    let server = match (&report.title, report.address()) {
+        (Some(title), _) => title.clone(),
+        (None, Some(ip)) => format!("Server: {ip}   ({})", report.server.name),
+        (None, None) => format!("Server: ({})", report.server.name),
+    };
     let interval = report.extraction_interval.as_ref();
     let lines = [
         Some(format!("MailLogSentinel v{}", env!("CARGO_PKG_VERSION"))),
         interval.map(|interval| format!("Extraction interval : {interval}")),
         Some(format!("Report at {}", report.generated.format("%Y-%m-%d %H:%M"))),
-        Some(format!("Server: {address}({})", report.server.name)),
+        Some(server),
     ];
     let lines: Vec<_> = (lines.into_iter().flatten())
         .map(|line| ellipsis(&clean(line.as_bytes()), WIDTH - 9))

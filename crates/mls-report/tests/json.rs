@@ -19,6 +19,7 @@ struct Report {
     program: String,
     generated: chrono::DateTime<chrono::FixedOffset>,
     server: Server,
+    title: Option<String>,
     extraction_interval: Option<String>,
     period: Period,
     attempts: u64,

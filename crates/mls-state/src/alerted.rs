@@ -151,8 +151,15 @@ fn name<'a>(alert: &'a Alert<'_>) -> Cow<'a, str> {
     if alert.kind.is_suspicious_login() {
         format!("{} {}", alert.date.at().date_naive(), key.to_lowercase()).into()
     } else {
-        key.into()
+        key_of_server(key, alert.server.as_deref())
     }
+}
+
+/// The key of what is counted for each server separately; only the key if there is no server.
+#[must_use]
+pub fn key_of_server<'a>(key: &'a str, server: Option<&str>) -> Cow<'a, str> {
+    // Neither an address nor a user has a line break.
+    server.map_or(Cow::Borrowed(key), |server| format!("{key}\n{server}").into())
 }
 
 fn shortened(key: &str) -> String {

@@ -71,8 +71,16 @@ pub(crate) fn legacy(bytes: &[u8]) {
 pub(crate) fn attempts(bytes: &[u8]) {
     let file = MemoryFile::new(bytes);
     let source = mls_attempts::AttemptSource::File { path: file.path(), length: None };
-    let _ = source.read(style(Outcome::Failure).zone, |attempt, _| {
-        let texts = [attempt.ip, attempt.user, attempt.hostname, attempt.country_code, attempt.aso];
+    let reading = mls_attempts::Reading { zone: style(Outcome::Failure).zone, servers: Vec::new() };
+    let _ = source.read(&reading, |attempt, _| {
+        let texts = [
+            attempt.server,
+            attempt.ip,
+            attempt.user,
+            attempt.hostname,
+            attempt.country_code,
+            attempt.aso,
+        ];
         for text in texts.into_iter().flatten() {
             assert!(text.len() <= mls_attempts::MAX_NAME);
             assert!(!text.contains(char::is_control), "{text:?}");

@@ -244,6 +244,10 @@ sections! {
 
         /// The threshold for all failures together.
         total: Option<Threshold> = "";
+
+        /// Whether each server is counted separately, on a central log host for many servers. The
+        /// alert then names the server.
+        by_server: bool = "no";
     }
 
     /// The list of blocked addresses. mls-block makes it from alerts about addresses.

@@ -252,7 +252,7 @@ fn the_shown_configuration_is_read_again_as_the_same() {
                 [logins]\nrecord = yes\n[suspicious]\nguessed_names = 4\nguessed_window = 5h\nshared_users = 6\n\
                 spread_countries = 7\nspread_systems = 8\nspread_window = 9h\ntargeted_addresses = 10\n\
                 ignore_networks = 192.0.2.1/32\nignore_users = u3\n\
-                [alert]\nip = 1/1m\nuser = 2/2h\ntotal = 3/3d\n\
+                [alert]\nip = 1/1m\nuser = 2/2h\ntotal = 3/3d\nby_server = yes\n\
                 [block]\nenforce = nftables, postfix\nallow = 192.0.2.0/24, 2001:db8::/32\ntime = 90s\nmax_time = 2h\nnetwork_from = 9\n\
                 max_entries = 10\ndirectory = /bd\nforms = json, nft\n[retention]\ncsv_days = 7\nlogins_days = 9\nsql_files_days = 8\n\
                 [systemd]\nuser = bob\nextraction_schedule = follow\nreport_schedule = never\nip_update_schedule = daily\n\
