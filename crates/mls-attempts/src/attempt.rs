@@ -80,11 +80,8 @@ impl LineParser {
             };
         if !is_date(date) {
             return if date == "date" {
-                self.of_rows = if line == Column::LOGINS_HEADER.trim_end() {
-                    Outcome::Success
-                } else {
-                    Outcome::Failure
-                };
+                self.of_rows =
+                    if line == Column::LOGINS_HEADER { Outcome::Success } else { Outcome::Failure };
                 Ok(None)
             } else {
                 Err(format!("date {date:?}: not YYYY-MM-DD HH:MM[:SS]"))

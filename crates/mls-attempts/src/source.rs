@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use mls_config::zone::Zone;
 use mls_diag::denied::explained;
 use mls_diag::{Exit, OrExit};
-use mls_event::{Column, Record};
+use mls_event::Record;
 use mls_rotation::{Chain, ChainFile, Committed, Compression, Layout};
 use mls_state::cursor_file::CursorFile;
 use mls_stream::ndjson::Reader;
@@ -245,7 +245,7 @@ fn read(
 ) -> anyhow::Result<ReadSummary> {
     let mut parser = LineParser::new(reading.zone);
     let mut summary = ReadSummary { csv: true, ..ReadSummary::default() };
-    let (mut first, mut cut_off, mut refused) = (true, false, None);
+    let (mut first, mut cut_off) = (true, false);
     while let Some((offset, line)) = reader.next_at(&mut pause)? {
         if first {
             // The first line decides: the name of a server does not begin with a brace.
@@ -274,36 +274,14 @@ fn read(
                     each(&row, offset)?;
                 }
             }
-            Err(why) => {
-                refused.get_or_insert_with(|| is_of_the_python_original(line));
-                reader.bad(why);
-            }
+            Err(why) => reader.bad(why),
         }
     }
     if cut_off {
         return Err(Exit::TempFail.error(CUT_OFF));
     }
-    if let (0, Some(is_old)) = (summary.rows, refused) {
-        return Err(Exit::DataErr.error(unreadable(reader.name(), is_old)));
-    }
     summary.bytes = reader.consumed();
     Ok(summary)
-}
-
-/// The Python original separates cells with semicolons.
-fn is_of_the_python_original(line: &[u8]) -> bool {
-    memchr::memchr_iter(b';', line).count() >= Column::ALL.len() - 1
-}
-
-fn unreadable(name: &str, is_old: bool) -> String {
-    if is_old {
-        format!(
-            "{name} is a CSV of the Python original; convert it first: \
-             mls-csv --decode --legacy < OLD | mls-csv > NEW"
-        )
-    } else {
-        format!("no line of {name} is a row of CSV or a record; is it the right file?")
-    }
 }
 
 /// A progress bar if the file is large and stderr is a terminal.
