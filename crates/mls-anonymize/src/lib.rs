@@ -68,6 +68,7 @@ pub mod record;
 pub mod rules;
 pub mod text;
 
+#[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
 

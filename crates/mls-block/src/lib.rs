@@ -37,6 +37,7 @@
 //! mls-tail --follow LOG | mls-parse | mls-alert --ip 20/10m | mls-block --state S --directory DIR --form cidr,nft
 //! ```
 
+#[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
 

@@ -53,6 +53,7 @@
 //! sort -rn
 //! ```
 
+#[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
 

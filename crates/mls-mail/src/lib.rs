@@ -34,6 +34,7 @@
 //! - If the message is larger than the SIZE that the server announces, a line in the message
 //!   replaces the attachment.
 
+#[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
 

@@ -58,6 +58,7 @@
 //!   the date does not decide. The ledger remembers 4,096; if there are more, those of the oldest
 //!   days are not named again.
 
+#[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
 

@@ -51,6 +51,7 @@
 //! sudo mls-setup --migrate
 //! ```
 
+#[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
 

@@ -71,6 +71,7 @@ pub mod fleet;
 pub mod mapping;
 pub mod schema;
 
+#[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
 

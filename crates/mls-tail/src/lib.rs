@@ -32,6 +32,7 @@
 //! 75 if a later run can read more: a compressed file is still being written, or a file was
 //! truncated while it was read.
 
+#[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
 

@@ -3,6 +3,7 @@
 mod connection;
 mod delivery;
 mod failure;
+#[cfg(feature = "fuzz")]
 pub(crate) mod fuzz;
 mod reply;
 mod session;
