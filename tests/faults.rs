@@ -1,143 +1,11 @@
-//! Whatever dies when: after one clean run, rows equal lines exactly once.
+//! The pipeline on a disk that is full or fails, and with input that is too large or no log: after one
+//! clean run, each line is one row. `kills.rs` kills the pipelines, and `power_loss` cuts the power.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
-use mls_tests::{EXTRACT, Mounted, Site, has, is_root, skip, text, wrong_clock};
-use testdata::random::Random;
-
-/// The stages of the pipeline as processes of their own.
-fn start(site: &Site) -> Vec<Child> {
-    let mut children: Vec<Child> = Vec::new();
-    for stage in EXTRACT.split(" | ") {
-        let mut words = stage.split_ascii_whitespace();
-        let mut command = Command::new(mls_tests::tools().join(words.next().unwrap()));
-        let stdin = children
-            .last_mut()
-            .map_or(Stdio::null(), |before| before.stdout.take().unwrap().into());
-        command
-            .args(words)
-            .current_dir(site.path())
-            .stdin(stdin)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        children.push(command.spawn().unwrap());
-    }
-    children
-}
-
-/// One thing that happens to a log between two runs.
-fn weather(site: &mut Site, random: &mut Random) {
-    let path = |name: &str| site.path().join(name);
-    let exists = |name: &str| path(name).exists();
-    match random.below(8) {
-        // Rotation by rename, with or without compression of what was rotated before.
-        0 | 1 => {
-            // The oldest goes, which on a busy machine no run may have lived long enough to read.
-            if exists("mail.log.6") || exists("mail.log.6.gz") {
-                site.extract_until_clean();
-                let _ =
-                    (fs::remove_file(path("mail.log.6")), fs::remove_file(path("mail.log.6.gz")));
-            }
-            for n in (1..6).rev() {
-                for ending in ["", ".gz"] {
-                    let from = format!("mail.log.{n}{ending}");
-                    if exists(&from) {
-                        fs::rename(path(&from), path(&format!("mail.log.{}{ending}", n + 1)))
-                            .unwrap();
-                    }
-                }
-            }
-            fs::rename(path("mail.log"), path("mail.log.1")).unwrap();
-            File::create(path("mail.log")).unwrap();
-        }
-        2 if exists("mail.log.1") => {
-            let late = site.failures(random.below(5));
-            site.append("mail.log.1", &late);
-        }
-        3 | 4 => {
-            let n = 1 + random.below(3);
-            if exists(&format!("mail.log.{n}")) && !exists(&format!("mail.log.{n}.gz")) {
-                assert!(site.shell(&format!("gzip --fast mail.log.{n}")).status.success());
-            }
-        }
-        _ => {}
-    }
-    site.log(random.below(60));
-}
-
-/// `MLS_ROUNDS` rounds, by default few: `scripts/test --full` runs thousands.
-#[test]
-fn killed_at_random_with_rotation_compression_and_late_writers() {
-    let rounds: u64 = std::env::var("MLS_ROUNDS").map_or(150, |rounds| rounds.parse().unwrap());
-    let mut random =
-        Random::new(std::env::var("MLS_SEED").map_or(20_261_121, |seed| seed.parse().unwrap()));
-    let mut site = Site::new();
-    let (mut died, mut recovered) = (0, 0);
-    for round in 0..rounds {
-        // Old generations pile up, and each is looked at: begin anew now and then.
-        if round % 40 == 39 {
-            site.extract_until_clean();
-            site.assert_exact();
-            recovered += site.files("F.recovered").len();
-            site = Site::new();
-        }
-        weather(&mut site, &mut random);
-        let mut children = start(&site);
-        std::thread::sleep(Duration::from_micros(random.below(12_000)));
-        let victim = usize::try_from(random.below(6)).unwrap();
-        for (n, child) in children.iter_mut().enumerate() {
-            if n == victim || victim == 4 {
-                child.kill().unwrap();
-            }
-        }
-        // Who was not killed may still be at work when the next pipeline begins; the lock and the fence are for that.
-        let wait = random.below(3) > 0;
-        for child in &mut children {
-            if wait {
-                died += u64::from(!child.wait().unwrap().success());
-            }
-        }
-        if !wait {
-            std::thread::spawn(move || children.iter_mut().for_each(|child| drop(child.wait())));
-        }
-    }
-    site.extract_until_clean();
-    site.assert_exact();
-    assert!(died > rounds / 4, "only {died} processes died in {rounds} rounds");
-    println!("{rounds} rounds, {died} deaths, {recovered} files of recovered rows");
-}
-
-#[test]
-fn the_shell_is_killed_with_its_whole_session() {
-    let mut site = Site::new();
-    let mut random = Random::new(5);
-    for _ in 0..20 {
-        site.log(40);
-        let mut shell = Command::new("setsid");
-        let command = site.command(EXTRACT);
-        shell
-            .arg("bash")
-            .args(command.get_args())
-            .current_dir(site.path())
-            .envs(command.get_envs().map(|(k, v)| (k, v.unwrap())));
-        let mut shell = shell.stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_micros(random.below(30_000)));
-        let group = random.below(2) == 0;
-        let target = if group { format!("-{}", shell.id()) } else { shell.id().to_string() };
-        let _ = Command::new("kill")
-            .args(["-9", "--", &target])
-            .stderr(Stdio::null())
-            .status()
-            .unwrap();
-        shell.wait().unwrap();
-    }
-    site.extract_until_clean();
-    site.assert_exact();
-}
+use mls_tests::{EXTRACT, Mounted, Site, has, is_root, skip, text};
 
 /// Lets each call of the sink that changes a file fail in turn.
 #[test]
@@ -254,38 +122,6 @@ fn inode_numbers_that_are_used_again_mislead_nobody() {
 }
 
 #[test]
-fn a_power_failure_leaves_the_csv_and_the_cursor_in_step() {
-    if !is_root() || !has("python3") {
-        return skip("an ext4 that is shut down needs root and python3");
-    }
-    let mut random = Random::new(11);
-    let mut site = Site::new();
-    let mounted = Mounted::ext4("16M");
-    let command = |site: &Site| {
-        let on_disk = |name: &str| mounted.path().join(name).display().to_string();
-        let _ = site;
-        EXTRACT
-            .replace("--cursor-file S", &format!("--cursor-file {}", on_disk("S")))
-            .replace("--append F", &format!("--append {}", on_disk("F")))
-    };
-    for round in 0..12 {
-        site.log(50);
-        let mut pipeline = site.command(&command(&site)).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_micros(random.below(25_000)));
-        // EXT4_IOC_SHUTDOWN without flushing the journal: what was not synced is gone.
-        mounted.shut_down();
-        pipeline.wait().unwrap();
-        mounted.remount();
-        if round % 3 == 2 {
-            let output = site.shell(&command(&site));
-            assert!(output.status.success(), "{}", text(&output.stderr));
-            fs::copy(mounted.path().join("F"), site.path().join("F")).unwrap();
-            site.assert_exact();
-        }
-    }
-}
-
-#[test]
 fn a_line_of_a_gibibyte_passes_in_64_mib() {
     let mut site = Site::new();
     site.log(5);
@@ -342,26 +178,6 @@ fn what_is_no_regular_file_is_refused_by_name_at_once() {
     let mut site = Site::new();
     site.log(3);
     assert!(site.shell("mkfifo mail.log.1; mkdir mail.log.2").status.success());
-    site.extract();
-    site.assert_exact();
-}
-
-#[test]
-fn a_clock_that_jumps_changes_nothing() {
-    if !has("faketime") {
-        return skip("faketime is not installed");
-    }
-    let mut site = Site::new();
-    for (round, clock) in ["-400d", "+0", "+4000d", "-1d", "+0"].iter().enumerate() {
-        site.log(20);
-        if round % 2 == 1 {
-            assert!(site.shell("mv mail.log mail.log.1 && gzip -f mail.log.1 && mv mail.log.1.gz mail.log.$RANDOM.gz; touch mail.log").status.success());
-            site.log(20);
-        }
-        let script = EXTRACT.replace("mls-", &format!("{} mls-", wrong_clock(clock)));
-        let output = site.shell(&script);
-        assert!(output.status.success(), "{clock}: {}", text(&output.stderr));
-    }
     site.extract();
     site.assert_exact();
 }
