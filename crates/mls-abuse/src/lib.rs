@@ -59,7 +59,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         }
         None => Reader::stdin()?,
     };
-    let mut evidence = Evidence::read(reader, args.network, args.timezone)?;
+    let mut evidence = Evidence::read(reader, args.network, args.zone.timezone)?;
     if let Some(log) = &args.log {
         evidence.read_log(log, args.network)?;
     }

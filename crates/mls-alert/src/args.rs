@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use mls_config::config::Threshold;
-use mls_config::zone::Zone;
 
 /// Report suspicious logins, and addresses and users with too many failed logins
 ///
@@ -15,61 +14,52 @@ use mls_config::zone::Zone;
 pub struct Args {
     /// What to read; `-` is standard input. Default: the CSV that --config names, else standard input
     #[arg(value_name = "FILE")]
-    pub file: Option<PathBuf>,
+    pub(crate) file: Option<PathBuf>,
 
     /// Alert on N failed logins from one address within TIME, such as 20/10m. Default: `[alert] ip`
     #[arg(long, value_name = "N/TIME")]
-    pub ip: Option<Threshold>,
+    pub(crate) ip: Option<Threshold>,
 
     /// Alert on N failed logins of one user within TIME. Default: `[alert] user`
     #[arg(long, value_name = "N/TIME")]
-    pub user: Option<Threshold>,
+    pub(crate) user: Option<Threshold>,
 
     /// Alert on N failed logins in total within TIME. Default: `[alert] total`
     #[arg(long, value_name = "N/TIME")]
-    pub total: Option<Threshold>,
+    pub(crate) total: Option<Threshold>,
 
     /// The CSV of successful logins, to find suspicious ones. Default: the one that --config names, if `[logins]` record is yes
     #[arg(long, value_name = "FILE")]
-    pub logins: Option<PathBuf>,
+    pub(crate) logins: Option<PathBuf>,
 
     /// File in which to remember past alerts. Default with --config: alerts.cursor in `state_dir` if a file is read, and
     /// alerts.ledger with --framed
     #[arg(long, value_name = "CURSOR")]
-    pub cursor_file: Option<PathBuf>,
+    pub(crate) cursor_file: Option<PathBuf>,
 
     /// Only attempts of this server, as the log names it; give it several times for several servers
     #[arg(long, value_name = "NAME")]
-    pub server: Vec<String>,
+    pub(crate) server: Vec<String>,
 
     /// Count each server separately, and name it in the alert. Default: `[alert] by_server`
     #[arg(long)]
-    pub by_server: bool,
+    pub(crate) by_server: bool,
 
     /// Keep running until SIGTERM, and check again after each commit to the files
     #[arg(long)]
-    pub follow: bool,
+    pub(crate) follow: bool,
 
     /// Let the program that reads the records, such as mls-mail, write the cursor file
     #[arg(long)]
-    pub framed: bool,
+    pub(crate) framed: bool,
 
     /// Read only the part of FILE that is committed in this cursor file, which belongs to the tool that appends to FILE. Default
     /// for the CSV of --config: its state.offset
     #[arg(long, value_name = "CURSOR")]
-    pub committed_by: Option<PathBuf>,
-
-    /// The time zone of dates in the CSV and in alerts: local, Europe/Paris, +02:00
-    #[arg(long, value_name = "ZONE", default_value = "local", allow_hyphen_values = true)]
-    pub timezone: Zone,
+    pub(crate) committed_by: Option<PathBuf>,
 
     #[command(flatten)]
-    #[expect(missing_docs, reason = "the help text would be shown")]
-    pub common: mls_cli::Common,
-
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "the help text would be shown")]
-    pub strict: mls_cli::Strict,
+    pub(crate) zone: mls_cli::ZoneFlag,
 }
 
 const EXAMPLES: &str = "\
@@ -79,11 +69,5 @@ Examples:
   mls-alert --config /etc/maillogsentinel.conf --framed | mls-mail --config /etc/maillogsentinel.conf";
 
 impl mls_cli::Args for Args {
-    fn common(&self) -> &mls_cli::Common {
-        &self.common
-    }
-
-    fn strict(&self) -> bool {
-        self.strict.strict
-    }
+    const STRICT: bool = true;
 }

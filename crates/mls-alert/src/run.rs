@@ -100,7 +100,7 @@ impl Job {
 
     /// Looks at everything that is recorded.
     fn look(&self, sources: Sources, output: &mut Output) -> anyhow::Result<()> {
-        let zone = self.args.timezone;
+        let zone = self.args.zone.timezone;
         let thresholds = Thresholds::new(&self.thresholds);
         let rules = sources.may_hold_logins.then(|| Suspicious::new(&self.config.suspicious, zone));
         let since = output.cursor.as_ref().map(|_| Utc::now().timestamp() - FIRST_LOOK_BACK);
@@ -115,10 +115,10 @@ impl Job {
     fn horizon(&self, detector: &Detector) -> Option<DateTime<FixedOffset>> {
         if detector.suspicious.is_some() {
             // Without a cursor file everything is reported.
-            detector.since.and_then(|_| horizon(&self.config, self.args.timezone))
+            detector.since.and_then(|_| horizon(&self.config, self.args.zone.timezone))
         } else {
             let first = DateTime::from_timestamp(detector.first_counted()?, 0)?;
-            Some(self.args.timezone.show(&first))
+            Some(self.args.zone.timezone.show(&first))
         }
     }
 }

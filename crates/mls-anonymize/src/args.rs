@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use mls_cli::{Common, Strict};
 
 use crate::class::Class;
 
@@ -17,52 +16,44 @@ use crate::class::Class;
 pub struct Args {
     /// Read FILE; decompress it if its name ends in .gz
     #[arg(long, short, value_name = "FILE")]
-    pub input: Option<PathBuf>,
+    pub(crate) input: Option<PathBuf>,
 
     /// Write to FILE, completely or not at all; compress it if its name ends in .gz
     #[arg(long, short, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
 
     /// Read the key, 64 hexadecimal digits, from FILE. The same key gives the same pseudonyms in each
     /// run and on each machine. Without this option, each run uses a new random key
     #[arg(long, value_name = "FILE")]
-    pub key_file: Option<PathBuf>,
+    pub(crate) key_file: Option<PathBuf>,
 
     /// Do not replace these classes
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    pub keep: Vec<Class>,
+    pub(crate) keep: Vec<Class>,
 
     /// Replace queue IDs too
     #[arg(long)]
-    pub queue_ids: bool,
+    pub(crate) queue_ids: bool,
 
     /// Also replace text that matches the patterns in FILE. Each line holds a CLASS and a regular
     /// expression. Its first group is replaced, or the whole match if it has no group
     #[arg(long, value_name = "FILE")]
-    pub rules: Option<PathBuf>,
+    pub(crate) rules: Option<PathBuf>,
 
     /// Write a list of the pseudonyms and their originals to FILE, readable only by you; compress it
     /// if its name ends in .gz
     #[arg(long, value_name = "FILE")]
-    pub map: Option<PathBuf>,
+    pub(crate) map: Option<PathBuf>,
 
     /// Check the result before it is written: the parser must read the same from it, and no replaced
     /// text may still occur in it. Otherwise write nothing and exit with 65
     #[arg(long)]
-    pub verify: bool,
+    pub(crate) verify: bool,
 
     /// Let --verify accept the words and phrases in FILE, one on each line, even if they are also
     /// names
     #[arg(long, value_name = "FILE", requires = "verify")]
-    pub allow_words: Option<PathBuf>,
-
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "the help text would be shown")]
-    pub strict: Strict,
-
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "the help text would be shown")]
-    pub common: Common,
+    pub(crate) allow_words: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
@@ -73,11 +64,5 @@ Examples:
   mls-parse < mail.log | mls-anonymize --key-file key --keep host > share.ndjson";
 
 impl mls_cli::Args for Args {
-    fn common(&self) -> &Common {
-        &self.common
-    }
-
-    fn strict(&self) -> bool {
-        self.strict.strict
-    }
+    const STRICT: bool = true;
 }

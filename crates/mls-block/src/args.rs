@@ -7,7 +7,6 @@ use chrono::{DateTime, FixedOffset};
 use clap::{Parser, Subcommand};
 use ipnet::IpNet;
 use mls_config::config::TimeSpan;
-use mls_config::zone::Zone;
 
 use crate::form::Form;
 
@@ -24,12 +23,6 @@ pub struct Args {
 
     #[command(flatten)]
     pub(crate) settings: Flags,
-
-    #[command(flatten)]
-    pub(crate) common: mls_cli::Common,
-
-    #[command(flatten)]
-    pub(crate) strict: mls_cli::Strict,
 }
 
 /// What to do instead of reading alerts.
@@ -46,7 +39,7 @@ pub(crate) enum Command {
     /// Unblock an address or a network; only new alerts block it again
     Remove {
         /// The address or the network
-        #[arg(value_name = "IP", value_parser = network)]
+        #[arg(value_name = "IP", value_parser = mls_cli::network)]
         network: IpNet,
     },
 }
@@ -90,7 +83,7 @@ pub(crate) struct Flags {
     pub(crate) max_entries: Option<usize>,
 
     /// Address or network that is never blocked, in addition to `[block] allow`; can be repeated
-    #[arg(long, value_name = "CIDR", value_parser = network, global = true)]
+    #[arg(long, value_name = "CIDR", value_parser = mls_cli::network, global = true)]
     pub(crate) allow: Vec<IpNet>,
 
     /// Successful logins, as CSV or NDJSON records; addresses from which users logged in are not
@@ -98,15 +91,8 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) logins: Option<PathBuf>,
 
-    /// Time zone of dates in the CSV of --logins and in the output: local, Europe/Paris, +02:00
-    #[arg(
-        long,
-        value_name = "ZONE",
-        default_value = "local",
-        allow_hyphen_values = true,
-        global = true
-    )]
-    pub(crate) timezone: Zone,
+    #[command(flatten)]
+    pub(crate) zone: mls_cli::ZoneFlag,
 
     /// Name of the jail in the form fail2ban
     #[arg(long, value_name = "NAME", default_value = "maillogsentinel", value_parser = jail, global = true)]
@@ -125,14 +111,6 @@ Examples:
   mls-block --state block.state list --form nft | nft -f -
   mls-block --state block.state why 192.0.2.1";
 
-fn network(text: &str) -> Result<IpNet, String> {
-    let address = || text.parse::<IpAddr>().map(|ip| IpNet::from(ip.to_canonical()));
-    text.parse::<IpNet>()
-        .or_else(|_| address())
-        .map(|network| network.trunc())
-        .map_err(|_| "give an address or a network such as 192.0.2.1 or 192.0.2.0/24".into())
-}
-
 /// The name becomes a word of a command.
 fn jail(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -144,11 +122,5 @@ fn jail(text: &str) -> Result<String, String> {
 }
 
 impl mls_cli::Args for Args {
-    fn common(&self) -> &mls_cli::Common {
-        &self.common
-    }
-
-    fn strict(&self) -> bool {
-        self.strict.strict
-    }
+    const STRICT: bool = true;
 }

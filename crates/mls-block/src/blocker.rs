@@ -76,7 +76,7 @@ impl Blocker {
         let of_config = || config.paths.state_dir.map(|dir| dir.join("block.state"));
         let recorded = config.paths.logins_filename.filter(|_| config.logins.record);
         let logins = match flags.logins.or(recorded) {
-            Some(path) => Logins::of(path, flags.timezone),
+            Some(path) => Logins::of(path, flags.zone.timezone),
             None => Logins::none(),
         };
         Ok(Self {
@@ -96,7 +96,7 @@ impl Blocker {
                 forms: block.forms.into_iter().map(Form::from).collect(),
                 jail: flags.jail,
             },
-            zone: flags.timezone,
+            zone: flags.zone.timezone,
             fixed_now: flags.now.map(|now| now.timestamp()),
             pending: Vec::new(),
             written: None,

@@ -5,6 +5,8 @@
 
 #![warn(missing_docs)]
 
-pub mod process;
+mod flags;
+mod process;
 
-pub use process::{Args, Common, Strict, main};
+pub use flags::{ZoneFlag, network, outcomes, strict};
+pub use process::{Args, command, main};

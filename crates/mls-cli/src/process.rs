@@ -5,41 +5,49 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Arg, ArgAction, ArgMatches, Command, Parser, value_parser};
 
 use mls_config::Config;
 use mls_diag::{Exit, diag};
 use mls_stream::{ndjson, signals};
 
-/// The flags that every tool has.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub struct Common {
-    /// Configuration file with the defaults of the flags; without this flag no file is read
-    #[arg(long, value_name = "FILE", global = true)]
-    pub config: Option<PathBuf>,
+use crate::flags::strict;
 
-    /// Print the effective configuration, one `section.key=value` per line, and exit
-    #[arg(long, global = true, hide = true, requires = "config")]
-    pub show_config: bool,
-}
-
-/// The flag of tools that read records.
-#[derive(Clone, Copy, Debug, clap::Args)]
-pub struct Strict {
-    /// Exit with 65 if any record was bad, after all other records were processed
-    #[arg(long)]
-    pub strict: bool,
-}
-
-/// A tool's command line.
+/// The command line of a tool.
+///
+/// `mls_cli` adds the flag `--config` to it, and `--strict` if the tool reads records.
 pub trait Args: Parser {
-    /// The flags that every tool has.
-    fn common(&self) -> &Common;
+    /// Whether the tool has `--strict`: it reads records, and a bad one can change the exit code.
+    const STRICT: bool = false;
 
-    /// Whether a bad record changes the exit code.
-    fn strict(&self) -> bool {
-        false
+    /// Whether `--config` names the configuration with the defaults of the flags. If not, the tool can
+    /// have a flag of this name with another meaning.
+    const CONFIG: bool = true;
+}
+
+/// Returns the command line of a tool with the flags that this crate adds.
+#[must_use]
+pub fn command<A: Args>() -> Command {
+    let mut command = A::command();
+    if A::STRICT {
+        command = command.arg(strict());
     }
+    if A::CONFIG {
+        let config = Arg::new("config")
+            .long("config")
+            .value_name("FILE")
+            .value_parser(value_parser!(PathBuf))
+            .global(true)
+            .help("Configuration file with the defaults of the flags; without this flag no file is read");
+        let show_config = Arg::new("show_config")
+            .long("show-config")
+            .action(ArgAction::SetTrue)
+            .requires("config")
+            .global(true)
+            .hide(true);
+        command = command.args([config, show_config]);
+    }
+    command
 }
 
 /// Runs a tool and returns its exit code. Never panics: a bug is exit 70.
@@ -49,10 +57,12 @@ pub fn main<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> ExitCode {
 }
 
 fn process<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> u8 {
-    let name = A::command().get_name().to_owned();
-    diag::start(&name);
-    let args = match A::try_parse() {
-        Ok(args) => args,
+    let command = command::<A>();
+    diag::start(command.get_name());
+    let parsed =
+        command.try_get_matches().and_then(|found| Ok((A::from_arg_matches(&found)?, found)));
+    let (args, found) = match parsed {
+        Ok(parsed) => parsed,
         // clap chooses between stdout and stderr, and whether to use colours.
         Err(error) => {
             let code = if error.use_stderr() { Exit::Usage as u8 } else { 0 };
@@ -63,9 +73,10 @@ fn process<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> u8 {
         }
     };
     signals::survive_file_size_limit();
-    let strict = args.strict();
-    let result = configure(args.common()).and_then(|config| {
-        if args.common().show_config {
+    let show = is_given(&found, "show_config");
+    let path = found.get_one::<PathBuf>("config").filter(|_| A::CONFIG);
+    let result = configure(path, show).and_then(|config| {
+        if show {
             Ok(std::io::stdout().write_all(config.show().as_bytes())?)
         } else {
             run(args, config)
@@ -73,7 +84,7 @@ fn process<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> u8 {
     });
     let bad = diag::finish();
     match result {
-        Ok(()) if strict && bad > 0 => Exit::DataErr as u8,
+        Ok(()) if bad > 0 && is_given(&found, "strict") => Exit::DataErr as u8,
         Ok(()) => 0,
         // The reader of our output has exited, so there is nothing to report.
         Err(error) if ndjson::output_closed(&error) => 0,
@@ -84,14 +95,18 @@ fn process<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> u8 {
     }
 }
 
-fn configure(common: &Common) -> anyhow::Result<Config> {
-    let Some(path) = &common.config else { return Ok(Config::default()) };
+/// Returns whether a flag without value is given, to the tool or to its subcommand.
+fn is_given(found: &ArgMatches, flag: &str) -> bool {
+    matches!(found.try_get_one(flag), Ok(Some(true)))
+        || found.subcommand().is_some_and(|(_, found)| is_given(found, flag))
+}
+
+fn configure(path: Option<&PathBuf>, show: bool) -> anyhow::Result<Config> {
+    let Some(path) = path else { return Ok(Config::default()) };
     let config = Config::load(path)?;
     // root may run --show-config. Do not create a log file that belongs to root in the directory of
     // the service.
-    if !common.show_config
-        && let Some(path) = &config.general.log_file
-    {
+    if !show && let Some(path) = &config.general.log_file {
         diag::log_to(path, config.general.log_level);
     }
     Ok(config)

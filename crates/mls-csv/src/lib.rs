@@ -68,7 +68,7 @@ use reconcile::{OnMismatch, Target};
 /// The error that ends the run early, with its exit code.
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let outcome = args.outcome.unwrap_or(Outcome::Failure);
-    let style = row::Style { outcome, zone: args.timezone, seconds: args.seconds };
+    let style = row::Style { outcome, zone: args.zone.timezone, seconds: args.seconds };
     let (append, cursor_file) = match args.append {
         Some(None) => {
             let none =

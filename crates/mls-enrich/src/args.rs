@@ -37,10 +37,6 @@ pub struct Args {
     /// Look up private, loopback, link-local and documentation addresses too
     #[arg(long)]
     pub(crate) dns_private: bool,
-    #[command(flatten)]
-    pub(crate) common: mls_cli::Common,
-    #[command(flatten)]
-    pub(crate) strict: mls_cli::Strict,
 }
 
 fn server(text: &str) -> Result<SocketAddr, String> {
@@ -59,11 +55,5 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 impl mls_cli::Args for Args {
-    fn common(&self) -> &mls_cli::Common {
-        &self.common
-    }
-
-    fn strict(&self) -> bool {
-        self.strict.strict
-    }
+    const STRICT: bool = true;
 }

@@ -26,8 +26,6 @@ pub struct Args {
     pub(crate) command: Command,
     #[command(flatten)]
     pub(crate) databases: Flags,
-    #[command(flatten)]
-    pub(crate) common: mls_cli::Common,
 }
 
 #[derive(Debug, Subcommand)]
@@ -48,8 +46,4 @@ pub(crate) enum Command {
     Addresses(Vec<String>),
 }
 
-impl mls_cli::Args for Args {
-    fn common(&self) -> &mls_cli::Common {
-        &self.common
-    }
-}
+impl mls_cli::Args for Args {}

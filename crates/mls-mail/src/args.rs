@@ -13,31 +13,23 @@ use clap::Parser;
 pub struct Args {
     /// Send a short test message
     #[arg(long)]
-    pub test: bool,
+    pub(crate) test: bool,
 
     /// Print the message instead of sending it
     #[arg(long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
 
     /// File in which to remember sent messages. Default with --config: mail.ledger in `state_dir`, or alerts.ledger for alerts
     #[arg(long, value_name = "FILE")]
-    pub ledger: Option<PathBuf>,
+    pub(crate) ledger: Option<PathBuf>,
 
     /// How long to wait for each reply of the mail server; the reply to the message itself may take six times as long
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
-    pub smtp_timeout: u16,
+    pub(crate) smtp_timeout: u16,
 
     /// Send at most one mail about alerts in this time; the next mail has all alerts since then
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
-    pub alert_interval: u32,
-
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "the help text would be shown")]
-    pub common: mls_cli::Common,
-
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "the help text would be shown")]
-    pub strict: mls_cli::Strict,
+    pub(crate) alert_interval: u32,
 }
 
 const EXAMPLES: &str = "\
@@ -48,11 +40,5 @@ Examples:
   printf 'Subject: hello\\n\\nfrom a script\\n' | mls-mail --config C";
 
 impl mls_cli::Args for Args {
-    fn common(&self) -> &mls_cli::Common {
-        &self.common
-    }
-
-    fn strict(&self) -> bool {
-        self.strict.strict
-    }
+    const STRICT: bool = true;
 }

@@ -89,7 +89,7 @@ impl Scanner {
             search: Search::new(&daemons, &args.outcome)?,
             daemons,
             outcomes: args.outcome.clone(),
-            zone: args.timezone,
+            zone: args.zone.timezone,
             reference_time: args.reference_time,
             server: args.server.clone(),
             ignore_nets: [args.ignore_net.as_slice(), &filter.ignore_networks].concat(),

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, ValueEnum};
 use mls_config::moment::{Day, Moment};
-use mls_config::zone::Zone;
 
 /// Report failed logins, for people and for machines
 ///
@@ -17,75 +16,66 @@ pub struct Args {
     /// Files to read, each after its rotated files; `-` is standard input. Default: the CSV that
     /// --config names, else standard input
     #[arg(value_name = "FILE")]
-    pub files: Vec<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
 
     /// Read successful logins from FILE, to find suspicious ones; `-` is standard input. Default:
     /// `logins_filename` of --config with `[logins] record = yes`
     #[arg(long, value_name = "FILE")]
-    pub logins: Option<PathBuf>,
+    pub(crate) logins: Option<PathBuf>,
 
     /// List the logins of this account instead of a report, suspicious ones first. Default period:
     /// all time
     #[arg(long, value_name = "USER", conflicts_with = "since_last")]
-    pub account: Option<String>,
+    pub(crate) account: Option<String>,
 
     /// Report this day: today (the default), yesterday or YYYY-MM-DD
     #[arg(long, value_name = "DAY", conflicts_with_all = ["since", "until", "since_last"])]
-    pub date: Option<Day>,
+    pub(crate) date: Option<Day>,
 
     /// Report from this day or minute: yesterday, YYYY-MM-DD, "YYYY-MM-DD HH:MM"
     #[arg(long, value_name = "TIME", conflicts_with = "since_last")]
-    pub since: Option<Moment>,
+    pub(crate) since: Option<Moment>,
 
     /// Report up to the end of this day, or up to the beginning of this minute
     #[arg(long, value_name = "TIME", conflicts_with = "since_last")]
-    pub until: Option<Moment>,
+    pub(crate) until: Option<Moment>,
 
     /// Report what came after the last digest that mls-mail committed
     #[arg(long)]
-    pub since_last: bool,
+    pub(crate) since_last: bool,
 
     /// The ledger of mls-mail, for --since-last. Default: mail.ledger in the `state_dir` of
     /// --config
     #[arg(long, value_name = "FILE", requires = "since_last")]
-    pub ledger: Option<PathBuf>,
+    pub(crate) ledger: Option<PathBuf>,
 
     /// Read only the committed part of FILE; CURSOR is the cursor file of the tool that appends to
     /// FILE. Default for the CSV of --config: state.offset in its `state_dir`
     #[arg(long, value_name = "CURSOR")]
-    pub committed_by: Option<PathBuf>,
+    pub(crate) committed_by: Option<PathBuf>,
 
     /// What the digest is about, in its subject and heading. Default: the name of this machine
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
-    pub title: Option<String>,
+    pub(crate) title: Option<String>,
 
     /// Only attempts of this server, as the log names it; give it several times for several servers
     #[arg(long, value_name = "NAME")]
-    pub server: Vec<String>,
+    pub(crate) server: Vec<String>,
 
     /// Maximum number of rows in a list
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
-    pub top: u16,
+    pub(crate) top: u16,
 
-    /// The time zone of dates in the CSV and in the report: local, Europe/Paris, +02:00
-    #[arg(long, value_name = "ZONE", default_value = "local", allow_hyphen_values = true)]
-    pub timezone: Zone,
+    #[command(flatten)]
+    pub(crate) zone: mls_cli::ZoneFlag,
 
     /// What to write
     #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
+    pub(crate) format: Format,
 
     /// Replace FILE in one step instead of writing to standard output
     #[arg(long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "the help text would be shown")]
-    pub common: mls_cli::Common,
-
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "the help text would be shown")]
-    pub strict: mls_cli::Strict,
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// `--format`.
@@ -115,11 +105,5 @@ Examples:
   zcat mail.log.2.gz | mls-parse | mls-enrich | mls-report --date 2026-06-01";
 
 impl mls_cli::Args for Args {
-    fn common(&self) -> &mls_cli::Common {
-        &self.common
-    }
-
-    fn strict(&self) -> bool {
-        self.strict.strict
-    }
+    const STRICT: bool = true;
 }

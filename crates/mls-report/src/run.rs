@@ -36,7 +36,7 @@ use crate::{html, prometheus, text};
 /// # Errors
 /// Exit 66 or 77 if FILE cannot be opened, 74 if reading or writing fails, 78 if a cursor file is damaged.
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
-    let job = Job { now: args.timezone.now(), machine: Machine::this(), args, config };
+    let job = Job { now: args.zone.timezone.now(), machine: Machine::this(), args, config };
     let scope = job.scope()?;
     if let Some(user) = &job.args.account {
         return job.report_account(&scope, user);
@@ -96,7 +96,7 @@ impl Job {
         }
         let since_last = SinceLast {
             ledger: &self.ledger()?,
-            zone: self.args.timezone,
+            zone: self.args.zone.timezone,
             now: self.now,
             committed: committed.as_ref(),
         };
@@ -238,7 +238,7 @@ impl Job {
             title: self.args.title.clone(),
             interval: self.config.systemd.extraction_schedule.clone(),
             generated: self.now,
-            zone: self.args.timezone,
+            zone: self.args.zone.timezone,
             top: self.args.top.into(),
         };
         Ok(Report::new(&tally, &names, about))
@@ -286,7 +286,7 @@ impl Job {
     }
 
     fn reading(&self) -> Reading {
-        Reading { zone: self.args.timezone, servers: self.args.server.clone() }
+        Reading { zone: self.args.zone.timezone, servers: self.args.server.clone() }
     }
 
     /// The record of successful logins, up to what its sink has committed.

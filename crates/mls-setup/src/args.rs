@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use mls_cli::Common;
 
 /// Set MailLogSentinel up: configuration, user, directories, schedules, log rotation
 ///
@@ -38,9 +37,6 @@ pub struct Args {
     /// Set up the system in DIR, such as a mounted image, instead of the running one
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub(crate) root: PathBuf,
-
-    #[arg(skip)]
-    common: Common,
 }
 
 /// What to do: exactly one of these.
@@ -72,7 +68,5 @@ pub(crate) struct Mode {
 }
 
 impl mls_cli::Args for Args {
-    fn common(&self) -> &Common {
-        &self.common
-    }
+    const CONFIG: bool = false;
 }

@@ -2,11 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
-use mls_cli::{Common, Strict};
+use mls_cli::outcomes;
 use mls_config::moment::Moment;
-use mls_config::zone::Zone;
 use mls_event::Outcome;
 
 use crate::dialect::Dialect;
@@ -29,9 +27,6 @@ pub struct Args {
     /// JSON file that maps members of events to columns [default: from --config, else built in]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) mapping: Option<PathBuf>,
-
-    #[command(flatten)]
-    pub(crate) common: Common,
 }
 
 #[derive(Debug, Subcommand)]
@@ -49,6 +44,7 @@ pub(crate) enum Command {
     ///
     /// With input from mls-tail --framed, load commits rows and position together, so that each event is
     /// stored exactly once. It commits plain events in one transaction.
+    #[command(arg = mls_cli::strict())]
     Load {
         #[command(flatten)]
         database: DatabaseFlags,
@@ -56,8 +52,6 @@ pub(crate) enum Command {
         source: SourceFlag,
         #[command(flatten)]
         outcome: OutcomeFlag,
-        #[command(flatten)]
-        strict: Strict,
     },
     /// Print the position that load has committed, for mls-tail --cursor-file <(mls-sql cursor)
     Cursor {
@@ -69,6 +63,7 @@ pub(crate) enum Command {
     /// Read events from the database and write them as records, in the order of time
     ///
     /// Each row becomes one record, with the members that have a column in the table.
+    #[command(arg = mls_cli::strict())]
     Dump {
         #[command(flatten)]
         database: DatabaseFlags,
@@ -78,10 +73,8 @@ pub(crate) enum Command {
         /// Only events until the end of this day, or until this minute
         #[arg(long, value_name = "TIME")]
         until: Option<Moment>,
-        /// Time zone of --since and --until: local, an IANA name such as Europe/Paris, or an offset
-        /// such as +02:00
-        #[arg(long, value_name = "ZONE", default_value = "local", allow_hyphen_values = true)]
-        timezone: Zone,
+        #[command(flatten)]
+        zone: mls_cli::ZoneFlag,
         /// Only events of this mail server; can be given several times
         #[arg(long, value_name = "NAME")]
         server: Vec<String>,
@@ -89,10 +82,8 @@ pub(crate) enum Command {
         #[arg(long, value_name = "NAME")]
         source: Vec<String>,
         /// Only events with these outcomes [default: all]
-        #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = outcomes())]
+        #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = outcomes(Outcome::ALL))]
         outcome: Vec<Outcome>,
-        #[command(flatten)]
-        strict: Strict,
     },
     /// Add the columns of this version to tables that an older version created
     Migrate {
@@ -106,9 +97,8 @@ pub(crate) enum Command {
         /// The first day to keep: YYYY-MM-DD
         #[arg(long, value_name = "DATE")]
         before: Moment,
-        /// Zone of --before: local, an IANA name such as Europe/Paris, or an offset such as +02:00
-        #[arg(long, value_name = "ZONE", default_value = "local", allow_hyphen_values = true)]
-        timezone: Zone,
+        #[command(flatten)]
+        zone: mls_cli::ZoneFlag,
         #[command(flatten)]
         database: DatabaseFlags,
     },
@@ -122,6 +112,7 @@ pub(crate) enum Command {
         database: DatabaseFlags,
     },
     /// Read events from standard input and write SQL
+    #[command(arg = mls_cli::strict())]
     Export {
         #[command(flatten)]
         dialect: DialectFlag,
@@ -138,8 +129,6 @@ pub(crate) enum Command {
         source: Option<String>,
         #[command(flatten)]
         outcome: OutcomeFlag,
-        #[command(flatten)]
-        strict: Strict,
     },
     /// Run the SQL files in DIR that were not imported yet, in the order of their names
     Import {
@@ -194,13 +183,14 @@ pub(crate) struct SourceFlag {
 #[derive(Debug, clap::Args)]
 pub(crate) struct OutcomeFlag {
     /// Which events become rows
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "failure", value_parser = outcomes())]
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "failure",
+        value_parser = outcomes(Outcome::ALL)
+    )]
     pub(crate) outcome: Vec<Outcome>,
-}
-
-fn outcomes() -> impl TypedValueParser<Value = Outcome> {
-    PossibleValuesParser::new(Outcome::ALL.map(Outcome::name))
-        .try_map(|name| Outcome::from_name(&name).ok_or("not an outcome"))
 }
 
 const EXAMPLES: &str = "\
@@ -216,17 +206,4 @@ Examples:
 A server on another machine must show a certificate that this machine trusts,\n\
 unless the URL says sslmode=…";
 
-impl mls_cli::Args for Args {
-    fn common(&self) -> &Common {
-        &self.common
-    }
-
-    fn strict(&self) -> bool {
-        match &self.command {
-            Command::Load { strict, .. }
-            | Command::Export { strict, .. }
-            | Command::Dump { strict, .. } => strict.strict,
-            _ => false,
-        }
-    }
-}
+impl mls_cli::Args for Args {}

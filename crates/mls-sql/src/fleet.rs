@@ -28,10 +28,8 @@ use mls_stream::ndjson::Writer;
 
 use crate::database::Database;
 use crate::dialect::Dialect;
-use crate::field::Field;
 use crate::mapping::{LOADED_BY, Mapping};
 use crate::schema::Table;
-use mls_event::Column;
 
 const POSTGRESQL: Dialect = Dialect::Postgresql;
 
@@ -202,11 +200,4 @@ impl Partitions {
         self.months.insert((at.year(), at.month()), exists);
         Ok(exists)
     }
-}
-
-/// Returns the column of the time, which partitions and retention depend on.
-pub(crate) fn time_column(mapping: &Mapping) -> anyhow::Result<&str> {
-    mapping
-        .column(Field::Csv(Column::Date))
-        .ok_or_else(|| Exit::Config.error("the mapping has no column for date"))
 }

@@ -160,13 +160,13 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             &table,
             &Source::new(source.source, source.adopt)?,
         ),
-        Command::Dump { database, since, until, timezone, server, source, outcome, .. } => {
+        Command::Dump { database, since, until, zone, server, source, outcome } => {
             let options = ConnectOptions::new(&database, &settings)?;
             let mapping = mapping(options.dialect())?;
-            let today = timezone.now().date_naive();
+            let today = zone.timezone.now().date_naive();
             let filter = Filter {
-                since: since.map(|since| timezone.read(since.begin(today))),
-                until: until.map(|until| timezone.read(until.end(today))),
+                since: since.map(|since| zone.timezone.read(since.begin(today))),
+                until: until.map(|until| zone.timezone.read(until.end(today))),
                 servers: server,
                 sources: source,
                 outcomes: outcome,
@@ -178,10 +178,10 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             let mapping = mapping(options.dialect())?;
             Database::with(&options, |database| migrate::run(database, &table, &mapping))
         }
-        Command::Prune { before, timezone, database } => {
+        Command::Prune { before, zone, database } => {
             let options = ConnectOptions::new(&database, &settings)?;
             let mapping = mapping(options.dialect())?;
-            let before = timezone.read(before.begin(timezone.now().date_naive()));
+            let before = zone.timezone.read(before.begin(zone.timezone.now().date_naive()));
             Database::with(&options, |database| prune::run(database, &table, &mapping, &before))
         }
         Command::RenameSource { old, new, database } => {

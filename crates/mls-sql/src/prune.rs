@@ -3,10 +3,11 @@
 use anyhow::Context as _;
 use chrono::{DateTime, FixedOffset, NaiveDate};
 use mls_diag::{Exit, count, summary};
+use mls_event::Column;
 
 use crate::database::Database;
 use crate::dialect::Dialect;
-use crate::fleet;
+use crate::field::Field;
 use crate::mapping::{LOADED_BY, Mapping};
 use crate::schema::Table;
 
@@ -74,7 +75,7 @@ fn delete(
     before: &DateTime<FixedOffset>,
 ) -> anyhow::Result<()> {
     let dialect = database.dialect;
-    let (name, time) = (dialect.name(table.name()), dialect.name(fleet::time_column(mapping)?));
+    let (name, time) = (dialect.name(table.name()), dialect.name(time_column(mapping)?));
     let limit = dialect.time(before).context("a date outside the years 1000 to 9999")?;
     let limit = dialect.text(&String::from_utf8_lossy(limit.as_bytes()));
     let id = mapping.columns.iter().find(|c| c.field.is_none() && c.name != LOADED_BY);
@@ -97,4 +98,11 @@ fn delete(
     let rows = count(removed, "event", "events");
     summary(format_args!("removed {rows} from table {} in {}", table.name(), database.shown));
     Ok(())
+}
+
+/// Returns the column of the time.
+fn time_column(mapping: &Mapping) -> anyhow::Result<&str> {
+    mapping
+        .column(Field::Csv(Column::Date))
+        .ok_or_else(|| Exit::Config.error("the mapping has no column for date"))
 }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use mls_cli::Common;
 use mls_config::config::JournalMatch;
 
 /// Print the new lines of a log
@@ -16,67 +15,63 @@ use mls_config::config::JournalMatch;
 pub struct Args {
     /// Logs to read, one after the other [default: `mail_log` of --config, a file or `journal`]
     #[arg(value_name = "LOG", conflicts_with = "journal")]
-    pub logs: Vec<PathBuf>,
+    pub(crate) logs: Vec<PathBuf>,
 
     /// Start from the position in FILE. With --framed, the last tool of the pipeline (such as mls-csv) saves the new position.
     /// Otherwise mls-tail saves it when all lines are written, and lines can be lost if their reader dies [default with
     /// --framed: state.offset in the `state_dir` of --config]
     #[arg(long, value_name = "FILE")]
-    pub cursor_file: Option<PathBuf>,
+    pub(crate) cursor_file: Option<PathBuf>,
 
     /// Write a framed stream, so that mls-csv or mls-sql can commit data and position together
     #[arg(long)]
-    pub framed: bool,
+    pub(crate) framed: bool,
 
     /// Do not end: wait for more lines, also after rotations
     #[arg(long, short)]
-    pub follow: bool,
+    pub(crate) follow: bool,
 
     /// Read only the logs themselves, not their rotated files
     #[arg(long)]
-    pub no_rotated: bool,
+    pub(crate) no_rotated: bool,
 
     /// Directory of the rotated files, logrotate's `olddir` [default: that of LOG]
     #[arg(long, value_name = "DIR", conflicts_with_all = ["journal", "no_rotated"])]
-    pub olddir: Option<PathBuf>,
+    pub(crate) olddir: Option<PathBuf>,
 
     /// Also read files whose names match the shell pattern PATTERN as rotated files, such as 'mail.old*'; PATTERN needs no
     /// .gz, .xz, .bz2 or .zst
     #[arg(long, value_name = "PATTERN", conflicts_with_all = ["journal", "no_rotated"])]
-    pub rotated_as: Option<glob::Pattern>,
+    pub(crate) rotated_as: Option<glob::Pattern>,
 
     /// Read the mail entries of the systemd journal, as lines of journalctl -o json
     #[arg(long)]
-    pub journal: bool,
+    pub(crate) journal: bool,
 
     /// Read the journal in DIR instead of this machine's
     #[arg(long, value_name = "DIR")]
-    pub journal_directory: Option<PathBuf>,
+    pub(crate) journal_directory: Option<PathBuf>,
 
     /// Also read journal entries with FIELD=VALUE, such as CONTAINER_NAME=postfix-mailcow; can be repeated [default with
     /// --config: its `journal_match`]
     #[arg(long, value_name = "FIELD=VALUE", requires = "journal")]
-    pub journal_match: Vec<JournalMatch>,
+    pub(crate) journal_match: Vec<JournalMatch>,
 
     /// Read only the part of LOG that is committed in FILE, the cursor file of the tool that writes LOG
     #[arg(long, value_name = "FILE", conflicts_with = "journal")]
-    pub committed_by: Option<PathBuf>,
+    pub(crate) committed_by: Option<PathBuf>,
 
     /// Read the committed part of the CSV of --config, and continue at the position in `sql_state.offset`
     #[arg(long, requires_all = ["config", "framed"], conflicts_with_all = ["logs", "journal", "committed_by"])]
-    pub csv: bool,
+    pub(crate) csv: bool,
 
     /// Continue at the position for successful logins: logins.offset in the `state_dir` of --config
     #[arg(long, requires_all = ["config", "framed"], conflicts_with_all = ["csv", "cursor_file"])]
-    pub logins: bool,
+    pub(crate) logins: bool,
 
     /// Print the content of the cursor file in readable form, and exit
     #[arg(long)]
-    pub show_cursor: bool,
-
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "the help text would be shown")]
-    pub common: Common,
+    pub(crate) show_cursor: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -86,8 +81,4 @@ Examples:
   mls-tail --follow --no-rotated /var/log/mail.log | mls-parse | jq -r .user
   mls-tail --framed --cursor-file S LOG | mls-parse | mls-enrich | mls-csv --append F --cursor-file S";
 
-impl mls_cli::Args for Args {
-    fn common(&self) -> &Common {
-        &self.common
-    }
-}
+impl mls_cli::Args for Args {}

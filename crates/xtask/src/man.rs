@@ -6,7 +6,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::CommandFactory;
 use clap_complete::{Shell, generate_to};
 use clap_mangen::Man;
 
@@ -15,19 +14,19 @@ use crate::{conf, markdown};
 
 fn tools() -> [clap::Command; 13] {
     [
-        mls_tail::Args::command(),
-        mls_parse::Args::command(),
-        mls_enrich::Args::command(),
-        mls_csv::Args::command(),
-        mls_mail::Args::command(),
-        mls_report::Args::command(),
-        mls_sql::Args::command(),
-        mls_setup::Args::command(),
-        mls_ipdb::Args::command(),
-        mls_alert::Args::command(),
-        mls_abuse::Args::command(),
-        mls_anonymize::Args::command(),
-        mls_block::Args::command(),
+        mls_cli::command::<mls_tail::Args>(),
+        mls_cli::command::<mls_parse::Args>(),
+        mls_cli::command::<mls_enrich::Args>(),
+        mls_cli::command::<mls_csv::Args>(),
+        mls_cli::command::<mls_mail::Args>(),
+        mls_cli::command::<mls_report::Args>(),
+        mls_cli::command::<mls_sql::Args>(),
+        mls_cli::command::<mls_setup::Args>(),
+        mls_cli::command::<mls_ipdb::Args>(),
+        mls_cli::command::<mls_alert::Args>(),
+        mls_cli::command::<mls_abuse::Args>(),
+        mls_cli::command::<mls_anonymize::Args>(),
+        mls_cli::command::<mls_block::Args>(),
     ]
 }
 
@@ -37,14 +36,14 @@ fn tools() -> [clap::Command; 13] {
 /// # Errors
 /// A file cannot be written, or the front end does not print its help.
 pub fn write(directory: &Path, date: &str) -> anyhow::Result<()> {
-    let folder = |name: &str| -> anyhow::Result<PathBuf> {
-        let folder = directory.join(name);
-        fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
-        Ok(folder)
+    let make = |name: &str| -> anyhow::Result<PathBuf> {
+        let directory = directory.join(name);
+        fs::create_dir_all(&directory)
+            .with_context(|| format!("creating {}", directory.display()))?;
+        Ok(directory)
     };
-    let (bash, zsh) = (folder("bash-completion/completions")?, folder("zsh/vendor-completions")?);
-    let pages =
-        [folder("man/man1")?, folder("man/man5")?, folder("man/man7")?, folder("man/man8")?];
+    let (bash, zsh) = (make("bash-completion/completions")?, make("zsh/vendor-completions")?);
+    let pages = [make("man/man1")?, make("man/man5")?, make("man/man7")?, make("man/man8")?];
     for mut command in tools() {
         let name = command.get_name().to_owned();
         // The display name of a subcommand is one word, so it can be the name of its page:
@@ -60,8 +59,8 @@ pub fn write(directory: &Path, date: &str) -> anyhow::Result<()> {
         }
         save(&pages[0].join(format!("{name}.1")), &page(command.clone(), &name, date)?)?;
         // The completions of a tool contain its subcommands.
-        for (shell, folder) in [(Shell::Bash, &bash), (Shell::Zsh, &zsh)] {
-            generate_to(shell, &mut command, &name, folder).context("writing completions")?;
+        for (shell, directory) in [(Shell::Bash, &bash), (Shell::Zsh, &zsh)] {
+            generate_to(shell, &mut command, &name, directory).context("writing completions")?;
         }
         let generated = bash.join(format!("{name}.bash"));
         fs::rename(&generated, bash.join(&name))
