@@ -660,7 +660,7 @@ fn of_two_imports_at_once_one_exits_75() {
         let mut holder = match kind {
             Kind::Sqlite => {
                 let mut holder = Command::new("flock");
-                holder.arg(server.folder().join("events.db.lock")).args([
+                holder.arg(server.directory().join("events.db.lock")).args([
                     "sh",
                     "-c",
                     "echo held; cat",
@@ -712,7 +712,7 @@ fn passwords_come_from_files_or_the_environment_and_the_server_must_prove_its_id
     let mut server = Server::new(Kind::Postgresql);
     let _ = server.query("CREATE ROLE guarded LOGIN SUPERUSER PASSWORD 'open sesame'");
     server.kill();
-    let folder = server.folder().to_owned();
+    let directory = server.directory().to_owned();
     let certificates = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem && \
                         openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout server.key -out server.csr && \
                         openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -copy_extensions copy -out server.pem && \
@@ -725,7 +725,7 @@ fn passwords_come_from_files_or_the_environment_and_the_server_must_prove_its_id
         "data/pg_hba.conf",
         "hostssl all guarded 127.0.0.1/32 scram-sha-256\nhost all mls 127.0.0.1/32 trust\n",
     );
-    let (key, certificate) = (folder.join("server.key"), folder.join("server.pem"));
+    let (key, certificate) = (directory.join("server.key"), directory.join("server.pem"));
     server.start_with(&[
         "-c",
         "ssl=on",

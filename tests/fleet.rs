@@ -388,7 +388,7 @@ fn server_shows_a_certificate_and_gets_the_role_of_its_name() {
         "data/pg_hba.conf",
         "hostssl all mx1 127.0.0.1/32 cert\nhost all mls 127.0.0.1/32 trust\n",
     );
-    let file = |name: &str| server.folder().join(name).display().to_string();
+    let file = |name: &str| server.directory().join(name).display().to_string();
     let flags = [
         "ssl=on".to_owned(),
         format!("ssl_key_file={}", file("localhost.key")),

@@ -60,8 +60,8 @@ impl Front {
 
     fn archive(&self) -> Vec<String> {
         let home = self.site.path().join("home");
-        let folder = fs::read_dir(home).unwrap().next().unwrap().unwrap().path();
-        let mut names: Vec<_> = fs::read_dir(folder)
+        let directory = fs::read_dir(home).unwrap().next().unwrap().unwrap().path();
+        let mut names: Vec<_> = fs::read_dir(directory)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
@@ -123,8 +123,8 @@ fn the_exit_code_is_that_of_the_stage_that_failed() {
 #[test]
 fn a_unit_without_a_pipeline_is_an_error_of_every_command_that_runs_it() {
     let front = Front::new("conf", "");
-    for folder in ["scripts", "systemd"] {
-        fs::create_dir(front.site.path().join(folder)).unwrap();
+    for directory in ["scripts", "systemd"] {
+        fs::create_dir(front.site.path().join(directory)).unwrap();
     }
     let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let script = front.site.path().join("scripts/maillogsentinel");
@@ -453,9 +453,9 @@ fn run_by_root_it_leaves_no_file_of_root() {
     let config = fs::read_to_string(&front.config).unwrap().replace("user = root", "user = nobody");
     front.site.write("conf", &config);
     let dir = front.site.path();
-    for folder in [dir.to_owned(), dir.join("state")] {
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
-        chown(&folder, Some(65534), Some(65534)).unwrap();
+    for directory in [dir.to_owned(), dir.join("state")] {
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+        chown(&directory, Some(65534), Some(65534)).unwrap();
     }
     front.succeeds(&[]);
     for file in ["F", "F.lock", "state/state.offset", "x.log"] {

@@ -134,15 +134,15 @@ fn a_bad_row_is_named_and_the_others_are_converted() {
     assert!(said.contains("\"2026-06-01\": not dd/mm/yyyy HH:MM"), "{said}");
 }
 
-/// An installation that the original itself has made, with its paths in a new folder. It has 82 rows
+/// An installation that the original itself has made, with its paths in a new directory. It has 82 rows
 /// on four days. The first 65 are in the database, 10 are in an SQL file, and 7 were not exported.
 fn installation() -> Site {
     let site = Site::new();
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/original");
-    for folder in ["log/sql", "state", "maillog"] {
-        fs::create_dir_all(site.path().join(folder)).unwrap();
+    for directory in ["log/sql", "state", "maillog"] {
+        fs::create_dir_all(site.path().join(directory)).unwrap();
     }
-    for (name, folder) in [
+    for (name, directory) in [
         ("maillogsentinel.csv", "log"),
         ("mail.log", "maillog"),
         ("state.offset", "state"),
@@ -152,7 +152,7 @@ fn installation() -> Site {
         ("sql/20261128_1401_maillogsentinel_export.sql", "log"),
         ("sql/20261128_1402_maillogsentinel_export.sql", "log"),
     ] {
-        fs::copy(data.join(name), site.path().join(folder).join(name)).unwrap();
+        fs::copy(data.join(name), site.path().join(directory).join(name)).unwrap();
     }
     let conf = fs::read_to_string(data.join("maillogsentinel.conf")).unwrap();
     site.write("conf", &conf.replace("DIR", site.path().to_str().unwrap()));

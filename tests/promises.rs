@@ -16,7 +16,7 @@ use mls_state::cursor_file::CursorFile;
 use mls_tests::{EXTRACT, Site, has, text, wrong_clock};
 use testdata::random::Random;
 
-/// Something that happens to the files of a pipeline. The log and the CSV are in the folder `d`.
+/// Something that happens to the files of a pipeline. The log and the CSV are in the directory `d`.
 #[derive(Clone, Copy, Debug)]
 enum Event {
     RunDies,
@@ -50,17 +50,17 @@ const EVENTS: [Event; 13] = [
     Event::TwoRunAtOnce,
 ];
 
-/// A folder, how often its log moved, and how many files were rotated.
+/// A directory, how often its log moved, and how many files were rotated.
 struct World {
     site: Site,
-    log_folder: String,
+    log_directory: String,
     rotated: u32,
 }
 
 impl World {
     fn new() -> Self {
         let site = Site::new();
-        let world = Self { site, log_folder: "d0".into(), rotated: 0 };
+        let world = Self { site, log_directory: "d0".into(), rotated: 0 };
         world.shell("mkdir d0 && mv mail.log d0/");
         world
     }
@@ -71,12 +71,12 @@ impl World {
     }
 
     fn extract(&self) -> String {
-        EXTRACT.replace("mail.log", &format!("{}/mail.log", self.log_folder))
+        EXTRACT.replace("mail.log", &format!("{}/mail.log", self.log_directory))
     }
 
     fn log(&mut self, n: u64) {
         let lines = self.site.failures(n);
-        self.site.append(&format!("{}/mail.log", self.log_folder), &lines);
+        self.site.append(&format!("{}/mail.log", self.log_directory), &lines);
     }
 
     /// The next number of a rotated file, as a date, so that no file needs to be renamed.
@@ -86,7 +86,7 @@ impl World {
     }
 
     fn happen(&mut self, event: Event, random: &mut Random) {
-        let log = format!("{}/mail.log", self.log_folder);
+        let log = format!("{}/mail.log", self.log_directory);
         match event {
             Event::RunDies => {
                 let mut run =
@@ -121,8 +121,8 @@ impl World {
             }
             Event::LogDirectoryMoves => {
                 let to = format!("d{}", self.next());
-                self.shell(&format!("cp -a {0} {to} && rm -r {0}", self.log_folder));
-                self.log_folder = to;
+                self.shell(&format!("cp -a {0} {to} && rm -r {0}", self.log_directory));
+                self.log_directory = to;
             }
             Event::CsvIsRotated => {
                 let n = self.next();

@@ -108,9 +108,9 @@ impl House {
     }
 }
 
-/// Expects no file below `folder` to have the content of the secret.
-fn assert_not_copied(folder: &Path, context: &str) {
-    for entry in fs::read_dir(folder).unwrap() {
+/// Expects no file below `directory` to have the content of the secret.
+fn assert_not_copied(directory: &Path, context: &str) {
+    for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         let meta = fs::symlink_metadata(&path).unwrap();
         if meta.is_dir() {
@@ -176,8 +176,9 @@ fn neither_setup_nor_its_undoing_follows_a_trap() {
     for trap in TRAPS {
         let house = House::new();
         let system = house.service.path().join("data");
-        for folder in ["etc/systemd/system", "etc/logrotate.d", "var/log", "var/lib", "usr/bin"] {
-            fs::create_dir_all(system.join(folder)).unwrap();
+        for directory in ["etc/systemd/system", "etc/logrotate.d", "var/log", "var/lib", "usr/bin"]
+        {
+            fs::create_dir_all(system.join(directory)).unwrap();
         }
         for (file, content) in [
             ("etc/passwd", "root:x:0:0::/root:/bin/sh\nmaillogsentinel:x:990:990::/:/bin/sh\n"),

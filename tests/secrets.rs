@@ -97,18 +97,18 @@ fn stalled(play: fn(&mut TcpStream) -> std::io::Result<()>) -> (u16, Receiver<()
 }
 
 impl Case {
-    fn command(&self, folder: &Path, port: u16) -> Command {
-        write(&folder.join("password"), &format!("{PASSWORD}\n"));
+    fn command(&self, directory: &Path, port: u16) -> Command {
+        write(&directory.join("password"), &format!("{PASSWORD}\n"));
         let config = self.config.replace("PASSWORD", PASSWORD);
         let config = config.replace("PORT", &port.to_string());
-        write(&folder.join("conf"), &config.replace("FILE", "password"));
+        write(&directory.join("conf"), &config.replace("FILE", "password"));
         let mut command = Command::new("bash");
         command
             .args(["-c", "ulimit -c unlimited; exec \"$0\" \"$@\""])
             .arg(tools().join(self.tool))
             .args(self.args)
             .args(["--config", "conf"])
-            .current_dir(folder)
+            .current_dir(directory)
             .env("MLS_DEBUG", "1")
             .process_group(0)
             .stdin(Stdio::null())
@@ -138,16 +138,16 @@ fn assert_not_in(what: &str, bytes: &[u8]) {
 
 #[test]
 fn no_process_shows_a_password_while_its_server_stalls() {
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     let mut shell = Command::new("bash");
-    shell.args(["-c", "ulimit -c unlimited; kill -ABRT $$"]).current_dir(folder.path());
+    shell.args(["-c", "ulimit -c unlimited; kill -ABRT $$"]).current_dir(directory.path());
     if !shell.output().unwrap().status.core_dumped() {
         return skip("this machine writes no core files");
     }
     for case in &CASES {
-        let folder = TempDir::new().unwrap();
+        let directory = TempDir::new().unwrap();
         let (port, received) = stalled(case.server);
-        let child = case.command(folder.path(), port).spawn().unwrap();
+        let child = case.command(directory.path(), port).spawn().unwrap();
         received.recv_timeout(Duration::from_secs(30)).unwrap();
         for file in ["cmdline", "environ"] {
             let content = std::fs::read(format!("/proc/{}/{file}", child.id())).unwrap();
@@ -168,8 +168,8 @@ fn no_message_of_a_failure_shows_a_password() {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let refusing = serve(|mut stream| stream.write_all(b"500 no\r\n\r\n"));
         for port in [closed, refusing] {
-            let folder = TempDir::new().unwrap();
-            let mut child = case.command(folder.path(), port).spawn().unwrap();
+            let directory = TempDir::new().unwrap();
+            let mut child = case.command(directory.path(), port).spawn().unwrap();
             // The first messages are enough: some tools go on trying for minutes.
             let mut lines = BufReader::new(child.stderr.take().unwrap());
             let mut said = Vec::new();

@@ -44,7 +44,7 @@ impl System {
             return None;
         }
         let system = Self(TempDir::new().unwrap());
-        for folder in [
+        for directory in [
             "etc/systemd/system",
             "etc/logrotate.d",
             "var/log",
@@ -53,7 +53,7 @@ impl System {
             "run/systemd/journal",
             "usr",
         ] {
-            fs::create_dir_all(system.path(folder)).unwrap();
+            fs::create_dir_all(system.path(directory)).unwrap();
         }
         system.write("etc/passwd", "root:x:0:0::/root:/bin/sh\nbob:x:1000:1000::/:/bin/sh\n");
         system.write("etc/group", "root:x:0:\nadm:x:4:\nsystemd-journal:x:101:\nbob:x:1000:\n");
@@ -95,9 +95,9 @@ impl System {
     /// Every file with its mode, owner and content, except what the tools of the user database keep for themselves.
     fn snapshot(&self) -> BTreeMap<PathBuf, String> {
         let mut all = BTreeMap::new();
-        let mut folders = vec![self.path("")];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
+        let mut directories = vec![self.path("")];
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).unwrap() {
                 let path = entry.unwrap().path();
                 let name = path.file_name().unwrap().to_str().unwrap().to_owned();
                 if name.ends_with('-')
@@ -107,7 +107,7 @@ impl System {
                 }
                 let meta = fs::symlink_metadata(&path).unwrap();
                 let content = if meta.is_dir() {
-                    folders.push(path.clone());
+                    directories.push(path.clone());
                     String::new()
                 } else if meta.is_symlink() {
                     fs::read_link(&path).unwrap().display().to_string()
@@ -567,8 +567,8 @@ fn a_configuration_that_is_closed_is_open_to_the_service() {
 #[test]
 fn a_directory_of_the_services_leads_no_chown_astray() {
     let Some(system) = System::new() else { return };
-    for folder in ["srv/bob", "srv/precious"] {
-        fs::create_dir(system.path(folder)).unwrap();
+    for directory in ["srv/bob", "srv/precious"] {
+        fs::create_dir(system.path(directory)).unwrap();
     }
     std::os::unix::fs::chown(system.path("srv/bob"), Some(1000), Some(1000)).unwrap();
     std::os::unix::fs::symlink(system.path("srv/precious"), system.path("srv/bob/link")).unwrap();
@@ -585,14 +585,14 @@ fn a_directory_of_the_services_leads_no_chown_astray() {
 #[test]
 fn a_group_that_may_write_beside_the_log_leads_root_nowhere() {
     let Some(system) = System::new() else { return };
-    let folder = system.path("var/log");
-    std::os::unix::fs::chown(&folder, Some(0), Some(4)).unwrap();
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o775)).unwrap();
-    fs::create_dir(folder.join("audit")).unwrap();
+    let directory = system.path("var/log");
+    std::os::unix::fs::chown(&directory, Some(0), Some(4)).unwrap();
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o775)).unwrap();
+    fs::create_dir(directory.join("audit")).unwrap();
     system.write("srv/precious", "");
     std::os::unix::fs::symlink(
         system.path("srv/precious"),
-        folder.join("maillogsentinel_setup.log"),
+        directory.join("maillogsentinel_setup.log"),
     )
     .unwrap();
     let file = TempDir::new().unwrap();
@@ -602,8 +602,8 @@ fn a_group_that_may_write_beside_the_log_leads_root_nowhere() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(system.read("srv/precious"), "");
     assert!(text(&output.stderr).contains("could not log its actions"), "{}", text(&output.stderr));
-    assert_eq!(fs::metadata(folder.join("audit")).unwrap().uid(), 0);
-    let made = fs::metadata(folder.join("maillogsentinel")).unwrap();
+    assert_eq!(fs::metadata(directory.join("audit")).unwrap().uid(), 0);
+    let made = fs::metadata(directory.join("maillogsentinel")).unwrap();
     assert!(system.read("etc/passwd").contains(&format!(
         "maillogsentinel:x:{}:{}:",
         made.uid(),
@@ -611,8 +611,8 @@ fn a_group_that_may_write_beside_the_log_leads_root_nowhere() {
     )));
     assert_eq!(made.mode() & 0o777, 0o750);
     // Nothing else is left there, and a log that is root's is written to.
-    assert_eq!(fs::read_dir(&folder).unwrap().count(), 4);
-    fs::remove_file(folder.join("maillogsentinel_setup.log")).unwrap();
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 4);
+    fs::remove_file(directory.join("maillogsentinel_setup.log")).unwrap();
     for n in 1..=2 {
         assert!(system.automated(&format!("[report]\nemail = a{n}@localhost\n")).status.success());
         let done = system.read("var/log/maillogsentinel_setup.log");

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use mls_tests::units::{commands, files, folder};
+use mls_tests::units::{commands, directory, files};
 use mls_tests::{has, skip, text, tools};
 
 #[test]
@@ -87,19 +87,19 @@ fn units_have_a_low_exposure_and_the_lowest_without_network() {
 #[test]
 fn every_service_is_in_the_shared_sandbox() {
     let sandbox =
-        fs::read_to_string(folder().join("maillogsentinel-.service.d/sandbox.conf")).unwrap();
+        fs::read_to_string(directory().join("maillogsentinel-.service.d/sandbox.conf")).unwrap();
     for line in ["NoNewPrivileges=yes", "ProtectSystem=strict", "MemoryMax=256M", "LimitCORE=0"] {
         assert!(sandbox.lines().any(|there| there == line), "{line}");
     }
     for path in files(".service") {
         let name = path.file_name().unwrap().to_str().unwrap();
         // systemd.unit(5): a drop-in for a prefix applies only to names with a dash after the prefix.
-        let folder = if name.starts_with("maillogsentinel-") {
+        let directory = if name.starts_with("maillogsentinel-") {
             "maillogsentinel-.service.d".to_owned()
         } else {
             format!("{name}.d")
         };
-        let there = fs::read_to_string(path.with_file_name(folder).join("sandbox.conf"));
+        let there = fs::read_to_string(path.with_file_name(directory).join("sandbox.conf"));
         assert_eq!(there.unwrap_or_default(), sandbox, "{name}");
         // A unit must not repeat a line of the sandbox: the line would have no effect, or hide a change.
         let unit = fs::read_to_string(&path).unwrap();
@@ -137,7 +137,7 @@ fn pipelines_use_existing_tools_and_options_and_name_only_the_configuration_file
             if !tool.starts_with("mls-") {
                 continue;
             }
-            let root = folder();
+            let root = directory();
             if !root.with_file_name("crates").join(tool).exists() {
                 skip(&format!("{tool} is not in this tree"));
                 continue;

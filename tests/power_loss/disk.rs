@@ -125,7 +125,7 @@ pub(crate) struct Recorder {
     before: Content,
     live: Arc<Mutex<Live>>,
     session: BackgroundSession,
-    folder: TempDir,
+    directory: TempDir,
 }
 
 /// Says how many operations there are up to now.
@@ -144,17 +144,17 @@ impl Recorder {
         let size = image.metadata().unwrap().len();
         let before = Content::load(image);
         let live = Arc::new(Mutex::new(Live { content: before.clone(), operations: Vec::new() }));
-        let folder = TempDir::new().unwrap();
+        let directory = TempDir::new().unwrap();
         let mut config = Config::default();
         config.mount_options = vec![MountOption::FSName("recorder".to_owned())];
         let disk = Disk { size, live: Arc::clone(&live) };
-        let session = fuser::spawn_mount(disk, folder.path(), &config).unwrap();
-        Self { size, before, live, session, folder }
+        let session = fuser::spawn_mount(disk, directory.path(), &config).unwrap();
+        Self { size, before, live, session, directory }
     }
 
     /// The file for the loop device.
     pub(crate) fn device(&self) -> std::path::PathBuf {
-        self.folder.path().join("disk")
+        self.directory.path().join("disk")
     }
 
     pub(crate) fn clock(&self) -> Clock {

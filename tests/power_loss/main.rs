@@ -132,8 +132,8 @@ fn run_or_kill(service: &Service, script: &str, patience: Option<Duration>) {
 }
 
 /// Writes and syncs another file on the disk, so that the file system commits in the middle of things.
-fn disturb(folder: &Path, is_over: &AtomicBool) {
-    let path = folder.join("noise");
+fn disturb(directory: &Path, is_over: &AtomicBool) {
+    let path = directory.join("noise");
     for n in 0_u64.. {
         if is_over.load(Ordering::Relaxed) {
             return;

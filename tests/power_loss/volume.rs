@@ -58,8 +58,8 @@ impl Kind {
     }
 
     /// Makes an empty file system on a disk that records from then on.
-    pub(crate) fn make(self, folder: &Path) -> Recorder {
-        let image = folder.join("empty");
+    pub(crate) fn make(self, directory: &Path) -> Recorder {
+        let image = directory.join("empty");
         std::fs::File::create(&image).unwrap().set_len(self.size).unwrap();
         let mut maker = Command::new(self.maker());
         assert_success(&run(maker.args(self.make).arg(&image)));
@@ -83,8 +83,8 @@ impl Mount {
     }
 
     /// Mounts what a power failure left; the kernel recovers the file system first.
-    pub(crate) fn state(kind: Kind, state: &State, folder: &Path, at: &Path) -> Self {
-        let image = folder.join("image");
+    pub(crate) fn state(kind: Kind, state: &State, directory: &Path, at: &Path) -> Self {
+        let image = directory.join("image");
         state.content.store(&image, state.size);
         if !mount(kind, &image, at).status.success() {
             repair(&image);

@@ -1,4 +1,4 @@
-//! What tests of whole pipelines share: a folder of their own, the tools by name, and a log whose every failure can be told
+//! What tests of whole pipelines share: a directory of their own, the tools by name, and a log whose every failure can be told
 //! from every other.
 #![expect(
     clippy::unwrap_used,
@@ -21,7 +21,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// The folder of the tools that were built together with this test.
+/// The directory of the tools that were built together with this test.
 #[must_use]
 pub fn tools() -> PathBuf {
     let mut path = std::env::current_exe().unwrap();
@@ -44,13 +44,13 @@ pub fn wrong_clock(change: &str) -> String {
     format!("env LD_PRELOAD=$(echo /usr/lib/*/faketime/libfaketime.so.1) FAKETIME={change}")
 }
 
-/// A folder with a log and what a pipeline makes of it.
+/// A directory with a log and what a pipeline makes of it.
 pub struct Site {
     dir: TempDir,
     written: u64,
 }
 
-/// The pipeline that systemd runs, in the folder of a [`Site`].
+/// The pipeline that systemd runs, in the directory of a [`Site`].
 pub const EXTRACT: &str = "mls-tail --framed --cursor-file S mail.log | mls-parse --timezone UTC | \
                            mls-enrich --no-dns --country-db c.csv --asn-db a.csv | \
                            mls-csv --append F --cursor-file S --timezone UTC";
@@ -62,7 +62,7 @@ impl Default for Site {
 }
 
 impl Site {
-    /// An empty log in a new folder.
+    /// An empty log in a new directory.
     #[must_use]
     pub fn new() -> Self {
         Self::within(&std::env::temp_dir())
@@ -79,7 +79,7 @@ impl Site {
         site
     }
 
-    /// The folder.
+    /// The directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.dir.path()
@@ -134,7 +134,7 @@ impl Site {
         self.append("mail.log", &text);
     }
 
-    /// Runs a shell command in the folder, with the tools in its path. Its exit code is that of the last stage that failed.
+    /// Runs a shell command in the directory, with the tools in its path. Its exit code is that of the last stage that failed.
     #[must_use]
     pub fn shell(&self, command: &str) -> Output {
         self.command(command).output().unwrap()
@@ -212,7 +212,7 @@ impl Site {
         assert_each_once("u", &users, usize::try_from(self.written).unwrap());
     }
 
-    /// Files in the folder whose names begin with `prefix`.
+    /// Files in the directory whose names begin with `prefix`.
     #[must_use]
     pub fn files(&self, prefix: &str) -> Vec<String> {
         let names = fs::read_dir(self.dir.path())
@@ -254,7 +254,7 @@ pub fn skip(why: &str) {
 #[must_use]
 pub fn has(program: &str) -> bool {
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap());
-    std::env::split_paths(&path).any(|folder| folder.join(program).exists())
+    std::env::split_paths(&path).any(|directory| directory.join(program).exists())
 }
 
 /// Whether the test may mount file systems.
@@ -295,32 +295,15 @@ impl Mounted {
         let image = dir.path().with_extension("ext4");
         run("truncate", &["-s", size, image.to_str().unwrap()]);
         run("mkfs.ext4", &["-q", "-F", image.to_str().unwrap()]);
-        let mounted = Self { dir, device: Some(image) };
-        mounted.mount();
+        let mounted = Self { dir, device: Some(image.clone()) };
+        run("mount", &["-o", "loop", image.to_str().unwrap(), mounted.path().to_str().unwrap()]);
         mounted
-    }
-
-    fn mount(&self) {
-        let image = self.device.as_ref().unwrap();
-        run("mount", &["-o", "loop", image.to_str().unwrap(), self.path().to_str().unwrap()]);
     }
 
     /// Where it is mounted.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.dir.path()
-    }
-
-    /// Pulls the plug: nothing more reaches the disk (`EXT4_IOC_SHUTDOWN` with `EXT4_GOING_FLAGS_NOLOGFLUSH`).
-    pub fn shut_down(&self) {
-        let ioctl = "import fcntl, os, struct, sys; fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
-        run("python3", &["-c", ioctl, self.path().to_str().unwrap()]);
-    }
-
-    /// What happens at the next boot.
-    pub fn remount(&self) {
-        run("umount", &[self.path().to_str().unwrap()]);
-        self.mount();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Private database servers, on free ports and in folders of their own, stopped when they are dropped.
+//! Private database servers, on free ports and in directories of their own, stopped when they are dropped.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -84,9 +84,9 @@ impl Server {
         self.dir.path().join("data")
     }
 
-    /// The folder that it may read, for certificates.
+    /// The directory that it may read, for certificates.
     #[must_use]
-    pub fn folder(&self) -> &Path {
+    pub fn directory(&self) -> &Path {
         self.dir.path()
     }
 

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::mailbox::Mailbox;
 use crate::{assert_each_once, text, tools, units};
 
-/// A folder with a mail log, a configuration, and the data that the pipelines make.
+/// A directory with a mail log, a configuration, and the data that the pipelines make.
 pub struct Service {
     dir: TempDir,
     /// Where its mail goes.
@@ -27,13 +27,13 @@ impl Default for Service {
 }
 
 impl Service {
-    /// A service that has nothing to do yet. Its data is to be in the folder `data`.
+    /// A service that has nothing to do yet. Its data is to be in the directory `data`.
     #[must_use]
     pub fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let service = Self { dir, mailbox: Mailbox::start(), failures: 0, logins: 0 };
-        for folder in ["log0", "data", "bin"] {
-            fs::create_dir(service.path().join(folder)).unwrap();
+        for directory in ["log0", "data", "bin"] {
+            fs::create_dir(service.path().join(directory)).unwrap();
         }
         let link = |to: &Path, name: &str| symlink(to, service.path().join(name)).unwrap();
         link(Path::new("log0"), "log");
@@ -51,7 +51,7 @@ impl Service {
         service
     }
 
-    /// The folder.
+    /// The directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.dir.path()
@@ -150,7 +150,7 @@ impl Service {
             .replace("mls-mail", "mls-mail --alert-interval 0")
     }
 
-    /// A shell command in the folder, not started yet.
+    /// A shell command in the directory, not started yet.
     #[must_use]
     pub fn command(&self, command: &str) -> Command {
         let path = format!(

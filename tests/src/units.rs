@@ -3,16 +3,16 @@
 use std::fs;
 use std::path::PathBuf;
 
-/// The folder of the units.
+/// The directory of the units.
 #[must_use]
-pub fn folder() -> PathBuf {
+pub fn directory() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../systemd").canonicalize().unwrap()
 }
 
 /// The files whose names end so. A symbolic link is a second name and is left out.
 #[must_use]
 pub fn files(ending: &str) -> Vec<PathBuf> {
-    let all = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+    let all = fs::read_dir(directory()).unwrap().map(|entry| entry.unwrap().path());
     let is_unit = |path: &PathBuf| path.to_str().unwrap().ends_with(ending) && !path.is_symlink();
     let mut units: Vec<_> = all.filter(is_unit).collect();
     units.sort();

@@ -137,9 +137,9 @@ impl Checks<'_> {
         path(value)?;
         let file = self.system.path(value);
         refuse_if(file.is_dir(), &format!("{value} is a directory: give the path of a file"))?;
-        let folder = Path::new(value).parent().unwrap_or(Path::new("/"));
-        let is_there = self.system.path(folder).is_dir();
-        refuse_if(!is_there, &format!("there is no directory {}", folder.display()))
+        let directory = Path::new(value).parent().unwrap_or(Path::new("/"));
+        let is_there = self.system.path(directory).is_dir();
+        refuse_if(!is_there, &format!("there is no directory {}", directory.display()))
     }
 
     /// The tool that will write to them decides.
@@ -241,7 +241,7 @@ fn path(value: &str) -> Result<(), String> {
     refuse_if(has_dots, "give the path without . and ..")?;
     let is_hidden = ["/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/"]
         .iter()
-        .any(|folder| value.starts_with(folder));
+        .any(|directory| value.starts_with(directory));
     refuse_if(
         is_hidden,
         "the service sees neither home directories nor /tmp: choose another directory",

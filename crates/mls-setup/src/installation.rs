@@ -76,10 +76,10 @@ impl Installation {
         let rules = tree.join("crates/mls-block/block.nft");
         let target = "/usr/share/maillogsentinel/block.nft".into();
         files.push(copy(rules, target, Readers::Everybody));
-        for folder in ["man", "bash-completion", "zsh"] {
-            let made = tree.join("target/share").join(folder);
+        for directory in ["man", "bash-completion", "zsh"] {
+            let made = tree.join("target/share").join(directory);
             if made.is_dir() {
-                copy_tree(&made, &Path::new("/usr/local/share").join(folder), &mut files)?;
+                copy_tree(&made, &Path::new("/usr/local/share").join(directory), &mut files)?;
             }
         }
         files.sort_by(|one, other| one.path.cmp(&other.path));
@@ -90,8 +90,8 @@ impl Installation {
 /// The files that an earlier setup installed from a source tree, below `root`.
 pub(crate) fn installed_files(root: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for folder in ["bin", "lib/systemd/system", "share"] {
-        collect(&root.join("usr/local").join(folder), &mut found);
+    for directory in ["bin", "lib/systemd/system", "share"] {
+        collect(&root.join("usr/local").join(directory), &mut found);
     }
     // The package has this file in the same place: it is ours if only our unit reads it.
     let unit = "lib/systemd/system/maillogsentinel-block-nft.service";
@@ -104,11 +104,11 @@ pub(crate) fn installed_files(root: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+fn collect(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let path = entry.path();
-        let is_folder = path.is_dir() && !path.is_symlink();
-        if is_folder {
+        let is_directory = path.is_dir() && !path.is_symlink();
+        if is_directory {
             collect(&path, found);
         } else if is_ours(&path) {
             found.push(path);
@@ -141,14 +141,14 @@ const OTHER_PAGES: [&str; 2] = ["maillogsentinel.conf", "mls-event"];
 /// page, or a unit with its drop-ins. The administrator's own files may have similar names.
 fn is_ours(path: &Path) -> bool {
     let text = |name: Option<&OsStr>| name.unwrap_or_default().to_string_lossy().into_owned();
-    let (name, folder) = (text(path.file_name()), text(path.parent().and_then(Path::file_name)));
+    let (name, directory) = (text(path.file_name()), text(path.parent().and_then(Path::file_name)));
     if path.iter().any(|part| part == "systemd") {
         let is_unit = |name: &str| {
             ["maillogsentinel", "ipinfo-update."].iter().any(|start| name.starts_with(start))
         };
-        return is_unit(&name) || is_unit(&folder);
+        return is_unit(&name) || is_unit(&directory);
     }
-    if !folder.starts_with("man") {
+    if !directory.starts_with("man") {
         return PROGRAMS.contains(&name.trim_start_matches('_'));
     }
     let page = name.strip_suffix(".gz").unwrap_or(&name);

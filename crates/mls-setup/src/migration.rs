@@ -91,8 +91,8 @@ fn owner(answers: &Answers, system: &System) -> Option<String> {
 /// A crontab that starts the original would let it write into the new files.
 fn refuse_crontabs(system: &System) -> anyhow::Result<()> {
     let mut tables = vec![system.path("/etc/crontab")];
-    for folder in ["/etc/cron.d", "/var/spool/cron/crontabs", "/var/spool/cron"] {
-        let entries = fs::read_dir(system.path(folder)).into_iter().flatten().flatten();
+    for directory in ["/etc/cron.d", "/var/spool/cron/crontabs", "/var/spool/cron"] {
+        let entries = fs::read_dir(system.path(directory)).into_iter().flatten().flatten();
         tables.extend(entries.map(|entry| entry.path()).filter(|path| path.is_file()));
     }
     for table in tables {

@@ -71,8 +71,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let units = "usr/lib/systemd/system";
-        for folder in ["etc/systemd/system", "etc/logrotate.d", "var/log", "var/lib", units] {
-            fs::create_dir_all(root.path().join(folder)).unwrap();
+        for directory in ["etc/systemd/system", "etc/logrotate.d", "var/log", "var/lib", units] {
+            fs::create_dir_all(root.path().join(directory)).unwrap();
         }
         for (name, text) in [
             ("passwd", "root:x:0:0::/root:/bin/sh\nbob:x:1000:1000::/:/bin/sh\n"),
@@ -103,9 +103,9 @@ mod tests {
     /// Every file with its mode, owner and content, except backups and locks of the shadow suite.
     fn snapshot(root: &Path) -> BTreeMap<PathBuf, String> {
         let mut all = BTreeMap::new();
-        let mut folders = vec![root.to_owned()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
+        let mut directories = vec![root.to_owned()];
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).unwrap() {
                 let path = entry.unwrap().path();
                 let name = path.file_name().unwrap().to_str().unwrap().to_owned();
                 if name.ends_with('-') || name == ".pwd.lock" {
@@ -113,7 +113,7 @@ mod tests {
                 }
                 let meta = fs::symlink_metadata(&path).unwrap();
                 let content = if meta.is_dir() {
-                    folders.push(path.clone());
+                    directories.push(path.clone());
                     String::new()
                 } else if meta.is_symlink() {
                     fs::read_link(&path).unwrap().display().to_string()
@@ -193,8 +193,8 @@ mod tests {
                 let step = Step::MakeDirectory { path: path.clone(), user: "bob".into() };
                 let mut undo = Vec::new();
                 let _ = step.apply(&system, &mut undo);
-                for folder in [log.join("audit"), root.path().join("srv")] {
-                    assert_eq!(fs::metadata(folder).unwrap().uid(), 0);
+                for directory in [log.join("audit"), root.path().join("srv")] {
+                    assert_eq!(fs::metadata(directory).unwrap().uid(), 0);
                 }
             }
             is_finished.store(true, Ordering::Relaxed);

@@ -91,9 +91,10 @@ fn part(cursor_file: Option<&Path>) -> anyhow::Result<String> {
     let Some(path) = cursor_file else {
         return Ok(format!(".{}-{}.part", machine(), std::process::id()));
     };
-    let folder = atomic::directory_of(path);
-    let folder = folder.canonicalize().with_context(|| format!("finding {}", folder.display()))?;
-    let whole = folder.join(path.file_name().unwrap_or_default());
+    let directory = atomic::directory_of(path);
+    let directory =
+        directory.canonicalize().with_context(|| format!("finding {}", directory.display()))?;
+    let whole = directory.join(path.file_name().unwrap_or_default());
     let hash = sha256(whole.as_os_str().as_encoded_bytes());
     Ok(format!(".{}-{}.part", machine(), &hash[..16]))
 }
@@ -250,8 +251,8 @@ impl Export<'_> {
         // The temporary name depends on the machine's name and on the path of S, and either may
         // have changed. Older versions did not record it.
         let part = part.clone().unwrap_or_else(|| self.part_name());
-        for folder in [&atomic::directory_of(path), &self.dir] {
-            let part = folder.join(&part);
+        for directory in [&atomic::directory_of(path), &self.dir] {
+            let part = directory.join(&part);
             let context = || format!("looking at {}", part.display());
             let file = match File::open(&part) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -261,7 +262,7 @@ impl Export<'_> {
             if length == data.length
                 && Fingerprint::describe(&file, length).with_context(context)? == *data
             {
-                return publish(&part, &folder.join(path.file_name().unwrap_or_default()));
+                return publish(&part, &directory.join(path.file_name().unwrap_or_default()));
             }
         }
         Ok(())

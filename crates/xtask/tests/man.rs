@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-fn names(folder: &Path) -> Vec<String> {
+fn names(directory: &Path) -> Vec<String> {
     let entries =
-        fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     let mut names: Vec<String> =
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
@@ -27,21 +27,21 @@ fn tools() -> Vec<String> {
 fn every_tool_has_a_page_and_completions_and_man_reports_no_warning() {
     let dir = tempfile::tempdir().unwrap();
     xtask::man::write(dir.path(), "2026-06-01").unwrap();
-    let folder = |name: &str| names(&dir.path().join(name));
-    let mut pages = folder("man/man1");
+    let directory = |name: &str| names(&dir.path().join(name));
+    let mut pages = directory("man/man1");
     // Pages of subcommands have two hyphens.
     pages.retain(|page| page.matches('-').count() == 1);
     assert_eq!(pages, tools().iter().map(|tool| format!("{tool}.1")).collect::<Vec<_>>());
     let mut expected = tools();
     expected.insert(0, "maillogsentinel".into());
-    assert_eq!(folder("bash-completion/completions"), expected);
+    assert_eq!(directory("bash-completion/completions"), expected);
     assert_eq!(
-        folder("zsh/vendor-completions"),
+        directory("zsh/vendor-completions"),
         expected.iter().map(|tool| format!("_{tool}")).collect::<Vec<_>>()
     );
 
     for section in ["man1", "man5", "man7", "man8"] {
-        for page in folder(&format!("man/{section}")) {
+        for page in directory(&format!("man/{section}")) {
             let mut man = Command::new("man");
             man.args(["--warnings", "--encoding=utf8", "--local-file"])
                 .arg(dir.path().join("man").join(section).join(&page));

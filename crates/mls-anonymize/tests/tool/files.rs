@@ -7,8 +7,8 @@ use crate::{LOG, anonymize, key, tool};
 #[test]
 fn gzip_is_read_and_written_and_the_map_is_private_and_complete() {
     use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).display().to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
     let (log, share, map) = (path("mail.log.gz"), path("share.log.gz"), path("map"));
     let file = std::fs::File::create(&log).unwrap();
     let mut gzip = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
@@ -35,7 +35,7 @@ fn gzip_is_read_and_written_and_the_map_is_private_and_complete() {
     std::fs::remove_file(&share).unwrap();
     std::fs::File::options().write(true).open(&log).unwrap().set_len(500).unwrap();
     assert_eq!(tool(&arguments, b"").0, Some(74));
-    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2);
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 2);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! SQL files that the Python original has left (`sql_exporter.py`, `run_sql_export`).
 //!
-//! Those that it has imported are moved to the folder `original`. The others are written again for
+//! Those that it has imported are moved to the directory `original`. The others are written again for
 //! the table of today, and are imported by the next import.
 
 use std::fs::{self, File};
@@ -19,7 +19,7 @@ use crate::terminal::say;
 /// How the names of the original's files end.
 const ENDING: &str = "_maillogsentinel_export.sql";
 
-/// The folder for files that nobody needs any more.
+/// The directory for files that nobody needs any more.
 const DONE: &str = "original";
 
 /// Converts all of them.
