@@ -152,6 +152,45 @@ fn no_command_of_root_follows_a_trap_in_a_directory_of_the_service() {
     }
 }
 
+/// What the service has when it works, each of which can be a FIFO.
+const WAITING: [&str; 10] = [
+    "F",
+    "F.lock",
+    "L",
+    "x.log",
+    "events.db",
+    "state/state.offset",
+    "state/logins.offset",
+    "state/sql_state.offset",
+    "state/mail.ledger",
+    "state/block.state",
+];
+
+#[test]
+fn no_command_waits_for_a_fifo_in_the_place_of_a_file() {
+    for name in WAITING {
+        let mut service = Service::new();
+        service.log(3);
+        service.write_operational_log();
+        service.make_directories();
+        service.succeed("maillogsentinel --config conf; maillogsentinel --config conf --report");
+        service.succeed(&format!("rm -f data/{name}; mkfifo data/{name}"));
+        for command in COMMANDS {
+            let command = command.replace("CLOCK", &wrong_clock("+10d"));
+            // A tool that waits does so for ever, however fast the machine is.
+            let shell = format!("timeout 60 {command} < /dev/null");
+            let output = service.command(&shell).env("HOME", service.path()).output().unwrap();
+            let said = text(&output.stdout) + &text(&output.stderr);
+            assert_ne!(output.status.code(), Some(124), "{name}: {command}: {said}");
+            if command.ends_with("--status") && name != "events.db" {
+                let path = service.path().join("data").join(name);
+                assert!(said.contains(&path.display().to_string()), "{name}: {said}");
+                assert!(said.contains("is not a regular file"), "{name}: {said}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_purge_of_root_takes_no_file_of_root_for_one_of_the_service() {
     if !is_root() {

@@ -95,11 +95,17 @@ impl Service {
         fs::create_dir_all(self.path().join("data/state")).unwrap();
     }
 
+    /// Lets the tools write an operational log.
+    pub fn write_operational_log(&self) {
+        self.append("conf", "[general]\nlog_file = x.log\n");
+    }
+
     /// Lets the pipelines work as another user, who owns the data.
     pub fn work_as(&self, user: &str) {
         let config = fs::read_to_string(self.path().join("conf")).unwrap();
         let (before, _) = config.split_once("user = root").unwrap();
-        self.write("conf", &format!("{before}user = {user}\n[general]\nlog_file = x.log\n"));
+        self.write("conf", &format!("{before}user = {user}\n"));
+        self.write_operational_log();
         self.make_directories();
         self.succeed(&format!("chmod 755 . && chown -R {user} data"));
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -13,6 +12,7 @@ use mls_config::zone::Zone;
 use mls_csv::row::Decoder;
 use mls_diag::{Exit, OrExit};
 use mls_event::{Auth, MAX_LINE, Outcome, Record, clean};
+use mls_state::regular;
 use mls_stream::input::GZIP;
 use mls_stream::ndjson::Reader;
 use mls_stream::sink::CUT_OFF;
@@ -116,7 +116,7 @@ impl Evidence {
     /// Adds the lines of the log `path` that contain an address of `network`.
     pub(crate) fn read_log(&mut self, path: &Path, network: IpNet) -> anyhow::Result<()> {
         let reading = || format!("reading {}", path.display());
-        let mut log = BufReader::new(File::open(path).with_context(reading)?);
+        let mut log = BufReader::new(regular::open(path).with_context(reading)?);
         if log.fill_buf().with_context(reading).or_exit(Exit::IoErr)?.starts_with(&GZIP) {
             return Err(Exit::DataErr.error(format!(
                 "{} is compressed; decompress it: --log <(zcat FILE)",

@@ -28,7 +28,6 @@ mod reporter;
 mod text;
 mod xarf;
 
-use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
@@ -40,6 +39,7 @@ use mls_stream::ndjson::{Reader, Writer};
 pub use args::Args;
 use args::Form;
 use evidence::Evidence;
+use mls_state::regular;
 
 /// Runs the tool.
 ///
@@ -54,7 +54,8 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let file = args.file.or(config.paths.csv_filename);
     let reader = match file.as_deref().filter(|file| *file != Path::new("-")) {
         Some(path) => {
-            let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+            let file =
+                regular::open(path).with_context(|| format!("opening {}", path.display()))?;
             Reader::new(Box::new(file), path.display().to_string())
         }
         None => Reader::stdin()?,

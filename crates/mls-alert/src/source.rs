@@ -1,6 +1,5 @@
 //! What is read: failures, and logins beside them.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -10,6 +9,7 @@ use mls_config::Config;
 use mls_diag::Exit;
 use mls_rotation::{Chain, FileStat};
 use mls_state::cursor_file::{CursorFile, Fingerprint, warn_if_missing};
+use mls_state::regular;
 
 use crate::Args;
 
@@ -147,7 +147,7 @@ impl Input {
 
     fn missing(&self) -> anyhow::Result<AttemptSource> {
         let (Self::File(path) | Self::Record { path, .. }) = self;
-        File::open(path).with_context(|| format!("opening {}", path.display()))?;
+        regular::open(path).with_context(|| format!("opening {}", path.display()))?;
         Err(Exit::TempFail.error(format!("{} was created a moment ago; try again", path.display())))
     }
 }

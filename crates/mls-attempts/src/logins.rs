@@ -40,7 +40,7 @@ impl LoginReader {
     /// Exit 75 if the system cannot start a thread.
     pub fn start(source: AttemptSource, reading: Reading) -> anyhow::Result<Self> {
         let (full, batches) = sync_channel(MAX_WAITING);
-        let path = source.newest_file().map(|(path, _)| path.display().to_string());
+        let path = source.newest_file().map(|path| path.display().to_string());
         let name = path.unwrap_or_else(|| "stdin".to_owned());
         let read = move || {
             let (mut batch, mut clock) = (Batch::default(), Clock::new(reading.zone));

@@ -1,7 +1,6 @@
 //! Where attempts come from: a file or standard input, CSV or NDJSON, plain or gzip.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal, Read};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -13,6 +12,7 @@ use mls_diag::{Exit, OrExit};
 use mls_event::Record;
 use mls_rotation::{Chain, ChainFile, Committed, Compression, Layout};
 use mls_state::cursor_file::CursorFile;
+use mls_state::regular;
 use mls_stream::ndjson::Reader;
 use mls_stream::sink::CUT_OFF;
 
@@ -116,7 +116,7 @@ impl AttemptSource {
         };
         match self {
             Self::Stdin => {
-                let reader = decompressed(Box::new(std::io::stdin()), "stdin".to_owned())?;
+                let reader = decompressed(Box::new(io::stdin()), "stdin".to_owned())?;
                 read(reader, reading, &mut each, || Ok(()))
             }
             _ => self.read_files(reading, &mut each, || Ok(())),
@@ -161,32 +161,43 @@ impl AttemptSource {
                 }
                 Err(Exit::TempFail.error(format!(
                     "{} was rotated or truncated while it was read; try again",
-                    self.newest_file()
-                        .map_or_else(String::new, |(path, _)| path.display().to_string())
+                    self.newest_file().unwrap_or(Path::new("")).display()
                 )))
             }
         }
     }
 
-    /// The file that was written last, and how many of its bytes count, `None` for all; `None` for
-    /// standard input.
+    /// The name of the file that was written last; `None` for standard input.
     #[must_use]
-    pub fn newest_file(&self) -> Option<(&Path, Option<u64>)> {
+    pub fn newest_file(&self) -> Option<&Path> {
         match self {
             Self::Stdin => None,
-            Self::File { path, length } => Some((path, *length)),
-            Self::Rotated { chain, .. } => chain.files.last().map(|file| {
-                let length = file.compression.is_none().then_some(file.stat.size);
-                (file.path.as_path(), length)
-            }),
+            Self::File { path, .. } => Some(path),
+            Self::Rotated { chain, .. } => chain.files.last().map(|file| file.path.as_path()),
+        }
+    }
+
+    /// Reads that file, compressed or not, up to what counts of it; the other value is the number of
+    /// these bytes. A file of a chain is read even if another one has its name by now.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn stored(&self) -> io::Result<Option<(Box<dyn Read + Send>, u64)>> {
+        match self {
+            Self::Stdin => Ok(None),
+            Self::File { path, length } => {
+                let file = regular::open(path)?;
+                let size = file.metadata()?.len().min(length.unwrap_or(u64::MAX));
+                Ok(Some((Box::new(file.take(size)), size)))
+            }
+            Self::Rotated { chain, .. } => chain.files.last().map(ChainFile::stored).transpose(),
         }
     }
 
     /// The name of that file without its directory.
     #[must_use]
     pub fn file_name(&self) -> Option<String> {
-        let (path, _) = self.newest_file()?;
-        path.file_name().map(|name| name.to_string_lossy().into_owned())
+        self.newest_file()?.file_name().map(|name| name.to_string_lossy().into_owned())
     }
 }
 
@@ -208,7 +219,7 @@ pub fn read_rotated(
 
 fn open_file(path: &Path, length: Option<u64>) -> anyhow::Result<Reader> {
     let name = path.display().to_string();
-    let file = File::open(path)
+    let file = regular::open(path)
         .map_err(|error| explained(error, path))
         .with_context(|| format!("opening {name}"))?;
     let size = file.metadata().with_context(|| format!("looking at {name}"))?.len();
@@ -286,7 +297,7 @@ fn read(
 
 /// A progress bar if the file is large and stderr is a terminal.
 fn progress(size: u64) -> ProgressBar {
-    if size < LARGE || !std::io::stderr().is_terminal() {
+    if size < LARGE || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(size);

@@ -1,7 +1,6 @@
 //! The addresses from which users log in, read from the CSV of successful logins.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
@@ -15,6 +14,7 @@ use mls_csv::row::Decoder;
 use mls_diag::{Exit, OrExit, diag};
 use mls_event::{Auth, MAX_LINE, Outcome, Record};
 use mls_rotation::{Chain, Layout};
+use mls_state::regular;
 
 use crate::offender::{Offender, RECENT, household};
 
@@ -88,7 +88,7 @@ impl Logins {
     /// The file cannot be read.
     pub(crate) fn refresh(&mut self, now: i64) -> anyhow::Result<()> {
         let Some(path) = self.path.clone() else { return Ok(()) };
-        let mut file = match File::open(&path) {
+        let mut file = match regular::open(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 if !std::mem::replace(&mut self.is_missing, true) {
                     log::warn!(

@@ -9,6 +9,7 @@ use anyhow::Context;
 use mls_diag::{Exit, OrExit};
 use mls_state::atomic;
 use mls_state::lock::Lock;
+use mls_state::regular;
 use serde::{Deserialize, Serialize};
 
 use crate::offender::Offenders;
@@ -106,7 +107,7 @@ pub(crate) fn write(offenders: &Offenders, out: impl Write) -> serde_json::Resul
 }
 
 fn read(path: &Path) -> anyhow::Result<Offenders> {
-    let text = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    let text = regular::read(path).with_context(|| format!("reading {}", path.display()))?;
     parse(&text)
         .with_context(|| {
             format!("{} cannot be used; remove it to start without blocks", path.display())

@@ -1,6 +1,8 @@
 //! The process of a tool: arguments, configuration, `run`, exit code.
 
+use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,6 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, Parser, value_parser};
 
 use mls_config::Config;
 use mls_diag::{Exit, diag};
+use mls_state::regular;
 use mls_stream::{ndjson, signals};
 
 use crate::flags::strict;
@@ -107,7 +110,11 @@ fn configure(path: Option<&PathBuf>, show: bool) -> anyhow::Result<Config> {
     // root may run --show-config. Do not create a log file that belongs to root in the directory of
     // the service.
     if !show && let Some(path) = &config.general.log_file {
-        diag::log_to(path, config.general.log_level);
+        // A user who runs a tool by hand may have no right to write to the log of the service.
+        match regular::open_with(File::options().append(true).create(true).mode(0o640), path) {
+            Ok(file) => diag::log_to(file, config.general.log_level),
+            Err(error) => log::warn!("log_file {} cannot be opened: {error}", path.display()),
+        }
     }
     Ok(config)
 }

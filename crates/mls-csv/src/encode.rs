@@ -9,6 +9,7 @@ use anyhow::Context;
 use mls_diag::{Exit, OrExit, count, summary};
 use mls_event::{Auth, Column, Outcome, Record};
 use mls_state::lock::Lock;
+use mls_state::regular;
 use mls_stream::ndjson::{Reader, Writer};
 use mls_stream::sink;
 
@@ -103,7 +104,8 @@ pub(crate) fn append(reader: Reader, path: &Path, style: Style) -> anyhow::Resul
         return Err(Exit::CantCreat.error(format!("{name} is not a regular file")));
     }
     let _lock = Lock::take(path)?;
-    let file = File::options().read(true).append(true).create(true).mode(0o640).open(path);
+    let mut options = File::options();
+    let file = regular::open_with(options.read(true).append(true).create(true).mode(0o640), path);
     let file = file.with_context(|| format!("opening {name}")).or_exit(Exit::CantCreat)?;
     let length = file.metadata().with_context(|| format!("looking at {name}"))?.len();
     if length > 0 {

@@ -1,12 +1,12 @@
 //! Recognizes our CSV and that of the Python original by the first line.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::Context;
 use mls_diag::Exit;
 use mls_event::{Column, Outcome};
+use mls_state::regular;
 
 use crate::legacy;
 
@@ -52,6 +52,6 @@ pub(crate) fn legacy_refused(path: &Path) -> anyhow::Error {
 /// Reads the first `length` bytes, or fewer if the file is shorter.
 fn beginning(path: &Path, length: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(length as u64).read_to_end(&mut bytes)?;
+    regular::open(path)?.take(length as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

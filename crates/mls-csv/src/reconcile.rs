@@ -12,6 +12,7 @@ use mls_rotation::{Chain, Layout};
 use mls_state::atomic;
 use mls_state::cursor_file::{CursorFile, Fingerprint};
 use mls_state::lock::Lock;
+use mls_state::regular;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::encode::Rows;
@@ -139,7 +140,7 @@ impl Target {
     }
 
     fn begins_with(&self, data: &Fingerprint) -> anyhow::Result<bool> {
-        let file = File::open(&self.path)
+        let file = regular::open(&self.path)
             .with_context(|| format!("opening {}", self.path.display()))
             .or_exit(Exit::NoInput)?;
         Ok(*data == Fingerprint::describe(&file, data.length)?)
@@ -249,6 +250,7 @@ fn rows_before(path: &Path) -> anyhow::Result<Option<Fingerprint>> {
 
 /// Opens F for appending and reading.
 fn open(path: &Path) -> anyhow::Result<File> {
-    let file = File::options().read(true).append(true).create(true).mode(0o640).open(path);
+    let mut options = File::options();
+    let file = regular::open_with(options.read(true).append(true).create(true).mode(0o640), path);
     file.with_context(|| format!("opening {}", path.display())).or_exit(Exit::CantCreat)
 }

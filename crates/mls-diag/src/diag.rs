@@ -12,7 +12,6 @@ use std::fmt;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -65,23 +64,10 @@ fn stderr_is_journal() -> bool {
     stream == format!("{}:{}", stat.st_dev, stat.st_ino)
 }
 
-/// From now on, appends messages up to `level` to the operational log `path`. If the file cannot be
-/// opened, logs a warning: a user who runs a tool by hand may have no right to write the log of the
-/// service.
-pub fn log_to(path: &Path, level: LevelFilter) {
-    match open_log(path) {
-        Ok(file) => {
-            *LOG.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(OperationalLog { file, level });
-            raise_level(level);
-        }
-        Err(error) => log::warn!("log_file {} cannot be opened: {error}", path.display()),
-    }
-}
-
-fn open_log(path: &Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    File::options().append(true).create(true).mode(0o640).open(path)
+/// From now on, appends messages up to `level` to the operational log.
+pub fn log_to(file: File, level: LevelFilter) {
+    *LOG.lock().unwrap_or_else(PoisonError::into_inner) = Some(OperationalLog { file, level });
+    raise_level(level);
 }
 
 /// The logger of every tool.

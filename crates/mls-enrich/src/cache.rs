@@ -5,7 +5,6 @@
 //! that other runs wrote before, so two runs at once do not damage it.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -13,6 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use mls_config::config::DnsCache;
+use mls_state::regular;
 use serde::{Deserialize, Serialize};
 
 use crate::answer::{Answer, Status};
@@ -118,7 +118,7 @@ impl Cache {
     /// too: the clock was set back, or the configured time was longer.
     fn merge_file(&mut self, now: u64) -> anyhow::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
-        let file = match File::open(path) {
+        let file = match regular::open(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             file => file?,
         };

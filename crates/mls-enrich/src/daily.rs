@@ -1,6 +1,5 @@
 //! A warning that is shown at most once a day: the tool may run every hour.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -25,7 +24,7 @@ pub(crate) fn warn(message: &str, last: Option<&Path>) {
 /// the clock was set back.
 fn was_shown(message: &str, last: &Path, now: SystemTime) -> bool {
     let read = || -> std::io::Result<(SystemTime, Vec<u8>)> {
-        let file = File::open(last)?;
+        let file = mls_state::regular::open(last)?;
         let modified = file.metadata()?.modified()?;
         let mut text = Vec::new();
         file.take(message.len() as u64 + 1).read_to_end(&mut text)?;

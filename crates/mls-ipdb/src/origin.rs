@@ -34,7 +34,7 @@ impl Origin {
     /// The origin of `content`, the content of `database`, if it came from `url`. Without an
     /// origin, the whole file is fetched.
     pub(crate) fn load(database: &Path, content: &[u8], url: &str) -> Option<Self> {
-        let text = std::fs::read(beside(database)).ok()?;
+        let text = mls_state::regular::read(&beside(database)).ok()?;
         let origin: Self = serde_json::from_slice(&text).ok()?;
         (origin.url_sha256 == sha256(url.as_bytes()) && origin.sha256 == sha256(content))
             .then_some(origin)

@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use mls_diag::Exit;
+use mls_state::regular;
 
 use crate::kind::Kind;
 use crate::loaded::Loaded;
@@ -96,7 +97,7 @@ impl Csv {
     /// # Errors
     /// [`Unusable`] if it cannot be read or its last line is not a row.
     pub(crate) fn open(path: &Path) -> Result<Self, Unusable> {
-        let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let opened = regular::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
         let (length, file) =
             opened.map_err(|error| Unusable::Io { path: path.to_owned(), error })?;
         let disk = Disk { file, window: Vec::new() };
@@ -259,7 +260,7 @@ impl Csv {
 /// Reads a whole file of at most the largest size of a database.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
     let mut bytes = Vec::new();
-    let file = File::open(path).and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes));
+    let file = regular::open(path).and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes));
     file.map_err(|error| Unusable::Io { path: path.to_owned(), error })?;
     if bytes.len() as u64 > MAX_SIZE {
         return Err(Unusable::Bad {

@@ -16,6 +16,7 @@ use mls_state::atomic;
 use mls_state::cursor_file::{CursorFile, sha256};
 use mls_state::lock::Lock;
 use mls_state::mail_cursor::MailCursor;
+use mls_state::regular;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -89,7 +90,7 @@ impl Ledger {
     /// Exit 75 if another process uses it, 78 if it is damaged: going on without it could send everything twice.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let lock = Lock::take(path)?;
-        let content = match std::fs::read(path) {
+        let content = match regular::read(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Content {
                 commit: CursorFile::start(),
                 messages: Vec::new(),
@@ -195,7 +196,7 @@ impl Ledger {
     /// The bytes of a message that waits.
     pub(crate) fn read_message(&self, message_id: &str) -> anyhow::Result<Vec<u8>> {
         let path = self.queue_file(message_id);
-        std::fs::read(&path)
+        regular::read(&path)
             .with_context(|| format!("reading the queued message {}", path.display()))
             .or_exit(Exit::IoErr)
     }

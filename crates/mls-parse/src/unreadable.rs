@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use mls_diag::{Exit, OrExit, diag};
+use mls_state::regular;
 
 /// An attacker who finds a line that is not understood must not fill the disk with it.
 const MAX_SIZE: u64 = 10 << 20;
@@ -84,7 +85,8 @@ struct RejectsFile {
 
 impl RejectsFile {
     fn open(path: &Path) -> anyhow::Result<Self> {
-        let file = File::options().append(true).create(true).mode(0o640).open(path);
+        let mut options = File::options();
+        let file = regular::open_with(options.append(true).create(true).mode(0o640), path);
         let file =
             file.with_context(|| format!("opening {}", path.display())).or_exit(Exit::CantCreat)?;
         let size = file.metadata().with_context(|| format!("reading {}", path.display()))?.len();

@@ -1,12 +1,12 @@
 //! The CSV that goes with a mail.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
 use anyhow::Context;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use mls_attempts::AttemptSource;
 
 /// Files above this size are compressed.
 const GZIP_ABOVE: u64 = 100 << 10;
@@ -22,22 +22,23 @@ pub(crate) enum Attachment {
 }
 
 impl Attachment {
-    /// Reads the first `length` bytes of the file.
-    pub(crate) fn read(path: &Path, length: Option<u64>, wanted: bool) -> anyhow::Result<Self> {
-        let name =
-            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if !wanted {
+    /// Reads the newest file of the source, if there is one.
+    pub(crate) fn read(source: &AttemptSource, is_wanted: bool) -> anyhow::Result<Self> {
+        let Some(name) = source.file_name() else { return Ok(Self::None) };
+        if !is_wanted {
             return Ok(Self::LeftOut { name, why: "attach_csv = no" });
         }
-        Self::compress(path, length, name).with_context(|| format!("attaching {}", path.display()))
+        let context = || format!("attaching {name}");
+        match source.stored().with_context(context)? {
+            Some((file, size)) => Self::compress(file, size, &name).with_context(context),
+            None => Ok(Self::None),
+        }
     }
 
-    fn compress(path: &Path, length: Option<u64>, name: String) -> anyhow::Result<Self> {
-        let file = File::open(path)?;
-        let size = file.metadata()?.len().min(length.unwrap_or(u64::MAX));
-        let mut file = file.take(size);
+    fn compress(mut file: impl Read, size: u64, name: &str) -> anyhow::Result<Self> {
         let mut content = Limited(Vec::new());
-        let gzip = path.extension().is_some_and(|extension| extension == "gz");
+        let gzip = Path::new(name).extension().is_some_and(|extension| extension == "gz");
+        let name = name.to_owned();
         let copied = if gzip || size <= GZIP_ABOVE {
             io::copy(&mut file, &mut content).map(drop)
         } else {
@@ -98,7 +99,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         mls_state::atomic::write(&path, content, 0o600).unwrap();
-        Attachment::read(&path, Some(content.len() as u64), true).unwrap()
+        let length = Some(content.len() as u64);
+        Attachment::read(&AttemptSource::File { path, length }, true).unwrap()
     }
 
     #[test]

@@ -317,9 +317,9 @@ impl Job {
 
     /// The mail: both forms, and the CSV that they come from.
     pub(crate) fn message(&self, scope: &Scope, report: &Report) -> anyhow::Result<Vec<u8>> {
-        let attachment = match scope.sources.last().and_then(AttemptSource::newest_file) {
-            Some((path, length)) if report.csv.is_some() => {
-                Attachment::read(path, length, self.config.report.attach_csv)?
+        let attachment = match scope.sources.last() {
+            Some(source) if report.csv.is_some() => {
+                Attachment::read(source, self.config.report.attach_csv)?
             }
             _ => Attachment::None,
         };

@@ -4,7 +4,6 @@
 //! the file, not by their dates, so that a row that came late is in exactly one digest too. Findings are assigned by what
 //! earlier digests named ([`crate::reported`]).
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -18,6 +17,7 @@ use mls_event::Finding;
 use mls_rotation::{Chain, Committed, Layout, Point, Position};
 use mls_state::cursor_file::CursorFile;
 use mls_state::mail_cursor::MailCursor;
+use mls_state::regular;
 use serde::{Deserialize, Serialize};
 
 use crate::period::Period;
@@ -151,7 +151,7 @@ impl SinceLast<'_> {
             None => Chain::open(path, &layout)?,
         };
         if chain.files.is_empty() {
-            File::open(path).with_context(|| format!("opening {}", path.display()))?;
+            regular::open(path).with_context(|| format!("opening {}", path.display()))?;
             return Err(Exit::TempFail
                 .error(format!("{} was created a moment ago; try again", path.display())));
         }

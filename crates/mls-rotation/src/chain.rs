@@ -5,7 +5,6 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use mls_diag::denied::explained;
 use mls_diag::{Exit, OrExit};
 use mls_state::atomic::directory_of;
 use mls_state::cursor_file::WINDOW;
+use mls_state::regular;
 
 use crate::Compression;
 use crate::file::{ChainFile, FileStat};
@@ -266,11 +266,10 @@ enum Opened {
     Other,
 }
 
-/// Opens a file. Opening must not wait for the writer of a FIFO.
+/// Opens a file.
 fn open(path: &Path) -> anyhow::Result<Opened> {
-    let flags = rustix::fs::OFlags::NONBLOCK.bits();
-    let opened = File::options().read(true).custom_flags(flags.cast_signed()).open(path);
-    let file = match opened {
+    let file = match regular::open(path) {
+        Err(error) if regular::is_other(&error) => return Ok(Opened::Other),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Opened::Gone),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             return Err(explained(error, path))

@@ -189,6 +189,15 @@ impl ChainFile {
         Fingerprint::describe(&self.file, end)
     }
 
+    /// Reads the file as it is on the disk, compressed or not; the other value is the number of these bytes.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn stored(&self) -> io::Result<(Box<dyn Read + Send>, u64)> {
+        let (file, end) = (self.file.try_clone()?, self.stat.size);
+        Ok((Box::new(FileRange { file, offset: 0, end }), end))
+    }
+
     /// Reads the bytes from `begin` up to `end`, or to the end of the file if that comes first.
     ///
     /// # Errors

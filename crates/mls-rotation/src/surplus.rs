@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 
-use mls_state::atomic;
+use mls_state::{atomic, regular};
 
 use crate::{ChainFile, FileStat};
 
@@ -33,7 +33,7 @@ impl ChainFile {
     /// Any I/O error; the file is then as it was.
     pub fn cut(&self, length: u64) -> io::Result<()> {
         let Some(method) = self.compression else {
-            let file = File::options().write(true).open(&self.path)?;
+            let file = regular::open_with(File::options().write(true), &self.path)?;
             if !FileStat::of(&file.metadata()?).is_same_file(&self.stat) {
                 return Err(io::Error::other("another file has its name by now"));
             }

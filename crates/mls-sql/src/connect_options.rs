@@ -9,6 +9,7 @@ use anyhow::Context;
 use mls_config::config::{Database as Settings, DbType, Password};
 use mls_config::secret;
 use mls_diag::{Exit, OrExit};
+use mls_state::regular;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -210,7 +211,8 @@ pub(crate) fn sqlite(path: &Path, create: bool) -> anyhow::Result<SqliteConnectO
     if create {
         use std::os::unix::fs::OpenOptionsExt;
         // SQLite would create a file that everybody may read. User names can be mistyped passwords.
-        let made = std::fs::File::options().append(true).create(true).mode(0o640).open(path);
+        let mut options = std::fs::File::options();
+        let made = regular::open_with(options.append(true).create(true).mode(0o640), path);
         made.with_context(|| format!("creating {}", path.display())).or_exit(Exit::CantCreat)?;
     }
     Ok(SqliteConnectOptions::new()

@@ -19,6 +19,7 @@ use mls_event::Auth;
 use mls_state::atomic;
 use mls_state::cursor_file::{CursorFile, Fingerprint, sha256};
 use mls_state::lock::Lock;
+use mls_state::regular;
 use mls_stream::ndjson::{Reader, Writer};
 use mls_stream::sink::{self, Sink};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -181,13 +182,9 @@ impl Sink for Export<'_> {
             return Ok(());
         }
         if self.open.is_none() {
-            let file = File::options()
-                .write(true)
-                .read(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o640)
-                .open(&self.part);
+            let mut options = File::options();
+            options.write(true).read(true).create(true).truncate(true).mode(0o640);
+            let file = regular::open_with(&options, &self.part);
             let file = file.with_context(context).or_exit(Exit::CantCreat)?;
             self.begun = true;
             let out = BufWriter::with_capacity(256 * 1024, file);
@@ -254,7 +251,7 @@ impl Export<'_> {
         for directory in [&atomic::directory_of(path), &self.dir] {
             let part = directory.join(&part);
             let context = || format!("looking at {}", part.display());
-            let file = match File::open(&part) {
+            let file = match regular::open(&part) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 file => file.with_context(context)?,
             };

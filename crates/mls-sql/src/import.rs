@@ -9,6 +9,7 @@ use anyhow::Context;
 use mls_diag::{Exit, OrExit};
 use mls_state::cursor_file::hex;
 use mls_state::lock::Lock;
+use mls_state::regular;
 use sha2::{Digest, Sha256};
 
 use crate::connect_options::ConnectOptions;
@@ -148,7 +149,7 @@ fn hash(path: &Path) -> anyhow::Result<String> {
 }
 
 fn open(path: &Path) -> anyhow::Result<File> {
-    File::open(path).with_context(|| format!("opening {}", path.display()))
+    regular::open(path).with_context(|| format!("opening {}", path.display()))
 }
 
 /// Hashes a file while it is read, so that the hash belongs to the statements that were run.

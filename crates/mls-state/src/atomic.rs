@@ -3,16 +3,19 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+
+use crate::regular;
 
 /// Replaces the content of `path`: writes a temporary file in the same directory, syncs it, renames it,
 /// and syncs the directory. An existing file keeps its owner and mode; a new file gets `mode`. Follows a
-/// symbolic link. If `path` is not a regular file, for example `/dev/null` or a FIFO, writes to it
-/// directly.
+/// symbolic link. If `path` is a device, for example `/dev/null`, or a pipe without a name, such as
+/// `/dev/stdout`, writes to it directly.
 ///
 /// # Errors
-/// Any I/O error. The file then has either the old or the new content.
+/// Any I/O error. The file then has either the old or the new content. A FIFO is an error: see
+/// [`regular::open_with`].
 pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     write_with(path, mode, |file| file.write_all(content))
 }
@@ -26,8 +29,14 @@ pub fn write_with(
     mode: u32,
     fill: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> io::Result<()> {
-    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
-        return fill(&mut File::options().write(true).open(path)?);
+    match fs::metadata(path).map(|there| there.file_type()) {
+        Ok(kind) if kind.is_char_device() => {
+            return fill(&mut File::options().write(true).open(path)?);
+        }
+        Ok(kind) if !kind.is_file() => {
+            return fill(&mut regular::open_with(File::options().write(true), path)?);
+        }
+        _ => {}
     }
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let directory = directory_of(&target);
@@ -71,9 +80,7 @@ mod tests {
     #[test]
     fn a_device_is_written_to_and_not_replaced() {
         write(Path::new("/dev/null"), b"one", 0o640).unwrap();
-        assert!(std::os::unix::fs::FileTypeExt::is_char_device(
-            &fs::metadata("/dev/null").unwrap().file_type()
-        ));
+        assert!(FileTypeExt::is_char_device(&fs::metadata("/dev/null").unwrap().file_type()));
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(
             write(dir.path(), b"one", 0o640).unwrap_err().kind(),

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::atomic;
+use crate::{atomic, regular};
 use mls_diag::{Exit, OrExit};
 
 /// The version of the format that this tool reads and writes.
@@ -146,7 +146,7 @@ impl CursorFile {
     /// instead would count every line twice.
     pub fn load(path: &Path) -> anyhow::Result<Option<Self>> {
         let shown = path.display();
-        let file = match File::open(path) {
+        let file = match regular::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file.with_context(|| format!("opening cursor file {shown}"))?,
         };

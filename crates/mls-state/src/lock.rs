@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::regular;
 use mls_diag::denied::explained;
 use mls_diag::{Exit, OrExit};
 
@@ -51,7 +52,9 @@ fn open(path: &Path) -> anyhow::Result<(File, PathBuf)> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let name = PathBuf::from(name);
-    let file = File::options().write(true).create(true).truncate(false).mode(0o640).open(&name);
+    let mut options = File::options();
+    let file =
+        regular::open_with(options.write(true).create(true).truncate(false).mode(0o640), &name);
     let file = file
         .map_err(|error| explained(error, &name))
         .with_context(|| format!("creating {}", name.display()))

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use mls_config::Config;
 use mls_diag::{Exit, OrExit, count, thousands};
+use mls_state::regular;
 
 use super::{legacy_csv, sql_files};
 use crate::installation::Installation;
@@ -81,7 +82,7 @@ impl Site<'_> {
         exported: Option<u64>,
     ) -> anyhow::Result<u64> {
         let context = || format!("reading {}", source.display());
-        let mut file = File::open(source).with_context(context)?;
+        let mut file = regular::open(source).with_context(context)?;
         let size = file.metadata().with_context(context)?.len();
         let mut split = exported.unwrap_or(0);
         if split > size {
@@ -138,7 +139,7 @@ impl Site<'_> {
     fn exported(&self) -> anyhow::Result<Option<u64>> {
         let path = self.state_dir.join("sql_state.offset");
         let kept = with_suffix(&path, "original");
-        let text = [&kept, &path].into_iter().find_map(|path| fs::read_to_string(path).ok());
+        let text = [&kept, &path].into_iter().find_map(|path| read_to_string(path).ok());
         let Some(offset) = text.and_then(|text| text.trim().parse::<u64>().ok()) else {
             return Ok(None);
         };
@@ -161,7 +162,7 @@ impl Site<'_> {
     /// Says where the log is read on: mls-tail understands the position of the original.
     fn position(&self) -> anyhow::Result<()> {
         let path = self.state_dir.join("state.offset");
-        let text = fs::read_to_string(path).unwrap_or_default();
+        let text = read_to_string(&path).unwrap_or_default();
         let log = self.config.paths.mail_log.clone().unwrap_or_default();
         if let Ok(offset) = text.trim().parse::<u64>() {
             say(&format!("position: reading of {} continues at byte {offset}\n", log.display()))?;
@@ -190,6 +191,10 @@ impl Site<'_> {
     pub(super) fn tool(&self, name: &str) -> std::process::Command {
         std::process::Command::new(self.installation.program(name))
     }
+}
+
+fn read_to_string(path: &Path) -> io::Result<String> {
+    io::read_to_string(regular::open(path)?)
 }
 
 /// The end of the line that `offset` is in; `offset` itself if a line ends there. The file is then

@@ -1,13 +1,13 @@
 //! The CSV of the Python original, in the parts that migration reads itself.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{ChildStdin, Command, Stdio};
 
 use anyhow::Context;
 use mls_diag::{Exit, OrExit};
+use mls_state::regular;
 
 /// What every version's header begins with.
 const HEADER: &[u8] = b"server;date;ip;user;hostname";
@@ -15,7 +15,7 @@ const HEADER: &[u8] = b"server;date;ip;user;hostname";
 /// Whether a file is a CSV of the original.
 pub(super) fn is_legacy(path: &Path) -> anyhow::Result<bool> {
     let mut beginning = Vec::new();
-    match File::open(path) {
+    match regular::open(path) {
         Ok(file) => file.take(HEADER.len() as u64).read_to_end(&mut beginning),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => Err(error),
@@ -32,7 +32,7 @@ pub(super) fn days(
 ) -> anyhow::Result<BTreeMap<Vec<u8>, u64>> {
     let context = || format!("reading {}", path.display());
     let mut days = BTreeMap::new();
-    let mut lines = BufReader::new(File::open(path).with_context(context)?);
+    let mut lines = BufReader::new(regular::open(path).with_context(context)?);
     let mut line = Vec::new();
     while lines.read_until(b'\n', &mut line).with_context(context)? > 0 {
         let date = line.split(|byte| *byte == separator).nth(1).unwrap_or_default();

@@ -11,6 +11,7 @@ use anyhow::Context;
 use mls_config::config::DbType;
 use mls_diag::{Exit, OrExit, count};
 use mls_event::Column;
+use mls_state::regular;
 
 use super::data::{Site, rename};
 use super::legacy_csv::pipeline;
@@ -34,7 +35,8 @@ pub(super) fn convert(site: &Site<'_>) -> anyhow::Result<()> {
     fs::create_dir_all(&done)
         .with_context(|| format!("creating {}", done.display()))
         .or_exit(Exit::CantCreat)?;
-    let imported = fs::read_to_string(site.state_dir.join("sql_imported_files.log"));
+    let imported =
+        regular::open(&site.state_dir.join("sql_imported_files.log")).and_then(io::read_to_string);
     let imported = imported.unwrap_or_default();
     let mut converted = 0;
     for name in &files {
@@ -95,7 +97,7 @@ fn rewrite(site: &Site<'_>, dir: &Path, name: &str, kind: DbType) -> anyhow::Res
     }
     let out = File::create(&part).with_context(|| format!("writing {}", part.display()));
     export.stdout(out.or_exit(Exit::CantCreat)?);
-    let file = File::open(&path).with_context(|| format!("reading {}", path.display()))?;
+    let file = regular::open(&path).with_context(|| format!("reading {}", path.display()))?;
     let columns = Columns::new(site)?;
     pipeline(decode, export, |stdin| {
         for line in BufReader::new(file).lines() {
