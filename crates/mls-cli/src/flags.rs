@@ -33,6 +33,7 @@ pub fn strict() -> Arg {
 }
 
 /// Returns the parser of a flag that takes outcomes. It accepts the outcomes in `accepted`.
+#[must_use]
 pub fn outcomes<const N: usize>(accepted: [Outcome; N]) -> impl TypedValueParser<Value = Outcome> {
     let value = |outcome: Outcome| {
         PossibleValue::new(outcome.name()).help(match outcome {

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use mls_event::{Auth, BadRecord, Begin, Body, Enrichment};
-use mls_ipdb::{Databases, Location};
+use mls_location::{Databases, Location};
 use mls_stream::ndjson::{Reader, Writer};
 use mls_stream::signals;
 

@@ -2,8 +2,8 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::installed::Flags;
 use crate::update::Sources;
+use mls_location::Flags;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -10,6 +10,7 @@ use anyhow::Context;
 use backon::{ExponentialBuilder, Retryable};
 use indicatif::{ProgressBar, ProgressStyle};
 use mls_diag::{Exit, OrExit};
+use mls_location::MAX_SIZE;
 use reqwest::header::{
     ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
 };
@@ -17,7 +18,6 @@ use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, StatusCode, Url};
 
 use crate::origin::Origin;
-use crate::search::MAX_SIZE;
 
 /// The number of retries of a download. Each pause is longer than the one before.
 const RETRIES: usize = 2;

@@ -7,11 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use flate2::read::MultiGzDecoder;
 use mls_diag::{Exit, OrExit};
-
-use crate::database::Form;
-use crate::kind::Kind;
-use crate::search::{MAX_SIZE, Unusable, read};
-use crate::survey::{Flaw, Survey, sort};
+use mls_location::{Flaw, Form, Kind, MAX_SIZE, Survey, Unusable, read, sort};
 
 /// A database that was read to its end and is valid.
 pub(crate) struct Candidate {

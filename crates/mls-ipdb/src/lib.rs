@@ -53,33 +53,17 @@
 //! sort -rn
 //! ```
 
-#[cfg(feature = "fuzz")]
-#[doc(hidden)]
-pub mod fuzz;
-
 mod args;
-mod database;
-mod databases;
 mod fetch;
 mod install;
-mod installed;
-mod kind;
-mod loaded;
 mod lookup;
-mod mmdb;
 mod origin;
-mod row;
-mod search;
-mod survey;
 mod update;
 mod verify;
 
 use mls_config::Config;
 
 pub use args::Args;
-pub use databases::{Databases, Location};
-pub use installed::Flags;
-pub use search::Unusable;
 
 use args::Command;
 

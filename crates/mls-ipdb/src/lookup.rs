@@ -3,11 +3,9 @@
 use std::net::IpAddr;
 
 use mls_diag::Exit;
+use mls_location::{Databases, Location, Unusable};
 use mls_stream::ndjson::{Reader, Writer};
 use serde::Serialize;
-
-use crate::databases::{Databases, Location};
-use crate::search::Unusable;
 
 #[derive(Serialize)]
 struct Answer {

@@ -7,17 +7,13 @@ use std::time::Duration;
 use anyhow::Context;
 use mls_config::Config;
 use mls_diag::{Exit, OrExit};
+use mls_location::{Flags, Form, Kind, Survey, Unusable, ipv6_sibling, read};
 use mls_stream::ndjson::Writer;
 use reqwest::{Client, Url};
 
-use crate::database::Form;
 use crate::fetch::{self, Fetched};
 use crate::install::{Candidate, survey, unpack};
-use crate::installed::{Flags, ipv6_sibling};
-use crate::kind::Kind;
 use crate::origin::Origin;
-use crate::search::{Unusable, read};
-use crate::survey::Survey;
 use crate::verify;
 
 /// The sources of databases.

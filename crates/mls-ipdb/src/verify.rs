@@ -6,15 +6,11 @@ use std::time::SystemTime;
 use chrono::{DateTime, Local, SecondsFormat};
 use mls_config::Config;
 use mls_diag::Exit;
+use mls_location::{Flags, Form, Kind, Mmdb, Survey, ipv6_sibling};
 use mls_stream::ndjson::Writer;
 use serde::Serialize;
 
-use crate::database::Form;
 use crate::install::survey;
-use crate::installed::{Flags, ipv6_sibling};
-use crate::kind::Kind;
-use crate::mmdb::Mmdb;
-use crate::survey::Survey;
 
 /// The number of IPv6 addresses in `2000::/3`, from which IANA allocates all public addresses.
 const IPV6_UNICAST: u128 = 1 << 125;

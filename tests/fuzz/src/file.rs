@@ -24,7 +24,7 @@ impl MemoryFile {
 
 /// A CSV database of IP addresses, which is searched in its file.
 pub(crate) fn ipdb_csv(bytes: &[u8]) {
-    mls_ipdb::fuzz::csv(&MemoryFile::new(bytes).path(), bytes);
+    mls_location::fuzz::csv(&MemoryFile::new(bytes).path(), bytes);
 }
 
 /// A file of attempts, and the report of it.

@@ -59,7 +59,7 @@ pub const TARGETS: &[Target] = &[
     target("frames", record::frames),
     // A loaded database has a table of 65,536 places, however few its rows are.
     Target { floor: 5, ..target("ipdb_csv", file::ipdb_csv) },
-    target("ipdb_mmdb", mls_ipdb::fuzz::mmdb),
+    target("ipdb_mmdb", mls_location::fuzz::mmdb),
     target("journal", log::journal),
     target("lines", log::lines),
     target("mail_cursor", state::mail_cursor),

@@ -1,11 +1,11 @@
 //! The hot loop of mls-enrich: looks up random addresses in loaded databases of the published size.
 //!
-//! `cargo bench --package mls-ipdb`
+//! `cargo bench --package mls-location`
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on should stop")]
 
 use divan::Bencher;
 use mls_config::Config;
-use mls_ipdb::{Databases, Flags};
+use mls_location::{Databases, Flags};
 use testdata::ipdb::{address, save};
 use testdata::random::Random;
 

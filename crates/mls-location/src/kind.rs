@@ -4,18 +4,22 @@ use serde::Serialize;
 
 /// The kind of data in a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// Country of an address.
     #[serde(rename = "country")]
     Country,
+    /// Autonomous system of an address.
     #[serde(rename = "AS")]
     System,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 2] = [Self::Country, Self::System];
+    /// Both kinds.
+    pub const ALL: [Self; 2] = [Self::Country, Self::System];
 
     /// The name in messages.
-    pub(crate) fn name(self) -> &'static str {
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Country => "country",
             Self::System => "AS",
@@ -23,7 +27,8 @@ impl Kind {
     }
 
     /// The file name in a data directory; the Python original used the same names.
-    pub(crate) fn file(self) -> &'static str {
+    #[must_use]
+    pub fn file(self) -> &'static str {
         match self {
             Self::Country => "country_aside.csv",
             Self::System => "asn.csv",
@@ -31,7 +36,8 @@ impl Kind {
     }
 
     /// The flag that names its files.
-    pub(crate) fn flag(self) -> &'static str {
+    #[must_use]
+    pub fn flag(self) -> &'static str {
         match self {
             Self::Country => "--country-db",
             Self::System => "--asn-db",
@@ -48,7 +54,8 @@ impl Kind {
     }
 
     /// The message about a database of the other kind.
-    pub(crate) fn wrong(self) -> String {
+    #[must_use]
+    pub fn wrong(self) -> String {
         match self {
             Self::Country => "it is not a country database: its rows hold no country",
             Self::System => "it is not an AS database: its rows hold no AS number",
@@ -57,7 +64,8 @@ impl Kind {
     }
 
     /// The URLs at which ip-location-db publishes it, for IPv4 and for IPv6.
-    pub(crate) fn urls(self) -> [&'static str; 2] {
+    #[must_use]
+    pub fn urls(self) -> [&'static str; 2] {
         match self {
             Self::Country => [
                 "https://cdn.jsdelivr.net/npm/@ip-location-db/asn-country/asn-country-ipv4-num.csv",

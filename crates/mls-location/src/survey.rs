@@ -8,29 +8,38 @@ use crate::search::MAX_ROW;
 
 /// What a database holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Survey {
-    pub(crate) rows: u64,
-    /// Number of addresses of each family that the rows cover.
-    pub(crate) ipv4: u128,
-    pub(crate) ipv6: u128,
+pub struct Survey {
+    /// Number of rows, or of networks in an MMDB database.
+    pub rows: u64,
+    /// Number of IPv4 addresses that the rows cover.
+    pub ipv4: u128,
+    /// Number of IPv6 addresses that the rows cover.
+    pub ipv6: u128,
     /// Number of rows with a country, and of rows with an AS number.
     countries: u64,
     systems: u64,
-    pub(crate) sorted: bool,
+    /// Whether the rows are in the order of their addresses.
+    pub sorted: bool,
 }
 
 /// What is wrong with a database, and where.
-pub(crate) type Flaw = String;
+pub type Flaw = String;
 
 impl Survey {
-    /// Surveys a file in the given format.
-    pub(crate) fn of(bytes: &[u8], form: Form) -> Result<Self, Flaw> {
+    /// Surveys the content of a file in the given format.
+    ///
+    /// # Errors
+    /// What is wrong with the content.
+    pub fn of(bytes: &[u8], form: Form) -> Result<Self, Flaw> {
         if form.mmdb { Self::of_mmdb(bytes) } else { Self::of_csv(bytes) }
     }
 
     /// Surveys rows. They may be in any order, which `sorted` reports. Sorted rows must not
     /// overlap.
-    pub(crate) fn of_csv(text: &[u8]) -> Result<Self, Flaw> {
+    ///
+    /// # Errors
+    /// What is wrong with the rows.
+    pub fn of_csv(text: &[u8]) -> Result<Self, Flaw> {
         let text = text.trim_ascii_end();
         if text.is_empty() {
             return Err("it is empty".into());
@@ -71,7 +80,8 @@ impl Survey {
 
     /// Whether it is a database of this kind: at least half of the rows have a value. The others
     /// may have none.
-    pub(crate) fn is(&self, kind: Kind) -> bool {
+    #[must_use]
+    pub fn is(&self, kind: Kind) -> bool {
         let with_value = match kind {
             Kind::Country => self.countries,
             Kind::System => self.systems,
@@ -80,7 +90,8 @@ impl Survey {
     }
 
     /// Whether it covers the same families as another.
-    pub(crate) fn same_families(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn same_families(&self, other: &Self) -> bool {
         (self.ipv4 > 0, self.ipv6 > 0) == (other.ipv4 > 0, other.ipv6 > 0)
     }
 }
@@ -163,7 +174,8 @@ pub(crate) fn not_a_row(line: &[u8]) -> String {
 }
 
 /// Sorts the rows by their first addresses.
-pub(crate) fn sort(text: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn sort(text: &[u8]) -> Vec<u8> {
     let mut lines: Vec<_> =
         lines(text.trim_ascii_end()).map(|line| (Row::start_of(line), line)).collect();
     lines.sort_by_key(|(start, _)| *start);

@@ -17,13 +17,17 @@ pub(crate) enum Database {
 
 /// The format that the name of a file implies, such as `asn.mmdb.gz`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Form {
-    pub(crate) gzip: bool,
-    pub(crate) mmdb: bool,
+pub struct Form {
+    /// Whether the content is compressed by gzip.
+    pub gzip: bool,
+    /// Whether it is an MMDB database. If not, it is a CSV.
+    pub mmdb: bool,
 }
 
 impl Form {
-    pub(crate) fn of(path: &Path) -> Self {
+    /// Returns the format of the file `path`.
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
         let ends = |path: &Path, in_this: &str| {
             path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(in_this))
         };

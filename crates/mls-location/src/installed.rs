@@ -83,7 +83,8 @@ impl Flags {
     }
 
     /// The paths of the databases of a kind, without the IPv6 siblings. At least one.
-    pub(crate) fn paths(&self, kind: Kind, config: &Config) -> Vec<PathBuf> {
+    #[must_use]
+    pub fn paths(&self, kind: Kind, config: &Config) -> Vec<PathBuf> {
         if !self.of(kind).is_empty() {
             return self.of(kind).to_vec();
         }
@@ -104,7 +105,8 @@ impl Flags {
 }
 
 /// The path of the IPv6 database beside an IPv4 one: `asn-ipv6.csv` beside `asn.csv`.
-pub(crate) fn ipv6_sibling(path: &Path) -> PathBuf {
+#[must_use]
+pub fn ipv6_sibling(path: &Path) -> PathBuf {
     let mut name = path.file_stem().unwrap_or_default().to_owned();
     name.push("-ipv6");
     let mut ipv6_sibling = path.with_file_name(name);

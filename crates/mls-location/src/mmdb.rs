@@ -15,7 +15,7 @@ const SAMPLE: usize = 1000;
 
 /// An open MMDB database, in memory.
 #[derive(Debug)]
-pub(crate) struct Mmdb {
+pub struct Mmdb {
     path: PathBuf,
     reader: Reader<Vec<u8>>,
 }
@@ -32,7 +32,11 @@ pub(crate) struct Network {
 type Found<'a, S> = maxminddb::LookupResult<'a, S>;
 
 impl Mmdb {
-    pub(crate) fn open(path: &Path) -> Result<Self, Unusable> {
+    /// Opens the file `path`.
+    ///
+    /// # Errors
+    /// The file cannot be read, or it is not an MMDB database.
+    pub fn open(path: &Path) -> Result<Self, Unusable> {
         Self::new(path, read(path)?)
     }
 
@@ -89,7 +93,8 @@ impl Mmdb {
     }
 
     /// When it was built, if it says so.
-    pub(crate) fn built(&self) -> Option<SystemTime> {
+    #[must_use]
+    pub fn built(&self) -> Option<SystemTime> {
         self.reader.metadata().build_time().ok()
     }
 }

@@ -47,7 +47,8 @@ impl Databases {
     }
 
     /// Whether there is no database of either kind.
-    pub(crate) fn is_empty(&self) -> bool {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.country.is_empty() && self.asn.is_empty()
     }
 

@@ -30,7 +30,7 @@ const REACH: u64 = 512;
 const SAMPLE: u64 = 16 * 1024;
 
 /// The largest database in bytes. Published databases have a fifth of this.
-pub(crate) const MAX_SIZE: u64 = 128 << 20;
+pub const MAX_SIZE: u64 = 128 << 20;
 
 /// The reason why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -258,7 +258,10 @@ impl Csv {
 }
 
 /// Reads a whole file of at most the largest size of a database.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
+///
+/// # Errors
+/// The file cannot be read, or it is larger.
+pub fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
     let mut bytes = Vec::new();
     let file = regular::open(path).and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes));
     file.map_err(|error| Unusable::Io { path: path.to_owned(), error })?;
