@@ -1,6 +1,5 @@
 //! The pipeline on a disk that is full or fails, and with input that is too large or no log: after one
 //! clean run, each line is one row. `kills.rs` kills the pipelines, and `power_loss` cuts the power.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;

@@ -27,6 +27,7 @@ pub struct Args {
     /// the file is `csv_filename` of the configuration (for successful logins: `logins_filename`), and
     /// the cursor file is state.offset (logins.offset) in `state_dir`
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    #[expect(clippy::option_option, reason = "the flag may have no value")]
     pub(crate) append: Option<Option<PathBuf>>,
 
     /// Commit the rows together with the position in the log, so that each line is counted exactly
