@@ -1,16 +1,16 @@
-//! What to do about an account that somebody else may use.
+//! Steps for an account that somebody else may be using.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use mls_event::display_text;
 
-/// What to do, and the command for it.
+/// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// A sentence.
+    /// What to do, as a sentence.
     pub what: &'static str,
-    /// A line for a shell; `None` if there is none for this user.
+    /// The shell command for it; `None` if there is no safe command for this user.
     pub command: Option<String>,
 }
 
@@ -28,7 +28,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// What to do about the account of `user`, in order.
+/// Returns the steps for the account of `user`, in order.
 #[must_use]
 pub fn steps(user: &str) -> Vec<Step> {
     let command = |command: &str| quoted(user).map(|user| format!("{command} {user}"));
@@ -40,8 +40,8 @@ pub fn steps(user: &str) -> Vec<Step> {
     ]
 }
 
-/// The name as one word of a shell command; `None` if doveadm would take it for something else
-/// than this user: a mask, an address or an option, or if it cannot be shown as it is.
+/// Returns the name as one word of a shell command. `None` if doveadm would read it as a mask, an
+/// address or an option, or if it has characters that cannot be shown.
 fn quoted(user: &str) -> Option<String> {
     let is_mask = user.contains(['*', '?', '/']) || user.parse::<IpAddr>().is_ok();
     if user.is_empty() || user.starts_with('-') || is_mask || display_text(user) != user {

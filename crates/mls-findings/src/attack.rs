@@ -1,4 +1,4 @@
-//! How many addresses attack each user.
+//! Counts the networks that attack each user.
 
 use std::collections::VecDeque;
 
@@ -8,25 +8,25 @@ use hashbrown::HashSet;
 use crate::observation::{Name, Network, Seconds};
 use crate::user::Users;
 
-/// Number of pairs of an attacked user and a network that are remembered.
+/// Largest number of pairs of an attacked user and a network that are remembered.
 pub const MAX_ATTACKS: usize = 131_072;
 
-/// A network counts for so many seconds after it failed on a user, in the short and in the long
-/// window.
+/// The lengths of the short and of the long window, in seconds. A network counts for this time after it
+/// failed on a user.
 pub(crate) const WINDOWS: [Seconds; 2] = [3 * 86_400, 7 * 86_400];
 
-/// Higher counts of networks are not told apart when users are compared.
+/// Largest number of networks of a user in comparisons; larger numbers count as this one.
 const MAX_COUNT: usize = 1023;
 
-/// Number of autonomous systems that are counted for a user; further ones are counted as one.
+/// Largest number of autonomous systems that are counted for a user. Further ones count as one.
 const MAX_SYSTEMS: usize = 32;
 
 /// The networks that failed on a user.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Attack {
-    /// In each of the [`WINDOWS`].
+    /// Number of networks in each of the [`WINDOWS`].
     networks: [u32; 2],
-    /// In the long window, by autonomous system.
+    /// Autonomous systems and the number of their networks in the long window.
     systems: Vec<(u32, u32)>,
 }
 
@@ -54,7 +54,7 @@ impl Attack {
         }
     }
 
-    /// Number of networks in each window, and of autonomous systems, without those of `asn`.
+    /// Returns the number of networks in each window, and of autonomous systems, without those of `asn`.
     pub(crate) fn without(&self, asn: Option<u32>) -> ([u32; 2], usize) {
         let own = self.systems.iter().find(|(known, _)| Some(*known) == asn);
         let own = own.map_or(0, |(_, count)| *count);
@@ -71,13 +71,13 @@ struct Pair {
     at: Seconds,
 }
 
-/// The pairs of attacked user and network of the last days, and how users compare.
+/// The pairs of attacked user and network of the last days, and the distribution of attacks over users.
 pub(crate) struct Attacks {
-    /// In order of arrival. Those before `long` have left the short window.
+    /// The pairs in order of arrival. Those before index `long` have left the short window.
     pairs: VecDeque<Pair>,
     long: usize,
     known: HashSet<(Name, Network), RandomState>,
-    /// For each window, how many users have so many networks.
+    /// For each window, and each number of networks, the number of users with this number.
     users: [Vec<u32>; 2],
     /// The sum of these numbers.
     attacked: [u32; 2],
@@ -119,7 +119,7 @@ impl Attacks {
         }
     }
 
-    /// Forgets what left the windows.
+    /// Removes pairs that have left the windows.
     pub(crate) fn expire(&mut self, users: &mut Users, now: Seconds) {
         let has_left = |pair: &Pair, window: usize| now.saturating_sub(WINDOWS[window]) > pair.at;
         while self.pairs.get(self.long).is_some_and(|pair| has_left(pair, 0)) {
@@ -130,7 +130,7 @@ impl Attacks {
         }
     }
 
-    /// Takes the oldest pairs out of the short window, until `count` are out.
+    /// Removes the oldest pairs from the short window, until `count` are removed.
     fn leave_short(&mut self, users: &mut Users, count: usize) {
         while self.long < count {
             let pair = self.pairs[self.long];
@@ -155,7 +155,7 @@ impl Attacks {
         }
     }
 
-    /// Takes a user whose memory is dropped out of the comparison.
+    /// Removes a forgotten user from the distribution.
     pub(crate) fn forget(&mut self, attack: &Attack) {
         self.moved(attack.networks, [0, 0]);
     }
@@ -164,7 +164,7 @@ impl Attacks {
         for (window, counts) in self.users.iter_mut().enumerate() {
             if before[window] != after[window] {
                 let slot = |count: u32| (count as usize).min(MAX_COUNT);
-                // Users whom nobody attacks are not counted here.
+                // Users without an attack are not counted here.
                 if before[window] > 0 {
                     counts[slot(before[window])] -= 1;
                     self.attacked[window] -= 1;
@@ -177,9 +177,9 @@ impl Attacks {
         }
     }
 
-    /// Whether `count` networks in `window` are far more than nine of ten users have, without the
-    /// one with this `attack`: twice as many, or half more and at least nine more. `users` is the
-    /// number of all users.
+    /// Returns whether `count` networks in `window` are far more than nine of ten other users have: twice
+    /// as many, or half more and at least nine more. `attack` belongs to the user in question, and
+    /// `users` is the number of all users.
     pub(crate) fn is_outlier(
         &self,
         attack: &Attack,
@@ -188,9 +188,9 @@ impl Attacks {
         users: usize,
     ) -> bool {
         let count = count as usize;
-        // The highest number for nine of ten that `count` stands out from.
+        // The largest number of nine of ten users for which `count` is still far more.
         let usual = (count.saturating_sub(1) / 2).max(count.saturating_sub(9).min(count * 2 / 3));
-        // Few numbers are at or below the usual one: adding these is quicker than those above.
+        // Add the few counts up to the usual number, which is quicker than to add those above it.
         let Some(below) = self.users[window].get(..=usual) else { return true };
         let own = usize::from((attack.networks[window] as usize).min(MAX_COUNT) > usual);
         let above = (self.attacked[window] - below.iter().sum::<u32>()) as usize - own;

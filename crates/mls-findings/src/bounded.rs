@@ -1,4 +1,4 @@
-//! A table that forgets what was not seen for longest.
+//! A table of limited size, which forgets the oldest entries.
 
 use std::hash::Hash;
 
@@ -12,7 +12,8 @@ pub(crate) trait LastSeen {
     fn last_seen(&self) -> Seconds;
 }
 
-/// At most `limit` entries. When it is full, the half that was not seen for longest is dropped.
+/// A table of at most `limit` entries. When it is full, it drops the half that was not seen for the longest
+/// time.
 pub(crate) struct Bounded<K, V> {
     entries: HashMap<K, V, RandomState>,
     limit: usize,
@@ -35,11 +36,11 @@ impl<K: Copy + Ord + Hash, V: LastSeen> Bounded<K, V> {
         self.entries.len()
     }
 
-    /// The entry of `key`, and those that were dropped to make room for it.
+    /// Returns the entry of `key`, and the entries that were dropped to make room for it.
     pub(crate) fn entry(&mut self, key: K, new: impl FnOnce() -> V) -> (&mut V, Vec<V>) {
         let mut dropped = Vec::new();
         if self.entries.len() >= self.limit && !self.entries.contains_key(&key) {
-            // The key decides between equals, so that the same data always leaves the same entries.
+            // The key decides between equal times, so that the same data always leaves the same entries.
             let mut ages: Vec<(Seconds, K)> =
                 self.entries.iter().map(|(key, value)| (value.last_seen(), *key)).collect();
             let middle = ages.len() / 2;

@@ -1,4 +1,4 @@
-//! The rules, applied to one attempt after the other.
+//! Applies the rules to one attempt after the other.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -19,14 +19,14 @@ use crate::observation::{Country, Name, Network, Observation, Seconds, is_intern
 use crate::settings::Settings;
 use crate::user::{MAX_USERS, User, Users};
 
-/// A login from a country that the user knows is `targeted` only if the attack came from so many
-/// autonomous systems besides the login's: a phone with an old password stays within one.
+/// Smallest number of other autonomous systems in the attack, if a `targeted` login is from a
+/// country that the user knows. A phone with an old password stays within one system.
 const ATTACKING_SYSTEMS: usize = 3;
 
-/// Where a user is at home, so many times more names must have failed for `guessed`.
+/// Factor for the number of failed names of `guessed`, if the user logs in from a usual place.
 const HOME_NAMES: usize = 3;
 
-/// Number of organisations whose names are remembered.
+/// Largest number of organisations whose names are remembered.
 const MAX_ORGANISATIONS: usize = 4096;
 
 /// Observes attempts and finds suspicious logins.
@@ -40,7 +40,7 @@ pub struct Detector {
     organisations: HashMap<u32, Box<str>, RandomState>,
 }
 
-/// The attempt that is observed, in the form that the tables use.
+/// The observed attempt, in the form that the tables use.
 #[derive(Clone, Copy)]
 struct Observed<'a> {
     observation: &'a Observation<'a>,
@@ -60,7 +60,7 @@ impl Observed<'_> {
 }
 
 impl Detector {
-    /// A detector that has seen nothing.
+    /// Returns a detector that has seen no attempt.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self {
@@ -74,12 +74,12 @@ impl Detector {
         }
     }
 
-    /// Looks at an attempt, and appends the findings that it completes. Attempts come in order of
-    /// time; small differences, as between two files or within a minute, do no harm. If a failure
-    /// and a login have the same time, the failure comes first.
+    /// Observes an attempt, and appends the findings that it completes to `found`. Call it in the order
+    /// of time. Small differences, as between two files or within a minute, do no harm. If a failure
+    /// and a login have the same time, pass the failure first.
     ///
-    /// The login that a finding names is this attempt or an earlier one. Attempts without a name
-    /// or an address, and those before 1970 or after 2106, are not looked at.
+    /// A finding names the login of this attempt or of an earlier one. Attempts without a name or an
+    /// address, and those before 1970 or after 2106, are ignored.
     pub fn observe(&mut self, observation: &Observation<'_>, found: &mut Vec<Finding<'static>>) {
         let (Some(user), Some(ip)) = (observation.user, observation.ip) else { return };
         let Some(at) = evidence::seconds(observation.at) else { return };
@@ -101,7 +101,7 @@ impl Detector {
         }
         self.attacks.expire(&mut self.users, at);
         if is_internal(ip) && !observed.has_place() {
-            // Webmail. The user has a past, but is nowhere.
+            // Webmail: the login shows that the user is known, but not from where.
             if observation.outcome == Outcome::Success {
                 self.user(observed).login(at);
             }
@@ -119,7 +119,7 @@ impl Detector {
         let Observed { at, name, network, .. } = observed;
         self.failures.entry(network, || FailedNames::new(at)).0.add(name, at);
         let is_attack = self.users.get(name).is_some_and(|user| {
-            // Where the user logs in, failures are the user's own.
+            // Failures from a place where the user logs in are mistakes of the user.
             let (seen_system, seen_country) = user.was_seen(observed.country, observed.asn);
             observed.has_place() && !(seen_system && seen_country)
         });
@@ -129,7 +129,7 @@ impl Detector {
         self.guessed_before(observed, found);
     }
 
-    /// Reports the first logins at the network that the failure makes suspicious.
+    /// Reports earlier first logins at the network that become suspicious by this failure.
     fn guessed_before(&mut self, observed: Observed<'_>, found: &mut Vec<Finding<'static>>) {
         let Some(visitors) = self.logins.get(observed.network) else { return };
         let (country, asn) = (visitors.country, visitors.asn);
@@ -151,8 +151,9 @@ impl Detector {
         }
     }
 
-    /// What failed at `network`, who logged in there, and when failures count for a login of
-    /// `name`; `None` if the network is shared, or too few names failed.
+    /// Returns the names that failed at `network`, the users who logged in there, and the range of time
+    /// in which failures count for a login of `name`; `None` if the network is shared, or if too few
+    /// names failed.
     fn guessed_names(
         &self,
         name: Name,
@@ -171,8 +172,8 @@ impl Detector {
         (!is_shared).then_some((failed, visitors, range))
     }
 
-    /// Whether [`guesses`](Self::guesses) finds something. If many names failed, excuses for a few
-    /// of them change nothing.
+    /// Returns whether [`guesses`](Self::guesses) finds something. It is quicker: if many names failed, a
+    /// few that do not count change nothing.
     fn is_guessed(&self, name: Name, network: Network, at: Seconds) -> bool {
         let Some((failed, visitors, range)) = self.guessed_names(name, network, at) else {
             return false;
@@ -184,12 +185,11 @@ impl Detector {
             || names >= enough && self.guesses(name, network, at).is_some()
     }
 
-    /// The failures that make the first login of `name` at `network` suspicious.
+    /// Returns the failures that make the first login of `name` at `network` suspicious.
     fn guesses(&self, name: Name, network: Network, at: Seconds) -> Option<Guesses> {
         let (failed, visitors, range) = self.guessed_names(name, network, at)?;
         let is_known_here = |name| visitors.knows(name);
-        // A mail program tries forms of the name that nobody has, or it has several mailboxes whose
-        // passwords were changed.
+        // A mail program tries other forms of the name, or it has old passwords of several mailboxes.
         let user = self.users.get(name)?;
         let is_excuse = |other: Name| {
             if self.users.get(other).is_none() {
@@ -202,8 +202,8 @@ impl Detector {
         (guesses.names >= self.enough_names(name, visitors, at)).then_some(guesses)
     }
 
-    /// Number of names that must have failed. Users of a mobile network share its addresses with
-    /// infected machines: where a user is at home, it takes more.
+    /// Returns the number of names that must have failed. It is higher at a usual place of the user,
+    /// because users of a mobile network share its addresses with infected machines.
     fn enough_names(&self, name: Name, visitors: &Visitors, at: Seconds) -> usize {
         let names = self.settings.guessed_names as usize;
         let user = self.users.get(name);
@@ -243,7 +243,7 @@ impl Detector {
         self.spread(observed, found);
     }
 
-    /// What is known about the user who logs in.
+    /// Returns the entry of the user who logs in.
     fn user(&mut self, observed: Observed<'_>) -> &mut User {
         let new = || User::new(observed.user, observed.at);
         let (user, dropped) = self.users.entry(observed.name, new);
@@ -265,14 +265,14 @@ impl Detector {
         let is_reported =
             self.users.get(name).is_some_and(|user| day(at, zone) <= user.reported[0]);
         if is_new && is_reported {
-            // Nothing is left to say today. Comparing all names would be the most expensive part.
+            // The rule has reported this user today. Comparing all names would take the most time.
             if visitor.is_suspicious || self.is_guessed(name, network, at) {
                 self.suspect(name, network, country, asn);
             }
             return;
         }
-        // The login that let the attacker in is the first one after the failures began; a user who
-        // was here before them is at home.
+        // The attacker's login is the first one after the failures began. A user who was here before
+        // the failures is not the attacker.
         let Some(guesses) = self.guesses(name, network, at) else { return };
         if !visitor.is_suspicious && visitor.first.saturating_add(AFTER) < guesses.first {
             return;
@@ -284,15 +284,15 @@ impl Detector {
         self.report(Rule::Guessed, login, country, asn, found, |login| login.guessed(guesses));
     }
 
-    /// Number of addresses that attacked the user, in how many days, and whether the country is
-    /// new; none if the login is not suspicious.
+    /// Returns the number of addresses that attacked the user, the number of days, and whether the
+    /// country is new; `None` if the login is not suspicious.
     fn targeted(&self, observed: Observed<'_>) -> Option<(u32, Seconds, bool)> {
         let user = self.users.get(observed.name)?;
         let (seen_system, seen_country) = user.was_seen(observed.country, observed.asn);
         if !observed.has_place() || (seen_system && seen_country) || !user.has_past(observed.at) {
             return None;
         }
-        // FailingNetworks from the login's own system may be the user's, unless the country is strange.
+        // Failures from the system of the login may be mistakes of the user, if the country is known.
         let own = if seen_country { observed.asn } else { None };
         let (networks, systems) = user.attack.without(own);
         if networks[1] < self.settings.targeted_addresses
@@ -315,7 +315,7 @@ impl Detector {
         let Some(spread) = user.spread(at, &self.settings) else { return };
         let first = spread.places[0];
         let zone = observed.observation.at.timezone();
-        // A place that was reported before is new again; its first login was on another day.
+        // A place that was reported on another day still counts as new.
         let is_recent = at.saturating_sub(first.first) <= self.settings.spread_window;
         let login = if is_recent {
             Named { name, ip: first.ip, at: first.first, zone }
@@ -327,7 +327,7 @@ impl Detector {
         self.report(Rule::Spread, login, country, asn, found, |login| login.spread(&spread, at));
     }
 
-    /// A suspicious login says nothing about where the user is at home.
+    /// Marks a login as suspicious, so that its place does not become a usual place of the user.
     fn suspect(
         &mut self,
         name: Name,
@@ -345,7 +345,7 @@ impl Detector {
         }
     }
 
-    /// Appends a finding, unless the rule has reported the user for this day.
+    /// Appends a finding, except if the rule has already reported the user for this day.
     fn report(
         &mut self,
         rule: Rule,
@@ -389,7 +389,7 @@ impl Detector {
     }
 }
 
-/// The number of the day, since 1970.
+/// Returns the number of the day since 1970.
 fn day(at: Seconds, zone: FixedOffset) -> u32 {
     let local = i64::from(at) + i64::from(zone.local_minus_utc());
     u32::try_from(local / 86_400).unwrap_or_default()

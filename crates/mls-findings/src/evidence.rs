@@ -9,10 +9,10 @@ use crate::network::{Guesses, MAX_FAILED};
 use crate::observation::{Country, Seconds};
 use crate::user::Spread;
 
-/// Longer names are shown with so many first characters.
+/// Largest number of characters of a name; longer names are cut.
 const MAX_NAME: usize = 100;
 
-/// A login as sentences begin with it.
+/// The login that a sentence begins with.
 pub(crate) struct Login<'a> {
     pub(crate) user: &'a str,
     pub(crate) ip: IpAddr,
@@ -93,7 +93,7 @@ impl Login<'_> {
     }
 }
 
-/// Seconds since 1970; none for a time that does not fit.
+/// Returns the seconds since 1970; `None` if the number does not fit.
 pub(crate) fn seconds(at: DateTime<FixedOffset>) -> Option<Seconds> {
     Seconds::try_from(at.timestamp()).ok()
 }
@@ -113,7 +113,7 @@ fn length(seconds: Seconds) -> String {
     format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A user name as part of a sentence: in quotes, unless it looks like a name.
+/// Returns a user name as part of a sentence. It is in quotes if it has unusual characters.
 fn name(user: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "@._+-=".contains(c);
     let text = shown(user);
@@ -123,8 +123,8 @@ fn name(user: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// Text without control characters and without those that change the direction of writing, cut to a
-/// length that can be read.
+/// Replaces control characters and characters that change the direction of writing, and cuts the text after
+/// [`MAX_NAME`] characters.
 fn shown(text: &str) -> String {
     let is_hidden = |c: char| {
         c.is_control()

@@ -1,44 +1,45 @@
 //! Finds logins that may not have been made by the user: a pure function of recorded attempts.
 //!
-//! A [`Detector`] observes failures and successes in order of time, or nearly so, and returns each
-//! [`Finding`](mls_event::Finding) as soon as the data shows it. It does no I/O and has no clock: the same
-//! data always gives the same findings. So a report can run it over the past, and mls-alert can run
-//! it while it follows the record.
+//! A [`Detector`] observes failures and successes, nearly in the order of time, and returns each
+//! [`Finding`](mls_event::Finding) as soon as the data shows it. It does no I/O and has no clock, so
+//! the same data always gives the same findings. mls-report runs it over the past, and mls-alert runs
+//! it on new records.
 //!
 //! # Rules
-//! Thresholds are those of [`Settings`]; the numbers here are the defaults. A *network* is an IPv4
-//! address or an IPv6 /64.
+//! [`Settings`] holds the thresholds. The numbers on this page are the defaults. A *network* is an
+//! IPv4 address or an IPv6 /64. A *system* is an autonomous system.
 //!
 //! | rule | a login of user U from address A is reported when |
 //! |---|---|
-//! | `guessed` | A's network failed on 3 other names in the 24 hours before the login, or up to an hour after it. Where U has been at home for a day (the same country and autonomous system), it takes 9 names: users of a mobile network share addresses with infected machines. |
-//! | `spread` | U logged in from 4 countries, or 5 autonomous systems, within 6 hours where U was never seen before. If U has been seen in several places within such a time before, it takes 2 more than that. The finding names the first of these logins. |
-//! | `targeted` | 8 addresses failed on U within 3 or 7 days, far more than on nine of ten other users (twice as many, or half more and at least nine more), and A is in a country where U was never seen. It may also be in an autonomous system where U was never seen, if the attack came from 3 others. |
+//! | `guessed` | 3 other names failed at the network of A in the 24 hours before the login, or in the hour after it. If U has logged in from the country and system of A for a day, 9 names must have failed, because users of a mobile network share addresses with infected machines. |
+//! | `spread` | U logged in within 6 hours from 4 countries, or 5 systems, that were all new for U. If U was seen in several places within 6 hours before, 2 more than that number are needed. The finding names the first of these logins. |
+//! | `targeted` | 8 addresses failed on U within 3 or 7 days, and A is in a country that is new for U. A system that is new for U is enough if the attack came from 3 other systems. The attack must be far larger than that on nine of ten other users: twice as many addresses, or half more and at least nine more. |
 //!
 //! `guessed` is silent if
-//! - 3 other users have logged in from the network, and nothing was suspicious about them: it is
-//!   shared, as that of an office is;
-//! - U used the network more than an hour before the first of the failures.
+//! - 3 other users have logged in from the network and were not suspicious, because then the network is
+//!   shared, for example by an office;
+//! - U used the network more than an hour before the first failure.
 //!
-//! These names do not count for it: names that have logged in from this network; and up to 4 names
-//! that nobody has and that differ from U only after the `@` (a mail program tries them), or that
-//! log in where U does (several mailboxes of one person).
+//! Some failed names do not count for `guessed`: names that have logged in from this network, and up to
+//! 4 names of two kinds. The first kind are names that nobody has and that differ from U only after the
+//! `@`, because mail programs try such names. The second kind are names that log in from the networks
+//! of U, because one person can have several mailboxes.
 //!
-//! Until a user has been known for a day and has logged in 3 times, `spread` needs twice as many
-//! places, and `targeted` does not apply. Failures from a country and system where U logs in are
-//! U's own, and are no attack. Attempts without country and autonomous system count for `guessed`
-//! only. Logins from internal addresses (webmail, for example) are never reported; they only show
-//! that the user is known.
+//! For a user who is known for less than a day or has logged in fewer than 3 times, `spread` needs
+//! twice as many places, and `targeted` does not apply. Failures from a country and system where U logs
+//! in count as mistakes of U, not as an attack. Attempts without country and system count only for
+//! `guessed`. Logins from internal addresses, such as those of webmail, are never reported; they only
+//! show that the user is known.
 //!
-//! There is one finding for each rule, user and day. A place that was reported does not become a
-//! place where the user was seen.
+//! There is one finding for each rule, user and day. The place of a reported login stays new for the
+//! user.
 //!
 //! # Memory
-//! At most [`MAX_USERS`] users, [`MAX_NETWORKS`] networks with logins, as many with failures, and
-//! [`MAX_ATTACKS`] pairs of attacked user and network are remembered. When one of these tables is
-//! full, the half that was not seen for longest is forgotten. Measured: mls-report takes 47 MiB for
-//! a million failures, and 72 MiB with a million logins besides, of 20,000 addresses and 4,000
-//! users with 10,000 findings.
+//! The detector remembers at most [`MAX_USERS`] users, [`MAX_NETWORKS`] networks with logins, as many
+//! networks with failures, and [`MAX_ATTACKS`] pairs of attacked user and network. If a table is full,
+//! the detector forgets the half that it has not seen for the longest time. Measured: mls-report takes
+//! 47 MiB for a million failures, and 72 MiB if a million logins are added (20,000 addresses, 4,000
+//! users, 10,000 findings).
 //!
 //! # Example
 //! ```

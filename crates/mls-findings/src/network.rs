@@ -1,23 +1,23 @@
-//! What each network did: the names that failed there, and the users who logged in from there.
+//! For each network, the names that failed there and the users who logged in from there.
 
 use std::net::IpAddr;
 
 use crate::bounded::{Bounded, LastSeen};
 use crate::observation::{Country, Name, Network, Seconds};
 
-/// Number of networks with logins, and of those with failures, that are remembered.
+/// Largest number of networks with logins, and of networks with failures, that are remembered.
 pub const MAX_NETWORKS: usize = 32_768;
 
-/// Number of failed names that are remembered for a network.
+/// Largest number of failed names that are remembered for a network.
 pub(crate) const MAX_FAILED: usize = 64;
 
-/// Number of users that are remembered for a network.
+/// Largest number of users that are remembered for a network.
 const MAX_VISITORS: usize = 8;
 
-/// A failure up to so many seconds after a login still counts for it.
+/// Number of seconds after a login in which failures still count for it.
 pub(crate) const AFTER: Seconds = 3600;
 
-/// How many names may fail at a network for an innocent reason.
+/// Largest number of failed names that do not count because they have an innocent reason.
 pub(crate) const MAX_EXCUSED: usize = 4;
 
 /// Networks with failures.
@@ -26,8 +26,8 @@ pub(crate) type FailingNetworks = Bounded<Network, FailedNames>;
 /// Networks with logins.
 pub(crate) type VisitedNetworks = Bounded<Network, Visitors>;
 
-/// The names that failed at a network, each with its last time. They are apart, because most
-/// questions need only one of them.
+/// The names that failed at a network, and the last time of each. Names and times are separate lists, because
+/// most questions need only one of them.
 pub(crate) struct FailedNames {
     names: Vec<Name>,
     times: Vec<Seconds>,
@@ -53,7 +53,7 @@ impl FailedNames {
         Self { names: Vec::with_capacity(1), times: Vec::with_capacity(1), last: at }
     }
 
-    /// Number of names that failed from `from` to `to`.
+    /// Returns the number of names that failed from `from` to `to`.
     pub(crate) fn count(&self, (from, to): (Seconds, Seconds)) -> usize {
         if self.last < from {
             return 0;
@@ -78,8 +78,8 @@ impl FailedNames {
         self.times.push(at);
     }
 
-    /// The names that failed from `from` to `to`, without the one that logged in, those that
-    /// `is_known_here`, and a few for which there `is_excuse`.
+    /// Counts the names that failed from `from` to `to`. The name that logged in does not count, nor do names
+    /// for which `is_known_here` is true, nor up to [`MAX_EXCUSED`] names for which `is_excuse` is true.
     pub(crate) fn others(
         &self,
         login: Name,
@@ -134,7 +134,7 @@ impl Visitors {
         Self { users: Vec::with_capacity(1), country, asn, last: at }
     }
 
-    /// The entry of a user who logs in; none if it is not remembered because there are too many.
+    /// Returns the entry of a user who logs in; `None` if there are too many users to remember this one.
     pub(crate) fn visit(&mut self, name: Name, ip: IpAddr, at: Seconds) -> Option<&mut Visitor> {
         self.last = self.last.max(at);
         if let Some(known) = self.users.iter().position(|visitor| visitor.name == name) {
@@ -148,13 +148,13 @@ impl Visitors {
         self.users.last_mut()
     }
 
-    /// Number of users, without `name`, whose logins here were never suspicious.
+    /// Returns the number of other users than `name` whose logins here were never suspicious.
     pub(crate) fn others(&self, name: Name) -> usize {
         let others = self.users.iter().filter(|visitor| visitor.name != name);
         others.filter(|visitor| !visitor.is_suspicious).count()
     }
 
-    /// Whether `name` logged in here and was never suspicious.
+    /// Returns whether `name` logged in here and was never suspicious.
     pub(crate) fn knows(&self, name: Name) -> bool {
         self.users.iter().any(|visitor| visitor.name == name && !visitor.is_suspicious)
     }

@@ -1,4 +1,4 @@
-//! What the rules look at.
+//! An attempt as the rules see it.
 
 use std::hash::{DefaultHasher, Hasher};
 use std::net::IpAddr;
@@ -9,9 +9,9 @@ use mls_event::{Auth, Outcome};
 /// A failed or successful login.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {
-    /// When it was.
+    /// Time of the attempt.
     pub at: DateTime<FixedOffset>,
-    /// How it ended.
+    /// Result of the attempt.
     pub outcome: Outcome,
     /// The user name.
     pub user: Option<&'a str>,
@@ -56,13 +56,13 @@ impl Name {
         Self(hash(local) << 32 | hash(user) >> 32)
     }
 
-    /// Whether both names have the same part before the `@`.
+    /// Returns whether both names have the same part before the `@`.
     pub(crate) fn has_local_part_of(self, other: Self) -> bool {
         self.0 >> 32 == other.0 >> 32
     }
 }
 
-/// The same in every run; letter case does not matter.
+/// Returns a hash that is the same in every run. Letter case does not matter.
 fn hash(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     let mut lower = [0; 64];
@@ -89,7 +89,7 @@ impl Network {
     }
 }
 
-/// Whether `ip` belongs to a local network, which no database has a country for.
+/// Returns whether `ip` belongs to a local network. Databases have no country for such addresses.
 pub(crate) fn is_internal(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),

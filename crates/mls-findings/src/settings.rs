@@ -1,28 +1,28 @@
-//! Thresholds, and what is never reported.
+//! The thresholds of the rules, and the attempts that are never reported.
 
 use ipnet::IpNet;
 use mls_config::config::Suspicious;
 
-/// Thresholds of the rules, and what is never reported.
+/// The thresholds of the rules, and the attempts that are never reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// `guessed`: number of other names that the network failed on.
+    /// `guessed`: number of other names that must have failed at the network.
     pub guessed_names: u32,
-    /// `guessed`: number of seconds before the login in which the failures count.
+    /// `guessed`: number of seconds before the login in which failures count.
     pub guessed_window: u32,
-    /// `guessed`: a network from which so many other users have logged in is shared.
+    /// `guessed`: number of other users who must have logged in from a network that counts as shared.
     pub shared_users: u32,
-    /// `spread`: number of countries where the user was never seen before.
+    /// `spread`: number of new countries.
     pub spread_countries: u32,
-    /// `spread`: number of autonomous systems where the user was never seen before.
+    /// `spread`: number of new autonomous systems.
     pub spread_systems: u32,
     /// `spread`: number of seconds in which these logins count.
     pub spread_window: u32,
-    /// `targeted`: number of addresses that failed on the user.
+    /// `targeted`: number of addresses that must have failed on the user.
     pub targeted_addresses: u32,
-    /// Attempts from these networks are not looked at.
+    /// Attempts from these networks are ignored.
     pub ignore_networks: Vec<IpNet>,
-    /// Attempts with these user names are not looked at; letter case does not matter.
+    /// Attempts with these user names are ignored. Letter case does not matter.
     pub ignore_users: Vec<String>,
 }
 

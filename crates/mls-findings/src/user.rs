@@ -89,8 +89,8 @@ impl LastSeen for User {
     }
 }
 
-/// The greatest extent of logins within one window. What an attack may have begun counts only
-/// after the next window.
+/// The greatest extent of logins within one window. A window counts only after the next one has ended,
+/// because its logins may be the beginning of an attack.
 #[derive(Clone, Copy, Debug, Default)]
 struct Habit {
     begin: Seconds,
@@ -147,13 +147,13 @@ impl User {
         self.logins >= PAST_LOGINS && at.saturating_sub(self.first) >= PAST
     }
 
-    /// Whether the user was seen in this autonomous system, and in this country.
+    /// Returns whether the user was seen in this autonomous system, and whether in this country.
     pub(crate) fn was_seen(&self, country: Option<Country>, asn: Option<u32>) -> (bool, bool) {
         let mut seen = (asn.is_none(), country.is_none());
         for place in self.places.iter().filter(|place| !place.is_suspicious) {
             seen.0 |= place.asn == asn;
             seen.1 |= place.country == country;
-            // Most users are where they were first seen.
+            // Most users log in from the first place that was seen.
             if seen == (true, true) {
                 break;
             }
@@ -161,7 +161,8 @@ impl User {
         seen
     }
 
-    /// Whether the user was seen in this autonomous system and country a day before, and since.
+    /// Returns whether this autonomous system and country is a usual place of the user: seen a day ago or
+    /// earlier, and again since.
     pub(crate) fn is_home(&self, country: Option<Country>, asn: Option<u32>, at: Seconds) -> bool {
         let from = at.saturating_sub(PAST);
         let is_here = |place: &Place| place.country == country && place.asn == asn;
@@ -189,7 +190,7 @@ impl User {
         self.places.push(Place { country, asn, first: at, last: at, ip, is_suspicious: false });
     }
 
-    /// A login at this place was suspicious: it is not one where the user was seen.
+    /// Forgets a place, because a login from it was suspicious.
     pub(crate) fn suspect(&mut self, country: Option<Country>, asn: Option<u32>) {
         for place in &mut self.places {
             if place.country == country && place.asn == asn {
@@ -198,12 +199,11 @@ impl User {
         }
     }
 
-    /// The places of the last logins where the user was never seen before, if they are too many;
-    /// the first one comes first.
+    /// Returns the new places of the last logins in the order of time, if they are too many.
     pub(crate) fn spread(&mut self, at: Seconds, settings: &Settings) -> Option<Spread> {
         let window = settings.spread_window;
         let all = self.extent(at.saturating_sub(window));
-        // Few places are the usual case.
+        // Most users have few places.
         let found =
             if all.countries.max(all.systems) > 2 { self.new_extent(at, settings) } else { None };
         let Some((extent, from)) = found else {
@@ -219,8 +219,8 @@ impl User {
         Some(Spread { extent, places })
     }
 
-    /// The extent of logins within the window at places where the user was never seen before that,
-    /// and the beginning of the window, if these are too many.
+    /// Returns the extent of logins from new places within the window, and the beginning of the window, if
+    /// there are too many.
     fn new_extent(&self, at: Seconds, settings: &Settings) -> Option<(Extent, Seconds)> {
         let has_past = self.has_past(at);
         let limit = |threshold: u32, usual: u32| {
@@ -229,7 +229,7 @@ impl User {
         let countries = limit(settings.spread_countries, self.habit.usual.countries);
         let systems = limit(settings.spread_systems, self.habit.usual.systems);
         let from = at.saturating_sub(settings.spread_window);
-        // Counting is quicker than comparing: most logins end here.
+        // Most logins end here, because counting is quicker than comparing.
         let new = self.places.iter().filter(|place| place.is_new(from)).count();
         if new < countries.min(systems) as usize {
             return None;
@@ -240,8 +240,8 @@ impl User {
         exceeds.then_some((extent, from))
     }
 
-    /// The extent of logins since `from` in countries and systems where the user was never seen
-    /// before that.
+    /// Returns the extent of logins since `from` in countries and systems that were not seen before
+    /// `from`.
     fn unseen(&self, from: Seconds) -> Extent {
         let (mut countries, mut systems) = (Distinct::new(), Distinct::new());
         for place in self.places.iter().filter(|place| place.is_old(from)) {
@@ -256,7 +256,7 @@ impl User {
         Extent { countries: countries.len() - old.countries, systems: systems.len() - old.systems }
     }
 
-    /// The extent of all logins since `from`.
+    /// Returns the extent of all logins since `from`.
     fn extent(&self, from: Seconds) -> Extent {
         let (mut countries, mut systems) = (Distinct::new(), Distinct::new());
         for place in self.places.iter().filter(|place| place.last >= from) {
@@ -267,8 +267,7 @@ impl User {
     }
 }
 
-/// The distinct values among those of a user's places. A user has few, so a scan of an array is
-/// quicker than a hash.
+/// The distinct values of a user's places. There are few, so a scan of an array is quicker than a hash.
 struct Distinct<T> {
     values: [Option<T>; MAX_PLACES],
     count: usize,
@@ -293,7 +292,7 @@ impl<T: Copy + PartialEq> Distinct<T> {
     }
 }
 
-/// The logins that are too many.
+/// The logins from too many new places.
 pub(crate) struct Spread {
     pub(crate) extent: Extent,
     pub(crate) places: Vec<Place>,

@@ -11,7 +11,8 @@ use mls_attempts::AttemptSource;
 /// Files above this size are compressed.
 const GZIP_ABOVE: u64 = 100 << 10;
 
-/// Nothing larger is attached: with the third that base64 adds, it fits Postfix's `message_size_limit` of 10,240,000 bytes.
+/// Nothing larger is attached: with the third that base64 adds, it fits Postfix's
+/// `message_size_limit` of 10,240,000 bytes.
 const LIMIT: usize = 5 << 20;
 
 /// What goes with a mail, or why nothing does.

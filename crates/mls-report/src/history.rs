@@ -1,4 +1,5 @@
-//! How often each address tried in the period, on which of the last days, and where it is.
+//! For each address: its attempts in the period, the days on which it tried, its country and its
+//! autonomous system.
 
 use std::num::NonZeroU32;
 
@@ -9,24 +10,24 @@ use crate::counter::{Count, Counter};
 use crate::table::Table;
 use crate::tally::{join, values};
 
-/// How many days back it goes: one bit each.
+/// Number of days, the last day of the period included. Each is one bit of [`Past`].
 pub(crate) const DAYS: usize = 30;
 
-/// What is known of an address.
+/// What is known about an address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Past {
     /// Attempts in the period.
     inside: u64,
-    /// Attempts in the last days.
+    /// Attempts in the last [`DAYS`] days.
     pub(crate) attempts: u32,
-    /// Bit 0 is the last day, bit 1 the one before.
+    /// The days with attempts: bit 0 is the last day, bit 1 the day before.
     days: u32,
-    /// The offset of its origin, plus one.
+    /// The offset of its origin in [`History::origins`], plus one.
     origin: Option<NonZeroU32>,
 }
 
 impl Past {
-    /// On how many of the last days it tried.
+    /// Returns the number of days on which the address tried.
     pub(crate) fn days(self) -> u32 {
         self.days.count_ones()
     }
@@ -42,7 +43,7 @@ impl Count for Past {
     }
 }
 
-/// Where an address is. `None` is unknown.
+/// Country and autonomous system of an address. `None` is unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Origin<'a> {
     pub(crate) country_code: Option<&'a str>,
@@ -50,24 +51,24 @@ pub(crate) struct Origin<'a> {
     pub(crate) aso: Option<&'a str>,
 }
 
-/// Addresses, and the last [`DAYS`] days. If there are too many addresses, those of the period stay
-/// and others are removed: the list of slow attackers becomes incomplete before the lists of the
-/// period become inexact.
+/// The addresses and attempts of the last [`DAYS`] days. If there are too many addresses, addresses without
+/// attempts in the period are removed first. So the list of slow attackers becomes incomplete before the
+/// lists of the period become inexact.
 #[derive(Debug)]
 pub(crate) struct History {
-    /// `YYYY-MM-DD`, the last day first.
+    /// The days as `YYYY-MM-DD`, the last day first.
     names: Vec<String>,
-    /// The index of the day of the last row: most rows are of the same day as the row before.
+    /// The index of the day of the last row. Most rows have the same day as the row before.
     last: usize,
     attempts: [u64; DAYS],
     pub(crate) addresses: Counter<Past>,
-    /// Each combination of country and autonomous system once, as joined keys.
+    /// Each combination of country and autonomous system once, as a joined key.
     origins: Table<()>,
     joined: String,
 }
 
 impl History {
-    /// The days that end with `last`.
+    /// Returns an empty history of the days up to `last`.
     pub(crate) fn until(last: NaiveDate) -> Self {
         let name = |back| {
             last.checked_sub_days(Days::new(back)).map_or_else(String::new, |date| date.to_string())
@@ -82,7 +83,7 @@ impl History {
         }
     }
 
-    /// Counts an attempt, inside the period or not.
+    /// Counts an attempt. `inside` says whether it is in the period.
     pub(crate) fn add(&mut self, attempt: &Attempt<'_>, inside: bool) {
         let n = attempt.attempts;
         let day = self.find(&attempt.date[..10]);
@@ -108,7 +109,7 @@ impl History {
         });
     }
 
-    /// Where an address is.
+    /// Returns the country and autonomous system of an address.
     pub(crate) fn origin(&self, ip: &str) -> Origin<'_> {
         let past = self.addresses.get(ip);
         let Some(origin) = past.and_then(|past| past.origin) else { return Origin::default() };
@@ -116,10 +117,10 @@ impl History {
         Origin { country_code, asn, aso }
     }
 
-    /// How many days before the last one that day is, if it is one of them.
+    /// Returns the index of the day; `None` if it is not one of the last [`DAYS`] days.
     fn find(&mut self, day: &str) -> Option<usize> {
         if self.names[self.last] != day {
-            // Most that are not of the day before are older than all.
+            // If it is another day than before, it is mostly older than all.
             if day < self.names[DAYS - 1].as_str() {
                 return None;
             }
@@ -128,7 +129,7 @@ impl History {
         Some(self.last)
     }
 
-    /// The days and their attempts, the first day first.
+    /// Returns the days and their attempts, the first day first.
     pub(crate) fn by_day(&self) -> impl Iterator<Item = (&str, u64)> {
         self.names.iter().map(String::as_str).zip(self.attempts).rev()
     }

@@ -1,7 +1,7 @@
 //! Counts users and logins on a second thread while the first one reads.
 //!
-//! Users, and the addresses that tried them, are most of what a report remembers. Counting them takes as long as reading the
-//! rows, so two threads take half the time of one.
+//! Users, and the addresses that tried them, are most of what a report remembers. Counting them
+//! takes as long as reading the rows, so two threads take half the time of one.
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};

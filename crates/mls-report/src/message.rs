@@ -1,7 +1,7 @@
 //! The report as a mail message (`--format mail`): text, HTML and the CSV, without addresses.
 //!
-//! mls-mail adds sender and recipients. With `--since-last`, the field `MailLogSentinel-Period` names the period and what
-//! mls-mail commits with it ([`mls_state::mail_cursor`]).
+//! mls-mail adds sender and recipients. With `--since-last`, the field `MailLogSentinel-Period`
+//! names the period and what mls-mail commits with it ([`mls_state::mail_cursor`]).
 
 use anyhow::Context;
 use chrono::{DateTime, FixedOffset};

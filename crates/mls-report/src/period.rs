@@ -1,12 +1,12 @@
-//! Which attempts a report is about.
+//! The period of a report, and which attempts belong to it.
 
 use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 use mls_config::moment::{Day, Moment, midnight};
 
-/// Where a row belongs.
+/// The part of the data that a row belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PeriodPart {
-    /// Earlier; `previous` if it is in the period of the same length just before the period.
+    /// Before the period. `previous` is true within the time of the same length just before the period.
     Before {
         previous: bool,
     },
@@ -14,16 +14,17 @@ pub(crate) enum PeriodPart {
     After,
 }
 
-/// A range of time on the clock of the report's zone, or of the file.
+/// A range of time in the zone of the report, or a range of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Period {
     /// Its first minute; `None` if it has no beginning.
     pub(crate) from: Option<NaiveDateTime>,
     /// The minute after its last; `None` if it has no end.
     pub(crate) to: Option<NaiveDateTime>,
-    /// Where in the file it begins: then that decides, and not the dates of rows, which may have come late.
+    /// Offset in the file at which the period begins. If there is one, it decides which rows belong to the
+    /// period, not their dates: rows can be written late.
     pub(crate) offset: Option<u64>,
-    /// The last day of it.
+    /// The last day of the period.
     pub(crate) last_day: NaiveDate,
     /// Its name in titles: `today`, a date, or a range.
     pub(crate) label: String,
@@ -33,7 +34,7 @@ pub(crate) struct Period {
 }
 
 impl Period {
-    /// The day that `day` names.
+    /// Returns the period of one day.
     pub(crate) fn day(day: Day, now: NaiveDateTime) -> Self {
         let date = day.on(now.date());
         let (from, to) = (midnight(date), midnight(date + Days::new(1)));
@@ -41,7 +42,7 @@ impl Period {
         Self::new(Some(from), Some(to), now, label)
     }
 
-    /// From one moment to another; days are whole, the last one included.
+    /// Returns the period from one moment to another. Days are whole days, also the last one.
     pub(crate) fn between(
         since: Option<Moment>,
         until: Option<Moment>,
@@ -63,7 +64,7 @@ impl Period {
         Self::new(from, to, now, label)
     }
 
-    /// What came after `offset` of the file, which the last digest ended with, up to now.
+    /// Returns the period that begins at `offset` of the file, where the last digest ended, and ends now.
     pub(crate) fn after(offset: u64, last: Option<NaiveDateTime>, now: NaiveDateTime) -> Self {
         let period = Self::between(last.map(Moment::Minute), Some(Moment::Minute(now)), now);
         Self { offset: Some(offset), ..period }
@@ -92,7 +93,7 @@ impl Period {
         }
     }
 
-    /// Where a row of this date at this offset of the input belongs. Dates sort as text.
+    /// Returns the part for a row with this date at this offset of the input. Dates are compared as text.
     pub(crate) fn part_of(&self, date: &str, offset: u64) -> PeriodPart {
         match self.offset {
             Some(begin) if offset >= begin => PeriodPart::Inside,
@@ -102,12 +103,12 @@ impl Period {
         }
     }
 
-    /// Whether it has a part of the day of this date.
+    /// Returns whether the period overlaps the day of this date.
     pub(crate) fn touches(&self, date: &str) -> bool {
         format!("{date} 23:59") >= self.from_text && format!("{date} 00:00") < self.to_text
     }
 
-    /// Whether it is one day from midnight to midnight.
+    /// Returns whether the period is one day from midnight to midnight.
     pub(crate) fn is_day(&self) -> bool {
         self.offset.is_none()
             && self.from.zip(self.to).is_some_and(|(from, to)| {

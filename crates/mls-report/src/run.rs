@@ -166,8 +166,9 @@ impl Job {
             warn_if_missing(path);
             return Ok(Some(CursorFile::load(path)?.unwrap_or_else(CursorFile::start)));
         }
-        // The CSV of the configuration belongs to the sink with the cursor file of the configuration. A CSV that was written
-        // by hand has no cursor file, and the position of the Python original describes no CSV.
+        // The CSV of the configuration belongs to the sink with the cursor file of the
+        // configuration. A CSV that was written by hand has no cursor file, and the position of the
+        // Python original describes no CSV.
         let default = self.config.paths.csv_cursor();
         let default = default.filter(|path| self.args.files.is_empty() && path.exists());
         let cursor = default.map_or(Ok(None), |path| CursorFile::load(&path))?;

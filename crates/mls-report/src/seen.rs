@@ -5,8 +5,9 @@ use std::hash::BuildHasher;
 
 use foldhash::quality::RandomState;
 
-/// A set of names by their hashes. The hash is seeded by chance, so nobody can choose names that collide; that any one of
-/// the remembered names does by accident has a probability below one in ten million.
+/// A set of names by their hashes. The hash is seeded by chance, so nobody can choose names that
+/// collide; that any one of the remembered names does by accident has a probability below one in
+/// ten million.
 #[derive(Debug)]
 pub(crate) struct Seen {
     max: usize,

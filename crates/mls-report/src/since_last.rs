@@ -1,8 +1,9 @@
 //! `--since-last`: from where the last digest ended to what the sink has committed now.
 //!
-//! mls-mail commits the end of a digest together with the mail, in its ledger. Rows are assigned to digests by their place in
-//! the file, not by their dates, so that a row that came late is in exactly one digest too. Findings are assigned by what
-//! earlier digests named ([`crate::reported`]).
+//! mls-mail commits the end of a digest together with the mail, in its ledger. Rows are assigned to
+//! digests by their place in the file, not by their dates, so that a row that came late is in
+//! exactly one digest too. Findings are assigned by what earlier digests named
+//! ([`crate::reported`]).
 
 use std::io;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Opening all files of a log at one moment.
+//! Opens all files of a log at one moment.
 
 use std::cmp::Ordering;
 use std::ffi::OsStr;
@@ -22,27 +22,28 @@ use crate::names::{Age, NamedCompression, age, split_compression};
 /// Where the rotated files of a log are, and how they are named.
 #[derive(Clone, Debug, Default)]
 pub struct Layout {
-    /// Whether only the log itself is read.
+    /// Whether to read only the log itself.
     pub live_only: bool,
-    /// The directory of the rotated files, if it is not the log's own: logrotate's `olddir`. A relative one is found from the
-    /// log's directory.
+    /// The directory of the rotated files (`olddir` of logrotate), if it is not the directory of the log. A
+    /// relative path starts at the directory of the log.
     pub olddir: Option<PathBuf>,
-    /// Also takes files whose names, without the ending of their compression, match this pattern.
+    /// A pattern of names of further rotated files. The names are compared without the ending of a
+    /// compression.
     pub pattern: Option<glob::Pattern>,
 }
 
-/// A log and its rotated files, all of them open. Rotation cannot remove them from this chain.
+/// A log and its rotated files. All of them are open, so rotation cannot remove them from this chain.
 #[derive(Debug, Default)]
 pub struct Chain {
-    /// Oldest first; the log itself is the last, if it is there.
+    /// The files, oldest first. The log itself is the last one, if it exists.
     pub files: Vec<ChainFile>,
-    /// Rotated files that are compressed by a method that is not read here.
+    /// Rotated files that are compressed by a method that this crate does not read.
     pub unsupported: Vec<(PathBuf, FileStat)>,
-    /// The directory in which rotated files were looked for.
+    /// The directory in which rotated files were searched.
     pub directory: PathBuf,
 }
 
-/// Whether rotation makes `path` of `log`.
+/// Returns whether `path` is the name of a rotated file of `log`.
 #[must_use]
 pub fn is_rotated_from(log: &Path, path: &Path) -> bool {
     let (Some(log_name), Some(name)) = (log.file_name(), path.file_name()) else { return false };
@@ -50,12 +51,13 @@ pub fn is_rotated_from(log: &Path, path: &Path) -> bool {
     log.parent() == path.parent() && age(log_name.as_bytes(), stem).is_some()
 }
 
-/// How often a listing is taken again that was not of one moment.
+/// How often to list the files again if two listings differ.
 const TRIES: u32 = 50;
 
 impl Chain {
-    /// Opens all files of the log at `path`. A listing taken during renames can be inconsistent; it is taken again until two
-    /// agree. No file is not an error: the chain is then empty.
+    /// Opens all files of the log at `path`. A listing taken during renames can be inconsistent, so
+    /// this lists the files again until two listings agree. If there is no file, the chain is
+    /// empty.
     ///
     /// # Errors
     /// Exit 66 or 77 for a file that cannot be opened, 75 if its files are renamed all the time.
@@ -76,8 +78,8 @@ impl Chain {
         )))
     }
 
-    /// Whether the files still are as they were when they were opened, except that the log may have grown. If they are not,
-    /// one may have been copied or truncated in between.
+    /// Returns whether the files are as they were when they were opened. Only the log may have
+    /// grown. Otherwise a file may have been copied or truncated meanwhile.
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
         self.files.iter().all(|file| {
@@ -124,7 +126,7 @@ impl Chain {
                 },
             ));
         }
-        // Each name must still lead to the file that was opened under it.
+        // Each name must still lead to the file that was opened by this name.
         let is_still_there = |(_, file): &(_, ChainFile)| {
             fs::metadata(&file.path)
                 .is_ok_and(|metadata| FileStat::of(&metadata).is_same_file(&file.stat))
@@ -135,8 +137,8 @@ impl Chain {
         Ok(Some(Self { files: in_order(files), unsupported, directory }))
     }
 
-    /// Leaves out rotated files that are only a copy of the beginning of the next newer one: copytruncate is at work, or was
-    /// interrupted.
+    /// Leaves out rotated files that are only a copy of the beginning of the next newer file: copytruncate is
+    /// not finished, or it was interrupted.
     fn leave_out_copies(&mut self) -> io::Result<()> {
         let mut kept: Vec<ChainFile> = Vec::with_capacity(self.files.len());
         while let Some(file) = self.files.pop() {
@@ -155,16 +157,17 @@ impl Chain {
     }
 }
 
-/// The name of a file of a chain.
+/// The name of a file in a chain.
 #[derive(Debug, PartialEq, Eq)]
 struct Name {
     path: PathBuf,
-    /// What rotation calls it; `None` for the log itself.
+    /// The age that its name says; `None` for the log itself.
     age: Option<Age>,
     compression: NamedCompression,
 }
 
-/// Where rotation puts the files. A symbolic link is followed: rotation happens where the file is, even while there is none.
+/// Returns the directory of the rotated files. Follows a symbolic link, because rotation happens
+/// where the file is, also while the file does not exist.
 fn rotated_directory(path: &Path, layout: &Layout) -> PathBuf {
     let directory = directory_of(&target_of(path));
     match &layout.olddir {
@@ -179,7 +182,8 @@ fn target_of(path: &Path) -> PathBuf {
         .unwrap_or_else(|_| path.to_owned())
 }
 
-/// The names of a log's files. If X and X.gz are both there, gzip(1) is still at work or was interrupted: X counts.
+/// Returns the names of the files of a log. If both X and X.gz exist, gzip(1) is not finished or was
+/// interrupted; then X counts.
 fn list(path: &Path, directory: &Path, layout: &Layout) -> anyhow::Result<Vec<Name>> {
     let mut names: Vec<Name> = Vec::new();
     if !layout.live_only {
@@ -204,7 +208,7 @@ fn list(path: &Path, directory: &Path, layout: &Layout) -> anyhow::Result<Vec<Na
     };
     names.sort_by_cached_key(|name| (stem(name), name.compression));
     names.dedup_by(|name, first| stem(name) == stem(first));
-    // A link that leads to itself is there, and opening it says what is wrong with it.
+    // A link to itself counts as existing. The error of opening it says what is wrong.
     let missing = fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     if !missing {
         let (_, compression) = split_compression(path.as_os_str().as_bytes());
@@ -213,7 +217,7 @@ fn list(path: &Path, directory: &Path, layout: &Layout) -> anyhow::Result<Vec<Na
     Ok(names)
 }
 
-/// The age of the file `name`, which is `stem` without the ending of its compression.
+/// Returns the age of the file `name`. `stem` is the name without the ending of the compression.
 fn age_of(log: &OsStr, stem: &[u8], name: &[u8], layout: &Layout) -> Option<Age> {
     age(log.as_bytes(), stem).or_else(|| {
         let pattern = layout.pattern.as_ref().filter(|_| stem != log.as_bytes())?;
@@ -222,8 +226,9 @@ fn age_of(log: &OsStr, stem: &[u8], name: &[u8], layout: &Layout) -> Option<Age>
     })
 }
 
-/// Oldest first. Names of one kind say which file is older, whatever the clock did. Between names of different kinds, and of
-/// files that only match a pattern, the times of the last change decide, which neither renaming nor gzip(1) changes.
+/// Sorts the files, oldest first. Names of one kind say which file is older, even if the clock was wrong. For
+/// names of different kinds, and for names that only match a pattern, the times of the last change decide.
+/// Renaming and gzip(1) do not change these times.
 fn in_order(files: Vec<(Option<Age>, ChainFile)>) -> Vec<ChainFile> {
     let mut groups: Vec<Vec<(Age, ChainFile)>> = Vec::new();
     let mut live = None;
@@ -243,7 +248,7 @@ fn in_order(files: Vec<(Option<Age>, ChainFile)>) -> Vec<ChainFile> {
         });
         group.reverse();
     }
-    // The last of each group is its oldest: of these the oldest is next.
+    // The last file of each group is the oldest of the group. The oldest of these comes next.
     let mut ordered = Vec::new();
     let next = |groups: &[Vec<(Age, ChainFile)>]| {
         let oldest = |group: &Vec<(Age, ChainFile)>| {
@@ -260,7 +265,7 @@ fn in_order(files: Vec<(Option<Age>, ChainFile)>) -> Vec<ChainFile> {
 
 enum Opened {
     File(File, FileStat),
-    /// Its name has just gone.
+    /// It was renamed or removed a moment ago.
     Gone,
     /// A directory, a device, a FIFO.
     Other,

@@ -1,4 +1,4 @@
-//! How much of a chain the sink that writes it has committed.
+//! How much of a chain its sink has committed. The sink is the tool that appends to the newest file.
 
 use std::io;
 use std::path::Path;
@@ -9,7 +9,7 @@ use mls_state::cursor_file::{CursorFile, Fingerprint};
 
 use crate::{Chain, ChainFile, Point};
 
-/// What the sink's cursor file says of the file that it appends to, and of those that were rotated away from it.
+/// What the cursor file of the sink says about the file that it appends to, and about its rotated files.
 #[derive(Clone, Debug)]
 pub struct Committed {
     current: Fingerprint,
@@ -17,7 +17,7 @@ pub struct Committed {
 }
 
 impl Committed {
-    /// What the cursor file at `path` says. Before the first commit nothing is there.
+    /// Reads the cursor file at `path`. Before the first commit there is none, so nothing is committed.
     ///
     /// # Errors
     /// Those of [`CursorFile::load`].
@@ -27,14 +27,15 @@ impl Committed {
             .map_or_else(|| Self::of(&CursorFile::start()), Self::of))
     }
 
-    /// What a cursor file says.
+    /// Takes the values from a cursor file.
     #[must_use]
     pub fn of(cursor: &CursorFile) -> Self {
         let current = cursor.data.clone().unwrap_or_else(Fingerprint::empty);
         Self { current, rotated: cursor.rotated.clone() }
     }
 
-    /// Where in `chain` the last commit ends; `None` if no file holds what was committed, or nothing was.
+    /// Returns where in `chain` the last commit ends; `None` if nothing was committed, or if no file holds
+    /// what was committed.
     ///
     /// # Errors
     /// Any I/O error.
@@ -47,7 +48,7 @@ impl Committed {
         if chain.files[newest].has_rows(offset)? {
             return Ok(Some(Point { file: newest, offset }));
         }
-        // A header alone is the beginning of every CSV: the file must be newer than the last one that is known.
+        // Every CSV begins with the same header. So the file must be newer than the newest known file.
         let is_newer = match self.rotated.first() {
             Some(after) => match chain.newest_with_prefix(after)? {
                 Some(known) => newest > known,
@@ -58,8 +59,9 @@ impl Committed {
         Ok(is_newer.then_some(Point { file: newest, offset }))
     }
 
-    /// Limits each file to what was committed of it. If the sink has not noticed yet that its file was rotated, the last commit
-    /// ends in a rotated file, and nothing of what is newer is committed. Compressed files that `is_read` are not looked into.
+    /// Limits each file to its committed part. If the sink has not yet noticed a rotation of its
+    /// file, the last commit ends in a rotated file, and no byte of newer files is committed. Does
+    /// not look into compressed files for which `is_read` is true.
     ///
     /// # Errors
     /// Exit 74 if reading fails.
@@ -91,7 +93,7 @@ impl Committed {
 }
 
 impl Chain {
-    /// Opens the chain of `path`, limited to what the sink has committed.
+    /// Opens the chain of `path`, and limits its files to what the sink has committed.
     ///
     /// # Errors
     /// Those of [`Chain::open`] and of [`Committed::limit`].

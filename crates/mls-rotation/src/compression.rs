@@ -12,7 +12,7 @@ use ruzstd::decoding::FrameDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::encoding::CompressionLevel;
 
-/// A method of compression that is read here.
+/// A method of compression that this crate reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Compression {
     /// RFC 1952.
@@ -25,13 +25,13 @@ pub enum Compression {
     Zstd,
 }
 
-/// What a decoder may hold in memory: `xz -9` needs 65 MiB.
+/// Largest memory of a decoder in bytes. `xz -9` needs 65 MiB.
 const MAX_MEMORY: u32 = 96 << 20;
 
 impl Compression {
     pub(crate) const ALL: [Self; 4] = [Self::Gzip, Self::Xz, Self::Bzip2, Self::Zstd];
 
-    /// The ending of a file's name.
+    /// Returns the ending of a file name.
     #[must_use]
     pub fn ending(self) -> &'static str {
         match self {
@@ -42,7 +42,7 @@ impl Compression {
         }
     }
 
-    /// The name that messages use.
+    /// Returns the name for messages.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -53,7 +53,7 @@ impl Compression {
         }
     }
 
-    /// The method that a file's first bytes tell.
+    /// Returns the method that the first bytes of a file show.
     #[must_use]
     pub fn of_content(first: &[u8]) -> Option<Self> {
         match first {
@@ -79,7 +79,7 @@ impl Compression {
     /// Compresses all of `content` into `packed`.
     ///
     /// # Errors
-    /// Whatever reading or writing fails with.
+    /// The errors of reading and writing.
     pub fn compress(self, content: &mut impl Read, packed: &mut impl Write) -> io::Result<()> {
         match self {
             Self::Gzip => {
@@ -98,7 +98,7 @@ impl Compression {
                 encoder.finish()?;
             }
             Self::Zstd => {
-                // This encoder panics when reading or writing fails: it must not see that.
+                // This encoder panics if reading or writing fails, so hide the errors from it.
                 let (mut from, mut to) = (Careful::new(content), Careful::new(packed));
                 ruzstd::encoding::compress(&mut from, &mut to, CompressionLevel::Fastest);
                 from.result?;
@@ -109,8 +109,8 @@ impl Compression {
     }
 }
 
-/// Whether an error of a decoder says that the bytes are damaged, and not that they could not be read: then the system has
-/// given a number to some cause of it.
+/// Returns whether an error of a decoder says that the bytes are damaged. If they could not be read, a cause
+/// of the error has a number of the system.
 pub(crate) fn is_damage(error: &io::Error) -> bool {
     let causes = std::iter::successors(error.get_ref().map(|cause| cause as &dyn Error), |cause| {
         (*cause).source()
@@ -119,7 +119,8 @@ pub(crate) fn is_damage(error: &io::Error) -> bool {
     error.raw_os_error().is_none() && numbers.all(|number| number.is_none())
 }
 
-/// A reader or writer that keeps its first error to itself, and from then on is at its end or takes everything.
+/// A reader or writer that hides its errors. After the first one, a reader is at its end, and a writer
+/// discards everything.
 struct Careful<T> {
     inner: T,
     result: io::Result<()>,
@@ -165,7 +166,7 @@ impl<T: Write> Write for Careful<T> {
     }
 }
 
-/// All frames of a zstd file, one after the other.
+/// The frames of a zstd file, one after the other.
 struct ZstdReader<R> {
     packed: R,
     decoder: FrameDecoder,
@@ -179,7 +180,7 @@ impl<R: BufRead> ZstdReader<R> {
         Self { packed, decoder, in_frame: false }
     }
 
-    /// Begins the next frame; false at the end of the file.
+    /// Begins the next frame. Returns false at the end of the file.
     fn begin(&mut self) -> io::Result<bool> {
         while !self.packed.fill_buf()?.is_empty() {
             match self.decoder.init(&mut self.packed) {

@@ -1,4 +1,4 @@
-//! One file of a chain, read by decompressed offsets.
+//! One file of a chain. Offsets are those of the decompressed bytes.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -12,20 +12,20 @@ use serde::{Deserialize, Serialize};
 use crate::Compression;
 use crate::lines::Lines;
 
-/// What stat(2) says of a file. Only a hint that there is nothing new to read, never what a file is recognized by: names
-/// change, inode numbers are used again, clocks jump.
+/// What stat(2) says about a file. It is only a hint that there is nothing new to read. It never identifies a
+/// file: names change, inode numbers are used again, clocks jump.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileStat {
     device: u64,
     inode: u64,
-    /// In bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Nanoseconds since 1970.
+    /// Time of the last change, in nanoseconds since 1970.
     pub mtime: i64,
 }
 
 impl FileStat {
-    /// That of a file.
+    /// Returns the values of an open file.
     #[must_use]
     pub fn of(metadata: &Metadata) -> Self {
         let mtime =
@@ -33,33 +33,34 @@ impl FileStat {
         Self { device: metadata.dev(), inode: metadata.ino(), size: metadata.len(), mtime }
     }
 
-    /// Whether both are of one file, by any name.
+    /// Returns whether both belong to the same file, whatever its name is.
     #[must_use]
     pub fn is_same_file(&self, other: &Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
     }
 }
 
-/// A file of a [chain](crate::Chain). Offsets and lengths are those of its decompressed bytes.
+/// A file of a [chain](crate::Chain). Offsets and lengths count its decompressed bytes.
 #[derive(Debug)]
 pub struct ChainFile {
-    /// The name under which it was opened.
+    /// The path by which it was opened.
     pub path: PathBuf,
     /// The open file.
     pub file: File,
-    /// How it looked when it was opened; where it is not compressed, its size is at most the [limit](Self::limit_to).
+    /// What stat(2) said when it was opened. The size of a file that is not compressed is at most the
+    /// [limit](Self::limit_to).
     pub stat: FileStat,
     /// Its size when it was opened.
     pub(crate) opened_size: u64,
     /// How it is compressed.
     pub compression: Option<Compression>,
-    /// Whether rotation has made it. Exactly the last file of a chain may be the log itself.
+    /// Whether it is a rotated file. Only the last file of a chain can be the log itself.
     pub is_rotated: bool,
     pub(crate) limit: u64,
 }
 
 impl ChainFile {
-    /// Makes it end after `length` bytes, if it does not end before: what comes after them is not committed.
+    /// Makes the file end after `length` bytes, because later bytes are not committed.
     pub fn limit_to(&mut self, length: u64) {
         self.limit = length;
         if self.compression.is_none() {
@@ -67,7 +68,7 @@ impl ChainFile {
         }
     }
 
-    /// `length` bytes at `offset` of a file that is not compressed; fewer if it has become shorter.
+    /// Reads `length` bytes at `offset` of a file that is not compressed; fewer if it has become shorter.
     ///
     /// # Errors
     /// Any I/O error.
@@ -87,7 +88,7 @@ impl ChainFile {
         Ok(bytes)
     }
 
-    /// The first bytes, [`WINDOW`] of them if there are so many.
+    /// Reads the first [`WINDOW`] bytes, or fewer if the file is shorter.
     ///
     /// # Errors
     /// Any I/O error.
@@ -98,7 +99,7 @@ impl ChainFile {
         }
     }
 
-    /// The lines of a compressed file.
+    /// Returns the lines of a compressed file.
     ///
     /// # Errors
     /// Any I/O error.
@@ -106,8 +107,8 @@ impl ChainFile {
         Lines::open(&self.file, self.compression, self.limit)
     }
 
-    /// Gives each of `offsets`, which ascend, with the bytes just before it ([`WINDOW`] of them if there are so many) to
-    /// `each`, until that breaks. Offsets after the end are left out.
+    /// Calls `each` with each of the ascending `offsets` and the bytes before it (at most [`WINDOW`]), until
+    /// `each` breaks. Skips offsets after the end.
     ///
     /// # Errors
     /// Any I/O error.
@@ -137,7 +138,7 @@ impl ChainFile {
         Ok(())
     }
 
-    /// The longest of `prefixes` that this file begins with.
+    /// Returns the longest of `prefixes` that this file begins with.
     ///
     /// # Errors
     /// Any I/O error.
@@ -156,8 +157,8 @@ impl ChainFile {
         Ok(longest)
     }
 
-    /// Whether its first `length` bytes are more than one line. A first line alone may be the header of a CSV, which is the
-    /// same in all of them and by which none is recognized.
+    /// Returns whether the first `length` bytes are more than one line. One line can be the header
+    /// of a CSV. All CSV files have the same header, so it identifies none.
     ///
     /// # Errors
     /// Any I/O error.
@@ -167,7 +168,7 @@ impl ChainFile {
         Ok(length > first_line as u64)
     }
 
-    /// How many bytes there are up to the end of the last whole line, and what they are recognized by.
+    /// Returns the number of bytes up to the end of the last whole line, and their fingerprint.
     ///
     /// # Errors
     /// Any I/O error.
@@ -198,7 +199,7 @@ impl ChainFile {
         Ok((Box::new(FileRange { file, offset: 0, end }), end))
     }
 
-    /// Reads the bytes from `begin` up to `end`, or to the end of the file if that comes first.
+    /// Reads the bytes from `begin` up to `end`, or up to the end of the file.
     ///
     /// # Errors
     /// Any I/O error.
@@ -217,7 +218,7 @@ impl ChainFile {
     }
 }
 
-/// A range of a file, which has a position of its own and not that of the descriptor.
+/// A range of a file. It has its own position, apart from that of the descriptor.
 pub(crate) struct FileRange<F> {
     pub(crate) file: F,
     pub(crate) offset: u64,

@@ -1,8 +1,9 @@
 //! A log or CSV and its rotated files, as one append-only byte sequence.
 //!
-//! A writer appends to `LOG`; rotation renames it to `LOG.1`, compresses it, moves it to another directory. Together the files
-//! still hold one sequence of lines. This crate opens all of them at one moment ([`Chain`]), finds a [`Position`] again by
-//! what comes before it, reads decompressed bytes, and stops at what a sink has [`Committed`].
+//! A writer appends to `LOG`. Rotation renames `LOG` to `LOG.1`, may compress it, and may move it to
+//! another directory. Together the files still hold one sequence of lines. This crate opens all of
+//! them at one moment ([`Chain`]), finds a [`Position`] again by the bytes before it, reads
+//! decompressed bytes, and stops at the end of what a sink has [`Committed`].
 //!
 //! | module | question that it answers |
 //! |---|---|
@@ -14,8 +15,8 @@
 //! | `committed` | how much of each file has its sink committed? |
 //! | `surplus` | how is a file cut to what was committed? |
 //!
-//! Files are recognized by content, never by name, inode number or time. Names order the files: see [`names::Age`]; times of
-//! the last change decide only between names that cannot be compared.
+//! Files are recognized by content, never by name, inode number or time. Names decide the order of the
+//! files, see [`names::Age`]. Times of the last change decide only between names that cannot be compared.
 //!
 //! # From one digest to the next
 //! A reader stores the position where it ended. The next run continues there, across rotation and
@@ -46,8 +47,9 @@
 //! # }
 //! ```
 //!
-//! The end of a range is a [`Point`] too: read files up to `point.file`, and the last one up to `point.offset`.
-//! [`Chain::open_committed`] opens a chain whose files end where the sink's last commit does.
+//! The end of a range is a [`Point`] too: read the files up to `point.file`, and the last one only up to
+//! `point.offset`. [`Chain::open_committed`] opens a chain whose files end where the last commit of the
+//! sink ends.
 
 #![warn(missing_docs)]
 

@@ -1,4 +1,4 @@
-//! A compressed file as the lines it holds, read once from front to back.
+//! The lines of a compressed file, read once from the beginning to the end.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -22,14 +22,15 @@ pub struct Lines {
     window: Vec<u8>,
 }
 
-/// What comes next.
+/// What follows at the position.
 #[derive(Debug)]
 pub enum Piece<'a> {
-    /// Whole lines. The last line of a file may lack its newline: a compressed file does not grow any more.
+    /// Whole lines. The last line of a file may lack its newline, because a compressed file does not grow.
     Lines(&'a [u8]),
-    /// A line of so many bytes, which is more than [`MAX_LINE`].
+    /// A line of this number of bytes, which is more than [`MAX_LINE`].
     TooLong(u64),
-    /// So many NUL bytes in front of a line, which a writer that kept its offset leaves after `copytruncate`.
+    /// This number of NUL bytes before a line. A writer that keeps its offset leaves them after
+    /// `copytruncate`.
     Nul(u64),
 }
 
@@ -57,25 +58,25 @@ impl Lines {
         })
     }
 
-    /// The offset of what comes next.
+    /// Returns the offset of the position.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// The last bytes before the position, up to [`WINDOW`] of them.
+    /// Returns the last bytes before the position, at most [`WINDOW`].
     #[must_use]
     pub fn window(&self) -> &[u8] {
         &self.window
     }
 
-    /// What ended the bytes early: they are not of the expected format, or not complete.
+    /// Returns why the bytes end early: they are not in the expected format, or not complete.
     #[must_use]
     pub fn damage(&self) -> Option<&io::Error> {
         self.damage.as_ref()
     }
 
-    /// The next bytes, as many as `length` if there are so many.
+    /// Reads the next `length` bytes, or fewer if there are fewer.
     ///
     /// # Errors
     /// Any I/O error except damage.
@@ -85,7 +86,7 @@ impl Lines {
         Ok(&self.buffer[self.start..self.end.min(self.start + length)])
     }
 
-    /// Goes on to `offset`; false if the bytes end before it.
+    /// Skips to `offset`. Returns false if the bytes end before it.
     ///
     /// # Errors
     /// Any I/O error except damage.
@@ -100,7 +101,7 @@ impl Lines {
         Ok(true)
     }
 
-    /// The next lines; `None` at the end.
+    /// Returns the next lines; `None` at the end.
     ///
     /// # Errors
     /// Any I/O error except damage.
@@ -119,7 +120,7 @@ impl Lines {
                     None => self.skip_line().map(|length| Some(Piece::TooLong(length))),
                 };
             }
-            // Half a line that damage has cut.
+            // The damage has cut this line.
             None if self.damage.is_some() => 0,
             None => have.len(),
         };
@@ -149,7 +150,7 @@ impl Lines {
         self.position += length as u64;
     }
 
-    /// Decompresses some more; false if the buffer is full or the bytes have ended.
+    /// Decompresses more bytes. Returns false if the buffer is full or there are no more bytes.
     fn fill(&mut self) -> io::Result<bool> {
         if self.at_end || self.end - self.start == self.buffer.len() {
             return Ok(false);

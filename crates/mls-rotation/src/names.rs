@@ -11,40 +11,40 @@ use std::cmp::Reverse;
 
 use crate::Compression;
 
-/// What a rotated file's name says about its age. Of two names of one kind the lesser is older; names of different kinds do
-/// not say which file is older.
+/// What the name of a rotated file says about its age. Of two names of one kind, the lesser is older. Names
+/// of different kinds do not say which file is older.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Age {
-    /// A date: its digits, which sort by time, and the mark before it.
+    /// A date: its digits, which sort by time, and the character before them.
     Date(Vec<u8>, u8),
-    /// A number, the highest being the oldest, and how many digits it has.
+    /// A number and the number of its digits. The highest number is the oldest.
     Number(Reverse<(u32, usize)>),
-    /// Nothing: the name matches the user's pattern only.
+    /// Nothing: the name only matches the pattern of the user.
     Unknown,
 }
 
 impl Age {
-    /// Whether the names of both say which file is older.
+    /// Returns whether the two names say which file is older.
     pub(crate) fn is_comparable(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other) && *self != Self::Unknown
     }
 }
 
-/// How a name says that its file is compressed.
+/// What a name says about the compression of its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NamedCompression {
-    /// It does not.
+    /// The file is not compressed.
     None,
-    /// By a method that is read here.
+    /// It is compressed by a method that this crate reads.
     Known(Compression),
-    /// By a method that is not read here.
+    /// It is compressed by a method that this crate does not read.
     Unsupported,
 }
 
-/// The endings of methods that are not read here.
+/// The endings of the methods that this crate does not read.
 const UNSUPPORTED: [&[u8]; 4] = [b".lz4", b".Z", b".lzma", b".lz"];
 
-/// Splits a name into what comes before the ending of its compression, and the compression.
+/// Splits a name into the part before the ending of its compression, and the compression.
 #[must_use]
 pub fn split_compression(name: &[u8]) -> (&[u8], NamedCompression) {
     for method in Compression::ALL {
@@ -58,7 +58,8 @@ pub fn split_compression(name: &[u8]) -> (&[u8], NamedCompression) {
     }
 }
 
-/// The age that `name`, without the ending of its compression, has as a rotated file of `log`; `None` if it is not one.
+/// Returns the age of the rotated file `name` of `log`; `None` if it is not a rotated file of `log`. `name`
+/// has no ending of a compression.
 #[must_use]
 pub fn age(log: &[u8], name: &[u8]) -> Option<Age> {
     if let Some(rest) = name.strip_prefix(log) {

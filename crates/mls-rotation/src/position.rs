@@ -1,4 +1,4 @@
-//! Positions in a chain that are found again by content, whatever the files are called by then.
+//! Positions in a chain. They are found again by content, also after the files were renamed.
 
 use std::io;
 
@@ -10,16 +10,17 @@ use crate::Chain;
 /// A position that can be stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// What comes before it in its file.
+    /// Fingerprint of the bytes before it in its file.
     #[serde(flatten)]
     pub prefix: Fingerprint,
-    /// If that is only a first line, by which no file is recognized: the newest older file that has more, up to its end.
+    /// Fingerprint of a whole older file, if only a first line comes before the position. A first line alone
+    /// identifies no file. The file is the newest one that has more than one line.
     /// [`Fingerprint::empty`] if there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Fingerprint>,
 }
 
-/// Where a position is in a chain that is open.
+/// The place of a position in an open chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Point {
     /// Index in [`Chain::files`].
@@ -29,7 +30,7 @@ pub struct Point {
 }
 
 impl Chain {
-    /// The position after the last whole line; `None` if the chain is empty.
+    /// Returns the position after the last whole line; `None` if the chain is empty.
     ///
     /// # Errors
     /// Any I/O error.
@@ -50,7 +51,7 @@ impl Chain {
         Ok(Some(Position { prefix, after: Some(after) }))
     }
 
-    /// Where `position` is now; `None` if no file holds what came before it.
+    /// Returns where `position` is now; `None` if no file holds the bytes before it.
     ///
     /// # Errors
     /// Any I/O error.
@@ -77,7 +78,7 @@ impl Chain {
         })
     }
 
-    /// The newest file that begins with `prefix`.
+    /// Returns the newest file that begins with `prefix`.
     ///
     /// # Errors
     /// Any I/O error.
@@ -90,7 +91,7 @@ impl Chain {
         Ok(None)
     }
 
-    /// The oldest file from number `first` on that begins with `prefix`.
+    /// Returns the oldest file that begins with `prefix`. Files before number `first` do not count.
     pub(crate) fn oldest_with_prefix(
         &self,
         prefix: &Fingerprint,
@@ -104,7 +105,7 @@ impl Chain {
         Ok(None)
     }
 
-    /// What the newest file that has rows is recognized by, up to its end; `None` if no file has any.
+    /// Returns the fingerprint of the newest file that has rows, up to its end; `None` if no file has rows.
     ///
     /// # Errors
     /// Any I/O error.

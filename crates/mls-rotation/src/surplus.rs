@@ -1,4 +1,4 @@
-//! Taking from a file what was never committed.
+//! Removes bytes from a file that were never committed.
 
 use std::fs::File;
 use std::io;
@@ -8,7 +8,7 @@ use mls_state::{atomic, regular};
 use crate::{ChainFile, FileStat};
 
 impl ChainFile {
-    /// Whether there are bytes after `length`.
+    /// Returns whether the file has bytes after `length`.
     ///
     /// # Errors
     /// Any I/O error.
@@ -18,7 +18,7 @@ impl ChainFile {
         io::Read::read(&mut reader, &mut next).map(|n| n > 0)
     }
 
-    /// Copies the bytes after `length` to `surplus`; returns how many there were.
+    /// Copies the bytes after `length` to `surplus`, and returns their number.
     ///
     /// # Errors
     /// Any I/O error.
@@ -26,11 +26,11 @@ impl ChainFile {
         io::copy(&mut self.reader(length, u64::MAX)?, surplus)
     }
 
-    /// Cuts the file to `length` bytes, durably. A compressed file is replaced by one that is compressed by the same method and
-    /// keeps the time of the last change.
+    /// Cuts the file to `length` bytes, durably. Replaces a compressed file by a shorter one that
+    /// is compressed by the same method and keeps the time of the last change.
     ///
     /// # Errors
-    /// Any I/O error; the file is then as it was.
+    /// Any I/O error. The file is then unchanged.
     pub fn cut(&self, length: u64) -> io::Result<()> {
         let Some(method) = self.compression else {
             let file = regular::open_with(File::options().write(true), &self.path)?;
