@@ -1,5 +1,5 @@
-//! The promises of README crossed with each other: whatever two things happen between runs, each failure is in the CSV and in
-//! the files that it was rotated to exactly once.
+//! The promises of README crossed with each other: whatever two things happen between runs, each
+//! failure is in the CSV and in the files that it was rotated to exactly once.
 //!
 //! By default every ordered pair runs once. `MLS_SEQUENCES` runs as many random sequences of events instead.
 #![expect(

@@ -92,7 +92,8 @@ impl System {
         self.run(&["--automated", path.to_str().unwrap()])
     }
 
-    /// Every file with its mode, owner and content, except what the tools of the user database keep for themselves.
+    /// Every file with its mode, owner and content, except what the tools of the user database keep
+    /// for themselves.
     fn snapshot(&self) -> BTreeMap<PathBuf, String> {
         let mut all = BTreeMap::new();
         let mut directories = vec![self.path("")];

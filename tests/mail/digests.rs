@@ -29,7 +29,8 @@ fn every_attempt_is_in_exactly_one_digest() {
     assert_eq!(site.digest(&SINCE_LAST).code, 0);
     site.append("1,192.0.2.1,whole,null,OK,CN,1,O\n");
 
-    // Nobody takes mail for a while; then a digest that was begun is sent as it was begun, and what came since in another.
+    // Nobody takes mail for a while; then a digest that was begun is sent as it was begun, and what
+    // came since in another.
     site.stop();
     assert_eq!(site.digest(&SINCE_LAST).code, 75);
     site.append(&row("2026-06-01 10:02", "meanwhile"));

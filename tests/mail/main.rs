@@ -1,5 +1,5 @@
-//! Mail, delivered to a real server on loopback that accepts, refuses, defers, stalls and drops, and read back by Python's
-//! `email`. Needs python3-aiosmtpd and openssl.
+//! Mail, delivered to a real server on loopback that accepts, refuses, defers, stalls and drops,
+//! and read back by Python's `email`. Needs python3-aiosmtpd and openssl.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 

@@ -1,5 +1,5 @@
-//! What tests of whole pipelines share: a directory of their own, the tools by name, and a log whose every failure can be told
-//! from every other.
+//! What tests of whole pipelines share: a directory of their own, the tools by name, and a log
+//! whose every failure can be told from every other.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -36,9 +36,10 @@ pub fn tools() -> PathBuf {
     path
 }
 
-/// What a shell puts before a command to change its clock, such as by `+10d`. It needs the package of
-/// faketime(1). That program itself would stay between the shell and the command and be killed in its place. It also
-/// refuses to start if a killed process with the same number left a semaphore; its library does not.
+/// What a shell puts before a command to change its clock, such as by `+10d`. It needs the package
+/// of faketime(1). That program itself would stay between the shell and the command and be killed
+/// in its place. It also refuses to start if a killed process with the same number left a
+/// semaphore; its library does not.
 #[must_use]
 pub fn wrong_clock(change: &str) -> String {
     format!("env LD_PRELOAD=$(echo /usr/lib/*/faketime/libfaketime.so.1) FAKETIME={change}")
@@ -134,7 +135,8 @@ impl Site {
         self.append("mail.log", &text);
     }
 
-    /// Runs a shell command in the directory, with the tools in its path. Its exit code is that of the last stage that failed.
+    /// Runs a shell command in the directory, with the tools in its path. Its exit code is that of
+    /// the last stage that failed.
     #[must_use]
     pub fn shell(&self, command: &str) -> Output {
         self.command(command).output().unwrap()
@@ -158,7 +160,8 @@ impl Site {
         assert!(output.status.success(), "{}", text(&output.stderr));
     }
 
-    /// Runs the pipeline until nobody else is at work: a killed one may have left stages that are still ending.
+    /// Runs the pipeline until nobody else is at work: a killed one may have left stages that are
+    /// still ending.
     pub fn extract_until_clean(&self) {
         for _ in 0..600 {
             let output = self.shell(EXTRACT);
@@ -322,8 +325,8 @@ fn run(program: &str, args: &[&str]) {
     assert!(output.status.success(), "{program}: {}", text(&output.stderr));
 }
 
-/// Runs a command at a terminal of its own, waits for each text and types what belongs to it; returns the exit code (128 and
-/// the signal's number, if one ended it) and all that was shown.
+/// Runs a command at a terminal of its own, waits for each text and types what belongs to it;
+/// returns the exit code (128 and the signal's number, if one ended it) and all that was shown.
 #[must_use]
 pub fn terminal(command: &mut Command, steps: &[(&str, &str)]) -> (i32, String) {
     let mut python = Command::new("python3");

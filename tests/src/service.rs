@@ -248,8 +248,8 @@ impl Service {
         assert_eq!(totals.iter().sum::<usize>(), self.failures, "{totals:?}");
     }
 
-    /// Expects one alert about each user and one about each address. A mail lists the first thousand alerts and
-    /// says how many more there are.
+    /// Expects one alert about each user and one about each address. A mail lists the first
+    /// thousand alerts and says how many more there are.
     pub fn assert_alerts(&self) {
         let (mut users, mut alerts) = (Vec::new(), 0);
         for message in self.mailbox.messages() {

@@ -7,8 +7,8 @@ use mls_config::config::Threshold;
 
 /// Report suspicious logins, and addresses and users with too many failed logins
 ///
-/// Reads the CSV files that mls-csv writes, or the records of mls-parse and mls-enrich, and writes an alert record for each
-/// suspicious login and each time that a threshold is reached.
+/// Reads the CSV files that mls-csv writes, or the records of mls-parse and mls-enrich, and writes
+/// an alert record for each suspicious login and each time that a threshold is reached.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "mls-alert", version, after_help = EXAMPLES)]
 pub struct Args {
@@ -28,12 +28,13 @@ pub struct Args {
     #[arg(long, value_name = "N/TIME")]
     pub(crate) total: Option<Threshold>,
 
-    /// The CSV of successful logins, to find suspicious ones. Default: the one that --config names, if `[logins]` record is yes
+    /// The CSV of successful logins, to find suspicious ones. Default: the one that --config names,
+    /// if `[logins]` record is yes
     #[arg(long, value_name = "FILE")]
     pub(crate) logins: Option<PathBuf>,
 
-    /// File in which to remember past alerts. Default with --config: alerts.cursor in `state_dir` if a file is read, and
-    /// alerts.ledger with --framed
+    /// File in which to remember past alerts. Default with --config: alerts.cursor in `state_dir`
+    /// if a file is read, and alerts.ledger with --framed
     #[arg(long, value_name = "CURSOR")]
     pub(crate) cursor_file: Option<PathBuf>,
 
@@ -53,8 +54,8 @@ pub struct Args {
     #[arg(long)]
     pub(crate) framed: bool,
 
-    /// Read only the part of FILE that is committed in this cursor file, which belongs to the tool that appends to FILE. Default
-    /// for the CSV of --config: its state.offset
+    /// Read only the part of FILE that is committed in this cursor file, which belongs to the tool
+    /// that appends to FILE. Default for the CSV of --config: its state.offset
     #[arg(long, value_name = "CURSOR")]
     pub(crate) committed_by: Option<PathBuf>,
 

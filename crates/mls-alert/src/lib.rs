@@ -42,8 +42,9 @@
 //! - With `--framed`, the program that reads the records, such as mls-mail, writes the cursor file.
 //!   It commits each alert together with its own work. So no alert is lost or reported twice, even
 //!   if one of the two programs dies.
-//! - Memory stays below about 120 MiB (estimated). mls-alert remembers at most [50,000](mls_state::alerted::MAX_KEYS)
-//!   keys of each kind. If there are more, it prints a warning.
+//! - Memory stays below about 120 MiB (estimated). mls-alert remembers at most
+//!   [50,000](mls_state::alerted::MAX_KEYS) keys of each kind. If there are more, it prints a
+//!   warning.
 
 mod args;
 mod cursor;

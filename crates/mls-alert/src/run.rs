@@ -25,8 +25,9 @@ const NOTHING_TO_LOOK_FOR: &str = "there is no threshold and no file of logins: 
 /// Runs the tool.
 ///
 /// # Errors
-/// Exit 64 without a threshold and without logins, 66 or 77 if a file cannot be opened, 74 if reading or writing fails, 75 if
-/// another process uses the cursor file or the stream stops before its `end`, 78 if the cursor file is damaged.
+/// Exit 64 without a threshold and without logins, 66 or 77 if a file cannot be opened, 74 if
+/// reading or writing fails, 75 if another process uses the cursor file or the stream stops before
+/// its `end`, 78 if the cursor file is damaged.
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let sources = Sources::open(&args, &config)?;
     let is_stdin = matches!(sources.failures, AttemptSource::Stdin);

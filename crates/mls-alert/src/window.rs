@@ -32,8 +32,8 @@ impl Windows {
         Self { threshold, keys: HashMap::default(), times: 0 }
     }
 
-    /// Counts `key` `n` times at the second `at`, and returns how often it occurred in the window that ends with the newest
-    /// time of the key. A time from before that window is not counted.
+    /// Counts `key` `n` times at the second `at`, and returns how often it occurred in the window
+    /// that ends with the newest time of the key. A time from before that window is not counted.
     pub(crate) fn add(&mut self, key: &str, at: i64, n: u64) -> u64 {
         if self.times >= MAX_TIMES {
             self.forget(at);
@@ -63,7 +63,8 @@ impl Windows {
         window.count
     }
 
-    /// Forgets times outside their windows, then the keys with the fewest attempts, until half of the room is free.
+    /// Forgets times outside their windows, then the keys with the fewest attempts, until half of
+    /// the room is free.
     fn forget(&mut self, now: i64) {
         let horizon = now - i64::from(self.threshold.seconds);
         for window in self.keys.values_mut() {

@@ -1,6 +1,7 @@
 //! One attempt, read from a row of CSV or from an `auth` record.
 //!
-//! One row of CSV is one line, and its date column sorts as text: comparing bytes tells whether a row is of another day.
+//! One row of CSV is one line, and its date column sorts as text: comparing bytes tells whether a
+//! row is of another day.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -22,7 +23,8 @@ pub struct Attempt<'a> {
     pub outcome: Outcome,
     /// `YYYY-MM-DD HH:MM`, perhaps with seconds, in the zone that the reader was given.
     pub date: &'a str,
-    /// The exact moment. A record has it. A CSV does not: in the hour that clocks show twice its date is ambiguous.
+    /// The exact moment. A record has it. A CSV does not: in the hour that clocks show twice its
+    /// date is ambiguous.
     pub at: Option<DateTime<FixedOffset>>,
     /// The server whose log has the attempt.
     pub server: Option<&'a str>,
@@ -225,7 +227,8 @@ fn plain(line: &str) -> Option<[&str; 9]> {
     commas.next().is_none().then_some(cells)
 }
 
-/// Whether `date` begins like `2026-06-01 00:00`. Only the digits are checked: a 31st of February is reported as it is.
+/// Whether `date` begins like `2026-06-01 00:00`. Only the digits are checked: a 31st of February
+/// is reported as it is.
 fn is_date(date: &str) -> bool {
     const PATTERN: &[u8; 16] = b"dddd-dd-dd dd:dd";
     date.len() >= PATTERN.len()

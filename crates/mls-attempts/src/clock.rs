@@ -22,8 +22,8 @@ impl Clock {
         Self { zone, last: None }
     }
 
-    /// The attempt as the rules for suspicious logins see it; `None` if the server did not decide it, or if no calendar
-    /// has its date.
+    /// The attempt as the rules for suspicious logins see it; `None` if the server did not decide
+    /// it, or if no calendar has its date.
     pub fn observation<'a>(&mut self, attempt: &Attempt<'a>) -> Option<Observation<'a>> {
         if !matches!(attempt.outcome, Outcome::Failure | Outcome::Success) {
             return None;

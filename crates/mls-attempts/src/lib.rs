@@ -1,9 +1,10 @@
 //! Authentication attempts, one at a time, from any input that holds them.
 //!
-//! `mls-report` and `mls-alert` read the same inputs: the CSV of mls-csv, or the `auth` records of mls-parse and
-//! mls-enrich, from a file or from standard input, plain or compressed by gzip. [`AttemptSource`] opens such an input and
-//! gives each attempt as an [`Attempt`], which borrows from the line that was read. [`LoginReader`] gives the logins of a
-//! second input between the failures of the first. [`Batch`] holds attempts on their way to another thread.
+//! `mls-report` and `mls-alert` read the same inputs: the CSV of mls-csv, or the `auth` records of
+//! mls-parse and mls-enrich, from a file or from standard input, plain or compressed by gzip.
+//! [`AttemptSource`] opens such an input and gives each attempt as an [`Attempt`], which borrows
+//! from the line that was read. [`LoginReader`] gives the logins of a second input between the
+//! failures of the first. [`Batch`] holds attempts on their way to another thread.
 
 #![warn(missing_docs)]
 

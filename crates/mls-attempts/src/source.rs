@@ -97,9 +97,9 @@ impl AttemptSource {
         Self::Rotated { chain, first: first.max(newer) }
     }
 
-    /// Calls `each` for every failure, every login and every error of the server, with the offset of
-    /// its line. Offsets continue from one file to the next. Bad rows are reported and skipped. The summary describes
-    /// the last file.
+    /// Calls `each` for every failure, every login and every error of the server, with the offset
+    /// of its line. Offsets continue from one file to the next. Bad rows are reported and skipped.
+    /// The summary describes the last file.
     ///
     /// # Errors
     /// If a file cannot be opened or read, or a framed stream stops before its `end`. Exit 65 if an

@@ -11,7 +11,8 @@ use crate::row::Row;
 use crate::search::Csv;
 use crate::survey::Survey;
 
-/// A CSV database in the file `path`: the search in a file that can be loaded finds what the search in memory finds.
+/// A CSV database in the file `path`: the search in a file that can be loaded finds what the search
+/// in memory finds.
 pub fn csv(path: &Path, text: &[u8]) {
     let survey = Survey::of_csv(text);
     let Ok(mut csv) = Csv::open(path) else {

@@ -64,7 +64,8 @@ impl NamedAddress {
         Ok(Self { address, name: mailbox.name })
     }
 
-    /// For the header. `None` if the address is not ASCII: a header in UTF-8 would need SMTPUTF8 for every recipient.
+    /// For the header. `None` if the address is not ASCII: a header in UTF-8 would need SMTPUTF8
+    /// for every recipient.
     fn mailbox(&self) -> Option<Mailbox> {
         let Address { local, domain } = &self.address;
         let address = lettre::Address::new(local.as_str(), domain.as_str()).ok()?;

@@ -6,8 +6,8 @@ use clap::Parser;
 
 /// Send a message or alert records by SMTP, exactly once
 ///
-/// Reads a message, such as that of mls-report --format mail, or the records of mls-alert from standard input. Sends it to the
-/// addresses in `[report] email`.
+/// Reads a message, such as that of mls-report --format mail, or the records of mls-alert from
+/// standard input. Sends it to the addresses in `[report] email`.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "mls-mail", version, after_help = EXAMPLES)]
 pub struct Args {
@@ -19,11 +19,13 @@ pub struct Args {
     #[arg(long)]
     pub(crate) dry_run: bool,
 
-    /// File in which to remember sent messages. Default with --config: mail.ledger in `state_dir`, or alerts.ledger for alerts
+    /// File in which to remember sent messages. Default with --config: mail.ledger in `state_dir`,
+    /// or alerts.ledger for alerts
     #[arg(long, value_name = "FILE")]
     pub(crate) ledger: Option<PathBuf>,
 
-    /// How long to wait for each reply of the mail server; the reply to the message itself may take six times as long
+    /// How long to wait for each reply of the mail server; the reply to the message itself may take
+    /// six times as long
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) smtp_timeout: u16,
 

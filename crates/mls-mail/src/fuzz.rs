@@ -9,7 +9,8 @@ use crate::message::Message;
 
 pub use crate::smtp::fuzz::reply as smtp_reply;
 
-/// A message on standard input: every line of what is sent ends in CRLF, and the sent message parses to itself.
+/// A message on standard input: every line of what is sent ends in CRLF, and the sent message
+/// parses to itself.
 pub fn message(text: &[u8]) {
     let Ok(mut message) = Message::parse(text) else { return };
     let _ = message.cursor();

@@ -1,11 +1,12 @@
 //! The ledger: what was accepted, who has got it, and where the next digest begins.
 //!
-//! A message is accepted in one step: its bytes are in the queue, and the ledger names it, those who wait for it and the cursor
-//! that it commits. From then on mls-mail delivers it, in this run or in a later one. When the server has taken it for a
-//! recipient, that recipient no longer waits. Each step replaces the ledger as a whole.
+//! A message is accepted in one step: its bytes are in the queue, and the ledger names it, those
+//! who wait for it and the cursor that it commits. From then on mls-mail delivers it, in this run
+//! or in a later one. When the server has taken it for a recipient, that recipient no longer waits.
+//! Each step replaces the ledger as a whole.
 //!
-//! The ledger is a [cursor file](CursorFile) with more members, so that mls-report and mls-alert read its cursor as they read any
-//! other. The queue is the directory `LEDGER.queue`.
+//! The ledger is a [cursor file](CursorFile) with more members, so that mls-report and mls-alert
+//! read its cursor as they read any other. The queue is the directory `LEDGER.queue`.
 
 use std::path::{Path, PathBuf};
 
@@ -87,7 +88,8 @@ impl Ledger {
     /// Opens the ledger at `path`, or begins a new one.
     ///
     /// # Errors
-    /// Exit 75 if another process uses it, 78 if it is damaged: going on without it could send everything twice.
+    /// Exit 75 if another process uses it, 78 if it is damaged: going on without it could send
+    /// everything twice.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let lock = Lock::take(path)?;
         let content = match regular::read(path) {
@@ -138,7 +140,8 @@ impl Ledger {
         last.next().map(|entry| entry.accepted)
     }
 
-    /// Accepts a message: from here on it is in the queue, for those that are returned. Nobody gets a Message-ID twice.
+    /// Accepts a message: from here on it is in the queue, for those that are returned. Nobody gets
+    /// a Message-ID twice.
     pub(crate) fn accept(
         &mut self,
         new: &NewMessage<'_>,
@@ -201,9 +204,10 @@ impl Ledger {
             .or_exit(Exit::IoErr)
     }
 
-    /// Strikes out who has got a message. A recipient that the server refuses for good is struck out too, once another one
-    /// has got the message (that address is dead), or if the message commits nothing. If nobody has got it and the server takes
-    /// a later message, it is the content that the server refuses: the message is given up.
+    /// Strikes out who has got a message. A recipient that the server refuses for good is struck
+    /// out too, once another one has got the message (that address is dead), or if the message
+    /// commits nothing. If nobody has got it and the server takes a later message, it is the
+    /// content that the server refuses: the message is given up.
     pub(crate) fn settle(&mut self, message_id: &str, outcome: &Outcome) -> anyhow::Result<()> {
         let messages = &mut self.content.messages;
         let Some(at) = messages.iter().position(|entry| entry.message_id == message_id) else {
@@ -242,7 +246,8 @@ impl Ledger {
         self.store()
     }
 
-    /// Gives up the oldest messages that wait, and forgets the oldest that do not, so that neither grows without bound.
+    /// Gives up the oldest messages that wait, and forgets the oldest that do not, so that neither
+    /// grows without bound.
     fn drop_surplus(&mut self) {
         let messages = &mut self.content.messages;
         let waiting = messages.iter().filter(|entry| !entry.waiting.is_empty()).count();

@@ -97,7 +97,8 @@ impl Mailer {
         Ok(message)
     }
 
-    /// Adds the fields that every message has (RFC 5322, section 3.6) and that this one lacks, and removes private ones.
+    /// Adds the fields that every message has (RFC 5322, section 3.6) and that this one lacks, and
+    /// removes private ones.
     pub(crate) fn complete(&self, message: &mut Message) {
         let hash = sha256(&message.to_bytes());
         let id = format!("<{}.maillogsentinel@{}>", &hash[..32], self.sender.address.domain());

@@ -1,4 +1,5 @@
-//! A message as it comes on standard input: header fields, and a body that is not looked into unless it is too large.
+//! A message as it comes on standard input: header fields, and a body that is not looked into
+//! unless it is too large.
 
 use anyhow::Context;
 use mls_diag::{Exit, OrExit};
@@ -82,7 +83,8 @@ impl Message {
             .or_exit(Exit::DataErr)
     }
 
-    /// Removes the fields that are not for the recipients, and adds those of `fields` whose names are missing.
+    /// Removes the fields that are not for the recipients, and adds those of `fields` whose names
+    /// are missing.
     pub(crate) fn complete(&mut self, fields: impl IntoIterator<Item = String>) {
         self.fields.retain(|field| !REMOVED.iter().any(|name| is_named(field, name)));
         let missing: Vec<_> = fields
@@ -108,7 +110,8 @@ impl Message {
         bytes
     }
 
-    /// The message as a server takes it that allows `size` bytes: whole, or with a line in place of each attachment.
+    /// The message as a server takes it that allows `size` bytes: whole, or with a line in place of
+    /// each attachment.
     ///
     /// # Errors
     /// If the server cannot take it at all.
@@ -202,8 +205,8 @@ fn is_attachment(part: &[u8]) -> bool {
     memchr::memmem::find(&header, b"content-disposition: attachment").is_some()
 }
 
-/// Bare CR and LF become CRLF: some servers take them for ends of lines, others do not, and a message could hide another one
-/// between the two.
+/// Bare CR and LF become CRLF: some servers take them for ends of lines, others do not, and a
+/// message could hide another one between the two.
 fn with_crlf(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + text.len() / 64);
     let mut bytes = text.iter().copied().peekable();

@@ -27,8 +27,9 @@ const PATIENCE: TimeDelta = TimeDelta::hours(20);
 /// Runs the tool.
 ///
 /// # Errors
-/// Exit 65 if the input is not a message, 69 if the server refuses the mail, 75 if it could not be delivered yet or another
-/// process uses the ledger, 78 if the configuration names nobody or the ledger is damaged.
+/// Exit 65 if the input is not a message, 69 if the server refuses the mail, 75 if it could not be
+/// delivered yet or another process uses the ledger, 78 if the configuration names nobody or the
+/// ledger is damaged.
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let timeout = Duration::from_secs(args.smtp_timeout.into());
     let Config { report, paths, .. } = config;
@@ -76,9 +77,9 @@ fn work(args: Args, paths: Paths, mailer: &Mailer) -> anyhow::Result<()> {
 fn send(mailer: &Mailer, ledger: &mut Ledger, message: Message) -> anyhow::Result<()> {
     let waiting = mailer.deliver_waiting(ledger)?;
     let is_digest = message.cursor()?.is_some();
-    // If one recipient cannot be served, the others must not go without the next digest, but it has its time. A run that only
-    // tries again must not make a digest of a few minutes. A digest that is not accepted commits nothing: the next one has
-    // its attempts.
+    // If one recipient cannot be served, the others must not go without the next digest, but it has
+    // its time. A run that only tries again must not make a digest of a few minutes. A digest that
+    // is not accepted commits nothing: the next one has its attempts.
     let is_early = ledger.last_commit().is_some_and(|last| Local::now() - last < PATIENCE);
     match waiting.error {
         Some(error) if is_digest && (!waiting.has_answered || is_early) => Err(error),

@@ -24,8 +24,8 @@ impl Clock {
         Self { zone, reference: zone.show(&reference) }
     }
 
-    /// Reads a [stamp](crate::stamp). RFC 3339 keeps its text, with `+00:00` for `Z`; the BSD form gets the latest year for
-    /// which it is not after the reference time.
+    /// Reads a [stamp](crate::stamp). RFC 3339 keeps its text, with `+00:00` for `Z`; the BSD form
+    /// gets the latest year for which it is not after the reference time.
     #[must_use]
     pub fn read<'a>(&self, stamp: &'a [u8]) -> Option<Timestamp<'a>> {
         let text = stamp.to_str().ok()?;
@@ -78,7 +78,8 @@ impl Clock {
         if let Some(year) = year {
             return on(year);
         }
-        // Points in time are compared, not what clocks show: at the end of summer time they show an hour twice.
+        // Points in time are compared, not what clocks show: at the end of summer time they show an
+        // hour twice.
         let latest = self.reference.year();
         (latest - YEARS..=latest).rev().filter_map(on).find(|at| *at <= self.reference)
     }
@@ -94,8 +95,8 @@ impl Clock {
         self.rfc3339(&format!("{date}T{time}{offset}")).map(Timestamp::into_owned)
     }
 
-    /// ISO 8601: RFC 3339, or with a blank or `_` (UTC) between date and time, a comma before the fraction, or without a
-    /// zone.
+    /// ISO 8601: RFC 3339, or with a blank or `_` (UTC) between date and time, a comma before the
+    /// fraction, or without a zone.
     fn iso<'a>(&self, text: &'a str) -> Option<Timestamp<'a>> {
         let (date, time) = (text.get(..10)?, text.get(11..)?);
         match text.as_bytes()[10] {
@@ -136,8 +137,8 @@ impl Clock {
         self.since_1970(seconds.parse().ok()?, nanoseconds)
     }
 
-    /// TAI64N counts from 2^62 seconds before 1970 by International Atomic Time. Like daemontools' tai64nlocal(8), most
-    /// writers take it for UTC with ten more seconds.
+    /// TAI64N counts from 2^62 seconds before 1970 by International Atomic Time. Like daemontools'
+    /// tai64nlocal(8), most writers take it for UTC with ten more seconds.
     fn tai(&self, text: &str) -> Option<Timestamp<'static>> {
         const EPOCH: i64 = (1 << 62) + 10;
         let seconds = i64::from_str_radix(text.get(1..17)?, 16).ok()?;

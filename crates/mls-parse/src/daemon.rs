@@ -41,8 +41,9 @@ impl Daemon {
         }
     }
 
-    /// The server that has written `message` as `program`. Both may have any instance name (`syslog_name` and
-    /// `instance_name`): Postfix is known by its daemon, Dovecot by the login process at the beginning of the message.
+    /// The server that has written `message` as `program`. Both may have any instance name
+    /// (`syslog_name` and `instance_name`): Postfix is known by its daemon, Dovecot by the login
+    /// process at the beginning of the message.
     #[must_use]
     pub fn of(program: &str, message: &[u8]) -> Option<Self> {
         if is_postfix_server(program) {
@@ -57,8 +58,9 @@ impl Daemon {
 
 /// Whether `program` is one of Postfix's SMTP servers.
 ///
-/// Postfix logs as `SYSLOG_NAME/PROGRAM`. A `syslog_name` such as `postfix/submission` is the administrator's choice, and the
-/// program is smtpd(8). smtp(8) and lmtp(8) are clients: a failure there is our own login at another server.
+/// Postfix logs as `SYSLOG_NAME/PROGRAM`. A `syslog_name` such as `postfix/submission` is the
+/// administrator's choice, and the program is smtpd(8). smtp(8) and lmtp(8) are clients: a failure
+/// there is our own login at another server.
 #[must_use]
 pub fn is_postfix_server(program: &str) -> bool {
     match program.rsplit_once('/').map_or(program, |(_, name)| name) {

@@ -26,7 +26,8 @@ impl<'a> Line<'a> {
         serde_json::from_slice(line).ok()
     }
 
-    /// The container's line as `docker logs --timestamps` shows it, which [`open`](crate::envelope::open) reads.
+    /// The container's line as `docker logs --timestamps` shows it, which
+    /// [`open`](crate::envelope::open) reads.
     #[must_use]
     pub fn to_text(&self) -> Vec<u8> {
         let log = self.log.strip_suffix('\n').unwrap_or(&self.log);

@@ -1,5 +1,6 @@
-//! What Dovecot's login processes write when a session ends without a login: `client_get_extra_disconnect_reason()` in
-//! `src/login-common/client-common.c`, and in 2.2 and 2.3 the words that it was called with.
+//! What Dovecot's login processes write when a session ends without a login:
+//! `client_get_extra_disconnect_reason()` in `src/login-common/client-common.c`, and in 2.2 and 2.3
+//! the words that it was called with.
 //!
 //! | version | example |
 //! |---|---|
@@ -8,9 +9,10 @@
 //! | 2.4 | `imap-login: Login aborted: Connection closed (auth failed, 3 attempts in 6 secs) (auth_failed): user=<…>, …` |
 //!
 //! # Counts
-//! N attempts are all AUTH and LOGIN commands of the session. Each refused one is a failure. The last one is not a failure if
-//! it was not finished or if it met an error of the server; the attempts before it are. From 2.4 on, `S/N successful auths` says
-//! that S of them had the right password. 2.3 writes `auth failed, N attempts` for an unfinished attempt after others, too: this
+//! N attempts are all AUTH and LOGIN commands of the session. Each refused one is a failure. The
+//! last one is not a failure if it was not finished or if it met an error of the server; the
+//! attempts before it are. From 2.4 on, `S/N successful auths` says that S of them had the right
+//! password. 2.3 writes `auth failed, N attempts` for an unfinished attempt after others, too: this
 //! cannot be told apart, and all N count.
 
 use bstr::ByteSlice;
@@ -55,7 +57,8 @@ pub(crate) static REASONS: [Reason; 37] = [
     reason("(password expired", Refused),
     reason("(sent invalid base64 in response", Refused),
     reason("(login disabled", Refused),
-    // `… unsupported auth mechanism`, `… disabled plaintext auth` up to 2.1, then `disallowed`, in 2.4 `cleartext`.
+    // `… unsupported auth mechanism`, `… disabled plaintext auth` up to 2.1, then `disallowed`, in
+    // 2.4 `cleartext`.
     reason("(tried to use ", Refused),
     reason("(anonymous logins disabled", Refused),
     reason("(credentials contain control characters", Refused),
@@ -90,7 +93,8 @@ pub(crate) static REASONS: [Reason; 37] = [
     reason("(maximum number of connections", NoAttempt),
 ];
 
-/// What the lines of attempts hold: a reason that is known, or the numbers that 2.4 writes after every reason.
+/// What the lines of attempts hold: a reason that is known, or the numbers that 2.4 writes after
+/// every reason.
 pub(crate) fn words() -> impl Iterator<Item = &'static str> {
     let reasons = REASONS.iter().filter(|reason| reason.meaning != NoAttempt);
     reasons.map(|reason| reason.words).chain([" attempts in ", " successful auths"])
@@ -127,9 +131,9 @@ impl<'a> Ending<'a> {
     }
 }
 
-/// Where the parenthesis stands that ends the reason. Everything before the fields is the server's, but 2.4 quotes what
-/// another server said (`last failure: …`), which may hold a parenthesis and a colon. Fields may have been configured to begin
-/// with others (`login_log_format_elements`).
+/// Where the parenthesis stands that ends the reason. Everything before the fields is the server's,
+/// but 2.4 quotes what another server said (`last failure: …`), which may hold a parenthesis and a
+/// colon. Fields may have been configured to begin with others (`login_log_format_elements`).
 fn end_of_reason(text: &[u8]) -> Option<usize> {
     const FIELDS: [&[u8]; 3] = [b"user=<", b"method=", b"rip="];
     let ends = || text.find_iter("): ");
@@ -142,8 +146,9 @@ fn known(text: &[u8]) -> Option<(&'static Reason, &[u8])> {
     REASONS.iter().find_map(|reason| Some((reason, text.strip_prefix(reason.words.as_bytes())?)))
 }
 
-/// Numbers of attempts and of those that succeeded: `, 3 attempts in 6 secs`, `, 1/3 successful auths in 6 secs`, or in 2.3
-/// `, 1 successful auths`. Reasons without a number are of the only attempt.
+/// Numbers of attempts and of those that succeeded: `, 3 attempts in 6 secs`, `, 1/3 successful
+/// auths in 6 secs`, or in 2.3 `, 1 successful auths`. Reasons without a number are of the only
+/// attempt.
 fn count(details: &[u8]) -> Option<(u32, u32)> {
     for part in details.split_str(", ").skip(1) {
         let digits = part.iter().take_while(|byte| byte.is_ascii_digit()).count();

@@ -20,16 +20,19 @@
 //! | `docker compose logs`, with or without `-t` and colours | `postfix-1  \| Jun  1 00:00:45 mx postfix/smtpd[7491]: …` |
 //! | Docker's json-file | see [`docker`](crate::docker) |
 //!
-//! Envelopes may be inside each other, [`MAX_DEPTH`] deep. The innermost host, program and process count. The stamp is the
-//! innermost one that is [absolute](crate::stamp::is_absolute), else the innermost one: a container often has another time
-//! zone than its host. Inside a container's envelope, the line needs no stamp of its own.
+//! Envelopes may be inside each other, [`MAX_DEPTH`] deep. The innermost host, program and process
+//! count. The stamp is the innermost one that is [absolute](crate::stamp::is_absolute), else the
+//! innermost one: a container often has another time zone than its host. Inside a container's
+//! envelope, the line needs no stamp of its own.
 //!
-//! rsyslog's `message repeated 3 times: [ … ]` is taken off the message. Blanks, the mark of UTF-8 and NUL bytes at the
-//! front of a line are skipped. Tabs may stand for blanks before the message. A writer leaves NUL bytes that kept its offset while the file was truncated.
+//! rsyslog's `message repeated 3 times: [ … ]` is taken off the message. Blanks, the mark of UTF-8
+//! and NUL bytes at the front of a line are skipped. Tabs may stand for blanks before the message.
+//! A writer leaves NUL bytes that kept its offset while the file was truncated.
 //!
 //! # What can be forged
-//! A program whose messages begin with text from the network, which is neither Postfix nor Dovecot, could bring a line of a
-//! mail server into the log as its message. It is read as one, because a container's name can be anything.
+//! A program whose messages begin with text from the network, which is neither Postfix nor Dovecot,
+//! could bring a line of a mail server into the log as its message. It is read as one, because a
+//! container's name can be anything.
 
 use bstr::ByteSlice;
 
@@ -50,8 +53,8 @@ pub struct Envelope<'a> {
     pub pid: Option<u32>,
     /// How often the message was seen.
     pub repeated: u32,
-    /// The message. In a log file of Dovecot's own it begins with the process, as it does after `dovecot:` elsewhere, and
-    /// with its level: `imap-login: Info: …`.
+    /// The message. In a log file of Dovecot's own it begins with the process, as it does after
+    /// `dovecot:` elsewhere, and with its level: `imap-login: Info: …`.
     pub message: &'a [u8],
 }
 
@@ -64,8 +67,8 @@ pub fn open(line: &[u8]) -> Option<Envelope<'_>> {
     open_inside(line, Outside::default(), MAX_DEPTH)
 }
 
-/// Takes apart the line that a message of `program` may be: Docker's syslog and journald drivers log whole lines. A message
-/// of Postfix or Dovecot is never one.
+/// Takes apart the line that a message of `program` may be: Docker's syslog and journald drivers
+/// log whole lines. A message of Postfix or Dovecot is never one.
 #[must_use]
 pub fn open_message<'a>(
     program: &[u8],
@@ -149,7 +152,8 @@ fn open_inside<'a>(
     }
 }
 
-/// Skips NUL bytes, blanks, tabs, the mark of UTF-8 at the front of a file, and the escape sequences of colours.
+/// Skips NUL bytes, blanks, tabs, the mark of UTF-8 at the front of a file, and the escape
+/// sequences of colours.
 fn trim_front(mut text: &[u8]) -> &[u8] {
     loop {
         match text {
@@ -165,8 +169,8 @@ fn trim_front(mut text: &[u8]) -> &[u8] {
     }
 }
 
-/// Programs whose messages are never lines of a log, because clients choose parts of them. A container may be called
-/// `postfix-mailcow`: its messages are lines.
+/// Programs whose messages are never lines of a log, because clients choose parts of them. A
+/// container may be called `postfix-mailcow`: its messages are lines.
 fn is_mail_server(program: &[u8]) -> bool {
     /// The daemons of Postfix that quote clients, whatever `syslog_name` stands before them.
     const DAEMONS: [&[u8]; 17] = [
@@ -200,8 +204,8 @@ fn may_be_a_line(message: &[u8]) -> bool {
         || facility_and_rest(message).is_some()
 }
 
-/// Whether a message begins with the tag of a mail server, as what Docker's syslog driver writes about a container whose
-/// lines have no stamps: `postfix/smtpd[7491]: …`, `dovecot: …`.
+/// Whether a message begins with the tag of a mail server, as what Docker's syslog driver writes
+/// about a container whose lines have no stamps: `postfix/smtpd[7491]: …`, `dovecot: …`.
 fn begins_with_a_server(message: &[u8]) -> bool {
     tagged(None, trim_front(message)).is_some_and(|header| {
         let is_postfix = header.pid.is_some() && header.program.contains(&b'/');
@@ -237,7 +241,8 @@ fn layer<'a>(line: &'a [u8], outside: &mut Outside<'a>) -> Option<Layer<'a>> {
     header(without_level(stamp, rest)).map(Layer::Program)
 }
 
-/// The logread of `OpenWrt` writes no host after its stamp, which ends in a year: `mail.info` is not one there.
+/// The logread of `OpenWrt` writes no host after its stamp, which ends in a year: `mail.info` is
+/// not one there.
 fn without_level<'a>(stamp: &[u8], rest: &'a [u8]) -> &'a [u8] {
     match next_word(rest) {
         Some((level, after)) if stamp::ends_in_a_year(stamp) && is_facility_and_level(level) => {
@@ -337,8 +342,8 @@ pub(crate) struct CriText<'a> {
     pub(crate) is_partial: bool,
 }
 
-/// What follows the stamp in a log of the Kubernetes Container Runtime Interface: `stdout F …`. The tags, of which the first
-/// is `P` or `F`, are separated by colons.
+/// What follows the stamp in a log of the Kubernetes Container Runtime Interface: `stdout F …`. The
+/// tags, of which the first is `P` or `F`, are separated by colons.
 pub(crate) fn cri(rest: &[u8]) -> Option<CriText<'_>> {
     let rest = rest.strip_prefix(b"stdout ").or_else(|| rest.strip_prefix(b"stderr "))?;
     let (tags, text) = split_byte(rest, b' ')?;
@@ -392,7 +397,8 @@ fn is_level(word: &[u8], is_alone: bool) -> bool {
         || (is_facility_and_level(word) && !(is_alone && word.ends_with(b".info")))
 }
 
-/// `[HOST] [LEVEL] PROGRAM[PID]: MESSAGE`, where host and level may be missing and may have changed their places.
+/// `[HOST] [LEVEL] PROGRAM[PID]: MESSAGE`, where host and level may be missing and may have changed
+/// their places.
 fn header(text: &[u8]) -> Option<Header<'_>> {
     let (first, rest) = next_word(text)?;
     if names_a_program(first, rest) {
@@ -424,7 +430,8 @@ fn names_a_program(word: &[u8], rest: &[u8]) -> bool {
         || has_dovecot_level(rest)
 }
 
-/// `Info: `: what follows the process in Dovecot's own log files (`failure_log_type_prefixes`, `src/lib/failures.c`).
+/// `Info: `: what follows the process in Dovecot's own log files (`failure_log_type_prefixes`,
+/// `src/lib/failures.c`).
 fn has_dovecot_level(text: &[u8]) -> bool {
     let text = text.trim_start_with(|c| c == ' ');
     ["Debug: ", "Info: ", "Warning: ", "Error: ", "Fatal: ", "Panic: "]
@@ -483,7 +490,8 @@ fn split_blank(text: &[u8]) -> Option<(&[u8], &[u8])> {
     memchr::memchr2(b' ', b'\t', text).map(|at| (&text[..at], &text[at + 1..]))
 }
 
-/// What stands before and after the first `byte`. (bstr would build a searcher for it, which takes longer than the search.)
+/// What stands before and after the first `byte`. (bstr would build a searcher for it, which takes
+/// longer than the search.)
 fn split_byte(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
     memchr::memchr(byte, text).map(|at| (&text[..at], &text[at + 1..]))
 }

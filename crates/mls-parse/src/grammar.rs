@@ -1,7 +1,8 @@
 //! What mail servers write about a login, as tables to hold against their sources.
 //!
-//! A form is a sequence of parts, and each part takes a piece off the front of the message. A message is of a form when
-//! every part finds its piece; it is never searched for words that look right, because most of it comes from the client.
+//! A form is a sequence of parts, and each part takes a piece off the front of the message. A
+//! message is of a form when every part finds its piece; it is never searched for words that look
+//! right, because most of it comes from the client.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -38,11 +39,12 @@ pub(crate) enum Part {
     Text(&'static str),
     /// `NAME[ADDRESS]`, and `:PORT` with `smtpd_client_port_logging`. A name has neither blanks nor brackets.
     Client,
-    /// The client's name of its mechanism, up to a blank. It may be [quoted](crate::mechanism). In a success it is one that
-    /// the server offers, and it ends at a comma.
+    /// The client's name of its mechanism, up to a blank. It may be [quoted](crate::mechanism). In
+    /// a success it is one that the server offers, and it ends at a comma.
     Mechanism(u8),
-    /// `: REASON, sasl_username=USER`, of which all may be missing. The first `, sasl_username=` is the server's: what the
-    /// client sent comes after it, to the end. A [temporary](TEMPORARY) reason makes the outcome an error.
+    /// `: REASON, sasl_username=USER`, of which all may be missing. The first `, sasl_username=` is
+    /// the server's: what the client sent comes after it, to the end. A [temporary](TEMPORARY)
+    /// reason makes the outcome an error.
     ReasonAndUser,
     /// Up to an attribute that may follow in a success, or to the end.
     LoginUser,
@@ -54,8 +56,9 @@ pub(crate) enum Part {
     Level,
     /// How a session of Dovecot [ended](crate::dovecot).
     SessionEnd,
-    /// `user=<USER>, method=MECHANISM, rip=ADDRESS`, of which the first two may be missing. Anything may follow. The client
-    /// chooses the user, so the last of these words that fit are the server's.
+    /// `user=<USER>, method=MECHANISM, rip=ADDRESS`, of which the first two may be missing.
+    /// Anything may follow. The client chooses the user, so the last of these words that fit are
+    /// the server's.
     LoginFields,
     /// The end of the message.
     End,
@@ -63,8 +66,8 @@ pub(crate) enum Part {
 
 /// Postfix, `src/smtpd/smtpd_sasl_glue.c`, and for the success `src/smtpd/smtpd.c`.
 ///
-/// `warning: ` is `msg_warn()`'s, `src/util/msg.c`. A client is `state->namaddr`. The user name came with 3.7.8 and 3.8.3. It
-/// is cut after 100 bytes, and so is the mechanism.
+/// `warning: ` is `msg_warn()`'s, `src/util/msg.c`. A client is `state->namaddr`. The user name
+/// came with 3.7.8 and 3.8.3. It is cut after 100 bytes, and so is the mechanism.
 pub static POSTFIX: [Form; 3] = [
     // "%s: SASL %.100s authentication failed: %s, sasl_username=%.100s"
     Form {
@@ -102,10 +105,11 @@ const FAILED: &str = " authentication failed";
 const ABORTED: &str = " authentication aborted";
 const METHOD: &str = ", sasl_method=";
 
-/// Reasons with which Postfix answers 454: the server could not check the password. `XSASL_AUTH_TEMP` in
-/// `src/xsasl/xsasl_dovecot_server.c`; in `xsasl_cyrus_server.c` the words of Cyrus SASL's `lib/common.c` for `SASL_FAIL`,
-/// `SASL_NOMEM`, `SASL_TRYAGAIN` and `SASL_UNAVAIL`. If Postfix cannot connect to Dovecot at all, it has no reason, and the line
-/// is that of a wrong password.
+/// Reasons with which Postfix answers 454: the server could not check the password.
+/// `XSASL_AUTH_TEMP` in `src/xsasl/xsasl_dovecot_server.c`; in `xsasl_cyrus_server.c` the words of
+/// Cyrus SASL's `lib/common.c` for `SASL_FAIL`, `SASL_NOMEM`, `SASL_TRYAGAIN` and `SASL_UNAVAIL`.
+/// If Postfix cannot connect to Dovecot at all, it has no reason, and the line is that of a wrong
+/// password.
 pub(crate) const TEMPORARY: [&str; 6] = [
     "Connection lost to authentication server",
     "Can't connect to authentication server",
@@ -127,15 +131,16 @@ pub static DOVECOT: [Form; 3] = [
         outcome: Outcome::Success,
         parts: &[Process, Text(": "), Level, Text("Logged in: "), LoginFields],
     },
-    // imap-login: Disconnected: Connection closed (auth failed, 3 attempts in 6 secs): user=<…>, method=PLAIN, rip=…, …
+    // imap-login: Disconnected: Connection closed (auth failed, 3 attempts in 6 secs): user=<…>,
+    // method=PLAIN, rip=…, …
     Form {
         outcome: Outcome::Failure,
         parts: &[Process, Text(": "), Level, SessionEnd, LoginFields],
     },
 ];
 
-/// What lines hold that are attempts of `daemon` with one of `outcomes`: one of these texts. The search for candidates looks
-/// for them.
+/// What lines hold that are attempts of `daemon` with one of `outcomes`: one of these texts. The
+/// search for candidates looks for them.
 #[must_use]
 pub fn words(daemon: Daemon, outcomes: &[Outcome]) -> Vec<&'static str> {
     let has = |outcome| outcomes.contains(&outcome);

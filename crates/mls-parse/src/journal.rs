@@ -64,7 +64,8 @@ impl Entry {
         !self.container.is_null()
     }
 
-    /// A line of a container's output with the time at which the journal received it; `None` for any other entry.
+    /// A line of a container's output with the time at which the journal received it; `None` for
+    /// any other entry.
     #[must_use]
     pub fn container_line(&self) -> Option<Vec<u8>> {
         if !self.is_container() {
@@ -80,7 +81,8 @@ impl Entry {
         [&self.syslog_pid, &self.pid].iter().find_map(|pid| pid.as_str()?.parse().ok())
     }
 
-    /// When the message was logged, else when the journal received it, in microseconds since 1970, shown in `zone`.
+    /// When the message was logged, else when the journal received it, in microseconds since 1970,
+    /// shown in `zone`.
     #[must_use]
     pub fn date(&self, zone: Zone) -> Option<Timestamp<'static>> {
         let at = [&self.logged, &self.received]
@@ -90,7 +92,8 @@ impl Entry {
         Timestamp::parse(text).ok()
     }
 
-    /// Where the entry stands: its file's sequence ID and its number there, of `s=ID;i=NUMBER;…` (hexadecimal).
+    /// Where the entry stands: its file's sequence ID and its number there, of `s=ID;i=NUMBER;…`
+    /// (hexadecimal).
     #[must_use]
     pub fn pos(&self) -> Option<String> {
         let mut fields = self.cursor.as_str()?.split(';');
@@ -99,8 +102,9 @@ impl Entry {
     }
 }
 
-/// A field's value: a string, an array of bytes where it is not UTF-8 text, or an array of those where the field stands
-/// several times (then the first). Null stands for one that was too long without `--all`.
+/// A field's value: a string, an array of bytes where it is not UTF-8 text, or an array of those
+/// where the field stands several times (then the first). Null stands for one that was too long
+/// without `--all`.
 fn bytes(value: &Value) -> Option<Cow<'_, [u8]>> {
     match value {
         Value::String(text) => Some(Cow::Borrowed(text.as_bytes())),

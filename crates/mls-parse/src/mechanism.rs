@@ -1,15 +1,17 @@
 //! Where a mechanism ends that the client has quoted, so that it has blanks in it.
 //!
 //! # What is knowable
-//! Postfix logs the second token of the AUTH command, cut to 100 bytes, and then its own words. The client chooses the token,
-//! and in an earlier attempt of the session the user name at the end of the line; both may spell the server's words. Postfix
-//! ends a token by [its rules of quoting](token_end), so the end is known of
+//! Postfix logs the second token of the AUTH command, cut to 100 bytes, and then its own words. The
+//! client chooses the token, and in an earlier attempt of the session the user name at the end of
+//! the line; both may spell the server's words. Postfix ends a token by [its rules of
+//! quoting](token_end), so the end is known of
 //! * a token that is closed, and one that was cut;
 //! * every token from Postfix 3.10 on, whose reason quotes the token.
 //!
-//! One case remains, up to 3.9: a quote that is never closed, so that the token goes on to the end of the command, in a line
-//! whose user name spells a refusal. Then text can move between mechanism, reason and user. The client's address and the
-//! number of attempts stay right. In this case the last refusal counts.
+//! One case remains, up to 3.9: a quote that is never closed, so that the token goes on to the end
+//! of the command, in a line whose user name spells a refusal. Then text can move between
+//! mechanism, reason and user. The client's address and the number of attempts stay right. In this
+//! case the last refusal counts.
 
 use bstr::ByteSlice;
 
@@ -72,8 +74,9 @@ pub(crate) fn end_of_quotation(text: &[u8], mechanism: &[u8]) -> usize {
     end.map_or(0, |(rest, end)| text.len() - rest.len() + end)
 }
 
-/// Where the first token of a command ends: at a blank, unless that stands between `"` and `"`, between `<` and `>`, or after
-/// a backslash (`smtp_next_token()` and `smtp_quoted()`, `src/smtpd/smtpd_token.c`). `None` if it is not closed.
+/// Where the first token of a command ends: at a blank, unless that stands between `"` and `"`,
+/// between `<` and `>`, or after a backslash (`smtp_next_token()` and `smtp_quoted()`,
+/// `src/smtpd/smtpd_token.c`). `None` if it is not closed.
 fn token_end(text: &[u8]) -> Option<usize> {
     // What closes, the innermost last.
     let mut open = Vec::new();

@@ -1,5 +1,6 @@
-//! Lines that Kubernetes has cut: its Container Runtime Interface marks all parts of a line but the last one with `P`, the
-//! last one with `F`. A container runtime cuts lines of 16 KiB, and what was written without a newline.
+//! Lines that Kubernetes has cut: its Container Runtime Interface marks all parts of a line but the
+//! last one with `P`, the last one with `F`. A container runtime cuts lines of 16 KiB, and what was
+//! written without a newline.
 
 use mls_event::MAX_BEFORE;
 

@@ -177,8 +177,8 @@ fn ip(text: &[u8]) -> Option<IpAddr> {
     text.to_str().ok()?.parse().ok().map(|ip: IpAddr| ip.to_canonical())
 }
 
-/// Dovecot's login process at the beginning of a message, and the colon and text after it: `imap-login: …`. Its process ID
-/// may follow the name: `imap-login(812): …`.
+/// Dovecot's login process at the beginning of a message, and the colon and text after it:
+/// `imap-login: …`. Its process ID may follow the name: `imap-login(812): …`.
 #[must_use]
 pub fn login_process(message: &[u8]) -> Option<(&str, &[u8])> {
     let is_part = |b: &&u8| b.is_ascii_alphanumeric() || matches!(**b, b'-' | b'_');

@@ -5,8 +5,9 @@
 //! | sysklogd, BSD syslogd, busybox, older rsyslog | `Jun  1 00:00:45 vm last message repeated 3 times` |
 //! | syslog-ng | `Jun  1 00:00:45 vm Last message 'postfix/smtpd[9]: wa' repeated 3 times, suppressed by syslog-ng on vm` |
 //!
-//! The message is the last one of the same host. If the line quotes a message, it is the last one of the same host that begins
-//! so. Other counts of the same message may stand between them, and lines of other hosts.
+//! The message is the last one of the same host. If the line quotes a message, it is the last one
+//! of the same host that begins so. Other counts of the same message may stand between them, and
+//! lines of other hosts.
 
 use std::borrow::Cow;
 
@@ -85,7 +86,8 @@ impl Repetition {
     }
 }
 
-/// A line of a container's output as `docker logs --timestamps` shows it, out of its JSON; any other line as it is.
+/// A line of a container's output as `docker logs --timestamps` shows it, out of its JSON; any
+/// other line as it is.
 fn plain(line: &[u8]) -> Cow<'_, [u8]> {
     if !line.starts_with(b"{") {
         return Cow::Borrowed(line);

@@ -186,15 +186,17 @@ impl Scanner {
         self.message(origin, envelope.message, out)
     }
 
-    /// Reads the last part of a line whose first parts come before the block. Returns where the search begins.
+    /// Reads the last part of a line whose first parts come before the block. Returns where the
+    /// search begins.
     fn last_part(&mut self, input: &Input<'_>, out: &mut Vec<u8>) -> usize {
         let parts = partial::unfinished(input.place.before);
         if parts.line.is_empty() { 0 } else { self.parts(input, parts, 0, out) }
     }
 
-    /// Joins the parts of a line. `parts` are known, and the next one begins at `start`. Returns where the search continues.
-    /// The position of the line is that of its last part. If that is missing, the next block continues. If the
-    /// parts are too long for it, the line is counted as unreadable.
+    /// Joins the parts of a line. `parts` are known, and the next one begins at `start`. Returns
+    /// where the search continues. The position of the line is that of its last part. If that is
+    /// missing, the next block continues. If the parts are too long for it, the line is counted as
+    /// unreadable.
     fn parts(
         &mut self,
         input: &Input<'_>,
@@ -397,12 +399,14 @@ impl Scanner {
     }
 }
 
-/// Lines of syslog have at most a few thousand bytes. JSON may make three of each, and a record must stay below its limit.
+/// Lines of syslog have at most a few thousand bytes. JSON may make three of each, and a record
+/// must stay below its limit.
 const MAX_CANDIDATE: usize = 64 * 1024;
 
-/// How far a stamp may be ahead of the time at which its line was written. Other machines write to a log, too. Their clocks
-/// may be fast, or in another zone: from UTC-12 to UTC+14 these are up to 26 hours apart. A line that is dated a year early is
-/// lost to every digest. The price: in a log that holds a whole year, the lines of its first 26 hours get the next year.
+/// How far a stamp may be ahead of the time at which its line was written. Other machines write to
+/// a log, too. Their clocks may be fast, or in another zone: from UTC-12 to UTC+14 these are up to
+/// 26 hours apart. A line that is dated a year early is lost to every digest. The price: in a log
+/// that holds a whole year, the lines of its first 26 hours get the next year.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::hours(26);
 
 const NO_ENVELOPE: &str = "no time stamp and program that can be read stand before the message; if the stamp is in the \
@@ -418,8 +422,8 @@ const NOT_ITS_PROGRAM: &str =
 
 const NOT_ITS_FORM: &str = "the message does not have the form that the server's source gives it";
 
-/// Whether a message of Postfix's server begins like an attempt. Other messages quote what clients sent, after more words than
-/// a client and words that end in a colon.
+/// Whether a message of Postfix's server begins like an attempt. Other messages quote what clients
+/// sent, after more words than a client and words that end in a colon.
 fn looks_like_postfix(message: &[u8]) -> bool {
     message.split_once_str(": SASL ").is_some_and(|(front, _)| {
         let words = front.rsplit_once_str(" ").map_or(&b""[..], |(words, _client)| words);

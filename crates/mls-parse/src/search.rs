@@ -6,15 +6,17 @@ use regex::bytes::Regex;
 
 use crate::{Daemon, grammar, partial, repetition};
 
-/// Two searches: a fast one for a few texts in whole blocks, and one for all words of attempts in the lines that it finds.
-/// Dovecot has many reasons, but every line of a login has an address: looking for thirty texts at once took twice as long.
+/// Two searches: a fast one for a few texts in whole blocks, and one for all words of attempts in
+/// the lines that it finds. Dovecot has many reasons, but every line of a login has an address:
+/// looking for thirty texts at once took twice as long.
 #[derive(Clone)]
 pub(crate) struct Search {
     /// Words of an attempt.
     pub(crate) attempts: Regex,
     /// What is searched for in lines: texts of attempts, and of lines that have to do with another line.
     pub(crate) lines: Regex,
-    /// The same in journal entries. A message that is not UTF-8 is an array of bytes there, which hides its words.
+    /// The same in journal entries. A message that is not UTF-8 is an array of bytes there, which
+    /// hides its words.
     pub(crate) entries: Regex,
     hidden: Regex,
     /// Texts of the fast search that are words of an attempt: the second look would find them again.

@@ -10,7 +10,8 @@
 //! | `journalctl -o short-unix` | `1795245082.212047` |
 //! | TAI64 and TAI64N of daemontools, runit and s6 | `@400000006745d6a20c9a1b00` |
 //!
-//! The names of months may be those of [several languages](crate::month). [`Clock`](crate::clock::Clock) reads the stamps.
+//! The names of months may be those of [several languages](crate::month).
+//! [`Clock`](crate::clock::Clock) reads the stamps.
 
 use crate::month;
 

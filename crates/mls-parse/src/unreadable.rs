@@ -1,4 +1,5 @@
-//! Lines that have the words of an attempt and cannot be read: one warning for all of them, and a file that keeps them.
+//! Lines that have the words of an attempt and cannot be read: one warning for all of them, and a
+//! file that keeps them.
 
 use std::fs::File;
 use std::io::Write;

@@ -1,8 +1,9 @@
-//! Two threads take turns. Each reads a batch, scans it while the other one reads or scans, and writes its records after
-//! those of earlier batches.
+//! Two threads take turns. Each reads a batch, scans it while the other one reads or scans, and
+//! writes its records after those of earlier batches.
 //!
-//! A pipe is read with one copy in the kernel, which costs as much as the search. The thread that has copied a batch has it in
-//! its core's cache; a thread on another core would have to fetch it again.
+//! A pipe is read with one copy in the kernel, which costs as much as the search. The thread that
+//! has copied a batch has it in its core's cache; a thread on another core would have to fetch it
+//! again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};

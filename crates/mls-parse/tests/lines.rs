@@ -1,4 +1,5 @@
-//! Real lines, mangled: no line panics, what is printed reads back as itself, and a client moves no field but its own.
+//! Real lines, mangled: no line panics, what is printed reads back as itself, and a client moves no
+//! field but its own.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
 use std::sync::LazyLock;

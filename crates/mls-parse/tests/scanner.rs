@@ -1,4 +1,5 @@
-//! What the scanner makes of lines that belong to other lines, of lines in JSON, and of lines that it cannot read.
+//! What the scanner makes of lines that belong to other lines, of lines in JSON, and of lines that
+//! it cannot read.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use clap::Parser;

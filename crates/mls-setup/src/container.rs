@@ -8,7 +8,8 @@ use crate::system::{System, run};
 const MAX_CONTAINERS: usize = 100;
 const MAX_ENTRIES: &str = "--lines=200";
 
-/// Matches of journalctl for the containers whose name or newest entries are those of a mail server, separated by commas.
+/// Matches of journalctl for the containers whose name or newest entries are those of a mail
+/// server, separated by commas.
 pub(crate) fn journal_matches(system: &System) -> String {
     let names = ask(system, &["--field=CONTAINER_NAME"]);
     let matches =

@@ -27,8 +27,8 @@ pub(crate) enum Maker {
 
 /// Makes `path`, mode 0750, for the service's user, in a directory that exists.
 ///
-/// Root makes it only in a directory of root's. Anywhere else the service's user makes it: the kernel then decides what that
-/// user may do, whatever links lead there.
+/// Root makes it only in a directory of root's. Anywhere else the service's user makes it: the
+/// kernel then decides what that user may do, whatever links lead there.
 pub(crate) fn make(system: &System, path: &Path, service: &Account) -> anyhow::Result<Maker> {
     let parent = path.parent().unwrap_or(path);
     if let Some(parent) = roots_directory(system, parent) {
@@ -67,8 +67,8 @@ pub(crate) fn remove(
     run(command).map(drop)
 }
 
-/// The real path of a directory that is root's, where nobody else can put another in its place. A group may write in it:
-/// `/var/log` is such a directory where syslog is not root.
+/// The real path of a directory that is root's, where nobody else can put another in its place. A
+/// group may write in it: `/var/log` is such a directory where syslog is not root.
 fn roots_directory(system: &System, path: &Path) -> Option<PathBuf> {
     let real = fs::canonicalize(system.path(path)).ok()?;
     let meta = fs::metadata(&real).ok()?;
@@ -88,8 +88,9 @@ fn is_roots_alone(system: &System, path: &Path) -> bool {
     alone && path.parent().is_none_or(|parent| is_roots_alone(system, parent))
 }
 
-/// A group that may write in the parent can rename what it finds there, at any moment. So the directory is made and given away
-/// inside a directory of root's alone, by descriptors, and takes its name when it is finished.
+/// A group that may write in the parent can rename what it finds there, at any moment. So the
+/// directory is made and given away inside a directory of root's alone, by descriptors, and takes
+/// its name when it is finished.
 fn make_as_root(parent: &Path, name: &OsStr, service: &Account) -> io::Result<()> {
     let parent = open_directory(CWD, parent)?;
     let private = format!(".{}.{}", name.display(), std::process::id());

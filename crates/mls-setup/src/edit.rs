@@ -1,7 +1,7 @@
 //! One key of a configuration file set, and the rest of the file as it was.
 
-/// Returns `text` with `key = value` in `section`. The line takes the place of the key; or follows the comment that shows the
-/// key; or comes first in its section; or in a new section at the end.
+/// Returns `text` with `key = value` in `section`. The line takes the place of the key; or follows
+/// the comment that shows the key; or comes first in its section; or in a new section at the end.
 pub(crate) fn set(text: &str, section: &str, key: &str, value: &str) -> String {
     // A bare CR ends a line, too.
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
@@ -41,7 +41,8 @@ struct Found {
 }
 
 impl Found {
-    /// Reads the lines as `mls_config` does: a line continues the value before it if it is indented deeper than its key.
+    /// Reads the lines as `mls_config` does: a line continues the value before it if it is indented
+    /// deeper than its key.
     fn in_lines(lines: &[&str], section: &str, key: &str) -> Self {
         let mut found = Self::default();
         let (mut inside, mut open, mut comment) = (false, None, None);
@@ -85,8 +86,8 @@ impl Found {
         found
     }
 
-    /// How a key after line `after` is indented so that it does not continue what comes before it, and nothing continues it:
-    /// as the key whose place it takes, or as what comes after it.
+    /// How a key after line `after` is indented so that it does not continue what comes before it,
+    /// and nothing continues it: as the key whose place it takes, or as what comes after it.
     fn indent<'a>(&self, lines: &[&'a str], after: usize) -> &'a str {
         if let Some(key) = self.key {
             return indent(lines[key]);

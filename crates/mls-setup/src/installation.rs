@@ -1,4 +1,5 @@
-//! Where the tools come from: a package that is in place, or a source tree that setup installs below `/usr/local`.
+//! Where the tools come from: a package that is in place, or a source tree that setup installs
+//! below `/usr/local`.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -62,8 +62,8 @@ pub(crate) enum Undo {
 }
 
 impl Step {
-    /// Does it. Each undo is noted before its change, so that a step that fails halfway is undone as well. Returns what was
-    /// done, for the log; `None` if nothing had to be done.
+    /// Does it. Each undo is noted before its change, so that a step that fails halfway is undone
+    /// as well. Returns what was done, for the log; `None` if nothing had to be done.
     pub(crate) fn apply(
         &self,
         system: &System,

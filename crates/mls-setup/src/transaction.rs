@@ -4,8 +4,8 @@ use crate::signals::Signals;
 use crate::step::{Step, Undo};
 use crate::system::System;
 
-/// Applies the steps in order and returns what was done. If one fails or a signal arrives, it undoes all of them, the last one
-/// first, and returns the error.
+/// Applies the steps in order and returns what was done. If one fails or a signal arrives, it
+/// undoes all of them, the last one first, and returns the error.
 pub(crate) fn apply(
     system: &System,
     steps: &[Step],
@@ -127,7 +127,8 @@ mod tests {
         all
     }
 
-    /// The steps of a setup with a user, files of all kinds, directories elsewhere, a stale file, and units on and off.
+    /// The steps of a setup with a user, files of all kinds, directories elsewhere, a stale file,
+    /// and units on and off.
     fn steps(system: &System, conf: &str) -> Vec<Step> {
         let file = tempfile::NamedTempFile::new().unwrap();
         put(file.path(), conf);
@@ -174,7 +175,8 @@ mod tests {
         symlink(root.path().join("srv"), log.join("link")).unwrap();
         let is_finished = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            // What a member of the group can do at any moment: rename what is there, and put something else in its place.
+            // What a member of the group can do at any moment: rename what is there, and put
+            // something else in its place.
             scope.spawn(|| {
                 while !is_finished.load(Ordering::Relaxed) {
                     for entry in fs::read_dir(&log).unwrap().flatten() {

@@ -1,4 +1,5 @@
-//! The first run, right after the setup: a service that does not work is reported while somebody is there to read it.
+//! The first run, right after the setup: a service that does not work is reported while somebody is
+//! there to read it.
 
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;

@@ -104,7 +104,8 @@ impl Batch {
     }
 }
 
-/// The [last lines](last_lines) of what was read so far. They do not depend on where reads have cut the input.
+/// The [last lines](last_lines) of what was read so far. They do not depend on where reads have cut
+/// the input.
 #[derive(Debug, Default)]
 pub(crate) struct LastLines(Vec<u8>);
 

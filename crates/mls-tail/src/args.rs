@@ -7,8 +7,9 @@ use mls_config::config::JournalMatch;
 
 /// Print the new lines of a log
 ///
-/// Reads logs with their rotated files (LOG.1, LOG.2.gz, LOG-YYYYMMDD.xz, …), oldest first, and continues at the position in the
-/// cursor file. If the last line has no newline yet, the next run reads it.
+/// Reads logs with their rotated files (LOG.1, LOG.2.gz, LOG-YYYYMMDD.xz, …), oldest first, and
+/// continues at the position in the cursor file. If the last line has no newline yet, the next run
+/// reads it.
 #[derive(Debug, Parser)]
 #[command(name = "mls-tail", version, after_help = EXAMPLES)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
@@ -17,9 +18,10 @@ pub struct Args {
     #[arg(value_name = "LOG", conflicts_with = "journal")]
     pub(crate) logs: Vec<PathBuf>,
 
-    /// Start from the position in FILE. With --framed, the last tool of the pipeline (such as mls-csv) saves the new position.
-    /// Otherwise mls-tail saves it when all lines are written, and lines can be lost if their reader dies [default with
-    /// --framed: state.offset in the `state_dir` of --config]
+    /// Start from the position in FILE. With --framed, the last tool of the pipeline (such as
+    /// mls-csv) saves the new position. Otherwise mls-tail saves it when all lines are written, and
+    /// lines can be lost if their reader dies [default with --framed: state.offset in the
+    /// `state_dir` of --config]
     #[arg(long, value_name = "FILE")]
     pub(crate) cursor_file: Option<PathBuf>,
 
@@ -39,8 +41,8 @@ pub struct Args {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["journal", "no_rotated"])]
     pub(crate) olddir: Option<PathBuf>,
 
-    /// Also read files whose names match the shell pattern PATTERN as rotated files, such as 'mail.old*'; PATTERN needs no
-    /// .gz, .xz, .bz2 or .zst
+    /// Also read files whose names match the shell pattern PATTERN as rotated files, such as
+    /// 'mail.old*'; PATTERN needs no .gz, .xz, .bz2 or .zst
     #[arg(long, value_name = "PATTERN", conflicts_with_all = ["journal", "no_rotated"])]
     pub(crate) rotated_as: Option<glob::Pattern>,
 
@@ -52,8 +54,8 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub(crate) journal_directory: Option<PathBuf>,
 
-    /// Also read journal entries with FIELD=VALUE, such as CONTAINER_NAME=postfix-mailcow; can be repeated [default with
-    /// --config: its `journal_match`]
+    /// Also read journal entries with FIELD=VALUE, such as CONTAINER_NAME=postfix-mailcow; can be
+    /// repeated [default with --config: its `journal_match`]
     #[arg(long, value_name = "FIELD=VALUE", requires = "journal")]
     pub(crate) journal_match: Vec<JournalMatch>,
 

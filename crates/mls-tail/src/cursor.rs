@@ -1,8 +1,9 @@
 //! The cursor: what is remembered of each log.
 //!
-//! A generation is the content that a log had between two rotations, whatever file holds it now. It is recognized by hashes
-//! of its first bytes and of those just before the position that was reached, over decompressed bytes; so renaming,
-//! compression, another directory and the reuse of inode numbers change nothing.
+//! A generation is the content that a log had between two rotations, whatever file holds it now. It
+//! is recognized by hashes of its first bytes and of those just before the position that was
+//! reached, over decompressed bytes; so renaming, compression, another directory and the reuse of
+//! inode numbers change nothing.
 
 use std::collections::BTreeMap;
 
@@ -69,17 +70,19 @@ pub(crate) struct LogState {
 #[serde(deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each says something that the others do not")]
 pub(crate) struct Generation {
-    /// Its name in segments and in `pos`: from a hash of its first line, and a number if two begin with the same line.
+    /// Its name in segments and in `pos`: from a hash of its first line, and a number if two begin
+    /// with the same line.
     #[serde(rename = "generation")]
     pub(crate) name: String,
     /// So many (decompressed) bytes were read; the next one begins a line.
     pub(crate) offset: u64,
-    /// A hash of its first bytes: [`WINDOW`](mls_state::cursor_file::WINDOW) of them, or `offset` if that is less.
+    /// A hash of its first bytes: [`WINDOW`](mls_state::cursor_file::WINDOW) of them, or `offset`
+    /// if that is less.
     pub(crate) head: String,
     /// A hash of as many bytes just before `offset`.
     pub(crate) tail: String,
-    /// The same for places before `offset`, of the log itself: by them a copy of its beginning is recognized, which
-    /// copytruncate has made before the last lines were read.
+    /// The same for places before `offset`, of the log itself: by them a copy of its beginning is
+    /// recognized, which copytruncate has made before the last lines were read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) marks: Vec<(u64, String)>,
     /// The file as it looked then.
@@ -132,7 +135,8 @@ impl LogState {
         self.generations.len() - 1
     }
 
-    /// Forgets the oldest of the generations whose files were removed, and those of which nothing was read yet.
+    /// Forgets the oldest of the generations whose files were removed, and those of which nothing
+    /// was read yet.
     fn forget(&mut self) {
         self.generations.retain(|known| {
             known.offset > 0 || (known.is_read && known.is_rotated && !known.is_gone)

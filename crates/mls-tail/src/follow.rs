@@ -43,7 +43,8 @@ pub(crate) fn run(tail: &mut Tail) -> anyhow::Result<Outcome> {
     }
 }
 
-/// Watches the directories of the logs for files that change, appear or are renamed. `None` if that is not possible.
+/// Watches the directories of the logs for files that change, appear or are renamed. `None` if that
+/// is not possible.
 fn watch(logs: &[std::path::PathBuf]) -> Option<OwnedFd> {
     use inotify::{CreateFlags, WatchFlags};
     let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok()?;

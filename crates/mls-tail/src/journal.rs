@@ -1,7 +1,8 @@
 //! The systemd journal as a log, read through journalctl(1).
 //!
-//! The cursor is the journal's own. Reading begins with the entry that it names. If the journal no longer has that entry,
-//! entries that were never read may be lost too (`journalctl --vacuum-size`). That is a gap.
+//! The cursor is the journal's own. Reading begins with the entry that it names. If the journal no
+//! longer has that entry, entries that were never read may be lost too (`journalctl
+//! --vacuum-size`). That is a gap.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -24,8 +25,8 @@ use crate::signal::Stop;
 use crate::switch;
 use crate::tail::Outcome;
 
-/// Entries that belong to mail: syslog's facility `mail`, whatever the program is called, and all that the units of Postfix and
-/// Dovecot say.
+/// Entries that belong to mail: syslog's facility `mail`, whatever the program is called, and all
+/// that the units of Postfix and Dovecot say.
 const MATCHES: [&str; 5] = [
     "SYSLOG_FACILITY=2",
     "_SYSTEMD_UNIT=postfix.service",
@@ -39,8 +40,8 @@ const MATCHES: [&str; 5] = [
 pub(crate) struct Selection {
     /// `None` for the journal of this machine.
     pub(crate) directory: Option<PathBuf>,
-    /// Docker's journald driver writes no facility, and the unit is Docker's own: only the administrator knows which
-    /// containers write mail logs.
+    /// Docker's journald driver writes no facility, and the unit is Docker's own: only the
+    /// administrator knows which containers write mail logs.
     pub(crate) matches: Vec<JournalMatch>,
     /// Whether a log may have been read before (`switch.rs`).
     pub(crate) may_switch: bool,
@@ -135,8 +136,9 @@ pub(crate) fn entries(selection: &Selection, second: i64) -> anyhow::Result<Vec<
     Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
 }
 
-/// Whether two cursors name the same entry. `journalctl --flush` copies entries to another file. A copy keeps boot, times and
-/// hash (`b`, `m`, `t`, `x`), and gets another number (sd-journal.c, `sd_journal_get_cursor`).
+/// Whether two cursors name the same entry. `journalctl --flush` copies entries to another file. A
+/// copy keeps boot, times and hash (`b`, `m`, `t`, `x`), and gets another number (sd-journal.c,
+/// `sd_journal_get_cursor`).
 pub(crate) fn same_entry(one: &str, other: &str) -> bool {
     let entry = |cursor| str::split_once(cursor, ";b=").map_or(cursor, |(_, entry)| entry);
     entry(one) == entry(other)
@@ -154,7 +156,8 @@ fn uptime(cursor: &str) -> Option<(&str, u64)> {
 
 /// Entries on their way out.
 struct Batch<'a> {
-    /// The entry that was read last, by an earlier run, until it is found or known to have gone. Nothing is sent before.
+    /// The entry that was read last, by an earlier run, until it is found or known to have gone.
+    /// Nothing is sent before.
     from: Option<String>,
     /// A log was read before: with the first entry its position is forgotten.
     is_switch: bool,
@@ -220,8 +223,8 @@ impl Batch<'_> {
         self.out.done(&self.cursor)
     }
 
-    /// Reports once that the last entry that was read is missing. If no entry follows, its cursor stays: it still says which
-    /// entries are older.
+    /// Reports once that the last entry that was read is missing. If no entry follows, its cursor
+    /// stays: it still says which entries are older.
     fn gap(&mut self) -> anyhow::Result<()> {
         if std::mem::replace(&mut self.cursor.journal_gone, true) {
             return Ok(());
@@ -239,8 +242,9 @@ fn command(follow: bool, selection: &Selection) -> Command {
     let mut command = Command::new("journalctl");
     command.args(["--output=json", "--all", "--no-pager", "--quiet"]);
     if follow {
-        // Without --merge, journalctl shows new entries of the current boot only. It reads the boot's identifier in /proc, which
-        // a sandbox hides (ProcSubset=pid), or shows the host's in a container.
+        // Without --merge, journalctl shows new entries of the current boot only. It reads the
+        // boot's identifier in /proc, which a sandbox hides (ProcSubset=pid), or shows the host's
+        // in a container.
         command.args(["--follow", "--no-tail", "--merge"]);
     }
     if let Some(directory) = &selection.directory {
@@ -278,7 +282,8 @@ fn start(
     command.spawn().context("starting journalctl").or_exit(Exit::Unavailable)
 }
 
-/// The words that select entries: `+` is "or" (journalctl(1)), and each alternative is of one machine if that is given.
+/// The words that select entries: `+` is "or" (journalctl(1)), and each alternative is of one
+/// machine if that is given.
 fn matches(more: &[JournalMatch], machine: Option<&str>) -> Vec<String> {
     let alternatives = MATCHES.into_iter().chain(more.iter().map(JournalMatch::as_str));
     let machine = machine.map(|id| format!("_MACHINE_ID={}", id.trim()));

@@ -1,11 +1,13 @@
 //! Going on where the Python original has stopped.
 //!
 //! Its `state.offset` holds a decimal number and nothing that says which file it is a position in
-//! (`lib/maillogsentinel/utils.py`, `read_state`; `parser.py`, `extract_entries`): the log's size in bytes when it was last read.
-//! The original has read or lost the rotated logs before. The number is taken as a position in the log if a line begins there.
-//! Otherwise the log may have been rotated since, and it is taken as a position in the youngest rotated file, of which the
-//! original would have lost the rest. If no line begins there either, nobody knows what was counted, and a person has to
-//! decide. If the original reads the journal, the number is the second of the last entry (`log_reader.py`, `get_new_offset`).
+//! (`lib/maillogsentinel/utils.py`, `read_state`; `parser.py`, `extract_entries`): the log's size
+//! in bytes when it was last read. The original has read or lost the rotated logs before. The
+//! number is taken as a position in the log if a line begins there. Otherwise the log may have been
+//! rotated since, and it is taken as a position in the youngest rotated file, of which the original
+//! would have lost the rest. If no line begins there either, nobody knows what was counted, and a
+//! person has to decide. If the original reads the journal, the number is the second of the last
+//! entry (`log_reader.py`, `get_new_offset`).
 
 use std::io;
 

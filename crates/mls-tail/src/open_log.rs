@@ -93,8 +93,8 @@ impl<'a> OpenLog<'a> {
         self.state().map_or(&[], |state| &state.generations)
     }
 
-    /// Recognizes files that were read under another name: the log was renamed, or its directory was moved. What else is
-    /// remembered under that name comes along, if no other log has it.
+    /// Recognizes files that were read under another name: the log was renamed, or its directory
+    /// was moved. What else is remembered under that name comes along, if no other log has it.
     fn take_over_moved(&mut self, names: &HashSet<String>) -> std::io::Result<()> {
         let others: Vec<String> =
             self.cursor.logs.keys().filter(|name| !names.contains(*name)).cloned().collect();
@@ -185,7 +185,8 @@ impl<'a> OpenLog<'a> {
         Ok(())
     }
 
-    /// The oldest compressed file that may still be being written. `reported` is the one that was reported last.
+    /// The oldest compressed file that may still be being written. `reported` is the one that was
+    /// reported last.
     pub(crate) fn first_incomplete(
         &self,
         reported: &mut Option<FileStat>,
@@ -240,7 +241,8 @@ impl<'a> OpenLog<'a> {
             }
         }
         for (path, stat) in &chain.unsupported {
-            // Compression keeps the time of the last change: it tells a file that was read before it was compressed.
+            // Compression keeps the time of the last change: it tells a file that was read before
+            // it was compressed.
             let was_read = state
                 .generations
                 .iter()
@@ -280,7 +282,8 @@ impl<'a> OpenLog<'a> {
     }
 }
 
-/// How long ago a file was last written to. A clock that was set back makes it neither old nor new: the distance counts.
+/// How long ago a file was last written to. A clock that was set back makes it neither old nor new:
+/// the distance counts.
 fn age(stat: &FileStat) -> Duration {
     let nanoseconds = Utc::now().timestamp_nanos_opt().unwrap_or(0).abs_diff(stat.mtime);
     Duration::from_nanos(nanoseconds)

@@ -79,7 +79,8 @@ impl Output {
         self.writer.flush()
     }
 
-    /// A checkpoint after which there is nothing more to read for now; in plain mode this is when the cursor is saved.
+    /// A checkpoint after which there is nothing more to read for now; in plain mode this is when
+    /// the cursor is saved.
     pub(crate) fn done(&mut self, cursor: &Cursor) -> anyhow::Result<()> {
         self.checkpoint(cursor)?;
         if let Some(path) = self.saved_to.as_ref().filter(|_| self.last_cursor != *cursor) {
@@ -115,7 +116,8 @@ impl Output {
         self.writer.with(|buffer| parts.iter().for_each(|part| buffer.extend_from_slice(part)))
     }
 
-    /// Writes whole lines of a file. If the output is a pipe, the kernel moves them from the page cache without a copy.
+    /// Writes whole lines of a file. If the output is a pipe, the kernel moves them from the page
+    /// cache without a copy.
     pub(crate) fn range(&mut self, segment: &Segment<'_>, file: &File) -> anyhow::Result<()> {
         self.control(segment)?;
         self.writer.flush()?;

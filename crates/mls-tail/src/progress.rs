@@ -14,8 +14,8 @@ const WORTH_SHOWING: u64 = 64 << 20;
 pub(crate) struct Progress(Option<ProgressBar>);
 
 impl Progress {
-    /// Shows how much the first `readable` files have to read. How much a compressed file unpacks to is not known; five times
-    /// its size is usual for logs.
+    /// Shows how much the first `readable` files have to read. How much a compressed file unpacks
+    /// to is not known; five times its size is usual for logs.
     pub(crate) fn start(&mut self, log: &OpenLog<'_>, readable: usize) {
         let files = log.chain.files.iter().zip(&log.held).take(readable);
         let left = files.map(|(file, held)| {

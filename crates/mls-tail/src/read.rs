@@ -178,7 +178,8 @@ impl OpenFile<'_, '_> {
         if is_rotated { Ok(()) } else { generation.mark(file) }
     }
 
-    /// Sends the whole lines of `offset..target` from memory, having looked whether they are what follows the position.
+    /// Sends the whole lines of `offset..target` from memory, having looked whether they are what
+    /// follows the position.
     fn send_small(
         &self,
         offset: u64,
@@ -226,7 +227,8 @@ impl OpenFile<'_, '_> {
             .error("it was truncated while it was read; the next run reads its new content"))
     }
 
-    /// Whether the file was not truncated meanwhile: it still holds what was read before, and all of `window`.
+    /// Whether the file was not truncated meanwhile: it still holds what was read before, and all
+    /// of `window`.
     fn is_after_position(&self, window: &Window) -> io::Result<bool> {
         let generation = self.generation();
         Ok(window.is_whole() && (generation.offset == 0 || generation.is_in(self.file())?))
@@ -306,8 +308,8 @@ impl Window {
     }
 }
 
-/// The end of the last whole line that begins in `offset..target`, or `offset` if there is none in the file. A line that is
-/// longer than that is taken whole.
+/// The end of the last whole line that begins in `offset..target`, or `offset` if there is none in
+/// the file. A line that is longer than that is taken whole.
 fn last_line_end(file: &ChainFile, offset: u64, target: u64) -> io::Result<u64> {
     const STEP: u64 = 64 * 1024;
     let mut high = target;

@@ -62,7 +62,8 @@ impl Generation {
         Ok(is_like && !lines.skip_to(self.offset)? && lines.damage().is_none())
     }
 
-    /// Moves to `offset`; `head` and `tail` are the bytes after the beginning and before `offset`, up to [`WINDOW`].
+    /// Moves to `offset`; `head` and `tail` are the bytes after the beginning and before `offset`,
+    /// up to [`WINDOW`].
     pub(crate) fn advance(&mut self, offset: u64, head: &[u8], tail: &[u8]) {
         (self.offset, self.head, self.tail) = (offset, hash(head), hash(tail));
         self.marks.clear();
@@ -89,8 +90,8 @@ type Test = fn(&Generation, &ChainFile) -> io::Result<bool>;
 
 /// The generation that each file holds, by its index.
 ///
-/// Two files may hold the same one: copytruncate copies the log before it truncates it. And two logs may begin alike: then the
-/// older file is the generation that was read.
+/// Two files may hold the same one: copytruncate copies the log before it truncates it. And two
+/// logs may begin alike: then the older file is the generation that was read.
 pub(crate) fn recognize(
     files: &[&ChainFile],
     known: &[Generation],
@@ -100,8 +101,8 @@ pub(crate) fn recognize(
     // The one that was read furthest is the most particular.
     let mut order: Vec<usize> = (0..known.len()).collect();
     order.sort_by_key(|k| Reverse(known[*k].offset));
-    // A file that only begins like a generation is a copy that was made before the last lines were read and the log was
-    // truncated. It comes last.
+    // A file that only begins like a generation is a copy that was made before the last lines were
+    // read and the log was truncated. It comes last.
     let tests: [Test; 3] = [
         |known, file| Ok(known.has_nothing_new_in(file)),
         Generation::is_in,

@@ -79,8 +79,8 @@ impl Tail {
         self.look()
     }
 
-    /// Reads everything new in all logs. An error in one of them does not keep the others from being read; it is in
-    /// `failures`.
+    /// Reads everything new in all logs. An error in one of them does not keep the others from
+    /// being read; it is in `failures`.
     pub(crate) fn look(&mut self) -> anyhow::Result<Outcome> {
         let mut outcome = Outcome::Done;
         self.failures.clear();

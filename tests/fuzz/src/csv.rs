@@ -6,7 +6,8 @@ use mls_event::{Auth, Outcome};
 
 use crate::file::MemoryFile;
 
-/// `decode(encode(x))` is x, except for control characters that a cell cannot hold; and a spreadsheet runs nothing.
+/// `decode(encode(x))` is x, except for control characters that a cell cannot hold; and a
+/// spreadsheet runs nothing.
 pub(crate) fn cell(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for unknown in [Unknown::Null, Unknown::NotAvailable] {

@@ -1,13 +1,13 @@
 //! Every parser of bytes that come from somewhere else, each as a function that takes any bytes.
 //!
-//! A target panics if its parser panics, or if something does not hold that must hold for all bytes: a record that was
-//! printed parses to itself, a cell that was encoded decodes to itself, reading in pieces gives what reading at once gives.
-//! [`TARGETS`] lists them.
+//! A target panics if its parser panics, or if something does not hold that must hold for all
+//! bytes: a record that was printed parses to itself, a cell that was encoded decodes to itself,
+//! reading in pieces gives what reading at once gives. [`TARGETS`] lists them.
 //!
-//! `cargo test` gives each target the files of `corpus/NAME`. `scripts/fuzz` makes more inputs from these by changing them,
-//! and looks for inputs that reach new code (libFuzzer). It also watches time and memory. An input that found a fault becomes
-//! a file in the corpus. Parsers that are private to a tool are called through the module `fuzz` of its crate, which says
-//! what must hold.
+//! `cargo test` gives each target the files of `corpus/NAME`. `scripts/fuzz` makes more inputs from
+//! these by changing them, and looks for inputs that reach new code (libFuzzer). It also watches
+//! time and memory. An input that found a fault becomes a file in the corpus. Parsers that are
+//! private to a tool are called through the module `fuzz` of its crate, which says what must hold.
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
@@ -28,8 +28,9 @@ pub struct Target {
     pub name: &'static str,
     /// Panics if something does not hold.
     pub run: fn(&[u8]),
-    /// How often an input may take the 10 ms that are allowed for no bytes. More than 1 only if a fixed cost is known,
-    /// and then about six times that cost, so that a slow machine stays below it.
+    /// How often an input may take the 10 ms that are allowed for no bytes. More than 1 only if a
+    /// fixed cost is known, and then about six times that cost, so that a slow machine stays below
+    /// it.
     pub floor: u32,
 }
 

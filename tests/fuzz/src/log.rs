@@ -71,7 +71,8 @@ fn parse(
     out
 }
 
-/// Each line is an `auth` record, printed as it would be printed again, with nothing in it that a terminal obeys.
+/// Each line is an `auth` record, printed as it would be printed again, with nothing in it that a
+/// terminal obeys.
 fn assert_printed(records: &[u8]) {
     for line in records.split_inclusive(|b| *b == b'\n') {
         let text = line.strip_suffix(b"\n").expect("a record is a whole line");

@@ -32,8 +32,8 @@ static TARGET: LazyLock<&Target> = LazyLock::new(|| {
 /// The part of its limit that the slowest input took, in percent. It is printed from 25 on.
 static SLOWEST: AtomicU64 = AtomicU64::new(25);
 
-/// How often a slow input is run again. It must be too slow each time: one run can pay for what is set up once, and
-/// for what other programs do to the caches.
+/// How often a slow input is run again. It must be too slow each time: one run can pay for what is
+/// set up once, and for what other programs do to the caches.
 const MORE_RUNS: usize = 5;
 
 fuzz_target!(|bytes: &[u8]| {

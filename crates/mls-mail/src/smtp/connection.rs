@@ -43,8 +43,9 @@ enum Stream {
     Tls(Box<StreamOwned<ClientConnection, TimedStream>>),
 }
 
-/// A TCP stream whose reads and writes end at `until`. The time limits of a socket hold for each system call, so that a
-/// server which sends a byte at a time could keep its client waiting for ever.
+/// A TCP stream whose reads and writes end at `until`. The time limits of a socket hold for each
+/// system call, so that a server which sends a byte at a time could keep its client waiting for
+/// ever.
 struct TimedStream {
     tcp: TcpStream,
     until: Instant,
@@ -97,8 +98,9 @@ impl Connection {
 
     /// Continues in TLS, with a server that a known authority vouches for.
     ///
-    /// Bytes that arrived before the handshake are refused: anybody on the network may have sent them, and they would
-    /// be taken for replies that the server gave inside TLS (RFC 3207, section 6; CVE-2011-0411).
+    /// Bytes that arrived before the handshake are refused: anybody on the network may have sent
+    /// them, and they would be taken for replies that the server gave inside TLS (RFC 3207, section
+    /// 6; CVE-2011-0411).
     pub(super) fn start_tls(self, host: &str) -> Result<Self, Failure> {
         let Self { stream, buffer, timeout, deadline } = self;
         if !buffer.is_empty() {

@@ -1,7 +1,8 @@
 //! Delivers a message to its recipients, with retries.
 //!
-//! One transaction serves all recipients, and each of them has its own outcome: if the server refuses one address, the others
-//! get the mail. Temporary failures are tried again, [`TRIES`] times in all; permanent ones are not.
+//! One transaction serves all recipients, and each of them has its own outcome: if the server
+//! refuses one address, the others get the mail. Temporary failures are tried again, [`TRIES`]
+//! times in all; permanent ones are not.
 
 use std::time::{Duration, Instant};
 
@@ -43,7 +44,8 @@ impl MailServer {
             let (session, is_unknown) =
                 self.transaction(envelope, &endpoint, waiting, &mut outcome);
             settle(&outcome)?;
-            // Only now: if this process dies while the server is slow to say goodbye, nobody gets the message twice.
+            // Only now: if this process dies while the server is slow to say goodbye, nobody gets
+            // the message twice.
             if let Some(session) = session {
                 session.quit();
             }
@@ -59,7 +61,8 @@ impl MailServer {
         }
     }
 
-    /// One transaction. Returns the session if it succeeded, and whether the whole message was sent and no answer came.
+    /// One transaction. Returns the session if it succeeded, and whether the whole message was sent
+    /// and no answer came.
     fn transaction(
         &self,
         envelope: &Envelope<'_>,

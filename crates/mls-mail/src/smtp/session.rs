@@ -120,8 +120,8 @@ impl Session {
     pub(super) fn data(&mut self, message: &[u8], server: &MailServer) -> Result<(), Failure> {
         self.connection.command("DATA")?.expect(354)?;
         self.connection.send(&dot_stuffed(message))?;
-        // From here on the message may be delivered. A server that filters before it answers takes its time: RFC 5321,
-        // section 4.5.3.2.6, grants ten minutes.
+        // From here on the message may be delivered. A server that filters before it answers takes
+        // its time: RFC 5321, section 4.5.3.2.6, grants ten minutes.
         let reply = self.connection.reply_within(server.timeout * 6);
         reply.map_err(|lost| Failure { is_unknown: true, ..lost })?.positive()?;
         Ok(())
@@ -133,8 +133,8 @@ impl Session {
     }
 }
 
-/// The message as DATA sends it: a dot before each line that begins with one, and a dot alone at the end (RFC 5321, section
-/// 4.5.2).
+/// The message as DATA sends it: a dot before each line that begins with one, and a dot alone at
+/// the end (RFC 5321, section 4.5.2).
 pub(super) fn dot_stuffed(message: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(message.len() + 64);
     for line in message.split_inclusive(|b| *b == b'\n') {

@@ -1,4 +1,5 @@
-//! mls-parse against a [second reader](slow) that shares no code with it: both make the same records of the same lines.
+//! mls-parse against a [second reader](slow) that shares no code with it: both make the same
+//! records of the same lines.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod slow;

@@ -1,6 +1,7 @@
-//! A second reader of log lines, slow and simple. It was written from the sources of Postfix (`src/smtpd/smtpd_sasl_glue.c`,
-//! `smtpd.c`, `smtpd_token.c`), Dovecot (`src/login-common/client-common.c` of 2.3 and 2.4) and rsyslog, and shares no code
-//! with mls-parse. It splits text from left to right, character by character.
+//! A second reader of log lines, slow and simple. It was written from the sources of Postfix
+//! (`src/smtpd/smtpd_sasl_glue.c`, `smtpd.c`, `smtpd_token.c`), Dovecot
+//! (`src/login-common/client-common.c` of 2.3 and 2.4) and rsyslog, and shares no code with
+//! mls-parse. It splits text from left to right, character by character.
 
 use serde_json::{Map, Value, json};
 
@@ -183,8 +184,8 @@ fn ip(text: &str) -> Option<String> {
     Some(ip.to_canonical().to_string())
 }
 
-/// Where `smtpd_token()` ends the second token of AUTH: at a blank that is not inside `"…"`, `<…>` or `[…]` and not after a
-/// backslash. A quotation inside another one ends first.
+/// Where `smtpd_token()` ends the second token of AUTH: at a blank that is not inside `"…"`, `<…>`
+/// or `[…]` and not after a backslash. A quotation inside another one ends first.
 fn token_end(text: &str) -> usize {
     let mut wanted = Vec::new();
     let mut escaped = false;
