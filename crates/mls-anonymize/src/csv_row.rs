@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use mls_csv::cell::{self, Unknown};
-use mls_csv::row::{BadRow, Decoder, is_header};
 use mls_event::{Column, clean};
+use mls_rows::cell::{self, Unknown};
+use mls_rows::row::{BadRow, Decoder, is_header};
 
 use crate::anonymizer::Anonymizer;
 use crate::class::Class;

@@ -2,8 +2,8 @@
 
 use std::fmt::Display;
 
-use mls_csv::row::Decoder;
 use mls_event::{BadRecord, kind};
+use mls_rows::row::Decoder;
 
 use crate::anonymizer::Anonymizer;
 use crate::verify;

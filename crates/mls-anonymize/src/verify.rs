@@ -9,11 +9,11 @@ use aho_corasick::AhoCorasick;
 use anyhow::Context as _;
 use bstr::ByteSlice;
 use mls_config::zone::Zone;
-use mls_csv::row::Decoder;
 use mls_diag::{Exit, OrExit};
 use mls_event::{Alert, Auth, Enrichment, Record, clean};
 use mls_parse::grammar::Pieces;
 use mls_parse::{docker, envelope};
+use mls_rows::row::Decoder;
 
 use crate::anonymizer::Anonymizer;
 use crate::class::Class;

@@ -8,9 +8,9 @@ use std::fmt::Write;
 
 use chrono::{DateTime, FixedOffset};
 use mls_config::zone::Zone;
-use mls_csv::cell;
-use mls_csv::row::Decoder;
 use mls_event::{Auth, Column, Outcome};
+use mls_rows::cell;
+use mls_rows::row::Decoder;
 
 /// Longer names are cut after so many bytes. A mailbox has at most 254 (RFC 5321).
 pub const MAX_NAME: usize = 256;

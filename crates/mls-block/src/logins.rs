@@ -10,10 +10,10 @@ use anyhow::Context;
 use foldhash::fast::RandomState;
 use ipnet::IpNet;
 use mls_config::zone::Zone;
-use mls_csv::row::Decoder;
 use mls_diag::{Exit, OrExit, diag};
 use mls_event::{Auth, MAX_LINE, Outcome, Record};
 use mls_rotation::{Chain, Layout};
+use mls_rows::row::Decoder;
 use mls_state::regular;
 
 use crate::offender::{Offender, RECENT, household};

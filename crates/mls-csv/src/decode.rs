@@ -1,11 +1,10 @@
 //! CSV to records.
 
 use mls_diag::diag;
+use mls_rows::row::Decoder;
 use mls_stream::blocks::{Batch, Block, Blocks, Place};
 use mls_stream::ndjson::Writer;
 use mls_stream::unreadable::Unreadable;
-
-use crate::row::Decoder;
 
 /// Reads CSV, plain or framed, and writes an `auth` record for each row.
 pub(crate) fn run(mut decoder: Decoder) -> anyhow::Result<()> {

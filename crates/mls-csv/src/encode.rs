@@ -8,13 +8,13 @@ use std::path::Path;
 use anyhow::Context;
 use mls_diag::{Exit, OrExit, count, summary};
 use mls_event::{Auth, Column, Outcome, Record};
+use mls_rows::row::{self, Style};
 use mls_state::lock::Lock;
 use mls_state::regular;
 use mls_stream::ndjson::{Reader, Writer};
 use mls_stream::sink;
 
 use crate::header;
-use crate::row::{self, Style};
 
 /// A writer of rows.
 pub(crate) struct Rows<W: Write> {

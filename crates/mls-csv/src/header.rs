@@ -6,9 +6,8 @@ use std::path::Path;
 use anyhow::Context;
 use mls_diag::Exit;
 use mls_event::{Column, Outcome};
+use mls_rows::legacy;
 use mls_state::regular;
-
-use crate::legacy;
 
 /// Whether the file begins with our header for attempts of this outcome.
 pub(crate) fn is_ours(path: &Path, outcome: Outcome) -> io::Result<bool> {

@@ -9,15 +9,35 @@
 //! attempt, to stdout or to the end of the file F of `--append F`. A record with `attempts` above 1
 //! becomes that many rows, at most [1000](mls_event::MAX_ROWS). With `--outcome success`,
 //! successful logins become rows instead. `--decode` reads CSV and writes NDJSON.
-//! `--decode --legacy` reads the CSV of the Python original (`legacy.rs`).
+//! `--decode --legacy` reads the CSV of the Python original ([`mls_rows::legacy`]).
 //!
-//! The first row names the [columns](row): `server`, `date` (`YYYY-MM-DD HH:MM` in the zone of
+//! The first row names the columns: `server`, `date` (`YYYY-MM-DD HH:MM` in the zone of
 //! `--timezone`), `ip`, `user`, `hostname`, `reverse_dns_status`, `country_code`, `asn` and `aso`.
-//! Commas separate them, and they are quoted as in RFC 4180. [`cell`] describes the cells.
+//! Commas separate them, and they are quoted as in RFC 4180.
 //!
 //! A file holds attempts of one outcome. In a file of successful logins, the column names in the
 //! first row are quoted; in a file of failures they are not. mls-csv refuses to append the other
 //! outcome, or to use the cursor file of the other outcome, with exit 65.
+//!
+//! # Cells
+//! A spreadsheet shows the text of a cell and does not run it as a formula:
+//!
+//! | value | cell |
+//! |---|---|
+//! | unknown | `N/A`, in the hostname column `null` |
+//! | the text `N/A` or `null` | `'`, then the text |
+//! | other text | the text, with one `'` before each part that a spreadsheet could take as a formula |
+//!
+//! A part begins at the beginning of the text and after each `,` and `;`, because a spreadsheet may
+//! split the text at any of these. If it expects another separator, it does so even in a quoted cell.
+//! A part could be a formula if it begins with `=`, `+`, `-`, `@` or one of these in full width;
+//! blanks and quotation marks before them do not count. A part that begins with `'` gets one more, so
+//! that `--decode` is exact.
+//!
+//! A cell has no control characters, so one row is one line. A tab becomes the symbol `␉`, a carriage
+//! return `␍`, and any other control character `?`. If the text itself contains one of these symbols,
+//! or `␛`, the cell has a `␛` before it. The list of leading characters comes from OWASP's "CSV
+//! Injection", which also lists tab and carriage return.
 //!
 //! # Exactly once
 //! With `--cursor-file S`, mls-csv commits F and S together (`commit.rs`): it writes and syncs the
@@ -41,15 +61,11 @@
 //!
 //! mls-csv holds `F.lock` while it runs. A second `mls-csv` exits with 75 and writes nothing.
 
-pub mod cell;
-pub mod row;
-
 mod args;
 mod commit;
 mod decode;
 mod encode;
 mod header;
-mod legacy;
 mod reconcile;
 mod uncommitted;
 
@@ -58,6 +74,7 @@ pub use args::Args;
 use mls_config::Config;
 use mls_diag::Exit;
 use mls_event::Outcome;
+use mls_rows::row;
 use mls_stream::ndjson::Reader;
 
 use reconcile::{OnMismatch, Target};

@@ -9,6 +9,7 @@ use anyhow::Context;
 use mls_diag::{Exit, OrExit};
 use mls_event::{Column, Outcome};
 use mls_rotation::{Chain, Layout};
+use mls_rows::row::Style;
 use mls_state::atomic;
 use mls_state::cursor_file::{CursorFile, Fingerprint};
 use mls_state::lock::Lock;
@@ -17,7 +18,6 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::encode::Rows;
 use crate::header;
-use crate::row::Style;
 use crate::uncommitted::{self, recovered};
 
 /// What to do with a file that does not begin with the committed bytes.

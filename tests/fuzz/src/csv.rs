@@ -1,8 +1,8 @@
 //! The CSV of this project and that of the Python original.
 
-use mls_csv::cell::{self, Unknown};
-use mls_csv::row::{self, Decoder, Style};
 use mls_event::{Auth, Outcome};
+use mls_rows::cell::{self, Unknown};
+use mls_rows::row::{self, Decoder, Style};
 
 use crate::file::MemoryFile;
 

@@ -24,7 +24,7 @@ use mls_event::{Auth, Enrichment, Outcome};
 use crate::row::{BadRow, bad, date_in_zone};
 
 /// The beginning of the header in every release.
-pub(crate) const HEADER: &str = "server;date;ip;user;hostname";
+pub const HEADER: &str = "server;date;ip;user;hostname";
 
 /// The numbers of columns that rows had in the releases.
 pub(crate) const LENGTHS: [usize; 3] = [5, 6, 9];

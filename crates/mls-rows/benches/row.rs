@@ -1,11 +1,11 @@
 //! The hot loops of mls-csv: writes an event as a row, and reads a row.
 //!
-//! `cargo bench --package mls-csv`
+//! `cargo bench --package mls-rows`
 
 use divan::{Bencher, black_box};
 use mls_config::zone::Zone;
-use mls_csv::row::{self, Decoder, Style};
 use mls_event::{Outcome, Record};
+use mls_rows::row::{self, Decoder, Style};
 
 fn main() {
     divan::main();

@@ -4,9 +4,9 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use mls_csv::cell::{self, Unknown};
-use mls_csv::row::{self, Decoder, Style};
 use mls_event::{Auth, Enrichment, Outcome, Timestamp, clean};
+use mls_rows::cell::{self, Unknown};
+use mls_rows::row::{self, Decoder, Style};
 use proptest::prelude::*;
 
 fn style() -> Style {
