@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::Context;
 use mls_diag::{Exit, OrExit, count, summary};
 use mls_event::{Auth, Column, Outcome, Record};
+use mls_rows::legacy;
 use mls_rows::row::{self, Style};
 use mls_state::lock::Lock;
 use mls_state::regular;
@@ -130,7 +131,7 @@ fn refuse_all_but_ours(path: &Path, outcome: Outcome) -> anyhow::Result<()> {
     header::refuse_other_outcome(path, outcome)?;
     if header::is_ours(path, outcome).with_context(reading)? {
         Ok(())
-    } else if header::is_legacy(path).with_context(reading)? {
+    } else if legacy::is_legacy(path).with_context(reading)? {
         Err(header::legacy_refused(path))
     } else {
         let header = Column::header(outcome);

@@ -6,13 +6,13 @@ use std::path::Path;
 use anyhow::Context;
 use mls_diag::Exit;
 use mls_event::{Column, Outcome};
-use mls_rows::legacy;
 use mls_state::regular;
 
 /// Whether the file begins with our header for attempts of this outcome.
 pub(crate) fn is_ours(path: &Path, outcome: Outcome) -> io::Result<bool> {
     let header = Column::header(outcome);
-    let first = beginning(path, header.len() + 1)?;
+    let mut first = Vec::new();
+    regular::open(path)?.take(header.len() as u64 + 1).read_to_end(&mut first)?;
     Ok(first
         .strip_prefix(header.as_bytes())
         .is_some_and(|rest| matches!(rest, b"" | b"\n" | b"\r")))
@@ -33,11 +33,6 @@ pub(crate) fn refuse_other_outcome(path: &Path, outcome: Outcome) -> anyhow::Res
     Ok(())
 }
 
-/// Whether the file is a CSV of the Python original.
-pub(crate) fn is_legacy(path: &Path) -> io::Result<bool> {
-    Ok(beginning(path, legacy::HEADER.len())? == legacy::HEADER.as_bytes())
-}
-
 /// The error for a CSV of the Python original. It says how to convert the file.
 pub(crate) fn legacy_refused(path: &Path) -> anyhow::Error {
     let file = path.display();
@@ -46,11 +41,4 @@ pub(crate) fn legacy_refused(path: &Path) -> anyhow::Error {
          converts the whole installation; or move it to {file}.old and convert only this file: \
          mls-csv --decode --legacy < {file}.old | mls-csv --append {file}"
     ))
-}
-
-/// Reads the first `length` bytes, or fewer if the file is shorter.
-fn beginning(path: &Path, length: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    regular::open(path)?.take(length as u64).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

@@ -9,7 +9,7 @@
 //! attempt, to stdout or to the end of the file F of `--append F`. A record with `attempts` above 1
 //! becomes that many rows, at most [1000](mls_event::MAX_ROWS). With `--outcome success`,
 //! successful logins become rows instead. `--decode` reads CSV and writes NDJSON.
-//! `--decode --legacy` reads the CSV of the Python original ([`mls_rows::legacy`]).
+//! `--decode --legacy` reads the CSV of the Python original.
 //!
 //! The first row names the columns: `server`, `date` (`YYYY-MM-DD HH:MM` in the zone of
 //! `--timezone`), `ip`, `user`, `hostname`, `reverse_dns_status`, `country_code`, `asn` and `aso`.

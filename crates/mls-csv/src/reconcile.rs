@@ -9,6 +9,7 @@ use anyhow::Context;
 use mls_diag::{Exit, OrExit};
 use mls_event::{Column, Outcome};
 use mls_rotation::{Chain, Layout};
+use mls_rows::legacy;
 use mls_rows::row::Style;
 use mls_state::atomic;
 use mls_state::cursor_file::{CursorFile, Fingerprint};
@@ -70,7 +71,7 @@ impl Target {
                 committed.rotated = rows_before(&self.path)?.into_iter().collect();
                 0
             }
-            _ if self.on_mismatch != OnMismatch::Reset && header::is_legacy(&self.path)? => {
+            _ if self.on_mismatch != OnMismatch::Reset && legacy::is_legacy(&self.path)? => {
                 return Err(header::legacy_refused(&self.path));
             }
             // The file was converted. The cursor is the offset where the Python original stopped.

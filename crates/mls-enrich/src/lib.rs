@@ -1,7 +1,8 @@
 //! `mls-enrich` adds country, autonomous system and reverse DNS name to authentication records.
 //!
 //! # Reads
-//! mls-enrich reads NDJSON records from stdin (see [`mls_event`]), and the databases of [`mls_location`].
+//! mls-enrich reads NDJSON records from stdin (see [`mls_event`]), and the databases that `mls-ipdb`(1)
+//! installs.
 //! Names come from the DNS servers in `/etc/resolv.conf`, or from `--dns-server`. Answers are cached
 //! for `[dns_cache] ttl_seconds` in the file `dns-cache.ndjson` in `state_dir`.
 //!

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use chrono::{DateTime, FixedOffset};
+use mls_event::display_text;
 
 use crate::network::{Guesses, MAX_FAILED};
 use crate::observation::{Country, Seconds};
@@ -123,17 +124,11 @@ fn name(user: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// Replaces control characters and characters that change the direction of writing, and cuts the text after
-/// [`MAX_NAME`] characters.
+/// Returns the text as people can read it, cut after [`MAX_NAME`] characters.
 fn shown(text: &str) -> String {
-    let is_hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
-    let safe = |c: char| if is_hidden(c) { '?' } else { c };
-    let mut shown: String = text.chars().take(MAX_NAME).map(safe).collect();
-    if text.chars().nth(MAX_NAME).is_some() {
-        shown.push('…');
+    let text = display_text(text);
+    match text.char_indices().nth(MAX_NAME) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into_owned(),
     }
-    shown
 }

@@ -1,5 +1,6 @@
 //! Numbers and names as people read them.
 
+pub(crate) use mls_diag::{count as number, thousands};
 use mls_event::{country_name, display_text};
 
 /// What the statuses of mls-enrich mean (mls-event documents them).
@@ -11,24 +12,6 @@ pub(crate) fn meaning(status: &str) -> Option<&'static str> {
         "Errno 4" => "No PTR data",
         _ => return None,
     })
-}
-
-/// `1,204`
-pub(crate) fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `1 address`, `2,000 addresses`
-pub(crate) fn number(n: u64, one: &str, many: &str) -> String {
-    format!("{} {}", thousands(n), if n == 1 { one } else { many })
 }
 
 /// `5 times`; `at least 5 times` if the count is a lower bound.
@@ -118,9 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_separated_and_one_is_singular() {
-        assert_eq!(thousands(1_234_567), "1,234,567");
-        assert_eq!((thousands(0).as_str(), thousands(999).as_str()), ("0", "999"));
+    fn a_lower_bound_says_at_least() {
         assert_eq!(times(1, true), "1 time");
         assert_eq!(times(1000, false), "at least 1,000 times");
     }

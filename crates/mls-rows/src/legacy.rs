@@ -16,18 +16,35 @@
 //! | anything else | the same |
 
 use std::borrow::Cow;
+use std::io::{self, Read};
+use std::path::Path;
 
 use chrono::NaiveDateTime;
 use mls_config::zone::Zone;
 use mls_event::{Auth, Enrichment, Outcome};
+use mls_state::regular;
 
 use crate::row::{BadRow, bad, date_in_zone};
 
 /// The beginning of the header in every release.
-pub const HEADER: &str = "server;date;ip;user;hostname";
+const HEADER: &[u8] = b"server;date;ip;user;hostname";
 
 /// The numbers of columns that rows had in the releases.
 pub(crate) const LENGTHS: [usize; 3] = [5, 6, 9];
+
+/// Returns whether a file is a CSV of the Python original. A file that does not exist is none.
+///
+/// # Errors
+/// Any I/O error.
+pub fn is_legacy(path: &Path) -> io::Result<bool> {
+    let mut beginning = Vec::new();
+    match regular::open(path) {
+        Ok(file) => file.take(HEADER.len() as u64).read_to_end(&mut beginning)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    Ok(beginning == HEADER)
+}
 
 /// Returns the event for the cells of a row.
 pub(crate) fn event(cells: [Cow<'_, str>; 9], zone: Zone) -> Result<Auth<'_>, BadRow> {

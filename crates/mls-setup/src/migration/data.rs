@@ -43,7 +43,8 @@ impl Site<'_> {
     fn csv(&self) -> anyhow::Result<()> {
         let csv = self.config.paths.csv_filename.clone().unwrap_or_default();
         let original = with_suffix(&csv, "original");
-        let is_legacy = legacy_csv::is_legacy(&csv)?;
+        let is_legacy = mls_rows::legacy::is_legacy(&csv)
+            .with_context(|| format!("reading {}", csv.display()))?;
         if is_legacy && original.exists() {
             return Err(Exit::Config.error(format!(
                 "{} is a CSV of the Python original, and so is {}: move one of them away",

@@ -1,28 +1,13 @@
 //! The CSV of the Python original, in the parts that migration reads itself.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::process::{ChildStdin, Command, Stdio};
 
 use anyhow::Context;
 use mls_diag::{Exit, OrExit};
 use mls_state::regular;
-
-/// What every version's header begins with.
-const HEADER: &[u8] = b"server;date;ip;user;hostname";
-
-/// Whether a file is a CSV of the original.
-pub(super) fn is_legacy(path: &Path) -> anyhow::Result<bool> {
-    let mut beginning = Vec::new();
-    match regular::open(path) {
-        Ok(file) => file.take(HEADER.len() as u64).read_to_end(&mut beginning),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => Err(error),
-    }
-    .with_context(|| format!("reading {}", path.display()))?;
-    Ok(beginning == HEADER)
-}
 
 /// Rows by day. `day` makes a day of a date, or nothing of what is not a date, such as a header.
 pub(super) fn days(
