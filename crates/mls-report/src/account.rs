@@ -1,11 +1,18 @@
 //! `--account USER`: the logins of one account, with its findings.
 //!
 //! # JSON
-//! One object: `account`, `from` and `to` (as in [`report`](crate::report)), `total`, the number of
-//! logins, `failures`, the number of failed ones, `logins` and `suspicious_logins`. A login has
-//! `date`, `service`, `ip`, `country_code`, `asn`, `aso`, `queue_id` and `first_seen`, the date of
-//! the first login from this address. Members are null if they are not known: a CSV has neither
-//! `service` nor `queue_id`. `logins` holds the last 10,000.
+//! One object with these members:
+//!
+//! | member | meaning |
+//! |---|---|
+//! | `account` | the user name |
+//! | `from`, `to` | as in [`report`](crate::report) |
+//! | `total` | number of logins |
+//! | `failures` | number of failed logins |
+//! | `logins` | the last 10,000 logins: `date`, `service`, `ip`, `country_code`, `asn`, `aso`, `queue_id`, and `first_seen`, the date of the first login from this address |
+//! | `suspicious_logins` | as in [`report`](crate::report) |
+//!
+//! An unknown member is null. A CSV has neither `service` nor `queue_id`.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -25,16 +32,16 @@ use crate::period::Period;
 use crate::suspicion::Logins;
 use crate::words::number;
 
-/// Number of logins that are shown; the last ones are kept.
+/// Largest number of logins that are shown. The last ones are kept.
 const MAX_LOGINS: usize = 10_000;
 
-/// Number of addresses whose first login is remembered.
+/// Largest number of addresses whose first login is remembered.
 const MAX_ADDRESSES: usize = 10_000;
 
 /// Width of a terminal.
 const WIDTH: usize = 80;
 
-/// What one account did.
+/// The logins of one account.
 #[derive(Clone, Debug)]
 pub(crate) struct AccountLog {
     user: String,
@@ -67,12 +74,12 @@ impl AccountLog {
         }
     }
 
-    /// Whether this is the account of `user`. Letter case does not matter.
+    /// Returns whether this is the account of `user`. Letter case does not matter.
     pub(crate) fn is(&self, user: &str) -> bool {
         self.user.eq_ignore_ascii_case(user)
     }
 
-    /// Looks at an attempt; only those inside the period are shown.
+    /// Records an attempt. Only logins in the period are shown.
     pub(crate) fn observe(&mut self, login: &Login<'_>, is_inside: bool, zone: Zone) {
         let attempt = &login.observation;
         if !attempt.user.is_some_and(|user| self.is(user)) {
@@ -103,7 +110,7 @@ impl AccountLog {
         });
     }
 
-    /// The date of the first login from `ip`; `None` if there are too many addresses to know.
+    /// Returns the date of the first login from `ip`; `None` if there are too many addresses to know.
     fn first_login(
         &mut self,
         ip: IpAddr,
@@ -119,7 +126,7 @@ impl AccountLog {
     }
 }
 
-/// What is shown about an account.
+/// The report about an account.
 pub(crate) struct AccountReport<'a> {
     log: AccountLog,
     logins: &'a Logins,
@@ -192,7 +199,7 @@ impl<'a> AccountReport<'a> {
         out
     }
 
-    /// Why no login is shown.
+    /// Returns why no login is shown.
     fn why_nothing(&self) -> Option<String> {
         let user = display_text(&self.log.user);
         let period = &self.period.label;
@@ -217,7 +224,7 @@ impl<'a> AccountReport<'a> {
 }
 
 impl AccountLogin {
-    /// Whether both are shown as one.
+    /// Returns whether both are shown as one entry.
     fn is_like(&self, other: &Self) -> bool {
         let is_same = (self.ip, &self.service) == (other.ip, &other.service);
         is_same && self.queue_id.is_none() && other.queue_id.is_none()
@@ -256,7 +263,7 @@ fn write_logins(out: &mut String, logins: &[&AccountLogin]) {
     let _ = writeln!(out, "    {ip}{}{seen}", clipped(&place, left));
 }
 
-/// Text that is at most `width` columns wide, with an ellipsis in place of the rest.
+/// Returns the text, cut to at most `width` columns. An ellipsis replaces the rest.
 fn clipped(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -274,7 +281,7 @@ fn clipped(text: &str, width: usize) -> String {
     clipped
 }
 
-/// Writes text in lines that fit a terminal; the second and later ones begin with `indent` more.
+/// Writes text in lines that fit a terminal. The second line and later ones begin with `indent`.
 fn wrap(out: &mut String, text: &str, indent: &str) {
     let mut line = String::new();
     for word in text.split(' ') {

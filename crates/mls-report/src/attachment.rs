@@ -1,4 +1,4 @@
-//! The CSV that goes with a mail.
+//! The CSV that is attached to a mail.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -11,11 +11,11 @@ use mls_attempts::AttemptSource;
 /// Files above this size are compressed.
 const GZIP_ABOVE: u64 = 100 << 10;
 
-/// Nothing larger is attached: with the third that base64 adds, it fits Postfix's
-/// `message_size_limit` of 10,240,000 bytes.
+/// Largest size of an attachment. Base64 adds a third; then the mail fits the default of Postfix's
+/// `message_size_limit`, 10,240,000 bytes.
 const LIMIT: usize = 5 << 20;
 
-/// What goes with a mail, or why nothing does.
+/// The attached file, or the reason why there is none.
 pub(crate) enum Attachment {
     None,
     File { name: String, content: Vec<u8>, content_type: &'static str },
@@ -23,7 +23,7 @@ pub(crate) enum Attachment {
 }
 
 impl Attachment {
-    /// Reads the newest file of the source, if there is one.
+    /// Reads the newest file of the source, if it has files.
     pub(crate) fn read(source: &AttemptSource, is_wanted: bool) -> anyhow::Result<Self> {
         let Some(name) = source.file_name() else { return Ok(Self::None) };
         if !is_wanted {
@@ -65,7 +65,7 @@ impl Attachment {
         }
     }
 
-    /// The line in the report about it.
+    /// Returns the line about it in the report.
     pub(crate) fn sentence(&self) -> Option<String> {
         match self {
             Self::None => None,
@@ -75,7 +75,7 @@ impl Attachment {
     }
 }
 
-/// Memory that holds no more than [`LIMIT`] bytes.
+/// A writer into memory that accepts at most [`LIMIT`] bytes.
 struct Limited(Vec<u8>);
 
 impl Write for Limited {

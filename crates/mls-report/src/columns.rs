@@ -1,8 +1,8 @@
-//! Text that fits a terminal, whatever the characters in it.
+//! Fits text to the width of a terminal. Characters can be wide or have no width.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Columns of a terminal that a digest uses.
+/// Width of a digest in columns of a terminal.
 pub(crate) const WIDTH: usize = 80;
 
 /// Cells are not cut below this width.
@@ -12,14 +12,14 @@ const MIN_WIDTH: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Align {
     Left,
-    /// Left, and cut only if nothing else can be.
+    /// Left; cut only if no other column can be cut.
     Whole,
     Right,
 }
 
-/// The rows as lines of at most `width` columns, if the numbers in them leave enough room. Each
-/// column is as wide as its widest cell, and two blanks separate columns. If that is too wide, the
-/// widest columns are cut, except numbers. No line ends in blanks.
+/// Returns the rows as lines of at most `width` columns, if the numbers leave enough room. Each column is as
+/// wide as its widest cell, and two blanks separate columns. If that is too wide, this cuts the widest
+/// columns, but no numbers. No line ends in blanks.
 pub(crate) fn line_up(columns: &[Align], rows: &[Vec<String>], width: usize) -> Vec<String> {
     let widest =
         |i: usize| rows.iter().map(|row: &Vec<String>| row[i].width()).max().unwrap_or_default();
@@ -28,7 +28,7 @@ pub(crate) fn line_up(columns: &[Align], rows: &[Vec<String>], width: usize) -> 
     rows.iter().map(|row| line(columns, row, &widths)).collect()
 }
 
-/// Makes the widest columns narrower until a line fits.
+/// Makes the widest columns narrower until the lines fit.
 fn shrink(columns: &[Align], widths: &mut [usize], width: usize) {
     let gaps = 2 * widths.iter().filter(|width| **width > 0).count().saturating_sub(1);
     for align in [Align::Left, Align::Whole] {
@@ -63,7 +63,7 @@ fn line(columns: &[Align], row: &[String], widths: &[usize]) -> String {
     line
 }
 
-/// The text, cut to at most `width` columns; `…` is in place of the end.
+/// Returns the text, cut to at most `width` columns. `…` replaces the rest.
 pub(crate) fn ellipsis(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -79,8 +79,8 @@ pub(crate) fn ellipsis(text: &str, width: usize) -> String {
     cut + "…"
 }
 
-/// The text in lines of at most `width` columns. The first line keeps its leading blanks, and the
-/// others begin with `indent`. Words that are wider than a line are broken.
+/// Returns the text in lines of at most `width` columns. The first line keeps its leading blanks, and the
+/// others begin with `indent`. Breaks words that are wider than a line.
 pub(crate) fn wrap(text: &str, width: usize, indent: &str) -> String {
     let words = text.trim_start();
     let (mut lines, mut line) = (String::new(), text[..text.len() - words.len()].to_owned());

@@ -13,10 +13,10 @@ use crate::counter::Counter;
 use crate::tally::{JOINT, join};
 use mls_attempts::Attempt;
 
-/// How many bytes of keys go to the other thread at a time.
+/// Number of bytes of keys in a batch for the other thread.
 const BATCH_SIZE: usize = 64 * 1024;
 
-/// How many batches may wait for the other thread.
+/// Largest number of batches that wait for the other thread.
 const MAX_WAITING: usize = 2;
 
 /// Sends keys to the thread that counts them.
@@ -29,12 +29,12 @@ pub(crate) struct LoginCounter {
 /// What the thread has counted.
 #[derive(Debug)]
 pub(crate) struct Names {
-    /// By user, address, host name and country, as joined keys.
+    /// Attempts by user, address, host name and country together, as joined keys.
     pub(crate) logins: Counter,
     pub(crate) users: Counter,
 }
 
-/// Joined keys in one string: where each ends, and how often it occurred.
+/// Joined keys in one string, with the end of each key and its number of attempts.
 #[derive(Default)]
 struct KeyBatch {
     keys: String,
@@ -76,11 +76,11 @@ impl LoginCounter {
     }
 
     fn send(&mut self) {
-        // It fails only if the thread has died, which `finish` reports.
+        // This fails only if the thread has died, and then `finish` says so.
         let _ = self.full.send(std::mem::take(&mut self.batch));
     }
 
-    /// Waits until everything is counted.
+    /// Waits for the other thread, and returns its counts.
     ///
     /// # Errors
     /// Exit 70 if the thread has died.
@@ -91,7 +91,7 @@ impl LoginCounter {
     }
 }
 
-/// The first part of a joined key.
+/// Returns the first part of a joined key.
 fn user_of(key: &str) -> &str {
     &key[..memchr::memchr(JOINT, key.as_bytes()).unwrap_or(key.len())]
 }

@@ -21,10 +21,10 @@ use crate::attachment::Attachment;
 /// Length of a domain name (RFC 1035).
 const MAX_LABEL: usize = 253;
 
-/// A report as a message.
+/// A report as a mail message.
 pub(crate) struct Message<'a> {
     pub(crate) subject: &'a str,
-    /// The same content always has the same Message-ID, however often it is composed.
+    /// Seed of the Message-ID: the same content always gets the same Message-ID.
     pub(crate) content_id: &'a str,
     /// What the report is about: this machine, or a title.
     pub(crate) name: &'a str,
@@ -32,12 +32,12 @@ pub(crate) struct Message<'a> {
     pub(crate) text: String,
     pub(crate) html: String,
     pub(crate) attachment: Attachment,
-    /// What mls-mail commits.
+    /// The cursor that mls-mail commits.
     pub(crate) cursor: Option<MailCursor>,
 }
 
 impl Message<'_> {
-    /// The message with its header.
+    /// Returns the message with its header.
     pub(crate) fn into_bytes(self) -> anyhow::Result<Vec<u8>> {
         let label = self.label();
         let message_id = self.message_id(&label);
@@ -52,7 +52,7 @@ impl Message<'_> {
         let (text, html) = (SinglePart::plain(self.text), SinglePart::html(self.html));
         let mut message = match self.attachment {
             Attachment::File { name, content, content_type } => {
-                // Base64 keeps the bytes as they are, whatever the lines look like.
+                // Base64 keeps all bytes unchanged, also very long lines.
                 let body = Body::new_with_encoding(content, ContentTransferEncoding::Base64)
                     .map_err(|_| Exit::Software.error("base64 cannot encode the attachment"))?;
                 let part = AttachmentPart::new(mls_event::clean(name.as_bytes()).into_owned())
@@ -65,9 +65,9 @@ impl Message<'_> {
             }
         };
         let fields = [
-            // RFC 3834: programs must not answer this message.
+            // RFC 3834: tells programs not to answer this message.
             ("Auto-Submitted", "auto-generated".to_owned()),
-            // RFC 2919: the same in every digest of this name, so that readers can sort by it.
+            // RFC 2919: each digest of this name has the same ID, so that mail programs can sort by it.
             ("List-Id", format!("<digest.maillogsentinel.{label}>")),
         ];
         for (name, value) in fields.into_iter().chain(period) {
@@ -82,7 +82,7 @@ impl Message<'_> {
         format!("<{}.maillogsentinel@{label}>", &hash[..32])
     }
 
-    /// The name with only the characters of a domain, and no more of them than a header line holds.
+    /// Returns the name without characters that a domain cannot have, cut to the length of a domain name.
     fn label(&self) -> String {
         let is_safe = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
         self.name.replace(|c| !is_safe(c), "-").chars().take(MAX_LABEL).collect()

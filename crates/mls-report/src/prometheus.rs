@@ -1,14 +1,14 @@
 //! The report for Prometheus, in its text exposition format, version 0.0.4, for the textfile
 //! collector of `node_exporter`.
 //!
-//! Metrics that end in `_total` are counters: they grow until the end of the period, and begin again
-//! at 0 with the next one. With `--date today` that is midnight. `rate()` and `increase()` know such
-//! resets. All other metrics are gauges of the period. What is unknown has no series of its own: it
-//! is the difference between `failed_logins_total` and the sum over a label.
+//! Metrics that end in `_total` are counters. They grow until the end of the period, and the next period
+//! begins at 0; with `--date today` that is at midnight. `rate()` and `increase()` handle such resets. All
+//! other metrics are gauges of the period. Unknown values have no series: their number is
+//! `failed_logins_total` without the sum over a label.
 //!
-//! No label is a user name or an address: attackers choose them, and a time series database keeps
-//! each for a long time. `--top` limits the number of countries and autonomous systems; 500 has all
-//! countries.
+//! No label is a user name or an address, because attackers choose them, and a time series database keeps
+//! each for a long time. `--top` limits the number of countries and autonomous systems. `--top 500`
+//! shows all countries.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -17,7 +17,7 @@ use mls_event::Rule;
 
 use crate::report::Report;
 
-/// All metrics.
+/// Returns all metrics.
 pub(crate) fn render(report: &Report) -> String {
     let mut metrics = Metrics(String::new());
     write_attempts(&mut metrics, report);
@@ -96,8 +96,8 @@ impl Metrics {
         self.metric(name, "gauge", help, samples);
     }
 
-    /// A metric and its samples, if it has any. Samples of the same labels are added: a file with
-    /// two of them would be refused.
+    /// Adds a metric and its samples, if it has any. Adds the values of samples with the same labels, because
+    /// the collector refuses a file with two of them.
     fn metric(
         &mut self,
         name: &str,

@@ -1,8 +1,9 @@
-//! Which findings digests have named already.
+//! Remembers the findings that digests have reported.
 //!
-//! The login of a finding can be recorded, or become suspicious, after the digest of its day. So
-//! `--since-last` does not select findings by their dates. It reports those of the last 30 days
-//! that no digest has named. Their keys are in what mls-mail commits with a digest.
+//! A login can be recorded, or become suspicious, after the digest of its day. So `--since-last` does not
+//! select findings by their dates. It reports the findings of the last 30 days that are in no earlier
+//! digest. mls-mail commits their keys together with each digest. The keys travel in a header field of the
+//! mail, so they are shorter and fewer than those in the ledger of mls-alert ([`mls_state::alerted`]).
 
 use chrono::{DateTime, Days, FixedOffset, NaiveDate};
 use data_encoding::BASE64;
@@ -10,41 +11,40 @@ use mls_event::Finding;
 use mls_state::cursor_file::sha256;
 use serde::{Deserialize, Serialize};
 
-/// Findings of logins that are older than this are not reported: their login was recorded, or
-/// became suspicious, too late.
+/// Findings of older logins are not reported, because they were recorded, or became suspicious, too late.
 const DAYS: Days = Days::new(30);
 
-/// Number of findings that are remembered. If there are more, the oldest are forgotten, and
-/// findings of their days are no longer reported.
+/// Largest number of findings that are remembered. If there are more, the oldest are forgotten, and findings
+/// of their days are no longer reported.
 const MAX_KEYS: usize = 4096;
 
-/// The findings that digests have named.
+/// The findings that digests have reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
 pub(crate) struct Reported {
-    /// Findings from before this moment are not reported any more.
+    /// Findings before this moment are not reported any more.
     since: Option<DateTime<FixedOffset>>,
-    /// In order.
+    /// The keys in ascending order.
     keys: Vec<Key>,
 }
 
-/// One finding for each rule, user and day: the day, since 1970, and a hash of all three.
+/// A finding, which is unique for its rule, user and day: the number of the day since 1970, and a hash of all
+/// three.
 type Key = (u16, [u8; 6]);
 
 impl Reported {
-    /// What is known of the digests before this one, from a ledger that does not say which
-    /// findings they named.
+    /// Returns the value for a ledger that does not hold findings: all before `last` count as reported.
     pub(crate) fn until(last: DateTime<FixedOffset>) -> Self {
         Self { since: Some(last), keys: Vec::new() }
     }
 
-    /// Whether a digest has named the finding, or would be too late to name it.
+    /// Returns whether a digest has reported the finding, or whether it is too old to be reported.
     pub(crate) fn contains(&self, finding: &Finding<'_>) -> bool {
         self.since.is_some_and(|since| finding.date.at() < since)
             || self.keys.binary_search(&key(finding)).is_ok()
     }
 
-    /// What is known when a digest that ends at `until` has named these findings too.
+    /// Returns the value after a digest that ends at `until` has reported these findings too.
     pub(crate) fn with(&self, findings: &[Finding<'_>], until: DateTime<FixedOffset>) -> Self {
         let since = self.since.max(until.checked_sub_days(DAYS));
         let mut keys: Vec<Key> =
@@ -61,7 +61,7 @@ impl Reported {
 
 fn key(finding: &Finding<'_>) -> Key {
     let date = finding.date.at().date_naive();
-    // The same account, however its name is written.
+    // Letter case does not distinguish accounts.
     let user = finding.user.to_ascii_lowercase();
     let text = format!("{} {date} {user}", finding.rule.name());
     let hash = u64::from_str_radix(&sha256(text.as_bytes())[..12], 16).unwrap_or_default();
@@ -74,13 +74,13 @@ fn day(date: NaiveDate) -> u16 {
     u16::try_from(days.max(0)).unwrap_or(u16::MAX)
 }
 
-/// The end of that day everywhere on earth.
+/// Returns the end of the day in the last time zone on earth.
 fn end_of(day: u16) -> Option<DateTime<FixedOffset>> {
     let date = NaiveDate::default().checked_add_days(Days::new(u64::from(day) + 2))?;
     Some(date.and_hms_opt(0, 0, 0)?.and_utc().fixed_offset())
 }
 
-/// [`Reported`] as the ledger holds it: eight bytes a key, in base64.
+/// [`Reported`] in the ledger: eight bytes for each key, in base64.
 #[derive(Clone, Serialize, Deserialize)]
 struct Stored {
     since: Option<DateTime<FixedOffset>>,

@@ -5,9 +5,8 @@ use std::hash::BuildHasher;
 
 use foldhash::quality::RandomState;
 
-/// A set of names by their hashes. The hash is seeded by chance, so nobody can choose names that
-/// collide; that any one of the remembered names does by accident has a probability below one in
-/// ten million.
+/// A set of names that holds only their hashes. The seed of the hash is random, so nobody can choose names
+/// that collide. The probability of a collision by accident is below one in ten million.
 #[derive(Debug)]
 pub(crate) struct Seen {
     max: usize,
@@ -17,7 +16,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Remembers at most `max` names.
+    /// Returns an empty set for at most `max` names.
     pub(crate) fn new(max: usize) -> Self {
         Self { max, hasher: RandomState::default(), hashes: HashSet::default(), full: false }
     }
@@ -34,12 +33,12 @@ impl Seen {
         self.hashes.contains(&self.hasher.hash_one(name))
     }
 
-    /// Number of remembered names.
+    /// Returns the number of names.
     pub(crate) fn len(&self) -> usize {
         self.hashes.len()
     }
 
-    /// Whether names were left out, so that what is not contained may have occurred all the same.
+    /// Returns whether names were left out. Then a name that is not in the set may have occurred too.
     pub(crate) fn is_full(&self) -> bool {
         self.full
     }

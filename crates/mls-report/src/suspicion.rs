@@ -1,4 +1,4 @@
-//! Suspicious logins: failures and logins, merged in order of time, observed by the rules of
+//! Finds suspicious logins: merges failures and logins by time, and passes them to the rules of
 //! [`mls_findings`].
 
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -17,27 +17,27 @@ use crate::period::Period;
 use crate::reported::Reported;
 use crate::seen::Seen;
 
-/// Number of findings that a report holds at most. The earliest are kept.
+/// Largest number of findings in a report. The earliest are kept.
 pub(crate) const MAX_FINDINGS: usize = 10_000;
 
-/// How many batches may wait for the thread that observes.
+/// Largest number of batches that wait for the other thread.
 const MAX_WAITING: usize = 4;
 
-/// Number of users whose logins are counted exactly.
+/// Largest number of users whose logins are counted exactly.
 const MAX_USERS: usize = 100_000;
 
-/// What is known about the logins of the period.
+/// The logins of the period.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Logins {
     /// Number of logins and of users; `None` if no logins were read.
     pub(crate) counts: Option<(u64, u64)>,
-    /// Whether the input could have held logins: a CSV of failures cannot, records can.
+    /// Whether the input can hold logins: records can, a CSV of failures cannot.
     pub(crate) could_be_read: bool,
-    /// Ordered by date.
+    /// The findings in the order of their dates.
     pub(crate) findings: Vec<Finding<'static>>,
     /// Whether there are more findings than a report holds.
     pub(crate) is_full: bool,
-    /// What was asked for with `--account`.
+    /// The account of `--account`.
     pub(crate) account: Option<AccountLog>,
 }
 
@@ -48,21 +48,21 @@ pub(crate) struct Sought<'a> {
     pub(crate) settings: Settings,
     /// Number of days before the period that the rules look back; `None` for all.
     pub(crate) days: Option<u32>,
-    /// The findings that earlier digests named.
+    /// The findings that earlier digests have reported.
     pub(crate) reported: Option<&'a Reported>,
-    /// The only account to report.
+    /// The account to report, if only one is reported.
     pub(crate) account: Option<AccountLog>,
 }
 
 impl Sought<'_> {
-    /// Attempts from before this moment are too old to matter.
+    /// Attempts before this moment are ignored.
     pub(crate) fn horizon(&self) -> Option<DateTime<FixedOffset>> {
         let from = self.period.from?.checked_sub_days(Days::new(self.days?.into()))?;
         Some(self.zone.read(from))
     }
 }
 
-/// Sends attempts to the thread that observes them.
+/// Sends attempts to the thread that runs the rules.
 pub(crate) struct Watch {
     clock: Clock,
     batch: Batch,
@@ -71,7 +71,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Reads logins from `source`, if there is one.
+    /// Starts the thread. Logins come from `source`, if there is one.
     ///
     /// # Errors
     /// Exit 75 if the system cannot start a thread.
@@ -102,7 +102,7 @@ impl Watch {
         Ok(Self { clock: Clock::new(zone), batch: Batch::default(), batches, thread })
     }
 
-    /// Observes an attempt of the first input, after the logins before it.
+    /// Passes on an attempt of the first input, after the logins before it.
     pub(crate) fn attempt(&mut self, attempt: &Attempt<'_>) {
         self.batch.add(attempt, &mut self.clock);
         if self.batch.is_full() {
@@ -111,11 +111,11 @@ impl Watch {
     }
 
     fn send(&mut self) {
-        // It fails only if the thread has ended, and `finish` says why.
+        // This fails only if the thread has ended, and then `finish` says why.
         let _ = self.batches.send(std::mem::take(&mut self.batch));
     }
 
-    /// The logins that are left, and the findings of the period. `csv` tells whether the first
+    /// Reads the remaining logins, and returns the findings of the period. `csv` says whether the first
     /// input was a CSV.
     ///
     /// # Errors
@@ -130,12 +130,12 @@ impl Watch {
     }
 }
 
-/// Observes attempts in order of time.
+/// Runs the rules on attempts in the order of time.
 struct Observer {
     zone: Zone,
     detector: Detector,
     horizon: Option<DateTime<FixedOffset>>,
-    /// First moment of the period, and the moment after its last.
+    /// The first moment of the period, and the first moment after it.
     from: Option<DateTime<FixedOffset>>,
     to: Option<DateTime<FixedOffset>>,
     reported: Option<Reported>,
@@ -177,7 +177,7 @@ impl Observer {
         }
     }
 
-    /// Observes logins up to `end`. Failures come before the logins of the same time.
+    /// Runs the rules on the logins before `end`. Failures come before logins of the same time.
     fn logins_before(
         &mut self,
         input: &mut Option<LoginReader>,

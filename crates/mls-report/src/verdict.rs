@@ -6,19 +6,19 @@ use mls_findings::{Step, steps};
 use crate::suspicion::Logins;
 use crate::words::number;
 
-/// Number of accounts that text and page name; JSON has all of them.
+/// Largest number of accounts in text and page. JSON has all of them.
 const MAX_ACCOUNTS: usize = 50;
 
 /// The verdict, in words.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verdict {
-    /// One line; `None` if logins are not recorded.
+    /// The first line; `None` if logins are not recorded.
     pub(crate) headline: Option<String>,
-    /// The same for a subject, if there is anything to check.
+    /// The headline for the subject of a mail, if there is an account to check.
     pub(crate) subject: Option<String>,
-    /// Accounts to check, those with the earliest finding first.
+    /// The accounts to check, the one with the earliest finding first.
     pub(crate) accounts: Vec<Account>,
-    /// Sentences after the accounts.
+    /// Sentences that follow the accounts.
     pub(crate) remarks: Vec<String>,
 }
 
@@ -67,7 +67,7 @@ impl Verdict {
     }
 }
 
-/// Records can hold logins, but these do not.
+/// The headline if the input could hold logins, but holds none.
 const NO_LOGIN: &str = "The records hold no successful login; `mls-parse --outcome failure,success` writes both outcomes";
 
 impl Account {
