@@ -1,7 +1,9 @@
 //! Logs are rotated in every way that logrotate supports, and each line is counted exactly once.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
-use std::collections::HashSet;
+mod compressed;
+mod truncated;
+
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::time::{Duration, SystemTime};
@@ -43,21 +45,6 @@ fn a_half_read_log_is_finished_after_any_rename() {
     site.extract();
     site.assert_exact();
     assert!(site.files("F.recovered").is_empty());
-}
-
-#[test]
-fn a_half_read_log_is_finished_after_gzip() {
-    let mut site = Site::new();
-    site.log(3000);
-    site.extract();
-    site.log(10);
-    rename(&site, "mail.log", "mail.log.1");
-    gzip(&site, "mail.log.1");
-    site.log(10);
-    site.extract();
-    site.assert_exact();
-    site.extract();
-    site.assert_exact();
 }
 
 #[test]
@@ -156,137 +143,6 @@ fn lines_appended_to_a_rotated_file_are_read() {
 }
 
 #[test]
-fn if_a_file_and_its_gzip_both_exist_only_the_file_is_read() {
-    let mut site = Site::new();
-    site.log(10);
-    rename(&site, "mail.log", "mail.log.1");
-    fs::copy(site.path().join("mail.log.1"), site.path().join("copy")).unwrap();
-    gzip(&site, "copy");
-    for packed in [
-        fs::read(site.path().join("copy.gz")).unwrap()[..40].to_vec(),
-        fs::read(site.path().join("copy.gz")).unwrap(),
-    ] {
-        File::create(site.path().join("mail.log.1.gz")).unwrap().write_all(&packed).unwrap();
-        site.extract();
-        site.assert_exact();
-    }
-    fs::remove_file(site.path().join("mail.log.1")).unwrap();
-    site.extract();
-    site.assert_exact();
-}
-
-#[test]
-fn an_incomplete_gzip_file_is_read_when_it_is_complete() {
-    let mut site = Site::new();
-    site.log(2000);
-    site.extract();
-    site.log(2000);
-    rename(&site, "mail.log", "mail.log.1");
-    gzip(&site, "mail.log.1");
-    site.log(10);
-    let whole = fs::read(site.path().join("mail.log.1.gz")).unwrap();
-    for cut in [whole.len() / 4, whole.len() - 3, 0] {
-        let mut file = File::create(site.path().join("mail.log.1.gz")).unwrap();
-        file.write_all(&whole[..cut]).unwrap();
-        let said = site.extract_fails(75);
-        assert!(
-            said.contains("mail.log.1.gz is an incomplete gzip file") && !said.contains("lost"),
-            "{said}"
-        );
-    }
-    File::create(site.path().join("mail.log.1.gz")).unwrap().write_all(&whole).unwrap();
-    site.extract();
-    site.assert_exact();
-}
-
-#[test]
-fn an_incomplete_gzip_file_is_read_with_a_gap_after_an_hour() {
-    let mut site = Site::new();
-    site.log(4000);
-    rename(&site, "mail.log", "mail.log.1");
-    gzip(&site, "mail.log.1");
-    let whole = fs::read(site.path().join("mail.log.1.gz")).unwrap();
-    File::create(site.path().join("mail.log.1.gz"))
-        .unwrap()
-        .write_all(&whole[..whole.len() / 2])
-        .unwrap();
-    make_old(&site, "mail.log.1.gz");
-    site.log(1);
-    let output = site.shell("mls-tail --framed mail.log");
-    assert!(
-        text(&output.stdout).contains(r#""type":"gap""#)
-            && text(&output.stderr).contains("is damaged at byte")
-    );
-    site.extract();
-    let rows = site.read("F").lines().count() - 1;
-    assert!((1000..4000).contains(&rows), "{rows}");
-    assert!(site.read("F").lines().last().unwrap().contains(",u4000,"));
-    // The gap is reported once.
-    assert_eq!(text(&site.shell(mls_tests::EXTRACT).stderr), "");
-}
-
-#[test]
-fn copytruncate_at_any_moment_loses_and_repeats_nothing() {
-    let mut site = Site::new();
-    site.log(2000);
-    site.extract();
-    site.log(100);
-    let whole = fs::read(site.path().join("mail.log")).unwrap();
-    // The copy grows while the log does not change.
-    for part in [1000, whole.len() / 2, whole.len()] {
-        File::create(site.path().join("mail.log.1")).unwrap().write_all(&whole[..part]).unwrap();
-        site.extract();
-        site.assert_exact();
-    }
-    File::options().write(true).open(site.path().join("mail.log")).unwrap().set_len(0).unwrap();
-    site.extract();
-    site.assert_exact();
-    // The log has grown beyond the old offset again.
-    site.log(3000);
-    site.extract();
-    site.assert_exact();
-}
-
-#[test]
-fn lines_that_were_read_between_copying_and_truncating_are_not_read_again() {
-    for (lines, compressed_at_once) in
-        [3, 300, 30_000].into_iter().flat_map(|n| [(n, false), (n, true)])
-    {
-        let mut site = Site::new();
-        site.log(lines);
-        site.extract();
-        assert!(site.shell("cp mail.log mail.log.1").status.success());
-        site.log(2);
-        site.extract();
-        site.write("mail.log", "");
-        site.log(2);
-        if compressed_at_once {
-            assert!(site.shell("gzip mail.log.1").status.success());
-        }
-        let output = site.shell(mls_tests::EXTRACT);
-        assert_eq!(
-            (output.status.code(), text(&output.stderr)),
-            (Some(0), String::new()),
-            "{lines}"
-        );
-        site.assert_exact();
-        // The next rotation renames the copy to .2 or .2.gz, and compresses it if it is not compressed.
-        if compressed_at_once {
-            rename(&site, "mail.log.1.gz", "mail.log.2.gz");
-        } else {
-            rename(&site, "mail.log.1", "mail.log.2");
-            site.log(2);
-            site.extract();
-            site.assert_exact();
-            assert!(site.shell("gzip mail.log.2").status.success());
-        }
-        site.log(2);
-        site.extract();
-        site.assert_exact();
-    }
-}
-
-#[test]
 fn half_a_line_at_the_end_of_a_rotated_file_is_read_from_its_gzip_or_reported_as_missing() {
     for compressed in [true, false] {
         let mut site = Site::new();
@@ -312,55 +168,6 @@ fn half_a_line_at_the_end_of_a_rotated_file_is_read_from_its_gzip_or_reported_as
         );
         assert_eq!(text(&site.shell(mls_tests::EXTRACT).stderr), "");
     }
-}
-
-#[test]
-fn a_log_truncated_while_mls_tail_waits_for_its_reader_is_read_again() {
-    let mut site = Site::new();
-    // The pipe (1 MiB) then has room for a part of the next segment.
-    let before = site.failures(3500);
-    let (old, new) = (site.failures(3000), site.failures(4000));
-    assert!(before.len() < 1 << 20 && before.len() + old.len() > 1 << 20);
-    site.write("a.log", &before);
-    site.write("b.log", &old);
-    let tail = "mls-tail --cursor-file C a.log b.log";
-    let mut waiting = site
-        .command(&format!(
-            "{tail} | (touch there; until [ -e go ]; do sleep 0.1; done; cat >> out)"
-        ))
-        .spawn()
-        .unwrap();
-    while !site.path().join("there").exists() {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    // Give the tool time to fill the pipe. If it is too short, the test checks less, but does not fail.
-    std::thread::sleep(Duration::from_millis(700));
-    assert!(site.shell("cp b.log b.log.1; : > b.log").status.success());
-    site.append("b.log", &new);
-    site.write("go", "");
-    assert_eq!(waiting.wait().unwrap().code(), Some(75));
-    assert!(site.shell(&format!("{tail} >> out")).status.success());
-    let out = site.read("out");
-    let read: HashSet<&str> = out.lines().collect();
-    for (name, log) in [("before", before), ("old", old), ("new", new)] {
-        let lost = log.lines().filter(|line| !read.contains(line)).count();
-        assert_eq!(lost, 0, "{name}");
-    }
-}
-
-#[test]
-fn an_interrupted_copy_is_not_read_as_a_separate_log() {
-    let mut site = Site::new();
-    site.log(100);
-    site.extract();
-    assert!(
-        site.shell("head -c 5000 mail.log > mail.log.2; cp mail.log mail.log.1; : > mail.log")
-            .status
-            .success()
-    );
-    site.log(2);
-    site.extract();
-    site.assert_exact();
 }
 
 #[test]
@@ -414,20 +221,6 @@ fn more_rotated_files_than_open_file_descriptors_are_read() {
 }
 
 #[test]
-fn a_gzip_file_without_any_readable_data_is_reported_once() {
-    let mut site = Site::new();
-    site.log(1);
-    for garbage in ["", "garbage"] {
-        site.write("mail.log.2.gz", garbage);
-        make_old(&site, "mail.log.2.gz");
-        let told = text(&site.shell(mls_tests::EXTRACT).stderr);
-        assert!(told.contains("mail.log.2.gz is damaged at byte 0"), "{told}");
-        assert_eq!(text(&site.shell(mls_tests::EXTRACT).stderr), "");
-    }
-    site.assert_exact();
-}
-
-#[test]
 fn a_rotated_file_that_was_read_to_its_end_is_not_reported_as_missing() {
     let mut site = Site::new();
     let extract = mls_tests::EXTRACT.replace("mail.log", "--no-rotated mail.log");
@@ -437,65 +230,6 @@ fn a_rotated_file_that_was_read_to_its_end_is_not_reported_as_missing() {
     site.log(3);
     let output = site.shell(&extract);
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
-    site.assert_exact();
-}
-
-#[test]
-fn a_log_that_was_truncated_and_has_grown_again_is_read_anew_and_the_loss_is_reported() {
-    let mut site = Site::new();
-    site.log(50);
-    site.extract();
-    site.write("mail.log", "");
-    site.log(100);
-    let output = site.shell(mls_tests::EXTRACT);
-    assert!(
-        output.status.success() && text(&output.stderr).contains("is not there any more"),
-        "{}",
-        text(&output.stderr)
-    );
-    site.assert_exact();
-    assert_eq!(text(&site.shell(mls_tests::EXTRACT).stderr), "");
-}
-
-#[test]
-fn logs_with_the_same_beginning_are_distinguished() {
-    let mut site = Site::new();
-    let banner = "2026-06-01T00:00:00+00:00 vm rsyslogd: start\n".repeat(300);
-    site.append("mail.log", &banner);
-    site.log(10);
-    site.extract();
-    site.log(10);
-    rename(&site, "mail.log", "mail.log.1");
-    site.append("mail.log", &banner);
-    site.extract();
-    site.assert_exact();
-    site.log(10);
-    site.extract();
-    site.assert_exact();
-    rename(&site, "mail.log.1", "mail.log.2");
-    gzip(&site, "mail.log.2");
-    rename(&site, "mail.log", "mail.log.1");
-    site.append("mail.log", &banner);
-    site.log(10);
-    site.extract();
-    site.assert_exact();
-}
-
-#[test]
-fn a_longer_new_log_with_the_same_beginning_is_recognized_as_new() {
-    let mut site = Site::new();
-    let banner = "2026-06-01T00:00:00+00:00 vm rsyslogd: start\n".repeat(300);
-    site.append("mail.log", &banner);
-    site.log(10);
-    site.extract();
-    site.write("mail.log", &banner);
-    site.log(40);
-    let output = site.shell(mls_tests::EXTRACT);
-    assert!(
-        output.status.success() && text(&output.stderr).contains("is not there any more"),
-        "{}",
-        text(&output.stderr)
-    );
     site.assert_exact();
 }
 
@@ -682,73 +416,5 @@ fn the_warning_about_lost_lines_names_the_directory_that_was_searched() {
         let searched =
             format!("rotated files were looked for in {}{directory}; if", path.display());
         assert!(said.contains(&searched), "{said}");
-    }
-}
-
-#[test]
-fn every_name_and_compression_of_a_rotated_file_is_found() {
-    for (options, names) in [
-        ("", ["mail-20261118.log.xz", "mail-20261119.log.bz2", "mail-20261120.log"]),
-        ("", ["mail.2.log.zst", "mail.log.1.gz", "mail.log.0"]),
-        ("--olddir old", ["old/mail.log.3.xz", "old/mail.log.2.gz", "old/mail.log.1"]),
-        ("--rotated-as 'mail.o*'", ["mail.old2.zst", "mail.old1.gz", "mail.old0"]),
-        ("--rotated-as 'mail.o*.gz'", ["mail.old2.gz", "mail.old1.gz", "mail.old0.gz"]),
-    ] {
-        for is_first_run in [true, false] {
-            let mut site = Site::new();
-            fs::create_dir(site.path().join("old")).unwrap();
-            let extract = mls_tests::EXTRACT.replace("mail.log", &format!("{options} mail.log"));
-            for name in names {
-                site.log(10);
-                if !is_first_run {
-                    assert!(site.shell(&extract).status.success());
-                    site.log(3);
-                }
-                let tool = match name.rsplit('.').next() {
-                    Some("xz") => "xz",
-                    Some("bz2") => "bzip2",
-                    Some("zst") => "zstd -q",
-                    Some("gz") => "gzip",
-                    _ => "cat",
-                };
-                let rotate = format!("{tool} < mail.log > {name} && : > mail.log");
-                assert!(site.shell(&rotate).status.success(), "{rotate}");
-            }
-            site.log(2);
-            for _ in 0..2 {
-                let output = site.shell(&extract);
-                assert_eq!(
-                    (output.status.code(), text(&output.stderr)),
-                    (Some(0), String::new()),
-                    "{names:?}"
-                );
-                site.assert_exact();
-            }
-        }
-    }
-}
-
-#[test]
-fn nul_bytes_before_a_line_are_skipped_and_the_line_counts() {
-    for length in [1, 5000, 3 << 20] {
-        for is_compressed in [false, true] {
-            let mut site = Site::new();
-            site.log(3);
-            site.extract();
-            // copytruncate, but the writer keeps its offset.
-            rename(&site, "mail.log", "mail.log.1");
-            File::create(site.path().join("mail.log")).unwrap().set_len(length).unwrap();
-            site.log(3);
-            if is_compressed {
-                gzip(&site, "mail.log.1");
-                rename(&site, "mail.log", "mail.log.0");
-                gzip(&site, "mail.log.0");
-            }
-            site.extract();
-            site.assert_exact();
-            site.log(2);
-            site.extract();
-            site.assert_exact();
-        }
     }
 }
