@@ -36,9 +36,14 @@ pub struct Args {
 
     /// Give a time stamp without a year the latest year for which it is not after this RFC 3339
     /// time [default: 26 hours, the largest difference of time zones, after the last change of the
-    /// log as mls-tail --framed reports it, else after now]
+    /// log as mls-tail --framed or the file on standard input tells it, else after now, with a
+    /// warning]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) reference_time: Option<DateTime<FixedOffset>>,
+
+    /// Exit with 65 at a time stamp without a year if nothing says when the log was written
+    #[arg(long)]
+    pub require_year: bool,
 
     /// Server name for lines without a host name, as in log files that Postfix or Dovecot write
     /// themselves

@@ -12,10 +12,21 @@
 //!
 //! # Which lines
 //! mls-parse reads the lines of [Postfix's SMTP servers](grammar) and of Dovecot's login processes;
-//! `--daemon` selects one of the two. [`envelope`] lists the formats of logs. A time stamp without
-//! a year gets [the latest year](stamp) for which it is not after `--reference-time`. If a line of
-//! such a program has the words of an attempt but cannot be parsed, mls-parse counts it and warns;
+//! `--daemon` selects one of the two. [`envelope`] lists the formats of logs. If a line of such a
+//! program has the words of an attempt but cannot be parsed, mls-parse counts it and warns;
 //! `--rejects` saves it.
+//!
+//! # Years
+//! A time stamp without a year gets the latest year for which it is not after the log was written.
+//! This time is the first of these that is known:
+//!
+//! 1. `--reference-time`;
+//! 2. the `mtime` of the segment, which `mls-tail --framed` takes from the gzip header or from the
+//!    file;
+//! 3. the last change of the file that standard input is.
+//!
+//! If none is known, as after `zcat`, mls-parse assumes that the log was written now, and warns of
+//! each year that it assumed. With `--require-year` this is an error.
 //!
 //! # Guarantees
 //! Every attempt is one record. Text that a client chooses (user name, mechanism, reverse DNS name)
@@ -42,20 +53,25 @@ mod search;
 mod stats;
 mod unreadable;
 mod workers;
+mod year;
 
 pub use args::Args;
 pub use daemon::{Daemon, is_postfix_server, pieces};
 pub use scan::Scanner;
 pub use stats::Stats;
 
+use std::fs::File;
 use std::io::Write;
+use std::os::fd::AsFd;
 
+use chrono::{DateTime, FixedOffset, Utc};
 use mls_config::Config;
 use mls_diag::Exit;
 use mls_stream::blocks::Blocks;
 use mls_stream::ndjson::Writer;
 
 use unreadable::Unread;
+use year::AssumedYears;
 
 /// Runs the tool.
 ///
@@ -76,9 +92,10 @@ pub fn run(mut args: Args, config: Config) -> anyhow::Result<()> {
         let named = |daemon: &Daemon| config.parse.daemons.contains(&daemon.name().to_owned());
         args.daemon = Daemon::ALL.into_iter().filter(named).collect();
     }
-    let scanner = Scanner::new(&args, &config.filter)?;
+    let scanner = Scanner::new(&args, &config.filter)?.written_at(stdin_written_at());
+    let years = AssumedYears::new(args.require_year);
     let unread = Unread::open(args.rejects.as_deref())?;
-    let stats = workers::run(blocks, &scanner, out, unread)?;
+    let stats = workers::run(blocks, &scanner, out, unread, years)?;
     if let Some(line) = stats.unrecognized() {
         let line = String::from_utf8_lossy(&line[..line.len().min(300)]);
         let why = format!(
@@ -97,4 +114,11 @@ pub fn run(mut args: Args, config: Config) -> anyhow::Result<()> {
         let _ = write!(std::io::stderr(), "{stats}");
     }
     Ok(())
+}
+
+/// The last change of the file that standard input is; none for a pipe or a terminal.
+fn stdin_written_at() -> Option<DateTime<FixedOffset>> {
+    let stdin = File::from(std::io::stdin().as_fd().try_clone_to_owned().ok()?);
+    let file = stdin.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    Some(DateTime::<Utc>::from(file.modified().ok()?).fixed_offset())
 }

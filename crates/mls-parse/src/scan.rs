@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bstr::ByteSlice;
-use chrono::{DateTime, FixedOffset, TimeDelta};
+use chrono::{DateTime, Datelike, FixedOffset, TimeDelta};
 use ipnet::IpNet;
 use mls_config::config::Filter;
 use mls_config::zone::Zone;
@@ -18,7 +18,8 @@ use crate::repetition::{self, Repetition};
 use crate::search::Search;
 use crate::stats::Stats;
 use crate::unreadable::Unreadable;
-use crate::{Args, Daemon, docker, dovecot, envelope};
+use crate::year::AssumedYear;
+use crate::{Args, Daemon, docker, dovecot, envelope, stamp};
 
 /// Reads blocks of lines and appends records. Each thread has its own.
 #[derive(Clone)]
@@ -28,12 +29,16 @@ pub struct Scanner {
     outcomes: Vec<Outcome>,
     zone: Zone,
     reference_time: Option<DateTime<FixedOffset>>,
+    /// When a plain stream was written.
+    written_at: Option<DateTime<FixedOffset>>,
+    require_year: bool,
     server: Option<String>,
     ignore_nets: Vec<IpNet>,
     ignore_users: Vec<String>,
     with_stats: bool,
     stats: Stats,
     unreadable: Vec<Unreadable>,
+    assumed_years: Vec<AssumedYear>,
     /// Whether a plain stream is journal entries; its first line decides.
     pub(crate) is_journal: Option<bool>,
 }
@@ -44,6 +49,8 @@ struct Input<'a> {
     lines: &'a [u8],
     place: Place<'a>,
     clock: Clock,
+    /// Whether the clock only assumes when the lines were written.
+    is_time_assumed: bool,
 }
 
 impl Input<'_> {
@@ -51,6 +58,13 @@ impl Input<'_> {
     fn pos(&self, start: usize) -> Option<String> {
         let offset = self.place.offset + start as u64;
         self.place.segment.map(|segment| format!("{}:{offset}", segment.generation))
+    }
+
+    /// When the line that begins at `start` and has this stamp was written.
+    fn moment<'s>(&self, stamp: Option<&'s [u8]>, start: usize) -> Option<Moment<'s>> {
+        let (stamp, offset) = (stamp?, self.place.offset + start as u64);
+        let assumed_at = (self.is_time_assumed && !stamp::has_year(stamp)).then_some(offset);
+        Some(Moment { date: self.clock.read(stamp)?, assumed_at })
     }
 
     /// The same of a line that may be an entry of the journal.
@@ -67,9 +81,16 @@ impl Input<'_> {
     }
 }
 
+/// The date of a line.
+struct Moment<'a> {
+    date: Timestamp<'a>,
+    /// The offset of the line, if its year is only assumed.
+    assumed_at: Option<u64>,
+}
+
 /// When, where and by which program a message was written.
 struct Origin<'a> {
-    date: Option<Timestamp<'a>>,
+    moment: Option<Moment<'a>>,
     server: Option<Cow<'a, str>>,
     program: Cow<'a, str>,
     pid: Option<u32>,
@@ -91,14 +112,23 @@ impl Scanner {
             outcomes: args.outcome.clone(),
             zone: args.zone.timezone,
             reference_time: args.reference_time,
+            written_at: None,
+            require_year: args.require_year,
             server: args.server.clone(),
             ignore_nets: [args.ignore_net.as_slice(), &filter.ignore_networks].concat(),
             ignore_users: [args.ignore_user.as_slice(), &filter.ignore_users].concat(),
             with_stats: args.stats || log::log_enabled!(log::Level::Info),
             stats: Stats::default(),
             unreadable: Vec::new(),
+            assumed_years: Vec::new(),
             is_journal: None,
         })
+    }
+
+    /// The same scanner for a plain stream that was written at this time, if it is known.
+    #[must_use]
+    pub fn written_at(self, written_at: Option<DateTime<FixedOffset>>) -> Self {
+        Self { written_at, ..self }
     }
 
     /// Reads whole lines and appends the records of those that are attempts to `out`.
@@ -113,11 +143,16 @@ impl Scanner {
             Some(segment) => segment.source == JOURNAL_SOURCE,
             None => *self.is_journal.get_or_insert(lines.starts_with(b"{")),
         };
-        let reference = self.reference_time.unwrap_or_else(|| {
-            place.segment.map_or_else(|| self.zone.now(), |segment| segment.mtime.at())
-                + CLOCKS_DIFFER
-        });
-        let input = Input { lines, place, clock: Clock::new(self.zone, reference) };
+        let written_at = place.segment.map(|segment| segment.mtime.at()).or(self.written_at);
+        let reference = self
+            .reference_time
+            .unwrap_or_else(|| written_at.unwrap_or_else(|| self.zone.now()) + CLOCKS_DIFFER);
+        let input = Input {
+            lines,
+            place,
+            clock: Clock::new(self.zone, reference),
+            is_time_assumed: self.reference_time.is_none() && written_at.is_none(),
+        };
 
         // The hot loop: a search for texts in the whole block, and a look only at the lines that it finds.
         let mut from = self.last_part(&input, out);
@@ -157,7 +192,7 @@ impl Scanner {
         } else if journal && !docker::is_line(line) {
             self.entry(line, input.place, out)
         } else {
-            self.line(input, line, input.pos(start), out)
+            self.line(input, line, start, out)
         };
         if let Err(why) = read {
             self.reject(line, input, start, why);
@@ -168,7 +203,7 @@ impl Scanner {
         &mut self,
         input: &Input<'_>,
         line: &[u8],
-        pos: Option<String>,
+        start: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), &'static str> {
         let line = line.trim_start_with(|c| c == '\0');
@@ -176,12 +211,12 @@ impl Scanner {
         // Without an envelope it is unknown which program wrote the line.
         let envelope = envelope::open(text.as_deref().unwrap_or(line)).ok_or(NO_ENVELOPE)?;
         let origin = Origin {
-            date: envelope.stamp.and_then(|stamp| input.clock.read(stamp)),
+            moment: input.moment(envelope.stamp, start),
             server: envelope.host.map(clean),
             program: clean(envelope.program),
             pid: envelope.pid,
             repeated: envelope.repeated,
-            pos,
+            pos: input.pos(start),
         };
         self.message(origin, envelope.message, out)
     }
@@ -252,7 +287,7 @@ impl Scanner {
             return;
         };
         let origin = Origin {
-            date: count.stamp.and_then(|stamp| input.clock.read(stamp)),
+            moment: input.moment(count.stamp, start),
             server: counted.host.map(clean),
             program: clean(counted.program),
             pid: counted.pid,
@@ -277,7 +312,7 @@ impl Scanner {
         };
         let host = entry.host();
         let mut origin = Origin {
-            date: entry.date(self.zone),
+            moment: entry.date(self.zone).map(|date| Moment { date, assumed_at: None }),
             server: host.as_deref().map(clean),
             program: clean(&program),
             pid: entry.pid(),
@@ -325,7 +360,7 @@ impl Scanner {
             }
             return Ok(());
         }
-        let date = origin.date.as_ref().ok_or(NO_DATE)?;
+        let moment = origin.moment.as_ref().ok_or(NO_DATE)?;
         if self.ignores(&attempt) {
             self.stats.ignored += 1;
             return Ok(());
@@ -333,7 +368,16 @@ impl Scanner {
         if self.with_stats {
             self.stats.event(attempt.outcome, attempt.mechanism.as_deref());
         }
-        let date = date.clone();
+        let date = moment.date.clone();
+        if let Some(offset) = moment.assumed_at {
+            let year = date.at().year();
+            if self.assumed_years.iter().all(|known| known.year != year) {
+                self.assumed_years.push(AssumedYear { year, offset });
+            }
+            if self.require_year {
+                return Ok(());
+            }
+        }
         self.record(date, origin, attempt).write_line(out);
         Ok(())
     }
@@ -390,6 +434,11 @@ impl Scanner {
     /// The lines that could not be read since the last call.
     pub(crate) fn take_unreadable(&mut self) -> Vec<Unreadable> {
         std::mem::take(&mut self.unreadable)
+    }
+
+    /// The years that were assumed since the last call.
+    pub(crate) fn take_assumed_years(&mut self) -> Vec<AssumedYear> {
+        std::mem::take(&mut self.assumed_years)
     }
 
     /// What was seen so far.

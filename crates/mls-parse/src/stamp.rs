@@ -46,6 +46,14 @@ pub fn is_absolute(stamp: &[u8]) -> bool {
     }
 }
 
+/// Whether a stamp names its year, or a point in time.
+#[must_use]
+pub(crate) fn has_year(stamp: &[u8]) -> bool {
+    let is_named = |word: &[u8]| is_year(word) || is_date(word);
+    matches!(stamp.first(), Some(b'@' | b'0'..=b'9'))
+        || stamp.split(|byte| *byte == b' ').any(is_named)
+}
+
 /// Whether a stamp is that of asctime(3): `Mon Jun  1 00:00:45 2026`.
 pub(crate) fn ends_in_a_year(stamp: &[u8]) -> bool {
     stamp.rsplit(|byte| *byte == b' ').next().is_some_and(is_year) && stamp.contains(&b':')
@@ -246,6 +254,24 @@ mod tests {
             "12345 vm",
         ] {
             assert_eq!(split(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn only_a_bsd_stamp_can_lack_its_year() {
+        for (stamp, has) in [
+            ("Jun  1 00:00:45", false),
+            ("Mon Jun  1 00:00:45.123", false),
+            ("févr. 21 00:00:45", false),
+            ("Jun  1 2025 00:00:45", true),
+            ("Jun  1 00:00:45 2025", true),
+            ("2025 Jun  1 00:00:45", true),
+            ("Thu 2026-11-26 00:30:46 CET", true),
+            ("2026-11-21T07:11:22", true),
+            ("1795245082.212047", true),
+            ("@400000006745d6a20c9a1b00", true),
+        ] {
+            assert_eq!(has_year(stamp.as_bytes()), has, "{stamp}");
         }
     }
 

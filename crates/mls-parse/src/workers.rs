@@ -13,6 +13,7 @@ use mls_stream::blocks::{Batch, Block, Blocks};
 use mls_stream::ndjson::Writer;
 
 use crate::unreadable::{Unread, Unreadable};
+use crate::year::{AssumedYear, AssumedYears};
 use crate::{Scanner, Stats};
 
 /// More threads would only wait for each other to read.
@@ -37,6 +38,7 @@ struct Reading {
 struct Writing {
     out: Writer,
     unread: Unread,
+    years: AssumedYears,
     /// Number of batches that were written.
     batches: u64,
     stats: Stats,
@@ -48,10 +50,11 @@ pub(crate) fn run(
     scanner: &Scanner,
     out: Writer,
     unread: Unread,
+    years: AssumedYears,
 ) -> anyhow::Result<Stats> {
     let shared = Arc::new(Shared {
         reading: Mutex::new(Reading { blocks: Some(blocks), batches: 0, is_journal: None }),
-        writing: Mutex::new(Writing { out, unread, batches: 0, stats: Stats::default() }),
+        writing: Mutex::new(Writing { out, unread, years, batches: 0, stats: Stats::default() }),
         written: Condvar::new(),
     });
     let (sender, results) = mpsc::channel();
@@ -90,7 +93,8 @@ impl Shared {
                 }
             }
             // An error waits, too, until all earlier batches have been written.
-            self.write(number, &mut out, scanner.take_unreadable())?;
+            let years = scanner.take_assumed_years();
+            self.write(number, &mut out, scanner.take_unreadable(), &years)?;
             batch = read?;
         }
         lock(&self.writing).stats.add(scanner.stats());
@@ -122,6 +126,7 @@ impl Shared {
         number: u64,
         records: &mut Vec<u8>,
         unreadable: Vec<Unreadable>,
+        years: &[AssumedYear],
     ) -> anyhow::Result<()> {
         let mut writing = lock(&self.writing);
         while writing.batches != number {
@@ -131,6 +136,7 @@ impl Shared {
         // The writer's buffer is empty between batches.
         writing.out.with(|buffer| std::mem::swap(buffer, records))?;
         writing.out.flush()?;
+        writing.years.add(years)?;
         writing.batches += 1;
         drop(writing);
         self.written.notify_all();

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bzip2::bufread::MultiBzDecoder;
 use bzip2::write::BzEncoder;
@@ -27,6 +29,9 @@ pub enum Compression {
 
 /// Largest memory of a decoder in bytes. `xz -9` needs 65 MiB.
 const MAX_MEMORY: u32 = 96 << 20;
+
+/// So many compressed bytes are read at once.
+const PACKED: usize = 128 * 1024;
 
 impl Compression {
     pub(crate) const ALL: [Self; 4] = [Self::Gzip, Self::Xz, Self::Bzip2, Self::Zstd];
@@ -67,7 +72,7 @@ impl Compression {
 
     /// Decompresses `packed`, which may consist of several members, streams or frames.
     pub fn decoder(self, packed: impl Read + Send + 'static) -> Box<dyn Read + Send> {
-        let packed = BufReader::with_capacity(128 * 1024, packed);
+        let packed = BufReader::with_capacity(PACKED, packed);
         match self {
             Self::Gzip => Box::new(MultiGzDecoder::new(packed)),
             Self::Xz => Box::new(XzReader::new_mem_limit(packed, true, MAX_MEMORY / 1024)),
@@ -106,6 +111,52 @@ impl Compression {
             }
         }
         Ok(())
+    }
+}
+
+/// The newest MTIME (RFC 1952, section 2.3.1) of the gzip members that were read: the last change of the log
+/// that gzip(1) compressed.
+#[derive(Clone, Debug, Default)]
+pub struct CompressedAt(Arc<AtomicU32>);
+
+impl CompressedAt {
+    /// A member does not tell its time.
+    const UNKNOWN: u32 = u32::MAX;
+
+    /// The year 1992, in which gzip was written. Some programs write a small constant for "no time".
+    const FIRST: u32 = 694_224_000;
+
+    pub(crate) fn gzip_reader<R: Read + Send>(&self, packed: R) -> impl Read + Send + use<R> {
+        let packed = BufReader::with_capacity(PACKED, packed);
+        DatedGzip { content: MultiGzDecoder::new(packed), newest: self.clone() }
+    }
+
+    /// Nanoseconds since 1970; `None` if the lines are not compressed by gzip, or a header of it does not tell.
+    #[must_use]
+    pub fn nanoseconds(&self) -> Option<i64> {
+        let seconds = self.0.load(Ordering::Relaxed);
+        (seconds != 0 && seconds != Self::UNKNOWN).then(|| i64::from(seconds) * 1_000_000_000)
+    }
+
+    fn see(&self, mtime: u32) {
+        let mtime = if mtime < Self::FIRST { Self::UNKNOWN } else { mtime };
+        self.0.fetch_max(mtime, Ordering::Relaxed);
+    }
+}
+
+/// Decompresses gzip and looks at the header of each member.
+struct DatedGzip<R> {
+    content: MultiGzDecoder<R>,
+    newest: CompressedAt,
+}
+
+impl<R: BufRead> Read for DatedGzip<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.content.read(buffer)?;
+        if let Some(header) = self.content.header() {
+            self.newest.see(header.mtime());
+        }
+        Ok(n)
     }
 }
 

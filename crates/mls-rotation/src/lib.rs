@@ -65,7 +65,7 @@ mod surplus;
 
 pub use chain::{Chain, Layout, is_rotated_from};
 pub use committed::Committed;
-pub use compression::Compression;
+pub use compression::{CompressedAt, Compression};
 pub use file::{ChainFile, FileStat};
 pub use lines::{Lines, Piece};
 pub use position::{Point, Position};

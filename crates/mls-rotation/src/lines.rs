@@ -7,7 +7,7 @@ use mls_event::MAX_LINE;
 use mls_state::cursor_file::WINDOW;
 
 use crate::Compression;
-use crate::compression::is_damage;
+use crate::compression::{CompressedAt, is_damage};
 use crate::file::FileRange;
 
 /// A position in the decompressed bytes.
@@ -18,6 +18,7 @@ pub struct Lines {
     end: usize,
     at_end: bool,
     damage: Option<io::Error>,
+    compressed_at: CompressedAt,
     position: u64,
     window: Vec<u8>,
 }
@@ -42,7 +43,9 @@ impl Lines {
         limit: u64,
     ) -> io::Result<Self> {
         let packed = FileRange { file: file.try_clone()?, offset: 0, end: u64::MAX };
+        let compressed_at = CompressedAt::default();
         let content: Box<dyn Read + Send> = match compression {
+            Some(Compression::Gzip) => Box::new(compressed_at.gzip_reader(packed)),
             Some(method) => method.decoder(packed),
             None => Box::new(packed),
         };
@@ -53,6 +56,7 @@ impl Lines {
             end: 0,
             at_end: false,
             damage: None,
+            compressed_at,
             position: 0,
             window: Vec::new(),
         })
@@ -74,6 +78,12 @@ impl Lines {
     #[must_use]
     pub fn damage(&self) -> Option<&io::Error> {
         self.damage.as_ref()
+    }
+
+    /// What gzip tells about the age of the lines that were read.
+    #[must_use]
+    pub fn compressed_at(&self) -> CompressedAt {
+        self.compressed_at.clone()
     }
 
     /// Reads the next `length` bytes, or fewer if there are fewer.

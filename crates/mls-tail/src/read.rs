@@ -111,8 +111,12 @@ impl OpenFile<'_, '_> {
         &mut self.log.state_mut().generations[self.k]
     }
 
-    fn segment(&self, offset: u64, length: u64) -> Segment<'static> {
-        let mtime = DateTime::from_timestamp_nanos(self.file().stat.mtime).fixed_offset();
+    /// `compressed_at` is what a gzip header tells. No line is newer than that, nor than the last change of the file: a copy
+    /// without the times of the files is newer than its lines, and a file may get its old time back after compression.
+    fn segment(&self, offset: u64, length: u64, compressed_at: Option<i64>) -> Segment<'static> {
+        let changed = self.file().stat.mtime;
+        let written = compressed_at.map_or(changed, |compressed| compressed.min(changed));
+        let mtime = DateTime::from_timestamp_nanos(written).fixed_offset();
         Segment {
             source: self.log.name.to_owned(),
             generation: self.generation().name.clone(),
@@ -200,7 +204,7 @@ impl OpenFile<'_, '_> {
         if !is_same {
             return Ok(Sent::Changed);
         }
-        delivery.out.bytes(&self.segment(offset, bytes.len() as u64), &[&bytes])?;
+        delivery.out.bytes(&self.segment(offset, bytes.len() as u64, None), &[&bytes])?;
         Ok(Sent::UpTo(window))
     }
 
@@ -216,7 +220,7 @@ impl OpenFile<'_, '_> {
             return Ok(Sent::Nothing);
         }
         let window = Window::read(self.file(), end).or_exit(Exit::IoErr)?;
-        delivery.out.range(&self.segment(offset, end - offset), &self.file().file)?;
+        delivery.out.range(&self.segment(offset, end - offset, None), &self.file().file)?;
         // Sending waits for the reader: meanwhile the file may have been truncated, and have grown again.
         if Window::read(self.file(), end).or_exit(Exit::IoErr)? == window
             && self.is_after_position(&window).or_exit(Exit::IoErr)?
@@ -240,6 +244,7 @@ impl OpenFile<'_, '_> {
         let head = self.file().head().or_exit(Exit::IoErr)?;
         let mut lines = self.file().lines().or_exit(Exit::IoErr)?;
         lines.skip_to(self.generation().offset).or_exit(Exit::IoErr)?;
+        let compressed_at = lines.compressed_at();
         loop {
             let offset = lines.position();
             match lines.next().or_exit(Exit::IoErr)? {
@@ -255,7 +260,8 @@ impl OpenFile<'_, '_> {
                     // A record is a line: the last one gets the newline that the file lacks.
                     let newline: &[u8] = if lines.ends_with(b"\n") { b"" } else { b"\n" };
                     let length = (lines.len() + newline.len()) as u64;
-                    delivery.out.bytes(&self.segment(offset, length), &[lines, newline])?;
+                    let segment = self.segment(offset, length, compressed_at.nanoseconds());
+                    delivery.out.bytes(&segment, &[lines, newline])?;
                 }
             }
             let end = lines.position();

@@ -1,0 +1,44 @@
+//! Years that time stamps leave out and that nothing in the input tells.
+
+use std::collections::BTreeSet;
+
+use mls_diag::Exit;
+
+/// A year that a stamp got from the time of the run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AssumedYear {
+    pub(crate) year: i32,
+    /// Offset in the plain stream of the first line that got it.
+    pub(crate) offset: u64,
+}
+
+/// What to do about assumed years: warn of each, or end the run.
+pub(crate) struct AssumedYears {
+    is_error: bool,
+    /// At most as many as [`Clock`](crate::clock::Clock) tries, so a hostile log cannot cause many warnings.
+    known: BTreeSet<i32>,
+}
+
+impl AssumedYears {
+    pub(crate) fn new(is_error: bool) -> Self {
+        Self { is_error, known: BTreeSet::new() }
+    }
+
+    /// Warns of the years that are new.
+    ///
+    /// # Errors
+    /// Exit 65 for the first one if years are required.
+    pub(crate) fn add(&mut self, years: &[AssumedYear]) -> anyhow::Result<()> {
+        const WHAT: &str = "time stamps have no year, and nothing says when they were written";
+        const CURE: &str = "give --reference-time, or read the file with mls-tail --framed";
+        for AssumedYear { year, offset } in years {
+            if self.is_error {
+                return Err(Exit::DataErr.error(format!("stdin, byte {offset}: {WHAT}; {CURE}")));
+            }
+            if self.known.insert(*year) {
+                log::warn!("stdin, byte {offset}: {WHAT}: {year} is assumed; {CURE}");
+            }
+        }
+        Ok(())
+    }
+}
