@@ -27,7 +27,8 @@ pub struct Segment<'a> {
     pub offset: u64,
     /// Number of raw bytes that follow, at least 1.
     pub length: u64,
-    /// When the file was last written. No line of the segment is newer.
+    /// When the file was last written, or what the header of its gzip member says if that is earlier. No line of
+    /// the segment is newer.
     #[serde(borrow)]
     pub mtime: Timestamp<'a>,
     /// The [last lines](last_lines) before the segment, which an earlier segment contained; empty at the

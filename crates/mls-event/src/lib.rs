@@ -33,7 +33,7 @@
 //! | `user` | string or null | the text after `sasl_username=`; `(unavailable)` becomes null |
 //! | `reason` | string or null | the text between `failed:` and `, sasl_username=` |
 //! | `queue_id` | string | Postfix's queue ID of the message that the client sent after a login |
-//! | `pos` | string | `GENERATION:OFFSET` of the line; only in a framed pipeline; opaque |
+//! | `pos` | string | the [identity of the line](#pos-the-identity-of-a-line), `GENERATION:OFFSET`; only in a framed pipeline |
 //!
 //! `mls-enrich` adds these five members. It always adds all of them; unknown values are null.
 //!
@@ -47,6 +47,27 @@
 //!
 //! Only `failure` is recorded as a failed login. `aborted` and `error` become neither a row nor an
 //! alert.
+//!
+//! # `pos`: the identity of a line
+//!
+//! The same line has the same `pos` in every copy of its file: after rotation renamed the file, after
+//! compression, in the copy that `copytruncate` makes, and in a copy that ends earlier. So a reader of
+//! many logs can drop lines that it has read already.
+//!
+//! GENERATION is made of the first line of the file, without its newline and at most 4096 bytes of it:
+//! the first 16 hexadecimal digits of its SHA-256. OFFSET is the offset of the line's first byte in the
+//! file, in (decompressed) bytes. If a container runtime has written the line in parts, it is the
+//! offset of the last part. For the systemd journal, GENERATION is the sequence ID of the journal file,
+//! and OFFSET is the number of the entry.
+//!
+//! Two limits are known:
+//!
+//! - Different files can begin with the same line, above all if stamps have no year. Then different
+//!   lines can have the same `pos`. Compare `server`, `service`, `pid` and the seconds of `date` too
+//!   before you drop a line. If mls-tail reads both files with one cursor, it calls the second one
+//!   `GENERATION-2`.
+//! - The last line of a compressed file may lack its newline, because the file was cut. mls-tail reads
+//!   it as it is, so its record can be shorter than that of the whole line with the same `pos`.
 //!
 //! # `alert`: something to act on
 //!
@@ -68,6 +89,11 @@
 //! | `aso` | string | optional: as in `auth` |
 //! | `hostname` | string | optional: as in `auth` |
 //! | `evidence` | string | optional: a sentence that explains why the login is suspicious |
+//!
+//! # A schema for programs
+//!
+//! `/usr/share/maillogsentinel/schema.json` is a JSON Schema of the records. It is generated from the
+//! same tables as the tools.
 //!
 //! # Columns of the CSV
 //!
@@ -91,7 +117,7 @@
 //! | type | members | meaning |
 //! |---|---|---|
 //! | `begin` | `base`: integer | first record; the sequence number of the cursor that the source started from, 0 if there was none |
-//! | `segment` | `source`, `generation`: string; `offset`, `length`: integer, bytes; `mtime`: RFC 3339; `before`: string, may be missing | exactly `length` raw bytes follow the newline; `source` is an absolute path, or `journal` if the bytes are lines of `journalctl -o json`; `before` holds the last lines before the segment, at most 2 KiB (a line that counts repetitions refers to an earlier line, which may be in another segment or run); mls-parse consumes the record |
+//! | `segment` | `source`, `generation`: string; `offset`, `length`: integer, bytes; `mtime`: RFC 3339; `before`: string, may be missing | exactly `length` raw bytes follow the newline; `source` is an absolute path, or `journal` if the bytes are lines of `journalctl -o json`; `mtime` is the last change of the file, or the time in its gzip header if that is earlier, and no line of the segment is newer; `before` holds the last lines before the segment, at most 2 KiB (a line that counts repetitions refers to an earlier line, which may be in another segment or run); mls-parse consumes the record |
 //! | `gap` | `source`, `reason`: string; `generation`: string or null; `offset`: integer or null | part of the source could not be read |
 //! | `checkpoint` | `cursor`: any | a barrier: `cursor` covers the data of all earlier records, and only the source understands it |
 //! | `end` | | last record; a stream without it was cut off |
@@ -101,6 +127,8 @@
 // The manual page mls-event(5) ends here.
 
 //! # In Rust
+//!
+//! [`schema::document`] is the JSON Schema of the records, which `schema.json` of this crate holds.
 //!
 //! This crate does no I/O. A tool reads lines with `mls_stream::ndjson` and gives each line to
 //! [`Record::parse`], or to [`Members::parse`] if the tool only adds members.
@@ -116,6 +144,7 @@ mod fast_path;
 mod finding;
 mod members;
 mod record;
+pub mod schema;
 mod table;
 mod text;
 mod timestamp;

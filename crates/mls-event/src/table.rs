@@ -29,6 +29,16 @@ macro_rules! members {
             /// The names of the members, in the order in which they are written.
             pub const MEMBERS: &'static [&'static str] = &[$(stringify!($name)),*];
 
+            /// Adds each member to the schema of the record.
+            pub(crate) fn describe(schema: &mut $crate::schema::Object) {
+                $(schema.member(
+                    stringify!($name),
+                    <$value as $crate::value::Value>::schema(),
+                    members!(@required $presence),
+                );)*
+                $(schema.group($group_type::MEMBERS, $group_type::describe);)?
+            }
+
             /// Appends each member as `,"name":value`.
             pub fn write_members(&self, out: &mut Vec<u8>) {
                 $(members!(@write $presence, self.$name, $name, out);)*
@@ -63,6 +73,12 @@ macro_rules! members {
                 })
             }
         }
+    };
+    (@required always) => {
+        true
+    };
+    (@required optional) => {
+        false
     };
     (@write always, $value:expr, $name:ident, $out:ident) => {
         $out.extend_from_slice(concat!(",\"", stringify!($name), "\":").as_bytes());

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::fast_path::Rest;
 use crate::members::{Members, write_json};
@@ -21,6 +22,9 @@ pub(crate) trait Value<'a>: Sized {
 
     /// Reads any JSON text that the type allows. `None` is a member that the record does not have.
     fn from_json(json: Option<&'a str>) -> Result<Self, Cow<'static, str>>;
+
+    /// The JSON Schema of the values that [`write`](Value::write) writes.
+    fn schema() -> serde_json::Value;
 }
 
 /// The value of the member `name`.
@@ -63,6 +67,10 @@ impl<'a> Value<'a> for Option<Cow<'a, str>> {
         let text: Option<Text<'a>> = json.map_or(Ok(None), parse)?;
         Ok(text.map(|Text(text)| text))
     }
+
+    fn schema() -> serde_json::Value {
+        json!({"type": ["string", "null"]})
+    }
 }
 
 impl<'a> Value<'a> for Timestamp<'a> {
@@ -76,6 +84,10 @@ impl<'a> Value<'a> for Timestamp<'a> {
 
     fn from_json(json: Option<&'a str>) -> Result<Self, Cow<'static, str>> {
         required(json)
+    }
+
+    fn schema() -> serde_json::Value {
+        json!({"type": "string", "format": "date-time"})
     }
 }
 
@@ -96,6 +108,10 @@ impl<'a> Value<'a> for Option<IpAddr> {
         let ip: Option<IpAddr> = json.map_or(Ok(None), parse)?;
         Ok(ip.map(|ip| ip.to_canonical()))
     }
+
+    fn schema() -> serde_json::Value {
+        json!({"type": ["string", "null"], "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]})
+    }
 }
 
 /// A count of at least 1. It is 1 if the record does not have the member.
@@ -110,6 +126,10 @@ impl<'a> Value<'a> for u32 {
 
     fn from_json(json: Option<&'a str>) -> Result<Self, Cow<'static, str>> {
         json.map_or(Ok(1), |json| parse::<NonZeroU32>(json).map(NonZeroU32::get))
+    }
+
+    fn schema() -> serde_json::Value {
+        json!({"type": "integer", "minimum": 1, "maximum": u32::MAX})
     }
 }
 
@@ -127,6 +147,10 @@ macro_rules! numbers {
 
             fn from_json(json: Option<&'a str>) -> Result<Self, Cow<'static, str>> {
                 json.map_or(Ok(None), parse)
+            }
+
+            fn schema() -> serde_json::Value {
+                json!({"type": ["integer", "null"], "minimum": 0, "maximum": <$number>::MAX})
             }
         })*
     };
@@ -176,6 +200,10 @@ macro_rules! words {
 
             fn from_json(json: Option<&'a str>) -> Result<Self, std::borrow::Cow<'static, str>> {
                 $crate::value::required(json)
+            }
+
+            fn schema() -> serde_json::Value {
+                serde_json::json!({"type": "string", "enum": Self::ALL.map(Self::name)})
             }
         }
     };
