@@ -1,0 +1,326 @@
+#!/usr/bin/env python3
+"""Adds mail logs to an archive: Parquet files of all login attempts, partitioned by day.
+
+    spark-submit scripts/spark-archive.py ARCHIVE LOG...
+
+LOG is a file, a pattern such as 'hdfs:///logs/*/mail.log*', or @FILE with one of these on each line. Each log is one task:
+mls-tail | mls-parse | mls-enrich --no-dns. crates/GUIDE.md, section "Archives", explains the columns and the cost.
+
+A line that is already in the archive is not added again, so a run that died, or had logs that failed, can be repeated.
+Exit codes: 0 if all logs were added, 1 if some were not (their names are printed), 75 if another run is adding logs.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from datetime import date, datetime, timedelta, timezone
+
+from pyspark import SparkFiles, TaskContext
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+# On a worker, Spark puts the module into the search path.
+sys.path.insert(0, HERE)
+import mls_archive  # noqa: E402
+
+SCHEMAS = [
+    os.path.join(HERE, "..", "crates", "mls-event", "schema.json"),
+    os.path.join(HERE, "schema.json"),
+    "/usr/share/maillogsentinel/schema.json",
+]
+
+# With `pos`, what a line is recognized by. Two files can begin with the same line, and then `pos` alone is not enough.
+# A zone or a year that was read differently changes `date`, but not its seconds.
+IDENTITY = ["pos", "server", "service", "pid", "second"]
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, fromfile_prefix_chars="@")
+    parser.add_argument("archive", metavar="ARCHIVE", help="directory of the archive, created if it is missing")
+    parser.add_argument("logs", metavar="LOG", nargs="+")
+    parser.add_argument("--schema", metavar="FILE", help="JSON Schema of the records [default: the installed one]")
+    mls_archive.add_options(parser)
+    options = parser.parse_args()
+    mls_archive.find_tools(options, HERE)
+    spark = SparkSession.builder.appName("spark-archive").config("spark.sql.session.timeZone", "UTC").getOrCreate()
+    spark.sparkContext.addPyFile(os.path.join(HERE, "mls_archive.py"))
+    archive = Archive(spark, options.archive)
+    try:
+        with archive:
+            return add(spark, archive, options)
+    except Busy as busy:
+        print(f"spark-archive: error: {busy}", file=sys.stderr)
+        return 75
+    finally:
+        spark.stop()
+
+
+def add(spark, archive, options):
+    """Adds the logs and returns the exit code."""
+    started = time.monotonic()
+    logs, errors = find_logs(spark, options.logs)
+    record = record_type(options.schema)
+    staged = archive.staging + "/records"
+    stage(spark, logs, record, staged, options)
+    records = spark.read.parquet(staged)
+    summaries = {row.log: json.loads(row.summary)
+                 for row in records.where("summary is not null").select("log", "summary").collect()}
+    errors += [summaries[log]["error"] for log in sorted(summaries) if "error" in summaries[log]]
+    good = {log: summary for log, summary in summaries.items() if "error" not in summary}
+    names = {log: name for log, name, _, _ in logs}
+    for log in sorted(good):
+        errors += [f"{names[log]}: only a part was added: {damage}" for damage in good[log]["damage"]]
+    check_counts(records, good)
+    rows = to_rows(spark, records, logs, good, record)
+    days = [row.day for row in rows.select("day").distinct().collect()]
+    added = archive.add(without_copies(rows), days)
+    total = {key: sum(summary[key] for summary in good.values()) for key in ("lines", "events", "rejects")}
+    for error in errors:
+        print(f"spark-archive: error: {error}", file=sys.stderr)
+    print(f"{len(good)} logs read, {len(errors)} errors, {total['lines']:,} lines, {total['events']:,} events, "
+          f"{total['rejects']:,} rejects, {added:,} new rows, {time.monotonic() - started:.1f} s")
+    return 1 if errors else 0
+
+
+# ---- which logs
+
+def find_logs(spark, patterns):
+    """The logs as (number, name, size, milliseconds since 1970), and an error for each pattern that matches nothing."""
+    jvm, conf = spark._jvm, spark._jsc.sc().hadoopConfiguration()
+    found, errors = {}, []
+    for pattern in patterns:
+        path = jvm.org.apache.hadoop.fs.Path(pattern)
+        matches = path.getFileSystem(conf).globStatus(path)
+        files = [status for status in matches or [] if status.isFile()]
+        if not files:
+            errors.append(f"{pattern}: no such file")
+        for status in files:
+            found[status.getPath().toString()] = (status.getLen(), status.getModificationTime())
+    # The largest first: no worker is left with a large log at the end.
+    order = sorted(found, key=lambda name: (-found[name][0], name))
+    return [(number, name, *found[name]) for number, name in enumerate(order)], errors
+
+
+# ---- the tasks
+
+def stage(spark, logs, record, path, options):
+    """Runs one task a log, and writes records and summaries to `path`. Only whole tasks are written."""
+    context = spark.sparkContext
+    pipeline = mls_archive.commands(options)
+    tries = max_failures(context)
+    # For file systems that only Spark knows.
+    settings = [(key[len("spark.hadoop."):], value) for key, value in context.getConf().getAll()
+                if key.startswith("spark.hadoop.")]
+    tasks = context.parallelize(logs, max(1, len(logs))).mapPartitions(
+        lambda entries: (row for entry in entries for row in read_log(entry, pipeline, settings, tries)))
+    blocks = T.StructType([
+        T.StructField("log", T.IntegerType()),
+        T.StructField("block", T.BinaryType()),
+        T.StructField("summary", T.StringType()),
+    ])
+    lines = spark.createDataFrame(tasks, blocks, verifySchema=False).select(
+        "log", "summary", F.explode_outer(F.split(F.col("block").cast("string"), "\n")).alias("line"))
+    auth = F.col("line").startswith(mls_archive.AUTH.decode())
+    lines.where(auth | F.col("summary").isNotNull()).select(
+        "log", "summary", F.from_json("line", record).alias("record"), F.length("line").alias("length"),
+    ).write.parquet(path)
+
+
+def read_log(entry, pipeline, settings, tries):
+    """Yields (log, block of records, summary) of one log. The summary is last."""
+    number, name, _size, mtime = entry
+    with tempfile.TemporaryDirectory(prefix="mls-archive-") as scratch:
+        try:
+            path = local_path(name) or fetch(name, mtime, scratch, settings)
+            log = mls_archive.Log(name, path, pipeline)
+            for block in log.blocks():
+                yield number, block, None
+            summary = {"lines": log.lines, "events": log.events, "rejects": log.rejects, "damage": log.damage}
+        except mls_archive.ToolFailed as failure:
+            # Spark repeats a task that raises, and gives up the whole job after the last try.
+            if not failure.is_permanent and TaskContext.get().attemptNumber() + 1 < tries:
+                raise
+            summary = {"error": str(failure)}
+        yield number, None, json.dumps(summary)
+
+
+def max_failures(context):
+    """How often Spark tries a task."""
+    master = context.master
+    if master.startswith("local["):
+        return int(master.rstrip("]").split(",")[1]) if "," in master else 1
+    return 1 if master == "local" else int(context.getConf().get("spark.task.maxFailures", "4"))
+
+
+def local_path(name):
+    return name[len("file:"):].replace("//", "", 1) if name.startswith("file:") else None
+
+
+def fetch(name, mtime, scratch, settings):
+    """Copies a log from a file system that only Spark knows, without reading it here."""
+    path = os.path.join(scratch, os.path.basename(name))
+    # Settings can be secrets, which must not be arguments of a command. The shell demands a file of this name.
+    conf = os.path.join(scratch, "core-site.xml")
+    with open(os.open(conf, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
+        file.write(site_xml(settings))
+    # Jars of --packages and --jars are where Spark puts the files of a job.
+    jars = [os.path.join(directory, "*") for directory in (os.path.join(spark_home(), "jars"), SparkFiles.getRootDirectory())]
+    class_path = [directory for directory in (os.environ.get("HADOOP_CONF_DIR"), scratch) if directory] + jars
+    java = os.path.join(os.environ["JAVA_HOME"], "bin", "java") if os.environ.get("JAVA_HOME") else "java"
+    # The copy needs little: no large heap, no compiler that pays only in long runs.
+    command = [java, "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", ":".join(class_path),
+               "org.apache.hadoop.fs.FsShell", "-conf", conf, "-get", name, path]
+    run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if run.returncode != 0:
+        said = run.stderr[-mls_archive.KEPT:].decode("utf-8", "replace").strip()
+        raise mls_archive.ToolFailed(f"{name}: it cannot be copied: {said}", False)
+    os.utime(path, (mtime / 1000, mtime / 1000))
+    return path
+
+
+def site_xml(settings):
+    from xml.sax.saxutils import escape
+    properties = "".join(f"<property><name>{escape(key)}</name><value>{escape(value)}</value></property>" for key, value in settings)
+    return f"<configuration>{properties}</configuration>"
+
+
+def spark_home():
+    if "SPARK_HOME" in os.environ:
+        return os.environ["SPARK_HOME"]
+    from pyspark.find_spark_home import _find_spark_home
+    return _find_spark_home()
+
+
+# ---- the columns
+
+def record_type(path):
+    """Spark's type of an `auth` record, from the JSON Schema."""
+    path = path or next(filter(os.path.exists, SCHEMAS), SCHEMAS[-1])
+    with open(path, encoding="utf-8") as file:
+        members = json.load(file)["$defs"]["auth"]["properties"]
+    return T.StructType([T.StructField(name, column_type(member)) for name, member in members.items()])
+
+
+def column_type(member):
+    types = member["type"] if isinstance(member["type"], list) else [member["type"]]
+    if "integer" in types:
+        return T.IntegerType() if member["maximum"] < 2**31 else T.LongType()
+    return T.StringType()
+
+
+def check_counts(records, good):
+    """Every record that the tools wrote must have become a row with a date."""
+    counts = {row.log: row["count"] for row in records.where("record.date is not null").groupBy("log").count().collect()}
+    for log, summary in good.items():
+        if counts.get(log, 0) != summary["events"]:
+            raise RuntimeError(f"log {log}: {summary['events']} records became {counts.get(log, 0)} rows")
+
+
+def to_rows(spark, records, logs, good, record):
+    """The rows of the archive, in which a line can still occur several times."""
+    origins = spark.createDataFrame(
+        [(log, name, datetime.fromtimestamp(mtime / 1000, timezone.utc)) for log, name, _, mtime in logs if log in good],
+        "log int, path string, file_time timestamp")
+    # A leap second is the last second of its minute.
+    at = F.try_to_timestamp(F.regexp_replace("record.date", ":60(?=[.+Z-])", ":59"))
+    others = [F.col(f"record.{field.name}") for field in record if field.name != "date"]
+    return records.where("record.date is not null").join(F.broadcast(origins), "log").select(
+        F.to_date(at).alias("day"), at.alias("date"), *others, "path", "file_time", "length",
+        F.pmod(F.unix_micros(at), F.lit(60_000_000)).alias("second"))
+
+
+def without_copies(rows):
+    """Each line once."""
+    # Of copies of a line, the one with the earliest date is right: a copy of the file can only be younger. A line that was
+    # cut at the end of a file is shorter than the whole one.
+    best = F.struct("date", -F.col("length"), "path")
+    return rows.groupBy(*IDENTITY).agg(F.min_by(F.struct(*rows.columns), best).alias("row")).select("row.*")
+
+
+# ---- the archive
+
+class Busy(Exception):
+    """Another run holds the archive."""
+
+
+class Archive:
+    """The directory: `day=YYYY-MM-DD/*.parquet`. Readers skip names that begin with `_`."""
+
+    def __init__(self, spark, directory):
+        self.spark, self.directory, self.run = spark, directory.rstrip("/"), uuid.uuid4().hex
+        self.staging = f"{self.directory}/_staging/{self.run}"
+        self.jvm = spark._jvm
+        self.fs = self.path().getFileSystem(spark._jsc.sc().hadoopConfiguration())
+
+    def path(self, name=""):
+        return self.jvm.org.apache.hadoop.fs.Path(f"{self.directory}/{name}" if name else self.directory)
+
+    def __enter__(self):
+        self.fs.mkdirs(self.path())
+        try:
+            self.fs.create(self.path("_lock"), False).close()
+        except Exception as error:
+            if not self.fs.exists(self.path("_lock")):
+                raise
+            raise Busy(f"{self.directory}/_lock exists: another run is adding logs; if no run is active, delete that file") from error
+        # What dead runs left.
+        self.fs.delete(self.path("_staging"), True)
+        return self
+
+    def __exit__(self, *_error):
+        self.fs.delete(self.path("_staging"), True)
+        self.fs.delete(self.path("_lock"), False)
+
+    def days(self):
+        """The days that the archive has."""
+        names = (status.getPath().getName() for status in self.fs.listStatus(self.path()))
+        return [date.fromisoformat(name[4:]) for name in names if name.startswith("day=")]
+
+    def add(self, rows, days):
+        """Adds the rows that are not there yet, and returns their number. All of them are of these days.
+
+        The new files are complete before the first of them appears, and each appears at once by its rename. If the run dies
+        between two renames, the next run finds the rows of the first one here and adds only the others.
+        """
+        known = self.known(days)
+        if known is not None:
+            same = [rows[name].eqNullSafe(known[name]) for name in IDENTITY]
+            rows = rows.join(known, same, "left_anti")
+        rows = rows.drop("second", "length")
+        new = self.staging + "/new"
+        rows.hint("rebalance", "day").sortWithinPartitions("day", "date").write.partitionBy("day").parquet(new)
+        written = [status for status in self.fs.globStatus(self.path(f"_staging/{self.run}/new/day=*/*.parquet")) or []]
+        if not written:
+            return 0
+        added = self.spark.read.parquet(new).count()
+        for status in written:
+            source = status.getPath()
+            day = source.getParent().getName()
+            self.fs.mkdirs(self.path(day))
+            # The name holds the run, so that it is new.
+            if not self.fs.rename(source, self.path(f"{day}/{self.run}-{source.getName()}")):
+                raise RuntimeError(f"{source.toString()} could not be renamed")
+        return added
+
+    def known(self, days):
+        """What identifies the rows of the archive that may be copies of rows of these days. Only the year of a date can
+        differ, and the zone: so the same days of all years, and the days beside them."""
+        near = {(day + timedelta(days=n)).strftime("%m-%d") for day in days for n in (-1, 0, 1)}
+        names = [f"{self.directory}/day={day}" for day in self.days() if day.strftime("%m-%d") in near]
+        if not names:
+            return None
+        known = self.spark.read.option("basePath", self.directory).parquet(*names)
+        return known.select("pos", "server", "service", "pid",
+                            F.pmod(F.unix_micros("date"), F.lit(60_000_000)).alias("second"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
