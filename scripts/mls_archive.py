@@ -158,6 +158,11 @@ def count(name, stats):
     return int(found[1])
 
 
+def printable(text):
+    """A message for a terminal: names of files and lines of logs can hold escape sequences."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def find_tools(options, directory):
     """Uses the tools of this source tree or package if --tools does not say where they are."""
     if options.tools is None and shutil.which("mls-parse") is None:

@@ -84,7 +84,7 @@ def add(spark, archive, options):
     added = archive.add(without_copies(rows), days)
     total = {key: sum(summary[key] for summary in good.values()) for key in ("lines", "events", "rejects")}
     for error in errors:
-        print(f"spark-archive: error: {error}", file=sys.stderr)
+        print(f"spark-archive: error: {mls_archive.printable(error)}", file=sys.stderr)
     print(f"{len(good)} logs read, {len(errors)} errors, {total['lines']:,} lines, {total['events']:,} events, "
           f"{total['rejects']:,} rejects, {added:,} new rows, {time.monotonic() - started:.1f} s")
     return 1 if errors else 0
