@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction};
 use ipnet::IpNet;
+use mls_config::config::Logins;
 use mls_config::zone::Zone;
 use mls_event::Outcome;
 
@@ -35,16 +36,57 @@ pub fn strict() -> Arg {
 /// Returns the parser of a flag that takes outcomes. It accepts the outcomes in `accepted`.
 #[must_use]
 pub fn outcomes<const N: usize>(accepted: [Outcome; N]) -> impl TypedValueParser<Value = Outcome> {
-    let value = |outcome: Outcome| {
-        PossibleValue::new(outcome.name()).help(match outcome {
-            Outcome::Failure => "The login failed",
-            Outcome::Success => "The login succeeded",
-            Outcome::Aborted => "The client gave up before it sent a password",
-            Outcome::Error => "The server could not check the password: a temporary failure",
-        })
-    };
     PossibleValuesParser::new(accepted.map(value))
         .try_map(|name| Outcome::from_name(&name).ok_or("unknown outcome"))
+}
+
+fn value(outcome: Outcome) -> PossibleValue {
+    PossibleValue::new(outcome.name()).help(match outcome {
+        Outcome::Failure => "The login failed",
+        Outcome::Success => "The login succeeded",
+        Outcome::Aborted => "The client gave up before it sent a password",
+        Outcome::Error => "The server could not check the password: a temporary failure",
+    })
+}
+
+/// A value of a flag that selects attempts by their outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Selected {
+    /// Attempts with this outcome.
+    Outcome(Outcome),
+    /// What the configuration says to record.
+    Recorded,
+}
+
+const RECORDED: &str = "recorded";
+
+/// Returns the parser of a flag that takes outcomes, or `recorded`.
+#[must_use]
+pub fn selected() -> impl TypedValueParser<Value = Selected> {
+    let recorded = PossibleValue::new(RECORDED)
+        .help("What --config records: failures, and logins if `[logins]` record is yes");
+    PossibleValuesParser::new(Outcome::ALL.map(value).into_iter().chain([recorded])).try_map(
+        |name| {
+            let outcome = Outcome::from_name(&name).map(Selected::Outcome);
+            outcome.or((name == RECORDED).then_some(Selected::Recorded)).ok_or("unknown outcome")
+        },
+    )
+}
+
+/// Returns the outcomes that the values of a flag select.
+#[must_use]
+pub fn selected_outcomes(selected: &[Selected], logins: &Logins) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    for one in selected {
+        match one {
+            Selected::Outcome(outcome) => outcomes.push(*outcome),
+            Selected::Recorded => {
+                outcomes.push(Outcome::Failure);
+                outcomes.extend(logins.record.then_some(Outcome::Success));
+            }
+        }
+    }
+    outcomes
 }
 
 /// Parses the value of a flag that takes a network or an address. Bits after the length of the prefix

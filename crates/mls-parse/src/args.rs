@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, FixedOffset};
 use clap::Parser;
 use ipnet::IpNet;
-use mls_event::Outcome;
+use mls_cli::Selected;
 
 use crate::Daemon;
 
@@ -23,9 +23,9 @@ pub struct Args {
         value_name = "LIST",
         value_delimiter = ',',
         default_value = "failure",
-        value_parser = mls_cli::outcomes(Outcome::ALL)
+        value_parser = mls_cli::selected()
     )]
-    pub(crate) outcome: Vec<Outcome>,
+    pub(crate) outcome: Vec<Selected>,
 
     /// Mail servers whose lines to read [default: `[parse] daemons` of --config, else both]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]

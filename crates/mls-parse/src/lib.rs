@@ -65,6 +65,7 @@ use std::io::Write;
 use std::os::fd::AsFd;
 
 use chrono::{DateTime, FixedOffset, Utc};
+use mls_cli::{Selected, selected_outcomes};
 use mls_config::Config;
 use mls_diag::Exit;
 use mls_stream::blocks::Blocks;
@@ -92,6 +93,8 @@ pub fn run(mut args: Args, config: Config) -> anyhow::Result<()> {
         let named = |daemon: &Daemon| config.parse.daemons.contains(&daemon.name().to_owned());
         args.daemon = Daemon::ALL.into_iter().filter(named).collect();
     }
+    let outcomes = selected_outcomes(&args.outcome, &config.logins);
+    args.outcome = outcomes.into_iter().map(Selected::Outcome).collect();
     let scanner = Scanner::new(&args, &config.filter)?.written_at(stdin_written_at());
     let years = AssumedYears::new(args.require_year);
     let unread = Unread::open(args.rejects.as_deref())?;

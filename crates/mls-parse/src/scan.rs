@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use bstr::ByteSlice;
 use chrono::{DateTime, Datelike, FixedOffset, TimeDelta};
 use ipnet::IpNet;
-use mls_config::config::Filter;
+use mls_cli::selected_outcomes;
+use mls_config::config::{Filter, Logins};
 use mls_config::zone::Zone;
 use mls_event::{Auth, Body, JOURNAL_SOURCE, Outcome, Timestamp, clean};
 use mls_stream::blocks::Place;
@@ -106,10 +107,12 @@ impl Scanner {
     pub fn new(args: &Args, filter: &Filter) -> anyhow::Result<Self> {
         let daemons =
             if args.daemon.is_empty() { Daemon::ALL.to_vec() } else { args.daemon.clone() };
+        // `run` has replaced the value that needs the configuration.
+        let outcomes = selected_outcomes(&args.outcome, &Logins::default());
         Ok(Self {
-            search: Search::new(&daemons, &args.outcome)?,
+            search: Search::new(&daemons, &outcomes)?,
             daemons,
-            outcomes: args.outcome.clone(),
+            outcomes,
             zone: args.zone.timezone,
             reference_time: args.reference_time,
             written_at: None,
