@@ -1,7 +1,9 @@
 //! Many mail servers in one database: what is stored, who may store it, and how it is read back.
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue should stop")]
 
-use mls_tests::servers::{Kind, Server};
+use std::process::Stdio;
+
+use mls_tests::servers::{Kind, Server, make_certificates};
 use mls_tests::{Site, text};
 use serde_json::Value;
 
@@ -148,7 +150,7 @@ fn migrate_adds_columns_to_tables_of_an_older_version_once() {
         assert!(messages.contains("add it with mls-sql migrate"), "{messages}");
         let migrate = format!("MLS_INFO=1 mls-sql migrate --url '{url}'");
         let messages = text(&site.shell(&migrate).stderr);
-        assert!(messages.contains("added 11 columns"), "{kind:?}: {messages}");
+        assert!(messages.contains("added 13 columns"), "{kind:?}: {messages}");
         let messages = text(&site.shell(&migrate).stderr);
         assert!(messages.contains("migrated nothing"), "{kind:?}: {messages}");
         succeed(&site, &load);
@@ -300,12 +302,174 @@ fn stolen_server_of_a_fleet_can_neither_read_nor_change_nor_forge() {
     assert!(output.status.success());
     let sequences = "SELECT source, sequence FROM maillogsentinel_events_cursor ORDER BY source";
     assert_eq!(server.query(sequences), "mx1\t2\nmx2\t2\n");
-    // Under the name of another server it cannot commit.
+    // A source of its own does not disturb the source of the same name of another server.
     let mut thief = Site::new();
     thief.log(3);
-    let messages = fail(&thief, 75, &pipeline(&url("mx1"), "mx2", "mail.log", "--adopt"));
-    assert!(messages.contains("belongs to another user of the database"), "{messages}");
-    assert_eq!(server.query(rows), "mx1\tmx1\t25\nmx2\tmx2\t25\n");
+    succeed(&thief, &pipeline(&url("mx1"), "mx2", "mail.log", ""));
+    let all = format!("{rows}, 2");
+    assert_eq!(server.query(&all), "mx1\tmx1\t25\nmx1\tmx2\t3\nmx2\tmx2\t25\n");
+    let by_rows =
+        "SELECT loaded_by, source, loaded_rows FROM maillogsentinel_events_cursor ORDER BY 1, 2";
+    assert_eq!(server.query(by_rows), "mx1\tmx1\t25\nmx1\tmx2\t3\nmx2\tmx2\t25\n");
+    // The rows of other machines stay unknown to it.
+    let output = as_mx1("SELECT * FROM maillogsentinel_events_of_machine('0123456789abcdef')");
+    assert_eq!((output.status.success(), text(&output.stdout)), (true, String::new()));
+}
+
+#[test]
+fn server_with_a_new_role_does_not_load_its_log_again() {
+    let (mut site, server) = (Site::new(), Server::new(Kind::Postgresql));
+    let _ = server.query(&succeed(&site, "mls-sql schema --fleet --dialect postgresql"));
+    let _ = server.query(
+        "CREATE ROLE old LOGIN IN ROLE maillogsentinel_events_loader; \
+         CREATE ROLE new LOGIN IN ROLE maillogsentinel_events_loader",
+    );
+    let url = |role: &str| server.url().replacen("mls@", &format!("{role}@"), 1);
+    site.log(20);
+    succeed(&site, &pipeline(&url("old"), "mx1", "mail.log", ""));
+    let messages = fail(&site, 78, &pipeline(&url("new"), "mx1", "mail.log", ""));
+    let cure = "UPDATE maillogsentinel_events_cursor SET loaded_by = 'NEW USER' WHERE source = 'mx1' AND loaded_by = 'old'";
+    assert!(messages.contains(cure), "{messages}");
+    let messages = fail(&site, 78, &pipeline(&url("new"), "mx2", "mail.log", ""));
+    assert!(messages.contains("run mls-sql rename-source mx1 mx2"), "{messages}");
+    let _ = server.query(&cure.replace("NEW USER", "new"));
+    site.log(5);
+    succeed(&site, &pipeline(&url("new"), "mx1", "mail.log", ""));
+    let rows = "SELECT loaded_by, count(*) FROM maillogsentinel_events GROUP BY 1 ORDER BY 1";
+    assert_eq!(server.query(rows), "new\t5\nold\t20\n");
+}
+
+#[test]
+fn role_that_holds_the_lock_of_a_month_is_named_and_delays_no_other_month() {
+    let (site, server) = (Site::new(), Server::new(Kind::Postgresql));
+    let _ = server.query(&succeed(&site, "mls-sql schema --fleet --dialect postgresql"));
+    let _ = server.query(
+        "CREATE ROLE mx1 LOGIN IN ROLE maillogsentinel_events_loader; \
+         CREATE ROLE thief LOGIN IN ROLE maillogsentinel_events_loader; \
+         ALTER FUNCTION maillogsentinel_events_partition SET lock_timeout = '1s'",
+    );
+    let url = |role: &str| server.url().replacen("mls@", &format!("{role}@"), 1);
+    let mut thief = server.client("mls");
+    let hold = "BEGIN; SELECT maillogsentinel_events_partition('2001-01-01'); SELECT pg_sleep(600)";
+    let mut thief = thief.args([hold, "-U", "thief"]).stderr(Stdio::null()).spawn().unwrap();
+    let sleeps = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    while server.query(sleeps).trim() != "1" {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let event = |date: &str| {
+        format!("{{\"v\":1,\"type\":\"auth\",\"date\":\"{date}\",\"outcome\":\"failure\"}}\n")
+    };
+    site.write("now", &event(&chrono::Utc::now().to_rfc3339()));
+    site.write("old", &event("2001-02-01T00:00:00Z"));
+    let load = |file: &str| format!("mls-sql load --url '{}' < {file}", url("mx1"));
+    succeed(&site, &load("now"));
+    let messages = fail(&site, 75, &load("old"));
+    let why = "partition maillogsentinel_events_2001_02 cannot be created while a transaction of another role holds a lock: thief (pid ";
+    assert!(messages.contains(why), "{messages}");
+    thief.kill().unwrap();
+    thief.wait().unwrap();
+    let _ = server.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'",
+    );
+    while server.query(sleeps).trim() != "0" {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    succeed(&site, &load("old"));
+    assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events").trim(), "2");
+}
+
+#[test]
+fn error_of_the_table_of_cursors_is_not_called_another_pipeline() {
+    for kind in [Kind::Postgresql, Kind::Mariadb] {
+        let (server, mut site) = (Server::new(kind), Site::new());
+        site.log(3);
+        succeed(&site, &pipeline(&server.url(), "mx1", "mail.log", ""));
+        let _ = server.query(
+            "ALTER TABLE maillogsentinel_events_cursor ADD CONSTRAINT few CHECK (loaded_rows < 4)",
+        );
+        site.log(3);
+        let messages = fail(&site, 65, &pipeline(&server.url(), "mx1", "mail.log", ""));
+        assert!(messages.contains("moving the position in"), "{kind:?}: {messages}");
+        assert!(messages.contains("few"), "{kind:?}: {messages}");
+        assert!(!messages.contains("another pipeline"), "{kind:?}: {messages}");
+    }
+}
+
+#[test]
+fn log_is_not_loaded_into_a_table_that_imported_files_have_filled() {
+    for kind in Kind::ALL {
+        let (server, mut site) = (Server::new(kind), Site::new());
+        let url = server.url();
+        site.log(3);
+        succeed(
+            &site,
+            &format!(
+                "mls-parse < mail.log | mls-sql export --dialect {} --dir sql",
+                kind.dialect()
+            ),
+        );
+        succeed(&site, &format!("mls-sql import sql --url '{url}'"));
+        let messages = fail(&site, 78, &pipeline(&url, "mx1", "mail.log", ""));
+        assert!(messages.contains("has rows without a source"), "{kind:?}: {messages}");
+        succeed(&site, &pipeline(&url, "mx1", "mail.log", "--table other"));
+        succeed(&site, &pipeline(&url, "mx1", "mail.log", "--adopt"));
+        let count = server.query("SELECT count(*) FROM maillogsentinel_events");
+        assert_eq!(count.trim(), "6", "{kind:?}");
+    }
+}
+
+#[test]
+fn status_says_what_was_loaded_and_when() {
+    for kind in Kind::ALL {
+        let (server, mut site) = (Server::new(kind), Site::new());
+        let url = server.url();
+        let status =
+            |site: &Site| succeed(site, &format!("mls-sql status --url '{url}' --source mx1"));
+        let said = status(&site);
+        assert!(said.contains("does not exist yet; mls-sql load creates it"), "{kind:?}: {said}");
+        for rows in [3, 5] {
+            site.log(rows);
+            succeed(&site, &pipeline(&url, "mx1", "mail.log", ""));
+        }
+        let said = status(&site);
+        assert!(said.contains("\nsource: mx1\nrows: 8\nlast_commit: "), "{kind:?}: {said}");
+        let time = said.trim().rsplit(' ').next().unwrap();
+        let time = chrono::DateTime::parse_from_rfc3339(time).unwrap();
+        let age = chrono::Utc::now() - time.to_utc();
+        assert!((-1..60).contains(&age.num_seconds()), "{kind:?}: {said}");
+    }
+}
+
+#[test]
+fn export_files_of_two_hosts_with_one_name_differ() {
+    if !mls_tests::is_root() {
+        return mls_tests::skip("only root can change the name and the ID of a machine");
+    }
+    let mut site = Site::new();
+    for machine in ["0", "1"] {
+        site.log(2);
+        site.write("id", &machine.repeat(32));
+        let clock = mls_tests::wrong_clock("'@2026-06-01 00:00:00'");
+        succeed(
+            &site,
+            &format!(
+                "tail -n 4 mail.log | mls-parse > records; \
+                 unshare --mount --uts bash -c 'hostname mx; mount --bind id /etc/machine-id; \
+                   {} mls-sql export --dir sql < records'",
+                clock.replace('\'', "\"")
+            ),
+        );
+    }
+    let names = succeed(&site, "ls sql");
+    let names: Vec<_> = names.lines().collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    let without_machine = |name: &str| {
+        let (time, rest) = name.split_once("_mx-").unwrap();
+        (time.to_owned(), rest[8..].to_owned())
+    };
+    assert_eq!(without_machine(names[0]), without_machine(names[1]));
+    succeed(&site, "mls-sql import sql --url sqlite:events.db");
+    assert_eq!(succeed(&site, "mls-sql dump --url sqlite:events.db").lines().count(), 4);
 }
 
 #[test]
@@ -325,9 +489,14 @@ fn partitions_are_made_by_load_and_dropped_by_prune() {
     let partitions = || {
         server.query(
             "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid \
-                      WHERE inhparent = 'maillogsentinel_events'::regclass ORDER BY 1",
+                      WHERE inhparent = 'maillogsentinel_events'::regclass AND relname < 'maillogsentinel_events_2025_04' ORDER BY 1",
         )
     };
+    // The schema has made the partitions of the coming months, and prune makes them again.
+    let this_month = chrono::Utc::now().format("maillogsentinel_events_%Y_%m").to_string();
+    let has_this_month = || server.query("SELECT relname FROM pg_class").contains(&this_month);
+    assert!(has_this_month());
+    let _ = server.query(&format!("DROP TABLE {this_month}"));
     assert_eq!(partitions(), "maillogsentinel_events_2025_01\nmaillogsentinel_events_2025_02\n");
     let prune = |before: &str| {
         succeed(
@@ -337,8 +506,14 @@ fn partitions_are_made_by_load_and_dropped_by_prune() {
     };
     prune("2025-01-31");
     assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events").trim(), "3");
+    assert!(has_this_month());
+    // The catalog says what a partition holds, not its name.
+    let _ = server.query(
+        "ALTER TABLE maillogsentinel_events_2025_02 RENAME TO maillogsentinel_events_1999_01; \
+         ALTER TABLE maillogsentinel_events_2025_01 RENAME TO \"it's \"\"old\"\"\"",
+    );
     prune("2025-02-01");
-    assert_eq!(partitions(), "maillogsentinel_events_2025_02\n");
+    assert_eq!(partitions(), "maillogsentinel_events_1999_01\n");
     assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events").trim(), "1");
 }
 
@@ -372,31 +547,10 @@ fn server_shows_a_certificate_and_gets_the_role_of_its_name() {
     let (mut site, mut server) = (Site::new(), Server::new(Kind::Postgresql));
     let _ = server.query(&succeed(&site, "mls-sql schema --fleet --dialect postgresql"));
     let _ = server.query("CREATE ROLE mx1 LOGIN IN ROLE maillogsentinel_events_loader");
-    succeed(
-        &site,
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem; \
-         for name in localhost mx1 mx2; do \
-           openssl req -newkey rsa:2048 -nodes -subj /CN=$name -addext subjectAltName=DNS:$name -keyout $name.key -out $name.csr && \
-           openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -copy_extensions copy -out $name.pem || exit 1; \
-         done",
-    );
-    server.kill();
-    for name in ["localhost.key", "localhost.pem", "ca.pem"] {
-        server.write(name, &site.read(name));
-    }
-    server.write(
-        "data/pg_hba.conf",
-        "hostssl all mx1 127.0.0.1/32 cert\nhost all mls 127.0.0.1/32 trust\n",
-    );
-    let file = |name: &str| server.directory().join(name).display().to_string();
-    let flags = [
-        "ssl=on".to_owned(),
-        format!("ssl_key_file={}", file("localhost.key")),
-        format!("ssl_cert_file={}", file("localhost.pem")),
-        format!("ssl_ca_file={}", file("ca.pem")),
-    ];
-    let flags: Vec<_> = flags.iter().flat_map(|flag| ["-c", flag.as_str()]).collect();
-    server.start_with(&flags);
+    let names = ["localhost", "mx1", "mx2"].map(str::to_owned);
+    succeed(&site, &make_certificates(&names));
+    let flags = server.ask_for_certificates(site.path(), &names[1..]);
+    server.start_with(&flags.iter().map(String::as_str).collect::<Vec<_>>());
     site.log(20);
     let url = |name: &str| {
         format!(
@@ -410,10 +564,30 @@ fn server_shows_a_certificate_and_gets_the_role_of_its_name() {
     // The certificate of another server, and none at all.
     let load = |url: &str| format!("mls-parse < mail.log | mls-sql load --url '{url}'");
     let messages = fail(&site, 77, &load(&url("mx2")));
-    assert!(messages.contains("certificate authentication failed for user \"mx1\""), "{messages}");
+    let refused = |role: &str| format!("certificate authentication failed for user \"{role}\"");
+    assert!(messages.contains(&refused("mx1")), "{messages}");
     let (without, _) =
         url("mx1").split_once("&sslcert").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
     let messages = fail(&site, 77, &load(&without));
     assert!(messages.contains("certificate"), "{messages}");
     assert_eq!(server.query(rows), "mx1\t20\n");
+    // The same from the configuration.
+    let conf = format!(
+        "[database]\ndb_type = postgresql\nmode = load\nsource = mx1\ndb_host = localhost\ndb_port = {}\ndb_name = mls\n\
+         db_user = mx1\nssl_root = ca.pem\nssl_cert = mx1.pem\nssl_key = mx1.key\n",
+        server.port()
+    );
+    site.write("conf", &conf);
+    let status = "mls-sql status --config conf";
+    assert!(succeed(&site, status).contains("source: mx1\nrows: 20\n"));
+    // An authority that has not signed the certificate of the server.
+    site.write("wrong", &conf.replace("= ca.pem", "= mx2.pem"));
+    let messages = fail(&site, 69, "mls-sql status --config wrong");
+    assert!(messages.contains("certificate"), "{messages}");
+    site.write("wrong", &conf.replace("mx1.key", "").replace("ssl_key = ", ""));
+    let messages = fail(&site, 78, "mls-sql status --config wrong");
+    assert!(messages.contains("ssl_cert and ssl_key need each other"), "{messages}");
+    succeed(&site, "chmod 644 mx1.key");
+    let messages = fail(&site, 77, status);
+    assert!(messages.contains("everybody may read ssl_key mx1.key (mode 0644)"), "{messages}");
 }

@@ -156,6 +156,33 @@ impl Server {
         }
     }
 
+    /// Lets PostgreSQL show a certificate, and ask the roles of a fleet for theirs: `names` are their names.
+    /// `localhost.key`, `localhost.pem` and `ca.pem` are in the folder `certificates`.
+    ///
+    /// Returns the flags for [`start_with`](Self::start_with).
+    #[must_use]
+    pub fn ask_for_certificates(&mut self, certificates: &Path, names: &[String]) -> Vec<String> {
+        self.kill();
+        for name in ["localhost.key", "localhost.pem", "ca.pem"] {
+            self.write(name, &std::fs::read_to_string(certificates.join(name)).unwrap());
+        }
+        let roles = names.join(",");
+        self.write(
+            "data/pg_hba.conf",
+            &format!("hostssl all {roles} 127.0.0.1/32 cert\nhost all mls 127.0.0.1/32 trust\n"),
+        );
+        let file = |name: &str| self.directory().join(name).display().to_string();
+        [
+            "ssl=on".to_owned(),
+            format!("ssl_key_file={}", file("localhost.key")),
+            format!("ssl_cert_file={}", file("localhost.pem")),
+            format!("ssl_ca_file={}", file("ca.pem")),
+        ]
+        .into_iter()
+        .flat_map(|flag| ["-c".to_owned(), flag])
+        .collect()
+    }
+
     /// Stops it as a power failure would.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -248,6 +275,22 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// The shell command that makes an authority `ca.pem`, and a certificate `NAME.pem` with its key `NAME.key`
+/// for each name.
+#[must_use]
+pub fn make_certificates(names: &[String]) -> String {
+    format!(
+        "key='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'; \
+         openssl req -x509 $key -days 2 -subj /CN=authority -keyout ca.key -out ca.pem 2>> openssl.log && \
+         for name in {}; do \
+           openssl req $key -subj /CN=$name -addext subjectAltName=DNS:$name -keyout $name.key -out $name.csr 2>> openssl.log && \
+           openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -copy_extensions copy \
+             -out $name.pem 2>> openssl.log || exit 1; \
+         done; chmod 600 *.key",
+        names.join(" ")
+    )
 }
 
 /// The programs of the newest PostgreSQL that is installed.

@@ -20,6 +20,22 @@ pub fn protect_memory() {
     }
 }
 
+/// Checks that not everybody may read a file with a secret. `key`, such as `ssl_key`, is for messages.
+///
+/// # Errors
+/// Exit 77 if everybody may read the file, 66 if it does not exist.
+pub fn check_readers(key: &str, path: &Path) -> anyhow::Result<()> {
+    let shown = path.display();
+    let mode = std::fs::metadata(path).with_context(|| format!("looking at {key} {shown}"))?.mode();
+    if mode & 0o004 == 0 {
+        return Ok(());
+    }
+    Err(Exit::NoPerm.error(format!(
+        "everybody may read {key} {shown} (mode {:04o}); run: chmod 600 {shown}",
+        mode & 0o7777
+    )))
+}
+
 /// Returns the first line of a password file. `key`, such as `smtp_password_file`, is for messages.
 ///
 /// # Errors
@@ -27,14 +43,8 @@ pub fn protect_memory() {
 /// exist.
 pub fn read(key: &str, path: &Path) -> anyhow::Result<String> {
     protect_memory();
+    check_readers(key, path)?;
     let shown = path.display();
-    let mode = std::fs::metadata(path).with_context(|| format!("looking at {key} {shown}"))?.mode();
-    if mode & 0o004 != 0 {
-        return Err(Exit::NoPerm.error(format!(
-            "everybody may read {key} {shown} (mode {:04o}); run: chmod 600 {shown}",
-            mode & 0o7777
-        )));
-    }
     let text = std::fs::read_to_string(path).with_context(|| format!("reading {key} {shown}"))?;
     match text.lines().next() {
         Some(line) if !line.is_empty() && line.len() < MAX_PASSWORD => Ok(line.to_owned()),

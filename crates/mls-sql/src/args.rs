@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use mls_cli::outcomes;
+use mls_cli::{Selected, outcomes, selected_outcomes};
+use mls_config::config::Logins;
 use mls_config::moment::Moment;
 use mls_event::Outcome;
 
@@ -55,6 +56,13 @@ pub(crate) enum Command {
     },
     /// Print the position that load has committed, for mls-tail --cursor-file <(mls-sql cursor)
     Cursor {
+        #[command(flatten)]
+        database: DatabaseFlags,
+        #[command(flatten)]
+        source: SourceFlag,
+    },
+    /// Print what load has committed: the database, the source, the rows, and the time of the last commit
+    Status {
         #[command(flatten)]
         database: DatabaseFlags,
         #[command(flatten)]
@@ -124,7 +132,7 @@ pub(crate) enum Command {
         /// --config: `sql_state.offset` in its `state_dir`]
         #[arg(long, value_name = "FILE")]
         cursor_file: Option<PathBuf>,
-        /// Name of the source to write into each row [default: none]
+        /// Name of the source to write into each row [default: from --config, else none]
         #[arg(long, value_name = "NAME")]
         source: Option<String>,
         #[command(flatten)]
@@ -168,8 +176,8 @@ pub(crate) struct DatabaseFlags {
 /// The source of the events.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SourceFlag {
-    /// Name under which the position is stored; give each mail server its own [default: this
-    /// machine's name]
+    /// Name under which the position is stored; give each mail server its own [default: from --config,
+    /// else this machine's name]
     #[arg(long, value_name = "NAME")]
     pub(crate) source: Option<String>,
 
@@ -188,9 +196,15 @@ pub(crate) struct OutcomeFlag {
         value_name = "LIST",
         value_delimiter = ',',
         default_value = "failure",
-        value_parser = outcomes(Outcome::ALL)
+        value_parser = mls_cli::selected()
     )]
-    pub(crate) outcome: Vec<Outcome>,
+    outcome: Vec<Selected>,
+}
+
+impl OutcomeFlag {
+    pub(crate) fn outcomes(&self, logins: &Logins) -> Vec<Outcome> {
+        selected_outcomes(&self.outcome, logins)
+    }
 }
 
 const EXAMPLES: &str = "\

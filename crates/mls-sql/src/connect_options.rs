@@ -124,15 +124,34 @@ impl ConnectOptions {
                 sqlite_file(path, "")
                     .map_err(|why| Exit::Config.error(format!("[database] db_path: {why}")))
             }
-            DbType::Postgresql => Ok(Self::Postgresql(verified_postgresql(with_address!(
-                PgConnectOptions::new().database(name),
-                settings
-            )))),
-            DbType::Mysql => Ok(Self::Mysql(verified_mysql(with_address!(
-                MySqlConnectOptions::new().database(name),
-                settings
-            )))),
+            DbType::Postgresql => {
+                let options = with_address!(PgConnectOptions::new().database(name), settings);
+                let mut options = verified_postgresql(options);
+                if let Some(root) = &settings.ssl_root {
+                    options = options.ssl_root_cert(root).ssl_mode(PgSslMode::VerifyFull);
+                }
+                if let Some((cert, key)) = client_certificate(settings)? {
+                    options = options.ssl_client_cert(cert).ssl_client_key(key);
+                }
+                Ok(Self::Postgresql(options))
+            }
+            DbType::Mysql => {
+                let options = with_address!(MySqlConnectOptions::new().database(name), settings);
+                let mut options = verified_mysql(options);
+                if let Some(root) = &settings.ssl_root {
+                    options = options.ssl_ca(root).ssl_mode(MySqlSslMode::VerifyIdentity);
+                }
+                if let Some((cert, key)) = client_certificate(settings)? {
+                    options = options.ssl_client_cert(cert).ssl_client_key(key);
+                }
+                Ok(Self::Mysql(options))
+            }
         }
+    }
+
+    /// Whether there is something to connect to: `false` only for an SQLite file that does not exist.
+    pub(crate) fn exists(&self) -> bool {
+        !matches!(self, Self::Sqlite(path) if !path.exists())
     }
 
     /// Returns where the server listens; `None` for SQLite.
@@ -186,6 +205,20 @@ impl ConnectOptions {
             }
         }
     }
+}
+
+/// Returns the files of the certificate that this machine shows, and of its key.
+///
+/// # Errors
+/// Exit 78 if only one of them is set. Exit 77 if everybody may read the key.
+fn client_certificate(settings: &Settings) -> anyhow::Result<Option<(&Path, &Path)>> {
+    let (cert, key) = match (&settings.ssl_cert, &settings.ssl_key) {
+        (Some(cert), Some(key)) => (cert, key),
+        (None, None) => return Ok(None),
+        _ => return Err(Exit::Config.error("[database] ssl_cert and ssl_key need each other")),
+    };
+    secret::check_readers("ssl_key", key)?;
+    Ok(Some((cert, key)))
 }
 
 fn bad_url(why: &dyn std::fmt::Display) -> anyhow::Error {

@@ -8,7 +8,9 @@ use serde_json::Value;
 
 use crate::connect_options::ConnectOptions;
 use crate::database::Database;
-use crate::error_class::ErrorClass;
+use crate::dialect::Dialect;
+use crate::fleet;
+use crate::mapping::LOADED_BY;
 use crate::schema::Table;
 use crate::source::{Source, logs};
 
@@ -28,7 +30,8 @@ pub(crate) fn load(
     }
     database.check_cursor_columns(table, &columns)?;
     let text = database.dialect.text(&source.name);
-    let rows = read(database, table, &format!("source = {text}"))?;
+    let from = format!("{} WHERE source = {text}", database.dialect.name(&table.cursor()));
+    let rows = read(database, table, &from)?;
     let Some(Committed { cursor, machine, .. }) = rows.into_iter().next() else { return Ok(None) };
     match (&machine, &source.machine) {
         (Some(theirs), Some(ours)) if theirs != ours && !source.adopt => {
@@ -48,26 +51,29 @@ struct Committed {
     source: String,
     cursor: CursorFile,
     machine: Option<String>,
+    loaded_by: Option<String>,
 }
 
-fn read(database: &mut Database, table: &Table, filter: &str) -> anyhow::Result<Vec<Committed>> {
-    let name = table.cursor();
-    let quoted = database.dialect.name(&name);
-    let sql = format!("SELECT source, position, machine FROM {quoted} WHERE {filter}");
+/// Reads the positions `FROM` something.
+fn read(database: &mut Database, table: &Table, from: &str) -> anyhow::Result<Vec<Committed>> {
+    let sql = format!("SELECT source, position, machine, {LOADED_BY} FROM {from}");
     let rows = database.rows(&sql);
     let rows = rows.map_err(|error| database.failed(&error, "reading the positions in"))?;
     let committed = |row: Vec<Option<String>>| {
-        let [source, position, machine] = row.try_into().ok().context("it has no position")?;
+        let columns: Result<[_; 4], _> = row.try_into();
+        let [source, position, machine, loaded_by] = columns.ok().context("it has no position")?;
         let source = source.unwrap_or_default();
-        let cursor = CursorFile::from_json(position.unwrap_or_default().as_bytes())
-            .with_context(|| format!("table {name} in {}, source {source}", database.shown))?;
-        Ok(Committed { source, cursor, machine })
+        let cursor = CursorFile::from_json(position.unwrap_or_default().as_bytes());
+        let cursor = cursor.with_context(|| {
+            format!("table {} in {}, source {source}", table.cursor(), database.shown)
+        })?;
+        Ok(Committed { source, cursor, machine, loaded_by })
     };
     rows.into_iter().map(committed).collect::<anyhow::Result<_>>().or_exit(Exit::Config)
 }
 
-/// Moves the position from commit `base` to the next one, in the open transaction. Returns the new
-/// sequence number.
+/// Moves the position from commit `base` to the next one, in the open transaction, which has inserted
+/// `rows`. Returns the new sequence number.
 ///
 /// # Errors
 /// Exit 75 if another pipeline has moved it since `base`. Exit 78 if this is the first commit of the
@@ -78,38 +84,48 @@ pub(crate) fn advance(
     source: &Source,
     base: u64,
     cursor: Value,
+    rows: u64,
 ) -> anyhow::Result<u64> {
     if base == 0 && !source.adopt {
-        refuse_renamed(database, table, source, &cursor)?;
+        refuse_loaded(database, table, source, &cursor)?;
     }
     let next = CursorFile::next(base, cursor, None);
     let dialect = database.dialect;
     let (name, source_text) = (dialect.name(&table.cursor()), dialect.text(&source.name));
     let (sequence, position) = (next.sequence, dialect.text(&next.to_json()));
     let machine = source.machine.as_ref().map_or("NULL".to_owned(), |id| dialect.text(id));
+    let now = match dialect {
+        Dialect::Sqlite => "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')",
+        Dialect::Postgresql => "now()",
+        Dialect::Mysql => "UTC_TIMESTAMP()",
+    };
     let sql = if base == 0 {
         format!(
-            "INSERT INTO {name} (source, sequence, position, machine) \
-             VALUES ({source_text}, {sequence}, {position}, {machine})"
+            "INSERT INTO {name} (source, sequence, position, machine, loaded_rows, committed_at) \
+             VALUES ({source_text}, {sequence}, {position}, {machine}, {rows}, {now})"
         )
     } else {
         format!(
-            "UPDATE {name} SET sequence = {sequence}, position = {position}, machine = {machine} \
+            "UPDATE {name} SET sequence = {sequence}, position = {position}, machine = {machine}, \
+             loaded_rows = loaded_rows + {rows}, committed_at = {now} \
              WHERE source = {source_text} AND sequence = {base}"
         )
     };
     match database.execute(&sql) {
         Ok(1) => Ok(sequence),
         Ok(_) => Err(overtaken(database, source)),
-        Err(error) if ErrorClass::of(&error) == ErrorClass::Data => {
-            Err(overtaken(database, source))
-        }
+        Err(error) if is_duplicate(&error) => Err(overtaken(database, source)),
         Err(error) => Err(database.failed(&error, "moving the position in")),
     }
 }
 
-/// A host that was renamed must not load its log a second time.
-fn refuse_renamed(
+fn is_duplicate(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.is_unique_violation())
+}
+
+/// A host must not load its log a second time: neither after it was renamed, nor as another user of the
+/// database.
+fn refuse_loaded(
     database: &mut Database,
     table: &Table,
     source: &Source,
@@ -117,11 +133,27 @@ fn refuse_renamed(
 ) -> anyhow::Result<()> {
     let Some(machine) = &source.machine else { return Ok(()) };
     let ours = logs(cursor);
-    let filter = format!("machine = {}", database.dialect.text(machine));
-    let others = read(database, table, &filter)?;
+    let machine = database.dialect.text(machine);
+    let own = format!("{} WHERE machine = {machine}", database.dialect.name(&table.cursor()));
+    let mut others = read(database, table, &own)?;
+    if fleet::has_function(database, table, "_of_machine", "text")? {
+        let function = database.dialect.name(&format!("{}_of_machine", table.name()));
+        others.extend(read(database, table, &format!("{function}({machine})"))?);
+    }
     let same = |other: &&Committed| !logs(&other.cursor.cursor).is_disjoint(&ours);
     let Some(other) = others.iter().find(same) else { return Ok(()) };
     let (old, new, shown) = (&other.source, &source.name, &database.shown);
+    if old == new {
+        let user = other.loaded_by.as_deref().unwrap_or("?");
+        return Err(Exit::Config.error(format!(
+            "{shown}: this machine has loaded this log as source {old}, as the database user {user}; use \
+             this user again, or let the owner of the tables run: UPDATE {} SET {LOADED_BY} = 'NEW USER' \
+             WHERE source = {} AND {LOADED_BY} = {}. To load the log twice, use --adopt",
+            table.cursor(),
+            database.dialect.text(old),
+            database.dialect.text(user)
+        )));
+    }
     Err(Exit::Config.error(format!(
         "{shown}: this machine has loaded this log as source {old}; was the host renamed? Then run \
          mls-sql rename-source {old} {new}. To load the log twice, use --adopt"
@@ -135,8 +167,7 @@ pub(crate) fn overtaken(database: &Database, source: &Source) -> anyhow::Error {
     Exit::TempFail.error(format!(
         "{shown}: another pipeline has committed for source {name} since this run read its \
          position. Nothing was written; the next run continues from the committed position. If no \
-         other pipeline runs, mls-sql cursor failed, it uses another database or --source, or the \
-         source belongs to another user of the database"
+         other pipeline runs, mls-sql cursor failed, or it uses another database or --source"
     ))
 }
 
@@ -147,12 +178,11 @@ pub(crate) fn print(
     source: &Source,
 ) -> anyhow::Result<()> {
     // A command that only reads must not create a database.
-    if let ConnectOptions::Sqlite(path) = options
-        && !path.exists()
-    {
-        return Ok(());
-    }
-    let cursor = Database::with(options, |database| load(database, table, source))?;
+    let cursor = if options.exists() {
+        Database::with(options, |database| load(database, table, source))?
+    } else {
+        None
+    };
     let mut out = Writer::stdout()?;
     if let Some(cursor) = cursor {
         out.line(cursor.to_json().trim_end().as_bytes())?;

@@ -9,11 +9,14 @@
 //! - may create the partition of a month, by a function;
 //! - may not read, change or remove events.
 //!
-//! A stolen server can still disturb others: it can take the name of a source that no server has used
-//! yet, and it can delay the first load of a month. It can insert false events; `loaded_by` names it.
+//! The cursors of two roles are two cursors, even if their sources have one name. So a stolen server
+//! cannot take the name of another server. It can insert false events; `loaded_by` names it.
 //!
-//! The role `TABLE_reader` may read everything. The table has a partition for each month. `load`
-//! creates the partitions that it needs, and `mls-sql prune --before DATE` drops old partitions. The
+//! The role `TABLE_reader` may read everything. The table has a partition for each month. `schema` and
+//! `mls-sql prune --before DATE` create the partitions from [`MONTHS_BACK`] months ago to
+//! [`MONTHS_AHEAD`] months ahead, and `prune` drops old ones. `load` creates others that it needs, such
+//! as those for an old log. A stolen server can delay that, because a role that creates a partition
+//! holds a lock until its transaction ends. `load` then waits half a minute and names the role. The
 //! primary key is the time and the ID. It serves queries by time, so a BRIN index is not needed.
 //!
 //! A partition is created as a separate table and then attached. `CREATE TABLE … PARTITION OF` would
@@ -29,9 +32,13 @@ use mls_stream::ndjson::Writer;
 use crate::database::Database;
 use crate::dialect::Dialect;
 use crate::mapping::{LOADED_BY, Mapping};
-use crate::schema::Table;
+use crate::schema::{Table, cursor_additions};
 
 const POSTGRESQL: Dialect = Dialect::Postgresql;
+
+/// The months for which the owner of the tables creates partitions.
+const MONTHS_BACK: u32 = 13;
+const MONTHS_AHEAD: u32 = 24;
 
 /// Prints the statements. The owner of the tables runs them once.
 ///
@@ -72,22 +79,37 @@ fn statements(table: &Table) -> Vec<String> {
     ];
     all.extend(table.indexes(POSTGRESQL, &mapping).into_iter().filter(is_not_time));
     all.extend(table.state_ddl(POSTGRESQL));
+    // Older versions have created the table without some of the columns.
+    all.extend(cursor_additions(POSTGRESQL).map(|(name, definition)| {
+        format!("ALTER TABLE {cursor} ADD COLUMN IF NOT EXISTS {name} {definition}")
+    }));
+    let key = name("_cursor_pkey");
+    all.push(format!(
+        "ALTER TABLE {cursor} ALTER COLUMN {LOADED_BY} SET NOT NULL, \
+         DROP CONSTRAINT IF EXISTS {key}, ADD CONSTRAINT {key} PRIMARY KEY ({LOADED_BY}, source)"
+    ));
+    all.push(machine_function(table));
     all.push(partition_function(table));
     let function = format!("{}(timestamptz)", name("_partition"));
+    let of_machine = format!("{}(text)", name("_of_machine"));
     all.extend([
         search_path(&function),
+        search_path(&of_machine),
+        format!("REVOKE ALL ON FUNCTION {of_machine} FROM PUBLIC"),
+        format!("GRANT EXECUTE ON FUNCTION {of_machine} TO {loader}"),
         format!("ALTER SEQUENCE {sequence} OWNED BY {events}.id"),
         format!("REVOKE ALL ON FUNCTION {function} FROM PUBLIC"),
         format!("GRANT EXECUTE ON FUNCTION {function} TO {loader}"),
         format!("GRANT USAGE ON SEQUENCE {sequence} TO {loader}"),
         format!("GRANT INSERT ({inserted}) ON {events} TO {loader}"),
-        format!("GRANT SELECT, INSERT (source, sequence, position, machine), UPDATE (sequence, position, machine) ON {cursor} TO {loader}"),
+        format!("GRANT SELECT, INSERT (source, sequence, position, machine, loaded_rows, committed_at), UPDATE (sequence, position, machine, loaded_rows, committed_at) ON {cursor} TO {loader}"),
         format!("ALTER TABLE {cursor} ENABLE ROW LEVEL SECURITY"),
         format!("DROP POLICY IF EXISTS own_sources ON {cursor}"),
         format!("CREATE POLICY own_sources ON {cursor} TO {loader} USING ({LOADED_BY} = session_user) WITH CHECK ({LOADED_BY} = session_user)"),
         format!("DROP POLICY IF EXISTS all_sources ON {cursor}"),
         format!("CREATE POLICY all_sources ON {cursor} FOR SELECT TO {reader} USING (true)"),
         format!("GRANT SELECT ON {events}, {cursor}, {imports} TO {reader}"),
+        create_ahead(table),
     ]);
     all
 }
@@ -117,13 +139,66 @@ fn events_table(table: &Table, mapping: &Mapping, sequence: &str) -> String {
     )
 }
 
+/// The function that returns the cursors of other roles that have loaded logs of a machine. Only the
+/// machine itself can compute its ID, so a role learns nothing about other machines. Without this
+/// function, a server whose role was renamed would load its log a second time.
+fn machine_function(table: &Table) -> String {
+    let function = POSTGRESQL.name(&format!("{}_of_machine", table.name()));
+    let cursor = POSTGRESQL.name(&table.cursor());
+    format!(
+        "CREATE OR REPLACE FUNCTION {function}(id text)
+RETURNS TABLE (source text, \"position\" text, machine text, {LOADED_BY} text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+  SELECT c.source, c.position, c.machine, c.{LOADED_BY} FROM {cursor} c
+  WHERE c.machine = id AND c.{LOADED_BY} <> session_user
+$$"
+    )
+}
+
+/// The statement that creates the partitions of the coming months and of the last ones.
+fn create_ahead(table: &Table) -> String {
+    let function = POSTGRESQL.name(&format!("{}_partition", table.name()));
+    format!(
+        "SELECT count({function}(month)) FROM generate_series(now() - interval '{MONTHS_BACK} months', \
+         now() + interval '{MONTHS_AHEAD} months', interval '1 month') month"
+    )
+}
+
+/// Creates the partitions of the coming months, if the table is one of [`print`].
+///
+/// # Errors
+/// Those of the database.
+pub(crate) fn extend(database: &mut Database, table: &Table) -> anyhow::Result<()> {
+    if has_function(database, table, "_partition", "timestamptz")? {
+        database.must(&create_ahead(table), "creating partitions in")?;
+    }
+    Ok(())
+}
+
+/// Whether the database has a function that [`print`] has created.
+pub(crate) fn has_function(
+    database: &mut Database,
+    table: &Table,
+    suffix: &str,
+    parameter: &str,
+) -> anyhow::Result<bool> {
+    if database.dialect != POSTGRESQL {
+        return Ok(false);
+    }
+    let function = POSTGRESQL.name(&format!("{}{suffix}", table.name()));
+    let find = POSTGRESQL.text(&format!("{function}({parameter})"));
+    let found = database.rows(&format!("SELECT to_regprocedure({find})::text"));
+    let found = found.map_err(|error| database.failed(&error, "looking for functions in"))?;
+    Ok(found.first().is_some_and(|row| row.iter().any(Option::is_some)))
+}
+
 /// The function that creates the partition of a month. It runs with the rights of its owner, so it
 /// bounds what a stolen role can do: some hundred empty tables.
 ///
 /// A role can create views in `pg_temp`, and functions in `public` before PostgreSQL 15. So the
 /// body names the schema of all that it calls (PostgreSQL manual, CREATE FUNCTION, "Writing
-/// SECURITY DEFINER Functions Safely"), and [`search_path`] ends with `pg_temp`. It takes the lock
-/// only for a month that is missing, so that no role can make all others wait.
+/// SECURITY DEFINER Functions Safely"), and [`search_path`] ends with `pg_temp`. It takes locks only
+/// for a month that is missing. If another role holds them for long, the error names that role.
 fn partition_function(table: &Table) -> String {
     let name = table.name();
     let (events, text) = (POSTGRESQL.name(name), POSTGRESQL.text(name));
@@ -134,19 +209,29 @@ fn partition_function(table: &Table) -> String {
     );
     format!(
         "CREATE OR REPLACE FUNCTION {function}(at timestamptz) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT SET lock_timeout = '30s' AS $$
 DECLARE
   month timestamp := pg_catalog.date_trunc('month', at AT TIME ZONE 'UTC');
   name text := {text} || pg_catalog.to_char(month, '_YYYY_MM');
+  key integer := pg_catalog.hashtext({text});
+  holders text;
 BEGIN
   IF at < '2000-01-01 UTC' OR at > pg_catalog.now() + interval '10 years' THEN RETURN false; END IF;
   {return_if_present}
-  PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext({text}));
+  PERFORM pg_catalog.pg_advisory_xact_lock(key);
   {return_if_present}
   EXECUTE pg_catalog.format('CREATE TABLE %I (LIKE {events} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name);
   EXECUTE pg_catalog.format('ALTER TABLE {events} ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
                  name, month AT TIME ZONE 'UTC', (month + interval '1 month') AT TIME ZONE 'UTC');
   RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+  SELECT pg_catalog.string_agg(a.usename || ' (pid ' || a.pid || ')', ', ') INTO holders
+    FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+    WHERE l.locktype = 'advisory' AND l.objid::bigint = (key::bigint & 4294967295) AND l.granted
+      AND l.pid <> pg_catalog.pg_backend_pid();
+  RAISE EXCEPTION USING ERRCODE = '55P03', MESSAGE = 'partition ' || name
+    || ' cannot be created while a transaction of another role holds a lock: '
+    || coalesce(holders, 'unknown role');
 END $$"
     )
 }
@@ -169,14 +254,8 @@ pub(crate) struct Partitions {
 impl Partitions {
     /// Returns `None` if the table has no function that creates partitions.
     pub(crate) fn of(database: &mut Database, table: &Table) -> anyhow::Result<Option<Self>> {
-        if database.dialect != POSTGRESQL {
-            return Ok(None);
-        }
+        let exists = has_function(database, table, "_partition", "timestamptz")?;
         let function = POSTGRESQL.name(&format!("{}_partition", table.name()));
-        let find = POSTGRESQL.text(&format!("{function}(timestamptz)"));
-        let found = database.rows(&format!("SELECT to_regprocedure({find})::text"));
-        let found = found.map_err(|error| database.failed(&error, "looking for partitions in"))?;
-        let exists = found.first().is_some_and(|row| row.iter().any(Option::is_some));
         Ok(exists.then(|| Self { function, months: HashMap::new() }))
     }
 

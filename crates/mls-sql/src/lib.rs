@@ -14,6 +14,8 @@
 //! [SQLite, PostgreSQL, MySQL and MariaDB](dialect). [`mapping`] describes the columns and
 //! `--mapping`, [`schema`] the tables. Timestamps are UTC, with microseconds.
 //!
+//! `status` says how many rows a source has loaded, and when it has committed last.
+//!
 //! `dump` reads the rows back, as records in the order of time, so that every tool works on a
 //! database: `mls-sql dump --since yesterday | mls-report`. `migrate` adds the columns that tables
 //! of an older version lack. `prune` removes old rows. `schema --fleet` prints a schema for
@@ -95,6 +97,7 @@ mod selection;
 mod source;
 mod sql_file;
 mod statements;
+mod status;
 mod tables;
 
 pub use args::Args;
@@ -121,13 +124,7 @@ use sql_file::SqlFormat;
 /// The error that ends the run early, with its exit code.
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let settings = config.database;
-    let table = match (args.table, &settings.table_name) {
-        (Some(table), _) => table,
-        (None, Some(name)) => name
-            .parse()
-            .map_err(|why| Exit::Config.error(format!("[database] table_name: {why}")))?,
-        (None, None) => Table::default(),
-    };
+    let table = table(args.table, &settings)?;
     let mapping_file = args.mapping.or_else(|| settings.column_mapping_file.clone());
     let mapping = |dialect| {
         mapping_file
@@ -147,10 +144,10 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         }
         Command::Load { database, source, outcome, .. } => {
             // Check the name before anything is created or connected to.
-            let source = Source::new(source.source, source.adopt)?;
+            let source = Source::new(source, &settings)?;
             let options = ConnectOptions::new(&database, &settings)?;
             let mapping = mapping(options.dialect())?;
-            let selection = Selection::new(outcome.outcome, &mapping)?;
+            let selection = Selection::new(outcome.outcomes(&config.logins), &mapping)?;
             Database::with(&options, |database| {
                 load::run(Reader::stdin()?, database, table, &mapping, source, selection)
             })
@@ -158,7 +155,12 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         Command::Cursor { database, source } => cursor::print(
             &ConnectOptions::new(&database, &settings)?,
             &table,
-            &Source::new(source.source, source.adopt)?,
+            &Source::new(source, &settings)?,
+        ),
+        Command::Status { database, source } => status::print(
+            &ConnectOptions::new(&database, &settings)?,
+            &table,
+            &Source::new(source, &settings)?,
         ),
         Command::Dump { database, since, until, zone, server, source, outcome } => {
             let options = ConnectOptions::new(&database, &settings)?;
@@ -193,7 +195,8 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         Command::Export { dialect, dir, cursor_file, source, outcome, .. } => {
             let dialect = pick(&dialect, &settings);
             let mapping = mapping(dialect)?;
-            let selection = Selection::new(outcome.outcome, &mapping)?;
+            let selection = Selection::new(outcome.outcomes(&config.logins), &mapping)?;
+            let source = source.or_else(|| settings.source.clone());
             source.as_deref().map(source::check_name).transpose()?;
             let dir = dir.or_else(|| settings.sql_export_dir.clone());
             let cursor_file =
@@ -218,6 +221,16 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             let mapping = mapping(options.dialect())?;
             Database::with(&options, |database| original::convert(database, &table, &mapping))
         }
+    }
+}
+
+fn table(flag: Option<Table>, settings: &Settings) -> anyhow::Result<Table> {
+    match (flag, &settings.table_name) {
+        (Some(table), _) => Ok(table),
+        (None, Some(name)) => {
+            name.parse().map_err(|why| Exit::Config.error(format!("[database] table_name: {why}")))
+        }
+        (None, None) => Ok(Table::default()),
     }
 }
 

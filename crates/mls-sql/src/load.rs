@@ -12,6 +12,7 @@ use crate::cursor;
 use crate::database::Database;
 use crate::dialect::Dialect;
 use crate::error_class::ErrorClass;
+use crate::field::Field;
 use crate::fleet::Partitions;
 use crate::mapping::Mapping;
 use crate::row_encoder::{EncodedRows, RowEncoder, RowFormat};
@@ -53,6 +54,7 @@ pub(crate) fn run(
         partitions,
         rows,
         insert,
+        source_column: mapping.column(Field::Source).map(|column| dialect.name(column)),
         base: None,
         committed: Value::Null,
         open: false,
@@ -79,6 +81,8 @@ struct Load<'a> {
     rows: RowEncoder,
     /// The start of the statement, up to the rows.
     insert: String,
+    /// The column of the source, quoted.
+    source_column: Option<String>,
     /// The last commit of the source; `None` in a plain stream.
     base: Option<u64>,
     committed: Value,
@@ -100,6 +104,9 @@ impl Sink for Load<'_> {
         let cursor = cursor::load(self.database, &self.table, &self.source)?;
         if cursor.as_ref().map_or(0, |cursor| cursor.sequence) != base {
             return Err(cursor::overtaken(self.database, &self.source));
+        }
+        if base == 0 && !self.source.adopt {
+            self.refuse_rows_without_source()?;
         }
         self.base = Some(base);
         self.committed = cursor.map_or(Value::Null, |cursor| cursor.cursor);
@@ -136,7 +143,7 @@ impl Sink for Load<'_> {
                 self.database.shown
             )));
         }
-        let accepted = std::mem::take(&mut self.accepted);
+        let accepted = std::mem::take(&mut self.accepted) as u64;
         self.refused = 0;
         if let Some(base) = self.base.filter(|_| self.open || cursor != self.committed) {
             self.begin_unless_open()?;
@@ -146,19 +153,42 @@ impl Sink for Load<'_> {
                 &self.source,
                 base,
                 cursor.clone(),
+                accepted,
             )?);
         }
         if self.open {
             self.database.must("COMMIT", "committing to")?;
             self.open = false;
         }
-        self.loaded += accepted as u64;
+        self.loaded += accepted;
         self.committed = cursor;
         Ok(())
     }
 }
 
 impl Load<'_> {
+    /// Rows without a source come from SQL files or an older version. The log can hold the same attempts.
+    fn refuse_rows_without_source(&mut self) -> anyhow::Result<()> {
+        // A server of a fleet cannot see rows.
+        let Some(column) = self.source_column.as_ref().filter(|_| self.partitions.is_none()) else {
+            return Ok(());
+        };
+        let table = self.database.dialect.name(self.table.name());
+        let sql = format!("SELECT 'found' FROM {table} WHERE {column} IS NULL LIMIT 1");
+        let found = self.database.texts(&sql);
+        let found = found.map_err(|error| self.database.failed(&error, "looking for rows in"))?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        Err(Exit::Config.error(format!(
+            "table {} in {} has rows without a source, from SQL files or an older version; the log can \
+             hold the same attempts. Load into another table (--table, or [database] table_name), or \
+             use --adopt",
+            self.table.name(),
+            self.database.shown
+        )))
+    }
+
     fn begin_unless_open(&mut self) -> anyhow::Result<()> {
         if !self.open {
             self.database.begin()?;

@@ -1,21 +1,22 @@
 //! Removes old events: `mls-sql prune --before DATE`.
 
 use anyhow::Context as _;
-use chrono::{DateTime, FixedOffset, NaiveDate};
+use chrono::{DateTime, FixedOffset};
 use mls_diag::{Exit, count, summary};
 use mls_event::Column;
 
 use crate::database::Database;
 use crate::dialect::Dialect;
 use crate::field::Field;
+use crate::fleet;
 use crate::mapping::{LOADED_BY, Mapping};
 use crate::schema::Table;
 
 /// The number of rows that one statement removes, so that it holds its locks for at most a second.
 const BATCH: u64 = 20_000;
 
-/// Removes the events before a time. From a partitioned table it drops whole months: those that end
-/// before the time.
+/// Removes the events before a time. From a partitioned table it drops whole partitions: those that end
+/// before the time. In a fleet's table it also creates the partitions of the coming months.
 ///
 /// # Errors
 /// Errors of the database. Rows that were removed before the error stay removed.
@@ -30,42 +31,60 @@ pub(crate) fn run(
         let (name, shown) = (table.name(), &database.shown);
         return Err(Exit::Config.error(format!("there is no table {name} in {shown}")));
     }
-    let partitions = partitions(database, table)?;
-    if partitions.is_empty() {
+    fleet::extend(database, table)?;
+    if !is_partitioned(database, table)? {
         return delete(database, table, mapping, before);
     }
-    let old = partitions.iter().filter(|(_, end)| end.and_utc() <= before.to_utc());
-    let mut dropped = 0;
-    for (name, _) in old {
-        let name = database.dialect.name(name);
+    let old = partitions_before(database, table, before)?;
+    let months = count(old.len() as u64, "month", "months");
+    for name in old {
         database.must(&format!("DROP TABLE {name}"), "dropping a partition in")?;
-        dropped += 1;
     }
-    let months = count(dropped, "month", "months");
     summary(format_args!("dropped {months} of table {} in {}", table.name(), database.shown));
     Ok(())
 }
 
-/// Returns the monthly partitions with the end of their month in UTC.
-fn partitions(
+fn is_partitioned(database: &mut Database, table: &Table) -> anyhow::Result<bool> {
+    if database.dialect != Dialect::Postgresql {
+        return Ok(false);
+    }
+    let found = database.texts(&format!(
+        "SELECT relname::text FROM pg_class WHERE oid = to_regclass({}) AND relkind = 'p'",
+        regclass(table)
+    ));
+    let found = found.map_err(|error| database.failed(&error, "reading the tables of"))?;
+    Ok(!found.is_empty())
+}
+
+fn regclass(table: &Table) -> String {
+    let dialect = Dialect::Postgresql;
+    dialect.text(&dialect.name(table.name()))
+}
+
+/// Returns the partitions that end at a time or before, as names for SQL. What a partition holds is in
+/// the catalog; its name says nothing.
+fn partitions_before(
     database: &mut Database,
     table: &Table,
-) -> anyhow::Result<Vec<(String, chrono::NaiveDateTime)>> {
-    if database.dialect != Dialect::Postgresql {
-        return Ok(Vec::new());
-    }
-    let parent = database.dialect.text(&database.dialect.name(table.name()));
+    before: &DateTime<FixedOffset>,
+) -> anyhow::Result<Vec<String>> {
+    let before = time(database.dialect, before)?;
     let names = database.texts(&format!(
-        "SELECT relname::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid \
-         WHERE inhparent = to_regclass({parent}) ORDER BY relname"
+        "SELECT oid::regclass::text FROM (
+           SELECT pg_class.oid, (regexp_match(pg_get_expr(relpartbound, pg_class.oid),
+             '^FOR VALUES FROM \\(.*\\) TO \\(''([^'']*)''\\)$'))[1]::timestamptz AS upper
+           FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+           WHERE inhparent = to_regclass({})
+         ) partitions WHERE upper <= {before}::timestamptz ORDER BY upper",
+        regclass(table)
     ));
-    let names = names.map_err(|error| database.failed(&error, "reading the partitions of"))?;
-    let end = |name: &String| {
-        let month = name.strip_prefix(table.name())?.strip_prefix('_')?.replace('_', "-");
-        let first = NaiveDate::parse_from_str(&format!("{month}-01"), "%Y-%m-%d").ok()?;
-        first.checked_add_months(chrono::Months::new(1))?.and_hms_opt(0, 0, 0)
-    };
-    Ok(names.into_iter().filter_map(|name| end(&name).map(|end| (name, end))).collect())
+    names.map_err(|error| database.failed(&error, "reading the partitions of"))
+}
+
+/// Returns a time as a literal.
+fn time(dialect: Dialect, time: &DateTime<FixedOffset>) -> anyhow::Result<String> {
+    let time = dialect.time(time).context("a date outside the years 1000 to 9999")?;
+    Ok(dialect.text(&String::from_utf8_lossy(time.as_bytes())))
 }
 
 fn delete(
@@ -75,9 +94,10 @@ fn delete(
     before: &DateTime<FixedOffset>,
 ) -> anyhow::Result<()> {
     let dialect = database.dialect;
-    let (name, time) = (dialect.name(table.name()), dialect.name(time_column(mapping)?));
-    let limit = dialect.time(before).context("a date outside the years 1000 to 9999")?;
-    let limit = dialect.text(&String::from_utf8_lossy(limit.as_bytes()));
+    let column = mapping.column(Field::Csv(Column::Date));
+    let column = column.ok_or_else(|| Exit::Config.error("the mapping has no column for date"))?;
+    let (name, limit, time) =
+        (dialect.name(table.name()), time(dialect, before)?, dialect.name(column));
     let id = mapping.columns.iter().find(|c| c.field.is_none() && c.name != LOADED_BY);
     let id = id.map(|id| dialect.name(&id.name));
     let sql = match (dialect, id) {
@@ -98,11 +118,4 @@ fn delete(
     let rows = count(removed, "event", "events");
     summary(format_args!("removed {rows} from table {} in {}", table.name(), database.shown));
     Ok(())
-}
-
-/// Returns the column of the time.
-fn time_column(mapping: &Mapping) -> anyhow::Result<&str> {
-    mapping
-        .column(Field::Csv(Column::Date))
-        .ok_or_else(|| Exit::Config.error("the mapping has no column for date"))
 }

@@ -112,10 +112,11 @@ impl Table {
             Dialect::Sqlite | Dialect::Postgresql => ("TEXT NOT NULL PRIMARY KEY", "TEXT NOT NULL"),
             Dialect::Mysql => ("VARCHAR(255) NOT NULL PRIMARY KEY", "MEDIUMTEXT NOT NULL"),
         };
-        let [machine, user] =
+        let additions =
             cursor_additions(dialect).map(|(name, definition)| format!("{name} {definition}"));
         let cursor = format!(
-            "  source {key},\n  sequence BIGINT NOT NULL,\n  position {text},\n  {machine},\n  {user}"
+            "  source {key},\n  sequence BIGINT NOT NULL,\n  position {text},\n  {}",
+            additions.join(",\n  ")
         );
         let imports = format!("  name {key},\n  sha256 {text},\n  imported {text}");
         vec![create(dialect, &self.cursor(), &cursor), create(dialect, &self.imports(), &imports)]
@@ -130,15 +131,17 @@ impl Table {
     }
 }
 
-/// The columns of `TABLE_cursor` that older tables lack: the machine that loads the source, and the
-/// user of the database.
-pub(crate) fn cursor_additions(dialect: Dialect) -> [(&'static str, &'static str); 2] {
-    let (machine, user) = match dialect {
-        Dialect::Sqlite => ("TEXT", "TEXT"),
-        Dialect::Postgresql => ("TEXT", "TEXT DEFAULT session_user"),
-        Dialect::Mysql => ("VARCHAR(64)", "VARCHAR(288) DEFAULT (CURRENT_USER())"),
+/// The columns of `TABLE_cursor` that older tables lack: the machine that loads the source, the user
+/// of the database, the number of rows that were loaded, and the time of the last commit.
+pub(crate) fn cursor_additions(dialect: Dialect) -> [(&'static str, &'static str); 4] {
+    let [machine, user, rows, time] = match dialect {
+        Dialect::Sqlite => ["TEXT", "TEXT", "BIGINT", "TEXT"],
+        Dialect::Postgresql => ["TEXT", "TEXT DEFAULT session_user", "BIGINT", "timestamptz"],
+        Dialect::Mysql => {
+            ["VARCHAR(64)", "VARCHAR(288) DEFAULT (CURRENT_USER())", "BIGINT", "DATETIME"]
+        }
     };
-    [("machine", machine), (LOADED_BY, user)]
+    [("machine", machine), (LOADED_BY, user), ("loaded_rows", rows), ("committed_at", time)]
 }
 
 fn create(dialect: Dialect, name: &str, lines: &str) -> String {

@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use mls_config::config::Database as Settings;
 use mls_diag::Exit;
 use mls_state::cursor_file::sha256;
 use serde_json::Value;
 
+use crate::args::SourceFlag;
+
 /// The source that a run loads.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
-    /// The name of `--source`, else this machine's name.
+    /// The name of `--source`, else that of the configuration, else this machine's name.
     pub(crate) name: String,
     /// This machine; `None` if it has no machine ID.
     pub(crate) machine: Option<String>,
@@ -22,10 +25,10 @@ pub(crate) struct Source {
 impl Source {
     /// # Errors
     /// Exit 64 if the name cannot be stored.
-    pub(crate) fn new(name: Option<String>, adopt: bool) -> anyhow::Result<Self> {
-        let name = name.unwrap_or_else(host);
+    pub(crate) fn new(flag: SourceFlag, settings: &Settings) -> anyhow::Result<Self> {
+        let name = flag.source.or_else(|| settings.source.clone()).unwrap_or_else(host);
         check_name(&name)?;
-        Ok(Self { name, machine: machine(), adopt })
+        Ok(Self { name, machine: machine(), adopt: flag.adopt })
     }
 }
 

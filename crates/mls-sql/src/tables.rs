@@ -138,7 +138,8 @@ impl Database {
         }
         let (name, shown) = (table.cursor(), &self.shown);
         Err(Exit::Config.error(format!(
-            "an older version has created table {name} in {shown}; run mls-sql migrate"
+            "an older version has created table {name} in {shown}; run mls-sql migrate, or for a \
+             fleet the statements of mls-sql schema --fleet"
         )))
     }
 

@@ -15,7 +15,7 @@ use super::journal_match::JournalMatch;
 use super::threshold::Threshold;
 use super::time_span::TimeSpan;
 use super::value::{
-    BlockForm, DbType, Password, SmtpTls, Value, are_daemons, is_enforcer, is_mail_address,
+    BlockForm, DbMode, DbType, Password, SmtpTls, Value, are_daemons, is_enforcer, is_mail_address,
 };
 
 sections! {
@@ -147,6 +147,15 @@ sections! {
         /// The kind of database: sqlite, postgresql or mysql. If it is empty, no database is used.
         db_type: Option<DbType> = "", also "sqlite_database.db_type";
 
+        /// How attempts get into the database. load: mls-sql load reads the mail log and writes into the
+        /// database. files: SQL files are made from the CSV and imported later. If it is empty, it is
+        /// files, as in older versions. Setup writes load into a new configuration.
+        mode: Option<DbMode> = "";
+
+        /// The name under which this machine loads. Each machine needs its own. The default is the name
+        /// of the machine.
+        source: Option<String> = "";
+
         /// The file of an SQLite database. A relative path is below state_dir.
         db_path: Option<PathBuf> = "maillogsentinel.db", below state_dir,
             also "sqlite_database.db_path";
@@ -169,6 +178,17 @@ sections! {
         /// The password itself. It is better to use db_password_file. If you set db_password, only
         /// root and the service may be able to read this configuration file.
         db_password: Option<Password> = "";
+
+        /// The file with the certificates (PEM) of the authorities that may sign the certificate of the
+        /// database server. If it is empty, these are the authorities that this machine trusts.
+        ssl_root: Option<PathBuf> = "";
+
+        /// The file with the certificate (PEM) that this machine shows to the database server. Set
+        /// ssl_key too.
+        ssl_cert: Option<PathBuf> = "";
+
+        /// The file with the key of ssl_cert. Only the service may be able to read it.
+        ssl_key: Option<PathBuf> = "";
 
         /// The directory of exported SQL files that wait for the import. A relative path is below
         /// working_dir.
@@ -297,6 +317,10 @@ sections! {
 
         /// The number of days after which imported SQL files are removed.
         sql_files_days: Option<u32> = "";
+
+        /// The number of days for which the database keeps attempts. A server of a fleet may not remove
+        /// them: there, leave this empty, and let the owner of the tables run mls-sql prune.
+        database_days: Option<u32> = "";
     }
 
     /// The services. Setup writes these values into the units. Run setup again after you change
@@ -305,8 +329,8 @@ sections! {
         /// The user that the services run as.
         user: Option<String> = "maillogsentinel", also "permissions.service_user" "User.run_as_user";
 
-        /// When failures are extracted from the log: a calendar expression as in systemd.time(7),
-        /// follow for a service that reads the log continuously, or never.
+        /// When the log is read, for the CSV and for a database in mode load: a calendar expression
+        /// as in systemd.time(7), follow for a service that reads the log continuously, or never.
         extraction_schedule: Option<String> = "hourly", also "timers.log_extraction";
 
         /// When the digest is sent: a calendar expression, or never.

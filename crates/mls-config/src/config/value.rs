@@ -272,6 +272,19 @@ choices! { DbType:
     "mysql" DbType::Mysql,
 }
 
+/// `mode` of `[database]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is the value of the same name")]
+pub enum DbMode {
+    Load,
+    Files,
+}
+
+choices! { DbMode:
+    "load" DbMode::Load,
+    "files" DbMode::Files,
+}
+
 /// `forms` of `[block]`: the formats of a block list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each variant is the value of the same name")]

@@ -1,0 +1,84 @@
+//! Says what a source has loaded: `mls-sql status`.
+
+use mls_stream::ndjson::Writer;
+
+use crate::connect_options::ConnectOptions;
+use crate::database::Database;
+use crate::dialect::Dialect;
+use crate::schema::Table;
+use crate::source::Source;
+
+/// What `TABLE_cursor` says about a source. The values are `None` before the first commit, and if an
+/// older version has committed.
+#[derive(Default)]
+struct Loaded {
+    rows: Option<String>,
+    /// RFC 3339, in UTC.
+    last_commit: Option<String>,
+}
+
+/// Prints the database, the source, the number of rows that it has loaded, and the time of its last
+/// commit: a line `NAME: VALUE` for each. What is not known has no line.
+///
+/// # Errors
+/// Those of a connection. Exit 78 if an older version has created the tables.
+pub(crate) fn print(
+    options: &ConnectOptions,
+    table: &Table,
+    source: &Source,
+) -> anyhow::Result<()> {
+    // A command that only reads must not create a database.
+    let (state, loaded) = if options.exists() {
+        Database::with(options, |database| read(database, table, source))?
+    } else {
+        ("it does not exist yet; mls-sql load creates it".to_owned(), Loaded::default())
+    };
+    let mut out = Writer::stdout()?;
+    out.line(format!("database: {}: {state}", options.shown()).as_bytes())?;
+    out.line(format!("source: {}", source.name).as_bytes())?;
+    for (name, value) in [("rows", loaded.rows), ("last_commit", loaded.last_commit)] {
+        if let Some(value) = value {
+            out.line(format!("{name}: {value}").as_bytes())?;
+        }
+    }
+    out.flush()
+}
+
+fn read(
+    database: &mut Database,
+    table: &Table,
+    source: &Source,
+) -> anyhow::Result<(String, Loaded)> {
+    let name = table.name();
+    if database.columns(name)?.is_empty() {
+        let state = format!("table {name} does not exist yet; mls-sql load creates it");
+        return Ok((state, Loaded::default()));
+    }
+    let columns = database.columns(&table.cursor())?;
+    database.check_cursor_columns(table, &columns)?;
+    let dialect = database.dialect;
+    let time = match dialect {
+        Dialect::Sqlite => "committed_at",
+        Dialect::Postgresql => {
+            r#"to_char(committed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"#
+        }
+        Dialect::Mysql => "DATE_FORMAT(committed_at, '%Y-%m-%dT%H:%i:%sZ')",
+    };
+    let rows = match dialect {
+        Dialect::Mysql => "CAST(loaded_rows AS CHAR)",
+        _ => "CAST(loaded_rows AS TEXT)",
+    };
+    let found = database.rows(&format!(
+        "SELECT {rows}, {time} FROM {} WHERE source = {}",
+        dialect.name(&table.cursor()),
+        dialect.text(&source.name)
+    ));
+    let found = found.map_err(|error| database.failed(&error, "reading the positions in"))?;
+    let Some(row) = found.into_iter().next() else {
+        let state = format!("table {name} has nothing of this source yet");
+        return Ok((state, Loaded::default()));
+    };
+    let mut values = row.into_iter();
+    let (rows, last_commit) = (values.next().flatten(), values.next().flatten());
+    Ok((format!("table {name}"), Loaded { rows, last_commit }))
+}
