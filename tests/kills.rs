@@ -8,19 +8,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use mls_tests::killing::{end, kill_some};
 use mls_tests::service::Service;
 use mls_tests::{has, hostile, skip, units, wrong_clock};
 use testdata::random::Random;
 
 /// The units whose pipelines are killed.
-const KILLED: [&str; 12] = [
+const KILLED: [&str; 14] = [
     "maillogsentinel.service",
     "maillogsentinel-logins.service",
     FOLLOW,
     LOGINS_FOLLOW,
+    "maillogsentinel-load.service",
+    LOAD_FOLLOW,
     "maillogsentinel-report.service",
     "maillogsentinel-alert.service",
     ALERT_FOLLOW,
@@ -33,6 +36,7 @@ const KILLED: [&str; 12] = [
 
 const FOLLOW: &str = "maillogsentinel-follow.service";
 const LOGINS_FOLLOW: &str = "maillogsentinel-logins-follow.service";
+const LOAD_FOLLOW: &str = "maillogsentinel-load-follow.service";
 const ALERT_FOLLOW: &str = "maillogsentinel-alert-follow.service";
 const BLOCK: &str = "maillogsentinel-block.service";
 const PRUNE: &str = "maillogsentinel-prune.service";
@@ -115,7 +119,7 @@ impl History {
         let unit =
             if random.below(2) == 0 { *random.pick(&KILLED[..4]) } else { *random.pick(&KILLED) };
         let mut shell = self.start(unit, random);
-        if [FOLLOW, LOGINS_FOLLOW, ALERT_FOLLOW, BLOCK].contains(&unit) {
+        if [FOLLOW, LOGINS_FOLLOW, LOAD_FOLLOW, ALERT_FOLLOW, BLOCK].contains(&unit) {
             std::thread::sleep(Duration::from_micros(random.below(150_000)));
             self.service.log(usize::try_from(random.below(30)).unwrap());
         }
@@ -221,7 +225,7 @@ impl History {
         self.service.log(3);
         self.run_extractions();
         let service = &self.service;
-        for unit in ["report", "alert", "sql-export", "sql-import"] {
+        for unit in ["load", "report", "alert", "sql-export", "sql-import"] {
             service.run(&format!("maillogsentinel-{unit}.service"));
         }
         service.settle(&service.script(BLOCK).replace("--follow --no-rotated", ""));
@@ -231,55 +235,9 @@ impl History {
         service.assert_digests();
         service.assert_alerts();
         service.assert_database();
+        service.assert_loaded();
         service.assert_blocked();
         service.succeed("mls-ipdb --config conf verify");
-    }
-}
-
-/// Kills a stage of a pipeline, or all stages, or the shell with all of them.
-fn kill_some(shell: &Child, random: &mut Random) {
-    let id = shell.id();
-    let stages = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
-    let stages: Vec<_> =
-        stages.unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect();
-    let victims = match random.below(3) {
-        0 if !stages.is_empty() => vec![random.pick(&stages).clone()],
-        1 if !stages.is_empty() => stages,
-        _ => vec![format!("-{id}")],
-    };
-    let _ = Command::new("kill")
-        .args(["-KILL", "--"])
-        .args(victims)
-        .stderr(Stdio::null())
-        .status()
-        .unwrap();
-}
-
-/// Waits for the end of a pipeline of which a part was killed, and of every process that it started;
-/// whether it ended well. After a while the rest is killed, as systemd does it.
-fn end(shell: &mut Child) -> bool {
-    let group = format!("-{}", shell.id());
-    let signal = |signal: &str| {
-        let mut kill = Command::new("kill");
-        kill.args([signal, "--", &group]).stderr(Stdio::null()).status().unwrap().success()
-    };
-    let begun = Instant::now();
-    let mut ended = None;
-    loop {
-        if ended.is_none() {
-            ended = shell.try_wait().unwrap();
-        }
-        // A process that nobody waits for stays in the group though it is dead.
-        let is_over = || !signal("-0") || begun.elapsed() > Duration::from_secs(10);
-        if let Some(status) = ended
-            && is_over()
-        {
-            return status.success();
-        }
-        if begun.elapsed() > Duration::from_secs(2) {
-            signal("-KILL");
-        }
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -152,6 +152,8 @@ fn empty_answers_take_the_defaults_and_write_what_was_shown() {
         ("ipinfo-update.timer", true),
         ("maillogsentinel-report.timer", false),
         ("maillogsentinel-sql-import.timer", false),
+        ("maillogsentinel-load.timer", false),
+        ("maillogsentinel-load-follow.service", false),
         ("maillogsentinel-follow.service", false),
         ("maillogsentinel-logins.timer", false),
         ("maillogsentinel-logins-follow.service", false),
@@ -225,6 +227,7 @@ fn wrong_answers_are_asked_again_and_say_why() {
             ("number of days", "365\n"),
             (DATABASE, "oracle\n"),
             ("give one of", "sqlite\n"),
+            ("How: load", "files\n"),
             ("File of the SQLite", "/root/x.sqlite\n"),
             ("home directories", "/srv/my data/x.sqlite\n"),
             ("When to write SQL", "\n"),
@@ -248,6 +251,7 @@ fn wrong_answers_are_asked_again_and_say_why() {
         "ip_update_schedule = never",
         "user = bob",
         "db_type = sqlite",
+        "mode = files",
         "db_path = /srv/my data/x.sqlite",
         "sql_import_schedule = never",
     ] {
@@ -301,6 +305,7 @@ fn wrong_answers_are_asked_again_and_say_why() {
         "User that",
         "Days to keep",
         DATABASE,
+        "How: load",
         "File of",
         "When to write",
         "When to import",
@@ -320,22 +325,33 @@ fn a_server_as_database_is_asked_for_what_it_needs() {
     answers.pop();
     answers.extend([
         (DATABASE, "postgresql\n"),
-        ("Host of the database", "\n"),
+        ("How: load", "\n"),
+        ("Host of the database", "db.example.org\n"),
         ("Port of the database", "70000\n"),
         ("from 1 to 65535", "5433\n"),
         ("Name of the database", "\n"),
         ("User name at the database", "mls\n"),
         ("holds the password", "/etc/none\n"),
         ("no file", "/etc/secret\n"),
-        ("When to write SQL", "\n"),
-        ("When to import", "\n"),
+        ("File of the authority", "/etc/none\n"),
+        ("no file", "/etc/secret\n"),
+        ("File of the certificate", "/etc/secret\n"),
+        ("File of the key", "/etc/secret\n"),
+        ("Name of this mail server", "mx1\n"),
+        ("Days to keep attempts in the database", "400\n"),
         (WRITE, "y\n"),
     ]);
     let (code, said) = terminal(&mut system.command(&["--interactive"]), &answers);
     assert_eq!(code, 0, "{said}");
     let conf = system.read("etc/maillogsentinel.conf");
     for line in [
-        "db_host = localhost",
+        "mode = load",
+        "source = mx1",
+        "ssl_root = /etc/secret",
+        "ssl_cert = /etc/secret",
+        "ssl_key = /etc/secret",
+        "database_days = 400",
+        "db_host = db.example.org",
         "db_port = 5433",
         "db_name = maillogsentinel",
         "db_user = mls",
@@ -343,7 +359,11 @@ fn a_server_as_database_is_asked_for_what_it_needs() {
     ] {
         assert!(conf.lines().any(|l| l == line), "{line} in {conf}");
     }
-    assert!(system.enabled("maillogsentinel-sql-import.timer"));
+    assert!(system.enabled("maillogsentinel-load.timer"));
+    assert!(system.enabled("maillogsentinel-prune.timer"));
+    for unit in ["load-follow.service", "sql-export.timer", "sql-import.timer"] {
+        assert!(!system.enabled(&format!("maillogsentinel-{unit}")), "{unit}");
+    }
 }
 
 #[test]
@@ -445,11 +465,28 @@ fn a_step_that_fails_takes_back_those_before_it() {
 }
 
 #[test]
+fn new_installation_loads_and_an_old_one_keeps_its_sql_files() {
+    let Some(system) = System::new() else { return };
+    let conf = "[database]\ndb_type = sqlite\n[systemd]\nextraction_schedule = follow\n";
+    assert!(system.automated(conf).status.success());
+    assert!(system.read("etc/maillogsentinel.conf").contains("\nmode = load\n"));
+    assert!(system.enabled("maillogsentinel-load-follow.service"));
+    assert!(!system.enabled("maillogsentinel-sql-export.timer"));
+    assert!(!system.path("var/log/maillogsentinel/sql").exists());
+    // An older version has written this configuration.
+    system.write("etc/maillogsentinel.conf", conf);
+    assert!(system.automated(conf).status.success());
+    assert_eq!(system.read("etc/maillogsentinel.conf"), conf);
+    assert!(!system.enabled("maillogsentinel-load-follow.service"));
+    assert!(system.enabled("maillogsentinel-sql-export.timer"));
+}
+
+#[test]
 fn automated_setup_asks_nothing_and_refuses_what_an_interview_would() {
     let Some(system) = System::new() else { return };
     fs::remove_file(system.path("var/log/mail.log")).unwrap();
     let output = system
-        .automated("# Kept.\n[report]\nemail = admin@localhost\n[alert]\nip = 20/10m\n[database]\ndb_type = sqlite\n");
+        .automated("# Kept.\n[report]\nemail = admin@localhost\n[alert]\nip = 20/10m\n[database]\ndb_type = sqlite\nmode = files\n");
     assert!(output.status.success(), "{}", text(&output.stderr));
     let conf = system.read("etc/maillogsentinel.conf");
     assert!(
@@ -461,6 +498,7 @@ fn automated_setup_asks_nothing_and_refuses_what_an_interview_would() {
         "without a mail log the journal is read: {conf}"
     );
     assert!(system.path("var/log/maillogsentinel/sql").is_dir(), "SQL files have a directory");
+    assert!(system.enabled("maillogsentinel-sql-import.timer"));
     let before = system.snapshot();
     for (answers, why) in [
         ("[systemd]\nreport_schedule = $(reboot)\n", "report_schedule = $(reboot)"),

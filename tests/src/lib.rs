@@ -8,6 +8,7 @@
 )]
 
 pub mod hostile;
+pub mod killing;
 pub mod mailbox;
 pub mod servers;
 pub mod service;

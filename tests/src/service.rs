@@ -154,6 +154,9 @@ impl Service {
             // No name server takes part, and no alert waits for the next one.
             .replace("mls-enrich", "mls-enrich --no-dns")
             .replace("mls-mail", "mls-mail --alert-interval 0")
+            // The table of the imported SQL files cannot hold the same rows again.
+            .replace("mls-sql cursor", "mls-sql cursor --table loaded")
+            .replace("mls-sql load", "mls-sql load --table loaded")
     }
 
     /// A shell command in the directory, not started yet.
@@ -234,6 +237,23 @@ impl Service {
             self.succeed("sqlite3 data/events.db 'SELECT username FROM maillogsentinel_events'");
         let users: Vec<_> = users.lines().map(str::to_owned).collect();
         assert_each_once("u", &users, self.failures);
+    }
+
+    /// Expects each failure and each login once in the table that the log is loaded into.
+    pub fn assert_loaded(&self) {
+        let users = |outcome: &str| -> Vec<_> {
+            let query = format!("SELECT username FROM loaded WHERE outcome = '{outcome}'");
+            let users = self.succeed(&format!("sqlite3 data/events.db \"{query}\""));
+            users.lines().map(str::to_owned).collect()
+        };
+        assert_each_once("u", &users("failure"), self.failures);
+        assert_each_once("l", &users("success"), self.logins);
+        let rows = self.succeed("sqlite3 data/events.db 'SELECT loaded_rows FROM loaded_cursor'");
+        assert_eq!(
+            rows.trim(),
+            (self.failures + self.logins).to_string(),
+            "the cursor counts rows"
+        );
     }
 
     /// Expects each failure to be counted in exactly one digest.

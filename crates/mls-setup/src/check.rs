@@ -44,12 +44,14 @@ pub(crate) enum Check {
     Text,
     /// Anything.
     OptionalText,
-    /// A file that holds a password, or nothing.
+    /// A file, or nothing.
+    File,
+    /// A file that holds a password or a key, or nothing.
     SecretFile,
 }
 
 /// Keys that are checked whoever set them.
-const KEYS: [(&str, Check); 21] = [
+const KEYS: [(&str, Check); 23] = [
     ("paths.mail_log", Check::MailLog),
     ("paths.working_dir", Check::Path),
     ("paths.state_dir", Check::Path),
@@ -70,6 +72,8 @@ const KEYS: [(&str, Check); 21] = [
     ("systemd.prune_schedule", Check::Schedule),
     (ENFORCE, Check::Enforcers),
     ("database.db_path", Check::Path),
+    ("database.ssl_root", Check::File),
+    ("database.ssl_cert", Check::File),
     ("database.sql_export_dir", Check::Path),
 ];
 
@@ -121,6 +125,7 @@ impl Checks<'_> {
             Check::Enforcers => self.enforcers(value),
             Check::Text => refuse_if(value.is_empty(), "a value is needed"),
             Check::OptionalText => Ok(()),
+            Check::File => self.file(value),
             Check::SecretFile => self.secret_file(value),
         }
     }
@@ -218,13 +223,22 @@ impl Checks<'_> {
         )
     }
 
+    fn file(&self, value: &str) -> Result<(), String> {
+        if value.is_empty() {
+            return Ok(());
+        }
+        path(value)?;
+        let is_file = self.system.path(value).is_file();
+        refuse_if(!is_file, &format!("there is no file {value}: give the path of a file"))
+    }
+
     fn secret_file(&self, value: &str) -> Result<(), String> {
         if value.is_empty() {
             return Ok(());
         }
         let is_file = value.starts_with('/') && self.system.path(value).is_file();
         let why = format!(
-            "there is no file {value}: write the password to a file that only the service's user may read, and give its path"
+            "there is no file {value}: write the password or the key to a file that only the service's user may read, and give its path"
         );
         refuse_if(!is_file, &why)
     }

@@ -34,7 +34,7 @@ const EXTRACTION: Job = Job {
 };
 
 /// All of them.
-pub(crate) const JOBS: [Job; 8] = [
+pub(crate) const JOBS: [Job; 9] = [
     EXTRACTION,
     Job {
         service: "maillogsentinel-logins.service",
@@ -42,6 +42,15 @@ pub(crate) const JOBS: [Job; 8] = [
         follow: Some("maillogsentinel-logins-follow.service"),
         is_needed: records_logins,
         // The front end records logins together with failures.
+        ..EXTRACTION
+    },
+    Job {
+        service: "maillogsentinel-load.service",
+        timer: "maillogsentinel-load.timer",
+        follow: Some("maillogsentinel-load-follow.service"),
+        is_wanted_by_units: false,
+        is_needed: loads,
+        // The front end loads together with recording.
         ..EXTRACTION
     },
     Job {
@@ -63,7 +72,7 @@ pub(crate) const JOBS: [Job; 8] = [
         service: "maillogsentinel-sql-export.service",
         timer: "maillogsentinel-sql-export.timer",
         schedule: "systemd.sql_export_schedule",
-        is_needed: has_database,
+        is_needed: writes_sql_files,
         command: "maillogsentinel --sql-export",
         ..TIMED
     },
@@ -71,7 +80,7 @@ pub(crate) const JOBS: [Job; 8] = [
         service: "maillogsentinel-sql-import.service",
         timer: "maillogsentinel-sql-import.timer",
         schedule: "systemd.sql_import_schedule",
-        is_needed: has_database,
+        is_needed: writes_sql_files,
         command: "maillogsentinel --sql-import",
         ..TIMED
     },
@@ -116,10 +125,25 @@ fn removes_data(answers: &Answers) -> bool {
     answers.is_set("retention.csv_days")
         || answers.is_set("retention.sql_files_days")
         || (records_logins(answers) && answers.is_set("retention.logins_days"))
+        || (has_database(answers) && answers.is_set("retention.database_days"))
 }
 
-fn has_database(answers: &Answers) -> bool {
+/// Whether the configuration names a database.
+pub(crate) fn has_database(answers: &Answers) -> bool {
     answers.is_set("database.db_type")
+}
+
+/// The key of how attempts get into the database.
+pub(crate) const MODE: &str = "database.mode";
+
+/// Whether attempts are loaded into the database from the log.
+pub(crate) fn loads(answers: &Answers) -> bool {
+    has_database(answers) && answers.get(MODE) == "load"
+}
+
+/// Whether SQL files are made from the CSV, and imported.
+pub(crate) fn writes_sql_files(answers: &Answers) -> bool {
+    has_database(answers) && !loads(answers)
 }
 
 /// What a schedule comes to.

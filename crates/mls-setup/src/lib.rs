@@ -62,6 +62,7 @@ mod calendar;
 mod check;
 mod container;
 mod cron;
+mod database;
 mod directory;
 mod edit;
 mod file;

@@ -11,7 +11,7 @@ use mls_diag::{Exit, OrExit};
 use crate::answers::Answers;
 use crate::file::{CONFIGURATION, Content, NewFile, Readers};
 use crate::installation::Installation;
-use crate::jobs::records_logins;
+use crate::jobs::{records_logins, writes_sql_files};
 use crate::migration::UNIT_DIRECTORY;
 use crate::step::Step;
 use crate::system::{Scheduler, System};
@@ -64,10 +64,19 @@ impl Plan {
         let stale = scheduled_files().into_iter().filter(is_stale).collect();
         let mut directories: Vec<PathBuf> = OWN_DIRECTORIES.map(PathBuf::from).into();
         directories.extend(elsewhere);
-        if answers.is_set("database.db_type") {
+        if writes_sql_files(answers) {
             directories.push(answers.get("database.sql_export_dir").into());
         }
         Ok(Self { user, files, stale, directories, switches, original_units: Vec::new() })
+    }
+
+    /// The text of the configuration.
+    pub(crate) fn configuration(&self) -> &str {
+        let mut texts = self.files.iter().filter_map(|file| match &file.content {
+            Content::Text(text) if file.path == Path::new(CONFIGURATION) => Some(text.as_str()),
+            _ => None,
+        });
+        texts.next_back().unwrap_or_default()
     }
 
     /// The steps that carry it out.
@@ -165,7 +174,7 @@ fn directories_elsewhere(answers: &Answers) -> Vec<PathBuf> {
     if answers.is_set("general.log_file") {
         found.push(parent(answers.get("general.log_file")));
     }
-    if answers.is_set("database.db_type") {
+    if writes_sql_files(answers) {
         found.push(answers.get("database.sql_export_dir").into());
     }
     if answers.get("database.db_type") == "sqlite" {

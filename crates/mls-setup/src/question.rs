@@ -4,7 +4,7 @@ use mls_diag::Exit;
 
 use crate::answers::Answers;
 use crate::check::{Check, Checks};
-use crate::jobs::ENFORCE;
+use crate::jobs::{ENFORCE, MODE, has_database, loads, writes_sql_files};
 use crate::terminal::{Terminal, say};
 
 /// A question, and the key that its answer is the value of.
@@ -43,7 +43,7 @@ const ALWAYS: Question = Question {
     default: "",
 };
 
-const QUESTIONS: [Question; 28] = [
+const QUESTIONS: [Question; 34] = [
     ALWAYS,
     Question {
         key: JOURNAL_MATCH,
@@ -159,6 +159,13 @@ const QUESTIONS: [Question; 28] = [
         ..ALWAYS
     },
     Question {
+        key: MODE,
+        text: "How: load (directly) or files (SQL files that are imported later)",
+        check: Check::OneOf(&["load", "files"]),
+        is_asked: has_database,
+        default: "load",
+    },
+    Question {
         key: "database.db_path",
         text: "File of the SQLite database",
         check: Check::Path,
@@ -201,17 +208,52 @@ const QUESTIONS: [Question; 28] = [
         default: "",
     },
     Question {
+        key: "database.ssl_root",
+        text: "File of the authority that signs the database's certificate (none: those that this machine trusts)",
+        check: Check::File,
+        is_asked: has_remote_database,
+        default: "",
+    },
+    Question {
+        key: "database.ssl_cert",
+        text: "File of the certificate that this machine shows to the database (none: it shows none)",
+        check: Check::File,
+        is_asked: has_remote_database,
+        default: "",
+    },
+    Question {
+        key: "database.ssl_key",
+        text: "File of the key of this certificate",
+        check: Check::SecretFile,
+        is_asked: |answers| has_remote_database(answers) && answers.is_set("database.ssl_cert"),
+        default: "",
+    },
+    Question {
+        key: "database.source",
+        text: "Name of this mail server in the database (none: the name of the machine)",
+        check: Check::OptionalText,
+        is_asked: |answers| loads(answers) && has_database_server(answers),
+        default: "",
+    },
+    Question {
+        key: "retention.database_days",
+        text: "Days to keep attempts in the database (none: forever)",
+        check: Check::Days,
+        is_asked: loads,
+        default: "",
+    },
+    Question {
         key: "systemd.sql_export_schedule",
         text: "When to write SQL files",
         check: Check::Schedule,
-        is_asked: has_database,
+        is_asked: writes_sql_files,
         default: "",
     },
     Question {
         key: "systemd.sql_import_schedule",
         text: "When to import them into the database",
         check: Check::Schedule,
-        is_asked: has_database,
+        is_asked: writes_sql_files,
         default: "",
     },
     Question {
@@ -240,12 +282,13 @@ fn has_remote_mail_server(answers: &Answers) -> bool {
     has_recipients(answers) && answers.get("report.smtp_host") != "localhost"
 }
 
-fn has_database(answers: &Answers) -> bool {
-    answers.is_set("database.db_type")
-}
-
 fn has_database_server(answers: &Answers) -> bool {
     ["postgresql", "mysql"].contains(&answers.get("database.db_type"))
+}
+
+fn has_remote_database(answers: &Answers) -> bool {
+    let host = answers.get("database.db_host");
+    has_database_server(answers) && host != "localhost" && !host.starts_with('/')
 }
 
 /// Asks all questions.

@@ -9,13 +9,14 @@ use crate::args::Args;
 use crate::check::Checks;
 use crate::file::CONFIGURATION;
 use crate::installation::Installation;
+use crate::jobs::{MODE, has_database, loads};
 use crate::plan::{Plan, read_configuration};
 use crate::question::{FETCH, MAIL_CONTAINERS, TEST_MAIL, interview};
 use crate::signals::Signals;
 use crate::system::System;
 use crate::terminal::{Terminal, say};
 use crate::trial::Trial;
-use crate::{action_log, container, migration, show, transaction, uninstall};
+use crate::{action_log, container, database, migration, show, transaction, uninstall};
 
 /// Runs the setup that the arguments ask for.
 pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
@@ -43,6 +44,10 @@ pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
         start = std::mem::take(&mut plan.switches.start);
     }
     say(&show::plan(&plan, &system))?;
+    if system.is_running() && loads(&answers) {
+        let account = system.account(&plan.user).filter(|_| !args.dry_run);
+        say(&database::found(&installation, &plan, account.as_ref())?)?;
+    }
     if args.dry_run {
         return Ok(());
     }
@@ -97,6 +102,12 @@ fn answers(
     }
     if args.mode.migrate {
         migration::complete(&mut answers, system)?;
+    }
+    if has_database(&answers) && !current.exists() && !args.mode.migrate {
+        answers.set_default(MODE, "load");
+    } else if has_database(&answers) && args.mode.interactive {
+        // What an empty value means becomes the offered answer.
+        answers.set_default(MODE, "files");
     }
     if args.mode.interactive {
         if system.is_running() {

@@ -11,7 +11,7 @@ use mls_diag::Exit;
 use crate::answers::Answers;
 use crate::file::CONFIGURATION;
 use crate::installation::Installation;
-use crate::jobs::{JOBS, When, records_logins};
+use crate::jobs::{JOBS, When, loads, records_logins};
 use crate::question::{FETCH, TEST_MAIL};
 use crate::system::{Account, Scheduler, System, run};
 use crate::terminal::say;
@@ -78,6 +78,12 @@ impl<'a> Trial<'a> {
         self.count(&account, FAILURES, "failed", self.failures_before)?;
         if records_logins(self.answers) {
             self.count(&account, LOGINS, "successful", self.logins_before)?;
+        }
+        if loads(self.answers) {
+            let mut status = Command::new(self.installation.installed_program("mls-sql"));
+            status.args(["status", "--config", CONFIGURATION]).current_dir("/");
+            status.uid(account.uid).gid(account.gid);
+            say(&String::from_utf8_lossy(&run(status)?.stdout))?;
         }
         Ok(())
     }
