@@ -157,7 +157,7 @@ impl Server {
     }
 
     /// Lets PostgreSQL show a certificate, and ask the roles of a fleet for theirs: `names` are their names.
-    /// `localhost.key`, `localhost.pem` and `ca.pem` are in the folder `certificates`.
+    /// `localhost.key`, `localhost.pem` and `ca.pem` are in the directory `certificates`.
     ///
     /// Returns the flags for [`start_with`](Self::start_with).
     #[must_use]
