@@ -89,6 +89,10 @@ impl LineParser {
                 Err(format!("date {date:?}: not YYYY-MM-DD HH:MM[:SS]"))
             };
         }
+        let are_plain = cell::are_plain(line);
+        let value = |cell, buffer| {
+            if are_plain { cell::plain(cell).map(clip) } else { decoded(cell, buffer) }
+        };
         let [
             server_text,
             ip_text,
@@ -187,7 +191,7 @@ fn unquoted<'a>(decoder: &'a mut Decoder, line: &'a str) -> Result<[&'a str; 9],
 }
 
 /// The value of a cell without control characters, in `buffer` if it is not written as it is.
-fn value<'a>(cell: &'a str, buffer: &'a mut String) -> Option<&'a str> {
+fn decoded<'a>(cell: &'a str, buffer: &'a mut String) -> Option<&'a str> {
     let text = match cell::decode(cell)? {
         Cow::Borrowed(text) => mls_event::clean_str(text),
         Cow::Owned(text) => Cow::Owned(mls_event::clean_str(&text).into_owned()),
@@ -314,6 +318,14 @@ mod tests {
         #[test]
         fn no_line_panics(line in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
             let _ = parser().csv(&line);
+        }
+
+        #[test]
+        fn cells_of_a_plain_line_are_their_values(cell in "\\PC{0,20}|[\u{20}-\u{a0}\t'␉␛é]{0,5}") {
+            let mut buffer = String::new();
+            if cell::are_plain(&cell) {
+                proptest::prop_assert_eq!(cell::plain(&cell).map(clip), decoded(&cell, &mut buffer));
+            }
         }
 
         #[test]

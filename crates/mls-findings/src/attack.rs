@@ -54,6 +54,11 @@ impl Attack {
         }
     }
 
+    /// Returns the number of networks in each window.
+    pub(crate) fn networks(&self) -> [u32; 2] {
+        self.networks
+    }
+
     /// Returns the number of networks in each window, and of autonomous systems, without those of `asn`.
     pub(crate) fn without(&self, asn: Option<u32>) -> ([u32; 2], usize) {
         let own = self.systems.iter().find(|(known, _)| Some(*known) == asn);
@@ -72,6 +77,7 @@ struct Pair {
 }
 
 /// The pairs of attacked user and network of the last days, and the distribution of attacks over users.
+#[derive(Clone)]
 pub(crate) struct Attacks {
     /// The pairs in order of arrival. Those before index `long` have left the short window.
     pairs: VecDeque<Pair>,

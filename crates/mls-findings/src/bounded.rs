@@ -14,6 +14,7 @@ pub(crate) trait LastSeen {
 
 /// A table of at most `limit` entries. When it is full, it drops the half that was not seen for the longest
 /// time.
+#[derive(Clone)]
 pub(crate) struct Bounded<K, V> {
     entries: HashMap<K, V, RandomState>,
     limit: usize,

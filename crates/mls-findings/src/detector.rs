@@ -3,19 +3,18 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use chrono::{DateTime, FixedOffset};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use mls_event::{Finding, Outcome, Rule, Timestamp};
 
 use crate::attack::{Attacks, WINDOWS};
 use crate::bounded::Bounded;
-use crate::evidence::{self, Login};
+use crate::evidence::Login;
 use crate::network::{
     AFTER, FailedNames, FailingNetworks, Guesses, MAX_EXCUSED, MAX_NETWORKS, VisitedNetworks,
     Visitor, Visitors,
 };
-use crate::observation::{Country, Name, Network, Observation, Seconds, is_internal};
+use crate::observation::{Country, Moment, Name, Network, Observation, Seconds, is_internal};
 use crate::settings::Settings;
 use crate::user::{MAX_USERS, User, Users};
 
@@ -30,6 +29,7 @@ const HOME_NAMES: usize = 3;
 const MAX_ORGANISATIONS: usize = 4096;
 
 /// Observes attempts and finds suspicious logins.
+#[derive(Clone)]
 pub struct Detector {
     settings: Settings,
     ignored: Vec<Name>,
@@ -45,6 +45,7 @@ pub struct Detector {
 struct Observed<'a> {
     observation: &'a Observation<'a>,
     at: Seconds,
+    moment: Moment,
     user: &'a str,
     name: Name,
     ip: IpAddr,
@@ -82,11 +83,13 @@ impl Detector {
     /// address, and those before 1970 or after 2106, are ignored.
     pub fn observe(&mut self, observation: &Observation<'_>, found: &mut Vec<Finding<'static>>) {
         let (Some(user), Some(ip)) = (observation.user, observation.ip) else { return };
-        let Some(at) = evidence::seconds(observation.at) else { return };
+        let Some(moment) = Moment::of(observation.at) else { return };
+        let at = moment.at;
         let country = observation.country_code.and_then(|code| code.as_bytes().try_into().ok());
         let observed = Observed {
             observation,
             at,
+            moment,
             user,
             name: Name::new(user),
             ip,
@@ -137,18 +140,31 @@ impl Detector {
             .users
             .iter()
             .filter(|visitor| !visitor.is_suspicious && visitor.name != observed.name)
-            .filter(|visitor| visitor.first + AFTER >= observed.at)
+            .filter(|visitor| visitor.first.at + AFTER >= observed.at)
             .copied()
             .collect();
         for visitor in recent {
-            let Some(guesses) = self.guesses(visitor.name, observed.network, visitor.first) else {
+            let first = visitor.first;
+            let Some(guesses) = self.guesses(visitor.name, observed.network, first.at) else {
                 continue;
             };
-            let zone = observed.observation.at.timezone();
             self.suspect(visitor.name, observed.network, country, asn);
-            let login = Named { name: visitor.name, ip: visitor.ip, at: visitor.first, zone };
+            let login = Named { name: visitor.name, ip: visitor.ip, at: first };
             self.report(Rule::Guessed, login, country, asn, found, |login| login.guessed(guesses));
         }
+    }
+
+    /// Returns whether enough names failed at `network` to look at them more closely. Most logins end
+    /// here.
+    fn has_failed(&self, network: Network, at: Seconds) -> bool {
+        let range = self.guessing(at);
+        let names = self.settings.guessed_names as usize;
+        self.failures.get(network).is_some_and(|failed| failed.count(range) >= names)
+    }
+
+    /// Returns the range of time in which failures count for a login.
+    fn guessing(&self, at: Seconds) -> (Seconds, Seconds) {
+        (at.saturating_sub(self.settings.guessed_window), at.saturating_add(AFTER))
     }
 
     /// Returns the names that failed at `network`, the users who logged in there, and the range of time
@@ -160,13 +176,10 @@ impl Detector {
         network: Network,
         at: Seconds,
     ) -> Option<(&FailedNames, &Visitors, (Seconds, Seconds))> {
-        let failed = self.failures.get(network)?;
-        let from = at.saturating_sub(self.settings.guessed_window);
-        let range = (from, at.saturating_add(AFTER));
-        // Most logins end here, before names are compared.
-        if failed.count(range) < self.settings.guessed_names as usize {
+        if !self.has_failed(network, at) {
             return None;
         }
+        let (failed, range) = (self.failures.get(network)?, self.guessing(at));
         let visitors = self.logins.get(network)?;
         let is_shared = visitors.others(name) >= self.settings.shared_users as usize;
         (!is_shared).then_some((failed, visitors, range))
@@ -195,8 +208,8 @@ impl Detector {
             if self.users.get(other).is_none() {
                 return other.has_local_part_of(name);
             }
-            let mut networks = user.networks.iter().filter(|known| **known != network);
-            networks.any(|known| self.logins.get(*known).is_some_and(|at| at.knows(other)))
+            let mut networks = user.networks().filter(|known| *known != network);
+            networks.any(|known| self.logins.get(known).is_some_and(|at| at.knows(other)))
         };
         let guesses = failed.others(name, range, is_known_here, is_excuse)?;
         (guesses.names >= self.enough_names(name, visitors, at)).then_some(guesses)
@@ -212,33 +225,22 @@ impl Detector {
     }
 
     fn login(&mut self, observed: Observed<'_>, found: &mut Vec<Finding<'static>>) {
-        let Observed { at, name, ip, network, country, asn, .. } = observed;
+        let Observed { at, moment, name, ip, network, country, asn, .. } = observed;
         self.remember_organisation(observed);
-        self.user(observed);
-        let targeted = self.targeted(observed);
-        if let Some(user) = self.users.get_mut(name) {
-            user.login(at);
-            user.use_network(network);
-            if observed.has_place() {
-                user.visit(country, asn, ip, at);
-            }
+        let addresses = self.settings.targeted_addresses;
+        let user = self.user(observed);
+        let attacked = attacked(user, observed, addresses);
+        user.login(at);
+        user.use_network(network);
+        if observed.has_place() {
+            user.visit(country, asn, ip, moment);
         }
         let (visitors, _) = self.logins.entry(network, || Visitors::new(at, country, asn));
-        let visitor = visitors.visit(name, ip, at).copied();
-        let zone = observed.observation.at.timezone();
-        if let Some(visitor) = visitor {
+        if let Some(visitor) = visitors.visit(name, ip, moment).copied() {
             self.guessed(visitor, observed, found);
         }
-        if let Some((addresses, days, is_new_country)) = targeted {
-            self.suspect(name, network, country, asn);
-            self.report(
-                Rule::Targeted,
-                Named { name, ip, at, zone },
-                country,
-                asn,
-                found,
-                |login| login.targeted(addresses, days, is_new_country),
-            );
+        if let Some((networks, is_new_country)) = attacked {
+            self.targeted(networks, is_new_country, observed, found);
         }
         self.spread(observed, found);
     }
@@ -259,11 +261,12 @@ impl Detector {
         observed: Observed<'_>,
         found: &mut Vec<Finding<'static>>,
     ) {
-        let Observed { at, name, network, country, asn, .. } = observed;
-        let is_new = visitor.is_suspicious || visitor.first.saturating_add(AFTER) >= at;
-        let zone = observed.observation.at.timezone();
-        let is_reported =
-            self.users.get(name).is_some_and(|user| day(at, zone) <= user.reported[0]);
+        let Observed { at, moment, name, network, country, asn, .. } = observed;
+        if !visitor.is_suspicious && !self.has_failed(network, at) {
+            return;
+        }
+        let is_new = visitor.is_suspicious || visitor.first.at.saturating_add(AFTER) >= at;
+        let is_reported = self.users.get(name).is_some_and(|user| moment.day() <= user.reported[0]);
         if is_new && is_reported {
             // The rule has reported this user today. Comparing all names would take the most time.
             if visitor.is_suspicious || self.is_guessed(name, network, at) {
@@ -274,54 +277,51 @@ impl Detector {
         // The attacker's login is the first one after the failures began. A user who was here before
         // the failures is not the attacker.
         let Some(guesses) = self.guesses(name, network, at) else { return };
-        if !visitor.is_suspicious && visitor.first.saturating_add(AFTER) < guesses.first {
+        if !visitor.is_suspicious && visitor.first.at.saturating_add(AFTER) < guesses.first {
             return;
         }
         let (first, ip) =
-            if visitor.is_suspicious { (at, observed.ip) } else { (visitor.first, visitor.ip) };
+            if visitor.is_suspicious { (moment, observed.ip) } else { (visitor.first, visitor.ip) };
         self.suspect(name, network, country, asn);
-        let login = Named { name, ip, at: first, zone };
+        let login = Named { name, ip, at: first };
         self.report(Rule::Guessed, login, country, asn, found, |login| login.guessed(guesses));
     }
 
-    /// Returns the number of addresses that attacked the user, the number of days, and whether the
-    /// country is new; `None` if the login is not suspicious.
-    fn targeted(&self, observed: Observed<'_>) -> Option<(u32, Seconds, bool)> {
-        let user = self.users.get(observed.name)?;
-        let (seen_system, seen_country) = user.was_seen(observed.country, observed.asn);
-        if !observed.has_place() || (seen_system && seen_country) || !user.has_past(observed.at) {
-            return None;
-        }
-        // Failures from the system of the login may be mistakes of the user, if the country is known.
-        let own = if seen_country { observed.asn } else { None };
-        let (networks, systems) = user.attack.without(own);
-        if networks[1] < self.settings.targeted_addresses
-            || (seen_country && systems < ATTACKING_SYSTEMS)
-        {
-            return None;
-        }
-        let users = self.users.len();
-        (0..WINDOWS.len()).find_map(|window| {
-            let count = networks[window];
-            let is_outlier = count >= self.settings.targeted_addresses
-                && self.attacks.is_outlier(&user.attack, window, count, users);
-            is_outlier.then_some((count, WINDOWS[window] / 86_400, !seen_country))
-        })
+    /// Reports a login of a user whom `networks` attacked in each of the [`WINDOWS`], if they are
+    /// far more than for other users.
+    fn targeted(
+        &mut self,
+        networks: [u32; 2],
+        is_new_country: bool,
+        observed: Observed<'_>,
+        found: &mut Vec<Finding<'static>>,
+    ) {
+        let Observed { moment, name, ip, network, country, asn, .. } = observed;
+        let Some(user) = self.users.get(name) else { return };
+        let window = (0..WINDOWS.len()).find(|window| {
+            let count = networks[*window];
+            count >= self.settings.targeted_addresses
+                && self.attacks.is_outlier(&user.attack, *window, count, self.users.len())
+        });
+        let Some(window) = window else { return };
+        self.suspect(name, network, country, asn);
+        let (addresses, days) = (networks[window], WINDOWS[window] / 86_400);
+        let login = Named { name, ip, at: moment };
+        self.report(Rule::Targeted, login, country, asn, found, |login| {
+            login.targeted(addresses, days, is_new_country)
+        });
     }
 
     fn spread(&mut self, observed: Observed<'_>, found: &mut Vec<Finding<'static>>) {
-        let Observed { at, name, .. } = observed;
+        let Observed { at, moment, name, .. } = observed;
         let Some(user) = self.users.get_mut(name) else { return };
         let Some(spread) = user.spread(at, &self.settings) else { return };
         let first = spread.places[0];
-        let zone = observed.observation.at.timezone();
         // A place that was reported on another day still counts as new.
-        let is_recent = at.saturating_sub(first.first) <= self.settings.spread_window;
-        let login = if is_recent {
-            Named { name, ip: first.ip, at: first.first, zone }
-        } else {
-            Named { name, ip: observed.ip, at, zone }
-        };
+        let is_recent = at.saturating_sub(first.first.at) <= self.settings.spread_window;
+        let (ip, at_first) =
+            if is_recent { (first.ip, first.first) } else { (observed.ip, moment) };
+        let login = Named { name, ip, at: at_first };
         let (country, asn) =
             if is_recent { (first.country, first.asn) } else { (observed.country, observed.asn) };
         self.report(Rule::Spread, login, country, asn, found, |login| login.spread(&spread, at));
@@ -356,9 +356,7 @@ impl Detector {
         evidence: impl FnOnce(Login<'_>) -> String,
     ) {
         let Some(user) = self.users.get_mut(named.name) else { return };
-        let at = DateTime::from_timestamp(named.at.into(), 0).unwrap_or_default();
-        let at = at.with_timezone(&named.zone);
-        let day = day(named.at, named.zone);
+        let (at, day) = (named.at.date(), named.at.day());
         let reported = &mut user.reported[rule as usize];
         if day <= *reported {
             return;
@@ -380,19 +378,33 @@ impl Detector {
     }
 
     fn remember_organisation(&mut self, observed: Observed<'_>) {
-        if let (Some(asn), Some(aso)) = (observed.asn, observed.observation.aso) {
+        if let (Some(asn), Some(aso)) = (observed.asn, observed.observation.aso)
+            && !self.organisations.contains_key(&asn)
+        {
             if self.organisations.len() >= MAX_ORGANISATIONS {
                 self.organisations.clear();
             }
-            self.organisations.entry(asn).or_insert_with(|| aso.chars().take(200).collect());
+            self.organisations.insert(asn, aso.chars().take(200).collect());
         }
     }
 }
 
-/// Returns the number of the day since 1970.
-fn day(at: Seconds, zone: FixedOffset) -> u32 {
-    let local = i64::from(at) + i64::from(zone.local_minus_utc());
-    u32::try_from(local / 86_400).unwrap_or_default()
+/// Returns the number of networks that attacked the user in each of the [`WINDOWS`], and whether the
+/// country of the login is new; `None` if fewer than `addresses` attacked, or if the place is known.
+fn attacked(user: &User, observed: Observed<'_>, addresses: u32) -> Option<([u32; 2], bool)> {
+    // Most users are not attacked.
+    if user.attack.networks()[1] < addresses || !observed.has_place() {
+        return None;
+    }
+    let (seen_system, seen_country) = user.was_seen(observed.country, observed.asn);
+    if (seen_system && seen_country) || !user.has_past(observed.at) {
+        return None;
+    }
+    // Failures from the system of the login may be mistakes of the user, if the country is known.
+    let own = if seen_country { observed.asn } else { None };
+    let (networks, systems) = user.attack.without(own);
+    let is_attack = networks[1] >= addresses && (!seen_country || systems >= ATTACKING_SYSTEMS);
+    is_attack.then_some((networks, !seen_country))
 }
 
 /// The login that a finding names.
@@ -400,6 +412,5 @@ fn day(at: Seconds, zone: FixedOffset) -> u32 {
 struct Named {
     name: Name,
     ip: IpAddr,
-    at: Seconds,
-    zone: FixedOffset,
+    at: Moment,
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::bounded::{Bounded, LastSeen};
-use crate::observation::{Country, Name, Network, Seconds};
+use crate::observation::{Country, Moment, Name, Network, Seconds};
 
 /// Largest number of networks with logins, and of networks with failures, that are remembered.
 pub const MAX_NETWORKS: usize = 32_768;
@@ -28,6 +28,7 @@ pub(crate) type VisitedNetworks = Bounded<Network, Visitors>;
 
 /// The names that failed at a network, and the last time of each. Names and times are separate lists, because
 /// most questions need only one of them.
+#[derive(Clone)]
 pub(crate) struct FailedNames {
     names: Vec<Name>,
     times: Vec<Seconds>,
@@ -110,12 +111,13 @@ impl FailedNames {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Visitor {
     pub(crate) name: Name,
-    pub(crate) first: Seconds,
+    pub(crate) first: Moment,
     pub(crate) ip: IpAddr,
     pub(crate) is_suspicious: bool,
 }
 
 /// The users who logged in from a network.
+#[derive(Clone)]
 pub(crate) struct Visitors {
     pub(crate) users: Vec<Visitor>,
     pub(crate) country: Option<Country>,
@@ -135,17 +137,17 @@ impl Visitors {
     }
 
     /// Returns the entry of a user who logs in; `None` if there are too many users to remember this one.
-    pub(crate) fn visit(&mut self, name: Name, ip: IpAddr, at: Seconds) -> Option<&mut Visitor> {
-        self.last = self.last.max(at);
+    pub(crate) fn visit(&mut self, name: Name, ip: IpAddr, first: Moment) -> Option<&Visitor> {
+        self.last = self.last.max(first.at);
         if let Some(known) = self.users.iter().position(|visitor| visitor.name == name) {
-            return self.users.get_mut(known);
+            return self.users.get(known);
         }
         if self.users.len() == MAX_VISITORS {
             let suspicious = self.users.iter().position(|visitor| visitor.is_suspicious)?;
             self.users.swap_remove(suspicious);
         }
-        self.users.push(Visitor { name, first: at, ip, is_suspicious: false });
-        self.users.last_mut()
+        self.users.push(Visitor { name, first, ip, is_suspicious: false });
+        self.users.last()
     }
 
     /// Returns the number of other users than `name` whose logins here were never suspicious.

@@ -1,9 +1,10 @@
 //! An attempt as the rules see it.
 
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
 
-use chrono::{DateTime, FixedOffset};
+use chrono::{DateTime, FixedOffset, Offset, Utc};
+use foldhash::quality::FixedState;
 use mls_event::{Auth, Outcome};
 
 /// A failed or successful login.
@@ -43,6 +44,35 @@ impl<'a> From<&'a Auth<'_>> for Observation<'a> {
 /// Seconds since 1970.
 pub(crate) type Seconds = u32;
 
+/// When an attempt was, and the offset of the date that the server recorded for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) at: Seconds,
+    /// In minutes.
+    offset: i16,
+}
+
+impl Moment {
+    /// `None` for a time that does not fit.
+    pub(crate) fn of(date: DateTime<FixedOffset>) -> Option<Self> {
+        let at = Seconds::try_from(date.timestamp()).ok()?;
+        let offset = i16::try_from(date.offset().local_minus_utc() / 60).ok()?;
+        Some(Self { at, offset })
+    }
+
+    /// The date as it was recorded.
+    pub(crate) fn date(self) -> DateTime<FixedOffset> {
+        let zone = FixedOffset::east_opt(i32::from(self.offset) * 60).unwrap_or_else(|| Utc.fix());
+        DateTime::from_timestamp(self.at.into(), 0).unwrap_or_default().with_timezone(&zone)
+    }
+
+    /// The number of the day of that date, since 1970.
+    pub(crate) fn day(self) -> u32 {
+        let local = i64::from(self.at) + i64::from(self.offset) * 60;
+        u32::try_from(local / 86_400).unwrap_or_default()
+    }
+}
+
 /// A two-letter country code.
 pub(crate) type Country = [u8; 2];
 
@@ -64,7 +94,7 @@ impl Name {
 
 /// Returns a hash that is the same in every run. Letter case does not matter.
 fn hash(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = FixedState::default().build_hasher();
     let mut lower = [0; 64];
     for chunk in text.as_bytes().chunks(lower.len()) {
         let lower = &mut lower[..chunk.len()];

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::attack::Attack;
 use crate::bounded::{Bounded, LastSeen};
-use crate::observation::{Country, Name, Network, Seconds};
+use crate::observation::{Country, Moment, Name, Network, Seconds};
 use crate::settings::Settings;
 
 /// Number of users that are remembered.
@@ -33,7 +33,7 @@ pub(crate) type Users = Bounded<Name, User>;
 pub(crate) struct Place {
     pub(crate) country: Option<Country>,
     pub(crate) asn: Option<u32>,
-    pub(crate) first: Seconds,
+    pub(crate) first: Moment,
     last: Seconds,
     /// The address of the first login.
     pub(crate) ip: IpAddr,
@@ -43,7 +43,7 @@ pub(crate) struct Place {
 impl Place {
     /// Whether the user was seen here before `from`, beyond suspicion.
     fn is_old(&self, from: Seconds) -> bool {
-        !self.is_suspicious && self.first < from
+        !self.is_suspicious && self.first.at < from
     }
 
     /// Whether the user logged in here since `from` and was not seen here before.
@@ -69,11 +69,12 @@ impl Extent {
 }
 
 /// A user who logged in at least once.
+#[derive(Clone)]
 pub(crate) struct User {
     pub(crate) name: Box<str>,
     pub(crate) places: Vec<Place>,
-    /// The networks of the last logins, the last one at the end.
-    pub(crate) networks: Vec<Network>,
+    /// The networks of the last logins, the last one first.
+    networks: [Option<Network>; MAX_NETWORKS],
     first: Seconds,
     last: Seconds,
     logins: u32,
@@ -116,7 +117,7 @@ impl User {
         Self {
             name: name.into(),
             places: Vec::with_capacity(1),
-            networks: Vec::with_capacity(1),
+            networks: [None; MAX_NETWORKS],
             first: at,
             last: at,
             logins: 0,
@@ -134,13 +135,14 @@ impl User {
 
     /// Remembers the network of a login.
     pub(crate) fn use_network(&mut self, network: Network) {
-        if self.networks.last() != Some(&network) {
-            self.networks.retain(|known| *known != network);
-            if self.networks.len() == MAX_NETWORKS {
-                self.networks.remove(0);
-            }
-            self.networks.push(network);
-        }
+        let known = self.networks.iter().position(|known| *known == Some(network));
+        self.networks[..=known.unwrap_or(MAX_NETWORKS - 1)].rotate_right(1);
+        self.networks[0] = Some(network);
+    }
+
+    /// The networks of the last logins.
+    pub(crate) fn networks(&self) -> impl Iterator<Item = Network> {
+        self.networks.iter().flatten().copied()
     }
 
     pub(crate) fn has_past(&self, at: Seconds) -> bool {
@@ -175,11 +177,11 @@ impl User {
         country: Option<Country>,
         asn: Option<u32>,
         ip: IpAddr,
-        at: Seconds,
+        first: Moment,
     ) {
         let is_here = |place: &&mut Place| place.country == country && place.asn == asn;
         if let Some(place) = self.places.iter_mut().find(is_here) {
-            place.last = place.last.max(at);
+            place.last = place.last.max(first.at);
             return;
         }
         if self.places.len() == MAX_PLACES {
@@ -187,7 +189,8 @@ impl User {
                 .min_by_key(|i| (!self.places[*i].is_suspicious, self.places[*i].last));
             self.places.swap_remove(oldest.unwrap_or(0));
         }
-        self.places.push(Place { country, asn, first: at, last: at, ip, is_suspicious: false });
+        let last = first.at;
+        self.places.push(Place { country, asn, first, last, ip, is_suspicious: false });
     }
 
     /// Forgets a place, because a login from it was suspicious.
@@ -215,7 +218,7 @@ impl User {
             places.push(*place);
             place.is_suspicious = true;
         }
-        places.sort_by_key(|place| place.first);
+        places.sort_by_key(|place| place.first.at);
         Some(Spread { extent, places })
     }
 
@@ -245,12 +248,12 @@ impl User {
     fn unseen(&self, from: Seconds) -> Extent {
         let (mut countries, mut systems) = (Distinct::new(), Distinct::new());
         for place in self.places.iter().filter(|place| place.is_old(from)) {
-            countries.add(place.country);
+            countries.add(place.country.map(|code| u16::from_be_bytes(code).into()));
             systems.add(place.asn);
         }
         let old = Extent { countries: countries.len(), systems: systems.len() };
         for place in self.places.iter().filter(|place| place.is_new(from)) {
-            countries.add(place.country);
+            countries.add(place.country.map(|code| u16::from_be_bytes(code).into()));
             systems.add(place.asn);
         }
         Extent { countries: countries.len() - old.countries, systems: systems.len() - old.systems }
@@ -260,7 +263,7 @@ impl User {
     fn extent(&self, from: Seconds) -> Extent {
         let (mut countries, mut systems) = (Distinct::new(), Distinct::new());
         for place in self.places.iter().filter(|place| place.last >= from) {
-            countries.add(place.country);
+            countries.add(place.country.map(|code| u16::from_be_bytes(code).into()));
             systems.add(place.asn);
         }
         Extent { countries: countries.len(), systems: systems.len() }
@@ -268,20 +271,23 @@ impl User {
 }
 
 /// The distinct values of a user's places. There are few, so a scan of an array is quicker than a hash.
-struct Distinct<T> {
-    values: [Option<T>; MAX_PLACES],
+struct Distinct {
+    values: [u32; MAX_PLACES],
     count: usize,
 }
 
-impl<T: Copy + PartialEq> Distinct<T> {
+impl Distinct {
     fn new() -> Self {
-        Self { values: [None; MAX_PLACES], count: 0 }
+        Self { values: [0; MAX_PLACES], count: 0 }
     }
 
     /// Adds a value, unless it is unknown.
-    fn add(&mut self, value: Option<T>) {
+    fn add(&mut self, value: Option<u32>) {
+        let Some(value) = value else { return };
+        // A loop without an early exit compiles to a few vector instructions.
         let known = &self.values[..self.count];
-        if value.is_some() && self.count < MAX_PLACES && !known.contains(&value) {
+        let is_known = known.iter().fold(false, |is_known, known| is_known | (*known == value));
+        if !is_known && self.count < MAX_PLACES {
             self.values[self.count] = value;
             self.count += 1;
         }

@@ -75,6 +75,25 @@ pub fn decode(cell: &str) -> Option<Cow<'_, str>> {
     Some(if has_symbol { Cow::Owned(with_controls(&text)) } else { text })
 }
 
+/// Returns whether each cell of this line, unless it is unknown, is its own value: the line has no
+/// apostrophe, no symbol and no control character. One look at a line is quicker than one at each
+/// cell.
+#[must_use]
+pub fn are_plain(line: &str) -> bool {
+    // In UTF-8, control characters from U+0080 on begin with this byte.
+    const UPPER_CONTROL: u8 = 0xc2;
+    // A loop without an early exit compiles to a few vector instructions.
+    line.bytes().fold(true, |is_plain, b| {
+        is_plain & !matches!(b, ..b' ' | b'\'' | 0x7f | SYMBOL_BYTE | UPPER_CONTROL)
+    })
+}
+
+/// Returns the value of a cell of a [plain](are_plain) line; `None` if it is unknown.
+#[must_use]
+pub fn plain(cell: &str) -> Option<&str> {
+    (!is_unknown(cell)).then_some(cell)
+}
+
 fn without_apostrophes(cell: &str) -> Cow<'_, str> {
     if memchr::memchr(b'\'', cell.as_bytes()).is_none() {
         return Cow::Borrowed(cell);
