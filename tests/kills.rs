@@ -232,6 +232,7 @@ impl History {
         service.run(UPDATE);
         service.assert_failures();
         service.assert_logins();
+        service.assert_errors();
         service.assert_digests();
         service.assert_alerts();
         service.assert_database();

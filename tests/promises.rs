@@ -1,5 +1,6 @@
 //! The promises of README crossed with each other: whatever two things happen between runs, each
-//! failure is in the CSV and in the files that it was rotated to exactly once.
+//! failure is in the CSV and in the files that it was rotated to exactly once, and each error of the
+//! server is counted exactly once.
 //!
 //! By default every ordered pair runs once. `MLS_SEQUENCES` runs as many random sequences of events instead.
 #![expect(
@@ -50,17 +51,22 @@ const EVENTS: [Event; 13] = [
     Event::TwoRunAtOnce,
 ];
 
+/// The server could not check this login.
+const ERROR: &str = "2026-06-01T00:00:00+00:00 vm postfix/smtpd[74]: warning: unknown[192.0.2.1]: \
+                     SASL LOGIN authentication failed: Connection lost to authentication server\n";
+
 /// A directory, how often its log moved, and how many files were rotated.
 struct World {
     site: Site,
     log_directory: String,
     rotated: u32,
+    errors: u64,
 }
 
 impl World {
     fn new() -> Self {
         let site = Site::new();
-        let world = Self { site, log_directory: "d0".into(), rotated: 0 };
+        let world = Self { site, log_directory: "d0".into(), rotated: 0, errors: 0 };
         world.shell("mkdir d0 && mv mail.log d0/");
         world
     }
@@ -71,11 +77,14 @@ impl World {
     }
 
     fn extract(&self) -> String {
-        EXTRACT.replace("mail.log", &format!("{}/mail.log", self.log_directory))
+        EXTRACT
+            .replace("mail.log", &format!("{}/mail.log", self.log_directory))
+            .replace("mls-parse", "mls-parse --outcome failure,error")
     }
 
     fn log(&mut self, n: u64) {
-        let lines = self.site.failures(n);
+        let lines = self.site.failures(n) + &ERROR.repeat(usize::try_from(n / 2).unwrap());
+        self.errors += n / 2;
         self.site.append(&format!("{}/mail.log", self.log_directory), &lines);
     }
 
@@ -181,6 +190,8 @@ impl World {
             self.settled(&self.extract());
         }
         self.site.assert_all_csv_exact();
+        let cursor = CursorFile::load(&self.site.path().join("S")).unwrap();
+        assert_eq!(cursor.unwrap().unchecked.total, self.errors);
     }
 }
 

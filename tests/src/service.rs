@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use mls_state::cursor_file::CursorFile;
 use tempfile::TempDir;
 
 use crate::mailbox::Mailbox;
@@ -18,6 +19,7 @@ pub struct Service {
     pub mailbox: Mailbox,
     failures: usize,
     logins: usize,
+    errors: usize,
 }
 
 impl Default for Service {
@@ -31,7 +33,7 @@ impl Service {
     #[must_use]
     pub fn new() -> Self {
         let dir = TempDir::new().unwrap();
-        let service = Self { dir, mailbox: Mailbox::start(), failures: 0, logins: 0 };
+        let service = Self { dir, mailbox: Mailbox::start(), failures: 0, logins: 0, errors: 0 };
         for directory in ["log0", "data", "bin"] {
             fs::create_dir(service.path().join(directory)).unwrap();
         }
@@ -110,7 +112,7 @@ impl Service {
         self.succeed(&format!("chmod 755 . && chown -R {user} data"));
     }
 
-    /// Adds failures and logins to the log, as many of each. No two have the same user or address.
+    /// Adds failures, logins and errors of the server to the log, as many of each. No two have the same user or address.
     pub fn log(&mut self, count: usize) {
         let lines = self.lines(count);
         self.append("log/mail.log", &lines);
@@ -127,8 +129,10 @@ impl Service {
             let head = format!("{now} vm postfix/smtpd[74]:");
             writeln!(text, "{head} warning: unknown[{ip}]: SASL LOGIN authentication failed: x, sasl_username=u{n}").unwrap();
             writeln!(text, "{head} 4F{n:X}: client=unknown[198.51.100.7], sasl_method=LOGIN, sasl_username=l{n}").unwrap();
+            writeln!(text, "{head} warning: unknown[198.51.100.7]: SASL LOGIN authentication failed: Connection lost to authentication server, sasl_username=e{n}").unwrap();
             self.failures += 1;
             self.logins += 1;
+            self.errors += 1;
         }
         text
     }
@@ -223,6 +227,14 @@ impl Service {
         assert_each_once("l", &self.users_of_csv("L"), self.logins);
     }
 
+    /// Expects each login that the server could not check to be counted once.
+    pub fn assert_errors(&self) {
+        let cursor = CursorFile::load(&self.path().join("data/state/state.offset")).unwrap();
+        let counted = cursor.unwrap().unchecked;
+        assert_eq!(counted.total, self.errors as u64);
+        assert_eq!(counted.hours.values().sum::<u64>(), counted.total, "{counted:?}");
+    }
+
     fn users_of_csv(&self, name: &str) -> Vec<String> {
         let rows = self.succeed(&format!(
             "for f in data/{name} data/{name}-*[0-9] data/{name}-*.gz; do [ ! -e $f ] || gzip -cdf $f; done"
@@ -256,16 +268,19 @@ impl Service {
         );
     }
 
-    /// Expects each failure to be counted in exactly one digest.
+    /// Expects each failure and each error to be counted in exactly one digest.
     pub fn assert_digests(&self) {
-        let totals: Vec<usize> = (self.mailbox.messages().iter())
-            .filter_map(|message| {
-                let line = message.text.lines().find(|line| line.starts_with("Total attempts "))?;
-                let total = line.rsplit(' ').next().unwrap();
-                Some(total.replace(',', "").parse::<usize>().unwrap())
-            })
-            .collect();
+        let number = |text: &str| text.replace(',', "").parse::<usize>().unwrap();
+        let (mut totals, mut errors) = (Vec::new(), Vec::new());
+        for message in self.mailbox.messages() {
+            let total = message.text.lines().find(|line| line.starts_with("Total attempts "));
+            totals.extend(total.map(|line| number(line.rsplit(' ').next().unwrap())));
+            let text = message.text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let before = text.split_once(" could not be checked").map(|(before, _)| before);
+            errors.extend(before.map(|before| number(before.rsplit(' ').nth(1).unwrap())));
+        }
         assert_eq!(totals.iter().sum::<usize>(), self.failures, "{totals:?}");
+        assert_eq!(errors.iter().sum::<usize>(), self.errors, "{errors:?}");
     }
 
     /// Expects one alert about each user and one about each address. A mail lists the first

@@ -12,15 +12,17 @@ use std::path::Path;
 
 use anyhow::Context;
 use mls_diag::{Exit, OrExit, summary};
-use mls_event::Auth;
+use mls_event::{Auth, Outcome};
 use mls_state::cursor_file::{CursorFile, Fingerprint};
 use mls_state::lock::Lock;
+use mls_state::unchecked::UncheckedLogins;
 use mls_stream::ndjson::Reader;
 use mls_stream::sink::{self, Sink};
 use serde_json::Value;
 
 use crate::encode::Rows;
 use crate::reconcile::Target;
+use crate::row;
 
 /// Appends the events of a framed stream to F, committing them together with the cursor in S.
 pub(crate) fn run(reader: Reader, target: Target) -> anyhow::Result<()> {
@@ -37,8 +39,12 @@ pub(crate) fn run(reader: Reader, target: Target) -> anyhow::Result<()> {
         if let Err(why) = open.rows.check_outcome() {
             log::warn!("{why}");
         }
+        let unchecked = match open.unchecked.after(open.begun_unchecked) {
+            0 => String::new(),
+            n => format!("; the server could not check {}", mls_diag::count(n, "login", "logins")),
+        };
         summary(format_args!(
-            "recorded {} in {}",
+            "recorded {} in {}{unchecked}",
             open.rows.written(),
             appender.target.path.display()
         ));
@@ -91,6 +97,10 @@ struct Open {
     rows: Rows<AppendedFile>,
     /// The content of the cursor file.
     committed: CursorFile,
+    /// The committed logins that could not be checked, and those of this run.
+    unchecked: UncheckedLogins,
+    /// Their total before this run.
+    begun_unchecked: u64,
     /// A commit began and did not succeed, so it is unknown whether F or S reached the disk. A second
     /// sync could report success although data is lost (fsync(2); PostgreSQL's "fsyncgate" of 2018).
     /// Nothing more is written; the next run reads both files again.
@@ -121,12 +131,20 @@ impl Sink for Appender {
         let length = committed.data.as_ref().map_or(0, |data| data.length);
         let file = AppendedFile { file, length, is_closed: Cell::new(false) };
         let rows = Rows::new(file, self.target.style);
-        self.open = Some(Open { rows, committed, is_in_doubt: false });
+        let unchecked = committed.unchecked.clone();
+        let begun_unchecked = unchecked.total;
+        let is_in_doubt = false;
+        self.open = Some(Open { rows, committed, unchecked, begun_unchecked, is_in_doubt });
         Ok(())
     }
 
     fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
         let Some(open) = &mut self.open else { return Ok(()) };
+        let unchecked = event.rows(Outcome::Error);
+        if unchecked > 0 {
+            let hour = row::date(&event.date.at(), self.target.style);
+            open.unchecked.add(&hour, unchecked.into());
+        }
         let result = open
             .rows
             .event(event)
@@ -166,6 +184,7 @@ impl Sink for Appender {
         let next = CursorFile {
             rotated,
             outcome: self.target.style.outcome,
+            unchecked: open.unchecked.clone(),
             ..CursorFile::next(open.committed.sequence, cursor, Some(data))
         };
         next.store(&self.target.cursor_path)?;

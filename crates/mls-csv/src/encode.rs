@@ -22,7 +22,7 @@ pub(crate) struct Rows<W: Write> {
     csv: csv::Writer<W>,
     style: Style,
     written: u64,
-    /// Attempts of the other outcome.
+    /// Attempts that belong into the CSV of the other outcome.
     skipped: u64,
 }
 
@@ -40,7 +40,8 @@ impl<W: Write> Rows<W> {
 
     /// Writes the rows of an event; none if it has another outcome.
     pub(crate) fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
-        self.skipped += u64::from(event.outcome != self.style.outcome);
+        let is_other = event.outcome != self.style.outcome;
+        self.skipped += u64::from(is_other && event.outcome.is_recorded());
         for _ in 0..sink::rows(event, self.style.outcome) {
             row::write(&mut self.csv, event, self.style).map_err(io_error)?;
             self.written += 1;

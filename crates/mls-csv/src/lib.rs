@@ -55,6 +55,9 @@
 //! | not empty | missing | exit 78; `--adopt` and `--reset` as above; the log is read from its beginning |
 //! | missing or empty | missing | first run |
 //!
+//! S also counts logins that the server could not check (outcome `error`), by the hour. They are not
+//! rows. mls-report names them in the digest.
+//!
 //! `--rotate-to NAME` moves uncommitted rows out of F, then renames F.
 //!
 //! Without `--cursor-file`, F must be empty or begin with our header; otherwise mls-csv exits with 78.

@@ -98,3 +98,42 @@ fn the_cursor_file_of_the_other_outcome_is_refused_even_if_the_csv_is_missing() 
     assert_eq!(fs::read(dir.path().join("S")).unwrap(), before);
     assert!(!dir.path().join("logins.csv").exists());
 }
+
+#[test]
+fn errors_of_the_server_are_counted_by_the_hour_in_the_cursor_file_and_are_not_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = |time: &str| {
+        FAILURE.replace("failure", "error").replace("2026-06-01T00:00:45Z", time) + "\n"
+    };
+    let counted = || {
+        let cursor = fs::read_to_string(dir.path().join("S")).unwrap();
+        let cursor: serde_json::Value = serde_json::from_str(&cursor).unwrap();
+        cursor["unchecked"].clone()
+    };
+    let args = ["--append", "F", "--cursor-file", "S"];
+    let only_errors = error("2026-06-01T00:00:45Z") + &error("2026-06-01T01:59:00+01:00");
+    let first = run(dir.path(), &args, &framed(&only_errors));
+    assert_eq!((first.status.code(), first.stderr), (Some(0), Vec::new()));
+    let expected = serde_json::json!({"total": 2, "hours": {"2026-06-01 00:00": 2}});
+    assert_eq!(counted(), expected);
+    assert_eq!(fs::read_to_string(dir.path().join("F")).unwrap().lines().count(), 1);
+
+    // A stream that is cut off is not counted, because it is read again.
+    let more =
+        framed(&(error("2026-06-01T05:00:00Z") + FAILURE)).replace("\"base\":0", "\"base\":2");
+    let base = |text: &str| {
+        let cursor = fs::read_to_string(dir.path().join("S")).unwrap();
+        let cursor: serde_json::Value = serde_json::from_str(&cursor).unwrap();
+        text.replace("\"base\":2", &format!("\"base\":{}", cursor["sequence"]))
+    };
+    let cut = base(more.split_once("{\"v\":1,\"type\":\"checkpoint").unwrap().0);
+    assert_eq!(run(dir.path(), &args, &cut).status.code(), Some(75));
+    assert_eq!(counted(), expected);
+    let whole = base(&more.replace("\"n\":1", "\"n\":2"));
+    assert!(run(dir.path(), &args, &whole).status.success());
+    let hours = serde_json::json!({"2026-06-01 00:00": 2, "2026-06-01 05:00": 1});
+    assert_eq!(counted(), serde_json::json!({"total": 3, "hours": hours}));
+    // Without a cursor file they are passed over without a word.
+    let plain = run(dir.path(), &["--append", "plain"], &only_errors);
+    assert_eq!((plain.status.code(), plain.stderr), (Some(0), Vec::new()));
+}

@@ -55,6 +55,15 @@ words! {
     }
 }
 
+impl Outcome {
+    /// Whether sinks record attempts with this outcome. Aborted ones and errors of the server become
+    /// neither rows nor alerts.
+    #[must_use]
+    pub fn is_recorded(self) -> bool {
+        matches!(self, Self::Failure | Self::Success)
+    }
+}
+
 /// The largest number of rows that an event becomes, even if its `attempts` is larger.
 pub const MAX_ROWS: u32 = 1000;
 

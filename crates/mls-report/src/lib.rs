@@ -4,9 +4,9 @@
 //! In one pass, the CSV of mls-csv or the `auth` records of mls-parse and mls-enrich; from one FILE
 //! or several, or from standard input, plain or compressed. mls-report reads the rotated files of a
 //! FILE (`FILE.1`, `FILE-20260601.gz`) before it. Bad rows are reported and skipped. If no line of
-//! an input can be read, mls-report exits with 65. Numbers count failures only. If records have
-//! logins that the server could not check (`mls-parse --outcome failure,error`), a note says how
-//! many. The CSV has no rows for them.
+//! an input can be read, mls-report exits with 65. Numbers count failures only. A note says how many
+//! logins the server could not check: those in the records (`mls-parse --outcome failure,error`), or
+//! those that mls-csv counted by the hour in the cursor file of the CSV, which has no rows for them.
 //!
 //! Successful logins are read from `--logins FILE`, with `[logins] record = yes` from
 //! `logins_filename`, or from the records of the first input. Together with the failures they show

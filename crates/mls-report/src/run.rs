@@ -76,6 +76,8 @@ pub(crate) struct Scope {
     period: Period,
     /// What mls-mail commits with `--since-last`.
     digest: Option<NextDigest>,
+    /// Logins of the period that the server could not check, as the sink counted them.
+    unchecked: u64,
 }
 
 impl Job {
@@ -89,7 +91,11 @@ impl Job {
                 }
             };
             let period = self.period_of_dates()?;
-            return Ok(Scope { sources, earlier: Chain::default(), period, digest: None });
+            let counted = committed.iter().flat_map(|committed| &committed.unchecked.hours);
+            let inside = counted.filter(|(hour, _)| period.part_of(hour, 0) == PeriodPart::Inside);
+            let unchecked = inside.map(|(_, count)| count).sum();
+            let earlier = Chain::default();
+            return Ok(Scope { sources, earlier, period, digest: None, unchecked });
         }
         if self.args.files.len() > 1 {
             return Err(Exit::Usage.error("--since-last takes one FILE"));
@@ -102,7 +108,8 @@ impl Job {
         };
         let source = self.source(committed.as_ref())?;
         let (Selection { source, earlier, period }, digest) = since_last.select(source)?;
-        Ok(Scope { sources: vec![source], earlier, period, digest: Some(digest) })
+        let (sources, unchecked) = (vec![source], digest.newly_unchecked);
+        Ok(Scope { sources, earlier, period, digest: Some(digest), unchecked })
     }
 
     /// The input, up to what its sink has committed.
@@ -205,6 +212,7 @@ impl Job {
     pub(crate) fn report(&self, scope: &Scope) -> anyhow::Result<Report> {
         let Scope { sources, period, .. } = scope;
         let (mut tally, mut logins) = (Tally::new(period), LoginCounter::start()?);
+        tally.errors = scope.unchecked;
         let mut watch = self.watch(scope, None)?;
         let (mut extent, reading) = (ReadSummary::default(), self.reading());
         for source in sources {

@@ -33,6 +33,9 @@ struct DigestEnd {
     /// Which findings were named; null in the ledger of an earlier version.
     #[serde(default)]
     reported: Option<Reported>,
+    /// How many logins that the server could not check were counted until then.
+    #[serde(default)]
+    unchecked: u64,
 }
 
 /// The digest that is being made, and the one before it.
@@ -44,6 +47,10 @@ pub(crate) struct NextDigest {
     data: Option<Position>,
     /// Which findings earlier digests named.
     pub(crate) reported: Reported,
+    /// How many logins that the server could not check are counted in all.
+    unchecked: u64,
+    /// Those of them that no earlier digest named.
+    pub(crate) newly_unchecked: u64,
 }
 
 impl NextDigest {
@@ -51,7 +58,8 @@ impl NextDigest {
     pub(crate) fn cursor(&self, findings: &[Finding<'_>]) -> anyhow::Result<MailCursor> {
         let until = self.until;
         let reported = Some(self.reported.with(findings, until));
-        let cursor = serde_json::to_value(DigestEnd { until, data: self.data.clone(), reported })?;
+        let (data, unchecked) = (self.data.clone(), self.unchecked);
+        let cursor = serde_json::to_value(DigestEnd { until, data, reported, unchecked })?;
         Ok(MailCursor { base: self.base, until, cursor })
     }
 }
@@ -92,10 +100,15 @@ impl SinceLast<'_> {
                 (Selection { source, earlier: Chain::default(), period }, None)
             }
         };
+        let counted = self.committed.map(|committed| &committed.unchecked);
+        let unchecked = counted.map_or(0, |counted| counted.total);
+        let before = last.as_ref().map_or(0, |last| last.unchecked);
+        let newly_unchecked = counted.map_or(0, |counted| counted.after(before));
         let reported = last.map_or_else(Reported::default, |last| {
             last.reported.unwrap_or_else(|| Reported::until(last.until))
         });
-        Ok((selection, NextDigest { base: ledger.sequence, until, data, reported }))
+        let base = ledger.sequence;
+        Ok((selection, NextDigest { base, until, data, reported, unchecked, newly_unchecked }))
     }
 
     /// The files from the one in which the last digest ended to the one that is being written.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use chrono::{TimeDelta, Utc};
-use mls_state::cursor_file::CursorFile;
+use mls_state::cursor_file::{CursorFile, sha256};
 use mls_state::mail_cursor::{FIELD, MailCursor};
 use serde_json::Value;
 
@@ -36,6 +36,11 @@ impl Record {
     }
 
     fn report(&self, format: &str) -> String {
+        let logins = self.path("logins.csv");
+        self.report_with(format, &["--logins", logins.to_str().unwrap()])
+    }
+
+    fn report_with(&self, format: &str, args: &[&str]) -> String {
         std::fs::write(self.path("f.csv"), &self.failures).unwrap();
         std::fs::write(self.path("logins.csv"), &self.logins).unwrap();
         let run = Command::cargo_bin("mls-report")
@@ -43,8 +48,7 @@ impl Record {
             .args(["--timezone", "+00:00", "--since-last", "--format", format])
             .arg("--ledger")
             .arg(self.path("mail.ledger"))
-            .arg("--logins")
-            .arg(self.path("logins.csv"))
+            .args(args)
             .arg(self.path("f.csv"))
             .assert()
             .success();
@@ -60,7 +64,12 @@ impl Record {
 
     /// Mails the next digest: commits what it carries, as mls-mail does.
     fn mail(&self) {
-        let message = self.report("mail");
+        let logins = self.path("logins.csv");
+        self.mail_with(&["--logins", logins.to_str().unwrap()]);
+    }
+
+    fn mail_with(&self, args: &[&str]) {
+        let message = self.report_with("mail", args);
         let (_, value) = message.split_once(&format!("{FIELD}:")).unwrap();
         let mut lines = value.lines();
         let mut field = lines.next().unwrap().to_owned();
@@ -147,4 +156,42 @@ fn rules_look_back_into_rotated_files_that_a_digest_has_read() {
     record.mail();
     record.logins += &row(190, "dora");
     assert_eq!(record.named(), ["dora"]);
+}
+
+#[test]
+fn each_login_that_could_not_be_checked_is_in_one_digest_and_in_the_report_of_its_hour() {
+    let record = Record::new();
+    let (rows, cursor) = (record.failures.len(), record.path("cursor"));
+    let commit = |total: u64, hours: Value| {
+        let data = serde_json::json!({"length": rows, "tail_sha256": sha256(FAILURES.as_bytes())});
+        let content = serde_json::json!({"version": 1, "sequence": total, "written": "", "data": data,
+            "unchecked": {"total": total, "hours": hours}, "cursor": {}});
+        std::fs::write(&cursor, content.to_string()).unwrap();
+    };
+    let digest = || record.report_with("text", &["--committed-by", cursor.to_str().unwrap()]);
+    let mail = || record.mail_with(&["--committed-by", cursor.to_str().unwrap()]);
+    commit(3, serde_json::json!({"2026-06-01 10:00": 3}));
+    assert!(digest().contains("3 logins could not be checked"), "{}", digest());
+    mail();
+    assert!(!digest().contains("could not be checked"), "{}", digest());
+    // One more, with the date of an hour that was reported before.
+    commit(4, serde_json::json!({"2026-06-01 10:00": 4}));
+    assert!(digest().contains("1 login could not be checked"), "{}", digest());
+    mail();
+    // A new cursor file begins to count again.
+    commit(2, serde_json::json!({"2026-06-02 10:00": 2}));
+    assert!(digest().contains("2 logins could not be checked"), "{}", digest());
+
+    commit(
+        9,
+        serde_json::json!({"2026-06-01 23:00": 2, "2026-06-02 00:00": 3, "2026-06-03 00:00": 4}),
+    );
+    let run = Command::cargo_bin("mls-report")
+        .unwrap()
+        .args(["--timezone", "+00:00", "--date", "2026-06-02", "--committed-by"])
+        .args([&cursor, &record.path("f.csv")])
+        .assert()
+        .success();
+    let day = String::from_utf8(run.get_output().stdout.clone()).unwrap();
+    assert!(day.contains("3 logins could not be checked"), "{day}");
 }

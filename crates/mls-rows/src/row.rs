@@ -65,7 +65,8 @@ fn plain(value: Option<impl Display>) -> Cow<'static, str> {
     })
 }
 
-fn date(at: &DateTime<FixedOffset>, style: Style) -> String {
+/// The cell of a date.
+pub(crate) fn date(at: &DateTime<FixedOffset>, style: Style) -> String {
     let at = style.zone.show(at).naive_local();
     let length = if style.seconds { 19 } else { 16 };
     match digits(&at) {

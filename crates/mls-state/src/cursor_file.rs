@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::unchecked::UncheckedLogins;
 use crate::{atomic, regular};
 use mls_diag::{Exit, OrExit};
 
@@ -53,6 +54,9 @@ pub struct CursorFile {
     /// The outcome of the attempts that the sink records. A cursor file without it belongs to failures.
     #[serde(default = "failure", skip_serializing_if = "is_failure")]
     pub outcome: Outcome,
+    /// Logins that the server could not check, which are not rows.
+    #[serde(default, skip_serializing_if = "UncheckedLogins::is_empty")]
+    pub unchecked: UncheckedLogins,
     /// If each commit has a file of its own (mls-sql export): its name after the commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
@@ -132,6 +136,7 @@ impl CursorFile {
             data,
             rotated: Vec::new(),
             outcome: Outcome::Failure,
+            unchecked: UncheckedLogins::default(),
             file: None,
             part: None,
             cursor,

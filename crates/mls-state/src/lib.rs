@@ -8,6 +8,7 @@
 //! | [`cursor_file`] | the committed cursor on disk |
 //! | [`alerted`] | the ledger of raised alerts |
 //! | [`mail_cursor`] | the cursor in a mail from mls-report to mls-mail |
+//! | [`unchecked`] | logins that the server could not check, counted in a cursor file |
 
 #![warn(missing_docs)]
 
@@ -17,3 +18,4 @@ pub mod cursor_file;
 pub mod lock;
 pub mod mail_cursor;
 pub mod regular;
+pub mod unchecked;

@@ -1,0 +1,63 @@
+//! Logins that the server could not check (outcome `error`), counted by the sink of failures.
+//!
+//! They are not rows: nobody guessed a password. The sink counts them in its cursor file, so that they
+//! are committed together with the rows and counted exactly once.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// How many hours are remembered. The log decides how many hours there are, so a bound is needed.
+const MAX_HOURS: usize = 40 * 24;
+
+/// How many logins could not be checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UncheckedLogins {
+    /// Since the cursor file was created.
+    pub total: u64,
+    /// By hour (`YYYY-MM-DD HH:00`, in the zone of the CSV): the latest 960 hours that have any.
+    pub hours: BTreeMap<String, u64>,
+}
+
+impl UncheckedLogins {
+    /// Counts `count` logins at `date` (`YYYY-MM-DD HH:MM`, perhaps with seconds).
+    pub fn add(&mut self, date: &str, count: u64) {
+        self.total = self.total.saturating_add(count);
+        let hour = date.get(..13).unwrap_or(date);
+        let of_hour = self.hours.entry(format!("{hour}:00")).or_default();
+        *of_hour = of_hour.saturating_add(count);
+        while self.hours.len() > MAX_HOURS {
+            self.hours.pop_first();
+        }
+    }
+
+    /// Those that were counted after the total was `before`. If the cursor file was created again
+    /// since, all of them were.
+    #[must_use]
+    pub fn after(&self, before: u64) -> u64 {
+        self.total.checked_sub(before).unwrap_or(self.total)
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_hours_are_remembered_and_the_total_is_exact() {
+        let mut unchecked = UncheckedLogins::default();
+        for hour in 0..2000 {
+            let day = format!("{:04}-01-01", hour / 24);
+            unchecked.add(&format!("{day} {:02}:17:05", hour % 24), 2);
+        }
+        assert_eq!((unchecked.total, unchecked.hours.len()), (4000, MAX_HOURS));
+        assert_eq!(unchecked.hours.last_key_value().unwrap().0, "0083-01-01 07:00");
+        assert_eq!((unchecked.after(3990), unchecked.after(5000)), (10, 4000));
+    }
+}
