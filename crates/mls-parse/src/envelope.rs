@@ -18,6 +18,10 @@
 //! | Kubernetes (CRI) | `2026-11-21T07:11:22.1Z stdout F Jun  1 00:00:45 mx postfix/smtpd[7491]: …` |
 //! | the same for a container whose lines have no stamps | `Jun  1 00:00:45 vm 3f2a9c01b7de[812]: postfix/smtpd[7491]: …` |
 //! | `docker compose logs`, with or without `-t` and colours | `postfix-1  \| Jun  1 00:00:45 mx postfix/smtpd[7491]: …` |
+//! | `docker service logs`, `kubectl logs --prefix` | `mail.1.x7k2@node1 \| …`, `[pod/mail-0/postfix] …` |
+//! | metalog | `Jun  1 00:00:45 [postfix/smtpd] …` |
+//! | AIX | `Jun  1 00:00:45 vm mail:warn\|warning postfix/smtpd[7491]: …` |
+//! | RFC 6587, octet counting | `133 <22>1 2026-11-21T07:11:22Z …` |
 //! | Docker's json-file | see [`docker`](crate::docker) |
 //!
 //! Envelopes may be inside each other, [`MAX_DEPTH`] deep. The innermost host, program and process
@@ -214,11 +218,11 @@ fn begins_with_a_server(message: &[u8]) -> bool {
 }
 
 fn layer<'a>(line: &'a [u8], outside: &mut Outside<'a>) -> Option<Layer<'a>> {
-    let line = without_priority(line);
+    let line = without_priority(without_length(line));
     if let Some(line) = line.strip_prefix(b"1 ") {
         return rfc5424(line, outside).map(Layer::Program);
     }
-    if let Some((name, inner)) = compose(line) {
+    if let Some((name, inner)) = compose(line).or_else(|| kubectl(line)) {
         outside.hosts.push(name);
         outside.in_container = true;
         return Some(Layer::Around(inner));
@@ -233,6 +237,9 @@ fn layer<'a>(line: &'a [u8], outside: &mut Outside<'a>) -> Option<Layer<'a>> {
     }
     if let Some(inner) = facility_and_rest(rest) {
         return Some(Layer::Around(inner));
+    }
+    if let Some(header) = metalog(rest) {
+        return Some(Layer::Program(header));
     }
     if stamp::split(without_priority(trim_front(rest))).is_some() {
         outside.in_container = true;
@@ -290,6 +297,21 @@ fn without_priority(line: &[u8]) -> &[u8] {
     }
 }
 
+/// `LENGTH <22>…`, RFC 6587 section 3.4.1.
+fn without_length(line: &[u8]) -> &[u8] {
+    match split_byte(line, b' ') {
+        Some((digits, rest)) if number(digits).is_some() && rest.starts_with(b"<") => rest,
+        _ => line,
+    }
+}
+
+/// `[PROGRAM] MESSAGE`, without host and process ID.
+fn metalog(rest: &[u8]) -> Option<Header<'_>> {
+    let (program, message) = rest.strip_prefix(b"[")?.split_once_str("] ")?;
+    let header = Header { host: None, program, pid: None, message };
+    is_mail_server(program).then_some(header)
+}
+
 /// `TIMESTAMP HOSTNAME APP-NAME PROCID MSGID STRUCTURED-DATA MSG`, RFC 5424 section 6.
 fn rfc5424<'a>(line: &'a [u8], outside: &mut Outside<'a>) -> Option<Header<'a>> {
     let mut fields = line.splitn_str(6, " ");
@@ -325,9 +347,16 @@ fn after_structured_data(text: &[u8]) -> Option<&[u8]> {
     (!inside && !text.is_empty()).then_some(b"")
 }
 
-/// `NAME-1  | …`: a container's name, padded with blanks.
+/// `[pod/POD/CONTAINER] …`
+fn kubectl(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (name, inner) = line.strip_prefix(b"[pod/")?.split_once_str("] ")?;
+    (!name.contains(&b' ')).then_some((name, inner))
+}
+
+/// `NAME-1  | …`: a container's name, padded with blanks. A task of a swarm is `NAME.1.ID@NODE`.
 fn compose(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let is_part = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b'-' | b'_' | b'.');
+    let is_part =
+        |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b'-' | b'_' | b'.' | b'@');
     let name = line.iter().take_while(is_part).count();
     let rest = line[name..].trim_start_with(|c| c == ' ');
     let padding = line.len() - rest.len() - name;
@@ -382,7 +411,12 @@ fn is_facility_and_level(word: &[u8]) -> bool {
         b"emerg", b"panic", b"alert", b"crit", b"err", b"error", b"warning", b"warn", b"notice",
         b"info", b"debug",
     ];
-    let Some((facility, level)) = split_byte(word, b'.') else { return false };
+    // AIX writes `mail:warn|warning`.
+    let aix = || {
+        let (facility, levels) = split_byte(word, b':')?;
+        Some((facility, split_byte(levels, b'|')?.0))
+    };
+    let Some((facility, level)) = split_byte(word, b'.').or_else(aix) else { return false };
     let is_local = matches!(facility, [b'l', b'o', b'c', b'a', b'l', b'0'..=b'7']);
     (is_local || FACILITIES.contains(&facility)) && LEVELS.contains(&level)
 }

@@ -3,17 +3,25 @@
 //! written without a newline.
 
 use mls_event::MAX_BEFORE;
+use mls_stream::blocks::Place;
 
 use crate::envelope::{CriText, cri};
 use crate::stamp;
+use crate::unreadable::source_of;
 
 /// What the search looks for.
 pub(crate) const WORDS: [&str; 2] = ["stdout P", "stderr P"];
 
+/// No more of a line is kept.
+pub(crate) const MAX_JOINED: usize = 64 * 1024;
+
+/// So many sources can have a line that waits at the end of a block.
+const MAX_WAITING: usize = 64;
+
 /// Parts of one line, put together.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Parts {
-    /// The front of the first part and the texts of all.
+    /// The front of the first part and the texts of all, at most [`MAX_JOINED`] bytes and one more.
     pub(crate) line: Vec<u8>,
     /// How many bytes of the log the parts take, with their newlines.
     length: usize,
@@ -26,14 +34,74 @@ impl Parts {
         if self.line.is_empty() {
             self.line.extend_from_slice(&line[..line.len() - part.text.len()]);
         }
-        self.line.extend_from_slice(part.text);
+        let room = (MAX_JOINED + 1).saturating_sub(self.line.len());
+        self.line.extend_from_slice(&part.text[..part.text.len().min(room)]);
         self.length += line.len() + 1;
         Some(part.is_partial)
     }
 
-    /// Whether the next block, which gets only the last lines of this one, cannot join them.
-    pub(crate) fn are_lost_at_a_border(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Whether the next run, which gets only the last lines before its first one, cannot join them.
+    pub(crate) fn are_lost_to_the_next_run(&self) -> bool {
         self.length > MAX_BEFORE
+    }
+
+    /// The parts that wait after `lines`, if these come before them.
+    fn after(self, lines: &[u8]) -> Self {
+        let waiting = waiting(lines);
+        let is_continued = waiting.iter().map(|line| line.len() + 1).sum::<usize>() >= lines.len();
+        let mut parts = if is_continued { self } else { Self::default() };
+        for line in waiting {
+            parts.add(line);
+        }
+        parts
+    }
+}
+
+/// Lines that wait for their last part where a block of their source ends. Blocks pass in order,
+/// although several threads read them.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting(Vec<WaitingLine>);
+
+/// A line that waits.
+#[derive(Debug)]
+pub(crate) struct WaitingLine {
+    pub(crate) source: String,
+    /// Where its next part would begin.
+    pub(crate) offset: u64,
+    /// No run comes after this one.
+    pub(crate) is_plain: bool,
+    pub(crate) parts: Parts,
+}
+
+impl Waiting {
+    /// The parts of a line that come before a block. Remembers those at its end.
+    pub(crate) fn pass(&mut self, place: &Place<'_>, lines: &[u8]) -> Parts {
+        let source = source_of(place.segment);
+        let known = self.0.iter().position(|line| line.source == source);
+        let known = known.map(|at| self.0.swap_remove(at).parts);
+        // The lines before the block are cut to a length, and the known parts are not.
+        let is_next = place.before.is_empty() || !waiting(place.before).is_empty();
+        let before =
+            known.filter(|_| is_next).unwrap_or_else(|| Parts::default().after(place.before));
+        if waiting(lines).is_empty() && !lines.is_empty() {
+            return before;
+        }
+        let parts = before.clone().after(lines);
+        if !parts.is_empty() && self.0.len() < MAX_WAITING {
+            let offset = place.offset + lines.len() as u64;
+            let (source, is_plain) = (source.to_owned(), place.segment.is_none());
+            self.0.push(WaitingLine { source, offset, is_plain, parts });
+        }
+        before
+    }
+
+    /// The lines that still wait at the end of the stream.
+    pub(crate) fn take(&mut self) -> Vec<WaitingLine> {
+        std::mem::take(&mut self.0)
     }
 }
 
@@ -48,20 +116,87 @@ fn read(line: &[u8]) -> Option<CriText<'_>> {
 
 /// The parts at the end of `lines` that wait for their last one.
 pub(crate) fn unfinished(lines: &[u8]) -> Parts {
+    Parts::default().after(lines)
+}
+
+fn waiting(lines: &[u8]) -> Vec<&[u8]> {
     let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
     let mut waiting: Vec<&[u8]> =
         lines.rsplit(|byte| *byte == b'\n').take_while(|line| is_partial(line)).collect();
     waiting.reverse();
-    let mut parts = Parts::default();
-    for line in waiting {
-        parts.add(line);
-    }
-    parts
+    waiting
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+    use mls_config::config::Filter;
+    use mls_event::last_lines;
+
     use super::*;
+    use crate::{Args, Scanner};
+
+    /// A line of a server as Kubernetes logs it, in parts of `size` bytes.
+    fn parts_of(message: &str, size: usize) -> String {
+        let line = format!("postfix/smtpd[7]: warning: unknown[192.0.2.1]: {message}");
+        let parts: Vec<_> = line.as_bytes().chunks(size).collect();
+        let kind = |at: usize| if at + 1 < parts.len() { 'P' } else { 'F' };
+        let text = |(at, part): (usize, &&[u8])| {
+            format!("2026-06-01T00:00:45Z stdout {} {}\n", kind(at), String::from_utf8_lossy(part))
+        };
+        parts.iter().enumerate().map(text).collect()
+    }
+
+    /// The records of a log that is read in blocks of at least `size` bytes, and how many lines are
+    /// unreadable.
+    fn read_in_blocks(log: &str, size: usize) -> (String, usize) {
+        let args = Args::parse_from(["mls-parse", "--timezone=UTC"]);
+        let mut scanner = Scanner::new(&args, &Filter::default()).unwrap();
+        let (mut waiting, mut out, mut at) = (Waiting::default(), Vec::new(), 0);
+        while at < log.len() {
+            let least = (at + size).min(log.len()) - 1;
+            let end = log[least..].find('\n').map_or(log.len(), |newline| least + newline + 1);
+            let before = last_lines(log[..at].as_bytes());
+            let place = Place { segment: None, offset: at as u64, before };
+            let lines = log[at..end].as_bytes();
+            let parts = waiting.pass(&place, lines);
+            scanner.block_after(parts, lines, place, &mut out);
+            at = end;
+        }
+        waiting.take().into_iter().for_each(|line| scanner.unfinished(line));
+        (String::from_utf8(out).unwrap(), scanner.take_unreadable().len())
+    }
+
+    #[test]
+    fn a_line_in_parts_is_read_or_counted_once_however_blocks_cut_the_log() {
+        let failed = "SASL LOGIN authentication failed";
+        let long = |length: usize| format!("{failed}: {}, sasl_username=u1", "x".repeat(length));
+        let whole = "Jun  1 00:00:46 vm postfix/smtpd[7]: connect from unknown[192.0.2.1]\n";
+        for size in [7, 300, 3000, 16 * 1024] {
+            let longest = parts_of(&long(100_000), size);
+            let cut = parts_of(&long(30_000), size);
+            let cut = cut.rsplit_once("2026").unwrap().0;
+            let log = [
+                &parts_of(&long(1000), size),
+                whole,
+                &parts_of(&long(40_000), size),
+                &longest,
+                whole,
+                cut,
+                whole,
+                &parts_of(&format!("{failed}: x"), size),
+                cut,
+            ]
+            .concat();
+            let expected = read_in_blocks(&log, log.len());
+            let records = expected.0.lines().count();
+            assert_eq!((records, expected.1), (3, 3), "parts of {size} bytes: {}", expected.0);
+            for block in [1, 100, 2048, 5000, 17_000, 64 * 1024] {
+                let found = read_in_blocks(&log, block);
+                assert!(found == expected, "parts of {size} bytes in blocks of {block}: {found:?}");
+            }
+        }
+    }
 
     #[test]
     fn parts_make_the_line_that_was_written() {

@@ -14,11 +14,11 @@ use mls_stream::blocks::Place;
 use crate::clock::Clock;
 use crate::grammar::{self, Attempt, DOVECOT, POSTFIX};
 use crate::journal::Entry;
-use crate::partial::{self, Parts};
+use crate::partial::{self, MAX_JOINED, Parts, WaitingLine};
 use crate::repetition::{self, Repetition};
 use crate::search::Search;
 use crate::stats::Stats;
-use crate::unreadable::Unreadable;
+use crate::unreadable::{Unreadable, source_of};
 use crate::year::AssumedYear;
 use crate::{Args, Daemon, docker, dovecot, envelope, stamp};
 
@@ -136,6 +136,17 @@ impl Scanner {
 
     /// Reads whole lines and appends the records of those that are attempts to `out`.
     pub fn block(&mut self, lines: &[u8], place: Place<'_>, out: &mut Vec<u8>) {
+        self.block_after(partial::unfinished(place.before), lines, place, out);
+    }
+
+    /// The same if the block begins with the next part of a line whose first parts are known.
+    pub(crate) fn block_after(
+        &mut self,
+        parts: Parts,
+        lines: &[u8],
+        place: Place<'_>,
+        out: &mut Vec<u8>,
+    ) {
         if self.with_stats {
             self.stats.lines += memchr::memchr_iter(b'\n', lines).count() as u64;
             self.stats.lines += u64::from(!lines.ends_with(b"\n"));
@@ -158,7 +169,7 @@ impl Scanner {
         };
 
         // The hot loop: a search for texts in the whole block, and a look only at the lines that it finds.
-        let mut from = self.last_part(&input, out);
+        let mut from = if parts.is_empty() { 0 } else { self.parts(&input, parts, 0, out) };
         while let Some(found) =
             if journal { &self.search.entries } else { &self.search.lines }.find_at(lines, from)
         {
@@ -224,17 +235,9 @@ impl Scanner {
         self.message(origin, envelope.message, out)
     }
 
-    /// Reads the last part of a line whose first parts come before the block. Returns where the
-    /// search begins.
-    fn last_part(&mut self, input: &Input<'_>, out: &mut Vec<u8>) -> usize {
-        let parts = partial::unfinished(input.place.before);
-        if parts.line.is_empty() { 0 } else { self.parts(input, parts, 0, out) }
-    }
-
     /// Joins the parts of a line. `parts` are known, and the next one begins at `start`. Returns
-    /// where the search continues. The position of the line is that of its last part. If that is
-    /// missing, the next block continues. If the parts are too long for it, the line is counted as
-    /// unreadable.
+    /// where the search continues. The position of the line is that of its last part. If the block
+    /// ends before that, the next block continues.
     fn parts(
         &mut self,
         input: &Input<'_>,
@@ -245,10 +248,15 @@ impl Scanner {
         while start < input.lines.len() {
             let end = input.line_end(start);
             match parts.add(&input.lines[start..end]) {
-                // The rest is missing.
-                None => return start,
-                Some(true) if parts.line.len() <= MAX_CANDIDATE => start = end + 1,
-                Some(_) => {
+                None => {
+                    if self.search.attempts.is_match(&parts.line) {
+                        self.stats.candidates += 1;
+                        self.reject(&parts.line, input, start, REST_IS_MISSING);
+                    }
+                    return start;
+                }
+                Some(true) => start = end + 1,
+                Some(false) => {
                     if self.search.attempts.is_match(&parts.line) {
                         self.candidate(input, start, &parts.line, false, out);
                     }
@@ -256,11 +264,20 @@ impl Scanner {
                 }
             }
         }
-        if parts.are_lost_at_a_border() && self.may_become_an_attempt(&parts.line) {
-            self.stats.candidates += 1;
-            self.reject(&parts.line, input, input.lines.len(), PARTS_TOO_LONG);
-        }
         input.lines.len()
+    }
+
+    /// Counts a line that still waits for its last part at the end of the stream, unless the next run
+    /// can join it.
+    pub(crate) fn unfinished(&mut self, line: WaitingLine) {
+        let WaitingLine { source, offset, is_plain, parts } = line;
+        let is_lost = is_plain || parts.are_lost_to_the_next_run();
+        if is_lost && self.may_become_an_attempt(&parts.line) {
+            self.stats.candidates += 1;
+            self.stats.unparsable += 1;
+            let (why, line) = (REST_IS_MISSING, parts.line);
+            self.unreadable.push(Unreadable { source, offset, why, line });
+        }
     }
 
     /// Whether the beginning of a line may be that of an attempt: the words of one may be cut in two.
@@ -340,7 +357,9 @@ impl Scanner {
         out: &mut Vec<u8>,
     ) -> Result<(), &'static str> {
         let Some(daemon) = Daemon::of(&origin.program, message) else {
-            let is_attempt = self.daemons.iter().any(|daemon| daemon.is_likely(message));
+            let is_attempt = self.daemons.iter().any(|daemon| daemon.is_likely(message))
+                // The level is in the place of a program that was not found.
+                || (origin.program == "warning" && looks_like_postfix(message));
             return if is_attempt { Err(NOT_ITS_PROGRAM) } else { skip(message) };
         };
         if !self.daemons.contains(&daemon) {
@@ -427,7 +446,7 @@ impl Scanner {
     fn reject(&mut self, line: &[u8], input: &Input<'_>, start: usize, why: &'static str) {
         self.stats.unparsable += 1;
         self.unreadable.push(Unreadable {
-            source: input.place.segment.map_or("stdin", |segment| &segment.source).to_owned(),
+            source: source_of(input.place.segment).to_owned(),
             offset: input.place.offset + start as u64,
             why,
             line: line.to_vec(),
@@ -453,7 +472,7 @@ impl Scanner {
 
 /// Lines of syslog have at most a few thousand bytes. JSON may make three of each, and a record
 /// must stay below its limit.
-const MAX_CANDIDATE: usize = 64 * 1024;
+const MAX_CANDIDATE: usize = MAX_JOINED;
 
 /// How far a stamp may be ahead of the time at which its line was written. Other machines write to
 /// a log, too. Their clocks may be fast, or in another zone: from UTC-12 to UTC+14 these are up to
@@ -464,8 +483,7 @@ const CLOCKS_DIFFER: TimeDelta = TimeDelta::hours(26);
 const NO_ENVELOPE: &str = "no time stamp and program that can be read stand before the message; if the stamp is in the \
                            language of a locale, write the log with LC_ALL=C (LC_ALL=C journalctl …)";
 
-const PARTS_TOO_LONG: &str =
-    "the parts of the line take more than 2 KiB, and its last one was read later";
+const REST_IS_MISSING: &str = "the last part of the line is missing";
 
 const NO_DATE: &str = "the time stamp is missing or is not a time";
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use mls_diag::{Exit, OrExit, diag};
+use mls_event::Segment;
 use mls_state::regular;
 
 /// An attacker who finds a line that is not understood must not fill the disk with it.
@@ -19,6 +20,11 @@ const WARN_EVERY: Duration = Duration::from_mins(5);
 
 /// So much of a line is shown.
 const SHOWN: usize = 300;
+
+/// The name of a source in messages.
+pub(crate) fn source_of<'a>(segment: Option<&'a Segment<'_>>) -> &'a str {
+    segment.map_or("stdin", |segment| &segment.source)
+}
 
 /// A line that could not be read.
 #[derive(Clone, Debug)]

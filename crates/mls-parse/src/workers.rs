@@ -12,6 +12,7 @@ use mls_diag::Exit;
 use mls_stream::blocks::{Batch, Block, Blocks};
 use mls_stream::ndjson::Writer;
 
+use crate::partial::{Parts, Waiting};
 use crate::unreadable::{Unread, Unreadable};
 use crate::year::{AssumedYear, AssumedYears};
 use crate::{Scanner, Stats};
@@ -33,6 +34,14 @@ struct Reading {
     batches: u64,
     /// Whether a plain stream is journal entries; its first line decides.
     is_journal: Option<bool>,
+    /// Lines that wait for their last part.
+    waiting: Waiting,
+}
+
+/// A batch, and for each of its blocks of lines the parts of a line that come before it.
+struct Work {
+    batch: Batch,
+    parts: Vec<Parts>,
 }
 
 struct Writing {
@@ -53,7 +62,12 @@ pub(crate) fn run(
     years: AssumedYears,
 ) -> anyhow::Result<Stats> {
     let shared = Arc::new(Shared {
-        reading: Mutex::new(Reading { blocks: Some(blocks), batches: 0, is_journal: None }),
+        reading: Mutex::new(Reading {
+            blocks: Some(blocks),
+            batches: 0,
+            is_journal: None,
+            waiting: Waiting::default(),
+        }),
         writing: Mutex::new(Writing { out, unread, years, batches: 0, stats: Stats::default() }),
         written: Condvar::new(),
     });
@@ -79,30 +93,39 @@ pub(crate) fn run(
 impl Shared {
     fn work(&self, mut scanner: Scanner) -> anyhow::Result<()> {
         let (mut batch, mut out) = (Batch::default(), Vec::new());
-        while let Some((number, read)) = self.read(batch, &mut scanner) {
+        while let Some((number, mut read)) = self.read(batch, &mut scanner) {
             out.clear();
-            if let Ok(batch) = &read {
+            if let Ok(Work { batch, parts }) = &mut read {
+                let mut parts = parts.drain(..);
                 for block in batch.blocks() {
                     match block {
                         Block::Record(line) => {
                             out.extend_from_slice(line);
                             out.push(b'\n');
                         }
-                        Block::Lines(lines, place) => scanner.block(lines, place, &mut out),
+                        Block::Lines(lines, place) => {
+                            let parts = parts.next().unwrap_or_default();
+                            scanner.block_after(parts, lines, place, &mut out);
+                        }
                     }
                 }
             }
             // An error waits, too, until all earlier batches have been written.
             let years = scanner.take_assumed_years();
             self.write(number, &mut out, scanner.take_unreadable(), &years)?;
-            batch = read?;
+            batch = read?.batch;
         }
-        lock(&self.writing).stats.add(scanner.stats());
+        for line in lock(&self.reading).waiting.take() {
+            scanner.unfinished(line);
+        }
+        let mut writing = lock(&self.writing);
+        writing.unread.add(scanner.take_unreadable());
+        writing.stats.add(scanner.stats());
         Ok(())
     }
 
     /// The next batch, or why there is none, and its number.
-    fn read(&self, spent: Batch, scanner: &mut Scanner) -> Option<(u64, anyhow::Result<Batch>)> {
+    fn read(&self, spent: Batch, scanner: &mut Scanner) -> Option<(u64, anyhow::Result<Work>)> {
         let mut reading = lock(&self.reading);
         // Records are written at once: there is nothing to flush.
         let read = reading.blocks.as_mut()?.next(spent, || Ok(())).transpose();
@@ -118,6 +141,14 @@ impl Shared {
         }
         scanner.is_journal = reading.is_journal;
         reading.batches += 1;
+        let read = read.map(|batch| {
+            let blocks = batch.blocks().filter_map(|block| match block {
+                Block::Lines(lines, place) => Some(reading.waiting.pass(&place, lines)),
+                Block::Record(_) => None,
+            });
+            let parts = blocks.collect();
+            Work { batch, parts }
+        });
         Some((reading.batches - 1, read))
     }
 

@@ -49,6 +49,31 @@ const LINES: &[(&str, &str)] = &[
         "Thu 2026-11-26 00:30:46 UTC|vm|postfix@-.service|74|1|a: b",
     ),
     (
+        "mail_postfix.1.x7k2m9@node1    | Jun  1 00:00:45 mx postfix/smtpd[74]: a: b",
+        "Jun  1 00:00:45|mail_postfix.1.x7k2m9@node1>mx|postfix/smtpd|74|1|a: b",
+    ),
+    (
+        "[pod/mail-0/postfix] Jun  1 00:00:45 mx postfix/smtpd[74]: a: b",
+        "Jun  1 00:00:45|mail-0/postfix>mx|postfix/smtpd|74|1|a: b",
+    ),
+    (
+        "[pod/mail-0/postfix] 2026-11-21T07:11:22.2Z postfix/smtpd[74]: a: b",
+        "2026-11-21T07:11:22.2Z|mail-0/postfix>-|postfix/smtpd|74|1|a: b",
+    ),
+    ("Jun  1 00:00:45 [postfix/smtpd] a: b", "Jun  1 00:00:45|-|postfix/smtpd|-|1|a: b"),
+    (
+        "Jun  1 00:00:45 [dovecot] imap-login: a: b",
+        "Jun  1 00:00:45|-|dovecot|-|1|imap-login: a: b",
+    ),
+    (
+        "Jun  1 00:00:45 vm mail:warn|warning postfix/smtpd[74]: a: b",
+        "Jun  1 00:00:45|vm|postfix/smtpd|74|1|a: b",
+    ),
+    (
+        "133 <22>1 2026-11-21T07:11:22Z vm postfix/smtpd 74 - - a: b",
+        "2026-11-21T07:11:22Z|vm|postfix/smtpd|74|1|a: b",
+    ),
+    (
         "1795245082.212047 vm postfix/smtpd[74]: a: b",
         "1795245082.212047|vm|postfix/smtpd|74|1|a: b",
     ),

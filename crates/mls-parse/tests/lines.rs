@@ -192,6 +192,7 @@ fn ignored_attempts_and_unreadable_ones_are_counted() {
 fn a_failure_in_an_unknown_envelope_is_counted_as_unreadable() {
     for line in [
         "mx postfix/smtpd[3]: warning: unknown[1.2.3.4]: SASL LOGIN authentication failed: x",
+        "Jun  1 00:00:45 (smtpd) warning: unknown[1.2.3.4]: SASL LOGIN authentication failed: x",
         "[12.345] postfix/smtpd[3]: warning: unknown[1.2.3.4]: SASL LOGIN authentication failed: x",
         "Jun  1 00:00:45 vm postfix/smtpd[3]: 12345: warning: unknown[1.2.3.4]: SASL LOGIN authentication failed: x",
         "Jun  1 00:00:45 vm postfix/smtpd[3]: unknown[1.2.3.4]: SASL LOGIN authentication failed: x",
