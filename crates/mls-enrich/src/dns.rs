@@ -1,10 +1,12 @@
 //! Reverse lookups: from the cache if possible, else from the DNS within the budget. At most
-//! [`MAX_IN_FLIGHT`] are in flight, and at most one for each address.
+//! [`MAX_IN_FLIGHT`] are in flight, and at most one for each address. If more addresses wait, the one
+//! with the most waiting records is next, so that a spent budget leaves few records without a name.
 //!
 //! The resolver's thread starts with the first lookup, so a run without lookups costs nothing.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
@@ -46,13 +48,32 @@ pub(crate) enum Lookup {
     Pending(Pending),
 }
 
+/// Addresses with more records come first, then those that came first.
+type Rank = (usize, Reverse<u64>);
+
+/// An address that records wait for.
+struct Awaited {
+    since: Instant,
+    answer: Pending,
+    /// `None` after the lookup has started.
+    rank: Option<Rank>,
+}
+
 pub(crate) struct Dns {
     settings: Settings,
     budget: Budget,
     /// Read with the first lookup.
     cache: Option<Cache>,
-    /// Lookups in flight, and when they started.
-    pending: HashMap<IpAddr, (Instant, Pending)>,
+    /// Addresses that records wait for.
+    pending: HashMap<IpAddr, Awaited>,
+    /// Those whose lookup has not started, the next one last.
+    waiting: BTreeSet<(Rank, IpAddr)>,
+    /// Pending ones by age, and some that are not pending any more.
+    by_age: VecDeque<(Instant, IpAddr)>,
+    /// How many lookups have started and are not answered.
+    in_flight: usize,
+    /// How many addresses were pending so far.
+    asked: u64,
     /// Starts with the first lookup that the cache cannot answer.
     resolver: Option<Resolver>,
     /// The resolver could not be started.
@@ -69,19 +90,28 @@ impl Dns {
             budget,
             cache: None,
             pending: HashMap::new(),
+            waiting: BTreeSet::new(),
+            by_age: VecDeque::new(),
+            in_flight: 0,
+            asked: 0,
             resolver: None,
             is_disabled: false,
             given_up: 0,
         }
     }
 
-    /// Looks an address up. Waits if too many lookups are in flight.
+    /// Looks an address up, at once or after others.
     pub(crate) fn look_up(&mut self, ip: IpAddr) -> Lookup {
         if self.is_disabled || (is_private(ip) && !self.settings.private) {
             return Lookup::Skipped;
         }
-        if let Some((_, pending)) = self.pending.get(&ip) {
-            return Lookup::Pending(Rc::clone(pending));
+        if let Some(awaited) = self.pending.get_mut(&ip) {
+            if let Some(rank) = &mut awaited.rank {
+                self.waiting.remove(&(*rank, ip));
+                rank.0 += 1;
+                self.waiting.insert((*rank, ip));
+            }
+            return Lookup::Pending(Rc::clone(&awaited.answer));
         }
         let now = cache::now();
         let Settings { cache, cache_file, .. } = &self.settings;
@@ -89,40 +119,61 @@ impl Dns {
         if let Some(answer) = cache.get(ip, now) {
             return Lookup::Done(answer.clone());
         }
-        while self.pending.len() >= MAX_IN_FLIGHT {
-            self.wait(false);
-        }
         if !self.budget.allows_lookups(Instant::now()) {
             self.given_up += 1;
             return Lookup::Skipped;
         }
         self.report_given_up();
-        match self.start(ip) {
-            Ok(pending) => Lookup::Pending(pending),
-            Err(error) => {
-                log::warn!("reverse DNS is off: {error:#}");
-                self.is_disabled = true;
-                Lookup::Skipped
+        let (since, answer) = (Instant::now(), Pending::default());
+        self.asked += 1;
+        let rank = (1, Reverse(self.asked));
+        self.waiting.insert((rank, ip));
+        self.by_age.push_back((since, ip));
+        self.pending.insert(ip, Awaited { since, answer: Rc::clone(&answer), rank: Some(rank) });
+        self.start_next();
+        Lookup::Pending(answer)
+    }
+
+    /// Starts lookups, as many as may be in flight.
+    fn start_next(&mut self) {
+        while self.in_flight < MAX_IN_FLIGHT
+            && let Some((_, ip)) = self.waiting.pop_last()
+        {
+            let resolver = match &mut self.resolver {
+                Some(resolver) => resolver,
+                none => match Resolver::start(self.settings.server, self.settings.timeout) {
+                    Ok(resolver) => none.insert(resolver),
+                    Err(error) => {
+                        log::warn!("reverse DNS is off: {error:#}");
+                        self.is_disabled = true;
+                        return self.give_up();
+                    }
+                },
+            };
+            resolver.look_up(ip);
+            self.in_flight += 1;
+            if let Some(awaited) = self.pending.get_mut(&ip) {
+                awaited.rank = None;
             }
         }
     }
 
-    fn start(&mut self, ip: IpAddr) -> anyhow::Result<Pending> {
-        let resolver = match &mut self.resolver {
-            Some(resolver) => resolver,
-            none => none.insert(Resolver::start(self.settings.server, self.settings.timeout)?),
-        };
-        resolver.look_up(ip);
-        let pending = Pending::default();
-        self.pending.insert(ip, (Instant::now(), Rc::clone(&pending)));
-        Ok(pending)
+    /// Since when the oldest pending address is pending.
+    fn oldest(&mut self) -> Option<Instant> {
+        while let Some((since, ip)) = self.by_age.front() {
+            if self.pending.get(ip).is_some_and(|awaited| awaited.since == *since) {
+                return Some(*since);
+            }
+            self.by_age.pop_front();
+        }
+        None
     }
 
     /// Waits until answers arrive, until the time for them is over or, if `or_input`, until standard
     /// input is readable. Returns whether it is readable. A wait without `or_input` delays the run.
     pub(crate) fn wait(&mut self, or_input: bool) -> bool {
         let now = Instant::now();
-        let oldest = self.pending.values().map(|(since, _)| *since).min();
+        let oldest = self.oldest();
         let (Some(resolver), Some(oldest)) = (&mut self.resolver, oldest) else { return true };
         let mut left = (oldest + self.budget.total()).saturating_duration_since(now);
         if !or_input {
@@ -139,11 +190,13 @@ impl Dns {
             if let Some(cache) = &mut self.cache {
                 cache.insert(ip, answer.clone(), cache::now());
             }
-            if let Some((_, pending)) = self.pending.remove(&ip) {
+            if let Some(awaited) = self.pending.remove(&ip) {
+                self.in_flight -= 1;
                 // It is set only after it was removed from the map, so this is the first time.
-                let _ = pending.set(Some(answer));
+                let _ = awaited.answer.set(Some(answer));
             }
         }
+        self.start_next();
         if !or_input {
             self.budget.use_up(now, Instant::now());
         }
@@ -153,21 +206,25 @@ impl Dns {
         input
     }
 
-    /// Gives up all lookups in flight.
+    /// Gives up all pending addresses.
     fn give_up(&mut self) {
         self.budget.spend(Instant::now());
         self.resolver = None;
-        for (_, (_, pending)) in self.pending.drain() {
+        self.waiting.clear();
+        self.by_age.clear();
+        self.in_flight = 0;
+        for (_, Awaited { answer, .. }) in self.pending.drain() {
             // Each waiting record holds one reference; the other is this one.
-            self.given_up += Rc::strong_count(&pending) - 1;
-            let _ = pending.set(None);
+            self.given_up += Rc::strong_count(&answer) - 1;
+            let _ = answer.set(None);
         }
     }
 
     fn report_given_up(&mut self) {
         if self.given_up > 0 {
             log::warn!(
-                "the DNS took longer than --dns-budget of {} seconds: {} got no reverse DNS status",
+                "the DNS took longer than --dns-budget of {} seconds: {} got no reverse DNS status \
+                 (addresses with more records were looked up first)",
                 self.settings.budget.as_secs_f64(),
                 mls_diag::count(self.given_up as u64, "record", "records")
             );

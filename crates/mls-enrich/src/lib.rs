@@ -16,8 +16,9 @@
 //! - The DNS delays a record, or a checkpoint after it, by at most `--dns-budget`. It delays a run
 //!   over a backlog by at most the same time in total. If the budget is spent before the answer
 //!   arrives, the status is null. A warning counts these records.
-//! - Many lookups run at the same time, at most one for each address. A run without lookups starts
-//!   no runtime and no thread.
+//! - Many lookups run at the same time, at most one for each address. If the DNS is slow, addresses
+//!   with more records among the next 16 MiB are looked up first. A run without lookups starts no
+//!   runtime and no thread.
 //! - Private, loopback, link-local and documentation addresses are not looked up without
 //!   `--dns-private`.
 //! - The owner of an address chooses its name. Control characters become `?`, and a name that looks

@@ -15,8 +15,9 @@ use crate::answer::Answer;
 use crate::dns::{Dns, Lookup, Pending};
 use crate::record::Record;
 
-/// The tool stops reading until the DNS answers if more bytes are queued.
-const MAX_QUEUED: usize = 4 << 20;
+/// The tool stops reading until the DNS answers if more bytes are queued. Among the addresses of the
+/// queue, those with more records are looked up first.
+const MAX_QUEUED: usize = 16 << 20;
 
 pub(crate) struct Stream {
     databases: Databases,

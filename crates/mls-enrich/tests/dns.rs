@@ -557,3 +557,22 @@ fn a_run_logs_a_summary_and_warns_about_missing_databases_once_a_day() {
         assert!(lines.len() == 2 && lines[1].starts_with(summary), "{stderr}");
     }
 }
+
+#[test]
+fn a_slow_server_is_asked_for_the_addresses_with_more_records_first() {
+    let server = DnsServer::start(|asked| match asked.split('.').nth(3) {
+        Some("12") => (name("often.example.com"), Duration::ZERO),
+        _ => (Reply::Silence, Duration::ZERO),
+    });
+    // Silent lookups take all places for half a second. One after the other, all would take longer
+    // than the budget.
+    let rare = (0..2000).map(|n| auth(&format!("11.0.{}.{}", n / 200, n % 200)));
+    let input: Vec<_> = rare.chain((0..300).map(|_| auth("12.0.0.1"))).collect();
+    let limits = ["--dns-timeout", "0.5", "--dns-budget", "5"];
+    let output = run(command(server.address).args(limits), &input);
+    assert_eq!(output.by_ip()["12.0.0.1"], (Some("OK"), Some("often.example.com")));
+    for words in ["took longer than --dns-budget of 5 seconds", "with more records were looked up"]
+    {
+        assert!(output.stderr.contains(words), "{}", output.stderr);
+    }
+}
