@@ -80,6 +80,9 @@ fn process<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> u8 {
     let path = found.get_one::<PathBuf>("config").filter(|_| A::CONFIG);
     let result = configure(path, show).and_then(|config| {
         if show {
+            for sentence in path.map(|path| Config::without_effect_in(path)).unwrap_or_default() {
+                log::info!("{sentence}");
+            }
             Ok(std::io::stdout().write_all(config.show().as_bytes())?)
         } else {
             run(args, config)

@@ -4,6 +4,7 @@
 //! a file. [`SECTIONS`] lists every key.
 
 mod declare;
+mod effect;
 mod example;
 mod ini;
 mod journal_match;

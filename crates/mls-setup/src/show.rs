@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::file::Content;
+use mls_config::Config;
+
+use crate::file::{CONFIGURATION, Content};
 use crate::migration::UNIT_DIRECTORY;
 use crate::plan::{GROUPS, Plan};
 use crate::system::{Scheduler, System};
@@ -32,6 +34,7 @@ pub(crate) fn plan(plan: &Plan, system: &System) -> String {
     let groups = groups.collect::<Vec<_>>().join(" and ");
     lines.push(format!("  {} is in the groups {groups}, to read the log", plan.user));
     lines.extend(jobs(plan, system));
+    lines.extend(without_effect(plan));
     lines.join("\n") + "\n"
 }
 
@@ -53,6 +56,16 @@ fn jobs(plan: &Plan, system: &System) -> Vec<String> {
         format!("  enabled: {}", list(&plan.switches.enable)),
         format!("  disabled: {}", list(&plan.switches.disable)),
     ]
+}
+
+/// What the new configuration sets for nothing.
+fn without_effect(plan: &Plan) -> Vec<String> {
+    let configuration = plan.files.iter().find(|file| file.path == Path::new(CONFIGURATION));
+    let Some(Content::Text(text)) = configuration.map(|file| &file.content) else {
+        return Vec::new();
+    };
+    let sentences = Config::without_effect(Path::new(CONFIGURATION), text).unwrap_or_default();
+    sentences.into_iter().map(|sentence| format!("  note: {sentence}")).collect()
 }
 
 /// A new text without its comments; if it replaces another, the lines that differ.

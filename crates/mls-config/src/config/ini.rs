@@ -137,6 +137,13 @@ impl<'a> Ini<'a> {
         (!entry.value.is_empty()).then_some(entry)
     }
 
+    /// Whether the file gives a key another value than its default.
+    pub(super) fn sets(&self, key: &Key) -> bool {
+        names(key)
+            .find_map(|(section, name)| self.entry(section, name))
+            .is_some_and(|entry| entry.value != key.default)
+    }
+
     /// The value of a key, of its first alias that has one, or its default.
     pub(super) fn value<T: Value>(&self, key: &Key) -> anyhow::Result<T> {
         let mut found = None;

@@ -1,0 +1,230 @@
+//! Keys that a configuration sets and that have no effect, because of the values of other keys.
+
+use std::path::Path;
+
+use super::ini::Ini;
+use super::{Config, DbType, SECTIONS};
+
+/// When keys have an effect.
+struct Rule {
+    /// Each as `section.key`; `section.` is all keys of a section.
+    keys: &'static [&'static str],
+    has_effect: fn(&Config) -> bool,
+    /// Why they have none.
+    why: &'static str,
+}
+
+/// The first rule about a key that says that it has no effect counts.
+const RULES: [Rule; 14] = [
+    Rule {
+        keys: &["report.", "alert.user", "alert.total", "systemd.report_schedule"],
+        has_effect: has_recipients,
+        why: "[report] email is empty, so no mail is sent",
+    },
+    Rule {
+        keys: &["alert.ip"],
+        has_effect: |config| has_recipients(config) || blocks(config),
+        why: "[report] email and [block] enforce are empty",
+    },
+    Rule {
+        keys: &["systemd.alert_schedule"],
+        has_effect: |config| has_recipients(config) && raises_alerts(config),
+        why: "[report] email is empty, or there is nothing to alert about",
+    },
+    Rule {
+        keys: &["systemd.alert_schedule"],
+        has_effect: |config| !is(config.systemd.extraction_schedule.as_deref(), "follow"),
+        why: "[systemd] extraction_schedule is follow, so alerts are mailed at once",
+    },
+    Rule {
+        keys: &["block."],
+        has_effect: blocks,
+        why: "[block] enforce is empty, so nothing is blocked",
+    },
+    Rule {
+        keys: &["suspicious.", "paths.logins_filename", "retention.logins_days"],
+        has_effect: |config| config.logins.record,
+        why: "[logins] record is no",
+    },
+    Rule {
+        keys: &[
+            "database.",
+            "retention.sql_files_days",
+            "systemd.sql_export_schedule",
+            "systemd.sql_import_schedule",
+        ],
+        has_effect: |config| config.database.db_type.is_some(),
+        why: "[database] db_type is empty",
+    },
+    Rule {
+        keys: &["database.db_path"],
+        has_effect: |config| config.database.db_type == Some(DbType::Sqlite),
+        why: "[database] db_type is not sqlite",
+    },
+    Rule {
+        keys: &[
+            "database.db_host",
+            "database.db_port",
+            "database.db_name",
+            "database.db_user",
+            "database.db_password",
+            "database.db_password_file",
+        ],
+        has_effect: |config| config.database.db_type != Some(DbType::Sqlite),
+        why: "[database] db_type is sqlite",
+    },
+    Rule {
+        keys: &["paths.journal_match"],
+        has_effect: reads_journal,
+        why: "[paths] mail_log is not journal",
+    },
+    Rule {
+        keys: &["paths.mail_log_olddir"],
+        has_effect: |config| !reads_journal(config),
+        why: "[paths] mail_log is journal",
+    },
+    Rule {
+        keys: &["general.log_level", "general.log_file_max_bytes", "general.log_file_backup_count"],
+        has_effect: |config| config.general.log_file.is_some(),
+        why: "[general] log_file is empty",
+    },
+    Rule {
+        keys: &["retention."],
+        has_effect: |config| !is(config.systemd.prune_schedule.as_deref(), "never"),
+        why: "[systemd] prune_schedule is never",
+    },
+    Rule {
+        keys: &["systemd.prune_schedule"],
+        has_effect: removes_data,
+        why: "[retention] keeps all data",
+    },
+];
+
+fn removes_data(config: &Config) -> bool {
+    let retention = &config.retention;
+    let removes_logins = config.logins.record && retention.logins_days.is_some();
+    retention.csv_days.is_some() || retention.sql_files_days.is_some() || removes_logins
+}
+
+fn has_recipients(config: &Config) -> bool {
+    !config.report.email.is_empty()
+}
+
+fn raises_alerts(config: &Config) -> bool {
+    let alert = &config.alert;
+    alert.ip.is_some() || alert.user.is_some() || alert.total.is_some() || config.logins.record
+}
+
+fn blocks(config: &Config) -> bool {
+    !config.block.enforce.is_empty()
+}
+
+fn reads_journal(config: &Config) -> bool {
+    config.paths.mail_log.as_deref() == Some(Path::new("journal"))
+}
+
+fn is(value: Option<&str>, word: &str) -> bool {
+    value == Some(word)
+}
+
+impl Config {
+    /// A sentence about each key that the configuration `text` sets and that has no effect in an
+    /// installation by setup: `[alert] user has no effect: …`. Messages name `path`.
+    ///
+    /// # Errors
+    /// As those of [`parse`](Config::parse).
+    pub fn without_effect(path: &Path, text: &str) -> anyhow::Result<Vec<String>> {
+        let mut ini = Ini::parse(path, text, SECTIONS)?;
+        Self::translate(&mut ini);
+        let config = Self::read_keys(&ini)?;
+        let keys = SECTIONS.iter().flat_map(|section| section.keys);
+        let idle = keys.filter(|key| ini.sets(key)).filter_map(|key| {
+            let (section, name) = (key.section, key.name);
+            let full = format!("{section}.{name}");
+            let is_about = |rule: &&Rule| {
+                rule.keys.iter().any(|there| {
+                    *there == full || (there.ends_with('.') && full.starts_with(there))
+                })
+            };
+            let rule = RULES.iter().filter(is_about).find(|rule| !(rule.has_effect)(&config))?;
+            Some(format!("[{section}] {name} has no effect: {}", rule.why))
+        });
+        Ok(idle.collect())
+    }
+
+    /// The same of a file. One that cannot be read sets no key.
+    #[must_use]
+    pub fn without_effect_in(path: &Path) -> Vec<String> {
+        let text = super::read_file(path).ok().flatten().unwrap_or_default();
+        Self::without_effect(path, &text).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn idle(text: &str) -> Vec<String> {
+        Config::without_effect(Path::new("conf"), text).unwrap()
+    }
+
+    #[test]
+    fn each_key_of_the_rules_exists() {
+        let keys: Vec<_> = SECTIONS.iter().flat_map(|section| section.keys).collect();
+        for name in RULES.iter().flat_map(|rule| rule.keys) {
+            let exists = |key: &&&super::super::Key| {
+                let full = format!("{}.{}", key.section, key.name);
+                full == **name || (name.ends_with('.') && full.starts_with(name))
+            };
+            assert!(keys.iter().any(|key| exists(&key)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_key_without_effect_is_named_with_its_reason() {
+        for (text, expected) in [
+            ("[alert]\nuser = 9/1h", "[alert] user has no effect: [report] email is empty"),
+            ("[alert]\nip = 9/1h", "[alert] ip has no effect: [report] email and [block] enforce"),
+            ("[report]\nsmtp_host = mx", "[report] smtp_host has no effect: [report] email"),
+            ("[block]\ntime = 2h", "[block] time has no effect: [block] enforce is empty"),
+            (
+                "[suspicious]\nguessed_names = 5",
+                "[suspicious] guessed_names has no effect: [logins]",
+            ),
+            ("[database]\ndb_name = x", "[database] db_name has no effect: [database] db_type"),
+            (
+                "[database]\ndb_type = sqlite\ndb_host = x",
+                "[database] db_host has no effect: [database] db_type is sqlite",
+            ),
+            (
+                "[report]\nemail = a@b.test\n[alert]\nip = 9/1h\n[systemd]\nextraction_schedule = follow\n\
+                 alert_schedule = hourly",
+                "[systemd] alert_schedule has no effect: [systemd] extraction_schedule is follow",
+            ),
+            (
+                "[paths]\nmail_log = journal\nmail_log_olddir = old",
+                "[paths] mail_log_olddir has no",
+            ),
+            // An old name of a key.
+            ("[timers]\nreport = 07:00", "[systemd] report_schedule has no effect"),
+        ] {
+            let found = idle(text);
+            assert!(found.len() == 1 && found[0].starts_with(expected), "{text}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn keys_with_an_effect_and_defaults_are_not_named() {
+        for text in [
+            "",
+            &super::super::example(),
+            "[report]\nemail = a@b.test\nsmtp_host = mx\n[alert]\nip = 9/1h\nuser = 9/1h",
+            "[block]\nenforce = nftables\ntime = 2h\n[alert]\nip = 9/1h",
+            "[logins]\nrecord = yes\n[suspicious]\nguessed_names = 5\n[retention]\nlogins_days = 9",
+            "[database]\ndb_type = mysql\ndb_host = x\n[systemd]\nsql_export_schedule = hourly",
+            "[retention]\ncsv_days = 9\n[dns_cache]\nsize = 9\n[parse]\ndaemons = postfix",
+        ] {
+            assert_eq!(idle(text), [""; 0], "{text}");
+        }
+    }
+}
