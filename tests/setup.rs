@@ -24,11 +24,12 @@ const DATABASE: &str = "Database to copy";
 const WRITE: &str = "Write this?";
 
 /// The questions of the shortest way through, each with an empty answer.
-const DEFAULTS: [(&str, &str); 9] = [
+const DEFAULTS: [(&str, &str); 10] = [
     ("Mail log", "\n"),
     (SCHEDULE, "\n"),
     (RECIPIENTS, "\n"),
     ("Alert when one address", "\n"),
+    ("Servers whose logins", "\n"),
     ("Record successful logins", "\n"),
     ("When to fetch", "\n"),
     ("User that the service", "\n"),
@@ -216,6 +217,8 @@ fn wrong_answers_are_asked_again_and_say_why() {
             ("logins of one user", "\n"),
             ("Block addresses", "iptables\n"),
             ("give nftables, postfix", "both\n"),
+            ("Servers whose logins", "exim\n"),
+            ("give postfix or dovecot", "postfix\n"),
             ("Record successful logins", "perhaps\n"),
             ("give one of yes, no", "yes\n"),
             ("When to fetch", "never\n"),
@@ -246,6 +249,7 @@ fn wrong_answers_are_asked_again_and_say_why() {
         "csv_days = 365",
         "ip = 20/10m",
         "enforce = nftables, postfix",
+        "daemons = postfix",
         "record = yes",
         "report_schedule = 06:30",
         "ip_update_schedule = never",
@@ -300,6 +304,7 @@ fn wrong_answers_are_asked_again_and_say_why() {
         "Alert when one",
         "logins of one user",
         "Block addresses",
+        "Servers whose logins",
         "Record successful logins",
         "When to fetch",
         "User that",

@@ -33,6 +33,8 @@ pub(crate) enum Check {
     ExtractionSchedule,
     User,
     OneOf(&'static [&'static str]),
+    /// Some of these, separated by commas.
+    ListOf(&'static [&'static str]),
     Port,
     /// Days, or nothing.
     Days,
@@ -112,6 +114,14 @@ impl Checks<'_> {
             Check::Schedule => self.schedule(value),
             Check::ExtractionSchedule => self.extraction_schedule(value),
             Check::User => self.user(value),
+            Check::ListOf(values) => {
+                let mut given = value.split(',').map(str::trim);
+                let are_known = given.all(|name| values.contains(&name));
+                refuse_if(
+                    !are_known,
+                    &format!("give {}, separated by a comma", values.join(" or ")),
+                )
+            }
             Check::OneOf(values) => {
                 refuse_if(!values.contains(&value), &format!("give one of {}", values.join(", ")))
             }

@@ -28,6 +28,9 @@ pub(crate) const JOURNAL_MATCH: &str = "paths.journal_match";
 /// Such entries of containers that setup has found; no key of the configuration.
 pub(crate) const MAIL_CONTAINERS: &str = "mail_containers";
 
+/// The mail servers whose lines are read.
+const DAEMONS: &str = "parse.daemons";
+
 /// The answer that clears a value.
 const NOTHING: &str = "none";
 /// The answer that leads to the question before.
@@ -43,7 +46,7 @@ const ALWAYS: Question = Question {
     default: "",
 };
 
-const QUESTIONS: [Question; 34] = [
+const QUESTIONS: [Question; 35] = [
     ALWAYS,
     Question {
         key: JOURNAL_MATCH,
@@ -127,6 +130,12 @@ const QUESTIONS: [Question; 34] = [
         check: Check::Enforcers,
         is_asked: |answers| answers.is_set("alert.ip"),
         default: "",
+    },
+    Question {
+        key: DAEMONS,
+        text: "Servers whose logins are recorded: postfix (SMTP), dovecot (IMAP and POP3) or both",
+        check: Check::ListOf(&["postfix", "dovecot"]),
+        ..ALWAYS
     },
     Question {
         key: "logins.record",
@@ -341,6 +350,7 @@ fn ask(
             matches!(question.check, Check::OneOf(values) if values.contains(&NOTHING));
         let answer = match line.as_str() {
             "both" if question.key == ENFORCE => "nftables, postfix",
+            "both" if question.key == DAEMONS => "postfix, dovecot",
             BACK => return Ok(false),
             "" => &default,
             NOTHING if !has_value_none => "",
