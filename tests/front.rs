@@ -374,6 +374,57 @@ fn status_says_first_whether_the_service_is_healthy_and_why_not() {
 }
 
 #[test]
+fn status_names_logins_that_the_server_could_not_check() {
+    let front = Front::new("conf", "");
+    let head = "2026-06-01T07:00:01+00:00 vm postfix/smtpd[7]: warning: unknown[192.0.2.1]:";
+    let error = format!(
+        "{head} SASL LOGIN authentication failed: Connection lost to authentication server\n"
+    );
+    front.site.append("mail.log", &error.repeat(3));
+    front.succeeds(&[]);
+    assert_eq!(front.site.read("F").lines().count(), 1);
+    let said = front.succeeds(&["--status"]);
+    assert!(
+        said.contains("the mail server could not check: 3, the last after 2026-06-01 "),
+        "{said}"
+    );
+    let json = front.succeeds(&["--status", "--json"]);
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&value["logins_not_checked"], &value["not_recorded"]), (&3.into(), &0.into()));
+}
+
+#[test]
+fn status_names_keys_that_have_no_effect() {
+    let front = Front::new("conf", "[alert]\nuser = 9/1h\n[dns_cache]\nenabled = no");
+    let sentence = "[alert] user has no effect: [report] email is empty, so no mail is sent";
+    let said = front.succeeds(&["--status"]);
+    assert!(said.contains(&format!("note: {sentence}\n")), "{said}");
+    assert_eq!(said.matches("has no effect").count(), 1, "{said}");
+    let json = front.succeeds(&["--status", "--json"]);
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value["without_effect"], serde_json::json!([sentence]));
+}
+
+#[test]
+fn the_command_in_readme_accepts_an_edited_csv() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let mut front = Front::new("conf", "");
+    front.site.log(3);
+    front.succeeds(&[]);
+    front.site.write("F", &front.site.read("F").replace("u1", "U1"));
+    front.site.log(4);
+    let output = front.run(&[]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    for words in ["are not what was committed", "maillogsentinel --adopt"] {
+        assert!(said.contains(words) && readme.contains(&format!("`{words}`")), "{said}");
+    }
+    front.succeeds(&["--adopt"]);
+    assert_eq!(front.site.read("F").lines().count(), 8);
+    front.succeeds(&[]);
+}
+
+#[test]
 fn two_purges_within_a_second_leave_nothing_in_hidden_directories() {
     let mut front = Front::new("conf", "");
     for n in 1..=3 {

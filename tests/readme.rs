@@ -68,12 +68,18 @@ fn the_first_command_shows_the_digest_and_says_where_the_page_is() {
         assert!(printed.contains(part), "{part} is not in {printed}");
     }
     let said = text(&output.stderr);
-    for part in ["recorded 89 failed logins", "recorded 25 successful", "recorded 0 failed logins"]
-    {
+    for part in [
+        "recorded 89 failed logins",
+        "the server could not check 2 logins",
+        "recorded 25 successful",
+        "recorded 0 failed logins",
+    ] {
         assert!(said.contains(part), "{part} is not in {said}");
     }
     let page = fs::read_to_string(root.join("target/demo/digest.html")).unwrap();
     let rows = fs::read_to_string(root.join("target/demo/maillogsentinel.csv")).unwrap();
+    let digest = fs::read_to_string(root.join("target/demo/digest.txt")).unwrap();
+    assert!(digest.contains("2 logins could not be checked"), "{digest}");
     assert!(page.contains("</html>") && rows.contains(",BR,64497,Example Hosting\n"), "{rows}");
 }
 

@@ -274,37 +274,6 @@ fn an_edited_csv_is_refused_until_adopt_or_reset() {
 }
 
 #[test]
-fn the_commands_in_readme_repair_an_edited_csv() {
-    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
-    let cure =
-        readme.split('`').find(|code| code.ends_with(" --adopt")).unwrap().replace("\\|", "|");
-    let mut site = Site::new();
-    let dir = site.path().display();
-    let paths = format!(
-        "[paths]\nworking_dir = {dir}\nstate_dir = {dir}\nmail_log = {dir}/mail.log\ncsv_filename = F\n"
-    );
-    site.write("C", &paths);
-    let extract = cure.replace(" --adopt", "");
-    site.log(3);
-    assert!(site.shell(&extract).status.success());
-    site.write("F", &site.read("F").replace("u1", "U1"));
-    site.log(4);
-    let output = site.shell(&extract);
-    let said = text(&output.stderr);
-    // The row of the table names this message.
-    assert!(
-        readme.contains("`are not what was committed`")
-            && said.contains("are not what was committed"),
-        "{said}"
-    );
-    assert_eq!(output.status.code(), Some(78));
-
-    let output = site.shell(&cure);
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    assert_eq!(site.read("F").lines().count(), 8);
-}
-
-#[test]
 fn reset_renames_an_edited_csv_and_continues_with_the_log() {
     let mut site = Site::new();
     site.log(3);

@@ -192,8 +192,8 @@ impl Target {
             }
         };
         Exit::Config.error(format!(
-            "{why}; run once with --adopt to accept it as it is, or with --reset to rename it to \
-             {file}.recovered-… and start a new one"
+            "{why}; maillogsentinel --adopt accepts it as it is (in a pipeline of your own: mls-csv \
+             --adopt), and mls-csv --reset renames it to {file}.recovered-… and starts a new one"
         ))
     }
 
