@@ -41,10 +41,10 @@ pub(crate) fn run(reader: Reader, target: Target) -> anyhow::Result<()> {
         }
         let unchecked = match open.unchecked.after(open.begun_unchecked) {
             0 => String::new(),
-            n => format!("; the server could not check {}", mls_diag::count(n, "login", "logins")),
+            n => format!(" (the server could not check {})", mls_diag::count(n, "login", "logins")),
         };
         summary(format_args!(
-            "recorded {} in {}{unchecked}",
+            "recorded {}{unchecked} in {}",
             open.rows.written(),
             appender.target.path.display()
         ));

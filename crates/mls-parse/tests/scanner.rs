@@ -85,24 +85,10 @@ fn parts_of_a_line_are_joined_wherever_the_block_begins() {
 }
 
 #[test]
-fn parts_too_long_for_the_next_block_are_counted_as_unreadable() {
+fn parts_in_one_block_are_joined_however_long_they_are() {
     let part = |tag: &str, text: &str| format!("2026-06-01T00:00:45.1Z stdout {tag} {text}\n");
-    let (blanks, name) = (" ".repeat(1000), "x".repeat(1000));
-    let failure = format!("Jun  1 00:00:45 mx postfix/smtpd[7]: {FAILURE}{blanks}");
-    let other = format!("Jun  1 00:00:45 mx cron[7]: {name}");
-    for (text, unparsable) in [
-        (failure.as_str(), 1),
-        // The words of the failure may follow.
-        (&failure[..60], 1),
-        (&other, 0),
-    ] {
-        let parts = [part("P", text), part("P", &name), part("P", &name)].concat();
-        let mut scanner = scanner(&[]);
-        assert!(scan(&mut scanner, "/log", "", &parts).is_empty(), "{text}");
-        let stats = scanner.stats().to_string();
-        assert!(stats.contains(&format!("unparsable: {unparsable}\n")), "{text}: {stats}");
-    }
-    // In one block they are joined, however long they are.
+    let name = "x".repeat(1000);
+    let failure = format!("Jun  1 00:00:45 mx postfix/smtpd[7]: {FAILURE}{name}");
     let whole = [part("P", &failure), part("P", &name), part("P", &name)].concat();
     let line = whole.clone() + &part("F", "y");
     assert_eq!(read("", &line), one("mx", 1, whole.len()));

@@ -16,6 +16,17 @@ fn parse(input: &str, args: &[&str]) -> Output {
     parse.wait_with_output().unwrap()
 }
 
+/// A stream with one segment of these lines.
+fn framed(lines: &str) -> String {
+    let begin = r#"{"v":1,"type":"begin","base":0}"#;
+    let segment = format!(
+        r#"{{"v":1,"type":"segment","source":"/log","generation":"g","offset":0,"length":{},"mtime":"2026-12-01T00:00:00+00:00"}}"#,
+        lines.len()
+    );
+    let end = r#"{"v":1,"type":"end"}"#;
+    format!("{begin}\n{segment}\n{lines}{end}\n")
+}
+
 /// The warnings and errors of a run.
 fn complaints(output: &Output) -> Vec<String> {
     let text = String::from_utf8(output.stderr.clone()).unwrap();
@@ -43,20 +54,43 @@ fn failures_in_an_unknown_format_are_one_warning() {
 fn a_log_of_which_nothing_is_recognized_is_one_complaint() {
     let lines = "~1~ nothing of interest\n".repeat(10_000);
     // A plain stream may be the wrong file: exit 65. A log in frames is read on later: a warning.
-    let begin = r#"{"v":1,"type":"begin","base":0}"#;
-    let segment = format!(
-        r#"{{"v":1,"type":"segment","source":"/log","generation":"g","offset":0,"length":{},"mtime":"2026-12-01T00:00:00+00:00"}}"#,
-        lines.len()
-    );
-    let end = r#"{"v":1,"type":"end"}"#;
-    let framed = format!("{begin}\n{segment}\n{lines}{end}\n");
-    for (input, code) in [(&lines, 65), (&framed, 0)] {
+    for (input, code) in [(&lines, 65), (&framed(&lines), 0)] {
         let output = parse(input, &[]);
         let complaints = complaints(&output);
         assert_eq!(output.status.code(), Some(code), "{complaints:?}");
         let [complaint] = &complaints[..] else { panic!("not one complaint: {complaints:?}") };
         for words in ["no line has a known log format", "syslog", "~1~ nothing of interest"] {
             assert!(complaint.contains(words), "{complaint}");
+        }
+    }
+}
+
+#[test]
+fn a_line_whose_last_part_is_missing_at_the_end_is_counted_once() {
+    let part = |text: &str| format!("2026-06-01T00:00:45.1Z stdout P {text}\n");
+    let name = "x".repeat(1000);
+    let front = "Jun  1 00:00:45 mx postfix/smtpd[7]: warning: unknown[192.0.2.1]: SASL LOGIN auth";
+    let failure = format!("{front}entication failed: {name}");
+    let other = format!("Jun  1 00:00:45 mx cron[7]: {name}");
+    for (text, expected) in [
+        (&failure[..], 1),
+        // The words of the failure may follow.
+        (front, 1),
+        (&other, 0),
+    ] {
+        let short = part(text);
+        let long = short.clone() + &part(&name).repeat(100);
+        // The next run joins short parts.
+        for (input, expected) in [
+            (&long, expected),
+            (&framed(&long), expected),
+            (&short, expected),
+            (&framed(&short), 0),
+        ] {
+            let output = parse(input, &["--stats"]);
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(output.stdout.is_empty(), "{said}");
+            assert!(said.contains(&format!("unparsable: {expected}\n")), "{text}: {said}");
         }
     }
 }

@@ -113,6 +113,9 @@ pub(crate) struct Report {
     pub(crate) suspicious_logins_complete: bool,
     pub(crate) successful_logins: Option<SuccessfulLogins>,
     pub(crate) notes: Vec<String>,
+    /// Logins that the server could not check. A note says it.
+    #[serde(skip)]
+    pub(crate) unchecked: u64,
     /// The suspicious logins in words.
     #[serde(skip)]
     pub(crate) verdict: Verdict,
@@ -311,6 +314,7 @@ impl Report {
             suspicious_logins_complete: !about.logins.is_full,
             suspicious_logins: about.logins.findings,
             notes: notes(tally, names),
+            unchecked: tally.errors,
         }
     }
 

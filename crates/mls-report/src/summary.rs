@@ -193,6 +193,7 @@ pub(crate) fn what_to_do(report: &Report) -> String {
         Some(Attack { source, .. }) => format!(
             "To block {source}, see mls-block(1); to report it to its network, see mls-abuse(1)."
         ),
+        None if report.unchecked > 0 => "See the log of the authentication service.".to_owned(),
         None => "There is nothing to do.".to_owned(),
     }
 }

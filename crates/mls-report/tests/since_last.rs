@@ -172,6 +172,7 @@ fn each_login_that_could_not_be_checked_is_in_one_digest_and_in_the_report_of_it
     let mail = || record.mail_with(&["--committed-by", cursor.to_str().unwrap()]);
     commit(3, serde_json::json!({"2026-06-01 10:00": 3}));
     assert!(digest().contains("3 logins could not be checked"), "{}", digest());
+    assert!(digest().contains("See the log of the authentication service."), "{}", digest());
     mail();
     assert!(!digest().contains("could not be checked"), "{}", digest());
     // One more, with the date of an hour that was reported before.
