@@ -156,9 +156,9 @@ mod tests {
         while at < log.len() {
             let least = (at + size).min(log.len()) - 1;
             let end = log[least..].find('\n').map_or(log.len(), |newline| least + newline + 1);
-            let before = last_lines(log[..at].as_bytes());
+            let before = last_lines(&log.as_bytes()[..at]);
             let place = Place { segment: None, offset: at as u64, before };
-            let lines = log[at..end].as_bytes();
+            let lines = &log.as_bytes()[at..end];
             let parts = waiting.pass(&place, lines);
             scanner.block_after(parts, lines, place, &mut out);
             at = end;
@@ -170,16 +170,17 @@ mod tests {
     #[test]
     fn a_line_in_parts_is_read_or_counted_once_however_blocks_cut_the_log() {
         let failed = "SASL LOGIN authentication failed";
-        let long = |length: usize| format!("{failed}: {}, sasl_username=u1", "x".repeat(length));
+        let reason_of =
+            |length: usize| format!("{failed}: {}, sasl_username=u1", "x".repeat(length));
         let whole = "Jun  1 00:00:46 vm postfix/smtpd[7]: connect from unknown[192.0.2.1]\n";
         for size in [7, 300, 3000, 16 * 1024] {
-            let longest = parts_of(&long(100_000), size);
-            let cut = parts_of(&long(30_000), size);
+            let longest = parts_of(&reason_of(100_000), size);
+            let cut = parts_of(&reason_of(30_000), size);
             let cut = cut.rsplit_once("2026").unwrap().0;
             let log = [
-                &parts_of(&long(1000), size),
+                &parts_of(&reason_of(1000), size),
                 whole,
-                &parts_of(&long(40_000), size),
+                &parts_of(&reason_of(40_000), size),
                 &longest,
                 whole,
                 cut,
