@@ -13,6 +13,7 @@ use std::path::Path;
 use anyhow::Context;
 use mls_diag::{Exit, OrExit, summary};
 use mls_event::{Auth, Outcome};
+use mls_rows::row;
 use mls_state::cursor_file::{CursorFile, Fingerprint};
 use mls_state::lock::Lock;
 use mls_state::unchecked::UncheckedLogins;
@@ -22,7 +23,6 @@ use serde_json::Value;
 
 use crate::encode::Rows;
 use crate::reconcile::Target;
-use crate::row;
 
 /// Appends the events of a framed stream to F, committing them together with the cursor in S.
 pub(crate) fn run(reader: Reader, target: Target) -> anyhow::Result<()> {

@@ -65,8 +65,9 @@ fn plain(value: Option<impl Display>) -> Cow<'static, str> {
     })
 }
 
-/// The cell of a date.
-pub(crate) fn date(at: &DateTime<FixedOffset>, style: Style) -> String {
+/// The cell of a date: `YYYY-MM-DD HH:MM` in the zone of `style`, with seconds if it has them.
+#[must_use]
+pub fn date(at: &DateTime<FixedOffset>, style: Style) -> String {
     let at = style.zone.show(at).naive_local();
     let length = if style.seconds { 19 } else { 16 };
     match digits(&at) {
