@@ -1,6 +1,6 @@
 //! Attempts in, alerts out.
 
-use chrono::{DateTime, FixedOffset, Utc};
+use chrono::{DateTime, FixedOffset};
 use mls_attempts::{Attempt, Login};
 use mls_config::zone::Zone;
 use mls_event::{Alert, Outcome, clean_str};
@@ -10,11 +10,8 @@ use mls_state::alerted::{Alerted, FIRST_LOOK_BACK};
 use crate::suspicious::Suspicious;
 use crate::thresholds::{Reached, Thresholds};
 
-/// Attempts that are this many seconds ahead of the clock do not count: one of next year would
-/// expire all others.
-const MAX_AHEAD: i64 = 3600;
-
-/// What looks for something to report.
+/// What looks for something to report. A clone goes on from what this one has seen.
+#[derive(Clone)]
 pub(crate) struct Detector {
     pub(crate) zone: Zone,
     pub(crate) thresholds: Thresholds,
@@ -36,9 +33,6 @@ impl Detector {
         observation: &Observation<'_>,
         alerted: &mut Alerted,
     ) -> Vec<Alert<'static>> {
-        if is_ahead(observation) {
-            return Vec::new();
-        }
         let mut alerts = self.suspicious_logins(observation, attempt.hostname, alerted);
         if attempt.outcome == Outcome::Failure {
             alerts.extend(self.thresholds_reached(attempt, observation, alerted));
@@ -52,9 +46,6 @@ impl Detector {
         login: &Login<'_>,
         alerted: &mut Alerted,
     ) -> Vec<Alert<'static>> {
-        if is_ahead(&login.observation) {
-            return Vec::new();
-        }
         self.suspicious_logins(&login.observation, login.hostname, alerted)
     }
 
@@ -125,8 +116,4 @@ fn alert(
         hostname: attempt.hostname.map(text),
         ..base
     }
-}
-
-fn is_ahead(observation: &Observation<'_>) -> bool {
-    observation.at.timestamp() > Utc::now().timestamp() + MAX_AHEAD
 }

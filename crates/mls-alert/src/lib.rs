@@ -11,7 +11,9 @@
 //! successful logins. It can also read the `auth` records of mls-parse and mls-enrich from standard
 //! input, with failures and logins in one stream. A file may be compressed by gzip. With
 //! `--config`, mls-alert reads both CSV files that the configuration names, and their rotated
-//! files. It reads only what mls-csv has committed. `--follow` keeps reading new commits.
+//! files. It reads only what mls-csv has committed. `--follow` keeps reading new commits. It keeps
+//! what the rules know in memory, and reads only the rows of the last minutes again. It reads all
+//! rows again once a day, and if a row is older than those, or a file was edited.
 //!
 //! # Writes
 //! `alert` records (mls-event(5)):

@@ -18,7 +18,7 @@ use crate::output::{Counts, Output};
 use crate::source::Sources;
 use crate::suspicious::{Suspicious, horizon};
 use crate::thresholds::Thresholds;
-use crate::watch::Watch;
+use crate::watch::{Checkpoint, Late, Watch};
 
 const NOTHING_TO_LOOK_FOR: &str = "there is no threshold and no file of logins: give --ip 20/10m or --logins FILE, or set [alert] or [logins] in the configuration";
 
@@ -78,19 +78,21 @@ struct Job {
 }
 
 impl Job {
-    /// Looks at everything; with `--follow` again and again, as soon as there is more.
+    /// Looks at everything; with `--follow` again as soon as there is more.
     fn run(&self, mut sources: Sources, mut output: Output) -> anyhow::Result<Counts> {
         let follow = self.args.follow.then(Follow::start).transpose()?;
         output.begin()?;
+        let mut last = None;
         let read = loop {
             let (begun, progress) = (Instant::now(), sources.progress.clone());
-            let read = self.look(sources, &mut output);
-            let Some(follow) = follow.as_ref().filter(|_| read.is_ok()) else { break read };
+            let read = self.look(sources, last, &mut output);
+            let (Some(follow), true) = (&follow, read.is_ok()) else { break read.map(drop) };
+            last = read?;
             // A look costs at most half of the time.
             let pause = begun.elapsed();
             let is_new = || Ok(Sources::progress(&self.args, &self.config)? != progress);
             if !follow.wait(pause, &output, is_new)? {
-                break read;
+                break Ok(());
             }
             sources = Sources::open(&self.args, &self.config)?;
         };
@@ -99,17 +101,37 @@ impl Job {
         read.map(|()| output.counts)
     }
 
-    /// Looks at everything that is recorded.
-    fn look(&self, sources: Sources, output: &mut Output) -> anyhow::Result<()> {
+    /// Looks at what is new since the `last` checkpoint, or at everything. Returns the next one.
+    fn look(
+        &self,
+        mut sources: Sources,
+        last: Option<Checkpoint>,
+        output: &mut Output,
+    ) -> anyhow::Result<Option<Checkpoint>> {
         let zone = self.args.zone.timezone;
+        let reading = Reading { zone, servers: self.args.server.clone() };
         let thresholds = Thresholds::new(&self.thresholds);
-        let rules = sources.may_hold_logins.then(|| Suspicious::new(&self.config.suspicious, zone));
+        let rules = sources.may_hold_logins.then(|| Suspicious::new(&self.config.suspicious));
         let since = output.cursor.as_ref().map(|_| Utc::now().timestamp() - FIRST_LOOK_BACK);
         let detector = Detector { zone, thresholds, suspicious: rules, since };
         let horizon = self.horizon(&detector);
-        let Sources { failures, logins, .. } = sources.since(horizon);
-        let reading = Reading { zone, servers: self.args.server.clone() };
-        Watch::new(reading, horizon, detector, logins, output)?.read(&failures)
+        let newest = last.as_ref().map(|last| last.newest).unwrap_or_default();
+        // The rules must forget what is before the horizon. Thresholds forget by themselves.
+        let is_right = |last: &Checkpoint| detector.suspicious.is_none() || last.horizon == horizon;
+        if let Some(mut last) = last.filter(is_right) {
+            last.detector.since = since;
+            let next = Watch::resume(reading.clone(), last, sources, output);
+            match next {
+                Err(error) if error.is::<Late>() => {}
+                Ok(None) => {}
+                next => return next,
+            }
+            sources = Sources::open(&self.args, &self.config)?;
+        }
+        let sources = sources.since(horizon);
+        let newest = self.args.follow.then_some(newest);
+        Watch::new(reading, horizon, detector, sources.logins, newest, output)?
+            .read(&sources.failures)
     }
 
     /// Attempts from before this moment do not matter; `None` if all do.

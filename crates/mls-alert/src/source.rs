@@ -6,8 +6,8 @@ use anyhow::Context;
 use chrono::{DateTime, FixedOffset};
 use mls_attempts::AttemptSource;
 use mls_config::Config;
-use mls_diag::Exit;
-use mls_rotation::{Chain, FileStat};
+use mls_diag::{Exit, OrExit};
+use mls_rotation::{Chain, FileStat, Layout, Point, Position};
 use mls_state::cursor_file::{CursorFile, Fingerprint, warn_if_missing};
 use mls_state::regular;
 
@@ -45,11 +45,13 @@ impl Sources {
             || (config.logins.record && args.file.is_none());
         let failures = failures.map_or(Ok(AttemptSource::Stdin), |input| {
             // While alerts wait for more, there need not be a failure yet.
-            let nothing = || AttemptSource::Rotated { chain: Chain::default(), first: 0 };
-            let found = input.open()?.or_else(|| args.follow.then(nothing));
+            let nothing =
+                || AttemptSource::Rotated { chain: Chain::default(), begin: Point::default() };
+            let found = input.open(args.follow)?.or_else(|| args.follow.then(nothing));
             found.map_or_else(|| input.missing(), Ok)
         })?;
-        let logins = Input::of_logins(args, config).map_or(Ok(None), |input| input.open())?;
+        let logins =
+            Input::of_logins(args, config).map_or(Ok(None), |input| input.open(args.follow))?;
         Ok(Self { failures, logins, may_hold_logins, progress })
     }
 
@@ -68,6 +70,30 @@ impl Sources {
             ..self
         }
     }
+}
+
+/// Where a source is to be read again; `None` if it cannot be.
+pub(crate) fn position(
+    source: &AttemptSource,
+    point: Option<Point>,
+) -> anyhow::Result<Option<Position>> {
+    let AttemptSource::Rotated { chain, .. } = source else { return Ok(None) };
+    let position = match point {
+        Some(point) => chain.position(point).map(Some),
+        None => chain.end(),
+    };
+    position.context("looking for the place to go on").or_exit(Exit::IoErr)
+}
+
+/// The part of a source from this position on; `None` if it is not there any more.
+pub(crate) fn after(
+    source: AttemptSource,
+    position: &Position,
+) -> anyhow::Result<Option<AttemptSource>> {
+    let AttemptSource::Rotated { chain, .. } = source else { return Ok(None) };
+    let begin = chain.find(position).context("looking for the place to go on");
+    let begin = begin.or_exit(Exit::IoErr)?;
+    Ok(begin.map(|begin| AttemptSource::Rotated { chain, begin }))
 }
 
 /// A file to read.
@@ -111,9 +137,25 @@ impl Input {
         Some(Self::Record { path, cursor, is_cursor_named: false })
     }
 
-    /// `None` if there is no file.
-    fn open(&self) -> anyhow::Result<Option<AttemptSource>> {
+    /// `None` if there is no file. To `follow` it, its last line must be whole.
+    fn open(&self, follow: bool) -> anyhow::Result<Option<AttemptSource>> {
+        let mut source = self.open_all(follow)?;
+        if let Some(AttemptSource::Rotated { chain, .. }) = source.as_mut().filter(|_| follow) {
+            let end = chain.end().context("reading the end of a file").or_exit(Exit::IoErr)?;
+            if let (Some(newest), Some(end)) = (chain.files.last_mut(), end) {
+                newest.limit_to(end.prefix.length);
+            }
+        }
+        Ok(source)
+    }
+
+    fn open_all(&self, follow: bool) -> anyhow::Result<Option<AttemptSource>> {
         match self {
+            // A file that can be found again. Others, such as pipes, end.
+            Self::File(path) if follow && path.is_file() => {
+                let chain = Chain::open(path, &Layout { live_only: true, ..Layout::default() })?;
+                Ok(Some(AttemptSource::Rotated { chain, begin: Point::default() }))
+            }
             Self::File(path) => Ok(Some(AttemptSource::File { path: path.clone(), length: None })),
             Self::Record { path, cursor, is_cursor_named } => {
                 if let Some(cursor) = cursor.as_ref().filter(|_| *is_cursor_named) {

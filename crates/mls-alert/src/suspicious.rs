@@ -15,18 +15,17 @@ use mls_findings::{Detector, Observation, Settings};
 const MAX_HOSTNAMES: usize = 4096;
 
 /// The rules for suspicious logins, and the host names that go with their findings.
+#[derive(Clone)]
 pub(crate) struct Suspicious {
     rules: Detector,
-    zone: Zone,
     found: Vec<Finding<'static>>,
     hostnames: HashMap<IpAddr, Box<str>, RandomState>,
 }
 
 impl Suspicious {
-    pub(crate) fn new(settings: &Thresholds, zone: Zone) -> Self {
+    pub(crate) fn new(settings: &Thresholds) -> Self {
         Self {
             rules: Detector::new(Settings::from(settings)),
-            zone,
             found: Vec::new(),
             hostnames: HashMap::default(),
         }
@@ -47,14 +46,12 @@ impl Suspicious {
             self.hostnames.insert(ip, hostname.into());
         }
         self.rules.observe(observation, &mut self.found);
-        let Self { zone, found, hostnames, .. } = self;
+        let Self { found, hostnames, .. } = self;
         let alerts = found.drain(..).map(|finding| {
             let user = clean_str(&finding.user).into_owned();
             let aso = finding.aso.as_deref().map(|aso| clean_str(aso).into_owned().into());
             let hostname = hostnames.get(&finding.ip).map(|name| clean_str(name).into_owned());
             Alert {
-                // The day of a finding must not depend on which attempt completed it.
-                date: zone.show(&finding.date.at()).into(),
                 key: Some(user.clone().into()),
                 user: Some(user.into()),
                 aso,

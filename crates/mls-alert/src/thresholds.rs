@@ -10,6 +10,7 @@ use mls_state::alerted::key_of_server;
 use crate::window::Windows;
 
 /// The windows of all thresholds.
+#[derive(Clone)]
 pub(crate) struct Thresholds {
     windows: Vec<(AlertKind, Windows)>,
     by_server: bool,

@@ -1,85 +1,262 @@
 //! Failures, and between them the logins of a second input, in order of time.
+//!
+//! A look at the inputs continues the one before it. It begins at a *checkpoint*: the detector as it
+//! was before the first attempt of the last minutes, and the position of that attempt in each input.
+//! The attempts since then are observed again, because an attempt of the other input can come between
+//! them. So the result is the same as if everything had been read: all attempts before the checkpoint
+//! are older than all after it, and if a new one is not, everything is read again.
 
 use std::cell::RefCell;
+use std::fmt;
 
-use chrono::{DateTime, FixedOffset};
+use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
 use mls_attempts::{Attempt, AttemptSource, Clock, LoginReader, Reading};
 use mls_event::Outcome;
+use mls_findings::Observation;
+use mls_rotation::{Point, Position};
 
 use crate::detector::Detector;
 use crate::output::Output;
+use crate::source::{Sources, after, position};
+
+type Date = DateTime<FixedOffset>;
+
+/// Attempts that are this far ahead of the clock do not count: one of next year would expire all
+/// others.
+const MAX_AHEAD: TimeDelta = TimeDelta::hours(1);
+
+/// The dates of a CSV are minutes: attempts of one minute can still come in any order.
+const UNORDERED: TimeDelta = TimeDelta::minutes(1);
+
+/// An input that is so far behind the other one is taken to be quiet, not late.
+const MAX_LAG: TimeDelta = TimeDelta::hours(1);
+
+/// Where the next look begins.
+pub(crate) struct Checkpoint {
+    pub(crate) detector: Detector,
+    pub(crate) failures: Position,
+    /// `None` if there was no input of logins.
+    pub(crate) logins: Option<Position>,
+    /// All attempts that were observed are older than this moment, and no other is.
+    moment: Date,
+    pub(crate) newest: Newest,
+    /// Attempts from before this moment were left out.
+    pub(crate) horizon: Option<Date>,
+}
+
+/// The newest attempts of both inputs.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Newest {
+    failure: Option<Date>,
+    login: Option<Date>,
+}
+
+impl Newest {
+    /// The moment of the next checkpoint: older than what may still come.
+    fn checkpoint(self, has_logins: bool) -> Date {
+        let newest = self.failure.max(self.login);
+        let Some(newest) = newest else { return (Utc::now() - MAX_LAG).fixed_offset() };
+        let oldest = if has_logins { self.failure.min(self.login) } else { self.failure };
+        oldest.unwrap_or(newest).max(newest - MAX_LAG) - UNORDERED
+    }
+}
+
+/// An attempt is older than the checkpoint.
+#[derive(Debug)]
+pub(crate) struct Late;
+
+impl fmt::Display for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an attempt was recorded late")
+    }
+}
+
+impl std::error::Error for Late {}
 
 /// One look at the inputs.
 pub(crate) struct Watch<'a> {
     reading: Reading,
     clock: Clock,
     /// Attempts from before this moment do not matter.
-    horizon: Option<DateTime<FixedOffset>>,
+    horizon: Option<Date>,
     /// The same as a CSV writes dates: comparing text is faster.
     horizon_text: String,
+    /// Attempts after this moment do not matter.
+    latest: Date,
     detector: Detector,
     logins: Option<LoginReader>,
+    /// The checkpoint where this look began. No attempt may be older.
+    begun: Option<Date>,
+    has_failure: bool,
+    has_login: bool,
+    newest: Newest,
+    /// The moment of the next checkpoint, if there will be one; and what is known of it as soon as it
+    /// is reached.
+    next: Option<Date>,
+    reached: Option<Reached>,
     output: &'a mut Output,
 }
 
+/// The detector at a checkpoint, and where each input was; `None` is the end.
+struct Reached {
+    detector: Detector,
+    failure: Option<Point>,
+    login: Option<Point>,
+}
+
 impl<'a> Watch<'a> {
+    /// `newest` is what an earlier look has seen, if another look will follow.
     pub(crate) fn new(
         reading: Reading,
-        horizon: Option<DateTime<FixedOffset>>,
+        horizon: Option<Date>,
         detector: Detector,
         logins: Option<AttemptSource>,
+        newest: Option<Newest>,
         output: &'a mut Output,
     ) -> anyhow::Result<Self> {
-        let text = |at: DateTime<FixedOffset>| at.format("%Y-%m-%d %H:%M").to_string();
+        let text = |at: Date| at.format("%Y-%m-%d %H:%M").to_string();
         Ok(Self {
             clock: Clock::new(reading.zone),
             horizon,
             horizon_text: horizon.map_or_else(String::new, text),
+            latest: (Utc::now() + MAX_AHEAD).fixed_offset(),
             detector,
+            next: newest.map(|newest| newest.checkpoint(logins.is_some())),
             logins: (logins.map(|source| LoginReader::start(source, reading.clone())))
                 .transpose()?,
             reading,
+            begun: None,
+            has_failure: false,
+            has_login: false,
+            newest: newest.unwrap_or_default(),
+            reached: None,
             output,
         })
     }
 
-    pub(crate) fn read(self, failures: &AttemptSource) -> anyhow::Result<()> {
+    /// Continues the look that ended with `last`. Returns where to go on; `None` if an input does
+    /// not hold what was read before.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read).
+    pub(crate) fn resume(
+        reading: Reading,
+        last: Checkpoint,
+        sources: Sources,
+        output: &mut Output,
+    ) -> anyhow::Result<Option<Checkpoint>> {
+        let Some(failures) = after(sources.failures, &last.failures)? else { return Ok(None) };
+        let logins = match (sources.logins, &last.logins) {
+            (None, None) => None,
+            (Some(logins), Some(position)) => match after(logins, position)? {
+                None => return Ok(None),
+                rest => rest,
+            },
+            _ => return Ok(None),
+        };
+        let Checkpoint { detector, moment, newest, horizon, .. } = last;
+        let watch = Watch::new(reading, horizon, detector, logins, Some(newest), output)?;
+        let next = watch.next.max(Some(moment));
+        Watch { begun: Some(moment), next, ..watch }.read(&failures)
+    }
+
+    /// Reads everything. Returns where to go on; `None` if the
+    /// inputs cannot be found again.
+    ///
+    /// # Errors
+    /// [`Late`], before anything is written, if an attempt is older than the checkpoint.
+    pub(crate) fn read(self, failures: &AttemptSource) -> anyhow::Result<Option<Checkpoint>> {
         let reading = self.reading.clone();
         let watch = RefCell::new(self);
         let read = failures.follow(
             &reading,
-            |attempt, _| watch.borrow_mut().attempt(attempt),
+            |attempt, point| watch.borrow_mut().attempt(attempt, point),
             || watch.borrow_mut().output.commit(),
         );
         let mut watch = watch.into_inner();
-        watch.logins_before(None)?;
+        if !read.as_ref().is_err_and(|error| error.is::<Late>()) {
+            watch.logins_before(None, None)?;
+        }
         watch.output.commit()?;
-        let logins = watch.logins.map_or(Ok(()), |logins| logins.finish().map(drop));
-        read.map(drop).and(logins)
+        let Self { logins, detector, newest, next, horizon, reached, .. } = watch;
+        let logins = logins.map(LoginReader::finish).transpose();
+        read?;
+        let logins = logins?.map(|(source, _)| source);
+        let Some(moment) = next else { return Ok(None) };
+        let Reached { detector, failure, login } =
+            reached.unwrap_or(Reached { detector, failure: None, login: None });
+        let Some(failures) = position(failures, failure)? else { return Ok(None) };
+        let logins = match &logins {
+            Some(source) => match position(source, login)? {
+                None => return Ok(None),
+                position => position,
+            },
+            None => None,
+        };
+        Ok(Some(Checkpoint { detector, failures, logins, moment, newest, horizon }))
     }
 
-    fn attempt(&mut self, attempt: &Attempt<'_>) -> anyhow::Result<()> {
+    fn attempt(&mut self, attempt: &Attempt<'_>, point: Point) -> anyhow::Result<()> {
         self.output.counts.add(attempt.outcome, attempt.attempts);
         if attempt.date < self.horizon_text.as_str() {
             return Ok(());
         }
         let Some(observation) = self.clock.observation(attempt) else { return Ok(()) };
-        self.logins_before(Some(observation.at))?;
+        if observation.at > self.latest {
+            return Ok(());
+        }
+        if !std::mem::replace(&mut self.has_failure, true) {
+            self.check(&observation)?;
+        }
+        self.logins_before(Some(observation.at), Some(point))?;
+        self.newest.failure = self.newest.failure.max(Some(observation.at));
+        self.reach(observation.at, Some(point));
         let alerts = self.detector.attempt(attempt, &observation, &mut self.output.alerted);
         self.output.write(&alerts)
     }
 
-    fn logins_before(&mut self, end: Option<DateTime<FixedOffset>>) -> anyhow::Result<()> {
-        let Self { logins: Some(logins), detector, output, horizon, .. } = self else {
-            return Ok(());
-        };
-        while let Some(login) = logins.next_before(end) {
+    /// Observes the logins before `end`, which is when the failure at `failure` was.
+    fn logins_before(&mut self, end: Option<Date>, failure: Option<Point>) -> anyhow::Result<()> {
+        while let Some((at, _)) = self.logins.as_mut().and_then(LoginReader::peek) {
+            // Those that do not matter must not hold up the ones after them.
+            let is_wanted = at <= self.latest && self.horizon.is_none_or(|horizon| at >= horizon);
+            if is_wanted && end.is_some_and(|end| at >= end) {
+                break;
+            }
+            if is_wanted {
+                self.reach(at, failure);
+            }
+            let begun = self.begun.filter(|_| is_wanted && !self.has_login);
+            self.has_login |= is_wanted;
+            if begun.is_some_and(|begun| at < begun) {
+                return Err(Late.into());
+            }
+            let Self { logins: Some(logins), detector, output, newest, .. } = self else { break };
+            let Some(login) = logins.next_before(None) else { break };
             output.counts.add(Outcome::Success, 1);
-            if horizon.is_none_or(|horizon| login.observation.at >= horizon) {
+            if is_wanted {
+                newest.login = newest.login.max(Some(at));
                 let alerts = detector.login(&login, &mut output.alerted);
                 output.write(&alerts)?;
             }
         }
         Ok(())
+    }
+
+    /// The first attempt of an input must not be older than the checkpoint.
+    fn check(&self, observation: &Observation<'_>) -> anyhow::Result<()> {
+        match self.begun {
+            Some(begun) if observation.at < begun => Err(Late.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps the detector if the attempt `at` this moment is the first one at or after the next
+    /// checkpoint. `failure` is the failure that comes next.
+    fn reach(&mut self, at: Date, failure: Option<Point>) {
+        if self.reached.is_none() && self.next.is_some_and(|next| at >= next) {
+            let login = self.logins.as_mut().and_then(LoginReader::peek).map(|(_, point)| point);
+            self.reached = Some(Reached { detector: self.detector.clone(), failure, login });
+        }
     }
 }

@@ -12,7 +12,7 @@ const MAX_TIMES: usize = 100_000;
 const MAX_TIMES_OF_ONE: usize = Threshold::MAX_COUNT as usize;
 
 /// Sliding windows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Windows {
     pub(crate) threshold: Threshold,
     keys: HashMap<Box<str>, Window, RandomState>,
@@ -21,7 +21,7 @@ pub(crate) struct Windows {
 }
 
 /// The times of one key, oldest first, and how often it occurred at each of them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Window {
     times: VecDeque<(i64, u64)>,
     count: u64,

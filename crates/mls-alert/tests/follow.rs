@@ -1,5 +1,6 @@
 //! Alerts while the input goes on.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
@@ -62,4 +63,102 @@ fn a_suspicious_login_comes_out_when_it_is_recorded_and_sigterm_ends_the_stream(
     assert!(kill.success());
     next("\"type\":\"end\"");
     assert!(alert.wait().unwrap().success());
+}
+
+/// Random numbers, the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// The suspicious logins that alert records name: rule, user and day.
+fn suspicious(records: &str, found: &mut BTreeSet<(String, String, String)>) {
+    for line in records.lines() {
+        let alert: serde_json::Value = serde_json::from_str(line).unwrap();
+        let member = |name: &str| alert[name].as_str().unwrap_or_default().to_owned();
+        if ["guessed", "spread", "targeted"].contains(&member("kind").as_str()) {
+            found.insert((member("kind"), member("key"), member("date")[..10].to_owned()));
+        }
+    }
+}
+
+#[test]
+fn a_run_that_follows_finds_what_runs_over_all_of_the_data_find() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let append = |name: &str, text: &str| {
+        let mut file = std::fs::File::options().append(true).create(true).open(path(name)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    };
+    let header = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n";
+    let quoted = format!("\"{}\"\n", header.trim_end().replace(',', "\",\""));
+    append(
+        "mls.conf",
+        &format!(
+            "[paths]\nworking_dir = {0}\nstate_dir = {0}\n[logins]\nrecord = yes\n",
+            directory.path().display()
+        ),
+    );
+    append("maillogsentinel.csv", header);
+    append("logins.csv", &quoted);
+    let run = |cursor: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mls-alert"));
+        command
+            .args(["--config", "mls.conf", "--timezone", "UTC", "--user", "1/20d"])
+            .args(["--cursor-file", cursor])
+            .current_dir(directory.path());
+        command
+    };
+    let mut follower = run("C").arg("--follow").stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let (mut followed, mut expected) = (BTreeSet::new(), BTreeSet::new());
+    let mut random = Random(7);
+    let mut at = chrono::Utc::now() - chrono::TimeDelta::hours(20);
+    for step in 0..60 {
+        for _ in 0..random.below(12) {
+            at += chrono::TimeDelta::seconds(i64::try_from(random.below(60)).unwrap());
+            // Sometimes a row comes late, by more than the other input can be ahead.
+            let late = if random.below(40) == 0 { random.below(10_000) } else { random.below(50) };
+            let date = at - chrono::TimeDelta::seconds(i64::try_from(late).unwrap());
+            let (country, ip) = (random.below(6), random.below(3));
+            let row = format!(
+                "m,{},192.0.{country}.{ip},u{},null,OK,C{country},{},O\n",
+                date.format("%Y-%m-%d %H:%M"),
+                random.below(8),
+                64_500 + country,
+            );
+            let is_login = random.below(3) == 0;
+            append(if is_login { "logins.csv" } else { "maillogsentinel.csv" }, &row);
+        }
+        if step % 17 == 16 {
+            let (name, first) =
+                [("maillogsentinel.csv", header), ("logins.csv", &*quoted)][step % 2];
+            std::fs::rename(path(name), path(&format!("{name}-202601{step}"))).unwrap();
+            append(name, first);
+        }
+        // The alert about the name that nobody else has says that everything before it was read: its
+        // minute is later than that of any row.
+        let date = (at + chrono::TimeDelta::minutes(1)).format("%Y-%m-%d %H:%M");
+        append(
+            "maillogsentinel.csv",
+            &format!("m,{date},198.51.100.1,step{step},null,OK,US,1,O\n"),
+        );
+        for line in lines.by_ref() {
+            suspicious(&line, &mut followed);
+            if line.contains(&format!("\"key\":\"step{step}\"")) {
+                break;
+            }
+        }
+        let output = run(&format!("C{step}")).output().unwrap();
+        assert!(output.status.success());
+        suspicious(str::from_utf8(&output.stdout).unwrap(), &mut expected);
+        assert_eq!(followed, expected, "after step {step}");
+    }
+    assert!(expected.len() > 5, "{expected:?}");
+    follower.kill().unwrap();
+    follower.wait().unwrap();
 }

@@ -45,9 +45,9 @@ impl Batch {
     /// So many attempts are worth handing over.
     pub const SIZE: usize = 512;
 
-    /// Adds an attempt, unless no calendar has its date.
-    pub fn add(&mut self, attempt: &Attempt<'_>, clock: &mut Clock) {
-        let Some(observation) = clock.observation(attempt) else { return };
+    /// Adds an attempt, unless no calendar has its date. Returns whether it did.
+    pub fn add(&mut self, attempt: &Attempt<'_>, clock: &mut Clock) -> bool {
+        let Some(observation) = clock.observation(attempt) else { return false };
         let Observation { at, outcome, ip, asn, .. } = observation;
         let start = self.text.len();
         let texts = [
@@ -65,6 +65,7 @@ impl Batch {
         });
         let stored = Stored { at, outcome, ip, asn, start, lengths };
         self.attempts.push(stored);
+        true
     }
 
     /// Whether the batch has its [`SIZE`](Self::SIZE).

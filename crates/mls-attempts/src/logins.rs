@@ -8,6 +8,8 @@ use chrono::{DateTime, FixedOffset};
 use mls_diag::{Exit, OrExit};
 use mls_event::Outcome;
 
+use mls_rotation::Point;
+
 use crate::{AttemptSource, Batch, Clock, Login, ReadSummary, Reading};
 
 /// How many batches may wait.
@@ -18,16 +20,24 @@ const MAX_WAITING: usize = 2;
 pub struct LoginReader {
     /// For messages.
     name: String,
-    batches: Receiver<Batch>,
+    batches: Receiver<Part>,
     thread: JoinHandle<anyhow::Result<Content>>,
-    batch: Batch,
+    part: Part,
     /// Which login of the batch comes next.
     next: usize,
 }
 
-/// What the input held.
+/// Some logins and where their lines are.
 #[derive(Debug, Default)]
+struct Part {
+    batch: Batch,
+    points: Vec<Point>,
+}
+
+/// What the input held.
+#[derive(Debug)]
 struct Content {
+    source: AttemptSource,
     summary: ReadSummary,
     logins: u64,
     failures: u64,
@@ -43,53 +53,60 @@ impl LoginReader {
         let path = source.newest_file().map(|path| path.display().to_string());
         let name = path.unwrap_or_else(|| "stdin".to_owned());
         let read = move || {
-            let (mut batch, mut clock) = (Batch::default(), Clock::new(reading.zone));
-            let mut content = Content::default();
-            content.summary = source.read(&reading, |attempt, _| {
+            let (mut part, mut clock) = (Part::default(), Clock::new(reading.zone));
+            let (mut logins, mut failures) = (0, 0);
+            let summary = source.read(&reading, |attempt, point| {
                 if attempt.outcome != Outcome::Success {
-                    content.failures += 1;
+                    failures += 1;
                     return;
                 }
-                content.logins += 1;
-                batch.add(attempt, &mut clock);
-                if batch.is_full() {
+                logins += 1;
+                if part.batch.add(attempt, &mut clock) {
+                    part.points.push(point);
+                }
+                if part.batch.is_full() {
                     // It cannot be sent if the reader's owner failed, which then says why.
-                    let _ = full.send(std::mem::take(&mut batch));
+                    let _ = full.send(std::mem::take(&mut part));
                 }
             })?;
-            let _ = full.send(batch);
-            Ok(content)
+            let _ = full.send(part);
+            Ok(Content { source, summary, logins, failures })
         };
         let thread = thread::Builder::new()
             .name("logins".to_owned())
             .spawn(read)
             .context("starting a thread")
             .or_exit(Exit::TempFail)?;
-        Ok(Self { name, batches, thread, batch: Batch::default(), next: 0 })
+        Ok(Self { name, batches, thread, part: Part::default(), next: 0 })
     }
 
     /// The next login if it was before `end`. Failures of the same time come before it. With
     /// `None`, the next login; `None` at the end.
     pub fn next_before(&mut self, end: Option<DateTime<FixedOffset>>) -> Option<Login<'_>> {
-        let at = loop {
-            match self.batch.at(self.next) {
-                Some(at) => break at,
-                None => self.batch = self.batches.recv().ok()?,
-            }
-            self.next = 0;
-        };
+        let (at, _) = self.peek()?;
         if end.is_some_and(|end| at >= end) {
             return None;
         }
         self.next += 1;
-        self.batch.get(self.next - 1)
+        self.part.batch.get(self.next - 1)
     }
 
-    /// Waits for the thread.
+    /// When the next login was, and where its line is; `None` at the end.
+    pub fn peek(&mut self) -> Option<(DateTime<FixedOffset>, Point)> {
+        loop {
+            if let Some(at) = self.part.batch.at(self.next) {
+                return Some((at, self.part.points[self.next]));
+            }
+            self.part = self.batches.recv().ok()?;
+            self.next = 0;
+        }
+    }
+
+    /// Waits for the thread, and returns what it has read.
     ///
     /// # Errors
     /// Those of [`AttemptSource::read`]. Exit 65 if the input holds failures and no login.
-    pub fn finish(self) -> anyhow::Result<ReadSummary> {
+    pub fn finish(self) -> anyhow::Result<(AttemptSource, ReadSummary)> {
         drop(self.batches);
         let name = self.name;
         let Ok(content) = self.thread.join() else {
@@ -109,6 +126,6 @@ impl LoginReader {
                 content.failures
             );
         }
-        Ok(content.summary)
+        Ok((content.source, content.summary))
     }
 }

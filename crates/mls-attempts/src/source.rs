@@ -9,8 +9,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use mls_config::zone::Zone;
 use mls_diag::denied::explained;
 use mls_diag::{Exit, OrExit};
-use mls_event::Record;
-use mls_rotation::{Chain, ChainFile, Committed, Compression, Layout};
+use mls_event::{Column, Record};
+use mls_rotation::{Chain, ChainFile, Committed, Compression, Layout, Point};
 use mls_state::cursor_file::CursorFile;
 use mls_state::regular;
 use mls_stream::ndjson::Reader;
@@ -40,8 +40,8 @@ pub enum AttemptSource {
     Rotated {
         /// The open files.
         chain: Chain,
-        /// The index of the first file to read.
-        first: usize,
+        /// Where to begin.
+        begin: Point,
     },
 }
 
@@ -84,22 +84,21 @@ impl AttemptSource {
             Some(cursor) => Chain::open_committed(path, &layout, &Committed::of(cursor))?,
             None => Chain::open(path, &layout)?,
         };
-        Ok((!chain.files.is_empty()).then_some(Self::Rotated { chain, first: 0 }))
+        Ok((!chain.files.is_empty()).then_some(Self::Rotated { chain, begin: Point::default() }))
     }
 
     /// Leaves out the rotated files that were last written before `moment`.
     #[must_use]
     pub fn since(self, moment: DateTime<FixedOffset>) -> Self {
-        let Self::Rotated { chain, first } = self else { return self };
+        let Self::Rotated { chain, begin } = self else { return self };
         let moment = moment.timestamp_nanos_opt().unwrap_or(i64::MIN);
         let is_new = |file: &ChainFile| !file.is_rotated || file.stat.mtime >= moment;
         let newer = chain.files.iter().position(is_new).unwrap_or(chain.files.len());
-        Self::Rotated { chain, first: first.max(newer) }
+        Self::Rotated { chain, begin: begin.max(Point { file: newer, offset: 0 }) }
     }
 
-    /// Calls `each` for every failure, every login and every error of the server, with the offset
-    /// of its line. Offsets continue from one file to the next. Bad rows are reported and skipped.
-    /// The summary describes the last file.
+    /// Calls `each` for every failure, every login and every error of the server, with the place of
+    /// its line. Bad rows are reported and skipped. The summary describes the last file.
     ///
     /// # Errors
     /// If a file cannot be opened or read, or a framed stream stops before its `end`. Exit 65 if an
@@ -108,16 +107,16 @@ impl AttemptSource {
     pub fn read(
         &self,
         reading: &Reading,
-        mut each: impl FnMut(&Attempt<'_>, u64),
+        mut each: impl FnMut(&Attempt<'_>, Point),
     ) -> anyhow::Result<ReadSummary> {
-        let mut each = |attempt: &Attempt<'_>, offset| {
-            each(attempt, offset);
+        let mut each = |attempt: &Attempt<'_>, point| {
+            each(attempt, point);
             Ok(())
         };
         match self {
             Self::Stdin => {
                 let reader = decompressed(Box::new(io::stdin()), "stdin".to_owned())?;
-                read(reader, reading, &mut each, || Ok(()))
+                read(reader, reading, Point::default(), &mut each, || Ok(()))
             }
             _ => self.read_files(reading, &mut each, || Ok(())),
         }
@@ -131,11 +130,11 @@ impl AttemptSource {
     pub fn follow(
         &self,
         reading: &Reading,
-        mut each: impl FnMut(&Attempt<'_>, u64) -> anyhow::Result<()>,
+        mut each: impl FnMut(&Attempt<'_>, Point) -> anyhow::Result<()>,
         pause: impl FnMut() -> anyhow::Result<()>,
     ) -> anyhow::Result<ReadSummary> {
         match self {
-            Self::Stdin => read(Reader::stdin()?, reading, &mut each, pause),
+            Self::Stdin => read(Reader::stdin()?, reading, Point::default(), &mut each, pause),
             _ => self.read_files(reading, &mut each, pause),
         }
     }
@@ -143,18 +142,20 @@ impl AttemptSource {
     fn read_files(
         &self,
         reading: &Reading,
-        each: &mut impl FnMut(&Attempt<'_>, u64) -> anyhow::Result<()>,
+        each: &mut impl FnMut(&Attempt<'_>, Point) -> anyhow::Result<()>,
         mut pause: impl FnMut() -> anyhow::Result<()>,
     ) -> anyhow::Result<ReadSummary> {
         match self {
             Self::Stdin => Ok(ReadSummary::default()),
-            Self::File { path, length } => read(open_file(path, *length)?, reading, each, pause),
-            Self::Rotated { chain, first } => {
-                let (mut begin, mut summary) = (0, ReadSummary::default());
-                for file in &chain.files[*first..] {
-                    let mut each = |attempt: &Attempt<'_>, offset| each(attempt, begin + offset);
-                    summary = read(open_rotated(file)?, reading, &mut each, &mut pause)?;
-                    begin += summary.bytes;
+            Self::File { path, length } => {
+                read(open_file(path, *length)?, reading, Point::default(), each, pause)
+            }
+            Self::Rotated { chain, begin } => {
+                let mut summary = ReadSummary::default();
+                for (n, file) in chain.files.iter().enumerate().skip(begin.file) {
+                    let offset = if n == begin.file { begin.offset } else { 0 };
+                    let (reader, offset) = open_rotated(file, offset)?;
+                    summary = read(reader, reading, Point { file: n, offset }, each, &mut pause)?;
                 }
                 if chain.is_unchanged() {
                     return Ok(summary);
@@ -214,7 +215,8 @@ pub fn read_rotated(
         each(attempt);
         Ok(())
     };
-    read(open_rotated(file)?, reading, &mut each, || Ok(())).map(drop)
+    let (reader, _) = open_rotated(file, 0)?;
+    read(reader, reading, Point::default(), &mut each, || Ok(())).map(drop)
 }
 
 fn open_file(path: &Path, length: Option<u64>) -> anyhow::Result<Reader> {
@@ -227,13 +229,31 @@ fn open_file(path: &Path, length: Option<u64>) -> anyhow::Result<Reader> {
     decompressed(Box::new(progress(size.min(length)).wrap_read(file.take(length))), name)
 }
 
-fn open_rotated(file: &ChainFile) -> anyhow::Result<Reader> {
+/// The lines from the offset `begin` on, after the header of a CSV, which says what its rows are.
+/// Also returns the offset that the first byte of the reader would have if nothing were left out
+/// between.
+fn open_rotated(file: &ChainFile, begin: u64) -> anyhow::Result<(Reader, u64)> {
     let name = file.path.display().to_string();
-    let content = file.reader(0, u64::MAX);
-    let content = content.with_context(|| format!("reading {name}")).or_exit(Exit::IoErr)?;
+    let content = || -> io::Result<_> {
+        let mut header = if begin > 0 { file.head()? } else { Vec::new() };
+        header.truncate(memchr::memchr(b'\n', &header).map_or(0, |newline| newline + 1));
+        if !is_header(&header) {
+            header.clear();
+        }
+        let skipped = begin.saturating_sub(header.len() as u64);
+        Ok((io::Cursor::new(header).chain(file.reader(begin, u64::MAX)?), skipped))
+    };
+    let content = content().with_context(|| format!("reading {name}"));
+    let (content, skipped) = content.or_exit(Exit::IoErr)?;
     // The size of the decompressed bytes is not known.
-    let size = if file.compression.is_none() { file.stat.size } else { 0 };
-    Ok(Reader::new(Box::new(progress(size).wrap_read(content)), name))
+    let size = if file.compression.is_none() { file.stat.size.saturating_sub(begin) } else { 0 };
+    Ok((Reader::new(Box::new(progress(size).wrap_read(content)), name), skipped))
+}
+
+fn is_header(line: &[u8]) -> bool {
+    [Column::HEADER, Column::LOGINS_HEADER]
+        .iter()
+        .any(|header| header.trim_end().as_bytes() == line.trim_ascii_end())
 }
 
 /// Decompresses the input if its first bytes say that it is compressed.
@@ -247,11 +267,12 @@ fn decompressed(input: Box<dyn Read + Send>, name: String) -> anyhow::Result<Rea
     Ok(Reader::new(input, name))
 }
 
-/// Reads all lines.
+/// Reads all lines. The first one is at `begin`.
 fn read(
     mut reader: Reader,
     reading: &Reading,
-    each: &mut impl FnMut(&Attempt<'_>, u64) -> anyhow::Result<()>,
+    begin: Point,
+    each: &mut impl FnMut(&Attempt<'_>, Point) -> anyhow::Result<()>,
     mut pause: impl FnMut() -> anyhow::Result<()>,
 ) -> anyhow::Result<ReadSummary> {
     let mut parser = LineParser::new(reading.zone);
@@ -282,7 +303,7 @@ fn read(
             Ok(Some(row)) => {
                 summary.rows += 1;
                 if reading.includes(&row) {
-                    each(&row, offset)?;
+                    each(&row, Point { offset: begin.offset + offset, ..begin })?;
                 }
             }
             Err(why) => reader.bad(why),

@@ -2,6 +2,7 @@
 
 use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 use mls_config::moment::{Day, Moment, midnight};
+use mls_rotation::Point;
 
 /// The part of the data that a row belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,10 +94,10 @@ impl Period {
         }
     }
 
-    /// Returns the part for a row with this date at this offset of the input. Dates are compared as text.
-    pub(crate) fn part_of(&self, date: &str, offset: u64) -> PeriodPart {
+    /// Returns the part for a row with this date at this point of the input. Dates are compared as text.
+    pub(crate) fn part_of(&self, date: &str, point: Point) -> PeriodPart {
         match self.offset {
-            Some(begin) if offset >= begin => PeriodPart::Inside,
+            Some(offset) if point >= Point { file: 0, offset } => PeriodPart::Inside,
             None if date >= self.to_text.as_str() => PeriodPart::After,
             None if date >= self.from_text.as_str() => PeriodPart::Inside,
             _ => PeriodPart::Before { previous: date >= self.previous_text.as_str() },
@@ -141,7 +142,7 @@ mod tests {
             ("2026-02-28 23:59:59", PeriodPart::Inside),
             ("2026-03-01 00:00", PeriodPart::After),
         ] {
-            assert_eq!(day.part_of(date, 0), part, "{date}");
+            assert_eq!(day.part_of(date, Point::default()), part, "{date}");
         }
     }
 
@@ -156,21 +157,24 @@ mod tests {
         let moment = |text: &str| Some(text.parse().unwrap());
         let days = Period::between(moment("2026-02-01"), moment("2026-02-07"), now());
         assert_eq!(days.label, "2026-02-01 to 2026-02-07");
-        assert_eq!(days.part_of("2026-02-07 23:59", 0), PeriodPart::Inside);
-        assert_eq!(days.part_of("2026-02-08 00:00", 0), PeriodPart::After);
-        assert_eq!(days.part_of("2026-01-25 00:00", 0), PeriodPart::Before { previous: true });
+        assert_eq!(days.part_of("2026-02-07 23:59", Point::default()), PeriodPart::Inside);
+        assert_eq!(days.part_of("2026-02-08 00:00", Point::default()), PeriodPart::After);
+        assert_eq!(
+            days.part_of("2026-01-25 00:00", Point::default()),
+            PeriodPart::Before { previous: true }
+        );
         let minutes =
             Period::between(moment("2026-02-01 10:00"), moment("2026-02-01T11:00"), now());
-        assert_eq!(minutes.part_of("2026-02-01 10:59:59", 0), PeriodPart::Inside);
-        assert_eq!(minutes.part_of("2026-02-01 11:00", 0), PeriodPart::After);
+        assert_eq!(minutes.part_of("2026-02-01 10:59:59", Point::default()), PeriodPart::Inside);
+        assert_eq!(minutes.part_of("2026-02-01 11:00", Point::default()), PeriodPart::After);
         assert_eq!(minutes.label, "2026-02-01 10:00 to 2026-02-01 11:00");
         let since = Period::between(moment("yesterday"), None, now());
         assert_eq!(
-            (since.label.as_str(), since.part_of("9999-01-01 00:00", 0)),
+            (since.label.as_str(), since.part_of("9999-01-01 00:00", Point::default())),
             ("since 2026-02-28", PeriodPart::Inside)
         );
         let until = Period::between(None, moment("yesterday"), now());
-        assert_eq!(until.part_of("0000-01-01 00:00", 0), PeriodPart::Inside);
+        assert_eq!(until.part_of("0000-01-01 00:00", Point::default()), PeriodPart::Inside);
     }
 
     #[test]
@@ -178,9 +182,18 @@ mod tests {
         let last = "2026-02-28T23:59:00".parse().ok();
         let period = Period::after(100, last, now());
         assert_eq!(period.label, "2026-02-28 23:59 to 2026-03-01 10:30");
-        assert_eq!(period.part_of("2026-02-28 12:00", 100), PeriodPart::Inside);
-        assert_eq!(period.part_of("2026-03-01 12:00", 100), PeriodPart::Inside);
-        assert_eq!(period.part_of("2026-03-01 12:00", 99), PeriodPart::Before { previous: true });
+        assert_eq!(
+            period.part_of("2026-02-28 12:00", Point { file: 0, offset: 100 }),
+            PeriodPart::Inside
+        );
+        assert_eq!(
+            period.part_of("2026-03-01 12:00", Point { file: 0, offset: 100 }),
+            PeriodPart::Inside
+        );
+        assert_eq!(
+            period.part_of("2026-03-01 12:00", Point { file: 0, offset: 99 }),
+            PeriodPart::Before { previous: true }
+        );
         assert!(!period.is_day());
     }
 }

@@ -12,7 +12,7 @@ use mls_diag::{Exit, OrExit};
 use mls_event::Outcome;
 use mls_findings::Settings;
 use mls_machine::Machine;
-use mls_rotation::{Chain, ChainFile};
+use mls_rotation::{Chain, ChainFile, Point};
 use mls_state::atomic;
 use mls_state::cursor_file::{CursorFile, warn_if_missing};
 use mls_stream::ndjson::Writer;
@@ -92,7 +92,8 @@ impl Job {
             };
             let period = self.period_of_dates()?;
             let counted = committed.iter().flat_map(|committed| &committed.unchecked.hours);
-            let inside = counted.filter(|(hour, _)| period.part_of(hour, 0) == PeriodPart::Inside);
+            let inside = counted
+                .filter(|(hour, _)| period.part_of(hour, Point::default()) == PeriodPart::Inside);
             let unchecked = inside.map(|(_, count)| count).sum();
             let earlier = Chain::default();
             return Ok(Scope { sources, earlier, period, digest: None, unchecked });
@@ -153,12 +154,12 @@ impl Job {
             let file = AttemptSource::File { path: path.clone(), length: None };
             match Self::with_rotated(file, None)? {
                 // A shell's `x.csv*` names rotated files, too.
-                AttemptSource::Rotated { mut chain, first } => {
+                AttemptSource::Rotated { mut chain, begin } => {
                     let identity =
                         |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
                     chain.files.retain(|file| known.insert(identity(&file.path)));
                     if !chain.files.is_empty() {
-                        sources.push(AttemptSource::Rotated { chain, first });
+                        sources.push(AttemptSource::Rotated { chain, begin });
                     }
                 }
                 source => sources.push(source),
@@ -216,9 +217,9 @@ impl Job {
         let mut watch = self.watch(scope, None)?;
         let (mut extent, reading) = (ReadSummary::default(), self.reading());
         for source in sources {
-            let read = source.read(&reading, |attempt, offset| {
+            let read = source.read(&reading, |attempt, point| {
                 watch.attempt(attempt);
-                let part = period.part_of(attempt.date, offset);
+                let part = period.part_of(attempt.date, point);
                 if attempt.outcome == Outcome::Error && part == PeriodPart::Inside {
                     tally.errors += attempt.attempts;
                 }

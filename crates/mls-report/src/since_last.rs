@@ -152,8 +152,10 @@ impl SinceLast<'_> {
             }
         }
         let files = chain.files.split_off(first);
-        let source =
-            AttemptSource::Rotated { chain: Chain { files, ..Chain::default() }, first: 0 };
+        let source = AttemptSource::Rotated {
+            chain: Chain { files, ..Chain::default() },
+            begin: Point::default(),
+        };
         Ok((Selection { source, earlier: chain, period }, end))
     }
 

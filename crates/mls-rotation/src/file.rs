@@ -157,6 +157,19 @@ impl ChainFile {
         Ok(longest)
     }
 
+    /// Returns the fingerprint of the first `length` bytes.
+    ///
+    /// # Errors
+    /// Any I/O error; [`io::ErrorKind::UnexpectedEof`] if it is shorter.
+    pub fn prefix(&self, length: u64) -> io::Result<Fingerprint> {
+        let mut prefix = None;
+        self.windows([length], |_, window| {
+            prefix = Some(Fingerprint::new(length, window));
+            ControlFlow::Break(())
+        })?;
+        prefix.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
     /// Returns whether the first `length` bytes are more than one line. One line can be the header
     /// of a CSV. All CSV files have the same header, so it identifies none.
     ///

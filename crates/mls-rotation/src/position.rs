@@ -21,7 +21,7 @@ pub struct Position {
 }
 
 /// The place of a position in an open chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Point {
     /// Index in [`Chain::files`].
     pub file: usize,
@@ -35,20 +35,33 @@ impl Chain {
     /// # Errors
     /// Any I/O error.
     pub fn end(&self) -> io::Result<Option<Position>> {
-        let Some((newest, older)) = self.files.split_last() else { return Ok(None) };
+        let Some((newest, _)) = self.files.split_last() else { return Ok(None) };
         let prefix = newest.last_line_end()?;
-        if newest.has_rows(prefix.length)? {
-            return Ok(Some(Position { prefix, after: None }));
+        self.position_after(self.files.len() - 1, prefix).map(Some)
+    }
+
+    /// Returns the position of a point. The point must be the beginning of a line.
+    ///
+    /// # Errors
+    /// Any I/O error; [`io::ErrorKind::UnexpectedEof`] if the file is shorter.
+    pub fn position(&self, point: Point) -> io::Result<Position> {
+        let prefix = self.files[point.file].prefix(point.offset)?;
+        self.position_after(point.file, prefix)
+    }
+
+    fn position_after(&self, file: usize, prefix: Fingerprint) -> io::Result<Position> {
+        if self.files[file].has_rows(prefix.length)? {
+            return Ok(Position { prefix, after: None });
         }
         let mut after = Fingerprint::empty();
-        for file in older.iter().rev() {
+        for file in self.files[..file].iter().rev() {
             let end = file.last_line_end()?;
             if file.has_rows(end.length)? {
                 after = end;
                 break;
             }
         }
-        Ok(Some(Position { prefix, after: Some(after) }))
+        Ok(Position { prefix, after: Some(after) })
     }
 
     /// Returns where `position` is now; `None` if no file holds the bytes before it.
