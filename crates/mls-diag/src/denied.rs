@@ -6,12 +6,19 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// An error of `path`. If permission is missing, it says who owns the file, or the nearest directory
-/// that can be seen: `/var/log/mail.log belongs to root:adm with mode 0640, and this is bob`.
+/// that can be seen: `/var/log/mail.log belongs to root:adm with mode 0640, and this is bob`. If the
+/// directory of the file is missing, it says so.
 #[must_use]
 pub fn explained(error: io::Error, path: &Path) -> anyhow::Error {
     let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
     let owner = is_denied.then(|| path.ancestors().find_map(owner)).flatten();
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let missing = directory
+        .filter(|directory| error.kind() == io::ErrorKind::NotFound && !directory.exists());
     let error = anyhow::Error::new(error);
+    if let Some(missing) = missing {
+        return error.context(missing_directory(missing));
+    }
     match owner {
         Some(owner) => {
             let me = name("/etc/passwd", rustix::process::geteuid().as_raw());
@@ -19,6 +26,12 @@ pub fn explained(error: io::Error, path: &Path) -> anyhow::Error {
         }
         None => error,
     }
+}
+
+/// What is wrong if a directory that a file goes to is missing, and what to do.
+#[must_use]
+pub fn missing_directory(directory: &Path) -> String {
+    format!("the directory {} does not exist; create it", directory.display())
 }
 
 fn owner(path: &Path) -> Option<String> {
@@ -52,5 +65,8 @@ mod tests {
         assert!(error.starts_with("/ belongs to root:root with mode 0"), "{error}");
         let other = explained(io::Error::from(io::ErrorKind::NotFound), Path::new("/"));
         assert!(!other.to_string().contains("belongs"));
+        let missing =
+            explained(io::Error::from(io::ErrorKind::NotFound), Path::new("/nonexistent/file"));
+        assert_eq!(missing.to_string(), "the directory /nonexistent does not exist; create it");
     }
 }

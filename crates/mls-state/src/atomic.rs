@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use mls_diag::denied::missing_directory;
+
 use crate::regular;
 
 /// Replaces the content of `path`: writes a temporary file in the same directory, syncs it, renames it,
@@ -40,7 +42,12 @@ pub fn write_with(
     }
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let directory = directory_of(&target);
-    let mut temporary = tempfile::Builder::new().prefix(".mls-").tempfile_in(&directory)?;
+    let temporary = tempfile::Builder::new().prefix(".mls-").tempfile_in(&directory);
+    let mut temporary = temporary.map_err(|error| match error.kind() {
+        // The name of the temporary file would say nothing.
+        io::ErrorKind::NotFound => io::Error::new(error.kind(), missing_directory(&directory)),
+        _ => error,
+    })?;
     fill(temporary.as_file_mut())?;
     let permissions = if let Ok(old) = fs::metadata(&target) {
         // Only root may change the owner (chown(2)). Otherwise the new file belongs to us, as the old

@@ -58,8 +58,11 @@ impl<'a> Ini<'a> {
                 continue;
             }
             if let Some(name) = content.strip_prefix('[') {
-                let name = name.rsplit_once(']').map_or(name, |(name, _)| name).trim();
-                let name = name.to_lowercase();
+                let Some((name, _)) = name.rsplit_once(']') else {
+                    let why = format!("{content:?} is not the name of a section; end it with ]");
+                    return Err(ini.error(number, why));
+                };
+                let name = name.trim().to_lowercase();
                 ini.sections
                     .entry(name.clone())
                     .or_insert_with(|| Entries { line: number, entries: BTreeMap::new() });
