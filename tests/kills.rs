@@ -17,7 +17,7 @@ use mls_tests::{has, hostile, skip, units, wrong_clock};
 use testdata::random::Random;
 
 /// The units whose pipelines are killed.
-const KILLED: [&str; 14] = [
+const KILLED: [&str; 15] = [
     "maillogsentinel.service",
     "maillogsentinel-logins.service",
     FOLLOW,
@@ -27,6 +27,7 @@ const KILLED: [&str; 14] = [
     "maillogsentinel-report.service",
     "maillogsentinel-alert.service",
     ALERT_FOLLOW,
+    METRICS,
     "maillogsentinel-sql-export.service",
     "maillogsentinel-sql-import.service",
     PRUNE,
@@ -38,6 +39,7 @@ const FOLLOW: &str = "maillogsentinel-follow.service";
 const LOGINS_FOLLOW: &str = "maillogsentinel-logins-follow.service";
 const LOAD_FOLLOW: &str = "maillogsentinel-load-follow.service";
 const ALERT_FOLLOW: &str = "maillogsentinel-alert-follow.service";
+const METRICS: &str = "maillogsentinel-metrics.service";
 const BLOCK: &str = "maillogsentinel-block.service";
 const PRUNE: &str = "maillogsentinel-prune.service";
 const UPDATE: &str = "ipinfo-update.service";
@@ -49,6 +51,9 @@ const STATELESS: [&str; 3] = [
     "maillogsentinel-block-postfix.service",
     "maillogsentinel-failed@.service",
 ];
+
+/// The failures that were recorded before the first metrics, which begin at 0.
+const BEFORE_METRICS: usize = 3;
 
 /// How many rounds one service lives: rotated files pile up, and each run looks at all of them.
 const LIFE: usize = 40;
@@ -104,11 +109,12 @@ impl History {
         service.fetch_databases_from(serve_databases());
         let mut history = Self { service, running: Vec::new(), rotated: 0, moved: 0, span: 0 };
         // The first digest begins with the rows of the newest file.
-        history.service.log(3);
+        history.service.log(BEFORE_METRICS);
         let begun = Instant::now();
         history.run_extractions();
         history.span = u64::try_from(begun.elapsed().as_micros()).unwrap() / 2;
         history.service.run("maillogsentinel-report.service");
+        history.service.run(METRICS);
         history
     }
 
@@ -225,7 +231,7 @@ impl History {
         self.service.log(3);
         self.run_extractions();
         let service = &self.service;
-        for unit in ["load", "report", "alert", "sql-export", "sql-import"] {
+        for unit in ["load", "report", "alert", "metrics", "sql-export", "sql-import"] {
             service.run(&format!("maillogsentinel-{unit}.service"));
         }
         service.settle(&service.script(BLOCK).replace("--follow --no-rotated", ""));
@@ -235,6 +241,7 @@ impl History {
         service.assert_errors();
         service.assert_digests();
         service.assert_alerts();
+        service.assert_metrics(BEFORE_METRICS);
         service.assert_database();
         service.assert_loaded();
         service.assert_blocked();

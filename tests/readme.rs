@@ -27,7 +27,7 @@ fn every_command_prints_something_and_succeeds() {
     assert!(site.shell("gzip mail.log.2").status.success());
     site.write("mail.log", &LOG.replace("127.0.1.11", "192.0.2.1"));
     let (readme, guide) = (blocks(README, "sh"), blocks(GUIDE, "sh"));
-    assert_eq!((readme.len(), guide.len()), (3, 14), "a command came or went: is it run here?");
+    assert_eq!((readme.len(), guide.len()), (3, 15), "a command came or went: is it run here?");
     for command in readme.into_iter().chain(guide) {
         let output = site.shell(&command.replace("/var/log/", ""));
         assert!(output.status.success(), "{command}: {}", text(&output.stderr));

@@ -31,6 +31,7 @@ const DEFAULTS: [(&str, &str); 10] = [
     ("Alert when one address", "\n"),
     ("Servers whose logins", "\n"),
     ("Record successful logins", "\n"),
+    ("When to write metrics", "\n"),
     ("When to fetch", "\n"),
     ("User that the service", "\n"),
     ("Days to keep", "\n"),
@@ -50,6 +51,7 @@ impl System {
             "etc/logrotate.d",
             "var/log",
             "var/lib",
+            "var/cache",
             "srv",
             "run/systemd/journal",
             "usr",
@@ -221,6 +223,7 @@ fn wrong_answers_are_asked_again_and_say_why() {
             ("give postfix or dovecot", "postfix\n"),
             ("Record successful logins", "perhaps\n"),
             ("give one of yes, no", "yes\n"),
+            ("When to write metrics", "*:0/5\n"),
             ("When to fetch", "never\n"),
             ("User that the service", "root\n"),
             ("must not run as root", "no body\n"),
@@ -278,6 +281,7 @@ fn wrong_answers_are_asked_again_and_say_why() {
         "maillogsentinel-alert.path",
         "maillogsentinel-alert.timer",
         "maillogsentinel-prune.timer",
+        "maillogsentinel-metrics.timer",
         "maillogsentinel-logins.timer",
         "maillogsentinel-logins.service",
         "maillogsentinel-block.service",
@@ -289,6 +293,10 @@ fn wrong_answers_are_asked_again_and_say_why() {
     }
     let timer = system.read("etc/systemd/system/maillogsentinel-report.timer.d/setup.conf");
     assert!(timer.ends_with("[Timer]\nOnCalendar=\nOnCalendar=06:30\n"), "{timer}");
+
+    let metrics = fs::metadata(system.path("var/cache/maillogsentinel")).unwrap();
+    assert_eq!((metrics.uid(), metrics.mode() & 0o777), (1000, 0o755), "everybody reads metrics");
+    assert!(!said.contains("/tmp/"), "a message names a temporary file: {said}");
 
     // Once more: what was answered is the default, and nothing changes.
     let before = (conf, system.read("etc/passwd"));
@@ -306,6 +314,7 @@ fn wrong_answers_are_asked_again_and_say_why() {
         "Block addresses",
         "Servers whose logins",
         "Record successful logins",
+        "When to write metrics",
         "When to fetch",
         "User that",
         "Days to keep",

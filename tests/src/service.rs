@@ -66,6 +66,7 @@ impl Service {
         let config = format!(
             "[paths]\nworking_dir = {dir}/data\nstate_dir = {dir}/data/state\n\
              mail_log = {dir}/log/mail.log\ncsv_filename = F\nlogins_filename = L\n\
+             metrics_file = {dir}/data/metrics.prom\n\
              [report]\nemail = admin@example.com\nsender_override = mls@example.com\n\
              smtp_host = 127.0.0.1\nsmtp_port = {port}\nattach_csv = no\n\
              [geolocation]\ncountry_db_path = {dir}/c.csv\n[ASN_ASO]\nasn_db_path = {dir}/a.csv\n\
@@ -281,6 +282,17 @@ impl Service {
         }
         assert_eq!(totals.iter().sum::<usize>(), self.failures, "{totals:?}");
         assert_eq!(errors.iter().sum::<usize>(), self.errors, "{errors:?}");
+    }
+
+    /// Expects each failure once in the counter of the metrics, except those before its first run.
+    ///
+    /// # Panics
+    /// If that is not so.
+    pub fn assert_metrics(&self, before: usize) {
+        let metrics = fs::read_to_string(self.path().join("data/metrics.prom")).unwrap();
+        let name = "maillogsentinel_failed_logins_total ";
+        let count = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        assert_eq!(count.parse::<usize>().unwrap(), self.failures - before);
     }
 
     /// Expects one alert about each user and one about each address. A mail lists the first

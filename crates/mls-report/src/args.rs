@@ -40,7 +40,8 @@ pub struct Args {
     #[arg(long, value_name = "TIME", conflicts_with = "since_last")]
     pub(crate) until: Option<Moment>,
 
-    /// Report what came after the last digest that mls-mail committed
+    /// Report what came after the last digest that mls-mail committed. With --format prometheus, add
+    /// what came after the last run to the counters in the output file
     #[arg(long)]
     pub(crate) since_last: bool,
 
@@ -73,7 +74,8 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 
-    /// Replace FILE in one step instead of writing to standard output
+    /// Replace FILE in one step instead of writing to standard output. Default with --since-last
+    /// --format prometheus: `metrics_file` of --config
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -98,7 +100,7 @@ const EXAMPLES: &str = "\
 Examples:
   mls-report --date yesterday /var/log/maillogsentinel/maillogsentinel.csv
   mls-report --since 2026-06-01 --until 2026-06-07 --format html F.csv > week.html
-  mls-report --format prometheus --output /var/lib/prometheus/node-exporter/logins.prom F.csv
+  mls-report --since-last --format prometheus --output logins.prom F.csv
   mls-report --config C --since-last --format mail | mls-mail --config C
   mls-sql dump --since 2026-05-01 | mls-report --date yesterday --title 'All servers'
   mls-report --config C --account anna@example.org

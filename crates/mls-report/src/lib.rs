@@ -17,7 +17,8 @@
 //! A report of a day (`--date`), of any period (`--since`, `--until`), or of what came after the
 //! last digest (`--since-last`). `--format` is text, html, json (see [`report`]), prometheus (see
 //! [`mod@prometheus`]) or mail. It goes to standard output, or replaces `--output FILE` in one
-//! step.
+//! step. `--since-last --format prometheus` adds to the counters in that file instead of starting
+//! from the last digest; without `--output` the file is `metrics_file` of the configuration.
 //!
 //! `--account USER` lists the logins of one account instead: its suspicious ones with their
 //! evidence, then each login with time, service, queue ID, address, country and network, and when
@@ -67,6 +68,7 @@ mod args;
 mod attachment;
 mod columns;
 mod counter;
+mod counters;
 mod history;
 mod html;
 mod login_counter;

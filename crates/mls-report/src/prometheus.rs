@@ -1,50 +1,106 @@
 //! The report for Prometheus, in its text exposition format, version 0.0.4, for the textfile
 //! collector of `node_exporter`.
 //!
-//! Metrics that end in `_total` are counters. They grow until the end of the period, and the next period
-//! begins at 0; with `--date today` that is at midnight. `rate()` and `increase()` handle such resets. All
-//! other metrics are gauges of the period. Unknown values have no series: their number is
-//! `failed_logins_total` without the sum over a label.
+//! A report of a period consists of gauges. With `--since-last`, most metrics are counters, whose
+//! names end in `_total`: each run adds what was recorded since the last one to the numbers in the
+//! file that it replaces, so they never go back, and `rate()` and `increase()` can be used. A
+//! counter begins at 0 when the file is written for the first time. What is unknown has no series
+//! of its own: it is the difference between the total and the sum over a label.
 //!
-//! No label is a user name or an address, because attackers choose them, and a time series database keeps
-//! each for a long time. `--top` limits the number of countries and autonomous systems. `--top 500`
-//! shows all countries.
+//! | counter | label | counts |
+//! |---|---|---|
+//! | `maillogsentinel_failed_logins_total` | | failed logins |
+//! | `maillogsentinel_failed_logins_by_country_total` | `country_code` | the same by country |
+//! | `maillogsentinel_failed_logins_by_as_total` | `asn` | the same by autonomous system |
+//! | `maillogsentinel_reverse_dns_failures_total` | `status` | failed logins whose reverse lookup failed |
+//! | `maillogsentinel_suspicious_logins_total` | `rule` | suspicious logins, each once for each rule, user and day |
+//!
+//! No label is a user name or an address: attackers choose them, and a time series database keeps
+//! each for a long time. `--top` limits the number of series with one label; 500 has all countries.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use mls_event::Rule;
 
+use crate::counters::{Counters, first_line};
 use crate::report::Report;
+use crate::since_last::DigestEnd;
 
-/// Returns all metrics.
+/// Returns the metrics of a period.
 pub(crate) fn render(report: &Report) -> String {
     let mut metrics = Metrics(String::new());
     write_attempts(&mut metrics, report);
     write_logins(&mut metrics, report);
     write_names(&mut metrics, report);
+    write_file(&mut metrics, report);
+    metrics.0
+}
+
+/// The metrics of `--since-last`: the counters of the last run, with what the report has counted
+/// since. `end` is where the report ends.
+pub(crate) fn render_counters(
+    report: &Report,
+    earlier: &Counters,
+    end: &DigestEnd,
+    top: usize,
+) -> anyhow::Result<String> {
+    let mut metrics = Metrics(first_line(end)?);
+    let mut counter = |name: &str, help: &str, samples: Vec<(String, u64)>| {
+        let name = format!("{name}_total");
+        let samples = earlier.plus(&full_name(&name), samples, top);
+        metrics.metric(&name, "counter", help, samples);
+    };
+    counter("failed_logins", "Failed logins.", one(report.attempts).into());
+    counter("failed_logins_by_country", "Failed logins by country.", by_country(report));
+    counter("failed_logins_by_as", "Failed logins by autonomous system.", by_system(report));
+    counter("reverse_dns_failures", REVERSE_DNS_FAILURES, by_status(report));
+    if report.successful_logins.is_some() {
+        counter("suspicious_logins", "Suspicious logins by rule.", by_rule(report));
+    }
+    write_file(&mut metrics, report);
+    Ok(metrics.0)
+}
+
+const REVERSE_DNS_FAILURES: &str = "Failed logins whose reverse lookup failed.";
+
+fn write_file(metrics: &mut Metrics, report: &Report) {
     if let Some(csv) = &report.csv {
         metrics.gauge("csv_bytes", "Size of the newest CSV.", one(csv.bytes));
         metrics.gauge("csv_rows", "Rows of the newest CSV.", one(csv.rows));
     }
     let now = u64::try_from(report.generated.timestamp()).unwrap_or_default();
     metrics.gauge("report_timestamp_seconds", "When these metrics were made.", one(now));
-    metrics.0
+}
+
+fn by_country(report: &Report) -> Vec<(String, u64)> {
+    let countries = report.countries.top.iter();
+    countries.map(|x| (label("country_code", &x.country_code), x.attempts)).collect()
+}
+
+fn by_system(report: &Report) -> Vec<(String, u64)> {
+    let systems = report.systems.top.iter();
+    systems.filter_map(|x| Some((label("asn", &x.asn?.to_string()), x.attempts))).collect()
+}
+
+fn by_status(report: &Report) -> Vec<(String, u64)> {
+    let failures = report.reverse_dns_failures.top.iter();
+    failures.map(|x| (label("status", &x.status), x.attempts)).collect()
+}
+
+fn by_rule(report: &Report) -> Vec<(String, u64)> {
+    let rules = [Rule::Guessed, Rule::Spread, Rule::Targeted].into_iter();
+    let count = |rule| report.suspicious_logins.iter().filter(|it| it.rule == rule).count() as u64;
+    rules.map(|rule| (label("rule", rule.name()), count(rule))).collect()
 }
 
 fn write_attempts(metrics: &mut Metrics, report: &Report) {
-    metrics.counter("failed_logins", "Failed logins in the period.", one(report.attempts));
-    let countries = report.countries.top.iter();
-    let countries = countries.map(|x| (label("country_code", &x.country_code), x.attempts));
-    metrics.counter("failed_logins_by_country", "Failed logins by country.", countries);
-    let systems = report.systems.top.iter();
-    let systems = systems.filter_map(|x| Some((label("asn", &x.asn?.to_string()), x.attempts)));
-    metrics.counter("failed_logins_by_as", "Failed logins by autonomous system.", systems);
+    metrics.gauge("failed_logins", "Failed logins in the period.", one(report.attempts));
+    metrics.gauge("failed_logins_by_country", "Failed logins by country.", by_country(report));
+    metrics.gauge("failed_logins_by_as", "Failed logins by autonomous system.", by_system(report));
     let hours = (0..).zip(report.hours).map(|(hour, n)| (label("hour", &format!("{hour:02}")), n));
-    metrics.counter("failed_logins_by_hour", "Failed logins by hour of the day.", hours);
-    let failures = report.reverse_dns_failures.top.iter();
-    let failures = failures.map(|x| (label("status", &x.status), x.attempts));
-    metrics.counter("reverse_dns_failures", "Failed logins whose reverse lookup failed.", failures);
+    metrics.gauge("failed_logins_by_hour", "Failed logins by hour of the day.", hours);
+    metrics.gauge("reverse_dns_failures", REVERSE_DNS_FAILURES, by_status(report));
     if let Some(previous) = report.previous_attempts {
         let help = "Failed logins in the period of the same length before.";
         metrics.gauge("previous_failed_logins", help, one(previous));
@@ -56,12 +112,9 @@ fn write_attempts(metrics: &mut Metrics, report: &Report) {
 
 fn write_logins(metrics: &mut Metrics, report: &Report) {
     let Some(successful) = report.successful_logins else { return };
-    metrics.counter("logins", "Successful logins in the period.", one(successful.logins));
-    let by_rule = [Rule::Guessed, Rule::Spread, Rule::Targeted].map(|rule| {
-        let findings = report.suspicious_logins.iter().filter(|it| it.rule == rule);
-        (label("rule", rule.name()), findings.count() as u64)
-    });
-    metrics.gauge("suspicious_logins", "Suspicious logins in the period by rule.", by_rule);
+    metrics.gauge("logins", "Successful logins in the period.", one(successful.logins));
+    let help = "Suspicious logins in the period by rule.";
+    metrics.gauge("suspicious_logins", help, by_rule(report));
 }
 
 fn write_names(metrics: &mut Metrics, report: &Report) {
@@ -82,16 +135,6 @@ fn write_names(metrics: &mut Metrics, report: &Report) {
 struct Metrics(String);
 
 impl Metrics {
-    /// A counter; its name gets the suffix `_total`.
-    fn counter(
-        &mut self,
-        name: &str,
-        help: &str,
-        samples: impl IntoIterator<Item = (String, u64)>,
-    ) {
-        self.metric(&format!("{name}_total"), "counter", help, samples);
-    }
-
     fn gauge(&mut self, name: &str, help: &str, samples: impl IntoIterator<Item = (String, u64)>) {
         self.metric(name, "gauge", help, samples);
     }
@@ -112,13 +155,18 @@ impl Metrics {
         if by_label.is_empty() {
             return;
         }
-        let name = format!("maillogsentinel_{name}");
+        let name = full_name(name);
         // Writing to a String cannot fail.
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for (label, n) in by_label {
             let _ = writeln!(self.0, "{name}{label} {n}");
         }
     }
+}
+
+/// A name with the prefix of all metrics.
+fn full_name(name: &str) -> String {
+    format!("maillogsentinel_{name}")
 }
 
 /// One sample without labels.

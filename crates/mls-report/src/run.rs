@@ -20,12 +20,13 @@ use mls_stream::ndjson::Writer;
 use crate::account::{AccountLog, AccountReport};
 use crate::args::{Args, Format};
 use crate::attachment::Attachment;
+use crate::counters::Counters;
 use crate::html::Medium;
 use crate::login_counter::LoginCounter;
 use crate::message::Message;
 use crate::period::{Period, PeriodPart};
 use crate::report::{About, Report};
-use crate::since_last::{NextDigest, Selection, SinceLast};
+use crate::since_last::{LastDigest, NextDigest, Selection, SinceLast};
 use crate::suspicion::{Sought, Watch};
 use crate::tally::Tally;
 use crate::words::number;
@@ -43,11 +44,18 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     }
     let report = job.report(&scope)?;
     let top = job.args.top.into();
+    let counters = scope.counters.as_ref().zip(scope.digest.as_ref());
     let output = match job.args.format {
         Format::Text => text::render(&report, top, None).into_bytes(),
         Format::Html => html::render(&report, top, None, Medium::Page)?.into_bytes(),
         Format::Json => (serde_json::to_string(&report)? + "\n").into_bytes(),
-        Format::Prometheus => prometheus::render(&report).into_bytes(),
+        Format::Prometheus => match counters {
+            Some((earlier, digest)) => {
+                let end = digest.end(&report.suspicious_logins);
+                prometheus::render_counters(&report, earlier, &end, top)?.into_bytes()
+            }
+            None => prometheus::render(&report).into_bytes(),
+        },
         Format::Mail => job.message(&scope, &report)?,
     };
     job.write(&output)?;
@@ -78,6 +86,8 @@ pub(crate) struct Scope {
     digest: Option<NextDigest>,
     /// Logins of the period that the server could not check, as the sink counted them.
     unchecked: u64,
+    /// The counters of the last run, with `--since-last --format prometheus`.
+    counters: Option<Counters>,
 }
 
 impl Job {
@@ -96,21 +106,42 @@ impl Job {
                 .filter(|(hour, _)| period.part_of(hour, Point::default()) == PeriodPart::Inside);
             let unchecked = inside.map(|(_, count)| count).sum();
             let earlier = Chain::default();
-            return Ok(Scope { sources, earlier, period, digest: None, unchecked });
+            let (digest, counters) = (None, None);
+            return Ok(Scope { sources, earlier, period, digest, unchecked, counters });
         }
         if self.args.files.len() > 1 {
             return Err(Exit::Usage.error("--since-last takes one FILE"));
         }
+        let counters = (self.args.format == Format::Prometheus)
+            .then(|| Counters::load(self.metrics_file()?))
+            .transpose()?;
+        let last = match &counters {
+            Some(counters) => counters.last(),
+            None => LastDigest::load(&self.ledger()?)?,
+        };
         let since_last = SinceLast {
-            ledger: &self.ledger()?,
+            last,
             zone: self.args.zone.timezone,
             now: self.now,
             committed: committed.as_ref(),
         };
         let source = self.source(committed.as_ref())?;
+        if counters.is_some() && matches!(source, AttemptSource::Stdin) {
+            return Err(Exit::Usage.error(
+                "--since-last with --format prometheus needs FILE: standard input has no position",
+            ));
+        }
         let (Selection { source, earlier, period }, digest) = since_last.select(source)?;
         let (sources, unchecked) = (vec![source], digest.newly_unchecked);
-        Ok(Scope { sources, earlier, period, digest: Some(digest), unchecked })
+        Ok(Scope { sources, earlier, period, digest: Some(digest), unchecked, counters })
+    }
+
+    /// The file of the metrics that the next run continues.
+    fn metrics_file(&self) -> anyhow::Result<&Path> {
+        let default = self.config.paths.metrics_file.as_deref();
+        self.args.output.as_deref().or(default).ok_or_else(|| {
+            Exit::Usage.error("--since-last with --format prometheus needs --output or --config")
+        })
     }
 
     /// The input, up to what its sink has committed.
@@ -358,7 +389,9 @@ impl Job {
 
     /// Writes the report to standard output or to `--output`.
     fn write(&self, bytes: &[u8]) -> anyhow::Result<()> {
-        if let Some(path) = &self.args.output {
+        let counts_on = self.args.since_last && self.args.format == Format::Prometheus;
+        let output = self.args.output.as_deref();
+        if let Some(path) = if counts_on { Some(self.metrics_file()?) } else { output } {
             // Another user collects the metrics. Everything else is not for everybody.
             let mode = if self.args.format == Format::Prometheus { 0o644 } else { 0o640 };
             return atomic::write(path, bytes, mode)

@@ -1,9 +1,9 @@
 //! `--since-last`: from where the last digest ended to what the sink has committed now.
 //!
-//! mls-mail commits the end of a digest together with the mail, in its ledger. Rows are assigned to
-//! digests by their place in the file, not by their dates, so that a row that came late is in
-//! exactly one digest too. Findings are assigned by what earlier digests named
-//! ([`crate::reported`]).
+//! mls-mail commits the end of a digest together with the mail, in its ledger. Counters have the end
+//! in the file of the metrics ([`crate::counters`]). Rows are assigned to digests by their place in
+//! the file, not by their dates, so that a row that came late is in exactly one digest too. Findings
+//! are assigned by what earlier digests named ([`crate::reported`]).
 
 use std::io;
 use std::path::Path;
@@ -26,9 +26,10 @@ use crate::reported::Reported;
 
 /// Where a digest ends: the cursor that mls-mail commits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct DigestEnd {
+pub(crate) struct DigestEnd {
     until: DateTime<FixedOffset>,
     /// How much of the file was read; null for an input that cannot be found again.
+    #[serde(default)]
     data: Option<Position>,
     /// Which findings were named; null in the ledger of an earlier version.
     #[serde(default)]
@@ -56,11 +57,50 @@ pub(crate) struct NextDigest {
 impl NextDigest {
     /// What mls-mail commits with the digest, if it names these findings.
     pub(crate) fn cursor(&self, findings: &[Finding<'_>]) -> anyhow::Result<MailCursor> {
+        let cursor = serde_json::to_value(self.end(findings))?;
+        Ok(MailCursor { base: self.base, until: self.until, cursor })
+    }
+
+    /// Where it ends, if it names these findings.
+    pub(crate) fn end(&self, findings: &[Finding<'_>]) -> DigestEnd {
         let until = self.until;
         let reported = Some(self.reported.with(findings, until));
         let (data, unchecked) = (self.data.clone(), self.unchecked);
-        let cursor = serde_json::to_value(DigestEnd { until, data, reported, unchecked })?;
-        Ok(MailCursor { base: self.base, until, cursor })
+        DigestEnd { until, data, reported, unchecked }
+    }
+}
+
+/// The digest before.
+#[derive(Debug)]
+pub(crate) struct LastDigest {
+    /// The commit of its end.
+    pub(crate) base: u64,
+    /// `None` if there was no digest before.
+    pub(crate) end: Option<DigestEnd>,
+    /// Where the first digest begins.
+    pub(crate) first: FirstBegin,
+}
+
+/// Where the first digest begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FirstBegin {
+    /// At the beginning of the newest file that has rows.
+    NewestRows,
+    /// At the end of what is recorded now.
+    Now,
+}
+
+impl LastDigest {
+    /// The digest that mls-mail has committed to this ledger last.
+    pub(crate) fn load(ledger: &Path) -> anyhow::Result<Self> {
+        let file = CursorFile::load(ledger)?.unwrap_or_else(CursorFile::start);
+        let end = serde_json::from_value(file.cursor)
+            .with_context(|| {
+                let path = ledger.display();
+                format!("{path} does not say where a digest ended; remove it to report all data")
+            })
+            .or_exit(Exit::Config)?;
+        Ok(Self { base: file.sequence, end, first: FirstBegin::NewestRows })
     }
 }
 
@@ -75,7 +115,7 @@ pub(crate) struct Selection {
 
 /// Selects what came after the last digest.
 pub(crate) struct SinceLast<'a> {
-    pub(crate) ledger: &'a Path,
+    pub(crate) last: LastDigest,
     pub(crate) zone: Zone,
     pub(crate) now: DateTime<FixedOffset>,
     /// What the sink of the file has committed.
@@ -85,29 +125,25 @@ pub(crate) struct SinceLast<'a> {
 impl SinceLast<'_> {
     /// The input and the period of the next digest, and what to commit with it.
     pub(crate) fn select(&self, source: AttemptSource) -> anyhow::Result<(Selection, NextDigest)> {
-        let ledger = CursorFile::load(self.ledger)?.unwrap_or_else(CursorFile::start);
-        let last: Option<DigestEnd> = serde_json::from_value(ledger.cursor)
-            .with_context(|| {
-                let path = self.ledger.display();
-                format!("{path} does not say where a digest ended; remove it to report all data")
-            })
-            .or_exit(Exit::Config)?;
+        let last = self.last.end.as_ref();
         let until = self.now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(self.now);
         let (selection, data) = match source {
-            AttemptSource::File { path, .. } => self.select_files(&path, last.as_ref(), until)?,
+            AttemptSource::File { path, .. } => self.select_files(&path, last, until)?,
             AttemptSource::Stdin | AttemptSource::Rotated { .. } => {
-                let period = self.by_dates(last.as_ref(), Some(until), until);
+                let period = self.by_dates(last, Some(until), until);
                 (Selection { source, earlier: Chain::default(), period }, None)
             }
         };
         let counted = self.committed.map(|committed| &committed.unchecked);
         let unchecked = counted.map_or(0, |counted| counted.total);
-        let before = last.as_ref().map_or(0, |last| last.unchecked);
+        let before = last.map_or(0, |last| last.unchecked);
         let newly_unchecked = counted.map_or(0, |counted| counted.after(before));
-        let reported = last.map_or_else(Reported::default, |last| {
-            last.reported.unwrap_or_else(|| Reported::until(last.until))
-        });
-        let base = ledger.sequence;
+        let reported = match last {
+            None if self.last.first == FirstBegin::Now => Reported::until(until),
+            None => Reported::default(),
+            Some(last) => last.reported.clone().unwrap_or_else(|| Reported::until(last.until)),
+        };
+        let base = self.last.base;
         Ok((selection, NextDigest { base, until, data, reported, unchecked, newly_unchecked }))
     }
 
@@ -120,12 +156,19 @@ impl SinceLast<'_> {
     ) -> anyhow::Result<(Selection, Option<Position>)> {
         let reading = || format!("reading {} and its rotated files", path.display());
         let mut chain = self.open(path)?;
+        if chain.files.is_empty() {
+            // Nothing is recorded yet, so that there is nothing to count.
+            let source = AttemptSource::Rotated { chain: Chain::default(), first: 0 };
+            let period = self.by_dates(last, None, until);
+            return Ok((Selection { source, earlier: Chain::default(), period }, None));
+        }
         let end = chain.end().with_context(reading).or_exit(Exit::IoErr)?;
         if let (Some(newest), Some(end)) = (chain.files.last_mut(), &end) {
             // A line that is still being written belongs to the next digest.
             newest.limit_to(end.prefix.length);
         }
         let begin = match last {
+            None if self.last.first == FirstBegin::Now => Ok(Some(end_of(&chain, end.as_ref()))),
             None => newest_rows(&chain),
             Some(DigestEnd { data: Some(begin), .. }) => chain.find(begin),
             Some(DigestEnd { data: None, .. }) => Ok(None),
@@ -135,10 +178,12 @@ impl SinceLast<'_> {
             let last = last.map(|last| self.naive(last.until));
             (file, Period::after(offset, last, self.naive(until)))
         } else {
-            log::warn!(
-                "cannot find the end of the last digest in {} or its rotated files; selecting rows by their dates",
-                path.display()
-            );
+            if last.is_some_and(|last| last.data.is_some()) {
+                log::warn!(
+                    "cannot find the end of the last digest in {} or its rotated files; selecting rows by their dates",
+                    path.display()
+                );
+            }
             // The end of the file is known: no date is too late.
             (0, self.by_dates(last, None, until))
         };
@@ -166,7 +211,8 @@ impl SinceLast<'_> {
             Some(cursor) => Chain::open_committed(path, &layout, &Committed::of(cursor))?,
             None => Chain::open(path, &layout)?,
         };
-        if chain.files.is_empty() {
+        let may_be_missing = self.last.first == FirstBegin::Now && !path.exists();
+        if chain.files.is_empty() && !may_be_missing {
             regular::open(path).with_context(|| format!("opening {}", path.display()))?;
             return Err(Exit::TempFail
                 .error(format!("{} was created a moment ago; try again", path.display())));
@@ -190,7 +236,12 @@ impl SinceLast<'_> {
     }
 }
 
-/// Where the first digest begins: at the beginning of the newest file that has rows.
+/// The end of what is recorded.
+fn end_of(chain: &Chain, end: Option<&Position>) -> Point {
+    Point { file: chain.files.len() - 1, offset: end.map_or(0, |end| end.prefix.length) }
+}
+
+/// The beginning of the newest file that has rows.
 fn newest_rows(chain: &Chain) -> io::Result<Option<Point>> {
     let file = match chain.newest_rows()? {
         Some(rows) => chain.newest_with_prefix(&rows)?,

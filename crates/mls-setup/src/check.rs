@@ -10,7 +10,7 @@ use crate::answers::Answers;
 use crate::calendar::cron_fields;
 use crate::file::CONFIGURATION;
 use crate::installation::Installation;
-use crate::jobs::ENFORCE;
+use crate::jobs::{ENFORCE, METRICS_SCHEDULE};
 use crate::system::{Scheduler, System};
 use crate::units::SHIPPED_USER;
 
@@ -72,6 +72,8 @@ const KEYS: [(&str, Check); 23] = [
     ("systemd.sql_import_schedule", Check::Schedule),
     ("systemd.alert_schedule", Check::Schedule),
     ("systemd.prune_schedule", Check::Schedule),
+    (METRICS_SCHEDULE, Check::Schedule),
+    ("paths.metrics_file", Check::Path),
     (ENFORCE, Check::Enforcers),
     ("database.db_path", Check::Path),
     ("database.ssl_root", Check::File),
@@ -172,6 +174,8 @@ impl Checks<'_> {
         let output = ask().map_err(|error| format!("mls-mail cannot check it: {error:#}"))?;
         let said = String::from_utf8_lossy(&output.stderr);
         let why = said.trim().trim_start_matches("mls-mail: error: ");
+        // The file is ours: only the key and the value say something to the reader.
+        let why = why.split_once("[report] ").map_or(why, |(_, why)| why);
         refuse_if(!output.status.success(), why)
     }
 

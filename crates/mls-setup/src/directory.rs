@@ -25,21 +25,31 @@ pub(crate) enum Maker {
     Service,
 }
 
-/// Makes `path`, mode 0750, for the service's user, in a directory that exists.
+/// Makes `path` for the service's user, in a directory that exists.
 ///
 /// Root makes it only in a directory of root's. Anywhere else the service's user makes it: the
 /// kernel then decides what that user may do, whatever links lead there.
-pub(crate) fn make(system: &System, path: &Path, service: &Account) -> anyhow::Result<Maker> {
+pub(crate) fn make(
+    system: &System,
+    path: &Path,
+    service: &Account,
+    mode: u32,
+) -> anyhow::Result<Maker> {
     let parent = path.parent().unwrap_or(path);
     if let Some(parent) = roots_directory(system, parent) {
         let name = path.file_name().unwrap_or_default();
-        make_as_root(&parent, name, service)
+        make_as_root(&parent, name, service, mode)
             .with_context(|| format!("making directory {}", path.display()))
             .or_exit(Exit::CantCreat)?;
         return Ok(Maker::Root);
     }
     let mut command = Command::new("mkdir");
-    command.args(["-m", "0750", "--"]).arg(system.path(path)).uid(service.uid).gid(service.gid);
+    command
+        .arg(format!("--mode={mode:04o}"))
+        .arg("--")
+        .arg(system.path(path))
+        .uid(service.uid)
+        .gid(service.gid);
     run(command)
         .with_context(|| {
             format!(
@@ -91,11 +101,11 @@ fn is_roots_alone(system: &System, path: &Path) -> bool {
 /// A group that may write in the parent can rename what it finds there, at any moment. So the
 /// directory is made and given away inside a directory of root's alone, by descriptors, and takes
 /// its name when it is finished.
-fn make_as_root(parent: &Path, name: &OsStr, service: &Account) -> io::Result<()> {
+fn make_as_root(parent: &Path, name: &OsStr, service: &Account, mode: u32) -> io::Result<()> {
     let parent = open_directory(CWD, parent)?;
     let private = format!(".{}.{}", name.display(), std::process::id());
     mkdirat(&parent, &private, Mode::RWXU)?;
-    let made = make_inside(&parent, &private, service);
+    let made = make_inside(&parent, &private, service, mode);
     let moved = made.and_then(|private| {
         Ok(renameat_with(&private, NEW, &parent, name, RenameFlags::NOREPLACE)?)
     });
@@ -109,18 +119,23 @@ fn make_as_root(parent: &Path, name: &OsStr, service: &Account) -> io::Result<()
 
 const NEW: &str = "new";
 
-fn make_inside(parent: &OwnedFd, private: &str, service: &Account) -> io::Result<OwnedFd> {
+fn make_inside(
+    parent: &OwnedFd,
+    private: &str,
+    service: &Account,
+    mode: u32,
+) -> io::Result<OwnedFd> {
     let private = open_directory(parent, private)?;
     let meta = fstat(&private)?;
     if meta.st_uid != 0 || meta.st_mode & 0o777 != 0o700 {
         return Err(io::Error::other("another directory took the place of the new one"));
     }
-    mkdirat(&private, NEW, Mode::from_raw_mode(0o750))?;
+    mkdirat(&private, NEW, Mode::RWXU)?;
     let new = open_directory(&private, NEW)?;
     let (uid, gid) = (Uid::from_raw(service.uid), Gid::from_raw(service.gid));
     fchown(&new, Some(uid), Some(gid))?;
     // Whatever the umask is.
-    fs::File::from(new).set_permissions(fs::Permissions::from_mode(0o750))?;
+    fs::File::from(new).set_permissions(fs::Permissions::from_mode(mode))?;
     Ok(private)
 }
 

@@ -93,6 +93,13 @@ pub(crate) const JOBS: [Job; 9] = [
         ..TIMED
     },
     Job {
+        service: METRICS_SERVICE,
+        timer: "maillogsentinel-metrics.timer",
+        schedule: METRICS_SCHEDULE,
+        command: "maillogsentinel --metrics",
+        ..TIMED
+    },
+    Job {
         service: "maillogsentinel-prune.service",
         timer: "maillogsentinel-prune.timer",
         schedule: "systemd.prune_schedule",
@@ -101,6 +108,12 @@ pub(crate) const JOBS: [Job; 9] = [
         ..TIMED
     },
 ];
+
+/// The service that writes the metrics for Prometheus. systemd makes its directory and removes it.
+pub(crate) const METRICS_SERVICE: &str = "maillogsentinel-metrics.service";
+
+/// The key of its schedule.
+pub(crate) const METRICS_SCHEDULE: &str = "systemd.metrics_schedule";
 
 /// A job that only a timer starts.
 const TIMED: Job = Job { follow: None, is_wanted_by_units: false, ..EXTRACTION };
@@ -114,6 +127,11 @@ fn mails_alerts(answers: &Answers) -> bool {
 /// Whether attempts are recorded as they happen, so that alerts about them are mailed at once.
 fn follows(answers: &Answers) -> bool {
     EXTRACTION.when(answers) == When::AllTheTime
+}
+
+/// Whether metrics are written.
+pub(crate) fn writes_metrics(answers: &Answers) -> bool {
+    answers.get(METRICS_SCHEDULE) != "never"
 }
 
 /// Whether successful logins are recorded too.

@@ -11,7 +11,7 @@ use mls_diag::{Exit, OrExit};
 use crate::answers::Answers;
 use crate::file::{CONFIGURATION, Content, NewFile, Readers};
 use crate::installation::Installation;
-use crate::jobs::{records_logins, writes_sql_files};
+use crate::jobs::{records_logins, writes_metrics, writes_sql_files};
 use crate::migration::UNIT_DIRECTORY;
 use crate::step::Step;
 use crate::system::{Scheduler, System};
@@ -23,6 +23,9 @@ pub(crate) const GROUPS: [&str; 2] = ["adm", "systemd-journal"];
 
 /// The directories that the units make for themselves.
 const OWN_DIRECTORIES: [&str; 2] = ["/var/log/maillogsentinel", "/var/lib/maillogsentinel"];
+
+/// The directory that the unit of the metrics makes for itself. Everybody may read in it.
+pub(crate) const METRICS_DIRECTORY: &str = "/var/cache/maillogsentinel";
 
 /// Everything that setup will do.
 pub(crate) struct Plan {
@@ -64,6 +67,9 @@ impl Plan {
         let stale = scheduled_files().into_iter().filter(is_stale).collect();
         let mut directories: Vec<PathBuf> = OWN_DIRECTORIES.map(PathBuf::from).into();
         directories.extend(elsewhere);
+        if writes_metrics(answers) {
+            directories.push(METRICS_DIRECTORY.into());
+        }
         if writes_sql_files(answers) {
             directories.push(answers.get("database.sql_export_dir").into());
         }
@@ -108,7 +114,9 @@ impl Plan {
         }
         steps.extend(self.stale.iter().cloned().map(Step::Remove));
         for path in &self.directories {
-            steps.push(Step::MakeDirectory { path: path.clone(), user: self.user.clone() });
+            let mode = if path == Path::new(METRICS_DIRECTORY) { 0o755 } else { 0o750 };
+            let (path, user) = (path.clone(), self.user.clone());
+            steps.push(Step::MakeDirectory { path, user, mode });
         }
         if with_systemd {
             self.switch_units(system, &mut steps);
@@ -171,6 +179,9 @@ fn directories_elsewhere(answers: &Answers) -> Vec<PathBuf> {
     if records_logins(answers) {
         found.push(parent(answers.get("paths.logins_filename")));
     }
+    if writes_metrics(answers) {
+        found.push(parent(answers.get("paths.metrics_file")));
+    }
     if answers.is_set("general.log_file") {
         found.push(parent(answers.get("general.log_file")));
     }
@@ -183,7 +194,8 @@ fn directories_elsewhere(answers: &Answers) -> Vec<PathBuf> {
     for key in ["geolocation.country_db_path", "ASN_ASO.asn_db_path"] {
         found.extend(answers.list(key).map(parent));
     }
-    found.retain(|path| OWN_DIRECTORIES.iter().all(|own| !path.starts_with(own)));
+    let own = OWN_DIRECTORIES.iter().chain([&METRICS_DIRECTORY]);
+    found.retain(|path| own.clone().all(|own| !path.starts_with(own)));
     found.sort();
     found.dedup();
     found

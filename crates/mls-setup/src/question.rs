@@ -4,7 +4,7 @@ use mls_diag::Exit;
 
 use crate::answers::Answers;
 use crate::check::{Check, Checks};
-use crate::jobs::{ENFORCE, MODE, has_database, loads, writes_sql_files};
+use crate::jobs::{ENFORCE, METRICS_SCHEDULE, MODE, has_database, loads, writes_sql_files};
 use crate::terminal::{Terminal, say};
 
 /// A question, and the key that its answer is the value of.
@@ -46,7 +46,7 @@ const ALWAYS: Question = Question {
     default: "",
 };
 
-const QUESTIONS: [Question; 35] = [
+const QUESTIONS: [Question; 36] = [
     ALWAYS,
     Question {
         key: JOURNAL_MATCH,
@@ -141,6 +141,12 @@ const QUESTIONS: [Question; 35] = [
         key: "logins.record",
         text: "Record successful logins too, to find stolen passwords: yes or no (personal data: who logged in when, from where)",
         check: YES_OR_NO,
+        ..ALWAYS
+    },
+    Question {
+        key: METRICS_SCHEDULE,
+        text: "When to write metrics for Prometheus, such as *:0/5, or never",
+        check: Check::Schedule,
         ..ALWAYS
     },
     Question {

@@ -37,6 +37,7 @@ pub(crate) enum Step {
     MakeDirectory {
         path: PathBuf,
         user: String,
+        mode: u32,
     },
     ReloadUnits,
     Disable(String),
@@ -76,7 +77,9 @@ impl Step {
             Self::BackUp { from, to } => back_up(system, from, to, undo),
             Self::Write { file, user } => write(system, file, user, undo),
             Self::Remove(path) => remove(system, path, undo),
-            Self::MakeDirectory { path, user } => make_directory(system, path, user, undo),
+            Self::MakeDirectory { path, user, mode } => {
+                make_directory(system, path, user, *mode, undo)
+            }
             Self::ReloadUnits => run(system.systemctl(&["daemon-reload"])).map(|_| None),
             Self::Disable(unit) => disable(system, unit, undo),
             Self::Enable(unit) => enable(system, unit, undo),
@@ -286,18 +289,19 @@ fn make_directory(
     system: &System,
     path: &Path,
     user: &str,
+    mode: u32,
     undo: &mut Vec<Undo>,
 ) -> anyhow::Result<Option<String>> {
     if system.path(path).is_dir() {
         return Ok(None);
     }
     if let Some(parent) = path.parent().filter(|parent| !system.path(parent).is_dir()) {
-        make_directory(system, parent, user, undo)?;
+        make_directory(system, parent, user, mode, undo)?;
     }
     let account = system
         .account(user)
         .ok_or_else(|| Exit::Config.error(format!("there is no user {user}")))?;
-    let maker = directory::make(system, path, &account)?;
+    let maker = directory::make(system, path, &account, mode)?;
     undo.push(Undo::RemoveDirectory { path: path.to_owned(), maker, account });
     Ok(Some(format!("made directory {}", path.display())))
 }
@@ -307,6 +311,10 @@ fn disable(system: &System, unit: &str, undo: &mut Vec<Undo>) -> anyhow::Result<
         // A unit that failed is not listed as failed once nothing uses it any more.
         let _ = run(system.systemctl(&["stop", unit]));
         let _ = run(system.systemctl(&["reset-failed", unit]));
+        if unit == jobs::METRICS_SERVICE {
+            // node_exporter would go on to export old numbers.
+            let _ = run(system.systemctl(&["clean", "--what=cache", unit]));
+        }
     }
     if !system.is_enabled(unit) {
         return Ok(None);

@@ -192,7 +192,8 @@ mod tests {
             });
             let path = PathBuf::from("/var/log/maillogsentinel");
             for _ in 0..300 {
-                let step = Step::MakeDirectory { path: path.clone(), user: "bob".into() };
+                let step =
+                    Step::MakeDirectory { path: path.clone(), user: "bob".into(), mode: 0o750 };
                 let mut undo = Vec::new();
                 let _ = step.apply(&system, &mut undo);
                 for directory in [log.join("audit"), root.path().join("srv")] {

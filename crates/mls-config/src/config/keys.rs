@@ -47,6 +47,11 @@ sections! {
 
         /// The CSV of successful logins. A relative path is below working_dir.
         logins_filename: Option<PathBuf> = "logins.csv", below working_dir;
+
+        /// The file of the metrics for Prometheus, which everybody may read. A relative path is
+        /// below state_dir.
+        metrics_file: Option<PathBuf> = "/var/cache/maillogsentinel/maillogsentinel.prom",
+            below state_dir;
     }
 
     /// Which lines of the mail log are read.
@@ -351,6 +356,10 @@ sections! {
         /// are mailed at once. If extraction_schedule is follow, a service mails all alerts, and
         /// this key is not used.
         alert_schedule: Option<String> = "*:0/5";
+
+        /// When the metrics for Prometheus (metrics_file) are written: a calendar expression such as
+        /// *:0/5, or never.
+        metrics_schedule: Option<String> = "never";
 
         /// When data that is older than `[retention]` allows is removed: a calendar expression, or
         /// never.

@@ -201,6 +201,10 @@ fn a_line_that_cannot_be_read_is_refused_with_its_number() {
         ),
         ("[paths]\nmail_log\n", "x.conf:2: \"mail_log\" is not KEY = VALUE"),
         (
+            "[paths\nmail_log = /x\n",
+            "x.conf:1: \"[paths\" is not the name of a section; end it with ]",
+        ),
+        (
             "mail_log = /x\n",
             "x.conf:1: \"mail_log = /x\" is not in a section; put a line such as [paths] before it",
         ),
@@ -239,8 +243,8 @@ fn unknown_keys_are_named_with_their_lines_up_to_a_number() {
 
 #[test]
 fn the_shown_configuration_is_read_again_as_the_same() {
-    let text = "[paths]\nworking_dir = /srv/m l\nstate_dir = state\nmail_log = journal\ncsv_filename = x.csv\nlogins_filename = y.csv\n[parse]\ndaemons = dovecot\n\
-                [report]\nemail = a@example.com,b@example.com\nsender_override = c@example.com\nsmtp_host = h\nsmtp_port = 1\n\
+    let text = "[paths]\nworking_dir = /srv/m l\nstate_dir = state\nmail_log = journal\ncsv_filename = x.csv\nlogins_filename = y.csv\n\
+                metrics_file = z.prom\n[parse]\ndaemons = dovecot\n[report]\nemail = a@example.com,b@example.com\nsender_override = c@example.com\nsmtp_host = h\nsmtp_port = 1\n\
                 smtp_tls = starttls\nsmtp_user = u\nsmtp_password_file = /p\nattach_csv = no\nsubject_prefix = [X] = #1\n\
                 [geolocation]\ncountry_db_path = /c, /d\ncountry_db_url = http://c\n\
                 [ASN_ASO]\nasn_db_path = /a\nasn_db_url = http://a\n\
@@ -256,7 +260,8 @@ fn the_shown_configuration_is_read_again_as_the_same() {
                 [block]\nenforce = nftables, postfix\nallow = 192.0.2.0/24, 2001:db8::/32\ntime = 90s\nmax_time = 2h\nnetwork_from = 9\n\
                 max_entries = 10\ndirectory = /bd\nforms = json, nft\n[retention]\ncsv_days = 7\nlogins_days = 9\nsql_files_days = 8\n\
                 [systemd]\nuser = bob\nextraction_schedule = follow\nreport_schedule = never\nip_update_schedule = daily\n\
-                sql_export_schedule = *:0/6\nsql_import_schedule = *:0/7\nalert_schedule = *:0/8\nprune_schedule = 05:00\n";
+                sql_export_schedule = *:0/6\nsql_import_schedule = *:0/7\nalert_schedule = *:0/8\nprune_schedule = 05:00\n\
+                metrics_schedule = *:0/9\n";
     let config = load(text, 0o644).unwrap();
     let shown = config.show();
     let mut again = String::new();

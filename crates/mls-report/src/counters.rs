@@ -1,0 +1,94 @@
+//! The counters of `--since-last --format prometheus`, from one run to the next.
+//!
+//! The file of the metrics is the state: its first line is a comment that says where the last run ended,
+//! as JSON. The next run adds what came after that. Counts and position are replaced in one step,
+//! so every attempt is counted exactly once.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use anyhow::Context;
+use mls_diag::{Exit, OrExit};
+
+use crate::since_last::{DigestEnd, FirstBegin, LastDigest};
+
+/// What the first line begins with.
+const MARK: &str = "# mls-report: ";
+
+/// The counters that a file of metrics holds, and where they end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counters {
+    /// By name; then by labels, as text.
+    by_name: BTreeMap<String, BTreeMap<String, u64>>,
+    end: Option<DigestEnd>,
+}
+
+impl Counters {
+    /// Reads a file of metrics. If there is none, all counters begin at 0.
+    ///
+    /// # Errors
+    /// Exit 78 if mls-report has not written the file with `--since-last`.
+    pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("reading {}", path.display()))
+                    .or_exit(Exit::IoErr);
+            }
+        };
+        Self::parse(&text).ok_or_else(|| {
+            Exit::Config.error(format!(
+                "{}: cannot go on with these metrics, because this file was not written by mls-report --since-last; \
+                 remove it: the counters then begin again at 0",
+                path.display()
+            ))
+        })
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let end = serde_json::from_str(lines.next()?.strip_prefix(MARK)?).ok()?;
+        let mut by_name: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+        for line in lines.filter(|line| !line.starts_with('#')) {
+            let (series, value) = line.rsplit_once(' ')?;
+            let labels = series.find('{').unwrap_or(series.len());
+            let (name, labels) = series.split_at(labels);
+            by_name
+                .entry(name.to_owned())
+                .or_default()
+                .insert(labels.to_owned(), value.parse().ok()?);
+        }
+        Some(Self { by_name, end: Some(end) })
+    }
+
+    /// Where these counters end, so that the next run continues there.
+    pub(crate) fn last(&self) -> LastDigest {
+        LastDigest { base: 0, end: self.end.clone(), first: FirstBegin::Now }
+    }
+
+    /// The counter `name` plus these samples. At most `most` label values have their own series.
+    pub(crate) fn plus(
+        &self,
+        name: &str,
+        samples: impl IntoIterator<Item = (String, u64)>,
+        most: usize,
+    ) -> BTreeMap<String, u64> {
+        let mut sum = self.by_name.get(name).cloned().unwrap_or_default();
+        for (labels, n) in samples {
+            if let Some(there) = sum.get_mut(&labels) {
+                *there = there.saturating_add(n);
+            } else if sum.len() < most {
+                sum.insert(labels, n);
+            }
+        }
+        sum
+    }
+}
+
+/// The first line of the file.
+pub(crate) fn first_line(end: &DigestEnd) -> serde_json::Result<String> {
+    Ok(format!("{MARK}{}\n", serde_json::to_string(end)?))
+}
