@@ -72,7 +72,16 @@ impl Outcome {
         }
         let reasons: Vec<_> = by_reason
             .iter()
-            .map(|(addresses, words)| format!("{}: {words}", addresses.join(", ")))
+            .map(|(addresses, words)| {
+                // No server is there: the address of the server is more likely wrong than the mail.
+                let is_refused = words.starts_with("Connection refused");
+                let cure = if is_refused {
+                    "; no mail server listens there: check [report] smtp_host and smtp_port"
+                } else {
+                    ""
+                };
+                format!("{}: {words}{cure}", addresses.join(", "))
+            })
             .collect();
         let (server, reasons) = (server.name(), reasons.join("; for "));
         Err(exit.error(format!("{server} did not take the mail for {reasons}")))
