@@ -246,10 +246,10 @@ fn an_interrupted_migration_is_finished_by_the_next_one() {
     for interrupt in [
         // The new CSV was being written.
         format!("head -c 700 {csv} > {csv}.migrating && mv {csv}.original {csv}"),
-        // Everything was written, and no CSV was renamed yet.
+        // Everything was written, and the old CSV had no second name yet.
         format!("mv {csv} {csv}.migrating && mv {csv}.original {csv}"),
-        // The old CSV was renamed, and the new one was not.
-        format!("mv {csv} {csv}.migrating"),
+        // The old CSV had its second name, and the new one was not renamed.
+        format!("mv {csv} {csv}.migrating && ln {csv}.original {csv}"),
         // A converted SQL file was written, and the old one was not moved yet.
         "mv log/sql/original/*1402* log/sql/".to_owned(),
     ] {
@@ -265,6 +265,57 @@ fn an_interrupted_migration_is_finished_by_the_next_one() {
             assert_eq!(files(&site), files(&complete), "{interrupt}");
         }
     }
+}
+
+#[test]
+fn a_run_by_hand_amid_an_interrupted_migration_writes_nothing() {
+    let site = installation();
+    migrate(&site);
+    let csv = "log/maillogsentinel.csv";
+    site.shell(&format!("mv {csv} {csv}.migrating && ln {csv}.original {csv}"));
+    site.append("maillog/mail.log", NEW);
+    let run = format!(
+        "{ZONE} mls-tail --config conf --framed | mls-parse | mls-csv --config conf --append"
+    );
+    let output = site.shell(&run);
+    assert_eq!(output.status.code(), Some(78), "{}", text(&output.stderr));
+    migrate(&site);
+    assert_eq!(csv_days(&site), DAYS);
+    assert!(site.shell(&run).status.success());
+    assert_eq!(csv_days(&site), format!("{DAYS}1 2026-11-24\n"));
+}
+
+#[test]
+fn a_row_that_cannot_be_converted_stops_the_migration_and_its_day_is_named() {
+    let site = installation();
+    let csv = "log/maillogsentinel.csv";
+    site.append(csv, "mx1;22/11/2026 25:61;192.0.2.9;u;null;OK;FR;1;x\r\n");
+    let before = site.read(csv);
+    let output = site.shell(&format!("{ZONE} mls-setup --migrate-data --config conf"));
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(65), "{said}");
+    assert!(said.contains("2026-11-22 (11 before, 10 after)") && said.contains("25:61"), "{said}");
+    assert_eq!(site.read(csv), before);
+    let shown = text(&site.shell("ls log").stdout);
+    assert!(!shown.contains("maillogsentinel.csv.original"), "{shown}");
+    // The cure that the message names.
+    site.shell(&format!("sed -i /25:61/d {csv}"));
+    migrate(&site);
+    assert_eq!(csv_days(&site), DAYS);
+}
+
+#[test]
+fn the_first_digest_after_a_migration_does_not_hold_all_history() {
+    let site = installation();
+    let said = migrate(&site);
+    assert!(said.contains("digest: the first one begins with today"), "{said}");
+    site.append("maillog/mail.log", &NEW.replace("2026-11-24", "TODAY"));
+    let output = site.shell(&format!(
+        "export {ZONE}; sed -i \"s/TODAY/$(date +%F)/\" maillog/mail.log
+         mls-tail --config conf --framed | mls-parse | mls-csv --config conf --append &&
+         mls-report --config conf --since-last --format json | jq .attempts"
+    ));
+    assert_eq!(text(&output.stdout), "1\n", "{}", text(&output.stderr));
 }
 
 #[test]

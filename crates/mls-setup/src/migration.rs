@@ -9,6 +9,7 @@ mod legacy_csv;
 mod sql_files;
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use std::process::Command;
 
 use anyhow::Context;
 use mls_diag::{Exit, OrExit};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use crate::answers::Answers;
 use crate::file::CONFIGURATION;
@@ -72,7 +74,7 @@ pub(crate) fn complete(answers: &mut Answers, system: &System) -> anyhow::Result
         answers.set("database.db_path", database);
     }
     if answers.get("systemd.user") == SHIPPED_USER
-        && let Some(owner) = owner(answers, system)
+        && let Some(owner) = owner(answers, system)?
     {
         answers.set("systemd.user", &owner);
     }
@@ -80,12 +82,38 @@ pub(crate) fn complete(answers: &mut Answers, system: &System) -> anyhow::Result
 }
 
 /// The user who ran the original: the owner of its data.
-fn owner(answers: &Answers, system: &System) -> Option<String> {
+///
+/// That user may have put links into its directories, to make root take the owner of another file for
+/// the owner of the data. So no link counts.
+fn owner(answers: &Answers, system: &System) -> anyhow::Result<Option<String>> {
     let state = format!("{}/state.offset", answers.get("paths.state_dir"));
-    let files = [answers.get("paths.csv_filename").to_owned(), state];
-    let mut found = files.iter().filter_map(|file| fs::metadata(system.path(file)).ok());
-    let uid = found.next().map(|meta| meta.uid()).filter(|uid| *uid != 0)?;
-    system.user_name(uid)
+    for path in [answers.get("paths.csv_filename"), &state] {
+        let uid = owner_without_links(system, path).map_err(|error| {
+            Exit::Config.error(format!(
+                "{path}: cannot tell who ran the Python original ({error}; symbolic links are not followed): \
+                 name its user as run_as_user in [User] of the configuration file, then run this again"
+            ))
+        })?;
+        if let Some(uid) = uid.filter(|uid| *uid != 0) {
+            return Ok(system.user_name(uid));
+        }
+    }
+    Ok(None)
+}
+
+/// The owner of a regular file that has no other name; `None` if there is no such file.
+fn owner_without_links(system: &System, path: &str) -> io::Result<Option<u32>> {
+    let root = fs::File::open(system.root())?;
+    let (flags, links) = (OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::NO_SYMLINKS);
+    let path = path.trim_start_matches('/');
+    match openat2(root, path, flags, Mode::empty(), links).map_err(io::Error::from) {
+        Ok(file) => {
+            let meta = fs::File::from(file).metadata()?;
+            Ok((meta.is_file() && meta.nlink() == 1).then(|| meta.uid()))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// A crontab that starts the original would let it write into the new files.
@@ -157,6 +185,31 @@ pub(crate) fn finish(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_owner_of_the_data_is_found_without_links() {
+        let root = tempfile::tempdir().unwrap();
+        let state = root.path().join("srv/state");
+        fs::create_dir_all(&state).unwrap();
+        let system = System::open(root.path()).unwrap();
+        let owner = || owner_without_links(&system, "/srv/state/state.offset");
+        assert_eq!(owner().unwrap(), None);
+        let file = state.join("state.offset");
+        fs::File::create(&file).unwrap();
+        let uid = fs::metadata(&file).unwrap().uid();
+        assert_eq!(owner().unwrap(), Some(uid));
+        fs::hard_link(&file, root.path().join("other")).unwrap();
+        assert_eq!(owner().unwrap(), None);
+        fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink("../../other", &file).unwrap();
+        owner().unwrap_err();
+        fs::remove_file(&file).unwrap();
+        // A link on the way there is no better.
+        fs::rename(&state, root.path().join("srv/real")).unwrap();
+        fs::rename(root.path().join("other"), root.path().join("srv/real/state.offset")).unwrap();
+        std::os::unix::fs::symlink("real", &state).unwrap();
+        owner().unwrap_err();
+    }
 
     #[test]
     fn a_crontab_that_starts_the_original_is_named() {

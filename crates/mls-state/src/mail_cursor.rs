@@ -18,6 +18,13 @@ pub const FIELD: &str = "MailLogSentinel-Period";
 /// The cursor has a blank after each group of this many characters, so that the field can be folded.
 const PIECE: usize = 60;
 
+/// The cursor of a ledger whose last digest ended at this moment, wherever that is in the data:
+/// mls-report then selects rows by their dates.
+#[must_use]
+pub fn ended_at(until: DateTime<FixedOffset>) -> Value {
+    serde_json::json!({ "until": until.to_rfc3339() })
+}
+
 /// The cursor that mls-mail commits with a mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailCursor {

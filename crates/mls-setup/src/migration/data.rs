@@ -7,12 +7,16 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use chrono::NaiveTime;
 use mls_config::Config;
+use mls_config::zone::Zone;
 use mls_diag::{Exit, OrExit, count, thousands};
-use mls_state::regular;
+use mls_state::cursor_file::CursorFile;
+use mls_state::{mail_cursor, regular};
 
 use super::{legacy_csv, sql_files};
 use crate::installation::Installation;
@@ -45,34 +49,55 @@ impl Site<'_> {
         let original = with_suffix(&csv, "original");
         let is_legacy = mls_rows::legacy::is_legacy(&csv)
             .with_context(|| format!("reading {}", csv.display()))?;
-        if is_legacy && original.exists() {
-            return Err(Exit::Config.error(format!(
-                "{} is a CSV of the Python original, and so is {}: move one of them away",
-                csv.display(),
-                original.display()
-            )));
-        }
-        let source = if is_legacy {
-            &csv
-        } else if original.exists() && !csv.exists() {
-            &original
-        } else {
+        if !is_legacy {
             say(&format!("CSV: {} needs no conversion\n", csv.display()))?;
             return Ok(());
+        }
+        // An interrupted migration has left a second name of the same file.
+        let is_second_name = |meta: &fs::Metadata| {
+            fs::metadata(&csv).is_ok_and(|it| (it.dev(), it.ino()) == (meta.dev(), meta.ino()))
+        };
+        let is_named = match fs::symlink_metadata(&original) {
+            Ok(meta) if is_second_name(&meta) => true,
+            Ok(_) => {
+                return Err(Exit::Config.error(format!(
+                    "{} is a CSV of the Python original, but {} exists: move one of them away, then run this again",
+                    csv.display(),
+                    original.display()
+                )));
+            }
+            Err(_) => false,
         };
         let exported = self.exported()?;
         let new = with_suffix(&csv, "migrating");
         remove(&new)?;
-        let end = self.convert_rows(source, &new, exported)?;
-        self.compare(source, &new)?;
+        let end = self.convert_rows(&csv, &new, exported)?;
+        self.compare(&csv, &new)?;
         if exported.is_some() {
             self.write_exported(end)?;
         }
-        if is_legacy {
-            rename(&csv, &original)?;
+        self.begin_digests()?;
+        // The CSV always has its name: a run between these steps must not begin a new one.
+        if !is_named {
+            fs::hard_link(&csv, &original)
+                .with_context(|| format!("linking {} to {}", csv.display(), original.display()))
+                .or_exit(Exit::CantCreat)?;
         }
         rename(&new, &csv)?;
         remove(&with_suffix(&new, "lock"))
+    }
+
+    /// Lets the first digest begin today: the digests of the original were about whole days.
+    fn begin_digests(&self) -> anyhow::Result<()> {
+        let ledger = self.state_dir.join("mail.ledger");
+        if ledger.exists() {
+            return Ok(());
+        }
+        let today = Zone::Local.now().date_naive();
+        let until = Zone::Local.read(today.and_time(NaiveTime::MIN));
+        CursorFile::next(0, mail_cursor::ended_at(until), None).store(&ledger)?;
+        say("digest: the first one begins with today\n")?;
+        Ok(())
     }
 
     /// Converts the rows. Returns the length of the new file after those that were exported.
@@ -109,7 +134,10 @@ impl Site<'_> {
         legacy_csv::pipeline(decode, append, |stdin| io::copy(rows, stdin).map(drop))
     }
 
-    /// Says how many rows there are now, and whether each day has as many as before.
+    /// Says how many rows there are now.
+    ///
+    /// # Errors
+    /// Exit 65 if a day does not have as many rows as before.
     fn compare(&self, source: &Path, new: &Path) -> anyhow::Result<()> {
         let before = legacy_csv::days(source, b';', |date| {
             let [day, month, year] = [date.get(..2)?, date.get(3..5)?, date.get(6..10)?];
@@ -117,17 +145,28 @@ impl Site<'_> {
         })?;
         let after = legacy_csv::days(new, b',', |date| Some(date.get(..10)?.to_vec()))?;
         let rows = |days: &BTreeMap<Vec<u8>, u64>| days.values().sum::<u64>();
-        let differs = before.iter().filter(|(day, rows)| after.get(*day) != Some(rows));
-        let differing: Vec<_> =
-            differs.map(|(day, _)| String::from_utf8_lossy(day).into_owned()).collect();
-        let same = if differing.is_empty() {
-            "each day has as many rows as before".to_owned()
-        } else {
-            format!("these days have other counts than before: {}", differing.join(", "))
-        };
+        let mut days: Vec<_> = before.keys().chain(after.keys()).collect();
+        days.sort_unstable();
+        days.dedup();
+        let differing: Vec<_> = days
+            .into_iter()
+            .map(|day| (day, count_of(&before, day), count_of(&after, day)))
+            .filter(|(_, before, after)| before != after)
+            .map(|(day, before, after)| {
+                format!("{} ({before} before, {after} after)", String::from_utf8_lossy(day))
+            })
+            .collect();
+        if !differing.is_empty() {
+            return Err(Exit::DataErr.error(format!(
+                "these days do not have as many rows after the conversion as before: {}; nothing was replaced; \
+                 correct or remove the rows of {} that the warnings above name, then run this again",
+                differing.join(", "),
+                source.display()
+            )));
+        }
         let csv = self.config.paths.csv_filename.clone().unwrap_or_default();
         say(&format!(
-            "CSV: converted {} of {} on {}; {same}; the old file is {}.original\n",
+            "CSV: converted {} of {} on {}; each day has as many rows as before; the old file is {}.original\n",
             thousands(rows(&after)),
             count(rows(&before), "row", "rows"),
             count(after.len() as u64, "day", "days"),
@@ -196,6 +235,10 @@ impl Site<'_> {
 
 fn read_to_string(path: &Path) -> io::Result<String> {
     io::read_to_string(regular::open(path)?)
+}
+
+fn count_of(days: &BTreeMap<Vec<u8>, u64>, day: &[u8]) -> u64 {
+    days.get(day).copied().unwrap_or_default()
 }
 
 /// The end of the line that `offset` is in; `offset` itself if a line ends there. The file is then
