@@ -348,7 +348,8 @@ fn status_says_first_whether_the_service_is_healthy_and_why_not() {
     let said = front.succeeds(&["--status"]);
     assert!(said.starts_with("healthy\n"), "{said}");
     assert!(said.contains("F: 3 rows, the last of 2026-06-01T"), "{said}");
-    assert!(said.contains("not recorded yet: 2") && said.contains("c.csv"), "{said}");
+    assert!(said.contains("not recorded yet: 2, the first of 2026-06-01 "), "{said}");
+    assert!(said.contains("c.csv"), "{said}");
     assert!(said.contains("the last run that found new lines ended: 20"), "{said}");
     assert!(!said.contains("exported"), "there is no database: {said}");
     let json = |front: &Front| {
@@ -359,6 +360,8 @@ fn status_says_first_whether_the_service_is_healthy_and_why_not() {
     let (code, value) = json(&front);
     assert_eq!((code, &value["healthy"], &value["rows"]), (0, &true.into(), &3.into()));
     assert_eq!(value["not_recorded"], 2);
+    assert!(value["first_not_recorded"].as_str().unwrap().starts_with("2026-06-01T"), "{value}");
+    assert!(value["jobs"].is_array(), "{value}");
     assert!(value["last_commit"].as_str().unwrap().starts_with("20"), "{value}");
 
     front.site.append("state/state.offset", "x");
