@@ -220,7 +220,7 @@ mod tests {
         assert!(refuse_crontabs(&system).is_ok());
         let table = cron.join("mls");
         let line = "# python3 maillogsentinel.py\n5 * * * * bob python3 /opt/maillogsentinel.py\n";
-        std::io::Write::write_all(&mut fs::File::create(table).unwrap(), line.as_bytes()).unwrap();
+        io::Write::write_all(&mut fs::File::create(table).unwrap(), line.as_bytes()).unwrap();
         let error = refuse_crontabs(&system).unwrap_err().to_string();
         assert!(error.contains("etc/cron.d/mls:2: this line starts"), "{error}");
     }
