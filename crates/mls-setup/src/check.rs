@@ -53,7 +53,7 @@ pub(crate) enum Check {
 }
 
 /// Keys that are checked whoever set them.
-const KEYS: [(&str, Check); 23] = [
+const KEYS: [(&str, Check); 25] = [
     ("paths.mail_log", Check::MailLog),
     ("paths.working_dir", Check::Path),
     ("paths.state_dir", Check::Path),

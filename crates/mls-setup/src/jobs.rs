@@ -34,7 +34,7 @@ const EXTRACTION: Job = Job {
 };
 
 /// All of them.
-pub(crate) const JOBS: [Job; 9] = [
+pub(crate) const JOBS: [Job; 10] = [
     EXTRACTION,
     Job {
         service: "maillogsentinel-logins.service",
