@@ -272,7 +272,8 @@ fn a_run_by_hand_amid_an_interrupted_migration_writes_nothing() {
     let site = installation();
     migrate(&site);
     let csv = "log/maillogsentinel.csv";
-    site.shell(&format!("mv {csv} {csv}.migrating && ln {csv}.original {csv}"));
+    let interrupt = format!("mv {csv} {csv}.migrating && ln {csv}.original {csv}");
+    assert!(site.shell(&interrupt).status.success());
     site.append("maillog/mail.log", NEW);
     let run = format!(
         "export {ZONE}; mls-tail --config conf --framed | mls-parse | mls-csv --config conf --append"
@@ -299,7 +300,7 @@ fn a_row_that_cannot_be_converted_stops_the_migration_and_its_day_is_named() {
     let shown = text(&site.shell("ls log").stdout);
     assert!(!shown.contains("maillogsentinel.csv.original"), "{shown}");
     // The cure that the message names.
-    site.shell(&format!("sed -i /25:61/d {csv}"));
+    assert!(site.shell(&format!("sed -i /25:61/d {csv}")).status.success());
     migrate(&site);
     assert_eq!(csv_days(&site), DAYS);
 }

@@ -24,7 +24,7 @@ const DATABASE: &str = "Database to copy";
 const WRITE: &str = "Write this?";
 
 /// The questions of the shortest way through, each with an empty answer.
-const DEFAULTS: [(&str, &str); 10] = [
+const DEFAULTS: [(&str, &str); 11] = [
     ("Mail log", "\n"),
     (SCHEDULE, "\n"),
     (RECIPIENTS, "\n"),

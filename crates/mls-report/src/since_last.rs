@@ -158,7 +158,8 @@ impl SinceLast<'_> {
         let mut chain = self.open(path)?;
         if chain.files.is_empty() {
             // Nothing is recorded yet, so that there is nothing to count.
-            let source = AttemptSource::Rotated { chain: Chain::default(), first: 0 };
+            let source =
+                AttemptSource::Rotated { chain: Chain::default(), begin: Point::default() };
             let period = self.by_dates(last, None, until);
             return Ok((Selection { source, earlier: Chain::default(), period }, None));
         }
