@@ -73,10 +73,10 @@ fn steps(system: &System, switches: &Switches, files: Vec<PathBuf>) -> Vec<Step>
     steps
 }
 
-/// systemd keeps when a timer last fired; a later setup must not run what was due in between.
+/// systemd keeps when a timer last fired; a later setup must not run what was due in between. For a
+/// service, the same command would remove the data in its state directory.
 fn forget(system: &System, switches: &Switches) {
-    for unit in &switches.disable {
-        // It fails for what is not a timer.
-        let _ = run_command(system.systemctl(&["clean", "--what=state", unit]));
+    for timer in switches.disable.iter().filter(|unit| unit.ends_with(".timer")) {
+        let _ = run_command(system.systemctl(&["clean", "--what=state", timer]));
     }
 }
