@@ -1,8 +1,9 @@
 //! Which libraries the tools bring with them.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use mls_tests::text;
 
@@ -28,23 +29,24 @@ fn needed(package: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Returns the names of our crates, without the one for developers that makes the manual pages.
-fn crates() -> BTreeSet<String> {
+/// Our crates, each with the packages that it needs to run. The crate that makes the manual pages of all
+/// tools is left out.
+static CRATES: LazyLock<BTreeMap<String, BTreeSet<String>>> = LazyLock::new(|| {
     let crates = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../crates")).unwrap();
-    let names: BTreeSet<String> = crates
+    let crates: BTreeMap<_, _> = crates
         .map(|entry| entry.unwrap())
         .filter(|entry| entry.path().join("Cargo.toml").exists())
         .map(|entry| entry.file_name().into_string().unwrap())
         .filter(|name| name != "xtask")
+        .map(|name| (name.clone(), needed(&name)))
         .collect();
-    assert!(names.len() > 20, "{names:?}");
-    names
-}
+    assert!(crates.len() > 20, "{crates:?}");
+    crates
+});
 
 #[test]
 fn only_tools_that_speak_a_protocol_bring_network_code() {
-    for package in crates() {
-        let needed = needed(&package);
+    for (package, needed) in &*CRATES {
         let network: Vec<_> = NETWORK.iter().filter(|name| needed.contains(**name)).collect();
         let is_speaker = SPEAKERS.contains(&package.as_str());
         assert_eq!(!network.is_empty(), is_speaker, "{package} brings {network:?}");
@@ -53,15 +55,13 @@ fn only_tools_that_speak_a_protocol_bring_network_code() {
 
 #[test]
 fn no_tool_is_built_on_another_tool() {
-    let crates = crates();
     let is_tool = |name: &&String| {
         let main = format!("{}/../crates/{name}/src/main.rs", env!("CARGO_MANIFEST_DIR"));
         std::path::Path::new(&main).exists()
     };
-    let tools: Vec<_> = crates.iter().filter(is_tool).collect();
+    let tools: Vec<_> = CRATES.keys().filter(is_tool).collect();
     assert!(tools.len() > 10, "{tools:?}");
-    for package in &crates {
-        let needed = needed(package);
+    for (package, needed) in &*CRATES {
         let below: Vec<_> =
             tools.iter().filter(|name| **name != package && needed.contains(**name)).collect();
         // A pseudonym must stand where the parser finds the original.

@@ -1,7 +1,5 @@
 //! Flags that mean the same in several tools.
 
-use std::net::IpAddr;
-
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction};
 use ipnet::IpNet;
@@ -89,15 +87,11 @@ pub fn selected_outcomes(selected: &[Selected], logins: &Logins) -> Vec<Outcome>
     outcomes
 }
 
-/// Parses the value of a flag that takes a network or an address. Bits after the length of the prefix
-/// are cleared, and an IPv4-mapped address becomes an IPv4 address.
+/// Parses the value of a flag that takes a network or an address, see [`mls_config::config::network`].
 ///
 /// # Errors
 /// A message, if the text is neither a network nor an address.
 pub fn network(text: &str) -> Result<IpNet, String> {
-    let address = || text.parse::<IpAddr>().map(|ip| IpNet::from(ip.to_canonical()));
-    text.parse::<IpNet>()
-        .or_else(|_| address())
-        .map(|network| network.trunc())
+    mls_config::config::network(text)
         .map_err(|_| "give an address or a network such as 192.0.2.1 or 192.0.2.0/24".into())
 }

@@ -35,7 +35,7 @@ pub use keys::{
 };
 pub use threshold::Threshold;
 pub use time_span::TimeSpan;
-pub use value::{BlockForm, DbMode, DbType, Password, SmtpTls};
+pub use value::{BlockForm, DbMode, DbType, Password, SmtpTls, network};
 
 /// The largest configuration file in bytes.
 const MAX_SIZE: u64 = 1 << 20;

@@ -273,3 +273,16 @@ fn the_shown_configuration_is_read_again_as_the_same() {
     assert_eq!(shown.lines().count(), text, "a key is not shown: {shown}");
     assert!(!load("[database]\ndb_password = secret\n", 0o640).unwrap().show().contains("secret"));
 }
+
+#[test]
+fn host_bits_of_a_network_are_cleared_and_a_mapped_address_is_ipv4() {
+    for (text, expected) in [
+        ("192.0.2.7/24", "192.0.2.0/24"),
+        ("192.0.2.7", "192.0.2.7/32"),
+        ("::ffff:192.0.2.7", "192.0.2.7/32"),
+        ("2001:db8::1/32", "2001:db8::/32"),
+    ] {
+        assert_eq!(network(text).unwrap().to_string(), expected);
+    }
+    assert!(network("192.0.2.0/33").is_err() && network("mail").is_err());
+}

@@ -1,7 +1,7 @@
 //! The types of values: how each is read, shown and resolved.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{AddrParseError, IpAddr};
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
@@ -144,18 +144,23 @@ numbers!(u16 u32 u64 usize);
 
 impl Value for IpNet {
     fn parse(text: &str) -> Result<Self, NotAllowed> {
-        let address = || text.parse::<IpAddr>().map(IpNet::from);
-        text.parse().or_else(|_| address()).map_err(|_| {
-            NotAllowed::new(
-                text,
-                "addresses and networks such as 192.0.2.0/24, separated by commas",
-            )
-        })
+        let give = "addresses and networks such as 192.0.2.0/24, separated by commas";
+        network(text).map_err(|_| NotAllowed::new(text, give))
     }
 
     fn show(&self) -> String {
         self.to_string()
     }
+}
+
+/// Parses a network, or an address as the network of this address. Clears the bits after the length of
+/// the prefix. An IPv4-mapped address becomes an IPv4 address.
+///
+/// # Errors
+/// The text is neither a network nor an address.
+pub fn network(text: &str) -> Result<IpNet, AddrParseError> {
+    let address = |_| text.parse::<IpAddr>().map(|ip| IpNet::from(ip.to_canonical()));
+    text.parse::<IpNet>().or_else(address).map(|network| network.trunc())
 }
 
 impl Value for Threshold {
