@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use mls_tests::{Site, is_root, skip, terminal, text};
 
-/// A site with a configuration, and a home for whoever calls.
+/// A site with a configuration, and a home directory for the caller.
 struct Front {
     site: Site,
     config: PathBuf,

@@ -335,7 +335,7 @@ fn a_digest_that_waits_is_made_again_from_files_that_were_rotated_before_and_aft
     assert_eq!(named(&site, &["first", "second", "third", "fourth"]), ["second third", "fourth"]);
 }
 
-/// As if so many days had passed since the last digests.
+/// Changes the ledger as if the last digests were `days` days older.
 fn days_later(site: &Site, days: i64) {
     let path = site.dir.path().join("mail.ledger");
     let mut record: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();

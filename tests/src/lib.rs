@@ -1,5 +1,5 @@
-//! What tests of whole pipelines share: a directory of their own, the tools by name, and a log
-//! whose every failure can be told from every other.
+//! What tests of whole pipelines share: a directory of their own, the tools by name, and a log in which
+//! each failure is different.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -161,8 +161,7 @@ impl Site {
         assert!(output.status.success(), "{}", text(&output.stderr));
     }
 
-    /// Runs the pipeline until nobody else is at work: a killed one may have left stages that are
-    /// still ending.
+    /// Runs the pipeline until no other pipeline runs: stages of a killed pipeline may still be ending.
     pub fn extract_until_clean(&self) {
         for _ in 0..600 {
             let output = self.shell(EXTRACT);
@@ -274,7 +273,7 @@ pub struct Mounted {
 }
 
 impl Mounted {
-    /// In memory, with so much room.
+    /// Mounts a file system of this size in memory.
     #[must_use]
     pub fn tmpfs(size: &str) -> Self {
         let mounted = Self { dir: TempDir::new().unwrap(), device: None };
@@ -292,7 +291,7 @@ impl Mounted {
         mounted
     }
 
-    /// On an image of so many bytes.
+    /// Mounts an image of this size.
     #[must_use]
     pub fn ext4(size: &str) -> Self {
         let dir = TempDir::new().unwrap();

@@ -96,7 +96,7 @@ impl Job {
             }
             sources = Sources::open(&self.args, &self.config)?;
         };
-        // A stream that was cut off has alerts all the same, and nobody counts its attempts again.
+        // Write the alerts of a stream that was cut off too, because its attempts are not counted again.
         output.end()?;
         read.map(|()| output.counts)
     }

@@ -1,4 +1,4 @@
-//! How often each key occurred within the last so many seconds, in bounded memory.
+//! Counts how often each key occurred within a number of seconds, in bounded memory.
 
 use std::collections::{HashMap, VecDeque};
 

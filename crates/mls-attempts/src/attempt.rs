@@ -12,7 +12,7 @@ use mls_event::{Auth, Column, Outcome};
 use mls_rows::cell;
 use mls_rows::row::Decoder;
 
-/// Longer names are cut after so many bytes. A mailbox has at most 254 (RFC 5321).
+/// Largest length of a name in bytes; longer names are cut. A mailbox has at most 254 (RFC 5321).
 pub const MAX_NAME: usize = 256;
 
 /// A failure or a login. `None` is unknown; names are at most [`MAX_NAME`] bytes.

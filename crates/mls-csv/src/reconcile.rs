@@ -29,8 +29,8 @@ pub(crate) enum OnMismatch {
     Reset,
 }
 
-/// How many rotated files the cursor file remembers. A reader of the CSV (mls-report, mls-sql export)
-/// that runs less often than once in so many rotations cannot find the end of each.
+/// Number of rotated files that the cursor file remembers. If the CSV is rotated more often between two runs
+/// of a reader (mls-report, mls-sql export), the reader cannot find the end of each file.
 const ROTATED_REMEMBERED: usize = 16;
 
 /// The file to append to, its cursor file, and how to write rows.

@@ -13,16 +13,16 @@ pub const MAX_USERS: usize = 32_768;
 /// Number of places that are remembered for a user.
 const MAX_PLACES: usize = 32;
 
-/// Number of networks that are remembered for a user.
+/// Largest number of networks that are remembered for a user.
 const MAX_NETWORKS: usize = 4;
 
-/// A user who has been known for so many seconds has a known past.
+/// Number of seconds after which a user has a known past.
 const PAST: Seconds = 86_400;
 
-/// A user with a known past has logged in so many times.
+/// Smallest number of logins of a user with a known past.
 const PAST_LOGINS: u32 = 3;
 
-/// By so many places a user must exceed the own habit.
+/// Number of places above the habit of a user that make logins suspicious.
 const ABOVE_HABIT: u32 = 2;
 
 /// The users who have logged in.

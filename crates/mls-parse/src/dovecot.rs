@@ -12,8 +12,8 @@
 //! N attempts are all AUTH and LOGIN commands of the session. Each refused one is a failure. The
 //! last one is not a failure if it was not finished or if it met an error of the server; the
 //! attempts before it are. From 2.4 on, `S/N successful auths` says that S of them had the right
-//! password. 2.3 writes `auth failed, N attempts` for an unfinished attempt after others, too: this
-//! cannot be told apart, and all N count.
+//! password. 2.3 also writes `auth failed, N attempts` for an unfinished attempt after others.
+//! The message does not show the difference, so all N count.
 
 use bstr::ByteSlice;
 use mls_event::Outcome;

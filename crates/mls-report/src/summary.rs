@@ -7,11 +7,11 @@ use crate::columns::ellipsis;
 use crate::report::{MANY, New, Report};
 use crate::words::{country, enumerate, number, percent, safe, system, thousands};
 
-/// An address stands out if it makes so many percent of all attempts, and so many attempts.
+/// An address stands out if it makes at least this percentage of all attempts, and this number of attempts.
 const MIN_SHARE: u64 = 10;
 const MIN_ATTEMPTS: u64 = 10;
 
-/// A change of fewer percent is not worth a figure.
+/// Smallest change in percent that is reported as a number.
 const MIN_CHANGE: u64 = 10;
 
 /// Shorter periods are not compared with a usual day: nights differ from days.

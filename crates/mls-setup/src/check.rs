@@ -52,7 +52,7 @@ pub(crate) enum Check {
     SecretFile,
 }
 
-/// Keys that are checked whoever set them.
+/// Keys that are always checked, also if the administrator wrote them.
 const KEYS: [(&str, Check); 25] = [
     ("paths.mail_log", Check::MailLog),
     ("paths.working_dir", Check::Path),

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::system::{System, run};
 
-/// So many containers are looked at, and of each so many entries.
+/// Largest number of containers that are examined, and of entries of each.
 const MAX_CONTAINERS: usize = 100;
 const MAX_ENTRIES: &str = "--lines=200";
 

@@ -77,8 +77,8 @@ pub(crate) fn remove(
     run(command).map(drop)
 }
 
-/// The real path of a directory that is root's, where nobody else can put another in its place. A
-/// group may write in it: `/var/log` is such a directory where syslog is not root.
+/// Returns the real path of a directory that belongs to root and that only root can replace. A group may
+/// have write permission: `/var/log` is such a directory if syslog does not run as root.
 fn roots_directory(system: &System, path: &Path) -> Option<PathBuf> {
     let real = fs::canonicalize(system.path(path)).ok()?;
     let meta = fs::metadata(&real).ok()?;

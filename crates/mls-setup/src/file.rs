@@ -147,8 +147,8 @@ pub(crate) fn beside(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// Makes a new file. It may hold a password: nobody else reads it before its mode is set. A name that exists,
-/// such as that of a symbolic link, is an error, and after that only the descriptor is used.
+/// Makes a new file. Nobody else can read it before its mode is set, because it may hold a password. It is an
+/// error if the name exists, for example as a symbolic link. Later steps use only the descriptor.
 fn create(
     path: &Path,
     mut content: impl Read,

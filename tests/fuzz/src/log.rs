@@ -16,7 +16,7 @@ use mls_parse::clock::Clock;
 use mls_parse::{Args, Scanner};
 use mls_stream::blocks::Place;
 
-/// A scanner keeps every line that it cannot read, so it serves only for so many inputs.
+/// Number of inputs for which one scanner is used. It keeps every line that it cannot read.
 const USES: u32 = 256;
 
 thread_local! {
