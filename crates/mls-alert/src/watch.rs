@@ -174,7 +174,7 @@ impl<'a> Watch<'a> {
             || watch.borrow_mut().output.commit(),
         );
         let mut watch = watch.into_inner();
-        if !read.as_ref().is_err_and(|error| error.is::<Late>()) {
+        if !read.as_ref().is_err_and(anyhow::Error::is::<Late>) {
             watch.logins_before(None, None)?;
         }
         watch.output.commit()?;

@@ -1,4 +1,5 @@
 //! Alerts while the input goes on.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
@@ -113,8 +114,8 @@ fn a_run_that_follows_finds_what_runs_over_all_of_the_data_find() {
             .current_dir(directory.path());
         command
     };
-    let mut follower = run("C").arg("--follow").stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut running = run("C").arg("--follow").stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(running.stdout.take().unwrap()).lines().map(Result::unwrap);
     let (mut followed, mut expected) = (BTreeSet::new(), BTreeSet::new());
     let mut random = Random(7);
     let mut at = chrono::Utc::now() - chrono::TimeDelta::hours(20);
@@ -159,6 +160,6 @@ fn a_run_that_follows_finds_what_runs_over_all_of_the_data_find() {
         assert_eq!(followed, expected, "after step {step}");
     }
     assert!(expected.len() > 5, "{expected:?}");
-    follower.kill().unwrap();
-    follower.wait().unwrap();
+    running.kill().unwrap();
+    running.wait().unwrap();
 }

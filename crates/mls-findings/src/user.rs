@@ -286,8 +286,8 @@ impl Distinct {
         let Some(value) = value else { return };
         // A loop without an early exit compiles to a few vector instructions.
         let known = &self.values[..self.count];
-        let is_known = known.iter().fold(false, |is_known, known| is_known | (*known == value));
-        if !is_known && self.count < MAX_PLACES {
+        let same = known.iter().filter(|known| **known == value).count();
+        if same == 0 && self.count < MAX_PLACES {
             self.values[self.count] = value;
             self.count += 1;
         }
