@@ -137,7 +137,8 @@ class Log:
             ends = ", ".join(f"{tool} ended with {how(code)}" for tool, code in failed) or "the output has no end record"
             words = " | ".join(line for text in texts for line in text.splitlines() if is_message(line))
             message = f"{self.name}: {ends}" + (f": {words}" if words else "")
-            # The first cause may be any of the tools: one that can go away makes the whole temporary.
+            # Any of the tools may have failed first. If one of the errors can be temporary, the
+            # whole error is temporary.
             raise ToolFailed(message, bool(failed) and all(code in PERMANENT for _, code in failed))
         self.lines, self.rejects = count("lines read", texts[1]), count("unparsable", texts[1])
 

@@ -1,6 +1,6 @@
-//! The promises of README crossed with each other: whatever two things happen between runs, each
-//! failure is in the CSV and in the files that it was rotated to exactly once, and each error of the
-//! server is counted exactly once.
+//! Tests combinations of the promises in README. Any two things can happen between runs. Each
+//! failure is in the CSV and in the files that it was rotated to exactly once, and each error of
+//! the server is counted exactly once.
 //!
 //! By default every ordered pair runs once. `MLS_SEQUENCES` runs as many random sequences of events instead.
 #![expect(

@@ -100,7 +100,7 @@ impl Mount {
 /// not mount the file system. e2fsck(8) restores the superblock from a copy.
 fn repair(image: &Path) {
     let output = run(Command::new("e2fsck").arg("-y").arg(image));
-    // 1 and 2 mean: repaired.
+    // Exit codes 1 and 2 mean that e2fsck has repaired the file system.
     assert!(matches!(output.status.code(), Some(1 | 2)), "e2fsck: {}", text(&output.stdout));
 }
 

@@ -10,7 +10,7 @@ use mls_state::alerted::{Alerted, FIRST_LOOK_BACK};
 use crate::suspicious::Suspicious;
 use crate::thresholds::{Reached, Thresholds};
 
-/// What looks for something to report. A clone goes on from what this one has seen.
+/// Applies the rules to attempts. A clone continues with all that this detector has observed.
 #[derive(Clone)]
 pub(crate) struct Detector {
     pub(crate) zone: Zone,

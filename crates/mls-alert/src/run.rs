@@ -96,7 +96,8 @@ impl Job {
             }
             sources = Sources::open(&self.args, &self.config)?;
         };
-        // Write the alerts of a stream that was cut off too, because its attempts are not counted again.
+        // Also write the alerts of a stream that was cut off, because its attempts are not counted
+        // again.
         output.end()?;
         read.map(|()| output.counts)
     }

@@ -72,7 +72,7 @@ impl Sources {
     }
 }
 
-/// Where a source is to be read again; `None` if it cannot be.
+/// Returns the position of a point in a source; `None` if the source cannot be read again.
 pub(crate) fn position(
     source: &AttemptSource,
     point: Option<Point>,
@@ -85,7 +85,7 @@ pub(crate) fn position(
     position.context("looking for the place to go on").or_exit(Exit::IoErr)
 }
 
-/// The part of a source from this position on; `None` if it is not there any more.
+/// Returns the source from this position on; `None` if the position no longer exists.
 pub(crate) fn after(
     source: AttemptSource,
     position: &Position,
@@ -137,7 +137,7 @@ impl Input {
         Some(Self::Record { path, cursor, is_cursor_named: false })
     }
 
-    /// `None` if there is no file. To `follow` it, its last line must be whole.
+    /// Returns `None` if there is no file. With `follow`, the input ends after its last whole line.
     fn open(&self, follow: bool) -> anyhow::Result<Option<AttemptSource>> {
         let mut source = self.open_all(follow)?;
         if let Some(AttemptSource::Rotated { chain, .. }) = source.as_mut().filter(|_| follow) {

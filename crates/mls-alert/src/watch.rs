@@ -1,10 +1,11 @@
 //! Failures, and between them the logins of a second input, in order of time.
 //!
-//! A look at the inputs continues the one before it. It begins at a *checkpoint*: the detector as it
-//! was before the first attempt of the last minutes, and the position of that attempt in each input.
-//! The attempts since then are observed again, because an attempt of the other input can come between
-//! them. So the result is the same as if everything had been read: all attempts before the checkpoint
-//! are older than all after it, and if a new one is not, everything is read again.
+//! Each pass over the inputs continues the previous pass. It begins at a *checkpoint*. A checkpoint
+//! holds the detector as it was before the attempts of the last minutes, and a position in each
+//! input. The attempts after the checkpoint are observed again, because an attempt of the other
+//! input can come between them. All attempts before the checkpoint are older than all attempts
+//! after it. If a new attempt is older than the checkpoint, everything is read again. So the result
+//! is always the same as if everything had been read.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -21,23 +22,23 @@ use crate::source::{Sources, after, position};
 
 type Date = DateTime<FixedOffset>;
 
-/// Attempts that are this far ahead of the clock do not count: one of next year would expire all
-/// others.
+/// Attempts that are this far ahead of the clock do not count: an attempt dated next year would
+/// expire all others.
 const MAX_AHEAD: TimeDelta = TimeDelta::hours(1);
 
 /// The dates of a CSV are minutes: attempts of one minute can still come in any order.
 const UNORDERED: TimeDelta = TimeDelta::minutes(1);
 
-/// An input that is so far behind the other one is taken to be quiet, not late.
+/// If one input is this far behind the other, it probably has no new attempts and is not late.
 const MAX_LAG: TimeDelta = TimeDelta::hours(1);
 
-/// Where the next look begins.
+/// Where the next pass begins.
 pub(crate) struct Checkpoint {
     pub(crate) detector: Detector,
     pub(crate) failures: Position,
     /// `None` if there was no input of logins.
     pub(crate) logins: Option<Position>,
-    /// All attempts that were observed are older than this moment, and no other is.
+    /// All attempts before the checkpoint are older than this moment. No later attempt is.
     moment: Date,
     pub(crate) newest: Newest,
     /// Attempts from before this moment were left out.
@@ -73,7 +74,7 @@ impl fmt::Display for Late {
 
 impl std::error::Error for Late {}
 
-/// One look at the inputs.
+/// One pass over the inputs.
 pub(crate) struct Watch<'a> {
     reading: Reading,
     clock: Clock,
@@ -85,13 +86,12 @@ pub(crate) struct Watch<'a> {
     latest: Date,
     detector: Detector,
     logins: Option<LoginReader>,
-    /// The checkpoint where this look began. No attempt may be older.
+    /// The moment of the checkpoint at which this pass began. No attempt may be older.
     begun: Option<Date>,
     has_failure: bool,
     has_login: bool,
     newest: Newest,
-    /// The moment of the next checkpoint, if there will be one; and what is known of it as soon as it
-    /// is reached.
+    /// The moment of the next checkpoint, if there will be one.
     next: Option<Date>,
     reached: Option<Reached>,
     output: &'a mut Output,
@@ -105,7 +105,7 @@ struct Reached {
 }
 
 impl<'a> Watch<'a> {
-    /// `newest` is what an earlier look has seen, if another look will follow.
+    /// `newest` holds the newest attempts of earlier passes. It is `None` if no pass will follow.
     pub(crate) fn new(
         reading: Reading,
         horizon: Option<Date>,
@@ -134,8 +134,8 @@ impl<'a> Watch<'a> {
         })
     }
 
-    /// Continues the look that ended with `last`. Returns where to go on; `None` if an input does
-    /// not hold what was read before.
+    /// Continues after the pass that ended with `last`. Returns the next checkpoint; `None` if an
+    /// input no longer holds what was read before.
     ///
     /// # Errors
     /// Those of [`read`](Self::read).
@@ -160,8 +160,7 @@ impl<'a> Watch<'a> {
         Watch { begun: Some(moment), next, ..watch }.read(&failures)
     }
 
-    /// Reads everything. Returns where to go on; `None` if the
-    /// inputs cannot be found again.
+    /// Reads everything. Returns the next checkpoint; `None` if the inputs cannot be found again.
     ///
     /// # Errors
     /// [`Late`], before anything is written, if an attempt is older than the checkpoint.
@@ -215,10 +214,10 @@ impl<'a> Watch<'a> {
         self.output.write(&alerts)
     }
 
-    /// Observes the logins before `end`, which is when the failure at `failure` was.
+    /// Observes the logins before `end`, the time of the failure at the point `failure`.
     fn logins_before(&mut self, end: Option<Date>, failure: Option<Point>) -> anyhow::Result<()> {
         while let Some((at, _)) = self.logins.as_mut().and_then(LoginReader::peek) {
-            // Those that do not matter must not hold up the ones after them.
+            // Ignored logins must not delay the logins after them.
             let is_wanted = at <= self.latest && self.horizon.is_none_or(|horizon| at >= horizon);
             if is_wanted && end.is_some_and(|end| at >= end) {
                 break;

@@ -133,7 +133,7 @@ fn errors_of_the_server_are_counted_by_the_hour_in_the_cursor_file_and_are_not_r
     assert!(run(dir.path(), &args, &whole).status.success());
     let hours = serde_json::json!({"2026-06-01 00:00": 2, "2026-06-01 05:00": 1});
     assert_eq!(counted(), serde_json::json!({"total": 3, "hours": hours}));
-    // Without a cursor file they are passed over without a word.
+    // Without a cursor file, mls-csv skips them and prints no message.
     let plain = run(dir.path(), &["--append", "plain"], &only_errors);
     assert_eq!((plain.status.code(), plain.stderr), (Some(0), Vec::new()));
 }

@@ -66,9 +66,9 @@ pub(crate) struct Dns {
     cache: Option<Cache>,
     /// Addresses that records wait for.
     pending: HashMap<IpAddr, Awaited>,
-    /// Those whose lookup has not started, the next one last.
+    /// Pending addresses whose lookup has not started. The last one is looked up next.
     waiting: BTreeSet<(Rank, IpAddr)>,
-    /// Pending ones by age, and some that are not pending any more.
+    /// Pending addresses by age. It can also hold addresses that are no longer pending.
     by_age: VecDeque<(Instant, IpAddr)>,
     /// How many lookups have started and are not answered.
     in_flight: usize,
@@ -100,7 +100,7 @@ impl Dns {
         }
     }
 
-    /// Looks an address up, at once or after others.
+    /// Looks up an address, now or when other lookups have ended.
     pub(crate) fn look_up(&mut self, ip: IpAddr) -> Lookup {
         if self.is_disabled || (is_private(ip) && !self.settings.private) {
             return Lookup::Skipped;

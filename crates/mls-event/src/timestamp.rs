@@ -62,7 +62,8 @@ fn clip(text: &str) -> String {
 
 impl From<DateTime<FixedOffset>> for Timestamp<'static> {
     /// Writes `at` with as many fractional digits (0, 3, 6 or 9) as it needs, and an offset of
-    /// whole minutes: RFC 3339 has no seconds in it, as local time before time zones had.
+    /// whole minutes: RFC 3339 allows no seconds in an offset, but local times before time zones
+    /// had them.
     fn from(at: DateTime<FixedOffset>) -> Self {
         let seconds = at.offset().local_minus_utc();
         let minutes = FixedOffset::east_opt(seconds - seconds % 60);

@@ -1,8 +1,8 @@
 //! The ledger: what was accepted, who has got it, and where the next digest begins.
 //!
-//! A message is accepted in one step: its bytes are in the queue, and the ledger names it, those
-//! who wait for it and the cursor that it commits. From then on mls-mail delivers it, in this run
-//! or in a later one. When the server has taken it for a recipient, that recipient no longer waits.
+//! A message is accepted in one step: its bytes are in the queue, and the ledger names the message,
+//! its recipients and the cursor that it commits. From then on mls-mail delivers it, in this run or
+//! in a later one. When the server has taken it for a recipient, that recipient no longer waits.
 //! Each step replaces the ledger as a whole.
 //!
 //! The ledger is a [cursor file](CursorFile) with more members, so that mls-report and mls-alert
@@ -140,8 +140,8 @@ impl Ledger {
         last.next().map(|entry| entry.accepted)
     }
 
-    /// Accepts a message: from here on it is in the queue, for those that are returned. Nobody gets
-    /// a Message-ID twice.
+    /// Accepts a message: puts it into the queue for the returned recipients. No recipient gets a
+    /// Message-ID twice.
     pub(crate) fn accept(
         &mut self,
         new: &NewMessage<'_>,
@@ -204,10 +204,10 @@ impl Ledger {
             .or_exit(Exit::IoErr)
     }
 
-    /// Strikes out who has got a message. A recipient that the server refuses for good is struck
-    /// out too, once another one has got the message (that address is dead), or if the message
-    /// commits nothing. If nobody has got it and the server takes a later message, it is the
-    /// content that the server refuses: the message is given up.
+    /// Removes each recipient that has got a message. A recipient that the server refuses
+    /// permanently is removed too, when another one has got the message (that address is dead), or
+    /// if the message commits nothing. If nobody has got it and the server takes a later message,
+    /// the server refuses the content, and the message is given up.
     pub(crate) fn settle(&mut self, message_id: &str, outcome: &Outcome) -> anyhow::Result<()> {
         let messages = &mut self.content.messages;
         let Some(at) = messages.iter().position(|entry| entry.message_id == message_id) else {

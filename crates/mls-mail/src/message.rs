@@ -110,7 +110,7 @@ impl Message {
         bytes
     }
 
-    /// The message as a server takes it that allows `size` bytes: whole, or with a line in place of
+    /// Returns the message for a server that allows `size` bytes. If it is larger, a line replaces
     /// each attachment.
     ///
     /// # Errors
@@ -205,8 +205,8 @@ fn is_attachment(part: &[u8]) -> bool {
     memchr::memmem::find(&header, b"content-disposition: attachment").is_some()
 }
 
-/// Bare CR and LF become CRLF: some servers take them for ends of lines, others do not, and a
-/// message could hide another one between the two.
+/// Bare CR and LF become CRLF: some servers read them as ends of lines and others do not. Otherwise
+/// a message could hide a second message.
 fn with_crlf(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + text.len() / 64);
     let mut bytes = text.iter().copied().peekable();

@@ -138,7 +138,7 @@ impl Clock {
     }
 
     /// TAI64N counts from 2^62 seconds before 1970 by International Atomic Time. Like daemontools'
-    /// tai64nlocal(8), most writers take it for UTC with ten more seconds.
+    /// tai64nlocal(8), most writers write UTC plus ten seconds.
     fn tai(&self, text: &str) -> Option<Timestamp<'static>> {
         const EPOCH: i64 = (1 << 62) + 10;
         let seconds = i64::from_str_radix(text.get(1..17)?, 16).ok()?;

@@ -131,9 +131,10 @@ impl<'a> Ending<'a> {
     }
 }
 
-/// Where the parenthesis stands that ends the reason. Everything before the fields is the server's,
-/// but 2.4 quotes what another server said (`last failure: …`), which may hold a parenthesis and a
-/// colon. Fields may have been configured to begin with others (`login_log_format_elements`).
+/// Returns the offset of the parenthesis that ends the reason. Everything before the fields is the
+/// server's, but 2.4 quotes what another server said (`last failure: …`), which may hold a
+/// parenthesis and a colon. Fields may have been configured to begin with others
+/// (`login_log_format_elements`).
 fn end_of_reason(text: &[u8]) -> Option<usize> {
     const FIELDS: [&[u8]; 3] = [b"user=<", b"method=", b"rip="];
     let ends = || text.find_iter("): ");

@@ -31,7 +31,7 @@
 //!
 //! rsyslog's `message repeated 3 times: [ … ]` is taken off the message. Blanks, the mark of UTF-8
 //! and NUL bytes at the front of a line are skipped. Tabs may stand for blanks before the message.
-//! A writer leaves NUL bytes that kept its offset while the file was truncated.
+//! If a file is truncated and the writer keeps its offset, the file gets NUL bytes.
 //!
 //! # What can be forged
 //! A program whose messages begin with text from the network, which is neither Postfix nor Dovecot,
@@ -71,7 +71,7 @@ pub fn open(line: &[u8]) -> Option<Envelope<'_>> {
     open_inside(line, Outside::default(), MAX_DEPTH)
 }
 
-/// Takes apart the line that a message of `program` may be: Docker's syslog and journald drivers
+/// Parses a message of `program` that may be a whole log line: Docker's syslog and journald drivers
 /// log whole lines. A message of Postfix or Dovecot is never one.
 #[must_use]
 pub fn open_message<'a>(
@@ -524,8 +524,8 @@ fn split_blank(text: &[u8]) -> Option<(&[u8], &[u8])> {
     memchr::memchr2(b' ', b'\t', text).map(|at| (&text[..at], &text[at + 1..]))
 }
 
-/// What stands before and after the first `byte`. (bstr would build a searcher for it, which takes
-/// longer than the search.)
+/// Returns the text before and after the first `byte`. (bstr would build a searcher for it, which
+/// takes longer than the search.)
 fn split_byte(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
     memchr::memchr(byte, text).map(|at| (&text[..at], &text[at + 1..]))
 }

@@ -92,8 +92,8 @@ impl Entry {
         Timestamp::parse(text).ok()
     }
 
-    /// Where the entry stands: its file's sequence ID and its number there, of `s=ID;i=NUMBER;…`
-    /// (hexadecimal).
+    /// Returns the position of the entry: its file's sequence ID and its number there, of
+    /// `s=ID;i=NUMBER;…` (hexadecimal).
     #[must_use]
     pub fn pos(&self) -> Option<String> {
         let mut fields = self.cursor.as_str()?.split(';');

@@ -1,4 +1,4 @@
-//! Where a mechanism ends that the client has quoted, so that it has blanks in it.
+//! Finds the end of a mechanism that contains blanks because the client has quoted it.
 //!
 //! # What is knowable
 //! Postfix logs the second token of the AUTH command, cut to 100 bytes, and then its own words. The
@@ -8,8 +8,8 @@
 //! * a token that is closed, and one that was cut;
 //! * every token from Postfix 3.10 on, whose reason quotes the token.
 //!
-//! One case remains, up to 3.9: a quote that is never closed, so that the token goes on to the end
-//! of the command, in a line whose user name spells a refusal. Then text can move between
+//! One case remains, up to 3.9: a quote is never closed, and the user name in the line contains the
+//! words of a refusal. The token then goes on to the end of the command. Then text can move between
 //! mechanism, reason and user. The client's address and the number of attempts stay right. In this
 //! case the last refusal counts.
 

@@ -1,6 +1,6 @@
-//! Lines that Kubernetes has cut: its Container Runtime Interface marks all parts of a line but the
-//! last one with `P`, the last one with `F`. A container runtime cuts lines of 16 KiB, and what was
-//! written without a newline.
+//! Joins lines that Kubernetes has cut. Its Container Runtime Interface marks the last part of a
+//! line with `F`, and all other parts with `P`. A container runtime cuts lines after 16 KiB, and
+//! also text that was written without a newline.
 
 use mls_event::MAX_BEFORE;
 use mls_stream::blocks::Place;
@@ -12,16 +12,17 @@ use crate::unreadable::source_of;
 /// What the search looks for.
 pub(crate) const WORDS: [&str; 2] = ["stdout P", "stderr P"];
 
-/// No more of a line is kept.
+/// Largest number of bytes of a joined line that are kept.
 pub(crate) const MAX_JOINED: usize = 64 * 1024;
 
-/// So many sources can have a line that waits at the end of a block.
+/// Largest number of sources with an unfinished line at the end of a block.
 const MAX_WAITING: usize = 64;
 
 /// Parts of one line, put together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Parts {
-    /// The front of the first part and the texts of all, at most [`MAX_JOINED`] bytes and one more.
+    /// The front of the first part, and the texts of all parts: at most [`MAX_JOINED`] bytes and
+    /// one more.
     pub(crate) line: Vec<u8>,
     /// How many bytes of the log the parts take, with their newlines.
     length: usize,
@@ -61,7 +62,7 @@ impl Parts {
     }
 }
 
-/// Lines that wait for their last part where a block of their source ends. Blocks pass in order,
+/// Lines whose last part is not read yet when a block of their source ends. Blocks pass in order,
 /// although several threads read them.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting(Vec<WaitingLine>);
@@ -83,7 +84,7 @@ impl Waiting {
         let source = source_of(place.segment);
         let known = self.0.iter().position(|line| line.source == source);
         let known = known.map(|at| self.0.swap_remove(at).parts);
-        // The lines before the block are cut to a length, and the known parts are not.
+        // The lines before the block are cut to a fixed length. The known parts are not cut.
         let is_next = place.before.is_empty() || !waiting(place.before).is_empty();
         let before =
             known.filter(|_| is_next).unwrap_or_else(|| Parts::default().after(place.before));

@@ -139,7 +139,8 @@ impl Scanner {
         self.block_after(partial::unfinished(place.before), lines, place, out);
     }
 
-    /// The same if the block begins with the next part of a line whose first parts are known.
+    /// Does the same for a block that begins inside a line. `parts` are the first parts of that
+    /// line.
     pub(crate) fn block_after(
         &mut self,
         parts: Parts,
@@ -476,8 +477,8 @@ const MAX_CANDIDATE: usize = MAX_JOINED;
 
 /// How far a stamp may be ahead of the time at which its line was written. Other machines write to
 /// a log, too. Their clocks may be fast, or in another zone: from UTC-12 to UTC+14 these are up to
-/// 26 hours apart. A line that is dated a year early is lost to every digest. The price: in a log
-/// that holds a whole year, the lines of its first 26 hours get the next year.
+/// 26 hours apart. If a line gets a date a year too early, no digest counts it. The disadvantage:
+/// if a log holds a whole year, the lines of its first 26 hours get the next year.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::hours(26);
 
 const NO_ENVELOPE: &str = "no time stamp and program that can be read stand before the message; if the stamp is in the \

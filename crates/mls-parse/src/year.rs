@@ -1,4 +1,4 @@
-//! Years that time stamps leave out and that nothing in the input tells.
+//! Years that are missing in time stamps and that nothing in the input shows.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! Real lines, mangled: no line panics, what is printed reads back as itself, and a client moves no
-//! field but its own.
+//! Changes real lines at random. No line causes a panic, each printed record reads back as itself,
+//! and a client can change only its own fields.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
 use std::sync::LazyLock;

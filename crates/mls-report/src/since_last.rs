@@ -61,7 +61,7 @@ impl NextDigest {
         Ok(MailCursor { base: self.base, until: self.until, cursor })
     }
 
-    /// Where it ends, if it names these findings.
+    /// Returns the end of the digest, if the digest names these findings.
     pub(crate) fn end(&self, findings: &[Finding<'_>]) -> DigestEnd {
         let until = self.until;
         let reported = Some(self.reported.with(findings, until));

@@ -174,7 +174,7 @@ impl Checks<'_> {
         let output = ask().map_err(|error| format!("mls-mail cannot check it: {error:#}"))?;
         let said = String::from_utf8_lossy(&output.stderr);
         let why = said.trim().trim_start_matches("mls-mail: error: ");
-        // The file is ours: only the key and the value say something to the reader.
+        // Setup has written the file, so the reader needs only the key and the value.
         let why = why.split_once("[report] ").map_or(why, |(_, why)| why);
         refuse_if(!output.status.success(), why)
     }

@@ -25,7 +25,7 @@ pub(crate) enum Maker {
     Service,
 }
 
-/// Makes `path` for the service's user, in a directory that exists.
+/// Creates `path` for the user of the service, in a directory that exists.
 ///
 /// Root makes it only in a directory of root's. Anywhere else the service's user makes it: the
 /// kernel then decides what that user may do, whatever links lead there.

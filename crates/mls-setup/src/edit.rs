@@ -86,8 +86,9 @@ impl Found {
         found
     }
 
-    /// How a key after line `after` is indented so that it does not continue what comes before it,
-    /// and nothing continues it: as the key whose place it takes, or as what comes after it.
+    /// Returns the indentation of a new key after line `after`. It is that of the key that it
+    /// replaces, or that of the next line. So the key does not continue the value before it, and
+    /// the next line does not continue the key.
     fn indent<'a>(&self, lines: &[&'a str], after: usize) -> &'a str {
         if let Some(key) = self.key {
             return indent(lines[key]);

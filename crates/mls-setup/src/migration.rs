@@ -204,7 +204,7 @@ mod tests {
         std::os::unix::fs::symlink("../../other", &file).unwrap();
         owner().unwrap_err();
         fs::remove_file(&file).unwrap();
-        // A link on the way there is no better.
+        // A link in a parent directory is refused too.
         fs::rename(&state, root.path().join("srv/real")).unwrap();
         fs::rename(root.path().join("other"), root.path().join("srv/real/state.offset")).unwrap();
         std::os::unix::fs::symlink("real", &state).unwrap();

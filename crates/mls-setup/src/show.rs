@@ -58,7 +58,7 @@ fn jobs(plan: &Plan, system: &System) -> Vec<String> {
     ]
 }
 
-/// What the new configuration sets for nothing.
+/// Returns the keys that the new configuration sets and that have no effect.
 fn without_effect(plan: &Plan) -> Vec<String> {
     let configuration = plan.files.iter().find(|file| file.path == Path::new(CONFIGURATION));
     let Some(Content::Text(text)) = configuration.map(|file| &file.content) else {

@@ -81,8 +81,8 @@ pub(crate) struct Generation {
     pub(crate) head: String,
     /// A hash of as many bytes just before `offset`.
     pub(crate) tail: String,
-    /// The same for places before `offset`, of the log itself: by them a copy of its beginning is
-    /// recognized, which copytruncate has made before the last lines were read.
+    /// Hashes at places before `offset`, only for the log itself. They identify a copy of its
+    /// beginning that copytruncate made before the last lines were read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) marks: Vec<(u64, String)>,
     /// The file as it looked then.

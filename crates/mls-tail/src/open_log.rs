@@ -94,7 +94,7 @@ impl<'a> OpenLog<'a> {
     }
 
     /// Recognizes files that were read under another name: the log was renamed, or its directory
-    /// was moved. What else is remembered under that name comes along, if no other log has it.
+    /// was moved. Everything else under that name moves too, if no other log has it.
     fn take_over_moved(&mut self, names: &HashSet<String>) -> std::io::Result<()> {
         let others: Vec<String> =
             self.cursor.logs.keys().filter(|name| !names.contains(*name)).cloned().collect();
@@ -282,8 +282,8 @@ impl<'a> OpenLog<'a> {
     }
 }
 
-/// How long ago a file was last written to. A clock that was set back makes it neither old nor new:
-/// the distance counts.
+/// How long ago a file was last written to. If the clock was set back, the absolute difference
+/// counts.
 fn age(stat: &FileStat) -> Duration {
     let nanoseconds = Utc::now().timestamp_nanos_opt().unwrap_or(0).abs_diff(stat.mtime);
     Duration::from_nanos(nanoseconds)

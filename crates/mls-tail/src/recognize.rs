@@ -90,8 +90,8 @@ type Test = fn(&Generation, &ChainFile) -> io::Result<bool>;
 
 /// The generation that each file holds, by its index.
 ///
-/// Two files may hold the same one: copytruncate copies the log before it truncates it. And two
-/// logs may begin alike: then the older file is the generation that was read.
+/// Two files may hold the same one: copytruncate copies the log before it truncates it. Two logs
+/// may also begin with the same bytes. Then the older file is the generation that was read.
 pub(crate) fn recognize(
     files: &[&ChainFile],
     known: &[Generation],

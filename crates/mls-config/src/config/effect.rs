@@ -10,11 +10,11 @@ struct Rule {
     /// Each as `section.key`; `section.` is all keys of a section.
     keys: &'static [&'static str],
     has_effect: fn(&Config) -> bool,
-    /// Why they have none.
+    /// Why the keys have no effect.
     why: &'static str,
 }
 
-/// The first rule about a key that says that it has no effect counts.
+/// If several rules say that a key has no effect, the first rule counts.
 const RULES: [Rule; 14] = [
     Rule {
         keys: &["report.", "alert.user", "alert.total", "systemd.report_schedule"],
@@ -152,7 +152,7 @@ impl Config {
         Ok(idle.collect())
     }
 
-    /// The same of a file. One that cannot be read sets no key.
+    /// Does the same for a file. A file that cannot be read sets no key.
     #[must_use]
     pub fn without_effect_in(path: &Path) -> Vec<String> {
         let text = super::read_file(path).ok().flatten().unwrap_or_default();

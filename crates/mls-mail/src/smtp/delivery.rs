@@ -44,8 +44,8 @@ impl MailServer {
             let (session, is_unknown) =
                 self.transaction(envelope, &endpoint, waiting, &mut outcome);
             settle(&outcome)?;
-            // Only now: if this process dies while the server is slow to say goodbye, nobody gets
-            // the message twice.
+            // End the session only after that. If this process dies while it waits for the server,
+            // nobody gets the message twice.
             if let Some(session) = session {
                 session.quit();
             }
