@@ -4,6 +4,8 @@
 //! TLS is rustls with the certificates that the system trusts, or those of `SSL_CERT_FILE`. Proxies
 //! come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …).
 
+use std::fs::File;
+use std::io::{Seek, Write};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -32,11 +34,8 @@ const MAX_REDIRECTS: usize = 5;
 pub(crate) enum Fetched {
     /// The installed file is the newest.
     NotModified,
-    New {
-        bytes: Vec<u8>,
-        etag: Option<String>,
-        last_modified: Option<String>,
-    },
+    /// The file has the body of the answer.
+    New { etag: Option<String>, last_modified: Option<String> },
 }
 
 /// A client that gives up if a server sends nothing for `timeout`.
@@ -88,20 +87,21 @@ pub(crate) fn shown(url: &Url) -> String {
     url.into()
 }
 
-/// Downloads `url` if it is newer than `origin`.
+/// Downloads `url` to `file` if it is newer than `origin`.
 ///
-/// Exit 75 for a failure that may be temporary, 69 if the server refuses, 65 if the file is too
-/// large.
+/// Exit 75 for a failure that may be temporary, 69 if the server refuses, 65 if the database is too
+/// large, 74 if `file` cannot be written.
 pub(crate) async fn fetch(
     client: &Client,
     url: &Url,
     origin: Option<&Origin>,
+    file: &File,
 ) -> anyhow::Result<Fetched> {
     let backoff = ExponentialBuilder::default()
         .with_min_delay(FIRST_PAUSE)
         .with_factor(4.0)
         .with_max_times(RETRIES);
-    (|| once(client, url, origin))
+    (|| once(client, url, origin, file))
         .retry(backoff)
         .sleep(tokio::time::sleep)
         .when(|error| Exit::of(error) == Exit::TempFail)
@@ -111,7 +111,12 @@ pub(crate) async fn fetch(
         .await
 }
 
-async fn once(client: &Client, url: &Url, origin: Option<&Origin>) -> anyhow::Result<Fetched> {
+async fn once(
+    client: &Client,
+    url: &Url,
+    origin: Option<&Origin>,
+    mut file: &File,
+) -> anyhow::Result<Fetched> {
     let mut request = client.get(url.clone());
     if let Some(origin) = origin {
         for (name, value) in
@@ -143,25 +148,25 @@ async fn once(client: &Client, url: &Url, origin: Option<&Origin>) -> anyhow::Re
     }
     let length = response.content_length();
     let progress = progress(url, length);
-    let mut bytes = Vec::new();
+    // An earlier try may have left a part.
+    let writing = || format!("saving {}", shown(url));
+    file.set_len(0).and_then(|()| file.rewind()).with_context(writing).or_exit(Exit::IoErr)?;
+    let mut size = 0;
     loop {
-        if length.unwrap_or(0).max(bytes.len() as u64) > MAX_SIZE {
+        if length.unwrap_or(0).max(size) > MAX_SIZE {
             return Err(
                 Exit::DataErr.error(format!("{}: it is larger than {MAX_SIZE} bytes", failed()))
             );
         }
         let chunk = response.chunk().await.map_err(reqwest::Error::without_url);
         let Some(chunk) = chunk.with_context(failed).or_exit(Exit::TempFail)? else { break };
-        bytes.extend_from_slice(&chunk);
-        progress.set_position(bytes.len() as u64);
+        file.write_all(&chunk).with_context(writing).or_exit(Exit::IoErr)?;
+        size += chunk.len() as u64;
+        progress.set_position(size);
     }
     progress.finish_and_clear();
     let headers = response.headers();
-    Ok(Fetched::New {
-        bytes,
-        etag: text(headers, &ETAG),
-        last_modified: text(headers, &LAST_MODIFIED),
-    })
+    Ok(Fetched::New { etag: text(headers, &ETAG), last_modified: text(headers, &LAST_MODIFIED) })
 }
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {

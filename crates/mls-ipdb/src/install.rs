@@ -1,46 +1,95 @@
 //! Replaces an installed database by a valid one.
 
-use std::fs;
-use std::io::{self, ErrorKind, Read};
+use std::fs::{self, File};
+use std::io::{self, BufReader, ErrorKind, Read, Seek};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use anyhow::Context;
 use flate2::read::MultiGzDecoder;
 use mls_diag::{Exit, OrExit};
-use mls_location::{Flaw, Form, Kind, MAX_SIZE, Survey, Unusable, read, sort};
+use mls_location::{Form, Kind, MAX_ROW, MAX_SIZE, Survey, Unusable, open, sort};
 
 /// A database that was read to its end and is valid.
 pub(crate) struct Candidate {
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) file: File,
     pub(crate) survey: Survey,
 }
 
-/// Decompresses gzip, up to the largest size of a database.
-pub(crate) fn unpack(bytes: Vec<u8>, form: Form) -> io::Result<Vec<u8>> {
-    if !form.gzip {
-        return Ok(bytes);
+/// Opens an unnamed file in the directory of `target`, whose disk needs room for the database anyway.
+///
+/// Exit 73 or 77 if it cannot be made.
+pub(crate) fn scratch(target: &Path) -> anyhow::Result<File> {
+    let directory = mls_state::atomic::directory_of(target);
+    let file = fs::create_dir_all(&directory).and_then(|()| tempfile::tempfile_in(&directory));
+    file.or_else(|error| not_written(error, target))
+}
+
+fn not_written<T>(error: io::Error, target: &Path) -> anyhow::Result<T> {
+    let denied = error.kind() == ErrorKind::PermissionDenied;
+    Err(error)
+        .with_context(|| format!("writing {} (--data-dir puts it elsewhere)", target.display()))
+        .or_exit(if denied { Exit::NoPerm } else { Exit::CantCreat })
+}
+
+/// Copies a file to `out`, up to the largest size of a database. Decompresses gzip.
+///
+/// `out` is a file that nobody else can change after it was checked. The inner error says that the
+/// content is wrong. Exit 74 if reading or writing fails.
+pub(crate) fn unpack(
+    mut file: &File,
+    form: Form,
+    mut out: File,
+) -> anyhow::Result<io::Result<File>> {
+    let mut copy = || {
+        file.rewind()?;
+        let content: &mut dyn Read =
+            if form.gzip { &mut MultiGzDecoder::new(BufReader::new(file)) } else { &mut file };
+        if io::copy(&mut content.take(MAX_SIZE + 1), &mut out)? > MAX_SIZE {
+            return Err(io::Error::new(
+                ErrorKind::FileTooLarge,
+                format!("it unpacks to more than {MAX_SIZE} bytes"),
+            ));
+        }
+        Ok(())
+    };
+    match copy() {
+        // Only an error of the system has a number, for example a full disk.
+        Err(error) if error.raw_os_error().is_some() => {
+            Err(error).context("copying the file").or_exit(Exit::IoErr)
+        }
+        copied => Ok(copied.map(|()| out)),
     }
-    let mut out = Vec::new();
-    MultiGzDecoder::new(&bytes[..]).take(MAX_SIZE + 1).read_to_end(&mut out)?;
-    if out.len() as u64 > MAX_SIZE {
-        return Err(io::Error::new(
-            ErrorKind::FileTooLarge,
-            format!("it unpacks to more than {MAX_SIZE} bytes"),
-        ));
-    }
-    Ok(out)
+}
+
+/// Whether the last line has no newline, and the rows before it are a whole database.
+pub(crate) fn is_cut_off(file: &File) -> anyhow::Result<bool> {
+    let size = file.metadata()?.len();
+    let tail = size.min(MAX_ROW);
+    let mut bytes = vec![0; usize::try_from(tail)?];
+    file.read_exact_at(&mut bytes, size - tail)?;
+    let Some(newline) = memchr::memrchr(b'\n', &bytes) else { return Ok(false) };
+    let end = size - tail + newline as u64;
+    Ok(end + 1 < size && Survey::of_csv(file, end).is_ok())
 }
 
 impl Candidate {
-    /// Reads the whole database. A CSV that is not sorted is sorted.
-    pub(crate) fn new(bytes: Vec<u8>, form: Form) -> Result<Self, Flaw> {
-        let survey = Survey::of(&bytes, form)?;
+    /// Reads the whole database. A CSV that is not sorted is sorted, into a file from `scratch`.
+    ///
+    /// Exit 65 if it is not valid.
+    pub(crate) fn new(
+        file: File,
+        form: Form,
+        scratch: impl FnOnce() -> anyhow::Result<File>,
+    ) -> anyhow::Result<Self> {
+        let survey = Survey::of(&file, form)?;
         if survey.sorted {
-            return Ok(Self { bytes, survey });
+            return Ok(Self { file, survey });
         }
-        let bytes = sort(&bytes);
-        let survey = Survey::of_csv(&bytes)?;
-        Ok(Self { bytes, survey })
+        let sorted = scratch()?;
+        sort(&file, &sorted)?;
+        let survey = Survey::of(&sorted, form)?;
+        Ok(Self { file: sorted, survey })
     }
 
     /// Its kind.
@@ -52,7 +101,7 @@ impl Candidate {
     /// and families and has at least half as many rows.
     ///
     /// Exit 65 if it is not, 73 or 77 if it cannot be written.
-    pub(crate) fn install(&self, kind: Kind, target: &Path) -> anyhow::Result<()> {
+    pub(crate) fn install(&mut self, kind: Kind, target: &Path) -> anyhow::Result<()> {
         let shown = target.display();
         if !self.survey.is(kind) {
             return Err(Exit::DataErr.error(format!("{}, so it cannot be {shown}", kind.wrong())));
@@ -70,26 +119,25 @@ impl Candidate {
                 )));
             }
         }
+        let (file, mode) = (&mut self.file, 0o644);
         let directory = mls_state::atomic::directory_of(target);
-        let written = fs::create_dir_all(&directory)
-            .and_then(|()| mls_state::atomic::write(target, &self.bytes, 0o644));
-        written.or_else(|error| {
-            let exit = if error.kind() == ErrorKind::PermissionDenied {
-                Exit::NoPerm
-            } else {
-                Exit::CantCreat
-            };
-            Err(error)
-                .with_context(|| format!("writing {shown} (--data-dir puts it elsewhere)"))
-                .or_exit(exit)
-        })
+        let written = fs::create_dir_all(&directory).and_then(|()| {
+            mls_state::atomic::write_with(target, mode, |installed| {
+                file.rewind()?;
+                io::copy(file, installed).map(drop)
+            })
+        });
+        written.or_else(|error| not_written(error, target))
     }
 }
 
 /// Surveys an installed database.
+///
+/// Exit 65 if it is not valid.
 pub(crate) fn survey(path: &Path) -> anyhow::Result<Survey> {
-    let survey = Survey::of(&read(path).map_err(Unusable::fatal)?, Form::of(path));
-    let survey = survey
-        .and_then(|survey| if survey.sorted { Ok(survey) } else { Err("it is not sorted".into()) });
-    survey.map_err(|flaw| Unusable::Bad { path: path.to_owned(), what: flaw }.fatal())
+    let survey = Survey::of(&open(path).map_err(Unusable::fatal)?, Form::of(path));
+    let sorted = |survey: Survey| {
+        if survey.sorted { Ok(survey) } else { Err(Exit::DataErr.error("it is not sorted")) }
+    };
+    survey.and_then(sorted).with_context(|| format!("IP database {}", path.display()))
 }

@@ -43,6 +43,8 @@
 //!   family that has at least half as many rows. Otherwise the old database stays, and the exit
 //!   code is 75 (a later try may succeed), 69 (the server refuses) or 65 (the new file is wrong).
 //!   The other databases are still updated.
+//! - `update` sorts a CSV of up to a million rows. It refuses a larger one that is not sorted, and a
+//!   CSV that mixes IPv4 and IPv6.
 //! - Downloads are bounded in time and in size, also after decompression. A redirect from https to
 //!   http is refused. Messages never show the password or the query of a URL.
 //! - Control characters in the text of a database are replaced when it is read.

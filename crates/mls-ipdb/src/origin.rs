@@ -3,11 +3,15 @@
 //!
 //! It is kept beside the database, as `NAME.origin`, one JSON object.
 
+use std::fs::File;
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use mls_diag::{Exit, OrExit};
-use mls_state::cursor_file::sha256;
+use mls_location::MAX_SIZE;
+use mls_state::cursor_file::{sha256, sha256_of};
+use mls_state::regular;
 use serde::{Deserialize, Serialize};
 
 /// The validators that the server sent with the file, and a hash of the installed file: a file that
@@ -26,18 +30,23 @@ impl Origin {
         url: &str,
         etag: Option<String>,
         last_modified: Option<String>,
-        installed: &[u8],
-    ) -> Self {
-        Self { url_sha256: sha256(url.as_bytes()), etag, last_modified, sha256: sha256(installed) }
+        installed: &mut File,
+    ) -> io::Result<Self> {
+        installed.rewind()?;
+        let sha256_of_file = sha256_of(installed)?;
+        Ok(Self { url_sha256: sha256(url.as_bytes()), etag, last_modified, sha256: sha256_of_file })
     }
 
-    /// The origin of `content`, the content of `database`, if it came from `url`. Without an
-    /// origin, the whole file is fetched.
-    pub(crate) fn load(database: &Path, content: &[u8], url: &str) -> Option<Self> {
-        let text = mls_state::regular::read(&beside(database)).ok()?;
+    /// The origin of `database`, if it came from `url` and was not changed since. Without an origin,
+    /// the whole file is fetched.
+    pub(crate) fn load(database: &Path, url: &str) -> Option<Self> {
+        let text = regular::read(&beside(database)).ok()?;
         let origin: Self = serde_json::from_slice(&text).ok()?;
-        (origin.url_sha256 == sha256(url.as_bytes()) && origin.sha256 == sha256(content))
-            .then_some(origin)
+        let is_unchanged = || {
+            let installed = sha256_of(regular::open(database)?.take(MAX_SIZE))?;
+            io::Result::Ok(origin.sha256 == installed)
+        };
+        (origin.url_sha256 == sha256(url.as_bytes()) && is_unchanged().ok()?).then_some(origin)
     }
 
     pub(crate) fn store(&self, database: &Path) -> anyhow::Result<()> {

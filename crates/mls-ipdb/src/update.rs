@@ -7,12 +7,12 @@ use std::time::Duration;
 use anyhow::Context;
 use mls_config::Config;
 use mls_diag::{Exit, OrExit};
-use mls_location::{Flags, Form, Kind, Survey, Unusable, ipv6_sibling, read};
+use mls_location::{Flags, Form, Kind, Unusable, ipv6_sibling, open};
 use mls_stream::ndjson::Writer;
 use reqwest::{Client, Url};
 
 use crate::fetch::{self, Fetched};
-use crate::install::{Candidate, survey, unpack};
+use crate::install::{Candidate, is_cut_off, scratch, survey, unpack};
 use crate::origin::Origin;
 use crate::verify;
 
@@ -147,34 +147,34 @@ fn configured_urls(kind: Kind, configured: &[String]) -> anyhow::Result<Vec<Url>
 }
 
 async fn download(client: &Client, kind: Kind, url: &Url, target: &Path) -> anyhow::Result<()> {
-    let origin = read(target).ok().and_then(|content| Origin::load(target, &content, url.as_str()));
-    let Fetched::New { bytes, etag, last_modified } =
-        fetch::fetch(client, url, origin.as_ref()).await?
+    let origin = Origin::load(target, url.as_str());
+    let body = scratch(target)?;
+    let Fetched::New { etag, last_modified } =
+        fetch::fetch(client, url, origin.as_ref(), &body).await?
     else {
         log::info!("{} is up to date", target.display());
         return Ok(());
     };
     let failed = || format!("{} is not updated: {}", target.display(), fetch::shown(url));
     let form = Form::of(Path::new(url.path()));
-    let bytes = unpack(bytes, form).or_else(|error| {
-        // Incomplete gzip data, or a wrong checksum, means damage during the transfer.
-        let exit =
-            if error.kind() == ErrorKind::FileTooLarge { Exit::DataErr } else { Exit::TempFail };
-        Err(error).or_exit(exit).with_context(failed)
-    })?;
+    let content = if form.gzip {
+        let unpacked = unpack(&body, form, scratch(target)?).with_context(failed)?;
+        unpacked.or_else(|error| {
+            // Incomplete gzip data, or a wrong checksum, means damage during the transfer.
+            let is_too_large = error.kind() == ErrorKind::FileTooLarge;
+            let exit = if is_too_large { Exit::DataErr } else { Exit::TempFail };
+            Err(error).or_exit(exit).with_context(failed)
+        })?
+    } else {
+        body
+    };
     // If a response has no length, a closed connection may mean its end or an interruption. A complete
     // text ends with a newline.
-    let end = bytes
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .filter(|end| !form.mmdb && end + 1 < bytes.len());
-    if end.is_some_and(|end| Survey::of_csv(&bytes[..end]).is_ok()) {
+    if !form.mmdb && is_cut_off(&content).with_context(failed)? {
         return Err(Exit::TempFail.error("the last line has no newline: the download was cut off"))
             .with_context(failed);
     }
-    let candidate = Candidate::new(bytes, form)
-        .map_err(|flaw| Exit::DataErr.error(flaw))
-        .with_context(failed)?;
+    let mut candidate = Candidate::new(content, form, || scratch(target)).with_context(failed)?;
     candidate.install(kind, target).with_context(failed)?;
     log::info!(
         "{} has {} rows from {}",
@@ -182,18 +182,23 @@ async fn download(client: &Client, kind: Kind, url: &Url, target: &Path) -> anyh
         candidate.survey.rows,
         fetch::shown(url)
     );
-    Origin::new(url.as_str(), etag, last_modified, &candidate.bytes).store(target)
+    Origin::new(url.as_str(), etag, last_modified, &mut candidate.file)
+        .with_context(failed)
+        .or_exit(Exit::IoErr)?
+        .store(target)
 }
 
 /// Installs a local file.
 fn take(file: &Path, flags: &Flags, config: &Config) -> anyhow::Result<(Kind, PathBuf)> {
-    let bytes = read(file).map_err(Unusable::fatal)?;
+    let content = open(file).map_err(Unusable::fatal)?;
     let failed = || format!("{} is not installed", file.display());
     let form = Form::of(file);
-    let bytes = unpack(bytes, form).or_exit(Exit::DataErr).with_context(failed)?;
-    let candidate = Candidate::new(bytes, form)
-        .map_err(|flaw| Exit::DataErr.error(flaw))
-        .with_context(failed)?;
+    // The content decides the kind, and the kind decides the directory.
+    let scratch =
+        || tempfile::tempfile().context("making a temporary file").or_exit(Exit::CantCreat);
+    let content = unpack(&content, form, scratch()?).with_context(failed)?;
+    let content = content.or_exit(Exit::DataErr).with_context(failed)?;
+    let mut candidate = Candidate::new(content, form, scratch).with_context(failed)?;
     let none = || Exit::DataErr.error("it holds neither countries nor AS numbers");
     let kind = candidate.kind().ok_or_else(none).with_context(failed)?;
     let [ipv4, ipv6, ..] = &targets(flags, kind, config)[..] else { return Err(none()) };

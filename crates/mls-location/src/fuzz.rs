@@ -14,7 +14,8 @@ use crate::survey::Survey;
 /// A CSV database in the file `path`: the search in a file that can be loaded finds what the search
 /// in memory finds.
 pub fn csv(path: &Path, text: &[u8]) {
-    let survey = Survey::of_csv(text);
+    let file = std::fs::File::open(path).expect("the file of the text");
+    let survey = Survey::of_csv(&file, text.len() as u64);
     let Ok(mut csv) = Csv::open(path) else {
         assert!(survey.is_err(), "a database that was checked cannot be opened");
         return;

@@ -25,5 +25,5 @@ pub use databases::{Databases, Location};
 pub use installed::{Flags, ipv6_sibling};
 pub use kind::Kind;
 pub use mmdb::Mmdb;
-pub use search::{MAX_SIZE, Unusable, read};
-pub use survey::{Flaw, Survey, sort};
+pub use search::{MAX_ROW, MAX_SIZE, Unusable, open};
+pub use survey::{Survey, sort};

@@ -1,11 +1,11 @@
 //! A sorted CSV in memory, for many lookups.
 
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io;
 use std::ops;
 
 use crate::row::{Family, Fields};
-use crate::survey::{Flaw, Order, lines};
+use crate::survey::{Flaw, Order};
 
 /// The ranges and fields of a file. Its rows were checked to be sorted.
 #[derive(Debug)]
@@ -44,9 +44,6 @@ const INLINE: u8 = 0x80;
 /// An offset beyond the end of all fields: a gap.
 const GAP: FieldsRef = [0xff; 4];
 
-/// The number of bytes that are read at a time.
-const CHUNK: u64 = 1 << 18;
-
 impl Loaded {
     /// Reads `length` bytes of `file` from its beginning, and checks that they are sorted rows.
     ///
@@ -57,33 +54,20 @@ impl Loaded {
             Family::V4 => Ranges::V4(Vec::new()),
             Family::V6 => Ranges::V6(Vec::new()),
         };
-        let mut file = file;
-        // An earlier attempt to load may have failed in the middle.
-        file.rewind()?;
         let mut loaded = Self { family, ranges, heads: vec![0; HEADS + 1], fields: Vec::new() };
-        let (mut file, mut chunk, mut order) = (file.take(length), Vec::new(), Order::default());
+        let mut order = Order::default();
         // The start of the next row if there is no gap.
         let mut next = Some(0);
-        loop {
-            let read = file.by_ref().take(CHUNK).read_to_end(&mut chunk)?;
-            let end = if read == 0 { Some(chunk.len()) } else { memchr::memrchr(b'\n', &chunk) };
-            let Some(end) = end else { continue };
-            for line in lines(&chunk[..end]) {
-                let row = match order.row(line) {
-                    Ok(row) => row,
-                    Err(flaw) => return Ok(Err(flaw)),
-                };
-                if let Some(gap) = next.filter(|next| *next < row.start) {
-                    loaded.push(gap, GAP);
-                }
-                let fields_ref = loaded.fields_ref(row.fields);
-                loaded.push(row.start, fields_ref);
-                next = row.end.checked_add(1).filter(|next| *next <= family.last());
+        let rows = order.read(file, length, |row| {
+            if let Some(gap) = next.filter(|next| *next < row.start) {
+                loaded.push(gap, GAP);
             }
-            if read == 0 {
-                break;
-            }
-            chunk.drain(..=end);
+            let fields_ref = loaded.fields_ref(row.fields);
+            loaded.push(row.start, fields_ref);
+            next = row.end.checked_add(1).filter(|next| *next <= family.last());
+        })?;
+        if let Err(flaw) = rows {
+            return Ok(Err(flaw));
         }
         if let Some(gap) = next {
             loaded.push(gap, GAP);

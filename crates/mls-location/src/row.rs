@@ -52,6 +52,9 @@ pub(crate) fn number(ip: IpAddr) -> u128 {
     }
 }
 
+/// The number of `1.0.0.0`, the first public IPv4 address.
+const FIRST_PUBLIC_V4: u128 = 1 << 24;
+
 /// A range of addresses, including both ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Row<'a> {
@@ -63,6 +66,8 @@ pub(crate) struct Row<'a> {
     pub(crate) spelling: Spelling,
     /// The fields after the addresses.
     pub(crate) fields: Fields<'a>,
+    /// The length of the line in bytes, without its newline.
+    pub(crate) length: usize,
 }
 
 /// The fields of a row after its addresses.
@@ -79,7 +84,20 @@ impl<'a> Row<'a> {
             end,
             spelling,
             fields: Fields(rest),
+            length: line.len(),
         })
+    }
+
+    /// Whether the row can be in a file of this family. A number does not name its family. But an IPv6 file
+    /// has no range within `::100:0` to `::ffff:ffff`, which are the numbers of the public IPv4 addresses.
+    pub(crate) fn is_of(&self, family: Family) -> bool {
+        match (self.spelling, family) {
+            (Spelling::Text(of), family) => of == family,
+            (Spelling::Number, Family::V4) => self.end <= Family::V4.last(),
+            (Spelling::Number, Family::V6) => {
+                self.end > Family::V4.last() || self.start < FIRST_PUBLIC_V4
+            }
+        }
     }
 
     /// The first address of a line. The search needs no more.

@@ -15,10 +15,10 @@ use mls_state::regular;
 use crate::kind::Kind;
 use crate::loaded::Loaded;
 use crate::row::{Family, Fields, Row};
-use crate::survey::not_a_row;
+use crate::survey::{MIXED, not_a_row};
 
-/// The longest row in bytes. The rows of real databases are far shorter.
-pub(crate) const MAX_ROW: u64 = 64 * 1024;
+/// The longest row in bytes, with its newline. The rows of real databases are far shorter.
+pub const MAX_ROW: u64 = 64 * 1024;
 
 /// A range of at most this number of bytes is read row by row.
 const NEAR: u64 = 1024;
@@ -97,29 +97,25 @@ impl Csv {
     /// # Errors
     /// [`Unusable`] if it cannot be read or its last line is not a row.
     pub(crate) fn open(path: &Path) -> Result<Self, Unusable> {
-        let opened = regular::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
-        let (length, file) =
-            opened.map_err(|error| Unusable::Io { path: path.to_owned(), error })?;
+        let file = open(path)?;
+        let length = file.metadata().map(|metadata| metadata.len());
+        let length = length.map_err(|error| Unusable::Io { path: path.to_owned(), error })?;
         let disk = Disk { file, window: Vec::new() };
         let mut csv =
             Self { path: path.to_owned(), disk, length, family: Family::V4, loaded: None };
-        if length > MAX_SIZE {
-            return Err(csv.bad(&format!("it is larger than {MAX_SIZE} bytes")));
-        }
-        loop {
-            let tail = csv.get(csv.length.saturating_sub(NEAR)..csv.length)?;
-            let (all, rows) = (tail.len(), tail.trim_ascii_end().len());
-            csv.length -= (all - rows) as u64;
-            if rows > 0 || all == 0 {
-                break;
-            }
-        }
+        csv.length = trimmed(&csv.disk.file, length)
+            .map_err(|error| Unusable::Io { path: path.to_owned(), error })?;
         if csv.length == 0 {
             return Err(csv.bad("it is empty"));
         }
-        let last = csv.line_at(csv.length - 1)?;
+        let (first, last) = (csv.line_at(0)?, csv.line_at(csv.length - 1)?);
         let family = Row::parse(csv.get(last.clone())?).map(|row| Family::of_highest(row.end));
         csv.family = family.ok_or_else(|| csv.not_a_row(&last))?;
+        // In a sorted file, IPv4 comes before IPv6.
+        let family = csv.family;
+        if Row::parse(csv.get(first)?).is_some_and(|row| !row.is_of(family)) {
+            return Err(csv.bad(&format!("byte 0: {MIXED}")));
+        }
         Ok(csv)
     }
 
@@ -257,20 +253,45 @@ impl Csv {
     }
 }
 
+/// The length of the first `length` bytes of a file without white space at their end.
+pub(crate) fn trimmed(file: &File, mut length: u64) -> io::Result<u64> {
+    let mut tail = Vec::new();
+    loop {
+        let from = length.saturating_sub(NEAR);
+        tail.resize(usize::try_from(length - from).map_err(io::Error::other)?, 0);
+        file.read_exact_at(&mut tail, from)?;
+        let rows = tail.trim_ascii_end().len();
+        length = from + rows as u64;
+        if rows > 0 || length == 0 {
+            return Ok(length);
+        }
+    }
+}
+
+/// Opens a file of at most the largest size of a database.
+///
+/// # Errors
+/// [`Unusable`] if it cannot be opened or is larger.
+pub fn open(path: &Path) -> Result<File, Unusable> {
+    let opened = regular::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    match opened {
+        Ok((length, _)) if length > MAX_SIZE => Err(Unusable::Bad {
+            path: path.to_owned(),
+            what: format!("it is larger than {MAX_SIZE} bytes"),
+        }),
+        Ok((_, file)) => Ok(file),
+        Err(error) => Err(Unusable::Io { path: path.to_owned(), error }),
+    }
+}
+
 /// Reads a whole file of at most the largest size of a database.
 ///
 /// # Errors
 /// The file cannot be read, or it is larger.
-pub fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
     let mut bytes = Vec::new();
-    let file = regular::open(path).and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes));
-    file.map_err(|error| Unusable::Io { path: path.to_owned(), error })?;
-    if bytes.len() as u64 > MAX_SIZE {
-        return Err(Unusable::Bad {
-            path: path.to_owned(),
-            what: format!("it is larger than {MAX_SIZE} bytes"),
-        });
-    }
+    let read = open(path)?.take(MAX_SIZE).read_to_end(&mut bytes);
+    read.map_err(|error| Unusable::Io { path: path.to_owned(), error })?;
     Ok(bytes)
 }
 

@@ -1,10 +1,17 @@
 //! Reads a whole database, checks it, and counts what it holds.
 
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek, Write};
+use std::os::unix::fs::FileExt;
+
+use anyhow::Context;
+use mls_diag::{Exit, OrExit};
+
 use crate::database::Form;
 use crate::kind::Kind;
 use crate::mmdb;
-use crate::row::{Family, Row, Spelling};
-use crate::search::MAX_ROW;
+use crate::row::{Family, Row};
+use crate::search::{MAX_ROW, trimmed};
 
 /// What a database holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,35 +29,44 @@ pub struct Survey {
     pub sorted: bool,
 }
 
+/// What is wrong with a file of both families.
+pub(crate) const MIXED: &str = "IPv4 and IPv6 need a file each";
+
 /// What is wrong with a database, and where.
-pub type Flaw = String;
+pub(crate) type Flaw = String;
 
 impl Survey {
-    /// Surveys the content of a file in the given format.
+    /// Surveys a file in the given format.
     ///
     /// # Errors
-    /// What is wrong with the content.
-    pub fn of(bytes: &[u8], form: Form) -> Result<Self, Flaw> {
-        if form.mmdb { Self::of_mmdb(bytes) } else { Self::of_csv(bytes) }
+    /// Exit 65 if it is not valid, 74 if it cannot be read.
+    pub fn of(file: &File, form: Form) -> anyhow::Result<Self> {
+        let length = read(file.metadata())?.len();
+        if !form.mmdb {
+            return Self::of_csv(file, length);
+        }
+        // An MMDB file is a tree, so all of it has to be in memory.
+        let mut bytes = vec![0; usize::try_from(length)?];
+        read(file.read_exact_at(&mut bytes, 0))?;
+        Self::of_mmdb(&bytes).map_err(|flaw| Exit::DataErr.error(flaw))
     }
 
-    /// Surveys rows. They may be in any order, which `sorted` reports. Sorted rows must not
-    /// overlap.
+    /// Surveys rows, which are the first `length` bytes. They may be in any order, which `sorted`
+    /// reports. Sorted rows must not overlap.
     ///
     /// # Errors
-    /// What is wrong with the rows.
-    pub fn of_csv(text: &[u8]) -> Result<Self, Flaw> {
-        let text = text.trim_ascii_end();
-        if text.is_empty() {
-            return Err("it is empty".into());
-        }
+    /// Exit 65 if they are not valid, 74 if they cannot be read.
+    pub fn of_csv(file: &File, length: u64) -> anyhow::Result<Self> {
         let (mut survey, mut order) = (Self::default(), Order::default());
-        for line in lines(text) {
-            let row = order.row(line)?;
-            survey.count(row.fields.has_country(), row.fields.asn().is_some());
-        }
+        let rows = trimmed(file, length).and_then(|length| {
+            order.read(file, length, |row| {
+                survey.count(row.fields.has_country(), row.fields.asn().is_some());
+            })
+        });
+        let flaw = read(rows)?.err();
+        let family = flaw.map_or_else(|| order.family(), Err);
         survey.sorted = !order.unsorted;
-        match order.family()? {
+        match family.map_err(|flaw| Exit::DataErr.error(flaw))? {
             Family::V4 => survey.ipv4 = order.covered,
             Family::V6 => survey.ipv6 = order.covered,
         }
@@ -107,16 +123,53 @@ pub(crate) struct Order {
     highest: u128,
     /// Number of addresses that the rows cover.
     covered: u128,
-    /// Offset of a row that writes an address as text, for IPv4 and for IPv6.
-    spelled: [Option<usize>; 2],
+    /// Offset of a row that can only be IPv4, and of one that can only be IPv6.
+    only: [Option<usize>; 2],
 }
 
+/// The number of bytes that are read at a time.
+const CHUNK: u64 = 1 << 18;
+
 impl Order {
+    /// Reads the first `length` bytes of a file, and calls `each` for each row.
+    ///
+    /// # Errors
+    /// The errors of reading. The inner result says what is wrong with the rows.
+    pub(crate) fn read(
+        &mut self,
+        mut file: &File,
+        length: u64,
+        mut each: impl FnMut(&Row<'_>),
+    ) -> io::Result<Result<(), Flaw>> {
+        if length == 0 {
+            return Ok(Err("it is empty".into()));
+        }
+        file.rewind()?;
+        let (mut file, mut chunk) = (file.take(length), Vec::new());
+        loop {
+            let read = file.by_ref().take(CHUNK).read_to_end(&mut chunk)?;
+            let end = if read == 0 { Some(chunk.len()) } else { memchr::memrchr(b'\n', &chunk) };
+            // A longer line is refused, so it need not be read to its end.
+            let end = end.or((chunk.len() as u64 > MAX_ROW).then_some(chunk.len()));
+            let Some(end) = end else { continue };
+            for line in lines(&chunk[..end]) {
+                match self.row(line) {
+                    Ok(row) => each(&row),
+                    Err(flaw) => return Ok(Err(flaw)),
+                }
+            }
+            if read == 0 {
+                return Ok(Ok(()));
+            }
+            chunk.drain(..=end);
+        }
+    }
+
     /// Reads the row of the next line, which has no newline. While the rows are sorted, a row must
     /// not overlap the one before.
     pub(crate) fn row<'a>(&mut self, line: &'a [u8]) -> Result<Row<'a>, Flaw> {
         let offset = self.offset;
-        if line.len() as u64 > MAX_ROW {
+        if line.len() as u64 >= MAX_ROW {
             return Err(format!("byte {offset}: a line is longer than any row"));
         }
         let row = Row::parse(line).ok_or_else(|| format!("byte {offset}: {}", not_a_row(line)))?;
@@ -127,10 +180,11 @@ impl Order {
                 return Err(format!("byte {offset}: the range overlaps the one before it"));
             }
         }
-        match row.spelling {
-            Spelling::Number => {}
-            Spelling::Text(Family::V4) => self.spelled[0] = Some(offset),
-            Spelling::Text(Family::V6) => self.spelled[1] = Some(offset),
+        if !row.is_of(Family::V6) {
+            self.only[0] = Some(offset);
+        }
+        if !row.is_of(Family::V4) {
+            self.only[1] = Some(offset);
         }
         self.last = Some((row.start, row.end));
         self.highest = self.highest.max(row.end);
@@ -142,12 +196,9 @@ impl Order {
     /// The family of all rows, after the last.
     fn family(&self) -> Result<Family, Flaw> {
         let family = Family::of_highest(self.highest);
-        match (family, self.spelled) {
+        match (family, self.only) {
             (Family::V4, [_, None]) | (Family::V6, [None, _]) => Ok(family),
-            (_, [v4, v6]) => {
-                let offset = v4.or(v6).unwrap_or(0);
-                Err(format!("byte {offset}: IPv4 and IPv6 need a file each"))
-            }
+            (_, [v4, v6]) => Err(format!("byte {}: {MIXED}", v4.or(v6).unwrap_or(0))),
         }
     }
 
@@ -173,33 +224,81 @@ pub(crate) fn not_a_row(line: &[u8]) -> String {
     format!("{text:?} is not a row such as 16777216,16777471,AU")
 }
 
-/// Sorts the rows by their first addresses.
-#[must_use]
-pub fn sort(text: &[u8]) -> Vec<u8> {
-    let mut lines: Vec<_> =
-        lines(text.trim_ascii_end()).map(|line| (Row::start_of(line), line)).collect();
-    lines.sort_by_key(|(start, _)| *start);
-    lines.iter().flat_map(|(_, line)| line.iter().chain(b"\n")).copied().collect()
+/// The largest number of rows that are sorted. Their offsets need 32 bytes of memory each. Published files
+/// are sorted.
+const MAX_SORTED: usize = 1_000_000;
+
+/// Writes the rows of a valid file to `sorted`, ordered by their first addresses.
+///
+/// # Errors
+/// Exit 65 if there are more than a million rows, 74 if reading or writing fails.
+pub fn sort(file: &File, sorted: &File) -> anyhow::Result<()> {
+    let length = read(file.metadata().and_then(|metadata| trimmed(file, metadata.len())))?;
+    let (mut places, mut offset) = (Vec::new(), 0_u32);
+    let rows = Order::default().read(file, length, |row| {
+        let length = u32::try_from(row.length).unwrap_or(u32::MAX);
+        if places.len() <= MAX_SORTED {
+            places.push((row.start, offset, length));
+        }
+        offset = offset.saturating_add(length).saturating_add(1);
+    });
+    read(rows)?.map_err(|flaw| Exit::DataErr.error(flaw))?;
+    if places.len() > MAX_SORTED {
+        return Err(Exit::DataErr.error(format!(
+            "the rows are not sorted, and there are more than {MAX_SORTED}; sort them by their first addresses"
+        )));
+    }
+    places.sort_unstable();
+    let (mut out, mut line) = (BufWriter::new(sorted), Vec::new());
+    for (_, offset, length) in places {
+        line.resize(length as usize, 0);
+        read(file.read_exact_at(&mut line, offset.into()))?;
+        line.push(b'\n');
+        out.write_all(&line).context("writing sorted rows").or_exit(Exit::IoErr)?;
+    }
+    out.flush().context("writing sorted rows").or_exit(Exit::IoErr)
+}
+
+fn read<T>(read: io::Result<T>) -> anyhow::Result<T> {
+    read.context("reading").or_exit(Exit::IoErr)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn file(text: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(text).unwrap();
+        file
+    }
+
+    fn survey(text: &[u8]) -> anyhow::Result<Survey> {
+        Survey::of_csv(&file(text), text.len() as u64)
+    }
+
     fn flaw(text: &str) -> String {
-        Survey::of_csv(text.as_bytes()).unwrap_err()
+        survey(text.as_bytes()).unwrap_err().to_string()
+    }
+
+    fn sorted(text: &[u8]) -> Vec<u8> {
+        let (out, mut sorted) = (tempfile::tempfile().unwrap(), Vec::new());
+        sort(&file(text), &out).unwrap();
+        (&out).rewind().unwrap();
+        (&out).read_to_end(&mut sorted).unwrap();
+        sorted
     }
 
     #[test]
     fn a_survey_has_rows_coverage_kind_and_order() {
-        let survey = Survey::of_csv(b"10,19,FR\n30,39,-\n20,29,DE\n").unwrap();
-        assert_eq!((survey.rows, survey.ipv4, survey.ipv6, survey.sorted), (3, 30, 0, false));
-        assert!(survey.is(Kind::Country) && !survey.is(Kind::System));
-        let survey = Survey::of_csv(b"2a00::,2a00::ff,64500,x\n2a01::,2a01::,0,none").unwrap();
-        assert_eq!((survey.rows, survey.ipv4, survey.ipv6, survey.sorted), (2, 0, 257, true));
-        assert!(survey.is(Kind::System) && !survey.is(Kind::Country));
+        let found = survey(b"10,19,FR\n30,39,-\n20,29,DE\n").unwrap();
+        assert_eq!((found.rows, found.ipv4, found.ipv6, found.sorted), (3, 30, 0, false));
+        assert!(found.is(Kind::Country) && !found.is(Kind::System));
+        let found = survey(b"2a00::,2a00::ff,64500,x\n2a01::,2a01::,0,none").unwrap();
+        assert_eq!((found.rows, found.ipv4, found.ipv6, found.sorted), (2, 0, 257, true));
+        assert!(found.is(Kind::System) && !found.is(Kind::Country));
         let all = format!("0,{},ZZ", u128::MAX);
-        assert_eq!(Survey::of_csv(all.as_bytes()).unwrap().ipv6, u128::MAX);
+        assert_eq!(survey(all.as_bytes()).unwrap().ipv6, u128::MAX);
     }
 
     #[test]
@@ -217,15 +316,22 @@ mod tests {
             flaw("1.0.0.0,1.0.0.1,FR\n2a00::,2a00::1,FR"),
             "byte 0: IPv4 and IPv6 need a file each"
         );
+        assert_eq!(
+            flaw(&format!("16777216,16777471,AU\n{},{},DE\n", 42_u128 << 120, 43_u128 << 120)),
+            "byte 0: IPv4 and IPv6 need a file each"
+        );
+        let row = |length: usize| format!("1,2,FR,{}\n3,4,FR", "x".repeat(length - 7));
+        assert_eq!(survey(row(65_535).as_bytes()).unwrap().rows, 2);
+        assert_eq!(flaw(&row(65_536)), "byte 0: a line is longer than any row");
+        let long = "x".repeat(1 << 20);
+        assert_eq!(flaw(&format!("1,2,FR\n{long}")), "byte 7: a line is longer than any row");
     }
 
     #[test]
     fn sorting_keeps_the_rows_and_reveals_overlaps() {
-        assert_eq!(sort(b"30,39,FR\r\n10,19,FR\n20,29,FR"), b"10,19,FR\n20,29,FR\n30,39,FR\r\n");
-        let sorted = sort(b"30,39,FR\n10,30,FR\n");
-        assert_eq!(
-            Survey::of_csv(&sorted).unwrap_err(),
-            "byte 9: the range overlaps the one before it"
-        );
+        assert_eq!(sorted(b"30,39,FR\r\n10,19,FR\n20,29,FR"), b"10,19,FR\n20,29,FR\n30,39,FR\r\n");
+        let rows = sorted(b"30,39,FR\n10,30,FR\n");
+        let flaw = survey(&rows).unwrap_err().to_string();
+        assert_eq!(flaw, "byte 9: the range overlaps the one before it");
     }
 }

@@ -1,0 +1,183 @@
+//! Hostile HTTP and DNS servers: they cannot make mls-ipdb and mls-enrich use much memory or wait for
+//! ever, and nothing wrong is installed or recorded.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use mls_tests::hostile::{Attacked, MAX_RESIDENT, attacked, endless, serve};
+
+/// Fetches a country database, which is not to be installed.
+fn update(
+    path: &str,
+    play: impl Fn(TcpStream) -> std::io::Result<()> + Send + 'static,
+) -> Attacked {
+    let port = serve(play);
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("http://127.0.0.1:{port}/{path}");
+    let mut command = Command::new(mls_tests::tools().join("mls-ipdb"));
+    command.args(["update", "--timeout", "1", "--country-db-url", &url, "--data-dir"]);
+    command.arg(dir.path()).args(["--asn-db-url", &url]).env("NO_PROXY", "*");
+    let attacked = attacked(&mut command);
+    assert!(attacked.peak > 0 && attacked.peak < MAX_RESIDENT, "{attacked:?}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "{attacked:?}");
+    attacked
+}
+
+/// Reads a request.
+fn request(stream: &TcpStream) -> std::io::Result<()> {
+    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
+    Ok(())
+}
+
+/// Answers with a body that has no length, so that it ends when the connection does.
+fn answer(mut stream: TcpStream, body: &[u8], times: usize) -> std::io::Result<()> {
+    request(&stream)?;
+    stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
+    (0..times).try_for_each(|_| stream.write_all(body))
+}
+
+#[test]
+fn endless_download_is_refused_and_not_held() {
+    let rows = "1,2,FR\n".repeat(10_000).into_bytes();
+    let attacked = update("endless", move |stream| answer(stream, &rows, usize::MAX));
+    assert_eq!(attacked.code, Some(65), "{attacked:?}");
+    assert!(attacked.said.contains("it is larger than 134217728 bytes"), "{attacked:?}");
+}
+
+#[test]
+fn large_download_of_many_unsorted_rows_or_one_line_is_refused_and_not_held() {
+    let falling: String =
+        (0..10_000_u32).rev().map(|n| format!("{},{0},FR\n", 20_000_000 + n)).collect();
+    let falling = falling.into_bytes();
+    let attacked = update("unsorted", move |stream| answer(stream, &falling, 400));
+    assert_eq!(attacked.code, Some(65), "{attacked:?}");
+    assert!(attacked.said.contains("the rows are not sorted"), "{attacked:?}");
+    let attacked = update("line", |stream| answer(stream, &[b'1'; 65_536], 1500));
+    assert_eq!(attacked.code, Some(65), "{attacked:?}");
+    assert!(attacked.said.contains("a line is longer than any row"), "{attacked:?}");
+}
+
+#[test]
+fn small_file_that_unpacks_to_a_huge_one_is_refused_and_not_held() {
+    let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
+    for _ in 0..200 {
+        bomb.write_all(&b"1,2,FR\n".repeat(150_000)).unwrap();
+    }
+    let bomb = bomb.finish().unwrap();
+    let attacked = update("bomb.gz", move |stream| answer(stream, &bomb, 1));
+    assert_eq!(attacked.code, Some(65), "{attacked:?}");
+    assert!(attacked.said.contains("it unpacks to more than"), "{attacked:?}");
+}
+
+#[test]
+fn endless_headers_slow_answers_and_injected_answers_are_temporary_failures() {
+    let line = b"X: y\r\n".repeat(10_000);
+    let headers = update("headers", move |mut stream| {
+        request(&stream)?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\n")?;
+        endless(stream, &line)
+    });
+    let long = update("header", |mut stream| {
+        request(&stream)?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nX: ")?;
+        endless(stream, &[b'x'; 65_536])
+    });
+    let silent = update("silent", |mut stream| {
+        request(&stream)?;
+        stream.write_all(b"HTTP/1.1 200")?;
+        stream.read(&mut [0]).map(drop)
+    });
+    // Before any request, and of another protocol.
+    let early = update("early", |stream| endless(stream, b"220 mail.example.com\r\n"));
+    for attacked in [headers, long, silent, early] {
+        assert_eq!(attacked.code, Some(75), "{attacked:?}");
+        assert!(attacked.said.contains("downloading"), "{attacked:?}");
+    }
+}
+
+/// Looks one address up at a DNS server that says over UDP that its answer is cut, and does `play` over TCP.
+fn enrich(
+    answer: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static,
+    play: impl Fn(TcpStream) -> std::io::Result<()> + Send + 'static,
+) -> Attacked {
+    let (socket, listener) = loop {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        if let Ok(listener) = TcpListener::bind(socket.local_addr().unwrap()) {
+            break (socket, listener);
+        }
+    };
+    let address = socket.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let mut query = [0; 4096];
+        while let Ok((length, from)) = socket.recv_from(&mut query) {
+            for reply in answer(&query[..length]) {
+                let _ = socket.send_to(&reply, from);
+            }
+        }
+    });
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let _ = play(stream.unwrap());
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let records = dir.path().join("records");
+    let record = br#"{"v":1,"type":"auth","date":"2026-06-01T00:00:45Z","outcome":"failure","ip":"192.0.2.1"}"#;
+    std::fs::File::create(&records).unwrap().write_all(&[&record[..], b"\n"].concat()).unwrap();
+    for (name, row) in [("country.csv", "9,9,FR\n"), ("asn.csv", "9,9,64500,Example\n")] {
+        std::fs::File::create(dir.path().join(name)).unwrap().write_all(row.as_bytes()).unwrap();
+    }
+    let attacked = attacked(&mut enrichment(&address, dir.path(), &records));
+    assert_eq!(attacked.code, Some(0), "{attacked:?}");
+    assert!(attacked.peak > 0 && attacked.peak < MAX_RESIDENT, "{attacked:?}");
+    attacked
+}
+
+fn enrichment(address: &str, databases: &Path, records: &Path) -> Command {
+    let mut command = Command::new(mls_tests::tools().join("mls-enrich"));
+    command.args(["--dns-private", "--dns-server", address]);
+    command.arg("--country-db").arg(databases.join("country.csv"));
+    command.arg("--asn-db").arg(databases.join("asn.csv"));
+    command.stdin(std::fs::File::open(records).unwrap()).stderr(Stdio::piped());
+    command
+}
+
+/// The header of an answer to `query`, with these flags and this number of answers, and the question.
+fn dns_answer(query: &[u8], flags: [u8; 2], answers: u16) -> Vec<u8> {
+    let rest = query.len().saturating_sub(12);
+    // Without the additional record (EDNS) of the query: name, type and class end 5 bytes after the last label.
+    let end = query[12..].iter().position(|byte| *byte == 0).map_or(rest, |end| end + 5);
+    let head = [&query[..2], &flags, &[0, 1], &answers.to_be_bytes(), &[0; 4]].concat();
+    [&head[..], &query[12..12 + end]].concat()
+}
+
+#[test]
+fn hostile_dns_servers_cost_no_memory_and_end_the_lookup() {
+    let cut = |query: &[u8]| vec![dns_answer(query, [0x86, 0x80], 0)];
+    // The largest message again and again, a message that stops in the middle, one byte a time, none.
+    let message = [&[0xff, 0xff][..], &[b'x'; 65_535]].concat();
+    enrich(cut, move |stream| endless(stream, &message));
+    enrich(cut, |mut stream| stream.write_all(&[0xff, 0xff, 1, 2, 3]));
+    enrich(cut, |mut stream| {
+        loop {
+            stream.write_all(&[0xff])?;
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    });
+    enrich(cut, |mut stream| stream.read_to_end(&mut Vec::new()).map(drop));
+    // Over UDP: a flood of answers with a wrong identifier, noise, and more answers than there are.
+    let flood = |query: &[u8]| {
+        let mut wrong = dns_answer(query, [0x84, 0x80], 0);
+        wrong[0] ^= 0xff;
+        vec![wrong; 1000]
+    };
+    enrich(flood, |_| Ok(()));
+    enrich(|query| vec![[&query[..2], &[0xff; 60_000]].concat(); 10], |_| Ok(()));
+    enrich(|query| vec![dns_answer(query, [0x84, 0x80], u16::MAX)], |_| Ok(()));
+}
