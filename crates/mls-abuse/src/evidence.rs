@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use anyhow::Context;
@@ -123,14 +123,15 @@ impl Evidence {
                 path.display()
             )));
         }
+        self.read_lines(log, network).with_context(reading).or_exit(Exit::IoErr)
+    }
+
+    /// Adds such lines. A long line counts as several.
+    pub(crate) fn read_lines(&mut self, mut log: impl BufRead, network: IpNet) -> io::Result<()> {
         let mut line = Vec::new();
         loop {
             line.clear();
-            let length = (&mut log)
-                .take(MAX_LINE as u64)
-                .read_until(b'\n', &mut line)
-                .with_context(reading)
-                .or_exit(Exit::IoErr)?;
+            let length = (&mut log).take(MAX_LINE as u64).read_until(b'\n', &mut line)?;
             if length == 0 {
                 return Ok(());
             }

@@ -22,6 +22,10 @@
 //! mls-tail mail.log | mls-parse | mls-enrich | mls-abuse 192.0.2.1 --reporter 'Example Ltd <abuse@example.org>'
 //! ```
 
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
+
 mod args;
 mod evidence;
 mod reporter;
@@ -34,12 +38,12 @@ use std::path::Path;
 use anyhow::Context;
 use mls_config::Config;
 use mls_diag::{Exit, count, summary};
+use mls_state::regular;
 use mls_stream::ndjson::{Reader, Writer};
 
 pub use args::Args;
 use args::Form;
 use evidence::Evidence;
-use mls_state::regular;
 
 /// Runs the tool.
 ///

@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, reason = "a broken promise must stop the run")]
 
+use std::path::Path;
+
 use clap::ValueEnum;
 use mls_event::Record;
 
@@ -33,6 +35,22 @@ pub fn alerts(text: &[u8]) {
         }
     }
     assert_usable(offenders);
+}
+
+/// Rows or records of logins: a file that is read while it grows gives what reading it once gives.
+pub fn logins(text: &[u8]) {
+    let path = Path::new("any");
+    let read = |logins: &mut Logins, from: u64, to: usize| {
+        let start = usize::try_from(from).expect("an offset");
+        logins.read_lines(&text[start..to], from, NOW, path).expect("bytes in memory")
+    };
+    let mut once = Logins::none();
+    let end = read(&mut once, 0, text.len());
+    assert!(end <= text.len() as u64);
+    let mut twice = Logins::none();
+    let half = read(&mut twice, 0, text.len() / 2);
+    assert_eq!(read(&mut twice, half, text.len()), end);
+    assert!(once.seen == twice.seen, "{:?} {:?}", once.seen, twice.seen);
 }
 
 /// A state file.

@@ -39,7 +39,7 @@ pub(crate) struct Logins {
     zone: Zone,
     /// The inode of the file that was read, and the number of bytes that were read.
     read: Option<(u64, u64)>,
-    seen: HashMap<IpAddr, AddressLogins, RandomState>,
+    pub(crate) seen: HashMap<IpAddr, AddressLogins, RandomState>,
     is_missing: bool,
     is_full: bool,
 }
@@ -134,7 +134,7 @@ impl Logins {
     }
 
     /// Reads whole lines from offset `start` on. Returns the end of the last whole line.
-    fn read_lines(
+    pub(crate) fn read_lines(
         &mut self,
         content: impl Read,
         start: u64,

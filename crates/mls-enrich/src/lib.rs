@@ -32,6 +32,10 @@
 //! mls-tail mail.log | mls-parse | mls-enrich | mls-csv --append maillogsentinel.csv
 //! ```
 
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
+
 mod answer;
 mod args;
 mod budget;

@@ -40,10 +40,12 @@ const fn target(name: &'static str, run: fn(&[u8])) -> Target {
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
+    target("abuse", mls_abuse::fuzz::report),
     target("alert", mls_mail::fuzz::alert),
     target("anonymize", log::anonymize),
     target("anonymize_verify", log::verify),
     target("block_alerts", mls_block::fuzz::alerts),
+    target("block_logins", mls_block::fuzz::logins),
     target("block_state", mls_block::fuzz::state),
     target("clock", log::clock),
     // A few bytes can stand for 64 KiB, which are decompressed twice.
@@ -56,6 +58,7 @@ pub const TARGETS: &[Target] = &[
     target("csv_row", csv::row),
     target("cursor", mls_tail::fuzz::cursor),
     target("cursor_file", state::cursor_file),
+    target("dns_answer", mls_enrich::fuzz::dns_answer),
     target("envelope", log::envelope),
     target("frames", record::frames),
     // A loaded database has a table of 65,536 places, however few its rows are.

@@ -1,0 +1,31 @@
+//! What must hold for any bytes, for `tests/fuzz`. Each function panics if it does not.
+
+#![expect(clippy::expect_used, reason = "a broken promise must stop the run")]
+
+use std::io::Cursor;
+
+use ipnet::IpNet;
+use mls_config::zone::Zone;
+use mls_stream::ndjson::Reader;
+
+use crate::evidence::Evidence;
+use crate::{text, xarf};
+
+/// Records or rows, which are also read as a log: reports hold no control characters, and as many addresses as
+/// they may.
+pub fn report(bytes: &[u8]) {
+    let network: IpNet = "192.0.2.0/24".parse().expect("a network");
+    let reporter = "Example Ltd <abuse@example.org>".parse().expect("a reporter");
+    let reader = Reader::new(Box::new(Cursor::new(bytes.to_vec())), "any".to_owned());
+    let Ok(mut evidence) = Evidence::read(reader, network, Zone::default()) else { return };
+    evidence.read_lines(bytes, network).expect("bytes in memory");
+    let subject = text::subject(network);
+    let report = text::render(&evidence, &subject, &reporter);
+    assert!(report.chars().all(|c| c == '\n' || !c.is_control()), "{report:?}");
+    if let Some(report) = xarf::render(&evidence, &subject, &reporter) {
+        assert_eq!(report["source_identifier"], subject.as_str());
+    }
+    for address in evidence.addresses.keys() {
+        assert!(network.contains(&address.parse::<std::net::IpAddr>().expect("an address")));
+    }
+}

@@ -1,0 +1,19 @@
+//! What must hold for any bytes, for `tests/fuzz`. Each function panics if it does not.
+
+use hickory_resolver::proto::op::Message;
+use hickory_resolver::proto::rr::Name;
+
+use crate::hostname::hostname;
+
+/// An answer of a DNS server: the name in it is short and printable.
+pub fn dns_answer(bytes: &[u8]) {
+    let Ok(message) = Message::from_vec(bytes) else { return };
+    let mut asked = vec![Name::root()];
+    asked.extend(message.answers.iter().map(|record| record.name.clone()));
+    for asked in asked {
+        if let Some(name) = hostname(&asked, &message.answers) {
+            assert!((1..=253).contains(&name.len()), "{name:?}");
+            assert!(!name.contains(char::is_control), "{name:?}");
+        }
+    }
+}
