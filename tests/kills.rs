@@ -1,5 +1,5 @@
 //! Every pipeline that a unit runs is killed at random moments, while the log and the CSV are rotated,
-//! the log's directory moves and the clock jumps. At the end everything is counted exactly once.
+//! their directories move and the clock jumps. At the end everything is counted exactly once.
 //!
 //! The pipelines are read from the units. `MLS_ROUNDS` is the number of kills, by default few:
 //! `scripts/test --full` runs hundreds.
@@ -167,7 +167,7 @@ impl History {
         script.replace("maillogsentinel --", &format!("{clock} maillogsentinel --"))
     }
 
-    /// Rotates the log, or writes to a rotated log, or compresses it, or moves the directory.
+    /// Rotates the log, or writes to a rotated log, or compresses it, or moves a directory.
     fn happen(&mut self, random: &mut Random) {
         match random.below(10) {
             0 | 1 => {
@@ -195,10 +195,11 @@ impl History {
             )),
             5 => {
                 self.wait();
-                let (from, to) = (self.moved, self.moved + 1);
-                self.service
-                    .succeed(&format!("cp -a log{from} log{to}; ln -sfn log{to} log; rm -r log{from}"));
-                self.moved = to;
+                self.moved += 1;
+                self.service.succeed(&format!(
+                    "old=$(readlink log); cp -a $old log{0}; ln -sfn log{0} log; rm -r $old",
+                    self.moved
+                ));
             }
             6 => {
                 self.rotated += 1;
@@ -206,6 +207,16 @@ impl History {
                     "[ ! -e data/F ] || mls-csv --append data/F --cursor-file data/state/state.offset \
                      --rotate-to data/F-$(date --date='{} days' +%Y%m%d)",
                     10 + self.rotated
+                ));
+            }
+            7 => {
+                // To another disk, behind a symbolic link.
+                self.wait();
+                self.moved += 1;
+                self.service.succeed(&format!(
+                    "cp -a data/. data{0}; old=$(readlink data || :); rm -r data; ln -s data{0} data; \
+                     [ -z \"$old\" ] || rm -r \"$old\"",
+                    self.moved
                 ));
             }
             _ => {}
