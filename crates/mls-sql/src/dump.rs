@@ -145,10 +145,12 @@ impl Query {
             let name = mapping.column(field).map(|name| dialect.name(name));
             name.with_context(|| format!("the mapping has no column for {}", field.name()))
         };
-        let time = column(Field::Csv(Column::Date))?;
+        // Without the table, PostgreSQL would order by the text of the selected column.
+        let of_table = |name: &str| format!("{}.{name}", dialect.name(table.name()));
+        let time = of_table(&column(Field::Csv(Column::Date))?);
         let id = mapping.columns.iter().find(|c| c.field.is_none() && c.name != LOADED_BY);
         let id = id.context("the mapping has no column that the database fills, such as id")?;
-        let id = dialect.name(&id.name);
+        let id = of_table(&dialect.name(&id.name));
         let mut conditions = Vec::new();
         for (limit, operator) in [(&filter.since, ">="), (&filter.until, "<")] {
             if let Some(limit) = limit {
