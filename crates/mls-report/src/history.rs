@@ -1,6 +1,7 @@
 //! For each address: its attempts in the period, the days on which it tried, its country and its
 //! autonomous system.
 
+use std::io::{self, Read};
 use std::num::NonZeroU32;
 
 use chrono::{Days, NaiveDate};
@@ -8,7 +9,7 @@ use mls_attempts::Attempt;
 
 use crate::counter::{Count, Counter};
 use crate::table::Table;
-use crate::tally::{join, values};
+use crate::tally::{JOINT, join, values};
 
 /// Number of days, the last day of the period included. Each is one bit of [`Past`].
 pub(crate) const DAYS: usize = 30;
@@ -17,13 +18,13 @@ pub(crate) const DAYS: usize = 30;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Past {
     /// Attempts in the period.
-    inside: u64,
+    pub(crate) inside: u64,
     /// Attempts in the last [`DAYS`] days.
     pub(crate) attempts: u32,
     /// The days with attempts: bit 0 is the last day, bit 1 the day before.
     days: u32,
     /// The offset of its origin in [`History::origins`], plus one.
-    origin: Option<NonZeroU32>,
+    pub(crate) origin: Option<NonZeroU32>,
 }
 
 impl Past {
@@ -34,12 +35,28 @@ impl Past {
 }
 
 impl Count for Past {
-    fn count(&self) -> u64 {
-        self.inside
+    fn merge(&mut self, later: &Self) {
+        self.inside = self.inside.saturating_add(later.inside);
+        self.attempts = self.attempts.saturating_add(later.attempts);
+        self.days |= later.days;
+        self.origin = self.origin.or(later.origin);
     }
 
-    fn lower(&mut self, by: u64) {
-        self.inside.lower(by);
+    fn write(&self, out: &mut Vec<u8>) {
+        self.inside.write(out);
+        for number in [self.attempts, self.days, self.origin.map_or(0, NonZeroU32::get)] {
+            out.extend(number.to_le_bytes());
+        }
+    }
+
+    fn read(input: &mut impl Read) -> io::Result<Self> {
+        let inside = u64::read(input)?;
+        let mut number = || {
+            let mut bytes = [0; 4];
+            input.read_exact(&mut bytes).map(|()| u32::from_le_bytes(bytes))
+        };
+        let (attempts, days, origin) = (number()?, number()?, NonZeroU32::new(number()?));
+        Ok(Self { inside, attempts, days, origin })
     }
 }
 
@@ -51,9 +68,7 @@ pub(crate) struct Origin<'a> {
     pub(crate) aso: Option<&'a str>,
 }
 
-/// The addresses and attempts of the last [`DAYS`] days. If there are too many addresses, addresses without
-/// attempts in the period are removed first. So the list of slow attackers becomes incomplete before the
-/// lists of the period become inexact.
+/// Addresses by server, and the last [`DAYS`] days.
 #[derive(Debug)]
 pub(crate) struct History {
     /// The days as `YYYY-MM-DD`, the last day first.
@@ -61,10 +76,12 @@ pub(crate) struct History {
     /// The index of the day of the last row. Most rows have the same day as the row before.
     last: usize,
     attempts: [u64; DAYS],
+    /// By address and number of the server, as [keys](address_key).
     pub(crate) addresses: Counter<Past>,
-    /// Each combination of country and autonomous system once, as a joined key.
-    origins: Table<()>,
+    /// Each combination of country and autonomous system once, as joined keys.
+    pub(crate) origins: Table<()>,
     joined: String,
+    origin: String,
 }
 
 impl History {
@@ -80,19 +97,22 @@ impl History {
             addresses: Counter::new(110_000, 5 << 20),
             origins: Table::new(20_000, 2 << 20),
             joined: String::new(),
+            origin: String::new(),
         }
     }
 
-    /// Counts an attempt. `inside` says whether it is in the period.
-    pub(crate) fn add(&mut self, attempt: &Attempt<'_>, inside: bool) {
+    /// Counts an attempt of a server. `inside` says whether it is in the period.
+    pub(crate) fn add(&mut self, attempt: &Attempt<'_>, server: usize, inside: bool) {
         let n = attempt.attempts;
         let day = self.find(&attempt.date[..10]);
         if let Some(day) = day {
             self.attempts[day] += n;
         }
         let Some(ip) = attempt.ip.filter(|_| inside || day.is_some()) else { return };
-        let Self { addresses, origins, joined, .. } = self;
-        addresses.update(ip, inside, |past| {
+        let Self { addresses, origins, joined, origin, .. } = self;
+        joined.clear();
+        address_key(joined, ip, server);
+        addresses.update(joined, |past| {
             if inside {
                 past.inside += n;
             }
@@ -101,20 +121,12 @@ impl History {
                 past.attempts = past.attempts.saturating_add(u32::try_from(n).unwrap_or(u32::MAX));
             }
             if past.origin.is_none() && (attempt.country_code.is_some() || attempt.asn.is_some()) {
-                joined.clear();
-                join(joined, [attempt.country_code, attempt.asn, attempt.aso]);
-                let offset = origins.intern(joined, ());
+                origin.clear();
+                join(origin, [attempt.country_code, attempt.asn, attempt.aso]);
+                let offset = origins.intern(origin, ());
                 past.origin = offset.and_then(|offset| NonZeroU32::new(offset + 1));
             }
         });
-    }
-
-    /// Returns the country and autonomous system of an address.
-    pub(crate) fn origin(&self, ip: &str) -> Origin<'_> {
-        let past = self.addresses.get(ip);
-        let Some(origin) = past.and_then(|past| past.origin) else { return Origin::default() };
-        let [country_code, asn, aso, _] = values(self.origins.text_from(origin.get() - 1));
-        Origin { country_code, asn, aso }
     }
 
     /// Returns the index of the day; `None` if it is not one of the last [`DAYS`] days.
@@ -129,18 +141,56 @@ impl History {
         Some(self.last)
     }
 
+    /// Returns all that was counted by address; nothing is left here.
+    pub(crate) fn take_addresses(&mut self) -> Counter<Past> {
+        std::mem::replace(&mut self.addresses, Counter::new(0, 0))
+    }
+
     /// Returns the days and their attempts, the first day first.
     pub(crate) fn by_day(&self) -> impl Iterator<Item = (&str, u64)> {
         self.names.iter().map(String::as_str).zip(self.attempts).rev()
     }
 }
 
+/// Where an address is, by the offset of its origin plus one.
+pub(crate) fn origin(origins: &Table<()>, offset: Option<NonZeroU32>) -> Origin<'_> {
+    let Some(offset) = offset else { return Origin::default() };
+    let [country_code, asn, aso, _] = values(origins.text_from(offset.get() - 1));
+    Origin { country_code, asn, aso }
+}
+
+/// The number of a server as a character comes after all characters that end a part of a key.
+const FIRST_SERVER: u32 = 0x100;
+
+/// Appends the key of an address on a server.
+fn address_key(key: &mut String, ip: &str, server: usize) {
+    key.push_str(ip);
+    key.push(char::from(JOINT));
+    let number = u32::try_from(server).ok().and_then(|number| FIRST_SERVER.checked_add(number));
+    key.push(number.and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER));
+}
+
+/// The address and the number of the server of a key.
+pub(crate) fn address_and_server(key: &str) -> (&str, usize) {
+    let (ip, server) = key.rsplit_once(char::from(JOINT)).unwrap_or((key, ""));
+    let number = server.chars().next().map_or(0, |c| u32::from(c).saturating_sub(FIRST_SERVER));
+    (ip, usize::try_from(number).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
-    fn of(history: &History, ip: &str) -> Option<Past> {
-        history.addresses.values().find(|(name, _)| *name == ip).map(|(_, past)| *past)
+    /// All addresses, of all servers together.
+    fn addresses(counter: Counter<Past>) -> HashMap<String, Past> {
+        let mut addresses: HashMap<String, Past> = HashMap::new();
+        let add = |key: &str, past: &Past| {
+            addresses.entry(address_and_server(key).0.to_owned()).or_default().merge(past);
+        };
+        counter.for_each(add).unwrap();
+        addresses
     }
 
     fn attempt<'a>(date: &'a str, ip: &'a str, attempts: u64) -> Attempt<'a> {
@@ -165,22 +215,26 @@ mod tests {
     #[test]
     fn days_are_counted_once_in_any_order_and_only_those_in_the_window() {
         let mut history = History::until("2026-03-02".parse().unwrap());
-        for date in [
+        for (n, date) in [
             "2026-03-02 10:00",
             "2026-02-28 23:59",
             "2026-03-02 11:00",
             "2026-02-01 00:00",
             "2026-01-31 23:59",
-        ] {
-            history.add(&attempt(date, "192.0.2.1", 2), date > "2026-03-02");
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            history.add(&attempt(date, "192.0.2.1", 2), n, date > "2026-03-02");
         }
-        history.add(&attempt("2026-03-03 00:00", "192.0.2.1", 1), false);
-        history.add(&attempt("2026-03-01 00:00", "192.0.2.2", 1), false);
-        let past = of(&history, "192.0.2.1").unwrap();
-        assert_eq!((past.days(), past.attempts, past.count()), (3, 8, 4));
-        assert_eq!(of(&history, "192.0.2.2"), None);
-        let origin = Origin { country_code: Some("CN"), asn: Some("4837"), aso: None };
-        assert_eq!(history.origin("192.0.2.1"), origin);
+        history.add(&attempt("2026-03-03 00:00", "192.0.2.1", 1), 0, false);
+        history.add(&attempt("2026-03-01 00:00", "192.0.2.2", 1), 0, false);
+        let found = addresses(history.take_addresses());
+        let past = found["192.0.2.1"];
+        assert_eq!((past.days(), past.attempts, past.inside), (3, 8, 4));
+        assert_eq!(found["192.0.2.2"].inside, 0);
+        let of = Origin { country_code: Some("CN"), asn: Some("4837"), aso: None };
+        assert_eq!(origin(&history.origins, past.origin), of);
         let days: Vec<_> = history.by_day().collect();
         assert_eq!(
             (days[0], days[27], days[28]),

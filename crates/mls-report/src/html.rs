@@ -5,8 +5,6 @@
 //! they remove or ignore SVG, grids and scripts. Names that clients chose are escaped, and isolated in
 //! `<bdi>`, so that they cannot change the direction of the text around them.
 
-use std::fmt::Display;
-
 use askama::Template;
 use mls_event::country_name;
 
@@ -154,12 +152,11 @@ fn in_lines(cards: impl Iterator<Item = Card>) -> Vec<Vec<Card>> {
 }
 
 fn figures(report: &Report) -> Vec<Figure> {
-    let counted = |name, distinct: usize, exact: bool, new: Option<usize>| Figure {
+    let counted = |name, distinct: usize, new: Option<usize>| Figure {
         name,
-        value: bound(thousands(distinct as u64), exact),
-        remark: new.map_or_else(String::new, |new| {
-            format!("{} never seen before", bound(thousands(new as u64), exact))
-        }),
+        value: thousands(distinct as u64),
+        remark: new
+            .map_or_else(String::new, |new| format!("{} never seen before", thousands(new as u64))),
     };
     let new = report.new.as_ref();
     let remark = match (report.usual_attempts, report.previous_attempts) {
@@ -169,27 +166,12 @@ fn figures(report: &Report) -> Vec<Figure> {
     };
     let (addresses, users, countries) = (&report.addresses, &report.users, &report.countries);
     let figures = [
-        counted(
-            "Addresses",
-            addresses.distinct,
-            addresses.exact,
-            new.map(|new| new.addresses.distinct),
-        ),
-        counted("User names", users.distinct, users.exact, new.map(|new| new.users.distinct)),
-        counted(
-            "Countries",
-            countries.distinct,
-            countries.exact,
-            new.map(|new| new.countries.distinct),
-        ),
+        counted("Addresses", addresses.distinct, new.map(|new| new.addresses.distinct)),
+        counted("User names", users.distinct, new.map(|new| new.users.distinct)),
+        counted("Countries", countries.distinct, new.map(|new| new.countries.distinct)),
     ];
     let attempts = Figure { name: "Attempts", value: thousands(report.attempts), remark };
     [attempts].into_iter().chain(figures).collect()
-}
-
-/// `5`; `≥ 5` if it may be more.
-fn bound(n: impl Display, exact: bool) -> String {
-    format!("{}{n}", if exact { "" } else { "≥ " })
 }
 
 fn card(section: Section, medium: Medium) -> Card {
@@ -248,12 +230,12 @@ fn scaled(n: u64, most: u64, whole: u64) -> u64 {
 
 /// The number of attempts becomes the last column, and the bar.
 fn show_table(table: sections::Table, medium: Medium) -> Table {
-    let sections::Table { columns, rows, is_exact, unknown, is_wide, has_bars, commands } = table;
+    let sections::Table { columns, rows, unknown, is_wide, has_bars, commands } = table;
     let most = rows.iter().map(|row| row.attempts).max().unwrap_or_default();
     let shown: Vec<_> = (rows.iter())
         .map(|row| {
             let cells = columns.iter().zip(&row.cells).map(|(column, cell)| show(cell, column));
-            let cells = cells.chain([bound(thousands(row.attempts), is_exact)]).collect();
+            let cells = cells.chain([thousands(row.attempts)]).collect();
             Row { cells, percent: scaled(row.attempts, most, 100) }
         })
         .collect();
@@ -267,7 +249,7 @@ fn show_table(table: sections::Table, medium: Medium) -> Table {
         has_bars,
         is_wide,
         views: [by_attempts].into_iter().chain(by_columns).collect(),
-        unknown: (unknown > 0).then(|| bound(thousands(unknown), is_exact)),
+        unknown: (unknown > 0).then(|| thousands(unknown)),
         commands: if medium == Medium::Page { commands } else { Vec::new() },
     }
 }

@@ -40,12 +40,24 @@
 //! mls-parse --outcome failure,success < mail.log | mls-report --account anna@example.org
 //! ```
 //!
+//! # Many servers
+//! If the input has several values of `server`, the report lists the servers, the addresses that
+//! tried many of them, and servers that are silent. A server is *silent* if the data has nothing of
+//! it for more than three times its usual pause, and for more than two hours, up to the end of the
+//! period. Its *usual pause* is the median of the longest pauses of its last 30 days with attempts;
+//! at least three such days are needed. So read a longer time than you report:
+//!
+//! ```sh
+//! mls-sql dump --since 2026-05-01 | mls-report --date yesterday --title 'All servers'
+//! mls-report --server mx1.example.org --date yesterday maillogsentinel.csv
+//! ```
+//!
 //! # Guarantees
 //! - The same data always gives the same report: ties are broken by name.
-//! - Without logins, memory stays below 64 MiB, whatever the data. Up to 100,000 users, as many
-//!   combinations of user and address, 110,000 addresses and 50,000 autonomous systems are counted
-//!   exactly; names are compared by their first 256 bytes. Beyond that, counts are lower bounds and
-//!   say `at least`, and a note says by how much they may be too low.
+//! - All counts are exact; names are compared by their first 256 bytes. Without logins, memory stays
+//!   below 64 MiB, whatever the data. Counts that do not fit go to temporary files in the directory
+//!   that `TMPDIR` names, or in `/tmp`. Only what is called *new* has a limit: if there were more
+//!   than 400,000 addresses or users before the period, a note says so.
 //! - With `--since-last` on FILE, every attempt is in exactly one digest that mls-mail commits,
 //!   also an attempt that is logged late: its position in the file decides, not its date.
 //!   `--committed-by` names the cursor file of the sink: rows that the sink has not committed wait
@@ -76,12 +88,15 @@ mod message;
 mod notes;
 mod period;
 pub mod prometheus;
+mod ranking;
 mod rankings;
 pub mod report;
 mod reported;
 mod run;
+mod runs;
 mod sections;
 mod seen;
+mod servers;
 mod since_last;
 mod summary;
 mod suspicion;

@@ -1,11 +1,10 @@
-//! The notes of a report: why there is no attempt, and which counts are lower bounds.
+//! The notes of a report: why there is no attempt, and what is not complete.
 
-use crate::login_counter::Names;
 use crate::tally::Tally;
 use crate::words::number;
 
 /// Returns the notes, one sentence each.
-pub(crate) fn notes(tally: &Tally, names: &Names) -> Vec<String> {
+pub(crate) fn notes(tally: &Tally) -> Vec<String> {
     let empty = match &tally.extent {
         _ if tally.attempts > 0 => None,
         None => Some("The input has no failed login at all.".to_owned()),
@@ -14,27 +13,10 @@ pub(crate) fn notes(tally: &Tally, names: &Names) -> Vec<String> {
             number(tally.total, "failed login", "failed logins")
         )),
     };
-    let short = [
-        (names.logins.short(), "combinations of user and address"),
-        (names.users.short(), "user names"),
-        (tally.history.addresses.short(), "addresses"),
-        (tally.countries.short(), "countries"),
-        (tally.systems.short(), "autonomous systems"),
-        (tally.reverse_dns_failures.short(), "reverse DNS statuses"),
-    ];
-    let short = short.iter().filter(|(short, _)| *short > 0).map(|(short, what)| {
-        format!(
-            "There are more {what} than fit in memory: each count may be up to {short} too low."
-        )
-    });
     let full = [
         (tally.users_before.is_full(), "user names", "some that are called new may be old"),
         (tally.addresses_before.is_full(), "addresses", "some that are called new may be old"),
-        (
-            tally.history.addresses.has_overflowed(),
-            "addresses in 30 days",
-            "slow attackers may be missing",
-        ),
+        (tally.servers.is_full(), "servers", "those that are missing are counted together"),
     ];
     let errors = (tally.errors > 0).then(|| {
         let logins = if tally.errors == 1 { "login" } else { "logins" };
@@ -47,5 +29,5 @@ pub(crate) fn notes(tally: &Tally, names: &Names) -> Vec<String> {
         .iter()
         .filter(|(full, ..)| *full)
         .map(|(_, what, so)| format!("There are more {what} than fit in memory: {so}."));
-    empty.into_iter().chain(errors).chain(short).chain(full).collect()
+    empty.into_iter().chain(errors).chain(full).collect()
 }

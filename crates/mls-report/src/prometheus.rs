@@ -12,11 +12,13 @@
 //! | `maillogsentinel_failed_logins_total` | | failed logins |
 //! | `maillogsentinel_failed_logins_by_country_total` | `country_code` | the same by country |
 //! | `maillogsentinel_failed_logins_by_as_total` | `asn` | the same by autonomous system |
+//! | `maillogsentinel_failed_logins_by_server_total` | `server` | the same by server |
 //! | `maillogsentinel_reverse_dns_failures_total` | `status` | failed logins whose reverse lookup failed |
 //! | `maillogsentinel_suspicious_logins_total` | `rule` | suspicious logins, each once for each rule, user and day |
 //!
 //! No label is a user name or an address: attackers choose them, and a time series database keeps
-//! each for a long time. `--top` limits the number of series with one label; 500 has all countries.
+//! each for a long time. `--top` limits the number of series with one label; 500 has all countries. Servers
+//! have the names that the log says: a central log host can be sent any name over UDP.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -54,6 +56,7 @@ pub(crate) fn render_counters(
     counter("failed_logins", "Failed logins.", one(report.attempts).into());
     counter("failed_logins_by_country", "Failed logins by country.", by_country(report));
     counter("failed_logins_by_as", "Failed logins by autonomous system.", by_system(report));
+    counter("failed_logins_by_server", "Failed logins by server.", by_server(report));
     counter("reverse_dns_failures", REVERSE_DNS_FAILURES, by_status(report));
     if report.successful_logins.is_some() {
         counter("suspicious_logins", "Suspicious logins by rule.", by_rule(report));
@@ -83,6 +86,11 @@ fn by_system(report: &Report) -> Vec<(String, u64)> {
     systems.filter_map(|x| Some((label("asn", &x.asn?.to_string()), x.attempts))).collect()
 }
 
+fn by_server(report: &Report) -> Vec<(String, u64)> {
+    let servers = report.servers.top.iter();
+    servers.map(|x| (label("server", &x.server), x.attempts)).collect()
+}
+
 fn by_status(report: &Report) -> Vec<(String, u64)> {
     let failures = report.reverse_dns_failures.top.iter();
     failures.map(|x| (label("status", &x.status), x.attempts)).collect()
@@ -98,6 +106,7 @@ fn write_attempts(metrics: &mut Metrics, report: &Report) {
     metrics.gauge("failed_logins", "Failed logins in the period.", one(report.attempts));
     metrics.gauge("failed_logins_by_country", "Failed logins by country.", by_country(report));
     metrics.gauge("failed_logins_by_as", "Failed logins by autonomous system.", by_system(report));
+    metrics.gauge("failed_logins_by_server", "Failed logins by server.", by_server(report));
     let hours = (0..).zip(report.hours).map(|(hour, n)| (label("hour", &format!("{hour:02}")), n));
     metrics.gauge("failed_logins_by_hour", "Failed logins by hour of the day.", hours);
     metrics.gauge("reverse_dns_failures", REVERSE_DNS_FAILURES, by_status(report));
@@ -125,10 +134,17 @@ fn write_names(metrics: &mut Metrics, report: &Report) {
         gauge("new_addresses", "Addresses not seen before the period.", new.addresses.distinct);
         gauge("new_users", "User names not seen before the period.", new.users.distinct);
     }
+    let widespread = report.widespread_attackers.distinct;
+    gauge("widespread_attackers", "Addresses that tried many servers.", widespread);
     let slow = report.slow_attackers.distinct;
     gauge("slow_attackers", "Addresses that try a little on many days.", slow);
     let distributed = report.distributed_attacks.distinct;
     gauge("distributed_attacks", "Users tried from many addresses.", distributed);
+    let silent = report.silent_servers.distinct;
+    gauge("silent_servers", "Servers whose pause is longer than usual.", silent);
+    let silent = report.silent_servers.top.iter();
+    let silent = silent.map(|x| (label("server", &x.server), 1));
+    metrics.gauge("server_is_silent", "1 for each silent server.", silent);
 }
 
 /// Metrics in the text format.

@@ -1,135 +1,25 @@
-//! Makes the lists of a report: the most frequent names of each kind, with the number of attempts.
-//! `n` is the number of names in a list.
+//! The lists of a report, each made in one pass over what was counted.
 
-use std::collections::{HashMap, HashSet};
+use std::io;
 use std::net::IpAddr;
 
-use foldhash::fast::RandomState;
+use chrono::{NaiveDateTime, SecondsFormat};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use mls_config::zone::Zone;
 
-use crate::counter::{Counter, top};
-use crate::history::{Origin, Past};
-use crate::login_counter::Names;
+use crate::counter::{Count, Counter};
+use crate::history::{Origin, Past, address_and_server, origin};
+use crate::ranking::Ranking;
 use crate::report::{
-    Address, Country, DistributedAttack, FEW, List, Login, MANY, Network, New, Organisation,
-    SlowAttacker, Status, System, User,
+    Address, Country, DistributedAttack, FEW, List, Login, MANY, Network, Organisation,
+    ServerCount, SilentServer, SlowAttacker, System, User, WidespreadAttacker,
 };
 use crate::seen::Seen;
+use crate::servers::Servers;
 use crate::tally::{Tally, value, values};
 
-pub(crate) fn users(users: &Counter, n: usize) -> List<User> {
-    list(users, n, user)
-}
-
-fn user(user: &str, attempts: u64) -> User {
-    User { user: shown(user), attempts }
-}
-
-pub(crate) fn countries(countries: &Counter, n: usize) -> List<Country> {
-    list(countries, n, country)
-}
-
-fn country(code: &str, attempts: u64) -> Country {
-    Country { country_code: shown(code), attempts }
-}
-
-pub(crate) fn reverse_dns_failures(failures: &Counter) -> List<Status> {
-    list(failures, usize::MAX, |status, attempts| Status { status: shown(status), attempts })
-}
-
-/// Returns what the period has and the data before it has not.
-pub(crate) fn new(tally: &Tally, names: &Names, n: usize) -> New {
-    New {
-        addresses: new_addresses(tally, n),
-        users: unseen(&names.users, &tally.users_before, n, user),
-        countries: unseen(&tally.countries, &tally.countries_before, n, country),
-    }
-}
-
-/// Attempts without a user name are in this list only if no attempt has one: their addresses are in
-/// other lists.
-pub(crate) fn logins(names: &Names, n: usize) -> List<Login> {
-    let has_users = names.users.iter().any(|(user, _)| value(user).is_some());
-    let is_known = |key: &str| match values(key) {
-        [Some(_), ..] => true,
-        [None, ip, ..] => !has_users && ip.is_some(),
-    };
-    let (known, unknown): (Vec<_>, Vec<_>) =
-        names.logins.iter().partition(|(key, _)| is_known(key));
-    let list = ranking(known, names.logins.is_exact(), n, |key, attempts| {
-        let [user, ip, hostname, country_code] = values(key).map(owned);
-        Login { user, ip, hostname, country_code, attempts }
-    });
-    List { unknown: unknown.iter().map(|(_, n)| n).sum(), ..list }
-}
-
-pub(crate) fn addresses(tally: &Tally, n: usize) -> List<Address> {
-    let list = ranking(by_address(tally), tally.history.addresses.is_exact(), n, |ip, count| {
-        address(tally, ip, count)
-    });
-    let known: u64 = tally.history.addresses.iter().map(|(_, n)| n).sum();
-    let unknown = if list.exact { tally.attempts.saturating_sub(known) } else { 0 };
-    List { unknown, ..list }
-}
-
-fn new_addresses(tally: &Tally, n: usize) -> List<Address> {
-    let mut items = by_address(tally);
-    items.retain(|(ip, _)| !tally.addresses_before.contains(ip));
-    ranking(items, tally.history.addresses.is_exact(), n, |ip, count| address(tally, ip, count))
-}
-
-/// Returns the addresses and their attempts in the period.
-fn by_address(tally: &Tally) -> Vec<(&str, u64)> {
-    tally.history.addresses.iter().collect()
-}
-
-fn address(tally: &Tally, ip: &str, attempts: u64) -> Address {
-    let Origin { country_code, asn, aso } = tally.history.origin(ip);
-    let asn = asn.and_then(|asn| asn.parse().ok());
-    Address { ip: shown(ip), country_code: owned(country_code), asn, aso: owned(aso), attempts }
-}
-
-pub(crate) fn organisations(systems: &Counter, n: usize) -> List<Organisation> {
-    let mut counts: HashMap<Option<&str>, u64, RandomState> = HashMap::default();
-    for (key, attempts) in systems.iter() {
-        *counts.entry(values(key)[1]).or_default() += attempts;
-    }
-    let unknown = counts.remove(&None).unwrap_or_default();
-    let known = counts.into_iter().filter_map(|(aso, attempts)| Some((aso?, attempts)));
-    let list = ranking(known.collect(), systems.is_exact(), n, |aso, attempts| Organisation {
-        aso: shown(aso),
-        attempts,
-    });
-    List { unknown, ..list }
-}
-
-/// Counts by number, and by organisation if there is no number. A number gets the name of its most
-/// frequent organisation.
-pub(crate) fn systems(systems: &Counter, n: usize) -> List<System> {
-    type Name<'a> = (Option<u32>, Option<&'a str>);
-    let mut counts: HashMap<Name<'_>, (u64, u64, Option<&str>), RandomState> = HashMap::default();
-    for (key, attempts) in systems.iter() {
-        let [asn, aso, ..] = values(key);
-        let asn = asn.and_then(|asn| asn.parse().ok());
-        let name = (asn, if asn.is_some() { None } else { aso });
-        let (all, most, name) = counts.entry(name).or_default();
-        *all += attempts;
-        if (attempts, aso) > (*most, *name) {
-            (*most, *name) = (attempts, aso);
-        }
-    }
-    let unknown = counts.remove(&(None, None)).map_or(0, |(all, ..)| all);
-    let known = counts.into_iter().map(|((asn, _), (all, _, aso))| ((asn, aso), all));
-    let list = ranking(known.collect(), systems.is_exact(), n, |(asn, aso), attempts| System {
-        asn,
-        aso: owned(aso),
-        attempts,
-    });
-    List { unknown, ..list }
-}
-
-/// Returns the text without control characters.
-fn shown(text: &str) -> String {
+/// Text without control characters.
+pub(crate) fn shown(text: &str) -> String {
     mls_event::clean(text.as_bytes()).into_owned()
 }
 
@@ -137,33 +27,235 @@ fn owned(text: Option<&str>) -> Option<String> {
     text.map(shown)
 }
 
-/// Ranks the known names. Attempts without a name are counted as unknown.
-fn list<T>(counter: &Counter, n: usize, item: impl Fn(&str, u64) -> T) -> List<T> {
-    let (known, unknown): (Vec<_>, Vec<_>) =
-        counter.iter().partition(|(key, _)| value(key).is_some());
-    let unknown = unknown.iter().map(|(_, n)| n).sum();
-    List { unknown, ..ranking(known, counter.is_exact(), n, item) }
+/// The users, and those that are new.
+pub(crate) struct UserLists {
+    pub(crate) users: List<User>,
+    pub(crate) new: List<User>,
+    /// Whether any attempt has a user.
+    pub(crate) has_names: bool,
 }
 
-fn ranking<K: Ord, C: Ord, T>(
-    items: Vec<(K, C)>,
-    exact: bool,
-    n: usize,
-    item: impl Fn(K, C) -> T,
-) -> List<T> {
-    let distinct = items.len();
-    let top = top(items, n).into_iter().map(|(key, count)| item(key, count)).collect();
-    List { distinct, exact, unknown: 0, top }
+impl UserLists {
+    pub(crate) fn new(users: Counter, before: &Seen, n: usize) -> io::Result<Self> {
+        let (all, new, has_names) = all_and_new(users, before, n)?;
+        let user = |user, attempts| User { user, attempts };
+        Ok(Self { users: all.list(user), new: new.list(user), has_names })
+    }
 }
 
-/// Returns the ranking of the known names that are not in `before`.
-fn unseen<T>(counter: &Counter, before: &Seen, n: usize, item: impl Fn(&str, u64) -> T) -> List<T> {
-    let is_new = |key| value(key).is_some_and(|name| !before.contains(name));
-    let new = counter.iter().filter(|(key, _)| is_new(key)).collect();
-    ranking(new, counter.is_exact(), n, item)
+/// The countries, and those that are new.
+pub(crate) struct CountryLists {
+    pub(crate) countries: List<Country>,
+    pub(crate) new: List<Country>,
 }
 
-/// Returns the network of an address. One attacker probably holds all addresses of it.
+impl CountryLists {
+    pub(crate) fn new(countries: Counter, before: &Seen, n: usize) -> io::Result<Self> {
+        let (all, new, _) = all_and_new(countries, before, n)?;
+        let country = |country_code, attempts| Country { country_code, attempts };
+        Ok(Self { countries: all.list(country), new: new.list(country) })
+    }
+}
+
+type Names = Ranking<String, u64>;
+
+/// All known names, those that are not in `before`, and whether there is any.
+fn all_and_new(counter: Counter, before: &Seen, n: usize) -> io::Result<(Names, Names, bool)> {
+    let (mut all, mut new, mut has_names) = (Ranking::new(n), Ranking::new(n), false);
+    counter.for_each(|key, attempts| {
+        let Some(name) = value(key) else { return all.add_unknown(*attempts) };
+        has_names = true;
+        all.add(*attempts, || shown(name));
+        if !before.contains(name) {
+            new.add(*attempts, || shown(name));
+        }
+    })?;
+    Ok((all, new, has_names))
+}
+
+/// What is counted by user and address.
+pub(crate) struct LoginLists {
+    pub(crate) logins: List<Login>,
+    pub(crate) distributed_attacks: List<DistributedAttack>,
+}
+
+/// The addresses of one user.
+#[derive(Default)]
+struct Attack {
+    user: String,
+    ip: String,
+    addresses: u64,
+    attempts: u64,
+}
+
+impl LoginLists {
+    /// Attempts without a user name are rows only if no name is known at all: the other lists have
+    /// their addresses.
+    pub(crate) fn new(counter: Counter, has_users: bool, n: usize) -> io::Result<Self> {
+        let (mut logins, mut attacks) = (Ranking::new(n), Ranking::new(n));
+        let mut attack = Attack::default();
+        counter.for_each(|key, attempts| {
+            let [user, ip, ..] = values(key);
+            if user.is_some() || !has_users && ip.is_some() {
+                logins.add(*attempts, || key.to_owned());
+            } else {
+                logins.add_unknown(*attempts);
+            }
+            if let (Some(user), Some(ip)) = (user, ip) {
+                attack.add(user, ip, *attempts, &mut attacks);
+            }
+        })?;
+        attack.end(&mut attacks);
+        let logins = logins.list(|key, attempts| {
+            let [user, ip, hostname, country_code] = values(&key).map(owned);
+            Login { user, ip, hostname, country_code, attempts }
+        });
+        let distributed_attacks = attacks.list(|user, (addresses, attempts)| DistributedAttack {
+            user: shown(&user),
+            addresses,
+            attempts,
+        });
+        Ok(Self { logins, distributed_attacks })
+    }
+}
+
+impl Attack {
+    /// Counts a key; keys are in order of users and addresses. An address with several host names
+    /// counts once.
+    fn add(&mut self, user: &str, ip: &str, n: u64, attacks: &mut Ranking<String, (u64, u64)>) {
+        if user != self.user {
+            self.end(attacks);
+            user.clone_into(&mut self.user);
+        }
+        if self.addresses == 0 || ip != self.ip {
+            ip.clone_into(&mut self.ip);
+            self.addresses += 1;
+        }
+        self.attempts += n;
+    }
+
+    fn end(&mut self, attacks: &mut Ranking<String, (u64, u64)>) {
+        if self.addresses >= MANY.into() {
+            attacks.add((self.addresses, self.attempts), || self.user.clone());
+        }
+        (self.addresses, self.attempts) = (0, 0);
+    }
+}
+
+/// What is counted by address.
+pub(crate) struct AddressLists {
+    pub(crate) addresses: List<Address>,
+    pub(crate) new: List<Address>,
+    pub(crate) networks: List<Network>,
+    pub(crate) slow_attackers: List<SlowAttacker>,
+    pub(crate) widespread_attackers: List<WidespreadAttacker>,
+}
+
+/// An address on all servers.
+#[derive(Default)]
+struct AddressTotal {
+    ip: String,
+    past: Past,
+    /// Number of servers that it tried in the period.
+    servers: u64,
+}
+
+impl AddressLists {
+    /// Counts the addresses of each server, too.
+    pub(crate) fn new(tally: &mut Tally, n: usize) -> io::Result<Self> {
+        let (mut all, mut new) = (Ranking::new(n), Ranking::new(n));
+        let (mut slow, mut widespread) = (Ranking::new(n), Ranking::new(n));
+        let mut networks: Counter<NetworkCount> = Counter::new(50_000, 2 << 20);
+        let least = tally.servers.fewest_of_widespread();
+        let before = &tally.addresses_before;
+        let mut known = 0;
+        let mut end = |AddressTotal { ip, past, servers }: &AddressTotal| {
+            // Other addresses are of the past.
+            if past.inside == 0 {
+                return;
+            }
+            known += past.inside;
+            all.add(past.inside, || (ip.clone(), past.origin));
+            if !before.contains(ip) {
+                new.add(past.inside, || (ip.clone(), past.origin));
+            }
+            if past.days() >= MANY && past.attempts <= FEW * past.days() {
+                slow.add((past.days(), past.attempts), || ip.clone());
+            }
+            if *servers >= least {
+                widespread.add((*servers, past.inside), || ip.clone());
+            }
+            if let Some(network) = ip.parse().ok().and_then(network) {
+                let count = NetworkCount { addresses: 1, attempts: past.inside };
+                networks.update(&network.to_string(), |total| total.merge(&count));
+            }
+        };
+        let mut total = AddressTotal::default();
+        let counter = tally.history.take_addresses();
+        counter.for_each(|key, past| {
+            let (ip, server) = address_and_server(key);
+            if ip != total.ip {
+                end(&total);
+                ip.clone_into(&mut total.ip);
+                (total.past, total.servers) = (Past::default(), 0);
+            }
+            total.past.merge(past);
+            if past.inside > 0 {
+                total.servers += 1;
+                tally.servers.add_address(server);
+            }
+        })?;
+        end(&total);
+        let origins = &tally.history.origins;
+        let address = |(ip, offset): (String, _), attempts| {
+            let Origin { country_code, asn, aso } = origin(origins, offset);
+            let asn = asn.and_then(|asn| asn.parse().ok());
+            let (country_code, aso) = (owned(country_code), owned(aso));
+            Address { ip: shown(&ip), country_code, asn, aso, attempts }
+        };
+        all.add_unknown(tally.attempts.saturating_sub(known));
+        Ok(Self {
+            addresses: all.list(address),
+            new: new.list(address),
+            networks: network_list(networks, n)?,
+            slow_attackers: slow.list(|ip, (days, attempts)| SlowAttacker {
+                ip: shown(&ip),
+                days,
+                attempts,
+            }),
+            widespread_attackers: widespread.list(|ip, (servers, attempts)| WidespreadAttacker {
+                ip: shown(&ip),
+                servers,
+                attempts,
+            }),
+        })
+    }
+}
+
+/// The addresses of a network, and their attempts.
+#[derive(Default)]
+struct NetworkCount {
+    addresses: u64,
+    attempts: u64,
+}
+
+impl Count for NetworkCount {
+    fn merge(&mut self, later: &Self) {
+        self.addresses.merge(&later.addresses);
+        self.attempts.merge(&later.attempts);
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        self.addresses.write(out);
+        self.attempts.write(out);
+    }
+
+    fn read(input: &mut impl io::Read) -> io::Result<Self> {
+        Ok(Self { addresses: u64::read(input)?, attempts: u64::read(input)? })
+    }
+}
+
+/// The network whose addresses one attacker probably holds.
 fn network(ip: IpAddr) -> Option<IpNet> {
     Some(match ip {
         IpAddr::V4(ip) => Ipv4Net::new(ip, 24).ok()?.trunc().into(),
@@ -171,47 +263,115 @@ fn network(ip: IpAddr) -> Option<IpNet> {
     })
 }
 
-pub(crate) fn networks(addresses: &Counter<Past>, n: usize) -> List<Network> {
-    // A sorted list takes a third of the memory of a hash map.
-    let mut members: Vec<_> = (addresses.iter())
-        .filter_map(|(ip, attempts)| Some((ip.parse().ok().and_then(network)?, attempts)))
-        .collect();
-    members.sort_unstable();
-    let counts: Vec<_> = (members.chunk_by(|a, b| a.0 == b.0))
-        .map(|of_one| {
-            (of_one[0].0, (of_one.iter().map(|(_, attempts)| attempts).sum(), of_one.len() as u64))
+fn network_list(networks: Counter<NetworkCount>, n: usize) -> io::Result<List<Network>> {
+    let mut list: Ranking<Option<IpNet>, _> = Ranking::new(n);
+    networks.for_each(|network, count| {
+        list.add((count.attempts, count.addresses), || network.parse().ok());
+    })?;
+    let list = list.list(|network, (attempts, addresses)| {
+        Some(Network { network: network?, addresses, attempts })
+    });
+    let List { distinct, exact, unknown, top } = list;
+    Ok(List { distinct, exact, unknown, top: top.into_iter().flatten().collect() })
+}
+
+/// What is counted by autonomous system.
+pub(crate) struct SystemLists {
+    pub(crate) systems: List<System>,
+    pub(crate) organisations: List<Organisation>,
+}
+
+/// The organisations of one number.
+#[derive(Default)]
+struct SystemTotal {
+    asn: Option<u32>,
+    attempts: u64,
+    /// Attempts of the most frequent organisation.
+    most: u64,
+    aso: Option<String>,
+}
+
+impl SystemLists {
+    /// By number, and by organisation if there is no number. The most frequent organisation of a
+    /// number gives it its name.
+    pub(crate) fn new(counter: Counter, n: usize) -> io::Result<Self> {
+        let mut systems = Ranking::new(n);
+        let mut organisations: Counter = Counter::new(50_000, 3 << 20);
+        let mut no_organisation = 0;
+        let mut total = SystemTotal::default();
+        let mut end = |total: &SystemTotal| match total {
+            SystemTotal { attempts: 0, .. } => {}
+            SystemTotal { asn: None, aso: None, attempts, .. } => systems.add_unknown(*attempts),
+            SystemTotal { asn, aso, attempts, .. } => {
+                systems.add(*attempts, || (*asn, aso.clone()));
+            }
+        };
+        counter.for_each(|key, attempts| {
+            let [asn, aso, ..] = values(key);
+            match aso {
+                Some(aso) => organisations.add(aso, *attempts),
+                None => no_organisation += attempts,
+            }
+            let asn = asn.and_then(|asn| asn.parse().ok());
+            if asn.is_none() || asn != total.asn {
+                end(&total);
+                total = SystemTotal { asn, ..SystemTotal::default() };
+            }
+            total.attempts += attempts;
+            if (*attempts, aso) > (total.most, total.aso.as_deref()) {
+                (total.most, total.aso) = (*attempts, owned(aso));
+            }
+        })?;
+        end(&total);
+        let mut list = Ranking::new(n);
+        organisations.for_each(|aso, attempts| list.add(*attempts, || shown(aso)))?;
+        list.add_unknown(no_organisation);
+        Ok(Self {
+            systems: systems.list(|(asn, aso), attempts| System { asn, aso, attempts }),
+            organisations: list.list(|aso, attempts| Organisation { aso, attempts }),
         })
-        .collect();
-    drop(members);
-    ranking(counts, addresses.is_exact(), n, |network, (attempts, addresses): (u64, u64)| Network {
-        network,
-        addresses,
-        attempts,
-    })
-}
-
-pub(crate) fn slow_attackers(tally: &Tally, n: usize) -> List<SlowAttacker> {
-    let slow: Vec<_> = (tally.history.addresses.values())
-        .filter(|(_, past)| past.days() >= MANY && past.attempts <= FEW * past.days())
-        .map(|(ip, past)| (ip, (past.days(), past.attempts)))
-        .collect();
-    let exact = !tally.history.addresses.has_overflowed();
-    ranking(slow, exact, n, |ip, (days, attempts)| SlowAttacker { ip: shown(ip), days, attempts })
-}
-
-pub(crate) fn distributed_attacks(logins: &Counter, n: usize) -> List<DistributedAttack> {
-    // An address with several host names counts once.
-    let mut pairs: HashSet<(&str, &str), RandomState> = HashSet::default();
-    let mut users: HashMap<&str, (u64, u64), RandomState> = HashMap::default();
-    for (key, attempts) in logins.iter() {
-        if let [Some(user), Some(ip), ..] = values(key) {
-            let (addresses, all) = users.entry(user).or_default();
-            *addresses += u64::from(pairs.insert((user, ip)));
-            *all += attempts;
-        }
     }
-    users.retain(|_, (addresses, _)| *addresses >= u64::from(MANY));
-    ranking(users.into_iter().collect(), logins.is_exact(), n, |user, (addresses, attempts)| {
-        DistributedAttack { user: shown(user), addresses, attempts }
-    })
+}
+
+/// What is counted by server.
+pub(crate) struct ServerLists {
+    pub(crate) servers: List<ServerCount>,
+    pub(crate) silent: List<SilentServer>,
+}
+
+impl ServerLists {
+    /// The servers, and those that are silent at `end`. A server alone is not compared with others.
+    pub(crate) fn new(servers: &Servers, end: NaiveDateTime, zone: Zone, n: usize) -> Self {
+        let (mut all, mut silent) = (Ranking::new(n), Ranking::new(n));
+        let rfc3339 = |at| zone.read(at).to_rfc3339_opts(SecondsFormat::Secs, false);
+        let named = servers.named();
+        for server in named {
+            if server.attempts > 0 {
+                all.add((server.attempts, server.addresses), || {
+                    (shown(&server.name), server.last())
+                });
+            }
+            if named.len() > 1
+                && let Some(silence) = server.silence(end)
+            {
+                silent.add(silence.pause, || (shown(&server.name), server.attempts, silence));
+            }
+        }
+        all.add_unknown(servers.unknown());
+        let servers = all.list(|(server, last), (attempts, addresses)| ServerCount {
+            server,
+            addresses,
+            last_attempt: last.map(rfc3339),
+            attempts,
+        });
+        let silent = silent.list(|(server, attempts, silence), pause| SilentServer {
+            server,
+            last: silence.last,
+            last_attempt: rfc3339(silence.last),
+            pause_minutes: pause,
+            usual_pause_minutes: silence.usual,
+            attempts,
+        });
+        Self { servers, silent }
+    }
 }

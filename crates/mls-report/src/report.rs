@@ -16,6 +16,9 @@
 //! | `previous_attempts` | failed logins in the period of the same length before it; null if the data does not reach so far back |
 //! | `usual_attempts` | median of the attempts per day in the 28 days before the period; null if the data has fewer than 7 of these days |
 //! | `total_attempts` | failed logins in all data that was read |
+//! | `servers` | attempts by `server`, with `addresses`, the number of its addresses in the period, and `last_attempt` of any outcome in the data up to the end of the period |
+//! | `silent_servers` | servers whose pause at the end of the period is longer than usual: `server`, `last_attempt`, `pause_minutes`, `usual_pause_minutes`, `attempts`; the longest pause first; none if the data has only one server |
+//! | `widespread_attackers` | addresses that tried at least 5 servers, or all if there are 2 to 4: `ip`, `servers`, `attempts`; the most servers first |
 //! | `logins` | attempts by `user`, `ip`, `hostname` and `country_code` together |
 //! | `users` | attempts by `user` |
 //! | `countries` | attempts by `country_code` |
@@ -24,7 +27,7 @@
 //! | `systems` | attempts by `asn`, with the most frequent `aso`; by `aso` if the number is unknown |
 //! | `networks` | attempts by `network` (/24 or /64), with `addresses`, the number of its addresses that tried |
 //! | `failed_reverse_lookups` | attempts whose reverse lookup failed |
-//! | `reverse_dns_failures` | attempts by `status` of the failed lookup; the list is complete |
+//! | `reverse_dns_failures` | attempts by `status` of the failed lookup |
 //! | `hours` | 24 numbers: attempts by hour of the day |
 //! | `weekday_hours` | 7 lists of 24 numbers: attempts by weekday, Monday first, and hour |
 //! | `days` | the 30 days up to the last day of the period: `date`, `attempts` |
@@ -35,20 +38,21 @@
 //! | `suspicious_logins` | ordered by `date`, one for each rule, user and day: `rule`, `user`, `ip`, `date`, `country_code`, `asn`, `aso`, `evidence` (mls-findings) |
 //! | `suspicious_logins_complete` | false if there are more than 10,000, of which only 10,000 are listed |
 //! | `successful_logins` | `logins` and `users` in the period; null if no logins were read |
-//! | `notes` | sentences for people: why there is no attempt, or which counts are lower bounds |
+//! | `notes` | sentences for people: why there is no attempt, or what is not complete |
 //!
-//! The members `logins` to `networks`, `reverse_dns_failures`, `slow_attackers`,
+//! The members `servers` to `networks`, `reverse_dns_failures`, `slow_attackers`,
 //! `distributed_attacks` and the members of `new` are lists. A list is an object:
 //!
 //! | member | meaning |
 //! |---|---|
 //! | `distinct` | number of different names |
-//! | `exact` | false if the data has more names than fit in memory; then each number is a lower bound |
+//! | `exact` | true; only earlier versions wrote lower bounds |
 //! | `unknown` | attempts without a known name |
 //! | `top` | the most frequent names with their `attempts` |
 //!
 //! In `logins`, an attempt without a user is unknown, except if no attempt of the period has a user.
 
+use std::io;
 use std::net::IpAddr;
 
 use chrono::{DateTime, FixedOffset, NaiveDateTime, SecondsFormat, TimeDelta};
@@ -60,7 +64,10 @@ use serde::{Serialize, Serializer};
 use crate::login_counter::Names;
 use crate::notes::notes;
 use crate::period::Period;
-use crate::rankings;
+use crate::ranking::Ranking;
+use crate::rankings::{
+    AddressLists, CountryLists, LoginLists, ServerLists, SystemLists, UserLists, shown,
+};
 use crate::suspicion::Logins;
 use crate::tally::Tally;
 use crate::verdict::Verdict;
@@ -93,6 +100,9 @@ pub(crate) struct Report {
     pub(crate) previous_attempts: Option<u64>,
     pub(crate) usual_attempts: Option<u64>,
     pub(crate) total_attempts: u64,
+    pub(crate) servers: List<ServerCount>,
+    pub(crate) silent_servers: List<SilentServer>,
+    pub(crate) widespread_attackers: List<WidespreadAttacker>,
     pub(crate) logins: List<Login>,
     pub(crate) users: List<User>,
     pub(crate) addresses: List<Address>,
@@ -146,6 +156,32 @@ pub(crate) struct List<T> {
     pub(crate) exact: bool,
     pub(crate) unknown: u64,
     pub(crate) top: Vec<T>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ServerCount {
+    pub(crate) server: String,
+    pub(crate) addresses: u64,
+    pub(crate) last_attempt: Option<String>,
+    pub(crate) attempts: u64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SilentServer {
+    pub(crate) server: String,
+    #[serde(skip)]
+    pub(crate) last: NaiveDateTime,
+    pub(crate) last_attempt: String,
+    pub(crate) pause_minutes: i64,
+    pub(crate) usual_pause_minutes: i64,
+    pub(crate) attempts: u64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct WidespreadAttacker {
+    pub(crate) ip: String,
+    pub(crate) servers: u64,
+    pub(crate) attempts: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -259,8 +295,12 @@ pub(crate) struct About<'a> {
 
 impl Report {
     /// Makes the report from the counts.
-    pub(crate) fn new(tally: &Tally, names: &Names, about: About<'_>) -> Self {
-        let About { period, extent, top: n, .. } = about;
+    ///
+    /// # Errors
+    /// If temporary files cannot be written or read.
+    pub(crate) fn new(mut tally: Tally, names: Names, about: About<'_>) -> io::Result<Self> {
+        let About { period, extent, top: n, zone, .. } = about;
+        let notes = notes(&tally);
         let text = |at: NaiveDateTime| at.format("%Y-%m-%d %H:%M").to_string();
         let previous = period.from.zip(period.to).map(|(from, to)| text(from - (to - from)));
         let has_previous = tally.previous > 0 || tally.reaches_back(previous.as_deref());
@@ -271,7 +311,21 @@ impl Report {
                 inside: period.touches(date),
             })
             .collect();
-        Self {
+        let reaches_back = tally.reaches_back(period.from.map(text).as_deref());
+        let usual_attempts = usual(&days, period, &tally);
+        let users = UserLists::new(names.users, &tally.users_before, n)?;
+        let logins = LoginLists::new(names.logins, users.has_names, n)?;
+        let addresses = AddressLists::new(&mut tally, n)?;
+        let countries = CountryLists::new(tally.countries, &tally.countries_before, n)?;
+        let systems = SystemLists::new(tally.systems, n)?;
+        let mut statuses = Ranking::new(n);
+        tally.reverse_dns_failures.for_each(|status, attempts| {
+            statuses.add(*attempts, || shown(status));
+        })?;
+        let now = about.generated.naive_local();
+        let end = period.to.map_or(now, |to| to.min(now));
+        let servers = ServerLists::new(&tally.servers, end, zone, n);
+        Ok(Self {
             v: mls_event::VERSION,
             r#type: "report",
             program: concat!("mls-report ", env!("CARGO_PKG_VERSION")),
@@ -279,28 +333,33 @@ impl Report {
             server: about.server,
             title: about.title,
             extraction_interval: about.interval,
-            period: ReportPeriod::new(period, about.zone, about.generated),
+            period: ReportPeriod::new(period, zone, about.generated),
             attempts: tally.attempts,
             previous_attempts: has_previous.then_some(tally.previous),
-            usual_attempts: usual(&days, period, tally),
+            usual_attempts,
             total_attempts: tally.total,
-            logins: rankings::logins(names, n),
-            users: rankings::users(&names.users, n),
-            addresses: rankings::addresses(tally, n),
-            countries: rankings::countries(&tally.countries, n),
-            organisations: rankings::organisations(&tally.systems, n),
-            systems: rankings::systems(&tally.systems, n),
-            networks: rankings::networks(&tally.history.addresses, n),
+            servers: servers.servers,
+            silent_servers: servers.silent,
+            widespread_attackers: addresses.widespread_attackers,
+            logins: logins.logins,
+            users: users.users,
+            addresses: addresses.addresses,
+            countries: countries.countries,
+            organisations: systems.organisations,
+            systems: systems.systems,
+            networks: addresses.networks,
             failed_reverse_lookups: tally.failed_reverse_lookups,
-            reverse_dns_failures: rankings::reverse_dns_failures(&tally.reverse_dns_failures),
+            reverse_dns_failures: statuses.list(|status, attempts| Status { status, attempts }),
             hours: tally.hours,
             weekday_hours: tally.weekday_hours,
             days,
-            slow_attackers: rankings::slow_attackers(tally, n),
-            distributed_attacks: rankings::distributed_attacks(&names.logins, n),
-            new: tally
-                .reaches_back(period.from.map(text).as_deref())
-                .then(|| rankings::new(tally, names, n)),
+            slow_attackers: addresses.slow_attackers,
+            distributed_attacks: logins.distributed_attacks,
+            new: reaches_back.then_some(New {
+                addresses: addresses.new,
+                users: users.new,
+                countries: countries.new,
+            }),
             csv: extent.csv.then_some(Csv {
                 name: about.file_name,
                 bytes: extent.bytes,
@@ -313,9 +372,9 @@ impl Report {
                 .map(|(logins, users)| SuccessfulLogins { logins, users }),
             suspicious_logins_complete: !about.logins.is_full,
             suspicious_logins: about.logins.findings,
-            notes: notes(tally, names),
+            notes,
             unchecked: tally.errors,
-        }
+        })
     }
 
     /// Returns what the report is about: the title, or the name of this machine.

@@ -251,13 +251,14 @@ impl Job {
             let read = source.read(&reading, |attempt, point| {
                 watch.attempt(attempt);
                 let part = period.part_of(attempt.date, point);
+                let server = tally.servers.observe(attempt, part);
                 if attempt.outcome == Outcome::Error && part == PeriodPart::Inside {
                     tally.errors += attempt.attempts;
                 }
                 if attempt.outcome != Outcome::Failure {
                     return;
                 }
-                tally.add(attempt, part);
+                tally.add(attempt, server, part);
                 if part == PeriodPart::Inside {
                     logins.add(attempt);
                 }
@@ -282,7 +283,9 @@ impl Job {
             zone: self.args.zone.timezone,
             top: self.args.top.into(),
         };
-        Ok(Report::new(&tally, &names, about))
+        Report::new(tally, names, about)
+            .context("counting with temporary files (TMPDIR names their directory)")
+            .or_exit(Exit::IoErr)
     }
 
     /// Writes what `--account` asks for.

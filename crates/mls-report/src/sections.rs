@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use chrono::{Datelike, NaiveDate, TimeDelta};
 
 use crate::report::{Address, FEW, List, MANY, New, Report};
-use crate::words::{country, meaning, percent, system, thousands};
+use crate::servers::SILENT_TIMES;
+use crate::words::{country, duration, meaning, percent, system, thousands};
 
 /// Periods that are longer show hours by weekday.
 const LONG: TimeDelta = TimeDelta::days(2);
@@ -38,8 +39,6 @@ pub(crate) struct Table {
     /// The columns before the number of attempts.
     pub(crate) columns: Vec<Column>,
     pub(crate) rows: Vec<Row>,
-    /// Whether the counts are exact. If not, they are lower bounds.
-    pub(crate) is_exact: bool,
     /// Attempts that no row can name.
     pub(crate) unknown: u64,
     /// Whether the page gives it the full width.
@@ -102,6 +101,9 @@ pub(crate) struct Bar {
 /// The sections that have something to show, in their order; lists have at most `top` rows.
 pub(crate) fn sections(report: &Report, top: usize) -> Vec<Section> {
     let mut sections = vec![
+        silent_servers(report),
+        servers(report, top),
+        widespread_attackers(report),
         logins(report, top),
         addresses(report, top),
         users(report, top),
@@ -131,6 +133,42 @@ impl Section {
     fn note(self, note: String) -> Self {
         Self { note: Some(note), ..self }
     }
+}
+
+fn silent_servers(report: &Report) -> Section {
+    let columns =
+        vec![name("Server"), code("Last attempt"), code("Silent for"), code("Usual pause")];
+    let table = table(columns, &report.silent_servers, |x| {
+        let cells = [
+            x.server.clone(),
+            x.last.format("%Y-%m-%d %H:%M").to_string(),
+            duration(x.pause_minutes),
+            duration(x.usual_pause_minutes),
+        ];
+        (cells.map(|cell| text(Some(cell))).into(), x.attempts)
+    });
+    section("Silent servers".to_owned(), Table { is_wide: true, ..table })
+        .note(format!("nothing for more than {SILENT_TIMES} times their usual pause"))
+}
+
+fn servers(report: &Report, top: usize) -> Section {
+    let columns = vec![name("Server"), number("Addresses", "address", "addresses")];
+    let mut table = table(columns, &report.servers, |x| {
+        (vec![text(Some(x.server.clone())), Cell::Number(x.addresses)], x.attempts)
+    });
+    // One server is the subject of the whole report.
+    if report.servers.distinct < 2 {
+        (table.rows, table.unknown) = (Vec::new(), 0);
+    }
+    section(format!("Top {top} servers"), Table { has_bars: true, ..table })
+}
+
+fn widespread_attackers(report: &Report) -> Section {
+    let columns = vec![code("Address"), number("Servers", "server", "servers")];
+    let table = table(columns, &report.widespread_attackers, |x| {
+        (vec![text(Some(x.ip.clone())), Cell::Number(x.servers)], x.attempts)
+    });
+    section("Attackers on many servers".to_owned(), table)
 }
 
 fn logins(report: &Report, top: usize) -> Section {
@@ -218,10 +256,8 @@ fn new(new: &New) -> [Section; 3] {
         (vec![text(Some(code.clone())), text(Some(country(code)))], x.attempts)
     });
     let section = |title: &str, distinct: usize, table: Table| {
-        let bound = if table.is_exact { "" } else { "at least " };
         let count = thousands(distinct as u64);
-        section(title.to_owned(), table)
-            .note(format!("{bound}{count} never seen in the data before"))
+        section(title.to_owned(), table).note(format!("{count} never seen in the data before"))
     };
     [
         section("New addresses", new.addresses.distinct, address_table(&new.addresses)),
@@ -288,7 +324,6 @@ fn table<T>(columns: Vec<Column>, list: &List<T>, row: impl Fn(&T) -> (Vec<Cell>
     Table {
         columns,
         rows: rows.collect(),
-        is_exact: list.exact,
         unknown: list.unknown,
         is_wide: false,
         has_bars: false,

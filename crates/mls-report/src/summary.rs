@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 
 use crate::columns::ellipsis;
 use crate::report::{MANY, New, Report};
-use crate::words::{country, enumerate, number, percent, safe, system, thousands};
+use crate::words::{country, duration, enumerate, number, percent, safe, system, thousands};
 
 /// An address stands out if it makes at least this percentage of all attempts, and this number of attempts.
 const MIN_SHARE: u64 = 10;
@@ -32,6 +32,8 @@ pub(crate) fn sentences(report: &Report) -> Vec<String> {
     if report.attempts > 0 {
         sentences.extend(report.new.as_ref().map(what_is_new));
         sentences.push(what_stands_out(report));
+    } else if let Some(silence) = silence(report) {
+        sentences.push(format!("What stands out: {silence}."));
     }
     sentences.push(what_to_do(report));
     sentences.extend(verdict.headline.is_none().then(|| HOW_TO_RECORD.to_owned()));
@@ -124,10 +126,8 @@ fn difference(now: u64, before: u64, then: &str) -> String {
 }
 
 fn what_is_new(new: &New) -> String {
-    let count = |distinct: usize, exact: bool, one, many| {
-        let bound = if exact { "" } else { "at least " };
-        (distinct > 0).then(|| bound.to_owned() + &number(distinct as u64, one, many))
-    };
+    let count =
+        |distinct: usize, one, many| (distinct > 0).then(|| number(distinct as u64, one, many));
     let countries = &new.countries;
     let names = countries.top.iter().take(MAX_COUNTRIES).map(|x| country(&x.country_code));
     let mut names: Vec<_> = names.collect();
@@ -135,9 +135,9 @@ fn what_is_new(new: &New) -> String {
         names.push("more".to_owned());
     }
     let counts: Vec<_> = [
-        count(new.addresses.distinct, new.addresses.exact, "address", "addresses"),
-        count(new.users.distinct, new.users.exact, "user name", "user names"),
-        count(countries.distinct, countries.exact, "country", "countries")
+        count(new.addresses.distinct, "address", "addresses"),
+        count(new.users.distinct, "user name", "user names"),
+        count(countries.distinct, "country", "countries")
             .map(|count| format!("{count} ({})", enumerate(&names))),
     ]
     .into_iter()
@@ -174,11 +174,31 @@ fn what_stands_out(report: &Report) -> String {
             number(n as u64, "address tries a little", "addresses try a little")
         )),
     };
-    let found: Vec<_> = [attack, target, slow].into_iter().flatten().collect();
+    let widespread = match report.widespread_attackers.distinct {
+        0 => None,
+        n => Some(format!("{} many servers", number(n as u64, "address tried", "addresses tried"))),
+    };
+    let found = [silence(report), attack, target, widespread, slow];
+    let found: Vec<_> = found.into_iter().flatten().collect();
     if found.is_empty() {
         return "No address and no user stands out.".to_owned();
     }
     format!("What stands out: {}.", found.join("; "))
+}
+
+/// Which servers are silent.
+fn silence(report: &Report) -> Option<String> {
+    let silent = &report.silent_servers;
+    let first = silent.top.first()?;
+    let others = match silent.distinct - 1 {
+        0 => String::new(),
+        n => format!(
+            " and {}",
+            number(n as u64, "other server is silent too", "other servers are silent too")
+        ),
+    };
+    let name = ellipsis(&safe(&first.server), MAX_NAME);
+    Some(format!("{name} has been silent for {}{others}", duration(first.pause_minutes)))
 }
 
 pub(crate) fn what_to_do(report: &Report) -> String {
@@ -188,6 +208,10 @@ pub(crate) fn what_to_do(report: &Report) -> String {
     }
     if !report.verdict.accounts.is_empty() {
         return "Check the accounts below now: each has the commands to run.".to_owned();
+    }
+    if let Some(silent) = report.silent_servers.top.first() {
+        let name = ellipsis(&safe(&silent.server), MAX_NAME);
+        return format!("Check that {name} runs, and that its log is read or loaded.");
     }
     match attack(report) {
         Some(Attack { source, .. }) => format!(

@@ -1,7 +1,7 @@
 //! The numbers that are counted while rows are read.
 //!
-//! The limits of the counters bound the whole process: with every counter full, the tool stays below
-//! 64 MiB.
+//! The limits of the counters bound the memory of the whole process. What does not fit goes to
+//! temporary files.
 
 use chrono::{Datelike, NaiveDate};
 
@@ -9,6 +9,7 @@ use crate::counter::Counter;
 use crate::history::History;
 use crate::period::{Period, PeriodPart};
 use crate::seen::Seen;
+use crate::servers::Servers;
 use mls_attempts::Attempt;
 
 /// The key of an unknown value. Text has no NUL.
@@ -73,6 +74,7 @@ pub(crate) struct Tally {
     pub(crate) users_before: Seen,
     pub(crate) addresses_before: Seen,
     pub(crate) countries_before: Seen,
+    pub(crate) servers: Servers,
     joined: String,
 }
 
@@ -96,12 +98,13 @@ impl Tally {
             users_before: Seen::new(400_000),
             addresses_before: Seen::new(400_000),
             countries_before: Seen::new(1000),
+            servers: Servers::new(),
             joined: String::new(),
         }
     }
 
-    /// Counts an attempt.
-    pub(crate) fn add(&mut self, attempt: &Attempt<'_>, part: PeriodPart) {
+    /// Counts a failure of the server with this number.
+    pub(crate) fn add(&mut self, attempt: &Attempt<'_>, server: usize, part: PeriodPart) {
         let n = attempt.attempts;
         self.total += n;
         match &mut self.extent {
@@ -124,9 +127,12 @@ impl Tally {
                     }
                 }
             }
-            PeriodPart::Inside => self.add_inside(attempt, n),
+            PeriodPart::Inside => {
+                self.servers.add(server, n);
+                self.add_inside(attempt, n);
+            }
         }
-        self.history.add(attempt, part == PeriodPart::Inside);
+        self.history.add(attempt, server, part == PeriodPart::Inside);
     }
 
     /// Whether the data begins before this date.

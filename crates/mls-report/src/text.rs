@@ -37,7 +37,9 @@ pub(crate) fn render(report: &Report, top: usize, attachment: Option<&str>) -> S
 
 /// Whether there is nothing to list.
 fn is_quiet(report: &Report) -> bool {
-    report.attempts == 0 && report.verdict.accounts.is_empty()
+    report.attempts == 0
+        && report.verdict.accounts.is_empty()
+        && report.silent_servers.top.is_empty()
 }
 
 /// Three lines: the verdict, the count, and why there is nothing.
@@ -182,7 +184,7 @@ fn write_table(out: &mut String, table: &Table) -> std::fmt::Result {
         .map(|row| {
             let cells = table.columns.iter().zip(&row.cells);
             let cells = cells.map(|(column, cell)| show(cell, column));
-            cells.chain([times(row.attempts, table.is_exact)]).collect()
+            cells.chain([times(row.attempts)]).collect()
         })
         .collect();
     let digits = table.rows.len().to_string().len().max(2);
@@ -191,7 +193,7 @@ fn write_table(out: &mut String, table: &Table) -> std::fmt::Result {
     }
     if table.unknown > 0 {
         let blanks = " ".repeat(digits);
-        writeln!(out, "  {blanks}  (not known: {})", times(table.unknown, table.is_exact))?;
+        writeln!(out, "  {blanks}  (not known: {})", times(table.unknown))?;
     }
     Ok(())
 }

@@ -14,10 +14,18 @@ pub(crate) fn meaning(status: &str) -> Option<&'static str> {
     })
 }
 
-/// `5 times`; `at least 5 times` if the count is a lower bound.
-pub(crate) fn times(n: u64, is_exact: bool) -> String {
-    let bound = if is_exact { "" } else { "at least " };
-    bound.to_owned() + &number(n, "time", "times")
+/// `1 time`, `5 times`
+pub(crate) fn times(n: u64) -> String {
+    number(n, "time", "times")
+}
+
+/// A number of minutes: `5 min`, `3 h`, `2 days`.
+pub(crate) fn duration(minutes: i64) -> String {
+    match minutes {
+        ..120 => format!("{minutes} min"),
+        120..2880 => format!("{} h", minutes / 60),
+        2880.. => format!("{} days", minutes / 1440),
+    }
 }
 
 /// `999`, `4.7k`, `47k`: three digits at most, rounded.
@@ -101,9 +109,9 @@ mod tests {
     }
 
     #[test]
-    fn a_lower_bound_says_at_least() {
-        assert_eq!(times(1, true), "1 time");
-        assert_eq!(times(1000, false), "at least 1,000 times");
+    fn durations_have_the_unit_that_fits() {
+        let texts = [0, 119, 120, 2879, 2880].map(duration);
+        assert_eq!(texts, ["0 min", "119 min", "2 h", "47 h", "2 days"]);
     }
 
     #[test]

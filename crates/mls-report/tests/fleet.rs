@@ -60,3 +60,75 @@ fn only_attempts_of_the_named_servers_count() {
         assert_eq!(count(&["--server", "mx4"]), 0);
     }
 }
+
+/// Twenty servers on six days, an attempt every two hours; `mx07` ends in the evening of the fifth
+/// day. One address tries all servers on the last day, another one twelve, another one four.
+fn fleet() -> String {
+    let mut input = String::new();
+    for (day, hour) in (1..=6).flat_map(|day| (0..24).step_by(2).map(move |hour| (day, hour))) {
+        for server in 1..=20 {
+            if server == 7 && (day, hour) > (5, 18) {
+                continue;
+            }
+            let (name, date) =
+                (format!("mx{server:02}"), format!("2026-06-0{day}T{hour:02}:00:00Z"));
+            let ip = match (day, hour) {
+                (6, 2) => "203.0.113.1".to_owned(),
+                (6, 4) if server > 8 => "203.0.113.2".to_owned(),
+                (6, 6) if server > 16 => "203.0.113.3".to_owned(),
+                _ => format!("192.0.2.{server}"),
+            };
+            input += &failure(&name, &date, &ip, &format!("user{}", hour % 5));
+        }
+    }
+    input
+}
+
+#[test]
+fn silent_servers_and_attackers_on_many_servers_are_named() {
+    let (input, day) = (fleet(), ["--date", "2026-06-06"]);
+    let report_of_day = json(&day, &input);
+    let silent = &report_of_day["silent_servers"];
+    assert_eq!(silent["distinct"], 1, "{silent}");
+    assert_eq!(
+        silent["top"][0],
+        serde_json::json!({"server": "mx07", "last_attempt": "2026-06-05T18:00:00+00:00",
+            "pause_minutes": 1800, "usual_pause_minutes": 120, "attempts": 0})
+    );
+    // On the day before, nothing was unusual.
+    assert_eq!(json(&["--date", "2026-06-05"], &input)["silent_servers"]["distinct"], 0);
+    let widespread: Vec<_> = (report_of_day["widespread_attackers"]["top"].as_array().unwrap())
+        .iter()
+        .map(|x| (x["ip"].as_str().unwrap(), x["servers"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(widespread, [("203.0.113.1", 19), ("203.0.113.2", 12)]);
+    let servers = &report_of_day["servers"];
+    assert_eq!(
+        (servers["distinct"].as_u64(), servers["top"].as_array().unwrap().len()),
+        (Some(19), 10)
+    );
+    assert_eq!(json(&[&day[..], &["--server", "mx20"]].concat(), &input)["attempts"], 12);
+
+    let text = report(&day, &input);
+    let expected = "What stands out: mx07 has been silent for 30 h; ";
+    assert!(text.contains(expected), "{text}");
+    for title in
+        ["Silent servers 2026-06-06", "Top 10 servers 2026-06-06:", "Attackers on many servers"]
+    {
+        assert!(text.contains(title), "{title}: {text}");
+    }
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    // A report of one server has none of these sections.
+    let one = report(&[&day[..], &["--server", "mx07"]].concat(), &input);
+    assert!(!one.to_lowercase().contains("servers"), "{one}");
+
+    let metrics = report(&[&day[..], &["--format", "prometheus", "--top", "500"]].concat(), &input);
+    for sample in [
+        "maillogsentinel_failed_logins_by_server{server=\"mx20\"} 12",
+        "maillogsentinel_server_is_silent{server=\"mx07\"} 1",
+        "maillogsentinel_silent_servers 1",
+        "maillogsentinel_widespread_attackers 2",
+    ] {
+        assert!(metrics.contains(&format!("{sample}\n")), "{sample}: {metrics}");
+    }
+}

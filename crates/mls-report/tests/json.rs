@@ -26,6 +26,9 @@ struct Report {
     previous_attempts: Option<u64>,
     usual_attempts: Option<u64>,
     total_attempts: u64,
+    servers: List<ServerCount>,
+    silent_servers: List<Silent>,
+    widespread_attackers: List<Widespread>,
     logins: List<Login>,
     users: List<User>,
     addresses: List<Address>,
@@ -69,6 +72,20 @@ object!(Login {
     country_code: Option<String>,
     attempts: u64
 });
+object!(ServerCount {
+    server: String,
+    addresses: u64,
+    last_attempt: Option<chrono::DateTime<chrono::FixedOffset>>,
+    attempts: u64
+});
+object!(Silent {
+    server: String,
+    last_attempt: chrono::DateTime<chrono::FixedOffset>,
+    pause_minutes: i64,
+    usual_pause_minutes: i64,
+    attempts: u64
+});
+object!(Widespread { ip: String, servers: u64, attempts: u64 });
 object!(User { user: String, attempts: u64 });
 object!(Address {
     ip: String,
@@ -410,43 +427,44 @@ fn a_period_is_the_sum_of_its_days() {
 }
 
 #[test]
-fn more_names_than_are_counted_apart_give_lower_bounds_that_say_so() {
+fn counts_are_exact_for_more_names_than_fit_in_memory() {
     let mut csv = String::new();
-    let mut said = 0;
-    for i in 0..250_000 {
-        writeln!(
-            csv,
-            "mail,2026-06-01 00:00,10.{}.{}.{},u{i},null,N/A,CN,{i},O",
-            i >> 16,
-            (i >> 8) & 255,
-            i & 255
-        )
-        .unwrap();
+    for i in 0..300_000_u32 {
+        // Every name comes twice, far apart, so that it is in several of the sorted runs.
+        let (n, host) = (i % 150_000, i / 150_000);
+        let ip = format!("10.{}.{}.{}", n >> 16, (n >> 8) & 255, n & 255);
+        writeln!(csv, "mx{host},2026-06-01 00:00,{ip},u{n},null,N/A,CN,{n},O{n}").unwrap();
         if i % 500 == 0 {
-            writeln!(csv, "mail,2026-06-01 00:00,192.0.2.1,often,null,N/A,CN,1,O").unwrap();
-            said += 1;
+            writeln!(csv, "mx1,2026-06-01 00:00,192.0.2.1,often,null,N/A,CN,1,O").unwrap();
         }
     }
-    let report = report(&["--date", "2026-06-01"], &csv);
-    assert_eq!(report.attempts, 250_000 + said);
-    let often = &report.users.top[0];
-    assert_eq!(often.user, "often");
-    assert!(!report.users.exact);
-    let note = report
-        .notes
-        .iter()
-        .find(|note| note.contains("more user names than fit in memory"))
-        .unwrap();
-    let short: u64 = note.split_whitespace().find_map(|word| word.parse().ok()).unwrap();
-    assert!(
-        short < 20 && often.attempts <= said && often.attempts + short >= said,
-        "{} and {note}",
-        often.attempts
+    let report = report(&["--date", "2026-06-01", "--top", "2"], &csv);
+    assert_eq!((report.attempts, report.notes), (300_600, vec![]));
+    let often = [
+        (report.users.distinct, report.users.top[0].attempts, report.users.top[1].attempts),
+        (
+            report.addresses.distinct,
+            report.addresses.top[0].attempts,
+            report.addresses.top[1].attempts,
+        ),
+        (report.logins.distinct, report.logins.top[0].attempts, report.logins.top[1].attempts),
+    ];
+    assert_eq!(often, [(150_001, 600, 2); 3]);
+    // The system 1 has the organisations O1 and O.
+    assert_eq!((report.systems.distinct, report.systems.top[0].attempts), (150_000, 602));
+    assert_eq!(
+        (report.organisations.distinct, report.organisations.top[0].attempts),
+        (150_001, 600)
     );
-    assert!(report.users.distinct <= 100_000);
-    // What fits is exact, whatever does not.
-    assert!(report.countries.exact && !report.systems.exact);
-    assert_eq!(report.countries.top[0].attempts, 250_000 + said);
+    assert_eq!(report.users.top[1].user, "u0");
+    assert_eq!(report.addresses.top[1].asn, Some(0));
+    let networks = 150_000_usize.div_ceil(256) + 1;
+    assert_eq!((report.networks.distinct, report.networks.top[1].addresses), (networks, 256));
+    let servers: Vec<_> = report.servers.top.iter().map(|x| (x.attempts, x.addresses)).collect();
+    assert_eq!(servers, [(150_600, 150_001), (150_000, 150_000)]);
+    // Each address tried both servers, except one.
+    let widespread = &report.widespread_attackers;
+    assert_eq!((widespread.distinct, widespread.top[0].servers), (150_000, 2));
 }
 
 #[test]

@@ -1,0 +1,166 @@
+//! Counts that do not fit in memory: sorted runs in temporary files, and their merge.
+//!
+//! The files are in the directory that `TMPDIR` names, or in `/tmp`. They have no name, so that they
+//! are removed even if the process dies.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+
+use crate::counter::Count;
+
+/// So many runs are merged into one. It bounds the number of open files and of buffers.
+const FAN_IN: usize = 16;
+
+/// The size of a buffer of a run.
+const BUFFER: usize = 16 * 1024;
+
+/// Sorted runs. A run of a level holds [`FAN_IN`] runs of the level below.
+#[derive(Debug, Default)]
+pub(crate) struct Runs {
+    levels: Vec<Vec<File>>,
+}
+
+impl Runs {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.levels.is_empty()
+    }
+
+    /// Adds a run; its keys are in order, each once.
+    pub(crate) fn add<V: Count>(&mut self, entries: &[(&str, &V)]) -> io::Result<()> {
+        let mut run = RunWriter::new()?;
+        for (key, value) in entries {
+            run.write(key, *value)?;
+        }
+        let mut file = run.finish()?;
+        for level in 0.. {
+            if self.levels.len() == level {
+                self.levels.push(Vec::new());
+            }
+            let runs = &mut self.levels[level];
+            runs.push(file);
+            if runs.len() < FAN_IN {
+                break;
+            }
+            let mut merged = RunWriter::new()?;
+            merge(std::mem::take(runs), |key, value: &V| merged.write(key, value))?;
+            file = merged.finish()?;
+        }
+        Ok(())
+    }
+
+    /// Calls `each` once for each key, in order.
+    pub(crate) fn merge<V: Count>(
+        self,
+        each: impl FnMut(&str, &V) -> io::Result<()>,
+    ) -> io::Result<()> {
+        merge(self.levels.into_iter().flatten().collect(), each)
+    }
+}
+
+/// Writes a run: for each key the length of the key, the key, and the value.
+struct RunWriter {
+    file: BufWriter<File>,
+    bytes: Vec<u8>,
+}
+
+impl RunWriter {
+    fn new() -> io::Result<Self> {
+        let file = BufWriter::with_capacity(BUFFER, tempfile::tempfile()?);
+        Ok(Self { file, bytes: Vec::new() })
+    }
+
+    fn write<V: Count>(&mut self, key: &str, value: &V) -> io::Result<()> {
+        let length = u16::try_from(key.len()).map_err(io::Error::other)?;
+        self.bytes.clear();
+        self.bytes.extend(length.to_le_bytes());
+        self.bytes.extend(key.as_bytes());
+        value.write(&mut self.bytes);
+        self.file.write_all(&self.bytes)
+    }
+
+    fn finish(self) -> io::Result<File> {
+        let mut file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.rewind()?;
+        Ok(file)
+    }
+}
+
+/// The next key of a run.
+struct Head<V> {
+    run: BufReader<File>,
+    key: String,
+    value: V,
+}
+
+impl<V: Count> Head<V> {
+    fn begin(file: File) -> io::Result<Option<Self>> {
+        let run = BufReader::with_capacity(BUFFER, file);
+        let mut head = Self { run, key: String::new(), value: V::default() };
+        Ok(head.advance()?.then_some(head))
+    }
+
+    /// Reads the next key; false at the end of the run.
+    fn advance(&mut self) -> io::Result<bool> {
+        let mut length = [0; 2];
+        match self.run.read_exact(&mut length) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            read => read?,
+        }
+        self.key.clear();
+        let length = u16::from_le_bytes(length).into();
+        if (&mut self.run).take(length).read_to_string(&mut self.key)? as u64 != length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.value = V::read(&mut self.run)?;
+        Ok(true)
+    }
+}
+
+/// The smallest key is the greatest head, because a heap gives the greatest first.
+impl<V> Ord for Head<V> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.key.cmp(&self.key)
+    }
+}
+
+impl<V> PartialOrd for Head<V> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<V> PartialEq for Head<V> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl<V> Eq for Head<V> {}
+
+fn merge<V: Count>(
+    files: Vec<File>,
+    mut each: impl FnMut(&str, &V) -> io::Result<()>,
+) -> io::Result<()> {
+    let heads = files.into_iter().map(Head::begin);
+    let heads: io::Result<Vec<Option<Head<V>>>> = heads.collect();
+    let mut heads: BinaryHeap<Head<V>> = heads?.into_iter().flatten().collect();
+    let (mut key, mut sum) = (String::new(), None::<V>);
+    while let Some(mut head) = heads.peek_mut() {
+        match &mut sum {
+            Some(sum) if head.key == key => sum.merge(&head.value),
+            _ => {
+                if let Some(sum) = sum.replace(std::mem::take(&mut head.value)) {
+                    each(&key, &sum)?;
+                }
+                key.clone_from(&head.key);
+            }
+        }
+        if !head.advance()? {
+            PeekMut::pop(head);
+        }
+    }
+    sum.map_or(Ok(()), |sum| each(&key, &sum))
+}

@@ -1,0 +1,265 @@
+//! What is known of each server whose attempts are read: how many there were, when the last one was,
+//! and how long the server usually pauses.
+//!
+//! A server is *silent* if nothing of it is in the data for more than [`SILENT_TIMES`] times its usual
+//! pause, and for more than two hours, up to the end of the period. Its *usual pause* is the median of
+//! the longest pauses of its last 30 days with attempts; there must be at least [`MIN_DAYS`] of these
+//! days. So one failure of the past does not hide the next one. Failures, logins and all other
+//! attempts of the input count.
+
+use std::collections::{HashMap, VecDeque};
+
+use chrono::{Datelike, NaiveDate, NaiveDateTime};
+use foldhash::fast::RandomState;
+use mls_attempts::Attempt;
+
+use crate::history::DAYS;
+use crate::period::PeriodPart;
+use crate::report::MANY;
+
+/// Number of servers that are known by name. A central log host can be sent any name.
+const MAX_SERVERS: usize = 10_000;
+
+/// A pause of so many usual pauses is silence.
+pub(crate) const SILENT_TIMES: i64 = 3;
+
+/// A shorter pause is never silence, in minutes: many servers are read once an hour.
+const MIN_PAUSE: i64 = 120;
+
+/// Number of days with attempts from which the usual pause is known.
+const MIN_DAYS: usize = 3;
+
+/// All servers.
+#[derive(Debug, Default)]
+pub(crate) struct Servers {
+    numbers: HashMap<Box<str>, usize, RandomState>,
+    /// The first one stands for attempts without a server, and for servers that have no room.
+    by_number: Vec<Server>,
+    /// The server of the last attempt: most inputs are of one server.
+    last: usize,
+    /// The last day, and its first minute.
+    day: Option<([u8; 10], i64)>,
+    is_full: bool,
+}
+
+/// One server. Minutes are counted from the year 1.
+#[derive(Debug, Default)]
+pub(crate) struct Server {
+    /// Its name; empty if it is not known.
+    pub(crate) name: Box<str>,
+    /// Failed logins in the period.
+    pub(crate) attempts: u64,
+    /// Different addresses of these failed logins.
+    pub(crate) addresses: u64,
+    /// The minute of its last attempt.
+    last: Option<i64>,
+    /// The day of its last attempt.
+    day: i64,
+    /// The longest pause, in minutes, that ended on each of its last days with attempts.
+    pauses: VecDeque<i64>,
+}
+
+/// A server without news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Silence {
+    pub(crate) last: NaiveDateTime,
+    /// In minutes.
+    pub(crate) pause: i64,
+    /// In minutes.
+    pub(crate) usual: i64,
+}
+
+impl Servers {
+    pub(crate) fn new() -> Self {
+        Self { by_number: vec![Server::default()], ..Self::default() }
+    }
+
+    /// Looks at an attempt of any outcome, and returns the number of its server.
+    pub(crate) fn observe(&mut self, attempt: &Attempt<'_>, part: PeriodPart) -> usize {
+        let number = self.number(attempt.server.unwrap_or_default());
+        if part != PeriodPart::After
+            && let Some(minute) = self.minute(attempt.date)
+        {
+            self.by_number[number].observe(minute);
+        }
+        number
+    }
+
+    /// Counts failed logins in the period.
+    pub(crate) fn add(&mut self, number: usize, attempts: u64) {
+        self.by_number[number].attempts += attempts;
+    }
+
+    /// Counts an address in the period.
+    pub(crate) fn add_address(&mut self, number: usize) {
+        if let Some(server) = self.by_number.get_mut(number) {
+            server.addresses += 1;
+        }
+    }
+
+    /// The servers with a name.
+    pub(crate) fn named(&self) -> &[Server] {
+        self.by_number.get(1..).unwrap_or_default()
+    }
+
+    /// Failed logins in the period of servers without a name.
+    pub(crate) fn unknown(&self) -> u64 {
+        self.by_number.first().map_or(0, |server| server.attempts)
+    }
+
+    /// An attacker is widespread if it tries at least so many servers.
+    pub(crate) fn fewest_of_widespread(&self) -> u64 {
+        (self.named().len() as u64).clamp(2, MANY.into())
+    }
+
+    /// Whether there are servers without room.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    fn number(&mut self, name: &str) -> usize {
+        if *self.by_number[self.last].name == *name {
+            return self.last;
+        }
+        let number = match self.numbers.get(name) {
+            _ if name.is_empty() => 0,
+            Some(number) => *number,
+            None if self.by_number.len() > MAX_SERVERS => {
+                self.is_full = true;
+                0
+            }
+            None => {
+                self.by_number.push(Server { name: name.into(), ..Server::default() });
+                self.numbers.insert(name.into(), self.by_number.len() - 1);
+                self.by_number.len() - 1
+            }
+        };
+        self.last = number;
+        number
+    }
+
+    /// The minute of a date; `None` if no calendar has it.
+    fn minute(&mut self, date: &str) -> Option<i64> {
+        let (day, time) = date.split_at_checked(10)?;
+        let begin = match self.day {
+            Some((last, begin)) if last == day.as_bytes() => begin,
+            _ => {
+                let begin = i64::from(day.parse::<NaiveDate>().ok()?.num_days_from_ce()) * 1440;
+                self.day = day.as_bytes().try_into().ok().map(|day| (day, begin));
+                begin
+            }
+        };
+        let number = |range: std::ops::Range<usize>| time.get(range)?.parse::<i64>().ok();
+        Some(begin + number(1..3)? * 60 + number(4..6)?)
+    }
+}
+
+impl Server {
+    fn observe(&mut self, minute: i64) {
+        let Some(last) = self.last else {
+            (self.last, self.day) = (Some(minute), minute / 1440);
+            self.pauses.push_back(0);
+            return;
+        };
+        // A late attempt of a time that is past says nothing about pauses.
+        if minute <= last {
+            return;
+        }
+        if minute / 1440 != self.day {
+            self.day = minute / 1440;
+            if self.pauses.len() == DAYS {
+                self.pauses.pop_front();
+            }
+            self.pauses.push_back(0);
+        }
+        if let Some(longest) = self.pauses.back_mut() {
+            *longest = (*longest).max(minute - last);
+        }
+        self.last = Some(minute);
+    }
+
+    /// When its last attempt was, to the minute.
+    pub(crate) fn last(&self) -> Option<NaiveDateTime> {
+        let (days, minutes) = (self.last? / 1440, u32::try_from(self.last? % 1440).ok()?);
+        let date = NaiveDate::from_num_days_from_ce_opt(i32::try_from(days).ok()?)?;
+        date.and_hms_opt(minutes / 60, minutes % 60, 0)
+    }
+
+    /// Whether it is silent at this moment.
+    pub(crate) fn silence(&self, now: NaiveDateTime) -> Option<Silence> {
+        let last = self.last()?;
+        let pause = (now - last).num_minutes();
+        let mut pauses: Vec<_> = self.pauses.iter().copied().collect();
+        pauses.sort_unstable();
+        let usual = pauses.get(pauses.len() / 2).copied()?;
+        let is_silent =
+            pauses.len() >= MIN_DAYS && pause > MIN_PAUSE && pause > SILENT_TIMES * usual;
+        is_silent.then_some(Silence { last, pause, usual })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> NaiveDateTime {
+        NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M").unwrap()
+    }
+
+    /// A server with an attempt at each of these times.
+    fn server(dates: &[String]) -> Server {
+        let mut servers = Servers::new();
+        let mut server = Server::default();
+        for date in dates {
+            server.observe(servers.minute(date).unwrap());
+        }
+        server
+    }
+
+    /// Every two hours of so many days of June.
+    fn dates(days: std::ops::RangeInclusive<u32>) -> Vec<String> {
+        days.flat_map(|day| {
+            (0..24).step_by(2).map(move |hour| format!("2026-06-{day:02} {hour:02}:30"))
+        })
+        .collect()
+    }
+
+    #[test]
+    fn silence_is_three_times_the_usual_pause() {
+        let server = server(&dates(1..=5));
+        assert_eq!(server.last(), Some(at("2026-06-05 22:30")));
+        assert!(server.silence(at("2026-06-06 04:30")).is_none());
+        let silence = server.silence(at("2026-06-06 04:31")).unwrap();
+        assert_eq!((silence.pause, silence.usual), (361, 120));
+    }
+
+    #[test]
+    fn one_failure_of_the_past_does_not_hide_the_next_one() {
+        let server = server(&[dates(1..=5), dates(15..=17)].concat());
+        assert!(server.silence(at("2026-06-18 04:31")).is_some());
+    }
+
+    #[test]
+    fn nothing_is_usual_before_the_third_day_and_two_hours_are_never_silence() {
+        assert!(server(&dates(1..=2)).silence(at("2026-06-20 00:00")).is_none());
+        let busy: Vec<_> = (1..=4)
+            .flat_map(|day| {
+                (0..1440).map(move |m| format!("2026-06-0{day} {:02}:{:02}", m / 60, m % 60))
+            })
+            .collect();
+        let busy = server(&busy);
+        assert!(busy.silence(at("2026-06-05 01:59")).is_none());
+        assert!(busy.silence(at("2026-06-05 02:00")).is_some());
+    }
+
+    #[test]
+    fn servers_beyond_the_limit_are_counted_together() {
+        let mut servers = Servers::new();
+        for i in 0..=MAX_SERVERS {
+            let number = servers.number(&format!("mx{i}"));
+            servers.add(number, 1);
+        }
+        assert_eq!((servers.named().len(), servers.unknown()), (MAX_SERVERS, 1));
+        assert!(servers.is_full());
+    }
+}
