@@ -449,3 +449,38 @@ fn switching_from_a_journal_that_has_gone_goes_on_by_time_and_says_so() {
     assert!(numbers(12).iter().all(|user| found.contains(user)), "{found:?}");
     assert!(found.len() < 12 + 6, "{found:?}");
 }
+
+#[test]
+fn directory_of_several_machines_is_refused_and_a_directory_for_each_is_read() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    let sender = |machine: char| {
+        let id = machine.to_string().repeat(32);
+        format!("_MACHINE_ID={id}\nSYSLOG_FACILITY=2\nSYSLOG_IDENTIFIER=postfix/smtpd\n_PID=74")
+    };
+    let messages = failures(0, 2);
+    let entry = |n: usize| (n as u64, n as u64, &messages[n][..]);
+    log_of(&site, "remote-a.journal", BOOT, &sender('a'), &[entry(1)]);
+    let first = site.shell(&pipeline());
+    assert_eq!((first.status.code(), users(&site)), (Some(0), vec!["u1".to_owned()]));
+    // An entry of a second machine that is older, and arrives late.
+    log_of(&site, "remote-b.journal", &"b".repeat(32), &sender('b'), &[entry(0)]);
+    let output = site.shell(&pipeline().replace(" | ", " 2>messages | "));
+    assert_eq!(output.status.code(), Some(75), "{}", text(&output.stderr));
+    let messages = site.read("messages");
+    assert!(messages.contains("give each machine its own directory"), "{messages}");
+    assert_eq!(users(&site), ["u1"]);
+    // One directory for each machine.
+    let moved = site
+        .shell("mkdir journal/b && mv journal/remote-b.journal journal/b/ && mv journal journals");
+    assert!(moved.status.success());
+    let pipeline = EXTRACT
+        .replace("mail.log", "--journal --journal-directory journals/b")
+        .replace("--cursor-file S", "--cursor-file S.b")
+        .replace("--append F", "--append F.b");
+    let output = site.shell(&pipeline);
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+    assert!(site.read("F.b").contains(",u0,"));
+}

@@ -9,6 +9,7 @@ mod example;
 mod ini;
 mod journal_match;
 mod keys;
+mod server_zone;
 #[cfg(test)]
 mod tests;
 mod threshold;
@@ -33,6 +34,7 @@ pub use keys::{
     Alert, AsnAso, Block, Config, Database, DnsCache, Filter, General, Geolocation, Logins, Paths,
     Report, Retention, SECTIONS, Suspicious, Systemd,
 };
+pub use server_zone::ServerZone;
 pub use threshold::Threshold;
 pub use time_span::TimeSpan;
 pub use value::{BlockForm, DbMode, DbType, Password, SmtpTls, network};

@@ -6,6 +6,7 @@ use chrono::{DateTime, FixedOffset};
 use clap::Parser;
 use ipnet::IpNet;
 use mls_cli::Selected;
+use mls_config::config::ServerZone;
 
 use crate::Daemon;
 
@@ -33,6 +34,11 @@ pub struct Args {
 
     #[command(flatten)]
     pub(crate) zone: mls_cli::ZoneFlag,
+
+    /// Time zone of one server's stamps, as NAME=ZONE; it can be repeated [default: `[parse]
+    /// server_zones` of --config]
+    #[arg(long, value_name = "NAME=ZONE")]
+    pub(crate) server_zone: Vec<ServerZone>,
 
     /// Give a time stamp without a year the latest year for which it is not after this RFC 3339
     /// time [default: 26 hours, the largest difference of time zones, after the last change of the

@@ -24,6 +24,12 @@ impl Clock {
         Self { zone, reference: zone.show(&reference) }
     }
 
+    /// The same for stamps of another zone.
+    #[must_use]
+    pub fn in_zone(self, zone: Zone) -> Self {
+        Self::new(zone, self.reference)
+    }
+
     /// Reads a [stamp](crate::stamp). RFC 3339 keeps its text, with `+00:00` for `Z`; the BSD form
     /// gets the latest year for which it is not after the reference time.
     #[must_use]

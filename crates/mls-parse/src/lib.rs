@@ -95,6 +95,9 @@ pub fn run(mut args: Args, config: Config) -> anyhow::Result<()> {
     }
     let outcomes = selected_outcomes(&args.outcome, &config.logins);
     args.outcome = outcomes.into_iter().map(Selected::Outcome).collect();
+    if args.server_zone.is_empty() {
+        args.server_zone.clone_from(&config.parse.server_zones);
+    }
     let scanner = Scanner::new(&args, &config.filter)?.written_at(stdin_written_at());
     let years = AssumedYears::new(args.require_year);
     let unread = Unread::open(args.rejects.as_deref())?;

@@ -6,7 +6,7 @@ use bstr::ByteSlice;
 use chrono::{DateTime, Datelike, FixedOffset, TimeDelta};
 use ipnet::IpNet;
 use mls_cli::selected_outcomes;
-use mls_config::config::{Filter, Logins};
+use mls_config::config::{Filter, Logins, ServerZone};
 use mls_config::zone::Zone;
 use mls_event::{Auth, Body, JOURNAL_SOURCE, Outcome, Timestamp, clean};
 use mls_stream::blocks::Place;
@@ -29,6 +29,7 @@ pub struct Scanner {
     daemons: Vec<Daemon>,
     outcomes: Vec<Outcome>,
     zone: Zone,
+    server_zones: Vec<ServerZone>,
     reference_time: Option<DateTime<FixedOffset>>,
     /// When a plain stream was written.
     written_at: Option<DateTime<FixedOffset>>,
@@ -114,6 +115,7 @@ impl Scanner {
             daemons,
             outcomes,
             zone: args.zone.timezone,
+            server_zones: args.server_zone.clone(),
             reference_time: args.reference_time,
             written_at: None,
             require_year: args.require_year,
@@ -226,7 +228,7 @@ impl Scanner {
         // Without an envelope it is unknown which program wrote the line.
         let envelope = envelope::open(text.as_deref().unwrap_or(line)).ok_or(NO_ENVELOPE)?;
         let origin = Origin {
-            moment: input.moment(envelope.stamp, start),
+            moment: self.in_zone_of(envelope.host, input).moment(envelope.stamp, start),
             server: envelope.host.map(clean),
             program: clean(envelope.program),
             pid: envelope.pid,
@@ -234,6 +236,13 @@ impl Scanner {
             pos: input.pos(start),
         };
         self.message(origin, envelope.message, out)
+    }
+
+    /// The input with the clock of a server.
+    fn in_zone_of<'a>(&self, server: Option<&[u8]>, input: &Input<'a>) -> Input<'a> {
+        let zone = self.server_zones.iter().find(|it| server.is_some_and(|name| it.is_of(name)));
+        let clock = zone.map_or(input.clock, |it| input.clock.in_zone(it.zone));
+        Input { clock, ..*input }
     }
 
     /// Joins the parts of a line. `parts` are known, and the next one begins at `start`. Returns
@@ -308,7 +317,7 @@ impl Scanner {
             return;
         };
         let origin = Origin {
-            moment: input.moment(count.stamp, start),
+            moment: self.in_zone_of(counted.host, input).moment(count.stamp, start),
             server: counted.host.map(clean),
             program: clean(counted.program),
             pid: counted.pid,

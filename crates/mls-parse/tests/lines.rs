@@ -224,3 +224,39 @@ fn what_servers_write_every_day_causes_no_warning() {
         );
     }
 }
+
+#[test]
+fn stamps_of_a_server_have_the_zone_of_that_server() {
+    let args = [
+        "mls-parse",
+        "--daemon=postfix",
+        "--timezone=UTC",
+        "--server-zone=mx1=Europe/Paris",
+        "--server-zone=MX2=-05:00",
+        "--reference-time=2026-12-01T00:00:00Z",
+    ];
+    let filter = mls_config::config::Filter::default();
+    let mut scanner = Scanner::new(&Args::parse_from(args), &filter).unwrap();
+    let text = "postfix/smtpd[7]: warning: x[192.0.2.1]: SASL LOGIN authentication failed: x";
+    let lines = format!(
+        "Jun  1 10:00:00 mx1 {text}\nJun  1 10:00:00 mx2 {text}\nJun  1 10:00:00 mx3 {text}\n\
+         Jan  1 10:00:00 mx1 {text}\n2026-06-01T10:00:00+00:00 mx1 {text}\n"
+    );
+    let mut out = Vec::new();
+    scanner.block(lines.as_bytes(), Place { segment: None, offset: 0, before: b"" }, &mut out);
+    let dates: Vec<_> = String::from_utf8(out)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["date"].clone())
+        .collect();
+    assert_eq!(
+        dates,
+        [
+            "2026-06-01T10:00:00+02:00",
+            "2026-06-01T10:00:00-05:00",
+            "2026-06-01T10:00:00+00:00",
+            "2026-01-01T10:00:00+01:00",
+            "2026-06-01T10:00:00+00:00"
+        ]
+    );
+}

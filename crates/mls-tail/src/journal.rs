@@ -5,7 +5,7 @@
 //! --vacuum-size`). That is a gap.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -62,6 +62,7 @@ pub(crate) fn read(
     if let Some(second) = since {
         cursor.journal = switch::last_entry_read(&cursor, selection, second)?;
     }
+    let machine = selection.directory.as_deref().map_or(Ok(None), only_machine)?;
     let mut child = start(&cursor, since, follow, selection)?;
     let entries = child
         .stdout
@@ -72,8 +73,17 @@ pub(crate) fn read(
     let mut reader = Reader::pipe(entries, "journalctl")?;
     let from = cursor.journal.clone();
     let is_switch = since.is_some();
-    let mut batch =
-        Batch { from, is_switch, cursor, out, lines: Vec::new(), since: Instant::now() };
+    let directory = selection.directory.clone();
+    let mut batch = Batch {
+        from,
+        is_switch,
+        directory,
+        machine,
+        cursor,
+        out,
+        lines: Vec::new(),
+        since: Instant::now(),
+    };
     while !stop.is_set() {
         let pause = || {
             batch.send()?;
@@ -112,6 +122,8 @@ pub(crate) struct Entry {
     syslog_pid: Option<String>,
     #[serde(rename = "_PID")]
     pid: Option<String>,
+    #[serde(rename = "_MACHINE_ID")]
+    machine: Option<String>,
 }
 
 impl Entry {
@@ -120,6 +132,34 @@ impl Entry {
         let pid = self.syslog_pid.as_ref().or(self.pid.as_ref())?;
         Some(format!("[{pid}]: {}", self.message.as_str()?))
     }
+}
+
+/// The machine whose entries a directory holds; `None` if no entry names one.
+///
+/// # Errors
+/// Exit 78 if there are several machines: the entries of a machine can arrive late, and a cursor
+/// would then be after entries that were never read.
+fn only_machine(directory: &Path) -> anyhow::Result<Option<String>> {
+    let output = Command::new("journalctl")
+        .args(["--quiet", "--field=_MACHINE_ID", "--directory"])
+        .arg(directory)
+        .stderr(Stdio::null())
+        .output()
+        .context("starting journalctl")
+        .or_exit(Exit::Unavailable)?;
+    let machines = String::from_utf8_lossy(&output.stdout);
+    let mut machines = machines.lines();
+    let first = machines.next().map(str::to_owned);
+    if machines.next().is_some() { Err(several_machines(directory)) } else { Ok(first) }
+}
+
+fn several_machines(directory: &Path) -> anyhow::Error {
+    Exit::Config.error(format!(
+        "{}: the directory has the journals of several machines, and late entries would be lost; give \
+         each machine its own directory (systemd-journal-remote --output=DIRECTORY) and its own \
+         pipeline (see maillogsentinel(7))",
+        directory.display()
+    ))
 }
 
 /// The entries from `second` to ten seconds later, oldest first.
@@ -161,6 +201,10 @@ struct Batch<'a> {
     from: Option<String>,
     /// A log was read before: with the first entry its position is forgotten.
     is_switch: bool,
+    /// A directory that is read instead of the journal of this machine.
+    directory: Option<PathBuf>,
+    /// The only machine of a directory, once it is known.
+    machine: Option<String>,
     cursor: Cursor,
     out: &'a mut Output,
     lines: Vec<u8>,
@@ -169,6 +213,12 @@ struct Batch<'a> {
 
 impl Batch<'_> {
     fn add(&mut self, line: &[u8], entry: Entry) -> anyhow::Result<()> {
+        if let (Some(directory), Some(id)) = (&self.directory, &entry.machine) {
+            let first = self.machine.get_or_insert_with(|| id.clone());
+            if first != id {
+                return Err(several_machines(directory));
+            }
+        }
         // If a clock was set back, an older file has entries of later times.
         if let Some((boot, last)) = self.from.as_deref().and_then(uptime)
             && uptime(&entry.cursor).is_some_and(|(this, at)| this == boot && at < last)

@@ -12,6 +12,7 @@ use log::LevelFilter;
 use super::declare::{Base, Key, Section, sections};
 use super::ini::Ini;
 use super::journal_match::JournalMatch;
+use super::server_zone::ServerZone;
 use super::threshold::Threshold;
 use super::time_span::TimeSpan;
 use super::value::{
@@ -58,6 +59,11 @@ sections! {
     ["parse"] parse: Parse {
         /// The mail servers whose logins are recorded: postfix, dovecot.
         daemons: Vec<String> = "postfix, dovecot", check are_daemons;
+
+        /// Zones of servers whose time stamps name none, on a central log host: NAME=ZONE,
+        /// separated by commas, such as mx1=Europe/Paris, mx2=UTC. All other servers have the zone
+        /// of this machine.
+        server_zones: Vec<ServerZone> = "";
     }
 
     /// The digest and the mail server that delivers it.

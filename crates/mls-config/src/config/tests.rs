@@ -244,7 +244,7 @@ fn unknown_keys_are_named_with_their_lines_up_to_a_number() {
 #[test]
 fn the_shown_configuration_is_read_again_as_the_same() {
     let text = "[paths]\nworking_dir = /srv/m l\nstate_dir = state\nmail_log = journal\ncsv_filename = x.csv\nlogins_filename = y.csv\n\
-                metrics_file = z.prom\n[parse]\ndaemons = dovecot\n[report]\nemail = a@example.com,b@example.com\nsender_override = c@example.com\nsmtp_host = h\nsmtp_port = 1\n\
+                metrics_file = z.prom\n[parse]\ndaemons = dovecot\nserver_zones = mx1=Europe/Paris, mx2 = +02:00\n[report]\nemail = a@example.com,b@example.com\nsender_override = c@example.com\nsmtp_host = h\nsmtp_port = 1\n\
                 smtp_tls = starttls\nsmtp_user = u\nsmtp_password_file = /p\nattach_csv = no\nsubject_prefix = [X] = #1\n\
                 [geolocation]\ncountry_db_path = /c, /d\ncountry_db_url = http://c\n\
                 [ASN_ASO]\nasn_db_path = /a\nasn_db_url = http://a\n\

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use log::LevelFilter;
 
 use super::journal_match::JournalMatch;
+use super::server_zone::ServerZone;
 use super::threshold::Threshold;
 use super::time_span::TimeSpan;
 use crate::secret;
@@ -179,6 +180,21 @@ impl Value for JournalMatch {
             NotAllowed::new(
                 text,
                 "matches of journalctl (FIELD=VALUE) such as CONTAINER_NAME=postfix-mailcow, separated by commas",
+            )
+        })
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for ServerZone {
+    fn parse(text: &str) -> Result<Self, NotAllowed> {
+        text.parse().map_err(|_| {
+            NotAllowed::new(
+                text,
+                "servers with zones of this machine (NAME=ZONE), such as mx1=Europe/Paris, separated by commas",
             )
         })
     }
