@@ -7,7 +7,8 @@ LOG is a file, a pattern such as 'hdfs:///logs/*/mail.log*', or @FILE with one o
 mls-tail | mls-parse | mls-enrich --no-dns. crates/GUIDE.md, section "Archives", explains the columns and the cost.
 
 A line that is already in the archive is not added again, so a run that died, or had logs that failed, can be repeated.
-Exit codes: 0 if all logs were added, 1 if some were not (their names are printed), 75 if another run is adding logs.
+Exit codes: 0 if all logs were added, 1 if some were not (their names are printed), 75 if another run is adding logs,
+70 if this program failed: then run it again.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import uuid
 from datetime import date, datetime, timedelta, timezone
 
@@ -59,6 +61,10 @@ def main():
     except Busy as busy:
         print(f"spark-archive: error: {busy}", file=sys.stderr)
         return 75
+    except Exception as error:
+        traceback.print_exc()
+        print(f"spark-archive: error: {mls_archive.printable(str(error))}; run it again", file=sys.stderr)
+        return 70
     finally:
         spark.stop()
 
@@ -266,7 +272,9 @@ class Archive:
     def __enter__(self):
         self.fs.mkdirs(self.path())
         try:
-            self.fs.create(self.path("_lock"), False).close()
+            lock = self.fs.create(self.path("_lock"), False)
+            lock.write(bytearray(self.run, "ascii"))
+            lock.close()
         except Exception as error:
             if not self.fs.exists(self.path("_lock")):
                 raise
@@ -276,8 +284,21 @@ class Archive:
         return self
 
     def __exit__(self, *_error):
-        self.fs.delete(self.path("_staging"), True)
-        self.fs.delete(self.path("_lock"), False)
+        self.fs.delete(self.path(f"_staging/{self.run}"), True)
+        if self.has_lock():
+            self.fs.delete(self.path("_staging"), True)
+            self.fs.delete(self.path("_lock"), False)
+
+    def has_lock(self):
+        """Whether the lock is still that of this run. Somebody can delete the lock of a run that only looked dead."""
+        try:
+            stream = self.fs.open(self.path("_lock"))
+        except Exception:
+            return False
+        try:
+            return bytes(stream.readNBytes(64)).decode("ascii", "replace") == self.run
+        finally:
+            stream.close()
 
     def days(self):
         """The days that the archive has."""
@@ -301,6 +322,8 @@ class Archive:
         if not written:
             return 0
         added = self.spark.read.parquet(new).count()
+        if not self.has_lock():
+            raise Busy(f"{self.directory}/_lock was deleted, and another run may be adding logs: nothing was added")
         for status in written:
             source = status.getPath()
             day = source.getParent().getName()

@@ -1,6 +1,10 @@
 //! Old logs: years that their stamps leave out, positions that name a line in every copy of it, and the schema of the
 //! records.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on should stop"
+)]
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -67,7 +67,7 @@ impl Host {
             let n = self.written;
             let (second, ip) = (n % 60, format!("60.{}.{}.{}", n / 62_500, n / 250 % 250, n % 250));
             let head = format!("{day}T12:00:{second:02}+00:00 {} postfix/smtpd[74]:", self.role);
-            lines += &if n.is_multiple_of(2) {
+            let line = if n.is_multiple_of(2) {
                 format!(
                     "{head} warning: unknown[{ip}]: SASL LOGIN authentication failed: x, sasl_username=u{n}\n"
                 )
@@ -76,6 +76,7 @@ impl Host {
                     "{head} 4F{n:X}: client=unknown[{ip}], sasl_method=LOGIN, sasl_username=u{n}\n"
                 )
             };
+            lines.push_str(&line);
             self.written += 1;
         }
         file.write_all(lines.as_bytes()).unwrap();
@@ -210,10 +211,10 @@ fn fleet(site: &Site, count: usize) -> (Server, Vec<String>) {
     let roles: Vec<_> = (0..count).map(|n| format!("mx{n}")).collect();
     let mut server = Server::new(Kind::Postgresql);
     let schema = site.shell("mls-sql schema --fleet --dialect postgresql");
+    let create =
+        |role| format!("CREATE ROLE {role} LOGIN IN ROLE maillogsentinel_events_loader;\n");
     let mut sql = text(&schema.stdout);
-    for role in &roles {
-        sql += &format!("CREATE ROLE {role} LOGIN IN ROLE maillogsentinel_events_loader;\n");
-    }
+    sql.extend(roles.iter().map(create));
     sql += "CREATE ROLE digest LOGIN IN ROLE maillogsentinel_events_reader;\n";
     let _ = server.query(&sql);
     let mut names = roles.clone();

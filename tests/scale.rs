@@ -52,14 +52,14 @@ fn rows_a_second_at_the_beginning_and_at_the_end() {
     let count = server.query("SELECT count(*) FROM maillogsentinel_events");
     assert_eq!(count.trim(), (before + lines).to_string());
     let total = begun.elapsed().as_secs_f64();
-    let size = server.query("SELECT pg_size_pretty(pg_database_size('mls'))");
+    let database_size = server.query("SELECT pg_size_pretty(pg_database_size('mls'))");
     println!(
         "{lines} rows into a table of {before}: {:.0} rows/s in all, {:.0} in the first tenth, {:.0} in the last; \
          the database has {}",
         lines as f64 / total,
         rate(&commits, 0, lines / 10),
         rate(&commits, lines - lines / 10, lines),
-        size.trim()
+        database_size.trim()
     );
 }
 
@@ -68,7 +68,7 @@ fn rate(commits: &[(Duration, u64)], from: u64, to: u64) -> f64 {
     let at = |rows: u64| commits.iter().find(|(_, n)| *n >= rows).unwrap();
     let (begin, end) = (at(from), at(to));
     let rows = (end.1 - begin.1) as f64;
-    rows / (end.0 - begin.0).as_secs_f64().max(0.001)
+    rows / end.0.saturating_sub(begin.0).as_secs_f64().max(0.001)
 }
 
 /// Fills the table with rows of the last months. The indexes are made last, because that is faster.

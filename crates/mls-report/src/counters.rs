@@ -10,6 +10,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use mls_diag::{Exit, OrExit};
+use mls_state::regular;
 
 use crate::since_last::{DigestEnd, FirstBegin, LastDigest};
 
@@ -30,8 +31,8 @@ impl Counters {
     /// # Errors
     /// Exit 78 if mls-report has not written the file with `--since-last`.
     pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
+        let text = match regular::read(path) {
+            Ok(content) => String::from_utf8_lossy(&content).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => {
                 return Err(error)
@@ -69,7 +70,13 @@ impl Counters {
         LastDigest { base: 0, end: self.end.clone(), first: FirstBegin::Now }
     }
 
-    /// The counter `name` plus these samples. At most `most` label values have their own series.
+    /// Whether there is a counter `name`.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    /// The counter `name` plus these samples, of which the largest come first. At most `most` label
+    /// values have their own series; a value that has one keeps it.
     pub(crate) fn plus(
         &self,
         name: &str,

@@ -58,7 +58,8 @@ pub(crate) fn render_counters(
     counter("failed_logins_by_as", "Failed logins by autonomous system.", by_system(report));
     counter("failed_logins_by_server", "Failed logins by server.", by_server(report));
     counter("reverse_dns_failures", REVERSE_DNS_FAILURES, by_status(report));
-    if report.successful_logins.is_some() {
+    let has_logins = report.successful_logins.is_some();
+    if has_logins || earlier.has(&full_name("suspicious_logins_total")) {
         counter("suspicious_logins", "Suspicious logins by rule.", by_rule(report));
     }
     write_file(&mut metrics, report);

@@ -281,7 +281,8 @@ impl Job {
             interval: self.config.systemd.extraction_schedule.clone(),
             generated: self.now,
             zone: self.args.zone.timezone,
-            top: self.args.top.into(),
+            // A counter goes on, however many others were larger this time.
+            top: if scope.counters.is_some() { usize::MAX } else { self.args.top.into() },
         };
         Report::new(tally, names, about)
             .context("counting with temporary files (TMPDIR names their directory)")

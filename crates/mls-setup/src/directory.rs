@@ -105,8 +105,8 @@ fn make_as_root(parent: &Path, name: &OsStr, service: &Account, mode: u32) -> io
     let parent = open_directory(CWD, parent)?;
     let private = format!(".{}.{}", name.display(), std::process::id());
     mkdirat(&parent, &private, Mode::RWXU)?;
-    let made = make_inside(&parent, &private, service, mode);
-    let moved = made.and_then(|private| {
+    let inside = make_inside(&parent, &private, service, mode);
+    let moved = inside.and_then(|private| {
         Ok(renameat_with(&private, NEW, &parent, name, RenameFlags::NOREPLACE)?)
     });
     if moved.is_err() {

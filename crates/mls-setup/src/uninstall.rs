@@ -76,7 +76,9 @@ fn steps(system: &System, switches: &Switches, files: Vec<PathBuf>) -> Vec<Step>
 /// systemd keeps when a timer last fired; a later setup must not run what was due in between. For a
 /// service, the same command would remove the data in its state directory.
 fn forget(system: &System, switches: &Switches) {
-    for timer in switches.disable.iter().filter(|unit| unit.ends_with(".timer")) {
-        let _ = run_command(system.systemctl(&["clean", "--what=state", timer]));
+    for unit in &switches.disable {
+        if Path::new(unit).extension().is_some_and(|kind| kind == "timer") {
+            let _ = run_command(system.systemctl(&["clean", "--what=state", unit]));
+        }
     }
 }

@@ -120,7 +120,7 @@ pub(crate) fn advance(
 }
 
 fn is_duplicate(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| error.is_unique_violation())
+    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
 }
 
 /// A host must not load its log a second time: neither after it was renamed, nor as another user of the

@@ -84,7 +84,7 @@ mod tests {
     fn only_a_regular_file_is_opened_and_nothing_waits() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name| dir.path().join(name);
-        fs::write(path("file"), "text").unwrap();
+        crate::atomic::write(&path("file"), b"text", 0o600).unwrap();
         fs::create_dir(path("directory")).unwrap();
         let fifo = rustix::fs::FileType::Fifo;
         rustix::fs::mknodat(rustix::fs::CWD, path("fifo"), fifo, 0o600.into(), 0).unwrap();
