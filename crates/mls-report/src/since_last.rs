@@ -126,9 +126,16 @@ impl SinceLast<'_> {
     /// The input and the period of the next digest, and what to commit with it.
     pub(crate) fn select(&self, source: AttemptSource) -> anyhow::Result<(Selection, NextDigest)> {
         let last = self.last.end.as_ref();
-        let until = self.now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(self.now);
+        let mut until = self.now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(self.now);
         let (selection, data) = match source {
-            AttemptSource::File { path, .. } => self.select_files(&path, last, until)?,
+            AttemptSource::File { path, .. } => {
+                let (selection, data) = self.select_files(&path, last, until)?;
+                if data.is_none() {
+                    // Without a file, nothing was counted: what is recorded later counts from then on.
+                    until = last.map_or(until, |last| last.until);
+                }
+                (selection, data)
+            }
             AttemptSource::Stdin | AttemptSource::Rotated { .. } => {
                 let period = self.by_dates(last, Some(until), until);
                 (Selection { source, earlier: Chain::default(), period }, None)

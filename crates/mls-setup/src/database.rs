@@ -30,7 +30,13 @@ pub(crate) fn found(
         chown(file.path(), Some(*uid), Some(*gid)).context("giving a temporary file away")?;
         command.uid(*uid).gid(*gid);
     }
-    let output = command.output().context("starting mls-sql")?;
+    let output = match command.output() {
+        Ok(output) => output,
+        // The service's user can be barred from the directory of a program that is not installed yet.
+        Err(error) => {
+            return Ok(format!("The database was not tested: mls-sql cannot start: {error}\n"));
+        }
+    };
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         return Ok(format!("The database cannot be used yet:\n{}\n", indented(&said)));

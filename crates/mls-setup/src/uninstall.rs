@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Args, system: &System, signals: &Signals) -> anyhow::Re
     say(&(lines.join("\n") + "\n"))?;
     say(&format!(
         "Configuration, data and user stay. To remove them when you no longer need them:\n  \
-         rm -r {0}/etc/maillogsentinel.conf{{,.bak}} {0}/var/l{{og,ib}}/maillogsentinel \
+         rm -r {0}/etc/maillogsentinel.conf{{,.bak}} {0}/var/{{log,lib,cache}}/maillogsentinel \
          {0}/var/log/maillogsentinel_setup.log; userdel maillogsentinel\n",
         system.root().display().to_string().trim_end_matches('/')
     ))?;

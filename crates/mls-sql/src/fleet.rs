@@ -203,9 +203,10 @@ fn partition_function(table: &Table) -> String {
     let name = table.name();
     let (events, text) = (POSTGRESQL.name(name), POSTGRESQL.text(name));
     let function = POSTGRESQL.name(&format!("{name}_partition"));
+    let regclass = POSTGRESQL.text(&events);
     let return_if_present = format!(
         "IF EXISTS (SELECT FROM pg_catalog.pg_inherits JOIN pg_catalog.pg_class ON pg_class.oid = inhrelid
-             WHERE inhparent = {text}::regclass::oid AND relname::text = name) THEN RETURN true; END IF;"
+             WHERE inhparent = {regclass}::regclass::oid AND relname::text = name) THEN RETURN true; END IF;"
     );
     format!(
         "CREATE OR REPLACE FUNCTION {function}(at timestamptz) RETURNS boolean

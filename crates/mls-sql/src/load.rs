@@ -106,7 +106,7 @@ impl Sink for Load<'_> {
             return Err(cursor::overtaken(self.database, &self.source));
         }
         if base == 0 && !self.source.adopt {
-            self.refuse_rows_without_source()?;
+            self.refuse_rows_of_files()?;
         }
         self.base = Some(base);
         self.committed = cursor.map_or(Value::Null, |cursor| cursor.cursor);
@@ -167,22 +167,25 @@ impl Sink for Load<'_> {
 }
 
 impl Load<'_> {
-    /// Rows without a source come from SQL files or an older version. The log can hold the same attempts.
-    fn refuse_rows_without_source(&mut self) -> anyhow::Result<()> {
+    /// Rows of this source without a cursor, and rows without a source, come from SQL files or an older
+    /// version. The log can hold the same attempts.
+    fn refuse_rows_of_files(&mut self) -> anyhow::Result<()> {
         // A server of a fleet cannot see rows.
         let Some(column) = self.source_column.as_ref().filter(|_| self.partitions.is_none()) else {
             return Ok(());
         };
         let table = self.database.dialect.name(self.table.name());
-        let sql = format!("SELECT 'found' FROM {table} WHERE {column} IS NULL LIMIT 1");
+        let source = self.database.dialect.text(&self.source.name);
+        let sql = format!(
+            "SELECT 'found' FROM {table} WHERE {column} IS NULL OR {column} = {source} LIMIT 1"
+        );
         let found = self.database.texts(&sql);
         let found = found.map_err(|error| self.database.failed(&error, "looking for rows in"))?;
         if found.is_empty() {
             return Ok(());
         }
         Err(Exit::Config.error(format!(
-            "table {} in {} has rows without a source, from SQL files or an older version; the log can \
-             hold the same attempts. Load into another table (--table, or [database] table_name), or \
+            "table {} in {} has rows of SQL files or of an older version; the log can hold the same attempts. Load into another table (--table, or [database] table_name), or \
              use --adopt",
             self.table.name(),
             self.database.shown

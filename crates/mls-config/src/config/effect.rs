@@ -103,7 +103,11 @@ const RULES: [Rule; 14] = [
 fn removes_data(config: &Config) -> bool {
     let retention = &config.retention;
     let removes_logins = config.logins.record && retention.logins_days.is_some();
-    retention.csv_days.is_some() || retention.sql_files_days.is_some() || removes_logins
+    let removes_events = config.database.db_type.is_some() && retention.database_days.is_some();
+    retention.csv_days.is_some()
+        || retention.sql_files_days.is_some()
+        || removes_logins
+        || removes_events
 }
 
 fn has_recipients(config: &Config) -> bool {
