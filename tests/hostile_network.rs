@@ -52,13 +52,14 @@ fn endless_download_is_refused_and_not_held() {
 
 #[test]
 fn large_download_of_many_unsorted_rows_or_one_line_is_refused_and_not_held() {
-    let falling: String =
-        (0..10_000_u32).rev().map(|n| format!("{},{0},FR\n", 20_000_000 + n)).collect();
-    let falling = falling.into_bytes();
+    let falling: Vec<_> = (0..10_000_u32)
+        .rev()
+        .flat_map(|n| format!("{},{0},FR\n", 20_000_000 + n).into_bytes())
+        .collect();
     let attacked = update("unsorted", move |stream| answer(stream, &falling, 110));
     assert_eq!(attacked.code, Some(65), "{attacked:?}");
     assert!(attacked.said.contains("the rows are not sorted"), "{attacked:?}");
-    let attacked = update("line", |stream| answer(stream, &[b'1'; 65_536], 1500));
+    let attacked = update("line", |stream| answer(stream, &b"1".repeat(65_536), 1500));
     assert_eq!(attacked.code, Some(65), "{attacked:?}");
     assert!(attacked.said.contains("a line is longer than any row"), "{attacked:?}");
 }
@@ -86,7 +87,7 @@ fn endless_headers_slow_answers_and_injected_answers_are_temporary_failures() {
     let long = update("header", |mut stream| {
         request(&stream)?;
         stream.write_all(b"HTTP/1.1 200 OK\r\nX: ")?;
-        endless(stream, &[b'x'; 65_536])
+        endless(stream, &b"x".repeat(65_536))
     });
     let silent = update("silent", |mut stream| {
         request(&stream)?;
@@ -161,7 +162,7 @@ fn dns_answer(query: &[u8], flags: [u8; 2], answers: u16) -> Vec<u8> {
 fn hostile_dns_servers_cost_no_memory_and_end_the_lookup() {
     let cut = |query: &[u8]| vec![dns_answer(query, [0x86, 0x80], 0)];
     // The largest message again and again, a message that stops in the middle, one byte a time, none.
-    let message = [&[0xff, 0xff][..], &[b'x'; 65_535]].concat();
+    let message = [&[0xff, 0xff][..], &b"x".repeat(65_535)].concat();
     enrich(cut, move |stream| endless(stream, &message));
     enrich(cut, |mut stream| stream.write_all(&[0xff, 0xff, 1, 2, 3]));
     enrich(cut, |mut stream| {
@@ -178,6 +179,6 @@ fn hostile_dns_servers_cost_no_memory_and_end_the_lookup() {
         vec![wrong; 1000]
     };
     enrich(flood, |_| Ok(()));
-    enrich(|query| vec![[&query[..2], &[0xff; 60_000]].concat(); 10], |_| Ok(()));
+    enrich(|query| vec![[&query[..2], &[0xff].repeat(60_000)].concat(); 10], |_| Ok(()));
     enrich(|query| vec![dns_answer(query, [0x84, 0x80], u16::MAX)], |_| Ok(()));
 }
