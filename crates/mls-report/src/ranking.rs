@@ -26,7 +26,7 @@ impl<K: Ord, C: Ord + Copy> Ranking<K, C> {
             return;
         }
         self.items.push((name(), count));
-        if self.items.len() >= 2 * self.n + 64 {
+        if self.items.len() >= self.n.saturating_mul(2).saturating_add(64) {
             self.cut();
         }
     }

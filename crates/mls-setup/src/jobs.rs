@@ -94,7 +94,7 @@ pub(crate) const JOBS: [Job; 10] = [
     },
     Job {
         service: METRICS_SERVICE,
-        timer: "maillogsentinel-metrics.timer",
+        timer: METRICS_TIMER,
         schedule: METRICS_SCHEDULE,
         command: "maillogsentinel --metrics",
         ..TIMED
@@ -111,6 +111,9 @@ pub(crate) const JOBS: [Job; 10] = [
 
 /// The service that writes the metrics for Prometheus. systemd makes its directory and removes it.
 pub(crate) const METRICS_SERVICE: &str = "maillogsentinel-metrics.service";
+
+/// What starts it.
+pub(crate) const METRICS_TIMER: &str = "maillogsentinel-metrics.timer";
 
 /// The key of its schedule.
 pub(crate) const METRICS_SCHEDULE: &str = "systemd.metrics_schedule";

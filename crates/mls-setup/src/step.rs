@@ -311,9 +311,9 @@ fn disable(system: &System, unit: &str, undo: &mut Vec<Undo>) -> anyhow::Result<
         // A unit that failed is not listed as failed once nothing uses it any more.
         let _ = run(system.systemctl(&["stop", unit]));
         let _ = run(system.systemctl(&["reset-failed", unit]));
-        if unit == jobs::METRICS_SERVICE {
+        if unit == jobs::METRICS_TIMER {
             // node_exporter would go on to export old numbers.
-            let _ = run(system.systemctl(&["clean", "--what=cache", unit]));
+            let _ = run(system.systemctl(&["clean", "--what=cache", jobs::METRICS_SERVICE]));
         }
     }
     if !system.is_enabled(unit) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::answers::Answers;
 use crate::file::NewFile;
-use crate::jobs::{self, COMPANIONS, JOBS, When};
+use crate::jobs::{COMPANIONS, JOBS, When};
 use crate::system::Account;
 
 /// The user of the units as they are shipped.
@@ -27,8 +27,7 @@ impl Switches {
             let when = job.when(answers);
             let (on, all_the_time) = (matches!(when, When::At(_)), when == When::AllTheTime);
             switches.switch(job.timer, on, on);
-            let leaves_numbers = job.service == jobs::METRICS_SERVICE && !on;
-            if job.is_wanted_by_units || leaves_numbers {
+            if job.is_wanted_by_units {
                 switches.switch(job.service, on, false);
             }
             if let Some(follow) = job.follow {
