@@ -7,14 +7,16 @@
 //! counter begins at 0 when the file is written for the first time. What is unknown has no series
 //! of its own: it is the difference between the total and the sum over a label.
 //!
-//! | counter | label | counts |
-//! |---|---|---|
-//! | `maillogsentinel_failed_logins_total` | | failed logins |
-//! | `maillogsentinel_failed_logins_by_country_total` | `country_code` | the same by country |
-//! | `maillogsentinel_failed_logins_by_as_total` | `asn` | the same by autonomous system |
-//! | `maillogsentinel_failed_logins_by_server_total` | `server` | the same by server |
-//! | `maillogsentinel_reverse_dns_failures_total` | `status` | failed logins whose reverse lookup failed |
-//! | `maillogsentinel_suspicious_logins_total` | `rule` | suspicious logins, each once for each rule, user and day |
+//! The names of these counters begin with `maillogsentinel_`:
+//!
+//! | counter | counts |
+//! |---|---|
+//! | `failed_logins_total` | failed logins |
+//! | `failed_logins_by_country_total` | the same by `country_code` |
+//! | `failed_logins_by_as_total` | the same by `asn`, the autonomous system |
+//! | `failed_logins_by_server_total` | the same by `server` |
+//! | `reverse_dns_failures_total` | failed reverse lookups by `status` |
+//! | `suspicious_logins_total` | suspicious logins by `rule`, each once for each rule, user and day |
 //!
 //! No label is a user name or an address: attackers choose them, and a time series database keeps
 //! each for a long time. `--top` limits the number of series with one label; 500 has all countries. Servers
