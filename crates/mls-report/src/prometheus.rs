@@ -9,14 +9,12 @@
 //!
 //! The names of these counters begin with `maillogsentinel_`:
 //!
-//! | counter | counts |
-//! |---|---|
-//! | `failed_logins_total` | failed logins |
-//! | `failed_logins_by_country_total` | the same by `country_code` |
-//! | `failed_logins_by_as_total` | the same by `asn`, the autonomous system |
-//! | `failed_logins_by_server_total` | the same by `server` |
-//! | `reverse_dns_failures_total` | failed reverse lookups by `status` |
-//! | `suspicious_logins_total` | suspicious logins by `rule`, each once for each rule, user and day |
+//! - `failed_logins_total`: failed logins
+//! - `failed_logins_by_country_total`: the same by `country_code`
+//! - `failed_logins_by_as_total`: the same by `asn`, the autonomous system
+//! - `failed_logins_by_server_total`: the same by `server`
+//! - `reverse_dns_failures_total`: failed reverse lookups by `status`
+//! - `suspicious_logins_total`: suspicious logins by `rule`, each once for each rule, user and day
 //!
 //! No label is a user name or an address: attackers choose them, and a time series database keeps
 //! each for a long time. `--top` limits the number of series with one label; 500 has all countries. Servers
