@@ -62,8 +62,8 @@ fn is_header(line: &[u8]) -> bool {
 
 /// What to do with a file that has this line.
 fn hint(line: &[u8]) -> &'static str {
-    // The Python original separates cells with semicolons.
-    if line.split(|byte| *byte == b';').count() >= Column::ALL.len() {
+    // The Python original separates cells with semicolons. Its first release had five columns.
+    if line.split(|byte| *byte == b';').count() >= 5 {
         "; this is the CSV of the Python original: read it with mls-csv --decode --legacy < FILE"
     } else if line.starts_with(b"{") {
         "; it must be the output of mls-parse, mls-enrich or mls-csv --decode"
