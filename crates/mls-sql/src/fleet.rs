@@ -13,8 +13,8 @@
 //! cannot take the name of another server. It can insert false events; `loaded_by` names it.
 //!
 //! The role `TABLE_reader` may read everything. The table has a partition for each month. `schema` and
-//! `mls-sql prune --before DATE` create the partitions from [`MONTHS_BACK`] months ago to
-//! [`MONTHS_AHEAD`] months ahead, and `prune` drops old ones. `load` creates others that it needs, such
+//! `mls-sql prune --before DATE` create the partitions from 13 months ago to
+//! 24 months ahead, and `prune` drops old ones. `load` creates others that it needs, such
 //! as those for an old log. A stolen server can delay that, because a role that creates a partition
 //! holds a lock until its transaction ends. `load` then waits half a minute and names the role. The
 //! primary key is the time and the ID. It serves queries by time, so a BRIN index is not needed.
