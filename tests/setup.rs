@@ -296,6 +296,8 @@ fn wrong_answers_are_asked_again_and_say_why() {
 
     let metrics = fs::metadata(system.path("var/cache/maillogsentinel")).unwrap();
     assert_eq!((metrics.uid(), metrics.mode() & 0o777), (1000, 0o755), "everybody reads metrics");
+    // The root of this test is a temporary directory too.
+    let said = said.replace(&system.0.path().display().to_string(), "ROOT");
     assert!(!said.contains("/tmp/"), "a message names a temporary file: {said}");
 
     // Once more: what was answered is the default, and nothing changes.
