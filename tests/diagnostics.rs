@@ -123,7 +123,7 @@ fn a_missing_permission_says_who_owns_the_file() {
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{command}: {said}");
         assert!(said.contains(" belongs to root:root with mode 0"), "{command}: {said}");
-        assert!(said.contains("and this is nobody"), "{command}: {said}");
+        assert!(said.contains("and this process runs as nobody"), "{command}: {said}");
     }
 }
 

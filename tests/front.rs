@@ -419,7 +419,7 @@ fn the_command_in_readme_accepts_an_edited_csv() {
     let output = front.run(&[]);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(78), "{said}");
-    for words in ["are not what was committed", "maillogsentinel --adopt"] {
+    for words in ["have changed since the last commit", "maillogsentinel --adopt"] {
         assert!(said.contains(words) && readme.contains(&format!("`{words}`")), "{said}");
     }
     front.succeeds(&["--adopt"]);

@@ -128,7 +128,7 @@ fn a_log_that_was_truncated_and_has_grown_again_is_read_anew_and_the_loss_is_rep
     site.log(100);
     let output = site.shell(mls_tests::EXTRACT);
     assert!(
-        output.status.success() && text(&output.stderr).contains("is not there any more"),
+        output.status.success() && text(&output.stderr).contains("no longer exists"),
         "{}",
         text(&output.stderr)
     );
@@ -171,7 +171,7 @@ fn a_longer_new_log_with_the_same_beginning_is_recognized_as_new() {
     site.log(40);
     let output = site.shell(mls_tests::EXTRACT);
     assert!(
-        output.status.success() && text(&output.stderr).contains("is not there any more"),
+        output.status.success() && text(&output.stderr).contains("no longer exists"),
         "{}",
         text(&output.stderr)
     );

@@ -1,4 +1,4 @@
-//! What must hold for any bytes, for `tests/fuzz`. Each function panics if it does not.
+//! Checks for any input bytes, for `tests/fuzz`. A function panics if its check fails.
 
 #![expect(clippy::expect_used, reason = "a broken promise must stop the run")]
 
@@ -11,8 +11,8 @@ use mls_stream::ndjson::Reader;
 use crate::evidence::Evidence;
 use crate::{text, xarf};
 
-/// Records or rows, which are also read as a log: reports hold no control characters, and as many addresses as
-/// they may.
+/// Reads records or rows, and the same bytes as a log: a report has no control characters and no
+/// more addresses than its limit.
 pub fn report(bytes: &[u8]) {
     let network: IpNet = "192.0.2.0/24".parse().expect("a network");
     let reporter = "Example Ltd <abuse@example.org>".parse().expect("a reporter");

@@ -7,12 +7,12 @@ use mls_config::config::Threshold;
 
 /// Report suspicious logins, and addresses and users with too many failed logins
 ///
-/// Reads the CSV files that mls-csv writes, or the records of mls-parse and mls-enrich, and writes
-/// an alert record for each suspicious login and each time that a threshold is reached.
+/// Reads the CSV files of mls-csv, or the records of mls-parse and mls-enrich. Writes an alert
+/// record for each suspicious login, and each time a threshold is reached.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "mls-alert", version, after_help = EXAMPLES)]
 pub struct Args {
-    /// What to read; `-` is standard input. Default: the CSV that --config names, else standard input
+    /// Input file; `-` is standard input. Default: the CSV of --config, else standard input
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
 
@@ -28,8 +28,8 @@ pub struct Args {
     #[arg(long, value_name = "N/TIME")]
     pub(crate) total: Option<Threshold>,
 
-    /// The CSV of successful logins, to find suspicious ones. Default: the one that --config names,
-    /// if `[logins]` record is yes
+    /// The CSV of successful logins, to find suspicious ones. Default: the CSV of logins of
+    /// --config, if `[logins]` record is yes
     #[arg(long, value_name = "FILE")]
     pub(crate) logins: Option<PathBuf>,
 
@@ -54,8 +54,8 @@ pub struct Args {
     #[arg(long)]
     pub(crate) framed: bool,
 
-    /// Read only the part of FILE that is committed in this cursor file, which belongs to the tool
-    /// that appends to FILE. Default for the CSV of --config: its state.offset
+    /// Read only the part of FILE that is committed in this cursor file of the tool that appends to
+    /// FILE. Default for the CSV of --config: its state.offset
     #[arg(long, value_name = "CURSOR")]
     pub(crate) committed_by: Option<PathBuf>,
 

@@ -1,4 +1,4 @@
-//! The cursor file: what has alerted.
+//! The cursor file: the alerts that were raised.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use mls_state::lock::Lock;
 /// The cursor file, which mls-alert writes itself, or leaves to the reader of its framed stream.
 pub(crate) struct AlertCursor {
     path: PathBuf,
-    /// Held unless the reader of the records writes the file.
+    /// The lock, unless the reader of the records writes the file.
     lock: Option<Lock>,
     pub(crate) sequence: u64,
     cursor: serde_json::Value,

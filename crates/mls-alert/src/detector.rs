@@ -1,4 +1,4 @@
-//! Attempts in, alerts out.
+//! Reads attempts and returns alerts.
 
 use chrono::{DateTime, FixedOffset};
 use mls_attempts::{Attempt, Login};
@@ -16,17 +16,17 @@ pub(crate) struct Detector {
     pub(crate) zone: Zone,
     pub(crate) thresholds: Thresholds,
     pub(crate) suspicious: Option<Suspicious>,
-    /// Attempts from before this second reach no threshold. Without a cursor file any can.
+    /// Attempts before this second reach no threshold. Without a cursor file, every attempt counts.
     pub(crate) since: Option<i64>,
 }
 
 impl Detector {
-    /// Where attempts begin to matter to a threshold; `None` if any can.
+    /// The time from which attempts count for a threshold; `None` if all count.
     pub(crate) fn first_counted(&self) -> Option<i64> {
         Some(self.since? - self.thresholds.longest()?)
     }
 
-    /// Looks at an attempt of the failures' input, which records of standard input mix with logins.
+    /// Observes an attempt of the input of failures. Standard input may also contain logins.
     pub(crate) fn attempt(
         &mut self,
         attempt: &Attempt<'_>,
@@ -40,7 +40,7 @@ impl Detector {
         alerts
     }
 
-    /// Looks at a login of the input of logins.
+    /// Observes a login of the input of logins.
     pub(crate) fn login(
         &mut self,
         login: &Login<'_>,
@@ -49,7 +49,7 @@ impl Detector {
         self.suspicious_logins(&login.observation, login.hostname, alerted)
     }
 
-    /// The logins that this attempt makes suspicious.
+    /// The alerts about logins that are suspicious because of this attempt.
     fn suspicious_logins(
         &mut self,
         observation: &Observation<'_>,

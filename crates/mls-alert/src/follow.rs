@@ -1,4 +1,4 @@
-//! Waiting until the sinks have committed more.
+//! `--follow`: waits until the sinks have committed more.
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::output::Output;
 
-/// How often the cursor files are looked at.
+/// The time between two checks of the cursor files.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Waits, until SIGTERM or SIGINT.
@@ -20,16 +20,16 @@ pub(crate) struct Follow {
 }
 
 impl Follow {
-    /// Answers signals from now on.
+    /// From now on, handles signals.
     pub(crate) fn start() -> anyhow::Result<Self> {
         Ok(Self { stop: signals::termination()? })
     }
 
-    /// Waits for `pause`, and then until there `is_new` data. Returns whether there is; a signal
-    /// ends the wait without.
+    /// Waits for `pause`, and then until `is_new` reports new data. Returns whether there is new
+    /// data; a signal ends the wait.
     ///
     /// # Errors
-    /// If the reader of the output has gone.
+    /// If the reader of the output has exited.
     pub(crate) fn wait(
         &self,
         pause: Duration,
@@ -42,7 +42,7 @@ impl Follow {
                 PollFd::from_borrowed_fd(output.out.as_fd(), PollFlags::empty()),
                 PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN),
             ];
-            // A wait that is cut short is a look too many, no harm.
+            // A wait that ends early only causes one more check.
             let _ = poll(&mut fds, Timespec::try_from(LOOK_EVERY).ok().as_ref());
             if fds[0].revents().contains(PollFlags::ERR) {
                 return Err(OutputClosed.into());

@@ -1,4 +1,4 @@
-//! Where alerts go, and what is remembered of them.
+//! Writes alerts, and remembers them.
 
 use chrono::Utc;
 use mls_diag::{count, summary};
@@ -13,7 +13,7 @@ pub(crate) struct Output {
     pub(crate) out: Writer,
     pub(crate) cursor: Option<AlertCursor>,
     pub(crate) alerted: Alerted,
-    /// Whether there is something that the cursor file does not have.
+    /// Whether alerts are missing in the cursor file.
     is_dirty: bool,
     pub(crate) counts: Counts,
 }
@@ -67,7 +67,7 @@ impl Output {
     }
 }
 
-/// What a run did.
+/// The numbers in the summary of the run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     failures: u64,

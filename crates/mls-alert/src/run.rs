@@ -1,4 +1,4 @@
-//! From arguments to records.
+//! Reads the arguments and writes the records.
 
 use std::time::Instant;
 
@@ -60,7 +60,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
 
 fn cursor(args: &Args, config: &Config, is_stdin: bool) -> anyhow::Result<Option<AlertCursor>> {
     let default = if args.framed { "alerts.ledger" } else { "alerts.cursor" };
-    // Standard input is not read again: only a flag asks to remember what it held.
+    // Standard input cannot be read again, so its alerts are remembered only on request.
     let is_remembered = args.framed || !is_stdin;
     let of_config = config.paths.state_dir.as_ref().filter(|_| is_remembered);
     let path =
@@ -78,7 +78,7 @@ struct Job {
 }
 
 impl Job {
-    /// Looks at everything; with `--follow` again as soon as there is more.
+    /// Reads everything. With `--follow`, reads again when there is more.
     fn run(&self, mut sources: Sources, mut output: Output) -> anyhow::Result<Counts> {
         let follow = self.args.follow.then(Follow::start).transpose()?;
         output.begin()?;
@@ -88,7 +88,7 @@ impl Job {
             let read = self.look(sources, last, &mut output);
             let (Some(follow), true) = (&follow, read.is_ok()) else { break read.map(drop) };
             last = read?;
-            // A look costs at most half of the time.
+            // Passes take at most half of the time.
             let pause = begun.elapsed();
             let is_new = || Ok(Sources::progress(&self.args, &self.config)? != progress);
             if !follow.wait(pause, &output, is_new)? {
@@ -102,7 +102,7 @@ impl Job {
         read.map(|()| output.counts)
     }
 
-    /// Looks at what is new since the `last` checkpoint, or at everything. Returns the next one.
+    /// Reads the data after the `last` checkpoint, or all data. Returns the next checkpoint.
     fn look(
         &self,
         mut sources: Sources,
@@ -117,7 +117,7 @@ impl Job {
         let detector = Detector { zone, thresholds, suspicious: rules, since };
         let horizon = self.horizon(&detector);
         let newest = last.as_ref().map(|last| last.newest).unwrap_or_default();
-        // The rules must forget what is before the horizon. Thresholds forget by themselves.
+        // The rules must forget data before the horizon. Thresholds forget by themselves.
         let is_right = |last: &Checkpoint| detector.suspicious.is_none() || last.horizon == horizon;
         if let Some(mut last) = last.filter(is_right) {
             last.detector.since = since;
@@ -135,7 +135,7 @@ impl Job {
             .read(&sources.failures)
     }
 
-    /// Attempts from before this moment do not matter; `None` if all do.
+    /// Attempts before this moment do not matter; `None` if all matter.
     fn horizon(&self, detector: &Detector) -> Option<DateTime<FixedOffset>> {
         if detector.suspicious.is_some() {
             // Without a cursor file everything is reported.

@@ -1,4 +1,4 @@
-//! What is read: failures, and logins beside them.
+//! The inputs: failures, and logins.
 
 use std::path::{Path, PathBuf};
 
@@ -17,26 +17,26 @@ use crate::Args;
 pub(crate) struct Sources {
     pub(crate) failures: AttemptSource,
     pub(crate) logins: Option<AttemptSource>,
-    /// Whether anything in them, now or later, can be a login.
+    /// Whether they can contain a login, now or later.
     pub(crate) may_hold_logins: bool,
-    /// How far they went before they were opened.
+    /// Their ends before they were opened.
     pub(crate) progress: Progress,
 }
 
-/// How far inputs go. It changes when there is more to read.
+/// The ends of the inputs. They change when there is more to read.
 pub(crate) type Progress = Vec<End>;
 
-/// Where an input ends.
+/// The end of an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// What its sink has committed.
+    /// The committed part.
     Committed(Option<Fingerprint>),
-    /// Nobody commits it.
+    /// The whole file, because no sink commits it.
     File(Option<FileStat>),
 }
 
 impl Sources {
-    /// Both inputs, up to what their sinks have committed.
+    /// Opens both inputs, up to the last commits of their sinks.
     pub(crate) fn open(args: &Args, config: &Config) -> anyhow::Result<Self> {
         let progress = Self::progress(args, config)?;
         let failures = Input::of_failures(args, config)?;
@@ -44,7 +44,7 @@ impl Sources {
             || args.logins.is_some()
             || (config.logins.record && args.file.is_none());
         let failures = failures.map_or(Ok(AttemptSource::Stdin), |input| {
-            // While alerts wait for more, there need not be a failure yet.
+            // With `--follow`, the file may be created later.
             let nothing =
                 || AttemptSource::Rotated { chain: Chain::default(), begin: Point::default() };
             let found = input.open(args.follow)?.or_else(|| args.follow.then(nothing));
@@ -55,13 +55,13 @@ impl Sources {
         Ok(Self { failures, logins, may_hold_logins, progress })
     }
 
-    /// How far they go now.
+    /// The current ends of the inputs.
     pub(crate) fn progress(args: &Args, config: &Config) -> anyhow::Result<Progress> {
         let inputs = [Input::of_failures(args, config)?, Input::of_logins(args, config)];
         inputs.into_iter().flatten().map(|input| input.end()).collect()
     }
 
-    /// Leaves out rotated files from before `horizon`.
+    /// Leaves out rotated files that were last written before `horizon`.
     pub(crate) fn since(self, horizon: Option<DateTime<FixedOffset>>) -> Self {
         let Some(horizon) = horizon else { return self };
         Self {
@@ -100,7 +100,7 @@ pub(crate) fn after(
 enum Input {
     /// Only this file, and all of it.
     File(PathBuf),
-    /// The record of a sink, with its rotated files.
+    /// A file that a sink appends to, with its rotated files.
     Record { path: PathBuf, cursor: Option<PathBuf>, is_cursor_named: bool },
 }
 
@@ -126,7 +126,8 @@ impl Input {
         })
     }
 
-    /// The record of logins, if there is one. Another FILE is of another server, perhaps.
+    /// The CSV of logins, if there is one. Without `--logins`, a FILE has no logins: it may come
+    /// from another server.
     fn of_logins(args: &Args, config: &Config) -> Option<Self> {
         if let Some(path) = &args.logins {
             return Some(Self::File(path.clone()));
@@ -151,7 +152,7 @@ impl Input {
 
     fn open_all(&self, follow: bool) -> anyhow::Result<Option<AttemptSource>> {
         match self {
-            // A file that can be found again. Others, such as pipes, end.
+            // Only a regular file can be read again later.
             Self::File(path) if follow && path.is_file() => {
                 let chain = Chain::open(path, &Layout { live_only: true, ..Layout::default() })?;
                 Ok(Some(AttemptSource::Rotated { chain, begin: Point::default() }))
@@ -166,7 +167,7 @@ impl Input {
         }
     }
 
-    /// What the sink has committed, if there is a sink.
+    /// The committed part, if there is a sink.
     fn committed(&self) -> anyhow::Result<Option<CursorFile>> {
         let Self::Record { cursor: Some(cursor), is_cursor_named, .. } = self else {
             return Ok(None);
@@ -175,7 +176,7 @@ impl Input {
         if *is_cursor_named {
             return Ok(Some(committed.unwrap_or_else(CursorFile::start)));
         }
-        // The position of the Python original describes no CSV.
+        // A position of the Python original says nothing about the CSV.
         Ok(committed.filter(|committed| committed.data.is_some()))
     }
 

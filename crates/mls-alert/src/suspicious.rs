@@ -1,4 +1,4 @@
-//! Suspicious logins, as alerts.
+//! Alerts about suspicious logins.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,10 +11,10 @@ use mls_config::zone::Zone;
 use mls_event::{Alert, Finding, Outcome, clean_str};
 use mls_findings::{Detector, Observation, Settings};
 
-/// How many host names are remembered: those of the last logins.
+/// The number of host names to remember, from the last logins.
 const MAX_HOSTNAMES: usize = 4096;
 
-/// The rules for suspicious logins, and the host names that go with their findings.
+/// The rules for suspicious logins, and the host names for their findings.
 #[derive(Clone)]
 pub(crate) struct Suspicious {
     rules: Detector,
@@ -31,7 +31,7 @@ impl Suspicious {
         }
     }
 
-    /// Observes an attempt. Returns the alerts about the logins that it makes suspicious.
+    /// Observes an attempt. Returns alerts about logins that are now suspicious.
     pub(crate) fn observe(
         &mut self,
         observation: &Observation<'_>,
@@ -63,8 +63,8 @@ impl Suspicious {
     }
 }
 
-/// Attempts from before this moment do not matter: the record of logins goes back so far. It is the
-/// same during a whole day, as in the digest of that day.
+/// Attempts before this moment do not matter, because older logins are not kept. It is the same
+/// during a whole day, as in the digest of that day.
 pub(crate) fn horizon(config: &Config, zone: Zone) -> Option<DateTime<FixedOffset>> {
     let days = Days::new(config.retention.logins_days?.into());
     let today = zone.now().date_naive().and_time(NaiveTime::MIN);

@@ -1,4 +1,4 @@
-//! Which thresholds an attempt reaches.
+//! Finds the thresholds that an attempt reaches.
 
 use std::borrow::Cow;
 
@@ -45,7 +45,7 @@ impl Thresholds {
         self.windows.iter().map(|(_, windows)| i64::from(windows.threshold.seconds)).max()
     }
 
-    /// Counts an attempt of the second `at`.
+    /// Counts an attempt at the second `at`.
     pub(crate) fn add<'a>(&mut self, attempt: &Attempt<'a>, at: i64) -> Vec<Reached<'a>> {
         let server = attempt.server.filter(|_| self.by_server);
         let reached = self.windows.iter_mut().filter_map(|(kind, windows)| {
@@ -64,7 +64,7 @@ impl Thresholds {
 }
 
 impl Reached<'_> {
-    /// The name of what was counted: the key, and the server if each is counted separately.
+    /// The name of the counter: the key, and the server if each is counted separately.
     pub(crate) fn counted(&self) -> Cow<'_, str> {
         key_of_server(self.key, self.server)
     }

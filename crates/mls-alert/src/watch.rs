@@ -1,4 +1,4 @@
-//! Failures, and between them the logins of a second input, in order of time.
+//! Reads failures and the logins of a second input together, in order of time.
 //!
 //! Each pass over the inputs continues the previous pass. It begins at a *checkpoint*. A checkpoint
 //! holds the detector as it was before the attempts of the last minutes, and a position in each
@@ -22,11 +22,11 @@ use crate::source::{Sources, after, position};
 
 type Date = DateTime<FixedOffset>;
 
-/// Attempts that are this far ahead of the clock do not count: an attempt dated next year would
+/// Attempts with a date this far in the future do not count. An attempt dated next year would
 /// expire all others.
 const MAX_AHEAD: TimeDelta = TimeDelta::hours(1);
 
-/// The dates of a CSV are minutes: attempts of one minute can still come in any order.
+/// The dates of a CSV are minutes, so attempts of one minute can come in any order.
 const UNORDERED: TimeDelta = TimeDelta::minutes(1);
 
 /// If one input is this far behind the other, it probably has no new attempts and is not late.
@@ -36,12 +36,12 @@ const MAX_LAG: TimeDelta = TimeDelta::hours(1);
 pub(crate) struct Checkpoint {
     pub(crate) detector: Detector,
     pub(crate) failures: Position,
-    /// `None` if there was no input of logins.
+    /// The position in the input of logins; `None` without such an input.
     pub(crate) logins: Option<Position>,
     /// All attempts before the checkpoint are older than this moment. No later attempt is.
     moment: Date,
     pub(crate) newest: Newest,
-    /// Attempts from before this moment were left out.
+    /// Attempts before this moment were left out.
     pub(crate) horizon: Option<Date>,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct Newest {
 }
 
 impl Newest {
-    /// The moment of the next checkpoint: older than what may still come.
+    /// The moment of the next checkpoint: older than all attempts that may still come.
     fn checkpoint(self, has_logins: bool) -> Date {
         let newest = self.failure.max(self.login);
         let Some(newest) = newest else { return (Utc::now() - MAX_LAG).fixed_offset() };
@@ -78,9 +78,9 @@ impl std::error::Error for Late {}
 pub(crate) struct Watch<'a> {
     reading: Reading,
     clock: Clock,
-    /// Attempts from before this moment do not matter.
+    /// Attempts before this moment do not matter.
     horizon: Option<Date>,
-    /// The same as a CSV writes dates: comparing text is faster.
+    /// The same moment as in the date column of a CSV: comparing text is faster.
     horizon_text: String,
     /// Attempts after this moment do not matter.
     latest: Date,
@@ -97,7 +97,7 @@ pub(crate) struct Watch<'a> {
     output: &'a mut Output,
 }
 
-/// The detector at a checkpoint, and where each input was; `None` is the end.
+/// The detector at a checkpoint, and the point in each input; `None` is the end.
 struct Reached {
     detector: Detector,
     failure: Option<Point>,

@@ -5,10 +5,10 @@ use std::collections::{HashMap, VecDeque};
 use foldhash::fast::RandomState;
 use mls_config::config::Threshold;
 
-/// How many times are remembered at most, over all keys.
+/// The largest number of remembered times of all keys.
 const MAX_TIMES: usize = 100_000;
 
-/// The same of one key: enough for any threshold.
+/// The largest number of remembered times of one key: enough for any threshold.
 const MAX_TIMES_OF_ONE: usize = Threshold::MAX_COUNT as usize;
 
 /// Sliding windows.
@@ -64,7 +64,7 @@ impl Windows {
     }
 
     /// Forgets times outside their windows, then the keys with the fewest attempts, until half of
-    /// the room is free.
+    /// the memory is free.
     fn forget(&mut self, now: i64) {
         let horizon = now - i64::from(self.threshold.seconds);
         for window in self.keys.values_mut() {

@@ -1,4 +1,4 @@
-//! Alerts while the input goes on.
+//! Alerts while the input continues.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::collections::BTreeSet;
@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 #[test]
-fn an_alert_comes_out_while_its_input_goes_on() {
+fn an_alert_is_written_while_the_input_is_open() {
     let mut alert = Command::new(env!("CARGO_BIN_EXE_mls-alert"))
         .args(["--user", "2/1m"])
         .stdin(Stdio::piped())
@@ -28,7 +28,7 @@ fn an_alert_comes_out_while_its_input_goes_on() {
 }
 
 #[test]
-fn a_suspicious_login_comes_out_when_it_is_recorded_and_sigterm_ends_the_stream() {
+fn a_suspicious_login_is_reported_when_it_is_recorded_and_sigterm_ends_the_stream() {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
         let path = directory.path().join(name);
@@ -88,7 +88,7 @@ fn suspicious(records: &str, found: &mut BTreeSet<(String, String, String)>) {
 }
 
 #[test]
-fn a_run_that_follows_finds_what_runs_over_all_of_the_data_find() {
+fn a_run_that_follows_finds_the_same_logins_as_runs_over_all_data() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let append = |name: &str, text: &str| {
@@ -141,8 +141,8 @@ fn a_run_that_follows_finds_what_runs_over_all_of_the_data_find() {
             std::fs::rename(path(name), path(&format!("{name}-202601{step}"))).unwrap();
             append(name, first);
         }
-        // The alert about the name that nobody else has says that everything before it was read: its
-        // minute is later than that of any row.
+        // The alert about the unique name shows that everything before it was read: its minute is
+        // later than the minute of any row.
         let date = (at + chrono::TimeDelta::minutes(1)).format("%Y-%m-%d %H:%M");
         append(
             "maillogsentinel.csv",

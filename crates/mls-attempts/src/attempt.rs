@@ -1,7 +1,7 @@
 //! One attempt, read from a row of CSV or from an `auth` record.
 //!
-//! One row of CSV is one line, and its date column sorts as text: comparing bytes tells whether a
-//! row is of another day.
+//! One row of CSV is one line, and its date column sorts as text. So comparing bytes is enough to
+//! see whether a row belongs to another day.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -23,8 +23,8 @@ pub struct Attempt<'a> {
     pub outcome: Outcome,
     /// `YYYY-MM-DD HH:MM`, perhaps with seconds, in the zone that the reader was given.
     pub date: &'a str,
-    /// The exact moment. A record has it. A CSV does not: in the hour that clocks show twice its
-    /// date is ambiguous.
+    /// The exact moment, from a record. A CSV does not have it: its date is ambiguous in the hour
+    /// that clocks show twice.
     pub at: Option<DateTime<FixedOffset>>,
     /// The server whose log has the attempt.
     pub server: Option<&'a str>,
@@ -39,21 +39,21 @@ pub struct Attempt<'a> {
     pub service: Option<&'a str>,
     /// Postfix's queue ID of the message that the login sent. A CSV does not have it.
     pub queue_id: Option<&'a str>,
-    /// How many attempts this stands for.
+    /// The number of attempts in the row or record.
     pub attempts: u64,
 }
 
 /// Parses lines of either form and reuses its buffers.
 pub(crate) struct LineParser {
     zone: Zone,
-    /// What the rows of the CSV are.
+    /// The outcome of the rows of the CSV.
     of_rows: Outcome,
     quoted: Decoder,
     /// Date, address and system of a record as text.
     date: String,
     ip: String,
     asn: String,
-    /// Cells that are not written as they are.
+    /// Cells that had to be decoded.
     decoded: [String; 8],
 }
 
@@ -74,7 +74,7 @@ impl LineParser {
     pub(crate) fn csv<'a>(&'a mut self, line: &'a [u8]) -> Result<Option<Attempt<'a>>, String> {
         let line = str::from_utf8(line).map_err(|error| error.to_string())?;
         let line = line.strip_suffix('\r').unwrap_or(line);
-        // Most rows have no quotes. Cutting those at their commas takes a third of the time.
+        // Most rows have no quotes. Splitting them at their commas takes a third of the time.
         let [server, date, ip, user, hostname, reverse_dns_status, country_code, asn, aso] =
             match plain(line) {
                 Some(cells) => cells,
@@ -190,7 +190,7 @@ fn unquoted<'a>(decoder: &'a mut Decoder, line: &'a str) -> Result<[&'a str; 9],
     Ok(text)
 }
 
-/// The value of a cell without control characters, in `buffer` if it is not written as it is.
+/// The value of a cell without control characters; in `buffer` if it had to be decoded.
 fn decoded<'a>(cell: &'a str, buffer: &'a mut String) -> Option<&'a str> {
     let text = match cell::decode(cell)? {
         Cow::Borrowed(text) => mls_event::clean_str(text),
@@ -231,8 +231,8 @@ fn plain(line: &str) -> Option<[&str; 9]> {
     commas.next().is_none().then_some(cells)
 }
 
-/// Whether `date` begins like `2026-06-01 00:00`. Only the digits are checked: a 31st of February
-/// is reported as it is.
+/// Whether `date` begins like `2026-06-01 00:00`. Only the digits are checked; a 31st of February
+/// is accepted.
 fn is_date(date: &str) -> bool {
     const PATTERN: &[u8; 16] = b"dddd-dd-dd dd:dd";
     date.len() >= PATTERN.len()
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_of_a_row_are_replaced_as_those_of_a_record_are() {
+    fn control_characters_of_a_row_are_replaced_as_in_a_record() {
         let mut parser = parser();
         let line = "mail,2026-06-01 00:00,192.0.2.1,a\u{1b}b␉c,null,OK,N/A,1,d␍";
         let row = parser.csv(line.as_bytes()).unwrap().unwrap();
@@ -329,7 +329,7 @@ mod tests {
         }
 
         #[test]
-        fn cutting_at_commas_gives_what_the_decoder_gives(line in "[^\"\n\r]{0,100}") {
+        fn splitting_at_commas_gives_the_same_cells_as_the_decoder(line in "[^\"\n\r]{0,100}") {
             let mut parser = parser();
             if let Some(cells) = plain(&line) {
                 proptest::prop_assert_eq!(unquoted(&mut parser.quoted, &line).unwrap(), cells);

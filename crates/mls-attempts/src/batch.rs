@@ -1,4 +1,4 @@
-//! Attempts on their way from one thread to another.
+//! Attempts that one thread hands over to another.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ pub struct Batch {
 /// An attempt of a [`Batch`]. A [`LoginReader`](crate::LoginReader) gives successful logins only.
 #[derive(Clone, Copy, Debug)]
 pub struct Login<'a> {
-    /// The attempt as the rules for suspicious logins see it.
+    /// The attempt in the form that the rules for suspicious logins use.
     pub observation: Observation<'a>,
     /// Reverse DNS name of the client.
     pub hostname: Option<&'a str>,
@@ -42,10 +42,10 @@ struct Stored {
 }
 
 impl Batch {
-    /// So many attempts are worth handing over.
+    /// The number of attempts that are handed over together.
     pub const SIZE: usize = 512;
 
-    /// Adds an attempt, unless no calendar has its date. Returns whether it did.
+    /// Adds an attempt if its date exists. Returns whether it was added.
     pub fn add(&mut self, attempt: &Attempt<'_>, clock: &mut Clock) -> bool {
         let Some(observation) = clock.observation(attempt) else { return false };
         let Observation { at, outcome, ip, asn, .. } = observation;
@@ -74,7 +74,7 @@ impl Batch {
         self.attempts.len() >= Self::SIZE
     }
 
-    /// When the attempt with this number was; `None` after the last one.
+    /// The time of the attempt with this number; `None` after the last one.
     pub(crate) fn at(&self, index: usize) -> Option<DateTime<FixedOffset>> {
         self.attempts.get(index).map(|stored| stored.at)
     }

@@ -1,4 +1,4 @@
-//! When an attempt was, as a moment.
+//! The time of an attempt as a moment.
 
 use chrono::{DateTime, FixedOffset, NaiveDateTime, TimeDelta};
 use mls_config::zone::Zone;
@@ -7,7 +7,8 @@ use mls_findings::Observation;
 
 use crate::Attempt;
 
-/// Dates of a CSV as moments. Looking a zone up for every row would take longer than the rest.
+/// Converts dates of a CSV to moments. Looking up the offset of the zone for every row would take
+/// longer than all other work.
 #[derive(Debug)]
 pub struct Clock {
     zone: Zone,
@@ -16,14 +17,14 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Dates without an offset are of `zone`.
+    /// Dates without an offset are in `zone`.
     #[must_use]
     pub fn new(zone: Zone) -> Self {
         Self { zone, last: None }
     }
 
-    /// The attempt as the rules for suspicious logins see it; `None` if the server did not decide
-    /// it, or if no calendar has its date.
+    /// The attempt in the form that the rules for suspicious logins use; `None` if its outcome is
+    /// neither failure nor success, or if its date does not exist.
     pub fn observation<'a>(&mut self, attempt: &Attempt<'a>) -> Option<Observation<'a>> {
         if !matches!(attempt.outcome, Outcome::Failure | Outcome::Success) {
             return None;
@@ -39,7 +40,7 @@ impl Clock {
         })
     }
 
-    /// When the attempt was; `None` if no calendar has its date.
+    /// The time of the attempt; `None` if its date does not exist.
     pub fn moment(&mut self, attempt: &Attempt<'_>) -> Option<DateTime<FixedOffset>> {
         attempt.at.or_else(|| self.read(attempt.date))
     }

@@ -1,4 +1,4 @@
-//! Successful logins, read on a thread of their own beside another input.
+//! Successful logins of a second input, which a separate thread reads.
 
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -12,22 +12,22 @@ use mls_rotation::Point;
 
 use crate::{AttemptSource, Batch, Clock, Login, ReadSummary, Reading};
 
-/// How many batches may wait.
+/// The largest number of batches that wait.
 const MAX_WAITING: usize = 2;
 
 /// The logins of an input, in its order. A thread reads ahead.
 #[derive(Debug)]
 pub struct LoginReader {
-    /// For messages.
+    /// The name in messages.
     name: String,
     batches: Receiver<Part>,
     thread: JoinHandle<anyhow::Result<Content>>,
     part: Part,
-    /// Which login of the batch comes next.
+    /// The index of the next login in the batch.
     next: usize,
 }
 
-/// Some logins and where their lines are.
+/// Some logins, and the positions of their lines.
 #[derive(Debug, Default)]
 struct Part {
     batch: Batch,
@@ -65,7 +65,8 @@ impl LoginReader {
                     part.points.push(point);
                 }
                 if part.batch.is_full() {
-                    // It cannot be sent if the reader's owner failed, which then says why.
+                    // Sending fails only if the receiver has ended with an error, which it reports
+                    // itself.
                     let _ = full.send(std::mem::take(&mut part));
                 }
             })?;
@@ -80,8 +81,8 @@ impl LoginReader {
         Ok(Self { name, batches, thread, part: Part::default(), next: 0 })
     }
 
-    /// The next login if it was before `end`. Failures of the same time come before it. With
-    /// `None`, the next login; `None` at the end.
+    /// The next login if its time is before `end`, so that failures of the same time come first.
+    /// Without `end`, the next login. Returns `None` at the end of the input.
     pub fn next_before(&mut self, end: Option<DateTime<FixedOffset>>) -> Option<Login<'_>> {
         let (at, _) = self.peek()?;
         if end.is_some_and(|end| at >= end) {
@@ -91,7 +92,7 @@ impl LoginReader {
         self.part.batch.get(self.next - 1)
     }
 
-    /// When the next login was, and where its line is; `None` at the end.
+    /// The time of the next login, and the position of its line; `None` at the end.
     pub fn peek(&mut self) -> Option<(DateTime<FixedOffset>, Point)> {
         loop {
             if let Some(at) = self.part.batch.at(self.next) {
@@ -115,8 +116,8 @@ impl LoginReader {
         let content = content?;
         if content.failures > 0 && content.logins == 0 {
             return Err(Exit::DataErr.error(format!(
-                "{name}: holds failed logins ({}) and no successful one: the header of a CSV of \
-                 logins is in quotes; name the file that `mls-csv --outcome success` writes",
+                "{name}: has failed logins ({}) and no successful one; give the file that \
+                `mls-csv --outcome success` writes (its header is in quotes)",
                 content.failures
             )));
         }

@@ -1,4 +1,4 @@
-//! Where attempts come from: a file or standard input, CSV or NDJSON, plain or gzip.
+//! The source of attempts: a file or standard input, CSV or NDJSON, plain or gzip.
 
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ impl Reading {
     }
 }
 
-/// How much was read, and in which form.
+/// The amount of input, and its format.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadSummary {
     /// Rows or events, without header lines.
@@ -73,8 +73,8 @@ pub struct ReadSummary {
 }
 
 impl AttemptSource {
-    /// A CSV and its rotated files, up to what the sink with this cursor file has
-    /// committed; all of it without a cursor file. `None` if there is no file.
+    /// A CSV and its rotated files, up to the last commit in the sink's cursor file; all of it
+    /// without a cursor file. `None` if there is no file.
     ///
     /// # Errors
     /// Those of [`Chain::open_committed`].
@@ -97,8 +97,8 @@ impl AttemptSource {
         Self::Rotated { chain, begin: begin.max(Point { file: newer, offset: 0 }) }
     }
 
-    /// Calls `each` for every failure, every login and every error of the server, with the place of
-    /// its line. Bad rows are reported and skipped. The summary describes the last file.
+    /// Calls `each` for every failure, every login and every error of the server, with the position
+    /// of its line. Bad rows are reported and skipped. The summary describes the last file.
     ///
     /// # Errors
     /// If a file cannot be opened or read, or a framed stream stops before its `end`. Exit 65 if an
@@ -122,8 +122,8 @@ impl AttemptSource {
         }
     }
 
-    /// The same for attempts that are acted on while more are to come. `pause` is called before a
-    /// read that would wait. Standard input must not be compressed.
+    /// Like [`read`](Self::read), for a caller that acts on attempts before the input ends. `pause`
+    /// is called before a read that would wait. Standard input must not be compressed.
     ///
     /// # Errors
     /// As [`read`](Self::read), and those of `each` and `pause`.
@@ -178,8 +178,9 @@ impl AttemptSource {
         }
     }
 
-    /// Reads that file, compressed or not, up to what counts of it; the other value is the number of
-    /// these bytes. A file of a chain is read even if another one has its name by now.
+    /// Opens that file for reading its stored bytes, compressed or not, up to its limit. Also
+    /// returns the number of these bytes. A file of a chain is read even if its name now belongs to
+    /// another file.
     ///
     /// # Errors
     /// Any I/O error.
@@ -229,9 +230,8 @@ fn open_file(path: &Path, length: Option<u64>) -> anyhow::Result<Reader> {
     decompressed(Box::new(progress(size.min(length)).wrap_read(file.take(length))), name)
 }
 
-/// The lines from the offset `begin` on, after the header of a CSV, which says what its rows are.
-/// Also returns the offset that the first byte of the reader would have if nothing were left out
-/// between.
+/// Reads the header of a CSV, then the lines from the offset `begin` on. Also returns the number to
+/// add to a position in the reader to get the position in the file.
 fn open_rotated(file: &ChainFile, begin: u64) -> anyhow::Result<(Reader, u64)> {
     let name = file.path.display().to_string();
     let content = || -> io::Result<_> {

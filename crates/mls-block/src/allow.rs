@@ -65,7 +65,7 @@ impl Allow {
         })
     }
 
-    /// Whether all of `network` may be blocked: no address in it is allowed or has logins.
+    /// Whether the whole `network` may be blocked: no address in it is allowed or has logins.
     pub(crate) fn is_free(&self, network: IpNet) -> bool {
         self.network(network).is_none() && !self.logins.are_in(network)
     }

@@ -86,8 +86,8 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "CIDR", value_parser = mls_cli::network, global = true)]
     pub(crate) allow: Vec<IpNet>,
 
-    /// Successful logins, as CSV or NDJSON records; addresses from which users logged in are not
-    /// blocked. Default with --config: the CSV of logins, if `[logins] record` is yes
+    /// Successful logins, as CSV or NDJSON records; addresses of these logins are not blocked.
+    /// Default with --config: the CSV of logins, if `[logins] record` is yes
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) logins: Option<PathBuf>,
 
@@ -111,7 +111,7 @@ Examples:
   mls-block --state block.state list --form nft | nft -f -
   mls-block --state block.state why 192.0.2.1";
 
-/// The name becomes a word of a command.
+/// Limits the characters, because the name becomes a word of a command.
 fn jail(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if !text.is_empty() && text.chars().all(fits) && !text.starts_with('-') {

@@ -26,7 +26,8 @@ use crate::state_file::StateFile;
 /// The largest number of alerts before a commit.
 const MAX_PENDING: usize = 50_000;
 
-/// How many seconds ahead of the clock an alert may be. An alert from next year would block until then.
+/// How many seconds the date of an alert may be in the future. An alert from next year would block
+/// until then.
 const AHEAD: i64 = 3600;
 
 /// The shortest time between two replacements of the files.

@@ -1,4 +1,4 @@
-//! What must hold for any bytes, for `tests/fuzz`. Each function panics if it does not.
+//! Checks for any input bytes, for `tests/fuzz`. A function panics if its check fails.
 
 #![expect(clippy::expect_used, reason = "a broken promise must stop the run")]
 
@@ -20,8 +20,8 @@ const NOW: i64 = 1_796_083_200;
 
 const TIME: BlockTime = BlockTime { first: 3600, longest: 30 * 86400 };
 
-/// Alert records: the state that follows from them is written as one that reads the same, and lists
-/// have no text of an alert.
+/// Reads alert records: the state is the same after it is written and read, and lists have no text
+/// of an alert.
 pub fn alerts(text: &[u8]) {
     let mut offenders = Offenders::default();
     for line in text.split(|b| *b == b'\n') {
@@ -37,7 +37,8 @@ pub fn alerts(text: &[u8]) {
     assert_usable(offenders);
 }
 
-/// Rows or records of logins: a file that is read while it grows gives what reading it once gives.
+/// Reads rows or records of logins: reading a file while it grows gives the same logins as reading
+/// it once.
 pub fn logins(text: &[u8]) {
     let path = Path::new("any");
     let read = |logins: &mut Logins, from: u64, to: usize| {
@@ -53,7 +54,7 @@ pub fn logins(text: &[u8]) {
     assert!(once.seen == twice.seen, "{:?} {:?}", once.seen, twice.seen);
 }
 
-/// A state file.
+/// Reads a state file.
 pub fn state(text: &[u8]) {
     if let Ok(offenders) = state_file::parse(text) {
         assert_usable(offenders);

@@ -17,11 +17,11 @@
 //! - If at least `--network-from` addresses of a /24 (IPv4) or a /64 (IPv6) are blocked, the network is
 //!   listed instead of its addresses. This does not happen if an address in it is allowed, or was
 //!   unblocked with `remove`.
-//! - Some addresses are never blocked, and a warning gives the reason: the networks of `--allow`, local
-//!   and private addresses, and addresses (for IPv6, the /64) from which a user logged in during the
-//!   seven days before the alert. The first of these logins must be older than the attempts that the
-//!   alert counts, so that an attacker who guesses a password does not protect the own address. An alert
-//!   about a suspicious login removes this protection for seven days.
+//! - Some addresses are never blocked, and a warning gives the reason: the networks of `--allow`,
+//!   local and private addresses, and addresses (for IPv6, the /64) from which a user logged in
+//!   during the seven days before the alert. The first of these logins must be older than the
+//!   attempts that the alert counts, so that an attacker who guesses a password does not get this
+//!   protection. An alert about a suspicious login removes this protection for seven days.
 //! - The list has at most `--max-entries` entries. mls-block omits the entries that end first.
 //!
 //! # Guarantees

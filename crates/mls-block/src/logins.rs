@@ -56,14 +56,14 @@ impl Logins {
         Self { path: None, zone, read: None, seen, is_missing: false, is_full: false }
     }
 
-    /// Whether there is a file that may grow.
+    /// Whether there is a file to read, which may grow.
     pub(crate) fn may_change(&self) -> bool {
         self.path.is_some()
     }
 
-    /// The logins from `ip`, if they protect it. The first login must be older than the attempts that
-    /// the alert counts, so that an attacker who guesses a password does not protect the own address.
-    /// The last login must be within the days before the alert.
+    /// The logins from `ip`, if they protect it. The first login must be older than the attempts
+    /// that the alert counts, so that an attacker who guesses a password does not get this
+    /// protection. The last login must be within the days before the alert.
     pub(crate) fn before(&self, ip: IpAddr, offender: &Offender) -> Option<&AddressLogins> {
         let attack = offender.alerted - i64::from(offender.threshold.seconds);
         let login = self.seen.get(&household(ip))?;

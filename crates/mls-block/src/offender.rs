@@ -9,7 +9,8 @@ use ipnet::IpNet;
 use mls_config::config::Threshold;
 use serde::{Deserialize, Serialize};
 
-/// The largest number of offenders. If there are more, those whose blocks end first are forgotten.
+/// The largest number of offenders. If there are more, the offenders whose blocks end first are
+/// forgotten.
 const MAX_OFFENDERS: usize = 200_000;
 
 /// Whether a warning about too many offenders was logged.
@@ -184,8 +185,8 @@ impl Offenders {
         }
         if !OVERFLOW_REPORTED.swap(true, Ordering::Relaxed) {
             log::warn!(
-                "more than {limit} addresses have alerts; forgetting those whose blocks end first \
-                 (reported once)"
+                "more than {limit} addresses have alerts; forgetting the ones whose blocks end \
+                first (reported once)"
             );
         }
     }

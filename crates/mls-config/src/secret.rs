@@ -12,7 +12,7 @@ use rustix::process::DumpableBehavior;
 const MAX_PASSWORD: usize = 4096;
 
 /// Keeps the memory of this process out of core files, and from other processes of its user
-/// (`PR_SET_DUMPABLE` in prctl(2)). It is called wherever a password gets into the memory.
+/// (`PR_SET_DUMPABLE` in prctl(2)). Call it before the process reads a password.
 pub fn protect_memory() {
     let result = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     if let Err(error) = result {

@@ -1,8 +1,8 @@
 //! Time zones, for dates without an offset.
 //!
 //! Named zones come from the files of the system (`/usr/share/zoneinfo`), like the zone of the
-//! machine. A built-in table of all zones would add a megabyte that must be relocated at each start of
-//! each tool.
+//! machine. A built-in table of all zones would add a megabyte that each tool must relocate at its
+//! start.
 
 use std::ops::Range;
 use std::str::FromStr;

@@ -1,7 +1,7 @@
 //! The sink: commits rows and cursor together.
 //!
-//! The cursor file S always describes a prefix of F that is on disk. S is replaced before any byte is
-//! written after that prefix. Therefore bytes after the prefix were never committed, and if the
+//! The cursor file S always describes a prefix of F that is on disk. S is replaced before any byte
+//! is written after that prefix. Therefore bytes after the prefix were never committed. If the
 //! prefix differs, somebody else has changed it.
 
 use std::cell::Cell;
@@ -84,7 +84,7 @@ impl Write for AppendedFile {
     }
 }
 
-/// Somebody moved, removed or changed F while rows were appended to it.
+/// Somebody moved, removed or changed F during this run.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "somebody changed, moved or removed the file during this run; the next run continues after the \

@@ -45,7 +45,8 @@ fn rows(
             }
             Err(why) => {
                 let source = place.segment.map_or("stdin", |segment| &segment.source);
-                // What is new in a followed CSV may be one bad row.
+                // A followed CSV may have only one new row, which is bad; that is not the wrong
+                // file.
                 if place.segment.is_none() {
                     unreadable.bad();
                 }

@@ -22,7 +22,7 @@ pub(crate) struct Rows<W: Write> {
     csv: csv::Writer<W>,
     style: Style,
     written: u64,
-    /// Attempts that belong into the CSV of the other outcome.
+    /// The number of attempts with the other outcome.
     skipped: u64,
 }
 
@@ -65,7 +65,7 @@ impl<W: Write> Rows<W> {
         Err(Exit::DataErr.error(why))
     }
 
-    /// How many rows were written: `1 failed login`.
+    /// The number of rows written, in words: `1 failed login`.
     pub(crate) fn written(&self) -> String {
         let [one, many] = if self.style.outcome == Outcome::Success {
             ["successful login", "successful logins"]

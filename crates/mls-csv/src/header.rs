@@ -1,4 +1,4 @@
-//! Recognizes our CSV and that of the Python original by the first line.
+//! Recognizes our CSV, and the CSV of the Python original, by the first line.
 
 use std::io::{self, Read};
 use std::path::Path;

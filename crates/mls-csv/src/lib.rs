@@ -29,10 +29,10 @@
 //! | other text | the text, with one `'` before each part that a spreadsheet could take as a formula |
 //!
 //! A part begins at the beginning of the text and after each `,` and `;`, because a spreadsheet may
-//! split the text at any of these. If it expects another separator, it does so even in a quoted cell.
+//! split the text at any of these. A spreadsheet with another separator splits even a quoted cell.
 //! A part could be a formula if it begins with `=`, `+`, `-`, `@` or one of these in full width;
-//! blanks and quotation marks before them do not count. A part that begins with `'` gets one more, so
-//! that `--decode` is exact.
+//! blanks and quotation marks before them do not count. A part that begins with `'` gets one more,
+//! so that `--decode` is exact.
 //!
 //! A cell has no control characters, so one row is one line. A tab becomes the symbol `␉`, a carriage
 //! return `␍`, and any other control character `?`. If the text itself contains one of these symbols,

@@ -187,7 +187,8 @@ impl Target {
             }
             Some(committed) => {
                 format!(
-                    "the first {committed} bytes of {file} are not what was committed: somebody has edited it"
+                    "the first {committed} bytes of {file} have changed since the last commit: \
+                    somebody has edited it"
                 )
             }
         };

@@ -1,13 +1,14 @@
-//! Why a file cannot be opened: whose it is.
+//! Explains why a file cannot be opened: names its owner.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// An error of `path`. If permission is missing, it says who owns the file, or the nearest directory
-/// that can be seen: `/var/log/mail.log belongs to root:adm with mode 0640, and this is bob`. If the
-/// directory of the file is missing, it says so.
+/// Explains an error about `path`. If permission is missing, the message names the owner of the
+/// file, or of the nearest directory that can be seen: `/var/log/mail.log belongs to root:adm with
+/// mode 0640, and this process runs as bob`. If the directory of the file is missing, the message
+/// says so.
 #[must_use]
 pub fn explained(error: io::Error, path: &Path) -> anyhow::Error {
     let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
@@ -22,13 +23,13 @@ pub fn explained(error: io::Error, path: &Path) -> anyhow::Error {
     match owner {
         Some(owner) => {
             let me = name("/etc/passwd", rustix::process::geteuid().as_raw());
-            error.context(format!("{owner}, and this is {me}"))
+            error.context(format!("{owner}, and this process runs as {me}"))
         }
         None => error,
     }
 }
 
-/// What is wrong if a directory that a file goes to is missing, and what to do.
+/// The message about a missing directory: what is wrong, and what to do.
 #[must_use]
 pub fn missing_directory(directory: &Path) -> String {
     format!("the directory {} does not exist; create it", directory.display())
@@ -46,7 +47,8 @@ fn owner(path: &Path) -> Option<String> {
     ))
 }
 
-/// The name that a user or a group has in a file such as `/etc/passwd`; else the number.
+/// The name of a user or a group from a file such as `/etc/passwd`, or its number if it has no
+/// name.
 fn name(file: &str, id: u32) -> String {
     let id = id.to_string();
     let text = fs::read_to_string(file).unwrap_or_default();
@@ -59,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_permission_names_the_owner_of_what_can_be_seen() {
+    fn an_error_about_permission_names_the_owner() {
         let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
         let error = format!("{:#}", explained(denied(), Path::new("/nonexistent/file")));
         assert!(error.starts_with("/ belongs to root:root with mode 0"), "{error}");

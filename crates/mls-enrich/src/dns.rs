@@ -70,9 +70,9 @@ pub(crate) struct Dns {
     waiting: BTreeSet<(Rank, IpAddr)>,
     /// Pending addresses by age. It can also hold addresses that are no longer pending.
     by_age: VecDeque<(Instant, IpAddr)>,
-    /// How many lookups have started and are not answered.
+    /// The number of lookups without an answer yet.
     in_flight: usize,
-    /// How many addresses were pending so far.
+    /// The number of addresses that became pending in this run.
     asked: u64,
     /// Starts with the first lookup that the cache cannot answer.
     resolver: Option<Resolver>,
@@ -134,7 +134,7 @@ impl Dns {
         Lookup::Pending(answer)
     }
 
-    /// Starts lookups, as many as may be in flight.
+    /// Starts lookups up to [`MAX_IN_FLIGHT`].
     fn start_next(&mut self) {
         while self.in_flight < MAX_IN_FLIGHT
             && let Some((_, ip)) = self.waiting.pop_last()
@@ -158,7 +158,7 @@ impl Dns {
         }
     }
 
-    /// Since when the oldest pending address is pending.
+    /// The time since which the oldest pending address waits.
     fn oldest(&mut self) -> Option<Instant> {
         while let Some((since, ip)) = self.by_age.front() {
             if self.pending.get(ip).is_some_and(|awaited| awaited.since == *since) {

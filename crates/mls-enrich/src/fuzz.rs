@@ -1,11 +1,11 @@
-//! What must hold for any bytes, for `tests/fuzz`. Each function panics if it does not.
+//! Checks for any input bytes, for `tests/fuzz`. A function panics if its check fails.
 
 use hickory_resolver::proto::op::Message;
 use hickory_resolver::proto::rr::Name;
 
 use crate::hostname::hostname;
 
-/// An answer of a DNS server: the name in it is short and printable.
+/// Reads an answer of a DNS server: its name is short and printable.
 pub fn dns_answer(bytes: &[u8]) {
     let Ok(message) = Message::from_vec(bytes) else { return };
     let mut asked = vec![Name::root()];

@@ -2,7 +2,7 @@
 
 use hickory_resolver::proto::rr::{Name, RData, Record};
 
-/// How many aliases in a row are followed; RFC 2317 needs one.
+/// The largest number of aliases in a row; RFC 2317 needs one.
 const MAX_CHAIN: usize = 8;
 
 /// The name for `asked` among the answers, through aliases (RFC 2317). Servers rotate their answers,

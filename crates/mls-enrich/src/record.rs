@@ -12,7 +12,7 @@ pub(crate) struct Record<'a> {
 
 /// The record without the five members and without its closing brace.
 enum Rest<'a> {
-    /// A line that had none of them.
+    /// A line without any of them.
     Line(&'a [u8]),
     Members(Members<'a>),
 }

@@ -18,7 +18,7 @@ pub struct Begin {
 /// Announces raw bytes of a log: they follow the record's newline, and they end with a newline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Segment<'a> {
-    /// Absolute path of the log as it was named to mls-tail, or [`JOURNAL_SOURCE`].
+    /// Absolute path of the log as given to mls-tail, or [`JOURNAL_SOURCE`].
     pub source: String,
     /// Identifies one of the log's files, current or rotated, by its content: renaming and
     /// compression do not change it.
@@ -27,12 +27,12 @@ pub struct Segment<'a> {
     pub offset: u64,
     /// Number of raw bytes that follow, at least 1.
     pub length: u64,
-    /// When the file was last written, or what the header of its gzip member says if that is earlier. No line of
-    /// the segment is newer.
+    /// Time of the last change of the file, or the time in its gzip header if that is earlier. No
+    /// line of the segment is newer.
     #[serde(borrow)]
     pub mtime: Timestamp<'a>,
-    /// The [last lines](last_lines) before the segment, which an earlier segment contained; empty at the
-    /// beginning of a log. A line such as `last message repeated 3 times` refers to them.
+    /// The [last lines](last_lines) before the segment; empty at the beginning of a log. A line
+    /// such as `last message repeated 3 times` refers to them.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub before: String,
 }

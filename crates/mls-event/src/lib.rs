@@ -54,20 +54,21 @@
 //! compression, in the copy that `copytruncate` makes, and in a copy that ends earlier. So a reader of
 //! many logs can drop lines that it has read already.
 //!
-//! GENERATION is made of the first line of the file, without its newline and at most 4096 bytes of it:
-//! the first 16 hexadecimal digits of its SHA-256. OFFSET is the offset of the line's first byte in the
-//! file, in (decompressed) bytes. If a container runtime has written the line in parts, it is the
-//! offset of the last part. For the systemd journal, GENERATION is the sequence ID of the journal file,
-//! and OFFSET is the number of the entry.
+//! GENERATION is the first 16 hexadecimal digits of a SHA-256. It is computed from the first line
+//! of the file without its newline; from a longer line, only the first 4096 bytes count. OFFSET is
+//! the offset of the line's first byte in the file, in (decompressed) bytes. If a container runtime
+//! has written the line in parts, it is the offset of the last part. For the systemd journal,
+//! GENERATION is the sequence ID of the journal file, and OFFSET is the number of the entry.
 //!
 //! Two limits are known:
 //!
-//! - Different files can begin with the same line, above all if stamps have no year. Then different
-//!   lines can have the same `pos`. Compare `server`, `service`, `pid` and the seconds of `date` too
-//!   before you drop a line. If mls-tail reads both files with one cursor, it calls the second one
-//!   `GENERATION-2`.
-//! - The last line of a compressed file may lack its newline, because the file was cut. mls-tail reads
-//!   it as it is, so its record can be shorter than that of the whole line with the same `pos`.
+//! - Different files can begin with the same line, mostly if time stamps have no year. Then
+//!   different lines can have the same `pos`. Compare `server`, `service`, `pid` and the seconds of
+//!   `date` too before you drop a line. If mls-tail reads both files with one cursor, it calls the
+//!   second one `GENERATION-2`.
+//! - The last line of a compressed file may lack its newline, because the file was cut. mls-tail
+//!   reads the incomplete line, so its record can be shorter than the record of the whole line.
+//!   Both have the same `pos`.
 //!
 //! # `alert`: something to act on
 //!
@@ -117,10 +118,19 @@
 //! | type | members | meaning |
 //! |---|---|---|
 //! | `begin` | `base`: integer | first record; the sequence number of the cursor that the source started from, 0 if there was none |
-//! | `segment` | `source`, `generation`: string; `offset`, `length`: integer, bytes; `mtime`: RFC 3339; `before`: string, may be missing | exactly `length` raw bytes follow the newline; `source` is an absolute path, or `journal` if the bytes are lines of `journalctl -o json`; `mtime` is the last change of the file, or the time in its gzip header if that is earlier, and no line of the segment is newer; `before` holds the last lines before the segment, at most 2 KiB (a line that counts repetitions refers to an earlier line, which may be in another segment or run); mls-parse consumes the record |
+//! | `segment` | `source`, `generation`: string; `offset`, `length`: integer, bytes; `mtime`: RFC 3339; `before`: string, may be missing | exactly `length` raw bytes follow the newline; mls-parse consumes the record |
 //! | `gap` | `source`, `reason`: string; `generation`: string or null; `offset`: integer or null | part of the source could not be read |
 //! | `checkpoint` | `cursor`: any | a barrier: `cursor` covers the data of all earlier records, and only the source understands it |
 //! | `end` | | last record; a stream without it was cut off |
+//!
+//! The members of `segment`:
+//!
+//! - `source` is an absolute path, or `journal` if the bytes are lines of `journalctl -o json`.
+//! - `generation` and `offset` are the [`pos`](#pos-the-identity-of-a-line) of the first byte.
+//! - `mtime` is the last change of the file, or the time in its gzip header if that is earlier. No line
+//!   of the segment is newer.
+//! - `before` holds the last lines before the segment, at most 2 KiB. A line that counts repetitions
+//!   refers to an earlier line, which may be in another segment or run.
 //!
 //! Because of the length prefix, the content of a log can never forge a record.
 

@@ -1,4 +1,4 @@
-//! The schema file is the one that follows from the records.
+//! The schema file is generated from the records.
 #![expect(clippy::disallowed_methods, reason = "git keeps the old file")]
 
 use mls_event::{Auth, Enrichment, schema};

@@ -1,5 +1,5 @@
-//! The contract as a consumer sees it: a second declaration of the records, which refuses members that
-//! the specification does not name, and round trips of arbitrary records.
+//! The contract as a consumer sees it. A second declaration of the records refuses members that the
+//! specification does not name. Arbitrary records are written and read back.
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue should stop")]
 
 use std::borrow::Cow;

@@ -13,7 +13,7 @@ pub(crate) struct Address {
 }
 
 impl Address {
-    /// Whether every mail server can take it. Others need SMTPUTF8 (RFC 6531).
+    /// Whether the address is ASCII. Only servers with SMTPUTF8 (RFC 6531) accept other addresses.
     pub(crate) fn is_ascii(&self) -> bool {
         self.local.is_ascii()
     }
@@ -35,7 +35,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// An address and the name of whom it belongs to.
+/// An address and the name of its owner.
 #[derive(Clone, Debug)]
 pub(crate) struct NamedAddress {
     pub(crate) address: Address,
@@ -43,7 +43,7 @@ pub(crate) struct NamedAddress {
 }
 
 impl NamedAddress {
-    /// Reads `admin@example.com` or `Admin <admin@example.com>`. Errors name `what` it is.
+    /// Reads `admin@example.com` or `Admin <admin@example.com>`. `what` names the value in errors.
     pub(crate) fn read(what: &str, text: &str) -> anyhow::Result<Self> {
         let error = |why: &dyn fmt::Display| {
             Exit::Config.error(format!("{what} {text:?} is not a mail address: {why}"))
@@ -54,18 +54,19 @@ impl NamedAddress {
         let domain = if domain.starts_with('[') {
             domain.to_owned()
         } else {
-            idna::domain_to_ascii(domain).map_err(|_| error(&"its domain cannot be a domain"))?
+            idna::domain_to_ascii(domain).map_err(|_| error(&"its domain is not allowed"))?
         };
         let address = Address { local: mailbox.email.user().to_owned(), domain };
-        // Whatever the parser allows: nothing may end the command that the address stands in.
+        // The parser may allow these, but they could end the SMTP command that contains the
+        // address.
         if address.to_string().contains(|c: char| c.is_control() || matches!(c, '<' | '>')) {
             return Err(error(&"it has a control character or an angle bracket"));
         }
         Ok(Self { address, name: mailbox.name })
     }
 
-    /// For the header. `None` if the address is not ASCII: a header in UTF-8 would need SMTPUTF8
-    /// for every recipient.
+    /// The address for the header. `None` if it is not ASCII: a header in UTF-8 needs SMTPUTF8 for
+    /// every recipient.
     fn mailbox(&self) -> Option<Mailbox> {
         let Address { local, domain } = &self.address;
         let address = lettre::Address::new(local.as_str(), domain.as_str()).ok()?;
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_ends_a_command_is_an_address() {
+    fn text_that_could_end_a_command_is_not_an_address() {
         for text in
             ["a", "@b", "a@", "a@b\r\nRCPT TO:<c@d>", "a\n@b.example", "a>b@c.example", "<>"]
         {

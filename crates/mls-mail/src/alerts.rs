@@ -1,9 +1,9 @@
-//! Alert records in, mails about them out.
+//! Reads alert records and sends mails about them.
 //!
-//! The first alert is mailed at once. Until the interval since that mail is over, further ones are
-//! collected; then one mail has all of them. A suspicious login waits only for the interval since
-//! the last mail about one. What was not mailed when the input ends, or when this process dies, is
-//! in the ledger, and the next run mails it.
+//! The first alert is mailed at once. Later alerts are collected until `--alert-interval` has
+//! passed since that mail; then one mail reports all of them. A suspicious login waits only if the
+//! last mail about a suspicious login is that recent. The ledger holds the alerts that are not
+//! mailed yet. If the input ends or this process dies, the next run mails them.
 
 use std::io::{BufRead, Read};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -19,16 +19,16 @@ use mls_stream::signals;
 use crate::ledger::Ledger;
 use crate::mailer::Mailer;
 
-/// How long to wait for more alerts, so that those of one moment are in one mail.
+/// How long to wait for more alerts, so that simultaneous alerts are in one mail.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// The longest wait of this kind.
+/// The longest such wait.
 const MAX_QUIET: Duration = Duration::from_secs(1);
 
-/// How soon a mail is tried again that the server did not take.
+/// The time before the next try after the server did not accept a mail.
 const RETRY: TimeDelta = TimeDelta::minutes(1);
 
-/// How many lines may wait while a mail is being delivered.
+/// The largest number of lines that wait while a mail is delivered.
 const MAX_LINES_AHEAD: usize = 1000;
 
 /// Mails the alerts of `input` until it ends.
@@ -39,7 +39,7 @@ pub(crate) fn run(
     interval: TimeDelta,
 ) -> anyhow::Result<()> {
     let alerted = Alerted::from_cursor(ledger.cursor().clone())
-        .context("the ledger is not one of alerts; use another --ledger")
+        .context("the ledger does not belong to alerts; use another --ledger")
         .or_exit(Exit::Config)?;
     let (send, lines) = sync_channel(MAX_LINES_AHEAD);
     std::thread::spawn(move || read_lines(input, &send));
@@ -65,7 +65,7 @@ pub(crate) fn run(
     }
 }
 
-/// Where the lines of a stream stand.
+/// The state of a framed stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stream {
     Unknown,
@@ -89,16 +89,16 @@ struct Collector<'a> {
     alerted: Alerted,
     interval: TimeDelta,
     stream: Stream,
-    /// When delivering was tried last.
+    /// The time of the last try to deliver.
     tried: DateTime<Local>,
-    /// How many alerts were taken, and how many mails were made of them.
+    /// The number of alerts read, and the number of mails about them.
     taken: u64,
     mails: u64,
 }
 
 impl Collector<'_> {
-    /// Takes the lines that arrive until there is something to do: whether the input has ended, and
-    /// whether there was an alert.
+    /// Reads lines until there is something to do. Returns whether the input has ended, and whether
+    /// there was an alert.
     fn collect(
         &mut self,
         lines: &Receiver<anyhow::Result<Vec<u8>>>,
@@ -125,14 +125,14 @@ impl Collector<'_> {
         }
     }
 
-    /// Takes a line; true if it is an alert.
+    /// Reads a line. Returns whether it is an alert.
     fn take(&mut self, line: &[u8]) -> anyhow::Result<bool> {
         match Record::parse(line) {
             Ok(Record::Begin(begin)) => {
                 self.ledger.check_base(begin.base)?;
                 self.stream = Stream::Framed;
                 signals::drain_until_end_of_input();
-                // From when on suspicious logins alert must not depend on when the first one does.
+                // The time from which suspicious logins alert must not depend on the first alert.
                 if self.alerted.begin(chrono::Utc::now().timestamp()) {
                     self.commit()?;
                 }
@@ -154,13 +154,13 @@ impl Collector<'_> {
         self.taken += 1;
     }
 
-    /// Makes the alerts so far durable.
+    /// Makes all alerts that were read durable.
     fn commit(&mut self) -> anyhow::Result<()> {
         self.alerted.forget_old(chrono::Utc::now().timestamp());
         self.ledger.commit(self.alerted.to_cursor())
     }
 
-    /// How long until there is something to mail; `None` if nothing waits.
+    /// The time until there is something to mail; `None` if nothing waits.
     fn due_in(&mut self) -> Option<Duration> {
         let next = if self.ledger.waiting().is_empty() {
             self.ledger.alerts().due(self.interval)?
@@ -174,8 +174,8 @@ impl Collector<'_> {
         self.due_in().is_some_and(|wait| wait.is_zero())
     }
 
-    /// Delivers what waits, then a mail about the alerts that no mail has yet; the inner result is
-    /// that of the mail server.
+    /// Delivers the waiting mails, then a mail about the new alerts. The inner result is the result
+    /// of the mail server.
     ///
     /// # Errors
     /// If the mail cannot be accepted. The ledger on disk still has its alerts, and this process
@@ -200,7 +200,7 @@ impl Collector<'_> {
     fn report(&mut self) {
         let wait = self.ledger.alerts().len();
         log::debug!(
-            "took {} and made {} of them; {} for the next mail",
+            "read {} and made {} about them; {} for the next mail",
             count(self.taken, "alert", "alerts"),
             count(self.mails, "mail", "mails"),
             count(wait, "alert waits", "alerts wait"),
@@ -257,7 +257,7 @@ mod tests {
             taken: 0,
             mails: 0,
         };
-        // No directory can be made in its place.
+        // A file with this name prevents the directory.
         let queue = directory.path().join("alerts.ledger.queue");
         std::os::unix::fs::symlink("nowhere", &queue).unwrap();
         let alert = r#"{"v":1,"type":"alert","date":"2026-06-01T10:30:00+02:00","kind":"ip","key":"192.0.2.1","attempts":20}"#;

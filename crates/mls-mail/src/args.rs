@@ -6,8 +6,8 @@ use clap::Parser;
 
 /// Send a message or alert records by SMTP, exactly once
 ///
-/// Reads a message, such as that of mls-report --format mail, or the records of mls-alert from
-/// standard input. Sends it to the addresses in `[report] email`.
+/// Reads from standard input a message, such as the output of mls-report --format mail, or the
+/// records of mls-alert. Sends mail to the addresses in `[report] email`.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "mls-mail", version, after_help = EXAMPLES)]
 pub struct Args {

@@ -7,7 +7,7 @@ use mls_event::{Alert, AlertKind, display_text};
 use mls_findings::steps;
 use serde::{Deserialize, Serialize};
 
-/// How many suspicious logins, and how many other alerts, a mail lists.
+/// The largest number of suspicious logins, and of other alerts, in a mail.
 const MAX_LISTED: usize = 1000;
 
 /// Alerts that no mail has reported yet.
@@ -15,12 +15,12 @@ const MAX_LISTED: usize = 1000;
 pub(crate) struct AlertBacklog {
     #[serde(default)]
     logins: Vec<SuspiciousLogin>,
-    /// How many more suspicious logins there are.
+    /// The number of further suspicious logins.
     #[serde(default)]
     more_logins: u64,
-    /// Other alerts, a line each.
+    /// Other alerts, one line each.
     lines: Vec<String>,
-    /// How many more of them there are.
+    /// The number of further alerts.
     more: u64,
     /// When the last mail about alerts was made.
     mailed: Option<DateTime<Local>>,
@@ -49,11 +49,11 @@ impl AlertBacklog {
         (self.logins.len() + self.lines.len()) as u64 + self.more_logins + self.more
     }
 
-    /// When the next mail may be made; `None` if there is nothing to report. A mail about failures
-    /// does not keep one about a suspicious login back.
+    /// The time when the next mail may be made; `None` if there is nothing to report. A mail about
+    /// failures does not delay a mail about a suspicious login.
     pub(crate) fn due(&self, interval: TimeDelta) -> Option<DateTime<Local>> {
         let now = Local::now();
-        // If the clock was set back, the last mail says nothing about when the next one may be made.
+        // If the clock was set back, the time of the last mail is useless.
         let next = |mailed: Option<DateTime<Local>>| {
             mailed.filter(|mailed| *mailed <= now).map_or(now, |mailed| mailed + interval)
         };
@@ -62,7 +62,7 @@ impl AlertBacklog {
         logins.into_iter().chain(others).min()
     }
 
-    /// What a mail reports that is made now. Nothing is left.
+    /// Takes all alerts, for a mail that is made now.
     pub(crate) fn take(&mut self) -> Self {
         let now = Some(Local::now());
         let mailed_logins = if self.logins.is_empty() { self.mailed_logins } else { now };
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_was_set_back_holds_no_alert_back() {
+    fn a_clock_that_was_set_back_delays_no_alert() {
         let mut backlog = AlertBacklog::default();
         let date = Timestamp::parse("2026-06-01T10:30:00Z".to_owned()).unwrap();
         backlog.add(&Alert::new(date, AlertKind::Total));

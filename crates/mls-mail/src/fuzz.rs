@@ -1,4 +1,4 @@
-//! What must hold for any bytes, for `tests/fuzz`. Each function panics if it does not.
+//! Checks for any input bytes, for `tests/fuzz`. A function panics if its check fails.
 
 #![expect(clippy::expect_used, reason = "a broken promise must stop the run")]
 
@@ -9,8 +9,8 @@ use crate::message::Message;
 
 pub use crate::smtp::fuzz::reply as smtp_reply;
 
-/// A message on standard input: every line of what is sent ends in CRLF, and the sent message
-/// parses to itself.
+/// Reads a message: every line of the sent message ends in CRLF, and the sent message is read as
+/// itself.
 pub fn message(text: &[u8]) {
     let Ok(mut message) = Message::parse(text) else { return };
     let _ = message.cursor();
@@ -36,7 +36,7 @@ fn assert_lines_end_in_crlf(bytes: &[u8]) {
     }
 }
 
-/// An alert record: its sentence is one line without control characters.
+/// Reads an alert record: its sentence is one line without control characters.
 pub fn alert(line: &[u8]) {
     if let Ok(Record::Alert(alert)) = Record::parse(line) {
         let sentence = crate::backlog::sentence(&alert);
@@ -44,7 +44,7 @@ pub fn alert(line: &[u8]) {
     }
 }
 
-/// A ledger that was read is written as one that reads the same.
+/// Reads a ledger: it is the same after it is written and read again.
 pub fn ledger(text: &[u8]) {
     let Ok(ledger) = Content::parse(text) else { return };
     let again = serde_json::to_vec(&ledger).expect("a ledger is JSON");

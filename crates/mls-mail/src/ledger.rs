@@ -1,12 +1,13 @@
-//! The ledger: what was accepted, who has got it, and where the next digest begins.
+//! The ledger: the accepted messages, the recipients that have them, and the position where the
+//! next digest begins.
 //!
 //! A message is accepted in one step: its bytes are in the queue, and the ledger names the message,
-//! its recipients and the cursor that it commits. From then on mls-mail delivers it, in this run or
-//! in a later one. When the server has taken it for a recipient, that recipient no longer waits.
-//! Each step replaces the ledger as a whole.
+//! its recipients and the cursor that it commits. From then on, mls-mail delivers it, in this run
+//! or in a later one. A recipient waits until the server has accepted the message for this
+//! recipient. Each step replaces the whole ledger.
 //!
-//! The ledger is a [cursor file](CursorFile) with more members, so that mls-report and mls-alert
-//! read its cursor as they read any other. The queue is the directory `LEDGER.queue`.
+//! The ledger is a [cursor file](CursorFile) with more members, so mls-report and mls-alert can
+//! read its cursor. The queue is the directory `LEDGER.queue`.
 
 use std::path::{Path, PathBuf};
 
@@ -25,10 +26,10 @@ use crate::address::Address;
 use crate::backlog::AlertBacklog;
 use crate::smtp::Outcome;
 
-/// How many messages are remembered.
+/// The largest number of messages in the ledger.
 const REMEMBERED: usize = 100;
 
-/// How many of them may wait.
+/// The largest number of waiting messages.
 const MAX_WAITING: usize = 30;
 
 /// The ledger, locked while it is in use.
@@ -40,7 +41,7 @@ pub(crate) struct Ledger {
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Content {
-    /// Which commit, and the cursor of mls-report or mls-alert.
+    /// The number of the commit, and the cursor of mls-report or mls-alert.
     #[serde(flatten)]
     commit: CursorFile,
     /// The last messages, oldest first.
@@ -60,17 +61,17 @@ impl Content {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
     pub(crate) message_id: String,
-    /// For people.
+    /// For human readers.
     pub(crate) subject: String,
-    /// When it was accepted.
+    /// The time when it was accepted.
     pub(crate) accepted: DateTime<Local>,
-    /// Whether it commits something, so that no other message has its content.
+    /// Whether it commits a cursor; then no other message has its content.
     commits: bool,
-    /// Who has not got it.
+    /// The recipients that wait for it.
     pub(crate) waiting: Vec<String>,
-    /// Who has.
+    /// The recipients that have it.
     pub(crate) delivered: Vec<String>,
-    /// Whom the server refused for good, while it took the message for others.
+    /// The recipients that the server refused permanently, while it accepted others.
     #[serde(default)]
     refused: Vec<String>,
 }
@@ -88,8 +89,8 @@ impl Ledger {
     /// Opens the ledger at `path`, or begins a new one.
     ///
     /// # Errors
-    /// Exit 75 if another process uses it, 78 if it is damaged: going on without it could send
-    /// everything twice.
+    /// Exit 75 if another process uses it, 78 if it is damaged: continuing without it could send
+    /// messages twice.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let lock = Lock::take(path)?;
         let content = match regular::read(path) {
@@ -128,13 +129,13 @@ impl Ledger {
         &mut self.content.alerts
     }
 
-    /// The messages that somebody waits for, oldest first.
+    /// The messages with waiting recipients, oldest first.
     pub(crate) fn waiting(&self) -> Vec<Entry> {
         let waiting = self.content.messages.iter().filter(|entry| !entry.waiting.is_empty());
         waiting.cloned().collect()
     }
 
-    /// When the last message was accepted that commits something.
+    /// The time when the last message with a cursor was accepted.
     pub(crate) fn last_commit(&self) -> Option<DateTime<Local>> {
         let mut last = self.content.messages.iter().rev().filter(|entry| entry.commits);
         last.next().map(|entry| entry.accepted)
@@ -204,10 +205,10 @@ impl Ledger {
             .or_exit(Exit::IoErr)
     }
 
-    /// Removes each recipient that has got a message. A recipient that the server refuses
-    /// permanently is removed too, when another one has got the message (that address is dead), or
-    /// if the message commits nothing. If nobody has got it and the server takes a later message,
-    /// the server refuses the content, and the message is given up.
+    /// Removes the recipients that have received a message. A recipient that the server refuses
+    /// permanently is removed too, if another recipient has received the message (so the address is
+    /// dead), or if the message commits no cursor. If nobody has received it and the server accepts
+    /// a later message, the server refuses the content, so the message is given up.
     pub(crate) fn settle(&mut self, message_id: &str, outcome: &Outcome) -> anyhow::Result<()> {
         let messages = &mut self.content.messages;
         let Some(at) = messages.iter().position(|entry| entry.message_id == message_id) else {
@@ -216,7 +217,7 @@ impl Ledger {
         let is_later_delivered = messages[at + 1..].iter().any(|later| !later.delivered.is_empty());
         let entry = &mut messages[at];
         entry.delivered.extend(outcome.delivered.iter().map(ToString::to_string));
-        // The outcome of a second try includes that of the first one.
+        // The outcome of the second try includes the outcome of the first one.
         entry.delivered.sort();
         entry.delivered.dedup();
         let names = |list: &[(Address, String)]| -> Vec<String> {
@@ -236,7 +237,7 @@ impl Ledger {
         self.store()
     }
 
-    /// Nobody waits for a message any longer.
+    /// Removes all waiting recipients of a message.
     pub(crate) fn forget(&mut self, message_id: &str) -> anyhow::Result<()> {
         for entry in &mut self.content.messages {
             if entry.message_id == message_id {
@@ -246,8 +247,8 @@ impl Ledger {
         self.store()
     }
 
-    /// Gives up the oldest messages that wait, and forgets the oldest that do not, so that neither
-    /// grows without bound.
+    /// Gives up the oldest waiting messages, and forgets the oldest other messages, so that the
+    /// ledger has a limited size.
     fn drop_surplus(&mut self) {
         let messages = &mut self.content.messages;
         let waiting = messages.iter().filter(|entry| !entry.waiting.is_empty()).count();
@@ -277,7 +278,7 @@ impl Ledger {
         name.into()
     }
 
-    /// Message-IDs come from outside, so that the file is named by a hash.
+    /// The name is a hash, because Message-IDs come from outside.
     fn queue_file(&self, message_id: &str) -> PathBuf {
         self.queue().join(format!("{}.eml", &sha256(message_id.as_bytes())[..32]))
     }
@@ -294,7 +295,7 @@ impl Ledger {
             .or_exit(Exit::CantCreat)
     }
 
-    /// Removes the files of messages that nobody waits for.
+    /// Removes the files of messages without waiting recipients.
     fn remove_orphans(&self) -> anyhow::Result<()> {
         let queue = self.queue();
         let entries = match std::fs::read_dir(&queue) {

@@ -18,9 +18,9 @@
 //!   digest, or the alerts of a mail. So every attempt is in exactly one digest. Without
 //!   `mls-alert --framed`, alerts are lost if mls-mail dies before it accepts them.
 //! - Messages that wait are delivered first, the oldest first, with the same Message-ID, and only
-//!   to recipients who have not got them. They delay the next digest for up to 20 hours, or as long
-//!   as the server does not answer at all. mls-mail gives up a digest, with a warning, if the
-//!   server permanently refuses it and has taken a later one, or if 30 later messages wait.
+//!   to recipients who have not got them. They delay the next digest for up to 20 hours, or until
+//!   the server answers again. mls-mail gives up a digest, with a warning, if the server
+//!   permanently refuses it and has taken a later one, or if 30 later messages wait.
 //! - Nobody gets a message twice, unless the server's answer to it was lost. The second copy then
 //!   has the same Message-ID.
 //! - The first alert is mailed at once. After that, there is at most one mail in each

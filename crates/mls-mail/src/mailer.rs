@@ -1,4 +1,4 @@
-//! Who sends mail to whom, by which server; and what happens to a message that was accepted.
+//! Sender, recipients and mail server; and the delivery of accepted messages.
 
 use std::cell::Cell;
 use std::net::IpAddr;
@@ -24,15 +24,15 @@ pub(crate) struct Mailer {
     server: MailServer,
     prefix: String,
     machine: String,
-    /// How often a message was delivered to an address.
+    /// The number of deliveries, counted by message and address.
     delivered: Cell<u64>,
 }
 
-/// What happened to the messages that waited.
+/// The result of delivering the waiting messages.
 pub(crate) struct WaitingResult {
-    /// What is still not delivered.
+    /// The message about mails that are still not delivered.
     pub(crate) error: Option<anyhow::Error>,
-    /// Whether the server was there, or was not needed.
+    /// Whether the server answered, or was not needed.
     pub(crate) has_answered: bool,
 }
 
@@ -97,8 +97,8 @@ impl Mailer {
         Ok(message)
     }
 
-    /// Adds the fields that every message has (RFC 5322, section 3.6) and that this one lacks, and
-    /// removes private ones.
+    /// Adds the required fields (RFC 5322, section 3.6) that are missing, and removes private
+    /// fields.
     pub(crate) fn complete(&self, message: &mut Message) {
         let hash = sha256(&message.to_bytes());
         let id = format!("<{}.maillogsentinel@{}>", &hash[..32], self.sender.address.domain());
@@ -110,13 +110,14 @@ impl Mailer {
         ]);
     }
 
-    /// Sends a message that no ledger knows.
+    /// Sends a message without a ledger.
     pub(crate) fn deliver_at_once(&self, message: &Message) -> anyhow::Result<()> {
         let recipients = self.addresses();
         self.deliver(&recipients, message, |_| Ok(()))?.into_result(&self.server)
     }
 
-    /// Delivers the messages that wait in the ledger, oldest first. A server that is not there is tried once.
+    /// Delivers the messages that wait in the ledger, oldest first. Stops if the server does not
+    /// answer.
     pub(crate) fn deliver_waiting(&self, ledger: &mut Ledger) -> anyhow::Result<WaitingResult> {
         let mut all = WaitingResult { error: None, has_answered: true };
         let configured = self.addresses();
@@ -125,7 +126,8 @@ impl Mailer {
             let mut recipients: Vec<_> =
                 waiting.filter(|address| configured.contains(address)).collect();
             if recipients.is_empty() && entry.delivered.is_empty() {
-                // Those who wait are no longer configured: it goes to those who took their place.
+                // The waiting recipients are no longer configured: send it to the current
+                // recipients.
                 recipients.clone_from(&configured);
             }
             if recipients.is_empty() {
@@ -148,7 +150,7 @@ impl Mailer {
         Ok(all)
     }
 
-    /// Accepts a message, and delivers it to those who have not got it.
+    /// Accepts a message, and delivers it to the recipients that have not received it.
     pub(crate) fn accept_and_deliver(
         &self,
         ledger: &mut Ledger,
@@ -167,7 +169,7 @@ impl Mailer {
         outcome.into_result(&self.server)
     }
 
-    /// Completes a message and accepts it. Returns those who have not got it.
+    /// Completes a message and accepts it. Returns the recipients that have not received it.
     pub(crate) fn accept(
         &self,
         ledger: &mut Ledger,
@@ -203,7 +205,7 @@ impl Mailer {
         Ok(outcome)
     }
 
-    /// Says what the run did.
+    /// Logs the summary of the run.
     pub(crate) fn summarize(&self) {
         let server = format!("{}:{}", self.server.host, self.server.port);
         match self.delivered.get() {
@@ -225,11 +227,11 @@ fn credentials(settings: &Settings) -> anyhow::Result<Option<(String, String)>> 
         }
         (None, None) => Ok(None),
         _ => Err(Exit::Config
-            .error("smtp_user and smtp_password_file need each other: set both or neither")),
+            .error("smtp_user and smtp_password_file belong together: set both or neither")),
     }
 }
 
-/// Passwords and digests are encrypted on a network. To this machine itself there is no network.
+/// Passwords and digests need encryption, except on the way to this machine itself.
 fn default_tls(host: &str) -> SmtpTls {
     if host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback()) {
         SmtpTls::None
@@ -249,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_this_machine_is_spoken_to_without_tls_by_default() {
+    fn the_default_is_tls_except_for_this_machine() {
         for (host, tls) in [
             ("localhost", SmtpTls::None),
             ("127.0.0.1", SmtpTls::None),

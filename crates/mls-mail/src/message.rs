@@ -1,5 +1,5 @@
-//! A message as it comes on standard input: header fields, and a body that is not looked into
-//! unless it is too large.
+//! A message from standard input: header fields, and a body, which is parsed only if it is too
+//! large.
 
 use anyhow::Context;
 use mls_diag::{Exit, OrExit};
@@ -11,7 +11,7 @@ const REMOVED: [&str; 3] = ["Bcc", "Return-Path", FIELD];
 /// A message whose lines end in CRLF.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
-    /// Each with the lines that continue it, without the last end of line.
+    /// Each field with its continuation lines, without the last end of line.
     fields: Vec<Vec<u8>>,
     body: Vec<u8>,
 }
@@ -45,8 +45,8 @@ impl Message {
                 _ if is_field(line) => fields.push(line.to_vec()),
                 _ => {
                     return Err(Exit::DataErr.error(format!(
-                        "stdin, line {number}: not a header field (found {:?}): a message begins with fields such as \
-                         Subject: hello, and a blank line ends them",
+                        "stdin, line {number}: not a header field (found {:?}); a message begins \
+                        with fields such as Subject: hello, and a blank line ends them",
                         String::from_utf8_lossy(&line[..line.len().min(80)])
                     )));
                 }
@@ -70,7 +70,7 @@ impl Message {
         Some(value.trim().to_owned())
     }
 
-    /// What mls-mail commits with the message.
+    /// The cursor that mls-mail commits with the message.
     ///
     /// # Errors
     /// Exit 65 if the field is damaged.
@@ -114,7 +114,7 @@ impl Message {
     /// each attachment.
     ///
     /// # Errors
-    /// If the server cannot take it at all.
+    /// If the server cannot accept it at all.
     pub(crate) fn for_server(&self, size: Option<u64>, eight_bit: bool) -> Result<Vec<u8>, String> {
         let limit = size.map_or(usize::MAX, |size| usize::try_from(size).unwrap_or(usize::MAX));
         let whole = self.to_bytes();
@@ -172,7 +172,7 @@ impl Message {
         Self { fields: self.fields.clone(), body }
     }
 
-    /// What separates the parts of a multipart message (RFC 2046, section 5.1.1).
+    /// The boundary between the parts of a multipart message (RFC 2046, section 5.1.1).
     fn boundary(&self) -> Option<String> {
         let value = self.get("Content-Type")?;
         if !value.to_ascii_lowercase().starts_with("multipart/") {
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_whole_message_is_refused() {
+    fn an_incomplete_message_is_refused() {
         assert!(Message::parse(b"hello\n").is_err());
         assert!(Message::parse(&MIXED.as_bytes()[..MIXED.len() - 5]).is_err());
     }

@@ -1,4 +1,4 @@
-//! From arguments and standard input to mail.
+//! Reads arguments and standard input, and sends mail.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::PathBuf;
@@ -21,15 +21,15 @@ use crate::message::Message;
 /// The largest message in bytes.
 const MAX_MESSAGE: u64 = 32 << 20;
 
-/// While a digest waits, the next one is accepted so long after it: most digests are for a day.
+/// While a digest waits, the next one is accepted after this time. Most digests cover a day.
 const PATIENCE: TimeDelta = TimeDelta::hours(20);
 
 /// Runs the tool.
 ///
 /// # Errors
 /// Exit 65 if the input is not a message, 69 if the server refuses the mail, 75 if it could not be
-/// delivered yet or another process uses the ledger, 78 if the configuration names nobody or the
-/// ledger is damaged.
+/// delivered yet or another process uses the ledger, 78 if the configuration names no recipient or
+/// the ledger is damaged.
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let timeout = Duration::from_secs(args.smtp_timeout.into());
     let Config { report, paths, .. } = config;
@@ -73,13 +73,13 @@ fn work(args: Args, paths: Paths, mailer: &Mailer) -> anyhow::Result<()> {
     send(mailer, &mut ledger, read_message(stdin)?)
 }
 
-/// Delivers what waits, then the message.
+/// Delivers the waiting messages, then the new one.
 fn send(mailer: &Mailer, ledger: &mut Ledger, message: Message) -> anyhow::Result<()> {
     let waiting = mailer.deliver_waiting(ledger)?;
     let is_digest = message.cursor()?.is_some();
-    // If one recipient cannot be served, the others must not go without the next digest, but it has
-    // its time. A run that only tries again must not make a digest of a few minutes. A digest that
-    // is not accepted commits nothing: the next one has its attempts.
+    // If one recipient cannot be reached, the others still get the next digest at its usual time. A
+    // run that only tries again must not send a digest of a few minutes. A digest that is not
+    // accepted commits nothing, so the next digest has its attempts.
     let is_early = ledger.last_commit().is_some_and(|last| Local::now() - last < PATIENCE);
     match waiting.error {
         Some(error) if is_digest && (!waiting.has_answered || is_early) => Err(error),

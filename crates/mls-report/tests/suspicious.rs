@@ -121,7 +121,7 @@ fn a_file_of_failures_is_not_taken_for_one_of_logins() {
     let run = Command::cargo_bin("mls-report").unwrap().arg("--logins").arg(&logins).assert();
     let run = run.code(65);
     let message = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
-    assert!(message.contains("logins.csv: holds failed logins (1)"), "{message}");
+    assert!(message.contains("logins.csv: has failed logins (1)"), "{message}");
 }
 
 #[test]

@@ -78,8 +78,8 @@ impl Chain {
         )))
     }
 
-    /// Returns whether the files are as they were when they were opened. Only the log may have
-    /// grown. Otherwise a file may have been copied or truncated meanwhile.
+    /// Returns whether the files have not changed since they were opened, except that the log may
+    /// have grown. If not, a file may have been copied or truncated meanwhile.
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
         self.files.iter().all(|file| {
@@ -126,7 +126,7 @@ impl Chain {
                 },
             ));
         }
-        // Each name must still lead to the file that was opened by this name.
+        // Each name must still belong to the file that was opened.
         let is_still_there = |(_, file): &(_, ChainFile)| {
             fs::metadata(&file.path)
                 .is_ok_and(|metadata| FileStat::of(&metadata).is_same_file(&file.stat))

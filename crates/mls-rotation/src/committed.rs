@@ -1,4 +1,5 @@
-//! How much of a chain its sink has committed. The sink is the tool that appends to the newest file.
+//! The committed part of a chain. Its sink, the tool that appends to the newest file, has committed
+//! it.
 
 use std::io;
 use std::path::Path;
@@ -9,7 +10,8 @@ use mls_state::cursor_file::{CursorFile, Fingerprint};
 
 use crate::{Chain, ChainFile, Point};
 
-/// What the cursor file of the sink says about the file that it appends to, and about its rotated files.
+/// The data in the sink's cursor file about the file that it appends to, and about its rotated
+/// files.
 #[derive(Clone, Debug)]
 pub struct Committed {
     current: Fingerprint,

@@ -30,7 +30,7 @@ pub enum Compression {
 /// Largest memory of a decoder in bytes. `xz -9` needs 65 MiB.
 const MAX_MEMORY: u32 = 96 << 20;
 
-/// So many compressed bytes are read at once.
+/// The number of compressed bytes that one read asks for.
 const PACKED: usize = 128 * 1024;
 
 impl Compression {
@@ -58,7 +58,7 @@ impl Compression {
         }
     }
 
-    /// Returns the method that the first bytes of a file show.
+    /// Returns the method of a file, from its first bytes.
     #[must_use]
     pub fn of_content(first: &[u8]) -> Option<Self> {
         match first {
@@ -120,7 +120,7 @@ impl Compression {
 pub struct CompressedAt(Arc<AtomicU32>);
 
 impl CompressedAt {
-    /// A member does not tell its time.
+    /// A member has no time in its header.
     const UNKNOWN: u32 = u32::MAX;
 
     /// The year 1992, in which gzip was written. Some programs write a small constant for "no time".
@@ -131,7 +131,8 @@ impl CompressedAt {
         DatedGzip { content: MultiGzDecoder::new(packed), newest: self.clone() }
     }
 
-    /// Nanoseconds since 1970; `None` if the lines are not compressed by gzip, or a header of it does not tell.
+    /// Nanoseconds since 1970; `None` if the lines are not compressed by gzip, or if a header has
+    /// no time.
     #[must_use]
     pub fn nanoseconds(&self) -> Option<i64> {
         let seconds = self.0.load(Ordering::Relaxed);
@@ -144,7 +145,7 @@ impl CompressedAt {
     }
 }
 
-/// Decompresses gzip and looks at the header of each member.
+/// Decompresses gzip and reads the header of each member.
 struct DatedGzip<R> {
     content: MultiGzDecoder<R>,
     newest: CompressedAt,
@@ -160,8 +161,8 @@ impl<R: BufRead> Read for DatedGzip<R> {
     }
 }
 
-/// Returns whether an error of a decoder says that the bytes are damaged. If they could not be read, a cause
-/// of the error has a number of the system.
+/// Returns whether an error of a decoder says that the bytes are damaged. If reading failed, a
+/// cause of the error has an error number of the system.
 pub(crate) fn is_damage(error: &io::Error) -> bool {
     let causes = std::iter::successors(error.get_ref().map(|cause| cause as &dyn Error), |cause| {
         (*cause).source()

@@ -33,7 +33,7 @@ impl FileStat {
         Self { device: metadata.dev(), inode: metadata.ino(), size: metadata.len(), mtime }
     }
 
-    /// Returns whether both belong to the same file, whatever its name is.
+    /// Returns whether both belong to the same file, even if its name has changed.
     #[must_use]
     pub fn is_same_file(&self, other: &Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
@@ -52,7 +52,7 @@ pub struct ChainFile {
     pub stat: FileStat,
     /// Its size when it was opened.
     pub(crate) opened_size: u64,
-    /// How it is compressed.
+    /// The method of its compression, if it is compressed.
     pub compression: Option<Compression>,
     /// Whether it is a rotated file. Only the last file of a chain can be the log itself.
     pub is_rotated: bool,
@@ -203,7 +203,7 @@ impl ChainFile {
         Fingerprint::describe(&self.file, end)
     }
 
-    /// Reads the file as it is on the disk, compressed or not; the other value is the number of these bytes.
+    /// Reads the bytes on the disk, compressed or not. Also returns their number.
     ///
     /// # Errors
     /// Any I/O error.
@@ -231,7 +231,7 @@ impl ChainFile {
     }
 }
 
-/// A range of a file. It has its own position, apart from that of the descriptor.
+/// A range of a file. It does not use the position of the descriptor.
 pub(crate) struct FileRange<F> {
     pub(crate) file: F,
     pub(crate) offset: u64,

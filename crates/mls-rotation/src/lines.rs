@@ -80,7 +80,7 @@ impl Lines {
         self.damage.as_ref()
     }
 
-    /// What gzip tells about the age of the lines that were read.
+    /// The time in the gzip headers of the lines that were read.
     #[must_use]
     pub fn compressed_at(&self) -> CompressedAt {
         self.compressed_at.clone()

@@ -11,26 +11,26 @@ use std::cmp::Reverse;
 
 use crate::Compression;
 
-/// What the name of a rotated file says about its age. Of two names of one kind, the lesser is older. Names
-/// of different kinds do not say which file is older.
+/// The age of a rotated file, from its name. If two names are of one kind, the lesser value is
+/// older. Names of different kinds cannot be compared.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Age {
     /// A date: its digits, which sort by time, and the character before them.
     Date(Vec<u8>, u8),
     /// A number and the number of its digits. The highest number is the oldest.
     Number(Reverse<(u32, usize)>),
-    /// Nothing: the name only matches the pattern of the user.
+    /// Unknown: the name only matches the pattern of the user.
     Unknown,
 }
 
 impl Age {
-    /// Returns whether the two names say which file is older.
+    /// Returns whether the two ages can be compared.
     pub(crate) fn is_comparable(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other) && *self != Self::Unknown
     }
 }
 
-/// What a name says about the compression of its file.
+/// The compression of a file, from its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NamedCompression {
     /// The file is not compressed.

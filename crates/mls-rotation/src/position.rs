@@ -1,4 +1,4 @@
-//! Positions in a chain. They are found again by content, also after the files were renamed.
+//! Positions in a chain. They are found again by content, even after the files were renamed.
 
 use std::io;
 
@@ -13,9 +13,9 @@ pub struct Position {
     /// Fingerprint of the bytes before it in its file.
     #[serde(flatten)]
     pub prefix: Fingerprint,
-    /// Fingerprint of a whole older file, if only a first line comes before the position. A first line alone
-    /// identifies no file. The file is the newest one that has more than one line.
-    /// [`Fingerprint::empty`] if there was none.
+    /// Fingerprint of a whole older file, if only a first line comes before the position: a first
+    /// line alone does not identify a file. It is the newest file with more than one line; without
+    /// one, [`Fingerprint::empty`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Fingerprint>,
 }

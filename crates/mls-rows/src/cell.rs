@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-/// How an unknown value is written.
+/// The text for an unknown value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unknown {
     /// In the hostname column.
@@ -75,9 +75,9 @@ pub fn decode(cell: &str) -> Option<Cow<'_, str>> {
     Some(if has_symbol { Cow::Owned(with_controls(&text)) } else { text })
 }
 
-/// Returns whether each cell of this line, unless it is unknown, is its own value: the line has no
-/// apostrophe, no symbol and no control character. One look at a line is quicker than one at each
-/// cell.
+/// Returns whether this line needs no decoding: each known value is the text of its cell. Then the
+/// line has no apostrophe, no symbol and no control character. Checking a whole line is faster than
+/// checking each cell.
 #[must_use]
 pub fn are_plain(line: &str) -> bool {
     // In UTF-8, control characters from U+0080 on begin with this byte.

@@ -32,7 +32,7 @@ const HEADER: &[u8] = b"server;date;ip;user;hostname";
 /// The numbers of columns that rows had in the releases.
 pub(crate) const LENGTHS: [usize; 3] = [5, 6, 9];
 
-/// Returns whether a file is a CSV of the Python original. A file that does not exist is none.
+/// Returns whether a file is a CSV of the Python original; false if it does not exist.
 ///
 /// # Errors
 /// Any I/O error.

@@ -116,8 +116,8 @@ impl Alerted {
         true
     }
 
-    /// Records an alert that was raised. If the ledger is full, removes the oldest keys; suspicious
-    /// logins that are as old do not alert any more.
+    /// Records an alert that was raised. If the ledger is full, removes the oldest keys. Suspicious
+    /// logins of the same age then raise no alert.
     pub fn record(&mut self, alert: &Alert<'_>) {
         let at = alert.date.at().timestamp();
         let keys = self.keys.entry(alert.kind.name().to_owned()).or_default();
@@ -135,8 +135,8 @@ impl Alerted {
         *last = at.max(*last);
     }
 
-    /// Removes alerts that are too old to matter at `now`. Suspicious logins that are as old do not
-    /// alert any more: a run that goes on for months would report them again.
+    /// Removes alerts that are too old to matter at `now`. Suspicious logins of the same age then
+    /// raise no alert. Otherwise a run that goes on for months would report them again.
     pub fn forget_old(&mut self, now: i64) {
         self.since = self.since.map(|since| since.max(now - MAX_LOGIN_AGE));
         for keys in self.keys.values_mut() {
@@ -155,7 +155,7 @@ fn name<'a>(alert: &'a Alert<'_>) -> Cow<'a, str> {
     }
 }
 
-/// The key of what is counted for each server separately; only the key if there is no server.
+/// The key of a counter for one server; without a server, `key` alone.
 #[must_use]
 pub fn key_of_server<'a>(key: &'a str, server: Option<&str>) -> Cow<'a, str> {
     // Neither an address nor a user has a line break.
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_suspicious_login_alerts_once_for_each_rule_user_and_day_though_it_was_recorded_late() {
+    fn a_suspicious_login_alerts_once_for_each_rule_user_and_day_even_if_recorded_late() {
         let mut alerted = Alerted::default();
         let at = |date: &str| Timestamp::parse(date.to_owned()).unwrap().at().timestamp();
         assert!(alerted.begin(at("2026-06-02T00:00:00Z")));

@@ -44,7 +44,7 @@ pub fn write_with(
     let directory = directory_of(&target);
     let temporary = tempfile::Builder::new().prefix(".mls-").tempfile_in(&directory);
     let mut temporary = temporary.map_err(|error| match error.kind() {
-        // The name of the temporary file would say nothing.
+        // Name the directory: the user does not know the temporary file.
         io::ErrorKind::NotFound => io::Error::new(error.kind(), missing_directory(&directory)),
         _ => error,
     })?;

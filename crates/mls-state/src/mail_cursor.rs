@@ -18,8 +18,8 @@ pub const FIELD: &str = "MailLogSentinel-Period";
 /// The cursor has a blank after each group of this many characters, so that the field can be folded.
 const PIECE: usize = 60;
 
-/// The cursor of a ledger whose last digest ended at this moment, wherever that is in the data:
-/// mls-report then selects rows by their dates.
+/// A cursor with the end of the last digest and no position in the data. mls-report then selects
+/// rows by their dates.
 #[must_use]
 pub fn ended_at(until: DateTime<FixedOffset>) -> Value {
     serde_json::json!({ "until": until.to_rfc3339() })

@@ -1,7 +1,8 @@
-//! Opening regular files in directories of the service's user, where anything can have the name of a file.
+//! Opens regular files in directories of the service's user. There, any name can belong to a FIFO
+//! or a device.
 //!
-//! Opening or reading a FIFO waits for its other end, and a device may never end. Each place that opens
-//! a file of the service opens it here.
+//! Opening or reading a FIFO waits for its other end, and a device may never end. All code that
+//! opens a file of the service uses this module.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -11,7 +12,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-/// `PIPEFS_MAGIC` of `linux/magic.h`: the file system of pipes that no directory holds.
+/// `PIPEFS_MAGIC` of `linux/magic.h`: the file system of unnamed pipes.
 const PIPEFS: i64 = 0x5049_5045;
 
 /// Opens a file for reading.
@@ -22,8 +23,8 @@ pub fn open(path: &Path) -> io::Result<File> {
     open_with(File::options().read(true), path)
 }
 
-/// Opens a file with `options` and never waits. A symbolic link is followed. A pipe without a name is
-/// accepted too: bash gives one to a tool for `<(command)` and `/dev/stdin`.
+/// Opens a file with `options` and never waits. A symbolic link is followed. An unnamed pipe is
+/// accepted too: bash passes one for `<(command)` and `/dev/stdin`.
 ///
 /// # Errors
 /// Any I/O error; [`io::ErrorKind::InvalidInput`] if it is not a regular file: see [`is_other`].
@@ -62,7 +63,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Whether the error of [`open_with`] says that the name is not that of a regular file.
+/// Whether [`open_with`] failed because `path` is not a regular file.
 #[must_use]
 pub fn is_other(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidInput

@@ -1,26 +1,28 @@
 //! Logins that the server could not check (outcome `error`), counted by the sink of failures.
 //!
-//! They are not rows: nobody guessed a password. The sink counts them in its cursor file, so that they
-//! are committed together with the rows and counted exactly once.
+//! They do not become rows, because the server did not say whether the password was right. The sink
+//! counts them in its cursor file. So they are committed together with the rows and counted exactly
+//! once.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// How many hours are remembered. The log decides how many hours there are, so a bound is needed.
+/// The largest number of hours to keep. A log can contain any number of hours.
 const MAX_HOURS: usize = 40 * 24;
 
-/// How many logins could not be checked.
+/// The number of logins that could not be checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UncheckedLogins {
-    /// Since the cursor file was created.
+    /// Their number since the cursor file was created.
     pub total: u64,
-    /// By hour (`YYYY-MM-DD HH:00`, in the zone of the CSV): the latest 960 hours that have any.
+    /// Their number in each hour (`YYYY-MM-DD HH:00`, in the zone of the CSV). Only the latest 960
+    /// hours with such logins are kept.
     pub hours: BTreeMap<String, u64>,
 }
 
 impl UncheckedLogins {
-    /// Counts `count` logins at `date` (`YYYY-MM-DD HH:MM`, perhaps with seconds).
+    /// Adds `count` logins at `date` (`YYYY-MM-DD HH:MM`, perhaps with seconds).
     pub fn add(&mut self, date: &str, count: u64) {
         self.total = self.total.saturating_add(count);
         let hour = date.get(..13).unwrap_or(date);
@@ -31,14 +33,14 @@ impl UncheckedLogins {
         }
     }
 
-    /// Those that were counted after the total was `before`. If the cursor file was created again
-    /// since, all of them were.
+    /// The number of logins since the total was `before`. A smaller total means that the cursor
+    /// file was created again; then all logins are new.
     #[must_use]
     pub fn after(&self, before: u64) -> u64 {
         self.total.checked_sub(before).unwrap_or(self.total)
     }
 
-    /// Whether there are none.
+    /// Whether no login was counted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.total == 0

@@ -1,4 +1,4 @@
-//! Blocks that were read together, and what is known of the place of each.
+//! Blocks that were read together, each with its position.
 
 use std::ops::Range;
 
@@ -28,7 +28,7 @@ pub struct Place<'a> {
 /// memory is reused.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// It keeps its length: clearing bytes that the next read overwrites would cost a pass.
+    /// It keeps its length, because clearing bytes before the next read overwrites them costs time.
     pub(crate) buffer: Vec<u8>,
     parts: Vec<Part>,
     segments: Vec<Segment<'static>>,

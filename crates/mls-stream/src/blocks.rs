@@ -26,7 +26,7 @@ pub struct Blocks {
     framing: Framing,
     /// Offset of the next byte in the log file, or in the plain stream.
     offset: u64,
-    /// Whether the beginning of a line that is too long was skipped and its end is still to come.
+    /// Whether the rest of a line that is too long must be skipped.
     skipping: bool,
     last_lines: LastLines,
     /// The error that the next read returns.
@@ -107,8 +107,8 @@ impl Blocks {
     ) -> anyhow::Result<Option<Batch>> {
         batch.clear();
         if batch.buffer.is_empty() {
-            // The kernel provides zeroed pages when they are first written: most runs read far
-            // less.
+            // This costs little for a short input: the kernel provides a zeroed page only when it
+            // is written.
             batch.buffer = vec![0; MAX_LINE];
         }
         while batch.is_empty() {
@@ -291,7 +291,8 @@ impl Blocks {
             Record::Segment(segment) if segment.offset.checked_add(segment.length).is_none() => {
                 let Segment { source, offset, length, .. } = segment;
                 return Err(self.broken_frame(format_args!(
-                    "a segment of {length} bytes at offset {offset} of {source}, which no file can hold"
+                    "a segment of {length} bytes at offset {offset} of {source} ends after the \
+                    largest possible offset"
                 )));
             }
             Record::Segment(segment) => {

@@ -76,7 +76,7 @@ impl Input {
 /// The first bytes of gzip (RFC 1952, section 2.3.1).
 pub const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// Refuses gzip as lines. No line of it would be recognized, so the run would find nothing and exit
+/// Refuses gzip. Otherwise no line would be recognized, and the run would find nothing and exit
 /// with 0.
 pub(crate) fn compressed(name: &str) -> anyhow::Error {
     Exit::DataErr

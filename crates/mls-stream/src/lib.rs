@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`input`] | a source of bytes that reports before a read waits |
 //! | [`ndjson`] | the bounded line reader, and the writer that flushes when its input pauses |
-//! | [`unreadable`] | the error for an input of which nothing could be read |
+//! | [`unreadable`] | the error for an input without a readable record |
 //! | [`blocks`] | raw lines in blocks, plain or framed, for tools that turn them into records |
 //! | [`sink`] | the loop of a tool that commits data and cursor together |
 //! | [`signals`] | which process of a pipeline answers SIGTERM |

@@ -140,9 +140,10 @@ impl Reader {
         // are stored.
         if self.buffer[start..end].starts_with(br#"{"v":1,"type":"segment""#) {
             return Err(Exit::DataErr.error(format!(
-                "{}, line {}: raw lines instead of records: mls-parse, or mls-csv --decode, belongs between mls-tail --framed \
-                 and this tool",
-                self.name(), self.line
+                "{}, line {}: raw lines instead of records; put mls-parse or mls-csv --decode \
+                between mls-tail --framed and this tool",
+                self.name(),
+                self.line
             )));
         }
         Ok(Some((self.gone + start as u64, &self.buffer[start..end])))

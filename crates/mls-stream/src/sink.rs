@@ -12,9 +12,8 @@ use mls_diag::Exit;
 
 /// Stores the events of a stream.
 pub trait Sink {
-    /// A checkpoint within this time after the last commit may be skipped in favour of a later one,
-    /// so that flowing data is committed within a second. `None` commits once, at the end of the
-    /// stream.
+    /// A checkpoint within this time after the last commit may be skipped, because a later one
+    /// covers the same data. `None` commits once, at the end of the stream.
     const COMMIT_EVERY: Option<Duration> = Some(Duration::from_millis(500));
 
     /// Whether the sink accepts an empty or a plain stream. A plain stream has neither checkpoints
@@ -25,8 +24,8 @@ pub trait Sink {
     }
 
     /// Called at the start of a framed stream. `base` is the sequence number of the cursor that the
-    /// stream starts from. The sink refuses the stream with exit 75 if it is not the last committed
-    /// one: another sink has committed since.
+    /// stream starts from. If that is not the last committed number, another sink has committed
+    /// since, and the sink refuses the stream with exit 75.
     ///
     /// # Errors
     /// If the sink cannot accept records.
@@ -57,14 +56,15 @@ enum Stream {
     Plain,
 }
 
-/// The number of rows for `event` in a record of attempts of this `outcome`. Warns once about an
-/// event that would be more than [`MAX_ROWS`].
+/// The number of rows that `event` adds to a file or table of this `outcome`. Warns once about an
+/// event of more than [`MAX_ROWS`] attempts.
 pub fn rows(event: &Auth<'_>, outcome: Outcome) -> u32 {
     static WARNED: AtomicBool = AtomicBool::new(false);
     let rows = event.rows(outcome);
     if rows == MAX_ROWS && event.attempts > MAX_ROWS && !WARNED.swap(true, Ordering::Relaxed) {
         log::warn!(
-            "the event of {} attempts at {} is recorded as {MAX_ROWS} rows; further ones are not reported",
+            "the event of {} attempts at {} is recorded as {MAX_ROWS} rows; later events of this \
+            size are not reported",
             event.attempts,
             event.date
         );

@@ -1,4 +1,4 @@
-//! An input of which no record could be read: the wrong file was given.
+//! The error for an input without a readable record: probably the wrong file was given.
 
 use std::cell::Cell;
 
@@ -10,7 +10,7 @@ use mls_event::Column;
 pub struct Unreadable {
     /// Lines that are neither blank nor the header of a CSV.
     lines: u64,
-    /// The bad ones of these.
+    /// The number of bad lines among them.
     bad: Cell<u64>,
     /// Whether the last line is the header of a CSV.
     is_header: bool,
@@ -30,7 +30,7 @@ impl Unreadable {
         }
     }
 
-    /// Says that the last line is a bad record.
+    /// Counts the last line as a bad record.
     pub fn bad(&self) {
         if self.is_header {
             self.has_bad_header.set(true);

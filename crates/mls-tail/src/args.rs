@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(long)]
     pub(crate) framed: bool,
 
-    /// Do not end: wait for more lines, also after rotations
+    /// Do not end: wait for more lines, also after a rotation
     #[arg(long, short)]
     pub(crate) follow: bool,
 
@@ -37,7 +37,7 @@ pub struct Args {
     #[arg(long)]
     pub(crate) no_rotated: bool,
 
-    /// Directory of the rotated files, logrotate's `olddir` [default: that of LOG]
+    /// Directory of the rotated files, logrotate's `olddir` [default: the directory of LOG]
     #[arg(long, value_name = "DIR", conflicts_with_all = ["journal", "no_rotated"])]
     pub(crate) olddir: Option<PathBuf>,
 

@@ -1,9 +1,9 @@
-//! The cursor: what is remembered of each log.
+//! The cursor: the state of each log between runs.
 //!
-//! A generation is the content that a log had between two rotations, whatever file holds it now. It
-//! is recognized by hashes of its first bytes and of those just before the position that was
-//! reached, over decompressed bytes; so renaming, compression, another directory and the reuse of
-//! inode numbers change nothing.
+//! A generation is the content of a log between two rotations; any file may hold it now. It is
+//! recognized by two hashes over decompressed bytes: of its first bytes, and of the bytes just
+//! before the position. So renaming, compression, another directory and the reuse of inode numbers
+//! do not matter.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub(crate) struct Cursor {
     /// The journal's own cursor (`journalctl --cursor`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) journal: Option<String>,
-    /// The journal has no such entry any more, which was reported.
+    /// The journal no longer has the entry of its cursor, and a gap has reported this.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) journal_gone: bool,
     /// The position of the Python original, until it is known which file it belongs to (`legacy.rs`).
@@ -33,7 +33,7 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    /// The cursor in a cursor file; that of the beginning if there is none.
+    /// The cursor in a cursor file; an empty cursor if there is none.
     pub(crate) fn committed(file: Option<&CursorFile>) -> anyhow::Result<Self> {
         match file.map(|file| &file.cursor) {
             None | Some(Value::Null) => Ok(Self::default()),
@@ -44,56 +44,56 @@ impl Cursor {
         }
     }
 
-    /// The same without what nobody needs any more.
+    /// Returns the cursor without data that is no longer needed.
     pub(crate) fn forget(&mut self) {
         self.logs.values_mut().for_each(LogState::forget);
         self.logs.retain(|_, log| !log.generations.is_empty() || !log.unsupported.is_empty());
     }
 }
 
-/// What is remembered of one log.
+/// The state of one log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LogState {
     /// In the order in which they were first read.
     pub(crate) generations: Vec<Generation>,
-    /// The last lines that were read: a line that counts repetitions may follow.
+    /// The last lines that were read. The next line may count their repetitions.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) last_lines: String,
-    /// Files that cannot be decompressed here, which was reported.
+    /// Files with an unsupported compression that were reported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) unsupported: Vec<FileStat>,
 }
 
-/// A generation and how far it was read.
+/// A generation, and the position up to which it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "each says something that the others do not")]
+#[expect(clippy::struct_excessive_bools, reason = "each is independent of the others")]
 pub(crate) struct Generation {
-    /// Its name in segments and in `pos`: from a hash of its first line, and a number if two begin
-    /// with the same line.
+    /// Its name in segments and in `pos`: a hash of its first line, and a number if several
+    /// generations begin with the same line.
     #[serde(rename = "generation")]
     pub(crate) name: String,
-    /// So many (decompressed) bytes were read; the next one begins a line.
+    /// The number of (decompressed) bytes that were read. A line begins there.
     pub(crate) offset: u64,
-    /// A hash of its first bytes: [`WINDOW`](mls_state::cursor_file::WINDOW) of them, or `offset`
-    /// if that is less.
+    /// A hash of its first [`WINDOW`](mls_state::cursor_file::WINDOW) bytes, or of its first
+    /// `offset` bytes if they are fewer.
     pub(crate) head: String,
-    /// A hash of as many bytes just before `offset`.
+    /// A hash of the same number of bytes just before `offset`.
     pub(crate) tail: String,
     /// Hashes at places before `offset`, only for the log itself. They identify a copy of its
     /// beginning that copytruncate made before the last lines were read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) marks: Vec<(u64, String)>,
-    /// The file as it looked then.
+    /// The file at the time of the last read.
     pub(crate) file: FileStat,
-    /// All whole lines of that file were read.
+    /// All whole lines of the file were read.
     #[serde(rename = "read")]
     pub(crate) is_read: bool,
-    /// It had been rotated: nothing is lost when it is removed, except half a line.
+    /// The file was rotated. If it is removed, at most half a line is lost.
     #[serde(rename = "rotated")]
     pub(crate) is_rotated: bool,
-    /// It ended in half a line, which was not read.
+    /// The file ended in half a line, which was not read.
     #[serde(default, rename = "half", skip_serializing_if = "std::ops::Not::not")]
     pub(crate) has_half_line: bool,
     /// No file holds it any more.
@@ -101,11 +101,12 @@ pub(crate) struct Generation {
     pub(crate) is_gone: bool,
 }
 
-/// So many generations are remembered after their files were removed, in case one comes back.
+/// The number of generations to remember after their files were removed, because a file may come
+/// back.
 const GONE_REMEMBERED: usize = 64;
 
 impl LogState {
-    /// Adds a generation that begins with `first`, of which nothing was read; returns its index.
+    /// Adds an unread generation that begins with `first`; returns its index.
     pub(crate) fn begin(&mut self, first: &[u8], file: &ChainFile) -> usize {
         let line = first.split(|b| *b == b'\n').next().unwrap_or_default();
         let mut name = sha256(line);
@@ -124,7 +125,8 @@ impl LogState {
         })
     }
 
-    /// Adds a generation, with a number after its name if another one has that name; returns its index.
+    /// Adds a generation; returns its index. If another generation has the same name, the name gets
+    /// a number.
     pub(crate) fn add(&mut self, mut generation: Generation) -> usize {
         let name = generation.name.clone();
         let numbered = (2_u64..).map(|n| format!("{name}-{n}"));
@@ -135,8 +137,8 @@ impl LogState {
         self.generations.len() - 1
     }
 
-    /// Forgets the oldest of the generations whose files were removed, and those of which nothing
-    /// was read yet.
+    /// Forgets the oldest generations whose files were removed, and generations that were not read
+    /// yet.
     fn forget(&mut self) {
         self.generations.retain(|known| {
             known.offset > 0 || (known.is_read && known.is_rotated && !known.is_gone)
@@ -155,7 +157,7 @@ impl LogState {
     }
 }
 
-/// Enough of a SHA-256 to tell files apart, in hexadecimal.
+/// The first half of a SHA-256 in hexadecimal, which is enough to distinguish files.
 pub(crate) fn hash(bytes: &[u8]) -> String {
     let mut hash = sha256(bytes);
     hash.truncate(32);

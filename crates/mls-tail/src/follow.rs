@@ -1,4 +1,4 @@
-//! Waiting for more.
+//! `--follow`: waits for new lines.
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,13 +12,14 @@ use rustix::fs::inotify;
 
 use crate::tail::{Outcome, Tail};
 
-/// inotify does not see what another machine does on a network file system: look this often whatever it says.
+/// inotify does not see changes by another machine on a network file system, so the logs are also
+/// read in this interval.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 
-/// A busy log changes with every line: look no more often than this.
+/// The shortest time between two passes, because a busy log changes with every line.
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(50);
 
-/// Reads what is there and what comes, until SIGTERM or SIGINT.
+/// Reads existing and new lines until SIGTERM or SIGINT.
 pub(crate) fn run(tail: &mut Tail) -> anyhow::Result<Outcome> {
     let watch = watch(tail.logs());
     let mut reported: Vec<String> = Vec::new();
@@ -27,7 +28,7 @@ pub(crate) fn run(tail: &mut Tail) -> anyhow::Result<Outcome> {
         if tail.look()? == Outcome::Stopped {
             return Ok(Outcome::Stopped);
         }
-        // A failure is reported when it begins, not at each look.
+        // Report a failure when it begins, not in each pass.
         let failures: Vec<String> =
             tail.failures.iter().map(|error| format!("{error:#}")).collect();
         for words in failures.iter().filter(|words| !reported.contains(words)) {
@@ -37,7 +38,7 @@ pub(crate) fn run(tail: &mut Tail) -> anyhow::Result<Outcome> {
         wait(tail, watch.as_ref(), LOOK_AT_LEAST_EVERY)?;
         wait(tail, None, LOOK_AT_MOST_EVERY.saturating_sub(looked.elapsed()))?;
         if tail.stop().is_set() {
-            // What was written before the signal is still to be read.
+            // Lines that were written before the signal must still be read.
             return tail.last_look().map(|_| Outcome::Stopped);
         }
     }
@@ -61,13 +62,13 @@ fn watch(logs: &[std::path::PathBuf]) -> Option<OwnedFd> {
     all.then_some(watch)
 }
 
-/// Waits for a change, a signal, or `timeout`; an error if the reader of the output has gone.
+/// Waits for a change, a signal, or `timeout`; an error if the reader of the output has exited.
 fn wait(tail: &Tail, watch: Option<&OwnedFd>, timeout: Duration) -> anyhow::Result<()> {
     let out = tail.delivery.out.as_fd();
     let mut fds = vec![PollFd::from_borrowed_fd(out, PollFlags::empty())];
     fds.extend(tail.stop().as_fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
     fds.extend(watch.map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)));
-    // A wait that is cut short is a look too many, no harm.
+    // A wait that ends early only causes one more pass.
     let _ = poll(&mut fds, Timespec::try_from(timeout).ok().as_ref());
     if fds[0].revents().contains(PollFlags::ERR) {
         return Err(OutputClosed.into());

@@ -1,4 +1,4 @@
-//! What must hold for any bytes, for `tests/fuzz`. Each function panics if it does not.
+//! Checks for any input bytes, for `tests/fuzz`. A function panics if its check fails.
 
 #![expect(clippy::expect_used, reason = "a broken promise must stop the run")]
 
@@ -6,7 +6,7 @@ use mls_state::cursor_file::CursorFile;
 
 use crate::cursor::Cursor;
 
-/// A cursor file of this tool: its cursor is written as one that reads the same.
+/// Reads a cursor file of this tool: its cursor is the same after it is written and read again.
 pub fn cursor(text: &[u8]) {
     let Ok(file) = CursorFile::from_json(text) else { return };
     let Ok(mut cursor) = Cursor::committed(Some(&file)) else { return };

@@ -1,8 +1,8 @@
 //! The systemd journal as a log, read through journalctl(1).
 //!
 //! The cursor is the journal's own. Reading begins with the entry that it names. If the journal no
-//! longer has that entry, entries that were never read may be lost too (`journalctl
-//! --vacuum-size`). That is a gap.
+//! longer has that entry (`journalctl --vacuum-size`), later entries may be lost too. mls-tail then
+//! writes a gap.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -25,8 +25,8 @@ use crate::signal::Stop;
 use crate::switch;
 use crate::tail::Outcome;
 
-/// Entries that belong to mail: syslog's facility `mail`, whatever the program is called, and all
-/// that the units of Postfix and Dovecot say.
+/// Entries about mail: entries of any program with syslog's facility `mail`, and all entries of the
+/// units of Postfix and Dovecot.
 const MATCHES: [&str; 5] = [
     "SYSLOG_FACILITY=2",
     "_SYSTEMD_UNIT=postfix.service",
@@ -35,22 +35,22 @@ const MATCHES: [&str; 5] = [
     "_SYSTEMD_SLICE=system-postfix.slice",
 ];
 
-/// Which journal is read, and what of it beyond [`MATCHES`].
+/// The journal to read, and additional entries to [`MATCHES`].
 #[derive(Clone)]
 pub(crate) struct Selection {
     /// `None` for the journal of this machine.
     pub(crate) directory: Option<PathBuf>,
-    /// Docker's journald driver writes no facility, and the unit is Docker's own: only the
+    /// Docker's journald driver writes no facility and the unit of Docker itself. Only the
     /// administrator knows which containers write mail logs.
     pub(crate) matches: Vec<JournalMatch>,
     /// Whether a log may have been read before (`switch.rs`).
     pub(crate) may_switch: bool,
 }
 
-/// The size of a segment in bytes of entries.
+/// The size of the entries in a segment, in bytes.
 const SEGMENT: usize = 256 * 1024;
 
-/// Reads the journal from `cursor` on, and returns where it ended.
+/// Reads the journal from `cursor` on, and returns the cursor of the last entry.
 pub(crate) fn read(
     mut cursor: Cursor,
     out: &mut Output,
@@ -127,14 +127,14 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// How the line ends that a log has of it.
+    /// The end of the line for this entry in a log.
     pub(crate) fn as_logged(&self) -> Option<String> {
         let pid = self.syslog_pid.as_ref().or(self.pid.as_ref())?;
         Some(format!("[{pid}]: {}", self.message.as_str()?))
     }
 }
 
-/// The machine whose entries a directory holds; `None` if no entry names one.
+/// The machine of the entries in a directory; `None` if no entry names one.
 ///
 /// # Errors
 /// Exit 78 if there are several machines: the entries of a machine can arrive late, and a cursor
@@ -194,12 +194,12 @@ fn uptime(cursor: &str) -> Option<(&str, u64)> {
     Some((field(cursor, "b=")?, u64::from_str_radix(field(cursor, "m=")?, 16).ok()?))
 }
 
-/// Entries on their way out.
+/// Collects entries for the output.
 struct Batch<'a> {
-    /// The entry that was read last, by an earlier run, until it is found or known to have gone.
-    /// Nothing is sent before.
+    /// The entry that an earlier run read last. It is set until the entry is found or known to be
+    /// removed. Nothing is sent before that.
     from: Option<String>,
-    /// A log was read before: with the first entry its position is forgotten.
+    /// A log was read before. Its position is removed with the first entry.
     is_switch: bool,
     /// A directory that is read instead of the journal of this machine.
     directory: Option<PathBuf>,
@@ -232,7 +232,7 @@ impl Batch<'_> {
         let now = self.cursor.journal.as_deref().unwrap_or_default();
         if let Some(from) = self.from.take() {
             if same_entry(&from, now) {
-                // What other files have of the same moment has been read before it.
+                // Entries of other files from the same moment were read before it.
                 self.lines.clear();
                 self.cursor.journal_gone = false;
                 return Ok(());
@@ -273,14 +273,14 @@ impl Batch<'_> {
         self.out.done(&self.cursor)
     }
 
-    /// Reports once that the last entry that was read is missing. If no entry follows, its cursor
-    /// stays: it still says which entries are older.
+    /// Reports once that the last entry that was read is missing. Its cursor stays if no entry
+    /// follows, because it still tells which entries are older.
     fn gap(&mut self) -> anyhow::Result<()> {
         if std::mem::replace(&mut self.cursor.journal_gone, true) {
             return Ok(());
         }
         let reason =
-            "the last entry that was read is not there any more; entries after it may be lost";
+            "the journal no longer has the entry that was read last; entries after it may be lost";
         log::warn!("journal: {reason}");
         let (source, generation, offset, reason) =
             (JOURNAL_SOURCE.into(), None, None, reason.into());
@@ -314,8 +314,8 @@ fn start(
         command.arg(format!("--cursor={cursor}"));
     } else if let Some(second) = since {
         log::warn!(
-            "journal: it does not contain the line that was read last; continuing at the time of that line, so failures \
-             of two seconds may be recorded twice"
+            "journal: it does not contain the line that was read last; continuing at the time of \
+            that line, so failures within two seconds may be recorded twice"
         );
         command.arg(format!("--since=@{second}"));
     }
@@ -332,8 +332,8 @@ fn start(
     command.spawn().context("starting journalctl").or_exit(Exit::Unavailable)
 }
 
-/// The words that select entries: `+` is "or" (journalctl(1)), and each alternative is of one
-/// machine if that is given.
+/// The arguments that select entries. `+` means "or" (journalctl(1)). If `machine` is given, each
+/// alternative is limited to this machine.
 fn matches(more: &[JournalMatch], machine: Option<&str>) -> Vec<String> {
     let alternatives = MATCHES.into_iter().chain(more.iter().map(JournalMatch::as_str));
     let machine = machine.map(|id| format!("_MACHINE_ID={}", id.trim()));
@@ -348,7 +348,7 @@ fn matches(more: &[JournalMatch], machine: Option<&str>) -> Vec<String> {
     words
 }
 
-/// Waits until there is an entry or a signal; an error if the reader of the output has gone.
+/// Waits for an entry or a signal; an error if the reader of the output has exited.
 fn wait(entries: &OwnedFd, stop: &Stop, out: &Output) -> anyhow::Result<()> {
     let out = out.as_fd();
     let mut fds = vec![
@@ -362,7 +362,7 @@ fn wait(entries: &OwnedFd, stop: &Stop, out: &Output) -> anyhow::Result<()> {
 
 fn finish(mut child: Child, stop: &Stop) -> anyhow::Result<Outcome> {
     if stop.is_set() {
-        // It may have got the signal itself.
+        // It may have received the signal itself.
         let _ = child.kill();
         let _ = child.wait();
         return Ok(Outcome::Stopped);

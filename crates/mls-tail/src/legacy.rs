@@ -1,12 +1,12 @@
-//! Going on where the Python original has stopped.
+//! Continues where the Python original stopped.
 //!
-//! Its `state.offset` holds a decimal number and nothing that says which file it is a position in
-//! (`lib/maillogsentinel/utils.py`, `read_state`; `parser.py`, `extract_entries`): the log's size
-//! in bytes when it was last read. The original has read or lost the rotated logs before. The
-//! number is taken as a position in the log if a line begins there. Otherwise the log may have been
-//! rotated since, and it is taken as a position in the youngest rotated file, of which the original
-//! would have lost the rest. If no line begins there either, nobody knows what was counted, and a
-//! person has to decide. If the original reads the journal, the number is the second of the last
+//! Its `state.offset` holds only a decimal number: the size of the log in bytes at the last read
+//! (`lib/maillogsentinel/utils.py`, `read_state`; `parser.py`, `extract_entries`). It does not name
+//! a file. Older rotated logs are finished: the original has read or lost them. If a line of the
+//! log begins at the number, reading continues there. Otherwise the log may have been rotated
+//! since. If a line of the youngest rotated file begins there, reading continues in that file; the
+//! original would have lost the rest of it. Otherwise nobody knows which lines were counted, and a
+//! person must decide. If the original reads the journal, the number is the second of the last
 //! entry (`log_reader.py`, `get_new_offset`).
 
 use std::io;
@@ -17,7 +17,7 @@ use mls_state::cursor_file::WINDOW;
 
 use crate::cursor::LogState;
 
-/// A position in a file, and the bytes by which it is recognized.
+/// A position in a file, and the bytes that identify it.
 pub(crate) struct Mark {
     pub(crate) offset: u64,
     head: Vec<u8>,
@@ -41,8 +41,9 @@ pub(crate) fn adopt(
     }
     let Some((first, at)) = start else {
         return Err(Exit::Config.error(format!(
-            "the cursor file is that of the Python original and says that {offset} bytes were read, but no line begins there \
-             in the log or in the file that was rotated last; remove the cursor file to read everything from the beginning \
+            "the cursor file of the Python original says that {offset} bytes were read, but no \
+            line begins there in the log or in the file that was rotated last; remove the cursor \
+            file to read everything from the beginning \
              (and move the CSV away, or its rows are in it twice)"
         )));
     };
@@ -60,7 +61,7 @@ pub(crate) fn adopt(
     Ok(held)
 }
 
-/// Adds a generation that was read up to `at`.
+/// Adds a generation that was read up to the position `at`.
 pub(crate) fn begin_at(log: &mut LogState, file: &ChainFile, at: &Mark) -> usize {
     let k = log.begin(&at.head, file);
     log.generations[k].advance(at.offset, &at.head, &at.tail);
@@ -91,8 +92,8 @@ pub(crate) fn next_second(second: u64) -> anyhow::Result<u64> {
     let now = u64::try_from(chrono::Utc::now().timestamp()).unwrap_or(u64::MAX);
     if !(FIRST..=now).contains(&second) {
         return Err(Exit::Config.error(format!(
-            "the cursor file is that of the Python original, but its {second} is not the time of an entry of the journal; \
-             remove the cursor file to read the journal from its beginning"
+            "the cursor file of the Python original has {second}, which is not the time of an \
+            entry of the journal; remove the cursor file to read the journal from its beginning"
         )));
     }
     log::warn!("journal: continuing after second {second}, where the Python original stopped");

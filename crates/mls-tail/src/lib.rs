@@ -74,7 +74,7 @@ use tail::{Outcome, Tail};
 /// Runs the tool.
 ///
 /// # Errors
-/// Whatever ends the run early, with its exit code.
+/// The error that ends the run early, with its exit code.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     if let Some(path) = &args.committed_by {
@@ -82,7 +82,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     }
     let is_configured = args.logs.is_empty() && !args.journal && !args.csv;
     let args = with_defaults(args, &config.paths);
-    // The sink locks its own file; here only two that would both save the cursor are in each other's way.
+    // The sink locks its own file. Only a run that saves the cursor itself needs this lock.
     let saves = !args.framed && !args.show_cursor;
     let _lock = args.cursor_file.as_deref().filter(|_| saves).map(Lock::take).transpose()?;
     let committed = args.cursor_file.as_deref().map(CursorFile::load).transpose()?.flatten();
@@ -137,7 +137,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     }
 }
 
-/// Adds what the configuration says if the command line does not say it.
+/// Adds values of the configuration that the command line does not give.
 fn with_defaults(mut args: Args, paths: &Paths) -> Args {
     let (log, cursor) = if args.csv {
         (&paths.csv_filename, paths.sql_cursor())
@@ -165,8 +165,8 @@ fn with_defaults(mut args: Args, paths: &Paths) -> Args {
     args
 }
 
-/// The names of logs are part of the cursor: a log has one name, wherever the tool was started and
-/// however it is spelled.
+/// Returns the absolute names of the logs. They are part of the cursor, so a log must have the same
+/// name for every working directory and every spelling.
 fn absolute(logs: &[PathBuf], with_rotated: bool) -> anyhow::Result<Vec<PathBuf>> {
     if logs.is_empty() {
         return Err(
@@ -186,14 +186,14 @@ fn absolute(logs: &[PathBuf], with_rotated: bool) -> anyhow::Result<Vec<PathBuf>
             Exit::Usage.error(format!("{} is not the name of a file", log.display()))
         })?;
         let log = directory.join(name);
-        // Two names of one file, as of a bind mount, are one log.
+        // Two names of one file (for example by a bind mount) are one log.
         let is_known = absolute.iter().any(|known| *known == log || is_same_file(known, &log));
         if !is_known {
             absolute.push(log);
         }
     }
     if with_rotated {
-        // A shell expands mail.log* to the rotated files too, which are read as what they are.
+        // A shell expands mail.log* to the rotated files too. They are read as rotated files.
         let all = absolute.clone();
         absolute.retain(|path| !all.iter().any(|log| is_rotated_from(log, path)));
     }

@@ -1,4 +1,4 @@
-//! A log whose files are open, and what the cursor remembers of them.
+//! A log whose files are open, and the state of these files in the cursor.
 
 use std::collections::HashSet;
 use std::fs;
@@ -16,25 +16,25 @@ use crate::legacy;
 use crate::recognize::recognize;
 use crate::switch;
 
-/// An incomplete compressed file that was not written to for so long will not become complete.
+/// After this time without a write, an incomplete compressed file will not become complete.
 const GIVEN_UP: Duration = Duration::from_hours(1);
 
-/// How often a listing is taken again because a file has changed meanwhile.
+/// The number of tries to list the files before none of them changes.
 const TRIES: u32 = 50;
 
-/// What is needed to open a log.
+/// The data needed to open a log.
 pub(crate) struct Opening<'a> {
     pub(crate) layout: &'a Layout,
     pub(crate) committed_by: Option<&'a Path>,
-    /// The names of all logs of this run: what is remembered under them belongs to them.
+    /// The names of all logs of this run. No other log may take over their state.
     pub(crate) names: &'a HashSet<String>,
     /// The journal, if it may have been read before.
     pub(crate) journal: Option<&'a Selection>,
 }
 
-/// One log during one look at it.
+/// One log during one pass.
 pub(crate) struct OpenLog<'a> {
-    /// Its absolute path, by which the cursor and the segments name it.
+    /// Its absolute path: its name in the cursor and in segments.
     pub(crate) name: &'a str,
     pub(crate) cursor: &'a mut Cursor,
     pub(crate) chain: Chain,
@@ -43,14 +43,15 @@ pub(crate) struct OpenLog<'a> {
 }
 
 impl<'a> OpenLog<'a> {
-    /// Opens the log's files and recognizes them, until no file has changed meanwhile.
+    /// Opens the log's files and recognizes them. Tries again if a file has changed meanwhile.
     pub(crate) fn open(
         name: &'a str,
         cursor: &'a mut Cursor,
         opening: &Opening<'_>,
     ) -> anyhow::Result<Self> {
         for _ in 0..TRIES {
-            // The sink may commit at any time: what it had committed before the files are opened is in them.
+            // Read this before opening the files, because the sink may commit at any time. So the
+            // files hold all committed bytes.
             let committed = opening.committed_by.map(Committed::load).transpose()?;
             let mut chain = Chain::open(Path::new(name), opening.layout)?;
             let state = cursor.logs.entry(name.to_owned()).or_default();
@@ -71,10 +72,10 @@ impl<'a> OpenLog<'a> {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        Err(Exit::TempFail.error("its files are being changed all the time; try again later"))
+        Err(Exit::TempFail.error("its files change all the time; try again later"))
     }
 
-    /// Whether there is no file, and never was one.
+    /// Whether the log has no file and never had one.
     pub(crate) fn is_unknown(&self) -> bool {
         self.chain.files.is_empty()
             && self.chain.unsupported.is_empty()
@@ -94,7 +95,8 @@ impl<'a> OpenLog<'a> {
     }
 
     /// Recognizes files that were read under another name: the log was renamed, or its directory
-    /// was moved. Everything else under that name moves too, if no other log has it.
+    /// was moved. All other state under that name moves too, unless that name still belongs to
+    /// another log.
     fn take_over_moved(&mut self, names: &HashSet<String>) -> std::io::Result<()> {
         let others: Vec<String> =
             self.cursor.logs.keys().filter(|name| !names.contains(*name)).cloned().collect();
@@ -141,7 +143,7 @@ impl<'a> OpenLog<'a> {
         Ok(())
     }
 
-    /// Whether the path of another log leads nowhere, or to a file of this one.
+    /// Whether the path of another log does not exist, or belongs to a file of this log.
     fn is_at(&self, other: &str) -> bool {
         fs::metadata(other).map_or(true, |metadata| {
             let stat = FileStat::of(&metadata);
@@ -152,7 +154,7 @@ impl<'a> OpenLog<'a> {
     fn adopt_legacy(&mut self, opening: &Opening<'_>) -> anyhow::Result<()> {
         let is_committed = self.chain.files.iter().any(|file| file.stat.size > 0);
         if opening.committed_by.is_some() && !is_committed {
-            // The sink has not taken the file over yet: nothing can be read, and the position waits.
+            // The sink has not committed the file yet, so nothing can be read. Keep the position.
             return Ok(());
         }
         if let Some(offset) = self.cursor.legacy.filter(|_| !self.chain.files.is_empty()) {
@@ -163,7 +165,7 @@ impl<'a> OpenLog<'a> {
         Ok(())
     }
 
-    /// Goes on after the last message of the journal, if that was read before.
+    /// Continues after the last message of the journal, if the journal was read before.
     fn switch_from_journal(&mut self, opening: &Opening<'_>) -> anyhow::Result<()> {
         let second = switch::first_second(self.cursor, false);
         let (Some(journal), Some(second), false) =
@@ -174,8 +176,8 @@ impl<'a> OpenLog<'a> {
         let messages = switch::messages_read(self.cursor, journal, second)?;
         if messages.is_empty() {
             log::warn!(
-                "{}: the journal no longer has the entries that were read last; continuing at their time, so failures of \
-                 two seconds may be recorded twice",
+                "{}: the journal no longer has the entries that were read last; continuing at \
+                their time, so failures within two seconds may be recorded twice",
                 self.name
             );
         }
@@ -185,8 +187,8 @@ impl<'a> OpenLog<'a> {
         Ok(())
     }
 
-    /// The oldest compressed file that may still be being written. `reported` is the one that was
-    /// reported last.
+    /// The oldest compressed file that is incomplete, so a program may still be writing it.
+    /// `reported` is the file that was reported last.
     pub(crate) fn first_incomplete(
         &self,
         reported: &mut Option<FileStat>,
@@ -205,7 +207,8 @@ impl<'a> OpenLog<'a> {
             if lines.damage().is_some() {
                 *reported = Some(file.stat.clone());
                 log::warn!(
-                    "{} is an incomplete {} file: it is read once it is complete, or was not changed for an hour",
+                    "{} is an incomplete {} file; mls-tail reads it when it is complete, or after \
+                    an hour without a change",
                     file.path.display(),
                     method.name()
                 );
@@ -215,7 +218,7 @@ impl<'a> OpenLog<'a> {
         Ok(None)
     }
 
-    /// What should have been read and is not there.
+    /// The gaps: unread lines that no file holds any more.
     pub(crate) fn gaps(&mut self, layout: &Layout) -> Vec<Gap> {
         let searched = self.searched();
         let name = self.name.to_owned();
@@ -226,23 +229,23 @@ impl<'a> OpenLog<'a> {
         let mut gaps = Vec::new();
         for (k, known) in state.generations.iter_mut().enumerate() {
             let is_gone = !held.contains(&Some(k));
-            // Without the rotated files, one that was read to its end is not missed either.
+            // If rotated files are not read, a file that was read to its end is not lost either.
             let is_whole =
                 known.is_read && !known.has_half_line && (known.is_rotated || layout.live_only);
             let is_lost = is_gone && !known.is_gone && !is_whole;
             known.is_gone = is_gone;
             if is_lost {
                 let reason = format!(
-                    "the file that was read up to byte {} is not there any more (removed, truncated, or edited); lines \
-                     that were written to it after that are lost; {searched}",
+                    "the file that was read up to byte {} no longer exists (removed, truncated, \
+                    or edited); lines that were written to it after that are lost; {searched}",
                     known.offset
                 );
                 gaps.push(gap(Some(known.name.clone()), Some(known.offset), reason));
             }
         }
         for (path, stat) in &chain.unsupported {
-            // Compression keeps the time of the last change: it tells a file that was read before
-            // it was compressed.
+            // Compression keeps the time of the last change. So this time identifies a file that
+            // was read before it was compressed.
             let was_read = state
                 .generations
                 .iter()
@@ -250,8 +253,8 @@ impl<'a> OpenLog<'a> {
             if !was_read && !state.unsupported.contains(stat) {
                 state.unsupported.push(stat.clone());
                 let reason = format!(
-                    "{} is compressed in a way that is not read here (gzip, xz, bzip2 and zstd are); \
-                     its lines are missing unless you compress it again",
+                    "{} has a compression that mls-tail cannot read; its lines are missing until \
+                    you compress it with gzip, xz, bzip2 or zstd",
                     path.display()
                 );
                 gaps.push(gap(None, None, reason));
@@ -261,28 +264,28 @@ impl<'a> OpenLog<'a> {
         gaps
     }
 
-    /// Which files were compared with what was read.
+    /// Text about the files that were searched for the missing lines.
     fn searched(&self) -> String {
         const SHOWN: usize = 8;
         let files = &self.chain.files;
         let names = files.iter().rev().take(SHOWN).map(|file| file.path.display().to_string());
         let names = names.collect::<Vec<_>>().join(", ");
         let compared = match files.len() {
-            0 => "no file of the log is there".to_owned(),
-            n if n > SHOWN => format!("{names} and {} more do not hold it", n - SHOWN),
-            _ => format!("these files do not hold it: {names}"),
+            0 => "the log has no file".to_owned(),
+            n if n > SHOWN => format!("{names} and {} more do not have its content", n - SHOWN),
+            _ => format!("these files do not have its content: {names}"),
         };
         let directory = &self.chain.directory;
         let is_there = if directory.exists() { "" } else { ", which does not exist" };
         format!(
-            "{compared}; rotated files were looked for in {}{is_there}; if rotation moves or names files in \
-             another way, see --olddir and --rotated-as",
+            "{compared}; mls-tail searched rotated files in {}{is_there}; if rotation moves or \
+            names files in another way, see --olddir and --rotated-as",
             directory.display()
         )
     }
 }
 
-/// How long ago a file was last written to. If the clock was set back, the absolute difference
+/// The time since the last change of a file. If the clock was set back, the absolute difference
 /// counts.
 fn age(stat: &FileStat) -> Duration {
     let nanoseconds = Utc::now().timestamp_nanos_opt().unwrap_or(0).abs_diff(stat.mtime);

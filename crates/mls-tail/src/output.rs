@@ -1,4 +1,4 @@
-//! What mls-tail writes: lines as they are, or frames.
+//! The output of mls-tail: unchanged lines, or frames.
 
 use std::fs::File;
 use std::io;
@@ -17,7 +17,7 @@ use crate::cursor::Cursor;
 
 const COPY: usize = 256 * 1024;
 
-/// While data flows, a checkpoint comes at least so often.
+/// The longest time between two checkpoints while data flows.
 pub(crate) const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 
 /// Standard output.
@@ -28,14 +28,14 @@ pub(crate) struct Output {
     /// The cursor file that this tool saves by itself, in plain mode.
     saved_to: Option<PathBuf>,
     sequence: u64,
-    /// The cursor that the sink or the cursor file got last.
+    /// The last cursor that was written to the sink or to the cursor file.
     last_cursor: Cursor,
     /// Bytes of lines that were written.
     written: u64,
 }
 
 impl Output {
-    /// `cursor_file` holds `cursor` with this sequence number.
+    /// The sequence number of `cursor` in `cursor_file`.
     pub(crate) fn stdout(
         framed: bool,
         cursor_file: Option<PathBuf>,
@@ -47,7 +47,8 @@ impl Output {
         let saved_to = cursor_file.filter(|_| !framed);
         let mut out =
             Self { writer, framed, splices, saved_to, sequence, last_cursor: cursor, written: 0 };
-        // At once: this record tells the later stages to leave signals to this tool.
+        // Write this record at once, because it tells the later stages to leave signals to this
+        // tool.
         out.control(&Begin { base: sequence })?;
         out.writer.flush()?;
         Ok(out)
@@ -61,7 +62,7 @@ impl Output {
         self.control(gap)
     }
 
-    /// Writes a checkpoint after all data up to `cursor`, and flushes so that the reader sees it now.
+    /// Writes a checkpoint after all data up to `cursor`, and flushes the output.
     pub(crate) fn checkpoint(&mut self, cursor: &Cursor) -> anyhow::Result<()> {
         if self.framed && self.last_cursor != *cursor {
             let mut line = Vec::new();
@@ -69,8 +70,8 @@ impl Output {
                 .write_line(&mut line);
             if line.len() > MAX_LINE {
                 return Err(Exit::Config.error(format!(
-                    "the cursor has become larger than {MAX_LINE} bytes: these are too many rotated files to remember; remove the \
-                     oldest, or leave them all out with --no-rotated"
+                    "the cursor is larger than {MAX_LINE} bytes because of too many rotated \
+                    files; remove the oldest ones, or ignore all of them with --no-rotated"
                 )));
             }
             self.writer.with(|buffer| buffer.extend_from_slice(&line))?;
@@ -79,8 +80,8 @@ impl Output {
         self.writer.flush()
     }
 
-    /// A checkpoint after which there is nothing more to read for now; in plain mode this is when
-    /// the cursor is saved.
+    /// Writes a checkpoint because there is nothing more to read for now. In plain mode, saves the
+    /// cursor.
     pub(crate) fn done(&mut self, cursor: &Cursor) -> anyhow::Result<()> {
         self.checkpoint(cursor)?;
         if let Some(path) = self.saved_to.as_ref().filter(|_| self.last_cursor != *cursor) {
@@ -97,7 +98,7 @@ impl Output {
         self.writer.flush()
     }
 
-    /// Says what the run did with `log`.
+    /// Logs the summary of the run for `log`.
     pub(crate) fn summarize(&self, log: &str) {
         mls_diag::summary(format_args!(
             "read {} of new lines of {log}",

@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::open_log::OpenLog;
 
-/// Less than this is read before a person could look at a bar.
+/// A smaller input is read before a person could see a bar.
 const WORTH_SHOWING: u64 = 64 << 20;
 
 /// A progress bar on stderr, if that is a terminal and there is much to read.
@@ -14,8 +14,8 @@ const WORTH_SHOWING: u64 = 64 << 20;
 pub(crate) struct Progress(Option<ProgressBar>);
 
 impl Progress {
-    /// Shows how much the first `readable` files have to read. How much a compressed file unpacks
-    /// to is not known; five times its size is usual for logs.
+    /// Shows how many bytes the first `readable` files have. The decompressed size of a compressed
+    /// file is unknown; five times its size is usual for logs.
     pub(crate) fn start(&mut self, log: &OpenLog<'_>, readable: usize) {
         let files = log.chain.files.iter().zip(&log.held).take(readable);
         let left = files.map(|(file, held)| {

@@ -1,4 +1,4 @@
-//! Reading what is new in one file.
+//! Reads the new lines of one file.
 
 use std::io;
 use std::time::Instant;
@@ -16,13 +16,14 @@ use crate::progress::Progress;
 use crate::signal::Stop;
 use crate::tail::Outcome;
 
-/// A segment is at most so long, except if a line is longer.
+/// The largest length of a segment, unless one line is longer.
 const SEGMENT: u64 = 1 << 20;
 
-/// Up to so much is read before it is announced: a log that is truncated meanwhile just has less to announce.
+/// A segment up to this length is read before its header is written. If the log is truncated
+/// meanwhile, nothing wrong is announced.
 const SMALL: u64 = 256 * 1024;
 
-/// Where lines go.
+/// The output of lines.
 pub(crate) struct Delivery {
     pub(crate) out: Output,
     pub(crate) progress: Progress,
@@ -62,7 +63,7 @@ struct OpenFile<'log, 'run> {
 }
 
 impl OpenLog<'_> {
-    /// Reads what is new in file number `n`.
+    /// Reads the new lines of file number `n`.
     pub(crate) fn read_file(
         &mut self,
         n: usize,
@@ -111,8 +112,9 @@ impl OpenFile<'_, '_> {
         &mut self.log.state_mut().generations[self.k]
     }
 
-    /// `compressed_at` is what a gzip header tells. No line is newer than that, nor than the last change of the file: a copy
-    /// without the times of the files is newer than its lines, and a file may get its old time back after compression.
+    /// `compressed_at` is the time in a gzip header. No line is newer than this time or than the
+    /// last change of the file. Both are needed: a copy may be newer than its lines, and a file may
+    /// get its old time back after compression.
     fn segment(&self, offset: u64, length: u64, compressed_at: Option<i64>) -> Segment<'static> {
         let changed = self.file().stat.mtime;
         let written = compressed_at.map_or(changed, |compressed| compressed.min(changed));
@@ -132,7 +134,7 @@ impl OpenFile<'_, '_> {
         }
     }
 
-    /// Moves to `offset`; `head` and `tail` are those of [`Generation::advance`].
+    /// Moves to `offset`. For `head` and `tail`, see [`Generation::advance`].
     fn advance(&mut self, offset: u64, head: &[u8], tail: &[u8]) {
         self.generation_mut().advance(offset, head, tail);
         self.log.state_mut().last_lines = String::from_utf8_lossy(last_lines(tail)).into_owned();
@@ -182,8 +184,8 @@ impl OpenFile<'_, '_> {
         if is_rotated { Ok(()) } else { generation.mark(file) }
     }
 
-    /// Sends the whole lines of `offset..target` from memory, having looked whether they are what
-    /// follows the position.
+    /// Sends the whole lines of `offset..target` from memory, after a check that they follow the
+    /// position.
     fn send_small(
         &self,
         offset: u64,
@@ -208,7 +210,7 @@ impl OpenFile<'_, '_> {
         Ok(Sent::UpTo(window))
     }
 
-    /// Sends the whole lines of `offset..target` straight from the file.
+    /// Sends the whole lines of `offset..target` directly from the file.
     fn send_range(
         &self,
         offset: u64,
@@ -221,7 +223,8 @@ impl OpenFile<'_, '_> {
         }
         let window = Window::read(self.file(), end).or_exit(Exit::IoErr)?;
         delivery.out.range(&self.segment(offset, end - offset, None), &self.file().file)?;
-        // Sending waits for the reader: meanwhile the file may have been truncated, and have grown again.
+        // While sending waited for the reader, the file may have been truncated and may have grown
+        // again.
         if Window::read(self.file(), end).or_exit(Exit::IoErr)? == window
             && self.is_after_position(&window).or_exit(Exit::IoErr)?
         {
@@ -231,14 +234,15 @@ impl OpenFile<'_, '_> {
             .error("it was truncated while it was read; the next run reads its new content"))
     }
 
-    /// Whether the file was not truncated meanwhile: it still holds what was read before, and all
-    /// of `window`.
+    /// Whether the file was not truncated meanwhile: it still holds the lines that were read
+    /// before, and all of `window`.
     fn is_after_position(&self, window: &Window) -> io::Result<bool> {
         let generation = self.generation();
         Ok(window.is_whole() && (generation.offset == 0 || generation.is_in(self.file())?))
     }
 
-    /// As `read_plain`, but the last line need not have a newline: a compressed file does not grow any more.
+    /// Like `read_plain`, but the last line need not have a newline, because a compressed file does
+    /// not grow.
     fn read_compressed(&mut self, delivery: &mut Delivery) -> anyhow::Result<Outcome> {
         let name = self.file().path.display().to_string();
         let head = self.file().head().or_exit(Exit::IoErr)?;
@@ -257,7 +261,7 @@ impl OpenFile<'_, '_> {
                     ))?;
                 }
                 Some(Piece::Lines(lines)) => {
-                    // A record is a line: the last one gets the newline that the file lacks.
+                    // Add the newline that the last line of the file lacks.
                     let newline: &[u8] = if lines.ends_with(b"\n") { b"" } else { b"\n" };
                     let length = (lines.len() + newline.len()) as u64;
                     let segment = self.segment(offset, length, compressed_at.nanoseconds());
@@ -285,15 +289,15 @@ impl OpenFile<'_, '_> {
     }
 }
 
-/// What became of a segment.
+/// The outcome of sending a segment.
 enum Sent {
     Nothing,
-    /// The file was truncated meanwhile, and nothing was sent. The next look sees what is there.
+    /// The file was truncated meanwhile, and nothing was sent. The next pass reads its new content.
     Changed,
     UpTo(Window),
 }
 
-/// The bytes by which a file is recognized that was read up to `end`.
+/// The bytes that identify a file that was read up to `end`.
 #[derive(PartialEq, Eq)]
 struct Window {
     end: u64,
@@ -314,8 +318,8 @@ impl Window {
     }
 }
 
-/// The end of the last whole line that begins in `offset..target`, or `offset` if there is none in
-/// the file. A line that is longer than that is taken whole.
+/// The end of the last whole line that begins in `offset..target`, or `offset` if there is none. A
+/// longer line may end after `target`.
 fn last_line_end(file: &ChainFile, offset: u64, target: u64) -> io::Result<u64> {
     const STEP: u64 = 64 * 1024;
     let mut high = target;

@@ -1,4 +1,4 @@
-//! Which generation each file holds.
+//! Finds the generation that each file holds.
 
 use std::cmp::Reverse;
 use std::io;
@@ -10,12 +10,12 @@ use mls_state::cursor_file::WINDOW;
 use crate::cursor::{Generation, hash};
 
 impl Generation {
-    /// Whether `file` looks as it did when all of it was read.
+    /// Whether `file` has not changed since all of it was read.
     pub(crate) fn has_nothing_new_in(&self, file: &ChainFile) -> bool {
         self.is_read && self.file == file.stat
     }
 
-    /// Whether `file` holds this generation, up to the position at least.
+    /// Whether `file` holds this generation, at least up to the position.
     pub(crate) fn is_in(&self, file: &ChainFile) -> io::Result<bool> {
         if self.offset == 0 {
             return Ok(false);
@@ -32,7 +32,8 @@ impl Generation {
         Ok(matched == 2)
     }
 
-    /// Whether `file` is a copy of the beginning of this generation, all of which was read.
+    /// Whether `file` is a copy of the beginning of this generation. All lines of such a copy were
+    /// read.
     fn begins_like(&self, file: &ChainFile) -> io::Result<bool> {
         if !file.is_rotated || self.marks.is_empty() {
             return Ok(false);
@@ -62,14 +63,15 @@ impl Generation {
         Ok(is_like && !lines.skip_to(self.offset)? && lines.damage().is_none())
     }
 
-    /// Moves to `offset`; `head` and `tail` are the bytes after the beginning and before `offset`,
-    /// up to [`WINDOW`].
+    /// Moves to `offset`. `head` is the first bytes of the generation, and `tail` the bytes before
+    /// `offset`, up to [`WINDOW`] each.
     pub(crate) fn advance(&mut self, offset: u64, head: &[u8], tail: &[u8]) {
         (self.offset, self.head, self.tail) = (offset, hash(head), hash(tail));
         self.marks.clear();
     }
 
-    /// Marks places before the position, the closer together the nearer they are to it or to the beginning.
+    /// Adds marks before the position. Near the position and near the beginning, the marks are
+    /// close together.
     pub(crate) fn mark(&mut self, file: &ChainFile) -> io::Result<()> {
         let distances =
             (6..u64::BITS).map(|bit| 1 << bit).take_while(|distance| *distance < self.offset);
@@ -85,20 +87,21 @@ impl Generation {
     }
 }
 
-/// Says whether a file holds a generation.
+/// Returns whether a file holds a generation.
 type Test = fn(&Generation, &ChainFile) -> io::Result<bool>;
 
 /// The generation that each file holds, by its index.
 ///
-/// Two files may hold the same one: copytruncate copies the log before it truncates it. Two logs
-/// may also begin with the same bytes. Then the older file is the generation that was read.
+/// Two files may hold the same generation, because copytruncate copies the log before it truncates
+/// it. Two logs may also begin with the same bytes. In both cases, the older file gets the
+/// generation.
 pub(crate) fn recognize(
     files: &[&ChainFile],
     known: &[Generation],
 ) -> io::Result<Vec<Option<usize>>> {
     let mut held = vec![None; files.len()];
     let mut is_taken = vec![false; known.len()];
-    // The one that was read furthest is the most particular.
+    // The generation with the largest offset is the most specific.
     let mut order: Vec<usize> = (0..known.len()).collect();
     order.sort_by_key(|k| Reverse(known[*k].offset));
     // A file that only begins like a generation is a copy that was made before the last lines were

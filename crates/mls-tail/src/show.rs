@@ -1,14 +1,14 @@
-//! The cursor for people.
+//! Prints the cursor for human readers.
 
 use mls_state::cursor_file::CursorFile;
 use mls_stream::ndjson::Writer;
 
 use crate::cursor::{Cursor, Generation};
 
-/// Prints what a cursor file says, for people.
+/// Prints the content of a cursor file for human readers.
 pub(crate) fn print(committed: Option<&CursorFile>) -> anyhow::Result<()> {
     let text = match committed {
-        None => "no cursor yet: the next run begins at the beginning\n".into(),
+        None => "no cursor yet; the next run starts at the beginning\n".into(),
         Some(committed) => describe(committed)?,
     };
     let mut out = Writer::stdout()?;

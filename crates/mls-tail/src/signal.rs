@@ -10,12 +10,12 @@ use mls_stream::signals;
 pub(crate) struct Stop(Option<UnixStream>);
 
 impl Stop {
-    /// Answers signals from now on.
+    /// From now on, handles the signals.
     pub(crate) fn on_signal() -> anyhow::Result<Self> {
         Ok(Self(Some(signals::termination()?)))
     }
 
-    /// Leaves signals to end the process at once.
+    /// Restores the default: a signal ends the process at once.
     pub(crate) fn never() -> Self {
         Self(None)
     }
@@ -24,7 +24,7 @@ impl Stop {
         self.0.as_ref().is_some_and(|signal| !would_wait(signal))
     }
 
-    /// What becomes readable with the signal.
+    /// A descriptor that becomes readable when a signal arrives.
     pub(crate) fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
         self.0.as_ref().map(AsFd::as_fd)
     }

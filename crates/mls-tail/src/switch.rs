@@ -1,11 +1,11 @@
-//! `mail_log` names another source than before: the journal instead of a file, or a file instead of
-//! the journal.
+//! Continues after a change of `mail_log` from a file to the journal, or from the journal to a
+//! file.
 //!
-//! Both hold the same messages in the same order, and no position of one is a position in the other.
-//! So reading goes on after the last message that was read from the old source: it is looked for in
-//! the new one, among the messages of the seconds around its time. If it is not there, the time
-//! decides: the messages of that second and of the one before it are read again. Then no message is
-//! lost, and those of the two seconds may be recorded twice.
+//! Both sources have the same messages in the same order, but a position in one says nothing about
+//! the other. So mls-tail searches the new source for the last message that it read from the old
+//! one, within a few seconds of its time. It continues after that message. If the message is
+//! missing, the time decides: mls-tail reads the messages of that second and of the second before
+//! it again. Then no message is lost, but failures within these two seconds may be recorded twice.
 
 use std::io;
 
@@ -17,12 +17,12 @@ use crate::cursor::{Cursor, LogState};
 use crate::journal::{self, Selection};
 use crate::legacy::{begin_at, mark};
 
-/// How far the clocks of both sources may differ, in seconds.
+/// The largest difference between the clocks of both sources, in seconds.
 const MARGIN: i64 = 1;
 
 const NANOSECONDS: i64 = 1_000_000_000;
 
-/// The second from which on the source is read, if the other one was read last.
+/// The second from which to read the source, if the other source was read last.
 pub(crate) fn first_second(cursor: &Cursor, reads_journal: bool) -> Option<i64> {
     let journal = cursor.journal.as_deref().and_then(journal_second);
     let log = cursor.logs.values().filter_map(log_second).max();
@@ -31,22 +31,22 @@ pub(crate) fn first_second(cursor: &Cursor, reads_journal: bool) -> Option<i64> 
     own.is_none_or(|own| own < other).then_some(other - MARGIN)
 }
 
-/// The second of the entry that a cursor of the journal names: its `t` is in microseconds.
+/// The second of the entry that a journal cursor names. The field `t` is in microseconds.
 fn journal_second(cursor: &str) -> Option<i64> {
     let time = cursor.split(';').find_map(|field| field.strip_prefix("t="))?;
     Some(i64::from_str_radix(time, 16).ok()? / 1_000_000)
 }
 
-/// The second of the last line that was read of a log; that of the file's last change if the line
-/// does not say.
+/// The second of the last line that was read from a log. If the line has no time, the second of the
+/// file's last change.
 fn log_second(log: &LogState) -> Option<i64> {
     let changed = log.generations.iter().map(|known| known.file.mtime).max()? / NANOSECONDS;
     let last = log.last_lines.lines().rfind(|line| !line.is_empty());
     last.and_then(|line| line_second(line.as_bytes(), changed)).or(Some(changed))
 }
 
-/// The second of a line that begins with a time as RFC 3339 or as syslog writes it. The latter has no
-/// year: it is the last one in which the line is not younger than `changed`, give or take a day.
+/// The second of a line that begins with a time of RFC 3339 or of traditional syslog. A syslog time
+/// has no year. The year is the latest one in which the line is at most a day newer than `changed`.
 fn line_second(line: &[u8], changed: i64) -> Option<i64> {
     let text = line.get(..line.len().min(40))?.utf8_chunks().next()?.valid();
     let word = text.split_whitespace().next()?;
@@ -62,7 +62,7 @@ fn line_second(line: &[u8], changed: i64) -> Option<i64> {
     [year + 1, year, year - 1].into_iter().filter_map(in_year).find(|time| *time <= changed + 86400)
 }
 
-/// The cursor of the last entry of the journal that was read as a line of a log.
+/// The cursor of the last journal entry that was already read as a line of a log.
 pub(crate) fn last_entry_read(
     cursor: &Cursor,
     selection: &Selection,
@@ -124,8 +124,8 @@ pub(crate) fn adopt(
     Ok(held)
 }
 
-/// Where reading goes on: after the last line that is one of `messages`, or at the first line of
-/// `second` or later. `None` if all lines are older.
+/// The position to continue at: after the last line that is one of `messages`, or at the first line
+/// of `second` or later. `None` if all lines are older.
 fn position(file: &ChainFile, second: i64, messages: &mut Vec<String>) -> io::Result<Option<u64>> {
     let changed = file.stat.mtime / NANOSECONDS;
     if changed < second && file.is_rotated {
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_of_a_line_is_that_of_its_time_stamp() {
+    fn the_second_of_a_line_is_the_second_of_its_time_stamp() {
         let changed = DateTime::parse_from_rfc3339("2026-01-02T00:00:00Z").unwrap().timestamp();
         let local = |text: &str| {
             let time = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").unwrap();
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(read("Dec 31 10:00:00 vm postfix"), local("2025-12-31 10:00:00"));
         assert_eq!(read("Jan  1 10:00:00 vm postfix"), local("2026-01-01 10:00:00"));
         assert_eq!(read("no time"), None);
-        // Whatever the message is, and wherever it is cut.
+        // No message causes a panic, even if it is cut at any byte.
         assert_eq!(read("2026-01-01T00:00:00.9+00:00 vm x[1]: abcdé"), Some(changed - 86400));
     }
 

@@ -1,4 +1,4 @@
-//! One look at the logs: what is new goes out, and the cursor moves.
+//! One pass over the logs: writes the new lines and moves the cursor.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::output::Output;
 use crate::read::Delivery;
 use crate::signal::Stop;
 
-/// The logs, and what was read of them.
+/// The logs and their cursor.
 pub(crate) struct Tail {
     logs: Vec<PathBuf>,
     layout: Layout,
@@ -25,16 +25,16 @@ pub(crate) struct Tail {
     committed_by: Option<PathBuf>,
     cursor: Cursor,
     pub(crate) delivery: Delivery,
-    /// What kept a log from being read by the last look.
+    /// The failures of the last pass: why logs could not be read.
     pub(crate) failures: Vec<anyhow::Error>,
     /// The incomplete compressed file that was reported last.
     reported_incomplete: Option<FileStat>,
 }
 
-/// How a look ended.
+/// The result of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Everything there is was read.
+    /// All lines were read.
     Done,
     /// SIGTERM or SIGINT.
     Stopped,
@@ -73,14 +73,15 @@ impl Tail {
         &self.delivery.stop
     }
 
-    /// As [`look`](Self::look), the last time: to the end, though a signal has come.
+    /// Like [`look`](Self::look), for the last pass: reads to the end although a signal has
+    /// arrived.
     pub(crate) fn last_look(&mut self) -> anyhow::Result<Outcome> {
         self.delivery.stop = Stop::never();
         self.look()
     }
 
-    /// Reads everything new in all logs. An error in one of them does not keep the others from
-    /// being read; it is in `failures`.
+    /// Reads the new lines of all logs. After an error in one log it continues with the others;
+    /// `failures` holds the error.
     pub(crate) fn look(&mut self) -> anyhow::Result<Outcome> {
         let mut outcome = Outcome::Done;
         self.failures.clear();
@@ -129,7 +130,7 @@ impl Tail {
             let gaps = log.gaps(&self.layout);
             gaps.iter().try_for_each(|gap| self.delivery.gap(gap))?;
         }
-        // What is in an incomplete file, and in newer ones, is not known yet.
+        // The content of an incomplete file, and of newer files, is not known yet.
         let readable = incomplete.unwrap_or(log.chain.files.len());
         self.delivery.progress.start(&log, readable);
         for n in 0..readable {

@@ -7,7 +7,7 @@ use super::{Config, DbType, SECTIONS};
 
 /// When keys have an effect.
 struct Rule {
-    /// Each as `section.key`; `section.` is all keys of a section.
+    /// Each as `section.key`; `section.` means all keys of the section.
     keys: &'static [&'static str],
     has_effect: fn(&Config) -> bool,
     /// Why the keys have no effect.
@@ -136,7 +136,7 @@ impl Config {
     /// installation by setup: `[alert] user has no effect: …`. Messages name `path`.
     ///
     /// # Errors
-    /// As those of [`parse`](Config::parse).
+    /// The errors of [`parse`](Config::parse).
     pub fn without_effect(path: &Path, text: &str) -> anyhow::Result<Vec<String>> {
         let mut ini = Ini::parse(path, text, SECTIONS)?;
         Self::translate(&mut ini);

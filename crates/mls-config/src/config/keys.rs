@@ -60,9 +60,9 @@ sections! {
         /// The mail servers whose logins are recorded: postfix, dovecot.
         daemons: Vec<String> = "postfix, dovecot", check are_daemons;
 
-        /// Zones of servers whose time stamps name none, on a central log host: NAME=ZONE,
-        /// separated by commas, such as mx1=Europe/Paris, mx2=UTC. All other servers have the zone
-        /// of this machine.
+        /// On a central log host: the zones of servers whose time stamps have no offset, as
+        /// NAME=ZONE, separated by commas, such as mx1=Europe/Paris, mx2=UTC. All other servers
+        /// have the zone of this machine.
         server_zones: Vec<ServerZone> = "";
     }
 
@@ -190,8 +190,9 @@ sections! {
         /// root and the service may be able to read this configuration file.
         db_password: Option<Password> = "";
 
-        /// The file with the certificates (PEM) of the authorities that may sign the certificate of the
-        /// database server. If it is empty, these are the authorities that this machine trusts.
+        /// The file with the certificates (PEM) of the authorities that may sign the certificate of
+        /// the database server. If it is empty, the authorities that this machine trusts may sign
+        /// it.
         ssl_root: Option<PathBuf> = "";
 
         /// The file with the certificate (PEM) that this machine shows to the database server. Set
@@ -304,8 +305,8 @@ sections! {
         /// whole network. 0 means never.
         network_from: usize = "5";
 
-        /// The largest number of entries in the list. If there are more, those that expire first
-        /// are left out.
+        /// The largest number of entries in the list. If there are more, the list leaves out the
+        /// entries that expire first.
         max_entries: usize = "20000";
 
         /// The directory of the block lists. A relative path is below state_dir.
@@ -318,8 +319,8 @@ sections! {
 
     /// How long data is kept. If a key has no value, the data is kept for ever.
     ["retention"] retention: Retention {
-        /// The number of days for which rows of the CSV are kept, at least. They are removed after
-        /// at most twice this time.
+        /// The smallest number of days to keep rows of the CSV. They are removed after at most
+        /// twice this time.
         csv_days: Option<u32> = "";
 
         /// The same for the CSV of successful logins. mls-report and mls-alert also look for
@@ -329,8 +330,9 @@ sections! {
         /// The number of days after which imported SQL files are removed.
         sql_files_days: Option<u32> = "";
 
-        /// The number of days for which the database keeps attempts. A server of a fleet may not remove
-        /// them: there, leave this empty, and let the owner of the tables run mls-sql prune.
+        /// The number of days for which the database keeps attempts. Leave this empty on a server
+        /// of a fleet, which has no right to remove them; the owner of the tables runs mls-sql
+        /// prune.
         database_days: Option<u32> = "";
     }
 
@@ -358,9 +360,9 @@ sections! {
         sql_import_schedule: Option<String> = "*:0/5",
             also "sql_import_systemd.frequency" "timers.sql_import";
 
-        /// When alerts that had to wait are mailed: a calendar expression, or never. Other alerts
-        /// are mailed at once. If extraction_schedule is follow, a service mails all alerts, and
-        /// this key is not used.
+        /// When delayed alerts are mailed: a calendar expression, or never. Other alerts are mailed
+        /// at once. If extraction_schedule is follow, a service mails all alerts, and this key is
+        /// not used.
         alert_schedule: Option<String> = "*:0/5";
 
         /// When the metrics for Prometheus (metrics_file) are written: a calendar expression such as

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::zone::Zone;
 
-/// A server, and the zone of its time stamps that name none: `NAME=ZONE`.
+/// A server, and the zone of its time stamps without an offset: `NAME=ZONE`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerZone {
     /// The server, as the log names it.

@@ -1,6 +1,7 @@
-//! A connection to a mail server: command lines out, replies in, TLS when asked for.
+//! A connection to a mail server: sends commands, reads replies, and starts TLS on request.
 //!
-//! Whatever the server does, a connection holds at most [`MAX_REPLY`] bytes of it and ends at its deadline.
+//! Even with a hostile server, a connection holds at most [`MAX_REPLY`] bytes and ends at its
+//! deadline.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -13,13 +14,13 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use super::failure::Failure;
 use super::reply::Reply;
 
-/// Longest line of a reply in bytes. RFC 5321, section 4.5.3.1.5, has 512.
+/// Longest line of a reply in bytes. RFC 5321, section 4.5.3.1.5, allows 512.
 const MAX_LINE: usize = 64 << 10;
 
 /// Longest reply in bytes, over all its lines.
 const MAX_REPLY: usize = 1 << 20;
 
-/// Where a connection goes, and how long anything may take.
+/// The server of a connection, and its time limits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Endpoint<'a> {
     pub(super) host: &'a str,
@@ -32,7 +33,7 @@ pub(super) struct Endpoint<'a> {
 
 pub(super) struct Connection {
     stream: Stream,
-    /// What was received and not read yet.
+    /// Bytes that were received and not read yet.
     buffer: Vec<u8>,
     timeout: Duration,
     deadline: Instant,
@@ -43,9 +44,8 @@ enum Stream {
     Tls(Box<StreamOwned<ClientConnection, TimedStream>>),
 }
 
-/// A TCP stream whose reads and writes end at `until`. The time limits of a socket hold for each
-/// system call, so that a server which sends a byte at a time could keep its client waiting for
-/// ever.
+/// A TCP stream whose reads and writes end at `until`. The time limits of a socket apply to each
+/// system call, so a server that sends single bytes could keep its client waiting for ever.
 struct TimedStream {
     tcp: TcpStream,
     until: Instant,
@@ -96,11 +96,10 @@ impl Connection {
         Err(Failure::lost(&last))
     }
 
-    /// Continues in TLS, with a server that a known authority vouches for.
+    /// Continues in TLS. A known authority must have signed the certificate of the server.
     ///
-    /// Bytes that arrived before the handshake are refused: anybody on the network may have sent
-    /// them, and they would be taken for replies that the server gave inside TLS (RFC 3207, section
-    /// 6; CVE-2011-0411).
+    /// Bytes that arrived before the handshake are refused. Anybody on the network may have sent
+    /// them, and they would look like replies inside TLS (RFC 3207, section 6; CVE-2011-0411).
     pub(super) fn start_tls(self, host: &str) -> Result<Self, Failure> {
         let Self { stream, buffer, timeout, deadline } = self;
         if !buffer.is_empty() {
@@ -134,7 +133,7 @@ impl Connection {
         self.reply()
     }
 
-    /// Sends bytes. They may take until the deadline: a message is long.
+    /// Sends bytes. A message is long, so only the deadline limits the time.
     pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.sock().until = self.deadline;
         let sent = match &mut self.stream {
@@ -149,7 +148,7 @@ impl Connection {
         self.reply_within(self.timeout)
     }
 
-    /// The same, for a reply that may take as long as `timeout`.
+    /// Reads a reply that may take as long as `timeout`.
     pub(super) fn reply_within(&mut self, timeout: Duration) -> Result<Reply, Failure> {
         self.sock().until = self.deadline.min(Instant::now() + timeout);
         let mut reply = Reply::default();

@@ -1,8 +1,8 @@
 //! Delivers a message to its recipients, with retries.
 //!
-//! One transaction serves all recipients, and each of them has its own outcome: if the server
-//! refuses one address, the others get the mail. Temporary failures are tried again, [`TRIES`]
-//! times in all; permanent ones are not.
+//! One transaction serves all recipients, and each recipient has its own outcome: if the server
+//! refuses one address, the others get the mail. After a temporary failure mls-mail tries again,
+//! [`TRIES`] times in total. After a permanent failure it does not.
 
 use std::time::{Duration, Instant};
 
@@ -16,11 +16,11 @@ use crate::address::Address;
 
 const TRIES: usize = 3;
 
-/// How long all tries may take together.
+/// The time limit of all tries together.
 const DEADLINE: Duration = Duration::from_mins(15);
 
 impl MailServer {
-    /// Delivers a message. `settle` gets the outcome so far after each try.
+    /// Delivers a message. Calls `settle` with the current outcome after each try.
     pub(crate) fn deliver(
         &self,
         envelope: &Envelope<'_>,
@@ -61,8 +61,8 @@ impl MailServer {
         }
     }
 
-    /// One transaction. Returns the session if it succeeded, and whether the whole message was sent
-    /// and no answer came.
+    /// Runs one transaction. Returns the session if it succeeded, and whether the whole message was
+    /// sent but no answer came.
     fn transaction(
         &self,
         envelope: &Envelope<'_>,

@@ -33,7 +33,7 @@ impl Failure {
         })
     }
 
-    /// The TLS handshake failed. Only a certificate that is not trusted stays so.
+    /// The TLS handshake failed. This is permanent only if the certificate is not trusted.
     pub(super) fn tls(error: &io::Error) -> Self {
         let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
         match cause {

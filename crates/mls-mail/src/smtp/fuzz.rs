@@ -1,12 +1,12 @@
-//! What must hold for any bytes of a mail server, and for any message that it gets.
+//! Checks for any bytes of a mail server, and for any message to it.
 
 use super::reply::Reply;
 use super::session::{Extensions, dot_stuffed};
 
-/// Lines of a server: what people see of a reply is short and has no control characters.
+/// Reads lines of a server: the displayed reply is short and has no control characters.
 ///
 /// # Panics
-/// If that does not hold.
+/// If a check fails.
 pub fn reply(bytes: &[u8]) {
     let mut reply = Reply::default();
     for line in bytes.split(|b| *b == b'\n') {
@@ -24,7 +24,8 @@ pub fn reply(bytes: &[u8]) {
     let _ = Extensions::read(&reply);
 }
 
-/// A message whose lines end in CRLF: only its end is a dot alone, and the server gets it as it is.
+/// Sends a message whose lines end in CRLF: only the last line is a single dot, and the server
+/// receives the message unchanged.
 pub(crate) fn data(message: &[u8]) {
     let sent = dot_stuffed(message);
     let mut received = Vec::new();

@@ -16,7 +16,7 @@ use mls_diag::Exit;
 use crate::address::Address;
 use crate::message::Message;
 
-/// A mail server and how to speak to it.
+/// A mail server, and the settings of its connection.
 #[derive(Clone)]
 pub(crate) struct MailServer {
     pub(crate) host: String,
@@ -31,33 +31,34 @@ pub(crate) struct MailServer {
 }
 
 impl MailServer {
-    /// What messages call it.
+    /// Its name in messages.
     pub(crate) fn name(&self) -> String {
         format!("mail server {}:{}", self.host, self.port)
     }
 }
 
-/// What is to be delivered to whom.
+/// A message and its recipients.
 pub(crate) struct Envelope<'a> {
     pub(crate) sender: &'a Address,
     pub(crate) recipients: &'a [Address],
     pub(crate) message: &'a Message,
 }
 
-/// What became of a message, by recipient.
+/// The outcome of a message for each recipient.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
-    /// The server has accepted a session: it is there.
+    /// The server has accepted a session.
     pub(crate) has_answered: bool,
     pub(crate) delivered: Vec<Address>,
-    /// Refused for good, with the server's words.
+    /// Permanently refused, with the server's text.
     pub(crate) refused: Vec<(Address, String)>,
     /// Not delivered yet, with the reason.
     pub(crate) deferred: Vec<(Address, String)>,
 }
 
 impl Outcome {
-    /// An error that says what was not delivered and why: exit 75 if a later run may deliver it, else 69.
+    /// An error that names the recipients without the message, and the reasons: exit 75 if a later
+    /// run may deliver it, else 69.
     pub(crate) fn into_result(self, server: &MailServer) -> anyhow::Result<()> {
         let exit = if self.deferred.is_empty() { Exit::Unavailable } else { Exit::TempFail };
         let mut by_reason: Vec<(Vec<String>, String)> = Vec::new();
@@ -73,7 +74,7 @@ impl Outcome {
         let reasons: Vec<_> = by_reason
             .iter()
             .map(|(addresses, words)| {
-                // No server is there: the address of the server is more likely wrong than the mail.
+                // A configured address that is wrong is more likely than a problem with the mail.
                 let is_refused = words.starts_with("Connection refused");
                 let cure = if is_refused {
                     "; no mail server listens there: check [report] smtp_host and smtp_port"
@@ -84,6 +85,6 @@ impl Outcome {
             })
             .collect();
         let (server, reasons) = (server.name(), reasons.join("; for "));
-        Err(exit.error(format!("{server} did not take the mail for {reasons}")))
+        Err(exit.error(format!("{server} did not accept the mail for {reasons}")))
     }
 }

@@ -46,7 +46,7 @@ impl Reply {
 }
 
 impl fmt::Display for Reply {
-    /// What people see of it: code and text in one line of bounded length.
+    /// The reply in messages: code and text in one line of limited length.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text: String = self.lines.join(" ").chars().take(500).collect();
         write!(f, "{} {text}", self.code)

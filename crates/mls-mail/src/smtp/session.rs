@@ -8,7 +8,7 @@ use super::connection::{Connection, Endpoint};
 use super::failure::Failure;
 use super::reply::Reply;
 
-/// What the server said after EHLO that it can do.
+/// The extensions that the server offers after EHLO.
 #[derive(Debug, Default)]
 pub(super) struct Extensions {
     pub(super) starttls: bool,
@@ -49,7 +49,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Connects, starts TLS and logs in, as `server` says.
+    /// Connects, starts TLS and logs in, with the settings of `server`.
     pub(super) fn open(server: &MailServer, endpoint: &Endpoint<'_>) -> Result<Self, Failure> {
         let mut connection = Connection::open(endpoint)?;
         if server.tls == SmtpTls::Tls {
@@ -65,7 +65,7 @@ impl Session {
                 ));
             }
             session.connection.command("STARTTLS")?.expect(220)?;
-            // What the server said before TLS is forgotten: anybody may have said it.
+            // Ask again: anybody on the network may have changed the answer before TLS.
             let connection = session.connection.start_tls(endpoint.host)?;
             session = Self { connection, extensions: Extensions::default() };
             session.hello(&server.hello)?;
@@ -89,7 +89,7 @@ impl Session {
         Ok(())
     }
 
-    /// PLAIN (RFC 4616), or LOGIN if the server knows nothing better.
+    /// PLAIN (RFC 4616), or LOGIN if the server does not offer PLAIN.
     fn log_in(&mut self, user: &str, password: &str) -> Result<(), Failure> {
         let has = |mechanism: &str| self.extensions.auth.iter().any(|offered| offered == mechanism);
         if has("PLAIN") {
@@ -120,21 +120,21 @@ impl Session {
     pub(super) fn data(&mut self, message: &[u8], server: &MailServer) -> Result<(), Failure> {
         self.connection.command("DATA")?.expect(354)?;
         self.connection.send(&dot_stuffed(message))?;
-        // From here on the message may be delivered. A server that filters before it answers takes
-        // its time: RFC 5321, section 4.5.3.2.6, grants ten minutes.
+        // From here on, the message may be delivered. A server may filter before it answers: RFC
+        // 5321, section 4.5.3.2.6, allows ten minutes.
         let reply = self.connection.reply_within(server.timeout * 6);
         reply.map_err(|lost| Failure { is_unknown: true, ..lost })?.positive()?;
         Ok(())
     }
 
-    /// Says goodbye. The message has its answer, so a failure does not matter.
+    /// Sends QUIT. The message already has its answer, so a failure does not matter.
     pub(super) fn quit(mut self) {
         let _ = self.connection.command("QUIT");
     }
 }
 
-/// The message as DATA sends it: a dot before each line that begins with one, and a dot alone at
-/// the end (RFC 5321, section 4.5.2).
+/// The message for DATA: a line that begins with a dot gets one more dot, and the last line is a
+/// single dot (RFC 5321, section 4.5.2).
 pub(super) fn dot_stuffed(message: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(message.len() + 64);
     for line in message.split_inclusive(|b| *b == b'\n') {
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn extensions_are_read_whatever_their_case() {
+    fn extensions_are_read_in_upper_and_lower_case() {
         let mut reply = Reply::default();
         for line in
             ["250-mail", "250-Size 1000", "250-smtputf8", "250-AUTH=LOGIN", "250 AUTH PLAIN"]
