@@ -232,6 +232,7 @@ fn fail_power(kind: Kind) {
     if !has(&kind.maker()) || !Path::new("/dev/fuse").exists() {
         return skip(&format!("{} or FUSE is missing", kind.maker()));
     }
+    volume::hide_mounts();
     let seed = std::env::var("MLS_SEED").map_or(20_261_128, |seed| seed.parse().unwrap());
     let mut random = Random::new(seed);
     let mut lost = 0;

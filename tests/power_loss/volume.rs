@@ -5,6 +5,8 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use mls_tests::text;
+use nix::mount::MsFlags;
+use nix::sched::{CloneFlags, unshare};
 
 use crate::disk::{Recorder, State};
 
@@ -68,6 +70,16 @@ impl Kind {
         std::fs::remove_file(&image).unwrap();
         recorder
     }
+}
+
+/// Lets only this thread and its children see what this thread mounts from now on.
+///
+/// Programs that run at the same time, such as containers, start with a copy of the mounts that they see.
+/// A file system in such a copy stays in use after it is unmounted here.
+pub(crate) fn hide_mounts() {
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    nix::mount::mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).unwrap();
 }
 
 /// A file system that is mounted until this is dropped.
