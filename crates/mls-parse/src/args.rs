@@ -13,8 +13,8 @@ use crate::Daemon;
 /// Turn mail log lines into authentication events
 ///
 /// Reads log lines on standard input and writes one NDJSON record for each login that failed. The
-/// lines are those of a mail log in any common form, the output of mls-tail --framed, or that of
-/// journalctl -o json.
+/// lines come from a mail log in any common format, from mls-tail --framed, or from journalctl -o
+/// json.
 #[derive(Debug, Parser)]
 #[command(name = "mls-parse", version, after_help = EXAMPLES)]
 pub struct Args {
@@ -28,26 +28,26 @@ pub struct Args {
     )]
     pub(crate) outcome: Vec<Selected>,
 
-    /// Mail servers whose lines to read [default: `[parse] daemons` of --config, else both]
+    /// Read only the lines of these mail servers [default: `[parse] daemons` of --config, else
+    /// both]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) daemon: Vec<Daemon>,
 
     #[command(flatten)]
     pub(crate) zone: mls_cli::ZoneFlag,
 
-    /// Time zone of one server's stamps, as NAME=ZONE; it can be repeated [default: `[parse]
+    /// Time zone of the time stamps of one server, as NAME=ZONE; can be repeated [default: `[parse]
     /// server_zones` of --config]
     #[arg(long, value_name = "NAME=ZONE")]
     pub(crate) server_zone: Vec<ServerZone>,
 
-    /// Give a time stamp without a year the latest year for which it is not after this RFC 3339
-    /// time [default: 26 hours, the largest difference of time zones, after the last change of the
-    /// log as mls-tail --framed or the file on standard input tells it, else after now, with a
-    /// warning]
+    /// Latest possible time of a log line, in RFC 3339. A time stamp without a year gets the latest
+    /// year that is not after it [default: 26 hours (the largest difference of time zones) after
+    /// the last change of the log; if this change is unknown, 26 hours after now, with a warning]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) reference_time: Option<DateTime<FixedOffset>>,
 
-    /// Exit with 65 at a time stamp without a year if nothing says when the log was written
+    /// Exit with 65 at a time stamp without a year if the last change of the log is unknown
     #[arg(long)]
     pub require_year: bool,
 
@@ -68,12 +68,11 @@ pub struct Args {
     #[arg(long)]
     pub(crate) stats: bool,
 
-    /// Append to FILE the lines that have the words of an attempt but cannot be parsed, up to 10
-    /// MiB
+    /// Append to FILE the lines that look like a login attempt but cannot be parsed, up to 10 MiB
     #[arg(long, value_name = "FILE")]
     pub(crate) rejects: Option<PathBuf>,
 
-    /// Not read: the message says what to do
+    /// Not accepted: the error message says how to read a file
     #[arg(value_name = "FILE", hide = true)]
     pub(crate) files: Vec<PathBuf>,
 }

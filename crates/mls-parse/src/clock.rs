@@ -1,4 +1,5 @@
-//! The points in time that stamps of log lines name, and the year that the BSD form leaves out.
+//! Converts the time stamps of log lines to points in time, and adds the year that the BSD form
+//! lacks.
 
 use bstr::ByteSlice;
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime};
@@ -7,10 +8,10 @@ use mls_event::Timestamp;
 
 use crate::month;
 
-/// Any eight years hold a 29 February, except those around 1900 and 2100.
+/// Eight years in a row have a 29 February, except around 1900 and 2100.
 const YEARS: i32 = 8;
 
-/// How stamps without year or zone are read.
+/// The settings for stamps without year or zone.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     zone: Zone,
@@ -18,7 +19,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// No stamp is after `reference`. The caller adds how far clocks and zones may differ.
+    /// No stamp is after `reference`. The caller adds the largest difference of clocks and zones.
     #[must_use]
     pub fn new(zone: Zone, reference: DateTime<FixedOffset>) -> Self {
         Self { zone, reference: zone.show(&reference) }
@@ -43,7 +44,7 @@ impl Clock {
         }
     }
 
-    /// What has the name of a month or of a weekday.
+    /// Text with the name of a month or of a weekday.
     fn words(&self, text: &str) -> Option<Timestamp<'static>> {
         let mut words = text.split_ascii_whitespace().peekable();
         let mut year = None;
@@ -84,13 +85,14 @@ impl Clock {
         if let Some(year) = year {
             return on(year);
         }
-        // Points in time are compared, not what clocks show: at the end of summer time they show an
-        // hour twice.
+        // Compare points in time, not local times: at the end of summer time, clocks show an hour
+        // twice.
         let latest = self.reference.year();
         (latest - YEARS..=latest).rev().filter_map(on).find(|at| *at <= self.reference)
     }
 
-    /// `journalctl -o short-full`. Zones by name, except UTC, are taken for the zone of stamps without one.
+    /// `journalctl -o short-full`. A named zone other than UTC counts as the zone of stamps without
+    /// one.
     fn full(&self, date: &str, time: &str, zone: &str) -> Option<Timestamp<'static>> {
         let offset = match zone.as_bytes() {
             b"UTC" | b"GMT" => "Z",
@@ -260,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_time_is_not_read() {
+    fn other_text_is_not_read_as_a_time() {
         for stamp in [
             "",
             "Jun",

@@ -1,4 +1,4 @@
-//! Which mail server has written a message.
+//! Finds the mail server that has written a message.
 
 use bstr::ByteSlice;
 use clap::ValueEnum;
@@ -34,7 +34,7 @@ impl Daemon {
         match self {
             Self::Postfix => grammar::pieces(message, &POSTFIX).is_some(),
             Self::Dovecot => {
-                // Clients choose no part of the first word.
+                // A client cannot choose any part of the first word.
                 let word = message.split(|byte| *byte == b' ').next().unwrap_or_default();
                 word.contains_str("-login") && dovecot::has_attempt(message)
             }
@@ -42,8 +42,8 @@ impl Daemon {
     }
 
     /// The server that has written `message` as `program`. Both may have any instance name
-    /// (`syslog_name` and `instance_name`): Postfix is known by its daemon, Dovecot by the login
-    /// process at the beginning of the message.
+    /// (`syslog_name` and `instance_name`). So the name of the daemon identifies Postfix, and the
+    /// login process at the beginning of the message identifies Dovecot.
     #[must_use]
     pub fn of(program: &str, message: &[u8]) -> Option<Self> {
         if is_postfix_server(program) {

@@ -4,20 +4,21 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-/// What the driver writes around a line of a container's output
+/// The object that the driver writes for a line of a container's output
 /// (`daemon/logger/jsonfilelog/jsonlog/jsonlog.go` of github.com/moby/moby).
 #[derive(Debug, Deserialize)]
 pub struct Line<'a> {
-    /// The line, with its newline. Lines over 16 KiB come in several, of which only the last has one.
+    /// The line, with its newline. A line over 16 KiB becomes several objects; only the last one
+    /// has a newline.
     #[serde(borrow)]
     pub log: Cow<'a, str>,
-    /// When Docker received it: RFC 3339 in UTC.
+    /// The time when Docker received it: RFC 3339 in UTC.
     #[serde(borrow, default)]
     pub time: Cow<'a, str>,
 }
 
 impl<'a> Line<'a> {
-    /// Reads a line; `None` if it is not one of the driver.
+    /// Reads a line; `None` if the driver has not written it.
     #[must_use]
     pub fn parse(line: &'a [u8]) -> Option<Self> {
         if !line.starts_with(b"{") || memchr::memmem::find(line, b"\"log\"").is_none() {
@@ -35,7 +36,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Whether a line is one of the driver.
+/// Whether the driver has written a line.
 #[must_use]
 pub fn is_line(line: &[u8]) -> bool {
     Line::parse(line).is_some()

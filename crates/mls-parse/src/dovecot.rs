@@ -1,6 +1,6 @@
-//! What Dovecot's login processes write when a session ends without a login:
-//! `client_get_extra_disconnect_reason()` in `src/login-common/client-common.c`, and in 2.2 and 2.3
-//! the words that it was called with.
+//! Reads messages of Dovecot's login processes about sessions that end without a login. The reason
+//! in the message comes from `client_get_extra_disconnect_reason()` in
+//! `src/login-common/client-common.c`, in 2.2 and 2.3 also from its callers.
 //!
 //! | version | example |
 //! |---|---|
@@ -9,11 +9,11 @@
 //! | 2.4 | `imap-login: Login aborted: Connection closed (auth failed, 3 attempts in 6 secs) (auth_failed): user=<…>, …` |
 //!
 //! # Counts
-//! N attempts are all AUTH and LOGIN commands of the session. Each refused one is a failure. The
-//! last one is not a failure if it was not finished or if it met an error of the server; the
-//! attempts before it are. From 2.4 on, `S/N successful auths` says that S of them had the right
-//! password. 2.3 also writes `auth failed, N attempts` for an unfinished attempt after others.
-//! The message does not show the difference, so all N count.
+//! N attempts are all AUTH and LOGIN commands of the session. Each refused attempt is a failure.
+//! The last attempt is not a failure if the client did not finish it, or if the server had an
+//! error; the attempts before it are failures. From 2.4 on, `S/N successful auths` means that S of
+//! them had the right password. 2.3 writes `auth failed, N attempts` also if the last of several
+//! attempts was not finished. The message does not show this, so all N count.
 
 use bstr::ByteSlice;
 use mls_event::Outcome;
@@ -22,7 +22,7 @@ use crate::envelope::number;
 
 use Meaning::{NoAttempt, Other, Refused, ServerError, Unfinished};
 
-/// What a reason says about the last attempt of the session.
+/// The outcome of the last attempt of the session, according to the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
     /// The server refused it.
@@ -31,13 +31,13 @@ pub(crate) enum Meaning {
     Unfinished,
     /// The server failed to check it.
     ServerError,
-    /// The password was right, but the server sent the client elsewhere or had no room for it.
+    /// The password was right, but the server redirected the client or had too many connections.
     Other,
     /// There was no attempt.
     NoAttempt,
 }
 
-/// A reason by its first words, with the parenthesis before them.
+/// A reason: its first words, with the parenthesis before them, and its meaning.
 #[derive(Debug)]
 pub(crate) struct Reason {
     pub(crate) words: &'static str,
@@ -48,7 +48,8 @@ const fn reason(words: &'static str, meaning: Meaning) -> Reason {
     Reason { words, meaning }
 }
 
-/// The reasons of 2.0 to 2.4. A longer one stands before its beginning.
+/// The reasons of 2.0 to 2.4. If a reason is the beginning of another one, the longer one comes
+/// first.
 pub(crate) static REASONS: [Reason; 37] = [
     reason("(auth failed", Refused),
     // Names of `client_auth_fail_code_reasons`.
@@ -63,7 +64,7 @@ pub(crate) static REASONS: [Reason; 37] = [
     reason("(anonymous logins disabled", Refused),
     reason("(credentials contain control characters", Refused),
     reason("(auth service reported temporary failure", ServerError),
-    // A proxy: the next server answered. `… to HOST` from 2.4 on.
+    // The answer of the next server, if this one is a proxy. From 2.4 on with `… to HOST`.
     reason("(proxy dest auth failed", Refused),
     reason("(proxy dest authentication failure", Refused),
     reason("(proxy dest temporary authentication failure", ServerError),
@@ -93,8 +94,8 @@ pub(crate) static REASONS: [Reason; 37] = [
     reason("(maximum number of connections", NoAttempt),
 ];
 
-/// What the lines of attempts hold: a reason that is known, or the numbers that 2.4 writes after
-/// every reason.
+/// Texts in the lines of attempts: the known reasons, and the words that 2.4 writes after every
+/// reason.
 pub(crate) fn words() -> impl Iterator<Item = &'static str> {
     let reasons = REASONS.iter().filter(|reason| reason.meaning != NoAttempt);
     reasons.map(|reason| reason.words).chain([" attempts in ", " successful auths"])
@@ -110,17 +111,17 @@ pub(crate) fn has_attempt(message: &[u8]) -> bool {
     Ending::read(message).is_some_and(|ending| ending.attempts.is_some())
 }
 
-/// How a session ended.
+/// The end of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ending<'a> {
     /// `None` if there was nothing to record.
     pub(crate) attempts: Option<(Outcome, u32)>,
-    /// What follows the reason: `user=<…>, …`.
+    /// The text after the reason: `user=<…>, …`.
     pub(crate) fields: &'a [u8],
 }
 
 impl<'a> Ending<'a> {
-    /// Reads what follows the login process; `None` if there is no reason that is known.
+    /// Reads the text after the login process; `None` if it has no known reason.
     pub(crate) fn read(text: &'a [u8]) -> Option<Self> {
         let end = end_of_reason(text)?;
         let (reasons, fields) = (&text[..end], &text[end + b"): ".len()..]);
@@ -131,10 +132,11 @@ impl<'a> Ending<'a> {
     }
 }
 
-/// Returns the offset of the parenthesis that ends the reason. Everything before the fields is the
-/// server's, but 2.4 quotes what another server said (`last failure: …`), which may hold a
-/// parenthesis and a colon. Fields may have been configured to begin with others
-/// (`login_log_format_elements`).
+/// Returns the offset of the parenthesis that ends the reason. A client controls no text before the
+/// fields. But 2.4 quotes the answer of another server (`last failure: …`), which may contain a
+/// parenthesis and a colon. So this first searches for a parenthesis before one of the default
+/// fields. An administrator can configure other fields (`login_log_format_elements`); then the
+/// first parenthesis counts.
 fn end_of_reason(text: &[u8]) -> Option<usize> {
     const FIELDS: [&[u8]; 3] = [b"user=<", b"method=", b"rip="];
     let ends = || text.find_iter("): ");
@@ -147,9 +149,9 @@ fn known(text: &[u8]) -> Option<(&'static Reason, &[u8])> {
     REASONS.iter().find_map(|reason| Some((reason, text.strip_prefix(reason.words.as_bytes())?)))
 }
 
-/// Numbers of attempts and of those that succeeded: `, 3 attempts in 6 secs`, `, 1/3 successful
-/// auths in 6 secs`, or in 2.3 `, 1 successful auths`. Reasons without a number are of the only
-/// attempt.
+/// The number of attempts and the number of successful ones: `, 3 attempts in 6 secs`, `, 1/3
+/// successful auths in 6 secs`, or in 2.3 `, 1 successful auths`. A reason without a number is
+/// about one attempt.
 fn count(details: &[u8]) -> Option<(u32, u32)> {
     for part in details.split_str(", ").skip(1) {
         let digits = part.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -178,7 +180,8 @@ fn judge(last: Meaning, attempts: u32, successes: u32) -> Option<(Outcome, u32)>
     let before = attempts - successes.max(1);
     match last {
         NoAttempt => None,
-        // A proxy checks no password: what it calls a success was refused by the next server.
+        // A proxy checks no password: the next server has refused what the proxy counts as a
+        // success.
         Refused => Some((Outcome::Failure, attempts)),
         _ if before > 0 => Some((Outcome::Failure, before)),
         Unfinished => Some((Outcome::Aborted, 1)),
@@ -195,7 +198,7 @@ mod tests {
     const ABORTED: Outcome = Outcome::Aborted;
     const ERROR: Outcome = Outcome::Error;
 
-    /// Each kind of reason, with what it says.
+    /// Each kind of reason, with its meaning.
     const ENDINGS: &[(&str, Option<(Outcome, u32)>)] = &[
         ("Aborted login (auth failed, 1 attempts)", Some((FAILURE, 1))),
         ("Disconnected: Inactivity (auth failed, 3 attempts in 6 secs)", Some((FAILURE, 3))),
@@ -296,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_that_is_not_known_is_not_read() {
+    fn an_unknown_reason_is_not_read() {
         for text in [
             "",
             "Disconnected: rip=192.0.2.1",

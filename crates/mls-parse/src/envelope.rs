@@ -24,19 +24,19 @@
 //! | RFC 6587, octet counting | `133 <22>1 2026-11-21T07:11:22Z …` |
 //! | Docker's json-file | see [`docker`](crate::docker) |
 //!
-//! Envelopes may be inside each other, [`MAX_DEPTH`] deep. The innermost host, program and process
-//! count. The stamp is the innermost one that is [absolute](crate::stamp::is_absolute), else the
-//! innermost one: a container often has another time zone than its host. Inside a container's
-//! envelope, the line needs no stamp of its own.
+//! An envelope may contain another one, up to [`MAX_DEPTH`] levels. The innermost host, program and
+//! process count. For the time, the innermost [absolute](crate::stamp::is_absolute) stamp counts,
+//! because a container often has another time zone than its host. Without an absolute stamp, the
+//! innermost stamp counts. Inside a container's envelope, the line needs no stamp.
 //!
-//! rsyslog's `message repeated 3 times: [ … ]` is taken off the message. Blanks, the mark of UTF-8
-//! and NUL bytes at the front of a line are skipped. Tabs may stand for blanks before the message.
-//! If a file is truncated and the writer keeps its offset, the file gets NUL bytes.
+//! rsyslog's `message repeated 3 times: [ … ]` is removed from the message. Blanks, a byte order
+//! mark and NUL bytes at the beginning of a line are skipped. Before the message, tabs count as
+//! blanks. A file gets NUL bytes if it is truncated and the writer keeps its offset.
 //!
 //! # What can be forged
-//! A program whose messages begin with text from the network, which is neither Postfix nor Dovecot,
-//! could bring a line of a mail server into the log as its message. It is read as one, because a
-//! container's name can be anything.
+//! A message of a program may be a whole log line, because containers log this way and can have any
+//! name. Suppose that a program other than Postfix and Dovecot begins its messages with text from
+//! the network. Then an attacker can use it to forge a line of a mail server.
 
 use bstr::ByteSlice;
 
@@ -49,23 +49,23 @@ pub struct Envelope<'a> {
     pub stamp: Option<&'a [u8]>,
     /// The host field.
     pub host: Option<&'a [u8]>,
-    /// The host fields and names of containers that stand further out, the outermost first.
+    /// The host fields and names of containers in outer envelopes, the outermost first.
     pub outer_hosts: Vec<&'a [u8]>,
-    /// The program name. In a log file of Dovecot's own it is the process: `imap-login`.
+    /// The program name. In a log file that Dovecot writes itself, it is the process: `imap-login`.
     pub program: &'a [u8],
     /// Its process ID.
     pub pid: Option<u32>,
-    /// How often the message was seen.
+    /// The number of times that the message was logged.
     pub repeated: u32,
-    /// The message. In a log file of Dovecot's own it begins with the process, as it does after
-    /// `dovecot:` elsewhere, and with its level: `imap-login: Info: …`.
+    /// The message. In a log file that Dovecot writes itself, it begins with the process and the
+    /// level: `imap-login: Info: …`.
     pub message: &'a [u8],
 }
 
-/// How many envelopes may be around the innermost one.
+/// The largest number of envelopes around the innermost one.
 pub const MAX_DEPTH: usize = 4;
 
-/// Takes a line apart, given without its newline.
+/// Splits a line, without its newline, into its parts.
 #[must_use]
 pub fn open(line: &[u8]) -> Option<Envelope<'_>> {
     open_inside(line, Outside::default(), MAX_DEPTH)
@@ -86,7 +86,7 @@ pub fn open_message<'a>(
     open_inside(message, outside, MAX_DEPTH - 1)
 }
 
-/// What the envelopes further out have said.
+/// The data of the outer envelopes.
 #[derive(Clone, Debug, Default)]
 struct Outside<'a> {
     stamp: Option<&'a [u8]>,
@@ -99,7 +99,7 @@ struct Outside<'a> {
 }
 
 impl<'a> Outside<'a> {
-    /// Keeps the stamp that counts: see the module's documentation.
+    /// Keeps the stamp that counts; the module's documentation explains which.
     fn add_stamp(&mut self, inner: &'a [u8]) {
         if !self.stamp.is_some_and(stamp::is_absolute) || stamp::is_absolute(inner) {
             self.stamp = Some(inner);
@@ -107,7 +107,7 @@ impl<'a> Outside<'a> {
     }
 }
 
-/// One envelope, taken off the front of a line.
+/// The result of removing one envelope from a line.
 enum Layer<'a> {
     /// Another one must follow.
     Around(&'a [u8]),
@@ -115,7 +115,7 @@ enum Layer<'a> {
     Program(Header<'a>),
 }
 
-/// Who has written a message.
+/// The writer of a message.
 struct Header<'a> {
     host: Option<&'a [u8]>,
     program: &'a [u8],
@@ -142,7 +142,7 @@ fn open_inside<'a>(
                 let has_stamp = may_be_a_line(header.message);
                 if has_stamp || begins_with_a_server(header.message) {
                     let mut outside = outside.clone();
-                    // The line of a container without a stamp has the one of its envelope.
+                    // A container's line without a stamp gets the stamp of its envelope.
                     outside.in_container = !has_stamp;
                     outside.host = header.host.or(outside.host);
                     outside.hosts.extend(header.host);
@@ -156,8 +156,7 @@ fn open_inside<'a>(
     }
 }
 
-/// Skips NUL bytes, blanks, tabs, the mark of UTF-8 at the front of a file, and the escape
-/// sequences of colours.
+/// Skips NUL bytes, blanks, tabs, a byte order mark, and the escape sequences of colours.
 fn trim_front(mut text: &[u8]) -> &[u8] {
     loop {
         match text {
@@ -176,7 +175,7 @@ fn trim_front(mut text: &[u8]) -> &[u8] {
 /// Programs whose messages are never lines of a log, because clients choose parts of them. A
 /// container may be called `postfix-mailcow`: its messages are lines.
 fn is_mail_server(program: &[u8]) -> bool {
-    /// The daemons of Postfix that quote clients, whatever `syslog_name` stands before them.
+    /// The daemons of Postfix that quote clients, with any `syslog_name` before them.
     const DAEMONS: [&[u8]; 17] = [
         b"smtpd",
         b"smtp",
@@ -208,8 +207,8 @@ fn may_be_a_line(message: &[u8]) -> bool {
         || facility_and_rest(message).is_some()
 }
 
-/// Whether a message begins with the tag of a mail server, as what Docker's syslog driver writes
-/// about a container whose lines have no stamps: `postfix/smtpd[7491]: …`, `dovecot: …`.
+/// Whether a message begins with the tag of a mail server: `postfix/smtpd[7491]: …`, `dovecot: …`.
+/// Docker's syslog driver writes such messages for a container whose lines have no stamps.
 fn begins_with_a_server(message: &[u8]) -> bool {
     tagged(None, trim_front(message)).is_some_and(|header| {
         let is_postfix = header.pid.is_some() && header.program.contains(&b'/');
@@ -248,8 +247,8 @@ fn layer<'a>(line: &'a [u8], outside: &mut Outside<'a>) -> Option<Layer<'a>> {
     header(without_level(stamp, rest)).map(Layer::Program)
 }
 
-/// The logread of `OpenWrt` writes no host after its stamp, which ends in a year: `mail.info` is
-/// not one there.
+/// The logread of `OpenWrt` writes no host after a stamp that ends in a year, so `mail.info` is not
+/// a host there.
 fn without_level<'a>(stamp: &[u8], rest: &'a [u8]) -> &'a [u8] {
     match next_word(rest) {
         Some((level, after)) if stamp::ends_in_a_year(stamp) && is_facility_and_level(level) => {
@@ -259,7 +258,7 @@ fn without_level<'a>(stamp: &[u8], rest: &'a [u8]) -> &'a [u8] {
     }
 }
 
-/// Only what socklog writes, and what a container writes that has no stamps.
+/// Only lines of socklog, and lines of a container, can lack a stamp.
 fn without_stamp<'a>(line: &'a [u8], outside: &Outside<'a>) -> Option<Layer<'a>> {
     if let Some(inner) = facility_and_rest(line) {
         return Some(Layer::Around(inner));
@@ -273,12 +272,13 @@ fn finish<'a>(header: &Header<'a>, outside: Outside<'a>) -> Option<Envelope<'a>>
     if program.is_empty() || program.contains(&b' ') {
         return None;
     }
-    // rsyslog's own template for RFC 5424 writes a blank before the message, which has one of its own.
+    // rsyslog's own template for RFC 5424 writes a blank before the message, which also begins with
+    // a blank.
     let message = message.trim_start_with(|c| c == ' ');
     let (repeated, message) = without_repetition(without_message_id(message))?;
     let host = host.filter(|host| !host.is_empty() && *host != b"-");
     let Outside { stamp, hosts: mut outer_hosts, host: outer_host, .. } = outside;
-    // A container's name for itself is the best, then that of its machine.
+    // The container's own name is the best, then the name of its machine.
     let host = host.or(outer_host);
     outer_hosts.retain(|outer| !host.is_some_and(|host| std::ptr::eq(*outer, host)));
     Some(Envelope { stamp, host, outer_hosts, program, pid, repeated, message })
@@ -367,12 +367,12 @@ fn compose(line: &[u8]) -> Option<(&[u8], &[u8])> {
 /// The text of a line of a container's output.
 pub(crate) struct CriText<'a> {
     pub(crate) text: &'a [u8],
-    /// Whether the line goes on in the next one.
+    /// Whether the next line continues this one.
     pub(crate) is_partial: bool,
 }
 
-/// What follows the stamp in a log of the Kubernetes Container Runtime Interface: `stdout F …`. The
-/// tags, of which the first is `P` or `F`, are separated by colons.
+/// The text after the stamp in a log of the Kubernetes Container Runtime Interface: `stdout F …`.
+/// The tags, of which the first is `P` or `F`, are separated by colons.
 pub(crate) fn cri(rest: &[u8]) -> Option<CriText<'_>> {
     let rest = rest.strip_prefix(b"stdout ").or_else(|| rest.strip_prefix(b"stderr "))?;
     let (tags, text) = split_byte(rest, b' ')?;
@@ -380,7 +380,7 @@ pub(crate) fn cri(rest: &[u8]) -> Option<CriText<'_>> {
     matches!(first, b"F" | b"P").then_some(CriText { text, is_partial: first == b"P" })
 }
 
-/// `mail.info: …` as socklog writes it, after the sender's address if that is another machine.
+/// `mail.info: …` of socklog, after the sender's address if the sender is another machine.
 fn facility_and_rest(text: &[u8]) -> Option<&[u8]> {
     let (word, rest) = split_byte(text, b' ')?;
     if is_facility_and_level(word.strip_suffix(b":")?) {
@@ -421,7 +421,7 @@ fn is_facility_and_level(word: &[u8]) -> bool {
     (is_local || FACILITIES.contains(&facility)) && LEVELS.contains(&level)
 }
 
-/// What writers put between stamp and program, except the host.
+/// Words between stamp and program other than the host.
 fn is_level(word: &[u8], is_alone: bool) -> bool {
     const LEVELS: [&[u8]; 8] =
         [b"DEBUG", b"INFO", b"NOTICE", b"WARN", b"WARNING", b"ERROR", b"ERR", b"CRIT"];
@@ -431,8 +431,8 @@ fn is_level(word: &[u8], is_alone: bool) -> bool {
         || (is_facility_and_level(word) && !(is_alone && word.ends_with(b".info")))
 }
 
-/// `[HOST] [LEVEL] PROGRAM[PID]: MESSAGE`, where host and level may be missing and may have changed
-/// their places.
+/// `[HOST] [LEVEL] PROGRAM[PID]: MESSAGE`, where host and level may be missing or in the other
+/// order.
 fn header(text: &[u8]) -> Option<Header<'_>> {
     let (first, rest) = next_word(text)?;
     if names_a_program(first, rest) {
@@ -454,7 +454,7 @@ fn header(text: &[u8]) -> Option<Header<'_>> {
     tagged(host.filter(|host| !is_level(host, false)), rest)
 }
 
-/// Whether a line without a host begins with this word. A host may have a colon after it, too.
+/// Whether this word can begin a line without a host. A host may have a colon after it, too.
 fn names_a_program(word: &[u8], rest: &[u8]) -> bool {
     let Some(name) = word.strip_suffix(b":") else { return false };
     name.ends_with(b"]")
@@ -464,7 +464,7 @@ fn names_a_program(word: &[u8], rest: &[u8]) -> bool {
         || has_dovecot_level(rest)
 }
 
-/// `Info: `: what follows the process in Dovecot's own log files (`failure_log_type_prefixes`,
+/// `Info: `: the text after the process in Dovecot's own log files (`failure_log_type_prefixes`,
 /// `src/lib/failures.c`).
 fn has_dovecot_level(text: &[u8]) -> bool {
     let text = text.trim_start_with(|c| c == ' ');
@@ -508,7 +508,7 @@ fn without_repetition(message: &[u8]) -> Option<(u32, &[u8])> {
     Some((count, message.trim_start_with(|c| c == ' ')))
 }
 
-/// The first word of `text` and what follows it. A word may be the last thing in a text.
+/// The first word of `text` and the text after it. A word may end the text.
 fn next_word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let text = trim_blanks(text);
     let (word, rest) = split_blank(text).unwrap_or((text, b""));
@@ -519,7 +519,7 @@ fn trim_blanks(text: &[u8]) -> &[u8] {
     text.trim_start_with(|c| matches!(c, ' ' | '\t'))
 }
 
-/// What stands before and after the first blank or tab.
+/// The text before and after the first blank or tab.
 fn split_blank(text: &[u8]) -> Option<(&[u8], &[u8])> {
     memchr::memchr2(b' ', b'\t', text).map(|at| (&text[..at], &text[at + 1..]))
 }

@@ -1,8 +1,9 @@
-//! What mail servers write about a login, as tables to hold against their sources.
+//! The messages of mail servers about logins, as tables that can be compared with their source
+//! code.
 //!
-//! A form is a sequence of parts, and each part takes a piece off the front of the message. A
-//! message is of a form when every part finds its piece; it is never searched for words that look
-//! right, because most of it comes from the client.
+//! A form is a sequence of parts. Each part reads a piece from the beginning of the remaining
+//! message. A message has a form if every part finds its piece. The message is never searched for
+//! words, because most of it comes from the client.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -20,14 +21,14 @@ use Part::{
     SessionEnd, Text,
 };
 
-/// What stands before a user name. Built once, not for every message.
+/// The text before a user name. The searcher is built once, not for every message.
 pub(crate) static USER: LazyLock<Finder<'static>> =
     LazyLock::new(|| Finder::new(", sasl_username="));
 
 /// A kind of message.
 #[derive(Debug)]
 pub struct Form {
-    /// What it says about the attempt, unless one of its parts says more.
+    /// The outcome of the attempt, unless a part of the message decides otherwise.
     pub(crate) outcome: Outcome,
     pub(crate) parts: &'static [Part],
 }
@@ -37,16 +38,18 @@ pub struct Form {
 pub(crate) enum Part {
     /// These words.
     Text(&'static str),
-    /// `NAME[ADDRESS]`, and `:PORT` with `smtpd_client_port_logging`. A name has neither blanks nor brackets.
+    /// `NAME[ADDRESS]`, with `smtpd_client_port_logging` also `:PORT`. NAME has no blanks and no
+    /// brackets.
     Client,
-    /// The client's name of its mechanism, up to a blank. It may be [quoted](crate::mechanism). In
-    /// a success it is one that the server offers, and it ends at a comma.
+    /// The mechanism as the client named it, up to this byte. The client may
+    /// [quote](crate::mechanism) it. A failure has a blank after it. A success has a comma after
+    /// it, and a mechanism that the server offers.
     Mechanism(u8),
-    /// `: REASON, sasl_username=USER`, of which all may be missing. The first `, sasl_username=` is
-    /// the server's: what the client sent comes after it, to the end. A [temporary](TEMPORARY)
-    /// reason makes the outcome an error.
+    /// `: REASON, sasl_username=USER`, where each part may be missing. The server writes the first
+    /// `, sasl_username=`. All text after it comes from the client. With a [temporary](TEMPORARY)
+    /// reason, the outcome is an error.
     ReasonAndUser,
-    /// Up to an attribute that may follow in a success, or to the end.
+    /// The user of a success, up to the next attribute or the end.
     LoginUser,
     /// A queue ID, or `NOQUEUE`.
     QueueId,
@@ -54,11 +57,11 @@ pub(crate) enum Part {
     Process,
     /// `Info: `, in log files that Dovecot writes itself.
     Level,
-    /// How a session of Dovecot [ended](crate::dovecot).
+    /// The [end](crate::dovecot) of a session of Dovecot.
     SessionEnd,
-    /// `user=<USER>, method=MECHANISM, rip=ADDRESS`, of which the first two may be missing.
-    /// Anything may follow. The client chooses the user, so the last of these words that fit are
-    /// the server's.
+    /// `user=<USER>, method=MECHANISM, rip=ADDRESS`, where the first two may be missing, and then
+    /// any text. USER comes from the client and may look like more fields. So the last match
+    /// counts: the server wrote it.
     LoginFields,
     /// The end of the message.
     End,
@@ -66,8 +69,8 @@ pub(crate) enum Part {
 
 /// Postfix, `src/smtpd/smtpd_sasl_glue.c`, and for the success `src/smtpd/smtpd.c`.
 ///
-/// `warning: ` is `msg_warn()`'s, `src/util/msg.c`. A client is `state->namaddr`. The user name
-/// came with 3.7.8 and 3.8.3. It is cut after 100 bytes, and so is the mechanism.
+/// `msg_warn()` in `src/util/msg.c` writes `warning: `. A client is `state->namaddr`. Postfix logs
+/// the user name since 3.7.8 and 3.8.3. It cuts user name and mechanism after 100 bytes.
 pub static POSTFIX: [Form; 3] = [
     // "%s: SASL %.100s authentication failed: %s, sasl_username=%.100s"
     Form {
@@ -108,7 +111,7 @@ const METHOD: &str = ", sasl_method=";
 /// Reasons with which Postfix answers 454: the server could not check the password.
 /// `XSASL_AUTH_TEMP` in `src/xsasl/xsasl_dovecot_server.c`; in `xsasl_cyrus_server.c` the words of
 /// Cyrus SASL's `lib/common.c` for `SASL_FAIL`, `SASL_NOMEM`, `SASL_TRYAGAIN` and `SASL_UNAVAIL`.
-/// If Postfix cannot connect to Dovecot at all, it has no reason, and the line is that of a wrong
+/// If Postfix cannot connect to Dovecot at all, it logs no reason, and the line looks like a wrong
 /// password.
 pub(crate) const TEMPORARY: [&str; 6] = [
     "Connection lost to authentication server",
@@ -139,8 +142,8 @@ pub static DOVECOT: [Form; 3] = [
     },
 ];
 
-/// What lines hold that are attempts of `daemon` with one of `outcomes`: one of these texts. The
-/// search for candidates looks for them.
+/// Each line of an attempt of `daemon` with one of `outcomes` has one of these texts. The search
+/// for candidates looks for them.
 #[must_use]
 pub fn words(daemon: Daemon, outcomes: &[Outcome]) -> Vec<&'static str> {
     let has = |outcome| outcomes.contains(&outcome);
@@ -154,7 +157,7 @@ pub fn words(daemon: Daemon, outcomes: &[Outcome]) -> Vec<&'static str> {
         Daemon::Dovecot => {
             if has(Outcome::Success) {
                 let login = ["-login: Login: ", "-login: Logged in: "];
-                // In log files of its own.
+                // In log files that Dovecot writes itself.
                 words.extend(login.into_iter().chain([": Info: Login: ", ": Info: Logged in: "]));
             }
             if has(Outcome::Failure) || has(Outcome::Aborted) || has(Outcome::Error) {
@@ -165,7 +168,7 @@ pub fn words(daemon: Daemon, outcomes: &[Outcome]) -> Vec<&'static str> {
     words
 }
 
-/// What a message says.
+/// The content of a message.
 #[derive(Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are those of the auth record")]
 pub struct Attempt<'a> {
@@ -198,7 +201,7 @@ pub fn read<'a>(message: &'a [u8], forms: &[Form]) -> Option<Attempt<'a>> {
     })
 }
 
-/// The name of a mechanism as records have it: made safe to print, in upper case.
+/// The name of a mechanism for a record: safe to print, in upper case.
 #[must_use]
 pub fn mechanism(word: &[u8]) -> Cow<'_, str> {
     let word = clean(word);

@@ -8,7 +8,7 @@ use mls_event::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The fields of an entry that matter here.
+/// The fields of an entry that mls-parse needs.
 #[derive(Debug, Deserialize)]
 pub struct Entry {
     #[serde(rename = "MESSAGE")]
@@ -81,8 +81,8 @@ impl Entry {
         [&self.syslog_pid, &self.pid].iter().find_map(|pid| pid.as_str()?.parse().ok())
     }
 
-    /// When the message was logged, else when the journal received it, in microseconds since 1970,
-    /// shown in `zone`.
+    /// The time when the message was logged, else when the journal received it. The fields are in
+    /// microseconds since 1970; the result is in `zone`.
     #[must_use]
     pub fn date(&self, zone: Zone) -> Option<Timestamp<'static>> {
         let at = [&self.logged, &self.received]
@@ -102,8 +102,8 @@ impl Entry {
     }
 }
 
-/// A field's value: a string, an array of bytes where it is not UTF-8 text, or an array of those
-/// where the field stands several times (then the first). Null stands for one that was too long
+/// The value of a field: a string; an array of bytes if it is not UTF-8 text; or an array of values
+/// if the field occurs several times (the first one counts). Null is a value that was too long
 /// without `--all`.
 fn bytes(value: &Value) -> Option<Cow<'_, [u8]>> {
     match value {

@@ -17,13 +17,13 @@
 //! `--rejects` saves it.
 //!
 //! # Years
-//! A time stamp without a year gets the latest year for which it is not after the log was written.
-//! This time is the first of these that is known:
+//! A time stamp without a year gets the latest year that is not after the time when the log was
+//! written. This time is the first known one of these:
 //!
 //! 1. `--reference-time`;
 //! 2. the `mtime` of the segment, which `mls-tail --framed` takes from the gzip header or from the
 //!    file;
-//! 3. the last change of the file that standard input is.
+//! 3. the last change of the file, if standard input is a file.
 //!
 //! If none is known, as after `zcat`, mls-parse assumes that the log was written now, and warns of
 //! each year that it assumed. With `--require-year` this is an error.
@@ -77,7 +77,7 @@ use year::AssumedYears;
 /// Runs the tool.
 ///
 /// # Errors
-/// Whatever ends the run early, with its exit code.
+/// The error that ends the run early, with its exit code.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(mut args: Args, config: Config) -> anyhow::Result<()> {
     if let Some(file) = args.files.first() {
@@ -116,13 +116,13 @@ pub fn run(mut args: Args, config: Config) -> anyhow::Result<()> {
     }
     mls_diag::summary(stats.summary());
     if args.stats {
-        // If it fails, nobody can be informed.
+        // If this fails, the error cannot be reported anywhere.
         let _ = write!(std::io::stderr(), "{stats}");
     }
     Ok(())
 }
 
-/// The last change of the file that standard input is; none for a pipe or a terminal.
+/// The last change of the file that is standard input; `None` for a pipe or a terminal.
 fn stdin_written_at() -> Option<DateTime<FixedOffset>> {
     let stdin = File::from(std::io::stdin().as_fd().try_clone_to_owned().ok()?);
     let file = stdin.metadata().ok().filter(std::fs::Metadata::is_file)?;

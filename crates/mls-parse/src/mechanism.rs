@@ -1,15 +1,15 @@
 //! Finds the end of a mechanism that contains blanks because the client has quoted it.
 //!
-//! # What is knowable
+//! # Limits
 //! Postfix logs the second token of the AUTH command, cut to 100 bytes, and then its own words. The
-//! client chooses the token, and in an earlier attempt of the session the user name at the end of
-//! the line; both may spell the server's words. Postfix ends a token by [its rules of
-//! quoting](token_end), so the end is known of
-//! * a token that is closed, and one that was cut;
-//! * every token from Postfix 3.10 on, whose reason quotes the token.
+//! client chooses the token. It also chooses the user name at the end of the line, in an earlier
+//! attempt of the session. Both may contain the words of the server. Postfix ends a token by [its
+//! rules of quoting](token_end). So the end is known for
+//! * a token that is closed, and a token that was cut;
+//! * every token from Postfix 3.10 on, because its reason quotes the token.
 //!
 //! One case remains, up to 3.9: a quote is never closed, and the user name in the line contains the
-//! words of a refusal. The token then goes on to the end of the command. Then text can move between
+//! words of a refusal. The token then extends to the end of the command. Then text can move between
 //! mechanism, reason and user. The client's address and the number of attempts stay right. In this
 //! case the last refusal counts.
 
@@ -17,20 +17,21 @@ use bstr::ByteSlice;
 
 use crate::grammar::USER;
 
-/// What Postfix writes after a mechanism that the server does not offer: its own words for Dovecot
-/// (`src/xsasl/xsasl_dovecot_server.c`), and those of Cyrus SASL for `SASL_NOMECH` (`lib/common.c`).
+/// The text of Postfix after a mechanism that the server does not offer: its own words for Dovecot
+/// (`src/xsasl/xsasl_dovecot_server.c`), and the words of Cyrus SASL for `SASL_NOMECH`
+/// (`lib/common.c`).
 const NOT_OFFERED: [&str; 2] = [
     " authentication failed: Invalid authentication mechanism",
     " authentication failed: no mechanism available",
 ];
 
-/// What Postfix writes before the mechanism that it quotes in the reason, from 3.10 on.
+/// The text before the mechanism that Postfix quotes in the reason, from 3.10 on.
 const QUOTATION: &str = ": Invalid authentication mechanism: '";
 
-/// So much of a mechanism is logged: `%.100s`.
+/// The number of bytes of a mechanism that Postfix logs: `%.100s`.
 const CUT: usize = 100;
 
-/// Where a mechanism ends that may have quoted blanks in it.
+/// The end of a mechanism that may contain quoted blanks.
 pub(crate) fn end(text: &[u8]) -> Option<usize> {
     let refused = |end: usize| is_refused(text, end).then_some(end);
     let token = token_end(text);
@@ -54,7 +55,7 @@ fn is_refused(text: &[u8], end: usize) -> bool {
     })
 }
 
-/// Where a quoted token of which `length` bytes were taken ends, after its closing quote.
+/// The end of a quoted token after its closing quote. `length` bytes of it were logged.
 fn end_of_quoted(rest: &[u8], length: usize) -> Option<usize> {
     if length < CUT {
         return rest.starts_with(b"'").then_some(1);
@@ -66,7 +67,8 @@ fn end_of_quoted(rest: &[u8], length: usize) -> Option<usize> {
         .map(|at| at + 1)
 }
 
-/// Where the quotation of `mechanism` ends in the text after ` authentication failed`; 0 if there is none.
+/// The end of the quotation of `mechanism` in the text after ` authentication failed`; 0 if there
+/// is none.
 pub(crate) fn end_of_quotation(text: &[u8], mechanism: &[u8]) -> usize {
     let rest = text.strip_prefix(QUOTATION.as_bytes());
     let rest = rest.and_then(|rest| rest.strip_prefix(mechanism));
@@ -74,8 +76,8 @@ pub(crate) fn end_of_quotation(text: &[u8], mechanism: &[u8]) -> usize {
     end.map_or(0, |(rest, end)| text.len() - rest.len() + end)
 }
 
-/// Where the first token of a command ends: at a blank, unless that stands between `"` and `"`,
-/// between `<` and `>`, or after a backslash (`smtp_next_token()` and `smtp_quoted()`,
+/// The end of the first token of a command: a blank that is not between `"` and `"`, between `<`
+/// and `>`, or after a backslash (`smtp_next_token()` and `smtp_quoted()`,
 /// `src/smtpd/smtpd_token.c`). `None` if it is not closed.
 fn token_end(text: &[u8]) -> Option<usize> {
     // What closes, the innermost last.

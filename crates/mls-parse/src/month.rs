@@ -21,7 +21,7 @@ const NAMES: [&[&str]; 12] = [
 /// The number of a month's name.
 #[must_use]
 pub fn number(name: &[u8]) -> Option<u32> {
-    // Most logs are in English, and every line asks.
+    // Try English first: most logs are in English, and this is called for every line.
     if let [first @ b'A'..=b'Z', second, third] = name {
         let word = [first.to_ascii_lowercase(), *second, *third];
         if let Some(found) = find(str::from_utf8(&word).ok()?) {

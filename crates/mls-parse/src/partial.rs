@@ -9,22 +9,22 @@ use crate::envelope::{CriText, cri};
 use crate::stamp;
 use crate::unreadable::source_of;
 
-/// What the search looks for.
+/// The texts that the search looks for.
 pub(crate) const WORDS: [&str; 2] = ["stdout P", "stderr P"];
 
-/// Largest number of bytes of a joined line that are kept.
+/// The largest number of bytes to keep of a joined line.
 pub(crate) const MAX_JOINED: usize = 64 * 1024;
 
 /// Largest number of sources with an unfinished line at the end of a block.
 const MAX_WAITING: usize = 64;
 
-/// Parts of one line, put together.
+/// The joined parts of one line.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Parts {
     /// The front of the first part, and the texts of all parts: at most [`MAX_JOINED`] bytes and
     /// one more.
     pub(crate) line: Vec<u8>,
-    /// How many bytes of the log the parts take, with their newlines.
+    /// The number of bytes of the parts in the log, with their newlines.
     length: usize,
 }
 
@@ -45,12 +45,12 @@ impl Parts {
         self.length == 0
     }
 
-    /// Whether the next run, which gets only the last lines before its first one, cannot join them.
+    /// Whether the next run cannot join them, because it gets only the last lines of this run.
     pub(crate) fn are_lost_to_the_next_run(&self) -> bool {
         self.length > MAX_BEFORE
     }
 
-    /// The parts that wait after `lines`, if these come before them.
+    /// The parts that wait after `lines`, with these parts before them.
     fn after(self, lines: &[u8]) -> Self {
         let waiting = waiting(lines);
         let is_continued = waiting.iter().map(|line| line.len() + 1).sum::<usize>() >= lines.len();
@@ -79,7 +79,7 @@ pub(crate) struct WaitingLine {
 }
 
 impl Waiting {
-    /// The parts of a line that come before a block. Remembers those at its end.
+    /// The parts of a line that come before a block. Remembers the parts at the end of the block.
     pub(crate) fn pass(&mut self, place: &Place<'_>, lines: &[u8]) -> Parts {
         let source = source_of(place.segment);
         let known = self.0.iter().position(|line| line.source == source);

@@ -1,4 +1,4 @@
-//! Takes a message apart: one function for each kind of part.
+//! Splits a message into its pieces, with one function for each kind of part.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ use crate::grammar::{
 };
 use crate::{dovecot, envelope, mechanism};
 
-/// The pieces of a message as they stand in it, with their places.
+/// The pieces of a message, with their places in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     missing_docs,
@@ -26,7 +26,7 @@ pub struct Pieces<'a> {
     pub attempts: u32,
     pub process: Option<&'a str>,
     pub mechanism: Option<&'a [u8]>,
-    /// The rest of the message from the first byte on that somebody else than the server may have chosen.
+    /// The rest of the message, from the first byte that a client may have chosen.
     pub untrusted: &'a [u8],
     /// The text that `ip` was read from; `None` if there is no address.
     pub address: Option<&'a [u8]>,
@@ -38,7 +38,7 @@ pub struct Pieces<'a> {
     pub queue_id: Option<&'a str>,
 }
 
-/// Takes `message` apart as one of `forms`.
+/// Splits `message` by one of `forms`.
 #[must_use]
 pub fn pieces<'a>(message: &'a [u8], forms: &[Form]) -> Option<Pieces<'a>> {
     forms.iter().find_map(|form| {
@@ -62,7 +62,7 @@ pub fn pieces<'a>(message: &'a [u8], forms: &[Form]) -> Option<Pieces<'a>> {
 }
 
 impl<'a> Pieces<'a> {
-    /// Takes a part off the front of `text` and returns what follows it.
+    /// Reads a part at the beginning of `text` and returns the text after it.
     fn take(&mut self, part: Part, text: &'a [u8]) -> Option<&'a [u8]> {
         match part {
             Text(words) => text.strip_prefix(words.as_bytes()),
@@ -109,7 +109,8 @@ impl<'a> Pieces<'a> {
     }
 
     fn reason_and_user(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
-        // A mechanism that the server does not offer is quoted, and may hold the words that are looked for.
+        // The reason quotes a mechanism that the server does not offer, which may contain the
+        // searched words.
         let from = mechanism::end_of_quotation(text, self.mechanism.unwrap_or_default());
         let (reason, user) = match USER.find(&text[from..]) {
             Some(at) => (&text[..from + at], Some(&text[from + at + USER.needle().len()..])),

@@ -1,13 +1,13 @@
-//! Lines that count repetitions of the message before them instead of writing it again.
+//! Lines that count repetitions of an earlier message.
 //!
 //! | writer | example |
 //! |---|---|
 //! | sysklogd, BSD syslogd, busybox, older rsyslog | `Jun  1 00:00:45 vm last message repeated 3 times` |
 //! | syslog-ng | `Jun  1 00:00:45 vm Last message 'postfix/smtpd[9]: wa' repeated 3 times, suppressed by syslog-ng on vm` |
 //!
-//! The message is the last one of the same host. If the line quotes a message, it is the last one
-//! of the same host that begins so. Other counts of the same message may stand between them, and
-//! lines of other hosts.
+//! The count belongs to the last message of the same host. If the line quotes a message, it belongs
+//! to the last message of the same host that begins with the quoted text. Other counts of the same
+//! message, and lines of other hosts, may come between them.
 
 use std::borrow::Cow;
 
@@ -20,7 +20,7 @@ use crate::journal::Entry;
 /// What the search looks for.
 pub(crate) const WORDS: [&str; 2] = ["last message repeated ", "Last message '"];
 
-/// So far back a message may be. (Lines of other hosts stand between.)
+/// The number of lines to search backwards, because lines of other hosts may come between.
 const MAX_LINES: usize = 1000;
 
 /// A line that counts repetitions.
@@ -29,7 +29,7 @@ pub(crate) struct Repetition {
     /// The line with a program before the count, for [`envelope::open`].
     text: Vec<u8>,
     pub(crate) times: u32,
-    /// How the message begins, perhaps with its program.
+    /// The beginning of the message, perhaps with its program.
     quoted: Option<Vec<u8>>,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct Repetition {
 const TAG: &[u8] = b"repetition[0]: ";
 
 impl Repetition {
-    /// Reads a line; `None` if it is another one that has the words.
+    /// Reads a line; `None` if it only contains these words.
     pub(crate) fn read(line: &[u8]) -> Option<Self> {
         let line = plain(line);
         let line = line.strip_suffix(b"\r").unwrap_or(&line);
@@ -61,7 +61,7 @@ impl Repetition {
         envelope::open(&self.text)
     }
 
-    /// The line that it counts, [plain], among the lines before it: `later` stands after `earlier`.
+    /// The line that it counts, [plain], among the lines before it: first `earlier`, then `later`.
     pub(crate) fn counted<'a>(&self, earlier: &'a [u8], later: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         let host = self.envelope()?.host.map(<[u8]>::to_vec);
         let lines =
@@ -97,7 +97,7 @@ fn plain(line: &[u8]) -> Cow<'_, [u8]> {
     docker().or_else(entry).map_or(Cow::Borrowed(line), Cow::Owned)
 }
 
-/// Whether a line of `other` is one of the counting host. A line without a host is of the only one.
+/// Whether `other` is the counting host. A line without a host belongs to the only host.
 fn is_of(host: Option<&[u8]>, other: Option<&[u8]>) -> bool {
     host.is_none() || other.is_none() || host == other
 }
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_clients_do_not_count() {
+    fn text_from_clients_is_not_a_count() {
         for line in [
             "Jun  1 00:00:45 vm postfix/smtpd[9]: warning: last message repeated 3 times",
             "Jun  1 00:00:45 vm app: last message repeated 3 times",

@@ -1,4 +1,4 @@
-//! From blocks of lines to records: finds the few lines that matter, and reads only those.
+//! Turns blocks of lines into records: finds the few lines that matter, and reads only these.
 
 use std::borrow::Cow;
 
@@ -31,7 +31,7 @@ pub struct Scanner {
     zone: Zone,
     server_zones: Vec<ServerZone>,
     reference_time: Option<DateTime<FixedOffset>>,
-    /// When a plain stream was written.
+    /// The time when a plain stream was written.
     written_at: Option<DateTime<FixedOffset>>,
     require_year: bool,
     server: Option<String>,
@@ -45,13 +45,13 @@ pub struct Scanner {
     pub(crate) is_journal: Option<bool>,
 }
 
-/// A block and what is known of its surroundings.
+/// A block, and the data about its surroundings.
 #[derive(Clone, Copy)]
 struct Input<'a> {
     lines: &'a [u8],
     place: Place<'a>,
     clock: Clock,
-    /// Whether the clock only assumes when the lines were written.
+    /// Whether the clock only assumes the time when the lines were written.
     is_time_assumed: bool,
 }
 
@@ -62,14 +62,14 @@ impl Input<'_> {
         self.place.segment.map(|segment| format!("{}:{offset}", segment.generation))
     }
 
-    /// When the line that begins at `start` and has this stamp was written.
+    /// The time of the line that begins at `start` and has this stamp.
     fn moment<'s>(&self, stamp: Option<&'s [u8]>, start: usize) -> Option<Moment<'s>> {
         let (stamp, offset) = (stamp?, self.place.offset + start as u64);
         let assumed_at = (self.is_time_assumed && !stamp::has_year(stamp)).then_some(offset);
         Some(Moment { date: self.clock.read(stamp)?, assumed_at })
     }
 
-    /// The same of a line that may be an entry of the journal.
+    /// The time of a line that may be an entry of the journal.
     fn pos_of_line(&self, start: usize) -> Option<String> {
         if self.place.segment.is_none_or(|segment| segment.source != JOURNAL_SOURCE) {
             return self.pos(start);
@@ -77,7 +77,7 @@ impl Input<'_> {
         Entry::parse(&self.lines[start..self.line_end(start)])?.pos()
     }
 
-    /// Where the line ends that begins at or before `from`.
+    /// The end of the line that begins at or before `from`.
     fn line_end(&self, from: usize) -> usize {
         memchr::memchr(b'\n', &self.lines[from..]).map_or(self.lines.len(), |n| from + n)
     }
@@ -90,7 +90,7 @@ struct Moment<'a> {
     assumed_at: Option<u64>,
 }
 
-/// When, where and by which program a message was written.
+/// The time, the host and the program of a message.
 struct Origin<'a> {
     moment: Option<Moment<'a>>,
     server: Option<Cow<'a, str>>,
@@ -108,7 +108,7 @@ impl Scanner {
     pub fn new(args: &Args, filter: &Filter) -> anyhow::Result<Self> {
         let daemons =
             if args.daemon.is_empty() { Daemon::ALL.to_vec() } else { args.daemon.clone() };
-        // `run` has replaced the value that needs the configuration.
+        // `run` has already replaced a value that depends on the configuration.
         let outcomes = selected_outcomes(&args.outcome, &Logins::default());
         Ok(Self {
             search: Search::new(&daemons, &outcomes)?,
@@ -136,7 +136,7 @@ impl Scanner {
         Self { written_at, ..self }
     }
 
-    /// Reads whole lines and appends the records of those that are attempts to `out`.
+    /// Reads whole lines and appends the records of attempts to `out`.
     pub fn block(&mut self, lines: &[u8], place: Place<'_>, out: &mut Vec<u8>) {
         self.block_after(partial::unfinished(place.before), lines, place, out);
     }
@@ -171,7 +171,7 @@ impl Scanner {
             is_time_assumed: self.reference_time.is_none() && written_at.is_none(),
         };
 
-        // The hot loop: a search for texts in the whole block, and a look only at the lines that it finds.
+        // The hot loop: searches the whole block for texts, and reads only the lines that it finds.
         let mut from = if parts.is_empty() { 0 } else { self.parts(&input, parts, 0, out) };
         while let Some(found) =
             if journal { &self.search.entries } else { &self.search.lines }.find_at(lines, from)
@@ -246,8 +246,8 @@ impl Scanner {
     }
 
     /// Joins the parts of a line. `parts` are known, and the next one begins at `start`. Returns
-    /// where the search continues. The position of the line is that of its last part. If the block
-    /// ends before that, the next block continues.
+    /// where the search continues. The position of the line is the position of its last part. If
+    /// the block ends before that, the next block continues.
     fn parts(
         &mut self,
         input: &Input<'_>,
@@ -290,7 +290,7 @@ impl Scanner {
         }
     }
 
-    /// Whether the beginning of a line may be that of an attempt: the words of one may be cut in two.
+    /// Whether the beginning of a line may belong to an attempt, whose words may be cut in two.
     fn may_become_an_attempt(&self, line: &[u8]) -> bool {
         let is_of_a_server = || {
             let envelope = envelope::open(line)?;
@@ -368,7 +368,7 @@ impl Scanner {
     ) -> Result<(), &'static str> {
         let Some(daemon) = Daemon::of(&origin.program, message) else {
             let is_attempt = self.daemons.iter().any(|daemon| daemon.is_likely(message))
-                // The level is in the place of a program that was not found.
+                // The program was not found, and the level is in its place.
                 || (origin.program == "warning" && looks_like_postfix(message));
             return if is_attempt { Err(NOT_ITS_PROGRAM) } else { skip(message) };
         };
@@ -421,7 +421,7 @@ impl Scanner {
         attempt: Attempt<'a>,
     ) -> Auth<'a> {
         let service = match attempt.process {
-            // A log file of Dovecot's own names the process only.
+            // A log file that Dovecot writes itself names only the process.
             Some(process) if process == origin.program => Cow::Owned(format!("dovecot/{process}")),
             Some(process) => Cow::Owned(format!("{}/{process}", origin.program)),
             None => origin.program,
@@ -473,7 +473,7 @@ impl Scanner {
         std::mem::take(&mut self.assumed_years)
     }
 
-    /// What was seen so far.
+    /// The counts so far.
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.stats
@@ -484,13 +484,15 @@ impl Scanner {
 /// must stay below its limit.
 const MAX_CANDIDATE: usize = MAX_JOINED;
 
-/// How far a stamp may be ahead of the time at which its line was written. Other machines write to
-/// a log, too. Their clocks may be fast, or in another zone: from UTC-12 to UTC+14 these are up to
-/// 26 hours apart. If a line gets a date a year too early, no digest counts it. The disadvantage:
-/// if a log holds a whole year, the lines of its first 26 hours get the next year.
+/// The largest time that a stamp may be later than the writing of its line. Other machines write to
+/// a log, too. Their clocks may be fast, or in another zone, and zones are up to 26 hours apart
+/// (UTC-12 to UTC+14). Without this margin a line could get a date a year too early, and no digest
+/// would count it. The disadvantage: if a log holds a whole year, the lines of its first 26 hours
+/// get the next year.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::hours(26);
 
-const NO_ENVELOPE: &str = "no time stamp and program that can be read stand before the message; if the stamp is in the \
+const NO_ENVELOPE: &str = "there is no readable time stamp and program before the message; if the \
+stamp is in the \
                            language of a locale, write the log with LC_ALL=C (LC_ALL=C journalctl …)";
 
 const REST_IS_MISSING: &str = "the last part of the line is missing";
@@ -498,9 +500,9 @@ const REST_IS_MISSING: &str = "the last part of the line is missing";
 const NO_DATE: &str = "the time stamp is missing or is not a time";
 
 const NOT_ITS_PROGRAM: &str =
-    "the message has the words of an attempt, but what stands before them is not a mail server";
+    "the message has the words of an attempt, but its program is not a mail server";
 
-const NOT_ITS_FORM: &str = "the message does not have the form that the server's source gives it";
+const NOT_ITS_FORM: &str = "the message does not have the form of the server's source code";
 
 /// Whether a message of Postfix's server begins like an attempt. Other messages quote what clients
 /// sent, after more words than a client and words that end in a colon.
@@ -511,7 +513,7 @@ fn looks_like_postfix(message: &[u8]) -> bool {
     })
 }
 
-/// Names a line that has the words and is something else, for people who debug.
+/// Logs a line that has the words of an attempt but is something else, for debugging.
 #[expect(clippy::unnecessary_wraps, reason = "its callers return what it returns")]
 fn skip(message: &[u8]) -> Result<(), &'static str> {
     log::debug!("not an attempt: {}", String::from_utf8_lossy(message));

@@ -6,24 +6,25 @@ use regex::bytes::Regex;
 
 use crate::{Daemon, grammar, partial, repetition};
 
-/// Two searches: a fast one for a few texts in whole blocks, and one for all words of attempts in
-/// the lines that it finds. Dovecot has many reasons, but every line of a login has an address:
-/// looking for thirty texts at once took twice as long.
+/// Two searches. A fast one finds a few texts in whole blocks. The other one searches the lines
+/// that were found for all words of attempts. Dovecot has many reasons, but every line of a login
+/// has an address. A search for thirty texts at once took twice as long.
 #[derive(Clone)]
 pub(crate) struct Search {
     /// Words of an attempt.
     pub(crate) attempts: Regex,
-    /// What is searched for in lines: texts of attempts, and of lines that have to do with another line.
+    /// The texts of the fast search in lines: texts of attempts, and of lines that belong to
+    /// another line.
     pub(crate) lines: Regex,
     /// The same in journal entries. A message that is not UTF-8 is an array of bytes there, which
     /// hides its words.
     pub(crate) entries: Regex,
     hidden: Regex,
-    /// Texts of the fast search that are words of an attempt: the second look would find them again.
+    /// Texts of the fast search that are words of an attempt, so the second search is not needed.
     certain: Vec<&'static str>,
 }
 
-/// What every line of a login has that Dovecot writes.
+/// The text in every line of Dovecot about a login.
 const DOVECOT_ADDRESS: &str = "rip=";
 
 impl Search {

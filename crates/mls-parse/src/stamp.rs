@@ -1,4 +1,4 @@
-//! Where a time stamp at the front of a line ends.
+//! Finds the end of the time stamp at the beginning of a line.
 //!
 //! | form | example |
 //! |---|---|
@@ -15,7 +15,8 @@
 
 use crate::month;
 
-/// Splits `text` into its time stamp and what follows the blanks and tabs after it.
+/// Splits `text` into its time stamp and the text after it, without the blanks and tabs between
+/// them.
 #[must_use]
 pub fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let first = *text.first()?;
@@ -29,7 +30,7 @@ pub fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&text[..end], &rest[blanks..]))
 }
 
-/// Whether a stamp names a point in time whatever the zone of the reader: it has a zone or counts seconds.
+/// Whether a stamp names a point in time for readers in any zone: it has a zone or counts seconds.
 #[must_use]
 pub fn is_absolute(stamp: &[u8]) -> bool {
     match stamp {
@@ -119,7 +120,7 @@ fn after_letters(text: &[u8]) -> Option<usize> {
     Some(year.map_or(third.end, |year| year.end))
 }
 
-/// Where the word that begins at `start` ends. Words have at least one byte.
+/// The end of the word that begins at `start`. Words have at least one byte.
 fn word_end(text: &[u8], start: usize) -> Option<usize> {
     let rest = text.get(start..)?;
     let length = memchr::memchr2(b' ', b'\t', rest).unwrap_or(rest.len());
@@ -204,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stamps_end_where_they_end() {
+    fn the_end_of_each_form_of_stamp_is_found() {
         for stamp in [
             "2026-11-21T07:11:22.212047+00:00",
             "2026-11-21T07:11:22Z",

@@ -10,13 +10,13 @@ use mls_event::Outcome;
 use crate::journal::Entry;
 use crate::{docker, envelope};
 
-/// A client names its mechanism. Beyond this number, names are counted together.
+/// The client chooses the name of a mechanism. Names beyond this number are counted together.
 const MAX_MECHANISMS: usize = 100;
 
 /// Counts of one run; [`Display`](fmt::Display) is what `--stats` prints.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
-    /// Counted only for `--stats`, as events are, because that reads every byte once more.
+    /// Counted only for `--stats`, like `events`, because counting reads every byte once more.
     pub(crate) lines: u64,
     /// The input has no frames.
     pub(crate) is_plain: bool,
@@ -24,7 +24,7 @@ pub struct Stats {
     pub(crate) ignored: u64,
     pub(crate) unparsable: u64,
     events: BTreeMap<(Outcome, String), u64>,
-    /// The first line of the input, until a line was found that is one of a log.
+    /// The first line of the input, until a line of a log was found.
     first: Option<Vec<u8>>,
     is_log: bool,
 }
@@ -34,9 +34,10 @@ impl Stats {
         self.count(outcome, mechanism.unwrap_or("no mechanism"), 1);
     }
 
-    /// Looks whether the input is a log at all, until it is. Usually its first line says so.
+    /// Checks whether the input is a log, until a line of a log was found. Usually the first line
+    /// is one.
     pub(crate) fn recognize(&mut self, lines: &[u8]) {
-        /// Lines of a block that are looked at.
+        /// The largest number of lines to check in a block.
         const SAMPLE: usize = 1000;
         if self.is_log {
             return;
@@ -49,7 +50,7 @@ impl Stats {
         }
     }
 
-    /// The first line, if no line of the input could be read and none was reported.
+    /// The first line, if no line of the input could be read and no line was reported.
     pub(crate) fn unrecognized(&self) -> Option<&[u8]> {
         self.first.as_deref().filter(|_| !self.is_log && self.unparsable == 0)
     }
@@ -60,7 +61,8 @@ impl Stats {
         of_outcome.map(|(_, count)| count).sum()
     }
 
-    /// What a run did, in one line: `found 342 failed and 0 successful logins in 41,022 lines`.
+    /// The summary of a run, in one line: `found 342 failed and 0 successful logins in 41,022
+    /// lines`.
     pub(crate) fn summary(&self) -> String {
         let [failed, successful] =
             [Outcome::Failure, Outcome::Success].map(|outcome| thousands(self.attempts(outcome)));

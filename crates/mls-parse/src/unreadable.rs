@@ -1,5 +1,5 @@
-//! Lines that have the words of an attempt and cannot be read: one warning for all of them, and a
-//! file that keeps them.
+//! Lines that look like an attempt but cannot be parsed: one warning for all of them, and a file
+//! that keeps them.
 
 use std::fs::File;
 use std::io::Write;
@@ -12,13 +12,14 @@ use mls_diag::{Exit, OrExit, diag};
 use mls_event::Segment;
 use mls_state::regular;
 
-/// An attacker who finds a line that is not understood must not fill the disk with it.
+/// The largest size of the file: an attacker must not fill the disk with lines that cannot be
+/// parsed.
 const MAX_SIZE: u64 = 10 << 20;
 
-/// A run that goes on warns no more often than this.
+/// The shortest time between two warnings of a run.
 const WARN_EVERY: Duration = Duration::from_mins(5);
 
-/// So much of a line is shown.
+/// The largest number of bytes of a line to show.
 const SHOWN: usize = 300;
 
 /// The name of a source in messages.
@@ -38,7 +39,7 @@ pub(crate) struct Unreadable {
 /// Counts unreadable lines, warns of them, and keeps them.
 pub(crate) struct Unread {
     file: Option<RejectsFile>,
-    /// Those since the last warning, and the first of them.
+    /// The number of lines since the last warning, and the first of these lines.
     count: u64,
     first: Option<Unreadable>,
     warned: Instant,
@@ -100,7 +101,7 @@ impl RejectsFile {
         Ok(Self { file, path: path.to_owned(), room: MAX_SIZE.saturating_sub(size) })
     }
 
-    /// Keeps a line, as long as there is room.
+    /// Keeps a line if the file is not full.
     fn keep(&mut self, line: &[u8]) {
         let length = line.len() as u64 + 1;
         if self.room == 0 {

@@ -17,7 +17,7 @@ use crate::unreadable::{Unread, Unreadable};
 use crate::year::{AssumedYear, AssumedYears};
 use crate::{Scanner, Stats};
 
-/// More threads would only wait for each other to read.
+/// The number of threads. More threads would only wait for each other.
 const THREADS: usize = 2;
 
 struct Shared {
@@ -78,12 +78,12 @@ pub(crate) fn run(
             let result = catch_unwind(AssertUnwindSafe(|| shared.work(scanner)));
             let result = result
                 .unwrap_or_else(|_| Err(Exit::Software.error("a bug: a thread has panicked")));
-            // After the first error nobody receives.
+            // After the first error, there is no receiver.
             let _ = sender.send(result);
         })?;
     }
     drop(sender);
-    // The first error ends the run, whatever the other thread waits for.
+    // The first error ends the run, even if the other thread waits.
     let result = results.iter().collect::<anyhow::Result<()>>();
     let mut writing = lock(&shared.writing);
     writing.unread.warn();
@@ -110,7 +110,7 @@ impl Shared {
                     }
                 }
             }
-            // An error waits, too, until all earlier batches have been written.
+            // An error also waits until all earlier batches are written.
             let years = scanner.take_assumed_years();
             self.write(number, &mut out, scanner.take_unreadable(), &years)?;
             batch = read?.batch;
@@ -124,7 +124,7 @@ impl Shared {
         Ok(())
     }
 
-    /// The next batch, or why there is none, and its number.
+    /// The next batch or the error instead of it, and its number.
     fn read(&self, spent: Batch, scanner: &mut Scanner) -> Option<(u64, anyhow::Result<Work>)> {
         let mut reading = lock(&self.reading);
         // Records are written at once: there is nothing to flush.
@@ -175,7 +175,7 @@ impl Shared {
     }
 }
 
-/// After a panic nobody uses the data: the run ends.
+/// After a panic the run ends, so the data is not used.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Years that are missing in time stamps and that nothing in the input shows.
+//! Years that are missing in time stamps and unknown from the input.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ pub(crate) struct AssumedYear {
     pub(crate) offset: u64,
 }
 
-/// What to do about assumed years: warn of each, or end the run.
+/// The reaction to assumed years: a warning for each, or the end of the run.
 pub(crate) struct AssumedYears {
     is_error: bool,
     /// At most as many as [`Clock`](crate::clock::Clock) tries, so a hostile log cannot cause many warnings.
@@ -24,12 +24,12 @@ impl AssumedYears {
         Self { is_error, known: BTreeSet::new() }
     }
 
-    /// Warns of the years that are new.
+    /// Warns about new years.
     ///
     /// # Errors
     /// Exit 65 for the first one if years are required.
     pub(crate) fn add(&mut self, years: &[AssumedYear]) -> anyhow::Result<()> {
-        const WHAT: &str = "time stamps have no year, and nothing says when they were written";
+        const WHAT: &str = "time stamps have no year, and it is unknown when they were written";
         const CURE: &str = "give --reference-time, or read the file with mls-tail --framed";
         for AssumedYear { year, offset } in years {
             if self.is_error {

@@ -1,4 +1,4 @@
-//! A log of many batches, which threads read in turns: what is written has the order of the log.
+//! Threads read the batches of a log in turns. The output has the order of the log.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -10,7 +10,7 @@ use mls_stream::blocks::Place;
 use testdata::log::{Generator, Stamps};
 
 #[test]
-fn records_and_rejects_stand_in_the_order_of_the_log() {
+fn records_and_rejects_are_in_the_order_of_the_log() {
     let mut generator = Generator::new(7, Stamps::Rfc3339);
     let (mut log, mut unreadable) = (Vec::new(), String::new());
     for n in 0..40_000 {

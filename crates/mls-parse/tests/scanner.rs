@@ -1,5 +1,5 @@
-//! What the scanner makes of lines that belong to other lines, of lines in JSON, and of lines that
-//! it cannot read.
+//! The scanner reads lines that belong to other lines, lines in JSON, and lines that it cannot
+//! parse.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use clap::Parser;
@@ -15,7 +15,7 @@ fn scanner(args: &[&str]) -> Scanner {
     Scanner::new(&Args::parse_from(args), &mls_config::config::Filter::default()).unwrap()
 }
 
-/// The records of `lines`, which stand after `before` in the file or journal of `source`.
+/// The records of `lines`, which come after `before` in the file or journal `source`.
 fn scan(scanner: &mut Scanner, source: &str, before: &str, lines: &str) -> Vec<Value> {
     let segment = Segment {
         source: source.into(),

@@ -1,4 +1,4 @@
-//! What a run says about lines that it cannot read.
+//! Warnings about lines that cannot be parsed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::io::Write;
@@ -53,7 +53,8 @@ fn failures_in_an_unknown_format_are_one_warning() {
 #[test]
 fn a_log_of_which_nothing_is_recognized_is_one_complaint() {
     let lines = "~1~ nothing of interest\n".repeat(10_000);
-    // A plain stream may be the wrong file: exit 65. A log in frames is read on later: a warning.
+    // A plain stream may be the wrong file: exit 65. A framed log can get readable lines later: a
+    // warning.
     for (input, code) in [(&lines, 65), (&framed(&lines), 0)] {
         let output = parse(input, &[]);
         let complaints = complaints(&output);

@@ -7,7 +7,7 @@ fn failure(message: &str) -> Attempt<'_> {
 }
 
 #[test]
-fn what_the_client_sent_never_ends_a_field_before_it() {
+fn text_from_the_client_never_ends_an_earlier_field() {
     let a = failure(
         "warning: x[192.0.2.1]: SASL LOGIN authentication failed: no, sasl_username=a, sasl_username=b: SASL x",
     );
@@ -45,7 +45,7 @@ fn reasons_may_be_anything_or_nothing() {
 }
 
 #[test]
-fn dovecot_leaves_out_what_it_does_not_know() {
+fn dovecot_leaves_out_unknown_fields() {
     for (fields, user, mechanism, attempts) in [
         (
             "Disconnected (auth failed, 2 attempts): user=<a>, method=PLAIN, rip=192.0.2.1, lip=::1",
@@ -85,7 +85,7 @@ fn dovecot_leaves_out_what_it_does_not_know() {
 }
 
 #[test]
-fn a_mechanism_is_what_the_client_called_it() {
+fn a_mechanism_is_the_name_that_the_client_sent() {
     for (word, mechanism) in
         [("LOGIN,X", Some("LOGIN,X")), ("", None), ("xoauth2", Some("XOAUTH2"))]
     {
