@@ -32,7 +32,7 @@ use crate::period::Period;
 use crate::suspicion::Logins;
 use crate::words::number;
 
-/// Largest number of logins that are shown. The last ones are kept.
+/// Largest number of logins to show. The last ones are kept.
 const MAX_LOGINS: usize = 10_000;
 
 /// Largest number of addresses whose first login is remembered.
@@ -110,7 +110,8 @@ impl AccountLog {
         });
     }
 
-    /// Returns the date of the first login from `ip`; `None` if there are too many addresses to know.
+    /// Returns the date of the first login from `ip`; `None` if there were too many addresses to
+    /// remember it.
     fn first_login(
         &mut self,
         ip: IpAddr,
@@ -199,7 +200,7 @@ impl<'a> AccountReport<'a> {
         out
     }
 
-    /// Returns why no login is shown.
+    /// Returns the reason why no login is shown.
     fn why_nothing(&self) -> Option<String> {
         let user = display_text(&self.log.user);
         let period = &self.period.label;
@@ -215,7 +216,8 @@ impl<'a> AccountReport<'a> {
             ),
             Some((0, _)) => Some(format!("Nobody logged in, {period}.")),
             Some((logins, users)) => Some(format!(
-                "{user} is not among the {} of {}, {period}. A user name is compared as it was sent: with its domain, or without one.",
+                "{user} is not among the {} of {}, {period}. Give the user name as the client \
+                sends it, with or without its domain.",
                 number(logins, "login", "logins"),
                 number(users, "user", "users"),
             )),

@@ -6,15 +6,15 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, ValueEnum};
 use mls_config::moment::{Day, Moment};
 
-/// Report failed logins, for people and for machines
+/// Report failed logins, for people and for programs
 ///
-/// Reads the CSV that mls-csv writes, or the records of mls-parse and mls-enrich, plain or
-/// compressed by gzip, and writes a report of a day or of any other period.
+/// Reads the CSV of mls-csv, or the records of mls-parse and mls-enrich, plain or compressed by
+/// gzip. Writes a report of a day or of any other period.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "mls-report", version, after_help = EXAMPLES)]
 pub struct Args {
-    /// Files to read, each after its rotated files; `-` is standard input. Default: the CSV that
-    /// --config names, else standard input
+    /// Files to read, each after its rotated files; `-` is standard input. Default: the CSV of
+    /// --config, else standard input
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 
@@ -40,8 +40,8 @@ pub struct Args {
     #[arg(long, value_name = "TIME", conflicts_with = "since_last")]
     pub(crate) until: Option<Moment>,
 
-    /// Report what came after the last digest that mls-mail committed. With --format prometheus, add
-    /// what came after the last run to the counters in the output file
+    /// Report the rows after the last digest that mls-mail committed. With --format prometheus, add
+    /// the rows after the last run to the counters in the output file
     #[arg(long)]
     pub(crate) since_last: bool,
 
@@ -55,7 +55,7 @@ pub struct Args {
     #[arg(long, value_name = "CURSOR")]
     pub(crate) committed_by: Option<PathBuf>,
 
-    /// What the digest is about, in its subject and heading. Default: the name of this machine
+    /// Name of the digest in its subject and heading. Default: the name of this machine
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) title: Option<String>,
 
@@ -70,7 +70,7 @@ pub struct Args {
     #[command(flatten)]
     pub(crate) zone: mls_cli::ZoneFlag,
 
-    /// What to write
+    /// Format of the report
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 
@@ -83,10 +83,10 @@ pub struct Args {
 /// `--format`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// The digest that people read
+    /// The digest as plain text
     #[default]
     Text,
-    /// One self-contained page
+    /// One self-contained HTML page
     Html,
     /// One line of JSON
     Json,

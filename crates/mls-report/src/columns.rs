@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn wide_and_combining_characters_take_the_columns_they_take() {
+    fn wide_and_combining_characters_are_counted_in_columns() {
         let rows = rows(&[["日本語", "1"], ["e\u{301}le\u{300}ve", "22"], ["plain", "333"]]);
         let lines = line_up(&[Align::Left, Align::Right], &rows, 80);
         assert_eq!(lines, ["日本語    1", "e\u{301}le\u{300}ve    22", "plain   333"]);

@@ -1,4 +1,4 @@
-//! How often each key occurred, in bounded memory.
+//! Counts the occurrences of each key, in bounded memory.
 
 use std::io::{self, Read};
 
@@ -7,7 +7,7 @@ use crate::table::Table;
 
 /// The value of a key: a count, and perhaps more.
 pub(crate) trait Count: Default {
-    /// Adds what was counted later for the same key.
+    /// Adds a later count of the same key.
     fn merge(&mut self, later: &Self);
 
     /// Appends the value as bytes.
@@ -33,8 +33,8 @@ impl Count for u64 {
     }
 }
 
-/// Counts by key. Counts are always exact. If there are more keys than fit in memory, they go to
-/// temporary files, sorted.
+/// Counts by key. Counts are always exact. If the keys do not fit in memory, they are sorted and
+/// written to temporary files.
 #[derive(Debug)]
 pub(crate) struct Counter<V = u64> {
     table: Table<V>,
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_exact_and_in_order_however_few_keys_fit_in_memory() {
+    fn counts_are_exact_and_in_order_even_if_few_keys_fit_in_memory() {
         for max_keys in [1, 2, 7, 100_000] {
             let mut counter: Counter = Counter::new(max_keys, 1 << 20);
             let mut expected: BTreeMap<String, u64> = BTreeMap::new();

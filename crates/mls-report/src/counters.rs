@@ -1,8 +1,8 @@
 //! The counters of `--since-last --format prometheus`, from one run to the next.
 //!
-//! The file of the metrics is the state: its first line is a comment that says where the last run ended,
-//! as JSON. The next run adds what came after that. Counts and position are replaced in one step,
-//! so every attempt is counted exactly once.
+//! The file of the metrics holds the state. Its first line is a comment with the end position of
+//! the last run, as JSON. The next run adds the rows after it. Counts and position are replaced in
+//! one step, so every attempt is counted exactly once.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,10 +14,10 @@ use mls_state::regular;
 
 use crate::since_last::{DigestEnd, FirstBegin, LastDigest};
 
-/// What the first line begins with.
+/// The beginning of the first line.
 const MARK: &str = "# mls-report: ";
 
-/// The counters that a file of metrics holds, and where they end.
+/// The counters in a file of metrics, and the end of the rows that they count.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counters {
     /// By name; then by labels, as text.
@@ -42,8 +42,8 @@ impl Counters {
         };
         Self::parse(&text).ok_or_else(|| {
             Exit::Config.error(format!(
-                "{}: cannot go on with these metrics, because this file was not written by mls-report --since-last; \
-                 remove it: the counters then begin again at 0",
+                "{}: cannot continue these metrics, because mls-report --since-last has not \
+                written this file; remove it, and the counters start again at 0",
                 path.display()
             ))
         })
@@ -65,7 +65,7 @@ impl Counters {
         Some(Self { by_name, end: Some(end) })
     }
 
-    /// Where these counters end, so that the next run continues there.
+    /// The end of the counted rows. The next run continues there.
     pub(crate) fn last(&self) -> LastDigest {
         LastDigest { base: 0, end: self.end.clone(), first: FirstBegin::Now }
     }
@@ -75,8 +75,8 @@ impl Counters {
         self.by_name.contains_key(name)
     }
 
-    /// The counter `name` plus these samples, of which the largest come first. At most `most` label
-    /// values have their own series; a value that has one keeps it.
+    /// The counter `name` plus these samples, the largest first. At most `most` label values have
+    /// their own series, and a value keeps its series.
     pub(crate) fn plus(
         &self,
         name: &str,

@@ -1,4 +1,4 @@
-//! What must hold for any bytes, for `tests/fuzz`. Each function panics if it does not.
+//! Checks for any input bytes, for `tests/fuzz`. A function panics if its check fails.
 
 #![expect(clippy::expect_used, reason = "a broken promise must stop the run")]
 
@@ -15,8 +15,8 @@ use crate::report::Report;
 use crate::run::Job;
 use crate::{html, prometheus, text};
 
-/// A file of attempts: nothing in its report acts on a terminal, a browser, a mail server or a
-/// collector of metrics.
+/// Reads a file of attempts: no text in its report acts on a terminal, a browser, a mail server or
+/// a collector of metrics.
 pub fn report(file: &Path) {
     let name = file.to_string_lossy();
     let args = ["mls-report", "--timezone", "UTC", "--since", "2026-06-01", &name];

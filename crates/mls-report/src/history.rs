@@ -101,7 +101,7 @@ impl History {
         }
     }
 
-    /// Counts an attempt of a server. `inside` says whether it is in the period.
+    /// Counts an attempt of a server. `inside` is true if it is in the period.
     pub(crate) fn add(&mut self, attempt: &Attempt<'_>, server: usize, inside: bool) {
         let n = attempt.attempts;
         let day = self.find(&attempt.date[..10]);
@@ -132,7 +132,7 @@ impl History {
     /// Returns the index of the day; `None` if it is not one of the last [`DAYS`] days.
     fn find(&mut self, day: &str) -> Option<usize> {
         if self.names[self.last] != day {
-            // If it is another day than before, it is mostly older than all.
+            // Another day than before is usually older than all known days.
             if day < self.names[DAYS - 1].as_str() {
                 return None;
             }
@@ -141,7 +141,7 @@ impl History {
         Some(self.last)
     }
 
-    /// Returns all that was counted by address; nothing is left here.
+    /// Takes all counts by address.
     pub(crate) fn take_addresses(&mut self) -> Counter<Past> {
         std::mem::replace(&mut self.addresses, Counter::new(0, 0))
     }
@@ -152,7 +152,7 @@ impl History {
     }
 }
 
-/// Where an address is, by the offset of its origin plus one.
+/// The origin of an address, by its offset plus one.
 pub(crate) fn origin(origins: &Table<()>, offset: Option<NonZeroU32>) -> Origin<'_> {
     let Some(offset) = offset else { return Origin::default() };
     let [country_code, asn, aso, _] = values(origins.text_from(offset.get() - 1));

@@ -25,7 +25,7 @@ const MIN_SORTED: usize = 4;
 pub(crate) enum Medium {
     /// A browser. Readers can open more views of a table.
     Page,
-    /// A mail program, which may show what is closed in a browser.
+    /// A mail program, which may show parts that are closed in a browser.
     Mail,
 }
 
@@ -113,7 +113,7 @@ struct View {
 #[derive(Clone)]
 struct Row {
     cells: Vec<String>,
-    /// Of the greatest count in the table.
+    /// The share of the greatest count in the table.
     percent: u64,
 }
 

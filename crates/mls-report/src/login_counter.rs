@@ -1,7 +1,7 @@
 //! Counts users and logins on a second thread while the first one reads.
 //!
-//! Users, and the addresses that tried them, are most of what a report remembers. Counting them
-//! takes as long as reading the rows, so two threads take half the time of one.
+//! Users and the addresses that tried them are most of the data of a report. Counting them takes as
+//! long as reading the rows, so two threads need half the time of one.
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -26,7 +26,7 @@ pub(crate) struct LoginCounter {
     thread: JoinHandle<Names>,
 }
 
-/// What the thread has counted.
+/// The counts of the thread.
 #[derive(Debug)]
 pub(crate) struct Names {
     /// Attempts by user, address, host name and country together, as joined keys.
@@ -76,7 +76,7 @@ impl LoginCounter {
     }
 
     fn send(&mut self) {
-        // This fails only if the thread has died, and then `finish` says so.
+        // This fails only if the thread has died; `finish` reports that.
         let _ = self.full.send(std::mem::take(&mut self.batch));
     }
 

@@ -1,7 +1,7 @@
 //! The report as a mail message (`--format mail`): text, HTML and the CSV, without addresses.
 //!
 //! mls-mail adds sender and recipients. With `--since-last`, the field `MailLogSentinel-Period`
-//! names the period and what mls-mail commits with it ([`mls_state::mail_cursor`]).
+//! names the period and the cursor that mls-mail commits with it ([`mls_state::mail_cursor`]).
 
 use anyhow::Context;
 use chrono::{DateTime, FixedOffset};
@@ -26,7 +26,7 @@ pub(crate) struct Message<'a> {
     pub(crate) subject: &'a str,
     /// Seed of the Message-ID: the same content always gets the same Message-ID.
     pub(crate) content_id: &'a str,
-    /// What the report is about: this machine, or a title.
+    /// The subject of the report: this machine, or a title.
     pub(crate) name: &'a str,
     pub(crate) date: DateTime<FixedOffset>,
     pub(crate) text: String,

@@ -1,4 +1,4 @@
-//! The notes of a report: why there is no attempt, and what is not complete.
+//! The notes of a report: reasons for a report without attempts, and incomplete parts.
 
 use crate::tally::Tally;
 use crate::words::number;
@@ -16,7 +16,7 @@ pub(crate) fn notes(tally: &Tally) -> Vec<String> {
     let full = [
         (tally.users_before.is_full(), "user names", "some that are called new may be old"),
         (tally.addresses_before.is_full(), "addresses", "some that are called new may be old"),
-        (tally.servers.is_full(), "servers", "those that are missing are counted together"),
+        (tally.servers.is_full(), "servers", "the others are counted together"),
     ];
     let errors = (tally.errors > 0).then(|| {
         let logins = if tally.errors == 1 { "login" } else { "logins" };

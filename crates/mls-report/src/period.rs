@@ -7,7 +7,8 @@ use mls_rotation::Point;
 /// The part of the data that a row belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PeriodPart {
-    /// Before the period. `previous` is true within the time of the same length just before the period.
+    /// Before the period. `previous` is true within a time of the same length directly before the
+    /// period.
     Before {
         previous: bool,
     },
@@ -18,9 +19,9 @@ pub(crate) enum PeriodPart {
 /// A range of time in the zone of the report, or a range of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Period {
-    /// Its first minute; `None` if it has no beginning.
+    /// The first minute; `None` if it has no beginning.
     pub(crate) from: Option<NaiveDateTime>,
-    /// The minute after its last; `None` if it has no end.
+    /// The minute after the last one; `None` if it has no end.
     pub(crate) to: Option<NaiveDateTime>,
     /// Offset in the file at which the period begins. If there is one, it decides which rows belong to the
     /// period, not their dates: rows can be written late.
@@ -65,7 +66,7 @@ impl Period {
         Self::new(from, to, now, label)
     }
 
-    /// Returns the period that begins at `offset` of the file, where the last digest ended, and ends now.
+    /// Returns the period from `offset` of the file, where the last digest ended, until now.
     pub(crate) fn after(offset: u64, last: Option<NaiveDateTime>, now: NaiveDateTime) -> Self {
         let period = Self::between(last.map(Moment::Minute), Some(Moment::Minute(now)), now);
         Self { offset: Some(offset), ..period }
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_present_day_is_called_today_however_it_was_named() {
+    fn the_current_day_is_called_today_in_every_form() {
         assert_eq!(Period::day(Day::Today, now()).label, "today");
         assert_eq!(Period::day("2026-03-01".parse().unwrap(), now()).label, "today");
     }
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn after_an_offset_the_offset_decides() {
+    fn the_offset_decides_which_rows_are_in_the_period() {
         let last = "2026-02-28T23:59:00".parse().ok();
         let period = Period::after(100, last, now());
         assert_eq!(period.label, "2026-02-28 23:59 to 2026-03-01 10:30");

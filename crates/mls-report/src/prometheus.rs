@@ -2,10 +2,10 @@
 //! collector of `node_exporter`.
 //!
 //! A report of a period consists of gauges. With `--since-last`, most metrics are counters, whose
-//! names end in `_total`: each run adds what was recorded since the last one to the numbers in the
-//! file that it replaces, so they never go back, and `rate()` and `increase()` can be used. A
-//! counter begins at 0 when the file is written for the first time. What is unknown has no series
-//! of its own: it is the difference between the total and the sum over a label.
+//! names end in `_total`. Each run replaces the file and adds the new rows to the counters. So they
+//! never decrease, and `rate()` and `increase()` work. A counter starts at 0 when the file is
+//! written for the first time. Unknown values have no series: their number is the difference
+//! between the total and the sum over a label.
 //!
 //! The names of these counters begin with `maillogsentinel_`:
 //!
@@ -16,9 +16,10 @@
 //! - `reverse_dns_failures_total`: failed reverse lookups by `status`
 //! - `suspicious_logins_total`: suspicious logins by `rule`, each once for each rule, user and day
 //!
-//! No label is a user name or an address: attackers choose them, and a time series database keeps
-//! each for a long time. `--top` limits the number of series with one label; 500 has all countries. Servers
-//! have the names that the log says: a central log host can be sent any name over UDP.
+//! User names and addresses are never labels: attackers choose them, and a time series database
+//! keeps each value for a long time. `--top` limits the number of series for a label; 500 is enough
+//! for all countries. The log gives the names of servers; anybody can send any name to a central
+//! log host over UDP.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -39,8 +40,8 @@ pub(crate) fn render(report: &Report) -> String {
     metrics.0
 }
 
-/// The metrics of `--since-last`: the counters of the last run, with what the report has counted
-/// since. `end` is where the report ends.
+/// The metrics of `--since-last`: the counters of the last run plus the numbers of this report.
+/// `end` is the end of the report.
 pub(crate) fn render_counters(
     report: &Report,
     earlier: &Counters,
@@ -191,7 +192,7 @@ fn one(n: u64) -> [(String, u64); 1] {
     [(String::new(), n)]
 }
 
-/// Backslash, quote and newline are the only characters of a value that have a meaning.
+/// Backslash, quote and newline are the only special characters in a value.
 fn label(name: &str, value: &str) -> String {
     let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
     format!("{{{name}=\"{value}\"}}")

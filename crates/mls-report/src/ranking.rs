@@ -19,7 +19,7 @@ impl<K: Ord, C: Ord + Copy> Ranking<K, C> {
         Self { n, items: Vec::new(), floor: None, distinct: 0, unknown: 0 }
     }
 
-    /// Adds an item. `name` is called only if the item can be one of the first.
+    /// Adds an item. `name` is called only if the item can be in the list.
     pub(crate) fn add(&mut self, count: C, name: impl FnOnce() -> K) {
         self.distinct += 1;
         if self.floor.is_some_and(|floor| count < floor) {
@@ -42,7 +42,7 @@ impl<K: Ord, C: Ord + Copy> Ranking<K, C> {
         self.floor = self.items.last().filter(|_| self.items.len() == self.n).map(|(_, n)| *n);
     }
 
-    /// The list of what was added.
+    /// The list of the added items.
     pub(crate) fn list<T>(mut self, item: impl Fn(K, C) -> T) -> List<T> {
         self.cut();
         let top = self.items.into_iter().map(|(key, count)| item(key, count)).collect();

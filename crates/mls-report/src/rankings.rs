@@ -1,4 +1,4 @@
-//! The lists of a report, each made in one pass over what was counted.
+//! The lists of a report. Each list takes one pass over the counts.
 
 use std::io;
 use std::net::IpAddr;
@@ -27,7 +27,7 @@ fn owned(text: Option<&str>) -> Option<String> {
     text.map(shown)
 }
 
-/// The users, and those that are new.
+/// The users, and the new users.
 pub(crate) struct UserLists {
     pub(crate) users: List<User>,
     pub(crate) new: List<User>,
@@ -43,7 +43,7 @@ impl UserLists {
     }
 }
 
-/// The countries, and those that are new.
+/// The countries, and the new countries.
 pub(crate) struct CountryLists {
     pub(crate) countries: List<Country>,
     pub(crate) new: List<Country>,
@@ -59,7 +59,7 @@ impl CountryLists {
 
 type Names = Ranking<String, u64>;
 
-/// All known names, those that are not in `before`, and whether there is any.
+/// All known names, the names that are not in `before`, and whether there is any name.
 fn all_and_new(counter: Counter, before: &Seen, n: usize) -> io::Result<(Names, Names, bool)> {
     let (mut all, mut new, mut has_names) = (Ranking::new(n), Ranking::new(n), false);
     counter.for_each(|key, attempts| {
@@ -73,7 +73,7 @@ fn all_and_new(counter: Counter, before: &Seen, n: usize) -> io::Result<(Names, 
     Ok((all, new, has_names))
 }
 
-/// What is counted by user and address.
+/// The counts by user and address.
 pub(crate) struct LoginLists {
     pub(crate) logins: List<Login>,
     pub(crate) distributed_attacks: List<DistributedAttack>,
@@ -142,7 +142,7 @@ impl Attack {
     }
 }
 
-/// What is counted by address.
+/// The counts by address.
 pub(crate) struct AddressLists {
     pub(crate) addresses: List<Address>,
     pub(crate) new: List<Address>,
@@ -170,7 +170,7 @@ impl AddressLists {
         let before = &tally.addresses_before;
         let mut known = 0;
         let mut end = |AddressTotal { ip, past, servers }: &AddressTotal| {
-            // Other addresses are of the past.
+            // Other addresses only tried in the past.
             if past.inside == 0 {
                 return;
             }
@@ -255,7 +255,7 @@ impl Count for NetworkCount {
     }
 }
 
-/// The network whose addresses one attacker probably holds.
+/// The network of an address: one attacker probably controls all of it.
 fn network(ip: IpAddr) -> Option<IpNet> {
     Some(match ip {
         IpAddr::V4(ip) => Ipv4Net::new(ip, 24).ok()?.trunc().into(),
@@ -275,7 +275,7 @@ fn network_list(networks: Counter<NetworkCount>, n: usize) -> io::Result<List<Ne
     Ok(List { distinct, exact, unknown, top: top.into_iter().flatten().collect() })
 }
 
-/// What is counted by autonomous system.
+/// The counts by autonomous system.
 pub(crate) struct SystemLists {
     pub(crate) systems: List<System>,
     pub(crate) organisations: List<Organisation>,
@@ -333,14 +333,15 @@ impl SystemLists {
     }
 }
 
-/// What is counted by server.
+/// The counts by server.
 pub(crate) struct ServerLists {
     pub(crate) servers: List<ServerCount>,
     pub(crate) silent: List<SilentServer>,
 }
 
 impl ServerLists {
-    /// The servers, and those that are silent at `end`. A server alone is not compared with others.
+    /// The servers, and the servers that are silent at `end`. If there is only one server, the list
+    /// is omitted.
     pub(crate) fn new(servers: &Servers, end: NaiveDateTime, zone: Zone, n: usize) -> Self {
         let (mut all, mut silent) = (Ranking::new(n), Ranking::new(n));
         let rfc3339 = |at| zone.read(at).to_rfc3339_opts(SecondsFormat::Secs, false);

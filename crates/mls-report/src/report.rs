@@ -38,7 +38,7 @@
 //! | `suspicious_logins` | ordered by `date`, one for each rule, user and day: `rule`, `user`, `ip`, `date`, `country_code`, `asn`, `aso`, `evidence` (mls-findings) |
 //! | `suspicious_logins_complete` | false if there are more than 10,000, of which only 10,000 are listed |
 //! | `successful_logins` | `logins` and `users` in the period; null if no logins were read |
-//! | `notes` | sentences for people: why there is no attempt, or what is not complete |
+//! | `notes` | sentences for people: why there is no attempt, or which part is not complete |
 //!
 //! The members `servers` to `networks`, `reverse_dns_failures`, `slow_attackers`,
 //! `distributed_attacks` and the members of `new` are lists. A list is an object:
@@ -123,7 +123,7 @@ pub(crate) struct Report {
     pub(crate) suspicious_logins_complete: bool,
     pub(crate) successful_logins: Option<SuccessfulLogins>,
     pub(crate) notes: Vec<String>,
-    /// Logins that the server could not check. A note says it.
+    /// Logins that the server could not check. A note gives their number.
     #[serde(skip)]
     pub(crate) unchecked: u64,
     /// The suspicious logins in words.
@@ -278,7 +278,7 @@ pub(crate) struct Csv {
     pub(crate) rows: u64,
 }
 
-/// What a report says besides its counts.
+/// The data of a report besides its counts.
 pub(crate) struct About<'a> {
     pub(crate) period: &'a Period,
     pub(crate) extent: &'a ReadSummary,
@@ -377,7 +377,7 @@ impl Report {
         })
     }
 
-    /// Returns what the report is about: the title, or the name of this machine.
+    /// Returns the subject of the report: the title, or the name of this machine.
     pub(crate) fn name(&self) -> &str {
         self.title.as_deref().unwrap_or(&self.server.name)
     }

@@ -22,7 +22,7 @@ const MAX_KEYS: usize = 4096;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
 pub(crate) struct Reported {
-    /// Findings before this moment are not reported any more.
+    /// Findings before this moment are no longer reported.
     since: Option<DateTime<FixedOffset>>,
     /// The keys in ascending order.
     keys: Vec<Key>,
@@ -33,7 +33,8 @@ pub(crate) struct Reported {
 type Key = (u16, [u8; 6]);
 
 impl Reported {
-    /// Returns the value for a ledger that does not hold findings: all before `last` count as reported.
+    /// Returns the value for a ledger without findings: all findings before `last` count as
+    /// reported.
     pub(crate) fn until(last: DateTime<FixedOffset>) -> Self {
         Self { since: Some(last), keys: Vec::new() }
     }
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn findings_of_days_that_are_forgotten_are_not_reported_again() {
+    fn findings_of_forgotten_days_are_not_reported_again() {
         let many: Vec<_> = (0..MAX_KEYS)
             .map(|n| finding(&n.to_string(), "2026-06-02T10:00:00Z"))
             .chain([finding("first", "2026-06-01T10:00:00Z")])

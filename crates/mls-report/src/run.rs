@@ -1,4 +1,4 @@
-//! From arguments to a report in its format.
+//! Reads the arguments and writes a report in its format.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What one run works with.
+/// The data of one run.
 pub(crate) struct Job {
     pub(crate) args: Args,
     pub(crate) config: Config,
@@ -75,14 +75,14 @@ pub(crate) struct Job {
     pub(crate) machine: Machine,
 }
 
-/// What the report is about.
+/// The subject of the report.
 pub(crate) struct Scope {
     /// More than one if the command line names several files.
     sources: Vec<AttemptSource>,
-    /// Rotated files with failures that the rules look back on.
+    /// Rotated files with earlier failures for the rules.
     earlier: Chain,
     period: Period,
-    /// What mls-mail commits with `--since-last`.
+    /// The cursor that mls-mail commits, with `--since-last`.
     digest: Option<NextDigest>,
     /// Logins of the period that the server could not check, as the sink counted them.
     unchecked: u64,
@@ -144,7 +144,7 @@ impl Job {
         })
     }
 
-    /// The input, up to what its sink has committed.
+    /// The input, up to the last commit of its sink.
     fn source(&self, committed: Option<&CursorFile>) -> anyhow::Result<AttemptSource> {
         let named = self.args.files.first().or(self.config.paths.csv_filename.as_ref());
         match named.filter(|path| *path != Path::new("-")) {
@@ -199,15 +199,15 @@ impl Job {
         Ok(sources)
     }
 
-    /// What the sink of the input has committed, if a cursor file says so.
+    /// The cursor file of the sink of the input, if there is one.
     fn committed(&self) -> anyhow::Result<Option<CursorFile>> {
         if let Some(path) = &self.args.committed_by {
             warn_if_missing(path);
             return Ok(Some(CursorFile::load(path)?.unwrap_or_else(CursorFile::start)));
         }
         // The CSV of the configuration belongs to the sink with the cursor file of the
-        // configuration. A CSV that was written by hand has no cursor file, and the position of the
-        // Python original describes no CSV.
+        // configuration. A CSV that was written by hand has no cursor file, and a position of the
+        // Python original says nothing about a CSV.
         let default = self.config.paths.csv_cursor();
         let default = default.filter(|path| self.args.files.is_empty() && path.exists());
         let cursor = default.map_or(Ok(None), |path| CursorFile::load(&path))?;
@@ -281,7 +281,7 @@ impl Job {
             interval: self.config.systemd.extraction_schedule.clone(),
             generated: self.now,
             zone: self.args.zone.timezone,
-            // A counter goes on, however many others were larger this time.
+            // A counter keeps its series, even if many others were larger this time.
             top: if scope.counters.is_some() { usize::MAX } else { self.args.top.into() },
         };
         Report::new(tally, names, about)
@@ -289,7 +289,7 @@ impl Job {
             .or_exit(Exit::IoErr)
     }
 
-    /// Writes what `--account` asks for.
+    /// Writes the report of `--account`.
     fn report_account(&self, scope: &Scope, user: &str) -> anyhow::Result<()> {
         let mut watch = self.watch(scope, Some(AccountLog::new(user)))?;
         let reading = self.reading();
@@ -307,7 +307,7 @@ impl Job {
         self.write(output.as_bytes())
     }
 
-    /// Begins to look for suspicious logins, with the failures of earlier files.
+    /// Starts to look for suspicious logins, with the failures of earlier files.
     fn watch(&self, scope: &Scope, account: Option<AccountLog>) -> anyhow::Result<Watch> {
         let logins = scope.sources.first().map(|source| self.logins(source)).transpose()?.flatten();
         let reading = self.reading();
@@ -334,7 +334,7 @@ impl Job {
         Reading { zone: self.args.zone.timezone, servers: self.args.server.clone() }
     }
 
-    /// The record of successful logins, up to what its sink has committed.
+    /// The CSV of successful logins, up to the last commit of its sink.
     fn logins(&self, failures: &AttemptSource) -> anyhow::Result<Option<AttemptSource>> {
         if let Some(path) = &self.args.logins {
             let is_stdin = path == Path::new("-");
@@ -346,7 +346,7 @@ impl Job {
                 _ => Ok(Some(AttemptSource::File { path: path.clone(), length: None })),
             };
         }
-        // Another FILE is of another server, perhaps.
+        // Another FILE may come from another server.
         if !self.config.logins.record || !self.args.files.is_empty() {
             return Ok(None);
         }
@@ -360,7 +360,7 @@ impl Job {
         Ok(source)
     }
 
-    /// The mail: both forms, and the CSV that they come from.
+    /// The mail: text, HTML and the CSV.
     pub(crate) fn message(&self, scope: &Scope, report: &Report) -> anyhow::Result<Vec<u8>> {
         let attachment = match scope.sources.last() {
             Some(source) if report.csv.is_some() => {
@@ -396,7 +396,7 @@ impl Job {
         let counts_on = self.args.since_last && self.args.format == Format::Prometheus;
         let output = self.args.output.as_deref();
         if let Some(path) = if counts_on { Some(self.metrics_file()?) } else { output } {
-            // Another user collects the metrics. Everything else is not for everybody.
+            // Another user collects the metrics. No other file is for everybody.
             let mode = if self.args.format == Format::Prometheus { 0o644 } else { 0o640 };
             return atomic::write(path, bytes, mode)
                 .with_context(|| format!("writing {}", path.display()))

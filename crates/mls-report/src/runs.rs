@@ -11,7 +11,7 @@ use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 
 use crate::counter::Count;
 
-/// So many runs are merged into one. It bounds the number of open files and of buffers.
+/// The number of runs that are merged into one. It limits the number of open files and of buffers.
 const FAN_IN: usize = 16;
 
 /// The size of a buffer of a run.

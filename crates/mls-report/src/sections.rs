@@ -1,7 +1,7 @@
 //! The sections of a digest, described once as data. [`text`](crate::text) and
 //! [`html`](crate::html) render them.
 //!
-//! The titles are those of the Python original, if it has the section.
+//! A section of the Python original keeps its title.
 
 use std::net::IpAddr;
 
@@ -14,7 +14,7 @@ use crate::words::{country, duration, meaning, percent, system, thousands};
 /// Periods that are longer show hours by weekday.
 const LONG: TimeDelta = TimeDelta::days(2);
 
-/// A section: what it shows, and the data.
+/// A section: its title and its data.
 pub(crate) struct Section {
     pub(crate) title: String,
     /// A condition or a total, in words.
@@ -22,11 +22,11 @@ pub(crate) struct Section {
     pub(crate) body: Body,
 }
 
-/// What a section holds.
+/// The content of a section.
 pub(crate) enum Body {
     /// Ranked rows.
     Table(Table),
-    /// Failed reverse lookups: how many attempts had which error.
+    /// Failed reverse lookups: the number of attempts by error.
     Errors { total: u64, table: Table },
     /// Attempts by hour or by day.
     Chart(Chart),
@@ -39,7 +39,7 @@ pub(crate) struct Table {
     /// The columns before the number of attempts.
     pub(crate) columns: Vec<Column>,
     pub(crate) rows: Vec<Row>,
-    /// Attempts that no row can name.
+    /// Attempts without a name, which no row shows.
     pub(crate) unknown: u64,
     /// Whether the page gives it the full width.
     pub(crate) is_wide: bool,
@@ -66,7 +66,7 @@ pub(crate) struct Column {
     pub(crate) kind: Kind,
 }
 
-/// What the cells of a column are.
+/// The kind of cells in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A name, which may be long.
@@ -87,11 +87,11 @@ pub(crate) struct Chart {
 }
 
 pub(crate) struct Bar {
-    /// What it counts, in full: `09:00`, `2026-06-01`.
+    /// Its full name: `09:00`, `2026-06-01`.
     pub(crate) name: String,
-    /// The same on the axis: `09`, `1`.
+    /// Its name on the axis: `09`, `1`.
     pub(crate) label: String,
-    /// What several bars have in common: `June`. Empty for hours.
+    /// The common name of several bars: `June`. Empty for hours.
     pub(crate) group: String,
     pub(crate) attempts: u64,
     /// Whether the period has a part of it.
@@ -148,7 +148,7 @@ fn silent_servers(report: &Report) -> Section {
         (cells.map(|cell| text(Some(cell))).into(), x.attempts)
     });
     section("Silent servers".to_owned(), Table { is_wide: true, ..table })
-        .note(format!("nothing for more than {SILENT_TIMES} times their usual pause"))
+        .note(format!("no attempt for more than {SILENT_TIMES} times their usual pause"))
 }
 
 fn servers(report: &Report, top: usize) -> Section {
@@ -247,7 +247,7 @@ fn slow_attackers(report: &Report) -> Section {
         .note(format!("seen on {MANY} of 30 days or more, at most {FEW} attempts a day on average"))
 }
 
-/// What was never seen before the period.
+/// The names that were never seen before the period.
 fn new(new: &New) -> [Section; 3] {
     let users =
         table(vec![name("User")], &new.users, |x| (vec![text(Some(x.user.clone()))], x.attempts));

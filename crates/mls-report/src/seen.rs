@@ -1,4 +1,4 @@
-//! Which names occurred before, in eight bytes each.
+//! Remembers which names occurred, in eight bytes each.
 
 use std::collections::HashSet;
 use std::hash::BuildHasher;
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_set_says_so_only_when_a_name_did_not_fit() {
+    fn a_set_is_incomplete_only_after_a_name_did_not_fit() {
         let mut seen = Seen::new(1000);
         for i in 0..1000 {
             seen.insert(&i.to_string());

@@ -1,11 +1,11 @@
-//! What is known of each server whose attempts are read: how many there were, when the last one was,
-//! and how long the server usually pauses.
+//! Collects data about each server: the number of its attempts, the time of the last one, and the
+//! usual pause between attempts.
 //!
-//! A server is *silent* if nothing of it is in the data for more than [`SILENT_TIMES`] times its usual
-//! pause, and for more than two hours, up to the end of the period. Its *usual pause* is the median of
-//! the longest pauses of its last 30 days with attempts; there must be at least [`MIN_DAYS`] of these
-//! days. So one failure of the past does not hide the next one. Failures, logins and all other
-//! attempts of the input count.
+//! A server is *silent* if the data has no attempt of it for more than [`SILENT_TIMES`] times its
+//! usual pause, and for more than two hours, up to the end of the period. Its *usual pause* is the
+//! median of the longest pauses of its last 30 days with attempts. There must be at least
+//! [`MIN_DAYS`] such days. So one long outage in the past does not raise it. Attempts of any
+//! outcome count.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -17,25 +17,26 @@ use crate::history::DAYS;
 use crate::period::PeriodPart;
 use crate::report::MANY;
 
-/// Number of servers that are known by name. A central log host can be sent any name.
+/// Largest number of servers that are known by name. Anybody can send any name to a central log
+/// host.
 const MAX_SERVERS: usize = 10_000;
 
-/// A pause of so many usual pauses is silence.
+/// A pause of more than this number of usual pauses is silence.
 pub(crate) const SILENT_TIMES: i64 = 3;
 
 /// A shorter pause is never silence, in minutes: many servers are read once an hour.
 const MIN_PAUSE: i64 = 120;
 
-/// Number of days with attempts from which the usual pause is known.
+/// Smallest number of days with attempts to know the usual pause.
 const MIN_DAYS: usize = 3;
 
 /// All servers.
 #[derive(Debug, Default)]
 pub(crate) struct Servers {
     numbers: HashMap<Box<str>, usize, RandomState>,
-    /// The first one stands for attempts without a server, and for servers that have no room.
+    /// The first one collects attempts without a server, and servers above the limit.
     by_number: Vec<Server>,
-    /// The server of the last attempt: most inputs are of one server.
+    /// The server of the last attempt. Most inputs have only one server.
     last: usize,
     /// The last day, and its first minute.
     day: Option<([u8; 10], i64)>,
@@ -59,7 +60,7 @@ pub(crate) struct Server {
     pauses: VecDeque<i64>,
 }
 
-/// A server without news.
+/// A silent server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Silence {
     pub(crate) last: NaiveDateTime,
@@ -74,7 +75,7 @@ impl Servers {
         Self { by_number: vec![Server::default()], ..Self::default() }
     }
 
-    /// Looks at an attempt of any outcome, and returns the number of its server.
+    /// Observes an attempt of any outcome, and returns the number of its server.
     pub(crate) fn observe(&mut self, attempt: &Attempt<'_>, part: PeriodPart) -> usize {
         let number = self.number(attempt.server.unwrap_or_default());
         if part != PeriodPart::After
@@ -107,12 +108,12 @@ impl Servers {
         self.by_number.first().map_or(0, |server| server.attempts)
     }
 
-    /// An attacker is widespread if it tries at least so many servers.
+    /// An attacker is widespread if it tries at least this number of servers.
     pub(crate) fn fewest_of_widespread(&self) -> u64 {
         (self.named().len() as u64).clamp(2, MANY.into())
     }
 
-    /// Whether there are servers without room.
+    /// Whether there are servers above the limit.
     pub(crate) fn is_full(&self) -> bool {
         self.is_full
     }
@@ -138,7 +139,7 @@ impl Servers {
         number
     }
 
-    /// The minute of a date; `None` if no calendar has it.
+    /// The minute of a date; `None` if the date does not exist.
     fn minute(&mut self, date: &str) -> Option<i64> {
         let (day, time) = date.split_at_checked(10)?;
         let begin = match self.day {
@@ -161,7 +162,7 @@ impl Server {
             self.pauses.push_back(0);
             return;
         };
-        // A late attempt of a time that is past says nothing about pauses.
+        // An attempt that is recorded late says nothing about pauses.
         if minute <= last {
             return;
         }
@@ -178,7 +179,7 @@ impl Server {
         self.last = Some(minute);
     }
 
-    /// When its last attempt was, to the minute.
+    /// The time of its last attempt, to the minute.
     pub(crate) fn last(&self) -> Option<NaiveDateTime> {
         let (days, minutes) = (self.last? / 1440, u32::try_from(self.last? % 1440).ok()?);
         let date = NaiveDate::from_num_days_from_ce_opt(i32::try_from(days).ok()?)?;

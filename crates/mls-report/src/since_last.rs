@@ -1,9 +1,9 @@
-//! `--since-last`: from where the last digest ended to what the sink has committed now.
+//! `--since-last`: selects the rows from the end of the last digest to the last commit of the sink.
 //!
-//! mls-mail commits the end of a digest together with the mail, in its ledger. Counters have the end
-//! in the file of the metrics ([`crate::counters`]). Rows are assigned to digests by their place in
-//! the file, not by their dates, so that a row that came late is in exactly one digest too. Findings
-//! are assigned by what earlier digests named ([`crate::reported`]).
+//! mls-mail commits the end of a digest together with the mail, in its ledger. For counters, the
+//! file of the metrics holds the end ([`crate::counters`]). The position of a row in the file
+//! decides which digest has it, not its date. So a row that is recorded late is also in exactly one
+//! digest. A finding is in a digest if no earlier digest has reported it ([`crate::reported`]).
 
 use std::io;
 use std::path::Path;
@@ -24,44 +24,44 @@ use serde::{Deserialize, Serialize};
 use crate::period::Period;
 use crate::reported::Reported;
 
-/// Where a digest ends: the cursor that mls-mail commits.
+/// The end of a digest: the cursor that mls-mail commits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DigestEnd {
     until: DateTime<FixedOffset>,
-    /// How much of the file was read; null for an input that cannot be found again.
+    /// The position in the file; null for an input that cannot be found again.
     #[serde(default)]
     data: Option<Position>,
-    /// Which findings were named; null in the ledger of an earlier version.
+    /// The reported findings; null in the ledger of an earlier version.
     #[serde(default)]
     reported: Option<Reported>,
-    /// How many logins that the server could not check were counted until then.
+    /// The total number of logins that the server could not check, up to this end.
     #[serde(default)]
     unchecked: u64,
 }
 
-/// The digest that is being made, and the one before it.
+/// The digest that is made in this run.
 #[derive(Debug)]
 pub(crate) struct NextDigest {
     /// The commit that it starts from.
     base: u64,
     until: DateTime<FixedOffset>,
     data: Option<Position>,
-    /// Which findings earlier digests named.
+    /// The findings that earlier digests reported.
     pub(crate) reported: Reported,
-    /// How many logins that the server could not check are counted in all.
+    /// The total number of logins that the server could not check.
     unchecked: u64,
-    /// Those of them that no earlier digest named.
+    /// The number of these logins that no earlier digest reported.
     pub(crate) newly_unchecked: u64,
 }
 
 impl NextDigest {
-    /// What mls-mail commits with the digest, if it names these findings.
+    /// The cursor that mls-mail commits with the digest, if the digest reports these findings.
     pub(crate) fn cursor(&self, findings: &[Finding<'_>]) -> anyhow::Result<MailCursor> {
         let cursor = serde_json::to_value(self.end(findings))?;
         Ok(MailCursor { base: self.base, until: self.until, cursor })
     }
 
-    /// Returns the end of the digest, if the digest names these findings.
+    /// Returns the end of the digest, if the digest reports these findings.
     pub(crate) fn end(&self, findings: &[Finding<'_>]) -> DigestEnd {
         let until = self.until;
         let reported = Some(self.reported.with(findings, until));
@@ -70,12 +70,12 @@ impl NextDigest {
     }
 }
 
-/// The digest before.
+/// The last digest.
 #[derive(Debug)]
 pub(crate) struct LastDigest {
-    /// The commit of its end.
+    /// The number of its commit.
     pub(crate) base: u64,
-    /// `None` if there was no digest before.
+    /// Its end; `None` if there was no digest.
     pub(crate) end: Option<DigestEnd>,
     /// Where the first digest begins.
     pub(crate) first: FirstBegin,
@@ -86,44 +86,44 @@ pub(crate) struct LastDigest {
 pub(crate) enum FirstBegin {
     /// At the beginning of the newest file that has rows.
     NewestRows,
-    /// At the end of what is recorded now.
+    /// At the current end of the file.
     Now,
 }
 
 impl LastDigest {
-    /// The digest that mls-mail has committed to this ledger last.
+    /// Reads the last digest that mls-mail committed to this ledger.
     pub(crate) fn load(ledger: &Path) -> anyhow::Result<Self> {
         let file = CursorFile::load(ledger)?.unwrap_or_else(CursorFile::start);
         let end = serde_json::from_value(file.cursor)
             .with_context(|| {
                 let path = ledger.display();
-                format!("{path} does not say where a digest ended; remove it to report all data")
+                format!("{path} does not hold the end of a digest; remove it to report all data")
             })
             .or_exit(Exit::Config)?;
         Ok(Self { base: file.sequence, end, first: FirstBegin::NewestRows })
     }
 }
 
-/// What to read for a digest.
+/// The input of a digest.
 #[derive(Debug)]
 pub(crate) struct Selection {
     pub(crate) source: AttemptSource,
-    /// Rotated files that the last digest had. The rules look back into them.
+    /// Rotated files of earlier digests, which the rules need.
     pub(crate) earlier: Chain,
     pub(crate) period: Period,
 }
 
-/// Selects what came after the last digest.
+/// Selects the rows after the last digest.
 pub(crate) struct SinceLast<'a> {
     pub(crate) last: LastDigest,
     pub(crate) zone: Zone,
     pub(crate) now: DateTime<FixedOffset>,
-    /// What the sink of the file has committed.
+    /// The cursor file of the sink.
     pub(crate) committed: Option<&'a CursorFile>,
 }
 
 impl SinceLast<'_> {
-    /// The input and the period of the next digest, and what to commit with it.
+    /// The input and the period of the next digest, and the data to commit with it.
     pub(crate) fn select(&self, source: AttemptSource) -> anyhow::Result<(Selection, NextDigest)> {
         let last = self.last.end.as_ref();
         let mut until = self.now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(self.now);
@@ -131,7 +131,8 @@ impl SinceLast<'_> {
             AttemptSource::File { path, .. } => {
                 let (selection, data) = self.select_files(&path, last, until)?;
                 if data.is_none() {
-                    // Without a file, nothing was counted: what is recorded later counts from then on.
+                    // Without a file nothing was counted, so the next digest must begin at the same
+                    // time.
                     until = last.map_or(until, |last| last.until);
                 }
                 (selection, data)
@@ -154,7 +155,7 @@ impl SinceLast<'_> {
         Ok((selection, NextDigest { base, until, data, reported, unchecked, newly_unchecked }))
     }
 
-    /// The files from the one in which the last digest ended to the one that is being written.
+    /// Selects the files from the end of the last digest to the newest file.
     fn select_files(
         &self,
         path: &Path,
@@ -164,7 +165,7 @@ impl SinceLast<'_> {
         let reading = || format!("reading {} and its rotated files", path.display());
         let mut chain = self.open(path)?;
         if chain.files.is_empty() {
-            // Nothing is recorded yet, so that there is nothing to count.
+            // Nothing is recorded yet, so there is nothing to count.
             let source =
                 AttemptSource::Rotated { chain: Chain::default(), begin: Point::default() };
             let period = self.by_dates(last, None, until);
@@ -192,14 +193,14 @@ impl SinceLast<'_> {
                     path.display()
                 );
             }
-            // The end of the file is known: no date is too late.
+            // The end of the file is the end of the digest, so no date is too late.
             (0, self.by_dates(last, None, until))
         };
         for (path, stat) in &chain.unsupported {
             if stat.mtime >= chain.files[first].stat.mtime {
                 log::warn!(
-                    "{}: its rows are missing: this compression is not supported; \
-                     decompress it before the next digest",
+                    "{}: its rows are missing, because its compression is not supported; \
+                    decompress it before the next digest",
                     path.display()
                 );
             }
@@ -212,7 +213,7 @@ impl SinceLast<'_> {
         Ok((Selection { source, earlier: chain, period }, end))
     }
 
-    /// Opens the CSV and its rotated files, up to what the sink has committed.
+    /// Opens the CSV and its rotated files, up to the last commit of the sink.
     fn open(&self, path: &Path) -> anyhow::Result<Chain> {
         let layout = Layout::default();
         let chain = match self.committed {
@@ -244,7 +245,7 @@ impl SinceLast<'_> {
     }
 }
 
-/// The end of what is recorded.
+/// The end of the chain.
 fn end_of(chain: &Chain, end: Option<&Position>) -> Point {
     Point { file: chain.files.len() - 1, offset: end.map_or(0, |end| end.prefix.length) }
 }

@@ -1,5 +1,5 @@
-//! What a digest says first, in at most five sentences: whether anybody got in, how many tried, what
-//! is new, what stands out, and what to do.
+//! The first sentences of a digest, at most five: whether anybody got in, how many tried, what is
+//! new, what stands out, and what to do.
 
 use chrono::TimeDelta;
 
@@ -17,10 +17,10 @@ const MIN_CHANGE: u64 = 10;
 /// Shorter periods are not compared with a usual day: nights differ from days.
 const MIN_LENGTH: TimeDelta = TimeDelta::hours(12);
 
-/// Names in sentences are at most so wide.
+/// The largest width of a name in a sentence.
 const MAX_NAME: usize = 40;
 
-/// Number of new countries that are named.
+/// The largest number of new countries to name.
 const MAX_COUNTRIES: usize = 5;
 
 /// The sentences. The first one is the verdict, if logins are recorded.
@@ -111,7 +111,7 @@ fn compared(report: &Report) -> String {
     report.previous_attempts.map_or_else(String::new, |previous| difference(now, previous, before))
 }
 
-/// `, 12 % more than usual (4,190)`; `then` is what it is compared with.
+/// `, 12 % more than usual (4,190)`; `then` is the number to compare with.
 fn difference(now: u64, before: u64, then: &str) -> String {
     let change = percent(now.abs_diff(before), before);
     let ratio = now / before.max(1);
@@ -186,7 +186,7 @@ fn what_stands_out(report: &Report) -> String {
     format!("What stands out: {}.", found.join("; "))
 }
 
-/// Which servers are silent.
+/// A part of a sentence about the silent servers.
 fn silence(report: &Report) -> Option<String> {
     let silent = &report.silent_servers;
     let first = silent.top.first()?;

@@ -41,7 +41,7 @@ pub(crate) struct Logins {
     pub(crate) account: Option<AccountLog>,
 }
 
-/// What a [`Watch`] looks for.
+/// The task of a [`Watch`].
 pub(crate) struct Sought<'a> {
     pub(crate) period: &'a Period,
     pub(crate) zone: Zone,
@@ -111,12 +111,12 @@ impl Watch {
     }
 
     fn send(&mut self) {
-        // This fails only if the thread has ended, and then `finish` says why.
+        // This fails only if the thread has ended; `finish` reports the reason.
         let _ = self.batches.send(std::mem::take(&mut self.batch));
     }
 
-    /// Reads the remaining logins, and returns the findings of the period. `csv` says whether the first
-    /// input was a CSV.
+    /// Reads the remaining logins, and returns the findings of the period. `csv` is true if the
+    /// first input was a CSV.
     ///
     /// # Errors
     /// Those of reading logins.

@@ -1,6 +1,6 @@
 //! The numbers that are counted while rows are read.
 //!
-//! The limits of the counters bound the memory of the whole process. What does not fit goes to
+//! The limits of the counters limit the memory of the whole process. Data that does not fit goes to
 //! temporary files.
 
 use chrono::{Datelike, NaiveDate};
@@ -18,7 +18,7 @@ const UNKNOWN: &str = "\0";
 /// Ends each part of a joined key. A row is one line, so no part has it.
 pub(crate) const JOINT: u8 = b'\n';
 
-/// The key of a value that may be unknown. An empty value says as little as none.
+/// The key of a value that may be unknown. An empty value is unknown, too.
 fn key(value: Option<&str>) -> &str {
     value.filter(|value| !value.is_empty()).unwrap_or(UNKNOWN)
 }
@@ -68,7 +68,7 @@ pub(crate) struct Tally {
     /// By number and organisation of the autonomous system, joined: one lookup for a row, not two.
     pub(crate) systems: Counter,
     pub(crate) failed_reverse_lookups: u64,
-    /// By status, those that are failures.
+    /// By status; only statuses of failed lookups.
     pub(crate) reverse_dns_failures: Counter,
     pub(crate) history: History,
     pub(crate) users_before: Seen,

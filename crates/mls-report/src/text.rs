@@ -19,7 +19,7 @@ const BAR: u64 = 40;
 /// Shades of a heat map, from none to most.
 const SHADES: [char; 10] = ['.', ':', '-', '=', '+', 'o', '*', 'x', '%', '#'];
 
-/// What is unknown in a row.
+/// The text for an unknown value in a row.
 const UNKNOWN: &str = "-";
 
 /// The whole report; `top` is the length of a list, `attachment` the sentence about the attached
@@ -42,7 +42,7 @@ fn is_quiet(report: &Report) -> bool {
         && report.silent_servers.top.is_empty()
 }
 
-/// Three lines: the verdict, the count, and why there is nothing.
+/// Three lines: the verdict, the count, and the reason why there is nothing.
 fn write_quiet(out: &mut String, report: &Report) -> std::fmt::Result {
     let address = report.address().map_or_else(String::new, |ip| format!(" ({ip})"));
     let name = clean(report.name().as_bytes());
@@ -130,7 +130,7 @@ fn write_accounts(out: &mut String, verdict: &Verdict) -> std::fmt::Result {
     verdict.remarks.iter().try_for_each(|remark| writeln!(out, "{remark}\n"))
 }
 
-/// Where to read more.
+/// A reference to the manual.
 pub(crate) const DOCUMENTATION: &str = "For more details and documentation, see: man mls-report";
 
 fn write_section(out: &mut String, section: &Section, label: &str) -> std::fmt::Result {

@@ -1,4 +1,4 @@
-//! The verdict about logins: whether anybody got in, and what to do about it.
+//! The verdict about logins: whether anybody got in, and what to do.
 
 use mls_event::{Finding, display_text};
 use mls_findings::{Step, steps};
@@ -67,7 +67,7 @@ impl Verdict {
     }
 }
 
-/// The headline if the input could hold logins, but holds none.
+/// The headline if the input could contain logins, but contains none.
 const NO_LOGIN: &str = "The records hold no successful login; `mls-parse --outcome failure,success` writes both outcomes";
 
 impl Account {

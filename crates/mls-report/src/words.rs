@@ -1,9 +1,9 @@
-//! Numbers and names as people read them.
+//! Writes numbers and names for human readers.
 
 pub(crate) use mls_diag::{count as number, thousands};
 use mls_event::{country_name, display_text};
 
-/// What the statuses of mls-enrich mean (mls-event documents them).
+/// The meaning of the statuses of mls-enrich (mls-event documents them).
 pub(crate) fn meaning(status: &str) -> Option<&'static str> {
     Some(match status {
         "Errno 1" => "Host name not found",

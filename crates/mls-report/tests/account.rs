@@ -1,4 +1,4 @@
-//! `--account`: what an account did.
+//! `--account`: the logins of an account.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 #![expect(clippy::disallowed_methods, reason = "nobody else reads the files of a test")]
@@ -72,7 +72,7 @@ fn logins_have_time_service_place_first_seen_and_queue_id() {
 }
 
 #[test]
-fn logins_of_a_csv_are_summed_up_while_nothing_changes() {
+fn equal_logins_of_a_csv_in_a_row_are_one_entry() {
     let directory = tempfile::tempdir().unwrap();
     let logins = directory.path().join("logins.csv");
     let row = |minute| format!("m,2026-06-01 03:{minute},192.0.2.1,dora,null,OK,N/A,N/A,N/A\n");

@@ -64,7 +64,7 @@ impl Site {
 }
 
 #[test]
-fn counters_begin_at_zero_and_grow_by_what_is_recorded_since() {
+fn counters_start_at_zero_and_grow_with_new_rows() {
     let site = Site::new();
     site.record(3, "FR");
     site.assert("0", "");
@@ -74,7 +74,7 @@ fn counters_begin_at_zero_and_grow_by_what_is_recorded_since() {
     site.record(1, "DE");
     site.record(1, "FR");
     site.assert("4", "{country_code=\"DE\"} 1 {country_code=\"FR\"} 3");
-    // There may be two series: more countries count in the total only, and these two go on.
+    // There may be two series: more countries count in the total only, and these two continue.
     site.record(5, "CN");
     site.record(5, "US");
     site.record(1, "FR");
@@ -82,7 +82,7 @@ fn counters_begin_at_zero_and_grow_by_what_is_recorded_since() {
 }
 
 #[test]
-fn counters_go_on_when_the_csv_is_rotated_and_old_rows_are_removed() {
+fn counters_continue_when_the_csv_is_rotated_and_old_rows_are_removed() {
     let site = Site::new();
     site.record(1, "FR");
     site.assert("0", "");
@@ -97,7 +97,7 @@ fn counters_go_on_when_the_csv_is_rotated_and_old_rows_are_removed() {
 }
 
 #[test]
-fn counters_are_there_before_the_first_row_is() {
+fn counters_exist_before_the_first_row() {
     let site = Site::new();
     site.assert("0", "");
     site.record(3, "FR");
@@ -115,13 +115,13 @@ fn a_file_without_a_position_is_refused_and_stays() {
         fs::write(site.path("x.prom"), text).unwrap();
         let run = site.run().code(78);
         let said = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
-        assert!(said.contains("remove it: the counters then begin again at 0"), "{said}");
+        assert!(said.contains("remove it, and the counters start again at 0"), "{said}");
         assert_eq!(fs::read_to_string(site.path("x.prom")).unwrap(), text);
     }
 }
 
 #[test]
-fn standard_input_has_no_position_that_a_counter_could_go_on_from() {
+fn counters_need_a_file_because_standard_input_has_no_position() {
     let site = Site::new();
     Command::cargo_bin("mls-report")
         .unwrap()

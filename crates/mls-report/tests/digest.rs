@@ -66,7 +66,7 @@ fn csv_and_the_records_it_was_written_from_give_the_same_digest() {
 }
 
 #[test]
-fn a_generated_month_has_in_each_list_what_independent_counting_finds() {
+fn each_list_of_a_generated_month_equals_an_independent_count() {
     let mut csv = HEADER.to_owned();
     let mut random = 7_u64;
     let mut next = |below: u64| {
@@ -174,7 +174,7 @@ fn a_day_without_attempts_is_three_lines_and_says_why() {
 }
 
 #[test]
-fn no_line_of_a_digest_is_wider_than_80_columns_whatever_clients_call_themselves() {
+fn no_line_of_a_digest_is_wider_than_80_columns_for_any_names() {
     let names = ["a".repeat(250), "日本語".repeat(60), "e\u{301}".repeat(100), "x y".repeat(70)];
     let mut csv = HEADER.to_owned();
     for name in &names {

@@ -1,5 +1,5 @@
-//! The JSON form. A consumer that knows every member and refuses any other reads reports of generated
-//! days, and compares their numbers with counts made here in the plainest way.
+//! The JSON format. A consumer knows every member and refuses any other. It reads reports of
+//! generated days, and compares their numbers with simple counts made here.
 
 #![expect(clippy::struct_field_names, reason = "the names are the JSON's")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "that it is there is what is checked")]
+#[expect(dead_code, reason = "only its presence is checked")]
 struct Report {
     v: u32,
     r#type: String,
@@ -223,7 +223,7 @@ fn known(text: &str) -> Option<String> {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "one plain count for each list of the report")]
-fn every_number_is_what_plain_counting_finds() {
+fn every_number_equals_a_simple_count() {
     for seed in 1..=5 {
         let rows = generate(seed);
         let (day, top) = (40 + u32::try_from(seed).unwrap(), 20);

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use assert_cmd::Command as Tool;
 
-/// Names that would do something if they were not only text.
+/// Names that would act on a browser if they were not escaped.
 const HOSTILE: [&str; 6] = [
     "<script>alert(1)</script>",
     "</title><img src=x onerror=alert(1)>",
@@ -34,7 +34,7 @@ fn hostile_csv() -> String {
     rows.collect()
 }
 
-/// What the browser makes of a file: its document, and what it has to say about it.
+/// The document that the browser makes of a file, and the browser's messages.
 fn browse(file: &Path) -> (String, Vec<String>) {
     let profile = tempfile::tempdir().unwrap();
     let output = Command::new("chromium")
@@ -53,7 +53,7 @@ fn browse(file: &Path) -> (String, Vec<String>) {
 }
 
 #[test]
-fn a_browser_shows_hostile_names_as_text_and_has_nothing_to_complain_of() {
+fn a_browser_shows_hostile_names_as_text_and_reports_no_error() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("page.html");
     let html = page(&hostile_csv());
@@ -70,7 +70,7 @@ fn a_browser_shows_hostile_names_as_text_and_has_nothing_to_complain_of() {
             && document.contains("<bdi>&amp;lt;b&amp;gt;</bdi>")
     );
 
-    // The same browser does complain of the same page with a name left as it is.
+    // The same browser reports an error for the same page with an unescaped name.
     let broken = html.replacen("&#60;script&#62;alert(1)&#60;/script&#62;", HOSTILE[0], 1);
     assert_ne!(broken, html);
     mls_state::atomic::write(&file, broken.as_bytes(), 0o600).unwrap();

@@ -1,4 +1,4 @@
-//! Each suspicious login is in exactly one digest that is committed, however late it is recorded.
+//! Each suspicious login is in exactly one committed digest, even if it is recorded late.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 #![expect(clippy::disallowed_methods, reason = "nobody else reads the files of a test")]
@@ -15,7 +15,7 @@ use serde_json::Value;
 const FAILURES: &str = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n";
 const LOGINS: &str = "\"server\",\"date\",\"ip\",\"user\",\"hostname\",\"reverse_dns_status\",\"country_code\",\"asn\",\"aso\"\n";
 
-/// A record of failures and logins, and the ledger of mls-mail.
+/// CSV files of failures and logins, and the ledger of mls-mail.
 struct Record {
     directory: tempfile::TempDir,
     failures: String,
@@ -62,7 +62,7 @@ impl Record {
         findings.iter().map(|finding| finding["user"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Mails the next digest: commits what it carries, as mls-mail does.
+    /// Mails the next digest: commits its cursor, like mls-mail.
     fn mail(&self) {
         let logins = self.path("logins.csv");
         self.mail_with(&["--logins", logins.to_str().unwrap()]);

@@ -1,4 +1,4 @@
-//! Suspicious logins: where they are read from, and how each form shows them.
+//! Suspicious logins: their inputs, and each output format.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 #![expect(clippy::disallowed_methods, reason = "nobody else reads the files of a test")]
@@ -71,7 +71,7 @@ fn two_files_and_one_stream_give_the_same_findings() {
 }
 
 #[test]
-fn the_verdict_is_said_first() {
+fn the_verdict_comes_first() {
     let found = report(&[], &stream("dora"));
     assert!(found.contains("\n1 account to check now, among 1 login of 1 user.\n"), "{found}");
     assert!(found.contains("doveadm kick 'dora'\n") && found.contains("postqueue -p\n"), "{found}");
@@ -113,7 +113,7 @@ fn hostile_names_stay_text() {
 }
 
 #[test]
-fn a_file_of_failures_is_not_taken_for_one_of_logins() {
+fn a_file_of_failures_is_refused_as_a_file_of_logins() {
     let directory = tempfile::tempdir().unwrap();
     let logins = directory.path().join("logins.csv");
     let row = "m,2026-06-01 03:03,203.0.113.9,dora,null,OK,N/A,N/A,N/A\n";
