@@ -12,6 +12,7 @@ Exit codes: 0 if all logs were added, 1 if some were not (their names are printe
 """
 
 import argparse
+import collections
 import json
 import os
 import subprocess
@@ -23,7 +24,7 @@ import uuid
 from datetime import date, datetime, timedelta, timezone
 
 from pyspark import SparkFiles, TaskContext
-from pyspark.sql import SparkSession
+from pyspark.sql import SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -41,6 +42,9 @@ SCHEMAS = [
 # With `pos`, what a line is recognized by. Two files can begin with the same line, and then `pos` alone is not enough.
 # A zone or a year that was read differently changes `date`, but not its seconds.
 IDENTITY = ["pos", "server", "service", "pid", "second"]
+
+# Copies of a file have the same one.
+GENERATION = "substring_index(pos, ':', 1)"
 
 
 def main():
@@ -73,9 +77,8 @@ def add(spark, archive, options):
     """Adds the logs and returns the exit code."""
     started = time.monotonic()
     logs, errors = find_logs(spark, options.logs)
-    record = record_type(options.schema)
     staged = archive.staging + "/records"
-    stage(spark, logs, record, staged, options)
+    stage(spark, logs, record_type(options.schema), staged, options)
     records = spark.read.parquet(staged)
     summaries = {row.log: json.loads(row.summary)
                  for row in records.where("summary is not null").select("log", "summary").collect()}
@@ -84,10 +87,9 @@ def add(spark, archive, options):
     names = {log: name for log, name, _, _ in logs}
     for log in sorted(good):
         errors += [f"{names[log]}: only a part was added: {damage}" for damage in good[log]["damage"]]
-    check_counts(records, good)
-    rows = to_rows(spark, records, logs, good, record)
-    days = [row.day for row in rows.select("day").distinct().collect()]
-    added = archive.add(without_copies(rows), days)
+    files = files_of_logs(records)
+    check_counts(files, good)
+    added = archive.add(to_rows(spark, records, logs, good), files)
     total = {key: sum(summary[key] for summary in good.values()) for key in ("lines", "events", "rejects")}
     for error in errors:
         print(f"spark-archive: error: {mls_archive.printable(error)}", file=sys.stderr)
@@ -132,12 +134,17 @@ def stage(spark, logs, record, path, options):
         T.StructField("block", T.BinaryType()),
         T.StructField("summary", T.StringType()),
     ])
-    lines = spark.createDataFrame(tasks, blocks, verifySchema=False).select(
-        "log", "summary", F.explode_outer(F.split(F.col("block").cast("string"), "\n")).alias("line"))
-    auth = F.col("line").startswith(mls_archive.AUTH.decode())
-    lines.where(auth | F.col("summary").isNotNull()).select(
-        "log", "summary", F.from_json("line", record).alias("record"), F.length("line").alias("length"),
-    ).write.parquet(path)
+    # Each block is one array, because a JSON parser for each record costs more than the parsing.
+    record = T.StructType([T.StructField("type", T.StringType()), *record])
+    array = F.from_json(F.col("block").cast("string"), T.ArrayType(record))
+    records = spark.createDataFrame(tasks, blocks, verifySchema=False).select(
+        "log", "summary", F.explode_outer(array).alias("record"))
+    # A leap second is the last second of its minute.
+    text = F.col("record.date")
+    text = F.when(F.substring(text, 18, 2) == "60", F.regexp_replace(text, "^(.{17})60", "$159")).otherwise(text)
+    others = [f"record.{field.name}" for field in record if field.name not in ("type", "date")]
+    records.where((F.col("record.type") == "auth") | F.col("summary").isNotNull()).select(
+        "log", "summary", F.try_to_timestamp(text).alias("date"), *others).write.parquet(path)
 
 
 def read_log(entry, pipeline, settings, tries):
@@ -148,7 +155,7 @@ def read_log(entry, pipeline, settings, tries):
             path = local_path(name) or fetch(name, mtime, scratch, settings)
             log = mls_archive.Log(name, path, pipeline)
             for block in log.blocks():
-                yield number, block, None
+                yield number, b"[" + block[:-1].replace(b"\n", b",") + b"]", None
             summary = {"lines": log.lines, "events": log.events, "rejects": log.rejects, "damage": log.damage}
         except mls_archive.ToolFailed as failure:
             # Spark repeats a task that raises, and gives up the whole job after the last try.
@@ -222,33 +229,37 @@ def column_type(member):
     return T.StringType()
 
 
-def check_counts(records, good):
+def files_of_logs(records):
+    """Which files the logs are copies of, as (log, generation, number of rows): see mls-event(5), `pos`."""
+    rows = records.where("date is not null").groupBy("log", F.expr(GENERATION).alias("generation")).count().collect()
+    return [(row.log, row.generation, row["count"]) for row in rows]
+
+
+def check_counts(files, good):
     """Every record that the tools wrote must have become a row with a date."""
-    counts = {row.log: row["count"] for row in records.where("record.date is not null").groupBy("log").count().collect()}
+    counts = collections.Counter()
+    for log, _, count in files:
+        counts[log] += count
     for log, summary in good.items():
-        if counts.get(log, 0) != summary["events"]:
-            raise RuntimeError(f"log {log}: {summary['events']} records became {counts.get(log, 0)} rows")
+        if counts[log] != summary["events"]:
+            raise RuntimeError(f"log {log}: {summary['events']} records became {counts[log]} rows")
 
 
-def to_rows(spark, records, logs, good, record):
-    """The rows of the archive, in which a line can still occur several times."""
+def to_rows(spark, records, logs, good):
+    """The rows of the archive, and `log`. A line can still occur several times."""
     origins = spark.createDataFrame(
         [(log, name, datetime.fromtimestamp(mtime / 1000, timezone.utc)) for log, name, _, mtime in logs if log in good],
         "log int, path string, file_time timestamp")
-    # A leap second is the last second of its minute.
-    at = F.try_to_timestamp(F.regexp_replace("record.date", ":60(?=[.+Z-])", ":59"))
-    others = [F.col(f"record.{field.name}") for field in record if field.name != "date"]
-    return records.where("record.date is not null").join(F.broadcast(origins), "log").select(
-        F.to_date(at).alias("day"), at.alias("date"), *others, "path", "file_time", "length",
-        F.pmod(F.unix_micros(at), F.lit(60_000_000)).alias("second"))
+    return records.where("date is not null").drop("summary").join(F.broadcast(origins), "log").withColumn("day", F.to_date("date"))
 
 
 def without_copies(rows):
     """Each line once."""
     # Of copies of a line, the one with the earliest date is right: a copy of the file can only be younger. A line that was
-    # cut at the end of a file is shorter than the whole one.
-    best = F.struct("date", -F.col("length"), "path")
-    return rows.groupBy(*IDENTITY).agg(F.min_by(F.struct(*rows.columns), best).alias("row")).select("row.*")
+    # cut at the end of a file has a shorter record than the whole one.
+    length = F.length(F.to_json(F.struct([name for name in rows.columns if name not in ("log", "path", "file_time", "day")])))
+    best = Window.partitionBy(*IDENTITY).orderBy("date", length.desc(), "path")
+    return rows.withColumn("rank", F.row_number().over(best)).where("rank = 1").drop("rank")
 
 
 # ---- the archive
@@ -305,17 +316,27 @@ class Archive:
         names = (status.getPath().getName() for status in self.fs.listStatus(self.path()))
         return [date.fromisoformat(name[4:]) for name in names if name.startswith("day=")]
 
-    def add(self, rows, days):
-        """Adds the rows that are not there yet, and returns their number. All of them are of these days.
+    def add(self, rows, files):
+        """Adds the rows that are not there yet, and returns their number. Each log has rows of these files.
 
         The new files are complete before the first of them appears, and each appears at once by its rename. If the run dies
         between two renames, the next run finds the rows of the first one here and adds only the others.
         """
-        known = self.known(days)
+        known = self.known(rows)
+        seen = collections.Counter(generation for _, generation, _ in files)
         if known is not None:
-            same = [rows[name].eqNullSafe(known[name]) for name in IDENTITY]
-            rows = rows.join(known, same, "left_anti")
-        rows = rows.drop("second", "length")
+            seen.update(row.generation for row in known.select(F.expr(GENERATION).alias("generation")).distinct().collect())
+        # Only lines of a file that was seen twice can be copies. It would cost most of the time to move and compare all rows.
+        doubtful = list({log for log, generation, _ in files if generation is None or seen[generation] > 1})
+        if doubtful:
+            second = F.pmod(F.unix_micros("date"), F.lit(60_000_000))
+            copies = without_copies(rows.where(F.col("log").isin(doubtful)).withColumn("second", second))
+            if known is not None:
+                known = known.withColumn("second", second)
+                same = [copies[name].eqNullSafe(known[name]) for name in IDENTITY]
+                copies = copies.join(known, same, "left_anti")
+            rows = rows.where(~F.col("log").isin(doubtful)).unionByName(copies.drop("second"))
+        rows = rows.drop("log")
         new = self.staging + "/new"
         rows.hint("rebalance", "day").sortWithinPartitions("day", "date").write.partitionBy("day").parquet(new)
         written = [status for status in self.fs.globStatus(self.path(f"_staging/{self.run}/new/day=*/*.parquet")) or []]
@@ -333,16 +354,16 @@ class Archive:
                 raise RuntimeError(f"{source.toString()} could not be renamed")
         return added
 
-    def known(self, days):
-        """What identifies the rows of the archive that may be copies of rows of these days. Only the year of a date can
-        differ, and the zone: so the same days of all years, and the days beside them."""
-        near = {(day + timedelta(days=n)).strftime("%m-%d") for day in days for n in (-1, 0, 1)}
-        names = [f"{self.directory}/day={day}" for day in self.days() if day.strftime("%m-%d") in near]
-        if not names:
+    def known(self, rows):
+        """The rows of the archive that these may be copies of. Only the year of a date can differ, and the zone: so the same
+        days of all years, and the days beside them (in a leap year)."""
+        present = self.days()
+        if not present:
             return None
-        known = self.spark.read.option("basePath", self.directory).parquet(*names)
-        return known.select("pos", "server", "service", "pid",
-                            F.pmod(F.unix_micros("date"), F.lit(60_000_000)).alias("second"))
+        days = rows.select(F.month("day").alias("month"), F.dayofmonth("day").alias("day")).distinct().collect()
+        near = {(date(2000, row.month, row.day) + timedelta(days=n)).strftime("%m-%d") for row in days for n in range(-2, 3)}
+        names = [f"{self.directory}/day={day}" for day in present if day.strftime("%m-%d") in near]
+        return self.spark.read.option("basePath", self.directory).parquet(*names) if names else None
 
 
 if __name__ == "__main__":
