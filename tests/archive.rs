@@ -1,5 +1,5 @@
-//! Old logs: years that their stamps leave out, positions that name a line in every copy of it, and the schema of the
-//! records.
+//! Old logs: time stamps without years, positions that identify a line in every copy, and the
+//! schema of the records.
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -61,7 +61,7 @@ fn years(output: &Output) -> Vec<String> {
 }
 
 #[test]
-fn the_year_is_that_of_the_header_of_gzip_or_of_the_file_if_that_is_older() {
+fn the_year_comes_from_the_gzip_header_or_from_the_file_whichever_is_older() {
     let site = Site::new();
     for (header, changed, year) in [
         // A copy without the times of the files.
@@ -75,7 +75,7 @@ fn the_year_is_that_of_the_header_of_gzip_or_of_the_file_if_that_is_older() {
         assert_eq!(years(&output), [year, year], "{header} {changed}");
         assert_eq!(text(&output.stderr), "");
     }
-    // No time, and a constant that says so.
+    // No time, and a constant that means no time.
     for mtime in [0, 1] {
         put(&site, "old.gz", &gzip(JUNE, mtime), time("2024-06-04"));
         let output = site.shell(&format!("mls-tail --framed --no-rotated old.gz | {PARSE}"));
@@ -98,7 +98,7 @@ fn each_member_of_a_gzip_file_has_its_own_year() {
 }
 
 #[test]
-fn the_file_on_standard_input_tells_the_year() {
+fn the_year_comes_from_the_file_on_standard_input() {
     let site = Site::new();
     put(&site, "old", JUNE.as_bytes(), time("2024-06-04"));
     let output = site.shell(&format!("{PARSE} < old"));
@@ -109,7 +109,7 @@ fn the_file_on_standard_input_tells_the_year() {
 }
 
 #[test]
-fn a_year_that_nothing_tells_is_assumed_aloud() {
+fn an_unknown_year_is_assumed_with_a_warning() {
     let site = Site::new();
     put(&site, "old", JUNE.as_bytes(), time("2024-06-04"));
     let output = site.shell(&format!("cat old | {PARSE}"));
@@ -136,13 +136,13 @@ fn a_year_that_nothing_tells_is_assumed_aloud() {
 }
 
 #[test]
-fn a_required_year_that_nothing_tells_is_an_error() {
+fn an_unknown_year_is_an_error_if_years_are_required() {
     let site = Site::new();
     let with_year = JUNE.replace("Jun  1 ", "Jun  1 2024 ");
     put(&site, "old", with_year.as_bytes(), time("2024-06-04"));
     let output = site.shell(&format!("cat old | {PARSE} --require-year"));
     assert_eq!(output.status.code(), Some(65));
-    // What comes before the stamp was read.
+    // Earlier lines were read.
     assert_eq!(years(&output), ["2024"]);
     let offset = with_year.find("Jun  3").unwrap();
     let complaint = text(&output.stderr);
@@ -197,7 +197,7 @@ proptest! {
         put(&site, "mail.log", log.as_bytes(), changed);
         let whole = by_position(&site, "mail.log");
 
-        // The position is what mls-event(5) says it is.
+        // The position is the one that mls-event(5) specifies.
         let first = log.lines().next().unwrap().as_bytes();
         let generation = sha256(&first[..first.len().min(4096)]);
         let mut offset = 0;
@@ -245,7 +245,7 @@ impl Lines for Vec<String> {
 }
 
 #[test]
-fn every_record_that_a_tool_writes_fits_the_schema_which_names_each_of_its_members() {
+fn every_record_of_a_tool_fits_the_schema_and_the_schema_names_each_member() {
     // The segments of mls-tail are in between raw lines, so a test of them reads the records alone.
     let segments = "mls-tail --framed --no-rotated logins.log | grep -a '^{\"v\"'";
     let site = Site::new();
@@ -301,7 +301,7 @@ fn every_record_that_a_tool_writes_fits_the_schema_which_names_each_of_its_membe
 }
 
 #[test]
-fn the_schema_refuses_what_is_not_a_record() {
+fn the_schema_refuses_other_objects() {
     let schema = jsonschema::validator_for(&schema::document()).unwrap();
     let record = r#"{"v":1,"type":"auth","date":"2026-06-01T00:00:45Z","server":null,"service":null,"pid":7,"outcome":"failure",
         "attempts":1,"mechanism":null,"ip":null,"client":null,"user":null,"reason":null}"#;

@@ -66,7 +66,7 @@ fn a_wrong_file_ends_with_65_and_says_what_to_do() {
 }
 
 #[test]
-fn a_service_that_gets_only_logins_warns_and_goes_on() {
+fn a_service_that_gets_only_logins_warns_and_continues() {
     let site = Site::new();
     site.write(
         "mail.log",
@@ -81,7 +81,7 @@ fn a_service_that_gets_only_logins_warns_and_goes_on() {
 }
 
 #[test]
-fn wrong_command_lines_say_what_is_meant() {
+fn errors_of_wrong_command_lines_name_the_right_one() {
     let mut site = Site::new();
     site.log(1);
     for (command, cure) in [
@@ -101,7 +101,7 @@ fn wrong_command_lines_say_what_is_meant() {
 }
 
 #[test]
-fn a_missing_permission_says_who_owns_the_file() {
+fn an_error_about_permission_names_the_owner() {
     if !is_root() {
         return skip("only root can take a permission away from another user");
     }

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 
 use mls_tests::{EXTRACT, Mounted, Site, has, is_root, skip, text};
 
-/// Lets each call of the sink that changes a file fail in turn.
+/// Makes each system call of the sink that changes a file fail in turn.
 #[test]
 fn the_sink_fails_at_each_of_its_calls_in_turn() {
     if !has("strace") {
@@ -46,7 +46,7 @@ fn the_sink_fails_at_each_of_its_calls_in_turn() {
 }
 
 #[test]
-fn a_full_disk_is_an_error_and_the_rows_come_when_there_is_room() {
+fn a_full_disk_is_an_error_and_the_rows_are_written_when_there_is_room() {
     if !is_root() {
         return skip("mounting a small tmpfs needs root");
     }
@@ -96,7 +96,7 @@ fn rows_that_cannot_be_moved_aside_leave_no_part_of_a_copy() {
 }
 
 #[test]
-fn inode_numbers_that_are_used_again_mislead_nobody() {
+fn reused_inode_numbers_do_no_harm() {
     if !is_root() {
         return skip("mounting a small ext4 needs root");
     }
@@ -159,7 +159,7 @@ fn a_gzip_bomb_passes_in_64_mib() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_refused_by_name_at_once() {
+fn an_input_that_is_not_a_regular_file_is_refused_at_once() {
     for (make, named) in [
         ("mkfifo mail.log", "mail.log is not a regular file"),
         ("mkdir mail.log", "mail.log is not a regular file"),
@@ -173,7 +173,7 @@ fn what_is_no_regular_file_is_refused_by_name_at_once() {
         assert_eq!(output.status.code(), Some(66), "{make}: {}", text(&output.stderr));
         assert!(text(&output.stderr).contains(named), "{make}: {}", text(&output.stderr));
     }
-    // What only bears the name of a rotated log is passed over.
+    // Other kinds of files with the name of a rotated log are ignored.
     let mut site = Site::new();
     site.log(3);
     assert!(site.shell("mkfifo mail.log.1; mkdir mail.log.2").status.success());
@@ -182,7 +182,7 @@ fn what_is_no_regular_file_is_refused_by_name_at_once() {
 }
 
 #[test]
-fn a_user_name_that_spells_a_control_record_is_a_user_name() {
+fn a_user_name_that_looks_like_a_control_record_is_a_user_name() {
     let site = Site::new();
     let head = "2026-06-01T00:00:00+00:00 vm postfix/smtpd[7]: warning: x[192.0.2.1]: SASL LOGIN authentication failed: x, sasl_username=";
     let users = [

@@ -84,7 +84,7 @@ fn without_a_command_it_extracts_once_and_a_name_with_quotes_and_spaces_does_no_
 }
 
 #[test]
-fn each_run_says_what_it_did_also_if_nothing_is_new() {
+fn each_run_prints_a_summary_also_if_nothing_is_new() {
     let mut front = Front::new(
         "conf",
         "[database]\ndb_type = sqlite\n[retention]\ncsv_days = 9000\n[logins]\nrecord = no",
@@ -106,16 +106,12 @@ fn each_run_says_what_it_did_also_if_nothing_is_new() {
 }
 
 #[test]
-fn the_exit_code_is_that_of_the_stage_that_failed() {
+fn the_exit_code_comes_from_the_stage_that_failed() {
     let mut front = Front::new("conf", "");
     front.site.log(1);
     front.succeeds(&[]);
     front.site.append("state/state.offset", "x");
-    assert_eq!(
-        front.run(&[]).status.code(),
-        Some(78),
-        "a damaged cursor is nothing that a restart mends"
-    );
+    assert_eq!(front.run(&[]).status.code(), Some(78), "a restart cannot repair a damaged cursor");
     assert_eq!(front.run(&["--report", "--prune"]).status.code(), Some(64));
     assert_eq!(front.run(&["--nonsense"]).status.code(), Some(64));
 }
@@ -166,7 +162,7 @@ fn a_digest_that_cannot_be_sent_is_preceded_by_an_extraction_and_a_debug_run_sho
 }
 
 #[test]
-fn a_purge_moves_a_log_that_is_called_like_the_csv_once() {
+fn a_purge_moves_a_log_with_the_name_of_the_csv_once() {
     let mut front = Front::new("conf", "");
     let config = front.site.read("conf").replace("log_file = x.log", "log_file = F.log");
     front.site.write("conf", &config);
@@ -195,7 +191,7 @@ fn a_purge_moves_everything_home_and_the_next_run_starts_over() {
 }
 
 #[test]
-fn a_purge_waits_for_nobody_and_takes_nothing_from_a_run_that_is_at_work() {
+fn a_purge_does_not_wait_and_does_not_disturb_a_running_pipeline() {
     let mut front = Front::new("conf", "");
     front.site.log(4);
     front.succeeds(&[]);
@@ -232,7 +228,7 @@ fn pruning_rotates_a_csv_with_old_rows_and_removes_it_when_all_of_them_are_old()
         );
     };
     age(9);
-    // It has old rows too, and today's name is taken: nothing is overwritten.
+    // It has old rows too, and today's name exists: nothing is overwritten.
     assert_eq!(front.run(&["--prune"]).status.code(), Some(75));
     front.site.write("F", "");
     front.succeeds(&["--prune"]);
@@ -274,7 +270,7 @@ impl Drop for Following {
     }
 }
 
-/// Waits until as many rows are in the CSV and in the files that it was rotated to, and some in the CSV.
+/// Waits until the CSV and its rotated files have this number of rows, and the CSV has some.
 fn until_rows(front: &Front, rows: usize) {
     let begun = Instant::now();
     let count = |name: &str| {
@@ -288,7 +284,7 @@ fn until_rows(front: &Front, rows: usize) {
 }
 
 #[test]
-fn pruning_keeps_to_the_days_where_the_log_is_followed_and_neither_loses_nor_doubles_a_row() {
+fn pruning_a_followed_log_respects_the_days_and_keeps_each_row_once() {
     let mut front = Front::new(
         "conf",
         "extraction_schedule = follow\n[database]\ndb_type = sqlite\n[retention]\ncsv_days = 10",
@@ -308,7 +304,7 @@ fn pruning_keeps_to_the_days_where_the_log_is_followed_and_neither_loses_nor_dou
             });
             front.succeeds(&["--prune"])
         });
-        // The pipeline sees now at the latest that its CSV is gone.
+        // At the latest now, the pipeline notices that its CSV is gone.
         front.site.log(1);
         said
     };
@@ -443,7 +439,7 @@ fn two_purges_within_a_second_leave_nothing_in_hidden_directories() {
 }
 
 #[test]
-fn a_run_that_is_at_work_is_reported_before_a_purge_asks() {
+fn a_running_pipeline_is_reported_before_a_purge_asks() {
     let mut front = Front::new("conf", "");
     front.site.log(1);
     front.succeeds(&[]);
@@ -501,7 +497,7 @@ fn recorded_logins_are_pruned_and_purged_with_the_failures() {
 }
 
 #[test]
-fn run_by_root_it_leaves_no_file_of_root() {
+fn a_run_by_root_leaves_no_file_of_root() {
     if !is_root() {
         return skip("only root can drop to another user");
     }
@@ -518,7 +514,7 @@ fn run_by_root_it_leaves_no_file_of_root() {
     for file in ["F", "F.lock", "state/state.offset", "x.log"] {
         assert_eq!(fs::metadata(dir.join(file)).unwrap().uid(), 65534, "{file}");
     }
-    // A link in a directory of the service's leads root nowhere.
+    // A link in a directory of the service cannot make root change another file.
     front.site.write("secret", "secret");
     std::os::unix::fs::symlink(dir.join("secret"), dir.join("F-20260101")).unwrap();
     front.succeeds(&["--yes", "--purge"]);
@@ -561,7 +557,7 @@ fn rows_go_through_sql_files_into_a_database_once_and_a_purge_names_those_that_d
 }
 
 #[test]
-fn attempts_are_loaded_from_the_log_and_status_says_how_far() {
+fn attempts_are_loaded_from_the_log_and_status_shows_the_progress() {
     let mut front = Front::new(
         "conf",
         "[database]\ndb_type = sqlite\nmode = load\nsource = mx1\n[retention]\ndatabase_days = 9000\n[logins]\nrecord = no",
@@ -594,7 +590,7 @@ fn attempts_are_loaded_from_the_log_and_status_says_how_far() {
     assert!(said.contains("The database keeps its rows and its position in the log"), "{said}");
     front.succeeds(&[]);
     assert_eq!(count(&front), "5");
-    // The log is of another year than the days to keep.
+    // The log is older than the days to keep.
     let conf = front.site.read("conf").replace("9000", "1");
     front.site.write("conf", &conf);
     let said = text(&front.run(&["--prune"]).stderr);

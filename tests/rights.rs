@@ -1,5 +1,5 @@
-//! The user of the service owns the directories of the data. Whatever that user puts there, root is not
-//! led to a file elsewhere: by a symbolic link, a hard link or a FIFO.
+//! The user of the service owns the directories of the data. That user can put symbolic links, hard
+//! links and FIFOs there. They must not make root touch a file elsewhere.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::fs;
@@ -13,16 +13,16 @@ use tempfile::TempDir;
 
 const SECRET: &str = "only root may read this";
 
-/// What the user of the service puts in the place of a file.
+/// An object that the user of the service puts in the place of a file.
 #[derive(Clone, Copy, Debug)]
 enum Trap {
-    /// A symbolic link to a file of root's.
+    /// A symbolic link to a file of root.
     Link,
-    /// A symbolic link to a name that only root can make a file of.
+    /// A symbolic link to a name that only root can create.
     DanglingLink,
-    /// A second name of a file of root's.
+    /// A hard link to a file of root.
     HardLink,
-    /// A pipe. A tool of the service's user may wait at it, and the command of root's with it.
+    /// A FIFO. A tool of the service's user may wait for it, and then root's command waits too.
     Fifo,
 }
 
@@ -97,7 +97,7 @@ impl House {
         text(&output.stdout) + &text(&output.stderr)
     }
 
-    /// Expects the files of root's to be what they were, and nobody to know them.
+    /// Expects the files of root to be unchanged and still secret.
     fn check(&self, said: &str, context: &str) {
         assert!(!said.contains(SECRET), "{context}: {said}");
         let meta = fs::metadata(self.secret()).unwrap();
@@ -134,7 +134,7 @@ const COMMANDS: [&str; 8] = [
 ];
 
 #[test]
-fn no_command_of_root_follows_a_trap_in_a_directory_of_the_service() {
+fn no_command_of_root_follows_a_link_in_a_directory_of_the_service() {
     if !is_root() {
         return skip("only root can be led astray");
     }
@@ -152,7 +152,7 @@ fn no_command_of_root_follows_a_trap_in_a_directory_of_the_service() {
     }
 }
 
-/// What the service has when it works, each of which can be a FIFO.
+/// The files of a working service. Each of them can be a FIFO.
 const WAITING: [&str; 10] = [
     "F",
     "F.lock",
@@ -192,13 +192,13 @@ fn no_command_waits_for_a_fifo_in_the_place_of_a_file() {
 }
 
 #[test]
-fn a_purge_of_root_takes_no_file_of_root_for_one_of_the_service() {
+fn a_purge_by_root_removes_no_file_of_root() {
     if !is_root() {
         return skip("only root can be led astray");
     }
     for name in FILES {
         let house = House::new();
-        // All but one file are what they should be.
+        // All files except one are as they should be.
         let said = house.run("maillogsentinel --config conf");
         assert!(!said.contains("error"), "{said}");
         house.plant(Trap::Link, name);
@@ -208,7 +208,7 @@ fn a_purge_of_root_takes_no_file_of_root_for_one_of_the_service() {
 }
 
 #[test]
-fn neither_setup_nor_its_undoing_follows_a_trap() {
+fn neither_setup_nor_its_undo_follows_a_link() {
     if !is_root() {
         return skip("only root can be led astray");
     }

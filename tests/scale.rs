@@ -1,5 +1,5 @@
-//! How many rows a second `mls-sql load` writes into the PostgreSQL of a fleet: at the beginning of a first
-//! load, and at its end, or into a table that has many rows before.
+//! Measures how many rows a second `mls-sql load` writes into the PostgreSQL of a fleet: at the
+//! beginning and at the end of a first load, or into a table that already has many rows.
 //!
 //! `MLS_ROWS` is the number of lines in the log, `MLS_TABLE` the number of rows in the table before. By
 //! default both are small, so that this only tests the measurement.

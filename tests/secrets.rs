@@ -22,7 +22,7 @@ struct Case {
     args: &'static [&'static str],
     /// Its configuration; `PORT` is the server's port, `FILE` a file with the password.
     config: &'static str,
-    /// Answers until the password has come.
+    /// Its answers until the password arrives.
     server: fn(&mut TcpStream) -> std::io::Result<()>,
 }
 
@@ -83,13 +83,13 @@ fn ask_for_password(stream: &mut TcpStream) -> std::io::Result<()> {
     read_some(stream)
 }
 
-/// A server that plays its part and then says no more.
+/// A server that answers until it has the password, and then stays silent.
 fn stalled(play: fn(&mut TcpStream) -> std::io::Result<()>) -> (u16, Receiver<()>) {
     let (sender, receiver) = channel();
     let port = serve(move |mut stream| {
         play(&mut stream)?;
         let _ = sender.send(());
-        // Until the client has left.
+        // Until the client closes the connection.
         while stream.read(&mut [0; 4096])? > 0 {}
         Ok(())
     });
@@ -118,7 +118,7 @@ impl Case {
     }
 }
 
-/// Nobody else may read it, as the tools demand.
+/// The tools require that nobody else may read it.
 fn write(path: &Path, content: &str) {
     let mut options = std::fs::File::options();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
@@ -170,7 +170,7 @@ fn no_message_of_a_failure_shows_a_password() {
         for port in [closed, refusing] {
             let directory = TempDir::new().unwrap();
             let mut child = case.command(directory.path(), port).spawn().unwrap();
-            // The first messages are enough: some tools go on trying for minutes.
+            // The first messages are enough: some tools try again for minutes.
             let mut lines = BufReader::new(child.stderr.take().unwrap());
             let mut said = Vec::new();
             while text(&said).lines().count() < 3 && lines.read_until(b'\n', &mut said).unwrap() > 0

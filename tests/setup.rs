@@ -23,7 +23,7 @@ const RECIPIENTS: &str = "Recipients of the daily digest";
 const DATABASE: &str = "Database to copy";
 const WRITE: &str = "Write this?";
 
-/// The questions of the shortest way through, each with an empty answer.
+/// The questions of the shortest dialogue, each with an empty answer.
 const DEFAULTS: [(&str, &str); 11] = [
     ("Mail log", "\n"),
     (SCHEDULE, "\n"),
@@ -192,7 +192,7 @@ fn empty_answers_take_the_defaults_and_write_what_was_shown() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "one dialogue with every kind of wrong answer")]
-fn wrong_answers_are_asked_again_and_say_why() {
+fn wrong_answers_are_asked_again_with_a_reason() {
     let Some(system) = System::new() else { return };
     let (code, said) = terminal(
         &mut system.command(&["--interactive"]),
@@ -300,7 +300,7 @@ fn wrong_answers_are_asked_again_and_say_why() {
     let said = said.replace(&system.0.path().display().to_string(), "ROOT");
     assert!(!said.contains("/tmp/"), "a message names a temporary file: {said}");
 
-    // Once more: what was answered is the default, and nothing changes.
+    // Again: the last answers are the defaults, and nothing changes.
     let before = (conf, system.read("etc/passwd"));
     let keys = [
         "Mail log",
@@ -441,11 +441,11 @@ fn containers_of_mail_servers_that_log_to_the_journal_are_offered() {
 }
 
 #[test]
-fn ctrl_c_while_it_writes_takes_back_what_was_written() {
+fn ctrl_c_while_it_writes_undoes_all_changes() {
     let Some(system) = System::new() else { return };
     system.write("etc/maillogsentinel.conf", "# mine\n[report]\nemail = old@example.org\n");
     let before = system.snapshot();
-    // Everything is in place but the units.
+    // Everything is in place except the units.
     let stop = "#!/bin/bash\ncase $* in *' enable '*) echo now > /dev/tty; sleep 100;; *is-enabled*) exit 1;; esac\n";
     let (_dir, path) = impostor("systemctl", stop);
     let mut answers = DEFAULTS.to_vec();
@@ -464,7 +464,7 @@ fn ctrl_c_while_it_writes_takes_back_what_was_written() {
 }
 
 #[test]
-fn a_step_that_fails_takes_back_those_before_it() {
+fn a_step_that_fails_undoes_the_earlier_steps() {
     let Some(system) = System::new() else { return };
     let before = system.snapshot();
     let (_dir, path) = impostor("systemctl", "#!/bin/sh\nexit 1\n");
@@ -498,7 +498,7 @@ fn new_installation_loads_and_an_old_one_keeps_its_sql_files() {
 }
 
 #[test]
-fn automated_setup_asks_nothing_and_refuses_what_an_interview_would() {
+fn automated_setup_asks_nothing_and_refuses_the_same_values_as_the_dialogue() {
     let Some(system) = System::new() else { return };
     fs::remove_file(system.path("var/log/mail.log")).unwrap();
     let output = system
@@ -620,7 +620,7 @@ fn a_configuration_that_is_closed_is_open_to_the_service() {
 }
 
 #[test]
-fn a_directory_of_the_services_leads_no_chown_astray() {
+fn a_directory_of_the_service_cannot_redirect_a_chown() {
     let Some(system) = System::new() else { return };
     for directory in ["srv/bob", "srv/precious"] {
         fs::create_dir(system.path(directory)).unwrap();
@@ -636,9 +636,9 @@ fn a_directory_of_the_services_leads_no_chown_astray() {
     assert_eq!(fs::metadata(system.path("srv/bob/new")).unwrap().uid(), 1000);
 }
 
-/// As in Ubuntu, where `/var/log` is syslog's too.
+/// As in Ubuntu, where the group syslog may write to `/var/log`.
 #[test]
-fn a_group_that_may_write_beside_the_log_leads_root_nowhere() {
+fn a_group_that_may_write_next_to_the_log_cannot_redirect_root() {
     let Some(system) = System::new() else { return };
     let directory = system.path("var/log");
     std::os::unix::fs::chown(&directory, Some(0), Some(4)).unwrap();

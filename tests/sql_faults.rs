@@ -1,4 +1,4 @@
-//! A database and the SQL files have each row exactly once, whichever process dies at any time.
+//! A database and the SQL files have each row exactly once, even if any process dies at any time.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
 use std::process::{Child, Command, Stdio};
@@ -56,7 +56,7 @@ fn assert_table_is_exact(site: &Site, server: &Server) {
 }
 
 #[test]
-fn load_is_exact_though_stages_and_servers_are_killed() {
+fn load_is_exact_although_stages_and_servers_are_killed() {
     let mut random = Random::new(20_261_125);
     for kind in Kind::ALL {
         let mut server = Server::new(kind);
@@ -89,7 +89,7 @@ fn load_is_exact_though_stages_and_servers_are_killed() {
 }
 
 #[test]
-fn export_and_import_are_exact_though_stages_and_servers_are_killed() {
+fn export_and_import_are_exact_although_stages_and_servers_are_killed() {
     let mut random = Random::new(20_261_126);
     for kind in Kind::ALL {
         let mut server = Server::new(kind);

@@ -1,11 +1,11 @@
-//! Servers that are not what they should be, and what they can make a tool hold.
+//! Hostile servers, and the memory of a tool that connects to them.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The most memory that a tool may hold against a hostile server, in KiB.
+/// The largest memory of a tool against a hostile server, in KiB.
 pub const MAX_RESIDENT: u64 = 64 << 10;
 
 /// Starts a server that treats each connection with `play`, and returns its port.
@@ -14,7 +14,7 @@ pub fn serve(play: impl Fn(TcpStream) -> std::io::Result<()> + Send + 'static) -
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            // An error is the tool's answer to an attack: it closes the connection.
+            // The tool closes the connection in an attack, which is an error here.
             let _ = play(stream.unwrap());
         }
     });
@@ -31,14 +31,14 @@ pub fn endless(mut stream: TcpStream, bytes: &[u8]) -> std::io::Result<()> {
     }
 }
 
-/// What a tool did against a hostile server.
+/// The result of a tool against a hostile server.
 #[derive(Debug)]
 pub struct Attacked {
     /// Its exit code.
     pub code: Option<i32>,
     /// Its messages.
     pub said: String,
-    /// The most memory that it held, in KiB.
+    /// Its largest memory, in KiB.
     pub peak: u64,
 }
 

@@ -24,8 +24,8 @@ pub fn kill_some(shell: &Child, random: &mut Random) {
         .unwrap();
 }
 
-/// Waits for the end of a pipeline of which a part was killed, and of every process that it started;
-/// whether it ended well. After a while the rest is killed, as systemd does it.
+/// Waits for the end of a pipeline and of every process that it started, after a part of it was
+/// killed. Returns whether it succeeded. After a while kills the rest, as systemd does.
 pub fn end(shell: &mut Child) -> bool {
     let group = format!("-{}", shell.id());
     let signal = |signal: &str| {
@@ -38,7 +38,7 @@ pub fn end(shell: &mut Child) -> bool {
         if ended.is_none() {
             ended = shell.try_wait().unwrap();
         }
-        // A process that nobody waits for stays in the group though it is dead.
+        // A dead process stays in the group until its parent waits for it.
         let is_over = || !signal("-0") || begun.elapsed() > Duration::from_secs(10);
         if let Some(status) = ended
             && is_over()

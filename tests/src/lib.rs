@@ -1,4 +1,4 @@
-//! What tests of whole pipelines share: a directory of their own, the tools by name, and a log in which
+//! Shared parts of the tests of whole pipelines: a directory, the tools by name, and a log in which
 //! each failure is different.
 #![expect(
     clippy::unwrap_used,
@@ -37,16 +37,16 @@ pub fn tools() -> PathBuf {
     path
 }
 
-/// What a shell puts before a command to change its clock, such as by `+10d`. It needs the package
-/// of faketime(1). That program itself would stay between the shell and the command and be killed
-/// in its place. It also refuses to start if a killed process with the same number left a
-/// semaphore; its library does not.
+/// The prefix of a shell command that changes its clock, for example by `+10d`. It needs the
+/// package of faketime(1), but uses only its library. The program would stay between the shell and
+/// the command, and be killed instead of the command. It also refuses to start if a killed process
+/// with the same number left a semaphore.
 #[must_use]
 pub fn wrong_clock(change: &str) -> String {
     format!("env LD_PRELOAD=$(echo /usr/lib/*/faketime/libfaketime.so.1) FAKETIME={change}")
 }
 
-/// A directory with a log and what a pipeline makes of it.
+/// A directory with a log and the output of a pipeline.
 pub struct Site {
     dir: TempDir,
     written: u64,
@@ -70,7 +70,7 @@ impl Site {
         Self::within(&std::env::temp_dir())
     }
 
-    /// The same on a file system of the caller's.
+    /// Makes the same on a file system of the caller.
     #[must_use]
     pub fn within(parent: &Path) -> Self {
         let dir = TempDir::new_in(parent).unwrap();
@@ -105,7 +105,7 @@ impl Site {
         fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()
     }
 
-    /// `n` lines, each of them another failure, with a line that is none after each.
+    /// `n` different failures, each followed by a line that is not a failure.
     pub fn failures(&mut self, n: u64) -> String {
         use std::fmt::Write;
         let mut text = String::new();
@@ -136,7 +136,7 @@ impl Site {
         self.append("mail.log", &text);
     }
 
-    /// Runs a shell command in the directory, with the tools in its path. Its exit code is that of
+    /// Runs a shell command in the directory, with the tools in its path. Its exit code comes from
     /// the last stage that failed.
     #[must_use]
     pub fn shell(&self, command: &str) -> Output {
@@ -174,7 +174,7 @@ impl Site {
         panic!("another pipeline never ended");
     }
 
-    /// Runs the pipeline and expects it to end with `code`; returns what it said.
+    /// Runs the pipeline and expects it to end with `code`; returns its messages.
     #[must_use]
     pub fn extract_fails(&self, code: i32) -> String {
         let output = self.shell(EXTRACT);
@@ -189,7 +189,7 @@ impl Site {
         self.assert_exact_users(rows.map(|row| row.split(',').nth(3).unwrap_or(row)));
     }
 
-    /// The same for the CSV together with all files that it was rotated to.
+    /// The same for the CSV together with all its rotated files.
     pub fn assert_all_csv_exact(&self) {
         let mut rows = String::new();
         for name in self.files("F").iter().filter(|name| !name.contains("recovered")) {
@@ -209,7 +209,7 @@ impl Site {
         self.assert_exact_users(rows.map(|row| row.split(',').nth(3).unwrap_or(row)));
     }
 
-    /// The same for the user names of rows, wherever they are.
+    /// The same for user names of rows from any place.
     pub fn assert_exact_users<'a>(&self, users: impl Iterator<Item = &'a str>) {
         let users: Vec<_> = users.map(str::to_owned).collect();
         assert_each_once("u", &users, usize::try_from(self.written).unwrap());
@@ -247,7 +247,7 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Says that a test cannot run on this machine. In CI (`CI=true`) that is a failure.
+/// Prints that a test cannot run on this machine. In CI (`CI=true`) this is a failure.
 pub fn skip(why: &str) {
     assert!(std::env::var_os("CI").is_none(), "skipped in CI: {why}");
     let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
@@ -303,7 +303,7 @@ impl Mounted {
         mounted
     }
 
-    /// Where it is mounted.
+    /// Its mount point.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.dir.path()
@@ -325,8 +325,8 @@ fn run(program: &str, args: &[&str]) {
     assert!(output.status.success(), "{program}: {}", text(&output.stderr));
 }
 
-/// Runs a command at a terminal of its own, waits for each text and types what belongs to it;
-/// returns the exit code (128 and the signal's number, if one ended it) and all that was shown.
+/// Runs a command at a new terminal, waits for each text and types its answer. Returns the exit
+/// code (128 plus the number of the signal that ended it) and all output.
 #[must_use]
 pub fn terminal(command: &mut Command, steps: &[(&str, &str)]) -> (i32, String) {
     let mut python = Command::new("python3");

@@ -9,11 +9,11 @@ use crate::hostile::serve;
 /// A message that arrived.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// What [`Mailbox::at`] said when it arrived, before the server said so.
+    /// The value of [`Mailbox::at`] when it arrived, before the server confirmed it.
     pub moment: usize,
     /// Its Message-ID.
     pub id: String,
-    /// All of it.
+    /// Its whole text.
     pub text: String,
 }
 
@@ -45,17 +45,17 @@ impl Mailbox {
         self.0.lock().unwrap().port
     }
 
-    /// Notes for each message what `clock` says when it arrives.
+    /// Records the value of `clock` when a message arrives.
     pub fn at(&self, clock: impl Fn() -> usize + Send + 'static) {
         self.0.lock().unwrap().clock = Some(Box::new(clock));
     }
 
-    /// Sets the mailbox back to these messages.
+    /// Resets the mailbox to these messages.
     pub fn keep(&self, messages: Vec<Message>) {
         self.0.lock().unwrap().messages = messages;
     }
 
-    /// What arrived, each Message-ID once: a server whose answer was lost gets a message twice.
+    /// The messages, each Message-ID once: a server whose answer was lost gets a message twice.
     #[must_use]
     pub fn messages(&self) -> Vec<Message> {
         let mut messages = self.all();
@@ -64,7 +64,7 @@ impl Mailbox {
         messages
     }
 
-    /// All that arrived.
+    /// All messages.
     #[must_use]
     pub fn all(&self) -> Vec<Message> {
         self.0.lock().unwrap().messages.clone()

@@ -1,4 +1,4 @@
-//! Private database servers, on free ports and in directories of their own, stopped when they are dropped.
+//! Private database servers, each on a free port and in its own directory. Dropping one stops it.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub struct Server {
     child: Option<Child>,
 }
 
-/// Which one.
+/// The kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Kind {
@@ -43,7 +43,7 @@ impl Kind {
 }
 
 impl Server {
-    /// A new one, running.
+    /// Starts a new one.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -113,7 +113,7 @@ impl Server {
         self.start_with(&[]);
     }
 
-    /// The same with further flags of the server's.
+    /// The same with further flags of the server.
     pub fn start_with(&mut self, flags: &[&str]) {
         let (data, port) = (self.data(), self.port.to_string());
         let mut command = match self.kind {
@@ -156,8 +156,9 @@ impl Server {
         }
     }
 
-    /// Lets PostgreSQL show a certificate, and ask the roles of a fleet for theirs: `names` are their names.
-    /// `localhost.key`, `localhost.pem` and `ca.pem` are in the directory `certificates`.
+    /// Configures PostgreSQL to show a certificate, and to require certificates from the roles
+    /// `names` of a fleet. `localhost.key`, `localhost.pem` and `ca.pem` are in the directory
+    /// `certificates`.
     ///
     /// Returns the flags for [`start_with`](Self::start_with).
     #[must_use]
@@ -193,7 +194,7 @@ impl Server {
         }
     }
 
-    /// What `mls-sql --url` takes.
+    /// The value for `mls-sql --url`.
     #[must_use]
     pub fn url(&self) -> String {
         match self.kind {

@@ -1,4 +1,4 @@
-//! A service with a configuration of its own, whose pipelines are those of the units.
+//! A service with its own configuration. It runs the pipelines of the units.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,7 +15,7 @@ use crate::{assert_each_once, text, tools, units};
 /// A directory with a mail log, a configuration, and the data that the pipelines make.
 pub struct Service {
     dir: TempDir,
-    /// Where its mail goes.
+    /// The server that gets its mail.
     pub mailbox: Mailbox,
     failures: usize,
     logins: usize,
@@ -29,7 +29,7 @@ impl Default for Service {
 }
 
 impl Service {
-    /// A service that has nothing to do yet. Its data is to be in the directory `data`.
+    /// A service that has nothing to do yet. Its data will be in the directory `data`.
     #[must_use]
     pub fn new() -> Self {
         let dir = TempDir::new().unwrap();
@@ -103,7 +103,7 @@ impl Service {
         self.append("conf", "[general]\nlog_file = x.log\n");
     }
 
-    /// Lets the pipelines work as another user, who owns the data.
+    /// Runs the pipelines as another user, who owns the data.
     pub fn work_as(&self, user: &str) {
         let config = fs::read_to_string(self.path().join("conf")).unwrap();
         let (before, _) = config.split_once("user = root").unwrap();
@@ -113,7 +113,8 @@ impl Service {
         self.succeed(&format!("chmod 755 . && chown -R {user} data"));
     }
 
-    /// Adds failures, logins and errors of the server to the log, as many of each. No two have the same user or address.
+    /// Adds the same number of failures, logins and errors of the server to the log. No two have
+    /// the same user or address.
     pub fn log(&mut self, count: usize) {
         let lines = self.lines(count);
         self.append("log/mail.log", &lines);
@@ -138,7 +139,7 @@ impl Service {
         text
     }
 
-    /// How many failures were written.
+    /// The number of failures that were written.
     #[must_use]
     pub fn failures(&self) -> usize {
         self.failures
@@ -156,7 +157,7 @@ impl Service {
     pub fn script(&self, service: &str) -> String {
         units::script(service)
             .replace("/etc/maillogsentinel.conf", "conf")
-            // No name server takes part, and no alert waits for the next one.
+            // Do not use a name server, and do not delay alerts.
             .replace("mls-enrich", "mls-enrich --no-dns")
             .replace("mls-mail", "mls-mail --alert-interval 0")
             // The table of the imported SQL files cannot hold the same rows again.
@@ -197,7 +198,7 @@ impl Service {
         text(&output.stdout)
     }
 
-    /// Runs a script until no other run is at work.
+    /// Runs a script again until no other run is active.
     ///
     /// # Panics
     /// If it fails in another way.
@@ -213,17 +214,17 @@ impl Service {
         panic!("{script}: another run never ended");
     }
 
-    /// Runs the pipeline of a unit until no other run is at work.
+    /// Runs the pipeline of a unit again until no other run is active.
     pub fn run(&self, service: &str) {
         self.settle(&self.script(service));
     }
 
-    /// Expects each failure once in the CSV and the files that it was rotated to.
+    /// Expects each failure once in the CSV and its rotated files.
     pub fn assert_failures(&self) {
         assert_each_once("u", &self.users_of_csv("F"), self.failures);
     }
 
-    /// Expects each login once in the CSV of logins and the files that it was rotated to.
+    /// Expects each login once in the CSV of logins and its rotated files.
     pub fn assert_logins(&self) {
         assert_each_once("l", &self.users_of_csv("L"), self.logins);
     }
@@ -319,7 +320,7 @@ impl Service {
         assert_eq!(alerts, 2 * self.failures, "{named} users were named");
     }
 
-    /// Expects the list of blocked addresses to be whole, and to hold nothing that never attacked.
+    /// Expects the list of blocked addresses to be complete, and to contain only attackers.
     ///
     /// # Panics
     /// If it is not.

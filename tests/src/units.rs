@@ -9,7 +9,8 @@ pub fn directory() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../systemd").canonicalize().unwrap()
 }
 
-/// The files whose names end so. A symbolic link is a second name and is left out.
+/// The files whose names end with this text. Symbolic links are skipped, because they are second
+/// names.
 #[must_use]
 pub fn files(ending: &str) -> Vec<PathBuf> {
     let all = fs::read_dir(directory()).unwrap().map(|entry| entry.unwrap().path());
@@ -39,6 +40,6 @@ pub fn commands() -> Vec<(String, String)> {
 pub fn script(service: &str) -> String {
     let (_, command) = commands().into_iter().find(|(name, _)| name == service).unwrap();
     let (_, script) = command.split_once(" -c '").unwrap();
-    // systemd takes $$ for a dollar sign.
+    // systemd reads $$ as a dollar sign.
     script.trim_end_matches('\'').replace("$$", "$")
 }

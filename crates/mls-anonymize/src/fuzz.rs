@@ -1,9 +1,9 @@
-//! What must hold for any bytes, for `tests/fuzz`. Each function panics if it does not.
+//! Checks for any input bytes, for `tests/fuzz`. A function panics if its check fails.
 
 use crate::anonymizer::Anonymizer;
 use crate::input_format::InputFormat;
 
-/// A log, records or rows: what was written says the same as what was read, as `--verify` checks.
+/// Reads a log, records or rows: the checks of `--verify` find no difference in the result.
 pub fn verify(text: &[u8], mut names: Anonymizer) {
     let first = text.split(|b| *b == b'\n').find(|line| !line.trim_ascii().is_empty());
     let mut format = first.map_or(InputFormat::Log, InputFormat::of);

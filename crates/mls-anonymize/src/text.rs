@@ -138,7 +138,8 @@ impl<'a, 'o> TextPass<'a, 'o> {
         length.map_or(self.text.len(), |length| at + length)
     }
 
-    /// The text between the `<` at `at` and the first `>` that something ends with.
+    /// The text between the `<` at `at` and the first `>` that a blank, a separator or the end
+    /// follows.
     fn bracketed(&self, at: usize) -> Option<Range<usize>> {
         let text = near(self.text.get(at..)?).strip_prefix(b"<")?;
         let ends = |close: &usize| {

@@ -1,4 +1,5 @@
-//! `--verify`: checks that the result says the same as the original, and that it identifies nobody.
+//! `--verify`: checks that the result has the same data as the original, and that it identifies
+//! nobody.
 
 use std::collections::{BTreeSet, HashSet};
 use std::io::BufRead;

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
-fn help_errors_and_exit_codes_are_as_written_down() {
+fn help_errors_and_exit_codes_are_as_documented() {
     // git does not keep file modes, except the right to execute.
     for (key, mode) in [("key", 0o600), ("short.key", 0o600), ("open.key", 0o644)] {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cmd").join(key);

@@ -22,7 +22,7 @@ pub struct Args {
     #[command(flatten)]
     pub(crate) mode: Mode,
 
-    /// Take the defaults of the answers from FILE instead of /etc/maillogsentinel.conf
+    /// Read the current settings from FILE instead of /etc/maillogsentinel.conf
     #[arg(long, value_name = "FILE", conflicts_with_all = ["automated", "uninstall"])]
     pub(crate) config: Option<PathBuf>,
 

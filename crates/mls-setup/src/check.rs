@@ -171,7 +171,12 @@ impl Checks<'_> {
             command.arg("--config").arg(file.path()).args(["--test", "--dry-run"]);
             Ok(command.output()?)
         };
-        let output = ask().map_err(|error| format!("mls-mail cannot check it: {error:#}"))?;
+        let output = ask().map_err(|error| {
+            format!(
+                "mls-mail, which checks it, did not start: \
+        {error:#}"
+            )
+        })?;
         let said = String::from_utf8_lossy(&output.stderr);
         let why = said.trim().trim_start_matches("mls-mail: error: ");
         // Setup has written the file, so the reader needs only the key and the value.
@@ -272,7 +277,7 @@ fn path(value: &str) -> Result<(), String> {
         .any(|directory| value.starts_with(directory));
     refuse_if(
         is_hidden,
-        "the service sees neither home directories nor /tmp: choose another directory",
+        "the service cannot use home directories or /tmp: choose another directory",
     )
 }
 

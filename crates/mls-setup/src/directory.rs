@@ -53,7 +53,8 @@ pub(crate) fn make(
     run(command)
         .with_context(|| {
             format!(
-                "making directory {} as the service's user: make it yourself and give it to that user, or choose another one",
+                "creating directory {} as the service's user: create it yourself and give it to \
+                that user, or choose another one",
                 path.display()
             )
         })

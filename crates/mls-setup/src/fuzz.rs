@@ -1,4 +1,4 @@
-//! What must hold for any bytes, for `tests/fuzz`. Each function panics if it does not.
+//! Checks for any input bytes, for `tests/fuzz`. A function panics if its check fails.
 
 #![expect(clippy::expect_used, reason = "a broken promise must stop the run")]
 

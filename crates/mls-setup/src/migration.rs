@@ -169,8 +169,8 @@ pub(crate) fn finish(
     let status = convert.status().context("starting mls-setup").or_exit(Exit::Unavailable)?;
     if !status.success() {
         return Err(Exit::Unavailable.error(
-            "the configuration is migrated, but the data is not: follow the message above, then run \
-             maillogsentinel --setup --migrate again; what was converted stays converted",
+            "the configuration is migrated, but the data is not: follow the message above, then \
+            run maillogsentinel --setup --migrate again; it continues with the rest",
         ));
     }
     for unit in start {

@@ -59,7 +59,7 @@ const QUESTIONS: [Question; 36] = [
     },
     Question {
         key: "systemd.extraction_schedule",
-        text: "When to read it: follow (all the time), hourly, *:0/15, ... or never",
+        text: "When to read it: follow (continuously), hourly, *:0/15, ... or never",
         check: Check::ExtractionSchedule,
         ..ALWAYS
     },
@@ -78,7 +78,7 @@ const QUESTIONS: [Question; 36] = [
     },
     Question {
         key: "report.smtp_host",
-        text: "Mail server that takes the digest",
+        text: "Mail server that sends the digest",
         check: Check::Text,
         is_asked: has_recipients,
         default: "localhost",
@@ -113,13 +113,13 @@ const QUESTIONS: [Question; 36] = [
     },
     Question {
         key: "alert.ip",
-        text: "Alert when one address fails so often, such as 20/10m (none: no alerts)",
+        text: "Alert when one address fails this often, such as 20/10m (none: no alerts)",
         check: Check::Threshold,
         ..ALWAYS
     },
     Question {
         key: "alert.user",
-        text: "Alert when the logins of one user fail so often",
+        text: "Alert when logins of one user fail this often",
         check: Check::Threshold,
         is_asked: has_recipients,
         ..ALWAYS
@@ -163,13 +163,13 @@ const QUESTIONS: [Question; 36] = [
     },
     Question {
         key: "retention.csv_days",
-        text: "Days to keep the record (none: forever)",
+        text: "Days to keep recorded logins (none: forever)",
         check: Check::Days,
         ..ALWAYS
     },
     Question {
         key: "database.db_type",
-        text: "Database to copy the record to: sqlite, postgresql, mysql or none",
+        text: "Database to copy recorded logins to: sqlite, postgresql, mysql or none",
         check: Check::OneOf(&["", "sqlite", "postgresql", "mysql"]),
         ..ALWAYS
     },
@@ -224,7 +224,8 @@ const QUESTIONS: [Question; 36] = [
     },
     Question {
         key: "database.ssl_root",
-        text: "File of the authority that signs the database's certificate (none: those that this machine trusts)",
+        text: "File of the authority that signs the database's certificate (none: all authorities \
+        that this machine trusts)",
         check: Check::File,
         is_asked: has_remote_database,
         default: "",

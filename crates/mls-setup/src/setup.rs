@@ -59,7 +59,8 @@ pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
     action_log::write(&system, &actions)?;
     if !system.is_running() && args.mode.migrate {
         say(
-            "This system is not running: its data was not migrated. Start it and run --migrate on it again.\n",
+            "This system is not running, so its data was not migrated. Start it and run --migrate \
+            there.\n",
         )?;
     }
     if system.is_running() {

@@ -100,7 +100,7 @@ impl<'a> Trial<'a> {
         let mut command = Command::new(self.installation.installed_program("maillogsentinel"));
         command.arg("--test-mail");
         match run(command) {
-            Ok(_) => say("A test mail is on its way to the recipients.\n")?,
+            Ok(_) => say("The mail server has accepted a test mail to the recipients.\n")?,
             Err(error) => log::warn!("the test mail could not be sent: {error:#}"),
         }
         Ok(())

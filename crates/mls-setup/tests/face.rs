@@ -1,6 +1,6 @@
-//! The tool's face: help, errors, exit codes.
+//! The help text, the errors and the exit codes of `mls-setup`.
 
 #[test]
-fn the_commands_answer_as_written_down() {
+fn help_errors_and_exit_codes_are_as_documented() {
     trycmd::TestCases::new().case("tests/cmd/*.trycmd");
 }
