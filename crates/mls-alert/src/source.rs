@@ -24,11 +24,11 @@ pub(crate) struct Sources {
 }
 
 /// The ends of the inputs. They change when there is more to read.
-pub(crate) type Progress = Vec<End>;
+pub(crate) type Progress = Vec<InputEnd>;
 
 /// The end of an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum InputEnd {
     /// The committed part.
     Committed(Option<Fingerprint>),
     /// The whole file, because no sink commits it.
@@ -180,11 +180,11 @@ impl Input {
         Ok(committed.filter(|committed| committed.data.is_some()))
     }
 
-    fn end(&self) -> anyhow::Result<End> {
+    fn end(&self) -> anyhow::Result<InputEnd> {
         let (Self::File(path) | Self::Record { path, .. }) = self;
         Ok(match self.committed()? {
-            Some(committed) => End::Committed(committed.data),
-            None => End::File(std::fs::metadata(path).ok().map(|found| FileStat::of(&found))),
+            Some(committed) => InputEnd::Committed(committed.data),
+            None => InputEnd::File(std::fs::metadata(path).ok().map(|found| FileStat::of(&found))),
         })
     }
 

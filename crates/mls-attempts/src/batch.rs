@@ -10,12 +10,12 @@ use crate::{Attempt, Clock};
 
 /// Some attempts; their text is in one string.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub struct AttemptBatch {
     text: String,
     attempts: Vec<Stored>,
 }
 
-/// An attempt of a [`Batch`]. A [`LoginReader`](crate::LoginReader) gives successful logins only.
+/// An attempt of a [`AttemptBatch`]. A [`LoginReader`](crate::LoginReader) gives successful logins only.
 #[derive(Clone, Copy, Debug)]
 pub struct Login<'a> {
     /// The attempt in the form that the rules for suspicious logins use.
@@ -41,7 +41,7 @@ struct Stored {
     lengths: [Option<u16>; 6],
 }
 
-impl Batch {
+impl AttemptBatch {
     /// The number of attempts that are handed over together.
     pub const SIZE: usize = 512;
 

@@ -4,7 +4,7 @@
 //! mls-parse and mls-enrich, from a file or from standard input, plain or compressed by gzip.
 //! [`AttemptSource`] opens such an input and gives each attempt as an [`Attempt`], which borrows
 //! from the line that was read. [`LoginReader`] gives the logins of a second input between the
-//! failures of the first. [`Batch`] holds attempts that one thread hands over to another.
+//! failures of the first. [`AttemptBatch`] holds attempts that one thread hands over to another.
 
 #![warn(missing_docs)]
 
@@ -15,7 +15,7 @@ mod logins;
 mod source;
 
 pub use attempt::{Attempt, MAX_NAME};
-pub use batch::{Batch, Login};
+pub use batch::{AttemptBatch, Login};
 pub use clock::Clock;
 pub use logins::LoginReader;
 pub use source::{AttemptSource, ReadSummary, Reading, read_rotated};

@@ -10,7 +10,7 @@ use mls_event::Outcome;
 
 use mls_rotation::Point;
 
-use crate::{AttemptSource, Batch, Clock, Login, ReadSummary, Reading};
+use crate::{AttemptBatch, AttemptSource, Clock, Login, ReadSummary, Reading};
 
 /// The largest number of batches that wait.
 const MAX_WAITING: usize = 2;
@@ -30,7 +30,7 @@ pub struct LoginReader {
 /// Some logins, and the positions of their lines.
 #[derive(Debug, Default)]
 struct Part {
-    batch: Batch,
+    batch: AttemptBatch,
     points: Vec<Point>,
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use mls_event::{Auth, BadRecord, Enrichment, Members};
 
 /// An `auth` record without the five members.
-pub(crate) struct Record<'a> {
+pub(crate) struct UnenrichedRecord<'a> {
     ip: Option<IpAddr>,
     rest: Rest<'a>,
 }
@@ -17,7 +17,7 @@ enum Rest<'a> {
     Members(Members<'a>),
 }
 
-impl<'a> Record<'a> {
+impl<'a> UnenrichedRecord<'a> {
     pub(crate) fn parse(line: &'a [u8]) -> Result<Self, BadRecord> {
         // The fast path: most records come directly from mls-parse.
         if let Some(auth) = Auth::as_written(line).filter(|auth| auth.enrichment.is_none()) {
@@ -52,7 +52,7 @@ mod tests {
 
     fn enrich(line: &str, added: &Enrichment<'_>) -> String {
         let mut out = Vec::new();
-        Record::parse(line.as_bytes()).unwrap().write(added, &mut out);
+        UnenrichedRecord::parse(line.as_bytes()).unwrap().write(added, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -82,7 +82,8 @@ mod tests {
             ("7", None),
         ] {
             let line = format!(r#"{{"v":1,"type":"auth","ip":{ip}}}"#);
-            let found = Record::parse(line.as_bytes()).unwrap().ip().map(|ip| ip.to_string());
+            let found =
+                UnenrichedRecord::parse(line.as_bytes()).unwrap().ip().map(|ip| ip.to_string());
             assert_eq!(found.as_deref(), expected);
         }
     }

@@ -13,7 +13,7 @@ use mls_stream::signals;
 
 use crate::answer::Answer;
 use crate::dns::{Dns, Lookup, Pending};
-use crate::record::Record;
+use crate::record::UnenrichedRecord;
 
 /// The tool stops reading until the DNS answers if more bytes are queued. Among the addresses of the
 /// queue, those with more records are looked up first.
@@ -79,7 +79,7 @@ impl Stream {
     }
 
     fn auth(&mut self, line: &[u8]) -> anyhow::Result<Result<(), BadRecord>> {
-        let record = match Record::parse(line) {
+        let record = match UnenrichedRecord::parse(line) {
             Ok(record) => record,
             Err(why) => return Ok(Err(why)),
         };
@@ -153,7 +153,7 @@ impl Stream {
                     };
                     self.size -= line.len();
                     // The line was parsed before it was queued, so this cannot fail.
-                    if let Ok(record) = Record::parse(&line) {
+                    if let Ok(record) = UnenrichedRecord::parse(&line) {
                         let added = enrichment(&location, known.as_ref());
                         self.counts.add(&added);
                         self.writer.with(|out| record.write(&added, out))?;

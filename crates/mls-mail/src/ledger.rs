@@ -24,7 +24,7 @@ use serde_json::Value;
 
 use crate::address::Address;
 use crate::backlog::AlertBacklog;
-use crate::smtp::Outcome;
+use crate::smtp::DeliveryOutcome;
 
 /// The largest number of messages in the ledger.
 const REMEMBERED: usize = 100;
@@ -209,7 +209,11 @@ impl Ledger {
     /// permanently is removed too, if another recipient has received the message (so the address is
     /// dead), or if the message commits no cursor. If nobody has received it and the server accepts
     /// a later message, the server refuses the content, so the message is given up.
-    pub(crate) fn settle(&mut self, message_id: &str, outcome: &Outcome) -> anyhow::Result<()> {
+    pub(crate) fn settle(
+        &mut self,
+        message_id: &str,
+        outcome: &DeliveryOutcome,
+    ) -> anyhow::Result<()> {
         let messages = &mut self.content.messages;
         let Some(at) = messages.iter().position(|entry| entry.message_id == message_id) else {
             return Ok(());

@@ -16,7 +16,7 @@ use mls_state::mail_cursor::header_text;
 use crate::address::{Address, NamedAddress, from_field, to_field};
 use crate::ledger::{Ledger, NewMessage};
 use crate::message::Message;
-use crate::smtp::{Envelope, MailServer, Outcome};
+use crate::smtp::{DeliveryOutcome, Envelope, MailServer};
 
 pub(crate) struct Mailer {
     sender: NamedAddress,
@@ -194,8 +194,8 @@ impl Mailer {
         &self,
         recipients: &[Address],
         message: &Message,
-        settle: impl FnMut(&Outcome) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Outcome> {
+        settle: impl FnMut(&DeliveryOutcome) -> anyhow::Result<()>,
+    ) -> anyhow::Result<DeliveryOutcome> {
         let envelope = Envelope { sender: &self.sender.address, recipients, message };
         let outcome = self.server.deliver(&envelope, settle)?;
         for address in &outcome.delivered {

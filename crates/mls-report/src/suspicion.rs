@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::Context;
 use chrono::{DateTime, Days, FixedOffset, NaiveDateTime};
-use mls_attempts::{Attempt, AttemptSource, Batch, Clock, Login, LoginReader, Reading};
+use mls_attempts::{Attempt, AttemptBatch, AttemptSource, Clock, Login, LoginReader, Reading};
 use mls_config::zone::Zone;
 use mls_diag::{Exit, OrExit};
 use mls_event::{Finding, Outcome};
@@ -65,8 +65,8 @@ impl Sought<'_> {
 /// Sends attempts to the thread that runs the rules.
 pub(crate) struct Watch {
     clock: Clock,
-    batch: Batch,
-    batches: SyncSender<Batch>,
+    batch: AttemptBatch,
+    batches: SyncSender<AttemptBatch>,
     thread: JoinHandle<anyhow::Result<Observer>>,
 }
 
@@ -83,7 +83,7 @@ impl Watch {
         let mut input =
             source.map(|(source, reading)| LoginReader::start(source, reading)).transpose()?;
         let mut observer = Observer::new(sought, input.is_some());
-        let (batches, full) = sync_channel::<Batch>(MAX_WAITING);
+        let (batches, full) = sync_channel::<AttemptBatch>(MAX_WAITING);
         let observe = move || {
             for batch in full {
                 for attempt in (0..).map_while(|index| batch.get(index)) {
@@ -99,7 +99,7 @@ impl Watch {
         };
         let thread = thread::Builder::new().name("observe".to_owned()).spawn(observe);
         let thread = thread.context("starting a thread").or_exit(Exit::TempFail)?;
-        Ok(Self { clock: Clock::new(zone), batch: Batch::default(), batches, thread })
+        Ok(Self { clock: Clock::new(zone), batch: AttemptBatch::default(), batches, thread })
     }
 
     /// Passes on an attempt of the first input, after the logins before it.

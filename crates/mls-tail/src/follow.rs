@@ -10,7 +10,7 @@ use mls_stream::ndjson::OutputClosed;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 
-use crate::tail::{Outcome, Tail};
+use crate::tail::{PassEnd, Tail};
 
 /// inotify does not see changes by another machine on a network file system, so the logs are also
 /// read in this interval.
@@ -20,13 +20,13 @@ const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(50);
 
 /// Reads existing and new lines until SIGTERM or SIGINT.
-pub(crate) fn run(tail: &mut Tail) -> anyhow::Result<Outcome> {
+pub(crate) fn run(tail: &mut Tail) -> anyhow::Result<PassEnd> {
     let watch = watch(tail.logs());
     let mut reported: Vec<String> = Vec::new();
     loop {
         let looked = Instant::now();
-        if tail.look()? == Outcome::Stopped {
-            return Ok(Outcome::Stopped);
+        if tail.pass()? == PassEnd::Stopped {
+            return Ok(PassEnd::Stopped);
         }
         // Report a failure when it begins, not in each pass.
         let failures: Vec<String> =
@@ -39,7 +39,7 @@ pub(crate) fn run(tail: &mut Tail) -> anyhow::Result<Outcome> {
         wait(tail, None, LOOK_AT_MOST_EVERY.saturating_sub(looked.elapsed()))?;
         if tail.stop().is_set() {
             // Lines that were written before the signal must still be read.
-            return tail.last_look().map(|_| Outcome::Stopped);
+            return tail.last_pass().map(|_| PassEnd::Stopped);
         }
     }
 }

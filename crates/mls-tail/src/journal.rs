@@ -23,7 +23,7 @@ use crate::legacy;
 use crate::output::{CHECKPOINT_EVERY, Output};
 use crate::signal::Stop;
 use crate::switch;
-use crate::tail::Outcome;
+use crate::tail::PassEnd;
 
 /// Entries about mail: entries of any program with syslog's facility `mail`, and all entries of the
 /// units of Postfix and Dovecot.
@@ -57,7 +57,7 @@ pub(crate) fn read(
     stop: &Stop,
     follow: bool,
     selection: &Selection,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<PassEnd> {
     let since = switch::first_second(&cursor, true).filter(|_| selection.may_switch);
     if let Some(second) = since {
         cursor.journal = switch::last_entry_read(&cursor, selection, second)?;
@@ -74,7 +74,7 @@ pub(crate) fn read(
     let from = cursor.journal.clone();
     let is_switch = since.is_some();
     let directory = selection.directory.clone();
-    let mut batch = Batch {
+    let mut batch = EntryBatch {
         from,
         is_switch,
         directory,
@@ -103,7 +103,7 @@ pub(crate) fn read(
     }
     batch.send()?;
     let outcome = finish(child, stop)?;
-    if outcome == Outcome::Done && batch.from.take().is_some() {
+    if outcome == PassEnd::Done && batch.from.take().is_some() {
         batch.gap()?;
         batch.send()?;
     }
@@ -195,7 +195,7 @@ fn uptime(cursor: &str) -> Option<(&str, u64)> {
 }
 
 /// Collects entries for the output.
-struct Batch<'a> {
+struct EntryBatch<'a> {
     /// The entry that an earlier run read last. It is set until the entry is found or known to be
     /// removed. Nothing is sent before that.
     from: Option<String>,
@@ -211,7 +211,7 @@ struct Batch<'a> {
     since: Instant,
 }
 
-impl Batch<'_> {
+impl EntryBatch<'_> {
     fn add(&mut self, line: &[u8], entry: Entry) -> anyhow::Result<()> {
         if let (Some(directory), Some(id)) = (&self.directory, &entry.machine) {
             let first = self.machine.get_or_insert_with(|| id.clone());
@@ -360,16 +360,16 @@ fn wait(entries: &OwnedFd, stop: &Stop, out: &Output) -> anyhow::Result<()> {
     if fds[0].revents().contains(PollFlags::ERR) { Err(OutputClosed.into()) } else { Ok(()) }
 }
 
-fn finish(mut child: Child, stop: &Stop) -> anyhow::Result<Outcome> {
+fn finish(mut child: Child, stop: &Stop) -> anyhow::Result<PassEnd> {
     if stop.is_set() {
         // It may have received the signal itself.
         let _ = child.kill();
         let _ = child.wait();
-        return Ok(Outcome::Stopped);
+        return Ok(PassEnd::Stopped);
     }
     let status = child.wait().context("waiting for journalctl").or_exit(Exit::Unavailable)?;
     if status.success() {
-        Ok(Outcome::Done)
+        Ok(PassEnd::Done)
     } else {
         Err(Exit::Unavailable.error(format!("journalctl: {status}")))
     }

@@ -69,7 +69,7 @@ use rustix::process::{Resource, Rlimit};
 use cursor::Cursor;
 use output::Output;
 use signal::Stop;
-use tail::{Outcome, Tail};
+use tail::{PassEnd, Tail};
 
 /// Runs the tool.
 ///
@@ -119,7 +119,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         };
         let mut tail = Tail::new(&args, logs, layout, cursor, out, stop);
         tail.journal = is_configured.then_some(selection);
-        let outcome = if args.follow { follow::run(&mut tail) } else { tail.look() }?;
+        let outcome = if args.follow { follow::run(&mut tail) } else { tail.pass() }?;
         tail.delivery.out.end()?;
         let names: Vec<_> = tail.logs().iter().map(|log| log.display().to_string()).collect();
         tail.delivery.out.summarize(&names.join(", "));
@@ -130,8 +130,8 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         outcome
     };
     match outcome {
-        Outcome::Done | Outcome::Stopped => Ok(()),
-        Outcome::Waiting => {
+        PassEnd::Done | PassEnd::Stopped => Ok(()),
+        PassEnd::Waiting => {
             Err(Exit::TempFail.error("not everything could be read yet; run again later"))
         }
     }

@@ -14,7 +14,7 @@ use crate::open_log::OpenLog;
 use crate::output::{CHECKPOINT_EVERY, Output};
 use crate::progress::Progress;
 use crate::signal::Stop;
-use crate::tail::Outcome;
+use crate::tail::PassEnd;
 
 /// The largest length of a segment, unless one line is longer.
 const SEGMENT: u64 = 1 << 20;
@@ -42,14 +42,14 @@ impl Delivery {
     }
 
     /// Called after each segment.
-    fn after_segment(&mut self, cursor: &Cursor) -> anyhow::Result<Outcome> {
+    fn after_segment(&mut self, cursor: &Cursor) -> anyhow::Result<PassEnd> {
         if self.last_checkpoint.elapsed() >= CHECKPOINT_EVERY {
             self.last_checkpoint = Instant::now();
             let mut cursor = cursor.clone();
             cursor.forget();
             self.out.checkpoint(&cursor)?;
         }
-        Ok(if self.stop.is_set() { Outcome::Stopped } else { Outcome::Done })
+        Ok(if self.stop.is_set() { PassEnd::Stopped } else { PassEnd::Done })
     }
 }
 
@@ -68,13 +68,13 @@ impl OpenLog<'_> {
         &mut self,
         n: usize,
         delivery: &mut Delivery,
-    ) -> anyhow::Result<Outcome> {
+    ) -> anyhow::Result<PassEnd> {
         let file = &self.chain.files[n];
         let (stat, is_rotated) = (file.stat.clone(), file.is_rotated);
         let k = if let Some(k) = self.held[n] {
             if self.generations()[k].has_nothing_new_in(file) {
                 self.state_mut().generations[k].is_rotated = is_rotated;
-                return Ok(Outcome::Done);
+                return Ok(PassEnd::Done);
             }
             k
         } else {
@@ -92,7 +92,7 @@ impl OpenLog<'_> {
         let mut file = OpenFile { log: self, n, k };
         let outcome =
             if is_compressed { file.read_compressed(delivery) } else { file.read_plain(delivery) }?;
-        if outcome == Outcome::Done {
+        if outcome == PassEnd::Done {
             file.generation_mut().is_read = true;
         }
         Ok(outcome)
@@ -149,7 +149,7 @@ impl OpenFile<'_, '_> {
         }
     }
 
-    fn read_plain(&mut self, delivery: &mut Delivery) -> anyhow::Result<Outcome> {
+    fn read_plain(&mut self, delivery: &mut Delivery) -> anyhow::Result<PassEnd> {
         loop {
             let (offset, size) = (self.generation().offset, self.file().stat.size);
             let target = (offset + SEGMENT).min(size);
@@ -160,18 +160,18 @@ impl OpenFile<'_, '_> {
             }?;
             match sent {
                 Sent::Nothing => break,
-                Sent::Changed => return Ok(Outcome::Waiting),
+                Sent::Changed => return Ok(PassEnd::Waiting),
                 Sent::UpTo(window) => {
                     delivery.progress.advance(window.end - offset);
                     self.advance(window.end, &window.head, &window.tail);
                 }
             }
-            if delivery.after_segment(self.log.cursor)? == Outcome::Stopped {
-                return Ok(Outcome::Stopped);
+            if delivery.after_segment(self.log.cursor)? == PassEnd::Stopped {
+                return Ok(PassEnd::Stopped);
             }
         }
         self.finish_plain().or_exit(Exit::IoErr)?;
-        Ok(Outcome::Done)
+        Ok(PassEnd::Done)
     }
 
     fn finish_plain(&mut self) -> io::Result<()> {
@@ -243,7 +243,7 @@ impl OpenFile<'_, '_> {
 
     /// Like `read_plain`, but the last line need not have a newline, because a compressed file does
     /// not grow.
-    fn read_compressed(&mut self, delivery: &mut Delivery) -> anyhow::Result<Outcome> {
+    fn read_compressed(&mut self, delivery: &mut Delivery) -> anyhow::Result<PassEnd> {
         let name = self.file().path.display().to_string();
         let head = self.file().head().or_exit(Exit::IoErr)?;
         let mut lines = self.file().lines().or_exit(Exit::IoErr)?;
@@ -272,8 +272,8 @@ impl OpenFile<'_, '_> {
             delivery.progress.advance(end - offset);
             let head = &head[..usize::try_from(end).unwrap_or(usize::MAX).min(head.len())];
             self.advance(end, head, lines.window());
-            if delivery.after_segment(self.log.cursor)? == Outcome::Stopped {
-                return Ok(Outcome::Stopped);
+            if delivery.after_segment(self.log.cursor)? == PassEnd::Stopped {
+                return Ok(PassEnd::Stopped);
             }
         }
         if let Some(damage) = lines.damage() {
@@ -285,7 +285,7 @@ impl OpenFile<'_, '_> {
                 ),
             ))?;
         }
-        Ok(Outcome::Done)
+        Ok(PassEnd::Done)
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Tail {
 
 /// The result of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum PassEnd {
     /// All lines were read.
     Done,
     /// SIGTERM or SIGINT.
@@ -73,24 +73,24 @@ impl Tail {
         &self.delivery.stop
     }
 
-    /// Like [`look`](Self::look), for the last pass: reads to the end although a signal has
+    /// Like [`pass`](Self::pass), for the last pass: reads to the end although a signal has
     /// arrived.
-    pub(crate) fn last_look(&mut self) -> anyhow::Result<Outcome> {
+    pub(crate) fn last_pass(&mut self) -> anyhow::Result<PassEnd> {
         self.delivery.stop = Stop::never();
-        self.look()
+        self.pass()
     }
 
     /// Reads the new lines of all logs. After an error in one log it continues with the others;
     /// `failures` holds the error.
-    pub(crate) fn look(&mut self) -> anyhow::Result<Outcome> {
-        let mut outcome = Outcome::Done;
+    pub(crate) fn pass(&mut self) -> anyhow::Result<PassEnd> {
+        let mut outcome = PassEnd::Done;
         self.failures.clear();
         for log in self.logs.clone() {
             match self.read_log(&log) {
-                Ok(Outcome::Done) => {}
-                Ok(Outcome::Waiting) => outcome = Outcome::Waiting,
-                Ok(Outcome::Stopped) => {
-                    outcome = Outcome::Stopped;
+                Ok(PassEnd::Done) => {}
+                Ok(PassEnd::Waiting) => outcome = PassEnd::Waiting,
+                Ok(PassEnd::Stopped) => {
+                    outcome = PassEnd::Stopped;
                     break;
                 }
                 Err(error) if matches!(Exit::of(&error), Exit::NoInput | Exit::NoPerm) => {
@@ -105,7 +105,7 @@ impl Tail {
         Ok(outcome)
     }
 
-    fn read_log(&mut self, path: &Path) -> anyhow::Result<Outcome> {
+    fn read_log(&mut self, path: &Path) -> anyhow::Result<PassEnd> {
         let name = path.to_str().ok_or_else(|| {
             Exit::Usage.error(format!("{}: the name of a log must be UTF-8", path.display()))
         })?;
@@ -135,10 +135,10 @@ impl Tail {
         self.delivery.progress.start(&log, readable);
         for n in 0..readable {
             let outcome = log.read_file(n, &mut self.delivery).with_context(context)?;
-            if outcome != Outcome::Done {
+            if outcome != PassEnd::Done {
                 return Ok(outcome);
             }
         }
-        Ok(if incomplete.is_some() { Outcome::Waiting } else { Outcome::Done })
+        Ok(if incomplete.is_some() { PassEnd::Waiting } else { PassEnd::Done })
     }
 }

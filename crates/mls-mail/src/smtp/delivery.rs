@@ -11,7 +11,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use super::connection::Endpoint;
 use super::failure::Failure;
 use super::session::{Extensions, Session};
-use super::{Envelope, MailServer, Outcome};
+use super::{DeliveryOutcome, Envelope, MailServer};
 use crate::address::Address;
 
 const TRIES: usize = 3;
@@ -24,15 +24,15 @@ impl MailServer {
     pub(crate) fn deliver(
         &self,
         envelope: &Envelope<'_>,
-        mut settle: impl FnMut(&Outcome) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Outcome> {
+        mut settle: impl FnMut(&DeliveryOutcome) -> anyhow::Result<()>,
+    ) -> anyhow::Result<DeliveryOutcome> {
         let endpoint = Endpoint {
             host: &self.host,
             port: self.port,
             timeout: self.timeout,
             deadline: Instant::now() + DEADLINE,
         };
-        let mut outcome = Outcome::default();
+        let mut outcome = DeliveryOutcome::default();
         let mut waiting = envelope.recipients.to_vec();
         let mut pauses = ExponentialBuilder::new()
             .with_min_delay(self.timeout / 10)
@@ -68,7 +68,7 @@ impl MailServer {
         envelope: &Envelope<'_>,
         endpoint: &Endpoint<'_>,
         waiting: Vec<Address>,
-        outcome: &mut Outcome,
+        outcome: &mut DeliveryOutcome,
     ) -> (Option<Session>, bool) {
         let mut accepted = Vec::new();
         match self.converse(envelope, endpoint, &waiting, &mut accepted, outcome) {
@@ -77,7 +77,7 @@ impl MailServer {
                 (Some(session), false)
             }
             Err(failure) => {
-                let is_settled = |address: &Address, outcome: &Outcome| {
+                let is_settled = |address: &Address, outcome: &DeliveryOutcome| {
                     let mut settled = outcome.refused.iter().chain(&outcome.deferred);
                     settled.any(|(settled, _)| settled == address)
                 };
@@ -98,7 +98,7 @@ impl MailServer {
         endpoint: &Endpoint<'_>,
         waiting: &[Address],
         accepted: &mut Vec<Address>,
-        outcome: &mut Outcome,
+        outcome: &mut DeliveryOutcome,
     ) -> Result<Session, Failure> {
         let mut session = Session::open(self, endpoint)?;
         outcome.has_answered = true;
@@ -140,7 +140,7 @@ impl MailServer {
     }
 }
 
-impl Outcome {
+impl DeliveryOutcome {
     fn fail(&mut self, address: Address, failure: &Failure) {
         let list = if failure.is_temporary { &mut self.deferred } else { &mut self.refused };
         list.push((address, failure.words.clone()));
@@ -196,7 +196,7 @@ mod tests {
         };
         std::thread::scope(|scope| {
             let was_settled = scope.spawn(serve);
-            let settle = |outcome: &Outcome| {
+            let settle = |outcome: &DeliveryOutcome| {
                 assert_eq!(outcome.delivered, std::slice::from_ref(&sender));
                 is_settled.store(true, Ordering::SeqCst);
                 Ok(())

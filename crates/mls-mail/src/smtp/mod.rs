@@ -46,7 +46,7 @@ pub(crate) struct Envelope<'a> {
 
 /// The outcome of a message for each recipient.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Outcome {
+pub(crate) struct DeliveryOutcome {
     /// The server has accepted a session.
     pub(crate) has_answered: bool,
     pub(crate) delivered: Vec<Address>,
@@ -56,7 +56,7 @@ pub(crate) struct Outcome {
     pub(crate) deferred: Vec<(Address, String)>,
 }
 
-impl Outcome {
+impl DeliveryOutcome {
     /// An error that names the recipients without the message, and the reasons: exit 75 if a later
     /// run may deliver it, else 69.
     pub(crate) fn into_result(self, server: &MailServer) -> anyhow::Result<()> {
