@@ -410,7 +410,7 @@ fn switching_between_log_and_journal_neither_loses_nor_doubles_a_failure() {
             let said = extract_from(&site, source);
             assert_eq!((said, users(&site)), (String::new(), numbers(n)), "{source}");
         }
-        // What is written between the last run and the switch.
+        // Lines that are written between the last run and the switch.
         log_in_both(&site, n, 2);
         n += 2;
     }
@@ -437,7 +437,7 @@ fn switching_to_a_log_that_was_rotated_meanwhile_reads_its_rest() {
 }
 
 #[test]
-fn switching_from_a_journal_that_has_gone_goes_on_by_time_and_says_so() {
+fn switching_from_a_removed_journal_continues_by_time_with_a_warning() {
     if !can_run() {
         return;
     }

@@ -44,7 +44,7 @@ const BLOCK: &str = "maillogsentinel-block.service";
 const PRUNE: &str = "maillogsentinel-prune.service";
 const UPDATE: &str = "ipinfo-update.service";
 
-/// The units that keep nothing, so that a kill leaves nothing behind.
+/// The units that store no data, so a kill changes nothing.
 const STATELESS: [&str; 3] = [
     // nft applies a script as one transaction.
     "maillogsentinel-block-nft.service",
@@ -55,18 +55,18 @@ const STATELESS: [&str; 3] = [
 /// The failures that were recorded before the first metrics, which begin at 0.
 const BEFORE_METRICS: usize = 3;
 
-/// How many rounds one service lives: rotated files pile up, and each run looks at all of them.
+/// The number of rounds for one service. Rotated files accumulate, and each run reads all of them.
 const LIFE: usize = 40;
 
 #[test]
-fn the_pipeline_of_every_unit_is_killed_or_keeps_nothing() {
+fn the_pipeline_of_every_unit_is_killed_or_stores_nothing() {
     let units: BTreeSet<_> = units::commands().into_iter().map(|(name, _)| name).collect();
     let known = KILLED.iter().chain(&STATELESS).map(|name| (*name).to_owned()).collect();
     assert_eq!(units, known, "add each new unit to one of the two lists");
 }
 
 #[test]
-fn every_pipeline_is_exact_though_it_is_killed_at_random_moments() {
+fn every_pipeline_is_exact_although_it_is_killed_at_random_moments() {
     if !has("faketime") {
         return skip("faketime is not installed");
     }
@@ -94,11 +94,11 @@ fn every_pipeline_is_exact_though_it_is_killed_at_random_moments() {
 /// A service and what happened to it.
 struct History {
     service: Service,
-    /// Pipelines that may still be ending.
+    /// Pipelines that may still run.
     running: Vec<Child>,
     rotated: usize,
     moved: usize,
-    /// How long an extraction takes on this machine, in microseconds: a kill comes within this time.
+    /// The time of an extraction on this machine, in microseconds. A kill comes within this time.
     span: u64,
 }
 
@@ -121,7 +121,7 @@ impl History {
     fn round(&mut self, random: &mut Random, deaths: &mut BTreeMap<&str, u32>) {
         self.happen(random);
         self.service.log(usize::try_from(random.below(30)).unwrap());
-        // Most kills are for the pipelines that count, which are the first ones.
+        // Most kills hit the pipelines that count, which are the first ones.
         let unit =
             if random.below(2) == 0 { *random.pick(&KILLED[..4]) } else { *random.pick(&KILLED) };
         let mut shell = self.start(unit, random);
@@ -131,7 +131,7 @@ impl History {
         }
         std::thread::sleep(Duration::from_micros(random.below(self.span)));
         kill_some(&shell, random);
-        // Who was not killed may still be at work when the next pipeline begins.
+        // Processes that were not killed may still run when the next pipeline begins.
         if random.below(3) > 0 {
             if !end(&mut shell) {
                 *deaths.entry(unit).or_default() += 1;
@@ -147,7 +147,7 @@ impl History {
         if unit == PRUNE {
             script = self.prune();
         } else if random.below(4) == 0 && !script.contains("mls-alert") {
-            // Alerts are about the last day, so that their clock has to be right.
+            // Alerts are about the last day, so their clock must be right.
             let clock = random.pick(&["-400d", "+4000d", "-1d", "+1h"]);
             let clock = wrong_clock(clock);
             script = script.replace("mls-tail", &format!("{clock} mls-tail"));
@@ -178,7 +178,7 @@ impl History {
             2 => {
                 self.rotated += 1;
                 let n = 20_260_000 + self.rotated;
-                // copytruncate loses what is written in between: nothing is.
+                // copytruncate loses lines that are written in between; there are none here.
                 self.wait();
                 self.run_extractions();
                 self.service
@@ -210,7 +210,7 @@ impl History {
                 ));
             }
             7 => {
-                // To another disk, behind a symbolic link.
+                // To another disk, with a symbolic link.
                 self.wait();
                 self.moved += 1;
                 self.service.succeed(&format!(
@@ -223,7 +223,7 @@ impl History {
         }
     }
 
-    /// Waits for all pipelines that were left alone.
+    /// Waits for all pipelines that were not killed.
     fn wait(&mut self) {
         for mut shell in self.running.drain(..) {
             end(&mut shell);
@@ -260,7 +260,7 @@ impl History {
     }
 }
 
-/// A server of IP databases that are another version each time.
+/// A server of IP databases with another version each time.
 fn serve_databases() -> u16 {
     let version = std::sync::atomic::AtomicU32::new(1);
     hostile::serve(move |mut stream| {

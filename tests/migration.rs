@@ -7,7 +7,7 @@ use std::process::Output;
 
 use mls_tests::{Site, text};
 
-/// What the original has left: its CSV with the first `n` failures, its log and its offset.
+/// The files of the original: its CSV with the first `n` failures, its log and its offset.
 fn left_by_the_original(n: u64) -> Site {
     let mut site = Site::new();
     site.log(n);
@@ -38,7 +38,7 @@ fn extract(site: &Site) -> Output {
 }
 
 #[test]
-fn rows_are_converted_and_the_log_goes_on_where_the_original_left_off() {
+fn rows_are_converted_and_the_log_continues_where_the_original_stopped() {
     let mut site = left_by_the_original(20);
     convert(&site);
     assert!(
@@ -77,10 +77,10 @@ fn a_log_that_was_rotated_after_the_originals_last_run_is_finished() {
 }
 
 #[test]
-fn nothing_new_keeps_the_originals_position_for_the_next_run() {
+fn a_run_without_new_lines_keeps_the_originals_position() {
     let mut site = left_by_the_original(20);
     convert(&site);
-    // Killed after the CSV was taken and before the first commit.
+    // Killed after the CSV was accepted and before the first commit.
     let output = site.shell(
         "mls-tail --framed --cursor-file S mail.log | head -1 | mls-csv --append F --cursor-file S",
     );
@@ -92,7 +92,7 @@ fn nothing_new_keeps_the_originals_position_for_the_next_run() {
 }
 
 #[test]
-fn an_offset_that_fits_no_file_is_for_a_person_to_decide() {
+fn an_offset_that_fits_no_file_needs_a_decision() {
     let site = left_by_the_original(20);
     convert(&site);
     site.write("S", "77");
@@ -111,7 +111,7 @@ fn an_offset_that_fits_no_file_is_for_a_person_to_decide() {
 }
 
 #[test]
-fn the_originals_csv_is_not_appended_to_but_converted() {
+fn the_originals_csv_is_refused_until_it_is_converted() {
     let site = left_by_the_original(3);
     rename(&site, "F.old", "F");
     for adopt in ["", " --adopt"] {
@@ -299,7 +299,7 @@ fn a_row_that_cannot_be_converted_stops_the_migration_and_its_day_is_named() {
     assert_eq!(site.read(csv), before);
     let shown = text(&site.shell("ls log").stdout);
     assert!(!shown.contains("maillogsentinel.csv.original"), "{shown}");
-    // The cure that the message names.
+    // Follow the message.
     assert!(site.shell(&format!("sed -i /25:61/d {csv}")).status.success());
     migrate(&site);
     assert_eq!(csv_days(&site), DAYS);

@@ -33,7 +33,7 @@ fn an_alert_is_mailed_once_for_a_key_and_its_time() {
             .contains("alert: 3 failed logins from 192.0.2.1 (3/10m)")
     );
 
-    // Nothing new; then more within the ten minutes; then more after them.
+    // First no new alerts, then more within the ten minutes, then more after them.
     assert_eq!(site.alerts().out, "");
     site.append(&row(&at(25), "d"));
     assert_eq!(site.alerts().out, "");
@@ -58,7 +58,7 @@ fn an_alert_that_could_not_be_mailed_is_mailed_by_the_next_run() {
 }
 
 #[test]
-fn an_alert_is_mailed_once_though_one_of_its_recipients_is_dead() {
+fn an_alert_is_mailed_once_even_if_one_recipient_is_refused() {
     let site = Site::new(&json!({"RCPT dead@example.com": ["550 5.1.1 no"]}), &[]);
     site.configure_also("email = dead@example.com, admin@example.com\n[alert]\ntotal = 1/10m\n");
     site.append(&row(&chrono::Utc::now().format("%Y-%m-%d %H:%M").to_string(), "a"));
@@ -70,11 +70,11 @@ fn an_alert_is_mailed_once_though_one_of_its_recipients_is_dead() {
 }
 
 #[test]
-fn a_user_name_writes_nothing_of_its_own_into_the_subject_and_turns_no_text_around() {
+fn a_user_name_cannot_add_headers_or_change_the_direction_of_text() {
     let site = Site::new(&json!({}), &[]);
     site.configure_also("email = admin@example.com\n[alert]\nuser = 1/10m\n");
     let now = chrono::Utc::now().format("%Y-%m-%d %H:%M").to_string();
-    // `x (20/10m)\u{202e}gnp.exe\nBcc: all@x.org`, as RFC 2047 has it.
+    // `x (20/10m)\u{202e}gnp.exe\nBcc: all@x.org`, encoded by RFC 2047.
     site.append(&row(&now, "=?utf-8?B?eCAoMjAvMTBtKeKArmducC5leGUKQmNjOiBhbGxAeC5vcmc=?="));
     assert_eq!(site.alerts().code, 0);
     site.append(&row(&now, "exe\u{202e}gnp"));
@@ -103,7 +103,7 @@ fn the_hour_that_clocks_show_twice_is_two_hours_to_records() {
 }
 
 #[test]
-fn a_mail_of_very_many_alerts_has_the_first_thousand_and_says_how_many_more_there_are() {
+fn a_mail_of_many_alerts_has_the_first_thousand_and_the_number_of_the_others() {
     let site = Site::new(&json!({}), &[]);
     site.configure_also("email = admin@example.com\n[alert]\nuser = 1/10m\n");
     let now = chrono::Utc::now().format("%Y-%m-%d %H:%M").to_string();
@@ -121,7 +121,7 @@ fn a_mail_of_very_many_alerts_has_the_first_thousand_and_says_how_many_more_ther
 }
 
 #[test]
-fn a_name_that_somebody_wrote_into_the_csv_controls_no_terminal() {
+fn a_name_in_an_edited_csv_does_not_control_a_terminal() {
     let site = Site::new(&json!({}), &[]);
     site.configure_also("email = admin@example.com\n[alert]\nuser = 1/10m\n");
     site.append(&row(&chrono::Utc::now().format("%Y-%m-%d %H:%M").to_string(), "a\u{1b}[31mb"));

@@ -1,4 +1,4 @@
-//! Which attempts are in which digest of `--since-last`, and who gets it.
+//! The attempts in each digest of `--since-last`, and its recipients.
 
 use std::fs;
 
@@ -23,14 +23,14 @@ fn every_attempt_is_in_exactly_one_digest() {
     let mut site = Site::new(&json!({}), &[]);
     site.append(&(row("2026-06-01 10:00", "a") + &row("2026-06-01 10:00", "b")));
     assert_eq!(site.digest(&SINCE_LAST).code, 0);
-    // One that came late, one in the minute of the digest, and one that the sink is still writing.
+    // A late attempt, one in the minute of the digest, and one that the sink is still writing.
     site.append(&row("2026-05-01 10:00", "late"));
     site.append("mail,2026-06-01 10:0");
     assert_eq!(site.digest(&SINCE_LAST).code, 0);
     site.append("1,192.0.2.1,whole,null,OK,CN,1,O\n");
 
-    // Nobody takes mail for a while; then a digest that was begun is sent as it was begun, and what
-    // came since in another.
+    // No server accepts mail for a while. Then the waiting digest is sent unchanged, and a second
+    // digest has the later attempts.
     site.stop();
     assert_eq!(site.digest(&SINCE_LAST).code, 75);
     site.append(&row("2026-06-01 10:02", "meanwhile"));
@@ -45,13 +45,13 @@ fn every_attempt_is_in_exactly_one_digest() {
     // New is what no earlier digest had.
     assert!(text(&messages[1].0).contains("before):\n   1. meanwhile"), "{}", text(&messages[1].0));
 
-    // Without anything new there is a digest of nothing.
+    // Without new attempts, the digest is empty.
     assert_eq!(site.digest(&SINCE_LAST).code, 0);
     assert_eq!(total(&site.messages()[2].0), "0");
 }
 
 #[test]
-fn a_digest_goes_on_in_the_file_that_the_csv_was_rotated_to() {
+fn a_digest_continues_in_the_rotated_csv() {
     let site = Site::new(&json!({}), &[]);
     site.append(&row("2026-06-01 10:00", "first"));
     assert_eq!(site.digest(&SINCE_LAST).code, 0);
@@ -74,7 +74,7 @@ fn a_digest_goes_on_in_the_file_that_the_csv_was_rotated_to() {
 }
 
 #[test]
-fn a_digest_that_is_sent_again_is_read_from_where_its_rows_were_rotated_to() {
+fn a_digest_that_is_sent_again_is_read_from_the_rotated_csv() {
     let mut site = Site::new(&json!({}), &[]);
     site.stop();
     site.append(&row("2026-06-01 10:00", "first"));
@@ -94,7 +94,7 @@ fn a_digest_that_is_sent_again_is_read_from_where_its_rows_were_rotated_to() {
 }
 
 #[test]
-fn a_csv_that_was_replaced_is_read_by_date_and_nothing_is_silent_about_it() {
+fn a_replaced_csv_is_read_by_date_with_a_warning() {
     let site = Site::new(&json!({}), &[]);
     site.append(&row("2020-06-01 10:00", "old"));
     assert_eq!(site.digest(&SINCE_LAST).code, 0);
@@ -126,7 +126,7 @@ fn rows_that_a_sink_has_not_committed_wait() {
     assert!(run.out.contains(": 1\n") && !run.out.contains("uncommitted"), "{}", run.out);
 }
 
-/// Which of these users each message names.
+/// The users that each message names.
 fn named(site: &Site, users: &[&str]) -> Vec<String> {
     let named = |message: &Value| {
         users.iter().copied().filter(|user| text(message).contains(*user)).collect::<Vec<_>>()
@@ -134,7 +134,7 @@ fn named(site: &Site, users: &[&str]) -> Vec<String> {
     site.messages().iter().map(|(message, _)| named(message).join(" ")).collect()
 }
 
-/// Who got each message.
+/// The recipients of each message.
 fn recipients(site: &Site) -> Vec<Value> {
     site.messages().into_iter().map(|(_, envelope)| envelope["to"].clone()).collect()
 }
@@ -147,7 +147,7 @@ fn rotate(site: &Site, names: &[&str]) {
 }
 
 #[test]
-fn rows_of_a_csv_that_came_and_went_between_two_digests_are_in_the_second() {
+fn rows_of_a_csv_that_existed_only_between_two_digests_are_in_the_second() {
     let site = Site::new(&json!({}), &[]);
     site.append(&row("2026-06-01 10:00", "first"));
     assert_eq!(site.digest(&SINCE_LAST).code, 0);
@@ -155,7 +155,7 @@ fn rows_of_a_csv_that_came_and_went_between_two_digests_are_in_the_second() {
     rotate(&site, &[".1", ""]);
     site.append(&(row("2026-06-01 10:00", "third") + &row("2026-06-01 10:00", "fourth")));
     rotate(&site, &[".2", ".1", ""]);
-    // Somebody's copy is no rotation.
+    // A copy of the file is not a rotation.
     fs::copy(site.csv().with_extension("csv.2"), site.csv().with_extension("csv.copy")).unwrap();
     site.append(&row("2026-06-01 10:00", "fifth"));
     let run = site.digest(&SINCE_LAST);
@@ -179,7 +179,7 @@ fn rows_of_a_csv_that_came_and_went_between_two_digests_are_in_the_second() {
 }
 
 #[test]
-fn files_whose_names_have_dates_and_others_whose_names_have_numbers_are_read_in_their_order() {
+fn files_with_dates_and_files_with_numbers_in_their_names_are_read_in_order() {
     let site = Site::new(&json!({}), &[]);
     site.append(&row("2026-06-01 10:00", "first"));
     rotate(&site, &[".1", ""]);
@@ -199,7 +199,7 @@ fn files_whose_names_have_dates_and_others_whose_names_have_numbers_are_read_in_
 }
 
 #[test]
-fn while_a_new_csv_is_still_to_come_the_one_that_was_rotated_is_the_last() {
+fn the_rotated_csv_is_the_last_until_a_new_one_begins() {
     let site = Site::new(&json!({}), &[]);
     site.append(&row("2026-06-01 10:00", "first"));
     assert_eq!(site.digest(&SINCE_LAST).code, 0);
@@ -224,7 +224,7 @@ fn compress(site: &Site, program: &str, name: &str) {
 fn digest_continues_in_a_csv_that_was_compressed_since_the_last_one() {
     for program in ["gzip", "xz"] {
         let site = Site::new(&json!({}), &[]);
-        // The dates are of no use: the position decides.
+        // The dates do not matter: the position decides.
         site.append(&row("2020-06-01 10:00", "first"));
         assert_eq!(site.digest(&SINCE_LAST).code, 0);
         site.append(&row("2020-06-01 10:00", "second"));
@@ -278,7 +278,7 @@ fn copied_and_truncated_csv_is_reported_once() {
     assert_eq!(site.digest(&SINCE_LAST).code, 0);
     site.append(&row("2020-06-01 10:00", "second"));
     fs::copy(site.csv(), site.csv().with_extension("csv.1")).unwrap();
-    // Between the copy and the truncation all rows are there twice.
+    // Between the copy and the truncation, all rows exist twice.
     let run = site.digest(&SINCE_LAST);
     assert_eq!((run.code, run.err.as_str()), (0, ""));
     fs::OpenOptions::new().write(true).truncate(true).open(site.csv()).unwrap();
@@ -289,7 +289,7 @@ fn copied_and_truncated_csv_is_reported_once() {
 }
 
 #[test]
-fn a_digest_of_no_row_is_known_again_by_the_file_before_it() {
+fn the_position_of_an_empty_digest_is_found_by_the_file_before_it() {
     for empty in ["", "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n"] {
         for rows_before in [false, true] {
             let site = Site::new(&json!({}), &[]);
@@ -318,7 +318,7 @@ fn a_digest_of_no_row_is_known_again_by_the_file_before_it() {
 }
 
 #[test]
-fn a_digest_that_waits_is_made_again_from_files_that_were_rotated_before_and_after_it() {
+fn a_waiting_digest_is_made_again_from_files_rotated_before_and_after_it() {
     let mut site = Site::new(&json!({}), &[]);
     site.append(&row("2026-06-01 10:00", "first"));
     assert_eq!(site.digest(&SINCE_LAST).code, 0);
@@ -348,7 +348,7 @@ fn days_later(site: &Site, days: i64) {
 }
 
 #[test]
-fn who_cannot_get_a_digest_keeps_the_next_one_from_nobody_else() {
+fn a_recipient_that_cannot_be_reached_does_not_delay_the_digests_of_others() {
     let full = json!({"RCPT full@example.com": ["452 4.2.2 mailbox full"]});
     let mut site = Site::new(&full, &[]);
     let email = "email = full@example.com, admin@example.com\n";
@@ -359,13 +359,13 @@ fn who_cannot_get_a_digest_keeps_the_next_one_from_nobody_else() {
         assert_eq!(run.code, 75, "{}", run.err);
         site.append(&row("2026-06-01 10:00", "second"));
     }
-    // Trying again soon after is no reason for a digest; a day later it is time for one.
+    // A try soon after makes no digest; a day later, a digest is due.
     assert_eq!(named(&site, &["first", "second"]), ["first"]);
     days_later(&site, 1);
     assert_eq!(site.digest(&SINCE_LAST).code, 75);
     assert_eq!(named(&site, &["first", "second"]), ["first", "second"]);
     assert_eq!(recipients(&site), [json!(["admin@example.com"]), json!(["admin@example.com"])]);
-    // There is room again: both go out, each with what was in it.
+    // There is room again: both are sent, each with its own attempts.
     site.serve(&json!({}), &[]);
     site.configure_also(email);
     site.append(&row("2026-06-01 10:00", "third"));
@@ -377,7 +377,7 @@ fn who_cannot_get_a_digest_keeps_the_next_one_from_nobody_else() {
 }
 
 #[test]
-fn a_digest_whose_content_is_refused_is_given_up_when_a_later_one_is_taken() {
+fn a_digest_whose_content_is_refused_is_given_up_when_a_later_one_is_accepted() {
     let spam = "554 5.7.1 smells of spam";
     let site = Site::new(&json!({"DATA": [spam, spam, "250 OK", spam, "250 OK"]}), &[]);
     site.append(&row("2026-06-01 10:00", "GTUBE"));
@@ -394,7 +394,8 @@ fn a_digest_whose_content_is_refused_is_given_up_when_a_later_one_is_taken() {
         "{}",
         run.err
     );
-    // Refused, refused, taken, refused; the server keeps them all. One more try is no reason for a digest.
+    // The server refuses, refuses, accepts, refuses; it keeps all of them. Another try makes no
+    // digest.
     let users = ["GTUBE", "second", "third"];
     assert_eq!(named(&site, &users), ["GTUBE", "GTUBE", "second", "GTUBE"]);
     let run = site.digest(&SINCE_LAST);
@@ -402,14 +403,14 @@ fn a_digest_whose_content_is_refused_is_given_up_when_a_later_one_is_taken() {
     assert_eq!(named(&site, &users)[4], "third");
 }
 
-/// Whether the ledger says that admin@example.com has the only message.
+/// Whether admin@example.com has the only message, according to the ledger.
 fn is_delivered(ledger: &str) -> bool {
     let ledger: Value = serde_json::from_str(ledger).unwrap();
     ledger["messages"][0]["delivered"] == json!(["admin@example.com"])
 }
 
 #[test]
-fn who_has_a_digest_does_not_get_it_again_after_a_kill_while_another_is_waited_for() {
+fn a_recipient_with_a_digest_does_not_get_it_again_after_a_kill_during_the_wait_for_another() {
     let mut site = Site::new(&json!({"RCPT slow@example.com": ["450 4.2.1 try later"]}), &[]);
     let email = "email = slow@example.com, admin@example.com\n";
     site.configure_also(email);
@@ -433,7 +434,7 @@ fn who_has_a_digest_does_not_get_it_again_after_a_kill_while_another_is_waited_f
 }
 
 #[test]
-fn a_recipient_who_is_taken_out_is_not_waited_for_and_nobody_gets_the_digest_again() {
+fn a_removed_recipient_does_not_delay_anything_and_nobody_gets_the_digest_again() {
     let mut site = Site::new(&json!({"RCPT slow@example.com": ["450 4.2.1 try later"]}), &[]);
     site.configure_also("email = slow@example.com, admin@example.com\n");
     site.append(&row("2026-06-01 10:00", "first"));
@@ -446,7 +447,7 @@ fn a_recipient_who_is_taken_out_is_not_waited_for_and_nobody_gets_the_digest_aga
 }
 
 #[test]
-fn the_position_of_the_python_original_says_nothing_of_a_csv() {
+fn the_position_of_the_python_original_says_nothing_about_a_csv() {
     let site = Site::new(&json!({}), &[]);
     site.append(&row("2026-06-01 10:00", "first"));
     mls_state::atomic::write(&site.dir.path().join("state.offset"), b"12345\n", 0o640).unwrap();

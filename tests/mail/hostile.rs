@@ -1,4 +1,4 @@
-//! Mail servers that are not what they should be, and somebody on the network between.
+//! Hostile mail servers, and an attacker on the network.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -49,7 +49,7 @@ fn endless_reply_is_refused() {
 }
 
 #[test]
-fn greeting_of_a_byte_at_a_time_ends_with_the_time_for_a_reply() {
+fn greeting_in_single_bytes_ends_at_the_time_limit_of_a_reply() {
     let port = serve(|mut stream| {
         loop {
             stream.write_all(b"2")?;

@@ -1,5 +1,5 @@
-//! Mail, delivered to a real server on loopback that accepts, refuses, defers, stalls and drops,
-//! and read back by Python's `email`. Needs python3-aiosmtpd and openssl.
+//! Delivers mail to a real server on loopback, which accepts, refuses, defers, stalls or drops it.
+//! Python's `email` reads the mail back. Needs python3-aiosmtpd and openssl.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
@@ -113,7 +113,7 @@ fn hostile_headers_names_and_lines_stay_correct_mime() {
     ]
     .concat();
     mls_state::atomic::write(&csv, rows.as_bytes(), 0o600).unwrap();
-    // A value of two lines is how a header could be smuggled into the configuration.
+    // A value of two lines in the configuration could add a header.
     site.configure_also(
         "email = admin@example.com\nsubject_prefix = [é]\n  Bcc: victim@example.com\n",
     );
@@ -134,7 +134,7 @@ fn hostile_headers_names_and_lines_stay_correct_mime() {
 }
 
 #[test]
-fn one_refused_address_keeps_the_mail_from_nobody_else() {
+fn a_refused_address_does_not_affect_other_recipients() {
     let site =
         Site::new(&json!({"RCPT gone@example.com": ["550 5.1.1 no such mailbox here"]}), &[]);
     site.configure_also("email = gone@example.com, admin@example.com\n");
@@ -153,7 +153,7 @@ fn one_refused_address_keeps_the_mail_from_nobody_else() {
 }
 
 #[test]
-fn what_the_server_refuses_for_good_is_said_in_its_words() {
+fn a_permanent_refusal_is_reported_with_the_text_of_the_server() {
     let site = Site::new(&json!({"DATA": ["554 5.7.1 smells of spam"]}), &[]);
     site.append(&row("2026-06-01 10:00", "a"));
     let run = site.digest(&ONE_DAY);
@@ -172,7 +172,7 @@ fn a_deferral_is_tried_again_in_the_same_run() {
 }
 
 #[test]
-fn a_server_that_goes_on_deferring_is_left_for_a_later_run_which_sends_the_rest() {
+fn after_repeated_deferrals_a_later_run_sends_the_rest() {
     let mut site = Site::new(&json!({"RCPT slow@example.com": ["450 4.2.1 try later"]}), &[]);
     let email = "email = slow@example.com, admin@example.com\n";
     site.configure_also(email);
@@ -212,7 +212,7 @@ fn a_server_that_drops_the_connection_is_a_temporary_failure() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_a_temporary_failure() {
+fn a_missing_server_is_a_temporary_failure() {
     let mut site = Site::new(&json!({}), &[]);
     site.stop();
     fails_for_now(&site);
@@ -235,7 +235,7 @@ fn a_message_that_may_have_arrived_is_not_repeated_at_once_and_later_has_the_sam
 }
 
 #[test]
-fn tls_and_starttls_are_spoken_with_servers_that_a_known_authority_vouches_for() {
+fn tls_and_starttls_require_a_certificate_of_a_known_authority() {
     for (option, setting) in [("smtps", "tls"), ("starttls", "starttls")] {
         let site = Site::new(&json!({}), &["--tls", option]);
         site.configure_also(&format!("email = admin@example.com\nsmtp_tls = {setting}\n"));
@@ -255,7 +255,7 @@ fn tls_and_starttls_are_spoken_with_servers_that_a_known_authority_vouches_for()
 }
 
 #[test]
-fn a_server_without_the_starttls_that_is_asked_for_gets_nothing() {
+fn a_server_without_the_required_starttls_gets_nothing() {
     let site = Site::new(&json!({}), &[]);
     site.configure_also("email = admin@example.com\nsmtp_tls = starttls\n");
     site.append(&row("2026-06-01 10:00", "a"));
@@ -266,7 +266,7 @@ fn a_server_without_the_starttls_that_is_asked_for_gets_nothing() {
 }
 
 #[test]
-fn a_password_comes_from_a_file_that_only_its_owner_reads() {
+fn a_password_comes_from_a_file_that_only_its_owner_may_read() {
     use std::os::unix::fs::PermissionsExt;
     let site = Site::new(&json!({}), &["--auth", "mls", "se cret"]);
     let secret = site.dir.path().join("secret");
@@ -289,11 +289,11 @@ fn a_password_comes_from_a_file_that_only_its_owner_reads() {
     assert!(run.err.contains("535") && !run.err.contains("wrong"), "{}", run.err);
 }
 
-/// Composes the digest that `$@` describes.
+/// Makes the digest that `$@` describes.
 const MESSAGE: &str = "mls-report --config mls.conf --timezone UTC --format mail \"$@\"";
 
 #[test]
-fn a_dry_run_shows_the_message_and_an_output_file_keeps_it_and_neither_sends_or_remembers() {
+fn a_dry_run_and_an_output_file_have_the_message_and_send_and_store_nothing() {
     let site = Site::new(&json!({}), &[]);
     site.append(&row("2026-06-01 10:00", "a"));
     let eml = site.dir.path().join("digest.eml");
@@ -309,7 +309,7 @@ fn a_dry_run_shows_the_message_and_an_output_file_keeps_it_and_neither_sends_or_
 }
 
 #[test]
-fn a_test_mail_is_short_and_goes_out_each_time() {
+fn a_test_mail_is_short_and_is_sent_each_time() {
     let site = Site::new(&json!({}), &[]);
     for _ in 0..2 {
         assert_eq!(site.run("mls-mail --config mls.conf --test", &[]).code, 0);

@@ -1,4 +1,4 @@
-//! What mail servers of other kinds and ages need.
+//! The needs of other and of older mail servers.
 
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ fn login_of_an_old_server_is_understood() {
 }
 
 #[test]
-fn attachment_that_the_server_does_not_take_becomes_a_line() {
+fn attachment_that_is_too_large_for_the_server_becomes_a_line() {
     let site = Site::new(&json!({}), &["--size", "60000"]);
     let rows: String = (0..1500).map(|n| row("2026-06-01 10:00", &format!("u{n}"))).collect();
     site.append(&rows);
@@ -46,7 +46,7 @@ fn attachment_that_the_server_does_not_take_becomes_a_line() {
 }
 
 #[test]
-fn message_that_the_server_never_takes_is_refused_with_both_sizes() {
+fn message_that_is_too_large_for_the_server_is_refused_with_both_sizes() {
     let site = Site::new(&json!({}), &["--size", "100"]);
     site.append(&row("2026-06-01 10:00", "a"));
     let run = site.digest(&ONE_DAY);
@@ -81,7 +81,7 @@ fn server_with_smtputf8_gets_the_international_mailbox() {
 }
 
 #[test]
-fn message_of_a_script_gets_the_fields_that_it_lacks() {
+fn message_of_a_script_gets_its_missing_fields() {
     let site = Site::new(&json!({}), &[]);
     let run = site.run(
         "printf 'Subject: hello\\nBcc: other@example.com\\n\\n.\\nfrom a script\\n' | \

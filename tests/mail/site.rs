@@ -1,4 +1,4 @@
-//! A mail server in a directory of its own, and the tools that use it.
+//! A mail server in its own directory, and the tools that use it.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -14,14 +14,14 @@ pub(crate) const HEADER: &str =
 /// The Python that has Debian's packages.
 pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
-/// A mail server in a directory of its own, and the configuration of the tools that use it.
+/// A mail server in its own directory, and the configuration of the tools that use it.
 pub(crate) struct Site {
     pub(crate) dir: TempDir,
     pub(crate) server: Option<Child>,
     pub(crate) settings: String,
 }
 
-/// What a run did.
+/// The result of a run.
 pub(crate) struct Run {
     pub(crate) code: i32,
     pub(crate) out: String,
@@ -71,7 +71,7 @@ impl Site {
         }
     }
 
-    /// Writes the configuration: the server, and what else the test needs.
+    /// Writes the configuration: the server, and more keys for the test.
     pub(crate) fn configure(&mut self, server: &str) {
         server.clone_into(&mut self.settings);
         self.configure_also("email = admin@example.com\n");

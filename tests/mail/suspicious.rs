@@ -1,4 +1,5 @@
-//! Suspicious logins: `mls-alert --framed | mls-mail`, each mailed once, whatever dies when.
+//! Suspicious logins: `mls-alert --framed | mls-mail` mails each once, even if any process dies at
+//! any time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
@@ -43,7 +44,7 @@ fn before(at: chrono::DateTime<chrono::Utc>, minutes: i64) -> String {
 
 /// An address fails on three names and logs in as `user` four minutes later.
 fn guess(site: &Site, ip: &str, user: &str, minutes: i64) {
-    // One look at the clock: the minute may end between two.
+    // Read the clock only once, because the minute may end between two reads.
     let now = chrono::Utc::now();
     let place = "dsl.example.net,OK,VN,64512,Example";
     let failure =
@@ -97,7 +98,7 @@ fn a_suspicious_login_is_mailed_once_with_its_evidence_and_what_to_do() {
 }
 
 #[test]
-fn a_login_that_is_recorded_late_is_reported_and_old_ones_of_before_the_first_run_are_not() {
+fn a_login_that_is_recorded_late_is_reported_but_not_if_it_is_older_than_the_first_run() {
     let site = site();
     guess(&site, "203.0.113.1", "old", 3 * 1440);
     assert_eq!(site.alerts().out, "");
@@ -181,7 +182,7 @@ fn a_hostile_user_name_stays_text() {
     assert!(!body.contains("doveadm kick") && body.contains("* End them: (no command: "), "{body}");
 }
 
-/// Which users each Message-ID reports.
+/// The users that each Message-ID reports.
 fn reported(site: &Site) -> BTreeMap<String, BTreeSet<String>> {
     let mut reported = BTreeMap::new();
     for (message, _) in site.messages() {
@@ -192,7 +193,7 @@ fn reported(site: &Site) -> BTreeMap<String, BTreeSet<String>> {
     reported
 }
 
-/// The stages of a pipeline as processes of their own.
+/// The stages of a pipeline as separate processes.
 fn start(site: &Site, pipeline: &str) -> Vec<Child> {
     let mut stages: Vec<Child> = Vec::new();
     for stage in pipeline.split(" | ") {
@@ -210,7 +211,7 @@ fn killed_at_random_it_loses_no_suspicious_login_and_mails_none_twice() {
     let mut random = Random::new(20_261_128);
     let site = site();
     let (mut users, mut died) = (0, 0);
-    // The moments of the kills lie within one run, however fast the machine is.
+    // The kills come within one run on a machine of any speed.
     let begun = Instant::now();
     assert_eq!(site.run(PIPELINE, &[]).code, 0);
     let run = u64::try_from(begun.elapsed().as_micros()).unwrap();

@@ -1,9 +1,9 @@
 //! A disk whose writes and flushes are recorded, so that a power failure at any moment can be replayed.
 //!
-//! The disk is a file in a FUSE file system of this process. A loop device reads and writes it, and the
-//! kernel's own ext4, XFS or btrfs is mounted on that device. A flush of the device arrives here as an
-//! fsync of the file. What was written before the last flush survives a power failure. Of what was
-//! written after it, each sector of 512 bytes survives or not.
+//! The disk is a file in a FUSE file system of this process. A loop device reads and writes it, and
+//! the kernel's own ext4, XFS or btrfs is mounted on that device. A flush of the device arrives
+//! here as an fsync of the file. Data that was written before the last flush survives a power
+//! failure. Of later data, each sector of 512 bytes survives or not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -21,7 +21,7 @@ use fuser::{
 use tempfile::TempDir;
 use testdata::random::Random;
 
-/// What a disk writes whole or not at all.
+/// The unit that a disk writes completely or not at all.
 const SECTOR: usize = 512;
 
 type Sector = [u8; SECTOR];
@@ -99,14 +99,14 @@ fn write_at(file: &mut File, sector: u64, data: &[u8]) {
     file.write_all(data).unwrap();
 }
 
-/// What happened to the disk.
+/// The operations on the disk.
 #[derive(Clone)]
 enum Operation {
     Write { offset: u64, data: Arc<[u8]> },
     Flush,
 }
 
-/// A disk at a moment, and what happens to it from then on.
+/// A disk at a moment, and the operations after it.
 pub(crate) struct Recording {
     size: u64,
     before: Content,
@@ -128,7 +128,7 @@ pub(crate) struct Recorder {
     directory: TempDir,
 }
 
-/// Says how many operations there are up to now.
+/// Returns the number of operations so far.
 #[derive(Clone)]
 pub(crate) struct Clock(Arc<Mutex<Live>>);
 
@@ -169,13 +169,13 @@ impl Recorder {
     }
 }
 
-/// What a power failure left on the disk.
+/// The disk after a power failure.
 pub(crate) struct State {
     /// The operations that came before it.
     pub(crate) moment: usize,
     pub(crate) content: Content,
     pub(crate) size: u64,
-    /// How many writes were lost, and how many only in part.
+    /// The number of lost writes, and of writes that were lost in part.
     pub(crate) lost: usize,
     pub(crate) torn: usize,
 }
@@ -189,7 +189,7 @@ enum Cache {
     Dropped,
     /// It wrote some, in any order.
     Reordered,
-    /// It wrote some, and of some only some sectors.
+    /// It wrote some, and some of them only in part.
     Torn,
 }
 
@@ -247,7 +247,7 @@ impl Recording {
         State { moment, content, size: self.size, lost, torn }
     }
 
-    /// How many writes and flushes there were.
+    /// The number of writes and flushes.
     pub(crate) fn count(&self) -> (usize, usize) {
         let flushes = self.operations.iter().filter(|one| matches!(one, Operation::Flush)).count();
         (self.operations.len() - flushes, flushes)

@@ -1,11 +1,11 @@
-//! The power fails at any moment, and the disk keeps any part of what was not flushed: after the next
-//! run, everything is counted exactly once.
+//! The power fails at any moment, and the disk keeps any part of the data that was not flushed.
+//! After the next run, everything is counted exactly once.
 //!
-//! A pipeline works on a file system of the kernel (ext4 in its three data modes, XFS, btrfs) whose disk
-//! records every write and flush, see [`disk`]. Then the disk is set back to random moments, with writes
-//! since the last flush lost, reordered, or torn between sectors. The kernel recovers the file system,
-//! the pipeline runs again, and the result must be exact. What the world outside has seen by then, such
-//! as mail that was delivered, stays.
+//! A pipeline works on a file system of the kernel (ext4 in its three data modes, XFS, btrfs) whose
+//! disk records every write and flush, see [`disk`]. Then the test restores the disk to random
+//! moments. Writes since the last flush are lost, reordered, or torn between sectors. The kernel
+//! recovers the file system, the pipeline runs again, and the result must be exact. Effects outside
+//! the disk, such as delivered mail, stay.
 //!
 //! `MLS_STATES` is the number of states over all file systems and pipelines. It needs root, FUSE, loop
 //! devices, and the mkfs of each file system.
@@ -31,7 +31,7 @@ use mls_tests::{has, is_root, skip};
 use testdata::random::Random;
 use volume::{BTRFS, EXT4_JOURNAL, EXT4_ORDERED, EXT4_WRITEBACK, Kind, Mount, XFS};
 
-/// What a pipeline leaves on the disk, and how to see that it is exact.
+/// The output of a pipeline on the disk, and the check that it is exact.
 struct Subject {
     name: &'static str,
     /// The shell commands of one round. Each may be killed.
@@ -99,7 +99,7 @@ const SUBJECTS: [Subject; 6] = [
     },
 ];
 
-/// How many states each subject gets on each file system.
+/// The number of states for each subject on each file system.
 fn states() -> usize {
     let all = std::env::var("MLS_STATES").map_or(90, |count| count.parse::<usize>().unwrap());
     all.div_ceil(5 * SUBJECTS.len())
@@ -131,14 +131,15 @@ fn run_or_kill(service: &Service, script: &str, patience: Option<Duration>) {
     shell.wait().unwrap();
 }
 
-/// Writes and syncs another file on the disk, so that the file system commits in the middle of things.
+/// Writes and syncs another file on the disk, so that the file system commits while the subject
+/// works.
 fn disturb(directory: &Path, is_over: &AtomicBool) {
     let path = directory.join("noise");
     for n in 0_u64.. {
         if is_over.load(Ordering::Relaxed) {
             return;
         }
-        // The file system may be full or gone: that is not what is tested.
+        // The file system may be full or unmounted, which is not tested here.
         if let Ok(file) = std::fs::File::create(&path) {
             let _ = std::io::Write::write_all(&mut &file, &n.to_le_bytes().repeat(200));
             let _ = file.sync_all();
@@ -173,8 +174,7 @@ fn record(kind: Kind, subject: &Subject, service: &mut Service, random: &mut Ran
     recorder.finish()
 }
 
-/// Lets the power fail at random moments of a record.
-/// Returns how many writes were lost.
+/// Simulates a power failure at random moments of a record. Returns the number of lost writes.
 fn replay(
     kind: Kind,
     subject: &Subject,

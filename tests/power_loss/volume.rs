@@ -1,4 +1,4 @@
-//! File systems of the kernel on a recorded disk, and on what a power failure leaves of it.
+//! File systems of the kernel on a recorded disk, and on the same disk after a power failure.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -10,7 +10,7 @@ use nix::sched::{CloneFlags, unshare};
 
 use crate::disk::{Recorder, State};
 
-/// A file system and how it is mounted.
+/// A file system and its mount options.
 #[derive(Clone, Copy)]
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
@@ -97,7 +97,7 @@ impl Mount {
         Self { kind, device, at: at.to_owned() }
     }
 
-    /// Mounts what a power failure left; the kernel recovers the file system first.
+    /// Mounts the disk after a power failure; the kernel recovers the file system first.
     pub(crate) fn state(kind: Kind, state: &State, directory: &Path, at: &Path) -> Self {
         let image = directory.join("image");
         state.content.store(&image, state.size);

@@ -1,4 +1,4 @@
-//! The CSV of this project and that of the Python original.
+//! The CSV of this project, and the CSV of the Python original.
 
 use mls_event::{Auth, Outcome};
 use mls_rows::cell::{self, Unknown};
@@ -40,7 +40,7 @@ fn written(event: &Auth<'_>) -> Vec<u8> {
     csv.into_inner().expect("room in memory")
 }
 
-/// What a row says is written as one line that says the same.
+/// A row is written as one line with the same content.
 fn assert_read_again(event: &Auth<'_>) {
     let line = written(event);
     assert_eq!(line.iter().position(|b| *b == b'\n'), Some(line.len() - 1));
@@ -48,7 +48,7 @@ fn assert_read_again(event: &Auth<'_>) {
     assert_eq!(decoder.decode(&line).expect("a row").as_ref(), Some(event));
 }
 
-/// Rows, one a line.
+/// Rows, one on each line.
 pub(crate) fn row(bytes: &[u8]) {
     let mut decoder = Decoder::new(style(Outcome::Failure).zone);
     for line in bytes.split(|b| *b == b'\n') {

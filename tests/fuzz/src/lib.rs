@@ -1,13 +1,13 @@
-//! Every parser of bytes that come from somewhere else, each as a function that takes any bytes.
+//! Every parser of bytes from outside, each as a function that takes any bytes.
 //!
-//! A target panics if its parser panics, or if something does not hold that must hold for all
-//! bytes: a record that was printed parses to itself, a cell that was encoded decodes to itself,
-//! reading in pieces gives what reading at once gives. [`TARGETS`] lists them.
+//! A target panics if its parser panics, or if a check fails. Examples of checks: a printed record
+//! is parsed as itself, an encoded cell is decoded as itself, and reading in pieces gives the same
+//! result as reading at once. [`TARGETS`] lists them.
 //!
 //! `cargo test` gives each target the files of `corpus/NAME`. `scripts/fuzz` makes more inputs from
 //! these by changing them, and looks for inputs that reach new code (libFuzzer). It also watches
-//! time and memory. An input that found a fault becomes a file in the corpus. Parsers that are
-//! private to a tool are called through the module `fuzz` of its crate, which says what must hold.
+//! time and memory. An input that found a fault becomes a file in the corpus. Private parsers of a
+//! tool are called through the module `fuzz` of its crate, which has the checks.
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
@@ -21,16 +21,16 @@ mod log;
 mod record;
 mod state;
 
-/// A parser and what must hold for it.
+/// A parser and its checks.
 #[derive(Clone, Copy)]
 pub struct Target {
-    /// Its name, which is also that of its directory in `corpus`.
+    /// Its name, which is also the name of its directory in `corpus`.
     pub name: &'static str,
-    /// Panics if something does not hold.
+    /// Panics if a check fails.
     pub run: fn(&[u8]),
-    /// How often an input may take the 10 ms that are allowed for no bytes. More than 1 only if a
-    /// fixed cost is known, and then about six times that cost, so that a slow machine stays below
-    /// it.
+    /// The factor for the 10 ms that an empty input may take. It is above 1 only if a fixed cost is
+    /// known. Then it allows about six times this cost, so that a slow machine stays below the
+    /// limit.
     pub floor: u32,
 }
 

@@ -71,7 +71,7 @@ fn parse(
     out
 }
 
-/// Each line is an `auth` record, printed as it would be printed again, with nothing in it that a
+/// Each line is an `auth` record, does not change when it is printed again, and has no text that a
 /// terminal obeys.
 fn assert_printed(records: &[u8]) {
     for line in records.split_inclusive(|b| *b == b'\n') {
@@ -89,12 +89,12 @@ fn assert_printed(records: &[u8]) {
     }
 }
 
-/// Lines give the same records whether they are read at once or in two parts.
+/// Lines give the same records if they are read at once or in two parts.
 fn scan(source: &str, lines: &[u8]) {
     with_scanner(|scanner| {
         let all = parse(scanner, source, lines, 0, b"");
         assert_printed(&all);
-        // What came before a part is known only up to a limit.
+        // A part has only a limited number of bytes before it.
         let middle = lines.len() / 2;
         let newline = lines[middle..].iter().position(|b| *b == b'\n');
         let Some(cut) = newline.map(|n| middle + n + 1).filter(|cut| *cut < MAX_BEFORE) else {
@@ -152,7 +152,7 @@ pub(crate) fn clock(stamp: &[u8]) {
 }
 
 static KEY: LazyLock<Key> = LazyLock::new(|| {
-    // Only its owner may read a key file, and a temporary file is so.
+    // Only its owner may read a key file, so use a temporary file.
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
     file.write_all("0123456789abcdef".repeat(4).as_bytes()).expect("room for a key");
     Key::load(file.path()).expect("a key")

@@ -13,11 +13,11 @@ use rustix::time::{ClockId, clock_gettime};
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// How long any input may take, and how long each byte of it.
+/// The time limit for any input, and for each byte of it.
 const FLOOR: Duration = Duration::from_millis(10);
 const PER_BYTE: Duration = Duration::from_micros(1);
 
-/// How many bytes of memory an input may take.
+/// The largest number of bytes of memory for an input.
 const MAX_MEMORY: usize = 64 << 20;
 
 static TARGET: LazyLock<&Target> = LazyLock::new(|| {
@@ -32,8 +32,9 @@ static TARGET: LazyLock<&Target> = LazyLock::new(|| {
 /// The part of its limit that the slowest input took, in percent. It is printed from 25 on.
 static SLOWEST: AtomicU64 = AtomicU64::new(25);
 
-/// How often a slow input is run again. It must be too slow each time: one run can pay for what is
-/// set up once, and for what other programs do to the caches.
+/// The number of times that a slow input is run again. It must be too slow each time, because one
+/// run can be slow for other reasons: data that is set up once, or other programs that use the
+/// caches.
 const MORE_RUNS: usize = 5;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -6,7 +6,7 @@ use mls_event::{Body, Record, kind};
 use mls_stream::blocks::{Batch, Block, Blocks};
 use mls_stream::ndjson::Reader;
 
-/// A record that was printed parses to itself.
+/// A printed record is parsed as itself.
 pub(crate) fn records(line: &[u8]) {
     let printed = |record: &dyn Fn(&mut Vec<u8>)| {
         let mut line = Vec::new();
@@ -58,7 +58,7 @@ impl Read for Pieces {
     }
 }
 
-/// What a framed or plain stream holds: lines and records, and how it ended.
+/// The content of a framed or plain stream: lines, records, and its end.
 #[derive(Debug, PartialEq)]
 struct Content {
     lines: Vec<u8>,
@@ -97,15 +97,15 @@ fn content(bytes: &[u8], size: usize) -> Content {
     Content { lines, records, end }
 }
 
-/// A stream means the same whatever the sizes of the reads.
+/// A stream has the same content for all sizes of reads.
 pub(crate) fn frames(bytes: &[u8]) {
     let all = content(bytes, usize::MAX);
     let size = 1 + bytes.first().map_or(0, |first| usize::from(*first) % 7);
-    // Each read may cost a pass over what came before it.
+    // Each read may need a pass over all bytes before it.
     assert_eq!(content(bytes, size.max(bytes.len() / 64)), all);
 }
 
-/// Lines are the same whatever the sizes of the reads, and offsets say where they begin.
+/// Lines are the same for all sizes of reads, and each has the offset at which it begins.
 pub(crate) fn ndjson(bytes: &[u8]) {
     let read = |size| {
         let pieces = Pieces { bytes: bytes.to_vec(), start: 0, size };

@@ -12,7 +12,7 @@ fn corpus() -> &'static Path {
 }
 
 #[test]
-fn what_must_hold_holds_for_every_file_of_the_corpus() {
+fn all_checks_pass_for_every_file_of_the_corpus() {
     let mut failures = Vec::new();
     for target in TARGETS {
         for entry in fs::read_dir(corpus().join(target.name)).unwrap() {
