@@ -15,7 +15,8 @@ AUTH = b'{"v":1,"type":"auth",'
 GAP = b'{"v":1,"type":"gap",'
 END = b'{"v":1,"type":"end"'
 
-BLOCK = 1 << 20
+# Larger blocks cost the garbage collector of Spark much time.
+BLOCK = 1 << 18
 
 # Exit codes (sysexits.h) of errors that the same file would cause again: usage, data, no input, no permission, configuration.
 PERMANENT = {64, 65, 66, 77, 78}

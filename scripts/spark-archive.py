@@ -56,7 +56,9 @@ def main():
     mls_archive.add_options(parser)
     options = parser.parse_args()
     mls_archive.find_tools(options, HERE)
-    spark = SparkSession.builder.appName("spark-archive").config("spark.sql.session.timeZone", "UTC").getOrCreate()
+    # Copies of a line are in different logs: to look for them in each log first is only a cost.
+    spark = (SparkSession.builder.appName("spark-archive").config("spark.sql.session.timeZone", "UTC")
+             .config("spark.sql.optimizer.windowGroupLimitThreshold", "-1").getOrCreate())
     spark.sparkContext.addPyFile(os.path.join(HERE, "mls_archive.py"))
     archive = Archive(spark, options.archive)
     try:
@@ -144,7 +146,8 @@ def stage(spark, logs, record, path, options):
     text = F.when(F.substring(text, 18, 2) == "60", F.regexp_replace(text, "^(.{17})60", "$159")).otherwise(text)
     others = [f"record.{field.name}" for field in record if field.name not in ("type", "date")]
     records.where((F.col("record.type") == "auth") | F.col("summary").isNotNull()).select(
-        "log", "summary", F.try_to_timestamp(text).alias("date"), *others).write.parquet(path)
+        "log", "summary", F.try_to_timestamp(text).alias("date"), *others,
+    ).write.option("parquet.enable.dictionary", "false").parquet(path)
 
 
 def read_log(entry, pipeline, settings, tries):
