@@ -47,20 +47,51 @@ fn value(outcome: Outcome) -> PossibleValue {
     })
 }
 
-/// A value of a flag that selects attempts by their outcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Selected {
-    /// Attempts with this outcome.
+/// The flag `--outcome`, which also takes `recorded`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct OutcomeFlag {
+    /// Use only attempts with these outcomes
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "failure",
+        value_parser = selected()
+    )]
+    outcome: Vec<Selected>,
+}
+
+impl OutcomeFlag {
+    /// Returns the selected outcomes.
+    #[must_use]
+    pub fn outcomes(&self, logins: &Logins) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        for one in &self.outcome {
+            match one {
+                Selected::Outcome(outcome) => outcomes.push(*outcome),
+                Selected::Recorded => {
+                    outcomes.push(Outcome::Failure);
+                    outcomes.extend(logins.record.then_some(Outcome::Success));
+                }
+            }
+        }
+        outcomes
+    }
+
+    /// Replaces `recorded` by the outcomes that the configuration records.
+    pub fn resolve(&mut self, logins: &Logins) {
+        self.outcome = self.outcomes(logins).into_iter().map(Selected::Outcome).collect();
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Selected {
     Outcome(Outcome),
-    /// What the configuration says to record.
     Recorded,
 }
 
-const RECORDED: &str = "recorded";
-
-/// Returns the parser of a flag that takes outcomes, or `recorded`.
-#[must_use]
-pub fn selected() -> impl TypedValueParser<Value = Selected> {
+fn selected() -> impl TypedValueParser<Value = Selected> {
+    const RECORDED: &str = "recorded";
     let recorded = PossibleValue::new(RECORDED)
         .help("What --config records: failures, and logins if `[logins]` record is yes");
     PossibleValuesParser::new(Outcome::ALL.map(value).into_iter().chain([recorded])).try_map(
@@ -69,22 +100,6 @@ pub fn selected() -> impl TypedValueParser<Value = Selected> {
             outcome.or((name == RECORDED).then_some(Selected::Recorded)).ok_or("unknown outcome")
         },
     )
-}
-
-/// Returns the outcomes that the values of a flag select.
-#[must_use]
-pub fn selected_outcomes(selected: &[Selected], logins: &Logins) -> Vec<Outcome> {
-    let mut outcomes = Vec::new();
-    for one in selected {
-        match one {
-            Selected::Outcome(outcome) => outcomes.push(*outcome),
-            Selected::Recorded => {
-                outcomes.push(Outcome::Failure);
-                outcomes.extend(logins.record.then_some(Outcome::Success));
-            }
-        }
-    }
-    outcomes
 }
 
 /// Parses the value of a flag that takes a network or an address, see [`mls_config::config::network`].

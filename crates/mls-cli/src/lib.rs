@@ -8,5 +8,5 @@
 mod flags;
 mod process;
 
-pub use flags::{Selected, ZoneFlag, network, outcomes, selected, selected_outcomes, strict};
+pub use flags::{OutcomeFlag, ZoneFlag, network, outcomes, strict};
 pub use process::{Args, command, main};

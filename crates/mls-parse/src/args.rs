@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use chrono::{DateTime, FixedOffset};
 use clap::Parser;
 use ipnet::IpNet;
-use mls_cli::Selected;
 use mls_config::config::ServerZone;
 
 use crate::Daemon;
@@ -18,15 +17,8 @@ use crate::Daemon;
 #[derive(Debug, Parser)]
 #[command(name = "mls-parse", version, after_help = EXAMPLES)]
 pub struct Args {
-    /// Which attempts to write
-    #[arg(
-        long,
-        value_name = "LIST",
-        value_delimiter = ',',
-        default_value = "failure",
-        value_parser = mls_cli::selected()
-    )]
-    pub(crate) outcome: Vec<Selected>,
+    #[command(flatten)]
+    pub(crate) outcome: mls_cli::OutcomeFlag,
 
     /// Read only the lines of these mail servers [default: `[parse] daemons` of --config, else
     /// both]

@@ -65,7 +65,6 @@ use std::io::Write;
 use std::os::fd::AsFd;
 
 use chrono::{DateTime, FixedOffset, Utc};
-use mls_cli::{Selected, selected_outcomes};
 use mls_config::Config;
 use mls_diag::Exit;
 use mls_stream::blocks::Blocks;
@@ -93,8 +92,7 @@ pub fn run(mut args: Args, config: Config) -> anyhow::Result<()> {
         let named = |daemon: &Daemon| config.parse.daemons.contains(&daemon.name().to_owned());
         args.daemon = Daemon::ALL.into_iter().filter(named).collect();
     }
-    let outcomes = selected_outcomes(&args.outcome, &config.logins);
-    args.outcome = outcomes.into_iter().map(Selected::Outcome).collect();
+    args.outcome.resolve(&config.logins);
     if args.server_zone.is_empty() {
         args.server_zone.clone_from(&config.parse.server_zones);
     }

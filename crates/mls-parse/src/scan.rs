@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use bstr::ByteSlice;
 use chrono::{DateTime, Datelike, FixedOffset, TimeDelta};
 use ipnet::IpNet;
-use mls_cli::selected_outcomes;
 use mls_config::config::{Filter, Logins, ServerZone};
 use mls_config::zone::Zone;
 use mls_event::{Auth, Body, JOURNAL_SOURCE, Outcome, Timestamp, clean};
@@ -109,7 +108,7 @@ impl Scanner {
         let daemons =
             if args.daemon.is_empty() { Daemon::ALL.to_vec() } else { args.daemon.clone() };
         // `run` has already replaced a value that depends on the configuration.
-        let outcomes = selected_outcomes(&args.outcome, &Logins::default());
+        let outcomes = args.outcome.outcomes(&Logins::default());
         Ok(Self {
             search: Search::new(&daemons, &outcomes)?,
             daemons,

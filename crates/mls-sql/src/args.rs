@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use mls_cli::{Selected, outcomes, selected_outcomes};
-use mls_config::config::Logins;
+use mls_cli::{OutcomeFlag, outcomes};
 use mls_config::moment::Moment;
 use mls_event::Outcome;
 
@@ -185,26 +184,6 @@ pub(crate) struct SourceFlag {
     /// source has loaded
     #[arg(long)]
     pub(crate) adopt: bool,
-}
-
-/// The events that become rows.
-#[derive(Debug, clap::Args)]
-pub(crate) struct OutcomeFlag {
-    /// Which events become rows
-    #[arg(
-        long,
-        value_name = "LIST",
-        value_delimiter = ',',
-        default_value = "failure",
-        value_parser = mls_cli::selected()
-    )]
-    outcome: Vec<Selected>,
-}
-
-impl OutcomeFlag {
-    pub(crate) fn outcomes(&self, logins: &Logins) -> Vec<Outcome> {
-        selected_outcomes(&self.outcome, logins)
-    }
 }
 
 const EXAMPLES: &str = "\
