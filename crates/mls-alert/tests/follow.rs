@@ -66,6 +66,43 @@ fn a_suspicious_login_is_reported_when_it_is_recorded_and_sigterm_ends_the_strea
     assert!(alert.wait().unwrap().success());
 }
 
+#[test]
+fn bad_rows_after_good_ones_do_not_end_a_run_that_follows() {
+    let directory = tempfile::tempdir().unwrap();
+    let append = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        let mut file = std::fs::File::options().append(true).create(true).open(path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    };
+    let header = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n";
+    let quoted = format!("\"{}\"\n", header.trim_end().replace(',', "\",\""));
+    let row = |hours: i64, user: &str| {
+        let date = (chrono::Utc::now() - chrono::TimeDelta::hours(hours)).format("%Y-%m-%d %H:%M");
+        format!("mail,{date},203.0.113.9,{user},null,OK,VN,64512,Example\n")
+    };
+    // The last failure is so old that it is not read again.
+    let failures: String = ["a", "b", "c"].map(|user| row(5, user)).concat();
+    append("failures.csv", &format!("{header}{failures}"));
+    append("logins.csv", &format!("{quoted}{}", row(0, "dora")));
+    let mut alert = Command::new(env!("CARGO_BIN_EXE_mls-alert"))
+        .args(["failures.csv", "--logins", "logins.csv", "--timezone", "UTC", "--follow"])
+        .current_dir(directory.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut alerts = BufReader::new(alert.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut messages = BufReader::new(alert.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(alerts.next().unwrap().contains("\"key\":\"dora\""));
+    append("failures.csv", "not a row\n");
+    let message = messages.next().unwrap();
+    assert!(message.contains("failures.csv, line 2"), "{message}");
+    append("logins.csv", &row(0, "emil"));
+    assert!(alerts.next().unwrap().contains("\"key\":\"emil\""));
+    alert.kill().unwrap();
+    alert.wait().unwrap();
+}
+
 /// Random numbers, the same in every run.
 struct Random(u64);
 

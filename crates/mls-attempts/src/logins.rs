@@ -114,7 +114,7 @@ impl LoginReader {
             return Err(Exit::Software.error("the thread that reads logins failed"));
         };
         let content = content?;
-        if content.failures > 0 && content.logins == 0 {
+        if content.failures > 0 && content.logins == 0 && !content.source.is_continued() {
             return Err(Exit::DataErr.error(format!(
                 "{name}: has failed logins ({}) and no successful one; give the file that \
                 `mls-csv --outcome success` writes (its header is in quotes)",

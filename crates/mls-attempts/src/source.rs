@@ -168,6 +168,11 @@ impl AttemptSource {
         }
     }
 
+    /// Whether reading begins after lines that were read before.
+    pub(crate) fn is_continued(&self) -> bool {
+        matches!(self, Self::Rotated { begin, .. } if *begin > Point::default())
+    }
+
     /// The name of the file that was written last; `None` for standard input.
     #[must_use]
     pub fn newest_file(&self) -> Option<&Path> {
@@ -247,7 +252,8 @@ fn open_rotated(file: &ChainFile, begin: u64) -> anyhow::Result<(Reader, u64)> {
     let (content, skipped) = content.or_exit(Exit::IoErr)?;
     // The size of the decompressed bytes is not known.
     let size = if file.compression.is_none() { file.stat.size.saturating_sub(begin) } else { 0 };
-    Ok((Reader::new(Box::new(progress(size).wrap_read(content)), name), skipped))
+    let reader = Reader::new(Box::new(progress(size).wrap_read(content)), name);
+    Ok((if skipped > 0 { reader.continued() } else { reader }, skipped))
 }
 
 fn is_header(line: &[u8]) -> bool {

@@ -66,6 +66,14 @@ impl Reader {
         }
     }
 
+    /// Says that the input goes on after lines that were read before: [`next`](Self::next) accepts an
+    /// input of bad lines.
+    #[must_use]
+    pub fn continued(mut self) -> Self {
+        self.unreadable.continues();
+        self
+    }
+
     /// From now on, waiting for input ends with [`OutputClosed`] when the reader of standard output
     /// exits. Without this, a stage that waits, and all stages before it, would not notice.
     ///

@@ -20,6 +20,12 @@ pub struct Unreadable {
 }
 
 impl Unreadable {
+    /// Says that an earlier reader read lines of this input, so that bad lines are no proof of a wrong
+    /// file.
+    pub fn continues(&mut self) {
+        self.lines += 1;
+    }
+
     /// Counts a line; blank ones and headers of a CSV do not count.
     pub fn line(&mut self, line: &[u8]) {
         let line = line.trim_ascii();
