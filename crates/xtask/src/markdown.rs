@@ -86,8 +86,9 @@ impl Writer<'_> {
                 self.text.push_str(&escape(&text));
             }
             Event::Code(text) => {
-                let is_link = !self.links.is_empty();
-                let text = if is_link { self.reference(&text) } else { code(&text) };
+                // A link to a heading of the same text names no item.
+                let names_item = self.links.last().is_some_and(|(_, to)| !to.starts_with('#'));
+                let text = if names_item { self.reference(&text) } else { code(&text) };
                 self.text.push_str(&text);
             }
             Event::SoftBreak | Event::HardBreak => self.text.push(' '),
