@@ -207,7 +207,7 @@ impl<'a> AccountReport<'a> {
         match self.logins.counts {
             _ if self.log.total > 0 => None,
             None if self.logins.could_be_read => Some(
-                "The records hold no successful login. `mls-parse --outcome failure,success` writes them."
+                "The records hold no successful login. mls-parse --outcome failure,success writes them."
                     .to_owned(),
             ),
             None => Some(

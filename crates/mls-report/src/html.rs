@@ -230,7 +230,16 @@ fn scaled(n: u64, most: u64, whole: u64) -> u64 {
 
 /// The number of attempts becomes the last column, and the bar.
 fn show_table(table: sections::Table, medium: Medium) -> Table {
-    let sections::Table { columns, rows, unknown, is_wide, has_bars, commands } = table;
+    let sections::Table { mut columns, mut rows, unknown, is_wide, has_bars, commands } = table;
+    // Without reverse DNS, no row has a host name.
+    for i in (1..columns.len()).rev() {
+        if rows.iter().all(|row| matches!(row.cells[i], Cell::Text(None))) {
+            columns.remove(i);
+            for row in &mut rows {
+                row.cells.remove(i);
+            }
+        }
+    }
     let most = rows.iter().map(|row| row.attempts).max().unwrap_or_default();
     let shown: Vec<_> = (rows.iter())
         .map(|row| {
@@ -278,7 +287,8 @@ fn show(cell: &Cell, column: &Column) -> String {
 
 fn head(column: &Column) -> Head {
     let class = match column.kind {
-        Kind::Name | Kind::Country => "name",
+        Kind::Name => "name",
+        Kind::Country => "words",
         Kind::Code => "whole",
         Kind::Number { .. } => "number",
     };

@@ -68,7 +68,7 @@ impl Verdict {
 }
 
 /// The headline if the input could contain logins, but contains none.
-const NO_LOGIN: &str = "The records hold no successful login; `mls-parse --outcome failure,success` writes both outcomes";
+const NO_LOGIN: &str = "The records hold no successful login; mls-parse --outcome failure,success writes both outcomes";
 
 impl Account {
     fn new(user: &str, findings: &[Finding<'_>]) -> Self {
