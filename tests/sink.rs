@@ -145,6 +145,24 @@ fn rotate_to_moves_uncommitted_rows_out_and_never_replaces_a_file() {
 }
 
 #[test]
+fn rotate_to_refuses_a_name_that_is_older_than_a_rotated_file() {
+    let mut site = Site::new();
+    site.log(2);
+    site.extract();
+    site.write("F-20991231", "the clock was wrong\n");
+    site.write("F.3", "another kind of name says nothing about dates\n");
+    let rotate = "mls-csv --append F --cursor-file S --rotate-to";
+    let output = site.shell(&format!("{rotate} F-20260601"));
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(73), "{said}");
+    assert!(said.contains("rename ") && said.contains("F-20991231 first"), "{said}");
+    assert!(site.path().join("F").exists() && !site.path().join("F-20260601").exists());
+    assert_eq!(site.shell(&format!("{rotate} F.4")).status.code(), Some(73));
+    assert!(site.shell("mv F-20991231 F-20260101").status.success());
+    assert!(site.shell(&format!("{rotate} F-20260601")).status.success());
+}
+
+#[test]
 fn a_csv_that_disappears_before_its_header_is_committed_is_started_again() {
     for owner in ["rm F", ": > F", "mv F F.1"] {
         let mut site = Site::new();

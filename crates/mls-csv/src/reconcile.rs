@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use mls_diag::{Exit, OrExit};
 use mls_event::{Column, Outcome};
-use mls_rotation::{Chain, Layout};
+use mls_rotation::{Chain, Layout, newer_than};
 use mls_rows::legacy;
 use mls_rows::row::Style;
 use mls_state::atomic;
@@ -119,6 +119,16 @@ impl Target {
         if length == 0 {
             log::info!("{file} is empty or missing; it was not rotated");
             return Ok(());
+        }
+        // Readers of the rotated files go by their names: they would skip this one.
+        if let Some(newer) = newer_than(&self.path, name)? {
+            return Err(Exit::CantCreat.error(format!(
+                "{} would not be the newest rotated file of {file}, because {} is newer, as its name says; \
+                 rename {} first",
+                name.display(),
+                newer.display(),
+                newer.display()
+            )));
         }
         let committed = CursorFile::load(&self.cursor_path)?.and_then(|committed| committed.data);
         if let Some(data) = &committed {

@@ -171,6 +171,15 @@ impl SinceLast<'_> {
             let period = self.by_dates(last, None, until);
             return Ok((Selection { source, earlier: Chain::default(), period }, None));
         }
+        // A day of grace: the zone of the machine that rotates may be another one.
+        let tomorrow = (self.now + TimeDelta::days(1)).format("%Y%m%d").to_string();
+        if let Some(file) = chain.dated_after(tomorrow.as_bytes()) {
+            log::warn!(
+                "{}: the date in the name is in the future, so files that are rotated before that day are \
+                 taken for older ones, and digests do not have their rows; rename it",
+                file.display()
+            );
+        }
         let end = chain.end().with_context(reading).or_exit(Exit::IoErr)?;
         if let (Some(newest), Some(end)) = (chain.files.last_mut(), &end) {
             // A line that is still being written belongs to the next digest.

@@ -196,3 +196,25 @@ fn each_login_that_could_not_be_checked_is_in_one_digest_and_in_the_report_of_it
     let day = String::from_utf8(run.get_output().stdout.clone()).unwrap();
     assert!(day.contains("3 logins could not be checked"), "{day}");
 }
+
+#[test]
+fn a_rotated_file_with_a_date_in_the_future_is_named() {
+    let record = Record::new();
+    let rotated = record.path("f.csv-20991231");
+    std::fs::write(&rotated, format!("{FAILURES}{}", row(300, "u1"))).unwrap();
+    let warns = |record: &Record| {
+        std::fs::write(record.path("f.csv"), format!("{FAILURES}{}", row(30, "u2"))).unwrap();
+        let run = Command::cargo_bin("mls-report")
+            .unwrap()
+            .args(["--since-last", "--ledger"])
+            .arg(record.path("mail.ledger"))
+            .arg(record.path("f.csv"))
+            .assert()
+            .success();
+        String::from_utf8_lossy(&run.get_output().stderr).contains("rename it")
+    };
+    assert!(warns(&record));
+    let yesterday = (Utc::now() - TimeDelta::days(1)).format("f.csv-%Y%m%d").to_string();
+    std::fs::rename(rotated, record.path(&yesterday)).unwrap();
+    assert!(!warns(&record));
+}

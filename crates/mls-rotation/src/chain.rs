@@ -51,6 +51,20 @@ pub fn is_rotated_from(log: &Path, path: &Path) -> bool {
     log.parent() == path.parent() && age(log_name.as_bytes(), stem).is_some()
 }
 
+/// Returns a rotated file of `log` that is newer than a file with the name `path` would be, as its name says.
+///
+/// # Errors
+/// If the directory cannot be read.
+pub fn newer_than(log: &Path, path: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let name_of = |path: &Path| path.file_name().unwrap_or_default().as_bytes().to_owned();
+    let (log_name, name) = (name_of(&target_of(log)), name_of(path));
+    let Some(new) = age(&log_name, split_compression(&name).0) else { return Ok(None) };
+    let layout = Layout::default();
+    let names = list(log, &rotated_directory(log, &layout), &layout)?;
+    let is_newer = |age: &Age| age.is_comparable(&new) && *age > new;
+    Ok(names.into_iter().find(|name| name.age.as_ref().is_some_and(is_newer)).map(|name| name.path))
+}
+
 /// How often to list the files again if two listings differ.
 const TRIES: u32 = 50;
 
@@ -86,6 +100,24 @@ impl Chain {
             let size = file.file.metadata().map_or(0, |metadata| metadata.len());
             size == file.opened_size || (size > file.opened_size && !file.is_rotated)
         })
+    }
+
+    /// Returns the first of the files whose name has a date after this day, as `20260601`.
+    #[must_use]
+    pub fn dated_after(&self, day: &[u8]) -> Option<&Path> {
+        let log = self.files.last().filter(|file| !file.is_rotated)?.path.file_name()?;
+        let is_after = |file: &&ChainFile| {
+            let name = file.path.file_name().unwrap_or_default().as_bytes();
+            match age(log.as_bytes(), split_compression(name).0) {
+                Some(Age::Date(date, _)) => date
+                    .into_iter()
+                    .filter(u8::is_ascii_digit)
+                    .take(day.len())
+                    .gt(day.iter().copied()),
+                _ => false,
+            }
+        };
+        self.files.iter().find(is_after).map(|file| file.path.as_path())
     }
 
     fn try_open(path: &Path, layout: &Layout) -> anyhow::Result<Option<Self>> {

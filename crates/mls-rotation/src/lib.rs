@@ -63,7 +63,7 @@ mod lines;
 mod position;
 mod surplus;
 
-pub use chain::{Chain, Layout, is_rotated_from};
+pub use chain::{Chain, Layout, is_rotated_from, newer_than};
 pub use committed::Committed;
 pub use compression::{CompressedAt, Compression};
 pub use file::{ChainFile, FileStat};
