@@ -236,6 +236,7 @@ fn wrong_answers_are_asked_again_with_a_reason() {
             ("How: load", "files\n"),
             ("File of the SQLite", "/root/x.sqlite\n"),
             ("home directories", "/srv/my data/x.sqlite\n"),
+            ("Days to keep attempts", "\n"),
             ("When to write SQL", "\n"),
             ("When to import", "never\n"),
             (WRITE, "y\n"),
@@ -323,6 +324,7 @@ fn wrong_answers_are_asked_again_with_a_reason() {
         DATABASE,
         "How: load",
         "File of",
+        "Days to keep attempts",
         "When to write",
         "When to import",
     ];
@@ -347,7 +349,8 @@ fn a_server_as_database_is_asked_for_what_it_needs() {
         ("from 1 to 65535", "5433\n"),
         ("Name of the database", "\n"),
         ("User name at the database", "mls\n"),
-        ("holds the password", "/etc/none\n"),
+        ("holds the password", "/home/me/secret\n"),
+        ("home directories", "/etc/none\n"),
         ("no file", "/etc/secret\n"),
         ("File of the authority", "/etc/none\n"),
         ("no file", "/etc/secret\n"),
@@ -380,6 +383,74 @@ fn a_server_as_database_is_asked_for_what_it_needs() {
     for unit in ["load-follow.service", "sql-export.timer", "sql-import.timer"] {
         assert!(!system.enabled(&format!("maillogsentinel-{unit}")), "{unit}");
     }
+}
+
+#[test]
+fn a_cleared_answer_takes_those_with_it_that_need_it() {
+    let Some(system) = System::new() else { return };
+    system.write("etc/secret", "x");
+    system.write(
+        "etc/maillogsentinel.conf",
+        "[report]\nemail = a@localhost\nsmtp_host = mx.example.org\nsmtp_port = 587\nsmtp_tls = starttls\n\
+         smtp_user = u\nsmtp_password_file = /etc/secret\n[alert]\nip = 20/10m\n[block]\nenforce = nftables\n\
+         [database]\ndb_type = mariadb\nmode = load\ndb_host = db.example.org\nssl_cert = /etc/secret\nssl_key = /etc/secret\n",
+    );
+    let mut answers = DEFAULTS[..3].to_vec();
+    answers.extend([
+        ("When to send", "\n"),
+        // What was set for the other mail server is asked for this one too.
+        ("Mail server", "localhost\n"),
+        ("Encryption", "none\n"),
+        ("Port", "none\n"),
+        ("User name", "none\n"),
+        ("Alert when one address", "none\n"),
+        ("Alert when logins", "\n"),
+    ]);
+    answers.extend(&DEFAULTS[4..]);
+    answers.pop();
+    answers.extend([
+        (DATABASE, "oracle\n"),
+        ("give one of none, sqlite", "\n"),
+        ("How: load", "\n"),
+        ("Host", "\n"),
+        ("Port", "\n"),
+        ("Name of the database", "\n"),
+        ("User name", "\n"),
+        ("holds the password", "\n"),
+        ("authority", "\n"),
+        ("File of the certificate", "none\n"),
+        ("Name of this mail server", "\n"),
+        ("Days to keep attempts", "\n"),
+        (WRITE, "y\n"),
+    ]);
+    let (code, said) = terminal(&mut system.command(&["--interactive"]), &answers);
+    assert_eq!(code, 0, "{said}");
+    let conf = system.read("etc/maillogsentinel.conf");
+    for cleared in
+        ["smtp_port", "smtp_user", "smtp_password_file", "ip", "enforce", "ssl_cert", "ssl_key"]
+    {
+        let line = format!("{cleared} =");
+        assert!(conf.lines().any(|there| there.trim_end() == line), "{cleared} in {conf}");
+    }
+    assert!(conf.contains("smtp_tls = none\n"), "{conf}");
+}
+
+#[test]
+fn node_exporter_can_read_metrics_in_another_directory() {
+    let Some(system) = System::new() else { return };
+    let metrics = |file: &str| {
+        let conf =
+            format!("[paths]\nmetrics_file = {file}\n[systemd]\nmetrics_schedule = hourly\n");
+        let output = system.automated(&conf);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let directory = Path::new(file.trim_start_matches('/')).parent().unwrap();
+        fs::metadata(system.path("").join(directory)).unwrap().mode() & 0o777
+    };
+    assert_eq!(metrics("/srv/node/metrics/mls.prom"), 0o755);
+    assert_eq!(fs::metadata(system.path("srv/node")).unwrap().mode() & 0o777, 0o755);
+    let dropin = system.read("etc/systemd/system/maillogsentinel-metrics.service.d/setup.conf");
+    assert!(dropin.contains("ReadWritePaths=\"/srv/node/metrics\""), "{dropin}");
+    assert_eq!(metrics("/var/lib/maillogsentinel/mls.prom"), 0o750, "with other files");
 }
 
 #[test]
@@ -531,8 +602,11 @@ fn automated_setup_asks_nothing_and_refuses_the_same_values_as_the_dialogue() {
             "[geolocation]\ncountry_db_path = /srv/country.csv, /srv/%n/country6.csv\n",
             "must not have any of",
         ),
-        ("[ASN_ASO]\nasn_db_path = /srv/asn.csv,/tmp/asn6.csv\n", "nor /tmp"),
+        ("[ASN_ASO]\nasn_db_path = /srv/asn.csv,/tmp/asn6.csv\n", "or /tmp"),
         ("[geolocation]\nasn_db_path = /home/me/asn.csv\n", "home directories"),
+        ("[report]\nsmtp_user = u\nsmtp_password_file = /home/me/secret\n", "home directories"),
+        ("[database]\ndb_password_file = /root/secret\n", "home directories"),
+        ("[database]\nssl_key = /tmp/key\n", "or /tmp"),
     ] {
         let output = system.automated(answers);
         assert_eq!(output.status.code(), Some(78), "{answers}");

@@ -53,7 +53,7 @@ pub(crate) enum Check {
 }
 
 /// Keys that are always checked, also if the administrator wrote them.
-const KEYS: [(&str, Check); 25] = [
+const KEYS: [(&str, Check); 28] = [
     ("paths.mail_log", Check::MailLog),
     ("paths.working_dir", Check::Path),
     ("paths.state_dir", Check::Path),
@@ -75,7 +75,10 @@ const KEYS: [(&str, Check); 25] = [
     (METRICS_SCHEDULE, Check::Schedule),
     ("paths.metrics_file", Check::Path),
     (ENFORCE, Check::Enforcers),
+    ("report.smtp_password_file", Check::Path),
     ("database.db_path", Check::Path),
+    ("database.db_password_file", Check::Path),
+    ("database.ssl_key", Check::Path),
     ("database.ssl_root", Check::File),
     ("database.ssl_cert", Check::File),
     ("database.sql_export_dir", Check::Path),
@@ -125,7 +128,10 @@ impl Checks<'_> {
                 )
             }
             Check::OneOf(values) => {
-                refuse_if(!values.contains(&value), &format!("give one of {}", values.join(", ")))
+                let shown =
+                    values.iter().map(|value| if value.is_empty() { "none" } else { value });
+                let shown = shown.collect::<Vec<_>>().join(", ");
+                refuse_if(!values.contains(&value), &format!("give one of {shown}"))
             }
             Check::Port => number(value, "give a number from 1 to 65535", |n: u16| n > 0),
             Check::Days => number(value, "give a number of days, or none", |days: u32| days > 0),
@@ -255,7 +261,8 @@ impl Checks<'_> {
         if value.is_empty() {
             return Ok(());
         }
-        let is_file = value.starts_with('/') && self.system.path(value).is_file();
+        path(value)?;
+        let is_file = self.system.path(value).is_file();
         let why = format!(
             "there is no file {value}: write the password or the key to a file that only the service's user may read, and give its path"
         );

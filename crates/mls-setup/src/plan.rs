@@ -34,6 +34,8 @@ pub(crate) struct Plan {
     /// Files of an earlier setup that this one does not write.
     pub(crate) stale: Vec<PathBuf>,
     pub(crate) directories: Vec<PathBuf>,
+    /// Those of the directories that everybody may read in.
+    public_directories: Vec<PathBuf>,
     pub(crate) switches: Switches,
     /// Units of the Python original, which would hide those of the package.
     pub(crate) original_units: Vec<&'static str>,
@@ -49,7 +51,9 @@ impl Plan {
     ) -> anyhow::Result<Self> {
         let user = answers.get("systemd.user").to_owned();
         let account = system.account(&user);
-        let elsewhere = directories_elsewhere(answers);
+        let private = private_directories(answers);
+        let public = public_directories(answers, &private);
+        let elsewhere = elsewhere(private.into_iter().chain(public.clone()));
         let mut files = vec![configuration(system, answers, base)?];
         let mut switches = Switches::default();
         match system.scheduler {
@@ -67,13 +71,20 @@ impl Plan {
         let stale = scheduled_files().into_iter().filter(is_stale).collect();
         let mut directories: Vec<PathBuf> = OWN_DIRECTORIES.map(PathBuf::from).into();
         directories.extend(elsewhere);
-        if writes_metrics(answers) {
-            directories.push(METRICS_DIRECTORY.into());
-        }
+        directories
+            .extend(public.iter().filter(|path| path.starts_with(METRICS_DIRECTORY)).cloned());
         if writes_sql_files(answers) {
             directories.push(answers.get("database.sql_export_dir").into());
         }
-        Ok(Self { user, files, stale, directories, switches, original_units: Vec::new() })
+        Ok(Self {
+            user,
+            files,
+            stale,
+            directories,
+            public_directories: public,
+            switches,
+            original_units: Vec::new(),
+        })
     }
 
     /// The text of the configuration.
@@ -114,7 +125,7 @@ impl Plan {
         }
         steps.extend(self.stale.iter().cloned().map(Step::Remove));
         for path in &self.directories {
-            let mode = if path == Path::new(METRICS_DIRECTORY) { 0o755 } else { 0o750 };
+            let mode = if self.public_directories.contains(path) { 0o755 } else { 0o750 };
             let (path, user) = (path.clone(), self.user.clone());
             steps.push(Step::MakeDirectory { path, user, mode });
         }
@@ -171,16 +182,39 @@ fn configuration(system: &System, answers: &Answers, base: &str) -> anyhow::Resu
 }
 
 /// Directories that the service writes to and that its units do not make.
-fn directories_elsewhere(answers: &Answers) -> Vec<PathBuf> {
-    let parent = |file: &str| Path::new(file).parent().unwrap_or(Path::new("/")).to_owned();
+fn elsewhere(directories: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let own = OWN_DIRECTORIES.iter().chain([&METRICS_DIRECTORY]);
+    let mut found: Vec<PathBuf> =
+        directories.filter(|path| own.clone().all(|own| !path.starts_with(own))).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+fn parent(file: &str) -> PathBuf {
+    Path::new(file).parent().unwrap_or(Path::new("/")).to_owned()
+}
+
+/// Directories of nothing but metrics, which `node_exporter` reads.
+fn public_directories(answers: &Answers, private: &[PathBuf]) -> Vec<PathBuf> {
+    let directory = writes_metrics(answers).then(|| parent(answers.get("paths.metrics_file")));
+    let is_private = |directory: &PathBuf| {
+        OWN_DIRECTORIES
+            .iter()
+            .map(Path::new)
+            .chain(private.iter().map(PathBuf::as_path))
+            .any(|path| directory == path)
+    };
+    directory.into_iter().filter(|directory| !is_private(directory)).collect()
+}
+
+/// Directories of all other files that the service writes.
+fn private_directories(answers: &Answers) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> =
         vec![answers.get("paths.working_dir").into(), answers.get("paths.state_dir").into()];
     found.push(parent(answers.get("paths.csv_filename")));
     if records_logins(answers) {
         found.push(parent(answers.get("paths.logins_filename")));
-    }
-    if writes_metrics(answers) {
-        found.push(parent(answers.get("paths.metrics_file")));
     }
     if answers.is_set("general.log_file") {
         found.push(parent(answers.get("general.log_file")));
@@ -194,10 +228,6 @@ fn directories_elsewhere(answers: &Answers) -> Vec<PathBuf> {
     for key in ["geolocation.country_db_path", "ASN_ASO.asn_db_path"] {
         found.extend(answers.list(key).map(parent));
     }
-    let own = OWN_DIRECTORIES.iter().chain([&METRICS_DIRECTORY]);
-    found.retain(|path| own.clone().all(|own| !path.starts_with(own)));
-    found.sort();
-    found.dedup();
     found
 }
 

@@ -31,6 +31,13 @@ pub(crate) const MAIL_CONTAINERS: &str = "mail_containers";
 /// The mail servers whose lines are read.
 const DAEMONS: &str = "parse.daemons";
 
+/// Keys, each with one that it cannot be used without.
+const DEPENDENT: [(&str, &str); 3] = [
+    (ENFORCE, "alert.ip"),
+    ("report.smtp_password_file", "report.smtp_user"),
+    ("database.ssl_key", "database.ssl_cert"),
+];
+
 /// The answer that clears a value.
 const NOTHING: &str = "none";
 /// The answer that leads to the question before.
@@ -169,7 +176,7 @@ const QUESTIONS: [Question; 36] = [
     },
     Question {
         key: "database.db_type",
-        text: "Database to copy recorded logins to: sqlite, postgresql, mysql or none",
+        text: "Database to copy recorded logins to: sqlite, postgresql, mysql (MariaDB too) or none",
         check: Check::OneOf(&["", "sqlite", "postgresql", "mysql"]),
         ..ALWAYS
     },
@@ -253,9 +260,9 @@ const QUESTIONS: [Question; 36] = [
     },
     Question {
         key: "retention.database_days",
-        text: "Days to keep attempts in the database (none: forever)",
+        text: "Days to keep attempts in the database (none: forever, and on a server of a fleet, which may not delete)",
         check: Check::Days,
-        is_asked: loads,
+        is_asked: has_database,
         default: "",
     },
     Question {
@@ -295,7 +302,11 @@ fn has_recipients(answers: &Answers) -> bool {
 }
 
 fn has_remote_mail_server(answers: &Answers) -> bool {
-    has_recipients(answers) && answers.get("report.smtp_host") != "localhost"
+    // What was set for another mail server may not fit this machine's.
+    let has_settings = ["report.smtp_tls", "report.smtp_port", "report.smtp_user"]
+        .iter()
+        .any(|key| answers.is_set(key));
+    has_recipients(answers) && (answers.get("report.smtp_host") != "localhost" || has_settings)
 }
 
 fn has_database_server(answers: &Answers) -> bool {
@@ -328,6 +339,11 @@ pub(crate) fn interview(
             next += 1;
         } else {
             next = asked.pop().unwrap_or(next);
+        }
+    }
+    for (key, needed) in DEPENDENT {
+        if !answers.is_set(needed) {
+            answers.set(key, "");
         }
     }
     Ok(())

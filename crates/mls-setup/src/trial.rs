@@ -1,6 +1,8 @@
 //! The first run, right after the setup: a service that does not work is reported while somebody is
 //! there to read it.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,7 +13,7 @@ use mls_diag::Exit;
 use crate::answers::Answers;
 use crate::file::CONFIGURATION;
 use crate::installation::Installation;
-use crate::jobs::{JOBS, When, loads, records_logins};
+use crate::jobs::{JOBS, METRICS_SERVICE, When, loads, records_logins, writes_metrics};
 use crate::question::{FETCH, TEST_MAIL};
 use crate::system::{Account, Scheduler, System, run};
 use crate::terminal::say;
@@ -42,11 +44,9 @@ impl<'a> Trial<'a> {
     ) -> Self {
         let mut trial =
             Self { system, installation, answers, failures_before: 0, logins_before: 0 };
-        if system.is_running()
-            && let Some(account) = system.account(answers.get("systemd.user"))
-        {
-            trial.failures_before = trial.rows(&account, FAILURES);
-            trial.logins_before = trial.rows(&account, LOGINS);
+        if system.is_running() {
+            trial.failures_before = trial.rows(FAILURES);
+            trial.logins_before = trial.rows(LOGINS);
         }
         trial
     }
@@ -73,11 +73,11 @@ impl<'a> Trial<'a> {
         say("Reading the mail log for the first time...\n")?;
         match self.system.scheduler {
             Scheduler::Systemd => self.start(extraction.schedule)?,
-            Scheduler::Cron => self.run_front_end()?,
+            Scheduler::Cron => self.run_front_end(&[])?,
         }
-        self.count(&account, FAILURES, "failed", self.failures_before)?;
+        self.count(FAILURES, "failed", self.failures_before)?;
         if records_logins(self.answers) {
-            self.count(&account, LOGINS, "successful", self.logins_before)?;
+            self.count(LOGINS, "successful", self.logins_before)?;
         }
         if loads(self.answers) {
             let mut status = Command::new(self.installation.installed_program("mls-sql"));
@@ -85,12 +85,19 @@ impl<'a> Trial<'a> {
             status.uid(account.uid).gid(account.gid);
             say(&String::from_utf8_lossy(&run(status)?.stdout))?;
         }
+        // The service may not be able to write to a directory that is there.
+        if writes_metrics(self.answers) {
+            match self.system.scheduler {
+                Scheduler::Systemd => self.start_unit(METRICS_SERVICE)?,
+                Scheduler::Cron => self.run_front_end(&["--metrics"])?,
+            }
+        }
         Ok(())
     }
 
     /// Says how many rows a CSV has, and how many of them are new.
-    fn count(&self, account: &Account, key: &str, which: &str, before: u64) -> anyhow::Result<()> {
-        let rows = self.rows(account, key);
+    fn count(&self, key: &str, which: &str, before: u64) -> anyhow::Result<()> {
+        let rows = self.rows(key);
         let (new, csv) = (rows.saturating_sub(before), self.answers.get(key));
         say(&format!("Recorded {new} {which} logins; {csv} has {rows} rows.\n"))?;
         Ok(())
@@ -141,19 +148,21 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    fn run_front_end(&self) -> anyhow::Result<()> {
-        let program = self.installation.installed_program("maillogsentinel");
-        run(Command::new(program)).map(drop).map_err(|error| {
+    fn run_front_end(&self, args: &[&str]) -> anyhow::Result<()> {
+        let mut command = Command::new(self.installation.installed_program("maillogsentinel"));
+        command.args(args);
+        run(command).map(drop).map_err(|error| {
             Exit::Unavailable
                 .error(format!("the setup is written, but the service does not work: {error:#}"))
         })
     }
 
-    /// Number of rows in the CSV that the service's user can read.
-    fn rows(&self, account: &Account, key: &str) -> u64 {
+    /// Number of rows in a CSV, as its owner sees them: the user of the service may have changed.
+    fn rows(&self, key: &str) -> u64 {
         let csv = PathBuf::from(self.answers.get(key));
+        let Ok(meta) = fs::symlink_metadata(&csv) else { return 0 };
         let mut count = Command::new("wc");
-        count.arg("-l").arg("--").arg(csv).uid(account.uid).gid(account.gid).current_dir("/");
+        count.arg("-l").arg("--").arg(csv).uid(meta.uid()).gid(meta.gid()).current_dir("/");
         let output = run(count).map(|output| output.stdout).unwrap_or_default();
         let text = String::from_utf8_lossy(&output);
         let lines = text.split_whitespace().next().and_then(|lines| lines.parse::<u64>().ok());

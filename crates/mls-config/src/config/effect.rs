@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::ini::Ini;
-use super::{Config, DbType, SECTIONS};
+use super::{Config, DbMode, DbType, SECTIONS};
 
 /// When keys have an effect.
 struct Rule {
@@ -15,7 +15,7 @@ struct Rule {
 }
 
 /// If several rules say that a key has no effect, the first rule counts.
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 16] = [
     Rule {
         keys: &["report.", "alert.user", "alert.total", "systemd.report_schedule"],
         has_effect: has_recipients,
@@ -57,6 +57,21 @@ const RULES: [Rule; 14] = [
         why: "[database] db_type is empty",
     },
     Rule {
+        keys: &[
+            "database.sql_export_dir",
+            "retention.sql_files_days",
+            "systemd.sql_export_schedule",
+            "systemd.sql_import_schedule",
+        ],
+        has_effect: |config| !loads(config),
+        why: "[database] mode is load, so no SQL files are written",
+    },
+    Rule {
+        keys: &["retention.database_days"],
+        has_effect: |config| config.database.db_type.is_some(),
+        why: "[database] db_type is empty",
+    },
+    Rule {
         keys: &["database.db_path"],
         has_effect: |config| config.database.db_type == Some(DbType::Sqlite),
         why: "[database] db_type is not sqlite",
@@ -69,6 +84,9 @@ const RULES: [Rule; 14] = [
             "database.db_user",
             "database.db_password",
             "database.db_password_file",
+            "database.ssl_root",
+            "database.ssl_cert",
+            "database.ssl_key",
         ],
         has_effect: |config| config.database.db_type != Some(DbType::Sqlite),
         why: "[database] db_type is sqlite",
@@ -121,6 +139,10 @@ fn raises_alerts(config: &Config) -> bool {
 
 fn blocks(config: &Config) -> bool {
     !config.block.enforce.is_empty()
+}
+
+fn loads(config: &Config) -> bool {
+    config.database.mode == Some(DbMode::Load)
 }
 
 fn reads_journal(config: &Config) -> bool {
@@ -209,6 +231,22 @@ mod tests {
                 "[paths]\nmail_log = journal\nmail_log_olddir = old",
                 "[paths] mail_log_olddir has no",
             ),
+            (
+                "[database]\ndb_type = mysql\nmode = load\nsql_export_dir = /srv/sql",
+                "[database] sql_export_dir has no effect: [database] mode is load",
+            ),
+            (
+                "[database]\ndb_type = sqlite\nmode = load\n[systemd]\nsql_import_schedule = hourly",
+                "[systemd] sql_import_schedule has no effect: [database] mode is load",
+            ),
+            (
+                "[retention]\ndatabase_days = 90",
+                "[retention] database_days has no effect: [database] db_type is empty",
+            ),
+            (
+                "[database]\ndb_type = sqlite\nssl_root = /etc/ca.pem",
+                "[database] ssl_root has no effect: [database] db_type is sqlite",
+            ),
             // An old name of a key.
             ("[timers]\nreport = 07:00", "[systemd] report_schedule has no effect"),
         ] {
@@ -226,6 +264,8 @@ mod tests {
             "[block]\nenforce = nftables\ntime = 2h\n[alert]\nip = 9/1h",
             "[logins]\nrecord = yes\n[suspicious]\nguessed_names = 5\n[retention]\nlogins_days = 9",
             "[database]\ndb_type = mysql\ndb_host = x\n[systemd]\nsql_export_schedule = hourly",
+            "[database]\ndb_type = mysql\nmode = files\nsql_export_dir = /srv/sql",
+            "[database]\ndb_type = mysql\nmode = load\nssl_key = /etc/key\n[retention]\ndatabase_days = 9",
             "[retention]\ncsv_days = 9\n[dns_cache]\nsize = 9\n[parse]\ndaemons = postfix",
         ] {
             assert_eq!(idle(text), [""; 0], "{text}");

@@ -49,8 +49,9 @@ sections! {
         /// The CSV of successful logins. A relative path is below working_dir.
         logins_filename: Option<PathBuf> = "logins.csv", below working_dir;
 
-        /// The file of the metrics for Prometheus, which everybody may read. A relative path is
-        /// below state_dir.
+        /// The file of the metrics for Prometheus, which everybody may read. Setup makes its directory
+        /// readable too, unless other files of the service are in it. A relative path is below
+        /// state_dir.
         metrics_file: Option<PathBuf> = "/var/cache/maillogsentinel/maillogsentinel.prom",
             below state_dir;
     }
@@ -155,7 +156,8 @@ sections! {
 
     /// The SQL database.
     ["database"] database: Database {
-        /// The kind of database: sqlite, postgresql or mysql. If it is empty, no database is used.
+        /// The kind of database: sqlite, postgresql or mysql (also MariaDB). If it is empty, no
+        /// database is used.
         db_type: Option<DbType> = "", also "sqlite_database.db_type";
 
         /// How attempts get into the database. load: mls-sql load reads the mail log and writes into the

@@ -291,6 +291,7 @@ choices! { DbType:
     "sqlite3" DbType::Sqlite,
     "postgresql" DbType::Postgresql,
     "mysql" DbType::Mysql,
+    "mariadb" DbType::Mysql,
 }
 
 /// `mode` of `[database]`.
