@@ -39,6 +39,10 @@ fn a_wrong_file_ends_with_65_and_says_what_to_do() {
     let login = "2026-06-01T10:00:00+00:00 vm postfix/smtps/smtpd[7]: 4A1B2C3D: \
                  client=home.example[192.0.2.7], sasl_method=PLAIN, sasl_username=u7\n";
     site.write("logins.log", login);
+    site.write(
+        "mail.conf",
+        &format!("[paths]\nstate_dir = {}\n[report]\nemail = a@b.test\n", site.path().display()),
+    );
     site.write("text", "hello\n");
     site.write("old.csv", "server;date;ip;user;hostname\nvm;01/06/2026 00:00;192.0.2.1;u;null\n");
     assert!(site.shell("mls-parse < mail.log | mls-csv > good.csv").status.success());
@@ -57,6 +61,11 @@ fn a_wrong_file_ends_with_65_and_says_what_to_do() {
         ("mls-csv < logins", "mls-csv --outcome success"),
         ("mls-csv --append F < logins", "mls-csv --outcome success"),
         ("mls-parse < mail.log | mls-csv --outcome success", "mls-parse --outcome success"),
+        ("mls-parse < mail.log | mls-block", "put mls-alert before this tool"),
+        ("mls-parse < mail.log | mls-mail --config mail.conf", "put mls-alert before this tool"),
+        ("mls-mail --config mail.conf < mail.log", "fields such as Subject: hello"),
+        ("mls-mail --config mail.conf < good.csv", "fields such as Subject: hello"),
+        ("mls-mail --config mail.conf --dry-run < /dev/null", "fields such as Subject: hello"),
     ] {
         let output = site.shell(command);
         let said = text(&output.stderr);
@@ -84,8 +93,19 @@ fn a_service_that_gets_only_logins_warns_and_continues() {
 fn errors_of_wrong_command_lines_name_the_right_one() {
     let mut site = Site::new();
     site.log(1);
+    assert!(site.shell("mls-parse < mail.log > 'my records'").status.success());
+    assert!(site.shell("mls-csv < 'my records' > f.csv && gzip -k f.csv").status.success());
     for (command, cure) in [
         ("mls-parse mail.log", "mls-tail mail.log | mls-parse"),
+        ("mls-enrich --no-dns 'my records'", "mls-enrich --no-dns < 'my records'"),
+        ("mls-csv --decode f.csv", "mls-csv --decode < f.csv"),
+        ("mls-csv --decode f.csv.gz", "zcat f.csv.gz | mls-csv --decode"),
+        ("mls-csv --append out.csv 'my records'", "mls-csv --append out.csv < 'my records'"),
+        ("mls-mail 'my records'", "mls-mail < 'my records'"),
+        ("mls-block 'my records'", "mls-block < 'my records'"),
+        ("mls-anonymize mail.log", "mls-anonymize < mail.log"),
+        ("mls-sql load 'my records'", "mls-sql load < 'my records'"),
+        ("mls-sql export 'my records'", "mls-sql export < 'my records'"),
         ("mls-tail --show-cursor", "--show-cursor needs --cursor-file or --config"),
     ] {
         let output = site.shell(command);
@@ -98,6 +118,54 @@ fn errors_of_wrong_command_lines_name_the_right_one() {
     fs::rename(site.path().join("S"), site.path().join("state.offset")).unwrap();
     let shown = site.shell("mls-tail --config conf --show-cursor");
     assert!(text(&shown.stdout).contains("mail.log"), "{}", text(&shown.stderr));
+}
+
+#[test]
+fn a_tool_does_not_offer_to_read_what_it_does_not_read() {
+    let mut site = Site::new();
+    site.log(1);
+    for command in ["mls-block list mail.log", "mls-sql dump mail.log", "mls-setup mail.log"] {
+        let output = site.shell(command);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{command}: {said}");
+        assert!(!said.contains("standard input"), "{command}: {said}");
+    }
+}
+
+#[test]
+fn a_missing_server_or_secret_says_what_to_check() {
+    let mut site = Site::new();
+    site.log(1);
+    assert!(site.shell("mls-parse < mail.log > records").status.success());
+    let directory = site.path().display().to_string();
+    let message = r"printf 'Subject: x\n\nx\n' | mls-mail --config mls.conf";
+    for (report, code, cure) in [
+        ("smtp_port = 1", 75, "check [report] smtp_host and smtp_port"),
+        (
+            "smtp_host = no-host.invalid",
+            75,
+            "check the name of the mail server in [report] smtp_host",
+        ),
+        (
+            "smtp_user = u\nsmtp_password_file = /none",
+            66,
+            "write the secret to this file with mode 0600",
+        ),
+    ] {
+        site.write(
+            "mls.conf",
+            &format!("[paths]\nworking_dir = {directory}\nstate_dir = {directory}\n[report]\nemail = a@b.test\n{report}\n"),
+        );
+        let output = site.shell(message);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{report}: {said}");
+        assert!(said.contains(cure), "{report}: {said}");
+    }
+    // Retries take twenty seconds.
+    let output = site.shell("mls-sql load --url postgres://u@localhost:1/db < records");
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(75), "{said}");
+    assert!(said.contains("check that it runs, and db_host and db_port"), "{said}");
 }
 
 #[test]

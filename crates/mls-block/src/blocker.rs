@@ -8,10 +8,11 @@ use chrono::Utc;
 use ipnet::IpNet;
 use mls_config::Config;
 use mls_config::zone::Zone;
-use mls_diag::{count, summary, thousands};
+use mls_diag::{Exit, count, summary, thousands};
 use mls_event::{Alert, AlertKind, Record};
 use mls_stream::ndjson::Reader;
 use mls_stream::signals;
+use mls_stream::unreadable::NOT_ALERTS;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::allow::Allow;
@@ -124,6 +125,7 @@ impl Blocker {
                         reader.bad(why);
                     }
                 }
+                Ok(Record::Auth(_)) => return Err(Exit::DataErr.error(NOT_ALERTS)),
                 Ok(_) => {}
                 Err(why) => reader.bad(why),
             }

@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+mod file_argument;
 mod flags;
 mod process;
 

@@ -14,6 +14,7 @@ use mls_diag::{Exit, diag};
 use mls_state::regular;
 use mls_stream::{ndjson, signals};
 
+use crate::file_argument;
 use crate::flags::strict;
 
 /// The command line of a tool.
@@ -26,6 +27,13 @@ pub trait Args: Parser {
     /// Whether `--config` names the configuration with the defaults of the flags. If not, the tool can
     /// have a flag of this name with another meaning.
     const CONFIG: bool = true;
+
+    /// Whether the tool, or this subcommand of it, reads standard input. A message about a file that it
+    /// does not take says so.
+    #[must_use]
+    fn reads_stdin(subcommand: Option<&str>) -> bool {
+        Self::STRICT && subcommand.is_none()
+    }
 }
 
 /// Returns the command line of a tool with the flags that this crate adds.
@@ -60,14 +68,17 @@ pub fn main<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> ExitCode {
 }
 
 fn process<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> u8 {
-    let command = command::<A>();
+    let mut command = command::<A>();
     diag::start(command.get_name());
-    let parsed =
-        command.try_get_matches().and_then(|found| Ok((A::from_arg_matches(&found)?, found)));
+    let words: Vec<_> = std::env::args_os().collect();
+    let parsed = command
+        .try_get_matches_from_mut(&words)
+        .and_then(|found| Ok((A::from_arg_matches(&found)?, found)));
     let (args, found) = match parsed {
         Ok(parsed) => parsed,
         // clap chooses between stdout and stderr, and whether to use colours.
-        Err(error) => {
+        Err(mut error) => {
+            file_argument::explain::<A>(&mut error, &command, &words);
             let code = if error.use_stderr() { Exit::Usage as u8 } else { 0 };
             return match error.print() {
                 Err(why) if why.kind() != std::io::ErrorKind::BrokenPipe => Exit::IoErr as u8,

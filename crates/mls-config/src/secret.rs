@@ -1,11 +1,11 @@
 //! Reads passwords from their files.
 
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use anyhow::Context;
-
 use mls_diag::Exit;
+use mls_diag::denied::explained;
 use rustix::process::DumpableBehavior;
 
 /// A password must be shorter than this, in bytes.
@@ -26,7 +26,7 @@ pub fn protect_memory() {
 /// Exit 77 if everybody may read the file, 66 if it does not exist.
 pub fn check_readers(key: &str, path: &Path) -> anyhow::Result<()> {
     let shown = path.display();
-    let mode = std::fs::metadata(path).with_context(|| format!("looking at {key} {shown}"))?.mode();
+    let mode = std::fs::metadata(path).map_err(|error| unreadable(key, path, error))?.mode();
     if mode & 0o004 == 0 {
         return Ok(());
     }
@@ -45,7 +45,7 @@ pub fn read(key: &str, path: &Path) -> anyhow::Result<String> {
     protect_memory();
     check_readers(key, path)?;
     let shown = path.display();
-    let text = std::fs::read_to_string(path).with_context(|| format!("reading {key} {shown}"))?;
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(key, path, error))?;
     match text.lines().next() {
         Some(line) if !line.is_empty() && line.len() < MAX_PASSWORD => Ok(line.to_owned()),
         _ => {
@@ -53,4 +53,13 @@ pub fn read(key: &str, path: &Path) -> anyhow::Result<String> {
                 .error(format!("{key} {shown} does not begin with a password on a line")))
         }
     }
+}
+
+fn unreadable(key: &str, path: &Path, error: io::Error) -> anyhow::Error {
+    let shown = path.display();
+    let cure = match error.kind() {
+        io::ErrorKind::NotFound => "; write the secret to this file with mode 0600",
+        _ => "; the user of the service must be able to read it",
+    };
+    explained(error, path).context(format!("reading {key} {shown}{cure}"))
 }

@@ -15,6 +15,7 @@ use mls_diag::{Exit, OrExit, count};
 use mls_event::{Alert, MAX_LINE, Record};
 use mls_state::alerted::Alerted;
 use mls_stream::signals;
+use mls_stream::unreadable::NOT_ALERTS;
 
 use crate::ledger::Ledger;
 use crate::mailer::Mailer;
@@ -142,6 +143,7 @@ impl Collector<'_> {
                 self.add(&alert);
                 return Ok(true);
             }
+            Ok(Record::Auth(_)) => return Err(Exit::DataErr.error(NOT_ALERTS)),
             Ok(_) => {}
             Err(why) => mls_diag::diag::bad_record("stdin", why),
         }

@@ -57,7 +57,9 @@ impl Mailer {
         let recipients = settings.email.iter().map(|email| NamedAddress::read("email", email));
         let recipients = recipients.collect::<anyhow::Result<Vec<_>>>()?;
         if recipients.is_empty() {
-            return Err(Exit::Config.error("there is no recipient: set [report] email"));
+            return Err(Exit::Config.error(
+                "there is no recipient: set [report] email in the file that --config names",
+            ));
         }
         let host = settings.smtp_host.clone().unwrap_or_else(|| "localhost".to_owned());
         let tls = settings.smtp_tls.unwrap_or_else(|| default_tls(&host));

@@ -97,7 +97,14 @@ fn read_message(stdin: impl Read) -> anyhow::Result<Message> {
             Exit::DataErr.error(format!("stdin: a message of more than {MAX_MESSAGE} bytes"))
         );
     }
-    Message::parse(&text)
+    let message = Message::parse(&text)?;
+    if message.get("Subject").is_none() {
+        return Err(Exit::DataErr.error(
+            "stdin is not a message, because it has no subject: a message begins with fields such as \
+             Subject: hello, and a blank line ends them",
+        ));
+    }
+    Ok(message)
 }
 
 fn print(mailer: &Mailer, mut message: Message) -> anyhow::Result<()> {

@@ -199,4 +199,8 @@ Examples:
 A server on another machine must show a certificate that this machine trusts,\n\
 unless the URL says sslmode=…";
 
-impl mls_cli::Args for Args {}
+impl mls_cli::Args for Args {
+    fn reads_stdin(subcommand: Option<&str>) -> bool {
+        matches!(subcommand, Some("load" | "export"))
+    }
+}

@@ -30,6 +30,12 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 /// After this time there are no more attempts.
 const MAX_RETRY_TIME: Duration = Duration::from_secs(20);
 
+/// What errors say if no server is there.
+const REFUSED: &str = "Connection refused";
+const UNKNOWN_HOST: &str = "failed to lookup address information";
+/// What to do then.
+const ABSENT: &str = "; no database server is there: check that it runs, and db_host and db_port in [database], or --url";
+
 /// An open connection. sqlx has one type for each database.
 pub(crate) enum Connection {
     Sqlite(SqliteConnection),
@@ -56,7 +62,11 @@ pub(crate) async fn connect(options: &ConnectOptions) -> anyhow::Result<Connecti
         let pause = pauses
             .next()
             .filter(|_| Exit::of(&error) == Exit::TempFail && begun.elapsed() < MAX_RETRY_TIME);
-        let Some(pause) = pause else { return Err(error) };
+        let Some(pause) = pause else {
+            let text = format!("{error:#}");
+            let is_absent = [REFUSED, UNKNOWN_HOST].iter().any(|words| text.contains(words));
+            return Err(if is_absent { Exit::TempFail.error(text + ABSENT) } else { error });
+        };
         if timeout == FIRST_TIMEOUT {
             log::warn!("{error:#}; retrying for {MAX_RETRY_TIME:?}");
         } else {

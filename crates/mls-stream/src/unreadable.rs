@@ -5,6 +5,10 @@ use std::cell::Cell;
 use mls_diag::Exit;
 use mls_event::Column;
 
+/// What a tool that reads alerts says about records of logins.
+pub const NOT_ALERTS: &str = "stdin has records of logins instead of alerts: put mls-alert before this tool, \
+     as in mls-parse < LOG | mls-alert --ip 20/10m | mls-block";
+
 /// Counts lines and bad ones.
 #[derive(Debug, Default)]
 pub struct Unreadable {

@@ -73,18 +73,20 @@ impl DeliveryOutcome {
         }
         let reasons: Vec<_> = by_reason
             .iter()
-            .map(|(addresses, words)| {
-                // A configured address that is wrong is more likely than a problem with the mail.
-                let is_refused = words.starts_with("Connection refused");
-                let cure = if is_refused {
-                    "; no mail server listens there: check [report] smtp_host and smtp_port"
-                } else {
-                    ""
-                };
-                format!("{}: {words}{cure}", addresses.join(", "))
-            })
+            .map(|(addresses, words)| format!("{}: {words}{}", addresses.join(", "), cure(words)))
             .collect();
         let (server, reasons) = (server.name(), reasons.join("; for "));
         Err(exit.error(format!("{server} did not accept the mail for {reasons}")))
+    }
+}
+
+/// What to do if no server is there: a configured address that is wrong is more likely than a problem with the mail.
+fn cure(words: &str) -> &'static str {
+    if words.starts_with("Connection refused") {
+        "; no mail server listens there: check [report] smtp_host and smtp_port"
+    } else if words.starts_with("failed to lookup address information") {
+        "; check the name of the mail server in [report] smtp_host, and the DNS of this machine"
+    } else {
+        ""
     }
 }

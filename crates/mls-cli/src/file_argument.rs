@@ -1,0 +1,50 @@
+//! The message for a file on the command line of a tool that reads only standard input.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue};
+use clap::{Command, Error};
+
+use crate::Args;
+
+/// Adds the command that reads the file to the error about the file.
+pub(crate) fn explain<A: Args>(error: &mut Error, command: &Command, words: &[OsString]) {
+    let is_refused = |kind| match error.get(kind) {
+        Some(ContextValue::String(word)) => Some(word.clone()),
+        _ => None,
+    };
+    let refused =
+        is_refused(ContextKind::InvalidArg).or_else(|| is_refused(ContextKind::InvalidSubcommand));
+    let subcommand = words
+        .iter()
+        .filter_map(|word| word.to_str())
+        .find(|word| command.find_subcommand(word).is_some());
+    let Some(file) = refused.filter(|word| Path::new(word).is_file()) else { return };
+    if !A::reads_stdin(subcommand) {
+        return;
+    }
+    let others = words.iter().skip(1).map(|word| word.to_string_lossy());
+    let mut flags = String::new();
+    for word in others.filter(|word| *word != file) {
+        flags += &quoted(&word);
+        flags.push(' ');
+    }
+    let (tool, name) = (command.get_name(), quoted(&file));
+    let instead = match Path::new(&file).extension().and_then(|extension| extension.to_str()) {
+        Some("gz") => format!("zcat {name} | {tool} {flags}"),
+        _ => format!("{tool} {flags}< {name}"),
+    };
+    let tip = format!("{tool} reads standard input: {}", instead.trim_end());
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(tip)]));
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:=,@%+-".contains(c);
+    if word.chars().all(is_plain) && !word.is_empty() {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
