@@ -12,6 +12,7 @@ pub mod killing;
 pub mod mailbox;
 pub mod servers;
 pub mod service;
+pub mod stolen;
 pub mod units;
 
 use std::collections::BTreeMap;

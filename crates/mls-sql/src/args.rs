@@ -115,6 +115,9 @@ pub(crate) enum Command {
         old: String,
         /// The new name
         new: String,
+        /// The user of the database who loads the source, if several users have one of this name
+        #[arg(long, value_name = "USER")]
+        loaded_by: Option<String>,
         #[command(flatten)]
         database: DatabaseFlags,
     },
@@ -141,6 +144,9 @@ pub(crate) enum Command {
     Import {
         /// Directory of the SQL files [default: from --config]
         dir: Option<PathBuf>,
+        /// Import although mls-sql load has loaded logs of this machine into the table
+        #[arg(long)]
+        adopt: bool,
         #[command(flatten)]
         database: DatabaseFlags,
     },

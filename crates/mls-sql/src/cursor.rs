@@ -12,7 +12,7 @@ use crate::dialect::Dialect;
 use crate::fleet;
 use crate::mapping::LOADED_BY;
 use crate::schema::Table;
-use crate::source::{Source, logs};
+use crate::source::{Source, logs, machine};
 
 /// Reads the committed position of `source`. Returns `None` before the first commit, or if the tables
 /// do not exist yet.
@@ -131,14 +131,14 @@ fn refuse_loaded(
     source: &Source,
     cursor: &Value,
 ) -> anyhow::Result<()> {
-    let Some(machine) = &source.machine else { return Ok(()) };
+    let Some(id) = &source.machine else { return Ok(()) };
     let ours = logs(cursor);
-    let machine = database.dialect.text(machine);
-    let own = format!("{} WHERE machine = {machine}", database.dialect.name(&table.cursor()));
+    let id = database.dialect.text(id);
+    let own = format!("{} WHERE machine = {id}", database.dialect.name(&table.cursor()));
     let mut others = read(database, table, &own)?;
     if fleet::has_function(database, table, "_of_machine", "text")? {
         let function = database.dialect.name(&format!("{}_of_machine", table.name()));
-        others.extend(read(database, table, &format!("{function}({machine})"))?);
+        others.extend(read(database, table, &format!("{function}({id})"))?);
     }
     let same = |other: &&Committed| !logs(&other.cursor.cursor).is_disjoint(&ours);
     let Some(other) = others.iter().find(same) else { return Ok(()) };
@@ -157,6 +157,25 @@ fn refuse_loaded(
     Err(Exit::Config.error(format!(
         "{shown}: this machine has loaded this log as source {old}; was the host renamed? Then run \
          mls-sql rename-source {old} {new}. To load the log twice, use --adopt"
+    )))
+}
+
+/// SQL files of this machine can hold the attempts that `load` has read from its log.
+///
+/// # Errors
+/// Exit 78 if this machine has loaded a log into the table.
+pub(crate) fn refuse_import(database: &mut Database, table: &Table) -> anyhow::Result<()> {
+    let is_ours =
+        machine().map_or("IS NULL".to_owned(), |id| format!("= {}", database.dialect.text(&id)));
+    let cursor = database.dialect.name(&table.cursor());
+    let found = database.texts(&format!("SELECT source FROM {cursor} WHERE machine {is_ours}"));
+    let found = found.map_err(|error| database.failed(&error, "reading the positions in"))?;
+    let Some(source) = found.first() else { return Ok(()) };
+    Err(Exit::Config.error(format!(
+        "mls-sql load has loaded a log of this machine into table {} in {}, as source {source}; the SQL files can hold the same \
+         attempts. Write the SQL files for another table (--table, or [database] table_name), or use --adopt",
+        table.name(),
+        database.shown
     )))
 }
 

@@ -100,6 +100,15 @@ fn part(cursor_file: Option<&Path>) -> anyhow::Result<String> {
     Ok(format!(".{}-{}.part", machine(), &hash[..16]))
 }
 
+/// Whether the name of a file says that another machine has exported it.
+pub(crate) fn is_of_another_machine(name: &str) -> bool {
+    let id = source::machine().map(|id| format!("-{}_", &id[..8]));
+    name.ends_with(END) && id.is_some_and(|id| !name.contains(&id))
+}
+
+/// The end of the name of each file.
+const END: &str = "_maillogsentinel_export.sql";
+
 /// Returns the name of this machine, with characters that are safe in a file name, and a part of its
 /// ID: several machines can have one name.
 fn machine() -> String {
@@ -271,7 +280,7 @@ impl Export<'_> {
         let (time, machine) = (chrono::Utc::now().format("%Y%m%d_%H%M%S"), machine());
         let first = self.committed.sequence + 1;
         (first..first + 1000)
-            .map(|n| self.dir.join(format!("{time}_{machine}_{n:06}_maillogsentinel_export.sql")))
+            .map(|n| self.dir.join(format!("{time}_{machine}_{n:06}{END}")))
             .find(|path| !path.exists())
             .map(|path| path.to_string_lossy().into_owned())
             .with_context(|| format!("no name is free in {}", self.dir.display()))

@@ -169,10 +169,15 @@ fn create_ahead(table: &Table) -> String {
 /// # Errors
 /// Those of the database.
 pub(crate) fn extend(database: &mut Database, table: &Table) -> anyhow::Result<()> {
-    if has_function(database, table, "_partition", "timestamptz")? {
+    if is_table(database, table)? {
         database.must(&create_ahead(table), "creating partitions in")?;
     }
     Ok(())
+}
+
+/// Whether the table is one of [`print`].
+pub(crate) fn is_table(database: &mut Database, table: &Table) -> anyhow::Result<bool> {
+    has_function(database, table, "_partition", "timestamptz")
 }
 
 /// Whether the database has a function that [`print`] has created.
@@ -255,7 +260,7 @@ pub(crate) struct Partitions {
 impl Partitions {
     /// Returns `None` if the table has no function that creates partitions.
     pub(crate) fn of(database: &mut Database, table: &Table) -> anyhow::Result<Option<Self>> {
-        let exists = has_function(database, table, "_partition", "timestamptz")?;
+        let exists = is_table(database, table)?;
         let function = POSTGRESQL.name(&format!("{}_partition", table.name()));
         Ok(exists.then(|| Self { function, months: HashMap::new() }))
     }

@@ -13,9 +13,11 @@ use mls_state::regular;
 use sha2::{Digest, Sha256};
 
 use crate::connect_options::ConnectOptions;
+use crate::cursor;
 use crate::database::{Database, describe};
 use crate::dialect::Dialect;
 use crate::error_class::ErrorClass;
+use crate::export;
 use crate::mapping::Mapping;
 use crate::schema::Table;
 use crate::statements::{Allowed, Statements};
@@ -23,6 +25,7 @@ use crate::statements::{Allowed, Statements};
 /// Runs the files in `dir` that the database has not seen yet.
 pub(crate) fn run(
     dir: &Path,
+    adopt: bool,
     database: &mut Database,
     options: &ConnectOptions,
     table: &Table,
@@ -36,6 +39,9 @@ pub(crate) fn run(
         check_unchanged(&dir.join(name), imported)?;
     }
     let new: Vec<_> = names.iter().filter(|name| !imported.contains_key(*name)).collect();
+    if !adopt && !new.iter().all(|name| export::is_of_another_machine(name)) {
+        cursor::refuse_import(database, table)?;
+    }
     for name in &new {
         import(database, table, &dir.join(name), name)?;
     }

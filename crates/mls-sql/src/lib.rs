@@ -44,6 +44,10 @@
 //! | has changed since its import | exit 65; `import` runs nothing |
 //! | has a statement that fails | exit 65, or the code for the error; this file changes nothing |
 //!
+//! `load` and `import` of one machine must not fill one table, because the SQL files can hold the same
+//! attempts as the log. The second one ends with exit 78; `--adopt` continues anyway. Files of other
+//! machines are imported all the same.
+//!
 //! # The Python original
 //! `convert` converts the table of the Python original in an SQLite database: it renames the table to
 //! `TABLE_original` and copies its rows into a new table. The old table has local times
@@ -186,11 +190,12 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             let before = zone.timezone.read(before.begin(zone.timezone.now().date_naive()));
             Database::with(&options, |database| prune::run(database, &table, &mapping, &before))
         }
-        Command::RenameSource { old, new, database } => {
+        Command::RenameSource { old, new, loaded_by, database } => {
             source::check_name(&new)?;
             let options = ConnectOptions::new(&database, &settings)?;
             let mapping = mapping(options.dialect())?;
-            Database::with(&options, |database| rename::run(database, &table, &mapping, &old, &new))
+            let rename = rename::Rename { old, new, loaded_by };
+            Database::with(&options, |database| rename.run(database, &table, &mapping))
         }
         Command::Export { dialect, dir, cursor_file, source, outcome, .. } => {
             let dialect = pick(&dialect, &settings);
@@ -204,7 +209,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             let format = SqlFormat { table: &table, dialect, mapping: &mapping, source };
             export::run(Reader::stdin()?, &format, selection, dir, cursor_file)
         }
-        Command::Import { dir, database } => {
+        Command::Import { dir, adopt, database } => {
             let dir = dir.or_else(|| settings.sql_export_dir.clone());
             let dir = dir.ok_or_else(|| {
                 Exit::Usage
@@ -213,7 +218,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             let options = ConnectOptions::new(&database, &settings)?;
             let mapping = mapping(options.dialect())?;
             Database::with(&options, |database| {
-                import::run(&dir, database, &options, &table, &mapping)
+                import::run(&dir, adopt, database, &options, &table, &mapping)
             })
         }
         Command::Convert { database } => {

@@ -4,47 +4,92 @@ use mls_diag::{Exit, count, summary};
 
 use crate::database::Database;
 use crate::field::Field;
-use crate::mapping::Mapping;
+use crate::fleet;
+use crate::mapping::{LOADED_BY, Mapping};
 use crate::schema::Table;
 
-/// Renames a source in the cursor table and in the table of events, in one transaction.
-///
-/// # Errors
-/// Exit 65 if `old` does not exist, or `new` does.
-pub(crate) fn run(
-    database: &mut Database,
-    table: &Table,
-    mapping: &Mapping,
-    old: &str,
-    new: &str,
-) -> anyhow::Result<()> {
-    database.prepare(table, mapping)?;
-    let dialect = database.dialect;
-    let (old_text, new_text) = (dialect.text(old), dialect.text(new));
-    let cursor = dialect.name(&table.cursor());
-    database.begin()?;
-    let taken = format!("SELECT source FROM {cursor} WHERE source = {new_text}");
-    let taken = database.texts(&taken);
-    let taken = taken.map_err(|error| database.failed(&error, "reading the sources in"))?;
-    if !taken.is_empty() {
-        return Err(Exit::DataErr.error(format!(
-            "{}: source {new} exists already; two sources cannot become one",
-            database.shown
-        )));
-    }
-    let rename = format!("UPDATE {cursor} SET source = {new_text} WHERE source = {old_text}");
-    if database.must(&rename, "renaming a source in")? == 0 {
-        return Err(Exit::DataErr.error(format!("{}: there is no source {old}", database.shown)));
-    }
-    let mut rows = 0;
-    if let Some(column) = mapping.column(Field::Source) {
-        let (events, column) = (dialect.name(table.name()), dialect.name(column));
+/// What to rename.
+pub(crate) struct Rename {
+    pub(crate) old: String,
+    pub(crate) new: String,
+    /// The user who loads the source. Only the table of a fleet can have several for one name.
+    pub(crate) loaded_by: Option<String>,
+}
+
+impl Rename {
+    /// Renames a source in the cursor table and in the table of events, in one transaction.
+    ///
+    /// # Errors
+    /// Exit 65 if `old` does not exist, or several users have it, or `new` exists.
+    pub(crate) fn run(
+        &self,
+        database: &mut Database,
+        table: &Table,
+        mapping: &Mapping,
+    ) -> anyhow::Result<()> {
+        database.prepare(table, mapping)?;
+        let Self { old, new, .. } = self;
+        let dialect = database.dialect;
+        let (old_text, new_text) = (dialect.text(old), dialect.text(new));
+        let cursor = dialect.name(&table.cursor());
+        database.begin()?;
+        let owned = self.owner(database, table)?;
+        let taken = format!("SELECT source FROM {cursor} WHERE source = {new_text}{owned}");
+        let taken = database.texts(&taken);
+        let taken = taken.map_err(|error| database.failed(&error, "reading the sources in"))?;
+        if !taken.is_empty() {
+            return Err(Exit::DataErr.error(format!(
+                "{}: source {new} exists already; two sources cannot become one",
+                database.shown
+            )));
+        }
         let rename =
-            format!("UPDATE {events} SET {column} = {new_text} WHERE {column} = {old_text}");
-        rows = database.must(&rename, "renaming a source in")?;
+            format!("UPDATE {cursor} SET source = {new_text} WHERE source = {old_text}{owned}");
+        database.must(&rename, "renaming a source in")?;
+        let mut rows = 0;
+        if let Some(column) = mapping.column(Field::Source) {
+            let (events, column) = (dialect.name(table.name()), dialect.name(column));
+            let rename = format!(
+                "UPDATE {events} SET {column} = {new_text} WHERE {column} = {old_text}{owned}"
+            );
+            rows = database.must(&rename, "renaming a source in")?;
+        }
+        database.must("COMMIT", "committing to")?;
+        let rows = count(rows, "row", "rows");
+        summary(format_args!("renamed source {old} to {new} in {rows} of {}", database.shown));
+        Ok(())
     }
-    database.must("COMMIT", "committing to")?;
-    let rows = count(rows, "row", "rows");
-    summary(format_args!("renamed source {old} to {new} in {rows} of {}", database.shown));
-    Ok(())
+
+    /// Returns the condition that selects the rows of the source's user. It is empty unless the table is that of
+    /// a fleet: elsewhere a source has one cursor, and its rows can be those of several users.
+    fn owner(&self, database: &mut Database, table: &Table) -> anyhow::Result<String> {
+        let dialect = database.dialect;
+        let sql = format!(
+            "SELECT {LOADED_BY} FROM {} WHERE source = {} ORDER BY {LOADED_BY}",
+            dialect.name(&table.cursor()),
+            dialect.text(&self.old)
+        );
+        let found = database.rows(&sql);
+        let found = found.map_err(|error| database.failed(&error, "reading the sources in"))?;
+        let mut users: Vec<_> =
+            found.into_iter().flatten().map(Option::unwrap_or_default).collect();
+        if let Some(wanted) = &self.loaded_by {
+            users.retain(|user| user == wanted);
+        }
+        let is_fleet = fleet::is_table(database, table)?;
+        let (shown, old) = (&database.shown, &self.old);
+        match users.as_slice() {
+            [] => {
+                let by = self.loaded_by.iter().map(|user| format!(" loaded by {user}"));
+                let by: String = by.collect();
+                Err(Exit::DataErr.error(format!("{shown}: there is no source {old}{by}")))
+            }
+            [user] if is_fleet => Ok(format!(" AND {LOADED_BY} = {}", dialect.text(user))),
+            [_] => Ok(String::new()),
+            _ => Err(Exit::DataErr.error(format!(
+                "{shown}: several users have a source {old}: {}; name one with --loaded-by",
+                users.join(", ")
+            ))),
+        }
+    }
 }
