@@ -1,7 +1,8 @@
-//! A fleet of mail servers in one database, while pipelines are killed and the database restarts. One
-//! server is offline for a week, one is renamed, one is cloned, and one is stolen.
+//! A fleet of mail servers in one database, while pipelines are killed, cables are pulled out and the
+//! database restarts. One server is offline for a week, one is renamed, one is cloned, one is stolen, and
+//! one loses its power.
 //!
-//! Each server is a pair of namespaces with its own host name and machine ID. It shows a client
+//! Each server is a set of namespaces with its own network, host name and machine ID. It shows a client
 //! certificate, has its own role in the database, and runs the pipeline of the unit. `MLS_SERVERS` is the
 //! number of servers (at least 6), `MLS_ROUNDS` the number of rounds.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot continue should stop")]
@@ -10,10 +11,12 @@ use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use mls_tests::killing::{end, kill_some};
 use mls_tests::servers::{Kind, Server, make_certificates};
-use mls_tests::{Site, is_root, skip, text, units};
+use mls_tests::stolen::assert_powerless;
+use mls_tests::{Site, is_root, network, skip, text, units};
 use testdata::random::Random;
 
 /// The servers to which something happens.
@@ -52,6 +55,7 @@ impl Host {
         site.write(&format!("{role}/conf"), &conf);
         let machine = format!("{number:032x}");
         site.write(&format!("{role}/id"), &machine);
+        network::add(&role, number);
         let host = Self { folder, name: role.clone(), role, machine, written: 0 };
         std::fs::File::create(host.folder.join("log/mail.log")).unwrap();
         host
@@ -97,10 +101,12 @@ impl Host {
             .get_envs()
             .map(|(key, value)| (key.to_owned(), value.unwrap().to_owned()))
             .collect();
-        command = Command::new("unshare");
+        let [nsenter, network] = network::on(&self.role);
+        command = Command::new(nsenter);
+        command.arg(network).arg("unshare");
         command.envs(environment).current_dir(&self.folder).env("SCRIPT", script);
         let begin = format!(
-            "hostname {} && mount --bind id /etc/machine-id && exec bash -o pipefail -c \"$SCRIPT\"",
+            "hostname {} && mount --bind id /etc/machine-id && mount --bind ../hosts /etc/hosts && exec bash -o pipefail -c \"$SCRIPT\"",
             self.name
         );
         command.args(["--mount", "--uts", "bash", "-c", &begin]).stdin(Stdio::null());
@@ -142,13 +148,21 @@ fn day(ago: u64) -> chrono::NaiveDate {
 #[test]
 fn fleet_is_exact_and_a_stolen_server_reads_nothing() {
     if !is_root() {
-        return skip("only root can give a process a host name and a machine ID");
+        return skip("only root can give a process a network, a host name and a machine ID");
+    }
+    if let Some(status) = network::isolated("fleet_is_exact_and_a_stolen_server_reads_nothing") {
+        assert!(status.success(), "{status}");
+        return;
     }
     let (count, rounds) = (from_environment("MLS_SERVERS", 6), from_environment("MLS_ROUNDS", 5));
     let seed = from_environment("MLS_SEED", 20_261_128);
     let mut random = Random::new(u64::try_from(seed).unwrap());
     let site = Site::new();
-    let (mut server, flags) = fleet(&site, count);
+    // The certificate of the database is for localhost.
+    site.write("hosts", &format!("{} localhost\n", network::SERVER));
+    let (mut server, flags) = fleet(&site, count + 1);
+    let dark = Host::new(&site, count, server.port());
+    let died = lose_power(&site, &server, &dark);
     let mut hosts: Vec<_> = (0..count).map(|n| Host::new(&site, n, server.port())).collect();
     let yesterday = day(1).to_string();
     // The week that one server is offline: its log is rotated each day.
@@ -156,7 +170,9 @@ fn fleet_is_exact_and_a_stolen_server_reads_nothing() {
         let file = format!("mail.log-{}", day(ago - 1).format("%Y%m%d"));
         hosts[OFFLINE].log(&file, &day(ago).to_string(), 500);
     }
-    let (mut kills, mut deaths, mut restarts) = (0, 0, 0);
+    network::unplug(&hosts[OFFLINE].role);
+    let mut offline = hosts[OFFLINE].start(&site);
+    let (mut kills, mut cuts, mut deaths, mut restarts) = (0, 0, 0, 0);
     for round in 0..rounds {
         let mut running = Vec::new();
         for (number, host) in hosts.iter_mut().enumerate() {
@@ -166,20 +182,32 @@ fn fleet_is_exact_and_a_stolen_server_reads_nothing() {
             }
         }
         if round % 3 == 1 {
-            std::thread::sleep(std::time::Duration::from_micros(random.below(400_000)));
+            std::thread::sleep(Duration::from_micros(random.below(400_000)));
             server.kill();
             server.start_with(&flags.iter().map(String::as_str).collect::<Vec<_>>());
             restarts += 1;
         }
-        for mut shell in running {
+        let connected = hosts.iter().enumerate().filter(|(number, _)| *number != OFFLINE);
+        for (mut shell, (_, host)) in running.into_iter().zip(connected) {
+            let is_cut = random.below(3) == 0;
+            if is_cut {
+                network::unplug(&host.role);
+                cuts += 1;
+            }
             if random.below(3) > 0 {
-                std::thread::sleep(std::time::Duration::from_micros(random.below(100_000)));
+                std::thread::sleep(Duration::from_micros(random.below(100_000)));
                 kill_some(&shell, &mut random);
                 kills += 1;
+            }
+            if is_cut {
+                std::thread::sleep(Duration::from_micros(random.below(300_000)));
+                network::plug(&host.role);
             }
             deaths += u32::from(!end(&mut shell));
         }
     }
+    assert_eq!(offline.wait().unwrap().code(), Some(75));
+    network::plug(&hosts[OFFLINE].role);
     for host in &hosts {
         host.finish(&site);
     }
@@ -192,6 +220,12 @@ fn fleet_is_exact_and_a_stolen_server_reads_nothing() {
         host.finish(&site);
     }
     assert_exact(&server, &hosts);
+    // The database has noticed the death of a machine, so that no lock is left.
+    let sessions = connections(&dark, "true");
+    while server.query(&sessions).trim() != "0" {
+        assert!(died.elapsed() < Duration::from_secs(100), "{} still has a session", dark.role);
+        std::thread::sleep(Duration::from_millis(200));
+    }
     // The reader sees the fleet as one.
     let output = site.shell(&format!(
         "mls-sql dump --url '{}' | mls-report --format json",
@@ -200,7 +234,7 @@ fn fleet_is_exact_and_a_stolen_server_reads_nothing() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let total: usize = hosts.iter().map(|host| host.written).sum();
     println!(
-        "{count} servers, {rounds} rounds, {kills} kills, {deaths} pipelines died, {restarts} restarts of the \
+        "{count} servers, {rounds} rounds, {kills} kills, {cuts} cables pulled out, {deaths} pipelines died, {restarts} restarts of the \
          database, {total} attempts: each once"
     );
     assert!(deaths > 0, "nothing died: nothing was tested");
@@ -221,12 +255,41 @@ fn fleet(site: &Site, count: usize) -> (Server, Vec<String>) {
     names.push("localhost".to_owned());
     let output = site.shell(&make_certificates(&names));
     assert!(output.status.success(), "{}{}", text(&output.stderr), site.read("openssl.log"));
-    let flags = server.ask_for_certificates(site.path(), &roles);
+    let mut flags = server.ask_for_certificates(site.path(), &roles);
+    flags.extend(["-c", "listen_addresses=*"].map(str::to_owned));
     let digest = "host all digest 127.0.0.1/32 trust\n";
     let hba = std::fs::read_to_string(server.directory().join("data/pg_hba.conf")).unwrap();
     server.write("data/pg_hba.conf", &(hba + digest));
     server.start_with(&flags.iter().map(String::as_str).collect::<Vec<_>>());
     (server, flags)
+}
+
+/// Takes the power from a machine within a transaction, and returns the time.
+fn lose_power(site: &Site, server: &Server, host: &Host) -> Instant {
+    let record = format!(
+        r#"{{"v":1,"type":"auth","date":"{}T12:00:00Z","outcome":"failure","user":"{}"}}"#,
+        day(1),
+        "x".repeat(100)
+    );
+    let load =
+        format!("(yes '{record}' | head -n 5000; exec sleep 600) | mls-sql load --config conf");
+    let mut command = host.command(site, &load);
+    let mut loader = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while server.query(&connections(host, "state = 'idle in transaction'")).trim() != "1" {
+        assert!(begun.elapsed() < Duration::from_mins(1), "no transaction");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    network::power_off(&host.role);
+    loader.wait().unwrap();
+    assert_eq!(server.query(&connections(host, "true")).trim(), "1");
+    Instant::now()
+}
+
+/// The query for the number of connections of a machine.
+fn connections(host: &Host, condition: &str) -> String {
+    let role = &host.role;
+    format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND {condition}")
 }
 
 /// Expects each attempt of each server once, and the number of rows in each cursor.
@@ -272,46 +335,7 @@ fn clone(site: &Site, host: &Host) {
 /// Somebody has the certificate of a server.
 fn steal(site: &Site, server: &Server, host: &Host) {
     let run = |sql: &str| thief(site.path(), server, &host.role, sql);
-    for sql in [
-        "SELECT * FROM maillogsentinel_events",
-        "SELECT count(*) FROM maillogsentinel_events",
-        "COPY maillogsentinel_events TO STDOUT",
-        "INSERT INTO maillogsentinel_events (event_time) VALUES (now()) RETURNING username",
-        "UPDATE maillogsentinel_events SET username = 'x'",
-        "DELETE FROM maillogsentinel_events",
-        "TRUNCATE maillogsentinel_events",
-        "DROP TABLE maillogsentinel_events",
-        "INSERT INTO maillogsentinel_events (event_time, loaded_by) VALUES (now(), 'mx0')",
-        "INSERT INTO maillogsentinel_events_cursor (source, sequence, position, loaded_by) VALUES ('mx0', 1, '', 'mx0')",
-        "UPDATE maillogsentinel_events_cursor SET loaded_by = 'mx0'",
-        "DELETE FROM maillogsentinel_events_cursor",
-        "SELECT * FROM maillogsentinel_events_imports",
-        "SET ROLE mx0",
-        "SET SESSION AUTHORIZATION mx0",
-        "ALTER TABLE maillogsentinel_events_cursor DISABLE ROW LEVEL SECURITY",
-        "DROP POLICY own_sources ON maillogsentinel_events_cursor",
-        "CREATE TRIGGER t AFTER INSERT ON maillogsentinel_events EXECUTE FUNCTION now()",
-        "BEGIN; LOCK TABLE maillogsentinel_events IN ACCESS EXCLUSIVE MODE",
-    ] {
-        let output = run(sql);
-        let messages = text(&output.stderr);
-        let is_refused =
-            ["permission denied", "must be owner"].iter().any(|why| messages.contains(why));
-        assert!(!output.status.success() && is_refused, "{sql}: {messages}");
-        assert_eq!(text(&output.stdout), "", "{sql}");
-    }
-    // Without the partitions, too.
-    let partition = chrono::Utc::now().format("maillogsentinel_events_%Y_%m");
-    assert!(!run(&format!("SELECT * FROM {partition}")).status.success());
-    // It sees its own cursor only, and cannot move others.
-    let output = run("SELECT DISTINCT loaded_by FROM maillogsentinel_events_cursor");
-    assert_eq!(text(&output.stdout).trim(), host.role);
-    for sql in [
-        "UPDATE maillogsentinel_events_cursor SET sequence = 99 WHERE source = 'mx0'",
-        "UPDATE maillogsentinel_events_cursor SET position = 'x' WHERE loaded_by <> session_user",
-    ] {
-        assert!(run(sql).status.success(), "{sql}");
-    }
+    assert_powerless(run, &host.role, "mx0");
     // The role of another server needs another certificate.
     let output = thief_as(site.path(), server, &host.role, "mx0", "SELECT 1");
     let messages = text(&output.stderr);

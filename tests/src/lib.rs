@@ -10,6 +10,7 @@
 pub mod hostile;
 pub mod killing;
 pub mod mailbox;
+pub mod network;
 pub mod servers;
 pub mod service;
 pub mod stolen;

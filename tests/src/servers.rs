@@ -170,7 +170,7 @@ impl Server {
         let roles = names.join(",");
         self.write(
             "data/pg_hba.conf",
-            &format!("hostssl all {roles} 127.0.0.1/32 cert\nhost all mls 127.0.0.1/32 trust\n"),
+            &format!("hostssl all {roles} all cert\nhost all mls 127.0.0.1/32 trust\n"),
         );
         let file = |name: &str| self.directory().join(name).display().to_string();
         [

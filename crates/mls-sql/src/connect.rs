@@ -119,6 +119,11 @@ async fn start_relay(
 /// In this mode, a backslash in a plain literal is a backslash.
 pub(crate) const POSTGRESQL_MODE: &str = "SET standard_conforming_strings = on";
 
+/// If this machine loses its power or its network, the server ends the session after a minute. By
+/// default it waits two hours, and the transaction holds its locks (PostgreSQL manual 20.3.2).
+const POSTGRESQL_KEEPALIVE: &str = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; \
+                                    SET tcp_keepalives_count = 3";
+
 async fn open_postgresql(
     options: &PgConnectOptions,
     relay: &Relay,
@@ -131,6 +136,7 @@ async fn open_postgresql(
         .disable_statement_logging();
     let mut connection = PgConnection::connect_with(&options).await?;
     sqlx::raw_sql(POSTGRESQL_MODE).execute(&mut connection).await?;
+    sqlx::raw_sql(POSTGRESQL_KEEPALIVE).execute(&mut connection).await?;
     Ok(connection)
 }
 

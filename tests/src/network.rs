@@ -1,0 +1,67 @@
+//! Machines in network namespaces of their own. Each has one cable to the namespace of the test, where a server
+//! has the address [`SERVER`].
+
+use std::process::{Command, ExitStatus};
+
+use crate::text;
+
+/// The address of the server.
+pub const SERVER: &str = "10.77.0.1";
+
+/// Runs a test again in namespaces that end with it, so that it leaves the network of this machine alone. `test`
+/// is its name. Returns `None` inside them, where the test goes on.
+#[must_use]
+pub fn isolated(test: &str) -> Option<ExitStatus> {
+    const INSIDE: &str = "MLS_INSIDE";
+    if std::env::var_os(INSIDE).is_some() {
+        ip("link set lo up");
+        run("sh", &["-c", "mkdir -p /run/netns && mount -t tmpfs netns /run/netns"]);
+        return None;
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--mount"]).arg(std::env::current_exe().unwrap());
+    Some(command.args(["--exact", test, "--nocapture"]).env(INSIDE, "1").status().unwrap())
+}
+
+/// Adds a machine.
+pub fn add(name: &str, number: usize) {
+    let address = format!("10.77.{}.{}", 1 + number / 250, 1 + number % 250);
+    ip(&format!("netns add {name}"));
+    ip(&format!("link add {name} type veth peer name eth0 netns {name}"));
+    ip(&format!("addr add {SERVER} peer {address} dev {name}"));
+    ip(&format!("-n {name} addr add {address}/16 dev eth0"));
+    ip(&format!("-n {name} link set eth0 up"));
+    plug(name);
+}
+
+/// Pulls the cable out of the server's side. Packets are lost, and nobody gets an error at once.
+pub fn unplug(name: &str) {
+    ip(&format!("link set {name} down"));
+}
+
+/// Puts the cable back.
+pub fn plug(name: &str) {
+    ip(&format!("link set {name} up"));
+}
+
+/// Takes the power from a machine: its processes die, and no packet says so.
+pub fn power_off(name: &str) {
+    ip(&format!("link del {name}"));
+    run("sh", &["-c", &format!("ip netns pids {name} | xargs -r kill -KILL")]);
+    ip(&format!("netns del {name}"));
+}
+
+/// The words that start a command on a machine.
+#[must_use]
+pub fn on(name: &str) -> [String; 2] {
+    ["nsenter".to_owned(), format!("--net=/run/netns/{name}")]
+}
+
+fn ip(arguments: &str) {
+    run("ip", &arguments.split(' ').collect::<Vec<_>>());
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {}", text(&output.stderr));
+}
