@@ -33,6 +33,7 @@ use crate::database::Database;
 use crate::dialect::Dialect;
 use crate::mapping::{LOADED_BY, Mapping};
 use crate::schema::{Table, cursor_additions};
+use crate::writer::Background;
 
 const POSTGRESQL: Dialect = Dialect::Postgresql;
 
@@ -269,7 +270,7 @@ impl Partitions {
     /// date that a mail server writes only if its clock is wrong: before 2000, or far in the future.
     pub(crate) fn create_for(
         &mut self,
-        database: &mut Database,
+        background: &mut Background<'_>,
         event: &Auth<'_>,
     ) -> anyhow::Result<bool> {
         let at = event.date.at().to_utc();
@@ -279,6 +280,7 @@ impl Partitions {
         // The row encoder refuses such a date.
         let Some(time) = POSTGRESQL.time(&event.date.at()) else { return Ok(true) };
         let time = POSTGRESQL.text(&String::from_utf8_lossy(time.as_bytes()));
+        let database = &mut *background.wait()?.database;
         let found = database.texts(&format!("SELECT {}({time})::text", self.function));
         let found = found.map_err(|error| database.failed(&error, "creating a partition in"))?;
         let exists = found.iter().any(|found| found == "true");

@@ -103,6 +103,7 @@ mod sql_file;
 mod statements;
 mod status;
 mod tables;
+mod writer;
 
 pub use args::Args;
 

@@ -1,0 +1,127 @@
+//! Writes rows into the table, in a thread of its own: mls-sql parses records while the database works.
+
+use std::ops::Range;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::Scope;
+
+use anyhow::Context;
+use mls_diag::diag;
+
+use crate::database::Database;
+use crate::dialect::Dialect;
+use crate::error_class::ErrorClass;
+use crate::row_encoder::EncodedRows;
+use crate::schema::Table;
+
+/// Inserts rows in a transaction.
+pub(crate) struct Writer<'a> {
+    pub(crate) database: &'a mut Database,
+    pub(crate) table: Table,
+    /// The start of the statement, up to the rows.
+    pub(crate) insert: String,
+    /// Whether a transaction is open.
+    pub(crate) open: bool,
+    /// Rows that the table has accepted and refused since the last commit.
+    pub(crate) accepted: usize,
+    pub(crate) refused: usize,
+}
+
+/// The writer and its thread. The thread has the writer while it writes a batch.
+pub(crate) struct Background<'a> {
+    writer: Option<Writer<'a>>,
+    batches: SyncSender<(Writer<'a>, EncodedRows)>,
+    written: Receiver<(Writer<'a>, anyhow::Result<()>)>,
+}
+
+impl<'a> Background<'a> {
+    /// Starts the thread. It ends when the result is dropped.
+    pub(crate) fn start<'scope>(writer: Writer<'a>, scope: &'scope Scope<'scope, '_>) -> Self
+    where
+        'a: 'scope,
+    {
+        let (batches, to_write) = sync_channel::<(Writer<'a>, EncodedRows)>(1);
+        let (result, written) = sync_channel(1);
+        scope.spawn(move || {
+            for (mut writer, batch) in to_write {
+                let written = writer.write(&batch);
+                // Nobody waits for it after an error of the stream.
+                let _ = result.send((writer, written));
+            }
+        });
+        Self { writer: Some(writer), batches, written }
+    }
+
+    /// Waits until the batch is written.
+    ///
+    /// # Errors
+    /// Those of [`write`](Writer::write).
+    pub(crate) fn wait(&mut self) -> anyhow::Result<&mut Writer<'a>> {
+        if self.writer.is_none() {
+            let (writer, written) = self.written.recv().context("the writer has ended")?;
+            self.writer = Some(writer);
+            written?;
+        }
+        self.writer.as_mut().context("the writer is away")
+    }
+
+    /// Waits until the last batch is written, and begins to write this one.
+    ///
+    /// # Errors
+    /// Those of the last batch.
+    pub(crate) fn write(&mut self, batch: EncodedRows) -> anyhow::Result<()> {
+        self.wait()?;
+        let writer = self.writer.take().context("the writer is away")?;
+        self.batches.send((writer, batch)).ok().context("the writer has ended")
+    }
+}
+
+impl Writer<'_> {
+    pub(crate) fn begin_unless_open(&mut self) -> anyhow::Result<()> {
+        if !self.open {
+            self.database.begin()?;
+            self.open = true;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, batch: &EncodedRows) -> anyhow::Result<()> {
+        self.begin_unless_open()?;
+        self.insert(batch, 0..batch.rows())
+    }
+
+    /// Inserts some rows. If the table refuses them, inserts each half separately, until the refused
+    /// row is found.
+    fn insert(&mut self, batch: &EncodedRows, rows: Range<usize>) -> anyhow::Result<()> {
+        self.database.must("SAVEPOINT batch", "inserting into")?;
+        let bytes = batch.bytes(rows.clone());
+        let result = match self.database.dialect {
+            Dialect::Postgresql => self.database.copy(&self.insert, bytes),
+            // The encoder writes only UTF-8.
+            _ => self
+                .database
+                .execute(&format!("{}{}", self.insert, String::from_utf8_lossy(bytes)))
+                .map(drop),
+        };
+        let Err(error) = result else {
+            self.accepted += rows.len();
+            return self.database.must("RELEASE SAVEPOINT batch", "inserting into").map(drop);
+        };
+        if ErrorClass::of(&error) != ErrorClass::Data {
+            return Err(self.database.failed(&error, "inserting into"));
+        }
+        self.database.must("ROLLBACK TO SAVEPOINT batch", "inserting into")?;
+        if rows.len() == 1 {
+            let row = String::from_utf8_lossy(bytes).chars().take(200).collect::<String>();
+            // A row that exceeds a limit of the server says nothing about the table.
+            self.refused += usize::from(!matches!(error, sqlx::Error::InvalidArgument(_)));
+            diag::bad_record(
+                "stdin",
+                format_args!("table {} refuses {row}: {error}", self.table.name()),
+            );
+            return Ok(());
+        }
+        let middle = rows.start + rows.len() / 2;
+        self.insert(batch, rows.start..middle)?;
+        self.insert(batch, middle..rows.end)
+    }
+}
