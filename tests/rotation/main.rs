@@ -47,6 +47,59 @@ fn a_half_read_log_is_finished_after_any_rename() {
     assert!(site.files("F.recovered").is_empty());
 }
 
+/// A failure in parts, as Kubernetes logs it, with a reason of so many bytes.
+fn failure_in_parts(user: &str, reason: usize) -> Vec<String> {
+    let reason = "x".repeat(reason);
+    let line = format!(
+        "postfix/smtpd[7]: warning: unknown[192.0.2.1]: SASL LOGIN authentication failed: {reason}, sasl_username={user}"
+    );
+    let parts: Vec<_> = line.as_bytes().chunks(16 * 1024).collect();
+    let kind = |at: usize| if at + 1 < parts.len() { 'P' } else { 'F' };
+    let text = |(at, part): (usize, &&[u8])| {
+        format!("2026-06-01T00:00:45Z stdout {} {}\n", kind(at), text(part))
+    };
+    parts.iter().enumerate().map(text).collect()
+}
+
+#[test]
+fn a_line_in_parts_is_read_once_wherever_runs_and_rotation_cut_it() {
+    for (reason, rows) in [(20_000, 1), (40_000, 1), (60_000, 1), (300_000, 0)] {
+        let parts = failure_in_parts("u0", reason);
+        let last = parts.len() - 1;
+        for cut in [1, last] {
+            for rotate in ["no", "rename", "compress"] {
+                let site = Site::new();
+                let what = format!("{reason} bytes, cut after {cut} parts, rotation: {rotate}");
+                site.append("mail.log", &parts[..cut].concat());
+                let first = site.shell(PARTS);
+                if rotate != "no" {
+                    rename(&site, "mail.log", "mail.log.1");
+                }
+                if rotate == "compress" {
+                    gzip(&site, "mail.log.1");
+                    make_old(&site, "mail.log.1.gz");
+                }
+                site.append("mail.log", &parts[cut..last].concat());
+                let second = site.shell(PARTS);
+                site.append("mail.log", &parts[last]);
+                site.append("mail.log", "2026-06-01T00:00:46Z stdout F postfix/smtpd[7]: x\n");
+                let runs = [first, second, site.shell(PARTS), site.shell(PARTS)];
+                let said = runs.map(|run| {
+                    assert!(run.status.success(), "{what}: {}", text(&run.stderr));
+                    text(&run.stderr)
+                });
+                let found = site.read("F").lines().skip(1).filter(|row| row.contains("u0")).count();
+                assert_eq!(found, rows, "{what}: {said:?}");
+                let counted = said.concat().matches("cannot be parsed").count();
+                assert_eq!(counted + rows, 1, "{what}: {said:?}");
+            }
+        }
+    }
+}
+
+const PARTS: &str =
+    "mls-tail --framed --cursor-file S mail.log | mls-parse | mls-csv --append F --cursor-file S";
+
 #[test]
 fn a_count_of_repetitions_belongs_to_a_failure_of_an_earlier_run_or_file() {
     let mut site = Site::new();

@@ -32,23 +32,54 @@ pub struct Segment<'a> {
     #[serde(borrow)]
     pub mtime: Timestamp<'a>,
     /// The [last lines](last_lines) before the segment; empty at the beginning of a log. A line
-    /// such as `last message repeated 3 times` refers to them.
+    /// such as `last message repeated 3 times` refers to them, and the last part of a line
+    /// continues them.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub before: String,
 }
 
-/// The largest length of `before` in a segment, in bytes.
+/// The largest length of `before` in a segment, in bytes, except for parts of a line.
 pub const MAX_BEFORE: usize = 2048;
 
-/// Returns the whole lines at the end of `lines`, at most [`MAX_BEFORE`] bytes.
+/// The largest length of `before` if it ends in [parts](is_part) of a line, in bytes. A log of
+/// Kubernetes has parts of 16 KiB.
+pub const MAX_PARTS_BEFORE: usize = 128 * 1024;
+
+/// Returns the whole lines at the end of `lines`, at most [`MAX_BEFORE`] bytes, or all
+/// [parts](is_part) of a line at their end, at most [`MAX_PARTS_BEFORE`] bytes, if these are more.
 #[must_use]
 pub fn last_lines(lines: &[u8]) -> &[u8] {
-    let Some(start) = lines.len().checked_sub(MAX_BEFORE).filter(|start| *start > 0) else {
+    let text = lines.strip_suffix(b"\n").unwrap_or(lines);
+    let text = &text[text.len().saturating_sub(MAX_PARTS_BEFORE)..];
+    let parts = text.rsplit(|byte| *byte == b'\n').take_while(|line| is_part(line));
+    let most = parts.map(|part| part.len() + 1).sum::<usize>().clamp(MAX_BEFORE, MAX_PARTS_BEFORE);
+    let Some(start) = lines.len().checked_sub(most).filter(|start| *start > 0) else {
         return lines;
     };
     // If a line begins exactly at `start`, the byte before it is a newline.
     let newline = lines[start - 1..].iter().position(|byte| *byte == b'\n');
     newline.map_or(&[], |newline| &lines[start + newline..])
+}
+
+/// Adds `lines` to `last`, and keeps the [last lines](last_lines). It does not matter where a caller
+/// cuts the lines of a log.
+pub fn add_last_lines(last: &mut Vec<u8>, lines: &[u8]) {
+    let added = last_lines(lines);
+    if added.len() < lines.len() {
+        last.clear();
+    }
+    last.extend_from_slice(added);
+    let kept = last_lines(last).len();
+    last.drain(..last.len() - kept);
+}
+
+/// Whether a line is a part of one that goes on in the next line. Kubernetes cuts lines in this way
+/// (Container Runtime Interface): `STAMP stdout P …`. More tags can follow the `P` after a colon.
+#[must_use]
+pub fn is_part(line: &[u8]) -> bool {
+    let mut words = line.splitn(4, |byte| *byte == b' ').skip(1);
+    matches!(words.next(), Some(b"stdout" | b"stderr"))
+        && matches!(words.next(), Some([b'P'] | [b'P', b':', ..]))
 }
 
 /// Part of the source could not be read.
@@ -74,3 +105,40 @@ pub struct Checkpoint {
 /// The last record of a framed stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_lines_do_not_depend_on_where_a_log_is_cut() {
+        let part = |length| format!("2026-06-01T00:00:45Z stdout P {}\n", "x".repeat(length));
+        let whole = |length| format!("2026-06-01T00:00:45Z stdout F {}\n", "x".repeat(length));
+        for (lines, kept) in [
+            (whole(100).repeat(30), 131 * 15),
+            (whole(3000) + &whole(100), 131),
+            (whole(100).repeat(30) + &part(100), 131 * 15),
+            (whole(100) + &part(16_000).repeat(3), 16_031 * 3),
+            (part(16_000).repeat(9), 16_031 * 8),
+            (part(16_000).repeat(9) + &whole(100), 131),
+            (part(MAX_PARTS_BEFORE), 0),
+        ] {
+            let lines = lines.as_bytes();
+            let expected = last_lines(lines);
+            assert_eq!(expected.len(), kept);
+            assert!(lines.ends_with(expected));
+            for size in [1, 700, 5000, 40_000] {
+                let mut last = Vec::new();
+                let mut at = 0;
+                while at < lines.len() {
+                    let target = (at + size).min(lines.len()) - 1;
+                    let newline = lines[target..].iter().position(|byte| *byte == b'\n');
+                    let end = target + newline.unwrap_or_default() + 1;
+                    add_last_lines(&mut last, &lines[at..end]);
+                    at = end;
+                }
+                assert!(last == expected, "blocks of {size}: {} of {kept} bytes", last.len());
+            }
+        }
+    }
+}

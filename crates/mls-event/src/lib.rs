@@ -130,7 +130,8 @@
 //! - `mtime` is the last change of the file, or the time in its gzip header if that is earlier. No line
 //!   of the segment is newer.
 //! - `before` holds the last lines before the segment, at most 2 KiB. A line that counts repetitions
-//!   refers to an earlier line, which may be in another segment or run.
+//!   refers to an earlier line, which may be in another segment or run. If the last lines are parts
+//!   of a line of Kubernetes, it holds all of them, at most 128 KiB.
 //!
 //! Because of the length prefix, the content of a log can never forge a record.
 
@@ -163,7 +164,10 @@ mod value;
 pub use alert::{Alert, AlertKind};
 pub use auth::{Auth, Enrichment, MAX_ROWS, Outcome};
 pub use column::Column;
-pub use control::{Begin, Checkpoint, End, Gap, JOURNAL_SOURCE, MAX_BEFORE, Segment, last_lines};
+pub use control::{
+    Begin, Checkpoint, End, Gap, JOURNAL_SOURCE, MAX_BEFORE, MAX_PARTS_BEFORE, Segment,
+    add_last_lines, is_part, last_lines,
+};
 pub use country::country_name;
 pub use finding::{Finding, Rule};
 pub use members::{Member, Members, write_json};

@@ -2,7 +2,7 @@
 //! line with `F`, and all other parts with `P`. A container runtime cuts lines after 16 KiB, and
 //! also text that was written without a newline.
 
-use mls_event::MAX_BEFORE;
+use mls_event::is_part;
 use mls_stream::blocks::Place;
 
 use crate::envelope::{CriText, cri};
@@ -12,8 +12,9 @@ use crate::unreadable::source_of;
 /// The texts that the search looks for.
 pub(crate) const WORDS: [&str; 2] = ["stdout P", "stderr P"];
 
-/// The largest number of bytes to keep of a joined line.
-pub(crate) const MAX_JOINED: usize = 64 * 1024;
+/// A line is too long if its parts take more bytes of the log. The lines before a segment hold
+/// more, so that the next run knows that this one has counted the line.
+pub(crate) const MAX_JOINED: usize = mls_event::MAX_PARTS_BEFORE / 2;
 
 /// Largest number of sources with an unfinished line at the end of a block.
 const MAX_WAITING: usize = 64;
@@ -38,16 +39,15 @@ impl Parts {
         let room = (MAX_JOINED + 1).saturating_sub(self.line.len());
         self.line.extend_from_slice(&part.text[..part.text.len().min(room)]);
         self.length += line.len() + 1;
-        Some(part.is_partial)
+        Some(part.is_partial && is_part(line))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// Whether the next run cannot join them, because it gets only the last lines of this run.
-    pub(crate) fn are_lost_to_the_next_run(&self) -> bool {
-        self.length > MAX_BEFORE
+    pub(crate) fn are_too_long(&self) -> bool {
+        self.length > MAX_JOINED
     }
 
     /// The parts that wait after `lines`, with these parts before them.
@@ -85,10 +85,10 @@ impl Waiting {
         let known = self.0.iter().position(|line| line.source == source);
         let known = known.map(|at| self.0.swap_remove(at).parts);
         // The lines before the block are cut to a fixed length. The known parts are not cut.
-        let is_next = place.before.is_empty() || !waiting(place.before).is_empty();
+        let is_next = place.before.is_empty() || ends_in_part(place.before);
         let before =
             known.filter(|_| is_next).unwrap_or_else(|| Parts::default().after(place.before));
-        if waiting(lines).is_empty() && !lines.is_empty() {
+        if !ends_in_part(lines) && !lines.is_empty() {
             return before;
         }
         let parts = before.clone().after(lines);
@@ -108,7 +108,7 @@ impl Waiting {
 
 /// Whether more of the line follows in the next one.
 pub(crate) fn is_partial(line: &[u8]) -> bool {
-    read(line).is_some_and(|part| part.is_partial)
+    is_part(line) && read(line).is_some()
 }
 
 fn read(line: &[u8]) -> Option<CriText<'_>> {
@@ -118,6 +118,12 @@ fn read(line: &[u8]) -> Option<CriText<'_>> {
 /// The parts at the end of `lines` that wait for their last one.
 pub(crate) fn unfinished(lines: &[u8]) -> Parts {
     Parts::default().after(lines)
+}
+
+fn ends_in_part(lines: &[u8]) -> bool {
+    let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
+    let start = memchr::memrchr(b'\n', lines).map_or(0, |newline| newline + 1);
+    is_partial(&lines[start..])
 }
 
 fn waiting(lines: &[u8]) -> Vec<&[u8]> {
@@ -175,13 +181,16 @@ mod tests {
             |length: usize| format!("{failed}: {}, sasl_username=u1", "x".repeat(length));
         let whole = "Jun  1 00:00:46 vm postfix/smtpd[7]: connect from unknown[192.0.2.1]\n";
         for size in [7, 300, 3000, 16 * 1024] {
-            let longest = parts_of(&reason_of(100_000), size);
-            let cut = parts_of(&reason_of(30_000), size);
+            // With what the runtime writes before each part, the longest one is too long and the others
+            // are not.
+            let most = |length: usize| reason_of(length.min(size * 1000));
+            let longest = parts_of(&reason_of((size * 2000).min(100_000)), size);
+            let cut = parts_of(&most(30_000), size);
             let cut = cut.rsplit_once("2026").unwrap().0;
             let log = [
                 &parts_of(&reason_of(1000), size),
                 whole,
-                &parts_of(&reason_of(40_000), size),
+                &parts_of(&most(40_000), size),
                 &longest,
                 whole,
                 cut,

@@ -204,7 +204,7 @@ impl Scanner {
     ) {
         self.stats.candidates += 1;
         let read = if line.len() > MAX_CANDIDATE {
-            Err("longer than any line of a mail server")
+            Err(TOO_LONG)
         } else if journal && !docker::is_line(line) {
             self.entry(line, input.place, out)
         } else {
@@ -256,9 +256,17 @@ impl Scanner {
     ) -> usize {
         while start < input.lines.len() {
             let end = input.line_end(start);
-            match parts.add(&input.lines[start..end]) {
+            let were_too_long = parts.are_too_long();
+            let is_continued = parts.add(&input.lines[start..end]);
+            // Here, because the next run does not get all parts of such a line.
+            if parts.are_too_long() && !were_too_long && self.may_become_an_attempt(&parts.line) {
+                self.stats.candidates += 1;
+                self.reject(&parts.line, input, start, TOO_LONG);
+            }
+            let is_attempt = || !parts.are_too_long() && self.search.attempts.is_match(&parts.line);
+            match is_continued {
                 None => {
-                    if self.search.attempts.is_match(&parts.line) {
+                    if is_attempt() {
                         self.stats.candidates += 1;
                         self.reject(&parts.line, input, start, REST_IS_MISSING);
                     }
@@ -266,7 +274,7 @@ impl Scanner {
                 }
                 Some(true) => start = end + 1,
                 Some(false) => {
-                    if self.search.attempts.is_match(&parts.line) {
+                    if is_attempt() {
                         self.candidate(input, start, &parts.line, false, out);
                     }
                     return end;
@@ -280,8 +288,7 @@ impl Scanner {
     /// can join it.
     pub(crate) fn unfinished(&mut self, line: WaitingLine) {
         let WaitingLine { source, offset, is_plain, parts } = line;
-        let is_lost = is_plain || parts.are_lost_to_the_next_run();
-        if is_lost && self.may_become_an_attempt(&parts.line) {
+        if is_plain && !parts.are_too_long() && self.may_become_an_attempt(&parts.line) {
             self.stats.candidates += 1;
             self.stats.unparsable += 1;
             let (why, line) = (REST_IS_MISSING, parts.line);
@@ -493,6 +500,8 @@ const CLOCKS_DIFFER: TimeDelta = TimeDelta::hours(26);
 const NO_ENVELOPE: &str = "there is no readable time stamp and program before the message; if the \
 stamp is in the \
                            language of a locale, write the log with LC_ALL=C (LC_ALL=C journalctl …)";
+
+const TOO_LONG: &str = "longer than any line of a mail server";
 
 const REST_IS_MISSING: &str = "the last part of the line is missing";
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use mls_event::{MAX_BEFORE, Segment, last_lines};
+use mls_event::{Segment, add_last_lines};
 
 /// What comes next in the input.
 #[derive(Debug)]
@@ -78,44 +78,29 @@ impl Batch {
         self.parts.push(Part::Record(range));
     }
 
-    /// Adds lines that begin at `offset`, in the segment that was added last if `in_segment`.
+    /// Adds lines that begin at `offset`, in the segment that was added last if `in_segment`. `last`
+    /// holds the last lines before them.
     pub(crate) fn add_lines(
         &mut self,
         range: Range<usize>,
         offset: u64,
         in_segment: bool,
-        last: &mut LastLines,
+        last: &mut Vec<u8>,
     ) {
         let segment = self.segments.len().checked_sub(1).filter(|_| in_segment);
         let begins = segment.map(|n| &self.segments[n]).filter(|segment| segment.offset == offset);
         if let Some(segment) = begins {
-            last.0.clear();
-            last.0.extend_from_slice(segment.before.as_bytes());
+            last.clear();
+            last.extend_from_slice(segment.before.as_bytes());
         }
         let start = self.before.len();
-        self.before.extend_from_slice(&last.0);
-        last.add(&self.buffer[range.clone()]);
+        self.before.extend_from_slice(last);
+        add_last_lines(last, &self.buffer[range.clone()]);
         let before = start..self.before.len();
         self.parts.push(Part::Lines { range, offset, segment, before });
     }
 
     pub(crate) fn add_segment(&mut self, segment: Segment<'static>) {
         self.segments.push(segment);
-    }
-}
-
-/// The [last lines](last_lines) of what was read so far. They do not depend on where reads have cut
-/// the input.
-#[derive(Debug, Default)]
-pub(crate) struct LastLines(Vec<u8>);
-
-impl LastLines {
-    fn add(&mut self, lines: &[u8]) {
-        if lines.len() >= MAX_BEFORE {
-            self.0.clear();
-        }
-        self.0.extend_from_slice(last_lines(lines));
-        let kept = last_lines(&self.0).len();
-        self.0.drain(..self.0.len() - kept);
     }
 }

@@ -7,7 +7,6 @@ use std::ops::Range;
 use anyhow::Context;
 use mls_event::{MAX_LINE, Record, Segment};
 
-use crate::batch::LastLines;
 pub use crate::batch::{Batch, Block, Place};
 use crate::input::{GZIP, Input, compressed};
 use crate::signals;
@@ -28,7 +27,8 @@ pub struct Blocks {
     offset: u64,
     /// Whether the rest of a line that is too long must be skipped.
     skipping: bool,
-    last_lines: LastLines,
+    /// The last lines that were read. They do not depend on where reads have cut the input.
+    last_lines: Vec<u8>,
     /// The error that the next read returns.
     broken: Option<anyhow::Error>,
 }
@@ -81,7 +81,7 @@ impl Blocks {
             framing: Framing::Undecided,
             offset: 0,
             skipping: false,
-            last_lines: LastLines::default(),
+            last_lines: Vec::new(),
             broken: None,
         }
     }

@@ -1,11 +1,12 @@
 //! Reads the new lines of one file.
 
+use std::borrow::Cow;
 use std::io;
 use std::time::Instant;
 
 use chrono::DateTime;
 use mls_diag::{Exit, OrExit};
-use mls_event::{Gap, Segment, Timestamp, last_lines};
+use mls_event::{Gap, MAX_BEFORE, MAX_PARTS_BEFORE, Segment, Timestamp, add_last_lines, is_part};
 use mls_rotation::{ChainFile, Piece};
 use mls_state::cursor_file::WINDOW;
 
@@ -134,10 +135,28 @@ impl OpenFile<'_, '_> {
         }
     }
 
-    /// Moves to `offset`. For `head` and `tail`, see [`Generation::advance`].
-    fn advance(&mut self, offset: u64, head: &[u8], tail: &[u8]) {
-        self.generation_mut().advance(offset, head, tail);
-        self.log.state_mut().last_lines = String::from_utf8_lossy(last_lines(tail)).into_owned();
+    /// Remembers the last of `lines`.
+    fn remember(&mut self, lines: &[u8]) {
+        let state = self.log.state_mut();
+        let mut last = std::mem::take(&mut state.last_lines).into_bytes();
+        add_last_lines(&mut last, lines);
+        state.last_lines = String::from_utf8_lossy(&last).into_owned();
+    }
+
+    /// The end of the lines from `offset` to the end of `window`: as much as [`remember`](Self::remember)
+    /// needs.
+    fn last_of<'a>(&self, offset: u64, window: &'a Window) -> io::Result<Cow<'a, [u8]>> {
+        let tail = &window.tail;
+        let text = tail.strip_suffix(b"\n").unwrap_or(tail);
+        let newline = memchr::memrchr(b'\n', text);
+        let ends_in_a_part = newline.is_none_or(|newline| is_part(&text[newline + 1..]));
+        // One byte more tells whether a line begins there.
+        let needed = 1 + if ends_in_a_part { MAX_PARTS_BEFORE } else { MAX_BEFORE } as u64;
+        let length = needed.min(window.end - offset);
+        match tail.len().checked_sub(usize::try_from(length).unwrap_or(usize::MAX)) {
+            Some(start) => Ok(Cow::Borrowed(&tail[start..])),
+            None => self.file().read_at(window.end - length, length).map(Cow::Owned),
+        }
     }
 
     fn gap(&self, offset: u64, reason: String) -> Gap {
@@ -163,7 +182,9 @@ impl OpenFile<'_, '_> {
                 Sent::Changed => return Ok(PassEnd::Waiting),
                 Sent::UpTo(window) => {
                     delivery.progress.advance(window.end - offset);
-                    self.advance(window.end, &window.head, &window.tail);
+                    let lines = self.last_of(offset, &window).or_exit(Exit::IoErr)?;
+                    self.remember(&lines);
+                    self.generation_mut().advance(window.end, &window.head, &window.tail);
                 }
             }
             if delivery.after_segment(self.log.cursor)? == PassEnd::Stopped {
@@ -266,12 +287,14 @@ impl OpenFile<'_, '_> {
                     let length = (lines.len() + newline.len()) as u64;
                     let segment = self.segment(offset, length, compressed_at.nanoseconds());
                     delivery.out.bytes(&segment, &[lines, newline])?;
+                    self.remember(lines);
+                    self.remember(newline);
                 }
             }
             let end = lines.position();
             delivery.progress.advance(end - offset);
             let head = &head[..usize::try_from(end).unwrap_or(usize::MAX).min(head.len())];
-            self.advance(end, head, lines.window());
+            self.generation_mut().advance(end, head, lines.window());
             if delivery.after_segment(self.log.cursor)? == PassEnd::Stopped {
                 return Ok(PassEnd::Stopped);
             }
