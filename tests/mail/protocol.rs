@@ -1,5 +1,8 @@
 //! The needs of other and of older mail servers.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+
 use serde_json::{Value, json};
 
 use crate::site::{ONE_DAY, Site, part, row, text};
@@ -26,6 +29,65 @@ fn login_of_an_old_server_is_understood() {
     let run = site.run("mls-mail --config mls.conf --smtp-timeout 2 --test", &[]);
     assert_eq!((run.code, run.err.as_str()), (0, ""));
     assert_eq!(site.messages().len(), 1);
+}
+
+/// Answers each command of a session with the next of these replies. Returns the commands.
+fn play(mut stream: TcpStream, replies: &[&str]) -> Vec<String> {
+    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+    let mut commands = Vec::new();
+    for reply in replies {
+        stream.write_all(reply.as_bytes()).unwrap();
+        let Some(Ok(line)) = lines.next() else { break };
+        commands.push(line);
+    }
+    commands
+}
+
+#[test]
+fn server_that_asks_for_the_login_again_gets_it_and_nothing_is_sent_before_it_agrees() {
+    let login = "AG1scwBzZWNyZXQ=";
+    for (last, is_agreed) in [("235 2.7.0 welcome\r\n", true), ("334 \r\n", false)] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            play(stream, &["220 mail\r\n", "250-mail\r\n250 AUTH PLAIN\r\n", "334 \r\n", last])
+        });
+        let site = Site::without_server();
+        let secret = site.dir.path().join("secret");
+        mls_state::atomic::write(&secret, b"secret\n", 0o600).unwrap();
+        site.configure_also(&format!(
+            "email = admin@example.com\nsmtp_host = 127.0.0.1\nsmtp_port = {port}\nsmtp_user = mls\nsmtp_password_file = {}\n",
+            secret.display()
+        ));
+        let run = site.run("mls-mail --config mls.conf --smtp-timeout 1 --test", &[]);
+        // The server closes the connection then.
+        assert_eq!(run.code, 75, "{}", run.err);
+        let commands = server.join().unwrap();
+        assert_eq!(commands[1..3], [format!("AUTH PLAIN {login}"), login.to_owned()]);
+        let mail = commands.get(3).is_some_and(|line| line.starts_with("MAIL FROM:"));
+        assert_eq!(mail, is_agreed, "{commands:?}");
+    }
+}
+
+#[test]
+fn ipv6_address_of_the_server_may_have_brackets() {
+    let Ok(listener) = TcpListener::bind("[::1]:0") else {
+        return mls_tests::skip("this machine has no IPv6");
+    };
+    let port = listener.local_addr().unwrap().port();
+    let server = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        play(stream, &["220 mail\r\n", "550 no\r\n", "550 5.7.1 no mail\r\n"])
+    });
+    let site = Site::without_server();
+    site.configure_also(&format!(
+        "email = admin@example.com\nsmtp_host = [::1]\nsmtp_port = {port}\n"
+    ));
+    let run = site.run("mls-mail --config mls.conf --smtp-timeout 1 --test", &[]);
+    assert_eq!(run.code, 69, "{}", run.err);
+    assert!(run.err.contains(&format!("mail server [::1]:{port} did not take")), "{}", run.err);
+    assert_eq!(server.join().unwrap().len(), 2);
 }
 
 #[test]

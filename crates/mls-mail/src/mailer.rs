@@ -62,6 +62,11 @@ impl Mailer {
             ));
         }
         let host = settings.smtp_host.clone().unwrap_or_else(|| "localhost".to_owned());
+        // An IPv6 address may have brackets, as in a URL.
+        let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            Some(address) => address.to_owned(),
+            None => host,
+        };
         let tls = settings.smtp_tls.unwrap_or_else(|| default_tls(&host));
         let server = MailServer {
             port: settings.smtp_port.unwrap_or(if tls == SmtpTls::Tls { 465 } else { 25 }),

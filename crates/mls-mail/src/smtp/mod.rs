@@ -33,7 +33,9 @@ pub(crate) struct MailServer {
 impl MailServer {
     /// Its name in messages.
     pub(crate) fn name(&self) -> String {
-        format!("mail server {}:{}", self.host, self.port)
+        // An IPv6 address.
+        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
+        format!("mail server {open}{}{close}:{}", self.host, self.port)
     }
 }
 

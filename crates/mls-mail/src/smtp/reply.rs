@@ -34,9 +34,9 @@ impl Reply {
         }
     }
 
-    /// The reply if it is positive; an intermediate reply counts as positive.
+    /// The reply if the server has done what the command says.
     pub(super) fn positive(self) -> Result<Self, Failure> {
-        if (200..400).contains(&self.code) { Ok(self) } else { Err(Failure::refused(&self)) }
+        if (200..300).contains(&self.code) { Ok(self) } else { Err(Failure::refused(&self)) }
     }
 
     /// The reply if its code is `code`.

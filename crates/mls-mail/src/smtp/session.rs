@@ -94,10 +94,13 @@ impl Session {
         let has = |mechanism: &str| self.extensions.auth.iter().any(|offered| offered == mechanism);
         if has("PLAIN") {
             let text = BASE64.encode(format!("\0{user}\0{password}").as_bytes());
-            self.command(&format!("AUTH PLAIN {text}"))?;
+            let reply = self.connection.command(&format!("AUTH PLAIN {text}"))?;
+            // A server may ask for what the command has already said.
+            let reply = if reply.code == 334 { self.connection.command(&text)? } else { reply };
+            reply.positive()?;
         } else if has("LOGIN") {
-            self.command("AUTH LOGIN")?.expect(334)?;
-            self.command(&BASE64.encode(user.as_bytes()))?.expect(334)?;
+            self.connection.command("AUTH LOGIN")?.expect(334)?;
+            self.connection.command(&BASE64.encode(user.as_bytes()))?.expect(334)?;
             self.command(&BASE64.encode(password.as_bytes()))?;
         } else {
             let offered = match self.extensions.auth.join(", ") {
