@@ -107,6 +107,46 @@ fn bytes_injected_before_tls_are_refused() {
     assert_refused(&format!("mysql://u@127.0.0.1:{port}/x?ssl-mode=required"), "injected");
 }
 
+/// Sends a byte at a time, for longer than the client may wait.
+fn slowly(stream: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
+    for byte in bytes.iter().chain(&[0; 600]) {
+        stream.write_all(&[*byte])?;
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
+#[test]
+fn slow_and_truncated_answers_are_temporary_failures() {
+    // Until the server has said that there is no TLS, and has got the startup message.
+    let start = |stream: &mut TcpStream| -> std::io::Result<()> {
+        read_some(stream)?;
+        stream.write_all(b"N")?;
+        read_some(stream).map(drop)
+    };
+    let postgres = |port| format!("postgres://u@127.0.0.1:{port}/x");
+    let mysql = |port| format!("mysql://u@127.0.0.1:{port}/x");
+    let slow = "no answer within 2s";
+    let cut = "retrying";
+    let attacks = [
+        (slow, postgres(serve(move |mut s| start(&mut s).and(slowly(&mut s, b"R\0\0\x04\0"))))),
+        (cut, postgres(serve(move |mut s| start(&mut s).and(s.write_all(b"R\0\0\0\x08\0"))))),
+        (slow, mysql(serve(|mut stream| slowly(&mut stream, &[0, 4, 0, 0, 10])))),
+        (cut, mysql(serve(|mut stream| stream.write_all(&greeting()[..20])))),
+    ];
+    // Each is tried again for some time.
+    std::thread::scope(|scope| {
+        for (why, url) in &attacks {
+            scope.spawn(move || {
+                let Attacked { code, said, peak } = attacked(&mut load(url));
+                assert_eq!(code, Some(75), "{url}: {said}");
+                assert!(said.contains(why), "{url}: {said}");
+                assert!(peak > 0 && peak < MAX_RESIDENT, "{url}: {peak} KiB");
+            });
+        }
+    });
+}
+
 #[test]
 fn server_that_does_not_answer_is_reported_within_two_seconds() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();

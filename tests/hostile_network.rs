@@ -16,12 +16,14 @@ fn update(
     path: &str,
     play: impl Fn(TcpStream) -> std::io::Result<()> + Send + 'static,
 ) -> Attacked {
-    let port = serve(play);
+    update_from(&format!("http://127.0.0.1:{}/{path}", serve(play)))
+}
+
+fn update_from(url: &str) -> Attacked {
     let dir = tempfile::tempdir().unwrap();
-    let url = format!("http://127.0.0.1:{port}/{path}");
     let mut command = Command::new(mls_tests::tools().join("mls-ipdb"));
-    command.args(["update", "--timeout", "1", "--country-db-url", &url, "--data-dir"]);
-    command.arg(dir.path()).args(["--asn-db-url", &url]).env("NO_PROXY", "*");
+    command.args(["update", "--timeout", "1", "--country-db-url", url, "--data-dir"]);
+    command.arg(dir.path()).args(["--asn-db-url", url]).env("NO_PROXY", "*");
     let attacked = attacked(&mut command);
     assert!(attacked.peak > 0 && attacked.peak < MAX_RESIDENT, "{attacked:?}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "{attacked:?}");
@@ -100,6 +102,45 @@ fn endless_headers_slow_answers_and_injected_answers_are_temporary_failures() {
         assert_eq!(attacked.code, Some(75), "{attacked:?}");
         assert!(attacked.said.contains("downloading"), "{attacked:?}");
     }
+}
+
+#[test]
+fn truncated_download_is_a_temporary_failure() {
+    let attacked = update("truncated", |mut stream| {
+        request(&stream)?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n1,2,FR\n")
+    });
+    assert_eq!(attacked.code, Some(75), "{attacked:?}");
+    assert!(attacked.said.contains("downloading"), "{attacked:?}");
+}
+
+#[test]
+fn certificate_that_no_known_authority_has_signed_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let request = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 \
+                   -keyout key.pem -out cert.pem";
+    let mut openssl = Command::new("openssl");
+    openssl.args(request.split_ascii_whitespace()).current_dir(dir.path());
+    assert!(openssl.stderr(Stdio::null()).status().unwrap().success());
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let serve =
+        format!("s_server -www -quiet -accept 127.0.0.1:{port} -key key.pem -cert cert.pem");
+    let mut server = Command::new("openssl")
+        .args(serve.split_ascii_whitespace())
+        .current_dir(dir.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert_eq!(server.try_wait().unwrap(), None, "openssl s_server has ended");
+        std::thread::yield_now();
+    }
+    let attacked = update_from(&format!("https://127.0.0.1:{port}/"));
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert_eq!(attacked.code, Some(75), "{attacked:?}");
+    assert!(attacked.said.contains("certificate"), "{attacked:?}");
 }
 
 /// Looks one address up at a DNS server that says over UDP that its answer is cut, and does `play` over TCP.
