@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use chrono::{DateTime, FixedOffset, SecondsFormat};
+use chrono::{DateTime, FixedOffset, NaiveDate, SecondsFormat};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An RFC 3339 date and time with offset. The text is kept, because its precision and offset are
@@ -26,6 +26,9 @@ impl<'a> Timestamp<'a> {
     /// [`BadTimestamp`] if the text is anything else.
     pub fn parse(text: impl Into<Cow<'a, str>>) -> Result<Self, BadTimestamp> {
         let text = text.into();
+        if let Some(at) = read_common(text.as_bytes()) {
+            return Ok(Self { text, at });
+        }
         match DateTime::parse_from_rfc3339(&text) {
             // chrono also accepts a blank instead of the `T`, which other readers refuse, and a
             // minus sign that is not ASCII.
@@ -53,6 +56,44 @@ impl<'a> Timestamp<'a> {
     pub fn into_owned(self) -> Timestamp<'static> {
         Timestamp { text: Cow::Owned(self.text.into_owned()), at: self.at }
     }
+}
+
+/// Reads `2026-06-01T00:00:45+02:00`, with or without up to nine digits of a fraction: the form that
+/// every record has. chrono takes five times as long, because it reads any form. `None` leaves the text
+/// to it.
+fn read_common(text: &[u8]) -> Option<DateTime<FixedOffset>> {
+    let number = |digits: &[u8]| {
+        digits.iter().try_fold(0, |number, byte| {
+            let digit = byte.wrapping_sub(b'0');
+            (digit < 10).then(|| number * 10 + u32::from(digit))
+        })
+    };
+    let (front, rest) = text.split_at_checked(19)?;
+    let [_, _, _, _, b'-', _, _, b'-', _, _, b'T', _, _, b':', _, _, b':', _, _] = front else {
+        return None;
+    };
+    let (fraction, offset) = rest.split_at(rest.len().checked_sub(6)?);
+    let [sign @ (b'+' | b'-'), hours @ .., b':', tens, ones] = offset else { return None };
+    let (hours, minutes) = (number(hours)?, number(&[*tens, *ones])?);
+    let nanoseconds = match fraction {
+        [] => 0,
+        [b'.', digits @ ..] if (1..=9).contains(&digits.len()) => {
+            let missing = u32::try_from(9 - digits.len()).ok()?;
+            number(digits)? * 10_u32.pow(missing)
+        }
+        _ => return None,
+    };
+    let year = number(&front[..4]).filter(|year| *year > 0)?;
+    let (month, day) = (number(&front[5..7])?, number(&front[8..10])?);
+    let (hour, minute, second) =
+        (number(&front[11..13])?, number(&front[14..16])?, number(&front[17..])?);
+    if hours > 23 || minutes > 59 {
+        return None;
+    }
+    let east = (hours * 3600 + minutes * 60).cast_signed();
+    let offset = FixedOffset::east_opt(if *sign == b'+' { east } else { -east })?;
+    let date = NaiveDate::from_ymd_opt(year.cast_signed(), month, day)?;
+    date.and_hms_nano_opt(hour, minute, second, nanoseconds)?.and_local_timezone(offset).single()
 }
 
 /// Shortens a long text for an error message.
@@ -106,6 +147,31 @@ mod tests {
         ] {
             assert_eq!(Timestamp::parse(text).unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn the_common_form_is_read_as_chrono_reads_it() {
+        let whole = "2026-06-01T00:00:45.123456789+02:00";
+        let mut texts = vec![whole.to_owned(), whole.replace(".123456789", "")];
+        // Every other character in every place, and every text with one character less.
+        for at in 0..whole.len() {
+            texts.push([&whole[..at], &whole[at + 1..]].concat());
+            for other in "0123456789+-:.TZ t".chars() {
+                texts.push(format!("{}{other}{}", &whole[..at], &whole[at + 1..]));
+            }
+        }
+        for last in ["0001-01-01", "9999-12-31", "0000-02-29", "2024-02-29", "2026-02-29"] {
+            texts.extend(
+                ["+23:59", "-23:59", "-00:00"].map(|zone| format!("{last}T23:59:59{zone}")),
+            );
+        }
+        for text in texts {
+            if let Some(at) = read_common(text.as_bytes()) {
+                let chrono = DateTime::parse_from_rfc3339(&text).ok();
+                assert_eq!(chrono.map(|it| (it, *it.offset())), Some((at, *at.offset())), "{text}");
+            }
+        }
+        assert!(read_common(whole.as_bytes()).is_some());
     }
 
     #[test]

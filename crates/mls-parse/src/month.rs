@@ -21,27 +21,27 @@ const NAMES: [&[&str]; 12] = [
 /// The number of a month's name.
 #[must_use]
 pub fn number(name: &[u8]) -> Option<u32> {
-    // Try English first: most logs are in English, and this is called for every line.
-    if let [first @ b'A'..=b'Z', second, third] = name {
-        let word = [first.to_ascii_lowercase(), *second, *third];
-        if let Some(found) = find(str::from_utf8(&word).ok()?) {
-            return Some(found);
-        }
-    }
-    let name = str::from_utf8(name).ok().filter(|name| name.len() <= 24)?;
-    let name = name.strip_suffix('.').unwrap_or(name);
-    if !name.chars().all(char::is_alphabetic) {
+    if name.len() < 3 || name.len() > 24 {
         return None;
     }
-    let name = name.to_lowercase();
-    find(&name)
+    // Every line asks, and most words are ASCII: they need no memory.
+    let mut lower = [0; 24];
+    let lower = &mut lower[..name.len()];
+    lower.copy_from_slice(name);
+    lower.make_ascii_lowercase();
+    let letters = lower.strip_suffix(b".").unwrap_or(lower);
+    if letters.is_ascii() {
+        return if letters.iter().all(u8::is_ascii_lowercase) { find(letters) } else { None };
+    }
+    let name = str::from_utf8(letters).ok()?.to_lowercase();
+    if name.chars().all(char::is_alphabetic) { find(name.as_bytes()) } else { None }
 }
 
-fn find(name: &str) -> Option<u32> {
-    (1..)
-        .zip(NAMES)
-        .find(|(_, names)| names.iter().any(|known| name.starts_with(known)))
-        .map(|(number, _)| number)
+fn find(name: &[u8]) -> Option<u32> {
+    let first = name.first()?;
+    let is_month =
+        |known: &&str| known.as_bytes()[0] == *first && name.starts_with(known.as_bytes());
+    (1..).zip(NAMES).find(|(_, names)| names.iter().any(is_month)).map(|(number, _)| number)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use mls_config::zone::Zone;
 use mls_event::{Auth, Body, JOURNAL_SOURCE, Outcome, Timestamp, clean};
 use mls_stream::blocks::Place;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, LastMinute};
 use crate::grammar::{self, Attempt, DOVECOT, POSTFIX};
 use crate::journal::Entry;
 use crate::partial::{self, MAX_JOINED, Parts, WaitingLine};
@@ -40,6 +40,8 @@ pub struct Scanner {
     stats: Stats,
     unreadable: Vec<Unreadable>,
     assumed_years: Vec<AssumedYear>,
+    /// Of the block that is read, for servers without a zone of their own.
+    last_minute: LastMinute,
     /// Whether a plain stream is journal entries; its first line decides.
     pub(crate) is_journal: Option<bool>,
 }
@@ -62,10 +64,15 @@ impl Input<'_> {
     }
 
     /// The time of the line that begins at `start` and has this stamp.
-    fn moment<'s>(&self, stamp: Option<&'s [u8]>, start: usize) -> Option<Moment<'s>> {
+    fn moment<'s>(
+        &self,
+        last: &mut LastMinute,
+        stamp: Option<&'s [u8]>,
+        start: usize,
+    ) -> Option<Moment<'s>> {
         let (stamp, offset) = (stamp?, self.place.offset + start as u64);
         let assumed_at = (self.is_time_assumed && !stamp::has_year(stamp)).then_some(offset);
-        Some(Moment { date: self.clock.read(stamp)?, assumed_at })
+        Some(Moment { date: self.clock.read_after(last, stamp)?, assumed_at })
     }
 
     /// The time of a line that may be an entry of the journal.
@@ -125,6 +132,7 @@ impl Scanner {
             stats: Stats::default(),
             unreadable: Vec::new(),
             assumed_years: Vec::new(),
+            last_minute: LastMinute::default(),
             is_journal: None,
         })
     }
@@ -160,6 +168,7 @@ impl Scanner {
             None => *self.is_journal.get_or_insert(lines.starts_with(b"{")),
         };
         let written_at = place.segment.map(|segment| segment.mtime.at()).or(self.written_at);
+        self.last_minute = LastMinute::default();
         let reference = self
             .reference_time
             .unwrap_or_else(|| written_at.unwrap_or_else(|| self.zone.now()) + CLOCKS_DIFFER);
@@ -188,7 +197,7 @@ impl Scanner {
                 && let Some(repetition) = Repetition::read(line)
             {
                 self.repetition(&input, start, &repetition, out);
-            } else if self.search.is_candidate(line, words, journal) {
+            } else if self.search.is_candidate(&lines[start..found.start()], words, line, journal) {
                 self.candidate(&input, start, line, journal, out);
             }
         }
@@ -227,7 +236,7 @@ impl Scanner {
         // Without an envelope it is unknown which program wrote the line.
         let envelope = envelope::open(text.as_deref().unwrap_or(line)).ok_or(NO_ENVELOPE)?;
         let origin = Origin {
-            moment: self.in_zone_of(envelope.host, input).moment(envelope.stamp, start),
+            moment: self.moment(envelope.host, envelope.stamp, input, start),
             server: envelope.host.map(clean),
             program: clean(envelope.program),
             pid: envelope.pid,
@@ -237,11 +246,18 @@ impl Scanner {
         self.message(origin, envelope.message, out)
     }
 
-    /// The input with the clock of a server.
-    fn in_zone_of<'a>(&self, server: Option<&[u8]>, input: &Input<'a>) -> Input<'a> {
+    /// When a line was written, by the clock of its server.
+    fn moment<'s>(
+        &mut self,
+        server: Option<&[u8]>,
+        stamp: Option<&'s [u8]>,
+        input: &Input<'_>,
+        start: usize,
+    ) -> Option<Moment<'s>> {
         let zone = self.server_zones.iter().find(|it| server.is_some_and(|name| it.is_of(name)));
-        let clock = zone.map_or(input.clock, |it| input.clock.in_zone(it.zone));
-        Input { clock, ..*input }
+        let Some(zone) = zone else { return input.moment(&mut self.last_minute, stamp, start) };
+        let input = Input { clock: input.clock.in_zone(zone.zone), ..*input };
+        input.moment(&mut LastMinute::default(), stamp, start)
     }
 
     /// Joins the parts of a line. `parts` are known, and the next one begins at `start`. Returns
@@ -323,7 +339,7 @@ impl Scanner {
             return;
         };
         let origin = Origin {
-            moment: self.in_zone_of(counted.host, input).moment(count.stamp, start),
+            moment: self.moment(counted.host, count.stamp, input, start),
             server: counted.host.map(clean),
             program: clean(counted.program),
             pid: counted.pid,
@@ -368,7 +384,7 @@ impl Scanner {
     /// Appends the record of a message if it is an attempt with one of the outcomes.
     fn message(
         &mut self,
-        origin: Origin<'_>,
+        mut origin: Origin<'_>,
         message: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), &'static str> {
@@ -398,7 +414,7 @@ impl Scanner {
             }
             return Ok(());
         }
-        let moment = origin.moment.as_ref().ok_or(NO_DATE)?;
+        let Moment { date, assumed_at } = origin.moment.take().ok_or(NO_DATE)?;
         if self.ignores(&attempt) {
             self.stats.ignored += 1;
             return Ok(());
@@ -406,8 +422,7 @@ impl Scanner {
         if self.with_stats {
             self.stats.event(attempt.outcome, attempt.mechanism.as_deref());
         }
-        let date = moment.date.clone();
-        if let Some(offset) = moment.assumed_at {
+        if let Some(offset) = assumed_at {
             let year = date.at().year();
             if self.assumed_years.iter().all(|known| known.year != year) {
                 self.assumed_years.push(AssumedYear { year, offset });
