@@ -86,7 +86,7 @@ fn ipv6_address_of_the_server_may_have_brackets() {
     ));
     let run = site.run("mls-mail --config mls.conf --smtp-timeout 1 --test", &[]);
     assert_eq!(run.code, 69, "{}", run.err);
-    assert!(run.err.contains(&format!("mail server [::1]:{port} did not take")), "{}", run.err);
+    assert!(run.err.contains(&format!("mail server [::1]:{port} did not accept")), "{}", run.err);
     assert_eq!(server.join().unwrap().len(), 2);
 }
 
