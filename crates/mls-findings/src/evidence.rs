@@ -72,10 +72,11 @@ impl Login<'_> {
         let extent = spread.extent;
         let within = length(until.saturating_sub(seconds(self.at).unwrap_or_default()));
         let what = if extent.countries > 1 {
-            let rest = countries.len().saturating_sub(8);
+            let all = countries.len();
             countries.truncate(8);
+            let rest = all - countries.len();
             let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
-            format!("{} countries ({}{more})", extent.countries, countries.join(", "))
+            format!("{all} countries ({}{more})", countries.join(", "))
         } else {
             format!("{} autonomous systems", extent.systems)
         };

@@ -31,3 +31,24 @@ fn attackers_are_found_and_honest_users_are_left_alone() {
     }
     total.assert_within_limits();
 }
+
+#[test]
+fn the_evidence_names_as_many_countries_as_it_counts() {
+    let mut compared = 0;
+    for seed in 1..=4 {
+        let server = Server::new(Options { seed, ..Options::default() });
+        for finding in findings(&server) {
+            let Some((count, names)) = finding.evidence.split_once(" countries (") else {
+                continue;
+            };
+            let (names, _) = names.split_once(')').unwrap_or_default();
+            if names.contains(" more") {
+                continue;
+            }
+            let count = count.rsplit(' ').next().and_then(|count| count.parse().ok());
+            assert_eq!(count, Some(names.split(", ").count()), "{}", finding.evidence);
+            compared += 1;
+        }
+    }
+    assert!(compared > 0, "no finding lists countries");
+}
