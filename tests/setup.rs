@@ -710,6 +710,24 @@ fn a_directory_of_the_service_cannot_redirect_a_chown() {
     assert_eq!(fs::metadata(system.path("srv/bob/new")).unwrap().uid(), 1000);
 }
 
+#[test]
+fn a_new_user_gets_new_directories_inside_those_of_the_old_user() {
+    let Some(system) = System::new() else { return };
+    let output = system.automated("[systemd]\nuser = bob\n");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let passwd = system.read("etc/passwd") + "eve:x:1001:1001::/:/bin/sh\n";
+    system.write("etc/passwd", &passwd);
+    let group = system.read("etc/group") + "eve:x:1001:\n";
+    system.write("etc/group", &group);
+    let conf = "[systemd]\nuser = eve\n[database]\ndb_type = sqlite\nmode = files\n";
+    let output = system.automated(conf);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    // systemd gives the whole directory to the new user when a service starts.
+    let owner = |path: &str| fs::metadata(system.path(path)).unwrap().uid();
+    assert_eq!(owner("var/log/maillogsentinel"), 1000);
+    assert_eq!(owner("var/log/maillogsentinel/sql"), 1000);
+}
+
 /// As in Ubuntu, where the group syslog may write to `/var/log`.
 #[test]
 fn a_group_that_may_write_next_to_the_log_cannot_redirect_root() {

@@ -22,7 +22,8 @@ use crate::{cron, edit, logrotate};
 pub(crate) const GROUPS: [&str; 2] = ["adm", "systemd-journal"];
 
 /// The directories that the units make for themselves.
-const OWN_DIRECTORIES: [&str; 2] = ["/var/log/maillogsentinel", "/var/lib/maillogsentinel"];
+pub(crate) const OWN_DIRECTORIES: [&str; 2] =
+    ["/var/log/maillogsentinel", "/var/lib/maillogsentinel"];
 
 /// The directory that the unit of the metrics makes for itself. Everybody may read in it.
 pub(crate) const METRICS_DIRECTORY: &str = "/var/cache/maillogsentinel";

@@ -1,7 +1,7 @@
 //! What setup does to the machine, step by step, and how each step is undone.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,8 @@ use mls_diag::{Exit, OrExit};
 use crate::directory::{self, Maker};
 use crate::file::{NewFile, Saved, beside, remove_if_there};
 use crate::jobs;
-use crate::system::{Account, System, run};
+use crate::plan::OWN_DIRECTORIES;
+use crate::system::{Account, Scheduler, System, run};
 
 /// A step. Steps know the service's user by name, because a step before them may create it.
 #[derive(Debug)]
@@ -298,12 +299,27 @@ fn make_directory(
     if let Some(parent) = path.parent().filter(|parent| !system.path(parent).is_dir()) {
         make_directory(system, parent, user, mode, undo)?;
     }
-    let account = system
+    let mut account = system
         .account(user)
         .ok_or_else(|| Exit::Config.error(format!("there is no user {user}")))?;
+    if let Some((uid, gid)) = previous_owner(system, path) {
+        (account.uid, account.gid) = (uid, gid);
+    }
     let maker = directory::make(system, path, &account, mode)?;
     undo.push(Undo::RemoveDirectory { path: path.to_owned(), maker, account });
     Ok(Some(format!("made directory {}", path.display())))
+}
+
+/// Returns the user and group of the service's own directory that `path` is in.
+///
+/// After a change of the service's user, the directory still belongs to the old user. systemd gives it
+/// to the new user, with all that is in it, when a service starts.
+fn previous_owner(system: &System, path: &Path) -> Option<(u32, u32)> {
+    let mut parents = path.ancestors().skip(1);
+    let own = parents.find(|parent| OWN_DIRECTORIES.iter().any(|own| *parent == Path::new(own)))?;
+    let meta = fs::symlink_metadata(system.path(own)).ok()?;
+    let is_users = system.scheduler == Scheduler::Systemd && meta.is_dir() && meta.uid() != 0;
+    is_users.then_some((meta.uid(), meta.gid()))
 }
 
 fn disable(system: &System, unit: &str, undo: &mut Vec<Undo>) -> anyhow::Result<Option<String>> {
