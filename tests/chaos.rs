@@ -150,8 +150,7 @@ fn fleet_is_exact_and_a_stolen_server_reads_nothing() {
     if !is_root() {
         return skip("only root can give a process a network, a host name and a machine ID");
     }
-    if let Some(status) = network::isolated("fleet_is_exact_and_a_stolen_server_reads_nothing") {
-        assert!(status.success(), "{status}");
+    if !network::is_inside("fleet_is_exact_and_a_stolen_server_reads_nothing") {
         return;
     }
     let (count, rounds) = (from_environment("MLS_SERVERS", 6), from_environment("MLS_ROUNDS", 5));
@@ -237,7 +236,19 @@ fn fleet_is_exact_and_a_stolen_server_reads_nothing() {
         "{count} servers, {rounds} rounds, {kills} kills, {cuts} cables pulled out, {deaths} pipelines died, {restarts} restarts of the \
          database, {total} attempts: each once"
     );
+    assert!(cuts > 0, "no cable was pulled out: nothing was tested");
     assert!(deaths > 0, "nothing died: nothing was tested");
+}
+
+#[test]
+fn run_of_a_test_that_does_not_exist_is_a_failure() {
+    if !is_root() {
+        return skip("only root can give a process a network");
+    }
+    let panic = std::panic::catch_unwind(|| network::is_inside("test_of_another_name"));
+    let panic = panic.unwrap_err();
+    let message = panic.downcast_ref::<String>().unwrap();
+    assert_eq!(message, "there is no test test_of_another_name");
 }
 
 /// Starts a database for a fleet; the second value are its flags.

@@ -1,26 +1,33 @@
-//! Machines in network namespaces of their own. Each has one cable to the namespace of the test, where a server
-//! has the address [`SERVER`].
+//! Machines in network namespaces of their own. Each has one cable to the namespace of the test,
+//! where a server has the address [`SERVER`].
 
-use std::process::{Command, ExitStatus};
+use std::io::Write as _;
+use std::process::Command;
 
 use crate::text;
 
 /// The address of the server.
 pub const SERVER: &str = "10.77.0.1";
 
-/// Runs a test again in namespaces that end with it, so that it leaves the network of this machine alone. `test`
-/// is its name. Returns `None` inside them, where the test goes on.
+/// Runs a test again in namespaces that end with it, so that it leaves the network of this machine
+/// alone. `test` is its name. Returns `true` inside them, where the test goes on, and `false` outside,
+/// after the test has passed inside.
 #[must_use]
-pub fn isolated(test: &str) -> Option<ExitStatus> {
+pub fn is_inside(test: &str) -> bool {
     const INSIDE: &str = "MLS_INSIDE";
     if std::env::var_os(INSIDE).is_some() {
         ip("link set lo up");
         run("sh", &["-c", "mkdir -p /run/netns && mount -t tmpfs netns /run/netns"]);
-        return None;
+        return true;
     }
     let mut command = Command::new("unshare");
     command.args(["--net", "--mount"]).arg(std::env::current_exe().unwrap());
-    Some(command.args(["--exact", test, "--nocapture"]).env(INSIDE, "1").status().unwrap())
+    let output = command.args(["--exact", test, "--nocapture"]).env(INSIDE, "1").output().unwrap();
+    let printed = text(&output.stdout);
+    let _ = writeln!(std::io::stderr(), "{printed}{}", text(&output.stderr));
+    assert!(output.status.success(), "{test}: {}", output.status);
+    assert!(printed.contains("test result: ok. 1 passed"), "there is no test {test}");
+    false
 }
 
 /// Adds a machine.
