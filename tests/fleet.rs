@@ -415,7 +415,7 @@ fn files_are_not_imported_into_a_table_that_this_machine_has_loaded() {
         let import = format!("mls-sql import sql --url '{url}'");
         let messages = fail(&site, 78, &import);
         let why = "mls-sql load has loaded a log of this machine into table maillogsentinel_events";
-        assert!(messages.contains(why) && messages.contains("as source mx1;"), "{messages}");
+        assert!(messages.contains(why) && messages.contains("as source mx1,"), "{messages}");
         let count =
             || server.query("SELECT count(*) FROM maillogsentinel_events").trim().to_owned();
         assert_eq!(count(), "3", "{kind:?}");
@@ -423,10 +423,18 @@ fn files_are_not_imported_into_a_table_that_this_machine_has_loaded() {
         assert_eq!(count(), "6", "{kind:?}");
         // Nothing is new, so nothing can come twice.
         succeed(&site, &import);
-        // The files of another machine hold other attempts.
+        // The files of another machine hold other attempts. A file of this machine does not stop
+        // them, whether its name is the first or the last.
         let another = "20260601_000000_mx9-00000000_000001_maillogsentinel_export.sql";
-        succeed(&site, &format!("cp sql/* sql/{another}; {import}"));
+        succeed(&site, &format!("cp sql/* {another}; cp {another} sql/0.sql"));
+        succeed(&site, &format!("cp {another} sql/; cp {another} sql/z.sql"));
+        let messages = fail(&site, 78, &import);
+        assert!(
+            messages.contains("2 SQL files of this machine in sql, the first is 0.sql"),
+            "{messages}"
+        );
         assert_eq!(count(), "9", "{kind:?}");
+        succeed(&site, &format!("rm sql/0.sql sql/z.sql; {import}"));
         let _ = server.query("UPDATE maillogsentinel_events_cursor SET machine = 'another'");
         succeed(&site, &format!("mls-parse < mail.log | {export}; {import}"));
         assert_eq!(count(), "12", "{kind:?}");

@@ -160,23 +160,18 @@ fn refuse_loaded(
     )))
 }
 
-/// SQL files of this machine can hold the attempts that `load` has read from its log.
-///
-/// # Errors
-/// Exit 78 if this machine has loaded a log into the table.
-pub(crate) fn refuse_import(database: &mut Database, table: &Table) -> anyhow::Result<()> {
+/// Returns a source whose log this machine has loaded into the table. SQL files of this machine can
+/// hold the same attempts.
+pub(crate) fn source_of_this_machine(
+    database: &mut Database,
+    table: &Table,
+) -> anyhow::Result<Option<String>> {
     let is_ours =
         machine().map_or("IS NULL".to_owned(), |id| format!("= {}", database.dialect.text(&id)));
     let cursor = database.dialect.name(&table.cursor());
     let found = database.texts(&format!("SELECT source FROM {cursor} WHERE machine {is_ours}"));
     let found = found.map_err(|error| database.failed(&error, "reading the positions in"))?;
-    let Some(source) = found.first() else { return Ok(()) };
-    Err(Exit::Config.error(format!(
-        "mls-sql load has loaded a log of this machine into table {} in {}, as source {source}; the SQL files can hold the same \
-         attempts. Write the SQL files for another table (--table, or [database] table_name), or use --adopt",
-        table.name(),
-        database.shown
-    )))
+    Ok(found.into_iter().next())
 }
 
 /// Another pipeline has committed for this source, or the log was read from the position of another

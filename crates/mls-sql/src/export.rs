@@ -102,9 +102,26 @@ fn part(cursor_file: Option<&Path>) -> anyhow::Result<String> {
 
 /// Whether the name of a file says that another machine has exported it.
 pub(crate) fn is_of_another_machine(name: &str) -> bool {
-    let id = source::machine().map(|id| format!("-{}_", &id[..8]));
-    name.ends_with(END) && id.is_some_and(|id| !name.contains(&id))
+    has_another_id(name, &machine())
 }
+
+/// Whether the name of a file has the ID of a machine, and the name of `this` machine ends with
+/// another one or with none.
+fn has_another_id(name: &str, this: &str) -> bool {
+    id(name).is_some_and(|id| this.rsplit_once('-').is_none_or(|(_, ours)| ours != id))
+}
+
+/// Reads the ID of the machine out of a name that [`Export::name`] has made.
+fn id(name: &str) -> Option<&str> {
+    let (machine, number) = name.strip_suffix(END)?.rsplit_once('_')?;
+    let (_, id) = machine.rsplit_once('-')?;
+    let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let is_number = number.len() >= 6 && number.bytes().all(|byte| byte.is_ascii_digit());
+    (is_number && id.len() == ID_LENGTH && id.bytes().all(is_hex)).then_some(id)
+}
+
+/// The number of digits of a machine's ID in a file name.
+const ID_LENGTH: usize = 8;
 
 /// The end of the name of each file.
 const END: &str = "_maillogsentinel_export.sql";
@@ -114,7 +131,7 @@ const END: &str = "_maillogsentinel_export.sql";
 fn machine() -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' };
     let id = source::machine().unwrap_or_default();
-    let parts = [source::host(), id.chars().take(8).collect()];
+    let parts = [source::host(), id.chars().take(ID_LENGTH).collect()];
     parts.join("-").trim_end_matches('-').chars().map(plain).collect()
 }
 
@@ -317,4 +334,43 @@ fn is_same(a: &Path, b: &Path) -> bool {
         fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok()
     };
     file(a).is_some() && file(a) == file(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_id_of_another_machine_makes_a_file_its_own() {
+        let (own, other) = (
+            "20261125_023000_mx1-5e2f00c1_000012_maillogsentinel_export.sql",
+            "20261125_023000_mx1-00c15e2f_1000000_maillogsentinel_export.sql",
+        );
+        for (this, own_is_another) in
+            [("mx1-5e2f00c1", false), ("renamed-5e2f00c1", false), ("mx1", true), ("", true)]
+        {
+            assert_eq!(has_another_id(own, this), own_is_another, "{this}");
+            assert!(has_another_id(other, this), "{this}");
+            for without_id in [
+                "20261125_023000_mx1_000012_maillogsentinel_export.sql",
+                "20261125_023000_mail-server_000012_maillogsentinel_export.sql",
+                "20261125_023000_mx1-5E2F00C1_000012_maillogsentinel_export.sql",
+                "20261125_023000_mx1-5e2f00c10_000012_maillogsentinel_export.sql",
+                // The Python original.
+                "20261128_1400_maillogsentinel_export.sql",
+                "mx9-00c15e2f_1400_maillogsentinel_export.sql",
+                "mx9-00c15e2f_000012.sql",
+                "1.sql",
+            ] {
+                assert!(!has_another_id(without_id, this), "{this}: {without_id}");
+            }
+        }
+    }
+
+    #[test]
+    fn name_of_an_export_has_the_id_of_its_machine() {
+        let name = format!("20261125_023000_{}_000012{END}", machine());
+        assert_eq!(id(&name).map(str::to_owned), source::machine().map(|id| id[..8].to_owned()));
+        assert!(!is_of_another_machine(&name), "{name}");
+    }
 }

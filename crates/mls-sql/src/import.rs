@@ -38,10 +38,10 @@ pub(crate) fn run(
     for (name, imported) in &imported {
         check_unchanged(&dir.join(name), imported)?;
     }
-    let new: Vec<_> = names.iter().filter(|name| !imported.contains_key(*name)).collect();
-    if !adopt && !new.iter().all(|name| export::is_of_another_machine(name)) {
-        cursor::refuse_import(database, table)?;
-    }
+    let new = names.iter().filter(|name| !imported.contains_key(*name));
+    let loaded = if adopt { None } else { cursor::source_of_this_machine(database, table)? };
+    let (new, refused): (Vec<_>, Vec<_>) =
+        new.partition(|name| loaded.is_none() || export::is_of_another_machine(name));
     for name in &new {
         import(database, table, &dir.join(name), name)?;
     }
@@ -52,7 +52,20 @@ pub(crate) fn run(
         dir.display(),
         database.shown
     ));
-    Ok(())
+    match (loaded, refused.first()) {
+        (Some(source), Some(first)) => Err(Exit::Config.error(format!(
+            "did not import {} of this machine in {}, the first is {first}: mls-sql load has loaded a \
+             log of this machine into table {} in {}, as source {source}, and the files can hold \
+             the same attempts. If they do, move them to another directory. If they do not, run \
+             mls-sql import once with --adopt. To continue with both, write the SQL files for \
+             another table (--table, or [database] table_name)",
+            mls_diag::count(refused.len() as u64, "SQL file", "SQL files"),
+            dir.display(),
+            table.name(),
+            database.shown
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn check_unchanged(path: &Path, imported: &str) -> anyhow::Result<()> {

@@ -45,8 +45,9 @@
 //! | has a statement that fails | exit 65, or the code for the error; this file changes nothing |
 //!
 //! `load` and `import` of one machine must not fill one table, because the SQL files can hold the same
-//! attempts as the log. The second one ends with exit 78; `--adopt` continues anyway. Files of other
-//! machines are imported all the same.
+//! attempts as the log. The second one ends with exit 78; `--adopt` continues anyway. `import` runs
+//! the files of other machines all the same. The ID in the name of a file says which machine has
+//! exported it; a file without an ID counts as one of this machine.
 //!
 //! # The Python original
 //! `convert` converts the table of the Python original in an SQLite database: it renames the table to
