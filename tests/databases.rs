@@ -336,6 +336,28 @@ fn a_row_without_a_partition_stops_the_load_until_the_partition_exists() {
     }
 }
 
+#[test]
+fn table_that_fails_is_reported_although_the_stream_was_cut_off() {
+    let (site, server) = (Site::new(), Server::new(Kind::Postgresql));
+    let event = format!(
+        r#"{{"v":1,"type":"auth","date":"2026-06-07T00:00:00Z","outcome":"failure","user":"{}"}}"#,
+        "x".repeat(1000)
+    );
+    // More than one batch and less than two, so that only the end of the stream finds the error.
+    let begin = r#"{"v":1,"type":"begin","base":0}"#;
+    site.write("records", &format!("{begin}\n{}", (event + "\n").repeat(300)));
+    let load = format!("mls-sql load --url '{}' < records", server.url());
+    let said = fail(&site, 75, &load);
+    assert!(said.contains("the input stopped before its end record"), "{said}");
+    let _ = server.query(
+        "ALTER TABLE maillogsentinel_events RENAME TO whole; \
+         CREATE TABLE maillogsentinel_events (LIKE whole INCLUDING DEFAULTS) \
+         PARTITION BY RANGE (event_time)",
+    );
+    let said = fail(&site, 78, &load);
+    assert!(said.contains("no partition"), "{said}");
+}
+
 /// MariaDB and MySQL close the connection at a longer statement, so its error message is lost.
 #[test]
 fn rows_above_max_allowed_packet_are_sent_one_by_one_and_a_single_longer_row_is_a_bad_record() {
@@ -549,9 +571,11 @@ fn session_settings_of_a_file_end_with_the_file() {
             "SET standard_conforming_strings = off;\n{path}\nCREATE TABLE public.t (a text);\n"
         ),
     );
-    site.write("sql/2.sql", r"INSERT INTO t VALUES ('\');");
+    // The last value is one of mls-sql, which the reset must not undo.
+    let insert = r"INSERT INTO t VALUES ('\'), (current_setting('tcp_keepalives_idle'));";
+    site.write("sql/2.sql", insert);
     succeed(&site, &format!("mls-sql import sql --url '{}'", server.url()));
-    assert_eq!(server.query("SELECT a FROM t"), "\\\n");
+    assert_eq!(server.query("SELECT a FROM t"), "\\\n30\n");
 }
 
 /// The COMMIT is in the body of a trigger or in a text whose end the splitter does not see.

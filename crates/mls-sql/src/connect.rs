@@ -30,12 +30,6 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 /// After this time there are no more attempts.
 const MAX_RETRY_TIME: Duration = Duration::from_secs(20);
 
-/// What errors say if no server is there.
-const REFUSED: &str = "Connection refused";
-const UNKNOWN_HOST: &str = "failed to lookup address information";
-/// What to do then.
-const ABSENT: &str = "; no database server is there: check that it runs, and db_host and db_port in [database], or --url";
-
 /// An open connection. sqlx has one type for each database.
 pub(crate) enum Connection {
     Sqlite(SqliteConnection),
@@ -64,8 +58,8 @@ pub(crate) async fn connect(options: &ConnectOptions) -> anyhow::Result<Connecti
             .filter(|_| Exit::of(&error) == Exit::TempFail && begun.elapsed() < MAX_RETRY_TIME);
         let Some(pause) = pause else {
             let text = format!("{error:#}");
-            let is_absent = [REFUSED, UNKNOWN_HOST].iter().any(|words| text.contains(words));
-            return Err(if is_absent { Exit::TempFail.error(text + ABSENT) } else { error });
+            let cure = cure(&text);
+            return Err(if cure.is_empty() { error } else { Exit::TempFail.error(text + cure) });
         };
         if timeout == FIRST_TIMEOUT {
             log::warn!("{error:#}; retrying for {MAX_RETRY_TIME:?}");
@@ -74,6 +68,18 @@ pub(crate) async fn connect(options: &ConnectOptions) -> anyhow::Result<Connecti
         }
         timeout = TIMEOUT;
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// What to do if no server is there.
+fn cure(text: &str) -> &'static str {
+    if text.contains("Connection refused") {
+        "; no database server listens there: check that it runs, and db_host and db_port in \
+         [database], or --url"
+    } else if text.contains("failed to lookup address information") {
+        "; check db_host in [database], or --url, and the DNS of this machine"
+    } else {
+        ""
     }
 }
 
@@ -116,13 +122,11 @@ async fn start_relay(
     })
 }
 
-/// In this mode, a backslash in a plain literal is a backslash.
-pub(crate) const POSTGRESQL_MODE: &str = "SET standard_conforming_strings = on";
-
-/// If this machine loses its power or its network, the server ends the session after a minute. By
-/// default it waits two hours, and the transaction holds its locks (PostgreSQL manual 20.3.2).
-const POSTGRESQL_KEEPALIVE: &str = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; \
-                                    SET tcp_keepalives_count = 3";
+/// The settings of each session. A backslash in a plain literal is a backslash. If this machine loses
+/// its power or its network, the server ends the session after a minute. By default it waits two
+/// hours, and the transaction holds its locks (PostgreSQL manual 20.3.2).
+pub(crate) const POSTGRESQL_SETTINGS: &str = "SET standard_conforming_strings = on; \
+     SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
 
 async fn open_postgresql(
     options: &PgConnectOptions,
@@ -135,8 +139,7 @@ async fn open_postgresql(
         .statement_cache_capacity(1)
         .disable_statement_logging();
     let mut connection = PgConnection::connect_with(&options).await?;
-    sqlx::raw_sql(POSTGRESQL_MODE).execute(&mut connection).await?;
-    sqlx::raw_sql(POSTGRESQL_KEEPALIVE).execute(&mut connection).await?;
+    sqlx::raw_sql(POSTGRESQL_SETTINGS).execute(&mut connection).await?;
     Ok(connection)
 }
 
@@ -156,4 +159,28 @@ async fn open_mysql(
     let mut connection = MySqlConnection::connect_with(&options).await?;
     sqlx::raw_sql(MYSQL_MODE).execute(&mut connection).await?;
     Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use mls_config::config::Database as Settings;
+
+    use super::*;
+    use crate::args::DatabaseFlags;
+
+    #[test]
+    fn unknown_host_and_refused_connection_have_their_own_cures() {
+        for (url, cure) in [
+            ("postgres://mls@nowhere.invalid/mls", "and the DNS of this machine"),
+            ("mysql://mls@127.0.0.1:1/mls", "no database server listens there"),
+        ] {
+            let flags = DatabaseFlags { url: Some(url.to_owned()), password_file: None };
+            let options = ConnectOptions::new(&flags, &Settings::default()).unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let error = runtime.unwrap().block_on(open(&options)).err().unwrap();
+            assert_eq!(Exit::of(&error), Exit::TempFail, "{error:#}");
+            let text = format!("{error:#}");
+            assert!(super::cure(&text).contains(cure), "{text}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use sqlx::postgres::PgDatabaseError;
 use sqlx::{AssertSqlSafe, Connection as _, Row};
 use tokio::runtime::Runtime;
 
-use crate::connect::{self, Connection, POSTGRESQL_MODE, TIMEOUT};
+use crate::connect::{self, Connection, POSTGRESQL_SETTINGS, TIMEOUT};
 use crate::connect_options::ConnectOptions;
 use crate::dialect::Dialect;
 use crate::error_class::ErrorClass;
@@ -137,7 +137,7 @@ impl Database {
     /// PostgreSQL would not find our tables.
     pub(crate) fn reset(&mut self) -> anyhow::Result<()> {
         if self.dialect == Dialect::Postgresql {
-            self.must(&format!("RESET ALL; {POSTGRESQL_MODE}"), "resetting the session in")?;
+            self.must(&format!("RESET ALL; {POSTGRESQL_SETTINGS}"), "resetting the session in")?;
         }
         Ok(())
     }

@@ -62,7 +62,11 @@ pub(crate) fn run(
             loaded: 0,
         };
         // A run that fails leaves its transaction to the server, which rolls it back.
-        sink::drain(reader, &mut load)?;
+        sink::drain(reader, &mut load).or_else(|error| {
+            // If the last batch has failed too, only its error says what to mend.
+            load.background.wait()?;
+            Err(error)
+        })?;
         if load.base.is_none() {
             load.selection.check()?;
         }

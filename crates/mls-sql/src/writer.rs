@@ -1,4 +1,5 @@
-//! Writes rows into the table, in a thread of its own: mls-sql parses records while the database works.
+//! Writes rows into the table, in a thread of its own, so that mls-sql parses records while the
+//! database works.
 
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -57,11 +58,12 @@ impl<'a> Background<'a> {
     /// Those of [`write`](Writer::write).
     pub(crate) fn wait(&mut self) -> anyhow::Result<&mut Writer<'a>> {
         if self.writer.is_none() {
-            let (writer, written) = self.written.recv().context("the writer has ended")?;
+            let (writer, written) =
+                self.written.recv().context("the thread of the writer has ended")?;
             self.writer = Some(writer);
             written?;
         }
-        self.writer.as_mut().context("the writer is away")
+        self.writer.as_mut().context("the thread still has the writer")
     }
 
     /// Waits until the last batch is written, and begins to write this one.
@@ -70,8 +72,8 @@ impl<'a> Background<'a> {
     /// Those of the last batch.
     pub(crate) fn write(&mut self, batch: EncodedRows) -> anyhow::Result<()> {
         self.wait()?;
-        let writer = self.writer.take().context("the writer is away")?;
-        self.batches.send((writer, batch)).ok().context("the writer has ended")
+        let writer = self.writer.take().context("the thread still has the writer")?;
+        self.batches.send((writer, batch)).ok().context("the thread of the writer has ended")
     }
 }
 
