@@ -204,6 +204,23 @@ fn renamed_host_is_refused_until_its_source_is_renamed() {
 }
 
 #[test]
+fn source_that_disappears_while_it_is_renamed_is_missing() {
+    let (server, mut site) = (Server::new(Kind::Sqlite), Site::new());
+    let url = server.url();
+    site.log(3);
+    succeed(&site, &pipeline(&url, "old", "mail.log", ""));
+    // No cursor is updated, as if another run had renamed it just now.
+    let _ = server.query(
+        "CREATE TRIGGER late BEFORE UPDATE ON maillogsentinel_events_cursor \
+         BEGIN SELECT RAISE(IGNORE); END",
+    );
+    let messages = fail(&site, 65, &format!("mls-sql rename-source old new --url '{url}'"));
+    assert!(messages.contains("there is no source old"), "{messages}");
+    let sources = server.query("SELECT DISTINCT source FROM maillogsentinel_events");
+    assert_eq!(sources, "old\n");
+}
+
+#[test]
 fn second_machine_under_one_name_is_refused_until_it_adopts_the_source() {
     for kind in Kind::ALL {
         let server = Server::new(kind);
@@ -609,7 +626,7 @@ fn server_shows_a_certificate_and_gets_the_role_of_its_name() {
     assert!(messages.contains("certificate"), "{messages}");
     site.write("wrong", &conf.replace("mx1.key", "").replace("ssl_key = ", ""));
     let messages = fail(&site, 78, "mls-sql status --config wrong");
-    assert!(messages.contains("ssl_cert and ssl_key need each other"), "{messages}");
+    assert!(messages.contains("ssl_cert and ssl_key belong together"), "{messages}");
     succeed(&site, "chmod 644 mx1.key");
     let messages = fail(&site, 77, status);
     assert!(messages.contains("everybody may read ssl_key mx1.key (mode 0644)"), "{messages}");

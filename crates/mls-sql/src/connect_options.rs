@@ -215,7 +215,10 @@ fn client_certificate(settings: &Settings) -> anyhow::Result<Option<(&Path, &Pat
     let (cert, key) = match (&settings.ssl_cert, &settings.ssl_key) {
         (Some(cert), Some(key)) => (cert, key),
         (None, None) => return Ok(None),
-        _ => return Err(Exit::Config.error("[database] ssl_cert and ssl_key need each other")),
+        _ => {
+            return Err(Exit::Config
+                .error("[database] ssl_cert and ssl_key belong together: set both or neither"));
+        }
     };
     secret::check_readers("ssl_key", key)?;
     Ok(Some((cert, key)))

@@ -45,7 +45,10 @@ impl Rename {
         }
         let rename =
             format!("UPDATE {cursor} SET source = {new_text} WHERE source = {old_text}{owned}");
-        database.must(&rename, "renaming a source in")?;
+        if database.must(&rename, "renaming a source in")? == 0 {
+            // Another run has renamed it meanwhile.
+            return Err(self.absent(database));
+        }
         let mut rows = 0;
         if let Some(column) = mapping.column(Field::Source) {
             let (events, column) = (dialect.name(table.name()), dialect.name(column));
@@ -60,8 +63,14 @@ impl Rename {
         Ok(())
     }
 
-    /// Returns the condition that selects the rows of the source's user. It is empty unless the table is that of
-    /// a fleet: elsewhere a source has one cursor, and its rows can be those of several users.
+    fn absent(&self, database: &Database) -> anyhow::Error {
+        let by = self.loaded_by.iter().map(|user| format!(" loaded by {user}"));
+        let by: String = by.collect();
+        Exit::DataErr.error(format!("{}: there is no source {}{by}", database.shown, self.old))
+    }
+
+    /// Returns the condition that selects the rows of the source's user. Only the table of a fleet
+    /// needs it: elsewhere a source has one cursor, and several users can have loaded its rows.
     fn owner(&self, database: &mut Database, table: &Table) -> anyhow::Result<String> {
         let dialect = database.dialect;
         let sql = format!(
@@ -79,11 +88,7 @@ impl Rename {
         let is_fleet = fleet::is_table(database, table)?;
         let (shown, old) = (&database.shown, &self.old);
         match users.as_slice() {
-            [] => {
-                let by = self.loaded_by.iter().map(|user| format!(" loaded by {user}"));
-                let by: String = by.collect();
-                Err(Exit::DataErr.error(format!("{shown}: there is no source {old}{by}")))
-            }
+            [] => Err(self.absent(database)),
             [user] if is_fleet => Ok(format!(" AND {LOADED_BY} = {}", dialect.text(user))),
             [_] => Ok(String::new()),
             _ => Err(Exit::DataErr.error(format!(
