@@ -157,6 +157,8 @@ fn rotate_to_refuses_a_name_that_is_older_than_a_rotated_file() {
     assert_eq!(output.status.code(), Some(73), "{said}");
     assert!(said.contains("rename ") && said.contains("F-20991231 first"), "{said}");
     assert!(site.path().join("F").exists() && !site.path().join("F-20260601").exists());
+    // A service that follows the log holds the lock.
+    assert_eq!(site.shell(&format!("flock F.lock {rotate} F-20260601")).status.code(), Some(73));
     assert_eq!(site.shell(&format!("{rotate} F.4")).status.code(), Some(73));
     assert!(site.shell("mv F-20991231 F-20260101").status.success());
     assert!(site.shell(&format!("{rotate} F-20260601")).status.success());

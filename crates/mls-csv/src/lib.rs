@@ -58,7 +58,8 @@
 //! S also counts logins that the server could not check (outcome `error`), by the hour. They are not
 //! rows. mls-report names them in the digest.
 //!
-//! `--rotate-to NAME` moves uncommitted rows out of F, then renames F.
+//! `--rotate-to NAME` moves uncommitted rows out of F, then renames F. It ends with 73 if NAME exists, or if
+//! the name of another rotated file is newer: readers would read F before that file.
 //!
 //! Without `--cursor-file`, F must be empty or begin with our header; otherwise mls-csv exits with 78.
 //!

@@ -113,13 +113,7 @@ impl Target {
 
     /// Moves uncommitted rows out of F, then renames it to `name`. Never replaces a file.
     pub(crate) fn rotate(&self, name: &Path) -> anyhow::Result<()> {
-        let _lock = Lock::take(&self.path)?;
         let file = self.path.display();
-        let length = length_of(&self.path)?;
-        if length == 0 {
-            log::info!("{file} is empty or missing; it was not rotated");
-            return Ok(());
-        }
         // Readers of the rotated files go by their names: they would skip this one.
         if let Some(newer) = newer_than(&self.path, name)? {
             return Err(Exit::CantCreat.error(format!(
@@ -129,6 +123,12 @@ impl Target {
                 newer.display(),
                 newer.display()
             )));
+        }
+        let _lock = Lock::take(&self.path)?;
+        let length = length_of(&self.path)?;
+        if length == 0 {
+            log::info!("{file} is empty or missing; it was not rotated");
+            return Ok(());
         }
         let committed = CursorFile::load(&self.cursor_path)?.and_then(|committed| committed.data);
         if let Some(data) = &committed {

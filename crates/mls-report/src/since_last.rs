@@ -172,11 +172,12 @@ impl SinceLast<'_> {
             return Ok((Selection { source, earlier: Chain::default(), period }, None));
         }
         // A day of grace: the zone of the machine that rotates may be another one.
-        let tomorrow = (self.now + TimeDelta::days(1)).format("%Y%m%d").to_string();
-        if let Some(file) = chain.dated_after(tomorrow.as_bytes()) {
+        let tomorrow = self.now.date_naive() + TimeDelta::days(1);
+        let day = tomorrow.format("%Y%m%d").to_string().parse().unwrap_or(u64::MAX);
+        if let Some(file) = chain.dated_after(day) {
             log::warn!(
-                "{}: the date in the name is in the future, so files that are rotated before that day are \
-                 taken for older ones, and digests do not have their rows; rename it",
+                "{}: this name has a future date, so files that are rotated before that date count as older, \
+                 and digests miss their rows; rename it",
                 file.display()
             );
         }

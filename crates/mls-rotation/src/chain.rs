@@ -57,10 +57,17 @@ pub fn is_rotated_from(log: &Path, path: &Path) -> bool {
 /// If the directory cannot be read.
 pub fn newer_than(log: &Path, path: &Path) -> anyhow::Result<Option<PathBuf>> {
     let name_of = |path: &Path| path.file_name().unwrap_or_default().as_bytes().to_owned();
+    let layout = Layout::default();
+    let directory = rotated_directory(log, &layout);
+    let is_same =
+        |other: &Path| std::fs::canonicalize(other).ok() == std::fs::canonicalize(&directory).ok();
+    if !is_same(&directory_of(path)) {
+        // Readers do not look for rotated files there.
+        return Ok(None);
+    }
     let (log_name, name) = (name_of(&target_of(log)), name_of(path));
     let Some(new) = age(&log_name, split_compression(&name).0) else { return Ok(None) };
-    let layout = Layout::default();
-    let names = list(log, &rotated_directory(log, &layout), &layout)?;
+    let names = list(log, &directory, &layout)?;
     let is_newer = |age: &Age| age.is_comparable(&new) && *age > new;
     Ok(names.into_iter().find(|name| name.age.as_ref().is_some_and(is_newer)).map(|name| name.path))
 }
@@ -102,18 +109,14 @@ impl Chain {
         })
     }
 
-    /// Returns the first of the files whose name has a date after this day, as `20260601`.
+    /// Returns the first of the files whose name has a date after this day, such as 20260601.
     #[must_use]
-    pub fn dated_after(&self, day: &[u8]) -> Option<&Path> {
+    pub fn dated_after(&self, day: u64) -> Option<&Path> {
         let log = self.files.last().filter(|file| !file.is_rotated)?.path.file_name()?;
         let is_after = |file: &&ChainFile| {
             let name = file.path.file_name().unwrap_or_default().as_bytes();
             match age(log.as_bytes(), split_compression(name).0) {
-                Some(Age::Date(date, _)) => date
-                    .into_iter()
-                    .filter(u8::is_ascii_digit)
-                    .take(day.len())
-                    .gt(day.iter().copied()),
+                Some(Age::Date(numbers, _)) => numbers.first().is_some_and(|first| *first > day),
                 _ => false,
             }
         };

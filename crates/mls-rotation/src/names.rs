@@ -15,8 +15,9 @@ use crate::Compression;
 /// older. Names of different kinds cannot be compared.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Age {
-    /// A date: its digits, which sort by time, and the character before them.
-    Date(Vec<u8>, u8),
+    /// A date: the numbers of its name, and the character before them. The first number is the day
+    /// (20260101). The others are the hour, the time or a counter.
+    Date(Vec<u64>, u8),
     /// A number and the number of its digits. The highest number is the oldest.
     Number(Reverse<(u32, usize)>),
     /// Unknown: the name only matches the pattern of the user.
@@ -85,10 +86,27 @@ fn parse(rest: &[u8]) -> Option<Age> {
                 && date.first().is_some_and(u8::is_ascii_digit)
                 && date.split(|b| matches!(b, b'-' | b'_' | b'T')).all(is_number) =>
         {
-            Some(Age::Date(date.to_vec(), *mark))
+            Some(Age::Date(numbers(date), *mark))
         }
         _ => None,
     }
+}
+
+/// Splits a date such as `20260101`, `2026-01-01`, `2026010112` or `20260101-9` into its numbers.
+fn numbers(date: &[u8]) -> Vec<u64> {
+    let mut date = date.to_vec();
+    if date.get(4) == Some(&b'-') && date.get(7) == Some(&b'-') {
+        date.retain(|b| *b != b'-');
+    }
+    let number = |text: &[u8]| {
+        let text = str::from_utf8(text).unwrap_or_default();
+        text.parse().unwrap_or(u64::MAX)
+    };
+    let mut parts = date.split(|b| matches!(b, b'-' | b'_' | b'T'));
+    let first = parts.next().unwrap_or_default();
+    let (day, hour) = first.split_at(first.len().min(8));
+    let hour = Some(hour).filter(|hour| !hour.is_empty());
+    [day].into_iter().chain(hour).chain(parts).map(number).collect()
 }
 
 #[cfg(test)]
@@ -116,6 +134,30 @@ mod tests {
                 "mail.log-20260101",
                 "mail.log-2026010112",
                 "mail-20260102.log",
+            ]
+        );
+    }
+
+    #[test]
+    fn counters_and_forms_of_a_date_sort_by_number() {
+        let mut names = vec![
+            "mail.log-20260102",
+            "mail.log-2026-01-01",
+            "mail.log-20260101-10",
+            "mail.log-20260101-9",
+            "mail.log-20251231",
+            "mail.log-2026-01-01-08",
+        ];
+        names.sort_by_key(|name| age(b"mail.log", name.as_bytes()).unwrap());
+        assert_eq!(
+            names,
+            [
+                "mail.log-20251231",
+                "mail.log-2026-01-01",
+                "mail.log-2026-01-01-08",
+                "mail.log-20260101-9",
+                "mail.log-20260101-10",
+                "mail.log-20260102",
             ]
         );
     }
