@@ -159,10 +159,11 @@ fn insist(command: &mut Command) {
         if output.status.success() {
             return;
         }
-        if start.elapsed() > Duration::from_mins(1) {
-            println!("{command:?}: {}", text(&output.stderr));
+        if std::thread::panicking() {
             return;
         }
+        let said = text(&output.stderr);
+        assert!(start.elapsed() < Duration::from_mins(1), "{command:?}: {said}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
