@@ -124,7 +124,13 @@ fn errors_of_wrong_command_lines_name_the_right_one() {
 fn a_tool_does_not_offer_to_read_what_it_does_not_read() {
     let mut site = Site::new();
     site.log(1);
-    for command in ["mls-block list mail.log", "mls-sql dump mail.log", "mls-setup mail.log"] {
+    for command in [
+        "mls-block list mail.log",
+        "mls-sql dump mail.log",
+        "mls-setup mail.log",
+        "mls-alert mail.log mail.log",
+        "mls-abuse 192.0.2.1 mail.log mail.log",
+    ] {
         let output = site.shell(command);
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(64), "{command}: {said}");

@@ -25,10 +25,11 @@ pub(crate) fn explain<A: Args>(error: &mut Error, command: &Command, words: &[Os
     if !A::reads_stdin(subcommand) {
         return;
     }
-    let others = words.iter().skip(1).map(|word| word.to_string_lossy());
+    // The value of a flag can be the same word, and comes before it.
+    let at = words.iter().rposition(|word| word.to_str() == Some(&file));
     let mut flags = String::new();
-    for word in others.filter(|word| *word != file) {
-        flags += &quoted(&word);
+    for (_, word) in words.iter().enumerate().skip(1).filter(|(n, _)| Some(*n) != at) {
+        flags += &quoted(&word.to_string_lossy());
         flags.push(' ');
     }
     let (tool, name) = (command.get_name(), quoted(&file));
