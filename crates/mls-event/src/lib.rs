@@ -60,7 +60,7 @@
 //! has written the line in parts, it is the offset of the last part. For the systemd journal,
 //! GENERATION is the sequence ID of the journal file, and OFFSET is the number of the entry.
 //!
-//! Two limits are known:
+//! Three limits are known:
 //!
 //! - Different files can begin with the same line, mostly if time stamps have no year. Then
 //!   different lines can have the same `pos`. Compare `server`, `service`, `pid` and the seconds of
@@ -69,6 +69,8 @@
 //! - The last line of a compressed file may lack its newline, because the file was cut. mls-tail
 //!   reads the incomplete line, so its record can be shorter than the record of the whole line.
 //!   Both have the same `pos`.
+//! - A copy without the beginning of the file has another GENERATION. Then the same lines have
+//!   different `pos`.
 //!
 //! # `alert`: something to act on
 //!

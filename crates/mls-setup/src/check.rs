@@ -177,12 +177,8 @@ impl Checks<'_> {
             command.arg("--config").arg(file.path()).args(["--test", "--dry-run"]);
             Ok(command.output()?)
         };
-        let output = ask().map_err(|error| {
-            format!(
-                "mls-mail, which checks it, did not start: \
-        {error:#}"
-            )
-        })?;
+        let output = ask()
+            .map_err(|error| format!("mls-mail, which checks it, did not start: {error:#}"))?;
         let said = String::from_utf8_lossy(&output.stderr);
         let why = said.trim().trim_start_matches("mls-mail: error: ");
         // Setup has written the file, so the reader needs only the key and the value.

@@ -260,7 +260,7 @@ const QUESTIONS: [Question; 36] = [
     },
     Question {
         key: "retention.database_days",
-        text: "Days to keep attempts in the database (none: forever, and on a server of a fleet, which may not delete)",
+        text: "Days to keep attempts in the database (none: forever; answer none on a server of a fleet)",
         check: Check::Days,
         is_asked: has_database,
         default: "",
@@ -373,6 +373,7 @@ fn ask(
             matches!(question.check, Check::OneOf(values) if values.contains(&NOTHING));
         let answer = match line.as_str() {
             "both" if question.key == ENFORCE => "nftables, postfix",
+            "mariadb" if question.key == "database.db_type" => "mysql",
             "both" if question.key == DAEMONS => "postfix, dovecot",
             BACK => return Ok(false),
             "" => &default,

@@ -49,9 +49,9 @@ sections! {
         /// The CSV of successful logins. A relative path is below working_dir.
         logins_filename: Option<PathBuf> = "logins.csv", below working_dir;
 
-        /// The file of the metrics for Prometheus, which everybody may read. Setup makes its directory
-        /// readable too, unless other files of the service are in it. A relative path is below
-        /// state_dir.
+        /// The file of the metrics for Prometheus, which everybody may read. If setup creates its
+        /// directory, everybody may read there too, unless other files of the service are in it. A
+        /// relative path is below state_dir.
         metrics_file: Option<PathBuf> = "/var/cache/maillogsentinel/maillogsentinel.prom",
             below state_dir;
     }
