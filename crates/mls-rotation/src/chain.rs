@@ -59,9 +59,8 @@ pub fn newer_than(log: &Path, path: &Path) -> anyhow::Result<Option<PathBuf>> {
     let name_of = |path: &Path| path.file_name().unwrap_or_default().as_bytes().to_owned();
     let layout = Layout::default();
     let directory = rotated_directory(log, &layout);
-    let is_same =
-        |other: &Path| std::fs::canonicalize(other).ok() == std::fs::canonicalize(&directory).ok();
-    if !is_same(&directory_of(path)) {
+    let real = |directory: &Path| fs::canonicalize(directory).ok();
+    if real(&directory_of(path)) != real(&directory) {
         // Readers do not look for rotated files there.
         return Ok(None);
     }
