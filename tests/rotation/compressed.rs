@@ -23,6 +23,32 @@ fn a_half_read_log_is_finished_after_gzip() {
 }
 
 #[test]
+fn no_line_continues_or_repeats_a_line_before_one_that_is_too_long() {
+    let failure = "unknown[192.0.2.1]: SASL LOGIN authentication failed: x, sasl_username=u0";
+    let whole = format!("2026-06-01T00:00:45Z vm postfix/smtpd[7]: warning: {failure}\n");
+    let part = "2026-06-01T00:00:45Z stdout P postfix/smtpd[7]: warning: ";
+    for (before, after, rows) in [
+        (&*whole, "2026-06-01T00:01:00Z vm last message repeated 7 times\n", 1),
+        (&format!("{part}\n"), &format!("2026-06-01T00:01:00Z stdout F {failure}\n"), 0),
+    ] {
+        // The second time, each run reads one line.
+        for runs in [1, 2] {
+            let site = Site::new();
+            site.append("mail.log.1", before);
+            if runs == 2 {
+                site.extract();
+            }
+            site.append("mail.log.1", &("x".repeat(2 << 20) + "\n"));
+            site.append("mail.log.1", after);
+            gzip(&site, "mail.log.1");
+            site.append("mail.log", "");
+            site.extract();
+            assert_eq!(site.read("F").lines().skip(1).count(), rows, "{after} in {runs} runs");
+        }
+    }
+}
+
+#[test]
 fn if_a_file_and_its_gzip_both_exist_only_the_file_is_read() {
     let mut site = Site::new();
     site.log(10);

@@ -47,16 +47,18 @@ fn a_half_read_log_is_finished_after_any_rename() {
     assert!(site.files("F.recovered").is_empty());
 }
 
-/// A failure in parts, as Kubernetes logs it, with a reason of so many bytes.
-fn failure_in_parts(user: &str, reason: usize) -> Vec<String> {
-    let reason = "x".repeat(reason);
-    let line = format!(
-        "postfix/smtpd[7]: warning: unknown[192.0.2.1]: SASL LOGIN authentication failed: {reason}, sasl_username={user}"
-    );
-    let parts: Vec<_> = line.as_bytes().chunks(16 * 1024).collect();
+/// A failure in parts, as Kubernetes logs it, with a reason of so many bytes that are not UTF-8.
+fn failure_in_parts(user: &str, reason: usize) -> Vec<Vec<u8>> {
+    let line = [
+        b"postfix/smtpd[7]: warning: unknown[192.0.2.1]: SASL LOGIN authentication failed: ",
+        &vec![0xff; reason][..],
+        format!(", sasl_username={user}").as_bytes(),
+    ]
+    .concat();
+    let parts: Vec<_> = line.chunks(16 * 1024).collect();
     let kind = |at: usize| if at + 1 < parts.len() { 'P' } else { 'F' };
     let text = |(at, part): (usize, &&[u8])| {
-        format!("2026-06-01T00:00:45Z stdout {} {}\n", kind(at), text(part))
+        [format!("2026-06-01T00:00:45Z stdout {} ", kind(at)).as_bytes(), part, b"\n"].concat()
     };
     parts.iter().enumerate().map(text).collect()
 }
@@ -70,7 +72,7 @@ fn a_line_in_parts_is_read_once_wherever_runs_and_rotation_cut_it() {
             for rotate in ["no", "rename", "compress"] {
                 let site = Site::new();
                 let what = format!("{reason} bytes, cut after {cut} parts, rotation: {rotate}");
-                site.append("mail.log", &parts[..cut].concat());
+                site.append_bytes("mail.log", &parts[..cut].concat());
                 let first = site.shell(PARTS);
                 if rotate != "no" {
                     rename(&site, "mail.log", "mail.log.1");
@@ -79,9 +81,9 @@ fn a_line_in_parts_is_read_once_wherever_runs_and_rotation_cut_it() {
                     gzip(&site, "mail.log.1");
                     make_old(&site, "mail.log.1.gz");
                 }
-                site.append("mail.log", &parts[cut..last].concat());
+                site.append_bytes("mail.log", &parts[cut..last].concat());
                 let second = site.shell(PARTS);
-                site.append("mail.log", &parts[last]);
+                site.append_bytes("mail.log", &parts[last]);
                 site.append("mail.log", "2026-06-01T00:00:46Z stdout F postfix/smtpd[7]: x\n");
                 let runs = [first, second, site.shell(PARTS), site.shell(PARTS)];
                 let said = runs.map(|run| {

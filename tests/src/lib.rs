@@ -96,9 +96,14 @@ impl Site {
 
     /// Adds to a file.
     pub fn append(&self, name: &str, content: &str) {
+        self.append_bytes(name, content.as_bytes());
+    }
+
+    /// Adds bytes to a file.
+    pub fn append_bytes(&self, name: &str, content: &[u8]) {
         let mut file =
             File::options().append(true).create(true).open(self.dir.path().join(name)).unwrap();
-        file.write_all(content.as_bytes()).unwrap();
+        file.write_all(content).unwrap();
     }
 
     /// The content of a file, empty if there is none.

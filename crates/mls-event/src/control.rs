@@ -45,8 +45,8 @@ pub const MAX_BEFORE: usize = 2048;
 /// Kubernetes has parts of 16 KiB.
 pub const MAX_PARTS_BEFORE: usize = 128 * 1024;
 
-/// Returns the whole lines at the end of `lines`, at most [`MAX_BEFORE`] bytes, or all
-/// [parts](is_part) of a line at their end, at most [`MAX_PARTS_BEFORE`] bytes, if these are more.
+/// Returns the last whole lines of `lines`, at most [`MAX_BEFORE`] bytes. If `lines` ends in longer
+/// [parts](is_part) of a line, returns these parts, at most [`MAX_PARTS_BEFORE`] bytes.
 #[must_use]
 pub fn last_lines(lines: &[u8]) -> &[u8] {
     let text = lines.strip_suffix(b"\n").unwrap_or(lines);
@@ -61,8 +61,8 @@ pub fn last_lines(lines: &[u8]) -> &[u8] {
     newline.map_or(&[], |newline| &lines[start + newline..])
 }
 
-/// Adds `lines` to `last`, and keeps the [last lines](last_lines). It does not matter where a caller
-/// cuts the lines of a log.
+/// Adds `lines` to `last`, and keeps the [last lines](last_lines). The result does not depend on where
+/// a caller cuts the lines of a log.
 pub fn add_last_lines(last: &mut Vec<u8>, lines: &[u8]) {
     let added = last_lines(lines);
     if added.len() < lines.len() {

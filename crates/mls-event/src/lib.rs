@@ -129,11 +129,12 @@
 //!
 //! - `source` is an absolute path, or `journal` if the bytes are lines of `journalctl -o json`.
 //! - `generation` and `offset` are the [`pos`](#pos-the-identity-of-a-line) of the first byte.
-//! - `mtime` is the last change of the file, or the time in its gzip header if that is earlier. No line
-//!   of the segment is newer.
+//! - `mtime` is the last change of the file, or the time in its gzip header if that is earlier. No
+//!   line of the segment is newer.
 //! - `before` holds the last lines before the segment, at most 2 KiB. A line that counts repetitions
 //!   refers to an earlier line, which may be in another segment or run. If the last lines are parts
-//!   of a line of Kubernetes, it holds all of them, at most 128 KiB.
+//!   of a line of Kubernetes, it holds all of them, at most 128 KiB. If the rest of such a line never
+//!   comes, mls-parse does not count the line.
 //!
 //! Because of the length prefix, the content of a log can never forge a record.
 

@@ -18,8 +18,8 @@ pub struct Clock {
     reference: DateTime<FixedOffset>,
 }
 
-/// The minute of the last BSD stamp that was read. Lines come in the order of time, and to find the year
-/// and the offset takes longer than all other work for a line.
+/// The minute of the last BSD stamp that was read. The next line is often of the same minute. Finding
+/// the year and the offset takes longer than all other work for a line.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LastMinute {
     /// `Jun  1 00:00:`
@@ -65,8 +65,8 @@ impl Clock {
         }
     }
 
-    /// Does the same as [`read`](Self::read), faster if the last stamp was of the same minute. A caller uses each
-    /// `last` with one clock.
+    /// Does the same as [`read`](Self::read), but faster if the last stamp was of the same minute. The
+    /// caller uses each `last` with only one clock.
     pub(crate) fn read_after<'a>(
         &self,
         last: &mut LastMinute,
@@ -83,8 +83,8 @@ impl Clock {
         Timestamp::parse([&text[..17], second, &text[19..]].concat()).ok()
     }
 
-    /// The first second of a minute, if each second of it has the same date, hour and offset: no change of
-    /// clocks and no reference time is within it.
+    /// The first second of a minute, if all its seconds have the same date, hour and offset. They
+    /// differ if the clocks change within the minute, or if the reference time is within it.
     fn whole_minute(&self, minute: &[u8; 13]) -> Option<String> {
         let read = |second: &[u8]| self.read(&[&minute[..], second].concat()).map(|it| it.at());
         let (first, last) = (read(b"00")?, read(b"59")?);
@@ -253,6 +253,19 @@ mod tests {
                     assert_eq!(found, clock.read(stamp.as_bytes()), "{stamp}, {reference}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn an_ordinary_minute_is_read_once() {
+        let reference = DateTime::parse_from_rfc3339("2026-06-01T00:00:30+02:00").unwrap();
+        let clock = Clock::new("Europe/Paris".parse().unwrap(), reference);
+        for (minute, is_ordinary) in [("May 31 23:59:", true), ("Jun  1 00:00:", false)] {
+            let mut last = LastMinute::default();
+            for second in ["00", "01"] {
+                clock.read_after(&mut last, format!("{minute}{second}").as_bytes());
+            }
+            assert_eq!(last.text.is_some(), is_ordinary, "{minute}");
         }
     }
 

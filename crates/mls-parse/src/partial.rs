@@ -12,8 +12,9 @@ use crate::unreadable::source_of;
 /// The texts that the search looks for.
 pub(crate) const WORDS: [&str; 2] = ["stdout P", "stderr P"];
 
-/// A line is too long if its parts take more bytes of the log. The lines before a segment hold
-/// more, so that the next run knows that this one has counted the line.
+/// The largest number of bytes that the parts of a line may take in the log. The lines before a
+/// segment hold twice as many bytes. So the next run sees that a line is too long, and does not
+/// count it again.
 pub(crate) const MAX_JOINED: usize = mls_event::MAX_PARTS_BEFORE / 2;
 
 /// Largest number of sources with an unfinished line at the end of a block.
@@ -156,16 +157,17 @@ mod tests {
 
     /// The records of a log that is read in blocks of at least `size` bytes, and how many lines are
     /// unreadable.
-    fn read_in_blocks(log: &str, size: usize) -> (String, usize) {
+    fn read_in_blocks(log: &[u8], size: usize) -> (String, usize) {
         let args = Args::parse_from(["mls-parse", "--timezone=UTC"]);
         let mut scanner = Scanner::new(&args, &Filter::default()).unwrap();
         let (mut waiting, mut out, mut at) = (Waiting::default(), Vec::new(), 0);
         while at < log.len() {
             let least = (at + size).min(log.len()) - 1;
-            let end = log[least..].find('\n').map_or(log.len(), |newline| least + newline + 1);
-            let before = last_lines(&log.as_bytes()[..at]);
+            let newline = memchr::memchr(b'\n', &log[least..]);
+            let end = newline.map_or(log.len(), |newline| least + newline + 1);
+            let before = last_lines(&log[..at]);
             let place = Place { segment: None, offset: at as u64, before };
-            let lines = &log.as_bytes()[at..end];
+            let lines = &log[at..end];
             let parts = waiting.pass(&place, lines);
             scanner.block_after(parts, lines, place, &mut out);
             at = end;
@@ -178,11 +180,11 @@ mod tests {
     fn a_line_in_parts_is_read_or_counted_once_however_blocks_cut_the_log() {
         let failed = "SASL LOGIN authentication failed";
         let reason_of =
-            |length: usize| format!("{failed}: {}, sasl_username=u1", "x".repeat(length));
+            |length: usize| format!("{failed}: #{}, sasl_username=u1", "x".repeat(length));
         let whole = "Jun  1 00:00:46 vm postfix/smtpd[7]: connect from unknown[192.0.2.1]\n";
         for size in [7, 300, 3000, 16 * 1024] {
-            // With what the runtime writes before each part, the longest one is too long and the others
-            // are not.
+            // The runtime writes a stamp before each part. With the stamps, only the longest line is
+            // too long.
             let most = |length: usize| reason_of(length.min(size * 1000));
             let longest = parts_of(&reason_of((size * 2000).min(100_000)), size);
             let cut = parts_of(&most(30_000), size);
@@ -199,6 +201,8 @@ mod tests {
                 cut,
             ]
             .concat();
+            // Each `#` becomes a byte that is not UTF-8.
+            let log: Vec<_> = log.bytes().map(|b| if b == b'#' { 0xff } else { b }).collect();
             let expected = read_in_blocks(&log, log.len());
             let records = expected.0.lines().count();
             assert_eq!((records, expected.1), (3, 3), "parts of {size} bytes: {}", expected.0);
@@ -211,7 +215,11 @@ mod tests {
 
     #[test]
     fn parts_make_the_line_that_was_written() {
-        let mut parts = unfinished(b"2026-06-01T00:00:45Z stdout F x\n2026-06-01T00:00:45Z stdout P ab\n2026-06-01T00:00:46Z stdout P:x cd\n");
+        let mut parts = unfinished(
+            b"2026-06-01T00:00:45Z stdout F x\n\
+            2026-06-01T00:00:45Z stdout P ab\n\
+            2026-06-01T00:00:46Z stdout P:x cd\n",
+        );
         assert_eq!(parts.add(b"2026-06-01T00:00:47Z stdout F ef"), Some(false));
         assert_eq!(parts.line, b"2026-06-01T00:00:45Z stdout P abcdef");
         assert!(unfinished(b"2026-06-01T00:00:45Z stdout F x\n").line.is_empty());

@@ -300,8 +300,8 @@ impl Scanner {
         input.lines.len()
     }
 
-    /// Counts a line that still waits for its last part at the end of the stream, unless the next run
-    /// can join it.
+    /// Counts a line that still waits for its last part at the end of the stream, unless the next
+    /// run can join it.
     pub(crate) fn unfinished(&mut self, line: WaitingLine) {
         let WaitingLine { source, offset, is_plain, parts } = line;
         if is_plain && !parts.are_too_long() && self.may_become_an_attempt(&parts.line) {
@@ -512,9 +512,9 @@ const MAX_CANDIDATE: usize = MAX_JOINED;
 /// get the next year.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::hours(26);
 
-const NO_ENVELOPE: &str = "there is no readable time stamp and program before the message; if the \
-stamp is in the \
-                           language of a locale, write the log with LC_ALL=C (LC_ALL=C journalctl …)";
+const NO_ENVELOPE: &str = "there is no readable time stamp and program before the message; \
+    if the stamp is in the language of a locale, \
+    write the log with LC_ALL=C (LC_ALL=C journalctl …)";
 
 const TOO_LONG: &str = "longer than any line of a mail server";
 

@@ -20,12 +20,13 @@ pub(crate) struct Search {
     /// hides its words.
     pub(crate) entries: Regex,
     hidden: Regex,
-    /// Words of an attempt. If the fast search has found their end, the second search is not needed.
+    /// Words of an attempt. If the fast search finds their end, the second search is not needed.
     certain: Vec<&'static str>,
 }
 
-/// The part of words that the fast search looks for. It compares four bytes in the whole log, and the rest
-/// only where these fit. A quarter of all lines have `auth=`, which begins as the words do.
+/// The part of `words` that the fast search looks for. The search first looks for four bytes of a
+/// text, and compares the rest only after it has found them. ` authent` is left out, because a
+/// quarter of all lines have ` auth=`, which begins with the same bytes.
 fn rare(words: &'static str) -> &'static str {
     words.strip_prefix(" authent").unwrap_or(words)
 }
@@ -67,8 +68,8 @@ impl Search {
         })
     }
 
-    /// Whether a line has the words of an attempt, or may have. The fast search has found `text` after
-    /// `front`, the beginning of the line.
+    /// Whether a line has the words of an attempt, or may have them. `front` is the beginning of the
+    /// line, and `text` is the text after it that the fast search has found.
     pub(crate) fn is_candidate(
         &self,
         front: &[u8],

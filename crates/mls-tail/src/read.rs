@@ -140,11 +140,15 @@ impl OpenFile<'_, '_> {
         let state = self.log.state_mut();
         let mut last = std::mem::take(&mut state.last_lines).into_bytes();
         add_last_lines(&mut last, lines);
-        state.last_lines = String::from_utf8_lossy(&last).into_owned();
+        // The next run compares the length with a limit, so each invalid byte stays one byte.
+        state.last_lines = last
+            .utf8_chunks()
+            .flat_map(|chunk| [chunk.valid().to_owned(), "?".repeat(chunk.invalid().len())])
+            .collect();
     }
 
-    /// The end of the lines from `offset` to the end of `window`: as much as [`remember`](Self::remember)
-    /// needs.
+    /// The end of the lines from `offset` to the end of `window`: as much as
+    /// [`remember`](Self::remember) needs.
     fn last_of<'a>(&self, offset: u64, window: &'a Window) -> io::Result<Cow<'a, [u8]>> {
         let tail = &window.tail;
         let text = tail.strip_suffix(b"\n").unwrap_or(tail);
@@ -280,6 +284,9 @@ impl OpenFile<'_, '_> {
                         offset,
                         format!("{name}: a line of {length} bytes at byte {offset} was skipped"),
                     ))?;
+                    // The next line does not follow the lines before the skipped one. An empty line
+                    // says so; without any line, mls-parse would continue its own last lines.
+                    self.log.state_mut().last_lines = String::from("\n");
                 }
                 Some(Piece::Lines(lines)) => {
                     // Add the newline that the last line of the file lacks.
