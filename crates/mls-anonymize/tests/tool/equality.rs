@@ -131,7 +131,7 @@ fn every_envelope_is_anonymized_and_parsed_the_same() {
     }
 }
 
-/// `scripts/test --full` sets `MLS_LINES` to a million.
+/// `scripts/test --full` sets `MLS_LINES` to 100,000.
 #[test]
 fn generated_logs_are_parsed_the_same_identify_nobody_and_have_the_same_totals() {
     let lines = std::env::var("MLS_LINES").map_or(5_000, |lines| lines.parse().unwrap());
