@@ -19,6 +19,11 @@ pub(crate) struct Kind {
     make: &'static [&'static str],
     size: u64,
     options: &'static str,
+    /// The command that restores a superblock of which only some sectors were written.
+    ///
+    /// The superblocks of ext4 and btrfs have several sectors and one checksum, so the kernel does not mount
+    /// such a file system. The command restores the superblock from a copy. That of XFS has one sector.
+    repair: &'static [&'static str],
 }
 
 /// Commits of the journal come often, so that they fall between two calls of a tool.
@@ -28,6 +33,7 @@ const EXT4: Kind = Kind {
     make: &["-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard"],
     size: 16 << 20,
     options: "data=ordered,commit=1,nodiscard",
+    repair: &["e2fsck", "-y"],
 };
 
 pub(crate) const EXT4_ORDERED: Kind = EXT4;
@@ -44,6 +50,7 @@ pub(crate) const XFS: Kind = Kind {
     make: &["-q", "-f", "-K"],
     size: 300 << 20,
     options: "nouuid,nodiscard",
+    repair: &[],
 };
 
 pub(crate) const BTRFS: Kind = Kind {
@@ -52,6 +59,7 @@ pub(crate) const BTRFS: Kind = Kind {
     make: &["-q", "-f", "-K"],
     size: 128 << 20,
     options: "commit=1,nodiscard",
+    repair: &["btrfs", "rescue", "super-recover", "-y"],
 };
 
 impl Kind {
@@ -104,8 +112,8 @@ impl Mount {
         let device = attach(&image);
         std::fs::remove_file(image).unwrap();
         let mut mounted = mount(kind, &device, at);
-        if !mounted.status.success() && kind.file_system == "ext4" {
-            repair(&device);
+        if !mounted.status.success() && !kind.repair.is_empty() {
+            repair(kind, &device);
             mounted = mount(kind, &device, at);
         }
         assert_success(&mounted);
@@ -120,14 +128,12 @@ fn attach(image: &Path) -> PathBuf {
     PathBuf::from(text(&output.stdout).trim_end())
 }
 
-/// Repairs ext4 as a machine does when it boots.
-///
-/// The superblock of ext4 has two sectors and one checksum. If only one sector was written, the kernel does
-/// not mount the file system. e2fsck(8) restores the superblock from a copy.
-fn repair(device: &Path) {
-    let output = run(Command::new("e2fsck").arg("-y").arg(device));
-    // Exit codes 1 and 2 mean that e2fsck has repaired the file system.
-    assert!(matches!(output.status.code(), Some(1 | 2)), "e2fsck: {}", text(&output.stdout));
+/// Restores the superblock, as a machine or its administrator does after such a power failure.
+fn repair(kind: Kind, device: &Path) {
+    let output = run(Command::new(kind.repair[0]).args(&kind.repair[1..]).arg(device));
+    // e2fsck(8) and btrfs-rescue(8) end with 1 or 2 if they restored it.
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert!(matches!(output.status.code(), Some(1 | 2)), "{:?}: {said}", kind.repair);
 }
 
 fn mount(kind: Kind, device: &Path, at: &Path) -> Output {
