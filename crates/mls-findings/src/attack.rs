@@ -8,7 +8,7 @@ use hashbrown::HashSet;
 use crate::observation::{Name, Network, Seconds};
 use crate::user::Users;
 
-/// Largest number of pairs of an attacked user and a network that are remembered.
+/// Largest number of remembered pairs of an attacked user and a network.
 pub const MAX_ATTACKS: usize = 131_072;
 
 /// The lengths of the short and of the long window, in seconds. A network counts for this time after it
@@ -83,9 +83,9 @@ pub(crate) struct Attacks {
     pairs: VecDeque<Pair>,
     long: usize,
     known: HashSet<(Name, Network), RandomState>,
-    /// For each window, and each number of networks, the number of users with this number.
+    /// `users[window][n]` is the number of users whom `n` networks attacked in this window.
     users: [Vec<u32>; 2],
-    /// The sum of these numbers.
+    /// The number of attacked users in each window.
     attacked: [u32; 2],
 }
 
@@ -194,7 +194,7 @@ impl Attacks {
         users: usize,
     ) -> bool {
         let count = count as usize;
-        // The largest number of nine of ten users for which `count` is still far more.
+        // The largest number of networks that `count` still exceeds by far.
         let usual = (count.saturating_sub(1) / 2).max(count.saturating_sub(9).min(count * 2 / 3));
         // Add the few counts up to the usual number, which is quicker than to add those above it.
         let Some(below) = self.users[window].get(..=usual) else { return true };

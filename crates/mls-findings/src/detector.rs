@@ -18,11 +18,11 @@ use crate::observation::{Country, Moment, Name, Network, Observation, Seconds, i
 use crate::settings::Settings;
 use crate::user::{MAX_USERS, User, Users};
 
-/// Smallest number of other autonomous systems in the attack, if a `targeted` login is from a
-/// country that the user knows. A phone with an old password stays within one system.
+/// If a `targeted` login is from a known country of the user, the attack must come from at least
+/// this number of other autonomous systems. A phone with an old password stays within one system.
 const ATTACKING_SYSTEMS: usize = 3;
 
-/// Factor for the number of failed names of `guessed`, if the user logs in from a usual place.
+/// `guessed` needs this many times more failed names if the user logs in from a usual place.
 const HOME_NAMES: usize = 3;
 
 /// Largest number of organisations whose names are remembered.
@@ -104,7 +104,8 @@ impl Detector {
         }
         self.attacks.expire(&mut self.users, at);
         if is_internal(ip) && !observed.has_place() {
-            // Webmail: the login shows that the user is known, but not from where.
+            // A login through webmail shows that the user exists, but not from where the user logs
+            // in.
             if observation.outcome == Outcome::Success {
                 self.user(observed).login(at);
             }
@@ -132,7 +133,7 @@ impl Detector {
         self.guessed_before(observed, found);
     }
 
-    /// Reports earlier first logins at the network that become suspicious by this failure.
+    /// Reports users whose earlier first login at the network becomes suspicious with this failure.
     fn guessed_before(&mut self, observed: Observed<'_>, found: &mut Vec<Finding<'static>>) {
         let Some(visitors) = self.logins.get(observed.network) else { return };
         let (country, asn) = (visitors.country, visitors.asn);
@@ -185,8 +186,8 @@ impl Detector {
         (!is_shared).then_some((failed, visitors, range))
     }
 
-    /// Returns whether [`guesses`](Self::guesses) finds something. It is quicker: if many names failed, a
-    /// few that do not count change nothing.
+    /// Returns whether [`guesses`](Self::guesses) finds something, but is quicker: if very many
+    /// names failed, it does not look for the few that do not count.
     fn is_guessed(&self, name: Name, network: Network, at: Seconds) -> bool {
         let Some((failed, visitors, range)) = self.guessed_names(name, network, at) else {
             return false;
@@ -268,7 +269,8 @@ impl Detector {
         let is_new = visitor.is_suspicious || visitor.first.at.saturating_add(AFTER) >= at;
         let is_reported = self.users.get(name).is_some_and(|user| moment.day() <= user.reported[0]);
         if is_new && is_reported {
-            // The rule has reported this user today. Comparing all names would take the most time.
+            // The rule has reported this user today, so the count of all names is not needed. It
+            // takes the most time.
             if visitor.is_suspicious || self.is_guessed(name, network, at) {
                 self.suspect(name, network, country, asn);
             }
@@ -287,8 +289,8 @@ impl Detector {
         self.report(Rule::Guessed, login, country, asn, found, |login| login.guessed(guesses));
     }
 
-    /// Reports a login of a user whom `networks` attacked in each of the [`WINDOWS`], if they are
-    /// far more than for other users.
+    /// Reports a login of an attacked user, if far more networks attacked this user than other
+    /// users. `networks` holds their number in each of the [`WINDOWS`].
     fn targeted(
         &mut self,
         networks: [u32; 2],

@@ -125,7 +125,7 @@ fn name(user: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// Returns the text as people can read it, cut after [`MAX_NAME`] characters.
+/// Returns the text without characters that cannot be shown, cut after [`MAX_NAME`] characters.
 fn shown(text: &str) -> String {
     let text = display_text(text);
     match text.char_indices().nth(MAX_NAME) {

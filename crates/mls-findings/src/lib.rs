@@ -31,9 +31,10 @@
 //! `guessed`. Logins from internal addresses, such as those of webmail, are never reported; they only
 //! show that the user is known.
 //!
-//! There is one finding for each rule, user and day. The day is that of the date which the server
-//! recorded for the login: the text in a CSV, or the date of a record with its own offset. So the day
-//! does not depend on the time zone of a run. The place of a reported login stays new for the user.
+//! There is one finding for each rule, user and day. The day is part of the date that the server
+//! recorded for the login: the text in a CSV, or the date of a record with its own UTC offset. So
+//! the day does not depend on the time zone of a run. The place of a reported login stays new for
+//! the user.
 //!
 //! # Memory
 //! The detector remembers at most [`MAX_USERS`] users, [`MAX_NETWORKS`] networks with logins, as many

@@ -150,7 +150,7 @@ impl Visitors {
         self.users.last()
     }
 
-    /// Returns the number of other users than `name` whose logins here were never suspicious.
+    /// Returns the number of users, without `name`, whose logins here were never suspicious.
     pub(crate) fn others(&self, name: Name) -> usize {
         let others = self.users.iter().filter(|visitor| visitor.name != name);
         others.filter(|visitor| !visitor.is_suspicious).count()

@@ -44,7 +44,7 @@ impl<'a> From<&'a Auth<'_>> for Observation<'a> {
 /// Seconds since 1970.
 pub(crate) type Seconds = u32;
 
-/// When an attempt was, and the offset of the date that the server recorded for it.
+/// The time of an attempt, and the UTC offset that the server recorded with it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     pub(crate) at: Seconds,
@@ -66,7 +66,7 @@ impl Moment {
         DateTime::from_timestamp(self.at.into(), 0).unwrap_or_default().with_timezone(&zone)
     }
 
-    /// The number of the day of that date, since 1970.
+    /// The number of days from 1970 to that date.
     pub(crate) fn day(self) -> u32 {
         let local = i64::from(self.at) + i64::from(self.offset) * 60;
         u32::try_from(local / 86_400).unwrap_or_default()
@@ -76,7 +76,8 @@ impl Moment {
 /// A two-letter country code.
 pub(crate) type Country = [u8; 2];
 
-/// A user name as a number: 32 bits are a hash of the part before the `@`, 32 bits one of the whole.
+/// A user name as a number: 32 bits are a hash of the part before the `@`, and 32 bits are a hash
+/// of the whole name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Name(u64);
 

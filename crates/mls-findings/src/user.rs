@@ -22,7 +22,7 @@ const PAST: Seconds = 86_400;
 /// Smallest number of logins of a user with a known past.
 const PAST_LOGINS: u32 = 3;
 
-/// Number of places above the habit of a user that make logins suspicious.
+/// Logins are suspicious if their places exceed the habit of the user by this number.
 const ABOVE_HABIT: u32 = 2;
 
 /// The users who have logged in.
@@ -41,7 +41,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Whether the user was seen here before `from`, beyond suspicion.
+    /// Whether the user was seen here before `from`, and no login here was suspicious.
     fn is_old(&self, from: Seconds) -> bool {
         !self.is_suspicious && self.first.at < from
     }
@@ -202,7 +202,7 @@ impl User {
         }
     }
 
-    /// Returns the new places of the last logins in the order of time, if they are too many.
+    /// Returns the new places of the last logins, in order of time, if there are too many.
     pub(crate) fn spread(&mut self, at: Seconds, settings: &Settings) -> Option<Spread> {
         let window = settings.spread_window;
         let all = self.extent(at.saturating_sub(window));
@@ -222,8 +222,8 @@ impl User {
         Some(Spread { extent, places })
     }
 
-    /// Returns the extent of logins from new places within the window, and the beginning of the window, if
-    /// there are too many.
+    /// Returns the extent of logins from new places within the window, and the beginning of the
+    /// window. `None` if there are not too many.
     fn new_extent(&self, at: Seconds, settings: &Settings) -> Option<(Extent, Seconds)> {
         let has_past = self.has_past(at);
         let limit = |threshold: u32, usual: u32| {

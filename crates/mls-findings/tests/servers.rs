@@ -21,7 +21,7 @@ fn attackers_are_found_and_honest_users_are_left_alone() {
     let seeds = std::env::var("MLS_SERVERS").ok().and_then(|n| n.parse().ok()).unwrap_or(4);
     let mut total = Score::default();
     for seed in 1..=seeds {
-        // Other sizes, other noise.
+        // Few or many attempts of password spraying.
         let spray = [60, 10, 200, 400][usize::try_from(seed % 4).unwrap_or(0)];
         let server = Server::new(Options { seed, spray, ..Options::default() });
         let score = Score::new(&server, &findings(&server));

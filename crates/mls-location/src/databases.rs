@@ -6,8 +6,8 @@ use std::thread::Builder;
 use crate::database::Database;
 use crate::search::Unusable;
 
-/// After this number of lookups the files are loaded into memory, which takes as long as some
-/// thousand searches in them.
+/// After this number of lookups the files are loaded into memory. Loading takes as long as a few
+/// thousand searches.
 const LOAD_AFTER: u32 = 500;
 
 /// The data about an address.
@@ -52,10 +52,10 @@ impl Databases {
         self.country.is_empty() && self.asn.is_empty()
     }
 
-    /// Looks an address up; an IPv4-mapped one as IPv4.
+    /// Looks up an address. An IPv4-mapped address counts as IPv4.
     ///
     /// # Errors
-    /// [`Unusable`] for a database that is damaged. It was dropped: the next call works without it.
+    /// [`Unusable`] if a database is damaged. The next call works without that database.
     pub fn locate(&mut self, ip: IpAddr) -> Result<Location, Unusable> {
         let ip = ip.to_canonical();
         self.lookups = self.lookups.saturating_add(1);

@@ -1,4 +1,4 @@
-//! What must hold for any bytes, for `tests/fuzz`. Each function panics if it does not.
+//! Checks for any input bytes, for `tests/fuzz`. A function panics if its check fails.
 
 #![expect(clippy::expect_used, reason = "a broken promise must stop the run")]
 
@@ -11,8 +11,8 @@ use crate::row::Row;
 use crate::search::Csv;
 use crate::survey::Survey;
 
-/// A CSV database in the file `path`: the search in a file that can be loaded finds what the search
-/// in memory finds.
+/// A CSV database in the file `path`: if the file can be loaded, the search on disk and the search
+/// in memory find the same.
 pub fn csv(path: &Path, text: &[u8]) {
     let file = std::fs::File::open(path).expect("the file of the text");
     let survey = Survey::of_csv(&file, text.len() as u64);
@@ -55,7 +55,7 @@ pub fn csv(path: &Path, text: &[u8]) {
     }
 }
 
-/// An MMDB database: lookups end, and text has no control characters.
+/// An MMDB database: each lookup ends, and no name has control characters.
 pub fn mmdb(content: &[u8]) {
     let checked = mmdb::visit(content, |network| assert!(network.size > 0));
     let Ok(mmdb) = Mmdb::new(Path::new("any.mmdb"), content.to_vec()) else {

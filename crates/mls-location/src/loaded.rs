@@ -12,8 +12,8 @@ use crate::survey::{Flaw, Order};
 pub(crate) struct Loaded {
     family: Family,
     ranges: Ranges,
-    /// For each value of the first 16 bits, the number of ranges that start below it: where a
-    /// search begins and ends.
+    /// For each value of the first 16 bits, the number of ranges that start below it. A search is
+    /// limited to the ranges between two of these numbers.
     heads: Vec<u32>,
     /// The fields of the rows, each with a newline.
     fields: Vec<u8>,
@@ -34,11 +34,11 @@ struct Range<T> {
     fields_ref: FieldsRef,
 }
 
-/// The fields of a range: either [`INLINE`] and, at the end, the two letters of a country, or the
-/// offset of the fields, big-endian.
+/// The fields of a range. If the first byte is [`INLINE`], the last two bytes are a country code.
+/// Otherwise it is the offset of the fields, big-endian.
 type FieldsRef = [u8; 4];
 
-/// The first byte of inline fields. An offset is never as large.
+/// The first byte of inline fields. An offset is never large enough to begin with it.
 const INLINE: u8 = 0x80;
 
 /// An offset beyond the end of all fields: a gap.

@@ -100,7 +100,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// The first address of a line. The search needs no more.
+    /// The first address of a line: all that the search needs.
     pub(crate) fn start_of(mut line: &[u8]) -> Option<u128> {
         take_address(&mut line).map(|(start, _)| start)
     }

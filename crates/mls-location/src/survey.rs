@@ -202,7 +202,7 @@ impl Order {
         }
     }
 
-    /// After the last row: whether all rows are of one family and sorted.
+    /// To be called after the last row. Fails unless all rows are of one family and sorted.
     pub(crate) fn sorted(&self) -> Result<(), Flaw> {
         self.family()?;
         if self.unsorted { Err("the rows are not sorted".into()) } else { Ok(()) }

@@ -12,7 +12,8 @@ use crate::terminal::say;
 
 const LOG: &str = "/var/log/maillogsentinel_setup.log";
 
-/// Appends the actions. A log that cannot be written is a warning: the setup is done.
+/// Appends the actions. If the log cannot be written, the caller only warns, because the setup is
+/// done.
 pub(crate) fn write(system: &System, actions: &[String]) -> io::Result<()> {
     if actions.is_empty() {
         return Ok(());
@@ -29,7 +30,7 @@ pub(crate) fn write(system: &System, actions: &[String]) -> io::Result<()> {
     }
 }
 
-/// A group that may write to `/var/log` could have put a link there, or a file of its own.
+/// Refuses links and special files: a group that may write to `/var/log` could have put one there.
 fn open(path: &Path) -> io::Result<File> {
     let no_follow = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let flags = i32::try_from(no_follow.bits()).unwrap_or_default();

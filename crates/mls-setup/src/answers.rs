@@ -1,21 +1,21 @@
-//! The value of each key: what the file says, and what was answered.
+//! The value of each key, from the configuration file and from the answers.
 
 use std::collections::BTreeMap;
 
 use mls_config::Config;
 
-/// Values by `section.key`. Keys without a point are answers that no file keeps.
+/// Values by `section.key`. A key without a section is an answer that no file keeps.
 #[derive(Clone)]
 pub(crate) struct Answers {
     in_file: BTreeMap<String, String>,
     now: BTreeMap<String, String>,
 }
 
-/// What `Config` shows under this key is a path that it made of two keys.
+/// `Config` shows one path under this key. It made the path of two keys, so it is not written back.
 const CSV: &str = "paths.csv_filename";
 
 impl Answers {
-    /// What a configuration comes to.
+    /// The values of a configuration.
     pub(crate) fn new(config: &Config) -> Self {
         let shown = config.show();
         let values = shown.lines().filter_map(|line| line.split_once('='));
@@ -24,7 +24,7 @@ impl Answers {
         Self { in_file: now.clone(), now }
     }
 
-    /// The value of a key; empty without one.
+    /// The value of a key; empty if it has none.
     pub(crate) fn get(&self, key: &str) -> &str {
         self.now.get(key).map_or("", String::as_str)
     }
@@ -37,7 +37,7 @@ impl Answers {
         self.now.insert(key.to_owned(), value.to_owned());
     }
 
-    /// Sets a key that has no value.
+    /// Sets a key if it has no value.
     pub(crate) fn set_default(&mut self, key: &str, value: &str) {
         if !self.is_set(key) {
             self.set(key, value);
@@ -49,7 +49,7 @@ impl Answers {
         self.get(key).split(", ").filter(|value| !value.is_empty())
     }
 
-    /// Section, key and value of each answer that the file does not have.
+    /// Section, key and value of each answer that differs from the file.
     pub(crate) fn changed(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         let differs = |key: &str, value: &str| {
             key != CSV && self.in_file.get(key).map_or("", String::as_str) != value

@@ -48,7 +48,7 @@ pub(crate) struct Mode {
     #[arg(long)]
     pub(crate) interactive: bool,
 
-    /// Ask nothing: FILE becomes /etc/maillogsentinel.conf; keys that it does not set have their
+    /// Ask nothing: FILE becomes /etc/maillogsentinel.conf; keys that it does not set keep their
     /// defaults
     #[arg(long, value_name = "FILE")]
     pub(crate) automated: Option<PathBuf>,

@@ -2,7 +2,7 @@
 
 /// The five fields of a crontab line for a calendar expression; `None` if cron has no such schedule.
 ///
-/// `hourly` and its like, `23:59`, `*:0/15`, `Mon 06:00`, `Mon..Fri 08,17:30`.
+/// It understands `hourly` and similar words, `23:59`, `*:0/15`, `Mon 06:00`, `Mon..Fri 08,17:30`.
 pub(crate) fn cron_fields(expression: &str) -> Option<String> {
     let named = match expression {
         "minutely" => "* * * * *",
@@ -30,7 +30,7 @@ fn clock(expression: &str) -> Option<String> {
     Some(format!("{} {} * * {days}", numbers(minutes, 59)?, numbers(hours, 23)?))
 }
 
-/// `*`, `5`, `0/15`, or several of them with commas.
+/// Reads `*`, `5`, `0/15`, or several of them with commas.
 fn numbers(text: &str, most: u32) -> Option<String> {
     let number = |text: &str| {
         let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -50,7 +50,7 @@ fn numbers(text: &str, most: u32) -> Option<String> {
     Some(text.split(',').map(one).collect::<Option<Vec<_>>>()?.join(","))
 }
 
-/// `Mon`, `Mon..Fri`, or several of them with commas.
+/// Reads `Mon`, `Mon..Fri`, or several of them with commas.
 fn weekdays(text: &str) -> Option<String> {
     let day = |text: &str| {
         let name = text.get(..3)?.to_ascii_lowercase();

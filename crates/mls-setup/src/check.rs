@@ -1,4 +1,4 @@
-//! Why a value cannot be used, beyond what the configuration reader says.
+//! Checks of values, in addition to those of the configuration reader.
 
 use std::io::Write;
 use std::path::Path;
@@ -14,45 +14,45 @@ use crate::jobs::{ENFORCE, METRICS_SCHEDULE};
 use crate::system::{Scheduler, System};
 use crate::units::SHIPPED_USER;
 
-/// What checks need to know.
+/// What the checks need.
 pub(crate) struct Checks<'a> {
     pub(crate) system: &'a System,
     pub(crate) installation: &'a Installation,
 }
 
-/// What kind of value a key has.
+/// The kind of value that a key accepts. "Empty" means that the key has no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Check {
     Path,
     Paths,
     MailLog,
-    /// Entries of the journal, or nothing.
+    /// Matches of journalctl, or empty.
     JournalMatches,
     Recipients,
     Schedule,
     ExtractionSchedule,
     User,
     OneOf(&'static [&'static str]),
-    /// Some of these, separated by commas.
+    /// One or more of these, separated by commas.
     ListOf(&'static [&'static str]),
     Port,
-    /// Days, or nothing.
+    /// A number of days, or empty.
     Days,
-    /// A number of failures in a time, or nothing.
+    /// A number of failures in a period, or empty.
     Threshold,
-    /// What keeps blocked addresses out, or nothing.
+    /// What blocks addresses, or empty.
     Enforcers,
-    /// Anything but nothing.
+    /// Any text, but not empty.
     Text,
-    /// Anything.
+    /// Any text, or empty.
     OptionalText,
-    /// A file, or nothing.
+    /// A file, or empty.
     File,
-    /// A file that holds a password or a key, or nothing.
+    /// A file that holds a password or a key, or empty.
     SecretFile,
 }
 
-/// Keys that are always checked, also if the administrator wrote them.
+/// Keys that are always checked, even if setup does not ask for them.
 const KEYS: [(&str, Check); 28] = [
     ("paths.mail_log", Check::MailLog),
     ("paths.working_dir", Check::Path),
@@ -85,7 +85,7 @@ const KEYS: [(&str, Check); 28] = [
 ];
 
 impl Checks<'_> {
-    /// The first value that cannot be used, and why.
+    /// Fails with the first value that cannot be used, and the reason.
     pub(crate) fn all(&self, answers: &Answers) -> Result<(), String> {
         for (key, check) in KEYS {
             if answers.is_set(key) {
@@ -96,14 +96,14 @@ impl Checks<'_> {
                 })?;
             }
         }
-        // Only alerts about addresses block.
+        // Only alerts about addresses lead to blocking.
         refuse_if(
             answers.is_set(ENFORCE) && !answers.is_set("alert.ip"),
             "[block] enforce needs [alert] ip, the threshold for blocking an address",
         )
     }
 
-    /// Why a value cannot be used.
+    /// Fails with the reason if a value cannot be used.
     pub(crate) fn value(&self, check: Check, value: &str) -> Result<(), String> {
         refuse_if(value.contains(char::is_control), "a value must not have control characters")?;
         match check {
@@ -165,7 +165,7 @@ impl Checks<'_> {
         refuse_if(!is_there, &format!("there is no directory {}", directory.display()))
     }
 
-    /// The tool that will write to them decides.
+    /// mls-mail checks them, because it sends the mails.
     fn recipients(&self, value: &str) -> Result<(), String> {
         if value.is_empty() {
             return Ok(());
@@ -181,7 +181,7 @@ impl Checks<'_> {
             .map_err(|error| format!("mls-mail, which checks it, did not start: {error:#}"))?;
         let said = String::from_utf8_lossy(&output.stderr);
         let why = said.trim().trim_start_matches("mls-mail: error: ");
-        // Setup has written the file, so the reader needs only the key and the value.
+        // The file that mls-mail names is temporary, so show only the key and the value.
         let why = why.split_once("[report] ").map_or(why, |(_, why)| why);
         refuse_if(!output.status.success(), why)
     }
@@ -266,7 +266,7 @@ impl Checks<'_> {
     }
 }
 
-/// A path that goes into units and the logrotate rule, and that the sandbox leaves visible.
+/// A path in units and in the logrotate rule. The sandbox of the units must not hide it.
 fn path(value: &str) -> Result<(), String> {
     refuse_if(
         value.contains(['"', '\\', '%', '*', '?', '[', ']', '{', '}']),

@@ -1,4 +1,5 @@
-//! Containers of mail servers that log to the journal. It marks their entries only by the containers' names.
+//! Finds containers of mail servers that log to the journal. The journal marks their entries only
+//! with the name of the container.
 
 use std::process::Command;
 
@@ -8,8 +9,8 @@ use crate::system::{System, run};
 const MAX_CONTAINERS: usize = 100;
 const MAX_ENTRIES: &str = "--lines=200";
 
-/// Matches of journalctl for the containers whose name or newest entries are those of a mail
-/// server, separated by commas.
+/// Returns matches of journalctl, separated by commas, for each container that has a name or new
+/// entries like those of a mail server.
 pub(crate) fn journal_matches(system: &System) -> String {
     let names = ask(system, &["--field=CONTAINER_NAME"]);
     let matches =
@@ -22,7 +23,7 @@ pub(crate) fn journal_matches(system: &System) -> String {
     matches.collect::<Vec<_>>().join(", ")
 }
 
-/// Any user can write an entry with this field, and setup shows it on a terminal.
+/// Any user can write an entry with this field, and setup shows the name on a terminal.
 fn is_plain(name: &str) -> bool {
     !name.contains(',') && mls_event::display_text(name) == name
 }
@@ -35,7 +36,7 @@ fn has_its_words(entries: &str) -> bool {
     ["postfix/smtpd[", "-login: "].iter().any(|words| entries.contains(words))
 }
 
-/// What journalctl says; nothing if there is no journal.
+/// The output of journalctl; empty if there is no journal.
 fn ask(system: &System, args: &[&str]) -> String {
     let mut journalctl = Command::new("journalctl");
     if !system.is_running() {

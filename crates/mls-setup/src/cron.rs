@@ -1,4 +1,4 @@
-//! What setup tells cron, on a machine where systemd does not run.
+//! The file for cron, on a machine without systemd.
 
 use crate::answers::Answers;
 use crate::calendar::cron_fields;
@@ -8,7 +8,7 @@ use crate::jobs::{JOBS, When};
 /// The file that cron reads.
 pub(crate) const CRON_FILE: &str = "/etc/cron.d/maillogsentinel";
 
-/// A line for each job.
+/// Returns the file, with a line for each job.
 pub(crate) fn file(answers: &Answers) -> NewFile {
     let user = answers.get("systemd.user");
     let mut lines =
@@ -17,7 +17,7 @@ pub(crate) fn file(answers: &Answers) -> NewFile {
         if let When::At(schedule) = job.when(answers) {
             let fields = cron_fields(schedule).unwrap_or_default();
             let line = format!("{fields} {user} {}", job.command);
-            // Two jobs of systemd may be one command.
+            // Two jobs of systemd can have the same command.
             if !lines.contains(&line) {
                 lines.push(line);
             }

@@ -20,19 +20,20 @@ pub(crate) fn found(
     account: Option<&Account>,
 ) -> anyhow::Result<String> {
     let mut file = tempfile::NamedTempFile::new().context("creating a temporary file")?;
-    // A log file that root creates could not be written by the service.
+    // Without a log file: root would create one that the service cannot write.
     let text = edit::set(plan.configuration(), "general", "log_file", "");
     file.write_all(text.as_bytes()).context("writing a temporary file")?;
     let mut command = Command::new(installation.program("mls-sql"));
     command.args(["status", "--config"]).arg(file.path()).current_dir("/");
-    // root could leave files beside an SQLite database that the service cannot write.
+    // As the service's user: root could create files beside an SQLite database that the service
+    // cannot write.
     if let Some(Account { uid, gid, .. }) = account {
         chown(file.path(), Some(*uid), Some(*gid)).context("giving a temporary file away")?;
         command.uid(*uid).gid(*gid);
     }
     let output = match command.output() {
         Ok(output) => output,
-        // The service's user can be barred from the directory of a program that is not installed yet.
+        // The service's user may not be able to run a program that is not installed yet.
         Err(error) => {
             return Ok(format!("The database was not tested: mls-sql cannot start: {error}\n"));
         }

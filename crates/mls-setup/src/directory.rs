@@ -1,4 +1,4 @@
-//! Directories of the service's user, made by root in places where others may write.
+//! Creates directories for the service's user, also inside directories that others can write to.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -18,7 +18,7 @@ use rustix::fs::{
 
 use crate::system::{Account, System, run};
 
-/// Who made a directory, and so who must remove it.
+/// Who created a directory. The same user must remove it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Maker {
     Root,
@@ -26,9 +26,9 @@ pub(crate) enum Maker {
 }
 
 /// Creates `path` for the user of the service, in a directory that exists.
-///
-/// Root makes it only in a directory of root's. Anywhere else the service's user makes it: the
-/// kernel then decides what that user may do, whatever links lead there.
+/// Root creates it only in a directory that root owns and nobody else can replace. Otherwise the
+/// service's user creates it. The kernel then checks what that user may do, even if links lead
+/// elsewhere.
 pub(crate) fn make(
     system: &System,
     path: &Path,
@@ -78,13 +78,13 @@ pub(crate) fn remove(
     run(command).map(drop)
 }
 
-/// Returns the real path of a directory that belongs to root and that only root can replace. A group may
-/// have write permission: `/var/log` is such a directory if syslog does not run as root.
+/// Returns the real path of a directory, if it belongs to root and only root can replace it. A
+/// group may have write permission: `/var/log` is such a directory if syslog does not run as root.
 fn roots_directory(system: &System, path: &Path) -> Option<PathBuf> {
     let real = fs::canonicalize(system.path(path)).ok()?;
     let meta = fs::metadata(&real).ok()?;
     let is_roots = meta.uid() == 0 && meta.mode() & 0o002 == 0;
-    // The way that the path names, and the way that it takes through links of root's.
+    // Check the path as given, and also the real path after root's links are followed.
     let inside = Path::new("/").join(real.strip_prefix(system.root()).ok()?);
     let unchangeable = |path: &Path| path.parent().is_none_or(|p| is_roots_alone(system, p));
     (is_roots && unchangeable(path) && unchangeable(&inside)).then_some(real)
@@ -99,9 +99,9 @@ fn is_roots_alone(system: &System, path: &Path) -> bool {
     alone && path.parent().is_none_or(|parent| is_roots_alone(system, parent))
 }
 
-/// A group that may write in the parent can rename what it finds there, at any moment. So the
-/// directory is made and given away inside a directory of root's alone, by descriptors, and takes
-/// its name when it is finished.
+/// A group that may write to the parent can rename its entries at any moment. So root creates the
+/// directory inside a private directory, gives it to the user through a descriptor, and then
+/// renames it.
 fn make_as_root(parent: &Path, name: &OsStr, service: &Account, mode: u32) -> io::Result<()> {
     let parent = open_directory(CWD, parent)?;
     let private = format!(".{}.{}", name.display(), std::process::id());
@@ -135,7 +135,7 @@ fn make_inside(
     let new = open_directory(&private, NEW)?;
     let (uid, gid) = (Uid::from_raw(service.uid), Gid::from_raw(service.gid));
     fchown(&new, Some(uid), Some(gid))?;
-    // Whatever the umask is.
+    // Sets the mode independently of the umask.
     fs::File::from(new).set_permissions(fs::Permissions::from_mode(mode))?;
     Ok(private)
 }

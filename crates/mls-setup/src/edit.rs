@@ -1,7 +1,8 @@
-//! One key of a configuration file set, and the rest of the file as it was.
+//! Sets one key in a configuration file and changes nothing else.
 
-/// Returns `text` with `key = value` in `section`. The line takes the place of the key; or follows
-/// the comment that shows the key; or comes first in its section; or in a new section at the end.
+/// Returns `text` with `key = value` in `section`. The line replaces the key if it is set.
+/// Otherwise it follows the comment that shows the key, or becomes the first line of its section,
+/// or of a new section at the end.
 pub(crate) fn set(text: &str, section: &str, key: &str, value: &str) -> String {
     // A bare CR ends a line, too.
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
@@ -30,13 +31,13 @@ pub(crate) fn set(text: &str, section: &str, key: &str, value: &str) -> String {
     out
 }
 
-/// Numbers of lines that matter for a key.
+/// Numbers of the lines that matter for a key.
 #[derive(Default)]
 struct Found {
     section: Option<usize>,
     comment: Option<usize>,
     key: Option<usize>,
-    /// The key, wherever it is set in the section, with the lines that continue its value.
+    /// The lines that set the key, each with the lines that continue its value.
     replaced: Vec<usize>,
 }
 
@@ -61,7 +62,7 @@ impl Found {
                 if is_replaced {
                     found.replaced.push(number);
                 }
-                // The comment is in the middle of a value.
+                // A comment in the middle of a value is not the comment that shows the key.
                 comment = None;
                 continue;
             }

@@ -1,4 +1,4 @@
-//! A file that setup writes: its content, who may read it, and how it gets to its place.
+//! A file that setup writes: its content, who may read it, and how it is replaced atomically.
 
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Read};
@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use crate::system::{Account, System};
 
-/// The configuration file, which every unit names.
+/// The configuration file that every unit names.
 pub(crate) const CONFIGURATION: &str = "/etc/maillogsentinel.conf";
 
 /// A file to be written.
 #[derive(Clone, Debug)]
 pub(crate) struct NewFile {
-    /// In the system that is set up.
+    /// The path in the system that is set up.
     pub(crate) path: PathBuf,
     pub(crate) content: Content,
     pub(crate) readers: Readers,
@@ -22,7 +22,7 @@ pub(crate) struct NewFile {
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
     Text(String),
-    /// The same as this file.
+    /// A copy of this file.
     CopyOf(PathBuf),
     /// A symbolic link to this path.
     LinkTo(PathBuf),
@@ -32,19 +32,19 @@ pub(crate) enum Content {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Readers {
     Everybody,
-    /// Everybody may also run it.
+    /// Everybody, and everybody may run it.
     Runnable,
-    /// Root and the service's group.
+    /// Root and the group of the service.
     Service,
 }
 
 impl NewFile {
-    /// A text that everybody may read.
+    /// A text file that everybody may read.
     pub(crate) fn text(path: impl Into<PathBuf>, text: String) -> Self {
         Self { path: path.into(), content: Content::Text(text), readers: Readers::Everybody }
     }
 
-    /// Whether the system has this file already.
+    /// Whether the system already has this file.
     pub(crate) fn is_in_place(&self, system: &System, service: Option<&Account>) -> bool {
         let path = system.path(&self.path);
         match &self.content {
@@ -61,7 +61,7 @@ impl NewFile {
         }
     }
 
-    /// Puts it in its place, whole or not at all. Only root writes to the directories that it goes to.
+    /// Writes the whole file or nothing. Only root can write to its directory.
     pub(crate) fn write(&self, system: &System, service: Option<&Account>) -> io::Result<()> {
         let path = system.path(&self.path);
         let new = beside(&path);
@@ -85,7 +85,7 @@ impl NewFile {
     }
 }
 
-/// A file as it was, to be put back.
+/// A saved file that can be restored.
 #[derive(Debug)]
 pub(crate) struct Saved {
     content: SavedContent,
@@ -101,7 +101,7 @@ enum SavedContent {
 }
 
 impl Saved {
-    /// Reads `path`; `None` if there is nothing.
+    /// Reads `path`; `None` if it does not exist.
     pub(crate) fn read(path: &Path) -> io::Result<Option<Self>> {
         let meta = match fs::symlink_metadata(path) {
             Ok(meta) => meta,
@@ -116,7 +116,7 @@ impl Saved {
         Ok(Some(Self { content, mode: meta.mode() & 0o7777, uid: meta.uid(), gid: meta.gid() }))
     }
 
-    /// Puts it to `path`.
+    /// Restores it at `path`.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
         let new = beside(path);
         remove_if_there(&new)?;
@@ -130,7 +130,7 @@ impl Saved {
     }
 }
 
-/// Whether an account may read a file, by its mode.
+/// Whether an account may read a file, judged by its mode.
 fn may_read(meta: &Metadata, account: &Account) -> bool {
     let bit = match (meta.uid() == account.uid, meta.gid() == account.gid) {
         (true, _) => 0o400,
@@ -140,15 +140,16 @@ fn may_read(meta: &Metadata, account: &Account) -> bool {
     meta.mode() & bit != 0
 }
 
-/// The new file's name until it is whole.
+/// The temporary name of a new file.
 pub(crate) fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".setup-new");
     name.into()
 }
 
-/// Makes a new file. Nobody else can read it before its mode is set, because it may hold a password. It is an
-/// error if the name exists, for example as a symbolic link. Later steps use only the descriptor.
+/// Creates a new file. Nobody else can read it before its mode is set, because it may hold a
+/// password. Fails if the name exists, for example as a symbolic link. Later steps use only the
+/// descriptor.
 fn create(
     path: &Path,
     mut content: impl Read,

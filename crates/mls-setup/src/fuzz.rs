@@ -8,7 +8,7 @@ use mls_config::Config;
 
 use crate::{calendar, edit};
 
-/// A configuration file: a key that is set has its value, and other keys keep theirs.
+/// A configuration file: a key that was set has its new value, and other keys keep their values.
 pub fn edit(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     if let Some(fields) = calendar::cron_fields(text) {

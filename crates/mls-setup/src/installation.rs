@@ -1,4 +1,4 @@
-//! Where the tools come from: a package that is in place, or a source tree that setup installs
+//! Finds the tools: in an installed package, or in a source tree from which setup installs them
 //! below `/usr/local`.
 
 use std::ffi::OsStr;
@@ -10,7 +10,7 @@ use anyhow::Context;
 
 use crate::file::{Content, NewFile, Readers};
 
-/// What this program was started from.
+/// The place from which this program runs.
 pub(crate) enum Installation {
     Package { programs: PathBuf },
     SourceTree { tree: PathBuf, programs: PathBuf },
@@ -19,7 +19,7 @@ pub(crate) enum Installation {
 const INSTALLED_PROGRAMS: &str = "/usr/local/bin";
 
 impl Installation {
-    /// Looks where this program is.
+    /// Finds out from where this program runs.
     pub(crate) fn find() -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("finding this program")?;
         let programs = program.parent().unwrap_or(Path::new("/")).to_owned();
@@ -32,13 +32,13 @@ impl Installation {
         Ok(Self::SourceTree { tree, programs })
     }
 
-    /// A tool, to run it before the setup.
+    /// The path of a tool before the setup.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         let (Self::Package { programs } | Self::SourceTree { programs, .. }) = self;
         programs.join(name)
     }
 
-    /// A tool, to run it after the setup.
+    /// The path of a tool after the setup.
     pub(crate) fn installed_program(&self, name: &str) -> PathBuf {
         match self {
             Self::Package { programs } => programs.join(name),
@@ -46,7 +46,7 @@ impl Installation {
         }
     }
 
-    /// The commented configuration with every default.
+    /// The example configuration, which has comments and every default.
     pub(crate) fn example_configuration(&self) -> PathBuf {
         match self {
             Self::Package { .. } => "/etc/maillogsentinel.conf.example".into(),
@@ -54,7 +54,7 @@ impl Installation {
         }
     }
 
-    /// The files that a source tree brings along.
+    /// The files to install from a source tree.
     pub(crate) fn files(&self) -> anyhow::Result<Vec<NewFile>> {
         let Self::SourceTree { tree, programs } = self else { return Ok(vec![]) };
         let mut files = Vec::new();
@@ -94,7 +94,8 @@ pub(crate) fn installed_files(root: &Path) -> Vec<PathBuf> {
     for directory in ["bin", "lib/systemd/system", "share"] {
         collect(&root.join("usr/local").join(directory), &mut found);
     }
-    // The package has this file in the same place: it is ours if only our unit reads it.
+    // The package and a source tree install this file at the same path. It is from the source tree
+    // if only the unit from the source tree uses it.
     let unit = "lib/systemd/system/maillogsentinel-block-nft.service";
     let is_packaged = root.join("usr").join(unit).exists();
     let rules = root.join("usr/share/maillogsentinel/block.nft");

@@ -1,4 +1,4 @@
-//! What is done again and again: one table for systemd and for cron.
+//! The jobs that run again and again: one table for systemd and for cron.
 
 use std::path::{Path, PathBuf};
 
@@ -11,15 +11,15 @@ pub(crate) const PATTERNS: [&str; 2] = ["maillogsentinel*", "ipinfo-update*"];
 pub(crate) struct Job {
     pub(crate) service: &'static str,
     pub(crate) timer: &'static str,
-    /// The key of its schedule.
+    /// The configuration key of its schedule.
     pub(crate) schedule: &'static str,
-    /// The service that does the job all the time, if the schedule is `follow`.
+    /// The service that runs all the time, if the schedule is `follow`.
     pub(crate) follow: Option<&'static str>,
-    /// Whether the service has an `[Install]` section: other units want it.
+    /// Whether the service has an `[Install]` section, because other units want it.
     pub(crate) is_wanted_by_units: bool,
-    /// Whether the configuration gives it something to do.
+    /// Whether this configuration needs the job.
     pub(crate) is_needed: fn(&Answers) -> bool,
-    /// The same for crontab(5).
+    /// The command for crontab(5).
     pub(crate) command: &'static str,
 }
 
@@ -33,7 +33,7 @@ const EXTRACTION: Job = Job {
     command: "maillogsentinel",
 };
 
-/// All of them.
+/// All jobs.
 pub(crate) const JOBS: [Job; 10] = [
     EXTRACTION,
     Job {
@@ -41,7 +41,7 @@ pub(crate) const JOBS: [Job; 10] = [
         timer: "maillogsentinel-logins.timer",
         follow: Some("maillogsentinel-logins-follow.service"),
         is_needed: records_logins,
-        // The front end records logins together with failures.
+        // The front end records failures and logins in one run.
         ..EXTRACTION
     },
     Job {
@@ -50,7 +50,7 @@ pub(crate) const JOBS: [Job; 10] = [
         follow: Some("maillogsentinel-load-follow.service"),
         is_wanted_by_units: false,
         is_needed: loads,
-        // The front end loads together with recording.
+        // The front end also loads the database in that run.
         ..EXTRACTION
     },
     Job {
@@ -109,13 +109,13 @@ pub(crate) const JOBS: [Job; 10] = [
     },
 ];
 
-/// The service that writes the metrics for Prometheus. systemd makes its directory and removes it.
+/// The service that writes the metrics for Prometheus. systemd creates and removes its directory.
 pub(crate) const METRICS_SERVICE: &str = "maillogsentinel-metrics.service";
 
-/// What starts it.
+/// The timer that starts this service.
 pub(crate) const METRICS_TIMER: &str = "maillogsentinel-metrics.timer";
 
-/// The key of its schedule.
+/// The configuration key of its schedule.
 pub(crate) const METRICS_SCHEDULE: &str = "systemd.metrics_schedule";
 
 /// A job that only a timer starts.
@@ -127,7 +127,7 @@ fn mails_alerts(answers: &Answers) -> bool {
     (has_threshold || records_logins(answers)) && answers.is_set("report.email")
 }
 
-/// Whether attempts are recorded as they happen, so that alerts about them are mailed at once.
+/// Whether attempts are recorded continuously, so that alerts are sent at once.
 fn follows(answers: &Answers) -> bool {
     EXTRACTION.when(answers) == When::AllTheTime
 }
@@ -154,7 +154,7 @@ pub(crate) fn has_database(answers: &Answers) -> bool {
     answers.is_set("database.db_type")
 }
 
-/// The key of how attempts get into the database.
+/// The key that says how attempts get into the database.
 pub(crate) const MODE: &str = "database.mode";
 
 /// Whether attempts are loaded into the database from the log.
@@ -162,12 +162,12 @@ pub(crate) fn loads(answers: &Answers) -> bool {
     has_database(answers) && answers.get(MODE) == "load"
 }
 
-/// Whether SQL files are made from the CSV, and imported.
+/// Whether SQL files are exported from the CSV and imported.
 pub(crate) fn writes_sql_files(answers: &Answers) -> bool {
     has_database(answers) && !loads(answers)
 }
 
-/// What a schedule comes to.
+/// When a job runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum When<'a> {
     Never,
@@ -186,12 +186,12 @@ impl Job {
         }
     }
 
-    /// The services that run it with these answers.
+    /// The services that the job needs with these answers.
     pub(crate) fn services(&self, answers: &Answers) -> Vec<&'static str> {
         match self.when(answers) {
             When::Never => vec![],
             When::At(_) => vec![self.service],
-            // Setup runs the timed service once.
+            // Setup runs the timed service once, too.
             When::AllTheTime => self.follow.into_iter().chain([self.service]).collect(),
         }
     }
@@ -200,14 +200,14 @@ impl Job {
 /// A unit that no schedule of the configuration starts.
 pub(crate) struct Companion {
     pub(crate) unit: &'static str,
-    /// The service that it starts, or is, if that runs as the service's user.
+    /// The service that it starts, or that it is itself, if that service runs as the service's user.
     pub(crate) service: Option<&'static str>,
     /// The files that a path unit watches.
     pub(crate) watched: fn(&Answers) -> Vec<PathBuf>,
     pub(crate) is_needed: fn(&Answers) -> bool,
 }
 
-/// All of them. systemd alone has the like: cron does not start them.
+/// All companions. Only systemd uses them.
 pub(crate) const COMPANIONS: [Companion; 6] = [
     Companion {
         unit: "maillogsentinel-alert.path",
@@ -251,7 +251,7 @@ pub(crate) const COMPANIONS: [Companion; 6] = [
     },
 ];
 
-/// The key of what keeps blocked addresses out.
+/// The key that says what blocks addresses.
 pub(crate) const ENFORCE: &str = "block.enforce";
 
 fn enforces(answers: &Answers, name: &str) -> bool {

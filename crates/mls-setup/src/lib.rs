@@ -25,7 +25,7 @@
 //! data:
 //!
 //! - The CSV is converted. Setup compares the rows of each day before and after.
-//! - The position in the log is kept: the first run continues there.
+//! - The position in the log is kept: the first run continues from it.
 //! - Rows that were exported as SQL are not exported again.
 //! - SQL files that were not imported yet are converted and imported by the next import.
 //! - The table in an SQLite database is converted; dates become UTC.
@@ -38,10 +38,10 @@
 //! - All or nothing: if a step fails or a signal arrives, setup undoes all earlier steps, the last
 //!   one first.
 //! - Ctrl-C at a question leaves the machine unchanged, and setup says so.
-//! - As root, setup never follows a symbolic link that somebody else could create: the service's
-//!   user, or a group that may write to `/var/log`.
-//! - It ends by running the service once. If the service does not work, setup says why and exits
-//!   with 69.
+//! - Setup runs as root, so it never follows a symbolic link that somebody else could create: the
+//!   service's user, or a group that may write to `/var/log`.
+//! - At the end, setup runs the service once. If the service does not work, setup says why and
+//!   exits with 69.
 //! - If it runs again with the same answers, it changes nothing.
 //!
 //! # Example
@@ -90,8 +90,8 @@ pub use args::Args;
 /// Runs the setup.
 ///
 /// # Errors
-/// See the guarantees above. Every error means that nothing was changed, except exit 69 after the
-/// first run of the service.
+/// See the guarantees above. After any error the machine is as before, except after exit 69 of
+/// the first run of the service.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(args: Args, _: Config) -> anyhow::Result<()> {
     let signals = signals::Signals::catch()?;
@@ -99,7 +99,7 @@ pub fn run(args: Args, _: Config) -> anyhow::Result<()> {
     if let Err(error) = &result
         && error.is::<signals::Interrupted>()
     {
-        // A shell that waits for us sees that a signal ended us.
+        // End by the signal itself, so that a waiting shell sees it.
         signals.die();
     }
     result

@@ -8,7 +8,7 @@ use crate::system::Account;
 /// The file that logrotate reads.
 pub(crate) const LOGROTATE_FILE: &str = "/etc/logrotate.d/maillogsentinel";
 
-/// The rule; `None` without an operational log.
+/// Returns the rule; `None` if there is no operational log.
 pub(crate) fn file(answers: &Answers, account: Option<&Account>) -> Option<NewFile> {
     let log = answers.get("general.log_file");
     if log.is_empty() {

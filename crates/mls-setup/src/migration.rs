@@ -1,8 +1,8 @@
-//! `--migrate`: what the Python original has left becomes an installation of this version.
+//! `--migrate`: turns an installation of the Python original into one of this version.
 //!
-//! The root part is an ordinary setup whose answers come from the original's configuration; its
-//! units, which would hide those of the package, are moved out of the way. The data part runs as
-//! the user who owns the data, because root must not follow what that user can change.
+//! Root's part is an ordinary setup with the answers from the original's configuration. It moves
+//! away the units of the original, because they would hide those of the package. The data part runs
+//! as the owner of the data, because root must not follow links that this user can create.
 
 pub(crate) mod data;
 mod legacy_csv;
@@ -55,11 +55,11 @@ pub(crate) fn original_units(system: &System) -> Vec<&'static str> {
     UNITS.into_iter().filter(is_there).collect()
 }
 
-/// Adds to the answers what the original took for granted, or kept outside its configuration.
+/// Adds answers for the fixed values of the original, and for those outside its configuration.
 pub(crate) fn complete(answers: &mut Answers, system: &System) -> anyhow::Result<()> {
     refuse_crontabs(system)?;
     let working_dir = answers.get("paths.working_dir").to_owned();
-    // The original's own default is below the directory of the CSV.
+    // The default of the original is a directory inside that of the CSV.
     let beside_csv = format!("{working_dir}/state");
     let is_there = |path: &str| system.path(path).exists();
     if !is_there(&format!("{}/state.offset", answers.get("paths.state_dir")))
@@ -81,10 +81,10 @@ pub(crate) fn complete(answers: &mut Answers, system: &System) -> anyhow::Result
     Ok(())
 }
 
-/// The user who ran the original: the owner of its data.
+/// Returns the user who ran the original and owns its data.
 ///
-/// That user may have put links into its directories, to make root take the owner of another file for
-/// the owner of the data. So no link counts.
+/// This user could create links to files of another user, so that root would take that user for the
+/// owner. So files behind links do not count.
 fn owner(answers: &Answers, system: &System) -> anyhow::Result<Option<String>> {
     let state = format!("{}/state.offset", answers.get("paths.state_dir"));
     for path in [answers.get("paths.csv_filename"), &state] {
@@ -101,7 +101,7 @@ fn owner(answers: &Answers, system: &System) -> anyhow::Result<Option<String>> {
     Ok(None)
 }
 
-/// The owner of a regular file that has no other name; `None` if there is no such file.
+/// The owner of a regular file with one name; `None` if there is no such file.
 fn owner_without_links(system: &System, path: &str) -> io::Result<Option<u32>> {
     let root = fs::File::open(system.root())?;
     let (flags, links) = (OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::NO_SYMLINKS);
@@ -116,7 +116,7 @@ fn owner_without_links(system: &System, path: &str) -> io::Result<Option<u32>> {
     }
 }
 
-/// A crontab that starts the original would let it write into the new files.
+/// Refuses a crontab that starts the original, because the original would write to the new files.
 fn refuse_crontabs(system: &System) -> anyhow::Result<()> {
     let mut tables = vec![system.path("/etc/crontab")];
     for directory in ["/etc/cron.d", "/var/spool/cron/crontabs", "/var/spool/cron"] {
@@ -141,7 +141,7 @@ fn refuse_crontabs(system: &System) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The configuration file of the original.
+/// The path of the original's configuration file.
 pub(crate) fn configuration(named: Option<&PathBuf>, system: &System) -> anyhow::Result<PathBuf> {
     let path = named.cloned().unwrap_or_else(|| system.path(CONFIGURATION));
     if path.exists() {
@@ -204,7 +204,7 @@ mod tests {
         std::os::unix::fs::symlink("../../other", &file).unwrap();
         owner().unwrap_err();
         fs::remove_file(&file).unwrap();
-        // A link in a parent directory is refused too.
+        // A link among the parent directories is refused too.
         fs::rename(&state, root.path().join("srv/real")).unwrap();
         fs::rename(root.path().join("other"), root.path().join("srv/real/state.offset")).unwrap();
         std::os::unix::fs::symlink("real", &state).unwrap();

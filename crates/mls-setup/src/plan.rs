@@ -1,4 +1,4 @@
-//! What setup will write, made from the answers before anything is written.
+//! Plans all changes from the answers, before setup writes anything.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -21,11 +21,11 @@ use crate::{cron, edit, logrotate};
 /// The groups that may read the mail log and the journal.
 pub(crate) const GROUPS: [&str; 2] = ["adm", "systemd-journal"];
 
-/// The directories that the units make for themselves.
+/// The directories that systemd creates for the units.
 pub(crate) const OWN_DIRECTORIES: [&str; 2] =
     ["/var/log/maillogsentinel", "/var/lib/maillogsentinel"];
 
-/// The directory that the unit of the metrics makes for itself. Everybody may read in it.
+/// The directory that systemd creates for the metrics. Everybody may read in it.
 pub(crate) const METRICS_DIRECTORY: &str = "/var/cache/maillogsentinel";
 
 /// Everything that setup will do.
@@ -35,7 +35,7 @@ pub(crate) struct Plan {
     /// Files of an earlier setup that this one does not write.
     pub(crate) stale: Vec<PathBuf>,
     pub(crate) directories: Vec<PathBuf>,
-    /// Those of the directories that everybody may read in.
+    /// Directories outside these that everybody may read in.
     public_directories: Vec<PathBuf>,
     pub(crate) switches: Switches,
     /// Units of the Python original, which would hide those of the package.
@@ -43,7 +43,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// For these answers to questions about the configuration `base`.
+    /// Plans the setup for these answers. `base` is the configuration text that they change.
     pub(crate) fn new(
         system: &System,
         installation: &Installation,
@@ -97,7 +97,7 @@ impl Plan {
         texts.next_back().unwrap_or_default()
     }
 
-    /// The steps that carry it out.
+    /// The steps of the plan.
     pub(crate) fn steps(&self, system: &System) -> Vec<Step> {
         let mut steps = Vec::new();
         let with_systemd = system.scheduler == Scheduler::Systemd;
@@ -110,7 +110,7 @@ impl Plan {
             let to = Path::new(UNIT_DIRECTORY).join(format!("{unit}.original"));
             steps.extend([Step::BackUp { from: from.clone(), to }, Step::Remove(from)]);
         }
-        // The user comes first, because files and directories will belong to it.
+        // Create the user first, because files and directories will belong to it.
         if self.user == SHIPPED_USER {
             steps.push(Step::CreateUser(self.user.clone()));
         }
@@ -153,7 +153,7 @@ impl Plan {
     }
 }
 
-/// The files that setup writes for schedules and rotation, in one setup or another.
+/// The files for schedules and rotation that any setup can write.
 pub(crate) fn scheduled_files() -> Vec<PathBuf> {
     let mut files = units::all_drop_ins();
     files.push(cron::CRON_FILE.into());
@@ -167,7 +167,7 @@ fn configuration(system: &System, answers: &Answers, base: &str) -> anyhow::Resu
     for (section, key, value) in answers.changed() {
         text = edit::set(&text, section, key, value);
     }
-    // What the tools refuse must not become the configuration.
+    // Check that the tools accept the new configuration.
     if text != base {
         Config::parse(Path::new(CONFIGURATION), &text)?;
     }
@@ -175,7 +175,7 @@ fn configuration(system: &System, answers: &Answers, base: &str) -> anyhow::Resu
         let key = line.split(['=', ':']).next().unwrap_or_default();
         key.trim_end().eq_ignore_ascii_case("db_password")
     });
-    // A file that was closed stays closed.
+    // If not everybody could read the old file, not everybody may read the new one.
     let was_closed =
         fs::metadata(system.path(CONFIGURATION)).is_ok_and(|meta| meta.mode() & 0o004 == 0);
     let readers = if holds_password || was_closed { Readers::Service } else { Readers::Everybody };
@@ -196,7 +196,7 @@ fn parent(file: &str) -> PathBuf {
     Path::new(file).parent().unwrap_or(Path::new("/")).to_owned()
 }
 
-/// Directories of nothing but metrics, which `node_exporter` reads.
+/// Directories that contain only metrics, which `node_exporter` reads.
 fn public_directories(answers: &Answers, private: &[PathBuf]) -> Vec<PathBuf> {
     let directory = writes_metrics(answers).then(|| parent(answers.get("paths.metrics_file")));
     let is_private = |directory: &PathBuf| {
@@ -232,7 +232,7 @@ fn private_directories(answers: &Answers) -> Vec<PathBuf> {
     found
 }
 
-/// Reads a configuration and the text that it stands in.
+/// Reads a configuration, and returns its values and its text.
 pub(crate) fn read_configuration(path: &Path) -> anyhow::Result<(Answers, String)> {
     let text = fs::read_to_string(path)
         .with_context(|| format!("reading {}", path.display()))

@@ -7,31 +7,31 @@ use crate::check::{Check, Checks};
 use crate::jobs::{ENFORCE, METRICS_SCHEDULE, MODE, has_database, loads, writes_sql_files};
 use crate::terminal::{Terminal, say};
 
-/// A question, and the key that its answer is the value of.
+/// A question about the value of a key.
 struct Question {
     key: &'static str,
     text: &'static str,
     check: Check,
-    /// Whether the answers before make it a question.
+    /// Whether the earlier answers make the question necessary.
     is_asked: fn(&Answers) -> bool,
-    /// The default where the configuration has no value.
+    /// The default if the configuration has no value.
     default: &'static str,
 }
 
-/// Whether the IP databases are fetched at the end; no key of the configuration.
+/// Whether to fetch the IP databases at the end; not a key of the configuration.
 pub(crate) const FETCH: &str = "fetch";
-/// Whether a test mail is sent at the end; no key of the configuration.
+/// Whether to send a test mail at the end; not a key of the configuration.
 pub(crate) const TEST_MAIL: &str = "test_mail";
 
-/// The entries of the journal to read beyond those of this machine's mail servers.
+/// The entries of the journal to read in addition to those of this machine's mail servers.
 pub(crate) const JOURNAL_MATCH: &str = "paths.journal_match";
-/// Such entries of containers that setup has found; no key of the configuration.
+/// The matches for containers that setup has found; not a key of the configuration.
 pub(crate) const MAIL_CONTAINERS: &str = "mail_containers";
 
 /// The mail servers whose lines are read.
 const DAEMONS: &str = "parse.daemons";
 
-/// Keys, each with one that it cannot be used without.
+/// Keys, each with another key that it needs.
 const DEPENDENT: [(&str, &str); 3] = [
     (ENFORCE, "alert.ip"),
     ("report.smtp_password_file", "report.smtp_user"),
@@ -40,7 +40,7 @@ const DEPENDENT: [(&str, &str); 3] = [
 
 /// The answer that clears a value.
 const NOTHING: &str = "none";
-/// The answer that leads to the question before.
+/// The answer that returns to the previous question.
 const BACK: &str = "<";
 
 const YES_OR_NO: Check = Check::OneOf(&["yes", "no"]);
@@ -302,7 +302,7 @@ fn has_recipients(answers: &Answers) -> bool {
 }
 
 fn has_remote_mail_server(answers: &Answers) -> bool {
-    // What was set for another mail server may not fit this machine's.
+    // Settings for another mail server may not be right for this machine's.
     let has_settings = ["report.smtp_tls", "report.smtp_port", "report.smtp_user"]
         .iter()
         .any(|key| answers.is_set(key));
@@ -349,7 +349,7 @@ pub(crate) fn interview(
     Ok(())
 }
 
-/// Asks until the answer can be used; false if the answer is to go back.
+/// Asks until the answer can be used. Returns false to go back.
 fn ask(
     terminal: &mut Terminal<'_>,
     checks: &Checks<'_>,
@@ -368,7 +368,7 @@ fn ask(
         let Some(line) = line else {
             return Err(Exit::NoInput.error("the answers ended early: nothing was written"));
         };
-        // Where none is one of the values, it is that value.
+        // If "none" is one of the allowed values, it does not clear the key.
         let has_value_none =
             matches!(question.check, Check::OneOf(values) if values.contains(&NOTHING));
         let answer = match line.as_str() {

@@ -1,4 +1,4 @@
-//! The course of a setup: what holds, questions, the plan, the steps, the first run.
+//! The order of a setup: read the configuration, ask, plan, apply the steps, run the service.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use crate::terminal::{Terminal, say};
 use crate::trial::Trial;
 use crate::{action_log, container, database, migration, show, transaction, uninstall};
 
-/// Runs the setup that the arguments ask for.
+/// Runs the setup with these arguments.
 pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
     let system = System::open(&args.root)?;
     let changes_this_machine = system.is_running() && !args.dry_run;
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
     let mut start = Vec::new();
     if args.mode.migrate {
         plan.original_units = migration::original_units(&system);
-        // They start after the data is converted.
+        // Start the units only after the data is converted.
         start = std::mem::take(&mut plan.switches.start);
     }
     say(&show::plan(&plan, &system))?;
@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The answers, and the text of the configuration that they are about.
+/// Returns the answers, and the configuration text that they change.
 fn answers(
     args: &Args,
     system: &System,
@@ -107,7 +107,7 @@ fn answers(
     if has_database(&answers) && !current.exists() && !args.mode.migrate {
         answers.set_default(MODE, "load");
     } else if has_database(&answers) && args.mode.interactive {
-        // What an empty value means becomes the offered answer.
+        // An empty value means `files`, so offer that.
         answers.set_default(MODE, "files");
     }
     if args.mode.interactive {
@@ -121,7 +121,7 @@ fn answers(
     Ok((answers, base))
 }
 
-/// The file that the answers come from: the one given, the one in place, or the commented example.
+/// Returns the configuration to start from: the given file, the current one, or the example.
 fn given_configuration(args: &Args, current: &Path, installation: &Installation) -> PathBuf {
     if let Some(named) = args.mode.automated.as_ref().or(args.config.as_ref()) {
         return named.clone();

@@ -1,4 +1,4 @@
-//! The plan as a person reads it before anything is written.
+//! Shows the plan before anything is written.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::migration::UNIT_DIRECTORY;
 use crate::plan::{GROUPS, Plan};
 use crate::system::{Scheduler, System};
 
-/// Everything that the plan changes.
+/// Describes all changes of the plan.
 pub(crate) fn plan(plan: &Plan, system: &System) -> String {
     let account = system.account(&plan.user);
     let mut lines = vec![String::new(), heading(system)];
@@ -68,7 +68,7 @@ fn without_effect(plan: &Plan) -> Vec<String> {
     sentences.into_iter().map(|sentence| format!("  note: {sentence}")).collect()
 }
 
-/// A new text without its comments; if it replaces another, the lines that differ.
+/// Shows a new text without its comments. If it replaces another text, shows the lines that differ.
 fn changes(path: &Path, new: &str) -> Vec<String> {
     let Ok(old) = fs::read_to_string(path) else {
         let lines = new.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));

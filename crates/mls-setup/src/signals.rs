@@ -1,4 +1,5 @@
-//! Ctrl-C and its relatives: noticed between two steps and while waiting for an answer.
+//! Ctrl-C and similar signals: setup checks for them between steps and while it waits for an
+//! answer.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -7,20 +8,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-/// A signal arrived; what was done is undone.
+/// The error after a signal. Setup undoes its steps.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted: nothing was written")]
 pub(crate) struct Interrupted;
 
 /// The signals that end the setup.
 pub(crate) struct Signals {
-    /// Becomes readable when one arrives, for `poll`.
+    /// Becomes readable when a signal arrives, for `poll`.
     pub(crate) arrival: UnixStream,
     number: Arc<AtomicUsize>,
 }
 
 impl Signals {
-    /// From now on SIGINT, SIGTERM and SIGHUP are noticed and do nothing else.
+    /// Catches SIGINT, SIGTERM and SIGHUP, so that they no longer end the process.
     pub(crate) fn catch() -> io::Result<Self> {
         let (arrival, write) = UnixStream::pair()?;
         let number = Arc::new(AtomicUsize::new(0));
@@ -32,12 +33,12 @@ impl Signals {
         Ok(Self { arrival, number })
     }
 
-    /// Fails if one arrived.
+    /// Fails if a signal has arrived.
     pub(crate) fn check(&self) -> Result<(), Interrupted> {
         if self.number.load(Ordering::Relaxed) == 0 { Ok(()) } else { Err(Interrupted) }
     }
 
-    /// Ends the process as the signal that arrived does by default.
+    /// Ends the process by the signal that has arrived.
     pub(crate) fn die(&self) {
         let number = i32::try_from(self.number.load(Ordering::Relaxed)).unwrap_or(SIGINT);
         log::warn!("{Interrupted}");

@@ -1,4 +1,4 @@
-//! What setup does to the machine, step by step, and how each step is undone.
+//! The steps of a setup, and how each step is undone.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -14,10 +14,10 @@ use crate::jobs;
 use crate::plan::OWN_DIRECTORIES;
 use crate::system::{Account, Scheduler, System, run};
 
-/// A step. Steps know the service's user by name, because a step before them may create it.
+/// A step. It names the service's user, because an earlier step may create that user.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// Comes first: what runs now runs again after everything is undone.
+    /// The first step: its undo starts the units again that run now.
     NoteRunningUnits,
     CreateUser(String),
     JoinGroup {
@@ -34,7 +34,7 @@ pub(crate) enum Step {
         user: String,
     },
     Remove(PathBuf),
-    /// A directory that the service's user writes to.
+    /// Creates a directory that the service's user writes to.
     MakeDirectory {
         path: PathBuf,
         user: String,
@@ -64,8 +64,8 @@ pub(crate) enum Undo {
 }
 
 impl Step {
-    /// Does it. Each undo is noted before its change, so that a step that fails halfway is undone
-    /// as well. Returns what was done, for the log; `None` if nothing had to be done.
+    /// Applies the step. It records each undo before the change, so that a step that fails halfway
+    /// is undone as well. Returns a text for the log; `None` if there was nothing to do.
     pub(crate) fn apply(
         &self,
         system: &System,
@@ -93,7 +93,8 @@ impl Step {
 }
 
 impl Undo {
-    /// Undoes it. A signal to the terminal's foreground processes does not reach the commands.
+    /// Undoes a change. A signal to the foreground processes of the terminal does not reach its
+    /// commands.
     pub(crate) fn run(self, system: &System) -> anyhow::Result<()> {
         let command = match self {
             Self::Restore { path, saved } => {
@@ -138,7 +139,7 @@ fn note_running_units(system: &System, undo: &mut Vec<Undo>) -> anyhow::Result<O
     let output = run(command)?;
     let text = String::from_utf8_lossy(&output.stdout);
     let units = text.lines().filter_map(|line| line.split_whitespace().next());
-    // What a timer has started ends by itself.
+    // A service that a timer has started ends by itself.
     let lasting = |unit: &&str| !unit.ends_with(".service") || jobs::runs_all_the_time(unit);
     undo.push(Undo::ReloadAndRestart(units.filter(lasting).map(str::to_owned).collect()));
     Ok(None)
@@ -187,7 +188,7 @@ fn join_group(
     group: &str,
     undo: &mut Vec<Undo>,
 ) -> anyhow::Result<Option<String>> {
-    // Without systemd there may be no journal, and no group that reads it.
+    // Without systemd there may be no journal, and then no group that reads it.
     let Some(members) = system.members(group) else { return Ok(None) };
     if members.iter().any(|member| member == user) {
         return Ok(None);
@@ -219,10 +220,10 @@ fn back_up(
     Ok(Some(format!("copied {} to {}", from.display(), to.display())))
 }
 
-/// Notes how a file gets back to what it is now.
+/// Records how to restore the current state of a file.
 fn note_file(host_path: &Path, undo: &mut Vec<Undo>) -> anyhow::Result<()> {
     let saved = Saved::read(host_path).with_context(|| host_path.display().to_string())?;
-    // First the new file's temporary name is cleaned up, then the old file comes back.
+    // The undo removes the temporary name of the new file first, and then restores the old file.
     undo.push(match saved {
         Some(saved) => Undo::Restore { path: host_path.to_owned(), saved },
         None => Undo::Discard(host_path.to_owned()),
@@ -260,7 +261,7 @@ fn make_parents(path: Option<&Path>, undo: &mut Vec<Undo>) -> std::io::Result<()
     Ok(())
 }
 
-/// Whatever the umask is.
+/// Creates a directory with a mode that does not depend on the umask.
 fn create_directory(path: &Path) -> std::io::Result<()> {
     fs::create_dir(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))
@@ -271,7 +272,7 @@ fn remove(system: &System, path: &Path, undo: &mut Vec<Undo>) -> anyhow::Result<
     let Some(saved) = Saved::read(&host_path)? else { return Ok(None) };
     undo.push(Undo::Restore { path: host_path.clone(), saved });
     fs::remove_file(&host_path).with_context(|| format!("removing {}", path.display()))?;
-    // A directory of drop-ins goes with the last of them.
+    // Remove the directory together with its last drop-in.
     if let Some(parent) =
         host_path.parent().filter(|parent| parent.extension().is_some_and(|e| e == "d"))
         && fs::read_dir(parent)?.next().is_none()
@@ -283,7 +284,7 @@ fn remove(system: &System, path: &Path, undo: &mut Vec<Undo>) -> anyhow::Result<
     Ok(Some(format!("removed {}", path.display())))
 }
 
-/// Directories of other programs, whose names look like those of drop-ins.
+/// Directories of other programs. Their names look like those of drop-in directories.
 const ALWAYS_THERE: [&str; 2] = ["/etc/logrotate.d", "/etc/cron.d"];
 
 fn make_directory(
@@ -312,8 +313,8 @@ fn make_directory(
 
 /// Returns the user and group of the service's own directory that `path` is in.
 ///
-/// After a change of the service's user, the directory still belongs to the old user. systemd gives it
-/// to the new user, with all that is in it, when a service starts.
+/// If the service's user changes, the directory still belongs to the old user. When a service
+/// starts, systemd gives the directory and its content to the new user.
 fn previous_owner(system: &System, path: &Path) -> Option<(u32, u32)> {
     let mut parents = path.ancestors().skip(1);
     let own = parents.find(|parent| OWN_DIRECTORIES.iter().any(|own| *parent == Path::new(own)))?;
@@ -324,11 +325,11 @@ fn previous_owner(system: &System, path: &Path) -> Option<(u32, u32)> {
 
 fn disable(system: &System, unit: &str, undo: &mut Vec<Undo>) -> anyhow::Result<Option<String>> {
     if system.is_running() {
-        // A unit that failed is not listed as failed once nothing uses it any more.
+        // If no unit uses a failed unit any more, systemd does not list it as failed.
         let _ = run(system.systemctl(&["stop", unit]));
         let _ = run(system.systemctl(&["reset-failed", unit]));
         if unit == jobs::METRICS_TIMER {
-            // node_exporter would go on to export old numbers.
+            // Otherwise node_exporter would still export old numbers.
             let _ = run(system.systemctl(&["clean", "--what=cache", jobs::METRICS_SERVICE]));
         }
     }

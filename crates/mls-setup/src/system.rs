@@ -7,13 +7,13 @@ use std::process::{Command, Output, Stdio};
 use anyhow::Context;
 use mls_diag::{Exit, OrExit};
 
-/// A running machine, or a directory with one that does not run.
+/// The running machine, or a directory with the files of another one.
 pub(crate) struct System {
     root: PathBuf,
     pub(crate) scheduler: Scheduler,
 }
 
-/// What starts jobs at their time.
+/// The program that starts jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scheduler {
     Systemd,
@@ -35,7 +35,7 @@ impl System {
             .canonicalize()
             .with_context(|| format!("--root {}", root.display()))
             .or_exit(Exit::Usage)?;
-        // A system that does not run has systemd if it has a place for its units.
+        // A system that is not running has systemd if it has a directory for its units.
         let sign = if root == Path::new("/") { "run/systemd/system" } else { "etc/systemd/system" };
         let scheduler = if root.join(sign).is_dir() { Scheduler::Systemd } else { Scheduler::Cron };
         Ok(Self { root, scheduler })
@@ -50,7 +50,7 @@ impl System {
         &self.root
     }
 
-    /// Where a file of the system is, for this process.
+    /// The path of a system's file for this process.
     pub(crate) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();
         self.root.join(path.strip_prefix("/").unwrap_or(path))
@@ -94,7 +94,8 @@ impl System {
         Some(members.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect())
     }
 
-    /// The line of a user or group. A running machine may know them from elsewhere than from a file.
+    /// Reads the line of a user or group. A running machine may get them from LDAP or another
+    /// source.
     fn entry(&self, database: &str, name: &str) -> Option<String> {
         if self.is_running() {
             let output = Command::new("getent").args([database, "--", name]).output().ok()?;
@@ -106,7 +107,7 @@ impl System {
         Some(line.to_owned())
     }
 
-    /// `systemctl` for this system.
+    /// The command `systemctl` for this system.
     pub(crate) fn systemctl(&self, args: &[&str]) -> Command {
         let mut command = Command::new("systemctl");
         if !self.is_running() {
@@ -116,26 +117,26 @@ impl System {
         command
     }
 
-    /// What `systemctl is-enabled` says of a unit.
+    /// Whether `systemctl is-enabled` reports a unit as enabled.
     pub(crate) fn is_enabled(&self, unit: &str) -> bool {
         let output = self.systemctl(&["is-enabled", unit]).args(["--no-legend"]).output();
         output.is_ok_and(|output| output.status.success())
     }
 
-    /// A program of the shadow suite for this system: `useradd` and its like.
+    /// The command `useradd` or a similar one, for this system.
     pub(crate) fn shadow(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new(program);
         if !self.is_running() {
             command.arg("--prefix").arg(&self.root);
         }
-        // They are in /usr/sbin, which sudo's path has and a user's may not have.
+        // They are in /usr/sbin. The PATH of sudo has it, but the PATH of a user may not.
         let path = std::env::var("PATH").unwrap_or_default();
         command.args(args).env("PATH", format!("{path}:/usr/sbin:/sbin"));
         command
     }
 }
 
-/// Runs a command to its end. Its error has what the command wrote to standard error.
+/// Runs a command until it ends. An error contains its standard error.
 pub(crate) fn run(mut command: Command) -> anyhow::Result<Output> {
     let name = describe(&command);
     let output = command

@@ -1,4 +1,4 @@
-//! Lines that a person types.
+//! Reads lines from a terminal.
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -7,10 +7,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::signals::Signals;
 
-/// Longer lines are not answers.
+/// A longer line is not an answer.
 const LONGEST_LINE: usize = 64 * 1024;
 
-/// Standard input, until a signal arrives.
+/// Standard input. Reading stops when a signal arrives.
 pub(crate) struct Terminal<'a> {
     signals: &'a Signals,
     pending: Vec<u8>,
@@ -35,7 +35,7 @@ impl<'a> Terminal<'a> {
         }
     }
 
-    /// Reads what is there; false at the end of the input.
+    /// Reads the available bytes. Returns false at the end of the input.
     fn fill(&mut self) -> anyhow::Result<bool> {
         let stdin = io::stdin();
         let descriptors = &mut [
@@ -55,20 +55,20 @@ impl<'a> Terminal<'a> {
             return Ok(true);
         }
         let mut buffer = [0; 4096];
-        // Unbuffered: what `Stdin` would keep to itself, `poll` would not see.
+        // Without a buffer, because `poll` does not see bytes in the buffer of `Stdin`.
         let length = rustix::io::read(&stdin, &mut buffer)?;
         self.pending.extend_from_slice(&buffer[..length]);
         Ok(length > 0)
     }
 
-    /// Asks a question that only `y` answers with yes.
+    /// Asks a question. Only `y` means yes.
     pub(crate) fn confirm(&mut self, question: &str) -> anyhow::Result<bool> {
         let line = self.read_line(&format!("{question} [y/N] "))?;
         Ok(line.is_some_and(|line| line.starts_with(['y', 'Y'])))
     }
 }
 
-/// Writes to standard output at once.
+/// Writes to standard output and flushes it.
 pub(crate) fn say(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;

@@ -1,4 +1,4 @@
-//! All steps, or none.
+//! Applies all steps or none.
 
 use crate::signals::Signals;
 use crate::step::{Step, Undo};
@@ -20,7 +20,7 @@ pub(crate) fn apply(
             Ok(action) => done.extend(action),
             Err(error) => {
                 roll_back(system, undo);
-                // A command that Ctrl-C ended is not what went wrong.
+                // If Ctrl-C ended a command, report the signal, not the failed command.
                 signals.check()?;
                 return Err(error);
             }
@@ -127,8 +127,8 @@ mod tests {
         all
     }
 
-    /// The steps of a setup with a user, files of all kinds, directories elsewhere, a stale file,
-    /// and units on and off.
+    /// The steps of a setup with a user, files of all kinds, directories outside its own, a stale
+    /// file, and units to enable and disable.
     fn steps(system: &System, conf: &str) -> Vec<Step> {
         let file = tempfile::NamedTempFile::new().unwrap();
         put(file.path(), conf);
@@ -142,7 +142,7 @@ mod tests {
         let Some((root, system)) = system() else { return };
         let signals = Signals::catch().unwrap();
         let conf = "[paths]\nworking_dir = /srv/a/b\n[database]\ndb_type = sqlite\n[report]\nemail = b@localhost\n";
-        // Some units are on, and some files are there, before the setup that fails.
+        // Some units are enabled and some files exist before the setup that fails.
         apply(&system, &steps(&system, "[systemd]\nextraction_schedule = follow\n"), &signals)
             .unwrap();
         put(&root.path().join("etc/logrotate.d/maillogsentinel"), "old\n");
@@ -175,7 +175,7 @@ mod tests {
         symlink(root.path().join("srv"), log.join("link")).unwrap();
         let is_finished = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            // What a member of the group can do at any moment: rename what is there, and put
+            // A member of the group can do this at any moment: rename the directory, and put
             // something else in its place.
             scope.spawn(|| {
                 while !is_finished.load(Ordering::Relaxed) {

@@ -1,5 +1,5 @@
-//! The first run, right after the setup: a service that does not work is reported while somebody is
-//! there to read it.
+//! Runs the service once, right after the setup. If it does not work, the administrator is still
+//! there to read why.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -18,7 +18,7 @@ use crate::question::{FETCH, TEST_MAIL};
 use crate::system::{Account, Scheduler, System, run};
 use crate::terminal::say;
 
-/// The first run, and what was recorded before it.
+/// The first run, and the number of rows before it.
 pub(crate) struct Trial<'a> {
     system: &'a System,
     installation: &'a Installation,
@@ -32,11 +32,11 @@ const FAILURES: &str = "paths.csv_filename";
 /// The key of the CSV of successful logins.
 const LOGINS: &str = "paths.logins_filename";
 
-/// How long a service that runs all the time is watched: its pipeline fails within a second, or not at once.
+/// How long to watch a service that runs all the time. A broken pipeline fails within a second.
 const WATCHED: Duration = Duration::from_secs(4);
 
 impl<'a> Trial<'a> {
-    /// Counts what is recorded before the setup.
+    /// Counts the rows before the setup.
     pub(crate) fn before(
         system: &'a System,
         installation: &'a Installation,
@@ -51,7 +51,8 @@ impl<'a> Trial<'a> {
         trial
     }
 
-    /// Fetches the IP databases if the answers say so, reads the log once, and says what was recorded.
+    /// Fetches the IP databases if the answers ask for it, reads the log once, and prints what was
+    /// recorded.
     pub(crate) fn run(&self, user: &str) -> anyhow::Result<()> {
         let account = self
             .system
@@ -85,7 +86,7 @@ impl<'a> Trial<'a> {
             status.uid(account.uid).gid(account.gid);
             say(&String::from_utf8_lossy(&run(status)?.stdout))?;
         }
-        // The service may not be able to write to a directory that is there.
+        // The service may not be able to write to a directory that already exists.
         if writes_metrics(self.answers) {
             match self.system.scheduler {
                 Scheduler::Systemd => self.start_unit(METRICS_SERVICE)?,
@@ -95,7 +96,7 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// Says how many rows a CSV has, and how many of them are new.
+    /// Prints the number of rows of a CSV, and how many of them are new.
     fn count(&self, key: &str, which: &str, before: u64) -> anyhow::Result<()> {
         let rows = self.rows(key);
         let (new, csv) = (rows.saturating_sub(before), self.answers.get(key));
@@ -113,7 +114,7 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// Runs the jobs that have this schedule.
+    /// Starts the jobs that have this schedule.
     fn start(&self, schedule: &str) -> anyhow::Result<()> {
         for job in JOBS.iter().filter(|job| job.schedule == schedule) {
             let when = job.when(self.answers);
@@ -132,7 +133,7 @@ impl<'a> Trial<'a> {
         run(self.system.systemctl(&["start", unit])).map(drop).map_err(|_| does_not_work(unit))
     }
 
-    /// Fails if a service that runs all the time does not.
+    /// Fails if a service that must run all the time has stopped.
     fn watch(&self, unit: &str) -> anyhow::Result<()> {
         let begun = Instant::now();
         while begun.elapsed() < WATCHED {
@@ -157,7 +158,8 @@ impl<'a> Trial<'a> {
         })
     }
 
-    /// Number of rows in a CSV, as its owner sees them: the user of the service may have changed.
+    /// The number of rows in a CSV. It is read as the owner of the file, because the user of the
+    /// service may have changed.
     fn rows(&self, key: &str) -> u64 {
         let csv = PathBuf::from(self.answers.get(key));
         let Ok(meta) = fs::symlink_metadata(&csv) else { return 0 };
@@ -166,7 +168,7 @@ impl<'a> Trial<'a> {
         let output = run(count).map(|output| output.stdout).unwrap_or_default();
         let text = String::from_utf8_lossy(&output);
         let lines = text.split_whitespace().next().and_then(|lines| lines.parse::<u64>().ok());
-        // The first line names the columns.
+        // The first line is the header.
         lines.unwrap_or(0).saturating_sub(1)
     }
 

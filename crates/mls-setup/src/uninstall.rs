@@ -73,8 +73,8 @@ fn steps(system: &System, switches: &Switches, files: Vec<PathBuf>) -> Vec<Step>
     steps
 }
 
-/// systemd keeps when a timer last fired; a later setup must not run what was due in between. For a
-/// service, the same command would remove the data in its state directory.
+/// Forgets when the timers last fired. Otherwise a later setup would at once run what was due in
+/// between. The same command for a service would remove its state directory.
 fn forget(system: &System, switches: &Switches) {
     for unit in &switches.disable {
         if Path::new(unit).extension().is_some_and(|kind| kind == "timer") {

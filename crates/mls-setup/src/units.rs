@@ -1,4 +1,4 @@
-//! What setup tells systemd: which units run, as whom, where they may write, and when.
+//! The settings for systemd: which units run, as which user, where they may write, and when.
 
 use std::path::PathBuf;
 
@@ -7,20 +7,20 @@ use crate::file::NewFile;
 use crate::jobs::{COMPANIONS, JOBS, When};
 use crate::system::Account;
 
-/// The user of the units as they are shipped.
+/// The user in the units of the package.
 pub(crate) const SHIPPED_USER: &str = "maillogsentinel";
 
-/// Units to switch on and off.
+/// Units to enable and disable.
 #[derive(Debug, Default)]
 pub(crate) struct Switches {
     pub(crate) enable: Vec<&'static str>,
     pub(crate) disable: Vec<&'static str>,
-    /// Of those that are enabled.
+    /// Units to start; all of them are enabled.
     pub(crate) start: Vec<&'static str>,
 }
 
 impl Switches {
-    /// For these answers.
+    /// Returns the units for these answers.
     pub(crate) fn new(answers: &Answers) -> Self {
         let mut switches = Self::default();
         for job in &JOBS {
@@ -41,7 +41,7 @@ impl Switches {
         switches
     }
 
-    /// For none of the jobs.
+    /// Disables all units.
     pub(crate) fn all_off() -> Self {
         let mut switches = Self::default();
         for job in &JOBS {
@@ -65,7 +65,7 @@ impl Switches {
     }
 }
 
-/// The drop-ins of the units in use.
+/// Returns the drop-ins of the units in use.
 pub(crate) fn drop_ins(
     answers: &Answers,
     account: Option<&Account>,
@@ -82,7 +82,7 @@ pub(crate) fn drop_ins(
     let mut files = Vec::new();
     for job in &JOBS {
         if let When::At(schedule) = job.when(answers) {
-            // The empty value takes the shipped schedule away.
+            // An empty value removes the schedule of the package.
             let text = format!("[Timer]\nOnCalendar=\nOnCalendar={schedule}\n");
             files.push(drop_in(job.timer, &text));
         }
@@ -102,7 +102,7 @@ pub(crate) fn drop_ins(
     files
 }
 
-/// The services of the service's user that run with these answers.
+/// The services that run as the service's user with these answers.
 fn services(answers: &Answers) -> Vec<&'static str> {
     let mut services: Vec<_> = JOBS.iter().flat_map(|job| job.services(answers)).collect();
     let needed = COMPANIONS.iter().filter(|companion| (companion.is_needed)(answers));

@@ -1,8 +1,8 @@
 //! `--migrate-data`: converts the CSV, the position of the SQL export, SQL files and the SQLite
 //! table, as the user who owns them.
 //!
-//! Each file that changes stays as `NAME.original`. Every step starts from these, so a migration
-//! that was interrupted is finished by the next one, and a finished one is left as it is.
+//! Each file that changes is kept as `NAME.original`. Every step starts from these files. So the
+//! next migration finishes an interrupted one, and changes nothing after a complete one.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -22,7 +22,7 @@ use super::{legacy_csv, sql_files};
 use crate::installation::Installation;
 use crate::terminal::say;
 
-/// What the steps need to know.
+/// What the steps need.
 pub(super) struct Site<'a> {
     pub(super) installation: &'a Installation,
     pub(super) configuration: &'a Path,
@@ -53,7 +53,7 @@ impl Site<'_> {
             say(&format!("CSV: {} needs no conversion\n", csv.display()))?;
             return Ok(());
         }
-        // An interrupted migration has left a second name of the same file.
+        // After an interrupted migration, the same file can have a second name.
         let is_second_name = |meta: &fs::Metadata| {
             fs::metadata(&csv).is_ok_and(|it| (it.dev(), it.ino()) == (meta.dev(), meta.ino()))
         };
@@ -77,7 +77,8 @@ impl Site<'_> {
             self.write_exported(end)?;
         }
         self.begin_digests()?;
-        // The CSV always has its name: a run between these steps must not begin a new one.
+        // The CSV must never be without its name. Otherwise a run between these steps would begin a
+        // new CSV.
         if !is_named {
             fs::hard_link(&csv, &original)
                 .with_context(|| format!("linking {} to {}", csv.display(), original.display()))
@@ -87,7 +88,8 @@ impl Site<'_> {
         remove(&with_suffix(&new, "lock"))
     }
 
-    /// Lets the first digest begin today: the digests of the original were about whole days.
+    /// Lets the first digest begin today, because the digests of the original were about whole
+    /// days.
     fn begin_digests(&self) -> anyhow::Result<()> {
         let ledger = self.state_dir.join("mail.ledger");
         if ledger.exists() {
@@ -100,7 +102,7 @@ impl Site<'_> {
         Ok(())
     }
 
-    /// Converts the rows. Returns the length of the new file after those that were exported.
+    /// Converts the rows. Returns the length of the new file up to the last row that was exported.
     fn convert_rows(
         &self,
         source: &Path,
@@ -125,7 +127,7 @@ impl Site<'_> {
         Ok(end)
     }
 
-    /// Appends what `rows` holds to the new CSV.
+    /// Appends the rows that `rows` reads to the new CSV.
     fn pipe(&self, rows: &mut dyn Read, new: &Path) -> anyhow::Result<()> {
         let mut decode = self.tool("mls-csv");
         decode.args(["--decode", "--legacy"]);
@@ -134,7 +136,7 @@ impl Site<'_> {
         legacy_csv::pipeline(decode, append, |stdin| io::copy(rows, stdin).map(drop))
     }
 
-    /// Says how many rows there are now.
+    /// Compares the number of rows of each day, and prints the total.
     ///
     /// # Errors
     /// Exit 65 if a day does not have as many rows as before.
@@ -175,7 +177,8 @@ impl Site<'_> {
         Ok(())
     }
 
-    /// How many bytes of the original's CSV were exported; `None` if it exported nothing.
+    /// The number of bytes of the original's CSV that were exported; `None` if nothing was
+    /// exported.
     fn exported(&self) -> anyhow::Result<Option<u64>> {
         let path = self.state_dir.join("sql_state.offset");
         let kept = with_suffix(&path, "original");
@@ -189,7 +192,7 @@ impl Site<'_> {
         Ok(Some(offset))
     }
 
-    /// Writes the same position for the new CSV.
+    /// Writes the corresponding position in the new CSV.
     fn write_exported(&self, end: u64) -> anyhow::Result<()> {
         let path = self.state_dir.join("sql_state.offset");
         mls_state::atomic::write(&path, end.to_string().as_bytes(), 0o640)
@@ -199,7 +202,7 @@ impl Site<'_> {
         Ok(())
     }
 
-    /// Says where the log is read on: mls-tail understands the position of the original.
+    /// Prints the position in the log. mls-tail understands the position file of the original.
     fn position(&self) -> anyhow::Result<()> {
         let path = self.state_dir.join("state.offset");
         let text = read_to_string(&path).unwrap_or_default();
@@ -219,7 +222,7 @@ impl Site<'_> {
         }
         let mut convert = self.tool("mls-sql");
         convert.arg("--config").arg(self.configuration).arg("convert");
-        // It says what it did.
+        // The informational messages of mls-sql say what it did.
         convert.env("MLS_INFO", "1");
         let status = convert.status().context("starting mls-sql").or_exit(Exit::Unavailable)?;
         if !status.success() {
@@ -241,8 +244,8 @@ fn count_of(days: &BTreeMap<Vec<u8>, u64>, day: &[u8]) -> u64 {
     days.get(day).copied().unwrap_or_default()
 }
 
-/// The end of the line that `offset` is in; `offset` itself if a line ends there. The file is then
-/// at its beginning.
+/// Returns the offset of the end of the line that contains `offset`; `offset` itself if a line ends
+/// there. Afterwards the file is at its beginning.
 fn end_of_line(file: &mut File, offset: u64) -> io::Result<u64> {
     let mut rest = Vec::new();
     if offset > 0 {

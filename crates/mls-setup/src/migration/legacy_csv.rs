@@ -1,4 +1,4 @@
-//! The CSV of the Python original, in the parts that migration reads itself.
+//! The CSV of the Python original: the functions that migration needs.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader};
@@ -9,7 +9,8 @@ use anyhow::Context;
 use mls_diag::{Exit, OrExit};
 use mls_state::regular;
 
-/// Rows by day. `day` makes a day of a date, or nothing of what is not a date, such as a header.
+/// Counts the rows of each day. `day` returns the day of a date; `None` if it is not a date, as in
+/// a header.
 pub(super) fn days(
     path: &Path,
     separator: u8,
@@ -30,11 +31,11 @@ pub(super) fn days(
     Ok(days)
 }
 
-/// What fails if a tool is missing.
+/// The context of an error if a tool is missing.
 const STARTING: &str = "starting a tool of the conversion";
 
-/// Runs two commands, the first one's output being the second one's input. `fill` writes the input
-/// of the first one. Their messages go to standard error.
+/// Runs two commands in a pipeline. `fill` writes the input of the first one. Messages of both go
+/// to standard error.
 pub(super) fn pipeline(
     mut first: Command,
     mut second: Command,

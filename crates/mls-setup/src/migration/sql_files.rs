@@ -1,7 +1,7 @@
-//! SQL files that the Python original has left (`sql_exporter.py`, `run_sql_export`).
+//! Converts SQL files that the Python original has exported (`sql_exporter.py`, `run_sql_export`).
 //!
-//! Those that it has imported are moved to the directory `original`. The others are written again for
-//! the table of today, and are imported by the next import.
+//! Files that the original has imported are moved to the directory `original`. The others are
+//! written again for the current table, and the next import imports them.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
@@ -17,13 +17,13 @@ use super::data::{Site, rename};
 use super::legacy_csv::pipeline;
 use crate::terminal::say;
 
-/// How the names of the original's files end.
+/// How names of the original's files end.
 const ENDING: &str = "_maillogsentinel_export.sql";
 
-/// The directory for files that nobody needs any more.
+/// The directory for files that were imported or converted.
 const DONE: &str = "original";
 
-/// Converts all of them.
+/// Converts all files.
 pub(super) fn convert(site: &Site<'_>) -> anyhow::Result<()> {
     let database = &site.config.database;
     let dir = database.sql_export_dir.clone().unwrap_or_default();
@@ -74,7 +74,7 @@ fn files(dir: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Writes a file with the same rows for the table of today.
+/// Writes a file with the same rows for the current table.
 fn rewrite(site: &Site<'_>, dir: &Path, name: &str, kind: DbType) -> anyhow::Result<()> {
     let path = dir.join(name);
     let time = name.strip_suffix(ENDING).unwrap_or(name);
@@ -115,11 +115,11 @@ fn rewrite(site: &Site<'_>, dir: &Path, name: &str, kind: DbType) -> anyhow::Res
     rename(&part, &target)
 }
 
-/// Which column of the CSV a column of the table holds.
+/// Pairs of a table column and the CSV column that it holds.
 struct Columns(Vec<(String, String)>);
 
 impl Columns {
-    /// As the original's mapping file says, or the one that it brings along.
+    /// Reads the original's mapping file, or uses its default mapping.
     fn new(site: &Site<'_>) -> anyhow::Result<Self> {
         let Some(file) = &site.config.database.column_mapping_file else {
             let renamed = [
@@ -142,7 +142,7 @@ impl Columns {
         Ok(Self(pairs.collect()))
     }
 
-    /// The row of an `INSERT INTO t ("a", "b") VALUES ('x', 1);`, as a line of the original's CSV.
+    /// Turns an `INSERT INTO t ("a", "b") VALUES ('x', 1);` into a line of the original's CSV.
     fn row(&self, statement: &str) -> Option<String> {
         let (names, values) = statement.split_once('(')?.1.split_once(") VALUES (")?;
         let values = literals(values.trim_end().strip_suffix(");")?)?;
@@ -159,7 +159,7 @@ impl Columns {
     }
 }
 
-/// The values of a list such as `'it''s', 5, NULL`; NULL is empty.
+/// Reads the values of a list such as `'it''s', 5, NULL`. NULL becomes an empty value.
 fn literals(text: &str) -> Option<Vec<String>> {
     let mut values = Vec::new();
     let mut rest = text;
