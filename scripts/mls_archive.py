@@ -15,18 +15,18 @@ AUTH = b'{"v":1,"type":"auth",'
 GAP = b'{"v":1,"type":"gap",'
 END = b'{"v":1,"type":"end"'
 
-# Larger blocks cost the garbage collector of Spark much time.
+# Larger blocks make the garbage collector of Spark slow.
 BLOCK = 1 << 18
 
-# Exit codes (sysexits.h) of errors that the same file would cause again: usage, data, no input, no permission, configuration.
+# Exit codes (sysexits.h) that the same file would cause again: usage, data, no input, no permission, configuration.
 PERMANENT = {64, 65, 66, 77, 78}
 
-# How much of what a tool says is kept.
+# The number of bytes of a tool's messages that are kept.
 KEPT = 4096
 
 
 class ToolFailed(Exception):
-    """A tool ended with an error; the message names the log and holds what the tools said."""
+    """A tool ended with an error. The message names the log and contains the messages of the tools."""
 
     def __init__(self, message, is_permanent):
         super().__init__(message, is_permanent)
@@ -38,7 +38,7 @@ class ToolFailed(Exception):
 
 
 def add_options(parser):
-    """Adds the options that say how a log is read."""
+    """Adds the options for reading a log."""
     parser.add_argument("--tools", metavar="DIR", help="directory of the tools [default: the search path]")
     parser.add_argument("--parse-options", metavar="OPTIONS", default="--outcome failure,success",
                         help="options of mls-parse, such as '--timezone Europe/Paris --require-year' [default: %(default)s]")
@@ -47,7 +47,7 @@ def add_options(parser):
 
 
 def commands(options):
-    """The commands of the pipeline; the name of the log comes after the first one."""
+    """Returns the commands of the pipeline. The name of the log follows the first one."""
     def tool(name):
         return os.path.join(options.tools, name) if options.tools else name
 
@@ -62,10 +62,10 @@ class Log:
     """One run of the tools over one log."""
 
     def __init__(self, name, path, pipeline):
-        # What messages call it, and the file that is read.
+        # The name in messages, and the path of the file.
         self.name, self.path, self.pipeline = name, path, pipeline
         self.lines = self.events = self.rejects = 0
-        # Why only a part of the log could be read.
+        # The reason why only a part of the log could be read.
         self.damage = []
 
     def blocks(self):
@@ -77,7 +77,7 @@ class Log:
                 last = yield from self._read(processes[-1].stdout)
                 self._check([process.wait() for process in processes], said, last)
             finally:
-                # After an error, or if the reader stops early, nothing stays behind.
+                # After an error, or if the caller stops early, end all processes.
                 for process in processes:
                     if process.poll() is None:
                         process.kill()
@@ -97,7 +97,7 @@ class Log:
                 except OSError as error:
                     raise ToolFailed(f"{self.name}: {command[0]} cannot be run: {error}", False) from error
             if processes:
-                # Only the next tool may hold the pipe, so that each tool sees when its reader dies.
+                # Only the next tool may hold the pipe. Then each tool notices when its reader dies.
                 processes[-1].stdout.close()
             processes.append(process)
             source = process.stdout
@@ -138,8 +138,8 @@ class Log:
             ends = ", ".join(f"{tool} ended with {how(code)}" for tool, code in failed) or "the output has no end record"
             words = " | ".join(line for text in texts for line in text.splitlines() if is_message(line))
             message = f"{self.name}: {ends}" + (f": {words}" if words else "")
-            # Any of the tools may have failed first. If one of the errors can be temporary, the
-            # whole error is temporary.
+            # Any of the tools may have failed first. If one of the errors can be temporary, the whole failure counts as
+            # temporary.
             raise ToolFailed(message, bool(failed) and all(code in PERMANENT for _, code in failed))
         self.lines, self.rejects = count("lines read", texts[1]), count("unparsable", texts[1])
 
@@ -153,7 +153,7 @@ def is_message(line):
 
 
 def count(name, stats):
-    """A number that mls-parse --stats prints."""
+    """Returns a number that mls-parse --stats has printed."""
     found = re.search(rf"^{name}: (\d+)$", stats, re.MULTILINE)
     if not found:
         raise ValueError(f"mls-parse --stats does not print {name!r}")
@@ -161,7 +161,7 @@ def count(name, stats):
 
 
 def printable(text):
-    """A message for a terminal: names of files and lines of logs can hold escape sequences."""
+    """Makes a message safe for a terminal: names of files and lines of logs can contain escape sequences."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 

@@ -39,11 +39,11 @@ SCHEMAS = [
     "/usr/share/maillogsentinel/schema.json",
 ]
 
-# With `pos`, what a line is recognized by. Two files can begin with the same line, and then `pos` alone is not enough.
-# A zone or a year that was read differently changes `date`, but not its seconds.
+# These columns identify a line. `pos` alone is not enough, because two files can begin with the same line. If a zone or
+# a year was read differently, `date` differs, but its seconds do not.
 IDENTITY = ["pos", "server", "service", "pid", "second"]
 
-# Copies of a file have the same one.
+# Copies of a file have the same generation.
 GENERATION = "substring_index(pos, ':', 1)"
 
 
@@ -56,7 +56,7 @@ def main():
     mls_archive.add_options(parser)
     options = parser.parse_args()
     mls_archive.find_tools(options, HERE)
-    # Copies of a line are in different logs: to look for them in each log first is only a cost.
+    # The copies of a line are in different logs, so a first search in each log alone would find nothing.
     spark = (SparkSession.builder.appName("spark-archive").config("spark.sql.session.timeZone", "UTC")
              .config("spark.sql.optimizer.windowGroupLimitThreshold", "-1").getOrCreate())
     spark.sparkContext.addPyFile(os.path.join(HERE, "mls_archive.py"))
@@ -103,7 +103,7 @@ def add(spark, archive, options):
 # ---- which logs
 
 def find_logs(spark, patterns):
-    """The logs as (number, name, size, milliseconds since 1970), and an error for each pattern that matches nothing."""
+    """Returns the logs as (number, name, size, milliseconds since 1970), and an error for each pattern without a match."""
     jvm, conf = spark._jvm, spark._jsc.sc().hadoopConfiguration()
     found, errors = {}, []
     for pattern in patterns:
@@ -114,7 +114,7 @@ def find_logs(spark, patterns):
             errors.append(f"{pattern}: no such file")
         for status in files:
             found[status.getPath().toString()] = (status.getLen(), status.getModificationTime())
-    # The largest first: no worker is left with a large log at the end.
+    # The largest logs come first, so that no worker begins with a large log at the end.
     order = sorted(found, key=lambda name: (-found[name][0], name))
     return [(number, name, *found[name]) for number, name in enumerate(order)], errors
 
@@ -122,11 +122,11 @@ def find_logs(spark, patterns):
 # ---- the tasks
 
 def stage(spark, logs, record, path, options):
-    """Runs one task a log, and writes records and summaries to `path`. Only whole tasks are written."""
+    """Runs a task for each log, and writes records and summaries to `path`. Tasks that fail write nothing."""
     context = spark.sparkContext
     pipeline = mls_archive.commands(options)
     tries = max_failures(context)
-    # For file systems that only Spark knows.
+    # Settings for file systems that only Spark can read.
     settings = [(key[len("spark.hadoop."):], value) for key, value in context.getConf().getAll()
                 if key.startswith("spark.hadoop.")]
     tasks = context.parallelize(logs, max(1, len(logs))).mapPartitions(
@@ -141,7 +141,7 @@ def stage(spark, logs, record, path, options):
     array = F.from_json(F.col("block").cast("string"), T.ArrayType(record))
     records = spark.createDataFrame(tasks, blocks, verifySchema=False).select(
         "log", "summary", F.explode_outer(array).alias("record"))
-    # A leap second is the last second of its minute.
+    # A leap second becomes the last second of its minute.
     text = F.col("record.date")
     text = F.when(F.substring(text, 18, 2) == "60", F.regexp_replace(text, "^(.{17})60", "$159")).otherwise(text)
     others = [f"record.{field.name}" for field in record if field.name not in ("type", "date")]
@@ -161,7 +161,7 @@ def read_log(entry, pipeline, settings, tries):
                 yield number, b"[" + block[:-1].replace(b"\n", b",") + b"]", None
             summary = {"lines": log.lines, "events": log.events, "rejects": log.rejects, "damage": log.damage}
         except mls_archive.ToolFailed as failure:
-            # Spark repeats a task that raises, and gives up the whole job after the last try.
+            # Spark repeats a task that raises. After the last try it gives up the whole job.
             if not failure.is_permanent and TaskContext.get().attemptNumber() + 1 < tries:
                 raise
             summary = {"error": str(failure)}
@@ -169,7 +169,7 @@ def read_log(entry, pipeline, settings, tries):
 
 
 def max_failures(context):
-    """How often Spark tries a task."""
+    """Returns how often Spark tries a task."""
     master = context.master
     if master.startswith("local["):
         return int(master.rstrip("]").split(",")[1]) if "," in master else 1
@@ -181,17 +181,17 @@ def local_path(name):
 
 
 def fetch(name, mtime, scratch, settings):
-    """Copies a log from a file system that only Spark knows, without reading it here."""
+    """Copies a log to this machine from a file system that only Spark can read."""
     path = os.path.join(scratch, os.path.basename(name))
-    # Settings can be secrets, which must not be arguments of a command. The shell demands a file of this name.
+    # Settings can contain secrets, which must not be arguments of a command. Hadoop reads a file of this name.
     conf = os.path.join(scratch, "core-site.xml")
     with open(os.open(conf, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
         file.write(site_xml(settings))
-    # Jars of --packages and --jars are where Spark puts the files of a job.
+    # Spark puts the jars of --packages and --jars next to the files of the job.
     jars = [os.path.join(directory, "*") for directory in (os.path.join(spark_home(), "jars"), SparkFiles.getRootDirectory())]
     class_path = [directory for directory in (os.environ.get("HADOOP_CONF_DIR"), scratch) if directory] + jars
     java = os.path.join(os.environ["JAVA_HOME"], "bin", "java") if os.environ.get("JAVA_HOME") else "java"
-    # The copy needs little: no large heap, no compiler that pays only in long runs.
+    # The copy needs no large heap, and no compiler that helps only long runs.
     command = [java, "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", ":".join(class_path),
                "org.apache.hadoop.fs.FsShell", "-conf", conf, "-get", name, path]
     run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
@@ -218,7 +218,7 @@ def spark_home():
 # ---- the columns
 
 def record_type(path):
-    """Spark's type of an `auth` record, from the JSON Schema."""
+    """Returns Spark's type of an `auth` record, from the JSON Schema."""
     path = path or next(filter(os.path.exists, SCHEMAS), SCHEMAS[-1])
     with open(path, encoding="utf-8") as file:
         members = json.load(file)["$defs"]["auth"]["properties"]
@@ -233,13 +233,13 @@ def column_type(member):
 
 
 def files_of_logs(records):
-    """Which files the logs are copies of, as (log, generation, number of rows): see mls-event(5), `pos`."""
+    """Finds the files that the logs are copies of, as (log, generation, number of rows): see mls-event(5), `pos`."""
     rows = records.where("date is not null").groupBy("log", F.expr(GENERATION).alias("generation")).count().collect()
     return [(row.log, row.generation, row["count"]) for row in rows]
 
 
 def check_counts(files, good):
-    """Every record that the tools wrote must have become a row with a date."""
+    """Fails unless every record of the tools became a row with a date."""
     counts = collections.Counter()
     for log, _, count in files:
         counts[log] += count
@@ -249,7 +249,7 @@ def check_counts(files, good):
 
 
 def to_rows(spark, records, logs, good):
-    """The rows of the archive, and `log`. A line can still occur several times."""
+    """Turns records into rows of the archive, with `log`. A line can still occur several times."""
     origins = spark.createDataFrame(
         [(log, name, datetime.fromtimestamp(mtime / 1000, timezone.utc)) for log, name, _, mtime in logs if log in good],
         "log int, path string, file_time timestamp")
@@ -257,9 +257,9 @@ def to_rows(spark, records, logs, good):
 
 
 def without_copies(rows):
-    """Each line once."""
-    # Of copies of a line, the one with the earliest date is right: a copy of the file can only be younger. A line that was
-    # cut at the end of a file has a shorter record than the whole one.
+    """Keeps one row for each line."""
+    # Of several copies of a line, the one with the earliest date is right, because a copy of a file can only be younger. A line
+    # that was cut at the end of a file has a shorter record than the whole line.
     length = F.length(F.to_json(F.struct([name for name in rows.columns if name not in ("log", "path", "file_time", "day")])))
     best = Window.partitionBy(*IDENTITY).orderBy("date", length.desc(), "path")
     return rows.withColumn("rank", F.row_number().over(best)).where("rank = 1").drop("rank")
@@ -268,7 +268,7 @@ def without_copies(rows):
 # ---- the archive
 
 class Busy(Exception):
-    """Another run holds the archive."""
+    """Another run is adding logs to the archive."""
 
 
 class Archive:
@@ -293,7 +293,7 @@ class Archive:
             if not self.fs.exists(self.path("_lock")):
                 raise
             raise Busy(f"{self.directory}/_lock exists: another run is adding logs; if no run is active, delete that file") from error
-        # What dead runs left.
+        # Remove the files of dead runs.
         self.fs.delete(self.path("_staging"), True)
         return self
 
@@ -304,7 +304,7 @@ class Archive:
             self.fs.delete(self.path("_lock"), False)
 
     def has_lock(self):
-        """Whether the lock is still that of this run. Somebody can delete the lock of a run that only looked dead."""
+        """Whether this run still has the lock. An administrator can delete the lock of a run that only looked dead."""
         try:
             stream = self.fs.open(self.path("_lock"))
         except Exception:
@@ -315,21 +315,21 @@ class Archive:
             stream.close()
 
     def days(self):
-        """The days that the archive has."""
+        """Returns the days in the archive."""
         names = (status.getPath().getName() for status in self.fs.listStatus(self.path()))
         return [date.fromisoformat(name[4:]) for name in names if name.startswith("day=")]
 
     def add(self, rows, files):
-        """Adds the rows that are not there yet, and returns their number. Each log has rows of these files.
+        """Adds the rows that are not in the archive, and returns their number. `files` says which files each log is a copy of.
 
-        The new files are complete before the first of them appears, and each appears at once by its rename. If the run dies
-        between two renames, the next run finds the rows of the first one here and adds only the others.
+        All new files are complete before the first one is renamed to its place. If the run dies between two renames, the
+        next run finds the rows of the first file and adds only the others.
         """
         known = self.known(rows)
         seen = collections.Counter(generation for _, generation, _ in files)
         if known is not None:
             seen.update(row.generation for row in known.select(F.expr(GENERATION).alias("generation")).distinct().collect())
-        # Only lines of a file that was seen twice can be copies. It would cost most of the time to move and compare all rows.
+        # Only lines of a file that was seen twice can be copies. To move and compare all rows would take most of the time.
         doubtful = list({log for log, generation, _ in files if generation is None or seen[generation] > 1})
         if doubtful:
             second = F.pmod(F.unix_micros("date"), F.lit(60_000_000))
@@ -352,14 +352,14 @@ class Archive:
             source = status.getPath()
             day = source.getParent().getName()
             self.fs.mkdirs(self.path(day))
-            # The name holds the run, so that it is new.
+            # The name contains the run, so no other run uses it.
             if not self.fs.rename(source, self.path(f"{day}/{self.run}-{source.getName()}")):
                 raise RuntimeError(f"{source.toString()} could not be renamed")
         return added
 
     def known(self, rows):
-        """The rows of the archive that these may be copies of. Only the year of a date can differ, and the zone: so the same
-        days of all years, and the days beside them (in a leap year)."""
+        """Returns the rows of the archive that can be copies of these. Their dates can differ in year and zone, so it reads the
+        same days of all years, and the days before and after them (in a leap year)."""
         present = self.days()
         if not present:
             return None

@@ -2,7 +2,7 @@
 """Runs the commands of the guide for DuckDB and ClickHouse with the real engines.
 
 tests/engines.py: prints nothing if each engine counts what the records hold. It needs jq, and duckdb and chdb from PyPI, which
-have no program of the engine: this file is the program, too.
+do not contain the program of the engine: this file also replaces that program.
 """
 
 import os
@@ -31,7 +31,7 @@ EXPECTED_TYPES = ["1\t4200000000\t4294967295\t4711\t1\tfalse"]
 
 
 def commands(*words):
-    """The indented block of the guide that has these words."""
+    """Returns the indented block of the guide that contains these words."""
     with open(GUIDE, encoding="utf-8") as guide:
         blocks = guide.read().split("\n\n")
     block = next(block for block in blocks if block.startswith("    ") and all(word in block for word in words))
@@ -39,7 +39,7 @@ def commands(*words):
 
 
 def run(script):
-    """What a shell prints that runs this."""
+    """Runs a text in a shell and returns its output."""
     programs = f'duckdb() {{ "{sys.executable}" "{__file__}" duckdb "$@"; }}\n' \
                f'clickhouse() {{ "{sys.executable}" "{__file__}" clickhouse "$@"; }}\n'
     found = subprocess.run(["bash", "-euc", programs + script], stdout=subprocess.PIPE, text=True, check=True)
@@ -73,7 +73,7 @@ def main():
 
 
 def engine(name, *arguments):
-    """Prints the result of a query as the engine's own program does."""
+    """Prints the result of a query in the format of the engine's own program."""
     if name == "duckdb":
         import duckdb
         where, query = arguments

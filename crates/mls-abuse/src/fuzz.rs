@@ -1,6 +1,6 @@
 //! Checks for any input bytes, for `tests/fuzz`. A function panics if its check fails.
 
-#![expect(clippy::expect_used, reason = "a broken promise must stop the run")]
+#![expect(clippy::expect_used, reason = "a failed check must stop the run")]
 
 use std::io::Cursor;
 

@@ -4,10 +4,10 @@ use std::io::{Cursor, Read};
 
 use mls_rotation::Compression;
 
-/// So many bytes are read: a few bytes can stand for any number of them.
+/// The largest number of bytes to read, because a few bytes can expand to any number.
 const MAX_OUTPUT: u64 = 64 << 10;
 
-/// Decompressing gives the same bytes whatever the sizes of the reads, or ends with an error.
+/// Decompression gives the same bytes for every size of the reads, or ends with an error.
 pub(crate) fn decode(bytes: &[u8]) {
     let Some(method) = Compression::of_content(bytes) else { return };
     let mut all = Vec::new();

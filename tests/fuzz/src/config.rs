@@ -5,7 +5,7 @@ use std::path::Path;
 use mls_config::Config;
 use mls_config::config::{Threshold, TimeSpan};
 
-/// `Config::show` writes one `section.key=value` on each line, and no password.
+/// `Config::show` writes one line `section.key=value` for each key, and no password.
 pub(crate) fn ini(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     let Ok(config) = Config::parse(Path::new("any.conf"), text) else { return };
@@ -16,7 +16,7 @@ pub(crate) fn ini(bytes: &[u8]) {
     }
 }
 
-/// The text of a typed value is read as the same value.
+/// A typed value that is written as text is read as the same value.
 pub(crate) fn values(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     if let Ok(threshold) = text.parse::<Threshold>() {

@@ -6,8 +6,8 @@ use mls_rows::row::{self, Decoder, Style};
 
 use crate::file::MemoryFile;
 
-/// `decode(encode(x))` is x, except for control characters that a cell cannot hold; and a
-/// spreadsheet runs nothing.
+/// `decode(encode(x))` is x, except for control characters that a cell cannot hold. A spreadsheet
+/// runs no formula from it.
 pub(crate) fn cell(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for unknown in [Unknown::Null, Unknown::NotAvailable] {
@@ -21,7 +21,7 @@ pub(crate) fn cell(bytes: &[u8]) {
             assert!(!"=+-@＝＋－＠".contains(first), "{cell:?}");
         }
     }
-    // Any cell has a value, which is written as a cell with the same value.
+    // Every cell has a value. If the value is written as a cell again, it is the same value.
     if let Some(value) = cell::decode(&text) {
         let again = cell::encode(Some(&value), Unknown::Null).into_owned();
         let clean =
@@ -40,7 +40,7 @@ fn written(event: &Auth<'_>) -> Vec<u8> {
     csv.into_inner().expect("room in memory")
 }
 
-/// A row is written as one line with the same content.
+/// Writes an event as a row and checks that it is one line with the same content.
 fn assert_read_again(event: &Auth<'_>) {
     let line = written(event);
     assert_eq!(line.iter().position(|b| *b == b'\n'), Some(line.len() - 1));
@@ -68,7 +68,7 @@ pub(crate) fn legacy(bytes: &[u8]) {
     }
 }
 
-/// A file of attempts in any form that is read, as reports and alerts read it.
+/// A file of attempts in any supported format, as reports and alerts read it.
 pub(crate) fn attempts(bytes: &[u8]) {
     let file = MemoryFile::new(bytes);
     let source = mls_attempts::AttemptSource::File { path: file.path(), length: None };

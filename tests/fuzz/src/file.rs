@@ -1,4 +1,4 @@
-//! Bytes as a file that has a path.
+//! Gives the input bytes a path, for parsers that open a file.
 
 use std::io::Write;
 use std::os::fd::AsRawFd;
@@ -22,12 +22,12 @@ impl MemoryFile {
     }
 }
 
-/// A CSV database of IP addresses, which is searched in its file.
+/// A CSV database of IP addresses, which is searched on disk.
 pub(crate) fn ipdb_csv(bytes: &[u8]) {
     mls_location::fuzz::csv(&MemoryFile::new(bytes).path(), bytes);
 }
 
-/// A file of attempts, and the report of it.
+/// A file of attempts and its report.
 pub(crate) fn report(bytes: &[u8]) {
     mls_report::fuzz::report(&MemoryFile::new(bytes).path());
 }

@@ -1,4 +1,4 @@
-//! Every parser of bytes from outside, each as a function that takes any bytes.
+//! A target for every parser of bytes from outside: a function that takes any bytes.
 //!
 //! A target panics if its parser panics, or if a check fails. Examples of checks: a printed record
 //! is parsed as itself, an encoded cell is decoded as itself, and reading in pieces gives the same
@@ -11,7 +11,7 @@
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
-#![expect(clippy::panic, clippy::expect_used, reason = "a broken promise must stop the run")]
+#![expect(clippy::panic, clippy::expect_used, reason = "a failed check must stop the run")]
 
 mod compression;
 mod config;
@@ -28,9 +28,9 @@ pub struct Target {
     pub name: &'static str,
     /// Panics if a check fails.
     pub run: fn(&[u8]),
-    /// The factor for the 10 ms that an empty input may take. It is above 1 only if a fixed cost is
-    /// known. Then it allows about six times this cost, so that a slow machine stays below the
-    /// limit.
+    /// The time limit is a multiple of 10 ms and an amount for each byte. This factor is above 1
+    /// only if the parser has a known fixed cost. Then the limit is about six times this cost, so
+    /// that a slow machine stays below it.
     pub floor: u32,
 }
 
@@ -48,7 +48,7 @@ pub const TARGETS: &[Target] = &[
     target("block_logins", mls_block::fuzz::logins),
     target("block_state", mls_block::fuzz::state),
     target("clock", log::clock),
-    // A few bytes can stand for 64 KiB, which are decompressed twice.
+    // A few bytes can expand to 64 KiB, which are decompressed twice.
     Target { floor: 4, ..target("compression", compression::decode) },
     target("config", config::ini),
     Target { floor: 5, ..target("config_edit", mls_setup::fuzz::edit) },
@@ -61,7 +61,7 @@ pub const TARGETS: &[Target] = &[
     target("dns_answer", mls_enrich::fuzz::dns_answer),
     target("envelope", log::envelope),
     target("frames", record::frames),
-    // A loaded database has a table of 65,536 places, however few its rows are.
+    // A loaded database has a table of 65,536 entries, even if it has few rows.
     Target { floor: 5, ..target("ipdb_csv", file::ipdb_csv) },
     target("ipdb_mmdb", mls_location::fuzz::mmdb),
     target("journal", log::journal),

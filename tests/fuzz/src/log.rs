@@ -16,11 +16,11 @@ use mls_parse::clock::Clock;
 use mls_parse::{Args, Scanner};
 use mls_stream::blocks::Place;
 
-/// Number of inputs for which one scanner is used. It keeps every line that it cannot read.
+/// The number of inputs for one scanner. A scanner keeps every line that it cannot read.
 const USES: u32 = 256;
 
 thread_local! {
-    /// Building a search takes longer than most inputs.
+    /// Most inputs take less time than the construction of a scanner.
     static UNUSED: Scanner = Scanner::new(
         &Args::parse_from([
             "mls-parse",
@@ -71,8 +71,8 @@ fn parse(
     out
 }
 
-/// Each line is an `auth` record, does not change when it is printed again, and has no text that a
-/// terminal obeys.
+/// Each line is an `auth` record, does not change when it is printed again, and cannot control a
+/// terminal.
 fn assert_printed(records: &[u8]) {
     for line in records.split_inclusive(|b| *b == b'\n') {
         let text = line.strip_suffix(b"\n").expect("a record is a whole line");
@@ -89,7 +89,7 @@ fn assert_printed(records: &[u8]) {
     }
 }
 
-/// Lines give the same records if they are read at once or in two parts.
+/// Lines give the same records whether they are read at once or in two parts.
 fn scan(source: &str, lines: &[u8]) {
     with_scanner(|scanner| {
         let all = parse(scanner, source, lines, 0, b"");
@@ -138,7 +138,7 @@ pub(crate) fn envelope(line: &[u8]) {
     let _ = mls_parse::pieces(envelope.program, envelope.message);
 }
 
-/// A stamp of the envelope, or any text, as a point in time.
+/// The time stamp of an envelope, or any text, is read as a time.
 pub(crate) fn clock(stamp: &[u8]) {
     static CLOCKS: LazyLock<[Clock; 2]> = LazyLock::new(|| {
         let reference = Timestamp::parse("2026-12-01T00:00:00Z").expect("a time").at();
@@ -152,7 +152,7 @@ pub(crate) fn clock(stamp: &[u8]) {
 }
 
 static KEY: LazyLock<Key> = LazyLock::new(|| {
-    // Only its owner may read a key file, so use a temporary file.
+    // A key file must be readable only by its owner, so use a temporary file.
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
     file.write_all("0123456789abcdef".repeat(4).as_bytes()).expect("room for a key");
     Key::load(file.path()).expect("a key")
@@ -162,7 +162,7 @@ fn anonymizer() -> Anonymizer {
     Anonymizer::new(Pseudonyms::new(&KEY, &[]).expect("pseudonyms"), Rules::default(), false)
 }
 
-/// The records of an anonymized line are the anonymized records of the line.
+/// The records of an anonymized line are equal to the anonymized records of the line.
 pub(crate) fn anonymize(bytes: &[u8]) {
     let line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
     let (mut names, mut written) = (anonymizer(), Vec::new());
@@ -181,7 +181,7 @@ pub(crate) fn anonymize(bytes: &[u8]) {
     });
 }
 
-/// A log, records or rows that were anonymized pass `--verify`.
+/// An anonymized log, record or row passes `--verify`.
 pub(crate) fn verify(bytes: &[u8]) {
     mls_anonymize::fuzz::verify(bytes, anonymizer());
 }

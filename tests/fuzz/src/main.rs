@@ -1,4 +1,4 @@
-//! libFuzzer with one target, which `MLS_FUZZ_TARGET` names. `scripts/fuzz` builds and calls it.
+//! Runs libFuzzer with the target that `MLS_FUZZ_TARGET` names. `scripts/fuzz` builds and calls it.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -13,7 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// The time limit for any input, and for each byte of it.
+/// The time limit for an empty input, and the additional time for each byte.
 const FLOOR: Duration = Duration::from_millis(10);
 const PER_BYTE: Duration = Duration::from_micros(1);
 
@@ -29,7 +29,8 @@ static TARGET: LazyLock<&Target> = LazyLock::new(|| {
     })
 });
 
-/// The part of its limit that the slowest input took, in percent. It is printed from 25 on.
+/// The largest share of a time limit that an input took, in percent. Shares below 25 are not
+/// printed.
 static SLOWEST: AtomicU64 = AtomicU64::new(25);
 
 /// The number of times that a slow input is run again. It must be too slow each time, because one
@@ -58,7 +59,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(took <= allowed, "{length} bytes took {took:?}, and {allowed:?} is allowed");
 });
 
-/// Runs the target and returns how long this thread was computing.
+/// Runs the target and returns the CPU time of this thread.
 fn time(bytes: &[u8]) -> Duration {
     let start = now();
     (TARGET.run)(bytes);

@@ -6,7 +6,7 @@ use mls_event::{Body, Record, kind};
 use mls_stream::blocks::{Batch, Block, Blocks};
 use mls_stream::ndjson::Reader;
 
-/// A printed record is parsed as itself.
+/// A record that is printed and parsed again is the same.
 pub(crate) fn records(line: &[u8]) {
     let printed = |record: &dyn Fn(&mut Vec<u8>)| {
         let mut line = Vec::new();
@@ -43,7 +43,7 @@ pub(crate) fn records(line: &[u8]) {
     }
 }
 
-/// Bytes that arrive in pieces of a size, as from a pipe.
+/// A reader that returns the bytes in pieces of one size, as a pipe can.
 struct Pieces {
     bytes: Vec<u8>,
     start: usize,
@@ -101,11 +101,11 @@ fn content(bytes: &[u8], size: usize) -> Content {
 pub(crate) fn frames(bytes: &[u8]) {
     let all = content(bytes, usize::MAX);
     let size = 1 + bytes.first().map_or(0, |first| usize::from(*first) % 7);
-    // Each read may need a pass over all bytes before it.
+    // Each read may look at all bytes before it, so long inputs are read in larger pieces.
     assert_eq!(content(bytes, size.max(bytes.len() / 64)), all);
 }
 
-/// Lines are the same for all sizes of reads, and each has the offset at which it begins.
+/// Lines are the same for all sizes of reads, and each has the right offset.
 pub(crate) fn ndjson(bytes: &[u8]) {
     let read = |size| {
         let pieces = Pieces { bytes: bytes.to_vec(), start: 0, size };

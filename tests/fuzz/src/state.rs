@@ -4,7 +4,7 @@ use mls_state::alerted::Alerted;
 use mls_state::cursor_file::CursorFile;
 use mls_state::mail_cursor::{MailCursor, header_text};
 
-/// A cursor file is the same after it is written and read again.
+/// A cursor file that is written and read again is the same.
 pub(crate) fn cursor_file(bytes: &[u8]) {
     let Ok(cursor) = CursorFile::from_json(bytes) else { return };
     let again = CursorFile::from_json(cursor.to_json().as_bytes());

@@ -1,4 +1,5 @@
-//! Every input of the corpus, without libFuzzer: an input that found a fault once must not find it again.
+//! Runs each target on every input of the corpus, without libFuzzer. An input that once found a
+//! fault must pass.
 
 use std::collections::BTreeSet;
 use std::fs;
