@@ -1,0 +1,76 @@
+//! `--status` says whether the service works.
+
+use std::fs;
+
+use mls_tests::text;
+
+use crate::site::Front;
+
+#[test]
+fn status_says_first_whether_the_service_is_healthy_and_why_not() {
+    let mut front = Front::new("conf", "");
+    front.site.log(3);
+    front.succeeds(&[]);
+    front.site.log(2);
+    let said = front.succeeds(&["--status"]);
+    assert!(said.starts_with("healthy\n"), "{said}");
+    assert!(said.contains("F: 3 rows, the last of 2026-06-01T"), "{said}");
+    assert!(said.contains("not recorded yet: 2, the first of 2026-06-01 "), "{said}");
+    assert!(said.contains("c.csv"), "{said}");
+    assert!(said.contains("the last run that found new lines ended: 20"), "{said}");
+    assert!(!said.contains("exported"), "there is no database: {said}");
+    let json = |front: &Front| {
+        let output = front.run(&["--status", "--json"]);
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code().unwrap(), value)
+    };
+    let (code, value) = json(&front);
+    assert_eq!((code, &value["healthy"], &value["rows"]), (0, &true.into(), &3.into()));
+    assert_eq!(value["not_recorded"], 2);
+    assert!(value["first_not_recorded"].as_str().unwrap().starts_with("2026-06-01T"), "{value}");
+    assert!(value["jobs"].is_array(), "{value}");
+    assert!(value["last_commit"].as_str().unwrap().starts_with("20"), "{value}");
+
+    front.site.append("state/state.offset", "x");
+    fs::remove_file(front.site.path().join("c.csv")).unwrap();
+    let output = front.run(&["--status"]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("not healthy: the mail log cannot be read"), "{said}");
+    assert!(said.contains("not healthy: the country and AS databases are missing"), "{said}");
+    let (code, value) = json(&front);
+    assert_eq!((code, value["problems"].as_array().unwrap().len()), (1, 2), "{value}");
+    assert_eq!(value["not_recorded"], serde_json::Value::Null);
+}
+
+#[test]
+fn status_names_logins_that_the_server_could_not_check() {
+    let front = Front::new("conf", "");
+    let head = "2026-06-01T07:00:01+00:00 vm postfix/smtpd[7]: warning: unknown[192.0.2.1]:";
+    let error = format!(
+        "{head} SASL LOGIN authentication failed: Connection lost to authentication server\n"
+    );
+    front.site.append("mail.log", &error.repeat(3));
+    front.succeeds(&[]);
+    assert_eq!(front.site.read("F").lines().count(), 1);
+    let said = front.succeeds(&["--status"]);
+    assert!(
+        said.contains("the mail server could not check: 3, the last after 2026-06-01 "),
+        "{said}"
+    );
+    let json = front.succeeds(&["--status", "--json"]);
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&value["logins_not_checked"], &value["not_recorded"]), (&3.into(), &0.into()));
+}
+
+#[test]
+fn status_names_keys_that_have_no_effect() {
+    let front = Front::new("conf", "[alert]\nuser = 9/1h\n[dns_cache]\nenabled = no");
+    let sentence = "[alert] user has no effect: [report] email is empty, so no mail is sent";
+    let said = front.succeeds(&["--status"]);
+    assert!(said.contains(&format!("note: {sentence}\n")), "{said}");
+    assert_eq!(said.matches("has no effect").count(), 1, "{said}");
+    let json = front.succeeds(&["--status", "--json"]);
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value["without_effect"], serde_json::json!([sentence]));
+}
