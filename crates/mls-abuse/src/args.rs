@@ -25,7 +25,7 @@ pub struct Args {
 
     /// Format of the report
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) form: Form,
+    pub(crate) form: ReportForm,
 
     /// Your name and address: "Example Ltd <abuse@example.org>". Default: `[report] sender_override`
     /// of --config
@@ -42,7 +42,7 @@ pub struct Args {
 
 /// `--form`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Form {
+pub(crate) enum ReportForm {
     /// Text for a mail
     #[default]
     Text,

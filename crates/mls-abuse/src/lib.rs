@@ -42,7 +42,7 @@ use mls_state::regular;
 use mls_stream::ndjson::{Reader, Writer};
 
 pub use args::Args;
-use args::Form;
+use args::ReportForm;
 use evidence::Evidence;
 
 /// Runs the tool.
@@ -70,8 +70,10 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     }
     let subject = text::subject(args.network);
     let report = match args.form {
-        Form::Text => (evidence.attempts > 0).then(|| text::render(&evidence, &subject, &reporter)),
-        Form::Xarf => {
+        ReportForm::Text => {
+            (evidence.attempts > 0).then(|| text::render(&evidence, &subject, &reporter))
+        }
+        ReportForm::Xarf => {
             xarf::render(&evidence, &subject, &reporter).map(|report| format!("{report:#}\n"))
         }
     };

@@ -9,7 +9,7 @@ use mls_stream::ndjson::OutputClosed;
 use mls_stream::signals;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::output::Output;
+use crate::output::AlertWriter;
 
 /// The time between two checks of the cursor files.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -33,7 +33,7 @@ impl Follow {
     pub(crate) fn wait(
         &self,
         pause: Duration,
-        output: &Output,
+        output: &AlertWriter,
         mut is_new: impl FnMut() -> anyhow::Result<bool>,
     ) -> anyhow::Result<bool> {
         let begun = Instant::now();

@@ -9,7 +9,7 @@ use mls_stream::ndjson::Writer;
 use crate::cursor::AlertCursor;
 
 /// Writes alerts, and remembers them unless the reader of the framed stream does.
-pub(crate) struct Output {
+pub(crate) struct AlertWriter {
     pub(crate) out: Writer,
     pub(crate) cursor: Option<AlertCursor>,
     pub(crate) alerted: Alerted,
@@ -18,7 +18,7 @@ pub(crate) struct Output {
     pub(crate) counts: Counts,
 }
 
-impl Output {
+impl AlertWriter {
     pub(crate) fn new(
         out: Writer,
         cursor: Option<AlertCursor>,

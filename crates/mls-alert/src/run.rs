@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use chrono::{DateTime, FixedOffset, Utc};
-use mls_attempts::{AttemptSource, Reading};
+use mls_attempts::{AttemptSource, ReadOptions};
 use mls_config::Config;
 use mls_config::config::Alert as Settings;
 use mls_diag::Exit;
@@ -14,7 +14,7 @@ use crate::Args;
 use crate::cursor::AlertCursor;
 use crate::detector::Detector;
 use crate::follow::Follow;
-use crate::output::{Counts, Output};
+use crate::output::{AlertWriter, Counts};
 use crate::source::Sources;
 use crate::suspicious::{Suspicious, horizon};
 use crate::thresholds::Thresholds;
@@ -49,7 +49,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     if !has_thresholds && !sources.may_hold_logins {
         return Err(Exit::Usage.error(NOTHING_TO_LOOK_FOR));
     }
-    let output = Output::new(Writer::stdout()?, cursor, alerted, is_first);
+    let output = AlertWriter::new(Writer::stdout()?, cursor, alerted, is_first);
     let counts = Job { args, config, thresholds }.run(sources, output)?;
     if !has_thresholds && counts.logins == 0 && is_stdin {
         return Err(Exit::Usage.error(NOTHING_TO_LOOK_FOR));
@@ -79,7 +79,7 @@ struct Job {
 
 impl Job {
     /// Reads everything. With `--follow`, reads again when there is more.
-    fn run(&self, mut sources: Sources, mut output: Output) -> anyhow::Result<Counts> {
+    fn run(&self, mut sources: Sources, mut output: AlertWriter) -> anyhow::Result<Counts> {
         let follow = self.args.follow.then(Follow::start).transpose()?;
         output.begin()?;
         let mut last = None;
@@ -107,10 +107,10 @@ impl Job {
         &self,
         mut sources: Sources,
         last: Option<Checkpoint>,
-        output: &mut Output,
+        output: &mut AlertWriter,
     ) -> anyhow::Result<Option<Checkpoint>> {
         let zone = self.args.zone.timezone;
-        let reading = Reading { zone, servers: self.args.server.clone() };
+        let reading = ReadOptions { zone, servers: self.args.server.clone() };
         let thresholds = Thresholds::new(&self.thresholds);
         let rules = sources.may_hold_logins.then(|| Suspicious::new(&self.config.suspicious));
         let since = output.cursor.as_ref().map(|_| Utc::now().timestamp() - FIRST_LOOK_BACK);

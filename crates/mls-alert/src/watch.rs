@@ -11,13 +11,13 @@ use std::cell::RefCell;
 use std::fmt;
 
 use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
-use mls_attempts::{Attempt, AttemptSource, Clock, LoginReader, Reading};
+use mls_attempts::{Attempt, AttemptSource, Clock, LoginReader, ReadOptions};
 use mls_event::Outcome;
 use mls_findings::Observation;
 use mls_rotation::{Point, Position};
 
 use crate::detector::Detector;
-use crate::output::Output;
+use crate::output::AlertWriter;
 use crate::source::{Sources, after, position};
 
 type Date = DateTime<FixedOffset>;
@@ -76,7 +76,7 @@ impl std::error::Error for Late {}
 
 /// One pass over the inputs.
 pub(crate) struct Watch<'a> {
-    reading: Reading,
+    reading: ReadOptions,
     clock: Clock,
     /// Attempts before this moment do not matter.
     horizon: Option<Date>,
@@ -94,7 +94,7 @@ pub(crate) struct Watch<'a> {
     /// The moment of the next checkpoint, if there will be one.
     next: Option<Date>,
     reached: Option<Reached>,
-    output: &'a mut Output,
+    output: &'a mut AlertWriter,
 }
 
 /// The detector at a checkpoint, and the point in each input; `None` is the end.
@@ -107,12 +107,12 @@ struct Reached {
 impl<'a> Watch<'a> {
     /// `newest` holds the newest attempts of earlier passes. It is `None` if no pass will follow.
     pub(crate) fn new(
-        reading: Reading,
+        reading: ReadOptions,
         horizon: Option<Date>,
         detector: Detector,
         logins: Option<AttemptSource>,
         newest: Option<Newest>,
-        output: &'a mut Output,
+        output: &'a mut AlertWriter,
     ) -> anyhow::Result<Self> {
         let text = |at: Date| at.format("%Y-%m-%d %H:%M").to_string();
         Ok(Self {
@@ -140,10 +140,10 @@ impl<'a> Watch<'a> {
     /// # Errors
     /// Those of [`read`](Self::read).
     pub(crate) fn resume(
-        reading: Reading,
+        reading: ReadOptions,
         last: Checkpoint,
         sources: Sources,
-        output: &mut Output,
+        output: &mut AlertWriter,
     ) -> anyhow::Result<Option<Checkpoint>> {
         let Some(failures) = after(sources.failures, &last.failures)? else { return Ok(None) };
         let logins = match (sources.logins, &last.logins) {

@@ -18,4 +18,4 @@ pub use attempt::{Attempt, MAX_NAME};
 pub use batch::{AttemptBatch, Login};
 pub use clock::Clock;
 pub use logins::LoginReader;
-pub use source::{AttemptSource, ReadSummary, Reading, read_rotated};
+pub use source::{AttemptSource, ReadOptions, ReadSummary, read_rotated};

@@ -10,7 +10,7 @@ use mls_event::Outcome;
 
 use mls_rotation::Point;
 
-use crate::{AttemptBatch, AttemptSource, Clock, Login, ReadSummary, Reading};
+use crate::{AttemptBatch, AttemptSource, Clock, Login, ReadOptions, ReadSummary};
 
 /// The largest number of batches that wait.
 const MAX_WAITING: usize = 2;
@@ -48,7 +48,7 @@ impl LoginReader {
     ///
     /// # Errors
     /// Exit 75 if the system cannot start a thread.
-    pub fn start(source: AttemptSource, reading: Reading) -> anyhow::Result<Self> {
+    pub fn start(source: AttemptSource, reading: ReadOptions) -> anyhow::Result<Self> {
         let (full, batches) = sync_channel(MAX_WAITING);
         let path = source.newest_file().map(|path| path.display().to_string());
         let name = path.unwrap_or_else(|| "stdin".to_owned());

@@ -47,14 +47,14 @@ pub enum AttemptSource {
 
 /// How lines are read, and which of them count.
 #[derive(Clone, Debug)]
-pub struct Reading {
+pub struct ReadOptions {
     /// The zone of dates.
     pub zone: Zone,
     /// Only attempts of these servers count; all if there is none.
     pub servers: Vec<String>,
 }
 
-impl Reading {
+impl ReadOptions {
     fn includes(&self, attempt: &Attempt<'_>) -> bool {
         self.servers.is_empty()
             || attempt.server.is_some_and(|name| self.servers.iter().any(|server| server == name))
@@ -106,7 +106,7 @@ impl AttemptSource {
     /// read.
     pub fn read(
         &self,
-        reading: &Reading,
+        reading: &ReadOptions,
         mut each: impl FnMut(&Attempt<'_>, Point),
     ) -> anyhow::Result<ReadSummary> {
         let mut each = |attempt: &Attempt<'_>, point| {
@@ -129,7 +129,7 @@ impl AttemptSource {
     /// As [`read`](Self::read), and those of `each` and `pause`.
     pub fn follow(
         &self,
-        reading: &Reading,
+        reading: &ReadOptions,
         mut each: impl FnMut(&Attempt<'_>, Point) -> anyhow::Result<()>,
         pause: impl FnMut() -> anyhow::Result<()>,
     ) -> anyhow::Result<ReadSummary> {
@@ -141,7 +141,7 @@ impl AttemptSource {
 
     fn read_files(
         &self,
-        reading: &Reading,
+        reading: &ReadOptions,
         each: &mut impl FnMut(&Attempt<'_>, Point) -> anyhow::Result<()>,
         mut pause: impl FnMut() -> anyhow::Result<()>,
     ) -> anyhow::Result<ReadSummary> {
@@ -214,7 +214,7 @@ impl AttemptSource {
 /// As [`AttemptSource::read`].
 pub fn read_rotated(
     file: &ChainFile,
-    reading: &Reading,
+    reading: &ReadOptions,
     mut each: impl FnMut(&Attempt<'_>),
 ) -> anyhow::Result<()> {
     let mut each = |attempt: &Attempt<'_>, _| {
@@ -276,7 +276,7 @@ fn decompressed(input: Box<dyn Read + Send>, name: String) -> anyhow::Result<Rea
 /// Reads all lines. The first one is at `begin`.
 fn read(
     mut reader: Reader,
-    reading: &Reading,
+    reading: &ReadOptions,
     begin: Point,
     each: &mut impl FnMut(&Attempt<'_>, Point) -> anyhow::Result<()>,
     mut pause: impl FnMut() -> anyhow::Result<()>,

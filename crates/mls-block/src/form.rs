@@ -25,7 +25,7 @@ use crate::show_time;
 
 /// `--form`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Form {
+pub(crate) enum ListForm {
     /// One network a line
     Plain,
     /// A table for Postfix, see `cidr_table`(5)
@@ -40,7 +40,7 @@ pub(crate) enum Form {
     Json,
 }
 
-impl From<BlockForm> for Form {
+impl From<BlockForm> for ListForm {
     fn from(form: BlockForm) -> Self {
         match form {
             BlockForm::Plain => Self::Plain,
@@ -53,7 +53,7 @@ impl From<BlockForm> for Form {
     }
 }
 
-impl Form {
+impl ListForm {
     /// The name of its file in `--directory`.
     pub(crate) fn file_name(self) -> &'static str {
         match self {

@@ -9,7 +9,7 @@ use mls_event::Record;
 
 use crate::allow::Allow;
 use crate::blocker::offence;
-use crate::form::Form;
+use crate::form::ListForm;
 use crate::list::{BlockList, Limits};
 use crate::logins::Logins;
 use crate::offender::{BlockTime, Offenders};
@@ -69,11 +69,11 @@ fn assert_usable(mut offenders: Offenders) {
     let allow = Allow { networks: Vec::new(), logins: Logins::none() };
     let limits = Limits { max_entries: 1000, network_from: 3 };
     let list = BlockList::new(&offenders, &allow, limits, NOW);
-    for form in Form::value_variants() {
+    for form in ListForm::value_variants() {
         let text = form.render(&list, NOW, "sshd");
         let is_plain = |c: char| matches!(c, ' '..='~' | '\n' | '\t');
         assert!(text.chars().all(is_plain), "{text:?}");
-        if matches!(form, Form::Json | Form::Crowdsec) {
+        if matches!(form, ListForm::Json | ListForm::Crowdsec) {
             let array: Vec<serde_json::Value> = serde_json::from_str(&text).expect("JSON");
             assert_eq!(array.len(), list.entries.len());
         }

@@ -9,30 +9,30 @@ use mls_diag::{Exit, OrExit};
 use mls_state::atomic;
 use mls_stream::ndjson::Writer;
 
-use crate::form::Form;
+use crate::form::ListForm;
 use crate::list::BlockList;
 
 /// The forms of the list, and the directory of their files.
 pub(crate) struct ListOutput {
     pub(crate) directory: Option<PathBuf>,
     /// `--form`.
-    pub(crate) asked: Vec<Form>,
+    pub(crate) asked: Vec<ListForm>,
     /// `forms` of the configuration.
-    pub(crate) forms: Vec<Form>,
+    pub(crate) forms: Vec<ListForm>,
     pub(crate) jail: String,
 }
 
 impl ListOutput {
-    fn forms(&self) -> &[Form] {
+    fn forms(&self) -> &[ListForm] {
         match (&self.asked[..], &self.forms[..]) {
-            ([], []) => &[Form::Plain],
+            ([], []) => &[ListForm::Plain],
             ([], forms) | (forms, _) => forms,
         }
     }
 
     /// The list in the first form of `--form`, else the plain list.
     pub(crate) fn text(&self, list: &BlockList, now: i64) -> String {
-        let form = self.asked.first().copied().unwrap_or(Form::Plain);
+        let form = self.asked.first().copied().unwrap_or(ListForm::Plain);
         form.render(list, now, &self.jail)
     }
 

@@ -2,15 +2,15 @@
 
 use mls_diag::diag;
 use mls_rows::row::Decoder;
-use mls_stream::blocks::{Batch, Block, Blocks, Place};
+use mls_stream::blocks::{Batch, Block, BlockPosition, Blocks};
 use mls_stream::ndjson::Writer;
-use mls_stream::unreadable::Unreadable;
+use mls_stream::unreadable::BadLineCounter;
 
 /// Reads CSV, plain or framed, and writes an `auth` record for each row.
 pub(crate) fn run(mut decoder: Decoder) -> anyhow::Result<()> {
     let (mut blocks, mut out, mut batch) = (Blocks::stdin()?, Writer::stdout()?, Batch::default());
     blocks.watch_stdout()?;
-    let mut unreadable = Unreadable::default();
+    let mut unreadable = BadLineCounter::default();
     while let Some(next) = blocks.next(batch, || out.flush())? {
         for block in next.blocks() {
             match block {
@@ -29,9 +29,9 @@ pub(crate) fn run(mut decoder: Decoder) -> anyhow::Result<()> {
 fn rows(
     decoder: &mut Decoder,
     lines: &[u8],
-    place: Place<'_>,
+    place: BlockPosition<'_>,
     out: &mut Writer,
-    unreadable: &mut Unreadable,
+    unreadable: &mut BadLineCounter,
 ) -> anyhow::Result<()> {
     let mut offset = place.offset;
     for line in lines.split_inclusive(|b| *b == b'\n') {

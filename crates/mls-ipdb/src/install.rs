@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::Context;
 use flate2::read::MultiGzDecoder;
 use mls_diag::{Exit, OrExit};
-use mls_location::{Form, Kind, MAX_ROW, MAX_SIZE, Survey, Unusable, open, sort};
+use mls_location::{DatabaseKind, FileFormat, MAX_ROW, MAX_SIZE, Survey, Unusable, open, sort};
 
 /// A database that was read to its end and is valid.
 pub(crate) struct Candidate {
@@ -38,7 +38,7 @@ fn not_written<T>(error: io::Error, target: &Path) -> anyhow::Result<T> {
 /// content is wrong. Exit 74 if reading or writing fails.
 pub(crate) fn unpack(
     mut file: &File,
-    form: Form,
+    form: FileFormat,
     mut out: File,
 ) -> anyhow::Result<io::Result<File>> {
     let mut copy = || {
@@ -79,7 +79,7 @@ impl Candidate {
     /// Exit 65 if it is not valid.
     pub(crate) fn new(
         file: File,
-        form: Form,
+        form: FileFormat,
         scratch: impl FnOnce() -> anyhow::Result<File>,
     ) -> anyhow::Result<Self> {
         let survey = Survey::of(&file, form)?;
@@ -93,15 +93,15 @@ impl Candidate {
     }
 
     /// Its kind.
-    pub(crate) fn kind(&self) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|kind| self.survey.is(*kind))
+    pub(crate) fn kind(&self) -> Option<DatabaseKind> {
+        DatabaseKind::ALL.into_iter().find(|kind| self.survey.is(*kind))
     }
 
     /// Replaces `target` as a whole. An old database stays unless the candidate is of the same kind
     /// and families and has at least half as many rows.
     ///
     /// Exit 65 if it is not, 73 or 77 if it cannot be written.
-    pub(crate) fn install(&mut self, kind: Kind, target: &Path) -> anyhow::Result<()> {
+    pub(crate) fn install(&mut self, kind: DatabaseKind, target: &Path) -> anyhow::Result<()> {
         let shown = target.display();
         if !self.survey.is(kind) {
             return Err(Exit::DataErr.error(format!("{}, so it cannot be {shown}", kind.wrong())));
@@ -135,7 +135,7 @@ impl Candidate {
 ///
 /// Exit 65 if it is not valid.
 pub(crate) fn survey(path: &Path) -> anyhow::Result<Survey> {
-    let survey = Survey::of(&open(path).map_err(Unusable::fatal)?, Form::of(path));
+    let survey = Survey::of(&open(path).map_err(Unusable::fatal)?, FileFormat::of(path));
     let sorted = |survey: Survey| {
         if survey.sorted { Ok(survey) } else { Err(Exit::DataErr.error("it is not sorted")) }
     };

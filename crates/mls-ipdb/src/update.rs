@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use mls_config::Config;
 use mls_diag::{Exit, OrExit};
-use mls_location::{Flags, Form, Kind, Unusable, ipv6_sibling, open};
+use mls_location::{DatabaseKind, FileFormat, Flags, Unusable, ipv6_sibling, open};
 use mls_stream::ndjson::Writer;
 use reqwest::{Client, Url};
 
@@ -36,7 +36,7 @@ pub(crate) struct Sources {
 
 /// One database to fetch.
 struct Job {
-    kind: Kind,
+    kind: DatabaseKind,
     url: Url,
     target: PathBuf,
 }
@@ -48,7 +48,7 @@ struct Job {
 pub(crate) fn update(flags: &Flags, sources: &Sources, config: &Config) -> anyhow::Result<()> {
     let mut writer = Writer::stdout()?;
     let (mut all, mut failed, mut first) = (0, 0, None);
-    let mut done = |installed: anyhow::Result<(Kind, PathBuf)>| -> anyhow::Result<()> {
+    let mut done = |installed: anyhow::Result<(DatabaseKind, PathBuf)>| -> anyhow::Result<()> {
         all += 1;
         let updated = installed.and_then(|(kind, target)| Ok((survey(&target)?, kind, target)));
         match updated {
@@ -87,10 +87,10 @@ pub(crate) fn update(flags: &Flags, sources: &Sources, config: &Config) -> anyho
 /// Pairs the URLs with the files, in order.
 fn jobs(flags: &Flags, sources: &Sources, config: &Config) -> anyhow::Result<Vec<Job>> {
     let mut jobs = Vec::new();
-    for kind in Kind::ALL {
+    for kind in DatabaseKind::ALL {
         let (given, configured) = match kind {
-            Kind::Country => (&sources.country_db_url, &config.geolocation.country_db_url),
-            Kind::System => (&sources.asn_db_url, &config.asn_aso.asn_db_url),
+            DatabaseKind::Country => (&sources.country_db_url, &config.geolocation.country_db_url),
+            DatabaseKind::System => (&sources.asn_db_url, &config.asn_aso.asn_db_url),
         };
         let urls =
             if given.is_empty() { configured_urls(kind, configured)? } else { given.clone() };
@@ -105,7 +105,7 @@ fn jobs(flags: &Flags, sources: &Sources, config: &Config) -> anyhow::Result<Vec
             )));
         }
         for (url, target) in urls.into_iter().zip(targets) {
-            if Form::of(Path::new(url.path())).mmdb != Form::of(&target).mmdb {
+            if FileFormat::of(Path::new(url.path())).mmdb != FileFormat::of(&target).mmdb {
                 return Err(Exit::Config.error(format!(
                     "{} cannot become {}; only the name of an MMDB file ends in .mmdb",
                     fetch::shown(&url),
@@ -119,7 +119,7 @@ fn jobs(flags: &Flags, sources: &Sources, config: &Config) -> anyhow::Result<Vec
 }
 
 /// The files of a kind, at least two: if only one is named, its IPv6 sibling is the second.
-fn targets(flags: &Flags, kind: Kind, config: &Config) -> Vec<PathBuf> {
+fn targets(flags: &Flags, kind: DatabaseKind, config: &Config) -> Vec<PathBuf> {
     let mut paths = flags.paths(kind, config);
     if let [only] = &paths[..] {
         paths.push(ipv6_sibling(only));
@@ -127,7 +127,7 @@ fn targets(flags: &Flags, kind: Kind, config: &Config) -> Vec<PathBuf> {
     paths
 }
 
-fn configured_urls(kind: Kind, configured: &[String]) -> anyhow::Result<Vec<Url>> {
+fn configured_urls(kind: DatabaseKind, configured: &[String]) -> anyhow::Result<Vec<Url>> {
     if configured.is_empty() {
         return kind.urls().iter().map(|text| Ok(Url::parse(text)?)).collect();
     }
@@ -146,7 +146,12 @@ fn configured_urls(kind: Kind, configured: &[String]) -> anyhow::Result<Vec<Url>
     configured.iter().map(parse).collect()
 }
 
-async fn download(client: &Client, kind: Kind, url: &Url, target: &Path) -> anyhow::Result<()> {
+async fn download(
+    client: &Client,
+    kind: DatabaseKind,
+    url: &Url,
+    target: &Path,
+) -> anyhow::Result<()> {
     let origin = Origin::load(target, url.as_str());
     let body = scratch(target)?;
     let Fetched::New { etag, last_modified } =
@@ -156,7 +161,7 @@ async fn download(client: &Client, kind: Kind, url: &Url, target: &Path) -> anyh
         return Ok(());
     };
     let failed = || format!("{} is not updated: {}", target.display(), fetch::shown(url));
-    let form = Form::of(Path::new(url.path()));
+    let form = FileFormat::of(Path::new(url.path()));
     let content = if form.gzip {
         let unpacked = unpack(&body, form, scratch(target)?).with_context(failed)?;
         unpacked.or_else(|error| {
@@ -189,10 +194,10 @@ async fn download(client: &Client, kind: Kind, url: &Url, target: &Path) -> anyh
 }
 
 /// Installs a local file.
-fn take(file: &Path, flags: &Flags, config: &Config) -> anyhow::Result<(Kind, PathBuf)> {
+fn take(file: &Path, flags: &Flags, config: &Config) -> anyhow::Result<(DatabaseKind, PathBuf)> {
     let content = open(file).map_err(Unusable::fatal)?;
     let failed = || format!("{} is not installed", file.display());
-    let form = Form::of(file);
+    let form = FileFormat::of(file);
     // The content decides the kind, and the kind decides the directory.
     let scratch =
         || tempfile::tempfile().context("making a temporary file").or_exit(Exit::CantCreat);
@@ -203,7 +208,7 @@ fn take(file: &Path, flags: &Flags, config: &Config) -> anyhow::Result<(Kind, Pa
     let kind = candidate.kind().ok_or_else(none).with_context(failed)?;
     let [ipv4, ipv6, ..] = &targets(flags, kind, config)[..] else { return Err(none()) };
     let target = if candidate.survey.ipv4 > 0 { ipv4 } else { ipv6 };
-    if form.mmdb != Form::of(target).mmdb {
+    if form.mmdb != FileFormat::of(target).mmdb {
         let why = format!(
             "it cannot become {}: name another file with {} FILE",
             target.display(),

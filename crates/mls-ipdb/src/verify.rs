@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use chrono::{DateTime, Local, SecondsFormat};
 use mls_config::Config;
 use mls_diag::Exit;
-use mls_location::{Flags, Form, Kind, Mmdb, Survey, ipv6_sibling};
+use mls_location::{DatabaseKind, FileFormat, Flags, Mmdb, Survey, ipv6_sibling};
 use mls_stream::ndjson::Writer;
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ const IPV6_UNICAST: u128 = 1 << 125;
 #[derive(Serialize)]
 struct Report<'a> {
     path: &'a Path,
-    kind: Kind,
+    kind: DatabaseKind,
     rows: u64,
     /// The part of all addresses of the family that the rows cover; null if there are none.
     ipv4: Option<f64>,
@@ -32,7 +32,7 @@ struct Report<'a> {
 pub(crate) fn verify(flags: &Flags, config: &Config) -> anyhow::Result<()> {
     let mut writer = Writer::stdout()?;
     let (mut worst, mut verified) = (None, 0);
-    for kind in Kind::ALL {
+    for kind in DatabaseKind::ALL {
         let paths = flags.paths(kind, config);
         let existing: Vec<_> = paths
             .iter()
@@ -72,10 +72,10 @@ pub(crate) fn verify(flags: &Flags, config: &Config) -> anyhow::Result<()> {
 pub(crate) fn report(
     writer: &mut Writer,
     path: &Path,
-    kind: Kind,
+    kind: DatabaseKind,
     survey: &Survey,
 ) -> anyhow::Result<()> {
-    let built = Form::of(path).mmdb.then(|| Mmdb::open(path).ok()?.built()).flatten();
+    let built = FileFormat::of(path).mmdb.then(|| Mmdb::open(path).ok()?.built()).flatten();
     let date = built
         .map_or_else(|| std::fs::metadata(path)?.modified(), Ok::<SystemTime, std::io::Error>)?;
     let report = Report {

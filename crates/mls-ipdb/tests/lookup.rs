@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value as Json, json};
-use testdata::ipdb::{Entry, Range, address, save};
+use testdata::ipdb::{Range, RangeValue, address, save};
 use testdata::random::Random;
 
 fn expected(ranges: &[Vec<Range>; 2], number: u128, family: usize) -> Json {
@@ -14,8 +14,8 @@ fn expected(ranges: &[Vec<Range>; 2], number: u128, family: usize) -> Json {
         let after = ranges.partition_point(|range| range.start <= number);
         let range = after.checked_sub(1).map(|at| &ranges[at]).filter(|range| number <= range.end);
         match range.map(|range| range.entry) {
-            Some(Entry::Country(code)) => answer["country_code"] = code.into(),
-            Some(Entry::System(asn, name)) => {
+            Some(RangeValue::Country(code)) => answer["country_code"] = code.into(),
+            Some(RangeValue::System(asn, name)) => {
                 let plain = name.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
                 answer["asn"] = asn.into();
                 answer["aso"] =

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use crate::kind::Kind;
+use crate::kind::DatabaseKind;
 use crate::mmdb::Mmdb;
 use crate::row::{Family, number};
 use crate::search::{Csv, Unusable};
@@ -17,14 +17,14 @@ pub(crate) enum Database {
 
 /// The format that the name of a file implies, such as `asn.mmdb.gz`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Form {
+pub struct FileFormat {
     /// Whether the content is compressed by gzip.
     pub gzip: bool,
     /// Whether it is an MMDB database. If not, it is a CSV.
     pub mmdb: bool,
 }
 
-impl Form {
+impl FileFormat {
     /// Returns the format of the file `path`.
     #[must_use]
     pub fn of(path: &Path) -> Self {
@@ -39,7 +39,7 @@ impl Form {
 
 impl Database {
     pub(crate) fn open(path: &Path) -> Result<Self, Unusable> {
-        if Form::of(path).mmdb {
+        if FileFormat::of(path).mmdb {
             Mmdb::open(path).map(Self::Mmdb)
         } else {
             Csv::open(path).map(Self::Csv)
@@ -47,7 +47,7 @@ impl Database {
     }
 
     /// Refuses a database that holds the other kind of data.
-    pub(crate) fn check_kind(&mut self, kind: Kind) -> Result<(), Unusable> {
+    pub(crate) fn check_kind(&mut self, kind: DatabaseKind) -> Result<(), Unusable> {
         match self {
             Self::Csv(csv) => csv.check_kind(kind),
             Self::Mmdb(mmdb) => mmdb.check_kind(kind),

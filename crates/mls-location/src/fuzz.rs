@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use crate::kind::Kind;
+use crate::kind::DatabaseKind;
 use crate::mmdb::{self, Mmdb};
 use crate::row::Row;
 use crate::search::Csv;
@@ -20,7 +20,7 @@ pub fn csv(path: &Path, text: &[u8]) {
         assert!(survey.is_err(), "a database that was checked cannot be opened");
         return;
     };
-    for kind in Kind::ALL {
+    for kind in DatabaseKind::ALL {
         let _ = csv.check_kind(kind);
     }
     let mut numbers = vec![0, u128::from(u32::MAX), u128::MAX];
@@ -75,7 +75,7 @@ pub fn mmdb(content: &[u8]) {
             assert!(country.is_ok() && system.is_ok(), "{country:?} {system:?}");
         }
     }
-    for kind in Kind::ALL {
+    for kind in DatabaseKind::ALL {
         let _ = mmdb.check_kind(kind);
     }
 }

@@ -8,7 +8,7 @@ use mls_config::Config;
 
 use crate::database::Database;
 use crate::databases::Databases;
-use crate::kind::Kind;
+use crate::kind::DatabaseKind;
 use crate::search::Unusable;
 
 const HEADING: &str =
@@ -41,13 +41,14 @@ impl Flags {
     /// Exit 65 or 66 if a flag names a file that cannot be used.
     pub fn open(&self, config: &Config) -> anyhow::Result<Databases> {
         let mut missing = Vec::new();
-        let [country, asn] = Kind::ALL.map(|kind| self.open_kind(kind, config, &mut missing));
+        let [country, asn] =
+            DatabaseKind::ALL.map(|kind| self.open_kind(kind, config, &mut missing));
         Ok(Databases::new(country?, asn?, missing))
     }
 
     fn open_kind(
         &self,
-        kind: Kind,
+        kind: DatabaseKind,
         config: &Config,
         missing: &mut Vec<String>,
     ) -> anyhow::Result<Vec<Database>> {
@@ -75,16 +76,16 @@ impl Flags {
     }
 
     /// The files that a flag names.
-    fn of(&self, kind: Kind) -> &[PathBuf] {
+    fn of(&self, kind: DatabaseKind) -> &[PathBuf] {
         match kind {
-            Kind::Country => &self.country_db,
-            Kind::System => &self.asn_db,
+            DatabaseKind::Country => &self.country_db,
+            DatabaseKind::System => &self.asn_db,
         }
     }
 
     /// The paths of the databases of a kind, without the IPv6 siblings. At least one.
     #[must_use]
-    pub fn paths(&self, kind: Kind, config: &Config) -> Vec<PathBuf> {
+    pub fn paths(&self, kind: DatabaseKind, config: &Config) -> Vec<PathBuf> {
         if !self.of(kind).is_empty() {
             return self.of(kind).to_vec();
         }
@@ -92,8 +93,8 @@ impl Flags {
             return vec![dir.join(kind.file())];
         }
         let configured = match kind {
-            Kind::Country => &config.geolocation.country_db_path,
-            Kind::System => &config.asn_aso.asn_db_path,
+            DatabaseKind::Country => &config.geolocation.country_db_path,
+            DatabaseKind::System => &config.asn_aso.asn_db_path,
         };
         if !configured.is_empty() {
             return configured.clone();
@@ -130,7 +131,7 @@ mod tests {
     fn flags_come_before_the_data_directory_and_that_before_the_configuration() {
         let mut config = Config::default();
         let mut flags = Flags::default();
-        let paths = |flags: &Flags, config: &Config| flags.paths(Kind::System, config);
+        let paths = |flags: &Flags, config: &Config| flags.paths(DatabaseKind::System, config);
         assert!(paths(&flags, &config)[0].ends_with("asn.csv"));
         config.asn_aso.asn_db_path = vec!["configured.csv".into()];
         assert_eq!(paths(&flags, &config), [Path::new("configured.csv")]);

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 /// The kind of data in a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum Kind {
+pub enum DatabaseKind {
     /// Country of an address.
     #[serde(rename = "country")]
     Country,
@@ -13,7 +13,7 @@ pub enum Kind {
     System,
 }
 
-impl Kind {
+impl DatabaseKind {
     /// Both kinds.
     pub const ALL: [Self; 2] = [Self::Country, Self::System];
 

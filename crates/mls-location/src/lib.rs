@@ -20,10 +20,10 @@ mod row;
 mod search;
 mod survey;
 
-pub use database::Form;
+pub use database::FileFormat;
 pub use databases::{Databases, Location};
 pub use installed::{Flags, ipv6_sibling};
-pub use kind::Kind;
+pub use kind::DatabaseKind;
 pub use mmdb::Mmdb;
 pub use search::{MAX_ROW, MAX_SIZE, Unusable, open};
 pub use survey::{Survey, sort};

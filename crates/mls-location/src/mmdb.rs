@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use maxminddb::{MaxMindDbError, PathElement, Reader, WithinOptions};
 
-use crate::kind::Kind;
+use crate::kind::DatabaseKind;
 use crate::row::Family;
 use crate::search::{Unusable, read};
 
@@ -21,7 +21,7 @@ pub struct Mmdb {
 }
 
 /// A network in the database.
-pub(crate) struct Network {
+pub(crate) struct MmdbNetwork {
     pub(crate) family: Family,
     /// Number of addresses.
     pub(crate) size: u128,
@@ -79,7 +79,7 @@ impl Mmdb {
     }
 
     /// Refuses a database that holds the other kind of data, judged by its first networks.
-    pub(crate) fn check_kind(&self, kind: Kind) -> Result<(), Unusable> {
+    pub(crate) fn check_kind(&self, kind: DatabaseKind) -> Result<(), Unusable> {
         let bad = |what: String| Unusable::Bad { path: self.path.clone(), what };
         let failed = |error: MaxMindDbError| bad(error.to_string());
         let (mut has_country, mut has_asn) = (false, false);
@@ -100,7 +100,10 @@ impl Mmdb {
 }
 
 /// Checks a whole file and calls `each` for each network that has data.
-pub(crate) fn visit(bytes: &[u8], mut each: impl FnMut(&Network)) -> Result<(), MaxMindDbError> {
+pub(crate) fn visit(
+    bytes: &[u8],
+    mut each: impl FnMut(&MmdbNetwork),
+) -> Result<(), MaxMindDbError> {
     let reader = Reader::from_source(bytes)?;
     let metadata = reader.metadata();
     let nodes = usize::try_from(metadata.node_count).unwrap_or(usize::MAX);
@@ -122,7 +125,7 @@ pub(crate) fn visit(bytes: &[u8], mut each: impl FnMut(&Network)) -> Result<(), 
         let network = found.network()?;
         let (family, bits) = if network.is_ipv4() { (Family::V4, 32) } else { (Family::V6, 128) };
         let size = 1u128.checked_shl(bits - u32::from(network.prefix())).unwrap_or(u128::MAX);
-        each(&Network {
+        each(&MmdbNetwork {
             family,
             size,
             has_country: country(&found)?.is_some(),

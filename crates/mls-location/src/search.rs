@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use mls_diag::Exit;
 use mls_state::regular;
 
-use crate::kind::Kind;
+use crate::kind::DatabaseKind;
 use crate::loaded::Loaded;
 use crate::row::{Family, Fields, Row};
 use crate::survey::{MIXED, not_a_row};
@@ -133,7 +133,7 @@ impl Csv {
     }
 
     /// Refuses a database that holds the other kind of data, judged by its first rows.
-    pub(crate) fn check_kind(&mut self, kind: Kind) -> Result<(), Unusable> {
+    pub(crate) fn check_kind(&mut self, kind: DatabaseKind) -> Result<(), Unusable> {
         let whole = self.length;
         let sample = self.get(0..whole.min(SAMPLE))?;
         let end = if (sample.len() as u64) < whole { memchr::memrchr(b'\n', sample) } else { None };

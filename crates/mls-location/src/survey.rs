@@ -7,8 +7,8 @@ use std::os::unix::fs::FileExt;
 use anyhow::Context;
 use mls_diag::{Exit, OrExit};
 
-use crate::database::Form;
-use crate::kind::Kind;
+use crate::database::FileFormat;
+use crate::kind::DatabaseKind;
 use crate::mmdb;
 use crate::row::{Family, Row};
 use crate::search::{MAX_ROW, trimmed};
@@ -40,7 +40,7 @@ impl Survey {
     ///
     /// # Errors
     /// Exit 65 if it is not valid, 74 if it cannot be read.
-    pub fn of(file: &File, form: Form) -> anyhow::Result<Self> {
+    pub fn of(file: &File, form: FileFormat) -> anyhow::Result<Self> {
         let length = read(file.metadata())?.len();
         if !form.mmdb {
             return Self::of_csv(file, length);
@@ -97,10 +97,10 @@ impl Survey {
     /// Whether it is a database of this kind: at least half of the rows have a value. The others
     /// may have none.
     #[must_use]
-    pub fn is(&self, kind: Kind) -> bool {
+    pub fn is(&self, kind: DatabaseKind) -> bool {
         let with_value = match kind {
-            Kind::Country => self.countries,
-            Kind::System => self.systems,
+            DatabaseKind::Country => self.countries,
+            DatabaseKind::System => self.systems,
         };
         with_value * 2 >= self.rows
     }
@@ -293,10 +293,10 @@ mod tests {
     fn a_survey_has_rows_coverage_kind_and_order() {
         let found = survey(b"10,19,FR\n30,39,-\n20,29,DE\n").unwrap();
         assert_eq!((found.rows, found.ipv4, found.ipv6, found.sorted), (3, 30, 0, false));
-        assert!(found.is(Kind::Country) && !found.is(Kind::System));
+        assert!(found.is(DatabaseKind::Country) && !found.is(DatabaseKind::System));
         let found = survey(b"2a00::,2a00::ff,64500,x\n2a01::,2a01::,0,none").unwrap();
         assert_eq!((found.rows, found.ipv4, found.ipv6, found.sorted), (2, 0, 257, true));
-        assert!(found.is(Kind::System) && !found.is(Kind::Country));
+        assert!(found.is(DatabaseKind::System) && !found.is(DatabaseKind::Country));
         let all = format!("0,{},ZZ", u128::MAX);
         assert_eq!(survey(all.as_bytes()).unwrap().ipv6, u128::MAX);
     }

@@ -4,7 +4,7 @@
 
 use mls_event::Record;
 
-use crate::ledger::Content;
+use crate::ledger::LedgerContent;
 use crate::message::Message;
 
 pub use crate::smtp::fuzz::reply as smtp_reply;
@@ -46,7 +46,7 @@ pub fn alert(line: &[u8]) {
 
 /// Reads a ledger: it is the same after it is written and read again.
 pub fn ledger(text: &[u8]) {
-    let Ok(ledger) = Content::parse(text) else { return };
+    let Ok(ledger) = LedgerContent::parse(text) else { return };
     let again = serde_json::to_vec(&ledger).expect("a ledger is JSON");
-    assert_eq!(Content::parse(&again).expect("a ledger"), ledger);
+    assert_eq!(LedgerContent::parse(&again).expect("a ledger"), ledger);
 }

@@ -35,23 +35,23 @@ const MAX_WAITING: usize = 30;
 /// The ledger, locked while it is in use.
 pub(crate) struct Ledger {
     path: PathBuf,
-    content: Content,
+    content: LedgerContent,
     _lock: Lock,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Content {
+pub(crate) struct LedgerContent {
     /// The number of the commit, and the cursor of mls-report or mls-alert.
     #[serde(flatten)]
     commit: CursorFile,
     /// The last messages, oldest first.
     #[serde(default)]
-    messages: Vec<Entry>,
+    messages: Vec<LedgerEntry>,
     #[serde(default)]
     alerts: AlertBacklog,
 }
 
-impl Content {
+impl LedgerContent {
     pub(crate) fn parse(text: &[u8]) -> serde_json::Result<Self> {
         serde_json::from_slice(text)
     }
@@ -59,7 +59,7 @@ impl Content {
 
 /// A message that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Entry {
+pub(crate) struct LedgerEntry {
     pub(crate) message_id: String,
     /// For human readers.
     pub(crate) subject: String,
@@ -94,12 +94,12 @@ impl Ledger {
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let lock = Lock::take(path)?;
         let content = match regular::read(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Content {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => LedgerContent {
                 commit: CursorFile::start(),
                 messages: Vec::new(),
                 alerts: AlertBacklog::default(),
             },
-            text => Content::parse(
+            text => LedgerContent::parse(
                 &text.with_context(|| format!("reading {}", path.display()))?,
             )
             .with_context(|| {
@@ -130,7 +130,7 @@ impl Ledger {
     }
 
     /// The messages with waiting recipients, oldest first.
-    pub(crate) fn waiting(&self) -> Vec<Entry> {
+    pub(crate) fn waiting(&self) -> Vec<LedgerEntry> {
         let waiting = self.content.messages.iter().filter(|entry| !entry.waiting.is_empty());
         waiting.cloned().collect()
     }
@@ -155,7 +155,7 @@ impl Ledger {
         let messages = &mut self.content.messages;
         let at = messages.iter().position(|entry| entry.message_id == new.message_id);
         let entry = at.map_or_else(
-            || Entry {
+            || LedgerEntry {
                 message_id: new.message_id.clone(),
                 subject: new.subject.clone(),
                 accepted: Local::now(),
@@ -173,7 +173,7 @@ impl Ledger {
         if !waiting.is_empty() {
             self.write_to_queue(new)?;
         }
-        self.content.messages.push(Entry { waiting: waiting.clone(), ..entry });
+        self.content.messages.push(LedgerEntry { waiting: waiting.clone(), ..entry });
         self.drop_surplus();
         self.store()?;
         Ok(waiting)
@@ -258,7 +258,7 @@ impl Ledger {
         let waiting = messages.iter().filter(|entry| !entry.waiting.is_empty()).count();
         let surplus = waiting.saturating_sub(MAX_WAITING);
         let waiting = messages.iter_mut().filter(|entry| !entry.waiting.is_empty());
-        waiting.take(surplus).for_each(Entry::give_up);
+        waiting.take(surplus).for_each(LedgerEntry::give_up);
         let mut surplus = messages.len().saturating_sub(REMEMBERED);
         messages.retain(|entry| {
             let keep = surplus == 0 || !entry.waiting.is_empty();
@@ -323,7 +323,7 @@ impl Ledger {
     }
 }
 
-impl Entry {
+impl LedgerEntry {
     fn give_up(&mut self) {
         log::warn!(
             "message {:?} of {} is given up: {} will not get it; mls-report --since … --until … prints its period again",

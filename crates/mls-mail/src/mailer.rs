@@ -16,7 +16,7 @@ use mls_state::mail_cursor::header_text;
 use crate::address::{Address, NamedAddress, from_field, to_field};
 use crate::ledger::{Ledger, NewMessage};
 use crate::message::Message;
-use crate::smtp::{DeliveryOutcome, Envelope, MailServer};
+use crate::smtp::{DeliveryOutcome, MailObject, MailServer};
 
 pub(crate) struct Mailer {
     sender: NamedAddress,
@@ -203,8 +203,8 @@ impl Mailer {
         message: &Message,
         settle: impl FnMut(&DeliveryOutcome) -> anyhow::Result<()>,
     ) -> anyhow::Result<DeliveryOutcome> {
-        let envelope = Envelope { sender: &self.sender.address, recipients, message };
-        let outcome = self.server.deliver(&envelope, settle)?;
+        let mail = MailObject { sender: &self.sender.address, recipients, message };
+        let outcome = self.server.deliver(&mail, settle)?;
         for address in &outcome.delivered {
             log::debug!("{} was sent to {address}", message.get("Subject").unwrap_or_default());
         }

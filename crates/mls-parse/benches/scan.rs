@@ -6,7 +6,7 @@ use clap::Parser;
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use mls_parse::{Args, Scanner, grammar};
-use mls_stream::blocks::Place;
+use mls_stream::blocks::BlockPosition;
 use testdata::log::{Generator, Stamps};
 
 fn main() {
@@ -35,7 +35,11 @@ fn a_megabyte(bencher: Bencher<'_, '_>, stamps: Stamps) {
     let mut out = Vec::new();
     bencher.counter(BytesCount::of_slice(&log)).bench_local(|| {
         out.clear();
-        scanner.block(black_box(&log), Place { segment: None, offset: 0, before: b"" }, &mut out);
+        scanner.block(
+            black_box(&log),
+            BlockPosition { segment: None, offset: 0, before: b"" },
+            &mut out,
+        );
     });
 }
 

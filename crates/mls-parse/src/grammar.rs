@@ -27,7 +27,7 @@ pub(crate) static USER: LazyLock<Finder<'static>> =
 
 /// A kind of message.
 #[derive(Debug)]
-pub struct Form {
+pub struct MessageForm {
     /// The outcome of the attempt, unless a part of the message decides otherwise.
     pub(crate) outcome: Outcome,
     pub(crate) parts: &'static [Part],
@@ -71,9 +71,9 @@ pub(crate) enum Part {
 ///
 /// `msg_warn()` in `src/util/msg.c` writes `warning: `. A client is `state->namaddr`. Postfix logs
 /// the user name since 3.7.8 and 3.8.3. It cuts user name and mechanism after 100 bytes.
-pub static POSTFIX: [Form; 3] = [
+pub static POSTFIX: [MessageForm; 3] = [
     // "%s: SASL %.100s authentication failed: %s, sasl_username=%.100s"
-    Form {
+    MessageForm {
         outcome: Outcome::Failure,
         parts: &[
             Text("warning: "),
@@ -85,12 +85,12 @@ pub static POSTFIX: [Form; 3] = [
         ],
     },
     // "%s: SASL %s authentication aborted"
-    Form {
+    MessageForm {
         outcome: Outcome::Aborted,
         parts: &[Text("warning: "), Client, Text(": SASL "), Mechanism(b' '), Text(ABORTED), End],
     },
     // "%s: client=%s%s%s%s%s%s%s"
-    Form {
+    MessageForm {
         outcome: Outcome::Success,
         parts: &[
             QueueId,
@@ -123,20 +123,20 @@ pub(crate) const TEMPORARY: [&str; 6] = [
 ];
 
 /// Dovecot 2.0 to 2.4, `src/login-common/client-common.c` with the default `login_log_format_elements`.
-pub static DOVECOT: [Form; 3] = [
+pub static DOVECOT: [MessageForm; 3] = [
     // imap-login: Login: user=<…>, method=PLAIN, rip=…, …
-    Form {
+    MessageForm {
         outcome: Outcome::Success,
         parts: &[Process, Text(": "), Level, Text("Login: "), LoginFields],
     },
     // imap-login: Logged in: user=<…>, method=PLAIN, rip=…, …
-    Form {
+    MessageForm {
         outcome: Outcome::Success,
         parts: &[Process, Text(": "), Level, Text("Logged in: "), LoginFields],
     },
     // imap-login: Disconnected: Connection closed (auth failed, 3 attempts in 6 secs): user=<…>,
     // method=PLAIN, rip=…, …
-    Form {
+    MessageForm {
         outcome: Outcome::Failure,
         parts: &[Process, Text(": "), Level, SessionEnd, LoginFields],
     },
@@ -186,7 +186,7 @@ pub struct Attempt<'a> {
 
 /// Reads `message` as one of `forms`.
 #[must_use]
-pub fn read<'a>(message: &'a [u8], forms: &[Form]) -> Option<Attempt<'a>> {
+pub fn read<'a>(message: &'a [u8], forms: &[MessageForm]) -> Option<Attempt<'a>> {
     pieces(message, forms).map(|pieces| Attempt {
         outcome: pieces.outcome,
         attempts: pieces.attempts,

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// The fields of an entry that mls-parse needs.
 #[derive(Debug, Deserialize)]
-pub struct Entry {
+pub struct JournalEntry {
     #[serde(rename = "MESSAGE")]
     message: Value,
     #[serde(rename = "SYSLOG_IDENTIFIER", default)]
@@ -33,7 +33,7 @@ pub struct Entry {
     container: Value,
 }
 
-impl Entry {
+impl JournalEntry {
     /// Reads one line.
     #[must_use]
     pub fn parse(line: &[u8]) -> Option<Self> {
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn fields_are_strings_or_bytes_or_several() {
-        let entry = Entry::parse(
+        let entry = JournalEntry::parse(
             br#"{"__CURSOR":"s=ab12;i=1f;b=c","MESSAGE":[104,105,195],"SYSLOG_IDENTIFIER":["postfix/smtpd","x"],
                 "_PID":"74","__REALTIME_TIMESTAMP":"1795245082212047","_HOSTNAME":"vm"}"#,
         )

@@ -3,7 +3,7 @@
 //! also text that was written without a newline.
 
 use mls_event::is_part;
-use mls_stream::blocks::Place;
+use mls_stream::blocks::BlockPosition;
 
 use crate::envelope::{CriText, cri};
 use crate::stamp;
@@ -81,7 +81,7 @@ pub(crate) struct WaitingLine {
 
 impl Waiting {
     /// The parts of a line that come before a block. Remembers the parts at the end of the block.
-    pub(crate) fn pass(&mut self, place: &Place<'_>, lines: &[u8]) -> Parts {
+    pub(crate) fn pass(&mut self, place: &BlockPosition<'_>, lines: &[u8]) -> Parts {
         let source = source_of(place.segment);
         let known = self.0.iter().position(|line| line.source == source);
         let known = known.map(|at| self.0.swap_remove(at).parts);
@@ -166,7 +166,7 @@ mod tests {
             let newline = memchr::memchr(b'\n', &log[least..]);
             let end = newline.map_or(log.len(), |newline| least + newline + 1);
             let before = last_lines(&log[..at]);
-            let place = Place { segment: None, offset: at as u64, before };
+            let place = BlockPosition { segment: None, offset: at as u64, before };
             let lines = &log[at..end];
             let parts = waiting.pass(&place, lines);
             scanner.block_after(parts, lines, place, &mut out);

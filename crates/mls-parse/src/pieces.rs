@@ -6,7 +6,7 @@ use bstr::ByteSlice;
 use mls_event::Outcome;
 
 use crate::grammar::{
-    Form, Part,
+    MessageForm, Part,
     Part::{
         Client, End, Level, LoginFields, LoginUser, Mechanism, Process, QueueId, ReasonAndUser,
         SessionEnd, Text,
@@ -40,7 +40,7 @@ pub struct Pieces<'a> {
 
 /// Splits `message` by one of `forms`.
 #[must_use]
-pub fn pieces<'a>(message: &'a [u8], forms: &[Form]) -> Option<Pieces<'a>> {
+pub fn pieces<'a>(message: &'a [u8], forms: &[MessageForm]) -> Option<Pieces<'a>> {
     forms.iter().find_map(|form| {
         let mut pieces = Pieces {
             outcome: form.outcome,

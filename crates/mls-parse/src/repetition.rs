@@ -15,7 +15,7 @@ use bstr::ByteSlice;
 
 use crate::docker;
 use crate::envelope::{self, Envelope, number};
-use crate::journal::Entry;
+use crate::journal::JournalEntry;
 
 /// What the search looks for.
 pub(crate) const WORDS: [&str; 2] = ["last message repeated ", "Last message '"];
@@ -93,7 +93,7 @@ fn plain(line: &[u8]) -> Cow<'_, [u8]> {
         return Cow::Borrowed(line);
     }
     let docker = || docker::Line::parse(line).map(|line| line.to_text());
-    let entry = || Entry::parse(line).and_then(|entry| entry.container_line());
+    let entry = || JournalEntry::parse(line).and_then(|entry| entry.container_line());
     docker().or_else(entry).map_or(Cow::Borrowed(line), Cow::Owned)
 }
 

@@ -8,16 +8,16 @@ use ipnet::IpNet;
 use mls_config::config::{Filter, Logins, ServerZone};
 use mls_config::zone::Zone;
 use mls_event::{Auth, Body, JOURNAL_SOURCE, Outcome, Timestamp, clean};
-use mls_stream::blocks::Place;
+use mls_stream::blocks::BlockPosition;
 
 use crate::clock::{Clock, LastMinute};
 use crate::grammar::{self, Attempt, DOVECOT, POSTFIX};
-use crate::journal::Entry;
+use crate::journal::JournalEntry;
 use crate::partial::{self, MAX_JOINED, Parts, WaitingLine};
 use crate::repetition::{self, Repetition};
 use crate::search::Search;
 use crate::stats::Stats;
-use crate::unreadable::{Unreadable, source_of};
+use crate::unreadable::{UnreadableLine, source_of};
 use crate::year::AssumedYear;
 use crate::{Args, Daemon, docker, dovecot, envelope, stamp};
 
@@ -38,7 +38,7 @@ pub struct Scanner {
     ignore_users: Vec<String>,
     with_stats: bool,
     stats: Stats,
-    unreadable: Vec<Unreadable>,
+    unreadable: Vec<UnreadableLine>,
     assumed_years: Vec<AssumedYear>,
     /// Of the block that is read, for servers without a zone of their own.
     last_minute: LastMinute,
@@ -50,7 +50,7 @@ pub struct Scanner {
 #[derive(Clone, Copy)]
 struct Input<'a> {
     lines: &'a [u8],
-    place: Place<'a>,
+    place: BlockPosition<'a>,
     clock: Clock,
     /// Whether the clock only assumes the time when the lines were written.
     is_time_assumed: bool,
@@ -80,7 +80,7 @@ impl Input<'_> {
         if self.place.segment.is_none_or(|segment| segment.source != JOURNAL_SOURCE) {
             return self.pos(start);
         }
-        Entry::parse(&self.lines[start..self.line_end(start)])?.pos()
+        JournalEntry::parse(&self.lines[start..self.line_end(start)])?.pos()
     }
 
     /// The end of the line that begins at or before `from`.
@@ -144,7 +144,7 @@ impl Scanner {
     }
 
     /// Reads whole lines and appends the records of attempts to `out`.
-    pub fn block(&mut self, lines: &[u8], place: Place<'_>, out: &mut Vec<u8>) {
+    pub fn block(&mut self, lines: &[u8], place: BlockPosition<'_>, out: &mut Vec<u8>) {
         self.block_after(partial::unfinished(place.before), lines, place, out);
     }
 
@@ -154,7 +154,7 @@ impl Scanner {
         &mut self,
         parts: Parts,
         lines: &[u8],
-        place: Place<'_>,
+        place: BlockPosition<'_>,
         out: &mut Vec<u8>,
     ) {
         if self.with_stats {
@@ -308,7 +308,7 @@ impl Scanner {
             self.stats.candidates += 1;
             self.stats.unparsable += 1;
             let (why, line) = (REST_IS_MISSING, parts.line);
-            self.unreadable.push(Unreadable { source, offset, why, line });
+            self.unreadable.push(UnreadableLine { source, offset, why, line });
         }
     }
 
@@ -355,10 +355,10 @@ impl Scanner {
     fn entry(
         &mut self,
         line: &[u8],
-        place: Place<'_>,
+        place: BlockPosition<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), &'static str> {
-        let entry = Entry::parse(line).ok_or("not a journal entry")?;
+        let entry = JournalEntry::parse(line).ok_or("not a journal entry")?;
         let (Some(program), Some(message)) = (entry.program(), entry.message()) else {
             return Ok(());
         };
@@ -476,7 +476,7 @@ impl Scanner {
 
     fn reject(&mut self, line: &[u8], input: &Input<'_>, start: usize, why: &'static str) {
         self.stats.unparsable += 1;
-        self.unreadable.push(Unreadable {
+        self.unreadable.push(UnreadableLine {
             source: source_of(input.place.segment).to_owned(),
             offset: input.place.offset + start as u64,
             why,
@@ -485,7 +485,7 @@ impl Scanner {
     }
 
     /// The lines that could not be read since the last call.
-    pub(crate) fn take_unreadable(&mut self) -> Vec<Unreadable> {
+    pub(crate) fn take_unreadable(&mut self) -> Vec<UnreadableLine> {
         std::mem::take(&mut self.unreadable)
     }
 

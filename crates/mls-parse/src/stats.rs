@@ -7,7 +7,7 @@ use bstr::ByteSlice;
 use mls_diag::{count, thousands};
 use mls_event::Outcome;
 
-use crate::journal::Entry;
+use crate::journal::JournalEntry;
 use crate::{docker, envelope};
 
 /// The client chooses the name of a mechanism. Names beyond this number are counted together.
@@ -100,7 +100,7 @@ impl Stats {
 fn is_log_line(line: &[u8]) -> bool {
     let line = line.trim_start_with(|c| c == '\0');
     match line.first() {
-        Some(b'{') => docker::is_line(line) || Entry::parse(line).is_some(),
+        Some(b'{') => docker::is_line(line) || JournalEntry::parse(line).is_some(),
         Some(_) => envelope::open(line).is_some(),
         None => true,
     }

@@ -29,7 +29,7 @@ pub(crate) fn source_of<'a>(segment: Option<&'a Segment<'_>>) -> &'a str {
 
 /// A line that could not be read.
 #[derive(Clone, Debug)]
-pub(crate) struct Unreadable {
+pub(crate) struct UnreadableLine {
     pub(crate) source: String,
     pub(crate) offset: u64,
     pub(crate) why: &'static str,
@@ -41,7 +41,7 @@ pub(crate) struct Unread {
     file: Option<RejectsFile>,
     /// The number of lines since the last warning, and the first of these lines.
     count: u64,
-    first: Option<Unreadable>,
+    first: Option<UnreadableLine>,
     warned: Instant,
 }
 
@@ -52,7 +52,7 @@ impl Unread {
         Ok(Self { file, count: 0, first: None, warned: Instant::now() })
     }
 
-    pub(crate) fn add(&mut self, lines: Vec<Unreadable>) {
+    pub(crate) fn add(&mut self, lines: Vec<UnreadableLine>) {
         for line in lines {
             diag::count_bad_record();
             if let Some(file) = &mut self.file {
@@ -69,7 +69,7 @@ impl Unread {
     /// One warning for all lines since the last one.
     pub(crate) fn warn(&mut self) {
         let Some(first) = self.first.take() else { return };
-        let Unreadable { source, offset, why, line } = &first;
+        let UnreadableLine { source, offset, why, line } = &first;
         let shown = String::from_utf8_lossy(&line[..line.len().min(SHOWN)]);
         let (count, lines) = (self.count, if self.count == 1 { "line has" } else { "lines have" });
         let keep = match &self.file {

@@ -13,7 +13,7 @@ use mls_stream::blocks::{Batch, Block, Blocks};
 use mls_stream::ndjson::Writer;
 
 use crate::partial::{Parts, Waiting};
-use crate::unreadable::{Unread, Unreadable};
+use crate::unreadable::{Unread, UnreadableLine};
 use crate::year::{AssumedYear, AssumedYears};
 use crate::{Scanner, Stats};
 
@@ -156,7 +156,7 @@ impl Shared {
         &self,
         number: u64,
         records: &mut Vec<u8>,
-        unreadable: Vec<Unreadable>,
+        unreadable: Vec<UnreadableLine>,
         years: &[AssumedYear],
     ) -> anyhow::Result<()> {
         let mut writing = lock(&self.writing);

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use clap::Parser;
 use mls_event::{Auth, Body, Record, Segment, Timestamp};
 use mls_parse::{Args, Scanner};
-use mls_stream::blocks::Place;
+use mls_stream::blocks::BlockPosition;
 use proptest::prelude::*;
 
 const LOG: &str = include_str!("../../../tests/data/postfix-3.7.11-debian12.log");
@@ -42,7 +42,7 @@ static SCANNER: LazyLock<Scanner> = LazyLock::new(|| {
 fn scan(lines: &[u8]) -> Vec<u8> {
     let mut scanner = SCANNER.clone();
     let mut out = Vec::new();
-    scanner.block(lines, Place { segment: None, offset: 0, before: b"" }, &mut out);
+    scanner.block(lines, BlockPosition { segment: None, offset: 0, before: b"" }, &mut out);
     out
 }
 
@@ -52,7 +52,11 @@ fn records_and_stats(line: &str) -> (Vec<u8>, String) {
         Scanner::new(&Args::parse_from(["mls-parse"]), &mls_config::config::Filter::default())
             .unwrap();
     let mut out = Vec::new();
-    scanner.block(line.as_bytes(), Place { segment: None, offset: 0, before: b"" }, &mut out);
+    scanner.block(
+        line.as_bytes(),
+        BlockPosition { segment: None, offset: 0, before: b"" },
+        &mut out,
+    );
     (out, scanner.stats().to_string())
 }
 
@@ -167,7 +171,7 @@ fn a_clock_that_is_ahead_or_in_a_zone_further_east_makes_no_line_a_year_old() {
         let mut out = Vec::new();
         scanner.block(
             line.as_bytes(),
-            Place { segment: Some(&segment), offset: 0, before: b"" },
+            BlockPosition { segment: Some(&segment), offset: 0, before: b"" },
             &mut out,
         );
         assert_eq!(only(&out).date.to_string(), date);
@@ -182,7 +186,11 @@ fn ignored_attempts_and_unreadable_ones_are_counted() {
     let mut scanner =
         Scanner::new(&Args::parse_from(args), &mls_config::config::Filter::default()).unwrap();
     let mut out = Vec::new();
-    scanner.block(lines.as_bytes(), Place { segment: None, offset: 0, before: b"" }, &mut out);
+    scanner.block(
+        lines.as_bytes(),
+        BlockPosition { segment: None, offset: 0, before: b"" },
+        &mut out,
+    );
     let stats = scanner.stats().to_string();
     assert_eq!(String::from_utf8(out).unwrap().lines().count(), 6, "{stats}");
     assert!(stats.contains("ignored: 20\n") && stats.contains("unparsable: 18\n"), "{stats}");
@@ -243,7 +251,11 @@ fn stamps_of_a_server_have_the_zone_of_that_server() {
          Jan  1 10:00:00 mx1 {text}\n2026-06-01T10:00:00+00:00 mx1 {text}\n"
     );
     let mut out = Vec::new();
-    scanner.block(lines.as_bytes(), Place { segment: None, offset: 0, before: b"" }, &mut out);
+    scanner.block(
+        lines.as_bytes(),
+        BlockPosition { segment: None, offset: 0, before: b"" },
+        &mut out,
+    );
     let dates: Vec<_> = String::from_utf8(out)
         .unwrap()
         .lines()

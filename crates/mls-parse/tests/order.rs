@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use clap::Parser;
 use mls_parse::{Args, Scanner};
-use mls_stream::blocks::Place;
+use mls_stream::blocks::BlockPosition;
 use testdata::log::{Generator, Stamps};
 
 #[test]
@@ -28,7 +28,7 @@ fn records_and_rejects_are_in_the_order_of_the_log() {
         Scanner::new(&Args::parse_from(["mls-parse"]), &mls_config::config::Filter::default())
             .unwrap();
     let mut expected = Vec::new();
-    scanner.block(&log, Place { segment: None, offset: 0, before: b"" }, &mut expected);
+    scanner.block(&log, BlockPosition { segment: None, offset: 0, before: b"" }, &mut expected);
 
     let dir = tempfile::tempdir().unwrap();
     let (input, rejects) = (dir.path().join("log"), dir.path().join("rejects"));

@@ -5,7 +5,7 @@
 use clap::Parser;
 use mls_event::{JOURNAL_SOURCE, Segment, Timestamp};
 use mls_parse::{Args, Scanner};
-use mls_stream::blocks::Place;
+use mls_stream::blocks::BlockPosition;
 use serde_json::{Value, json};
 
 const FAILURE: &str = "warning: unknown[192.0.2.1]: SASL LOGIN authentication failed: x";
@@ -25,8 +25,11 @@ fn scan(scanner: &mut Scanner, source: &str, before: &str, lines: &str) -> Vec<V
         mtime: Timestamp::parse("2026-12-01T00:00:00+00:00").unwrap(),
         before: String::new(),
     };
-    let place =
-        Place { segment: Some(&segment), offset: before.len() as u64, before: before.as_bytes() };
+    let place = BlockPosition {
+        segment: Some(&segment),
+        offset: before.len() as u64,
+        before: before.as_bytes(),
+    };
     let mut out = Vec::new();
     scanner.block(lines.as_bytes(), place, &mut out);
     let records = out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());

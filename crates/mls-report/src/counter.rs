@@ -2,8 +2,8 @@
 
 use std::io::{self, Read};
 
+use crate::name_table::NameTable;
 use crate::runs::Runs;
-use crate::table::Table;
 
 /// The value of a key: a count, and perhaps more.
 pub(crate) trait Count: Default {
@@ -37,7 +37,7 @@ impl Count for u64 {
 /// written to temporary files.
 #[derive(Debug)]
 pub(crate) struct Counter<V = u64> {
-    table: Table<V>,
+    table: NameTable<V>,
     runs: Runs,
     /// The first failure to write a file.
     failure: Option<io::Error>,
@@ -54,7 +54,7 @@ impl<V: Count> Counter<V> {
     /// Holds at most `max_keys` keys of `max_bytes` in memory, which must be many times the length of
     /// one key. A key has fewer than 64 KiB.
     pub(crate) fn new(max_keys: usize, max_bytes: usize) -> Self {
-        Self { table: Table::new(max_keys, max_bytes), runs: Runs::default(), failure: None }
+        Self { table: NameTable::new(max_keys, max_bytes), runs: Runs::default(), failure: None }
     }
 
     /// Changes the value of `key`. [`for_each`](Self::for_each) reports failures.

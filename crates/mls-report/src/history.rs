@@ -8,7 +8,7 @@ use chrono::{Days, NaiveDate};
 use mls_attempts::Attempt;
 
 use crate::counter::{Count, Counter};
-use crate::table::Table;
+use crate::name_table::NameTable;
 use crate::tally::{JOINT, join, values};
 
 /// Number of days, the last day of the period included. Each is one bit of [`Past`].
@@ -79,7 +79,7 @@ pub(crate) struct History {
     /// By address and number of the server, as [keys](address_key).
     pub(crate) addresses: Counter<Past>,
     /// Each combination of country and autonomous system once, as joined keys.
-    pub(crate) origins: Table<()>,
+    pub(crate) origins: NameTable<()>,
     joined: String,
     origin: String,
 }
@@ -95,7 +95,7 @@ impl History {
             last: 0,
             attempts: [0; DAYS],
             addresses: Counter::new(110_000, 5 << 20),
-            origins: Table::new(20_000, 2 << 20),
+            origins: NameTable::new(20_000, 2 << 20),
             joined: String::new(),
             origin: String::new(),
         }
@@ -153,7 +153,7 @@ impl History {
 }
 
 /// The origin of an address, by its offset plus one.
-pub(crate) fn origin(origins: &Table<()>, offset: Option<NonZeroU32>) -> Origin<'_> {
+pub(crate) fn origin(origins: &NameTable<()>, offset: Option<NonZeroU32>) -> Origin<'_> {
     let Some(offset) = offset else { return Origin::default() };
     let [country_code, asn, aso, _] = values(origins.text_from(offset.get() - 1));
     Origin { country_code, asn, aso }

@@ -9,7 +9,7 @@ use askama::Template;
 use mls_event::country_name;
 
 use crate::report::Report;
-use crate::sections::{self, Body, Cell, Column, Kind, Section, sections};
+use crate::sections::{self, Body, Cell, CellKind, Column, Section, sections};
 use crate::summary;
 use crate::text::{DOCUMENTATION, WEEKDAYS, shade};
 use crate::words::{kibibytes, number, safe, short, thousands};
@@ -229,8 +229,9 @@ fn scaled(n: u64, most: u64, whole: u64) -> u64 {
 }
 
 /// The number of attempts becomes the last column, and the bar.
-fn show_table(table: sections::Table, medium: Medium) -> Table {
-    let sections::Table { mut columns, mut rows, unknown, is_wide, has_bars, commands } = table;
+fn show_table(table: sections::SectionTable, medium: Medium) -> Table {
+    let sections::SectionTable { mut columns, mut rows, unknown, is_wide, has_bars, commands } =
+        table;
     // Without reverse DNS, no row has a host name.
     for i in (1..columns.len()).rev() {
         if rows.iter().all(|row| matches!(row.cells[i], Cell::Text(None))) {
@@ -277,7 +278,7 @@ fn sorted(columns: &[Column], rows: &[Row]) -> Vec<View> {
 fn show(cell: &Cell, column: &Column) -> String {
     match (cell, column.kind) {
         (Cell::Number(n), _) => thousands(*n),
-        (Cell::Text(Some(code)), Kind::Country) => match country_name(code) {
+        (Cell::Text(Some(code)), CellKind::Country) => match country_name(code) {
             Some(name) => format!("{name} ({code})"),
             None => safe(code),
         },
@@ -287,10 +288,10 @@ fn show(cell: &Cell, column: &Column) -> String {
 
 fn head(column: &Column) -> Head {
     let class = match column.kind {
-        Kind::Name => "name",
-        Kind::Country => "words",
-        Kind::Code => "whole",
-        Kind::Number { .. } => "number",
+        CellKind::Name => "name",
+        CellKind::Country => "words",
+        CellKind::Code => "whole",
+        CellKind::Number { .. } => "number",
     };
     Head { name: column.name, class }
 }

@@ -11,7 +11,7 @@ use crate::counter::{Count, Counter};
 use crate::history::{Origin, Past, address_and_server, origin};
 use crate::ranking::Ranking;
 use crate::report::{
-    Address, Country, DistributedAttack, FEW, List, Login, MANY, Network, Organisation,
+    Address, Country, DistributedAttack, FEW, List, Login, MANY, NetworkTotal, Organisation,
     ServerCount, SilentServer, SlowAttacker, System, User, WidespreadAttacker,
 };
 use crate::seen::Seen;
@@ -146,7 +146,7 @@ impl Attack {
 pub(crate) struct AddressLists {
     pub(crate) addresses: List<Address>,
     pub(crate) new: List<Address>,
-    pub(crate) networks: List<Network>,
+    pub(crate) networks: List<NetworkTotal>,
     pub(crate) slow_attackers: List<SlowAttacker>,
     pub(crate) widespread_attackers: List<WidespreadAttacker>,
 }
@@ -263,13 +263,13 @@ fn network(ip: IpAddr) -> Option<IpNet> {
     })
 }
 
-fn network_list(networks: Counter<NetworkCount>, n: usize) -> io::Result<List<Network>> {
+fn network_list(networks: Counter<NetworkCount>, n: usize) -> io::Result<List<NetworkTotal>> {
     let mut list: Ranking<Option<IpNet>, _> = Ranking::new(n);
     networks.for_each(|network, count| {
         list.add((count.attempts, count.addresses), || network.parse().ok());
     })?;
     let list = list.list(|network, (attempts, addresses)| {
-        Some(Network { network: network?, addresses, attempts })
+        Some(NetworkTotal { network: network?, addresses, attempts })
     });
     let List { distinct, exact, unknown, top } = list;
     Ok(List { distinct, exact, unknown, top: top.into_iter().flatten().collect() })

@@ -109,7 +109,7 @@ pub(crate) struct Report {
     pub(crate) countries: List<Country>,
     pub(crate) organisations: List<Organisation>,
     pub(crate) systems: List<System>,
-    pub(crate) networks: List<Network>,
+    pub(crate) networks: List<NetworkTotal>,
     pub(crate) failed_reverse_lookups: u64,
     pub(crate) reverse_dns_failures: List<Status>,
     pub(crate) hours: [u64; 24],
@@ -228,8 +228,7 @@ pub(crate) struct System {
 }
 
 #[derive(Clone, Debug, Serialize)]
-#[expect(clippy::struct_field_names, reason = "the names are the JSON's")]
-pub(crate) struct Network {
+pub(crate) struct NetworkTotal {
     pub(crate) network: IpNet,
     pub(crate) addresses: u64,
     pub(crate) attempts: u64,

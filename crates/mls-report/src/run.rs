@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use chrono::{DateTime, FixedOffset};
-use mls_attempts::{AttemptSource, ReadSummary, Reading};
+use mls_attempts::{AttemptSource, ReadOptions, ReadSummary};
 use mls_config::Config;
 use mls_config::moment::Day;
 use mls_diag::{Exit, OrExit};
@@ -26,7 +26,7 @@ use crate::login_counter::LoginCounter;
 use crate::message::Message;
 use crate::period::{Period, PeriodPart};
 use crate::report::{About, Report};
-use crate::since_last::{LastDigest, NextDigest, Selection, SinceLast};
+use crate::since_last::{DigestInput, LastDigest, NextDigest, SinceLast};
 use crate::suspicion::{Sought, Watch};
 use crate::tally::Tally;
 use crate::words::number;
@@ -131,7 +131,7 @@ impl Job {
                 "--since-last with --format prometheus needs FILE: standard input has no position",
             ));
         }
-        let (Selection { source, earlier, period }, digest) = since_last.select(source)?;
+        let (DigestInput { source, earlier, period }, digest) = since_last.select(source)?;
         let (sources, unchecked) = (vec![source], digest.newly_unchecked);
         Ok(Scope { sources, earlier, period, digest: Some(digest), unchecked, counters })
     }
@@ -330,8 +330,8 @@ impl Job {
         Ok(watch)
     }
 
-    fn reading(&self) -> Reading {
-        Reading { zone: self.args.zone.timezone, servers: self.args.server.clone() }
+    fn reading(&self) -> ReadOptions {
+        ReadOptions { zone: self.args.zone.timezone, servers: self.args.server.clone() }
     }
 
     /// The CSV of successful logins, up to the last commit of its sink.

@@ -25,9 +25,9 @@ pub(crate) struct Section {
 /// The content of a section.
 pub(crate) enum Body {
     /// Ranked rows.
-    Table(Table),
+    Table(SectionTable),
     /// Failed reverse lookups: the number of attempts by error.
-    Errors { total: u64, table: Table },
+    Errors { total: u64, table: SectionTable },
     /// Attempts by hour or by day.
     Chart(Chart),
     /// Attempts by weekday, Monday first, and hour.
@@ -35,7 +35,7 @@ pub(crate) enum Body {
 }
 
 /// Rows, each with the number of its attempts.
-pub(crate) struct Table {
+pub(crate) struct SectionTable {
     /// The columns before the number of attempts.
     pub(crate) columns: Vec<Column>,
     pub(crate) rows: Vec<Row>,
@@ -63,12 +63,12 @@ pub(crate) enum Cell {
 
 pub(crate) struct Column {
     pub(crate) name: &'static str,
-    pub(crate) kind: Kind,
+    pub(crate) kind: CellKind,
 }
 
 /// The kind of cells in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum CellKind {
     /// A name, which may be long.
     Name,
     /// An address or a code, which the page does not break.
@@ -147,7 +147,7 @@ fn silent_servers(report: &Report) -> Section {
         ];
         (cells.map(|cell| text(Some(cell))).into(), x.attempts)
     });
-    section("Silent servers".to_owned(), Table { is_wide: true, ..table })
+    section("Silent servers".to_owned(), SectionTable { is_wide: true, ..table })
         .note(format!("no attempt for more than {SILENT_TIMES} times their usual pause"))
 }
 
@@ -160,7 +160,7 @@ fn servers(report: &Report, top: usize) -> Section {
     if report.servers.distinct < 2 {
         (table.rows, table.unknown) = (Vec::new(), 0);
     }
-    section(format!("Top {top} servers"), Table { has_bars: true, ..table })
+    section(format!("Top {top} servers"), SectionTable { has_bars: true, ..table })
 }
 
 fn widespread_attackers(report: &Report) -> Section {
@@ -177,14 +177,14 @@ fn logins(report: &Report, top: usize) -> Section {
         let cells = [&x.user, &x.ip, &x.hostname, &x.country_code].map(|cell| text(cell.clone()));
         (cells.into(), x.attempts)
     });
-    section(format!("Top {top} failed authentications"), Table { is_wide: true, ..table })
+    section(format!("Top {top} failed authentications"), SectionTable { is_wide: true, ..table })
 }
 
 fn addresses(report: &Report, top: usize) -> Section {
     section(format!("Top {top} addresses"), address_table(&report.addresses))
 }
 
-fn address_table(list: &List<Address>) -> Table {
+fn address_table(list: &List<Address>) -> SectionTable {
     let columns = vec![code("Address"), of_country("Country"), name("AS")];
     let whois = |x: &Address| Some(format!("whois {}", x.ip.parse::<IpAddr>().ok()?));
     let commands = list.top.iter().filter_map(whois).collect();
@@ -193,14 +193,14 @@ fn address_table(list: &List<Address>) -> Table {
         let cells = [Some(x.ip.clone()), x.country_code.clone(), system].map(text);
         (cells.into(), x.attempts)
     });
-    Table { is_wide: true, commands, ..table }
+    SectionTable { is_wide: true, commands, ..table }
 }
 
 fn users(report: &Report, top: usize) -> Section {
     let table = table(vec![name("User")], &report.users, |x| {
         (vec![text(Some(x.user.clone()))], x.attempts)
     });
-    section(format!("Top {top} Usernames"), Table { has_bars: true, ..table })
+    section(format!("Top {top} Usernames"), SectionTable { has_bars: true, ..table })
 }
 
 fn countries(report: &Report, top: usize) -> Section {
@@ -210,7 +210,7 @@ fn countries(report: &Report, top: usize) -> Section {
         let share = Cell::Number(percent(x.attempts, report.attempts));
         (vec![text(Some(code.clone())), text(Some(country(code))), share], x.attempts)
     });
-    section(format!("Top {top} countries"), Table { has_bars: true, ..table })
+    section(format!("Top {top} countries"), SectionTable { has_bars: true, ..table })
 }
 
 fn systems(report: &Report, top: usize) -> Section {
@@ -255,7 +255,7 @@ fn new(new: &New) -> [Section; 3] {
         let code = &x.country_code;
         (vec![text(Some(code.clone())), text(Some(country(code)))], x.attempts)
     });
-    let section = |title: &str, distinct: usize, table: Table| {
+    let section = |title: &str, distinct: usize, table: SectionTable| {
         let count = thousands(distinct as u64);
         section(title.to_owned(), table).note(format!("{count} never seen in the data before"))
     };
@@ -315,13 +315,17 @@ fn reverse_lookups(report: &Report) -> Section {
     }
 }
 
-fn section(title: String, table: Table) -> Section {
+fn section(title: String, table: SectionTable) -> Section {
     Section { title, note: None, body: Body::Table(table) }
 }
 
-fn table<T>(columns: Vec<Column>, list: &List<T>, row: impl Fn(&T) -> (Vec<Cell>, u64)) -> Table {
+fn table<T>(
+    columns: Vec<Column>,
+    list: &List<T>,
+    row: impl Fn(&T) -> (Vec<Cell>, u64),
+) -> SectionTable {
     let rows = list.top.iter().map(row).map(|(cells, attempts)| Row { cells, attempts });
-    Table {
+    SectionTable {
         columns,
         rows: rows.collect(),
         unknown: list.unknown,
@@ -336,17 +340,17 @@ fn text(value: Option<String>) -> Cell {
 }
 
 fn name(name: &'static str) -> Column {
-    Column { name, kind: Kind::Name }
+    Column { name, kind: CellKind::Name }
 }
 
 fn code(name: &'static str) -> Column {
-    Column { name, kind: Kind::Code }
+    Column { name, kind: CellKind::Code }
 }
 
 fn of_country(name: &'static str) -> Column {
-    Column { name, kind: Kind::Country }
+    Column { name, kind: CellKind::Country }
 }
 
 fn number(name: &'static str, one: &'static str, many: &'static str) -> Column {
-    Column { name, kind: Kind::Number { one, many } }
+    Column { name, kind: CellKind::Number { one, many } }
 }

@@ -106,7 +106,7 @@ impl LastDigest {
 
 /// The input of a digest.
 #[derive(Debug)]
-pub(crate) struct Selection {
+pub(crate) struct DigestInput {
     pub(crate) source: AttemptSource,
     /// Rotated files of earlier digests, which the rules need.
     pub(crate) earlier: Chain,
@@ -124,7 +124,10 @@ pub(crate) struct SinceLast<'a> {
 
 impl SinceLast<'_> {
     /// The input and the period of the next digest, and the data to commit with it.
-    pub(crate) fn select(&self, source: AttemptSource) -> anyhow::Result<(Selection, NextDigest)> {
+    pub(crate) fn select(
+        &self,
+        source: AttemptSource,
+    ) -> anyhow::Result<(DigestInput, NextDigest)> {
         let last = self.last.end.as_ref();
         let mut until = self.now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(self.now);
         let (selection, data) = match source {
@@ -139,7 +142,7 @@ impl SinceLast<'_> {
             }
             AttemptSource::Stdin | AttemptSource::Rotated { .. } => {
                 let period = self.by_dates(last, Some(until), until);
-                (Selection { source, earlier: Chain::default(), period }, None)
+                (DigestInput { source, earlier: Chain::default(), period }, None)
             }
         };
         let counted = self.committed.map(|committed| &committed.unchecked);
@@ -161,7 +164,7 @@ impl SinceLast<'_> {
         path: &Path,
         last: Option<&DigestEnd>,
         until: DateTime<FixedOffset>,
-    ) -> anyhow::Result<(Selection, Option<Position>)> {
+    ) -> anyhow::Result<(DigestInput, Option<Position>)> {
         let reading = || format!("reading {} and its rotated files", path.display());
         let mut chain = self.open(path)?;
         if chain.files.is_empty() {
@@ -169,7 +172,7 @@ impl SinceLast<'_> {
             let source =
                 AttemptSource::Rotated { chain: Chain::default(), begin: Point::default() };
             let period = self.by_dates(last, None, until);
-            return Ok((Selection { source, earlier: Chain::default(), period }, None));
+            return Ok((DigestInput { source, earlier: Chain::default(), period }, None));
         }
         // A day of grace: the zone of the machine that rotates may be another one.
         let tomorrow = self.now.date_naive() + TimeDelta::days(1);
@@ -220,7 +223,7 @@ impl SinceLast<'_> {
             chain: Chain { files, ..Chain::default() },
             begin: Point::default(),
         };
-        Ok((Selection { source, earlier: chain, period }, end))
+        Ok((DigestInput { source, earlier: chain, period }, end))
     }
 
     /// Opens the CSV and its rotated files, up to the last commit of the sink.

@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::Context;
 use chrono::{DateTime, Days, FixedOffset, NaiveDateTime};
-use mls_attempts::{Attempt, AttemptBatch, AttemptSource, Clock, Login, LoginReader, Reading};
+use mls_attempts::{Attempt, AttemptBatch, AttemptSource, Clock, Login, LoginReader, ReadOptions};
 use mls_config::zone::Zone;
 use mls_diag::{Exit, OrExit};
 use mls_event::{Finding, Outcome};
@@ -77,7 +77,7 @@ impl Watch {
     /// Exit 75 if the system cannot start a thread.
     pub(crate) fn start(
         sought: Sought<'_>,
-        source: Option<(AttemptSource, Reading)>,
+        source: Option<(AttemptSource, ReadOptions)>,
     ) -> anyhow::Result<Self> {
         let zone = sought.zone;
         let mut input =

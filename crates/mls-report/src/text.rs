@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::columns::Align::{self, Left, Right, Whole};
 use crate::columns::{WIDTH, ellipsis, line_up, wrap};
 use crate::report::Report;
-use crate::sections::{Body, Cell, Chart, Column, Kind, Row, Section, Table, sections};
+use crate::sections::{Body, Cell, CellKind, Chart, Column, Row, Section, SectionTable, sections};
 use crate::summary;
 use crate::verdict::Verdict;
 use crate::words::{kibibytes, number, safe, thousands, times};
@@ -159,7 +159,7 @@ fn write_section(out: &mut String, section: &Section, label: &str) -> std::fmt::
     writeln!(out)
 }
 
-fn write_errors(out: &mut String, table: &Table) -> std::fmt::Result {
+fn write_errors(out: &mut String, table: &SectionTable) -> std::fmt::Result {
     writeln!(out, "Breakdown by error type:")?;
     let cell = |row: &Row, i: usize| match &row.cells[i] {
         Cell::Text(text) => text.as_ref().map(safe),
@@ -177,7 +177,7 @@ fn write_errors(out: &mut String, table: &Table) -> std::fmt::Result {
 }
 
 /// Ranks and lines up the rows.
-fn write_table(out: &mut String, table: &Table) -> std::fmt::Result {
+fn write_table(out: &mut String, table: &SectionTable) -> std::fmt::Result {
     let mut columns: Vec<_> = table.columns.iter().map(align).collect();
     columns.push(Right);
     let rows: Vec<Vec<_>> = (table.rows.iter())
@@ -200,16 +200,16 @@ fn write_table(out: &mut String, table: &Table) -> std::fmt::Result {
 
 fn align(column: &Column) -> Align {
     match column.kind {
-        Kind::Name | Kind::Country => Left,
-        Kind::Code => Whole,
-        Kind::Number { .. } => Right,
+        CellKind::Name | CellKind::Country => Left,
+        CellKind::Code => Whole,
+        CellKind::Number { .. } => Right,
     }
 }
 
 fn show(cell: &Cell, column: &Column) -> String {
     match (cell, column.kind) {
         (Cell::Text(text), _) => text.as_ref().map_or_else(|| UNKNOWN.to_owned(), safe),
-        (Cell::Number(n), Kind::Number { one, many }) => number(*n, one, many),
+        (Cell::Number(n), CellKind::Number { one, many }) => number(*n, one, many),
         (Cell::Number(n), _) => thousands(*n),
     }
 }

@@ -15,12 +15,12 @@ pub(crate) const CONFIGURATION: &str = "/etc/maillogsentinel.conf";
 pub(crate) struct NewFile {
     /// The path in the system that is set up.
     pub(crate) path: PathBuf,
-    pub(crate) content: Content,
+    pub(crate) content: FileContent,
     pub(crate) readers: Readers,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Content {
+pub(crate) enum FileContent {
     Text(String),
     /// A copy of this file.
     CopyOf(PathBuf),
@@ -41,16 +41,16 @@ pub(crate) enum Readers {
 impl NewFile {
     /// A text file that everybody may read.
     pub(crate) fn text(path: impl Into<PathBuf>, text: String) -> Self {
-        Self { path: path.into(), content: Content::Text(text), readers: Readers::Everybody }
+        Self { path: path.into(), content: FileContent::Text(text), readers: Readers::Everybody }
     }
 
     /// Whether the system already has this file.
     pub(crate) fn is_in_place(&self, system: &System, service: Option<&Account>) -> bool {
         let path = system.path(&self.path);
         match &self.content {
-            Content::LinkTo(target) => fs::read_link(path).is_ok_and(|there| there == *target),
-            Content::CopyOf(from) => same_content(from, &path),
-            Content::Text(text) => {
+            FileContent::LinkTo(target) => fs::read_link(path).is_ok_and(|there| there == *target),
+            FileContent::CopyOf(from) => same_content(from, &path),
+            FileContent::Text(text) => {
                 let may_read = |meta: &Metadata| {
                     self.readers != Readers::Service
                         || service.is_some_and(|account| may_read(meta, account))
@@ -67,9 +67,9 @@ impl NewFile {
         let new = beside(&path);
         remove_if_there(&new)?;
         match &self.content {
-            Content::LinkTo(target) => symlink(target, &new)?,
-            Content::CopyOf(from) => self.create(&new, File::open(from)?, service)?,
-            Content::Text(text) => self.create(&new, text.as_bytes(), service)?,
+            FileContent::LinkTo(target) => symlink(target, &new)?,
+            FileContent::CopyOf(from) => self.create(&new, File::open(from)?, service)?,
+            FileContent::Text(text) => self.create(&new, text.as_bytes(), service)?,
         }
         fs::rename(&new, &path)
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::file::{Content, NewFile, Readers};
+use crate::file::{FileContent, NewFile, Readers};
 
 /// The place from which this program runs.
 pub(crate) enum Installation {
@@ -163,7 +163,7 @@ fn is_ours(path: &Path) -> bool {
 }
 
 fn copy(from: PathBuf, path: PathBuf, readers: Readers) -> NewFile {
-    NewFile { path, content: Content::CopyOf(from), readers }
+    NewFile { path, content: FileContent::CopyOf(from), readers }
 }
 
 fn copy_tree(from: &Path, to: &Path, files: &mut Vec<NewFile>) -> anyhow::Result<()> {
@@ -174,7 +174,7 @@ fn copy_tree(from: &Path, to: &Path, files: &mut Vec<NewFile>) -> anyhow::Result
         if kind.is_dir() {
             copy_tree(&path, &target, files)?;
         } else if kind.is_symlink() {
-            let content = Content::LinkTo(fs::read_link(&path)?);
+            let content = FileContent::LinkTo(fs::read_link(&path)?);
             files.push(NewFile { path: target, content, readers: Readers::Everybody });
         } else {
             files.push(copy(path, target, Readers::Everybody));

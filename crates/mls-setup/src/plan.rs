@@ -9,7 +9,7 @@ use mls_config::Config;
 use mls_diag::{Exit, OrExit};
 
 use crate::answers::Answers;
-use crate::file::{CONFIGURATION, Content, NewFile, Readers};
+use crate::file::{CONFIGURATION, FileContent, NewFile, Readers};
 use crate::installation::Installation;
 use crate::jobs::{records_logins, writes_metrics, writes_sql_files};
 use crate::migration::UNIT_DIRECTORY;
@@ -91,7 +91,7 @@ impl Plan {
     /// The text of the configuration.
     pub(crate) fn configuration(&self) -> &str {
         let mut texts = self.files.iter().filter_map(|file| match &file.content {
-            Content::Text(text) if file.path == Path::new(CONFIGURATION) => Some(text.as_str()),
+            FileContent::Text(text) if file.path == Path::new(CONFIGURATION) => Some(text.as_str()),
             _ => None,
         });
         texts.next_back().unwrap_or_default()
@@ -179,7 +179,7 @@ fn configuration(system: &System, answers: &Answers, base: &str) -> anyhow::Resu
     let was_closed =
         fs::metadata(system.path(CONFIGURATION)).is_ok_and(|meta| meta.mode() & 0o004 == 0);
     let readers = if holds_password || was_closed { Readers::Service } else { Readers::Everybody };
-    Ok(NewFile { path: CONFIGURATION.into(), content: Content::Text(text), readers })
+    Ok(NewFile { path: CONFIGURATION.into(), content: FileContent::Text(text), readers })
 }
 
 /// Directories that the service writes to and that its units do not make.

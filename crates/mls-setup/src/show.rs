@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use mls_config::Config;
 
-use crate::file::{CONFIGURATION, Content};
+use crate::file::{CONFIGURATION, FileContent};
 use crate::migration::UNIT_DIRECTORY;
 use crate::plan::{GROUPS, Plan};
 use crate::system::{Scheduler, System};
@@ -16,7 +16,7 @@ pub(crate) fn plan(plan: &Plan, system: &System) -> String {
     let mut lines = vec![String::new(), heading(system)];
     for file in plan.files.iter().filter(|file| !file.is_in_place(system, account.as_ref())) {
         lines.push(format!("  {}", file.path.display()));
-        if let Content::Text(text) = &file.content {
+        if let FileContent::Text(text) = &file.content {
             lines.extend(changes(&system.path(&file.path), text));
         }
     }
@@ -61,7 +61,7 @@ fn jobs(plan: &Plan, system: &System) -> Vec<String> {
 /// Returns the keys that the new configuration sets and that have no effect.
 fn without_effect(plan: &Plan) -> Vec<String> {
     let configuration = plan.files.iter().find(|file| file.path == Path::new(CONFIGURATION));
-    let Some(Content::Text(text)) = configuration.map(|file| &file.content) else {
+    let Some(FileContent::Text(text)) = configuration.map(|file| &file.content) else {
         return Vec::new();
     };
     let sentences = Config::without_effect(Path::new(CONFIGURATION), text).unwrap_or_default();

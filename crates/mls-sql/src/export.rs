@@ -26,7 +26,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use serde_json::Value;
 
-use crate::selection::Selection;
+use crate::outcome_filter::OutcomeFilter;
 use crate::source;
 use crate::sql_file::{SqlFile, SqlFormat};
 
@@ -34,7 +34,7 @@ use crate::sql_file::{SqlFile, SqlFormat};
 pub(crate) fn run(
     mut reader: Reader,
     format: &SqlFormat,
-    selection: Selection,
+    filter: OutcomeFilter,
     dir: Option<PathBuf>,
     cursor_file: Option<PathBuf>,
 ) -> anyhow::Result<()> {
@@ -45,9 +45,9 @@ pub(crate) fn run(
             );
         }
         reader.watch_stdout()?;
-        let mut print = Print { file: SqlFile::new(Writer::stdout()?, format), selection };
+        let mut print = Print { file: SqlFile::new(Writer::stdout()?, format), filter };
         sink::drain(reader, &mut print)?;
-        return print.selection.check();
+        return print.filter.check();
     };
     fs::create_dir_all(&dir)
         .with_context(|| format!("creating {}", dir.display()))
@@ -63,7 +63,7 @@ pub(crate) fn run(
         open: None,
         begun: false,
         format,
-        selection,
+        filter,
         written: None,
     };
     let result = sink::drain(reader, &mut export);
@@ -73,15 +73,13 @@ pub(crate) fn run(
     }
     result?;
     if export.cursor_file.is_none() {
-        export.selection.check()?;
+        export.filter.check()?;
     }
     summary(match &export.written {
-        Some(file) => format!(
-            "exported {} to {file}{}",
-            export.selection.written(),
-            export.selection.skipped()
-        ),
-        None => format!("exported nothing: no new row{}", export.selection.skipped()),
+        Some(file) => {
+            format!("exported {} to {file}{}", export.filter.written(), export.filter.skipped())
+        }
+        None => format!("exported nothing: no new row{}", export.filter.skipped()),
     });
     Ok(())
 }
@@ -138,7 +136,7 @@ fn machine() -> String {
 /// Writes to standard output.
 struct Print<W: Write> {
     file: SqlFile<W>,
-    selection: Selection,
+    filter: OutcomeFilter,
 }
 
 impl<W: Write> Sink for Print<W> {
@@ -153,7 +151,7 @@ impl<W: Write> Sink for Print<W> {
     }
 
     fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
-        let rows = self.selection.rows(event);
+        let rows = self.filter.rows(event);
         if let Err(why) = self.file.event(event, rows)? {
             diag::bad_record("stdin", why);
         }
@@ -175,7 +173,7 @@ struct Export<'a> {
     begun: bool,
     open: Option<SqlFile<BufWriter<File>>>,
     format: &'a SqlFormat<'a>,
-    selection: Selection,
+    filter: OutcomeFilter,
     /// The name of the file that this run has written.
     written: Option<String>,
 }
@@ -203,7 +201,7 @@ impl Sink for Export<'_> {
 
     fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
         let context = || format!("writing {}", self.part.display());
-        let rows = self.selection.rows(event);
+        let rows = self.filter.rows(event);
         if rows == 0 {
             return Ok(());
         }

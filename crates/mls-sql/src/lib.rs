@@ -94,11 +94,11 @@ mod import;
 mod load;
 mod migrate;
 mod original;
+mod outcome_filter;
 mod prune;
 mod relay;
 mod rename;
 mod row_encoder;
-mod selection;
 mod source;
 mod sql_file;
 mod statements;
@@ -119,8 +119,8 @@ use database::Database;
 use dialect::Dialect;
 use dump::Filter;
 use mapping::Mapping;
+use outcome_filter::OutcomeFilter;
 use schema::Table;
-use selection::Selection;
 use source::Source;
 use sql_file::SqlFormat;
 
@@ -153,9 +153,9 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             let source = Source::new(source, &settings)?;
             let options = ConnectOptions::new(&database, &settings)?;
             let mapping = mapping(options.dialect())?;
-            let selection = Selection::new(outcome.outcomes(&config.logins), &mapping)?;
+            let filter = OutcomeFilter::new(outcome.outcomes(&config.logins), &mapping)?;
             Database::with(&options, |database| {
-                load::run(Reader::stdin()?, database, table, &mapping, source, selection)
+                load::run(Reader::stdin()?, database, table, &mapping, source, filter)
             })
         }
         Command::Cursor { database, source } => cursor::print(
@@ -202,14 +202,14 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         Command::Export { dialect, dir, cursor_file, source, outcome, .. } => {
             let dialect = pick(&dialect, &settings);
             let mapping = mapping(dialect)?;
-            let selection = Selection::new(outcome.outcomes(&config.logins), &mapping)?;
+            let filter = OutcomeFilter::new(outcome.outcomes(&config.logins), &mapping)?;
             let source = source.or_else(|| settings.source.clone());
             source.as_deref().map(source::check_name).transpose()?;
             let dir = dir.or_else(|| settings.sql_export_dir.clone());
             let cursor_file =
                 cursor_file.or_else(|| Some(config.paths.state_dir?.join("sql_state.offset")));
             let format = SqlFormat { table: &table, dialect, mapping: &mapping, source };
-            export::run(Reader::stdin()?, &format, selection, dir, cursor_file)
+            export::run(Reader::stdin()?, &format, filter, dir, cursor_file)
         }
         Command::Import { dir, adopt, database } => {
             let dir = dir.or_else(|| settings.sql_export_dir.clone());

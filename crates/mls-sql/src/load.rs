@@ -14,9 +14,9 @@ use crate::dialect::Dialect;
 use crate::field::Field;
 use crate::fleet::Partitions;
 use crate::mapping::Mapping;
+use crate::outcome_filter::OutcomeFilter;
 use crate::row_encoder::{RowEncoder, RowFormat};
 use crate::schema::Table;
-use crate::selection::Selection;
 use crate::source::Source;
 use crate::writer::{Background, Writer};
 
@@ -31,7 +31,7 @@ pub(crate) fn run(
     table: Table,
     mapping: &Mapping,
     source: Source,
-    selection: Selection,
+    filter: OutcomeFilter,
 ) -> anyhow::Result<()> {
     database.prepare(&table, mapping)?;
     let partitions = Partitions::of(database, &table)?;
@@ -53,7 +53,7 @@ pub(crate) fn run(
         let mut load = Load {
             background: Background::start(writer, scope),
             source,
-            selection,
+            filter,
             partitions,
             rows,
             source_column,
@@ -68,9 +68,9 @@ pub(crate) fn run(
             Err(error)
         })?;
         if load.base.is_none() {
-            load.selection.check()?;
+            load.filter.check()?;
         }
-        let (rows, skipped) = (count(load.loaded, "row", "rows"), load.selection.skipped());
+        let (rows, skipped) = (count(load.loaded, "row", "rows"), load.filter.skipped());
         summary(format_args!("loaded {rows} into {shown}{skipped}"));
         Ok(())
     })
@@ -79,7 +79,7 @@ pub(crate) fn run(
 struct Load<'a> {
     background: Background<'a>,
     source: Source,
-    selection: Selection,
+    filter: OutcomeFilter,
     partitions: Option<Partitions>,
     rows: RowEncoder,
     /// The column of the source, quoted.
@@ -111,7 +111,7 @@ impl Sink for Load<'_> {
     }
 
     fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
-        let rows = self.selection.rows(event);
+        let rows = self.filter.rows(event);
         if let Some(partitions) = self.partitions.as_mut().filter(|_| rows > 0)
             && !partitions.create_for(&mut self.background, event)?
         {

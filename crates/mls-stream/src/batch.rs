@@ -8,14 +8,14 @@ use mls_event::{Segment, add_last_lines};
 #[derive(Debug)]
 pub enum Block<'a> {
     /// Whole lines with their newlines. Only the last line of a plain stream may lack its newline.
-    Lines(&'a [u8], Place<'a>),
+    Lines(&'a [u8], BlockPosition<'a>),
     /// A record to pass on unchanged, without its newline.
     Record(&'a [u8]),
 }
 
 /// Where a block begins.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct BlockPosition<'a> {
     /// The segment that the block is part of; none in a plain stream.
     pub segment: Option<&'a Segment<'static>>,
     /// Offset of the block's first byte in the segment's file, or in the plain stream.
@@ -53,7 +53,7 @@ impl Batch {
     pub fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
         self.parts.iter().map(|part| match part {
             Part::Lines { range, offset, segment, before } => {
-                let place = Place {
+                let place = BlockPosition {
                     segment: segment.map(|segment| &self.segments[segment]),
                     offset: *offset,
                     before: &self.before[before.clone()],

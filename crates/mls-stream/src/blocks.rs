@@ -7,7 +7,7 @@ use std::ops::Range;
 use anyhow::Context;
 use mls_event::{MAX_LINE, Record, Segment};
 
-pub use crate::batch::{Batch, Block, Place};
+pub use crate::batch::{Batch, Block, BlockPosition};
 use crate::input::{GZIP, Input, compressed};
 use crate::signals;
 use mls_diag::{Exit, OrExit, diag};

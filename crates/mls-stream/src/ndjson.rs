@@ -8,7 +8,7 @@ use anyhow::Context;
 use mls_event::{Body, MAX_LINE};
 
 use crate::input::{GZIP, Input, compressed};
-use crate::unreadable::Unreadable;
+use crate::unreadable::BadLineCounter;
 use mls_diag::{Exit, OrExit, diag};
 
 /// Initial size of both buffers in bytes. The buffer of the reader grows up to [`MAX_LINE`].
@@ -27,7 +27,7 @@ pub struct Reader {
     line: u64,
     /// Number of bytes of the input that have left the buffer.
     gone: u64,
-    unreadable: Unreadable,
+    unreadable: BadLineCounter,
 }
 
 impl Reader {
@@ -62,7 +62,7 @@ impl Reader {
             end: 0,
             line: 0,
             gone: 0,
-            unreadable: Unreadable::default(),
+            unreadable: BadLineCounter::default(),
         }
     }
 

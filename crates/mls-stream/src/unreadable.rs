@@ -11,7 +11,7 @@ pub const NOT_ALERTS: &str = "stdin has records of logins instead of alerts: put
 
 /// Counts lines and bad ones.
 #[derive(Debug, Default)]
-pub struct Unreadable {
+pub struct BadLineCounter {
     /// Lines that are neither blank nor the header of a CSV.
     lines: u64,
     /// The number of bad lines among them.
@@ -23,7 +23,7 @@ pub struct Unreadable {
     hint: Option<&'static str>,
 }
 
-impl Unreadable {
+impl BadLineCounter {
     /// Says that an earlier reader read lines of this input, so that bad lines are no proof of a wrong
     /// file.
     pub fn continues(&mut self) {
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn an_input_with_one_good_line_is_not_unreadable() {
-        let mut lines = Unreadable::default();
+        let mut lines = BadLineCounter::default();
         assert!(lines.check("x").is_ok(), "an empty input");
         lines.line(b"mail;01/06/2026 10:00;192.0.2.1;anna;;;;;");
         lines.bad();
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_header_of_a_csv_is_not_a_good_line() {
-        let mut lines = Unreadable::default();
+        let mut lines = BadLineCounter::default();
         lines.line(Column::HEADER.as_bytes());
         assert!(lines.check("x").is_ok(), "a CSV without rows");
         lines.line(b"no row");
@@ -109,7 +109,7 @@ mod tests {
         let error = lines.check("x").unwrap_err();
         assert!(error.to_string().contains("if this is a log"), "{error}");
 
-        let mut lines = Unreadable::default();
+        let mut lines = BadLineCounter::default();
         lines.line(Column::LOGINS_HEADER.as_bytes());
         lines.bad();
         let error = lines.check("x").unwrap_err();

@@ -95,7 +95,7 @@ pub(crate) fn read(
             Ok(())
         };
         let Some(line) = reader.next(pause)? else { break };
-        match serde_json::from_slice::<Entry>(line) {
+        match serde_json::from_slice::<JournalEntry>(line) {
             Ok(entry) => batch.add(line, entry)?,
             Err(_) if stop.is_set() => {}
             Err(why) => mls_diag::diag::bad_record("an entry of journalctl", why),
@@ -112,7 +112,7 @@ pub(crate) fn read(
 
 /// The part of an entry that this tool reads. mls-parse reads the rest.
 #[derive(Deserialize)]
-pub(crate) struct Entry {
+pub(crate) struct JournalEntry {
     #[serde(rename = "__CURSOR")]
     pub(crate) cursor: String,
     /// Text, or an array of bytes.
@@ -126,7 +126,7 @@ pub(crate) struct Entry {
     machine: Option<String>,
 }
 
-impl Entry {
+impl JournalEntry {
     /// The end of the line for this entry in a log.
     pub(crate) fn as_logged(&self) -> Option<String> {
         let pid = self.syslog_pid.as_ref().or(self.pid.as_ref())?;
@@ -163,7 +163,7 @@ fn several_machines(directory: &Path) -> anyhow::Error {
 }
 
 /// The entries from `second` to ten seconds later, oldest first.
-pub(crate) fn entries(selection: &Selection, second: i64) -> anyhow::Result<Vec<Entry>> {
+pub(crate) fn entries(selection: &Selection, second: i64) -> anyhow::Result<Vec<JournalEntry>> {
     let mut command = command(false, selection);
     command.args([format!("--since=@{second}"), format!("--until=@{}", second + 10)]);
     let output = command
@@ -212,7 +212,7 @@ struct EntryBatch<'a> {
 }
 
 impl EntryBatch<'_> {
-    fn add(&mut self, line: &[u8], entry: Entry) -> anyhow::Result<()> {
+    fn add(&mut self, line: &[u8], entry: JournalEntry) -> anyhow::Result<()> {
         if let (Some(directory), Some(id)) = (&self.directory, &entry.machine) {
             let first = self.machine.get_or_insert_with(|| id.clone());
             if first != id {

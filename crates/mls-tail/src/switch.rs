@@ -95,7 +95,7 @@ pub(crate) fn messages_read(
     else {
         return Ok(vec![]);
     };
-    Ok(entries[..=last].iter().filter_map(journal::Entry::as_logged).collect())
+    Ok(entries[..=last].iter().filter_map(journal::JournalEntry::as_logged).collect())
 }
 
 /// Changes `log` as if this tool had read all lines before `second`, and after that up to the last of

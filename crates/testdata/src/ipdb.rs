@@ -33,13 +33,13 @@ pub struct Range {
     /// Last address.
     pub end: u128,
     /// Country, or system and organisation. The organisation is quoted as in the database.
-    pub entry: Entry,
+    pub entry: RangeValue,
 }
 
 /// The content of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the variants are the kinds of database")]
-pub enum Entry {
+pub enum RangeValue {
     Country(&'static str),
     System(u32, &'static str),
 }
@@ -59,9 +59,9 @@ fn ranges(seed: u64, kind: usize, family: usize) -> Vec<Range> {
         let gap = if random.below(4) == 0 { wide % most / 2 } else { 0 };
         let length = if random.below(8) == 0 { 1 } else { 1 + (wide >> 32) % (most - gap) };
         let entry = if kind == 0 {
-            Entry::Country(random.pick::<&str>(&COUNTRIES))
+            RangeValue::Country(random.pick::<&str>(&COUNTRIES))
         } else {
-            Entry::System(
+            RangeValue::System(
                 u32::try_from(1 + random.below(400_000)).unwrap_or(1),
                 random.pick::<&str>(&ORGANISATIONS),
             )
@@ -93,8 +93,8 @@ pub fn save(directory: &Path, seed: u64, kind: usize, family: usize) -> io::Resu
     let mut out = BufWriter::new(File::create(directory.join(FILES[2 * kind + family]))?);
     for Range { start, end, entry } in &ranges {
         match entry {
-            Entry::Country(code) => writeln!(out, "{start},{end},{code}")?,
-            Entry::System(asn, name) => writeln!(out, "{start},{end},{asn},{name}")?,
+            RangeValue::Country(code) => writeln!(out, "{start},{end},{code}")?,
+            RangeValue::System(asn, name) => writeln!(out, "{start},{end},{asn},{name}")?,
         }
     }
     out.flush()?;

@@ -76,8 +76,10 @@ impl Mmdb {
     /// Adds a range of [`ipdb`], as networks.
     pub fn range(&mut self, range: &Range, family: usize) {
         let offset = self.value(&match range.entry {
-            ipdb::Entry::Country(code) => Value::Map(vec![("country_code", Value::Text(code))]),
-            ipdb::Entry::System(asn, name) => Value::Map(vec![
+            ipdb::RangeValue::Country(code) => {
+                Value::Map(vec![("country_code", Value::Text(code))])
+            }
+            ipdb::RangeValue::System(asn, name) => Value::Map(vec![
                 ("autonomous_system_number", Value::Number(asn)),
                 ("autonomous_system_organization", Value::Text(name)),
             ]),

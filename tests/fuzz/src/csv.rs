@@ -72,7 +72,8 @@ pub(crate) fn legacy(bytes: &[u8]) {
 pub(crate) fn attempts(bytes: &[u8]) {
     let file = MemoryFile::new(bytes);
     let source = mls_attempts::AttemptSource::File { path: file.path(), length: None };
-    let reading = mls_attempts::Reading { zone: style(Outcome::Failure).zone, servers: Vec::new() };
+    let reading =
+        mls_attempts::ReadOptions { zone: style(Outcome::Failure).zone, servers: Vec::new() };
     let _ = source.read(&reading, |attempt, _| {
         let texts = [
             attempt.server,

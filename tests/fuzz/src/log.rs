@@ -14,7 +14,7 @@ use mls_event::{
 };
 use mls_parse::clock::Clock;
 use mls_parse::{Args, Scanner};
-use mls_stream::blocks::Place;
+use mls_stream::blocks::BlockPosition;
 
 /// The number of inputs for one scanner. A scanner keeps every line that it cannot read.
 const USES: u32 = 256;
@@ -65,7 +65,7 @@ fn parse(
     before: &[u8],
 ) -> Vec<u8> {
     let segment = segment(source, offset, lines.len(), "");
-    let place = Place { segment: Some(&segment), offset: offset as u64, before };
+    let place = BlockPosition { segment: Some(&segment), offset: offset as u64, before };
     let mut out = Vec::new();
     scanner.block(lines, place, &mut out);
     out

@@ -17,7 +17,7 @@ use mls_anonymize::key::Key;
 use mls_anonymize::pseudonym::Pseudonyms;
 use mls_anonymize::rules::Rules;
 use mls_parse::Scanner;
-use mls_stream::blocks::Place;
+use mls_stream::blocks::BlockPosition;
 
 const LOG: &str = include_str!("../../../../tests/data/postfix-3.7.11-debian12.log");
 
@@ -65,7 +65,7 @@ fn parse(log: &[u8]) -> Vec<u8> {
         Scanner::new(&mls_parse::Args::parse_from(args), &mls_config::config::Filter::default())
             .unwrap();
     let mut out = Vec::new();
-    scanner.block(log, Place { segment: None, offset: 0, before: b"" }, &mut out);
+    scanner.block(log, BlockPosition { segment: None, offset: 0, before: b"" }, &mut out);
     out
 }
 

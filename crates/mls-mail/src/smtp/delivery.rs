@@ -11,7 +11,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use super::connection::Endpoint;
 use super::failure::Failure;
 use super::session::{Extensions, Session};
-use super::{DeliveryOutcome, Envelope, MailServer};
+use super::{DeliveryOutcome, MailObject, MailServer};
 use crate::address::Address;
 
 const TRIES: usize = 3;
@@ -23,7 +23,7 @@ impl MailServer {
     /// Delivers a message. Calls `settle` with the current outcome after each try.
     pub(crate) fn deliver(
         &self,
-        envelope: &Envelope<'_>,
+        mail: &MailObject<'_>,
         mut settle: impl FnMut(&DeliveryOutcome) -> anyhow::Result<()>,
     ) -> anyhow::Result<DeliveryOutcome> {
         let endpoint = Endpoint {
@@ -33,7 +33,7 @@ impl MailServer {
             deadline: Instant::now() + DEADLINE,
         };
         let mut outcome = DeliveryOutcome::default();
-        let mut waiting = envelope.recipients.to_vec();
+        let mut waiting = mail.recipients.to_vec();
         let mut pauses = ExponentialBuilder::new()
             .with_min_delay(self.timeout / 10)
             .with_factor(4.0)
@@ -41,8 +41,7 @@ impl MailServer {
             .with_max_times(TRIES - 1)
             .build();
         loop {
-            let (session, is_unknown) =
-                self.transaction(envelope, &endpoint, waiting, &mut outcome);
+            let (session, is_unknown) = self.transaction(mail, &endpoint, waiting, &mut outcome);
             settle(&outcome)?;
             // End the session only after that. If this process dies while it waits for the server,
             // nobody gets the message twice.
@@ -65,13 +64,13 @@ impl MailServer {
     /// sent but no answer came.
     fn transaction(
         &self,
-        envelope: &Envelope<'_>,
+        mail: &MailObject<'_>,
         endpoint: &Endpoint<'_>,
         waiting: Vec<Address>,
         outcome: &mut DeliveryOutcome,
     ) -> (Option<Session>, bool) {
         let mut accepted = Vec::new();
-        match self.converse(envelope, endpoint, &waiting, &mut accepted, outcome) {
+        match self.converse(mail, endpoint, &waiting, &mut accepted, outcome) {
             Ok(session) => {
                 outcome.delivered.extend(accepted);
                 (Some(session), false)
@@ -94,7 +93,7 @@ impl MailServer {
     /// The commands of a transaction (RFC 5321, section 3.3).
     fn converse(
         &self,
-        envelope: &Envelope<'_>,
+        mail: &MailObject<'_>,
         endpoint: &Endpoint<'_>,
         waiting: &[Address],
         accepted: &mut Vec<Address>,
@@ -103,22 +102,21 @@ impl MailServer {
         let mut session = Session::open(self, endpoint)?;
         outcome.has_answered = true;
         let Extensions { size, eight_bit_mime, .. } = session.extensions;
-        let message =
-            envelope.message.for_server(size, eight_bit_mime).map_err(Failure::permanent)?;
+        let message = mail.message.for_server(size, eight_bit_mime).map_err(Failure::permanent)?;
         let needs_utf8 = |address: &Address| !address.is_ascii() && !session.extensions.smtputf8;
-        if needs_utf8(envelope.sender) {
-            return Err(self.without_smtputf8(envelope.sender));
+        if needs_utf8(mail.sender) {
+            return Err(self.without_smtputf8(mail.sender));
         }
         let (refused, able): (Vec<_>, Vec<_>) = waiting.iter().cloned().partition(needs_utf8);
         for address in refused {
             let failure = self.without_smtputf8(&address);
             outcome.fail(address, &failure);
         }
-        let is_international = able.iter().chain([envelope.sender]).any(|it| !it.is_ascii());
+        let is_international = able.iter().chain([mail.sender]).any(|it| !it.is_ascii());
         let size = size.map_or_else(String::new, |_| format!(" SIZE={}", message.len()));
         let body = if message.is_ascii() { "" } else { " BODY=8BITMIME" };
         let utf8 = if is_international { " SMTPUTF8" } else { "" };
-        session.command(&format!("MAIL FROM:<{}>{size}{body}{utf8}", envelope.sender))?;
+        session.command(&format!("MAIL FROM:<{}>{size}{body}{utf8}", mail.sender))?;
         for address in able {
             match session.command(&format!("RCPT TO:<{address}>")) {
                 Ok(_) => accepted.push(address),
@@ -189,7 +187,7 @@ mod tests {
         };
         let sender = Address::parse("a@example.com").unwrap();
         let message = Message::parse(b"Subject: x\n\nhello\n").unwrap();
-        let envelope = Envelope {
+        let mail = MailObject {
             sender: &sender,
             recipients: std::slice::from_ref(&sender),
             message: &message,
@@ -201,7 +199,7 @@ mod tests {
                 is_settled.store(true, Ordering::SeqCst);
                 Ok(())
             };
-            server.deliver(&envelope, settle).unwrap();
+            server.deliver(&mail, settle).unwrap();
             assert!(was_settled.join().unwrap());
         });
     }

@@ -40,7 +40,7 @@ impl MailServer {
 }
 
 /// A message and its recipients.
-pub(crate) struct Envelope<'a> {
+pub(crate) struct MailObject<'a> {
     pub(crate) sender: &'a Address,
     pub(crate) recipients: &'a [Address],
     pub(crate) message: &'a Message,

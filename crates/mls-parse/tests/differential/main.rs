@@ -6,7 +6,7 @@ mod slow;
 
 use clap::Parser;
 use mls_parse::{Args, Scanner};
-use mls_stream::blocks::Place;
+use mls_stream::blocks::BlockPosition;
 use serde_json::Value;
 use testdata::log::{Generator, Stamps};
 use testdata::random::Random;
@@ -262,7 +262,7 @@ impl Lines {
 /// The records that mls-parse makes of lines, without what only the slow reader leaves out.
 fn fast(scanner: &mut Scanner, lines: &[u8]) -> Vec<Value> {
     let mut out = Vec::new();
-    scanner.block(lines, Place { segment: None, offset: 0, before: b"" }, &mut out);
+    scanner.block(lines, BlockPosition { segment: None, offset: 0, before: b"" }, &mut out);
     let records = out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let parse = |line| {
         let mut record: Value = serde_json::from_slice(line).unwrap();

@@ -11,7 +11,7 @@ use hashbrown::HashTable;
 
 /// Names and their values.
 #[derive(Debug)]
-pub(crate) struct Table<V> {
+pub(crate) struct NameTable<V> {
     slots: HashTable<Slot<V>>,
     names: String,
     max_names: usize,
@@ -32,7 +32,7 @@ impl<V> Slot<V> {
     }
 }
 
-impl<V> Table<V> {
+impl<V> NameTable<V> {
     /// Holds at most `max_names` names. All names together have at most `max_bytes` bytes, and
     /// fewer than 4 GiB.
     pub(crate) fn new(max_names: usize, max_bytes: usize) -> Self {
@@ -112,17 +112,17 @@ impl<V> Table<V> {
 mod tests {
     use super::*;
 
-    fn insert<V>(table: &mut Table<V>, name: &str, value: V) -> bool {
+    fn insert<V>(table: &mut NameTable<V>, name: &str, value: V) -> bool {
         table.insert(table.hash(name), name, value)
     }
 
-    fn get(table: &mut Table<u32>, name: &str) -> Option<u32> {
+    fn get(table: &mut NameTable<u32>, name: &str) -> Option<u32> {
         table.get_mut(table.hash(name), name).copied()
     }
 
     #[test]
     fn names_keep_their_values_and_a_full_table_refuses_more() {
-        let mut table = Table::new(1000, 1 << 16);
+        let mut table = NameTable::new(1000, 1 << 16);
         for i in 0..1000_u32 {
             assert!(insert(&mut table, &format!("name {i}"), i));
         }
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn interned_names_have_one_offset_each() {
-        let mut table = Table::new(2, 100);
+        let mut table = NameTable::new(2, 100);
         let (one, two) = (table.intern("one\n", ()).unwrap(), table.intern("two\n", ()).unwrap());
         assert_eq!(table.intern("one\n", ()), Some(one));
         assert!(table.text_from(one).starts_with("one\n") && table.text_from(two) == "two\n");
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_bytes_of_names_are_bounded_too() {
-        let mut table = Table::new(1000, 10);
+        let mut table = NameTable::new(1000, 10);
         assert!(insert(&mut table, "0123456789", ()));
         assert!(!insert(&mut table, "a", ()));
         table.clear();

@@ -8,14 +8,14 @@ use crate::field::Field;
 use crate::mapping::Mapping;
 
 /// The outcomes that become rows.
-pub(crate) struct Selection {
+pub(crate) struct OutcomeFilter {
     outcomes: Vec<Outcome>,
     rows: u64,
     /// The number of skipped events of each outcome.
     skipped: Vec<(Outcome, u64)>,
 }
 
-impl Selection {
+impl OutcomeFilter {
     /// # Errors
     /// Exit 78 if the table has no column that distinguishes these outcomes from failures.
     pub(crate) fn new(outcomes: Vec<Outcome>, mapping: &Mapping) -> anyhow::Result<Self> {
