@@ -40,7 +40,6 @@ pub struct Args {
     pub(crate) zone: mls_cli::ZoneFlag,
 }
 
-/// `--form`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ReportForm {
     /// Text for a mail
@@ -57,9 +56,4 @@ Examples:
 
 impl mls_cli::Args for Args {
     const STRICT: bool = true;
-
-    fn reads_stdin(_: Option<&str>) -> bool {
-        // It takes one file by its name.
-        false
-    }
 }

@@ -10,7 +10,6 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    /// The domain of the address.
     pub(crate) fn domain(&self) -> &str {
         self.address.rsplit_once('@').map_or("", |(_, domain)| domain)
     }

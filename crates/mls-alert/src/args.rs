@@ -71,9 +71,4 @@ Examples:
 
 impl mls_cli::Args for Args {
     const STRICT: bool = true;
-
-    fn reads_stdin(_: Option<&str>) -> bool {
-        // It takes one file by its name.
-        false
-    }
 }

@@ -26,10 +26,8 @@ pub(crate) struct Sources {
 /// The ends of the inputs. They change when there is more to read.
 pub(crate) type Progress = Vec<InputEnd>;
 
-/// The end of an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum InputEnd {
-    /// The committed part.
     Committed(Option<Fingerprint>),
     /// The whole file, because no sink commits it.
     File(Option<FileStat>),
@@ -96,7 +94,6 @@ pub(crate) fn after(
     Ok(begin.map(|begin| AttemptSource::Rotated { chain, begin }))
 }
 
-/// A file to read.
 enum Input {
     /// Only this file, and all of it.
     File(PathBuf),

@@ -9,14 +9,12 @@ use mls_state::alerted::key_of_server;
 
 use crate::window::Windows;
 
-/// The windows of all thresholds.
 #[derive(Clone)]
 pub(crate) struct Thresholds {
     windows: Vec<(AlertKind, Windows)>,
     by_server: bool,
 }
 
-/// A threshold that an attempt reached.
 pub(crate) struct Reached<'a> {
     pub(crate) kind: AlertKind,
     /// The address or the user; empty for all attempts.

@@ -16,7 +16,6 @@ const MAX_TIMES_OF_ONE: usize = Threshold::MAX_COUNT as usize;
 pub(crate) struct Windows {
     pub(crate) threshold: Threshold,
     keys: HashMap<Box<str>, Window, RandomState>,
-    /// Remembered times.
     times: usize,
 }
 

@@ -8,7 +8,6 @@ use mls_rows::row::Decoder;
 use crate::anonymizer::Anonymizer;
 use crate::verify;
 
-/// A format of the input.
 pub(crate) enum InputFormat {
     Log,
     Ndjson,

@@ -8,7 +8,6 @@ use crate::anonymizer::Anonymizer;
 use crate::class::Class;
 use crate::text::LineContext;
 
-/// The content of a member.
 #[derive(Clone, Copy)]
 enum MemberContent {
     /// Data that identifies nobody.

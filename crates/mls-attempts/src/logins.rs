@@ -18,7 +18,6 @@ const MAX_WAITING: usize = 2;
 /// The logins of an input, in its order. A thread reads ahead.
 #[derive(Debug)]
 pub struct LoginReader {
-    /// The name in messages.
     name: String,
     batches: Receiver<Part>,
     thread: JoinHandle<anyhow::Result<Content>>,

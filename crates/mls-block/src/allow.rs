@@ -37,7 +37,6 @@ const fn v6(ip: [u16; 8], length: u8) -> IpNet {
     IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::from_segments(ip), length))
 }
 
-/// The allow list.
 pub(crate) struct Allow {
     pub(crate) networks: Vec<IpNet>,
     pub(crate) logins: Logins,

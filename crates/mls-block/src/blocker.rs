@@ -237,7 +237,6 @@ impl Blocker {
         changed
     }
 
-    /// The list at `now`.
     pub(crate) fn list(&self, now: i64) -> BlockList {
         BlockList::new(&self.state.offenders, &self.allow, self.limits, now)
     }

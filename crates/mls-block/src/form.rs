@@ -23,7 +23,6 @@ use serde::Serialize;
 use crate::list::{BlockList, Cause, ListEntry};
 use crate::show_time;
 
-/// `--form`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ListForm {
     /// One network a line
@@ -54,7 +53,6 @@ impl From<BlockForm> for ListForm {
 }
 
 impl ListForm {
-    /// The name of its file in `--directory`.
     pub(crate) fn file_name(self) -> &'static str {
         match self {
             Self::Plain => "blocked.txt",
@@ -210,7 +208,6 @@ fn is_address(network: IpNet) -> bool {
     network.prefix_len() == network.max_prefix_len()
 }
 
-/// The cause in words.
 pub(crate) struct CauseText<'a>(pub(crate) &'a Cause);
 
 impl fmt::Display for CauseText<'_> {

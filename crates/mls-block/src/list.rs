@@ -12,7 +12,6 @@ use crate::offender::{Offender, Offenders};
 const NETWORK_V4: u8 = 24;
 const NETWORK_V6: u8 = 64;
 
-/// The limits of a list.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) max_entries: usize,
@@ -47,7 +46,6 @@ pub(crate) struct BlockList {
 }
 
 impl BlockList {
-    /// The list at `now`.
     pub(crate) fn new(offenders: &Offenders, allow: &Allow, limits: Limits, now: i64) -> Self {
         let blocked: Vec<_> = offenders
             .addresses
@@ -78,7 +76,6 @@ impl BlockList {
         Self { entries, omitted }
     }
 
-    /// The entry that blocks `ip`.
     pub(crate) fn find(&self, ip: IpAddr) -> Option<&ListEntry> {
         self.entries.iter().find(|entry| entry.network.contains(&ip))
     }

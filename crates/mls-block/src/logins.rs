@@ -50,7 +50,6 @@ impl Logins {
         Self { path: Some(path), zone, ..Self::none() }
     }
 
-    /// No logins.
     pub(crate) fn none() -> Self {
         let (seen, zone) = (HashMap::default(), Zone::default());
         Self { path: None, zone, read: None, seen, is_missing: false, is_full: false }

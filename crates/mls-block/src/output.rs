@@ -17,7 +17,6 @@ pub(crate) struct ListOutput {
     pub(crate) directory: Option<PathBuf>,
     /// `--form`.
     pub(crate) asked: Vec<ListForm>,
-    /// `forms` of the configuration.
     pub(crate) forms: Vec<ListForm>,
     pub(crate) jail: String,
 }
@@ -55,7 +54,6 @@ impl ListOutput {
     }
 }
 
-/// Writes to standard output.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = Writer::stdout()?;
     out.write_all(text.as_bytes())?;

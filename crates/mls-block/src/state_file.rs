@@ -16,7 +16,6 @@ use crate::offender::Offenders;
 
 const VERSION: u32 = 1;
 
-/// The content of the file.
 #[derive(Serialize, Deserialize)]
 struct Content<T> {
     version: u32,

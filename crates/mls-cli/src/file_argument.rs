@@ -22,7 +22,8 @@ pub(crate) fn explain<A: Args>(error: &mut Error, command: &Command, words: &[Os
         .filter_map(|word| word.to_str())
         .find(|word| command.find_subcommand(word).is_some());
     let Some(file) = refused.filter(|word| Path::new(word).is_file()) else { return };
-    if !A::reads_stdin(subcommand) {
+    // A tool with a positional argument takes one file by its name.
+    if !A::reads_stdin(subcommand) || command.get_positionals().next().is_some() {
         return;
     }
     // The value of a flag can be the same word, and comes before it.

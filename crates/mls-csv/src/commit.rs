@@ -95,7 +95,6 @@ struct Changed;
 /// The file while it is written: from `begin` until the end of the run.
 struct Open {
     rows: Rows<AppendedFile>,
-    /// The content of the cursor file.
     committed: CursorFile,
     /// The committed logins that could not be checked, and those of this run.
     unchecked: UncheckedLogins,

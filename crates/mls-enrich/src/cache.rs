@@ -44,7 +44,6 @@ struct Entry {
     expires: u64,
 }
 
-/// A line of the file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {

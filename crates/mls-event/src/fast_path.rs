@@ -46,7 +46,6 @@ impl<'a> Rest<'a> {
         Some(())
     }
 
-    /// Whether the next member is `name`.
     pub(crate) fn has_next(&self, name: &str) -> bool {
         let member = self.0.strip_prefix(",\"").and_then(|rest| rest.strip_prefix(name));
         member.is_some_and(|rest| rest.starts_with("\":"))

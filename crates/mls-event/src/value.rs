@@ -27,7 +27,6 @@ pub(crate) trait Value<'a>: Sized {
     fn schema() -> serde_json::Value;
 }
 
-/// The value of the member `name`.
 pub(crate) fn member<'a, T: Value<'a>>(
     members: &Members<'a>,
     name: &'static str,

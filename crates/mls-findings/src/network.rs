@@ -20,10 +20,8 @@ pub(crate) const AFTER: Seconds = 3600;
 /// Largest number of failed names that do not count because they have an innocent reason.
 pub(crate) const MAX_EXCUSED: usize = 4;
 
-/// Networks with failures.
 pub(crate) type FailingNetworks = Bounded<Network, FailedNames>;
 
-/// Networks with logins.
 pub(crate) type VisitedNetworks = Bounded<Network, Visitors>;
 
 /// The names that failed at a network, and the last time of each. Names and times are separate lists, because
@@ -107,7 +105,6 @@ impl FailedNames {
     }
 }
 
-/// A user at a network.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Visitor {
     pub(crate) name: Name,

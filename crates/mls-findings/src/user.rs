@@ -127,7 +127,6 @@ impl User {
         }
     }
 
-    /// Counts a login.
     pub(crate) fn login(&mut self, at: Seconds) {
         self.last = self.last.max(at);
         self.logins = self.logins.saturating_add(1);

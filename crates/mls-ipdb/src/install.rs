@@ -92,7 +92,6 @@ impl Candidate {
         Ok(Self { file: sorted, survey })
     }
 
-    /// Its kind.
     pub(crate) fn kind(&self) -> Option<DatabaseKind> {
         DatabaseKind::ALL.into_iter().find(|kind| self.survey.is(*kind))
     }

@@ -16,7 +16,6 @@ use crate::install::{Candidate, is_cut_off, scratch, survey, unpack};
 use crate::origin::Origin;
 use crate::verify;
 
-/// The sources of databases.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Sources {
     /// URL of the country database, may end in .gz; repeat it for more files

@@ -8,7 +8,6 @@ use crate::mmdb::Mmdb;
 use crate::row::{Family, number};
 use crate::search::{Csv, Unusable};
 
-/// An open database.
 #[derive(Debug)]
 pub(crate) enum Database {
     Csv(Csv),

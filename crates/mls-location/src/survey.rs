@@ -73,7 +73,6 @@ impl Survey {
         Ok(survey)
     }
 
-    /// Surveys an MMDB file.
     fn of_mmdb(bytes: &[u8]) -> Result<Self, Flaw> {
         let mut survey = Self { sorted: true, ..Self::default() };
         let visited = mmdb::visit(bytes, |network| {

@@ -67,7 +67,6 @@ pub(crate) struct LedgerEntry {
     pub(crate) accepted: DateTime<Local>,
     /// Whether it commits a cursor; then no other message has its content.
     commits: bool,
-    /// The recipients that wait for it.
     pub(crate) waiting: Vec<String>,
     /// The recipients that have it.
     pub(crate) delivered: Vec<String>,
@@ -120,7 +119,6 @@ impl Ledger {
         self.content.commit.sequence
     }
 
-    /// The committed cursor.
     pub(crate) fn cursor(&self) -> &Value {
         &self.content.commit.cursor
     }

@@ -114,7 +114,6 @@ fn print(mailer: &Mailer, mut message: Message) -> anyhow::Result<()> {
     out.flush()
 }
 
-/// `--test`.
 fn test(mailer: &Mailer, dry_run: bool) -> anyhow::Result<()> {
     let machine = mailer.machine();
     let text = format!(

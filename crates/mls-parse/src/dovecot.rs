@@ -25,7 +25,6 @@ use Meaning::{NoAttempt, Other, Refused, ServerError, Unfinished};
 /// The outcome of the last attempt of the session, according to the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
-    /// The server refused it.
     Refused,
     /// The client did not finish it.
     Unfinished,
@@ -111,7 +110,6 @@ pub(crate) fn has_attempt(message: &[u8]) -> bool {
     Ending::read(message).is_some_and(|ending| ending.attempts.is_some())
 }
 
-/// The end of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ending<'a> {
     /// `None` if there was nothing to record.

@@ -68,7 +68,6 @@ impl Parts {
 #[derive(Debug, Default)]
 pub(crate) struct Waiting(Vec<WaitingLine>);
 
-/// A line that waits.
 #[derive(Debug)]
 pub(crate) struct WaitingLine {
     pub(crate) source: String,

@@ -55,7 +55,6 @@ impl Stats {
         self.first.as_deref().filter(|_| !self.is_log && self.unparsable == 0)
     }
 
-    /// The number of attempts with this outcome.
     fn attempts(&self, outcome: Outcome) -> u64 {
         let of_outcome = self.events.iter().filter(|((known, _), _)| *known == outcome);
         of_outcome.map(|(_, count)| count).sum()

@@ -41,7 +41,6 @@ const MAX_ADDRESSES: usize = 10_000;
 /// Width of a terminal.
 const WIDTH: usize = 80;
 
-/// The logins of one account.
 #[derive(Clone, Debug)]
 pub(crate) struct AccountLog {
     user: String,
@@ -127,7 +126,6 @@ impl AccountLog {
     }
 }
 
-/// The report about an account.
 pub(crate) struct AccountReport<'a> {
     log: AccountLog,
     logins: &'a Logins,

@@ -70,7 +70,6 @@ impl Counters {
         LastDigest { base: 0, end: self.end.clone(), first: FirstBegin::Now }
     }
 
-    /// Whether there is a counter `name`.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.by_name.contains_key(name)
     }

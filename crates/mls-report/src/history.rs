@@ -162,7 +162,6 @@ pub(crate) fn origin(origins: &NameTable<()>, offset: Option<NonZeroU32>) -> Ori
 /// The number of a server as a character comes after all characters that end a part of a key.
 const FIRST_SERVER: u32 = 0x100;
 
-/// Appends the key of an address on a server.
 fn address_key(key: &mut String, ip: &str, server: usize) {
     key.push_str(ip);
     key.push(char::from(JOINT));

@@ -65,7 +65,6 @@ impl LoginCounter {
         Ok(Self { batch: KeyBatch::default(), full, thread })
     }
 
-    /// Counts an attempt.
     pub(crate) fn add(&mut self, attempt: &Attempt<'_>) {
         let KeyBatch { keys, ends } = &mut self.batch;
         join(keys, [attempt.user, attempt.ip, attempt.hostname, attempt.country_code]);

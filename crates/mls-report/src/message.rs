@@ -37,7 +37,6 @@ pub(crate) struct Message<'a> {
 }
 
 impl Message<'_> {
-    /// Returns the message with its header.
     pub(crate) fn into_bytes(self) -> anyhow::Result<Vec<u8>> {
         let label = self.label();
         let message_id = self.message_id(&label);

@@ -26,7 +26,6 @@ pub(crate) struct Period {
     /// Offset in the file at which the period begins. If there is one, it decides which rows belong to the
     /// period, not their dates: rows can be written late.
     pub(crate) offset: Option<u64>,
-    /// The last day of the period.
     pub(crate) last_day: NaiveDate,
     /// Its name in titles: `today`, a date, or a range.
     pub(crate) label: String,
@@ -36,7 +35,6 @@ pub(crate) struct Period {
 }
 
 impl Period {
-    /// Returns the period of one day.
     pub(crate) fn day(day: Day, now: NaiveDateTime) -> Self {
         let date = day.on(now.date());
         let (from, to) = (midnight(date), midnight(date + Days::new(1)));

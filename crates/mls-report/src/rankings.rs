@@ -27,7 +27,6 @@ fn owned(text: Option<&str>) -> Option<String> {
     text.map(shown)
 }
 
-/// The users, and the new users.
 pub(crate) struct UserLists {
     pub(crate) users: List<User>,
     pub(crate) new: List<User>,
@@ -142,7 +141,6 @@ impl Attack {
     }
 }
 
-/// The counts by address.
 pub(crate) struct AddressLists {
     pub(crate) addresses: List<Address>,
     pub(crate) new: List<Address>,
@@ -333,7 +331,6 @@ impl SystemLists {
     }
 }
 
-/// The counts by server.
 pub(crate) struct ServerLists {
     pub(crate) servers: List<ServerCount>,
     pub(crate) silent: List<SilentServer>,

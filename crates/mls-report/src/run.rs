@@ -67,7 +67,6 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The data of one run.
 pub(crate) struct Job {
     pub(crate) args: Args,
     pub(crate) config: Config,
@@ -289,7 +288,6 @@ impl Job {
             .or_exit(Exit::IoErr)
     }
 
-    /// Writes the report of `--account`.
     fn report_account(&self, scope: &Scope, user: &str) -> anyhow::Result<()> {
         let mut watch = self.watch(scope, Some(AccountLog::new(user)))?;
         let reading = self.reading();

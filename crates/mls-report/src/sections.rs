@@ -22,7 +22,6 @@ pub(crate) struct Section {
     pub(crate) body: Body,
 }
 
-/// The content of a section.
 pub(crate) enum Body {
     /// Ranked rows.
     Table(SectionTable),

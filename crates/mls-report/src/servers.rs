@@ -30,7 +30,6 @@ const MIN_PAUSE: i64 = 120;
 /// Smallest number of days with attempts to know the usual pause.
 const MIN_DAYS: usize = 3;
 
-/// All servers.
 #[derive(Debug, Default)]
 pub(crate) struct Servers {
     numbers: HashMap<Box<str>, usize, RandomState>,
@@ -60,7 +59,6 @@ pub(crate) struct Server {
     pauses: VecDeque<i64>,
 }
 
-/// A silent server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Silence {
     pub(crate) last: NaiveDateTime,

@@ -70,7 +70,6 @@ impl NextDigest {
     }
 }
 
-/// The last digest.
 #[derive(Debug)]
 pub(crate) struct LastDigest {
     /// The number of its commit.
@@ -104,7 +103,6 @@ impl LastDigest {
     }
 }
 
-/// The input of a digest.
 #[derive(Debug)]
 pub(crate) struct DigestInput {
     pub(crate) source: AttemptSource,
@@ -258,7 +256,6 @@ impl SinceLast<'_> {
     }
 }
 
-/// The end of the chain.
 fn end_of(chain: &Chain, end: Option<&Position>) -> Point {
     Point { file: chain.files.len() - 1, offset: end.map_or(0, |end| end.prefix.length) }
 }

@@ -37,7 +37,6 @@ pub(crate) struct Logins {
     pub(crate) findings: Vec<Finding<'static>>,
     /// Whether there are more findings than a report holds.
     pub(crate) is_full: bool,
-    /// The account of `--account`.
     pub(crate) account: Option<AccountLog>,
 }
 

@@ -191,7 +191,6 @@ impl Chain {
     }
 }
 
-/// The name of a file in a chain.
 #[derive(Debug, PartialEq, Eq)]
 struct Name {
     path: PathBuf,
@@ -305,7 +304,6 @@ enum Opened {
     Other,
 }
 
-/// Opens a file.
 fn open(path: &Path) -> anyhow::Result<Opened> {
     let file = match regular::open(path) {
         Err(error) if regular::is_other(&error) => return Ok(Opened::Other),

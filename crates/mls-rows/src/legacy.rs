@@ -46,7 +46,6 @@ pub fn is_legacy(path: &Path) -> io::Result<bool> {
     Ok(beginning == HEADER)
 }
 
-/// Returns the event for the cells of a row.
 pub(crate) fn event(cells: [Cow<'_, str>; 9], zone: Zone) -> Result<Auth<'_>, BadRow> {
     let [server, date, ip, user, hostname, status, country, asn, aso] = cells;
     let naive = NaiveDateTime::parse_from_str(&date, "%d/%m/%Y %H:%M").ok();
@@ -73,7 +72,6 @@ fn known(cell: Cow<'_, str>) -> Option<Cow<'_, str>> {
     (!["", "null", "N/A"].contains(&&*cell)).then_some(cell)
 }
 
-/// Returns the current name of a status.
 fn current_status(status: Cow<'_, str>) -> Cow<'_, str> {
     let number = status.strip_prefix("ERRNO ").or_else(|| status.strip_prefix("Errno "));
     Cow::Borrowed(match number.unwrap_or(&status) {

@@ -5,7 +5,6 @@ use crate::calendar::cron_fields;
 use crate::file::NewFile;
 use crate::jobs::{JOBS, When};
 
-/// The file that cron reads.
 pub(crate) const CRON_FILE: &str = "/etc/cron.d/maillogsentinel";
 
 /// Returns the file, with a line for each job.

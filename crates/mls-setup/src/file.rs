@@ -10,7 +10,6 @@ use crate::system::{Account, System};
 /// The configuration file that every unit names.
 pub(crate) const CONFIGURATION: &str = "/etc/maillogsentinel.conf";
 
-/// A file to be written.
 #[derive(Clone, Debug)]
 pub(crate) struct NewFile {
     /// The path in the system that is set up.

@@ -33,7 +33,6 @@ const EXTRACTION: Job = Job {
     command: "maillogsentinel",
 };
 
-/// All jobs.
 pub(crate) const JOBS: [Job; 10] = [
     EXTRACTION,
     Job {
@@ -132,7 +131,6 @@ fn follows(answers: &Answers) -> bool {
     EXTRACTION.when(answers) == When::AllTheTime
 }
 
-/// Whether metrics are written.
 pub(crate) fn writes_metrics(answers: &Answers) -> bool {
     answers.get(METRICS_SCHEDULE) != "never"
 }
@@ -167,7 +165,6 @@ pub(crate) fn writes_sql_files(answers: &Answers) -> bool {
     has_database(answers) && !loads(answers)
 }
 
-/// When a job runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum When<'a> {
     Never,
@@ -176,7 +173,6 @@ pub(crate) enum When<'a> {
 }
 
 impl Job {
-    /// When it runs.
     pub(crate) fn when<'a>(&self, answers: &'a Answers) -> When<'a> {
         match answers.get(self.schedule) {
             _ if !(self.is_needed)(answers) => When::Never,

@@ -5,7 +5,6 @@ use crate::file::NewFile;
 use crate::jobs::{JOBS, When};
 use crate::system::Account;
 
-/// The file that logrotate reads.
 pub(crate) const LOGROTATE_FILE: &str = "/etc/logrotate.d/maillogsentinel";
 
 /// Returns the rule; `None` if there is no operational log.

@@ -46,7 +46,6 @@ const UNITS: [&str; 12] = [
 /// The directory in which the original wrote its units.
 pub(crate) const UNIT_DIRECTORY: &str = "/etc/systemd/system";
 
-/// The units of the original on this system.
 pub(crate) fn original_units(system: &System) -> Vec<&'static str> {
     let is_there = |unit: &&str| {
         let path = system.path(Path::new(UNIT_DIRECTORY).join(unit));

@@ -88,7 +88,6 @@ impl Plan {
         })
     }
 
-    /// The text of the configuration.
     pub(crate) fn configuration(&self) -> &str {
         let mut texts = self.files.iter().filter_map(|file| match &file.content {
             FileContent::Text(text) if file.path == Path::new(CONFIGURATION) => Some(text.as_str()),
@@ -97,7 +96,6 @@ impl Plan {
         texts.next_back().unwrap_or_default()
     }
 
-    /// The steps of the plan.
     pub(crate) fn steps(&self, system: &System) -> Vec<Step> {
         let mut steps = Vec::new();
         let with_systemd = system.scheduler == Scheduler::Systemd;

@@ -318,7 +318,6 @@ fn has_remote_database(answers: &Answers) -> bool {
     has_database_server(answers) && host != "localhost" && !host.starts_with('/')
 }
 
-/// Asks all questions.
 pub(crate) fn interview(
     terminal: &mut Terminal<'_>,
     checks: &Checks<'_>,

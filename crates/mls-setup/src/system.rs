@@ -29,7 +29,6 @@ pub(crate) struct Account {
 }
 
 impl System {
-    /// The system in `root`.
     pub(crate) fn open(root: &Path) -> anyhow::Result<Self> {
         let root = root
             .canonicalize()
@@ -56,7 +55,6 @@ impl System {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// The user of this name.
     pub(crate) fn account(&self, user: &str) -> Option<Account> {
         let line = self.entry("passwd", user)?;
         let mut fields = line.split(':').skip(2);
@@ -66,7 +64,6 @@ impl System {
         Some(Account { uid, gid, group })
     }
 
-    /// The name of a user.
     pub(crate) fn user_name(&self, uid: u32) -> Option<String> {
         if self.is_running() {
             let line = self.entry("passwd", &uid.to_string())?;
@@ -107,7 +104,6 @@ impl System {
         Some(line.to_owned())
     }
 
-    /// The command `systemctl` for this system.
     pub(crate) fn systemctl(&self, args: &[&str]) -> Command {
         let mut command = Command::new("systemctl");
         if !self.is_running() {

@@ -41,7 +41,6 @@ impl Switches {
         switches
     }
 
-    /// Disables all units.
     pub(crate) fn all_off() -> Self {
         let mut switches = Self::default();
         for job in &JOBS {

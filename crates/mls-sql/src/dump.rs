@@ -124,7 +124,6 @@ impl Key {
 /// The query for one page of rows.
 struct Query {
     dialect: Dialect,
-    /// `SELECT … FROM …`
     select: String,
     conditions: Vec<String>,
     /// The columns of time and ID, in quotes.

@@ -176,7 +176,6 @@ pub(crate) fn extend(database: &mut Database, table: &Table) -> anyhow::Result<(
     Ok(())
 }
 
-/// Whether the table is one of [`print`].
 pub(crate) fn is_table(database: &mut Database, table: &Table) -> anyhow::Result<bool> {
     has_function(database, table, "_partition", "timestamptz")
 }

@@ -81,7 +81,6 @@ fn partitions_before(
     names.map_err(|error| database.failed(&error, "reading the partitions of"))
 }
 
-/// Returns a time as a literal.
 fn time(dialect: Dialect, time: &DateTime<FixedOffset>) -> anyhow::Result<String> {
     let time = dialect.time(time).context("a date outside the years 1000 to 9999")?;
     Ok(dialect.text(&String::from_utf8_lossy(time.as_bytes())))

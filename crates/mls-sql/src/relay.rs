@@ -85,7 +85,6 @@ impl Relay {
         Ok(Self { directory, guard, tasks })
     }
 
-    /// The directory of the socket.
     pub(crate) fn directory(&self) -> &std::path::Path {
         self.directory.path()
     }
@@ -159,7 +158,6 @@ async fn forward_answers(
 /// Checks whether the server may send the bytes that it sends.
 struct Guard {
     protocol: Protocol,
-    /// The first bytes of the first request.
     first_request: Vec<u8>,
     /// How many bytes of requests were sent.
     requested: usize,

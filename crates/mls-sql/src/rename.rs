@@ -8,7 +8,6 @@ use crate::fleet;
 use crate::mapping::{LOADED_BY, Mapping};
 use crate::schema::Table;
 
-/// What to rename.
 pub(crate) struct Rename {
     pub(crate) old: String,
     pub(crate) new: String,

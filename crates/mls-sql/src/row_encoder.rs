@@ -9,7 +9,6 @@ use crate::dialect::{Dialect, Time};
 use crate::field::Field;
 use crate::mapping::Mapping;
 
-/// The format of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RowFormat {
     /// `('mx1',…,NULL)`

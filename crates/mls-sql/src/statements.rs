@@ -81,7 +81,6 @@ enum Step {
     EndOfStatement,
     /// The byte is not part of the statement, or was taken already.
     Skip(State),
-    /// Take the byte.
     Take(State),
 }
 

@@ -20,7 +20,6 @@ pub(crate) struct Writer<'a> {
     pub(crate) table: Table,
     /// The start of the statement, up to the rows.
     pub(crate) insert: String,
-    /// Whether a transaction is open.
     pub(crate) open: bool,
     /// Rows that the table has accepted and refused since the last commit.
     pub(crate) accepted: usize,

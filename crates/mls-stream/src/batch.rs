@@ -38,13 +38,7 @@ pub struct Batch {
 
 #[derive(Debug)]
 enum Part {
-    Lines {
-        range: Range<usize>,
-        offset: u64,
-        /// The index of the segment.
-        segment: Option<usize>,
-        before: Range<usize>,
-    },
+    Lines { range: Range<usize>, offset: u64, segment: Option<usize>, before: Range<usize> },
     Record(Range<usize>),
 }
 

@@ -26,7 +26,6 @@ impl Input {
         Self::pipe(io::stdin().as_fd().try_clone_to_owned()?, "stdin")
     }
 
-    /// A pipe.
     pub(crate) fn pipe(pipe: OwnedFd, name: &str) -> io::Result<Self> {
         let source = File::from(pipe);
         let pollable = Some(source.try_clone()?);

@@ -51,7 +51,6 @@ impl Cursor {
     }
 }
 
-/// The state of one log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LogState {

@@ -135,7 +135,6 @@ impl OpenFile<'_, '_> {
         }
     }
 
-    /// Remembers the last of `lines`.
     fn remember(&mut self, lines: &[u8]) {
         let state = self.log.state_mut();
         let mut last = std::mem::take(&mut state.last_lines).into_bytes();

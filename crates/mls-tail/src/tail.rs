@@ -31,7 +31,6 @@ pub(crate) struct Tail {
     reported_incomplete: Option<FileStat>,
 }
 
-/// The result of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PassEnd {
     /// All lines were read.

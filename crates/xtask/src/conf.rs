@@ -5,7 +5,6 @@ use mls_config::config::SECTIONS;
 
 use crate::markdown::{escape, paragraph};
 
-/// Returns the page.
 pub(crate) fn page(date: &str) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let mut page = format!(

@@ -10,7 +10,6 @@ use anyhow::{Context, ensure};
 
 use crate::markdown::{escape, paragraph, verbatim};
 
-/// The documentation of the front end.
 pub(crate) struct FrontEnd {
     help: String,
     /// Name and description of each unit.
@@ -114,12 +113,10 @@ impl FrontEnd {
         options
     }
 
-    /// The completion for bash.
     pub(crate) fn bash(&self) -> String {
         format!("complete -o default -W '{}' maillogsentinel\n", self.options().join(" "))
     }
 
-    /// The completion for zsh.
     pub(crate) fn zsh(&self) -> String {
         format!(
             "#compdef maillogsentinel\n_arguments {} '*:file:_files'\n",

@@ -130,7 +130,6 @@ fn guide_page(date: &str) -> String {
     with_table_preprocessor(page)
 }
 
-/// Returns mls-event(5).
 fn event_page(date: &str) -> anyhow::Result<String> {
     let version = env!("CARGO_PKG_VERSION");
     let mut page = format!(

@@ -124,7 +124,6 @@ impl Connection {
         Ok(Self { stream: Stream::Tls(Box::new(stream)), buffer, timeout, deadline })
     }
 
-    /// Sends a command and reads the reply.
     pub(super) fn command(&mut self, line: &str) -> Result<Reply, Failure> {
         if line.contains(['\r', '\n']) {
             return Err(Failure::permanent(format!("{line:?} is not one line")));
@@ -143,7 +142,6 @@ impl Connection {
         sent.map_err(|error| Failure::lost(&error))
     }
 
-    /// Reads a reply.
     pub(super) fn reply(&mut self) -> Result<Reply, Failure> {
         self.reply_within(self.timeout)
     }

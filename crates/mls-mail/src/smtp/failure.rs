@@ -45,7 +45,6 @@ impl Failure {
         }
     }
 
-    /// The server refused.
     pub(super) fn refused(reply: &Reply) -> Self {
         let is_temporary = !(500..600).contains(&reply.code);
         Self { is_temporary, is_reply: true, ..Self::temporary(reply.to_string()) }

@@ -39,7 +39,6 @@ impl Reply {
         if (200..300).contains(&self.code) { Ok(self) } else { Err(Failure::refused(&self)) }
     }
 
-    /// The reply if its code is `code`.
     pub(super) fn expect(self, code: u16) -> Result<Self, Failure> {
         if self.code == code { Ok(self) } else { Err(Failure::refused(&self)) }
     }

@@ -30,7 +30,6 @@ pub(super) struct Site<'a> {
     pub(super) state_dir: PathBuf,
 }
 
-/// Converts the data that a configuration names.
 pub(crate) fn convert(configuration: &Path, installation: &Installation) -> anyhow::Result<()> {
     let configuration = &std::path::absolute(configuration)?;
     let config = &Config::load(configuration)?;

@@ -23,7 +23,6 @@ const ENDING: &str = "_maillogsentinel_export.sql";
 /// The directory for files that were imported or converted.
 const DONE: &str = "original";
 
-/// Converts all files.
 pub(super) fn convert(site: &Site<'_>) -> anyhow::Result<()> {
     let database = &site.config.database;
     let dir = database.sql_export_dir.clone().unwrap_or_default();

@@ -186,7 +186,6 @@ impl EventWriter<'_> {
         self.log(at, user, ip, Outcome::Success, program);
     }
 
-    /// Writes all days of `person`.
     pub(crate) fn write(&mut self, person: &Person, random: &mut Random) {
         let mut person = person.clone();
         let begin = match person.oddity {

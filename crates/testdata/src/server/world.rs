@@ -15,7 +15,6 @@ pub(crate) const COUNTRIES: [&str; 36] = [
     "NG", "EG", "TH", "KR",
 ];
 
-/// The purpose of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Home,
