@@ -134,15 +134,20 @@ fn a_reader_that_exits_is_noticed_while_the_log_is_quiet() {
 }
 
 #[test]
-fn mls_tail_waits_for_a_log_that_does_not_exist_yet() {
+fn mls_tail_says_once_that_it_waits_for_a_log_that_does_not_exist_yet() {
     let mut site = Site::new();
     fs::remove_file(site.path().join("mail.log")).unwrap();
-    let mut pipeline = follow(&site);
+    let command =
+        format!("trap : TERM; {{ {}; }} 2> said", EXTRACT.replace("--framed", "--framed --follow"));
+    let mut pipeline = site.command(&command).process_group(0).spawn().unwrap();
+    let waits = "mail.log does not exist; waiting until it is created";
+    until("word of it", || site.read("said").contains(waits));
     until("a settled cursor", || !site.read("S").is_empty());
     site.log(3);
     until_rows(&site, 3);
     signal(&pipeline, "-TERM");
     assert!(pipeline.wait().unwrap().success());
+    assert_eq!(site.read("said").lines().count(), 1, "{}", site.read("said"));
     site.assert_exact();
 }
 

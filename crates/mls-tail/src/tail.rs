@@ -29,6 +29,8 @@ pub(crate) struct Tail {
     pub(crate) failures: Vec<anyhow::Error>,
     /// The incomplete compressed file that was reported last.
     reported_incomplete: Option<FileStat>,
+    /// The logs that did not exist, and were reported.
+    reported_missing: HashSet<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +63,7 @@ impl Tail {
             delivery: Delivery::new(out, stop),
             failures: Vec::new(),
             reported_incomplete: None,
+            reported_missing: HashSet::new(),
         }
     }
 
@@ -118,8 +121,13 @@ impl Tail {
         };
         let context = || format!("reading {name}");
         let mut log = OpenLog::open(name, &mut self.cursor, &opening).with_context(context)?;
-        if log.is_unknown() && !self.may_be_missing {
-            return Err(Exit::NoInput.error(format!("{name} does not exist")));
+        if log.is_unknown() {
+            if !self.may_be_missing {
+                return Err(Exit::NoInput.error(format!("{name} does not exist")));
+            }
+            if self.reported_missing.insert(name.to_owned()) {
+                log::warn!("{name} does not exist; waiting until it is created");
+            }
         }
         let incomplete = log
             .first_incomplete(&mut self.reported_incomplete)
