@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use mls_config::config::{Database as Settings, DbType, Password};
 use mls_config::secret;
+use mls_diag::denied::explained;
 use mls_diag::{Exit, OrExit};
 use mls_state::regular;
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -151,7 +152,8 @@ impl ConnectOptions {
 
     /// Whether there is something to connect to: `false` only for an SQLite file that does not exist.
     pub(crate) fn exists(&self) -> bool {
-        !matches!(self, Self::Sqlite(path) if !path.exists())
+        // If it cannot be seen, the error of opening it says why.
+        !matches!(self, Self::Sqlite(path) if !path.try_exists().unwrap_or(true))
     }
 
     /// Returns where the server listens; `None` for SQLite.
@@ -249,7 +251,9 @@ pub(crate) fn sqlite(path: &Path, create: bool) -> anyhow::Result<SqliteConnectO
         // SQLite would create a file that everybody may read. User names can be mistyped passwords.
         let mut options = std::fs::File::options();
         let made = regular::open_with(options.append(true).create(true).mode(0o640), path);
-        made.with_context(|| format!("creating {}", path.display())).or_exit(Exit::CantCreat)?;
+        made.map_err(|error| explained(error, path))
+            .with_context(|| format!("creating {}", path.display()))
+            .or_exit(Exit::CantCreat)?;
     }
     Ok(SqliteConnectOptions::new()
         .filename(path)

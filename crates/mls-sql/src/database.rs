@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use mls_diag::Exit;
 use sqlx::postgres::PgDatabaseError;
 use sqlx::{AssertSqlSafe, Connection as _, Row};
 use tokio::runtime::Runtime;
@@ -72,6 +73,22 @@ impl Database {
         };
         let _ = runtime.block_on(async { tokio::time::timeout(TIMEOUT, close).await });
         result
+    }
+
+    /// The same, without creating an SQLite file.
+    ///
+    /// # Errors
+    /// Exit 66 if the file does not exist.
+    pub(crate) fn with_existing<T>(
+        options: &ConnectOptions,
+        work: impl FnOnce(&mut Self) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        if !options.exists() {
+            let shown = options.shown();
+            return Err(Exit::NoInput
+                .error(format!("there is no database {shown}; mls-sql load creates it")));
+        }
+        Self::with(options, work)
     }
 
     fn connect(options: &ConnectOptions) -> anyhow::Result<Self> {

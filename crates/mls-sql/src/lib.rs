@@ -179,25 +179,29 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
                 sources: source,
                 outcomes: outcome,
             };
-            Database::with(&options, |database| dump::run(database, &table, &mapping, &filter))
+            Database::with_existing(&options, |database| {
+                dump::run(database, &table, &mapping, &filter)
+            })
         }
         Command::Migrate { database } => {
             let options = ConnectOptions::new(&database, &settings)?;
             let mapping = mapping(options.dialect())?;
-            Database::with(&options, |database| migrate::run(database, &table, &mapping))
+            Database::with_existing(&options, |database| migrate::run(database, &table, &mapping))
         }
         Command::Prune { before, zone, database } => {
             let options = ConnectOptions::new(&database, &settings)?;
             let mapping = mapping(options.dialect())?;
             let before = zone.timezone.read(before.begin(zone.timezone.now().date_naive()));
-            Database::with(&options, |database| prune::run(database, &table, &mapping, &before))
+            Database::with_existing(&options, |database| {
+                prune::run(database, &table, &mapping, &before)
+            })
         }
         Command::RenameSource { old, new, loaded_by, database } => {
             source::check_name(&new)?;
             let options = ConnectOptions::new(&database, &settings)?;
             let mapping = mapping(options.dialect())?;
             let rename = rename::Rename { old, new, loaded_by };
-            Database::with(&options, |database| rename.run(database, &table, &mapping))
+            Database::with_existing(&options, |database| rename.run(database, &table, &mapping))
         }
         Command::Export { dialect, dir, cursor_file, source, outcome, .. } => {
             let dialect = pick(&dialect, &settings);
@@ -226,7 +230,9 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         Command::Convert { database } => {
             let options = ConnectOptions::new(&database, &settings)?;
             let mapping = mapping(options.dialect())?;
-            Database::with(&options, |database| original::convert(database, &table, &mapping))
+            Database::with_existing(&options, |database| {
+                original::convert(database, &table, &mapping)
+            })
         }
     }
 }
