@@ -7,12 +7,13 @@ use mls_state::atomic;
 
 const HEADER: &str = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n";
 
-/// Runs mls-alert over rows of "second user" and returns the evidence of its alerts.
+/// Runs mls-alert over rows of a time in June, such as `01 10:00:00`, and a user. Returns the
+/// evidence of its alerts.
 fn evidence(failures: &[(&str, &str)], logins: &[(&str, &str)]) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
     let rows = |rows: &[(&str, &str)]| {
         let row = |(time, user): &(&str, &str)| {
-            format!("m,2026-06-01 {time},203.0.113.9,{user},null,OK,VN,64512,Example\n")
+            format!("m,2026-06-{time},203.0.113.9,{user},null,OK,VN,64512,Example\n")
         };
         rows.iter().map(row).collect::<String>()
     };
@@ -36,20 +37,29 @@ fn evidence(failures: &[(&str, &str)], logins: &[(&str, &str)]) -> Vec<String> {
 
 #[test]
 fn failures_come_before_a_login_of_the_same_second() {
-    let failures = [("10:00:00", "a"), ("10:00:00", "b"), ("10:00:00", "c")];
-    let after = "dora logged in from 203.0.113.9 (VN, AS 64512 Example) at 10:00, \
+    let failures = [("01 10:00:00", "a"), ("01 10:00:00", "b"), ("01 10:00:00", "c")];
+    let after = "dora logged in from 203.0.113.9 (VN, AS 64512 Example) on 2026-06-01 at 10:00, \
                  less than a minute after the same address failed on 3 other names";
-    assert_eq!(evidence(&failures, &[("10:00:00", "dora")]), [after]);
-    let before = "dora logged in from 203.0.113.9 (VN, AS 64512 Example) at 09:59; \
+    assert_eq!(evidence(&failures, &[("01 10:00:00", "dora")]), [after]);
+    let before = "dora logged in from 203.0.113.9 (VN, AS 64512 Example) on 2026-06-01 at 09:59; \
                   the same address failed on 3 other names from 10:00 to 10:00";
-    assert_eq!(evidence(&failures, &[("09:59:59", "dora")]), [before]);
+    assert_eq!(evidence(&failures, &[("01 09:59:59", "dora")]), [before]);
+}
+
+#[test]
+fn a_time_of_another_day_has_its_day() {
+    let failures = [("01 23:58:00", "a"), ("01 23:59:00", "b"), ("02 00:03:00", "c")];
+    let found = evidence(&failures, &[("02 00:01:00", "dora")]);
+    let expected = "dora logged in from 203.0.113.9 (VN, AS 64512 Example) on 2026-06-02 at 00:01; \
+                    the same address failed on 3 other names from 2026-06-01 23:58 to 00:03";
+    assert_eq!(found, [expected]);
 }
 
 #[test]
 fn each_file_keeps_its_order_if_the_clock_was_set_back() {
     // The second failure was logged after the first one, when the clock had been set back.
-    let failures = [("10:05:00", "a"), ("10:01:00", "b"), ("10:06:00", "c")];
-    let found = evidence(&failures, &[("10:05:30", "dora"), ("10:02:00", "emil")]);
+    let failures = [("01 10:05:00", "a"), ("01 10:01:00", "b"), ("01 10:06:00", "c")];
+    let found = evidence(&failures, &[("01 10:05:30", "dora"), ("01 10:02:00", "emil")]);
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(
         found.iter().all(|found| found.contains("failed on 3 other names from 10:01 to 10:06"))
@@ -59,8 +69,8 @@ fn each_file_keeps_its_order_if_the_clock_was_set_back() {
 
 #[test]
 fn logins_of_a_file_that_ends_later_are_observed_after_the_failures() {
-    let failures = [("10:00:00", "a"), ("10:01:00", "b"), ("10:02:00", "c")];
-    let logins = [("08:00:00", "early"), ("12:00:00", "late"), ("23:00:00", "later")];
+    let failures = [("01 10:00:00", "a"), ("01 10:01:00", "b"), ("01 10:02:00", "c")];
+    let logins = [("01 08:00:00", "early"), ("01 12:00:00", "late"), ("01 23:00:00", "later")];
     let found = evidence(&failures, &logins);
     let users: Vec<_> = found.iter().filter_map(|found| found.split(' ').next()).collect();
     assert_eq!(users, ["late", "later"], "{found:?}");

@@ -24,7 +24,7 @@ pub(crate) struct Login<'a> {
 }
 
 impl Login<'_> {
-    /// `u17@example.org logged in from 203.0.113.9 (VN, AS 64512 Example) at 03:12`
+    /// `u17@example.org logged in from 203.0.113.9 (VN, AS 64512 Example) on 2026-06-01 at 03:12`
     fn begin(&self) -> String {
         let mut text = format!("{} logged in from {}", name(self.user), self.ip);
         let country = self.country.map(|code| String::from_utf8_lossy(&code).into_owned());
@@ -36,7 +36,7 @@ impl Login<'_> {
         if !place.is_empty() {
             let _ = write!(text, " ({})", place.join(", "));
         }
-        let _ = write!(text, " at {}", clock(self.at));
+        let _ = write!(text, " on {} at {}", self.at.format(DAY), self.at.format(CLOCK));
         text
     }
 
@@ -50,15 +50,21 @@ impl Login<'_> {
         let at = seconds(self.at).unwrap_or_default();
         let begin = self.begin();
         if guesses.last > at {
-            let zone = self.at.timezone();
-            let clock = |at: Seconds| {
-                let at = DateTime::from_timestamp(at.into(), 0).unwrap_or_default();
-                clock(at.with_timezone(&zone))
-            };
-            let (first, last) = (clock(guesses.first), clock(guesses.last));
+            let (first, last) = (self.clock(guesses.first), self.clock(guesses.last));
             return format!("{begin}; the same {network} {names} from {first} to {last}");
         }
         format!("{begin}, {} after the same {network} {names}", length(at - guesses.last))
+    }
+
+    /// A time, with its day if that is not the day of the login.
+    fn clock(&self, at: Seconds) -> String {
+        let at = DateTime::from_timestamp(at.into(), 0).unwrap_or_default();
+        let at = at.with_timezone(&self.at.timezone());
+        let clock = at.format(CLOCK);
+        if at.date_naive() == self.at.date_naive() {
+            return clock.to_string();
+        }
+        format!("{} {clock}", at.format(DAY))
     }
 
     pub(crate) fn spread(&self, spread: &Spread, until: Seconds) -> String {
@@ -100,9 +106,8 @@ pub(crate) fn seconds(at: DateTime<FixedOffset>) -> Option<Seconds> {
     Seconds::try_from(at.timestamp()).ok()
 }
 
-fn clock(at: DateTime<FixedOffset>) -> String {
-    at.format("%H:%M").to_string()
-}
+const DAY: &str = "%Y-%m-%d";
+const CLOCK: &str = "%H:%M";
 
 /// `4 minutes`
 fn length(seconds: Seconds) -> String {

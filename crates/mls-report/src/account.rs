@@ -176,10 +176,9 @@ impl<'a> AccountReport<'a> {
             number(self.logins.findings.len() as u64, "suspicious login", "suspicious logins");
         wrap(&mut out, &format!("{logins}, {failures}, {findings}"), "");
         for finding in &self.logins.findings {
-            let date = finding.date.at().format("%Y-%m-%d");
             let evidence = display_text(&finding.evidence);
             out.push('\n');
-            wrap(&mut out, &format!("{date} {}: {evidence}", finding.rule.name()), "  ");
+            wrap(&mut out, &format!("{}: {evidence}", finding.rule.name()), "  ");
         }
         out.push('\n');
         if let Some(why) = self.why_nothing() {

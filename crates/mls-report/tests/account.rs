@@ -47,7 +47,7 @@ fn logins_have_time_service_place_first_seen_and_queue_id() {
         "Account Dora, in all
 3 logins, 1 failed login, 1 suspicious login
 
-2026-06-01 guessed: dora logged in from 203.0.113.9 (VN, AS 64512 Example) at
+guessed: dora logged in from 203.0.113.9 (VN, AS 64512 Example) on 2026-06-01 at
   03:05, 2 minutes after the same address failed on 3 other names
 
 2026-06-01 03:00  postfix/submission/smtpd
