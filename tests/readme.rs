@@ -80,6 +80,10 @@ fn the_first_command_shows_the_digest_and_says_where_the_page_is() {
     let rows = fs::read_to_string(root.join("target/demo/maillogsentinel.csv")).unwrap();
     let digest = fs::read_to_string(root.join("target/demo/digest.txt")).unwrap();
     assert!(digest.contains("2 logins could not be checked"), "{digest}");
+    let (_, shown) = README.split_once("The text digest begins like this:\n\n").unwrap();
+    let (shown, _) = shown.split_once("\n\n").unwrap();
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words(&digest).contains(&words(shown)), "README shows another digest than {digest}");
     assert!(page.contains("</html>") && rows.contains(",BR,64497,Example Hosting\n"), "{rows}");
 }
 

@@ -54,7 +54,7 @@ fn the_digest_arrives_whole_in_both_forms_with_the_csv_and_only_once() {
         ["multipart/mixed", "multipart/alternative", "text/plain", "text/html", "text/csv"]
     );
     assert!(
-        text(message).contains("<b>élève</b>  192.0.2.1  -  CN  1 time\n"),
+        text(message).contains("<b>élève</b>  192.0.2.1  CN  1 time\n"),
         "{}",
         text(message)
     );

@@ -33,8 +33,9 @@ pub(crate) enum Medium {
 #[template(path = "report.html")]
 struct Page<'a> {
     report: &'a Report,
-    attempts: String,
+    headline: String,
     address: String,
+    /// The sentences after the headline.
     sentences: Vec<String>,
     figures: Vec<Figure>,
     /// Cards side by side: one or two.
@@ -127,11 +128,13 @@ pub(crate) fn render(
     let cards = sections(report, top).into_iter().map(|section| card(section, medium));
     let (charts, tables): (Vec<_>, Vec<_>) =
         cards.partition(|card| !matches!(card.content, Content::Table(_)));
+    let mut sentences = summary::sentences(report);
+    let headline = sentences.remove(0);
     let page = Page {
         report,
-        attempts: number(report.attempts, "failed login", "failed logins"),
+        headline: headline.trim_end_matches('.').to_owned(),
         address: report.address().map_or_else(String::new, |ip| format!(" ({ip})")),
-        sentences: summary::sentences(report),
+        sentences,
         figures: if report.attempts == 0 { Vec::new() } else { figures(report) },
         lines: in_lines(charts.into_iter().chain(tables)),
         foot: foot(report, attachment),
@@ -230,17 +233,7 @@ fn scaled(n: u64, most: u64, whole: u64) -> u64 {
 
 /// The number of attempts becomes the last column, and the bar.
 fn show_table(table: sections::SectionTable, medium: Medium) -> Table {
-    let sections::SectionTable { mut columns, mut rows, unknown, is_wide, has_bars, commands } =
-        table;
-    // Without reverse DNS, no row has a host name.
-    for i in (1..columns.len()).rev() {
-        if rows.iter().all(|row| matches!(row.cells[i], Cell::Text(None))) {
-            columns.remove(i);
-            for row in &mut rows {
-                row.cells.remove(i);
-            }
-        }
-    }
+    let sections::SectionTable { columns, rows, unknown, is_wide, has_bars, commands } = table;
     let most = rows.iter().map(|row| row.attempts).max().unwrap_or_default();
     let shown: Vec<_> = (rows.iter())
         .map(|row| {

@@ -115,7 +115,26 @@ pub(crate) fn sections(report: &Report, top: usize) -> Vec<Section> {
     sections.extend(report.new.iter().flat_map(new));
     sections.extend([hours(report), days(report), reverse_lookups(report)]);
     sections.retain(|section| !section.is_empty());
+    for section in &mut sections {
+        if let Body::Table(table) = &mut section.body {
+            table.leave_out_unknown_columns();
+        }
+    }
     sections
+}
+
+impl SectionTable {
+    /// Removes the columns in which nothing is known. Without reverse DNS, no row has a host name.
+    fn leave_out_unknown_columns(&mut self) {
+        for i in (1..self.columns.len()).rev() {
+            if self.rows.iter().all(|row| matches!(row.cells[i], Cell::Text(None))) {
+                self.columns.remove(i);
+                for row in &mut self.rows {
+                    row.cells.remove(i);
+                }
+            }
+        }
+    }
 }
 
 impl Section {

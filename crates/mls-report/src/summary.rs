@@ -1,5 +1,5 @@
 //! The first sentences of a digest, at most five: whether anybody got in, how many tried, what is
-//! new, what stands out, and what to do.
+//! new, what stands out, and what to do. The first one is the headline of the page.
 
 use chrono::TimeDelta;
 
@@ -36,13 +36,9 @@ pub(crate) fn sentences(report: &Report) -> Vec<String> {
         sentences.push(format!("What stands out: {silence}."));
     }
     sentences.push(what_to_do(report));
-    sentences.extend(verdict.headline.is_none().then(|| HOW_TO_RECORD.to_owned()));
+    sentences.extend(verdict.hint.map(str::to_owned));
     sentences
 }
-
-/// The last sentence if logins are not recorded.
-const HOW_TO_RECORD: &str = "Whether anybody got in is not known: set `record = yes` in [logins] \
-     of the configuration and run mls-setup to record logins.";
 
 /// An address, or a network, that makes a large part of the attempts.
 struct Attack {

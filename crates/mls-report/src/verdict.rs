@@ -14,6 +14,8 @@ const MAX_ACCOUNTS: usize = 50;
 pub(crate) struct Verdict {
     /// The first line; `None` if logins are not recorded.
     pub(crate) headline: Option<String>,
+    /// How to get a verdict, if there is none.
+    pub(crate) hint: Option<&'static str>,
     /// The headline for the subject of a mail, if there is an account to check.
     pub(crate) subject: Option<String>,
     /// The accounts to check, the one with the earliest finding first.
@@ -33,8 +35,12 @@ pub(crate) struct Account {
 impl Verdict {
     pub(crate) fn new(logins: &Logins) -> Self {
         let Some((count, users)) = logins.counts else {
-            let headline = logins.could_be_read.then(|| NO_LOGIN.to_owned());
-            return Self { headline, ..Self::default() };
+            return if logins.could_be_read {
+                let headline = Some(NO_LOGIN.to_owned());
+                Self { headline, hint: Some(HOW_TO_PARSE), ..Self::default() }
+            } else {
+                Self { hint: Some(HOW_TO_RECORD), ..Self::default() }
+            };
         };
         let mut names: Vec<&str> = Vec::new();
         for finding in &logins.findings {
@@ -45,7 +51,10 @@ impl Verdict {
         let among =
             format!("{} of {}", number(count, "login", "logins"), number(users, "user", "users"));
         if names.is_empty() {
-            let headline = format!("No suspicious login among {among}");
+            let headline = match count {
+                0 => "Nobody logged in".to_owned(),
+                _ => format!("No suspicious login among {among}"),
+            };
             return Self { headline: Some(headline), ..Self::default() };
         }
         let to_check = number(names.len() as u64, "account to check", "accounts to check");
@@ -60,6 +69,7 @@ impl Verdict {
         let accounts = names.iter().take(MAX_ACCOUNTS);
         Self {
             headline: Some(format!("{to_check} now, among {among}")),
+            hint: None,
             subject: Some(to_check),
             accounts: accounts.map(|user| Account::new(user, &logins.findings)).collect(),
             remarks,
@@ -68,7 +78,13 @@ impl Verdict {
 }
 
 /// The headline if the input could contain logins, but contains none.
-const NO_LOGIN: &str = "The records hold no successful login; mls-parse --outcome failure,success writes both outcomes";
+const NO_LOGIN: &str = "The records hold no successful login";
+
+const HOW_TO_PARSE: &str =
+    "To see whether anybody got in, use mls-parse --outcome failure,success: it writes logins too.";
+
+const HOW_TO_RECORD: &str = "Whether anybody got in is not known: set `record = yes` in [logins] \
+     of the configuration and run mls-setup to record logins.";
 
 impl Account {
     fn new(user: &str, findings: &[Finding<'_>]) -> Self {
@@ -92,6 +108,8 @@ mod tests {
         let headline = "No suspicious login among 1,204 logins of 87 users";
         assert_eq!(verdict.headline.as_deref(), Some(headline));
         assert_eq!(verdict.subject, None);
+        let logins = Logins { counts: Some((0, 0)), ..Logins::default() };
+        assert_eq!(Verdict::new(&logins).headline.as_deref(), Some("Nobody logged in"));
         assert_eq!(Verdict::new(&Logins::default()).headline, None);
     }
 }

@@ -86,6 +86,32 @@ fn readers_can_sort_tables_and_look_up_addresses_without_a_script() {
     }
 }
 
+/// Gmail removes a style sheet of more than 8,192 characters, and hides what comes after 102 KB.
+/// Outlook for Windows knows tables only.
+#[test]
+fn a_mail_stays_within_the_limits_of_mail_programs() {
+    let user = "a.long.name.of.somebody.at.the.office@department.example.org";
+    let rows = (0..5000).map(|n| {
+        let (day, hour, net) = (1 + n % 28, n % 24, n % 200);
+        format!("mail,2026-06-{day:02} {hour:02}:00,10.0.{net}.{},{n}{user},{n}.{user},OK,BR,{n},A long name {n} Ltd\n", n % 250)
+    });
+    let args = ["--format", "mail", "--since", "2026-06-01", "--until", "2026-06-28"];
+    let run = Tool::new(env!("CARGO_BIN_EXE_mls-report"))
+        .args(args)
+        .args(["--timezone", "UTC"])
+        .write_stdin(rows.collect::<String>())
+        .assert()
+        .success();
+    let length = run.get_output().stdout.len();
+    assert!(length < 102 * 1024, "the mail has {length} bytes");
+    let html = page(&hostile_csv());
+    let style = html.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
+    assert!(style.len() < 8192, "the style sheet has {} characters", style.len());
+    for modern in ["grid", "flex", "float:", "var(", "@import", "url("] {
+        assert!(!style.contains(modern), "{modern}");
+    }
+}
+
 #[test]
 fn the_page_is_correct_html_of_one_file() {
     for csv in [hostile_csv(), String::new()] {

@@ -78,6 +78,9 @@ fn the_verdict_comes_first() {
     assert!(found.find("to check now") < found.find("Total attempts"), "{found}");
     let mail = report(&["--format", "mail"], &stream("dora"));
     assert!(mail.contains("Subject: [MailLogSentinel] 1 account to check"), "{mail}");
+    let page = report(&["--format", "html"], &stream("dora"));
+    let heading = "<h1 class=\"alarm\"><bdi>1 account to check now, among 1 login of 1 user</bdi>";
+    assert!(page.contains(heading), "{page}");
     let quiet = report(&[], &record(0, "success", "dora"));
     assert!(quiet.contains("No suspicious login among 1 login of 1 user."), "{quiet}");
     let row = "m,2026-06-01 03:03,203.0.113.9,dora,null,OK,N/A,N/A,N/A\n";
