@@ -53,11 +53,7 @@ fn the_digest_arrives_whole_in_both_forms_with_the_csv_and_only_once() {
         types,
         ["multipart/mixed", "multipart/alternative", "text/plain", "text/html", "text/csv"]
     );
-    assert!(
-        text(message).contains("<b>élève</b>  192.0.2.1  CN  1 time\n"),
-        "{}",
-        text(message)
-    );
+    assert!(text(message).contains("<b>élève</b>  192.0.2.1  CN  1 time\n"), "{}", text(message));
     assert!(text(message).contains("Please see attached: maillogsentinel.csv\n"));
     let html = part(message, "text/html").unwrap()["text"].as_str().unwrap();
     assert!(html.contains("&#60;b&#62;élève&#60;/b&#62;") && !html.contains("<b>élève"), "{html}");

@@ -215,11 +215,8 @@ fn a_cleared_answer_takes_those_with_it_that_need_it() {
     let mut answers = DEFAULTS[..3].to_vec();
     answers.extend([
         ("When to send", "\n"),
-        // What was set for the other mail server is asked for this one too.
+        // What was set for the other mail server is not kept for this one.
         ("Mail server", "localhost\n"),
-        ("Encryption", "none\n"),
-        ("Port", "none\n"),
-        ("User name", "none\n"),
         ("Alert when one address", "none\n"),
         ("Alert when logins", "\n"),
     ]);
@@ -243,13 +240,51 @@ fn a_cleared_answer_takes_those_with_it_that_need_it() {
     let (code, said) = terminal(&mut system.command(&["--interactive"]), &answers);
     assert_eq!(code, 0, "{said}");
     let conf = system.read("etc/maillogsentinel.conf");
-    for cleared in
-        ["smtp_port", "smtp_user", "smtp_password_file", "ip", "enforce", "ssl_cert", "ssl_key"]
-    {
+    for cleared in [
+        "smtp_port",
+        "smtp_tls",
+        "smtp_user",
+        "smtp_password_file",
+        "ip",
+        "enforce",
+        "ssl_cert",
+        "ssl_key",
+    ] {
         let line = format!("{cleared} =");
         assert!(conf.lines().any(|there| there.trim_end() == line), "{cleared} in {conf}");
     }
-    assert!(conf.contains("smtp_tls = none\n"), "{conf}");
+}
+
+#[test]
+fn another_database_does_not_get_the_port_and_the_certificates_of_the_old_one() {
+    let Some(system) = System::new() else { return };
+    system.write("etc/secret", "x");
+    system.write(
+        "etc/maillogsentinel.conf",
+        "[database]\ndb_type = postgresql\nmode = load\ndb_host = db.example.org\ndb_port = 5433\n\
+         ssl_root = /etc/secret\nssl_cert = /etc/secret\nssl_key = /etc/secret\n",
+    );
+    for (kind, host) in [("\n", "localhost\n"), ("mysql\n", "\n")] {
+        let mut answers = DEFAULTS.to_vec();
+        answers.pop();
+        answers.extend([
+            (DATABASE, kind),
+            ("How: load", "\n"),
+            ("Host of the database", host),
+            ("(none: the usual one) [none]", "\n"),
+            ("Name of the database", "\n"),
+            ("User name at the database", "\n"),
+            ("holds the password", "\n"),
+            ("Name of this mail server", "\n"),
+            ("Days to keep attempts", "\n"),
+            (WRITE, "n\n"),
+        ]);
+        let (code, said) = terminal(&mut system.command(&["--interactive"]), &answers);
+        assert_eq!(code, 64, "{said}");
+        for key in ["db_port", "ssl_root", "ssl_cert", "ssl_key"] {
+            assert!(said.contains(&format!("+{key} =\r\n")), "{key} in {said}");
+        }
+    }
 }
 
 #[test]

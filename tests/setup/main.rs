@@ -83,11 +83,25 @@ fn new_installation_loads_and_an_old_one_keeps_its_sql_files() {
     assert!(!system.enabled("maillogsentinel-sql-export.timer"));
     assert!(!system.path("var/log/maillogsentinel/sql").exists());
     // An older version has written this configuration.
-    system.write("etc/maillogsentinel.conf", conf);
-    assert!(system.automated(conf).status.success());
+    let conf = format!("{conf}[general]\nlog_file =\n");
+    system.write("etc/maillogsentinel.conf", &conf);
+    assert!(system.automated(&conf).status.success());
     assert_eq!(system.read("etc/maillogsentinel.conf"), conf);
     assert!(!system.enabled("maillogsentinel-load-follow.service"));
     assert!(system.enabled("maillogsentinel-sql-export.timer"));
+}
+
+#[test]
+fn a_configuration_without_log_file_gets_the_default_one() {
+    let Some(system) = System::new() else { return };
+    let log = "log_file = /var/log/maillogsentinel/maillogsentinel.log\n";
+    for (general, expected) in [("", log), ("[general]\nlog_file =\n", "log_file =\n")] {
+        let conf = format!("[report]\nemail = a@localhost\n{general}");
+        system.write("etc/maillogsentinel.conf", &conf);
+        assert!(system.automated(&conf).status.success());
+        let conf = system.read("etc/maillogsentinel.conf");
+        assert!(conf.contains(expected), "{conf}");
+    }
 }
 
 #[test]

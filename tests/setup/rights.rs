@@ -28,6 +28,35 @@ fn node_exporter_can_read_metrics_in_another_directory() {
 }
 
 #[test]
+fn each_directory_of_the_service_is_made_wherever_it_is() {
+    let Some(system) = System::new() else { return };
+    let conf = "[paths]\ncsv_filename = csv/failures.csv\nlogins_filename = csv/logins/logins.csv\n\
+                metrics_file = metrics/mls.prom\n[general]\nlog_file = log/mls.log\n\
+                [geolocation]\ncountry_db_path = geo/country.csv\n[logins]\nrecord = yes\n\
+                [database]\ndb_type = sqlite\ndb_path = db/mls.db\n[alert]\nip = 20/10m\n\
+                [block]\nenforce = postfix\ndirectory = /srv/block\n[systemd]\nmetrics_schedule = hourly\n";
+    let output = system.automated(conf);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    assert!(said.contains("note: [paths] metrics_file is in /var/lib/maillogsentinel"), "{said}");
+    let owner = fs::metadata(system.path("var/lib/maillogsentinel")).unwrap().uid();
+    for (directory, mode) in [
+        ("var/log/maillogsentinel/csv", 0o750),
+        ("var/log/maillogsentinel/csv/logins", 0o750),
+        ("var/log/maillogsentinel/log", 0o750),
+        ("var/lib/maillogsentinel/metrics", 0o755),
+        ("var/lib/maillogsentinel/geo", 0o750),
+        ("var/lib/maillogsentinel/db", 0o750),
+        ("srv/block", 0o750),
+    ] {
+        let meta = fs::metadata(system.path(directory)).unwrap();
+        assert_eq!((meta.uid(), meta.mode() & 0o777), (owner, mode), "{directory}");
+    }
+    let dropin = system.read("etc/systemd/system/maillogsentinel-block.service.d/setup.conf");
+    assert!(dropin.contains("ReadWritePaths=\"/srv/block\"\n"), "{dropin}");
+}
+
+#[test]
 fn a_password_in_the_configuration_is_read_by_nobody_else() {
     let Some(system) = System::new() else { return };
     let output = system.automated("[database]\ndb_password = hush\n");

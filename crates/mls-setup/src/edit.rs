@@ -31,6 +31,12 @@ pub(crate) fn set(text: &str, section: &str, key: &str, value: &str) -> String {
     out
 }
 
+/// Whether `text` gives `key` in `section` a value, even an empty one.
+pub(crate) fn has_key(text: &str, section: &str, key: &str) -> bool {
+    let lines: Vec<&str> = text.split(['\r', '\n']).collect();
+    Found::in_lines(&lines, section, key).key.is_some()
+}
+
 /// Numbers of the lines that matter for a key.
 #[derive(Default)]
 struct Found {
@@ -141,6 +147,17 @@ mod tests {
     #[test]
     fn an_empty_value_clears_a_key() {
         assert_eq!(set("[report]\nemail = a\n", "report", "email", ""), "[report]\nemail =\n");
+    }
+
+    #[test]
+    fn a_comment_and_another_section_do_not_have_the_key() {
+        for (text, has) in [
+            ("[report]\nemail =\n", true),
+            ("[report]\r\nEmail: a\r\n", true),
+            ("[report]\n#email = a\n[x]\nemail = a\n", false),
+        ] {
+            assert_eq!(has_key(text, "report", "email"), has, "{text:?}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use mls_diag::{Exit, OrExit};
 use crate::answers::Answers;
 use crate::file::{CONFIGURATION, FileContent, NewFile, Readers};
 use crate::installation::Installation;
-use crate::jobs::{records_logins, writes_metrics, writes_sql_files};
+use crate::jobs::{ENFORCE, records_logins, writes_metrics, writes_sql_files};
 use crate::migration::UNIT_DIRECTORY;
 use crate::step::Step;
 use crate::system::{Scheduler, System};
@@ -40,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) switches: Switches,
     /// Units of the Python original, which would hide those of the package.
     pub(crate) original_units: Vec<&'static str>,
+    /// What the administrator may not expect.
+    pub(crate) note: Option<String>,
 }
 
 impl Plan {
@@ -54,7 +56,15 @@ impl Plan {
         let account = system.account(&user);
         let private = private_directories(answers);
         let public = public_directories(answers, &private);
-        let elsewhere = elsewhere(private.into_iter().chain(public.clone()));
+        let mut directories: Vec<PathBuf> = OWN_DIRECTORIES
+            .map(PathBuf::from)
+            .into_iter()
+            .chain(private)
+            .chain(public.clone())
+            .collect();
+        directories.sort();
+        directories.dedup();
+        let elsewhere = elsewhere(&directories);
         let mut files = vec![configuration(system, answers, base)?];
         let mut switches = Switches::default();
         match system.scheduler {
@@ -70,13 +80,6 @@ impl Plan {
             system.path(path).exists() && files.iter().all(|file| file.path != *path)
         };
         let stale = scheduled_files().into_iter().filter(is_stale).collect();
-        let mut directories: Vec<PathBuf> = OWN_DIRECTORIES.map(PathBuf::from).into();
-        directories.extend(elsewhere);
-        directories
-            .extend(public.iter().filter(|path| path.starts_with(METRICS_DIRECTORY)).cloned());
-        if writes_sql_files(answers) {
-            directories.push(answers.get("database.sql_export_dir").into());
-        }
         Ok(Self {
             user,
             files,
@@ -85,6 +88,7 @@ impl Plan {
             public_directories: public,
             switches,
             original_units: Vec::new(),
+            note: hidden_metrics(answers),
         })
     }
 
@@ -165,9 +169,9 @@ fn configuration(system: &System, answers: &Answers, base: &str) -> anyhow::Resu
     for (section, key, value) in answers.changed() {
         text = edit::set(&text, section, key, value);
     }
-    // Check that the tools accept the new configuration.
+    // Check that the tools accept the new configuration. The warnings were given when the base was read.
     if text != base {
-        Config::parse(Path::new(CONFIGURATION), &text)?;
+        Config::without_effect(Path::new(CONFIGURATION), &text)?;
     }
     let holds_password = text.lines().any(|line| {
         let key = line.split(['=', ':']).next().unwrap_or_default();
@@ -180,14 +184,12 @@ fn configuration(system: &System, answers: &Answers, base: &str) -> anyhow::Resu
     Ok(NewFile { path: CONFIGURATION.into(), content: FileContent::Text(text), readers })
 }
 
-/// Directories that the service writes to and that its units do not make.
-fn elsewhere(directories: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
-    let own = OWN_DIRECTORIES.iter().chain([&METRICS_DIRECTORY]);
-    let mut found: Vec<PathBuf> =
-        directories.filter(|path| own.clone().all(|own| !path.starts_with(own))).collect();
-    found.sort();
-    found.dedup();
-    found
+/// Those of the directories that the units do not make.
+fn elsewhere(directories: &[PathBuf]) -> Vec<PathBuf> {
+    let is_own = |path: &Path| {
+        OWN_DIRECTORIES.iter().chain([&METRICS_DIRECTORY]).any(|own| path.starts_with(own))
+    };
+    directories.iter().filter(|path| !is_own(path)).cloned().collect()
 }
 
 fn parent(file: &str) -> PathBuf {
@@ -207,6 +209,18 @@ fn public_directories(answers: &Answers, private: &[PathBuf]) -> Vec<PathBuf> {
     directory.into_iter().filter(|directory| !is_private(directory)).collect()
 }
 
+/// A sentence if the units hide the metrics from all other users.
+fn hidden_metrics(answers: &Answers) -> Option<String> {
+    let file = Path::new(answers.get("paths.metrics_file"));
+    let own = OWN_DIRECTORIES.iter().find(|own| file.starts_with(own));
+    own.filter(|_| writes_metrics(answers)).map(|own| {
+        format!(
+            "[paths] metrics_file is in {own}, where only the service's group can read; \
+             {METRICS_DIRECTORY} is a directory that everybody can read"
+        )
+    })
+}
+
 /// Directories of all other files that the service writes.
 fn private_directories(answers: &Answers) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> =
@@ -223,6 +237,9 @@ fn private_directories(answers: &Answers) -> Vec<PathBuf> {
     }
     if answers.get("database.db_type") == "sqlite" {
         found.push(parent(answers.get("database.db_path")));
+    }
+    if answers.is_set(ENFORCE) {
+        found.push(answers.get("block.directory").into());
     }
     for key in ["geolocation.country_db_path", "ASN_ASO.asn_db_path"] {
         found.extend(answers.list(key).map(parent));

@@ -38,6 +38,19 @@ const DEPENDENT: [(&str, &str); 3] = [
     ("database.ssl_key", "database.ssl_cert"),
 ];
 
+/// Keys, each with keys whose values fit only its value: if it changes, they lose theirs.
+const BELONGING: [(&str, &[&str]); 3] = [
+    (
+        "report.smtp_host",
+        &["report.smtp_tls", "report.smtp_port", "report.smtp_user", "report.smtp_password_file"],
+    ),
+    ("database.db_type", &["database.db_host"]),
+    (
+        "database.db_host",
+        &["database.db_port", "database.ssl_root", "database.ssl_cert", "database.ssl_key"],
+    ),
+];
+
 /// The answer that clears a value.
 const NOTHING: &str = "none";
 /// The answer that returns to the previous question.
@@ -302,7 +315,7 @@ fn has_recipients(answers: &Answers) -> bool {
 }
 
 fn has_remote_mail_server(answers: &Answers) -> bool {
-    // Settings for another mail server may not be right for this machine's.
+    // A configuration can have them for this machine too.
     let has_settings = ["report.smtp_tls", "report.smtp_port", "report.smtp_user"]
         .iter()
         .any(|key| answers.is_set(key));
@@ -381,10 +394,22 @@ fn ask(
         };
         match checks.value(question.check, answer) {
             Ok(()) => {
+                if answer != default {
+                    forget_belonging(answers, question.key);
+                }
                 answers.set(question.key, answer);
                 return Ok(true);
             }
             Err(why) => say(&format!("  {why}\n"))?,
         }
+    }
+}
+
+/// Clears the keys that belong to a key.
+fn forget_belonging(answers: &mut Answers, key: &str) {
+    let belonging = BELONGING.iter().filter(|(there, _)| *there == key);
+    for key in belonging.flat_map(|(_, keys)| *keys) {
+        answers.set(key, "");
+        forget_belonging(answers, key);
     }
 }

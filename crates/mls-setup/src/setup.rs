@@ -16,7 +16,7 @@ use crate::signals::Signals;
 use crate::system::System;
 use crate::terminal::{Terminal, say};
 use crate::trial::Trial;
-use crate::{action_log, container, database, migration, show, transaction, uninstall};
+use crate::{action_log, container, database, edit, migration, show, transaction, uninstall};
 
 /// Runs the setup with these arguments.
 pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
@@ -94,7 +94,8 @@ fn answers(
     {
         answers.set("paths.mail_log", "journal");
     }
-    if !current.exists() {
+    // The guide of the Python original does not name the key. An empty value means no log.
+    if !edit::has_key(&base, "general", "log_file") {
         let log = format!("{}/maillogsentinel.log", answers.get("paths.working_dir"));
         answers.set_default("general.log_file", &log);
     }

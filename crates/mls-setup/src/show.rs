@@ -34,7 +34,9 @@ pub(crate) fn plan(plan: &Plan, system: &System) -> String {
     let groups = groups.collect::<Vec<_>>().join(" and ");
     lines.push(format!("  {} is in the groups {groups}, to read the log", plan.user));
     lines.extend(jobs(plan, system));
-    lines.extend(without_effect(plan));
+    lines.extend(
+        without_effect(plan).iter().chain(&plan.note).map(|note| format!("  note: {note}")),
+    );
     lines.join("\n") + "\n"
 }
 
@@ -64,8 +66,7 @@ fn without_effect(plan: &Plan) -> Vec<String> {
     let Some(FileContent::Text(text)) = configuration.map(|file| &file.content) else {
         return Vec::new();
     };
-    let sentences = Config::without_effect(Path::new(CONFIGURATION), text).unwrap_or_default();
-    sentences.into_iter().map(|sentence| format!("  note: {sentence}")).collect()
+    Config::without_effect(Path::new(CONFIGURATION), text).unwrap_or_default()
 }
 
 /// Shows a new text without its comments. If it replaces another text, shows the lines that differ.
