@@ -57,7 +57,9 @@ fn a_wrong_file_ends_with_65_and_says_what_to_do() {
         ("mls-csv < good.csv", "mls-csv --decode < FILE"),
         ("mls-enrich --no-dns < good.csv", "mls-csv --decode < FILE"),
         ("mls-sql load --url sqlite:x.db < good.csv", "mls-csv --decode < FILE"),
-        ("mls-parse < good.csv", "give lines of syslog"),
+        ("mls-parse < text", "give lines of syslog"),
+        ("mls-parse < good.csv", "mls-csv --decode < FILE"),
+        ("mls-parse < logins", "give them to mls-enrich, mls-csv or mls-report"),
         ("mls-csv < logins", "mls-csv --outcome success"),
         ("mls-csv --append F < logins", "mls-csv --outcome success"),
         ("mls-parse < mail.log | mls-csv --outcome success", "mls-parse --outcome success"),
@@ -87,6 +89,19 @@ fn a_service_that_gets_only_logins_warns_and_continues() {
     let output = site.shell(pipeline);
     assert!(output.status.success());
     assert!(text(&output.stderr).contains("the input has no failed login"));
+}
+
+#[test]
+fn an_append_that_does_not_commit_the_position_says_so() {
+    let mut site = Site::new();
+    site.log(1);
+    let pipeline = "mls-tail --framed --cursor-file S mail.log | mls-parse | mls-csv --append F";
+    let output = site.shell(pipeline);
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("F: the position in the log is not committed"), "{said}");
+    let output = site.shell("mls-tail mail.log | mls-parse | mls-csv --append F");
+    assert_eq!(text(&output.stderr), "");
 }
 
 #[test]
@@ -145,13 +160,11 @@ fn a_missing_server_or_secret_says_what_to_check() {
     assert!(site.shell("mls-parse < mail.log > records").status.success());
     let directory = site.path().display().to_string();
     let message = r"printf 'Subject: x\n\nx\n' | mls-mail --config mls.conf";
+    // A label has at most 63 characters, so the machine's resolver asks no server for this name.
+    let no_host = format!("smtp_host = {}.invalid", "x".repeat(64));
     for (report, code, cure) in [
         ("smtp_port = 1", 75, "check [report] smtp_host and smtp_port"),
-        (
-            "smtp_host = no-host.invalid",
-            75,
-            "check the name of the mail server in [report] smtp_host",
-        ),
+        (no_host.as_str(), 75, "check the name of the mail server in [report] smtp_host"),
         (
             "smtp_user = u\nsmtp_password_file = /none",
             66,
@@ -182,10 +195,16 @@ fn an_error_about_permission_names_the_owner() {
     let site = Site::new();
     fs::set_permissions(site.path(), fs::Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(site.path().join("mail.log"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::create_dir(site.path().join("private")).unwrap();
+    fs::set_permissions(site.path().join("private"), fs::Permissions::from_mode(0o700)).unwrap();
     let nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups";
-    for (command, code) in
-        [("mls-tail mail.log", 77), ("mls-report mail.log", 77), ("mls-csv --append F", 73)]
-    {
+    for (command, code) in [
+        ("mls-tail mail.log", 77),
+        ("mls-tail private/mail.log", 77),
+        ("mls-report mail.log", 77),
+        ("mls-csv --append F", 73),
+        ("mls-sql load --url sqlite:private/x.db", 73),
+    ] {
         let tool = tools().join(command.split(' ').next().unwrap());
         if !tool.is_file()
             || site.shell(&format!("{nobody} {} --version", tool.display())).status.code()

@@ -33,7 +33,7 @@ pub(crate) enum Command {
     /// Print whether and why an address is blocked
     Why {
         /// The address
-        #[arg(value_name = "IP")]
+        #[arg(value_name = "IP", value_parser = address)]
         ip: IpAddr,
     },
     /// Unblock an address or a network; only new alerts block it again
@@ -42,6 +42,10 @@ pub(crate) enum Command {
         #[arg(value_name = "IP", value_parser = mls_cli::network)]
         network: IpNet,
     },
+}
+
+fn address(text: &str) -> Result<IpAddr, &'static str> {
+    text.parse().map_err(|_| "give an address such as 192.0.2.1 or 2001:db8::1")
 }
 
 /// The flags of all subcommands.

@@ -20,10 +20,12 @@ impl Blocker {
             Command::List if self.output.asked.is_empty() => self.table(&self.list(now)),
             Command::List => self.output.text(&self.list(now), now),
             Command::Why { ip } => self.why(ip.to_canonical(), now) + "\n",
-            Command::Remove { network } => {
-                let blocked = self.remove(*network)?;
-                format!("{network} is removed; blocked addresses in it: {blocked}\n")
-            }
+            Command::Remove { network } => match self.remove(*network)? {
+                0 => format!("{network}: no address in it is blocked\n"),
+                blocked => {
+                    format!("{network} is removed; blocked addresses in it: {blocked}\n")
+                }
+            },
         };
         print(&answer)
     }

@@ -160,6 +160,13 @@ fn copy<W: Write>(
             Ok(Record::Begin(_)) => {
                 mls_stream::signals::drain_until_end_of_input();
                 cut_off = true;
+                if let Some(path) = path {
+                    log::warn!(
+                        "{}: the position in the log is not committed, so the next run appends the \
+                         same rows again; give --cursor-file, or leave --framed out",
+                        path.display()
+                    );
+                }
             }
             Ok(Record::End(_)) => cut_off = false,
             Ok(_) => {}

@@ -16,10 +16,10 @@ pub fn explained(error: io::Error, path: &Path) -> anyhow::Error {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let missing = directory
         .filter(|directory| error.kind() == io::ErrorKind::NotFound && !directory.exists());
-    let error = anyhow::Error::new(error);
     if let Some(missing) = missing {
-        return error.context(missing_directory(missing));
+        return anyhow::Error::msg(missing_directory(missing));
     }
+    let error = anyhow::Error::new(error);
     match owner {
         Some(owner) => {
             let me = name("/etc/passwd", rustix::process::geteuid().as_raw());
@@ -69,6 +69,6 @@ mod tests {
         assert!(!other.to_string().contains("belongs"));
         let missing =
             explained(io::Error::from(io::ErrorKind::NotFound), Path::new("/nonexistent/file"));
-        assert_eq!(missing.to_string(), "the directory /nonexistent does not exist; create it");
+        assert_eq!(format!("{missing:#}"), "the directory /nonexistent does not exist; create it");
     }
 }

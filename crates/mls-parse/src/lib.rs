@@ -67,6 +67,7 @@ use std::os::fd::AsFd;
 use chrono::{DateTime, FixedOffset, Utc};
 use mls_config::Config;
 use mls_diag::Exit;
+use mls_event::Column;
 use mls_stream::blocks::Blocks;
 use mls_stream::ndjson::Writer;
 
@@ -101,11 +102,10 @@ pub fn run(mut args: Args, config: Config) -> anyhow::Result<()> {
     let unread = Unread::open(args.rejects.as_deref())?;
     let stats = workers::run(blocks, &scanner, out, unread, years)?;
     if let Some(line) = stats.unrecognized() {
-        let line = String::from_utf8_lossy(&line[..line.len().min(300)]);
-        let why = format!(
-            "stdin: no line has a known log format; give lines of syslog, of journalctl -o json, of Docker or \
-             Kubernetes, or of log files that Postfix or Dovecot write themselves; the first line is: {line}"
-        );
+        let cure = cure(line.trim_ascii());
+        let line = String::from_utf8_lossy(&line[..line.len().min(MAX_SHOWN)]);
+        let why =
+            format!("stdin: no line has a known log format; {cure}; the first line is: {line}");
         if stats.is_plain {
             return Err(Exit::DataErr.error(why));
         }
@@ -118,6 +118,22 @@ pub fn run(mut args: Args, config: Config) -> anyhow::Result<()> {
         let _ = write!(std::io::stderr(), "{stats}");
     }
     Ok(())
+}
+
+/// The number of bytes of a line in a message. They may be those of a picture or a program.
+const MAX_SHOWN: usize = 120;
+
+/// What to do with an input that begins with this line.
+fn cure(line: &[u8]) -> &'static str {
+    if line.starts_with(br#"{"v":"#) {
+        "these are records already: give them to mls-enrich, mls-csv or mls-report"
+    } else if [Column::HEADER, Column::LOGINS_HEADER].iter().any(|header| line == header.as_bytes())
+    {
+        "this is a CSV of mls-csv: read it with mls-csv --decode < FILE"
+    } else {
+        "give lines of syslog, of journalctl -o json, of Docker or Kubernetes, or of log files that \
+         Postfix or Dovecot write themselves"
+    }
 }
 
 /// The last change of the file that is standard input; `None` for a pipe or a terminal.

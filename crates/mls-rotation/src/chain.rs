@@ -225,6 +225,10 @@ fn list(path: &Path, directory: &Path, layout: &Layout) -> anyhow::Result<Vec<Na
         let reading = || format!("reading directory {}", directory.display());
         let entries = match fs::read_dir(directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let error = explained(error, directory);
+                return Err(error).with_context(reading).or_exit(Exit::NoPerm);
+            }
             entries => Some(entries.with_context(reading).or_exit(Exit::IoErr)?),
         };
         for entry in entries.into_iter().flatten() {
