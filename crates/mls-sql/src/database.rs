@@ -75,11 +75,11 @@ impl Database {
         result
     }
 
-    /// The same, without creating an SQLite file.
+    /// The same as [`with`](Self::with) for a database that exists: an SQLite file is not created.
     ///
     /// # Errors
     /// Exit 66 if the file does not exist.
-    pub(crate) fn with_existing<T>(
+    pub(crate) fn existing<T>(
         options: &ConnectOptions,
         work: impl FnOnce(&mut Self) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {

@@ -179,29 +179,25 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
                 sources: source,
                 outcomes: outcome,
             };
-            Database::with_existing(&options, |database| {
-                dump::run(database, &table, &mapping, &filter)
-            })
+            Database::existing(&options, |database| dump::run(database, &table, &mapping, &filter))
         }
         Command::Migrate { database } => {
             let options = ConnectOptions::new(&database, &settings)?;
             let mapping = mapping(options.dialect())?;
-            Database::with_existing(&options, |database| migrate::run(database, &table, &mapping))
+            Database::existing(&options, |database| migrate::run(database, &table, &mapping))
         }
         Command::Prune { before, zone, database } => {
             let options = ConnectOptions::new(&database, &settings)?;
             let mapping = mapping(options.dialect())?;
             let before = zone.timezone.read(before.begin(zone.timezone.now().date_naive()));
-            Database::with_existing(&options, |database| {
-                prune::run(database, &table, &mapping, &before)
-            })
+            Database::existing(&options, |database| prune::run(database, &table, &mapping, &before))
         }
         Command::RenameSource { old, new, loaded_by, database } => {
             source::check_name(&new)?;
             let options = ConnectOptions::new(&database, &settings)?;
             let mapping = mapping(options.dialect())?;
             let rename = rename::Rename { old, new, loaded_by };
-            Database::with_existing(&options, |database| rename.run(database, &table, &mapping))
+            Database::existing(&options, |database| rename.run(database, &table, &mapping))
         }
         Command::Export { dialect, dir, cursor_file, source, outcome, .. } => {
             let dialect = pick(&dialect, &settings);
@@ -230,9 +226,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         Command::Convert { database } => {
             let options = ConnectOptions::new(&database, &settings)?;
             let mapping = mapping(options.dialect())?;
-            Database::with_existing(&options, |database| {
-                original::convert(database, &table, &mapping)
-            })
+            Database::existing(&options, |database| original::convert(database, &table, &mapping))
         }
     }
 }
