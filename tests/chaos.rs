@@ -225,7 +225,7 @@ fn fleet_is_exact_and_a_stolen_server_reads_nothing() {
         assert!(died.elapsed() < Duration::from_secs(100), "{} still has a session", dark.role);
         std::thread::sleep(Duration::from_millis(200));
     }
-    // The reader sees the fleet as one.
+    // The role of the reader sees the events of all servers.
     let output = site.shell(&format!(
         "mls-sql dump --url '{}' | mls-report --format json",
         server.url().replacen("mls@", "digest@", 1)

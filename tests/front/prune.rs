@@ -42,7 +42,7 @@ fn pruning_rotates_a_csv_with_old_rows_and_removes_it_when_all_of_them_are_old()
     assert!(front.site.files("F-").is_empty());
 }
 
-/// The pipeline of `maillogsentinel-follow.service`, started again where it ends with 75, as systemd does it.
+/// The pipeline of `maillogsentinel-follow.service`, started again after exit 75, as systemd does.
 struct Following(Child);
 
 impl Following {

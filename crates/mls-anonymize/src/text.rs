@@ -138,8 +138,8 @@ impl<'a, 'o> TextPass<'a, 'o> {
         length.map_or(self.text.len(), |length| at + length)
     }
 
-    /// The text between the `<` at `at` and the first `>` that a blank, a separator or the end
-    /// follows.
+    /// The text between the `<` at `at` and its `>`: the first one before a blank, a separator or
+    /// the end.
     fn bracketed(&self, at: usize) -> Option<Range<usize>> {
         let text = near(self.text.get(at..)?).strip_prefix(b"<")?;
         let ends = |close: &usize| {

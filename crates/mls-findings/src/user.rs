@@ -192,7 +192,7 @@ impl User {
         self.places.push(Place { country, asn, first, last, ip, is_suspicious: false });
     }
 
-    /// Forgets a place, because a login from it was suspicious.
+    /// Marks a place as suspicious, so that it never becomes a known place of the user.
     pub(crate) fn suspect(&mut self, country: Option<Country>, asn: Option<u32>) {
         for place in &mut self.places {
             if place.country == country && place.asn == asn {

@@ -23,7 +23,7 @@ pub struct Flags {
     /// AS database, CSV or .mmdb; give it again for more files
     #[arg(long, value_name = "FILE", global = true, help_heading = HEADING)]
     pub asn_db: Vec<PathBuf>,
-    /// Directory with `country_aside.csv`, `asn.csv` and the files for IPv6 beside them
+    /// Directory with `country_aside.csv`, `asn.csv`, and files for IPv6 such as `asn-ipv6.csv`
     #[arg(long, value_name = "DIR", global = true, help_heading = HEADING)]
     pub data_dir: Option<PathBuf>,
 }

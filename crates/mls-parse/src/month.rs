@@ -1,8 +1,8 @@
 //! Names of months, as strftime(3)'s `%b` writes them in the languages that mail servers run in.
 
-/// By month: the names and abbreviations of glibc's locales for English, German, French, Spanish,
-/// Italian, Dutch, Portuguese, Polish and Russian, without a final dot and in lower case. A longer
-/// form that begins with one of them is the same month: `january`, `января`.
+/// The names of each month: those and their abbreviations in glibc's locales for English, German,
+/// French, Spanish, Italian, Dutch, Portuguese, Polish and Russian, without a final dot and in lower
+/// case. A longer form that begins with one of them is the same month: `january`, `января`.
 const NAMES: [&[&str]; 12] = [
     &["jan", "ene", "gen", "sty", "янв"],
     &["feb", "fév", "fev", "lut", "фев"],

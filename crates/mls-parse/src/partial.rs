@@ -73,7 +73,7 @@ pub(crate) struct WaitingLine {
     pub(crate) source: String,
     /// Where its next part would begin.
     pub(crate) offset: u64,
-    /// No run comes after this one.
+    /// Whether the stream is plain, so no later run continues it.
     pub(crate) is_plain: bool,
     pub(crate) parts: Parts,
 }

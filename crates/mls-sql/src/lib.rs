@@ -31,8 +31,8 @@
 //! uses the name, or if this machine has loaded the same log under another name, for example because
 //! its host was renamed. `rename-source` renames the source, and `--adopt` continues anyway.
 //!
-//! `export --cursor-file S` writes its file under a temporary name, commits S, which names that
-//! file, and renames the file last. The next start finishes an interrupted export.
+//! `export --cursor-file S` writes a file with a temporary name. Then it commits S, which contains
+//! that name, and renames the file. The next start finishes an interrupted export.
 //!
 //! `import` runs each file in one transaction, which also inserts a row for the file into
 //! `TABLE_imports`. Each row is stored exactly once, even after crashes.
