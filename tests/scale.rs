@@ -81,7 +81,7 @@ fn fill(server: &Server, schema: &str, rows: u64) {
          SELECT 'mx' || n % 20, now() - interval '{MONTHS} months' * (n::float8 / {}), \
            ('10.' || n * 7919 % 256 || '.' || n * 104729 % 256 || '.' || n % 256)::inet, 'user' || n * 7919 % 100000, 'OK', 'DE', \
            64496 + n % 1000, 'Example ' || n % 1000, 'mx' || n % 20, md5(n::text), 'failure', 'postfix/smtpd', 'LOGIN', 'authentication failure' \
-         FROM generate_series(1, {rows}) n",
+         FROM generate_series(1::bigint, {rows}) n",
         rows.max(1)
     ));
     let _ = server.query(schema);
