@@ -242,7 +242,7 @@ pub(super) fn names(key: &Key) -> impl Iterator<Item = (&'static str, &'static s
 fn suggestion(name: &str, known: &BTreeSet<&str>) -> String {
     // A very long name is not a typing error, and comparing it would take too long.
     let similar = (name.len() <= 64).then_some(known).into_iter().flatten();
-    let nearest = similar.map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
+    let nearest = similar.map(|known| (strsim::osa_distance(name, known), known)).min();
     nearest
         .filter(|(distance, known)| *distance <= 1 + known.len() / 4)
         .map_or_else(String::new, |(_, known)| format!("; did you mean {known}?"))
