@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -96,9 +97,17 @@ fn endless_headers_slow_answers_and_injected_answers_are_temporary_failures() {
         stream.write_all(b"HTTP/1.1 200")?;
         stream.read(&mut [0]).map(drop)
     });
+    // Interim answers without a pause, and no last one. Each of two downloads may take 20 seconds.
+    let hints = b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(2000);
+    let began = Instant::now();
+    let interim = update("interim", move |stream| {
+        request(&stream)?;
+        endless(stream, &hints)
+    });
+    assert!(began.elapsed() < Duration::from_secs(45), "{:?}", began.elapsed());
     // Before any request, and of another protocol.
     let early = update("early", |stream| endless(stream, b"220 mail.example.com\r\n"));
-    for attacked in [headers, long, silent, early] {
+    for attacked in [headers, long, silent, interim, early] {
         assert_eq!(attacked.code, Some(75), "{attacked:?}");
         assert!(attacked.said.contains("downloading"), "{attacked:?}");
     }
@@ -209,7 +218,7 @@ fn hostile_dns_servers_cost_no_memory_and_end_the_lookup() {
     enrich(cut, |mut stream| {
         loop {
             stream.write_all(&[0xff])?;
-            std::thread::sleep(std::time::Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(100));
         }
     });
     enrich(cut, |mut stream| stream.read_to_end(&mut Vec::new()).map(drop));

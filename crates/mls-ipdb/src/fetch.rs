@@ -25,8 +25,8 @@ use crate::origin::Origin;
 const RETRIES: usize = 2;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// A whole download may take this many times the timeout for a single read.
-const WHOLE: u32 = 20;
+/// A whole download with its retries may take this many times the timeout for a single read.
+pub(crate) const WHOLE: u32 = 20;
 
 const MAX_REDIRECTS: usize = 5;
 
@@ -38,7 +38,8 @@ pub(crate) enum Fetched {
     New { etag: Option<String>, last_modified: Option<String> },
 }
 
-/// A client that gives up if a server sends nothing for `timeout`.
+/// A client that gives up if an answer does not begin within `timeout`, or if a server then sends
+/// nothing for `timeout`.
 pub(crate) fn client(timeout: Duration) -> anyhow::Result<Client> {
     // A URL may hold a key.
     mls_config::secret::protect_memory();

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -28,7 +29,7 @@ pub(crate) struct Sources {
     /// family
     #[arg(long, value_name = "FILE")]
     from: Vec<PathBuf>,
-    /// Give up if a server sends nothing for this number of seconds
+    /// Give up if an answer does not begin, or does not go on, within this number of seconds
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout: u64,
 }
@@ -64,12 +65,8 @@ pub(crate) fn update(flags: &Flags, sources: &Sources, config: &Config) -> anyho
     };
     if sources.from.is_empty() {
         let jobs = jobs(flags, sources, config)?;
-        let client = fetch::client(Duration::from_secs(sources.timeout))?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        for Job { kind, url, target } in jobs {
-            done(
-                runtime.block_on(download(&client, kind, &url, &target)).map(|()| (kind, target)),
-            )?;
+        for job in jobs {
+            done(run(job, Duration::from_secs(sources.timeout)))?;
         }
     }
     for file in &sources.from {
@@ -143,6 +140,27 @@ fn configured_urls(kind: DatabaseKind, configured: &[String]) -> anyhow::Result<
         fetch::parse(text).map_err(failed)
     };
     configured.iter().map(parse).collect()
+}
+
+/// Fetches and installs one database, in a thread of its own. A server that sends without a pause
+/// keeps that thread from looking at the clock, so this one does.
+fn run(job: Job, timeout: Duration) -> anyhow::Result<(DatabaseKind, PathBuf)> {
+    let (shown, limit) = (fetch::shown(&job.url), timeout * fetch::WHOLE);
+    let (sender, result) = mpsc::channel();
+    std::thread::Builder::new().name("download".into()).spawn(move || {
+        let downloaded = || {
+            let client = fetch::client(timeout)?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(download(&client, job.kind, &job.url, &job.target))?;
+            Ok((job.kind, job.target))
+        };
+        // If it took too long, there is no receiver.
+        let _ = sender.send(downloaded());
+    })?;
+    result.recv_timeout(limit).unwrap_or_else(|_| {
+        let seconds = limit.as_secs();
+        Err(Exit::TempFail.error(format!("downloading {shown}: it takes longer than {seconds} s")))
+    })
 }
 
 async fn download(
