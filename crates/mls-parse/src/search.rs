@@ -1,5 +1,6 @@
 //! The search for the few lines that matter.
 
+use memchr::memmem::Finder;
 use mls_diag::{Exit, OrExit};
 use mls_event::Outcome;
 use regex::bytes::Regex;
@@ -12,7 +13,7 @@ use crate::{Daemon, grammar, partial, repetition};
 #[derive(Clone)]
 pub(crate) struct Search {
     /// Words of an attempt.
-    pub(crate) attempts: Regex,
+    pub(crate) attempts: Words,
     /// The texts of the fast search in lines: texts of attempts, and of lines that belong to
     /// another line.
     pub(crate) lines: Regex,
@@ -22,6 +23,31 @@ pub(crate) struct Search {
     hidden: Regex,
     /// Words of an attempt. If the fast search finds their end, the second search is not needed.
     certain: Vec<&'static str>,
+}
+
+/// Texts to find in one line. To build a regex of Dovecot's forty texts would cost as much as the
+/// search of megabytes.
+#[derive(Clone)]
+pub(crate) struct Words {
+    /// Texts that begin with a parenthesis.
+    reasons: Vec<&'static [u8]>,
+    others: Vec<Finder<'static>>,
+}
+
+impl Words {
+    fn new(words: &[&'static str]) -> Self {
+        let (reasons, others): (Vec<_>, Vec<_>) =
+            words.iter().map(|words| words.as_bytes()).partition(|words| words.starts_with(b"("));
+        Self { reasons, others: others.into_iter().map(Finder::new).collect() }
+    }
+
+    /// Whether `line` has one of the texts.
+    pub(crate) fn is_match(&self, line: &[u8]) -> bool {
+        let is_reason = |text: &[u8]| self.reasons.iter().any(|words| text.starts_with(words));
+        self.others.iter().any(|words| words.find(line).is_some())
+            || (!self.reasons.is_empty()
+                && memchr::memchr_iter(b'(', line).any(|at| is_reason(&line[at..])))
+    }
 }
 
 /// The part of `words` that the fast search looks for. The search first looks for four bytes of a
@@ -54,10 +80,10 @@ impl Search {
             words.reduce(|a, b| format!("{a}|{b}")).unwrap_or_else(|| r"[^\s\S]".to_owned())
         };
         let build = |expression: &str| Regex::new(expression).or_exit(Exit::Software);
-        let others = [repetition::WORDS, partial::WORDS].concat();
+        let others = [&repetition::WORDS[..], &partial::WORDS].concat();
         let hidden = r#""MESSAGE" ?: ?\["#;
         Ok(Self {
-            attempts: build(&texts(&attempts))?,
+            attempts: Words::new(&attempts),
             lines: build(&texts(&[fast.as_slice(), &others].concat()))?,
             entries: build(&format!(
                 "{}|{hidden}",
