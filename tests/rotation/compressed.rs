@@ -27,23 +27,38 @@ fn no_line_continues_or_repeats_a_line_before_one_that_is_too_long() {
     let failure = "unknown[192.0.2.1]: SASL LOGIN authentication failed: x, sasl_username=u0";
     let whole = format!("2026-06-01T00:00:45Z vm postfix/smtpd[7]: warning: {failure}\n");
     let part = "2026-06-01T00:00:45Z stdout P postfix/smtpd[7]: warning: ";
-    for (before, after, rows) in [
-        (&*whole, "2026-06-01T00:01:00Z vm last message repeated 7 times\n", 1),
-        (&format!("{part}\n"), &format!("2026-06-01T00:01:00Z stdout F {failure}\n"), 0),
+    let last = |text: &str| format!("2026-06-01T00:01:00Z stdout F {text}\n");
+    for (before, skipped, after, rows) in [
+        (&*whole, "", "2026-06-01T00:01:00Z vm last message repeated 7 times\n", 1),
+        (&format!("{part}\n"), "", &last(failure), 0),
+        // The last part of a line is not a line.
+        ("", part, &last(&format!("postfix/smtpd[7]: warning: {failure}")), 0),
+        (
+            "",
+            &last("").replace('\n', ""),
+            &last(&format!("postfix/smtpd[7]: warning: {failure}")),
+            1,
+        ),
     ] {
-        // The second time, each run reads one line.
-        for runs in [1, 2] {
+        // In three runs, each run reads one line.
+        for (runs, is_packed) in [(1, false), (2, false), (3, false), (1, true), (2, true)] {
             let site = Site::new();
             site.append("mail.log.1", before);
-            if runs == 2 {
+            site.append("mail.log", "");
+            if runs >= 2 {
                 site.extract();
             }
-            site.append("mail.log.1", &("x".repeat(2 << 20) + "\n"));
+            site.append("mail.log.1", &(skipped.to_owned() + &"x".repeat(2 << 20) + "\n"));
+            if runs == 3 {
+                site.extract();
+            }
             site.append("mail.log.1", after);
-            gzip(&site, "mail.log.1");
-            site.append("mail.log", "");
+            if is_packed {
+                gzip(&site, "mail.log.1");
+            }
             site.extract();
-            assert_eq!(site.read("F").lines().skip(1).count(), rows, "{after} in {runs} runs");
+            let found = site.read("F").lines().skip(1).count();
+            assert_eq!(found, rows, "{before}{after} in {runs} runs, compressed: {is_packed}");
         }
     }
 }

@@ -99,6 +99,40 @@ fn a_line_in_parts_is_read_once_wherever_runs_and_rotation_cut_it() {
     }
 }
 
+#[test]
+fn many_logs_that_end_in_long_parts_are_read_on() {
+    const LOGS: usize = 40;
+    let run =
+        "mls-tail --framed --cursor-file S c*.log | mls-parse | mls-csv --append F --cursor-file S";
+    let site = Site::new();
+    let parts: Vec<_> = (0..LOGS).map(|n| failure_in_parts(&format!("u{n}."), 60_000)).collect();
+    let append = |cut: std::ops::Range<usize>| {
+        for (n, parts) in parts.iter().enumerate() {
+            site.append_bytes(&format!("c{n}.log"), &parts[cut.clone()].concat());
+        }
+    };
+    let last = parts[0].len() - 1;
+    append(0..last);
+    let first = site.shell(run);
+    assert!(first.status.success(), "{}", text(&first.stderr));
+    assert!(site.read("S").len() < 1 << 20, "{}", site.read("S").len());
+    // The parts of the first log are in a file that is compressed, and those of the second are lost.
+    rename(&site, "c0.log", "c0.log.1");
+    gzip(&site, "c0.log.1");
+    make_old(&site, "c0.log.1.gz");
+    fs::remove_file(site.path().join("c1.log")).unwrap();
+    append(last..last + 1);
+    site.append("c1.log", "2026-06-01T00:00:46Z stdout F postfix/smtpd[7]: x\n");
+    let second = site.shell(run);
+    assert!(second.status.success(), "{}", text(&second.stderr));
+    let rows = site.read("F");
+    for n in 0..LOGS {
+        let found = rows.matches(&format!("u{n}.,")).count();
+        assert_eq!(found, usize::from(n != 1), "u{n}: {}", text(&second.stderr));
+    }
+    assert!(text(&second.stderr).contains("the first parts of a line were read"));
+}
+
 const PARTS: &str =
     "mls-tail --framed --cursor-file S mail.log | mls-parse | mls-csv --append F --cursor-file S";
 

@@ -41,36 +41,89 @@ pub struct Segment<'a> {
 /// The largest length of `before` in a segment, in bytes, except for parts of a line.
 pub const MAX_BEFORE: usize = 2048;
 
-/// The largest length of `before` if it ends in [parts](is_part) of a line, in bytes. A log of
-/// Kubernetes has parts of 16 KiB.
-pub const MAX_PARTS_BEFORE: usize = 128 * 1024;
+/// The largest length of `before` if it ends in [parts](is_part) of a line, in bytes. Longer lines are
+/// not read. A log of Kubernetes has parts of 16 KiB.
+pub const MAX_PARTS_BEFORE: usize = 64 * 1024;
+
+/// This line is all of `before` if it would end in more than [`MAX_PARTS_BEFORE`] bytes of parts. The
+/// lines that follow belong to a line that is too long, up to its last part.
+pub const LONG_PARTS: &[u8] = b"- stdout P:long \n";
 
 /// Returns the last whole lines of `lines`, at most [`MAX_BEFORE`] bytes. If `lines` ends in longer
-/// [parts](is_part) of a line, returns these parts, at most [`MAX_PARTS_BEFORE`] bytes.
+/// [parts](is_part) of a line, returns these parts, or [`LONG_PARTS`].
 #[must_use]
-pub fn last_lines(lines: &[u8]) -> &[u8] {
-    let text = lines.strip_suffix(b"\n").unwrap_or(lines);
-    let text = &text[text.len().saturating_sub(MAX_PARTS_BEFORE)..];
-    let parts = text.rsplit(|byte| *byte == b'\n').take_while(|line| is_part(line));
-    let most = parts.map(|part| part.len() + 1).sum::<usize>().clamp(MAX_BEFORE, MAX_PARTS_BEFORE);
-    let Some(start) = lines.len().checked_sub(most).filter(|start| *start > 0) else {
-        return lines;
-    };
-    // If a line begins exactly at `start`, the byte before it is a newline.
-    let newline = lines[start - 1..].iter().position(|byte| *byte == b'\n');
-    newline.map_or(&[], |newline| &lines[start + newline..])
+pub fn last_lines(lines: &[u8]) -> Vec<u8> {
+    let mut last = Vec::new();
+    add_last_lines(&mut last, lines);
+    last
 }
 
 /// Adds `lines` to `last`, and keeps the [last lines](last_lines). The result does not depend on where
 /// a caller cuts the lines of a log.
 pub fn add_last_lines(last: &mut Vec<u8>, lines: &[u8]) {
-    let added = last_lines(lines);
-    if added.len() < lines.len() {
+    let mut parts = length_of_parts(lines);
+    if parts >= lines.len() {
+        parts += length_of_parts(last);
+    }
+    if parts > MAX_PARTS_BEFORE {
+        last.clear();
+        last.extend_from_slice(LONG_PARTS);
+        return;
+    }
+    let kept = parts.max(MAX_BEFORE);
+    if lines.len() > kept {
         last.clear();
     }
-    last.extend_from_slice(added);
-    let kept = last_lines(last).len();
-    last.drain(..last.len() - kept);
+    // One byte more tells whether a line begins at the first kept byte.
+    last.extend_from_slice(&lines[lines.len().saturating_sub(kept + 1)..]);
+    if let Some(start) = last.len().checked_sub(kept).filter(|start| *start > 0) {
+        let newline = memchr::memchr(b'\n', &last[start - 1..]);
+        last.drain(..newline.map_or(last.len(), |newline| start + newline));
+    }
+    last.drain(..end_of_whole_parts(last));
+    let blank = last.iter().take_while(|byte| **byte == b'\n').count();
+    last.drain(..blank);
+    if last.is_empty() && !lines.is_empty() {
+        // Only the beginning of a log has no lines before it.
+        last.extend_from_slice(after_skipped(false));
+    }
+}
+
+/// The end of the last part that the next line has made whole. Nothing refers to lines before it.
+fn end_of_whole_parts(lines: &[u8]) -> usize {
+    let (mut end, mut at, mut was_part) = (0, 0, false);
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        let is_part = is_part(line.strip_suffix(b"\n").unwrap_or(line));
+        if was_part && !is_part {
+            end = at;
+        }
+        (at, was_part) = (at + line.len(), is_part);
+    }
+    end
+}
+
+/// Returns the last lines after a line that was skipped because it is too long, so that the next line
+/// does not follow the lines before it. `is_part` says whether the line was a [part](is_part).
+#[must_use]
+pub fn after_skipped(is_part: bool) -> &'static [u8] {
+    if is_part { LONG_PARTS } else { b"\n" }
+}
+
+/// The number of bytes of the parts at the end of `lines`, or any number above [`MAX_PARTS_BEFORE`] if
+/// there are more.
+fn length_of_parts(lines: &[u8]) -> usize {
+    let (mut start, mut length) = (lines.len(), 0);
+    while length <= MAX_PARTS_BEFORE
+        && let Some(end) = start.checked_sub(1)
+    {
+        start = memchr::memrchr(b'\n', &lines[..end]).map_or(0, |newline| newline + 1);
+        if !is_part(&lines[start..end]) {
+            break;
+        }
+        let line = &lines[start..=end];
+        length += if line == LONG_PARTS { MAX_PARTS_BEFORE + 1 } else { line.len() };
+    }
+    length
 }
 
 /// Whether a line is a part of one that goes on in the next line. Kubernetes cuts lines in this way
@@ -119,14 +172,20 @@ mod tests {
             (whole(3000) + &whole(100), 131),
             (whole(100).repeat(30) + &part(100), 131 * 15),
             (whole(100) + &part(16_000).repeat(3), 16_031 * 3),
-            (part(16_000).repeat(9), 16_031 * 8),
-            (part(16_000).repeat(9) + &whole(100), 131),
-            (part(MAX_PARTS_BEFORE), 0),
+            (part(MAX_PARTS_BEFORE - 31), MAX_PARTS_BEFORE),
+            (part(MAX_PARTS_BEFORE - 30), LONG_PARTS.len()),
+            (part(16_000).repeat(5), LONG_PARTS.len()),
+            (part(16_000).repeat(5) + &whole(100), 131),
+            (part(100).repeat(700) + &whole(100), 131),
+            (whole(100) + &part(100) + &whole(100) + &part(100), 131 * 2),
+            (part(200_000) + &part(100), LONG_PARTS.len()),
+            (whole(200_000) + &part(100), 131),
+            (whole(200_000), 1),
         ] {
             let lines = lines.as_bytes();
             let expected = last_lines(lines);
             assert_eq!(expected.len(), kept);
-            assert!(lines.ends_with(expected));
+            assert!(lines.ends_with(&expected) || expected == LONG_PARTS);
             for size in [1, 700, 5000, 40_000] {
                 let mut last = Vec::new();
                 let mut at = 0;

@@ -133,8 +133,9 @@
 //!   line of the segment is newer.
 //! - `before` holds the last lines before the segment, at most 2 KiB. A line that counts repetitions
 //!   refers to an earlier line, which may be in another segment or run. If the last lines are parts
-//!   of a line of Kubernetes, it holds all of them, at most 128 KiB. If the rest of such a line never
-//!   comes, mls-parse does not count the line.
+//!   of a line of Kubernetes, it holds all of them, at most 64 KiB; for longer parts it is only the
+//!   line `- stdout P:long `. If the rest of such a line never comes, mls-parse does not count the
+//!   line.
 //!
 //! Because of the length prefix, the content of a log can never forge a record.
 
@@ -168,8 +169,8 @@ pub use alert::{Alert, AlertKind};
 pub use auth::{Auth, Enrichment, MAX_ROWS, Outcome};
 pub use column::Column;
 pub use control::{
-    Begin, Checkpoint, End, Gap, JOURNAL_SOURCE, MAX_BEFORE, MAX_PARTS_BEFORE, Segment,
-    add_last_lines, is_part, last_lines,
+    Begin, Checkpoint, End, Gap, JOURNAL_SOURCE, LONG_PARTS, MAX_BEFORE, MAX_PARTS_BEFORE, Segment,
+    add_last_lines, after_skipped, is_part, last_lines,
 };
 pub use country::country_name;
 pub use finding::{Finding, Rule};

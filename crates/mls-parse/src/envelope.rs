@@ -366,6 +366,8 @@ fn compose(line: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// The text of a line of a container's output.
 pub(crate) struct CriText<'a> {
+    /// `stdout` or `stderr`. The lines of both are mixed in the log.
+    pub(crate) stream: &'a [u8],
     pub(crate) text: &'a [u8],
     /// Whether the next line continues this one.
     pub(crate) is_partial: bool,
@@ -374,10 +376,13 @@ pub(crate) struct CriText<'a> {
 /// The text after the stamp in a log of the Kubernetes Container Runtime Interface: `stdout F …`.
 /// The tags, of which the first is `P` or `F`, are separated by colons.
 pub(crate) fn cri(rest: &[u8]) -> Option<CriText<'_>> {
-    let rest = rest.strip_prefix(b"stdout ").or_else(|| rest.strip_prefix(b"stderr "))?;
+    let (stream, rest) = split_byte(rest, b' ')?;
+    if !matches!(stream, b"stdout" | b"stderr") {
+        return None;
+    }
     let (tags, text) = split_byte(rest, b' ')?;
     let first = tags.split(|byte| *byte == b':').next()?;
-    matches!(first, b"F" | b"P").then_some(CriText { text, is_partial: first == b"P" })
+    matches!(first, b"F" | b"P").then_some(CriText { stream, text, is_partial: first == b"P" })
 }
 
 /// `mail.info: …` of socklog, after the sender's address if the sender is another machine.

@@ -2,7 +2,7 @@
 //! line with `F`, and all other parts with `P`. A container runtime cuts lines after 16 KiB, and
 //! also text that was written without a newline.
 
-use mls_event::is_part;
+use mls_event::{LONG_PARTS, is_part};
 use mls_stream::blocks::BlockPosition;
 
 use crate::envelope::{CriText, cri};
@@ -13,9 +13,9 @@ use crate::unreadable::source_of;
 pub(crate) const WORDS: [&str; 2] = ["stdout P", "stderr P"];
 
 /// The largest number of bytes that the parts of a line may take in the log. The lines before a
-/// segment hold twice as many bytes. So the next run sees that a line is too long, and does not
-/// count it again.
-pub(crate) const MAX_JOINED: usize = mls_event::MAX_PARTS_BEFORE / 2;
+/// segment hold as many bytes. For longer parts they say only that the line is too long, so that the
+/// next run does not count it again.
+pub(crate) const MAX_JOINED: usize = mls_event::MAX_PARTS_BEFORE;
 
 /// Largest number of sources with an unfinished line at the end of a block.
 const MAX_WAITING: usize = 64;
@@ -28,12 +28,19 @@ pub(crate) struct Parts {
     pub(crate) line: Vec<u8>,
     /// The number of bytes of the parts in the log, with their newlines.
     length: usize,
+    /// Whether they are of `stderr`, if that is known.
+    is_error: Option<bool>,
 }
 
 impl Parts {
-    /// Adds a part; `None` if the line is not one. Returns whether more must follow.
+    /// Adds a part; `None` if the line is not one of the same stream. Returns whether more must
+    /// follow.
     pub(crate) fn add(&mut self, line: &[u8]) -> Option<bool> {
         let part = read(line)?;
+        let is_error = part.stream == b"stderr";
+        if *self.is_error.get_or_insert(is_error) != is_error {
+            return None;
+        }
         if self.line.is_empty() {
             self.line.extend_from_slice(&line[..line.len() - part.text.len()]);
         }
@@ -53,6 +60,9 @@ impl Parts {
 
     /// The parts that wait after `lines`, with these parts before them.
     fn after(self, lines: &[u8]) -> Self {
+        if lines == LONG_PARTS {
+            return Self { length: MAX_JOINED + 1, ..Self::default() };
+        }
         let waiting = waiting(lines);
         let is_continued = waiting.iter().map(|line| line.len() + 1).sum::<usize>() >= lines.len();
         let mut parts = if is_continued { self } else { Self::default() };
@@ -85,7 +95,8 @@ impl Waiting {
         let known = self.0.iter().position(|line| line.source == source);
         let known = known.map(|at| self.0.swap_remove(at).parts);
         // The lines before the block are cut to a fixed length. The known parts are not cut.
-        let is_next = place.before.is_empty() || ends_in_part(place.before);
+        let is_next =
+            place.before != LONG_PARTS && (place.before.is_empty() || ends_in_part(place.before));
         let before =
             known.filter(|_| is_next).unwrap_or_else(|| Parts::default().after(place.before));
         if !ends_in_part(lines) && !lines.is_empty() {
@@ -111,7 +122,8 @@ pub(crate) fn is_partial(line: &[u8]) -> bool {
     is_part(line) && read(line).is_some()
 }
 
-fn read(line: &[u8]) -> Option<CriText<'_>> {
+/// Reads a line of a container's output.
+pub(crate) fn read(line: &[u8]) -> Option<CriText<'_>> {
     cri(stamp::split(line)?.1)
 }
 
@@ -121,6 +133,9 @@ pub(crate) fn unfinished(lines: &[u8]) -> Parts {
 }
 
 fn ends_in_part(lines: &[u8]) -> bool {
+    if lines == LONG_PARTS {
+        return true;
+    }
     let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
     let start = memchr::memrchr(b'\n', lines).map_or(0, |newline| newline + 1);
     is_partial(&lines[start..])
@@ -164,7 +179,7 @@ mod tests {
             let least = (at + size).min(log.len()) - 1;
             let newline = memchr::memchr(b'\n', &log[least..]);
             let end = newline.map_or(log.len(), |newline| least + newline + 1);
-            let before = last_lines(&log[..at]);
+            let before = &last_lines(&log[..at]);
             let place = BlockPosition { segment: None, offset: at as u64, before };
             let lines = &log[at..end];
             let parts = waiting.pass(&place, lines);

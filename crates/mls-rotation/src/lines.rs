@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-use mls_event::MAX_LINE;
+use mls_event::{MAX_LINE, is_part};
 use mls_state::cursor_file::WINDOW;
 
 use crate::Compression;
@@ -28,8 +28,13 @@ pub struct Lines {
 pub enum Piece<'a> {
     /// Whole lines. The last line of a file may lack its newline, because a compressed file does not grow.
     Lines(&'a [u8]),
-    /// A line of this number of bytes, which is more than [`MAX_LINE`].
-    TooLong(u64),
+    /// A line of more than [`MAX_LINE`] bytes.
+    TooLong {
+        /// The number of its bytes.
+        length: u64,
+        /// Whether it is a [part](mls_event::is_part) of a line.
+        is_part: bool,
+    },
     /// This number of NUL bytes before a line. A writer that keeps its offset leaves them after
     /// `copytruncate`.
     Nul(u64),
@@ -122,12 +127,13 @@ impl Lines {
         let length = match memchr::memrchr(b'\n', have) {
             Some(newline) => newline + 1,
             None if !self.at_end => {
-                return match memchr::memrchr(0, have) {
-                    Some(nul) => {
-                        self.take(nul + 1);
-                        Ok(Some(Piece::Nul(nul as u64 + 1)))
-                    }
-                    None => self.skip_line().map(|length| Some(Piece::TooLong(length))),
+                return if let Some(nul) = memchr::memrchr(0, have) {
+                    self.take(nul + 1);
+                    Ok(Some(Piece::Nul(nul as u64 + 1)))
+                } else {
+                    let is_part = is_part(have);
+                    let length = self.skip_line()?;
+                    Ok(Some(Piece::TooLong { length, is_part }))
                 };
             }
             // The damage has cut this line.
@@ -206,7 +212,7 @@ mod tests {
         while let Some(piece) = lines.next().unwrap() {
             seen.push(match piece {
                 Piece::Lines(lines) => String::from_utf8_lossy(lines).into_owned(),
-                Piece::TooLong(length) => format!("<{length}>"),
+                Piece::TooLong { length, .. } => format!("<{length}>"),
                 Piece::Nul(_) => "NUL".into(),
             });
         }

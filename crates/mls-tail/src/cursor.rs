@@ -11,6 +11,8 @@ use anyhow::Context;
 use mls_diag::{Exit, OrExit};
 use mls_rotation::{ChainFile, FileStat};
 use mls_state::cursor_file::{CursorFile, sha256};
+
+use crate::last_lines::LastLines;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -56,9 +58,9 @@ impl Cursor {
 pub(crate) struct LogState {
     /// In the order in which they were first read.
     pub(crate) generations: Vec<Generation>,
-    /// The last lines that were read. The next line may count their repetitions.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(crate) last_lines: String,
+    /// The last lines that were read. The next line may count their repetitions or continue them.
+    #[serde(default, skip_serializing_if = "LastLines::is_empty")]
+    pub(crate) last_lines: LastLines,
     /// Files with an unsupported compression that were reported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) unsupported: Vec<FileStat>,

@@ -16,6 +16,12 @@
 //! lines that a writer adds to a rotated file. A file that was truncated, replaced or edited is a
 //! new file. If lines can no longer be read, mls-tail prints a warning and writes a `gap` record.
 //!
+//! A log that was replaced by an older copy of itself is a new file too: mls-tail prints the same
+//! warning and reads it from its beginning, so its failures are recorded twice. The cursor has
+//! hashes of some places of the log. They cannot tell where the copy ends and new lines begin, and
+//! to guess would lose lines. Before you restore such a copy, remove the lines from it that were
+//! read already.
+//!
 //! If `mail_log` of the configuration changes from a file to the journal or back, mls-tail
 //! continues after the last message that it read (`switch.rs`).
 //!
@@ -40,6 +46,7 @@ mod args;
 mod cursor;
 mod follow;
 mod journal;
+mod last_lines;
 mod legacy;
 mod open_log;
 mod output;

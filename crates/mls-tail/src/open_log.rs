@@ -94,6 +94,32 @@ impl<'a> OpenLog<'a> {
         self.state().map_or(&[], |state| &state.generations)
     }
 
+    /// The last lines that were read, after [`restore_last_lines`](Self::restore_last_lines).
+    pub(crate) fn last_lines(&self) -> &str {
+        self.state().and_then(|state| state.last_lines.text()).unwrap_or_default()
+    }
+
+    /// Reads the last lines of an earlier run again if the cursor holds only their length. Returns
+    /// a gap if no file has them any more.
+    pub(crate) fn restore_last_lines(&mut self) -> std::io::Result<Option<Gap>> {
+        let mut last = std::mem::take(&mut self.state_mut().last_lines);
+        let generations = self.generations();
+        let files = self.chain.files.iter().zip(&self.held);
+        let is_there = last.restore(files.filter_map(|(file, held)| {
+            let generation = &generations[(*held)?];
+            (generation.offset > 0).then_some((file, generation))
+        }));
+        self.state_mut().last_lines = last;
+        Ok((!is_there?).then(|| Gap {
+            source: self.name.to_owned(),
+            generation: None,
+            offset: None,
+            reason: "the first parts of a line were read, but no file has them any more, so this \
+                line is not read"
+                .into(),
+        }))
+    }
+
     /// Recognizes files that were read under another name: the log was renamed, or its directory
     /// was moved. All other state under that name moves too, unless that name still belongs to
     /// another log.
@@ -135,7 +161,11 @@ impl<'a> OpenLog<'a> {
                 self.name
             );
             if has_moved {
-                self.state_mut().unsupported.append(&mut theirs.unsupported);
+                let state = self.state_mut();
+                state.unsupported.append(&mut theirs.unsupported);
+                if state.last_lines.is_empty() {
+                    state.last_lines = theirs.last_lines;
+                }
             } else if !theirs.generations.is_empty() {
                 self.cursor.logs.insert(other, theirs);
             }

@@ -69,9 +69,12 @@ impl Output {
             Checkpoint { cursor: serde_json::to_value(cursor).or_exit(Exit::Software)? }
                 .write_line(&mut line);
             if line.len() > MAX_LINE {
+                let logs = cursor.logs.len();
+                let files: usize = cursor.logs.values().map(|log| log.generations.len()).sum();
                 return Err(Exit::Config.error(format!(
-                    "the cursor is larger than {MAX_LINE} bytes because of too many rotated \
-                    files; remove the oldest ones, or ignore all of them with --no-rotated"
+                    "{logs} logs with {files} files are too many for one cursor, which may have \
+                    {MAX_LINE} bytes; remove the oldest rotated files, ignore all of them with \
+                    --no-rotated, or read some of the logs in a pipeline with a cursor of its own"
                 )));
             }
             self.writer.with(|buffer| buffer.extend_from_slice(&line))?;

@@ -1,12 +1,13 @@
 //! Reads the new lines of one file.
 
-use std::borrow::Cow;
 use std::io;
 use std::time::Instant;
 
 use chrono::DateTime;
 use mls_diag::{Exit, OrExit};
-use mls_event::{Gap, MAX_BEFORE, MAX_PARTS_BEFORE, Segment, Timestamp, add_last_lines, is_part};
+use mls_event::{
+    Gap, LONG_PARTS, MAX_BEFORE, MAX_PARTS_BEFORE, Segment, Timestamp, after_skipped, is_part,
+};
 use mls_rotation::{ChainFile, Piece};
 use mls_state::cursor_file::WINDOW;
 
@@ -23,6 +24,9 @@ const SEGMENT: u64 = 1 << 20;
 /// A segment up to this length is read before its header is written. If the log is truncated
 /// meanwhile, nothing wrong is announced.
 const SMALL: u64 = 256 * 1024;
+
+/// The number of bytes that show whether a line is a part.
+const FRONT: u64 = 100;
 
 /// The output of lines.
 pub(crate) struct Delivery {
@@ -84,6 +88,9 @@ impl OpenLog<'_> {
             state.begin(&head, &self.chain.files[n])
         };
         self.held[n] = Some(k);
+        if let Some(gap) = self.restore_last_lines().or_exit(Exit::IoErr)? {
+            delivery.gap(&gap)?;
+        }
         let generation = &mut self.state_mut().generations[k];
         (generation.file, generation.is_rotated) = (stat, is_rotated);
         (generation.is_read, generation.has_half_line) = (false, false);
@@ -126,40 +133,35 @@ impl OpenFile<'_, '_> {
             offset,
             length,
             mtime: Timestamp::from(mtime),
-            before: self
-                .log
-                .cursor
-                .logs
-                .get(self.log.name)
-                .map_or_else(String::new, |log| log.last_lines.clone()),
+            before: self.log.last_lines().to_owned(),
         }
     }
 
     fn remember(&mut self, lines: &[u8]) {
-        let state = self.log.state_mut();
-        let mut last = std::mem::take(&mut state.last_lines).into_bytes();
-        add_last_lines(&mut last, lines);
-        // The next run compares the length with a limit, so each invalid byte stays one byte.
-        state.last_lines = last
-            .utf8_chunks()
-            .flat_map(|chunk| [chunk.valid().to_owned(), "?".repeat(chunk.invalid().len())])
-            .collect();
+        self.log.state_mut().last_lines.add(lines);
     }
 
     /// The end of the lines from `offset` to the end of `window`: as much as
     /// [`remember`](Self::remember) needs.
-    fn last_of<'a>(&self, offset: u64, window: &'a Window) -> io::Result<Cow<'a, [u8]>> {
+    fn last_of(&self, offset: u64, window: &Window) -> io::Result<Vec<u8>> {
         let tail = &window.tail;
         let text = tail.strip_suffix(b"\n").unwrap_or(tail);
         let newline = memchr::memrchr(b'\n', text);
-        let ends_in_a_part = newline.is_none_or(|newline| is_part(&text[newline + 1..]));
+        let may_be_part = newline.is_none_or(|newline| is_part(&text[newline + 1..]));
         // One byte more tells whether a line begins there.
-        let needed = 1 + if ends_in_a_part { MAX_PARTS_BEFORE } else { MAX_BEFORE } as u64;
-        let length = needed.min(window.end - offset);
-        match tail.len().checked_sub(usize::try_from(length).unwrap_or(usize::MAX)) {
-            Some(start) => Ok(Cow::Borrowed(&tail[start..])),
-            None => self.file().read_at(window.end - length, length).map(Cow::Owned),
+        let needed = 1 + if may_be_part { MAX_PARTS_BEFORE } else { MAX_BEFORE } as u64;
+        let start = window.end.saturating_sub(needed).max(offset);
+        let lines = self.file().read_at(start, window.end - start)?;
+        let mut whole = lines.split(|byte| *byte == b'\n').skip(1).filter(|line| !line.is_empty());
+        if start > offset && may_be_part && whole.all(is_part) {
+            // The first line is cut. If it is a part too, all parts together are too long.
+            let begin = line_begin(self.file(), offset, start)?.unwrap_or(offset);
+            let first = self.file().read_at(begin, FRONT)?;
+            if is_part(first.split(|byte| *byte == b'\n').next().unwrap_or_default()) {
+                return Ok(LONG_PARTS.to_vec());
+            }
         }
+        Ok(lines)
     }
 
     fn gap(&self, offset: u64, reason: String) -> Gap {
@@ -278,14 +280,12 @@ impl OpenFile<'_, '_> {
             match lines.next().or_exit(Exit::IoErr)? {
                 None => break,
                 Some(Piece::Nul(_)) => {}
-                Some(Piece::TooLong(length)) => {
+                Some(Piece::TooLong { length, is_part }) => {
                     delivery.gap(&self.gap(
                         offset,
                         format!("{name}: a line of {length} bytes at byte {offset} was skipped"),
                     ))?;
-                    // The next line does not follow the lines before the skipped one. An empty line
-                    // says so; without any line, mls-parse would continue its own last lines.
-                    self.log.state_mut().last_lines = String::from("\n");
+                    self.log.state_mut().last_lines.set(after_skipped(is_part));
                 }
                 Some(Piece::Lines(lines)) => {
                     // Add the newline that the last line of the file lacks.
@@ -293,8 +293,11 @@ impl OpenFile<'_, '_> {
                     let length = (lines.len() + newline.len()) as u64;
                     let segment = self.segment(offset, length, compressed_at.nanoseconds());
                     delivery.out.bytes(&segment, &[lines, newline])?;
-                    self.remember(lines);
-                    self.remember(newline);
+                    if newline.is_empty() {
+                        self.remember(lines);
+                    } else {
+                        self.remember(&[lines, newline].concat());
+                    }
                 }
             }
             let end = lines.position();
@@ -350,14 +353,8 @@ impl Window {
 /// The end of the last whole line that begins in `offset..target`, or `offset` if there is none. A
 /// longer line may end after `target`.
 fn last_line_end(file: &ChainFile, offset: u64, target: u64) -> io::Result<u64> {
-    const STEP: u64 = 64 * 1024;
-    let mut high = target;
-    while high > offset {
-        let low = high.saturating_sub(STEP).max(offset);
-        if let Some(newline) = memchr::memrchr(b'\n', &file.read_at(low, high - low)?) {
-            return Ok(low + newline as u64 + 1);
-        }
-        high = low;
+    if let Some(end) = line_begin(file, offset, target)? {
+        return Ok(end);
     }
     let mut low = target;
     while low < file.stat.size {
@@ -371,4 +368,20 @@ fn last_line_end(file: &ChainFile, offset: u64, target: u64) -> io::Result<u64> 
         low += bytes.len() as u64;
     }
     Ok(offset)
+}
+
+/// The number of bytes in which to search for a newline at once.
+const STEP: u64 = 64 * 1024;
+
+/// The place after the last newline in `offset..target`.
+fn line_begin(file: &ChainFile, offset: u64, target: u64) -> io::Result<Option<u64>> {
+    let mut high = target;
+    while high > offset {
+        let low = high.saturating_sub(STEP).max(offset);
+        if let Some(newline) = memchr::memrchr(b'\n', &file.read_at(low, high - low)?) {
+            return Ok(Some(low + newline as u64 + 1));
+        }
+        high = low;
+    }
+    Ok(None)
 }

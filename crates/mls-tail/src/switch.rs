@@ -41,7 +41,8 @@ fn journal_second(cursor: &str) -> Option<i64> {
 /// file's last change.
 fn log_second(log: &LogState) -> Option<i64> {
     let changed = log.generations.iter().map(|known| known.file.mtime).max()? / NANOSECONDS;
-    let last = log.last_lines.lines().rfind(|line| !line.is_empty());
+    let lines = log.last_lines.text().unwrap_or_default();
+    let last = lines.lines().rfind(|line| !line.is_empty());
     last.and_then(|line| line_second(line.as_bytes(), changed)).or(Some(changed))
 }
 
@@ -69,8 +70,8 @@ pub(crate) fn last_entry_read(
     second: i64,
 ) -> anyhow::Result<Option<String>> {
     let entries = journal::entries(selection, second)?;
-    let mut lines: Vec<&str> =
-        cursor.logs.values().flat_map(|log| log.last_lines.lines()).collect();
+    let texts = cursor.logs.values().filter_map(|log| log.last_lines.text());
+    let mut lines: Vec<&str> = texts.flat_map(str::lines).collect();
     let until = second + 3 * MARGIN;
     let near = entries
         .into_iter()
@@ -164,6 +165,7 @@ fn position(file: &ChainFile, second: i64, messages: &mut Vec<String>) -> io::Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::last_lines::LastLines;
 
     #[test]
     fn the_second_of_a_line_is_the_second_of_its_time_stamp() {
@@ -187,8 +189,10 @@ mod tests {
         let mut cursor = Cursor { journal: journal(1000), ..Cursor::default() };
         assert_eq!(first_second(&cursor, false), Some(999));
         assert_eq!(first_second(&cursor, true), None);
-        let log =
-            LogState { last_lines: "x\n1970-01-01T00:20:00Z vm y\n".into(), ..LogState::default() };
+        let log = LogState {
+            last_lines: LastLines::Text("x\n1970-01-01T00:20:00Z vm y\n".into()),
+            ..LogState::default()
+        };
         cursor.logs.insert("/x".into(), log);
         assert_eq!(first_second(&cursor, true), None, "nothing was read of the log");
     }

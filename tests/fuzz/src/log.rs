@@ -102,7 +102,7 @@ fn scan(source: &str, lines: &[u8]) {
         };
         let (first, second) = lines.split_at(cut);
         let mut parts = parse(scanner, source, first, 0, b"");
-        parts.extend(parse(scanner, source, second, cut, last_lines(first)));
+        parts.extend(parse(scanner, source, second, cut, &last_lines(first)));
         assert_eq!(String::from_utf8_lossy(&parts), String::from_utf8_lossy(&all));
     });
 }

@@ -148,7 +148,7 @@ fn the_lines_before_a_block_do_not_depend_on_the_size_of_reads() {
     for (lines, expected) in [
         ("one\ntwo\nthree\nlast".to_owned(), "one\ntwo\nthree\n".to_owned()),
         (long.repeat(5) + "two\nlast", long.repeat(2) + "two\n"),
-        ("y".repeat(3000) + "\nlast", String::new()),
+        ("y".repeat(3000) + "\nlast", "\n".to_owned()),
     ] {
         for piece in [1, 2, 7, 100, 701, 1000] {
             let before = before_last_block(lines.as_bytes(), piece);
