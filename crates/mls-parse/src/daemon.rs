@@ -29,30 +29,43 @@ impl Daemon {
         }
     }
 
-    /// Whether a message of an unknown program is probably an attempt at this server.
-    pub(crate) fn is_likely(self, message: &[u8]) -> bool {
-        match self {
-            Self::Postfix => grammar::pieces(message, &POSTFIX).is_some(),
-            Self::Dovecot => {
-                // A client cannot choose any part of the first word.
-                let word = message.split(|byte| *byte == b' ').next().unwrap_or_default();
-                word.contains_str("-login") && dovecot::has_attempt(message)
+    /// Whether a message of an unknown program is probably an attempt at this server. Words that
+    /// end in a colon may come before it, such as the name of a program.
+    pub(crate) fn is_likely(self, mut message: &[u8]) -> bool {
+        /// The largest number of such words.
+        const MAX_WORDS: usize = 6;
+        for _ in 0..MAX_WORDS {
+            let (word, rest) = message.split_once_str(" ").unwrap_or((message, b""));
+            let is_attempt = match self {
+                Self::Postfix => grammar::pieces(message, &POSTFIX).is_some(),
+                Self::Dovecot => {
+                    let is_known =
+                        word.contains_str("-login") || dovecot::is_about_session(message);
+                    is_known && dovecot::is_attempt(message)
+                }
+            };
+            // A user name of a client may be in parentheses.
+            if is_attempt || !word.ends_with(b":") || word.contains(&b'(') {
+                return is_attempt;
             }
+            message = rest;
         }
+        false
     }
 
     /// The server that has written `message` as `program`. Both may have any instance name
     /// (`syslog_name` and `instance_name`). So the name of the daemon identifies Postfix, and the
-    /// login process at the beginning of the message identifies Dovecot.
+    /// login process at the beginning of the message identifies Dovecot. A login process whose name
+    /// does not end in `-login` must be one of `dovecot`, or the writer of its own log file.
     #[must_use]
     pub fn of(program: &str, message: &[u8]) -> Option<Self> {
         if is_postfix_server(program) {
-            Some(Self::Postfix)
-        } else if grammar::login_process(message).is_some() && !program.contains('/') {
-            Some(Self::Dovecot)
-        } else {
-            None
+            return Some(Self::Postfix);
         }
+        let (process, _) = grammar::login_process(message)?;
+        let is_login = process.ends_with("-login") && !program.contains('/');
+        let is_dovecot = program.starts_with("dovecot") || program == process;
+        (is_login || is_dovecot).then_some(Self::Dovecot)
     }
 }
 

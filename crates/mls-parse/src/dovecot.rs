@@ -1,5 +1,7 @@
-//! Reads messages of Dovecot's login processes about sessions that end without a login. The reason
-//! in the message comes from `client_get_extra_disconnect_reason()` in
+//! Reads messages of Dovecot's login processes about sessions that end without a login. A process
+//! has the name of its service in the configuration: `imap-login`, or any other name
+//! (`master_service_get_configured_name()`, `src/lib-master/master-service.c`). The reason in the
+//! message comes from `client_get_extra_disconnect_reason()` in
 //! `src/login-common/client-common.c`, in 2.2 and 2.3 also from its callers.
 //!
 //! | version | example |
@@ -7,6 +9,10 @@
 //! | 2.0 to 2.2 | `imap-login: Aborted login (auth failed, 3 attempts in 6 secs): user=<…>, …` |
 //! | 2.3 | `imap-login: Disconnected: Connection closed (auth failed, 3 attempts in 6 secs): user=<…>, …` |
 //! | 2.4 | `imap-login: Login aborted: Connection closed (auth failed, 3 attempts in 6 secs) (auth_failed): user=<…>, …` |
+//!
+//! # Fields
+//! The text after the reason must contain `rip=`, as it does by default. If
+//! `login_log_format_elements` has another name for the address, no line is found.
 //!
 //! # Counts
 //! N attempts are all AUTH and LOGIN commands of the session. Each refused attempt is a failure.
@@ -105,9 +111,31 @@ pub(crate) fn has_no_attempt(message: &[u8]) -> bool {
     Ending::read(message).is_some_and(|ending| ending.attempts.is_none())
 }
 
-/// Whether a message is the end of a session that had an attempt to record.
-pub(crate) fn has_attempt(message: &[u8]) -> bool {
-    Ending::read(message).is_some_and(|ending| ending.attempts.is_some())
+/// Whether a message is a login, or the end of a session that had an attempt to record.
+pub(crate) fn is_attempt(message: &[u8]) -> bool {
+    Ending::read(message).map_or_else(
+        || LOGINS.iter().any(|words| message.contains_str(words)),
+        |ending| ending.attempts.is_some(),
+    )
+}
+
+const LOGINS: [&str; 2] = ["Login: user=<", "Logged in: user=<"];
+
+/// Whether this is the text of a login process about a session, after the colon that follows its
+/// name. Every version begins it with one of these words. No client controls the text before the
+/// fields.
+pub(crate) fn is_about_session(text: &[u8]) -> bool {
+    const ENDS: [&str; 5] = [
+        "Login aborted",
+        "Aborted login",
+        "Disconnected",
+        "Remote closed connection",
+        "Client has quit the connection",
+    ];
+    let text = text.strip_prefix(b" ").unwrap_or(text);
+    let text = text.strip_prefix(b"Info: ").unwrap_or(text);
+    let begins = |words: &[&str]| words.iter().any(|words| text.starts_with(words.as_bytes()));
+    begins(&LOGINS) || (begins(&ENDS) && Ending::read(text).is_some())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -156,9 +156,7 @@ pub fn words(daemon: Daemon, outcomes: &[Outcome]) -> Vec<&'static str> {
         }
         Daemon::Dovecot => {
             if has(Outcome::Success) {
-                let login = ["-login: Login: ", "-login: Logged in: "];
-                // In log files that Dovecot writes itself.
-                words.extend(login.into_iter().chain([": Info: Login: ", ": Info: Logged in: "]));
+                words.extend([": Login: ", ": Logged in: "]);
             }
             if has(Outcome::Failure) || has(Outcome::Aborted) || has(Outcome::Error) {
                 words.extend(dovecot::words());

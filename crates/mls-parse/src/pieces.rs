@@ -179,14 +179,16 @@ fn ip(text: &[u8]) -> Option<IpAddr> {
 }
 
 /// Dovecot's login process at the beginning of a message, and the colon and text after it:
-/// `imap-login: …`. Its process ID may follow the name: `imap-login(812): …`.
+/// `imap-login: …`. Its process ID may follow the name: `imap-login(812): …`. A name that does not
+/// end in `-login` counts only before a text about a session.
 #[must_use]
 pub fn login_process(message: &[u8]) -> Option<(&str, &[u8])> {
     let is_part = |b: &&u8| b.is_ascii_alphanumeric() || matches!(**b, b'-' | b'_');
     let (name, rest) = message.split_at(message.iter().take_while(is_part).count());
-    let name = name.to_str().ok().filter(|name| name.ends_with("-login"))?;
+    let name = name.to_str().ok().filter(|name| !name.is_empty())?;
     let rest = without_process_id(rest);
-    rest.starts_with(b":").then_some((name, rest))
+    let text = rest.strip_prefix(b":")?;
+    (name.ends_with("-login") || dovecot::is_about_session(text)).then_some((name, rest))
 }
 
 fn without_process_id(text: &[u8]) -> &[u8] {

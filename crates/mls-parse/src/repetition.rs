@@ -4,6 +4,7 @@
 //! |---|---|
 //! | sysklogd, BSD syslogd, busybox, older rsyslog | `Jun  1 00:00:45 vm last message repeated 3 times` |
 //! | syslog-ng | `Jun  1 00:00:45 vm Last message 'postfix/smtpd[9]: wa' repeated 3 times, suppressed by syslog-ng on vm` |
+//! | metalog | `                - Last output repeated 3 times -`, `… repeated twice -` for once more |
 //!
 //! The count belongs to the last message of the same host. If the line quotes a message, it belongs
 //! to the last message of the same host that begins with the quoted text. Other counts of the same
@@ -18,7 +19,8 @@ use crate::envelope::{self, Envelope, number};
 use crate::journal::JournalEntry;
 
 /// What the search looks for.
-pub(crate) const WORDS: [&str; 2] = ["last message repeated ", "Last message '"];
+pub(crate) const WORDS: [&str; 3] =
+    ["last message repeated ", "Last message '", "- Last output repeated "];
 
 /// The number of lines to search backwards, because lines of other hosts may come between.
 const MAX_LINES: usize = 1000;
@@ -26,7 +28,8 @@ const MAX_LINES: usize = 1000;
 /// A line that counts repetitions.
 #[derive(Debug)]
 pub(crate) struct Repetition {
-    /// The line with a program before the count, for [`envelope::open`].
+    /// The line with a program before the count, for [`envelope::open`]. A line of metalog has no
+    /// envelope.
     text: Vec<u8>,
     pub(crate) times: u32,
     /// The beginning of the message, perhaps with its program.
@@ -45,6 +48,10 @@ impl Repetition {
         let (front, count) = line.split_at(at);
         let front = front.strip_suffix(b"--- ").unwrap_or(front);
         let (times, quoted) = read_count(count)?;
+        if count.starts_with(b"- ") {
+            let is_alone = front.iter().all(|byte| *byte == b' ');
+            return is_alone.then_some(Self { text: Vec::new(), times, quoted: None });
+        }
         let text = [front, TAG, count].concat();
         let envelope = envelope::open(&text)?;
         // A daemon of syslog may name itself; no other program counts.
@@ -63,7 +70,7 @@ impl Repetition {
 
     /// The line that it counts, [plain], among the lines before it: first `earlier`, then `later`.
     pub(crate) fn counted<'a>(&self, earlier: &'a [u8], later: &'a [u8]) -> Option<Cow<'a, [u8]>> {
-        let host = self.envelope()?.host.map(<[u8]>::to_vec);
+        let host = self.envelope().and_then(|count| count.host.map(<[u8]>::to_vec));
         let lines =
             later.rsplit(|byte| *byte == b'\n').chain(earlier.rsplit(|byte| *byte == b'\n'));
         for line in lines.filter(|line| !line.is_empty()).take(MAX_LINES) {
@@ -104,6 +111,13 @@ fn is_of(host: Option<&[u8]>, other: Option<&[u8]>) -> bool {
 
 /// Number of repetitions and the quoted beginning of the message.
 fn read_count(text: &[u8]) -> Option<(u32, Option<&[u8]>)> {
+    if let Some(count) = text.strip_prefix(b"- Last output repeated ") {
+        let times = match count.strip_suffix(b" -")? {
+            b"twice" => 1,
+            count => number(count.strip_suffix(b" times")?).filter(|times| *times > 0)?,
+        };
+        return Some((times, None));
+    }
     let (quoted, rest) = match text.strip_prefix(b"Last message '") {
         Some(rest) => {
             let (quoted, rest) = rest.rsplit_once_str("' repeated ")?;
@@ -165,6 +179,11 @@ mod tests {
         assert_eq!(counted(named, &[BEFORE, between].concat()), message);
         assert_eq!(counted(line, OTHER), None);
         assert_eq!(counted(line, ""), None);
+        let metalog = "Jun  1 00:00:40 [postfix/smtpd] warning: x\n";
+        for (count, times) in [("3 times", 3), ("twice", 1)] {
+            let line = format!("                - Last output repeated {count} -");
+            assert_eq!(counted(&line, metalog), Some((times, metalog.trim_end().to_owned())));
+        }
     }
 
     #[test]
@@ -175,6 +194,8 @@ mod tests {
             "Jun  1 00:00:45 vm last message repeated 0 times",
             "Jun  1 00:00:45 vm last message repeated 3 times or more",
             "last message repeated 3 times",
+            "Jun  1 00:00:45 vm app: - Last output repeated 3 times -",
+            "                - Last output repeated 0 times -",
         ] {
             assert!(Repetition::read(line.as_bytes()).is_none(), "{line}");
         }

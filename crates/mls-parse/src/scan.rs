@@ -282,7 +282,7 @@ impl Scanner {
             let is_attempt = || !parts.are_too_long() && self.search.attempts.is_match(&parts.line);
             match is_continued {
                 None => {
-                    if is_attempt() {
+                    if !parts.are_too_long() && self.may_become_an_attempt(&parts.line) {
                         self.stats.candidates += 1;
                         self.reject(&parts.line, input, start, REST_IS_MISSING);
                     }
@@ -335,11 +335,10 @@ impl Scanner {
         if !self.search.attempts.is_match(&line) {
             return;
         }
-        let (Some(counted), Some(count)) = (envelope::open(&line), repetition.envelope()) else {
-            return;
-        };
+        let Some(counted) = envelope::open(&line) else { return };
+        let stamp = repetition.envelope().map_or(counted.stamp, |count| count.stamp);
         let origin = Origin {
-            moment: self.moment(counted.host, count.stamp, input, start),
+            moment: self.moment(counted.host, stamp, input, start),
             server: counted.host.map(clean),
             program: clean(counted.program),
             pid: counted.pid,
@@ -359,9 +358,9 @@ impl Scanner {
         out: &mut Vec<u8>,
     ) -> Result<(), &'static str> {
         let entry = JournalEntry::parse(line).ok_or("not a journal entry")?;
-        let (Some(program), Some(message)) = (entry.program(), entry.message()) else {
-            return Ok(());
-        };
+        let Some(message) = entry.message() else { return Ok(()) };
+        // Other programs write entries without a known member for the program.
+        let program = entry.program().unwrap_or_default();
         let host = entry.host();
         let mut origin = Origin {
             moment: entry.date(self.zone).map(|date| Moment { date, assumed_at: None }),

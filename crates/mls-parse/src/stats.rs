@@ -8,7 +8,8 @@ use mls_diag::{count, thousands};
 use mls_event::Outcome;
 
 use crate::journal::JournalEntry;
-use crate::{docker, envelope};
+use crate::repetition::Repetition;
+use crate::{docker, envelope, partial};
 
 /// The client chooses the name of a mechanism. Names beyond this number are counted together.
 const MAX_MECHANISMS: usize = 100;
@@ -42,8 +43,8 @@ impl Stats {
         if self.is_log {
             return;
         }
-        let sample =
-            || lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).take(SAMPLE);
+        let has_text = |line: &&[u8]| line.iter().any(|byte| *byte != 0);
+        let sample = || lines.split(|byte| *byte == b'\n').filter(has_text).take(SAMPLE);
         self.is_log = sample().any(is_log_line);
         if self.first.is_none() {
             self.first = sample().next().map(<[u8]>::to_vec);
@@ -98,11 +99,15 @@ impl Stats {
 
 fn is_log_line(line: &[u8]) -> bool {
     let line = line.trim_start_with(|c| c == '\0');
-    match line.first() {
-        Some(b'{') => docker::is_line(line) || JournalEntry::parse(line).is_some(),
-        Some(_) => envelope::open(line).is_some(),
-        None => true,
+    if line.starts_with(b"{") {
+        return docker::is_line(line) || JournalEntry::parse(line).is_some();
     }
+    // A few new lines of a log may be only lines without a program. Daemons of syslog write marks
+    // if nothing else happens.
+    envelope::open(line).is_some()
+        || Repetition::read(line).is_some()
+        || partial::read(line).is_some()
+        || line.ends_with(b" -- MARK --")
 }
 
 impl fmt::Display for Stats {

@@ -186,7 +186,11 @@ fn an_attempt_in_an_unknown_place_is_counted_as_unreadable() {
     for line in [
         format!("Jun  1 00:00:45 mx app[7]: {FAILURE}"),
         format!("Jun  1 00:00:45 mx dovecot: imap-login(a,192.0.2.1)<x>: {dovecot}"),
+        format!("Jun  1 00:00:45 mx dovecot: imap-login(a b,192.0.2.1)<x>: {dovecot}"),
         format!("Jun  1 00:00:45 mx mail/dovecot: imap-login: {dovecot}"),
+        format!("Jun  1 00:00:45 mx app: server: imap-login: Info: {dovecot}"),
+        format!("Jun  1 00:00:45 mx app: login: {dovecot}"),
+        format!("Jun  1 00:00:45 mx login: {dovecot}"),
     ] {
         let mut scanner = scanner(&[]);
         assert!(scan(&mut scanner, "/log", "", &line).is_empty(), "{line}");
@@ -196,7 +200,61 @@ fn an_attempt_in_an_unknown_place_is_counted_as_unreadable() {
         format!("Jun  1 00:00:45 mx dovecot: imap-login(812): {dovecot}"),
         format!("Jun  1 00:00:45 mx imap-login: {dovecot}"),
         format!("Jun  1 00:00:45 mx imap-login[812]: {dovecot}"),
+        format!("Jun  1 00:00:45 mx app: dovecot: imap-login: Info: {dovecot}"),
+        // A process has the name of its service, which the administrator chooses.
+        format!("Jun  1 00:00:45 mx dovecot: login: {dovecot}"),
+        format!("Jun  1 00:00:45 mx dovecot: login[812]: {dovecot}"),
+        format!("Jun  1 00:00:45 mx dovecot-proxy: imaps_out: {dovecot}"),
+        format!("Jun  1 00:00:45 mx dovecot: imap-urlauth-login: {dovecot}"),
+        "Jun  1 00:00:45 mx dovecot: managesieve-login: Login aborted: x (auth failed, 2 attempts in 3 secs) (auth_failed): rip=192.0.2.1".into(),
+        format!("Jun  1 00:00:45 mx dovecot: lmtp(812): {dovecot}"),
     ] {
         assert_eq!(read("", &line), one("mx", 2, 0), "{line}");
+    }
+}
+
+#[test]
+fn an_attempt_in_json_without_a_known_program_is_counted_as_unreadable() {
+    let line = json!({"PROGRAM": "postfix/smtpd", "HOST": "mx", "MESSAGE": FAILURE}).to_string();
+    let mut scanner = scanner(&[]);
+    assert!(scan(&mut scanner, JOURNAL_SOURCE, "", &line).is_empty());
+    assert!(scanner.stats().to_string().contains("unparsable: 1\n"), "{}", scanner.stats());
+}
+
+#[test]
+fn parts_of_both_streams_are_not_joined() {
+    let part = |tag: &str, text: &str| format!("2026-06-01T00:00:45.1Z {tag} {text}\n");
+    let failure = format!("postfix/smtpd[7]: {FAILURE}");
+    let (first, rest) = failure.split_at(70);
+    let lines = part("stdout P", first) + &part("stderr F", "other") + &part("stdout F", rest);
+    let mut scanner = scanner(&[]);
+    assert!(scan(&mut scanner, "/log", "", &lines).is_empty());
+    assert!(scanner.stats().to_string().contains("unparsable: 1\n"), "{}", scanner.stats());
+}
+
+#[test]
+fn names_of_clients_are_no_login_process() {
+    let dovecot = "Disconnected (auth failed, 2 attempts): user=<a>, method=PLAIN, rip=192.0.2.66";
+    for line in [
+        format!("Jun  1 00:00:45 mx dovecot: auth: passwd-file(x: {dovecot},192.0.2.1): unknown user"),
+        format!("Jun  1 00:00:45 mx dovecot: imap(x: {dovecot})<7><y>: Disconnected: Logged out"),
+        "Jun  1 00:00:45 mx dovecot: pop3(812): Disconnected: Logged out top=0/0, rip=192.0.2.1 (auth failed".into(),
+        format!("Jun  1 00:00:45 mx app[7]: said {dovecot}"),
+    ] {
+        let mut scanner = scanner(&[]);
+        assert!(scan(&mut scanner, "/log", "", &line).is_empty(), "{line}");
+        assert!(scanner.stats().to_string().contains("unparsable: 0\n"), "{line}");
+    }
+}
+
+#[test]
+fn a_login_is_read_whatever_its_service_is_called() {
+    for line in [
+        "Jun  1 00:00:45 mx dovecot: login: Login: user=<a>, method=PLAIN, rip=192.0.2.1, lip=::1",
+        "Jun  1 00:00:45 mx dovecot: imaps: Logged in: user=<a>, method=PLAIN, rip=192.0.2.1",
+        "Jun  1 00:00:45 login: Info: Login: user=<a>, method=PLAIN, rip=192.0.2.1",
+    ] {
+        let records = scan(&mut scanner(&["--outcome=success"]), "/log", "", line);
+        assert_eq!(records.len(), 1, "{line}");
     }
 }

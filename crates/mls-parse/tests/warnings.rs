@@ -67,6 +67,25 @@ fn a_log_of_which_nothing_is_recognized_is_one_complaint() {
 }
 
 #[test]
+fn new_lines_without_a_program_are_still_a_known_log() {
+    for line in [
+        "Jun  1 00:00:45 mx last message repeated 3 times\n",
+        "Jun  1 00:00:45 mx -- MARK --\n",
+        "2026-06-01T00:00:45.1Z stdout F Starting\n",
+    ] {
+        let output = parse(&framed(line), &[]);
+        assert_eq!((output.status.code(), complaints(&output)), (Some(0), vec![]), "{line}");
+    }
+    // PowerShell writes UTF-16.
+    let utf16: Vec<u8> = "Jun  1 00:00:45 mx postfix/smtpd[7]: x\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let output = parse(&String::from_utf8(utf16).unwrap(), &[]);
+    assert_eq!((output.status.code(), complaints(&output).len()), (Some(65), 1));
+}
+
+#[test]
 fn a_line_whose_last_part_is_missing_at_the_end_is_counted_once() {
     let part = |text: &str| format!("2026-06-01T00:00:45.1Z stdout P {text}\n");
     let name = "x".repeat(1000);
