@@ -74,7 +74,7 @@ impl LineParser {
     pub(crate) fn csv<'a>(&'a mut self, line: &'a [u8]) -> Result<Option<Attempt<'a>>, String> {
         let line = str::from_utf8(line).map_err(|error| error.to_string())?;
         let line = line.strip_suffix('\r').unwrap_or(line);
-        // Most rows have no quotes. Splitting them at their commas takes a third of the time.
+        // Most rows have no quotes inside a cell. This takes a third of the time for them.
         let [server, date, ip, user, hostname, reverse_dns_status, country_code, asn, aso] =
             match plain(line) {
                 Some(cells) => cells,
@@ -213,22 +213,27 @@ fn clip(name: &str) -> &str {
     (0..4).find_map(|back| name.get(..MAX_NAME - back)).unwrap_or_default()
 }
 
-/// The cells of a line without quotes; `None` if it has quotes or not nine cells.
+/// The cells of a line; `None` if it does not have nine cells, or if a cell has quotes inside.
 fn plain(line: &str) -> Option<[&str; 9]> {
-    let bytes = line.as_bytes();
-    if memchr::memchr(b'"', bytes).is_some() {
-        return None;
-    }
-    let mut commas = memchr::memchr_iter(b',', bytes);
     let mut cells = [""; 9];
-    let mut start = 0;
-    for cell in &mut cells[..8] {
-        let comma = commas.next()?;
-        *cell = &line[start..comma];
-        start = comma + 1;
+    let mut rest = line;
+    for (n, cell) in cells.iter_mut().enumerate() {
+        let end;
+        (*cell, end) = if let Some(inside) = rest.strip_prefix('"') {
+            let length = memchr::memchr(b'"', inside.as_bytes())?;
+            (&inside[..length], length + 2)
+        } else {
+            let end = memchr::memchr2(b',', b'"', rest.as_bytes()).unwrap_or(rest.len());
+            (&rest[..end], end)
+        };
+        // After the last cell the line ends, after any other cell comes a comma.
+        rest = match (rest.get(end..)?, n) {
+            ("", 8) => "",
+            (rest, ..8) => rest.strip_prefix(',')?,
+            _ => return None,
+        };
     }
-    cells[8] = &line[start..];
-    commas.next().is_none().then_some(cells)
+    Some(cells)
 }
 
 /// Whether `date` begins like `2026-06-01 00:00`. Only the digits are checked; a 31st of February
@@ -329,7 +334,9 @@ mod tests {
         }
 
         #[test]
-        fn splitting_at_commas_gives_the_same_cells_as_the_decoder(line in "[^\"\n\r]{0,100}") {
+        fn splitting_at_commas_gives_the_same_cells_as_the_decoder(
+            line in "[^\n\r]{0,100}|[a,\"]{8,40}|((a?|\"a?,?\"|\"?a\"?),){8}(a?|\"a?,?\"|\"?a\"?)",
+        ) {
             let mut parser = parser();
             if let Some(cells) = plain(&line) {
                 proptest::prop_assert_eq!(unquoted(&mut parser.quoted, &line).unwrap(), cells);

@@ -171,7 +171,8 @@ fn address_key(key: &mut String, ip: &str, server: usize) {
 
 /// The address and the number of the server of a key.
 pub(crate) fn address_and_server(key: &str) -> (&str, usize) {
-    let (ip, server) = key.rsplit_once(char::from(JOINT)).unwrap_or((key, ""));
+    let end = memchr::memchr(JOINT, key.as_bytes()).unwrap_or(key.len());
+    let (ip, server) = (&key[..end], key.get(end + 1..).unwrap_or_default());
     let number = server.chars().next().map_or(0, |c| u32::from(c).saturating_sub(FIRST_SERVER));
     (ip, usize::try_from(number).unwrap_or_default())
 }

@@ -10,7 +10,7 @@ use anyhow::Context;
 use mls_diag::{Exit, OrExit};
 
 use crate::counter::Counter;
-use crate::tally::{JOINT, join};
+use crate::tally::join;
 use mls_attempts::Attempt;
 
 /// Number of bytes of keys in a batch for the other thread.
@@ -23,15 +23,18 @@ const MAX_WAITING: usize = 2;
 pub(crate) struct LoginCounter {
     batch: KeyBatch,
     full: SyncSender<KeyBatch>,
-    thread: JoinHandle<Names>,
+    thread: JoinHandle<Counter>,
+    has_users: bool,
 }
 
 /// The counts of the thread.
 #[derive(Debug)]
-pub(crate) struct Names {
-    /// Attempts by user, address, host name and country together, as joined keys.
-    pub(crate) logins: Counter,
-    pub(crate) users: Counter,
+pub(crate) struct LoginCounts {
+    /// Attempts by user, address, host name and country together, as joined keys. A list of them in
+    /// order has each user once.
+    pub(crate) counter: Counter,
+    /// Whether any attempt has a user.
+    pub(crate) has_users: bool,
 }
 
 /// Joined keys in one string, with the end of each key and its number of attempts.
@@ -45,27 +48,25 @@ impl LoginCounter {
     /// # Errors
     /// Exit 75 if the system cannot start a thread.
     pub(crate) fn start() -> anyhow::Result<Self> {
-        let mut names =
-            Names { logins: Counter::new(100_000, 8 << 20), users: Counter::new(100_000, 4 << 20) };
+        let mut counter = Counter::new(100_000, 8 << 20);
         let (full, batches) = sync_channel::<KeyBatch>(MAX_WAITING);
         let count = move || {
             for KeyBatch { keys, ends } in batches {
                 let mut start = 0;
                 for (end, n) in ends {
-                    let key = &keys[start..end];
-                    names.logins.add(key, n);
-                    names.users.add(user_of(key), n);
+                    counter.add(&keys[start..end], n);
                     start = end;
                 }
             }
-            names
+            counter
         };
         let thread = thread::Builder::new().name("count".into()).spawn(count);
         let thread = thread.context("starting a thread").or_exit(Exit::TempFail)?;
-        Ok(Self { batch: KeyBatch::default(), full, thread })
+        Ok(Self { batch: KeyBatch::default(), full, thread, has_users: false })
     }
 
     pub(crate) fn add(&mut self, attempt: &Attempt<'_>) {
+        self.has_users |= attempt.user.is_some_and(|user| !user.is_empty());
         let KeyBatch { keys, ends } = &mut self.batch;
         join(keys, [attempt.user, attempt.ip, attempt.hostname, attempt.country_code]);
         ends.push((keys.len(), attempt.attempts));
@@ -83,14 +84,11 @@ impl LoginCounter {
     ///
     /// # Errors
     /// Exit 70 if the thread has died.
-    pub(crate) fn finish(mut self) -> anyhow::Result<Names> {
+    pub(crate) fn finish(mut self) -> anyhow::Result<LoginCounts> {
         self.send();
         drop(self.full);
-        self.thread.join().map_err(|_| Exit::Software.error("counting has failed"))
+        let counter = self.thread.join();
+        let counter = counter.map_err(|_| Exit::Software.error("counting has failed"))?;
+        Ok(LoginCounts { counter, has_users: self.has_users })
     }
-}
-
-/// Returns the first part of a joined key.
-fn user_of(key: &str) -> &str {
-    &key[..memchr::memchr(JOINT, key.as_bytes()).unwrap_or(key.len())]
 }

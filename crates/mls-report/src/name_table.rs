@@ -102,10 +102,19 @@ impl<V> NameTable<V> {
     /// All names in order.
     pub(crate) fn sorted(&self) -> Vec<(&str, &V)> {
         let names = self.slots.iter().map(|slot| (slot.name(&self.names), &slot.value));
-        let mut names: Vec<_> = names.collect();
-        names.sort_unstable_by_key(|(name, _)| *name);
-        names
+        let mut names: Vec<_> = names.map(|(name, value)| (head(name), name, value)).collect();
+        // Comparing numbers needs no access to the names, which are all over the memory.
+        names.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.cmp(b.1)));
+        names.into_iter().map(|(_, name, value)| (name, value)).collect()
     }
+}
+
+/// The first bytes of a name as a number. Names with different numbers have the order of these.
+fn head(name: &str) -> u128 {
+    let mut bytes = [0; 16];
+    let length = name.len().min(bytes.len());
+    bytes[..length].copy_from_slice(&name.as_bytes()[..length]);
+    u128::from_be_bytes(bytes)
 }
 
 #[cfg(test)]

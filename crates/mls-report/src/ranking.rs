@@ -25,7 +25,13 @@ impl<K: Ord, C: Ord + Copy> Ranking<K, C> {
         if self.floor.is_some_and(|floor| count < floor) {
             return;
         }
-        self.items.push((name(), count));
+        let name = name();
+        // A name after the last one of the list stays out of it, if both have the same count.
+        let is_last = |(last, floor): &(K, C)| count == *floor && name > *last;
+        if self.floor.is_some() && self.items.get(self.n - 1).is_some_and(is_last) {
+            return;
+        }
+        self.items.push((name, count));
         if self.items.len() >= self.n.saturating_mul(2).saturating_add(64) {
             self.cut();
         }

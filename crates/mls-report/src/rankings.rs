@@ -9,6 +9,7 @@ use mls_config::zone::Zone;
 
 use crate::counter::{Count, Counter};
 use crate::history::{Origin, Past, address_and_server, origin};
+use crate::login_counter::LoginCounts;
 use crate::ranking::Ranking;
 use crate::report::{
     Address, Country, DistributedAttack, FEW, List, Login, MANY, NetworkTotal, Organisation,
@@ -27,21 +28,6 @@ fn owned(text: Option<&str>) -> Option<String> {
     text.map(shown)
 }
 
-pub(crate) struct UserLists {
-    pub(crate) users: List<User>,
-    pub(crate) new: List<User>,
-    /// Whether any attempt has a user.
-    pub(crate) has_names: bool,
-}
-
-impl UserLists {
-    pub(crate) fn new(users: Counter, before: &Seen, n: usize) -> io::Result<Self> {
-        let (all, new, has_names) = all_and_new(users, before, n)?;
-        let user = |user, attempts| User { user, attempts };
-        Ok(Self { users: all.list(user), new: new.list(user), has_names })
-    }
-}
-
 /// The countries, and the new countries.
 pub(crate) struct CountryLists {
     pub(crate) countries: List<Country>,
@@ -50,49 +36,73 @@ pub(crate) struct CountryLists {
 
 impl CountryLists {
     pub(crate) fn new(countries: Counter, before: &Seen, n: usize) -> io::Result<Self> {
-        let (all, new, _) = all_and_new(countries, before, n)?;
+        let (mut all, mut new) = (Ranking::new(n), Ranking::new(n));
+        countries.for_each(|key, attempts| {
+            let Some(name) = value(key) else { return all.add_unknown(*attempts) };
+            all.add(*attempts, || shown(name));
+            if !before.contains(name) {
+                new.add(*attempts, || shown(name));
+            }
+        })?;
         let country = |country_code, attempts| Country { country_code, attempts };
         Ok(Self { countries: all.list(country), new: new.list(country) })
     }
 }
 
-type Names = Ranking<String, u64>;
-
-/// All known names, the names that are not in `before`, and whether there is any name.
-fn all_and_new(counter: Counter, before: &Seen, n: usize) -> io::Result<(Names, Names, bool)> {
-    let (mut all, mut new, mut has_names) = (Ranking::new(n), Ranking::new(n), false);
-    counter.for_each(|key, attempts| {
-        let Some(name) = value(key) else { return all.add_unknown(*attempts) };
-        has_names = true;
-        all.add(*attempts, || shown(name));
-        if !before.contains(name) {
-            new.add(*attempts, || shown(name));
-        }
-    })?;
-    Ok((all, new, has_names))
-}
-
-/// The counts by user and address.
+/// The counts by user, address, host name and country.
 pub(crate) struct LoginLists {
     pub(crate) logins: List<Login>,
+    pub(crate) users: List<User>,
+    pub(crate) new_users: List<User>,
     pub(crate) distributed_attacks: List<DistributedAttack>,
 }
 
-/// The addresses of one user.
+/// The attempts on one user.
 #[derive(Default)]
-struct Attack {
+struct UserTotal {
     user: String,
+    attempts: u64,
+    /// The last address.
     ip: String,
     addresses: u64,
-    attempts: u64,
+    /// Attempts whose address is known.
+    from_addresses: u64,
+}
+
+impl UserTotal {
+    /// Counts a key; keys are in order of addresses. An address with several host names counts once.
+    fn add(&mut self, ip: Option<&str>, n: u64) {
+        self.attempts += n;
+        let Some(ip) = ip else { return };
+        self.from_addresses += n;
+        if self.addresses == 0 || ip != self.ip {
+            ip.clone_into(&mut self.ip);
+            self.addresses += 1;
+        }
+    }
 }
 
 impl LoginLists {
     /// Attempts without a user name are rows only if no name is known at all: the other lists have
     /// their addresses.
-    pub(crate) fn new(counter: Counter, has_users: bool, n: usize) -> io::Result<Self> {
-        let (mut logins, mut attacks) = (Ranking::new(n), Ranking::new(n));
-        let mut attack = Attack::default();
+    pub(crate) fn new(counts: LoginCounts, before: &Seen, n: usize) -> io::Result<Self> {
+        let LoginCounts { counter, has_users } = counts;
+        let (mut logins, mut users) = (Ranking::new(n), Ranking::new(n));
+        let (mut new_users, mut attacks) = (Ranking::new(n), Ranking::new(n));
+        let mut unknown = 0;
+        let mut end = |total: &UserTotal| {
+            if total.attempts == 0 {
+                return;
+            }
+            users.add(total.attempts, || shown(&total.user));
+            if !before.contains(&total.user) {
+                new_users.add(total.attempts, || shown(&total.user));
+            }
+            if total.addresses >= MANY.into() {
+                attacks.add((total.addresses, total.from_addresses), || total.user.clone());
+            }
+        };
+        let mut total = UserTotal::default();
         counter.for_each(|key, attempts| {
             let [user, ip, ..] = values(key);
             if user.is_some() || !has_users && ip.is_some() {
@@ -100,44 +110,33 @@ impl LoginLists {
             } else {
                 logins.add_unknown(*attempts);
             }
-            if let (Some(user), Some(ip)) = (user, ip) {
-                attack.add(user, ip, *attempts, &mut attacks);
+            let Some(user) = user else {
+                unknown += attempts;
+                return;
+            };
+            if user != total.user {
+                end(&total);
+                user.clone_into(&mut total.user);
+                (total.attempts, total.addresses, total.from_addresses) = (0, 0, 0);
             }
+            total.add(ip, *attempts);
         })?;
-        attack.end(&mut attacks);
-        let logins = logins.list(|key, attempts| {
-            let [user, ip, hostname, country_code] = values(&key).map(owned);
-            Login { user, ip, hostname, country_code, attempts }
-        });
-        let distributed_attacks = attacks.list(|user, (addresses, attempts)| DistributedAttack {
-            user: shown(&user),
-            addresses,
-            attempts,
-        });
-        Ok(Self { logins, distributed_attacks })
-    }
-}
-
-impl Attack {
-    /// Counts a key; keys are in order of users and addresses. An address with several host names
-    /// counts once.
-    fn add(&mut self, user: &str, ip: &str, n: u64, attacks: &mut Ranking<String, (u64, u64)>) {
-        if user != self.user {
-            self.end(attacks);
-            user.clone_into(&mut self.user);
-        }
-        if self.addresses == 0 || ip != self.ip {
-            ip.clone_into(&mut self.ip);
-            self.addresses += 1;
-        }
-        self.attempts += n;
-    }
-
-    fn end(&mut self, attacks: &mut Ranking<String, (u64, u64)>) {
-        if self.addresses >= MANY.into() {
-            attacks.add((self.addresses, self.attempts), || self.user.clone());
-        }
-        (self.addresses, self.attempts) = (0, 0);
+        end(&total);
+        users.add_unknown(unknown);
+        let user = |user, attempts| User { user, attempts };
+        Ok(Self {
+            logins: logins.list(|key, attempts| {
+                let [user, ip, hostname, country_code] = values(&key).map(owned);
+                Login { user, ip, hostname, country_code, attempts }
+            }),
+            users: users.list(user),
+            new_users: new_users.list(user),
+            distributed_attacks: attacks.list(|user, (addresses, attempts)| DistributedAttack {
+                user: shown(&user),
+                addresses,
+                attempts,
+            }),
+        })
     }
 }
 

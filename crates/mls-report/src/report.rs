@@ -61,13 +61,11 @@ use mls_config::zone::Zone;
 use mls_event::Finding;
 use serde::{Serialize, Serializer};
 
-use crate::login_counter::Names;
+use crate::login_counter::LoginCounts;
 use crate::notes::notes;
 use crate::period::Period;
 use crate::ranking::Ranking;
-use crate::rankings::{
-    AddressLists, CountryLists, LoginLists, ServerLists, SystemLists, UserLists, shown,
-};
+use crate::rankings::{AddressLists, CountryLists, LoginLists, ServerLists, SystemLists, shown};
 use crate::suspicion::Logins;
 use crate::tally::Tally;
 use crate::verdict::Verdict;
@@ -297,7 +295,7 @@ impl Report {
     ///
     /// # Errors
     /// If temporary files cannot be written or read.
-    pub(crate) fn new(mut tally: Tally, names: Names, about: About<'_>) -> io::Result<Self> {
+    pub(crate) fn new(mut tally: Tally, logins: LoginCounts, about: About<'_>) -> io::Result<Self> {
         let About { period, extent, top: n, zone, .. } = about;
         let notes = notes(&tally);
         let text = |at: NaiveDateTime| at.format("%Y-%m-%d %H:%M").to_string();
@@ -312,8 +310,7 @@ impl Report {
             .collect();
         let reaches_back = tally.reaches_back(period.from.map(text).as_deref());
         let usual_attempts = usual(&days, period, &tally);
-        let users = UserLists::new(names.users, &tally.users_before, n)?;
-        let logins = LoginLists::new(names.logins, users.has_names, n)?;
+        let logins = LoginLists::new(logins, &tally.users_before, n)?;
         let addresses = AddressLists::new(&mut tally, n)?;
         let countries = CountryLists::new(tally.countries, &tally.countries_before, n)?;
         let systems = SystemLists::new(tally.systems, n)?;
@@ -341,7 +338,7 @@ impl Report {
             silent_servers: servers.silent,
             widespread_attackers: addresses.widespread_attackers,
             logins: logins.logins,
-            users: users.users,
+            users: logins.users,
             addresses: addresses.addresses,
             countries: countries.countries,
             organisations: systems.organisations,
@@ -356,7 +353,7 @@ impl Report {
             distributed_attacks: logins.distributed_attacks,
             new: reaches_back.then_some(New {
                 addresses: addresses.new,
-                users: users.new,
+                users: logins.new_users,
                 countries: countries.new,
             }),
             csv: extent.csv.then_some(Csv {

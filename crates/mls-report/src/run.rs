@@ -268,7 +268,7 @@ impl Job {
                 csv: read.csv,
             };
         }
-        let names = logins.finish()?;
+        let logins = logins.finish()?;
         let watched = watch.finish(extent.csv)?;
         let about = About {
             period,
@@ -283,7 +283,7 @@ impl Job {
             // A counter keeps its series, even if many others were larger this time.
             top: if scope.counters.is_some() { usize::MAX } else { self.args.top.into() },
         };
-        Report::new(tally, names, about)
+        Report::new(tally, logins, about)
             .context("counting with temporary files (TMPDIR names their directory)")
             .or_exit(Exit::IoErr)
     }

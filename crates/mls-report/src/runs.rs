@@ -91,14 +91,14 @@ impl RunWriter {
 /// The next key of a run.
 struct Head<V> {
     run: BufReader<File>,
-    key: String,
+    key: Vec<u8>,
     value: V,
 }
 
 impl<V: Count> Head<V> {
     fn begin(file: File) -> io::Result<Option<Self>> {
         let run = BufReader::with_capacity(BUFFER, file);
-        let mut head = Self { run, key: String::new(), value: V::default() };
+        let mut head = Self { run, key: Vec::new(), value: V::default() };
         Ok(head.advance()?.then_some(head))
     }
 
@@ -109,11 +109,8 @@ impl<V: Count> Head<V> {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
             read => read?,
         }
-        self.key.clear();
-        let length = u16::from_le_bytes(length).into();
-        if (&mut self.run).take(length).read_to_string(&mut self.key)? as u64 != length {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        self.key.resize(u16::from_le_bytes(length).into(), 0);
+        self.run.read_exact(&mut self.key)?;
         self.value = V::read(&mut self.run)?;
         Ok(true)
     }
@@ -147,7 +144,9 @@ fn merge<V: Count>(
     let heads = files.into_iter().map(Head::begin);
     let heads: io::Result<Vec<Option<Head<V>>>> = heads.collect();
     let mut heads: BinaryHeap<Head<V>> = heads?.into_iter().flatten().collect();
-    let (mut key, mut sum) = (String::new(), None::<V>);
+    let (mut key, mut sum) = (Vec::new(), None::<V>);
+    let mut each =
+        |key: &[u8], value: &V| each(str::from_utf8(key).map_err(io::Error::other)?, value);
     while let Some(mut head) = heads.peek_mut() {
         match &mut sum {
             Some(sum) if head.key == key => sum.merge(&head.value),

@@ -28,15 +28,16 @@ pub(crate) fn value(key: &str) -> Option<&str> {
     (key != UNKNOWN).then_some(key)
 }
 
-/// The parts of a joined key, four at most.
-fn split(key: &str) -> [&str; 4] {
-    let mut parts = key.split(char::from(JOINT));
-    std::array::from_fn(|_| parts.next().unwrap_or_default())
-}
-
-/// The values that a joined key stands for.
+/// The values that a joined key stands for, four at most.
 pub(crate) fn values(key: &str) -> [Option<&str>; 4] {
-    split(key).map(value)
+    let mut ends = memchr::memchr_iter(JOINT, key.as_bytes());
+    let mut start = 0;
+    [(); 4].map(|()| {
+        let end = ends.next().unwrap_or(key.len());
+        let part = key.get(start..end).unwrap_or_default();
+        start = end + 1;
+        value(part)
+    })
 }
 
 /// Appends values as one key.
