@@ -18,25 +18,26 @@ pub struct Clock {
     reference: DateTime<FixedOffset>,
 }
 
-/// The minute of the last BSD stamp that was read. The next line is often of the same minute. Finding
+/// The hour of the last BSD stamp that was read. The next line is often of the same hour. Finding
 /// the year and the offset takes longer than all other work for a line.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LastMinute {
-    /// `Jun  1 00:00:`
-    stamp: [u8; 13],
+pub(crate) struct LastHour {
+    /// `Jun  1 00:`
+    stamp: [u8; 10],
+    /// The reference time of the clock that has read it.
+    reference: Option<DateTime<FixedOffset>>,
     /// Whether `text` was looked for.
     is_read: bool,
     /// Its first second as a record has it.
     text: Option<String>,
 }
 
-/// The minute and the second of `Jun  1 00:00:45`.
-fn split_second(stamp: &[u8]) -> Option<(&[u8; 13], &[u8; 2])> {
-    let (minute, second) = stamp.split_first_chunk()?;
-    let second: &[u8; 2] = second.try_into().ok()?;
-    let is_second = matches!(second, [b'0'..=b'5', b'0'..=b'9']);
-    (is_second && minute.ends_with(b":") && minute[0].is_ascii_alphabetic())
-        .then_some((minute, second))
+/// The hour of `Jun  1 00:00:45`, and the minute and second after it.
+fn split_hour(stamp: &[u8]) -> Option<(&[u8; 10], &[u8; 5])> {
+    let (hour, time) = stamp.split_first_chunk()?;
+    let time: &[u8; 5] = time.try_into().ok()?;
+    let is_time = matches!(time, [b'0'..=b'5', b'0'..=b'9', b':', b'0'..=b'5', b'0'..=b'9']);
+    (is_time && hour.ends_with(b":") && hour[0].is_ascii_alphabetic()).then_some((hour, time))
 }
 
 impl Clock {
@@ -65,30 +66,31 @@ impl Clock {
         }
     }
 
-    /// Does the same as [`read`](Self::read), but faster if the last stamp was of the same minute. The
-    /// caller uses each `last` with only one clock.
+    /// Does the same as [`read`](Self::read), but faster if the last stamp was of the same hour. The
+    /// caller uses each `last` with clocks of one zone.
     pub(crate) fn read_after<'a>(
         &self,
-        last: &mut LastMinute,
+        last: &mut LastHour,
         stamp: &'a [u8],
     ) -> Option<Timestamp<'a>> {
-        let Some((minute, second)) = split_second(stamp) else { return self.read(stamp) };
-        if last.stamp != *minute {
-            (last.stamp, last.is_read, last.text) = (*minute, false, None);
+        let Some((hour, time)) = split_hour(stamp) else { return self.read(stamp) };
+        if last.stamp != *hour || last.reference != Some(self.reference) {
+            (last.stamp, last.reference) = (*hour, Some(self.reference));
+            (last.is_read, last.text) = (false, None);
         } else if !std::mem::replace(&mut last.is_read, true) {
-            last.text = self.whole_minute(minute);
+            last.text = self.whole_hour(hour);
         }
         let Some(text) = &last.text else { return self.read(stamp) };
-        let second = str::from_utf8(second).ok()?;
-        Timestamp::parse([&text[..17], second, &text[19..]].concat()).ok()
+        let time = str::from_utf8(time).ok()?;
+        Timestamp::parse([&text[..14], time, &text[19..]].concat()).ok()
     }
 
-    /// The first second of a minute, if all its seconds have the same date, hour and offset. They
-    /// differ if the clocks change within the minute, or if the reference time is within it.
-    fn whole_minute(&self, minute: &[u8; 13]) -> Option<String> {
-        let read = |second: &[u8]| self.read(&[&minute[..], second].concat()).map(|it| it.at());
-        let (first, last) = (read(b"00")?, read(b"59")?);
-        let is_whole = last - first == TimeDelta::seconds(59) && first.offset() == last.offset();
+    /// The first second of an hour, if all its seconds have the same date and offset. They differ
+    /// if the clocks change within the hour, or if the reference time is within it.
+    fn whole_hour(&self, hour: &[u8; 10]) -> Option<String> {
+        let read = |time: &[u8]| self.read(&[&hour[..], time].concat()).map(|it| it.at());
+        let (first, last) = (read(b"00:00")?, read(b"59:59")?);
+        let is_whole = last - first == TimeDelta::seconds(3599) && first.offset() == last.offset();
         let text = Timestamp::from(first).to_string();
         (is_whole && text.len() == 25).then_some(text)
     }
@@ -234,21 +236,54 @@ mod tests {
     }
 
     #[test]
-    fn every_second_is_read_as_without_the_last_minute() {
-        // The reference time and two changes of clocks are within minutes.
-        for (reference, minutes) in [
-            ("2026-06-01T00:00:30+02:00", ["Jun  1 00:00:", "May 31 23:59:", "Jun  1 00:01:"]),
-            ("2026-12-01T00:00:30+02:00", ["Mar 29 01:59:", "Mar 29 02:00:", "Mar 29 03:00:"]),
-            ("2026-10-25T02:30:30+01:00", ["Oct 25 02:59:", "Oct 25 02:30:", "Oct 25 01:59:"]),
-            ("2026-06-01T00:00:30+02:00", ["Feb 29 00:00:", "Feb 30 00:00:", "Foo  1 00:00:"]),
-            ("2026-06-01T00:00:30+02:00", ["un  1 2025 0:", "Jun  1 00:60:", "Jun  1 0:000:"]),
+    fn every_second_is_read_as_without_the_last_hour() {
+        // The reference time and two changes of clocks are within hours, or between them.
+        for (zone, reference, hours) in [
+            (
+                "Europe/Paris",
+                "2026-06-01T00:30:30+02:00",
+                ["Jun  1 00:", "May 31 23:", "Jun  1 01:"],
+            ),
+            (
+                "Europe/Paris",
+                "2026-12-01T00:00:30+02:00",
+                ["Mar 29 01:", "Mar 29 02:", "Mar 29 03:"],
+            ),
+            (
+                "Europe/Paris",
+                "2026-10-25T02:30:30+01:00",
+                ["Oct 25 01:", "Oct 25 02:", "Oct 25 03:"],
+            ),
+            (
+                "Europe/Paris",
+                "2026-06-01T00:00:30+02:00",
+                ["Feb 29 00:", "Feb 30 00:", "Foo  1 00:"],
+            ),
+            (
+                "Europe/Paris",
+                "2026-06-01T00:00:30+02:00",
+                ["un  1 2025", "Jun  1 24:", "Jun  1 0:0"],
+            ),
+            // Its clocks change by half an hour.
+            (
+                "Australia/Lord_Howe",
+                "2026-12-01T00:00:30Z",
+                ["Oct  4 01:", "Oct  4 02:", "Oct  4 03:"],
+            ),
+            (
+                "Australia/Lord_Howe",
+                "2026-12-01T00:00:30Z",
+                ["Apr  5 01:", "Apr  5 02:", "Apr  5 03:"],
+            ),
         ] {
             let reference = DateTime::parse_from_rfc3339(reference).unwrap();
-            let clock = Clock::new("Europe/Paris".parse().unwrap(), reference);
-            let mut last = LastMinute::default();
-            for minute in minutes.iter().chain(&minutes) {
-                for second in 0..62 {
-                    let stamp = format!("{minute}{second:02}");
+            let clock = Clock::new(zone.parse().unwrap(), reference);
+            let mut last = LastHour::default();
+            for hour in hours.iter().chain(&hours) {
+                for (minute, second) in
+                    (0..62).flat_map(|it| [(it, 0), (it, 59), (30, it), (0, it)])
+                {
+                    let stamp = format!("{hour}{minute:02}:{second:02}");
                     let found = clock.read_after(&mut last, stamp.as_bytes());
                     assert_eq!(found, clock.read(stamp.as_bytes()), "{stamp}, {reference}");
                 }
@@ -257,15 +292,29 @@ mod tests {
     }
 
     #[test]
-    fn an_ordinary_minute_is_read_once() {
+    fn an_ordinary_hour_is_read_once() {
         let reference = DateTime::parse_from_rfc3339("2026-06-01T00:00:30+02:00").unwrap();
         let clock = Clock::new("Europe/Paris".parse().unwrap(), reference);
-        for (minute, is_ordinary) in [("May 31 23:59:", true), ("Jun  1 00:00:", false)] {
-            let mut last = LastMinute::default();
-            for second in ["00", "01"] {
-                clock.read_after(&mut last, format!("{minute}{second}").as_bytes());
+        for (hour, is_ordinary) in [("May 31 23:", true), ("Jun  1 00:", false)] {
+            let mut last = LastHour::default();
+            for time in ["00:00", "59:01"] {
+                clock.read_after(&mut last, format!("{hour}{time}").as_bytes());
             }
-            assert_eq!(last.text.is_some(), is_ordinary, "{minute}");
+            assert_eq!(last.text.is_some(), is_ordinary, "{hour}");
+        }
+    }
+
+    #[test]
+    fn another_reference_time_is_another_year() {
+        let mut last = LastHour::default();
+        for (reference, year) in [("2026-06-01T00:00:00Z", 2025), ("2026-06-03T00:00:00Z", 2026)] {
+            let reference = DateTime::parse_from_rfc3339(reference).unwrap();
+            let clock = Clock::new("UTC".parse().unwrap(), reference);
+            for time in ["00:00", "00:01", "00:02"] {
+                let stamp = format!("Jun  2 10:{time}");
+                let found = clock.read_after(&mut last, stamp.as_bytes()).unwrap();
+                assert_eq!(found.at().year(), year, "{stamp}");
+            }
         }
     }
 

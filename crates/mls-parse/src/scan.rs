@@ -10,7 +10,7 @@ use mls_config::zone::Zone;
 use mls_event::{Auth, Body, JOURNAL_SOURCE, Outcome, Timestamp, clean};
 use mls_stream::blocks::BlockPosition;
 
-use crate::clock::{Clock, LastMinute};
+use crate::clock::{Clock, LastHour};
 use crate::grammar::{self, Attempt, DOVECOT, POSTFIX};
 use crate::journal::JournalEntry;
 use crate::partial::{self, MAX_JOINED, Parts, WaitingLine};
@@ -40,8 +40,8 @@ pub struct Scanner {
     stats: Stats,
     unreadable: Vec<UnreadableLine>,
     assumed_years: Vec<AssumedYear>,
-    /// Of the block that is read, for servers without a zone of their own.
-    last_minute: LastMinute,
+    /// For servers without a zone of their own.
+    last_hour: LastHour,
     /// Whether a plain stream is journal entries; its first line decides.
     pub(crate) is_journal: Option<bool>,
 }
@@ -66,7 +66,7 @@ impl Input<'_> {
     /// The time of the line that begins at `start` and has this stamp.
     fn moment<'s>(
         &self,
-        last: &mut LastMinute,
+        last: &mut LastHour,
         stamp: Option<&'s [u8]>,
         start: usize,
     ) -> Option<Moment<'s>> {
@@ -132,7 +132,7 @@ impl Scanner {
             stats: Stats::default(),
             unreadable: Vec::new(),
             assumed_years: Vec::new(),
-            last_minute: LastMinute::default(),
+            last_hour: LastHour::default(),
             is_journal: None,
         })
     }
@@ -168,7 +168,6 @@ impl Scanner {
             None => *self.is_journal.get_or_insert(lines.starts_with(b"{")),
         };
         let written_at = place.segment.map(|segment| segment.mtime.at()).or(self.written_at);
-        self.last_minute = LastMinute::default();
         let reference = self
             .reference_time
             .unwrap_or_else(|| written_at.unwrap_or_else(|| self.zone.now()) + CLOCKS_DIFFER);
@@ -255,9 +254,9 @@ impl Scanner {
         start: usize,
     ) -> Option<Moment<'s>> {
         let zone = self.server_zones.iter().find(|it| server.is_some_and(|name| it.is_of(name)));
-        let Some(zone) = zone else { return input.moment(&mut self.last_minute, stamp, start) };
+        let Some(zone) = zone else { return input.moment(&mut self.last_hour, stamp, start) };
         let input = Input { clock: input.clock.in_zone(zone.zone), ..*input };
-        input.moment(&mut LastMinute::default(), stamp, start)
+        input.moment(&mut LastHour::default(), stamp, start)
     }
 
     /// Joins the parts of a line. `parts` are known, and the next one begins at `start`. Returns
