@@ -15,17 +15,31 @@ pub fn clean(text: &[u8]) -> Cow<'_, str> {
 
 /// [`clean`] for text that is known to be UTF-8.
 #[must_use]
-#[expect(
-    clippy::needless_bitwise_bool,
-    reason = "a loop without an early exit compiles to a few vector instructions"
-)]
 pub fn clean_str(text: &str) -> Cow<'_, str> {
     // C1 controls are two bytes, C2 80 to C2 9F, so only text with a C2 has to be decoded.
-    let suspect = text.bytes().fold(false, |any, b| any | (b < 0x20) | (b == 0x7f) | (b == 0xc2));
-    if !suspect || !text.contains(char::is_control) {
+    if !has_control_or([0x7f, 0xc2], text.as_bytes()) || !text.contains(char::is_control) {
         return Cow::Borrowed(text);
     }
     Cow::Owned(text.chars().map(|c| if c.is_control() { '?' } else { c }).collect())
+}
+
+/// Whether any byte is a C0 control character or one of `others`. Most texts are too short for a loop
+/// of vector instructions, so this checks eight bytes at a time as one number.
+pub(crate) fn has_control_or(others: [u8; 2], text: &[u8]) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let is_found = |bytes: &[u8; 8]| {
+        let word = u64::from_le_bytes(*bytes);
+        // Has the highest bit of a byte, if any byte is below `limit`, which is at most 0x80.
+        let below = |word: u64, limit: u64| word.wrapping_sub(EACH * limit) & !word;
+        let equal = |byte: u8| below(word ^ (EACH * u64::from(byte)), 1);
+        (below(word, 0x20) | equal(others[0]) | equal(others[1])) & (EACH * 0x80) != 0
+    };
+    let (words, rest) = text.as_chunks();
+    words.iter().any(is_found)
+        || match text.last_chunk() {
+            Some(last) => is_found(last),
+            None => rest.iter().any(|byte| *byte < 0x20 || others.contains(byte)),
+        }
 }
 
 /// [`clean_str`] for text that people read. Characters that change the direction of text, are invisible,
@@ -59,6 +73,22 @@ mod tests {
         }
         assert_eq!(display_text("a\u{1b}b"), "a?b");
         assert!(matches!(display_text("日本語 ©"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn each_control_character_is_found_in_each_place() {
+        for length in 0..20 {
+            for byte in 0..=255 {
+                let mut text = vec![b'a'; length];
+                assert!(!has_control_or([b'"', 0xc2], &text));
+                for at in 0..length {
+                    text[at] = byte;
+                    let expected = byte < 0x20 || byte == b'"' || byte == 0xc2;
+                    assert_eq!(has_control_or([b'"', 0xc2], &text), expected, "{text:?}");
+                    text[at] = [0xff, 0x80, b'!', b'z'][at % 4];
+                }
+            }
+        }
     }
 
     #[test]
