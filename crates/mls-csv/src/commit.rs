@@ -4,7 +4,6 @@
 //! is written after that prefix. Therefore bytes after the prefix were never committed. If the
 //! prefix differs, somebody else has changed it.
 
-use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
@@ -61,16 +60,10 @@ struct Appender {
 struct AppendedFile {
     file: File,
     length: u64,
-    /// Discard all further writes. The CSV writer's destructor flushes its buffer, and these rows
-    /// are not committed.
-    is_closed: Cell<bool>,
 }
 
 impl Write for AppendedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.is_closed.get() {
-            return Ok(bytes.len());
-        }
         if self.file.metadata()?.len() != self.length {
             return Err(io::Error::other(Changed));
         }
@@ -128,7 +121,7 @@ impl Sink for Appender {
             .reconcile(committed)
             .with_context(|| format!("preparing {}", self.path().display()))?;
         let length = committed.data.as_ref().map_or(0, |data| data.length);
-        let file = AppendedFile { file, length, is_closed: Cell::new(false) };
+        let file = AppendedFile { file, length };
         let rows = Rows::new(file, self.target.style);
         let unchecked = committed.unchecked.clone();
         let begun_unchecked = unchecked.total;
@@ -158,7 +151,7 @@ impl Sink for Appender {
         let result = open.rows.flush().with_context(|| format!("appending to {name}"));
         let exit = exit_of(&result);
         result.or_exit(exit)?;
-        let AppendedFile { file, length, .. } = open.rows.inner();
+        let AppendedFile { file, length } = open.rows.inner();
         let length = *length;
         if !is_at(file, &self.target.path, length)
             .with_context(|| format!("looking at {name}"))
@@ -202,8 +195,7 @@ impl Appender {
             return;
         }
         let committed = open.committed.data.as_ref().map_or(0, |data| data.length);
-        let AppendedFile { file, length, is_closed } = open.rows.inner();
-        is_closed.set(true);
+        let AppendedFile { file, length } = open.rows.inner();
         // Do not touch a file that somebody else has changed. A file that was moved is shortened
         // under its new name.
         let cut = match file.metadata() {

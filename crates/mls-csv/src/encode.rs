@@ -17,9 +17,14 @@ use mls_stream::sink;
 
 use crate::header;
 
+/// Rows are written when they have this number of bytes.
+const BUFFER: usize = 64 * 1024;
+
 /// A writer of rows.
-pub(crate) struct Rows<W: Write> {
-    csv: csv::Writer<W>,
+pub(crate) struct Rows<W> {
+    out: W,
+    /// Rows that are not written yet.
+    buffer: Vec<u8>,
     style: Style,
     written: u64,
     /// The number of attempts with the other outcome.
@@ -28,8 +33,7 @@ pub(crate) struct Rows<W: Write> {
 
 impl<W: Write> Rows<W> {
     pub(crate) fn new(out: W, style: Style) -> Self {
-        let csv = csv::WriterBuilder::new().buffer_capacity(64 * 1024).from_writer(out);
-        Self { csv, style, written: 0, skipped: 0 }
+        Self { out, buffer: Vec::with_capacity(2 * BUFFER), style, written: 0, skipped: 0 }
     }
 
     /// Starts a CSV at the beginning of `out`.
@@ -43,8 +47,11 @@ impl<W: Write> Rows<W> {
         let is_other = event.outcome != self.style.outcome;
         self.skipped += u64::from(is_other && event.outcome.is_recorded());
         for _ in 0..sink::rows(event, self.style.outcome) {
-            row::write(&mut self.csv, event, self.style).map_err(io_error)?;
+            row::write(&mut self.buffer, event, self.style);
             self.written += 1;
+            if self.buffer.len() >= BUFFER {
+                self.write_buffer()?;
+            }
         }
         Ok(())
     }
@@ -76,19 +83,18 @@ impl<W: Write> Rows<W> {
     }
 
     pub(crate) fn flush(&mut self) -> anyhow::Result<()> {
-        Ok(self.csv.flush()?)
+        self.write_buffer()?;
+        Ok(self.out.flush()?)
+    }
+
+    fn write_buffer(&mut self) -> io::Result<()> {
+        let written = self.out.write_all(&self.buffer);
+        self.buffer.clear();
+        written
     }
 
     pub(crate) fn inner(&self) -> &W {
-        self.csv.get_ref()
-    }
-}
-
-/// Returns the I/O error inside a CSV error. `csv::Error` does not report it as its source.
-fn io_error(error: csv::Error) -> io::Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => error,
-        kind => io::Error::other(format!("{kind:?}")),
+        &self.out
     }
 }
 

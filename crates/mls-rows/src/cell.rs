@@ -41,7 +41,36 @@ const SYMBOLS: [char; 3] = [TAB, CARRIAGE_RETURN, ESCAPE];
 /// Each symbol has this byte in UTF-8 (E2 90 89, E2 90 8D, E2 90 9B), and few other texts have it.
 const SYMBOL_BYTE: u8 = 0x90;
 
-/// Returns the cell for a value.
+/// Appends the cell for a value, in quotes if it needs them.
+pub fn write(out: &mut Vec<u8>, value: Option<&str>, unknown: Unknown) {
+    if let Some(value) = value.filter(|value| is_simple(value)) {
+        return out.extend_from_slice(value.as_bytes());
+    }
+    let cell = encode(value, unknown);
+    if memchr::memchr2(b',', b'"', cell.as_bytes()).is_none() {
+        return out.extend_from_slice(cell.as_bytes());
+    }
+    out.push(b'"');
+    for (n, part) in cell.split('"').enumerate() {
+        if n > 0 {
+            out.extend_from_slice(b"\"\"");
+        }
+        out.extend_from_slice(part.as_bytes());
+    }
+    out.push(b'"');
+}
+
+/// Returns whether the cell of a value is certainly the value itself. Almost every value is simple.
+fn is_simple(value: &str) -> bool {
+    // A loop without an early exit compiles to a few vector instructions.
+    value.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
+        && !is_unknown(value)
+        && value.bytes().fold(true, |is_simple, b| {
+            is_simple & matches!(b, b' '..=b'~') & !matches!(b, b',' | b';' | b'"')
+        })
+}
+
+/// Returns the cell for a value, without the quotes of a CSV.
 #[must_use]
 pub fn encode(value: Option<&str>, unknown: Unknown) -> Cow<'_, str> {
     let Some(value) = value else { return Cow::Borrowed(unknown.as_str()) };

@@ -1,13 +1,12 @@
 //! One row: writes an event as nine columns, and reads nine columns as an event.
 
 use std::borrow::Cow;
-use std::fmt::Display;
-use std::io;
+use std::io::Write as _;
 
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDateTime};
 use csv_core::ReadRecordResult;
 use mls_config::zone::{Zone, digits};
-use mls_event::{Auth, Column, Enrichment, Outcome, clean};
+use mls_event::{Auth, Column, Enrichment, Outcome, clean, write_ip};
 
 use crate::cell::{self, Unknown};
 use crate::legacy::LENGTHS;
@@ -26,43 +25,35 @@ pub struct Style {
     pub seconds: bool,
 }
 
-/// Writes the row of an event. Members without a column are omitted.
-///
-/// # Errors
-/// Those of the writer.
-pub fn write<W: io::Write>(
-    csv: &mut csv::Writer<W>,
-    event: &Auth<'_>,
-    style: Style,
-) -> csv::Result<()> {
+/// Appends the row of an event and a newline. Members without a column are omitted.
+pub fn write(out: &mut Vec<u8>, event: &Auth<'_>, style: Style) {
     let unknown = Enrichment::default();
     let added = event.enrichment.as_ref().unwrap_or(&unknown);
     for column in Column::ALL {
-        let cell = match column {
-            Column::Server => text(event.server.as_ref()),
-            Column::Date => Cow::Owned(date(&event.date.at(), style)),
-            Column::Ip => plain(event.ip),
-            Column::User => text(event.user.as_ref()),
-            Column::Hostname => cell::encode(added.hostname.as_deref(), Unknown::Null),
-            Column::ReverseDnsStatus => text(added.reverse_dns_status.as_ref()),
-            Column::CountryCode => text(added.country_code.as_ref()),
-            Column::Asn => plain(added.asn),
-            Column::Aso => text(added.aso.as_ref()),
-        };
-        csv.write_field(cell.as_bytes())?;
+        match column {
+            Column::Server => text(out, event.server.as_ref()),
+            Column::Date => out.extend_from_slice(date(&event.date.at(), style).as_bytes()),
+            Column::Ip => match event.ip {
+                Some(ip) => write_ip(out, ip),
+                None => text(out, None),
+            },
+            Column::User => text(out, event.user.as_ref()),
+            Column::Hostname => cell::write(out, added.hostname.as_deref(), Unknown::Null),
+            Column::ReverseDnsStatus => text(out, added.reverse_dns_status.as_ref()),
+            Column::CountryCode => text(out, added.country_code.as_ref()),
+            Column::Asn => match added.asn {
+                // Writing to memory cannot fail.
+                Some(asn) => drop(write!(out, "{asn}")),
+                None => text(out, None),
+            },
+            Column::Aso => text(out, added.aso.as_ref()),
+        }
+        out.push(if column == Column::Aso { b'\n' } else { b',' });
     }
-    csv.write_record(None::<&[u8]>)
 }
 
-fn text<'a>(value: Option<&'a Cow<'_, str>>) -> Cow<'a, str> {
-    cell::encode(value.map(|value| &**value), Unknown::NotAvailable)
-}
-
-/// The cell of a value that needs no escaping: an address or a number.
-fn plain(value: Option<impl Display>) -> Cow<'static, str> {
-    value.map_or(Cow::Borrowed(Unknown::NotAvailable.as_str()), |value| {
-        Cow::Owned(value.to_string())
-    })
+fn text(out: &mut Vec<u8>, value: Option<&Cow<'_, str>>) {
+    cell::write(out, value.map(|value| &**value), Unknown::NotAvailable);
 }
 
 /// The cell of a date: `YYYY-MM-DD HH:MM` in the zone of `style`, with seconds if it has them.

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::ops::Range;
 
-use mls_event::{Auth, Column, Enrichment, clean_str};
+use mls_event::{Auth, Column, Enrichment, clean_str, write_ip};
 
 use crate::dialect::{Dialect, Time};
 use crate::field::Field;
@@ -78,8 +78,7 @@ impl RowEncoder {
                     quoted(format, bytes, |bytes| bytes.extend_from_slice(time.as_bytes()));
                 }
                 Field::Csv(Column::Ip) => match event.ip {
-                    // Writing to memory cannot fail.
-                    Some(ip) => quoted(format, bytes, |bytes| drop(write!(bytes, "{ip}"))),
+                    Some(ip) => quoted(format, bytes, |bytes| write_ip(bytes, ip)),
                     None => text(format, bytes, None),
                 },
                 Field::Csv(Column::User) => text(format, bytes, event.user.as_deref()),
