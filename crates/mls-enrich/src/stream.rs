@@ -3,9 +3,11 @@
 //! All lines after a waiting record are queued, checkpoints too. A checkpoint is forwarded after all
 //! records before it, which takes no longer than the budget.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::rc::Rc;
 
+use foldhash::fast::RandomState;
 use mls_event::{Auth, BadRecord, Begin, Body, Enrichment};
 use mls_location::{Databases, Location};
 use mls_stream::ndjson::{Reader, Writer};
@@ -19,8 +21,13 @@ use crate::record::UnenrichedRecord;
 /// queue, those with more records are looked up first.
 const MAX_QUEUED: usize = 16 << 20;
 
+/// Largest number of addresses whose locations are remembered. Attackers try often.
+const MAX_RECENT: usize = 4096;
+
 pub(crate) struct Stream {
     databases: Databases,
+    /// Locations of the last addresses.
+    recent: HashMap<IpAddr, Rc<Location>, RandomState>,
     /// None with `--no-dns`.
     dns: Option<Dns>,
     writer: Writer,
@@ -34,12 +41,20 @@ enum Queued {
     /// Whole lines.
     Lines(Vec<u8>),
     /// A line that waits for the DNS.
-    Waiting { line: Vec<u8>, location: Location, answer: Pending },
+    Waiting { line: Vec<u8>, location: Rc<Location>, answer: Pending },
 }
 
 impl Stream {
     pub(crate) fn new(databases: Databases, dns: Option<Dns>, writer: Writer) -> Self {
-        Self { databases, dns, writer, queue: VecDeque::new(), size: 0, counts: Counts::default() }
+        Self {
+            databases,
+            recent: HashMap::default(),
+            dns,
+            writer,
+            queue: VecDeque::new(),
+            size: 0,
+            counts: Counts::default(),
+        }
     }
 
     /// Runs until the input ends.
@@ -84,7 +99,7 @@ impl Stream {
             Err(why) => return Ok(Err(why)),
         };
         let ip = record.ip();
-        let location = ip.map_or_else(Location::default, |ip| locate(&mut self.databases, ip));
+        let location = ip.map(|ip| self.locate(ip)).unwrap_or_default();
         let lookup = match (ip, &mut self.dns) {
             (Some(ip), Some(dns)) => dns.look_up(ip),
             _ => Lookup::Skipped,
@@ -102,6 +117,25 @@ impl Stream {
         self.counts.add(&added);
         self.append(|out| record.write(&added, out))?;
         Ok(Ok(()))
+    }
+
+    /// Looks up an address in the databases. Drops a damaged database with a warning.
+    fn locate(&mut self, ip: IpAddr) -> Rc<Location> {
+        if let Some(known) = self.recent.get(&ip) {
+            return Rc::clone(known);
+        }
+        let location = loop {
+            match self.databases.locate(ip) {
+                Ok(location) => break Rc::new(location),
+                Err(why) => log::warn!("{why}; continuing without it"),
+            }
+            self.recent.clear();
+        };
+        if self.recent.len() >= MAX_RECENT {
+            self.recent.clear();
+        }
+        self.recent.insert(ip, Rc::clone(&location));
+        location
     }
 
     /// Lets `write` append whole lines, after the queued ones.
@@ -199,15 +233,5 @@ fn enrichment<'a>(location: &'a Location, answer: Option<&'a Answer>) -> Enrichm
         country_code: location.country_code.as_deref().map(Into::into),
         asn: location.asn,
         aso: location.aso.as_deref().map(Into::into),
-    }
-}
-
-/// Looks up an address in the databases. Drops a damaged database with a warning.
-fn locate(databases: &mut Databases, ip: IpAddr) -> Location {
-    loop {
-        match databases.locate(ip) {
-            Ok(location) => return location,
-            Err(why) => log::warn!("{why}; continuing without it"),
-        }
     }
 }
