@@ -1,8 +1,9 @@
 //! `mls-ipdb update`: fetches databases, or takes local files, and installs the valid ones.
 
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -10,7 +11,7 @@ use mls_config::Config;
 use mls_diag::{Exit, OrExit};
 use mls_location::{DatabaseKind, FileFormat, Flags, Unusable, ipv6_sibling, open};
 use mls_stream::ndjson::Writer;
-use reqwest::{Client, Url};
+use reqwest::Url;
 
 use crate::fetch::{self, Fetched};
 use crate::install::{Candidate, is_cut_off, scratch, survey, unpack};
@@ -142,38 +143,61 @@ fn configured_urls(kind: DatabaseKind, configured: &[String]) -> anyhow::Result<
     configured.iter().map(parse).collect()
 }
 
-/// Fetches and installs one database, in a thread of its own. A server that sends without a pause
-/// keeps that thread from looking at the clock, so this one does.
+/// Fetches and installs one database. Only the fetching has a time limit.
 fn run(job: Job, timeout: Duration) -> anyhow::Result<(DatabaseKind, PathBuf)> {
-    let (shown, limit) = (fetch::shown(&job.url), timeout * fetch::WHOLE);
-    let (sender, result) = mpsc::channel();
-    std::thread::Builder::new().name("download".into()).spawn(move || {
-        let downloaded = || {
+    let Job { kind, url, target } = job;
+    let (origin, body) = (Origin::load(&target, url.as_str()), scratch(&target)?);
+    let fetched = within(timeout * fetch::WHOLE, &fetch::shown(&url), {
+        let url = url.clone();
+        move || {
             let client = fetch::client(timeout)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(download(&client, job.kind, &job.url, &job.target))?;
-            Ok((job.kind, job.target))
-        };
+            let fetched = fetch::fetch(&client, &url, origin.as_ref(), &body);
+            Ok((runtime.block_on(fetched)?, body))
+        }
+    });
+    let (fetched, body) = fetched?;
+    install(fetched, body, kind, &url, &target)?;
+    Ok((kind, target))
+}
+
+/// Calls `fetch` in a thread of its own. A server that sends without a pause keeps that thread from
+/// looking at the clock, so this one does.
+///
+/// After the limit the thread may go on, so `fetch` must not change an installed file. Exit 75 if it
+/// takes too long, 70 if it panics.
+fn within<T: Send + 'static>(
+    limit: Duration,
+    shown: &str,
+    fetch: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    let (sender, result) = mpsc::channel();
+    std::thread::Builder::new().name("download".into()).spawn(move || {
         // If it took too long, there is no receiver.
-        let _ = sender.send(downloaded());
+        let _ = sender.send(fetch());
     })?;
-    result.recv_timeout(limit).unwrap_or_else(|_| {
-        let seconds = limit.as_secs();
-        Err(Exit::TempFail.error(format!("downloading {shown}: it takes longer than {seconds} s")))
+    result.recv_timeout(limit).unwrap_or_else(|error| {
+        let (exit, why) = match error {
+            RecvTimeoutError::Timeout => {
+                (Exit::TempFail, format!("it takes longer than {} s", limit.as_secs()))
+            }
+            RecvTimeoutError::Disconnected => {
+                (Exit::Software, "its thread panicked; please report this bug".into())
+            }
+        };
+        Err(exit.error(format!("downloading {shown}: {why}")))
     })
 }
 
-async fn download(
-    client: &Client,
+/// Installs what was fetched.
+fn install(
+    fetched: Fetched,
+    body: File,
     kind: DatabaseKind,
     url: &Url,
     target: &Path,
 ) -> anyhow::Result<()> {
-    let origin = Origin::load(target, url.as_str());
-    let body = scratch(target)?;
-    let Fetched::New { etag, last_modified } =
-        fetch::fetch(client, url, origin.as_ref(), &body).await?
-    else {
+    let Fetched::New { etag, last_modified } = fetched else {
         log::info!("{} is up to date", target.display());
         return Ok(());
     };
@@ -235,4 +259,25 @@ fn take(file: &Path, flags: &Flags, config: &Config) -> anyhow::Result<(Database
     }
     candidate.install(kind, target).with_context(failed)?;
     Ok((kind, target.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn download_that_panics_is_a_bug_and_not_a_slow_server() {
+        let error = within(Duration::MAX, "URL", || -> anyhow::Result<()> { panic!("a bug") });
+        let error = error.unwrap_err();
+        assert_eq!(Exit::of(&error), Exit::Software);
+        assert!(error.to_string().contains("downloading URL: its thread panicked"), "{error}");
+    }
+
+    #[test]
+    fn download_that_does_not_end_is_a_temporary_failure() {
+        let (_never, end) = mpsc::channel::<()>();
+        let error = within(Duration::ZERO, "URL", move || Ok(end.recv()?)).unwrap_err();
+        assert_eq!(Exit::of(&error), Exit::TempFail);
+        assert_eq!(error.to_string(), "downloading URL: it takes longer than 0 s");
+    }
 }
