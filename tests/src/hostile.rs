@@ -45,13 +45,13 @@ pub struct Attacked {
 /// Runs a tool to its end and watches its memory.
 ///
 /// # Panics
-/// If it takes longer than a minute, or four times [`MAX_RESIDENT`].
+/// If it takes longer than two minutes, or four times [`MAX_RESIDENT`].
 #[must_use]
 pub fn attacked(command: &mut Command) -> Attacked {
     let mut tool = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let status = format!("/proc/{}/status", tool.id());
     let mut peak = 0;
-    let deadline = Instant::now() + Duration::from_mins(1);
+    let deadline = Instant::now() + Duration::from_mins(2);
     let code = loop {
         let status = std::fs::read_to_string(&status).unwrap_or_default();
         let now = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
