@@ -64,6 +64,25 @@ fn no_line_continues_or_repeats_a_line_before_one_that_is_too_long() {
 }
 
 #[test]
+fn a_compressed_log_that_ends_in_a_part_without_newline_is_continued_in_the_next_file() {
+    let failure = "unknown[192.0.2.1]: SASL LOGIN authentication failed: x, sasl_username=u0";
+    let first = format!(
+        "2026-06-01T00:00:45Z stdout P postfix/smtpd[7]: warning: {failure}{}",
+        "0".repeat(3000)
+    );
+    for before in ["", "2026-06-01T00:00:44Z stdout F postfix/smtpd[7]: connect from x\n"] {
+        let site = Site::new();
+        site.append("mail.log.1", &(before.to_owned() + &first));
+        gzip(&site, "mail.log.1");
+        site.append("mail.log", "");
+        site.extract();
+        site.append("mail.log", "2026-06-01T00:01:00Z stdout F 1\n");
+        site.extract();
+        assert_eq!(site.read("F").lines().skip(1).count(), 1, "{before:?}");
+    }
+}
+
+#[test]
 fn if_a_file_and_its_gzip_both_exist_only_the_file_is_read() {
     let mut site = Site::new();
     site.log(10);

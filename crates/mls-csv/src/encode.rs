@@ -148,13 +148,29 @@ fn refuse_all_but_ours(path: &Path, outcome: Outcome) -> anyhow::Result<()> {
     }
 }
 
-/// Writes the rows of all events to `rows`. `path` names the file in messages; `None` is standard
-/// output.
-fn copy<W: Write>(
+/// Writes the rows of all events to `rows`, also those before an error. `path` names the file in
+/// messages; `None` is standard output.
+fn copy<W: Write>(reader: Reader, rows: &mut Rows<W>, path: Option<&Path>) -> anyhow::Result<()> {
+    let copied = copy_rows(reader, rows, path);
+    let flushed = rows.flush().with_context(|| match path {
+        Some(path) => format!("appending to {}", path.display()),
+        None => String::from("standard output"),
+    });
+    let cut_off = copied.and_then(|cut_off| flushed.map(|()| cut_off))?;
+    rows.check_outcome()?;
+    match path {
+        Some(path) => summary(format_args!("appended {} to {}", rows.written(), path.display())),
+        None => summary(format_args!("wrote {}", rows.written())),
+    }
+    if cut_off { Err(Exit::TempFail.error(sink::CUT_OFF)) } else { Ok(()) }
+}
+
+/// Returns whether the input was cut off.
+fn copy_rows<W: Write>(
     mut reader: Reader,
     rows: &mut Rows<W>,
     path: Option<&Path>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let named = |result: anyhow::Result<()>| match path {
         Some(path) => result.with_context(|| format!("appending to {}", path.display())),
         None => result,
@@ -168,8 +184,9 @@ fn copy<W: Write>(
                 cut_off = true;
                 if let Some(path) = path {
                     log::warn!(
-                        "{}: the position in the log is not committed, so the next run appends the \
-                         same rows again; give --cursor-file, or leave --framed out",
+                        "{}: this command does not commit the position in the log; unless another one \
+                         does, the next run appends the same rows again; give --cursor-file, or leave \
+                         --framed out",
                         path.display()
                     );
                 }
@@ -179,11 +196,5 @@ fn copy<W: Write>(
             Err(why) => reader.bad(why),
         }
     }
-    rows.check_outcome()?;
-    named(rows.flush())?;
-    match path {
-        Some(path) => summary(format_args!("appended {} to {}", rows.written(), path.display())),
-        None => summary(format_args!("wrote {}", rows.written())),
-    }
-    if cut_off { Err(Exit::TempFail.error(sink::CUT_OFF)) } else { Ok(()) }
+    Ok(cut_off)
 }

@@ -55,6 +55,18 @@ fn only_attempts_of_the_given_outcome_become_rows_and_the_header_names_the_outco
 }
 
 #[test]
+fn rows_before_a_damaged_stream_are_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = format!("{FAILURE}\n{{\"v\":1,\"type\":\"segment\",\"x\":1}}\n");
+    let printed = run(dir.path(), &[], &input);
+    assert_eq!(printed.status.code(), Some(65));
+    let csv = String::from_utf8(printed.stdout).unwrap();
+    assert_eq!(csv.lines().count(), 2, "{csv}");
+    assert_eq!(run(dir.path(), &["--append", "F"], &input).status.code(), Some(65));
+    assert_eq!(fs::read_to_string(dir.path().join("F")).unwrap(), csv);
+}
+
+#[test]
 fn the_other_outcome_is_refused_and_changes_nothing() {
     for (held, other) in [("failure", "success"), ("success", "failure")] {
         let dir = tempfile::tempdir().unwrap();

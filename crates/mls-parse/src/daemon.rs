@@ -5,6 +5,7 @@ use clap::ValueEnum;
 use mls_event::clean;
 
 use crate::dovecot;
+use crate::envelope::has_dovecot_level;
 use crate::grammar::{self, DOVECOT, POSTFIX, Pieces};
 
 /// A mail server whose log lines are known.
@@ -56,15 +57,18 @@ impl Daemon {
     /// The server that has written `message` as `program`. Both may have any instance name
     /// (`syslog_name` and `instance_name`). So the name of the daemon identifies Postfix, and the
     /// login process at the beginning of the message identifies Dovecot. A login process whose name
-    /// does not end in `-login` must be one of `dovecot`, or the writer of its own log file.
+    /// does not end in `-login` must be one of `dovecot`, or the writer of its own log file, which names
+    /// the level too.
     #[must_use]
     pub fn of(program: &str, message: &[u8]) -> Option<Self> {
         if is_postfix_server(program) {
             return Some(Self::Postfix);
         }
-        let (process, _) = grammar::login_process(message)?;
+        let (process, rest) = grammar::login_process(message)?;
         let is_login = process.ends_with("-login") && !program.contains('/');
-        let is_dovecot = program.starts_with("dovecot") || program == process;
+        let is_own_log =
+            || program == process && has_dovecot_level(rest.trim_start_with(|c| c == ':'));
+        let is_dovecot = program.starts_with("dovecot") || is_own_log();
         (is_login || is_dovecot).then_some(Self::Dovecot)
     }
 }

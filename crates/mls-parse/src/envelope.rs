@@ -471,7 +471,7 @@ fn names_a_program(word: &[u8], rest: &[u8]) -> bool {
 
 /// `Info: `: the text after the process in Dovecot's own log files (`failure_log_type_prefixes`,
 /// `src/lib/failures.c`).
-fn has_dovecot_level(text: &[u8]) -> bool {
+pub(crate) fn has_dovecot_level(text: &[u8]) -> bool {
     let text = text.trim_start_with(|c| c == ' ');
     ["Debug: ", "Info: ", "Warning: ", "Error: ", "Fatal: ", "Panic: "]
         .iter()

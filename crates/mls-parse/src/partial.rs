@@ -67,7 +67,11 @@ impl Parts {
         let is_continued = waiting.iter().map(|line| line.len() + 1).sum::<usize>() >= lines.len();
         let mut parts = if is_continued { self } else { Self::default() };
         for line in waiting {
-            parts.add(line);
+            // A part of the other stream begins another line.
+            if parts.add(line).is_none() {
+                parts = Self::default();
+                parts.add(line);
+            }
         }
         parts
     }
@@ -223,6 +227,29 @@ mod tests {
             for block in [1, 100, 2048, 5000, 17_000, 64 * 1024] {
                 let found = read_in_blocks(&log, block);
                 assert!(found == expected, "parts of {size} bytes in blocks of {block}: {found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_of_the_other_stream_begins_another_line_however_blocks_cut_the_log() {
+        let part = |tag: &str, text: &str| format!("2026-06-01T00:00:45Z {tag} {text}\n");
+        let failure = |user: &str| {
+            format!(
+                "postfix/smtpd[7]: warning: unknown[192.0.2.1]: SASL LOGIN authentication failed: x, \
+                 sasl_username={user}"
+            )
+        };
+        let whole = failure("u1");
+        let (first, rest) = whole.split_at(70);
+        let cut = part("stdout P", &failure("u0"));
+        let log = cut.clone() + &part("stderr P", first) + &part("stderr F", rest);
+        let other = cut + &part("stderr P", first) + &part("stdout F", rest);
+        for (log, rows, unreadable) in [(log, 1, 1), (other, 0, 2)] {
+            for block in [1, 200, 400, log.len()] {
+                let found = read_in_blocks(log.as_bytes(), block);
+                let counts = (found.0.lines().count(), found.1);
+                assert_eq!(counts, (rows, unreadable), "blocks of {block}: {log}");
             }
         }
     }

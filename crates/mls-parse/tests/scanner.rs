@@ -189,6 +189,7 @@ fn an_attempt_in_an_unknown_place_is_counted_as_unreadable() {
         format!("Jun  1 00:00:45 mx dovecot: imap-login(a b,192.0.2.1)<x>: {dovecot}"),
         format!("Jun  1 00:00:45 mx mail/dovecot: imap-login: {dovecot}"),
         format!("Jun  1 00:00:45 mx app: server: imap-login: Info: {dovecot}"),
+        format!("Jun  1 00:00:45 mx app[7]: app: {dovecot}"),
         format!("Jun  1 00:00:45 mx app: login: {dovecot}"),
         format!("Jun  1 00:00:45 mx login: {dovecot}"),
     ] {

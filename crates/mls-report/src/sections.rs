@@ -116,7 +116,7 @@ pub(crate) fn sections(report: &Report, top: usize) -> Vec<Section> {
     sections.extend([hours(report), days(report), reverse_lookups(report)]);
     sections.retain(|section| !section.is_empty());
     for section in &mut sections {
-        if let Body::Table(table) = &mut section.body {
+        if let Body::Table(table) | Body::Errors { table, .. } = &mut section.body {
             table.leave_out_unknown_columns();
         }
     }

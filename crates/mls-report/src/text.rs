@@ -161,7 +161,7 @@ fn write_section(out: &mut String, section: &Section, label: &str) -> std::fmt::
 
 fn write_errors(out: &mut String, table: &SectionTable) -> std::fmt::Result {
     writeln!(out, "Breakdown by error type:")?;
-    let cell = |row: &Row, i: usize| match &row.cells[i] {
+    let cell = |row: &Row, i: usize| match row.cells.get(i)? {
         Cell::Text(text) => text.as_ref().map(safe),
         Cell::Number(_) => None,
     };

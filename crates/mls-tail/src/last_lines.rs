@@ -98,6 +98,11 @@ impl LastLines {
                 let begin = generation.offset.saturating_sub(left);
                 let mut bytes = Vec::new();
                 file.reader(begin, generation.offset)?.read_to_end(&mut bytes)?;
+                // The last line of a compressed file was given the newline that it lacks.
+                if bytes.last().is_some_and(|byte| *byte != b'\n') {
+                    bytes.push(b'\n');
+                }
+                bytes.drain(..bytes.len().saturating_sub(length - lines.len()));
                 bytes.append(&mut lines);
                 lines = bytes;
             }
