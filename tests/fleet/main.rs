@@ -33,8 +33,8 @@ pub(crate) fn records(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The attempts of one of 20 servers in the first week of June, one in half an hour. The address of
-/// an attempt is one of the server, or one that many servers share.
+/// The attempts on one of 20 servers in the first week of June, one every half hour. Some addresses
+/// try only this server, the others try many servers.
 fn week_of(server: u32, random: &mut u64) -> String {
     let mut below = |n: u64| {
         *random =

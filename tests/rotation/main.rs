@@ -47,7 +47,7 @@ fn a_half_read_log_is_finished_after_any_rename() {
     assert!(site.files("F.recovered").is_empty());
 }
 
-/// A failure in parts, as Kubernetes logs it, with a reason of so many bytes that are not UTF-8.
+/// A failure in parts, as Kubernetes logs it, with a reason of `reason` bytes that are not UTF-8.
 fn failure_in_parts(user: &str, reason: usize) -> Vec<Vec<u8>> {
     let line = [
         b"postfix/smtpd[7]: warning: unknown[192.0.2.1]: SASL LOGIN authentication failed: ",

@@ -187,7 +187,7 @@ impl Server {
     /// Stops it as a power failure would.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // PostgreSQL's own children go when the postmaster has gone; SIGQUIT tells them at once.
+            // SIGQUIT makes the postmaster of PostgreSQL stop its child processes at once.
             let signal = if self.kind == Kind::Postgresql { "-QUIT" } else { "-KILL" };
             run(Command::new("kill").args([signal, &child.id().to_string()]));
             child.wait().unwrap();

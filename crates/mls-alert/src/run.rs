@@ -88,7 +88,7 @@ impl Job {
             let read = self.look(sources, last, &mut output);
             let (Some(follow), true) = (&follow, read.is_ok()) else { break read.map(drop) };
             last = read?;
-            // Passes take at most half of the time.
+            // Pause as long as the pass took, so that passes take at most half of the time.
             let pause = begun.elapsed();
             let is_new = || Ok(Sources::progress(&self.args, &self.config)? != progress);
             if !follow.wait(pause, &output, is_new)? {

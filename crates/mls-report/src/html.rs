@@ -231,7 +231,7 @@ fn scaled(n: u64, most: u64, whole: u64) -> u64 {
     u64::try_from(part).unwrap_or(whole)
 }
 
-/// The number of attempts becomes the last column, and the bar.
+/// Appends the number of attempts to each row. This number also decides the length of the bar.
 fn show_table(table: sections::SectionTable, medium: Medium) -> Table {
     let sections::SectionTable { columns, rows, unknown, is_wide, has_bars, commands } = table;
     let most = rows.iter().map(|row| row.attempts).max().unwrap_or_default();

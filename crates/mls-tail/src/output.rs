@@ -35,7 +35,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// The sequence number of `cursor` in `cursor_file`.
+    /// Begins to write to standard output. `sequence` is the number of the commit of `cursor`.
     pub(crate) fn stdout(
         framed: bool,
         cursor_file: Option<PathBuf>,

@@ -37,7 +37,7 @@ const HOSTILE: [&str; 22] = [
     "x\"y<z\\",
 ];
 
-/// Mechanisms as `%.100s` shows them: bare, quoted and closed, or none.
+/// Mechanisms as Postfix logs them (`%.100s`): bare, quoted and closed, or none.
 const MECHANISMS: [&str; 12] = [
     "LOGIN",
     "PLAIN",
