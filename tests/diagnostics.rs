@@ -1,6 +1,8 @@
 //! Messages on standard error, with priorities for the journal, and in the operational log.
 
 use std::fs::{self, File};
+use std::io::Write;
+use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use mls_tests::{Site, is_root, skip, text, tools};
@@ -162,8 +164,16 @@ fn a_missing_server_or_secret_says_what_to_check() {
     let message = r"printf 'Subject: x\n\nx\n' | mls-mail --config mls.conf";
     // A label has at most 63 characters, so the machine's resolver asks no server for this name.
     let no_host = format!("smtp_host = {}.invalid", "x".repeat(64));
+    let plain = TcpListener::bind("127.0.0.1:0").unwrap();
+    let tls = format!("smtp_tls = tls\nsmtp_port = {}", plain.local_addr().unwrap().port());
+    std::thread::spawn(move || {
+        while let Ok((mut client, _)) = plain.accept() {
+            let _ = client.write_all(b"220 mx.example.org ESMTP\r\n");
+        }
+    });
     for (report, code, cure) in [
         ("smtp_port = 1", 75, "check [report] smtp_host and smtp_port"),
+        (tls.as_str(), 75, "does not begin with TLS on this port"),
         (no_host.as_str(), 75, "check the name of the mail server in [report] smtp_host"),
         (
             "smtp_user = u\nsmtp_password_file = /none",

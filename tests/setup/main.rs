@@ -143,6 +143,8 @@ fn automated_setup_asks_nothing_and_refuses_the_same_values_as_the_dialogue() {
         ("[report]\nsmtp_user = u\nsmtp_password_file = /home/me/secret\n", "home directories"),
         ("[database]\ndb_password_file = /root/secret\n", "home directories"),
         ("[database]\nssl_key = /tmp/key\n", "or /tmp"),
+        ("[report]\nsmtp_user = u\n", "smtp_user and smtp_password_file belong together"),
+        ("[database]\nssl_cert = /etc/passwd\n", "ssl_cert and ssl_key belong together"),
     ] {
         let output = system.automated(answers);
         assert_eq!(output.status.code(), Some(78), "{answers}");

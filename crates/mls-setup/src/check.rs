@@ -84,6 +84,10 @@ const KEYS: [(&str, Check); 28] = [
     ("database.sql_export_dir", Check::Path),
 ];
 
+/// Keys of a section that need each other.
+const PAIRS: [(&str, &str, &str); 2] =
+    [("report", "smtp_user", "smtp_password_file"), ("database", "ssl_cert", "ssl_key")];
+
 impl Checks<'_> {
     /// Fails with the first value that cannot be used, and the reason.
     pub(crate) fn all(&self, answers: &Answers) -> Result<(), String> {
@@ -95,6 +99,11 @@ impl Checks<'_> {
                     format!("[{section}] {key} = {value}: {why}")
                 })?;
             }
+        }
+        for (section, key, other) in PAIRS {
+            let is_set = |key: &str| answers.is_set(&format!("{section}.{key}"));
+            let why = format!("[{section}] {key} and {other} belong together: set both or neither");
+            refuse_if(is_set(key) != is_set(other), &why)?;
         }
         // Only alerts about addresses lead to blocking.
         refuse_if(

@@ -88,6 +88,8 @@ fn cure(words: &str) -> &'static str {
         "; no mail server listens there: check [report] smtp_host and smtp_port"
     } else if words.starts_with("failed to lookup address information") {
         "; check the name of the mail server in [report] smtp_host, and the DNS of this machine"
+    } else if words.contains("InvalidContentType") {
+        "; the server does not begin with TLS on this port: set [report] smtp_tls = starttls, or smtp_port"
     } else {
         ""
     }
