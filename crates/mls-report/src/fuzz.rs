@@ -41,7 +41,7 @@ const FIELDS: [&str; 7] =
     ["Auto-Submitted", "Content-Type", "Date", "List-Id", "MIME-Version", "Message-ID", "Subject"];
 
 /// The elements of the page.
-const ELEMENTS: &str = "bdi body code details div h1 h2 h3 head html li meta p pre span strong style summary table td th title tr ul";
+const ELEMENTS: &str = "bdi body br code details div h1 h2 h3 head html li meta p pre span strong style summary table td th title tr ul";
 
 fn assert_harmless(report: &Report) {
     let is_control = |c: char| c.is_control() && c != '\n';
