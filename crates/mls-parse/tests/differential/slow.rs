@@ -205,7 +205,16 @@ fn token_end(text: &str) -> usize {
 
 fn dovecot(message: &str, record: &mut Map<String, Value>) -> Option<u64> {
     let (process, rest) = message.split_once(": ")?;
-    if !process.ends_with("-login") || process.contains(' ') {
+    if process.contains(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_') {
+        return None;
+    }
+    // A login service can have any name. Then only its words tell what it is.
+    let is_session = rest.starts_with("Login: user=<") || rest.starts_with("Logged in: user=<");
+    let is_end =
+        ["Login aborted", "Aborted login", "Disconnected", "Remote closed", "Client has quit"]
+            .iter()
+            .any(|words| rest.starts_with(words));
+    if !process.ends_with("-login") && !is_session && !is_end {
         return None;
     }
     record.insert("service".into(), json!(format!("dovecot/{process}")));
