@@ -1,7 +1,7 @@
 //! Messages on standard error, with priorities for the journal, and in the operational log.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
@@ -169,6 +169,8 @@ fn a_missing_server_or_secret_says_what_to_check() {
     std::thread::spawn(move || {
         while let Ok((mut client, _)) = plain.accept() {
             let _ = client.write_all(b"220 mx.example.org ESMTP\r\n");
+            // Unread bytes would reset the connection.
+            let _ = io::copy(&mut client, &mut io::sink());
         }
     });
     for (report, code, cure) in [
