@@ -152,10 +152,7 @@ fn refuse_all_but_ours(path: &Path, outcome: Outcome) -> anyhow::Result<()> {
 /// messages; `None` is standard output.
 fn copy<W: Write>(reader: Reader, rows: &mut Rows<W>, path: Option<&Path>) -> anyhow::Result<()> {
     let copied = copy_rows(reader, rows, path);
-    let flushed = rows.flush().with_context(|| match path {
-        Some(path) => format!("appending to {}", path.display()),
-        None => String::from("standard output"),
-    });
+    let flushed = named(rows.flush(), path);
     let cut_off = copied.and_then(|cut_off| flushed.map(|()| cut_off))?;
     rows.check_outcome()?;
     match path {
@@ -165,20 +162,24 @@ fn copy<W: Write>(reader: Reader, rows: &mut Rows<W>, path: Option<&Path>) -> an
     if cut_off { Err(Exit::TempFail.error(sink::CUT_OFF)) } else { Ok(()) }
 }
 
+/// Names the file in an error of writing.
+fn named(result: anyhow::Result<()>, path: Option<&Path>) -> anyhow::Result<()> {
+    match path {
+        Some(path) => result.with_context(|| format!("appending to {}", path.display())),
+        None => result,
+    }
+}
+
 /// Returns whether the input was cut off.
 fn copy_rows<W: Write>(
     mut reader: Reader,
     rows: &mut Rows<W>,
     path: Option<&Path>,
 ) -> anyhow::Result<bool> {
-    let named = |result: anyhow::Result<()>| match path {
-        Some(path) => result.with_context(|| format!("appending to {}", path.display())),
-        None => result,
-    };
     let mut cut_off = false;
-    while let Some(line) = reader.next(|| named(rows.flush()))? {
+    while let Some(line) = reader.next(|| named(rows.flush(), path))? {
         match Record::parse(line) {
-            Ok(Record::Auth(event)) => named(rows.event(&event))?,
+            Ok(Record::Auth(event)) => named(rows.event(&event), path)?,
             Ok(Record::Begin(_)) => {
                 mls_stream::signals::drain_until_end_of_input();
                 cut_off = true;
