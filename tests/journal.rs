@@ -5,9 +5,10 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
-use mls_tests::{EXTRACT, Site, skip, text};
+use mls_tests::{EXTRACT, Site, skip, text, tools};
 
 const REMOTE: &str = "/lib/systemd/systemd-journal-remote";
 
@@ -202,6 +203,34 @@ fn a_failing_journalctl_does_not_change_the_position() {
         text(&output.stdout)
     );
     assert_reads(&site, 3);
+}
+
+#[test]
+fn a_journal_that_is_empty_or_private_is_named() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new();
+    fs::create_dir(site.path().join("empty")).unwrap();
+    let tail = "mls-tail --journal --journal-directory";
+    let output = site.shell(&format!("{tail} empty"));
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("empty has no journal files; check --journal-directory"), "{said}");
+    log(&site, "a.journal", 0, &slices(&failures(0, 3)));
+    assert_eq!(text(&site.shell(&format!("{tail} journal")).stderr), "");
+    fs::set_permissions(site.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(site.path().join("journal/a.journal"), fs::Permissions::from_mode(0o600))
+        .unwrap();
+    let nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+    let tool = tools().join("mls-tail").display().to_string();
+    if !site.shell(&format!("{nobody} {tool} --version")).status.success() {
+        return skip("setpriv needs root, or others cannot see the directory of the tools");
+    }
+    let output = site.shell(&format!("{nobody} {tail} journal").replace("mls-tail", &tool));
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(69), "{said}");
+    assert!(said.contains("add the user to the group systemd-journal"), "{said}");
 }
 
 #[test]

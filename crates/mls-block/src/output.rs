@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use mls_diag::denied::explained;
 use mls_diag::{Exit, OrExit};
 use mls_state::atomic;
 use mls_stream::ndjson::Writer;
@@ -40,6 +41,7 @@ impl ListOutput {
         let Some(directory) = &self.directory else { return Ok(()) };
         if !directory.is_dir() {
             fs::create_dir(directory)
+                .map_err(|error| explained(error, directory))
                 .with_context(|| format!("creating {}", directory.display()))
                 .or_exit(Exit::CantCreat)?;
         }

@@ -17,6 +17,9 @@ use crate::words::{kibibytes, number, safe, short, thousands};
 /// Height of the columns of a chart in pixels.
 const HEIGHT: u64 = 90;
 
+/// Width of a column of a chart with few columns, in percent of the width of the page.
+const WIDEST: usize = 8;
+
 /// Tables with fewer rows are not worth sorting.
 const MIN_SORTED: usize = 4;
 
@@ -58,8 +61,16 @@ struct Card {
 }
 
 enum Content {
-    Columns { groups: Vec<Group>, bars: Vec<Bar> },
-    Heat { hours: Vec<String>, weekdays: Vec<Weekday> },
+    /// `width` is in percent.
+    Columns {
+        width: usize,
+        groups: Vec<Group>,
+        bars: Vec<Bar>,
+    },
+    Heat {
+        hours: Vec<String>,
+        weekdays: Vec<Weekday>,
+    },
     Table(Table),
 }
 
@@ -207,7 +218,8 @@ fn columns(chart: &sections::Chart) -> Content {
         height: scaled(bar.attempts, most, HEIGHT),
         is_pale: !bar.is_inside,
     });
-    Content::Columns { groups: groups.collect(), bars: bars.collect() }
+    let width = (chart.bars.len() * WIDEST).min(100);
+    Content::Columns { width, groups: groups.collect(), bars: bars.collect() }
 }
 
 fn heat(weekdays: &[[u64; 24]; 7]) -> Content {

@@ -245,6 +245,9 @@ pub(crate) struct DayCount {
     /// Whether the period has a part of that day.
     #[serde(skip)]
     pub(crate) inside: bool,
+    /// Whether the data begins on that day or earlier.
+    #[serde(skip)]
+    pub(crate) has_data: bool,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -301,11 +304,13 @@ impl Report {
         let text = |at: NaiveDateTime| at.format("%Y-%m-%d %H:%M").to_string();
         let previous = period.from.zip(period.to).map(|(from, to)| text(from - (to - from)));
         let has_previous = tally.previous > 0 || tally.reaches_back(previous.as_deref());
+        let first = tally.extent.as_ref().map_or("", |(first, _)| &first[..10]);
         let days: Vec<_> = (tally.history.by_day())
             .map(|(date, attempts)| DayCount {
                 date: date.to_owned(),
                 attempts,
                 inside: period.touches(date),
+                has_data: first <= date,
             })
             .collect();
         let reaches_back = tally.reaches_back(period.from.map(text).as_deref());

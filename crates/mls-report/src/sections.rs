@@ -143,7 +143,10 @@ impl Section {
             Body::Table(table) | Body::Errors { table, .. } => {
                 table.rows.is_empty() && table.unknown == 0
             }
-            Body::Chart(chart) => chart.bars.iter().all(|bar| bar.attempts == 0),
+            // A single bar compares nothing.
+            Body::Chart(chart) => {
+                chart.bars.len() < 2 || chart.bars.iter().all(|bar| bar.attempts == 0)
+            }
             Body::HeatMap(weekdays) => weekdays.iter().flatten().all(|n| *n == 0),
         }
     }
@@ -304,7 +307,14 @@ fn hours(report: &Report) -> Section {
 }
 
 fn days(report: &Report) -> Section {
-    let bars = report.days.iter().map(|day| {
+    let days: Vec<_> = report.days.iter().filter(|day| day.has_data).collect();
+    let title = match days.first() {
+        Some(first) if days.len() < report.days.len() => {
+            format!("Attempts by day, since {}", first.date)
+        }
+        _ => format!("Attempts by day, for {} days", report.days.len()),
+    };
+    let bars = days.into_iter().map(|day| {
         let date: Option<NaiveDate> = day.date.parse().ok();
         Bar {
             name: day.date.clone(),
@@ -315,7 +325,6 @@ fn days(report: &Report) -> Section {
         }
     });
     let chart = Chart { bars: bars.collect(), is_in_text: false };
-    let title = "Attempts by day, for 30 days".to_owned();
     Section { title, note: None, body: Body::Chart(chart) }
 }
 

@@ -79,6 +79,21 @@ fn a_browser_shows_hostile_names_as_text_and_reports_no_error() {
 }
 
 #[test]
+fn the_chart_of_days_begins_with_the_data() {
+    let html = page(
+        "mail,2026-05-29 10:00,192.0.2.1,u,h,OK,DE,1,A\nmail,2026-06-02 10:00,192.0.2.1,u,h,OK,DE,1,A\n",
+    );
+    assert!(html.contains("Attempts by day, since 2026-05-29"));
+    assert!(html.contains("title=\"2026-05-29: 1 attempt\""));
+    assert!(html.contains("title=\"2026-06-01: 0 attempts\""));
+    assert!(!html.contains("2026-05-28"));
+    let html = page("mail,2026-06-02 10:00,192.0.2.1,u,h,OK,DE,1,A\n");
+    assert!(html.contains("Attempts by hour") && !html.contains("Attempts by day"));
+    let html = page("mail,2026-05-04 10:00,192.0.2.1,u,h,OK,DE,1,A\n");
+    assert!(html.contains("Attempts by day, for 30 days"));
+}
+
+#[test]
 fn readers_can_sort_tables_and_look_up_addresses_without_a_script() {
     let html = page(&hostile_csv());
     for text in ["<details><summary>Sorted by User</summary>", "whois 192.0.2.1\n"] {

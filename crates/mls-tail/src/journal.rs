@@ -63,6 +63,9 @@ pub(crate) fn read(
         cursor.journal = switch::last_entry_read(&cursor, selection, second)?;
     }
     let machine = selection.directory.as_deref().map_or(Ok(None), only_machine)?;
+    if cursor.journal.is_none() && !follow {
+        warn_if_unreadable(selection.directory.as_deref());
+    }
     let mut child = start(&cursor, since, follow, selection)?;
     let entries = child
         .stdout
@@ -151,6 +154,29 @@ fn only_machine(directory: &Path) -> anyhow::Result<Option<String>> {
     let mut machines = machines.lines();
     let first = machines.next().map(str::to_owned);
     if machines.next().is_some() { Err(several_machines(directory)) } else { Ok(first) }
+}
+
+/// Warns if there is no journal, or if this user may not read all of it. `--quiet` hides that.
+fn warn_if_unreadable(directory: Option<&Path>) {
+    let mut command = Command::new("journalctl");
+    command.args(["--lines=0", "--no-pager"]);
+    if let Some(directory) = directory {
+        command.arg("--directory").arg(directory);
+    }
+    let Ok(output) = command.stdin(Stdio::null()).stdout(Stdio::null()).output() else { return };
+    let words = String::from_utf8_lossy(&output.stderr);
+    let (place, cure) = match directory {
+        Some(directory) => (directory.display().to_string(), "check --journal-directory"),
+        None => ("this machine".to_owned(), "start systemd-journald, or read a log file"),
+    };
+    if words.contains("No journal files were found") {
+        log::warn!("journal: {place} has no journal files; {cure}");
+    } else if words.contains("systemd-journal") {
+        log::warn!(
+            "journal: this user may not read all entries of {place}; run mls-tail as root, or add \
+             the user to the group systemd-journal"
+        );
+    }
 }
 
 fn several_machines(directory: &Path) -> anyhow::Error {
