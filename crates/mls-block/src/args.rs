@@ -6,9 +6,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, FixedOffset};
 use clap::{Parser, Subcommand};
 use ipnet::IpNet;
-use mls_config::config::TimeSpan;
-
-use crate::form::ListForm;
+use mls_config::config::{BlockForm, TimeSpan};
 
 /// Turn alerts into block lists
 ///
@@ -64,7 +62,7 @@ pub(crate) struct Flags {
     /// Formats of the list, such as cidr,nft. Default: `[block] forms` of --config, else plain; for
     /// the command list, lines for human readers
     #[arg(long, value_name = "FORM", value_enum, value_delimiter = ',', global = true)]
-    pub(crate) form: Vec<ListForm>,
+    pub(crate) form: Vec<BlockForm>,
 
     /// How long to block an address the first time, such as 90s, 10m, 1h; each further block is twice
     /// as long. Default: `[block] time`, 1h

@@ -17,7 +17,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::allow::Allow;
 use crate::args::Flags;
-use crate::form::ListForm;
 use crate::list::{BlockList, Limits};
 use crate::logins::Logins;
 use crate::offender::{BlockTime, Offence};
@@ -95,7 +94,7 @@ impl Blocker {
             output: ListOutput {
                 directory: flags.directory.or(block.directory),
                 asked: flags.form,
-                forms: block.forms.into_iter().map(ListForm::from).collect(),
+                forms: block.forms,
                 jail: flags.jail,
             },
             zone: flags.zone.timezone,

@@ -14,7 +14,6 @@
 use std::fmt::{self, Write};
 
 use chrono::{Offset, Utc};
-use clap::ValueEnum;
 use ipnet::IpNet;
 use mls_config::config::BlockForm;
 use mls_config::zone::Zone;
@@ -23,64 +22,32 @@ use serde::Serialize;
 use crate::list::{BlockList, Cause, ListEntry};
 use crate::show_time;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ListForm {
-    /// One network a line
-    Plain,
-    /// A table for Postfix, see `cidr_table`(5)
-    Cidr,
-    /// A script for nft -f that replaces the elements of two sets
-    Nft,
-    /// Commands for fail2ban-client -i
-    Fail2ban,
-    /// Decisions for cscli decisions import
-    Crowdsec,
-    /// An array, one entry a line
-    Json,
-}
-
-impl From<BlockForm> for ListForm {
-    fn from(form: BlockForm) -> Self {
-        match form {
-            BlockForm::Plain => Self::Plain,
-            BlockForm::Cidr => Self::Cidr,
-            BlockForm::Nft => Self::Nft,
-            BlockForm::Fail2ban => Self::Fail2ban,
-            BlockForm::Crowdsec => Self::Crowdsec,
-            BlockForm::Json => Self::Json,
-        }
+pub(crate) fn file_name(form: BlockForm) -> &'static str {
+    match form {
+        BlockForm::Plain => "blocked.txt",
+        BlockForm::Cidr => "blocked.cidr",
+        BlockForm::Nft => "blocked.nft",
+        BlockForm::Fail2ban => "blocked.fail2ban",
+        BlockForm::Crowdsec => "blocked.crowdsec.json",
+        BlockForm::Json => "blocked.json",
     }
 }
 
-impl ListForm {
-    pub(crate) fn file_name(self) -> &'static str {
-        match self {
-            Self::Plain => "blocked.txt",
-            Self::Cidr => "blocked.cidr",
-            Self::Nft => "blocked.nft",
-            Self::Fail2ban => "blocked.fail2ban",
-            Self::Crowdsec => "blocked.crowdsec.json",
-            Self::Json => "blocked.json",
+/// Formats the list. Remaining times count from `now`.
+pub(crate) fn render(form: BlockForm, list: &BlockList, now: i64, jail: &str) -> String {
+    let entries = &list.entries;
+    match form {
+        BlockForm::Plain => lines(entries, |entry| entry.network.to_string()),
+        BlockForm::Cidr => lines(entries, |entry| {
+            format!("{} REJECT Too many failed logins from your network", entry.network)
+        }),
+        BlockForm::Nft => nft(entries, now),
+        // Without the last line, fail2ban-client reports the end of its input as an error.
+        BlockForm::Fail2ban => {
+            lines(entries, |entry| format!("set {jail} banip {}", Short(entry.network))) + "exit\n"
         }
-    }
-
-    /// Formats the list. Remaining times count from `now`.
-    pub(crate) fn render(self, list: &BlockList, now: i64, jail: &str) -> String {
-        let entries = &list.entries;
-        match self {
-            Self::Plain => lines(entries, |entry| entry.network.to_string()),
-            Self::Cidr => lines(entries, |entry| {
-                format!("{} REJECT Too many failed logins from your network", entry.network)
-            }),
-            Self::Nft => nft(entries, now),
-            // Without the last line, fail2ban-client reports the end of its input as an error.
-            Self::Fail2ban => {
-                lines(entries, |entry| format!("set {jail} banip {}", Short(entry.network)))
-                    + "exit\n"
-            }
-            Self::Crowdsec => array(entries, |entry| Decision::new(entry, now)),
-            Self::Json => array(entries, Item::new),
-        }
+        BlockForm::Crowdsec => array(entries, |entry| Decision::new(entry, now)),
+        BlockForm::Json => array(entries, Item::new),
     }
 }
 

@@ -9,7 +9,9 @@ use mls_event::Record;
 
 use crate::allow::Allow;
 use crate::blocker::offence;
-use crate::form::ListForm;
+use mls_config::config::BlockForm;
+
+use crate::form;
 use crate::list::{BlockList, Limits};
 use crate::logins::Logins;
 use crate::offender::{BlockTime, Offenders};
@@ -69,11 +71,11 @@ fn assert_usable(mut offenders: Offenders) {
     let allow = Allow { networks: Vec::new(), logins: Logins::none() };
     let limits = Limits { max_entries: 1000, network_from: 3 };
     let list = BlockList::new(&offenders, &allow, limits, NOW);
-    for form in ListForm::value_variants() {
-        let text = form.render(&list, NOW, "sshd");
+    for &form in BlockForm::value_variants() {
+        let text = form::render(form, &list, NOW, "sshd");
         let is_plain = |c: char| matches!(c, ' '..='~' | '\n' | '\t');
         assert!(text.chars().all(is_plain), "{text:?}");
-        if matches!(form, ListForm::Json | ListForm::Crowdsec) {
+        if matches!(form, BlockForm::Json | BlockForm::Crowdsec) {
             let array: Vec<serde_json::Value> = serde_json::from_str(&text).expect("JSON");
             assert_eq!(array.len(), list.entries.len());
         }

@@ -307,15 +307,20 @@ choices! { DbMode:
     "files" DbMode::Files,
 }
 
-/// `forms` of `[block]`: the formats of a block list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each variant is the value of the same name")]
+/// `forms` of `[block]`, and `--form` of `mls-block`: the formats of a block list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum BlockForm {
+    /// One network a line
     Plain,
+    /// A table for Postfix, see `cidr_table`(5)
     Cidr,
+    /// A script for nft -f that replaces the elements of two sets
     Nft,
+    /// Commands for fail2ban-client -i
     Fail2ban,
+    /// Decisions for cscli decisions import
     Crowdsec,
+    /// An array, one entry a line
     Json,
 }
 
