@@ -38,9 +38,16 @@
 //! name. Suppose that a program other than Postfix and Dovecot begins its messages with text from
 //! the network. Then an attacker can use it to forge a line of a mail server.
 
+mod header;
+
 use bstr::ByteSlice;
 
 use crate::stamp;
+
+use header::{
+    Header, header, is_facility_and_level, is_mail_server, metalog, next_word, split_byte, tagged,
+};
+pub(crate) use header::{has_dovecot_level, number};
 
 /// One log line, taken apart and not yet understood.
 #[derive(Debug, PartialEq, Eq)]
@@ -115,14 +122,6 @@ enum Layer<'a> {
     Program(Header<'a>),
 }
 
-/// The writer of a message.
-struct Header<'a> {
-    host: Option<&'a [u8]>,
-    program: &'a [u8],
-    pid: Option<u32>,
-    message: &'a [u8],
-}
-
 fn open_inside<'a>(
     line: &'a [u8],
     mut outside: Outside<'a>,
@@ -170,35 +169,6 @@ fn trim_front(mut text: &[u8]) -> &[u8] {
             _ => return text,
         }
     }
-}
-
-/// Programs whose messages are never lines of a log, because clients choose parts of them. A
-/// container may be called `postfix-mailcow`: its messages are lines.
-fn is_mail_server(program: &[u8]) -> bool {
-    /// The daemons of Postfix that quote clients, with any `syslog_name` before them.
-    const DAEMONS: [&[u8]; 17] = [
-        b"smtpd",
-        b"smtp",
-        b"lmtp",
-        b"cleanup",
-        b"qmgr",
-        b"local",
-        b"virtual",
-        b"pipe",
-        b"bounce",
-        b"error",
-        b"discard",
-        b"postscreen",
-        b"tlsproxy",
-        b"verify",
-        b"pickup",
-        b"trivial-rewrite",
-        b"anvil",
-    ];
-    let name = memchr::memrchr(b'/', program).map(|slash| &program[slash + 1..]);
-    program == b"dovecot"
-        || program.ends_with(b"-login")
-        || DAEMONS.contains(&name.unwrap_or(program))
 }
 
 /// Whether a message may be a line of its own. Most are not, and this is cheap.
@@ -305,13 +275,6 @@ fn without_length(line: &[u8]) -> &[u8] {
     }
 }
 
-/// `[PROGRAM] MESSAGE`, without host and process ID.
-fn metalog(rest: &[u8]) -> Option<Header<'_>> {
-    let (program, message) = rest.strip_prefix(b"[")?.split_once_str("] ")?;
-    let header = Header { host: None, program, pid: None, message };
-    is_mail_server(program).then_some(header)
-}
-
 /// `TIMESTAMP HOSTNAME APP-NAME PROCID MSGID STRUCTURED-DATA MSG`, RFC 5424 section 6.
 fn rfc5424<'a>(line: &'a [u8], outside: &mut Outside<'a>) -> Option<Header<'a>> {
     let mut fields = line.splitn_str(6, " ");
@@ -398,106 +361,6 @@ fn facility_and_rest(text: &[u8]) -> Option<&[u8]> {
     follows.then_some(rest)
 }
 
-fn is_facility_and_level(word: &[u8]) -> bool {
-    const FACILITIES: [&[u8]; 11] = [
-        b"kern",
-        b"user",
-        b"mail",
-        b"daemon",
-        b"auth",
-        b"security",
-        b"authpriv",
-        b"syslog",
-        b"news",
-        b"cron",
-        b"ftp",
-    ];
-    const LEVELS: [&[u8]; 11] = [
-        b"emerg", b"panic", b"alert", b"crit", b"err", b"error", b"warning", b"warn", b"notice",
-        b"info", b"debug",
-    ];
-    // AIX writes `mail:warn|warning`.
-    let aix = || {
-        let (facility, levels) = split_byte(word, b':')?;
-        Some((facility, split_byte(levels, b'|')?.0))
-    };
-    let Some((facility, level)) = split_byte(word, b'.').or_else(aix) else { return false };
-    let is_local = matches!(facility, [b'l', b'o', b'c', b'a', b'l', b'0'..=b'7']);
-    (is_local || FACILITIES.contains(&facility)) && LEVELS.contains(&level)
-}
-
-/// Words between stamp and program other than the host.
-fn is_level(word: &[u8], is_alone: bool) -> bool {
-    const LEVELS: [&[u8]; 8] =
-        [b"DEBUG", b"INFO", b"NOTICE", b"WARN", b"WARNING", b"ERROR", b"ERR", b"CRIT"];
-    matches!(word, [b'<', .., b'>'])
-        || LEVELS.contains(&word)
-        // `mail.info` alone may be a host.
-        || (is_facility_and_level(word) && !(is_alone && word.ends_with(b".info")))
-}
-
-/// `[HOST] [LEVEL] PROGRAM[PID]: MESSAGE`, where host and level may be missing or in the other
-/// order.
-fn header(text: &[u8]) -> Option<Header<'_>> {
-    let (first, rest) = next_word(text)?;
-    if names_a_program(first, rest) {
-        return tagged(None, text);
-    }
-    let (second, _) = next_word(rest)?;
-    if second.ends_with(b":") {
-        let host = (!is_level(first, true)).then_some(first);
-        return tagged(host, rest);
-    }
-    // A level, and a host unless there are two levels.
-    let (host, rest) = if is_level(first, false) {
-        (Some(second), next_word(rest)?.1)
-    } else if is_level(second, false) {
-        (Some(first), next_word(rest)?.1)
-    } else {
-        return None;
-    };
-    tagged(host.filter(|host| !is_level(host, false)), rest)
-}
-
-/// Whether this word can begin a line without a host. A host may have a colon after it, too.
-fn names_a_program(word: &[u8], rest: &[u8]) -> bool {
-    let Some(name) = word.strip_suffix(b":") else { return false };
-    name.ends_with(b"]")
-        || name.starts_with(b"dovecot")
-        || name.ends_with(b"-login")
-        || name.contains(&b'/')
-        || has_dovecot_level(rest)
-}
-
-/// `Info: `: the text after the process in Dovecot's own log files (`failure_log_type_prefixes`,
-/// `src/lib/failures.c`).
-pub(crate) fn has_dovecot_level(text: &[u8]) -> bool {
-    let text = text.trim_start_with(|c| c == ' ');
-    ["Debug: ", "Info: ", "Warning: ", "Error: ", "Fatal: ", "Panic: "]
-        .iter()
-        .any(|level| text.starts_with(level.as_bytes()))
-}
-
-/// `PROGRAM[PID]: MESSAGE`.
-fn tagged<'a>(host: Option<&'a [u8]>, text: &'a [u8]) -> Option<Header<'a>> {
-    let text = trim_blanks(text);
-    let (tag, message) = split_blank(text).unwrap_or((text, b""));
-    let tag = tag.strip_suffix(b":")?;
-    let (program, pid) = match tag.strip_suffix(b"]").and_then(|tag| split_byte(tag, b'[')) {
-        Some((program, pid)) => (program, Some(number(pid)?)),
-        None => (tag, None),
-    };
-    let is_dovecots_own = program.ends_with(b"-login")
-        || (has_dovecot_level(message) && !program.starts_with(b"dovecot"));
-    // Before version 2, its own processes named the program twice.
-    let message = match message.strip_prefix(b"dovecot: ") {
-        Some(message) if program == b"dovecot" => message,
-        _ => message,
-    };
-    let message = if is_dovecots_own { text } else { message };
-    Some(Header { host, program, pid, message })
-}
-
 /// `[ID 197553 mail.warning] `, which Solaris puts in front (syslogd(8), `msgid`).
 fn without_message_id(message: &[u8]) -> &[u8] {
     let id = message.strip_prefix(b"[ID ").and_then(|rest| rest.split_once_str("] "));
@@ -511,35 +374,4 @@ fn without_repetition(message: &[u8]) -> Option<(u32, &[u8])> {
     let message = rest.strip_suffix(b"]")?;
     let count = number(count).filter(|n| *n > 0)?;
     Some((count, message.trim_start_with(|c| c == ' ')))
-}
-
-/// The first word of `text` and the text after it. A word may end the text.
-fn next_word(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let text = trim_blanks(text);
-    let (word, rest) = split_blank(text).unwrap_or((text, b""));
-    (!word.is_empty()).then(|| (word, trim_blanks(rest)))
-}
-
-fn trim_blanks(text: &[u8]) -> &[u8] {
-    text.trim_start_with(|c| matches!(c, ' ' | '\t'))
-}
-
-/// The text before and after the first blank or tab.
-fn split_blank(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    memchr::memchr2(b' ', b'\t', text).map(|at| (&text[..at], &text[at + 1..]))
-}
-
-/// Returns the text before and after the first `byte`. (bstr would build a searcher for it, which
-/// takes longer than the search.)
-fn split_byte(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
-    memchr::memchr(byte, text).map(|at| (&text[..at], &text[at + 1..]))
-}
-
-/// A decimal number.
-pub(crate) fn number(digits: &[u8]) -> Option<u32> {
-    digits.first()?;
-    digits.iter().try_fold(0_u32, |number, byte| {
-        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
-        number.checked_mul(10)?.checked_add(digit.into())
-    })
 }

@@ -44,6 +44,7 @@ pub mod stamp;
 mod args;
 mod daemon;
 mod dovecot;
+mod input;
 mod mechanism;
 mod partial;
 mod pieces;

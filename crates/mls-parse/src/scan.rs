@@ -12,6 +12,7 @@ use mls_stream::blocks::BlockPosition;
 
 use crate::clock::{Clock, LastHour};
 use crate::grammar::{self, Attempt, DOVECOT, POSTFIX};
+use crate::input::{Input, Moment};
 use crate::journal::JournalEntry;
 use crate::partial::{self, MAX_JOINED, Parts, WaitingLine};
 use crate::repetition::{self, Repetition};
@@ -19,7 +20,7 @@ use crate::search::Search;
 use crate::stats::Stats;
 use crate::unreadable::{UnreadableLine, source_of};
 use crate::year::AssumedYear;
-use crate::{Args, Daemon, docker, dovecot, envelope, stamp};
+use crate::{Args, Daemon, docker, dovecot, envelope};
 
 /// Reads blocks of lines and appends records. Each thread has its own.
 #[derive(Clone)]
@@ -44,56 +45,6 @@ pub struct Scanner {
     last_hour: LastHour,
     /// Whether a plain stream is journal entries; its first line decides.
     pub(crate) is_journal: Option<bool>,
-}
-
-/// A block, and the data about its surroundings.
-#[derive(Clone, Copy)]
-struct Input<'a> {
-    lines: &'a [u8],
-    place: BlockPosition<'a>,
-    clock: Clock,
-    /// Whether the clock only assumes the time when the lines were written.
-    is_time_assumed: bool,
-}
-
-impl Input<'_> {
-    /// The identity of the line that begins at `start`.
-    fn pos(&self, start: usize) -> Option<String> {
-        let offset = self.place.offset + start as u64;
-        self.place.segment.map(|segment| format!("{}:{offset}", segment.generation))
-    }
-
-    /// The time of the line that begins at `start` and has this stamp.
-    fn moment<'s>(
-        &self,
-        last: &mut LastHour,
-        stamp: Option<&'s [u8]>,
-        start: usize,
-    ) -> Option<Moment<'s>> {
-        let (stamp, offset) = (stamp?, self.place.offset + start as u64);
-        let assumed_at = (self.is_time_assumed && !stamp::has_year(stamp)).then_some(offset);
-        Some(Moment { date: self.clock.read_after(last, stamp)?, assumed_at })
-    }
-
-    /// The time of a line that may be an entry of the journal.
-    fn pos_of_line(&self, start: usize) -> Option<String> {
-        if self.place.segment.is_none_or(|segment| segment.source != JOURNAL_SOURCE) {
-            return self.pos(start);
-        }
-        JournalEntry::parse(&self.lines[start..self.line_end(start)])?.pos()
-    }
-
-    /// The end of the line that begins at or before `from`.
-    fn line_end(&self, from: usize) -> usize {
-        memchr::memchr(b'\n', &self.lines[from..]).map_or(self.lines.len(), |n| from + n)
-    }
-}
-
-/// The date of a line.
-struct Moment<'a> {
-    date: Timestamp<'a>,
-    /// The offset of the line, if its year is only assumed.
-    assumed_at: Option<u64>,
 }
 
 /// The time, the host and the program of a message.

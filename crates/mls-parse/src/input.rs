@@ -1,0 +1,58 @@
+//! A block of lines with its surroundings: the position and the time of each line.
+
+use mls_event::{JOURNAL_SOURCE, Timestamp};
+use mls_stream::blocks::BlockPosition;
+
+use crate::clock::{Clock, LastHour};
+use crate::journal::JournalEntry;
+use crate::stamp;
+
+/// A block, and the data about its surroundings.
+#[derive(Clone, Copy)]
+pub(crate) struct Input<'a> {
+    pub(crate) lines: &'a [u8],
+    pub(crate) place: BlockPosition<'a>,
+    pub(crate) clock: Clock,
+    /// Whether the clock only assumes the time when the lines were written.
+    pub(crate) is_time_assumed: bool,
+}
+
+impl Input<'_> {
+    /// The identity of the line that begins at `start`.
+    pub(crate) fn pos(&self, start: usize) -> Option<String> {
+        let offset = self.place.offset + start as u64;
+        self.place.segment.map(|segment| format!("{}:{offset}", segment.generation))
+    }
+
+    /// The time of the line that begins at `start` and has this stamp.
+    pub(crate) fn moment<'s>(
+        &self,
+        last: &mut LastHour,
+        stamp: Option<&'s [u8]>,
+        start: usize,
+    ) -> Option<Moment<'s>> {
+        let (stamp, offset) = (stamp?, self.place.offset + start as u64);
+        let assumed_at = (self.is_time_assumed && !stamp::has_year(stamp)).then_some(offset);
+        Some(Moment { date: self.clock.read_after(last, stamp)?, assumed_at })
+    }
+
+    /// The time of a line that may be an entry of the journal.
+    pub(crate) fn pos_of_line(&self, start: usize) -> Option<String> {
+        if self.place.segment.is_none_or(|segment| segment.source != JOURNAL_SOURCE) {
+            return self.pos(start);
+        }
+        JournalEntry::parse(&self.lines[start..self.line_end(start)])?.pos()
+    }
+
+    /// The end of the line that begins at or before `from`.
+    pub(crate) fn line_end(&self, from: usize) -> usize {
+        memchr::memchr(b'\n', &self.lines[from..]).map_or(self.lines.len(), |n| from + n)
+    }
+}
+
+/// The date of a line.
+pub(crate) struct Moment<'a> {
+    pub(crate) date: Timestamp<'a>,
+    /// The offset of the line, if its year is only assumed.
+    pub(crate) assumed_at: Option<u64>,
+}
