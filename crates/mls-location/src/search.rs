@@ -23,6 +23,9 @@ pub const MAX_ROW: u64 = 64 * 1024;
 /// A range of at most this number of bytes is read row by row.
 const NEAR: u64 = 1024;
 
+/// A range of at most this number of bytes is read at once.
+const PAGE: u64 = 16 * 1024;
+
 /// The bytes that the search reads on either side of an offset. It reads more if a row is longer.
 const REACH: u64 = 512;
 
@@ -81,12 +84,23 @@ pub(crate) struct Csv {
 struct Disk {
     file: File,
     window: Vec<u8>,
+    /// Where the window begins.
+    from: u64,
 }
 
 impl Disk {
     fn get(&mut self, range: Range<u64>) -> io::Result<&[u8]> {
-        self.window.resize(usize::try_from(range.end - range.start).map_err(io::Error::other)?, 0);
-        self.file.read_exact_at(&mut self.window, range.start)?;
+        let length = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
+        let known = range.start.checked_sub(self.from).and_then(|skip| usize::try_from(skip).ok());
+        if let Some(skip) = known.filter(|skip| skip + length <= self.window.len()) {
+            return Ok(&self.window[skip..skip + length]);
+        }
+        self.window.resize(length, 0);
+        if let Err(error) = self.file.read_exact_at(&mut self.window, range.start) {
+            self.window.clear();
+            return Err(error);
+        }
+        self.from = range.start;
         Ok(&self.window)
     }
 }
@@ -100,7 +114,7 @@ impl Csv {
         let file = open(path)?;
         let length = file.metadata().map(|metadata| metadata.len());
         let length = length.map_err(|error| Unusable::Io { path: path.to_owned(), error })?;
-        let disk = Disk { file, window: Vec::new() };
+        let disk = Disk { file, window: Vec::new(), from: 0 };
         let mut csv =
             Self { path: path.to_owned(), disk, length, family: Family::V4, loaded: None };
         csv.length = trimmed(&csv.disk.file, length)
@@ -142,6 +156,13 @@ impl Csv {
         for row in lines.filter_map(Row::parse) {
             country |= row.fields.has_country();
             system |= row.fields.asn().is_some();
+            let is_own = match kind {
+                DatabaseKind::Country => country,
+                DatabaseKind::System => system,
+            };
+            if is_own {
+                return Ok(());
+            }
         }
         if kind.is_other(country, system) { Err(self.bad(&kind.wrong())) } else { Ok(()) }
     }
@@ -164,6 +185,10 @@ impl Csv {
         let (mut low, mut high) = (0, self.length);
         let (mut below, mut above) = (None, None);
         while high - low > NEAR {
+            if high - low <= PAGE {
+                // The last steps find their windows in this one.
+                self.get(low.saturating_sub(REACH)..(high + REACH).min(self.length))?;
+            }
             let line = self.line_at(low + (high - low) / 2)?;
             if line.start == low {
                 // One long row fills half of the range.
