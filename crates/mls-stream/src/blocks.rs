@@ -33,6 +33,10 @@ pub struct Blocks {
     broken: Option<anyhow::Error>,
 }
 
+/// The most bytes that are read at once. After a read, the writer of the pipe can write again while
+/// the caller works. (`mls-tail | mls-parse` takes an eighth longer with reads of 1 MiB.)
+const READ: usize = 256 * 1024;
+
 #[derive(Debug)]
 enum Framing {
     /// Before the first line.
@@ -136,7 +140,8 @@ impl Blocks {
         let mut end = self.rest.len();
         buffer[..end].copy_from_slice(&self.rest);
         while !self.last && end < buffer.len() {
-            let n = self.input.read(&mut buffer[end..], &mut *pause)?;
+            let most = buffer.len().min(end + READ);
+            let n = self.input.read(&mut buffer[end..most], &mut *pause)?;
             let newline = memchr::memchr(b'\n', &buffer[end..end + n]);
             (end, self.last) = (end + n, n == 0);
             if newline.is_some() {
