@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::str::FromStr;
 
+use crate::text::find_control_or;
 use crate::{Alert, Auth};
 
 impl<'a> Auth<'a> {
@@ -52,31 +53,30 @@ impl<'a> Rest<'a> {
     }
 
     /// A string, or null.
-    #[expect(
-        clippy::needless_bitwise_bool,
-        reason = "a loop without an early exit compiles to a few vector instructions"
-    )]
     pub(crate) fn text(&mut self) -> Option<Option<Cow<'a, str>>> {
         if self.skip("null").is_some() {
             return Some(None);
         }
         let quoted = self.0;
         self.skip("\"")?;
-        let mut end = 1 + memchr::memchr2(b'"', b'\\', self.0.as_bytes())?;
+        // RFC 8259, section 7: a string holds no unescaped control character.
+        let find = |from: usize| find_control_or([b'"', b'\\'], quoted.as_bytes().get(from..)?);
+        let mut end = 1 + find(1)?;
         let escaped = quoted.as_bytes()[end] == b'\\';
         while quoted.as_bytes()[end] == b'\\' {
             // An escaped quote does not end the string.
             end += 2;
-            end += memchr::memchr2(b'"', b'\\', quoted.as_bytes().get(end..)?)?;
+            end += find(end)?;
+        }
+        if quoted.as_bytes()[end] != b'"' {
+            return None;
         }
         let (text, rest) = (&quoted[1..end], &quoted[end + 1..]);
         self.0 = rest;
         if escaped {
             return serde_json::from_str(&quoted[..=end]).ok().map(Cow::Owned).map(Some);
         }
-        // RFC 8259, section 7: a string holds no unescaped control character.
-        let control = text.bytes().fold(false, |any, byte| any | (byte < b' '));
-        (!control).then_some(Some(Cow::Borrowed(text)))
+        Some(Some(Cow::Borrowed(text)))
     }
 
     /// Digits, or null.

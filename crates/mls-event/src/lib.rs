@@ -178,7 +178,7 @@ pub use members::{Member, Members, write_json};
 pub use record::{BadRecord, Body, Record, kind};
 pub use text::{clean, clean_str, display_text};
 pub use timestamp::{BadTimestamp, Timestamp};
-pub use value::write_ip;
+pub use value::{read_ip, write_ip};
 
 /// The version that this crate reads and writes: the `v` of every record.
 pub const VERSION: u64 = 1;

@@ -17,29 +17,31 @@ pub fn clean(text: &[u8]) -> Cow<'_, str> {
 #[must_use]
 pub fn clean_str(text: &str) -> Cow<'_, str> {
     // C1 controls are two bytes, C2 80 to C2 9F, so only text with a C2 has to be decoded.
-    if !has_control_or([0x7f, 0xc2], text.as_bytes()) || !text.contains(char::is_control) {
+    if find_control_or([0x7f, 0xc2], text.as_bytes()).is_none() || !text.contains(char::is_control)
+    {
         return Cow::Borrowed(text);
     }
     Cow::Owned(text.chars().map(|c| if c.is_control() { '?' } else { c }).collect())
 }
 
-/// Whether any byte is a C0 control character or one of `others`. Most texts are too short for a loop
-/// of vector instructions, so this checks eight bytes at a time as one number.
-pub(crate) fn has_control_or(others: [u8; 2], text: &[u8]) -> bool {
+/// The place of the first byte that is a C0 control character or one of `others`. Most texts are too
+/// short for a loop of vector instructions, so this checks eight bytes at a time as one number.
+pub(crate) fn find_control_or(others: [u8; 2], text: &[u8]) -> Option<usize> {
     const EACH: u64 = 0x0101_0101_0101_0101;
-    let is_found = |bytes: &[u8; 8]| {
+    let (words, rest) = text.as_chunks::<8>();
+    for (n, bytes) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*bytes);
-        // Has the highest bit of a byte, if any byte is below `limit`, which is at most 0x80.
+        // Has the highest bit of the first byte that is below `limit`, which is at most 0x80. (Bytes
+        // after the first one may be wrong.)
         let below = |word: u64, limit: u64| word.wrapping_sub(EACH * limit) & !word;
         let equal = |byte: u8| below(word ^ (EACH * u64::from(byte)), 1);
-        (below(word, 0x20) | equal(others[0]) | equal(others[1])) & (EACH * 0x80) != 0
-    };
-    let (words, rest) = text.as_chunks();
-    words.iter().any(is_found)
-        || match text.last_chunk() {
-            Some(last) => is_found(last),
-            None => rest.iter().any(|byte| *byte < 0x20 || others.contains(byte)),
+        let found = (below(word, 0x20) | equal(others[0]) | equal(others[1])) & (EACH * 0x80);
+        if found != 0 {
+            return Some(8 * n + (found.trailing_zeros() / 8) as usize);
         }
+    }
+    let found = rest.iter().position(|byte| *byte < 0x20 || others.contains(byte))?;
+    Some(text.len() - rest.len() + found)
 }
 
 /// [`clean_str`] for text that people read. Characters that change the direction of text, are invisible,
@@ -80,11 +82,12 @@ mod tests {
         for length in 0..20 {
             for byte in 0..=255 {
                 let mut text = vec![b'a'; length];
-                assert!(!has_control_or([b'"', 0xc2], &text));
+                assert_eq!(find_control_or([b'"', 0xc2], &text), None);
                 for at in 0..length {
                     text[at] = byte;
-                    let expected = byte < 0x20 || byte == b'"' || byte == 0xc2;
-                    assert_eq!(has_control_or([b'"', 0xc2], &text), expected, "{text:?}");
+                    let is_found = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == 0xc2;
+                    let expected = text.iter().position(is_found);
+                    assert_eq!(find_control_or([b'"', 0xc2], &text), expected, "{text:?}");
                     text[at] = [0xff, 0x80, b'!', b'z'][at % 4];
                 }
             }

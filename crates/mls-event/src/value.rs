@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::fast_path::Rest;
 use crate::members::{Members, write_json};
-use crate::text::has_control_or;
+use crate::text::find_control_or;
 use crate::{BadRecord, Timestamp};
 
 /// The type of a member's value.
@@ -103,7 +103,7 @@ impl<'a> Value<'a> for Option<IpAddr> {
 
     fn read(rest: &mut Rest<'a>) -> Option<Self> {
         match rest.text()? {
-            Some(ip) => Some(Some(ip.parse::<IpAddr>().ok()?.to_canonical())),
+            Some(ip) => Some(Some(read_ip(ip.as_bytes())?.to_canonical())),
             None => Some(None),
         }
     }
@@ -221,6 +221,32 @@ pub(crate) fn required<'a, T: Deserialize<'a>>(
     parse(json.ok_or(MISSING)?)
 }
 
+/// Reads the text of an address.
+#[must_use]
+pub fn read_ip(text: &[u8]) -> Option<IpAddr> {
+    ipv4(text).map(IpAddr::V4).or_else(|| str::from_utf8(text).ok()?.parse().ok())
+}
+
+/// The standard library takes several times as long.
+fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+    let (mut address, mut octet, mut digits, mut dots) = (0, 0, 0, 0_usize);
+    for byte in text {
+        let digit = u32::from(byte.wrapping_sub(b'0'));
+        // No octet but zero begins with zero.
+        if digit < 10 && (digits == 0 || octet > 0) {
+            (octet, digits) = (10 * octet + digit, digits + 1);
+        } else if *byte == b'.' && digits > 0 {
+            (address, octet, digits, dots) = (address << 8 | octet, 0, 0, dots + 1);
+        } else {
+            return None;
+        }
+        if octet > 255 {
+            return None;
+        }
+    }
+    (dots == 3 && digits > 0).then(|| Ipv4Addr::from_bits(address << 8 | octet))
+}
+
 /// Appends the canonical text of an address.
 pub fn write_ip(out: &mut Vec<u8>, ip: IpAddr) {
     let IpAddr::V4(ip) = ip else {
@@ -243,7 +269,7 @@ pub fn write_ip(out: &mut Vec<u8>, ip: IpAddr) {
 }
 
 fn write_text(out: &mut Vec<u8>, text: &str) {
-    if has_control_or([b'"', b'\\'], text.as_bytes()) {
+    if find_control_or([b'"', b'\\'], text.as_bytes()).is_some() {
         return write_json(out, text);
     }
     write_plain(out, text);
@@ -259,6 +285,36 @@ pub(crate) fn write_plain(out: &mut Vec<u8>, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_read_as_the_standard_library_reads_it() {
+        let texts = [
+            "",
+            "0",
+            "1.2.3",
+            "1.2.3.4",
+            "1.2.3.4.",
+            ".1.2.3.4",
+            "1..3.4",
+            "1.2.3.4.5",
+            "0.0.0.0",
+            "00.0.0.0",
+            "1.02.3.4",
+            "255.255.255.255",
+            "256.1.1.1",
+            "1.2.3.999",
+            "1.2.3.4 ",
+            "1.2.3.1000",
+            "1.2.3.-4",
+            "::1",
+            "::ffff:1.2.3.4",
+            "+1.2.3.4",
+        ];
+        for text in texts {
+            assert_eq!(read_ip(text.as_bytes()), text.parse().ok(), "{text}");
+            assert_eq!(ipv4(text.as_bytes()), text.parse().ok(), "{text}");
+        }
+    }
 
     #[test]
     fn addresses_are_written_as_the_standard_library_writes_them() {

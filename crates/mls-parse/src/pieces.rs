@@ -175,7 +175,7 @@ impl<'a> Pieces<'a> {
 fn ip(text: &[u8]) -> Option<IpAddr> {
     let text = text.strip_prefix(b"IPv6:").unwrap_or(text);
     let text = &text[..text.find_byte(b'%').unwrap_or(text.len())];
-    text.to_str().ok()?.parse().ok().map(|ip: IpAddr| ip.to_canonical())
+    mls_event::read_ip(text).map(|ip| ip.to_canonical())
 }
 
 /// Dovecot's login process at the beginning of a message, and the colon and text after it:
