@@ -1,7 +1,6 @@
 //! Converts the time stamps of log lines to points in time, and adds the year that the BSD form
 //! lacks.
 
-use bstr::ByteSlice;
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 use mls_config::zone::Zone;
 use mls_event::Timestamp;
@@ -57,7 +56,7 @@ impl Clock {
     /// gets the latest year for which it is not after the reference time.
     #[must_use]
     pub fn read<'a>(&self, stamp: &'a [u8]) -> Option<Timestamp<'a>> {
-        let text = stamp.to_str().ok()?;
+        let text = str::from_utf8(stamp).ok()?;
         match stamp {
             [b'@', ..] => self.tai(text),
             [b'0'..=b'9', _, _, _, b'-', ..] => self.iso(text),
@@ -159,7 +158,7 @@ impl Clock {
     fn iso<'a>(&self, text: &'a str) -> Option<Timestamp<'a>> {
         let (date, time) = (text.get(..10)?, text.get(11..)?);
         match text.as_bytes()[10] {
-            b'T' if !text.contains([',', ' ']) => self.rfc3339(text),
+            b'T' if memchr::memchr2(b',', b' ', text.as_bytes()).is_none() => self.rfc3339(text),
             b'_' => self.rfc3339(&format!("{date}T{time}Z")).map(Timestamp::into_owned),
             _ => {
                 let time = time.replace(',', ".");

@@ -165,7 +165,7 @@ fn is_named_zone(word: &[u8]) -> bool {
 
 fn is_offset(word: &[u8]) -> bool {
     matches!(word, [b'+' | b'-', offset @ ..]
-        if [&b"00:00"[..], b"0000", b"00"].iter().any(|shape| has_shape(offset, shape)))
+        if has_shape(offset, b"00:00") || has_shape(offset, b"0000") || has_shape(offset, b"00"))
 }
 
 fn is_day(word: &[u8]) -> bool {
@@ -191,13 +191,15 @@ fn is_tai(word: &[u8]) -> bool {
     matches!(word.len(), 17 | 25) && word[1..].iter().all(u8::is_ascii_hexdigit)
 }
 
-/// Whether `word` has a digit for each `0` of `shape`, and its other characters.
-fn has_shape(word: &[u8], shape: &[u8]) -> bool {
-    word.len() == shape.len()
+/// Whether `word` has a digit for each `0` of `shape`, and its other characters. A loop without an
+/// early exit compiles to a few vector instructions.
+fn has_shape<const N: usize>(word: &[u8], shape: &[u8; N]) -> bool {
+    let largest = |shape: u8| if shape == b'0' { 9 } else { 0 };
+    word.len() == N
         && word
             .iter()
             .zip(shape)
-            .all(|(byte, shape)| if *shape == b'0' { byte.is_ascii_digit() } else { byte == shape })
+            .fold(true, |fits, (byte, shape)| fits & (byte.wrapping_sub(*shape) <= largest(*shape)))
 }
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ pub(super) fn is_facility_and_level(word: &[u8]) -> bool {
 }
 
 /// Words between stamp and program other than the host.
-fn is_level(word: &[u8], is_alone: bool) -> bool {
+pub(super) fn is_level(word: &[u8], is_alone: bool) -> bool {
     const LEVELS: [&[u8]; 8] =
         [b"DEBUG", b"INFO", b"NOTICE", b"WARN", b"WARNING", b"ERROR", b"ERR", b"CRIT"];
     matches!(word, [b'<', .., b'>'])
@@ -120,7 +120,7 @@ fn names_a_program(word: &[u8], rest: &[u8]) -> bool {
 /// `Info: `: the text after the process in Dovecot's own log files (`failure_log_type_prefixes`,
 /// `src/lib/failures.c`).
 pub(crate) fn has_dovecot_level(text: &[u8]) -> bool {
-    let text = text.trim_start_with(|c| c == ' ');
+    let text = trim_spaces(text);
     ["Debug: ", "Info: ", "Warning: ", "Error: ", "Fatal: ", "Panic: "]
         .iter()
         .any(|level| text.starts_with(level.as_bytes()))
@@ -153,12 +153,23 @@ pub(super) fn next_word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     (!word.is_empty()).then(|| (word, trim_blanks(rest)))
 }
 
-fn trim_blanks(text: &[u8]) -> &[u8] {
-    text.trim_start_with(|c| matches!(c, ' ' | '\t'))
+fn trim_blanks(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = text {
+        text = rest;
+    }
+    text
+}
+
+/// `text` without the spaces at its beginning. (bstr would decode characters.)
+pub(super) fn trim_spaces(mut text: &[u8]) -> &[u8] {
+    while let [b' ', rest @ ..] = text {
+        text = rest;
+    }
+    text
 }
 
 /// The text before and after the first blank or tab.
-fn split_blank(text: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn split_blank(text: &[u8]) -> Option<(&[u8], &[u8])> {
     memchr::memchr2(b' ', b'\t', text).map(|at| (&text[..at], &text[at + 1..]))
 }
 
