@@ -5,7 +5,9 @@ use std::process::{Command, Stdio};
 use mls_tests::Site;
 use mls_tests::servers::{Kind, Server};
 
-use crate::{fail, succeed};
+/// A statement that adds one row.
+const INSERT: &str =
+    "INSERT INTO maillogsentinel_events (event_time, username) VALUES ('2026-01-01 00:00:00', 'a')";
 
 #[test]
 fn a_failing_file_changes_nothing_and_a_changed_file_is_refused() {
@@ -15,44 +17,43 @@ fn a_failing_file_changes_nothing_and_a_changed_file_is_refused() {
         let import = format!("mls-sql import sql --url '{}'", server.url());
         let count =
             || server.query("SELECT count(*) FROM maillogsentinel_events").trim().to_owned();
-        let insert = "INSERT INTO maillogsentinel_events (event_time, username) VALUES ('2026-01-01 00:00:00', 'a')";
         std::fs::create_dir_all(site.path().join("sql")).unwrap();
-        site.write("sql/1.sql", &format!("BEGIN;\n{insert};\nCOMMIT;\n"));
+        site.write("sql/1.sql", &format!("BEGIN;\n{INSERT};\nCOMMIT;\n"));
         site.write(
             "sql/2.sql",
-            &format!("{insert};\n{insert};\n\nINSERT INTO nowhere VALUES (1);\n"),
+            &format!("{INSERT};\n{INSERT};\n\nINSERT INTO nowhere VALUES (1);\n"),
         );
-        site.write("sql/3.sql", &format!("{insert};\n"));
+        site.write("sql/3.sql", &format!("{INSERT};\n"));
         site.write("sql/.4.sql", "nonsense\n");
         site.write("sql/5.sql.part", "nonsense\n");
-        let said = fail(&site, 65, &import);
+        let said = site.fail(65, &import);
         assert!(
             said.contains("sql/2.sql: statement 3 (line 4: INSERT INTO nowhere VALUES (1))"),
             "{said}"
         );
         assert_eq!(count(), "1", "{kind:?}");
         // The corrected file.
-        site.write("sql/2.sql", &format!("{insert};\n{insert};\n"));
-        succeed(&site, &import);
-        succeed(&site, &import);
+        site.write("sql/2.sql", &format!("{INSERT};\n{INSERT};\n"));
+        site.succeed(&import);
+        site.succeed(&import);
         assert_eq!(count(), "4", "{kind:?}");
         site.append("sql/1.sql", "-- changed\n");
-        let said = fail(&site, 65, &import);
+        let said = site.fail(65, &import);
         assert!(said.contains("sql/1.sql has changed since it was imported"), "{said}");
         assert_eq!(count(), "4", "{kind:?}");
         std::fs::remove_file(site.path().join("sql/1.sql")).unwrap();
-        succeed(&site, &import);
+        site.succeed(&import);
         // A transaction can roll back other statements too, except in MySQL.
         site.write("sql/6.sql", "CREATE TABLE beside (a INT);\nINSERT INTO beside VALUES (1);\n");
         if kind == Kind::Mariadb {
-            let said = fail(&site, 65, &import);
+            let said = site.fail(65, &import);
             assert!(
                 said.contains("sql/6.sql")
                     && said.contains("statement 1 (line 1: CREATE TABLE beside (a INT))"),
                 "{said}"
             );
         } else {
-            succeed(&site, &import);
+            site.succeed(&import);
             assert_eq!(server.query("SELECT a FROM beside").trim(), "1");
         }
         if kind == Kind::Postgresql {
@@ -60,10 +61,10 @@ fn a_failing_file_changes_nothing_and_a_changed_file_is_refused() {
                 "sql/7.sql",
                 "CREATE TYPE kind AS ENUM ('a');\nSELECT 'a'::kind;\nSELECT 'a'::kind;\nDROP TYPE kind;\n",
             );
-            succeed(&site, &import);
+            site.succeed(&import);
             // A placeholder has no value.
             site.write("sql/8.sql", "SELECT $1 + 1;\n");
-            let said = fail(&site, 65, &import);
+            let said = site.fail(65, &import);
             assert!(said.contains("parameters"), "{said}");
         }
         std::fs::remove_dir_all(site.path().join("sql")).unwrap();
@@ -73,16 +74,14 @@ fn a_failing_file_changes_nothing_and_a_changed_file_is_refused() {
 #[test]
 fn a_file_with_a_nul_byte_is_refused_and_changes_nothing() {
     let site = Site::new();
-    std::fs::create_dir(site.path().join("sql")).unwrap();
     for kind in Kind::ALL {
         let server = Server::new(kind);
         let import = format!("timeout 60 mls-sql import sql --url '{}'", server.url());
-        let insert = "INSERT INTO maillogsentinel_events (event_time, username) VALUES ('2026-01-01 00:00:00', 'a')";
-        site.write("sql/1.sql", &format!("{insert};\n{insert}\0;\n"));
-        let said = fail(&site, 65, &import);
+        site.write("sql/1.sql", &format!("{INSERT};\n{INSERT}\0;\n"));
+        let said = site.fail(65, &import);
         assert!(said.contains("sql/1.sql: line 2: a NUL byte"), "{said}");
-        site.write("sql/1.sql", &format!("{insert};\n"));
-        succeed(&site, &import);
+        site.write("sql/1.sql", &format!("{INSERT};\n"));
+        site.succeed(&import);
         assert_eq!(
             server.query("SELECT count(*) FROM maillogsentinel_events").trim(),
             "1",
@@ -94,23 +93,21 @@ fn a_file_with_a_nul_byte_is_refused_and_changes_nothing() {
 #[test]
 fn a_commit_after_a_byte_order_mark_commits_nothing() {
     let site = Site::new();
-    std::fs::create_dir(site.path().join("sql")).unwrap();
     for kind in Kind::ALL {
         let server = Server::new(kind);
         let import = format!("mls-sql import sql --url '{}'", server.url());
         let count =
             || server.query("SELECT count(*) FROM maillogsentinel_events").trim().to_owned();
-        let insert = "INSERT INTO maillogsentinel_events (event_time, username) VALUES ('2026-01-01 00:00:00', 'a')";
         site.write(
             "sql/1.sql",
-            &format!("{insert};\n\u{feff}COMMIT;\nINSERT INTO nosuch VALUES (1);\n"),
+            &format!("{INSERT};\n\u{feff}COMMIT;\nINSERT INTO nosuch VALUES (1);\n"),
         );
-        let said = fail(&site, 65, &import);
+        let said = site.fail(65, &import);
         assert_eq!(count(), "0", "{kind:?}");
         assert!(said.contains("sql/1.sql: line 2: a byte order mark"), "{said}");
         // Editors write a byte order mark at the beginning of a file.
-        site.write("sql/1.sql", &format!("\u{feff}BEGIN;\n{insert};\nCOMMIT;\n"));
-        succeed(&site, &import);
+        site.write("sql/1.sql", &format!("\u{feff}BEGIN;\n{INSERT};\nCOMMIT;\n"));
+        site.succeed(&import);
         assert_eq!(count(), "1", "{kind:?}");
     }
 }
@@ -119,7 +116,6 @@ fn a_commit_after_a_byte_order_mark_commits_nothing() {
 #[test]
 fn session_settings_of_a_file_end_with_the_file() {
     let (site, server) = (Site::new(), Server::new(Kind::Postgresql));
-    std::fs::create_dir(site.path().join("sql")).unwrap();
     let path = "SELECT pg_catalog.set_config('search_path', '', false);";
     site.write(
         "sql/1.sql",
@@ -130,7 +126,7 @@ fn session_settings_of_a_file_end_with_the_file() {
     // The last value is one of mls-sql, which the reset must not undo.
     let insert = r"INSERT INTO t VALUES ('\'), (current_setting('tcp_keepalives_idle'));";
     site.write("sql/2.sql", insert);
-    succeed(&site, &format!("mls-sql import sql --url '{}'", server.url()));
+    site.succeed(&format!("mls-sql import sql --url '{}'", server.url()));
     assert_eq!(server.query("SELECT a FROM t"), "\\\n30\n");
 }
 
@@ -138,8 +134,6 @@ fn session_settings_of_a_file_end_with_the_file() {
 #[test]
 fn a_file_that_ends_its_transaction_unseen_by_the_splitter_is_refused_and_changes_nothing() {
     let site = Site::new();
-    std::fs::create_dir(site.path().join("sql")).unwrap();
-    let insert = "INSERT INTO maillogsentinel_events (event_time, username) VALUES ('2026-01-01 00:00:00', 'a');";
     let trigger = "CREATE TABLE t (\"begin\" INT); CREATE TRIGGER a AFTER INSERT ON t BEGIN DELETE FROM t WHERE begin; END;";
     let function = "CREATE FUNCTION f(begin int) RETURNS int LANGUAGE sql AS 'SELECT 1';";
     for (kind, head) in [(Kind::Sqlite, trigger), (Kind::Postgresql, function)] {
@@ -147,11 +141,11 @@ fn a_file_that_ends_its_transaction_unseen_by_the_splitter_is_refused_and_change
         let import = format!("mls-sql import sql --url '{}'", server.url());
         for end in ["COMMIT", "COMMIT; BEGIN", "ROLLBACK", "ROLLBACK; BEGIN"] {
             for (name, sql) in [
-                ("1", format!("{insert} {head} {end};\n{insert}\n")),
-                ("2", format!("{insert} {head} {end};")),
+                ("1", format!("{INSERT}; {head} {end};\n{INSERT};\n")),
+                ("2", format!("{INSERT}; {head} {end};")),
             ] {
                 site.write(&format!("sql/{name}.sql"), &sql);
-                let said = fail(&site, 65, &import);
+                let said = site.fail(65, &import);
                 assert!(said.contains(&format!("{name}.sql")), "{said}");
                 for table in ["maillogsentinel_events", "maillogsentinel_events_imports"] {
                     assert_eq!(
@@ -163,8 +157,8 @@ fn a_file_that_ends_its_transaction_unseen_by_the_splitter_is_refused_and_change
                 std::fs::remove_file(site.path().join(format!("sql/{name}.sql"))).unwrap();
             }
         }
-        site.write("sql/3.sql", &format!("{insert}\n{insert}\n"));
-        succeed(&site, &import);
+        site.write("sql/3.sql", &format!("{INSERT};\n{INSERT};\n"));
+        site.succeed(&import);
         assert_eq!(
             server.query("SELECT count(*) FROM maillogsentinel_events").trim(),
             "2",
@@ -221,10 +215,10 @@ fn of_two_imports_at_once_one_exits_75() {
         .unwrap();
         assert!(line.starts_with("held"), "{kind:?}: {line}");
         let import = format!("mls-sql import sql --url '{}'", server.url());
-        let said = fail(&site, 75, &import);
+        let said = site.fail(75, &import);
         assert!(said.contains("try again later"), "{said}");
         drop(child.stdin.take());
         assert!(child.wait().unwrap().success());
-        succeed(&site, &import);
+        site.succeed(&import);
     }
 }

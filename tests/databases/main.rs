@@ -9,28 +9,14 @@ mod same_table;
 use mls_tests::servers::{Kind, Server};
 use mls_tests::{Site, text};
 
-pub(crate) fn succeed(site: &Site, command: &str) -> String {
-    let output = site.shell(command);
-    assert!(output.status.success(), "{command}: {}", text(&output.stderr));
-    text(&output.stderr)
-}
-
-/// Runs a command that must end with `code`, and returns its messages.
-pub(crate) fn fail(site: &Site, code: i32, command: &str) -> String {
-    let output = site.shell(command);
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{command}: {said}");
-    said
-}
-
 #[test]
 fn a_database_file_with_a_name_like_a_uri_is_opened_as_a_file() {
     let mut site = Site::new();
     site.log(3);
     let load = "mls-parse < mail.log | mls-sql load --url 'sqlite:./file:x.db?mode=memory'";
-    fail(&site, 64, &load.replace("./", ""));
+    site.fail(64, &load.replace("./", ""));
     assert_eq!(site.files("file:"), [""; 0]);
-    succeed(&site, load);
+    site.succeed(load);
     let count = "sqlite3 './file:x.db?mode=memory' 'SELECT count(*) FROM maillogsentinel_events'";
     assert_eq!(text(&site.shell(count).stdout).trim(), "3");
 }
@@ -45,10 +31,10 @@ fn each_kind_of_unusable_table_has_its_own_message() {
         let _ = server.query(
             "CREATE TABLE maillogsentinel_events (id INT, asn_int INT, asn_varchar VARCHAR(255))",
         );
-        assert!(fail(&site, 78, &load).contains("the Python original created table"));
+        assert!(site.fail(78, &load).contains("the Python original created table"));
         let _ = server.query("DROP TABLE maillogsentinel_events");
         let _ = server.query("CREATE TABLE maillogsentinel_events (id INT, server VARCHAR(9))");
-        assert!(fail(&site, 78, &load).contains("has no column event_time, ip, username"));
+        assert!(site.fail(78, &load).contains("has no column event_time, ip, username"));
         let _ = server.query("DROP TABLE maillogsentinel_events");
         if kind == Kind::Mariadb {
             let _ = server.query(
@@ -56,10 +42,10 @@ fn each_kind_of_unusable_table_has_its_own_message() {
                  reverse_dns_status TEXT, country_code TEXT, asn INT, aso TEXT, source VARCHAR(255), pos VARCHAR(64), \
                  outcome VARCHAR(16), service TEXT, mechanism TEXT, reason TEXT, client TEXT, port INT) ENGINE=MyISAM",
             );
-            assert!(fail(&site, 78, &load).contains("maillogsentinel_events (MyISAM)"));
+            assert!(site.fail(78, &load).contains("maillogsentinel_events (MyISAM)"));
             let _ = server.query("DROP TABLE maillogsentinel_events");
         }
-        succeed(&site, &load);
+        site.succeed(&load);
         assert_eq!(server.query("SELECT username FROM maillogsentinel_events").trim(), "u0");
     }
 }
@@ -83,7 +69,7 @@ fn a_legacy_column_mapping_works_with_every_database() {
             "mls-parse < mail.log | mls-sql load --mapping mapping.json --url '{}'",
             server.url()
         );
-        succeed(&site, &load);
+        site.succeed(&load);
         let rows = server.query(
             "SELECT count(*) FROM maillogsentinel_events WHERE asn_int IS NULL AND asn_varchar IS NULL",
         );
@@ -103,7 +89,7 @@ fn passwords_come_from_files_or_the_environment_and_the_server_must_prove_its_id
                         openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout server.key -out server.csr && \
                         openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -copy_extensions copy -out server.pem && \
                         openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=other -keyout other.key -out other.pem";
-    succeed(&site, certificates);
+    site.succeed(certificates);
     for name in ["server.key", "server.pem"] {
         server.write(name, &site.read(name));
     }
@@ -129,15 +115,15 @@ fn passwords_come_from_files_or_the_environment_and_the_server_must_prove_its_id
             server.port()
         )
     };
-    succeed(&site, &load("ca.pem", "mls-sql load --password-file password"));
-    succeed(&site, &load("ca.pem", "mls-sql load --password-file <(echo 'open sesame')"));
+    site.succeed(&load("ca.pem", "mls-sql load --password-file password"));
+    site.succeed(&load("ca.pem", "mls-sql load --password-file <(echo 'open sesame')"));
     assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events").trim(), "2");
-    let said = fail(&site, 77, &load("ca.pem", "mls-sql load --password-file wrong"));
+    let said = site.fail(77, &load("ca.pem", "mls-sql load --password-file wrong"));
     assert!(said.contains("password authentication failed") && !said.contains("sesame"), "{said}");
-    let said = fail(&site, 69, &load("other.pem", "mls-sql load --password-file password"));
+    let said = site.fail(69, &load("other.pem", "mls-sql load --password-file password"));
     assert!(said.contains("certificate"), "{said}");
     assert!(site.shell("chmod 644 password").status.success());
-    let said = fail(&site, 77, &load("ca.pem", "mls-sql load --password-file password"));
+    let said = site.fail(77, &load("ca.pem", "mls-sql load --password-file password"));
     assert!(said.contains("everybody may read --password-file"), "{said}");
     // The same with a configuration file instead of a URL. A UNIX socket needs no certificate.
     assert!(site.shell("chmod 600 password").status.success());
@@ -149,7 +135,7 @@ fn passwords_come_from_files_or_the_environment_and_the_server_must_prove_its_id
             server.port()
         ),
     );
-    succeed(&site, "mls-parse < mail.log | mls-sql load --config conf");
+    site.succeed("mls-parse < mail.log | mls-sql load --config conf");
     assert_eq!(server.query("SELECT count(*) FROM configured").trim(), "1");
 }
 
@@ -169,8 +155,8 @@ fn two_mail_servers_load_into_one_database_and_a_late_second_pipeline_cannot_com
             )
         };
         for _ in 0..2 {
-            succeed(&site, &pipeline("mx1"));
-            succeed(&site, &pipeline("mx2"));
+            site.succeed(&pipeline("mx1"));
+            site.succeed(&pipeline("mx2"));
         }
         assert_eq!(
             server.query("SELECT count(*) FROM maillogsentinel_events").trim(),
@@ -187,7 +173,7 @@ fn two_mail_servers_load_into_one_database_and_a_late_second_pipeline_cannot_com
         let stale = format!(
             "mls-tail --framed --cursor-file <(true) mx1.log | mls-parse | {sql} --source mx1"
         );
-        let said = fail(&site, 75, &stale);
+        let said = site.fail(75, &stale);
         assert!(said.contains("another pipeline has committed for source mx1"), "{said}");
         assert_eq!(
             server.query("SELECT count(*) FROM maillogsentinel_events").trim(),
@@ -202,7 +188,7 @@ fn queries_of_the_guide_run_in_postgresql() {
     let server = Server::new(Kind::Postgresql);
     let mut site = Site::new();
     site.log(30);
-    succeed(&site, &format!("mls-parse < mail.log | mls-sql load --url '{}'", server.url()));
+    site.succeed(&format!("mls-parse < mail.log | mls-sql load --url '{}'", server.url()));
     let queries: Vec<&str> = include_str!("../../crates/GUIDE.md")
         .split("psql mail -c \"")
         .skip(1)
@@ -223,12 +209,9 @@ fn an_sqlite_database_is_a_single_file_after_each_run() {
         "import sql --url sqlite:two.db",
         "cursor --url sqlite:one.db",
     ] {
-        succeed(
-            &site,
-            &format!(
-                "mls-parse < mail.log > events; mls-sql export --dir sql < events; mls-sql {command}"
-            ),
-        );
+        site.succeed(&format!(
+            "mls-parse < mail.log > events; mls-sql export --dir sql < events; mls-sql {command}"
+        ));
     }
     assert_eq!((site.files("one.db-"), site.files("two.db-")), (vec![], vec![]));
     for name in ["one.db", "two.db"] {

@@ -4,8 +4,6 @@ use mls_tests::Site;
 use mls_tests::servers::{Kind, Server};
 use testdata::random::Random;
 
-use crate::{fail, succeed};
-
 #[test]
 fn a_row_that_a_table_refuses_is_a_bad_record_and_the_others_are_loaded() {
     let mut site = Site::new();
@@ -24,7 +22,7 @@ fn a_row_that_a_table_refuses_is_a_bad_record_and_the_others_are_loaded() {
             "mls-parse < mail.log | mls-sql load --strict --mapping mapping --url '{}'",
             server.url()
         );
-        let said = fail(&site, 65, &load);
+        let said = site.fail(65, &load);
         assert!(said.contains("u10") && said.contains("20 more bad records"), "{said}");
         let names = server.query("SELECT name FROM maillogsentinel_events ORDER BY name");
         assert_eq!(
@@ -55,7 +53,7 @@ fn a_row_that_a_trigger_or_an_index_refuses_is_a_bad_record() {
     for kind in Kind::ALL {
         let server = Server::new(kind);
         let load = format!("mls-sql load --url '{}' < records", server.url());
-        succeed(&site, &load.replace("records", "/dev/null"));
+        site.succeed(&load.replace("records", "/dev/null"));
         let head = "CREATE TRIGGER t BEFORE INSERT ON maillogsentinel_events FOR EACH ROW";
         let (sql, names) = match kind {
             Kind::Sqlite => (
@@ -81,7 +79,7 @@ fn a_row_that_a_trigger_or_an_index_refuses_is_a_bad_record() {
         // The client of MariaDB would end it at the first semicolon.
         let sql = if kind == Kind::Mariadb { format!("delimiter //\n{sql}//") } else { sql };
         let _ = server.query(&sql);
-        let said = succeed(&site, &load);
+        let said = site.succeed(&format!("{{ {load}; }} 2>&1"));
         assert!(said.contains("refuses") && said.contains("not this"), "{said}");
         assert_eq!(
             server.query("SELECT username FROM maillogsentinel_events ORDER BY id"),
@@ -123,11 +121,11 @@ fn a_row_without_a_partition_stops_the_load_until_the_partition_exists() {
         let count =
             || server.query("SELECT count(*) FROM maillogsentinel_events").trim().to_owned();
         let _ = server.query(may);
-        let said = fail(&site, 78, &load);
+        let said = site.fail(78, &load);
         assert!(said.contains("partition"), "{said}");
         assert_eq!(count(), "0", "{kind:?}");
         let _ = server.query(june);
-        succeed(&site, &load);
+        site.succeed(&load);
         assert_eq!(count(), "2", "{kind:?}");
     }
 }
@@ -143,14 +141,14 @@ fn table_that_fails_is_reported_although_the_stream_was_cut_off() {
     let begin = r#"{"v":1,"type":"begin","base":0}"#;
     site.write("records", &format!("{begin}\n{}", (event + "\n").repeat(300)));
     let load = format!("mls-sql load --url '{}' < records", server.url());
-    let said = fail(&site, 75, &load);
+    let said = site.fail(75, &load);
     assert!(said.contains("the input stopped before its end record"), "{said}");
     let _ = server.query(
         "ALTER TABLE maillogsentinel_events RENAME TO whole; \
          CREATE TABLE maillogsentinel_events (LIKE whole INCLUDING DEFAULTS) \
          PARTITION BY RANGE (event_time)",
     );
-    let said = fail(&site, 78, &load);
+    let said = site.fail(78, &load);
     assert!(said.contains("no partition"), "{said}");
 }
 
@@ -183,14 +181,14 @@ fn rows_above_max_allowed_packet_are_sent_one_by_one_and_a_single_longer_row_is_
         "records",
         &stream(0, &[&event(&"b".repeat(200_000)), &long, &too_long, &event("c")]),
     );
-    let said = succeed(&site, &load);
+    let said = site.succeed(&format!("{{ {load}; }} 2>&1"));
     assert_eq!(said.matches("max_allowed_packet of 1048576").count(), 1, "{said}");
     assert_eq!(lengths(), "200000\n900000\n1\n");
     // A single long row does not mean that the table is wrong, so it must not stop the load forever.
     site.write("records", &stream(1, &[&too_long]));
-    succeed(&site, &load);
+    site.succeed(&load);
     site.write("records", &too_long);
-    fail(&site, 65, &format!("mls-sql load --strict --url '{url}' < records"));
+    site.fail(65, &format!("mls-sql load --strict --url '{url}' < records"));
     assert_eq!(server.query("SELECT sequence FROM maillogsentinel_events_cursor").trim(), "2");
     // An import omits no statement of a file. The first has the largest allowed length.
     std::fs::create_dir(site.path().join("sql")).unwrap();
@@ -198,7 +196,7 @@ fn rows_above_max_allowed_packet_are_sent_one_by_one_and_a_single_longer_row_is_
     for (name, length) in [("sql/1.sql", (1 << 20) - 2), ("sql/2.sql", (1 << 20) - 1)] {
         site.write(name, &format!("{head}{}');", "d".repeat(length - head.len() - 2)));
     }
-    let said = fail(&site, 65, &format!("mls-sql import sql --adopt --url '{url}'"));
+    let said = site.fail(65, &format!("mls-sql import sql --adopt --url '{url}'"));
     assert!(
         said.contains("sql/2.sql: statement 1") && said.contains("max_allowed_packet"),
         "{said}"
@@ -219,7 +217,7 @@ fn a_load_that_would_lose_every_row_commits_nothing() {
     let source = format!(
         "mls-tail --framed --cursor-file <(mls-sql cursor --url '{url}') mail.log | mls-parse"
     );
-    let said = fail(&site, 78, &format!("{source} | mls-sql load --mapping mapping --url '{url}'"));
+    let said = site.fail(78, &format!("{source} | mls-sql load --mapping mapping --url '{url}'"));
     assert!(said.contains("refuses every row"), "{said}");
     // A framed stream without its begin record is not a plain stream. One without its last checkpoint
     // is not complete.
@@ -228,7 +226,7 @@ fn a_load_that_would_lose_every_row_commits_nothing() {
         ("sed 1d", "without its begin record"),
         ("grep -v checkpoint", "that no checkpoint covers"),
     ] {
-        let said = fail(&site, 65, &format!("{source} | {cut} | {load}"));
+        let said = site.fail(65, &format!("{source} | {cut} | {load}"));
         assert!(said.contains(why), "{said}");
     }
     assert_eq!(server.query("SELECT count(*) FROM other").trim(), "0");

@@ -8,8 +8,6 @@ use mls_tests::{Site, text};
 use serde_json::Value;
 use testdata::log::{Generator, Stamps};
 
-use crate::succeed;
-
 /// Names that have a special meaning for SQL, COPY, a shell or a terminal.
 const HOSTILE: [&str; 18] = [
     "'); DROP TABLE maillogsentinel_events; --",
@@ -147,15 +145,12 @@ fn the_same_events_make_the_same_table_everywhere_by_load_and_by_export_and_impo
     for kind in Kind::ALL {
         let server = Server::new(kind);
         let (url, dialect) = (server.url(), kind.dialect());
-        succeed(&site, &format!("mls-sql load --url '{url}' < records"));
-        succeed(
-            &site,
-            &format!(
-                "mls-sql export --table imported --dialect {dialect} --dir sql-{dialect} < records && \
+        site.succeed(&format!("mls-sql load --url '{url}' < records"));
+        site.succeed(&format!(
+            "mls-sql export --table imported --dialect {dialect} --dir sql-{dialect} < records && \
                  mls-sql import sql-{dialect} --table imported --url '{url}' && \
                  mls-sql import sql-{dialect} --table imported --url '{url}'"
-            ),
-        );
+        ));
         // Run the file in the client of the database, with session settings as different from ours as
         // possible.
         let file = format!(

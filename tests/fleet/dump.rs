@@ -4,7 +4,7 @@ use mls_tests::Site;
 use mls_tests::servers::{Kind, Server};
 use serde_json::Value;
 
-use crate::{RECORDS, fail, records, succeed};
+use crate::{RECORDS, records};
 
 #[test]
 fn dump_gives_back_what_load_has_stored() {
@@ -23,8 +23,8 @@ fn dump_gives_back_what_load_has_stored() {
             let (name, rest) = command.split_once(' ').unwrap_or((command, ""));
             format!("mls-sql {name} --url '{}' {rest}", server.url())
         };
-        succeed(&site, &sql("load --outcome failure,success --source mx1 < records"));
-        let all = records(&succeed(&site, &sql("dump")));
+        site.succeed(&sql("load --outcome failure,success --source mx1 < records"));
+        let all = records(&site.succeed(&sql("dump")));
         // Two attempts are two rows.
         assert_eq!(all, [&expected[0], &expected[0], &expected[1]].map(Value::clone), "{kind:?}");
         for (filter, count) in [
@@ -40,12 +40,12 @@ fn dump_gives_back_what_load_has_stored() {
             ("--timezone UTC --since 2026-06-02", 0),
             ("--timezone +02:00 --since 2026-06-01 --until 2026-06-01", 3),
         ] {
-            let found = records(&succeed(&site, &sql(&format!("dump {filter}"))));
+            let found = records(&site.succeed(&sql(&format!("dump {filter}"))));
             assert_eq!(found.len(), count, "{kind:?} {filter}");
         }
         // By default only failures become rows.
-        succeed(&site, &sql("load --table failures --source mx1 < records"));
-        let found = succeed(&site, &sql("dump --table failures"));
+        site.succeed(&sql("load --table failures --source mx1 < records"));
+        let found = site.succeed(&sql("dump --table failures"));
         assert_eq!(records(&found).len(), 2, "{kind:?}");
     }
 }
@@ -54,11 +54,11 @@ fn dump_gives_back_what_load_has_stored() {
 fn dump_reads_more_rows_than_a_page_has_in_the_order_of_time() {
     let mut site = Site::new();
     site.log(950);
-    succeed(&site, "mls-parse < mail.log > records; shuf records > shuffled");
+    site.succeed("mls-parse < mail.log > records; shuf records > shuffled");
     for kind in Kind::ALL {
         let server = Server::new(kind);
         let url = server.url();
-        succeed(&site, &format!("mls-sql load --url '{url}' < shuffled"));
+        site.succeed(&format!("mls-sql load --url '{url}' < shuffled"));
         let dates = |text: &str| -> Vec<_> {
             let date = |record: &Value| {
                 let date = record["date"].as_str().unwrap().to_owned();
@@ -66,7 +66,7 @@ fn dump_reads_more_rows_than_a_page_has_in_the_order_of_time() {
             };
             records(text).iter().map(date).collect()
         };
-        let dumped = dates(&succeed(&site, &format!("mls-sql dump --url '{url}'")));
+        let dumped = dates(&site.succeed(&format!("mls-sql dump --url '{url}'")));
         let mut expected = dates(&site.read("records"));
         expected.sort();
         assert_eq!(dumped, expected, "{kind:?}");
@@ -79,14 +79,14 @@ fn stream_without_the_asked_outcome_is_refused() {
     let (_, logins) = RECORDS.split_once('\n').unwrap();
     site.write("logins", logins);
     for command in ["load --url sqlite:e.db", "export", "export --dir sql"] {
-        let messages = fail(&site, 65, &format!("mls-sql {command} < logins"));
+        let messages = site.fail(65, &format!("mls-sql {command} < logins"));
         assert!(
             messages.contains("no record has the outcome failure (found 1 success)"),
             "{messages}"
         );
     }
-    assert_eq!(succeed(&site, "ls -A sql"), "");
+    assert_eq!(site.succeed("ls -A sql"), "");
     site.write("mapping", r#"{"name": {"sql_column_def": "TEXT", "csv_column_name": "user"}}"#);
     let load = "mls-sql load --url sqlite:e.db --mapping mapping --outcome success < logins";
-    assert!(fail(&site, 78, load).contains("no column for the outcome"));
+    assert!(site.fail(78, load).contains("no column for the outcome"));
 }

@@ -6,28 +6,14 @@ mod roles;
 mod sources;
 mod tables;
 
+use mls_tests::Site;
 use mls_tests::servers::{Kind, Server};
-use mls_tests::{Site, text};
 use serde_json::Value;
 
 /// A failure and a login with every member that a table can hold.
 pub(crate) const RECORDS: &str = r#"{"v":1,"type":"auth","date":"2026-06-01T10:00:00.250+02:00","server":"mx1","service":"postfix/submission/smtpd","pid":12,"outcome":"failure","attempts":2,"mechanism":"PLAIN","ip":"2001:db8::1","port":4711,"client":"host.example.org","user":"it's \\ \"ünï\" '); --","reason":"authentication failure","pos":"a1b2:77","hostname":null,"reverse_dns_status":"Errno 1","country_code":"DE","asn":64496,"aso":"Example"}
 {"v":1,"type":"auth","date":"2026-06-01T08:00:01Z","server":"mx2","service":"dovecot","pid":null,"outcome":"success","attempts":1,"mechanism":"PLAIN","ip":"192.0.2.1","client":null,"user":"anna","reason":null,"hostname":"a.example.org","reverse_dns_status":"OK","country_code":null,"asn":null,"aso":null}
 "#;
-
-pub(crate) fn succeed(site: &Site, command: &str) -> String {
-    let output = site.shell(command);
-    assert!(output.status.success(), "{command}: {}", text(&output.stderr));
-    text(&output.stdout)
-}
-
-/// Runs a command that must end with `code`, and returns its messages.
-pub(crate) fn fail(site: &Site, code: i32, command: &str) -> String {
-    let output = site.shell(command);
-    let messages = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{command}: {messages}");
-    messages
-}
 
 pub(crate) fn records(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -74,16 +60,13 @@ fn one_digest_over_twenty_servers_equals_counts_made_in_sql() {
     for number in 1..=20 {
         site.write(&format!("mx{number:02}"), &week_of(number, &mut random));
     }
-    succeed(
-        &site,
-        &format!(
-            "for name in mx*; do mls-sql load --outcome failure,success --url '{url}' \
+    site.succeed(&format!(
+        "for name in mx*; do mls-sql load --outcome failure,success --url '{url}' \
              --source $name < $name || exit 1; done"
-        ),
-    );
+    ));
     let dump = format!("mls-sql dump --url '{url}'");
     let report = "mls-report --timezone UTC --date 2026-06-07";
-    let digest = succeed(&site, &format!("{dump} | {report} --format json --top 1000"));
+    let digest = site.succeed(&format!("{dump} | {report} --format json --top 1000"));
     let digest: Value = serde_json::from_str(&digest).unwrap();
     let day = "outcome = 'failure' AND event_time >= '2026-06-07T00:00:00Z' \
                AND event_time < '2026-06-08T00:00:00Z'";
@@ -138,7 +121,7 @@ fn one_digest_over_twenty_servers_equals_counts_made_in_sql() {
     assert_eq!(silent, "mx13\t2026-06-06T09:30:00+00:00\n");
 
     // The text names the silent server, and the attackers that were seen on ten servers or more.
-    let text = succeed(&site, &format!("{dump} | {report} --title 'All servers'"));
+    let text = site.succeed(&format!("{dump} | {report} --title 'All servers'"));
     assert!(text.contains("What stands out: mx13 has been silent for 38 h; "), "{text}");
     let many = server.query(&format!(
         "SELECT host(ip) FROM {table} WHERE {day} GROUP BY 1 HAVING count(DISTINCT server) >= 10"
@@ -150,7 +133,7 @@ fn one_digest_over_twenty_servers_equals_counts_made_in_sql() {
         assert!(section.contains(ip), "{ip}: {section}");
     }
     // One of the servers.
-    let one = succeed(&site, &format!("{dump} | {report} --server mx05 --format json"));
+    let one = site.succeed(&format!("{dump} | {report} --server mx05 --format json"));
     let one: Value = serde_json::from_str(&one).unwrap();
     let attempts =
         server.query(&format!("SELECT count(*) FROM {table} WHERE {day} AND server = 'mx05'"));

@@ -7,12 +7,11 @@ use mls_tests::stolen::assert_powerless;
 use mls_tests::{Site, text};
 
 use crate::sources::pipeline;
-use crate::{fail, succeed};
 
 #[test]
 fn stolen_server_of_a_fleet_can_neither_read_nor_change_nor_forge() {
     let (site, server) = (Site::new(), Server::new(Kind::Postgresql));
-    let schema = succeed(&site, "mls-sql schema --fleet --dialect postgresql");
+    let schema = site.succeed("mls-sql schema --fleet --dialect postgresql");
     let _ = server.query(&schema);
     // The statements can run again.
     let _ = server.query(&schema);
@@ -26,17 +25,17 @@ fn stolen_server_of_a_fleet_can_neither_read_nor_change_nor_forge() {
         let mut site = Site::new();
         site.write("mail.log", &format!("the first line of {role}\n"));
         site.log(20);
-        succeed(&site, &pipeline(&url(role), role, "mail.log", ""));
+        site.succeed(&pipeline(&url(role), role, "mail.log", ""));
         site.log(5);
-        succeed(&site, &pipeline(&url(role), role, "mail.log", ""));
+        site.succeed(&pipeline(&url(role), role, "mail.log", ""));
     }
     let rows =
         "SELECT loaded_by, source, count(*) FROM maillogsentinel_events GROUP BY 1, 2 ORDER BY 1";
     assert_eq!(server.query(rows), "mx1\tmx1\t25\nmx2\tmx2\t25\n");
     // A reader reads all; a server reads nothing.
     let dump = |role: &str| format!("mls-sql dump --url '{}'", url(role));
-    assert_eq!(succeed(&site, &dump("digest")).lines().count(), 50);
-    let messages = fail(&site, 78, &dump("mx1"));
+    assert_eq!(site.succeed(&dump("digest")).lines().count(), 50);
+    let messages = site.fail(78, &dump("mx1"));
     assert!(messages.contains("permission denied for table maillogsentinel_events"), "{messages}");
     assert!(messages.contains("mls-sql schema --fleet prints the grants"), "{messages}");
     let as_mx1 = |sql: &str| server.client("mls").args([sql, "-U", "mx1"]).output().unwrap();
@@ -62,7 +61,7 @@ fn stolen_server_of_a_fleet_can_neither_read_nor_change_nor_forge() {
     // A source of its own does not disturb the source of the same name of another server.
     let mut thief = Site::new();
     thief.log(3);
-    succeed(&thief, &pipeline(&url("mx1"), "mx2", "mail.log", ""));
+    thief.succeed(&pipeline(&url("mx1"), "mx2", "mail.log", ""));
     let all = format!("{rows}, 2");
     assert_eq!(server.query(&all), "mx1\tmx1\t25\nmx1\tmx2\t3\nmx2\tmx2\t25\n");
     let by_rows =
@@ -72,15 +71,15 @@ fn stolen_server_of_a_fleet_can_neither_read_nor_change_nor_forge() {
     let rename = |role: &str, flags: &str| {
         format!("mls-sql rename-source mx2 new --url '{}' {flags}", url(role))
     };
-    let messages = fail(&site, 78, &rename("mx1", ""));
+    let messages = site.fail(78, &rename("mx1", ""));
     assert!(messages.contains("permission denied"), "{messages}");
-    let messages = fail(&site, 65, &rename("mls", ""));
+    let messages = site.fail(65, &rename("mls", ""));
     assert!(messages.contains("several users have a source mx2: mx1, mx2; name one"), "{messages}");
-    let messages = fail(&site, 65, &rename("mls", "--loaded-by mx3"));
+    let messages = site.fail(65, &rename("mls", "--loaded-by mx3"));
     assert!(messages.contains("there is no source mx2 loaded by mx3"), "{messages}");
     // The thief has taken the new name, too.
-    succeed(&thief, &pipeline(&url("mx1"), "new", "mail.log", "--adopt"));
-    succeed(&site, &rename("mls", "--loaded-by mx2"));
+    thief.succeed(&pipeline(&url("mx1"), "new", "mail.log", "--adopt"));
+    site.succeed(&rename("mls", "--loaded-by mx2"));
     let expected = "mx1\tmx1\t25\nmx1\tmx2\t3\nmx1\tnew\t3\nmx2\tnew\t25\n";
     assert_eq!(server.query(&all), expected);
     assert_eq!(server.query(by_rows), expected);
@@ -92,22 +91,22 @@ fn stolen_server_of_a_fleet_can_neither_read_nor_change_nor_forge() {
 #[test]
 fn server_with_a_new_role_does_not_load_its_log_again() {
     let (mut site, server) = (Site::new(), Server::new(Kind::Postgresql));
-    let _ = server.query(&succeed(&site, "mls-sql schema --fleet --dialect postgresql"));
+    let _ = server.query(&site.succeed("mls-sql schema --fleet --dialect postgresql"));
     let _ = server.query(
         "CREATE ROLE old LOGIN IN ROLE maillogsentinel_events_loader; \
          CREATE ROLE new LOGIN IN ROLE maillogsentinel_events_loader",
     );
     let url = |role: &str| server.url().replacen("mls@", &format!("{role}@"), 1);
     site.log(20);
-    succeed(&site, &pipeline(&url("old"), "mx1", "mail.log", ""));
-    let messages = fail(&site, 78, &pipeline(&url("new"), "mx1", "mail.log", ""));
+    site.succeed(&pipeline(&url("old"), "mx1", "mail.log", ""));
+    let messages = site.fail(78, &pipeline(&url("new"), "mx1", "mail.log", ""));
     let cure = "UPDATE maillogsentinel_events_cursor SET loaded_by = 'NEW USER' WHERE source = 'mx1' AND loaded_by = 'old'";
     assert!(messages.contains(cure), "{messages}");
-    let messages = fail(&site, 78, &pipeline(&url("new"), "mx2", "mail.log", ""));
+    let messages = site.fail(78, &pipeline(&url("new"), "mx2", "mail.log", ""));
     assert!(messages.contains("run mls-sql rename-source mx1 mx2"), "{messages}");
     let _ = server.query(&cure.replace("NEW USER", "new"));
     site.log(5);
-    succeed(&site, &pipeline(&url("new"), "mx1", "mail.log", ""));
+    site.succeed(&pipeline(&url("new"), "mx1", "mail.log", ""));
     let rows = "SELECT loaded_by, count(*) FROM maillogsentinel_events GROUP BY 1 ORDER BY 1";
     assert_eq!(server.query(rows), "new\t5\nold\t20\n");
 }
@@ -115,7 +114,7 @@ fn server_with_a_new_role_does_not_load_its_log_again() {
 #[test]
 fn role_that_holds_the_lock_of_a_month_is_named_and_delays_no_other_month() {
     let (site, server) = (Site::new(), Server::new(Kind::Postgresql));
-    let _ = server.query(&succeed(&site, "mls-sql schema --fleet --dialect postgresql"));
+    let _ = server.query(&site.succeed("mls-sql schema --fleet --dialect postgresql"));
     let _ = server.query(
         "CREATE ROLE mx1 LOGIN IN ROLE maillogsentinel_events_loader; \
          CREATE ROLE thief LOGIN IN ROLE maillogsentinel_events_loader; \
@@ -133,8 +132,8 @@ fn role_that_holds_the_lock_of_a_month_is_named_and_delays_no_other_month() {
     site.write("now", &event(&chrono::Utc::now().to_rfc3339()));
     site.write("old", &event("2001-02-01T00:00:00Z"));
     let load = |file: &str| format!("mls-sql load --url '{}' < {file}", url("mx1"));
-    succeed(&site, &load("now"));
-    let messages = fail(&site, 75, &load("old"));
+    site.succeed(&load("now"));
+    let messages = site.fail(75, &load("old"));
     let why = "partition maillogsentinel_events_2001_02 cannot be created while a transaction of another role holds a lock: thief (pid ";
     assert!(messages.contains(why), "{messages}");
     thief.kill().unwrap();
@@ -143,7 +142,7 @@ fn role_that_holds_the_lock_of_a_month_is_named_and_delays_no_other_month() {
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'",
     );
     wait_for(|| server.query(sleeps).trim() == "0");
-    succeed(&site, &load("old"));
+    site.succeed(&load("old"));
     assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events").trim(), "2");
 }
 
@@ -152,12 +151,12 @@ fn error_of_the_table_of_cursors_is_not_called_another_pipeline() {
     for kind in [Kind::Postgresql, Kind::Mariadb] {
         let (server, mut site) = (Server::new(kind), Site::new());
         site.log(3);
-        succeed(&site, &pipeline(&server.url(), "mx1", "mail.log", ""));
+        site.succeed(&pipeline(&server.url(), "mx1", "mail.log", ""));
         let _ = server.query(
             "ALTER TABLE maillogsentinel_events_cursor ADD CONSTRAINT few CHECK (loaded_rows < 4)",
         );
         site.log(3);
-        let messages = fail(&site, 65, &pipeline(&server.url(), "mx1", "mail.log", ""));
+        let messages = site.fail(65, &pipeline(&server.url(), "mx1", "mail.log", ""));
         assert!(messages.contains("moving the position in"), "{kind:?}: {messages}");
         assert!(messages.contains("few"), "{kind:?}: {messages}");
         assert!(!messages.contains("another pipeline"), "{kind:?}: {messages}");
@@ -167,10 +166,10 @@ fn error_of_the_table_of_cursors_is_not_called_another_pipeline() {
 #[test]
 fn server_shows_a_certificate_and_gets_the_role_of_its_name() {
     let (mut site, mut server) = (Site::new(), Server::new(Kind::Postgresql));
-    let _ = server.query(&succeed(&site, "mls-sql schema --fleet --dialect postgresql"));
+    let _ = server.query(&site.succeed("mls-sql schema --fleet --dialect postgresql"));
     let _ = server.query("CREATE ROLE mx1 LOGIN IN ROLE maillogsentinel_events_loader");
     let names = ["localhost", "mx1", "mx2"].map(str::to_owned);
-    succeed(&site, &make_certificates(&names));
+    site.succeed(&make_certificates(&names));
     let flags = server.ask_for_certificates(site.path(), &names[1..]);
     server.start_with(&flags.iter().map(String::as_str).collect::<Vec<_>>());
     site.log(20);
@@ -180,17 +179,17 @@ fn server_shows_a_certificate_and_gets_the_role_of_its_name() {
             server.port()
         )
     };
-    succeed(&site, &pipeline(&url("mx1"), "mx1", "mail.log", ""));
+    site.succeed(&pipeline(&url("mx1"), "mx1", "mail.log", ""));
     let rows = "SELECT loaded_by, count(*) FROM maillogsentinel_events GROUP BY 1";
     assert_eq!(server.query(rows), "mx1\t20\n");
     // The certificate of another server, and none at all.
     let load = |url: &str| format!("mls-parse < mail.log | mls-sql load --url '{url}'");
-    let messages = fail(&site, 77, &load(&url("mx2")));
+    let messages = site.fail(77, &load(&url("mx2")));
     let refused = |role: &str| format!("certificate authentication failed for user \"{role}\"");
     assert!(messages.contains(&refused("mx1")), "{messages}");
     let (without, _) =
         url("mx1").split_once("&sslcert").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
-    let messages = fail(&site, 77, &load(&without));
+    let messages = site.fail(77, &load(&without));
     assert!(messages.contains("certificate"), "{messages}");
     assert_eq!(server.query(rows), "mx1\t20\n");
     // The same from the configuration.
@@ -201,16 +200,16 @@ fn server_shows_a_certificate_and_gets_the_role_of_its_name() {
     );
     site.write("conf", &conf);
     let status = "mls-sql status --config conf";
-    assert!(succeed(&site, status).contains("source: mx1\nrows: 20\n"));
+    assert!(site.succeed(status).contains("source: mx1\nrows: 20\n"));
     // An authority that has not signed the certificate of the server.
     site.write("wrong", &conf.replace("= ca.pem", "= mx2.pem"));
-    let messages = fail(&site, 69, "mls-sql status --config wrong");
+    let messages = site.fail(69, "mls-sql status --config wrong");
     assert!(messages.contains("certificate"), "{messages}");
     site.write("wrong", &conf.replace("mx1.key", "").replace("ssl_key = ", ""));
-    let messages = fail(&site, 78, "mls-sql status --config wrong");
+    let messages = site.fail(78, "mls-sql status --config wrong");
     assert!(messages.contains("ssl_cert and ssl_key belong together"), "{messages}");
-    succeed(&site, "chmod 644 mx1.key");
-    let messages = fail(&site, 77, status);
+    site.succeed("chmod 644 mx1.key");
+    let messages = site.fail(77, status);
     assert!(messages.contains("everybody may read ssl_key mx1.key (mode 0644)"), "{messages}");
 }
 

@@ -3,8 +3,6 @@
 use mls_tests::Site;
 use mls_tests::servers::{Kind, Server};
 
-use crate::{fail, succeed};
-
 /// The pipeline that loads `log` as `source`.
 pub(crate) fn pipeline(url: &str, source: &str, log: &str, flags: &str) -> String {
     format!(
@@ -19,23 +17,23 @@ fn renamed_host_is_refused_until_its_source_is_renamed() {
         let server = Server::new(kind);
         let (url, mut site) = (server.url(), Site::new());
         site.log(20);
-        succeed(&site, &pipeline(&url, "old", "mail.log", ""));
-        let messages = fail(&site, 78, &pipeline(&url, "new", "mail.log", ""));
+        site.succeed(&pipeline(&url, "old", "mail.log", ""));
+        let messages = site.fail(78, &pipeline(&url, "new", "mail.log", ""));
         assert!(messages.contains("run mls-sql rename-source old new"), "{messages}");
         let count =
             || server.query("SELECT source, count(*) FROM maillogsentinel_events GROUP BY source");
         assert_eq!(count(), "old\t20\n", "{kind:?}");
-        succeed(&site, &format!("mls-sql rename-source old new --url '{url}'"));
+        site.succeed(&format!("mls-sql rename-source old new --url '{url}'"));
         site.log(5);
-        succeed(&site, &pipeline(&url, "new", "mail.log", ""));
+        site.succeed(&pipeline(&url, "new", "mail.log", ""));
         assert_eq!(count(), "new\t25\n", "{kind:?}");
-        let messages = fail(&site, 65, &format!("mls-sql rename-source old other --url '{url}'"));
+        let messages = site.fail(65, &format!("mls-sql rename-source old other --url '{url}'"));
         assert!(messages.contains("there is no source old"), "{messages}");
         // Another log of this machine is another source; so is the same one, if somebody says so.
         site.write("other.log", &format!("another first line\n{}", site.read("mail.log")));
-        succeed(&site, &pipeline(&url, "other", "other.log", ""));
-        succeed(&site, &pipeline(&url, "twice", "mail.log", "--adopt"));
-        let messages = fail(&site, 65, &format!("mls-sql rename-source other new --url '{url}'"));
+        site.succeed(&pipeline(&url, "other", "other.log", ""));
+        site.succeed(&pipeline(&url, "twice", "mail.log", "--adopt"));
+        let messages = site.fail(65, &format!("mls-sql rename-source other new --url '{url}'"));
         assert!(messages.contains("source new exists already"), "{messages}");
     }
 }
@@ -45,13 +43,13 @@ fn source_that_disappears_while_it_is_renamed_is_missing() {
     let (server, mut site) = (Server::new(Kind::Sqlite), Site::new());
     let url = server.url();
     site.log(3);
-    succeed(&site, &pipeline(&url, "old", "mail.log", ""));
+    site.succeed(&pipeline(&url, "old", "mail.log", ""));
     // No cursor is updated, as if another run had renamed it just now.
     let _ = server.query(
         "CREATE TRIGGER late BEFORE UPDATE ON maillogsentinel_events_cursor \
          BEGIN SELECT RAISE(IGNORE); END",
     );
-    let messages = fail(&site, 65, &format!("mls-sql rename-source old new --url '{url}'"));
+    let messages = site.fail(65, &format!("mls-sql rename-source old new --url '{url}'"));
     assert!(messages.contains("there is no source old"), "{messages}");
     let sources = server.query("SELECT DISTINCT source FROM maillogsentinel_events");
     assert_eq!(sources, "old\n");
@@ -63,16 +61,16 @@ fn second_machine_under_one_name_is_refused_until_it_adopts_the_source() {
         let server = Server::new(kind);
         let (url, mut site) = (server.url(), Site::new());
         site.log(20);
-        succeed(&site, &pipeline(&url, "mx1", "mail.log", ""));
+        site.succeed(&pipeline(&url, "mx1", "mail.log", ""));
         let _ = server.query("UPDATE maillogsentinel_events_cursor SET machine = 'another'");
         site.log(5);
-        let messages = fail(&site, 78, &pipeline(&url, "mx1", "mail.log", ""));
+        let messages = site.fail(78, &pipeline(&url, "mx1", "mail.log", ""));
         assert!(messages.contains("machine another has loaded source mx1"), "{messages}");
         let count =
             || server.query("SELECT count(*) FROM maillogsentinel_events").trim().to_owned();
         assert_eq!(count(), "20", "{kind:?}");
-        succeed(&site, &pipeline(&url, "mx1", "mail.log", "--adopt"));
-        succeed(&site, &pipeline(&url, "mx1", "mail.log", ""));
+        site.succeed(&pipeline(&url, "mx1", "mail.log", "--adopt"));
+        site.succeed(&pipeline(&url, "mx1", "mail.log", ""));
         assert_eq!(count(), "25", "{kind:?}");
     }
 }
@@ -88,17 +86,17 @@ fn log_is_not_loaded_into_a_table_that_imported_files_have_filled() {
                 "mls-parse < mail.log | mls-sql export --dialect {} --dir {table} --table {table} {source}",
                 kind.dialect()
             );
-            succeed(&site, &export);
-            succeed(&site, &format!("mls-sql import {table} --table {table} --url '{url}'"));
+            site.succeed(&export);
+            site.succeed(&format!("mls-sql import {table} --table {table} --url '{url}'"));
             let load =
                 |flags| pipeline(&url, "mx1", "mail.log", &format!("--table {table} {flags}"));
-            let messages = fail(&site, 78, &load(""));
+            let messages = site.fail(78, &load(""));
             assert!(messages.contains("has rows of SQL files"), "{kind:?}: {messages}");
-            succeed(&site, &load("--adopt"));
+            site.succeed(&load("--adopt"));
             let count = server.query(&format!("SELECT count(*) FROM {table}"));
             assert_eq!(count.trim(), "6", "{kind:?}");
         }
-        succeed(&site, &pipeline(&url, "mx1", "mail.log", "--table other"));
+        site.succeed(&pipeline(&url, "mx1", "mail.log", "--table other"));
     }
 }
 
@@ -109,33 +107,33 @@ fn files_are_not_imported_into_a_table_that_this_machine_has_loaded() {
         let url = server.url();
         site.log(3);
         let export = format!("mls-sql export --dialect {} --dir sql", kind.dialect());
-        succeed(&site, &format!("mls-parse < mail.log | {export}"));
-        succeed(&site, &pipeline(&url, "mx1", "mail.log", ""));
+        site.succeed(&format!("mls-parse < mail.log | {export}"));
+        site.succeed(&pipeline(&url, "mx1", "mail.log", ""));
         let import = format!("mls-sql import sql --url '{url}'");
-        let messages = fail(&site, 78, &import);
+        let messages = site.fail(78, &import);
         let why = "mls-sql load has loaded a log of this machine into table maillogsentinel_events";
         assert!(messages.contains(why) && messages.contains("as source mx1,"), "{messages}");
         let count =
             || server.query("SELECT count(*) FROM maillogsentinel_events").trim().to_owned();
         assert_eq!(count(), "3", "{kind:?}");
-        succeed(&site, &format!("{import} --adopt"));
+        site.succeed(&format!("{import} --adopt"));
         assert_eq!(count(), "6", "{kind:?}");
         // Nothing is new, so nothing can come twice.
-        succeed(&site, &import);
+        site.succeed(&import);
         // The files of another machine hold other attempts. A file of this machine does not stop
         // them, whether its name is the first or the last.
         let another = "20260601_000000_mx9-00000000_000001_maillogsentinel_export.sql";
-        succeed(&site, &format!("cp sql/* {another}; cp {another} sql/0.sql"));
-        succeed(&site, &format!("cp {another} sql/; cp {another} sql/z.sql"));
-        let messages = fail(&site, 78, &import);
+        site.succeed(&format!("cp sql/* {another}; cp {another} sql/0.sql"));
+        site.succeed(&format!("cp {another} sql/; cp {another} sql/z.sql"));
+        let messages = site.fail(78, &import);
         assert!(
             messages.contains("2 SQL files of this machine in sql, the first is 0.sql"),
             "{messages}"
         );
         assert_eq!(count(), "9", "{kind:?}");
-        succeed(&site, &format!("rm sql/0.sql sql/z.sql; {import}"));
+        site.succeed(&format!("rm sql/0.sql sql/z.sql; {import}"));
         let _ = server.query("UPDATE maillogsentinel_events_cursor SET machine = 'another'");
-        succeed(&site, &format!("mls-parse < mail.log | {export}; {import}"));
+        site.succeed(&format!("mls-parse < mail.log | {export}; {import}"));
         assert_eq!(count(), "12", "{kind:?}");
     }
 }
@@ -150,17 +148,14 @@ fn export_files_of_two_hosts_with_one_name_differ() {
         site.log(2);
         site.write("id", &machine.repeat(32));
         let clock = mls_tests::wrong_clock("'@2026-06-01 00:00:00'");
-        succeed(
-            &site,
-            &format!(
-                "tail -n 4 mail.log | mls-parse > records; \
+        site.succeed(&format!(
+            "tail -n 4 mail.log | mls-parse > records; \
                  unshare --mount --uts bash -c 'hostname mx; mount --bind id /etc/machine-id; \
                    {} mls-sql export --dir sql < records'",
-                clock.replace('\'', "\"")
-            ),
-        );
+            clock.replace('\'', "\"")
+        ));
     }
-    let names = succeed(&site, "ls sql");
+    let names = site.succeed("ls sql");
     let names: Vec<_> = names.lines().collect();
     assert_eq!(names.len(), 2, "{names:?}");
     let without_machine = |name: &str| {
@@ -168,6 +163,6 @@ fn export_files_of_two_hosts_with_one_name_differ() {
         (time.to_owned(), rest[8..].to_owned())
     };
     assert_eq!(without_machine(names[0]), without_machine(names[1]));
-    succeed(&site, "mls-sql import sql --url sqlite:events.db");
-    assert_eq!(succeed(&site, "mls-sql dump --url sqlite:events.db").lines().count(), 4);
+    site.succeed("mls-sql import sql --url sqlite:events.db");
+    assert_eq!(site.succeed("mls-sql dump --url sqlite:events.db").lines().count(), 4);
 }

@@ -3,8 +3,8 @@
 use mls_tests::servers::{Kind, Server};
 use mls_tests::{Site, text};
 
+use crate::RECORDS;
 use crate::sources::pipeline;
-use crate::{RECORDS, fail, succeed};
 
 #[test]
 fn migrate_adds_columns_to_tables_of_an_older_version_once() {
@@ -37,14 +37,14 @@ fn migrate_adds_columns_to_tables_of_an_older_version_once() {
         ));
         let load =
             format!("mls-sql load --url '{url}' --outcome failure,success --source mx1 < records");
-        let messages = fail(&site, 78, &load);
+        let messages = site.fail(78, &load);
         assert!(messages.contains("add it with mls-sql migrate"), "{messages}");
         let migrate = format!("MLS_INFO=1 mls-sql migrate --url '{url}'");
         let messages = text(&site.shell(&migrate).stderr);
         assert!(messages.contains("added 13 columns"), "{kind:?}: {messages}");
         let messages = text(&site.shell(&migrate).stderr);
         assert!(messages.contains("migrated nothing"), "{kind:?}: {messages}");
-        succeed(&site, &load);
+        site.succeed(&load);
         assert_eq!(
             server.query("SELECT server, outcome, coalesce(source, '-') FROM maillogsentinel_events ORDER BY id"),
             "old\tfailure\t-\nmx1\tfailure\tmx1\nmx1\tfailure\tmx1\nmx2\tsuccess\tmx1\n",
@@ -64,12 +64,12 @@ fn status_says_what_was_loaded_and_when() {
         let (server, mut site) = (Server::new(kind), Site::new());
         let url = server.url();
         let status =
-            |site: &Site| succeed(site, &format!("mls-sql status --url '{url}' --source mx1"));
+            |site: &Site| site.succeed(&format!("mls-sql status --url '{url}' --source mx1"));
         let said = status(&site);
         assert!(said.contains("does not exist yet; mls-sql load creates it"), "{kind:?}: {said}");
         for rows in [3, 5] {
             site.log(rows);
-            succeed(&site, &pipeline(&url, "mx1", "mail.log", ""));
+            site.succeed(&pipeline(&url, "mx1", "mail.log", ""));
         }
         let said = status(&site);
         assert!(said.contains("\nsource: mx1\nrows: 8\nlast_commit: "), "{kind:?}: {said}");
@@ -83,7 +83,7 @@ fn status_says_what_was_loaded_and_when() {
 #[test]
 fn partitions_are_made_by_load_and_dropped_by_prune() {
     let (site, server) = (Site::new(), Server::new(Kind::Postgresql));
-    let _ = server.query(&succeed(&site, "mls-sql schema --fleet --dialect postgresql"));
+    let _ = server.query(&site.succeed("mls-sql schema --fleet --dialect postgresql"));
     let event = |date: &str| {
         format!("{{\"v\":1,\"type\":\"auth\",\"date\":\"{date}\",\"outcome\":\"failure\"}}\n")
     };
@@ -92,7 +92,7 @@ fn partitions_are_made_by_load_and_dropped_by_prune() {
     let wrong = ["1970-01-01T00:00:09Z", "9999-01-01T00:00:00Z"];
     site.write("records", &(wrong.map(event).concat() + &dates.map(event).concat()));
     let load = format!("mls-sql load --strict --url '{}' < records", server.url());
-    let messages = fail(&site, 65, &load);
+    let messages = site.fail(65, &load);
     assert!(messages.contains("date 1970-01-01T00:00:09Z has no partition"), "{messages}");
     let partitions = || {
         server.query(
@@ -107,10 +107,10 @@ fn partitions_are_made_by_load_and_dropped_by_prune() {
     let _ = server.query(&format!("DROP TABLE {this_month}"));
     assert_eq!(partitions(), "maillogsentinel_events_2025_01\nmaillogsentinel_events_2025_02\n");
     let prune = |before: &str| {
-        succeed(
-            &site,
-            &format!("mls-sql prune --timezone UTC --before {before} --url '{}'", server.url()),
-        )
+        site.succeed(&format!(
+            "mls-sql prune --timezone UTC --before {before} --url '{}'",
+            server.url()
+        ))
     };
     prune("2025-01-31");
     assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events").trim(), "3");
@@ -132,14 +132,11 @@ fn prune_removes_the_events_before_a_day() {
     for kind in Kind::ALL {
         let server = Server::new(kind);
         let url = server.url();
-        succeed(&site, &format!("mls-sql load --outcome failure,success --url '{url}' < records"));
+        site.succeed(&format!("mls-sql load --outcome failure,success --url '{url}' < records"));
         let count =
             || server.query("SELECT count(*) FROM maillogsentinel_events").trim().to_owned();
         let prune = |before: &str| {
-            succeed(
-                &site,
-                &format!("mls-sql prune --timezone UTC --before '{before}' --url '{url}'"),
-            )
+            site.succeed(&format!("mls-sql prune --timezone UTC --before '{before}' --url '{url}'"))
         };
         prune("2026-06-01");
         assert_eq!(count(), "3", "{kind:?}");

@@ -89,9 +89,11 @@ impl Site {
         self.dir.path()
     }
 
-    /// Replaces a file.
+    /// Creates or replaces a file, and its directory if there is none.
     pub fn write(&self, name: &str, content: &str) {
-        File::create(self.dir.path().join(name)).unwrap().write_all(content.as_bytes()).unwrap();
+        let path = self.dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        File::create(path).unwrap().write_all(content.as_bytes()).unwrap();
     }
 
     /// Adds to a file.
@@ -148,6 +150,21 @@ impl Site {
     #[must_use]
     pub fn shell(&self, command: &str) -> Output {
         self.command(command).output().unwrap()
+    }
+
+    /// Runs a command that must succeed, and returns its standard output.
+    #[expect(clippy::must_use_candidate, reason = "most callers only want it to succeed")]
+    pub fn succeed(&self, command: &str) -> String {
+        output_of(command, &self.shell(command))
+    }
+
+    /// Runs a command that must end with `code`, and returns its messages.
+    #[expect(clippy::must_use_candidate, reason = "many callers only want it to fail")]
+    pub fn fail(&self, code: i32, command: &str) -> String {
+        let output = self.shell(command);
+        let messages = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{command}: {messages}");
+        messages
     }
 
     /// The same, not started yet.
@@ -246,6 +263,16 @@ pub fn assert_each_once(prefix: &str, names: &[String], count: usize) {
         lost.is_empty() && twice.is_empty() && seen.len() == count,
         "of {count} lost: {lost:?}, more than once: {twice:?}"
     );
+}
+
+/// The standard output of a command that must have succeeded.
+///
+/// # Panics
+/// If it failed.
+#[must_use]
+pub fn output_of(command: &str, output: &Output) -> String {
+    assert!(output.status.success(), "{command}: {}", text(&output.stderr));
+    text(&output.stdout)
 }
 
 /// Bytes as text.

@@ -10,7 +10,7 @@ use mls_state::cursor_file::CursorFile;
 use tempfile::TempDir;
 
 use crate::mailbox::Mailbox;
-use crate::{assert_each_once, text, tools, units};
+use crate::{assert_each_once, output_of, text, tools, units};
 
 /// A directory with a mail log, a configuration, and the data that the pipelines make.
 pub struct Service {
@@ -193,9 +193,7 @@ impl Service {
     /// Runs a shell command that must succeed and returns what it printed.
     #[expect(clippy::must_use_candidate, reason = "most callers only want it to succeed")]
     pub fn succeed(&self, command: &str) -> String {
-        let output = self.shell(command);
-        assert!(output.status.success(), "{command}: {}", text(&output.stderr));
-        text(&output.stdout)
+        output_of(command, &self.shell(command))
     }
 
     /// Runs a script again until no other run is active.
