@@ -6,6 +6,8 @@ mod import;
 mod refused_rows;
 mod same_table;
 
+use std::collections::BTreeSet;
+
 use mls_tests::servers::{Kind, Server};
 use mls_tests::{Site, text};
 
@@ -19,6 +21,35 @@ fn a_database_file_with_a_name_like_a_uri_is_opened_as_a_file() {
     site.succeed(load);
     let count = "sqlite3 './file:x.db?mode=memory' 'SELECT count(*) FROM maillogsentinel_events'";
     assert_eq!(text(&site.shell(count).stdout).trim(), "3");
+}
+
+/// A first load drops the indexes of the new table and creates them again after the rows.
+#[test]
+fn a_first_load_leaves_the_indexes_of_the_schema() {
+    let mut site = Site::new();
+    site.log(3);
+    for kind in Kind::ALL {
+        let server = Server::new(kind);
+        let columns = match kind {
+            Kind::Sqlite => "name FROM sqlite_master WHERE type = 'index' AND tbl_name",
+            Kind::Postgresql => "indexname FROM pg_indexes WHERE tablename",
+            Kind::Mariadb => {
+                "DISTINCT index_name FROM information_schema.statistics WHERE table_name"
+            }
+        };
+        let indexes = || {
+            let found = server.query(&format!("SELECT {columns} = 'maillogsentinel_events'"));
+            found.lines().filter(|name| !name.contains("pkey")).map(str::to_owned).collect()
+        };
+        let load = format!("mls-sql load --url '{}'", server.url());
+        site.succeed(&format!("{load} < /dev/null"));
+        let empty: BTreeSet<String> = indexes();
+        assert!(empty.contains("maillogsentinel_events_ip"), "{empty:?}");
+        let _ = server.query("DROP TABLE maillogsentinel_events");
+        site.succeed(&format!("mls-parse < mail.log | {load}"));
+        assert_eq!(indexes(), empty, "{kind:?}");
+        assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events").trim(), "3");
+    }
 }
 
 #[test]

@@ -71,14 +71,14 @@ fn statements(table: &Table) -> Vec<String> {
     let (events, loader, reader) = (name(""), name("_loader"), name("_reader"));
     let (cursor, imports, sequence) = (name("_cursor"), name("_imports"), name("_id"));
     let inserted = mapping.names(POSTGRESQL);
-    let is_not_time = |index: &String| !index.contains(&name("_event_time"));
     let mut all = vec![
         role(&loader),
         role(&reader),
         format!("CREATE SEQUENCE IF NOT EXISTS {sequence}"),
         events_table(table, &mapping, &sequence),
     ];
-    all.extend(table.indexes(POSTGRESQL, &mapping).into_iter().filter(is_not_time));
+    let indexes = table.indexes(POSTGRESQL, &mapping);
+    all.extend(indexes.filter(|index| index.name != name("_event_time")).map(|index| index.ddl));
     all.extend(table.state_ddl(POSTGRESQL));
     // Older versions have created the table without some of the columns.
     all.extend(cursor_additions(POSTGRESQL).map(|(name, definition)| {

@@ -33,7 +33,7 @@ pub(crate) fn run(
     source: Source,
     filter: OutcomeFilter,
 ) -> anyhow::Result<()> {
-    database.prepare(&table, mapping)?;
+    let is_new = database.prepare(&table, mapping)?;
     let partitions = Partitions::of(database, &table)?;
     let (dialect, names) = (database.dialect, mapping.names(database.dialect));
     let (format, insert) = match dialect {
@@ -48,7 +48,14 @@ pub(crate) fn run(
     let rows = RowEncoder::new(format, mapping, Some(source.name.clone()));
     let source_column = mapping.column(Field::Source).map(|column| dialect.name(column));
     let shown = database.shown.clone();
-    let writer = Writer { database, table, insert, open: false, accepted: 0, refused: 0 };
+    let late_indexes = match dialect {
+        Dialect::Sqlite if is_new => table.indexes(dialect, mapping).collect(),
+        // An index of PostgreSQL refuses long values: then the row must fail, not the commit. MySQL
+        // commits before it changes an index.
+        _ => Vec::new(),
+    };
+    let writer =
+        Writer { database, table, insert, late_indexes, open: false, accepted: 0, refused: 0 };
     thread::scope(|scope| {
         let mut load = Load {
             background: Background::start(writer, scope),
@@ -150,10 +157,7 @@ impl Sink for Load<'_> {
                 cursor::advance(database, table, &self.source, base, cursor.clone(), accepted)?;
             self.base = Some(next);
         }
-        if writer.open {
-            writer.database.must("COMMIT", "committing to")?;
-            writer.open = false;
-        }
+        writer.commit()?;
         self.loaded += accepted;
         self.committed = cursor;
         Ok(())

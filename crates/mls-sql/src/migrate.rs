@@ -29,7 +29,12 @@ pub(crate) fn run(database: &mut Database, table: &Table, mapping: &Mapping) -> 
     let for_cursor = cursor_additions(dialect).into_iter();
     let for_cursor = for_cursor.map(|(name, definition)| Addition { name, definition });
     database.begin()?;
-    let mut added = add(database, &events, wanted.collect(), table.line_index(dialect, mapping))?;
+    let mut added = add(
+        database,
+        &events,
+        wanted.collect(),
+        table.line_index(dialect, mapping).map(|index| index.ddl),
+    )?;
     added += add(database, &cursor, for_cursor.collect(), None)?;
     database.must("COMMIT", "migrating the tables in")?;
     database.prepare(table, mapping)?;

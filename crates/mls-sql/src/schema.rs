@@ -68,7 +68,7 @@ impl Table {
             format!("  {} {}", dialect.name(&column.name), column.definition)
         };
         let mut lines: Vec<_> = mapping.columns.iter().map(column).collect();
-        let mut indexes = self.indexes(dialect, mapping);
+        let mut indexes: Vec<_> = self.indexes(dialect, mapping).map(|index| index.ddl).collect();
         if dialect == Dialect::Mysql {
             // MySQL has no CREATE INDEX IF NOT EXISTS.
             lines.extend(indexes.drain(..).map(|index| format!("  {index}")));
@@ -78,9 +78,13 @@ impl Table {
         ddl
     }
 
-    /// Returns the indexes: statements, or for MySQL parts of `CREATE TABLE` and `ALTER TABLE`.
-    pub(crate) fn indexes(&self, dialect: Dialect, mapping: &Mapping) -> Vec<String> {
-        let single = |column: &TableColumn| {
+    /// Returns the indexes of the table of events.
+    pub(crate) fn indexes<'a>(
+        &'a self,
+        dialect: Dialect,
+        mapping: &'a Mapping,
+    ) -> impl Iterator<Item = Index> + 'a {
+        let single = move |column: &TableColumn| {
             let name = dialect.name(&column.name);
             let key = match (dialect, column.field?) {
                 // A B-tree refuses values of more than 2704 bytes, and attackers choose the names.
@@ -95,11 +99,11 @@ impl Table {
             };
             Some(self.index(dialect, &column.name, &key))
         };
-        mapping.columns.iter().filter_map(single).chain(self.line_index(dialect, mapping)).collect()
+        mapping.columns.iter().filter_map(single).chain(self.line_index(dialect, mapping))
     }
 
     /// Returns the index of the identity of log lines, if the table has it.
-    pub(crate) fn line_index(&self, dialect: Dialect, mapping: &Mapping) -> Option<String> {
+    pub(crate) fn line_index(&self, dialect: Dialect, mapping: &Mapping) -> Option<Index> {
         let (source, pos) = (mapping.column(Field::Source)?, mapping.column(Field::Pos)?);
         let key = format!("({}, {})", dialect.name(source), dialect.name(pos));
         Some(self.index(dialect, pos, &key))
@@ -122,13 +126,22 @@ impl Table {
         vec![create(dialect, &self.cursor(), &cursor), create(dialect, &self.imports(), &imports)]
     }
 
-    fn index(&self, dialect: Dialect, column: &str, key: &str) -> String {
+    fn index(&self, dialect: Dialect, column: &str, key: &str) -> Index {
         let name = dialect.name(&format!("{}_{column}", self.0));
-        match dialect {
+        let ddl = match dialect {
             Dialect::Mysql => format!("INDEX {name} {key}"),
             _ => format!("CREATE INDEX IF NOT EXISTS {name} ON {} {key}", dialect.name(&self.0)),
-        }
+        };
+        Index { name, ddl }
     }
+}
+
+/// An index of a table.
+pub(crate) struct Index {
+    /// Quoted.
+    pub(crate) name: String,
+    /// The statement that creates it; for MySQL a part of `CREATE TABLE` or `ALTER TABLE`.
+    pub(crate) ddl: String,
 }
 
 /// The columns of `TABLE_cursor` that older tables lack: the machine that loads the source, the user

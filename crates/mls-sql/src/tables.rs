@@ -10,12 +10,12 @@ use crate::schema::{Table, cursor_additions};
 
 impl Database {
     /// Creates the tables that are missing, and refuses tables that cannot hold events exactly
-    /// once.
+    /// once. Returns whether it created the table of events.
     ///
     /// # Errors
     /// Exit 78 if the Python original created the table, a column is missing, or the engine of
     /// the table has no transactions.
-    pub(crate) fn prepare(&mut self, table: &Table, mapping: &Mapping) -> anyhow::Result<()> {
+    pub(crate) fn prepare(&mut self, table: &Table, mapping: &Mapping) -> anyhow::Result<bool> {
         let dialect = self.dialect;
         if dialect == Dialect::Postgresql {
             self.check_encoding()?;
@@ -25,19 +25,20 @@ impl Database {
         for name in &names {
             missing |= self.columns(name)?.is_empty();
         }
-        if missing {
-            self.create(table, mapping)?;
-        }
+        let is_new = missing && self.create(table, mapping)?;
         let columns = self.columns(table.name())?;
         self.check_columns(table, mapping, &columns)?;
         let columns = self.columns(&table.cursor())?;
         self.check_cursor_columns(table, &columns)?;
-        if dialect == Dialect::Mysql { self.check_engines(table) } else { Ok(()) }
+        if dialect == Dialect::Mysql {
+            self.check_engines(table)?;
+        }
+        Ok(is_new)
     }
 
     /// Creates the missing tables: all or none of them if the database can roll back DDL. A lock
-    /// makes other runs wait.
-    fn create(&mut self, table: &Table, mapping: &Mapping) -> anyhow::Result<()> {
+    /// makes other runs wait. Returns whether the table of events was missing.
+    fn create(&mut self, table: &Table, mapping: &Mapping) -> anyhow::Result<bool> {
         let dialect = self.dialect;
         self.begin()?;
         if dialect == Dialect::Postgresql {
@@ -47,7 +48,8 @@ impl Database {
             );
             self.texts(&lock).map_err(|error| self.failed(&error, "locking"))?;
         }
-        if self.columns(table.name())?.is_empty() {
+        let is_new = self.columns(table.name())?.is_empty();
+        if is_new {
             for statement in table.events_ddl(dialect, mapping) {
                 self.must(&statement, &format!("creating table {} in", table.name()))?;
             }
@@ -55,7 +57,8 @@ impl Database {
         for statement in table.state_ddl(dialect) {
             self.must(&statement, "creating the tables of cursors and imports in")?;
         }
-        self.must("COMMIT", "creating tables in").map(drop)
+        self.must("COMMIT", "creating tables in")?;
+        Ok(is_new)
     }
 
     /// Only UTF-8 can store every name that an attacker may choose.

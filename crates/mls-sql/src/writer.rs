@@ -12,7 +12,7 @@ use crate::database::Database;
 use crate::dialect::Dialect;
 use crate::error_class::ErrorClass;
 use crate::row_encoder::EncodedRows;
-use crate::schema::Table;
+use crate::schema::{Index, Table};
 
 /// Inserts rows in a transaction.
 pub(crate) struct Writer<'a> {
@@ -20,6 +20,9 @@ pub(crate) struct Writer<'a> {
     pub(crate) table: Table,
     /// The start of the statement, up to the rows.
     pub(crate) insert: String,
+    /// The indexes of a table that this run created. The first transaction drops them before it
+    /// inserts rows and creates them after that, which is several times faster for many rows.
+    pub(crate) late_indexes: Vec<Index>,
     pub(crate) open: bool,
     /// Rows that the table has accepted and refused since the last commit.
     pub(crate) accepted: usize,
@@ -81,6 +84,21 @@ impl Writer<'_> {
         if !self.open {
             self.database.begin()?;
             self.open = true;
+            for index in &self.late_indexes {
+                self.database
+                    .must(&format!("DROP INDEX IF EXISTS {}", index.name), "changing indexes in")?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn commit(&mut self) -> anyhow::Result<()> {
+        if self.open {
+            for index in self.late_indexes.drain(..) {
+                self.database.must(&index.ddl, "creating indexes in")?;
+            }
+            self.database.must("COMMIT", "committing to")?;
+            self.open = false;
         }
         Ok(())
     }
