@@ -1,10 +1,12 @@
-//! Two threads take turns. Each reads a batch, scans it while the other one reads or scans, and
-//! writes its records after those of earlier batches.
+//! Two threads take turns. Each reads a batch and scans it while the other one reads or scans. The
+//! records of a batch are written after those of earlier batches: a thread that is early leaves them
+//! to the other one, because to wait for it and to be woken takes as long as to scan a batch.
 //!
 //! A pipe is read with one copy in the kernel, which costs as much as the search. The thread that
 //! has copied a batch has it in its core's cache; a thread on another core would have to fetch it
 //! again.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 
@@ -19,6 +21,9 @@ use crate::{Scanner, Stats};
 
 /// The number of threads. More threads would only wait for each other.
 const THREADS: usize = 2;
+
+/// The largest number of batches whose records are left to the other thread.
+const MAX_LEFT: usize = 4;
 
 struct Shared {
     reading: Mutex<Reading>,
@@ -50,7 +55,17 @@ struct Writing {
     years: AssumedYears,
     /// Number of batches that were written.
     batches: u64,
+    /// What the batches after the next one have given, in order.
+    left: VecDeque<Results>,
     stats: Stats,
+}
+
+/// What a batch has given.
+#[derive(Default)]
+struct Results {
+    records: Vec<u8>,
+    unreadable: Vec<UnreadableLine>,
+    years: Vec<AssumedYear>,
 }
 
 /// Scans `blocks` to their end.
@@ -68,7 +83,14 @@ pub(crate) fn run(
             is_journal: None,
             waiting: Waiting::default(),
         }),
-        writing: Mutex::new(Writing { out, unread, years, batches: 0, stats: Stats::default() }),
+        writing: Mutex::new(Writing {
+            out,
+            unread,
+            years,
+            batches: 0,
+            left: VecDeque::new(),
+            stats: Stats::default(),
+        }),
         written: Condvar::new(),
     });
     let (sender, results) = mpsc::channel();
@@ -92,8 +114,9 @@ pub(crate) fn run(
 
 impl Shared {
     fn work(&self, mut scanner: Scanner) -> anyhow::Result<()> {
-        let (mut batch, mut out) = (Batch::default(), Vec::new());
+        let (mut batch, mut results) = (Batch::default(), Results::default());
         while let Some((number, mut read)) = self.read(batch, &mut scanner) {
+            let out = &mut results.records;
             out.clear();
             if let Ok(Work { batch, parts }) = &mut read {
                 let mut parts = parts.drain(..);
@@ -105,14 +128,15 @@ impl Shared {
                         }
                         Block::Lines(lines, place) => {
                             let parts = parts.next().unwrap_or_default();
-                            scanner.block_after(parts, lines, place, &mut out);
+                            scanner.block_after(parts, lines, place, out);
                         }
                     }
                 }
             }
-            // An error also waits until all earlier batches are written.
-            let years = scanner.take_assumed_years();
-            self.write(number, &mut out, scanner.take_unreadable(), &years)?;
+            results.unreadable = scanner.take_unreadable();
+            results.years = scanner.take_assumed_years();
+            // An error waits until all earlier batches are written.
+            results = self.write(number, results, read.is_err())?;
             batch = read?.batch;
         }
         for line in lock(&self.reading).waiting.take() {
@@ -152,25 +176,36 @@ impl Shared {
         Some((reading.batches - 1, read))
     }
 
-    fn write(
-        &self,
-        number: u64,
-        records: &mut Vec<u8>,
-        unreadable: Vec<UnreadableLine>,
-        years: &[AssumedYear],
-    ) -> anyhow::Result<()> {
+    /// Writes what a batch has given, or leaves it to the other thread unless `waits`. Returns memory
+    /// to use again.
+    fn write(&self, number: u64, mut results: Results, waits: bool) -> anyhow::Result<Results> {
         let mut writing = lock(&self.writing);
         while writing.batches != number {
+            // There are two threads: the other one has the next batch, and then come these.
+            if !waits && writing.left.len() < MAX_LEFT {
+                writing.left.push_back(results);
+                return Ok(Results::default());
+            }
             writing = self.written.wait(writing).unwrap_or_else(PoisonError::into_inner);
         }
-        writing.unread.add(unreadable);
-        // The writer's buffer is empty between batches.
-        writing.out.with(|buffer| std::mem::swap(buffer, records))?;
-        writing.out.flush()?;
-        writing.years.add(years)?;
-        writing.batches += 1;
+        writing.write(&mut results)?;
+        while let Some(mut left) = writing.left.pop_front() {
+            writing.write(&mut left)?;
+        }
         drop(writing);
         self.written.notify_all();
+        Ok(results)
+    }
+}
+
+impl Writing {
+    fn write(&mut self, results: &mut Results) -> anyhow::Result<()> {
+        self.unread.add(std::mem::take(&mut results.unreadable));
+        // The writer's buffer is empty between batches.
+        self.out.with(|buffer| std::mem::swap(buffer, &mut results.records))?;
+        self.out.flush()?;
+        self.years.add(&results.years)?;
+        self.batches += 1;
         Ok(())
     }
 }
