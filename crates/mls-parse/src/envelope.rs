@@ -44,9 +44,10 @@ use bstr::ByteSlice;
 
 use crate::stamp;
 
+pub use header::is_facility_and_level;
 use header::{
-    Header, header, is_facility_and_level, is_level, is_mail_server, metalog, next_word,
-    split_blank, split_byte, tagged, trim_spaces,
+    Header, header, is_level, is_mail_server, metalog, next_word, split_blank, split_byte, tagged,
+    trim_spaces,
 };
 pub(crate) use header::{has_dovecot_level, number};
 

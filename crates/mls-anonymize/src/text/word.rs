@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use bstr::ByteSlice;
+use mls_parse::envelope::is_facility_and_level;
 
 use super::{TextPass, near};
 use crate::common_words;
@@ -143,7 +144,10 @@ impl TextPass<'_, '_> {
         let name = word.trim_end_with(|c| matches!(c, '.' | '-' | '_'));
         let (before, last) = name.rsplit_once_str(".").unwrap_or((b"", name));
         let begins_a_label = last.len() >= 2 && (last[0].is_ascii_alphabetic() || last[0] >= 0x80);
-        let dotted = !before.is_empty() && begins_a_label && !self.is_file(at, name, last);
+        let dotted = !before.is_empty()
+            && begins_a_label
+            && !self.is_file(at, name, last)
+            && !is_facility_and_level(name);
         let length = name.len();
         if dotted || spells_an_address(name) {
             self.host(at..at + length).max(end)

@@ -111,6 +111,8 @@ fn every_envelope_is_anonymized_and_parsed_the_same() {
         format!("postfix-1  | Jun  1 00:00:45 mx.wilma.test postfix/smtpd[7]: {message}"),
         format!("Jun  1 00:00:45 mx.wilma.test mail.warn postfix/smtpd[7]: {message}"),
         format!("2026-11-21T07:11:22+00:00 INFO    postfix/smtpd[7]: {message}"),
+        // The second time stamp is damaged, so socklog's level is part of the text.
+        format!("2026-11-21_07:11:22.2 192.0.2.1: mail.warn: J?n  1 00:00:45 vm postfix/smtpd[74]: {message}"),
         format!("Jun  1 00:00:45 postfix/smtpd[7]: {message}"),
         "Jun  1 00:00:45 imap-login: Info: Disconnected (auth failed, 3 attempts in 6 secs): user=<carol>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2".to_owned(),
         format!(r#"{{"log":"Jun  1 00:00:45 mx.wilma.test postfix/smtpd[7]: {message}\n","stream":"stdout","attrs":{{"tag":"wilma.test"}},"time":"2026-06-01T00:00:45.1Z"}}"#),

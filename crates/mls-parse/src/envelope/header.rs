@@ -46,7 +46,9 @@ pub(super) fn metalog(rest: &[u8]) -> Option<Header<'_>> {
     is_mail_server(program).then_some(header)
 }
 
-pub(super) fn is_facility_and_level(word: &[u8]) -> bool {
+/// Whether a word is a facility and a level of syslog, such as `mail.warn`.
+#[must_use]
+pub fn is_facility_and_level(word: &[u8]) -> bool {
     const FACILITIES: [&[u8]; 11] = [
         b"kern",
         b"user",
