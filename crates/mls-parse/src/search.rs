@@ -50,15 +50,17 @@ impl Words {
     }
 }
 
-/// The part of `words` that the fast search looks for. The search first looks for four bytes of a
-/// text, and compares the rest only after it has found them. ` authent` is left out, because a
-/// quarter of all lines have ` auth=`, which begins with the same bytes.
+/// The part of `words` that the fast search looks for. The search first looks for three bytes of a
+/// text, as many as the shortest text has, and compares the rest only after it has found them.
+/// ` authent` is left out, because a quarter of all lines have ` auth=`, which begins with the same
+/// bytes.
 fn rare(words: &'static str) -> &'static str {
     words.strip_prefix(" authent").unwrap_or(words)
 }
 
-/// The text in every line of Dovecot about a login.
-const DOVECOT_ADDRESS: &str = "rip=";
+/// A text in every line of Dovecot about a login: the end of `rip=`. If all texts had four bytes or
+/// more, the search would first look for four, which takes a third longer.
+const DOVECOT_ADDRESS: &str = "ip=";
 
 impl Search {
     /// # Errors
