@@ -15,8 +15,8 @@ AUTH = b'{"v":1,"type":"auth",'
 GAP = b'{"v":1,"type":"gap",'
 END = b'{"v":1,"type":"end"'
 
-# Larger blocks make the garbage collector of Spark slow.
-BLOCK = 1 << 18
+# The largest number of bytes that are handed on at once.
+BLOCK = 1 << 20
 
 # Exit codes (sysexits.h) that the same file would cause again: usage, data, no input, no permission, configuration.
 PERMANENT = {64, 65, 66, 77, 78}

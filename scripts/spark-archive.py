@@ -23,10 +23,13 @@ import traceback
 import uuid
 from datetime import date, datetime, timedelta, timezone
 
-from pyspark import SparkFiles, TaskContext
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json
+import pyarrow.parquet
+from pyspark import SparkContext, SparkFiles, StorageLevel, TaskContext
 from pyspark.sql import SparkSession, Window
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # On a worker, Spark puts the module into the search path.
@@ -43,8 +46,8 @@ SCHEMAS = [
 # a year was read differently, `date` differs, but its seconds do not.
 IDENTITY = ["pos", "server", "service", "pid", "second"]
 
-# Copies of a file have the same generation.
-GENERATION = "substring_index(pos, ':', 1)"
+# The largest number of rows in a file. A task holds the rows of one file in memory.
+FILE_ROWS = 500_000
 
 
 def main():
@@ -56,14 +59,13 @@ def main():
     mls_archive.add_options(parser)
     options = parser.parse_args()
     mls_archive.find_tools(options, HERE)
-    # The copies of a line are in different logs, so a first search in each log alone would find nothing.
-    spark = (SparkSession.builder.appName("spark-archive").config("spark.sql.session.timeZone", "UTC")
-             .config("spark.sql.optimizer.windowGroupLimitThreshold", "-1").getOrCreate())
-    spark.sparkContext.addPyFile(os.path.join(HERE, "mls_archive.py"))
-    archive = Archive(spark, options.archive)
+    # A run without copies never starts Spark SQL, which would take several seconds.
+    context = SparkContext.getOrCreate()
+    context.addPyFile(os.path.join(HERE, "mls_archive.py"))
+    archive = Archive(context, options.archive)
     try:
         with archive:
-            return add(spark, archive, options)
+            return add(context, archive, options)
     except Busy as busy:
         print(f"spark-archive: error: {busy}", file=sys.stderr)
         return 75
@@ -72,26 +74,25 @@ def main():
         print(f"spark-archive: error: {mls_archive.printable(str(error))}; run it again", file=sys.stderr)
         return 70
     finally:
-        spark.stop()
+        context.stop()
 
 
-def add(spark, archive, options):
+def add(context, archive, options):
     """Adds the logs and returns the exit code."""
     started = time.monotonic()
-    logs, errors = find_logs(spark, options.logs)
-    staged = archive.staging + "/records"
-    stage(spark, logs, record_type(options.schema), staged, options)
-    records = spark.read.parquet(staged)
-    summaries = {row.log: json.loads(row.summary)
-                 for row in records.where("summary is not null").select("log", "summary").collect()}
+    logs, errors = find_logs(context, options.logs)
+    pipeline, schema, settings, tries = (
+        mls_archive.commands(options), record_schema(options.schema), hadoop_settings(context), max_failures(context))
+    tasks = context.parallelize(logs, max(1, len(logs))).flatMap(lambda entry: read_log(entry, schema, pipeline, settings, tries))
+    # If a worker dies, Spark reads its logs again.
+    tasks.persist(StorageLevel.DISK_ONLY)
+    summaries = dict(tasks.filter(lambda part: part[1] is None).map(lambda part: (part[0], part[2])).collect())
     errors += [summaries[log]["error"] for log in sorted(summaries) if "error" in summaries[log]]
     good = {log: summary for log, summary in summaries.items() if "error" not in summary}
     names = {log: name for log, name, _, _ in logs}
     for log in sorted(good):
         errors += [f"{names[log]}: only a part was added: {damage}" for damage in good[log]["damage"]]
-    files = files_of_logs(records)
-    check_counts(files, good)
-    added = archive.add(to_rows(spark, records, logs, good), files)
+    added = archive.add(tasks, good, schema, settings)
     total = {key: sum(summary[key] for summary in good.values()) for key in ("lines", "events", "rejects")}
     for error in errors:
         print(f"spark-archive: error: {mls_archive.printable(error)}", file=sys.stderr)
@@ -102,9 +103,9 @@ def add(spark, archive, options):
 
 # ---- which logs
 
-def find_logs(spark, patterns):
+def find_logs(context, patterns):
     """Returns the logs as (number, name, size, milliseconds since 1970), and an error for each pattern without a match."""
-    jvm, conf = spark._jvm, spark._jsc.sc().hadoopConfiguration()
+    jvm, conf = context._jvm, context._jsc.sc().hadoopConfiguration()
     found, errors = {}, []
     for pattern in patterns:
         path = jvm.org.apache.hadoop.fs.Path(pattern)
@@ -121,51 +122,64 @@ def find_logs(spark, patterns):
 
 # ---- the tasks
 
-def stage(spark, logs, record, path, options):
-    """Runs a task for each log, and writes records and summaries to `path`. Tasks that fail write nothing."""
-    context = spark.sparkContext
-    pipeline = mls_archive.commands(options)
-    tries = max_failures(context)
-    # Settings for file systems that only Spark can read.
-    settings = [(key[len("spark.hadoop."):], value) for key, value in context.getConf().getAll()
-                if key.startswith("spark.hadoop.")]
-    tasks = context.parallelize(logs, max(1, len(logs))).mapPartitions(
-        lambda entries: (row for entry in entries for row in read_log(entry, pipeline, settings, tries)))
-    blocks = T.StructType([
-        T.StructField("log", T.IntegerType()),
-        T.StructField("block", T.BinaryType()),
-        T.StructField("summary", T.StringType()),
-    ])
-    # Each block is one array, because a JSON parser for each record costs more than the parsing.
-    record = T.StructType([T.StructField("type", T.StringType()), *record])
-    array = F.from_json(F.col("block").cast("string"), T.ArrayType(record))
-    records = spark.createDataFrame(tasks, blocks, verifySchema=False).select(
-        "log", "summary", F.explode_outer(array).alias("record"))
-    # A leap second becomes the last second of its minute.
-    text = F.col("record.date")
-    text = F.when(F.substring(text, 18, 2) == "60", F.regexp_replace(text, "^(.{17})60", "$159")).otherwise(text)
-    others = [f"record.{field.name}" for field in record if field.name not in ("type", "date")]
-    records.where((F.col("record.type") == "auth") | F.col("summary").isNotNull()).select(
-        "log", "summary", F.try_to_timestamp(text).alias("date"), *others,
-    ).write.option("parquet.enable.dictionary", "false").parquet(path)
-
-
-def read_log(entry, pipeline, settings, tries):
-    """Yields (log, block of records, summary) of one log. The summary is last."""
+def read_log(entry, schema, pipeline, settings, tries):
+    """Yields (log, (day, rows), None) for all records of a log, and (log, None, summary) at the end."""
     number, name, _size, mtime = entry
     with tempfile.TemporaryDirectory(prefix="mls-archive-") as scratch:
         try:
             path = local_path(name) or fetch(name, mtime, scratch, settings)
             log = mls_archive.Log(name, path, pipeline)
+            days, generations = collections.Counter(), set()
             for block in log.blocks():
-                yield number, b"[" + block[:-1].replace(b"\n", b",") + b"]", None
-            summary = {"lines": log.lines, "events": log.events, "rejects": log.rejects, "damage": log.damage}
+                records = read_records(block, schema)
+                rows = records.append_column("path", pa.repeat(name, len(records)))
+                rows = rows.append_column("file_time", pa.repeat(pa.scalar(mtime * 1000, TIME), len(records)))
+                generations.update(generations_of(rows))
+                for day, part in by_day(rows):
+                    days[day] += len(part)
+                    yield number, (day, pack(part)), None
+            if days.total() != log.events:
+                raise mls_archive.ToolFailed(f"{name}: {log.events} records became {days.total()} rows", True)
+            summary = {"lines": log.lines, "events": log.events, "rejects": log.rejects, "damage": log.damage,
+                       "days": dict(days), "generations": generations}
+        except pa.ArrowInvalid as error:
+            summary = {"error": f"{name}: a record of the tools does not fit the schema: {error}"}
         except mls_archive.ToolFailed as failure:
             # Spark repeats a task that raises. After the last try it gives up the whole job.
             if not failure.is_permanent and TaskContext.get().attemptNumber() + 1 < tries:
                 raise
             summary = {"error": str(failure)}
-        yield number, None, json.dumps(summary)
+        yield number, None, summary
+
+
+def rows_of(parts, good):
+    """Yields (log, day, rows) of the good logs. Fails if a log that Spark had to read again is not the same as before."""
+    for log, part, summary in parts:
+        if log in good:
+            if part is not None:
+                yield log, *part
+            elif summary != good[log]:
+                raise RuntimeError(f"log {log} changed while it was added: {summary.get('error', 'it has other records')}")
+
+
+def write_rows(parts, directory, settings):
+    """Writes the rows of one day, ((day, number), rows), to one file. Yields its name and the number of its rows."""
+    parts = list(parts)
+    table = pa.concat_tables(unpack(rows).read_all() for _, rows in parts).sort_by("date")
+    name = f"day={parts[0][0][0]}/{uuid.uuid4().hex}.parquet"
+    target = f"{directory}/{name}"
+    local = local_path(target)
+    with tempfile.TemporaryDirectory(prefix="mls-archive-") as scratch:
+        path = local or os.path.join(scratch, "rows.parquet")
+        pa.parquet.write_table(table, path, compression="zstd", row_group_size=100_000)
+        if not local:
+            hadoop(["-put", path, target], f"{target}: it cannot be written", scratch, settings)
+    yield name, len(table)
+
+
+def hadoop_settings(context):
+    """Returns the settings for file systems that only Spark can read."""
+    return [(key[len("spark.hadoop."):], value) for key, value in context.getConf().getAll() if key.startswith("spark.hadoop.")]
 
 
 def max_failures(context):
@@ -183,6 +197,13 @@ def local_path(name):
 def fetch(name, mtime, scratch, settings):
     """Copies a log to this machine from a file system that only Spark can read."""
     path = os.path.join(scratch, os.path.basename(name))
+    hadoop(["-get", name, path], f"{name}: it cannot be copied", scratch, settings)
+    os.utime(path, (mtime / 1000, mtime / 1000))
+    return path
+
+
+def hadoop(arguments, failure, scratch, settings):
+    """Runs a command of Hadoop's file system shell."""
     # Settings can contain secrets, which must not be arguments of a command. Hadoop reads a file of this name.
     conf = os.path.join(scratch, "core-site.xml")
     with open(os.open(conf, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
@@ -193,13 +214,11 @@ def fetch(name, mtime, scratch, settings):
     java = os.path.join(os.environ["JAVA_HOME"], "bin", "java") if os.environ.get("JAVA_HOME") else "java"
     # The copy needs no large heap, and no compiler that helps only long runs.
     command = [java, "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", ":".join(class_path),
-               "org.apache.hadoop.fs.FsShell", "-conf", conf, "-get", name, path]
+               "org.apache.hadoop.fs.FsShell", "-conf", conf, *arguments]
     run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if run.returncode != 0:
         said = run.stderr[-mls_archive.KEPT:].decode("utf-8", "replace").strip()
-        raise mls_archive.ToolFailed(f"{name}: it cannot be copied: {said}", False)
-    os.utime(path, (mtime / 1000, mtime / 1000))
-    return path
+        raise mls_archive.ToolFailed(f"{failure}: {said}", False)
 
 
 def site_xml(settings):
@@ -217,50 +236,81 @@ def spark_home():
 
 # ---- the columns
 
-def record_type(path):
-    """Returns Spark's type of an `auth` record, from the JSON Schema."""
+TIME = pa.timestamp("us", "UTC")
+
+
+def record_schema(path):
+    """Returns the columns of an `auth` record, from the JSON Schema."""
     path = path or next(filter(os.path.exists, SCHEMAS), SCHEMAS[-1])
     with open(path, encoding="utf-8") as file:
         members = json.load(file)["$defs"]["auth"]["properties"]
-    return T.StructType([T.StructField(name, column_type(member)) for name, member in members.items()])
+    return pa.schema([(name, column_type(member)) for name, member in members.items()])
 
 
 def column_type(member):
     types = member["type"] if isinstance(member["type"], list) else [member["type"]]
     if "integer" in types:
-        return T.IntegerType() if member["maximum"] < 2**31 else T.LongType()
-    return T.StringType()
+        return pa.int32() if member["maximum"] < 2**31 else pa.int64()
+    return pa.string()
 
 
-def files_of_logs(records):
-    """Finds the files that the logs are copies of, as (log, generation, number of rows): see mls-event(5), `pos`."""
-    rows = records.where("date is not null").groupBy("log", F.expr(GENERATION).alias("generation")).count().collect()
-    return [(row.log, row.generation, row["count"]) for row in rows]
+def sql_schema(rows):
+    """Returns the columns as Spark SQL writes them."""
+    words = {TIME: "timestamp", pa.int32(): "int", pa.int64(): "bigint", pa.string(): "string"}
+    return ", ".join(f"`{field.name}` {words[field.type]}" for field in rows)
 
 
-def check_counts(files, good):
-    """Fails unless every record of the tools became a row with a date."""
-    counts = collections.Counter()
-    for log, _, count in files:
-        counts[log] += count
-    for log, summary in good.items():
-        if counts[log] != summary["events"]:
-            raise RuntimeError(f"log {log}: {summary['events']} records became {counts[log]} rows")
+def archive_schema(schema):
+    """Returns the columns of a file of the archive."""
+    schema = schema.set(schema.get_field_index("date"), pa.field("date", TIME))
+    return schema.append(pa.field("path", pa.string())).append(pa.field("file_time", TIME))
 
 
-def to_rows(spark, records, logs, good):
-    """Turns records into rows of the archive, with `log`. A line can still occur several times."""
-    origins = spark.createDataFrame(
-        [(log, name, datetime.fromtimestamp(mtime / 1000, timezone.utc)) for log, name, _, mtime in logs if log in good],
-        "log int, path string, file_time timestamp")
-    return records.where("date is not null").drop("summary").join(F.broadcast(origins), "log").withColumn("day", F.to_date("date"))
+def read_records(block, schema):
+    """Returns the `auth` records of a block of lines."""
+    lines = pa.json.read_json(
+        pa.BufferReader(block), pa.json.ReadOptions(use_threads=False, block_size=max(len(block), 1)),
+        pa.json.ParseOptions(pa.schema([("type", pa.string()), *schema]), unexpected_field_behavior="ignore"))
+    records = lines.filter(pc.equal(lines["type"], "auth")).drop_columns(["type"])
+    # A leap second becomes the last second of its minute.
+    dates = pc.replace_substring_regex(records["date"], "^(.{17})60", "\\159")
+    return records.set_column(records.schema.get_field_index("date"), "date", dates.cast(TIME))
+
+
+def generations_of(rows):
+    """Returns the generations of the files that the rows are copies of: see mls-event(5), `pos`."""
+    return set(pc.list_element(pc.split_pattern(rows["pos"], ":", max_splits=1), 0).unique().to_pylist())
+
+
+def by_day(rows):
+    """Yields the rows of each day."""
+    days = pc.strftime(rows["date"], "%Y-%m-%d")
+    for day in days.unique().to_pylist():
+        yield day, rows.filter(pc.equal(days, day))
+
+
+def pack(rows):
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as stream:
+        stream.write_table(rows)
+    return bytearray(sink.getvalue())
+
+
+def unpack(rows):
+    return pa.ipc.open_stream(rows)
+
+
+def unpack_batches(batches):
+    for batch in batches:
+        for rows in batch["rows"]:
+            yield from unpack(rows.as_buffer())
 
 
 def without_copies(rows):
     """Keeps one row for each line."""
     # Of several copies of a line, the one with the earliest date is right, because a copy of a file can only be younger. A line
     # that was cut at the end of a file has a shorter record than the whole line.
-    length = F.length(F.to_json(F.struct([name for name in rows.columns if name not in ("log", "path", "file_time", "day")])))
+    length = F.length(F.to_json(F.struct([name for name in rows.columns if name not in ("path", "file_time", "day")])))
     best = Window.partitionBy(*IDENTITY).orderBy("date", length.desc(), "path")
     return rows.withColumn("rank", F.row_number().over(best)).where("rank = 1").drop("rank")
 
@@ -274,11 +324,11 @@ class Busy(Exception):
 class Archive:
     """The directory: `day=YYYY-MM-DD/*.parquet`. Readers skip names that begin with `_`."""
 
-    def __init__(self, spark, directory):
-        self.spark, self.directory, self.run = spark, directory.rstrip("/"), uuid.uuid4().hex
+    def __init__(self, context, directory):
+        self.context, self.directory, self.run = context, directory.rstrip("/"), uuid.uuid4().hex
         self.staging = f"{self.directory}/_staging/{self.run}"
-        self.jvm = spark._jvm
-        self.fs = self.path().getFileSystem(spark._jsc.sc().hadoopConfiguration())
+        self.jvm = context._jvm
+        self.fs = self.path().getFileSystem(context._jsc.sc().hadoopConfiguration())
 
     def path(self, name=""):
         return self.jvm.org.apache.hadoop.fs.Path(f"{self.directory}/{name}" if name else self.directory)
@@ -319,37 +369,30 @@ class Archive:
         names = (status.getPath().getName() for status in self.fs.listStatus(self.path()))
         return [date.fromisoformat(name[4:]) for name in names if name.startswith("day=")]
 
-    def add(self, rows, files):
-        """Adds the rows that are not in the archive, and returns their number. `files` says which files each log is a copy of.
+    def add(self, tasks, good, schema, settings):
+        """Adds the rows of the good logs that are not in the archive, and returns their number.
 
         All new files are complete before the first one is renamed to its place. If the run dies between two renames, the
         next run finds the rows of the first file and adds only the others.
         """
-        known = self.known(rows)
-        seen = collections.Counter(generation for _, generation, _ in files)
+        known = self.known({day for summary in good.values() for day in summary["days"]})
+        seen = collections.Counter(generation for summary in good.values() for generation in summary["generations"])
         if known is not None:
-            seen.update(row.generation for row in known.select(F.expr(GENERATION).alias("generation")).distinct().collect())
-        # Only lines of a file that was seen twice can be copies. To move and compare all rows would take most of the time.
-        doubtful = list({log for log, generation, _ in files if generation is None or seen[generation] > 1})
+            generation = F.expr("substring_index(pos, ':', 1)").alias("generation")
+            seen.update(row.generation for row in known.select(generation).distinct().collect())
+        # Only lines of a file that was seen twice can be copies. To compare all rows would take most of the time.
+        doubtful = {log for log, summary in good.items()
+                    if any(generation is None or seen[generation] > 1 for generation in summary["generations"])}
+        new, added = [], 0
+        for name, count in self.write({log: good[log] for log in good.keys() - doubtful}, tasks, settings):
+            new.append(self.path(f"_staging/{self.run}/new/{name}"))
+            added += count
         if doubtful:
-            second = F.pmod(F.unix_micros("date"), F.lit(60_000_000))
-            copies = without_copies(rows.where(F.col("log").isin(doubtful)).withColumn("second", second))
-            if known is not None:
-                known = known.withColumn("second", second)
-                same = [copies[name].eqNullSafe(known[name]) for name in IDENTITY]
-                copies = copies.join(known, same, "left_anti")
-            rows = rows.where(~F.col("log").isin(doubtful)).unionByName(copies.drop("second"))
-        rows = rows.drop("log")
-        new = self.staging + "/new"
-        rows.hint("rebalance", "day").sortWithinPartitions("day", "date").write.partitionBy("day").parquet(new)
-        written = [status for status in self.fs.globStatus(self.path(f"_staging/{self.run}/new/day=*/*.parquet")) or []]
-        if not written:
-            return 0
-        added = self.spark.read.parquet(new).count()
+            added += self.write_new({log: good[log] for log in doubtful}, tasks, known, archive_schema(schema))
+            new += [status.getPath() for status in self.fs.globStatus(self.path(f"_staging/{self.run}/compared/day=*/*.parquet")) or []]
         if not self.has_lock():
             raise Busy(f"{self.directory}/_lock was deleted, and another run may be adding logs: nothing was added")
-        for status in written:
-            source = status.getPath()
+        for source in new:
             day = source.getParent().getName()
             self.fs.mkdirs(self.path(day))
             # The name contains the run, so no other run uses it.
@@ -357,16 +400,63 @@ class Archive:
                 raise RuntimeError(f"{source.toString()} could not be renamed")
         return added
 
-    def known(self, rows):
+    def write(self, good, tasks, settings):
+        """Writes all rows of these logs. Returns the names of the files and the numbers of their rows."""
+        totals = collections.Counter()
+        for summary in good.values():
+            totals.update(summary["days"])
+        for day in totals:
+            self.fs.mkdirs(self.path(f"_staging/{self.run}/new/day={day}"))
+        counts = {day: -(-total // FILE_ROWS) for day, total in totals.items()}
+        numbers = {file: number for number, file in enumerate((day, n) for day in sorted(counts) for n in range(counts[day]))}
+        if not numbers:
+            return []
+        directory = self.fs.makeQualified(self.path(f"_staging/{self.run}/new")).toString()
+
+        def by_file(parts):
+            for number, (log, day, rows) in enumerate(rows_of(parts, good)):
+                yield (day, (log + number) % counts[day]), rows
+
+        return (tasks.mapPartitions(by_file).partitionBy(len(numbers), lambda file: numbers[file])
+                .mapPartitions(lambda parts: write_rows(parts, directory, settings)).collect())
+
+    def write_new(self, good, tasks, known, schema):
+        """Writes the rows of these logs, each line once, that are not in the archive. Returns their number."""
+        spark = session(self.context)
+        packed = tasks.mapPartitions(lambda parts: ((rows,) for _, _, rows in rows_of(parts, good)))
+        rows = spark.createDataFrame(packed, "rows binary", verifySchema=False).mapInArrow(unpack_batches, sql_schema(schema))
+        second = F.pmod(F.unix_micros("date"), F.lit(60_000_000))
+        rows = without_copies(rows.withColumn("day", F.to_date("date")).withColumn("second", second))
+        if known is not None:
+            known = known.withColumn("second", second)
+            rows = rows.join(known, [rows[name].eqNullSafe(known[name]) for name in IDENTITY], "left_anti")
+        compared = self.staging + "/compared"
+        rows = rows.drop("second").hint("rebalance", "day").sortWithinPartitions("day", "date")
+        rows.write.partitionBy("day").parquet(compared, compression="zstd")
+        return spark.read.schema(rows.schema).parquet(compared).count()
+
+    def known(self, new_days):
         """Returns the rows of the archive that can be copies of these. Their dates can differ in year and zone, so it reads the
         same days of all years, and the days before and after them (in a leap year)."""
         present = self.days()
-        if not present:
-            return None
-        days = rows.select(F.month("day").alias("month"), F.dayofmonth("day").alias("day")).distinct().collect()
-        near = {(date(2000, row.month, row.day) + timedelta(days=n)).strftime("%m-%d") for row in days for n in range(-2, 3)}
+        dates = [date.fromisoformat(day).replace(year=2000) for day in new_days] if present else []
+        near = {(day + timedelta(days=n)).strftime("%m-%d") for day in dates for n in range(-2, 3)}
         names = [f"{self.directory}/day={day}" for day in present if day.strftime("%m-%d") in near]
-        return self.spark.read.option("basePath", self.directory).parquet(*names) if names else None
+        return session(self.context).read.option("basePath", self.directory).parquet(*names) if names else None
+
+
+def session(context):
+    """Starts Spark SQL."""
+    spark = SparkSession.builder.getOrCreate()
+    settings = {
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+        # The copies of a line are in different logs, so a first search in each log alone would find nothing.
+        "spark.sql.optimizer.windowGroupLimitThreshold": "-1",
+    }
+    for key, value in settings.items():
+        spark.conf.set(key, value)
+    return spark
 
 
 if __name__ == "__main__":
