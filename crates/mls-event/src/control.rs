@@ -41,16 +41,62 @@ pub struct Segment<'a> {
 /// The largest length of `before` in a segment, in bytes, except for parts of a line.
 pub const MAX_BEFORE: usize = 2048;
 
-/// The largest length of `before` if it ends in [parts](is_part) of a line, in bytes. Longer lines are
-/// not read. A log of Kubernetes has parts of 16 KiB.
+/// The largest length of `before` if it ends in [parts](ContainerStream::of_part) of a line, in bytes.
+/// Longer lines are not read. A log of Kubernetes has parts of 16 KiB.
 pub const MAX_PARTS_BEFORE: usize = 64 * 1024;
 
-/// This line is all of `before` if it would end in more than [`MAX_PARTS_BEFORE`] bytes of parts. The
-/// lines that follow belong to a line that is too long, up to its last part.
-pub const LONG_PARTS: &[u8] = b"- stdout P:long \n";
+/// A stream of a container's output. Kubernetes mixes the lines of both in one log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum ContainerStream {
+    Stdout,
+    Stderr,
+}
+
+impl ContainerStream {
+    const ALL: [Self; 2] = [Self::Stdout, Self::Stderr];
+
+    /// Reads its name in a log.
+    #[must_use]
+    pub fn of_name(name: &[u8]) -> Option<Self> {
+        match name {
+            b"stdout" => Some(Self::Stdout),
+            b"stderr" => Some(Self::Stderr),
+            _ => None,
+        }
+    }
+
+    /// The stream of a part of a line that goes on in the next line; `None` for any other line.
+    /// Kubernetes cuts lines in this way (Container Runtime Interface): `STAMP stdout P …`. More tags
+    /// can follow the `P` after a colon.
+    #[must_use]
+    pub fn of_part(line: &[u8]) -> Option<Self> {
+        let mut words = line.splitn(4, |byte| *byte == b' ').skip(1);
+        let stream = Self::of_name(words.next()?)?;
+        matches!(words.next()?, [b'P'] | [b'P', b':', ..]).then_some(stream)
+    }
+
+    /// This line is all of `before` if it would end in more than [`MAX_PARTS_BEFORE`] bytes of parts.
+    /// The lines of this stream that follow belong to a line that is too long, up to its last part.
+    #[must_use]
+    pub fn long_parts(self) -> &'static [u8] {
+        match self {
+            Self::Stdout => b"- stdout P:long \n",
+            Self::Stderr => b"- stderr P:long \n",
+        }
+    }
+
+    /// The stream whose [`long_parts`](Self::long_parts) are these lines.
+    #[must_use]
+    pub fn of_long_parts(lines: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|stream| stream.long_parts() == lines)
+    }
+}
 
 /// Returns the last whole lines of `lines`, at most [`MAX_BEFORE`] bytes. If `lines` ends in longer
-/// [parts](is_part) of a line, returns these parts, or [`LONG_PARTS`].
+/// [parts](ContainerStream::of_part) of a line, returns these parts, or
+/// [`long_parts`](ContainerStream::long_parts).
 #[must_use]
 pub fn last_lines(lines: &[u8]) -> Vec<u8> {
     let mut last = Vec::new();
@@ -61,14 +107,18 @@ pub fn last_lines(lines: &[u8]) -> Vec<u8> {
 /// Adds `lines` to `last`, and keeps the [last lines](last_lines). The result does not depend on where
 /// a caller cuts the lines of a log.
 pub fn add_last_lines(last: &mut Vec<u8>, lines: &[u8]) {
-    let mut parts = length_of_parts(lines);
-    if parts >= lines.len() {
-        parts += length_of_parts(last);
-    }
-    if parts > MAX_PARTS_BEFORE {
-        last.clear();
-        last.extend_from_slice(LONG_PARTS);
-        return;
+    let stream = last_line(lines).or_else(|| last_line(last)).and_then(ContainerStream::of_part);
+    let mut parts = 0;
+    if let Some(stream) = stream {
+        parts = length_of_parts(lines, stream);
+        if parts >= lines.len() {
+            parts += length_of_parts(last, stream);
+        }
+        if parts > MAX_PARTS_BEFORE {
+            last.clear();
+            last.extend_from_slice(stream.long_parts());
+            return;
+        }
     }
     let kept = parts.max(MAX_BEFORE);
     if lines.len() > kept {
@@ -85,54 +135,53 @@ pub fn add_last_lines(last: &mut Vec<u8>, lines: &[u8]) {
     last.drain(..blank);
     if last.is_empty() && !lines.is_empty() {
         // Only the beginning of a log has no lines before it.
-        last.extend_from_slice(after_skipped(false));
+        last.extend_from_slice(after_skipped(None));
     }
 }
 
-/// The end of the last part that the next line has made whole. Nothing refers to lines before it.
+/// The last line of `lines`, without its newline; `None` if there is none.
+fn last_line(lines: &[u8]) -> Option<&[u8]> {
+    let lines = lines.strip_suffix(b"\n")?;
+    Some(&lines[memchr::memrchr(b'\n', lines).map_or(0, |newline| newline + 1)..])
+}
+
+/// The end of the last part after which another line begins: the next line has made it whole, or is of
+/// the other stream. Nothing refers to lines before it.
 fn end_of_whole_parts(lines: &[u8]) -> usize {
-    let (mut end, mut at, mut was_part) = (0, 0, false);
+    let (mut end, mut at, mut before) = (0, 0, None);
     for line in lines.split_inclusive(|byte| *byte == b'\n') {
-        let is_part = is_part(line.strip_suffix(b"\n").unwrap_or(line));
-        if was_part && !is_part {
+        let stream = ContainerStream::of_part(line.strip_suffix(b"\n").unwrap_or(line));
+        if before.is_some() && before != stream {
             end = at;
         }
-        (at, was_part) = (at + line.len(), is_part);
+        (at, before) = (at + line.len(), stream);
     }
     end
 }
 
 /// Returns the last lines after a line that was skipped because it is too long, so that the next line
-/// does not follow the lines before it. `is_part` says whether the line was a [part](is_part).
+/// does not follow the lines before it. `part` is the stream of the line if it was a
+/// [part](ContainerStream::of_part).
 #[must_use]
-pub fn after_skipped(is_part: bool) -> &'static [u8] {
-    if is_part { LONG_PARTS } else { b"\n" }
+pub fn after_skipped(part: Option<ContainerStream>) -> &'static [u8] {
+    part.map_or(b"\n", ContainerStream::long_parts)
 }
 
-/// The number of bytes of the parts at the end of `lines`, or any number above [`MAX_PARTS_BEFORE`] if
-/// there are more.
-fn length_of_parts(lines: &[u8]) -> usize {
+/// The number of bytes of the parts of `stream` at the end of `lines`, or any number above
+/// [`MAX_PARTS_BEFORE`] if there are more.
+fn length_of_parts(lines: &[u8], stream: ContainerStream) -> usize {
     let (mut start, mut length) = (lines.len(), 0);
     while length <= MAX_PARTS_BEFORE
         && let Some(end) = start.checked_sub(1)
     {
         start = memchr::memrchr(b'\n', &lines[..end]).map_or(0, |newline| newline + 1);
-        if !is_part(&lines[start..end]) {
+        if ContainerStream::of_part(&lines[start..end]) != Some(stream) {
             break;
         }
         let line = &lines[start..=end];
-        length += if line == LONG_PARTS { MAX_PARTS_BEFORE + 1 } else { line.len() };
+        length += if line == stream.long_parts() { MAX_PARTS_BEFORE + 1 } else { line.len() };
     }
     length
-}
-
-/// Whether a line is a part of one that goes on in the next line. Kubernetes cuts lines in this way
-/// (Container Runtime Interface): `STAMP stdout P …`. More tags can follow the `P` after a colon.
-#[must_use]
-pub fn is_part(line: &[u8]) -> bool {
-    let mut words = line.splitn(4, |byte| *byte == b' ').skip(1);
-    matches!(words.next(), Some(b"stdout" | b"stderr"))
-        && matches!(words.next(), Some([b'P'] | [b'P', b':', ..]))
 }
 
 /// Part of the source could not be read.
@@ -166,6 +215,8 @@ mod tests {
     #[test]
     fn last_lines_do_not_depend_on_where_a_log_is_cut() {
         let part = |length| format!("2026-06-01T00:00:45Z stdout P {}\n", "x".repeat(length));
+        let error = |length| part(length).replace("stdout", "stderr");
+        let long = ContainerStream::Stdout.long_parts().len();
         let whole = |length| format!("2026-06-01T00:00:45Z stdout F {}\n", "x".repeat(length));
         for (lines, kept) in [
             (whole(100).repeat(30), 131 * 15),
@@ -173,19 +224,28 @@ mod tests {
             (whole(100).repeat(30) + &part(100), 131 * 15),
             (whole(100) + &part(16_000).repeat(3), 16_031 * 3),
             (part(MAX_PARTS_BEFORE - 31), MAX_PARTS_BEFORE),
-            (part(MAX_PARTS_BEFORE - 30), LONG_PARTS.len()),
-            (part(16_000).repeat(5), LONG_PARTS.len()),
+            (part(MAX_PARTS_BEFORE - 30), long),
+            (part(16_000).repeat(5), long),
+            (error(16_000).repeat(5), long),
+            (part(16_000).repeat(5) + &error(100), 131),
+            (part(16_000).repeat(2) + &error(16_000).repeat(3), 16_031 * 3),
+            (error(200_000) + &part(16_000).repeat(5), long),
+            (error(200_000) + &part(100), 131),
             (part(16_000).repeat(5) + &whole(100), 131),
             (part(100).repeat(700) + &whole(100), 131),
             (whole(100) + &part(100) + &whole(100) + &part(100), 131 * 2),
-            (part(200_000) + &part(100), LONG_PARTS.len()),
+            (part(200_000) + &part(100), long),
             (whole(200_000) + &part(100), 131),
             (whole(200_000), 1),
         ] {
             let lines = lines.as_bytes();
             let expected = last_lines(lines);
             assert_eq!(expected.len(), kept);
-            assert!(lines.ends_with(&expected) || expected == LONG_PARTS);
+            let stream = ContainerStream::of_long_parts(&expected);
+            assert!(stream.map_or(lines.ends_with(&expected), |stream| {
+                lines.ends_with(b"x\n")
+                    && stream == last_line(lines).and_then(ContainerStream::of_part).unwrap()
+            }));
             for size in [1, 700, 5000, 40_000] {
                 let mut last = Vec::new();
                 let mut at = 0;

@@ -134,8 +134,8 @@
 //! - `before` holds the last lines before the segment, at most 2 KiB. A line that counts repetitions
 //!   refers to an earlier line, which may be in another segment or run. If the last lines are parts
 //!   of a line of Kubernetes, it holds all of them, at most 64 KiB; for longer parts it is only the
-//!   line `- stdout P:long `. If the rest of such a line never comes, mls-parse does not count the
-//!   line.
+//!   line `- stdout P:long ` or `- stderr P:long `, by their stream. If the rest of such a line never
+//!   comes, mls-parse does not count the line.
 //!
 //! Because of the length prefix, the content of a log can never forge a record.
 
@@ -169,8 +169,8 @@ pub use alert::{Alert, AlertKind};
 pub use auth::{Auth, Enrichment, MAX_ROWS, Outcome};
 pub use column::Column;
 pub use control::{
-    Begin, Checkpoint, End, Gap, JOURNAL_SOURCE, LONG_PARTS, MAX_BEFORE, MAX_PARTS_BEFORE, Segment,
-    add_last_lines, after_skipped, is_part, last_lines,
+    Begin, Checkpoint, ContainerStream, End, Gap, JOURNAL_SOURCE, MAX_BEFORE, MAX_PARTS_BEFORE,
+    Segment, add_last_lines, after_skipped, last_lines,
 };
 pub use country::country_name;
 pub use finding::{Finding, Rule};

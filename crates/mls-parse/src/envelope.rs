@@ -41,6 +41,7 @@
 mod header;
 
 use bstr::ByteSlice;
+use mls_event::ContainerStream;
 
 use crate::stamp;
 
@@ -346,8 +347,7 @@ fn compose(line: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// The text of a line of a container's output.
 pub(crate) struct CriText<'a> {
-    /// `stdout` or `stderr`. The lines of both are mixed in the log.
-    pub(crate) stream: &'a [u8],
+    pub(crate) stream: ContainerStream,
     pub(crate) text: &'a [u8],
     /// Whether the next line continues this one.
     pub(crate) is_partial: bool,
@@ -357,9 +357,7 @@ pub(crate) struct CriText<'a> {
 /// The tags, of which the first is `P` or `F`, are separated by colons.
 pub(crate) fn cri(rest: &[u8]) -> Option<CriText<'_>> {
     let (stream, rest) = split_byte(rest, b' ')?;
-    if !matches!(stream, b"stdout" | b"stderr") {
-        return None;
-    }
+    let stream = ContainerStream::of_name(stream)?;
     let (tags, text) = split_byte(rest, b' ')?;
     let first = tags.split(|byte| *byte == b':').next()?;
     matches!(first, b"F" | b"P").then_some(CriText { stream, text, is_partial: first == b"P" })

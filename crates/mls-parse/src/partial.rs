@@ -2,7 +2,7 @@
 //! line with `F`, and all other parts with `P`. A container runtime cuts lines after 16 KiB, and
 //! also text that was written without a newline.
 
-use mls_event::{LONG_PARTS, is_part};
+use mls_event::ContainerStream;
 use mls_stream::blocks::BlockPosition;
 
 use crate::envelope::{CriText, cri};
@@ -28,8 +28,8 @@ pub(crate) struct Parts {
     pub(crate) line: Vec<u8>,
     /// The number of bytes of the parts in the log, with their newlines.
     length: usize,
-    /// Whether they are of `stderr`, if that is known.
-    is_error: Option<bool>,
+    /// Their stream; `None` if there are none yet.
+    stream: Option<ContainerStream>,
 }
 
 impl Parts {
@@ -37,8 +37,7 @@ impl Parts {
     /// follow.
     pub(crate) fn add(&mut self, line: &[u8]) -> Option<bool> {
         let part = read(line)?;
-        let is_error = part.stream == b"stderr";
-        if *self.is_error.get_or_insert(is_error) != is_error {
+        if *self.stream.get_or_insert(part.stream) != part.stream {
             return None;
         }
         if self.line.is_empty() {
@@ -47,7 +46,7 @@ impl Parts {
         let room = (MAX_JOINED + 1).saturating_sub(self.line.len());
         self.line.extend_from_slice(&part.text[..part.text.len().min(room)]);
         self.length += line.len() + 1;
-        Some(part.is_partial && is_part(line))
+        Some(part.is_partial && ContainerStream::of_part(line).is_some())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -60,8 +59,8 @@ impl Parts {
 
     /// The parts that wait after `lines`, with these parts before them.
     fn after(self, lines: &[u8]) -> Self {
-        if lines == LONG_PARTS {
-            return Self { length: MAX_JOINED + 1, ..Self::default() };
+        if let Some(stream) = ContainerStream::of_long_parts(lines) {
+            return Self { length: MAX_JOINED + 1, stream: Some(stream), ..Self::default() };
         }
         let waiting = waiting(lines);
         let is_continued = waiting.iter().map(|line| line.len() + 1).sum::<usize>() >= lines.len();
@@ -99,8 +98,8 @@ impl Waiting {
         let known = self.0.iter().position(|line| line.source == source);
         let known = known.map(|at| self.0.swap_remove(at).parts);
         // The lines before the block are cut to a fixed length. The known parts are not cut.
-        let is_next =
-            place.before != LONG_PARTS && (place.before.is_empty() || ends_in_part(place.before));
+        let is_next = ContainerStream::of_long_parts(place.before).is_none()
+            && (place.before.is_empty() || ends_in_part(place.before));
         let before =
             known.filter(|_| is_next).unwrap_or_else(|| Parts::default().after(place.before));
         if !ends_in_part(lines) && !lines.is_empty() {
@@ -123,7 +122,7 @@ impl Waiting {
 
 /// Whether more of the line follows in the next one.
 pub(crate) fn is_partial(line: &[u8]) -> bool {
-    is_part(line) && read(line).is_some()
+    ContainerStream::of_part(line).is_some() && read(line).is_some()
 }
 
 /// Reads a line of a container's output.
@@ -137,7 +136,7 @@ pub(crate) fn unfinished(lines: &[u8]) -> Parts {
 }
 
 fn ends_in_part(lines: &[u8]) -> bool {
-    if lines == LONG_PARTS {
+    if ContainerStream::of_long_parts(lines).is_some() {
         return true;
     }
     let lines = lines.strip_suffix(b"\n").unwrap_or(lines);

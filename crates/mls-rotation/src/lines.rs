@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-use mls_event::{MAX_LINE, is_part};
+use mls_event::{ContainerStream, MAX_LINE};
 use mls_state::cursor_file::WINDOW;
 
 use crate::Compression;
@@ -32,8 +32,8 @@ pub enum Piece<'a> {
     TooLong {
         /// The number of its bytes.
         length: u64,
-        /// Whether it is a [part](mls_event::is_part) of a line.
-        is_part: bool,
+        /// Its stream if it is a [part](ContainerStream::of_part) of a line.
+        part: Option<ContainerStream>,
     },
     /// This number of NUL bytes before a line. A writer that keeps its offset leaves them after
     /// `copytruncate`.
@@ -131,9 +131,9 @@ impl Lines {
                     self.take(nul + 1);
                     Ok(Some(Piece::Nul(nul as u64 + 1)))
                 } else {
-                    let is_part = is_part(have);
+                    let part = ContainerStream::of_part(have);
                     let length = self.skip_line()?;
-                    Ok(Some(Piece::TooLong { length, is_part }))
+                    Ok(Some(Piece::TooLong { length, part }))
                 };
             }
             // The damage has cut this line.

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 
 use anyhow::Context;
-use mls_event::{MAX_LINE, Record, Segment, after_skipped, is_part};
+use mls_event::{ContainerStream, MAX_LINE, Record, Segment, after_skipped};
 
 pub use crate::batch::{Batch, Block, BlockPosition};
 use crate::input::{GZIP, Input, compressed};
@@ -269,7 +269,7 @@ impl Blocks {
                     format_args!("{source}, byte {offset}"),
                     "a line longer than 1 MiB, skipped",
                 );
-                self.last_lines = after_skipped(is_part(window)).to_vec();
+                self.last_lines = after_skipped(ContainerStream::of_part(window)).to_vec();
                 self.take(limit);
                 self.skipping = true;
                 Step::Again

@@ -99,7 +99,7 @@ impl<'a> OpenLog<'a> {
         self.state().and_then(|state| state.last_lines.text()).unwrap_or_default()
     }
 
-    /// Reads the last lines of an earlier run again if the cursor holds only their length. Returns
+    /// Reads the last lines of an earlier run again if the cursor does not hold their text. Returns
     /// a gap if no file has them any more.
     pub(crate) fn restore_last_lines(&mut self) -> std::io::Result<Option<Gap>> {
         let mut last = std::mem::take(&mut self.state_mut().last_lines);

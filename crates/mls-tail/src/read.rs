@@ -6,7 +6,7 @@ use std::time::Instant;
 use chrono::DateTime;
 use mls_diag::{Exit, OrExit};
 use mls_event::{
-    Gap, LONG_PARTS, MAX_BEFORE, MAX_PARTS_BEFORE, Segment, Timestamp, after_skipped, is_part,
+    ContainerStream, Gap, MAX_BEFORE, MAX_PARTS_BEFORE, Segment, Timestamp, after_skipped,
 };
 use mls_rotation::{ChainFile, Piece};
 use mls_state::cursor_file::WINDOW;
@@ -147,18 +147,25 @@ impl OpenFile<'_, '_> {
         let tail = &window.tail;
         let text = tail.strip_suffix(b"\n").unwrap_or(tail);
         let newline = memchr::memrchr(b'\n', text);
-        let may_be_part = newline.is_none_or(|newline| is_part(&text[newline + 1..]));
+        let may_be_part =
+            newline.is_none_or(|newline| ContainerStream::of_part(&text[newline + 1..]).is_some());
         // One byte more tells whether a line begins there.
         let needed = 1 + if may_be_part { MAX_PARTS_BEFORE } else { MAX_BEFORE } as u64;
         let start = window.end.saturating_sub(needed).max(offset);
         let lines = self.file().read_at(start, window.end - start)?;
-        let mut whole = lines.split(|byte| *byte == b'\n').skip(1).filter(|line| !line.is_empty());
-        if start > offset && may_be_part && whole.all(is_part) {
-            // The first line is cut. If it is a part too, all parts together are too long.
+        if start > offset && may_be_part {
+            // The first line is cut. If it is a part of the same stream as all others, all parts
+            // together are too long.
             let begin = line_begin(self.file(), offset, start)?.unwrap_or(offset);
             let first = self.file().read_at(begin, FRONT)?;
-            if is_part(first.split(|byte| *byte == b'\n').next().unwrap_or_default()) {
-                return Ok(LONG_PARTS.to_vec());
+            let first =
+                first.split(|byte| *byte == b'\n').next().and_then(ContainerStream::of_part);
+            let mut whole =
+                lines.split(|byte| *byte == b'\n').skip(1).filter(|line| !line.is_empty());
+            if let Some(stream) = first
+                && whole.all(|line| ContainerStream::of_part(line) == first)
+            {
+                return Ok(stream.long_parts().to_vec());
             }
         }
         Ok(lines)
@@ -280,12 +287,12 @@ impl OpenFile<'_, '_> {
             match lines.next().or_exit(Exit::IoErr)? {
                 None => break,
                 Some(Piece::Nul(_)) => {}
-                Some(Piece::TooLong { length, is_part }) => {
+                Some(Piece::TooLong { length, part }) => {
                     delivery.gap(&self.gap(
                         offset,
                         format!("{name}: a line of {length} bytes at byte {offset} was skipped"),
                     ))?;
-                    self.log.state_mut().last_lines.set(after_skipped(is_part));
+                    self.log.state_mut().last_lines.set(after_skipped(part));
                 }
                 Some(Piece::Lines(lines)) => {
                     // Add the newline that the last line of the file lacks.

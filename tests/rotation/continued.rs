@@ -1,0 +1,170 @@
+//! Lines that belong to an earlier line: the parts of a line of Kubernetes, and counts of repetitions.
+
+use std::fs;
+
+use mls_tests::{Site, text};
+
+use crate::{gzip, make_old, rename};
+
+const PARTS: &str =
+    "mls-tail --framed --cursor-file S mail.log | mls-parse | mls-csv --append F --cursor-file S";
+
+/// A failure in parts, as Kubernetes logs it, with a reason of `reason` bytes that are not UTF-8.
+fn failure_in_parts(user: &str, reason: usize) -> Vec<Vec<u8>> {
+    let line = [
+        b"postfix/smtpd[7]: warning: unknown[192.0.2.1]: SASL LOGIN authentication failed: ",
+        &vec![0xff; reason][..],
+        format!(", sasl_username={user}").as_bytes(),
+    ]
+    .concat();
+    let parts: Vec<_> = line.chunks(16 * 1024).collect();
+    let kind = |at: usize| if at + 1 < parts.len() { 'P' } else { 'F' };
+    let text = |(at, part): (usize, &&[u8])| {
+        [format!("2026-06-01T00:00:45Z stdout {} ", kind(at)).as_bytes(), part, b"\n"].concat()
+    };
+    parts.iter().enumerate().map(text).collect()
+}
+
+#[test]
+fn a_line_in_parts_is_read_once_wherever_runs_and_rotation_cut_it() {
+    for (reason, rows) in [(20_000, 1), (40_000, 1), (60_000, 1), (300_000, 0)] {
+        let parts = failure_in_parts("u0", reason);
+        let last = parts.len() - 1;
+        for cut in [1, last] {
+            for rotate in ["no", "rename", "compress"] {
+                let site = Site::new();
+                let what = format!("{reason} bytes, cut after {cut} parts, rotation: {rotate}");
+                site.append_bytes("mail.log", &parts[..cut].concat());
+                let first = site.shell(PARTS);
+                if rotate != "no" {
+                    rename(&site, "mail.log", "mail.log.1");
+                }
+                if rotate == "compress" {
+                    gzip(&site, "mail.log.1");
+                    make_old(&site, "mail.log.1.gz");
+                }
+                site.append_bytes("mail.log", &parts[cut..last].concat());
+                let second = site.shell(PARTS);
+                site.append_bytes("mail.log", &parts[last]);
+                site.append("mail.log", "2026-06-01T00:00:46Z stdout F postfix/smtpd[7]: x\n");
+                let runs = [first, second, site.shell(PARTS), site.shell(PARTS)];
+                let said = runs.map(|run| {
+                    assert!(run.status.success(), "{what}: {}", text(&run.stderr));
+                    text(&run.stderr)
+                });
+                let found = site.read("F").lines().skip(1).filter(|row| row.contains("u0")).count();
+                assert_eq!(found, rows, "{what}: {said:?}");
+                let counted = said.concat().matches("cannot be parsed").count();
+                assert_eq!(counted + rows, 1, "{what}: {said:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_first_line_of_a_stream_is_read_after_an_unfinished_line_of_the_other_one() {
+    let streams = ["stdout", "stderr"];
+    for (unfinished, next) in streams.iter().flat_map(|one| streams.map(|other| (*one, other))) {
+        // The parts are read again, or too long, or lost.
+        for (reason, is_lost) in [(40_000, false), (300_000, false), (40_000, true)] {
+            let what = format!("{reason} bytes of {unfinished}, lost: {is_lost}, then {next}");
+            let site = Site::new();
+            let mut parts = failure_in_parts("u0", reason);
+            parts.pop();
+            for part in parts {
+                let part = [&part[..21], unfinished.as_bytes(), &part[27..]].concat();
+                site.append_bytes("mail.log", &part);
+            }
+            let first = site.shell(PARTS);
+            if is_lost {
+                fs::remove_file(site.path().join("mail.log")).unwrap();
+            }
+            let [line] = &failure_in_parts("u1", 10)[..] else { panic!("more than one part") };
+            let line = [&line[..21], next.as_bytes(), &line[27..]].concat();
+            site.append_bytes("mail.log", &line);
+            let runs = [first, site.shell(PARTS), site.shell(PARTS)];
+            let said = runs.map(|run| text(&run.stderr)).concat();
+            // If it is of the same stream, it ends the unfinished line.
+            let is_read = usize::from(unfinished != next || (reason == 40_000 && !is_lost));
+            let rows = site.read("F").lines().filter(|row| row.contains("u1")).count();
+            assert_eq!(rows, is_read, "{what}: {said}");
+            let is_counted = said.contains("1 line has the words of a login attempt");
+            assert_eq!(is_counted, !is_lost && (unfinished != next || rows == 0), "{what}: {said}");
+        }
+    }
+}
+
+#[test]
+fn many_logs_that_end_in_long_parts_are_read_on() {
+    const LOGS: usize = 40;
+    let run =
+        "mls-tail --framed --cursor-file S c*.log | mls-parse | mls-csv --append F --cursor-file S";
+    let site = Site::new();
+    let parts: Vec<_> = (0..LOGS).map(|n| failure_in_parts(&format!("u{n}."), 60_000)).collect();
+    let append = |cut: std::ops::Range<usize>| {
+        for (n, parts) in parts.iter().enumerate() {
+            site.append_bytes(&format!("c{n}.log"), &parts[cut.clone()].concat());
+        }
+    };
+    let last = parts[0].len() - 1;
+    append(0..last);
+    let first = site.shell(run);
+    assert!(first.status.success(), "{}", text(&first.stderr));
+    assert!(site.read("S").len() < 1 << 20, "{}", site.read("S").len());
+    // The parts of the first log are in a file that is compressed, and those of the second are lost.
+    rename(&site, "c0.log", "c0.log.1");
+    gzip(&site, "c0.log.1");
+    make_old(&site, "c0.log.1.gz");
+    fs::remove_file(site.path().join("c1.log")).unwrap();
+    append(last..last + 1);
+    site.append("c1.log", "2026-06-01T00:00:46Z stdout F postfix/smtpd[7]: x\n");
+    let second = site.shell(run);
+    assert!(second.status.success(), "{}", text(&second.stderr));
+    let rows = site.read("F");
+    for n in 0..LOGS {
+        let found = rows.matches(&format!("u{n}.,")).count();
+        assert_eq!(found, usize::from(n != 1), "u{n}: {}", text(&second.stderr));
+    }
+    assert!(text(&second.stderr).contains("the first parts of a line were read"));
+}
+
+#[test]
+fn a_count_of_repetitions_belongs_to_a_failure_of_an_earlier_run_or_file() {
+    let mut site = Site::new();
+    let count = |site: &Site, times: u32| {
+        site.append(
+            "mail.log",
+            &format!("2026-06-01T00:01:00+00:00 vm last message repeated {times} times\n"),
+        );
+    };
+    // Its second line is of another message.
+    let failure = |site: &mut Site| site.failures(1).lines().next().unwrap().to_owned() + "\n";
+    let rows = |site: &Site| {
+        let rows = site.read("F");
+        let users = rows.lines().skip(1).map(|row| row.split(',').nth(3).unwrap().to_owned());
+        users.collect::<Vec<_>>()
+    };
+    let first = failure(&mut site);
+    site.append("mail.log", &first);
+    site.extract();
+    count(&site, 2);
+    site.extract();
+    assert_eq!(rows(&site), ["u0"; 3]);
+    rename(&site, "mail.log", "mail.log.1");
+    count(&site, 3);
+    site.extract();
+    assert_eq!(rows(&site), ["u0"; 6]);
+    // The count of another message adds nothing.
+    let other = site.failures(1).lines().nth(1).unwrap().to_owned() + "\n";
+    site.append("mail.log", &other);
+    site.extract();
+    rename(&site, "mail.log.1", "mail.log.2");
+    gzip(&site, "mail.log.2");
+    rename(&site, "mail.log", "mail.log.1");
+    count(&site, 4);
+    let last = failure(&mut site);
+    site.append("mail.log", &last);
+    site.extract();
+    site.extract();
+    assert_eq!(rows(&site), ["u0", "u0", "u0", "u0", "u0", "u0", "u2"]);
+}
