@@ -16,8 +16,10 @@ use crate::survey::Survey;
 pub fn csv(path: &Path, text: &[u8]) {
     let file = std::fs::File::open(path).expect("the file of the text");
     let survey = Survey::of_csv(&file, text.len() as u64);
+    // mls-ipdb sorts a file that is not sorted before it installs it.
+    let is_usable = survey.is_ok_and(|survey| survey.sorted);
     let Ok(mut csv) = Csv::open(path) else {
-        assert!(survey.is_err(), "a database that was checked cannot be opened");
+        assert!(!is_usable, "a database that was checked cannot be opened");
         return;
     };
     for kind in DatabaseKind::ALL {
@@ -51,7 +53,7 @@ pub fn csv(path: &Path, text: &[u8]) {
             assert_eq!(on_disk.expect("a sorted file"), loaded.expect("rows in memory"));
         }
     } else {
-        assert!(!survey.is_ok_and(|survey| survey.sorted), "a sorted file that cannot be loaded");
+        assert!(!is_usable, "a sorted file that cannot be loaded");
     }
 }
 

@@ -238,6 +238,7 @@ impl<R: BufRead> Statements<R> {
             b'[' if self.dialect == Dialect::Sqlite => Step::Take(State::Quoted(b']', false)),
             b'-' if before == Some(b'-') && self.is_comment()? => {
                 self.text.pop();
+                self.refuse_dashes_before("a comment")?;
                 Step::Skip(State::LineComment)
             }
             b'#' if self.dialect == Dialect::Mysql => {

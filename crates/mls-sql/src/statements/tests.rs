@@ -33,7 +33,7 @@ fn backslash_escapes_a_quote_only_in_dialects_that_say_so() {
 
 #[test]
 fn two_signs_of_mysql_do_not_become_a_comment() {
-    for comment in ["#x\n", "/*x*/"] {
+    for comment in ["#x\n", "/*x*/", "-- x\n"] {
         let sql = format!("INSERT INTO t VALUES (1 --{comment}2);");
         assert!(split(&sql, Dialect::Mysql).is_err(), "{sql}");
         let sql = format!("INSERT INTO t VALUES (1 - {comment}2);");
