@@ -32,10 +32,12 @@ pub struct Target {
     /// only if the parser has a known fixed cost. Then the limit is about six times this cost, so
     /// that a slow machine stays below it.
     pub floor: u32,
+    /// The largest number of bytes of memory for an input.
+    pub memory: usize,
 }
 
 const fn target(name: &'static str, run: fn(&[u8])) -> Target {
-    Target { name, run, floor: 1 }
+    Target { name, run, floor: 1, memory: 64 << 20 }
 }
 
 /// All targets.
@@ -48,8 +50,9 @@ pub const TARGETS: &[Target] = &[
     target("block_logins", mls_block::fuzz::logins),
     target("block_state", mls_block::fuzz::state),
     target("clock", log::clock),
-    // A few bytes can expand to 64 KiB, which are decompressed twice.
-    Target { floor: 4, ..target("compression", compression::decode) },
+    // A few bytes can expand to 64 KiB, which are decompressed twice. A decoder may take 96 MiB,
+    // because `xz -9` needs 65.
+    Target { floor: 4, memory: 128 << 20, ..target("compression", compression::decode) },
     target("config", config::ini),
     Target { floor: 5, ..target("config_edit", mls_setup::fuzz::edit) },
     target("csv_attempts", csv::attempts),

@@ -17,9 +17,6 @@ static MEMORY: PeakAlloc = PeakAlloc;
 const FLOOR: Duration = Duration::from_millis(10);
 const PER_BYTE: Duration = Duration::from_micros(1);
 
-/// The largest number of bytes of memory for an input.
-const MAX_MEMORY: usize = 64 << 20;
-
 static TARGET: LazyLock<&Target> = LazyLock::new(|| {
     let name = std::env::var("MLS_FUZZ_TARGET").unwrap_or_default();
     let found = TARGETS.iter().find(|target| target.name == name);
@@ -45,7 +42,7 @@ fuzz_target!(|bytes: &[u8]| {
     MEMORY.reset_peak_usage();
     let mut took = time(bytes);
     let memory = MEMORY.peak_usage().saturating_sub(before);
-    assert!(memory <= MAX_MEMORY, "{length} bytes took {} MiB of memory", memory >> 20);
+    assert!(memory <= TARGET.memory, "{length} bytes took {} MiB of memory", memory >> 20);
     for _ in 0..MORE_RUNS {
         if took <= allowed / 4 {
             return;
