@@ -83,7 +83,7 @@ fn a_suspicious_login_is_mailed_once_with_its_evidence_and_what_to_do() {
     let body = text(message);
     for words in [
         "1 account to check now\n",
-        "dora@example.org logged in from 203.0.113.9 (VN, AS 64512 Example) on ",
+        "dora@example.org logged in from 203.0.113.9 (VN, AS64512 Example) on ",
         ", 4 minutes after the same address failed on 3 other names",
         "host name: dsl.example.net",
         "* Change the password.",

@@ -38,10 +38,10 @@ fn evidence(failures: &[(&str, &str)], logins: &[(&str, &str)]) -> Vec<String> {
 #[test]
 fn failures_come_before_a_login_of_the_same_second() {
     let failures = [("01 10:00:00", "a"), ("01 10:00:00", "b"), ("01 10:00:00", "c")];
-    let after = "dora logged in from 203.0.113.9 (VN, AS 64512 Example) on 2026-06-01 at 10:00, \
+    let after = "dora logged in from 203.0.113.9 (VN, AS64512 Example) on 2026-06-01 at 10:00, \
                  less than a minute after the same address failed on 3 other names";
     assert_eq!(evidence(&failures, &[("01 10:00:00", "dora")]), [after]);
-    let before = "dora logged in from 203.0.113.9 (VN, AS 64512 Example) on 2026-06-01 at 09:59; \
+    let before = "dora logged in from 203.0.113.9 (VN, AS64512 Example) on 2026-06-01 at 09:59; \
                   the same address failed on 3 other names from 10:00 to 10:00";
     assert_eq!(evidence(&failures, &[("01 09:59:59", "dora")]), [before]);
 }
@@ -50,7 +50,7 @@ fn failures_come_before_a_login_of_the_same_second() {
 fn a_time_of_another_day_has_its_day() {
     let failures = [("01 23:58:00", "a"), ("01 23:59:00", "b"), ("02 00:03:00", "c")];
     let found = evidence(&failures, &[("02 00:01:00", "dora")]);
-    let expected = "dora logged in from 203.0.113.9 (VN, AS 64512 Example) on 2026-06-02 at 00:01; \
+    let expected = "dora logged in from 203.0.113.9 (VN, AS64512 Example) on 2026-06-02 at 00:01; \
                     the same address failed on 3 other names from 2026-06-01 23:58 to 00:03";
     assert_eq!(found, [expected]);
 }

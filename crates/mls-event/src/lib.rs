@@ -176,7 +176,7 @@ pub use country::country_name;
 pub use finding::{Finding, Rule};
 pub use members::{Member, Members, write_json};
 pub use record::{BadRecord, Body, Record, kind};
-pub use text::{clean, clean_str, display_text};
+pub use text::{clean, clean_str, display_place, display_system, display_text};
 pub use timestamp::{BadTimestamp, Timestamp};
 pub use value::{read_ip, write_ip};
 

@@ -61,6 +61,27 @@ pub fn display_text(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.replace(hidden, "\u{fffd}"))
 }
 
+/// `AS64496 Example`: an autonomous system for people, in the notation of RFC 5396; `None` if its
+/// number and its name are unknown.
+#[must_use]
+pub fn display_system(asn: Option<u32>, aso: Option<&str>) -> Option<String> {
+    join([asn.map(|asn| format!("AS{asn}")), aso.map(|aso| display_text(aso).into_owned())], " ")
+}
+
+/// `DE, AS64496 Example`: where an address is, for people; `None` if nothing is known.
+#[must_use]
+pub fn display_place(country: Option<&str>, asn: Option<u32>, aso: Option<&str>) -> Option<String> {
+    let country = country.map(|code| display_text(code).into_owned());
+    join([country, display_system(asn, aso)], ", ")
+}
+
+fn join(parts: [Option<String>; 2], between: &str) -> Option<String> {
+    match parts {
+        [Some(first), Some(second)] => Some(first + between + &second),
+        [first, second] => first.or(second),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,5 +129,16 @@ mod tests {
     #[test]
     fn half_a_character_becomes_the_replacement_character() {
         assert_eq!(clean(b"el\xc3"), "el\u{fffd}");
+    }
+
+    #[test]
+    fn unknown_parts_of_a_place_are_left_out() {
+        let (country, aso) = (Some("DE"), Some("Example\u{202e}"));
+        let system = "AS64496 Example\u{fffd}";
+        assert_eq!(display_place(country, Some(64496), aso), Some(format!("DE, {system}")));
+        assert_eq!(display_place(None, Some(64496), aso), Some(system.to_owned()));
+        assert_eq!(display_place(country, Some(64496), None), Some("DE, AS64496".to_owned()));
+        assert_eq!(display_place(country, None, Some("Example")), Some("DE, Example".to_owned()));
+        assert_eq!(display_place(None, None, None), None);
     }
 }

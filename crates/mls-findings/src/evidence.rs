@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use chrono::{DateTime, FixedOffset};
-use mls_event::display_text;
+use mls_event::{display_place, display_text};
 
 use crate::network::{Guesses, MAX_FAILED};
 use crate::observation::{Country, Seconds};
@@ -24,17 +24,13 @@ pub(crate) struct Login<'a> {
 }
 
 impl Login<'_> {
-    /// `u17@example.org logged in from 203.0.113.9 (VN, AS 64512 Example) on 2026-06-01 at 03:12`
+    /// `u17@example.org logged in from 203.0.113.9 (VN, AS64512 Example) on 2026-06-01 at 03:12`
     fn begin(&self) -> String {
         let mut text = format!("{} logged in from {}", name(self.user), self.ip);
         let country = self.country.map(|code| String::from_utf8_lossy(&code).into_owned());
-        let system = self.asn.map(|asn| match self.aso {
-            Some(aso) => format!("AS {asn} {}", shown(aso)),
-            None => format!("AS {asn}"),
-        });
-        let place: Vec<String> = [country, system].into_iter().flatten().collect();
-        if !place.is_empty() {
-            let _ = write!(text, " ({})", place.join(", "));
+        let aso = self.aso.map(shown);
+        if let Some(place) = display_place(country.as_deref(), self.asn, aso.as_deref()) {
+            let _ = write!(text, " ({place})");
         }
         let _ = write!(text, " on {} at {}", self.at.format(DAY), self.at.format(CLOCK));
         text

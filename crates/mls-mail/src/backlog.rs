@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use chrono::{DateTime, Local, TimeDelta};
-use mls_event::{Alert, AlertKind, display_text};
+use mls_event::{Alert, AlertKind, display_place, display_text};
 use mls_findings::steps;
 use serde::{Deserialize, Serialize};
 
@@ -185,17 +185,13 @@ pub(crate) fn sentence(alert: &Alert<'_>) -> String {
     let server = server.map_or_else(String::new, |name| format!(" at server {}", shown(name)));
     let attempts = alert.attempts.unwrap_or_default();
     let threshold = display_text(alert.threshold.as_deref().unwrap_or("no threshold"));
-    let system = alert.asn.map(|asn| match alert.aso.as_deref() {
-        Some(aso) => format!("AS {asn} {}", shown(aso)),
-        None => format!("AS {asn}"),
-    });
     let other = match alert.kind {
         AlertKind::Ip => alert.user.as_deref().map(|user| format!("last user {}", shown(user))),
         _ => alert.ip.map(|ip| format!("last from {ip}")),
     };
     let hostname = alert.hostname.as_deref().map(shown);
-    let country = alert.country_code.as_deref().map(shown);
-    let details: Vec<String> = [other, hostname, country, system].into_iter().flatten().collect();
+    let place = display_place(alert.country_code.as_deref(), alert.asn, alert.aso.as_deref());
+    let details: Vec<String> = [other, hostname, place].into_iter().flatten().collect();
     let colon = if details.is_empty() { "" } else { ": " };
     let details = details.join(", ");
     format!(

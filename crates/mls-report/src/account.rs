@@ -24,7 +24,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use mls_attempts::Login;
 use mls_config::zone::Zone;
-use mls_event::{Finding, Outcome, display_text};
+use mls_event::{Finding, Outcome, display_place, display_text};
 use serde::Serialize;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -251,13 +251,8 @@ fn write_logins(out: &mut String, logins: &[&AccountLogin]) {
         Some(seen) => format!(", first seen {}", seen.format("%Y-%m-%d")),
         None => String::new(),
     };
-    let country = first.country_code.as_deref().map(|code| display_text(code).into_owned());
-    let system = first.asn.map(|asn| match &first.aso {
-        Some(aso) => format!("AS {asn} {}", display_text(aso)),
-        None => format!("AS {asn}"),
-    });
-    let place: Vec<String> = [country, system].into_iter().flatten().collect();
-    let place = if place.is_empty() { String::new() } else { format!(" {}", place.join(", ")) };
+    let place = display_place(first.country_code.as_deref(), first.asn, first.aso.as_deref());
+    let place = place.map_or_else(String::new, |place| format!(" {place}"));
     let left = WIDTH.saturating_sub(4 + ip.width() + seen.width());
     let _ = writeln!(out, "    {ip}{}{seen}", clipped(&place, left));
 }

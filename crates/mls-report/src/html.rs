@@ -9,7 +9,7 @@ use askama::Template;
 use mls_event::country_name;
 
 use crate::report::Report;
-use crate::sections::{self, Body, Cell, CellKind, Column, Section, sections};
+use crate::sections::{self, Body, Cell, CellKind, Section, TableColumn, sections};
 use crate::summary;
 use crate::text::{DOCUMENTATION, WEEKDAYS, shade};
 use crate::words::{kibibytes, number, safe, short, thousands};
@@ -270,8 +270,8 @@ fn show_table(table: sections::SectionTable, medium: Medium) -> Table {
 }
 
 /// The rows sorted by each column whose cells differ.
-fn sorted(columns: &[Column], rows: &[Row]) -> Vec<View> {
-    let view = |(i, column): (usize, &Column)| {
+fn sorted(columns: &[TableColumn], rows: &[Row]) -> Vec<View> {
+    let view = |(i, column): (usize, &TableColumn)| {
         let mut rows = rows.to_vec();
         rows.sort_by(|a, b| a.cells[i].cmp(&b.cells[i]));
         let differs = rows.first()?.cells[i] != rows.last()?.cells[i];
@@ -280,7 +280,7 @@ fn sorted(columns: &[Column], rows: &[Row]) -> Vec<View> {
     columns.iter().enumerate().filter_map(view).collect()
 }
 
-fn show(cell: &Cell, column: &Column) -> String {
+fn show(cell: &Cell, column: &TableColumn) -> String {
     match (cell, column.kind) {
         (Cell::Number(n), _) => thousands(*n),
         (Cell::Text(Some(code)), CellKind::Country) => match country_name(code) {
@@ -291,7 +291,7 @@ fn show(cell: &Cell, column: &Column) -> String {
     }
 }
 
-fn head(column: &Column) -> Head {
+fn head(column: &TableColumn) -> Head {
     let class = match column.kind {
         CellKind::Name => "name",
         CellKind::Country => "words",

@@ -6,10 +6,11 @@
 use std::net::IpAddr;
 
 use chrono::{Datelike, NaiveDate, TimeDelta};
+use mls_event::display_system;
 
 use crate::report::{Address, FEW, List, MANY, New, Report};
 use crate::servers::SILENT_TIMES;
-use crate::words::{country, duration, meaning, percent, system, thousands};
+use crate::words::{country, duration, meaning, percent, thousands};
 
 /// Periods that are longer show hours by weekday.
 const LONG: TimeDelta = TimeDelta::days(2);
@@ -36,7 +37,7 @@ pub(crate) enum Body {
 /// Rows, each with the number of its attempts.
 pub(crate) struct SectionTable {
     /// The columns before the number of attempts.
-    pub(crate) columns: Vec<Column>,
+    pub(crate) columns: Vec<TableColumn>,
     pub(crate) rows: Vec<Row>,
     /// Attempts without a name, which no row shows.
     pub(crate) unknown: u64,
@@ -60,7 +61,7 @@ pub(crate) enum Cell {
     Number(u64),
 }
 
-pub(crate) struct Column {
+pub(crate) struct TableColumn {
     pub(crate) name: &'static str,
     pub(crate) kind: CellKind,
 }
@@ -210,7 +211,7 @@ fn address_table(list: &List<Address>) -> SectionTable {
     let whois = |x: &Address| Some(format!("whois {}", x.ip.parse::<IpAddr>().ok()?));
     let commands = list.top.iter().filter_map(whois).collect();
     let table = table(columns, list, |x| {
-        let system = system(x.asn, x.aso.as_deref());
+        let system = display_system(x.asn, x.aso.as_deref());
         let cells = [Some(x.ip.clone()), x.country_code.clone(), system].map(text);
         (cells.into(), x.attempts)
     });
@@ -236,7 +237,7 @@ fn countries(report: &Report, top: usize) -> Section {
 
 fn systems(report: &Report, top: usize) -> Section {
     let table = table(vec![code("ASN"), name("ASO")], &report.systems, |x| {
-        let number = x.asn.map(|asn| format!("AS{asn}"));
+        let number = display_system(x.asn, None);
         (vec![text(number), text(x.aso.clone())], x.attempts)
     });
     section(format!("Top {top} ASN and ASO"), table)
@@ -347,7 +348,7 @@ fn section(title: String, table: SectionTable) -> Section {
 }
 
 fn table<T>(
-    columns: Vec<Column>,
+    columns: Vec<TableColumn>,
     list: &List<T>,
     row: impl Fn(&T) -> (Vec<Cell>, u64),
 ) -> SectionTable {
@@ -366,18 +367,18 @@ fn text(value: Option<String>) -> Cell {
     Cell::Text(value)
 }
 
-fn name(name: &'static str) -> Column {
-    Column { name, kind: CellKind::Name }
+fn name(name: &'static str) -> TableColumn {
+    TableColumn { name, kind: CellKind::Name }
 }
 
-fn code(name: &'static str) -> Column {
-    Column { name, kind: CellKind::Code }
+fn code(name: &'static str) -> TableColumn {
+    TableColumn { name, kind: CellKind::Code }
 }
 
-fn of_country(name: &'static str) -> Column {
-    Column { name, kind: CellKind::Country }
+fn of_country(name: &'static str) -> TableColumn {
+    TableColumn { name, kind: CellKind::Country }
 }
 
-fn number(name: &'static str, one: &'static str, many: &'static str) -> Column {
-    Column { name, kind: CellKind::Number { one, many } }
+fn number(name: &'static str, one: &'static str, many: &'static str) -> TableColumn {
+    TableColumn { name, kind: CellKind::Number { one, many } }
 }

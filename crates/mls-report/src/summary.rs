@@ -2,10 +2,11 @@
 //! new, what stands out, and what to do. The first one is the headline of the page.
 
 use chrono::TimeDelta;
+use mls_event::display_system;
 
 use crate::columns::ellipsis;
 use crate::report::{MANY, New, Report};
-use crate::words::{country, duration, enumerate, number, percent, safe, system, thousands};
+use crate::words::{country, duration, enumerate, number, percent, safe, thousands};
 
 /// An address stands out if it makes at least this percentage of all attempts, and this number of attempts.
 const MIN_SHARE: u64 = 10;
@@ -51,7 +52,7 @@ fn attack(report: &Report) -> Option<Attack> {
     let all = report.attempts;
     let address = report.addresses.top.first().map(|x| {
         let place = x.country_code.as_deref().map(country);
-        let system = system(x.asn, x.aso.as_deref()).map(safe);
+        let system = display_system(x.asn, x.aso.as_deref());
         let known: Vec<_> = place.into_iter().chain(system).collect();
         (safe(&x.ip), ellipsis(&known.join(", "), MAX_NAME), x.attempts)
     });

@@ -8,7 +8,9 @@ use unicode_width::UnicodeWidthStr;
 use crate::columns::Align::{self, Left, Right, Whole};
 use crate::columns::{WIDTH, ellipsis, line_up, wrap};
 use crate::report::Report;
-use crate::sections::{Body, Cell, CellKind, Chart, Column, Row, Section, SectionTable, sections};
+use crate::sections::{
+    Body, Cell, CellKind, Chart, Row, Section, SectionTable, TableColumn, sections,
+};
 use crate::summary;
 use crate::verdict::Verdict;
 use crate::words::{kibibytes, number, safe, thousands, times};
@@ -198,7 +200,7 @@ fn write_table(out: &mut String, table: &SectionTable) -> std::fmt::Result {
     Ok(())
 }
 
-fn align(column: &Column) -> Align {
+fn align(column: &TableColumn) -> Align {
     match column.kind {
         CellKind::Name | CellKind::Country => Left,
         CellKind::Code => Whole,
@@ -206,7 +208,7 @@ fn align(column: &Column) -> Align {
     }
 }
 
-fn show(cell: &Cell, column: &Column) -> String {
+fn show(cell: &Cell, column: &TableColumn) -> String {
     match (cell, column.kind) {
         (Cell::Text(text), _) => text.as_ref().map_or_else(|| UNKNOWN.to_owned(), safe),
         (Cell::Number(n), CellKind::Number { one, many }) => number(*n, one, many),

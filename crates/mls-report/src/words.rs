@@ -62,15 +62,6 @@ pub(crate) fn country(code: &str) -> String {
     country_name(code).map_or_else(|| safe(code), str::to_owned)
 }
 
-/// `AS4837 China Unicom`; `None` if both are unknown.
-pub(crate) fn system(asn: Option<u32>, aso: Option<&str>) -> Option<String> {
-    match (asn, aso) {
-        (Some(asn), Some(aso)) => Some(format!("AS{asn} {aso}")),
-        (Some(asn), None) => Some(format!("AS{asn}")),
-        (None, aso) => aso.map(str::to_owned),
-    }
-}
-
 /// `a, b and c`
 pub(crate) fn enumerate(items: &[String]) -> String {
     match items {

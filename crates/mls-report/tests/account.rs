@@ -47,15 +47,15 @@ fn logins_have_time_service_place_first_seen_and_queue_id() {
         "Account Dora, in all
 3 logins, 1 failed login, 1 suspicious login
 
-guessed: dora logged in from 203.0.113.9 (VN, AS 64512 Example) on 2026-06-01 at
+guessed: dora logged in from 203.0.113.9 (VN, AS64512 Example) on 2026-06-01 at
   03:05, 2 minutes after the same address failed on 3 other names
 
 2026-06-01 03:00  postfix/submission/smtpd
-    2001:db8:1111:2222:3333:4444:5555:6666 VN, AS 64512 Example, first seen now
+    2001:db8:1111:2222:3333:4444:5555:6666 VN, AS64512 Example, first seen now
 2026-06-01 03:05  postfix/submission/smtpd  queue ID 4bXyZ01234567
-    203.0.113.9 VN, AS 64512 Example, first seen now
+    203.0.113.9 VN, AS64512 Example, first seen now
 2026-06-01 03:06  postfix/submission/smtpd
-    203.0.113.9 VN, AS 64512 Example, first seen 2026-06-01
+    203.0.113.9 VN, AS64512 Example, first seen 2026-06-01
 "
     );
     let text = account(&["--account", "dora", "--format", "json"], &stream("dora"));
