@@ -40,10 +40,11 @@ class ToolFailed(Exception):
 def add_options(parser):
     """Adds the options for reading a log."""
     parser.add_argument("--tools", metavar="DIR", help="directory of the tools [default: the search path]")
-    parser.add_argument("--parse-options", metavar="OPTIONS", default="--outcome failure,success",
-                        help="options of mls-parse, such as '--timezone Europe/Paris --require-year' [default: %(default)s]")
+    parser.add_argument("--parse-options", metavar="OPTIONS", default="",
+                        help="more options of mls-parse, such as --parse-options=--require-year; without --outcome, it keeps "
+                             "failures and logins")
     parser.add_argument("--enrich-options", metavar="OPTIONS", default="",
-                        help="options of mls-enrich, such as '--data-dir DIR'; it never queries the DNS")
+                        help="more options of mls-enrich, such as --enrich-options='--data-dir DIR'; it never queries the DNS")
 
 
 def commands(options):
@@ -51,9 +52,12 @@ def commands(options):
     def tool(name):
         return os.path.join(options.tools, name) if options.tools else name
 
+    parse = shlex.split(options.parse_options)
+    if not any(word.split("=")[0] == "--outcome" for word in parse):
+        parse = ["--outcome=failure,success", *parse]
     return [
         [tool("mls-tail"), "--framed", "--no-rotated", "--"],
-        [tool("mls-parse"), "--stats", *shlex.split(options.parse_options)],
+        [tool("mls-parse"), "--stats", *parse],
         [tool("mls-enrich"), "--no-dns", *shlex.split(options.enrich_options)],
     ]
 
@@ -95,7 +99,8 @@ class Log:
                 try:
                     process = subprocess.Popen(arguments, stdin=source, stdout=subprocess.PIPE, stderr=stderr)
                 except OSError as error:
-                    raise ToolFailed(f"{self.name}: {command[0]} cannot be run: {error}", False) from error
+                    reason = f"{command[0]} cannot be run: {error.strerror}; give the directory of the tools with --tools"
+                    raise ToolFailed(f"{self.name}: {reason}", False) from error
             if processes:
                 # Only the next tool may hold the pipe. Then each tool notices when its reader dies.
                 processes[-1].stdout.close()
@@ -136,7 +141,8 @@ class Log:
         failed = [(os.path.basename(path), code) for path, code in zip(said, codes) if code != 0]
         if failed or not last.startswith(END):
             ends = ", ".join(f"{tool} ended with {how(code)}" for tool, code in failed) or "the output has no end record"
-            words = " | ".join(line for text in texts for line in text.splitlines() if is_message(line))
+            words = " | ".join(line for text, code in zip(texts, codes) if code != 0 or not failed
+                               for line in text.splitlines() if is_message(line))
             message = f"{self.name}: {ends}" + (f": {words}" if words else "")
             # Any of the tools may have failed first. If one of the errors can be temporary, the whole failure counts as
             # temporary.

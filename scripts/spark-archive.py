@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
 import pyarrow.parquet
-from pyspark import SparkContext, SparkFiles, StorageLevel, TaskContext
+from pyspark import SparkConf, SparkContext, SparkFiles, StorageLevel, TaskContext
 from pyspark.sql import SparkSession, Window
 from pyspark.sql import functions as F
 
@@ -60,7 +60,7 @@ def main():
     options = parser.parse_args()
     mls_archive.find_tools(options, HERE)
     # A run without copies never starts Spark SQL, which would take several seconds.
-    context = SparkContext.getOrCreate()
+    context = SparkContext.getOrCreate(configuration())
     context.addPyFile(os.path.join(HERE, "mls_archive.py"))
     archive = Archive(context, options.archive)
     try:
@@ -71,10 +71,22 @@ def main():
         return 75
     except Exception as error:
         traceback.print_exc()
-        print(f"spark-archive: error: {mls_archive.printable(str(error))}; run it again", file=sys.stderr)
+        # Spark's messages contain the stack of Java, which is printed above.
+        message = str(error).partition("\n\tat ")[0].replace("\n", " ")
+        print(f"spark-archive: error: {mls_archive.printable(message)}; run it again", file=sys.stderr)
         return 70
     finally:
         context.stop()
+
+
+def configuration():
+    """Returns the settings of the user, and ours if the user has none."""
+    # The rows are already compressed when Spark stores them.
+    conf = SparkConf().setIfMissing("spark.rdd.compress", "false")
+    if conf.get("spark.master", "").startswith("local["):
+        # Spark SQL compares rows that are not compressed. On one machine, they do not go through a network.
+        conf.setIfMissing("spark.shuffle.compress", "false")
+    return conf
 
 
 def add(context, archive, options):
@@ -271,10 +283,18 @@ def read_records(block, schema):
     lines = pa.json.read_json(
         pa.BufferReader(block), pa.json.ReadOptions(use_threads=False, block_size=max(len(block), 1)),
         pa.json.ParseOptions(pa.schema([("type", pa.string()), *schema]), unexpected_field_behavior="ignore"))
-    records = lines.filter(pc.equal(lines["type"], "auth")).drop_columns(["type"])
-    # A leap second becomes the last second of its minute.
-    dates = pc.replace_substring_regex(records["date"], "^(.{17})60", "\\159")
-    return records.set_column(records.schema.get_field_index("date"), "date", dates.cast(TIME))
+    is_auth = pc.equal(lines["type"], "auth")
+    # Few blocks hold other records, and a filter copies all columns.
+    records = (lines if pc.all(is_auth).as_py() else lines.filter(is_auth)).drop_columns(["type"])
+    return records.set_column(records.schema.get_field_index("date"), "date", times_of(records["date"]))
+
+
+def times_of(dates):
+    try:
+        return dates.cast(TIME)
+    except pa.ArrowInvalid:
+        # A leap second becomes the last second of its minute.
+        return pc.replace_substring_regex(dates, "^(.{17})60", "\\159").cast(TIME)
 
 
 def generations_of(rows):
@@ -284,9 +304,10 @@ def generations_of(rows):
 
 def by_day(rows):
     """Yields the rows of each day."""
-    days = pc.strftime(rows["date"], "%Y-%m-%d")
-    for day in days.unique().to_pylist():
-        yield day, rows.filter(pc.equal(days, day))
+    days = rows["date"].cast(pa.date32())
+    different = days.unique()
+    for day in different:
+        yield str(day), rows if len(different) == 1 else rows.filter(pc.equal(days, day))
 
 
 def pack(rows):
