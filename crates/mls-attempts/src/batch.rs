@@ -8,8 +8,9 @@ use mls_findings::Observation;
 
 use crate::{Attempt, Clock};
 
-/// Some attempts; their text is in one string.
-#[derive(Debug, Default)]
+/// Some attempts; their text is in one string. A failure has only the members that the rules for
+/// suspicious logins use.
+#[derive(Debug)]
 pub struct AttemptBatch {
     text: String,
     attempts: Vec<Stored>,
@@ -41,6 +42,16 @@ struct Stored {
     lengths: [Option<u16>; 6],
 }
 
+/// An empty batch with room for its attempts.
+impl Default for AttemptBatch {
+    fn default() -> Self {
+        Self {
+            text: String::with_capacity(Self::SIZE * 64),
+            attempts: Vec::with_capacity(Self::SIZE),
+        }
+    }
+}
+
 impl AttemptBatch {
     /// The number of attempts that are handed over together.
     pub const SIZE: usize = 512;
@@ -50,14 +61,11 @@ impl AttemptBatch {
         let Some(observation) = clock.observation(attempt) else { return false };
         let Observation { at, outcome, ip, asn, .. } = observation;
         let start = self.text.len();
-        let texts = [
-            attempt.user,
-            attempt.country_code,
-            attempt.aso,
-            attempt.hostname,
-            attempt.service,
-            attempt.queue_id,
-        ];
+        let mut texts = [attempt.user, attempt.country_code, None, None, None, None];
+        if outcome == Outcome::Success {
+            let Attempt { aso, hostname, service, queue_id, .. } = *attempt;
+            texts[2..].copy_from_slice(&[aso, hostname, service, queue_id]);
+        }
         let lengths = texts.map(|text| {
             let length = u16::try_from(text?.len()).ok()?;
             self.text.push_str(text?);

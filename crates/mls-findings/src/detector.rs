@@ -16,7 +16,7 @@ use crate::network::{
 };
 use crate::observation::{Country, Moment, Name, Network, Observation, Seconds, is_internal};
 use crate::settings::Settings;
-use crate::user::{MAX_USERS, User, Users};
+use crate::user::{Extent, MAX_USERS, User, Users};
 
 /// If a `targeted` login is from a known country of the user, the attack must come from at least
 /// this number of other autonomous systems. A phone with an old password stays within one system.
@@ -229,6 +229,7 @@ impl Detector {
         let Observed { at, moment, name, ip, network, country, asn, .. } = observed;
         self.remember_organisation(observed);
         let addresses = self.settings.targeted_addresses;
+        let window = self.settings.spread_window;
         let user = self.user(observed);
         let attacked = attacked(user, observed, addresses);
         user.login(at);
@@ -236,6 +237,7 @@ impl Detector {
         if observed.has_place() {
             user.visit(country, asn, ip, moment);
         }
+        let extent = user.large_extent(at, window);
         let (visitors, _) = self.logins.entry(network, || Visitors::new(at, country, asn));
         if let Some(visitor) = visitors.visit(name, ip, moment).copied() {
             self.guessed(visitor, observed, found);
@@ -243,7 +245,9 @@ impl Detector {
         if let Some((networks, is_new_country)) = attacked {
             self.targeted(networks, is_new_country, observed, found);
         }
-        self.spread(observed, found);
+        if let Some(extent) = extent {
+            self.spread(extent, observed, found);
+        }
     }
 
     /// Returns the entry of the user who logs in.
@@ -314,11 +318,16 @@ impl Detector {
         });
     }
 
-    fn spread(&mut self, observed: Observed<'_>, found: &mut Vec<Finding<'static>>) {
+    fn spread(
+        &mut self,
+        extent: Extent,
+        observed: Observed<'_>,
+        found: &mut Vec<Finding<'static>>,
+    ) {
         let Observed { at, moment, name, .. } = observed;
         let Some(user) = self.users.get_mut(name) else { return };
-        let Some(spread) = user.spread(at, &self.settings) else { return };
-        let first = spread.places[0];
+        let Some(spread) = user.spread(extent, at, &self.settings) else { return };
+        let Some(first) = spread.places.first() else { return };
         // A place that was reported on another day still counts as new.
         let is_recent = at.saturating_sub(first.first.at) <= self.settings.spread_window;
         let (ip, at_first) =

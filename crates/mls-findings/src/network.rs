@@ -63,12 +63,16 @@ impl FailedNames {
     /// Remembers that `name` failed.
     pub(crate) fn add(&mut self, name: Name, at: Seconds) {
         self.last = self.last.max(at);
-        if let Some(known) = self.names.iter().position(|known| *known == name) {
+        // Loops without an early exit compile to a few vector instructions. Most names are new.
+        if self.names.iter().filter(|known| **known == name).count() > 0
+            && let Some(known) = self.names.iter().position(|known| *known == name)
+        {
             self.times[known] = self.times[known].max(at);
             return;
         }
+        let oldest = self.times.iter().min().copied();
         if self.names.len() == MAX_FAILED
-            && let Some(oldest) = (0..MAX_FAILED).min_by_key(|i| self.times[*i])
+            && let Some(oldest) = self.times.iter().position(|at| Some(*at) == oldest)
         {
             self.names.swap_remove(oldest);
             self.times.swap_remove(oldest);

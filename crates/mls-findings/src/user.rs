@@ -28,22 +28,28 @@ const ABOVE_HABIT: u32 = 2;
 /// The users who have logged in.
 pub(crate) type Users = Bounded<Name, User>;
 
-/// An autonomous system in a country, where a user logged in.
+/// An autonomous system in a country, where a user logged in. Each attempt is compared with all places
+/// of its user, so what few attempts need is in [`FirstLogin`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    pub(crate) country: Option<Country>,
-    pub(crate) asn: Option<u32>,
-    pub(crate) first: Moment,
+struct Place {
+    country: Option<Country>,
+    asn: Option<u32>,
+    first: Seconds,
     last: Seconds,
-    /// The address of the first login.
-    pub(crate) ip: IpAddr,
     is_suspicious: bool,
+}
+
+/// The first login at a place.
+#[derive(Clone, Copy, Debug)]
+struct FirstLogin {
+    at: Moment,
+    ip: IpAddr,
 }
 
 impl Place {
     /// Whether the user was seen here before `from`, and no login here was suspicious.
     fn is_old(&self, from: Seconds) -> bool {
-        !self.is_suspicious && self.first.at < from
+        !self.is_suspicious && self.first < from
     }
 
     /// Whether the user logged in here since `from` and was not seen here before.
@@ -72,7 +78,9 @@ impl Extent {
 #[derive(Clone)]
 pub(crate) struct User {
     pub(crate) name: Box<str>,
-    pub(crate) places: Vec<Place>,
+    places: Vec<Place>,
+    /// The first login at each of the places.
+    first_logins: Vec<FirstLogin>,
     /// The networks of the last logins, the last one first.
     networks: [Option<Network>; MAX_NETWORKS],
     first: Seconds,
@@ -117,6 +125,7 @@ impl User {
         Self {
             name: name.into(),
             places: Vec::with_capacity(1),
+            first_logins: Vec::with_capacity(1),
             networks: [None; MAX_NETWORKS],
             first: at,
             last: at,
@@ -176,20 +185,22 @@ impl User {
         country: Option<Country>,
         asn: Option<u32>,
         ip: IpAddr,
-        first: Moment,
+        moment: Moment,
     ) {
+        let at = moment.at;
         let is_here = |place: &&mut Place| place.country == country && place.asn == asn;
         if let Some(place) = self.places.iter_mut().find(is_here) {
-            place.last = place.last.max(first.at);
+            place.last = place.last.max(at);
             return;
         }
         if self.places.len() == MAX_PLACES {
             let oldest = (0..MAX_PLACES)
                 .min_by_key(|i| (!self.places[*i].is_suspicious, self.places[*i].last));
             self.places.swap_remove(oldest.unwrap_or(0));
+            self.first_logins.swap_remove(oldest.unwrap_or(0));
         }
-        let last = first.at;
-        self.places.push(Place { country, asn, first, last, ip, is_suspicious: false });
+        self.places.push(Place { country, asn, first: at, last: at, is_suspicious: false });
+        self.first_logins.push(FirstLogin { at: moment, ip });
     }
 
     /// Marks a place as suspicious, so that it never becomes a known place of the user.
@@ -201,21 +212,36 @@ impl User {
         }
     }
 
-    /// Returns the new places of the last logins, in order of time, if there are too many.
-    pub(crate) fn spread(&mut self, at: Seconds, settings: &Settings) -> Option<Spread> {
-        let window = settings.spread_window;
-        let all = self.extent(at.saturating_sub(window));
-        // Most users have few places.
-        let found =
-            if all.countries.max(all.systems) > 2 { self.new_extent(at, settings) } else { None };
-        let Some((extent, from)) = found else {
-            self.habit.add(all, at, window);
+    /// Returns the extent of the last logins if it may be too large. That of most users is small and
+    /// becomes part of their habit.
+    pub(crate) fn large_extent(&mut self, at: Seconds, window: Seconds) -> Option<Extent> {
+        let extent = self.extent(at.saturating_sub(window));
+        if extent.countries.max(extent.systems) > 2 {
+            return Some(extent);
+        }
+        self.habit.add(extent, at, window);
+        None
+    }
+
+    /// Returns the new places of the last logins, in order of time, if there are too many. Otherwise
+    /// `all`, the [extent](Self::large_extent) of the last logins, becomes part of the habit.
+    pub(crate) fn spread(
+        &mut self,
+        all: Extent,
+        at: Seconds,
+        settings: &Settings,
+    ) -> Option<Spread> {
+        let Some((extent, from)) = self.new_extent(at, settings) else {
+            self.habit.add(all, at, settings.spread_window);
             return None;
         };
         let mut places = Vec::new();
-        for place in self.places.iter_mut().filter(|place| place.is_new(from)) {
-            places.push(*place);
-            place.is_suspicious = true;
+        for (place, first) in self.places.iter_mut().zip(&self.first_logins) {
+            if place.is_new(from) {
+                let Place { country, asn, .. } = *place;
+                places.push(NewPlace { country, asn, first: first.at, ip: first.ip });
+                place.is_suspicious = true;
+            }
         }
         places.sort_by_key(|place| place.first.at);
         Some(Spread { extent, places })
@@ -300,5 +326,13 @@ impl Distinct {
 /// The logins from too many new places.
 pub(crate) struct Spread {
     pub(crate) extent: Extent,
-    pub(crate) places: Vec<Place>,
+    pub(crate) places: Vec<NewPlace>,
+}
+
+/// A place and the first login there.
+pub(crate) struct NewPlace {
+    pub(crate) country: Option<Country>,
+    pub(crate) asn: Option<u32>,
+    pub(crate) first: Moment,
+    pub(crate) ip: IpAddr,
 }
