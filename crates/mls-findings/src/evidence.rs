@@ -89,9 +89,9 @@ impl Login<'_> {
     }
 
     pub(crate) fn targeted(&self, addresses: u32, days: Seconds, is_new_country: bool) -> String {
-        let place = if is_new_country { "country" } else { "autonomous system" };
+        let place = if is_new_country { "a country" } else { "an autonomous system" };
         format!(
-            "{}, for the first time from this {place}, after {addresses} addresses failed on this name within {days} days",
+            "{}, from {place} that is new for this user, after {addresses} addresses failed on this name within {days} days",
             self.begin()
         )
     }
