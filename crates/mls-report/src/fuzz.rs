@@ -24,9 +24,9 @@ pub fn report(file: &Path) {
         Machine { name: "mail.example".to_owned(), address: Some(Ipv4Addr::LOCALHOST.into()) };
     let now = DateTime::parse_from_rfc3339("2026-12-01T00:00:00Z").expect("a time");
     let job = Job { args: Args::parse_from(args), config: Config::default(), now, machine };
-    let scope = job.scope().expect("a file");
+    let mut scope = job.scope().expect("a file");
     // A stream that was cut off has no report.
-    let Ok(report) = job.report(&scope) else { return };
+    let Ok(report) = job.report(&mut scope) else { return };
     assert_harmless(&report);
     let message = job.message(&scope, &report).expect("a message");
     let message = String::from_utf8(message).expect("a message in ASCII");

@@ -64,11 +64,12 @@
 //!   if there were more than 400,000 addresses or users before the period.
 //! - With `--since-last` on FILE, every attempt is in exactly one digest that mls-mail commits.
 //!   This includes an attempt that is logged late, because the position in the file decides, not
-//!   the date. `--committed-by` names the cursor file of the sink: rows that the sink has not
-//!   committed wait for the next digest. mls-report finds the position again by content, in FILE
-//!   and its rotated files (`FILE.1`, `FILE-20260601.gz`), also after compression, copytruncate and
-//!   through symbolic links. If the rows before the position were removed or edited, mls-report
-//!   warns and selects rows by their dates, to the minute. It always selects rows of standard input
+//!   the date. The same is true for the logins of `--logins` FILE. `--committed-by` names the
+//!   cursor file of the sink: rows that the sink has not committed wait for the next digest.
+//!   mls-report finds the position again by content, in FILE and its rotated files (`FILE.1`,
+//!   `FILE-20260601.gz`), also after compression, copytruncate and through symbolic links. If the
+//!   rows before the position were removed or edited, mls-report warns and selects rows by their
+//!   dates, to the minute. It always selects rows of standard input
 //!   by their dates.
 //! - With `--since-last`, every suspicious login of the last 30 days is in exactly one digest that
 //!   mls-mail commits, once for each rule, user and day. This is true even if the login is

@@ -27,7 +27,7 @@ use crate::message::Message;
 use crate::period::{Period, PeriodPart};
 use crate::report::{About, Report};
 use crate::since_last::{DigestInput, LastDigest, NextDigest, SinceLast};
-use crate::suspicion::{Sought, Watch};
+use crate::suspicion::{LoginInput, LoginWindow, Sought, Watch};
 use crate::tally::Tally;
 use crate::words::number;
 use crate::{html, prometheus, text};
@@ -38,11 +38,11 @@ use crate::{html, prometheus, text};
 /// Exit 66 or 77 if FILE cannot be opened, 74 if reading or writing fails, 78 if a cursor file is damaged.
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let job = Job { now: args.zone.timezone.now(), machine: Machine::this(), args, config };
-    let scope = job.scope()?;
+    let mut scope = job.scope()?;
     if let Some(user) = &job.args.account {
-        return job.report_account(&scope, user);
+        return job.report_account(scope, user);
     }
-    let report = job.report(&scope)?;
+    let report = job.report(&mut scope)?;
     let top = job.args.top.into();
     let counters = scope.counters.as_ref().zip(scope.digest.as_ref());
     let output = match job.args.format {
@@ -78,11 +78,13 @@ pub(crate) struct Job {
 pub(crate) struct Scope {
     /// More than one if the command line names several files.
     sources: Vec<AttemptSource>,
+    /// Successful logins of a second input.
+    logins: Option<LoginInput>,
     /// Rotated files with earlier failures for the rules.
     earlier: Chain,
     period: Period,
     /// The cursor that mls-mail commits, with `--since-last`.
-    digest: Option<NextDigest>,
+    pub(crate) digest: Option<NextDigest>,
     /// Logins of the period that the server could not check, as the sink counted them.
     unchecked: u64,
     /// The counters of the last run, with `--since-last --format prometheus`.
@@ -104,9 +106,12 @@ impl Job {
             let inside = counted
                 .filter(|(hour, _)| period.part_of(hour, Point::default()) == PeriodPart::Inside);
             let unchecked = inside.map(|(_, count)| count).sum();
+            let logins = sources.first().map(|source| self.logins(source)).transpose()?.flatten();
+            let window = LoginWindow::of(&period, self.args.zone.timezone);
+            let logins = logins.map(|source| LoginInput { source, window });
             let earlier = Chain::default();
             let (digest, counters) = (None, None);
-            return Ok(Scope { sources, earlier, period, digest, unchecked, counters });
+            return Ok(Scope { sources, logins, earlier, period, digest, unchecked, counters });
         }
         if self.args.files.len() > 1 {
             return Err(Exit::Usage.error("--since-last takes one FILE"));
@@ -130,9 +135,11 @@ impl Job {
                 "--since-last with --format prometheus needs FILE: standard input has no position",
             ));
         }
-        let (DigestInput { source, earlier, period }, digest) = since_last.select(source)?;
+        let logins = self.logins(&source)?;
+        let (DigestInput { source, logins, earlier, period }, digest) =
+            since_last.select(source, logins)?;
         let (sources, unchecked) = (vec![source], digest.newly_unchecked);
-        Ok(Scope { sources, earlier, period, digest: Some(digest), unchecked, counters })
+        Ok(Scope { sources, logins, earlier, period, digest: Some(digest), unchecked, counters })
     }
 
     /// The file of the metrics that the next run continues.
@@ -240,16 +247,16 @@ impl Job {
         }
     }
 
-    pub(crate) fn report(&self, scope: &Scope) -> anyhow::Result<Report> {
-        let Scope { sources, period, .. } = scope;
+    pub(crate) fn report(&self, scope: &mut Scope) -> anyhow::Result<Report> {
+        let mut watch = self.watch(scope, None)?;
+        let Scope { sources, period, .. } = &*scope;
         let (mut tally, mut logins) = (Tally::new(period), LoginCounter::start()?);
         tally.errors = scope.unchecked;
-        let mut watch = self.watch(scope, None)?;
         let (mut extent, reading) = (ReadSummary::default(), self.reading());
         for source in sources {
             let read = source.read(&reading, |attempt, point| {
-                watch.attempt(attempt);
                 let part = period.part_of(attempt.date, point);
+                watch.attempt(attempt, part == PeriodPart::Inside);
                 let server = tally.servers.observe(attempt, part);
                 if attempt.outcome == Outcome::Error && part == PeriodPart::Inside {
                     tally.errors += attempt.attempts;
@@ -288,12 +295,16 @@ impl Job {
             .or_exit(Exit::IoErr)
     }
 
-    fn report_account(&self, scope: &Scope, user: &str) -> anyhow::Result<()> {
-        let mut watch = self.watch(scope, Some(AccountLog::new(user)))?;
+    fn report_account(&self, mut scope: Scope, user: &str) -> anyhow::Result<()> {
+        let mut watch = self.watch(&mut scope, Some(AccountLog::new(user)))?;
         let reading = self.reading();
         let mut csv = true;
         for source in &scope.sources {
-            csv = source.read(&reading, |attempt, _| watch.attempt(attempt))?.csv;
+            let read = source.read(&reading, |attempt, point| {
+                let part = scope.period.part_of(attempt.date, point);
+                watch.attempt(attempt, part == PeriodPart::Inside);
+            })?;
+            csv = read.csv;
         }
         let logins = watch.finish(csv)?;
         let account = AccountReport::new(&logins, &scope.period)?;
@@ -306,8 +317,8 @@ impl Job {
     }
 
     /// Starts to look for suspicious logins, with the failures of earlier files.
-    fn watch(&self, scope: &Scope, account: Option<AccountLog>) -> anyhow::Result<Watch> {
-        let logins = scope.sources.first().map(|source| self.logins(source)).transpose()?.flatten();
+    fn watch(&self, scope: &mut Scope, account: Option<AccountLog>) -> anyhow::Result<Watch> {
+        let logins = scope.logins.take();
         let reading = self.reading();
         let looks_back = logins.is_some();
         let sought = Sought {
@@ -319,11 +330,11 @@ impl Job {
             account,
         };
         let horizon = sought.horizon();
-        let mut watch = Watch::start(sought, logins.map(|source| (source, reading.clone())))?;
+        let mut watch = Watch::start(sought, logins.map(|logins| (logins, reading.clone())))?;
         // The rules need both outcomes.
         let files = scope.earlier.files.iter().filter(|_| looks_back);
         for file in files.filter(|file| horizon.is_none_or(|horizon| is_since(file, horizon))) {
-            mls_attempts::read_rotated(file, &reading, |attempt| watch.attempt(attempt))?;
+            mls_attempts::read_rotated(file, &reading, |attempt| watch.attempt(attempt, false))?;
         }
         Ok(watch)
     }

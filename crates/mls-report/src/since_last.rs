@@ -1,9 +1,9 @@
 //! `--since-last`: selects the rows from the end of the last digest to the last commit of the sink.
 //!
 //! mls-mail commits the end of a digest together with the mail, in its ledger. For counters, the
-//! file of the metrics holds the end ([`crate::counters`]). The position of a row in the file
-//! decides which digest has it, not its date. So a row that is recorded late is also in exactly one
-//! digest. A finding is in a digest if no earlier digest has reported it ([`crate::reported`]).
+//! file of the metrics holds the end ([`crate::counters`]). The position of a row in its file
+//! decides which digest has it, not its date: failures and logins have one position each. So a row
+//! that is recorded late is also in exactly one digest. A finding is in a digest if no earlier digest has reported it ([`crate::reported`]).
 
 use std::io;
 use std::path::Path;
@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::period::Period;
 use crate::reported::Reported;
+use crate::suspicion::{LoginInput, LoginWindow};
 
 /// The end of a digest: the cursor that mls-mail commits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,9 @@ pub(crate) struct DigestEnd {
     /// The position in the file; null for an input that cannot be found again.
     #[serde(default)]
     data: Option<Position>,
+    /// The position in the file of logins, if there was one.
+    #[serde(default)]
+    logins: Option<Position>,
     /// The reported findings; null in the ledger of an earlier version.
     #[serde(default)]
     reported: Option<Reported>,
@@ -46,6 +50,7 @@ pub(crate) struct NextDigest {
     base: u64,
     until: DateTime<FixedOffset>,
     data: Option<Position>,
+    logins: Option<Position>,
     /// The findings that earlier digests reported.
     pub(crate) reported: Reported,
     /// The total number of logins that the server could not check.
@@ -65,8 +70,8 @@ impl NextDigest {
     pub(crate) fn end(&self, findings: &[Finding<'_>]) -> DigestEnd {
         let until = self.until;
         let reported = Some(self.reported.with(findings, until));
-        let (data, unchecked) = (self.data.clone(), self.unchecked);
-        DigestEnd { until, data, reported, unchecked }
+        let (data, logins) = (self.data.clone(), self.logins.clone());
+        DigestEnd { until, data, logins, reported, unchecked: self.unchecked }
     }
 }
 
@@ -106,6 +111,8 @@ impl LastDigest {
 #[derive(Debug)]
 pub(crate) struct DigestInput {
     pub(crate) source: AttemptSource,
+    /// Successful logins of a second input.
+    pub(crate) logins: Option<LoginInput>,
     /// Rotated files of earlier digests, which the rules need.
     pub(crate) earlier: Chain,
     pub(crate) period: Period,
@@ -121,14 +128,16 @@ pub(crate) struct SinceLast<'a> {
 }
 
 impl SinceLast<'_> {
-    /// The input and the period of the next digest, and the data to commit with it.
+    /// The input and the period of the next digest, and the data to commit with it. `logins` is the
+    /// second input, if there is one.
     pub(crate) fn select(
         &self,
         source: AttemptSource,
+        logins: Option<AttemptSource>,
     ) -> anyhow::Result<(DigestInput, NextDigest)> {
         let last = self.last.end.as_ref();
         let mut until = self.now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(self.now);
-        let (selection, data) = match source {
+        let (mut selection, data) = match source {
             AttemptSource::File { path, .. } => {
                 let (selection, data) = self.select_files(&path, last, until)?;
                 if data.is_none() {
@@ -140,9 +149,15 @@ impl SinceLast<'_> {
             }
             AttemptSource::Stdin | AttemptSource::Rotated { .. } => {
                 let period = self.by_dates(last, Some(until), until);
-                (DigestInput { source, earlier: Chain::default(), period }, None)
+                (DigestInput { source, logins: None, earlier: Chain::default(), period }, None)
             }
         };
+        let mut logins_end = last.and_then(|last| last.logins.clone());
+        if let Some(logins) = logins {
+            let (logins, end) = self.select_logins(logins, last, &selection.period)?;
+            selection.logins = Some(logins);
+            logins_end = end.or(logins_end);
+        }
         let counted = self.committed.map(|committed| &committed.unchecked);
         let unchecked = counted.map_or(0, |counted| counted.total);
         let before = last.map_or(0, |last| last.unchecked);
@@ -153,7 +168,42 @@ impl SinceLast<'_> {
             Some(last) => last.reported.clone().unwrap_or_else(|| Reported::until(last.until)),
         };
         let base = self.last.base;
-        Ok((selection, NextDigest { base, until, data, reported, unchecked, newly_unchecked }))
+        let logins = logins_end;
+        let next = NextDigest { base, until, data, logins, reported, unchecked, newly_unchecked };
+        Ok((selection, next))
+    }
+
+    /// Selects the logins from the end of the last digest to the end of their newest file.
+    fn select_logins(
+        &self,
+        mut source: AttemptSource,
+        last: Option<&DigestEnd>,
+        period: &Period,
+    ) -> anyhow::Result<(LoginInput, Option<Position>)> {
+        let AttemptSource::Rotated { chain, .. } = &mut source else {
+            let window = LoginWindow::of(period, self.zone);
+            return Ok((LoginInput { source, window }, None));
+        };
+        let end = chain.end().context("reading the logins").or_exit(Exit::IoErr)?;
+        if let (Some(newest), Some(end)) = (chain.files.last_mut(), &end) {
+            newest.limit_to(end.prefix.length);
+        }
+        let window = match (last, last.and_then(|last| last.logins.as_ref())) {
+            (None, _) if self.last.first == FirstBegin::Now => {
+                LoginWindow::From(end_of(chain, end.as_ref()))
+            }
+            (None, _) => LoginWindow::From(Point::default()),
+            (Some(last), begin) => {
+                let begin = begin.map_or(Ok(None), |begin| chain.find(begin));
+                // The end of the file is the end of the digest, so no date is too late.
+                let by_dates = LoginWindow::Between(Some(last.until), None);
+                begin
+                    .context("reading the logins")
+                    .or_exit(Exit::IoErr)?
+                    .map_or(by_dates, LoginWindow::From)
+            }
+        };
+        Ok((LoginInput { source, window }, end))
     }
 
     /// Selects the files from the end of the last digest to the newest file.
@@ -170,7 +220,8 @@ impl SinceLast<'_> {
             let source =
                 AttemptSource::Rotated { chain: Chain::default(), begin: Point::default() };
             let period = self.by_dates(last, None, until);
-            return Ok((DigestInput { source, earlier: Chain::default(), period }, None));
+            let earlier = Chain::default();
+            return Ok((DigestInput { source, logins: None, earlier, period }, None));
         }
         // A day of grace: the zone of the machine that rotates may be another one.
         let tomorrow = self.now.date_naive() + TimeDelta::days(1);
@@ -221,7 +272,7 @@ impl SinceLast<'_> {
             chain: Chain { files, ..Chain::default() },
             begin: Point::default(),
         };
-        Ok((DigestInput { source, earlier: chain, period }, end))
+        Ok((DigestInput { source, logins: None, earlier: chain, period }, end))
     }
 
     /// Opens the CSV and its rotated files, up to the last commit of the sink.
@@ -267,4 +318,154 @@ fn newest_rows(chain: &Chain) -> io::Result<Option<Point>> {
         None => None,
     };
     Ok(Some(Point { file: file.unwrap_or(chain.files.len() - 1), offset: 0 }))
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "nobody else reads the files of a test")]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+
+    use chrono::NaiveDate;
+    use clap::Parser;
+    use mls_config::Config;
+    use mls_machine::Machine;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::args::Args;
+    use crate::report::Report;
+    use crate::run::{Job, Scope};
+
+    const FILES: [(&str, &str); 2] = [
+        ("f.csv", "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n"),
+        (
+            "logins.csv",
+            "\"server\",\"date\",\"ip\",\"user\",\"hostname\",\"reverse_dns_status\",\
+            \"country_code\",\"asn\",\"aso\"\n",
+        ),
+    ];
+
+    /// What happens on a server.
+    #[derive(Clone, Debug)]
+    enum Event {
+        /// An address fails with three names.
+        Failures { address: u8 },
+        /// An address logs in, and the login is recorded `late` seconds later.
+        Login { address: u8, user: u8, late: i64, has_seconds: bool },
+        /// A file is rotated.
+        Rotate { file: usize },
+        /// A digest is made, and mailed or not.
+        Digest { is_mailed: bool },
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            2 => (0..3_u8).prop_map(|address| Event::Failures { address }),
+            4 => (0..3_u8, 0..4_u8, 0..150_i64, any::<bool>()).prop_map(
+                |(address, user, late, has_seconds)| Event::Login { address, user, late, has_seconds }
+            ),
+            1 => (0..2_usize).prop_map(|file| Event::Rotate { file }),
+            4 => any::<bool>().prop_map(|is_mailed| Event::Digest { is_mailed }),
+        ]
+    }
+
+    /// The findings of a report: rule, user and day.
+    fn findings(report: &Report) -> Vec<(&'static str, String, NaiveDate)> {
+        let key =
+            |it: &Finding<'_>| (it.rule.name(), it.user.to_string(), it.date.at().date_naive());
+        report.suspicious_logins.iter().map(key).collect()
+    }
+
+    /// A directory with the files of a server.
+    struct Site(tempfile::TempDir);
+
+    impl Site {
+        fn new() -> Self {
+            let site = Self(tempfile::tempdir().unwrap());
+            for (name, header) in FILES {
+                fs::write(site.path(name), header).unwrap();
+            }
+            site
+        }
+
+        fn path(&self, name: &str) -> String {
+            self.0.path().join(name).to_str().unwrap().to_owned()
+        }
+
+        fn append(&self, file: usize, row: &str) {
+            let path = self.path(FILES[file].0);
+            fs::write(&path, fs::read_to_string(&path).unwrap() + row).unwrap();
+        }
+
+        fn rotate(&self, file: usize) {
+            let (name, header) = FILES[file];
+            let rotated = |n: usize| self.path(&format!("{name}.{n}"));
+            for n in (1..20).rev().filter(|n| fs::exists(rotated(*n)).unwrap()) {
+                fs::rename(rotated(n), rotated(n + 1)).unwrap();
+            }
+            fs::rename(self.path(name), rotated(1)).unwrap();
+            fs::write(self.path(name), header).unwrap();
+        }
+
+        fn report(&self, now: DateTime<FixedOffset>, period: &[&str]) -> (Report, Scope) {
+            let (failures, logins) = (self.path("f.csv"), self.path("logins.csv"));
+            let fixed = ["mls-report", "--timezone", "UTC", "--logins", &logins, &failures];
+            let args = Args::parse_from(fixed.iter().chain(period));
+            let machine = Machine { name: "mail.example".to_owned(), address: None };
+            let job = Job { args, config: Config::default(), now, machine };
+            let mut scope = job.scope().unwrap();
+            (job.report(&mut scope).unwrap(), scope)
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(30))]
+
+        #[test]
+        fn each_login_and_each_finding_is_in_one_digest_at_any_second(
+            events in prop::collection::vec((0..40_i64, event()), 1..40)
+        ) {
+            let site = Site::new();
+            let ledger = site.path("mail.ledger");
+            let mut now = DateTime::parse_from_rfc3339("2026-06-01T23:50:00Z").unwrap();
+            let (mut new_logins, mut named) = (0, BTreeSet::new());
+            for (seconds, event) in events {
+                now += TimeDelta::seconds(seconds);
+                match event {
+                    Event::Failures { address } => {
+                        for name in ["x", "y", "z"] {
+                            let date = now.format("%Y-%m-%d %H:%M");
+                            site.append(0, &format!("m,{date},192.0.2.{address},{name},null,OK,,,\n"));
+                        }
+                    }
+                    Event::Login { address, user, late, has_seconds } => {
+                        let date = now - TimeDelta::seconds(late);
+                        let format = if has_seconds { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M" };
+                        let date = date.format(format);
+                        site.append(1, &format!("m,{date},192.0.2.{address},u{user},null,OK,,,\n"));
+                        new_logins += 1;
+                    }
+                    Event::Rotate { file } => site.rotate(file),
+                    Event::Digest { is_mailed } => {
+                        let (whole, _) = site.report(now, &["--since", "2026-05-01"]);
+                        let (digest, scope) = site.report(now, &["--since-last", "--ledger", &ledger]);
+                        prop_assert_eq!(digest.successful_logins.map(|it| it.logins), Some(new_logins));
+                        let mut due = findings(&whole);
+                        due.retain(|finding| !named.contains(finding));
+                        prop_assert_eq!(&findings(&digest), &due);
+                        if is_mailed {
+                            let next = scope.digest.unwrap();
+                            let MailCursor { base, cursor, .. } =
+                                next.cursor(&digest.suspicious_logins).unwrap();
+                            let content = serde_json::to_string(&CursorFile::next(base, cursor, None));
+                            fs::write(&ledger, content.unwrap()).unwrap();
+                            named.extend(due);
+                            new_logins = 0;
+                        }
+                    }
+                }
+            }
+        }
+    }
 }

@@ -11,6 +11,7 @@ use mls_config::zone::Zone;
 use mls_diag::{Exit, OrExit};
 use mls_event::{Finding, Outcome};
 use mls_findings::{Detector, Settings};
+use mls_rotation::Point;
 
 use crate::account::AccountLog;
 use crate::period::Period;
@@ -40,6 +41,39 @@ pub(crate) struct Logins {
     pub(crate) account: Option<AccountLog>,
 }
 
+/// The logins of a second input, and which of them belong to the period.
+#[derive(Debug)]
+pub(crate) struct LoginInput {
+    pub(crate) source: AttemptSource,
+    pub(crate) window: LoginWindow,
+}
+
+/// The part of an input of logins that belongs to the period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LoginWindow {
+    /// All lines from here on, whatever their dates.
+    From(Point),
+    /// The logins from one moment on and before the other.
+    Between(Option<DateTime<FixedOffset>>, Option<DateTime<FixedOffset>>),
+}
+
+impl LoginWindow {
+    /// Selects by the dates of the period.
+    pub(crate) fn of(period: &Period, zone: Zone) -> Self {
+        let moment = |at: Option<NaiveDateTime>| at.map(|at| zone.read(at));
+        Self::Between(moment(period.from), moment(period.to))
+    }
+
+    fn contains(self, at: DateTime<FixedOffset>, point: Point) -> bool {
+        match self {
+            Self::From(begin) => point >= begin,
+            Self::Between(from, to) => {
+                from.is_none_or(|from| at >= from) && to.is_none_or(|to| at < to)
+            }
+        }
+    }
+}
+
 /// The task of a [`Watch`].
 pub(crate) struct Sought<'a> {
     pub(crate) period: &'a Period,
@@ -61,11 +95,19 @@ impl Sought<'_> {
     }
 }
 
+/// Some attempts of the first input.
+#[derive(Default)]
+struct Batch {
+    attempts: AttemptBatch,
+    /// Whether each attempt belongs to the period.
+    are_inside: Vec<bool>,
+}
+
 /// Sends attempts to the thread that runs the rules.
 pub(crate) struct Watch {
     clock: Clock,
-    batch: AttemptBatch,
-    batches: SyncSender<AttemptBatch>,
+    batch: Batch,
+    batches: SyncSender<Batch>,
     thread: JoinHandle<anyhow::Result<Observer>>,
 }
 
@@ -76,18 +118,21 @@ impl Watch {
     /// Exit 75 if the system cannot start a thread.
     pub(crate) fn start(
         sought: Sought<'_>,
-        source: Option<(AttemptSource, ReadOptions)>,
+        logins: Option<(LoginInput, ReadOptions)>,
     ) -> anyhow::Result<Self> {
         let zone = sought.zone;
-        let mut input =
-            source.map(|(source, reading)| LoginReader::start(source, reading)).transpose()?;
-        let mut observer = Observer::new(sought, input.is_some());
-        let (batches, full) = sync_channel::<AttemptBatch>(MAX_WAITING);
+        let window = logins.as_ref().map(|(logins, _)| logins.window);
+        let mut input = logins
+            .map(|(logins, reading)| LoginReader::start(logins.source, reading))
+            .transpose()?;
+        let mut observer = Observer::new(sought, window);
+        let (batches, full) = sync_channel::<Batch>(MAX_WAITING);
         let observe = move || {
-            for batch in full {
-                for attempt in (0..).map_while(|index| batch.get(index)) {
+            for Batch { attempts, are_inside } in full {
+                let attempts = (0..).map_while(|index| attempts.get(index));
+                for (attempt, is_inside) in attempts.zip(are_inside) {
                     observer.logins_before(&mut input, Some(attempt.observation.at));
-                    observer.observe(&attempt);
+                    observer.observe(&attempt, is_inside);
                 }
             }
             observer.logins_before(&mut input, None);
@@ -98,13 +143,15 @@ impl Watch {
         };
         let thread = thread::Builder::new().name("observe".to_owned()).spawn(observe);
         let thread = thread.context("starting a thread").or_exit(Exit::TempFail)?;
-        Ok(Self { clock: Clock::new(zone), batch: AttemptBatch::default(), batches, thread })
+        Ok(Self { clock: Clock::new(zone), batch: Batch::default(), batches, thread })
     }
 
     /// Passes on an attempt of the first input, after the logins before it.
-    pub(crate) fn attempt(&mut self, attempt: &Attempt<'_>) {
-        self.batch.add(attempt, &mut self.clock);
-        if self.batch.is_full() {
+    pub(crate) fn attempt(&mut self, attempt: &Attempt<'_>, is_inside: bool) {
+        if self.batch.attempts.add(attempt, &mut self.clock) {
+            self.batch.are_inside.push(is_inside);
+        }
+        if self.batch.attempts.is_full() {
             self.send();
         }
     }
@@ -134,9 +181,10 @@ struct Observer {
     zone: Zone,
     detector: Detector,
     horizon: Option<DateTime<FixedOffset>>,
-    /// The first moment of the period, and the first moment after it.
-    from: Option<DateTime<FixedOffset>>,
-    to: Option<DateTime<FixedOffset>>,
+    /// The dates of the period.
+    dates: LoginWindow,
+    /// The logins of the second input that belong to the period, if there is one.
+    window: Option<LoginWindow>,
     reported: Option<Reported>,
     found: Vec<Finding<'static>>,
     logins: u64,
@@ -147,19 +195,18 @@ struct Observer {
 }
 
 impl Observer {
-    fn new(sought: Sought<'_>, has_logins: bool) -> Self {
-        let moment = |at: Option<NaiveDateTime>| at.map(|at| sought.zone.read(at));
+    fn new(sought: Sought<'_>, window: Option<LoginWindow>) -> Self {
         Self {
             zone: sought.zone,
             horizon: sought.horizon(),
-            from: moment(sought.period.from),
-            to: moment(sought.period.to),
+            dates: LoginWindow::of(sought.period, sought.zone),
+            has_logins: window.is_some(),
+            window,
             detector: Detector::new(sought.settings),
             reported: sought.reported.cloned(),
             found: Vec::new(),
             logins: 0,
             users: Seen::new(MAX_USERS),
-            has_logins,
             is_full: false,
             account: sought.account,
         }
@@ -182,23 +229,24 @@ impl Observer {
         input: &mut Option<LoginReader>,
         end: Option<DateTime<FixedOffset>>,
     ) {
-        while let Some(login) = input.as_mut().and_then(|input| input.next_before(end)) {
-            self.observe(&login);
+        let (Some(input), Some(window)) = (input, self.window) else { return };
+        while let Some((at, point)) = input.peek() {
+            let Some(login) = input.next_before(end) else { break };
+            self.observe(&login, window.contains(at, point));
         }
     }
 
-    fn observe(&mut self, attempt: &Login<'_>) {
+    fn observe(&mut self, attempt: &Login<'_>, is_inside: bool) {
         let observation = &attempt.observation;
-        if self.horizon.is_some_and(|horizon| observation.at < horizon) {
-            return;
-        }
-        let is_inside = self.is_inside(observation.at);
         if observation.outcome == Outcome::Success {
             self.has_logins = true;
             if is_inside {
                 self.logins += 1;
                 self.users.insert(observation.user.unwrap_or_default());
             }
+        }
+        if self.horizon.is_some_and(|horizon| observation.at < horizon) {
+            return;
         }
         if let Some(account) = &mut self.account {
             account.observe(attempt, is_inside, self.zone);
@@ -221,15 +269,10 @@ impl Observer {
     }
 
     fn is_wanted(&self, finding: &Finding<'_>) -> bool {
-        let at = finding.date.at();
         let is_due = match &self.reported {
-            Some(reported) => self.to.is_none_or(|to| at < to) && !reported.contains(finding),
-            None => self.is_inside(at),
+            Some(reported) => !reported.contains(finding),
+            None => self.dates.contains(finding.date.at(), Point::default()),
         };
         is_due && self.account.as_ref().is_none_or(|account| account.is(&finding.user))
-    }
-
-    fn is_inside(&self, at: DateTime<FixedOffset>) -> bool {
-        self.from.is_none_or(|from| at >= from) && self.to.is_none_or(|to| at < to)
     }
 }

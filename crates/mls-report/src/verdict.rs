@@ -68,7 +68,11 @@ impl Verdict {
         }
         let accounts = names.iter().take(MAX_ACCOUNTS);
         Self {
-            headline: Some(format!("{to_check} now, among {among}")),
+            headline: Some(match count {
+                // The digest of their login has not named them.
+                0 => format!("{to_check} now"),
+                _ => format!("{to_check} now, among {among}"),
+            }),
             hint: None,
             subject: Some(to_check),
             accounts: accounts.map(|user| Account::new(user, &logins.findings)).collect(),
@@ -99,6 +103,9 @@ impl Account {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+    use mls_event::Rule;
+
     use super::*;
 
     #[test]
@@ -111,5 +118,27 @@ mod tests {
         let logins = Logins { counts: Some((0, 0)), ..Logins::default() };
         assert_eq!(Verdict::new(&logins).headline.as_deref(), Some("Nobody logged in"));
         assert_eq!(Verdict::new(&Logins::default()).headline, None);
+    }
+
+    #[test]
+    fn the_headline_names_an_account_whose_login_an_earlier_digest_has_counted() {
+        let finding = Finding {
+            rule: Rule::Guessed,
+            user: "anna".into(),
+            ip: "192.0.2.1".parse().unwrap(),
+            date: DateTime::parse_from_rfc3339("2026-06-01T10:00:00Z").unwrap().into(),
+            country_code: None,
+            asn: None,
+            aso: None,
+            evidence: "".into(),
+        };
+        for (counts, headline) in [
+            ((0, 0), "1 account to check now"),
+            ((1, 1), "1 account to check now, among 1 login of 1 user"),
+        ] {
+            let findings = vec![finding.clone()];
+            let logins = Logins { counts: Some(counts), findings, ..Logins::default() };
+            assert_eq!(Verdict::new(&logins).headline.as_deref(), Some(headline));
+        }
     }
 }

@@ -128,6 +128,23 @@ fn each_suspicious_login_is_in_one_digest_also_if_it_is_recorded_late() {
 }
 
 #[test]
+fn a_login_of_the_last_seconds_is_in_the_digest_with_its_failures() {
+    let mut record = Record::new();
+    for name in ["anna", "bert", "carl"] {
+        record.failures += &row(0, name);
+    }
+    record.logins += &row(0, "dora");
+    assert_eq!(record.named(), ["dora"]);
+    let text = record.report("text");
+    assert!(text.contains("1 account to check now, among 1 login of 1 user."), "{text}");
+    assert!(text.contains("3 failed logins"), "{text}");
+    record.mail();
+    assert_eq!(record.named(), [""; 0]);
+    let text = record.report("text");
+    assert!(text.contains("Nobody logged in"), "{text}");
+}
+
+#[test]
 fn a_ledger_of_an_earlier_version_names_nobody_twice() {
     let mut record = Record::new();
     for (minutes, name) in [(200, "anna"), (199, "bert"), (198, "carl")] {
