@@ -83,6 +83,6 @@ pub use advice::{Step, steps};
 pub use attack::MAX_ATTACKS;
 pub use detector::Detector;
 pub use network::MAX_NETWORKS;
-pub use observation::Observation;
+pub use observation::{Observation, is_internal};
 pub use settings::Settings;
 pub use user::MAX_USERS;

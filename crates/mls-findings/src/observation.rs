@@ -121,7 +121,8 @@ impl Network {
 }
 
 /// Returns whether `ip` belongs to a local network. Databases have no country for such addresses.
-pub(crate) fn is_internal(ip: IpAddr) -> bool {
+#[must_use]
+pub fn is_internal(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),

@@ -185,7 +185,8 @@ fn figures(report: &Report) -> Vec<Figure> {
         counted("Countries", countries.distinct, new.map(|new| new.countries.distinct)),
     ];
     let attempts = Figure { name: "Attempts", value: thousands(report.attempts), remark };
-    [attempts].into_iter().chain(figures).collect()
+    let is_known = |figure: &Figure| figure.name != "Countries" || countries.distinct > 0;
+    [attempts].into_iter().chain(figures.into_iter().filter(is_known)).collect()
 }
 
 fn card(section: Section, medium: Medium) -> Card {

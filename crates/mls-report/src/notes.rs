@@ -1,5 +1,10 @@
 //! The notes of a report: reasons for a report without attempts, and incomplete parts.
 
+use std::net::IpAddr;
+
+use mls_findings::is_internal;
+
+use crate::report::{Address, Country, List, System};
 use crate::tally::Tally;
 use crate::words::number;
 
@@ -19,15 +24,36 @@ pub(crate) fn notes(tally: &Tally) -> Vec<String> {
         (tally.servers.is_full(), "servers", "the others are counted together"),
     ];
     let errors = (tally.errors > 0).then(|| {
-        let logins = if tally.errors == 1 { "login" } else { "logins" };
-        format!(
-            "{} {logins} could not be checked because the authentication service failed.",
-            tally.errors
-        )
+        let logins = number(tally.errors, "login", "logins");
+        format!("{logins} could not be checked because the authentication service failed.")
     });
     let full = full
         .iter()
         .filter(|(full, ..)| *full)
         .map(|(_, what, so)| format!("There are more {what} than fit in memory: {so}."));
     empty.into_iter().chain(errors).chain(full).collect()
+}
+
+/// Returns the note for a report without any country or autonomous system. Databases have neither
+/// for local networks.
+pub(crate) fn unknown_origin(
+    addresses: &List<Address>,
+    countries: &List<Country>,
+    systems: &List<System>,
+) -> Option<String> {
+    let is_external =
+        |x: &Address| x.ip.parse().is_ok_and(|ip: IpAddr| !is_internal(ip.to_canonical()));
+    if !addresses.top.iter().any(is_external) {
+        return None;
+    }
+    let what = match (countries.distinct, systems.distinct) {
+        (0, 0) => "No country and no AS is known",
+        (0, _) => "No country is known",
+        (_, 0) => "No AS is known",
+        _ => return None,
+    };
+    Some(format!(
+        "{what}: if there are no IP databases, run `mls-ipdb update` to fetch them for the next \
+         records."
+    ))
 }

@@ -62,7 +62,7 @@ use mls_event::Finding;
 use serde::{Serialize, Serializer};
 
 use crate::login_counter::LoginCounts;
-use crate::notes::notes;
+use crate::notes::{notes, unknown_origin};
 use crate::period::Period;
 use crate::ranking::Ranking;
 use crate::rankings::{AddressLists, CountryLists, LoginLists, ServerLists, SystemLists, shown};
@@ -300,7 +300,7 @@ impl Report {
     /// If temporary files cannot be written or read.
     pub(crate) fn new(mut tally: Tally, logins: LoginCounts, about: About<'_>) -> io::Result<Self> {
         let About { period, extent, top: n, zone, .. } = about;
-        let notes = notes(&tally);
+        let mut notes = notes(&tally);
         let text = |at: NaiveDateTime| at.format("%Y-%m-%d %H:%M").to_string();
         let previous = period.from.zip(period.to).map(|(from, to)| text(from - (to - from)));
         let has_previous = tally.previous > 0 || tally.reaches_back(previous.as_deref());
@@ -319,6 +319,7 @@ impl Report {
         let addresses = AddressLists::new(&mut tally, n)?;
         let countries = CountryLists::new(tally.countries, &tally.countries_before, n)?;
         let systems = SystemLists::new(tally.systems, n)?;
+        notes.extend(unknown_origin(&addresses.addresses, &countries.countries, &systems.systems));
         let mut statuses = Ranking::new(n);
         tally.reverse_dns_failures.for_each(|status, attempts| {
             statuses.add(*attempts, || shown(status));

@@ -12,8 +12,11 @@ use crate::report::{Address, FEW, List, MANY, New, Report};
 use crate::servers::SILENT_TIMES;
 use crate::words::{country, duration, meaning, percent, thousands};
 
-/// Periods that are longer show hours by weekday.
+/// Longer periods show hours by weekday, if the data covers more days, too.
 const LONG: TimeDelta = TimeDelta::days(2);
+
+/// The same for the number of days that the data covers.
+const LONG_DAYS: usize = 2;
 
 /// A section: its title and its data.
 pub(crate) struct Section {
@@ -141,9 +144,7 @@ impl SectionTable {
 impl Section {
     fn is_empty(&self) -> bool {
         match &self.body {
-            Body::Table(table) | Body::Errors { table, .. } => {
-                table.rows.is_empty() && table.unknown == 0
-            }
+            Body::Table(table) | Body::Errors { table, .. } => table.rows.is_empty(),
             // A single bar compares nothing.
             Body::Chart(chart) => {
                 chart.bars.len() < 2 || chart.bars.iter().all(|bar| bar.attempts == 0)
@@ -180,7 +181,7 @@ fn servers(report: &Report, top: usize) -> Section {
     });
     // One server is the subject of the whole report.
     if report.servers.distinct < 2 {
-        (table.rows, table.unknown) = (Vec::new(), 0);
+        table.rows = Vec::new();
     }
     section(format!("Top {top} servers"), SectionTable { has_bars: true, ..table })
 }
@@ -289,7 +290,9 @@ fn new(new: &New) -> [Section; 3] {
 }
 
 fn hours(report: &Report) -> Section {
-    if report.period.length.is_none_or(|length| length > LONG) {
+    let covered = report.days.iter().filter(|day| day.inside && day.has_data).count();
+    let is_long = report.period.length.is_none_or(|length| length > LONG);
+    if is_long && covered > LONG_DAYS {
         return Section {
             title: "Attempts by weekday and hour".to_owned(),
             note: None,

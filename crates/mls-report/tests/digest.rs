@@ -174,6 +174,54 @@ fn a_day_without_attempts_is_three_lines_and_says_why() {
 }
 
 #[test]
+fn without_ip_databases_a_note_says_once_what_to_run() {
+    let note = "No country and no AS is known: if there are no IP databases, run `mls-ipdb update`";
+    let row = |n| format!("mail,2026-06-02 00:00,203.0.113.{n},x,null,OK,null,null,null\n");
+    let csv = HEADER.to_owned() + &(0..38).map(row).collect::<String>();
+    for format in ["text", "html"] {
+        let run = |csv: &str| {
+            let mut command = Command::cargo_bin("mls-report").unwrap();
+            let args = ["--date", "2026-06-02", "--timezone", "UTC", "--format", format];
+            let run = command.args(args).write_stdin(csv).assert().success();
+            let out = String::from_utf8(run.get_output().stdout.clone()).unwrap();
+            out.replace("&#96;", "`").split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let unknown = run(&csv);
+        assert_eq!(unknown.matches(note).count(), 1, "{unknown}");
+        for text in ["Top 10 countries", "Top 10 ASN and ASO", "not known: 38", "Countries<"] {
+            assert!(!unknown.contains(text), "{text}: {unknown}");
+        }
+        let country = run(&csv.replacen("OK,null", "OK,DE", 1));
+        assert!(
+            country.contains("No AS is known") && country.contains("Top 10 countries"),
+            "{country}"
+        );
+        assert!(country.contains("not known: 37"), "{country}");
+        // Databases do not have local addresses.
+        let local = run(&csv.replace("203.0.113.", "192.168.0."));
+        assert!(!local.contains("mls-ipdb"), "{local}");
+    }
+}
+
+#[test]
+fn hours_are_shown_by_weekday_if_the_data_covers_more_than_two_days() {
+    for (first, title) in [
+        ("2026-06-05", "Attempts by hour"),
+        ("2026-06-04", "Attempts by hour"),
+        ("2026-06-03", "Attempts by weekday and hour"),
+        ("2026-01-03", "Attempts by weekday and hour"),
+    ] {
+        let row = |date: &str| format!("mail,{date} 07:00,192.0.2.1,x,null,OK,CN,1,O\n");
+        let csv = format!("{HEADER}{}{}", row(first), row("2026-06-05"));
+        let args = ["--until", "2026-06-05", "--timezone", "UTC"];
+        let whole = digest(&args, csv.as_bytes());
+        assert!(whole.contains(&format!("{title} until 2026-06-05:")), "{whole}");
+        let week = digest(&["--since", "2026-05-30", "--until", "2026-06-05"], csv.as_bytes());
+        assert!(week.contains(title), "{week}");
+    }
+}
+
+#[test]
 fn no_line_of_a_digest_is_wider_than_80_columns_for_any_names() {
     let names = ["a".repeat(250), "日本語".repeat(60), "e\u{301}".repeat(100), "x y".repeat(70)];
     let mut csv = HEADER.to_owned();

@@ -472,7 +472,7 @@ fn logins_that_the_server_could_not_check_are_named_and_are_neither_attempts_nor
     let record = |day: u32, outcome: &str, attempts: u32| {
         format!(
             "{{\"v\":1,\"type\":\"auth\",\"date\":\"2026-06-{day:02}T10:00:00+00:00\",\"outcome\":\"{outcome}\",\
-             \"attempts\":{attempts},\"ip\":\"192.0.2.1\",\"user\":\"a\"}}\n"
+             \"attempts\":{attempts},\"ip\":\"192.0.2.1\",\"user\":\"a\",\"country_code\":\"DE\",\"asn\":1}}\n"
         )
     };
     let errors = record(1, "error", 1) + &record(2, "error", 2) + &record(1, "aborted", 4);
