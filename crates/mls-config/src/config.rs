@@ -6,6 +6,7 @@
 mod declare;
 mod effect;
 mod example;
+mod host;
 mod ini;
 mod journal_match;
 mod keys;
@@ -28,6 +29,7 @@ use mls_diag::{Exit, OrExit};
 use declare::Base;
 pub use declare::{Key, Section};
 pub use example::example;
+pub use host::is_host;
 use ini::Ini;
 pub use journal_match::JournalMatch;
 pub use keys::{
@@ -102,7 +104,8 @@ impl Config {
             log::warn!("{message}");
         }
         if more > 0 {
-            log::warn!("configuration file {}: {more} more unknown keys", path.display());
+            let more = mls_diag::count(more as u64, "more unknown key", "more unknown keys");
+            log::warn!("configuration file {}: {more}", path.display());
         }
         Self::translate(&mut ini);
         let mut config = Self::read_keys(&ini)?;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use mls_config::Config;
+use mls_config::config::is_host;
 
 use crate::answers::Answers;
 use crate::calendar::cron_fields;
@@ -42,6 +43,10 @@ pub(crate) enum Check {
     Threshold,
     /// What blocks addresses, or empty.
     Enforcers,
+    /// A host name or an IP address.
+    Host,
+    /// The same, or the directory of a socket.
+    HostOrSocket,
     /// Any text, but not empty.
     Text,
     /// Any text, or empty.
@@ -150,6 +155,11 @@ impl Checks<'_> {
                 refuse_if(is_wrong, "give a number of failures and a time, such as 20/10m, or none")
             }
             Check::Enforcers => self.enforcers(value),
+            Check::HostOrSocket if value.starts_with('/') => Ok(()),
+            Check::Host | Check::HostOrSocket => refuse_if(
+                !is_host(value),
+                "give a host name or an IP address without a port, such as mail.example.org",
+            ),
             Check::Text => refuse_if(value.is_empty(), "a value is needed"),
             Check::OptionalText => Ok(()),
             Check::File => self.file(value),

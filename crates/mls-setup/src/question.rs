@@ -99,7 +99,7 @@ const QUESTIONS: [Question; 36] = [
     Question {
         key: "report.smtp_host",
         text: "Mail server that sends the digest",
-        check: Check::Text,
+        check: Check::Host,
         is_asked: has_recipients,
         default: "localhost",
     },
@@ -210,7 +210,7 @@ const QUESTIONS: [Question; 36] = [
     Question {
         key: "database.db_host",
         text: "Host of the database, or the directory of its socket",
-        check: Check::Text,
+        check: Check::HostOrSocket,
         is_asked: has_database_server,
         default: "localhost",
     },

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use log::LevelFilter;
 
 use super::declare::{Base, Key, Section, sections};
+use super::host::{is_database_server, is_mail_server};
 use super::ini::Ini;
 use super::journal_match::JournalMatch;
 use super::server_zone::ServerZone;
@@ -81,7 +82,7 @@ sections! {
         sender_override: Option<String> = "", also "report.report_sender_override" "report.sender";
 
         /// The mail server that takes the digest. The default is localhost.
-        smtp_host: Option<String> = "";
+        smtp_host: Option<String> = "", check is_mail_server;
 
         /// The port of the mail server. The default is 465 if smtp_tls is tls, else 25.
         smtp_port: Option<u16> = "";
@@ -173,8 +174,8 @@ sections! {
         db_path: Option<PathBuf> = "maillogsentinel.db", below state_dir,
             also "sqlite_database.db_path";
 
-        /// The host of a database server.
-        db_host: Option<String> = "";
+        /// The host of a database server, or the absolute path of its socket.
+        db_host: Option<String> = "", check is_database_server;
 
         /// The port of the database server.
         db_port: Option<u16> = "";

@@ -94,6 +94,14 @@ fn a_wrong_value_names_file_line_key_value_and_what_is_allowed() {
             ["x.conf:4", "smtp_tls", "\"maybe\"", "none, starttls, tls"],
         ),
         ("[dns_cache]\nsize = many\n", ["x.conf:2", "size", "\"many\"", "a whole number"]),
+        (
+            "[report]\nsmtp_host = 20/10m\n",
+            ["x.conf:2", "smtp_host", "\"20/10m\"", "a host name or an IP address"],
+        ),
+        (
+            "[database]\ndb_host = db.test:5432\n",
+            ["x.conf:2", "db_host", "\"db.test:5432\"", "the port is in db_port"],
+        ),
         ("[alert]\nip = often\n", ["x.conf:2", "ip", "\"often\"", "20/10m"]),
         ("[dns_cache]\nenabled = perhaps\n", ["x.conf:2", "enabled", "\"perhaps\"", "yes or no"]),
         (

@@ -1,0 +1,104 @@
+//! Hosts: names and addresses of servers.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::value::NotAllowed;
+
+/// Returns whether the text can be a host: an IP address, or a name of letters, digits, `-` and `_`
+/// in labels with dots between them (RFC 1123, section 2.1). A name may have letters of all
+/// scripts, which resolvers encode. An IPv6 address may have brackets, or the zone of its link.
+#[must_use]
+pub fn is_host(text: &str) -> bool {
+    let address = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let without_zone = address.split_once('%').map_or(address, |(address, _)| address);
+    if address.parse::<IpAddr>().is_ok() || without_zone.parse::<Ipv6Addr>().is_ok() {
+        return true;
+    }
+    let name = text.strip_suffix('.').unwrap_or(text);
+    // A name that ends in a number would be a wrong IPv4 address.
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    name.len() <= 253 && name.split('.').all(is_label) && !name.rsplit('.').take(1).all(is_number)
+}
+
+fn is_label(label: &str) -> bool {
+    let is_allowed = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+    (1..=63).contains(&label.len())
+        && label.chars().all(is_allowed)
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+}
+
+/// Refuses a mail server that is not a host.
+#[expect(clippy::ref_option, reason = "the table of keys gives a reference to the value")]
+pub(super) fn is_mail_server(host: &Option<String>) -> Result<(), NotAllowed> {
+    check(host.as_deref(), "smtp_port", "")
+}
+
+/// Refuses a database server that is neither a host nor the path of a socket.
+#[expect(clippy::ref_option, reason = "the table of keys gives a reference to the value")]
+pub(super) fn is_database_server(host: &Option<String>) -> Result<(), NotAllowed> {
+    check(
+        host.as_deref().filter(|host| !host.starts_with('/')),
+        "db_port",
+        ", or an absolute path of a socket",
+    )
+}
+
+fn check(host: Option<&str>, port: &str, or: &str) -> Result<(), NotAllowed> {
+    match host.filter(|host| !is_host(host)) {
+        Some(other) => Err(NotAllowed {
+            value: other.to_owned(),
+            give: format!("a host name or an IP address{or}; the port is in {port}"),
+        }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_addresses_are_hosts() {
+        for host in [
+            "localhost",
+            "mail.example.org",
+            "mail.example.org.",
+            "smtp_relay",
+            "3com.example",
+            "127.0.0.1",
+            "2001:db8::1",
+            "[2001:db8::1]",
+            "fe80::1%eth0",
+            "münchen.example",
+            "xn--mnchen-3ya.example",
+        ] {
+            assert!(is_host(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn other_text_is_no_host() {
+        let long = "a".repeat(64);
+        for text in [
+            "",
+            ".",
+            "20/10m",
+            "mail.example.org:25",
+            "smtp://mail.example.org",
+            "mail..example.org",
+            "-mail.example.org",
+            "mail.example.org, backup.example.org",
+            "admin@example.org",
+            "300.1.2.3",
+            "192.0.2",
+            "25",
+            "[mail.example.org]",
+            "192.0.2.1%eth0",
+            "a b",
+            &long,
+        ] {
+            assert!(!is_host(text), "{text}");
+        }
+    }
+}
