@@ -143,7 +143,7 @@ fn recorded_logins_are_pruned_and_purged_with_the_failures() {
     front.site.write("logins.csv", &format!("{header}{row}"));
     front.site.append("mail.log", LOGIN);
     let said = front.succeeds(&["--status"]);
-    assert!(said.contains("logins.csv: 1 rows"), "{said}");
+    assert!(said.contains("logins.csv: 1 row, "), "{said}");
     assert!(
         said.contains("logins in the log that are not recorded yet: 1, the first of 2026-06-01 "),
         "{said}"

@@ -74,3 +74,40 @@ fn status_names_keys_that_have_no_effect() {
     let value: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(value["without_effect"], serde_json::json!([sentence]));
 }
+
+#[test]
+fn status_has_one_line_about_alerts_and_counts_one_row() {
+    let mut front = Front::new("conf", "[alert]\nip = 9/1h");
+    front.site.log(1);
+    front.succeeds(&[]);
+    let said = front.succeeds(&["--status"]);
+    assert!(said.contains("F: 1 row, the last of 2026-06-01T"), "{said}");
+    assert_eq!(said.matches("alerts: none are mailed").count(), 1, "{said}");
+    // If alerts are mailed, the line of their job says so.
+    front.site.append("conf", "[report]\nemail = a@example.org\n");
+    let said = text(&front.run(&["--status"]).stdout);
+    assert!(!said.contains("alerts: maillogsentinel"), "{said}");
+    assert!(!said.contains("none are mailed"), "{said}");
+}
+
+#[test]
+fn before_setup_the_missing_configuration_is_named_once() {
+    let front = Front::new("conf", "");
+    fs::remove_file(&front.config).unwrap();
+    for args in [&[][..], &["--report"], &["--purge"], &["--test-mail"], &["--status"]] {
+        let output = front.run(args);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        let code = if args == ["--status"] { 1 } else { 78 };
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{args:?}: {said}");
+        assert!(said.contains("there is no "), "{args:?}: {said}");
+        assert!(
+            said.contains("conf: run maillogsentinel --setup --interactive"),
+            "{args:?}: {said}"
+        );
+    }
+    let output = front.run(&["--status", "--json"]);
+    assert_eq!(text(&output.stderr), "");
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value["healthy"], false);
+}

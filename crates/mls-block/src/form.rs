@@ -17,6 +17,7 @@ use chrono::{Offset, Utc};
 use ipnet::IpNet;
 use mls_config::config::BlockForm;
 use mls_config::zone::Zone;
+use mls_diag::count;
 use serde::Serialize;
 
 use crate::list::{BlockList, Cause, ListEntry};
@@ -180,9 +181,13 @@ pub(crate) struct CauseText<'a>(pub(crate) &'a Cause);
 impl fmt::Display for CauseText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Cause::Addresses(n) => write!(f, "{n} addresses in it are blocked"),
+            Cause::Addresses(n) => {
+                let addresses = count(*n as u64, "address in it is", "addresses in it are");
+                write!(f, "{addresses} blocked")
+            }
             Cause::Offender(offender) => {
-                write!(f, "{} failed logins ({})", offender.attempts, offender.threshold)
+                let attempts = count(offender.attempts, "failed login", "failed logins");
+                write!(f, "{attempts} ({})", offender.threshold)
             }
         }
     }

@@ -17,6 +17,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use log::{LevelFilter, Metadata, Record};
 
+use crate::summary::count;
+
 struct OperationalLog {
     file: File,
     level: LevelFilter,
@@ -147,7 +149,8 @@ pub fn count_bad_record() {
 pub fn finish() -> u64 {
     let bad = BAD_RECORDS.load(Ordering::Relaxed);
     if bad > BAD_RECORDS_SHOWN {
-        log::warn!("{} more bad records were skipped", bad - BAD_RECORDS_SHOWN);
+        let more = bad - BAD_RECORDS_SHOWN;
+        log::warn!("{} skipped", count(more, "more bad record was", "more bad records were"));
     }
     bad + COUNTED_RECORDS.load(Ordering::Relaxed)
 }

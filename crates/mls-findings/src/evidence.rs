@@ -42,7 +42,8 @@ impl Login<'_> {
             IpAddr::V6(_) => "network (/64)",
         };
         let more = if guesses.names >= MAX_FAILED - 1 { "at least " } else { "" };
-        let names = format!("failed on {more}{} other names", guesses.names);
+        let noun = if guesses.names == 1 { "name" } else { "names" };
+        let names = format!("failed on {more}{} other {noun}", guesses.names);
         let at = seconds(self.at).unwrap_or_default();
         let begin = self.begin();
         if guesses.last > at {
@@ -91,8 +92,10 @@ impl Login<'_> {
     pub(crate) fn targeted(&self, addresses: u32, days: Seconds, is_new_country: bool) -> String {
         let place = if is_new_country { "a country" } else { "an autonomous system" };
         format!(
-            "{}, from {place} that is new for this user, after {addresses} addresses failed on this name within {days} days",
-            self.begin()
+            "{}, from {place} that is new for this user, after {addresses} {} failed on this name within {days} {}",
+            self.begin(),
+            if addresses == 1 { "address" } else { "addresses" },
+            if days == 1 { "day" } else { "days" },
         )
     }
 }

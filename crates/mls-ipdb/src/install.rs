@@ -112,9 +112,10 @@ impl Candidate {
                 )));
             }
             if self.survey.rows < old.rows.div_ceil(2) {
-                let (new, old) = (self.survey.rows, old.rows);
+                let [new, old] =
+                    [self.survey.rows, old.rows].map(|rows| mls_diag::count(rows, "row", "rows"));
                 return Err(Exit::DataErr.error(format!(
-                    "it has {new} rows, less than half of the {old} rows of {shown}; to replace that file, remove it first"
+                    "it has {new}, less than half of the {old} of {shown}; to replace that file, remove it first"
                 )));
             }
         }

@@ -76,8 +76,7 @@ pub(crate) fn update(flags: &Flags, sources: &Sources, config: &Config) -> anyho
     writer.flush()?;
     mls_diag::summary(format_args!("updated {} of {all} databases", all - failed));
     first.map_or(Ok(()), |exit| {
-        Err(exit
-            .error(format!("{failed} of {all} databases were not updated; their old files stay")))
+        Err(exit.error(format!("not updated: {failed} of {all} databases; their old files stay")))
     })
 }
 
@@ -223,9 +222,9 @@ fn install(
     let mut candidate = Candidate::new(content, form, || scratch(target)).with_context(failed)?;
     candidate.install(kind, target).with_context(failed)?;
     log::info!(
-        "{} has {} rows from {}",
+        "{} has {} from {}",
         target.display(),
-        candidate.survey.rows,
+        mls_diag::count(candidate.survey.rows, "row", "rows"),
         fetch::shown(url)
     );
     Origin::new(url.as_str(), etag, last_modified, &mut candidate.file)

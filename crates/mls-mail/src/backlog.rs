@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use chrono::{DateTime, Local, TimeDelta};
+use mls_diag::count;
 use mls_event::{Alert, AlertKind, display_place, display_text};
 use mls_findings::steps;
 use serde::{Deserialize, Serialize};
@@ -74,8 +75,7 @@ impl AlertBacklog {
         let accounts = self.accounts();
         let more = match others {
             0 => String::new(),
-            1 => ", and 1 other alert".to_owned(),
-            n => format!(", and {n} other alerts"),
+            n => format!(", and {}", count(n, "other alert", "other alerts")),
         };
         match (&accounts[..], others) {
             ([], 1) => format!("alert: {}", self.lines[0]),
@@ -124,8 +124,8 @@ impl AlertBacklog {
         if self.more_logins > 0 {
             writeln!(
                 text,
-                "and {} more suspicious logins: mls-report lists them\n",
-                self.more_logins
+                "and {}: mls-report lists them\n",
+                count(self.more_logins, "more suspicious login", "more suspicious logins")
             )?;
         }
         Ok(())

@@ -113,7 +113,7 @@ pub fn run(mut args: Args, config: Config) -> anyhow::Result<()> {
         // A framed log can get lines of a known format later, so this is only a warning.
         log::warn!("{why}");
     }
-    mls_diag::summary(stats.summary());
+    mls_diag::summary(stats.summary(&args.outcome.outcomes(&config.logins)));
     if args.stats {
         // If this fails, the error cannot be reported anywhere.
         let _ = write!(std::io::stderr(), "{stats}");

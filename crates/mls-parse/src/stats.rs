@@ -62,12 +62,27 @@ impl Stats {
     }
 
     /// The summary of a run, in one line: `found 342 failed and 0 successful logins in 41,022
-    /// lines`.
-    pub(crate) fn summary(&self) -> String {
-        let [failed, successful] =
-            [Outcome::Failure, Outcome::Success].map(|outcome| thousands(self.attempts(outcome)));
+    /// lines`. It counts only the outcomes that were asked for.
+    pub(crate) fn summary(&self, outcomes: &[Outcome]) -> String {
+        let names = [
+            (Outcome::Failure, "failed"),
+            (Outcome::Success, "successful"),
+            (Outcome::Aborted, "aborted"),
+            (Outcome::Error, "unchecked"),
+        ];
+        let asked = names.into_iter().filter(|(outcome, _)| outcomes.contains(outcome));
+        let (mut found, mut noun) = (Vec::new(), "logins");
+        for (outcome, name) in asked {
+            let number = self.attempts(outcome);
+            // A temporary failure of the server is rare.
+            if outcome == Outcome::Error && number == 0 && !found.is_empty() {
+                continue;
+            }
+            found.push(format!("{} {name}", thousands(number)));
+            noun = if number == 1 { "login" } else { "logins" };
+        }
         let lines = count(self.lines, "line", "lines");
-        format!("found {failed} failed and {successful} successful logins in {lines}")
+        format!("found {} {noun} in {lines}", found.join(" and "))
     }
 
     fn count(&mut self, outcome: Outcome, mechanism: &str, n: u64) {
@@ -119,5 +134,27 @@ impl fmt::Display for Stats {
         }
         writeln!(f, "ignored: {}", self.ignored)?;
         writeln!(f, "unparsable: {}", self.unparsable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_counts_the_outcomes_that_were_asked_for() {
+        let mut stats = Stats { lines: 1, ..Stats::default() };
+        stats.event(Outcome::Failure, None);
+        assert_eq!(stats.summary(&[Outcome::Failure]), "found 1 failed login in 1 line");
+        assert_eq!(stats.summary(&[Outcome::Success]), "found 0 successful logins in 1 line");
+        assert_eq!(
+            stats.summary(&[Outcome::Success, Outcome::Failure]),
+            "found 1 failed and 0 successful logins in 1 line"
+        );
+        assert_eq!(stats.summary(&[Outcome::Error]), "found 0 unchecked logins in 1 line");
+        let recorded = [Outcome::Failure, Outcome::Error];
+        assert_eq!(stats.summary(&recorded), "found 1 failed login in 1 line");
+        stats.event(Outcome::Error, None);
+        assert_eq!(stats.summary(&recorded), "found 1 failed and 1 unchecked login in 1 line");
     }
 }

@@ -60,8 +60,9 @@ impl Verdict {
         let to_check = number(names.len() as u64, "account to check", "accounts to check");
         let mut remarks = Vec::new();
         if names.len() > MAX_ACCOUNTS {
-            let more = names.len() - MAX_ACCOUNTS;
-            remarks.push(format!("{more} more accounts are in the report of --format json."));
+            let more = (names.len() - MAX_ACCOUNTS) as u64;
+            let more = number(more, "more account is", "more accounts are");
+            remarks.push(format!("{more} in the report of --format json."));
         }
         if logins.is_full {
             remarks.push("There are more suspicious logins than a report holds.".to_owned());

@@ -144,10 +144,29 @@ pub(crate) fn run(mut command: Command) -> anyhow::Result<Output> {
         return Ok(output);
     }
     let why = String::from_utf8_lossy(&output.stderr);
-    Err(Exit::Unavailable.error(format!("{name}: {}: {}", output.status, why.trim())))
+    Err(Exit::Unavailable.error(format!("{name}: {}: {}", output.status, in_one_line(&why))))
+}
+
+/// Joins lines for a message, in which a line break would become `?`.
+pub(crate) fn in_one_line(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join("; ")
 }
 
 fn describe(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_holds_the_lines_of_a_command_in_one_line() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "printf 'one\\n  two\\n\\n' >&2; exit 3"]);
+        let error = format!("{:#}", run(command).unwrap_err());
+        assert!(error.ends_with("exit status: 3: one; two"), "{error}");
+    }
 }

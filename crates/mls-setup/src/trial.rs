@@ -8,14 +8,14 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use mls_diag::Exit;
+use mls_diag::{Exit, count};
 
 use crate::answers::Answers;
 use crate::file::CONFIGURATION;
 use crate::installation::Installation;
 use crate::jobs::{JOBS, METRICS_SERVICE, When, loads, records_logins, writes_metrics};
 use crate::question::{FETCH, TEST_MAIL};
-use crate::system::{Account, Scheduler, System, run};
+use crate::system::{Account, Scheduler, System, in_one_line, run};
 use crate::terminal::say;
 
 /// The first run, and the number of rows before it.
@@ -100,7 +100,8 @@ impl<'a> Trial<'a> {
     fn count(&self, key: &str, which: &str, before: u64) -> anyhow::Result<()> {
         let rows = self.rows(key);
         let (new, csv) = (rows.saturating_sub(before), self.answers.get(key));
-        say(&format!("Recorded {new} {which} logins; {csv} has {rows} rows.\n"))?;
+        let new = count(new, &format!("{which} login"), &format!("{which} logins"));
+        say(&format!("Recorded {new}; {csv} has {}.\n", count(rows, "row", "rows")))?;
         Ok(())
     }
 
@@ -197,7 +198,7 @@ fn does_not_work(unit: &str) -> anyhow::Error {
     journal.args(["--no-pager", "--output=cat", "--lines=8", "--unit", unit]);
     let said = run(journal).map(|output| output.stdout).unwrap_or_default();
     Exit::Unavailable.error(format!(
-        "the setup is written, but {unit} does not work; systemctl status {unit} shows its state, and it said last:\n{}",
-        String::from_utf8_lossy(&said).trim_end()
+        "the setup is written, but {unit} does not work; systemctl status {unit} shows its state, and it said last: {}",
+        in_one_line(&String::from_utf8_lossy(&said))
     ))
 }
