@@ -1,4 +1,5 @@
-//! Lines that belong to an earlier line: the parts of a line of Kubernetes, and counts of repetitions.
+//! Lines that belong to an earlier line: the parts of a line of Kubernetes or Docker, and counts of
+//! repetitions.
 
 use std::fs;
 
@@ -25,15 +26,42 @@ fn failure_in_parts(user: &str, reason: usize) -> Vec<Vec<u8>> {
     parts.iter().enumerate().map(text).collect()
 }
 
+/// The same as Docker logs it.
+fn failure_in_objects(user: &str, reason: usize) -> Vec<Vec<u8>> {
+    let reason = "x".repeat(reason);
+    let line = format!(
+        "postfix/smtpd[7]: warning: unknown[192.0.2.1]: SASL LOGIN authentication failed: {reason}, \
+         sasl_username={user}\\n"
+    );
+    let text = |part: &[u8]| {
+        let front = br#"{"log":""#;
+        let end = b"\",\"stream\":\"stdout\",\"time\":\"2026-06-01T00:00:45Z\"}\n";
+        [front, part, end].concat()
+    };
+    line.as_bytes().chunks(16 * 1024).map(text).collect()
+}
+
 #[test]
 fn a_line_in_parts_is_read_once_wherever_runs_and_rotation_cut_it() {
-    for (reason, rows) in [(20_000, 1), (40_000, 1), (60_000, 1), (300_000, 0)] {
-        let parts = failure_in_parts("u0", reason);
+    type Writer = fn(&str, usize) -> Vec<Vec<u8>>;
+    const WRITERS: [(Writer, &str); 2] = [
+        (failure_in_parts, "2026-06-01T00:00:46Z stdout F postfix/smtpd[7]: x\n"),
+        (
+            failure_in_objects,
+            "{\"log\":\"postfix/smtpd[7]: x\\n\",\"stream\":\"stdout\",\"time\":\"2026-06-01T00:00:46Z\"}\n",
+        ),
+    ];
+    let cases = [(20_000, 1), (40_000, 1), (60_000, 1), (300_000, 0)];
+    for ((writer, next), (reason, rows)) in
+        WRITERS.iter().flat_map(|writer| cases.map(|case| (writer, case)))
+    {
+        let parts = writer("u0", reason);
         let last = parts.len() - 1;
         for cut in [1, last] {
             for rotate in ["no", "rename", "compress"] {
                 let site = Site::new();
-                let what = format!("{reason} bytes, cut after {cut} parts, rotation: {rotate}");
+                let what =
+                    format!("{next}: {reason} bytes, cut after {cut} parts, rotation: {rotate}");
                 site.append_bytes("mail.log", &parts[..cut].concat());
                 let first = site.shell(PARTS);
                 if rotate != "no" {
@@ -46,7 +74,7 @@ fn a_line_in_parts_is_read_once_wherever_runs_and_rotation_cut_it() {
                 site.append_bytes("mail.log", &parts[cut..last].concat());
                 let second = site.shell(PARTS);
                 site.append_bytes("mail.log", &parts[last]);
-                site.append("mail.log", "2026-06-01T00:00:46Z stdout F postfix/smtpd[7]: x\n");
+                site.append("mail.log", next);
                 let runs = [first, second, site.shell(PARTS), site.shell(PARTS)];
                 let said = runs.map(|run| {
                     assert!(run.status.success(), "{what}: {}", text(&run.stderr));

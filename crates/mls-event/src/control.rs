@@ -45,7 +45,11 @@ pub const MAX_BEFORE: usize = 2048;
 /// Longer lines are not read. A log of Kubernetes has parts of 16 KiB.
 pub const MAX_PARTS_BEFORE: usize = 64 * 1024;
 
-/// A stream of a container's output. Kubernetes mixes the lines of both in one log.
+/// The number of bytes of a line that Docker reads before it cuts the line (`defaultBufSize`,
+/// `daemon/logger/copier.go` of github.com/moby/moby). Escapes in JSON only make it longer.
+pub const DOCKER_PART: usize = 16 * 1024;
+
+/// A stream of a container's output. Kubernetes and Docker mix the lines of both in one log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the names say it")]
@@ -69,12 +73,29 @@ impl ContainerStream {
 
     /// The stream of a part of a line that goes on in the next line; `None` for any other line.
     /// Kubernetes cuts lines in this way (Container Runtime Interface): `STAMP stdout P …`. More tags
-    /// can follow the `P` after a colon.
+    /// can follow the `P` after a colon. Docker writes an object whose text has no newline at its
+    /// end.
     #[must_use]
     pub fn of_part(line: &[u8]) -> Option<Self> {
+        if line.starts_with(br#"{"log":""#) {
+            return Self::of_docker_part(line);
+        }
         let mut words = line.splitn(4, |byte| *byte == b' ').skip(1);
         let stream = Self::of_name(words.next()?)?;
         matches!(words.next()?, [b'P'] | [b'P', b':', ..]).then_some(stream)
+    }
+
+    /// `{"log":"…","stream":"stdout","time":"…"}` of Docker's json-file driver. In the text each quote
+    /// has a backslash before it, so the text cannot contain the end that this searches for.
+    fn of_docker_part(line: &[u8]) -> Option<Self> {
+        let at = Some(line).filter(|line| line.len() > DOCKER_PART);
+        let at = memchr::memmem::find(at?, br#"","stream":""#)?;
+        let (text, rest) = (&line[..at], &line[at + br#"","stream":""#.len()..]);
+        let stream = Self::of_name(&rest[..memchr::memchr(b'"', rest)?])?;
+        let ends_in_newline = text.strip_suffix(b"n").is_some_and(|text| {
+            text.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+        });
+        (!ends_in_newline).then_some(stream)
     }
 
     /// This line is all of `before` if it would end in more than [`MAX_PARTS_BEFORE`] bytes of parts.
@@ -213,11 +234,39 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_object_of_docker_is_a_part_if_its_long_text_has_no_newline() {
+        let object = |text: &str, stream: &str| {
+            format!(r#"{{"log":"{}{text}","stream":"{stream}","time":"x"}}"#, "x".repeat(16_384))
+        };
+        for (text, is_part) in [
+            ("", true),
+            (r"\n", false),
+            (r"\\n", true),
+            (r"\\\n", false),
+            ("n", true),
+            (r#"\",\"stream\":\"stderr\n"#, false),
+            (r#"\n\",\"stream\":\"stderr"#, true),
+        ] {
+            for stream in [ContainerStream::Stdout, ContainerStream::Stderr] {
+                let name = if stream == ContainerStream::Stdout { "stdout" } else { "stderr" };
+                let line = object(text, name);
+                let expected = is_part.then_some(stream);
+                assert_eq!(ContainerStream::of_part(line.as_bytes()), expected, "{text}");
+            }
+        }
+        // A container ended within a line.
+        let short = br#"{"log":"x","stream":"stdout","time":"x"}"#;
+        assert_eq!(ContainerStream::of_part(short), None);
+    }
+
+    #[test]
     fn last_lines_do_not_depend_on_where_a_log_is_cut() {
         let part = |length| format!("2026-06-01T00:00:45Z stdout P {}\n", "x".repeat(length));
         let error = |length| part(length).replace("stdout", "stderr");
         let long = ContainerStream::Stdout.long_parts().len();
         let whole = |length| format!("2026-06-01T00:00:45Z stdout F {}\n", "x".repeat(length));
+        let docker =
+            format!(r#"{{"log":"{}zx","stream":"stdout","time":"x"}}"#, "x".repeat(16_384)) + "\n";
         for (lines, kept) in [
             (whole(100).repeat(30), 131 * 15),
             (whole(3000) + &whole(100), 131),
@@ -237,13 +286,16 @@ mod tests {
             (part(200_000) + &part(100), long),
             (whole(200_000) + &part(100), 131),
             (whole(200_000), 1),
+            (whole(100) + &docker.repeat(3), docker.len() * 3),
+            (docker.repeat(5), long),
+            (docker.repeat(2) + &docker.replace("zx", r"z\n"), 1),
         ] {
             let lines = lines.as_bytes();
             let expected = last_lines(lines);
             assert_eq!(expected.len(), kept);
             let stream = ContainerStream::of_long_parts(&expected);
             assert!(stream.map_or(lines.ends_with(&expected), |stream| {
-                lines.ends_with(b"x\n")
+                (lines.ends_with(b"x\n") || lines.ends_with(b"}\n"))
                     && stream == last_line(lines).and_then(ContainerStream::of_part).unwrap()
             }));
             for size in [1, 700, 5000, 40_000] {

@@ -169,8 +169,8 @@ pub use alert::{Alert, AlertKind};
 pub use auth::{Auth, Enrichment, MAX_ROWS, Outcome};
 pub use column::Column;
 pub use control::{
-    Begin, Checkpoint, ContainerStream, End, Gap, JOURNAL_SOURCE, MAX_BEFORE, MAX_PARTS_BEFORE,
-    Segment, add_last_lines, after_skipped, last_lines,
+    Begin, Checkpoint, ContainerStream, DOCKER_PART, End, Gap, JOURNAL_SOURCE, MAX_BEFORE,
+    MAX_PARTS_BEFORE, Segment, add_last_lines, after_skipped, last_lines,
 };
 pub use country::country_name;
 pub use finding::{Finding, Rule};

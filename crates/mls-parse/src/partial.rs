@@ -1,15 +1,18 @@
-//! Joins lines that Kubernetes has cut. Its Container Runtime Interface marks the last part of a
-//! line with `F`, and all other parts with `P`. A container runtime cuts lines after 16 KiB, and
-//! also text that was written without a newline.
+//! Joins lines that Kubernetes or Docker has cut. The Container Runtime Interface of Kubernetes marks
+//! the last part of a line with `F`, and all other parts with `P`. Docker's json-file driver writes
+//! an object for each part, and only the text of the last one ends in a newline. Both cut lines after
+//! 16 KiB; a runtime of Kubernetes also cuts text that was written without a newline.
+
+use std::borrow::Cow;
 
 use mls_event::ContainerStream;
 use mls_stream::blocks::BlockPosition;
 
-use crate::envelope::{CriText, cri};
-use crate::stamp;
+use crate::envelope::cri;
 use crate::unreadable::source_of;
+use crate::{docker, stamp};
 
-/// The texts that the search looks for.
+/// The texts that the search looks for. [`docker::cut_lines`] finds those of Docker.
 pub(crate) const WORDS: [&str; 2] = ["stdout P", "stderr P"];
 
 /// The largest number of bytes that the parts of a line may take in the log. The lines before a
@@ -41,7 +44,7 @@ impl Parts {
             return None;
         }
         if self.line.is_empty() {
-            self.line.extend_from_slice(&line[..line.len() - part.text.len()]);
+            self.line.extend_from_slice(&part.front);
         }
         let room = (MAX_JOINED + 1).saturating_sub(self.line.len());
         self.line.extend_from_slice(&part.text[..part.text.len().min(room)]);
@@ -125,9 +128,28 @@ pub(crate) fn is_partial(line: &[u8]) -> bool {
     ContainerStream::of_part(line).is_some() && read(line).is_some()
 }
 
+/// A line of a container's output.
+pub(crate) struct ContainerLine<'a> {
+    stream: ContainerStream,
+    /// The text in front of the container's text in a joined line.
+    front: Cow<'a, [u8]>,
+    text: Cow<'a, [u8]>,
+    is_partial: bool,
+}
+
 /// Reads a line of a container's output.
-pub(crate) fn read(line: &[u8]) -> Option<CriText<'_>> {
-    cri(stamp::split(line)?.1)
+pub(crate) fn read(line: &[u8]) -> Option<ContainerLine<'_>> {
+    if let Some(docker) = docker::Line::parse(line) {
+        let stream = ContainerStream::of_name(docker.stream.as_bytes())?;
+        let front = format!("{} ", docker.time).into_bytes().into();
+        let is_partial = !docker.log.ends_with('\n');
+        let text = docker.log.strip_suffix('\n').unwrap_or(&docker.log).as_bytes().to_vec().into();
+        return Some(ContainerLine { stream, front, text, is_partial });
+    }
+    let part = cri(stamp::split(line)?.1)?;
+    let front = Cow::Borrowed(&line[..line.len() - part.text.len()]);
+    let text = Cow::Borrowed(part.text);
+    Some(ContainerLine { stream: part.stream, front, text, is_partial: part.is_partial })
 }
 
 /// The parts at the end of `lines` that wait for their last one.

@@ -131,9 +131,17 @@ impl Scanner {
 
         // The hot loop: searches the whole block for texts, and reads only the lines that it finds.
         let mut from = if parts.is_empty() { 0 } else { self.parts(&input, parts, 0, out) };
-        while let Some(found) =
-            if journal { &self.search.entries } else { &self.search.lines }.find_at(lines, from)
-        {
+        let mut cut = docker::cut_lines(lines).into_iter().peekable();
+        loop {
+            let search = if journal { &self.search.entries } else { &self.search.lines };
+            let found = search.find_at(lines, from);
+            while cut.next_if(|start| *start < from).is_some() {}
+            let before = found.map_or(lines.len(), |found| found.start());
+            if let Some(start) = cut.next_if(|start| *start <= before) {
+                from = self.parts(&input, Parts::default(), start, out);
+                continue;
+            }
+            let Some(found) = found else { break };
             let start =
                 memchr::memrchr(b'\n', &lines[..found.start()]).map_or(0, |newline| newline + 1);
             let end = input.line_end(found.end());
@@ -346,7 +354,7 @@ impl Scanner {
         if !self.daemons.contains(&daemon) {
             return skip(message);
         }
-        let forms = match daemon {
+        let forms: &[_] = match daemon {
             Daemon::Postfix => &POSTFIX,
             Daemon::Dovecot => &DOVECOT,
         };

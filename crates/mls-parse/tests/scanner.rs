@@ -88,6 +88,27 @@ fn parts_of_a_line_are_joined_wherever_the_block_begins() {
 }
 
 #[test]
+fn objects_of_docker_are_joined_wherever_they_cut_the_words() {
+    let object = |text: &str| docker(text).replace(r"\n", "");
+    let other = docker("Jun  1 00:00:44 mx postfix/smtpd[7]: connect from unknown[192.0.2.1]");
+    let line = format!("Jun  1 00:00:45 mx postfix/smtpd[7]: {FAILURE}");
+    for at in 60..93 {
+        // The words are the last ones of a reason of 16 KiB.
+        let front = "Jun  1 00:00:45 mx postfix/smtpd[7]: ";
+        let fill = "x".repeat(16 * 1024 - at);
+        let name = format!("warning: {fill}[192.0.2.1]: ");
+        let long = line.replacen("warning: unknown[192.0.2.1]: ", &name, 1);
+        assert!(long.starts_with(front) && long.len() > 16 * 1024);
+        let (first, last) = long.split_at(16 * 1024);
+        let whole = [other.clone(), object(first), docker(last), other.clone()].concat();
+        let end = other.len() + object(first).len();
+        for cut in [0, other.len(), end] {
+            assert_eq!(read(&whole[..cut], &whole[cut..]), one("mx", 1, end), "{at} {cut}");
+        }
+    }
+}
+
+#[test]
 fn parts_in_one_block_are_joined_however_long_they_are() {
     let part = |tag: &str, text: &str| format!("2026-06-01T00:00:45.1Z stdout {tag} {text}\n");
     let name = "x".repeat(1000);

@@ -25,9 +25,6 @@ const SEGMENT: u64 = 1 << 20;
 /// meanwhile, nothing wrong is announced.
 const SMALL: u64 = 256 * 1024;
 
-/// The number of bytes that show whether a line is a part.
-const FRONT: u64 = 100;
-
 /// The output of lines.
 pub(crate) struct Delivery {
     pub(crate) out: Output,
@@ -157,13 +154,14 @@ impl OpenFile<'_, '_> {
             // The first line is cut. If it is a part of the same stream as all others, all parts
             // together are too long.
             let begin = line_begin(self.file(), offset, start)?.unwrap_or(offset);
-            let first = self.file().read_at(begin, FRONT)?;
-            let first =
-                first.split(|byte| *byte == b'\n').next().and_then(ContainerStream::of_part);
-            let mut whole =
-                lines.split(|byte| *byte == b'\n').skip(1).filter(|line| !line.is_empty());
+            let mut first = self.file().read_at(begin, start - begin)?;
+            let mut rest = lines.split(|byte| *byte == b'\n');
+            first.extend_from_slice(rest.next().unwrap_or_default());
+            let first = ContainerStream::of_part(&first);
             if let Some(stream) = first
-                && whole.all(|line| ContainerStream::of_part(line) == first)
+                && rest
+                    .filter(|line| !line.is_empty())
+                    .all(|line| ContainerStream::of_part(line) == first)
             {
                 return Ok(stream.long_parts().to_vec());
             }
