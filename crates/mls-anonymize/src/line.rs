@@ -137,6 +137,7 @@ impl Anonymizer {
             (Field::Address, pieces.address),
             (Field::Mechanism, pieces.mechanism),
             (Field::User, pieces.user),
+            (Field::User, pieces.proxied_user.filter(|user| !user.is_empty())),
             (Field::Reason, pieces.reason),
         ]
         .map(|(field, text)| text.map(|text| (offset(text), field, text)));

@@ -14,6 +14,7 @@
 //! | docker-postfix | `2026-11-21T07:11:22+00:00 INFO    postfix/smtpd[7491]: …` |
 //! | RFC 5424 | `1 2026-11-21T07:11:22Z vm postfix/smtpd 7491 - - …` |
 //! | Dovecot's `log_path` and `info_log_path` | `Jun  1 00:00:45 imap-login: Info: …` |
+//! | the same before version 2 | `dovecot: Jun 01 00:00:45 Info: imap-login: …` |
 //! | Docker's syslog driver: a line inside a line | `Jun  1 00:00:45 vm 3f2a9c01b7de[812]: Jun  1 00:00:45 mx postfix/smtpd[7491]: …` |
 //! | Kubernetes (CRI) | `2026-11-21T07:11:22.1Z stdout F Jun  1 00:00:45 mx postfix/smtpd[7491]: …` |
 //! | the same for a container whose lines have no stamps | `Jun  1 00:00:45 vm 3f2a9c01b7de[812]: postfix/smtpd[7491]: …` |
@@ -214,7 +215,7 @@ fn layer<'a>(line: &'a [u8], outside: &mut Outside<'a>) -> Option<Layer<'a>> {
         outside.in_container = true;
         return Some(Layer::Around(inner));
     }
-    let Some((stamp, rest)) = stamp::split(line) else {
+    let Some((stamp, rest)) = stamp::split(without_master(line)) else {
         return without_stamp(line, outside);
     };
     outside.add_stamp(stamp);
@@ -233,6 +234,15 @@ fn layer<'a>(line: &'a [u8], outside: &mut Outside<'a>) -> Option<Layer<'a>> {
         return Some(Layer::Around(rest));
     }
     header(without_level(stamp, rest)).map(Layer::Program)
+}
+
+/// `dovecot: STAMP Info: …`: before version 2, Dovecot's log files began with the name of the master
+/// process.
+fn without_master(line: &[u8]) -> &[u8] {
+    let inner = line
+        .strip_prefix(b"dovecot: ")
+        .filter(|inner| stamp::split(inner).is_some_and(|(_, message)| has_dovecot_level(message)));
+    inner.unwrap_or(line)
 }
 
 /// The logread of `OpenWrt` writes no host after a stamp that ends in a year, so `mail.info` is not

@@ -17,8 +17,8 @@ use crate::dovecot;
 pub use crate::pieces::{Pieces, login_process, pieces};
 
 use Part::{
-    Client, End, Level, LoginFields, LoginUser, Mechanism, Process, QueueId, ReasonAndUser,
-    SessionEnd, Text,
+    Client, End, Level, LoginFields, LoginUser, Mechanism, Process, Proxied, QueueId,
+    ReasonAndUser, SessionEnd, Text,
 };
 
 /// The text before a user name. The searcher is built once, not for every message.
@@ -59,6 +59,8 @@ pub(crate) enum Part {
     Level,
     /// The [end](crate::dovecot) of a session of Dovecot.
     SessionEnd,
+    /// The [words of a proxy](dovecot::proxied) about a login, and its fields.
+    Proxied,
     /// `user=<USER>, method=MECHANISM, rip=ADDRESS`, where the first two may be missing, and then
     /// any text. USER comes from the client and may look like more fields. So the last match
     /// counts: the server wrote it.
@@ -122,8 +124,8 @@ pub(crate) const TEMPORARY: [&str; 6] = [
     "remote authentication server unavailable",
 ];
 
-/// Dovecot 2.0 to 2.4, `src/login-common/client-common.c` with the default `login_log_format_elements`.
-pub static DOVECOT: [MessageForm; 3] = [
+/// Dovecot 1.0 to 2.4, `src/login-common/client-common.c` with the default `login_log_format_elements`.
+pub static DOVECOT: [MessageForm; 4] = [
     // imap-login: Login: user=<…>, method=PLAIN, rip=…, …
     MessageForm {
         outcome: Outcome::Success,
@@ -134,6 +136,8 @@ pub static DOVECOT: [MessageForm; 3] = [
         outcome: Outcome::Success,
         parts: &[Process, Text(": "), Level, Text("Logged in: "), LoginFields],
     },
+    // imap-login: proxy(…): started proxying to HOST:143: user=<…>, method=PLAIN, rip=…, …
+    MessageForm { outcome: Outcome::Success, parts: &[Process, Text(": "), Level, Proxied] },
     // imap-login: Disconnected: Connection closed (auth failed, 3 attempts in 6 secs): user=<…>,
     // method=PLAIN, rip=…, …
     MessageForm {
@@ -156,7 +160,7 @@ pub fn words(daemon: Daemon, outcomes: &[Outcome]) -> Vec<&'static str> {
         }
         Daemon::Dovecot => {
             if has(Outcome::Success) {
-                words.extend([": Login: ", ": Logged in: "]);
+                words.extend([": Login: ", ": Logged in: ", dovecot::PROXIED]);
             }
             if has(Outcome::Failure) || has(Outcome::Aborted) || has(Outcome::Error) {
                 words.extend(dovecot::words());

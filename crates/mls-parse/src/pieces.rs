@@ -8,8 +8,8 @@ use mls_event::Outcome;
 use crate::grammar::{
     MessageForm, Part,
     Part::{
-        Client, End, Level, LoginFields, LoginUser, Mechanism, Process, QueueId, ReasonAndUser,
-        SessionEnd, Text,
+        Client, End, Level, LoginFields, LoginUser, Mechanism, Process, Proxied, QueueId,
+        ReasonAndUser, SessionEnd, Text,
     },
     TEMPORARY, USER,
 };
@@ -34,6 +34,8 @@ pub struct Pieces<'a> {
     pub port: Option<u16>,
     pub client: Option<&'a [u8]>,
     pub user: Option<&'a [u8]>,
+    /// The same user in the words of a proxy.
+    pub proxied_user: Option<&'a [u8]>,
     pub reason: Option<&'a [u8]>,
     pub queue_id: Option<&'a str>,
 }
@@ -53,6 +55,7 @@ pub fn pieces<'a>(message: &'a [u8], forms: &[MessageForm]) -> Option<Pieces<'a>
             port: None,
             client: None,
             user: None,
+            proxied_user: None,
             reason: None,
             queue_id: None,
         };
@@ -103,6 +106,13 @@ impl<'a> Pieces<'a> {
                 (self.outcome, self.attempts) = ending.attempts?;
                 Some(ending.fields)
             }
+            Proxied => {
+                let rest = self.login_fields(dovecot::proxied(text)?);
+                let user = self.user.map_or(0, <[u8]>::len);
+                self.proxied_user = text["proxy(".len()..].get(..user);
+                self.untrusted = text;
+                rest
+            }
             LoginFields => self.login_fields(text),
             End => text.is_empty().then_some(text),
         }
@@ -131,15 +141,8 @@ impl<'a> Pieces<'a> {
 
     fn login_fields(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
         self.untrusted = text;
-        let (before, rest) = text.rsplit_once_str("rip=")?;
-        let before = before.strip_suffix(b", ").unwrap_or(before);
-        let (user, mechanism) = match before.strip_prefix(b"user=<") {
-            Some(user) => match user.rsplit_once_str(">, method=") {
-                Some((user, mechanism)) => (user, Some(mechanism)),
-                None => (user.strip_suffix(b">")?, None),
-            },
-            None => (&b""[..], before.strip_prefix(b"method=")),
-        };
+        let (user, mechanism) = user_and_mechanism(text)?;
+        let (_, rest) = text.rsplit_once_str("rip=")?;
         self.user = (!user.is_empty()).then_some(user);
         self.mechanism = mechanism;
         let (address, rest) = rest.split_at(rest.find_byte(b',').unwrap_or(rest.len()));
@@ -169,6 +172,19 @@ impl<'a> Pieces<'a> {
         rest = rest.strip_prefix(b":unknown").unwrap_or(rest);
         Some(rest)
     }
+}
+
+/// The user and the mechanism in the fields of a session of Dovecot. No user is an empty one.
+pub(crate) fn user_and_mechanism(fields: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
+    let (before, _) = fields.rsplit_once_str("rip=")?;
+    let before = before.strip_suffix(b", ").unwrap_or(before);
+    Some(match before.strip_prefix(b"user=<") {
+        Some(user) => match user.rsplit_once_str(">, method=") {
+            Some((user, mechanism)) => (user, Some(mechanism)),
+            None => (user.strip_suffix(b">")?, None),
+        },
+        None => (&b""[..], before.strip_prefix(b"method=")),
+    })
 }
 
 /// An address as Postfix and Dovecot write it, without an interface (`%eth0`); IPv4-mapped IPv6 is IPv4.

@@ -5,7 +5,7 @@ use mls_diag::{Exit, OrExit};
 use mls_event::Outcome;
 use regex::bytes::Regex;
 
-use crate::{Daemon, grammar, partial, repetition};
+use crate::{Daemon, dovecot, grammar, partial, repetition};
 
 /// Two searches. A fast one finds a few texts in whole blocks. The other one searches the lines
 /// that were found for all words of attempts. Dovecot has many reasons, but every line of a login
@@ -32,13 +32,15 @@ pub(crate) struct Words {
     /// Texts that begin with a parenthesis.
     reasons: Vec<&'static [u8]>,
     others: Vec<Finder<'static>>,
+    /// Whether a session of Dovecot that ends without a reason is an attempt.
+    has_ends: bool,
 }
 
 impl Words {
-    fn new(words: &[&'static str]) -> Self {
+    fn new(words: &[&'static str], has_ends: bool) -> Self {
         let (reasons, others): (Vec<_>, Vec<_>) =
             words.iter().map(|words| words.as_bytes()).partition(|words| words.starts_with(b"("));
-        Self { reasons, others: others.into_iter().map(Finder::new).collect() }
+        Self { reasons, others: others.into_iter().map(Finder::new).collect(), has_ends }
     }
 
     /// Whether `line` has one of the texts.
@@ -47,6 +49,7 @@ impl Words {
         self.others.iter().any(|words| words.find(line).is_some())
             || (!self.reasons.is_empty()
                 && memchr::memchr_iter(b'(', line).any(|at| is_reason(&line[at..])))
+            || (self.has_ends && dovecot::names_an_attempt(line))
     }
 }
 
@@ -68,6 +71,8 @@ impl Search {
     pub(crate) fn new(daemons: &[Daemon], outcomes: &[Outcome]) -> anyhow::Result<Self> {
         let words = |daemon: &Daemon| grammar::words(*daemon, outcomes);
         let attempts: Vec<_> = daemons.iter().flat_map(words).collect();
+        let has_ends = daemons.contains(&Daemon::Dovecot)
+            && outcomes.iter().any(|outcome| *outcome != Outcome::Success);
         let fast = |daemon: &Daemon| match daemon {
             Daemon::Postfix => words(daemon).into_iter().map(rare).collect(),
             Daemon::Dovecot if words(daemon).is_empty() => Vec::new(),
@@ -85,7 +90,7 @@ impl Search {
         let others = [&repetition::WORDS[..], &partial::WORDS].concat();
         let hidden = r#""MESSAGE" ?: ?\["#;
         Ok(Self {
-            attempts: Words::new(&attempts),
+            attempts: Words::new(&attempts, has_ends),
             lines: build(&texts(&[fast.as_slice(), &others].concat()))?,
             entries: build(&format!(
                 "{}|{hidden}",

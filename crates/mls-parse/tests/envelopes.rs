@@ -150,6 +150,15 @@ const LINES: &[(&str, &str)] = &[
         "Jun  1 00:00:45|-|imap-login|-|1|imap-login: Info: a: b",
     ),
     (
+        "dovecot: Jun 01 00:00:45 Info: imap-login: a: b",
+        "Jun 01 00:00:45|-|imap-login|-|1|imap-login: a: b",
+    ),
+    (
+        "dovecot: 2026-06-01 00:00:45 Info: auth(default): a",
+        "2026-06-01 00:00:45|-|auth(default)|-|1|a",
+    ),
+    ("Jun 01 00:00:45 Info: imap-login: a: b", "Jun 01 00:00:45|-|imap-login|-|1|imap-login: a: b"),
+    (
         "Jun  1 00:00:45 vm imap-login[7]: a: b",
         "Jun  1 00:00:45|vm|imap-login|7|1|imap-login[7]: a: b",
     ),

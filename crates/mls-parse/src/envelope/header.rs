@@ -90,6 +90,10 @@ pub(super) fn is_level(word: &[u8], is_alone: bool) -> bool {
 /// order.
 pub(super) fn header(text: &[u8]) -> Option<Header<'_>> {
     let (first, rest) = next_word(text)?;
+    // Dovecot's own log files before version 2.
+    if has_dovecot_level(text) {
+        return tagged(None, rest);
+    }
     if names_a_program(first, rest) {
         return tagged(None, text);
     }
@@ -119,7 +123,7 @@ fn names_a_program(word: &[u8], rest: &[u8]) -> bool {
         || has_dovecot_level(rest)
 }
 
-/// `Info: `: the text after the process in Dovecot's own log files (`failure_log_type_prefixes`,
+/// `Info: `: the text after the process in Dovecot's own log files; before version 2, the text before it (`failure_log_type_prefixes`,
 /// `src/lib/failures.c`).
 pub(crate) fn has_dovecot_level(text: &[u8]) -> bool {
     let text = trim_spaces(text);
