@@ -8,16 +8,17 @@ use std::path::Path;
 /// Explains an error about `path`. If permission is missing, the message names the owner of the
 /// file, or of the nearest directory that can be seen: `/var/log/mail.log belongs to root:adm with
 /// mode 0640, and this process runs as bob`. If the directory of the file is missing, the message
-/// says so.
+/// says so. An error that was explained before stays as it is.
 #[must_use]
 pub fn explained(error: io::Error, path: &Path) -> anyhow::Error {
-    let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+    // An error with its own text was explained where it arose.
+    let is_denied = error.kind() == io::ErrorKind::PermissionDenied && error.get_ref().is_none();
     let owner = is_denied.then(|| path.ancestors().find_map(owner)).flatten();
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let missing = directory
         .filter(|directory| error.kind() == io::ErrorKind::NotFound && !directory.exists());
     if let Some(missing) = missing {
-        return anyhow::Error::msg(missing_directory(missing));
+        return io::Error::new(error.kind(), missing_directory(missing)).into();
     }
     let error = anyhow::Error::new(error);
     match owner {
@@ -30,9 +31,8 @@ pub fn explained(error: io::Error, path: &Path) -> anyhow::Error {
 }
 
 /// The message about a missing directory: what is wrong, and what to do.
-#[must_use]
-pub fn missing_directory(directory: &Path) -> String {
-    format!("the directory {} does not exist; create it", directory.display())
+fn missing_directory(directory: &Path) -> String {
+    format!("the directory {} does not exist; create it, or check the name", directory.display())
 }
 
 fn owner(path: &Path) -> Option<String> {
@@ -65,10 +65,19 @@ mod tests {
         let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
         let error = format!("{:#}", explained(denied(), Path::new("/nonexistent/file")));
         assert!(error.starts_with("/ belongs to root:root with mode 0"), "{error}");
+        let again = explained(
+            io::Error::new(io::ErrorKind::PermissionDenied, error.clone()),
+            Path::new("/"),
+        );
+        assert_eq!(format!("{again:#}"), error);
         let other = explained(io::Error::from(io::ErrorKind::NotFound), Path::new("/"));
         assert!(!other.to_string().contains("belongs"));
         let missing =
             explained(io::Error::from(io::ErrorKind::NotFound), Path::new("/nonexistent/file"));
-        assert_eq!(format!("{missing:#}"), "the directory /nonexistent does not exist; create it");
+        assert_eq!(crate::Exit::of(&missing), crate::Exit::NoInput);
+        assert_eq!(
+            format!("{missing:#}"),
+            "the directory /nonexistent does not exist; create it, or check the name"
+        );
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use flate2::read::MultiGzDecoder;
+use mls_diag::denied::explained;
 use mls_diag::{Exit, OrExit};
 use mls_location::{DatabaseKind, FileFormat, MAX_ROW, MAX_SIZE, Survey, Unusable, open, sort};
 
@@ -27,7 +28,7 @@ pub(crate) fn scratch(target: &Path) -> anyhow::Result<File> {
 
 fn not_written<T>(error: io::Error, target: &Path) -> anyhow::Result<T> {
     let denied = error.kind() == ErrorKind::PermissionDenied;
-    Err(error)
+    Err(explained(error, target))
         .with_context(|| format!("writing {} (--data-dir puts it elsewhere)", target.display()))
         .or_exit(if denied { Exit::NoPerm } else { Exit::CantCreat })
 }

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use mls_diag::denied::explained;
 use mls_diag::{Exit, OrExit, diag, summary};
 use mls_event::Auth;
 use mls_state::atomic;
@@ -50,6 +51,7 @@ pub(crate) fn run(
         return print.filter.check();
     };
     fs::create_dir_all(&dir)
+        .map_err(|error| explained(error, &dir))
         .with_context(|| format!("creating {}", dir.display()))
         .or_exit(Exit::CantCreat)?;
     let dir = dir.canonicalize().with_context(|| format!("finding {}", dir.display()))?;

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use mls_diag::denied::missing_directory;
+use mls_diag::denied::explained;
 
 use crate::regular;
 
@@ -45,7 +45,10 @@ pub fn write_with(
     let temporary = tempfile::Builder::new().prefix(".mls-").tempfile_in(&directory);
     let mut temporary = temporary.map_err(|error| match error.kind() {
         // Name the directory: the user does not know the temporary file.
-        io::ErrorKind::NotFound => io::Error::new(error.kind(), missing_directory(&directory)),
+        kind @ (io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
+            let why = explained(kind.into(), &directory.join("new"));
+            io::Error::new(kind, format!("{why:#}"))
+        }
         _ => error,
     })?;
     fill(temporary.as_file_mut())?;

@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
+use mls_diag::denied::explained;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
@@ -34,6 +35,9 @@ pub fn open_with(options: &OpenOptions, path: &Path) -> io::Result<File> {
         // A FIFO without a reader, or a socket.
         if Errno::from_io_error(&error) == Some(Errno::NXIO) {
             other("a FIFO or a socket")
+        } else if error.kind() == io::ErrorKind::PermissionDenied {
+            // Name the owner.
+            io::Error::new(error.kind(), format!("{:#}", explained(error, path)))
         } else {
             error
         }
