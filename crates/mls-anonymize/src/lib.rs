@@ -121,6 +121,7 @@ pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
     if args.output.is_none() && args.input.is_none() && !args.verify {
         blocks.watch_stdout()?;
     }
+    output::refuse_input(args.input.as_deref(), [args.output.as_deref(), args.map.as_deref()])?;
     let Some(map) = &args.map else {
         return share(&args, &mut blocks, &source, &mut anonymizer, &allowed);
     };

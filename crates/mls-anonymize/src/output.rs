@@ -1,14 +1,16 @@
 //! Files: opens the input, and writes the output and the map completely or not at all.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::Context;
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
+use mls_diag::denied::explained;
 use mls_diag::{Exit, OrExit};
 use mls_state::atomic;
 use mls_stream::ndjson::OutputClosed;
@@ -19,12 +21,40 @@ fn is_gzip(path: &Path) -> bool {
 
 /// Opens the input file, decompressed if its name ends in `.gz`.
 pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn Read + Send>> {
-    let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+    let file = File::open(path)
+        .map_err(|error| explained(error, path))
+        .with_context(|| format!("opening {}", path.display()))?;
     Ok(if is_gzip(path) {
         Box::new(MultiGzDecoder::new(io::BufReader::new(file)))
     } else {
         Box::new(file)
     })
+}
+
+/// Refuses to replace the file that is read: the original would be lost.
+///
+/// # Errors
+/// Exit 64 if one of `outputs` is the input, a file or standard input.
+pub(crate) fn refuse_input(
+    input: Option<&Path>,
+    outputs: [Option<&Path>; 2],
+) -> anyhow::Result<()> {
+    let input = match input {
+        Some(path) => fs::metadata(path),
+        None => File::from(io::stdin().as_fd().try_clone_to_owned()?).metadata(),
+    };
+    // If the input cannot be seen, reading it says why.
+    let Some(input) = input.ok().filter(fs::Metadata::is_file) else { return Ok(()) };
+    let is_input = |path: &&Path| {
+        fs::metadata(path).is_ok_and(|it| (it.dev(), it.ino()) == (input.dev(), input.ino()))
+    };
+    match outputs.into_iter().flatten().find(is_input) {
+        Some(path) => Err(Exit::Usage.error(format!(
+            "{} is the input, and its original text would be lost: choose another file",
+            path.display()
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Lets `fill` write to standard output or to `path`. If `fill` fails, the file does not change. A
