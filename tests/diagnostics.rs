@@ -48,12 +48,39 @@ fn a_wrong_file_ends_with_65_and_says_what_to_do() {
     site.write("text", "hello\n");
     site.write("old.csv", "server;date;ip;user;hostname\nvm;01/06/2026 00:00;192.0.2.1;u;null\n");
     assert!(site.shell("mls-parse < mail.log | mls-csv > good.csv").status.success());
+    assert!(site.shell("sed 's/,/;/g' good.csv > semicolons.csv").status.success());
+    assert!(site.shell("iconv -t UTF-16LE mail.log > utf-16").status.success());
+    assert!(site.shell("gzip < mail.log > mail.log.gz").status.success());
+    site.write("book.xlsx", "PK\x03\x04\n");
+    site.write("events.db", "SQLite format 3\0\n");
+    site.write("system.journal", "LPKSHHRH\n");
     assert!(site.shell("mls-parse --outcome success < logins.log > logins").status.success());
     for (command, cure) in [
         ("mls-report old.csv", "mls-csv --decode --legacy < FILE"),
         ("mls-alert --ip 3/10m old.csv", "mls-csv --decode --legacy < FILE"),
         ("mls-csv --decode < old.csv", "mls-csv --decode --legacy < FILE"),
         ("mls-csv --decode < text", "mls-parse < FILE"),
+        ("mls-csv --decode < logins", "leave out mls-csv --decode"),
+        ("mls-csv --decode --legacy < good.csv", "leave out --legacy"),
+        ("mls-csv --decode --legacy < semicolons.csv", "save it as CSV with commas"),
+        ("mls-report semicolons.csv", "save it as CSV with commas"),
+        ("mls-report book.xlsx", "save the sheet as CSV"),
+        ("mls-report events.db", "mls-sql dump --url sqlite:FILE"),
+        ("mls-csv < utf-16", "iconv --from-code=UTF-16"),
+        ("mls-parse < utf-16", "iconv --from-code=UTF-16"),
+        ("mls-anonymize < utf-16", "iconv --from-code=UTF-16"),
+        ("mls-parse < mail.log.gz", "zcat"),
+        ("mls-parse < system.journal", "journalctl --file FILE -o json"),
+        ("mls-parse < mail.log | mls-alert --ip 1/1m | mls-csv", "take mls-alert out"),
+        ("mls-parse < mail.log | mls-alert --ip 1/1m | mls-report", "take mls-alert out"),
+        (
+            "mls-parse < mail.log | mls-alert --ip 1/1m | mls-sql load --url sqlite:x.db",
+            "take mls-alert out",
+        ),
+        (
+            "mls-parse < mail.log | mls-alert --ip 1/1m | mls-abuse 192.0.2.1 --reporter a@b.test",
+            "take mls-alert out",
+        ),
         ("mls-report text", "mls-parse < FILE"),
         ("mls-csv < text", "mls-parse < FILE"),
         ("mls-csv < good.csv", "mls-csv --decode < FILE"),
@@ -75,6 +102,8 @@ fn a_wrong_file_ends_with_65_and_says_what_to_do() {
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(65), "{command}: {said}");
         assert!(said.lines().last().unwrap_or_default().contains(cure), "{command}: {said}");
+        let bad = |line: &&str| line.contains(", line ") || line.contains(", byte ");
+        assert!(said.lines().filter(bad).count() <= 1, "{command}: {said}");
     }
 }
 

@@ -13,9 +13,10 @@ use mls_diag::{Exit, OrExit};
 use mls_event::{Auth, MAX_LINE, Outcome, Record, clean};
 use mls_rows::row::Decoder;
 use mls_state::regular;
-use mls_stream::input::GZIP;
+use mls_stream::content;
 use mls_stream::ndjson::Reader;
 use mls_stream::sink::CUT_OFF;
+use mls_stream::unreadable::not_logins;
 
 /// The number of attempts and log lines in a report. It shows the newest.
 const MAX_SHOWN: usize = 50;
@@ -64,6 +65,7 @@ impl Evidence {
             let event = if line.starts_with(b"{") {
                 match Record::parse(line) {
                     Ok(Record::Auth(event)) => Ok(Some(event)),
+                    Ok(Record::Alert(_)) => return Err(not_logins(reader.name())),
                     Ok(record) => {
                         is_cut_off = matches!(record, Record::Begin(_))
                             || (is_cut_off && !matches!(record, Record::End(_)));
@@ -117,11 +119,9 @@ impl Evidence {
     pub(crate) fn read_log(&mut self, path: &Path, network: IpNet) -> anyhow::Result<()> {
         let reading = || format!("reading {}", path.display());
         let mut log = BufReader::new(regular::open(path).with_context(reading)?);
-        if log.fill_buf().with_context(reading).or_exit(Exit::IoErr)?.starts_with(&GZIP) {
-            return Err(Exit::DataErr.error(format!(
-                "{} is compressed; decompress it: --log <(zcat FILE)",
-                path.display()
-            )));
+        let head = log.fill_buf().with_context(reading).or_exit(Exit::IoErr)?;
+        if let Some(what) = content::not_text(head) {
+            return Err(Exit::DataErr.error(format!("{} {what}", path.display())));
         }
         self.read_lines(log, network).with_context(reading).or_exit(Exit::IoErr)
     }

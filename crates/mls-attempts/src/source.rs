@@ -15,6 +15,7 @@ use mls_state::cursor_file::CursorFile;
 use mls_state::regular;
 use mls_stream::ndjson::Reader;
 use mls_stream::sink::CUT_OFF;
+use mls_stream::unreadable::not_logins;
 
 use crate::attempt::{Attempt, LineParser};
 
@@ -296,6 +297,7 @@ fn read(
         } else {
             match Record::parse(line) {
                 Ok(Record::Auth(event)) => Ok(parser.auth(auth.insert(event))),
+                Ok(Record::Alert(_)) => return Err(not_logins(reader.name())),
                 Ok(record) => {
                     cut_off = matches!(record, Record::Begin(_))
                         || (cut_off && !matches!(record, Record::End(_)));

@@ -1,16 +1,15 @@
 //! CSV to records.
 
-use mls_diag::diag;
 use mls_rows::row::Decoder;
 use mls_stream::blocks::{Batch, Block, BlockPosition, Blocks};
 use mls_stream::ndjson::Writer;
-use mls_stream::unreadable::BadLineCounter;
+use mls_stream::unreadable::{BadLineCounter, Expected};
 
 /// Reads CSV, plain or framed, and writes an `auth` record for each row.
-pub(crate) fn run(mut decoder: Decoder) -> anyhow::Result<()> {
+pub(crate) fn run(mut decoder: Decoder, expected: Expected) -> anyhow::Result<()> {
     let (mut blocks, mut out, mut batch) = (Blocks::stdin()?, Writer::stdout()?, Batch::default());
     blocks.watch_stdout()?;
-    let mut unreadable = BadLineCounter::default();
+    let mut unreadable = BadLineCounter::new(expected);
     while let Some(next) = blocks.next(batch, || out.flush())? {
         for block in next.blocks() {
             match block {
@@ -35,6 +34,10 @@ fn rows(
 ) -> anyhow::Result<()> {
     let mut offset = place.offset;
     for line in lines.split_inclusive(|b| *b == b'\n') {
+        // A followed CSV may have only one new row, which is bad; that is not the wrong file.
+        if place.segment.is_some() {
+            unreadable.continues();
+        }
         unreadable.line(line);
         match decoder.decode(line) {
             Ok(None) => {}
@@ -45,12 +48,7 @@ fn rows(
             }
             Err(why) => {
                 let source = place.segment.map_or("stdin", |segment| &segment.source);
-                // A followed CSV may have only one new row, which is bad; that is not the wrong
-                // file.
-                if place.segment.is_none() {
-                    unreadable.bad();
-                }
-                diag::bad_record(format_args!("{source}, byte {offset}"), why);
+                unreadable.bad(format_args!("{source}, byte {offset}"), why);
             }
         }
         offset += line.len() as u64;

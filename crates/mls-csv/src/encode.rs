@@ -14,6 +14,7 @@ use mls_state::lock::Lock;
 use mls_state::regular;
 use mls_stream::ndjson::{Reader, Writer};
 use mls_stream::sink;
+use mls_stream::unreadable::not_logins;
 
 use crate::header;
 
@@ -193,6 +194,7 @@ fn copy_rows<W: Write>(
                 }
             }
             Ok(Record::End(_)) => cut_off = false,
+            Ok(Record::Alert(_)) => return Err(not_logins(reader.name())),
             Ok(_) => {}
             Err(why) => reader.bad(why),
         }

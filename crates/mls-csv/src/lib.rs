@@ -80,6 +80,7 @@ use mls_diag::Exit;
 use mls_event::Outcome;
 use mls_rows::row;
 use mls_stream::ndjson::Reader;
+use mls_stream::unreadable::Expected;
 
 use reconcile::{OnMismatch, Target};
 
@@ -105,8 +106,10 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         append => (append.flatten(), args.cursor_file),
     };
     match (append, cursor_file) {
-        _ if args.legacy => decode::run(row::Decoder::legacy(style.zone)),
-        _ if args.decode => decode::run(row::Decoder::new(style.zone).with_outcome(outcome)),
+        _ if args.legacy => decode::run(row::Decoder::legacy(style.zone), Expected::LegacyCsv),
+        _ if args.decode => {
+            decode::run(row::Decoder::new(style.zone).with_outcome(outcome), Expected::Csv)
+        }
         (Some(file), Some(cursor_file))
             if std::path::absolute(&file)? == std::path::absolute(&cursor_file)? =>
         {

@@ -140,6 +140,11 @@ pub fn bad_record(location: impl fmt::Display, why: impl fmt::Display) {
     }
 }
 
+/// Counts bad records after ten that [`bad_record`] reported.
+pub fn count_more_bad_records(count: u64) {
+    BAD_RECORDS.fetch_add(count, Ordering::Relaxed);
+}
+
 /// Counts a bad record that the tool reports itself.
 pub fn count_bad_record() {
     COUNTED_RECORDS.fetch_add(1, Ordering::Relaxed);

@@ -8,7 +8,8 @@ use anyhow::Context;
 use mls_event::{ContainerStream, MAX_LINE, Record, Segment, after_skipped};
 
 pub use crate::batch::{Batch, Block, BlockPosition};
-use crate::input::{GZIP, Input, compressed};
+use crate::content;
+use crate::input::Input;
 use crate::signals;
 use mls_diag::{Exit, OrExit, diag};
 
@@ -102,7 +103,7 @@ impl Blocks {
     /// read that would wait.
     ///
     /// # Errors
-    /// Exit 65 if the input is compressed by gzip or a frame is broken, 75 if a framed stream stops
+    /// Exit 65 if the input is not text or a frame is broken, 75 if a framed stream stops
     /// before its end record, and the errors of reading and of `pause`.
     pub fn next(
         &mut self,
@@ -223,9 +224,7 @@ impl Blocks {
 
     fn decide(&mut self, bytes: &[u8]) -> anyhow::Result<Step> {
         let available = &bytes[self.start..];
-        if available.starts_with(&GZIP) {
-            return Err(compressed(self.input.name()));
-        }
+        content::check(self.input.name(), available)?;
         let first = memchr::memchr(b'\n', available).map(|newline| &available[..newline]);
         self.framing = match first {
             Some(line) if matches!(Record::parse(line), Ok(Record::Begin(_))) => {

@@ -72,16 +72,6 @@ impl Input {
     }
 }
 
-/// The first bytes of gzip (RFC 1952, section 2.3.1).
-pub const GZIP: [u8; 2] = [0x1f, 0x8b];
-
-/// Refuses gzip. Otherwise no line would be recognized, and the run would find nothing and exit
-/// with 0.
-pub(crate) fn compressed(name: &str) -> anyhow::Error {
-    Exit::DataErr
-        .error(format!("{name} is compressed by gzip: decompress it first, for example with zcat"))
-}
-
 /// Whether reading from `input` now would wait for somebody to write.
 pub fn would_wait(input: impl AsFd) -> bool {
     let mut fds = [PollFd::from_borrowed_fd(input.as_fd(), PollFlags::IN)];

@@ -3,6 +3,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`input`] | a source of bytes that reports before a read waits |
+//! | [`content`] | files that are not lines of text |
 //! | [`ndjson`] | the bounded line reader, and the writer that flushes when its input pauses |
 //! | [`unreadable`] | the error for an input without a readable record |
 //! | [`blocks`] | raw lines in blocks, plain or framed, for tools that turn them into records |
@@ -13,6 +14,7 @@
 
 mod batch;
 pub mod blocks;
+pub mod content;
 pub mod input;
 pub mod ndjson;
 pub mod signals;

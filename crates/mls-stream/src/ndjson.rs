@@ -7,9 +7,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use anyhow::Context;
 use mls_event::{Body, MAX_LINE};
 
-use crate::input::{GZIP, Input, compressed};
+use crate::content;
+use crate::input::Input;
 use crate::unreadable::BadLineCounter;
-use mls_diag::{Exit, OrExit, diag};
+use mls_diag::{Exit, OrExit};
 
 /// Initial size of both buffers in bytes. The buffer of the reader grows up to [`MAX_LINE`].
 const BUFFER: usize = 256 * 1024;
@@ -102,16 +103,16 @@ impl Reader {
     }
 
     /// Reports the line that `next` returned last as a bad record.
-    pub fn bad(&self, why: impl std::fmt::Display) {
-        self.unreadable.bad();
-        diag::bad_record(format_args!("{}, line {}", self.name(), self.line), why);
+    pub fn bad(&mut self, why: impl std::fmt::Display) {
+        let location = format_args!("{}, line {}", self.input.name(), self.line);
+        self.unreadable.bad(location, why);
     }
 
     /// The next line that is not blank, without its newline. The last line may lack a newline.
     /// Calls `pause` before a read that would wait.
     ///
     /// # Errors
-    /// Exit 65 if the input is compressed by gzip or comes from `mls-tail --framed`, and at its end
+    /// Exit 65 if the input is not text or comes from `mls-tail --framed`, and at its end
     /// if [`bad`](Self::bad) was called for each line; the errors of reading and of `pause`.
     pub fn next(
         &mut self,
@@ -130,7 +131,7 @@ impl Reader {
     ) -> anyhow::Result<Option<(u64, &[u8])>> {
         let (start, end) = loop {
             let Some((start, end)) = self.next_line(&mut pause)? else {
-                self.unreadable.check(self.name())?;
+                self.unreadable.check(self.input.name())?;
                 return Ok(None);
             };
             self.line += 1;
@@ -141,8 +142,8 @@ impl Reader {
                 break (start, end);
             }
         };
-        if self.line == 1 && self.buffer[start..end].starts_with(&GZIP) {
-            return Err(compressed(self.name()));
+        if self.line == 1 {
+            content::check(self.name(), &self.buffer[start..end])?;
         }
         // Each raw line would be a bad record, and the checkpoint after them would say that they
         // are stored.

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::ndjson::Reader;
 use crate::signals;
+use crate::unreadable::not_logins;
 use mls_diag::Exit;
 
 /// Stores the events of a stream.
@@ -76,7 +77,7 @@ pub fn rows(event: &Auth<'_>, outcome: Outcome) -> u32 {
 /// when the input pauses after a checkpoint, and at least every second.
 ///
 /// # Errors
-/// Exit 65 if the input is plain and the sink requires a framed stream, 75 if a framed stream stops
+/// Exit 65 if the input is plain and the sink requires a framed stream, or has alerts, 75 if a framed stream stops
 /// before `end` (the next run reads again what was not committed), and the errors of the sink.
 pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
     let mut stream = Stream::Unknown;
@@ -154,7 +155,8 @@ pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
             Record::End(_) => {
                 return pending.map_or(Ok(()), |cursor| sink.commit(cursor));
             }
-            Record::Gap(_) | Record::Segment(_) | Record::Alert(_) | Record::Other(_) => {}
+            Record::Alert(_) => return Err(not_logins(reader.name())),
+            Record::Gap(_) | Record::Segment(_) | Record::Other(_) => {}
         }
     }
     match stream {

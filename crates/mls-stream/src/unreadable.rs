@@ -1,29 +1,79 @@
 //! The error for an input without a readable record: probably the wrong file was given.
 
-use std::cell::Cell;
+use std::fmt;
 
-use mls_diag::Exit;
+use mls_diag::{Exit, diag};
 use mls_event::Column;
 
 /// What a tool that reads alerts says about records of logins.
 pub const NOT_ALERTS: &str = "stdin has records of logins instead of alerts: put mls-alert before this tool, \
      as in mls-parse < LOG | mls-alert --ip 20/10m | mls-block";
 
-/// Counts lines and bad ones.
+/// What a tool that reads records of logins says about alerts from the input `name`.
+#[must_use]
+pub fn not_logins(name: &str) -> anyhow::Error {
+    Exit::DataErr.error(format!(
+        "{name} has alerts instead of records of logins: take mls-alert out of this pipeline, or give \
+         the alerts to mls-block or mls-mail"
+    ))
+}
+
+/// The number of warnings that wait for a good line.
+const HELD: usize = 10;
+
+/// Counts lines and bad ones, and reports the bad ones. After the first, it holds the reports back
+/// until a line is good: if no line is, one error says more than many warnings.
 #[derive(Debug, Default)]
 pub struct BadLineCounter {
     /// Lines that are neither blank nor the header of a CSV.
     lines: u64,
     /// The number of bad lines among them.
-    bad: Cell<u64>,
-    /// Whether the last line is the header of a CSV.
-    is_header: bool,
-    has_bad_header: Cell<bool>,
-    /// What the first of the counted lines looks like.
+    bad: u64,
+    last: Line,
+    /// Whether the header of a CSV was bad.
+    has_bad_header: bool,
+    /// What to do with a file that has the first of the counted lines.
     hint: Option<&'static str>,
+    expected: Expected,
+    /// Whether a bad line was reported.
+    has_reported: bool,
+    /// Where the lines are that wait for a good one, and why they are bad.
+    held: Vec<(String, String)>,
+    /// The number of lines that wait beyond these.
+    more: u64,
+}
+
+/// What the tool can read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expected {
+    /// Records; some tools read a CSV too.
+    #[default]
+    Records,
+    /// A CSV of mls-csv.
+    Csv,
+    /// A CSV of the Python original.
+    LegacyCsv,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Line {
+    #[default]
+    Blank,
+    Header,
+    /// The header that the Python original writes, and a spreadsheet that saves with semicolons.
+    LegacyHeader,
+    Other,
 }
 
 impl BadLineCounter {
+    /// A counter for a tool that reads such lines.
+    #[must_use]
+    pub fn new(expected: Expected) -> Self {
+        let mut counter = Self::default();
+        counter.expected = expected;
+        counter
+    }
+
     /// Says that an earlier reader read lines of this input, so that bad lines are no proof of a wrong
     /// file.
     pub fn continues(&mut self) {
@@ -32,20 +82,33 @@ impl BadLineCounter {
 
     /// Counts a line; blank ones and headers of a CSV do not count.
     pub fn line(&mut self, line: &[u8]) {
+        if self.bad < self.lines {
+            self.report();
+        }
         let line = line.trim_ascii();
-        self.is_header = is_header(line);
-        if !line.is_empty() && !self.is_header {
+        self.last = Line::of(line);
+        if self.last == Line::Other {
             self.lines += 1;
-            self.hint.get_or_insert_with(|| hint(line));
+            if self.hint.is_none() {
+                self.hint = Some(hint(line, self.expected));
+            }
         }
     }
 
-    /// Counts the last line as a bad record.
-    pub fn bad(&self) {
-        if self.is_header {
-            self.has_bad_header.set(true);
+    /// Counts the last line as a bad record and reports it.
+    pub fn bad(&mut self, location: impl fmt::Display, why: impl fmt::Display) {
+        match self.last {
+            Line::Header => self.has_bad_header = true,
+            Line::LegacyHeader | Line::Blank => {}
+            Line::Other => self.bad += 1,
+        }
+        if !self.has_reported || self.bad < self.lines {
+            self.has_reported = true;
+            diag::bad_record(location, why);
+        } else if self.held.len() < HELD {
+            self.held.push((location.to_string(), why.to_string()));
         } else {
-            self.bad.set(self.bad.get() + 1);
+            self.more += 1;
         }
     }
 
@@ -53,32 +116,74 @@ impl BadLineCounter {
     ///
     /// # Errors
     /// Exit 65 if there were bad lines and no good ones.
-    pub fn check(&self, name: &str) -> anyhow::Result<()> {
-        let has_bad_header = self.has_bad_header.get();
-        let has_bad = has_bad_header || self.bad.get() > 0;
-        if !has_bad || self.bad.get() < self.lines {
+    pub fn check(&mut self, name: &str) -> anyhow::Result<()> {
+        if self.bad < self.lines || (self.lines == 0 && !self.has_bad_header) {
             return Ok(());
         }
-        let hint = if has_bad_header { IS_CSV } else { self.hint.unwrap_or_default() };
-        Err(Exit::DataErr.error(format!("{name}: no record could be read{hint}")))
+        self.held.clear();
+        self.more = 0;
+        let hint = if self.has_bad_header { IS_CSV } else { self.hint.unwrap_or(IS_LEGACY) };
+        Err(Exit::DataErr.error(format!("{name}: no record could be read; {hint}")))
+    }
+
+    /// Reports the lines that wait.
+    fn report(&mut self) {
+        for (location, why) in self.held.drain(..) {
+            diag::bad_record(location, why);
+        }
+        diag::count_more_bad_records(std::mem::take(&mut self.more));
     }
 }
 
-const IS_CSV: &str = "; this is a CSV: read it with mls-csv --decode < FILE";
-
-fn is_header(line: &[u8]) -> bool {
-    [Column::HEADER, Column::LOGINS_HEADER].iter().any(|header| header.as_bytes() == line)
+impl Drop for BadLineCounter {
+    fn drop(&mut self) {
+        self.report();
+    }
 }
 
+impl Line {
+    fn of(line: &[u8]) -> Self {
+        if line.is_empty() {
+            Self::Blank
+        } else if [Column::HEADER, Column::LOGINS_HEADER]
+            .iter()
+            .any(|header| header.as_bytes() == line)
+        {
+            Self::Header
+        } else if line.starts_with(b"server;date;ip;") || line.starts_with(b"server\tdate\tip\t") {
+            Self::LegacyHeader
+        } else {
+            Self::Other
+        }
+    }
+}
+
+const IS_CSV: &str = "this is a CSV: read it with mls-csv --decode < FILE";
+
+const IS_LEGACY: &str =
+    "this is the CSV of the Python original: read it with mls-csv --decode --legacy < FILE";
+
 /// What to do with a file that has this line.
-fn hint(line: &[u8]) -> &'static str {
-    // The Python original separates cells with semicolons. Its first release had five columns.
-    if line.split(|byte| *byte == b';').count() >= 5 {
-        "; this is the CSV of the Python original: read it with mls-csv --decode --legacy < FILE"
-    } else if line.starts_with(b"{") {
-        "; it must be the output of mls-parse, mls-enrich or mls-csv --decode"
-    } else {
-        "; if this is a log, read it with mls-parse < FILE"
+fn hint(line: &[u8], expected: Expected) -> &'static str {
+    let cells = |separator| line.split(move |byte| *byte == separator);
+    // Our CSV has a date such as 2026-06-01 00:00 in the second column.
+    let is_row = |separator| {
+        let date = cells(separator).nth(1).unwrap_or_default();
+        date.strip_prefix(b"\"").unwrap_or(date).get(4) == Some(&b'-')
+    };
+    match expected {
+        Expected::Records if line.starts_with(b"{") => {
+            "it must be the output of mls-parse, mls-enrich or mls-csv --decode"
+        }
+        _ if line.starts_with(b"{") => "these are records already: leave out mls-csv --decode",
+        Expected::Records if is_row(b',') => IS_CSV,
+        Expected::LegacyCsv if is_row(b',') => "this is a CSV of mls-csv: leave out --legacy",
+        _ if is_row(b';') || is_row(b'\t') => {
+            "its columns are separated by semicolons or tabs: save it as CSV with commas"
+        }
+        // The Python original separates cells with semicolons. Its first release had five columns.
+        Expected::Records | Expected::Csv if cells(b';').count() >= 5 => IS_LEGACY,
+        _ => "if this is a log, read it with mls-parse < FILE",
     }
 }
 
@@ -91,7 +196,7 @@ mod tests {
         let mut lines = BadLineCounter::default();
         assert!(lines.check("x").is_ok(), "an empty input");
         lines.line(b"mail;01/06/2026 10:00;192.0.2.1;anna;;;;;");
-        lines.bad();
+        lines.bad("x", "y");
         let error = lines.check("x").unwrap_err();
         assert_eq!(Exit::of(&error), Exit::DataErr);
         assert!(error.to_string().contains("--decode --legacy"), "{error}");
@@ -100,18 +205,41 @@ mod tests {
     }
 
     #[test]
+    fn the_hint_depends_on_the_first_line_and_on_what_the_tool_reads() {
+        let semicolons = b"mx;2026-06-01 10:00;192.0.2.1;anna;;;;;";
+        let row = b"mx,2026-06-01 10:00,192.0.2.1,anna,,,,,";
+        for (expected, line, cure) in [
+            (Expected::Records, &row[..], "mls-csv --decode <"),
+            (Expected::LegacyCsv, &row[..], "leave out --legacy"),
+            (Expected::Csv, br#"{"v":1}"#, "leave out mls-csv --decode"),
+            (Expected::Csv, &semicolons[..], "CSV with commas"),
+            (Expected::LegacyCsv, &semicolons[..], "CSV with commas"),
+            (Expected::Records, b"\"mx\"\t\"2026-06-01 10:00\"", "CSV with commas"),
+            (Expected::Csv, b"mx;01/06/2026 10:00;192.0.2.1;anna;", "--decode --legacy <"),
+            (Expected::LegacyCsv, b"Jun  1 10:00:00 mx postfix", "mls-parse <"),
+        ] {
+            let mut lines = BadLineCounter::new(expected);
+            lines.line(b"server;date;ip;user;hostname");
+            lines.line(line);
+            lines.bad("x", "y");
+            let error = lines.check("x").unwrap_err().to_string();
+            assert!(error.contains(cure), "{expected:?}: {error}");
+        }
+    }
+
+    #[test]
     fn a_header_of_a_csv_is_not_a_good_line() {
         let mut lines = BadLineCounter::default();
         lines.line(Column::HEADER.as_bytes());
         assert!(lines.check("x").is_ok(), "a CSV without rows");
         lines.line(b"no row");
-        lines.bad();
+        lines.bad("x", "y");
         let error = lines.check("x").unwrap_err();
         assert!(error.to_string().contains("if this is a log"), "{error}");
 
         let mut lines = BadLineCounter::default();
         lines.line(Column::LOGINS_HEADER.as_bytes());
-        lines.bad();
+        lines.bad("x", "y");
         let error = lines.check("x").unwrap_err();
         assert!(error.to_string().contains("this is a CSV"), "{error}");
         lines.line(b"good");

@@ -1,0 +1,74 @@
+//! Files that are not lines of text, recognized by their first bytes.
+
+use mls_diag::Exit;
+
+/// The first bytes of gzip (RFC 1952, section 2.3.1).
+pub const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// First bytes of a file, and what the file is and what to do with it.
+const KINDS: [(&[u8], &str); 13] = [
+    (&GZIP, "is compressed by gzip: decompress it first, for example with zcat"),
+    (b"\xfd7zXZ\0", "is compressed by xz: decompress it first, for example with xzcat"),
+    (b"\x28\xb5\x2f\xfd", "is compressed by zstd: decompress it first, for example with zstdcat"),
+    (b"BZh", "is compressed by bzip2: decompress it first, for example with bzcat"),
+    (b"\xff\xfe", UTF_16),
+    (b"\xfe\xff", UTF_16),
+    (
+        b"PK\x03\x04",
+        "is a spreadsheet or a ZIP file: save the sheet as CSV with commas, or unpack the file first",
+    ),
+    (
+        b"SQLite format 3\0",
+        "is an SQLite database: give its records to this tool with mls-sql dump --url sqlite:FILE",
+    ),
+    (
+        b"LPKSHHRH",
+        "is a journal of systemd: give its lines to mls-parse with journalctl --file FILE -o json",
+    ),
+    (b"\x89PNG", "is a picture, not text"),
+    (b"\xff\xd8\xff", "is a picture, not text"),
+    (b"%PDF-", "is a PDF file, not text"),
+    (b"\x7fELF", "is a program, not text"),
+];
+
+const UTF_16: &str = "is text in UTF-16: convert it first, for example with iconv --from-code=UTF-16 --to-code=UTF-8";
+
+/// What a file is that begins with these bytes, and what to do with it; `None` if it can be text.
+#[must_use]
+pub fn not_text(head: &[u8]) -> Option<&'static str> {
+    // A crash can leave NUL bytes in a log, but not at every second place.
+    if let [a, b, c, d, ..] = *head
+        && ((a != 0 && b == 0 && c != 0 && d == 0) || (a == 0 && b != 0 && c == 0 && d != 0))
+    {
+        return Some(UTF_16);
+    }
+    KINDS.iter().find(|(start, _)| head.starts_with(start)).map(|(_, what)| *what)
+}
+
+/// Refuses an input that is not text. Otherwise no line would be recognized, and the run could find
+/// nothing and exit with 0.
+///
+/// # Errors
+/// Exit 65 if `head`, the first bytes of the input, are not text.
+pub(crate) fn check(name: &str, head: &[u8]) -> anyhow::Result<()> {
+    not_text(head).map_or(Ok(()), |what| Err(Exit::DataErr.error(format!("{name} {what}"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_begins_with_nul_bytes_is_text() {
+        for text in [&b"\0\0\0\0\0\0Jun  1"[..], b"Jun  1", b"a\0b", b"", b"\0", b"\xef\xbb\xbfa"] {
+            assert_eq!(not_text(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn utf_16_is_recognized_with_and_without_a_byte_order_mark() {
+        for text in [&b"\xff\xfea\0b\0"[..], b"\xfe\xff\0a\0b", b"2\x000\0", b"\x002\x000"] {
+            assert_eq!(not_text(text), Some(UTF_16), "{text:?}");
+        }
+    }
+}
