@@ -76,6 +76,9 @@ fn cure(text: &str) -> &'static str {
     if text.contains("Connection refused") {
         "; no database server listens there: check that it runs, and db_host and db_port in \
          [database], or --url"
+    } else if text.contains("response from SSLRequest") {
+        "; the server there does not speak the protocol of PostgreSQL: check db_host and db_port in \
+         [database], or --url"
     } else if text.contains("failed to lookup address information") {
         "; check db_host in [database], or --url, and the DNS of this machine"
     } else {

@@ -99,12 +99,15 @@ impl ConnectOptions {
             }
             "postgres" | "postgresql" => {
                 let options = PgConnectOptions::from_str(url).map_err(|why| bad_url(&why))?;
+                if options.get_database().is_none() {
+                    return Err(bad_url(&NO_NAME));
+                }
                 Ok(Self::Postgresql(if chosen { options } else { verified_postgresql(options) }))
             }
             "mysql" | "mariadb" => {
                 let options = MySqlConnectOptions::from_str(url).map_err(|why| bad_url(&why))?;
                 if options.get_database().is_none() {
-                    return Err(bad_url(&"the name of the database is missing; append /NAME"));
+                    return Err(bad_url(&NO_NAME));
                 }
                 Ok(Self::Mysql(if chosen { options } else { verified_mysql(options) }))
             }
@@ -189,23 +192,17 @@ impl ConnectOptions {
 
     /// Returns the name of the database in messages, without the password.
     pub(crate) fn shown(&self) -> String {
-        match self {
-            Self::Sqlite(path) => path.display().to_string(),
-            Self::Postgresql(options) => {
-                format!(
-                    "PostgreSQL database {} at {}",
-                    options.get_database().unwrap_or("(none)"),
-                    options.get_host()
-                )
-            }
-            Self::Mysql(options) => {
-                format!(
-                    "MySQL database {} at {}",
-                    options.get_database().unwrap_or("(none)"),
-                    options.get_host()
-                )
-            }
-        }
+        let (kind, database) = match self {
+            Self::Sqlite(path) => return path.display().to_string(),
+            Self::Postgresql(options) => ("PostgreSQL", options.get_database()),
+            Self::Mysql(options) => ("MySQL", options.get_database()),
+        };
+        let place = match self.endpoint() {
+            Some(Endpoint::Tcp(host, port)) => format!("{host}, port {port}"),
+            Some(Endpoint::Socket(path)) => path.display().to_string(),
+            None => String::new(),
+        };
+        format!("{kind} database {} at {place}", database.unwrap_or_default())
     }
 }
 
@@ -225,6 +222,8 @@ fn client_certificate(settings: &Settings) -> anyhow::Result<Option<(&Path, &Pat
     secret::check_readers("ssl_key", key)?;
     Ok(Some((cert, key)))
 }
+
+const NO_NAME: &str = "the name of the database is missing; append /NAME";
 
 fn bad_url(why: &dyn std::fmt::Display) -> anyhow::Error {
     Exit::Usage.error(format!("--url is not the URL of a database: {why}"))

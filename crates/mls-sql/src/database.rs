@@ -264,6 +264,8 @@ pub(crate) fn describe(error: &sqlx::Error) -> String {
             },
             None => error.to_string(),
         },
+        // sqlx adds where in its code the error is.
+        sqlx::Error::Protocol(text) => text.split(" (sqlx").next().unwrap_or(text).to_owned(),
         _ => error.to_string(),
     }
 }

@@ -32,6 +32,21 @@ pub(crate) struct Filter {
     pub(crate) outcomes: Vec<Outcome>,
 }
 
+impl Filter {
+    /// Refuses a time that ends before it begins.
+    ///
+    /// # Errors
+    /// Exit 64 if `since` is not before `until`.
+    pub(crate) fn check_order(&self) -> anyhow::Result<()> {
+        match (&self.since, &self.until) {
+            (Some(since), Some(until)) if since >= until => Err(Exit::Usage.error(format!(
+                "--since {since} is not before the end of --until, {until}: give an earlier --since"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Writes the rows that the filter selects to standard output.
 ///
 /// # Errors

@@ -179,6 +179,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
                 sources: source,
                 outcomes: outcome,
             };
+            filter.check_order()?;
             Database::existing(&options, |database| dump::run(database, &table, &mapping, &filter))
         }
         Command::Migrate { database } => {
