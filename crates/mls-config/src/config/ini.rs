@@ -174,7 +174,12 @@ impl<'a> Ini<'a> {
 
     fn wrong(&self, section: &str, key: &str, line: usize, wrong: &NotAllowed) -> anyhow::Error {
         let NotAllowed { value, give } = wrong;
-        self.error(line, format!("[{section}] {key} = {value:?} is not allowed; give {give}"))
+        let has_comment = value.contains(" #") || value.contains(" ;");
+        let comment = if has_comment { "; a comment needs a line of its own" } else { "" };
+        self.error(
+            line,
+            format!("[{section}] {key} = {value:?} is not allowed; give {give}{comment}"),
+        )
     }
 
     /// Gives `to` the value of `from`, changed by `change`, unless `to` has a value. Both are a

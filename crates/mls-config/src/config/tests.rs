@@ -217,6 +217,22 @@ fn a_line_that_cannot_be_read_is_refused_with_its_number() {
             "x.conf:1: \"mail_log = /x\" is not in a section; put a line such as [paths] before it",
         ),
         (
+            "[paths]\nmail_log = \"/var/log/mail.log\"\n",
+            "is not allowed; give the whole path, without quotes, ~ and variables",
+        ),
+        (
+            "[paths]\nmail_log = ~/mail.log\n",
+            "[paths] mail_log = \"~/mail.log\" is not allowed; give the whole path, without quotes, ~ and variables",
+        ),
+        (
+            "[paths]\nmail_log = /var/log/mail.log  # the log\n",
+            "without quotes, ~ and variables; a comment needs a line of its own",
+        ),
+        (
+            "[report]\nemail = a@b.test; c@d.test\n",
+            "is not allowed; give mail addresses such as anna@example.org, separated by commas",
+        ),
+        (
             "[general]\nlog_file_max_mb = x\n",
             "x.conf:2: [general] log_file_max_bytes = \"x\" is not allowed; give a whole number from 0 to 18446744073709551615",
         ),

@@ -101,6 +101,11 @@ impl Value for String {
 
 impl Value for PathBuf {
     fn parse(text: &str) -> Result<Self, NotAllowed> {
+        // A shell would read these characters, but this file has no shell.
+        let is_shell = text.starts_with(['"', '\'', '~', '$']);
+        if is_shell || text.contains(" # ") || text.contains(" ; ") {
+            return Err(NotAllowed::new(text, "the whole path, without quotes, ~ and variables"));
+        }
         Ok(text.into())
     }
 
@@ -365,8 +370,22 @@ pub(super) fn are_daemons(names: &[String]) -> Result<(), NotAllowed> {
 
 /// Refuses a list with an item that is not a mail address.
 pub(super) fn is_mail_address(addresses: &[String]) -> Result<(), NotAllowed> {
-    match addresses.iter().find(|address| !address.contains('@')) {
-        Some(other) => Err(NotAllowed::new(other, "mail addresses separated by commas")),
+    let is_wrong = |address: &&String| {
+        // Anna <anna@example.org>
+        let named = address.strip_suffix('>').and_then(|address| address.rsplit_once('<'));
+        let address = named.map_or(address.as_str(), |(_, address)| address);
+        let (before, after) = address.rsplit_once('@').unwrap_or_default();
+        before.is_empty()
+            || after.is_empty()
+            || before.contains(';')
+            || (before.contains(' ') && !before.starts_with('"'))
+            || after.contains([' ', '"', ';', '<', '>'])
+    };
+    match addresses.iter().find(is_wrong) {
+        Some(other) => Err(NotAllowed::new(
+            other,
+            "mail addresses such as anna@example.org, separated by commas",
+        )),
         None => Ok(()),
     }
 }
