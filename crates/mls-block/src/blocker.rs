@@ -145,6 +145,12 @@ impl Blocker {
         if self.output.directory.is_some() {
             return Ok(());
         }
+        if new > 0 && list.entries.is_empty() {
+            log::warn!(
+                "no address is blocked: the blocks of these alerts have ended by now, or [block] allow \
+                 names the addresses; --now TIME prints the list of an earlier time"
+            );
+        }
         print(&self.output.text(&list, self.now()))
     }
 
