@@ -27,6 +27,10 @@ pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
     }
     let installation = Installation::find()?;
     if let (true, Some(configuration)) = (args.mode.migrate_data, &args.config) {
+        if !configuration.exists() {
+            let name = configuration.display();
+            return Err(Exit::NoInput.error(format!("configuration file {name} does not exist")));
+        }
         return migration::data::convert(configuration, &installation);
     }
     if args.mode.uninstall {
