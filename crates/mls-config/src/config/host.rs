@@ -6,7 +6,7 @@ use super::value::NotAllowed;
 
 /// Returns whether the text can be a host: an IP address, or a name of letters, digits, `-` and `_`
 /// in labels with dots between them (RFC 1123, section 2.1). A name may have letters of all
-/// scripts, which resolvers encode. An IPv6 address may have brackets, or the zone of its link.
+/// scripts, which resolvers encode; they also know the largest length of a name. An IPv6 address may have brackets, or the zone of its link.
 #[must_use]
 pub fn is_host(text: &str) -> bool {
     let address = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
@@ -17,12 +17,12 @@ pub fn is_host(text: &str) -> bool {
     let name = text.strip_suffix('.').unwrap_or(text);
     // A name that ends in a number would be a wrong IPv4 address.
     let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
-    name.len() <= 253 && name.split('.').all(is_label) && !name.rsplit('.').take(1).all(is_number)
+    name.split('.').all(is_label) && !name.rsplit('.').take(1).all(is_number)
 }
 
 fn is_label(label: &str) -> bool {
     let is_allowed = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
-    (1..=63).contains(&label.len())
+    !label.is_empty()
         && label.chars().all(is_allowed)
         && !label.starts_with('-')
         && !label.ends_with('-')
@@ -79,7 +79,6 @@ mod tests {
 
     #[test]
     fn other_text_is_no_host() {
-        let long = "a".repeat(64);
         for text in [
             "",
             ".",
@@ -96,7 +95,6 @@ mod tests {
             "[mail.example.org]",
             "192.0.2.1%eth0",
             "a b",
-            &long,
         ] {
             assert!(!is_host(text), "{text}");
         }
