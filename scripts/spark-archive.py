@@ -81,6 +81,8 @@ def main():
 
 def configuration():
     """Returns the settings of the user, and ours if the user has none."""
+    # Before this, SparkConf does not contain the settings of the user.
+    SparkContext._ensure_initialized()
     # The rows are already compressed when Spark stores them.
     conf = SparkConf().setIfMissing("spark.rdd.compress", "false")
     if conf.get("spark.master", "").startswith("local["):
