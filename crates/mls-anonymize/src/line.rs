@@ -3,8 +3,8 @@
 
 use bstr::ByteSlice;
 use mls_event::clean;
-use mls_parse::envelope;
-use mls_parse::pieces;
+use mls_parse::grammar::login_process;
+use mls_parse::{envelope, pieces};
 
 use crate::anonymizer::Anonymizer;
 use crate::secrets;
@@ -31,10 +31,12 @@ fn queue_id(message: &[u8]) -> Option<&[u8]> {
     (hexadecimal || long).then_some(id)
 }
 
-/// Whether Dovecot wrote the line, to syslog or to its own log file.
+/// Whether Dovecot wrote the line, to syslog under any name or to its own log file.
 fn is_dovecot(envelope: &envelope::Envelope<'_>) -> bool {
-    let program = envelope.program;
-    program == b"dovecot" || !program.is_empty() && envelope.message.starts_with(program)
+    let (program, message) = (envelope.program, envelope.message);
+    program == b"dovecot"
+        || !program.is_empty() && message.starts_with(program)
+        || login_process(message).is_some()
 }
 
 impl Anonymizer {

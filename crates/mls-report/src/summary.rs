@@ -178,7 +178,8 @@ fn what_stands_out(report: &Report) -> String {
     let found = [silence(report), attack, target, widespread, slow];
     let found: Vec<_> = found.into_iter().flatten().collect();
     if found.is_empty() {
-        return "No address and no user stands out.".to_owned();
+        let other = if report.suspicious_logins.is_empty() { "" } else { "other " };
+        return format!("No {other}address and no {other}user stands out.");
     }
     format!("What stands out: {}.", found.join("; "))
 }
