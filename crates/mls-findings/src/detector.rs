@@ -192,9 +192,8 @@ impl Detector {
         let Some((failed, visitors, range)) = self.guessed_names(name, network, at) else {
             return false;
         };
-        let guesses = failed.others(name, range, |name| visitors.knows(name), |_| false);
-        let guesses = guesses.filter(|guesses| self.are_recent(*guesses, at));
-        let names = guesses.map_or(0, |guesses| guesses.names);
+        let names = failed.others(name, range, |name| visitors.knows(name), |_| false);
+        let names = names.map_or(0, |guesses| guesses.names);
         let enough = self.enough_names(name, visitors, at);
         names >= enough + MAX_EXCUSED
             || names >= enough && self.guesses(name, network, at).is_some()
@@ -214,14 +213,7 @@ impl Detector {
             networks.any(|known| self.logins.get(known).is_some_and(|at| at.knows(other)))
         };
         let guesses = failed.others(name, range, is_known_here, is_excuse)?;
-        let enough = self.enough_names(name, visitors, at);
-        (guesses.names >= enough && self.are_recent(guesses, at)).then_some(guesses)
-    }
-
-    /// Returns whether the login came soon after the guesses. A right guess is one of them. A user who
-    /// logs in hours later got the address of a mobile network from somebody else.
-    fn are_recent(&self, guesses: Guesses, at: Seconds) -> bool {
-        guesses.last.saturating_add(self.settings.guessed_window / 4) >= at
+        (guesses.names >= self.enough_names(name, visitors, at)).then_some(guesses)
     }
 
     /// Returns the number of names that must have failed. It is higher at a usual place of the user,

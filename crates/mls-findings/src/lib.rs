@@ -11,7 +11,7 @@
 //!
 //! | rule | a login of user U from address A is reported when |
 //! |---|---|
-//! | `guessed` | 3 other names failed at the network of A in the 24 hours before the login, or in the hour after it, and the last of them at most 6 hours before. If U has logged in from the country and system of A for a day, 9 names must have failed, because users of a mobile network share addresses with infected machines. |
+//! | `guessed` | 3 other names failed at the network of A in the 24 hours before the login, or in the hour after it. If U has logged in from the country and system of A for a day, 9 names must have failed, because users of a mobile network share addresses with infected machines. |
 //! | `spread` | U logged in within 6 hours from 4 countries, or 5 systems, that were all new for U. If U was seen in several places within 6 hours before, 2 more than that number are needed. The finding names the first of these logins. |
 //! | `targeted` | 8 addresses failed on U within 3 or 7 days, and A is in a country that is new for U. A system that is new for U is enough if the attack came from 3 other systems. The attack must be far larger than that on nine of ten other users: twice as many addresses, or half more and at least nine more. |
 //!

@@ -56,16 +56,3 @@ fn a_name_that_failed_long_before_a_login_is_not_mistyped() {
     let users: Vec<_> = found.iter().map(|finding| &*finding.user).collect();
     assert_eq!(users, ["frida", "dora"]);
 }
-
-#[test]
-fn a_login_long_after_the_guesses_is_not_one_of_them() {
-    for (hours, count) in [(5, 1), (7, 0)] {
-        let found = findings(&[
-            (0, Outcome::Failure, "anna"),
-            (60, Outcome::Failure, "bert"),
-            (120, Outcome::Failure, "carl"),
-            (hours * 3600, Outcome::Success, "dora"),
-        ]);
-        assert_eq!(found.len(), count, "{hours} hours: {found:?}");
-    }
-}

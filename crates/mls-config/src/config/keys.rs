@@ -240,7 +240,6 @@ sections! {
         guessed_names: u32 = "3";
 
         /// Rule guessed: the time before the login in which these failures count.
-        /// The last of them must be in the last quarter of this time.
         guessed_window: TimeSpan = "1d";
 
         /// Rule guessed: if this many other users have logged in from an address, it is shared,
