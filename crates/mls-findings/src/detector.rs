@@ -239,13 +239,8 @@ impl Detector {
         }
         let extent = user.large_extent(at, window);
         let (visitors, _) = self.logins.entry(network, || Visitors::new(at, country, asn));
-        let visitor = visitors.visit(name, ip, moment).copied();
-        // At most networks with logins nothing has failed.
-        let has_failures = self.failures.get(network).is_some();
-        if let Some(visitor) = visitor.filter(|visitor| has_failures || visitor.is_suspicious)
-            && !self.guessed(visitor, observed, found)
-        {
-            self.forget_mistyped(network, at);
+        if let Some(visitor) = visitors.visit(name, ip, moment).copied() {
+            self.guessed(visitor, observed, found);
         }
         if let Some((networks, is_new_country)) = attacked {
             self.targeted(networks, is_new_country, observed, found);
@@ -265,48 +260,37 @@ impl Detector {
         user
     }
 
-    fn forget_mistyped(&mut self, network: Network, at: Seconds) {
-        if let Some(failed) = self.failures.get_mut(network) {
-            failed.forget_mistyped(at, |name| self.users.get(name).is_some());
-        }
-    }
-
-    /// Reports a login at a network where other names failed. Returns whether it is suspicious.
     fn guessed(
         &mut self,
         visitor: Visitor,
         observed: Observed<'_>,
         found: &mut Vec<Finding<'static>>,
-    ) -> bool {
+    ) {
         let Observed { at, moment, name, network, country, asn, .. } = observed;
         if !visitor.is_suspicious && !self.has_failed(network, at) {
-            return false;
+            return;
         }
         let is_new = visitor.is_suspicious || visitor.first.at.saturating_add(AFTER) >= at;
         let is_reported = self.users.get(name).is_some_and(|user| moment.day() <= user.reported[0]);
         if is_new && is_reported {
             // The rule has reported this user today, so the count of all names is not needed. It
             // takes the most time.
-            let is_guessed = visitor.is_suspicious || self.is_guessed(name, network, at);
-            if is_guessed {
+            if visitor.is_suspicious || self.is_guessed(name, network, at) {
                 self.suspect(name, network, country, asn);
             }
-            return is_guessed;
+            return;
         }
         // The attacker's login is the first one after the failures began. A user who was here before
         // the failures is not the attacker.
-        let Some(guesses) = self.guesses(name, network, at) else {
-            return visitor.is_suspicious;
-        };
+        let Some(guesses) = self.guesses(name, network, at) else { return };
         if !visitor.is_suspicious && visitor.first.at.saturating_add(AFTER) < guesses.first {
-            return false;
+            return;
         }
         let (first, ip) =
             if visitor.is_suspicious { (moment, observed.ip) } else { (visitor.first, visitor.ip) };
         self.suspect(name, network, country, asn);
         let login = Named { name, ip, at: first };
         self.report(Rule::Guessed, login, country, asn, found, |login| login.guessed(guesses));
-        true
     }
 
     /// Reports a login of an attacked user, if far more networks attacked this user than other

@@ -20,9 +20,8 @@
 //!   shared, for example by an office;
 //! - U used the network more than an hour before the first failure.
 //!
-//! Some failed names do not count for `guessed`: names that have logged in from this network, a name
-//! that nobody has and that failed within two minutes before a login there that is not suspicious
-//! (that user mistyped it), and up to 4 names of two kinds. The first kind are names that nobody has and that differ from U only after the
+//! Some failed names do not count for `guessed`: names that have logged in from this network, and up to
+//! 4 names of two kinds. The first kind are names that nobody has and that differ from U only after the
 //! `@`, because mail programs try such names. The second kind are names that log in from the networks
 //! of U, because one person can have several mailboxes.
 //!

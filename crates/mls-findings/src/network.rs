@@ -20,9 +20,6 @@ pub(crate) const AFTER: Seconds = 3600;
 /// Largest number of failed names that do not count because they have an innocent reason.
 pub(crate) const MAX_EXCUSED: usize = 4;
 
-/// Number of seconds before a login in which its user may have mistyped the name.
-const MISTYPED: Seconds = 120;
-
 pub(crate) type FailingNetworks = Bounded<Network, FailedNames>;
 
 pub(crate) type VisitedNetworks = Bounded<Network, Visitors>;
@@ -82,18 +79,6 @@ impl FailedNames {
         }
         self.names.push(name);
         self.times.push(at);
-    }
-
-    /// Forgets the last name that failed shortly before `at`, the time of an innocent login. Its user
-    /// has mistyped it. A name for which `is_user` is true is not mistyped.
-    pub(crate) fn forget_mistyped(&mut self, at: Seconds, is_user: impl Fn(Name) -> bool) {
-        let range = at.saturating_sub(MISTYPED)..=at;
-        let names = self.names.iter().zip(&self.times).enumerate();
-        let mistyped = names.filter(|(_, (name, at))| range.contains(at) && !is_user(**name));
-        if let Some((index, _)) = mistyped.max_by_key(|(_, (_, at))| **at) {
-            self.names.swap_remove(index);
-            self.times.swap_remove(index);
-        }
     }
 
     /// Counts the names that failed from `from` to `to`. The name that logged in does not count, nor do names
