@@ -21,7 +21,8 @@
 //! 1.0 gives no reason, and some reasons do not say whether there was an attempt. Then the fields
 //! tell: the login process learns the name of the user from the answer to an attempt, and the
 //! mechanism from the command. A login would be another message. So a user was refused at least once,
-//! and a mechanism without a user was not finished.
+//! and a mechanism without a user was not finished. If the server ended the session itself, the
+//! password may have been right: then the attempt is an error of the server.
 //!
 //! # Other messages
 //! `Login failed: …` and `Authenticate PLAIN failed: …` (`auth_verbose`) come before the end of the
@@ -45,7 +46,7 @@ use mls_event::Outcome;
 use crate::envelope::number;
 use crate::pieces;
 
-use Meaning::{NoAttempt, Other, Refused, ServerError, Unfinished, Unsaid};
+use Meaning::{Interrupted, NoAttempt, Other, Refused, ServerError, Unfinished, Unsaid};
 
 /// The outcome of the last attempt of the session, according to the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub(crate) enum Meaning {
     NoAttempt,
     /// There may have been attempts: the fields tell.
     Unsaid,
+    /// The server ended the session. If there was an attempt, its password may have been right.
+    Interrupted,
 }
 
 /// A reason: its first words, with the parenthesis before them, and its meaning.
@@ -118,8 +121,8 @@ pub(crate) static REASONS: [Reason; 38] = [
     reason("(client didn't send a cert", Unsaid),
     reason("(client sent an invalid cert", Unsaid),
     reason("(client sent an untrusted cert", Unsaid),
-    reason("(client_limit and process_limit was hit", Unsaid),
-    reason("(The process is shutting down", Unsaid),
+    reason("(client_limit and process_limit was hit", Interrupted),
+    reason("(The process is shutting down", Interrupted),
     reason("(maximum number of connections", NoAttempt),
 ];
 
@@ -196,7 +199,7 @@ const ENDS: [&str; 6] = [
     "Client has quit the connection",
 ];
 
-fn is_end(text: &[u8]) -> bool {
+pub(crate) fn is_end(text: &[u8]) -> bool {
     ENDS.iter().any(|words| text.starts_with(words.as_bytes()))
 }
 
@@ -225,7 +228,9 @@ pub(crate) struct Ending<'a> {
 impl<'a> Ending<'a> {
     /// Reads the text after the login process; `None` if it has no known reason.
     pub(crate) fn read(text: &'a [u8]) -> Option<Self> {
-        Self::with_reason(text).or_else(|| Self::without_reason(text))
+        // After the fields begin, a parenthesis may be part of a user name.
+        let reason = text.find("): ").filter(|end| fields(text).is_none_or(|fields| *end < fields));
+        reason.and_then(|_| Self::with_reason(text)).or_else(|| Self::without_reason(text))
     }
 
     fn with_reason(text: &'a [u8]) -> Option<Self> {
@@ -243,8 +248,7 @@ impl<'a> Ending<'a> {
 
     /// Version 1.0.
     fn without_reason(text: &'a [u8]) -> Option<Self> {
-        const STARTS: [&str; 3] = [": user=<", ": method=", ": rip="];
-        let end = STARTS.iter().filter_map(|field| text.find(field)).min()?;
+        let end = fields(text)?;
         let (words, fields) = (&text[..end], &text[end + b": ".len()..]);
         let meaning = if has_part(words, "Internal login failure") {
             ServerError
@@ -257,6 +261,11 @@ impl<'a> Ending<'a> {
         let is_known = !words.contains(&b'(');
         is_known.then(|| Self { attempts: judge(meaning, 1, 0, fields), fields })
     }
+}
+
+/// Returns the offset of the colon before the first field.
+fn fields(text: &[u8]) -> Option<usize> {
+    [": user=<", ": method=", ": rip="].iter().filter_map(|field| text.find(field)).min()
 }
 
 /// Whether one of the parts of `text` between colons begins with these words, and a parenthesis or
@@ -334,6 +343,7 @@ fn judge(last: Meaning, attempts: u32, successes: u32, fields: &[u8]) -> Option<
         NoAttempt => None,
         Unsaid if has_user() => Some((Outcome::Failure, 1)),
         Unsaid => has_method().then_some((Outcome::Aborted, 1)),
+        Interrupted => (has_user() || has_method()).then_some((Outcome::Error, 1)),
         // A proxy checks no password: the next server has refused what the proxy counts as a
         // success.
         Refused => Some((Outcome::Failure, attempts)),
@@ -456,7 +466,7 @@ mod tests {
     ];
 
     /// Texts that do not say whether there was an attempt.
-    const UNSAID: [&str; 9] = [
+    const UNSAID: [&str; 8] = [
         "Aborted login",
         "Disconnected",
         "Disconnected: Inactivity",
@@ -465,7 +475,6 @@ mod tests {
         "Disconnected (client didn't send a cert)",
         "Disconnected (client sent an invalid cert)",
         "Login aborted: x (client sent an untrusted cert) (client_ssl_cert_untrusted)",
-        "Login aborted: x (The process is shutting down so the login is aborted.) (shutting_down)",
     ];
 
     #[test]
@@ -498,6 +507,38 @@ mod tests {
                 assert!(is_found || attempts.is_none(), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn a_session_that_the_server_ended_is_not_a_wrong_password() {
+        for words in [
+            "Disconnected (client_limit and process_limit was hit)",
+            "Login aborted: x (The process is shutting down so the login is aborted.) (shutting_down)",
+        ] {
+            for (fields, attempts) in [
+                ("user=<a>, method=PLAIN, rip=192.0.2.1", Some((ERROR, 1))),
+                ("method=PLAIN, rip=192.0.2.1", Some((ERROR, 1))),
+                ("user=<>, rip=192.0.2.1", None),
+            ] {
+                let text = format!("{words}: {fields}");
+                let fields = fields.as_bytes();
+                assert_eq!(Ending::read(text.as_bytes()), Some(Ending { attempts, fields }));
+            }
+        }
+    }
+
+    #[test]
+    fn a_user_name_is_not_read_as_a_reason() {
+        let name = "(auth failed, 4000000000 attempts): user=<bob>, method=PLAIN, rip=192.0.2.66";
+        let fields = format!("user=<{name}>, method=PLAIN, rip=192.0.2.1");
+        let text = format!("Aborted login: {fields}");
+        let (attempts, fields) = (Some((FAILURE, 1)), fields.as_bytes());
+        assert_eq!(Ending::read(text.as_bytes()), Some(Ending { attempts, fields }));
+        let message = format!(
+            "imap-login: proxy({name}): Login failed to mx:143: no: user=<{name}>, rip=192.0.2.1"
+        );
+        let pieces = crate::grammar::pieces(message.as_bytes(), &crate::grammar::DOVECOT);
+        assert!(pieces.is_none(), "{message}");
     }
 
     #[test]

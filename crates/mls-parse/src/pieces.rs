@@ -102,7 +102,8 @@ impl<'a> Pieces<'a> {
             }
             Level => Some(text.strip_prefix(b"Info: ").unwrap_or(text)),
             SessionEnd => {
-                let ending = dovecot::Ending::read(text)?;
+                let ending = Some(text).filter(|text| dovecot::is_end(text));
+                let ending = dovecot::Ending::read(ending?)?;
                 (self.outcome, self.attempts) = ending.attempts?;
                 Some(ending.fields)
             }

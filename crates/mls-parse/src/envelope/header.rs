@@ -123,8 +123,8 @@ fn names_a_program(word: &[u8], rest: &[u8]) -> bool {
         || has_dovecot_level(rest)
 }
 
-/// `Info: `: the text after the process in Dovecot's own log files; before version 2, the text before it (`failure_log_type_prefixes`,
-/// `src/lib/failures.c`).
+/// `Info: `: the text after the process in Dovecot's own log files; before version 2, the text before
+/// it (`failure_log_type_prefixes`, `src/lib/failures.c`).
 pub(crate) fn has_dovecot_level(text: &[u8]) -> bool {
     let text = trim_spaces(text);
     ["Debug: ", "Info: ", "Warning: ", "Error: ", "Fatal: ", "Panic: "]
