@@ -3,7 +3,8 @@
 //! mls-mail commits the end of a digest together with the mail, in its ledger. For counters, the
 //! file of the metrics holds the end ([`crate::counters`]). The position of a row in its file
 //! decides which digest has it, not its date: failures and logins have one position each. So a row
-//! that is recorded late is also in exactly one digest. A finding is in a digest if no earlier digest has reported it ([`crate::reported`]).
+//! that is recorded late is also in exactly one digest. A finding is in a digest if no earlier digest
+//! has reported it ([`crate::reported`]).
 
 use std::io;
 use std::path::Path;
@@ -192,15 +193,18 @@ impl SinceLast<'_> {
             (None, _) if self.last.first == FirstBegin::Now => {
                 LoginWindow::From(end_of(chain, end.as_ref()))
             }
-            (None, _) => LoginWindow::From(Point::default()),
-            (Some(last), begin) => {
-                let begin = begin.map_or(Ok(None), |begin| chain.find(begin));
+            // No digest has counted a login.
+            (_, None) | (None, _) => LoginWindow::From(Point::default()),
+            (Some(last), Some(begin)) => {
+                let found = chain.find(begin).context("reading the logins").or_exit(Exit::IoErr)?;
+                if found.is_none() {
+                    log::warn!(
+                        "cannot find the end of the last digest in the logins; selecting logins by their dates"
+                    );
+                }
                 // The end of the file is the end of the digest, so no date is too late.
                 let by_dates = LoginWindow::Between(Some(last.until), None);
-                begin
-                    .context("reading the logins")
-                    .or_exit(Exit::IoErr)?
-                    .map_or(by_dates, LoginWindow::From)
+                found.map_or(by_dates, LoginWindow::From)
             }
         };
         Ok((LoginInput { source, window }, end))
