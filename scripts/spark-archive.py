@@ -287,7 +287,7 @@ def read_records(block, schema):
         pa.json.ParseOptions(pa.schema([("type", pa.string()), *schema]), unexpected_field_behavior="ignore"))
     is_auth = pc.equal(lines["type"], "auth")
     # Few blocks hold other records, and a filter copies all columns.
-    records = (lines if pc.all(is_auth).as_py() else lines.filter(is_auth)).drop_columns(["type"])
+    records = (lines if pc.all(is_auth, skip_nulls=False).as_py() else lines.filter(is_auth)).drop_columns(["type"])
     return records.set_column(records.schema.get_field_index("date"), "date", times_of(records["date"]))
 
 

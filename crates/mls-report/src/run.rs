@@ -240,9 +240,9 @@ impl Job {
             (since, until) => Period::between(since, until, now),
         };
         match (period.from, period.to) {
-            (Some(from), Some(to)) if from >= to => Err(Exit::Usage.error(format!(
-                "--since {from} is not before the end of --until, {to}: give an earlier --since"
-            ))),
+            (Some(from), Some(to)) if from >= to => Err(Exit::Usage.error(
+                "--since is not before --until: give an earlier --since or a later --until",
+            )),
             _ => Ok(period),
         }
     }

@@ -39,9 +39,9 @@ impl Filter {
     /// Exit 64 if `since` is not before `until`.
     pub(crate) fn check_order(&self) -> anyhow::Result<()> {
         match (&self.since, &self.until) {
-            (Some(since), Some(until)) if since >= until => Err(Exit::Usage.error(format!(
-                "--since {since} is not before the end of --until, {until}: give an earlier --since"
-            ))),
+            (Some(since), Some(until)) if since >= until => Err(Exit::Usage.error(
+                "--since is not before --until: give an earlier --since or a later --until",
+            )),
             _ => Ok(()),
         }
     }

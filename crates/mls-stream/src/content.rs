@@ -10,7 +10,7 @@ const KINDS: [(&[u8], &str); 13] = [
     (&GZIP, "is compressed by gzip: decompress it first, for example with zcat"),
     (b"\xfd7zXZ\0", "is compressed by xz: decompress it first, for example with xzcat"),
     (b"\x28\xb5\x2f\xfd", "is compressed by zstd: decompress it first, for example with zstdcat"),
-    (b"BZh", "is compressed by bzip2: decompress it first, for example with bzcat"),
+    (b"BZh91AY&SY", "is compressed by bzip2: decompress it first, for example with bzcat"),
     (b"\xff\xfe", UTF_16),
     (b"\xfe\xff", UTF_16),
     (

@@ -77,7 +77,8 @@ pub fn rows(event: &Auth<'_>, outcome: Outcome) -> u32 {
 /// when the input pauses after a checkpoint, and at least every second.
 ///
 /// # Errors
-/// Exit 65 if the input is plain and the sink requires a framed stream, or has alerts, 75 if a framed stream stops
+/// Exit 65 if the input is plain and the sink requires a framed stream, or has alerts, 75 if a framed
+/// stream stops
 /// before `end` (the next run reads again what was not committed), and the errors of the sink.
 pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
     let mut stream = Stream::Unknown;

@@ -11,7 +11,7 @@ use std::path::Path;
 use mls_diag::Exit;
 
 use super::declare::{Key, Section};
-use super::value::{NotAllowed, Value};
+use super::value::{NotAllowed, Value, has_comment};
 
 /// A value of the file.
 struct Entry {
@@ -174,8 +174,7 @@ impl<'a> Ini<'a> {
 
     fn wrong(&self, section: &str, key: &str, line: usize, wrong: &NotAllowed) -> anyhow::Error {
         let NotAllowed { value, give } = wrong;
-        let has_comment = value.contains(" #") || value.contains(" ;");
-        let comment = if has_comment { "; a comment needs a line of its own" } else { "" };
+        let comment = if has_comment(value) { "; a comment needs a line of its own" } else { "" };
         self.error(
             line,
             format!("[{section}] {key} = {value:?} is not allowed; give {give}{comment}"),

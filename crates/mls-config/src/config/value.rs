@@ -99,11 +99,16 @@ impl Value for String {
     }
 }
 
+/// Whether a value ends in what looks like a comment.
+pub(super) fn has_comment(value: &str) -> bool {
+    [" #", "\t#", " ;", "\t;"].iter().any(|sign| value.contains(sign))
+}
+
 impl Value for PathBuf {
     fn parse(text: &str) -> Result<Self, NotAllowed> {
         // A shell would read these characters, but this file has no shell.
         let is_shell = text.starts_with(['"', '\'', '~', '$']);
-        if is_shell || text.contains(" # ") || text.contains(" ; ") {
+        if is_shell || has_comment(text) {
             return Err(NotAllowed::new(text, "the whole path, without quotes, ~ and variables"));
         }
         Ok(text.into())
