@@ -10,7 +10,7 @@ use testdata::log::{Generator, Stamps};
 use crate::{LOG, anonymize, assert_same, key, parse, tool};
 
 /// Lines of other programs and versions, and lines with hostile text of clients.
-const OTHERS: [&str; 19] = [
+const OTHERS: [&str; 20] = [
     "Thu 2026-11-26 00:30:46 UTC vm postfix/smtpd[7]: warning: x[192.0.2.1]: SASL LOGIN authentication failed: x, sasl_username=a@b.test",
     "Jun  1 00:00:45 vm dovecot: imap-login: Disconnected (auth failed, 3 attempts in 6 secs): user=<a, rip=192.0.2.9>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2, TLS, session=<x+/y>",
     "Jun  1 00:00:45 vm dovecot: imap-login: Login: user=<a>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2, session=<x, rip=>",
