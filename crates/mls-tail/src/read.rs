@@ -154,7 +154,9 @@ impl OpenFile<'_, '_> {
             // The first line is cut. If it is a part of the same stream as all others, all parts
             // together are too long.
             let begin = line_begin(self.file(), offset, start)?.unwrap_or(offset);
-            let mut first = self.file().read_at(begin, start - begin)?;
+            // The beginning and the end of a line show whether it is a part, whatever its length.
+            let length = (start - begin).min(MAX_PARTS_BEFORE as u64);
+            let mut first = self.file().read_at(begin, length)?;
             let mut rest = lines.split(|byte| *byte == b'\n');
             first.extend_from_slice(rest.next().unwrap_or_default());
             let first = ContainerStream::of_part(&first);
