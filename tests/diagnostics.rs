@@ -319,3 +319,17 @@ fn the_operational_log_has_messages_up_to_its_level() {
         }
     }
 }
+
+#[test]
+fn a_block_list_that_is_empty_because_all_blocks_have_ended_says_so() {
+    let mut site = Site::new();
+    site.log(30);
+    let list = "mls-parse < mail.log | mls-alert --ip 1/1m | mls-block";
+    let output = site.shell(list);
+    assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+    let said = text(&output.stderr);
+    assert!(said.contains("no address is blocked") && said.contains("--now TIME"), "{said}");
+    let output = site.shell(&format!("{list} --now 2026-06-01T00:00:00Z"));
+    assert!(!text(&output.stderr).contains("no address is blocked"), "{output:?}");
+    assert!(!output.stdout.is_empty(), "{output:?}");
+}

@@ -140,7 +140,7 @@ pub fn bad_record(location: impl fmt::Display, why: impl fmt::Display) {
     }
 }
 
-/// Counts bad records after ten that [`bad_record`] reported.
+/// Counts further bad records like [`bad_record`], which does not print so many.
 pub fn count_more_bad_records(count: u64) {
     BAD_RECORDS.fetch_add(count, Ordering::Relaxed);
 }

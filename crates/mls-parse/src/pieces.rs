@@ -100,10 +100,9 @@ impl<'a> Pieces<'a> {
                 self.process = Some(name);
                 Some(rest)
             }
-            Level => Some(text.strip_prefix(b"Info: ").unwrap_or(text)),
+            Level => Some(dovecot::without_level(text)),
             SessionEnd => {
-                let ending = Some(text).filter(|text| dovecot::is_end(text));
-                let ending = dovecot::Ending::read(ending?)?;
+                let ending = dovecot::is_end(text).then(|| dovecot::Ending::read(text))??;
                 (self.outcome, self.attempts) = ending.attempts?;
                 Some(ending.fields)
             }
@@ -142,8 +141,7 @@ impl<'a> Pieces<'a> {
 
     fn login_fields(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
         self.untrusted = text;
-        let (user, mechanism) = user_and_mechanism(text)?;
-        let (_, rest) = text.rsplit_once_str("rip=")?;
+        let SessionFields { user, mechanism, rest } = SessionFields::split(text)?;
         self.user = (!user.is_empty()).then_some(user);
         self.mechanism = mechanism;
         let (address, rest) = rest.split_at(rest.find_byte(b',').unwrap_or(rest.len()));
@@ -175,17 +173,28 @@ impl<'a> Pieces<'a> {
     }
 }
 
-/// The user and the mechanism in the fields of a session of Dovecot. No user is an empty one.
-pub(crate) fn user_and_mechanism(fields: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
-    let (before, _) = fields.rsplit_once_str("rip=")?;
-    let before = before.strip_suffix(b", ").unwrap_or(before);
-    Some(match before.strip_prefix(b"user=<") {
-        Some(user) => match user.rsplit_once_str(">, method=") {
-            Some((user, mechanism)) => (user, Some(mechanism)),
-            None => (user.strip_suffix(b">")?, None),
-        },
-        None => (&b""[..], before.strip_prefix(b"method=")),
-    })
+/// The fields of a session of Dovecot.
+pub(crate) struct SessionFields<'a> {
+    /// Empty if there is none.
+    pub(crate) user: &'a [u8],
+    mechanism: Option<&'a [u8]>,
+    /// The text from the address on.
+    rest: &'a [u8],
+}
+
+impl<'a> SessionFields<'a> {
+    pub(crate) fn split(fields: &'a [u8]) -> Option<Self> {
+        let (before, rest) = fields.rsplit_once_str("rip=")?;
+        let before = before.strip_suffix(b", ").unwrap_or(before);
+        let (user, mechanism) = match before.strip_prefix(b"user=<") {
+            Some(user) => match user.rsplit_once_str(">, method=") {
+                Some((user, mechanism)) => (user, Some(mechanism)),
+                None => (user.strip_suffix(b">")?, None),
+            },
+            None => (&b""[..], before.strip_prefix(b"method=")),
+        };
+        Some(Self { user, mechanism, rest })
+    }
 }
 
 /// An address as Postfix and Dovecot write it, without an interface (`%eth0`); IPv4-mapped IPv6 is IPv4.

@@ -132,16 +132,18 @@ impl Scanner {
         // The hot loop: searches the whole block for texts, and reads only the lines that it finds.
         let mut from = if parts.is_empty() { 0 } else { self.parts(&input, parts, 0, out) };
         let mut cut = docker::cut_lines(lines).into_iter().peekable();
+        let mut next = self.search.find_at(journal, lines, from);
         loop {
-            let search = if journal { &self.search.entries } else { &self.search.lines };
-            let found = search.find_at(lines, from);
             while cut.next_if(|start| *start < from).is_some() {}
-            let before = found.map_or(lines.len(), |found| found.start());
+            let before = next.map_or(lines.len(), |found| found.start());
             if let Some(start) = cut.next_if(|start| *start <= before) {
                 from = self.parts(&input, Parts::default(), start, out);
+                if next.is_some_and(|found| found.start() < from) {
+                    next = self.search.find_at(journal, lines, from);
+                }
                 continue;
             }
-            let Some(found) = found else { break };
+            let Some(found) = next else { break };
             let start =
                 memchr::memrchr(b'\n', &lines[..found.start()]).map_or(0, |newline| newline + 1);
             let end = input.line_end(found.end());
@@ -158,6 +160,7 @@ impl Scanner {
             } else if self.search.is_candidate(&lines[start..found.start()], words, line, journal) {
                 self.candidate(&input, start, line, journal, out);
             }
+            next = self.search.find_at(journal, lines, from);
         }
     }
 

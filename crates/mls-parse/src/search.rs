@@ -3,7 +3,7 @@
 use memchr::memmem::Finder;
 use mls_diag::{Exit, OrExit};
 use mls_event::Outcome;
-use regex::bytes::Regex;
+use regex::bytes::{Match, Regex};
 
 use crate::{Daemon, dovecot, grammar, partial, repetition};
 
@@ -16,10 +16,10 @@ pub(crate) struct Search {
     pub(crate) attempts: Words,
     /// The texts of the fast search in lines: texts of attempts, and of lines that belong to
     /// another line.
-    pub(crate) lines: Regex,
+    lines: Regex,
     /// The same in journal entries. A message that is not UTF-8 is an array of bytes there, which
     /// hides its words.
-    pub(crate) entries: Regex,
+    entries: Regex,
     hidden: Regex,
     /// Words of an attempt. If the fast search finds their end, the second search is not needed.
     certain: Vec<&'static str>,
@@ -66,6 +66,16 @@ fn rare(words: &'static str) -> &'static str {
 const DOVECOT_ADDRESS: &str = "ip=";
 
 impl Search {
+    /// The first text at or after `from` in a block of entries of a journal, or of lines.
+    pub(crate) fn find_at<'a>(
+        &self,
+        journal: bool,
+        lines: &'a [u8],
+        from: usize,
+    ) -> Option<Match<'a>> {
+        if journal { &self.entries } else { &self.lines }.find_at(lines, from)
+    }
+
     /// # Errors
     /// Exit 70 if the expressions cannot be built.
     pub(crate) fn new(daemons: &[Daemon], outcomes: &[Outcome]) -> anyhow::Result<Self> {

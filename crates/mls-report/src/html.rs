@@ -179,14 +179,16 @@ fn figures(report: &Report) -> Vec<Figure> {
         (None, None) => String::new(),
     };
     let (addresses, users, countries) = (&report.addresses, &report.users, &report.countries);
-    let figures = [
+    let mut figures = vec![
+        Figure { name: "Attempts", value: thousands(report.attempts), remark },
         counted("Addresses", addresses.distinct, new.map(|new| new.addresses.distinct)),
         counted("User names", users.distinct, new.map(|new| new.users.distinct)),
-        counted("Countries", countries.distinct, new.map(|new| new.countries.distinct)),
     ];
-    let attempts = Figure { name: "Attempts", value: thousands(report.attempts), remark };
-    let is_known = |figure: &Figure| figure.name != "Countries" || countries.distinct > 0;
-    [attempts].into_iter().chain(figures.into_iter().filter(is_known)).collect()
+    if countries.distinct > 0 {
+        let new = new.map(|new| new.countries.distinct);
+        figures.push(counted("Countries", countries.distinct, new));
+    }
+    figures
 }
 
 fn card(section: Section, medium: Medium) -> Card {

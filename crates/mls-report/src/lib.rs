@@ -69,8 +69,7 @@
 //!   mls-report finds the position again by content, in FILE and its rotated files (`FILE.1`,
 //!   `FILE-20260601.gz`), also after compression, copytruncate and through symbolic links. If the
 //!   rows before the position were removed or edited, mls-report warns and selects rows by their
-//!   dates, to the minute. It always selects rows of standard input
-//!   by their dates.
+//!   dates, to the minute. It always selects rows of standard input by their dates.
 //! - With `--since-last`, every suspicious login of the last 30 days is in exactly one digest that
 //!   mls-mail commits, once for each rule, user and day. This is true even if the login is
 //!   recorded, or becomes suspicious, after the digest of its day: the ledger remembers the

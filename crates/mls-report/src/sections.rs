@@ -12,10 +12,8 @@ use crate::report::{Address, FEW, List, MANY, New, Report};
 use crate::servers::SILENT_TIMES;
 use crate::words::{country, duration, meaning, percent, thousands};
 
-/// Longer periods show hours by weekday, if the data covers more days, too.
+/// Periods that are longer show hours by weekday, if their data covers more days than this.
 const LONG: TimeDelta = TimeDelta::days(2);
-
-/// The same for the number of days that the data covers.
 const LONG_DAYS: usize = 2;
 
 /// A section: its title and its data.

@@ -189,21 +189,21 @@ impl SinceLast<'_> {
         if let (Some(newest), Some(end)) = (chain.files.last_mut(), &end) {
             newest.limit_to(end.prefix.length);
         }
-        let window = match (last, last.and_then(|last| last.logins.as_ref())) {
-            (None, _) if self.last.first == FirstBegin::Now => {
+        let window = match last.and_then(|last| Some((last.until, last.logins.as_ref()?))) {
+            None if last.is_none() && self.last.first == FirstBegin::Now => {
                 LoginWindow::From(end_of(chain, end.as_ref()))
             }
             // No digest has counted a login.
-            (_, None) | (None, _) => LoginWindow::From(Point::default()),
-            (Some(last), Some(begin)) => {
+            None => LoginWindow::From(Point::default()),
+            Some((until, begin)) => {
                 let found = chain.find(begin).context("reading the logins").or_exit(Exit::IoErr)?;
                 if found.is_none() {
-                    log::warn!(
-                        "cannot find the end of the last digest in the logins; selecting logins by their dates"
+                    warn_of_dates(
+                        chain.files.last().map_or(Path::new("logins"), |file| &file.path),
                     );
                 }
                 // The end of the file is the end of the digest, so no date is too late.
-                let by_dates = LoginWindow::Between(Some(last.until), None);
+                let by_dates = LoginWindow::Between(Some(until), None);
                 found.map_or(by_dates, LoginWindow::From)
             }
         };
@@ -254,10 +254,7 @@ impl SinceLast<'_> {
             (file, Period::after(offset, last, self.naive(until)))
         } else {
             if last.is_some_and(|last| last.data.is_some()) {
-                log::warn!(
-                    "cannot find the end of the last digest in {} or its rotated files; selecting rows by their dates",
-                    path.display()
-                );
+                warn_of_dates(path);
             }
             // The end of the file is the end of the digest, so no date is too late.
             (0, self.by_dates(last, None, until))
@@ -322,6 +319,13 @@ fn newest_rows(chain: &Chain) -> io::Result<Option<Point>> {
         None => None,
     };
     Ok(Some(Point { file: file.unwrap_or(chain.files.len() - 1), offset: 0 }))
+}
+
+fn warn_of_dates(path: &Path) {
+    log::warn!(
+        "cannot find the end of the last digest in {} or its rotated files; selecting rows by their dates",
+        path.display()
+    );
 }
 
 #[cfg(test)]

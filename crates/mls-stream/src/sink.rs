@@ -77,9 +77,9 @@ pub fn rows(event: &Auth<'_>, outcome: Outcome) -> u32 {
 /// when the input pauses after a checkpoint, and at least every second.
 ///
 /// # Errors
-/// Exit 65 if the input is plain and the sink requires a framed stream, or has alerts, 75 if a framed
-/// stream stops
-/// before `end` (the next run reads again what was not committed), and the errors of the sink.
+/// Exit 65 if the input has alerts, or is plain and the sink requires a framed stream, 75 if a framed
+/// stream stops before `end` (the next run reads again what was not committed), and the errors of the
+/// sink.
 pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
     let mut stream = Stream::Unknown;
     let mut pending: Option<Value> = None;

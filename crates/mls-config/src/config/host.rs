@@ -18,7 +18,7 @@ pub fn is_host(text: &str) -> bool {
     let name = text.strip_suffix('.').unwrap_or(text);
     // A name that ends in a number would be a wrong IPv4 address.
     let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
-    name.split('.').all(is_label) && !name.rsplit('.').take(1).all(is_number)
+    name.split('.').all(is_label) && !name.rsplit('.').next().is_some_and(is_number)
 }
 
 fn is_label(label: &str) -> bool {
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn other_text_is_no_host() {
+    fn other_text_is_not_a_host() {
         for text in [
             "",
             ".",

@@ -1,0 +1,219 @@
+use super::*;
+
+const FAILURE: Outcome = Outcome::Failure;
+const ABORTED: Outcome = Outcome::Aborted;
+const ERROR: Outcome = Outcome::Error;
+
+/// Each kind of reason, with its meaning.
+const ENDINGS: &[(&str, Option<(Outcome, u32)>)] = &[
+    ("Aborted login (auth failed, 1 attempts)", Some((FAILURE, 1))),
+    ("Disconnected: Inactivity (auth failed, 3 attempts in 6 secs)", Some((FAILURE, 3))),
+    (
+        "Disconnected: Connection closed: read(size=1007) failed: Connection reset by peer (auth failed, 2 attempts in 3 secs)",
+        Some((FAILURE, 2)),
+    ),
+    (
+        "Login aborted: Connection closed (auth failed, 2 attempts in 3 secs) (auth_failed)",
+        Some((FAILURE, 2)),
+    ),
+    (
+        "Login aborted: Logged out (auth failed, 1 attempts in 3 secs, last failure: no (x): y) (auth_failed)",
+        Some((FAILURE, 1)),
+    ),
+    (
+        "Login aborted: x (authorization failed, 4 attempts in 3 secs) (authorization_failed)",
+        Some((FAILURE, 4)),
+    ),
+    ("Disconnected: x (user disabled)", Some((FAILURE, 1))),
+    ("Login aborted: x (user disabled, 2 attempts in 3 secs) (user_disabled)", Some((FAILURE, 2))),
+    ("Disconnected: x (password expired)", Some((FAILURE, 1))),
+    ("Disconnected: x (tried to use unsupported auth mechanism)", Some((FAILURE, 1))),
+    ("Aborted login (tried to use disabled plaintext auth)", Some((FAILURE, 1))),
+    ("Disconnected: x (login disabled)", Some((FAILURE, 1))),
+    ("Disconnected: x (sent invalid base64 in response)", Some((FAILURE, 1))),
+    (
+        "Login aborted: x (anonymous logins disabled, 1 attempts in 1 secs) (anonymous_auth_disabled)",
+        Some((FAILURE, 1)),
+    ),
+    (
+        "Login aborted: x (credentials contain control characters, 1 attempts in 1 secs) (invalid_credentials)",
+        Some((FAILURE, 1)),
+    ),
+    ("Disconnected: x (proxy dest auth failed)", Some((FAILURE, 1))),
+    (
+        "Login aborted: x (proxy dest authentication failure to 192.0.2.5:143, 2/2 successful auths in 3 secs, last failure: Authentication failed.) (proxy_dest_auth_failed)",
+        Some((FAILURE, 2)),
+    ),
+    (
+        "Login aborted: x (proxy dest connection failed to (unknown), 1/1 successful auths in 3 secs) (proxy_dest_connect_failed)",
+        Some((ERROR, 1)),
+    ),
+    (
+        "Login aborted: x (proxy dest temporary authentication failure to mx, 1/3 successful auths in 3 secs) (proxy_dest_auth_temp_failed)",
+        Some((FAILURE, 2)),
+    ),
+    ("Disconnected: x (auth service reported temporary failure)", Some((ERROR, 1))),
+    ("Disconnected: x (internal failure, 1 successful auths)", Some((ERROR, 1))),
+    (
+        "Login aborted: x (internal failure, 1/1 successful auths in 1 secs) (internal_failure)",
+        Some((ERROR, 1)),
+    ),
+    (
+        "Login aborted: x (auth process communication failure, 3 attempts in 1 secs) (auth_process_comm_fail)",
+        Some((FAILURE, 2)),
+    ),
+    ("Disconnected: x (client didn't finish SASL auth, waited 9 secs)", Some((ABORTED, 1))),
+    (
+        "Login aborted: x (client didn't finish SASL auth, 3 attempts in 1 secs) (auth_waiting_client)",
+        Some((FAILURE, 2)),
+    ),
+    (
+        "Login aborted: x (auth aborted by client, 1 attempts in 1 secs) (auth_aborted_by_client)",
+        Some((ABORTED, 1)),
+    ),
+    ("Disconnected: x (aborted authentication)", Some((ABORTED, 1))),
+    ("Disconnected: x (disconnected while authenticating, waited 1 secs)", Some((ABORTED, 1))),
+    ("Disconnected: x (disconnected while finishing login, waited 1 secs)", Some((ABORTED, 1))),
+    (
+        "Login aborted: x (connection limit reached, 1/1 successful auths in 1 secs) (connection_limit)",
+        None,
+    ),
+    (
+        "Login aborted: x (connection limit reached, 1/4 successful auths in 1 secs) (connection_limit)",
+        Some((FAILURE, 3)),
+    ),
+    (
+        "Login aborted: x (auth referral, 1/1 successful auths in 1 secs) (auth_nologin_referral)",
+        None,
+    ),
+    ("Login aborted: x (no auth attempts in 5 secs) (no_auth_attempts)", None),
+    ("Disconnected: x (disconnected before auth was ready, waited 0 secs)", None),
+    ("Aborted login (auth failed, 0 attempts)", None),
+    ("Aborted login (0 authentication attempts)", None),
+    ("Aborted login (2 authentication attempts)", Some((FAILURE, 2))),
+    ("Internal login failure (auth failed, 1 attempts)", Some((ERROR, 1))),
+    ("Internal login failure (pid=7 id=2) (auth failed, 3 attempts)", Some((FAILURE, 2))),
+    ("Internal login failure (pid=7 id=2) (internal failure, 1 succesful auths)", Some((ERROR, 1))),
+    (
+        "Login aborted: x (proxy dest redirected to mx, 1/1 successful auths in 1 secs) (proxy_dest_redirected)",
+        None,
+    ),
+    ("Internal login failure", Some((ERROR, 1))),
+];
+
+/// Texts that do not say whether there was an attempt.
+const UNSAID: [&str; 8] = [
+    "Aborted login",
+    "Disconnected",
+    "Disconnected: Inactivity",
+    "Disconnected: Too many invalid commands",
+    "Disconnected: x (cert required, client didn't start TLS)",
+    "Disconnected (client didn't send a cert)",
+    "Disconnected (client sent an invalid cert)",
+    "Login aborted: x (client sent an untrusted cert) (client_ssl_cert_untrusted)",
+];
+
+#[test]
+fn every_reason_is_judged_by_its_last_attempt() {
+    for (words, attempts) in ENDINGS {
+        let text = format!("{words}: user=<a>, rip=192.0.2.1");
+        let ending = Ending::read(text.as_bytes());
+        let fields = &b"user=<a>, rip=192.0.2.1"[..];
+        assert_eq!(ending, Some(Ending { attempts: *attempts, fields }), "{words}");
+    }
+}
+
+#[test]
+fn without_a_reason_the_fields_tell_whether_there_was_an_attempt() {
+    for words in UNSAID {
+        for (fields, attempts) in [
+            ("user=<a>, method=PLAIN, rip=192.0.2.1", Some((FAILURE, 1))),
+            ("user=<a>, rip=192.0.2.1", Some((FAILURE, 1))),
+            ("user=<>, method=PLAIN, rip=192.0.2.1", Some((ABORTED, 1))),
+            ("method=PLAIN, rip=192.0.2.1", Some((ABORTED, 1))),
+            ("user=<>, rip=192.0.2.1", None),
+            ("rip=192.0.2.1", None),
+        ] {
+            let text = format!("{words}: {fields}");
+            let ending = Ending::read(text.as_bytes());
+            let fields = fields.as_bytes();
+            assert_eq!(ending, Some(Ending { attempts, fields }), "{text}");
+            let line = format!("Jun  1 00:00:45 vm dovecot: imap-login: {text}");
+            let is_found = names_an_attempt(line.as_bytes());
+            assert!(is_found || attempts.is_none(), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_session_that_the_server_ended_is_not_a_wrong_password() {
+    for words in [
+        "Disconnected (client_limit and process_limit was hit)",
+        "Login aborted: x (The process is shutting down so the login is aborted.) (shutting_down)",
+    ] {
+        for (fields, attempts) in [
+            ("user=<a>, method=PLAIN, rip=192.0.2.1", Some((ERROR, 1))),
+            ("method=PLAIN, rip=192.0.2.1", Some((ERROR, 1))),
+            ("user=<>, rip=192.0.2.1", None),
+        ] {
+            let text = format!("{words}: {fields}");
+            let fields = fields.as_bytes();
+            assert_eq!(Ending::read(text.as_bytes()), Some(Ending { attempts, fields }));
+        }
+    }
+}
+
+#[test]
+fn a_user_name_is_not_read_as_a_reason() {
+    let name = "(auth failed, 4000000000 attempts): user=<bob>, method=PLAIN, rip=192.0.2.66";
+    let fields = format!("user=<{name}>, method=PLAIN, rip=192.0.2.1");
+    let text = format!("Aborted login: {fields}");
+    let (attempts, fields) = (Some((FAILURE, 1)), fields.as_bytes());
+    assert_eq!(Ending::read(text.as_bytes()), Some(Ending { attempts, fields }));
+    let message = format!(
+        "imap-login: proxy({name}): Login failed to mx:143: no: user=<{name}>, rip=192.0.2.1"
+    );
+    let pieces = crate::grammar::pieces(message.as_bytes(), &crate::grammar::DOVECOT);
+    assert!(pieces.is_none(), "{message}");
+}
+
+#[test]
+fn a_login_through_a_proxy_names_the_same_user_twice() {
+    let fields = "user=<a@b>, method=PLAIN, rip=192.0.2.1";
+    for words in [
+        "proxy(a@b): started proxying to mx:143",
+        "proxy(a@b): started proxying to mx:143/c (master m)",
+        "proxy(a@b,192.0.2.5:143): Started proxying to <192.0.2.5> (<mx>) (0.005 secs)",
+        "proxy(a@b,[2001:db8::1]:143): Started proxying to remote host (0.005 secs)",
+    ] {
+        let text = format!("{words}: {fields}");
+        assert_eq!(proxied(text.as_bytes()), Some(fields.as_bytes()), "{text}");
+    }
+    let failed = |user: &str| {
+        format!(
+            "proxy({user}): Login failed to mx:143: no: user=<{user}>, method=PLAIN, rip=192.0.2.1"
+        )
+    };
+    for text in [
+        format!("proxy(a): started proxying to mx:143: {fields}"),
+        failed("a@b"),
+        failed(&format!("a@b): started proxying to mx:143: {fields}")),
+        failed("a@b): started proxying to mx:143: user=<a@b"),
+        failed("a@b): started proxying to mx:143: user=<a@b>, method=PLAIN, rip=192.0.2.9"),
+    ] {
+        assert_eq!(proxied(text.as_bytes()), None, "{text}");
+    }
+}
+
+#[test]
+fn an_unknown_reason_is_not_read() {
+    for text in [
+        "",
+        "Disconnected for a new reason: user=<a>, rip=192.0.2.1",
+        "Disconnected (new words): user=<a>, rip=192.0.2.1",
+        "Disconnected (new words, 1 attempts in 2 secs): user=<(auth failed, 7 attempts)>, rip=192.0.2.1",
+        "Disconnected (auth failed, 99999999999 attempts in 2 secs): rip=192.0.2.1",
+    ] {
+        assert_eq!(Ending::read(text.as_bytes()), None, "{text}");
+    }
+}
