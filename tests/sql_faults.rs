@@ -216,7 +216,7 @@ fn load_waits_for_a_server_that_starts_late_and_ends_with_75_if_it_never_starts(
     server.start();
     let output = waiting.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events").trim(), "5");
+    assert_eq!(server.count("maillogsentinel_events"), 5);
     server.kill();
     let output = site.shell(&load);
     assert_eq!(output.status.code(), Some(75), "{}", text(&output.stderr));

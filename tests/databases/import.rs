@@ -15,8 +15,7 @@ fn a_failing_file_changes_nothing_and_a_changed_file_is_refused() {
     for kind in Kind::ALL {
         let server = Server::new(kind);
         let import = format!("mls-sql import sql --url '{}'", server.url());
-        let count =
-            || server.query("SELECT count(*) FROM maillogsentinel_events").trim().to_owned();
+        let count = || server.count("maillogsentinel_events");
         std::fs::create_dir_all(site.path().join("sql")).unwrap();
         site.write("sql/1.sql", &format!("BEGIN;\n{INSERT};\nCOMMIT;\n"));
         site.write(
@@ -31,16 +30,16 @@ fn a_failing_file_changes_nothing_and_a_changed_file_is_refused() {
             said.contains("sql/2.sql: statement 3 (line 4: INSERT INTO nowhere VALUES (1))"),
             "{said}"
         );
-        assert_eq!(count(), "1", "{kind:?}");
+        assert_eq!(count(), 1, "{kind:?}");
         // The corrected file.
         site.write("sql/2.sql", &format!("{INSERT};\n{INSERT};\n"));
         site.succeed(&import);
         site.succeed(&import);
-        assert_eq!(count(), "4", "{kind:?}");
+        assert_eq!(count(), 4, "{kind:?}");
         site.append("sql/1.sql", "-- changed\n");
         let said = site.fail(65, &import);
         assert!(said.contains("sql/1.sql has changed since it was imported"), "{said}");
-        assert_eq!(count(), "4", "{kind:?}");
+        assert_eq!(count(), 4, "{kind:?}");
         std::fs::remove_file(site.path().join("sql/1.sql")).unwrap();
         site.succeed(&import);
         // A transaction can roll back other statements too, except in MySQL.
@@ -82,11 +81,7 @@ fn a_file_with_a_nul_byte_is_refused_and_changes_nothing() {
         assert!(said.contains("sql/1.sql: line 2: a NUL byte"), "{said}");
         site.write("sql/1.sql", &format!("{INSERT};\n"));
         site.succeed(&import);
-        assert_eq!(
-            server.query("SELECT count(*) FROM maillogsentinel_events").trim(),
-            "1",
-            "{kind:?}"
-        );
+        assert_eq!(server.count("maillogsentinel_events"), 1, "{kind:?}");
     }
 }
 
@@ -96,19 +91,18 @@ fn a_commit_after_a_byte_order_mark_commits_nothing() {
     for kind in Kind::ALL {
         let server = Server::new(kind);
         let import = format!("mls-sql import sql --url '{}'", server.url());
-        let count =
-            || server.query("SELECT count(*) FROM maillogsentinel_events").trim().to_owned();
+        let count = || server.count("maillogsentinel_events");
         site.write(
             "sql/1.sql",
             &format!("{INSERT};\n\u{feff}COMMIT;\nINSERT INTO nosuch VALUES (1);\n"),
         );
         let said = site.fail(65, &import);
-        assert_eq!(count(), "0", "{kind:?}");
+        assert_eq!(count(), 0, "{kind:?}");
         assert!(said.contains("sql/1.sql: line 2: a byte order mark"), "{said}");
         // Editors write a byte order mark at the beginning of a file.
         site.write("sql/1.sql", &format!("\u{feff}BEGIN;\n{INSERT};\nCOMMIT;\n"));
         site.succeed(&import);
-        assert_eq!(count(), "1", "{kind:?}");
+        assert_eq!(count(), 1, "{kind:?}");
     }
 }
 
@@ -148,22 +142,14 @@ fn a_file_that_ends_its_transaction_unseen_by_the_splitter_is_refused_and_change
                 let said = site.fail(65, &import);
                 assert!(said.contains(&format!("{name}.sql")), "{said}");
                 for table in ["maillogsentinel_events", "maillogsentinel_events_imports"] {
-                    assert_eq!(
-                        server.query(&format!("SELECT count(*) FROM {table}")).trim(),
-                        "0",
-                        "{kind:?} {sql}"
-                    );
+                    assert_eq!(server.count(table), 0, "{kind:?} {sql}");
                 }
                 std::fs::remove_file(site.path().join(format!("sql/{name}.sql"))).unwrap();
             }
         }
         site.write("sql/3.sql", &format!("{INSERT};\n{INSERT};\n"));
         site.succeed(&import);
-        assert_eq!(
-            server.query("SELECT count(*) FROM maillogsentinel_events").trim(),
-            "2",
-            "{kind:?}"
-        );
+        assert_eq!(server.count("maillogsentinel_events"), 2, "{kind:?}");
     }
 }
 

@@ -48,7 +48,7 @@ fn a_first_load_leaves_the_indexes_of_the_schema() {
         let _ = server.query("DROP TABLE maillogsentinel_events");
         site.succeed(&format!("mls-parse < mail.log | {load}"));
         assert_eq!(indexes(), empty, "{kind:?}");
-        assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events").trim(), "3");
+        assert_eq!(server.count("maillogsentinel_events"), 3);
     }
 }
 
@@ -148,7 +148,7 @@ fn passwords_come_from_files_or_the_environment_and_the_server_must_prove_its_id
     };
     site.succeed(&load("ca.pem", "mls-sql load --password-file password"));
     site.succeed(&load("ca.pem", "mls-sql load --password-file <(echo 'open sesame')"));
-    assert_eq!(server.query("SELECT count(*) FROM maillogsentinel_events").trim(), "2");
+    assert_eq!(server.count("maillogsentinel_events"), 2);
     let said = site.fail(77, &load("ca.pem", "mls-sql load --password-file wrong"));
     assert!(said.contains("password authentication failed") && !said.contains("sesame"), "{said}");
     let said = site.fail(69, &load("other.pem", "mls-sql load --password-file password"));
@@ -167,7 +167,7 @@ fn passwords_come_from_files_or_the_environment_and_the_server_must_prove_its_id
         ),
     );
     site.succeed("mls-parse < mail.log | mls-sql load --config conf");
-    assert_eq!(server.query("SELECT count(*) FROM configured").trim(), "1");
+    assert_eq!(server.count("configured"), 1);
 }
 
 #[test]
@@ -189,11 +189,7 @@ fn two_mail_servers_load_into_one_database_and_a_late_second_pipeline_cannot_com
             site.succeed(&pipeline("mx1"));
             site.succeed(&pipeline("mx2"));
         }
-        assert_eq!(
-            server.query("SELECT count(*) FROM maillogsentinel_events").trim(),
-            "40",
-            "{kind:?}"
-        );
+        assert_eq!(server.count("maillogsentinel_events"), 40, "{kind:?}");
         assert_eq!(
             server
                 .query("SELECT source, sequence FROM maillogsentinel_events_cursor ORDER BY source")
@@ -206,11 +202,7 @@ fn two_mail_servers_load_into_one_database_and_a_late_second_pipeline_cannot_com
         );
         let said = site.fail(75, &stale);
         assert!(said.contains("another pipeline has committed for source mx1"), "{said}");
-        assert_eq!(
-            server.query("SELECT count(*) FROM maillogsentinel_events").trim(),
-            "40",
-            "{kind:?}"
-        );
+        assert_eq!(server.count("maillogsentinel_events"), 40, "{kind:?}");
     }
 }
 

@@ -66,12 +66,11 @@ fn second_machine_under_one_name_is_refused_until_it_adopts_the_source() {
         site.log(5);
         let messages = site.fail(78, &pipeline(&url, "mx1", "mail.log", ""));
         assert!(messages.contains("machine another has loaded source mx1"), "{messages}");
-        let count =
-            || server.query("SELECT count(*) FROM maillogsentinel_events").trim().to_owned();
-        assert_eq!(count(), "20", "{kind:?}");
+        let count = || server.count("maillogsentinel_events");
+        assert_eq!(count(), 20, "{kind:?}");
         site.succeed(&pipeline(&url, "mx1", "mail.log", "--adopt"));
         site.succeed(&pipeline(&url, "mx1", "mail.log", ""));
-        assert_eq!(count(), "25", "{kind:?}");
+        assert_eq!(count(), 25, "{kind:?}");
     }
 }
 
@@ -93,8 +92,7 @@ fn log_is_not_loaded_into_a_table_that_imported_files_have_filled() {
             let messages = site.fail(78, &load(""));
             assert!(messages.contains("has rows of SQL files"), "{kind:?}: {messages}");
             site.succeed(&load("--adopt"));
-            let count = server.query(&format!("SELECT count(*) FROM {table}"));
-            assert_eq!(count.trim(), "6", "{kind:?}");
+            assert_eq!(server.count(table), 6, "{kind:?}");
         }
         site.succeed(&pipeline(&url, "mx1", "mail.log", "--table other"));
     }
@@ -113,11 +111,10 @@ fn files_are_not_imported_into_a_table_that_this_machine_has_loaded() {
         let messages = site.fail(78, &import);
         let why = "mls-sql load has loaded a log of this machine into table maillogsentinel_events";
         assert!(messages.contains(why) && messages.contains("as source mx1,"), "{messages}");
-        let count =
-            || server.query("SELECT count(*) FROM maillogsentinel_events").trim().to_owned();
-        assert_eq!(count(), "3", "{kind:?}");
+        let count = || server.count("maillogsentinel_events");
+        assert_eq!(count(), 3, "{kind:?}");
         site.succeed(&format!("{import} --adopt"));
-        assert_eq!(count(), "6", "{kind:?}");
+        assert_eq!(count(), 6, "{kind:?}");
         // Nothing is new, so nothing can come twice.
         site.succeed(&import);
         // The files of another machine hold other attempts. A file of this machine does not stop
@@ -130,11 +127,11 @@ fn files_are_not_imported_into_a_table_that_this_machine_has_loaded() {
             messages.contains("2 SQL files of this machine in sql, the first is 0.sql"),
             "{messages}"
         );
-        assert_eq!(count(), "9", "{kind:?}");
+        assert_eq!(count(), 9, "{kind:?}");
         site.succeed(&format!("rm sql/0.sql sql/z.sql; {import}"));
         let _ = server.query("UPDATE maillogsentinel_events_cursor SET machine = 'another'");
         site.succeed(&format!("mls-parse < mail.log | {export}; {import}"));
-        assert_eq!(count(), "12", "{kind:?}");
+        assert_eq!(count(), 12, "{kind:?}");
     }
 }
 

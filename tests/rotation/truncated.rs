@@ -9,6 +9,13 @@ use mls_tests::{Site, text};
 
 use super::{gzip, rename};
 
+/// A run succeeds, and says that lines were lost.
+fn assert_extracts_after_a_loss(site: &Site) {
+    let output = site.shell(mls_tests::EXTRACT);
+    let said = text(&output.stderr);
+    assert!(output.status.success() && said.contains("no longer exists"), "{said}");
+}
+
 #[test]
 fn copytruncate_at_any_moment_loses_and_repeats_nothing() {
     let mut site = Site::new();
@@ -126,12 +133,7 @@ fn a_log_that_was_truncated_and_has_grown_again_is_read_anew_and_the_loss_is_rep
     site.extract();
     site.write("mail.log", "");
     site.log(100);
-    let output = site.shell(mls_tests::EXTRACT);
-    assert!(
-        output.status.success() && text(&output.stderr).contains("no longer exists"),
-        "{}",
-        text(&output.stderr)
-    );
+    assert_extracts_after_a_loss(&site);
     site.assert_exact();
     assert_eq!(text(&site.shell(mls_tests::EXTRACT).stderr), "");
 }
@@ -169,12 +171,7 @@ fn a_longer_new_log_with_the_same_beginning_is_recognized_as_new() {
     site.extract();
     site.write("mail.log", &banner);
     site.log(40);
-    let output = site.shell(mls_tests::EXTRACT);
-    assert!(
-        output.status.success() && text(&output.stderr).contains("no longer exists"),
-        "{}",
-        text(&output.stderr)
-    );
+    assert_extracts_after_a_loss(&site);
     site.assert_exact();
 }
 

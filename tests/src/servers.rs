@@ -213,6 +213,12 @@ impl Server {
         output
     }
 
+    /// The number of rows of a table.
+    #[must_use]
+    pub fn count(&self, table: &str) -> u64 {
+        self.query(&format!("SELECT count(*) FROM {table}")).trim().parse().unwrap()
+    }
+
     fn try_query(&self, sql: &str, database: &str) -> (bool, String) {
         let output = self.client(database).arg(sql).output().unwrap();
         (output.status.success(), text(&output.stdout) + &text(&output.stderr))

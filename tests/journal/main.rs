@@ -2,6 +2,8 @@
 //! reads them.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod switch;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -17,12 +19,13 @@ fn pipeline() -> String {
     EXTRACT.replace("mail.log", "--journal --journal-directory journal")
 }
 
-fn can_run() -> bool {
-    let there = std::path::Path::new(REMOTE).exists() && mls_tests::has("journalctl");
-    if !there {
+/// A site for a test with a real journal, if this machine can write one.
+fn new_site() -> Option<Site> {
+    let is_possible = std::path::Path::new(REMOTE).exists() && mls_tests::has("journalctl");
+    if !is_possible {
         skip("systemd-journal-remote or journalctl is not installed");
     }
-    there
+    is_possible.then(Site::new)
 }
 
 const BOOT: &str = "0123456789abcdef0123456789abcdef";
@@ -101,10 +104,7 @@ fn slices(messages: &[Vec<u8>]) -> Vec<&[u8]> {
 
 #[test]
 fn entries_are_read_once_and_the_next_run_continues_after_them() {
-    if !can_run() {
-        return;
-    }
-    let site = Site::new();
+    let Some(site) = new_site() else { return };
     for (from, n) in [(0, 300), (300, 5)] {
         log(&site, "a.journal", from, &slices(&failures(from, n)));
         for _ in 0..2 {
@@ -116,10 +116,7 @@ fn entries_are_read_once_and_the_next_run_continues_after_them() {
 
 #[test]
 fn a_message_that_is_not_utf8_is_read_and_other_messages_are_not() {
-    if !can_run() {
-        return;
-    }
-    let site = Site::new();
+    let Some(site) = new_site() else { return };
     let half = b"warning: x[192.0.2.1]: SASL LOGIN authentication failed: x, sasl_username=el\xc3"
         .as_slice();
     log(&site, "a.journal", 0, &[half, b"connect from unknown[192.0.2.1]", b"\xff\xfe"]);
@@ -140,10 +137,7 @@ fn a_message_that_is_not_utf8_is_read_and_other_messages_are_not() {
 
 #[test]
 fn vacuumed_entries_are_a_gap_and_the_rest_is_read() {
-    if !can_run() {
-        return;
-    }
-    let site = Site::new();
+    let Some(site) = new_site() else { return };
     log(&site, "a.journal", 0, &slices(&failures(0, 3)));
     assert_reads(&site, 3);
     fs::remove_file(site.path().join("journal/a.journal")).unwrap();
@@ -167,10 +161,7 @@ fn vacuumed_entries_are_a_gap_and_the_rest_is_read() {
 
 #[test]
 fn missing_entries_are_reported_once_and_nothing_is_read_twice_when_they_return() {
-    if !can_run() {
-        return;
-    }
-    let site = Site::new();
+    let Some(site) = new_site() else { return };
     log(&site, "a.journal", 0, &slices(&failures(0, 3)));
     assert_reads(&site, 3);
     fs::rename(site.path().join("journal"), site.path().join("away")).unwrap();
@@ -188,10 +179,7 @@ fn missing_entries_are_reported_once_and_nothing_is_read_twice_when_they_return(
 
 #[test]
 fn a_failing_journalctl_does_not_change_the_position() {
-    if !can_run() {
-        return;
-    }
-    let site = Site::new();
+    let Some(site) = new_site() else { return };
     log(&site, "a.journal", 0, &slices(&failures(0, 3)));
     assert_reads(&site, 3);
     let tail = "mls-tail --framed --cursor-file S --journal --journal-directory";
@@ -207,10 +195,7 @@ fn a_failing_journalctl_does_not_change_the_position() {
 
 #[test]
 fn a_journal_that_is_empty_or_private_is_named() {
-    if !can_run() {
-        return;
-    }
-    let site = Site::new();
+    let Some(site) = new_site() else { return };
     fs::create_dir(site.path().join("empty")).unwrap();
     let tail = "mls-tail --journal --journal-directory";
     let output = site.shell(&format!("{tail} empty"));
@@ -235,10 +220,7 @@ fn a_journal_that_is_empty_or_private_is_named() {
 
 #[test]
 fn entries_copied_to_another_journal_file_are_read_once() {
-    if !can_run() {
-        return;
-    }
-    let site = Site::new();
+    let Some(site) = new_site() else { return };
     log(&site, "a.journal", 0, &slices(&failures(0, 3)));
     assert_reads(&site, 3);
     fs::remove_file(site.path().join("journal/a.journal")).unwrap();
@@ -248,10 +230,7 @@ fn entries_copied_to_another_journal_file_are_read_once() {
 
 #[test]
 fn entries_of_two_machines_with_the_same_time_are_read_once_each() {
-    if !can_run() {
-        return;
-    }
-    let site = Site::new();
+    let Some(site) = new_site() else { return };
     let lines = failures(0, 8);
     let entries = |numbers: &[usize]| {
         numbers.iter().map(|n| (*n as u64 / 2, *n as u64 / 2, &*lines[*n])).collect::<Vec<_>>()
@@ -274,10 +253,7 @@ fn entries_of_two_machines_with_the_same_time_are_read_once_each() {
 
 #[test]
 fn a_clock_set_back_repeats_no_entries() {
-    if !can_run() {
-        return;
-    }
-    let site = Site::new();
+    let Some(site) = new_site() else { return };
     let all = failures(0, 6);
     let mut lines = all.iter().zip(0..);
     let mut n = 0;
@@ -309,10 +285,7 @@ fn container(name: &str) -> String {
 
 #[test]
 fn entries_of_containers_are_read_with_journal_match() {
-    if !can_run() {
-        return;
-    }
-    let site = Site::new();
+    let Some(site) = new_site() else { return };
     let message = |program: &str, user: u64| {
         let failure = text(&failures(user, 1)[0]);
         format!("Jun  1 00:00:00 mx {program}[7]: {failure}").into_bytes()
@@ -375,10 +348,7 @@ fn sigterm_ends_the_run_while_the_journal_is_quiet() {
 
 #[test]
 fn the_journal_continues_after_the_last_second_that_the_legacy_version_read() {
-    if !can_run() {
-        return;
-    }
-    let site = Site::new();
+    let Some(site) = new_site() else { return };
     log(&site, "a.journal", 0, &slices(&failures(0, 3)));
     // One microsecond apart, one second later.
     log(&site, "a.journal", 1_000_000, &slices(&failures(3, 2)));
@@ -393,102 +363,9 @@ fn the_journal_continues_after_the_last_second_that_the_legacy_version_read() {
     assert_eq!(output.status.code(), Some(78), "{}", text(&output.stderr));
 }
 
-/// The same failures in the log and in the journal, a second apart, so that the file has them a
-/// little later than the journal.
-fn log_in_both(site: &Site, from: u64, n: u64) {
-    let messages = failures(from, n);
-    for (user, message) in (from..).zip(&messages) {
-        let at = user * 500_000;
-        log_at(site, "a.journal", BOOT, &[(at, at, message.as_slice())]);
-        let (second, micros) = (at / 1_000_000, at % 1_000_000 + 300);
-        site.append(
-            "mail.log",
-            &format!(
-                "2026-06-01T00:00:{second:02}.{micros:06}+00:00 vm postfix/smtpd[74]: {}\n",
-                text(message)
-            ),
-        );
-    }
-}
-
-/// Runs the pipeline of a configuration that reads `mail_log`.
-fn extract_from(site: &Site, mail_log: &str) -> String {
-    let dir = site.path().display();
-    let conf = format!("[paths]\nworking_dir = {dir}\nstate_dir = {dir}\nmail_log = {mail_log}\n");
-    site.write("conf", &conf);
-    let output = site.shell(
-        "mls-tail --config conf --framed --cursor-file S --journal-directory journal | mls-parse --timezone UTC | \
-         mls-csv --append F --cursor-file S --timezone UTC",
-    );
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    text(&output.stderr)
-}
-
-#[test]
-fn switching_between_log_and_journal_neither_loses_nor_doubles_a_failure() {
-    if !can_run() {
-        return;
-    }
-    let site = Site::new();
-    let log = site.path().join("mail.log").display().to_string();
-    let mut n = 0;
-    for source in [&log, "journal", &log, "journal", "journal", &log] {
-        for _ in 0..2 {
-            log_in_both(&site, n, 3);
-            n += 3;
-            let said = extract_from(&site, source);
-            assert_eq!((said, users(&site)), (String::new(), numbers(n)), "{source}");
-        }
-        // Lines that are written between the last run and the switch.
-        log_in_both(&site, n, 2);
-        n += 2;
-    }
-}
-
-#[test]
-fn switching_to_a_log_that_was_rotated_meanwhile_reads_its_rest() {
-    if !can_run() {
-        return;
-    }
-    let site = Site::new();
-    let log = site.path().join("mail.log").display().to_string();
-    log_in_both(&site, 0, 8);
-    extract_from(&site, "journal");
-    log_in_both(&site, 8, 4);
-    assert!(
-        site.shell("mv mail.log mail.log.1 && touch -d 2026-06-01T00:00:06Z mail.log.1")
-            .status
-            .success()
-    );
-    log_in_both(&site, 12, 4);
-    extract_from(&site, &log);
-    assert_eq!(users(&site), numbers(16));
-}
-
-#[test]
-fn switching_from_a_removed_journal_continues_by_time_with_a_warning() {
-    if !can_run() {
-        return;
-    }
-    let site = Site::new();
-    let log = site.path().join("mail.log").display().to_string();
-    log_in_both(&site, 0, 10);
-    extract_from(&site, "journal");
-    fs::remove_file(site.path().join("journal/a.journal")).unwrap();
-    log_in_both(&site, 10, 2);
-    let said = extract_from(&site, &log);
-    assert!(said.contains("failures within two seconds may be recorded twice"), "{said}");
-    let found = users(&site);
-    assert!(numbers(12).iter().all(|user| found.contains(user)), "{found:?}");
-    assert!(found.len() < 12 + 6, "{found:?}");
-}
-
 #[test]
 fn directory_of_several_machines_is_refused_and_a_directory_for_each_is_read() {
-    if !can_run() {
-        return;
-    }
-    let site = Site::new();
+    let Some(site) = new_site() else { return };
     let sender = |machine: char| {
         let id = machine.to_string().repeat(32);
         format!("_MACHINE_ID={id}\nSYSLOG_FACILITY=2\nSYSLOG_IDENTIFIER=postfix/smtpd\n_PID=74")
