@@ -3,7 +3,7 @@
 
     spark-submit scripts/spark-archive.py ARCHIVE LOG...
 
-LOG is a file, a pattern such as 'hdfs:///logs/*/mail.log*', or @FILE with one of these on each line. Each log is one task:
+LOG is a file, a pattern such as 'hdfs:///logs/*/mail.log*', or @FILE with one of these on each line. Each log is read alone by
 mls-tail | mls-parse | mls-enrich --no-dns. crates/GUIDE.md, section "Archives", explains the columns and the cost.
 
 A line that is already in the archive is not added again, so a run that died, or had logs that failed, can be repeated.
@@ -13,6 +13,7 @@ Exit codes: 0 if all logs were added, 1 if some were not (their names are printe
 
 import argparse
 import collections
+import heapq
 import json
 import os
 import subprocess
@@ -45,6 +46,11 @@ SCHEMAS = [
 # These columns identify a line. `pos` alone is not enough, because two files can begin with the same line. If a zone or
 # a year was read differently, `date` differs, but its seconds do not.
 IDENTITY = ["pos", "server", "service", "pid", "second"]
+
+# A task reads several logs, because starting a task costs about 0.15 s. There are enough tasks to keep all cores busy until the
+# end. A task gets about this number of bytes at most, unless one log is larger: if a worker dies, its tasks are repeated.
+TASKS_PER_CORE = 6
+TASK_BYTES = 128 << 20
 
 # The largest number of rows in a file. A task holds the rows of one file in memory.
 FILE_ROWS = 500_000
@@ -97,7 +103,9 @@ def add(context, archive, options):
     logs, errors = find_logs(context, options.logs)
     pipeline, schema, settings, tries = (
         mls_archive.commands(options), record_schema(options.schema), hadoop_settings(context), max_failures(context))
-    tasks = context.parallelize(logs, max(1, len(logs))).flatMap(lambda entry: read_log(entry, schema, pipeline, settings, tries))
+    groups = in_groups(logs, TASKS_PER_CORE * context.defaultParallelism)
+    tasks = context.parallelize(groups, len(groups)).flatMap(
+        lambda group: (part for entry in group for part in read_log(entry, schema, pipeline, settings, tries)))
     # If a worker dies, Spark reads its logs again.
     tasks.persist(StorageLevel.DISK_ONLY)
     summaries = dict(tasks.filter(lambda part: part[1] is None).map(lambda part: (part[0], part[2])).collect())
@@ -132,6 +140,18 @@ def find_logs(context, patterns):
     # The largest logs come first, so that no worker begins with a large log at the end.
     order = sorted(found, key=lambda name: (-found[name][0], name))
     return [(number, name, *found[name]) for number, name in enumerate(order)], errors
+
+
+def in_groups(logs, least):
+    """Divides the logs, largest first, into groups of about the same size: at least this number, if there are so many logs."""
+    total = sum(size for _, _, size, _ in logs)
+    number = max(1, min(len(logs), max(least, -(-total // TASK_BYTES))))
+    groups = [(0, n, []) for n in range(number)]
+    for entry in logs:
+        size, n, group = groups[0]
+        group.append(entry)
+        heapq.heapreplace(groups, (size + entry[2], n, group))
+    return [group for _, _, group in sorted(groups, reverse=True)]
 
 
 # ---- the tasks
