@@ -134,20 +134,22 @@ impl Anonymizer {
         let untrusted = offset(pieces.untrusted);
         out.extend_from_slice(&message[done..untrusted]);
         done = untrusted;
-        let mut fields = [
+        let fields = [
             (Field::Client, pieces.client),
             (Field::Address, pieces.address),
             (Field::Mechanism, pieces.mechanism),
             (Field::User, pieces.user),
-            (Field::User, pieces.proxied_user.filter(|user| !user.is_empty())),
             (Field::Reason, pieces.reason),
-        ]
-        .map(|(field, text)| text.map(|text| (offset(text), field, text)));
-        fields.sort_by_key(|field| field.map(|(start, ..)| start));
-        for (start, field, text) in fields.into_iter().flatten() {
-            self.message_text(&message[done..start], context, out);
+        ];
+        let fields = fields.into_iter().filter_map(|(field, text)| Some((field, text?, text?)));
+        // Dovecot may cut the name of the user only among the fields. It must get one pseudonym.
+        let proxied = pieces.proxied_user.and_then(|name| Some((Field::User, name, pieces.user?)));
+        let mut fields: Vec<_> = fields.chain(proxied).collect();
+        fields.sort_by_key(|(_, place, _)| offset(place));
+        for (field, place, text) in fields {
+            self.message_text(&message[done..offset(place)], context, out);
             self.field(field, text, context, out);
-            done = start + text.len();
+            done = offset(place) + place.len();
         }
         self.message_text(&message[done..], context, out);
     }

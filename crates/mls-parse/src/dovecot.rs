@@ -29,6 +29,15 @@
 //! session, which counts the same attempt. Only 1.0 does not count an attempt without TLS that
 //! `disable_plaintext_auth` refuses.
 //!
+//! # Cut lines
+//! For a refused login, a proxy writes the name of the user twice: `proxy(USER): Login failed to …:
+//! user=<USER>, …`. If `auth_username_chars` is empty, the name can have any bytes, also the words of
+//! a login and of its fields. A whole line still has the true fields at its end. But if a relay cuts
+//! the line inside the first name, nothing in it tells that something is missing, and it looks like a
+//! login. Relays may cut lines after 1024 bytes (RFC 3164 section 4.1), so a longer text than
+//! `MAX_PROXIED` is not read as a login, but counted. A relay that cuts earlier (busybox syslogd: 256
+//! bytes) can still be used to forge a login of a proxy: keep the default of `auth_username_chars`.
+//!
 //! # Counts
 //! N attempts are all AUTH and LOGIN commands of the session. Each refused attempt is a failure.
 //! The last attempt is not a failure if the client did not finish it, or if the server had an
@@ -37,6 +46,8 @@
 //! attempts was not finished. The message does not show this, so all N count. 1.1 to 2.0 write `auth
 //! failed` also after `Internal login failure`: the last password was right.
 
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
 use bstr::ByteSlice;
@@ -173,20 +184,42 @@ const LOGINS: [&str; 2] = ["Login: user=<", "Logged in: user=<"];
 /// `src/login-common/client-common-auth.c`)
 pub(crate) const PROXIED: &str = "tarted proxying to ";
 
-/// The fields of a login through a proxy. The text before them has the user too. For a refused login
-/// the text can contain anything that the client has sent, so both users must be the same.
-pub(crate) fn proxied(text: &[u8]) -> Option<&[u8]> {
-    let at = text.find(": user=<")?;
+/// The largest length of the text about a login through a proxy. See [Cut lines](self#cut-lines).
+const MAX_PROXIED: usize = 800;
+
+/// The length of a user name among the fields that ends in `...`, because the user's name is longer:
+/// at most 80 bytes, and fewer if the last character has several bytes
+/// (`str_sanitize(client->virtual_user, 80)`, `src/login-common/client-common.c`).
+const CUT_USER: RangeInclusive<usize> = 77..=80;
+
+/// The user in the words of a proxy about a login, and the fields. For a refused login the text before
+/// the fields can contain anything that the client has sent, so both users must be the same.
+pub(crate) fn proxied(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = text.find(": user=<").filter(|_| text.len() <= MAX_PROXIED)?;
     let (front, fields) = (&text[..at], &text[at + b": ".len()..]);
     let user = SessionFields::split(fields)?.user;
-    let rest = front.strip_prefix(b"proxy(")?.strip_prefix(user)?;
+    let front = front.strip_prefix(b"proxy(")?;
+    let is_whole = front.starts_with(user);
+    let length = if is_whole { user.len() } else { length_of_cut_user(front, user)? };
+    let (name, rest) = front.split_at(length);
     let rest = match rest.strip_prefix(b",") {
         Some(rest) => &rest[rest.find_byteset(b") ").filter(|end| rest[*end] == b')')?..],
         None => rest,
     };
     let rest = rest.strip_prefix(b"): ")?;
     let rest = rest.strip_prefix(b"s").or_else(|| rest.strip_prefix(b"S"))?;
-    rest.starts_with(PROXIED.as_bytes()).then_some(fields)
+    rest.starts_with(PROXIED.as_bytes()).then_some((name, fields))
+}
+
+/// The length of the name at the beginning of `text`, if `user` is the beginning of it and `...`.
+fn length_of_cut_user(text: &[u8], user: &[u8]) -> Option<usize> {
+    let begin = user.strip_suffix(b"...").filter(|_| CUT_USER.contains(&user.len()))?;
+    let end = text.rfind(PROXIED)?.checked_sub(b"): s".len())?;
+    let name = text[..end].starts_with(begin).then_some(&text[..end])?;
+    let is_address =
+        |text: &[u8]| text.to_str().is_ok_and(|text| text.parse::<SocketAddr>().is_ok());
+    let address = name.rfind_byte(b',').filter(|at| is_address(&name[at + 1..]));
+    Some(address.unwrap_or(end))
 }
 
 /// The words before the reason.
@@ -248,7 +281,9 @@ impl<'a> Ending<'a> {
         Some(Self { attempts: judge(meaning, attempts, successes, fields), fields })
     }
 
-    /// Version 1.0.
+    /// Version 1.0. It has only the login processes `imap-login` and `pop3-login`
+    /// (`login_group_create()`, `src/master/login-process.c`). So this form, which has few words, is
+    /// not read from processes with other names, unlike the forms of later versions.
     fn without_reason(text: &'a [u8]) -> Option<Self> {
         let end = fields(text)?;
         let (words, fields) = (&text[..end], &text[end + b": ".len()..]);
@@ -301,7 +336,7 @@ fn known(text: &[u8]) -> Option<(Meaning, &[u8])> {
     // `(3 authentication attempts`
     let digits = text[1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     if digits > 0 && text[1 + digits..].starts_with(b" authentication attempts") {
-        return Some((Refused, text));
+        return Some((Refused, &text[1..]));
     }
     REASONS
         .iter()
@@ -312,17 +347,13 @@ fn known(text: &[u8]) -> Option<(Meaning, &[u8])> {
 /// successful auths in 6 secs`, or in 2.3 `, 1 successful auths`. A reason without a number is
 /// about one attempt.
 fn count(details: &[u8]) -> Option<(u32, u32)> {
-    if let Some(rest) = details.strip_prefix(b"(") {
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        return number(&rest[..digits]).map(|attempts| (attempts, 0));
-    }
-    for part in details.split_str(", ").skip(1) {
+    for part in details.split_str(", ") {
         let digits = part.iter().take_while(|byte| byte.is_ascii_digit()).count();
         if digits == 0 {
             continue;
         }
         let (first, rest) = (number(&part[..digits]), &part[digits..]);
-        if rest.starts_with(b" attempts") {
+        if rest.starts_with(b" attempts") || rest.starts_with(b" authentication attempts") {
             return first.map(|attempts| (attempts, 0));
         }
         if rest.starts_with(b" successful auths") {

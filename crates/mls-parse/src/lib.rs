@@ -14,7 +14,9 @@
 //! mls-parse reads the lines of [Postfix's SMTP servers](grammar) and of Dovecot's login processes;
 //! `--daemon` selects one of the two. [`envelope`] lists the formats of logs. If a line of such a
 //! program has the words of an attempt but cannot be parsed, mls-parse counts it and warns;
-//! `--rejects` saves it.
+//! `--rejects` saves it. If a Dovecot proxy and the server behind it write into the same log, each login
+//! gives two records, because neither line names the other one. `grep -v '"server":"NAME"'` after
+//! mls-parse leaves out the records of one server.
 //!
 //! # Years
 //! A time stamp without a year gets the latest year that is not after the time when the log was
@@ -30,7 +32,9 @@
 //!
 //! # Guarantees
 //! Every attempt is one record. Text that a client chooses (user name, mechanism, reverse DNS name)
-//! cannot shift a field or forge a record. Lines longer than 1 MiB are reported and skipped. Memory
+//! cannot shift a field or forge a record. There is one exception: if `auth_username_chars` of a
+//! Dovecot proxy is empty, and a relay cuts its lines after fewer than 800 bytes, a user name can look
+//! like a login of that proxy. Lines longer than 1 MiB are reported and skipped. Memory
 //! use does not grow with the log.
 
 pub mod clock;

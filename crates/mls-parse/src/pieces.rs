@@ -34,7 +34,7 @@ pub struct Pieces<'a> {
     pub port: Option<u16>,
     pub client: Option<&'a [u8]>,
     pub user: Option<&'a [u8]>,
-    /// The same user in the words of a proxy.
+    /// The same user in the words of a proxy, with all of its name.
     pub proxied_user: Option<&'a [u8]>,
     pub reason: Option<&'a [u8]>,
     pub queue_id: Option<&'a str>,
@@ -107,9 +107,9 @@ impl<'a> Pieces<'a> {
                 Some(ending.fields)
             }
             Proxied => {
-                let rest = self.login_fields(dovecot::proxied(text)?);
-                let user = self.user.map_or(0, <[u8]>::len);
-                self.proxied_user = text["proxy(".len()..].get(..user);
+                let (user, fields) = dovecot::proxied(text)?;
+                let rest = self.login_fields(fields);
+                self.proxied_user = (!user.is_empty()).then_some(user);
                 self.untrusted = text;
                 rest
             }
@@ -187,10 +187,12 @@ impl<'a> SessionFields<'a> {
         let (before, rest) = fields.rsplit_once_str("rip=")?;
         let before = before.strip_suffix(b", ").unwrap_or(before);
         let (user, mechanism) = match before.strip_prefix(b"user=<") {
-            Some(user) => match user.rsplit_once_str(">, method=") {
-                Some((user, mechanism)) => (user, Some(mechanism)),
-                None => (user.strip_suffix(b">")?, None),
-            },
+            // There is no mechanism, and the name may contain the words before one.
+            Some(text) if text.ends_with(b">") => (&text[..text.len() - 1], None),
+            Some(text) => {
+                let (user, mechanism) = text.rsplit_once_str(">, method=")?;
+                (user, Some(mechanism))
+            }
             None => (&b""[..], before.strip_prefix(b"method=")),
         };
         Some(Self { user, mechanism, rest })

@@ -10,12 +10,13 @@ use testdata::log::{Generator, Stamps};
 use crate::{LOG, anonymize, assert_same, key, parse, tool};
 
 /// Lines of other programs and versions, and lines with hostile text of clients.
-const OTHERS: [&str; 20] = [
+const OTHERS: [&str; 21] = [
     "Thu 2026-11-26 00:30:46 UTC vm postfix/smtpd[7]: warning: x[192.0.2.1]: SASL LOGIN authentication failed: x, sasl_username=a@b.test",
     "Jun  1 00:00:45 vm dovecot: imap-login: Disconnected (auth failed, 3 attempts in 6 secs): user=<a, rip=192.0.2.9>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2, TLS, session=<x+/y>",
     "Jun  1 00:00:45 vm dovecot: imap-login: Login: user=<a>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2, session=<x, rip=>",
     "Jun  1 00:00:45 vm dovecto: imap-login: Login: user=<a>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2, session=<x, rip=>",
     "Jun  1 00:00:45 vm dovecot: imap-login: proxy(a,b@example.test,192.0.2.5:143): Started proxying to <192.0.2.5> (0.005 secs): user=<a,b@example.test>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2, session=<x>",
+    "Jun  1 00:00:45 vm dovecot: imap-login: proxy(a-name-that-is-longer-than-the-eighty-bytes-that-dovecot-writes-among-the-fields@example.test,192.0.2.5:143): Started proxying to <192.0.2.5> (0.005 secs): user=<a-name-that-is-longer-than-the-eighty-bytes-that-dovecot-writes-among-the-fie...>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2, session=<x>",
     "Jun  1 00:00:45 vm dovecot: pop3-login: Login: user=<a@example.test>, method=PLAIN, rip=2001:db8::1, lip=::1, mpid=7, TLS, session=<x>",
     "<22>1 2026-11-21T07:11:22Z vm postfix/smtpd 74 - [o ip=\"192.0.2.8\"] warning: x[192.0.2.1]:50123: SASL login authentication failed: UGFzc3dvcmQ6",
     "Jun  1 00:00:45 vm postfix/smtpd[7]: message repeated 3 times: [ warning: x[192.0.2.1]: SASL LOGIN authentication failed: x]",

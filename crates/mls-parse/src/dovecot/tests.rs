@@ -187,7 +187,8 @@ fn a_login_through_a_proxy_names_the_same_user_twice() {
         "proxy(a@b,[2001:db8::1]:143): Started proxying to remote host (0.005 secs)",
     ] {
         let text = format!("{words}: {fields}");
-        assert_eq!(proxied(text.as_bytes()), Some(fields.as_bytes()), "{text}");
+        let expected = Some((&b"a@b"[..], fields.as_bytes()));
+        assert_eq!(proxied(text.as_bytes()), expected, "{text}");
     }
     let failed = |user: &str| {
         format!(
@@ -202,6 +203,55 @@ fn a_login_through_a_proxy_names_the_same_user_twice() {
         failed("a@b): started proxying to mx:143: user=<a@b>, method=PLAIN, rip=192.0.2.9"),
     ] {
         assert_eq!(proxied(text.as_bytes()), None, "{text}");
+    }
+}
+
+#[test]
+fn a_proxied_login_of_a_long_name_is_read() {
+    // Dovecot cuts the name only among the fields, before a character that does not fit.
+    for (name, field) in [
+        ("x".repeat(80), "x".repeat(80)),
+        ("x".repeat(81), "x".repeat(77) + "..."),
+        ("x".repeat(300) + ",y): z", "x".repeat(77) + "..."),
+        ("x".to_owned() + &"ü".repeat(60), "x".to_owned() + &"ü".repeat(38) + "..."),
+    ] {
+        let fields = format!("user=<{field}>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2");
+        for words in [": started proxying to mx:143", ": Started proxying to <::1> (0.1 secs)"] {
+            for host in ["", ",192.0.2.5:143"] {
+                let text = format!("proxy({name}{host}){words}: {fields}");
+                let expected = Some((name.as_bytes(), fields.as_bytes()));
+                assert_eq!(proxied(text.as_bytes()), expected, "{text}");
+                let other = text.replace("proxy(", "proxy(y");
+                assert_eq!(proxied(other.as_bytes()), None, "{other}");
+            }
+        }
+        // The words of a refused login, with and without a mechanism, and a name that has the words of
+        // a login.
+        let inside = format!("{name}): started proxying to mx:143: {fields}");
+        let cut: String = inside.chars().take(38).collect();
+        for field in [field, cut + "..."] {
+            for mechanism in ["", ", method=PLAIN"] {
+                let text = format!(
+                    "proxy({inside}): Login failed to mx:143: no: user=<{field}>{mechanism}, rip=::1"
+                );
+                assert_eq!(proxied(text.as_bytes()), None, "{text}");
+            }
+        }
+    }
+    let short = "proxy(abcdef): started proxying to mx:143: user=<abc...>, rip=192.0.2.1";
+    assert_eq!(proxied(short.as_bytes()), None);
+}
+
+#[test]
+fn a_line_that_a_relay_cuts_is_not_a_login_through_a_proxy() {
+    // All of it is the name of a user, which fills the line up to where the relay cuts it.
+    for length in [1024, 2048, 8192] {
+        let front = "<22>Jun  1 00:00:45 mx.example.com dovecot: imap-login: ";
+        let fields = "user=<a>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2, session=<";
+        let text = format!("proxy(a): started proxying to mx:143: {fields}");
+        let text = text.clone() + &"x".repeat(length - front.len() - text.len() - 1) + ">";
+        assert_eq!(proxied(text.as_bytes()), None, "{text}");
+        assert!(!has_no_attempt(text.as_bytes()));
     }
 }
 
