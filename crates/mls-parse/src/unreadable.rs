@@ -17,8 +17,8 @@ use mls_state::regular;
 /// parsed.
 const MAX_SIZE: u64 = 10 << 20;
 
-/// The shortest time between two warnings of a run.
-const WARN_EVERY: Duration = Duration::from_mins(5);
+/// The time between two warnings of a run.
+pub(crate) const WARN_EVERY: Duration = Duration::from_mins(5);
 
 /// The largest number of bytes of a line to show.
 const SHOWN: usize = 300;

@@ -8,14 +8,15 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use mls_diag::Exit;
 use mls_stream::blocks::{Batch, Block, Blocks};
 use mls_stream::ndjson::Writer;
 
 use crate::partial::{Parts, Waiting};
-use crate::unreadable::{Unread, UnreadableLine};
+use crate::unreadable::{Unread, UnreadableLine, WARN_EVERY};
 use crate::year::{AssumedYear, AssumedYears};
 use crate::{Scanner, Stats};
 
@@ -106,7 +107,15 @@ pub(crate) fn run(
     }
     drop(sender);
     // The first error ends the run, even if the other thread waits.
-    let result = results.iter().collect::<anyhow::Result<()>>();
+    let result = loop {
+        match results.recv_timeout(WARN_EVERY) {
+            Ok(Ok(())) => {}
+            Ok(error) => break error,
+            Err(RecvTimeoutError::Disconnected) => break Ok(()),
+            // Without new lines, nothing else would warn.
+            Err(RecvTimeoutError::Timeout) => lock(&shared.writing).unread.warn(),
+        }
+    };
     let mut writing = lock(&shared.writing);
     writing.unread.warn();
     result.map(|()| writing.stats.clone())

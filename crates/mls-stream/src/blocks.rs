@@ -142,7 +142,7 @@ impl Blocks {
         buffer[..end].copy_from_slice(&self.rest);
         while !self.last && end < buffer.len() {
             let most = buffer.len().min(end + READ);
-            let n = self.input.read(&mut buffer[end..most], &mut *pause)?;
+            let n = self.input.read(&mut buffer[end..most], &mut *pause, || ())?;
             let newline = memchr::memchr(b'\n', &buffer[end..end + n]);
             (end, self.last) = (end + n, n == 0);
             if newline.is_some() {

@@ -49,15 +49,19 @@ impl Input {
     }
 
     /// Reads the bytes that are available: none at the end, else at least one. Calls `pause` before
-    /// a read that would wait.
+    /// a read that would wait, and `silent` if nothing comes for some seconds.
     pub(crate) fn read(
         &mut self,
         buffer: &mut [u8],
         pause: impl FnOnce() -> anyhow::Result<()>,
+        silent: impl FnOnce(),
     ) -> anyhow::Result<usize> {
         if let Some(pollable) = self.pollable.as_ref().filter(|input| would_wait(input)) {
             pause()?;
-            wait_for(pollable, self.output.as_ref())?;
+            if !wait_for(pollable, self.output.as_ref(), Some(&SILENT))? {
+                silent();
+                wait_for(pollable, self.output.as_ref(), None)?;
+            }
         }
         loop {
             match self.source.read(buffer) {
@@ -78,11 +82,22 @@ pub fn would_wait(input: impl AsFd) -> bool {
     matches!(poll(&mut fds, Some(&Timespec::default())), Ok(0))
 }
 
-/// Waits for input. It is an error if the reader of the output exits first.
-fn wait_for(input: &File, output: Option<&File>) -> anyhow::Result<()> {
-    let Some(output) = output else { return Ok(()) };
-    let mut fds = [PollFd::new(input, PollFlags::IN), PollFd::new(output, PollFlags::empty())];
+/// The time after which an input without new bytes is silent. A pipe from a file or from another tool
+/// is never silent for so long.
+const SILENT: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
+
+/// Waits for input, at most for `timeout`. Returns whether a read would return at once. It is an error
+/// if the reader of the output exits first.
+fn wait_for(
+    input: &File,
+    output: Option<&File>,
+    timeout: Option<&Timespec>,
+) -> anyhow::Result<bool> {
+    let input = PollFd::new(input, PollFlags::IN);
+    let output = output.map(|output| PollFd::new(output, PollFlags::empty()));
+    let mut fds: Vec<_> = [input].into_iter().chain(output).collect();
     // If a signal interrupts the poll, the read waits instead.
-    let _ = poll(&mut fds, None);
-    if fds[1].revents().contains(PollFlags::ERR) { Err(OutputClosed.into()) } else { Ok(()) }
+    let is_silent = matches!(poll(&mut fds, timeout), Ok(0));
+    let is_closed = fds.get(1).is_some_and(|output| output.revents().contains(PollFlags::ERR));
+    if is_closed { Err(OutputClosed.into()) } else { Ok(!is_silent) }
 }

@@ -201,7 +201,8 @@ impl Reader {
         if self.end == self.buffer.len() {
             self.buffer.resize((self.end * 2).min(MAX_LINE.max(self.end + 1)), 0);
         }
-        let n = self.input.read(&mut self.buffer[self.end..], pause)?;
+        let unreadable = &mut self.unreadable;
+        let n = self.input.read(&mut self.buffer[self.end..], pause, || unreadable.report())?;
         self.end += n;
         Ok(n)
     }

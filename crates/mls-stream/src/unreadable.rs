@@ -22,7 +22,8 @@ pub fn not_logins(name: &str) -> anyhow::Error {
 const HELD: usize = 10;
 
 /// Counts lines and bad ones, and reports the bad ones. After the first, it holds the reports back
-/// until a line is good: if no line is, one error says more than many warnings.
+/// until a line is good or the input is silent: if no line is good, one error says more than many
+/// warnings.
 #[derive(Debug, Default)]
 pub struct BadLineCounter {
     /// Lines that are neither blank nor the header of a CSV.
@@ -127,7 +128,7 @@ impl BadLineCounter {
     }
 
     /// Reports the lines that wait.
-    fn report(&mut self) {
+    pub(crate) fn report(&mut self) {
         for (location, why) in self.held.drain(..) {
             diag::bad_record(location, why);
         }
