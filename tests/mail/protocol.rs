@@ -114,6 +114,8 @@ fn message_that_is_too_large_for_the_server_is_refused_with_both_sizes() {
     let run = site.digest(&ONE_DAY);
     assert_eq!(run.code, 69);
     assert!(run.err.contains("it takes at most 100"), "{}", run.err);
+    // Without the attachment it is too large, too.
+    assert!(!run.err.contains("left out"), "{}", run.err);
     assert_eq!(site.messages().len(), 0);
 }
 

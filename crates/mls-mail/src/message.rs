@@ -125,17 +125,20 @@ impl Message {
                 "Not attached: the message with its attachment has {} bytes, and the mail server takes at most {limit}.",
                 whole.len()
             );
+            let smaller = self.without_attachments(&why).to_bytes();
+            if smaller.len() > limit {
+                let length = smaller.len();
+                return Err(format!(
+                    "the message has {length} bytes, and it takes at most {limit}"
+                ));
+            }
             log::warn!("the attachment is left out: {why}");
-            self.without_attachments(&why).to_bytes()
+            smaller
         };
-        if bytes.len() > limit {
-            return Err(format!(
-                "the message has {} bytes, and it takes at most {limit}",
-                bytes.len()
-            ));
-        }
         if !eight_bit && !bytes.is_ascii() {
-            return Err("the message is not ASCII, and it does not offer 8BITMIME".to_owned());
+            return Err("the message is not ASCII, and it does not offer 8BITMIME: encode the \
+                message, for example as quoted-printable"
+                .to_owned());
         }
         Ok(bytes)
     }
