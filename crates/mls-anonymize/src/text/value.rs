@@ -14,6 +14,9 @@ impl TextPass<'_, '_> {
         let (text, start) = (self.text, key.end + 1);
         let (name, rest) = (&text[key.clone()], &text[start..]);
         let is_count = |b: &u8| matches!(b, b'0'..=b'9' | b'/');
+        if let Some(value) = self.value_in_query(start + 1) {
+            return self.user(value);
+        }
         match name {
             b"sasl_username" => self.sasl_username(start),
             b"from" | b"to" | b"orig_to" | b"sasl_sender" | b"sender" | b"recipient" | b"user"
@@ -23,6 +26,10 @@ impl TextPass<'_, '_> {
                 None => self.user(self.bare_value(start)),
             },
             // smtpd(8) counts the commands of a connection: `helo=1`.
+            // In filters and names of LDAP. The kernel's user IDs are numbers.
+            b"uid" if !text[self.bare_value(start)].iter().all(u8::is_ascii_digit) => {
+                self.user(self.bare_value(start))
+            }
             b"helo" if text[self.bare_value(start)].iter().all(is_count) => start,
             b"helo"
             | b"helo_name"
@@ -101,11 +108,12 @@ fn is_rewritten_sender(key: &[u8]) -> bool {
     key.contains(&b'+') || tags.iter().any(|tag| key.eq_ignore_ascii_case(tag.as_bytes()))
 }
 
-/// `resp=`, `pass=`, `userPassword=`, `proxy_pass=`.
+/// `resp=`, `pass=`, `userPassword=`, `proxy_pass=`, `access_token=`.
 fn is_password_key(key: &[u8]) -> bool {
+    const NAMES: [&str; 6] = ["pass", "password", "passwd", "password_noscheme", "token", "secret"];
     key == b"resp"
-        || [&b"pass"[..], b"password", b"passwd", b"password_noscheme"].iter().any(|name| {
+        || NAMES.iter().any(|name| {
             let start = key.len().wrapping_sub(name.len());
-            key.get(start..).is_some_and(|end| end.eq_ignore_ascii_case(name))
+            key.get(start..).is_some_and(|end| end.eq_ignore_ascii_case(name.as_bytes()))
         })
 }

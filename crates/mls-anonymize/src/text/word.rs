@@ -91,7 +91,24 @@ impl TextPass<'_, '_> {
             let length = name.find_byteset(b" \\").unwrap_or(name.len());
             return Some(self.host(end + 1..end + 1 + length));
         }
+        if let Some(value) = self.value_in_query(end + b" = '".len()) {
+            return Some(self.user(value));
+        }
         self.user_name_after(at, end).map(|name| self.user(name))
+    }
+
+    /// The text between quotes that begins at `start`, in an SQL query of Dovecot: `userid = 'NAME'`,
+    /// `userid='NAME'`. Numbers stay, and the other passes replace domains.
+    pub(super) fn value_in_query(&self, start: usize) -> Option<Range<usize>> {
+        let before = self.text.get(..start)?;
+        let is_value = before.ends_with(b" = '") || before.ends_with(b"='");
+        if !is_value || !near(self.text).contains_str("query: ") {
+            return None;
+        }
+        let rest = near(&self.text[start..]);
+        let value = &rest[..rest.find_byte(b'\'')?];
+        let is_name = value.contains(&b'@') || !value.contains(&b'.');
+        (is_name && !value.iter().all(u8::is_ascii_digit)).then(|| start..start + value.len())
     }
 
     /// The name after the word `user`: `unknown user: "NAME"` of local(8), `user: NAME, ` of rspamd,

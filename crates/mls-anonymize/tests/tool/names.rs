@@ -110,6 +110,10 @@ fn secrets_of_dovecots_debug_log_are_replaced() {
             "hunter2",
         ),
         ("dovecot: auth: Debug: OK#0111#011user=wilma#011pass=hunter2#011x", "hunter2"),
+        (
+            "dovecot: auth: Debug: oauth2(wilma,192.0.2.1): http-client: request [Req1: GET https://a.test/info?access_token=hunter2-b_c]: Submitted",
+            "hunter2",
+        ),
     ] {
         let written =
             String::from_utf8(anonymize(format!("Jun  1 00:00:45 localhost {line}").as_bytes()))
@@ -174,6 +178,10 @@ fn names_that_dovecot_writes_in_parentheses_are_replaced_in_any_envelope() {
         "sql(carol,192.0.2.1,<x+/y>): Password mismatch",
         "imap(carol)<1234><x+/y>: Disconnected",
         "auth-worker(7): Error: x: user 'carol' has no password",
+        "auth: Debug: sql(carol,192.0.2.1): query: SELECT password FROM users WHERE userid = 'carol' AND id = '7'",
+        "auth: Debug: sql(a,192.0.2.1): query: SELECT password FROM users WHERE (user='carol' OR mail = 'carol@x.test') AND domain='x.test'",
+        "auth: Debug: ldap(a,192.0.2.1): bind search: base=dc=example,dc=test filter=(&(objectClass=person)(uid=carol))",
+        "auth: Error: ldap(a,192.0.2.1): ldap_bind() failed (dn uid=carol,ou=people,dc=test)",
     ] {
         for before in ["dovecot: ", "Jun  1 00:00:45 mx dovecot: ", "auth: Info: "] {
             let written =
