@@ -6,11 +6,10 @@ use mls_diag::Exit;
 pub const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// First bytes of a file, and what the file is and what to do with it.
-const KINDS: [(&[u8], &str); 13] = [
+const KINDS: [(&[u8], &str); 12] = [
     (&GZIP, "is compressed by gzip: decompress it first, for example with zcat"),
     (b"\xfd7zXZ\0", "is compressed by xz: decompress it first, for example with xzcat"),
     (b"\x28\xb5\x2f\xfd", "is compressed by zstd: decompress it first, for example with zstdcat"),
-    (b"BZh91AY&SY", "is compressed by bzip2: decompress it first, for example with bzcat"),
     (b"\xff\xfe", UTF_16),
     (b"\xfe\xff", UTF_16),
     (
@@ -31,6 +30,8 @@ const KINDS: [(&[u8], &str); 13] = [
     (b"\x7fELF", "is a program, not text"),
 ];
 
+const BZIP2: &str = "is compressed by bzip2: decompress it first, for example with bzcat";
+
 const UTF_16: &str = "is text in UTF-16: convert it first, for example with iconv --from-code=UTF-16 --to-code=UTF-8";
 
 /// What a file is that begins with these bytes, and what to do with it; `None` if it can be text.
@@ -41,6 +42,10 @@ pub fn not_text(head: &[u8]) -> Option<&'static str> {
         && ((a != 0 && b == 0 && c != 0 && d == 0) || (a == 0 && b != 0 && c == 0 && d != 0))
     {
         return Some(UTF_16);
+    }
+    // The fourth byte is the level of compression.
+    if let [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', b'Y', b'&', ..] = head {
+        return Some(BZIP2);
     }
     KINDS.iter().find(|(start, _)| head.starts_with(start)).map(|(_, what)| *what)
 }
@@ -63,6 +68,14 @@ mod tests {
         for text in [&b"\0\0\0\0\0\0Jun  1"[..], b"Jun  1", b"a\0b", b"", b"\0", b"\xef\xbb\xbfa"] {
             assert_eq!(not_text(text), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn bzip2_is_recognized_with_every_level_of_compression() {
+        for level in 1..=9 {
+            assert_eq!(not_text(format!("BZh{level}1AY&SY").as_bytes()), Some(BZIP2), "{level}");
+        }
+        assert_eq!(not_text(b"BZh and other words"), None);
     }
 
     #[test]
