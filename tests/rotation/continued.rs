@@ -90,34 +90,38 @@ fn a_line_in_parts_is_read_once_wherever_runs_and_rotation_cut_it() {
 }
 
 #[test]
-fn the_first_line_of_a_stream_is_read_after_an_unfinished_line_of_the_other_one() {
+fn a_line_of_the_other_stream_between_two_parts_is_read_and_so_are_the_parts() {
     let streams = ["stdout", "stderr"];
     for (unfinished, next) in streams.iter().flat_map(|one| streams.map(|other| (*one, other))) {
         // The parts are read again, or too long, or lost.
-        for (reason, is_lost) in [(40_000, false), (300_000, false), (40_000, true)] {
+        for (reason, is_lost) in [(100, false), (40_000, false), (300_000, false), (40_000, true)] {
             let what = format!("{reason} bytes of {unfinished}, lost: {is_lost}, then {next}");
             let site = Site::new();
-            let mut parts = failure_in_parts("u0", reason);
-            parts.pop();
+            let of =
+                |stream: &str, part: &[u8]| [&part[..21], stream.as_bytes(), &part[27..]].concat();
+            let mut parts: Vec<_> = failure_in_parts("u0", reason + 16 * 1024);
+            let last = of(unfinished, &parts.pop().unwrap());
             for part in parts {
-                let part = [&part[..21], unfinished.as_bytes(), &part[27..]].concat();
-                site.append_bytes("mail.log", &part);
+                site.append_bytes("mail.log", &of(unfinished, &part));
             }
-            let first = site.shell(PARTS);
+            let mut runs = vec![site.shell(PARTS)];
             if is_lost {
                 fs::remove_file(site.path().join("mail.log")).unwrap();
             }
             let [line] = &failure_in_parts("u1", 10)[..] else { panic!("more than one part") };
-            let line = [&line[..21], next.as_bytes(), &line[27..]].concat();
-            site.append_bytes("mail.log", &line);
-            let runs = [first, site.shell(PARTS), site.shell(PARTS)];
-            let said = runs.map(|run| text(&run.stderr)).concat();
-            // If it is of the same stream, it ends the unfinished line.
-            let is_read = usize::from(unfinished != next || (reason == 40_000 && !is_lost));
-            let rows = site.read("F").lines().filter(|row| row.contains("u1")).count();
-            assert_eq!(rows, is_read, "{what}: {said}");
-            let is_counted = said.contains("1 line has the words of a login attempt");
-            assert_eq!(is_counted, !is_lost && (unfinished != next || rows == 0), "{what}: {said}");
+            for line in [&of(next, line), &last] {
+                site.append_bytes("mail.log", line);
+                runs.extend([site.shell(PARTS), site.shell(PARTS)]);
+            }
+            let said: String = runs.iter().map(|run| text(&run.stderr)).collect();
+            let rows = site.read("F");
+            let count = |user: &str| rows.lines().filter(|row| row.contains(user)).count();
+            let is_joined = reason <= 40_000 && !is_lost;
+            // A line of the same stream ends the unfinished line, and is the reason of the failure.
+            assert_eq!(count("u1"), usize::from(unfinished != next || is_joined), "{what}: {said}");
+            assert_eq!(count("u0"), usize::from(unfinished != next && is_joined), "{what}: {said}");
+            let counted = said.matches("1 line has the words of a login attempt").count();
+            assert_eq!(counted, usize::from(reason > 40_000), "{what}: {said}");
         }
     }
 }

@@ -132,10 +132,11 @@
 //! - `mtime` is the last change of the file, or the time in its gzip header if that is earlier. No
 //!   line of the segment is newer.
 //! - `before` holds the last lines before the segment, at most 2 KiB. A line that counts repetitions
-//!   refers to an earlier line, which may be in another segment or run. If the last lines are parts
-//!   of a line of Kubernetes, it holds all of them, at most 64 KiB; for longer parts it is only the
-//!   line `- stdout P:long ` or `- stderr P:long `, by their stream. If the rest of such a line never
-//!   comes, mls-parse does not count the line.
+//!   refers to an earlier line, which may be in another segment or run. If a line of a container is
+//!   in parts, and its last part is not read yet, `before` begins with its first part or earlier. If
+//!   this part is more than 64 KiB before the segment, `before` instead begins with the line
+//!   `- stdout P:long ` or `- stderr P:long `, by its stream. If the rest of such a line never comes,
+//!   mls-parse does not count the line.
 //!
 //! Because of the length prefix, the content of a log can never forge a record.
 
@@ -153,6 +154,7 @@
 mod alert;
 mod auth;
 mod column;
+mod container;
 mod control;
 mod country;
 mod fast_path;
@@ -168,10 +170,11 @@ mod value;
 pub use alert::{Alert, AlertKind};
 pub use auth::{Auth, Enrichment, MAX_ROWS, Outcome};
 pub use column::Column;
-pub use control::{
-    Begin, Checkpoint, ContainerStream, DOCKER_PART, End, Gap, JOURNAL_SOURCE, MAX_BEFORE,
-    MAX_PARTS_BEFORE, Segment, add_last_lines, after_skipped, last_lines,
+pub use container::{
+    ContainerStream, DOCKER_PART, MAX_BEFORE, MAX_PARTS_BEFORE, add_last_lines, add_skipped,
+    last_lines, long_docker_lines, lost_lines, without_long_parts,
 };
+pub use control::{Begin, Checkpoint, End, Gap, JOURNAL_SOURCE, Segment};
 pub use country::country_name;
 pub use finding::{Finding, Rule};
 pub use members::{Member, Members, write_json};

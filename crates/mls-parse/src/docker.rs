@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use bstr::ByteSlice;
-use mls_event::{ContainerStream, DOCKER_PART};
 use serde::Deserialize;
 
 /// The object that the driver writes for a line of a container's output
@@ -39,30 +37,6 @@ impl<'a> Line<'a> {
         let log = self.log.strip_suffix('\n').unwrap_or(&self.log);
         format!("{} {log}", self.time).into_bytes()
     }
-}
-
-/// The places of the lines that Docker has [cut](ContainerStream::of_part), except the last part of
-/// each. No text identifies them, so this looks for long lines, which are rare: it reads about one
-/// line in each `WINDOW`.
-pub(crate) fn cut_lines(lines: &[u8]) -> Vec<usize> {
-    const WINDOW: usize = DOCKER_PART / 2;
-    let mut cut = Vec::new();
-    if !lines.trim_start_with(|c| c == '\0').starts_with(br#"{"log":""#) {
-        return cut;
-    }
-    let mut at = 0;
-    while let Some(window) = lines.get(at..at + WINDOW) {
-        if let Some(newline) = memchr::memrchr(b'\n', window) {
-            at += newline + 1;
-            continue;
-        }
-        let end = memchr::memchr(b'\n', &lines[at..]).map_or(lines.len(), |newline| at + newline);
-        if ContainerStream::of_part(&lines[at..end]).is_some() {
-            cut.push(at);
-        }
-        at = end + 1;
-    }
-    cut
 }
 
 /// Whether the driver has written a line.

@@ -359,8 +359,6 @@ fn compose(line: &[u8]) -> Option<(&[u8], &[u8])> {
 pub(crate) struct CriText<'a> {
     pub(crate) stream: ContainerStream,
     pub(crate) text: &'a [u8],
-    /// Whether the next line continues this one.
-    pub(crate) is_partial: bool,
 }
 
 /// The text after the stamp in a log of the Kubernetes Container Runtime Interface: `stdout F …`.
@@ -370,7 +368,7 @@ pub(crate) fn cri(rest: &[u8]) -> Option<CriText<'_>> {
     let stream = ContainerStream::of_name(stream)?;
     let (tags, text) = split_byte(rest, b' ')?;
     let first = tags.split(|byte| *byte == b':').next()?;
-    matches!(first, b"F" | b"P").then_some(CriText { stream, text, is_partial: first == b"P" })
+    matches!(first, b"F" | b"P").then_some(CriText { stream, text })
 }
 
 /// `mail.info: …` of socklog, after the sender's address if the sender is another machine.

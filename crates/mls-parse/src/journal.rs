@@ -31,6 +31,14 @@ pub struct JournalEntry {
     command: Value,
     #[serde(rename = "CONTAINER_ID", default)]
     container: Value,
+    #[serde(rename = "PRIORITY", default)]
+    priority: Value,
+    #[serde(rename = "CONTAINER_PARTIAL_MESSAGE", default)]
+    partial: Value,
+    #[serde(rename = "CONTAINER_PARTIAL_ID", default)]
+    partial_id: Value,
+    #[serde(rename = "CONTAINER_PARTIAL_ORDINAL", default)]
+    ordinal: Value,
 }
 
 impl JournalEntry {
@@ -62,6 +70,36 @@ impl JournalEntry {
     #[must_use]
     pub fn is_container(&self) -> bool {
         !self.container.is_null()
+    }
+
+    /// Whether the entry is a part of a line of a container's output, and more of the line follows in
+    /// another entry. Docker's journald driver cuts lines after 16 KiB. It marks the last part only
+    /// since version 19.03. (`daemon/logger/journald/journald.go` of github.com/moby/moby)
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        self.partial == "true"
+    }
+
+    /// Whether the entry is a part of a line, and not the first one.
+    #[must_use]
+    pub fn is_later_part(&self) -> bool {
+        self.ordinal.as_str().is_some_and(|ordinal| ordinal != "1")
+    }
+
+    /// Whether the entry continues the line of `part`, if it comes after it. Before 19.03, the parts of
+    /// a line had no name. Then the next line of the same container and stream (which has its own
+    /// priority) is the next part.
+    #[must_use]
+    pub fn continues(&self, part: &Self) -> bool {
+        self.container == part.container
+            && self.partial_id == part.partial_id
+            && self.priority == part.priority
+    }
+
+    /// The ID of its container.
+    #[must_use]
+    pub fn container(&self) -> Option<&str> {
+        self.container.as_str()
     }
 
     /// A line of a container's output with the time at which the journal received it; `None` for

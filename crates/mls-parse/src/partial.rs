@@ -1,177 +1,183 @@
 //! Joins lines that Kubernetes or Docker has cut. The Container Runtime Interface of Kubernetes marks
 //! the last part of a line with `F`, and all other parts with `P`. Docker's json-file driver writes
 //! an object for each part, and only the text of the last one ends in a newline. Both cut lines after
-//! 16 KiB; a runtime of Kubernetes also cuts text that was written without a newline.
+//! 16 KiB; a runtime of Kubernetes also cuts text that was written without a newline. Lines of the
+//! other stream may come between two parts. Docker's journald driver writes an entry for each part,
+//! all at once. If they are in two blocks, they are not joined, but counted.
 
 use std::borrow::Cow;
 
+use memchr::memmem::Finder;
 use mls_event::ContainerStream;
-use mls_stream::blocks::BlockPosition;
 
 use crate::envelope::cri;
-use crate::unreadable::source_of;
+use crate::journal::JournalEntry;
 use crate::{docker, stamp};
 
-/// The texts that the search looks for. [`docker::cut_lines`] finds those of Docker.
+/// The texts that the search looks for. [`mls_event::long_docker_lines`] finds those of Docker.
 pub(crate) const WORDS: [&str; 2] = ["stdout P", "stderr P"];
 
-/// The largest number of bytes that the parts of a line may take in the log. The lines before a
-/// segment hold as many bytes. For longer parts they say only that the line is too long, so that the
+/// The largest number of bytes of the log from the first part of a line to its end. The lines before a
+/// segment hold as many bytes. For longer lines they say only that the line is too long, so that the
 /// next run does not count it again.
 pub(crate) const MAX_JOINED: usize = mls_event::MAX_PARTS_BEFORE;
 
-/// Largest number of sources with an unfinished line at the end of a block.
-const MAX_WAITING: usize = 64;
+/// In journal entries that Docker's journald driver has written for a part of a line.
+pub(crate) const IN_ENTRIES: &str = "PARTIAL_MESSAGE\"";
 
-/// The joined parts of one line.
+/// The parts of a line that waits for its last one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Parts {
     /// The front of the first part, and the texts of all parts: at most [`MAX_JOINED`] bytes and
     /// one more.
     pub(crate) line: Vec<u8>,
-    /// The number of bytes of the parts in the log, with their newlines.
+    /// The number of bytes in the log from the first part on, with the lines of the other stream.
     length: usize,
-    /// Their stream; `None` if there are none yet.
-    stream: Option<ContainerStream>,
+    /// Whether it is too long, and was counted.
+    pub(crate) is_long: bool,
 }
 
 impl Parts {
-    /// Adds a part; `None` if the line is not one of the same stream. Returns whether more must
-    /// follow.
-    pub(crate) fn add(&mut self, line: &[u8]) -> Option<bool> {
-        let part = read(line)?;
-        if *self.stream.get_or_insert(part.stream) != part.stream {
-            return None;
-        }
+    fn add(&mut self, part: &ContainerLine<'_>) {
         if self.line.is_empty() {
             self.line.extend_from_slice(&part.front);
         }
         let room = (MAX_JOINED + 1).saturating_sub(self.line.len());
         self.line.extend_from_slice(&part.text[..part.text.len().min(room)]);
-        self.length += line.len() + 1;
-        Some(part.is_partial && ContainerStream::of_part(line).is_some())
+    }
+}
+
+/// For each stream, the line that waits for its last part.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Waiting([Option<Parts>; 2]);
+
+impl Waiting {
+    /// The lines that wait after these [last lines](mls_event::last_lines).
+    pub(crate) fn after(last_lines: &[u8]) -> Self {
+        let mut waiting = Self::default();
+        let lines = last_lines.strip_suffix(b"\n").unwrap_or(last_lines);
+        for line in lines.split(|byte| *byte == b'\n') {
+            let is_long = |stream: &ContainerStream| {
+                stream.long_parts().strip_suffix(b"\n").is_some_and(|long| long == line)
+            };
+            if let Some(stream) = ContainerStream::ALL.into_iter().find(is_long) {
+                waiting.0[stream as usize] = Some(Parts { is_long: true, ..Parts::default() });
+            } else if let Some(part) = read(line) {
+                waiting.add(&part, line.len() + 1);
+                if !part.goes_on {
+                    waiting.take(part.stream);
+                }
+            } else {
+                waiting = Self::default();
+            }
+        }
+        waiting
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.length == 0
+        self.0.iter().all(Option::is_none)
     }
 
-    pub(crate) fn are_too_long(&self) -> bool {
-        self.length > MAX_JOINED
-    }
-
-    /// The parts that wait after `lines`, with these parts before them.
-    fn after(self, lines: &[u8]) -> Self {
-        if let Some(stream) = ContainerStream::of_long_parts(lines) {
-            return Self { length: MAX_JOINED + 1, stream: Some(stream), ..Self::default() };
+    /// Adds a line of a container's output, of `length` bytes. Returns whether it is a part.
+    pub(crate) fn add(&mut self, part: &ContainerLine<'_>, length: usize) -> bool {
+        let waiting = &mut self.0[part.stream as usize];
+        let is_part = waiting.is_some() || part.goes_on;
+        if is_part {
+            waiting.get_or_insert_default().add(part);
         }
-        let waiting = waiting(lines);
-        let is_continued = waiting.iter().map(|line| line.len() + 1).sum::<usize>() >= lines.len();
-        let mut parts = if is_continued { self } else { Self::default() };
-        for line in waiting {
-            // A part of the other stream begins another line.
-            if parts.add(line).is_none() {
-                parts = Self::default();
-                parts.add(line);
-            }
-        }
-        parts
-    }
-}
-
-/// Lines whose last part is not read yet when a block of their source ends. Blocks pass in order,
-/// although several threads read them.
-#[derive(Debug, Default)]
-pub(crate) struct Waiting(Vec<WaitingLine>);
-
-#[derive(Debug)]
-pub(crate) struct WaitingLine {
-    pub(crate) source: String,
-    /// Where its next part would begin.
-    pub(crate) offset: u64,
-    /// Whether the stream is plain, so no later run continues it.
-    pub(crate) is_plain: bool,
-    pub(crate) parts: Parts,
-}
-
-impl Waiting {
-    /// The parts of a line that come before a block. Remembers the parts at the end of the block.
-    pub(crate) fn pass(&mut self, place: &BlockPosition<'_>, lines: &[u8]) -> Parts {
-        let source = source_of(place.segment);
-        let known = self.0.iter().position(|line| line.source == source);
-        let known = known.map(|at| self.0.swap_remove(at).parts);
-        // The lines before the block are cut to a fixed length. The known parts are not cut.
-        let is_next = ContainerStream::of_long_parts(place.before).is_none()
-            && (place.before.is_empty() || ends_in_part(place.before));
-        let before =
-            known.filter(|_| is_next).unwrap_or_else(|| Parts::default().after(place.before));
-        if !ends_in_part(lines) && !lines.is_empty() {
-            return before;
-        }
-        let parts = before.clone().after(lines);
-        if !parts.is_empty() && self.0.len() < MAX_WAITING {
-            let offset = place.offset + lines.len() as u64;
-            let (source, is_plain) = (source.to_owned(), place.segment.is_none());
-            self.0.push(WaitingLine { source, offset, is_plain, parts });
-        }
-        before
+        self.0.iter_mut().flatten().for_each(|parts| parts.length += length);
+        is_part
     }
 
-    /// The lines that still wait at the end of the stream.
-    pub(crate) fn take(&mut self) -> Vec<WaitingLine> {
-        std::mem::take(&mut self.0)
+    /// The lines that have become too long since the last call.
+    pub(crate) fn too_long(&mut self) -> impl Iterator<Item = &Parts> {
+        let parts = self.0.iter_mut().flatten();
+        let parts = parts.filter(|parts| !parts.is_long && parts.length > MAX_JOINED);
+        parts.map(|parts| {
+            parts.is_long = true;
+            &*parts
+        })
     }
-}
 
-/// Whether more of the line follows in the next one.
-pub(crate) fn is_partial(line: &[u8]) -> bool {
-    ContainerStream::of_part(line).is_some() && read(line).is_some()
+    pub(crate) fn take(&mut self, stream: ContainerStream) -> Option<Parts> {
+        self.0[stream as usize].take()
+    }
+
+    /// The lines whose last parts do not come.
+    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = Parts> + use<> {
+        std::mem::take(self).0.into_iter().flatten().filter(|parts| !parts.is_long)
+    }
 }
 
 /// A line of a container's output.
 pub(crate) struct ContainerLine<'a> {
-    stream: ContainerStream,
+    pub(crate) stream: ContainerStream,
     /// The text in front of the container's text in a joined line.
     front: Cow<'a, [u8]>,
     text: Cow<'a, [u8]>,
-    is_partial: bool,
+    /// Whether more of it must follow.
+    pub(crate) goes_on: bool,
+}
+
+/// The largest number of entries of a container in which to search for the parts of a line.
+const MAX_ENTRIES: usize = 100;
+
+/// The parts of a line in journal entries.
+pub(crate) struct Entries {
+    pub(crate) message: Vec<u8>,
+    /// The last part; `None` if it is not there, or if the line is too long.
+    pub(crate) last: Option<JournalEntry>,
+    /// Where the parts after the first one begin in the lines.
+    pub(crate) places: Vec<usize>,
+}
+
+impl Entries {
+    /// Joins the line that begins with the entry `first`. The other parts are in `lines` from `at` on;
+    /// entries of other programs come between.
+    pub(crate) fn join(first: &JournalEntry, lines: &[u8], mut at: usize) -> Option<Self> {
+        let mut message = first.message()?.into_owned();
+        let (mut last, mut places) = (None, Vec::new());
+        let container = Finder::new(first.container()?);
+        for _ in 0..MAX_ENTRIES {
+            let Some(found) = lines.get(at..).and_then(|lines| container.find(lines)) else {
+                break;
+            };
+            let found = at + found;
+            let start = memchr::memrchr(b'\n', &lines[..found]).map_or(0, |newline| newline + 1);
+            at = memchr::memchr(b'\n', &lines[found..]).map_or(lines.len(), |end| found + end);
+            let entry = JournalEntry::parse(&lines[start..at]);
+            let Some(entry) = entry.filter(|entry| entry.continues(first)) else { continue };
+            message.extend_from_slice(&entry.message()?);
+            places.push(start);
+            last = (!entry.goes_on()).then_some(entry);
+            if last.is_some() || message.len() > MAX_JOINED {
+                break;
+            }
+        }
+        let last = last.filter(|_| message.len() <= MAX_JOINED);
+        Some(Self { message, last, places })
+    }
 }
 
 /// Reads a line of a container's output.
 pub(crate) fn read(line: &[u8]) -> Option<ContainerLine<'_>> {
+    let goes_on = ContainerStream::of_part(line).is_some();
     if let Some(docker) = docker::Line::parse(line) {
         let stream = ContainerStream::of_name(docker.stream.as_bytes())?;
         let front = format!("{} ", docker.time).into_bytes().into();
-        let is_partial = !docker.log.ends_with('\n');
-        let text = docker.log.strip_suffix('\n').unwrap_or(&docker.log).as_bytes().to_vec().into();
-        return Some(ContainerLine { stream, front, text, is_partial });
+        let text = match docker.log {
+            Cow::Borrowed(text) => text.as_bytes().into(),
+            Cow::Owned(text) => {
+                let mut text = text.into_bytes();
+                text.pop_if(|byte| *byte == b'\n');
+                text.into()
+            }
+        };
+        return Some(ContainerLine { stream, front, text, goes_on });
     }
     let part = cri(stamp::split(line)?.1)?;
     let front = Cow::Borrowed(&line[..line.len() - part.text.len()]);
-    let text = Cow::Borrowed(part.text);
-    Some(ContainerLine { stream: part.stream, front, text, is_partial: part.is_partial })
-}
-
-/// The parts at the end of `lines` that wait for their last one.
-pub(crate) fn unfinished(lines: &[u8]) -> Parts {
-    Parts::default().after(lines)
-}
-
-fn ends_in_part(lines: &[u8]) -> bool {
-    if ContainerStream::of_long_parts(lines).is_some() {
-        return true;
-    }
-    let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
-    let start = memchr::memrchr(b'\n', lines).map_or(0, |newline| newline + 1);
-    is_partial(&lines[start..])
-}
-
-fn waiting(lines: &[u8]) -> Vec<&[u8]> {
-    let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
-    let mut waiting: Vec<&[u8]> =
-        lines.rsplit(|byte| *byte == b'\n').take_while(|line| is_partial(line)).collect();
-    waiting.reverse();
-    waiting
+    Some(ContainerLine { stream: part.stream, front, text: part.text.into(), goes_on })
 }
 
 #[cfg(test)]
@@ -179,6 +185,8 @@ mod tests {
     use clap::Parser;
     use mls_config::config::Filter;
     use mls_event::last_lines;
+    use mls_stream::blocks::BlockPosition;
+    use serde_json::Value;
 
     use super::*;
     use crate::{Args, Scanner};
@@ -199,19 +207,17 @@ mod tests {
     fn read_in_blocks(log: &[u8], size: usize) -> (String, usize) {
         let args = Args::parse_from(["mls-parse", "--timezone=UTC"]);
         let mut scanner = Scanner::new(&args, &Filter::default()).unwrap();
-        let (mut waiting, mut out, mut at) = (Waiting::default(), Vec::new(), 0);
+        let (mut out, mut at) = (Vec::new(), 0);
         while at < log.len() {
             let least = (at + size).min(log.len()) - 1;
             let newline = memchr::memchr(b'\n', &log[least..]);
             let end = newline.map_or(log.len(), |newline| least + newline + 1);
             let before = &last_lines(&log[..at]);
             let place = BlockPosition { segment: None, offset: at as u64, before };
-            let lines = &log[at..end];
-            let parts = waiting.pass(&place, lines);
-            scanner.block_after(parts, lines, place, &mut out);
+            scanner.block(&log[at..end], place, &mut out);
             at = end;
         }
-        waiting.take().into_iter().for_each(|line| scanner.unfinished(line));
+        scanner.end(&last_lines(log), log.len() as u64);
         (String::from_utf8(out).unwrap(), scanner.take_unreadable().len())
     }
 
@@ -253,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_the_other_stream_begins_another_line_however_blocks_cut_the_log() {
+    fn parts_of_both_streams_are_joined_however_blocks_cut_the_log() {
         let part = |tag: &str, text: &str| format!("2026-06-01T00:00:45Z {tag} {text}\n");
         let failure = |user: &str| {
             format!(
@@ -261,30 +267,71 @@ mod tests {
                  sasl_username={user}"
             )
         };
-        let whole = failure("u1");
-        let (first, rest) = whole.split_at(70);
-        let cut = part("stdout P", &failure("u0"));
-        let log = cut.clone() + &part("stderr P", first) + &part("stderr F", rest);
-        let other = cut + &part("stderr P", first) + &part("stdout F", rest);
-        for (log, rows, unreadable) in [(log, 1, 1), (other, 0, 2)] {
-            for block in [1, 200, 400, log.len()] {
+        let [one, other] = [failure("u1"), failure("u2")];
+        let noise = part("stderr F", &"x".repeat(900));
+        let first = part("stdout P", &one[..70]);
+        let last = part("stdout F", &one[70..]);
+        let whole = part("stderr F", &other);
+        let foreign = "Jun  1 00:00:45 mx cron[7]: x\n".to_owned();
+        for (lines, users, unreadable) in [
+            (vec![&first, &noise, &last], vec!["u1"], 0),
+            (vec![&first, &whole, &last], vec!["u2", "u1"], 0),
+            (
+                vec![
+                    &first,
+                    &part("stderr P", &other[..80]),
+                    &last,
+                    &part("stderr F", &other[80..]),
+                ],
+                vec!["u1", "u2"],
+                0,
+            ),
+            (
+                vec![
+                    &first,
+                    &part("stderr P", &other[..80]),
+                    &part("stderr F", &other[80..]),
+                    &last,
+                ],
+                vec!["u2", "u1"],
+                0,
+            ),
+            // Nothing continues the line of the other stream.
+            (vec![&first, &part("stderr P", &other), &last], vec!["u1"], 1),
+            (vec![&first, &foreign, &last], vec![], 1),
+            (vec![&first, &foreign, &part("stdout F", &one)], vec!["u1"], 1),
+            // The parts are too far apart: the line is counted once, and its rest is not read.
+            (
+                [&[&first][..], &[&noise; 100], &[&part("stdout F", &one), &whole]].concat(),
+                vec!["u2"],
+                1,
+            ),
+            ([&[&first][..], &[&noise; 60], &[&last, &whole]].concat(), vec!["u1", "u2"], 0),
+        ] {
+            let log: String = lines.into_iter().map(String::as_str).collect();
+            for block in [1, 200, 400, 5000, log.len()] {
                 let found = read_in_blocks(log.as_bytes(), block);
-                let counts = (found.0.lines().count(), found.1);
-                assert_eq!(counts, (rows, unreadable), "blocks of {block}: {log}");
+                let records = found.0.lines();
+                let records = records.map(|line| serde_json::from_str::<Value>(line).unwrap());
+                let names: Vec<_> =
+                    records.map(|record| record["user"].as_str().unwrap().to_owned()).collect();
+                assert_eq!(names, users, "blocks of {block}: {log}");
+                assert_eq!(found.1, unreadable, "blocks of {block}: {log}");
             }
         }
     }
 
     #[test]
     fn parts_make_the_line_that_was_written() {
-        let mut parts = unfinished(
+        let mut waiting = Waiting::after(
             b"2026-06-01T00:00:45Z stdout F x\n\
             2026-06-01T00:00:45Z stdout P ab\n\
             2026-06-01T00:00:46Z stdout P:x cd\n",
         );
-        assert_eq!(parts.add(b"2026-06-01T00:00:47Z stdout F ef"), Some(false));
+        waiting.add(&read(b"2026-06-01T00:00:47Z stdout F ef").unwrap(), 32);
+        let parts = waiting.take(ContainerStream::Stdout).unwrap();
         assert_eq!(parts.line, b"2026-06-01T00:00:45Z stdout P abcdef");
-        assert!(unfinished(b"2026-06-01T00:00:45Z stdout F x\n").line.is_empty());
-        assert!(unfinished(b"").line.is_empty());
+        assert!(Waiting::after(b"2026-06-01T00:00:45Z stdout F x\n").is_empty());
+        assert!(Waiting::after(b"").is_empty());
     }
 }

@@ -1,20 +1,23 @@
 //! Turns blocks of lines into records: finds the few lines that matter, and reads only these.
 
+mod joined;
+
 use std::borrow::Cow;
+use std::ops::Range;
 
 use bstr::ByteSlice;
 use chrono::{DateTime, Datelike, FixedOffset, TimeDelta};
 use ipnet::IpNet;
 use mls_config::config::{Filter, Logins, ServerZone};
 use mls_config::zone::Zone;
-use mls_event::{Auth, Body, JOURNAL_SOURCE, Outcome, Timestamp, clean};
+use mls_event::{Auth, Body, JOURNAL_SOURCE, Outcome, Timestamp, clean, long_docker_lines};
 use mls_stream::blocks::BlockPosition;
 
 use crate::clock::{Clock, LastHour};
 use crate::grammar::{self, Attempt, DOVECOT, POSTFIX};
 use crate::input::{Input, Moment};
 use crate::journal::JournalEntry;
-use crate::partial::{self, MAX_JOINED, Parts, WaitingLine};
+use crate::partial::{self, MAX_JOINED, Waiting};
 use crate::repetition::{self, Repetition};
 use crate::search::Search;
 use crate::stats::Stats;
@@ -96,18 +99,6 @@ impl Scanner {
 
     /// Reads whole lines and appends the records of attempts to `out`.
     pub fn block(&mut self, lines: &[u8], place: BlockPosition<'_>, out: &mut Vec<u8>) {
-        self.block_after(partial::unfinished(place.before), lines, place, out);
-    }
-
-    /// Does the same for a block that begins inside a line. `parts` are the first parts of that
-    /// line.
-    pub(crate) fn block_after(
-        &mut self,
-        parts: Parts,
-        lines: &[u8],
-        place: BlockPosition<'_>,
-        out: &mut Vec<u8>,
-    ) {
         if self.with_stats {
             self.stats.lines += memchr::memchr_iter(b'\n', lines).count() as u64;
             self.stats.lines += u64::from(!lines.ends_with(b"\n"));
@@ -129,39 +120,68 @@ impl Scanner {
             is_time_assumed: self.reference_time.is_none() && written_at.is_none(),
         };
 
-        // The hot loop: searches the whole block for texts, and reads only the lines that it finds.
-        let mut from = if parts.is_empty() { 0 } else { self.parts(&input, parts, 0, out) };
-        let mut cut = docker::cut_lines(lines).into_iter().peekable();
-        let mut next = self.search.find_at(journal, lines, from);
-        loop {
-            while cut.next_if(|start| *start < from).is_some() {}
-            let before = next.map_or(lines.len(), |found| found.start());
-            if let Some(start) = cut.next_if(|start| *start <= before) {
-                from = self.parts(&input, Parts::default(), start, out);
-                if next.is_some_and(|found| found.start() < from) {
-                    next = self.search.find_at(journal, lines, from);
+        let mut waiting = Waiting::after(place.before);
+        let mut cut = long_docker_lines(lines).into_iter().peekable();
+        let mut at = 0;
+        while at < lines.len() {
+            // While a line waits for its last part, this reads one line after the other.
+            if waiting.is_empty() {
+                while cut.next_if(|start| *start < at).is_some() {}
+                let end = cut.peek().copied().unwrap_or(lines.len());
+                at = self.search(&input, journal, at..end, out);
+                if at == lines.len() {
+                    break;
                 }
-                continue;
             }
-            let Some(found) = next else { break };
+            let end = input.line_end(at);
+            if !self.part(&input, &mut waiting, at..end, out) {
+                self.search(&input, journal, at..end, out);
+            }
+            at = end + 1;
+        }
+    }
+
+    /// The hot loop: searches a whole block for texts, and reads only the lines that it finds. Ends
+    /// at the first part of a line, and returns its offset.
+    fn search(
+        &mut self,
+        input: &Input<'_>,
+        journal: bool,
+        range: Range<usize>,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let lines = &input.lines[..range.end];
+        let mut from = range.start;
+        let mut joined = Vec::new();
+        while let Some(found) = self.search.find_at(journal, lines, from) {
             let start =
                 memchr::memrchr(b'\n', &lines[..found.start()]).map_or(0, |newline| newline + 1);
             let end = input.line_end(found.end());
             let (line, words) = (&lines[start..end], found.as_bytes());
             from = end;
             if partial::WORDS.iter().any(|part| part.as_bytes() == words)
-                && partial::is_partial(line)
+                && partial::read(line).is_some_and(|line| line.goes_on)
             {
-                from = self.parts(&input, Parts::default(), start, out);
+                return start;
+            }
+            // The parts of an earlier line are read already.
+            if joined.contains(&start) {
+                continue;
+            }
+            if journal
+                && line.contains_str(partial::IN_ENTRIES)
+                && let Some(places) = self.cut_entry(input, start..end, out)
+            {
+                joined.extend(places);
             } else if repetition::WORDS.iter().any(|count| count.as_bytes() == words)
                 && let Some(repetition) = Repetition::read(line)
             {
-                self.repetition(&input, start, &repetition, out);
+                self.repetition(input, start, &repetition, out);
             } else if self.search.is_candidate(&lines[start..found.start()], words, line, journal) {
-                self.candidate(&input, start, line, journal, out);
+                self.candidate(input, start, line, journal, out);
             }
-            next = self.search.find_at(journal, lines, from);
         }
+        range.end
     }
 
     fn candidate(
@@ -176,7 +196,7 @@ impl Scanner {
         let read = if line.len() > MAX_CANDIDATE {
             Err(TOO_LONG)
         } else if journal && !docker::is_line(line) {
-            self.entry(line, input.place, out)
+            self.entry(line, input, out)
         } else {
             self.line(input, line, start, out)
         };
@@ -221,105 +241,27 @@ impl Scanner {
         input.moment(&mut LastHour::default(), stamp, start)
     }
 
-    /// Joins the parts of a line. `parts` are known, and the next one begins at `start`. Returns
-    /// where the search continues. The position of the line is the position of its last part. If
-    /// the block ends before that, the next block continues.
-    fn parts(
-        &mut self,
-        input: &Input<'_>,
-        mut parts: Parts,
-        mut start: usize,
-        out: &mut Vec<u8>,
-    ) -> usize {
-        while start < input.lines.len() {
-            let end = input.line_end(start);
-            let were_too_long = parts.are_too_long();
-            let is_continued = parts.add(&input.lines[start..end]);
-            // Here, because the next run does not get all parts of such a line.
-            if parts.are_too_long() && !were_too_long && self.may_become_an_attempt(&parts.line) {
-                self.stats.candidates += 1;
-                self.reject(&parts.line, input, start, TOO_LONG);
-            }
-            let is_attempt = || !parts.are_too_long() && self.search.attempts.is_match(&parts.line);
-            match is_continued {
-                None => {
-                    if !parts.are_too_long() && self.may_become_an_attempt(&parts.line) {
-                        self.stats.candidates += 1;
-                        self.reject(&parts.line, input, start, REST_IS_MISSING);
-                    }
-                    return start;
-                }
-                Some(true) => start = end + 1,
-                Some(false) => {
-                    if is_attempt() {
-                        self.candidate(input, start, &parts.line, false, out);
-                    }
-                    return end;
-                }
-            }
-        }
-        input.lines.len()
-    }
-
-    /// Counts a line that still waits for its last part at the end of the stream, unless the next
-    /// run can join it.
-    pub(crate) fn unfinished(&mut self, line: WaitingLine) {
-        let WaitingLine { source, offset, is_plain, parts } = line;
-        if is_plain && !parts.are_too_long() && self.may_become_an_attempt(&parts.line) {
-            self.stats.candidates += 1;
-            self.stats.unparsable += 1;
-            let (why, line) = (REST_IS_MISSING, parts.line);
-            self.unreadable.push(UnreadableLine { source, offset, why, line });
-        }
-    }
-
-    /// Whether the beginning of a line may belong to an attempt, whose words may be cut in two.
-    fn may_become_an_attempt(&self, line: &[u8]) -> bool {
-        let is_of_a_server = || {
-            let envelope = envelope::open(line)?;
-            Daemon::of(&clean(envelope.program), envelope.message)
-        };
-        self.search.attempts.is_match(line)
-            || is_of_a_server().is_some_and(|daemon| self.daemons.contains(&daemon))
-    }
-
-    /// Reads a line that counts repetitions of an earlier one.
-    fn repetition(
-        &mut self,
-        input: &Input<'_>,
-        start: usize,
-        repetition: &Repetition,
-        out: &mut Vec<u8>,
-    ) {
-        let earlier = &input.lines[..start];
-        let Some(line) = repetition.counted(input.place.before, earlier) else { return };
-        if !self.search.attempts.is_match(&line) {
-            return;
-        }
-        let Some(counted) = envelope::open(&line) else { return };
-        let stamp = repetition.envelope().map_or(counted.stamp, |count| count.stamp);
-        let origin = Origin {
-            moment: self.moment(counted.host, stamp, input, start),
-            server: counted.host.map(clean),
-            program: clean(counted.program),
-            pid: counted.pid,
-            repeated: repetition.times,
-            pos: input.pos_of_line(start),
-        };
-        self.stats.candidates += 1;
-        if let Err(why) = self.message(origin, counted.message, out) {
-            self.reject(&line, input, start, why);
-        }
-    }
-
     fn entry(
         &mut self,
         line: &[u8],
-        place: BlockPosition<'_>,
+        input: &Input<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), &'static str> {
         let entry = JournalEntry::parse(line).ok_or("not a journal entry")?;
-        let Some(message) = entry.message() else { return Ok(()) };
+        let Some(message) = entry.message().filter(|_| !entry.is_later_part()) else {
+            return Ok(());
+        };
+        self.entry_message(&entry, &message, input, out)
+    }
+
+    /// Reads the message of an entry.
+    fn entry_message(
+        &mut self,
+        entry: &JournalEntry,
+        message: &[u8],
+        input: &Input<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), &'static str> {
         // Other programs write entries without a known member for the program.
         let program = entry.program().unwrap_or_default();
         let host = entry.host();
@@ -329,10 +271,10 @@ impl Scanner {
             program: clean(&program),
             pid: entry.pid(),
             repeated: 1,
-            pos: place.segment.and_then(|_| entry.pos()),
+            pos: input.place.segment.and_then(|_| entry.pos()),
         };
-        let mut text = &message[..];
-        if let Some(inner) = envelope::open_message(&program, &message, entry.is_container()) {
+        let mut text = message;
+        if let Some(inner) = envelope::open_message(&program, message, entry.is_container()) {
             origin.server = inner.host.map(clean).or(origin.server);
             origin.program = clean(inner.program);
             (origin.pid, origin.repeated) = (inner.pid, inner.repeated);
@@ -477,8 +419,6 @@ const NO_ENVELOPE: &str = "there is no readable time stamp and program before th
     write the log with LC_ALL=C (LC_ALL=C journalctl …)";
 
 const TOO_LONG: &str = "longer than any line of a mail server";
-
-const REST_IS_MISSING: &str = "the last part of the line is missing";
 
 const NO_DATE: &str = "the time stamp is missing or is not a time";
 

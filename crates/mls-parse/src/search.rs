@@ -104,7 +104,7 @@ impl Search {
             lines: build(&texts(&[fast.as_slice(), &others].concat()))?,
             entries: build(&format!(
                 "{}|{hidden}",
-                texts(&[fast.as_slice(), &repetition::WORDS].concat())
+                texts(&[fast.as_slice(), &repetition::WORDS, &[partial::IN_ENTRIES]].concat())
             ))?,
             hidden: build(hidden)?,
             certain,

@@ -15,7 +15,6 @@ use mls_diag::Exit;
 use mls_stream::blocks::{Batch, Block, Blocks};
 use mls_stream::ndjson::Writer;
 
-use crate::partial::{Parts, Waiting};
 use crate::unreadable::{Unread, UnreadableLine, WARN_EVERY};
 use crate::year::{AssumedYear, AssumedYears};
 use crate::{Scanner, Stats};
@@ -34,20 +33,14 @@ struct Shared {
 }
 
 struct Reading {
-    /// `None` after the end.
-    blocks: Option<Blocks>,
+    blocks: Blocks,
+    has_ended: bool,
     /// Number of batches that were read.
     batches: u64,
     /// Whether a plain stream is journal entries; its first line decides.
     is_journal: Option<bool>,
-    /// Lines that wait for their last part.
-    waiting: Waiting,
-}
-
-/// A batch, and for each of its blocks of lines the parts of a line that come before it.
-struct Work {
-    batch: Batch,
-    parts: Vec<Parts>,
+    /// Whether the stream is plain, and the lines that wait at its end are not counted yet.
+    is_plain: bool,
 }
 
 struct Writing {
@@ -79,10 +72,11 @@ pub(crate) fn run(
 ) -> anyhow::Result<Stats> {
     let shared = Arc::new(Shared {
         reading: Mutex::new(Reading {
-            blocks: Some(blocks),
+            blocks,
+            has_ended: false,
             batches: 0,
             is_journal: None,
-            waiting: Waiting::default(),
+            is_plain: false,
         }),
         writing: Mutex::new(Writing {
             out,
@@ -124,21 +118,17 @@ pub(crate) fn run(
 impl Shared {
     fn work(&self, mut scanner: Scanner) -> anyhow::Result<()> {
         let (mut batch, mut results) = (Batch::default(), Results::default());
-        while let Some((number, mut read)) = self.read(batch, &mut scanner) {
+        while let Some((number, read)) = self.read(batch, &mut scanner) {
             let out = &mut results.records;
             out.clear();
-            if let Ok(Work { batch, parts }) = &mut read {
-                let mut parts = parts.drain(..);
+            if let Ok(batch) = &read {
                 for block in batch.blocks() {
                     match block {
                         Block::Record(line) => {
                             out.extend_from_slice(line);
                             out.push(b'\n');
                         }
-                        Block::Lines(lines, place) => {
-                            let parts = parts.next().unwrap_or_default();
-                            scanner.block_after(parts, lines, place, out);
-                        }
+                        Block::Lines(lines, place) => scanner.block(lines, place, out),
                     }
                 }
             }
@@ -146,11 +136,14 @@ impl Shared {
             results.years = scanner.take_assumed_years();
             // An error waits until all earlier batches are written.
             results = self.write(number, results, read.is_err())?;
-            batch = read?.batch;
+            batch = read?;
         }
-        for line in lock(&self.reading).waiting.take() {
-            scanner.unfinished(line);
+        let mut reading = lock(&self.reading);
+        if std::mem::take(&mut reading.is_plain) {
+            let (last_lines, offset) = reading.blocks.last_lines();
+            scanner.end(last_lines, offset);
         }
+        drop(reading);
         let mut writing = lock(&self.writing);
         writing.unread.add(scanner.take_unreadable());
         writing.stats.add(scanner.stats());
@@ -158,30 +151,24 @@ impl Shared {
     }
 
     /// The next batch or the error instead of it, and its number.
-    fn read(&self, spent: Batch, scanner: &mut Scanner) -> Option<(u64, anyhow::Result<Work>)> {
+    fn read(&self, spent: Batch, scanner: &mut Scanner) -> Option<(u64, anyhow::Result<Batch>)> {
         let mut reading = lock(&self.reading);
         // Records are written at once: there is nothing to flush.
-        let read = reading.blocks.as_mut()?.next(spent, || Ok(())).transpose();
-        if !matches!(read, Some(Ok(_))) {
-            reading.blocks = None;
+        if reading.has_ended {
+            return None;
         }
+        let read = reading.blocks.next(spent, || Ok(())).transpose();
+        reading.has_ended = !matches!(read, Some(Ok(_)));
         let read = read?;
         if reading.is_journal.is_none()
             && let Ok(batch) = &read
-            && let Some(Block::Lines(lines, _)) = batch.blocks().next()
+            && let Some(Block::Lines(lines, place)) = batch.blocks().next()
         {
             reading.is_journal = Some(lines.starts_with(b"{"));
+            reading.is_plain = place.segment.is_none();
         }
         scanner.is_journal = reading.is_journal;
         reading.batches += 1;
-        let read = read.map(|batch| {
-            let blocks = batch.blocks().filter_map(|block| match block {
-                Block::Lines(lines, place) => Some(reading.waiting.pass(&place, lines)),
-                Block::Record(_) => None,
-            });
-            let parts = blocks.collect();
-            Work { batch, parts }
-        });
         Some((reading.batches - 1, read))
     }
 

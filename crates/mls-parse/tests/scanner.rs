@@ -165,6 +165,52 @@ fn a_line_in_json_has_the_names_of_the_container_and_the_time_of_the_driver() {
 }
 
 #[test]
+fn a_line_that_dockers_journald_driver_has_cut_is_joined_or_counted() {
+    let failure = format!("Jun  1 00:00:45 mx postfix/smtpd[7]: {FAILURE}");
+    let long = failure.replace("unknown", &"x".repeat(16_384));
+    let parts = [&long[..10_000], &long[10_000..16_400], &long[16_400..]];
+    let entry = |number: u32, members: Value| {
+        let mut entry: Value =
+            serde_json::from_str(&container(parts[number as usize], number + 1)).unwrap();
+        let members = members.as_object().unwrap().clone();
+        entry.as_object_mut().unwrap().extend(members);
+        entry.as_object_mut().unwrap().insert("PRIORITY".into(), "6".into());
+        entry.to_string() + "\n"
+    };
+    // Since Docker 19.03, and before.
+    let new = |number: u32| {
+        let mut members = json!({
+            "CONTAINER_PARTIAL_ID": "id", "CONTAINER_PARTIAL_ORDINAL": (number + 1).to_string(),
+            "CONTAINER_PARTIAL_LAST": (number == 2).to_string(),
+        });
+        if number < 2 {
+            members["CONTAINER_PARTIAL_MESSAGE"] = "true".into();
+        }
+        entry(number, members)
+    };
+    let old = |number: u32| {
+        let part = json!({"CONTAINER_PARTIAL_MESSAGE": "true"});
+        entry(number, if number < 2 { part } else { json!({}) })
+    };
+    let of_other_stream =
+        container(&failure, 9).replace("\"_HOSTNAME\"", "\"PRIORITY\":\"3\",\"_HOSTNAME\"");
+    let counts = |blocks: &[String]| {
+        let mut scanner = scanner(&[]);
+        let records = blocks.iter().flat_map(|block| scan(&mut scanner, JOURNAL_SOURCE, "", block));
+        let found: Vec<_> = records.map(|r| r["pos"].as_str().unwrap().to_owned()).collect();
+        (found, scanner.stats().to_string().contains("unparsable: 1\n"))
+    };
+    for parts in [[new(0), new(1), new(2)], [old(0), old(1), old(2)]] {
+        let [first, middle, last] = &parts;
+        let all = [first, middle, &of_other_stream, last].map(String::as_str).concat();
+        assert_eq!(counts(&[all]), (vec!["ab:3".to_owned(), "ab:9".to_owned()], false));
+        assert_eq!(counts(&[first.clone() + middle]), (vec![], true));
+    }
+    let blocks = [new(0) + &new(1), new(2)];
+    assert_eq!(counts(&blocks), (vec![], true), "the rest is not read as a line");
+}
+
+#[test]
 fn an_entry_without_an_identifier_has_the_name_of_its_command() {
     let entry = json!({"__CURSOR": "s=ab;i=1", "__REALTIME_TIMESTAMP": "1780272045000000",
                        "_COMM": "smtpd", "MESSAGE": FAILURE});
@@ -244,14 +290,26 @@ fn an_attempt_in_json_without_a_known_program_is_counted_as_unreadable() {
 }
 
 #[test]
-fn parts_of_both_streams_are_not_joined() {
+fn a_line_of_the_other_stream_may_come_between_parts() {
     let part = |tag: &str, text: &str| format!("2026-06-01T00:00:45.1Z {tag} {text}\n");
-    let failure = format!("postfix/smtpd[7]: {FAILURE}");
-    let (first, rest) = failure.split_at(70);
-    let lines = part("stdout P", first) + &part("stderr F", "other") + &part("stdout F", rest);
-    let mut scanner = scanner(&[]);
-    assert!(scan(&mut scanner, "/log", "", &lines).is_empty());
-    assert!(scanner.stats().to_string().contains("unparsable: 1\n"), "{}", scanner.stats());
+    let failure = format!("Jun  1 00:00:45 mx postfix/smtpd[7]: {FAILURE}");
+    let (first, rest) = failure.split_at(90);
+    let object = |text: &str| docker(text).replace(r"\n", "");
+    let long = failure.replace("unknown", &"x".repeat(16_384));
+    let (start, end) = long.split_at(16_384);
+    for [first, between, last] in [
+        [part("stdout P", first), part("stderr F", "other"), part("stdout F", rest)],
+        [object(start), docker("other").replace("stdout", "stderr"), docker(end)],
+    ] {
+        let at = first.len() + between.len();
+        let lines = first.clone() + &between + &last;
+        for cut in [0, first.len(), at] {
+            assert_eq!(read(&lines[..cut], &lines[cut..]), one("mx", 1, at), "{lines}");
+        }
+        let mut scanner = scanner(&[]);
+        scan(&mut scanner, "/log", "", &lines);
+        assert!(scanner.stats().to_string().contains("unparsable: 0\n"), "{}", scanner.stats());
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 
 use anyhow::Context;
-use mls_event::{ContainerStream, MAX_LINE, Record, Segment, after_skipped};
+use mls_event::{ContainerStream, MAX_LINE, Record, Segment, add_skipped};
 
 pub use crate::batch::{Batch, Block, BlockPosition};
 use crate::content;
@@ -89,6 +89,12 @@ impl Blocks {
             last_lines: Vec::new(),
             broken: None,
         }
+    }
+
+    /// The [last lines](mls_event::last_lines) that were read, and the offset of their end.
+    #[must_use]
+    pub fn last_lines(&self) -> (&[u8], u64) {
+        (&self.last_lines, self.offset)
     }
 
     /// As [`Reader::watch_stdout`](crate::ndjson::Reader::watch_stdout).
@@ -268,7 +274,7 @@ impl Blocks {
                     format_args!("{source}, byte {offset}"),
                     "a line longer than 1 MiB, skipped",
                 );
-                self.last_lines = after_skipped(ContainerStream::of_part(window)).to_vec();
+                add_skipped(&mut self.last_lines, ContainerStream::of_part(window));
                 self.take(limit);
                 self.skipping = true;
                 Step::Again

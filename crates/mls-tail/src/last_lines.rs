@@ -1,10 +1,13 @@
-//! The last lines that were read from a log. The cursor holds them if they are short. Long ones are
-//! parts of a line that has no end yet. The cursor holds only their stream and their length, because
-//! many logs may end in such parts. The next run reads them from the log again.
+//! The last lines that were read from a log. The cursor holds them if they are short. Long ones begin
+//! with a line of a container that waits for its last part. The cursor holds only their length, because
+//! many logs may end in such lines. The next run reads them from the log again.
 
 use std::io::{self, Read};
 
-use mls_event::{ContainerStream, MAX_BEFORE, MAX_PARTS_BEFORE, add_last_lines};
+use mls_event::{
+    ContainerStream, MAX_BEFORE, MAX_PARTS_BEFORE, add_last_lines, add_skipped, lost_lines,
+    without_long_parts,
+};
 use mls_rotation::ChainFile;
 use serde::{Deserialize, Serialize};
 
@@ -17,19 +20,26 @@ use crate::cursor::Generation;
 pub(crate) enum LastLines {
     /// Their text. Each invalid byte is `?`.
     Text(String),
-    /// Parts of a line of this stream, and their length in bytes. They are not read yet.
-    Parts { stream: ContainerStream, length: usize },
+    /// Longer lines, which are not read yet.
+    Unread {
+        /// The length of the lines in the log, in bytes.
+        length: usize,
+        /// The [lines](ContainerStream::long_parts) before them that are not in the log.
+        long: String,
+        /// The lines to use instead if they are not in the log any more.
+        lost: String,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Stored {
     Text(String),
-    /// Older cursors have only the length.
-    Length(usize),
-    Parts {
-        stream: ContainerStream,
+    Unread {
         length: usize,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        long: String,
+        lost: String,
     },
 }
 
@@ -37,8 +47,7 @@ impl From<Stored> for LastLines {
     fn from(stored: Stored) -> Self {
         match stored {
             Stored::Text(text) => Self::of_text(text),
-            Stored::Length(length) => Self::Parts { stream: ContainerStream::Stdout, length },
-            Stored::Parts { stream, length } => Self::Parts { stream, length },
+            Stored::Unread { length, long, lost } => Self::Unread { length, long, lost },
         }
     }
 }
@@ -49,7 +58,7 @@ impl From<LastLines> for Stored {
             if let LastLines::Text(text) = lines { LastLines::of_text(text) } else { lines };
         match lines {
             LastLines::Text(text) => Self::Text(text),
-            LastLines::Parts { stream, length } => Self::Parts { stream, length },
+            LastLines::Unread { length, long, lost } => Self::Unread { length, long, lost },
         }
     }
 }
@@ -63,11 +72,13 @@ impl Default for LastLines {
 impl LastLines {
     /// What the cursor holds of them.
     fn of_text(text: String) -> Self {
-        let last = text.trim_end_matches('\n').rsplit('\n').next().unwrap_or_default();
-        match ContainerStream::of_part(last.as_bytes()) {
-            Some(stream) if text.len() > MAX_BEFORE => Self::Parts { stream, length: text.len() },
-            _ => Self::Text(text),
+        let length = without_long_parts(text.as_bytes()).len();
+        if length <= MAX_BEFORE {
+            return Self::Text(text);
         }
+        let long = text[..text.len() - length].to_owned();
+        let lost = String::from_utf8_lossy(&lost_lines(text.as_bytes())).into_owned();
+        Self::Unread { length, long, lost }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -78,7 +89,7 @@ impl LastLines {
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
-            Self::Parts { .. } => None,
+            Self::Unread { .. } => None,
         }
     }
 
@@ -99,13 +110,21 @@ impl LastLines {
         self.set(&last);
     }
 
-    /// Reads them again if only their stream and their length are known. `files` holds the files of the log, oldest
+    /// Adds a line that was [skipped](add_skipped).
+    pub(crate) fn skip(&mut self, part: Option<ContainerStream>) {
+        let mut last = self.text().unwrap_or_default().as_bytes().to_vec();
+        add_skipped(&mut last, part);
+        self.set(&last);
+    }
+
+    /// Reads them again if only their length is known. `files` holds the files of the log, oldest
     /// first, each with its generation if it was read before. Returns whether the lines are there.
     pub(crate) fn restore<'a>(
         &mut self,
         files: impl DoubleEndedIterator<Item = (&'a ChainFile, &'a Generation)>,
     ) -> io::Result<bool> {
-        let Self::Parts { stream, length } = *self else { return Ok(true) };
+        let Self::Unread { length, long, lost } = self else { return Ok(true) };
+        let length = *length;
         let mut lines = Vec::new();
         if length <= MAX_PARTS_BEFORE {
             for (file, generation) in files.rev() {
@@ -124,7 +143,9 @@ impl LastLines {
         }
         let is_there = lines.len() == length;
         // If they are missing, the rest of the line must not be read as a line.
-        self.set(if is_there { &lines } else { stream.long_parts() });
+        let text =
+            if is_there { [long.as_bytes(), &lines].concat() } else { lost.as_bytes().to_vec() };
+        self.set(&text);
         Ok(is_there)
     }
 }

@@ -5,9 +5,7 @@ use std::time::Instant;
 
 use chrono::DateTime;
 use mls_diag::{Exit, OrExit};
-use mls_event::{
-    ContainerStream, Gap, MAX_BEFORE, MAX_PARTS_BEFORE, Segment, Timestamp, after_skipped,
-};
+use mls_event::{ContainerStream, Gap, MAX_BEFORE, MAX_LINE, Segment, Timestamp};
 use mls_rotation::{ChainFile, Piece};
 use mls_state::cursor_file::WINDOW;
 
@@ -138,37 +136,31 @@ impl OpenFile<'_, '_> {
         self.log.state_mut().last_lines.add(lines);
     }
 
-    /// The end of the lines from `offset` to the end of `window`: as much as
-    /// [`remember`](Self::remember) needs.
-    fn last_of(&self, offset: u64, window: &Window) -> io::Result<Vec<u8>> {
-        let tail = &window.tail;
-        let text = tail.strip_suffix(b"\n").unwrap_or(tail);
-        let newline = memchr::memrchr(b'\n', text);
-        let may_be_part =
-            newline.is_none_or(|newline| ContainerStream::of_part(&text[newline + 1..]).is_some());
-        // One byte more tells whether a line begins there.
-        let needed = 1 + if may_be_part { MAX_PARTS_BEFORE } else { MAX_BEFORE } as u64;
+    /// Remembers the lines from `offset` to the end of `window`, without reading more of them than
+    /// needed.
+    fn remember_window(&mut self, offset: u64, window: &Window) -> io::Result<()> {
+        let length = window.end - offset;
+        let text = window.tail.strip_suffix(b"\n").unwrap_or(&window.tail);
+        let line = if let Some(newline) = memchr::memrchr(b'\n', text) {
+            ContainerStream::of_line(&text[newline + 1..])
+        } else {
+            // The beginning and the end of a line tell its stream, whatever its length.
+            let begin = line_begin(self.file(), offset, window.end - 1)?.unwrap_or(offset);
+            let front = (window.end - begin).min(MAX_BEFORE as u64);
+            ContainerStream::of_line(&[&self.file().read_at(begin, front)?[..], text].concat())
+        };
+        if length > MAX_LINE as u64 {
+            // One line, which nobody reads.
+            let part = line.filter(|(_, is_part)| *is_part).map(|(stream, _)| stream);
+            self.log.state_mut().last_lines.skip(part);
+            return Ok(());
+        }
+        // All lines of a container count. One byte more tells whether a line begins there.
+        let needed = if line.is_some() { length } else { MAX_BEFORE as u64 + 1 };
         let start = window.end.saturating_sub(needed).max(offset);
         let lines = self.file().read_at(start, window.end - start)?;
-        if start > offset && may_be_part {
-            // The first line is cut. If it is a part of the same stream as all others, all parts
-            // together are too long.
-            let begin = line_begin(self.file(), offset, start)?.unwrap_or(offset);
-            // The beginning and the end of a line show whether it is a part, whatever its length.
-            let length = (start - begin).min(MAX_PARTS_BEFORE as u64);
-            let mut first = self.file().read_at(begin, length)?;
-            let mut rest = lines.split(|byte| *byte == b'\n');
-            first.extend_from_slice(rest.next().unwrap_or_default());
-            let first = ContainerStream::of_part(&first);
-            if let Some(stream) = first
-                && rest
-                    .filter(|line| !line.is_empty())
-                    .all(|line| ContainerStream::of_part(line) == first)
-            {
-                return Ok(stream.long_parts().to_vec());
-            }
-        }
-        Ok(lines)
+        self.remember(&lines);
+        Ok(())
     }
 
     fn gap(&self, offset: u64, reason: String) -> Gap {
@@ -194,8 +186,7 @@ impl OpenFile<'_, '_> {
                 Sent::Changed => return Ok(PassEnd::Waiting),
                 Sent::UpTo(window) => {
                     delivery.progress.advance(window.end - offset);
-                    let lines = self.last_of(offset, &window).or_exit(Exit::IoErr)?;
-                    self.remember(&lines);
+                    self.remember_window(offset, &window).or_exit(Exit::IoErr)?;
                     self.generation_mut().advance(window.end, &window.head, &window.tail);
                 }
             }
@@ -292,7 +283,7 @@ impl OpenFile<'_, '_> {
                         offset,
                         format!("{name}: a line of {length} bytes at byte {offset} was skipped"),
                     ))?;
-                    self.log.state_mut().last_lines.set(after_skipped(part));
+                    self.log.state_mut().last_lines.skip(part);
                 }
                 Some(Piece::Lines(lines)) => {
                     // Add the newline that the last line of the file lacks.

@@ -1,0 +1,427 @@
+//! Lines of containers, which Kubernetes and Docker cut into parts, and the last lines before a
+//! segment.
+
+use memchr::memmem;
+
+/// The largest length of `before` in a segment, in bytes, if no line waits for its last part.
+pub const MAX_BEFORE: usize = 2048;
+
+/// The largest distance between the first part of a line and its end, in bytes of the log. Lines of
+/// the other stream may come between. Longer lines are not read. A log of Kubernetes has parts of
+/// 16 KiB.
+pub const MAX_PARTS_BEFORE: usize = 64 * 1024;
+
+/// The number of bytes of a line that Docker reads before it cuts the line (`defaultBufSize`,
+/// `daemon/logger/copier.go` of github.com/moby/moby).
+pub const DOCKER_PART: usize = 16 * 1024;
+
+/// The lines before a segment that follows no line of which anything is kept. Only the beginning of a
+/// log has no lines before it.
+const NOTHING: &[u8] = b"\n";
+
+/// A stream of a container's output. Kubernetes and Docker mix the lines of both in one log, so a
+/// line of one stream may come between two parts of a line of the other one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum ContainerStream {
+    Stdout,
+    Stderr,
+}
+
+impl ContainerStream {
+    /// Both streams.
+    pub const ALL: [Self; 2] = [Self::Stdout, Self::Stderr];
+
+    /// Reads its name in a log.
+    #[must_use]
+    pub fn of_name(name: &[u8]) -> Option<Self> {
+        match name {
+            b"stdout" => Some(Self::Stdout),
+            b"stderr" => Some(Self::Stderr),
+            _ => None,
+        }
+    }
+
+    /// The stream of a line of a container's output, and whether the line goes on in the next line
+    /// of that stream; `None` for any other line. Kubernetes writes `STAMP stdout P …` for such a
+    /// part, and `STAMP stdout F …` for the last one (Container Runtime Interface). More tags can
+    /// follow after a colon. Docker writes an object whose text has no newline at its end.
+    #[must_use]
+    pub fn of_line(line: &[u8]) -> Option<(Self, bool)> {
+        if let Some(text) = line.strip_prefix(br#"{"log":""#) {
+            return Self::of_docker_text(text);
+        }
+        let mut words = line.splitn(4, |byte| *byte == b' ').skip(1);
+        let stream = Self::of_name(words.next()?)?;
+        match words.next()? {
+            [b'P'] | [b'P', b':', ..] => Some((stream, true)),
+            [b'F'] | [b'F', b':', ..] => Some((stream, false)),
+            _ => None,
+        }
+    }
+
+    /// The stream of a line if it [goes on](Self::of_line).
+    #[must_use]
+    pub fn of_part(line: &[u8]) -> Option<Self> {
+        Self::of_line(line).filter(|(_, is_part)| *is_part).map(|(stream, _)| stream)
+    }
+
+    /// `…","stream":"stdout","time":"…"}` of Docker's json-file driver. In the text each quote has a
+    /// backslash before it, so the text cannot contain the end that this searches for.
+    fn of_docker_text(line: &[u8]) -> Option<(Self, bool)> {
+        let at = memmem::find(line, br#"","stream":""#)?;
+        let (text, rest) = (&line[..at], &line[at + br#"","stream":""#.len()..]);
+        let stream = Self::of_name(&rest[..memchr::memchr(b'"', rest)?])?;
+        let ends_in_newline = text.strip_suffix(b"n").is_some_and(|text| {
+            text.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+        });
+        // A shorter text without a newline is the last one of its container.
+        let is_part = !ends_in_newline && unescaped_length(text) >= DOCKER_PART;
+        Some((stream, is_part))
+    }
+
+    /// The lines before a segment begin with this line if a line of this stream waits for its last
+    /// part, and its first part is more than [`MAX_PARTS_BEFORE`] bytes before the segment.
+    #[must_use]
+    pub fn long_parts(self) -> &'static [u8] {
+        match self {
+            Self::Stdout => b"- stdout P:long \n",
+            Self::Stderr => b"- stderr P:long \n",
+        }
+    }
+}
+
+/// The number of bytes that a container wrote, of which `text` is the form in JSON. An escape has
+/// two or six bytes. It stands for one byte, also for one that is not UTF-8. Only U+2028 and U+2029
+/// have three bytes. (`daemon/logger/jsonfilelog/jsonlog/jsonlogbytes.go`)
+fn unescaped_length(text: &[u8]) -> usize {
+    let (mut length, mut rest) = (0, text);
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        let escape = &rest[at + 1..];
+        let is_long = escape.starts_with(b"u");
+        let has_three = escape.starts_with(b"u2028") || escape.starts_with(b"u2029");
+        length += at + if has_three { 3 } else { 1 };
+        rest = escape.get(if is_long { 5 } else { 1 }..).unwrap_or_default();
+    }
+    length + rest.len()
+}
+
+/// The offsets of the lines that may be [parts](ContainerStream::of_part) of Docker. No text
+/// identifies them, so this looks for long lines, which are rare: it reads about one line in each
+/// `WINDOW`.
+#[must_use]
+pub fn long_docker_lines(lines: &[u8]) -> Vec<usize> {
+    const WINDOW: usize = DOCKER_PART / 2;
+    let (mut found, mut at) = (Vec::new(), 0);
+    while let Some(window) = lines.get(at..at + WINDOW) {
+        if let Some(newline) = memchr::memrchr(b'\n', window) {
+            at += newline + 1;
+            continue;
+        }
+        let end = line_end(lines, at);
+        if window.starts_with(b"{") && ContainerStream::of_part(&lines[at..end]).is_some() {
+            found.push(at);
+        }
+        at = end + 1;
+    }
+    found
+}
+
+/// The lines before a segment without the [`long_parts`](ContainerStream::long_parts) at their
+/// beginning, which are not lines of the log.
+#[must_use]
+pub fn without_long_parts(mut before: &[u8]) -> &[u8] {
+    for stream in ContainerStream::ALL {
+        before = before.strip_prefix(stream.long_parts()).unwrap_or(before);
+    }
+    before
+}
+
+/// Returns the lines to use instead of `before` if its text is lost: the lines that wait for their
+/// last part are not read.
+#[must_use]
+pub fn lost_lines(before: &[u8]) -> Vec<u8> {
+    let mut unfinished = Unfinished::default();
+    unfinished.read(before, 0);
+    unfinished.lost()
+}
+
+/// Returns the last whole lines of `lines`, at most [`MAX_BEFORE`] bytes. If a line of a container
+/// waits for its last part, they begin with its first part or earlier, or with
+/// [`long_parts`](ContainerStream::long_parts).
+#[must_use]
+pub fn last_lines(lines: &[u8]) -> Vec<u8> {
+    let mut last = Vec::new();
+    add_last_lines(&mut last, lines);
+    last
+}
+
+/// Adds `lines` to `last`, and keeps the [last lines](last_lines). The result does not depend on where
+/// a caller cuts the lines of a log.
+pub fn add_last_lines(last: &mut Vec<u8>, lines: &[u8]) {
+    if lines.is_empty() {
+        return;
+    }
+    let mut unfinished = Unfinished::default();
+    // Any other line ends the lines of both streams.
+    if ends_in_a_containers_line(lines) {
+        unfinished.read(last, 0);
+        unfinished.read(lines, last.len());
+    }
+    let length = last.len() + lines.len();
+    last.drain(..last.len() - without_long_parts(last).len());
+    let kept = MAX_BEFORE.max(length - unfinished.first().unwrap_or(length));
+    if lines.len() > kept {
+        last.clear();
+    }
+    // One byte more tells whether a line begins at the first kept byte.
+    last.extend_from_slice(&lines[lines.len().saturating_sub(kept + 1)..]);
+    if let Some(start) = last.len().checked_sub(kept).filter(|start| *start > 0) {
+        let newline = memchr::memchr(b'\n', &last[start - 1..]);
+        last.drain(..newline.map_or(last.len(), |newline| start + newline));
+    }
+    let blank = last.iter().take_while(|byte| **byte == b'\n').count();
+    last.drain(..blank);
+    last.splice(0..0, unfinished.long_parts());
+    if last.is_empty() {
+        last.extend_from_slice(NOTHING);
+    }
+}
+
+fn ends_in_a_containers_line(lines: &[u8]) -> bool {
+    let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
+    let start = memchr::memrchr(b'\n', lines).map_or(0, |newline| newline + 1);
+    ContainerStream::of_line(&lines[start..]).is_some()
+}
+
+/// Adds a line to `last` that was skipped because it is too long. The next line follows none of the
+/// lines before it. `part` is the stream of the line if it was a [part](ContainerStream::of_part).
+pub fn add_skipped(last: &mut Vec<u8>, part: Option<ContainerStream>) {
+    let mut unfinished = Unfinished::default();
+    if let Some(stream) = part {
+        unfinished.read(last, 0);
+        unfinished.0[stream as usize] = Some(Begin::Long);
+    }
+    *last = unfinished.lost();
+}
+
+/// The offsets of the lines that are [parts](ContainerStream::of_part).
+fn part_lines(lines: &[u8]) -> Vec<usize> {
+    let mut parts = long_docker_lines(lines);
+    for words in ["stdout P", "stderr P"] {
+        let words = memmem::Finder::new(words);
+        let mut from = 0;
+        while let Some(at) = words.find(&lines[from..]) {
+            let start =
+                memchr::memrchr(b'\n', &lines[..from + at]).map_or(0, |newline| newline + 1);
+            from = line_end(lines, from + at);
+            if ContainerStream::of_part(&lines[start..from]).is_some() {
+                parts.push(start);
+            }
+        }
+    }
+    parts.sort_unstable();
+    parts
+}
+
+fn line_end(lines: &[u8], from: usize) -> usize {
+    memchr::memchr(b'\n', &lines[from..]).map_or(lines.len(), |newline| from + newline)
+}
+
+/// For each stream, the beginning of the line that waits for its last part.
+#[derive(Default)]
+struct Unfinished([Option<Begin>; 2]);
+
+#[derive(Clone, Copy)]
+enum Begin {
+    At(usize),
+    /// It is too long.
+    Long,
+}
+
+impl Unfinished {
+    /// Reads the next lines, whose first byte has the offset `base`.
+    fn read(&mut self, lines: &[u8], base: usize) {
+        let parts = part_lines(lines);
+        let mut at = 0;
+        while at < lines.len() {
+            if self.0.iter().all(Option::is_none) {
+                let Some(next) = parts.get(parts.partition_point(|part| *part < at)) else {
+                    return;
+                };
+                at = *next;
+            }
+            let end = line_end(lines, at);
+            self.line(&lines[at..end], base + at);
+            self.measure(base + end + 1);
+            at = end + 1;
+        }
+    }
+
+    fn line(&mut self, line: &[u8], at: usize) {
+        let Some((stream, is_part)) = ContainerStream::of_line(line) else {
+            *self = Self::default();
+            return;
+        };
+        let begin = &mut self.0[stream as usize];
+        *begin = if !is_part {
+            None
+        } else if stream.long_parts().strip_suffix(b"\n") == Some(line) {
+            Some(Begin::Long)
+        } else {
+            begin.or(Some(Begin::At(at)))
+        };
+    }
+
+    /// Finds the lines that are too long if the lines that were read end at `end`.
+    fn measure(&mut self, end: usize) {
+        for begin in self.0.iter_mut().flatten() {
+            if matches!(begin, Begin::At(at) if end - *at > MAX_PARTS_BEFORE) {
+                *begin = Begin::Long;
+            }
+        }
+    }
+
+    /// Where the first of the lines begins that are not too long.
+    fn first(&self) -> Option<usize> {
+        let begins = self.0.iter().flatten().filter_map(|begin| match begin {
+            Begin::At(at) => Some(*at),
+            Begin::Long => None,
+        });
+        begins.min()
+    }
+
+    /// The lines before a segment if the text of all these lines is lost.
+    fn lost(mut self) -> Vec<u8> {
+        self.0.iter_mut().flatten().for_each(|begin| *begin = Begin::Long);
+        let lines = self.long_parts();
+        if lines.is_empty() { NOTHING.to_vec() } else { lines }
+    }
+
+    fn long_parts(&self) -> Vec<u8> {
+        let is_long =
+            |stream: &ContainerStream| matches!(self.0[*stream as usize], Some(Begin::Long));
+        ContainerStream::ALL
+            .into_iter()
+            .filter(is_long)
+            .flat_map(ContainerStream::long_parts)
+            .copied()
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(text: &str, stream: &str) -> String {
+        format!(r#"{{"log":"{text}","stream":"{stream}","time":"x"}}"#)
+    }
+
+    #[test]
+    fn an_object_of_docker_is_a_part_if_its_long_text_has_no_newline() {
+        for (text, is_part) in [
+            ("", true),
+            (r"\n", false),
+            (r"\\n", true),
+            (r"\\\n", false),
+            ("n", true),
+            (r#"\",\"stream\":\"stderr\n"#, false),
+            (r#"\n\",\"stream\":\"stderr"#, true),
+        ] {
+            for stream in ContainerStream::ALL {
+                let name = if stream == ContainerStream::Stdout { "stdout" } else { "stderr" };
+                let line = object(&("x".repeat(16_384) + text), name);
+                let expected = is_part.then_some(stream);
+                assert_eq!(ContainerStream::of_part(line.as_bytes()), expected, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_length_of_an_object_of_docker_is_the_length_of_what_the_container_wrote() {
+        // A container ended within a line, which has fewer bytes than its form in JSON.
+        for (text, length) in [
+            ("x", 1),
+            (r"\u0000", 1),
+            (r"\ufffd", 1),
+            (r"\u2028", 3),
+            (r"\u003c", 1),
+            (r#"\\\""#, 2),
+            (r"a\tb", 3),
+            ("\u{fffd}", 3),
+        ] {
+            for (times, is_part) in
+                [(DOCKER_PART / length, DOCKER_PART.is_multiple_of(length)), (3000, false)]
+            {
+                let line = object(&text.repeat(times), "stdout");
+                let part = ContainerStream::of_part(line.as_bytes());
+                assert_eq!(part.is_some(), is_part, "{text} {times} times");
+            }
+        }
+        assert_eq!(ContainerStream::of_part(object(r"\", "stdout").as_bytes()), None);
+        assert_eq!(ContainerStream::of_part(br#"{"log":"\u"#), None);
+    }
+
+    #[test]
+    fn last_lines_do_not_depend_on_where_a_log_is_cut() {
+        let part = |length| format!("2026-06-01T00:00:45Z stdout P {}\n", "x".repeat(length));
+        let whole = |length| part(length).replace("stdout P", "stdout F");
+        let error = |length| part(length).replace("stdout", "stderr");
+        let whole_error = |length| error(length).replace("stderr P", "stderr F");
+        let docker = object(&("x".repeat(16_384) + "zx"), "stdout") + "\n";
+        let other = "Jun  1 00:00:45 vm cron[7]: x\n";
+        let (out, err) = ContainerStream::ALL.map(|stream| stream.long_parts().len()).into();
+        assert_eq!((out, err), (17, 17));
+        for (lines, kept) in [
+            (whole(100).repeat(30), 131 * 15),
+            (whole(3000) + &whole(100), 131),
+            (whole(100).repeat(30) + &part(100), 131 * 15),
+            (whole(100) + &part(16_000).repeat(3), 16_031 * 3),
+            (part(MAX_PARTS_BEFORE - 31), MAX_PARTS_BEFORE),
+            (part(MAX_PARTS_BEFORE - 30), out),
+            (part(16_000).repeat(5), out),
+            (error(16_000).repeat(5), err),
+            (part(200_000) + &part(100), out + 131),
+            (whole(200_000) + &part(100), 131),
+            (whole(200_000), 1),
+            // Lines of the other stream come between.
+            (part(16_000) + &whole_error(100), 16_162),
+            (part(16_000) + &whole_error(100) + &part(100), 16_293),
+            (part(16_000) + &whole_error(100) + &whole(100), 131 * 2),
+            (part(16_000) + &error(100), 16_162),
+            (part(16_000) + &error(4000) + &whole(100), 4162),
+            (part(16_000) + &whole_error(16_000).repeat(4), out),
+            (part(16_000).repeat(5) + &error(100), out + 131),
+            (part(16_000).repeat(2) + &error(16_000).repeat(3), out + 16_031 * 3),
+            (error(200_000) + &part(16_000).repeat(5), out + err),
+            (error(200_000) + &part(100), err + 131),
+            (error(200_000) + &whole(100).repeat(900), err + 131 * 15),
+            (error(200_000) + &whole(100).repeat(900) + &whole_error(1), 131 * 15 + 32),
+            (part(16_000).repeat(5) + &whole(100), 131),
+            (part(100).repeat(700) + &whole(100), 131 * 15),
+            (part(16_000) + other, other.len()),
+            (error(200_000) + &part(100) + other, 131 + other.len()),
+            (whole(100) + &docker.repeat(3), docker.len() * 3),
+            (docker.repeat(5), out),
+            (docker.repeat(2) + &docker.replace("zx", r"z\n"), 1),
+        ] {
+            let lines = lines.as_bytes();
+            let expected = last_lines(lines);
+            assert_eq!(expected.len(), kept, "{}", String::from_utf8_lossy(&expected));
+            assert!(lines.ends_with(without_long_parts(&expected)) || expected == b"\n");
+            for size in [1, 700, 5000, 40_000] {
+                let mut last = Vec::new();
+                let mut at = 0;
+                while at < lines.len() {
+                    let target = (at + size).min(lines.len()) - 1;
+                    let newline = lines[target..].iter().position(|byte| *byte == b'\n');
+                    let end = target + newline.unwrap_or_default() + 1;
+                    add_last_lines(&mut last, &lines[at..end]);
+                    at = end;
+                }
+                assert!(last == expected, "blocks of {size}: {} of {kept} bytes", last.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Lines that need other lines: parts of a line, and counts of an earlier line.
+
+use std::ops::Range;
+
+use mls_event::clean;
+use mls_stream::blocks::BlockPosition;
+
+use super::{Origin, Scanner, TOO_LONG};
+use crate::clock::Clock;
+use crate::input::Input;
+use crate::journal::JournalEntry;
+use crate::partial::{self, Entries, MAX_JOINED, Parts, Waiting};
+use crate::repetition::Repetition;
+use crate::{Daemon, envelope};
+
+impl Scanner {
+    /// Reads a line that may be a part of another one. Returns whether it is one. The position of
+    /// a joined line is the position of its last part.
+    pub(super) fn part(
+        &mut self,
+        input: &Input<'_>,
+        waiting: &mut Waiting,
+        range: Range<usize>,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let start = range.start;
+        let Some(part) = partial::read(&input.lines[range.clone()]) else {
+            for parts in waiting.take_all() {
+                self.lose(input, &parts, start, REST_IS_MISSING);
+            }
+            return false;
+        };
+        let is_part = waiting.add(&part, range.len() + 1);
+        // Here, because the next run does not get all parts of such a line.
+        for parts in waiting.too_long() {
+            self.lose(input, parts, start, TOO_LONG);
+        }
+        if is_part
+            && !part.goes_on
+            && let Some(parts) = waiting.take(part.stream)
+            && !parts.is_long
+            && self.search.attempts.is_match(&parts.line)
+        {
+            self.candidate(input, start, &parts.line, false, out);
+        }
+        is_part
+    }
+
+    /// Counts the lines that wait for their last part at the end of a stream that no later run
+    /// continues.
+    pub(crate) fn end(&mut self, last_lines: &[u8], offset: u64) {
+        let place = BlockPosition { segment: None, offset, before: last_lines };
+        let clock = Clock::new(self.zone, self.zone.now());
+        let input = Input { lines: b"", place, clock, is_time_assumed: false };
+        for parts in Waiting::after(last_lines).take_all() {
+            self.lose(&input, &parts, 0, REST_IS_MISSING);
+        }
+    }
+
+    /// Counts a line that cannot be joined, if it may be one of an attempt.
+    fn lose(&mut self, input: &Input<'_>, parts: &Parts, start: usize, why: &'static str) {
+        if self.may_become_an_attempt(&parts.line) {
+            self.stats.candidates += 1;
+            self.reject(&parts.line, input, start, why);
+        }
+    }
+
+    /// Joins a line of a container from its first part on, and reads it. Returns where its other
+    /// parts begin; `None` if the entry is not a part.
+    pub(super) fn cut_entry(
+        &mut self,
+        input: &Input<'_>,
+        range: Range<usize>,
+        out: &mut Vec<u8>,
+    ) -> Option<Vec<usize>> {
+        let first = JournalEntry::parse(&input.lines[range.clone()]);
+        let first = first.filter(JournalEntry::goes_on)?;
+        if first.is_later_part() {
+            // The block of the first part has counted the line.
+            return Some(Vec::new());
+        }
+        let parts = Entries::join(&first, input.lines, range.end)?;
+        let Some(last) = parts.last else {
+            let why = if parts.message.len() > MAX_JOINED { TOO_LONG } else { REST_IS_MISSING };
+            if let Some(line) = first.container_line()
+                && self.may_become_an_attempt(&line)
+            {
+                self.stats.candidates += 1;
+                self.reject(&line, input, range.start, why);
+            }
+            return Some(parts.places);
+        };
+        if self.search.attempts.is_match(&parts.message) {
+            self.stats.candidates += 1;
+            if let Err(why) = self.entry_message(&last, &parts.message, input, out) {
+                self.reject(&parts.message, input, range.start, why);
+            }
+        }
+        Some(parts.places)
+    }
+
+    /// Whether the beginning of a line may belong to an attempt, whose words may be cut in two.
+    fn may_become_an_attempt(&self, line: &[u8]) -> bool {
+        let is_of_a_server = || {
+            let envelope = envelope::open(line)?;
+            Daemon::of(&clean(envelope.program), envelope.message)
+        };
+        self.search.attempts.is_match(line)
+            || is_of_a_server().is_some_and(|daemon| self.daemons.contains(&daemon))
+    }
+
+    /// Reads a line that counts repetitions of an earlier one.
+    pub(super) fn repetition(
+        &mut self,
+        input: &Input<'_>,
+        start: usize,
+        repetition: &Repetition,
+        out: &mut Vec<u8>,
+    ) {
+        let earlier = &input.lines[..start];
+        let Some(line) = repetition.counted(input.place.before, earlier) else { return };
+        if !self.search.attempts.is_match(&line) {
+            return;
+        }
+        let Some(counted) = envelope::open(&line) else { return };
+        let stamp = repetition.envelope().map_or(counted.stamp, |count| count.stamp);
+        let origin = Origin {
+            moment: self.moment(counted.host, stamp, input, start),
+            server: counted.host.map(clean),
+            program: clean(counted.program),
+            pid: counted.pid,
+            repeated: repetition.times,
+            pos: input.pos_of_line(start),
+        };
+        self.stats.candidates += 1;
+        if let Err(why) = self.message(origin, counted.message, out) {
+            self.reject(&line, input, start, why);
+        }
+    }
+}
+
+const REST_IS_MISSING: &str = "the last part of the line is missing";
