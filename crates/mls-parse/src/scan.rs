@@ -19,7 +19,7 @@ use crate::input::{Input, Moment};
 use crate::journal::JournalEntry;
 use crate::partial::{self, MAX_JOINED, Waiting};
 use crate::repetition::{self, Repetition};
-use crate::search::Search;
+use crate::search::{BLOB, Search};
 use crate::stats::Stats;
 use crate::unreadable::{UnreadableLine, source_of};
 use crate::year::AssumedYear;
@@ -156,6 +156,8 @@ impl Scanner {
         while let Some(found) = self.search.find_at(journal, lines, from) {
             let start =
                 memchr::memrchr(b'\n', &lines[..found.start()]).map_or(0, |newline| newline + 1);
+            // A writer that kept its offset leaves any number of NUL bytes in front of a line.
+            let start = start + lines[start..].iter().take_while(|byte| **byte == 0).count();
             let end = input.line_end(found.end());
             let (line, words) = (&lines[start..end], found.as_bytes());
             from = end;
@@ -212,7 +214,6 @@ impl Scanner {
         start: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), &'static str> {
-        let line = line.trim_start_with(|c| c == '\0');
         let text = docker::Line::parse(line).map(|docker| docker.to_text());
         // Without an envelope it is unknown which program wrote the line.
         let envelope = envelope::open(text.as_deref().unwrap_or(line)).ok_or(NO_ENVELOPE)?;
@@ -249,7 +250,9 @@ impl Scanner {
     ) -> Result<(), &'static str> {
         let entry = JournalEntry::parse(line).ok_or("not a journal entry")?;
         let Some(message) = entry.message().filter(|_| !entry.is_later_part()) else {
-            return Ok(());
+            let program = clean(&entry.program().unwrap_or_default()).into_owned();
+            let is_hidden = !entry.is_later_part() && self.is_of_a_server(&program);
+            return if is_hidden { Err(IS_HIDDEN) } else { Ok(()) };
         };
         self.entry_message(&entry, &message, input, out)
     }
@@ -290,6 +293,10 @@ impl Scanner {
         message: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), &'static str> {
+        if message.starts_with(b"[") && message.ends_with(BLOB.as_bytes()) {
+            let is_hidden = self.is_of_a_server(&origin.program);
+            return if is_hidden { Err(IS_HIDDEN) } else { skip(message) };
+        }
         let Some(daemon) = Daemon::of(&origin.program, message) else {
             let is_attempt = self.daemons.iter().any(|daemon| daemon.is_likely(message))
                 // The program was not found, and the level is in its place.
@@ -335,6 +342,14 @@ impl Scanner {
         }
         self.record(date, origin, attempt).write_line(out);
         Ok(())
+    }
+
+    /// Whether a program writes attempts, whatever this message is.
+    fn is_of_a_server(&self, program: &str) -> bool {
+        self.daemons.iter().any(|daemon| match daemon {
+            Daemon::Postfix => program.ends_with("smtpd"),
+            Daemon::Dovecot => program.starts_with("dovecot"),
+        })
     }
 
     fn record<'a>(
@@ -419,6 +434,9 @@ const NO_ENVELOPE: &str = "there is no readable time stamp and program before th
     write the log with LC_ALL=C (LC_ALL=C journalctl …)";
 
 const TOO_LONG: &str = "longer than any line of a mail server";
+
+const IS_HIDDEN: &str =
+    "journalctl has left out the message: use journalctl -o json --all, or mls-tail --journal";
 
 const NO_DATE: &str = "the time stamp is missing or is not a time";
 

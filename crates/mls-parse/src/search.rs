@@ -61,6 +61,10 @@ fn rare(words: &'static str) -> &'static str {
     words.strip_prefix(" authent").unwrap_or(words)
 }
 
+/// The end of a line that journalctl writes instead of text that is not UTF-8 or has control
+/// characters: `[81B blob data]`. A user name can cause this.
+pub(crate) const BLOB: &str = "B blob data]";
+
 /// A text in every line of Dovecot about a login: the end of `rip=`. If all texts had four bytes or
 /// more, the search would first look for four, which takes a third longer.
 const DOVECOT_ADDRESS: &str = "ip=";
@@ -97,8 +101,9 @@ impl Search {
             words.reduce(|a, b| format!("{a}|{b}")).unwrap_or_else(|| r"[^\s\S]".to_owned())
         };
         let build = |expression: &str| Regex::new(expression).or_exit(Exit::Software);
-        let others = [&repetition::WORDS[..], &partial::WORDS].concat();
-        let hidden = r#""MESSAGE" ?: ?\["#;
+        let others = [&repetition::WORDS[..], &partial::WORDS, &[BLOB]].concat();
+        // Without --all, journalctl writes null instead of a long message.
+        let hidden = r#""MESSAGE" ?: ?(?:\[|null)"#;
         Ok(Self {
             attempts: Words::new(&attempts, has_ends),
             lines: build(&texts(&[fast.as_slice(), &others].concat()))?,
@@ -125,6 +130,7 @@ impl Search {
         };
         self.certain.iter().any(is_end_of)
             || self.attempts.is_match(line)
+            || (text == BLOB.as_bytes() && line.ends_with(text))
             || (is_entry && self.hidden.is_match(line))
     }
 }

@@ -109,6 +109,17 @@ fn objects_of_docker_are_joined_wherever_they_cut_the_words() {
 }
 
 #[test]
+fn a_line_after_any_number_of_nul_bytes_is_read_where_it_begins() {
+    let line = format!("Jun  1 00:00:45 mx postfix/smtpd[7]: {FAILURE}\n");
+    for (line, nuls) in [line.clone(), docker(line.trim())]
+        .iter()
+        .flat_map(|line| [1, 500, 100_000, 900_000].map(|nuls| (line, nuls)))
+    {
+        assert_eq!(read("", &("\0".repeat(nuls) + line)), one("mx", 1, nuls), "{nuls}");
+    }
+}
+
+#[test]
 fn parts_in_one_block_are_joined_however_long_they_are() {
     let part = |tag: &str, text: &str| format!("2026-06-01T00:00:45.1Z stdout {tag} {text}\n");
     let name = "x".repeat(1000);
@@ -208,6 +219,26 @@ fn a_line_that_dockers_journald_driver_has_cut_is_joined_or_counted() {
     }
     let blocks = [new(0) + &new(1), new(2)];
     assert_eq!(counts(&blocks), (vec![], true), "the rest is not read as a line");
+}
+
+#[test]
+fn a_message_that_journalctl_leaves_out_is_counted_if_a_mail_server_wrote_it() {
+    let line = |program: &str| format!("Jun  1 00:00:45 mx {program}[7]: [81B blob data]");
+    let entry = |program: &str| {
+        json!({"__REALTIME_TIMESTAMP": "1780272045000000", "SYSLOG_IDENTIFIER": program,
+               "MESSAGE": null})
+        .to_string()
+    };
+    for (program, count) in
+        [("postfix/smtpd", 1), ("dovecot", 1), ("postfix/smtp", 0), ("postfix/cleanup", 0)]
+    {
+        for (source, line) in [("/log", line(program)), (JOURNAL_SOURCE, entry(program))] {
+            let mut scanner = scanner(&[]);
+            assert!(scan(&mut scanner, source, "", &line).is_empty());
+            let stats = scanner.stats().to_string();
+            assert!(stats.contains(&format!("unparsable: {count}\n")), "{line}: {stats}");
+        }
+    }
 }
 
 #[test]
