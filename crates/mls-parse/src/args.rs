@@ -57,6 +57,12 @@ pub struct Args {
     pub(crate) ignore_user: Vec<String>,
 
     /// Print counts to standard error at the end
+    ///
+    /// `AUTH commands without success` is the sum of what Postfix counts at the end of each session
+    /// (auth=0/2). It includes commands for which Postfix checked no password and wrote no other line:
+    /// without TLS (`smtpd_tls_auth_only`), or if the client left. If the number of failed, aborted and
+    /// unchecked logins of Postfix is much lower, the log may lack lines: Postfix writes them with the
+    /// level warning.
     #[arg(long)]
     pub(crate) stats: bool,
 

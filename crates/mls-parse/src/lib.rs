@@ -55,6 +55,7 @@ mod pieces;
 mod repetition;
 mod scan;
 mod search;
+mod session;
 mod stats;
 mod unreadable;
 mod workers;

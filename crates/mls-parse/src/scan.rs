@@ -20,6 +20,7 @@ use crate::journal::JournalEntry;
 use crate::partial::{self, MAX_JOINED, Waiting};
 use crate::repetition::{self, Repetition};
 use crate::search::{BLOB, Search};
+use crate::session::refused_commands;
 use crate::stats::Stats;
 use crate::unreadable::{UnreadableLine, source_of};
 use crate::year::AssumedYear;
@@ -41,6 +42,7 @@ pub struct Scanner {
     ignore_nets: Vec<IpNet>,
     ignore_users: Vec<String>,
     with_stats: bool,
+    with_commands: bool,
     stats: Stats,
     unreadable: Vec<UnreadableLine>,
     assumed_years: Vec<AssumedYear>,
@@ -72,6 +74,7 @@ impl Scanner {
         let outcomes = args.outcome.outcomes(&Logins::default());
         Ok(Self {
             search: Search::new(&daemons, &outcomes)?,
+            with_commands: args.stats && daemons.contains(&Daemon::Postfix),
             daemons,
             outcomes,
             zone: args.zone.timezone,
@@ -109,6 +112,9 @@ impl Scanner {
             Some(segment) => segment.source == JOURNAL_SOURCE,
             None => *self.is_journal.get_or_insert(lines.starts_with(b"{")),
         };
+        if self.with_commands {
+            self.stats.refused_commands += refused_commands(lines);
+        }
         let written_at = place.segment.map(|segment| segment.mtime.at()).or(self.written_at);
         let reference = self
             .reference_time

@@ -24,6 +24,8 @@ pub struct Stats {
     pub(crate) candidates: u64,
     pub(crate) ignored: u64,
     pub(crate) unparsable: u64,
+    /// AUTH commands without success in the [sessions](crate::session) of Postfix.
+    pub(crate) refused_commands: u64,
     events: BTreeMap<(Outcome, String), u64>,
     /// The first line of the input, until a line of a log was found.
     first: Option<Vec<u8>>,
@@ -103,6 +105,7 @@ impl Stats {
         self.candidates += other.candidates;
         self.ignored += other.ignored;
         self.unparsable += other.unparsable;
+        self.refused_commands += other.refused_commands;
         self.is_log |= other.is_log;
         self.is_plain |= other.is_plain;
         self.first = self.first.take().or_else(|| other.first.clone());
@@ -132,6 +135,11 @@ impl fmt::Display for Stats {
         for ((outcome, mechanism), count) in &self.events {
             writeln!(f, "{}, {mechanism}: {count}", outcome.name())?;
         }
+        writeln!(
+            f,
+            "AUTH commands without success, by the ends of sessions: {}",
+            self.refused_commands
+        )?;
         writeln!(f, "ignored: {}", self.ignored)?;
         writeln!(f, "unparsable: {}", self.unparsable)
     }

@@ -1,0 +1,104 @@
+//! The lines that Postfix writes at the end of a session, which count its commands: `disconnect from
+//! unknown[192.0.2.1] ehlo=1 auth=0/2 quit=1 commands=2/4`.
+//!
+//! Of two AUTH commands in this session none succeeded. Postfix writes a line with `SASL` about each
+//! command that failed or that the client aborted. It writes none about a command for which it did not
+//! check a password (`smtpd_sasl_auth_cmd()`, `src/smtpd/smtpd_sasl_proto.c`): without TLS, if
+//! `smtpd_tls_auth_only` is set; before EHLO, in the middle of a mail, after a login, or with wrong
+//! syntax; if a milter refuses it; or if the client left before it sent the password. So these commands
+//! are no failures to record. But if a log lacks the lines with `SASL`, for example because it is
+//! filtered by level, only the counts tell. `--stats` shows their sum.
+
+use std::sync::LazyLock;
+
+use bstr::ByteSlice;
+use memchr::memmem::Finder;
+use mls_event::clean;
+
+use crate::daemon::is_postfix_server;
+use crate::envelope::{self, number};
+use crate::journal::JournalEntry;
+use crate::{docker, envelope::Envelope};
+
+const WORDS: &str = "disconnect from ";
+
+/// The number of AUTH commands without success in all sessions that end in these lines.
+pub(crate) fn refused_commands(lines: &[u8]) -> u64 {
+    static FINDER: LazyLock<Finder> = LazyLock::new(|| Finder::new(WORDS));
+    let (mut count, mut from) = (0, 0);
+    while let Some(at) = FINDER.find(&lines[from..]) {
+        let start = memchr::memrchr(b'\n', &lines[..from + at]).map_or(0, |newline| newline + 1);
+        from =
+            memchr::memchr(b'\n', &lines[from + at..]).map_or(lines.len(), |end| from + at + end);
+        count += refused_in_session(&lines[start..from]).unwrap_or_default();
+    }
+    count
+}
+
+fn refused_in_session(line: &[u8]) -> Option<u64> {
+    if let Some(docker) = docker::Line::parse(line) {
+        return of_envelope(&envelope::open(&docker.to_text())?);
+    }
+    let Some(entry) = line.starts_with(b"{").then(|| JournalEntry::parse(line)).flatten() else {
+        return of_envelope(&envelope::open(line)?);
+    };
+    let (program, message) = (entry.program()?, entry.message()?);
+    match envelope::open_message(&program, &message, entry.is_container()) {
+        Some(inner) => of_envelope(&inner),
+        None => of_message(&program, &message),
+    }
+}
+
+fn of_envelope(envelope: &Envelope<'_>) -> Option<u64> {
+    Some(of_message(envelope.program, envelope.message)? * u64::from(envelope.repeated))
+}
+
+fn of_message(program: &[u8], message: &[u8]) -> Option<u64> {
+    let words = message.strip_prefix(WORDS.as_bytes())?;
+    if !is_postfix_server(&clean(program)) {
+        return None;
+    }
+    // `auth=1` if all succeeded.
+    let auth = words.split_str(" ").skip(1).find_map(|word| word.strip_prefix(b"auth="))?;
+    let (successes, all) = auth.split_once_str("/")?;
+    Some(u64::from(number(all)?.saturating_sub(number(successes)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_without_success_are_counted_in_every_form_of_log() {
+        let session =
+            |auth: &str| format!("disconnect from x[192.0.2.1] ehlo=1 {auth} commands=2/4");
+        let plain = |auth: &str| format!("Jun  1 00:00:45 mx postfix/smtpd[7]: {}", session(auth));
+        for (auth, count) in [("auth=0/2", 2), ("auth=1/3 quit=1", 2), ("auth=2", 0), ("quit=1", 0)]
+        {
+            let entry = serde_json::json!({
+                "MESSAGE": session(auth), "SYSLOG_IDENTIFIER": "postfix/submission/smtpd",
+            });
+            let docker =
+                serde_json::json!({"log": plain(auth) + "\n", "stream": "stdout", "time": "x"});
+            let docker = docker.to_string().replace("\"x\"", "\"2026-06-01T00:00:45Z\"");
+            for line in [plain(auth), entry.to_string(), docker] {
+                assert_eq!(
+                    refused_commands(format!("x\n{line}\n{line}").as_bytes()),
+                    2 * count,
+                    "{line}"
+                );
+            }
+        }
+        for line in [
+            plain("auth=0/2").replace("smtpd[", "smtp["),
+            plain("auth=0/2").replace("disconnect", "x: disconnect"),
+            "Jun  1 00:00:45 mx app[7]: ".to_owned() + &session("auth=0/2"),
+            session("auth=0/2"),
+        ] {
+            assert_eq!(refused_commands(line.as_bytes()), 0, "{line}");
+        }
+        let repeated = format!("message repeated 3 times: [ {}]", session("auth=0/2"));
+        let line = plain("").replace(&session(""), &repeated);
+        assert_eq!(refused_commands(line.as_bytes()), 6, "{line}");
+    }
+}
