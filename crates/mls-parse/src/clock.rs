@@ -118,7 +118,7 @@ impl Clock {
             None => None,
         };
         let time = NaiveTime::parse_from_str(&time.replace(',', "."), "%H:%M:%S%.f").ok()?;
-        self.bsd(year, month, day, time).map(Timestamp::from)
+        self.bsd(year, month, day, time).and_then(timestamp)
     }
 
     fn bsd(
@@ -208,10 +208,13 @@ impl Clock {
     }
 
     fn since_1970(&self, seconds: i64, nanoseconds: u32) -> Option<Timestamp<'static>> {
-        let at = self.zone.show(&DateTime::from_timestamp(seconds, nanoseconds)?);
-        // RFC 3339 has four digits for a year.
-        (1..=9999).contains(&at.year()).then(|| at.into())
+        timestamp(self.zone.show(&DateTime::from_timestamp(seconds, nanoseconds)?))
     }
+}
+
+/// RFC 3339 has four digits for a year.
+fn timestamp(at: DateTime<FixedOffset>) -> Option<Timestamp<'static>> {
+    (1..=9999).contains(&at.year()).then(|| at.into())
 }
 
 #[cfg(test)]
@@ -232,6 +235,7 @@ mod tests {
         assert_eq!(read("Dec 31 23:59:59", now), "2025-12-31T23:59:59+01:00");
         assert_eq!(read("Jan  1 00:00:00", now), "2026-01-01T00:00:00+01:00");
         assert_eq!(read("2019 Jun  1 00:00:46", now), "2019-06-01T00:00:46+02:00");
+        assert_eq!(read("Jun  1 20215 0:00:45", now), "-");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use anyhow::Context;
-use chrono::{DateTime, FixedOffset, NaiveDateTime};
+use chrono::{DateTime, FixedOffset};
 use mls_diag::{Exit, count, diag, summary};
 use mls_event::{Auth, Column, Enrichment, Outcome, Timestamp};
 use mls_stream::ndjson::Writer;
@@ -303,9 +303,8 @@ fn number<T: std::str::FromStr>(value: Option<&str>, name: &str) -> anyhow::Resu
 /// Reads a time of any of the databases. One without a zone is UTC.
 fn parse_time(text: &str) -> Option<DateTime<FixedOffset>> {
     let text = text.replacen(' ', "T", 1);
-    let zoned = if text.ends_with("+00") { format!("{text}:00") } else { text.clone() };
-    let naive = || NaiveDateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M:%S%.f").ok();
-    DateTime::parse_from_rfc3339(&zoned).ok().or_else(|| Some(naive()?.and_utc().fixed_offset()))
+    let ends = ["", ":00", "+00:00"];
+    ends.iter().find_map(|end| DateTime::parse_from_rfc3339(&format!("{text}{end}")).ok())
 }
 
 #[cfg(test)]
@@ -326,6 +325,8 @@ mod tests {
                 "{text}"
             );
         }
-        assert_eq!(parse_time("31/05/2026 22:30"), None);
+        for text in ["31/05/2026 22:30", "+20215-05-31 22:30:45", "20215-05-31 22:30:45"] {
+            assert_eq!(parse_time(text), None, "{text}");
+        }
     }
 }
