@@ -81,3 +81,26 @@ pub const TARGETS: &[Target] = &[
     target("sql_statements", mls_sql::fuzz::statements),
     target("typed_values", config::values),
 ];
+
+/// The target with this name. A program that calls it in a constant does not hold the other targets.
+#[must_use]
+pub const fn find(name: &str) -> Option<Target> {
+    let mut i = 0;
+    while i < TARGETS.len() {
+        if equal(TARGETS[i].name.as_bytes(), name.as_bytes()) {
+            return Some(TARGETS[i]);
+        }
+        i += 1;
+    }
+    None
+}
+
+const fn equal(mut a: &[u8], mut b: &[u8]) -> bool {
+    while let ([first, more @ ..], [other, others @ ..]) = (a, b) {
+        if *first != *other {
+            return false;
+        }
+        (a, b) = (more, others);
+    }
+    a.is_empty() && b.is_empty()
+}

@@ -1,12 +1,13 @@
-//! Runs libFuzzer with the target that `MLS_FUZZ_TARGET` names. `scripts/fuzz` builds and calls it.
+//! Runs libFuzzer with one target. `MLS_FUZZ_TARGET` names it when this program is built, so that the
+//! program holds only the code of that target: libFuzzer looks at all counters after each input.
+//! `scripts/fuzz` builds it for each target.
 #![no_main]
 
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use mls_fuzz::{TARGETS, Target};
+use mls_fuzz::Target;
 use peak_alloc::PeakAlloc;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -17,14 +18,10 @@ static MEMORY: PeakAlloc = PeakAlloc;
 const FLOOR: Duration = Duration::from_millis(10);
 const PER_BYTE: Duration = Duration::from_micros(1);
 
-static TARGET: LazyLock<&Target> = LazyLock::new(|| {
-    let name = std::env::var("MLS_FUZZ_TARGET").unwrap_or_default();
-    let found = TARGETS.iter().find(|target| target.name == name);
-    found.unwrap_or_else(|| {
-        let names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
-        panic!("MLS_FUZZ_TARGET={name:?} is not one of {}", names.join(", "))
-    })
-});
+const TARGET: Target = match mls_fuzz::find(env!("MLS_FUZZ_TARGET")) {
+    Some(target) => target,
+    None => panic!("MLS_FUZZ_TARGET is not the name of a target"),
+};
 
 /// The largest share of a time limit that an input took, in percent. Shares below 25 are not
 /// printed.
