@@ -208,7 +208,7 @@ impl<'a> AccountReport<'a> {
                     .to_owned(),
             ),
             None => Some(
-                "Successful logins were not read: name their file with --logins. If they are not recorded, set `record = yes` in the section [logins] of the configuration and run mls-setup."
+                "Successful logins were not read: name their file with --logins. If they are not recorded, set record = yes in the section [logins] of the configuration and run mls-setup."
                     .to_owned(),
             ),
             Some((0, _)) => Some(format!("Nobody logged in, {period}.")),

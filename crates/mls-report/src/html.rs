@@ -20,6 +20,14 @@ const HEIGHT: u64 = 90;
 /// Width of a column of a chart with few columns, in percent of the width of the page.
 const WIDEST: usize = 8;
 
+/// Commands and settings in sentences. The page shows them as code.
+const CODE: [&str; 4] = [
+    "maillogsentinel --status",
+    "mls-ipdb update",
+    "mls-parse --outcome failure,success",
+    "record = yes",
+];
+
 /// Tables with fewer rows are not worth sorting.
 const MIN_SORTED: usize = 4;
 
@@ -37,12 +45,17 @@ pub(crate) enum Medium {
 struct Page<'a> {
     report: &'a Report,
     headline: String,
+    /// The same as HTML.
+    title: String,
     address: String,
-    /// The sentences after the headline.
+    /// The period as HTML.
+    period: String,
+    /// The sentences after the headline, as HTML.
     sentences: Vec<String>,
     figures: Vec<Figure>,
     /// Cards side by side: one or two.
     lines: Vec<Vec<Card>>,
+    /// Also as HTML.
     foot: Vec<String>,
 }
 
@@ -141,16 +154,39 @@ pub(crate) fn render(
         cards.partition(|card| !matches!(card.content, Content::Table(_)));
     let mut sentences = summary::sentences(report);
     let headline = sentences.remove(0);
+    let headline = headline.trim_end_matches('.');
     let page = Page {
         report,
-        headline: headline.trim_end_matches('.').to_owned(),
+        headline: headline.to_owned(),
+        title: marked_up(headline),
+        period: marked_up(&report.period.label),
         address: report.address().map_or_else(String::new, |ip| format!(" ({ip})")),
-        sentences,
+        sentences: sentences.iter().map(|sentence| marked_up(sentence)).collect(),
         figures: if report.attempts == 0 { Vec::new() } else { figures(report) },
         lines: in_lines(charts.into_iter().chain(tables)),
-        foot: foot(report, attachment),
+        foot: foot(report, attachment).iter().map(|line| marked_up(line)).collect(),
     };
     Ok(page.render()?)
+}
+
+/// A sentence as HTML: its commands are code, and no line breaks within a date.
+fn marked_up(sentence: &str) -> String {
+    let Ok(escaped) = askama::filters::escape(sentence, askama::filters::Html);
+    let html = CODE.iter().fold(escaped.to_string(), |html, code| {
+        html.replace(code, &format!("<code>{code}</code>"))
+    });
+    let words = html.split(' ').map(|word| match word.split_at_checked(DATE.len()) {
+        Some((date, rest)) if is_date(date) => format!("<span class=\"date\">{date}</span>{rest}"),
+        _ => word.to_owned(),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// The form of a date: `0` is any digit.
+const DATE: &str = "0000-00-00";
+
+fn is_date(text: &str) -> bool {
+    text.bytes().map(|byte| if byte.is_ascii_digit() { b'0' } else { byte }).eq(DATE.bytes())
 }
 
 /// Two narrow cards share a line. A narrow card without a neighbour becomes wide.

@@ -53,7 +53,7 @@ pub(crate) fn unknown_origin(
         _ => return None,
     };
     Some(format!(
-        "{what}: if there are no IP databases, run `mls-ipdb update` to fetch them for the next \
+        "{what}: if there are no IP databases, run mls-ipdb update to fetch them for the next \
          records."
     ))
 }

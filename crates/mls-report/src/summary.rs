@@ -201,7 +201,7 @@ fn silence(report: &Report) -> Option<String> {
 
 pub(crate) fn what_to_do(report: &Report) -> String {
     if report.attempts == 0 && report.usual_attempts.is_some_and(|usual| usual >= MIN_ATTEMPTS) {
-        return "That is unusual: see `maillogsentinel --status` for whether the log is read."
+        return "That is unusual: see maillogsentinel --status for whether the log is read."
             .to_owned();
     }
     if !report.verdict.accounts.is_empty() {

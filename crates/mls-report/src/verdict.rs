@@ -88,8 +88,8 @@ const NO_LOGIN: &str = "The records hold no successful login";
 const HOW_TO_PARSE: &str =
     "To see whether anybody got in, use mls-parse --outcome failure,success: it writes logins too.";
 
-const HOW_TO_RECORD: &str = "Whether anybody got in is not known: set `record = yes` in [logins] \
-     of the configuration and run mls-setup to record logins.";
+const HOW_TO_RECORD: &str = "Whether anybody got in is not known: set record = yes in [logins] of \
+     the configuration and run mls-setup to record logins.";
 
 impl Account {
     fn new(user: &str, findings: &[Finding<'_>]) -> Self {

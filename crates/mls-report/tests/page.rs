@@ -122,13 +122,33 @@ fn a_mail_stays_within_the_limits_of_mail_programs() {
     let html = page(&hostile_csv());
     let style = html.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
     assert!(style.len() < 8192, "the style sheet has {} characters", style.len());
-    // Outlook ignores max-width, and takes the width of a table from its attribute.
+    // Outlook ignores max-width, and takes width and place of a table from its attributes. Only
+    // Outlook reads these comments.
     assert!(!style.replace("(max-width", "").contains("max-width"));
     let body = html.split("<body>").nth(1).unwrap().trim_start();
+    let outlook = "<!--[if mso]><table role=\"presentation\" align=\"center\" width=\"896\"><tr><td><![endif]-->";
+    let body = body.strip_prefix(outlook).unwrap().trim_start();
     assert!(body.starts_with("<table class=\"page\" role=\"presentation\" width=\"896\">"));
+    assert!(body.contains("<!--[if mso]></td></tr></table><![endif]-->\n</body>"));
     for modern in ["grid", "flex", "float:", "var(", "@import", "url("] {
         assert!(!style.contains(modern), "{modern}");
     }
+}
+
+#[test]
+fn commands_in_sentences_are_code_on_the_page_and_plain_in_the_text() {
+    let html = page(&hostile_csv());
+    let setting = "set <code>record = yes</code> in [logins] of the configuration";
+    assert!(html.contains(setting), "{html}");
+    let date = "failed logins on <span class=\"date\">2026-06-02</span>";
+    assert!(html.contains(date), "{html}");
+    let text = Tool::new(env!("CARGO_BIN_EXE_mls-report"))
+        .args(["--date", "2026-06-02", "--timezone", "UTC"])
+        .write_stdin(hostile_csv())
+        .assert()
+        .success();
+    let text = String::from_utf8(text.get_output().stdout.clone()).unwrap();
+    assert!(text.contains("set record = yes in [logins]"), "{text}");
 }
 
 #[test]
