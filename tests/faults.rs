@@ -151,7 +151,7 @@ fn a_gzip_bomb_passes_in_64_mib() {
     assert!(made.status.success());
     let output = site.shell(&EXTRACT.replace("mls-", "prlimit --data=67108864 -- mls-"));
     assert!(
-        output.status.success() && text(&output.stderr).contains("a line of 1073741825 bytes"),
+        output.status.success() && text(&output.stderr).contains("a line of 1,073,741,825 bytes"),
         "{}",
         text(&output.stderr)
     );

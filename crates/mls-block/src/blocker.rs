@@ -233,8 +233,8 @@ impl Blocker {
         }
         if let Some(reason) = self.allow.reason(ip, offender, &self.state.offenders) {
             log::warn!(
-                "{ip} is not blocked after {} failed logins ({}): {}",
-                offence.attempts,
+                "{ip} is not blocked after {} ({}): {}",
+                count(offence.attempts, "failed login", "failed logins"),
                 offence.threshold,
                 reason.show(self.zone)
             );

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
+use mls_diag::count;
+
 use crate::args::Command;
 use crate::blocker::Blocker;
 use crate::form::CauseText;
@@ -56,8 +58,8 @@ impl Blocker {
         let offenders = &self.state.offenders;
         if let Some(offender) = offenders.addresses.get(&ip) {
             let what = format!(
-                "{} failed logins ({}) at {}, offence {}",
-                offender.attempts,
+                "{} ({}) at {}, offence {}",
+                count(offender.attempts, "failed login", "failed logins"),
                 offender.threshold,
                 show_time(offender.alerted, zone),
                 offender.offences

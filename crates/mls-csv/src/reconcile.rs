@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OrExit, count};
 use mls_event::{Column, Outcome};
 use mls_rotation::{Chain, Layout, newer_than};
 use mls_rows::legacy;
@@ -62,8 +62,8 @@ impl Target {
                 uncommitted::move_from_rotated(&self.path, &committed)?;
                 let file = self.path.display();
                 log::info!(
-                    "{file} was emptied or moved ({} bytes were committed); starting a new file",
-                    data.length
+                    "{file} was emptied or moved ({} committed); starting a new file",
+                    count(data.length, "byte was", "bytes were")
                 );
                 0
             }
@@ -185,14 +185,16 @@ impl Target {
     }
 
     fn refusal(&self, committed: Option<u64>, length: u64) -> anyhow::Error {
+        let has = count(length, "byte", "bytes");
         let (file, cursor) = (self.path.display(), self.cursor_path.display());
         let why = match committed {
             None => format!(
-                "{file} has {length} bytes, but {cursor} does not say how many of them are committed"
+                "{file} has {has}, but {cursor} does not say how many of them are committed"
             ),
             Some(committed) if length < committed => {
                 format!(
-                    "{file} has {length} bytes, but {committed} were committed: somebody has shortened it"
+                    "{file} has {has}, but {} committed: somebody has shortened it",
+                    count(committed, "byte was", "bytes were")
                 )
             }
             Some(committed) => {
@@ -226,7 +228,8 @@ impl Target {
             file.write_all(b"\n")?;
         }
         file.sync_all()?;
-        log::warn!("{}: accepted as it is ({length} bytes)", self.path.display());
+        let length = count(length, "byte", "bytes");
+        log::warn!("{}: accepted as it is ({length})", self.path.display());
         Ok(file.metadata()?.len())
     }
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OrExit, count};
 use mls_rotation::{Chain, ChainFile, Committed, Layout};
 use mls_state::atomic;
 use mls_state::cursor_file::CursorFile;
@@ -59,9 +59,10 @@ fn move_aside(csv: &Path, file: &ChainFile, committed: u64) -> anyhow::Result<()
     atomic::sync_directory(&atomic::directory_of(&name)).with_context(context)?;
     file.cut(committed).with_context(context).or_exit(Exit::IoErr)?;
     log::warn!(
-        "{}: moved {moved} bytes after the last commit to {}. If a run died, their lines are read \
+        "{}: moved {} after the last commit to {}. If a run died, their lines are read \
          from the log again; if somebody else wrote them, look at that file",
         file.path.display(),
+        count(moved, "byte", "bytes"),
         name.display()
     );
     Ok(())

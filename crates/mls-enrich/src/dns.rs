@@ -223,7 +223,7 @@ impl Dns {
     fn report_given_up(&mut self) {
         if self.given_up > 0 {
             log::warn!(
-                "the DNS took longer than --dns-budget of {} seconds: {} got no reverse DNS status \
+                "the DNS took longer than --dns-budget of {} s: {} got no reverse DNS status \
                  (addresses with more records were looked up first)",
                 self.settings.budget.as_secs_f64(),
                 mls_diag::count(self.given_up as u64, "record", "records")

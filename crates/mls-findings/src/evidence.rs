@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use chrono::{DateTime, FixedOffset};
+use mls_diag::count;
 use mls_event::{display_place, display_text};
 
 use crate::network::{Guesses, MAX_FAILED};
@@ -42,8 +43,8 @@ impl Login<'_> {
             IpAddr::V6(_) => "network (/64)",
         };
         let more = if guesses.names >= MAX_FAILED - 1 { "at least " } else { "" };
-        let noun = if guesses.names == 1 { "name" } else { "names" };
-        let names = format!("failed on {more}{} other {noun}", guesses.names);
+        let names = count(guesses.names as u64, "other name", "other names");
+        let names = format!("failed on {more}{names}");
         let at = seconds(self.at).unwrap_or_default();
         let begin = self.begin();
         if guesses.last > at {
@@ -92,10 +93,10 @@ impl Login<'_> {
     pub(crate) fn targeted(&self, addresses: u32, days: Seconds, is_new_country: bool) -> String {
         let place = if is_new_country { "a country" } else { "an autonomous system" };
         format!(
-            "{}, from {place} that is new for this user, after {addresses} {} failed on this name within {days} {}",
+            "{}, from {place} that is new for this user, after {} failed on this name within {}",
             self.begin(),
-            if addresses == 1 { "address" } else { "addresses" },
-            if days == 1 { "day" } else { "days" },
+            count(addresses.into(), "address", "addresses"),
+            count(days.into(), "day", "days"),
         )
     }
 }
@@ -110,13 +111,12 @@ const CLOCK: &str = "%H:%M";
 
 /// `4 minutes`
 fn length(seconds: Seconds) -> String {
-    let (number, unit) = match seconds {
-        0..60 => return "less than a minute".into(),
-        60..7200 => (seconds / 60, "minute"),
-        7200..172_800 => (seconds / 3600, "hour"),
-        _ => (seconds / 86_400, "day"),
-    };
-    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+    match seconds {
+        0..60 => "less than a minute".into(),
+        60..7200 => count((seconds / 60).into(), "minute", "minutes"),
+        7200..172_800 => count((seconds / 3600).into(), "hour", "hours"),
+        _ => count((seconds / 86_400).into(), "day", "days"),
+    }
 }
 
 /// Returns a user name as part of a sentence. It is in quotes if it has unusual characters.

@@ -72,13 +72,13 @@ impl Unread {
         let Some(first) = self.first.take() else { return };
         let UnreadableLine { source, offset, why, line } = &first;
         let shown = String::from_utf8_lossy(&line[..line.len().min(SHOWN)]);
-        let (count, lines) = (self.count, if self.count == 1 { "line has" } else { "lines have" });
+        let lines = mls_diag::count(self.count, "line has", "lines have");
         let keep = match &self.file {
             Some(file) => format!("they are in {}", file.path.display()),
             None => "keep them with --rejects FILE".to_owned(),
         };
         log::warn!(
-            "{source}, byte {offset}: {count} {lines} the words of a login attempt but cannot be parsed ({why}); {keep}; \
+            "{source}, byte {offset}: {lines} the words of a login attempt but cannot be parsed ({why}); {keep}; \
              the first one: {shown}"
         );
         (self.count, self.warned) = (0, Instant::now());

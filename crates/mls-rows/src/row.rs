@@ -74,7 +74,7 @@ pub fn date(at: &DateTime<FixedOffset>, style: Style) -> String {
 #[derive(Debug, thiserror::Error)]
 pub enum BadRow {
     /// Too few or too many cells, or a quoted cell that does not end on this line.
-    #[error("the row has {0} columns instead of {COLUMNS}")]
+    #[error("the row has {0} instead of {COLUMNS} columns")]
     Columns(usize),
     /// A value that the column does not allow.
     #[error("{column} {cell:?}: {why}")]

@@ -11,7 +11,7 @@ pub use crate::batch::{Batch, Block, BlockPosition};
 use crate::content;
 use crate::input::Input;
 use crate::signals;
-use mls_diag::{Exit, OrExit, diag};
+use mls_diag::{Exit, OrExit, count, diag};
 
 /// Reads blocks. The first line decides whether the input is plain or framed. A line that is longer
 /// than [`MAX_LINE`], including its newline, is reported and skipped.
@@ -302,8 +302,9 @@ impl Blocks {
             Record::Segment(segment) if segment.offset.checked_add(segment.length).is_none() => {
                 let Segment { source, offset, length, .. } = segment;
                 return Err(self.broken_frame(format_args!(
-                    "a segment of {length} bytes at offset {offset} of {source} ends after the \
-                    largest possible offset"
+                    "a segment of {} at offset {offset} of {source} ends after the largest \
+                     possible offset",
+                    count(length, "byte", "bytes")
                 )));
             }
             Record::Segment(segment) => {

@@ -11,7 +11,7 @@
 
 use std::io;
 
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OrExit, count};
 use mls_rotation::ChainFile;
 use mls_state::cursor_file::WINDOW;
 
@@ -41,10 +41,11 @@ pub(crate) fn adopt(
     }
     let Some((first, at)) = start else {
         return Err(Exit::Config.error(format!(
-            "the cursor file of the Python original says that {offset} bytes were read, but no \
+            "the cursor file of the Python original says that {} read, but no \
             line begins there in the log or in the file that was rotated last; remove the cursor \
             file to read everything from the beginning \
-             (and move the CSV away, or its rows are in it twice)"
+             (and move the CSV away, or its rows are in it twice)",
+            count(offset, "byte was", "bytes were")
         )));
     };
     log::warn!(

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OrExit, count};
 use mls_event::{Begin, Body, Checkpoint, End, Gap, MAX_LINE, Segment};
 use mls_state::cursor_file::CursorFile;
 use mls_stream::ndjson::{OutputClosed, PIPE_SIZE, Writer};
@@ -72,9 +72,11 @@ impl Output {
                 let logs = cursor.logs.len();
                 let files: usize = cursor.logs.values().map(|log| log.generations.len()).sum();
                 return Err(Exit::Config.error(format!(
-                    "{logs} logs with {files} files are too many for one cursor, which may have \
+                    "{} with {} are too many for one cursor, which may have \
                     {MAX_LINE} bytes; remove the oldest rotated files, ignore all of them with \
-                    --no-rotated, or read some of the logs in a pipeline with a cursor of its own"
+                    --no-rotated, or read some of the logs in a pipeline with a cursor of its own",
+                    count(logs as u64, "log", "logs"),
+                    count(files as u64, "file", "files")
                 )));
             }
             self.writer.with(|buffer| buffer.extend_from_slice(&line))?;
@@ -105,7 +107,7 @@ impl Output {
     pub(crate) fn summarize(&self, log: &str) {
         mls_diag::summary(format_args!(
             "read {} of new lines of {log}",
-            mls_diag::count(self.written, "byte", "bytes")
+            count(self.written, "byte", "bytes")
         ));
     }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use chrono::DateTime;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OrExit, count};
 use mls_event::{ContainerStream, Gap, MAX_BEFORE, MAX_LINE, Segment, Timestamp};
 use mls_rotation::{ChainFile, Piece};
 use mls_state::cursor_file::WINDOW;
@@ -281,7 +281,10 @@ impl OpenFile<'_, '_> {
                 Some(Piece::TooLong { length, part }) => {
                     delivery.gap(&self.gap(
                         offset,
-                        format!("{name}: a line of {length} bytes at byte {offset} was skipped"),
+                        format!(
+                            "{name}: a line of {} at byte {offset} was skipped",
+                            count(length, "byte", "bytes")
+                        ),
                     ))?;
                     self.log.state_mut().last_lines.skip(part);
                 }

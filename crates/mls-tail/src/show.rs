@@ -1,5 +1,6 @@
 //! Prints the cursor for human readers.
 
+use mls_diag::count;
 use mls_state::cursor_file::CursorFile;
 use mls_stream::ndjson::Writer;
 
@@ -16,10 +17,15 @@ pub(crate) fn print(committed: Option<&CursorFile>) -> anyhow::Result<()> {
     out.flush()
 }
 
+fn bytes(number: u64) -> String {
+    count(number, "byte", "bytes")
+}
+
 fn describe(committed: &CursorFile) -> anyhow::Result<String> {
     let mut lines = vec![format!("commit {} of {}", committed.sequence, committed.written)];
-    lines
-        .extend(committed.data.iter().map(|data| format!("committed data: {} bytes", data.length)));
+    lines.extend(
+        committed.data.iter().map(|data| format!("committed data: {}", bytes(data.length))),
+    );
     let unchecked = &committed.unchecked;
     lines.extend(unchecked.hours.last_key_value().map(|(hour, _)| {
         format!("logins that could not be checked: {}, the last after {hour}", unchecked.total)
@@ -32,7 +38,7 @@ fn describe(committed: &CursorFile) -> anyhow::Result<String> {
     for (path, log) in &cursor.logs {
         lines.push(path.clone());
         for known in &log.generations {
-            lines.push(format!("  {}: {} bytes read, {}", known.name, known.offset, state(known)));
+            lines.push(format!("  {}: {} read, {}", known.name, bytes(known.offset), state(known)));
         }
     }
     Ok(lines.join("\n") + "\n")
