@@ -167,6 +167,23 @@ fn errors_of_wrong_command_lines_name_the_right_one() {
 }
 
 #[test]
+fn a_wrong_time_zone_in_the_environment_is_refused_where_dates_depend_on_it() {
+    let mut site = Site::new();
+    site.log(1);
+    for tool in ["mls-parse", "mls-csv", "mls-report"] {
+        let said = site.fail(64, &format!("TZ=Mars/Olympus {tool} < mail.log"));
+        assert!(said.contains("the environment variable TZ is \"Mars/Olympus\""), "{said}");
+        assert!(said.contains("set it to a name in /usr/share/zoneinfo (Europe/Paris)"), "{said}");
+    }
+    for (zone, hour) in [(":UTC", "00"), ("Asia/Tokyo", "09"), ("UTC-2", "02")] {
+        let csv = format!("export TZ={zone}; mls-parse < mail.log | mls-csv | tail -n 1");
+        let row = site.succeed(&csv);
+        assert!(row.starts_with(&format!("vm,2026-06-01 {hour}:00,")), "{zone}: {row}");
+    }
+    assert_eq!(site.succeed("TZ=Mars/Olympus mls-parse --timezone UTC < mail.log | wc -l"), "1\n");
+}
+
+#[test]
 fn a_tool_does_not_offer_to_read_what_it_does_not_read() {
     let mut site = Site::new();
     site.log(1);
@@ -181,6 +198,26 @@ fn a_tool_does_not_offer_to_read_what_it_does_not_read() {
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(64), "{command}: {said}");
         assert!(!said.contains("standard input"), "{command}: {said}");
+    }
+}
+
+#[test]
+fn a_tool_that_waits_for_the_terminal_says_so() {
+    let site = Site::new();
+    for tool in ["mls-parse", "mls-csv", "mls-block"] {
+        let said = site.succeed(&format!("script --quiet --command {tool} /dev/null < /dev/null"));
+        assert!(said.contains("reading from the terminal until Ctrl-D; give the input"), "{said}");
+    }
+}
+
+#[test]
+fn a_full_disk_behind_standard_output_is_reported() {
+    let site = Site::new();
+    site.write("conf", "");
+    for command in ["mls-tail --help", "mls-tail --version", "mls-tail --config conf --show-config"]
+    {
+        let said = site.fail(74, &format!("{command} > /dev/full"));
+        assert!(said.contains("writing standard output: No space left on device"), "{said}");
     }
 }
 

@@ -116,6 +116,7 @@ impl AttemptSource {
         };
         match self {
             Self::Stdin => {
+                mls_stream::input::warn_if_terminal();
                 let reader = decompressed(Box::new(io::stdin()), "stdin".to_owned())?;
                 read(reader, reading, Point::default(), &mut each, || Ok(()))
             }

@@ -1,6 +1,10 @@
 //! Flags that mean the same in several tools.
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, StringValueParser, TypedValueParser};
 use clap::{Arg, ArgAction};
 use ipnet::IpNet;
 use mls_config::config::Logins;
@@ -16,10 +20,26 @@ pub struct ZoneFlag {
         long,
         value_name = "ZONE",
         default_value = "local",
+        value_parser = zone,
         allow_hyphen_values = true,
         global = true
     )]
     pub timezone: Zone,
+}
+
+/// Parses the value of `--timezone`. If `TZ` is wrong, the library for dates would use another zone
+/// and not report it.
+fn zone(text: &str) -> Result<Zone, String> {
+    let zone = text.parse()?;
+    match std::env::var("TZ") {
+        Ok(tz) if zone == Zone::Local && !tz.is_empty() && Zone::from_tz(&tz).is_none() => {
+            Err(format!(
+                "the environment variable TZ is {tz:?}, which is not a time zone on this machine; \
+                 set it to a name in /usr/share/zoneinfo (Europe/Paris), or unset it"
+            ))
+        }
+        _ => Ok(zone),
+    }
 }
 
 /// Returns the flag `--strict`, for a subcommand that reads records.
@@ -100,6 +120,21 @@ fn selected() -> impl TypedValueParser<Value = Selected> {
             outcome.or((name == RECORDED).then_some(Selected::Recorded)).ok_or("unknown outcome")
         },
     )
+}
+
+/// Returns the parser of a flag that takes a whole number in a range. Give the flag
+/// `allow_negative_numbers` too, so that this parser refuses them.
+#[must_use]
+pub fn number<T>(range: RangeInclusive<T>) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr + PartialOrd + Display + Clone + Send + Sync + 'static,
+{
+    let parse = move |text: String| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number
+            .ok_or_else(|| format!("give a whole number from {} to {}", range.start(), range.end()))
+    };
+    StringValueParser::new().try_map(parse)
 }
 
 /// Parses the value of a flag that takes a network or an address, see [`mls_config::config::network`].

@@ -9,5 +9,5 @@ mod file_argument;
 mod flags;
 mod process;
 
-pub use flags::{OutcomeFlag, ZoneFlag, network, outcomes, strict};
+pub use flags::{OutcomeFlag, ZoneFlag, network, number, outcomes, strict};
 pub use process::{Args, command, main};

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, Parser, value_parser};
 
 use mls_config::Config;
@@ -61,6 +62,8 @@ pub fn command<A: Args>() -> Command {
     command
 }
 
+const STDOUT: &str = "writing standard output";
+
 /// Runs a tool and returns its exit code. Never panics: a bug is exit 70.
 pub fn main<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> ExitCode {
     let code = catch_unwind(AssertUnwindSafe(|| process(run)));
@@ -81,7 +84,10 @@ fn process<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> u8 {
             file_argument::explain::<A>(&mut error, &command, &words);
             let code = if error.use_stderr() { Exit::Usage as u8 } else { 0 };
             return match error.print() {
-                Err(why) if why.kind() != std::io::ErrorKind::BrokenPipe => Exit::IoErr as u8,
+                Err(why) if why.kind() != std::io::ErrorKind::BrokenPipe => {
+                    log::error!("{STDOUT}: {why}");
+                    Exit::IoErr as u8
+                }
                 _ => code,
             };
         }
@@ -94,7 +100,7 @@ fn process<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> u8 {
             for sentence in path.map(|path| Config::without_effect_in(path)).unwrap_or_default() {
                 log::info!("{sentence}");
             }
-            Ok(std::io::stdout().write_all(config.show().as_bytes())?)
+            std::io::stdout().write_all(config.show().as_bytes()).context(STDOUT)
         } else {
             run(args, config)
         }

@@ -36,18 +36,27 @@ impl FromStr for Zone {
         {
             return Ok(Self::Fixed(offset));
         }
-        match tz::TimeZone::from_posix_tz(text) {
-            // A command line names one zone, so leaking it is harmless, and `Zone` can be `Copy`.
-            Ok(zone) => Ok(Self::Named(Box::leak(Box::new(zone)))),
-            Err(_) => Err(format!(
+        // In the form of POSIX, UTC+2 is two hours behind UTC. People mean the opposite.
+        let is_misread =
+            ["UTC+", "UTC-", "GMT+", "GMT-"].iter().any(|start| text.starts_with(start));
+        Some(text).filter(|_| !is_misread).and_then(Self::from_tz).ok_or_else(|| {
+            format!(
                 "{text:?} is not a time zone on this machine; use local, UTC, a name in \
                  /usr/share/zoneinfo (Europe/Paris) or an offset (+02:00)"
-            )),
-        }
+            )
+        })
     }
 }
 
 impl Zone {
+    /// Reads a value of the environment variable `TZ`. Returns `None` if it is not a zone.
+    #[must_use]
+    pub fn from_tz(text: &str) -> Option<Self> {
+        let zone = tz::TimeZone::from_posix_tz(text).ok()?;
+        // A command line names one zone, so leaking it is harmless, and `Zone` can be `Copy`.
+        Some(Self::Named(Box::leak(Box::new(zone))))
+    }
+
     /// Converts `at` to this zone.
     #[must_use]
     pub fn show<T: TimeZone>(self, at: &DateTime<T>) -> DateTime<FixedOffset> {
@@ -131,6 +140,11 @@ mod tests {
     fn offsets_and_utc_are_read_and_unknown_names_are_refused() {
         assert_eq!("+02:00".parse(), Ok(Zone::Fixed(FixedOffset::east_opt(7200).unwrap())));
         assert_eq!("UTC".parse(), Ok(Zone::Fixed(FixedOffset::east_opt(0).unwrap())));
-        assert!("Mars/Olympus".parse::<Zone>().unwrap_err().contains("Mars/Olympus"));
+        for text in ["Mars/Olympus", "UTC+2", "GMT-02:00", "", "+2"] {
+            let error = text.parse::<Zone>().unwrap_err();
+            assert!(error.starts_with(&format!("{text:?} is not a time zone")), "{error}");
+        }
+        assert!(Zone::from_tz("UTC-2").is_some() && Zone::from_tz(":Europe/Paris").is_some());
+        assert_eq!(Zone::from_tz("Mars/Olympus"), None);
     }
 }

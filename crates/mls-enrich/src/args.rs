@@ -27,12 +27,12 @@ pub struct Args {
     #[arg(long, value_name = "IP[:PORT]", value_parser = server)]
     pub(crate) dns_server: Option<SocketAddr>,
     /// How long to wait for the answer about one address; after that its status is `Errno 2`
-    #[arg(long, value_name = "SECONDS", default_value = "4", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "4", allow_negative_numbers = true, value_parser = seconds)]
     pub(crate) dns_timeout: Duration,
     /// How long the DNS may delay the run, or any single record. When this time is used up, records
     /// without an answer get null, and no lookups start for the same time. Time without delays
     /// restores the budget
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "30", allow_negative_numbers = true, value_parser = seconds)]
     pub(crate) dns_budget: Duration,
     /// Look up private, loopback, link-local and documentation addresses too
     #[arg(long)]
@@ -41,7 +41,8 @@ pub struct Args {
 
 fn server(text: &str) -> Result<SocketAddr, String> {
     let address = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
-    address.or_else(|_| text.parse()).map_err(|_| {
+    let address = address.or_else(|_| text.parse()).ok();
+    address.filter(|address| address.port() > 0).ok_or_else(|| {
         "give an address such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:5353".into()
     })
 }

@@ -71,6 +71,7 @@ impl<'a> Terminal<'a> {
 /// Writes to standard output and flushes it.
 pub(crate) fn say(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let context = |why: io::Error| format!("writing standard output: {why}");
+    written.map_err(|why| io::Error::new(why.kind(), context(why)))
 }

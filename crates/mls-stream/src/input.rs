@@ -1,7 +1,7 @@
 //! The source of bytes that a tool reads.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::Context;
@@ -9,6 +9,17 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::ndjson::OutputClosed;
 use mls_diag::{Exit, OrExit};
+
+/// Warns if standard input is a terminal. Somebody new would wait for the tool, and the tool for
+/// input.
+pub fn warn_if_terminal() {
+    if io::stdin().is_terminal() {
+        log::warn!(
+            "reading from the terminal until Ctrl-D; give the input with < FILE or a pipe, as in the \
+             examples of --help"
+        );
+    }
+}
 
 /// A source of bytes that reports when a read would wait.
 pub(crate) struct Input {
@@ -23,6 +34,7 @@ pub(crate) struct Input {
 impl Input {
     /// Standard input, which messages call `stdin`.
     pub(crate) fn stdin() -> io::Result<Self> {
+        warn_if_terminal();
         Self::pipe(io::stdin().as_fd().try_clone_to_owned()?, "stdin")
     }
 
