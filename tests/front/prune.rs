@@ -136,6 +136,25 @@ fn pruning_a_followed_log_respects_the_days_and_keeps_each_row_once() {
 }
 
 #[test]
+fn data_is_pruned_and_purged_without_the_directory_of_logins() {
+    let more = "[logins]\nrecord = yes\n[retention]\nlogins_days = 10\ncsv_days = 10";
+    let front = Front::new("conf", more);
+    let conf = front.site.read("conf");
+    front.site.write(
+        "conf",
+        &conf.replace("csv_filename = F", "csv_filename = F\nlogins_filename = gone/l.csv"),
+    );
+    front.site.append("mail.log", LOGIN);
+    let output = front.run(&[]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(73), "{said}");
+    assert!(said.contains("gone does not exist; create it"), "{said}");
+    assert_eq!(front.succeeds(&["--prune"]), "nothing is older than [retention] allows\n");
+    front.succeeds(&["--yes", "--purge"]);
+    assert_eq!(front.archive(), ["F", "state.offset", "x.log"]);
+}
+
+#[test]
 fn recorded_logins_are_pruned_and_purged_with_the_failures() {
     let front = Front::new("conf", "[logins]\nrecord = yes\n[retention]\nlogins_days = 10");
     let header = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n";

@@ -76,6 +76,26 @@ fn status_names_keys_that_have_no_effect() {
 }
 
 #[test]
+fn a_wrong_server_stops_only_the_tools_that_use_it_and_status_names_it() {
+    let mut front = Front::new(
+        "conf",
+        "[report]\nemail = a@example.org\nsmtp_host = mx:25\n\
+         [database]\ndb_type = postgresql\nmode = load\ndb_host = db:5432",
+    );
+    front.site.log(1);
+    let output = front.run(&[]);
+    assert_eq!(output.status.code(), Some(78), "{}", text(&output.stderr));
+    assert_eq!(front.site.read("F").lines().count(), 2);
+    let said = text(&front.run(&["--status"]).stdout);
+    for why in [
+        "the database cannot be used: [database] db_host = \"db:5432\" is not allowed; give a host",
+        "no mail can be sent: [report] smtp_host = \"mx:25\" is not allowed; give a host",
+    ] {
+        assert!(said.contains(&format!("not healthy: {why}")), "{said}");
+    }
+}
+
+#[test]
 fn status_has_one_line_about_alerts_and_counts_one_row() {
     let mut front = Front::new("conf", "[alert]\nip = 9/1h");
     front.site.log(1);

@@ -66,7 +66,7 @@ impl Suspicious {
 /// Attempts before this moment do not matter, because older logins are not kept. It is the same
 /// during a whole day, as in the digest of that day.
 pub(crate) fn horizon(config: &Config, zone: Zone) -> Option<DateTime<FixedOffset>> {
-    let days = Days::new(config.retention.logins_days?.into());
+    let days = Days::new(config.retention.logins_days?.get().into());
     let today = zone.now().date_naive().and_time(NaiveTime::MIN);
     Some(zone.read(today.checked_sub_days(days)?))
 }

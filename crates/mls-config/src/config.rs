@@ -150,9 +150,12 @@ fn read_file(path: &Path) -> anyhow::Result<Option<String>> {
         Ok(_) if text.len() as u64 > MAX_SIZE => {
             Err(Exit::Config.error(format!("configuration file {shown} is larger than 1 MiB")))
         }
-        Ok(_) => String::from_utf8(text).map(Some).map_err(|_| {
-            Exit::Config.error(format!("configuration file {shown} is not UTF-8 text"))
-        }),
+        Ok(_) => match String::from_utf8(text) {
+            Ok(text) if !text.contains('\0') => Ok(Some(text)),
+            _ => Err(Exit::Config.error(format!(
+                "configuration file {shown} is not UTF-8 text; save it as UTF-8 in an editor"
+            ))),
+        },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(explained(error, path))
             .with_context(|| format!("reading configuration file {shown}")),

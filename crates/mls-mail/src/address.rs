@@ -43,10 +43,13 @@ pub(crate) struct NamedAddress {
 }
 
 impl NamedAddress {
-    /// Reads `admin@example.com` or `Admin <admin@example.com>`. `what` names the value in errors.
-    pub(crate) fn read(what: &str, text: &str) -> anyhow::Result<Self> {
+    /// Reads `admin@example.com` or `Admin <admin@example.com>`, the value of `key` in `[report]`.
+    pub(crate) fn read(key: &str, text: &str) -> anyhow::Result<Self> {
         let error = |why: &dyn fmt::Display| {
-            Exit::Config.error(format!("{what} {text:?} is not a mail address: {why}"))
+            Exit::Config.error(format!(
+                "[report] {key} = {text:?} is not a mail address ({why}); give mail addresses such \
+                 as anna@example.org, separated by commas"
+            ))
         };
         let mailbox: Mailbox =
             text.parse().map_err(|why: lettre::address::AddressError| error(&why))?;
@@ -118,5 +121,15 @@ mod tests {
             let read = NamedAddress::read("email", text);
             assert!(read.is_err(), "{text:?}: {read:?}");
         }
+    }
+
+    #[test]
+    fn an_error_names_key_value_and_reason() {
+        let error = NamedAddress::read("email", "a@b.test; c@d.test").unwrap_err().to_string();
+        assert!(
+            error.starts_with("[report] email = \"a@b.test; c@d.test\" is not a mail"),
+            "{error}"
+        );
+        assert!(error.ends_with("such as anna@example.org, separated by commas"), "{error}");
     }
 }

@@ -2,12 +2,13 @@
 
 use std::cell::Cell;
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use chrono::Local;
 use lettre::message::SinglePart;
 use lettre::message::header::{MIME_VERSION_1_0, Subject};
-use mls_config::config::{Report as Settings, SmtpTls};
+use mls_config::config::{Report as Settings, SmtpTls, is_host};
 use mls_config::secret;
 use mls_diag::{Exit, count, summary};
 use mls_state::cursor_file::sha256;
@@ -62,21 +63,28 @@ impl Mailer {
             ));
         }
         let host = settings.smtp_host.clone().unwrap_or_else(|| "localhost".to_owned());
+        if !is_host(&host) {
+            return Err(Exit::Config.error(format!(
+                "[report] smtp_host = {host:?} is not allowed; give a host name or an IP address; \
+                 the port is in smtp_port"
+            )));
+        }
         // An IPv6 address may have brackets, as in a URL.
         let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
             Some(address) => address.to_owned(),
             None => host,
         };
-        let tls = settings.smtp_tls.unwrap_or_else(|| default_tls(&host));
+        let port = settings.smtp_port.map(NonZeroU16::get);
+        let tls = settings.smtp_tls.unwrap_or_else(|| default_tls(&host, port));
         let server = MailServer {
-            port: settings.smtp_port.unwrap_or(if tls == SmtpTls::Tls { 465 } else { 25 }),
+            port: port.unwrap_or(if tls == SmtpTls::Tls { TLS_PORT } else { 25 }),
             host: idna::domain_to_ascii(&host).unwrap_or(host),
             tls,
             credentials: credentials(settings)?,
             hello: hello_name(&machine),
             timeout,
         };
-        let sender = NamedAddress::read("the sender", &sender)?;
+        let sender = NamedAddress::read("sender_override", &sender)?;
         Ok(Self {
             sender,
             recipients,
@@ -238,9 +246,14 @@ fn credentials(settings: &Settings) -> anyhow::Result<Option<(String, String)>> 
     }
 }
 
+/// The port of connections that begin with TLS (RFC 8314, section 3.3).
+const TLS_PORT: u16 = 465;
+
 /// Passwords and digests need encryption, except on the way to this machine itself.
-fn default_tls(host: &str) -> SmtpTls {
-    if host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback()) {
+fn default_tls(host: &str, port: Option<u16>) -> SmtpTls {
+    if port == Some(TLS_PORT) {
+        SmtpTls::Tls
+    } else if host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback()) {
         SmtpTls::None
     } else {
         SmtpTls::StartTls
@@ -267,7 +280,8 @@ mod tests {
             ("192.0.2.1", SmtpTls::StartTls),
             ("127.0.0.1.example.com", SmtpTls::StartTls),
         ] {
-            assert_eq!(default_tls(host), tls, "{host}");
+            assert_eq!(default_tls(host, None), tls, "{host}");
+            assert_eq!(default_tls(host, Some(TLS_PORT)), SmtpTls::Tls, "{host}");
         }
     }
 

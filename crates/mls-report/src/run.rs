@@ -325,7 +325,7 @@ impl Job {
             period: &scope.period,
             zone: reading.zone,
             settings: Settings::from(&self.config.suspicious),
-            days: self.config.retention.logins_days,
+            days: self.config.retention.logins_days.map(|days| days.get().into()),
             reported: scope.digest.as_ref().map(|digest| &digest.reported),
             account,
         };

@@ -58,7 +58,7 @@ pub(crate) enum Check {
 }
 
 /// Keys that are always checked, even if setup does not ask for them.
-const KEYS: [(&str, Check); 28] = [
+const KEYS: [(&str, Check); 30] = [
     ("paths.mail_log", Check::MailLog),
     ("paths.working_dir", Check::Path),
     ("paths.state_dir", Check::Path),
@@ -80,7 +80,9 @@ const KEYS: [(&str, Check); 28] = [
     (METRICS_SCHEDULE, Check::Schedule),
     ("paths.metrics_file", Check::Path),
     (ENFORCE, Check::Enforcers),
+    ("report.smtp_host", Check::Host),
     ("report.smtp_password_file", Check::Path),
+    ("database.db_host", Check::HostOrSocket),
     ("database.db_path", Check::Path),
     ("database.db_password_file", Check::Path),
     ("database.ssl_key", Check::Path),

@@ -101,7 +101,7 @@ pub(crate) enum Command {
     ///
     /// From a table of schema --fleet, prune drops the months that end before that day.
     Prune {
-        /// The first day to keep: YYYY-MM-DD
+        /// The first day to keep, today at the latest: YYYY-MM-DD
         #[arg(long, value_name = "DATE")]
         before: Moment,
         #[command(flatten)]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context;
-use mls_config::config::{Database as Settings, DbType, Password};
+use mls_config::config::{Database as Settings, DbType, Password, is_host};
 use mls_config::secret;
 use mls_diag::denied::explained;
 use mls_diag::{Exit, OrExit};
@@ -41,7 +41,7 @@ macro_rules! with_address {
             None => {}
         }
         if let Some(port) = $settings.db_port {
-            options = options.port(port);
+            options = options.port(port.get());
         }
         if let Some(user) = &$settings.db_user {
             options = options.username(user);
@@ -98,14 +98,18 @@ impl ConnectOptions {
                 sqlite_file(Path::new(rest), "sqlite:").map_err(|why| bad_url(&why))
             }
             "postgres" | "postgresql" => {
-                let options = PgConnectOptions::from_str(url).map_err(|why| bad_url(&why))?;
+                let mut options = PgConnectOptions::from_str(url).map_err(|why| bad_url(&why))?;
+                check_port(options.get_port())?;
                 if options.get_database().is_none() {
-                    return Err(bad_url(&NO_NAME));
+                    // The default of PostgreSQL's own clients.
+                    let user = options.get_username().to_owned();
+                    options = options.database(&user);
                 }
                 Ok(Self::Postgresql(if chosen { options } else { verified_postgresql(options) }))
             }
             "mysql" | "mariadb" => {
                 let options = MySqlConnectOptions::from_str(url).map_err(|why| bad_url(&why))?;
+                check_port(options.get_port())?;
                 if options.get_database().is_none() {
                     return Err(bad_url(&NO_NAME));
                 }
@@ -129,6 +133,7 @@ impl ConnectOptions {
                     .map_err(|why| Exit::Config.error(format!("[database] db_path: {why}")))
             }
             DbType::Postgresql => {
+                check_server(settings)?;
                 let options = with_address!(PgConnectOptions::new().database(name), settings);
                 let mut options = verified_postgresql(options);
                 if let Some(root) = &settings.ssl_root {
@@ -140,6 +145,7 @@ impl ConnectOptions {
                 Ok(Self::Postgresql(options))
             }
             DbType::Mysql => {
+                check_server(settings)?;
                 let options = with_address!(MySqlConnectOptions::new().database(name), settings);
                 let mut options = verified_mysql(options);
                 if let Some(root) = &settings.ssl_root {
@@ -206,6 +212,25 @@ impl ConnectOptions {
     }
 }
 
+/// Refuses a server that is neither a host nor the path of a socket, and a file of authorities that
+/// cannot be read.
+fn check_server(settings: &Settings) -> anyhow::Result<()> {
+    let host = settings.db_host.as_deref().filter(|host| !host.starts_with('/'));
+    if let Some(other) = host.filter(|host| !is_host(host)) {
+        return Err(Exit::Config.error(format!(
+            "[database] db_host = {other:?} is not allowed; give a host name, an IP address, or the \
+             absolute path of a socket; the port is in db_port"
+        )));
+    }
+    for (key, file) in [("ssl_root", &settings.ssl_root), ("ssl_cert", &settings.ssl_cert)] {
+        let Some(path) = file else { continue };
+        std::fs::File::open(path)
+            .map_err(|error| explained(error, path))
+            .with_context(|| format!("[database] {key}: reading {}", path.display()))?;
+    }
+    Ok(())
+}
+
 /// Returns the files of the certificate that this machine shows, and of its key.
 ///
 /// # Errors
@@ -224,6 +249,10 @@ fn client_certificate(settings: &Settings) -> anyhow::Result<Option<(&Path, &Pat
 }
 
 const NO_NAME: &str = "the name of the database is missing; append /NAME";
+
+fn check_port(port: u16) -> anyhow::Result<()> {
+    if port == 0 { Err(bad_url(&"give a port from 1 to 65535")) } else { Ok(()) }
+}
 
 fn bad_url(why: &dyn std::fmt::Display) -> anyhow::Error {
     Exit::Usage.error(format!("--url is not the URL of a database: {why}"))
@@ -251,7 +280,7 @@ pub(crate) fn sqlite(path: &Path, create: bool) -> anyhow::Result<SqliteConnectO
         let mut options = std::fs::File::options();
         let made = regular::open_with(options.append(true).create(true).mode(0o640), path);
         made.map_err(|error| explained(error, path))
-            .with_context(|| format!("creating {}", path.display()))
+            .with_context(|| format!("opening {}", path.display()))
             .or_exit(Exit::CantCreat)?;
     }
     Ok(SqliteConnectOptions::new()
@@ -314,6 +343,40 @@ mod tests {
         };
         assert_eq!(mysql("mysql://u@db.example.com/x"), "VerifyIdentity");
         assert_eq!(mysql("mysql://u@127.0.0.1/x"), "Preferred");
+    }
+
+    #[test]
+    fn url_without_the_name_of_the_database_means_the_user_of_postgresql_only() {
+        let options = ConnectOptions::from_url("postgres://anna@127.0.0.1:5433").unwrap();
+        assert_eq!(options.shown(), "PostgreSQL database anna at 127.0.0.1, port 5433");
+        for (url, why) in
+            [("mysql://u@h", "append /NAME"), ("postgres://u@h:0/x", "give a port from 1 to 65535")]
+        {
+            let error = ConnectOptions::from_url(url).unwrap_err();
+            assert_eq!(Exit::of(&error), Exit::Usage);
+            assert!(error.to_string().ends_with(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn wrong_host_or_file_of_authorities_is_refused_with_its_key() {
+        let postgresql = || Settings { db_type: Some(DbType::Postgresql), ..Settings::default() };
+        for (settings, exit, why) in [
+            (
+                Settings { db_host: Some("db.test:5432".into()), ..postgresql() },
+                Exit::Config,
+                "[database] db_host = \"db.test:5432\" is not allowed; give a host name",
+            ),
+            (
+                Settings { ssl_root: Some("/nonexistent".into()), ..postgresql() },
+                Exit::NoInput,
+                "[database] ssl_root: reading /nonexistent",
+            ),
+        ] {
+            let error = ConnectOptions::from_settings(&settings).unwrap_err();
+            assert_eq!(Exit::of(&error), exit);
+            assert!(format!("{error:#}").starts_with(why), "{error:#}");
+        }
     }
 
     #[test]

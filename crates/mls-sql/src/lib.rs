@@ -190,7 +190,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         Command::Prune { before, zone, database } => {
             let options = ConnectOptions::new(&database, &settings)?;
             let mapping = mapping(options.dialect())?;
-            let before = zone.timezone.read(before.begin(zone.timezone.now().date_naive()));
+            let before = prune::beginning(before, zone.timezone)?;
             Database::existing(&options, |database| prune::run(database, &table, &mapping, &before))
         }
         Command::RenameSource { old, new, loaded_by, database } => {

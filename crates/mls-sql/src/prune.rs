@@ -2,6 +2,8 @@
 
 use anyhow::Context as _;
 use chrono::{DateTime, FixedOffset};
+use mls_config::moment::Moment;
+use mls_config::zone::Zone;
 use mls_diag::{Exit, count, summary};
 use mls_event::Column;
 
@@ -14,6 +16,22 @@ use crate::schema::Table;
 
 /// The number of rows that one statement removes, so that it holds its locks for at most a second.
 const BATCH: u64 = 20_000;
+
+/// Returns the first moment to keep, from `--before`.
+///
+/// # Errors
+/// Exit 64 if it is in the future.
+pub(crate) fn beginning(before: Moment, zone: Zone) -> anyhow::Result<DateTime<FixedOffset>> {
+    let now = zone.now();
+    let before = zone.read(before.begin(now.date_naive()));
+    if before > now {
+        return Err(Exit::Usage.error(
+            "--before is in the future, so no event would be left; give the first day to keep, \
+             which is today at the latest",
+        ));
+    }
+    Ok(before)
+}
 
 /// Removes the events before a time. From a partitioned table it drops whole partitions: those that end
 /// before the time. In a fleet's table it also creates the partitions of the coming months.

@@ -2,8 +2,6 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::value::NotAllowed;
-
 /// Returns whether the text can be a host: an IP address, or a name of letters, digits, `-` and `_`
 /// in labels with dots between them (RFC 1123, section 2.1). A name may have letters of all
 /// scripts, which resolvers encode; resolvers also know the largest length of a name. An IPv6
@@ -27,32 +25,6 @@ fn is_label(label: &str) -> bool {
         && label.chars().all(is_allowed)
         && !label.starts_with('-')
         && !label.ends_with('-')
-}
-
-/// Refuses a mail server that is not a host.
-#[expect(clippy::ref_option, reason = "the table of keys gives a reference to the value")]
-pub(super) fn is_mail_server(host: &Option<String>) -> Result<(), NotAllowed> {
-    check(host.as_deref(), "smtp_port", "")
-}
-
-/// Refuses a database server that is neither a host nor the path of a socket.
-#[expect(clippy::ref_option, reason = "the table of keys gives a reference to the value")]
-pub(super) fn is_database_server(host: &Option<String>) -> Result<(), NotAllowed> {
-    check(
-        host.as_deref().filter(|host| !host.starts_with('/')),
-        "db_port",
-        ", or an absolute path of a socket",
-    )
-}
-
-fn check(host: Option<&str>, port: &str, or: &str) -> Result<(), NotAllowed> {
-    match host.filter(|host| !is_host(host)) {
-        Some(other) => Err(NotAllowed {
-            value: other.to_owned(),
-            give: format!("a host name or an IP address{or}; the port is in {port}"),
-        }),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

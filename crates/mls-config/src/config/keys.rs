@@ -4,21 +4,19 @@
 
 #![expect(clippy::doc_markdown, reason = "the comments become the text of the example file")]
 
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
 use log::LevelFilter;
 
 use super::declare::{Base, Key, Section, sections};
-use super::host::{is_database_server, is_mail_server};
 use super::ini::Ini;
 use super::journal_match::JournalMatch;
 use super::server_zone::ServerZone;
 use super::threshold::Threshold;
 use super::time_span::TimeSpan;
-use super::value::{
-    BlockForm, DbMode, DbType, Password, SmtpTls, Value, are_daemons, is_enforcer, is_mail_address,
-};
+use super::value::{BlockForm, DbMode, DbType, Password, SmtpTls, Value, are_daemons, is_enforcer};
 
 sections! {
     /// Files and directories.
@@ -72,7 +70,7 @@ sections! {
     ["report"] report: Report {
         /// The recipients of the digest: addresses such as admin@example.org,
         /// postmaster@example.org.
-        email: Vec<String> = "", also "report.recipient", check is_mail_address;
+        email: Vec<String> = "", also "report.recipient";
 
         /// The beginning of every subject.
         subject_prefix: String = "[MailLogSentinel]", also "report.report_subject_prefix";
@@ -82,13 +80,13 @@ sections! {
         sender_override: Option<String> = "", also "report.report_sender_override" "report.sender";
 
         /// The mail server that takes the digest. The default is localhost.
-        smtp_host: Option<String> = "", check is_mail_server;
+        smtp_host: Option<String> = "";
 
         /// The port of the mail server. The default is 465 if smtp_tls is tls, else 25.
-        smtp_port: Option<u16> = "";
+        smtp_port: Option<NonZeroU16> = "";
 
-        /// The encryption: none, starttls or tls. The default is none if the mail server is this
-        /// machine, else starttls.
+        /// The encryption: none, starttls or tls. The default is tls if smtp_port is 465, else none
+        /// if the mail server is this machine, else starttls.
         smtp_tls: Option<SmtpTls> = "";
 
         /// The user name for a mail server that requires one. Set smtp_password_file too.
@@ -175,10 +173,10 @@ sections! {
             also "sqlite_database.db_path";
 
         /// The host of a database server, or the absolute path of its socket.
-        db_host: Option<String> = "", check is_database_server;
+        db_host: Option<String> = "";
 
         /// The port of the database server.
-        db_port: Option<u16> = "";
+        db_port: Option<NonZeroU16> = "";
 
         /// The name of the database on the server.
         db_name: Option<String> = "";
@@ -324,19 +322,19 @@ sections! {
     ["retention"] retention: Retention {
         /// The smallest number of days to keep rows of the CSV. They are removed after at most
         /// twice this time.
-        csv_days: Option<u32> = "";
+        csv_days: Option<NonZeroU16> = "";
 
         /// The same for the CSV of successful logins. mls-report and mls-alert also look for
         /// suspicious logins in the last logins_days only.
-        logins_days: Option<u32> = "90";
+        logins_days: Option<NonZeroU16> = "90";
 
         /// The number of days after which imported SQL files are removed.
-        sql_files_days: Option<u32> = "";
+        sql_files_days: Option<NonZeroU16> = "";
 
         /// The number of days for which the database keeps attempts. Leave this empty on a server
         /// of a fleet, which has no right to remove them; the owner of the tables runs mls-sql
         /// prune.
-        database_days: Option<u32> = "";
+        database_days: Option<NonZeroU16> = "";
     }
 
     /// The services. Setup writes these values into the units. Run setup again after you change
