@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod import;
+mod refused_logins;
 mod refused_rows;
 mod same_table;
 

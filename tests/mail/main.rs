@@ -193,7 +193,8 @@ fn fails_for_now(site: &Site) {
     site.append(&row("2026-06-01 10:00", "a"));
     let run = site.digest(&ONE_DAY);
     assert_eq!(run.code, 75, "{}", run.err);
-    assert!(run.err.starts_with("mls-mail: error: mail server localhost:"), "{}", run.err);
+    assert!(run.err.contains("mls-mail: error: mail server localhost:"), "{}", run.err);
+    assert!(run.err.matches("warning").count() <= 1, "{}", run.err);
     assert_eq!(site.messages().len(), 0);
 }
 
@@ -245,9 +246,47 @@ fn tls_and_starttls_require_a_certificate_of_a_known_authority() {
         site.append(&row("2026-06-01 11:00", "b"));
         let run = site.digest(&ONE_DAY);
         assert_eq!(run.code, 69, "{option}: {}", run.err);
-        assert!(run.err.contains("certificate"), "{}", run.err);
+        assert!(run.err.contains("UnknownIssuer; this machine does not know"), "{}", run.err);
+        assert!(run.err.contains("(update-ca-certificates)"), "{}", run.err);
         assert_eq!(site.messages().len(), 1);
     }
+}
+
+#[test]
+fn each_error_of_a_connection_names_its_cure() {
+    let mut site = Site::new(&json!({}), &["--tls", "smtps"]);
+    let fails = |site: &Site, settings: &str, exit: i32, why: &str| {
+        site.configure_also(&format!("email = admin@example.com\n{settings}\n"));
+        let run = site.run("mls-mail --config mls.conf --smtp-timeout 2 --test", &[]);
+        assert_eq!(run.code, exit, "{settings}: {}", run.err);
+        assert!(run.err.contains(why), "{settings}: {}", run.err);
+    };
+    let silent =
+        "says nothing yet; if it expects TLS on this port (465 does), set [report] smtp_tls = tls";
+    for setting in ["none", "starttls"] {
+        fails(&site, &format!("smtp_tls = {setting}"), 75, silent);
+    }
+    let name = "certificate not valid for name \"127.0.0.1\"; certificate is only valid for \
+                DnsName(\"localhost\"); configure a name of the server that its certificate has";
+    fails(&site, "smtp_tls = tls\nsmtp_host = 127.0.0.1", 69, name);
+    site.let_certificate_expire();
+    site.serve(&json!({}), &["--tls", "smtps"]);
+    let expired = "certificate expired; renew the certificate of the server, or correct the clock";
+    fails(&site, "smtp_tls = tls", 69, expired);
+
+    site.serve(&json!({}), &[]);
+    let plain = "it does not begin with TLS on this port: set [report] smtp_tls = starttls";
+    fails(&site, "smtp_tls = tls", 75, plain);
+    let starttls =
+        "it does not offer STARTTLS on this port: set [report] smtp_port to one that does";
+    fails(&site, "smtp_tls = starttls", 69, starttls);
+    mls_state::atomic::write(&site.dir.path().join("secret"), b"secret\n", 0o600).unwrap();
+    let login = format!("smtp_user = a\nsmtp_password_file = {}/secret", site.dir.path().display());
+    fails(&site, &login, 69, "many servers offer logins only with TLS: set [report] smtp_tls");
+    site.serve(&json!({"MAIL": ["stall"]}), &[]);
+    fails(&site, "", 75, "it did not answer in time; check [report] smtp_port and smtp_tls");
+    site.stop();
+    fails(&site, "", 75, "no mail server listens there: check [report] smtp_host and smtp_port");
 }
 
 #[test]

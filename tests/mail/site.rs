@@ -182,6 +182,17 @@ impl Site {
         ]
         .concat());
     }
+
+    /// Replaces the certificate by one that expired in 2021.
+    pub(crate) fn let_certificate_expire(&self) {
+        let script = "openssl req -new -key key.pem -subj /CN=localhost -out req.pem && : > index && echo 01 > serial && \
+            printf '[ca]\ndefault_ca=a\n[a]\ndatabase=index\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=p\n\
+            [p]\ncommonName=supplied\n[e]\nsubjectAltName=DNS:localhost\n' > ca.cnf && \
+            openssl ca -batch -config ca.cnf -cert ca.pem -keyfile ca.key -in req.pem \
+            -out cert.pem -notext -extensions e -startdate 20200101000000Z -enddate 20210101000000Z";
+        let run = self.run(script, &[]);
+        assert_eq!(run.code, 0, "{}", run.err);
+    }
 }
 
 impl Drop for Site {

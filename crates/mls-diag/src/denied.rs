@@ -7,8 +7,8 @@ use std::path::Path;
 
 /// Explains an error about `path`. If permission is missing, the message names the owner of the
 /// file, or of the nearest directory that can be seen: `/var/log/mail.log belongs to root:adm with
-/// mode 0640, and this process runs as bob`. If the directory of the file is missing, the message
-/// says so. An error that was explained before stays as it is.
+/// mode 0640, and this process runs as bob`. If the file system is read-only, or the directory of
+/// the file is missing, the message says so. An error that was explained before stays as it is.
 #[must_use]
 pub fn explained(error: io::Error, path: &Path) -> anyhow::Error {
     // An error with its own text was explained where it arose.
@@ -20,15 +20,21 @@ pub fn explained(error: io::Error, path: &Path) -> anyhow::Error {
     if let Some(missing) = missing {
         return io::Error::new(error.kind(), missing_directory(missing)).into();
     }
+    let is_read_only = error.kind() == io::ErrorKind::ReadOnlyFilesystem;
     let error = anyhow::Error::new(error);
     match owner {
         Some(owner) => {
             let me = name("/etc/passwd", rustix::process::geteuid().as_raw());
             error.context(format!("{owner}, and this process runs as {me}"))
         }
+        None if is_read_only => error.context(READ_ONLY),
         None => error,
     }
 }
+
+/// systemd lets a service write only to the directories that setup has put into its unit.
+const READ_ONLY: &str = "nothing can be written here; if this is a service whose configuration \
+                         names other directories now, run setup again";
 
 /// The message about a missing directory: what is wrong, and what to do.
 fn missing_directory(directory: &Path) -> String {
@@ -72,6 +78,9 @@ mod tests {
         assert_eq!(format!("{again:#}"), error);
         let other = explained(io::Error::from(io::ErrorKind::NotFound), Path::new("/"));
         assert!(!other.to_string().contains("belongs"));
+        let read_only = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
+        let read_only = format!("{:#}", explained(read_only, Path::new("/")));
+        assert!(read_only.contains("run setup again: read-only filesystem"), "{read_only}");
         let missing =
             explained(io::Error::from(io::ErrorKind::NotFound), Path::new("/nonexistent/file"));
         assert_eq!(crate::Exit::of(&missing), crate::Exit::NoInput);

@@ -2,6 +2,7 @@
 //!
 //! | module | content |
 //! |---|---|
+//! | [`certificate`] | what to do about the certificate of a server |
 //! | [`diag`] | warnings and errors on stderr, the operational log, bad records |
 //! | [`summary`](mod@summary) | the summary line at the end of each run |
 //! | [`denied`] | names the owner of a file that cannot be opened |
@@ -9,6 +10,7 @@
 
 #![warn(missing_docs)]
 
+pub mod certificate;
 pub mod denied;
 pub mod diag;
 pub mod exit;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use mls_config::Config;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OrExit, certificate, count};
 use mls_location::{DatabaseKind, FileFormat, Flags, Unusable, ipv6_sibling, open};
 use mls_stream::ndjson::Writer;
 use reqwest::Url;
@@ -31,7 +31,13 @@ pub(crate) struct Sources {
     #[arg(long, value_name = "FILE")]
     from: Vec<PathBuf>,
     /// Give up if an answer does not begin, or does not go on, within this number of seconds
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 30,
+        allow_negative_numbers = true,
+        value_parser = mls_cli::number(1..=3600_u64)
+    )]
     timeout: u64,
 }
 
@@ -48,7 +54,7 @@ struct Job {
 /// If some failed, the exit code (65, 69 or 75) is that of the first.
 pub(crate) fn update(flags: &Flags, sources: &Sources, config: &Config) -> anyhow::Result<()> {
     let mut writer = Writer::stdout()?;
-    let (mut all, mut failed, mut first) = (0, 0, None);
+    let (mut all, mut failed, mut first, mut cure) = (0_u64, 0, None, "");
     let mut done = |installed: anyhow::Result<(DatabaseKind, PathBuf)>| -> anyhow::Result<()> {
         all += 1;
         let updated = installed.and_then(|(kind, target)| Ok((survey(&target)?, kind, target)));
@@ -57,7 +63,12 @@ pub(crate) fn update(flags: &Flags, sources: &Sources, config: &Config) -> anyho
                 return verify::report(&mut writer, &target, kind, &survey);
             }
             Err(error) => {
-                log::error!("{error:#}");
+                let text = format!("{error:#}");
+                log::error!("{}", certificate::explained(&text));
+                if text.contains("tcp connect error") || text.contains("dns error") {
+                    cure = "; check that this machine reaches the Internet (the environment \
+                            variable https_proxy names a proxy)";
+                }
                 failed += 1;
                 first = first.or(Some(Exit::of(&error)));
             }
@@ -74,9 +85,10 @@ pub(crate) fn update(flags: &Flags, sources: &Sources, config: &Config) -> anyho
         done(take(file, flags, config))?;
     }
     writer.flush()?;
-    mls_diag::summary(format_args!("updated {} of {all} databases", all - failed));
+    let of_all = format!("of {}", count(all, "database", "databases"));
+    mls_diag::summary(format_args!("updated {} {of_all}", all - failed));
     first.map_or(Ok(()), |exit| {
-        Err(exit.error(format!("not updated: {failed} of {all} databases; their old files stay")))
+        Err(exit.error(format!("not updated: {failed} {of_all}; old files stay{cure}")))
     })
 }
 
@@ -93,10 +105,13 @@ fn jobs(flags: &Flags, sources: &Sources, config: &Config) -> anyhow::Result<Vec
         let targets = targets(flags, kind, config);
         if urls.len() > targets.len() {
             return Err(Exit::Config.error(format!(
-                "{} {} databases to fetch, but only {} files for them; name each file with {}",
-                urls.len(),
-                kind.name(),
-                targets.len(),
+                "{} to fetch, but only {} for them; name each file with {}",
+                count(
+                    urls.len() as u64,
+                    &format!("{} database", kind.name()),
+                    &format!("{} databases", kind.name())
+                ),
+                count(targets.len() as u64, "file", "files"),
                 kind.flag()
             )));
         }
@@ -224,7 +239,7 @@ fn install(
     log::info!(
         "{} has {} from {}",
         target.display(),
-        mls_diag::count(candidate.survey.rows, "row", "rows"),
+        count(candidate.survey.rows, "row", "rows"),
         fetch::shown(url)
     );
     Origin::new(url.as_str(), etag, last_modified, &mut candidate.file)

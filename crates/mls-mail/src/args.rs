@@ -26,11 +26,23 @@ pub struct Args {
 
     /// How long to wait for each reply of the mail server; the reply to the message itself may take
     /// six times as long
-    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 20,
+        allow_negative_numbers = true,
+        value_parser = mls_cli::number(1..=u16::MAX)
+    )]
     pub(crate) smtp_timeout: u16,
 
     /// Send at most one mail about alerts in this time; the next mail has all alerts since then
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 600,
+        allow_negative_numbers = true,
+        value_parser = mls_cli::number(0..=u32::MAX)
+    )]
     pub(crate) alert_interval: u32,
 }
 

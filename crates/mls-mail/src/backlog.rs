@@ -183,7 +183,7 @@ pub(crate) fn sentence(alert: &Alert<'_>) -> String {
     };
     let server = alert.server.as_deref();
     let server = server.map_or_else(String::new, |name| format!(" at server {}", shown(name)));
-    let attempts = alert.attempts.unwrap_or_default();
+    let attempts = count(alert.attempts.unwrap_or_default(), "failed login", "failed logins");
     let threshold = display_text(alert.threshold.as_deref().unwrap_or("no threshold"));
     let other = match alert.kind {
         AlertKind::Ip => alert.user.as_deref().map(|user| format!("last user {}", shown(user))),
@@ -194,10 +194,7 @@ pub(crate) fn sentence(alert: &Alert<'_>) -> String {
     let details: Vec<String> = [other, hostname, place].into_iter().flatten().collect();
     let colon = if details.is_empty() { "" } else { ": " };
     let details = details.join(", ");
-    format!(
-        "{attempts} failed logins {key}{server} ({threshold}) at {}{colon}{details}",
-        alert.date
-    )
+    format!("{attempts} {key}{server} ({threshold}) at {}{colon}{details}", alert.date)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! large.
 
 use anyhow::Context;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OrExit, count};
 use mls_state::mail_cursor::{FIELD, MailCursor};
 
 /// Fields that are not for the recipients. `Bcc` names recipients that mls-mail does not serve.
@@ -122,15 +122,13 @@ impl Message {
             whole
         } else {
             let why = format!(
-                "Not attached: the message with its attachment has {} bytes, and the mail server takes at most {limit}.",
-                whole.len()
+                "Not attached: the message with its attachment has {}, and the mail server takes at most {limit}.",
+                count(whole.len() as u64, "byte", "bytes")
             );
             let smaller = self.without_attachments(&why).to_bytes();
             if smaller.len() > limit {
-                let length = smaller.len();
-                return Err(format!(
-                    "the message has {length} bytes, and it takes at most {limit}"
-                ));
+                let length = count(smaller.len() as u64, "byte", "bytes");
+                return Err(format!("the message has {length}, and it takes at most {limit}"));
             }
             log::warn!("the attachment is left out: {why}");
             smaller

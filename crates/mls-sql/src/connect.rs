@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use backon::{BackoffBuilder, ExponentialBuilder};
-use mls_diag::Exit;
-use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
+use mls_diag::{Exit, certificate};
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions as _, Connection as _};
@@ -53,36 +53,84 @@ pub(crate) async fn connect(options: &ConnectOptions) -> anyhow::Result<Connecti
             Ok(connection) => return Ok(connection),
             Err(error) => error.context(format!("connecting to {shown}")),
         };
+        let text = certificate::explained(&format!("{error:#}"));
+        let text = format!("{text}{}", cure(&text));
         let pause = pauses
             .next()
             .filter(|_| Exit::of(&error) == Exit::TempFail && begun.elapsed() < MAX_RETRY_TIME);
         let Some(pause) = pause else {
-            let text = format!("{error:#}");
-            let cure = cure(&text);
-            return Err(if cure.is_empty() { error } else { Exit::TempFail.error(text + cure) });
+            return Err(Exit::of(&error).error(text));
         };
         if timeout == FIRST_TIMEOUT {
-            log::warn!("{error:#}; retrying for {MAX_RETRY_TIME:?}");
+            log::warn!("{text}; retrying for {MAX_RETRY_TIME:?}");
         } else {
-            log::info!("{error:#}; retrying in {pause:?}");
+            log::info!("{text}; retrying in {pause:?}");
         }
         timeout = TIMEOUT;
         tokio::time::sleep(pause).await;
     }
 }
 
-/// What to do if no server is there.
-fn cure(text: &str) -> &'static str {
-    if text.contains("Connection refused") {
+/// The words of errors, and what to do.
+const CURES: [(&str, &str); 9] = [
+    (
+        "Connection refused",
         "; no database server listens there: check that it runs, and db_host and db_port in \
-         [database], or --url"
-    } else if text.contains("response from SSLRequest") {
+         [database], or --url",
+    ),
+    (
+        "No such file or directory",
+        "; no database server has this socket: check that it runs, and db_host and db_port in \
+         [database], or --url",
+    ),
+    (
+        "response from SSLRequest",
         "; the server there does not speak the protocol of PostgreSQL: check db_host and db_port in \
-         [database], or --url"
-    } else if text.contains("failed to lookup address information") {
-        "; check db_host in [database], or --url, and the DNS of this machine"
-    } else {
-        ""
+         [database], or --url",
+    ),
+    (
+        "no answer within",
+        "; check that a database server of this kind runs there, and db_host and db_port in \
+         [database], or --url",
+    ),
+    (
+        "failed to lookup address information",
+        "; check db_host in [database], or --url, and the DNS of this machine",
+    ),
+    (
+        "server does not support TLS",
+        "; connections to other machines are always encrypted: switch TLS on in the database server",
+    ),
+    ("UnknownIssuer", ", or in ssl_root of [database]"),
+    (
+        "readonly database",
+        "; SQLite writes files beside the database, so its directory must be writable too",
+    ),
+    ("disk I/O error", "; is its file system full (df), or its disk broken?"),
+];
+
+fn cure(text: &str) -> &'static str {
+    CURES.iter().find(|(words, _)| text.contains(words)).map_or("", |(_, cure)| *cure)
+}
+
+/// What to do if the server refuses the login or the database. The codes are those of
+/// [`ErrorClass`].
+fn cure_of_refusal(error: &sqlx::Error) -> &'static str {
+    let sqlx::Error::Database(error) = error else { return "" };
+    let number = error.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number);
+    match (number, error.code().as_deref()) {
+        (Some(1044 | 1049), _) | (None, Some("3D000")) => {
+            "; create the database, or check db_name in [database], or --url"
+        }
+        (Some(1045), _) | (None, Some("28P01")) => {
+            "; check db_user and db_password_file in [database], or --url and --password-file"
+        }
+        (Some(1698), _) | (None, Some("28000")) => {
+            "; the server decides who may log in how (pg_hba.conf, CREATE USER): let this user log \
+             in from this machine with a password, and give db_host and db_password_file in \
+             [database], or --url and --password-file"
+        }
+        _ => "",
     }
 }
 
@@ -108,7 +156,10 @@ async fn open(options: &ConnectOptions) -> anyhow::Result<Connection> {
                 .map(|connection| Connection::Mysql(connection, relay))
         }
     };
-    connection.map_err(|error| ErrorClass::of(&error).exit().error(describe(&error)))
+    connection.map_err(|error| {
+        let text = describe(&error) + cure_of_refusal(&error);
+        ErrorClass::of(&error).exit().error(text)
+    })
 }
 
 const MYSQL_SOCKET: &str = "mysql";

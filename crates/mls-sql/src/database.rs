@@ -233,6 +233,9 @@ impl Database {
     pub(crate) fn failed(&self, error: &sqlx::Error, doing: &str) -> anyhow::Error {
         let class = ErrorClass::of(error);
         let cure = match class {
+            ErrorClass::Privilege if self.dialect == Dialect::Mysql => {
+                "; grant this right to the user of the database (GRANT)"
+            }
             ErrorClass::Privilege => {
                 "; grant this right to the user of the database: mls-sql schema --fleet prints the \
                  grants that a mail server needs"

@@ -8,6 +8,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mls_diag::count;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
@@ -96,6 +97,17 @@ impl Connection {
         Err(Failure::lost(&last))
     }
 
+    /// Waits for the first byte, and returns whether none came. A server that expects TLS waits for
+    /// the client.
+    pub(super) fn is_silent(&self, timeout: Duration) -> bool {
+        let Stream::Plain(stream) = &self.stream else { return false };
+        let wait = stream.tcp.set_read_timeout(Some(timeout));
+        let first = wait.and_then(|()| stream.tcp.peek(&mut [0]));
+        first.is_err_and(|error| {
+            matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+        })
+    }
+
     /// Continues in TLS. A known authority must have signed the certificate of the server.
     ///
     /// Bytes that arrived before the handshake are refused. Anybody on the network may have sent
@@ -104,8 +116,8 @@ impl Connection {
         let Self { stream, buffer, timeout, deadline } = self;
         if !buffer.is_empty() {
             return Err(Failure::temporary(format!(
-                "{} bytes came before TLS began: somebody on the network may have sent them",
-                buffer.len()
+                "{} came before TLS began: somebody on the network may have sent that",
+                count(buffer.len() as u64, "byte", "bytes")
             )));
         }
         let Stream::Plain(tcp) = stream else {

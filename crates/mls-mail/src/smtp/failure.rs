@@ -2,6 +2,8 @@
 
 use std::io;
 
+use mls_diag::certificate;
+
 use super::reply::Reply;
 
 #[derive(Clone, Debug)]
@@ -38,7 +40,14 @@ impl Failure {
         let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
         match cause {
             Some(cause @ rustls::Error::InvalidCertificate(_)) => {
-                Self::permanent(cause.to_string())
+                Self::permanent(certificate::explained(&cause.to_string()))
+            }
+            Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
+                Self::temporary(
+                    "it does not begin with TLS on this port: set [report] smtp_tls = starttls, or \
+                     smtp_port = 465"
+                        .to_owned(),
+                )
             }
             Some(cause) => Self::temporary(format!("TLS: {cause}")),
             None => Self::lost(error),

@@ -88,14 +88,6 @@ fn cure(words: &str) -> &'static str {
         "; no mail server listens there: check [report] smtp_host and smtp_port"
     } else if words.starts_with("failed to lookup address information") {
         "; check the name of the mail server in [report] smtp_host, and the DNS of this machine"
-    } else if words.contains("InvalidContentType") {
-        "; the server does not begin with TLS on this port: set [report] smtp_tls = starttls, or smtp_port"
-    } else if words.contains("UnknownIssuer") {
-        "; this machine does not know the authority that signed the certificate: install the authority's certificate \
-         (update-ca-certificates), or name its file in the environment variable SSL_CERT_FILE"
-    } else if words.contains("CaUsedAsEndEntity") {
-        "; the server shows the certificate of an authority: give the server a certificate with \
-         basicConstraints = CA:FALSE"
     } else if words.starts_with("it offers no login") {
         "; many servers offer logins only with TLS: set [report] smtp_tls = starttls, or remove smtp_user"
     } else if words.starts_with("it did not answer in time") {

@@ -1,5 +1,7 @@
 //! One conversation with a mail server: greeting, TLS, login, and the message.
 
+use std::sync::Once;
+
 use data_encoding::BASE64;
 use mls_config::config::SmtpTls;
 
@@ -7,6 +9,9 @@ use super::MailServer;
 use super::connection::{Connection, Endpoint};
 use super::failure::Failure;
 use super::reply::Reply;
+
+/// The warning about a silent server, once a run.
+static SILENCE: Once = Once::new();
 
 /// The extensions that the server offers after EHLO.
 #[derive(Debug, Default)]
@@ -52,16 +57,28 @@ impl Session {
     /// Connects, starts TLS and logs in, with the settings of `server`.
     pub(super) fn open(server: &MailServer, endpoint: &Endpoint<'_>) -> Result<Self, Failure> {
         let mut connection = Connection::open(endpoint)?;
+        let mut timeout = server.timeout;
         if server.tls == SmtpTls::Tls {
             connection = connection.start_tls(endpoint.host)?;
+        } else if connection.is_silent(timeout / 2) {
+            timeout /= 2;
+            SILENCE.call_once(|| {
+                log::warn!(
+                    "{} says nothing yet; if it expects TLS on this port (465 does), set [report] \
+                     smtp_tls = tls",
+                    server.name()
+                );
+            });
         }
-        connection.reply()?.positive()?;
+        connection.reply_within(timeout)?.positive()?;
         let mut session = Self { connection, extensions: Extensions::default() };
         session.hello(&server.hello)?;
         if server.tls == SmtpTls::StartTls {
             if !session.extensions.starttls {
                 return Err(Failure::permanent(
-                    "it does not offer STARTTLS: set smtp_tls = none or tls".to_owned(),
+                    "it does not offer STARTTLS on this port: set [report] smtp_port to one that \
+                     does (587), or smtp_tls = none if nobody can read along on the way to it"
+                        .to_owned(),
                 ));
             }
             session.connection.command("STARTTLS")?.expect(220)?;

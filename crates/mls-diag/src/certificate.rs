@@ -1,0 +1,55 @@
+//! What to do about the certificate of a server that rustls refuses.
+
+/// The words of rustls, and what to do.
+const CURES: [(&str, &str); 5] = [
+    (
+        "certificate expired",
+        "renew the certificate of the server, or correct the clock of this machine",
+    ),
+    ("certificate not valid yet", "correct the clock of this machine or of the server"),
+    (
+        "certificate not valid for name",
+        "configure a name of the server that its certificate has, or give the server another \
+         certificate",
+    ),
+    (
+        "CaUsedAsEndEntity",
+        "the server shows the certificate of an authority: give the server a certificate with \
+         basicConstraints = CA:FALSE",
+    ),
+    (
+        "UnknownIssuer",
+        "this machine does not know the authority that signed the certificate: install the \
+         authority's certificate (update-ca-certificates), or name its file in the environment \
+         variable SSL_CERT_FILE",
+    ),
+];
+
+/// Adds what to do to an error about a certificate. Another text stays as it is.
+#[must_use]
+pub fn explained(text: &str) -> String {
+    // rustls adds two times, in seconds since 1970.
+    let short = text.split(": verification time").next().unwrap_or(text);
+    match CURES.iter().find(|(words, _)| text.contains(words)) {
+        Some((_, cure)) => format!("{short}; {cure}"),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_about_a_certificate_says_what_to_do_and_any_other_stays() {
+        assert_eq!(
+            explained(
+                "invalid peer certificate: certificate expired: verification time 1795967739 \
+                 (UNIX), but certificate is not valid after 1609459200 (186508539 seconds ago)"
+            ),
+            "invalid peer certificate: certificate expired; renew the certificate of the server, \
+             or correct the clock of this machine"
+        );
+        assert_eq!(explained("550 no: verification time"), "550 no: verification time");
+    }
+}
