@@ -334,4 +334,25 @@ mod tests {
         assert!(Waiting::after(b"2026-06-01T00:00:45Z stdout F x\n").is_empty());
         assert!(Waiting::after(b"").is_empty());
     }
+
+    proptest::proptest! {
+        /// Any lines of both streams and of others give the same records and counts in blocks of any
+        /// size.
+        #[test]
+        fn blocks_of_any_size_give_the_same(
+            lines in proptest::collection::vec(("stdout P|stderr P|stdout F|stderr F|other", 0..4_usize), 0..40),
+            block in 1..20_000_usize,
+        ) {
+            let failure = "postfix/smtpd[7]: warning: x[192.0.2.1]: SASL LOGIN authentication failed: x";
+            let (first, last) = failure.split_at(60);
+            let long = "x".repeat(15_000);
+            let texts = [first, last, failure, &long];
+            let line = |(tag, text): &(String, usize)| {
+                format!("2026-06-01T00:00:45Z {tag} {}\n", texts[*text])
+            };
+            let log = lines.iter().map(line).collect::<Vec<_>>().concat();
+            let whole = read_in_blocks(log.as_bytes(), log.len());
+            proptest::prop_assert_eq!(read_in_blocks(log.as_bytes(), block), whole, "{}", log);
+        }
+    }
 }
