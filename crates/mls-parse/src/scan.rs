@@ -436,7 +436,7 @@ const MAX_CANDIDATE: usize = MAX_JOINED;
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::hours(26);
 
 const NO_ENVELOPE: &str = "there is no readable time stamp and program before the message; \
-    if the stamp is in the language of a locale, \
+    if grep has put file names in front, use grep -h; if the stamp is in the language of a locale, \
     write the log with LC_ALL=C (LC_ALL=C journalctl …)";
 
 const TOO_LONG: &str = "longer than any line of a mail server";
