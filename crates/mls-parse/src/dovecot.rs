@@ -193,33 +193,32 @@ const MAX_PROXIED: usize = 800;
 const CUT_USER: RangeInclusive<usize> = 77..=80;
 
 /// The user in the words of a proxy about a login, and the fields. For a refused login the text before
-/// the fields can contain anything that the client has sent, so both users must be the same.
+/// the fields can contain anything that the client has sent, so both users must be the same, and the
+/// words must be the last ones before the fields.
 pub(crate) fn proxied(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = text.find(": user=<").filter(|_| text.len() <= MAX_PROXIED)?;
     let (front, fields) = (&text[..at], &text[at + b": ".len()..]);
     let user = SessionFields::split(fields)?.user;
-    let front = front.strip_prefix(b"proxy(")?;
-    let is_whole = front.starts_with(user);
-    let length = if is_whole { user.len() } else { length_of_cut_user(front, user)? };
-    let (name, rest) = front.split_at(length);
-    let rest = match rest.strip_prefix(b",") {
-        Some(rest) => &rest[rest.find_byteset(b") ").filter(|end| rest[*end] == b')')?..],
-        None => rest,
-    };
-    let rest = rest.strip_prefix(b"): ")?;
-    let rest = rest.strip_prefix(b"s").or_else(|| rest.strip_prefix(b"S"))?;
-    rest.starts_with(PROXIED.as_bytes()).then_some((name, fields))
+    let (named, words) =
+        front.strip_prefix(b"proxy(")?.split_at(front.rfind("): ")? - b"proxy(".len());
+    let words = words.strip_prefix(b"): ")?;
+    let words = words.strip_prefix(b"s").or_else(|| words.strip_prefix(b"S"))?;
+    let address = named.rfind_byte(b',').filter(|at| is_socket_address(&named[at + 1..]));
+    let name = &named[..address.unwrap_or(named.len())];
+    let is_same = name == user || is_cut_from(user, name);
+    (words.starts_with(PROXIED.as_bytes()) && is_same).then_some((name, fields))
 }
 
-/// The length of the name at the beginning of `text`, if `user` is the beginning of it and `...`.
-fn length_of_cut_user(text: &[u8], user: &[u8]) -> Option<usize> {
-    let begin = user.strip_suffix(b"...").filter(|_| CUT_USER.contains(&user.len()))?;
-    let end = text.rfind(PROXIED)?.checked_sub(b"): s".len())?;
-    let name = text[..end].starts_with(begin).then_some(&text[..end])?;
-    let is_address =
-        |text: &[u8]| text.to_str().is_ok_and(|text| text.parse::<SocketAddr>().is_ok());
-    let address = name.rfind_byte(b',').filter(|at| is_address(&name[at + 1..]));
-    Some(address.unwrap_or(end))
+fn is_socket_address(text: &[u8]) -> bool {
+    text.to_str().is_ok_and(|text| text.parse::<SocketAddr>().is_ok())
+}
+
+/// Whether `user` is the beginning of a longer name and `...`. After a refused login, the words of the
+/// next server can contain this name and the words of a login, so a name with the end of `proxy(…): `
+/// is not trusted.
+fn is_cut_from(user: &[u8], name: &[u8]) -> bool {
+    let begin = user.strip_suffix(b"...").filter(|_| CUT_USER.contains(&user.len()));
+    begin.is_some_and(|begin| name.starts_with(begin)) && !name.contains_str("): ")
 }
 
 /// The words before the reason.

@@ -212,7 +212,7 @@ fn a_proxied_login_of_a_long_name_is_read() {
     for (name, field) in [
         ("x".repeat(80), "x".repeat(80)),
         ("x".repeat(81), "x".repeat(77) + "..."),
-        ("x".repeat(300) + ",y): z", "x".repeat(77) + "..."),
+        ("x".repeat(300) + ",y)", "x".repeat(77) + "..."),
         ("x".to_owned() + &"ü".repeat(60), "x".to_owned() + &"ü".repeat(38) + "..."),
     ] {
         let fields = format!("user=<{field}>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2");
@@ -237,6 +237,21 @@ fn a_proxied_login_of_a_long_name_is_read() {
                 assert_eq!(proxied(text.as_bytes()), None, "{text}");
             }
         }
+    }
+    // The words of a login are in the name of a refused user, or in the words of the next server.
+    let begin = "x".repeat(77);
+    let proxied_to = "): started proxying to mx:143";
+    for front in [
+        format!(
+            "{begin}x): started proxying to mx,192.0.2.5:143): Login failed to 192.0.2.5:143: no"
+        ),
+        format!("{begin}...): started proxying to mx,192.0.2.5:143): Login failed to mx:143: no"),
+        format!("{begin}x): Login failed to mx:143: no {begin}x{proxied_to}"),
+        format!("{begin}...): Login failed to mx:143: no {begin}...{proxied_to}"),
+    ] {
+        let text = format!("proxy({front}: user=<{begin}...>, method=PLAIN, rip=::1, lip=::1");
+        assert_eq!(proxied(text.as_bytes()), None, "{text}");
+        assert!(is_attempt(text.as_bytes()), "{text}");
     }
     let short = "proxy(abcdef): started proxying to mx:143: user=<abc...>, rip=192.0.2.1";
     assert_eq!(proxied(short.as_bytes()), None);
