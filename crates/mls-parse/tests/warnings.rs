@@ -43,9 +43,12 @@ fn failures_in_an_unknown_format_are_one_warning() {
     assert!(output.stdout.is_empty());
     let complaints = complaints(&output);
     let [warning] = &complaints[..] else { panic!("not one warning: {complaints:?}") };
-    for words in
-        ["100000 lines have the words of a login attempt", "--rejects FILE", line(0).trim()]
-    {
+    for words in [
+        "100,000 lines have the words of a login attempt",
+        "use grep -h",
+        "--rejects FILE",
+        line(0).trim(),
+    ] {
         assert!(warning.contains(words), "{warning}");
     }
 }
