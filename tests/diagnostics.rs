@@ -204,8 +204,12 @@ fn a_tool_does_not_offer_to_read_what_it_does_not_read() {
 #[test]
 fn a_tool_that_waits_for_the_terminal_says_so() {
     let site = Site::new();
-    for tool in ["mls-parse", "mls-csv", "mls-block"] {
-        let said = site.succeed(&format!("script --quiet --command {tool} /dev/null < /dev/null"));
+    let state = site.path().display();
+    let conf = format!("[paths]\nstate_dir = {state}\n[report]\nemail = a@example.org\n");
+    site.write("conf", &conf);
+    for tool in ["mls-parse", "mls-csv", "mls-block", "mls-mail --config conf"] {
+        let run = format!("script --quiet --command '{tool}' /dev/null < /dev/null");
+        let said = site.succeed(&run);
         assert!(said.contains("reading from the terminal until Ctrl-D; give the input"), "{said}");
     }
 }

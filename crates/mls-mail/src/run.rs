@@ -10,6 +10,7 @@ use mls_config::Config;
 use mls_config::config::Paths;
 use mls_diag::{Exit, OrExit};
 use mls_machine::Machine;
+use mls_stream::input::warn_if_terminal;
 use mls_stream::ndjson::Writer;
 
 use crate::Args;
@@ -46,6 +47,7 @@ fn work(args: Args, paths: Paths, mailer: &Mailer) -> anyhow::Result<()> {
     if args.test {
         return test(mailer, args.dry_run);
     }
+    warn_if_terminal();
     let mut stdin = BufReader::new(io::stdin());
     let head = stdin.fill_buf().context("reading stdin").or_exit(Exit::IoErr)?;
     let is_records = head.starts_with(b"{");
