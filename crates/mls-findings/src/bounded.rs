@@ -33,8 +33,8 @@ impl<K: Copy + Ord + Hash, V: LastSeen> Bounded<K, V> {
         self.entries.get_mut(&key)
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.entries.values_mut()
     }
 
     /// Returns the entry of `key`, and the entries that were dropped to make room for it.

@@ -22,6 +22,10 @@ use crate::user::{Extent, MAX_USERS, User, Users};
 /// this number of other autonomous systems. A phone with an old password stays within one system.
 const ATTACKING_SYSTEMS: usize = 3;
 
+/// The networks of a week count for `targeted` if at least one in this number failed in the last three
+/// days. Of a steady attack, three in seven did.
+const WEEK_SHARE: u32 = 3;
+
 /// `guessed` needs this many times more failed names if the user logs in from a usual place.
 const HOME_NAMES: usize = 3;
 
@@ -70,7 +74,7 @@ impl Detector {
             failures: Bounded::new(MAX_NETWORKS),
             logins: Bounded::new(MAX_NETWORKS),
             users: Bounded::new(MAX_USERS),
-            attacks: Attacks::new(),
+            attacks: Attacks::default(),
             organisations: HashMap::default(),
         }
     }
@@ -102,7 +106,6 @@ impl Detector {
         if is_ignored {
             return;
         }
-        self.attacks.expire(&mut self.users, at);
         if is_internal(ip) && !observed.has_place() {
             // A login through webmail shows that the user exists, but not from where the user logs
             // in.
@@ -122,13 +125,13 @@ impl Detector {
     fn failure(&mut self, observed: Observed<'_>, found: &mut Vec<Finding<'static>>) {
         let Observed { at, name, network, .. } = observed;
         self.failures.entry(network, || FailedNames::new(at)).0.add(name, at);
-        let is_attack = self.users.get(name).is_some_and(|user| {
-            // Failures from a place where the user logs in are mistakes of the user.
-            let (seen_system, seen_country) = user.was_seen(observed.country, observed.asn);
-            observed.has_place() && !(seen_system && seen_country)
-        });
-        if is_attack {
-            self.attacks.add(&mut self.users, name, network, observed.asn, at);
+        // Failures from a place where the user logs in are mistakes of the user.
+        if let Some(user) = self.users.get_mut(name)
+            && observed.has_place()
+            && user.was_seen(observed.country, observed.asn) != (true, true)
+        {
+            self.attacks.add(user, network, observed.asn, at);
+            self.attacks.limit(&mut self.users);
         }
         self.guessed_before(observed, found);
     }
@@ -297,17 +300,19 @@ impl Detector {
     /// users. `networks` holds their number in each of the [`WINDOWS`].
     fn targeted(
         &mut self,
-        networks: [u32; 2],
+        networks: [u32; WINDOWS.len()],
         is_new_country: bool,
         observed: Observed<'_>,
         found: &mut Vec<Finding<'static>>,
     ) {
-        let Observed { moment, name, ip, network, country, asn, .. } = observed;
-        let Some(user) = self.users.get(name) else { return };
+        let Observed { at, moment, name, ip, network, country, asn, .. } = observed;
+        // Guessing ends with a login. A login days after the last guesses is not one of them.
+        let goes_on = networks[1] >= networks[2].div_ceil(WEEK_SHARE);
         let window = (0..WINDOWS.len()).find(|window| {
             let count = networks[*window];
             count >= self.settings.targeted_addresses
-                && self.attacks.is_outlier(&user.attack, *window, count, self.users.len())
+                && (*window < 2 || goes_on)
+                && self.attacks.is_outlier(&mut self.users, name, *window, count, at)
         });
         let Some(window) = window else { return };
         self.suspect(name, network, country, asn);
@@ -327,14 +332,15 @@ impl Detector {
         let Observed { at, moment, name, .. } = observed;
         let Some(user) = self.users.get_mut(name) else { return };
         let Some(spread) = user.spread(extent, at, &self.settings) else { return };
-        let Some(first) = spread.places.first() else { return };
-        // A place that was reported on another day still counts as new.
-        let is_recent = at.saturating_sub(first.first.at) <= self.settings.spread_window;
-        let (ip, at_first) =
-            if is_recent { (first.ip, first.first) } else { (observed.ip, moment) };
-        let login = Named { name, ip, at: at_first };
+        // A place that was reported before still counts as new, but its first login was named then.
+        let reported = user.reported[Rule::Spread as usize];
+        let from = at.saturating_sub(self.settings.spread_window);
+        let is_named = |first: Moment| first.at < from || first.day() <= reported;
+        let first = spread.places.iter().find(|place| !is_named(place.first));
+        let (ip, at_first) = first.map_or((observed.ip, moment), |place| (place.ip, place.first));
         let (country, asn) =
-            if is_recent { (first.country, first.asn) } else { (observed.country, observed.asn) };
+            first.map_or((observed.country, observed.asn), |place| (place.country, place.asn));
+        let login = Named { name, ip, at: at_first };
         self.report(Rule::Spread, login, country, asn, found, |login| login.spread(&spread, at));
     }
 
@@ -402,9 +408,13 @@ impl Detector {
 
 /// Returns the number of networks that attacked the user in each of the [`WINDOWS`], and whether the
 /// country of the login is new; `None` if fewer than `addresses` attacked, or if the place is known.
-fn attacked(user: &User, observed: Observed<'_>, addresses: u32) -> Option<([u32; 2], bool)> {
+fn attacked(
+    user: &User,
+    observed: Observed<'_>,
+    addresses: u32,
+) -> Option<([u32; WINDOWS.len()], bool)> {
     // Most users are not attacked.
-    if user.attack.networks()[1] < addresses || !observed.has_place() {
+    if user.attack.len() < addresses as usize || !observed.has_place() {
         return None;
     }
     let (seen_system, seen_country) = user.was_seen(observed.country, observed.asn);
@@ -413,8 +423,9 @@ fn attacked(user: &User, observed: Observed<'_>, addresses: u32) -> Option<([u32
     }
     // Failures from the system of the login may be mistakes of the user, if the country is known.
     let own = if seen_country { observed.asn } else { None };
-    let (networks, systems) = user.attack.without(own);
-    let is_attack = networks[1] >= addresses && (!seen_country || systems >= ATTACKING_SYSTEMS);
+    let networks = user.attack.networks(observed.at, own);
+    let is_attack = networks[2] >= addresses
+        && (!seen_country || user.attack.systems(observed.at, own) >= ATTACKING_SYSTEMS);
     is_attack.then_some((networks, !seen_country))
 }
 

@@ -1,0 +1,138 @@
+//! Small cases of the rules.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::net::IpAddr;
+
+use mls_event::{Auth, Enrichment, Finding, Outcome, Rule, Timestamp};
+use mls_findings::{Detector, Observation, Settings};
+
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+
+/// 1 June 2026.
+const START: i64 = 1_780_272_000;
+
+/// Attempts of `anna`, who logs in from Poland every day, and of twenty other users.
+struct Log {
+    attempts: Vec<(i64, Auth<'static>)>,
+}
+
+impl Log {
+    fn new(days: i64) -> Self {
+        let mut log = Self { attempts: Vec::new() };
+        for day in 0..days {
+            log.add(DAY * day, Outcome::Success, "anna", "192.0.2.1", "PL", 100);
+            for user in 0..20 {
+                let (name, ip) = (format!("u{user}"), format!("192.0.2.{}", 10 + user));
+                log.add(DAY * day, Outcome::Success, &name, &ip, "PL", 100);
+            }
+        }
+        log
+    }
+
+    fn add(&mut self, at: i64, outcome: Outcome, user: &str, ip: &str, country: &str, asn: u32) {
+        let date = chrono::DateTime::from_timestamp(START + at, 0).unwrap().to_rfc3339();
+        let mut auth = Auth::new(Timestamp::parse(date).unwrap(), outcome);
+        auth.user = Some(user.to_owned().into());
+        auth.ip = ip.parse::<IpAddr>().ok();
+        auth.enrichment = Some(Enrichment {
+            country_code: Some(country.to_owned().into()),
+            asn: Some(asn),
+            ..Enrichment::default()
+        });
+        self.attempts.push((at, auth));
+    }
+
+    /// `addresses` addresses, each in a system of its own, fail on `anna` one after the other.
+    fn attack(&mut self, begin: i64, addresses: i64, pause: i64) {
+        for n in 0..addresses {
+            let (ip, asn) = (format!("198.51.100.{n}"), 200 + u32::try_from(n).unwrap());
+            self.add(begin + n * pause, Outcome::Failure, "anna", &ip, "BR", asn);
+        }
+    }
+
+    fn findings(mut self) -> Vec<Finding<'static>> {
+        self.attempts.sort_by_key(|(at, _)| *at);
+        let (mut detector, mut found) = (Detector::new(Settings::default()), Vec::new());
+        for (_, auth) in &self.attempts {
+            detector.observe(&Observation::from(auth), &mut found);
+        }
+        found
+    }
+
+    /// Returns the evidence of `targeted` if `anna` logs in from a new system.
+    fn login(mut self, at: i64, country: &str) -> Vec<String> {
+        self.add(at, Outcome::Success, "anna", "203.0.113.9", country, 300);
+        let found = self.findings();
+        assert!(found.iter().all(|finding| finding.rule == Rule::Targeted), "{found:?}");
+        found.into_iter().map(|finding| finding.evidence.into_owned()).collect()
+    }
+}
+
+#[test]
+fn a_user_who_moves_days_after_an_attack_is_left_alone() {
+    for (days, reported) in [(0, 1), (2, 1), (4, 0), (6, 0)] {
+        let mut log = Log::new(14);
+        log.attack(5 * DAY, 20, HOUR);
+        let found = log.login(5 * DAY + 20 * HOUR + days * DAY, "PL");
+        assert_eq!(found.len(), reported, "{days} days: {found:?}");
+    }
+}
+
+#[test]
+fn a_slow_attack_is_found_while_it_goes_on() {
+    let mut log = Log::new(14);
+    log.attack(DAY, 14, 12 * HOUR);
+    let found = log.login(DAY + 14 * 12 * HOUR, "VN");
+    assert_eq!(
+        found,
+        [
+            "anna logged in from 203.0.113.9 (VN, AS300) on 2026-06-09 at 00:00, from a country that \
+          is new for this user, after 14 addresses failed on this name within 7 days"
+        ]
+    );
+}
+
+#[test]
+fn a_network_counts_from_its_last_failure() {
+    let mut log = Log::new(14);
+    for day in 0..10 {
+        log.attack(DAY + day * DAY, 8, HOUR);
+    }
+    let found = log.login(11 * DAY, "VN");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].ends_with("after 8 addresses failed on this name within 1 day"), "{found:?}");
+}
+
+#[test]
+fn an_attack_on_everybody_makes_no_login_suspicious() {
+    for (others, reported) in [(16, 1), (17, 0)] {
+        let mut log = Log::new(14);
+        log.attack(5 * DAY, 33, HOUR / 2);
+        for user in 0..3 {
+            for n in 0..others {
+                let ip = format!("198.51.100.{n}");
+                log.add(5 * DAY + HOUR, Outcome::Failure, &format!("u{user}"), &ip, "BR", 200);
+            }
+        }
+        let found = log.login(6 * DAY, "VN");
+        assert_eq!(found.len(), reported, "{others} addresses: {found:?}");
+    }
+}
+
+#[test]
+fn spread_names_the_first_new_login_of_the_second_day() {
+    let mut log = Log::new(14);
+    let first = [("VN", 300), ("BR", 301), ("TR", 302), ("IN", 303)].into_iter();
+    let second = [("VN", 300), ("US", 304), ("ID", 305), ("MX", 306)].into_iter();
+    for (day, countries) in [(5, first), (6, second)] {
+        for (n, (country, asn)) in (0..).zip(countries) {
+            let ip = format!("203.0.113.{}", day * 10 + n);
+            log.add(day * DAY + n * HOUR, Outcome::Success, "anna", &ip, country, asn);
+        }
+    }
+    let found = log.findings();
+    let named: Vec<_> = found.iter().map(|finding| (finding.rule, finding.ip)).collect();
+    let expected = ["203.0.113.50", "203.0.113.61"].map(|ip| (Rule::Spread, ip.parse().unwrap()));
+    assert_eq!(named, expected);
+}
