@@ -126,6 +126,37 @@ fn a_line_of_the_other_stream_between_two_parts_is_read_and_so_are_the_parts() {
     }
 }
 
+/// The first line after the loss may be the rest of the part, so it is not read.
+#[test]
+fn a_part_before_lost_or_skipped_lines_is_not_joined_to_the_next_line() {
+    let line = |tag: &str, user: &str| {
+        format!(
+            "2026-06-01T00:00:45Z {tag} postfix/smtpd[7]: warning: unknown[192.0.2.1]: \
+             SASL LOGIN authentication failed: x, sasl_username={user}\n"
+        )
+    };
+    let long = format!("2026-06-01T00:00:45Z stderr F {}\n", "x".repeat(1_100_000));
+    for is_removed in [true, false] {
+        let site = Site::new();
+        site.append("mail.log", &line("stdout P", "al"));
+        let mut runs = vec![site.shell(PARTS)];
+        if is_removed {
+            fs::remove_file(site.path().join("mail.log")).unwrap();
+        } else {
+            site.append("mail.log", &long);
+        }
+        site.append("mail.log", &(line("stdout F", "bob") + &line("stdout F", "carla")));
+        runs.push(site.shell(PARTS));
+        let said: String = runs.iter().map(|run| text(&run.stderr)).collect();
+        let rows = site.read("F");
+        let found = ["al", "bob", "carla"].map(|user| rows.matches(&format!(",{user}")).count());
+        assert_eq!(found, [0, 0, 1], "removed: {is_removed}: {rows}{said}");
+        let loss =
+            if is_removed { "no longer exists" } else { "a line longer than 1 MiB, skipped" };
+        assert!(said.contains(loss), "{said}");
+    }
+}
+
 #[test]
 fn many_logs_that_end_in_long_parts_are_read_on() {
     const LOGS: usize = 40;

@@ -195,12 +195,12 @@ fn ends_in_a_containers_line(lines: &[u8]) -> bool {
 }
 
 /// Adds a line to `last` that was skipped because it is too long. The next line follows none of the
-/// lines before it. `part` is the stream of the line if it was a [part](ContainerStream::of_part).
-pub fn add_skipped(last: &mut Vec<u8>, part: Option<ContainerStream>) {
+/// lines before it. `line` is [what is known](ContainerStream::of_line) of a container's line.
+pub fn add_skipped(last: &mut Vec<u8>, line: Option<(ContainerStream, bool)>) {
     let mut unfinished = Unfinished::default();
-    if let Some(stream) = part {
+    if let Some((stream, is_part)) = line {
         unfinished.read(last, 0);
-        unfinished.0[stream as usize] = Some(Begin::Long);
+        unfinished.0[stream as usize] = is_part.then_some(Begin::Long);
     }
     *last = unfinished.lost();
 }

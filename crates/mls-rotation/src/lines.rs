@@ -32,8 +32,8 @@ pub enum Piece<'a> {
     TooLong {
         /// The number of its bytes.
         length: u64,
-        /// Its stream if it is a [part](ContainerStream::of_part) of a line.
-        part: Option<ContainerStream>,
+        /// What is [known](ContainerStream::of_line) of it if it is a container's line.
+        container: Option<(ContainerStream, bool)>,
     },
     /// This number of NUL bytes before a line. A writer that keeps its offset leaves them after
     /// `copytruncate`.
@@ -131,9 +131,9 @@ impl Lines {
                     self.take(nul + 1);
                     Ok(Some(Piece::Nul(nul as u64 + 1)))
                 } else {
-                    let part = ContainerStream::of_part(have);
+                    let container = ContainerStream::of_line(have);
                     let length = self.skip_line()?;
-                    Ok(Some(Piece::TooLong { length, part }))
+                    Ok(Some(Piece::TooLong { length, container }))
                 };
             }
             // The damage has cut this line.

@@ -274,7 +274,7 @@ impl Blocks {
                     format_args!("{source}, byte {offset}"),
                     "a line longer than 1 MiB, skipped",
                 );
-                add_skipped(&mut self.last_lines, ContainerStream::of_part(window));
+                add_skipped(&mut self.last_lines, ContainerStream::of_line(window));
                 self.take(limit);
                 self.skipping = true;
                 Step::Again

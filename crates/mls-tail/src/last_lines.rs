@@ -111,10 +111,17 @@ impl LastLines {
     }
 
     /// Adds a line that was [skipped](add_skipped).
-    pub(crate) fn skip(&mut self, part: Option<ContainerStream>) {
+    pub(crate) fn skip(&mut self, line: Option<(ContainerStream, bool)>) {
         let mut last = self.text().unwrap_or_default().as_bytes().to_vec();
-        add_skipped(&mut last, part);
+        add_skipped(&mut last, line);
         self.set(&last);
+    }
+
+    /// Forgets them, because the lines that came after them are lost.
+    pub(crate) fn lose(&mut self) {
+        if let Some(text) = self.text() {
+            self.set(&lost_lines(text.as_bytes()));
+        }
     }
 
     /// Reads them again if only their length is known. `files` holds the files of the log, oldest

@@ -271,6 +271,7 @@ impl<'a> OpenLog<'a> {
                     known.offset
                 );
                 gaps.push(gap(Some(known.name.clone()), Some(known.offset), reason));
+                state.last_lines.lose();
             }
         }
         for (path, stat) in &chain.unsupported {

@@ -151,8 +151,7 @@ impl OpenFile<'_, '_> {
         };
         if length > MAX_LINE as u64 {
             // One line, which nobody reads.
-            let part = line.filter(|(_, is_part)| *is_part).map(|(stream, _)| stream);
-            self.log.state_mut().last_lines.skip(part);
+            self.log.state_mut().last_lines.skip(line);
             return Ok(());
         }
         // All lines of a container count. One byte more tells whether a line begins there.
@@ -278,7 +277,7 @@ impl OpenFile<'_, '_> {
             match lines.next().or_exit(Exit::IoErr)? {
                 None => break,
                 Some(Piece::Nul(_)) => {}
-                Some(Piece::TooLong { length, part }) => {
+                Some(Piece::TooLong { length, container }) => {
                     delivery.gap(&self.gap(
                         offset,
                         format!(
@@ -286,7 +285,7 @@ impl OpenFile<'_, '_> {
                             count(length, "byte", "bytes")
                         ),
                     ))?;
-                    self.log.state_mut().last_lines.skip(part);
+                    self.log.state_mut().last_lines.skip(container);
                 }
                 Some(Piece::Lines(lines)) => {
                     // Add the newline that the last line of the file lacks.
@@ -317,6 +316,7 @@ impl OpenFile<'_, '_> {
                     "{name} is damaged at byte {offset} ({damage}); the lines before it were read"
                 ),
             ))?;
+            self.log.state_mut().last_lines.lose();
         }
         Ok(PassEnd::Done)
     }
