@@ -52,6 +52,12 @@ IDENTITY = ["pos", "server", "service", "pid", "second"]
 TASKS_PER_CORE = 6
 TASK_BYTES = 128 << 20
 
+# While the workers of a cluster are starting, Spark does not know how many cores it has.
+CLUSTER_TASKS = 200
+
+# Starting the tools for a log takes as long as reading this number of bytes.
+START_BYTES = 1 << 20
+
 # The largest number of rows in a file. A task holds the rows of one file in memory.
 FILE_ROWS = 500_000
 
@@ -103,7 +109,8 @@ def add(context, archive, options):
     logs, errors = find_logs(context, options.logs)
     pipeline, schema, settings, tries = (
         mls_archive.commands(options), record_schema(options.schema), hadoop_settings(context), max_failures(context))
-    groups = in_groups(logs, TASKS_PER_CORE * context.defaultParallelism)
+    least = TASKS_PER_CORE * context.defaultParallelism
+    groups = in_groups(logs, least if context.master.startswith("local[") else max(least, CLUSTER_TASKS))
     tasks = context.parallelize(groups, len(groups)).flatMap(
         lambda group: (part for entry in group for part in read_log(entry, schema, pipeline, settings, tries)))
     # If a worker dies, Spark reads its logs again.
@@ -145,12 +152,12 @@ def find_logs(context, patterns):
 def in_groups(logs, least):
     """Divides the logs, largest first, into groups of about the same size: at least this number, if there are so many logs."""
     total = sum(size for _, _, size, _ in logs)
-    number = max(1, min(len(logs), max(least, -(-total // TASK_BYTES))))
+    number = min(len(logs), max(least, -(-total // TASK_BYTES))) or 1
     groups = [(0, n, []) for n in range(number)]
     for entry in logs:
         size, n, group = groups[0]
         group.append(entry)
-        heapq.heapreplace(groups, (size + entry[2], n, group))
+        heapq.heapreplace(groups, (size + max(entry[2], START_BYTES), n, group))
     return [group for _, _, group in sorted(groups, reverse=True)]
 
 

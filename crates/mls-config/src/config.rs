@@ -153,7 +153,7 @@ fn read_file(path: &Path) -> anyhow::Result<Option<String>> {
         Ok(_) => match String::from_utf8(text) {
             Ok(text) if !text.contains('\0') => Ok(Some(text)),
             _ => Err(Exit::Config.error(format!(
-                "configuration file {shown} is not UTF-8 text; save it as UTF-8 in an editor"
+                "configuration file {shown} has a NUL byte or is not UTF-8 text; save it as UTF-8 in an editor"
             ))),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -60,9 +60,9 @@ pub struct Args {
     ///
     /// `AUTH commands without success` is the sum of what Postfix counts at the end of each session
     /// (auth=0/2). It includes commands for which Postfix checked no password and wrote no other line:
-    /// without TLS (`smtpd_tls_auth_only`), or if the client left. If the number of failed, aborted and
-    /// unchecked logins of Postfix is much lower, the log may lack lines: Postfix writes them with the
-    /// level warning.
+    /// on a port that offers no login (often port 25), without TLS (`smtpd_tls_auth_only`), or if the
+    /// client left. Postfix writes the other lines with the level warning. If a log lacks this level,
+    /// only this sum shows the attempts.
     #[arg(long)]
     pub(crate) stats: bool,
 

@@ -13,6 +13,7 @@
 use std::borrow::Cow;
 
 use bstr::ByteSlice;
+use mls_event::ContainerStream;
 
 use crate::docker;
 use crate::envelope::{self, Envelope, number};
@@ -73,7 +74,12 @@ impl Repetition {
         let host = self.envelope().and_then(|count| count.host.map(<[u8]>::to_vec));
         let lines =
             later.rsplit(|byte| *byte == b'\n').chain(earlier.rsplit(|byte| *byte == b'\n'));
-        for line in lines.filter(|line| !line.is_empty()).take(MAX_LINES) {
+        let mut lines = lines.filter(|line| !line.is_empty()).take(MAX_LINES);
+        while let Some(line) = lines.next() {
+            // A client can write anything into a part of a line.
+            if is_part(line, lines.clone()) {
+                return None;
+            }
             // Another count of a message before it.
             if WORDS.iter().any(|words| line.contains_str(words)) && Self::read(line).is_some() {
                 continue;
@@ -91,6 +97,13 @@ impl Repetition {
         }
         None
     }
+}
+
+/// Whether a line of a container is a part of a longer line. The lines `before` it are in reverse order.
+fn is_part<'a>(line: &[u8], before: impl Iterator<Item = &'a [u8]>) -> bool {
+    let Some((stream, is_part)) = ContainerStream::of_line(line) else { return false };
+    let mut before = before.filter_map(ContainerStream::of_line);
+    is_part || before.find(|(other, _)| *other == stream).is_some_and(|(_, is_part)| is_part)
 }
 
 /// A line of a container's output as `docker logs --timestamps` shows it, out of its JSON; any
@@ -179,6 +192,12 @@ mod tests {
         assert_eq!(counted(named, &[BEFORE, between].concat()), message);
         assert_eq!(counted(line, OTHER), None);
         assert_eq!(counted(line, ""), None);
+        let parts = ["stderr F", "stdout P", "stdout F"]
+            .map(|tag| format!("2026-06-01T00:00:40Z {tag} postfix/smtpd[9]: x\n"));
+        for (n, is_counted) in [(1, true), (2, false), (3, false)] {
+            let before = parts[..n].concat();
+            assert_eq!(counted(line, &before).is_some(), is_counted, "{before}");
+        }
         let metalog = "Jun  1 00:00:40 [postfix/smtpd] warning: x\n";
         for (count, times) in [("3 times", 3), ("twice", 1)] {
             let line = format!("                - Last output repeated {count} -");

@@ -113,7 +113,8 @@ impl Scanner {
             None => *self.is_journal.get_or_insert(lines.starts_with(b"{")),
         };
         if self.with_commands {
-            self.stats.refused_commands += refused_commands(lines);
+            let refused = refused_commands(lines);
+            self.stats.refused_commands = self.stats.refused_commands.saturating_add(refused);
         }
         let written_at = place.segment.map(|segment| segment.mtime.at()).or(self.written_at);
         let reference = self

@@ -3,8 +3,8 @@
 //!
 //! Of two AUTH commands in this session none succeeded. Postfix writes a line with `SASL` about each
 //! command that failed or that the client aborted. It writes none about a command for which it did not
-//! check a password (`smtpd_sasl_auth_cmd()`, `src/smtpd/smtpd_sasl_proto.c`): without TLS, if
-//! `smtpd_tls_auth_only` is set; before EHLO, in the middle of a mail, after a login, or with wrong
+//! check a password (`smtpd_sasl_auth_cmd()`, `src/smtpd/smtpd_sasl_proto.c`): if the service offers no
+//! login; without TLS, if `smtpd_tls_auth_only` is set; before EHLO, in the middle of a mail, after a login, or with wrong
 //! syntax; if a milter refuses it; or if the client left before it sent the password. So these commands
 //! are no failures to record. But if a log lacks the lines with `SASL`, for example because it is
 //! filtered by level, only the counts tell. `--stats` shows their sum.
@@ -25,12 +25,13 @@ const WORDS: &str = "disconnect from ";
 /// The number of AUTH commands without success in all sessions that end in these lines.
 pub(crate) fn refused_commands(lines: &[u8]) -> u64 {
     static FINDER: LazyLock<Finder> = LazyLock::new(|| Finder::new(WORDS));
-    let (mut count, mut from) = (0, 0);
+    let (mut count, mut from) = (0_u64, 0);
     while let Some(at) = FINDER.find(&lines[from..]) {
         let start = memchr::memrchr(b'\n', &lines[..from + at]).map_or(0, |newline| newline + 1);
         from =
             memchr::memchr(b'\n', &lines[from + at..]).map_or(lines.len(), |end| from + at + end);
-        count += refused_in_session(&lines[start..from]).unwrap_or_default();
+        let refused = refused_in_session(&lines[start..from]).unwrap_or_default();
+        count = count.saturating_add(refused);
     }
     count
 }
@@ -50,7 +51,8 @@ fn refused_in_session(line: &[u8]) -> Option<u64> {
 }
 
 fn of_envelope(envelope: &Envelope<'_>) -> Option<u64> {
-    Some(of_message(envelope.program, envelope.message)? * u64::from(envelope.repeated))
+    let refused = of_message(envelope.program, envelope.message)?;
+    Some(refused.saturating_mul(u64::from(envelope.repeated)))
 }
 
 fn of_message(program: &[u8], message: &[u8]) -> Option<u64> {

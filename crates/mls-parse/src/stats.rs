@@ -105,7 +105,7 @@ impl Stats {
         self.candidates += other.candidates;
         self.ignored += other.ignored;
         self.unparsable += other.unparsable;
-        self.refused_commands += other.refused_commands;
+        self.refused_commands = self.refused_commands.saturating_add(other.refused_commands);
         self.is_log |= other.is_log;
         self.is_plain |= other.is_plain;
         self.first = self.first.take().or_else(|| other.first.clone());

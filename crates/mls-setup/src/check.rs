@@ -150,7 +150,11 @@ impl Checks<'_> {
                 refuse_if(!values.contains(&value), &format!("give one of {shown}"))
             }
             Check::Port => number(value, "give a number from 1 to 65535", |n: u16| n > 0),
-            Check::Days => number(value, "give a number of days, or none", |days: u32| days > 0),
+            Check::Days => {
+                number(value, "give a number of days from 1 to 65535, or none", |days: u16| {
+                    days > 0
+                })
+            }
             Check::Threshold => {
                 let conf = format!("[alert]\nip = {value}\n");
                 let is_wrong = Config::parse(Path::new(CONFIGURATION), &conf).is_err();

@@ -100,6 +100,11 @@ fn scan(source: &str, lines: &[u8]) {
         let Some(cut) = newline.map(|n| middle + n + 1).filter(|cut| *cut < MAX_BEFORE) else {
             return;
         };
+        // Parts in the journal are joined only within a block.
+        if source == JOURNAL_SOURCE && memchr::memmem::find(lines, b"CONTAINER_PARTIAL_").is_some()
+        {
+            return;
+        }
         let (first, second) = lines.split_at(cut);
         let mut parts = parse(scanner, source, first, 0, b"");
         parts.extend(parse(scanner, source, second, cut, &last_lines(first)));

@@ -25,11 +25,11 @@ impl TextPass<'_, '_> {
                 None if rest.starts_with(b"<") || matches!(name, b"from" | b"to") => start,
                 None => self.user(self.bare_value(start)),
             },
-            // smtpd(8) counts the commands of a connection: `helo=1`.
             // In filters and names of LDAP. The kernel's user IDs are numbers.
             b"uid" if !text[self.bare_value(start)].iter().all(u8::is_ascii_digit) => {
                 self.user(self.bare_value(start))
             }
+            // smtpd(8) counts the commands of a connection: `helo=1`.
             b"helo" if text[self.bare_value(start)].iter().all(is_count) => start,
             b"helo"
             | b"helo_name"
