@@ -32,7 +32,7 @@
 //! # Cut lines
 //! For a refused login, a proxy writes the name of the user twice: `proxy(USER): Login failed to …:
 //! user=<USER>, …`. If `auth_username_chars` is empty, the name can have any bytes, also the words of
-//! a login and of its fields. A whole line still has the true fields at its end. But if a relay cuts
+//! a login and of its fields. In a whole line, `): ` comes after the name. But if a relay cuts
 //! the line inside the first name, nothing in it tells that something is missing, and it looks like a
 //! login. Relays may cut lines after 1024 bytes (RFC 3164 section 4.1), so a longer text than
 //! `MAX_PROXIED` is not read as a login, but counted. A relay that cuts earlier (busybox syslogd: 256
@@ -198,7 +198,11 @@ const CUT_USER: RangeInclusive<usize> = 77..=80;
 pub(crate) fn proxied(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = text.find(": user=<").filter(|_| text.len() <= MAX_PROXIED)?;
     let (front, fields) = (&text[..at], &text[at + b": ".len()..]);
-    let user = SessionFields::split(fields)?.user;
+    let SessionFields { user, mechanism, rest } = SessionFields::split(fields)?;
+    // 2.2 writes no fields after the words about a refused login, so these are in the name.
+    if [mechanism.unwrap_or_default(), rest].iter().any(|text| text.contains_str("): ")) {
+        return None;
+    }
     let (named, words) =
         front.strip_prefix(b"proxy(")?.split_at(front.rfind("): ")? - b"proxy(".len());
     let words = words.strip_prefix(b"): ")?;

@@ -177,9 +177,9 @@ impl<'a> Pieces<'a> {
 pub(crate) struct SessionFields<'a> {
     /// Empty if there is none.
     pub(crate) user: &'a [u8],
-    mechanism: Option<&'a [u8]>,
+    pub(crate) mechanism: Option<&'a [u8]>,
     /// The text from the address on.
-    rest: &'a [u8],
+    pub(crate) rest: &'a [u8],
 }
 
 impl<'a> SessionFields<'a> {

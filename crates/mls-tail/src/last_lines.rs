@@ -119,9 +119,11 @@ impl LastLines {
 
     /// Forgets them, because the lines that came after them are lost.
     pub(crate) fn lose(&mut self) {
-        if let Some(text) = self.text() {
-            self.set(&lost_lines(text.as_bytes()));
-        }
+        let lost = match self {
+            Self::Text(text) => lost_lines(text.as_bytes()),
+            Self::Unread { lost, .. } => lost.as_bytes().to_vec(),
+        };
+        self.set(&lost);
     }
 
     /// Reads them again if only their length is known. `files` holds the files of the log, oldest

@@ -253,6 +253,14 @@ fn a_proxied_login_of_a_long_name_is_read() {
         assert_eq!(proxied(text.as_bytes()), None, "{text}");
         assert!(is_attempt(text.as_bytes()), "{text}");
     }
+    // 2.2 writes no fields after the words.
+    let inside = "a): started proxying to mx:143: user=<a>, method=PLAIN, rip=192.0.2.9";
+    for end in ["", ", lip=192.0.2.2, session=<x>", ", method=x, rip=::1"] {
+        let text = format!("proxy({inside}{end}): Login failed to mx:143: no");
+        for text in [text.clone(), text + ", rip=192.0.2.8"] {
+            assert_eq!(proxied(text.as_bytes()), None, "{text}");
+        }
+    }
     let short = "proxy(abcdef): started proxying to mx:143: user=<abc...>, rip=192.0.2.1";
     assert_eq!(proxied(short.as_bytes()), None);
 }
