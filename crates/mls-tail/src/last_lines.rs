@@ -119,11 +119,14 @@ impl LastLines {
 
     /// Forgets them, because the lines that came after them are lost.
     pub(crate) fn lose(&mut self) {
-        let lost = match self {
-            Self::Text(text) => lost_lines(text.as_bytes()),
-            Self::Unread { lost, .. } => lost.as_bytes().to_vec(),
-        };
-        self.set(&lost);
+        match self {
+            Self::Text(text) => {
+                let lost = lost_lines(text.as_bytes());
+                self.set(&lost);
+            }
+            // No file has so many bytes of parts, so the next read finds that they are lost.
+            Self::Unread { length, .. } => *length = usize::MAX,
+        }
     }
 
     /// Reads them again if only their length is known. `files` holds the files of the log, oldest
