@@ -110,7 +110,8 @@ def add(context, archive, options):
     pipeline, schema, settings, tries = (
         mls_archive.commands(options), record_schema(options.schema), hadoop_settings(context), max_failures(context))
     least = TASKS_PER_CORE * context.defaultParallelism
-    groups = in_groups(logs, least if context.master.startswith("local[") else max(least, CLUSTER_TASKS))
+    is_local = context.master == "local" or context.master.startswith("local[")
+    groups = in_groups(logs, least if is_local else max(least, CLUSTER_TASKS))
     tasks = context.parallelize(groups, len(groups)).flatMap(
         lambda group: (part for entry in group for part in read_log(entry, schema, pipeline, settings, tries)))
     # If a worker dies, Spark reads its logs again.

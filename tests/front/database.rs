@@ -81,4 +81,5 @@ fn attempts_are_loaded_from_the_log_and_status_shows_the_progress() {
     front.site.write("state/maillogsentinel.db", "no database");
     let said = status(&front);
     assert!(said.contains("the database cannot be used: "), "{said}");
+    assert!(said.contains("file is not a database"), "{said}");
 }

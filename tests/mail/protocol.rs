@@ -113,7 +113,10 @@ fn message_that_is_too_large_for_the_server_is_refused_with_both_sizes() {
     site.append(&row("2026-06-01 10:00", "a"));
     let run = site.digest(&ONE_DAY);
     assert_eq!(run.code, 69);
-    assert!(run.err.contains("it takes at most 100"), "{}", run.err);
+    let sizes = run.err.split_once("the message has ").unwrap().1;
+    let (length, limit) = sizes.split_once(" bytes, and it takes at most ").unwrap();
+    assert!(length.replace(',', "").parse::<u64>().unwrap() > 1000, "{}", run.err);
+    assert!(limit.starts_with("100"), "{}", run.err);
     // Without the attachment it is too large, too.
     assert!(!run.err.contains("left out"), "{}", run.err);
     assert_eq!(site.messages().len(), 0);

@@ -7,7 +7,7 @@ use crate::class::Class;
 use crate::pseudonym::Pseudonyms;
 use crate::rules::Rules;
 use crate::secrets;
-use crate::text::{LineContext, TextPass};
+use crate::text::{LineContext, QUERY, TextPass};
 
 /// The pseudonyms, the rules and the options of a run.
 pub struct Anonymizer {
@@ -32,12 +32,21 @@ impl Anonymizer {
 
     /// Appends anonymized free text. Secrets are replaced first, then matches of the rules, then
     /// words by their shape.
-    pub fn text(&mut self, text: &[u8], context: LineContext<'_>, out: &mut Vec<u8>) {
+    pub fn text(&mut self, text: &[u8], mut context: LineContext<'_>, out: &mut Vec<u8>) {
         let mut at = 0;
+        let query = text.find(QUERY);
         while let Some(secret) = secrets::find(text, at) {
             self.text_without_secrets(&text[at..secret.start], context, out);
             self.pseudonyms.secret(&text[secret.clone()], out);
             at = secret.end;
+            if query.is_some_and(|query| query < at) {
+                context.in_query = true;
+                // The last quote around the secret begins no literal.
+                if let Some(quote @ (b'\'' | b'"')) = text.get(at) {
+                    out.push(*quote);
+                    at += 1;
+                }
+            }
         }
         self.text_without_secrets(&text[at..], context, out);
     }

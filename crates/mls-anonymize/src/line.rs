@@ -2,7 +2,7 @@
 //! and the free text between them.
 
 use bstr::ByteSlice;
-use mls_event::clean;
+use mls_event::{DOCKER_PART, clean};
 use mls_parse::grammar::login_process;
 use mls_parse::{envelope, pieces};
 
@@ -59,6 +59,7 @@ impl Anonymizer {
         let context = LineContext {
             host: host.as_deref().map(str::as_bytes),
             dovecot: is_dovecot(&envelope),
+            in_query: false,
         };
         // In Dovecot's own log file, the message begins with the program.
         let head_end = (offset(envelope.program) + envelope.program.len()).min(message.start);
@@ -93,6 +94,10 @@ impl Anonymizer {
         };
         let mut inside = Vec::with_capacity(2 * text.len());
         self.line(text.as_bytes(), &mut inside);
+        if newline.is_empty() && text.len() >= DOCKER_PART {
+            // The next line continues this one only if this one is long.
+            inside.resize(inside.len().max(DOCKER_PART), b'?');
+        }
         inside.extend_from_slice(newline.as_bytes());
         let start = out.len();
         if self.docker_members(line, &inside.to_str_lossy(), out).is_err() {

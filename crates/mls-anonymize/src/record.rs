@@ -57,7 +57,8 @@ impl Anonymizer {
         let server = members
             .get("server")
             .and_then(|server| serde_json::from_str::<String>(server.get()).ok());
-        let context = LineContext { host: server.as_deref().map(str::as_bytes), dovecot: false };
+        let context =
+            LineContext { host: server.as_deref().map(str::as_bytes), ..LineContext::default() };
         self.object(&members, context, DEPTH, out);
         Ok(())
     }

@@ -6,7 +6,7 @@
 //! | Dovecot | `SCHEME(password) != 'hash'`, `Invalid password '…'`, `password '…'`, `Credentials: …`, `(input: …)`, `cache hit: …` | `auth_debug_passwords` | auth-request.c, passdb.c, passdb-cache.c |
 //! | Dovecot | `client in: CONT…`, `resp=…`, `pass=…`, LDAP's `userPassword=…` | `auth_debug_passwords` | auth-client-connection.c, db-ldap.c |
 //! | Dovecot | SQL queries with `password = '…'` | `auth_debug` | passdb-sql.c |
-//! | Dovecot | `access_token=…` in the URL of a request | `auth_debug` | oauth2-request.c |
+//! | Dovecot | `access_token=…` in the URL of a request, `Authorization: Bearer …` | `auth_debug` | oauth2-request.c |
 //! | Postfix | `AUTH PLAIN …`, and the answer of a client on a line of its own | `smtpd -v`, pipelining | smtpd_chat.c |
 //! | Postfix | `init_response …`, `decoded … response …`, `uncoded … response …`, ``pass `…'`` | `-v` | xsasl_cyrus_server.c, xsasl_cyrus_client.c, smtp_sasl_glue.c |
 //! | saslauthd | `auth_httpform: sending …`, `auth_rimap: unexpected response to auth request: …` | debug | auth_httpform.c, auth_rimap.c |
@@ -66,6 +66,7 @@ const MARKS: &[(&str, Extent)] = &[
     ("uncoded client response ", Extent::Rest),
     ("auth_httpform: sending ", Extent::Rest),
     ("unexpected response to auth request: ", Extent::Rest),
+    ("authorization: ", Extent::Rest),
     ("auth plain ", Extent::Response),
     ("auth login ", Extent::Response),
     ("auth cram-md5 ", Extent::Response),

@@ -21,7 +21,12 @@ pub struct LineContext<'a> {
     pub host: Option<&'a [u8]>,
     /// Whether Dovecot wrote the line. It puts users and sessions in brackets.
     pub dovecot: bool,
+    /// Whether the text comes after [`QUERY`].
+    pub in_query: bool,
 }
+
+/// The words that Dovecot writes before an SQL query.
+pub(crate) const QUERY: &str = "query: ";
 
 /// What can begin at a byte.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,6 +36,7 @@ enum ByteClass {
     Angle,
     Colon,
     Hash,
+    Quote,
 }
 
 /// A word consists of the characters of host names and of most local parts.
@@ -50,6 +56,8 @@ const BYTE_CLASSES: [ByteClass; 256] = {
     kinds[b'<' as usize] = ByteClass::Angle;
     kinds[b':' as usize] = ByteClass::Colon;
     kinds[b'#' as usize] = ByteClass::Hash;
+    kinds[b'\'' as usize] = ByteClass::Quote;
+    kinds[b'"' as usize] = ByteClass::Quote;
     kinds
 };
 
@@ -84,7 +92,8 @@ impl<'a, 'o> TextPass<'a, 'o> {
                     self.ipv6(at).unwrap_or(at + 2)
                 }
                 ByteClass::Hash if is_escape(&self.text[at..]) => at + ESCAPE,
-                ByteClass::Colon | ByteClass::Hash | ByteClass::Other => at + 1,
+                ByteClass::Quote if self.context.in_query => self.literal(at),
+                ByteClass::Colon | ByteClass::Hash | ByteClass::Quote | ByteClass::Other => at + 1,
             };
         }
         self.out.extend_from_slice(&self.text[self.done..]);

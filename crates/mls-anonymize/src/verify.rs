@@ -60,7 +60,7 @@ pub(crate) fn line(
     }
     let before = mls_parse::pieces(read.program, read.message);
     let after = mls_parse::pieces(written.program, written.message);
-    let context = LineContext { host: read.host, dovecot: false };
+    let context = LineContext { host: read.host, ..LineContext::default() };
     let expected = before.map(|pieces| ReadAttempt::expected(&pieces, anonymizer, context));
     (expected != after.map(|pieces| ReadAttempt::read(&pieces)))
         .then_some("the record that mls-parse makes of it")

@@ -94,8 +94,8 @@ pub fn would_wait(input: impl AsFd) -> bool {
     matches!(poll(&mut fds, Some(&Timespec::default())), Ok(0))
 }
 
-/// The time after which an input without new bytes is silent. A pipe from a file or from another tool
-/// is never silent for so long.
+/// The time after which an input without new bytes is silent. A good line may come much later, so
+/// reports of bad lines do not wait for it.
 const SILENT: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
 
 /// Waits for input, at most for `timeout`. Returns whether a read would return at once. It is an error

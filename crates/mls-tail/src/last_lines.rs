@@ -129,17 +129,17 @@ impl LastLines {
         }
     }
 
-    /// Reads them again if only their length is known. `files` holds the files of the log, oldest
-    /// first, each with its generation if it was read before. Returns whether the lines are there.
+    /// Reads them again if only their length is known. `files` holds the files of the log that
+    /// were read before, newest first, each with its generation. Returns whether the lines are there.
     pub(crate) fn restore<'a>(
         &mut self,
-        files: impl DoubleEndedIterator<Item = (&'a ChainFile, &'a Generation)>,
+        files: impl Iterator<Item = (&'a ChainFile, &'a Generation)>,
     ) -> io::Result<bool> {
         let Self::Unread { length, long, lost } = self else { return Ok(true) };
         let length = *length;
         let mut lines = Vec::new();
         if length <= MAX_PARTS_BEFORE {
-            for (file, generation) in files.rev() {
+            for (file, generation) in files {
                 let left = (length - lines.len()) as u64;
                 let begin = generation.offset.saturating_sub(left);
                 let mut bytes = Vec::new();

@@ -103,11 +103,11 @@ impl<'a> OpenLog<'a> {
     /// a gap if no file has them any more.
     pub(crate) fn restore_last_lines(&mut self) -> std::io::Result<Option<Gap>> {
         let mut last = std::mem::take(&mut self.state_mut().last_lines);
-        let generations = self.generations();
-        let files = self.chain.files.iter().zip(&self.held);
-        let is_there = last.restore(files.filter_map(|(file, held)| {
-            let generation = &generations[(*held)?];
-            (generation.offset > 0).then_some((file, generation))
+        let read = self.generations().iter().enumerate().rev().filter(|(_, it)| it.offset > 0);
+        // If a file is missing, the lines of older files are not the ones before the position.
+        let is_there = last.restore(read.map_while(|(k, generation)| {
+            let n = self.held.iter().position(|held| *held == Some(k))?;
+            Some((&self.chain.files[n], generation))
         }));
         self.state_mut().last_lines = last;
         Ok((!is_there?).then(|| Gap {

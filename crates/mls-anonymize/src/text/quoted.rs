@@ -1,8 +1,10 @@
-//! Text in angle brackets, and headers that a program quotes.
+//! Text in angle brackets, literals of SQL, and headers that a program quotes.
+
+use std::net::IpAddr;
 
 use bstr::ByteSlice;
 
-use super::TextPass;
+use super::{TextPass, near};
 use crate::class::Class;
 use crate::pseudonym::is_domain;
 
@@ -33,6 +35,34 @@ impl TextPass<'_, '_> {
             return self.host(inside);
         }
         self.user(inside)
+    }
+
+    /// Replaces the literal of an SQL query whose first quote is at `at`. Numbers and times stay. In a
+    /// literal, a backslash escapes the next character, and two quotes are one quote.
+    pub(super) fn literal(&mut self, at: usize) -> usize {
+        let (quote, rest) = (self.text[at], near(&self.text[at + 1..]));
+        let mut length = 0;
+        while let Some(byte) = rest.get(length) {
+            length += match byte {
+                b'\\' => 2,
+                _ if *byte != quote => 1,
+                _ if rest.get(length + 1) == Some(&quote) => 2,
+                _ => break,
+            };
+        }
+        if length >= rest.len() {
+            return at + 1;
+        }
+        let (inside, context) = (at + 1..at + 1 + length, self.context);
+        let text = &rest[..length];
+        let is_name = text.iter().any(|byte| !b"0123456789-:+. T".contains(byte))
+            && text.to_str().is_ok_and(|text| text.parse::<IpAddr>().is_err());
+        let end = if is_name {
+            self.user(inside)
+        } else {
+            self.replace(inside, |anonymizer, text, out| anonymizer.text(text, context, out))
+        };
+        end + 1
     }
 
     /// Replaces text that `header_checks`(5) quotes from `start` on: `Subject: TEXT from CLIENT;

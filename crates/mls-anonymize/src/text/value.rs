@@ -14,7 +14,7 @@ impl TextPass<'_, '_> {
         let (text, start) = (self.text, key.end + 1);
         let (name, rest) = (&text[key.clone()], &text[start..]);
         let is_count = |b: &u8| matches!(b, b'0'..=b'9' | b'/');
-        if let Some(value) = self.value_in_query(start + 1) {
+        if let Some(value) = self.value_in_ldap(&key) {
             return self.user(value);
         }
         match name {
@@ -25,10 +25,6 @@ impl TextPass<'_, '_> {
                 None if rest.starts_with(b"<") || matches!(name, b"from" | b"to") => start,
                 None => self.user(self.bare_value(start)),
             },
-            // In filters and names of LDAP. The kernel's user IDs are numbers.
-            b"uid" if !text[self.bare_value(start)].iter().all(u8::is_ascii_digit) => {
-                self.user(self.bare_value(start))
-            }
             // smtpd(8) counts the commands of a connection: `helo=1`.
             b"helo" if text[self.bare_value(start)].iter().all(is_count) => start,
             b"helo"
@@ -80,6 +76,21 @@ impl TextPass<'_, '_> {
             Some(domain) => self.user(self.local_start(begin)..domain.end),
             None => start,
         }
+    }
+
+    /// The value after a key in a filter or name of LDAP: `(uid=NAME)`, `dn cn=First Last,ou=people`.
+    fn value_in_ldap(&self, key: &Range<usize>) -> Option<Range<usize>> {
+        const KEYS: [&str; 5] = ["uid", "cn", "mail", "sAMAccountName", "userPrincipalName"];
+        let (before, name) = (&self.text[..key.start], &self.text[key.clone()]);
+        let begins = ["(", ",", "dn ", "dn="].iter().any(|end| before.ends_with(end.as_bytes()));
+        if !begins || !KEYS.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes())) {
+            return None;
+        }
+        let rest = near(&self.text[key.end + 1..]);
+        let value = &rest[..rest.find_byteset(b",)\"").unwrap_or(rest.len())];
+        // The kernel's user IDs are numbers.
+        let is_name = !value.iter().all(u8::is_ascii_digit);
+        is_name.then(|| key.end + 1..key.end + 1 + value.len())
     }
 
     /// The value at `start`, with or without angle brackets around it.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use bstr::ByteSlice;
 use mls_parse::envelope::is_facility_and_level;
 
-use super::{TextPass, near};
+use super::{QUERY, TextPass, near};
 use crate::common_words;
 use crate::pseudonym::is_domain;
 
@@ -66,6 +66,7 @@ impl TextPass<'_, '_> {
         if word.len() <= 4 && word.iter().all(u8::is_ascii_hexdigit) {
             return self.ipv6(at);
         }
+        self.context.in_query |= self.text[at..].starts_with(QUERY.as_bytes());
         // cleanup(8) logs the header that `REPLACE` writes, and other programs quote headers.
         if self.text[end..].starts_with(b": ") && is_subject(word) {
             return Some(self.quoted(at, true));
@@ -91,24 +92,7 @@ impl TextPass<'_, '_> {
             let length = name.find_byteset(b" \\").unwrap_or(name.len());
             return Some(self.host(end + 1..end + 1 + length));
         }
-        if let Some(value) = self.value_in_query(end + b" = '".len()) {
-            return Some(self.user(value));
-        }
         self.user_name_after(at, end).map(|name| self.user(name))
-    }
-
-    /// The text between quotes that begins at `start`, in an SQL query of Dovecot: `userid = 'NAME'`,
-    /// `userid='NAME'`. Numbers stay, and the other passes replace domains.
-    pub(super) fn value_in_query(&self, start: usize) -> Option<Range<usize>> {
-        let before = self.text.get(..start)?;
-        let is_value = before.ends_with(b" = '") || before.ends_with(b"='");
-        if !is_value || !near(self.text).contains_str("query: ") {
-            return None;
-        }
-        let rest = near(&self.text[start..]);
-        let value = &rest[..rest.find_byte(b'\'')?];
-        let is_name = value.contains(&b'@') || !value.contains(&b'.');
-        (is_name && !value.iter().all(u8::is_ascii_digit)).then(|| start..start + value.len())
     }
 
     /// The name after the word `user`: `unknown user: "NAME"` of local(8), `user: NAME, ` of rspamd,

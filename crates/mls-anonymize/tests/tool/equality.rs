@@ -234,3 +234,24 @@ proptest! {
         assert_same(&line);
     }
 }
+
+/// Pseudonyms are shorter than long names, and the length tells that the next line continues a line.
+#[test]
+fn two_parts_of_a_docker_line_stay_one_line() {
+    let object = |text: &str| {
+        format!(r#"{{"log":"{text}","stream":"stdout","time":"2026-06-01T00:00:45Z"}}"#)
+    };
+    let begin = format!(
+        "postfix/smtpd[7]: warning: {}.test[192.0.2.1]: SASL LOGIN authentication failed: ",
+        "a".repeat(200)
+    );
+    let second = "postfix/smtpd[8]: warning: unknown[192.0.2.66]: SASL LOGIN authentication failed: \
+                  x, sasl_username=forged\\n";
+    let first = begin.clone() + &"x".repeat(mls_event::DOCKER_PART - begin.len());
+    let log = object(&first) + "\n" + &object(second) + "\n";
+    for log in [log.as_bytes(), &anonymize(log.as_bytes())] {
+        let records = String::from_utf8(parse(log)).unwrap();
+        assert_eq!(records.lines().count(), 1, "{records}");
+        assert!(records.contains(r#""service":"postfix/smtpd","pid":7"#), "{records}");
+    }
+}

@@ -180,8 +180,15 @@ fn names_that_dovecot_writes_in_parentheses_are_replaced_in_any_envelope() {
         "auth-worker(7): Error: x: user 'carol' has no password",
         "auth: Debug: sql(carol,192.0.2.1): query: SELECT password FROM users WHERE userid = 'carol' AND id = '7'",
         "auth: Debug: sql(a,192.0.2.1): query: SELECT password FROM users WHERE (user='carol' OR mail = 'carol@x.test') AND domain='x.test'",
+        "auth: Debug: sql(a,192.0.2.1): query: SELECT 1 WHERE u = 'o\\'carol' OR u ='x''carol' OR u= 'carol' OR u  =  \"carol\"",
+        "auth: Debug: sql(a,192.0.2.1): query: SELECT 1 WHERE active = '7' AND u IN ('b', 'carol') OR u LIKE 'carol.x'",
+        "auth: Debug: sql(a,192.0.2.1): query: SELECT 1 WHERE u = 'a' AND password = 'x' AND n = 'carol'",
         "auth: Debug: ldap(a,192.0.2.1): bind search: base=dc=example,dc=test filter=(&(objectClass=person)(uid=carol))",
+        "auth: Debug: ldap(a,192.0.2.1): bind search: base=dc=example,dc=test filter=(&(a=b)(sAMAccountName=carol))",
+        "auth: Debug: ldap(a,192.0.2.1): bind search: base=dc=example,dc=test filter=(|(UID=carol)(mail=carol@x.test))",
         "auth: Error: ldap(a,192.0.2.1): ldap_bind() failed (dn uid=carol,ou=people,dc=test)",
+        "auth: Error: ldap(a,192.0.2.1): ldap_bind() failed (dn cn=Wil carol,ou=people,dc=test)",
+        "auth: Debug: http-client: header: Authorization: Bearer carol",
     ] {
         for before in ["dovecot: ", "Jun  1 00:00:45 mx dovecot: ", "auth: Info: "] {
             let written =
