@@ -234,7 +234,8 @@ fn dovecot(message: &str, record: &mut Map<String, Value>) -> Option<u64> {
     let address = address["rip=".len()..].split(',').next()?;
     record.insert("ip".into(), json!(ip(address)?));
     let mut chosen = chosen.strip_suffix(", ").unwrap_or(chosen);
-    if let Some(at) = chosen.rfind("method=")
+    // If there is no mechanism, the name is the last element and ends in `>`.
+    if let Some(at) = chosen.rfind("method=").filter(|_| !chosen.ends_with('>'))
         && (at == 0 || chosen[..at].ends_with(">, "))
     {
         put(record, "mechanism", &chosen[at + "method=".len()..].to_ascii_uppercase());
