@@ -21,7 +21,7 @@ pub struct LineContext<'a> {
     pub host: Option<&'a [u8]>,
     /// Whether Dovecot wrote the line. It puts users and sessions in brackets.
     pub dovecot: bool,
-    /// Whether the text comes after [`QUERY`].
+    /// Whether the text comes after `query: `, so it is a part of an SQL query.
     pub in_query: bool,
 }
 
