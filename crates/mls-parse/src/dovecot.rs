@@ -207,7 +207,10 @@ pub(crate) fn proxied(text: &[u8]) -> Option<(&[u8], &[u8])> {
         front.strip_prefix(b"proxy(")?.split_at(front.rfind("): ")? - b"proxy(".len());
     let words = words.strip_prefix(b"): ")?;
     let words = words.strip_prefix(b"s").or_else(|| words.strip_prefix(b"S"))?;
-    let address = named.rfind_byte(b',').filter(|at| is_socket_address(&named[at + 1..]));
+    let address = named.rfind_byte(b',').filter(|at| {
+        let address = &named[at + 1..];
+        named[..*at] == *user && !address.contains(&b' ') || is_socket_address(address)
+    });
     let name = &named[..address.unwrap_or(named.len())];
     let is_same = name == user || is_cut_from(user, name);
     (words.starts_with(PROXIED.as_bytes()) && is_same).then_some((name, fields))

@@ -185,6 +185,7 @@ fn a_login_through_a_proxy_names_the_same_user_twice() {
         "proxy(a@b): started proxying to mx:143/c (master m)",
         "proxy(a@b,192.0.2.5:143): Started proxying to <192.0.2.5> (<mx>) (0.005 secs)",
         "proxy(a@b,[2001:db8::1]:143): Started proxying to remote host (0.005 secs)",
+        "proxy(a@b,mx.example.com:143): Started proxying to remote host (0.005 secs)",
     ] {
         let text = format!("{words}: {fields}");
         let expected = Some((&b"a@b"[..], fields.as_bytes()));
