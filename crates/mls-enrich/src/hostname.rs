@@ -29,9 +29,9 @@ pub(crate) fn hostname(asked: &Name, answers: &[Record]) -> Option<String> {
     names.min()
 }
 
-/// Converts a name to printable text without the last dot; at most 253 bytes (RFC 1035, section 2.3.4).
-/// Returns `None` for the root, and for a name that looks like an address, because readers of a report
-/// would take it for an address.
+/// Converts a name to printable text without the last dot; at most 253 characters, because a name has at
+/// most 253 bytes (RFC 1035, section 2.3.4). Returns `None` for the root, and for a name that looks like
+/// an address, because readers of a report would take it for an address.
 fn text(name: &Name) -> Option<String> {
     let labels: Vec<Vec<u8>> = name
         .iter()

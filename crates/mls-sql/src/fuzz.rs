@@ -25,7 +25,8 @@ fn split(text: &[u8], dialect: Dialect) -> anyhow::Result<Vec<String>> {
 pub fn statements(text: &[u8]) {
     for dialect in DIALECTS {
         for statement in split(text, dialect).unwrap_or_default() {
-            assert!(!statement.trim().is_empty() && !statement.contains('\0'));
+            // Not all servers take a vertical tab for a blank, so it is text.
+            assert!(!statement.trim_ascii().is_empty() && !statement.contains('\0'));
             let again = split(statement.as_bytes(), dialect).expect("a statement");
             assert_eq!(again, [statement], "{dialect:?}");
         }

@@ -51,8 +51,8 @@ pub const TARGETS: &[Target] = &[
     target("block_state", mls_block::fuzz::state),
     target("clock", log::clock),
     // A few bytes can expand to 64 KiB, which are decompressed twice. A decoder may take 96 MiB,
-    // because `xz -9` needs 65.
-    Target { floor: 4, memory: 128 << 20, ..target("compression", compression::decode) },
+    // because `xz -9` needs 65. That of zstd takes the next power of two, and a little more.
+    Target { floor: 4, memory: 136 << 20, ..target("compression", compression::decode) },
     target("config", config::ini),
     Target { floor: 5, ..target("config_edit", mls_setup::fuzz::edit) },
     target("csv_attempts", csv::attempts),
