@@ -34,12 +34,13 @@ impl Anonymizer {
     /// words by their shape.
     pub fn text(&mut self, text: &[u8], mut context: LineContext<'_>, out: &mut Vec<u8>) {
         let mut at = 0;
-        let query = text.find(QUERY);
+        let mut query = None;
         while let Some(secret) = secrets::find(text, at) {
             self.text_without_secrets(&text[at..secret.start], context, out);
             self.pseudonyms.secret(&text[secret.clone()], out);
             at = secret.end;
-            if query.is_some_and(|query| query < at) {
+            // Few lines have a secret, so only they are searched.
+            if query.get_or_insert_with(|| text.find(QUERY)).is_some_and(|query| query < at) {
                 context.in_query = true;
                 // The last quote around the secret begins no literal.
                 if let Some(quote @ (b'\'' | b'"')) = text.get(at) {

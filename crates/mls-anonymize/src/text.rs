@@ -21,7 +21,7 @@ pub struct LineContext<'a> {
     pub host: Option<&'a [u8]>,
     /// Whether Dovecot wrote the line. It puts users and sessions in brackets.
     pub dovecot: bool,
-    /// Whether the text comes after `query: `, so it is a part of an SQL query.
+    /// Whether the text is a part of an SQL query, because it comes after `query: `.
     pub in_query: bool,
 }
 

@@ -94,8 +94,8 @@ pub(crate) struct Attacks {
     time: Seconds,
     /// The number of failures since then.
     failures: usize,
-    /// The number of networks of each user in each of the [`WINDOWS`].
-    counts: Vec<[u32; WINDOWS.len()]>,
+    /// For each of the [`WINDOWS`], the number of networks of each user, sorted.
+    counts: [Vec<u32>; WINDOWS.len()],
 }
 
 impl Attacks {
@@ -138,17 +138,25 @@ impl Attacks {
         count: u32,
         at: Seconds,
     ) -> bool {
-        if at / RECOUNT > self.time || self.failures > self.counts.len() {
+        if at / RECOUNT > self.time || self.failures > self.counts[window].len() {
             (self.time, self.failures) = (at / RECOUNT, 0);
-            self.counts.clear();
-            self.counts.extend(users.values_mut().map(|user| {
-                user.attack.counted = user.attack.networks(at, None);
-                user.attack.counted
-            }));
+            self.recount(users, at);
         }
+        let counts = &self.counts[window];
         let usual = count.saturating_sub(1) / 2;
-        let above = self.counts.iter().filter(|counts| counts[window] > usual).count();
+        let above = counts.len() - counts.partition_point(|count| *count <= usual);
         let own = users.get(name).is_some_and(|user| user.attack.counted[window] > usual);
-        above.saturating_sub(own.into()) <= self.counts.len().saturating_sub(1) / 10
+        above.saturating_sub(own.into()) <= counts.len().saturating_sub(1) / 10
+    }
+
+    fn recount(&mut self, users: &mut Users, at: Seconds) {
+        self.counts.iter_mut().for_each(Vec::clear);
+        for user in users.values_mut() {
+            user.attack.counted = user.attack.networks(at, None);
+            for (counts, count) in self.counts.iter_mut().zip(user.attack.counted) {
+                counts.push(count);
+            }
+        }
+        self.counts.iter_mut().for_each(|counts| counts.sort_unstable());
     }
 }

@@ -14,8 +14,8 @@
 //! mls-parse reads the lines of [Postfix's SMTP servers](grammar) and of Dovecot's login processes;
 //! `--daemon` selects one of the two. [`envelope`] lists the formats of logs. If a line of such a
 //! program has the words of an attempt but cannot be parsed, mls-parse counts it and warns;
-//! `--rejects` saves it. If a Dovecot proxy and the server behind it write into the same log, each login
-//! gives two records, because neither line names the other one. `grep -v '"server":"NAME"'` after
+//! `--rejects` saves it. If a Dovecot proxy and its backend write into the same log, each login gives
+//! two records, because neither line names the other server. `grep -v '"server":"NAME"'` after
 //! mls-parse leaves out the records of one server.
 //!
 //! # Years
