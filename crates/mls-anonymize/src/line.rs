@@ -8,7 +8,7 @@ use mls_parse::{envelope, pieces};
 
 use crate::anonymizer::Anonymizer;
 use crate::secrets;
-use crate::text::LineContext;
+use crate::text::{LineContext, name_in_parentheses};
 
 /// A field of an attempt that is replaced.
 #[derive(Clone, Copy)]
@@ -75,10 +75,11 @@ impl Anonymizer {
             }
         }
         out.extend_from_slice(&line[done..head_end]);
-        let head = &line[head_end..message.start];
+        let mut head = &line[head_end..message.start];
         if head.contains(&b'"') {
             self.structured_data(head, context, out);
         } else {
+            head = self.user_of_program(envelope.program, head, context, out);
             out.extend_from_slice(head);
         }
         self.message(envelope.program, &line[message.clone()], context, out);
@@ -118,6 +119,20 @@ impl Anonymizer {
         self.text(data, context, out);
     }
 
+    /// Appends the name of a user after a program, as in `imap(NAME): `. Returns the text after it.
+    fn user_of_program<'t>(
+        &mut self,
+        program: &[u8],
+        text: &'t [u8],
+        context: LineContext<'_>,
+        out: &mut Vec<u8>,
+    ) -> &'t [u8] {
+        let Some(name) = name_in_parentheses(program, text, context) else { return text };
+        out.extend_from_slice(&text[..name.start]);
+        self.pseudonyms.user(&clean(&text[name.clone()]), out);
+        &text[name.end..]
+    }
+
     fn message(
         &mut self,
         program: &[u8],
@@ -133,7 +148,13 @@ impl Anonymizer {
             done = id.len();
         }
         let Some(pieces) = pieces(program, message) else {
-            return self.message_text(&message[done..], context, out);
+            let mut text = &message[done..];
+            // In Dovecot's own log file, the message begins with the program, which stays.
+            if let Some(rest) = text.strip_prefix(program).filter(|_| !program.is_empty()) {
+                out.extend_from_slice(program);
+                text = self.user_of_program(program, rest, context, out);
+            }
+            return self.message_text(text, context, out);
         };
         let offset = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(message.as_ptr() as usize);
         let untrusted = offset(pieces.untrusted);

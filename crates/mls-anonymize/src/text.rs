@@ -7,6 +7,8 @@ mod word;
 
 use std::ops::Range;
 
+pub(crate) use word::name_in_parentheses;
+
 use bstr::ByteSlice;
 use mls_event::clean;
 

@@ -13,7 +13,7 @@
 //! | socklog, svlogd | `@400000006745d6a2… mail.info: Jun  1 00:00:45 postfix/smtpd[7491]: …` |
 //! | docker-postfix | `2026-11-21T07:11:22+00:00 INFO    postfix/smtpd[7491]: …` |
 //! | RFC 5424 | `1 2026-11-21T07:11:22Z vm postfix/smtpd 7491 - - …` |
-//! | Dovecot's `log_path` and `info_log_path` | `Jun  1 00:00:45 imap-login: Info: …` |
+//! | Dovecot's `log_path` and `info_log_path` | `Jun  1 00:00:45 imap-login: Info: …`, `… imap(USER)<812><SESSION>: Info: …` |
 //! | the same before version 2 | `dovecot: Jun 01 00:00:45 Info: imap-login: …` |
 //! | Docker's syslog driver: a line inside a line | `Jun  1 00:00:45 vm 3f2a9c01b7de[812]: Jun  1 00:00:45 mx postfix/smtpd[7491]: …` |
 //! | Kubernetes (CRI) | `2026-11-21T07:11:22.1Z stdout F Jun  1 00:00:45 mx postfix/smtpd[7491]: …` |
@@ -51,7 +51,7 @@ use header::{
     Header, header, is_level, is_mail_server, metalog, next_word, split_blank, split_byte, tagged,
     trim_spaces,
 };
-pub(crate) use header::{has_dovecot_level, number};
+pub(crate) use header::{has_dovecot_level, is_in_process_name, number};
 
 /// One log line, taken apart and not yet understood.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,7 +62,8 @@ pub struct Envelope<'a> {
     pub host: Option<&'a [u8]>,
     /// The host fields and names of containers in outer envelopes, the outermost first.
     pub outer_hosts: Vec<&'a [u8]>,
-    /// The program name. In a log file that Dovecot writes itself, it is the process: `imap-login`.
+    /// The program name. In a log file that Dovecot writes itself, it is the process: `imap-login`. The
+    /// user and session after it are not part of it.
     pub program: &'a [u8],
     /// Its process ID.
     pub pid: Option<u32>,

@@ -211,8 +211,8 @@ fn ip(text: &[u8]) -> Option<IpAddr> {
 /// end in `-login` counts only before a text about a session.
 #[must_use]
 pub fn login_process(message: &[u8]) -> Option<(&str, &[u8])> {
-    let is_part = |b: &&u8| b.is_ascii_alphanumeric() || matches!(**b, b'-' | b'_');
-    let (name, rest) = message.split_at(message.iter().take_while(is_part).count());
+    let length = message.iter().take_while(|byte| envelope::is_in_process_name(**byte)).count();
+    let (name, rest) = message.split_at(length);
     let name = name.to_str().ok().filter(|name| !name.is_empty())?;
     let rest = without_process_id(rest);
     let text = rest.strip_prefix(b":")?;

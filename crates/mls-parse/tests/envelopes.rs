@@ -153,10 +153,7 @@ const LINES: &[(&str, &str)] = &[
         "dovecot: Jun 01 00:00:45 Info: imap-login: a: b",
         "Jun 01 00:00:45|-|imap-login|-|1|imap-login: a: b",
     ),
-    (
-        "dovecot: 2026-06-01 00:00:45 Info: auth(default): a",
-        "2026-06-01 00:00:45|-|auth(default)|-|1|a",
-    ),
+    ("dovecot: 2026-06-01 00:00:45 Info: auth(default): a", "2026-06-01 00:00:45|-|auth|-|1|a"),
     ("Jun 01 00:00:45 Info: imap-login: a: b", "Jun 01 00:00:45|-|imap-login|-|1|imap-login: a: b"),
     (
         "Jun  1 00:00:45 vm imap-login[7]: a: b",
@@ -164,8 +161,18 @@ const LINES: &[(&str, &str)] = &[
     ),
     (
         "2026-11-21 07:11:22 auth-worker(7): Info: a",
-        "2026-11-21 07:11:22|-|auth-worker(7)|-|1|auth-worker(7): Info: a",
+        "2026-11-21 07:11:22|-|auth-worker|-|1|auth-worker(7): Info: a",
     ),
+    (
+        "2026-11-21 07:11:22 imap-login(7): Info: a",
+        "2026-11-21 07:11:22|-|imap-login|7|1|imap-login(7): Info: a",
+    ),
+    (
+        "2026-11-21 07:11:22 imap(anna)<7><x>: Info: a",
+        "2026-11-21 07:11:22|-|imap|-|1|imap(anna)<7><x>: Info: a",
+    ),
+    ("Jun  1 00:00:45 vm imap(anna)[7]: a: b", "Jun  1 00:00:45|vm|imap|7|1|a: b"),
+    ("Jun  1 00:00:45 vm a@b.c-login: Info: x", "Jun  1 00:00:45|vm|a@b.c-login|-|1|Info: x"),
     (
         "@400000006745d6a20c9a1b00 imap-login: Info: a",
         "@400000006745d6a20c9a1b00|-|imap-login|-|1|imap-login: Info: a",

@@ -5,7 +5,7 @@ use std::ops::Range;
 use bstr::ByteSlice;
 use mls_parse::envelope::is_facility_and_level;
 
-use super::{QUERY, TextPass, near};
+use super::{LineContext, QUERY, TextPass, near};
 use crate::common_words;
 use crate::pseudonym::is_domain;
 
@@ -42,23 +42,10 @@ impl TextPass<'_, '_> {
         is_domain(&self.text[domain.clone()]).then(|| self.user(self.local_start(at)..domain.end))
     }
 
-    /// A name that Dovecot writes in parentheses: `imap(NAME)<PID>`, `lmtp(PID, NAME)`,
-    /// `sql(NAME,ADDRESS)`.
     fn in_parentheses(&mut self, at: usize, end: usize) -> Option<usize> {
-        let (word, inner) = (&self.text[at..end], &self.text[end + 1..]);
-        if !self.context.dovecot && !is_dovecot_service(word) {
-            return None;
-        }
-        let digits = inner.iter().take_while(|b| b.is_ascii_digit()).count();
-        let is_pid = digits > 0 && inner[digits..].starts_with(b", ");
-        let start = end + 1 + if is_pid { digits + 2 } else { 0 };
-        let rest = &self.text[start..];
-        let name = &rest[..near(rest).find_byteset(b",)").unwrap_or(0)];
-        let is_process = word.ends_with(b"worker") && name.iter().all(u8::is_ascii_digit);
-        // `service(managesieve-login)` is a service, and `euid=5000(vmail)` a user of the system.
-        let is_system = word == b"service" || word.iter().all(u8::is_ascii_digit);
-        (!name.is_empty() && !is_process && !is_system)
-            .then(|| self.user(start..start + name.len()))
+        let (word, rest) = (&self.text[at..end], &self.text[end..]);
+        let name = name_in_parentheses(word, rest, self.context)?;
+        Some(self.user(end + name.start..end + name.end))
     }
 
     fn before_colon(&mut self, at: usize, end: usize) -> Option<usize> {
@@ -178,13 +165,35 @@ impl TextPass<'_, '_> {
     }
 }
 
-/// Whether Dovecot logs a user name in parentheses after this service or database.
+/// Where in `rest`, the text after `word`, Dovecot writes the name of a user: `imap(NAME)<PID>`,
+/// `lmtp(PID, NAME)`, `sql(NAME,ADDRESS)`.
+pub(crate) fn name_in_parentheses(
+    word: &[u8],
+    rest: &[u8],
+    context: LineContext<'_>,
+) -> Option<Range<usize>> {
+    let inner = rest.strip_prefix(b"(").filter(|_| context.dovecot || is_dovecot_service(word))?;
+    let digits = inner.iter().take_while(|b| b.is_ascii_digit()).count();
+    let is_pid = digits > 0 && inner[digits..].starts_with(b", ");
+    let start = 1 + if is_pid { digits + 2 } else { 0 };
+    let name = &rest[start..];
+    let name = &name[..near(name).find_byteset(b",)").unwrap_or(0)];
+    let has_pid = word.ends_with(b"worker") || word.ends_with(b"-login");
+    let is_process = has_pid && name.iter().all(u8::is_ascii_digit);
+    // `service(managesieve-login)` is a service, and `euid=5000(vmail)` a user of the system.
+    let is_system = word == b"service" || word.iter().all(u8::is_ascii_digit);
+    (!name.is_empty() && !is_process && !is_system).then(|| start..start + name.len())
+}
+
+/// Whether Dovecot logs a user name in parentheses after this service or database. Before version 2,
+/// some had names in upper case.
 fn is_dovecot_service(word: &[u8]) -> bool {
-    const SERVICES: [&[u8]; 18] = [
+    const SERVICES: [&[u8]; 19] = [
         b"imap",
         b"pop3",
         b"lmtp",
         b"lda",
+        b"deliver",
         b"managesieve",
         b"submission",
         b"imap-hibernate",
@@ -200,7 +209,7 @@ fn is_dovecot_service(word: &[u8]) -> bool {
         b"oauth2",
         b"dict",
     ];
-    SERVICES.contains(&word)
+    SERVICES.iter().any(|service| service.eq_ignore_ascii_case(word))
 }
 
 fn is_hello(word: &[u8]) -> bool {

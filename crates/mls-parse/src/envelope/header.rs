@@ -141,8 +141,15 @@ pub(super) fn tagged<'a>(host: Option<&'a [u8]>, text: &'a [u8]) -> Option<Heade
         Some((program, pid)) => (program, Some(number(pid)?)),
         None => (tag, None),
     };
-    let is_dovecots_own = program.ends_with(b"-login")
-        || (has_dovecot_level(message) && !program.starts_with(b"dovecot"));
+    let (program, session) = program.split_at(length_without_session(program));
+    let is_dovecots_own = program.iter().all(|byte| is_in_process_name(*byte))
+        && (program.ends_with(b"-login")
+            || (has_dovecot_level(message) && !program.starts_with(b"dovecot")));
+    // Other processes write the name of a user there, which can be a number.
+    let pid = pid.or_else(|| {
+        let id = session.strip_prefix(b"(")?.strip_suffix(b")")?;
+        number(id).filter(|_| program.ends_with(b"-login"))
+    });
     // Before version 2, its own processes named the program twice.
     let message = match message.strip_prefix(b"dovecot: ") {
         Some(message) if program == b"dovecot" => message,
@@ -150,6 +157,20 @@ pub(super) fn tagged<'a>(host: Option<&'a [u8]>, text: &'a [u8]) -> Option<Heade
     };
     let message = if is_dovecots_own { text } else { message };
     Some(Header { host, program, pid, message })
+}
+
+/// Whether this byte can be in the name of a process of Dovecot.
+pub(crate) fn is_in_process_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+}
+
+/// The length of a program's name. After it, a process of Dovecot writes its user and its session:
+/// `imap(USER)<812><SESSION>`.
+fn length_without_session(program: &[u8]) -> usize {
+    let start = memchr::memchr2(b'(', b'<', program);
+    start
+        .filter(|at| *at > 0 && matches!(program.last(), Some(b')' | b'>')))
+        .unwrap_or(program.len())
 }
 
 /// The first word of `text` and the text after it. A word may end the text.
