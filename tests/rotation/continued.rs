@@ -191,6 +191,36 @@ fn many_logs_that_end_in_long_parts_are_read_on() {
     assert!(text(&second.stderr).contains("the first parts of a line were read"));
 }
 
+/// copytruncate, but the writer keeps its offset.
+#[test]
+fn a_line_after_many_nul_bytes_is_continued_and_repeated() {
+    let failure =
+        "postfix/smtpd[7]: warning: unknown[192.0.2.1]: SASL LOGIN authentication failed: x";
+    let (first, last) = failure.split_at(40);
+    for (line, next, rows) in [
+        (
+            format!("2026-06-01T00:00:45Z vm {failure}\n"),
+            "2026-06-01T00:01:00Z vm last message repeated 4 times\n".to_owned(),
+            5,
+        ),
+        (
+            format!("2026-06-01T00:00:45Z stdout P {first}\n"),
+            format!("2026-06-01T00:00:45Z stdout F {last}\n"),
+            1,
+        ),
+    ] {
+        let site = Site::new();
+        site.append_bytes("mail.log", &vec![0; 3 << 20]);
+        site.append("mail.log", &line);
+        let first = site.shell(PARTS);
+        site.append("mail.log", &next);
+        let second = site.shell(PARTS);
+        let said = text(&first.stderr) + &text(&second.stderr);
+        let attempts = site.read("F").lines().skip(1).count();
+        assert_eq!(attempts, rows, "{next}: {}{said}", site.read("F"));
+    }
+}
+
 #[test]
 fn a_count_of_repetitions_belongs_to_a_failure_of_an_earlier_run_or_file() {
     let mut site = Site::new();

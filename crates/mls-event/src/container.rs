@@ -48,6 +48,7 @@ impl ContainerStream {
     /// follow after a colon. Docker writes an object whose text has no newline at its end.
     #[must_use]
     pub fn of_line(line: &[u8]) -> Option<(Self, bool)> {
+        let line = without_nul(line);
         if let Some(text) = line.strip_prefix(br#"{"log":""#) {
             return Self::of_docker_text(text);
         }
@@ -80,8 +81,9 @@ impl ContainerStream {
         Some((stream, is_part))
     }
 
-    /// The lines before a segment begin with this line if a line of this stream waits for its last
-    /// part, and its first part is more than [`MAX_PARTS_BEFORE`] bytes before the segment.
+    /// The lines before a segment begin with this line if the first part of a line of this stream is
+    /// not among them. Either the line waits for its last part, and its first part is more than
+    /// [`MAX_PARTS_BEFORE`] bytes before the segment, or its last part is among them.
     #[must_use]
     pub fn long_parts(self) -> &'static [u8] {
         match self {
@@ -89,6 +91,12 @@ impl ContainerStream {
             Self::Stderr => b"- stderr P:long \n",
         }
     }
+}
+
+/// A line without the NUL bytes that a writer that kept its offset has left in front of it.
+#[must_use]
+pub fn without_nul(line: &[u8]) -> &[u8] {
+    &line[line.iter().take_while(|byte| **byte == 0).count()..]
 }
 
 /// The number of bytes that a container wrote, of which `text` is the form in JSON. An escape has
@@ -119,8 +127,9 @@ pub fn long_docker_lines(lines: &[u8]) -> Vec<usize> {
             continue;
         }
         let end = line_end(lines, at);
-        if window.starts_with(b"{") && ContainerStream::of_part(&lines[at..end]).is_some() {
-            found.push(at);
+        let line = without_nul(&lines[at..end]);
+        if line.starts_with(b"{") && ContainerStream::of_part(line).is_some() {
+            found.push(end - line.len());
         }
         at = end + 1;
     }
@@ -169,23 +178,44 @@ pub fn add_last_lines(last: &mut Vec<u8>, lines: &[u8]) {
         unfinished.read(lines, last.len());
     }
     let length = last.len() + lines.len();
-    last.drain(..last.len() - without_long_parts(last).len());
-    let kept = MAX_BEFORE.max(length - unfinished.first().unwrap_or(length));
-    if lines.len() > kept {
-        last.clear();
-    }
-    // One byte more tells whether a line begins at the first kept byte.
-    last.extend_from_slice(&lines[lines.len().saturating_sub(kept + 1)..]);
-    if let Some(start) = last.len().checked_sub(kept).filter(|start| *start > 0) {
-        let newline = memchr::memchr(b'\n', &last[start - 1..]);
-        last.drain(..newline.map_or(last.len(), |newline| start + newline));
-    }
-    let blank = last.iter().take_while(|byte| **byte == b'\n').count();
-    last.drain(..blank);
-    last.splice(0..0, unfinished.long_parts());
-    if last.is_empty() {
-        last.extend_from_slice(NOTHING);
-    }
+    let split = |at: usize| {
+        (last.split_at(at.min(last.len())), lines.split_at(at.saturating_sub(last.len())))
+    };
+    let marks = last.len() - without_long_parts(last).len();
+    let earliest = length.saturating_sub(MAX_BEFORE).max(marks);
+    let ((before, old), (passed, new)) = split(earliest);
+    // Only NUL bytes may be between the beginning of a line and its text.
+    let text = passed.iter().rev().chain(before.iter().rev()).find(|byte| **byte != 0);
+    let begin = if text.is_none_or(|byte| *byte == b'\n') {
+        earliest
+    } else {
+        let newline = memchr::memchr(b'\n', old)
+            .or_else(|| memchr::memchr(b'\n', new).map(|newline| old.len() + newline));
+        newline.map_or(length, |newline| earliest + newline + 1)
+    };
+    let start = unfinished.first().map_or(begin, |first| first.min(begin));
+    let ((before, old), (passed, new)) = split(start);
+    let mut kept = [old, new].concat();
+    let has_no_first_part = |stream: &ContainerStream| {
+        unfinished.is_long(*stream) || begins_within(*stream, &kept, passed, before)
+    };
+    let front = long_parts(has_no_first_part);
+    let blank = kept.iter().take_while(|byte| matches!(byte, 0 | b'\n')).count();
+    kept.splice(0..blank, front);
+    *last = if kept.is_empty() { NOTHING.to_vec() } else { kept };
+}
+
+/// Whether `kept` begin within a line of this stream, and have other parts of it. Before them come the
+/// lines `before`, and then `passed`.
+fn begins_within(stream: ContainerStream, kept: &[u8], passed: &[u8], before: &[u8]) -> bool {
+    let is_newline = |byte: &u8| *byte == b'\n';
+    // Any other line ends the lines of both streams.
+    let counts = |line: &&[u8]| {
+        !line.is_empty() && ContainerStream::of_line(line).is_none_or(|(other, _)| other == stream)
+    };
+    let has_part = kept.split(is_newline).find(counts).and_then(ContainerStream::of_line).is_some();
+    let mut earlier = passed.rsplit(is_newline).chain(before.rsplit(is_newline));
+    has_part && earlier.find(counts).and_then(ContainerStream::of_part).is_some()
 }
 
 fn ends_in_a_containers_line(lines: &[u8]) -> bool {
@@ -215,8 +245,9 @@ fn part_lines(lines: &[u8]) -> Vec<usize> {
             let start =
                 memchr::memrchr(b'\n', &lines[..from + at]).map_or(0, |newline| newline + 1);
             from = line_end(lines, from + at);
-            if ContainerStream::of_part(&lines[start..from]).is_some() {
-                parts.push(start);
+            let line = without_nul(&lines[start..from]);
+            if ContainerStream::of_part(line).is_some() {
+                parts.push(from - line.len());
             }
         }
     }
@@ -294,20 +325,19 @@ impl Unfinished {
     /// The lines before a segment if the text of all these lines is lost.
     fn lost(mut self) -> Vec<u8> {
         self.0.iter_mut().flatten().for_each(|begin| *begin = Begin::Long);
-        let lines = self.long_parts();
+        let lines = long_parts(|stream| self.is_long(*stream));
         if lines.is_empty() { NOTHING.to_vec() } else { lines }
     }
 
-    fn long_parts(&self) -> Vec<u8> {
-        let is_long =
-            |stream: &ContainerStream| matches!(self.0[*stream as usize], Some(Begin::Long));
-        ContainerStream::ALL
-            .into_iter()
-            .filter(is_long)
-            .flat_map(ContainerStream::long_parts)
-            .copied()
-            .collect()
+    fn is_long(&self, stream: ContainerStream) -> bool {
+        matches!(self.0[stream as usize], Some(Begin::Long))
     }
+}
+
+/// The [`ContainerStream::long_parts`] of some streams.
+fn long_parts(is_of: impl Fn(&ContainerStream) -> bool) -> Vec<u8> {
+    let streams = ContainerStream::ALL.into_iter().filter(is_of);
+    streams.flat_map(ContainerStream::long_parts).copied().collect()
 }
 
 #[cfg(test)]
@@ -388,18 +418,30 @@ mod tests {
             // Lines of the other stream come between.
             (part(16_000) + &whole_error(100), 16_162),
             (part(16_000) + &whole_error(100) + &part(100), 16_293),
-            (part(16_000) + &whole_error(100) + &whole(100), 131 * 2),
+            (part(16_000) + &whole_error(100) + &whole(100), out + 131 * 2),
             (part(16_000) + &error(100), 16_162),
-            (part(16_000) + &error(4000) + &whole(100), 4162),
+            (part(16_000) + &error(4000) + &whole(100), out + 4162),
             (part(16_000) + &whole_error(16_000).repeat(4), out),
             (part(16_000).repeat(5) + &error(100), out + 131),
             (part(16_000).repeat(2) + &error(16_000).repeat(3), out + 16_031 * 3),
             (error(200_000) + &part(16_000).repeat(5), out + err),
             (error(200_000) + &part(100), err + 131),
             (error(200_000) + &whole(100).repeat(900), err + 131 * 15),
-            (error(200_000) + &whole(100).repeat(900) + &whole_error(1), 131 * 15 + 32),
-            (part(16_000).repeat(5) + &whole(100), 131),
-            (part(100).repeat(700) + &whole(100), 131 * 15),
+            (error(200_000) + &whole(100).repeat(900) + &whole_error(1), err + 131 * 15 + 32),
+            (part(16_000).repeat(5) + &whole(100), out + 131),
+            (part(100).repeat(700) + &whole(100), out + 131 * 15),
+            (part(16_000) + &whole(100).repeat(15), out + 131 * 15),
+            (part(16_000) + &whole(100).repeat(16), 131 * 15),
+            (part(16_000) + &whole(100) + other, out + 131 + other.len()),
+            (part(16_000) + other + &whole(100), other.len() + 131),
+            (part(16_000) + &error(16_000) + &whole(9) + &whole_error(9), out + err + 80),
+            // NUL bytes in front of a line.
+            ("\0".repeat(70_000) + &part(100), 131),
+            ("\0".repeat(70_000) + &whole(100), 131),
+            (whole(100) + &"\0".repeat(70_000) + &whole(100), 131),
+            ("x".to_owned() + &"\0".repeat(70_000) + other, 1),
+            ("\0".repeat(70_000) + &docker, docker.len()),
+            (docker.clone() + "\0" + &docker.replace("zx", r"z\n"), 1),
             (part(16_000) + other, other.len()),
             (error(200_000) + &part(100) + other, 131 + other.len()),
             (whole(100) + &docker.repeat(3), docker.len() * 3),

@@ -172,7 +172,7 @@ pub use auth::{Auth, Enrichment, MAX_ROWS, Outcome};
 pub use column::Column;
 pub use container::{
     ContainerStream, DOCKER_PART, MAX_BEFORE, MAX_PARTS_BEFORE, add_last_lines, add_skipped,
-    last_lines, long_docker_lines, lost_lines, without_long_parts,
+    last_lines, long_docker_lines, lost_lines, without_long_parts, without_nul,
 };
 pub use control::{Begin, Checkpoint, End, Gap, JOURNAL_SOURCE, Segment};
 pub use country::country_name;

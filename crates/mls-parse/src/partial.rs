@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use memchr::memmem::Finder;
-use mls_event::ContainerStream;
+use mls_event::{ContainerStream, without_nul};
 
 use crate::envelope::cri;
 use crate::journal::JournalEntry;
@@ -161,6 +161,7 @@ impl Entries {
 
 /// Reads a line of a container's output.
 pub(crate) fn read(line: &[u8]) -> Option<ContainerLine<'_>> {
+    let line = without_nul(line);
     let goes_on = ContainerStream::of_part(line).is_some();
     if let Some(docker) = docker::Line::parse(line) {
         let stream = ContainerStream::of_name(docker.stream.as_bytes())?;

@@ -13,7 +13,7 @@
 use std::borrow::Cow;
 
 use bstr::ByteSlice;
-use mls_event::ContainerStream;
+use mls_event::{ContainerStream, without_nul};
 
 use crate::docker;
 use crate::envelope::{self, Envelope, number};
@@ -74,8 +74,9 @@ impl Repetition {
         let host = self.envelope().and_then(|count| count.host.map(<[u8]>::to_vec));
         let lines =
             later.rsplit(|byte| *byte == b'\n').chain(earlier.rsplit(|byte| *byte == b'\n'));
-        let mut lines = lines.filter(|line| !line.is_empty()).take(MAX_LINES);
-        while let Some(line) = lines.next() {
+        let mut lines = lines.map(without_nul).filter(|line| !line.is_empty());
+        for _ in 0..MAX_LINES {
+            let line = lines.next()?;
             // A client can write anything into a part of a line.
             if is_part(line, lines.clone()) {
                 return None;

@@ -10,7 +10,9 @@ use chrono::{DateTime, Datelike, FixedOffset, TimeDelta};
 use ipnet::IpNet;
 use mls_config::config::{Filter, Logins, ServerZone};
 use mls_config::zone::Zone;
-use mls_event::{Auth, Body, JOURNAL_SOURCE, Outcome, Timestamp, clean, long_docker_lines};
+use mls_event::{
+    Auth, Body, JOURNAL_SOURCE, Outcome, Timestamp, clean, long_docker_lines, without_nul,
+};
 use mls_stream::blocks::BlockPosition;
 
 use crate::clock::{Clock, LastHour};
@@ -163,10 +165,9 @@ impl Scanner {
         while let Some(found) = self.search.find_at(journal, lines, from) {
             let start =
                 memchr::memrchr(b'\n', &lines[..found.start()]).map_or(0, |newline| newline + 1);
-            // A writer that kept its offset leaves any number of NUL bytes in front of a line.
-            let start = start + lines[start..].iter().take_while(|byte| **byte == 0).count();
             let end = input.line_end(found.end());
-            let (line, words) = (&lines[start..end], found.as_bytes());
+            let (line, words) = (without_nul(&lines[start..end]), found.as_bytes());
+            let start = end - line.len();
             from = end;
             if partial::WORDS.iter().any(|part| part.as_bytes() == words)
                 && partial::read(line).is_some_and(|line| line.goes_on)

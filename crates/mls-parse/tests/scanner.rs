@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use clap::Parser;
-use mls_event::{JOURNAL_SOURCE, Segment, Timestamp};
+use mls_event::{JOURNAL_SOURCE, Segment, Timestamp, last_lines};
 use mls_parse::{Args, Scanner};
 use mls_stream::blocks::BlockPosition;
 use serde_json::{Value, json};
@@ -148,6 +148,60 @@ fn a_counter_adds_attempts_to_the_message_before_it_in_every_form_of_log() {
     let records = scan(&mut scanner(&[]), JOURNAL_SOURCE, "", &entries);
     let found: Vec<_> = records.iter().map(|r| (&r["attempts"], &r["pos"])).collect();
     assert_eq!(found, [(&json!(1), &json!("ab:30")), (&json!(4), &json!("ab:31"))]);
+}
+
+#[test]
+fn a_counter_never_counts_the_last_part_of_a_line() {
+    let forged = format!("Jun  1 00:00:45 mx postfix/smtpd[7]: {FAILURE}");
+    let counter = "Jun  1 00:00:50 mx last message repeated 4 times";
+    let cri = |tag: &str, text: &str| format!("2026-06-01T00:00:45.1Z {tag} {text}\n");
+    let first = "x".repeat(16_384);
+    let docker_part = json!({"log": first, "stream": "stdout", "time": "2026-06-01T00:00:45.1Z"});
+    let cri = [cri("stdout P", &first), cri("stdout F", &forged), cri("stdout F", counter)];
+    let docker = [docker_part.to_string() + "\n", docker(&forged), docker(counter)];
+    let other = "2026-06-01T00:00:45.1Z stderr F x\n";
+    for [first, last, counter] in [cri, docker] {
+        for (others, after) in
+            [(0, ""), (1, other), (1100, ""), (0, "Jun  1 00:00:46 vm cron[7]: x\n")]
+        {
+            let lines = [&first, &other.repeat(others)[..], &last, after, &counter];
+            for cut in 0..lines.len() {
+                let before = last_lines(lines[..cut].concat().as_bytes());
+                let before = String::from_utf8(before).unwrap();
+                assert_eq!(read(&before, &lines[cut..].concat()), [], "{others} {after} {cut}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_part_after_nul_bytes_continues_the_line() {
+    let line = format!("postfix/smtpd[7]: {FAILURE}");
+    let part = |tag: &str, text: &str| format!("2026-06-01T00:00:45.1Z stdout {tag} {text}\n");
+    let lines = [part("P", &line[..30]), part("P", &line[30..60]), part("F", &line[60..])];
+    for nul in [1, 9000, 70_000] {
+        let nul = "\0".repeat(nul);
+        // Only in front of the first part the NUL bytes do not make the line longer.
+        for at in 0..3 {
+            let mut lines = lines.clone();
+            lines[at].insert_str(0, &nul);
+            let log = lines.concat();
+            let is_read = at == 0 || nul.len() < 70_000;
+            for cut in 0..3 {
+                let before = last_lines(lines[..cut].concat().as_bytes());
+                let before = String::from_utf8(before).unwrap();
+                let mut scanner = scanner(&[]);
+                let found = scan(&mut scanner, "/log", &before, &lines[cut..].concat()).len();
+                let stats = scanner.stats().to_string();
+                assert_eq!(found, usize::from(is_read), "{} {at} {cut}: {stats}", nul.len());
+                // The block that has the end of the longest part counts the line.
+                let counts = !is_read && cut <= at;
+                let unparsable = format!("unparsable: {}\n", u8::from(counts));
+                assert!(stats.contains(&unparsable), "{} {at} {cut}: {stats}", nul.len());
+            }
+            assert!(log.contains(&nul));
+        }
+    }
 }
 
 #[test]

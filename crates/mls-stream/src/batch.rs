@@ -82,11 +82,6 @@ impl Batch {
         last: &mut Vec<u8>,
     ) {
         let segment = self.segments.len().checked_sub(1).filter(|_| in_segment);
-        let begins = segment.map(|n| &self.segments[n]).filter(|segment| segment.offset == offset);
-        if let Some(segment) = begins {
-            last.clear();
-            last.extend_from_slice(segment.before.as_bytes());
-        }
         let start = self.before.len();
         self.before.extend_from_slice(last);
         add_last_lines(last, &self.buffer[range.clone()]);

@@ -312,6 +312,7 @@ impl Blocks {
                 let segment = Segment { mtime, ..segment };
                 self.take(length + 1);
                 self.offset = segment.offset;
+                segment.before.as_bytes().clone_into(&mut self.last_lines);
                 let length = segment.length;
                 self.framing = Framing::Segment(segment, length);
                 return Ok(Step::Again);

@@ -145,19 +145,33 @@ impl OpenFile<'_, '_> {
             ContainerStream::of_line(&text[newline + 1..])
         } else {
             // The beginning and the end of a line tell its stream, whatever its length.
-            let begin = line_begin(self.file(), offset, window.end - 1)?.unwrap_or(offset);
+            let begin = after_last(b'\n', self.file(), offset, window.end - 1)?.unwrap_or(offset);
             let front = (window.end - begin).min(MAX_BEFORE as u64);
             ContainerStream::of_line(&[&self.file().read_at(begin, front)?[..], text].concat())
         };
         if length > MAX_LINE as u64 {
-            // One line, which nobody reads.
-            self.log.state_mut().last_lines.skip(line);
+            // One line, which nobody reads, except after NUL bytes.
+            let latest = window.end - MAX_LINE as u64;
+            let Some(start) = after_last(0, self.file(), latest - 1, window.end)? else {
+                self.log.state_mut().last_lines.skip(line);
+                return Ok(());
+            };
+            let line = self.file().read_at(start, window.end - start)?;
+            self.remember(&line);
             return Ok(());
         }
-        // All lines of a container count. One byte more tells whether a line begins there.
-        let needed = if line.is_some() { length } else { MAX_BEFORE as u64 + 1 };
-        let start = window.end.saturating_sub(needed).max(offset);
-        let lines = self.file().read_at(start, window.end - start)?;
+        // One byte more tells whether a line begins there.
+        let start = window.end.saturating_sub(MAX_BEFORE as u64 + 1).max(offset);
+        let mut lines = self.file().read_at(start, window.end - start)?;
+        // All lines of a container count. NUL bytes may be in front of a line.
+        let mut last = lines.split(|byte| *byte == b'\n').skip(usize::from(start > offset));
+        let is_after_nul = lines.starts_with(b"\0");
+        if is_after_nul
+            || line.is_some()
+            || last.any(|line| ContainerStream::of_line(line).is_some())
+        {
+            lines = self.file().read_at(offset, length)?;
+        }
         self.remember(&lines);
         Ok(())
     }
@@ -354,7 +368,7 @@ impl Window {
 /// The end of the last whole line that begins in `offset..target`, or `offset` if there is none. A
 /// longer line may end after `target`.
 fn last_line_end(file: &ChainFile, offset: u64, target: u64) -> io::Result<u64> {
-    if let Some(end) = line_begin(file, offset, target)? {
+    if let Some(end) = after_last(b'\n', file, offset, target)? {
         return Ok(end);
     }
     let mut low = target;
@@ -371,16 +385,16 @@ fn last_line_end(file: &ChainFile, offset: u64, target: u64) -> io::Result<u64> 
     Ok(offset)
 }
 
-/// The number of bytes in which to search for a newline at once.
+/// The number of bytes in which to search at once.
 const STEP: u64 = 64 * 1024;
 
-/// The place after the last newline in `offset..target`.
-fn line_begin(file: &ChainFile, offset: u64, target: u64) -> io::Result<Option<u64>> {
+/// The place after the last `byte` in `offset..target`.
+fn after_last(byte: u8, file: &ChainFile, offset: u64, target: u64) -> io::Result<Option<u64>> {
     let mut high = target;
     while high > offset {
         let low = high.saturating_sub(STEP).max(offset);
-        if let Some(newline) = memchr::memrchr(b'\n', &file.read_at(low, high - low)?) {
-            return Ok(Some(low + newline as u64 + 1));
+        if let Some(at) = memchr::memrchr(byte, &file.read_at(low, high - low)?) {
+            return Ok(Some(low + at as u64 + 1));
         }
         high = low;
     }

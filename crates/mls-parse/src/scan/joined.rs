@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use mls_event::clean;
+use mls_event::{clean, without_nul};
 use mls_stream::blocks::BlockPosition;
 
 use super::{Origin, Scanner, TOO_LONG};
@@ -23,8 +23,9 @@ impl Scanner {
         range: Range<usize>,
         out: &mut Vec<u8>,
     ) -> bool {
-        let start = range.start;
-        let Some(part) = partial::read(&input.lines[range.clone()]) else {
+        let line = without_nul(&input.lines[range.clone()]);
+        let start = range.end - line.len();
+        let Some(part) = partial::read(line) else {
             for parts in waiting.take_all() {
                 self.lose(input, &parts, start, REST_IS_MISSING);
             }

@@ -143,6 +143,27 @@ fn whether_a_line_is_too_long_does_not_depend_on_the_size_of_reads() {
 }
 
 #[test]
+fn the_lines_before_a_segment_are_those_that_it_names() {
+    for content in ["a\n".to_owned(), "\0".repeat(3 * MAX_LINE) + "a\n"] {
+        let mtime = Timestamp::parse("2026-11-21T07:00:00Z").unwrap();
+        let named = Segment {
+            source: "/log".into(),
+            generation: "g".into(),
+            offset: 90,
+            length: content.len() as u64,
+            mtime,
+            before: "named\n".into(),
+        };
+        let mut second = Vec::new();
+        named.write_line(&mut second);
+        second.extend_from_slice(content.as_bytes());
+        let mut input = framed(&[segment(10, "old\n"), second]);
+        End {}.write_line(&mut input);
+        assert_eq!(before_last_block(&input, 1 << 30), b"named\n", "{} bytes", content.len());
+    }
+}
+
+#[test]
 fn the_lines_before_a_block_do_not_depend_on_the_size_of_reads() {
     let long = format!("{}\n", "x".repeat(700));
     for (lines, expected) in [
