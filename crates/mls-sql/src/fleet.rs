@@ -165,7 +165,7 @@ fn create_ahead(table: &Table) -> String {
     )
 }
 
-/// Creates the partitions of the coming months, if the table is one of [`print`].
+/// Creates the partitions of the coming months, if the table is one of [`print()`].
 ///
 /// # Errors
 /// Those of the database.
@@ -180,7 +180,7 @@ pub(crate) fn is_table(database: &mut Database, table: &Table) -> anyhow::Result
     has_function(database, table, "_partition", "timestamptz")
 }
 
-/// Whether the database has a function that [`print`] has created.
+/// Whether the database has a function that [`print()`] has created.
 pub(crate) fn has_function(
     database: &mut Database,
     table: &Table,
@@ -250,7 +250,7 @@ fn search_path(function: &str) -> String {
     format!("DO $$ BEGIN EXECUTE pg_catalog.format({alter}, pg_catalog.current_schema()); END $$")
 }
 
-/// The months that this run has asked for, in a table that [`print`] has made, and whether they have
+/// The months that this run has asked for, in a table that [`print()`] has made, and whether they have
 /// a partition.
 pub(crate) struct Partitions {
     function: String,
