@@ -16,6 +16,7 @@ use crate::network::{
 };
 use crate::observation::{Country, Moment, Name, Network, Observation, Seconds, is_internal};
 use crate::settings::Settings;
+use crate::system::{MAX_SYSTEMS, Residents, Systems};
 use crate::user::{Extent, MAX_USERS, User, Users};
 
 /// If a `targeted` login is from a known country of the user, the attack must come from at least
@@ -39,6 +40,7 @@ pub struct Detector {
     ignored: Vec<Name>,
     failures: FailingNetworks,
     logins: VisitedNetworks,
+    systems: Systems,
     users: Users,
     attacks: Attacks,
     organisations: HashMap<u32, Box<str>, RandomState>,
@@ -73,6 +75,7 @@ impl Detector {
             settings,
             failures: Bounded::new(MAX_NETWORKS),
             logins: Bounded::new(MAX_NETWORKS),
+            systems: Bounded::new(MAX_SYSTEMS),
             users: Bounded::new(MAX_USERS),
             attacks: Attacks::default(),
             organisations: HashMap::default(),
@@ -198,7 +201,7 @@ impl Detector {
         let names = failed.others(name, range, |name| visitors.knows(name), |_| false);
         let names = names.map_or(0, |guesses| guesses.names);
         let enough = self.enough_names(name, visitors, at);
-        names >= enough + MAX_EXCUSED
+        names >= enough + MAX_EXCUSED && self.can_be_guess(name, failed, visitors, at)
             || names >= enough && self.guesses(name, network, at).is_some()
     }
 
@@ -216,16 +219,49 @@ impl Detector {
             networks.any(|known| self.logins.get(known).is_some_and(|at| at.knows(other)))
         };
         let guesses = failed.others(name, range, is_known_here, is_excuse)?;
-        (guesses.names >= self.enough_names(name, visitors, at)).then_some(guesses)
+        let is_guessed = guesses.names >= self.enough_names(name, visitors, at)
+            && self.can_be_guess(name, failed, visitors, at);
+        is_guessed.then_some(guesses)
     }
 
-    /// Returns the number of names that must have failed. It is higher at a usual place of the user,
+    /// Returns the number of names that must have failed. It is higher in a system where many log in,
     /// because users of a mobile network share its addresses with infected machines.
     fn enough_names(&self, name: Name, visitors: &Visitors, at: Seconds) -> usize {
         let names = self.settings.guessed_names as usize;
+        if self.is_home(name, visitors, at) {
+            return names.saturating_mul(HOME_NAMES.max(visitors.len()));
+        }
+        if self.is_local(name, visitors) {
+            // Few guesses are right. If many users log in, they share the address.
+            return names.saturating_mul(visitors.len());
+        }
+        names
+    }
+
+    /// Returns whether the login can be one of the guesses. In a system where users of this server live,
+    /// somebody else may have guessed at the address, at another time.
+    fn can_be_guess(
+        &self,
+        name: Name,
+        failed: &FailedNames,
+        visitors: &Visitors,
+        at: Seconds,
+    ) -> bool {
+        let names = self.settings.guessed_names as usize;
+        !(self.is_local(name, visitors) || self.is_home(name, visitors, at))
+            || failed.is_in_series(name, at, self.guessing(at), names)
+    }
+
+    /// Returns whether the user lives in the system of a network.
+    fn is_home(&self, name: Name, visitors: &Visitors, at: Seconds) -> bool {
         let user = self.users.get(name);
-        let is_home = user.is_some_and(|user| user.is_home(visitors.country, visitors.asn, at));
-        if is_home { names.saturating_mul(HOME_NAMES) } else { names }
+        user.is_some_and(|user| user.is_home(visitors.country, visitors.asn, at))
+    }
+
+    /// Returns whether several other users log in from the system of a network.
+    fn is_local(&self, name: Name, visitors: &Visitors) -> bool {
+        let residents = visitors.asn.and_then(|asn| self.systems.get((visitors.country, asn)));
+        residents.is_some_and(|known| known.others(name) >= self.settings.shared_users as usize)
     }
 
     fn login(&mut self, observed: Observed<'_>, found: &mut Vec<Finding<'static>>) {
@@ -237,10 +273,11 @@ impl Detector {
         let attacked = attacked(user, observed, addresses);
         user.login(at);
         user.use_network(network);
-        if observed.has_place() {
-            user.visit(country, asn, ip, moment);
-        }
+        let is_innocent = observed.has_place() && user.visit(country, asn, ip, moment);
         let extent = user.large_extent(at, window);
+        if let Some(asn) = asn.filter(|_| is_innocent) {
+            self.systems.entry((country, asn), || Residents::new(at)).0.add(name, at);
+        }
         let (visitors, _) = self.logins.entry(network, || Visitors::new(at, country, asn));
         if let Some(visitor) = visitors.visit(name, ip, moment).copied() {
             self.guessed(visitor, observed, found);
@@ -340,6 +377,9 @@ impl Detector {
         let (ip, at_first) = first.map_or((observed.ip, moment), |place| (place.ip, place.first));
         let (country, asn) =
             first.map_or((observed.country, observed.asn), |place| (place.country, place.asn));
+        for place in &spread.places {
+            self.leave(name, place.country, place.asn);
+        }
         let login = Named { name, ip, at: at_first };
         self.report(Rule::Spread, login, country, asn, found, |login| login.spread(&spread, at));
     }
@@ -355,10 +395,18 @@ impl Detector {
         if let Some(user) = self.users.get_mut(name) {
             user.suspect(country, asn);
         }
+        self.leave(name, country, asn);
         if let Some(visitors) = self.logins.get_mut(network) {
             for visitor in &mut visitors.users {
                 visitor.is_suspicious |= visitor.name == name;
             }
+        }
+    }
+
+    /// Forgets that the user logged in from a system.
+    fn leave(&mut self, name: Name, country: Option<Country>, asn: Option<u32>) {
+        if let Some(residents) = asn.and_then(|asn| self.systems.get_mut((country, asn))) {
+            residents.remove(name);
         }
     }
 

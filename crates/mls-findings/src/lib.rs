@@ -11,7 +11,7 @@
 //!
 //! | rule | a login of user U from address A is reported when |
 //! |---|---|
-//! | `guessed` | 3 other names failed at the network of A in the 24 hours before the login, or in the hour after it. If U has logged in from the country and system of A for a day, 9 names must have failed, because users of a mobile network share addresses with infected machines. |
+//! | `guessed` | 3 other names failed at the network of A in the 24 hours before the login, or in the hour after it. In a *local* system more is needed. |
 //! | `spread` | U logged in within 6 hours from 4 countries, or 5 systems, that were all new for U. If U was seen in several places within 6 hours before, 2 more than that number are needed. The finding names the first of these logins. |
 //! | `targeted` | 8 addresses failed on U within 1, 3 or 7 days, and A is in a country that is new for U. A system that is new for U is enough if the attack came from 3 other systems. There must be more than twice as many addresses as for nine of ten other users. Those of 7 days count only if the attack goes on: a third of them failed in the last 3 days. |
 //!
@@ -19,6 +19,14 @@
 //! - 3 other users have logged in from the network and were not suspicious, because then the network is
 //!   shared, for example by an office;
 //! - U used the network more than an hour before the first failure.
+//!
+//! Users of a mobile network share its addresses with infected machines. A system is *local* if 3 other
+//! users have logged in from there and were not suspicious, or if U did so a day ago or earlier. In a
+//! local system,
+//! - the login must be one of the guesses: another name failed less than an hour before or after it, or
+//!   the login is as near to a failure as the 3 nearest failures are to each other;
+//! - 3 names must have failed for each user who has logged in from the network, because few guesses are
+//!   right, and at least 9 names if U has logged in from the system for a day.
 //!
 //! Some failed names do not count for `guessed`: names that have logged in from this network, and up to
 //! 4 names of two kinds. The first kind are names that nobody has and that differ from U only after the
@@ -42,7 +50,7 @@
 //!
 //! # Memory
 //! The detector remembers at most [`MAX_USERS`] users, [`MAX_NETWORKS`] networks with logins, as many
-//! networks with failures, and [`MAX_ATTACKS`] pairs of attacked user and network. If a table is full,
+//! networks with failures, 4096 systems, and [`MAX_ATTACKS`] pairs of attacked user and network. If a table is full,
 //! the detector forgets the half that it has not seen for the longest time. It remembers the last 512
 //! networks that attacked a user. Measured: mls-report takes
 //! 47 MiB for a million failures, and 72 MiB if a million logins are added (20,000 addresses, 4,000
@@ -81,6 +89,7 @@ mod evidence;
 mod network;
 mod observation;
 mod settings;
+mod system;
 mod user;
 
 pub use advice::{Step, steps};

@@ -12,7 +12,7 @@ pub const MAX_NETWORKS: usize = 32_768;
 pub(crate) const MAX_FAILED: usize = 64;
 
 /// Largest number of users that are remembered for a network.
-const MAX_VISITORS: usize = 8;
+pub(crate) const MAX_VISITORS: usize = 8;
 
 /// Number of seconds after a login in which failures still count for it.
 pub(crate) const AFTER: Seconds = 3600;
@@ -79,6 +79,27 @@ impl FailedNames {
         }
         self.names.push(name);
         self.times.push(at);
+    }
+
+    /// Returns whether a login of `login` can be the end of a series of guesses, or one of them: a
+    /// failure of another name is less than [`AFTER`] away, or not farther away than the `names`
+    /// failures next to the login are from each other.
+    pub(crate) fn is_in_series(
+        &self,
+        login: Name,
+        at: Seconds,
+        (from, to): (Seconds, Seconds),
+        names: usize,
+    ) -> bool {
+        let failed = self.names.iter().zip(&self.times);
+        let others = failed.filter(|(name, at)| **name != login && (from..=to).contains(*at));
+        let mut times: Vec<Seconds> = others.map(|(_, time)| *time).collect();
+        times.sort_unstable_by_key(|time| time.abs_diff(at));
+        times.truncate(names);
+        let Some(nearest) = times.first().map(|time| time.abs_diff(at)) else { return false };
+        let (first, last) = (times.iter().min(), times.iter().max());
+        let length = first.zip(last).map_or(0, |(first, last)| last - first);
+        nearest <= length.max(AFTER)
     }
 
     /// Counts the names that failed from `from` to `to`. The name that logged in does not count, nor do names
@@ -149,6 +170,11 @@ impl Visitors {
         }
         self.users.push(Visitor { name, first, ip, is_suspicious: false });
         self.users.last()
+    }
+
+    /// Returns the number of users, also of suspicious ones.
+    pub(crate) fn len(&self) -> usize {
+        self.users.len()
     }
 
     /// Returns the number of users, without `name`, whose logins here were never suspicious.

@@ -10,7 +10,8 @@ pub struct Settings {
     pub guessed_names: u32,
     /// `guessed`: number of seconds before the login in which failures count.
     pub guessed_window: u32,
-    /// `guessed`: number of other users who must have logged in from a network that counts as shared.
+    /// `guessed`: number of other users who must have logged in from a network that counts as shared,
+    /// or from a system that counts as local.
     pub shared_users: u32,
     /// `spread`: number of new countries.
     pub spread_countries: u32,

@@ -179,19 +179,19 @@ impl User {
         asn.is_some() && self.places.iter().any(|place| is_here(place) && place.is_old(from))
     }
 
-    /// Remembers a login at a place.
+    /// Remembers a login at a place. Returns whether no login there was suspicious.
     pub(crate) fn visit(
         &mut self,
         country: Option<Country>,
         asn: Option<u32>,
         ip: IpAddr,
         moment: Moment,
-    ) {
+    ) -> bool {
         let at = moment.at;
         let is_here = |place: &&mut Place| place.country == country && place.asn == asn;
         if let Some(place) = self.places.iter_mut().find(is_here) {
             place.last = place.last.max(at);
-            return;
+            return !place.is_suspicious;
         }
         if self.places.len() == MAX_PLACES {
             let oldest = (0..MAX_PLACES)
@@ -201,6 +201,7 @@ impl User {
         }
         self.places.push(Place { country, asn, first: at, last: at, is_suspicious: false });
         self.first_logins.push(FirstLogin { at: moment, ip });
+        true
     }
 
     /// Marks a place as suspicious, so that it never becomes a known place of the user.

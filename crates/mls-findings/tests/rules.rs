@@ -136,3 +136,85 @@ fn spread_names_the_first_new_login_of_the_second_day() {
     let expected = ["203.0.113.50", "203.0.113.61"].map(|ip| (Rule::Spread, ip.parse().unwrap()));
     assert_eq!(named, expected);
 }
+
+const MINUTE: i64 = 60;
+
+/// The first day of a record. Four users log in from a mobile network (PL, AS500). Then `names` names
+/// fail at one of its addresses, the last one at 04:00.
+fn infected_phone(names: i64, pause: i64) -> Log {
+    let mut log = Log::new(0);
+    for user in 0..4 {
+        let (name, ip) = (format!("m{user}"), format!("192.0.2.{user}"));
+        log.add(user * MINUTE, Outcome::Success, &name, &ip, "PL", 500);
+    }
+    log.guess("203.0.113.5", "PL", 500, names, pause);
+    log
+}
+
+impl Log {
+    /// `names` names fail at an address, the last one at 04:00 of the first day.
+    fn guess(&mut self, ip: &str, country: &str, asn: u32, names: i64, pause: i64) {
+        for n in 0..names {
+            let at = 4 * HOUR - n * pause;
+            self.add(at, Outcome::Failure, &format!("guess{n}"), ip, country, asn);
+        }
+    }
+
+    /// Returns the users whose logins are reported as guessed.
+    fn guessed(self) -> Vec<String> {
+        let found = self.findings();
+        assert!(found.iter().all(|finding| finding.rule == Rule::Guessed), "{found:?}");
+        found.into_iter().map(|finding| finding.user.into_owned()).collect()
+    }
+}
+
+#[test]
+fn a_user_of_a_mobile_network_gets_the_address_of_an_infected_phone() {
+    for hours in [1, 5, 15, 23] {
+        let mut log = infected_phone(8, MINUTE);
+        log.add((4 + hours) * HOUR + 1, Outcome::Success, "dora", "203.0.113.5", "PL", 500);
+        assert!(log.guessed().is_empty(), "{hours} hours later");
+    }
+}
+
+#[test]
+fn a_right_guess_from_a_local_system_is_found_on_the_first_day() {
+    for (pause, later) in [(5, 5), (MINUTE, 50 * MINUTE), (30 * MINUTE, HOUR), (HOUR, 2 * HOUR)] {
+        let mut log = infected_phone(4, pause);
+        log.add(4 * HOUR + later, Outcome::Success, "dora", "203.0.113.5", "PL", 500);
+        assert_eq!(log.guessed(), ["dora"], "{later} seconds after guesses every {pause} seconds");
+    }
+}
+
+#[test]
+fn a_right_guess_from_a_foreign_system_is_found_hours_later() {
+    for hours in [1, 5, 15, 23] {
+        let mut log = infected_phone(0, 0);
+        log.guess("203.0.113.5", "VN", 600, 3, MINUTE);
+        log.add((4 + hours) * HOUR, Outcome::Success, "dora", "203.0.113.5", "VN", 600);
+        assert_eq!(log.guessed(), ["dora"], "{hours} hours later");
+    }
+}
+
+#[test]
+fn accounts_that_were_broken_into_make_no_system_local() {
+    let mut log = Log::new(0);
+    let users: Vec<String> = (0..8).map(|user| format!("m{user}")).collect();
+    for (n, user) in (0..).zip(&users) {
+        let (ip, at) = (format!("203.0.113.{n}"), (5 + 2 * n) * HOUR);
+        log.guess(&ip, "VN", 600, 3, MINUTE);
+        log.add(at, Outcome::Success, user, &ip, "VN", 600);
+        log.add(at + MINUTE, Outcome::Success, user, "203.0.113.99", "VN", 600);
+    }
+    assert_eq!(log.guessed(), users);
+}
+
+#[test]
+fn few_guesses_are_right() {
+    let mut log = infected_phone(9, MINUTE);
+    for user in 0..6 {
+        let at = 4 * HOUR + user * MINUTE;
+        log.add(at, Outcome::Success, &format!("n{user}"), "203.0.113.5", "PL", 500);
+    }
+    assert_eq!(log.guessed(), ["n0", "n1", "n2"]);
+}

@@ -241,7 +241,9 @@ sections! {
         guessed_window: TimeSpan = "1d";
 
         /// Rule guessed: if this many other users have logged in from an address, it is shared,
-        /// such as the address of an office. A login from it is not suspicious.
+        /// such as the address of an office. A login from it is not suspicious. If this many other
+        /// users log in from an autonomous system, its addresses may be shared with infected machines.
+        /// Then a login is suspicious only if it comes close to the failures.
         shared_users: u32 = "3";
 
         /// Rule spread: the number of countries that are new for a user within spread_window.

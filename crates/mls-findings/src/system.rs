@@ -1,0 +1,49 @@
+//! For each autonomous system, the users who log in from there.
+
+use crate::bounded::{Bounded, LastSeen};
+use crate::network::MAX_VISITORS;
+use crate::observation::{Country, Name, Seconds};
+
+/// Largest number of autonomous systems with logins that are remembered.
+pub(crate) const MAX_SYSTEMS: usize = 4096;
+
+/// An autonomous system in a country.
+pub(crate) type System = (Option<Country>, u32);
+
+pub(crate) type Systems = Bounded<System, Residents>;
+
+/// Users who logged in from a system. Logins at a place that is suspicious for the user do not count.
+#[derive(Clone)]
+pub(crate) struct Residents {
+    users: Vec<Name>,
+    last: Seconds,
+}
+
+impl LastSeen for Residents {
+    fn last_seen(&self) -> Seconds {
+        self.last
+    }
+}
+
+impl Residents {
+    pub(crate) fn new(at: Seconds) -> Self {
+        Self { users: Vec::with_capacity(1), last: at }
+    }
+
+    /// Remembers a user, unless there are many.
+    pub(crate) fn add(&mut self, name: Name, at: Seconds) {
+        self.last = self.last.max(at);
+        if self.users.len() < MAX_VISITORS && !self.users.contains(&name) {
+            self.users.push(name);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, name: Name) {
+        self.users.retain(|user| *user != name);
+    }
+
+    /// Returns the number of users without `name`.
+    pub(crate) fn others(&self, name: Name) -> usize {
+        self.users.iter().filter(|user| **user != name).count()
+    }
+}
