@@ -136,7 +136,7 @@ fn an_address_with_earlier_logins_is_not_blocked_and_an_address_that_guessed_is(
     site.write("alerts", &alerts);
     let output = site.shell(
         "mls-block --now 2026-06-01T10:00:00Z --timezone UTC --state S --logins logins.csv < alerts > list; \
-         mls-block --now 2026-06-01T10:00:00Z --timezone UTC --state S --logins logins.csv list --form plain | diff list - >&2; cat list",
+         mls-block --now 2026-06-01T10:00:00Z --timezone UTC --state S --logins logins.csv list --format plain | diff list - >&2; cat list",
     );
     assert_eq!(text(&output.stdout), "192.0.2.2/32\n192.0.2.3/32\n192.0.2.5/32\n");
     let said = text(&output.stderr);
@@ -173,7 +173,7 @@ fn follow(site: &Site, flags: &str) -> Child {
 #[test]
 fn lists_follow_the_input_the_clock_and_a_removal_by_another_process() {
     let site = Site::new();
-    let mut block = follow(&site, "--form cidr,plain --time 3s");
+    let mut block = follow(&site, "--format cidr,plain --time 3s");
     let mut input = block.stdin.take().unwrap();
     let begun = Instant::now();
     input.write_all((alert(&now(), "192.0.2.1") + &alert(&now(), "192.0.2.2")).as_bytes()).unwrap();
@@ -188,7 +188,7 @@ fn lists_follow_the_input_the_clock_and_a_removal_by_another_process() {
     input.write_all(again.as_bytes()).unwrap();
     until("the second offence", || site.read("blocked.txt") == "192.0.2.1/32\n");
     let removed =
-        site.shell("mls-block --state S --directory . --form cidr,plain remove 192.0.2.1");
+        site.shell("mls-block --state S --directory . --format cidr,plain remove 192.0.2.1");
     assert_eq!(succeed(&removed), "192.0.2.1/32 is removed; blocked addresses in it: 1\n");
     assert_eq!(site.read("blocked.txt"), "");
     input.write_all((again + &alert(&now(), "192.0.2.9")).as_bytes()).unwrap();
@@ -200,7 +200,7 @@ fn lists_follow_the_input_the_clock_and_a_removal_by_another_process() {
 #[test]
 fn sigterm_loses_no_alert_in_the_pipe() {
     let site = Site::new();
-    let mut block = follow(&site, "--form plain");
+    let mut block = follow(&site, "--format plain");
     let mut input = block.stdin.take().unwrap();
     input.write_all(alert(&now(), "192.0.2.1").as_bytes()).unwrap();
     until("the address", || site.read("blocked.txt") == "192.0.2.1/32\n");
@@ -223,7 +223,7 @@ fn a_kill_at_any_moment_leaves_whole_files() {
     }
     for round in 0..rounds {
         // The tool writes during the pause after each part. The kill comes at a random time.
-        let mut block = follow(&site, "--form json,nft,crowdsec --network-from 0");
+        let mut block = follow(&site, "--format json,nft,crowdsec --network-from 0");
         let mut input = block.stdin.take().unwrap();
         let part = fs::read(site.path().join(format!("alerts{}", round % 4))).unwrap();
         let begun = Instant::now();
@@ -238,7 +238,7 @@ fn a_kill_at_any_moment_leaves_whole_files() {
         assert!(script.is_empty() || script.ends_with("\t}\n}\n"), "round {round}");
         if !site.read("S").is_empty() {
             let checked = site.shell(
-                "set -e; mls-block --state S list --form json | jq length; \
+                "set -e; mls-block --state S list --format json | jq length; \
                  for f in blocked.json blocked.crowdsec.json; do [ ! -e $f ] || jq length $f; done",
             );
             succeed(&checked);
@@ -263,7 +263,7 @@ fn a_hundred_thousand_attackers_make_a_list_under_the_cap_in_bounded_memory() {
         .collect();
     site.write("alerts", &alerts);
     let output = site.shell(
-        "ulimit -v 250000; mls-block --now 2026-06-01T00:01:00Z --state S --directory . --form plain,nft < alerts; \
+        "ulimit -v 250000; mls-block --now 2026-06-01T00:01:00Z --state S --directory . --format plain,nft < alerts; \
          wc -l < blocked.txt; grep -c timeout blocked.nft",
     );
     // Two lines declare the sets, and two more define them.
@@ -298,7 +298,7 @@ while True: s.accept()
         all before
         nft -c -f {rules}
         nft -f {rules}
-        sed s/NOW/$(date --utc +%FT%TZ)/ alerts | mls-block --state S --time 10s --directory . --form nft
+        sed s/NOW/$(date --utc +%FT%TZ)/ alerts | mls-block --state S --time 10s --directory . --format nft
         nft -c -f blocked.nft
         nft -f blocked.nft
         all blocked
@@ -309,7 +309,7 @@ while True: s.accept()
         for n in $(seq 100); do if can 203.0.113.1 192.0.2.66 && can 2001:db8::1 2001:db8::66; then break; fi; done
         all after
         # Applied again when the list is empty, it closes nothing.
-        mls-block --state S list --form nft | nft -f -
+        mls-block --state S list --format nft | nft -f -
         all empty
         "#
     );
@@ -356,7 +356,7 @@ fn fail2ban_bans_what_is_listed() {
     site.write("alerts", &alerts);
     let output = site.shell(
         "set -e; f() { timeout 60 fail2ban-client -c f -s $PWD/sock -p $PWD/pid \"$@\"; }; f start >&2; \
-         mls-block --now 2026-06-01T00:01:00Z --network-from 2 --form fail2ban < alerts | f -i >&2; \
+         mls-block --now 2026-06-01T00:01:00Z --network-from 2 --format fail2ban < alerts | f -i >&2; \
          for n in $(seq 100); do f get maillogsentinel banip > banned; [ $(wc -w < banned) -lt 3 ] || break; done; \
          cat banned; f stop >&2",
     );

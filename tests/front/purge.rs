@@ -28,7 +28,7 @@ fn a_purge_moves_everything_home_and_the_next_run_starts_over() {
     assert!(code == 64 && said.contains("nothing was changed"), "{code}: {said}");
     front.site.assert_exact();
     let (code, said) = terminal(&mut front.command(&["--purge"]), &[("Go on?", "y\n")]);
-    assert!(code == 0 && said.contains("Archived in"), "{code}: {said}");
+    assert!(code == 0 && said.contains("Moved to"), "{code}: {said}");
     assert_eq!(front.archive(), ["F", "state.offset", "x.log"]);
     assert!(front.site.files("F").iter().all(|name| name == "F.lock"), "the CSV is still there");
     front.succeeds(&[]);
@@ -82,7 +82,7 @@ fn a_running_pipeline_is_reported_before_a_purge_asks() {
         .spawn()
         .unwrap();
     std::io::Read::read_exact(lock.stdout.as_mut().unwrap(), &mut [0; 7]).unwrap();
-    let (code, said) = terminal(&mut front.command(&["--purge"]), &[("at work", "")]);
+    let (code, said) = terminal(&mut front.command(&["--purge"]), &[("another run is active", "")]);
     assert!(code == 75 && !said.contains("Go on?"), "{said}");
     drop(lock.stdin.take());
     lock.wait().unwrap();

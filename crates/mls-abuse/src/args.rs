@@ -25,7 +25,7 @@ pub struct Args {
 
     /// Format of the report
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) form: ReportForm,
+    pub(crate) format: ReportFormat,
 
     /// Your name and address: "Example Ltd <abuse@example.org>". Default: `[report] sender_override`
     /// of --config
@@ -41,7 +41,7 @@ pub struct Args {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ReportForm {
+pub(crate) enum ReportFormat {
     /// Text for a mail
     #[default]
     Text,
@@ -52,7 +52,7 @@ pub(crate) enum ReportForm {
 const EXAMPLES: &str = "\
 Examples:
   mls-abuse 192.0.2.1 maillogsentinel.csv --reporter 'Example Ltd <abuse@example.org>'
-  zcat mail.log.2.gz | mls-parse | mls-abuse 192.0.2.0/24 --form xarf --reporter abuse@example.org";
+  zcat mail.log.2.gz | mls-parse | mls-abuse 192.0.2.0/24 --format xarf --reporter abuse@example.org";
 
 impl mls_cli::Args for Args {
     const STRICT: bool = true;

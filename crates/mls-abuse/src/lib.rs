@@ -42,7 +42,7 @@ use mls_state::regular;
 use mls_stream::ndjson::{Reader, Writer};
 
 pub use args::Args;
-use args::ReportForm;
+use args::ReportFormat;
 use evidence::Evidence;
 
 /// Runs the tool.
@@ -69,11 +69,11 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         evidence.read_log(log, args.network)?;
     }
     let subject = text::subject(args.network);
-    let report = match args.form {
-        ReportForm::Text => {
+    let report = match args.format {
+        ReportFormat::Text => {
             (evidence.attempts > 0).then(|| text::render(&evidence, &subject, &reporter))
         }
-        ReportForm::Xarf => {
+        ReportFormat::Xarf => {
             xarf::render(&evidence, &subject, &reporter).map(|report| format!("{report:#}\n"))
         }
     };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, FixedOffset};
 use clap::{Parser, Subcommand};
 use ipnet::IpNet;
-use mls_config::config::{BlockForm, TimeSpan};
+use mls_config::config::{BlockFormat, TimeSpan};
 
 /// Turn alerts into block lists
 ///
@@ -26,7 +26,7 @@ pub struct Args {
 /// What to do instead of reading alerts.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Print the block list, for human readers or in a --form
+    /// Print the block list, for human readers or in a --format
     List,
     /// Print whether and why an address is blocked
     Why {
@@ -54,15 +54,15 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) state: Option<PathBuf>,
 
-    /// Directory of the block lists; each form is a file in it, which is replaced atomically.
+    /// Directory of the block lists; each format is a file in it, which is replaced atomically.
     /// Default: `[block] directory` of --config
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) directory: Option<PathBuf>,
 
-    /// Formats of the list, such as cidr,nft. Default: `[block] forms` of --config, else plain; for
+    /// Formats of the list, such as cidr,nft. Default: `[block] formats` of --config, else plain; for
     /// the command list, lines for human readers
-    #[arg(long, value_name = "FORM", value_enum, value_delimiter = ',', global = true)]
-    pub(crate) form: Vec<BlockForm>,
+    #[arg(long, value_name = "FORMAT", value_enum, value_delimiter = ',', global = true)]
+    pub(crate) format: Vec<BlockFormat>,
 
     /// How long to block an address the first time, such as 90s, 10m, 1h; each further block is twice
     /// as long. Default: `[block] time`, 1h
@@ -108,7 +108,7 @@ pub(crate) struct Flags {
     #[command(flatten)]
     pub(crate) zone: mls_cli::ZoneFlag,
 
-    /// Name of the jail in the form fail2ban
+    /// Name of the jail in the format fail2ban
     #[arg(long, value_name = "NAME", default_value = "maillogsentinel", value_parser = jail, global = true)]
     pub(crate) jail: String,
 
@@ -121,8 +121,8 @@ const EXAMPLES: &str = "\
 Examples:
   mls-alert --ip 20/10m maillogsentinel.csv | mls-block
   mls-tail --follow LOG | mls-parse | mls-alert --ip 20/10m | \\
-    mls-block --state block.state --directory /var/lib/block --form cidr,nft --logins logins.csv
-  mls-block --state block.state list --form nft | nft -f -
+    mls-block --state block.state --directory /var/lib/block --format cidr,nft --logins logins.csv
+  mls-block --state block.state list --format nft | nft -f -
   mls-block --state block.state why 192.0.2.1";
 
 /// Limits the characters, because the name becomes a word of a command.

@@ -93,8 +93,8 @@ impl Blocker {
             state: StateFile::open(flags.state.or_else(of_config))?,
             output: ListOutput {
                 directory: flags.directory.or(block.directory),
-                asked: flags.form,
-                forms: block.forms,
+                asked: flags.format,
+                formats: block.formats,
                 jail: flags.jail,
             },
             zone: flags.zone.timezone,

@@ -7,7 +7,7 @@ use mls_diag::count;
 
 use crate::args::Command;
 use crate::blocker::Blocker;
-use crate::form::CauseText;
+use crate::format::CauseText;
 use crate::list::{BlockList, Cause};
 use crate::output::print;
 use crate::show_time;

@@ -9,9 +9,9 @@ use mls_event::Record;
 
 use crate::allow::Allow;
 use crate::blocker::offence;
-use mls_config::config::BlockForm;
+use mls_config::config::BlockFormat;
 
-use crate::form;
+use crate::format;
 use crate::list::{BlockList, Limits};
 use crate::logins::Logins;
 use crate::offender::{BlockTime, Offenders};
@@ -71,11 +71,11 @@ fn assert_usable(mut offenders: Offenders) {
     let allow = Allow { networks: Vec::new(), logins: Logins::none() };
     let limits = Limits { max_entries: 1000, network_from: 3 };
     let list = BlockList::new(&offenders, &allow, limits, NOW);
-    for &form in BlockForm::value_variants() {
-        let text = form::render(form, &list, NOW, "sshd");
+    for &format in BlockFormat::value_variants() {
+        let text = format::render(format, &list, NOW, "sshd");
         let is_plain = |c: char| matches!(c, ' '..='~' | '\n' | '\t');
         assert!(text.chars().all(is_plain), "{text:?}");
-        if matches!(form, BlockForm::Json | BlockForm::Crowdsec) {
+        if matches!(format, BlockFormat::Json | BlockFormat::Crowdsec) {
             let array: Vec<serde_json::Value> = serde_json::from_str(&text).expect("JSON");
             assert_eq!(array.len(), list.entries.len());
         }

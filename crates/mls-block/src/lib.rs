@@ -6,8 +6,8 @@
 //! last seven days.
 //!
 //! # Writes
-//! mls-block writes the list of blocked addresses and networks in one or more [forms](form). With
-//! `--directory` it writes a file for each form; otherwise it prints the list at the end of the input.
+//! mls-block writes the list of blocked addresses and networks in one or more [formats](mod@format). With
+//! `--directory` it writes a file for each format; otherwise it prints the list at the end of the input.
 //! The state file holds the blocked addresses, the beginning and the end of each block, and the reason.
 //!
 //! # Rules
@@ -34,7 +34,7 @@
 //!
 //! # Example
 //! ```text
-//! mls-tail --follow LOG | mls-parse | mls-alert --ip 20/10m | mls-block --state S --directory DIR --form cidr,nft
+//! mls-tail --follow LOG | mls-parse | mls-alert --ip 20/10m | mls-block --state S --directory DIR --format cidr,nft
 //! ```
 
 #[cfg(feature = "fuzz")]
@@ -45,7 +45,7 @@ mod allow;
 mod args;
 mod blocker;
 mod command;
-pub mod form;
+pub mod format;
 mod list;
 mod logins;
 mod offender;

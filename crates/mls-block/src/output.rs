@@ -5,36 +5,36 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use mls_config::config::BlockForm;
+use mls_config::config::BlockFormat;
 use mls_diag::denied::explained;
 use mls_diag::{Exit, OrExit};
 use mls_state::atomic;
 use mls_stream::ndjson::Writer;
 
-use crate::form;
+use crate::format;
 use crate::list::BlockList;
 
-/// The forms of the list, and the directory of their files.
+/// The formats of the list, and the directory of their files.
 pub(crate) struct ListOutput {
     pub(crate) directory: Option<PathBuf>,
-    /// `--form`.
-    pub(crate) asked: Vec<BlockForm>,
-    pub(crate) forms: Vec<BlockForm>,
+    /// `--format`.
+    pub(crate) asked: Vec<BlockFormat>,
+    pub(crate) formats: Vec<BlockFormat>,
     pub(crate) jail: String,
 }
 
 impl ListOutput {
-    fn forms(&self) -> &[BlockForm] {
-        match (&self.asked[..], &self.forms[..]) {
-            ([], []) => &[BlockForm::Plain],
-            ([], forms) | (forms, _) => forms,
+    fn formats(&self) -> &[BlockFormat] {
+        match (&self.asked[..], &self.formats[..]) {
+            ([], []) => &[BlockFormat::Plain],
+            ([], formats) | (formats, _) => formats,
         }
     }
 
-    /// The list in the first form of `--form`, else the plain list.
+    /// The list in the first format of `--format`, else the plain list.
     pub(crate) fn text(&self, list: &BlockList, now: i64) -> String {
-        let form = self.asked.first().copied().unwrap_or(BlockForm::Plain);
-        form::render(form, list, now, &self.jail)
+        let format = self.asked.first().copied().unwrap_or(BlockFormat::Plain);
+        format::render(format, list, now, &self.jail)
     }
 
     /// Replaces each file in the directory, if there is one.
@@ -46,9 +46,9 @@ impl ListOutput {
                 .with_context(|| format!("creating {}", directory.display()))
                 .or_exit(Exit::CantCreat)?;
         }
-        for &form in self.forms() {
-            let path = directory.join(form::file_name(form));
-            let text = form::render(form, list, now, &self.jail);
+        for &format in self.formats() {
+            let path = directory.join(format::file_name(format));
+            let text = format::render(format, list, now, &self.jail);
             atomic::write(&path, text.as_bytes(), 0o644)
                 .with_context(|| format!("writing {}", path.display()))
                 .or_exit(Exit::CantCreat)?;

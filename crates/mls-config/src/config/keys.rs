@@ -16,7 +16,9 @@ use super::journal_match::JournalMatch;
 use super::server_zone::ServerZone;
 use super::threshold::Threshold;
 use super::time_span::TimeSpan;
-use super::value::{BlockForm, DbMode, DbType, Password, SmtpTls, Value, are_daemons, is_enforcer};
+use super::value::{
+    BlockFormat, DbMode, DbType, Password, SmtpTls, Value, are_daemons, is_enforcer,
+};
 
 sections! {
     /// Files and directories.
@@ -317,7 +319,7 @@ sections! {
 
         /// The formats of the list: plain, cidr (Postfix), nft (nftables), fail2ban, crowdsec or
         /// json.
-        forms: Vec<BlockForm> = "plain, cidr, nft";
+        formats: Vec<BlockFormat> = "plain, cidr, nft";
     }
 
     /// How long data is kept. If a key has no value, the data is kept for ever.

@@ -286,7 +286,7 @@ fn the_shown_configuration_is_read_again_as_the_same() {
                 ignore_networks = 192.0.2.1/32\nignore_users = u3\n\
                 [alert]\nip = 1/1m\nuser = 2/2h\ntotal = 3/3d\nby_server = yes\n\
                 [block]\nenforce = nftables, postfix\nallow = 192.0.2.0/24, 2001:db8::/32\ntime = 90s\nmax_time = 2h\nnetwork_from = 9\n\
-                max_entries = 10\ndirectory = /bd\nforms = json, nft\n[retention]\ncsv_days = 7\nlogins_days = 9\nsql_files_days = 8\n\
+                max_entries = 10\ndirectory = /bd\nformats = json, nft\n[retention]\ncsv_days = 7\nlogins_days = 9\nsql_files_days = 8\n\
                 [systemd]\nuser = bob\nextraction_schedule = follow\nreport_schedule = never\nip_update_schedule = daily\n\
                 sql_export_schedule = *:0/6\nsql_import_schedule = *:0/7\nalert_schedule = *:0/8\nprune_schedule = 05:00\n\
                 metrics_schedule = *:0/9\n";

@@ -319,9 +319,9 @@ choices! { DbMode:
     "files" DbMode::Files,
 }
 
-/// `forms` of `[block]`, and `--form` of `mls-block`: the formats of a block list.
+/// `formats` of `[block]`, and `--format` of `mls-block`: the formats of a block list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum BlockForm {
+pub enum BlockFormat {
     /// One network a line
     Plain,
     /// A table for Postfix, see `cidr_table`(5)
@@ -336,13 +336,13 @@ pub enum BlockForm {
     Json,
 }
 
-choices! { BlockForm:
-    "plain" BlockForm::Plain,
-    "cidr" BlockForm::Cidr,
-    "nft" BlockForm::Nft,
-    "fail2ban" BlockForm::Fail2ban,
-    "crowdsec" BlockForm::Crowdsec,
-    "json" BlockForm::Json,
+choices! { BlockFormat:
+    "plain" BlockFormat::Plain,
+    "cidr" BlockFormat::Cidr,
+    "nft" BlockFormat::Nft,
+    "fail2ban" BlockFormat::Fail2ban,
+    "crowdsec" BlockFormat::Crowdsec,
+    "json" BlockFormat::Json,
 }
 
 // The levels of Python's `logging` module.

@@ -1,6 +1,6 @@
-//! The forms of the list, one for each program that reads it.
+//! The formats of the list, one for each program that reads it.
 //!
-//! | form | file | for |
+//! | format | file | for |
 //! |---|---|---|
 //! | `plain` | `blocked.txt` | one network a line |
 //! | `cidr` | `blocked.cidr` | Postfix: `check_client_access cidr:FILE`, `postscreen_access_list` (`cidr_table(5)`) |
@@ -15,7 +15,7 @@ use std::fmt::{self, Write};
 
 use chrono::{Offset, Utc};
 use ipnet::IpNet;
-use mls_config::config::BlockForm;
+use mls_config::config::BlockFormat;
 use mls_config::zone::Zone;
 use mls_diag::count;
 use serde::Serialize;
@@ -23,32 +23,32 @@ use serde::Serialize;
 use crate::list::{BlockList, Cause, ListEntry};
 use crate::show_time;
 
-pub(crate) fn file_name(form: BlockForm) -> &'static str {
-    match form {
-        BlockForm::Plain => "blocked.txt",
-        BlockForm::Cidr => "blocked.cidr",
-        BlockForm::Nft => "blocked.nft",
-        BlockForm::Fail2ban => "blocked.fail2ban",
-        BlockForm::Crowdsec => "blocked.crowdsec.json",
-        BlockForm::Json => "blocked.json",
+pub(crate) fn file_name(format: BlockFormat) -> &'static str {
+    match format {
+        BlockFormat::Plain => "blocked.txt",
+        BlockFormat::Cidr => "blocked.cidr",
+        BlockFormat::Nft => "blocked.nft",
+        BlockFormat::Fail2ban => "blocked.fail2ban",
+        BlockFormat::Crowdsec => "blocked.crowdsec.json",
+        BlockFormat::Json => "blocked.json",
     }
 }
 
 /// Formats the list. Remaining times count from `now`.
-pub(crate) fn render(form: BlockForm, list: &BlockList, now: i64, jail: &str) -> String {
+pub(crate) fn render(format: BlockFormat, list: &BlockList, now: i64, jail: &str) -> String {
     let entries = &list.entries;
-    match form {
-        BlockForm::Plain => lines(entries, |entry| entry.network.to_string()),
-        BlockForm::Cidr => lines(entries, |entry| {
+    match format {
+        BlockFormat::Plain => lines(entries, |entry| entry.network.to_string()),
+        BlockFormat::Cidr => lines(entries, |entry| {
             format!("{} REJECT Too many failed logins from your network", entry.network)
         }),
-        BlockForm::Nft => nft(entries, now),
+        BlockFormat::Nft => nft(entries, now),
         // Without the last line, fail2ban-client reports the end of its input as an error.
-        BlockForm::Fail2ban => {
+        BlockFormat::Fail2ban => {
             lines(entries, |entry| format!("set {jail} banip {}", Short(entry.network))) + "exit\n"
         }
-        BlockForm::Crowdsec => array(entries, |entry| Decision::new(entry, now)),
-        BlockForm::Json => array(entries, Item::new),
+        BlockFormat::Crowdsec => array(entries, |entry| Decision::new(entry, now)),
+        BlockFormat::Json => array(entries, Item::new),
     }
 }
 
@@ -130,7 +130,7 @@ impl Decision {
     }
 }
 
-/// An entry of the form `json`.
+/// An entry of the format `json`.
 #[derive(Serialize)]
 struct Item {
     network: IpNet,
