@@ -19,19 +19,14 @@ use crate::source::{Source, logs, machine};
 ///
 /// # Errors
 /// Exit 78 if another machine has loaded this source, and `source` does not adopt it.
-pub(crate) fn load(
-    database: &mut Database,
-    table: &Table,
-    source: &Source,
-) -> anyhow::Result<Option<CursorFile>> {
-    let columns = database.columns(&table.cursor())?;
+pub(crate) fn load(database: &mut Database, source: &Source) -> anyhow::Result<Option<CursorFile>> {
+    let columns = database.columns(&database.table.cursor())?;
     if columns.is_empty() {
         return Ok(None);
     }
-    database.check_cursor_columns(table, &columns)?;
+    database.check_cursor_columns(&columns)?;
     let text = database.dialect.text(&source.name);
-    let from = format!("{} WHERE source = {text}", database.dialect.name(&table.cursor()));
-    let rows = read(database, table, &from)?;
+    let rows = read(database, &format!("{} WHERE source = {text}", database.cursors()))?;
     let Some(Committed { cursor, machine, .. }) = rows.into_iter().next() else { return Ok(None) };
     match (&machine, &source.machine) {
         (Some(theirs), Some(ours)) if theirs != ours && !source.adopt => {
@@ -55,17 +50,16 @@ struct Committed {
 }
 
 /// Reads the positions `FROM` something.
-fn read(database: &mut Database, table: &Table, from: &str) -> anyhow::Result<Vec<Committed>> {
+fn read(database: &mut Database, from: &str) -> anyhow::Result<Vec<Committed>> {
     let sql = format!("SELECT source, position, machine, {LOADED_BY} FROM {from}");
-    let rows = database.rows(&sql);
-    let rows = rows.map_err(|error| database.failed(&error, "reading the positions in"))?;
+    let rows = database.rows(&sql, "reading the positions in")?;
     let committed = |row: Vec<Option<String>>| {
         let columns: Result<[_; 4], _> = row.try_into();
         let [source, position, machine, loaded_by] = columns.ok().context("it has no position")?;
         let source = source.unwrap_or_default();
         let cursor = CursorFile::from_json(position.unwrap_or_default().as_bytes());
         let cursor = cursor.with_context(|| {
-            format!("table {} in {}, source {source}", table.cursor(), database.shown)
+            format!("table {} in {}, source {source}", database.table.cursor(), database.shown)
         })?;
         Ok(Committed { source, cursor, machine, loaded_by })
     };
@@ -80,18 +74,17 @@ fn read(database: &mut Database, table: &Table, from: &str) -> anyhow::Result<Ve
 /// source, and another source of this machine has loaded the same log.
 pub(crate) fn advance(
     database: &mut Database,
-    table: &Table,
     source: &Source,
     base: u64,
     cursor: Value,
     rows: u64,
 ) -> anyhow::Result<u64> {
     if base == 0 && !source.adopt {
-        refuse_loaded(database, table, source, &cursor)?;
+        refuse_loaded(database, source, &cursor)?;
     }
     let next = CursorFile::next(base, cursor, None);
     let dialect = database.dialect;
-    let (name, source_text) = (dialect.name(&table.cursor()), dialect.text(&source.name));
+    let (name, source_text) = (database.cursors(), dialect.text(&source.name));
     let (sequence, position) = (next.sequence, dialect.text(&next.to_json()));
     let machine = source.machine.as_ref().map_or("NULL".to_owned(), |id| dialect.text(id));
     let now = match dialect {
@@ -125,20 +118,14 @@ fn is_duplicate(error: &sqlx::Error) -> bool {
 
 /// A host must not load its log a second time: neither after it was renamed, nor as another user of the
 /// database.
-fn refuse_loaded(
-    database: &mut Database,
-    table: &Table,
-    source: &Source,
-    cursor: &Value,
-) -> anyhow::Result<()> {
+fn refuse_loaded(database: &mut Database, source: &Source, cursor: &Value) -> anyhow::Result<()> {
     let Some(id) = &source.machine else { return Ok(()) };
     let ours = logs(cursor);
     let id = database.dialect.text(id);
-    let own = format!("{} WHERE machine = {id}", database.dialect.name(&table.cursor()));
-    let mut others = read(database, table, &own)?;
-    if fleet::has_function(database, table, "_of_machine", "text")? {
-        let function = database.dialect.name(&format!("{}_of_machine", table.name()));
-        others.extend(read(database, table, &format!("{function}({id})"))?);
+    let mut others = read(database, &format!("{} WHERE machine = {id}", database.cursors()))?;
+    if fleet::has_function(database, "_of_machine", "text")? {
+        let function = database.dialect.name(&format!("{}_of_machine", database.table.name()));
+        others.extend(read(database, &format!("{function}({id})"))?);
     }
     let same = |other: &&Committed| !logs(&other.cursor.cursor).is_disjoint(&ours);
     let Some(other) = others.iter().find(same) else { return Ok(()) };
@@ -149,7 +136,7 @@ fn refuse_loaded(
             "{shown}: this machine has loaded this log as source {old}, as the database user {user}; use \
              this user again, or let the owner of the tables run: UPDATE {} SET {LOADED_BY} = 'NEW USER' \
              WHERE source = {} AND {LOADED_BY} = {}. To load the log twice, use --adopt",
-            table.cursor(),
+            database.table.cursor(),
             database.dialect.text(old),
             database.dialect.text(user)
         )));
@@ -162,16 +149,11 @@ fn refuse_loaded(
 
 /// Returns a source whose log this machine has loaded into the table. SQL files of this machine can
 /// hold the same attempts.
-pub(crate) fn source_of_this_machine(
-    database: &mut Database,
-    table: &Table,
-) -> anyhow::Result<Option<String>> {
+pub(crate) fn source_of_this_machine(database: &mut Database) -> anyhow::Result<Option<String>> {
     let is_ours =
         machine().map_or("IS NULL".to_owned(), |id| format!("= {}", database.dialect.text(&id)));
-    let cursor = database.dialect.name(&table.cursor());
-    let found = database.texts(&format!("SELECT source FROM {cursor} WHERE machine {is_ours}"));
-    let found = found.map_err(|error| database.failed(&error, "reading the positions in"))?;
-    Ok(found.into_iter().next())
+    let sql = format!("SELECT source FROM {} WHERE machine {is_ours}", database.cursors());
+    Ok(database.texts(&sql, "reading the positions in")?.into_iter().next())
 }
 
 /// Another pipeline has committed for this source, or the log was read from the position of another
@@ -193,7 +175,7 @@ pub(crate) fn print(
 ) -> anyhow::Result<()> {
     // A command that only reads must not create a database.
     let cursor = if options.exists() {
-        Database::with(options, |database| load(database, table, source))?
+        Database::with(options, table, |database| load(database, source))?
     } else {
         None
     };

@@ -12,6 +12,7 @@ use crate::connect::{self, Connection, POSTGRESQL_SETTINGS, TIMEOUT};
 use crate::connect_options::ConnectOptions;
 use crate::dialect::Dialect;
 use crate::error_class::ErrorClass;
+use crate::schema::Table;
 
 /// How long a server may take for a statement. If its machine has died, only this limit ends the wait:
 /// the kernel gives up after about the same time while it sends (tcp(7), `tcp_retries2`), but never
@@ -23,6 +24,8 @@ pub(crate) struct Database {
     runtime: Runtime,
     connection: Connection,
     pub(crate) dialect: Dialect,
+    /// The table of events.
+    pub(crate) table: Table,
     /// The name of the database in messages.
     pub(crate) shown: String,
     /// MySQL's `max_allowed_packet`: a statement must be shorter.
@@ -50,25 +53,21 @@ impl Database {
     /// Errors of [`connect`](connect::connect) and of `work`.
     pub(crate) fn with<T>(
         options: &ConnectOptions,
+        table: &Table,
         work: impl FnOnce(&mut Self) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let mut database = Self::connect(options)?;
+        let mut database = Self::connect(options, table)?;
         let result = work(&mut database);
         let Self { runtime, connection, .. } = database;
         // Everything is committed. Do not wait long for a server that does not answer.
         let close = async {
-            match connection {
-                Connection::Sqlite(c) => c.close().await,
-                Connection::Postgresql(c, relay) => {
-                    let closed = c.close().await;
-                    relay.finish().await;
-                    closed
-                }
-                Connection::Mysql(c, relay) => {
-                    let closed = c.close().await;
-                    relay.finish().await;
-                    closed
-                }
+            let (_, relay) = match connection {
+                Connection::Sqlite(c) => (c.close().await, None),
+                Connection::Postgresql(c, relay) => (c.close().await, Some(relay)),
+                Connection::Mysql(c, relay) => (c.close().await, Some(relay)),
+            };
+            if let Some(relay) = relay {
+                relay.finish().await;
             }
         };
         let _ = runtime.block_on(async { tokio::time::timeout(TIMEOUT, close).await });
@@ -81,6 +80,7 @@ impl Database {
     /// Exit 66 if the file does not exist.
     pub(crate) fn existing<T>(
         options: &ConnectOptions,
+        table: &Table,
         work: impl FnOnce(&mut Self) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         if !options.exists() {
@@ -88,22 +88,22 @@ impl Database {
             return Err(Exit::NoInput
                 .error(format!("there is no database {shown}; mls-sql load creates it")));
         }
-        Self::with(options, work)
+        Self::with(options, table, work)
     }
 
-    fn connect(options: &ConnectOptions) -> anyhow::Result<Self> {
+    fn connect(options: &ConnectOptions, table: &Table) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("starting tokio")?;
         let connection = runtime.block_on(connect::connect(options))?;
-        let (dialect, shown) = (options.dialect(), options.shown());
+        let (dialect, table, shown) = (options.dialect(), table.clone(), options.shown());
         let limit = if dialect == Dialect::Sqlite { Duration::MAX } else { STATEMENT_TIMEOUT };
-        let mut database = Self { runtime, connection, dialect, shown, max_packet: None, limit };
+        let max_packet = None;
+        let mut database = Self { runtime, connection, dialect, table, shown, max_packet, limit };
         if dialect == Dialect::Mysql {
-            let max_packet = database.texts("SELECT CAST(@@max_allowed_packet AS CHAR)");
-            let max_packet = max_packet
-                .map_err(|error| database.failed(&error, "asking for max_allowed_packet of"))?;
+            let sql = "SELECT CAST(@@max_allowed_packet AS CHAR)";
+            let max_packet = database.texts(sql, "asking for max_allowed_packet of")?;
             database.max_packet = max_packet.first().and_then(|text| text.parse().ok());
         }
         Ok(database)
@@ -184,15 +184,25 @@ impl Database {
     }
 
     /// Returns the first column of a query's result, which must be text and not NULL.
-    pub(crate) fn texts(&mut self, sql: &str) -> Result<Vec<String>, sqlx::Error> {
-        let rows = self.rows(sql)?;
+    ///
+    /// # Errors
+    /// See [`must`](Self::must).
+    pub(crate) fn texts(&mut self, sql: &str, doing: &str) -> anyhow::Result<Vec<String>> {
+        let rows = self.rows(sql, doing)?;
         Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
     }
 
     /// Returns a query's result. Each column must be text.
-    pub(crate) fn rows(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, sqlx::Error> {
+    ///
+    /// # Errors
+    /// See [`must`](Self::must).
+    pub(crate) fn rows(
+        &mut self,
+        sql: &str,
+        doing: &str,
+    ) -> anyhow::Result<Vec<Vec<Option<String>>>> {
         let Self { runtime, connection, limit, .. } = self;
-        within(*limit, runtime, async {
+        let rows = within(*limit, runtime, async {
             each!(connection, c => {
                 let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *c).await;
                 // Unchecked: MySQL declares text with a binary collation as bytes.
@@ -202,7 +212,8 @@ impl Database {
                     rows.iter().map(texts).collect()
                 })
             })
-        })
+        });
+        rows.map_err(|error| self.failed(&error, doing))
     }
 
     /// Sends `bytes` to PostgreSQL's `COPY … FROM STDIN`.
@@ -243,6 +254,16 @@ impl Database {
             _ => "",
         };
         class.exit().error(format!("{doing} {}: {}{cure}", self.shown, describe(error)))
+    }
+
+    /// Returns the name of the table of events, in quotes.
+    pub(crate) fn events(&self) -> String {
+        self.dialect.name(self.table.name())
+    }
+
+    /// Returns the name of the table of cursors, in quotes.
+    pub(crate) fn cursors(&self) -> String {
+        self.dialect.name(&self.table.cursor())
     }
 
     /// Begins a transaction that may write.
@@ -307,15 +328,12 @@ mod tests {
     #[test]
     fn statement_without_an_answer_times_out_as_a_temporary_error() {
         let dir = tempfile::tempdir().unwrap();
-        let mut database =
-            Database::connect(&ConnectOptions::Sqlite(dir.path().join("x.db"))).unwrap();
+        let options = ConnectOptions::Sqlite(dir.path().join("x.db"));
+        let mut database = Database::connect(&options, &Table::default()).unwrap();
         database.limit = Duration::from_millis(10);
         let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) || '' FROM n";
-        let error = database.texts(endless).unwrap_err();
-        assert_eq!(ErrorClass::of(&error), ErrorClass::Temporary);
-        assert!(
-            database.failed(&error, "asking").to_string().ends_with("no answer in 10ms"),
-            "{error}"
-        );
+        let error = database.texts(endless, "asking").unwrap_err();
+        assert_eq!(Exit::of(&error), Exit::TempFail);
+        assert!(error.to_string().ends_with("no answer in 10ms"), "{error}");
     }
 }

@@ -105,6 +105,11 @@ impl Dialect {
         }
     }
 
+    /// Writes a timestamp as a literal.
+    pub(crate) fn time_literal(self, at: &DateTime<FixedOffset>) -> Option<String> {
+        Some(self.text(str::from_utf8(self.time(at)?.as_bytes()).ok()?))
+    }
+
     /// Encodes a timestamp for its column, without quotes: UTC, with microseconds. Returns `None`
     /// before the year 1000 and after 9999, because MySQL's `DATETIME` cannot store these.
     pub(crate) fn time(self, at: &DateTime<FixedOffset>) -> Option<Time> {

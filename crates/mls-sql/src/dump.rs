@@ -9,14 +9,13 @@ use std::borrow::Cow;
 use anyhow::Context;
 use chrono::{DateTime, FixedOffset};
 use mls_diag::{Exit, count, diag, summary};
-use mls_event::{Auth, Column, Enrichment, Outcome, Timestamp};
+use mls_event::{Auth, Column, Outcome, Timestamp};
 use mls_stream::ndjson::Writer;
 
 use crate::database::Database;
 use crate::dialect::Dialect;
 use crate::field::Field;
-use crate::mapping::{LOADED_BY, Mapping};
-use crate::schema::Table;
+use crate::mapping::Mapping;
 
 /// The number of rows in one answer of the server. Even with the longest names, such an answer is far
 /// below the limit of the relay.
@@ -53,26 +52,22 @@ impl Filter {
 /// Exit 78 if the table lacks a column that the filter needs, or `id`.
 pub(crate) fn run(
     database: &mut Database,
-    table: &Table,
     mapping: &Mapping,
     filter: &Filter,
 ) -> anyhow::Result<()> {
-    let columns = database.columns(table.name())?;
+    let (table, shown) = (database.table.name().to_owned(), database.shown.clone());
+    let columns = database.columns(&table)?;
     if columns.is_empty() {
-        return Err(Exit::Config.error(format!(
-            "there is no table {} in {}; mls-sql load creates it",
-            table.name(),
-            database.shown
-        )));
+        return Err(Exit::Config
+            .error(format!("there is no table {table} in {shown}; mls-sql load creates it")));
     }
-    database.check_columns(table, mapping, &columns)?;
-    let query = Query::new(database.dialect, table, mapping, filter)?;
+    database.check_columns(mapping, &columns)?;
+    let query = Query::new(database, mapping, filter)?;
     let mut out = Writer::stdout()?;
     let (mut written, mut last) = (0, None);
     begin(database)?;
     loop {
-        let rows = database.rows(&query.page(last.as_ref()));
-        let rows = rows.map_err(|error| database.failed(&error, "reading events from"))?;
+        let rows = database.rows(&query.page(last.as_ref()), "reading events from")?;
         let is_last = rows.len() < PAGE;
         for row in rows {
             match query.record(&row) {
@@ -80,7 +75,7 @@ pub(crate) fn run(
                     out.record(&record)?;
                     written += 1;
                 }
-                Err(why) => diag::bad_record(&database.shown, format_args!("{why:#}")),
+                Err(why) => diag::bad_record(&shown, format_args!("{why:#}")),
             }
             last = Key::of(row);
         }
@@ -90,19 +85,13 @@ pub(crate) fn run(
         if last.is_none() {
             // The next page would be this one again.
             return Err(Exit::DataErr.error(format!(
-                "table {} in {} has rows without a time or an ID; remove them",
-                table.name(),
-                database.shown
+                "table {table} in {shown} has rows without a time or an ID; remove them"
             )));
         }
     }
     out.flush()?;
-    summary(format_args!(
-        "read {} from table {} in {}",
-        count(written, "event", "events"),
-        table.name(),
-        database.shown
-    ));
+    let events = count(written, "event", "events");
+    summary(format_args!("read {events} from table {table} in {shown}"));
     Ok(())
 }
 
@@ -149,28 +138,24 @@ struct Query {
 }
 
 impl Query {
-    fn new(
-        dialect: Dialect,
-        table: &Table,
-        mapping: &Mapping,
-        filter: &Filter,
-    ) -> anyhow::Result<Self> {
+    fn new(database: &Database, mapping: &Mapping, filter: &Filter) -> anyhow::Result<Self> {
+        let (dialect, table) = (database.dialect, database.events());
         let column = |field: Field| {
             let name = mapping.column(field).map(|name| dialect.name(name));
             name.with_context(|| format!("the mapping has no column for {}", field.name()))
         };
         // Without the table, PostgreSQL would order by the text of the selected column.
-        let of_table = |name: &str| format!("{}.{name}", dialect.name(table.name()));
+        let of_table = |name: &str| format!("{table}.{name}");
         let time = of_table(&column(Field::Csv(Column::Date))?);
-        let id = mapping.columns.iter().find(|c| c.field.is_none() && c.name != LOADED_BY);
+        let id = mapping.id();
         let id = id.context("the mapping has no column that the database fills, such as id")?;
-        let id = of_table(&dialect.name(&id.name));
+        let id = of_table(&dialect.name(id));
         let mut conditions = Vec::new();
         for (limit, operator) in [(&filter.since, ">="), (&filter.until, "<")] {
             if let Some(limit) = limit {
-                let limit = dialect.time(limit).context("a time outside the years 1000 to 9999")?;
-                let limit = String::from_utf8_lossy(limit.as_bytes()).into_owned();
-                conditions.push(format!("{time} {operator} {}", dialect.text(&limit)));
+                let limit = dialect.time_literal(limit);
+                let limit = limit.context("a time outside the years 1000 to 9999")?;
+                conditions.push(format!("{time} {operator} {limit}"));
             }
         }
         let outcomes: Vec<_> = filter.outcomes.iter().map(|o| o.name().to_owned()).collect();
@@ -190,7 +175,7 @@ impl Query {
         };
         let filled = mapping.filled().map(|(name, _)| text(&dialect.name(name)));
         let columns: Vec<_> = [text(&time), text(&id)].into_iter().chain(filled).collect();
-        let select = format!("SELECT {} FROM {}", columns.join(", "), dialect.name(table.name()));
+        let select = format!("SELECT {} FROM {table}", columns.join(", "));
         let fields = mapping.filled().map(|(_, field)| field).collect();
         Ok(Self { dialect, select, conditions, time, id, fields })
     }
@@ -222,81 +207,57 @@ impl Query {
         let time = row.first().and_then(Option::as_deref).context("a row without a time")?;
         let at = parse_time(time).with_context(|| format!("{time:?} is not a time"))?;
         let mut record = Auth::new(Timestamp::from(at), Outcome::Failure);
-        let mut added = None;
         for (field, value) in self.fields.iter().zip(row.iter().skip(2)) {
-            if let Field::Csv(column) = field {
-                set_column(*column, value.as_deref(), &mut record, &mut added)?;
-            } else if let Some(value) = value {
-                set_member(*field, value, &mut record)?;
-            }
+            set_member(*field, value.as_deref(), &mut record)?;
         }
-        record.enrichment = added;
         Ok(record)
     }
 }
 
-fn set_column<'r>(
-    column: Column,
+fn set_member<'r>(
+    field: Field,
     value: Option<&'r str>,
     record: &mut Auth<'r>,
-    added: &mut Option<Enrichment<'r>>,
 ) -> anyhow::Result<()> {
-    let text = || value.map(Cow::Borrowed);
-    match column {
-        // The key of the row has it.
-        Column::Date => {}
-        Column::Server => record.server = text(),
-        // PostgreSQL writes the length of the prefix after an address of type inet.
-        Column::Ip => {
-            let address = value.map(|ip| ip.split('/').next().unwrap_or(ip));
-            record.ip = number(address, column.name())?;
-        }
-        Column::User => record.user = text(),
-        _ => set_enrichment(column, value, added.get_or_insert_default())?,
-    }
-    Ok(())
-}
-
-fn set_enrichment<'r>(
-    column: Column,
-    value: Option<&'r str>,
-    added: &mut Enrichment<'r>,
-) -> anyhow::Result<()> {
-    let text = || value.map(Cow::Borrowed);
-    match column {
-        Column::Hostname => added.hostname = text(),
-        Column::ReverseDnsStatus => added.reverse_dns_status = text(),
-        Column::CountryCode => added.country_code = text(),
-        Column::Asn => added.asn = number(value, column.name())?,
-        Column::Aso => added.aso = text(),
-        Column::Server | Column::Date | Column::Ip | Column::User => {}
-    }
-    Ok(())
-}
-
-fn set_member<'r>(field: Field, value: &'r str, record: &mut Auth<'r>) -> anyhow::Result<()> {
-    let text = Some(Cow::Borrowed(value));
+    let text = value.map(Cow::Borrowed);
+    let added = &mut record.enrichment;
     match field {
-        // A record does not name its source.
-        Field::Source | Field::Csv(_) => {}
+        // The key of the row has the date, and a record does not name its source.
+        Field::Csv(Column::Date) | Field::Source => {}
+        Field::Csv(Column::Server) => record.server = text,
+        // PostgreSQL writes the length of the prefix after an address of type inet.
+        Field::Csv(Column::Ip) => {
+            let address = value.map(|ip| ip.split('/').next().unwrap_or(ip));
+            record.ip = number(address, field)?;
+        }
+        Field::Csv(Column::User) => record.user = text,
+        Field::Csv(Column::Hostname) => added.get_or_insert_default().hostname = text,
+        Field::Csv(Column::ReverseDnsStatus) => {
+            added.get_or_insert_default().reverse_dns_status = text;
+        }
+        Field::Csv(Column::CountryCode) => added.get_or_insert_default().country_code = text,
+        Field::Csv(Column::Asn) => added.get_or_insert_default().asn = number(value, field)?,
+        Field::Csv(Column::Aso) => added.get_or_insert_default().aso = text,
         Field::Pos => record.pos = text,
         Field::Outcome => {
-            record.outcome = Outcome::from_name(value)
-                .with_context(|| format!("outcome {value:?} is not one of the four"))?;
+            if let Some(value) = value {
+                record.outcome = Outcome::from_name(value)
+                    .with_context(|| format!("outcome {value:?} is not one of the four"))?;
+            }
         }
         Field::Service => record.service = text,
-        Field::Pid => record.pid = number(Some(value), "pid")?,
+        Field::Pid => record.pid = number(value, field)?,
         Field::Mechanism => record.mechanism = text,
         Field::Reason => record.reason = text,
         Field::Client => record.client = text,
-        Field::Port => record.port = number(Some(value), "port")?,
+        Field::Port => record.port = number(value, field)?,
         Field::QueueId => record.queue_id = text,
     }
     Ok(())
 }
 
-fn number<T: std::str::FromStr>(value: Option<&str>, name: &str) -> anyhow::Result<Option<T>> {
-    let read = |text: &str| text.parse().ok().with_context(|| format!("{name} {text:?}"));
+fn number<T: std::str::FromStr>(value: Option<&str>, field: Field) -> anyhow::Result<Option<T>> {
+    let read = |text: &str| text.parse().ok().with_context(|| format!("{} {text:?}", field.name()));
     value.map(read).transpose()
 }
 

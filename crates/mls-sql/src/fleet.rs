@@ -169,32 +169,30 @@ fn create_ahead(table: &Table) -> String {
 ///
 /// # Errors
 /// Those of the database.
-pub(crate) fn extend(database: &mut Database, table: &Table) -> anyhow::Result<()> {
-    if is_table(database, table)? {
-        database.must(&create_ahead(table), "creating partitions in")?;
+pub(crate) fn extend(database: &mut Database) -> anyhow::Result<()> {
+    if is_table(database)? {
+        database.must(&create_ahead(&database.table), "creating partitions in")?;
     }
     Ok(())
 }
 
-pub(crate) fn is_table(database: &mut Database, table: &Table) -> anyhow::Result<bool> {
-    has_function(database, table, "_partition", "timestamptz")
+pub(crate) fn is_table(database: &mut Database) -> anyhow::Result<bool> {
+    has_function(database, "_partition", "timestamptz")
 }
 
 /// Whether the database has a function that [`print()`] has created.
 pub(crate) fn has_function(
     database: &mut Database,
-    table: &Table,
     suffix: &str,
     parameter: &str,
 ) -> anyhow::Result<bool> {
     if database.dialect != POSTGRESQL {
         return Ok(false);
     }
-    let function = POSTGRESQL.name(&format!("{}{suffix}", table.name()));
+    let function = POSTGRESQL.name(&format!("{}{suffix}", database.table.name()));
     let find = POSTGRESQL.text(&format!("{function}({parameter})"));
-    let found = database.rows(&format!("SELECT to_regprocedure({find})::text"));
-    let found = found.map_err(|error| database.failed(&error, "looking for functions in"))?;
-    Ok(found.first().is_some_and(|row| row.iter().any(Option::is_some)))
+    let sql = format!("SELECT to_regprocedure({find})::text");
+    Ok(!database.texts(&sql, "looking for functions in")?.is_empty())
 }
 
 /// The function that creates the partition of a month. It runs with the rights of its owner, so it
@@ -259,9 +257,9 @@ pub(crate) struct Partitions {
 
 impl Partitions {
     /// Returns `None` if the table has no function that creates partitions.
-    pub(crate) fn of(database: &mut Database, table: &Table) -> anyhow::Result<Option<Self>> {
-        let exists = is_table(database, table)?;
-        let function = POSTGRESQL.name(&format!("{}_partition", table.name()));
+    pub(crate) fn of(database: &mut Database) -> anyhow::Result<Option<Self>> {
+        let exists = is_table(database)?;
+        let function = POSTGRESQL.name(&format!("{}_partition", database.table.name()));
         Ok(exists.then(|| Self { function, months: HashMap::new() }))
     }
 
@@ -277,11 +275,10 @@ impl Partitions {
             return Ok(*exists);
         }
         // The row encoder refuses such a date.
-        let Some(time) = POSTGRESQL.time(&event.date.at()) else { return Ok(true) };
-        let time = POSTGRESQL.text(&String::from_utf8_lossy(time.as_bytes()));
+        let Some(time) = POSTGRESQL.time_literal(&event.date.at()) else { return Ok(true) };
         let database = &mut *background.wait()?.database;
-        let found = database.texts(&format!("SELECT {}({time})::text", self.function));
-        let found = found.map_err(|error| database.failed(&error, "creating a partition in"))?;
+        let sql = format!("SELECT {}({time})::text", self.function);
+        let found = database.texts(&sql, "creating a partition in")?;
         let exists = found.iter().any(|found| found == "true");
         self.months.insert((at.year(), at.month()), exists);
         Ok(exists)

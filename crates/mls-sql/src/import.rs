@@ -19,7 +19,6 @@ use crate::dialect::Dialect;
 use crate::error_class::ErrorClass;
 use crate::export;
 use crate::mapping::Mapping;
-use crate::schema::Table;
 use crate::statements::{Allowed, Statements};
 
 /// Runs the files in `dir` that the database has not seen yet.
@@ -28,22 +27,21 @@ pub(crate) fn run(
     adopt: bool,
     database: &mut Database,
     options: &ConnectOptions,
-    table: &Table,
     mapping: &Mapping,
 ) -> anyhow::Result<()> {
-    let _lock = lock(database, options, table)?;
-    database.prepare(table, mapping)?;
+    let _lock = lock(database, options)?;
+    database.prepare(mapping)?;
     let names = names(dir)?;
-    let imported = hashes_of_imported(database, table, &names)?;
+    let imported = hashes_of_imported(database, &names)?;
     for (name, imported) in &imported {
         check_unchanged(&dir.join(name), imported)?;
     }
     let new = names.iter().filter(|name| !imported.contains_key(*name));
-    let loaded = if adopt { None } else { cursor::source_of_this_machine(database, table)? };
+    let loaded = if adopt { None } else { cursor::source_of_this_machine(database)? };
     let (new, refused): (Vec<_>, Vec<_>) =
         new.partition(|name| loaded.is_none() || export::is_of_another_machine(name));
     for name in &new {
-        import(database, table, &dir.join(name), name)?;
+        import(database, &dir.join(name), name)?;
     }
     mls_diag::summary(format_args!(
         "imported {} of {} in {} into {}",
@@ -61,7 +59,7 @@ pub(crate) fn run(
              another table (--table, or [database] table_name)",
             mls_diag::count(refused.len() as u64, "SQL file", "SQL files"),
             dir.display(),
-            table.name(),
+            database.table.name(),
             database.shown
         ))),
         _ => Ok(()),
@@ -82,12 +80,8 @@ fn check_unchanged(path: &Path, imported: &str) -> anyhow::Result<()> {
 
 /// Makes sure that only one import runs at a time. For SQLite this is a lock file, otherwise a lock that
 /// the server holds for the connection.
-fn lock(
-    database: &mut Database,
-    options: &ConnectOptions,
-    table: &Table,
-) -> anyhow::Result<Option<Lock>> {
-    let key = database.dialect.text(&format!("mls-sql import {}", table.name()));
+fn lock(database: &mut Database, options: &ConnectOptions) -> anyhow::Result<Option<Lock>> {
+    let key = database.dialect.text(&format!("mls-sql import {}", database.table.name()));
     let sql = match options {
         ConnectOptions::Sqlite(path) => return Lock::take(path).map(Some),
         ConnectOptions::Postgresql(_) => {
@@ -97,7 +91,7 @@ fn lock(
             format!("SELECT CAST(GET_LOCK(MD5(CONCAT(DATABASE(), {key})), 0) AS CHAR)")
         }
     };
-    let got = database.texts(&sql).map_err(|error| database.failed(&error, "locking"))?;
+    let got = database.texts(&sql, "locking")?;
     if got.first().is_some_and(|text| text == "true" || text == "1") {
         return Ok(None);
     }
@@ -111,18 +105,15 @@ const NAMES_AT_ONCE: usize = 500;
 /// Returns the SHA-256 of those files in `names` that were imported, by name.
 fn hashes_of_imported(
     database: &mut Database,
-    table: &Table,
     names: &[String],
 ) -> anyhow::Result<BTreeMap<String, String>> {
-    let (dialect, imports) = (database.dialect, database.dialect.name(&table.imports()));
+    let (dialect, imports) = (database.dialect, database.dialect.name(&database.table.imports()));
     let mut imported = BTreeMap::new();
     for names in names.chunks(NAMES_AT_ONCE) {
         let names: Vec<_> = names.iter().map(|name| dialect.text(name)).collect();
         let sql =
             format!("SELECT name, sha256 FROM {imports} WHERE name IN ({})", names.join(", "));
-        let rows = database
-            .rows(&sql)
-            .map_err(|error| database.failed(&error, "reading the imported files of"))?;
+        let rows = database.rows(&sql, "reading the imported files of")?;
         imported.extend(rows.into_iter().filter_map(|row| {
             let [name, hash] = <[_; 2]>::try_from(row).ok()?;
             Some((name?, hash?))
@@ -192,7 +183,7 @@ impl Read for Hashing {
 }
 
 /// Runs one file and records it as imported, in one transaction.
-fn import(database: &mut Database, table: &Table, path: &Path, name: &str) -> anyhow::Result<()> {
+fn import(database: &mut Database, path: &Path, name: &str) -> anyhow::Result<()> {
     let shown = path.display();
     let allowed = if database.dialect == Dialect::Mysql { Allowed::Inserts } else { Allowed::All };
     let input =
@@ -229,7 +220,7 @@ fn import(database: &mut Database, table: &Table, path: &Path, name: &str) -> an
     let sha256 = statements.into_inner().into_inner().hex();
     let sql = format!(
         "INSERT INTO {} (name, sha256, imported) VALUES ({}, '{sha256}', '{now}')",
-        dialect.name(&table.imports()),
+        dialect.name(&database.table.imports()),
         dialect.text(name)
     );
     database.must(&sql, &format!("recording {name} as imported into"))?;

@@ -113,7 +113,7 @@ use mls_config::config::Database as Settings;
 use mls_diag::Exit;
 use mls_stream::ndjson::Reader;
 
-use args::{Command, DialectFlag};
+use args::{Command, DatabaseFlags, DialectFlag};
 use connect_options::ConnectOptions;
 use database::Database;
 use dialect::Dialect;
@@ -137,6 +137,11 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             .as_deref()
             .map_or_else(|| Ok(Mapping::built_in(dialect)), |file| Mapping::load(file, dialect))
     };
+    let open = |flags: &DatabaseFlags| -> anyhow::Result<_> {
+        let options = ConnectOptions::new(flags, &settings)?;
+        let mapping = mapping(options.dialect())?;
+        Ok((options, mapping))
+    };
     match args.command {
         Command::Schema { dialect, fleet } => {
             let dialect = pick(&dialect, &settings);
@@ -151,11 +156,10 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         Command::Load { database, source, outcome, .. } => {
             // Check the name before anything is created or connected to.
             let source = Source::new(source, &settings)?;
-            let options = ConnectOptions::new(&database, &settings)?;
-            let mapping = mapping(options.dialect())?;
+            let (options, mapping) = open(&database)?;
             let filter = OutcomeFilter::new(outcome.outcomes(&config.logins), &mapping)?;
-            Database::with(&options, |database| {
-                load::run(Reader::stdin()?, database, table, &mapping, source, filter)
+            Database::with(&options, &table, |database| {
+                load::run(Reader::stdin()?, database, &mapping, source, filter)
             })
         }
         Command::Cursor { database, source } => cursor::print(
@@ -169,8 +173,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             &Source::new(source, &settings)?,
         ),
         Command::Dump { database, since, until, zone, server, source, outcome } => {
-            let options = ConnectOptions::new(&database, &settings)?;
-            let mapping = mapping(options.dialect())?;
+            let (options, mapping) = open(&database)?;
             let today = zone.timezone.now().date_naive();
             let filter = Filter {
                 since: since.map(|since| zone.timezone.read(since.begin(today))),
@@ -180,25 +183,22 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
                 outcomes: outcome,
             };
             filter.check_order()?;
-            Database::existing(&options, |database| dump::run(database, &table, &mapping, &filter))
+            Database::existing(&options, &table, |database| dump::run(database, &mapping, &filter))
         }
         Command::Migrate { database } => {
-            let options = ConnectOptions::new(&database, &settings)?;
-            let mapping = mapping(options.dialect())?;
-            Database::existing(&options, |database| migrate::run(database, &table, &mapping))
+            let (options, mapping) = open(&database)?;
+            Database::existing(&options, &table, |database| migrate::run(database, &mapping))
         }
         Command::Prune { before, zone, database } => {
-            let options = ConnectOptions::new(&database, &settings)?;
-            let mapping = mapping(options.dialect())?;
+            let (options, mapping) = open(&database)?;
             let before = prune::beginning(before, zone.timezone)?;
-            Database::existing(&options, |database| prune::run(database, &table, &mapping, &before))
+            Database::existing(&options, &table, |database| prune::run(database, &mapping, &before))
         }
         Command::RenameSource { old, new, loaded_by, database } => {
             source::check_name(&new)?;
-            let options = ConnectOptions::new(&database, &settings)?;
-            let mapping = mapping(options.dialect())?;
+            let (options, mapping) = open(&database)?;
             let rename = rename::Rename { old, new, loaded_by };
-            Database::existing(&options, |database| rename.run(database, &table, &mapping))
+            Database::existing(&options, &table, |database| rename.run(database, &mapping))
         }
         Command::Export { dialect, dir, cursor_file, source, outcome, .. } => {
             let dialect = pick(&dialect, &settings);
@@ -218,16 +218,14 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
                 Exit::Usage
                     .error("DIR is missing; give it, or --config with sql_export_dir in [database]")
             })?;
-            let options = ConnectOptions::new(&database, &settings)?;
-            let mapping = mapping(options.dialect())?;
-            Database::with(&options, |database| {
-                import::run(&dir, adopt, database, &options, &table, &mapping)
+            let (options, mapping) = open(&database)?;
+            Database::with(&options, &table, |database| {
+                import::run(&dir, adopt, database, &options, &mapping)
             })
         }
         Command::Convert { database } => {
-            let options = ConnectOptions::new(&database, &settings)?;
-            let mapping = mapping(options.dialect())?;
-            Database::existing(&options, |database| original::convert(database, &table, &mapping))
+            let (options, mapping) = open(&database)?;
+            Database::existing(&options, &table, |database| original::convert(database, &mapping))
         }
     }
 }

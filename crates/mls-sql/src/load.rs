@@ -16,7 +16,6 @@ use crate::fleet::Partitions;
 use crate::mapping::Mapping;
 use crate::outcome_filter::OutcomeFilter;
 use crate::row_encoder::{RowEncoder, RowFormat};
-use crate::schema::Table;
 use crate::source::Source;
 use crate::writer::{Background, Writer};
 
@@ -28,34 +27,28 @@ const BATCH: usize = 256 * 1024;
 pub(crate) fn run(
     reader: Reader,
     database: &mut Database,
-    table: Table,
     mapping: &Mapping,
     source: Source,
     filter: OutcomeFilter,
 ) -> anyhow::Result<()> {
-    let is_new = database.prepare(&table, mapping)?;
-    let partitions = Partitions::of(database, &table)?;
-    let (dialect, names) = (database.dialect, mapping.names(database.dialect));
+    let is_new = database.prepare(mapping)?;
+    let partitions = Partitions::of(database)?;
+    let (dialect, table) = (database.dialect, database.events());
+    let names = mapping.names(dialect);
     let (format, insert) = match dialect {
-        Dialect::Postgresql => {
-            (RowFormat::Copy, format!("COPY {} ({names}) FROM STDIN", dialect.name(table.name())))
-        }
-        _ => (
-            RowFormat::Values(dialect),
-            format!("INSERT INTO {} ({names}) VALUES\n", dialect.name(table.name())),
-        ),
+        Dialect::Postgresql => (RowFormat::Copy, format!("COPY {table} ({names}) FROM STDIN")),
+        _ => (RowFormat::Values(dialect), format!("INSERT INTO {table} ({names}) VALUES\n")),
     };
     let rows = RowEncoder::new(format, mapping, Some(source.name.clone()));
     let source_column = mapping.column(Field::Source).map(|column| dialect.name(column));
     let shown = database.shown.clone();
     let late_indexes = match dialect {
-        Dialect::Sqlite if is_new => table.indexes(dialect, mapping).collect(),
+        Dialect::Sqlite if is_new => database.table.indexes(dialect, mapping).collect(),
         // An index of PostgreSQL refuses long values: then the row must fail, not the commit. MySQL
         // commits before it changes an index.
         _ => Vec::new(),
     };
-    let writer =
-        Writer { database, table, insert, late_indexes, open: false, accepted: 0, refused: 0 };
+    let writer = Writer { database, insert, late_indexes, open: false, accepted: 0, refused: 0 };
     thread::scope(|scope| {
         let mut load = Load {
             background: Background::start(writer, scope),
@@ -104,8 +97,8 @@ impl Sink for Load<'_> {
     }
 
     fn begin(&mut self, base: u64) -> anyhow::Result<()> {
-        let Writer { database, table, .. } = self.background.wait()?;
-        let cursor = cursor::load(database, table, &self.source)?;
+        let database = &mut *self.background.wait()?.database;
+        let cursor = cursor::load(database, &self.source)?;
         if cursor.as_ref().map_or(0, |cursor| cursor.sequence) != base {
             return Err(cursor::overtaken(database, &self.source));
         }
@@ -144,7 +137,7 @@ impl Sink for Load<'_> {
             return Err(Exit::Config.error(format!(
                 "table {} in {} refuses every row, so nothing was committed; correct the table, or \
                  choose another with --table",
-                writer.table.name(),
+                writer.database.table.name(),
                 writer.database.shown
             )));
         }
@@ -152,9 +145,8 @@ impl Sink for Load<'_> {
         writer.refused = 0;
         if let Some(base) = self.base.filter(|_| writer.open || cursor != self.committed) {
             writer.begin_unless_open()?;
-            let (database, table) = (&mut *writer.database, &writer.table);
-            let next =
-                cursor::advance(database, table, &self.source, base, cursor.clone(), accepted)?;
+            let database = &mut *writer.database;
+            let next = cursor::advance(database, &self.source, base, cursor.clone(), accepted)?;
             self.base = Some(next);
         }
         writer.commit()?;
@@ -172,21 +164,19 @@ impl Load<'_> {
         let Some(column) = self.source_column.as_ref().filter(|_| self.partitions.is_none()) else {
             return Ok(());
         };
-        let Writer { database, table, .. } = self.background.wait()?;
-        let events = database.dialect.name(table.name());
+        let database = &mut *self.background.wait()?.database;
+        let events = database.events();
         let source = database.dialect.text(&self.source.name);
         let sql = format!(
             "SELECT 'found' FROM {events} WHERE {column} IS NULL OR {column} = {source} LIMIT 1"
         );
-        let found = database.texts(&sql);
-        let found = found.map_err(|error| database.failed(&error, "looking for rows in"))?;
-        if found.is_empty() {
+        if database.texts(&sql, "looking for rows in")?.is_empty() {
             return Ok(());
         }
         Err(Exit::Config.error(format!(
             "table {} in {} has rows of SQL files or of an older version; the log can hold the same attempts. Load into another table (--table, or [database] table_name), or \
              use --adopt",
-            table.name(),
+            database.table.name(),
             database.shown
         )))
     }

@@ -147,12 +147,9 @@ impl Mapping {
         for (name, value) in map {
             let entry: Entry =
                 serde_json::from_value(value).with_context(|| format!("column {name:?}"))?;
+            is_original |= entry.csv_column_name.as_deref() == Some("csv_id_placeholder");
             let field = match entry.csv_column_name.as_deref() {
-                None => None,
-                Some("csv_id_placeholder") => {
-                    is_original = true;
-                    None
-                }
+                None | Some("csv_id_placeholder") => None,
                 Some(csv) => Some(Field::from_name(csv).with_context(|| {
                     let known = Field::all().map(Field::name).collect::<Vec<_>>().join(", ");
                     format!("column {name:?}: csv_column_name {csv:?} is not one of {known}")
@@ -183,6 +180,12 @@ impl Mapping {
             let same = built_in.iter().find(|known| known.field == column.field);
             column.definition = same.map_or_else(String::new, |known| known.definition.clone());
         }
+    }
+
+    /// Returns the name of the column that the database fills with a number of the row.
+    pub(crate) fn id(&self) -> Option<&str> {
+        let id = self.columns.iter().find(|c| c.field.is_none() && c.name != LOADED_BY);
+        id.map(|id| id.name.as_str())
     }
 
     /// Returns the columns that have a field, with it.

@@ -8,36 +8,26 @@ use mls_diag::{count, summary};
 use crate::database::Database;
 use crate::dialect::Dialect;
 use crate::mapping::{LOADED_BY, Mapping};
-use crate::schema::{Table, cursor_additions};
+use crate::schema::cursor_additions;
+use crate::tables::has;
 
-/// A column to add.
-struct Addition<'a> {
-    name: &'a str,
-    definition: &'a str,
-}
+/// The name and the definition of a column to add.
+type Addition<'a> = (&'a str, &'a str);
 
 /// Adds missing columns, and creates missing tables.
 ///
 /// # Errors
 /// Errors of the database. In SQLite and PostgreSQL, an error changes nothing.
-pub(crate) fn run(database: &mut Database, table: &Table, mapping: &Mapping) -> anyhow::Result<()> {
-    let dialect = database.dialect;
-    let (events, cursor) = (table.name().to_owned(), table.cursor());
+pub(crate) fn run(database: &mut Database, mapping: &Mapping) -> anyhow::Result<()> {
+    let (dialect, table) = (database.dialect, database.table.clone());
     let wanted = mapping.columns.iter().filter(|c| c.field.is_some() || c.name == LOADED_BY);
-    let wanted =
-        wanted.map(|c| Addition { name: c.name.as_str(), definition: c.definition.as_str() });
-    let for_cursor = cursor_additions(dialect).into_iter();
-    let for_cursor = for_cursor.map(|(name, definition)| Addition { name, definition });
+    let wanted: Vec<_> = wanted.map(|c| (c.name.as_str(), c.definition.as_str())).collect();
+    let index = table.line_index(dialect, mapping).map(|index| index.ddl);
     database.begin()?;
-    let mut added = add(
-        database,
-        &events,
-        wanted.collect(),
-        table.line_index(dialect, mapping).map(|index| index.ddl),
-    )?;
-    added += add(database, &cursor, for_cursor.collect(), None)?;
+    let mut added = add(database, table.name(), &wanted, index)?;
+    added += add(database, &table.cursor(), &cursor_additions(dialect), None)?;
     database.must("COMMIT", "migrating the tables in")?;
-    database.prepare(table, mapping)?;
+    database.prepare(mapping)?;
     let shown = &database.shown;
     if added == 0 {
         summary(format_args!("migrated nothing: the tables in {shown} are of this version"));
@@ -52,18 +42,18 @@ pub(crate) fn run(database: &mut Database, table: &Table, mapping: &Mapping) -> 
 fn add(
     database: &mut Database,
     table: &str,
-    wanted: Vec<Addition<'_>>,
+    wanted: &[Addition<'_>],
     index: Option<String>,
 ) -> anyhow::Result<u64> {
     let present = database.columns(table)?;
     if present.is_empty() {
         return Ok(0);
     }
-    let has = |name: &str| present.iter().any(|column| column.eq_ignore_ascii_case(name));
-    let default = wanted.iter().find(|column| column.name == LOADED_BY);
-    let default = default.and_then(|column| column.definition.split_once(" DEFAULT "));
-    let default = default.map(|(_, default)| default.to_owned());
-    let missing: Vec<_> = wanted.into_iter().filter(|column| !has(column.name)).collect();
+    let default = wanted.iter().find(|(name, _)| *name == LOADED_BY);
+    let default = default.and_then(|(_, definition)| definition.split_once(" DEFAULT "));
+    let default = default.map(|(_, default)| default);
+    let missing = wanted.iter().copied().filter(|(name, _)| !has(&present, name));
+    let missing: Vec<_> = missing.collect();
     for statement in statements(database.dialect, table, &missing, index, default) {
         database.must(&statement, &format!("adding columns to table {table} in"))?;
     }
@@ -76,16 +66,16 @@ fn statements(
     table: &str,
     missing: &[Addition<'_>],
     index: Option<String>,
-    default: Option<String>,
+    default: Option<&str>,
 ) -> Vec<String> {
     let alter = format!("ALTER TABLE {}", dialect.name(table));
-    let add = |column: &Addition<'_>| {
+    let add = |(name, definition): &Addition<'_>| {
         // A default would name the user of this run as the loader of the older rows.
-        let definition = match column.definition.split_once(" DEFAULT ") {
-            Some((definition, _)) if column.name == LOADED_BY => definition,
-            _ => column.definition,
+        let definition = match definition.split_once(" DEFAULT ") {
+            Some((definition, _)) if *name == LOADED_BY => definition,
+            _ => definition,
         };
-        format!("ADD COLUMN {} {definition}", dialect.name(column.name))
+        format!("ADD COLUMN {} {definition}", dialect.name(name))
     };
     let mut parts: Vec<_> = missing.iter().map(add).collect();
     let mut statements = Vec::new();

@@ -11,7 +11,7 @@ use crate::database::Database;
 use crate::dialect::Dialect;
 use crate::field::Field;
 use crate::mapping::Mapping;
-use crate::schema::Table;
+use crate::tables::has;
 
 /// How the original writes a date.
 const DATE: &str = "[0-3][0-9]/[01][0-9]/[0-9][0-9][0-9][0-9] [0-2][0-9]:[0-5][0-9]";
@@ -31,15 +31,11 @@ fn name_by_default(source: Column) -> &'static str {
 }
 
 /// Whether the original made the table, or somebody with its column names.
-pub(crate) fn made(
-    database: &mut Database,
-    table: &Table,
-    mapping: &Mapping,
-) -> anyhow::Result<bool> {
-    let columns = database.columns(table.name())?;
-    let has = |name: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
+pub(crate) fn made(database: &mut Database, mapping: &Mapping) -> anyhow::Result<bool> {
+    let name = database.table.name().to_owned();
+    let columns = database.columns(&name)?;
     let maps = |name: &str| mapping.filled().any(|(mapped, _)| mapped.eq_ignore_ascii_case(name));
-    if has("asn_int") && has("asn_varchar") && !maps("asn_int") {
+    if has(&columns, "asn_int") && has(&columns, "asn_varchar") && !maps("asn_int") {
         return Ok(true);
     }
     let dialect = database.dialect;
@@ -48,25 +44,21 @@ pub(crate) fn made(
     }
     let sql = format!(
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name = {} AND sql LIKE {}",
-        dialect.text(table.name()),
+        dialect.text(&name),
         dialect.text(CHECK)
     );
-    let found = database.texts(&sql);
-    Ok(!found.map_err(|error| database.failed(&error, "reading the schema of"))?.is_empty())
+    Ok(!database.texts(&sql, "reading the schema of")?.is_empty())
 }
 
 /// Renames the original's table and copies its rows into a new one, if the original made it.
-pub(crate) fn convert(
-    database: &mut Database,
-    table: &Table,
-    mapping: &Mapping,
-) -> anyhow::Result<()> {
+pub(crate) fn convert(database: &mut Database, mapping: &Mapping) -> anyhow::Result<()> {
+    let table = database.table.clone();
     let (name, kept) = (table.name(), format!("{}_original", table.name()));
     if database.dialect != Dialect::Sqlite {
         let why = "the Python original wrote to SQLite only: there is nothing to convert";
         return Err(Exit::Usage.error(why));
     }
-    if !made(database, table, mapping)? {
+    if !made(database, mapping)? {
         summary(format_args!("nothing to convert: the Python original did not make table {name}"));
         return Ok(());
     }
@@ -80,22 +72,18 @@ pub(crate) fn convert(
     database.begin()?;
     let (old, new) = (database.dialect.name(&kept), database.dialect.name(name));
     database.must(&format!("ALTER TABLE {new} RENAME TO {old}"), "renaming a table in")?;
-    for statement in
-        table.events_ddl(Dialect::Sqlite, mapping).iter().chain(&table.state_ddl(Dialect::Sqlite))
-    {
-        database.must(statement, "creating tables in")?;
+    for statement in table.ddl(Dialect::Sqlite, mapping) {
+        database.must(&statement, "creating tables in")?;
     }
     let columns = database.columns(&kept)?;
     let copied = database.must(&copy(&old, &new, mapping, &columns), "copying rows in")?;
-    let all = database.texts(&format!("SELECT CAST(count(*) AS TEXT) FROM {old}"));
-    let all = all.map_err(|error| database.failed(&error, "counting the rows of"))?;
+    let all = format!("SELECT CAST(count(*) AS TEXT) FROM {old}");
+    let all = database.texts(&all, "counting the rows of")?;
     let all = all.first().and_then(|all| all.parse().ok()).unwrap_or(copied);
     database.must("COMMIT", "committing to")?;
     if copied < all {
-        log::warn!(
-            "{} of {kept} have no date and were not copied",
-            count(all - copied, "row", "rows")
-        );
+        let lost = count(all - copied, "row", "rows");
+        log::warn!("{lost} of {kept} have no date and were not copied");
     }
     summary(format_args!(
         "copied {} into the new table {name}; the table of the Python original is {kept} now",
@@ -106,7 +94,6 @@ pub(crate) fn convert(
 
 /// The statement that copies the rows, oldest first.
 fn copy(old: &str, new: &str, mapping: &Mapping, columns: &[String]) -> String {
-    let has = |name: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
     let mut date = "NULL".to_owned();
     let mut values = Vec::new();
     let mut names = Vec::new();
@@ -114,7 +101,7 @@ fn copy(old: &str, new: &str, mapping: &Mapping, columns: &[String]) -> String {
         // The original stored failures only, and none of the other members.
         let Field::Csv(source) = field else { continue };
         names.push(Dialect::Sqlite.name(name));
-        let found = [name, name_by_default(source)].into_iter().find(|name| has(name));
+        let found = [name, name_by_default(source)].into_iter().find(|name| has(columns, name));
         let value = found
             .map_or_else(|| "NULL".to_owned(), |found| value(source, &Dialect::Sqlite.name(found)));
         if source == Column::Date {

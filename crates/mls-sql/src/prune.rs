@@ -11,11 +11,12 @@ use crate::database::Database;
 use crate::dialect::Dialect;
 use crate::field::Field;
 use crate::fleet;
-use crate::mapping::{LOADED_BY, Mapping};
-use crate::schema::Table;
+use crate::mapping::Mapping;
 
 /// The number of rows that one statement removes, so that it holds its locks for at most a second.
 const BATCH: u64 = 20_000;
+
+const NO_TIME: &str = "a date outside the years 1000 to 9999";
 
 /// Returns the first moment to keep, from `--before`.
 ///
@@ -40,83 +41,68 @@ pub(crate) fn beginning(before: Moment, zone: Zone) -> anyhow::Result<DateTime<F
 /// Errors of the database. Rows that were removed before the error stay removed.
 pub(crate) fn run(
     database: &mut Database,
-    table: &Table,
     mapping: &Mapping,
     before: &DateTime<FixedOffset>,
 ) -> anyhow::Result<()> {
-    let columns = database.columns(table.name())?;
-    if columns.is_empty() {
-        let (name, shown) = (table.name(), &database.shown);
+    let name = database.table.name().to_owned();
+    if database.columns(&name)?.is_empty() {
+        let shown = &database.shown;
         return Err(Exit::Config.error(format!("there is no table {name} in {shown}")));
     }
-    fleet::extend(database, table)?;
-    if !is_partitioned(database, table)? {
-        return delete(database, table, mapping, before);
+    fleet::extend(database)?;
+    if !is_partitioned(database)? {
+        return delete(database, mapping, before);
     }
-    let old = partitions_before(database, table, before)?;
+    let old = partitions_before(database, before)?;
     let months = count(old.len() as u64, "month", "months");
-    for name in old {
-        database.must(&format!("DROP TABLE {name}"), "dropping a partition in")?;
+    for partition in old {
+        database.must(&format!("DROP TABLE {partition}"), "dropping a partition in")?;
     }
-    summary(format_args!("dropped {months} of table {} in {}", table.name(), database.shown));
+    summary(format_args!("dropped {months} of table {name} in {}", database.shown));
     Ok(())
 }
 
-fn is_partitioned(database: &mut Database, table: &Table) -> anyhow::Result<bool> {
+fn is_partitioned(database: &mut Database) -> anyhow::Result<bool> {
     if database.dialect != Dialect::Postgresql {
         return Ok(false);
     }
-    let found = database.texts(&format!(
-        "SELECT relname::text FROM pg_class WHERE oid = to_regclass({}) AND relkind = 'p'",
-        regclass(table)
-    ));
-    let found = found.map_err(|error| database.failed(&error, "reading the tables of"))?;
-    Ok(!found.is_empty())
-}
-
-fn regclass(table: &Table) -> String {
-    let dialect = Dialect::Postgresql;
-    dialect.text(&dialect.name(table.name()))
+    let name = database.dialect.text(&database.events());
+    let sql = format!(
+        "SELECT relname::text FROM pg_class WHERE oid = to_regclass({name}) AND relkind = 'p'"
+    );
+    Ok(!database.texts(&sql, "reading the tables of")?.is_empty())
 }
 
 /// Returns the partitions that end at a time or before, as names for SQL. What a partition holds is in
 /// the catalog; its name says nothing.
 fn partitions_before(
     database: &mut Database,
-    table: &Table,
     before: &DateTime<FixedOffset>,
 ) -> anyhow::Result<Vec<String>> {
-    let before = time(database.dialect, before)?;
-    let names = database.texts(&format!(
+    let (dialect, name) = (database.dialect, database.dialect.text(&database.events()));
+    let before = dialect.time_literal(before).context(NO_TIME)?;
+    let sql = format!(
         "SELECT oid::regclass::text FROM (
            SELECT pg_class.oid, (regexp_match(pg_get_expr(relpartbound, pg_class.oid),
              '^FOR VALUES FROM \\(.*\\) TO \\(''([^'']*)''\\)$'))[1]::timestamptz AS upper
            FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-           WHERE inhparent = to_regclass({})
-         ) partitions WHERE upper <= {before}::timestamptz ORDER BY upper",
-        regclass(table)
-    ));
-    names.map_err(|error| database.failed(&error, "reading the partitions of"))
-}
-
-fn time(dialect: Dialect, time: &DateTime<FixedOffset>) -> anyhow::Result<String> {
-    let time = dialect.time(time).context("a date outside the years 1000 to 9999")?;
-    Ok(dialect.text(&String::from_utf8_lossy(time.as_bytes())))
+           WHERE inhparent = to_regclass({name})
+         ) partitions WHERE upper <= {before}::timestamptz ORDER BY upper"
+    );
+    database.texts(&sql, "reading the partitions of")
 }
 
 fn delete(
     database: &mut Database,
-    table: &Table,
     mapping: &Mapping,
     before: &DateTime<FixedOffset>,
 ) -> anyhow::Result<()> {
     let dialect = database.dialect;
     let column = mapping.column(Field::Csv(Column::Date));
     let column = column.ok_or_else(|| Exit::Config.error("the mapping has no column for date"))?;
-    let (name, limit, time) =
-        (dialect.name(table.name()), time(dialect, before)?, dialect.name(column));
-    let id = mapping.columns.iter().find(|c| c.field.is_none() && c.name != LOADED_BY);
-    let id = id.map(|id| dialect.name(&id.name));
+    let (name, time) = (database.events(), dialect.name(column));
+    let limit = dialect.time_literal(before).context(NO_TIME)?;
+    let id = mapping.id().map(|id| dialect.name(id));
     let sql = match (dialect, id) {
         (Dialect::Mysql, _) => format!("DELETE FROM {name} WHERE {time} < {limit} LIMIT {BATCH}"),
         (_, Some(id)) => format!(
@@ -133,6 +119,7 @@ fn delete(
         }
     }
     let rows = count(removed, "event", "events");
-    summary(format_args!("removed {rows} from table {} in {}", table.name(), database.shown));
+    let (name, shown) = (database.table.name(), &database.shown);
+    summary(format_args!("removed {rows} from table {name} in {shown}"));
     Ok(())
 }

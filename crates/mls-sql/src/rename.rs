@@ -6,7 +6,6 @@ use crate::database::Database;
 use crate::field::Field;
 use crate::fleet;
 use crate::mapping::{LOADED_BY, Mapping};
-use crate::schema::Table;
 
 pub(crate) struct Rename {
     pub(crate) old: String,
@@ -20,23 +19,16 @@ impl Rename {
     ///
     /// # Errors
     /// Exit 65 if `old` does not exist, or several users have it, or `new` exists.
-    pub(crate) fn run(
-        &self,
-        database: &mut Database,
-        table: &Table,
-        mapping: &Mapping,
-    ) -> anyhow::Result<()> {
-        database.prepare(table, mapping)?;
+    pub(crate) fn run(&self, database: &mut Database, mapping: &Mapping) -> anyhow::Result<()> {
+        database.prepare(mapping)?;
         let Self { old, new, .. } = self;
         let dialect = database.dialect;
         let (old_text, new_text) = (dialect.text(old), dialect.text(new));
-        let cursor = dialect.name(&table.cursor());
+        let cursor = database.cursors();
         database.begin()?;
-        let owned = self.owner(database, table)?;
+        let owned = self.owner(database)?;
         let taken = format!("SELECT source FROM {cursor} WHERE source = {new_text}{owned}");
-        let taken = database.texts(&taken);
-        let taken = taken.map_err(|error| database.failed(&error, "reading the sources in"))?;
-        if !taken.is_empty() {
+        if !database.texts(&taken, "reading the sources in")?.is_empty() {
             return Err(Exit::DataErr.error(format!(
                 "{}: source {new} exists already; two sources cannot become one",
                 database.shown
@@ -50,7 +42,7 @@ impl Rename {
         }
         let mut rows = 0;
         if let Some(column) = mapping.column(Field::Source) {
-            let (events, column) = (dialect.name(table.name()), dialect.name(column));
+            let (events, column) = (database.events(), dialect.name(column));
             let rename = format!(
                 "UPDATE {events} SET {column} = {new_text} WHERE {column} = {old_text}{owned}"
             );
@@ -70,21 +62,20 @@ impl Rename {
 
     /// Returns the condition that selects the rows of the source's user. Only the table of a fleet
     /// needs it: elsewhere a source has one cursor, and several users can have loaded its rows.
-    fn owner(&self, database: &mut Database, table: &Table) -> anyhow::Result<String> {
+    fn owner(&self, database: &mut Database) -> anyhow::Result<String> {
         let dialect = database.dialect;
         let sql = format!(
             "SELECT {LOADED_BY} FROM {} WHERE source = {} ORDER BY {LOADED_BY}",
-            dialect.name(&table.cursor()),
+            database.cursors(),
             dialect.text(&self.old)
         );
-        let found = database.rows(&sql);
-        let found = found.map_err(|error| database.failed(&error, "reading the sources in"))?;
+        let found = database.rows(&sql, "reading the sources in")?;
         let mut users: Vec<_> =
             found.into_iter().flatten().map(Option::unwrap_or_default).collect();
         if let Some(wanted) = &self.loaded_by {
             users.retain(|user| user == wanted);
         }
-        let is_fleet = fleet::is_table(database, table)?;
+        let is_fleet = fleet::is_table(database)?;
         let (shown, old) = (&database.shown, &self.old);
         match users.as_slice() {
             [] => Err(self.absent(database)),

@@ -60,6 +60,11 @@ impl Table {
         format!("{}_imports", self.0)
     }
 
+    /// Returns the statements that create all tables.
+    pub(crate) fn ddl(&self, dialect: Dialect, mapping: &Mapping) -> Vec<String> {
+        [self.events_ddl(dialect, mapping), self.state_ddl(dialect)].concat()
+    }
+
     /// Returns the statements that create the table of events and its indexes: by time, address,
     /// user and network, and by the identity of the log line.
     #[must_use]
@@ -169,7 +174,7 @@ fn create(dialect: Dialect, name: &str, lines: &str) -> String {
 /// Prints the statements that create the tables.
 pub(crate) fn print(table: &Table, dialect: Dialect, mapping: &Mapping) -> anyhow::Result<()> {
     let mut out = Writer::stdout()?;
-    for statement in table.events_ddl(dialect, mapping).iter().chain(&table.state_ddl(dialect)) {
+    for statement in table.ddl(dialect, mapping) {
         out.line(format!("{statement};").as_bytes())?;
     }
     out.flush()

@@ -29,7 +29,7 @@ pub(crate) fn print(
 ) -> anyhow::Result<()> {
     // A command that only reads must not create a database.
     let (state, loaded) = if options.exists() {
-        Database::with(options, |database| read(database, table, source))?
+        Database::with(options, table, |database| read(database, source))?
     } else {
         ("it does not exist yet; mls-sql load creates it".to_owned(), Loaded::default())
     };
@@ -44,18 +44,14 @@ pub(crate) fn print(
     out.flush()
 }
 
-fn read(
-    database: &mut Database,
-    table: &Table,
-    source: &Source,
-) -> anyhow::Result<(String, Loaded)> {
-    let name = table.name();
-    if database.columns(name)?.is_empty() {
+fn read(database: &mut Database, source: &Source) -> anyhow::Result<(String, Loaded)> {
+    let name = database.table.name().to_owned();
+    if database.columns(&name)?.is_empty() {
         let state = format!("table {name} does not exist yet; mls-sql load creates it");
         return Ok((state, Loaded::default()));
     }
-    let columns = database.columns(&table.cursor())?;
-    database.check_cursor_columns(table, &columns)?;
+    let columns = database.columns(&database.table.cursor())?;
+    database.check_cursor_columns(&columns)?;
     let dialect = database.dialect;
     let time = match dialect {
         Dialect::Sqlite => "committed_at",
@@ -68,12 +64,9 @@ fn read(
         Dialect::Mysql => "CAST(loaded_rows AS CHAR)",
         _ => "CAST(loaded_rows AS TEXT)",
     };
-    let found = database.rows(&format!(
-        "SELECT {rows}, {time} FROM {} WHERE source = {}",
-        dialect.name(&table.cursor()),
-        dialect.text(&source.name)
-    ));
-    let found = found.map_err(|error| database.failed(&error, "reading the positions in"))?;
+    let (cursors, source) = (database.cursors(), dialect.text(&source.name));
+    let sql = format!("SELECT {rows}, {time} FROM {cursors} WHERE source = {source}");
+    let found = database.rows(&sql, "reading the positions in")?;
     let Some(row) = found.into_iter().next() else {
         let state = format!("table {name} has nothing of this source yet");
         return Ok((state, Loaded::default()));

@@ -6,7 +6,12 @@ use crate::database::Database;
 use crate::dialect::Dialect;
 use crate::mapping::Mapping;
 use crate::original;
-use crate::schema::{Table, cursor_additions};
+use crate::schema::cursor_additions;
+
+/// Whether a table has the column. Letter case does not matter.
+pub(crate) fn has(columns: &[String], name: &str) -> bool {
+    columns.iter().any(|column| column.eq_ignore_ascii_case(name))
+}
 
 impl Database {
     /// Creates the tables that are missing, and refuses tables that cannot hold events exactly
@@ -15,38 +20,35 @@ impl Database {
     /// # Errors
     /// Exit 78 if the Python original created the table, a column is missing, or the engine of
     /// the table has no transactions.
-    pub(crate) fn prepare(&mut self, table: &Table, mapping: &Mapping) -> anyhow::Result<bool> {
-        let dialect = self.dialect;
-        if dialect == Dialect::Postgresql {
+    pub(crate) fn prepare(&mut self, mapping: &Mapping) -> anyhow::Result<bool> {
+        if self.dialect == Dialect::Postgresql {
             self.check_encoding()?;
         }
-        let names = [table.name().to_owned(), table.cursor(), table.imports()];
+        let table = self.table.clone();
         let mut missing = false;
-        for name in &names {
+        for name in [table.name(), &table.cursor(), &table.imports()] {
             missing |= self.columns(name)?.is_empty();
         }
-        let is_new = missing && self.create(table, mapping)?;
+        let is_new = missing && self.create(mapping)?;
         let columns = self.columns(table.name())?;
-        self.check_columns(table, mapping, &columns)?;
+        self.check_columns(mapping, &columns)?;
         let columns = self.columns(&table.cursor())?;
-        self.check_cursor_columns(table, &columns)?;
-        if dialect == Dialect::Mysql {
-            self.check_engines(table)?;
+        self.check_cursor_columns(&columns)?;
+        if self.dialect == Dialect::Mysql {
+            self.check_engines()?;
         }
         Ok(is_new)
     }
 
     /// Creates the missing tables: all or none of them if the database can roll back DDL. A lock
     /// makes other runs wait. Returns whether the table of events was missing.
-    fn create(&mut self, table: &Table, mapping: &Mapping) -> anyhow::Result<bool> {
-        let dialect = self.dialect;
+    fn create(&mut self, mapping: &Mapping) -> anyhow::Result<bool> {
+        let (dialect, table) = (self.dialect, self.table.clone());
         self.begin()?;
         if dialect == Dialect::Postgresql {
-            let lock = format!(
-                "SELECT pg_advisory_xact_lock(hashtext({}))::text",
-                dialect.text(table.name())
-            );
-            self.texts(&lock).map_err(|error| self.failed(&error, "locking"))?;
+            let name = dialect.text(table.name());
+            let lock = format!("SELECT pg_advisory_xact_lock(hashtext({name}))::text");
+            self.texts(&lock, "locking")?;
         }
         let is_new = self.columns(table.name())?.is_empty();
         if is_new {
@@ -63,9 +65,7 @@ impl Database {
 
     /// Only UTF-8 can store every name that an attacker may choose.
     fn check_encoding(&mut self) -> anyhow::Result<()> {
-        let encoding = self
-            .texts("SHOW server_encoding")
-            .map_err(|error| self.failed(&error, "checking the encoding of"))?;
+        let encoding = self.texts("SHOW server_encoding", "checking the encoding of")?;
         match encoding.first().map(String::as_str) {
             Some("UTF8") => Ok(()),
             other => Err(Exit::Config.error(format!(
@@ -90,22 +90,19 @@ impl Database {
                 "SELECT CAST(column_name AS CHAR) FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = {name}"
             ),
         };
-        self.texts(&sql).map_err(|error| {
-            self.failed(&error, &format!("reading the columns of table {table} in"))
-        })
+        self.texts(&sql, &format!("reading the columns of table {table} in"))
     }
 
     /// # Errors
     /// See [`prepare`](Self::prepare).
     pub(crate) fn check_columns(
         &mut self,
-        table: &Table,
         mapping: &Mapping,
         columns: &[String],
     ) -> anyhow::Result<()> {
-        let has = |name: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
-        let (name, shown) = (table.name(), self.shown.clone());
-        if original::made(self, table, mapping)? {
+        let is_of_original = original::made(self, mapping)?;
+        let (name, shown) = (self.table.name(), &self.shown);
+        if is_of_original {
             let cure = if self.dialect == Dialect::Sqlite {
                 "run maillogsentinel --setup --migrate, or convert the table alone with mls-sql convert"
             } else {
@@ -116,8 +113,8 @@ impl Database {
                  table with --table"
             )));
         }
-        let missing: Vec<_> =
-            mapping.filled().map(|(name, _)| name).filter(|name| !has(name)).collect();
+        let missing = mapping.filled().map(|(name, _)| name).filter(|name| !has(columns, name));
+        let missing: Vec<_> = missing.collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -130,16 +127,11 @@ impl Database {
 
     /// # Errors
     /// Exit 78 if an older version has created the table of cursors.
-    pub(crate) fn check_cursor_columns(
-        &self,
-        table: &Table,
-        columns: &[String],
-    ) -> anyhow::Result<()> {
-        let has = |name: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
-        if cursor_additions(self.dialect).iter().all(|(name, _)| has(name)) {
+    pub(crate) fn check_cursor_columns(&self, columns: &[String]) -> anyhow::Result<()> {
+        if cursor_additions(self.dialect).iter().all(|(name, _)| has(columns, name)) {
             return Ok(());
         }
-        let (name, shown) = (table.cursor(), &self.shown);
+        let (name, shown) = (self.table.cursor(), &self.shown);
         Err(Exit::Config.error(format!(
             "an older version has created table {name} in {shown}; run mls-sql migrate, or for a \
              fleet the statements of mls-sql schema --fleet"
@@ -147,7 +139,8 @@ impl Database {
     }
 
     /// Refuses engines without transactions: `MyISAM` keeps half of a transaction that failed.
-    fn check_engines(&mut self, table: &Table) -> anyhow::Result<()> {
+    fn check_engines(&mut self) -> anyhow::Result<()> {
+        let table = &self.table;
         let names = [table.name(), &table.cursor(), &table.imports()]
             .map(|name| self.dialect.text(name))
             .join(", ");
@@ -155,9 +148,7 @@ impl Database {
             "SELECT CONCAT(t.table_name, ' (', t.engine, ')') FROM information_schema.tables t LEFT JOIN information_schema.engines e \
              ON e.engine = t.engine WHERE t.table_schema = DATABASE() AND t.table_name IN ({names}) AND COALESCE(e.transactions, 'NO') <> 'YES'"
         );
-        let tables = self
-            .texts(&sql)
-            .map_err(|error| self.failed(&error, "checking the engines of the tables in"))?;
+        let tables = self.texts(&sql, "checking the engines of the tables in")?;
         if tables.is_empty() {
             return Ok(());
         }

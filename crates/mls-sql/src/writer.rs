@@ -12,12 +12,11 @@ use crate::database::Database;
 use crate::dialect::Dialect;
 use crate::error_class::ErrorClass;
 use crate::row_encoder::EncodedRows;
-use crate::schema::{Index, Table};
+use crate::schema::Index;
 
 /// Inserts rows in a transaction.
 pub(crate) struct Writer<'a> {
     pub(crate) database: &'a mut Database,
-    pub(crate) table: Table,
     /// The start of the statement, up to the rows.
     pub(crate) insert: String,
     /// The indexes of a table that this run created. The first transaction drops them before it
@@ -133,10 +132,8 @@ impl Writer<'_> {
             let row = String::from_utf8_lossy(bytes).chars().take(200).collect::<String>();
             // A row that exceeds a limit of the server says nothing about the table.
             self.refused += usize::from(!matches!(error, sqlx::Error::InvalidArgument(_)));
-            diag::bad_record(
-                "stdin",
-                format_args!("table {} refuses {row}: {error}", self.table.name()),
-            );
+            let table = self.database.table.name();
+            diag::bad_record("stdin", format_args!("table {table} refuses {row}: {error}"));
             return Ok(());
         }
         let middle = rows.start + rows.len() / 2;
