@@ -14,7 +14,7 @@ const LOG: &str = "/var/log/maillogsentinel_setup.log";
 
 /// Appends the actions. If the log cannot be written, the caller only warns, because the setup is
 /// done.
-pub(crate) fn write(system: &System, actions: &[String]) -> io::Result<()> {
+pub(crate) fn write(system: &System, actions: &[String]) -> anyhow::Result<()> {
     if actions.is_empty() {
         return Ok(());
     }

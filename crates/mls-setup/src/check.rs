@@ -1,6 +1,7 @@
 //! Checks of values, in addition to those of the configuration reader.
 
 use std::io::Write;
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::process::Command;
 
@@ -126,11 +127,10 @@ impl Checks<'_> {
             Check::Path => path(value),
             Check::Paths => value.split(", ").try_for_each(path),
             Check::MailLog => self.mail_log(value),
-            Check::JournalMatches => {
-                let conf = format!("[paths]\njournal_match = {value}\n");
-                let is_wrong = Config::parse(Path::new(CONFIGURATION), &conf).is_err();
-                refuse_if(is_wrong, "give matches such as CONTAINER_NAME=postfix-mailcow, or none")
-            }
+            Check::JournalMatches => refuse_if(
+                is_refused(&format!("[paths]\njournal_match = {value}\n")),
+                "give matches such as CONTAINER_NAME=postfix-mailcow, or none",
+            ),
             Check::Recipients => self.recipients(value),
             Check::Schedule => self.schedule(value),
             Check::ExtractionSchedule => self.extraction_schedule(value),
@@ -149,17 +149,12 @@ impl Checks<'_> {
                 let shown = shown.collect::<Vec<_>>().join(", ");
                 refuse_if(!values.contains(&value), &format!("give one of {shown}"))
             }
-            Check::Port => number(value, "give a number from 1 to 65535", |n: u16| n > 0),
-            Check::Days => {
-                number(value, "give a number of days from 1 to 65535, or none", |days: u16| {
-                    days > 0
-                })
-            }
-            Check::Threshold => {
-                let conf = format!("[alert]\nip = {value}\n");
-                let is_wrong = Config::parse(Path::new(CONFIGURATION), &conf).is_err();
-                refuse_if(is_wrong, "give a number of failures and a time, such as 20/10m, or none")
-            }
+            Check::Port => number(value, "give a number from 1 to 65535"),
+            Check::Days => number(value, "give a number of days from 1 to 65535, or none"),
+            Check::Threshold => refuse_if(
+                is_refused(&format!("[alert]\nip = {value}\n")),
+                "give a number of failures and a time, such as 20/10m, or none",
+            ),
             Check::Enforcers => self.enforcers(value),
             Check::HostOrSocket if value.starts_with('/') => Ok(()),
             Check::Host | Check::HostOrSocket => refuse_if(
@@ -168,8 +163,11 @@ impl Checks<'_> {
             ),
             Check::Text => refuse_if(value.is_empty(), "a value is needed"),
             Check::OptionalText => Ok(()),
-            Check::File => self.file(value),
-            Check::SecretFile => self.secret_file(value),
+            Check::File => self.file(value, "give the path of a file"),
+            Check::SecretFile => self.file(
+                value,
+                "write the password or the key to a file that only the service's user may read, and give its path",
+            ),
         }
     }
 
@@ -269,26 +267,19 @@ impl Checks<'_> {
         )
     }
 
-    fn file(&self, value: &str) -> Result<(), String> {
+    fn file(&self, value: &str, cure: &str) -> Result<(), String> {
         if value.is_empty() {
             return Ok(());
         }
         path(value)?;
         let is_file = self.system.path(value).is_file();
-        refuse_if(!is_file, &format!("there is no file {value}: give the path of a file"))
+        refuse_if(!is_file, &format!("there is no file {value}: {cure}"))
     }
+}
 
-    fn secret_file(&self, value: &str) -> Result<(), String> {
-        if value.is_empty() {
-            return Ok(());
-        }
-        path(value)?;
-        let is_file = self.system.path(value).is_file();
-        let why = format!(
-            "there is no file {value}: write the password or the key to a file that only the service's user may read, and give its path"
-        );
-        refuse_if(!is_file, &why)
-    }
+/// Whether the configuration reader refuses this text.
+fn is_refused(configuration: &str) -> bool {
+    Config::parse(Path::new(CONFIGURATION), configuration).is_err()
 }
 
 /// A path in units and in the logrotate rule. The sandbox of the units must not hide it.
@@ -309,12 +300,8 @@ fn path(value: &str) -> Result<(), String> {
     )
 }
 
-fn number<T: std::str::FromStr>(
-    value: &str,
-    why: &str,
-    is_allowed: fn(T) -> bool,
-) -> Result<(), String> {
-    refuse_if(!value.is_empty() && !value.parse().is_ok_and(is_allowed), why)
+fn number(value: &str, why: &str) -> Result<(), String> {
+    refuse_if(!value.is_empty() && value.parse::<NonZeroU16>().is_err(), why)
 }
 
 fn refuse_if(wrong: bool, why: &str) -> Result<(), String> {

@@ -94,7 +94,7 @@ fn owner(answers: &Answers, system: &System) -> anyhow::Result<Option<String>> {
             ))
         })?;
         if let Some(uid) = uid.filter(|uid| *uid != 0) {
-            return Ok(system.user_name(uid));
+            return Ok(system.name("passwd", uid));
         }
     }
     Ok(None)
@@ -159,9 +159,7 @@ pub(crate) fn finish(
     user: &str,
     start: &[&str],
 ) -> anyhow::Result<()> {
-    let account = system
-        .account(user)
-        .ok_or_else(|| Exit::Config.error(format!("there is no user {user}")))?;
+    let account = system.service(user)?;
     let mut convert = Command::new(installation.installed_program("mls-setup"));
     convert.args(["--migrate-data", "--config", CONFIGURATION]);
     convert.uid(account.uid).gid(account.gid).current_dir("/");
@@ -175,10 +173,7 @@ pub(crate) fn finish(
     for unit in start {
         run(system.systemctl(&["restart", unit]))?;
     }
-    say(
-        "The Python original is migrated. You can remove its programs and the *.original files.\n",
-    )?;
-    Ok(())
+    say("The Python original is migrated. You can remove its programs and the *.original files.\n")
 }
 
 #[cfg(test)]

@@ -73,8 +73,7 @@ pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
         }
         trial.run(&plan.user)?;
     }
-    say("Done. Check the service with: maillogsentinel --status\n")?;
-    Ok(())
+    say("Done. Check the service with: maillogsentinel --status\n")
 }
 
 /// Returns the answers, and the configuration text that they change.

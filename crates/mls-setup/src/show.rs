@@ -34,9 +34,9 @@ pub(crate) fn plan(plan: &Plan, system: &System) -> String {
     let groups = groups.collect::<Vec<_>>().join(" and ");
     lines.push(format!("  {} is in the groups {groups}, to read the log", plan.user));
     lines.extend(jobs(plan, system));
-    lines.extend(
-        without_effect(plan).iter().chain(&plan.note).map(|note| format!("  note: {note}")),
-    );
+    let notes = Config::without_effect(Path::new(CONFIGURATION), plan.configuration());
+    let notes = notes.unwrap_or_default().into_iter().chain(plan.note.clone());
+    lines.extend(notes.map(|note| format!("  note: {note}")));
     lines.join("\n") + "\n"
 }
 
@@ -58,15 +58,6 @@ fn jobs(plan: &Plan, system: &System) -> Vec<String> {
         format!("  enabled: {}", list(&plan.switches.enable)),
         format!("  disabled: {}", list(&plan.switches.disable)),
     ]
-}
-
-/// Returns the keys that the new configuration sets and that have no effect.
-fn without_effect(plan: &Plan) -> Vec<String> {
-    let configuration = plan.files.iter().find(|file| file.path == Path::new(CONFIGURATION));
-    let Some(FileContent::Text(text)) = configuration.map(|file| &file.content) else {
-        return Vec::new();
-    };
-    Config::without_effect(Path::new(CONFIGURATION), text).unwrap_or_default()
 }
 
 /// Shows a new text without its comments. If it replaces another text, shows the lines that differ.

@@ -56,51 +56,45 @@ impl System {
     }
 
     pub(crate) fn account(&self, user: &str) -> Option<Account> {
-        let line = self.entry("passwd", user)?;
+        let line = self.entry("passwd", 0, user)?;
         let mut fields = line.split(':').skip(2);
         let uid = fields.next()?.parse().ok()?;
         let gid: u32 = fields.next()?.parse().ok()?;
-        let group = self.group_name(gid)?;
+        let group = self.name("group", gid)?;
         Some(Account { uid, gid, group })
     }
 
-    pub(crate) fn user_name(&self, uid: u32) -> Option<String> {
-        if self.is_running() {
-            let line = self.entry("passwd", &uid.to_string())?;
-            return line.split(':').next().map(str::to_owned);
-        }
-        let users = fs::read_to_string(self.path("/etc/passwd")).ok()?;
-        let line = users.lines().find(|line| line.split(':').nth(2) == Some(&uid.to_string()))?;
-        line.split(':').next().map(str::to_owned)
+    /// The account of the service's user.
+    ///
+    /// # Errors
+    /// Exit 78 if there is no such user.
+    pub(crate) fn service(&self, user: &str) -> anyhow::Result<Account> {
+        self.account(user).ok_or_else(|| Exit::Config.error(format!("there is no user {user}")))
     }
 
-    fn group_name(&self, gid: u32) -> Option<String> {
-        if self.is_running() {
-            let line = self.entry("group", &gid.to_string())?;
-            return line.split(':').next().map(str::to_owned);
-        }
-        let groups = fs::read_to_string(self.path("/etc/group")).ok()?;
-        let line = groups.lines().find(|line| line.split(':').nth(2) == Some(&gid.to_string()))?;
+    /// The name of the user (`passwd`) or group (`group`) with this number.
+    pub(crate) fn name(&self, database: &str, id: u32) -> Option<String> {
+        let line = self.entry(database, 2, &id.to_string())?;
         line.split(':').next().map(str::to_owned)
     }
 
     /// Names of the members of a group; `None` if there is no such group.
     pub(crate) fn members(&self, group: &str) -> Option<Vec<String>> {
-        let line = self.entry("group", group)?;
+        let line = self.entry("group", 0, group)?;
         let members = line.rsplit(':').next().unwrap_or_default();
         Some(members.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect())
     }
 
-    /// Reads the line of a user or group. A running machine may get them from LDAP or another
-    /// source.
-    fn entry(&self, database: &str, name: &str) -> Option<String> {
+    /// Reads the line of the user or group that has this value in a field. A running machine may get
+    /// them from LDAP or another source.
+    fn entry(&self, database: &str, field: usize, value: &str) -> Option<String> {
         if self.is_running() {
-            let output = Command::new("getent").args([database, "--", name]).output().ok()?;
+            let output = Command::new("getent").args([database, "--", value]).output().ok()?;
             let line = String::from_utf8(output.stdout).ok()?;
             return output.status.success().then(|| line.trim_end().to_owned());
         }
         let text = fs::read_to_string(self.path("/etc").join(database)).ok()?;
-        let line = text.lines().find(|line| line.split(':').next() == Some(name))?;
+        let line = text.lines().find(|line| line.split(':').nth(field) == Some(value))?;
         Some(line.to_owned())
     }
 

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
+use anyhow::Context;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::signals::Signals;
@@ -69,9 +70,7 @@ impl<'a> Terminal<'a> {
 }
 
 /// Writes to standard output and flushes it.
-pub(crate) fn say(text: &str) -> io::Result<()> {
+pub(crate) fn say(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    let context = |why: io::Error| format!("writing standard output: {why}");
-    written.map_err(|why| io::Error::new(why.kind(), context(why)))
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("writing standard output")
 }

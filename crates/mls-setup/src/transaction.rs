@@ -1,7 +1,7 @@
 //! Applies all steps or none.
 
 use crate::signals::Signals;
-use crate::step::{Step, Undo};
+use crate::step::{Changes, Step, Undo};
 use crate::system::System;
 
 /// Applies the steps in order and returns what was done. If one fails or a signal arrives, it
@@ -11,15 +11,14 @@ pub(crate) fn apply(
     steps: &[Step],
     signals: &Signals,
 ) -> anyhow::Result<Vec<String>> {
-    let mut undo = Vec::new();
+    let mut changes = Changes::new(system);
     let mut done = Vec::new();
     for step in steps {
-        let result =
-            signals.check().map_err(Into::into).and_then(|()| step.apply(system, &mut undo));
+        let result = signals.check().map_err(Into::into).and_then(|()| changes.apply(step));
         match result {
             Ok(action) => done.extend(action),
             Err(error) => {
-                roll_back(system, undo);
+                roll_back(system, changes.undo);
                 // If Ctrl-C ended a command, report the signal, not the failed command.
                 signals.check()?;
                 return Err(error);
@@ -27,7 +26,7 @@ pub(crate) fn apply(
         }
     }
     if let Err(interrupted) = signals.check() {
-        roll_back(system, undo);
+        roll_back(system, changes.undo);
         return Err(interrupted.into());
     }
     Ok(done)
@@ -194,8 +193,7 @@ mod tests {
             for _ in 0..300 {
                 let step =
                     Step::MakeDirectory { path: path.clone(), user: "bob".into(), mode: 0o750 };
-                let mut undo = Vec::new();
-                let _ = step.apply(&system, &mut undo);
+                let _ = Changes::new(&system).apply(&step);
                 for directory in [log.join("audit"), root.path().join("srv")] {
                     assert_eq!(fs::metadata(directory).unwrap().uid(), 0);
                 }

@@ -54,10 +54,7 @@ impl<'a> Trial<'a> {
     /// Fetches the IP databases if the answers ask for it, reads the log once, and prints what was
     /// recorded.
     pub(crate) fn run(&self, user: &str) -> anyhow::Result<()> {
-        let account = self
-            .system
-            .account(user)
-            .ok_or_else(|| Exit::Config.error(format!("there is no user {user}")))?;
+        let account = self.system.service(user)?;
         if self.answers.get(FETCH) == "yes"
             && self.answers.get("systemd.ip_update_schedule") != "never"
         {
@@ -74,23 +71,21 @@ impl<'a> Trial<'a> {
         say("Reading the mail log for the first time...\n")?;
         match self.system.scheduler {
             Scheduler::Systemd => self.start(extraction.schedule)?,
-            Scheduler::Cron => self.run_front_end(&[])?,
+            Scheduler::Cron => self.front_end(&[]).map_err(does_not_run)?,
         }
         self.count(FAILURES, "failed", self.failures_before)?;
         if records_logins(self.answers) {
             self.count(LOGINS, "successful", self.logins_before)?;
         }
         if loads(self.answers) {
-            let mut status = Command::new(self.installation.installed_program("mls-sql"));
-            status.args(["status", "--config", CONFIGURATION]).current_dir("/");
-            status.uid(account.uid).gid(account.gid);
+            let status = self.tool("mls-sql", "status", &account);
             say(&String::from_utf8_lossy(&run(status)?.stdout))?;
         }
         // The service may not be able to write to a directory that already exists.
         if writes_metrics(self.answers) {
             match self.system.scheduler {
                 Scheduler::Systemd => self.start_unit(METRICS_SERVICE)?,
-                Scheduler::Cron => self.run_front_end(&["--metrics"])?,
+                Scheduler::Cron => self.front_end(&["--metrics"]).map_err(does_not_run)?,
             }
         }
         Ok(())
@@ -101,15 +96,12 @@ impl<'a> Trial<'a> {
         let rows = self.rows(key);
         let (new, csv) = (rows.saturating_sub(before), self.answers.get(key));
         let new = count(new, &format!("{which} login"), &format!("{which} logins"));
-        say(&format!("Recorded {new}; {csv} has {}.\n", count(rows, "row", "rows")))?;
-        Ok(())
+        say(&format!("Recorded {new}; {csv} has {}.\n", count(rows, "row", "rows")))
     }
 
     fn send_test_mail(&self) -> anyhow::Result<()> {
-        let mut command = Command::new(self.installation.installed_program("maillogsentinel"));
-        command.arg("--test-mail");
-        match run(command) {
-            Ok(_) => say("The mail server has accepted a test mail to the recipients.\n")?,
+        match self.front_end(&["--test-mail"]) {
+            Ok(()) => say("The mail server has accepted a test mail to the recipients.\n")?,
             Err(error) => log::warn!("the test mail could not be sent: {error:#}"),
         }
         Ok(())
@@ -150,13 +142,18 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    fn run_front_end(&self, args: &[&str]) -> anyhow::Result<()> {
+    fn front_end(&self, args: &[&str]) -> anyhow::Result<()> {
         let mut command = Command::new(self.installation.installed_program("maillogsentinel"));
         command.args(args);
-        run(command).map(drop).map_err(|error| {
-            Exit::Unavailable
-                .error(format!("the setup is written, but the service does not work: {error:#}"))
-        })
+        run(command).map(drop)
+    }
+
+    /// A command that runs as the service's user with the new configuration.
+    fn tool(&self, name: &str, verb: &str, account: &Account) -> Command {
+        let mut command = Command::new(self.installation.installed_program(name));
+        command.args(["--config", CONFIGURATION, verb]).current_dir("/");
+        command.uid(account.uid).gid(account.gid);
+        command
     }
 
     /// The number of rows in a CSV. It is read as the owner of the file, because the user of the
@@ -174,23 +171,23 @@ impl<'a> Trial<'a> {
     }
 
     fn fetch(&self, account: &Account) -> anyhow::Result<()> {
-        let mls_ipdb = |verb: &str| {
-            let mut command = Command::new(self.installation.installed_program("mls-ipdb"));
-            command.args(["--config", CONFIGURATION, verb]).current_dir("/");
-            command.uid(account.uid).gid(account.gid);
-            command
-        };
-        if run(mls_ipdb("verify")).is_ok() {
+        if run(self.tool("mls-ipdb", "verify", account)).is_ok() {
             return Ok(());
         }
         say("Fetching the databases of countries and networks...\n")?;
-        if let Err(error) = run(mls_ipdb("update")) {
+        if let Err(error) = run(self.tool("mls-ipdb", "update", account)) {
             log::warn!(
                 "the databases could not be fetched now; the next scheduled update tries again: {error:#}"
             );
         }
         Ok(())
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature that map_err asks for")]
+fn does_not_run(error: anyhow::Error) -> anyhow::Error {
+    let why = format!("the setup is written, but the service does not work: {error:#}");
+    Exit::Unavailable.error(why)
 }
 
 fn does_not_work(unit: &str) -> anyhow::Error {

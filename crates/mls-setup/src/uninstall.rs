@@ -41,8 +41,7 @@ pub(crate) fn run(args: &Args, system: &System, signals: &Signals) -> anyhow::Re
     if system.is_running() && system.scheduler == Scheduler::Systemd {
         forget(system, &switches);
     }
-    say("MailLogSentinel is uninstalled.\n")?;
-    Ok(())
+    say("MailLogSentinel is uninstalled.\n")
 }
 
 /// The files that setup wrote and that still exist.

@@ -49,8 +49,7 @@ impl Site<'_> {
         let is_legacy = mls_rows::legacy::is_legacy(&csv)
             .with_context(|| format!("reading {}", csv.display()))?;
         if !is_legacy {
-            say(&format!("CSV: {} needs no conversion\n", csv.display()))?;
-            return Ok(());
+            return say(&format!("CSV: {} needs no conversion\n", csv.display()));
         }
         // After an interrupted migration, the same file can have a second name.
         let is_second_name = |meta: &fs::Metadata| {
@@ -97,8 +96,7 @@ impl Site<'_> {
         let today = Zone::Local.now().date_naive();
         let until = Zone::Local.read(today.and_time(NaiveTime::MIN));
         CursorFile::next(0, mail_cursor::ended_at(until), None).store(&ledger)?;
-        say("digest: the first one begins with today\n")?;
-        Ok(())
+        say("digest: the first one begins with today\n")
     }
 
     /// Converts the rows. Returns the length of the new file up to the last row that was exported.
@@ -172,8 +170,7 @@ impl Site<'_> {
             count(rows(&before), "row", "rows"),
             count(after.len() as u64, "day", "days"),
             csv.display(),
-        ))?;
-        Ok(())
+        ))
     }
 
     /// The number of bytes of the original's CSV that were exported; `None` if nothing was
@@ -197,8 +194,7 @@ impl Site<'_> {
         mls_state::atomic::write(&path, end.to_string().as_bytes(), 0o640)
             .with_context(|| format!("writing {}", path.display()))
             .or_exit(Exit::CantCreat)?;
-        say("SQL export: rows that the original exported are not exported again\n")?;
-        Ok(())
+        say("SQL export: rows that the original exported are not exported again\n")
     }
 
     /// Prints the position in the log. mls-tail understands the position file of the original.
@@ -206,10 +202,8 @@ impl Site<'_> {
         let path = self.state_dir.join("state.offset");
         let text = read_to_string(&path).unwrap_or_default();
         let log = self.config.paths.mail_log.clone().unwrap_or_default();
-        if let Ok(offset) = text.trim().parse::<u64>() {
-            say(&format!("position: reading of {} continues at byte {offset}\n", log.display()))?;
-        }
-        Ok(())
+        let Ok(offset) = text.trim().parse::<u64>() else { return Ok(()) };
+        say(&format!("position: reading of {} continues at byte {offset}\n", log.display()))
     }
 
     /// Converts the table in an SQLite database.

@@ -50,8 +50,7 @@ pub(super) fn convert(site: &Site<'_>) -> anyhow::Result<()> {
         count(converted, "file", "files"),
         files.len() as u64 - converted,
         done.display()
-    ))?;
-    Ok(())
+    ))
 }
 
 /// Names such as `20260601_0004_maillogsentinel_export.sql`, in order.
