@@ -26,8 +26,9 @@ use mls_attempts::Login;
 use mls_config::zone::Zone;
 use mls_event::{Finding, Outcome, display_place, display_text};
 use serde::Serialize;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
+use crate::columns::{WIDTH, ellipsis, wrap};
 use crate::period::Period;
 use crate::suspicion::Logins;
 use crate::words::number;
@@ -38,10 +39,7 @@ const MAX_LOGINS: usize = 10_000;
 /// Largest number of addresses whose first login is remembered.
 const MAX_ADDRESSES: usize = 10_000;
 
-/// Width of a terminal.
-const WIDTH: usize = 80;
-
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct AccountLog {
     user: String,
     logins: VecDeque<AccountLogin>,
@@ -64,13 +62,7 @@ struct AccountLogin {
 
 impl AccountLog {
     pub(crate) fn new(user: &str) -> Self {
-        Self {
-            user: user.to_owned(),
-            logins: VecDeque::new(),
-            first_seen: HashMap::default(),
-            total: 0,
-            failures: 0,
-        }
+        Self { user: user.to_owned(), ..Self::default() }
     }
 
     /// Returns whether this is the account of `user`. Letter case does not matter.
@@ -116,13 +108,8 @@ impl AccountLog {
         ip: IpAddr,
         date: DateTime<FixedOffset>,
     ) -> Option<DateTime<FixedOffset>> {
-        if let Some(first) = self.first_seen.get(&ip) {
-            return Some(*first);
-        }
-        if self.first_seen.len() < MAX_ADDRESSES {
-            return Some(*self.first_seen.entry(ip).or_insert(date));
-        }
-        None
+        let is_known = self.first_seen.len() < MAX_ADDRESSES || self.first_seen.contains_key(&ip);
+        is_known.then(|| *self.first_seen.entry(ip).or_insert(date))
     }
 }
 
@@ -169,26 +156,29 @@ impl<'a> AccountReport<'a> {
         let mut out = String::new();
         let log = &self.log;
         let user = display_text(&log.user);
-        wrap(&mut out, &format!("Account {user}, {}", self.period.label), "");
+        let mut line = |text: &str, indent| {
+            out.extend([wrap(text, WIDTH, indent).as_str(), "\n"]);
+        };
+        line(&format!("Account {user}, {}", self.period.label), "");
         let logins = number(log.total, "login", "logins");
         let failures = number(log.failures, "failed login", "failed logins");
         let findings =
             number(self.logins.findings.len() as u64, "suspicious login", "suspicious logins");
-        wrap(&mut out, &format!("{logins}, {failures}, {findings}"), "");
+        line(&format!("{logins}, {failures}, {findings}"), "");
         for finding in &self.logins.findings {
             let evidence = display_text(&finding.evidence);
-            out.push('\n');
-            wrap(&mut out, &format!("{}: {evidence}", finding.rule.name()), "  ");
+            line("", "");
+            line(&format!("{}: {evidence}", finding.rule.name()), "  ");
         }
-        out.push('\n');
+        line("", "");
         if let Some(why) = self.why_nothing() {
-            wrap(&mut out, &why, "");
+            line(&why, "");
             return out;
         }
         let hidden = log.total - log.logins.len() as u64;
         if hidden > 0 {
             let hidden = number(hidden, "earlier login is", "earlier logins are");
-            wrap(&mut out, &format!("{hidden} not shown: give --since and --until"), "");
+            line(&format!("{hidden} not shown: give --since and --until"), "");
         }
         let logins: Vec<_> = log.logins.iter().collect();
         for same in logins.chunk_by(|a, b| a.is_like(b)) {
@@ -244,7 +234,7 @@ fn write_logins(out: &mut String, logins: &[&AccountLogin]) {
     if let Some(id) = &first.queue_id {
         let _ = write!(line, "  queue ID {}", display_text(id));
     }
-    let _ = writeln!(out, "{}", clipped(&line, WIDTH));
+    let _ = writeln!(out, "{}", ellipsis(&line, WIDTH));
     let ip = first.ip.map_or_else(|| "unknown address".to_owned(), |ip| ip.to_string());
     let seen = match first.first_seen {
         Some(seen) if seen == first.date => ", first seen now".to_owned(),
@@ -254,38 +244,5 @@ fn write_logins(out: &mut String, logins: &[&AccountLogin]) {
     let place = display_place(first.country_code.as_deref(), first.asn, first.aso.as_deref());
     let place = place.map_or_else(String::new, |place| format!(" {place}"));
     let left = WIDTH.saturating_sub(4 + ip.width() + seen.width());
-    let _ = writeln!(out, "    {ip}{}{seen}", clipped(&place, left));
-}
-
-/// Returns the text, cut to at most `width` columns. An ellipsis replaces the rest.
-fn clipped(text: &str, width: usize) -> String {
-    if text.width() <= width {
-        return text.to_owned();
-    }
-    let mut clipped = String::new();
-    let mut used = 1;
-    for c in text.chars() {
-        used += c.width().unwrap_or_default();
-        if used > width {
-            break;
-        }
-        clipped.push(c);
-    }
-    clipped.push('…');
-    clipped
-}
-
-/// Writes text in lines that fit a terminal. The second line and later ones begin with `indent`.
-fn wrap(out: &mut String, text: &str, indent: &str) {
-    let mut line = String::new();
-    for word in text.split(' ') {
-        if !line.is_empty() && line.width() + 1 + word.width() > WIDTH {
-            let _ = writeln!(out, "{line}");
-            indent.clone_into(&mut line);
-        } else if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    let _ = writeln!(out, "{line}");
+    let _ = writeln!(out, "    {ip}{}{seen}", ellipsis(&place, left));
 }

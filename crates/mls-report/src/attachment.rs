@@ -38,31 +38,28 @@ impl Attachment {
 
     fn compress(mut file: impl Read, size: u64, name: &str) -> anyhow::Result<Self> {
         let mut content = Limited(Vec::new());
-        let gzip = Path::new(name).extension().is_some_and(|extension| extension == "gz");
-        let name = name.to_owned();
-        let copied = if gzip || size <= GZIP_ABOVE {
-            io::copy(&mut file, &mut content).map(drop)
-        } else {
+        let is_gzip = Path::new(name).extension().is_some_and(|extension| extension == "gz");
+        let is_packed = !is_gzip && size > GZIP_ABOVE;
+        let copied = if is_packed {
             let mut encoder = GzEncoder::new(&mut content, Compression::default());
             io::copy(&mut file, &mut encoder).and_then(|_| encoder.finish()).map(drop)
+        } else {
+            io::copy(&mut file, &mut content).map(drop)
         };
+        let name = name.to_owned();
         match copied {
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-                Ok(Self::LeftOut { name, why: "too large for a mail even when compressed" })
+                return Ok(Self::LeftOut {
+                    name,
+                    why: "too large for a mail even when compressed",
+                });
             }
-            Err(error) => Err(error.into()),
-            Ok(()) if gzip => {
-                Ok(Self::File { name, content: content.0, content_type: "application/gzip" })
-            }
-            Ok(()) if size <= GZIP_ABOVE => {
-                Ok(Self::File { name, content: content.0, content_type: "text/csv; charset=utf-8" })
-            }
-            Ok(()) => Ok(Self::File {
-                name: name + ".gz",
-                content: content.0,
-                content_type: "application/gzip",
-            }),
+            copied => copied?,
         }
+        let (content, name) = (content.0, if is_packed { name + ".gz" } else { name });
+        let is_csv = !is_gzip && !is_packed;
+        let content_type = if is_csv { "text/csv; charset=utf-8" } else { "application/gzip" };
+        Ok(Self::File { name, content, content_type })
     }
 
     /// Returns the line about it in the report.

@@ -12,7 +12,7 @@ use crate::report::Report;
 use crate::sections::{self, Body, Cell, CellKind, Section, TableColumn, sections};
 use crate::summary;
 use crate::text::{DOCUMENTATION, WEEKDAYS, shade};
-use crate::words::{kibibytes, number, safe, short, thousands};
+use crate::words::{kibibytes, number, safe, scaled, short, thousands};
 
 /// Height of the columns of a chart in pixels.
 const HEIGHT: u64 = 90;
@@ -274,12 +274,6 @@ fn heat(weekdays: &[[u64; 24]; 7]) -> Content {
     });
     let hours = (0..24).map(|hour| format!("{hour:02}")).collect();
     Content::Heat { hours, weekdays: weekdays.collect() }
-}
-
-/// `n` of `most` as a part of `whole`; at least 1 if `n` is not 0.
-fn scaled(n: u64, most: u64, whole: u64) -> u64 {
-    let part = (u128::from(n) * u128::from(whole)).div_ceil(u128::from(most.max(1)));
-    u64::try_from(part).unwrap_or(whole)
 }
 
 /// Appends the number of attempts to each row. This number also decides the length of the bar.

@@ -28,25 +28,21 @@ fn owned(text: Option<&str>) -> Option<String> {
     text.map(shown)
 }
 
-/// The countries, and the new countries.
-pub(crate) struct CountryLists {
-    pub(crate) countries: List<Country>,
-    pub(crate) new: List<Country>,
-}
-
-impl CountryLists {
-    pub(crate) fn new(countries: Counter, before: &Seen, n: usize) -> io::Result<Self> {
-        let (mut all, mut new) = (Ranking::new(n), Ranking::new(n));
-        countries.for_each(|key, attempts| {
-            let Some(name) = value(key) else { return all.add_unknown(*attempts) };
-            all.add(*attempts, || shown(name));
-            if !before.contains(name) {
-                new.add(*attempts, || shown(name));
-            }
-        })?;
-        let country = |country_code, attempts| Country { country_code, attempts };
-        Ok(Self { countries: all.list(country), new: new.list(country) })
-    }
+/// Returns the countries, and the new countries.
+pub(crate) fn countries(
+    counter: Counter,
+    before: &Seen,
+    n: usize,
+) -> io::Result<[List<Country>; 2]> {
+    let (mut all, mut new) = (Ranking::new(n), Ranking::new(n));
+    counter.for_each(|key, attempts| {
+        let Some(name) = value(key) else { return all.add_unknown(*attempts) };
+        all.add(*attempts, || shown(name));
+        if !before.contains(name) {
+            new.add(*attempts, || shown(name));
+        }
+    })?;
+    Ok([all, new].map(|it| it.list(|country_code, attempts| Country { country_code, attempts })))
 }
 
 /// The counts by user, address, host name and country.
@@ -272,12 +268,6 @@ fn network_list(networks: Counter<NetworkCount>, n: usize) -> io::Result<List<Ne
     Ok(List { distinct, exact, unknown, top: top.into_iter().flatten().collect() })
 }
 
-/// The counts by autonomous system.
-pub(crate) struct SystemLists {
-    pub(crate) systems: List<System>,
-    pub(crate) organisations: List<Organisation>,
-}
-
 /// The organisations of one number.
 #[derive(Default)]
 struct SystemTotal {
@@ -288,87 +278,82 @@ struct SystemTotal {
     aso: Option<String>,
 }
 
-impl SystemLists {
-    /// By number, and by organisation if there is no number. The most frequent organisation of a
-    /// number gives it its name.
-    pub(crate) fn new(counter: Counter, n: usize) -> io::Result<Self> {
-        let mut systems = Ranking::new(n);
-        let mut organisations: Counter = Counter::new(50_000, 3 << 20);
-        let mut no_organisation = 0;
-        let mut total = SystemTotal::default();
-        let mut end = |total: &SystemTotal| match total {
-            SystemTotal { attempts: 0, .. } => {}
-            SystemTotal { asn: None, aso: None, attempts, .. } => systems.add_unknown(*attempts),
-            SystemTotal { asn, aso, attempts, .. } => {
-                systems.add(*attempts, || (*asn, aso.clone()));
-            }
-        };
-        counter.for_each(|key, attempts| {
-            let [asn, aso, ..] = values(key);
-            match aso {
-                Some(aso) => organisations.add(aso, *attempts),
-                None => no_organisation += attempts,
-            }
-            let asn = asn.and_then(|asn| asn.parse().ok());
-            if asn.is_none() || asn != total.asn {
-                end(&total);
-                total = SystemTotal { asn, ..SystemTotal::default() };
-            }
-            total.attempts += attempts;
-            if (*attempts, aso) > (total.most, total.aso.as_deref()) {
-                (total.most, total.aso) = (*attempts, owned(aso));
-            }
-        })?;
-        end(&total);
-        let mut list = Ranking::new(n);
-        organisations.for_each(|aso, attempts| list.add(*attempts, || shown(aso)))?;
-        list.add_unknown(no_organisation);
-        Ok(Self {
-            systems: systems.list(|(asn, aso), attempts| System { asn, aso, attempts }),
-            organisations: list.list(|aso, attempts| Organisation { aso, attempts }),
-        })
-    }
-}
-
-pub(crate) struct ServerLists {
-    pub(crate) servers: List<ServerCount>,
-    pub(crate) silent: List<SilentServer>,
-}
-
-impl ServerLists {
-    /// The servers, and the servers that are silent at `end`. If there is only one server, the list
-    /// is omitted.
-    pub(crate) fn new(servers: &Servers, end: NaiveDateTime, zone: Zone, n: usize) -> Self {
-        let (mut all, mut silent) = (Ranking::new(n), Ranking::new(n));
-        let rfc3339 = |at| zone.read(at).to_rfc3339_opts(SecondsFormat::Secs, false);
-        let named = servers.named();
-        for server in named {
-            if server.attempts > 0 {
-                all.add((server.attempts, server.addresses), || {
-                    (shown(&server.name), server.last())
-                });
-            }
-            if named.len() > 1
-                && let Some(silence) = server.silence(end)
-            {
-                silent.add(silence.pause, || (shown(&server.name), server.attempts, silence));
-            }
+/// Returns the autonomous systems by number, or by organisation if there is no number, and the
+/// organisations. The most frequent organisation of a number gives it its name.
+pub(crate) fn systems(
+    counter: Counter,
+    n: usize,
+) -> io::Result<(List<System>, List<Organisation>)> {
+    let mut systems = Ranking::new(n);
+    let mut organisations: Counter = Counter::new(50_000, 3 << 20);
+    let mut no_organisation = 0;
+    let mut total = SystemTotal::default();
+    let mut end = |total: &SystemTotal| match total {
+        SystemTotal { attempts: 0, .. } => {}
+        SystemTotal { asn: None, aso: None, attempts, .. } => systems.add_unknown(*attempts),
+        SystemTotal { asn, aso, attempts, .. } => {
+            systems.add(*attempts, || (*asn, aso.clone()));
         }
-        all.add_unknown(servers.unknown());
-        let servers = all.list(|(server, last), (attempts, addresses)| ServerCount {
-            server,
-            addresses,
-            last_attempt: last.map(rfc3339),
-            attempts,
-        });
-        let silent = silent.list(|(server, attempts, silence), pause| SilentServer {
-            server,
-            last: silence.last,
-            last_attempt: rfc3339(silence.last),
-            pause_minutes: pause,
-            usual_pause_minutes: silence.usual,
-            attempts,
-        });
-        Self { servers, silent }
+    };
+    counter.for_each(|key, attempts| {
+        let [asn, aso, ..] = values(key);
+        match aso {
+            Some(aso) => organisations.add(aso, *attempts),
+            None => no_organisation += attempts,
+        }
+        let asn = asn.and_then(|asn| asn.parse().ok());
+        if asn.is_none() || asn != total.asn {
+            end(&total);
+            total = SystemTotal { asn, ..SystemTotal::default() };
+        }
+        total.attempts += attempts;
+        if (*attempts, aso) > (total.most, total.aso.as_deref()) {
+            (total.most, total.aso) = (*attempts, owned(aso));
+        }
+    })?;
+    end(&total);
+    let mut list = Ranking::new(n);
+    organisations.for_each(|aso, attempts| list.add(*attempts, || shown(aso)))?;
+    list.add_unknown(no_organisation);
+    let systems = systems.list(|(asn, aso), attempts| System { asn, aso, attempts });
+    Ok((systems, list.list(|aso, attempts| Organisation { aso, attempts })))
+}
+
+/// Returns the servers, and the servers that are silent at `end`. If there is only one server, it is
+/// not silent.
+pub(crate) fn servers(
+    servers: &Servers,
+    end: NaiveDateTime,
+    zone: Zone,
+    n: usize,
+) -> (List<ServerCount>, List<SilentServer>) {
+    let (mut all, mut silent) = (Ranking::new(n), Ranking::new(n));
+    let rfc3339 = |at| zone.read(at).to_rfc3339_opts(SecondsFormat::Secs, false);
+    let named = servers.named();
+    for server in named {
+        if server.attempts > 0 {
+            all.add((server.attempts, server.addresses), || (shown(&server.name), server.last()));
+        }
+        if named.len() > 1
+            && let Some(silence) = server.silence(end)
+        {
+            silent.add(silence.pause, || (shown(&server.name), server.attempts, silence));
+        }
     }
+    all.add_unknown(servers.unknown());
+    let servers = all.list(|(server, last), (attempts, addresses)| ServerCount {
+        server,
+        addresses,
+        last_attempt: last.map(rfc3339),
+        attempts,
+    });
+    let silent = silent.list(|(server, attempts, silence), pause| SilentServer {
+        server,
+        last: silence.last,
+        last_attempt: rfc3339(silence.last),
+        pause_minutes: pause,
+        usual_pause_minutes: silence.usual,
+        attempts,
+    });
+    (servers, silent)
 }

@@ -65,7 +65,7 @@ use crate::login_counter::LoginCounts;
 use crate::notes::{notes, unknown_origin};
 use crate::period::Period;
 use crate::ranking::Ranking;
-use crate::rankings::{AddressLists, CountryLists, LoginLists, ServerLists, SystemLists, shown};
+use crate::rankings::{self, AddressLists, LoginLists, shown};
 use crate::suspicion::Logins;
 use crate::tally::Tally;
 use crate::verdict::Verdict;
@@ -317,16 +317,17 @@ impl Report {
         let usual_attempts = usual(&days, period, &tally);
         let logins = LoginLists::new(logins, &tally.users_before, n)?;
         let addresses = AddressLists::new(&mut tally, n)?;
-        let countries = CountryLists::new(tally.countries, &tally.countries_before, n)?;
-        let systems = SystemLists::new(tally.systems, n)?;
-        notes.extend(unknown_origin(&addresses.addresses, &countries.countries, &systems.systems));
+        let before = &tally.countries_before;
+        let [countries, new_countries] = rankings::countries(tally.countries, before, n)?;
+        let (systems, organisations) = rankings::systems(tally.systems, n)?;
+        notes.extend(unknown_origin(&addresses.addresses, &countries, &systems));
         let mut statuses = Ranking::new(n);
         tally.reverse_dns_failures.for_each(|status, attempts| {
             statuses.add(*attempts, || shown(status));
         })?;
         let now = about.generated.naive_local();
         let end = period.to.map_or(now, |to| to.min(now));
-        let servers = ServerLists::new(&tally.servers, end, zone, n);
+        let (servers, silent_servers) = rankings::servers(&tally.servers, end, zone, n);
         Ok(Self {
             v: mls_event::VERSION,
             r#type: "report",
@@ -340,15 +341,15 @@ impl Report {
             previous_attempts: has_previous.then_some(tally.previous),
             usual_attempts,
             total_attempts: tally.total,
-            servers: servers.servers,
-            silent_servers: servers.silent,
+            servers,
+            silent_servers,
             widespread_attackers: addresses.widespread_attackers,
             logins: logins.logins,
             users: logins.users,
             addresses: addresses.addresses,
-            countries: countries.countries,
-            organisations: systems.organisations,
-            systems: systems.systems,
+            countries,
+            organisations,
+            systems,
             networks: addresses.networks,
             failed_reverse_lookups: tally.failed_reverse_lookups,
             reverse_dns_failures: statuses.list(|status, attempts| Status { status, attempts }),
@@ -360,7 +361,7 @@ impl Report {
             new: reaches_back.then_some(New {
                 addresses: addresses.new,
                 users: logins.new_users,
-                countries: countries.new,
+                countries: new_countries,
             }),
             csv: extent.csv.then_some(Csv {
                 name: about.file_name,

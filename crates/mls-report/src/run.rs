@@ -326,7 +326,7 @@ impl Job {
             zone: reading.zone,
             settings: Settings::from(&self.config.suspicious),
             days: self.config.retention.logins_days.map(|days| days.get().into()),
-            reported: scope.digest.as_ref().map(|digest| &digest.reported),
+            reported: scope.digest.as_ref().and_then(NextDigest::reported),
             account,
         };
         let horizon = sought.horizon();

@@ -49,14 +49,9 @@ pub(crate) struct DigestEnd {
 pub(crate) struct NextDigest {
     /// The commit that it starts from.
     base: u64,
-    until: DateTime<FixedOffset>,
-    data: Option<Position>,
-    logins: Option<Position>,
-    /// The findings that earlier digests reported.
-    pub(crate) reported: Reported,
-    /// The total number of logins that the server could not check.
-    unchecked: u64,
-    /// The number of these logins that no earlier digest reported.
+    /// Its end, with the findings that earlier digests reported.
+    end: DigestEnd,
+    /// The number of logins that the server could not check and that no earlier digest reported.
     pub(crate) newly_unchecked: u64,
 }
 
@@ -64,15 +59,18 @@ impl NextDigest {
     /// The cursor that mls-mail commits with the digest, if the digest reports these findings.
     pub(crate) fn cursor(&self, findings: &[Finding<'_>]) -> anyhow::Result<MailCursor> {
         let cursor = serde_json::to_value(self.end(findings))?;
-        Ok(MailCursor { base: self.base, until: self.until, cursor })
+        Ok(MailCursor { base: self.base, until: self.end.until, cursor })
     }
 
     /// Returns the end of the digest, if the digest reports these findings.
     pub(crate) fn end(&self, findings: &[Finding<'_>]) -> DigestEnd {
-        let until = self.until;
-        let reported = Some(self.reported.with(findings, until));
-        let (data, logins) = (self.data.clone(), self.logins.clone());
-        DigestEnd { until, data, logins, reported, unchecked: self.unchecked }
+        let reported = self.reported().map(|reported| reported.with(findings, self.end.until));
+        DigestEnd { reported, ..self.end.clone() }
+    }
+
+    /// Returns the findings that earlier digests reported.
+    pub(crate) fn reported(&self) -> Option<&Reported> {
+        self.end.reported.as_ref()
     }
 }
 
@@ -168,10 +166,9 @@ impl SinceLast<'_> {
             None => Reported::default(),
             Some(last) => last.reported.clone().unwrap_or_else(|| Reported::until(last.until)),
         };
-        let base = self.last.base;
-        let logins = logins_end;
-        let next = NextDigest { base, until, data, logins, reported, unchecked, newly_unchecked };
-        Ok((selection, next))
+        let reported = Some(reported);
+        let end = DigestEnd { until, data, logins: logins_end, reported, unchecked };
+        Ok((selection, NextDigest { base: self.last.base, end, newly_unchecked }))
     }
 
     /// Selects the logins from the end of the last digest to the end of their newest file.

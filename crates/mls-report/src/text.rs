@@ -13,7 +13,7 @@ use crate::sections::{
 };
 use crate::summary;
 use crate::verdict::Verdict;
-use crate::words::{kibibytes, number, safe, thousands, times};
+use crate::words::{kibibytes, number, safe, scaled, thousands, times};
 
 /// Length of the longest bar of a chart.
 const BAR: u64 = 40;
@@ -218,13 +218,11 @@ fn show(cell: &Cell, column: &TableColumn) -> String {
 
 /// A line for each bar that is not empty.
 fn write_chart(out: &mut String, chart: &Chart) -> std::fmt::Result {
-    let most = chart.bars.iter().map(|bar| bar.attempts).max().unwrap_or_default().max(1);
+    let most = chart.bars.iter().map(|bar| bar.attempts).max().unwrap_or_default();
     let rows: Vec<_> = (chart.bars.iter())
         .filter(|bar| bar.attempts > 0)
         .map(|bar| {
-            // The product of a count and a bar's length may not fit 64 bits.
-            let length = (u128::from(bar.attempts) * u128::from(BAR)).div_ceil(u128::from(most));
-            let length = usize::try_from(length).unwrap_or_default();
+            let length = usize::try_from(scaled(bar.attempts, most, BAR)).unwrap_or_default();
             vec![format!("  {}", bar.label), thousands(bar.attempts), "#".repeat(length)]
         })
         .collect();
@@ -233,7 +231,7 @@ fn write_chart(out: &mut String, chart: &Chart) -> std::fmt::Result {
 
 /// A line for each weekday, two shades for each hour.
 fn write_heat_map(out: &mut String, weekdays: &[[u64; 24]; 7]) -> std::fmt::Result {
-    let most = weekdays.iter().flatten().copied().max().unwrap_or_default().max(1);
+    let most = weekdays.iter().flatten().copied().max().unwrap_or_default();
     writeln!(out, "       0     3     6     9     12    15    18    21")?;
     for (name, hours) in WEEKDAYS.iter().zip(weekdays) {
         let shades = hours.iter().flat_map(|n| std::iter::repeat_n(SHADES[shade(*n, most)], 2));
@@ -247,6 +245,5 @@ pub(crate) const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat"
 
 /// The shade of a count, from 0 for none to 9 for the greatest.
 pub(crate) fn shade(n: u64, most: u64) -> usize {
-    let shade = (u128::from(n) * 9).div_ceil(u128::from(most.max(1)));
-    usize::try_from(shade).unwrap_or(9).min(9)
+    usize::try_from(scaled(n, most, 9)).unwrap_or(9).min(9)
 }

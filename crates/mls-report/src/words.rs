@@ -52,6 +52,12 @@ pub(crate) fn percent(part: u64, whole: u64) -> u64 {
     u64::try_from((u128::from(part) * 100 + whole / 2) / whole).unwrap_or(u64::MAX)
 }
 
+/// `n` of `most` as a part of `whole`; at least 1 if `n` is not 0.
+pub(crate) fn scaled(n: u64, most: u64, whole: u64) -> u64 {
+    let part = (u128::from(n) * u128::from(whole)).div_ceil(u128::from(most.max(1)));
+    u64::try_from(part).unwrap_or(whole)
+}
+
 /// A name for people, without characters that hide or that change the direction of text.
 pub(crate) fn safe(text: impl AsRef<str>) -> String {
     display_text(text.as_ref()).into_owned()
