@@ -53,22 +53,28 @@ const LEGACY_KEYS: [(&str, &str); 3] =
     [("meta", "schema_version"), ("general", "log_file_max_mb"), ("database", "path")];
 
 impl Paths {
+    /// A file in the directory of the state.
+    #[must_use]
+    pub fn in_state_dir(&self, name: &str) -> Option<PathBuf> {
+        self.state_dir.as_ref().map(|dir| dir.join(name))
+    }
+
     /// The cursor file of the pipeline that writes the CSV.
     #[must_use]
     pub fn csv_cursor(&self) -> Option<PathBuf> {
-        self.state_dir.as_ref().map(|dir| dir.join("state.offset"))
+        self.in_state_dir("state.offset")
     }
 
     /// The cursor file of the pipeline that writes the CSV of successful logins.
     #[must_use]
     pub fn logins_cursor(&self) -> Option<PathBuf> {
-        self.state_dir.as_ref().map(|dir| dir.join("logins.offset"))
+        self.in_state_dir("logins.offset")
     }
 
     /// The cursor file of the pipeline that exports the CSV as SQL.
     #[must_use]
     pub fn sql_cursor(&self) -> Option<PathBuf> {
-        self.state_dir.as_ref().map(|dir| dir.join("sql_state.offset"))
+        self.in_state_dir("sql_state.offset")
     }
 }
 

@@ -176,56 +176,26 @@ pub fn network(text: &str) -> Result<IpNet, AddrParseError> {
     text.parse::<IpNet>().or_else(address).map(|network| network.trunc())
 }
 
-impl Value for Threshold {
-    fn parse(text: &str) -> Result<Self, NotAllowed> {
-        text.parse().map_err(|_| NotAllowed::new(text, "a threshold such as 20/10m"))
-    }
+/// Makes each type a value in the text of its `FromStr`; a message says what to give instead.
+macro_rules! texts {
+    ($($type:ty: $give:literal,)+) => {
+        $(impl Value for $type {
+            fn parse(text: &str) -> Result<Self, NotAllowed> {
+                text.parse().map_err(|_| NotAllowed::new(text, $give))
+            }
 
-    fn show(&self) -> String {
-        self.to_string()
-    }
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        })+
+    };
 }
 
-impl Value for JournalMatch {
-    fn parse(text: &str) -> Result<Self, NotAllowed> {
-        text.parse().map_err(|_| {
-            NotAllowed::new(
-                text,
-                "matches of journalctl (FIELD=VALUE) such as CONTAINER_NAME=postfix-mailcow, separated by commas",
-            )
-        })
-    }
-
-    fn show(&self) -> String {
-        self.to_string()
-    }
-}
-
-impl Value for ServerZone {
-    fn parse(text: &str) -> Result<Self, NotAllowed> {
-        text.parse().map_err(|_| {
-            NotAllowed::new(
-                text,
-                "servers with zones of this machine (NAME=ZONE), such as mx1=Europe/Paris, separated by commas",
-            )
-        })
-    }
-
-    fn show(&self) -> String {
-        self.to_string()
-    }
-}
-
-impl Value for TimeSpan {
-    fn parse(text: &str) -> Result<Self, NotAllowed> {
-        text.parse().map_err(|_| {
-            NotAllowed::new(text, "a length of time such as 90s, 10m, 1h or 7d, at most 30d")
-        })
-    }
-
-    fn show(&self) -> String {
-        self.to_string()
-    }
+texts! {
+    Threshold: "a threshold such as 20/10m",
+    TimeSpan: "a length of time such as 90s, 10m, 1h or 7d, at most 30d",
+    JournalMatch: "matches of journalctl (FIELD=VALUE) such as CONTAINER_NAME=postfix-mailcow, separated by commas",
+    ServerZone: "servers with zones of this machine (NAME=ZONE), such as mx1=Europe/Paris, separated by commas",
 }
 
 /// A password. `--show-config` and debug output omit it.
@@ -356,21 +326,17 @@ choices! { LevelFilter:
 
 /// Refuses a list with an item that is not a program that blocks addresses.
 pub(super) fn is_enforcer(names: &[String]) -> Result<(), NotAllowed> {
-    match names.iter().find(|name| !["nftables", "postfix"].contains(&name.as_str())) {
-        Some(other) => {
-            Err(NotAllowed::new(other, "nftables, postfix, or both separated by a comma"))
-        }
-        None => Ok(()),
-    }
+    let other = names.iter().find(|name| !["nftables", "postfix"].contains(&name.as_str()));
+    other.map_or(Ok(()), |other| {
+        Err(NotAllowed::new(other, "nftables, postfix, or both separated by a comma"))
+    })
 }
 
 /// Refuses an empty list, and a list with an item that is not a supported mail server.
 pub(super) fn are_daemons(names: &[String]) -> Result<(), NotAllowed> {
     let other = names.iter().find(|name| !["postfix", "dovecot"].contains(&name.as_str()));
-    match other.map(String::as_str).or_else(|| names.is_empty().then_some("")) {
-        Some(other) => {
-            Err(NotAllowed::new(other, "postfix, dovecot, or both separated by a comma"))
-        }
-        None => Ok(()),
-    }
+    let other = other.map(String::as_str).or_else(|| names.is_empty().then_some(""));
+    other.map_or(Ok(()), |other| {
+        Err(NotAllowed::new(other, "postfix, dovecot, or both separated by a comma"))
+    })
 }
