@@ -5,11 +5,10 @@ use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use anyhow::Context;
 use chrono::{DateTime, SecondsFormat, Utc};
 use ipnet::IpNet;
 use mls_config::zone::Zone;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OnFile, OrExit};
 use mls_event::{Auth, MAX_LINE, Outcome, Record, clean};
 use mls_rows::row::Decoder;
 use mls_state::regular;
@@ -117,13 +116,12 @@ impl Evidence {
 
     /// Adds the lines of the log `path` that contain an address of `network`.
     pub(crate) fn read_log(&mut self, path: &Path, network: IpNet) -> anyhow::Result<()> {
-        let reading = || format!("reading {}", path.display());
-        let mut log = BufReader::new(regular::open(path).with_context(reading)?);
-        let head = log.fill_buf().with_context(reading).or_exit(Exit::IoErr)?;
+        let mut log = BufReader::new(regular::open(path).on_file("reading", path)?);
+        let head = log.fill_buf().on_file("reading", path).or_exit(Exit::IoErr)?;
         if let Some(what) = content::not_text(head) {
             return Err(Exit::DataErr.error(format!("{} {what}", path.display())));
         }
-        self.read_lines(log, network).with_context(reading).or_exit(Exit::IoErr)
+        self.read_lines(log, network).on_file("reading", path).or_exit(Exit::IoErr)
     }
 
     /// Adds such lines. A long line counts as several.

@@ -35,9 +35,8 @@ mod xarf;
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::Context;
 use mls_config::Config;
-use mls_diag::{Exit, count, summary};
+use mls_diag::{Exit, OnFile, count, summary};
 use mls_state::regular;
 use mls_stream::ndjson::{Reader, Writer};
 
@@ -58,8 +57,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let file = args.file.or(config.paths.csv_filename);
     let reader = match file.as_deref().filter(|file| *file != Path::new("-")) {
         Some(path) => {
-            let file =
-                regular::open(path).with_context(|| format!("opening {}", path.display()))?;
+            let file = regular::open(path).on_file("opening", path)?;
             Reader::new(Box::new(file), path.display().to_string())
         }
         None => Reader::stdin()?,

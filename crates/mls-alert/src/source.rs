@@ -6,7 +6,7 @@ use anyhow::Context;
 use chrono::{DateTime, FixedOffset};
 use mls_attempts::AttemptSource;
 use mls_config::Config;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OnFile, OrExit};
 use mls_rotation::{Chain, FileStat, Layout, Point, Position};
 use mls_state::cursor_file::{CursorFile, Fingerprint, warn_if_missing};
 use mls_state::regular;
@@ -187,7 +187,7 @@ impl Input {
 
     fn missing(&self) -> anyhow::Result<AttemptSource> {
         let (Self::File(path) | Self::Record { path, .. }) = self;
-        regular::open(path).with_context(|| format!("opening {}", path.display()))?;
+        regular::open(path).on_file("opening", path)?;
         Err(Exit::TempFail.error(format!("{} was created a moment ago; try again", path.display())))
     }
 }

@@ -6,11 +6,10 @@ use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use foldhash::fast::RandomState;
 use ipnet::IpNet;
 use mls_config::zone::Zone;
-use mls_diag::{Exit, OrExit, diag};
+use mls_diag::{Exit, OnFile, OrExit, diag};
 use mls_event::{Auth, MAX_LINE, Outcome, Record};
 use mls_rotation::{Chain, Layout};
 use mls_rows::row::Decoder;
@@ -97,12 +96,11 @@ impl Logins {
                 }
                 return Ok(());
             }
-            file => file.with_context(|| format!("opening {}", path.display()))?,
+            file => file.on_file("opening", &path)?,
         };
         self.is_missing = false;
         self.seen.retain(|_, login| login.last > now - RECENT);
-        let reading = || format!("reading {}", path.display());
-        let found = file.metadata().with_context(reading)?;
+        let found = file.metadata().on_file("reading", &path)?;
         let start = match self.read {
             Some((inode, length)) if inode == found.ino() && length <= found.len() => length,
             // Another file: it was rotated or pruned. The logins in memory are still valid.
@@ -111,9 +109,11 @@ impl Logins {
                 0
             }
         };
-        file.seek(SeekFrom::Start(start)).with_context(reading)?;
-        let length =
-            self.read_lines(file, start, now, &path).with_context(reading).or_exit(Exit::IoErr)?;
+        file.seek(SeekFrom::Start(start)).on_file("reading", &path)?;
+        let length = self
+            .read_lines(file, start, now, &path)
+            .on_file("reading", &path)
+            .or_exit(Exit::IoErr)?;
         self.read = Some((found.ino(), length));
         Ok(())
     }
@@ -122,10 +122,9 @@ impl Logins {
     fn read_rotated(&mut self, path: &Path, now: i64) -> anyhow::Result<()> {
         for file in Chain::open(path, &Layout::default())?.files {
             if file.is_rotated && file.stat.mtime / 1_000_000_000 > now - RECENT {
-                let reading = || format!("reading {}", file.path.display());
-                let content = file.reader(0, u64::MAX).with_context(reading)?;
+                let content = file.reader(0, u64::MAX).on_file("reading", &file.path)?;
                 self.read_lines(content, 0, now, &file.path)
-                    .with_context(reading)
+                    .on_file("reading", &file.path)
                     .or_exit(Exit::IoErr)?;
             }
         }

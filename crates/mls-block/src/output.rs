@@ -4,10 +4,9 @@ use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Context;
 use mls_config::config::BlockFormat;
 use mls_diag::denied::explained;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OnFile, OrExit};
 use mls_state::atomic;
 use mls_stream::ndjson::Writer;
 
@@ -43,14 +42,14 @@ impl ListOutput {
         if !directory.is_dir() {
             fs::create_dir(directory)
                 .map_err(|error| explained(error, directory))
-                .with_context(|| format!("creating {}", directory.display()))
+                .on_file("creating", directory)
                 .or_exit(Exit::CantCreat)?;
         }
         for &format in self.formats() {
             let path = directory.join(format::file_name(format));
             let text = format::render(format, list, now, &self.jail);
             atomic::write(&path, text.as_bytes(), 0o644)
-                .with_context(|| format!("writing {}", path.display()))
+                .on_file("writing", &path)
                 .or_exit(Exit::CantCreat)?;
         }
         Ok(())

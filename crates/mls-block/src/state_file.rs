@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::Context;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OnFile, OrExit};
 use mls_state::atomic;
 use mls_state::lock::Lock;
 use mls_state::regular;
@@ -67,7 +67,7 @@ impl StateFile {
         let version = match path.metadata() {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             found => {
-                let found = found.with_context(|| format!("reading {}", path.display()))?;
+                let found = found.on_file("reading", path)?;
                 Some((found.ino(), found.modified()?))
             }
         };
@@ -93,7 +93,7 @@ impl StateFile {
             file.write_all(b"\n")?;
             file.flush()
         })
-        .with_context(|| format!("writing {}", path.display()))
+        .on_file("writing", path)
         .or_exit(Exit::IoErr)?;
         let written = path.metadata()?;
         self.seen = Some((written.ino(), written.modified()?));
@@ -106,7 +106,7 @@ pub(crate) fn write(offenders: &Offenders, out: impl Write) -> serde_json::Resul
 }
 
 fn read(path: &Path) -> anyhow::Result<Offenders> {
-    let text = regular::read(path).with_context(|| format!("reading {}", path.display()))?;
+    let text = regular::read(path).on_file("reading", path)?;
     parse(&text)
         .with_context(|| {
             format!("{} cannot be used; remove it to start without blocks", path.display())

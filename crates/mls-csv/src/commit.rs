@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::Context;
-use mls_diag::{Exit, OrExit, summary};
+use mls_diag::{Exit, OnFile, OrExit, summary};
 use mls_event::{Auth, Outcome};
 use mls_rows::row;
 use mls_state::cursor_file::{CursorFile, Fingerprint};
@@ -116,10 +116,8 @@ impl Sink for Appender {
                 self.target.cursor_path.display()
             )));
         }
-        let (file, committed) = self
-            .target
-            .reconcile(committed)
-            .with_context(|| format!("preparing {}", self.path().display()))?;
+        let (file, committed) =
+            self.target.reconcile(committed).on_file("preparing", self.path())?;
         let length = committed.data.as_ref().map_or(0, |data| data.length);
         let file = AppendedFile { file, length };
         let rows = Rows::new(file, self.target.style);
@@ -137,10 +135,7 @@ impl Sink for Appender {
             let hour = row::date(&event.date.at(), self.target.style);
             open.unchecked.add(&hour, unchecked.into());
         }
-        let result = open
-            .rows
-            .event(event)
-            .with_context(|| format!("appending to {}", self.target.path.display()));
+        let result = open.rows.event(event).on_file("appending to", &self.target.path);
         let exit = exit_of(&result);
         result.or_exit(exit)
     }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::Context;
-use mls_diag::{Exit, OrExit, count, summary};
+use mls_diag::{Exit, OnFile, OrExit, count, summary};
 use mls_event::{Auth, Column, Outcome, Record};
 use mls_rows::legacy;
 use mls_rows::row::{self, Style};
@@ -166,7 +166,7 @@ fn copy<W: Write>(reader: Reader, rows: &mut Rows<W>, path: Option<&Path>) -> an
 /// Names the file in an error of writing.
 fn named(result: anyhow::Result<()>, path: Option<&Path>) -> anyhow::Result<()> {
     match path {
-        Some(path) => result.with_context(|| format!("appending to {}", path.display())),
+        Some(path) => result.on_file("appending to", path),
         None => result,
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use mls_diag::{Exit, OrExit, count};
+use mls_diag::{Exit, OnFile, OrExit, count};
 use mls_event::{Column, Outcome};
 use mls_rotation::{Chain, Layout, newer_than};
 use mls_rows::legacy;
@@ -143,7 +143,7 @@ impl Target {
             .or_exit(Exit::CantCreat)?;
         for path in [&self.path, name] {
             atomic::sync_directory(&atomic::directory_of(path))
-                .with_context(|| format!("syncing the directory of {}", path.display()))
+                .on_file("syncing the directory of", path)
                 .or_exit(Exit::IoErr)?;
         }
         log::info!("{file} was renamed to {}", name.display());
@@ -151,9 +151,8 @@ impl Target {
     }
 
     fn begins_with(&self, data: &Fingerprint) -> anyhow::Result<bool> {
-        let file = regular::open(&self.path)
-            .with_context(|| format!("opening {}", self.path.display()))
-            .or_exit(Exit::NoInput)?;
+        let file =
+            regular::open(&self.path).on_file("opening", &self.path).or_exit(Exit::NoInput)?;
         Ok(*data == Fingerprint::describe(&file, data.length)?)
     }
 
@@ -267,5 +266,5 @@ fn rows_before(path: &Path) -> anyhow::Result<Option<Fingerprint>> {
 fn open(path: &Path) -> anyhow::Result<File> {
     let mut options = File::options();
     let file = regular::open_with(options.read(true).append(true).create(true).mode(0o640), path);
-    file.with_context(|| format!("opening {}", path.display())).or_exit(Exit::CantCreat)
+    file.on_file("opening", path).or_exit(Exit::CantCreat)
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use mls_diag::{Exit, OrExit, count};
+use mls_diag::{Exit, OnFile, OrExit, count};
 use mls_rotation::{Chain, ChainFile, Committed, Layout};
 use mls_state::atomic;
 use mls_state::cursor_file::CursorFile;
@@ -41,8 +41,11 @@ pub(crate) fn move_from_rotated(path: &Path, committed: &CursorFile) -> anyhow::
 }
 
 fn move_aside(csv: &Path, file: &ChainFile, committed: u64) -> anyhow::Result<()> {
-    let context = || format!("moving uncommitted rows out of {}", file.path.display());
-    if !file.is_longer_than(committed).with_context(context).or_exit(Exit::IoErr)? {
+    if !file
+        .is_longer_than(committed)
+        .on_file("moving uncommitted rows out of", &file.path)
+        .or_exit(Exit::IoErr)?
+    {
         return Ok(());
     }
     let (mut copy, name) = recovered(csv)?;
@@ -54,10 +57,13 @@ fn move_aside(csv: &Path, file: &ChainFile, committed: u64) -> anyhow::Result<()
             // disk full.
             let _ = fs::remove_file(&name);
         })
-        .with_context(context)
+        .on_file("moving uncommitted rows out of", &file.path)
         .or_exit(Exit::IoErr)?;
-    atomic::sync_directory(&atomic::directory_of(&name)).with_context(context)?;
-    file.cut(committed).with_context(context).or_exit(Exit::IoErr)?;
+    atomic::sync_directory(&atomic::directory_of(&name))
+        .on_file("moving uncommitted rows out of", &file.path)?;
+    file.cut(committed)
+        .on_file("moving uncommitted rows out of", &file.path)
+        .or_exit(Exit::IoErr)?;
     log::warn!(
         "{}: moved {} after the last commit to {}. If a run died, their lines are read \
          from the log again; if somebody else wrote them, look at that file",

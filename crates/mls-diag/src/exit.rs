@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 
 /// A code of `sysexits.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +73,21 @@ impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
     }
 }
 
+/// Gives the error of a result the name of a file.
+pub trait OnFile<T> {
+    /// Adds what the process was doing with the file, such as `reading`: `reading FILE: …`.
+    ///
+    /// # Errors
+    /// The error of the result.
+    fn on_file(self, doing: &str, path: &Path) -> anyhow::Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> OnFile<T> for Result<T, E> {
+    fn on_file(self, doing: &str, path: &Path) -> anyhow::Result<T> {
+        self.map_err(|error| error.into().context(format!("{doing} {}", path.display())))
+    }
+}
+
 /// An error with an exit code.
 #[derive(Debug)]
 struct Coded {
@@ -96,8 +112,11 @@ mod tests {
     #[test]
     fn the_code_survives_context_and_the_message_occurs_once() {
         let inner: io::Result<()> = Err(io::Error::other("disk on fire"));
-        let error =
-            inner.context("writing x.csv").or_exit(Exit::TempFail).context("run").unwrap_err();
+        let error = inner
+            .on_file("writing", Path::new("x.csv"))
+            .or_exit(Exit::TempFail)
+            .context("run")
+            .unwrap_err();
         assert_eq!(Exit::of(&error), Exit::TempFail);
         assert_eq!(format!("{error:#}"), "run: writing x.csv: disk on fire");
     }

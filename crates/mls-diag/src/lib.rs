@@ -16,5 +16,5 @@ pub mod diag;
 pub mod exit;
 pub mod summary;
 
-pub use exit::{Exit, OrExit};
+pub use exit::{Exit, OnFile, OrExit};
 pub use summary::{count, summary, thousands};

@@ -7,8 +7,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OnFile, OrExit};
 use mls_location::MAX_SIZE;
 use mls_state::cursor_file::{sha256, sha256_of};
 use mls_state::regular;
@@ -53,9 +52,7 @@ impl Origin {
         let path = beside(database);
         let mut text = serde_json::to_vec(self)?;
         text.push(b'\n');
-        mls_state::atomic::write(&path, &text, 0o644)
-            .with_context(|| format!("writing {}", path.display()))
-            .or_exit(Exit::IoErr)
+        mls_state::atomic::write(&path, &text, 0o644).on_file("writing", &path).or_exit(Exit::IoErr)
     }
 }
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use chrono::{DateTime, Local};
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OnFile, OrExit};
 use mls_state::atomic;
 use mls_state::cursor_file::{CursorFile, sha256};
 use mls_state::lock::Lock;
@@ -99,7 +99,7 @@ impl Ledger {
                 alerts: AlertBacklog::default(),
             },
             text => LedgerContent::parse(
-                &text.with_context(|| format!("reading {}", path.display()))?,
+                &text.on_file("reading", path)?,
             )
             .with_context(|| {
                 format!(
@@ -198,9 +198,7 @@ impl Ledger {
     /// The bytes of a message that waits.
     pub(crate) fn read_message(&self, message_id: &str) -> anyhow::Result<Vec<u8>> {
         let path = self.queue_file(message_id);
-        regular::read(&path)
-            .with_context(|| format!("reading the queued message {}", path.display()))
-            .or_exit(Exit::IoErr)
+        regular::read(&path).on_file("reading the queued message", &path).or_exit(Exit::IoErr)
     }
 
     /// Removes the recipients that have received a message. A recipient that the server refuses
@@ -269,7 +267,7 @@ impl Ledger {
         let mut text = serde_json::to_string_pretty(&self.content)?;
         text.push('\n');
         atomic::write(&self.path, text.as_bytes(), 0o640)
-            .with_context(|| format!("writing {}", self.path.display()))
+            .on_file("writing", &self.path)
             .or_exit(Exit::IoErr)?;
         self.remove_orphans()
     }
@@ -293,7 +291,7 @@ impl Ledger {
             .mode(0o750)
             .create(&queue)
             .and_then(|()| atomic::write(&file, new.bytes, 0o640))
-            .with_context(|| format!("writing {}", file.display()))
+            .on_file("writing", &file)
             .or_exit(Exit::CantCreat)
     }
 
@@ -302,19 +300,15 @@ impl Ledger {
         let queue = self.queue();
         let entries = match std::fs::read_dir(&queue) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            entries => entries
-                .with_context(|| format!("reading {}", queue.display()))
-                .or_exit(Exit::IoErr)?,
+            entries => entries.on_file("reading", &queue).or_exit(Exit::IoErr)?,
         };
         let wanted: Vec<_> =
             self.waiting().iter().map(|entry| self.queue_file(&entry.message_id)).collect();
         for entry in entries {
-            let path = entry.with_context(|| format!("reading {}", queue.display()))?.path();
+            let path = entry.on_file("reading", &queue)?.path();
             if !wanted.contains(&path) {
                 let removed = std::fs::remove_file(&path);
-                removed
-                    .with_context(|| format!("removing {}", path.display()))
-                    .or_exit(Exit::IoErr)?;
+                removed.on_file("removing", &path).or_exit(Exit::IoErr)?;
             }
         }
         Ok(())

@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use anyhow::Context;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OnFile, OrExit};
 use mls_state::regular;
 
 use crate::since_last::{DigestEnd, FirstBegin, LastDigest};
@@ -35,9 +34,7 @@ impl Counters {
             Ok(content) => String::from_utf8_lossy(&content).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => {
-                return Err(error)
-                    .with_context(|| format!("reading {}", path.display()))
-                    .or_exit(Exit::IoErr);
+                return Err(error).on_file("reading", path).or_exit(Exit::IoErr);
             }
         };
         Self::parse(&text).ok_or_else(|| {

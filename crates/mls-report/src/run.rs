@@ -8,7 +8,7 @@ use chrono::{DateTime, FixedOffset};
 use mls_attempts::{AttemptSource, ReadOptions, ReadSummary};
 use mls_config::Config;
 use mls_config::moment::Day;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OnFile, OrExit};
 use mls_event::Outcome;
 use mls_findings::Settings;
 use mls_machine::Machine;
@@ -408,7 +408,7 @@ impl Job {
             // Another user collects the metrics. No other file is for everybody.
             let mode = if self.args.format == Format::Prometheus { 0o644 } else { 0o640 };
             return atomic::write(path, bytes, mode)
-                .with_context(|| format!("writing {}", path.display()))
+                .on_file("writing", path)
                 .or_exit(Exit::CantCreat);
         }
         let mut out = Writer::stdout()?;

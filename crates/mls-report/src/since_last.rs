@@ -14,7 +14,7 @@ use chrono::{DateTime, DurationRound, FixedOffset, NaiveDateTime, TimeDelta};
 use mls_attempts::AttemptSource;
 use mls_config::moment::Moment;
 use mls_config::zone::Zone;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OnFile, OrExit};
 use mls_event::Finding;
 use mls_rotation::{Chain, Committed, Layout, Point, Position};
 use mls_state::cursor_file::CursorFile;
@@ -282,7 +282,7 @@ impl SinceLast<'_> {
         };
         let may_be_missing = self.last.first == FirstBegin::Now && !path.exists();
         if chain.files.is_empty() && !may_be_missing {
-            regular::open(path).with_context(|| format!("opening {}", path.display()))?;
+            regular::open(path).on_file("opening", path)?;
             return Err(Exit::TempFail
                 .error(format!("{} was created a moment ago; try again", path.display())));
         }

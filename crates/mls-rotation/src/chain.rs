@@ -8,9 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
 use mls_diag::denied::explained;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OnFile, OrExit};
 use mls_state::atomic::directory_of;
 use mls_state::cursor_file::WINDOW;
 use mls_state::regular;
@@ -84,10 +83,7 @@ impl Chain {
     pub fn open(path: &Path, layout: &Layout) -> anyhow::Result<Self> {
         for _ in 0..TRIES {
             if let Some(mut chain) = Self::try_open(path, layout)? {
-                chain
-                    .leave_out_copies()
-                    .with_context(|| format!("reading {}", path.display()))
-                    .or_exit(Exit::IoErr)?;
+                chain.leave_out_copies().on_file("reading", path).or_exit(Exit::IoErr)?;
                 return Ok(chain);
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -143,9 +139,9 @@ impl Chain {
                     continue;
                 }
                 NamedCompression::Known(method) => Some(method),
-                NamedCompression::None => compression_of(&file)
-                    .with_context(|| format!("reading {}", name.path.display()))
-                    .or_exit(Exit::IoErr)?,
+                NamedCompression::None => {
+                    compression_of(&file).on_file("reading", &name.path).or_exit(Exit::IoErr)?
+                }
             };
             files.push((
                 name.age.clone(),
@@ -222,17 +218,17 @@ fn list(path: &Path, directory: &Path, layout: &Layout) -> anyhow::Result<Vec<Na
     if !layout.live_only {
         let target = target_of(path);
         let log = target.file_name().or(path.file_name()).unwrap_or_default();
-        let reading = || format!("reading directory {}", directory.display());
         let entries = match fs::read_dir(directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 let error = explained(error, directory);
-                return Err(error).with_context(reading).or_exit(Exit::NoPerm);
+                return Err(error).on_file("reading directory", directory).or_exit(Exit::NoPerm);
             }
-            entries => Some(entries.with_context(reading).or_exit(Exit::IoErr)?),
+            entries => Some(entries.on_file("reading directory", directory).or_exit(Exit::IoErr)?),
         };
         for entry in entries.into_iter().flatten() {
-            let name = entry.with_context(reading).or_exit(Exit::IoErr)?.file_name();
+            let name =
+                entry.on_file("reading directory", directory).or_exit(Exit::IoErr)?.file_name();
             let (stem, compression) = split_compression(name.as_bytes());
             if let Some(age) = age_of(log, stem, name.as_bytes(), layout) {
                 names.push(Name { path: directory.join(&name), age: Some(age), compression });
@@ -313,15 +309,11 @@ fn open(path: &Path) -> anyhow::Result<Opened> {
         Err(error) if regular::is_other(&error) => return Ok(Opened::Other),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Opened::Gone),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return Err(explained(error, path))
-                .with_context(|| format!("opening {}", path.display()))
-                .or_exit(Exit::NoPerm);
+            return Err(explained(error, path)).on_file("opening", path).or_exit(Exit::NoPerm);
         }
-        opened => {
-            opened.with_context(|| format!("opening {}", path.display())).or_exit(Exit::NoInput)?
-        }
+        opened => opened.on_file("opening", path).or_exit(Exit::NoInput)?,
     };
-    let metadata = file.metadata().with_context(|| format!("looking at {}", path.display()))?;
+    let metadata = file.metadata().on_file("looking at", path)?;
     Ok(if metadata.is_file() { Opened::File(file, FileStat::of(&metadata)) } else { Opened::Other })
 }
 

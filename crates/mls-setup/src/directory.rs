@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OnFile, OrExit};
 use rustix::fs::{
     AtFlags, CWD, Gid, Mode, OFlags, RenameFlags, Uid, fchown, fstat, mkdirat, openat,
     renameat_with, unlinkat,
@@ -39,7 +39,7 @@ pub(crate) fn make(
     if let Some(parent) = roots_directory(system, parent) {
         let name = path.file_name().unwrap_or_default();
         make_as_root(&parent, name, service, mode)
-            .with_context(|| format!("making directory {}", path.display()))
+            .on_file("making directory", path)
             .or_exit(Exit::CantCreat)?;
         return Ok(Maker::Root);
     }

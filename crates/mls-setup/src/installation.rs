@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use mls_diag::OnFile;
 
 use crate::file::{FileContent, NewFile, Readers};
 
@@ -167,7 +168,7 @@ fn copy(from: PathBuf, path: PathBuf, readers: Readers) -> NewFile {
 }
 
 fn copy_tree(from: &Path, to: &Path, files: &mut Vec<NewFile>) -> anyhow::Result<()> {
-    for entry in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
+    for entry in fs::read_dir(from).on_file("reading", from)? {
         let entry = entry?;
         let (path, target) = (entry.path(), to.join(entry.file_name()));
         let kind = entry.file_type()?;

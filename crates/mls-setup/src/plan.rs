@@ -4,9 +4,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use mls_config::Config;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OnFile, OrExit};
 
 use crate::answers::Answers;
 use crate::file::{CONFIGURATION, FileContent, NewFile, Readers};
@@ -249,8 +248,6 @@ fn private_directories(answers: &Answers) -> Vec<PathBuf> {
 
 /// Reads a configuration, and returns its values and its text.
 pub(crate) fn read_configuration(path: &Path) -> anyhow::Result<(Answers, String)> {
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("reading {}", path.display()))
-        .or_exit(Exit::NoInput)?;
+    let text = fs::read_to_string(path).on_file("reading", path).or_exit(Exit::NoInput)?;
     Ok((Answers::new(&Config::parse(path, &text)?), text))
 }

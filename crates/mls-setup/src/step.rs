@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OnFile, OrExit};
 
 use crate::directory::{self, Maker};
 use crate::file::{NewFile, Saved, beside, remove_if_there};
@@ -150,7 +150,7 @@ impl<'a> Changes<'a> {
         let host_path = self.system.path(to);
         let Some(saved) = Saved::read(&self.system.path(from))? else { return Ok(None) };
         self.note_file(&host_path)?;
-        saved.write(&host_path).with_context(|| format!("writing {}", to.display()))?;
+        saved.write(&host_path).on_file("writing", to)?;
         Ok(Some(format!("copied {} to {}", from.display(), to.display())))
     }
 
@@ -194,7 +194,7 @@ impl<'a> Changes<'a> {
         let host_path = self.system.path(path);
         let Some(saved) = Saved::read(&host_path)? else { return Ok(None) };
         self.undo.push(Undo::Restore { path: host_path.clone(), saved });
-        fs::remove_file(&host_path).with_context(|| format!("removing {}", path.display()))?;
+        fs::remove_file(&host_path).on_file("removing", path)?;
         // Remove the directory together with its last drop-in.
         if let Some(parent) =
             host_path.parent().filter(|parent| parent.extension().is_some_and(|e| e == "d"))

@@ -9,7 +9,7 @@ use anyhow::Context;
 use mls_config::config::{Database as Settings, DbType, Password, is_host};
 use mls_config::secret;
 use mls_diag::denied::explained;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OnFile, OrExit};
 use mls_state::regular;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
@@ -280,7 +280,7 @@ pub(crate) fn sqlite(path: &Path, create: bool) -> anyhow::Result<SqliteConnectO
         let mut options = std::fs::File::options();
         let made = regular::open_with(options.append(true).create(true).mode(0o640), path);
         made.map_err(|error| explained(error, path))
-            .with_context(|| format!("opening {}", path.display()))
+            .on_file("opening", path)
             .or_exit(Exit::CantCreat)?;
     }
     Ok(SqliteConnectOptions::new()

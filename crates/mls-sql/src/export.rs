@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use mls_diag::denied::explained;
-use mls_diag::{Exit, OrExit, diag, summary};
+use mls_diag::{Exit, OnFile, OrExit, diag, summary};
 use mls_event::Auth;
 use mls_state::atomic;
 use mls_state::cursor_file::{CursorFile, Fingerprint, sha256};
@@ -52,9 +52,9 @@ pub(crate) fn run(
     };
     fs::create_dir_all(&dir)
         .map_err(|error| explained(error, &dir))
-        .with_context(|| format!("creating {}", dir.display()))
+        .on_file("creating", &dir)
         .or_exit(Exit::CantCreat)?;
-    let dir = dir.canonicalize().with_context(|| format!("finding {}", dir.display()))?;
+    let dir = dir.canonicalize().on_file("finding", &dir)?;
     let part = part(cursor_file.as_deref())?;
     let _lock = cursor_file.as_deref().map(Lock::take).transpose()?;
     let mut export = Export {
@@ -93,8 +93,7 @@ fn part(cursor_file: Option<&Path>) -> anyhow::Result<String> {
         return Ok(format!(".{}-{}.part", machine(), std::process::id()));
     };
     let directory = atomic::directory_of(path);
-    let directory =
-        directory.canonicalize().with_context(|| format!("finding {}", directory.display()))?;
+    let directory = directory.canonicalize().on_file("finding", &directory)?;
     let whole = directory.join(path.file_name().unwrap_or_default());
     let hash = sha256(whole.as_os_str().as_encoded_bytes());
     Ok(format!(".{}-{}.part", machine(), &hash[..16]))
@@ -202,7 +201,6 @@ impl Sink for Export<'_> {
     }
 
     fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
-        let context = || format!("writing {}", self.part.display());
         let rows = self.filter.rows(event);
         if rows == 0 {
             return Ok(());
@@ -211,13 +209,15 @@ impl Sink for Export<'_> {
             let mut options = File::options();
             options.write(true).read(true).create(true).truncate(true).mode(0o640);
             let file = regular::open_with(&options, &self.part);
-            let file = file.with_context(context).or_exit(Exit::CantCreat)?;
+            let file = file.on_file("writing", &self.part).or_exit(Exit::CantCreat)?;
             self.begun = true;
             let out = BufWriter::with_capacity(256 * 1024, file);
             self.open = Some(SqlFile::new(out, self.format));
         }
         let Some(open) = &mut self.open else { return Ok(()) };
-        if let Err(why) = open.event(event, rows).with_context(context).or_exit(Exit::IoErr)? {
+        if let Err(why) =
+            open.event(event, rows).on_file("writing", &self.part).or_exit(Exit::IoErr)?
+        {
             diag::bad_record("stdin", why);
         }
         Ok(())
@@ -226,15 +226,18 @@ impl Sink for Export<'_> {
     fn commit(&mut self, cursor: Value) -> anyhow::Result<()> {
         let mut written = None;
         if let Some(mut open) = self.open.take_if(|open| !open.is_empty()) {
-            let context = || format!("writing {}", self.part.display());
-            open.finish().with_context(context).or_exit(Exit::IoErr)?;
+            open.finish().on_file("writing", &self.part).or_exit(Exit::IoErr)?;
             let file = open.get_mut().get_ref();
-            file.sync_all().with_context(context).or_exit(Exit::IoErr)?;
-            let length = file.metadata().with_context(context)?.len();
+            file.sync_all().on_file("writing", &self.part).or_exit(Exit::IoErr)?;
+            let length = file.metadata().on_file("writing", &self.part)?.len();
             written = Some(
-                Fingerprint::describe(file, length).with_context(context).or_exit(Exit::IoErr)?,
+                Fingerprint::describe(file, length)
+                    .on_file("writing", &self.part)
+                    .or_exit(Exit::IoErr)?,
             );
-            atomic::sync_directory(&self.dir).with_context(context).or_exit(Exit::IoErr)?;
+            atomic::sync_directory(&self.dir)
+                .on_file("writing", &self.part)
+                .or_exit(Exit::IoErr)?;
         } else if self.open.take().is_some() {
             let _ = fs::remove_file(&self.part);
         }
@@ -276,14 +279,13 @@ impl Export<'_> {
         let part = part.clone().unwrap_or_else(|| self.part_name());
         for directory in [&atomic::directory_of(path), &self.dir] {
             let part = directory.join(&part);
-            let context = || format!("looking at {}", part.display());
             let file = match regular::open(&part) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                file => file.with_context(context)?,
+                file => file.on_file("looking at", &part)?,
             };
-            let length = file.metadata().with_context(context)?.len();
+            let length = file.metadata().on_file("looking at", &part)?.len();
             if length == data.length
-                && Fingerprint::describe(&file, length).with_context(context)? == *data
+                && Fingerprint::describe(&file, length).on_file("looking at", &part)? == *data
             {
                 return publish(&part, &directory.join(path.file_name().unwrap_or_default()));
             }

@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use anyhow::Context;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OnFile, OrExit};
 use mls_state::cursor_file::hex;
 use mls_state::lock::Lock;
 use mls_state::regular;
@@ -124,10 +124,9 @@ fn hashes_of_imported(
 
 /// Returns the names of the SQL files, sorted. A hidden file is still being written.
 fn names(dir: &Path) -> anyhow::Result<Vec<String>> {
-    let context = || format!("reading directory {}", dir.display());
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(dir).with_context(context)? {
-        let entry = entry.with_context(context)?;
+    for entry in std::fs::read_dir(dir).on_file("reading directory", dir)? {
+        let entry = entry.on_file("reading directory", dir)?;
         let name = entry.file_name();
         if !entry.path().metadata().is_ok_and(|metadata| metadata.is_file()) {
             continue;
@@ -152,14 +151,12 @@ fn names(dir: &Path) -> anyhow::Result<Vec<String>> {
 
 fn hash(path: &Path) -> anyhow::Result<String> {
     let mut hashing = Hashing { file: open(path)?, hash: Sha256::new() };
-    io::copy(&mut hashing, &mut io::sink())
-        .with_context(|| format!("reading {}", path.display()))
-        .or_exit(Exit::IoErr)?;
+    io::copy(&mut hashing, &mut io::sink()).on_file("reading", path).or_exit(Exit::IoErr)?;
     Ok(hashing.hex())
 }
 
 fn open(path: &Path) -> anyhow::Result<File> {
-    regular::open(path).with_context(|| format!("opening {}", path.display()))
+    regular::open(path).on_file("opening", path)
 }
 
 /// Hashes a file while it is read, so that the hash belongs to the statements that were run.

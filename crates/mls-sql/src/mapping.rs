@@ -30,7 +30,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OnFile, OrExit};
 use mls_event::Column;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -129,9 +129,8 @@ impl Mapping {
     /// # Errors
     /// Exit 66 if the file cannot be read; exit 78, with the column, if it is not a mapping.
     pub fn load(path: &Path, dialect: Dialect) -> anyhow::Result<Self> {
-        let context = || format!("mapping file {}", path.display());
-        let text = std::fs::read(path).with_context(context)?;
-        Self::parse(&text, dialect).with_context(context).or_exit(Exit::Config)
+        let text = std::fs::read(path).on_file("mapping file", path)?;
+        Self::parse(&text, dialect).on_file("mapping file", path).or_exit(Exit::Config)
     }
 
     pub(crate) fn parse(text: &[u8], dialect: Dialect) -> anyhow::Result<Self> {

@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 
 use crate::unchecked::UncheckedLogins;
 use crate::{atomic, regular};
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OnFile, OrExit};
 
 /// The version of the format that this tool reads and writes.
 const VERSION: u64 = 1;
@@ -237,7 +237,7 @@ impl CursorFile {
     /// Exit 74. The file then has either the old or the new content.
     pub fn store(&self, path: &Path) -> anyhow::Result<()> {
         atomic::write(path, self.to_json().as_bytes(), 0o640)
-            .with_context(|| format!("writing cursor file {}", path.display()))
+            .on_file("writing cursor file", path)
             .or_exit(Exit::IoErr)
     }
 }

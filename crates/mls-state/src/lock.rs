@@ -5,11 +5,9 @@ use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-
 use crate::regular;
 use mls_diag::denied::explained;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OnFile, OrExit};
 
 /// A lock. The kernel releases it when the process ends, even after a crash.
 #[derive(Debug)]
@@ -57,7 +55,7 @@ fn open(path: &Path) -> anyhow::Result<(File, PathBuf)> {
         regular::open_with(options.write(true).create(true).truncate(false).mode(0o640), &name);
     let file = file
         .map_err(|error| explained(error, &name))
-        .with_context(|| format!("creating {}", name.display()))
+        .on_file("creating", &name)
         .or_exit(Exit::CantCreat)?;
     Ok((file, name))
 }

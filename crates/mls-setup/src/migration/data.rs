@@ -14,7 +14,7 @@ use anyhow::Context;
 use chrono::NaiveTime;
 use mls_config::Config;
 use mls_config::zone::Zone;
-use mls_diag::{Exit, OrExit, count, thousands};
+use mls_diag::{Exit, OnFile, OrExit, count, thousands};
 use mls_state::cursor_file::CursorFile;
 use mls_state::{mail_cursor, regular};
 
@@ -46,8 +46,7 @@ impl Site<'_> {
     fn csv(&self) -> anyhow::Result<()> {
         let csv = self.config.paths.csv_filename.clone().unwrap_or_default();
         let original = with_suffix(&csv, "original");
-        let is_legacy = mls_rows::legacy::is_legacy(&csv)
-            .with_context(|| format!("reading {}", csv.display()))?;
+        let is_legacy = mls_rows::legacy::is_legacy(&csv).on_file("reading", &csv)?;
         if !is_legacy {
             return say(&format!("CSV: {} needs no conversion\n", csv.display()));
         }
@@ -106,9 +105,8 @@ impl Site<'_> {
         new: &Path,
         exported: Option<u64>,
     ) -> anyhow::Result<u64> {
-        let context = || format!("reading {}", source.display());
-        let mut file = regular::open(source).with_context(context)?;
-        let size = file.metadata().with_context(context)?.len();
+        let mut file = regular::open(source).on_file("reading", source)?;
+        let size = file.metadata().on_file("reading", source)?.len();
         let mut split = exported.unwrap_or(0);
         if split > size {
             log::warn!(
@@ -117,9 +115,9 @@ impl Site<'_> {
             );
             split = 0;
         }
-        split = end_of_line(&mut file, split).with_context(context)?;
+        split = end_of_line(&mut file, split).on_file("reading", source)?;
         self.pipe(&mut (&file).take(split), new)?;
-        let end = fs::metadata(new).with_context(|| format!("reading {}", new.display()))?.len();
+        let end = fs::metadata(new).on_file("reading", new)?.len();
         self.pipe(&mut &file, new)?;
         Ok(end)
     }
@@ -183,7 +181,7 @@ impl Site<'_> {
             return Ok(None);
         };
         if !kept.exists() {
-            fs::copy(&path, &kept).with_context(|| format!("writing {}", kept.display()))?;
+            fs::copy(&path, &kept).on_file("writing", &kept)?;
         }
         Ok(Some(offset))
     }
@@ -192,7 +190,7 @@ impl Site<'_> {
     fn write_exported(&self, end: u64) -> anyhow::Result<()> {
         let path = self.state_dir.join("sql_state.offset");
         mls_state::atomic::write(&path, end.to_string().as_bytes(), 0o640)
-            .with_context(|| format!("writing {}", path.display()))
+            .on_file("writing", &path)
             .or_exit(Exit::CantCreat)?;
         say("SQL export: rows that the original exported are not exported again\n")
     }
@@ -263,5 +261,5 @@ pub(super) fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
 }
 
 fn remove(path: &Path) -> anyhow::Result<()> {
-    crate::file::remove_if_there(path).with_context(|| format!("removing {}", path.display()))
+    crate::file::remove_if_there(path).on_file("removing", path)
 }

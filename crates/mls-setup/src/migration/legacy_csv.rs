@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{ChildStdin, Command, Stdio};
 
 use anyhow::Context;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OnFile, OrExit};
 use mls_state::regular;
 
 /// Counts the rows of each day. `day` returns the day of a date; `None` if it is not a date, as in
@@ -16,11 +16,10 @@ pub(super) fn days(
     separator: u8,
     day: fn(&[u8]) -> Option<Vec<u8>>,
 ) -> anyhow::Result<BTreeMap<Vec<u8>, u64>> {
-    let context = || format!("reading {}", path.display());
     let mut days = BTreeMap::new();
-    let mut lines = BufReader::new(regular::open(path).with_context(context)?);
+    let mut lines = BufReader::new(regular::open(path).on_file("reading", path)?);
     let mut line = Vec::new();
-    while lines.read_until(b'\n', &mut line).with_context(context)? > 0 {
+    while lines.read_until(b'\n', &mut line).on_file("reading", path)? > 0 {
         let date = line.split(|byte| *byte == separator).nth(1).unwrap_or_default();
         let is_date = date.first().is_some_and(u8::is_ascii_digit);
         if let Some(day) = is_date.then(|| day(date)).flatten() {

@@ -7,9 +7,8 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 
-use anyhow::Context;
 use mls_config::config::DbType;
-use mls_diag::{Exit, OrExit, count};
+use mls_diag::{Exit, OnFile, OrExit, count};
 use mls_event::Column;
 use mls_state::regular;
 
@@ -26,14 +25,12 @@ const DONE: &str = "original";
 pub(super) fn convert(site: &Site<'_>) -> anyhow::Result<()> {
     let database = &site.config.database;
     let dir = database.sql_export_dir.clone().unwrap_or_default();
-    let files = files(&dir).with_context(|| format!("reading {}", dir.display()))?;
+    let files = files(&dir).on_file("reading", &dir)?;
     if files.is_empty() {
         return Ok(());
     }
     let done = dir.join(DONE);
-    fs::create_dir_all(&done)
-        .with_context(|| format!("creating {}", done.display()))
-        .or_exit(Exit::CantCreat)?;
+    fs::create_dir_all(&done).on_file("creating", &done).or_exit(Exit::CantCreat)?;
     let imported =
         regular::open(&site.state_dir.join("sql_imported_files.log")).and_then(io::read_to_string);
     let imported = imported.unwrap_or_default();
@@ -93,9 +90,9 @@ fn rewrite(site: &Site<'_>, dir: &Path, name: &str, kind: DbType) -> anyhow::Res
     if let Some(mapping) = &site.config.database.column_mapping_file {
         export.arg("--mapping").arg(mapping);
     }
-    let out = File::create(&part).with_context(|| format!("writing {}", part.display()));
+    let out = File::create(&part).on_file("writing", &part);
     export.stdout(out.or_exit(Exit::CantCreat)?);
-    let file = regular::open(&path).with_context(|| format!("reading {}", path.display()))?;
+    let file = regular::open(&path).on_file("reading", &path)?;
     let columns = Columns::new(site)?;
     pipeline(decode, export, |stdin| {
         for line in BufReader::new(file).lines() {
@@ -109,7 +106,7 @@ fn rewrite(site: &Site<'_>, dir: &Path, name: &str, kind: DbType) -> anyhow::Res
         }
         Ok(())
     })
-    .with_context(|| format!("converting {}", path.display()))?;
+    .on_file("converting", &path)?;
     rename(&part, &target)
 }
 
@@ -130,10 +127,9 @@ impl Columns {
             let owned = |(table, csv): (&str, &str)| (table.to_owned(), csv.to_owned());
             return Ok(Self(renamed.into_iter().chain(same).map(owned).collect()));
         };
-        let context = || format!("mapping file {}", file.display());
-        let text = fs::read(file).with_context(context)?;
+        let text = fs::read(file).on_file("mapping file", file)?;
         let map: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_slice(&text).with_context(context).or_exit(Exit::Config)?;
+            serde_json::from_slice(&text).on_file("mapping file", file).or_exit(Exit::Config)?;
         let pairs = map.into_iter().filter_map(|(name, entry)| {
             Some((name, entry.get("csv_column_name")?.as_str()?.to_owned()))
         });
