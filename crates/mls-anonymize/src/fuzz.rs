@@ -2,12 +2,16 @@
 
 use crate::anonymizer::Anonymizer;
 use crate::input_format::InputFormat;
+use crate::parts::Joiner;
 
 /// Reads a log, records or rows: the checks of `--verify` find no difference in the result.
 pub fn verify(text: &[u8], mut names: Anonymizer) {
     let first = text.split(|b| *b == b'\n').find(|line| !line.trim_ascii().is_empty());
     let mut format = first.map_or(InputFormat::Log, InputFormat::of);
+    let (is_log, mut joiner) = (matches!(format, InputFormat::Log), Joiner::default());
     for line in text.split_inclusive(|b| *b == b'\n') {
+        let whole = if is_log { joiner.add(line) } else { Some(line.into()) };
+        let Some(line) = whole.as_deref() else { continue };
         let mut written = Vec::new();
         if format.line(line, &mut names, &mut written).is_ok() {
             let difference = format.difference(line, &written, &mut names);

@@ -53,7 +53,9 @@
 //!
 //! # Guarantees
 //! mls-anonymize writes the files of `--output` and `--map` completely or not at all. It reports
-//! lines longer than 1 MiB and omits them. Without `--map` and `--verify`, memory does not grow with
+//! lines longer than 1 MiB and omits them. A line of a container that Kubernetes or Docker has cut into
+//! parts becomes one line, because a cut can be within a name; if a part is missing, or the line is
+//! longer than 64 KiB, mls-anonymize reports and omits it. Without `--map` and `--verify`, memory does not grow with
 //! the log.
 
 pub mod address;
@@ -76,6 +78,7 @@ mod args;
 mod common_words;
 mod input_format;
 mod output;
+mod parts;
 mod secrets;
 mod verify;
 
@@ -95,6 +98,7 @@ use anonymizer::Anonymizer;
 use input_format::InputFormat;
 use key::Key;
 use output::written;
+use parts::Joiner;
 use pseudonym::Pseudonyms;
 use pseudonym_map::PseudonymMap;
 use rules::Rules;
@@ -177,7 +181,7 @@ fn anonymize(
     mut kept: Option<&mut HashSet<String>>,
 ) -> anyhow::Result<()> {
     let (mut format, mut buffer, mut number) = (None, Vec::new(), 0_u64);
-    let mut batch = Batch::default();
+    let (mut batch, mut joiner) = (Batch::default(), Joiner::default());
     while let Some(next) = blocks.next(batch, || written(out.flush()))? {
         for block in next.blocks() {
             let Block::Lines(lines, _) = block else {
@@ -187,6 +191,10 @@ fn anonymize(
                 )));
             };
             buffer.clear();
+            if lines.is_empty() {
+                // A line that is too long.
+                joiner.end();
+            }
             // Some editors write a byte order mark (U+FEFF) at the beginning of a file.
             let lines =
                 lines.strip_prefix("\u{feff}".as_bytes()).filter(|_| number == 0).unwrap_or(lines);
@@ -198,6 +206,10 @@ fn anonymize(
                 number += 1;
                 // Until a line is not blank, the format does not matter.
                 let format = format.get_or_insert(InputFormat::Log);
+                let is_log = matches!(format, InputFormat::Log);
+                let whole = if is_log { joiner.add(line) } else { Some(line.into()) };
+                report_lost(&mut joiner, source, number);
+                let Some(line) = whole.as_deref() else { continue };
                 let start = buffer.len();
                 if let Err(why) = format.line(line, anonymizer, &mut buffer) {
                     diag::bad_record(format_args!("{source}:{number}"), why);
@@ -218,5 +230,15 @@ fn anonymize(
         }
         batch = next;
     }
+    joiner.end();
+    report_lost(&mut joiner, source, number);
     written(out.flush())
+}
+
+/// Reports the lines that were lost before the line `number`, or at it.
+fn report_lost(joiner: &mut Joiner, source: &str, number: u64) {
+    for _ in 0..joiner.take_lost() {
+        let why = "a line of a container has no last part, or more than 64 KiB, omitted";
+        diag::bad_record(format_args!("{source}:{number}"), why);
+    }
 }

@@ -25,6 +25,7 @@ thread_local! {
         &Args::parse_from([
             "mls-parse",
             "--outcome=failure,success,aborted,error",
+            "--stats",
             "--timezone=+02:00",
             "--reference-time=2026-12-01T00:00:00Z",
         ]),

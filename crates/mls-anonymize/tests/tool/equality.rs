@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::Command;
 
+use bstr::ByteSlice;
 use proptest::prelude::*;
 use testdata::log::{Generator, Stamps};
 
-use crate::{LOG, anonymize, assert_same, key, parse, tool};
+use crate::{LOG, anonymize, assert_same, key, parse, records, tool};
 
 /// Lines of other programs and versions, and lines with hostile text of clients.
 const OTHERS: [&str; 21] = [
@@ -240,6 +241,54 @@ proptest! {
         }
         line.retain(|b| *b != b'\n');
         assert_same(&line);
+    }
+}
+
+#[test]
+fn a_name_that_a_cut_has_divided_is_replaced_as_a_whole() {
+    let line = "postfix/smtpd[7]: warning: x.wilma.test[192.0.2.1]: SASL LOGIN authentication failed: \
+                x, sasl_username=carolwilma@carol.test";
+    let long = line.replace(": x,", &format!(": {},", "x".repeat(mls_event::DOCKER_PART)));
+    let cri = |tag: &str, text: &str| format!("2026-06-01T00:00:45Z stdout {tag} {text}\n");
+    let object = |text: &str| {
+        format!(
+            r#"{{"log":"{text}","stream":"stdout","attrs":{{"tag":"wilma.test"}},"time":"2026-06-01T00:00:45Z"}}"#
+        ) + "\n"
+    };
+    let other = "2026-06-01T00:00:45Z stderr F x\n";
+    for cut in (1..line.len()).step_by(3) {
+        let (first, last) = line.split_at(cut);
+        let lines = cri("P", first) + other + &cri("P:a", "") + &cri("F", last);
+        let (first, last) = long.split_at(long.len() - 1 - cut % 40);
+        let objects = object(first) + &object(&format!("{last}\\n"));
+        for log in [lines, objects] {
+            let (_, written, said) = tool(&["--verify", "--key-file", key()], log.as_bytes());
+            assert_eq!(said, "", "{cut}: {log}");
+            let (found, expected) = (parse(&written), records(&parse(log.as_bytes())));
+            assert_eq!(found.to_str_lossy(), expected.to_str_lossy(), "{cut}: {log}");
+            assert_eq!(found.lines().count(), 1, "{cut}: {log}");
+            for name in ["carol", "wilma", "192.0.2"] {
+                assert!(!written.contains_str(name), "{cut}: {}", written.to_str_lossy());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_line_of_a_container_without_its_last_part_is_reported_and_omitted() {
+    let part = "2026-06-01T00:00:45Z stdout P warning: caro\n";
+    let long = part.replace("caro", &"carol ".repeat(12_000)) + &part.replace(" P ", " F ");
+    for (log, kept) in [
+        (part.to_owned(), 0),
+        (part.to_owned() + "Jun  1 00:00:45 mx cron[7]: x\n", 1),
+        (part.to_owned() + &"x".repeat(2 << 20) + "\n2026-06-01T00:00:45Z stdout F x\n", 1),
+        (long, 0),
+    ] {
+        let (_, written, said) = tool(&["--key-file", key()], log.as_bytes());
+        let written = String::from_utf8(written).unwrap();
+        assert_eq!(written.lines().count(), kept, "{written}{said}");
+        assert!(!written.contains("caro"), "{written}");
+        assert!(said.contains("a line of a container has no last part"), "{said}");
     }
 }
 

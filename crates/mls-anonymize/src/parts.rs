@@ -1,0 +1,106 @@
+//! Joins the lines of containers that Kubernetes or Docker has cut into parts: a cut can be within a
+//! name, and neither half has the shape of a name.
+
+use std::borrow::Cow;
+
+use bstr::ByteSlice;
+use mls_event::{ContainerStream, MAX_PARTS_BEFORE, Members, without_nul, write_json};
+use mls_parse::docker;
+
+/// For each stream, the line that waits for its last part.
+#[derive(Default)]
+pub(crate) struct Joiner {
+    waiting: [Option<Parts>; 2],
+    /// The number of lines that were lost since the last call of [`take_lost`](Self::take_lost).
+    lost: u64,
+}
+
+struct Parts {
+    /// The first part, as it is in the log.
+    first: Vec<u8>,
+    /// The text of all parts, and at most one part more than [`MAX_PARTS_BEFORE`] bytes.
+    text: Vec<u8>,
+}
+
+impl Joiner {
+    /// Adds a line, with its newline if it has one. Returns the line to anonymize: this line if it is
+    /// not a part, the joined line if it is the last part, and nothing if more parts must follow.
+    pub(crate) fn add<'l>(&mut self, line: &'l [u8]) -> Option<Cow<'l, [u8]>> {
+        let content = line.strip_suffix(b"\n").unwrap_or(line);
+        let part =
+            ContainerStream::of_line(content).and_then(|part| Some((part, text_of(content)?)));
+        let Some(((stream, goes_on), text)) = part else {
+            self.end();
+            return Some(Cow::Borrowed(line));
+        };
+        let waiting = &mut self.waiting[stream as usize];
+        if waiting.is_none() && !goes_on {
+            return Some(Cow::Borrowed(line));
+        }
+        let first = || Parts { first: without_nul(content).to_vec(), text: Vec::new() };
+        let parts = waiting.get_or_insert_with(first);
+        if parts.text.len() <= MAX_PARTS_BEFORE {
+            parts.text.extend_from_slice(&text);
+        }
+        if goes_on {
+            return None;
+        }
+        let joined = waiting.take().and_then(Parts::join);
+        self.lost += u64::from(joined.is_none());
+        Some(Cow::Owned([&joined?[..], &line[content.len()..]].concat()))
+    }
+
+    /// Forgets the lines that wait, because their last parts do not come.
+    pub(crate) fn end(&mut self) {
+        for waiting in &mut self.waiting {
+            self.lost += u64::from(waiting.take().is_some());
+        }
+    }
+
+    /// The number of lines without a last part, or with too much text, since the last call.
+    pub(crate) fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.lost)
+    }
+}
+
+impl Parts {
+    /// The whole line as the runtime would have written it; `None` if it is too long.
+    fn join(self) -> Option<Vec<u8>> {
+        let Self { first, mut text } = self;
+        if text.len() > MAX_PARTS_BEFORE {
+            return None;
+        }
+        if !first.starts_with(b"{") {
+            let mut words = first.splitn(4, |byte| *byte == b' ');
+            let (stamp, stream, tags) = (words.next()?, words.next()?, words.next()?);
+            return Some([stamp, b" ", stream, b" F", &tags[1..], b" ", &text].concat());
+        }
+        let members = Members::parse(&first).ok()?;
+        text.push(b'\n');
+        let mut line = Vec::with_capacity(2 * text.len());
+        for (name, value) in members.as_slice() {
+            line.push(if line.is_empty() { b'{' } else { b',' });
+            write_json(&mut line, name);
+            line.push(b':');
+            if name == "log" {
+                write_json(&mut line, &text.to_str_lossy());
+            } else {
+                line.extend_from_slice(value.get().as_bytes());
+            }
+        }
+        line.push(b'}');
+        Some(line)
+    }
+}
+
+/// The text that a container wrote, without its newline.
+fn text_of(line: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let line = without_nul(line);
+    if !line.starts_with(b"{") {
+        return Some(Cow::Borrowed(
+            line.splitn(4, |byte| *byte == b' ').nth(3).unwrap_or_default(),
+        ));
+    }
+    let log = docker::Line::parse(line)?.log;
+    Some(Cow::Owned(log.strip_suffix('\n').unwrap_or(&log).as_bytes().to_vec()))
+}
