@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use mls_diag::Exit;
 use mls_state::regular;
+use mls_stream::content;
 
 use crate::kind::DatabaseKind;
 use crate::loaded::Loaded;
@@ -121,6 +122,9 @@ impl Csv {
             .map_err(|error| Unusable::Io { path: path.to_owned(), error })?;
         if csv.length == 0 {
             return Err(csv.bad("it is empty"));
+        }
+        if let Some(what) = content::not_text(csv.get(0..csv.length.min(16))?) {
+            return Err(csv.bad(&format!("it {what}")));
         }
         let (first, last) = (csv.line_at(0)?, csv.line_at(csv.length - 1)?);
         let family = Row::parse(csv.get(last.clone())?).map(|row| Family::of_highest(row.end));
@@ -387,6 +391,7 @@ mod tests {
                 .to_string()
                 .contains("\"<html></html>\" is not a row")
         );
+        assert!(csv("%PDF-1.7\n1,2,FR\n").unwrap_err().to_string().contains("it is a PDF file"));
         assert!(look("start,end,country\n1,2,FR", 1).is_err());
         assert!(csv(&"x".repeat(1 << 20)).unwrap_err().to_string().contains("longer than any row"));
     }

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use anyhow::Context;
 use mls_diag::{Exit, OrExit};
+use mls_stream::content;
 
 use crate::database::FileFormat;
 use crate::kind::DatabaseKind;
@@ -171,7 +172,11 @@ impl Order {
         if line.len() as u64 >= MAX_ROW {
             return Err(format!("byte {offset}: a line is longer than any row"));
         }
-        let row = Row::parse(line).ok_or_else(|| format!("byte {offset}: {}", not_a_row(line)))?;
+        let flaw = || match content::not_text(line).filter(|_| offset == 0) {
+            Some(what) => format!("it {what}"),
+            None => format!("byte {offset}: {}", not_a_row(line)),
+        };
+        let row = Row::parse(line).ok_or_else(flaw)?;
         if let Some((start, end)) = self.last {
             if row.start < start {
                 self.unsorted = true;
@@ -305,6 +310,7 @@ mod tests {
         assert_eq!(flaw(""), "it is empty");
         assert_eq!(flaw("\r\n \n"), "it is empty");
         assert!(flaw("1,2,FR\n<html>\n").starts_with("byte 7: \"<html>\" is not a row"));
+        assert!(flaw("%PDF-1.7\n").starts_with("it is a PDF file"));
         assert!(flaw("1,2,FR\n\n3,4,FR").starts_with("byte 7: \"\" is not a row"));
         assert_eq!(
             flaw(&format!("1,2,FR\n3,4,FR,{}", "x".repeat(70_000))),

@@ -10,6 +10,7 @@ use bzip2::write::BzEncoder;
 use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use lzma_rust2::{XzOptions, XzReader, XzWriter};
+use mls_stream::content::compression_of;
 use ruzstd::decoding::FrameDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::encoding::CompressionLevel;
@@ -61,13 +62,8 @@ impl Compression {
     /// Returns the method of a file, from its first bytes.
     #[must_use]
     pub fn of_content(first: &[u8]) -> Option<Self> {
-        match first {
-            [0x1f, 0x8b, ..] => Some(Self::Gzip),
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Xz),
-            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, ..] => Some(Self::Bzip2),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
-            _ => None,
-        }
+        let name = compression_of(first)?;
+        Self::ALL.into_iter().find(|method| method.name() == name)
     }
 
     /// Decompresses `packed`, which may consist of several members, streams or frames.

@@ -2,14 +2,8 @@
 
 use mls_diag::Exit;
 
-/// The first bytes of gzip (RFC 1952, section 2.3.1).
-pub const GZIP: [u8; 2] = [0x1f, 0x8b];
-
 /// First bytes of a file, and what the file is and what to do with it.
-const KINDS: [(&[u8], &str); 12] = [
-    (&GZIP, "is compressed by gzip: decompress it first, for example with zcat"),
-    (b"\xfd7zXZ\0", "is compressed by xz: decompress it first, for example with xzcat"),
-    (b"\x28\xb5\x2f\xfd", "is compressed by zstd: decompress it first, for example with zstdcat"),
+const KINDS: [(&[u8], &str); 9] = [
     (b"\xff\xfe", UTF_16),
     (b"\xfe\xff", UTF_16),
     (
@@ -30,9 +24,29 @@ const KINDS: [(&[u8], &str); 12] = [
     (b"\x7fELF", "is a program, not text"),
 ];
 
-const BZIP2: &str = "is compressed by bzip2: decompress it first, for example with bzcat";
+/// The same for methods of compression.
+const COMPRESSED: [(&str, &str); 4] = [
+    ("gzip", "is compressed by gzip: decompress it first, for example with zcat"),
+    ("xz", "is compressed by xz: decompress it first, for example with xzcat"),
+    ("bzip2", "is compressed by bzip2: decompress it first, for example with bzcat"),
+    ("zstd", "is compressed by zstd: decompress it first, for example with zstdcat"),
+];
 
 const UTF_16: &str = "is text in UTF-16: convert it first, for example with iconv --from-code=UTF-16 --to-code=UTF-8";
+
+/// The program that has compressed a file that begins with these bytes: `gzip` (RFC 1952), `xz`,
+/// `bzip2` or `zstd` (RFC 8878).
+#[must_use]
+pub fn compression_of(head: &[u8]) -> Option<&'static str> {
+    match head {
+        [0x1f, 0x8b, ..] => Some("gzip"),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some("xz"),
+        // The fourth byte is the level of compression.
+        [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', b'Y', b'&', ..] => Some("bzip2"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd"),
+        _ => None,
+    }
+}
 
 /// What a file is that begins with these bytes, and what to do with it; `None` if it can be text.
 #[must_use]
@@ -43,9 +57,8 @@ pub fn not_text(head: &[u8]) -> Option<&'static str> {
     {
         return Some(UTF_16);
     }
-    // The fourth byte is the level of compression.
-    if let [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', b'Y', b'&', ..] = head {
-        return Some(BZIP2);
+    if let Some(name) = compression_of(head) {
+        return COMPRESSED.iter().find(|(known, _)| *known == name).map(|(_, what)| *what);
     }
     KINDS.iter().find(|(start, _)| head.starts_with(start)).map(|(_, what)| *what)
 }
@@ -73,7 +86,9 @@ mod tests {
     #[test]
     fn bzip2_is_recognized_with_every_level_of_compression() {
         for level in 1..=9 {
-            assert_eq!(not_text(format!("BZh{level}1AY&SY").as_bytes()), Some(BZIP2), "{level}");
+            let head = format!("BZh{level}1AY&SY");
+            assert_eq!(compression_of(head.as_bytes()), Some("bzip2"), "{level}");
+            assert!(not_text(head.as_bytes()).unwrap().contains("bzcat"), "{level}");
         }
         assert_eq!(not_text(b"BZh and other words"), None);
     }
