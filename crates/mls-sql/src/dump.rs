@@ -263,9 +263,14 @@ fn number<T: std::str::FromStr>(value: Option<&str>, field: Field) -> anyhow::Re
 
 /// Reads a time of any of the databases. One without a zone is UTC.
 fn parse_time(text: &str) -> Option<DateTime<FixedOffset>> {
-    let text = text.replacen(' ', "T", 1);
-    let ends = ["", ":00", "+00:00"];
-    ends.iter().find_map(|end| DateTime::parse_from_rfc3339(&format!("{text}{end}")).ok())
+    let zone = text.get("2026-06-01T".len()..)?.split_once(['Z', '+', '-']);
+    let missing = match zone {
+        None => "+00:00",
+        // PostgreSQL leaves out the minutes.
+        Some((_, zone)) if zone.len() == 2 => ":00",
+        Some(_) => "",
+    };
+    DateTime::parse_from_rfc3339(&format!("{text}{missing}")).ok()
 }
 
 #[cfg(test)]
@@ -277,6 +282,8 @@ mod tests {
         for text in [
             "2026-05-31T22:30:45.123456Z",
             "2026-05-31 22:30:45.123456+00",
+            "2026-05-31 18:30:45.123456-04",
+            "2026-05-31 22:30:45.123456+00:00",
             "2026-05-31 22:30:45.123456",
             "2026-06-01T00:30:45.123456+02:00",
         ] {
