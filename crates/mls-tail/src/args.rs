@@ -26,6 +26,9 @@ pub struct Args {
     pub(crate) cursor_file: Option<PathBuf>,
 
     /// Write a framed stream, so that mls-csv or mls-sql can commit data and position together
+    ///
+    /// Without frames, the next tool cannot see where a log ends: mls-parse joins the parts of a line
+    /// of a container across logs.
     #[arg(long)]
     pub(crate) framed: bool,
 

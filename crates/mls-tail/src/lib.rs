@@ -32,7 +32,8 @@
 //! With `--framed` the output is the framed stream of [`mls_event`]. The last tool of the pipeline,
 //! such as mls-csv, commits the cursor together with its data, and mls-tail starts from that
 //! commit. Without `--framed`, mls-tail saves `--cursor-file` itself when all lines are written. If
-//! a run ends before that, the next run writes the same lines again.
+//! a run ends before that, the next run writes the same lines again. Without frames, mls-parse cannot
+//! see where a log ends: it joins the parts of a line of a container across logs and runs.
 //!
 //! # Exit codes
 //! 75 if a later run can read more: a compressed file is still being written, or a file was
