@@ -6,6 +6,7 @@
 //! all at once. If they are in two blocks, they are not joined, but counted.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use memchr::memmem::Finder;
 use mls_event::{ContainerStream, without_nul};
@@ -134,7 +135,13 @@ pub(crate) struct Entries {
 impl Entries {
     /// Joins the line that begins with the entry `first`. The other parts are in `lines` from `at` on;
     /// entries of other programs come between.
-    pub(crate) fn join(first: &JournalEntry, lines: &[u8], mut at: usize) -> Option<Self> {
+    /// Each line is parsed once, into `known`, which has its offset.
+    pub(crate) fn join(
+        first: &JournalEntry,
+        lines: &[u8],
+        mut at: usize,
+        known: &mut HashMap<usize, Option<JournalEntry>>,
+    ) -> Option<Self> {
         let mut message = first.message()?.into_owned();
         let (mut last, mut places) = (None, Vec::new());
         let container = Finder::new(first.container()?);
@@ -145,12 +152,16 @@ impl Entries {
             let found = at + found;
             let start = memchr::memrchr(b'\n', &lines[..found]).map_or(0, |newline| newline + 1);
             at = memchr::memchr(b'\n', &lines[found..]).map_or(lines.len(), |end| found + end);
-            let entry = JournalEntry::parse(&lines[start..at]);
+            let entry = || JournalEntry::parse(&lines[start..at]);
+            let entry = known.entry(start).or_insert_with(entry).as_ref();
             let Some(entry) = entry.filter(|entry| entry.continues(first)) else { continue };
             message.extend_from_slice(&entry.message()?);
             places.push(start);
-            last = (!entry.goes_on()).then_some(entry);
-            if last.is_some() || message.len() > MAX_JOINED {
+            if !entry.goes_on() {
+                last = known.remove(&start).flatten();
+                break;
+            }
+            if message.len() > MAX_JOINED {
                 break;
             }
         }
@@ -218,7 +229,8 @@ mod tests {
             scanner.block(&log[at..end], place, &mut out);
             at = end;
         }
-        scanner.end(&last_lines(log), log.len() as u64);
+        let before = &last_lines(log);
+        scanner.end(BlockPosition { segment: None, offset: log.len() as u64, before });
         (String::from_utf8(out).unwrap(), scanner.take_unreadable().len())
     }
 

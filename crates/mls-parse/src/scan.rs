@@ -3,6 +3,7 @@
 mod joined;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ops::Range;
 
 use bstr::ByteSlice;
@@ -44,7 +45,6 @@ pub struct Scanner {
     ignore_nets: Vec<IpNet>,
     ignore_users: Vec<String>,
     with_stats: bool,
-    with_commands: bool,
     stats: Stats,
     unreadable: Vec<UnreadableLine>,
     assumed_years: Vec<AssumedYear>,
@@ -76,7 +76,7 @@ impl Scanner {
         let outcomes = args.outcome.outcomes(&Logins::default());
         Ok(Self {
             search: Search::new(&daemons, &outcomes)?,
-            with_commands: args.stats && daemons.contains(&Daemon::Postfix),
+            stats: Stats::new(args.stats && daemons.contains(&Daemon::Postfix)),
             daemons,
             outcomes,
             zone: args.zone.timezone,
@@ -88,7 +88,6 @@ impl Scanner {
             ignore_nets: [args.ignore_net.as_slice(), &filter.ignore_networks].concat(),
             ignore_users: [args.ignore_user.as_slice(), &filter.ignore_users].concat(),
             with_stats: args.stats || log::log_enabled!(log::Level::Info),
-            stats: Stats::default(),
             unreadable: Vec::new(),
             assumed_years: Vec::new(),
             last_hour: LastHour::default(),
@@ -102,8 +101,12 @@ impl Scanner {
         Self { written_at, ..self }
     }
 
-    /// Reads whole lines and appends the records of attempts to `out`.
+    /// Reads whole lines and appends the records of attempts to `out`. No lines stand for a line that
+    /// is too long: nothing continues the lines before it.
     pub fn block(&mut self, lines: &[u8], place: BlockPosition<'_>, out: &mut Vec<u8>) {
+        if lines.is_empty() {
+            return self.end(place);
+        }
         if self.with_stats {
             self.stats.lines += memchr::memchr_iter(b'\n', lines).count() as u64;
             self.stats.lines += u64::from(!lines.ends_with(b"\n"));
@@ -114,9 +117,8 @@ impl Scanner {
             Some(segment) => segment.source == JOURNAL_SOURCE,
             None => *self.is_journal.get_or_insert(lines.starts_with(b"{")),
         };
-        if self.with_commands {
-            let refused = refused_commands(lines);
-            self.stats.refused_commands = self.stats.refused_commands.saturating_add(refused);
+        if let Some(sum) = &mut self.stats.refused_commands {
+            *sum = sum.saturating_add(refused_commands(lines));
         }
         let written_at = place.segment.map(|segment| segment.mtime.at()).or(self.written_at);
         let reference = self
@@ -161,7 +163,7 @@ impl Scanner {
     ) -> usize {
         let lines = &input.lines[..range.end];
         let mut from = range.start;
-        let mut joined = Vec::new();
+        let (mut joined, mut known) = (Vec::new(), HashMap::new());
         while let Some(found) = self.search.find_at(journal, lines, from) {
             let start =
                 memchr::memrchr(b'\n', &lines[..found.start()]).map_or(0, |newline| newline + 1);
@@ -180,7 +182,7 @@ impl Scanner {
             }
             if journal
                 && line.contains_str(partial::IN_ENTRIES)
-                && let Some(places) = self.cut_entry(input, start..end, out)
+                && let Some(places) = self.cut_entry(input, start..end, &mut known, out)
             {
                 joined.extend(places);
             } else if repetition::WORDS.iter().any(|count| count.as_bytes() == words)
@@ -307,8 +309,8 @@ impl Scanner {
         }
         let Some(daemon) = Daemon::of(&origin.program, message) else {
             let is_attempt = self.daemons.iter().any(|daemon| daemon.is_likely(message))
-                // The program was not found, and the level is in its place.
-                || (origin.program == "warning" && looks_like_postfix(message));
+                // The program was not found, and the level is in its place, maybe after JSON.
+                || (origin.program.ends_with("warning") && looks_like_postfix(message));
             return if is_attempt { Err(NOT_ITS_PROGRAM) } else { skip(message) };
         };
         if !self.daemons.contains(&daemon) {

@@ -24,8 +24,9 @@ pub struct Stats {
     pub(crate) candidates: u64,
     pub(crate) ignored: u64,
     pub(crate) unparsable: u64,
-    /// AUTH commands without success in the [sessions](crate::session) of Postfix.
-    pub(crate) refused_commands: u64,
+    /// AUTH commands without success in the [sessions](crate::session) of Postfix; `None` if they are
+    /// not counted.
+    pub(crate) refused_commands: Option<u64>,
     events: BTreeMap<(Outcome, String), u64>,
     /// The first line of the input, until a line of a log was found.
     first: Option<Vec<u8>>,
@@ -33,6 +34,11 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// No counts yet. `with_commands` counts AUTH commands without success.
+    pub(crate) fn new(with_commands: bool) -> Self {
+        Self { refused_commands: with_commands.then_some(0), ..Self::default() }
+    }
+
     pub(crate) fn event(&mut self, outcome: Outcome, mechanism: Option<&str>) {
         self.count(outcome, mechanism.unwrap_or("no mechanism"), 1);
     }
@@ -105,7 +111,10 @@ impl Stats {
         self.candidates += other.candidates;
         self.ignored += other.ignored;
         self.unparsable += other.unparsable;
-        self.refused_commands = self.refused_commands.saturating_add(other.refused_commands);
+        if let Some(refused) = other.refused_commands {
+            let sum = self.refused_commands.unwrap_or_default();
+            self.refused_commands = Some(sum.saturating_add(refused));
+        }
         self.is_log |= other.is_log;
         self.is_plain |= other.is_plain;
         self.first = self.first.take().or_else(|| other.first.clone());
@@ -135,11 +144,9 @@ impl fmt::Display for Stats {
         for ((outcome, mechanism), count) in &self.events {
             writeln!(f, "{}, {mechanism}: {count}", outcome.name())?;
         }
-        writeln!(
-            f,
-            "AUTH commands without success, by the ends of sessions: {}",
-            self.refused_commands
-        )?;
+        if let Some(refused) = self.refused_commands {
+            writeln!(f, "AUTH commands without success, by the ends of sessions: {refused}")?;
+        }
         writeln!(f, "ignored: {}", self.ignored)?;
         writeln!(f, "unparsable: {}", self.unparsable)
     }
@@ -148,6 +155,17 @@ impl fmt::Display for Stats {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_was_asked_for_is_printed() {
+        for (refused_commands, expected) in [(None, 0), (Some(0), 1), (Some(3), 1)] {
+            let mut stats = Stats { refused_commands, ..Stats::default() };
+            stats.add(&Stats { refused_commands, ..Stats::default() });
+            let text = stats.to_string();
+            assert_eq!(text.matches("AUTH commands").count(), expected, "{text}");
+            assert_eq!(text.contains(": 6\n"), refused_commands == Some(3), "{text}");
+        }
+    }
 
     #[test]
     fn the_summary_counts_the_outcomes_that_were_asked_for() {

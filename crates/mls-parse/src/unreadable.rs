@@ -18,7 +18,7 @@ use mls_state::regular;
 const MAX_SIZE: u64 = 10 << 20;
 
 /// The time between two warnings of a run.
-pub(crate) const WARN_EVERY: Duration = Duration::from_mins(5);
+const WARN_EVERY: Duration = Duration::from_mins(5);
 
 /// The largest number of bytes of a line to show.
 const SHOWN: usize = 300;
@@ -44,13 +44,15 @@ pub(crate) struct Unread {
     count: u64,
     first: Option<UnreadableLine>,
     warned: Instant,
+    /// The time between two warnings.
+    pub(crate) every: Duration,
 }
 
 impl Unread {
     /// Keeps the lines in the file `path`, if one is given.
     pub(crate) fn open(path: Option<&Path>) -> anyhow::Result<Self> {
         let file = path.map(RejectsFile::open).transpose()?;
-        Ok(Self { file, count: 0, first: None, warned: Instant::now() })
+        Ok(Self { file, count: 0, first: None, warned: Instant::now(), every: WARN_EVERY })
     }
 
     pub(crate) fn add(&mut self, lines: Vec<UnreadableLine>) {
@@ -62,7 +64,7 @@ impl Unread {
             self.count += 1;
             self.first.get_or_insert(line);
         }
-        if self.first.is_some() && self.warned.elapsed() >= WARN_EVERY {
+        if self.first.is_some() && self.warned.elapsed() >= self.every {
             self.warn();
         }
     }

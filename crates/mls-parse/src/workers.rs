@@ -12,10 +12,10 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use mls_diag::Exit;
-use mls_stream::blocks::{Batch, Block, Blocks};
+use mls_stream::blocks::{Batch, Block, BlockPosition, Blocks};
 use mls_stream::ndjson::Writer;
 
-use crate::unreadable::{Unread, UnreadableLine, WARN_EVERY};
+use crate::unreadable::{Unread, UnreadableLine};
 use crate::year::{AssumedYear, AssumedYears};
 use crate::{Scanner, Stats};
 
@@ -88,6 +88,7 @@ pub(crate) fn run(
         }),
         written: Condvar::new(),
     });
+    let every = lock(&shared.writing).unread.every;
     let (sender, results) = mpsc::channel();
     for _ in 0..THREADS {
         let (shared, scanner, sender) = (Arc::clone(&shared), scanner.clone(), sender.clone());
@@ -102,7 +103,7 @@ pub(crate) fn run(
     drop(sender);
     // The first error ends the run, even if the other thread waits.
     let result = loop {
-        match results.recv_timeout(WARN_EVERY) {
+        match results.recv_timeout(every) {
             Ok(Ok(())) => {}
             Ok(error) => break error,
             Err(RecvTimeoutError::Disconnected) => break Ok(()),
@@ -141,7 +142,7 @@ impl Shared {
         let mut reading = lock(&self.reading);
         if std::mem::take(&mut reading.is_plain) {
             let (last_lines, offset) = reading.blocks.last_lines();
-            scanner.end(last_lines, offset);
+            scanner.end(BlockPosition { segment: None, offset, before: last_lines });
         }
         drop(reading);
         let mut writing = lock(&self.writing);
@@ -162,7 +163,7 @@ impl Shared {
         let read = read?;
         if reading.is_journal.is_none()
             && let Ok(batch) = &read
-            && let Some(Block::Lines(lines, place)) = batch.blocks().next()
+            && let Some(Block::Lines(lines, place)) = batch.blocks().find(is_not_skipped)
         {
             reading.is_journal = Some(lines.starts_with(b"{"));
             reading.is_plain = place.segment.is_none();
@@ -206,7 +207,71 @@ impl Writing {
     }
 }
 
+/// Whether a block is not a line that is too long.
+fn is_not_skipped(block: &Block<'_>) -> bool {
+    !matches!(block, Block::Lines(b"", _))
+}
+
 /// After a panic the run ends, so the data is not used.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Read};
+    use std::sync::mpsc::{Receiver, Sender};
+    use std::time::Duration;
+
+    use clap::Parser;
+    use mls_config::config::Filter;
+
+    use super::*;
+    use crate::Args;
+
+    /// Sends each warning.
+    struct Log(Mutex<Sender<String>>);
+
+    impl log::Log for Log {
+        fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+            metadata.level() <= log::Level::Warn
+        }
+
+        fn log(&self, record: &log::Record<'_>) {
+            let _ = lock(&self.0).send(record.args().to_string());
+        }
+
+        fn flush(&self) {}
+    }
+
+    /// A log that has one line, and ends after a warning.
+    struct Waiting(Option<&'static [u8]>, Receiver<String>);
+
+    impl Read for Waiting {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if let Some(line) = self.0.take() {
+                buffer[..line.len()].copy_from_slice(line);
+                return Ok(line.len());
+            }
+            let warning = self.1.recv_timeout(Duration::from_mins(1)).map_err(io::Error::other)?;
+            assert!(warning.contains("1 line has the words of a login attempt"), "{warning}");
+            Ok(0)
+        }
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_reported_while_the_log_is_silent() {
+        let (sender, warnings) = mpsc::channel();
+        log::set_logger(Box::leak(Box::new(Log(Mutex::new(sender))))).unwrap();
+        log::set_max_level(log::LevelFilter::Warn);
+        let line = b"~ warning: x[192.0.2.1]: SASL LOGIN authentication failed: x\n";
+        let blocks = Blocks::new(Box::new(Waiting(Some(line), warnings)), "log");
+        let args = Args::parse_from(["mls-parse", "--timezone=UTC"]);
+        let scanner = Scanner::new(&args, &Filter::default()).unwrap();
+        let mut unread = Unread::open(None).unwrap();
+        unread.every = Duration::from_millis(300);
+        let (out, years) = (Writer::stdout().unwrap(), AssumedYears::new(false));
+        let stats = run(blocks, &scanner, out, unread, years).unwrap();
+        assert_eq!(stats.unparsable, 1);
+    }
 }

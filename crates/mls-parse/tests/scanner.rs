@@ -344,6 +344,11 @@ fn an_attempt_in_an_unknown_place_is_counted_as_unreadable() {
         format!("Jun  1 00:00:45 mx app[7]: app: {dovecot}"),
         format!("Jun  1 00:00:45 mx app: login: {dovecot}"),
         format!("Jun  1 00:00:45 mx login: {dovecot}"),
+        // A file of Fluentd.
+        format!(
+            "2026-06-01T00:00:45Z\tmail\t{{\"ident\":\"postfix/smtpd\",\"message\":\"{FAILURE}\"}}"
+        ),
+        format!("2026-06-01T00:00:45Z\tmail\t{{\"message\":\"imap-login: {dovecot}\"}}"),
     ] {
         let mut scanner = scanner(&[]);
         assert!(scan(&mut scanner, "/log", "", &line).is_empty(), "{line}");

@@ -54,6 +54,25 @@ fn failures_in_an_unknown_format_are_one_warning() {
 }
 
 #[test]
+fn a_line_that_waits_before_a_line_that_is_too_long_is_counted() {
+    let part = "2026-06-01T00:00:45Z stdout P postfix/smtpd[7]: warning: x[192.0.2.1]: SASL LOGIN \
+                authentication failed: x\n";
+    let log = format!("{part}{}\n2026-06-01T00:00:45Z stdout F x\n", "x".repeat(1 << 20));
+    for input in [&log, &framed(&log)] {
+        let output = parse(input, &[]);
+        let records = String::from_utf8_lossy(&output.stdout);
+        assert!(!records.contains(r#""type":"auth""#), "{records}");
+        let complaints = complaints(&output);
+        let [skipped, lost] = &complaints[..] else { panic!("not two: {complaints:?}") };
+        assert!(skipped.contains("a line longer than 1 MiB, skipped"), "{skipped}");
+        for words in ["1 line has the words of a login attempt", "last part of the line is missing"]
+        {
+            assert!(lost.contains(words), "{lost}");
+        }
+    }
+}
+
+#[test]
 fn a_log_of_which_nothing_is_recognized_is_one_complaint() {
     let lines = "~1~ nothing of interest\n".repeat(10_000);
     // A plain stream may be the wrong file: exit 65. A framed log can get readable lines later: a

@@ -7,7 +7,8 @@ use mls_event::{Segment, add_last_lines};
 /// What comes next in the input.
 #[derive(Debug)]
 pub enum Block<'a> {
-    /// Whole lines with their newlines. Only the last line of a plain stream may lack its newline.
+    /// Whole lines with their newlines. Only the last line of a plain stream may lack its newline. No
+    /// lines stand for a line that is too long.
     Lines(&'a [u8], BlockPosition<'a>),
     /// A record to pass on unchanged, without its newline.
     Record(&'a [u8]),

@@ -54,6 +54,8 @@ enum Framing {
 /// The next step that the bytes in the buffer allow.
 enum Step {
     Lines(Range<usize>, u64),
+    /// The beginning of a line that is too long.
+    TooLong(Range<usize>, u64),
     Record(Range<usize>),
     /// Something was consumed or decided: take the next step.
     Again,
@@ -167,16 +169,12 @@ impl Blocks {
             known &= matches!(self.framing, Framing::Segment(..));
             match self.step(&batch.buffer[..end]) {
                 Ok(Step::Lines(range, offset)) => {
-                    let segment = match &self.framing {
-                        Framing::Segment(segment, _) => Some(segment),
-                        _ => None,
-                    };
-                    let in_segment = segment.is_some();
-                    if let Some(segment) = segment.filter(|_| !known) {
-                        batch.add_segment(segment.clone());
-                    }
-                    known = in_segment;
-                    batch.add_lines(range, offset, in_segment, &mut self.last_lines);
+                    known = self.add_lines(batch, range, offset, known);
+                }
+                Ok(Step::TooLong(line, offset)) => {
+                    known = self.add_lines(batch, line.start..line.start, offset, known);
+                    let line = ContainerStream::of_line(&batch.buffer[line]);
+                    add_skipped(&mut self.last_lines, line);
                 }
                 Ok(Step::Record(range)) => batch.add_record(range),
                 Ok(Step::Again) => {}
@@ -191,6 +189,27 @@ impl Blocks {
                 return;
             }
         }
+    }
+
+    /// Adds lines to `batch`. `known` says whether its last segment is the current one. Returns the same
+    /// for the next lines.
+    fn add_lines(
+        &mut self,
+        batch: &mut Batch,
+        range: Range<usize>,
+        offset: u64,
+        known: bool,
+    ) -> bool {
+        let segment = match &self.framing {
+            Framing::Segment(segment, _) => Some(segment),
+            _ => None,
+        };
+        let in_segment = segment.is_some();
+        if let Some(segment) = segment.filter(|_| !known) {
+            batch.add_segment(segment.clone());
+        }
+        batch.add_lines(range, offset, in_segment, &mut self.last_lines);
+        in_segment
     }
 
     fn step(&mut self, bytes: &[u8]) -> anyhow::Result<Step> {
@@ -274,10 +293,8 @@ impl Blocks {
                     format_args!("{source}, byte {offset}"),
                     "a line longer than 1 MiB, skipped",
                 );
-                add_skipped(&mut self.last_lines, ContainerStream::of_line(window));
-                self.take(limit);
                 self.skipping = true;
-                Step::Again
+                Step::TooLong(self.take(limit), offset)
             }
             None if self.last && matches!(self.framing, Framing::Plain) => {
                 Step::Lines(self.take(limit), offset)

@@ -1,5 +1,6 @@
 //! Lines that need other lines: parts of a line, and counts of an earlier line.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use mls_event::{clean, without_nul};
@@ -47,13 +48,12 @@ impl Scanner {
         is_part
     }
 
-    /// Counts the lines that wait for their last part at the end of a stream that no later run
-    /// continues.
-    pub(crate) fn end(&mut self, last_lines: &[u8], offset: u64) {
-        let place = BlockPosition { segment: None, offset, before: last_lines };
+    /// Counts the lines that wait for their last part, because nothing continues the lines before
+    /// `place`.
+    pub(crate) fn end(&mut self, place: BlockPosition<'_>) {
         let clock = Clock::new(self.zone, self.zone.now());
         let input = Input { lines: b"", place, clock, is_time_assumed: false };
-        for parts in Waiting::after(last_lines).take_all() {
+        for parts in Waiting::after(place.before).take_all() {
             self.lose(&input, &parts, 0, REST_IS_MISSING);
         }
     }
@@ -67,11 +67,12 @@ impl Scanner {
     }
 
     /// Joins a line of a container from its first part on, and reads it. Returns where its other
-    /// parts begin; `None` if the entry is not a part.
+    /// parts begin; `None` if the entry is not a part. `known` holds entries that were parsed.
     pub(super) fn cut_entry(
         &mut self,
         input: &Input<'_>,
         range: Range<usize>,
+        known: &mut HashMap<usize, Option<JournalEntry>>,
         out: &mut Vec<u8>,
     ) -> Option<Vec<usize>> {
         let first = JournalEntry::parse(&input.lines[range.clone()]);
@@ -80,7 +81,7 @@ impl Scanner {
             // The block of the first part has counted the line.
             return Some(Vec::new());
         }
-        let parts = Entries::join(&first, input.lines, range.end)?;
+        let parts = Entries::join(&first, input.lines, range.end, known)?;
         let Some(last) = parts.last else {
             let why = if parts.message.len() > MAX_JOINED { TOO_LONG } else { REST_IS_MISSING };
             if let Some(line) = first.container_line()
