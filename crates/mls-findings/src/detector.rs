@@ -273,9 +273,9 @@ impl Detector {
         let attacked = attacked(user, observed, addresses);
         user.login(at);
         user.use_network(network);
-        let is_innocent = observed.has_place() && user.visit(country, asn, ip, moment);
+        let is_resident = observed.has_place() && user.visit(country, asn, ip, moment);
         let extent = user.large_extent(at, window);
-        if let Some(asn) = asn.filter(|_| is_innocent) {
+        if let Some(asn) = asn.filter(|_| is_resident) {
             self.systems.entry((country, asn), || Residents::new(at)).0.add(name, at);
         }
         let (visitors, _) = self.logins.entry(network, || Visitors::new(at, country, asn));

@@ -93,13 +93,17 @@ impl FailedNames {
     ) -> bool {
         let failed = self.names.iter().zip(&self.times);
         let others = failed.filter(|(name, at)| **name != login && (from..=to).contains(*at));
-        let mut times: Vec<Seconds> = others.map(|(_, time)| *time).collect();
+        let times = others.map(|(_, time)| *time);
+        let Some(nearest) = times.clone().map(|time| time.abs_diff(at)).min() else { return false };
+        // Most guesses are close, so that nothing has to be sorted.
+        if nearest <= AFTER {
+            return true;
+        }
+        let mut times: Vec<Seconds> = times.collect();
         times.sort_unstable_by_key(|time| time.abs_diff(at));
         times.truncate(names);
-        let Some(nearest) = times.first().map(|time| time.abs_diff(at)) else { return false };
         let (first, last) = (times.iter().min(), times.iter().max());
-        let length = first.zip(last).map_or(0, |(first, last)| last - first);
-        nearest <= length.max(AFTER)
+        first.zip(last).is_some_and(|(first, last)| nearest <= last - first)
     }
 
     /// Counts the names that failed from `from` to `to`. The name that logged in does not count, nor do names

@@ -16,8 +16,10 @@ const MAX_PLACES: usize = 32;
 /// Largest number of networks that are remembered for a user.
 const MAX_NETWORKS: usize = 4;
 
+const DAY: Seconds = 86_400;
+
 /// Number of seconds after which a user has a known past.
-const PAST: Seconds = 86_400;
+const PAST: Seconds = DAY;
 
 /// Smallest number of logins of a user with a known past.
 const PAST_LOGINS: u32 = 3;
@@ -179,7 +181,8 @@ impl User {
         asn.is_some() && self.places.iter().any(|place| is_here(place) && place.is_old(from))
     }
 
-    /// Remembers a login at a place. Returns whether no login there was suspicious.
+    /// Remembers a login at a place. Returns whether it is the first one of its day there, and no login
+    /// there was suspicious.
     pub(crate) fn visit(
         &mut self,
         country: Option<Country>,
@@ -190,8 +193,9 @@ impl User {
         let at = moment.at;
         let is_here = |place: &&mut Place| place.country == country && place.asn == asn;
         if let Some(place) = self.places.iter_mut().find(is_here) {
+            let is_first = at / DAY > place.last / DAY;
             place.last = place.last.max(at);
-            return !place.is_suspicious;
+            return is_first && !place.is_suspicious;
         }
         if self.places.len() == MAX_PLACES {
             let oldest = (0..MAX_PLACES)
