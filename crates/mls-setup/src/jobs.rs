@@ -33,6 +33,20 @@ const EXTRACTION: Job = Job {
     command: "maillogsentinel",
 };
 
+/// A [`TIMED`] job: the name of its units, the key of its schedule, its command, and when it is needed.
+macro_rules! timed {
+    ($name:literal, $schedule:expr, $command:literal $(, if $is_needed:expr)?) => {
+        Job {
+            service: concat!($name, ".service"),
+            timer: concat!($name, ".timer"),
+            schedule: $schedule,
+            $(is_needed: $is_needed,)?
+            command: $command,
+            ..TIMED
+        }
+    };
+}
+
 pub(crate) const JOBS: [Job; 10] = [
     EXTRACTION,
     Job {
@@ -52,59 +66,29 @@ pub(crate) const JOBS: [Job; 10] = [
         // The front end also loads the database in that run.
         ..EXTRACTION
     },
-    Job {
-        service: "maillogsentinel-report.service",
-        timer: "maillogsentinel-report.timer",
-        schedule: "systemd.report_schedule",
-        is_needed: |answers| answers.is_set("report.email"),
-        command: "maillogsentinel --report",
-        ..TIMED
+    timed! {
+        "maillogsentinel-report", "systemd.report_schedule", "maillogsentinel --report",
+        if |answers| answers.is_set("report.email")
     },
-    Job {
-        service: "ipinfo-update.service",
-        timer: "ipinfo-update.timer",
-        schedule: "systemd.ip_update_schedule",
-        command: "mls-ipdb --config /etc/maillogsentinel.conf update",
-        ..TIMED
+    timed! {
+        "ipinfo-update", "systemd.ip_update_schedule", "mls-ipdb --config /etc/maillogsentinel.conf update"
     },
-    Job {
-        service: "maillogsentinel-sql-export.service",
-        timer: "maillogsentinel-sql-export.timer",
-        schedule: "systemd.sql_export_schedule",
-        is_needed: writes_sql_files,
-        command: "maillogsentinel --sql-export",
-        ..TIMED
+    timed! {
+        "maillogsentinel-sql-export", "systemd.sql_export_schedule", "maillogsentinel --sql-export",
+        if writes_sql_files
     },
-    Job {
-        service: "maillogsentinel-sql-import.service",
-        timer: "maillogsentinel-sql-import.timer",
-        schedule: "systemd.sql_import_schedule",
-        is_needed: writes_sql_files,
-        command: "maillogsentinel --sql-import",
-        ..TIMED
+    timed! {
+        "maillogsentinel-sql-import", "systemd.sql_import_schedule", "maillogsentinel --sql-import",
+        if writes_sql_files
     },
-    Job {
-        service: "maillogsentinel-alert.service",
-        timer: "maillogsentinel-alert.timer",
-        schedule: "systemd.alert_schedule",
-        is_needed: |answers| mails_alerts(answers) && !follows(answers),
-        command: "maillogsentinel --alert",
-        ..TIMED
+    timed! {
+        "maillogsentinel-alert", "systemd.alert_schedule", "maillogsentinel --alert",
+        if |answers| mails_alerts(answers) && !follows(answers)
     },
-    Job {
-        service: METRICS_SERVICE,
-        timer: METRICS_TIMER,
-        schedule: METRICS_SCHEDULE,
-        command: "maillogsentinel --metrics",
-        ..TIMED
-    },
-    Job {
-        service: "maillogsentinel-prune.service",
-        timer: "maillogsentinel-prune.timer",
-        schedule: "systemd.prune_schedule",
-        is_needed: removes_data,
-        command: "maillogsentinel --prune",
-        ..TIMED
+    timed! { "maillogsentinel-metrics", METRICS_SCHEDULE, "maillogsentinel --metrics" },
+    timed! {
+        "maillogsentinel-prune", "systemd.prune_schedule", "maillogsentinel --prune",
+        if removes_data
     },
 ];
 

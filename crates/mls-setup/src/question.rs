@@ -58,257 +58,109 @@ const BACK: &str = "<";
 
 const YES_OR_NO: Check = Check::OneOf(&["yes", "no"]);
 
-const ALWAYS: Question = Question {
-    key: "paths.mail_log",
-    text: "Mail log to read: a file, or journal for the systemd journal",
-    check: Check::MailLog,
-    is_asked: |_| true,
-    default: "",
-};
+/// Declares the questions: the key, the kind of its value, the text, when it is asked, and the default
+/// if the configuration has no value.
+macro_rules! questions {
+    ($($key:expr, $check:expr, $text:literal $(, if $is_asked:expr)? $(, default $default:literal)?;)+) => {
+        const QUESTIONS: &[Question] = &[$(Question {
+            key: $key,
+            text: $text,
+            check: $check,
+            is_asked: questions!(@if $($is_asked)?),
+            default: concat!($($default)?),
+        }),+];
+    };
+    (@if) => { |_| true };
+    (@if $is_asked:expr) => { $is_asked };
+}
 
-const QUESTIONS: [Question; 36] = [
-    ALWAYS,
-    Question {
-        key: JOURNAL_MATCH,
-        text: "Containers that write mail logs to the journal (none: do not read them)",
-        check: Check::JournalMatches,
-        is_asked: |answers| {
-            answers.get("paths.mail_log") == "journal" && answers.is_set(MAIL_CONTAINERS)
-        },
-        default: "",
-    },
-    Question {
-        key: "systemd.extraction_schedule",
-        text: "When to read it: follow (continuously), hourly, *:0/15, ... or never",
-        check: Check::ExtractionSchedule,
-        ..ALWAYS
-    },
-    Question {
-        key: "report.email",
-        text: "Recipients of the daily digest, separated by commas",
-        check: Check::Recipients,
-        ..ALWAYS
-    },
-    Question {
-        key: "systemd.report_schedule",
-        text: "When to send the digest",
-        check: Check::Schedule,
-        is_asked: has_recipients,
-        ..ALWAYS
-    },
-    Question {
-        key: "report.smtp_host",
-        text: "Mail server that sends the digest",
-        check: Check::Host,
-        is_asked: has_recipients,
-        default: "localhost",
-    },
-    Question {
-        key: "report.smtp_tls",
-        text: "Encryption to the mail server: starttls, tls or none",
-        check: Check::OneOf(&["starttls", "tls", "none"]),
-        is_asked: has_remote_mail_server,
-        default: "starttls",
-    },
-    Question {
-        key: "report.smtp_port",
-        text: "Port of the mail server (none: the usual one)",
-        check: Check::Port,
-        is_asked: has_remote_mail_server,
-        default: "",
-    },
-    Question {
-        key: "report.smtp_user",
-        text: "User name at the mail server (none: no login)",
-        check: Check::OptionalText,
-        is_asked: has_remote_mail_server,
-        default: "",
-    },
-    Question {
-        key: "report.smtp_password_file",
-        text: "File that holds the password for the mail server",
-        check: Check::SecretFile,
-        is_asked: |answers| has_remote_mail_server(answers) && answers.is_set("report.smtp_user"),
-        default: "",
-    },
-    Question {
-        key: "alert.ip",
-        text: "Alert when one address fails this often, such as 20/10m (none: no alerts)",
-        check: Check::Threshold,
-        ..ALWAYS
-    },
-    Question {
-        key: "alert.user",
-        text: "Alert when logins of one user fail this often",
-        check: Check::Threshold,
-        is_asked: has_recipients,
-        ..ALWAYS
-    },
-    Question {
-        key: ENFORCE,
-        text: "Block addresses that cause alerts, with: nftables, postfix, both or none",
-        check: Check::Enforcers,
-        is_asked: |answers| answers.is_set("alert.ip"),
-        default: "",
-    },
-    Question {
-        key: DAEMONS,
-        text: "Servers whose logins are recorded: postfix (SMTP), dovecot (IMAP and POP3) or both",
-        check: Check::ListOf(&["postfix", "dovecot"]),
-        ..ALWAYS
-    },
-    Question {
-        key: "logins.record",
-        text: "Record successful logins too, to find stolen passwords: yes or no (personal data: who logged in when, from where)",
-        check: YES_OR_NO,
-        ..ALWAYS
-    },
-    Question {
-        key: METRICS_SCHEDULE,
-        text: "When to write metrics for Prometheus, such as *:0/5, or never",
-        check: Check::Schedule,
-        ..ALWAYS
-    },
-    Question {
-        key: "systemd.ip_update_schedule",
-        text: "When to fetch the databases of countries and networks",
-        check: Check::Schedule,
-        ..ALWAYS
-    },
-    Question {
-        key: "systemd.user",
-        text: "User that the service runs as",
-        check: Check::User,
-        ..ALWAYS
-    },
-    Question {
-        key: "retention.csv_days",
-        text: "Days to keep recorded logins (none: forever)",
-        check: Check::Days,
-        ..ALWAYS
-    },
-    Question {
-        key: "database.db_type",
-        text: "Database to copy recorded logins to: sqlite, postgresql, mysql (MariaDB too) or none",
-        check: Check::OneOf(&["", "sqlite", "postgresql", "mysql"]),
-        ..ALWAYS
-    },
-    Question {
-        key: MODE,
-        text: "How: load (directly) or files (SQL files that are imported later)",
-        check: Check::OneOf(&["load", "files"]),
-        is_asked: has_database,
-        default: "load",
-    },
-    Question {
-        key: "database.db_path",
-        text: "File of the SQLite database",
-        check: Check::Path,
-        is_asked: |answers| answers.get("database.db_type") == "sqlite",
-        ..ALWAYS
-    },
-    Question {
-        key: "database.db_host",
-        text: "Host of the database, or the directory of its socket",
-        check: Check::HostOrSocket,
-        is_asked: has_database_server,
-        default: "localhost",
-    },
-    Question {
-        key: "database.db_port",
-        text: "Port of the database (none: the usual one)",
-        check: Check::Port,
-        is_asked: has_database_server,
-        default: "",
-    },
-    Question {
-        key: "database.db_name",
-        text: "Name of the database",
-        check: Check::Text,
-        is_asked: has_database_server,
-        default: "maillogsentinel",
-    },
-    Question {
-        key: "database.db_user",
-        text: "User name at the database",
-        check: Check::Text,
-        is_asked: has_database_server,
-        default: "maillogsentinel",
-    },
-    Question {
-        key: "database.db_password_file",
-        text: "File that holds the password for the database",
-        check: Check::SecretFile,
-        is_asked: has_database_server,
-        default: "",
-    },
-    Question {
-        key: "database.ssl_root",
-        text: "File of the authority that signs the database's certificate (none: all authorities \
-        that this machine trusts)",
-        check: Check::File,
-        is_asked: has_remote_database,
-        default: "",
-    },
-    Question {
-        key: "database.ssl_cert",
-        text: "File of the certificate that this machine shows to the database (none: it shows none)",
-        check: Check::File,
-        is_asked: has_remote_database,
-        default: "",
-    },
-    Question {
-        key: "database.ssl_key",
-        text: "File of the key of this certificate",
-        check: Check::SecretFile,
-        is_asked: |answers| has_remote_database(answers) && answers.is_set("database.ssl_cert"),
-        default: "",
-    },
-    Question {
-        key: "database.source",
-        text: "Name of this mail server in the database (none: the name of the machine)",
-        check: Check::OptionalText,
-        is_asked: |answers| loads(answers) && has_database_server(answers),
-        default: "",
-    },
-    Question {
-        key: "retention.database_days",
-        text: "Days to keep attempts in the database (none: forever; answer none on a server of a fleet)",
-        check: Check::Days,
-        is_asked: has_database,
-        default: "",
-    },
-    Question {
-        key: "systemd.sql_export_schedule",
-        text: "When to write SQL files",
-        check: Check::Schedule,
-        is_asked: writes_sql_files,
-        default: "",
-    },
-    Question {
-        key: "systemd.sql_import_schedule",
-        text: "When to import them into the database",
-        check: Check::Schedule,
-        is_asked: writes_sql_files,
-        default: "",
-    },
-    Question {
-        key: TEST_MAIL,
-        text: "Send a test mail at the end: yes or no",
-        check: YES_OR_NO,
-        is_asked: |answers| answers.is_set(TEST_MAIL) && has_recipients(answers),
-        default: "yes",
-    },
-    Question {
-        key: FETCH,
-        text: "Fetch the databases of countries and networks now: yes or no",
-        check: YES_OR_NO,
-        is_asked: |answers| {
-            answers.is_set(FETCH) && answers.get("systemd.ip_update_schedule") != "never"
-        },
-        default: "yes",
-    },
-];
+questions! {
+    "paths.mail_log", Check::MailLog,
+        "Mail log to read: a file, or journal for the systemd journal";
+    JOURNAL_MATCH, Check::JournalMatches,
+        "Containers that write mail logs to the journal (none: do not read them)",
+        if |answers| answers.get("paths.mail_log") == "journal" && answers.is_set(MAIL_CONTAINERS);
+    "systemd.extraction_schedule", Check::ExtractionSchedule,
+        "When to read it: follow (continuously), hourly, *:0/15, ... or never";
+    "report.email", Check::Recipients,
+        "Recipients of the daily digest, separated by commas";
+    "systemd.report_schedule", Check::Schedule,
+        "When to send the digest", if has_recipients;
+    "report.smtp_host", Check::Host,
+        "Mail server that sends the digest", if has_recipients, default "localhost";
+    "report.smtp_tls", Check::OneOf(&["starttls", "tls", "none"]),
+        "Encryption to the mail server: starttls, tls or none",
+        if has_remote_mail_server, default "starttls";
+    "report.smtp_port", Check::Port,
+        "Port of the mail server (none: the usual one)", if has_remote_mail_server;
+    "report.smtp_user", Check::OptionalText,
+        "User name at the mail server (none: no login)", if has_remote_mail_server;
+    "report.smtp_password_file", Check::SecretFile,
+        "File that holds the password for the mail server",
+        if |answers| has_remote_mail_server(answers) && answers.is_set("report.smtp_user");
+    "alert.ip", Check::Threshold,
+        "Alert when one address fails this often, such as 20/10m (none: no alerts)";
+    "alert.user", Check::Threshold,
+        "Alert when logins of one user fail this often", if has_recipients;
+    ENFORCE, Check::Enforcers,
+        "Block addresses that cause alerts, with: nftables, postfix, both or none",
+        if |answers| answers.is_set("alert.ip");
+    DAEMONS, Check::ListOf(&["postfix", "dovecot"]),
+        "Servers whose logins are recorded: postfix (SMTP), dovecot (IMAP and POP3) or both";
+    "logins.record", YES_OR_NO,
+        "Record successful logins too, to find stolen passwords: yes or no (personal data: who logged in when, from where)";
+    METRICS_SCHEDULE, Check::Schedule,
+        "When to write metrics for Prometheus, such as *:0/5, or never";
+    "systemd.ip_update_schedule", Check::Schedule,
+        "When to fetch the databases of countries and networks";
+    "systemd.user", Check::User,
+        "User that the service runs as";
+    "retention.csv_days", Check::Days,
+        "Days to keep recorded logins (none: forever)";
+    "database.db_type", Check::OneOf(&["", "sqlite", "postgresql", "mysql"]),
+        "Database to copy recorded logins to: sqlite, postgresql, mysql (MariaDB too) or none";
+    MODE, Check::OneOf(&["load", "files"]),
+        "How: load (directly) or files (SQL files that are imported later)",
+        if has_database, default "load";
+    "database.db_path", Check::Path,
+        "File of the SQLite database", if |answers| answers.get("database.db_type") == "sqlite";
+    "database.db_host", Check::HostOrSocket,
+        "Host of the database, or the directory of its socket",
+        if has_database_server, default "localhost";
+    "database.db_port", Check::Port,
+        "Port of the database (none: the usual one)", if has_database_server;
+    "database.db_name", Check::Text,
+        "Name of the database", if has_database_server, default "maillogsentinel";
+    "database.db_user", Check::Text,
+        "User name at the database", if has_database_server, default "maillogsentinel";
+    "database.db_password_file", Check::SecretFile,
+        "File that holds the password for the database", if has_database_server;
+    "database.ssl_root", Check::File,
+        "File of the authority that signs the database's certificate (none: all authorities that this machine trusts)",
+        if has_remote_database;
+    "database.ssl_cert", Check::File,
+        "File of the certificate that this machine shows to the database (none: it shows none)",
+        if has_remote_database;
+    "database.ssl_key", Check::SecretFile,
+        "File of the key of this certificate",
+        if |answers| has_remote_database(answers) && answers.is_set("database.ssl_cert");
+    "database.source", Check::OptionalText,
+        "Name of this mail server in the database (none: the name of the machine)",
+        if |answers| loads(answers) && has_database_server(answers);
+    "retention.database_days", Check::Days,
+        "Days to keep attempts in the database (none: forever; answer none on a server of a fleet)",
+        if has_database;
+    "systemd.sql_export_schedule", Check::Schedule,
+        "When to write SQL files", if writes_sql_files;
+    "systemd.sql_import_schedule", Check::Schedule,
+        "When to import them into the database", if writes_sql_files;
+    TEST_MAIL, YES_OR_NO,
+        "Send a test mail at the end: yes or no",
+        if |answers| answers.is_set(TEST_MAIL) && has_recipients(answers), default "yes";
+    FETCH, YES_OR_NO,
+        "Fetch the databases of countries and networks now: yes or no",
+        if |answers| answers.is_set(FETCH) && answers.get("systemd.ip_update_schedule") != "never", default "yes";
+}
 
 fn has_recipients(answers: &Answers) -> bool {
     answers.is_set("report.email")
