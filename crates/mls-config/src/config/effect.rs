@@ -14,109 +14,56 @@ struct Rule {
     why: &'static str,
 }
 
-/// If several rules say that a key has no effect, the first rule counts.
-const RULES: [Rule; 16] = [
-    Rule {
-        keys: &["report.", "alert.user", "alert.total", "systemd.report_schedule"],
-        has_effect: has_recipients,
-        why: "[report] email is empty, so no mail is sent",
-    },
-    Rule {
-        keys: &["alert.ip"],
-        has_effect: |config| has_recipients(config) || blocks(config),
-        why: "[report] email and [block] enforce are empty",
-    },
-    Rule {
-        keys: &["systemd.alert_schedule"],
-        has_effect: |config| has_recipients(config) && raises_alerts(config),
-        why: "[report] email is empty, or there is nothing to alert about",
-    },
-    Rule {
-        keys: &["systemd.alert_schedule"],
-        has_effect: |config| !is(config.systemd.extraction_schedule.as_deref(), "follow"),
-        why: "[systemd] extraction_schedule is follow, so alerts are mailed at once",
-    },
-    Rule {
-        keys: &["block."],
-        has_effect: blocks,
-        why: "[block] enforce is empty, so nothing is blocked",
-    },
-    Rule {
-        keys: &["suspicious.", "paths.logins_filename", "retention.logins_days"],
-        has_effect: |config| config.logins.record,
-        why: "[logins] record is no",
-    },
-    Rule {
-        keys: &[
-            "database.",
-            "retention.sql_files_days",
-            "systemd.sql_export_schedule",
-            "systemd.sql_import_schedule",
-        ],
-        has_effect: |config| config.database.db_type.is_some(),
-        why: "[database] db_type is empty",
-    },
-    Rule {
-        keys: &[
-            "database.sql_export_dir",
-            "retention.sql_files_days",
-            "systemd.sql_export_schedule",
-            "systemd.sql_import_schedule",
-        ],
-        has_effect: |config| !loads(config),
-        why: "[database] mode is load, so no SQL files are written",
-    },
-    Rule {
-        keys: &["retention.database_days"],
-        has_effect: |config| config.database.db_type.is_some(),
-        why: "[database] db_type is empty",
-    },
-    Rule {
-        keys: &["database.db_path"],
-        has_effect: |config| config.database.db_type == Some(DbType::Sqlite),
-        why: "[database] db_type is not sqlite",
-    },
-    Rule {
-        keys: &[
-            "database.db_host",
-            "database.db_port",
-            "database.db_name",
-            "database.db_user",
-            "database.db_password",
-            "database.db_password_file",
-            "database.ssl_root",
-            "database.ssl_cert",
-            "database.ssl_key",
-        ],
-        has_effect: |config| config.database.db_type != Some(DbType::Sqlite),
-        why: "[database] db_type is sqlite",
-    },
-    Rule {
-        keys: &["paths.journal_match"],
-        has_effect: reads_journal,
-        why: "[paths] mail_log is not journal",
-    },
-    Rule {
-        keys: &["paths.mail_log_olddir"],
-        has_effect: |config| !reads_journal(config),
-        why: "[paths] mail_log is journal",
-    },
-    Rule {
-        keys: &["general.log_level", "general.log_file_max_bytes", "general.log_file_backup_count"],
-        has_effect: |config| config.general.log_file.is_some(),
-        why: "[general] log_file is empty",
-    },
-    Rule {
-        keys: &["retention."],
-        has_effect: |config| !is(config.systemd.prune_schedule.as_deref(), "never"),
-        why: "[systemd] prune_schedule is never",
-    },
-    Rule {
-        keys: &["systemd.prune_schedule"],
-        has_effect: removes_data,
-        why: "[retention] keeps all data",
-    },
-];
+/// Declares the rules: keys, the condition under which they have an effect, and why they have none
+/// otherwise. If several rules say that a key has no effect, the first rule counts.
+macro_rules! rules {
+    ($([$($key:literal)+] if $has_effect:expr, else $why:literal;)+) => {
+        const RULES: &[Rule] =
+            &[$(Rule { keys: &[$($key),+], has_effect: $has_effect, why: $why }),+];
+    };
+}
+
+rules! {
+    ["report." "alert.user" "alert.total" "systemd.report_schedule"] if has_recipients,
+        else "[report] email is empty, so no mail is sent";
+    ["alert.ip"] if |config| has_recipients(config) || blocks(config),
+        else "[report] email and [block] enforce are empty";
+    ["systemd.alert_schedule"] if |config| has_recipients(config) && raises_alerts(config),
+        else "[report] email is empty, or there is nothing to alert about";
+    ["systemd.alert_schedule"]
+        if |config| !is(config.systemd.extraction_schedule.as_deref(), "follow"),
+        else "[systemd] extraction_schedule is follow, so alerts are mailed at once";
+    ["block."] if blocks,
+        else "[block] enforce is empty, so nothing is blocked";
+    ["suspicious." "paths.logins_filename" "retention.logins_days"]
+        if |config| config.logins.record,
+        else "[logins] record is no";
+    ["database." "retention.sql_files_days" "systemd.sql_export_schedule"
+     "systemd.sql_import_schedule"] if |config| config.database.db_type.is_some(),
+        else "[database] db_type is empty";
+    ["database.sql_export_dir" "retention.sql_files_days" "systemd.sql_export_schedule"
+     "systemd.sql_import_schedule"] if |config| !loads(config),
+        else "[database] mode is load, so no SQL files are written";
+    ["retention.database_days"] if |config| config.database.db_type.is_some(),
+        else "[database] db_type is empty";
+    ["database.db_path"] if |config| config.database.db_type == Some(DbType::Sqlite),
+        else "[database] db_type is not sqlite";
+    ["database.db_host" "database.db_port" "database.db_name" "database.db_user"
+     "database.db_password" "database.db_password_file" "database.ssl_root" "database.ssl_cert"
+     "database.ssl_key"] if |config| config.database.db_type != Some(DbType::Sqlite),
+        else "[database] db_type is sqlite";
+    ["paths.journal_match"] if reads_journal,
+        else "[paths] mail_log is not journal";
+    ["paths.mail_log_olddir"] if |config| !reads_journal(config),
+        else "[paths] mail_log is journal";
+    ["general.log_level" "general.log_file_max_bytes" "general.log_file_backup_count"]
+        if |config| config.general.log_file.is_some(),
+        else "[general] log_file is empty";
+    ["retention."] if |config| !is(config.systemd.prune_schedule.as_deref(), "never"),
+        else "[systemd] prune_schedule is never";
+    ["systemd.prune_schedule"] if removes_data,
+        else "[retention] keeps all data";
+}
 
 fn removes_data(config: &Config) -> bool {
     let retention = &config.retention;
