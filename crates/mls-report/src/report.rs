@@ -156,126 +156,56 @@ pub(crate) struct List<T> {
     pub(crate) top: Vec<T>,
 }
 
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct ServerCount {
-    pub(crate) server: String,
-    pub(crate) addresses: u64,
-    pub(crate) last_attempt: Option<String>,
-    pub(crate) attempts: u64,
+/// Declares the rows of lists, and other groups of members.
+macro_rules! members {
+    ($($name:ident { $($(#[$meta:meta])* $member:ident: $type:ty),+ $(,)? })+) => {
+        $(#[derive(Clone, Debug, Serialize)]
+        pub(crate) struct $name {
+            $($(#[$meta])* pub(crate) $member: $type,)+
+        })+
+    };
 }
 
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct SilentServer {
-    pub(crate) server: String,
-    #[serde(skip)]
-    pub(crate) last: NaiveDateTime,
-    pub(crate) last_attempt: String,
-    pub(crate) pause_minutes: i64,
-    pub(crate) usual_pause_minutes: i64,
-    pub(crate) attempts: u64,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct WidespreadAttacker {
-    pub(crate) ip: String,
-    pub(crate) servers: u64,
-    pub(crate) attempts: u64,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Login {
-    pub(crate) user: Option<String>,
-    pub(crate) ip: Option<String>,
-    pub(crate) hostname: Option<String>,
-    pub(crate) country_code: Option<String>,
-    pub(crate) attempts: u64,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct User {
-    pub(crate) user: String,
-    pub(crate) attempts: u64,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Address {
-    pub(crate) ip: String,
-    pub(crate) country_code: Option<String>,
-    pub(crate) asn: Option<u32>,
-    pub(crate) aso: Option<String>,
-    pub(crate) attempts: u64,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Country {
-    pub(crate) country_code: String,
-    pub(crate) attempts: u64,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Organisation {
-    pub(crate) aso: String,
-    pub(crate) attempts: u64,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct System {
-    pub(crate) asn: Option<u32>,
-    pub(crate) aso: Option<String>,
-    pub(crate) attempts: u64,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct NetworkTotal {
-    pub(crate) network: IpNet,
-    pub(crate) addresses: u64,
-    pub(crate) attempts: u64,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Status {
-    pub(crate) status: String,
-    pub(crate) attempts: u64,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct DayCount {
-    pub(crate) date: String,
-    pub(crate) attempts: u64,
-    /// Whether the period has a part of that day.
-    #[serde(skip)]
-    pub(crate) inside: bool,
-    /// Whether the data begins on that day or earlier.
-    #[serde(skip)]
-    pub(crate) has_data: bool,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct SlowAttacker {
-    pub(crate) ip: String,
-    pub(crate) days: u32,
-    pub(crate) attempts: u32,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct DistributedAttack {
-    pub(crate) user: String,
-    pub(crate) addresses: u64,
-    pub(crate) attempts: u64,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct New {
-    pub(crate) addresses: List<Address>,
-    pub(crate) users: List<User>,
-    pub(crate) countries: List<Country>,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Csv {
-    pub(crate) name: Option<String>,
-    pub(crate) bytes: u64,
-    pub(crate) rows: u64,
+members! {
+    ServerCount { server: String, addresses: u64, last_attempt: Option<String>, attempts: u64 }
+    SilentServer {
+        server: String,
+        #[serde(skip)]
+        last: NaiveDateTime,
+        last_attempt: String,
+        pause_minutes: i64,
+        usual_pause_minutes: i64,
+        attempts: u64,
+    }
+    WidespreadAttacker { ip: String, servers: u64, attempts: u64 }
+    Login {
+        user: Option<String>, ip: Option<String>, hostname: Option<String>,
+        country_code: Option<String>, attempts: u64,
+    }
+    User { user: String, attempts: u64 }
+    Address {
+        ip: String, country_code: Option<String>, asn: Option<u32>, aso: Option<String>,
+        attempts: u64,
+    }
+    Country { country_code: String, attempts: u64 }
+    Organisation { aso: String, attempts: u64 }
+    System { asn: Option<u32>, aso: Option<String>, attempts: u64 }
+    NetworkTotal { network: IpNet, addresses: u64, attempts: u64 }
+    Status { status: String, attempts: u64 }
+    DayCount {
+        date: String,
+        attempts: u64,
+        /// Whether the period has a part of that day.
+        #[serde(skip)]
+        inside: bool,
+        /// Whether the data begins on that day or earlier.
+        #[serde(skip)]
+        has_data: bool,
+    }
+    SlowAttacker { ip: String, days: u32, attempts: u32 }
+    DistributedAttack { user: String, addresses: u64, attempts: u64 }
+    New { addresses: List<Address>, users: List<User>, countries: List<Country> }
+    Csv { name: Option<String>, bytes: u64, rows: u64 }
 }
 
 /// The data of a report besides its counts.
