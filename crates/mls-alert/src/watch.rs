@@ -8,7 +8,6 @@
 //! is always the same as if everything had been read.
 
 use std::cell::RefCell;
-use std::fmt;
 
 use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
 use mls_attempts::{Attempt, AttemptSource, Clock, LoginReader, ReadOptions};
@@ -63,16 +62,9 @@ impl Newest {
 }
 
 /// An attempt is older than the checkpoint.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("an attempt was recorded late")]
 pub(crate) struct Late;
-
-impl fmt::Display for Late {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an attempt was recorded late")
-    }
-}
-
-impl std::error::Error for Late {}
 
 /// One pass over the inputs.
 pub(crate) struct Watch<'a> {

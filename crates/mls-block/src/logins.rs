@@ -1,7 +1,7 @@
 //! The addresses from which users log in, read from the CSV of successful logins.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -86,17 +86,13 @@ impl Logins {
     /// The file cannot be read.
     pub(crate) fn refresh(&mut self, now: i64) -> anyhow::Result<()> {
         let Some(path) = self.path.clone() else { return Ok(()) };
-        let mut file = match regular::open(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                if !std::mem::replace(&mut self.is_missing, true) {
-                    log::warn!(
-                        "{} does not exist, so no login protects an address",
-                        path.display()
-                    );
-                }
-                return Ok(());
+        let file = regular::if_there(regular::open(&path)).on_file("opening", &path)?;
+        let Some(mut file) = file else {
+            if !std::mem::replace(&mut self.is_missing, true) {
+                let name = path.display();
+                log::warn!("{name} does not exist, so no login protects an address");
             }
-            file => file.on_file("opening", &path)?,
+            return Ok(());
         };
         self.is_missing = false;
         self.seen.retain(|_, login| login.last > now - RECENT);

@@ -1,6 +1,6 @@
 //! The state file. Several processes may change it, one after the other.
 
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -64,13 +64,9 @@ impl StateFile {
     /// Reads the file if another process has written it since.
     pub(crate) fn reload(&mut self) -> anyhow::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
-        let version = match path.metadata() {
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            found => {
-                let found = found.on_file("reading", path)?;
-                Some((found.ino(), found.modified()?))
-            }
-        };
+        let found = regular::if_there(path.metadata()).on_file("reading", path)?;
+        let version = found.map(|found| io::Result::Ok((found.ino(), found.modified()?)));
+        let version = version.transpose()?;
         if version == self.seen {
             return Ok(());
         }

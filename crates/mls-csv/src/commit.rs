@@ -15,6 +15,7 @@ use mls_event::{Auth, Outcome};
 use mls_rows::row;
 use mls_state::cursor_file::{CursorFile, Fingerprint};
 use mls_state::lock::Lock;
+use mls_state::regular;
 use mls_state::unchecked::UncheckedLogins;
 use mls_stream::ndjson::Reader;
 use mls_stream::sink::{self, Sink};
@@ -210,11 +211,8 @@ impl Appender {
 
 /// Whether `path` is still the name of `file`, and `file` still has this length.
 fn is_at(file: &File, path: &Path, length: u64) -> io::Result<bool> {
-    let (here, there) = (file.metadata()?, fs::metadata(path));
-    let there = match there {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        there => there?,
-    };
+    let here = file.metadata()?;
+    let Some(there) = regular::if_there(fs::metadata(path))? else { return Ok(false) };
     Ok(here.len() == length && (here.dev(), here.ino()) == (there.dev(), there.ino()))
 }
 

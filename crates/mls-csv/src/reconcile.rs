@@ -243,11 +243,10 @@ fn logins(outcome: Outcome) -> &'static str {
 
 /// The length of F; 0 if it does not exist.
 fn length_of(path: &Path) -> anyhow::Result<u64> {
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => Ok(metadata.len()),
-        Ok(_) => Err(Exit::CantCreat.error(format!("{} is not a regular file", path.display()))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-        Err(error) => Err(error.into()),
+    match regular::if_there(fs::metadata(path))? {
+        Some(metadata) if metadata.is_file() => Ok(metadata.len()),
+        Some(_) => Err(Exit::CantCreat.error(format!("{} is not a regular file", path.display()))),
+        None => Ok(0),
     }
 }
 

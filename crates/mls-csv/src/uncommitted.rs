@@ -78,17 +78,10 @@ fn move_aside(csv: &Path, file: &ChainFile, committed: u64) -> anyhow::Result<()
 pub(crate) fn recovered(path: &Path) -> anyhow::Result<(File, PathBuf)> {
     let now = chrono::Local::now().format("%Y%m%dT%H%M%S");
     for n in 0.. {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".recovered-{now}-{n}"));
+        let name = path.with_added_extension(format!("recovered-{now}-{n}"));
         match File::options().write(true).create_new(true).mode(0o640).open(&name) {
-            Ok(file) => return Ok((file, name.into())),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => {
-                let name = Path::new(&name).display();
-                return Err(error)
-                    .with_context(|| format!("creating {name}"))
-                    .or_exit(Exit::CantCreat);
-            }
+            file => return Ok((file.on_file("creating", &name).or_exit(Exit::CantCreat)?, name)),
         }
     }
     unreachable!("the range has no end")

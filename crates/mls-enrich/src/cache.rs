@@ -5,7 +5,7 @@
 //! that other runs wrote before, so two runs at once do not damage it.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -117,10 +117,7 @@ impl Cache {
     /// too: the clock was set back, or the configured time was longer.
     fn merge_file(&mut self, now: u64) -> anyhow::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
-        let file = match regular::open(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            file => file?,
-        };
+        let Some(file) = regular::if_there(regular::open(path))? else { return Ok(()) };
         for (line, number) in BufReader::new(file.take(MAX_FILE)).lines().zip(1..) {
             if self.entries.len() >= self.size {
                 break;

@@ -62,7 +62,7 @@ use stream::Stream;
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let databases = args.databases.open(&config)?;
-    let state_file = |name| config.paths.state_dir.as_ref().map(|dir| dir.join(name));
+    let state_file = |name| config.paths.in_state_dir(name);
     if let Some(warning) = databases.warning() {
         daily::warn(&warning, state_file("missing-databases").as_deref());
     }

@@ -57,7 +57,5 @@ impl Origin {
 }
 
 fn beside(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(".origin");
-    name.into()
+    database.with_added_extension("origin")
 }

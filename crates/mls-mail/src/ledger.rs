@@ -92,22 +92,22 @@ impl Ledger {
     /// messages twice.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let lock = Lock::take(path)?;
-        let content = match regular::read(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => LedgerContent {
+        let damaged = || {
+            format!(
+                "ledger {} is damaged; restore it from a backup, or remove it (the next digest \
+                 then has all recorded attempts)",
+                path.display()
+            )
+        };
+        let content = match regular::if_there(regular::read(path)).on_file("reading", path)? {
+            None => LedgerContent {
                 commit: CursorFile::start(),
                 messages: Vec::new(),
                 alerts: AlertBacklog::default(),
             },
-            text => LedgerContent::parse(
-                &text.on_file("reading", path)?,
-            )
-            .with_context(|| {
-                format!(
-                    "ledger {} is damaged; restore it from a backup, or remove it (the next digest then has all recorded attempts)",
-                    path.display()
-                )
-            })
-            .or_exit(Exit::Config)?,
+            Some(text) => {
+                LedgerContent::parse(&text).with_context(damaged).or_exit(Exit::Config)?
+            }
         };
         let ledger = Self { path: path.to_owned(), content, _lock: lock };
         ledger.remove_orphans()?;
@@ -273,9 +273,7 @@ impl Ledger {
     }
 
     fn queue(&self) -> PathBuf {
-        let mut name = self.path.clone().into_os_string();
-        name.push(".queue");
-        name.into()
+        self.path.with_added_extension("queue")
     }
 
     /// The name is a hash, because Message-IDs come from outside.
@@ -298,13 +296,11 @@ impl Ledger {
     /// Removes the files of messages without waiting recipients.
     fn remove_orphans(&self) -> anyhow::Result<()> {
         let queue = self.queue();
-        let entries = match std::fs::read_dir(&queue) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            entries => entries.on_file("reading", &queue).or_exit(Exit::IoErr)?,
-        };
+        let entries = regular::if_there(std::fs::read_dir(&queue));
+        let entries = entries.on_file("reading", &queue).or_exit(Exit::IoErr)?;
         let wanted: Vec<_> =
             self.waiting().iter().map(|entry| self.queue_file(&entry.message_id)).collect();
-        for entry in entries {
+        for entry in entries.into_iter().flatten() {
             let path = entry.on_file("reading", &queue)?.path();
             if !wanted.contains(&path) {
                 let removed = std::fs::remove_file(&path);

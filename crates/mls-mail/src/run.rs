@@ -36,14 +36,14 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let Config { report, paths, .. } = config;
     let mailer = Mailer::new(&report, Machine::this().name, timeout)?;
     let says_what_it_did = !args.dry_run;
-    let result = work(args, paths, &mailer);
+    let result = work(args, &paths, &mailer);
     if says_what_it_did {
         mailer.summarize();
     }
     result
 }
 
-fn work(args: Args, paths: Paths, mailer: &Mailer) -> anyhow::Result<()> {
+fn work(args: Args, paths: &Paths, mailer: &Mailer) -> anyhow::Result<()> {
     if args.test {
         return test(mailer, args.dry_run);
     }
@@ -58,10 +58,9 @@ fn work(args: Args, paths: Paths, mailer: &Mailer) -> anyhow::Result<()> {
         return print(mailer, read_message(stdin)?);
     }
     let default = if is_records { "alerts.ledger" } else { "mail.ledger" };
-    let in_state_dir = || paths.state_dir.map(|directory| directory.join(default));
     let path: PathBuf = args
         .ledger
-        .or_else(in_state_dir)
+        .or_else(|| paths.in_state_dir(default))
         .ok_or_else(|| Exit::Usage.error("there is no ledger: give --ledger or --config"))?;
     let mut ledger = Ledger::open(&path)?;
     if is_records {

@@ -5,7 +5,6 @@
 //! one step, so every attempt is counted exactly once.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 
 use mls_diag::{Exit, OnFile, OrExit};
@@ -30,13 +29,10 @@ impl Counters {
     /// # Errors
     /// Exit 78 if mls-report has not written the file with `--since-last`.
     pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
-        let text = match regular::read(path) {
-            Ok(content) => String::from_utf8_lossy(&content).into_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => {
-                return Err(error).on_file("reading", path).or_exit(Exit::IoErr);
-            }
-        };
+        let content = regular::if_there(regular::read(path));
+        let content = content.on_file("reading", path).or_exit(Exit::IoErr)?;
+        let Some(content) = content else { return Ok(Self::default()) };
+        let text = String::from_utf8_lossy(&content);
         Self::parse(&text).ok_or_else(|| {
             Exit::Config.error(format!(
                 "{}: cannot continue these metrics, because mls-report --since-last has not \

@@ -221,11 +221,9 @@ impl Job {
     }
 
     fn ledger(&self) -> anyhow::Result<PathBuf> {
-        let default = || self.config.paths.state_dir.as_ref().map(|dir| dir.join("mail.ledger"));
-        self.args
-            .ledger
-            .clone()
-            .or_else(default)
+        let ledger = self.args.ledger.clone();
+        ledger
+            .or_else(|| self.config.paths.in_state_dir("mail.ledger"))
             .ok_or_else(|| Exit::Usage.error("--since-last needs --ledger or --config"))
     }
 

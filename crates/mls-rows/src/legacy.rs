@@ -38,11 +38,8 @@ pub(crate) const LENGTHS: [usize; 3] = [5, 6, 9];
 /// Any I/O error.
 pub fn is_legacy(path: &Path) -> io::Result<bool> {
     let mut beginning = Vec::new();
-    match regular::open(path) {
-        Ok(file) => file.take(HEADER.len() as u64).read_to_end(&mut beginning)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error),
-    };
+    let Some(file) = regular::if_there(regular::open(path))? else { return Ok(false) };
+    file.take(HEADER.len() as u64).read_to_end(&mut beginning)?;
     Ok(beginning == HEADER)
 }
 

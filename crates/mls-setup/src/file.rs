@@ -5,6 +5,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown, symlink};
 use std::path::{Path, PathBuf};
 
+use mls_state::regular::if_there;
+
 use crate::system::{Account, System};
 
 /// The configuration file that every unit names.
@@ -102,11 +104,7 @@ enum SavedContent {
 impl Saved {
     /// Reads `path`; `None` if it does not exist.
     pub(crate) fn read(path: &Path) -> io::Result<Option<Self>> {
-        let meta = match fs::symlink_metadata(path) {
-            Ok(meta) => meta,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let Some(meta) = if_there(fs::symlink_metadata(path))? else { return Ok(None) };
         let content = if meta.is_symlink() {
             SavedContent::LinkTo(fs::read_link(path)?)
         } else {
@@ -141,9 +139,7 @@ fn may_read(meta: &Metadata, account: &Account) -> bool {
 
 /// The temporary name of a new file.
 pub(crate) fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".setup-new");
-    name.into()
+    path.with_added_extension("setup-new")
 }
 
 /// Creates a new file. Nobody else can read it before its mode is set, because it may hold a
@@ -165,10 +161,7 @@ fn create(
 }
 
 pub(crate) fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    if_there(fs::remove_file(path)).map(drop)
 }
 
 fn same_content(one: &Path, other: &Path) -> bool {

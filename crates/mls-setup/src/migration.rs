@@ -17,6 +17,7 @@ use std::process::Command;
 
 use anyhow::Context;
 use mls_diag::{Exit, OrExit};
+use mls_state::regular::if_there;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use crate::answers::Answers;
@@ -105,14 +106,10 @@ fn owner_without_links(system: &System, path: &str) -> io::Result<Option<u32>> {
     let root = fs::File::open(system.root())?;
     let (flags, links) = (OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::NO_SYMLINKS);
     let path = path.trim_start_matches('/');
-    match openat2(root, path, flags, Mode::empty(), links).map_err(io::Error::from) {
-        Ok(file) => {
-            let meta = fs::File::from(file).metadata()?;
-            Ok((meta.is_file() && meta.nlink() == 1).then(|| meta.uid()))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    let file = openat2(root, path, flags, Mode::empty(), links).map_err(io::Error::from);
+    let Some(file) = if_there(file)? else { return Ok(None) };
+    let meta = fs::File::from(file).metadata()?;
+    Ok((meta.is_file() && meta.nlink() == 1).then(|| meta.uid()))
 }
 
 /// Refuses a crontab that starts the original, because the original would write to the new files.

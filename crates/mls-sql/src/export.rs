@@ -8,7 +8,7 @@
 //! and is written again.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -279,10 +279,8 @@ impl Export<'_> {
         let part = part.clone().unwrap_or_else(|| self.part_name());
         for directory in [&atomic::directory_of(path), &self.dir] {
             let part = directory.join(&part);
-            let file = match regular::open(&part) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                file => file.on_file("looking at", &part)?,
-            };
+            let file = regular::if_there(regular::open(&part)).on_file("looking at", &part)?;
+            let Some(file) = file else { continue };
             let length = file.metadata().on_file("looking at", &part)?.len();
             if length == data.length
                 && Fingerprint::describe(&file, length).on_file("looking at", &part)? == *data

@@ -207,8 +207,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             let source = source.or_else(|| settings.source.clone());
             source.as_deref().map(source::check_name).transpose()?;
             let dir = dir.or_else(|| settings.sql_export_dir.clone());
-            let cursor_file =
-                cursor_file.or_else(|| Some(config.paths.state_dir?.join("sql_state.offset")));
+            let cursor_file = cursor_file.or_else(|| config.paths.sql_cursor());
             let format = SqlFormat { table: &table, dialect, mapping: &mapping, source };
             export::run(Reader::stdin()?, &format, filter, dir, cursor_file)
         }

@@ -151,10 +151,9 @@ impl CursorFile {
     /// instead would count every line twice.
     pub fn load(path: &Path) -> anyhow::Result<Option<Self>> {
         let shown = path.display();
-        let file = match regular::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file.with_context(|| format!("opening cursor file {shown}"))?,
-        };
+        let file = regular::if_there(regular::open(path));
+        let file = file.with_context(|| format!("opening cursor file {shown}"))?;
+        let Some(file) = file else { return Ok(None) };
         let kind =
             file.metadata().with_context(|| format!("looking at cursor file {shown}"))?.file_type();
         let mut text = Vec::new();

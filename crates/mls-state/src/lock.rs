@@ -47,9 +47,7 @@ impl Lock {
 }
 
 fn open(path: &Path) -> anyhow::Result<(File, PathBuf)> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let name = PathBuf::from(name);
+    let name = path.with_added_extension("lock");
     let mut options = File::options();
     let file =
         regular::open_with(options.write(true).create(true).truncate(false).mode(0o640), &name);

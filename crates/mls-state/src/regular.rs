@@ -67,6 +67,17 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
+/// Returns `None` for the error that there is no such file.
+///
+/// # Errors
+/// Any other error.
+pub fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
+    }
+}
+
 /// Whether [`open_with`] failed because `path` is not a regular file.
 #[must_use]
 pub fn is_other(error: &io::Error) -> bool {

@@ -45,7 +45,7 @@ impl Site<'_> {
     /// Converts the CSV, and then the position up to which it was exported as SQL.
     fn csv(&self) -> anyhow::Result<()> {
         let csv = self.config.paths.csv_filename.clone().unwrap_or_default();
-        let original = with_suffix(&csv, "original");
+        let original = csv.with_added_extension("original");
         let is_legacy = mls_rows::legacy::is_legacy(&csv).on_file("reading", &csv)?;
         if !is_legacy {
             return say(&format!("CSV: {} needs no conversion\n", csv.display()));
@@ -66,7 +66,7 @@ impl Site<'_> {
             Err(_) => false,
         };
         let exported = self.exported()?;
-        let new = with_suffix(&csv, "migrating");
+        let new = csv.with_added_extension("migrating");
         remove(&new)?;
         let end = self.convert_rows(&csv, &new, exported)?;
         self.compare(&csv, &new)?;
@@ -82,7 +82,7 @@ impl Site<'_> {
                 .or_exit(Exit::CantCreat)?;
         }
         rename(&new, &csv)?;
-        remove(&with_suffix(&new, "lock"))
+        remove(&new.with_added_extension("lock"))
     }
 
     /// Lets the first digest begin today, because the digests of the original were about whole
@@ -175,7 +175,7 @@ impl Site<'_> {
     /// exported.
     fn exported(&self) -> anyhow::Result<Option<u64>> {
         let path = self.state_dir.join("sql_state.offset");
-        let kept = with_suffix(&path, "original");
+        let kept = path.with_added_extension("original");
         let text = [&kept, &path].into_iter().find_map(|path| read_to_string(path).ok());
         let Some(offset) = text.and_then(|text| text.trim().parse::<u64>().ok()) else {
             return Ok(None);
@@ -245,13 +245,6 @@ fn end_of_line(file: &mut File, offset: u64) -> io::Result<u64> {
     }
     file.rewind()?;
     Ok(offset + (rest.len() as u64).saturating_sub(1))
-}
-
-pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(suffix);
-    name.into()
 }
 
 pub(super) fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {

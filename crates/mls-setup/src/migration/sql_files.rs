@@ -52,10 +52,7 @@ pub(super) fn convert(site: &Site<'_>) -> anyhow::Result<()> {
 
 /// Names such as `20260601_0004_maillogsentinel_export.sql`, in order.
 fn files(dir: &Path) -> io::Result<Vec<String>> {
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
-        entries => entries?,
-    };
+    let Some(entries) = regular::if_there(fs::read_dir(dir))? else { return Ok(vec![]) };
     let is_original = |name: &String| {
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         name.strip_suffix(ENDING).is_some_and(|time| {
