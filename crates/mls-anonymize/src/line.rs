@@ -75,11 +75,15 @@ impl Anonymizer {
             }
         }
         out.extend_from_slice(&line[done..head_end]);
-        let mut head = &line[head_end..message.start];
+        let head = &line[head_end..message.start];
         if head.contains(&b'"') {
             self.structured_data(head, context, out);
+        } else if head.starts_with(b"(") || head.starts_with(b"<") {
+            // Only Dovecot writes a user and a session there.
+            let context = LineContext { dovecot: true, ..context };
+            let head = self.user_of_program(envelope.program, head, context, out);
+            self.text(head, context, out);
         } else {
-            head = self.user_of_program(envelope.program, head, context, out);
             out.extend_from_slice(head);
         }
         self.message(envelope.program, &line[message.clone()], context, out);

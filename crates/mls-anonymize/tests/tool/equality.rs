@@ -126,6 +126,7 @@ fn every_envelope_is_anonymized_and_parsed_the_same() {
         "2026-11-21 07:11:22 imap-login(7): Info: carol@wilma.test".to_owned(),
         "Jun 01 00:00:45 Info: IMAP(carol): x".to_owned(),
         "Jun  1 00:00:45 mx.wilma.test deliver(carol): x".to_owned(),
+        "Jun  1 00:00:45 mx.wilma.test any(carol)<7><wilma>: x".to_owned(),
         "Jun  1 00:00:45 mx.wilma.test imap(carol)<7><x>: Info: x".to_owned(),
         format!(r#"{{"log":"Jun  1 00:00:45 mx.wilma.test postfix/smtpd[7]: {message}\n","stream":"stdout","attrs":{{"tag":"wilma.test"}},"time":"2026-06-01T00:00:45.1Z"}}"#),
     ];
