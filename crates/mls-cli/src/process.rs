@@ -56,7 +56,7 @@ pub fn command<A: Args>() -> Command {
             .action(ArgAction::SetTrue)
             .requires("config")
             .global(true)
-            .hide(true);
+            .help("Print the configuration that the tool uses, without passwords, and exit");
         command = command.args([config, show_config]);
     }
     command
