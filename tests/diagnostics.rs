@@ -130,7 +130,7 @@ fn an_append_that_does_not_commit_the_position_says_so() {
     let output = site.shell(pipeline);
     let said = text(&output.stderr);
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("F: this command does not commit the position in the log"), "{said}");
+    assert!(said.contains("F: this command does not save the position in the log"), "{said}");
     let output = site.shell("mls-tail mail.log | mls-parse | mls-csv --append F");
     assert_eq!(text(&output.stderr), "");
 }
@@ -245,7 +245,7 @@ fn a_missing_server_or_secret_says_what_to_check() {
     });
     for (report, code, cure) in [
         ("smtp_port = 1", 75, "check [report] smtp_host and smtp_port"),
-        (tls.as_str(), 75, "does not begin with TLS on this port"),
+        (tls.as_str(), 75, "does not use TLS from the start on this port"),
         (no_host.as_str(), 75, "check the name of the mail server in [report] smtp_host"),
         (
             "smtp_user = u\nsmtp_password_file = /none",

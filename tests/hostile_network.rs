@@ -69,7 +69,7 @@ fn large_download_of_many_unsorted_rows_or_one_line_is_refused_and_not_held() {
 }
 
 #[test]
-fn small_file_that_unpacks_to_a_huge_one_is_refused_and_not_held() {
+fn a_small_file_that_unpacks_to_a_huge_one_is_refused_and_not_kept_in_memory() {
     let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
     for _ in 0..200 {
         bomb.write_all(&b"1,2,FR\n".repeat(150_000)).unwrap();

@@ -92,7 +92,7 @@ fn a_run_without_new_lines_keeps_the_originals_position() {
 }
 
 #[test]
-fn an_offset_that_fits_no_file_needs_a_decision() {
+fn an_offset_that_fits_no_file_is_refused() {
     let site = left_by_the_original(20);
     convert(&site);
     site.write("S", "77");
@@ -309,7 +309,7 @@ fn a_row_that_cannot_be_converted_stops_the_migration_and_its_day_is_named() {
 fn the_first_digest_after_a_migration_does_not_hold_all_history() {
     let site = installation();
     let said = migrate(&site);
-    assert!(said.contains("digest: the first one begins with today"), "{said}");
+    assert!(said.contains("digest: the first digest begins with today"), "{said}");
     site.append("maillog/mail.log", &NEW.replace("2026-11-24", "TODAY"));
     let output = site.shell(&format!(
         "export {ZONE}; sed -i \"s/TODAY/$(date +%F)/\" maillog/mail.log
@@ -324,7 +324,7 @@ fn a_position_of_the_sql_export_that_no_row_has_exports_all_rows() {
     let site = installation();
     site.write("state/sql_state.offset", "999999");
     let said = migrate(&site);
-    assert!(said.contains("no row of it counts as exported"), "{said}");
+    assert!(said.contains("all its rows will be exported again"), "{said}");
     let csv = site.read("log/maillogsentinel.csv");
     let header = csv.lines().next().unwrap().len() + 1;
     assert_eq!(site.read("state/sql_state.offset"), header.to_string());

@@ -113,7 +113,7 @@ fn every_service_is_in_the_shared_sandbox() {
 }
 
 #[test]
-fn systemd_and_the_front_end_run_the_same_pipeline() {
+fn systemd_and_maillogsentinel_run_the_same_pipeline() {
     for (unit, command) in commands() {
         // systemd.service(5) interprets these characters; the front end passes the text to bash.
         let plain = !command.replace("$$", "").contains(['$', '\\', '%']);

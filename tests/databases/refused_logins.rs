@@ -37,7 +37,7 @@ fn a_refused_login_or_database_says_what_to_check() {
         assert_fails(&site, &url, "right", 78, "grant this right to the user of the database");
         if kind == Kind::Postgresql {
             let eva = url.replace("anna@", "eva@");
-            assert_fails(&site, &eva, "right", 77, "the server decides who may log in how");
+            assert_fails(&site, &eva, "right", 77, "the server does not allow this way to log in");
             let tls = format!("{url}?sslmode=require");
             assert_fails(&site, &tls, "right", 69, "switch TLS on in the database server");
             let flags = server.ask_for_certificates(site.path(), &["eva".to_owned()]);

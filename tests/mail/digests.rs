@@ -389,7 +389,10 @@ fn a_digest_whose_content_is_refused_is_given_up_when_a_later_one_is_accepted() 
     site.append(&row("2026-06-01 10:00", "third"));
     let run = site.digest(&SINCE_LAST);
     assert_eq!(
-        (run.code, run.err.contains("is given up: admin@example.com will not get it")),
+        (
+            run.code,
+            run.err.contains("could not be delivered to admin@example.com, and is not tried again")
+        ),
         (69, true),
         "{}",
         run.err

@@ -85,7 +85,7 @@ fn replies_injected_before_tls_are_refused_and_the_digest_waits() {
     site.append(&row("2026-06-01 10:00", "a"));
     let run = site.digest(&["--since-last"]);
     assert_eq!(run.code, 75, "{}", run.err);
-    assert!(run.err.contains("bytes came before TLS began"), "{}", run.err);
+    assert!(run.err.contains("bytes arrived before TLS began"), "{}", run.err);
     assert_eq!(site.messages().len(), 0);
 
     site.serve(&json!({}), &["--tls", "starttls"]);

@@ -196,7 +196,7 @@ fn fails_for_now(site: &Site) {
     assert!(run.err.contains("mls-mail: error: mail server localhost:"), "{}", run.err);
     let others = run.err.lines().filter(|line| !line.starts_with("mls-mail: error: "));
     for line in others {
-        assert!(line.contains("says nothing yet"), "{}", run.err);
+        assert!(line.contains("has not sent a greeting yet"), "{}", run.err);
     }
     assert_eq!(site.messages().len(), 0);
 }
@@ -249,7 +249,7 @@ fn tls_and_starttls_require_a_certificate_of_a_known_authority() {
         site.append(&row("2026-06-01 11:00", "b"));
         let run = site.digest(&ONE_DAY);
         assert_eq!(run.code, 69, "{option}: {}", run.err);
-        assert!(run.err.contains("UnknownIssuer; this machine does not know"), "{}", run.err);
+        assert!(run.err.contains("UnknownIssuer; this machine does not trust"), "{}", run.err);
         assert!(run.err.contains("(update-ca-certificates)"), "{}", run.err);
         assert_eq!(site.messages().len(), 1);
     }
@@ -264,13 +264,12 @@ fn each_error_of_a_connection_names_its_cure() {
         assert_eq!(run.code, exit, "{settings}: {}", run.err);
         assert!(run.err.contains(why), "{settings}: {}", run.err);
     };
-    let silent =
-        "says nothing yet; if it expects TLS on this port (465 does), set [report] smtp_tls = tls";
+    let silent = "has not sent a greeting yet; if it expects TLS on this port (465 does), set [report] smtp_tls = tls";
     for setting in ["none", "starttls"] {
         fails(&site, &format!("smtp_tls = {setting}"), 75, silent);
     }
     let name = "certificate not valid for name \"127.0.0.1\"; certificate is only valid for \
-                DnsName(\"localhost\"); configure a name of the server that its certificate has";
+                DnsName(\"localhost\"); use a host name that is in the certificate of the server";
     fails(&site, "smtp_tls = tls\nsmtp_host = 127.0.0.1", 69, name);
     site.let_certificate_expire();
     site.serve(&json!({}), &["--tls", "smtps"]);
@@ -278,7 +277,7 @@ fn each_error_of_a_connection_names_its_cure() {
     fails(&site, "smtp_tls = tls", 69, expired);
 
     site.serve(&json!({}), &[]);
-    let plain = "it does not begin with TLS on this port: set [report] smtp_tls = starttls";
+    let plain = "it does not use TLS from the start on this port: set [report] smtp_tls = starttls";
     fails(&site, "smtp_tls = tls", 75, plain);
     let starttls =
         "it does not offer STARTTLS on this port: set [report] smtp_port to one that does";

@@ -114,7 +114,7 @@ fn message_that_is_too_large_for_the_server_is_refused_with_both_sizes() {
     let run = site.digest(&ONE_DAY);
     assert_eq!(run.code, 69);
     let sizes = run.err.split_once("the message has ").unwrap().1;
-    let (length, limit) = sizes.split_once(" bytes, and it takes at most ").unwrap();
+    let (length, limit) = sizes.split_once(" bytes, and the mail server takes at most ").unwrap();
     assert!(length.replace(',', "").parse::<u64>().unwrap() > 1000, "{}", run.err);
     assert!(limit.starts_with("100"), "{}", run.err);
     // Without the attachment it is too large, too.

@@ -120,7 +120,7 @@ fn a_line_of_the_other_stream_between_two_parts_is_read_and_so_are_the_parts() {
             // A line of the same stream ends the unfinished line, and is the reason of the failure.
             assert_eq!(count("u1"), usize::from(unfinished != next || is_joined), "{what}: {said}");
             assert_eq!(count("u0"), usize::from(unfinished != next && is_joined), "{what}: {said}");
-            let counted = said.matches("1 line has the words of a login attempt").count();
+            let counted = said.matches("1 line looks like a login attempt").count();
             assert_eq!(counted, usize::from(reason > 40_000), "{what}: {said}");
         }
     }
@@ -188,7 +188,7 @@ fn many_logs_that_end_in_long_parts_are_read_on() {
         let found = rows.matches(&format!("u{n}.,")).count();
         assert_eq!(found, usize::from(n != 1), "u{n}: {}", text(&second.stderr));
     }
-    assert!(text(&second.stderr).contains("the first parts of a line were read"));
+    assert!(text(&second.stderr).contains("the first parts of a split line were read"));
 }
 
 /// copytruncate, but the writer keeps its offset.

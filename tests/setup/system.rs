@@ -17,11 +17,11 @@ pub(crate) fn put(path: &Path, content: &str) {
 /// The root of a system with a mail log.
 pub(crate) struct System(pub(crate) TempDir);
 
-pub(crate) const SCHEDULE: &str = "When to read it";
+pub(crate) const SCHEDULE: &str = "When to read the mail log";
 
 pub(crate) const RECIPIENTS: &str = "Recipients of the daily digest";
 
-pub(crate) const DATABASE: &str = "Database to copy";
+pub(crate) const DATABASE: &str = "Database for the";
 
 pub(crate) const WRITE: &str = "Write this?";
 
@@ -34,7 +34,7 @@ pub(crate) const DEFAULTS: [(&str, &str); 11] = [
     ("Servers whose logins", "\n"),
     ("Record successful logins", "\n"),
     ("When to write metrics", "\n"),
-    ("When to fetch", "\n"),
+    ("When to update", "\n"),
     ("User that the service", "\n"),
     ("Days to keep", "\n"),
     (DATABASE, "\n"),

@@ -37,7 +37,7 @@ fn a_late_sink_of_a_killed_pipeline_cannot_commit() {
     let output = site.shell("mls-csv --append F --cursor-file S < late");
     assert_eq!(output.status.code(), Some(75));
     assert!(
-        text(&output.stderr).contains("another pipeline has committed since"),
+        text(&output.stderr).contains("another pipeline has committed during this run"),
         "{}",
         text(&output.stderr)
     );

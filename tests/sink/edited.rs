@@ -182,7 +182,7 @@ fn show_cursor_explains_the_cursor_file() {
     assert!(
         shown.starts_with("commit 1 of 2")
             && shown.contains("mail.log\n")
-            && shown.contains("all there was"),
+            && shown.contains("the log itself, read to its end"),
         "{shown}"
     );
 }

@@ -59,7 +59,7 @@ fn a_missing_file_of_committed_by_is_reported() {
         let output = site.shell(&format!("{tool} --committed-by nosuch F"));
         let said = text(&output.stderr);
         assert_eq!((output.status.code(), said.lines().count()), (Some(0), 1), "{said}");
-        assert!(said.contains("nosuch does not exist: nothing is committed"), "{said}");
+        assert!(said.contains("nosuch does not exist, so nothing is read"), "{said}");
         assert_eq!(text(&site.shell(&format!("{tool} --committed-by S F")).stderr), "");
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use mls_config::config::Threshold;
 
-/// Report suspicious logins, and addresses and users with too many failed logins
+/// Write alerts about suspicious logins, and about addresses and users with too many failed logins
 ///
 /// Reads the CSV files of mls-csv, or the records of mls-parse and mls-enrich. Writes an alert
 /// record for each suspicious login, and each time a threshold is reached.
@@ -50,11 +50,11 @@ pub struct Args {
     #[arg(long)]
     pub(crate) follow: bool,
 
-    /// Let the program that reads the records, such as mls-mail, write the cursor file
+    /// Write a framed stream, so that the next program, such as mls-mail, saves the position
     #[arg(long)]
     pub(crate) framed: bool,
 
-    /// Read only the part of FILE that is committed in this cursor file of the tool that appends to
+    /// Read only the committed part of FILE; CURSOR is the cursor file of the tool that appends to
     /// FILE. Default for the CSV of --config: its state.offset
     #[arg(long, value_name = "CURSOR")]
     pub(crate) committed_by: Option<PathBuf>,

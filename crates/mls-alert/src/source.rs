@@ -80,7 +80,7 @@ pub(crate) fn position(
         Some(point) => chain.position(point).map(Some),
         None => chain.end(),
     };
-    position.context("looking for the place to go on").or_exit(Exit::IoErr)
+    position.context("finding the saved position").or_exit(Exit::IoErr)
 }
 
 /// Returns the source from this position on; `None` if the position no longer exists.
@@ -89,7 +89,7 @@ pub(crate) fn after(
     position: &Position,
 ) -> anyhow::Result<Option<AttemptSource>> {
     let AttemptSource::Rotated { chain, .. } = source else { return Ok(None) };
-    let begin = chain.find(position).context("looking for the place to go on");
+    let begin = chain.find(position).context("finding the saved position");
     let begin = begin.or_exit(Exit::IoErr)?;
     Ok(begin.map(|begin| AttemptSource::Rotated { chain, begin }))
 }
@@ -109,7 +109,7 @@ impl Input {
         Ok(match (path, &args.committed_by) {
             (None, Some(_)) => {
                 return Err(Exit::Usage
-                    .error("--committed-by needs FILE, the file that the sink appends to"));
+                    .error("--committed-by needs FILE, the CSV file that mls-csv writes"));
             }
             (None, None) => None,
             (Some(path), Some(cursor)) => {
@@ -188,6 +188,7 @@ impl Input {
     fn missing(&self) -> anyhow::Result<AttemptSource> {
         let (Self::File(path) | Self::Record { path, .. }) = self;
         regular::open(path).on_file("opening", path)?;
-        Err(Exit::TempFail.error(format!("{} was created a moment ago; try again", path.display())))
+        Err(Exit::TempFail
+            .error(format!("{} did not exist when this run started; try again", path.display())))
     }
 }

@@ -1,11 +1,11 @@
 //! Reads failures and the logins of a second input together, in order of time.
 //!
-//! Each pass over the inputs continues the previous pass. It begins at a *checkpoint*. A checkpoint
-//! holds the detector as it was before the attempts of the last minutes, and a position in each
-//! input. The attempts after the checkpoint are observed again, because an attempt of the other
-//! input can come between them. All attempts before the checkpoint are older than all attempts
-//! after it. If a new attempt is older than the checkpoint, everything is read again. So the result
-//! is always the same as if everything had been read.
+//! Each pass over the inputs continues the previous pass. It begins at a *checkpoint*: the detector
+//! as it was before the attempts of the last minutes, and a position in each input. The attempts
+//! after the checkpoint are observed again, because the other input can have an attempt between
+//! them. All attempts before the checkpoint are older than all attempts after it. If a new attempt
+//! is older than the checkpoint, both inputs are read from their beginning. So the result is always
+//! the same as that of one pass over all attempts.
 
 use std::cell::RefCell;
 

@@ -76,7 +76,8 @@ impl Windows {
                 break;
             }
             log::warn!(
-                "threshold {}: too many attempts to remember all; keys with fewer than {} attempts are forgotten",
+                "threshold {}: too many attempts to remember all; addresses or users with fewer \
+                 than {} attempts are forgotten",
                 self.threshold,
                 fewer_than * 2
             );

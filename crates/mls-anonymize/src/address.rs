@@ -14,14 +14,14 @@
 //! in 256, more often next to those ranges). The same can happen to a whole address (at worst one in
 //! 2^16, next to `192.168/16`); in this case `--verify` refuses the result.
 //!
-//! There is one addition: a private address stays private, and no public address becomes private. No
-//! bit that leads to a private, link-local, multicast or reserved range is flipped. For IPv4, these
-//! ranges are `10/8`, `100.64/10`, `169.254/16`, `172.16/12`, `192.168/16`, `224/4` and `240/4`. For
-//! IPv6, they are `fc00::/7`, `fe80::/10` and `ff00::/8`. Addresses in `0/8` and `127/8`, `::` and
-//! `::1` do not change. The result is still a prefix-preserving permutation, and it maps each range to
-//! itself. The price: the first bits of addresses next to such a range stay visible. For example,
-//! readers can see that 192.169.0.1 begins with 192.168 or 192.169. Ranges for documentation are not
-//! in the list, because no host has such an address.
+//! There is one addition: a private address stays private, and no public address becomes private.
+//! Bits that select a private, link-local, multicast or reserved range are not flipped. For IPv4,
+//! these ranges are `10/8`, `100.64/10`, `169.254/16`, `172.16/12`, `192.168/16`, `224/4` and
+//! `240/4`. For IPv6, they are `fc00::/7`, `fe80::/10` and `ff00::/8`. Addresses in `0/8` and
+//! `127/8`, `::` and `::1` do not change. The result is still a prefix-preserving permutation, and
+//! it maps each range to itself. The price: the first bits of addresses next to such a range stay
+//! visible. For example, readers can see that 192.169.0.1 begins with 192.168 or 192.169. Ranges
+//! for documentation are not in the list, because no host has such an address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

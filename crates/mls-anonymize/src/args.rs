@@ -36,7 +36,8 @@ pub struct Args {
     pub(crate) queue_ids: bool,
 
     /// Also replace text that matches the patterns in FILE. Each line holds a CLASS and a regular
-    /// expression. Its first group is replaced, or the whole match if it has no group
+    /// expression. mls-anonymize replaces the first group of the expression, or the whole match if
+    /// there is no group
     #[arg(long, value_name = "FILE")]
     pub(crate) rules: Option<PathBuf>,
 
@@ -45,8 +46,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) map: Option<PathBuf>,
 
-    /// Check the result before it is written: the parser must read the same from it, and no replaced
-    /// text may still occur in it. Otherwise write nothing and exit with 65
+    /// Check the result first: the parser must find the same logins in it, and no replaced text may
+    /// be left in it. Otherwise write nothing and exit with 65
     #[arg(long)]
     pub(crate) verify: bool,
 

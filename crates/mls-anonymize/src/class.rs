@@ -17,9 +17,9 @@ pub enum Class {
     Subject,
     /// Dovecot's session IDs
     Session,
-    /// Challenges in the reasons of failures
+    /// Challenges that Postfix logs after `authentication failed:`
     Challenge,
-    /// Number and organisation of an autonomous system, which reveal the first bits of an address
+    /// AS number and AS organisation, because they reveal the first bits of an address
     Asn,
     /// Passwords, their hashes, and SASL responses: always replaced
     #[value(skip)]

@@ -34,8 +34,7 @@ impl Key {
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let name = path.display();
         let file = File::open(path).with_context(|| format!("opening the key file {name}"))?;
-        let metadata =
-            file.metadata().with_context(|| format!("looking at the key file {name}"))?;
+        let metadata = file.metadata().with_context(|| format!("checking the key file {name}"))?;
         if metadata.mode() & 0o007 != 0 {
             let mode = metadata.mode() & 0o777;
             return Err(Exit::NoPerm.error(format!(

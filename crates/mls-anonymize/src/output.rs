@@ -43,14 +43,14 @@ pub(crate) fn refuse_input(
         Some(path) => fs::metadata(path),
         None => File::from(io::stdin().as_fd().try_clone_to_owned()?).metadata(),
     };
-    // If the input cannot be seen, reading it says why.
+    // If the input cannot be checked here, reading it reports the error.
     let Some(input) = input.ok().filter(fs::Metadata::is_file) else { return Ok(()) };
     let is_input = |path: &&Path| {
         fs::metadata(path).is_ok_and(|it| (it.dev(), it.ino()) == (input.dev(), input.ino()))
     };
     match outputs.into_iter().flatten().find(is_input) {
         Some(path) => Err(Exit::Usage.error(format!(
-            "{} is the input, and its original text would be lost: choose another file",
+            "{} is also the input, and would be overwritten: choose another file",
             path.display()
         ))),
         None => Ok(()),

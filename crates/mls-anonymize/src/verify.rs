@@ -198,8 +198,8 @@ pub(crate) fn find_originals(
 ) -> anyhow::Result<()> {
     if let Some(ip) = map.unchanged_addresses().next() {
         return Err(Exit::DataErr.error(format!(
-            "{ip} is its own pseudonym with this key; use another key (without --key-file: run \
-             mls-anonymize again)"
+            "with this key, the pseudonym of {ip} is the same address; use another key (without \
+             --key-file: run mls-anonymize again)"
         )));
     }
     let addresses = addresses_to_find(map);
@@ -213,16 +213,16 @@ pub(crate) fn find_originals(
         if let Some(found) = name {
             let (name, line) = (names[found.pattern()], line.to_str_lossy());
             return Err(Exit::DataErr.error(format!(
-                "output line {n}: {name:?} was replaced in another line, but not here. If it is not \
-                 a name here, list it in a file for --allow-words; if it is, add a pattern to the \
-                 file for --rules. The line: {line}"
+                "output line {n}: {name:?} was replaced in another line, but not in this one. If \
+                 it is not a name here, add it to the file of --allow-words. If it is a name, add \
+                 a pattern to the file of --rules. The line: {line}"
             )));
         }
         if let Some(ip) = addresses_in(&line).find(|ip| addresses.contains(ip)) {
             let line = line.to_str_lossy();
             return Err(Exit::DataErr.error(format!(
-                "output line {n}: the address {ip} was replaced in another line, but not here; add a \
-                 pattern to the file for --rules. The line: {line}"
+                "output line {n}: the address {ip} was replaced in another line, but not in this \
+                 one; add a pattern to the file of --rules. The line: {line}"
             )));
         }
     }

@@ -12,7 +12,7 @@ use mls_rotation::Point;
 
 use crate::{AttemptBatch, AttemptSource, Clock, Login, ReadOptions, ReadSummary};
 
-/// The largest number of batches that wait.
+/// The largest number of batches in the queue between the two threads.
 const MAX_WAITING: usize = 2;
 
 /// The logins of an input, in its order. A thread reads ahead.

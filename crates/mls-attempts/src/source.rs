@@ -232,7 +232,7 @@ fn open_file(path: &Path, length: Option<u64>) -> anyhow::Result<Reader> {
     let file = regular::open(path)
         .map_err(|error| explained(error, path))
         .with_context(|| format!("opening {name}"))?;
-    let size = file.metadata().with_context(|| format!("looking at {name}"))?.len();
+    let size = file.metadata().with_context(|| format!("checking {name}"))?.len();
     let length = length.unwrap_or(u64::MAX);
     decompressed(Box::new(progress(size.min(length)).wrap_read(file.take(length))), name)
 }

@@ -69,8 +69,8 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "TIME", global = true)]
     pub(crate) time: Option<TimeSpan>,
 
-    /// Longest time to block an address; after a block, it is remembered for the same time. Default:
-    /// `[block] max_time`, 7d
+    /// Longest time to block an address. After a block ends, the address is remembered for this
+    /// time, so that its next block is longer. Default: `[block] max_time`, 7d
     #[arg(long, value_name = "TIME", global = true)]
     pub(crate) max_time: Option<TimeSpan>,
 
@@ -85,7 +85,7 @@ pub(crate) struct Flags {
     )]
     pub(crate) network_from: Option<usize>,
 
-    /// Largest number of entries; the entries that end first are omitted. Default:
+    /// Largest number of entries; if there are more, those that expire first are left out. Default:
     /// `[block] max_entries`, 20000
     #[arg(
         long,

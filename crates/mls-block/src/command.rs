@@ -33,7 +33,7 @@ impl Blocker {
     }
 
     /// `192.0.2.1/32 until 2026-06-01T11:30:00Z since 2026-06-01T10:30:00Z: 20 failed logins
-    /// (20/10m), offence 1`
+    /// (20/10m), attack number 1`
     fn table(&self, list: &BlockList) -> String {
         let zone = self.zone;
         list.entries.iter().fold(String::new(), |mut text, entry| {
@@ -42,7 +42,7 @@ impl Blocker {
             // Writing to a String cannot fail.
             let _ = write!(text, "{} until {until} since {since}: {why}", entry.network);
             if let Cause::Offender(offender) = entry.cause {
-                let _ = write!(text, ", offence {}", offender.offences);
+                let _ = write!(text, ", attack number {}", offender.offences);
             }
             text + "\n"
         })
@@ -58,7 +58,7 @@ impl Blocker {
         let offenders = &self.state.offenders;
         if let Some(offender) = offenders.addresses.get(&ip) {
             let what = format!(
-                "{} ({}) at {}, offence {}",
+                "{} ({}) at {}, attack number {}",
                 count(offender.attempts, "failed login", "failed logins"),
                 offender.threshold,
                 show_time(offender.alerted, zone),
@@ -78,7 +78,7 @@ impl Blocker {
                 let at = show_time(removal.at, zone);
                 format!("{ip} is not blocked: {} was removed at {at}", removal.network)
             }
-            None => format!("{ip} is not blocked: no alert named it"),
+            None => format!("{ip} is not blocked: there was no alert about it"),
         }
     }
 }

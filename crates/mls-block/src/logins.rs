@@ -90,7 +90,9 @@ impl Logins {
         let Some(mut file) = file else {
             if !std::mem::replace(&mut self.is_missing, true) {
                 let name = path.display();
-                log::warn!("{name} does not exist, so no login protects an address");
+                log::warn!(
+                    "{name} does not exist: mls-block does not know the addresses of users, and can block them"
+                );
             }
             return Ok(());
         };
@@ -184,7 +186,8 @@ impl Logins {
             self.seen.insert(ip, AddressLogins { user: name(user), first: at, last: at });
         } else if !std::mem::replace(&mut self.is_full, true) {
             log::warn!(
-                "users log in from more than {MAX_ADDRESSES} addresses; further addresses are not protected"
+                "users log in from more than {MAX_ADDRESSES} addresses; mls-block ignores the \
+                 rest, and can block them"
             );
         }
     }

@@ -48,7 +48,7 @@ pub fn strict() -> Arg {
     Arg::new("strict")
         .long("strict")
         .action(ArgAction::SetTrue)
-        .help("Exit with 65 if any record was bad, after all other records were processed")
+        .help("If a record is bad, process all others and then exit with 65")
 }
 
 /// Returns the parser of a flag that takes outcomes. It accepts the outcomes in `accepted`.
@@ -113,7 +113,7 @@ enum Selected {
 fn selected() -> impl TypedValueParser<Value = Selected> {
     const RECORDED: &str = "recorded";
     let recorded = PossibleValue::new(RECORDED)
-        .help("What --config records: failures, and logins if `[logins]` record is yes");
+        .help("What --config selects: failure, and success if `[logins]` record is yes");
     PossibleValuesParser::new(Outcome::ALL.map(value).into_iter().chain([recorded])).try_map(
         |name| {
             let outcome = Outcome::from_name(&name).map(Selected::Outcome);

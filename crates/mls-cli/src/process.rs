@@ -50,7 +50,10 @@ pub fn command<A: Args>() -> Command {
             .value_name("FILE")
             .value_parser(value_parser!(PathBuf))
             .global(true)
-            .help("Configuration file with the defaults of the flags; without this flag no file is read");
+            .help(
+                "Configuration file; its values are the defaults of the options. Without \
+                --config, no file is read",
+            );
         let show_config = Arg::new("show_config")
             .long("show-config")
             .action(ArgAction::SetTrue)

@@ -93,8 +93,8 @@ impl Zone {
     }
 }
 
-/// Formats a date of the years 0 to 9999 as `YYYY-MM-DD HH:MM:SS`. chrono parses its format string for
-/// each date, and took a third of the time of writing a row.
+/// Formats a date of the years 0 to 9999 as `YYYY-MM-DD HH:MM:SS`. chrono would parse its format
+/// string for each date, which took a third of the time to write a row.
 #[must_use]
 pub fn digits(at: &NaiveDateTime) -> Option<[u8; 19]> {
     let year = u32::try_from(at.year()).ok().filter(|year| *year <= 9999)?;

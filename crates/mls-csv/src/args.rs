@@ -43,8 +43,8 @@ pub struct Args {
     #[arg(long, requires = "append")]
     pub(crate) reset: bool,
 
-    /// Move uncommitted rows out of FILE, rename it to NAME, and exit; reads no input and never
-    /// replaces an existing file
+    /// Rename FILE to NAME and exit, without reading input. Before that, move uncommitted rows to
+    /// another file. Never replaces an existing file
     #[arg(long, value_name = "NAME", requires = "append", conflicts_with_all = ["adopt", "reset"])]
     pub(crate) rotate_to: Option<PathBuf>,
 
@@ -52,8 +52,8 @@ pub struct Args {
     #[arg(long, conflicts_with = "append")]
     pub(crate) decode: bool,
 
-    /// Read the CSV of the Python original: semicolons, dates as dd/mm/yyyy, its own names for
-    /// the status of reverse DNS
+    /// Read the CSV of the Python original: semicolons, dates as dd/mm/yyyy, other values for the
+    /// status of reverse DNS
     #[arg(long, requires = "decode")]
     pub(crate) legacy: bool,
 

@@ -112,8 +112,9 @@ impl Sink for Appender {
         let sequence = committed.as_ref().map_or(0, |cursor| cursor.sequence);
         if base != sequence {
             return Err(Exit::TempFail.error(format!(
-                "the log was read from commit {base}, but {} is at commit {sequence}: another pipeline \
-                 has committed since. Nothing was written; the next run continues from there",
+                "another pipeline has committed during this run: the log was read from commit \
+                 {base}, but {} is at commit {sequence}. Nothing was written; the next run \
+                 continues from the new position",
                 self.target.cursor_path.display()
             )));
         }
@@ -150,7 +151,7 @@ impl Sink for Appender {
         let AppendedFile { file, length } = open.rows.inner();
         let length = *length;
         if !is_at(file, &self.target.path, length)
-            .with_context(|| format!("looking at {name}"))
+            .with_context(|| format!("checking {name}"))
             .or_exit(Exit::IoErr)?
         {
             return Err(Changed)

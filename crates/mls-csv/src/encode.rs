@@ -116,7 +116,7 @@ pub(crate) fn append(reader: Reader, path: &Path, style: Style) -> anyhow::Resul
     let mut options = File::options();
     let file = regular::open_with(options.read(true).append(true).create(true).mode(0o640), path);
     let file = file.with_context(|| format!("opening {name}")).or_exit(Exit::CantCreat)?;
-    let length = file.metadata().with_context(|| format!("looking at {name}"))?.len();
+    let length = file.metadata().with_context(|| format!("checking {name}"))?.len();
     if length > 0 {
         refuse_all_but_ours(path, style.outcome)?;
         // The last line may lack its newline; a row must begin on a new line.
@@ -186,9 +186,8 @@ fn copy_rows<W: Write>(
                 cut_off = true;
                 if let Some(path) = path {
                     log::warn!(
-                        "{}: this command does not commit the position in the log; unless another one \
-                         does, the next run appends the same rows again; give --cursor-file, or leave \
-                         --framed out",
+                        "{}: this command does not save the position in the log, so the next run \
+                         can append the same rows again; give --cursor-file, or leave --framed out",
                         path.display()
                     );
                 }

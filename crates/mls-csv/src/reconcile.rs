@@ -62,7 +62,7 @@ impl Target {
                 uncommitted::move_from_rotated(&self.path, &committed)?;
                 let file = self.path.display();
                 log::info!(
-                    "{file} was emptied or moved ({} committed); starting a new file",
+                    "{file} was emptied or moved (before, {} committed); starting a new file",
                     count(data.length, "byte was", "bytes were")
                 );
                 0
@@ -114,11 +114,11 @@ impl Target {
     /// Moves uncommitted rows out of F, then renames it to `name`. Never replaces a file.
     pub(crate) fn rotate(&self, name: &Path) -> anyhow::Result<()> {
         let file = self.path.display();
-        // Readers of the rotated files go by their names: they would skip this one.
+        // Programs read the rotated files in the order of their names, and would skip this one.
         if let Some(newer) = newer_than(&self.path, name)? {
             return Err(Exit::CantCreat.error(format!(
-                "{} would not be the newest rotated file of {file}, because {} is newer, as its name says; \
-                 rename {} first",
+                "{} would not be the newest rotated file of {file}, because the name of {} is \
+                 newer; rename {} first",
                 name.display(),
                 newer.display(),
                 newer.display()
@@ -187,9 +187,9 @@ impl Target {
         let has = count(length, "byte", "bytes");
         let (file, cursor) = (self.path.display(), self.cursor_path.display());
         let why = match committed {
-            None => format!(
-                "{file} has {has}, but {cursor} does not say how many of them are committed"
-            ),
+            None => {
+                format!("{file} has {has}, but {cursor} does not say how many bytes are committed")
+            }
             Some(committed) if length < committed => {
                 format!(
                     "{file} has {has}, but {} committed: somebody has shortened it",

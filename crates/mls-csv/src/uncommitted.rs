@@ -65,8 +65,8 @@ fn move_aside(csv: &Path, file: &ChainFile, committed: u64) -> anyhow::Result<()
         .on_file("moving uncommitted rows out of", &file.path)
         .or_exit(Exit::IoErr)?;
     log::warn!(
-        "{}: moved {} after the last commit to {}. If a run died, their lines are read \
-         from the log again; if somebody else wrote them, look at that file",
+        "{}: moved {} that were not committed to {}. If a run was killed, this is normal: the next \
+         run reads the lines of these rows again. If another program wrote them, check that file",
         file.path.display(),
         count(moved, "byte", "bytes"),
         name.display()

@@ -9,19 +9,19 @@ const CURES: [(&str, &str); 5] = [
     ("certificate not valid yet", "correct the clock of this machine or of the server"),
     (
         "certificate not valid for name",
-        "configure a name of the server that its certificate has, or give the server another \
+        "use a host name that is in the certificate of the server, or give the server another \
          certificate",
     ),
     (
         "CaUsedAsEndEntity",
-        "the server shows the certificate of an authority: give the server a certificate with \
+        "the server shows the certificate of a CA: give the server a certificate with \
          basicConstraints = CA:FALSE",
     ),
     (
         "UnknownIssuer",
-        "this machine does not know the authority that signed the certificate: install the \
-         authority's certificate (update-ca-certificates), or name its file in the environment \
-         variable SSL_CERT_FILE",
+        "this machine does not trust the CA that signed the certificate: install the CA \
+         certificate (update-ca-certificates), or set the environment variable SSL_CERT_FILE to \
+         its file",
     ),
 ];
 

@@ -33,8 +33,8 @@ pub fn explained(error: io::Error, path: &Path) -> anyhow::Error {
 }
 
 /// systemd lets a service write only to the directories that setup has put into its unit.
-const READ_ONLY: &str = "nothing can be written here; if this is a service whose configuration \
-                         names other directories now, run setup again";
+const READ_ONLY: &str = "nothing can be written here; if this is a service, and you changed a \
+    directory in its configuration, run setup again";
 
 /// The message about a missing directory: what is wrong, and what to do.
 fn missing_directory(directory: &Path) -> String {

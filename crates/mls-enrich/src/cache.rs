@@ -72,7 +72,7 @@ impl Cache {
             changed: false,
         };
         if let (Err(error), Some(path)) = (cache.merge_file(now), &cache.path) {
-            log::warn!("DNS cache {} is dropped: {error:#}", path.display());
+            log::warn!("DNS cache {} cannot be read and is removed: {error:#}", path.display());
             // If the file cannot be removed, it cannot be written either, and `save` reports that.
             let _ = std::fs::remove_file(path);
             cache.entries.clear();
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_negative_answers_outlive_the_run_and_failures_do_not() {
+    fn names_and_negative_answers_are_saved_for_the_next_run_and_failures_are_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cache");
         let mut cache = Cache::load(&config(9), Some(path.clone()), NOW);

@@ -1,6 +1,7 @@
 //! Reverse lookups: from the cache if possible, else from the DNS within the budget. At most
-//! [`MAX_IN_FLIGHT`] are in flight, and at most one for each address. If more addresses wait, the one
-//! with the most waiting records is next, so that a spent budget leaves few records without a name.
+//! [`MAX_IN_FLIGHT`] are in flight, and at most one for each address. If more addresses wait, the
+//! one with the most waiting records is next. Then few records have no name when the budget is used
+//! up.
 //!
 //! The resolver's thread starts with the first lookup, so a run without lookups costs nothing.
 
@@ -223,8 +224,8 @@ impl Dns {
     fn report_given_up(&mut self) {
         if self.given_up > 0 {
             log::warn!(
-                "the DNS took longer than --dns-budget of {} s: {} got no reverse DNS status \
-                 (addresses with more records were looked up first)",
+                "the DNS was too slow (more than --dns-budget, {} s): {} without reverse DNS \
+                 status (addresses with more records were looked up first)",
                 self.settings.budget.as_secs_f64(),
                 mls_diag::count(self.given_up as u64, "record", "records")
             );

@@ -15,8 +15,8 @@ pub const MAX_PARTS_BEFORE: usize = 64 * 1024;
 /// `daemon/logger/copier.go` of github.com/moby/moby).
 pub const DOCKER_PART: usize = 16 * 1024;
 
-/// The lines before a segment that follows no line of which anything is kept. Only the beginning of a
-/// log has no lines before it.
+/// Stands for the lines before a segment if nothing of them is kept. It is not empty, because empty
+/// means that the segment is the beginning of a log.
 const NOTHING: &[u8] = b"\n";
 
 /// A stream of a container's output. Kubernetes and Docker mix the lines of both in one log, so a

@@ -43,7 +43,7 @@ pub struct Segment<'a> {
 pub struct Gap {
     /// As in [`Segment`].
     pub source: String,
-    /// As in [`Segment`]; `None` if the file was not seen before.
+    /// As in [`Segment`]; `None` if the file was not read before.
     pub generation: Option<String>,
     /// Where reading stopped, in (decompressed) bytes.
     pub offset: Option<u64>,

@@ -13,7 +13,7 @@
 //! |---|---|
 //! | `guessed` | 3 other names failed at the network of A in the 24 hours before the login, or in the hour after it. In a *local* system more is needed. |
 //! | `spread` | U logged in within 6 hours from 4 countries, or 5 systems, that were all new for U. If U was seen in several places within 6 hours before, 2 more than that number are needed. The finding names the first of these logins. |
-//! | `targeted` | 8 addresses failed on U within 1, 3 or 7 days, and A is in a country that is new for U. A system that is new for U is enough if the attack came from 3 other systems. There must be more than twice as many addresses as for nine of ten other users. Those of 7 days count only if the attack goes on: a third of them failed in the last 3 days. |
+//! | `targeted` | 8 addresses failed on U within 1, 3 or 7 days, and A is in a country that is new for U. A system that is new for U is enough if the attack came from 3 other systems. There must be more than twice as many addresses as 90 % of the other users have. Those of 7 days count only if the attack goes on: a third of them failed in the last 3 days. |
 //!
 //! `guessed` is silent if
 //! - 3 other users have logged in from the network and were not suspicious, because then the network is
@@ -33,9 +33,9 @@
 //! `@`, because mail programs try such names. The second kind are names that log in from the networks
 //! of U, because one person can have several mailboxes.
 //!
-//! An attack must go on because guessing ends with a login: an attacker who guesses learns the password
-//! by logging in. So a pause does not hide the first login of this attacker. If the attacker learned
-//! the password elsewhere and waits until 3 days after the last guesses, `targeted` is silent.
+//! The attack must go on, because a correct guess is itself a login: an attacker who guesses does
+//! not pause before the first login. If the attacker learned the password elsewhere and waits until
+//! 3 days after the last guesses, `targeted` is silent.
 //!
 //! For a user who is known for less than a day or has logged in fewer than 3 times, `spread` needs
 //! twice as many places, and `targeted` does not apply. Failures from a country and system where U logs

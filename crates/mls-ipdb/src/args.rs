@@ -36,9 +36,10 @@ pub(crate) enum Command {
         #[arg(value_name = "IP")]
         addresses: Vec<String>,
     },
-    /// Fetch the databases, or take local files; a wrong file does not replace an old one
+    /// Download the databases, or install local files; a damaged or incomplete file does not
+    /// replace an old one
     Update(Sources),
-    /// Check the installed databases and print their rows, the part of all addresses that they
+    /// Check the installed databases and print their rows, the share of all addresses that they
     /// cover, and their date
     Verify,
     /// `mls-ipdb 8.8.8.8`: the same as lookup

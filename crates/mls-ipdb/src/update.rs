@@ -26,11 +26,11 @@ pub(crate) struct Sources {
     /// URL of the AS database, may end in .gz; repeat it for more files
     #[arg(long, value_name = "URL", value_parser = fetch::parse)]
     asn_db_url: Vec<Url>,
-    /// Install a local file instead, may end in .gz; its content decides the kind and the address
-    /// family
+    /// Install a local file instead, may end in .gz; mls-ipdb recognizes the kind (country or AS)
+    /// and the address family from its content
     #[arg(long, value_name = "FILE")]
     from: Vec<PathBuf>,
-    /// Give up if an answer does not begin, or does not go on, within this number of seconds
+    /// Give up if no data arrives for this number of seconds
     #[arg(
         long,
         value_name = "SECONDS",

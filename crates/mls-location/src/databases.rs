@@ -42,8 +42,9 @@ impl Databases {
     #[must_use]
     pub fn warning(&self) -> Option<String> {
         let missing = self.missing.join(", ");
-        (!missing.is_empty())
-            .then(|| format!("{missing}: their values are null; run mls-ipdb update to fetch them"))
+        (!missing.is_empty()).then(|| {
+            format!("{missing}: these values are null; run mls-ipdb update to download databases")
+        })
     }
 
     /// Whether there is no database of either kind.

@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ipv6_sibling_has_its_own_name() {
+    fn the_ipv6_file_has_its_own_name() {
         assert_eq!(ipv6_sibling(Path::new("/x/asn.csv")), Path::new("/x/asn-ipv6.csv"));
         assert_eq!(ipv6_sibling(Path::new("country")), Path::new("country-ipv6"));
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-/// Send a message or alert records by SMTP, exactly once
+/// Send a message or alert records by SMTP
 ///
 /// Reads from standard input a message, such as the output of mls-report --format mail, or the
 /// records of mls-alert. Sends mail to the addresses in `[report] email`.
@@ -24,8 +24,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) ledger: Option<PathBuf>,
 
-    /// How long to wait for each reply of the mail server; the reply to the message itself may take
-    /// six times as long
+    /// How long to wait for each reply of the mail server; six times as long for the reply to the
+    /// message
     #[arg(
         long,
         value_name = "SECONDS",
@@ -35,7 +35,8 @@ pub struct Args {
     )]
     pub(crate) smtp_timeout: u16,
 
-    /// Send at most one mail about alerts in this time; the next mail has all alerts since then
+    /// In this time, send at most one mail about failures and one about suspicious logins; the next
+    /// mail has all alerts since then
     #[arg(
         long,
         value_name = "SECONDS",

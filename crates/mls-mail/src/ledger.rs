@@ -65,7 +65,7 @@ pub(crate) struct LedgerEntry {
     pub(crate) subject: String,
     /// The time when it was accepted.
     pub(crate) accepted: DateTime<Local>,
-    /// Whether it commits a cursor; then no other message has its content.
+    /// Whether the message commits a cursor; then no other message has the same content.
     commits: bool,
     pub(crate) waiting: Vec<String>,
     /// The recipients that have it.
@@ -183,7 +183,8 @@ impl Ledger {
             return Ok(());
         }
         Err(Exit::TempFail.error(format!(
-            "the input starts from commit {base} of {}, but another run has written commit {}; try again",
+            "another run has committed at the same time: the input starts from commit {base} of \
+             {}, which is at commit {}; try again",
             self.path.display(),
             self.sequence()
         )))
@@ -314,7 +315,8 @@ impl Ledger {
 impl LedgerEntry {
     fn give_up(&mut self) {
         log::warn!(
-            "message {:?} of {} is given up: {} will not get it; mls-report --since … --until … prints its period again",
+            "message {:?} of {} could not be delivered to {}, and is not tried again; mls-report \
+             --since … --until … prints its period again",
             self.subject,
             self.accepted.format("%Y-%m-%d %H:%M"),
             self.waiting.join(", ")

@@ -1,5 +1,4 @@
-//! `mls-mail` reads a message or alert records from standard input and sends them by SMTP, exactly
-//! once.
+//! `mls-mail` reads a message or alert records from standard input and sends them by SMTP.
 //!
 //! ```sh
 //! mls-report --config C --since-last --format mail | mls-mail --config C

@@ -128,14 +128,17 @@ impl Message {
             let smaller = self.without_attachments(&why).to_bytes();
             if smaller.len() > limit {
                 let length = count(smaller.len() as u64, "byte", "bytes");
-                return Err(format!("the message has {length}, and it takes at most {limit}"));
+                return Err(format!(
+                    "the message has {length}, and the mail server takes at most \
+                    {limit}"
+                ));
             }
             log::warn!("the attachment is left out: {why}");
             smaller
         };
         if !eight_bit && !bytes.is_ascii() {
-            return Err("the message is not ASCII, and it does not offer 8BITMIME: encode the \
-                message, for example as quoted-printable"
+            return Err("the message is not ASCII, and the mail server does not offer 8BITMIME: \
+                encode the message, for example as quoted-printable"
                 .to_owned());
         }
         Ok(bytes)

@@ -9,7 +9,7 @@ use mls_config::config::ServerZone;
 
 use crate::Daemon;
 
-/// Turn mail log lines into authentication events
+/// Find the logins in a mail log and write them as records
 ///
 /// Reads log lines on standard input and writes one NDJSON record for each login that failed. The
 /// lines come from a mail log in any common format, from mls-tail --framed, or from journalctl -o
@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) reference_time: Option<DateTime<FixedOffset>>,
 
-    /// Exit with 65 at a time stamp without a year if the last change of the log is unknown
+    /// Exit with 65 if a time stamp has no year and the last change of the log is unknown
     #[arg(long)]
     pub require_year: bool,
 
@@ -59,10 +59,10 @@ pub struct Args {
     /// Print counts to standard error at the end
     ///
     /// `AUTH commands without success` is the sum of what Postfix counts at the end of each session
-    /// (auth=0/2). It includes commands for which Postfix checked no password and wrote no other line:
-    /// on a port that offers no login (often port 25), without TLS (`smtpd_tls_auth_only`), or if the
-    /// client left. Postfix writes the other lines with the level warning. If a log lacks this level,
-    /// only this sum shows the attempts.
+    /// (auth=0/2). It includes commands that Postfix rejected without another line, before it
+    /// checked a password: the port does not offer AUTH (often port 25), TLS is required
+    /// (`smtpd_tls_auth_only`), or the client left. Postfix logs other failures with the level
+    /// warning. If a log does not contain this level, only this sum shows the attempts.
     #[arg(long)]
     pub(crate) stats: bool,
 

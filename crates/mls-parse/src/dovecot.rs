@@ -19,10 +19,11 @@
 //!
 //! # Sessions without a reason
 //! 1.0 gives no reason, and some reasons do not say whether there was an attempt. Then the fields
-//! tell: the login process learns the name of the user from the answer to an attempt, and the
-//! mechanism from the command. A login would be another message. So a user was refused at least once,
-//! and a mechanism without a user was not finished. If the server ended the session itself, the
-//! password may have been right: then the attempt is an error of the server.
+//! show it: the login process learns the user name from the answer to an attempt, and the mechanism
+//! from the command. A successful login has another message. So if there is a user, at least one
+//! attempt was refused. If there is a mechanism but no user, the attempt was not finished. If the
+//! server ended the session itself, the password may have been right: then the attempt is an error
+//! of the server.
 //!
 //! # Other messages
 //! `Login failed: …` and `Authenticate PLAIN failed: …` (`auth_verbose`) come before the end of the
@@ -31,12 +32,13 @@
 //!
 //! # Cut lines
 //! For a refused login, a proxy writes the name of the user twice: `proxy(USER): Login failed to …:
-//! user=<USER>, …`. If `auth_username_chars` is empty, the name can have any bytes, also the words of
-//! a login and of its fields. In a whole line, `): ` comes after the name. But if a relay cuts
-//! the line inside the first name, nothing in it tells that something is missing, and it looks like a
-//! login. Relays may cut lines after 1024 bytes (RFC 3164 section 4.1), so a longer text than
-//! `MAX_PROXIED` is not read as a login, but counted. A relay that cuts earlier (busybox syslogd: 256
-//! bytes) can still be used to forge a login of a proxy: keep the default of `auth_username_chars`.
+//! user=<USER>, …`. If `auth_username_chars` is empty, the name can have any bytes, also the words
+//! of a login and of its fields. In a whole line, `): ` comes after the name. But if a relay cuts
+//! the line inside the first name, the line does not show that a part is missing, and it looks like
+//! a login. Relays may cut lines after 1024 bytes (RFC 3164 section 4.1), so a longer text than
+//! `MAX_PROXIED` is not read as a login, but counted. A relay that cuts earlier (busybox syslogd:
+//! 256 bytes) can still be used to forge a login of a proxy: keep the default of
+//! `auth_username_chars`.
 //!
 //! # Counts
 //! N attempts are all AUTH and LOGIN commands of the session. Each refused attempt is a failure.

@@ -1,4 +1,4 @@
-//! `mls-parse`: turns log lines into authentication events.
+//! `mls-parse`: finds the logins in a mail log and writes them as records.
 //!
 //! ```text
 //! zcat old.gz | mls-parse | jq -r .ip | sort | uniq -c

@@ -214,8 +214,8 @@ mod tests {
         parts.iter().enumerate().map(text).collect()
     }
 
-    /// The records of a log that is read in blocks of at least `size` bytes, and how many lines are
-    /// unreadable.
+    /// Reads a log in blocks of at least `size` bytes. Returns the records and the number of
+    /// unreadable lines.
     fn read_in_blocks(log: &[u8], size: usize) -> (String, usize) {
         let args = Args::parse_from(["mls-parse", "--timezone=UTC"]);
         let mut scanner = Scanner::new(&args, &Filter::default()).unwrap();

@@ -439,9 +439,9 @@ const MAX_CANDIDATE: usize = MAX_JOINED;
 /// get the next year.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::hours(26);
 
-const NO_ENVELOPE: &str = "there is no readable time stamp and program before the message; \
-    if grep has put file names in front, use grep -h; if the stamp is in the language of a locale, \
-    write the log with LC_ALL=C (LC_ALL=C journalctl …)";
+const NO_ENVELOPE: &str = "there is no readable time stamp and program before the message; if grep \
+    has put file names in front, use grep -h; if the names of months are not English, write the \
+    log with LC_ALL=C (LC_ALL=C journalctl …)";
 
 const TOO_LONG: &str = "longer than any line of a mail server";
 
@@ -451,9 +451,9 @@ const IS_HIDDEN: &str =
 const NO_DATE: &str = "the time stamp is missing or is not a time";
 
 const NOT_ITS_PROGRAM: &str =
-    "the message has the words of an attempt, but its program is not a mail server";
+    "the message looks like a login attempt, but its program is not a mail server";
 
-const NOT_ITS_FORM: &str = "the message does not have the form of the server's source code";
+const NOT_ITS_FORM: &str = "the message does not have a form that this server writes";
 
 /// Whether a message of Postfix's server begins like an attempt. Other messages quote what clients
 /// sent, after more words than a client and words that end in a colon.

@@ -74,13 +74,13 @@ impl Unread {
         let Some(first) = self.first.take() else { return };
         let UnreadableLine { source, offset, why, line } = &first;
         let shown = String::from_utf8_lossy(&line[..line.len().min(SHOWN)]);
-        let lines = mls_diag::count(self.count, "line has", "lines have");
+        let lines = mls_diag::count(self.count, "line looks", "lines look");
         let keep = match &self.file {
             Some(file) => format!("they are in {}", file.path.display()),
             None => "keep them with --rejects FILE".to_owned(),
         };
         log::warn!(
-            "{source}, byte {offset}: {lines} the words of a login attempt but cannot be parsed ({why}); {keep}; \
+            "{source}, byte {offset}: {lines} like a login attempt but cannot be parsed ({why}); {keep}; \
              the first one: {shown}"
         );
         (self.count, self.warned) = (0, Instant::now());

@@ -29,7 +29,7 @@ impl AssumedYears {
     /// # Errors
     /// Exit 65 for the first one if years are required.
     pub(crate) fn add(&mut self, years: &[AssumedYear]) -> anyhow::Result<()> {
-        const WHAT: &str = "time stamps have no year, and it is unknown when they were written";
+        const WHAT: &str = "time stamps have no year, and the time of the log is unknown";
         const CURE: &str = "give --reference-time, or read the file with mls-tail --framed";
         for AssumedYear { year, offset } in years {
             if self.is_error {

@@ -6,7 +6,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, ValueEnum};
 use mls_config::moment::{Day, Moment};
 
-/// Report failed logins, for people and for programs
+/// Report failed logins as text, HTML, mail, JSON or metrics
 ///
 /// Reads the CSV of mls-csv, or the records of mls-parse and mls-enrich, plain or compressed by
 /// gzip. Writes a report of a day or of any other period.
@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", conflicts_with = "since_last")]
     pub(crate) until: Option<Moment>,
 
-    /// Report the rows after the last digest that mls-mail committed. With --format prometheus, add
+    /// Report the rows after the last digest that mls-mail accepted. With --format prometheus, add
     /// the rows after the last run to the counters in the output file
     #[arg(long)]
     pub(crate) since_last: bool,
@@ -80,8 +80,8 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 
-    /// Replace FILE in one step instead of writing to standard output. Default with --since-last
-    /// --format prometheus: `metrics_file` of --config
+    /// Write to FILE, which is replaced atomically, instead of standard output. Default with
+    /// --since-last --format prometheus: `metrics_file` of --config
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }

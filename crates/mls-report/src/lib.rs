@@ -30,7 +30,7 @@
 //! is text or json: one object with `account`, `from`, `to`, `total`, `failures`, `logins` and
 //! `suspicious_logins`.
 //!
-//! Text, page and mail begin with at most five sentences. They say whether anybody got in, how many
+//! Text, page and mail begin with at most five sentences. They say whether an attacker logged in, how many
 //! failed logins there were compared with usual, what is new, what stands out, and what to do.
 //! *Usual* is the median of the days before; at least seven days are needed. Empty sections are
 //! omitted. The report of a day without attempts has three lines. The subject of a mail begins with

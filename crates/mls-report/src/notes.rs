@@ -19,8 +19,16 @@ pub(crate) fn notes(tally: &Tally) -> Vec<String> {
         )),
     };
     let full = [
-        (tally.users_before.is_full(), "user names", "some that are called new may be old"),
-        (tally.addresses_before.is_full(), "addresses", "some that are called new may be old"),
+        (
+            tally.users_before.is_full(),
+            "user names",
+            "some of the new ones may have been seen before",
+        ),
+        (
+            tally.addresses_before.is_full(),
+            "addresses",
+            "some of the new ones may have been seen before",
+        ),
         (tally.servers.is_full(), "servers", "the others are counted together"),
     ];
     let errors = (tally.errors > 0).then(|| {

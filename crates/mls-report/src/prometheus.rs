@@ -139,11 +139,11 @@ fn write_names(metrics: &mut Metrics, report: &Report) {
     let widespread = report.widespread_attackers.distinct;
     gauge("widespread_attackers", "Addresses that tried many servers.", widespread);
     let slow = report.slow_attackers.distinct;
-    gauge("slow_attackers", "Addresses that try a little on many days.", slow);
+    gauge("slow_attackers", "Addresses that make a few attempts on many days.", slow);
     let distributed = report.distributed_attacks.distinct;
     gauge("distributed_attacks", "Users tried from many addresses.", distributed);
     let silent = report.silent_servers.distinct;
-    gauge("silent_servers", "Servers whose pause is longer than usual.", silent);
+    gauge("silent_servers", "Servers without attempts for longer than usual.", silent);
     let silent = report.silent_servers.top.iter();
     let silent = silent.map(|x| (label("server", &x.server), 1));
     metrics.gauge("server_is_silent", "1 for each silent server.", silent);

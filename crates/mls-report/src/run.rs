@@ -156,7 +156,7 @@ impl Job {
         match named.filter(|path| *path != Path::new("-")) {
             None if self.args.committed_by.is_some() => {
                 Err(Exit::Usage
-                    .error("--committed-by needs FILE, the file that the sink appends to"))
+                    .error("--committed-by needs FILE, the CSV file that mls-csv writes"))
             }
             None => Ok(AttemptSource::Stdin),
             Some(path) => Ok(AttemptSource::File {

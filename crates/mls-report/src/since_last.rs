@@ -229,8 +229,8 @@ impl SinceLast<'_> {
         let day = tomorrow.format("%Y%m%d").to_string().parse().unwrap_or(u64::MAX);
         if let Some(file) = chain.dated_after(day) {
             log::warn!(
-                "{}: this name has a future date, so files that are rotated before that date count as older, \
-                 and digests miss their rows; rename it",
+                "{}: the date in this name is in the future. Files that are rotated before that \
+                 date count as older, so digests miss their rows; rename the file",
                 file.display()
             );
         }
@@ -283,8 +283,10 @@ impl SinceLast<'_> {
         let may_be_missing = self.last.first == FirstBegin::Now && !path.exists();
         if chain.files.is_empty() && !may_be_missing {
             regular::open(path).on_file("opening", path)?;
-            return Err(Exit::TempFail
-                .error(format!("{} was created a moment ago; try again", path.display())));
+            return Err(Exit::TempFail.error(format!(
+                "{} did not exist when this run started; try again",
+                path.display()
+            )));
         }
         Ok(chain)
     }
@@ -320,7 +322,8 @@ fn newest_rows(chain: &Chain) -> io::Result<Option<Point>> {
 
 fn warn_of_dates(path: &Path) {
     log::warn!(
-        "cannot find the end of the last digest in {} or its rotated files; selecting rows by their dates",
+        "cannot find the end of the last digest in {} or its rotated files; rows are selected by \
+         their dates, so the digest can miss rows or repeat some",
         path.display()
     );
 }

@@ -1,4 +1,4 @@
-//! The first sentences of a digest, at most five: whether anybody got in, how many tried, what is
+//! The first sentences of a digest, at most five: whether an attacker logged in, how many tried, what is
 //! new, what stands out, and what to do. The first one is the headline of the page.
 
 use chrono::TimeDelta;
@@ -141,7 +141,7 @@ fn what_is_new(new: &New) -> String {
     .flatten()
     .collect();
     if counts.is_empty() {
-        return "All of them are known from before.".to_owned();
+        return "All of them were seen before.".to_owned();
     }
     format!("Never seen before: {}.", enumerate(&counts))
 }
@@ -168,7 +168,7 @@ fn what_stands_out(report: &Report) -> String {
         0 => None,
         n => Some(format!(
             "{} on many days",
-            number(n as u64, "address tries a little", "addresses try a little")
+            number(n as u64, "address makes a few attempts", "addresses make a few attempts")
         )),
     };
     let widespread = match report.widespread_attackers.distinct {
@@ -201,7 +201,7 @@ fn silence(report: &Report) -> Option<String> {
 
 pub(crate) fn what_to_do(report: &Report) -> String {
     if report.attempts == 0 && report.usual_attempts.is_some_and(|usual| usual >= MIN_ATTEMPTS) {
-        return "That is unusual: see maillogsentinel --status for whether the log is read."
+        return "That is unusual: run maillogsentinel --status to see whether the log is read."
             .to_owned();
     }
     if !report.verdict.accounts.is_empty() {

@@ -1,4 +1,4 @@
-//! The verdict about logins: whether anybody got in, and what to do.
+//! The verdict about logins: whether an attacker logged in, and what to do.
 
 use mls_event::{Finding, display_text};
 use mls_findings::{Step, steps};
@@ -65,7 +65,7 @@ impl Verdict {
             remarks.push(format!("{more} in the report of --format json."));
         }
         if logins.is_full {
-            remarks.push("There are more suspicious logins than a report holds.".to_owned());
+            remarks.push("There are more suspicious logins than a report can show.".to_owned());
         }
         let accounts = names.iter().take(MAX_ACCOUNTS);
         Self {
@@ -85,11 +85,11 @@ impl Verdict {
 /// The headline if the input could contain logins, but contains none.
 const NO_LOGIN: &str = "The records hold no successful login";
 
-const HOW_TO_PARSE: &str =
-    "To see whether anybody got in, use mls-parse --outcome failure,success: it writes logins too.";
+const HOW_TO_PARSE: &str = "To see whether an attacker logged in, use mls-parse --outcome failure,success: it writes \
+     logins too.";
 
-const HOW_TO_RECORD: &str = "Whether anybody got in is not known: set record = yes in [logins] of \
-     the configuration and run mls-setup to record logins.";
+const HOW_TO_RECORD: &str = "To see whether an attacker logged in, set record = yes in [logins] of \
+    the configuration and run mls-setup: then successful logins are recorded.";
 
 impl Account {
     fn new(user: &str, findings: &[Finding<'_>]) -> Self {

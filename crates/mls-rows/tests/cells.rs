@@ -123,7 +123,7 @@ fn a_formula_is_written_as_text_and_a_newline_as_a_question_mark() {
 }
 
 #[test]
-fn a_date_that_its_zone_shifts_out_of_the_allowed_years_becomes_the_nearest_allowed_date() {
+fn a_date_outside_the_allowed_years_in_its_zone_becomes_the_nearest_allowed_date() {
     for (date, cell) in [
         ("9999-12-31T23:59:58-12:00", "9999-12-31 23:59:59"),
         ("0000-01-01T00:00:01+12:00", "0000-01-01 00:00:00"),

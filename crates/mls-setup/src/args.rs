@@ -58,7 +58,8 @@ pub(crate) struct Mode {
     #[arg(long)]
     pub(crate) migrate: bool,
 
-    /// Convert only the data of the Python original that --config names, without root
+    /// Convert only the data of the Python original (CSV, SQL files, SQLite table), without root;
+    /// --config names its configuration file
     #[arg(long, requires = "config")]
     pub(crate) migrate_data: bool,
 

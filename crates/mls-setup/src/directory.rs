@@ -54,7 +54,7 @@ pub(crate) fn make(
         .with_context(|| {
             format!(
                 "creating directory {} as the service's user: create it yourself and give it to \
-                that user, or choose another one",
+                 that user (chown), or choose another one",
                 path.display()
             )
         })

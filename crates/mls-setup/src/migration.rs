@@ -90,8 +90,9 @@ fn owner(answers: &Answers, system: &System) -> anyhow::Result<Option<String>> {
     for path in [answers.get("paths.csv_filename"), &state] {
         let uid = owner_without_links(system, path).map_err(|error| {
             Exit::Config.error(format!(
-                "{path}: cannot tell who ran the Python original ({error}; symbolic links are not followed): \
-                 name its user as run_as_user in [User] of the configuration file, then run this again"
+                "{path}: cannot find the user of the Python original ({error}; symbolic links are \
+                 not followed): set run_as_user in [User] of the configuration file, then run this \
+                 again"
             ))
         })?;
         if let Some(uid) = uid.filter(|uid| *uid != 0) {

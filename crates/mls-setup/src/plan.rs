@@ -214,8 +214,8 @@ fn hidden_metrics(answers: &Answers) -> Option<String> {
     let own = OWN_DIRECTORIES.iter().find(|own| file.starts_with(own));
     own.filter(|_| writes_metrics(answers)).map(|own| {
         format!(
-            "[paths] metrics_file is in {own}, where only the service's group can read; \
-             {METRICS_DIRECTORY} is a directory that everybody can read"
+            "[paths] metrics_file is in {own}, which only the service's group can read; \
+             node_exporter can read files in {METRICS_DIRECTORY}"
         )
     })
 }

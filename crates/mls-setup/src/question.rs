@@ -81,7 +81,7 @@ questions! {
         "Containers that write mail logs to the journal (none: do not read them)",
         if |answers| answers.get("paths.mail_log") == "journal" && answers.is_set(MAIL_CONTAINERS);
     "systemd.extraction_schedule", Check::ExtractionSchedule,
-        "When to read it: follow (continuously), hourly, *:0/15, ... or never";
+        "When to read the mail log: follow (continuously), hourly, *:0/15, ... or never";
     "report.email", Check::Recipients,
         "Recipients of the daily digest, separated by commas";
     "systemd.report_schedule", Check::Schedule,
@@ -112,15 +112,16 @@ questions! {
     METRICS_SCHEDULE, Check::Schedule,
         "When to write metrics for Prometheus, such as *:0/5, or never";
     "systemd.ip_update_schedule", Check::Schedule,
-        "When to fetch the databases of countries and networks";
+        "When to update the country and AS databases";
     "systemd.user", Check::User,
         "User that the service runs as";
     "retention.csv_days", Check::Days,
-        "Days to keep recorded logins (none: forever)";
+        "Days to keep failed logins at least (none: forever)";
     "database.db_type", Check::OneOf(&["", "sqlite", "postgresql", "mysql"]),
-        "Database to copy recorded logins to: sqlite, postgresql, mysql (MariaDB too) or none";
+        "Database for the recorded logins: sqlite, postgresql, mysql (MariaDB too) or none";
     MODE, Check::OneOf(&["load", "files"]),
-        "How: load (directly) or files (SQL files that are imported later)",
+        "How to fill the database: load (directly from the log) or files (SQL files that are \
+         imported later)",
         if has_database, default "load";
     "database.db_path", Check::Path,
         "File of the SQLite database", if |answers| answers.get("database.db_type") == "sqlite";
@@ -136,7 +137,8 @@ questions! {
     "database.db_password_file", Check::SecretFile,
         "File that holds the password for the database", if has_database_server;
     "database.ssl_root", Check::File,
-        "File of the authority that signs the database's certificate (none: all authorities that this machine trusts)",
+        "File of the CA certificate for the database server (none: all CAs that this machine \
+         trusts)",
         if has_remote_database;
     "database.ssl_cert", Check::File,
         "File of the certificate that this machine shows to the database (none: it shows none)",
@@ -148,17 +150,18 @@ questions! {
         "Name of this mail server in the database (none: the name of the machine)",
         if |answers| loads(answers) && has_database_server(answers);
     "retention.database_days", Check::Days,
-        "Days to keep attempts in the database (none: forever; answer none on a server of a fleet)",
+        "Days to keep attempts in the database (none: forever; answer none if this server may only \
+         insert rows)",
         if has_database;
     "systemd.sql_export_schedule", Check::Schedule,
         "When to write SQL files", if writes_sql_files;
     "systemd.sql_import_schedule", Check::Schedule,
-        "When to import them into the database", if writes_sql_files;
+        "When to import SQL files into the database", if writes_sql_files;
     TEST_MAIL, YES_OR_NO,
         "Send a test mail at the end: yes or no",
         if |answers| answers.is_set(TEST_MAIL) && has_recipients(answers), default "yes";
     FETCH, YES_OR_NO,
-        "Fetch the databases of countries and networks now: yes or no",
+        "Download the country and AS databases now: yes or no",
         if |answers| answers.is_set(FETCH) && answers.get("systemd.ip_update_schedule") != "never", default "yes";
 }
 
@@ -230,7 +233,10 @@ fn ask(
     loop {
         let line = terminal.read_line(&format!("{} [{shown}]: ", question.text))?;
         let Some(line) = line else {
-            return Err(Exit::NoInput.error("the answers ended early: nothing was written"));
+            return Err(Exit::NoInput.error(
+                "the input ended before the last question: nothing was \
+                written",
+            ));
         };
         // If "none" is one of the allowed values, it does not clear the key.
         let has_value_none =

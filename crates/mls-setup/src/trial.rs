@@ -51,7 +51,7 @@ impl<'a> Trial<'a> {
         trial
     }
 
-    /// Fetches the IP databases if the answers ask for it, reads the log once, and prints what was
+    /// Downloads the country and AS databases if the answers ask for it, reads the log once, and prints what was
     /// recorded.
     pub(crate) fn run(&self, user: &str) -> anyhow::Result<()> {
         let account = self.system.service(user)?;
@@ -174,7 +174,7 @@ impl<'a> Trial<'a> {
         if run(self.tool("mls-ipdb", "verify", account)).is_ok() {
             return Ok(());
         }
-        say("Fetching the databases of countries and networks...\n")?;
+        say("Downloading the country and AS databases...\n")?;
         if let Err(error) = run(self.tool("mls-ipdb", "update", account)) {
             log::warn!(
                 "the databases could not be fetched now; the next scheduled update tries again: {error:#}"

@@ -115,7 +115,8 @@ pub(crate) enum Command {
         old: String,
         /// The new name
         new: String,
-        /// The user of the database who loads the source, if several users have one of this name
+        /// The database user who loads the source; needed if several users load a source of this
+        /// name
         #[arg(long, value_name = "USER")]
         loaded_by: Option<String>,
         #[command(flatten)]
@@ -150,7 +151,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         database: DatabaseFlags,
     },
-    /// Convert the table that the Python original made; its rows stay in `TABLE_original` as well
+    /// Convert the table of the Python original, which also stays as `TABLE_original`
     Convert {
         #[command(flatten)]
         database: DatabaseFlags,
@@ -186,7 +187,7 @@ pub(crate) struct SourceFlag {
     #[arg(long, value_name = "NAME")]
     pub(crate) source: Option<String>,
 
-    /// Take over the position of another machine that used this name, or load a log that another
+    /// Use the position that another machine saved under this name, or load a log that another
     /// source has loaded
     #[arg(long)]
     pub(crate) adopt: bool,

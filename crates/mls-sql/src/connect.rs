@@ -126,9 +126,9 @@ fn cure_of_refusal(error: &sqlx::Error) -> &'static str {
             "; check db_user and db_password_file in [database], or --url and --password-file"
         }
         (Some(1698), _) | (None, Some("28000")) => {
-            "; the server decides who may log in how (pg_hba.conf, CREATE USER): let this user log \
-             in from this machine with a password, and give db_host and db_password_file in \
-             [database], or --url and --password-file"
+            "; the server does not allow this way to log in (see pg_hba.conf, CREATE USER): let \
+             this user log in from this machine with a password, and give db_host and \
+             db_password_file in [database], or --url and --password-file"
         }
         _ => "",
     }

@@ -163,7 +163,8 @@ pub(crate) fn overtaken(database: &Database, source: &Source) -> anyhow::Error {
     Exit::TempFail.error(format!(
         "{shown}: another pipeline has committed for source {name} since this run read its \
          position. Nothing was written; the next run continues from the committed position. If no \
-         other pipeline runs, mls-sql cursor failed, or it uses another database or --source"
+         other pipeline runs, check mls-sql cursor: it may have failed, or use another database or \
+         --source"
     ))
 }
 

@@ -191,8 +191,9 @@ impl Sink for Export<'_> {
         self.committed = CursorFile::load(path)?.unwrap_or_else(CursorFile::start);
         if base != self.committed.sequence {
             return Err(Exit::TempFail.error(format!(
-                "the CSV was read from commit {base}, but {} is at commit {}: another export has \
-                 committed since. Nothing was written; the next run continues from there",
+                "another export has committed during this run: the CSV was read from commit {base}, \
+                 but {} is at commit {}. Nothing was written; the next run continues from the new \
+                 position",
                 path.display(),
                 self.committed.sequence
             )));

@@ -9,15 +9,16 @@
 //! - may create the partition of a month, by a function;
 //! - may not read, change or remove events.
 //!
-//! The cursors of two roles are two cursors, even if their sources have one name. So a stolen server
-//! cannot take the name of another server. It can insert false events; `loaded_by` names it.
+//! Each role has its own cursors, even if two roles use the same source name. So a compromised
+//! server cannot use the cursor of another server. It can insert false events; `loaded_by` names
+//! it.
 //!
-//! The role `TABLE_reader` may read everything. The table has a partition for each month. `schema` and
-//! `mls-sql prune --before DATE` create the partitions from 13 months ago to
-//! 24 months ahead, and `prune` drops old ones. `load` creates others that it needs, such
-//! as those for an old log. A stolen server can delay that, because a role that creates a partition
-//! holds a lock until its transaction ends. `load` then waits half a minute and names the role. The
-//! primary key is the time and the ID. It serves queries by time, so a BRIN index is not needed.
+//! The role `TABLE_reader` may read everything. The table has a partition for each month. `schema`
+//! and `mls-sql prune --before DATE` create the partitions from 13 months ago to 24 months ahead,
+//! and `prune` drops old ones. `load` creates others that it needs, such as those for an old log. A
+//! compromised server can delay that, because a role that creates a partition holds a lock until
+//! its transaction ends. `load` then waits half a minute and names the role. The primary key is the
+//! time and the ID. It serves queries by time, so a BRIN index is not needed.
 //!
 //! A partition is created as a separate table and then attached. `CREATE TABLE … PARTITION OF` would
 //! wait for all loads, and all loads would wait for it (PostgreSQL manual 5.11.2.2).
@@ -263,8 +264,9 @@ impl Partitions {
         Ok(exists.then(|| Self { function, months: HashMap::new() }))
     }
 
-    /// Creates the partition of an event's month, and returns whether it exists. It does not for a
-    /// date that a mail server writes only if its clock is wrong: before 2000, or far in the future.
+    /// Creates the partition of an event's month, and returns whether it exists. No partition is
+    /// created for a date that a mail server writes only if its clock is wrong: before 2000, or far
+    /// in the future.
     pub(crate) fn create_for(
         &mut self,
         background: &mut Background<'_>,

@@ -52,10 +52,10 @@ pub(crate) fn run(
     ));
     match (loaded, refused.first()) {
         (Some(source), Some(first)) => Err(Exit::Config.error(format!(
-            "did not import {} of this machine in {}, the first is {first}: mls-sql load has loaded a \
-             log of this machine into table {} in {}, as source {source}, and the files can hold \
-             the same attempts. If they do, move them to another directory. If they do not, run \
-             mls-sql import once with --adopt. To continue with both, write the SQL files for \
+            "did not import {} of this machine in {} (the first is {first}). The files can hold \
+             attempts that are already in table {} in {}, because mls-sql load has loaded a log of \
+             this machine there, as source {source}. If they do, move them to another directory. \
+             If not, run mls-sql import once with --adopt. To use both, write the SQL files for \
              another table (--table, or [database] table_name)",
             mls_diag::count(refused.len() as u64, "SQL file", "SQL files"),
             dir.display(),

@@ -135,7 +135,7 @@ impl Sink for Load<'_> {
         let writer = self.background.wait()?;
         if writer.refused > 0 && writer.accepted == 0 {
             return Err(Exit::Config.error(format!(
-                "table {} in {} refuses every row, so nothing was committed; correct the table, or \
+                "table {} in {} accepts no row, so nothing was committed; correct the table, or \
                  choose another with --table",
                 writer.database.table.name(),
                 writer.database.shown

@@ -56,7 +56,7 @@ impl OutcomeFilter {
             return String::new();
         }
         format!(
-            "; skipped {} that --outcome does not ask for ({})",
+            "; skipped {} that --outcome excludes ({})",
             count(all, "record", "records"),
             self.list()
         )

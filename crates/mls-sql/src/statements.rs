@@ -142,7 +142,11 @@ impl<R: BufRead> Statements<R> {
                 "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT"
                 | "RELEASE" | "PREPARE",
                 ..,
-            ] => bail!("{}: a file is one transaction and must not control it", here()),
+            ] => bail!(
+                "{}: a file is one transaction, and must not begin, commit or roll \
+                back one",
+                here()
+            ),
             ["COPY", ..] => bail!(
                 "{}: the rows of COPY are not SQL; write them as INSERT (pg_dump --inserts)",
                 here()

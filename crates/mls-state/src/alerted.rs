@@ -82,8 +82,8 @@ impl Alerted {
             if keys.len() >= MAX_KEYS {
                 if self.full_since.replace(at).is_none() {
                     log::warn!(
-                        "more than {MAX_KEYS} keys of kind {kind} had alerts; new keys raise no alerts \
-                         until old ones expire"
+                        "too many alerts to remember (more than {MAX_KEYS} of kind {kind}); there \
+                         are no new ones of this kind until old ones expire"
                     );
                 }
                 return false;

@@ -155,7 +155,7 @@ impl CursorFile {
         let file = file.with_context(|| format!("opening cursor file {shown}"))?;
         let Some(file) = file else { return Ok(None) };
         let kind =
-            file.metadata().with_context(|| format!("looking at cursor file {shown}"))?.file_type();
+            file.metadata().with_context(|| format!("checking cursor file {shown}"))?.file_type();
         let mut text = Vec::new();
         file.take(MAX_SIZE + 1)
             .read_to_end(&mut text)
@@ -167,9 +167,9 @@ impl CursorFile {
         match Self::from_json(&text) {
             Ok(cursor) => Ok(Some(cursor)),
             Err(why) => Err(Exit::Config.error(format!(
-                "cursor file {shown} cannot be used: {why}; restore it from a backup, or move it away \
-                 to start over (then the log is read from its beginning, and mls-csv asks for --adopt \
-                 or --reset)"
+                "cursor file {shown} cannot be used: {why}; restore it from a backup, or move it \
+                 away: then the log is read from its beginning, and mls-csv asks for --adopt or \
+                 --reset"
             ))),
         }
     }
@@ -246,8 +246,8 @@ impl CursorFile {
 pub fn warn_if_missing(path: &Path) {
     if !path.exists() {
         log::warn!(
-            "cursor file {} does not exist: nothing is committed, so nothing is read; check its name \
-             if this is not the first run",
+            "cursor file {} does not exist, so nothing is read; if this is not the first run, \
+             check its name",
             path.display()
         );
     }

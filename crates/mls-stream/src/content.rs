@@ -51,7 +51,8 @@ pub fn compression_of(head: &[u8]) -> Option<&'static str> {
 /// What a file is that begins with these bytes, and what to do with it; `None` if it can be text.
 #[must_use]
 pub fn not_text(head: &[u8]) -> Option<&'static str> {
-    // A crash can leave NUL bytes in a log, but not at every second place.
+    // UTF-16 has a NUL at every second byte. A crash can leave NUL bytes in a log, but not in this
+    // pattern.
     if let [a, b, c, d, ..] = *head
         && ((a != 0 && b == 0 && c != 0 && d == 0) || (a == 0 && b != 0 && c == 0 && d != 0))
     {

@@ -145,12 +145,12 @@ impl Reader {
         if self.line == 1 {
             content::check(self.name(), &self.buffer[start..end])?;
         }
-        // Each raw line would be a bad record, and the checkpoint after them would say that they
-        // are stored.
+        // Otherwise, each raw line would be skipped as a bad record, and the next checkpoint would
+        // commit them.
         if self.buffer[start..end].starts_with(br#"{"v":1,"type":"segment""#) {
             return Err(Exit::DataErr.error(format!(
-                "{}, line {}: raw lines instead of records; put mls-parse or mls-csv --decode \
-                between mls-tail --framed and this tool",
+                "{}, line {}: the input has raw lines instead of records; put mls-parse or mls-csv \
+                 --decode between mls-tail --framed and this tool",
                 self.name(),
                 self.line
             )));

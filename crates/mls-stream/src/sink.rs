@@ -64,8 +64,8 @@ pub fn rows(event: &Auth<'_>, outcome: Outcome) -> u32 {
     let rows = event.rows(outcome);
     if rows == MAX_ROWS && event.attempts > MAX_ROWS && !WARNED.swap(true, Ordering::Relaxed) {
         log::warn!(
-            "the event of {} attempts at {} is recorded as {MAX_ROWS} rows; later events of this \
-            size are not reported",
+            "the record of {} attempts at {} becomes only {MAX_ROWS} rows; there is no warning \
+             about later records of this size",
             event.attempts,
             event.date
         );
@@ -149,7 +149,8 @@ pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
             }
             Record::End(_) if uncovered => {
                 return Err(Exit::DataErr.error(format!(
-                    "line {}: the stream ends after records that no checkpoint covers; they were not committed",
+                    "line {}: the stream ends after records without a checkpoint; they were not \
+                     committed",
                     reader.line()
                 )));
             }

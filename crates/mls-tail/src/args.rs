@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use mls_config::config::JournalMatch;
 
-/// Print the new lines of a log
+/// Print the lines of a log and its rotated files; with --cursor-file, only the new ones
 ///
 /// Reads logs with their rotated files (LOG.1, LOG.2.gz, LOG-YYYYMMDD.xz, …), oldest first, and
 /// continues at the position in the cursor file. If the last line has no newline yet, the next run
@@ -19,8 +19,8 @@ pub struct Args {
     pub(crate) logs: Vec<PathBuf>,
 
     /// Start from the position in FILE. With --framed, the last tool of the pipeline (such as
-    /// mls-csv) saves the new position. Otherwise mls-tail saves it when all lines are written, and
-    /// lines can be lost if their reader dies [default with --framed: state.offset in the
+    /// mls-csv) saves the new position. Otherwise mls-tail saves it when all lines are written;
+    /// then lines can be lost if the next program fails [default with --framed: state.offset in the
     /// `state_dir` of --config]
     #[arg(long, value_name = "FILE")]
     pub(crate) cursor_file: Option<PathBuf>,
@@ -32,7 +32,7 @@ pub struct Args {
     #[arg(long)]
     pub(crate) framed: bool,
 
-    /// Do not end: wait for more lines, also after a rotation
+    /// Keep running and wait for more lines, also after a rotation
     #[arg(long, short)]
     pub(crate) follow: bool,
 
@@ -62,7 +62,7 @@ pub struct Args {
     #[arg(long, value_name = "FIELD=VALUE", requires = "journal")]
     pub(crate) journal_match: Vec<JournalMatch>,
 
-    /// Read only the part of LOG that is committed in FILE, the cursor file of the tool that writes LOG
+    /// Read only the committed part of LOG; FILE is the cursor file of the tool that writes LOG
     #[arg(long, value_name = "FILE", conflicts_with = "journal")]
     pub(crate) committed_by: Option<PathBuf>,
 

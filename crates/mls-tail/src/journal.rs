@@ -181,9 +181,9 @@ fn warn_if_unreadable(directory: Option<&Path>) {
 
 fn several_machines(directory: &Path) -> anyhow::Error {
     Exit::Config.error(format!(
-        "{}: the directory has the journals of several machines, and late entries would be lost; give \
-         each machine its own directory (systemd-journal-remote --output=DIRECTORY) and its own \
-         pipeline (see maillogsentinel(7))",
+        "{}: the directory has the journals of several machines, and entries that arrive late \
+         would be lost; give each machine its own directory (systemd-journal-remote \
+         --output=DIRECTORY) and its own pipeline (see maillogsentinel(7))",
         directory.display()
     ))
 }

@@ -41,10 +41,9 @@ pub(crate) fn adopt(
     }
     let Some((first, at)) = start else {
         return Err(Exit::Config.error(format!(
-            "the cursor file of the Python original says that {} read, but no \
-            line begins there in the log or in the file that was rotated last; remove the cursor \
-            file to read everything from the beginning \
-             (and move the CSV away, or its rows are in it twice)",
+            "the cursor file of the Python original says that {} read, but no line begins there in \
+             the log or in the last rotated file. To read everything from the beginning, remove \
+             the cursor file and move the CSV away (otherwise its rows are in it twice)",
             count(offset, "byte was", "bytes were")
         )));
     };

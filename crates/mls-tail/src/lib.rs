@@ -1,4 +1,4 @@
-//! `mls-tail` prints the new lines of a log, also after rotation and compression.
+//! `mls-tail` prints the lines of a log and its rotated files, or only the new ones.
 //!
 //! ```text
 //! mls-tail --framed --cursor-file S LOG | mls-parse | mls-enrich | mls-csv --append F --cursor-file S

@@ -114,8 +114,8 @@ impl<'a> OpenLog<'a> {
             source: self.name.to_owned(),
             generation: None,
             offset: None,
-            reason: "the first parts of a line were read, but no file has them any more, so this \
-                line is not read"
+            reason: "the first parts of a split line were read, but no file has them any more, so \
+                this line cannot be read"
                 .into(),
         }))
     }
@@ -303,8 +303,10 @@ impl<'a> OpenLog<'a> {
         let names = names.collect::<Vec<_>>().join(", ");
         let compared = match files.len() {
             0 => "the log has no file".to_owned(),
-            n if n > SHOWN => format!("{names} and {} more do not have its content", n - SHOWN),
-            _ => format!("these files do not have its content: {names}"),
+            n if n > SHOWN => {
+                format!("{names} and {} more do not have the missing lines", n - SHOWN)
+            }
+            _ => format!("these files do not have the missing lines: {names}"),
         };
         let directory = &self.chain.directory;
         let is_there = if directory.exists() { "" } else { ", which does not exist" };

@@ -72,9 +72,9 @@ impl Output {
                 let logs = cursor.logs.len();
                 let files: usize = cursor.logs.values().map(|log| log.generations.len()).sum();
                 return Err(Exit::Config.error(format!(
-                    "{} with {} are too many for one cursor, which may have \
-                    {MAX_LINE} bytes; remove the oldest rotated files, ignore all of them with \
-                    --no-rotated, or read some of the logs in a pipeline with a cursor of its own",
+                    "{} with {} are too many for one cursor file (at most {MAX_LINE} bytes); \
+                     remove the oldest rotated files, use --no-rotated, or read some of the logs \
+                     in another pipeline with its own cursor file",
                     count(logs as u64, "log", "logs"),
                     count(files as u64, "file", "files")
                 )));

@@ -47,9 +47,9 @@ fn describe(committed: &CursorFile) -> anyhow::Result<String> {
 fn state(known: &Generation) -> &'static str {
     match (known.is_gone, known.is_rotated, known.is_read) {
         (true, ..) => "its file is not there any more",
-        (_, true, true) => "rotated, all of it",
-        (_, true, false) => "rotated, there is more",
-        (_, false, true) => "the log itself, all there was",
-        (_, false, false) => "the log itself, there is more",
+        (_, true, true) => "rotated, read to its end",
+        (_, true, false) => "rotated, not read to its end",
+        (_, false, true) => "the log itself, read to its end",
+        (_, false, false) => "the log itself, not read to its end",
     }
 }

@@ -8,7 +8,7 @@ const HEAD: &str = "\
 # The file shows each key with its default, as a comment. A key without a value has no default. Set only
 # values that differ. Commas separate the items of a list. Switches are yes or no. A comment must be on
 # its own line; a # inside a value belongs to the value. Do not write passwords into this file, because
-# everybody may read it; write the names of files with mode 0600 that hold them.
+# all users can read it. Write a password into a file with mode 0600, and set its path here.
 ";
 
 /// The text of the example: every key with its description and, as a comment, its default.

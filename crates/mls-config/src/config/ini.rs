@@ -125,8 +125,8 @@ impl<'a> Ini<'a> {
         Err(self.error(
             number,
             format!(
-                "{name} is indented, so it would continue the value of {before}; remove the blanks \
-                 before it"
+                "{name} begins with blanks, so it would continue the value of {before}; remove the \
+                 blanks"
             ),
         ))
     }

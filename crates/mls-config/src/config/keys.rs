@@ -27,8 +27,8 @@ sections! {
         working_dir: Option<PathBuf> = "/var/log/maillogsentinel";
 
         /// Directory of the files that the tools need for the next run: the position in the log,
-        /// the IP databases, and the ledgers of digests and alerts. A relative path is below
-        /// working_dir.
+        /// the country and AS databases, and the ledgers of digests and alerts. A relative path is
+        /// below working_dir.
         state_dir: Option<PathBuf> = "/var/lib/maillogsentinel", below working_dir;
 
         /// The mail log, or the word journal for the systemd journal. Rotated files of the log
@@ -50,8 +50,8 @@ sections! {
         /// The CSV of successful logins. A relative path is below working_dir.
         logins_filename: Option<PathBuf> = "logins.csv", below working_dir;
 
-        /// The file of the metrics for Prometheus, which everybody may read. If setup creates its
-        /// directory, everybody may read there too, unless other files of the service are in it. A
+        /// The file of the metrics for Prometheus, which all users can read. If setup creates its
+        /// directory, all users can read it too, unless it contains other files of the service. A
         /// relative path is below state_dir.
         metrics_file: Option<PathBuf> = "/var/cache/maillogsentinel/maillogsentinel.prom",
             below state_dir;
@@ -101,10 +101,10 @@ sections! {
         attach_csv: bool = "yes";
     }
 
-    /// The IP databases of countries.
+    /// The country databases: the country of an IP address.
     ["geolocation"] geolocation: Geolocation {
-        /// IP databases of countries: CSV files in the layout of ip-location-db, plain or gzip, or
-        /// MMDB files, for IPv4 and IPv6, in any order. A relative path is below state_dir.
+        /// Country databases: CSV files in the format of ip-location-db (plain or gzip), or MMDB
+        /// files. Give files for IPv4 and IPv6, in any order. A relative path is below state_dir.
         country_db_path: Vec<PathBuf> = "country_aside.csv", below state_dir,
             also "geo.country_db_path";
 
@@ -113,10 +113,9 @@ sections! {
         country_db_url: Vec<String> = "";
     }
 
-    /// The IP databases of autonomous systems.
+    /// The AS databases: the autonomous system of an IP address.
     ["ASN_ASO"] asn_aso: AsnAso {
-        /// IP databases of autonomous systems, in the same formats. A relative path is below
-        /// state_dir.
+        /// AS databases, in the same formats. A relative path is below state_dir.
         asn_db_path: Vec<PathBuf> = "asn.csv", below state_dir,
             also "geolocation.asn_db_path" "geo.asn_db_path";
 
@@ -161,9 +160,10 @@ sections! {
         /// database is used.
         db_type: Option<DbType> = "", also "sqlite_database.db_type";
 
-        /// How attempts get into the database. load: mls-sql load reads the mail log and writes into the
-        /// database. files: SQL files are made from the CSV and imported later. If it is empty, it is
-        /// files, as in older versions. Setup writes load into a new configuration.
+        /// How attempts get into the database. load: a pipeline from mls-tail to mls-sql load reads
+        /// the mail log and writes into the database. files: SQL files are made from the CSV and
+        /// imported later. The default is files, as in older versions. Setup writes load into a new
+        /// configuration.
         mode: Option<DbMode> = "";
 
         /// The name under which this machine loads. Each machine needs its own. The default is the name
@@ -189,20 +189,19 @@ sections! {
         /// The file that holds only the password of db_user.
         db_password_file: Option<PathBuf> = "";
 
-        /// The password itself. It is better to use db_password_file. If you set db_password, only
-        /// root and the service may be able to read this configuration file.
+        /// The password itself. It is better to use db_password_file. If you set db_password, make
+        /// this configuration file readable only by root and the service (mode 0640).
         db_password: Option<Password> = "";
 
-        /// The file with the certificates (PEM) of the authorities that may sign the certificate of
-        /// the database server. If it is empty, the authorities that this machine trusts may sign
-        /// it.
+        /// The file with the CA certificates (PEM) for the certificate of the database server. If
+        /// it is empty, all CAs that this machine trusts are accepted.
         ssl_root: Option<PathBuf> = "";
 
         /// The file with the certificate (PEM) that this machine shows to the database server. Set
         /// ssl_key too.
         ssl_cert: Option<PathBuf> = "";
 
-        /// The file with the key of ssl_cert. Only the service may be able to read it.
+        /// The file with the key of ssl_cert, which must be readable only by the service.
         ssl_key: Option<PathBuf> = "";
 
         /// The directory of exported SQL files that wait for the import. A relative path is below
@@ -235,8 +234,8 @@ sections! {
 
     /// The rules by which mls-report and mls-alert find suspicious logins.
     ["suspicious"] suspicious: Suspicious {
-        /// Rule guessed: the number of other user names that an address tried, without success,
-        /// before the login.
+        /// Rule guessed: a login is suspicious if its address failed to log in as this many other
+        /// users.
         guessed_names: u32 = "3";
 
         /// Rule guessed: the time before the login in which these failures count.
@@ -276,7 +275,7 @@ sections! {
         /// The threshold for failures from one address.
         ip: Option<Threshold> = "";
 
-        /// The threshold for failures on one user.
+        /// The threshold for failures of one user.
         user: Option<Threshold> = "";
 
         /// The threshold for all failures together.
@@ -322,22 +321,22 @@ sections! {
         formats: Vec<BlockFormat> = "plain, cidr, nft";
     }
 
-    /// How long data is kept. If a key has no value, the data is kept for ever.
+    /// How long data is kept. If a key has no value, the data is kept forever.
     ["retention"] retention: Retention {
-        /// The smallest number of days to keep rows of the CSV. They are removed after at most
-        /// twice this time.
+        /// Rows of the CSV are kept for at least this number of days, and for at most twice this
+        /// number.
         csv_days: Option<NonZeroU16> = "";
 
-        /// The same for the CSV of successful logins. mls-report and mls-alert also look for
-        /// suspicious logins in the last logins_days only.
+        /// The same for the CSV of successful logins. mls-report and mls-alert look for suspicious
+        /// logins only in these days.
         logins_days: Option<NonZeroU16> = "90";
 
         /// The number of days after which imported SQL files are removed.
         sql_files_days: Option<NonZeroU16> = "";
 
-        /// The number of days for which the database keeps attempts. Leave this empty on a server
-        /// of a fleet, which has no right to remove them; the owner of the tables runs mls-sql
-        /// prune.
+        /// The number of days for which the database keeps attempts. Leave this empty if many mail
+        /// servers share a database (mls-sql schema --fleet): they have no right to remove
+        /// attempts, and the owner of the tables runs mls-sql prune.
         database_days: Option<NonZeroU16> = "";
     }
 
@@ -354,7 +353,7 @@ sections! {
         /// When the digest is sent: a calendar expression, or never.
         report_schedule: Option<String> = "23:59", also "timers.report";
 
-        /// When the IP databases are updated: a calendar expression, or never.
+        /// When the country and AS databases are updated: a calendar expression, or never.
         ip_update_schedule: Option<String> = "weekly", also "timers.ip_db_update";
 
         /// When SQL files are exported: a calendar expression, or never.

@@ -200,7 +200,7 @@ fn a_line_that_cannot_be_read_is_refused_with_its_number() {
     for (text, message) in [
         (
             "[report]\nemail = a@b\n\n  smtp_host = h\n",
-            "x.conf:4: smtp_host is indented, so it would continue the value of email; remove the blanks before it",
+            "x.conf:4: smtp_host begins with blanks, so it would continue the value of email; remove the blanks",
         ),
         ("[paths]\nmail_log\n", "x.conf:2: \"mail_log\" is not KEY = VALUE"),
         (

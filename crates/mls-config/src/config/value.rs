@@ -292,17 +292,17 @@ choices! { DbMode:
 /// `formats` of `[block]`, and `--format` of `mls-block`: the formats of a block list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum BlockFormat {
-    /// One network a line
+    /// One address or network on each line
     Plain,
     /// A table for Postfix, see `cidr_table`(5)
     Cidr,
-    /// A script for nft -f that replaces the elements of two sets
+    /// A script for nft -f that replaces the addresses in two sets (IPv4 and IPv6)
     Nft,
     /// Commands for fail2ban-client -i
     Fail2ban,
     /// Decisions for cscli decisions import
     Crowdsec,
-    /// An array, one entry a line
+    /// An array, one entry on each line
     Json,
 }
 

@@ -194,7 +194,7 @@ fn a_run_logs_a_summary_and_warns_about_missing_databases_once_a_day() {
             lines[0].starts_with(&format!("mls-enrich: {level}: no country database (")),
             "{stderr}"
         );
-        assert!(lines[0].ends_with("run mls-ipdb update to fetch them"), "{stderr}");
+        assert!(lines[0].ends_with("run mls-ipdb update to download databases"), "{stderr}");
         assert!(lines.len() == 2 && lines[1].starts_with(summary), "{stderr}");
     }
 }

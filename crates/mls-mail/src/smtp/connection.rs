@@ -116,7 +116,7 @@ impl Connection {
         let Self { stream, buffer, timeout, deadline } = self;
         if !buffer.is_empty() {
             return Err(Failure::temporary(format!(
-                "{} came before TLS began: somebody on the network may have sent that",
+                "{} arrived before TLS began, maybe from an attacker on the network",
                 count(buffer.len() as u64, "byte", "bytes")
             )));
         }

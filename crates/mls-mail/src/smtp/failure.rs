@@ -44,8 +44,8 @@ impl Failure {
             }
             Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
                 Self::temporary(
-                    "it does not begin with TLS on this port: set [report] smtp_tls = starttls, or \
-                     smtp_port = 465"
+                    "it does not use TLS from the start on this port: set [report] smtp_tls = \
+                     starttls, or smtp_port = 465"
                         .to_owned(),
                 )
             }

@@ -64,8 +64,8 @@ impl Session {
             timeout /= 2;
             SILENCE.call_once(|| {
                 log::warn!(
-                    "{} says nothing yet; if it expects TLS on this port (465 does), set [report] \
-                     smtp_tls = tls",
+                    "{} has not sent a greeting yet; if it expects TLS on this port (465 does), \
+                     set [report] smtp_tls = tls",
                     server.name()
                 );
             });
@@ -77,7 +77,7 @@ impl Session {
             if !session.extensions.starttls {
                 return Err(Failure::permanent(
                     "it does not offer STARTTLS on this port: set [report] smtp_port to one that \
-                     does (587), or smtp_tls = none if nobody can read along on the way to it"
+                     does (587), or smtp_tls = none if the network to it is secure"
                         .to_owned(),
                 ));
             }

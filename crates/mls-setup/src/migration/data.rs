@@ -95,7 +95,7 @@ impl Site<'_> {
         let today = Zone::Local.now().date_naive();
         let until = Zone::Local.read(today.and_time(NaiveTime::MIN));
         CursorFile::next(0, mail_cursor::ended_at(until), None).store(&ledger)?;
-        say("digest: the first one begins with today\n")
+        say("digest: the first digest begins with today\n")
     }
 
     /// Converts the rows. Returns the length of the new file up to the last row that was exported.
@@ -110,7 +110,8 @@ impl Site<'_> {
         let mut split = exported.unwrap_or(0);
         if split > size {
             log::warn!(
-                "sql_state.offset names byte {split}, but {} has {size}: no row of it counts as exported",
+                "sql_state.offset is {split}, but {} has only {size} bytes: all its rows will be \
+                 exported again",
                 source.display()
             );
             split = 0;

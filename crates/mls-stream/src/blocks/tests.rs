@@ -82,7 +82,7 @@ fn plain_lines_are_whole_however_reads_cut_them() {
 }
 
 #[test]
-fn gzip_is_refused_however_reads_cut_it() {
+fn gzip_is_refused_for_every_size_of_reads() {
     for piece in [1, 2, 100] {
         let error = read(b"\x1f\x8b\x08\0no newline", piece).unwrap_err();
         assert_eq!(
