@@ -27,7 +27,8 @@ impl<'a> Line<'a> {
         if !line.starts_with(b"{") || memchr::memmem::find(line, b"\"log\"").is_none() {
             return None;
         }
-        serde_json::from_slice(line).ok()
+        // The driver writes UTF-8 only. serde_json does not check members that it skips.
+        serde_json::from_str(str::from_utf8(line).ok()?).ok()
     }
 
     /// The container's line as `docker logs --timestamps` shows it, which
@@ -67,5 +68,6 @@ mod tests {
         {
             assert!(Line::parse(line.as_bytes()).is_none(), "{line}");
         }
+        assert!(Line::parse(b"{\"log\":\"a\",\"tag\":\"\xff\"}").is_none());
     }
 }

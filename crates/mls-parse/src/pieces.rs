@@ -132,7 +132,9 @@ impl<'a> Pieces<'a> {
             None if reason.is_empty() => reason,
             None => return None,
         };
-        if TEMPORARY.iter().any(|words| reason.starts_with(words.as_bytes())) {
+        // A longer last word is another reason.
+        let rest = TEMPORARY.iter().find_map(|words| reason.strip_prefix(words.as_bytes()));
+        if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b" ")) {
             self.outcome = Outcome::Error;
         }
         self.reason = (!reason.is_empty()).then_some(reason);

@@ -304,6 +304,12 @@ fn an_entry_without_an_identifier_has_the_name_of_its_command() {
 }
 
 #[test]
+fn a_reason_that_only_begins_like_a_temporary_one_is_a_failure() {
+    let text = "Jun  1 00:00:45 mx postfix/smtpd[7]: warning: x[192.0.2.1]: SASL PLAIN authentication failed: generic failures\n";
+    assert_eq!(scan(&mut scanner(&[]), "/log", "", text)[0]["outcome"], "failure");
+}
+
+#[test]
 fn a_login_has_its_queue_id_and_an_error_is_counted() {
     let line = |message: &str| format!("Jun  1 00:00:45 mx postfix/smtpd[7]: {message}\n");
     let lines = [

@@ -147,12 +147,13 @@ fn postfix(message: &str, record: &mut Map<String, Value>) -> Option<u64> {
 
 /// The reasons after which Postfix answers 454 (`xsasl_dovecot_server.c`; Cyrus SASL's `common.c`).
 fn is_temporary(reason: &str) -> bool {
-    reason.starts_with("Connection lost to authentication server")
-        || reason.starts_with("Can't connect to authentication server")
-        || reason.starts_with("generic failure")
-        || reason.starts_with("no memory available")
-        || reason.starts_with("transient failure (e.g., weak key)")
-        || reason.starts_with("remote authentication server unavailable")
+    let reason = format!("{reason} ");
+    reason.starts_with("Connection lost to authentication server ")
+        || reason.starts_with("Can't connect to authentication server ")
+        || reason.starts_with("generic failure ")
+        || reason.starts_with("no memory available ")
+        || reason.starts_with("transient failure (e.g., weak key) ")
+        || reason.starts_with("remote authentication server unavailable ")
 }
 
 /// `NAME[ADDRESS]` or `NAME[ADDRESS]:PORT`, `state->namaddr`. Returns what follows.
