@@ -4,6 +4,11 @@ use crate::anonymizer::Anonymizer;
 use crate::input_format::InputFormat;
 use crate::parts::Joiner;
 
+/// Anonymizes a line of a log, given without its newline. Returns false if the line is omitted.
+pub fn log_line(line: &[u8], names: &mut Anonymizer, written: &mut Vec<u8>) -> bool {
+    InputFormat::Log.line(line, names, written).is_ok()
+}
+
 /// Reads a log, records or rows: the checks of `--verify` find no difference in the result.
 pub fn verify(text: &[u8], mut names: Anonymizer) {
     let first = text.split(|b| *b == b'\n').find(|line| !line.trim_ascii().is_empty());

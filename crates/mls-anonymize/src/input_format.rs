@@ -47,7 +47,13 @@ impl InputFormat {
         let text = line.strip_suffix(b"\n").unwrap_or(line);
         let start = out.len();
         match self {
-            Self::Log => anonymizer.line(text, out),
+            Self::Log => {
+                anonymizer.line(text, out);
+                if let Some(what) = verify::meaning(text, &out[start..]) {
+                    out.truncate(start);
+                    return Err(format!("{what} would change, omitted"));
+                }
+            }
             Self::Ndjson if text.trim_ascii().is_empty() => out.extend_from_slice(text),
             Self::Ndjson => {
                 anonymizer

@@ -184,15 +184,15 @@ impl Anonymizer {
         self.message_text(&message[done..], context, out);
     }
 
-    /// Appends free text of a message. The parser reads Dovecot's address after the last `rip=` of
-    /// the message. So this `rip=` stays, and it stays the last, whatever text is around it.
+    /// Appends free text of a message. The parser reads Dovecot's address after the last ` rip=` of
+    /// the message. So this ` rip=` stays, and it stays the last, whatever text is around it.
     fn message_text(&mut self, mut text: &[u8], context: LineContext<'_>, out: &mut Vec<u8>) {
         if context.dovecot
             && secrets::find(text, 0).is_none()
-            && let Some((before, after)) = text.rsplit_once_str("rip=")
+            && let Some((before, after)) = text.rsplit_once_str(" rip=")
         {
             self.text(before, context, out);
-            out.extend_from_slice(b"rip=");
+            out.extend_from_slice(b" rip=");
             text = after;
         }
         self.text(text, context, out);

@@ -22,17 +22,12 @@ use crate::common_words;
 use crate::pseudonym_map::PseudonymMap;
 use crate::text::{ESCAPE, LineContext, is_escape};
 
-/// Returns the first part of a line that is wrong in the result. A part must be the same, or replaced
-/// by its pseudonym.
-pub(crate) fn line(
-    read: &[u8],
-    written: &[u8],
-    anonymizer: &mut Anonymizer,
-) -> Option<&'static str> {
-    let (read, written) = (read.trim_end_with(|c| c == '\n'), written.trim_end_with(|c| c == '\n'));
+/// Returns the first part of a line that mls-parse would read in another way in the result.
+pub(crate) fn meaning(read: &[u8], written: &[u8]) -> Option<&'static str> {
     match (docker::Line::parse(read), docker::Line::parse(written)) {
         (Some(read), Some(written)) if read.time == written.time => {
-            return line(read.log.as_bytes(), written.log.as_bytes(), anonymizer);
+            let text = |line: &docker::Line<'_>| line.log.trim_end_matches('\n').to_owned();
+            return meaning(text(&read).as_bytes(), text(&written).as_bytes());
         }
         (None, None) => {}
         _ => return Some("Docker's JSON around the line"),
@@ -47,6 +42,24 @@ pub(crate) fn line(
     {
         return Some("time, program, process or repetition");
     }
+    let outcome = |envelope: &envelope::Envelope<'_>| {
+        Some(mls_parse::pieces(envelope.program, envelope.message)?.outcome)
+    };
+    (outcome(&read) != outcome(&written)).then_some("the record that mls-parse makes of it")
+}
+
+/// Returns the first part of a line that is wrong in the result, if the line has its
+/// [meaning]. A part must be the same, or replaced by its pseudonym.
+pub(crate) fn line(
+    read: &[u8],
+    written: &[u8],
+    anonymizer: &mut Anonymizer,
+) -> Option<&'static str> {
+    let (read, written) = (read.trim_end_with(|c| c == '\n'), written.trim_end_with(|c| c == '\n'));
+    if let (Some(read), Some(written)) = (docker::Line::parse(read), docker::Line::parse(written)) {
+        return line(read.log.as_bytes(), written.log.as_bytes(), anonymizer);
+    }
+    let (read, written) = (envelope::open(read)?, envelope::open(written)?);
     let mut pseudonym = |name: &[u8]| {
         let mut host = Vec::new();
         anonymizer.pseudonyms.host(clean(name).as_bytes(), &mut host);

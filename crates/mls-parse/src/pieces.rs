@@ -186,8 +186,11 @@ pub(crate) struct SessionFields<'a> {
 
 impl<'a> SessionFields<'a> {
     pub(crate) fn split(fields: &'a [u8]) -> Option<Self> {
-        let (before, rest) = fields.rsplit_once_str("rip=")?;
-        let before = before.strip_suffix(b", ").unwrap_or(before);
+        // A session ID can contain the letters of the name, but no blank.
+        let (before, rest) = match fields.rsplit_once_str(" rip=") {
+            Some((before, rest)) => (before.strip_suffix(b",").unwrap_or(before), rest),
+            None => (&b""[..], fields.strip_prefix(b"rip=")?),
+        };
         let (user, mechanism) = match before.strip_prefix(b"user=<") {
             // There is no mechanism, and the name may contain the words before one.
             Some(text) if text.ends_with(b">") => (&text[..text.len() - 1], None),

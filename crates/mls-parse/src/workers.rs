@@ -254,7 +254,7 @@ mod tests {
                 return Ok(line.len());
             }
             let warning = self.1.recv_timeout(Duration::from_mins(1)).map_err(io::Error::other)?;
-            assert!(warning.contains("1 line has the words of a login attempt"), "{warning}");
+            assert!(warning.contains("1 line looks like a login attempt"), "{warning}");
             Ok(0)
         }
     }

@@ -304,6 +304,13 @@ fn an_entry_without_an_identifier_has_the_name_of_its_command() {
 }
 
 #[test]
+fn a_session_id_that_contains_the_name_of_a_field_is_not_the_address() {
+    let text = "Jun  1 00:00:45 mx dovecot: imap-login: Login: user=<a>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2, session=<aX9rip=>\n";
+    let record = scan(&mut scanner(&["--outcome=success"]), "/log", "", text);
+    assert_eq!((&record[0]["ip"], &record[0]["user"]), (&json!("192.0.2.1"), &json!("a")));
+}
+
+#[test]
 fn a_reason_that_only_begins_like_a_temporary_one_is_a_failure() {
     let text = "Jun  1 00:00:45 mx postfix/smtpd[7]: warning: x[192.0.2.1]: SASL PLAIN authentication failed: generic failures\n";
     assert_eq!(scan(&mut scanner(&[]), "/log", "", text)[0]["outcome"], "failure");

@@ -228,7 +228,7 @@ fn a_rotated_file_with_a_date_in_the_future_is_named() {
             .arg(record.path("f.csv"))
             .assert()
             .success();
-        String::from_utf8_lossy(&run.get_output().stderr).contains("rename it")
+        String::from_utf8_lossy(&run.get_output().stderr).contains("is in the future")
     };
     assert!(warns(&record));
     let yesterday = (Utc::now() - TimeDelta::days(1)).format("f.csv-%Y%m%d").to_string();

@@ -168,14 +168,18 @@ fn anonymizer() -> Anonymizer {
     Anonymizer::new(Pseudonyms::new(&KEY, &[]).expect("pseudonyms"), Rules::default(), false)
 }
 
-/// The records of an anonymized line are equal to the anonymized records of the line.
+/// The records of an anonymized line are equal to the anonymized records of the line. Only a line
+/// without a record may be omitted.
 pub(crate) fn anonymize(bytes: &[u8]) {
     let line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
     let (mut names, mut written) = (anonymizer(), Vec::new());
-    names.line(line, &mut written);
+    let is_written = mls_anonymize::fuzz::log_line(line, &mut names, &mut written);
     assert!(!written.contains(&b'\n'), "a line became several");
     with_scanner(|scanner| {
         let read = parse(scanner, "/var/log/mail.log", line, 0, b"");
+        if !is_written && read.is_empty() {
+            return;
+        }
         let mut expected = Vec::new();
         for record in read.split_inclusive(|b| *b == b'\n') {
             let record = record.strip_suffix(b"\n").expect("a whole line");

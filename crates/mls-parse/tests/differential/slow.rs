@@ -230,7 +230,10 @@ fn dovecot(message: &str, record: &mut Map<String, Value>) -> Option<u64> {
     };
     record.insert("outcome".into(), json!(outcome));
     // The server writes the address after what the client chose.
-    let at = fields.rfind("rip=")?;
+    let at = match fields.rfind(" rip=") {
+        Some(blank) => blank + 1,
+        None => fields.find("rip=").filter(|at| *at == 0)?,
+    };
     let (chosen, address) = fields.split_at(at);
     let address = address["rip=".len()..].split(',').next()?;
     record.insert("ip".into(), json!(ip(address)?));
