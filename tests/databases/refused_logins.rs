@@ -43,7 +43,7 @@ fn a_refused_login_or_database_says_what_to_check() {
             let flags = server.ask_for_certificates(site.path(), &["eva".to_owned()]);
             server.start_with(&flags.iter().map(String::as_str).collect::<Vec<_>>());
             let tls = url.replace("127.0.0.1", "localhost") + "?sslmode=verify-full";
-            let cure = "environment variable SSL_CERT_FILE, or in ssl_root of [database]";
+            let cure = "SSL_CERT_FILE to its file, or set ssl_root in [database] to that file";
             assert_fails(&site, &tls, "right", 69, cure);
         }
     }

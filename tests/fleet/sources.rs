@@ -124,7 +124,7 @@ fn files_are_not_imported_into_a_table_that_this_machine_has_loaded() {
         site.succeed(&format!("cp {another} sql/; cp {another} sql/z.sql"));
         let messages = site.fail(78, &import);
         assert!(
-            messages.contains("2 SQL files of this machine in sql, the first is 0.sql"),
+            messages.contains("2 SQL files of this machine in sql (the first is 0.sql)"),
             "{messages}"
         );
         assert_eq!(count(), 9, "{kind:?}");

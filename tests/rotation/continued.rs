@@ -197,20 +197,22 @@ fn a_line_after_many_nul_bytes_is_continued_and_repeated() {
     let failure =
         "postfix/smtpd[7]: warning: unknown[192.0.2.1]: SASL LOGIN authentication failed: x";
     let (first, last) = failure.split_at(40);
-    for (line, next, rows) in [
+    let repeated = "2026-06-01T00:01:00Z vm last message repeated 4 times\n".to_owned();
+    let nul = vec![0; 3 << 20];
+    // The NUL byte is not in front of the line, so all of this is one line that is too long.
+    let long = [&vec![b'x'; 3 << 19][..], b"\0"].concat();
+    for (front, line, next, rows) in [
+        (&nul, format!("2026-06-01T00:00:45Z vm {failure}\n"), repeated.clone(), 5),
+        (&long, format!("2026-06-01T00:00:45Z vm {failure}\n"), repeated, 0),
         (
-            format!("2026-06-01T00:00:45Z vm {failure}\n"),
-            "2026-06-01T00:01:00Z vm last message repeated 4 times\n".to_owned(),
-            5,
-        ),
-        (
+            &nul,
             format!("2026-06-01T00:00:45Z stdout P {first}\n"),
             format!("2026-06-01T00:00:45Z stdout F {last}\n"),
             1,
         ),
     ] {
         let site = Site::new();
-        site.append_bytes("mail.log", &vec![0; 3 << 20]);
+        site.append_bytes("mail.log", front);
         site.append("mail.log", &line);
         let first = site.shell(PARTS);
         site.append("mail.log", &next);

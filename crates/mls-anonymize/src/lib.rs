@@ -54,8 +54,9 @@
 //! # Guarantees
 //! mls-anonymize writes the files of `--output` and `--map` completely or not at all. It reports
 //! lines longer than 1 MiB and omits them. A line of a container that Kubernetes or Docker has cut into
-//! parts becomes one line, because a cut can be within a name; if a part is missing, or the line is
-//! longer than 64 KiB, mls-anonymize reports and omits it. It also reports and omits a line that
+//! parts becomes one line, because a cut can be within a name; if its last part is missing, or the line
+//! takes more than 64 KiB of the log, mls-anonymize reports and omits it. If a log begins in the middle
+//! of a line, half of a name can stay. It also reports and omits a line that
 //! mls-parse would read in another way after its names are replaced. Without `--map` and `--verify`, memory does not grow with
 //! the log.
 

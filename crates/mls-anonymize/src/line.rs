@@ -154,7 +154,10 @@ impl Anonymizer {
         let Some(pieces) = pieces(program, message) else {
             let mut text = &message[done..];
             // In Dovecot's own log file, the message begins with the program, which stays.
-            if let Some(rest) = text.strip_prefix(program).filter(|_| !program.is_empty()) {
+            if let Some(rest) = text.strip_prefix(program)
+                && !program.is_empty()
+                && rest.first().is_some_and(|byte| b"(<[:".contains(byte))
+            {
                 out.extend_from_slice(program);
                 text = self.user_of_program(program, rest, context, out);
             }

@@ -18,8 +18,11 @@ pub(crate) struct Joiner {
 struct Parts {
     /// The first part, as it is in the log.
     first: Vec<u8>,
-    /// The text of all parts, and at most one part more than [`MAX_PARTS_BEFORE`] bytes.
+    /// The text of the parts.
     text: Vec<u8>,
+    /// The number of bytes of the log from the first part on. mls-parse does not read a line with more
+    /// than [`MAX_PARTS_BEFORE`].
+    length: usize,
 }
 
 impl Joiner {
@@ -34,18 +37,25 @@ impl Joiner {
             return Some(Cow::Borrowed(line));
         };
         let waiting = &mut self.waiting[stream as usize];
-        if waiting.is_none() && !goes_on {
-            return Some(Cow::Borrowed(line));
+        let is_part = waiting.is_some() || goes_on;
+        if is_part {
+            let first =
+                || Parts { first: without_nul(content).to_vec(), text: Vec::new(), length: 0 };
+            let parts = waiting.get_or_insert_with(first);
+            if parts.length <= MAX_PARTS_BEFORE {
+                parts.text.extend_from_slice(&text);
+            }
         }
-        let first = || Parts { first: without_nul(content).to_vec(), text: Vec::new() };
-        let parts = waiting.get_or_insert_with(first);
-        if parts.text.len() <= MAX_PARTS_BEFORE {
-            parts.text.extend_from_slice(&text);
+        for parts in self.waiting.iter_mut().flatten() {
+            parts.length += content.len() + 1;
+        }
+        if !is_part {
+            return Some(Cow::Borrowed(line));
         }
         if goes_on {
             return None;
         }
-        let joined = waiting.take().and_then(Parts::join);
+        let joined = self.waiting[stream as usize].take().and_then(Parts::join);
         self.lost += u64::from(joined.is_none());
         Some(Cow::Owned([&joined?[..], &line[content.len()..]].concat()))
     }
@@ -66,8 +76,8 @@ impl Joiner {
 impl Parts {
     /// The whole line as the runtime would have written it; `None` if it is too long.
     fn join(self) -> Option<Vec<u8>> {
-        let Self { first, mut text } = self;
-        if text.len() > MAX_PARTS_BEFORE {
+        let Self { first, mut text, length } = self;
+        if length > MAX_PARTS_BEFORE {
             return None;
         }
         if !first.starts_with(b"{") {

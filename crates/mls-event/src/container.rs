@@ -211,7 +211,8 @@ fn begins_within(stream: ContainerStream, kept: &[u8], passed: &[u8], before: &[
     let is_newline = |byte: &u8| *byte == b'\n';
     // Any other line ends the lines of both streams.
     let counts = |line: &&[u8]| {
-        !line.is_empty() && ContainerStream::of_line(line).is_none_or(|(other, _)| other == stream)
+        !without_nul(line).is_empty()
+            && ContainerStream::of_line(line).is_none_or(|(other, _)| other == stream)
     };
     let has_part = kept.split(is_newline).find(counts).and_then(ContainerStream::of_line).is_some();
     let mut earlier = passed.rsplit(is_newline).chain(before.rsplit(is_newline));

@@ -103,7 +103,8 @@ impl Repetition {
 /// Whether a line of a container is a part of a longer line. The lines `before` it are in reverse order.
 fn is_part<'a>(line: &[u8], before: impl Iterator<Item = &'a [u8]>) -> bool {
     let Some((stream, is_part)) = ContainerStream::of_line(line) else { return false };
-    let mut before = before.filter_map(ContainerStream::of_line);
+    // Any other line ends the lines of both streams.
+    let mut before = before.map_while(ContainerStream::of_line);
     is_part || before.find(|(other, _)| *other == stream).is_some_and(|(_, is_part)| is_part)
 }
 

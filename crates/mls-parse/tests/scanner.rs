@@ -164,11 +164,15 @@ fn a_counter_never_counts_the_last_part_of_a_line() {
         for (others, after) in
             [(0, ""), (1, other), (1100, ""), (0, "Jun  1 00:00:46 vm cron[7]: x\n")]
         {
-            let lines = [&first, &other.repeat(others)[..], &last, after, &counter];
-            for cut in 0..lines.len() {
-                let before = last_lines(lines[..cut].concat().as_bytes());
-                let before = String::from_utf8(before).unwrap();
-                assert_eq!(read(&before, &lines[cut..].concat()), [], "{others} {after} {cut}");
+            for nul in [0, 3000] {
+                let last = "\0".repeat(nul) + &last;
+                let lines = [&first, &other.repeat(others)[..], &last, after, &counter];
+                for cut in 0..lines.len() {
+                    let before = last_lines(lines[..cut].concat().as_bytes());
+                    let before = String::from_utf8(before).unwrap();
+                    let found = read(&before, &lines[cut..].concat());
+                    assert_eq!(found, [], "{others} {after} {nul} {cut}");
+                }
             }
         }
     }
@@ -185,7 +189,6 @@ fn a_part_after_nul_bytes_continues_the_line() {
         for at in 0..3 {
             let mut lines = lines.clone();
             lines[at].insert_str(0, &nul);
-            let log = lines.concat();
             let is_read = at == 0 || nul.len() < 70_000;
             for cut in 0..3 {
                 let before = last_lines(lines[..cut].concat().as_bytes());
@@ -199,7 +202,6 @@ fn a_part_after_nul_bytes_continues_the_line() {
                 let unparsable = format!("unparsable: {}\n", u8::from(counts));
                 assert!(stats.contains(&unparsable), "{} {at} {cut}: {stats}", nul.len());
             }
-            assert!(log.contains(&nul));
         }
     }
 }

@@ -101,7 +101,7 @@ const CURES: [(&str, &str); 9] = [
         "server does not support TLS",
         "; connections to other machines are always encrypted: switch TLS on in the database server",
     ),
-    ("UnknownIssuer", ", or in ssl_root of [database]"),
+    ("UnknownIssuer", ", or set ssl_root in [database] to that file"),
     (
         "readonly database",
         "; SQLite writes files beside the database, so its directory must be writable too",

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 
 use anyhow::Context;
-use mls_event::{ContainerStream, MAX_LINE, Record, Segment, add_skipped};
+use mls_event::{ContainerStream, MAX_LINE, Record, Segment, add_skipped, without_nul};
 
 pub use crate::batch::{Batch, Block, BlockPosition};
 use crate::content;
@@ -279,9 +279,8 @@ impl Blocks {
         match memchr::memrchr(b'\n', window) {
             Some(newline) => Step::Lines(self.take(newline + 1), offset),
             // A writer that kept its offset after copytruncate leaves NUL bytes in front of its next line.
-            None if limit >= MAX_LINE && window.contains(&0) => {
-                let nul = memchr::memrchr(0, window).unwrap_or_default();
-                self.take(nul + 1);
+            None if limit >= MAX_LINE && window.starts_with(b"\0") => {
+                self.take(limit - without_nul(window).len());
                 Step::Again
             }
             None if limit >= MAX_LINE => {

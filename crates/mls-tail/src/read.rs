@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use chrono::DateTime;
 use mls_diag::{Exit, OrExit, count};
-use mls_event::{ContainerStream, Gap, MAX_BEFORE, MAX_LINE, Segment, Timestamp};
+use mls_event::{ContainerStream, Gap, MAX_BEFORE, MAX_LINE, Segment, Timestamp, without_nul};
 use mls_rotation::{ChainFile, Piece};
 use mls_state::cursor_file::WINDOW;
 
@@ -150,12 +150,12 @@ impl OpenFile<'_, '_> {
             ContainerStream::of_line(&[&self.file().read_at(begin, front)?[..], text].concat())
         };
         if length > MAX_LINE as u64 {
-            // One line, which nobody reads, except after NUL bytes.
-            let latest = window.end - MAX_LINE as u64;
-            let Some(start) = after_last(0, self.file(), latest - 1, window.end)? else {
+            // One line, which nobody reads, except after NUL bytes in front of it.
+            let start = after_nuls(self.file(), offset, window.end)?;
+            if window.end - start > MAX_LINE as u64 {
                 self.log.state_mut().last_lines.skip(line);
                 return Ok(());
-            };
+            }
             let line = self.file().read_at(start, window.end - start)?;
             self.remember(&line);
             return Ok(());
@@ -387,6 +387,19 @@ fn last_line_end(file: &ChainFile, offset: u64, target: u64) -> io::Result<u64> 
 
 /// The number of bytes in which to search at once.
 const STEP: u64 = 64 * 1024;
+
+/// The place after the NUL bytes at the beginning of `offset..target`.
+fn after_nuls(file: &ChainFile, mut offset: u64, target: u64) -> io::Result<u64> {
+    while offset < target {
+        let bytes = file.read_at(offset, (target - offset).min(STEP))?;
+        let text = without_nul(&bytes);
+        offset += (bytes.len() - text.len()) as u64;
+        if !text.is_empty() || bytes.is_empty() {
+            break;
+        }
+    }
+    Ok(offset)
+}
 
 /// The place after the last `byte` in `offset..target`.
 fn after_last(byte: u8, file: &ChainFile, offset: u64, target: u64) -> io::Result<Option<u64>> {

@@ -86,6 +86,12 @@ fn a_bare_word_is_replaced_if_the_words_before_it_introduce_a_name() {
             true,
             "srs0=h4sh=xy=corp.example=ann@forward.example",
         ),
+        // The name begins like the program.
+        (
+            "Jun  1 00:00:45 localhost info[3]: info.desk@wilma.test: mailbox full",
+            true,
+            "info.desk@wilma.test",
+        ),
         ("Jun  1 00:00:45 localhost x[7]: 81.2.69.143=listed", false, "81.2.69.143"),
         (
             "Jun  1 00:00:45 localhost x[7]: dkim=pass header.from=y, wilma.test=pass",
