@@ -63,7 +63,7 @@ impl InputFormat {
             }
             // `row` writes the newline.
             Self::Csv(decoder) => {
-                // mls-csv cannot read another row, so it must not be able to read the result.
+                // If mls-csv cannot read this row, it must not be able to read the result.
                 decoder.decode(text).map_err(|error| said(&error))?;
                 return anonymizer.row(text, decoder, out).map_err(|error| said(&error));
             }

@@ -53,12 +53,16 @@
 //!
 //! # Guarantees
 //! mls-anonymize writes the files of `--output` and `--map` completely or not at all. It reports
-//! lines longer than 1 MiB and omits them. A line of a container that Kubernetes or Docker has cut into
-//! parts becomes one line, because a cut can be within a name; if its last part is missing, or the line
-//! takes more than 64 KiB of the log, mls-anonymize reports and omits it. If a log begins in the middle
-//! of a line, half of a name can stay. It also reports and omits a line that
-//! mls-parse would read in another way after its names are replaced. Without `--map` and `--verify`, memory does not grow with
-//! the log.
+//! these lines and omits them:
+//!
+//! - a line longer than 1 MiB;
+//! - a line of a container in parts, if its last part is missing or its parts take more than 64 KiB
+//!   of the log;
+//! - a line that mls-parse would read in another way after its names are replaced.
+//!
+//! If Kubernetes or Docker has cut a line of a container into parts, the result has one line, because
+//! a cut can be within a name. If a log begins in the middle of such a line, half of a name can stay.
+//! Without `--map` and `--verify`, memory does not grow with the log.
 
 pub mod address;
 pub mod anonymizer;

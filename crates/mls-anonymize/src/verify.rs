@@ -48,8 +48,8 @@ pub(crate) fn meaning(read: &[u8], written: &[u8]) -> Option<&'static str> {
     (outcome(&read) != outcome(&written)).then_some("the record that mls-parse makes of it")
 }
 
-/// Returns the first part of a line that is wrong in the result, if the line has its
-/// [meaning]. A part must be the same, or replaced by its pseudonym.
+/// Returns the first part of a line that is wrong in the result. A part must be the same, or replaced
+/// by its pseudonym. The line must have kept its [`meaning`].
 pub(crate) fn line(
     read: &[u8],
     written: &[u8],

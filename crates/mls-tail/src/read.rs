@@ -145,7 +145,7 @@ impl OpenFile<'_, '_> {
             ContainerStream::of_line(&text[newline + 1..])
         } else {
             // The beginning and the end of a line tell its stream, whatever its length.
-            let begin = after_last(b'\n', self.file(), offset, window.end - 1)?.unwrap_or(offset);
+            let begin = line_begin(self.file(), offset, window.end - 1)?.unwrap_or(offset);
             let front = (window.end - begin).min(MAX_BEFORE as u64);
             ContainerStream::of_line(&[&self.file().read_at(begin, front)?[..], text].concat())
         };
@@ -368,7 +368,7 @@ impl Window {
 /// The end of the last whole line that begins in `offset..target`, or `offset` if there is none. A
 /// longer line may end after `target`.
 fn last_line_end(file: &ChainFile, offset: u64, target: u64) -> io::Result<u64> {
-    if let Some(end) = after_last(b'\n', file, offset, target)? {
+    if let Some(end) = line_begin(file, offset, target)? {
         return Ok(end);
     }
     let mut low = target;
@@ -401,12 +401,12 @@ fn after_nuls(file: &ChainFile, mut offset: u64, target: u64) -> io::Result<u64>
     Ok(offset)
 }
 
-/// The place after the last `byte` in `offset..target`.
-fn after_last(byte: u8, file: &ChainFile, offset: u64, target: u64) -> io::Result<Option<u64>> {
+/// The place after the last newline in `offset..target`.
+fn line_begin(file: &ChainFile, offset: u64, target: u64) -> io::Result<Option<u64>> {
     let mut high = target;
     while high > offset {
         let low = high.saturating_sub(STEP).max(offset);
-        if let Some(at) = memchr::memrchr(byte, &file.read_at(low, high - low)?) {
+        if let Some(at) = memchr::memrchr(b'\n', &file.read_at(low, high - low)?) {
             return Ok(Some(low + at as u64 + 1));
         }
         high = low;

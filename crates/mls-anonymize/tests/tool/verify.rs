@@ -1,7 +1,9 @@
 //! `--verify` refuses a log that still identifies somebody, and accepts others.
 
+use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::PermissionsExt;
 
 use mls_anonymize::key::Key;
 
@@ -89,7 +91,7 @@ fn secrets_are_replaced_despite_keep_and_are_not_in_the_map() {
 fn verify_refuses_a_user_named_like_an_error_message_until_it_is_allowed() {
     let dir = tempfile::tempdir().unwrap();
     let words = dir.path().join("words");
-    std::fs::File::create(&words)
+    File::create(&words)
         .unwrap()
         .write_all("# Postfix's words\nno mechanism available\n".as_bytes())
         .unwrap();
@@ -111,18 +113,36 @@ fn verify_refuses_a_user_named_like_an_error_message_until_it_is_allowed() {
 /// Next to a range that keeps its prefix, only few bits of an address change.
 #[test]
 fn verify_refuses_a_public_address_that_is_its_own_pseudonym() {
-    let pseudonyms = mls_anonymize::address::CryptoPan::new(
-        &Key::load(Path::new(key())).unwrap().for_purpose("Crypto-PAn").unwrap(),
-    );
-    let unchanged = (0..=u16::MAX)
-        .map(|low| std::net::Ipv4Addr::from_bits(0xc0a9_0000 | u32::from(low)))
-        .chain(
-            (0..=u16::MAX).map(|low| std::net::Ipv4Addr::from_bits(0xa9ff_0000 | u32::from(low))),
-        )
-        .find(|ip| pseudonyms.pseudonym((*ip).into()) == std::net::IpAddr::V4(*ip));
-    let Some(ip) = unchanged else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("key");
+    let mut keys = (1..20).map(|n| {
+        write!(File::create(&path).unwrap(), "{n:064x}").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let key = Key::load(&path).unwrap().for_purpose("Crypto-PAn").unwrap();
+        mls_anonymize::address::CryptoPan::new(&key)
+    });
+    let unchanged = |pseudonyms: mls_anonymize::address::CryptoPan| {
+        let mut addresses = [0xc0a9_0000, 0xa9ff_0000].into_iter().flat_map(|network: u32| {
+            (0..=u16::MAX).map(move |low| Ipv4Addr::from_bits(network | u32::from(low)))
+        });
+        addresses.find(|ip| pseudonyms.pseudonym((*ip).into()) == IpAddr::V4(*ip))
+    };
+    // The file has the key for which there is such an address.
+    let ip = keys.find_map(unchanged).unwrap();
     let log = format!("Jun  1 00:00:45 mx postfix/smtpd[7]: connect from unknown[{ip}]\n");
-    let (code, _, said) = tool(&["--verify", "--key-file", key()], log.as_bytes());
+    let path = path.to_str().unwrap();
+    let (code, _, said) = tool(&["--verify", "--key-file", path], log.as_bytes());
     assert_eq!(code, Some(65), "{said}");
     assert!(said.contains("is the same address; use another key"), "{said}");
+}
+
+#[test]
+fn a_line_that_would_be_read_in_another_way_is_reported_and_omitted() {
+    let line = include_bytes!("../../../../tests/fuzz/corpus/anonymize_verify/1be05fd188d3");
+    let log = [line.trim_ascii_end(), b"\nJun  1 00:00:45 mx postfix/smtpd[7]: lost connection\n"]
+        .concat();
+    let (code, written, said) = tool(&["--verify", "--key-file", key()], &log);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(String::from_utf8(written).unwrap().lines().count(), 1, "{said}");
+    assert!(said.contains("stdin:1: ") && said.contains("would change, omitted"), "{said}");
 }
