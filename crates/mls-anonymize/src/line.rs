@@ -188,11 +188,12 @@ impl Anonymizer {
     }
 
     /// Appends free text of a message. The parser reads Dovecot's address after the last ` rip=` of
-    /// the message. So this ` rip=` stays, and it stays the last, whatever text is around it.
+    /// the message. So this ` rip=` stays, and it stays the last, whatever text is around it. A
+    /// secret can contain it, but not at the end of the text, because there the address follows.
     fn message_text(&mut self, mut text: &[u8], context: LineContext<'_>, out: &mut Vec<u8>) {
         if context.dovecot
-            && secrets::find(text, 0).is_none()
             && let Some((before, after)) = text.rsplit_once_str(" rip=")
+            && (after.is_empty() || secrets::find(text, 0).is_none())
         {
             self.text(before, context, out);
             out.extend_from_slice(b" rip=");
