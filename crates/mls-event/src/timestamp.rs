@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use chrono::{DateTime, FixedOffset, NaiveDate, SecondsFormat};
+use chrono::{DateTime, FixedOffset, NaiveDate, SecondsFormat, Timelike};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An RFC 3339 date and time with offset. The text is kept, because its precision and offset are
@@ -33,13 +33,13 @@ impl<'a> Timestamp<'a> {
             // chrono also accepts a blank instead of the `T`, which other readers refuse, and a
             // minus sign that is not ASCII.
             Ok(at) if text.as_bytes().get(10) == Some(&b'T') && text.is_ascii() => {
-                Ok(Self { text, at })
+                Ok(Self { text, at: without_leap_second(at) })
             }
             _ => Err(BadTimestamp(clip(&text))),
         }
     }
 
-    /// The point in time.
+    /// The point in time. Second 60 counts as second 59.
     #[must_use]
     pub fn at(&self) -> DateTime<FixedOffset> {
         self.at
@@ -96,6 +96,12 @@ fn read_common(text: &[u8]) -> Option<DateTime<FixedOffset>> {
     date.and_hms_nano_opt(hour, minute, second, nanoseconds)?.and_local_timezone(offset).single()
 }
 
+/// Reads second 60 as second 59, which Linux repeats during a leap second. chrono counts a leap
+/// second as a second of more than 10^9 nanoseconds, and no other part of the workspace does.
+fn without_leap_second(at: DateTime<FixedOffset>) -> DateTime<FixedOffset> {
+    at.with_nanosecond(at.nanosecond() % 1_000_000_000).unwrap_or(at)
+}
+
 /// Shortens a long text for an error message.
 fn clip(text: &str) -> String {
     text.chars().take(80).collect()
@@ -106,6 +112,7 @@ impl From<DateTime<FixedOffset>> for Timestamp<'static> {
     /// whole minutes: RFC 3339 allows no seconds in an offset, but local times before time zones
     /// had them.
     fn from(at: DateTime<FixedOffset>) -> Self {
+        let at = without_leap_second(at);
         let seconds = at.offset().local_minus_utc();
         let minutes = FixedOffset::east_opt(seconds - seconds % 60);
         let at = minutes.map_or(at, |offset| at.with_timezone(&offset));
@@ -182,6 +189,16 @@ mod tests {
         let at = DateTime::parse_from_rfc3339("1901-01-01T00:00:00Z").unwrap();
         let written = Timestamp::from(at.with_timezone(&paris));
         assert_eq!(Timestamp::parse(written.to_string()).unwrap().at(), at);
+    }
+
+    #[test]
+    fn second_60_is_read_as_second_59() {
+        let leap = "2016-12-31T23:59:60.25+00:00";
+        let read = Timestamp::parse(leap).unwrap();
+        assert_eq!(read.to_string(), leap);
+        let written = Timestamp::from(DateTime::parse_from_rfc3339(leap).unwrap());
+        assert_eq!(written.as_str(), "2016-12-31T23:59:59.250+00:00");
+        assert_eq!(read.at(), written.at());
     }
 
     #[test]
