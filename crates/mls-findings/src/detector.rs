@@ -27,8 +27,8 @@ const ATTACKING_SYSTEMS: usize = 3;
 /// days. Of a steady attack, three in seven did.
 const WEEK_SHARE: u32 = 3;
 
-/// `guessed` needs this many times more failed names if the user logs in from a usual place.
-const HOME_NAMES: usize = 3;
+/// A user changes addresses in a system if this number of the user's last networks belong to it.
+const CHANGED: usize = 2;
 
 /// Largest number of organisations whose names are remembered.
 const MAX_ORGANISATIONS: usize = 4096;
@@ -58,6 +58,18 @@ struct Observed<'a> {
     network: Network,
     country: Option<Country>,
     asn: Option<u32>,
+}
+
+/// How likely it is that an honest user logs in from a system.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Familiarity {
+    /// Neither the user nor several others were seen there.
+    Foreign,
+    /// The user or several others were seen there.
+    Local,
+    /// The user changes addresses there, or several others were seen there and the past of the user
+    /// is unknown.
+    Usual,
 }
 
 impl Observed<'_> {
@@ -200,8 +212,9 @@ impl Detector {
         };
         let names = failed.others(name, range, |name| visitors.knows(name), |_| false);
         let names = names.map_or(0, |guesses| guesses.names);
-        let enough = self.enough_names(name, visitors, at);
-        names >= enough + MAX_EXCUSED && self.can_be_guess(name, failed, visitors, at)
+        let system = self.familiarity(name, network, visitors, at);
+        let enough = self.enough_names(system, visitors);
+        names >= enough + MAX_EXCUSED && self.can_be_guess(system, name, failed, at)
             || names >= enough && self.guesses(name, network, at).is_some()
     }
 
@@ -219,49 +232,62 @@ impl Detector {
             networks.any(|known| self.logins.get(known).is_some_and(|at| at.knows(other)))
         };
         let guesses = failed.others(name, range, is_known_here, is_excuse)?;
-        let is_guessed = guesses.names >= self.enough_names(name, visitors, at)
-            && self.can_be_guess(name, failed, visitors, at);
+        let system = self.familiarity(name, network, visitors, at);
+        let is_guessed = guesses.names >= self.enough_names(system, visitors)
+            && self.can_be_guess(system, name, failed, at);
         is_guessed.then_some(guesses)
     }
 
-    /// Returns the number of names that must have failed. It is higher in a system where many log in,
-    /// because users of a mobile network share its addresses with infected machines.
-    fn enough_names(&self, name: Name, visitors: &Visitors, at: Seconds) -> usize {
+    /// Returns the number of names that must have failed. It is higher in a system where users log in,
+    /// because they share its addresses with infected machines.
+    fn enough_names(&self, system: Familiarity, visitors: &Visitors) -> usize {
         let names = self.settings.guessed_names as usize;
-        if self.is_home(name, visitors, at) {
-            return names.saturating_mul(HOME_NAMES.max(visitors.len()));
-        }
-        if self.is_local(name, visitors) {
+        match system {
+            Familiarity::Foreign => names,
             // Few guesses are right. If many users log in, they share the address.
-            return names.saturating_mul(visitors.len());
+            Familiarity::Local | Familiarity::Usual => names.saturating_mul(visitors.len()),
         }
-        names
     }
 
     /// Returns whether the login can be one of the guesses. In a system where users of this server live,
     /// somebody else may have guessed at the address, at another time.
     fn can_be_guess(
         &self,
+        system: Familiarity,
         name: Name,
         failed: &FailedNames,
-        visitors: &Visitors,
         at: Seconds,
     ) -> bool {
         let names = self.settings.guessed_names as usize;
-        !(self.is_local(name, visitors) || self.is_home(name, visitors, at))
-            || failed.is_in_series(name, at, self.guessing(at), names)
+        match system {
+            Familiarity::Foreign => true,
+            Familiarity::Local => failed.is_in_series(name, at, self.guessing(at), names),
+            Familiarity::Usual => failed.is_close(name, at),
+        }
     }
 
-    /// Returns whether the user lives in the system of a network.
-    fn is_home(&self, name: Name, visitors: &Visitors, at: Seconds) -> bool {
-        let user = self.users.get(name);
-        user.is_some_and(|user| user.is_home(visitors.country, visitors.asn, at))
-    }
-
-    /// Returns whether several other users log in from the system of a network.
-    fn is_local(&self, name: Name, visitors: &Visitors) -> bool {
-        let residents = visitors.asn.and_then(|asn| self.systems.get((visitors.country, asn)));
-        residents.is_some_and(|known| known.others(name) >= self.settings.shared_users as usize)
+    /// Returns how likely an honest login of `name` is in the system of `network`.
+    fn familiarity(
+        &self,
+        name: Name,
+        network: Network,
+        visitors: &Visitors,
+        at: Seconds,
+    ) -> Familiarity {
+        let (Some(asn), Some(user)) = (visitors.asn, self.users.get(name)) else {
+            return Familiarity::Foreign;
+        };
+        let residents = self.systems.get(asn).map_or(0, |known| known.others(name));
+        let is_local = residents >= self.settings.shared_users as usize;
+        let is_here = |known: &Network| {
+            *known != network && self.logins.get(*known).is_some_and(|at| at.asn == Some(asn))
+        };
+        let changes = user.networks().filter(is_here).count() >= CHANGED;
+        if changes && user.was_seen(visitors.country, Some(asn)).0 || is_local && !user.has_past(at)
+        {
+            return Familiarity::Usual;
+        }
+        if is_local || user.is_home(asn, at) { Familiarity::Local } else { Familiarity::Foreign }
     }
 
     fn login(&mut self, observed: Observed<'_>, found: &mut Vec<Finding<'static>>) {
@@ -276,7 +302,7 @@ impl Detector {
         let is_resident = observed.has_place() && user.visit(country, asn, ip, moment);
         let extent = user.large_extent(at, window);
         if let Some(asn) = asn.filter(|_| is_resident) {
-            self.systems.entry((country, asn), || Residents::new(at)).0.add(name, at);
+            self.systems.entry(asn, || Residents::new(at)).0.add(name, at);
         }
         let (visitors, _) = self.logins.entry(network, || Visitors::new(at, country, asn));
         if let Some(visitor) = visitors.visit(name, ip, moment).copied() {
@@ -378,7 +404,7 @@ impl Detector {
         let (country, asn) =
             first.map_or((observed.country, observed.asn), |place| (place.country, place.asn));
         for place in &spread.places {
-            self.leave(name, place.country, place.asn);
+            self.leave(name, place.asn);
         }
         let login = Named { name, ip, at: at_first };
         self.report(Rule::Spread, login, country, asn, found, |login| login.spread(&spread, at));
@@ -395,7 +421,7 @@ impl Detector {
         if let Some(user) = self.users.get_mut(name) {
             user.suspect(country, asn);
         }
-        self.leave(name, country, asn);
+        self.leave(name, asn);
         if let Some(visitors) = self.logins.get_mut(network) {
             for visitor in &mut visitors.users {
                 visitor.is_suspicious |= visitor.name == name;
@@ -404,8 +430,8 @@ impl Detector {
     }
 
     /// Forgets that the user logged in from a system.
-    fn leave(&mut self, name: Name, country: Option<Country>, asn: Option<u32>) {
-        if let Some(residents) = asn.and_then(|asn| self.systems.get_mut((country, asn))) {
+    fn leave(&mut self, name: Name, asn: Option<u32>) {
+        if let Some(residents) = asn.and_then(|asn| self.systems.get_mut(asn)) {
             residents.remove(name);
         }
     }

@@ -21,12 +21,18 @@
 //! - U used the network more than an hour before the first failure.
 //!
 //! Users of a mobile network share its addresses with infected machines. A system is *local* if 3 other
-//! users have logged in from there and were not suspicious, or if U did so a day ago or earlier. In a
-//! local system,
-//! - the login must be one of the guesses: another name failed less than an hour before or after it, or
-//!   the login is as near to a failure as the 3 nearest failures are to each other;
+//! users have logged in from there and were not suspicious, or if U did so a day ago or earlier. The
+//! country does not matter, because the exits of a VPN are in one system and many countries. In a local
+//! system,
 //! - 3 names must have failed for each user who has logged in from the network, because few guesses are
-//!   right, and at least 9 names if U has logged in from the system for a day.
+//!   right;
+//! - the login must be one of the guesses: another name failed less than an hour before or after it, or
+//!   the login is as near to a failure as the 3 nearest failures are to each other.
+//!
+//! If an honest login is likely, an hour is too long: then another name must have failed at most 2
+//! minutes before or after the login. This is so if U changes addresses in the system, as a phone does
+//! (2 of the last 4 networks of U are there), or if the system is local because of other users and
+//! the past of U is unknown, as on the first day of a record.
 //!
 //! Some failed names do not count for `guessed`: names that have logged in from this network, and up to
 //! 4 names of two kinds. The first kind are names that nobody has and that differ from U only after the
@@ -35,13 +41,15 @@
 //!
 //! The attack must go on, because a correct guess is itself a login: an attacker who guesses does
 //! not pause before the first login. If the attacker learned the password elsewhere and waits until
-//! 3 days after the last guesses, `targeted` is silent.
+//! 3 days after the last guesses, `targeted` is silent. An attacker can hide from `guessed` at an
+//! address of the mobile network of U: by guessing less often than every 2 minutes, or by waiting 2
+//! minutes before the login. Such a login looks like one of U with a new address.
 //!
-//! For a user who is known for less than a day or has logged in fewer than 3 times, `spread` needs
-//! twice as many places, and `targeted` does not apply. Failures from a country and system where U logs
-//! in count as mistakes of U, not as an attack. Attempts without country and system count only for
-//! `guessed`. Logins from internal addresses, such as those of webmail, are never reported; they only
-//! show that the user is known.
+//! The past of a user is unknown until U has logged in 3 times and is known for a day. Until then,
+//! `spread` needs twice as many places, and `targeted` does not apply. Failures from a country and
+//! system where U logs in count as mistakes of U, not as an attack. Attempts without country and
+//! system count only for `guessed`. Logins from internal addresses, such as those of webmail, are
+//! never reported; they only show that the user is known.
 //!
 //! There is one finding for each rule, user and day. The day is part of the date that the server
 //! recorded for the login: the text in a CSV, or the date of a record with its own UTC offset. So

@@ -17,6 +17,10 @@ pub(crate) const MAX_VISITORS: usize = 8;
 /// Number of seconds after a login in which failures still count for it.
 pub(crate) const AFTER: Seconds = 3600;
 
+/// Largest number of seconds between a right guess and the nearest wrong one, if an honest user may log in
+/// at the same address. In this time, few honest users do.
+const CLOSE: Seconds = 120;
+
 /// Largest number of failed names that do not count because they have an innocent reason.
 pub(crate) const MAX_EXCUSED: usize = 4;
 
@@ -104,6 +108,12 @@ impl FailedNames {
         times.truncate(names);
         let (first, last) = (times.iter().min(), times.iter().max());
         first.zip(last).is_some_and(|(first, last)| nearest <= last - first)
+    }
+
+    /// Returns whether another name failed at most [`CLOSE`] before or after a login of `login`.
+    pub(crate) fn is_close(&self, login: Name, at: Seconds) -> bool {
+        let mut failed = self.names.iter().zip(&self.times);
+        failed.any(|(name, time)| *name != login && time.abs_diff(at) <= CLOSE)
     }
 
     /// Counts the names that failed from `from` to `to`. The name that logged in does not count, nor do names

@@ -2,15 +2,13 @@
 
 use crate::bounded::{Bounded, LastSeen};
 use crate::network::MAX_VISITORS;
-use crate::observation::{Country, Name, Seconds};
+use crate::observation::{Name, Seconds};
 
 /// Largest number of autonomous systems with logins that are remembered.
 pub(crate) const MAX_SYSTEMS: usize = 4096;
 
-/// An autonomous system in a country.
-pub(crate) type System = (Option<Country>, u32);
-
-pub(crate) type Systems = Bounded<System, Residents>;
+/// By the number of the autonomous system. The exits of a VPN are in one system and many countries.
+pub(crate) type Systems = Bounded<u32, Residents>;
 
 /// Users who logged in from a system. Logins at a place that is suspicious for the user do not count.
 #[derive(Clone)]

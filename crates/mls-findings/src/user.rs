@@ -173,12 +173,10 @@ impl User {
         seen
     }
 
-    /// Returns whether this autonomous system and country is a usual place of the user: seen a day ago or
-    /// earlier, and again since.
-    pub(crate) fn is_home(&self, country: Option<Country>, asn: Option<u32>, at: Seconds) -> bool {
+    /// Returns whether the user logged in from this autonomous system a day ago or earlier.
+    pub(crate) fn is_home(&self, asn: u32, at: Seconds) -> bool {
         let from = at.saturating_sub(PAST);
-        let is_here = |place: &Place| place.country == country && place.asn == asn;
-        asn.is_some() && self.places.iter().any(|place| is_here(place) && place.is_old(from))
+        self.places.iter().any(|place| place.asn == Some(asn) && place.is_old(from))
     }
 
     /// Remembers a login at a place. Returns whether it is the first one of its day there, and no login

@@ -177,12 +177,59 @@ fn a_user_of_a_mobile_network_gets_the_address_of_an_infected_phone() {
     }
 }
 
+impl Log {
+    /// `dora` logs in on three days before the first one, from `addresses` addresses of a system.
+    fn past(&mut self, addresses: i64, asn: u32) {
+        for day in 1..=3 {
+            let ip = format!("203.0.113.{}", 100 + day % addresses);
+            self.add(-day * DAY, Outcome::Success, "dora", &ip, "PL", asn);
+        }
+    }
+}
+
 #[test]
-fn a_right_guess_from_a_local_system_is_found_on_the_first_day() {
+fn a_right_guess_from_a_local_system_is_found() {
     for (pause, later) in [(5, 5), (MINUTE, 50 * MINUTE), (30 * MINUTE, HOUR), (HOUR, 2 * HOUR)] {
         let mut log = infected_phone(4, pause);
+        log.past(1, 700);
         log.add(4 * HOUR + later, Outcome::Success, "dora", "203.0.113.5", "PL", 500);
         assert_eq!(log.guessed(), ["dora"], "{later} seconds after guesses every {pause} seconds");
+    }
+}
+
+#[test]
+fn a_right_guess_from_a_local_system_is_found_on_the_first_day_if_it_is_close() {
+    for (pause, later, is_found) in
+        [(5, 5, true), (HOUR, 2 * MINUTE, true), (5, 2 * MINUTE + 1, false)]
+    {
+        let mut log = infected_phone(4, pause);
+        log.add(4 * HOUR + later, Outcome::Success, "dora", "203.0.113.5", "PL", 500);
+        let found = log.guessed();
+        assert_eq!(!found.is_empty(), is_found, "{later} seconds after guesses every {pause}");
+    }
+}
+
+#[test]
+fn a_user_who_changes_addresses_gets_that_of_an_infected_phone_minutes_later() {
+    for (addresses, later, is_found) in
+        [(1, 50 * MINUTE, true), (2, 50 * MINUTE, false), (2, 3 * MINUTE, false), (2, 5, true)]
+    {
+        let mut log = infected_phone(6, 5);
+        log.past(addresses, 500);
+        log.add(4 * HOUR + later, Outcome::Success, "dora", "203.0.113.5", "PL", 500);
+        let found = log.guessed();
+        assert_eq!(!found.is_empty(), is_found, "{addresses} addresses, {later} seconds later");
+    }
+}
+
+#[test]
+fn the_exits_of_a_vpn_are_one_system_in_many_countries() {
+    for (system, is_found) in [(800, false), (801, true)] {
+        let mut log = infected_phone(0, 0);
+        log.past(2, 800);
+        log.guess("198.51.100.7", "BR", system, 5, MINUTE);
+        log.add(4 * HOUR + 10 * MINUTE, Outcome::Success, "dora", "198.51.100.7", "BR", system);
+        assert_eq!(!log.guessed().is_empty(), is_found, "AS{system}");
     }
 }
 
@@ -213,7 +260,7 @@ fn accounts_that_were_broken_into_make_no_system_local() {
 fn few_guesses_are_right() {
     let mut log = infected_phone(9, MINUTE);
     for user in 0..6 {
-        let at = 4 * HOUR + user * MINUTE;
+        let at = 4 * HOUR + user;
         log.add(at, Outcome::Success, &format!("n{user}"), "203.0.113.5", "PL", 500);
     }
     assert_eq!(log.guessed(), ["n0", "n1", "n2"]);
