@@ -1,8 +1,9 @@
 //! `--status` says whether the service works.
 
 use std::fs;
+use std::process::Command;
 
-use mls_tests::text;
+use mls_tests::{is_root, skip, text};
 
 use crate::site::Front;
 
@@ -40,7 +41,32 @@ fn status_says_first_whether_the_service_is_healthy_and_why_not() {
     assert!(said.contains("not healthy: the country and AS databases are missing"), "{said}");
     let (code, value) = json(&front);
     assert_eq!((code, value["problems"].as_array().unwrap().len()), (1, 2), "{value}");
-    assert_eq!(value["not_recorded"], serde_json::Value::Null);
+    for name in ["not_recorded", "logins_not_checked"] {
+        assert_eq!(value[name], serde_json::Value::Null, "{value}");
+    }
+    assert_eq!((&value["rows"], &value["logins_not_recorded"]), (&3.into(), &0.into()));
+}
+
+#[test]
+fn a_name_cannot_send_escapes_to_the_terminal_and_a_csv_that_is_no_file_has_no_known_rows() {
+    let front = Front::new("conf", "");
+    let make = |name: &str| {
+        let path = front.site.path().join(name);
+        assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    };
+    make("F");
+    make("state/\u{1b}]0;x\u{7}\u{9b}2J\u{202e}");
+    let said = text(&front.run(&["--status"]).stdout);
+    assert!(said.contains("/state/?]0;x??2J\u{fffd} is not a regular file: remove it\n"), "{said}");
+    assert!(said.contains("/F: unknown number of rows\n"), "{said}");
+    let json = text(&front.run(&["--status", "--json"]).stdout);
+    for said in [said, json.clone()] {
+        let is_escape = |c: char| c.is_control() && c != '\n';
+        assert!(!said.contains(is_escape), "{said:?}");
+    }
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert!(value["problems"].to_string().contains("/state/?]0;x??2J"), "{json}");
+    assert_eq!((&value["rows"], &value["last_recorded"]), (&serde_json::Value::Null, &"".into()));
 }
 
 #[test]
@@ -86,12 +112,14 @@ fn a_wrong_server_stops_only_the_tools_that_use_it_and_status_names_it() {
     let output = front.run(&[]);
     assert_eq!(output.status.code(), Some(78), "{}", text(&output.stderr));
     assert_eq!(front.site.read("F").lines().count(), 2);
-    let said = text(&front.run(&["--status"]).stdout);
-    for why in [
-        "the database cannot be used: [database] db_host = \"db:5432\" is not allowed; give a host",
-        "no mail can be sent: [report] smtp_host = \"mx:25\" is not allowed; give a host",
-    ] {
-        assert!(said.contains(&format!("not healthy: {why}")), "{said}");
+    for args in [&["--status"][..], &["--debug", "--status"]] {
+        let said = text(&front.run(args).stdout);
+        for why in [
+            "the database cannot be used: [database] db_host = \"db:5432\" is not allowed; give a host",
+            "no mail can be sent: [report] smtp_host = \"mx:25\" is not allowed; give a host",
+        ] {
+            assert!(said.contains(&format!("not healthy: {why}")), "{args:?}: {said}");
+        }
     }
 }
 
@@ -130,4 +158,31 @@ fn before_setup_the_missing_configuration_is_named_once() {
     assert_eq!(text(&output.stderr), "");
     let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(value["healthy"], false);
+}
+
+#[test]
+fn a_wrong_configuration_and_a_missing_user_are_named_once() {
+    let front = Front::new("conf", "nonsense = 1");
+    let output = front.run(&["--status"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    assert_eq!(text(&output.stderr).matches("nonsense").count(), 1, "{}", text(&output.stderr));
+    let conf = front.site.read("conf");
+    front.site.write("conf", &format!("{conf}\n[alert]\nip = many\n"));
+    let output = front.run(&["--status"]);
+    let said = text(&output.stderr);
+    assert_eq!(
+        (output.status.code(), said.matches("ip = \"many\"").count()),
+        (Some(78), 1),
+        "{said}"
+    );
+    if !is_root() {
+        return skip("only root changes to the user of the service");
+    }
+    front.site.write("conf", &conf.replace("user = root", "user = nobody-at-all"));
+    fs::remove_file(front.site.path().join("x.log")).unwrap();
+    let output = front.run(&["--status"]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(said, "not healthy: not set up: run maillogsentinel --setup --interactive\n");
+    assert!(!front.site.path().join("x.log").exists(), "root made a file");
 }

@@ -115,8 +115,11 @@ fn process<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> u8 {
         // The reader of our output has exited, so there is nothing to report.
         Err(error) if ndjson::output_closed(&error) => 0,
         Err(error) => {
-            log::error!("{error:#}");
-            Exit::of(&error) as u8
+            let exit = Exit::of(&error);
+            if exit != Exit::Problem {
+                log::error!("{error:#}");
+            }
+            exit as u8
         }
     }
 }

@@ -98,6 +98,23 @@ impl Config {
         Ok(config)
     }
 
+    /// Whether a pipeline loads attempts from the log into the database.
+    #[must_use]
+    pub fn loads(&self) -> bool {
+        self.database.db_type.is_some() && self.database.mode == Some(DbMode::Load)
+    }
+
+    /// Whether somebody gets alerts by mail.
+    #[must_use]
+    pub fn mails_alerts(&self) -> bool {
+        let alert = &self.alert;
+        let raises_alerts = alert.ip.is_some()
+            || alert.user.is_some()
+            || alert.total.is_some()
+            || self.logins.record;
+        raises_alerts && !self.report.email.is_empty()
+    }
+
     /// Reads the text of a configuration file; messages name `path`. Logs a warning for each unknown
     /// key.
     ///

@@ -4,10 +4,12 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-/// A code of `sysexits.h`.
+/// A code of `sysexits.h`, or 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
+    /// The tool works, and has printed that something else does not. There is no message.
+    Problem = 1,
     /// The command line is wrong.
     Usage = 64,
     /// The input is wrong.

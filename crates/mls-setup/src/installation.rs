@@ -120,7 +120,7 @@ fn collect(directory: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// The programs that setup installs from a source tree.
-const PROGRAMS: [&str; 14] = [
+const PROGRAMS: [&str; 15] = [
     "maillogsentinel",
     "mls-abuse",
     "mls-alert",
@@ -134,6 +134,7 @@ const PROGRAMS: [&str; 14] = [
     "mls-report",
     "mls-setup",
     "mls-sql",
+    "mls-status",
     "mls-tail",
 ];
 

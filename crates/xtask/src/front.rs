@@ -96,7 +96,7 @@ impl FrontEnd {
         }
         page += ".SH FILES\n.TP\n/etc/maillogsentinel.conf\nthe configuration, \\fBmaillogsentinel.conf\\fR(5)\n";
         page += ".TP\n/var/log/maillogsentinel\nthe CSV\n.TP\n/var/lib/maillogsentinel\nthe position in the log, the databases\n";
-        page += ".SH SEE ALSO\n\\fBmls\\-tail\\fR(1), \\fBmls\\-csv\\fR(1), \\fBmls\\-report\\fR(1), \
+        page += ".SH SEE ALSO\n\\fBmls\\-tail\\fR(1), \\fBmls\\-csv\\fR(1), \\fBmls\\-report\\fR(1), \\fBmls\\-status\\fR(1), \
                  \\fBmaillogsentinel.conf\\fR(5), \\fBmls\\-event\\fR(5)\n";
         page
     }

@@ -12,7 +12,7 @@ use clap_mangen::Man;
 use crate::front::FrontEnd;
 use crate::{conf, markdown};
 
-fn tools() -> [clap::Command; 13] {
+fn tools() -> [clap::Command; 14] {
     [
         mls_cli::command::<mls_tail::Args>(),
         mls_cli::command::<mls_parse::Args>(),
@@ -27,6 +27,7 @@ fn tools() -> [clap::Command; 13] {
         mls_cli::command::<mls_abuse::Args>(),
         mls_cli::command::<mls_anonymize::Args>(),
         mls_cli::command::<mls_block::Args>(),
+        mls_cli::command::<mls_status::Args>(),
     ]
 }
 

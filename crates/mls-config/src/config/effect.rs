@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::ini::Ini;
-use super::{Config, DbMode, DbType, SECTIONS};
+use super::{Config, DbType, SECTIONS};
 
 /// When keys have an effect.
 struct Rule {
@@ -28,7 +28,7 @@ rules! {
         else "[report] email is empty, so no mail is sent";
     ["alert.ip"] if |config| has_recipients(config) || blocks(config),
         else "[report] email and [block] enforce are empty";
-    ["systemd.alert_schedule"] if |config| has_recipients(config) && raises_alerts(config),
+    ["systemd.alert_schedule"] if Config::mails_alerts,
         else "[report] email is empty, or there is nothing to alert about";
     ["systemd.alert_schedule"]
         if |config| !is(config.systemd.extraction_schedule.as_deref(), "follow"),
@@ -42,7 +42,7 @@ rules! {
      "systemd.sql_import_schedule"] if |config| config.database.db_type.is_some(),
         else "[database] db_type is empty";
     ["database.sql_export_dir" "retention.sql_files_days" "systemd.sql_export_schedule"
-     "systemd.sql_import_schedule"] if |config| !loads(config),
+     "systemd.sql_import_schedule"] if |config| !config.loads(),
         else "[database] mode is load, so no SQL files are written";
     ["retention.database_days"] if |config| config.database.db_type.is_some(),
         else "[database] db_type is empty";
@@ -79,17 +79,8 @@ fn has_recipients(config: &Config) -> bool {
     !config.report.email.is_empty()
 }
 
-fn raises_alerts(config: &Config) -> bool {
-    let alert = &config.alert;
-    alert.ip.is_some() || alert.user.is_some() || alert.total.is_some() || config.logins.record
-}
-
 fn blocks(config: &Config) -> bool {
     !config.block.enforce.is_empty()
-}
-
-fn loads(config: &Config) -> bool {
-    config.database.mode == Some(DbMode::Load)
 }
 
 fn reads_journal(config: &Config) -> bool {

@@ -1,0 +1,163 @@
+//! Collects the facts about the service.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mls_config::Config;
+use mls_event::display_text;
+use mls_state::cursor_file::CursorFile;
+
+use crate::status::{Database, Status, TextOnly, rfc3339};
+use crate::systemd::{self, Units};
+use crate::tools::{Attempts, Tools};
+
+/// Looks at everything that the service needs. `path` is the file of the configuration.
+pub(crate) fn collect(path: &Path, config: &Config) -> Status {
+    let tools = Tools(path);
+    let mut status = attempts(&tools, config);
+    status.without_effect = Config::without_effect_in(path);
+    let mut problems = schedule(&mut status, config);
+    problems.extend(irregular(config));
+    if status.not_recorded.is_none() {
+        problems.push("the mail log cannot be read: maillogsentinel --debug shows why".to_owned());
+    }
+    if config.loads() {
+        let (database, why) = database(&tools);
+        status.database = Some(database);
+        problems.extend(why.map(|why| format!("the database cannot be used: {why}")));
+    }
+    if !config.report.email.is_empty() {
+        // A dry run checks everything that mls-mail needs, but does not connect to the mail server.
+        let (_, why) = tools.run("mls-mail --test --dry-run");
+        problems.extend(why.map(|why| format!("no mail can be sent: {why}")));
+    }
+    let (databases, why) = tools.run("mls-ipdb verify");
+    status.text.ip_databases = databases;
+    if why.is_some() && config.systemd.ip_update_schedule.as_deref() != Some("never") {
+        let user = config.systemd.user.as_deref().unwrap_or_default();
+        problems.push(format!(
+            "the country and AS databases are missing or damaged: run mls-ipdb --config {} update \
+             as user {user}",
+            path.display()
+        ));
+    }
+    Status { healthy: problems.is_empty(), problems, ..status }
+}
+
+/// What is recorded and exported, and what is not yet.
+fn attempts(tools: &Tools<'_>, config: &Config) -> Status {
+    let paths = &config.paths;
+    let if_needed = |is_needed: bool, stages: &[&str]| {
+        if is_needed { tools.attempts(stages) } else { Attempts::none() }
+    };
+    let records_logins = config.logins.record;
+    let has_exported = paths.sql_cursor().is_some_and(|cursor| cursor.exists());
+    let exports = !config.loads() && (config.database.db_type.is_some() || has_exported);
+    let rows = tools.rows(paths.csv_filename.as_deref());
+    let logins = tools.rows(paths.logins_filename.as_deref().filter(|_| records_logins));
+    let failures = tools.attempts(&["mls-tail --framed", "mls-parse --outcome failure"]);
+    let successes = ["mls-tail --framed --logins", "mls-parse --outcome success"];
+    let successes = if_needed(records_logins, &successes);
+    let exported = if_needed(exports, &["mls-tail --framed --csv", "mls-csv --decode"]);
+    let cursor = paths.csv_cursor().unwrap_or_default();
+    let committed = fs::metadata(&cursor).and_then(|cursor| cursor.modified());
+    let unchecked = CursorFile::load(&cursor).ok();
+    let unchecked = unchecked.map(|cursor| cursor.map(|it| it.unchecked).unwrap_or_default());
+    Status {
+        rows: rows.count,
+        last_recorded: rows.last,
+        last_commit: committed.map(|time| rfc3339(time.into())).unwrap_or_default(),
+        not_recorded: failures.count,
+        first_not_recorded: failures.first,
+        not_exported: exported.count,
+        logins: logins.count,
+        logins_not_recorded: successes.count,
+        first_login_not_recorded: successes.first,
+        logins_not_checked: unchecked.as_ref().map(|unchecked| unchecked.total),
+        text: TextOnly {
+            last_login: logins.last,
+            last_not_checked: unchecked.and_then(|it| it.hours.into_keys().next_back()),
+            exports,
+            ..TextOnly::default()
+        },
+        ..Status::default()
+    }
+}
+
+/// What starts the jobs. Returns the problems.
+fn schedule(status: &mut Status, config: &Config) -> Vec<String> {
+    if !systemd::runs_here() {
+        let table = fs::read_to_string("/etc/cron.d/maillogsentinel").unwrap_or_default();
+        status.text.cron = Some(systemd::cron_jobs(&table));
+        return Vec::new();
+    }
+    match Units::ask() {
+        Ok(units) => {
+            status.jobs = units.jobs();
+            units.problems(config)
+        }
+        Err(why) => vec![format!("systemd cannot be asked (is dbus installed?): {why}")],
+    }
+}
+
+/// A sentence for each FIFO, socket or device among the files of the service. A tool refuses it, but
+/// a shell would wait for its other end.
+fn irregular(config: &Config) -> BTreeSet<String> {
+    let paths = &config.paths;
+    let lock = |csv: &PathBuf| csv.with_added_extension("lock");
+    let csvs = [&paths.csv_filename, &paths.logins_filename].into_iter().flatten();
+    let entries = paths.state_dir.iter().filter_map(|directory| fs::read_dir(directory).ok());
+    let entries = entries.flatten().flatten().map(|entry| entry.path());
+    csvs.flat_map(|csv| [csv.clone(), lock(csv)])
+        .chain(paths.state_dir.clone())
+        .chain(config.general.log_file.clone())
+        .chain(entries)
+        .filter(|path| fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()))
+        .map(|path| format!("{} is not a regular file: remove it", path.display()))
+        .collect()
+}
+
+/// What is in the database, and why it cannot be used.
+fn database(tools: &Tools<'_>) -> (Database, Option<String>) {
+    let (said, why) = tools.run("mls-sql status");
+    if why.is_some() {
+        return (Database::default(), why);
+    }
+    let value = |name: &str| {
+        let value = said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        display_text(value.unwrap_or("")).into_owned()
+    };
+    let last_load = value("last_commit");
+    // An older version has committed if there is a time without a number of rows.
+    let loaded = value("rows").parse().ok().or(last_load.is_empty().then_some(0));
+    let not_loaded = tools.attempts(&[
+        "mls-sql cursor",
+        "mls-tail --framed --cursor-file=/dev/stdin",
+        "mls-parse --outcome=recorded",
+    ]);
+    let name = Some(format!("{}, source {}", value("database"), value("source")));
+    (Database { loaded, not_loaded: not_loaded.count, last_load, name }, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_are_not_regular_are_named_once_and_links_to_regular_files_are_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::File::create(path("file")).unwrap();
+        std::os::unix::fs::symlink(path("file"), path("link")).unwrap();
+        std::os::unix::fs::symlink(path("nothing"), path("dangling")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(path("F.lock")).unwrap();
+        let mut config = Config::default();
+        config.paths.state_dir = Some(directory.path().to_owned());
+        config.paths.csv_filename = Some(path("F"));
+        config.general.log_file = Some("/dev/null".into());
+        let lock = format!("{} is not a regular file: remove it", path("F.lock").display());
+        let found: Vec<_> = irregular(&config).into_iter().collect();
+        assert_eq!(found, ["/dev/null is not a regular file: remove it", &lock]);
+    }
+}

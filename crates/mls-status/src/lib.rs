@@ -1,0 +1,95 @@
+//! `mls-status` says whether the service works, and why not.
+//!
+//! # Reads
+//! mls-status reads the configuration and the files of the service. It asks systemd about the units,
+//! and runs the other tools. They count what is recorded and what is not yet, and check the database,
+//! the mail settings and the IP databases. Without systemd, mls-status reads the table of cron.
+//!
+//! # Writes
+//! mls-status writes sentences for people to standard output. The first line is `healthy`, or there is
+//! a line `not healthy: …` for each problem. With `--json` it writes one JSON object in one line:
+//!
+//! | members | content |
+//! |---|---|
+//! | `healthy`, `problems` | whether there is no problem; a sentence for each problem |
+//! | `without_effect` | a sentence for each key of the configuration that has no effect |
+//! | `rows`, `last_recorded` | number of rows in the CSV; time of the last one |
+//! | `last_commit` | when the position in the log was committed last |
+//! | `not_recorded`, `first_not_recorded` | number of failures in the log that are not in the CSV yet; time of the first one |
+//! | `not_exported` | number of rows that are not exported as SQL yet |
+//! | `logins`, `logins_not_recorded`, `first_login_not_recorded` | the same for successful logins |
+//! | `logins_not_checked` | number of logins that the mail server could not check |
+//! | `loaded`, `not_loaded`, `last_load` | rows that this machine has loaded into the database; attempts in the log that are not loaded yet; time of the last commit. Only if `[database]` mode is load |
+//! | `jobs` | each job that systemd starts: `job`, `unit`, `last_run`, `result`, `next_run`, `running_since` |
+//!
+//! Times are RFC 3339. A number that is not known is null. A time that is not known is an empty string,
+//! or null in a job.
+//!
+//! # Guarantees
+//! - mls-status changes nothing.
+//! - No control character of a file or a name reaches the terminal.
+//! - Exit code 0 means that there is no problem, and 1 that there is one.
+//!
+//! # Example
+//! ```text
+//! mls-status --json | jq .not_recorded
+//! ```
+
+mod args;
+mod facts;
+mod status;
+mod systemd;
+mod text;
+mod tools;
+
+use std::path::Path;
+
+use chrono::Local;
+use mls_config::Config;
+use mls_diag::Exit;
+use mls_event::{clean_str, display_text};
+use mls_stream::ndjson::Writer;
+
+pub use args::Args;
+use status::Status;
+
+/// Runs the tool.
+///
+/// # Errors
+/// Exit 1 if there is a problem, which is printed. Exit 78 if the configuration is wrong, 77 if it may
+/// not be read.
+pub fn run(Args { config: path, json }: Args, _: Config) -> anyhow::Result<()> {
+    let (mut status, config) = look(&path)?;
+    for problem in &mut status.problems {
+        *problem = display_text(problem).into_owned();
+    }
+    let mut out = Writer::stdout()?;
+    if json {
+        out.line(clean_str(&serde_json::to_string(&status)?).as_bytes())?;
+    } else {
+        let details = config.map(|config| text::details(&status, &config, Local::now()));
+        for line in text::verdict(&status).into_iter().chain(details.into_iter().flatten()) {
+            out.line(display_text(&line).as_bytes())?;
+        }
+    }
+    out.flush()?;
+    if status.healthy { Ok(()) } else { Err(Exit::Problem.error("there is a problem")) }
+}
+
+/// Returns the state of the service, and its configuration if it is set up.
+fn look(path: &Path) -> anyhow::Result<(Status, Option<Config>)> {
+    let not_set_up = |why: String| {
+        let problem = format!("not set up{why}: run maillogsentinel --setup --interactive");
+        (Status { problems: vec![problem], ..Status::default() }, None)
+    };
+    if path.try_exists().is_ok_and(|exists| !exists) {
+        return Ok(not_set_up(format!(": there is no {}", path.display())));
+    }
+    let config = Config::load(path)?;
+    // The front end cannot change to a user that does not exist.
+    let user = config.systemd.user.as_deref().and_then(uzers::get_user_by_name);
+    if uzers::get_effective_uid() == 0 && user.is_none() {
+        return Ok(not_set_up(String::new()));
+    }
+    Ok((facts::collect(path, &config), Some(config)))
+}
