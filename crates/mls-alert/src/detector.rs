@@ -1,18 +1,18 @@
 //! Reads attempts and returns alerts.
 
 use chrono::{DateTime, FixedOffset};
-use mls_attempts::{Attempt, Login};
+use mls_attempts::{Attempt, BatchedAttempt};
 use mls_config::zone::Zone;
 use mls_event::{Alert, Outcome, clean_str};
 use mls_findings::Observation;
 use mls_state::alerted::{Alerted, FIRST_LOOK_BACK};
 
 use crate::suspicious::Suspicious;
-use crate::thresholds::{Reached, Thresholds};
+use crate::thresholds::{ReachedThreshold, Thresholds};
 
 /// Applies the rules to attempts. A clone continues with all that this detector has observed.
 #[derive(Clone)]
-pub(crate) struct Detector {
+pub(crate) struct AlertDetector {
     pub(crate) zone: Zone,
     pub(crate) thresholds: Thresholds,
     pub(crate) suspicious: Option<Suspicious>,
@@ -20,7 +20,7 @@ pub(crate) struct Detector {
     pub(crate) since: Option<i64>,
 }
 
-impl Detector {
+impl AlertDetector {
     /// The time from which attempts count for a threshold; `None` if all count.
     pub(crate) fn first_counted(&self) -> Option<i64> {
         Some(self.since? - self.thresholds.longest()?)
@@ -43,7 +43,7 @@ impl Detector {
     /// Observes a login of the input of logins.
     pub(crate) fn login(
         &mut self,
-        login: &Login<'_>,
+        login: &BatchedAttempt<'_>,
         alerted: &mut Alerted,
     ) -> Vec<Alert<'static>> {
         self.suspicious_logins(&login.observation, login.hostname, alerted)
@@ -91,7 +91,7 @@ impl Detector {
 
 /// The alert about a threshold, with what is known about the attempt that reached it.
 fn alert(
-    reached: &Reached<'_>,
+    reached: &ReachedThreshold<'_>,
     attempt: &Attempt<'_>,
     observation: &Observation<'_>,
     date: DateTime<FixedOffset>,

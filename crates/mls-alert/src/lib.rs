@@ -53,11 +53,11 @@ mod cursor;
 mod detector;
 mod follow;
 mod output;
+mod pass;
 mod run;
 mod source;
 mod suspicious;
 mod thresholds;
-mod watch;
 mod window;
 
 pub use args::Args;

@@ -12,13 +12,13 @@ use mls_stream::ndjson::Writer;
 
 use crate::Args;
 use crate::cursor::AlertCursor;
-use crate::detector::Detector;
+use crate::detector::AlertDetector;
 use crate::follow::Follow;
 use crate::output::{AlertWriter, Counts};
-use crate::source::Sources;
+use crate::pass::{Late, Pass, PassCheckpoint};
+use crate::source::AlertInputs;
 use crate::suspicious::{Suspicious, horizon};
 use crate::thresholds::Thresholds;
-use crate::watch::{Checkpoint, Late, Watch};
 
 const NOTHING_TO_LOOK_FOR: &str = "there is no threshold and no file of logins: give --ip 20/10m or --logins FILE, or set [alert] or [logins] in the configuration";
 
@@ -29,7 +29,7 @@ const NOTHING_TO_LOOK_FOR: &str = "there is no threshold and no file of logins: 
 /// reading or writing fails, 75 if another process uses the cursor file or the stream stops before
 /// its `end`, 78 if the cursor file is damaged.
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
-    let sources = Sources::open(&args, &config)?;
+    let sources = AlertInputs::open(&args, &config)?;
     let is_stdin = matches!(sources.failures, AttemptSource::Stdin);
     if args.follow && is_stdin {
         return Err(Exit::Usage
@@ -50,7 +50,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         return Err(Exit::Usage.error(NOTHING_TO_LOOK_FOR));
     }
     let output = AlertWriter::new(Writer::stdout()?, cursor, alerted, is_first);
-    let counts = Job { args, config, thresholds }.run(sources, output)?;
+    let counts = AlertRun { args, config, thresholds }.run(sources, output)?;
     if !has_thresholds && counts.logins == 0 && is_stdin {
         return Err(Exit::Usage.error(NOTHING_TO_LOOK_FOR));
     }
@@ -71,15 +71,15 @@ fn cursor(args: &Args, config: &Config, is_stdin: bool) -> anyhow::Result<Option
     path.map(|path| AlertCursor::open(path, args.framed)).transpose()
 }
 
-struct Job {
+struct AlertRun {
     args: Args,
     config: Config,
     thresholds: Settings,
 }
 
-impl Job {
+impl AlertRun {
     /// Reads everything. With `--follow`, reads again when there is more.
-    fn run(&self, mut sources: Sources, mut output: AlertWriter) -> anyhow::Result<Counts> {
+    fn run(&self, mut sources: AlertInputs, mut output: AlertWriter) -> anyhow::Result<Counts> {
         let follow = self.args.follow.then(Follow::start).transpose()?;
         output.begin()?;
         let mut last = None;
@@ -90,11 +90,11 @@ impl Job {
             last = read?;
             // Pause as long as the pass took, so that passes take at most half of the time.
             let pause = begun.elapsed();
-            let is_new = || Ok(Sources::progress(&self.args, &self.config)? != progress);
+            let is_new = || Ok(AlertInputs::progress(&self.args, &self.config)? != progress);
             if !follow.wait(pause, &output, is_new)? {
                 break Ok(());
             }
-            sources = Sources::open(&self.args, &self.config)?;
+            sources = AlertInputs::open(&self.args, &self.config)?;
         };
         // Also write the alerts of a stream that was cut off, because its attempts are not counted
         // again.
@@ -105,38 +105,39 @@ impl Job {
     /// Reads the data after the `last` checkpoint, or all data. Returns the next checkpoint.
     fn look(
         &self,
-        mut sources: Sources,
-        last: Option<Checkpoint>,
+        mut sources: AlertInputs,
+        last: Option<PassCheckpoint>,
         output: &mut AlertWriter,
-    ) -> anyhow::Result<Option<Checkpoint>> {
+    ) -> anyhow::Result<Option<PassCheckpoint>> {
         let zone = self.args.zone.timezone;
         let reading = ReadOptions { zone, servers: self.args.server.clone() };
         let thresholds = Thresholds::new(&self.thresholds);
         let rules = sources.may_hold_logins.then(|| Suspicious::new(&self.config.suspicious));
         let since = output.cursor.as_ref().map(|_| Utc::now().timestamp() - FIRST_LOOK_BACK);
-        let detector = Detector { zone, thresholds, suspicious: rules, since };
+        let detector = AlertDetector { zone, thresholds, suspicious: rules, since };
         let horizon = self.horizon(&detector);
         let newest = last.as_ref().map(|last| last.newest).unwrap_or_default();
         // The rules must forget data before the horizon. Thresholds forget by themselves.
-        let is_right = |last: &Checkpoint| detector.suspicious.is_none() || last.horizon == horizon;
+        let is_right =
+            |last: &PassCheckpoint| detector.suspicious.is_none() || last.horizon == horizon;
         if let Some(mut last) = last.filter(is_right) {
             last.detector.since = since;
-            let next = Watch::resume(reading.clone(), last, sources, output);
+            let next = Pass::resume(reading.clone(), last, sources, output);
             match next {
                 Err(error) if error.is::<Late>() => {}
                 Ok(None) => {}
                 next => return next,
             }
-            sources = Sources::open(&self.args, &self.config)?;
+            sources = AlertInputs::open(&self.args, &self.config)?;
         }
         let sources = sources.since(horizon);
         let newest = self.args.follow.then_some(newest);
-        Watch::new(reading, horizon, detector, sources.logins, newest, output)?
+        Pass::new(reading, horizon, detector, sources.logins, newest, output)?
             .read(&sources.failures)
     }
 
     /// Attempts before this moment do not matter; `None` if all matter.
-    fn horizon(&self, detector: &Detector) -> Option<DateTime<FixedOffset>> {
+    fn horizon(&self, detector: &AlertDetector) -> Option<DateTime<FixedOffset>> {
         if detector.suspicious.is_some() {
             // Without a cursor file everything is reported.
             detector.since.and_then(|_| horizon(&self.config, self.args.zone.timezone))

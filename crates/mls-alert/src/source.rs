@@ -14,17 +14,17 @@ use mls_state::regular;
 use crate::Args;
 
 /// The input of failures, which may hold logins too, and a second input of logins.
-pub(crate) struct Sources {
+pub(crate) struct AlertInputs {
     pub(crate) failures: AttemptSource,
     pub(crate) logins: Option<AttemptSource>,
     /// Whether they can contain a login, now or later.
     pub(crate) may_hold_logins: bool,
     /// Their ends before they were opened.
-    pub(crate) progress: Progress,
+    pub(crate) progress: InputEnds,
 }
 
 /// The ends of the inputs. They change when there is more to read.
-pub(crate) type Progress = Vec<InputEnd>;
+pub(crate) type InputEnds = Vec<InputEnd>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum InputEnd {
@@ -33,11 +33,11 @@ pub(crate) enum InputEnd {
     File(Option<FileStat>),
 }
 
-impl Sources {
+impl AlertInputs {
     /// Opens both inputs, up to the last commits of their sinks.
     pub(crate) fn open(args: &Args, config: &Config) -> anyhow::Result<Self> {
         let progress = Self::progress(args, config)?;
-        let failures = Input::of_failures(args, config)?;
+        let failures = AlertInput::of_failures(args, config)?;
         let may_hold_logins = failures.is_none()
             || args.logins.is_some()
             || (config.logins.record && args.file.is_none());
@@ -48,14 +48,14 @@ impl Sources {
             let found = input.open(args.follow)?.or_else(|| args.follow.then(nothing));
             found.map_or_else(|| input.missing(), Ok)
         })?;
-        let logins =
-            Input::of_logins(args, config).map_or(Ok(None), |input| input.open(args.follow))?;
+        let logins = AlertInput::of_logins(args, config)
+            .map_or(Ok(None), |input| input.open(args.follow))?;
         Ok(Self { failures, logins, may_hold_logins, progress })
     }
 
     /// The current ends of the inputs.
-    pub(crate) fn progress(args: &Args, config: &Config) -> anyhow::Result<Progress> {
-        let inputs = [Input::of_failures(args, config)?, Input::of_logins(args, config)];
+    pub(crate) fn progress(args: &Args, config: &Config) -> anyhow::Result<InputEnds> {
+        let inputs = [AlertInput::of_failures(args, config)?, AlertInput::of_logins(args, config)];
         inputs.into_iter().flatten().map(|input| input.end()).collect()
     }
 
@@ -94,14 +94,14 @@ pub(crate) fn after(
     Ok(begin.map(|begin| AttemptSource::Rotated { chain, begin }))
 }
 
-enum Input {
+enum AlertInput {
     /// Only this file, and all of it.
     File(PathBuf),
     /// A file that a sink appends to, with its rotated files.
     Record { path: PathBuf, cursor: Option<PathBuf>, is_cursor_named: bool },
 }
 
-impl Input {
+impl AlertInput {
     /// `None` for standard input.
     fn of_failures(args: &Args, config: &Config) -> anyhow::Result<Option<Self>> {
         let named = args.file.as_ref().or(config.paths.csv_filename.as_ref());

@@ -15,7 +15,7 @@ pub(crate) struct Thresholds {
     by_server: bool,
 }
 
-pub(crate) struct Reached<'a> {
+pub(crate) struct ReachedThreshold<'a> {
     pub(crate) kind: AlertKind,
     /// The address or the user; empty for all attempts.
     pub(crate) key: &'a str,
@@ -44,7 +44,7 @@ impl Thresholds {
     }
 
     /// Counts an attempt at the second `at`.
-    pub(crate) fn add<'a>(&mut self, attempt: &Attempt<'a>, at: i64) -> Vec<Reached<'a>> {
+    pub(crate) fn add<'a>(&mut self, attempt: &Attempt<'a>, at: i64) -> Vec<ReachedThreshold<'a>> {
         let server = attempt.server.filter(|_| self.by_server);
         let reached = self.windows.iter_mut().filter_map(|(kind, windows)| {
             let key = match kind {
@@ -55,13 +55,13 @@ impl Thresholds {
             let attempts = windows.add(&key_of_server(key, server), at, attempt.attempts);
             let threshold = windows.threshold;
             let is_reached = attempts >= threshold.count.into();
-            is_reached.then_some(Reached { kind: *kind, key, server, attempts, threshold })
+            is_reached.then_some(ReachedThreshold { kind: *kind, key, server, attempts, threshold })
         });
         reached.collect()
     }
 }
 
-impl Reached<'_> {
+impl ReachedThreshold<'_> {
     /// The name of the counter: the key, and the server if each is counted separately.
     pub(crate) fn counted(&self) -> Cow<'_, str> {
         key_of_server(self.key, self.server)

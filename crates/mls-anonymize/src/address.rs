@@ -29,11 +29,11 @@ use aes::Aes128;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
 
 /// A range that is mapped to itself: its first address and its prefix length.
-type Range<T> = (T, u32);
+type FixedRange<T> = (T, u32);
 
 /// IPv4: ranges of RFC 6890 that hosts use, multicast and reserved addresses. The addresses of the
 /// first two ranges do not change.
-const V4: [Range<Ipv4Addr>; 9] = [
+const V4: [FixedRange<Ipv4Addr>; 9] = [
     (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(127, 0, 0, 0), 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
@@ -46,7 +46,7 @@ const V4: [Range<Ipv4Addr>; 9] = [
 ];
 
 /// IPv6: unspecified, loopback, unique local, link-local and multicast.
-const V6: [Range<Ipv6Addr>; 5] = [
+const V6: [FixedRange<Ipv6Addr>; 5] = [
     (Ipv6Addr::UNSPECIFIED, 128),
     (Ipv6Addr::LOCALHOST, 128),
     (Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7),

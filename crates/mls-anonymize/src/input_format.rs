@@ -18,7 +18,7 @@ impl InputFormat {
     /// Returns the format of a stream that begins with `line`.
     pub(crate) fn of(line: &[u8]) -> Self {
         let mut decoder = Decoder::new("UTC".parse().unwrap_or_default());
-        let is_docker = mls_parse::docker::Line::parse(line).is_some();
+        let is_docker = mls_parse::docker::DockerLine::parse(line).is_some();
         let is_record = || line.starts_with(b"{") && !matches!(kind(line), Err(BadRecord::Json(_)));
         let is_row =
             |decoder: &mut Decoder| !line.trim_ascii().is_empty() && decoder.decode(line).is_ok();

@@ -12,9 +12,9 @@ use mls_diag::{Exit, count};
 use sha2::Sha256;
 
 /// A key of 256 bits. Each purpose uses a different key derived from it.
-pub struct Key([u8; 32]);
+pub struct PseudonymKey([u8; 32]);
 
-impl Key {
+impl PseudonymKey {
     /// Makes a random key for this run.
     ///
     /// # Errors

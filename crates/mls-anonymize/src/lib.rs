@@ -102,7 +102,7 @@ use mls_stream::blocks::{Batch, Block, Blocks};
 
 use anonymizer::Anonymizer;
 use input_format::InputFormat;
-use key::Key;
+use key::PseudonymKey;
 use output::written;
 use parts::Joiner;
 use pseudonym::Pseudonyms;
@@ -115,7 +115,7 @@ use rules::Rules;
 /// The error that ends the run early, with its exit code.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
-    let key = args.key_file.as_deref().map_or_else(Key::random, Key::load)?;
+    let key = args.key_file.as_deref().map_or_else(PseudonymKey::random, PseudonymKey::load)?;
     let rules = args.rules.as_deref().map(Rules::load).transpose()?.unwrap_or_default();
     let mut pseudonyms = Pseudonyms::new(&key, &args.keep)?;
     pseudonyms.map = (args.verify || args.map.is_some()).then(PseudonymMap::default);

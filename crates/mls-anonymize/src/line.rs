@@ -12,7 +12,7 @@ use crate::text::{LineContext, name_in_parentheses};
 
 /// A field of an attempt that is replaced.
 #[derive(Clone, Copy)]
-enum Field {
+enum ReplacedField {
     Client,
     Address,
     Mechanism,
@@ -42,7 +42,7 @@ fn is_dovecot(envelope: &envelope::Envelope<'_>) -> bool {
 impl Anonymizer {
     /// Appends a line, given without its newline.
     pub fn line(&mut self, line: &[u8], out: &mut Vec<u8>) {
-        if let Some(docker) = mls_parse::docker::Line::parse(line) {
+        if let Some(docker) = mls_parse::docker::DockerLine::parse(line) {
             return self.docker_line(line, &docker.log, out);
         }
         let Some(envelope) = envelope::open(line) else {
@@ -168,15 +168,16 @@ impl Anonymizer {
         out.extend_from_slice(&message[done..untrusted]);
         done = untrusted;
         let fields = [
-            (Field::Client, pieces.client),
-            (Field::Address, pieces.address),
-            (Field::Mechanism, pieces.mechanism),
-            (Field::User, pieces.user),
-            (Field::Reason, pieces.reason),
+            (ReplacedField::Client, pieces.client),
+            (ReplacedField::Address, pieces.address),
+            (ReplacedField::Mechanism, pieces.mechanism),
+            (ReplacedField::User, pieces.user),
+            (ReplacedField::Reason, pieces.reason),
         ];
         let fields = fields.into_iter().filter_map(|(field, text)| Some((field, text?, text?)));
         // Dovecot may cut the name of the user only among the fields. It must get one pseudonym.
-        let proxied = pieces.proxied_user.and_then(|name| Some((Field::User, name, pieces.user?)));
+        let proxied =
+            pieces.proxied_user.and_then(|name| Some((ReplacedField::User, name, pieces.user?)));
         let mut fields: Vec<_> = fields.chain(proxied).collect();
         fields.sort_by_key(|(_, place, _)| offset(place));
         for (field, place, text) in fields {
@@ -202,18 +203,24 @@ impl Anonymizer {
         self.text(text, context, out);
     }
 
-    fn field(&mut self, field: Field, text: &[u8], context: LineContext<'_>, out: &mut Vec<u8>) {
+    fn field(
+        &mut self,
+        field: ReplacedField,
+        text: &[u8],
+        context: LineContext<'_>,
+        out: &mut Vec<u8>,
+    ) {
         match field {
-            Field::Client => self.pseudonyms.host(clean(text).as_bytes(), out),
-            Field::Address => {
+            ReplacedField::Client => self.pseudonyms.host(clean(text).as_bytes(), out),
+            ReplacedField::Address => {
                 let (before, address) =
                     text.split_at(if text.starts_with(b"IPv6:") { 5 } else { 0 });
                 out.extend_from_slice(before);
                 self.pseudonyms.host(address, out);
             }
-            Field::Mechanism => self.mechanism(&clean(text), out),
-            Field::User => self.pseudonyms.user(&clean(text), out),
-            Field::Reason => self.reason(&clean(text), context, out),
+            ReplacedField::Mechanism => self.mechanism(&clean(text), out),
+            ReplacedField::User => self.pseudonyms.user(&clean(text), out),
+            ReplacedField::Reason => self.reason(&clean(text), context, out),
         }
     }
 }

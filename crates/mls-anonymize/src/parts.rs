@@ -111,6 +111,6 @@ fn text_of(line: &[u8]) -> Option<Cow<'_, [u8]>> {
             line.splitn(4, |byte| *byte == b' ').nth(3).unwrap_or_default(),
         ));
     }
-    let log = docker::Line::parse(line)?.log;
+    let log = docker::DockerLine::parse(line)?.log;
     Some(Cow::Owned(log.strip_suffix('\n').unwrap_or(&log).as_bytes().to_vec()))
 }

@@ -12,11 +12,11 @@ use sha2::Sha256;
 
 use crate::address::{CryptoPan, is_fixed};
 use crate::class::Class;
-use crate::key::Key;
+use crate::key::PseudonymKey;
 use crate::pseudonym_map::PseudonymMap;
 
 /// Originals and pseudonyms.
-type Cache = HashMap<Box<[u8]>, Box<[u8]>, foldhash::fast::RandomState>;
+type PseudonymCache = HashMap<Box<[u8]>, Box<[u8]>, foldhash::fast::RandomState>;
 
 /// The pseudonyms of one key. Texts are hashed with HMAC-SHA-256 (RFC 2104) with the key of their
 /// class. A pseudonym holds 60 bits of the hash: among a million names, the probability that two have
@@ -26,7 +26,7 @@ pub struct Pseudonyms {
     macs: Vec<Hmac<Sha256>>,
     keep: Vec<Class>,
     /// Recently computed pseudonyms, to save time.
-    cache: [Cache; Class::COUNT],
+    cache: [PseudonymCache; Class::COUNT],
     /// What was replaced, for `--map` and `--verify`.
     pub(crate) map: Option<PseudonymMap>,
 }
@@ -46,8 +46,8 @@ impl Pseudonyms {
     /// The pseudonyms of `key`. Texts of the classes in `keep` do not change.
     ///
     /// # Errors
-    /// Those of [`Key::for_purpose`].
-    pub fn new(key: &Key, keep: &[Class]) -> anyhow::Result<Self> {
+    /// Those of [`PseudonymKey::for_purpose`].
+    pub fn new(key: &PseudonymKey, keep: &[Class]) -> anyhow::Result<Self> {
         let classes = [
             Class::Ip,
             Class::Host,

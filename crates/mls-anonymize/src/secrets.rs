@@ -21,7 +21,7 @@ use data_encoding::BASE64;
 
 /// Where a secret begins and ends, relative to the words that mark it.
 #[derive(Clone, Copy)]
-enum Extent {
+enum SecretExtent {
     /// Up to the last `)` of the text: the secret may contain one.
     LastParenthesis,
     /// Up to the last `'` of the text.
@@ -44,65 +44,65 @@ enum Extent {
     Response,
 }
 
-const MARKS: &[(&str, Extent)] = &[
-    ("given password: ", Extent::LastParenthesis),
-    (" (input: ", Extent::LastParenthesis),
-    (") != '", Extent::Comparison),
-    ("invalid password '", Extent::LastQuote),
-    ("invalid password field '", Extent::LastQuote),
-    (", password '", Extent::LastQuote),
-    ("pass `", Extent::LastQuote),
-    ("password = '", Extent::NextQuote),
-    ("password='", Extent::NextQuote),
-    ("password = \"", Extent::NextQuote),
-    ("password=\"", Extent::NextQuote),
-    ("credentials: ", Extent::Hexadecimal),
-    ("cache hit: ", Extent::Field),
-    ("client in: cont", Extent::Continuation),
-    (", init_response ", Extent::Rest),
-    ("decoded initial response ", Extent::Rest),
-    ("decoded response: ", Extent::Rest),
-    ("uncoded initial reply: ", Extent::Rest),
-    ("uncoded client response ", Extent::Rest),
-    ("auth_httpform: sending ", Extent::Rest),
-    ("unexpected response to auth request: ", Extent::Rest),
-    ("authorization: ", Extent::Rest),
-    ("auth plain ", Extent::Response),
-    ("auth login ", Extent::Response),
-    ("auth cram-md5 ", Extent::Response),
-    ("auth ntlm ", Extent::Response),
-    ("auth external ", Extent::Response),
-    ("auth xoauth2 ", Extent::Response),
-    ("auth oauthbearer ", Extent::Response),
-    ("auth scram-sha-1 ", Extent::Response),
-    ("auth scram-sha-256 ", Extent::Response),
-    ("{plain", Extent::Mark),
-    ("{clear", Extent::Mark),
-    ("{crypt", Extent::Mark),
-    ("{md5", Extent::Mark),
-    ("{sha", Extent::Mark),
-    ("{smd5", Extent::Mark),
-    ("{ssha", Extent::Mark),
-    ("{blf-crypt", Extent::Mark),
-    ("{argon2", Extent::Mark),
-    ("{pbkdf2", Extent::Mark),
-    ("{scram", Extent::Mark),
-    ("{cram-md5", Extent::Mark),
-    ("{digest-md5", Extent::Mark),
-    ("{hmac-md5", Extent::Mark),
-    ("{ntlm", Extent::Mark),
-    ("{lanman", Extent::Mark),
-    ("$1$", Extent::Mark),
-    ("$2a$", Extent::Mark),
-    ("$2b$", Extent::Mark),
-    ("$2y$", Extent::Mark),
-    ("$5$", Extent::Mark),
-    ("$6$", Extent::Mark),
-    ("$7$", Extent::Mark),
-    ("$y$", Extent::Mark),
-    ("$apr1$", Extent::Mark),
-    ("$argon2", Extent::Mark),
-    ("$pbkdf2", Extent::Mark),
+const MARKS: &[(&str, SecretExtent)] = &[
+    ("given password: ", SecretExtent::LastParenthesis),
+    (" (input: ", SecretExtent::LastParenthesis),
+    (") != '", SecretExtent::Comparison),
+    ("invalid password '", SecretExtent::LastQuote),
+    ("invalid password field '", SecretExtent::LastQuote),
+    (", password '", SecretExtent::LastQuote),
+    ("pass `", SecretExtent::LastQuote),
+    ("password = '", SecretExtent::NextQuote),
+    ("password='", SecretExtent::NextQuote),
+    ("password = \"", SecretExtent::NextQuote),
+    ("password=\"", SecretExtent::NextQuote),
+    ("credentials: ", SecretExtent::Hexadecimal),
+    ("cache hit: ", SecretExtent::Field),
+    ("client in: cont", SecretExtent::Continuation),
+    (", init_response ", SecretExtent::Rest),
+    ("decoded initial response ", SecretExtent::Rest),
+    ("decoded response: ", SecretExtent::Rest),
+    ("uncoded initial reply: ", SecretExtent::Rest),
+    ("uncoded client response ", SecretExtent::Rest),
+    ("auth_httpform: sending ", SecretExtent::Rest),
+    ("unexpected response to auth request: ", SecretExtent::Rest),
+    ("authorization: ", SecretExtent::Rest),
+    ("auth plain ", SecretExtent::Response),
+    ("auth login ", SecretExtent::Response),
+    ("auth cram-md5 ", SecretExtent::Response),
+    ("auth ntlm ", SecretExtent::Response),
+    ("auth external ", SecretExtent::Response),
+    ("auth xoauth2 ", SecretExtent::Response),
+    ("auth oauthbearer ", SecretExtent::Response),
+    ("auth scram-sha-1 ", SecretExtent::Response),
+    ("auth scram-sha-256 ", SecretExtent::Response),
+    ("{plain", SecretExtent::Mark),
+    ("{clear", SecretExtent::Mark),
+    ("{crypt", SecretExtent::Mark),
+    ("{md5", SecretExtent::Mark),
+    ("{sha", SecretExtent::Mark),
+    ("{smd5", SecretExtent::Mark),
+    ("{ssha", SecretExtent::Mark),
+    ("{blf-crypt", SecretExtent::Mark),
+    ("{argon2", SecretExtent::Mark),
+    ("{pbkdf2", SecretExtent::Mark),
+    ("{scram", SecretExtent::Mark),
+    ("{cram-md5", SecretExtent::Mark),
+    ("{digest-md5", SecretExtent::Mark),
+    ("{hmac-md5", SecretExtent::Mark),
+    ("{ntlm", SecretExtent::Mark),
+    ("{lanman", SecretExtent::Mark),
+    ("$1$", SecretExtent::Mark),
+    ("$2a$", SecretExtent::Mark),
+    ("$2b$", SecretExtent::Mark),
+    ("$2y$", SecretExtent::Mark),
+    ("$5$", SecretExtent::Mark),
+    ("$6$", SecretExtent::Mark),
+    ("$7$", SecretExtent::Mark),
+    ("$y$", SecretExtent::Mark),
+    ("$apr1$", SecretExtent::Mark),
+    ("$argon2", SecretExtent::Mark),
+    ("$pbkdf2", SecretExtent::Mark),
 ];
 
 /// `None` if the search could not be built. Tests would fail in this case.
@@ -135,44 +135,49 @@ pub(crate) fn find(text: &[u8], at: usize) -> Option<Range<usize>> {
     None
 }
 
-fn locate(text: &[u8], mark: Range<usize>, extent: Extent, at: usize) -> Option<Range<usize>> {
+fn locate(
+    text: &[u8],
+    mark: Range<usize>,
+    extent: SecretExtent,
+    at: usize,
+) -> Option<Range<usize>> {
     let (start, rest) = (mark.end, &text[mark.end..]);
     let length = match extent {
-        Extent::LastParenthesis => rest.rfind_byte(b')').unwrap_or(rest.len()),
-        Extent::LastQuote => rest.rfind_byte(b'\'').unwrap_or(rest.len()),
-        Extent::NextQuote => rest.find_byte(text[start - 1]).unwrap_or(rest.len()),
-        Extent::Rest => rest.len(),
-        Extent::Continuation => {
+        SecretExtent::LastParenthesis => rest.rfind_byte(b')').unwrap_or(rest.len()),
+        SecretExtent::LastQuote => rest.rfind_byte(b'\'').unwrap_or(rest.len()),
+        SecretExtent::NextQuote => rest.find_byte(text[start - 1]).unwrap_or(rest.len()),
+        SecretExtent::Rest => rest.len(),
+        SecretExtent::Continuation => {
             let number = tab_length(rest)?;
             let digits = rest[number..].iter().take_while(|b| b.is_ascii_digit()).count();
             let answer = number + digits + tab_length(&rest[number + digits..])?;
             let start = start + answer;
             return Some(start..start + word_length(&rest[answer..]));
         }
-        Extent::Field => {
+        SecretExtent::Field => {
             (0..rest.len()).find(|n| tab_length(&rest[*n..]).is_some()).unwrap_or(rest.len())
         }
-        Extent::Hexadecimal => {
+        SecretExtent::Hexadecimal => {
             let length = word_length(rest);
             if !rest[..length].iter().all(u8::is_ascii_hexdigit) {
                 return None;
             }
             length
         }
-        Extent::Mark => {
+        SecretExtent::Mark => {
             let in_word =
                 mark.start.checked_sub(1).is_some_and(|n| text[n].is_ascii_alphanumeric());
             let end = start + word_length(rest);
             return (!in_word).then_some(mark.start..end);
         }
-        Extent::Comparison => {
+        SecretExtent::Comparison => {
             let opened = password_before(text, mark.start).filter(|opened| *opened >= at);
             if let Some(opened) = opened {
                 return Some(opened..mark.start);
             }
             rest.rfind_byte(b'\'').unwrap_or(rest.len())
         }
-        Extent::Response => {
+        SecretExtent::Response => {
             let before = &text[..mark.start];
             if before.ends_with(b"250-") || before.ends_with(b"250 ") {
                 return None;

@@ -24,9 +24,9 @@ use crate::text::{ESCAPE, LineContext, is_escape};
 
 /// Returns the first part of a line that mls-parse would read in another way in the result.
 pub(crate) fn meaning(read: &[u8], written: &[u8]) -> Option<&'static str> {
-    match (docker::Line::parse(read), docker::Line::parse(written)) {
+    match (docker::DockerLine::parse(read), docker::DockerLine::parse(written)) {
         (Some(read), Some(written)) if read.time == written.time => {
-            let text = |line: &docker::Line<'_>| line.log.trim_end_matches('\n').to_owned();
+            let text = |line: &docker::DockerLine<'_>| line.log.trim_end_matches('\n').to_owned();
             return meaning(text(&read).as_bytes(), text(&written).as_bytes());
         }
         (None, None) => {}
@@ -56,7 +56,9 @@ pub(crate) fn line(
     anonymizer: &mut Anonymizer,
 ) -> Option<&'static str> {
     let (read, written) = (read.trim_end_with(|c| c == '\n'), written.trim_end_with(|c| c == '\n'));
-    if let (Some(read), Some(written)) = (docker::Line::parse(read), docker::Line::parse(written)) {
+    if let (Some(read), Some(written)) =
+        (docker::DockerLine::parse(read), docker::DockerLine::parse(written))
+    {
         return line(read.log.as_bytes(), written.log.as_bytes(), anonymizer);
     }
     let (read, written) = (envelope::open(read)?, envelope::open(written)?);
@@ -317,7 +319,7 @@ fn addresses_in(line: &[u8]) -> impl Iterator<Item = IpAddr> {
 /// if somebody has such a name.
 pub(crate) fn kept_words(line: &[u8], kept: &mut HashSet<String>) {
     let line = line.trim_end_with(|c| c == '\n');
-    if let Some(docker) = docker::Line::parse(line) {
+    if let Some(docker) = docker::DockerLine::parse(line) {
         return kept_words(docker.log.as_bytes(), kept);
     }
     let Some(envelope) = envelope::open(line) else { return };

@@ -6,19 +6,19 @@ use chrono::{DateTime, FixedOffset};
 use mls_event::Outcome;
 use mls_findings::Observation;
 
-use crate::{Attempt, Clock};
+use crate::{Attempt, DateReader};
 
 /// Some attempts; their text is in one string. A failure has only the members that the rules for
 /// suspicious logins use.
 #[derive(Debug)]
 pub struct AttemptBatch {
     text: String,
-    attempts: Vec<Stored>,
+    attempts: Vec<StoredAttempt>,
 }
 
 /// An attempt of a [`AttemptBatch`]. A [`LoginReader`](crate::LoginReader) gives successful logins only.
 #[derive(Clone, Copy, Debug)]
-pub struct Login<'a> {
+pub struct BatchedAttempt<'a> {
     /// The attempt in the form that the rules for suspicious logins use.
     pub observation: Observation<'a>,
     /// Reverse DNS name of the client.
@@ -30,7 +30,7 @@ pub struct Login<'a> {
 }
 
 #[derive(Debug)]
-struct Stored {
+struct StoredAttempt {
     at: DateTime<FixedOffset>,
     outcome: Outcome,
     ip: Option<IpAddr>,
@@ -57,8 +57,8 @@ impl AttemptBatch {
     pub const SIZE: usize = 512;
 
     /// Adds an attempt if its date exists. Returns whether it was added.
-    pub fn add(&mut self, attempt: &Attempt<'_>, clock: &mut Clock) -> bool {
-        let Some(observation) = clock.observation(attempt) else { return false };
+    pub fn add(&mut self, attempt: &Attempt<'_>, dates: &mut DateReader) -> bool {
+        let Some(observation) = dates.observation(attempt) else { return false };
         let Observation { at, outcome, ip, asn, .. } = observation;
         let start = self.text.len();
         let mut texts = [attempt.user, attempt.country_code, None, None, None, None];
@@ -71,7 +71,7 @@ impl AttemptBatch {
             self.text.push_str(text?);
             Some(length)
         });
-        let stored = Stored { at, outcome, ip, asn, start, lengths };
+        let stored = StoredAttempt { at, outcome, ip, asn, start, lengths };
         self.attempts.push(stored);
         true
     }
@@ -89,7 +89,7 @@ impl AttemptBatch {
 
     /// The attempt with this number; `None` after the last one.
     #[must_use]
-    pub fn get(&self, index: usize) -> Option<Login<'_>> {
+    pub fn get(&self, index: usize) -> Option<BatchedAttempt<'_>> {
         let stored = self.attempts.get(index)?;
         let mut end = stored.start;
         let [user, country_code, aso, hostname, service, queue_id] = stored.lengths.map(|length| {
@@ -97,8 +97,8 @@ impl AttemptBatch {
             end += usize::from(length?);
             self.text.get(start..end)
         });
-        let Stored { at, outcome, ip, asn, .. } = *stored;
+        let StoredAttempt { at, outcome, ip, asn, .. } = *stored;
         let observation = Observation { at, outcome, user, ip, country_code, asn, aso };
-        Some(Login { observation, hostname, service, queue_id })
+        Some(BatchedAttempt { observation, hostname, service, queue_id })
     }
 }

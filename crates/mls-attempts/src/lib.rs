@@ -10,12 +10,12 @@
 
 mod attempt;
 mod batch;
-mod clock;
+mod date_reader;
 mod logins;
 mod source;
 
 pub use attempt::{Attempt, MAX_NAME};
-pub use batch::{AttemptBatch, Login};
-pub use clock::Clock;
+pub use batch::{AttemptBatch, BatchedAttempt};
+pub use date_reader::DateReader;
 pub use logins::LoginReader;
 pub use source::{AttemptSource, ReadOptions, ReadSummary, read_rotated};

@@ -10,7 +10,7 @@ use mls_event::Outcome;
 
 use mls_rotation::Point;
 
-use crate::{AttemptBatch, AttemptSource, Clock, Login, ReadOptions, ReadSummary};
+use crate::{AttemptBatch, AttemptSource, BatchedAttempt, DateReader, ReadOptions, ReadSummary};
 
 /// The largest number of batches in the queue between the two threads.
 const MAX_WAITING: usize = 2;
@@ -19,23 +19,23 @@ const MAX_WAITING: usize = 2;
 #[derive(Debug)]
 pub struct LoginReader {
     name: String,
-    batches: Receiver<Part>,
-    thread: JoinHandle<anyhow::Result<Content>>,
-    part: Part,
+    batches: Receiver<LoginBatch>,
+    thread: JoinHandle<anyhow::Result<InputSummary>>,
+    part: LoginBatch,
     /// The index of the next login in the batch.
     next: usize,
 }
 
 /// Some logins, and the positions of their lines.
 #[derive(Debug, Default)]
-struct Part {
+struct LoginBatch {
     batch: AttemptBatch,
     points: Vec<Point>,
 }
 
 /// What the input held.
 #[derive(Debug)]
-struct Content {
+struct InputSummary {
     source: AttemptSource,
     summary: ReadSummary,
     logins: u64,
@@ -52,7 +52,7 @@ impl LoginReader {
         let path = source.newest_file().map(|path| path.display().to_string());
         let name = path.unwrap_or_else(|| "stdin".to_owned());
         let read = move || {
-            let (mut part, mut clock) = (Part::default(), Clock::new(reading.zone));
+            let (mut part, mut dates) = (LoginBatch::default(), DateReader::new(reading.zone));
             let (mut logins, mut failures) = (0, 0);
             let summary = source.read(&reading, |attempt, point| {
                 if attempt.outcome != Outcome::Success {
@@ -60,7 +60,7 @@ impl LoginReader {
                     return;
                 }
                 logins += 1;
-                if part.batch.add(attempt, &mut clock) {
+                if part.batch.add(attempt, &mut dates) {
                     part.points.push(point);
                 }
                 if part.batch.is_full() {
@@ -70,19 +70,22 @@ impl LoginReader {
                 }
             })?;
             let _ = full.send(part);
-            Ok(Content { source, summary, logins, failures })
+            Ok(InputSummary { source, summary, logins, failures })
         };
         let thread = thread::Builder::new()
             .name("logins".to_owned())
             .spawn(read)
             .context("starting a thread")
             .or_exit(Exit::TempFail)?;
-        Ok(Self { name, batches, thread, part: Part::default(), next: 0 })
+        Ok(Self { name, batches, thread, part: LoginBatch::default(), next: 0 })
     }
 
     /// The next login if its time is before `end`, so that failures of the same time come first.
     /// Without `end`, the next login. Returns `None` at the end of the input.
-    pub fn next_before(&mut self, end: Option<DateTime<FixedOffset>>) -> Option<Login<'_>> {
+    pub fn next_before(
+        &mut self,
+        end: Option<DateTime<FixedOffset>>,
+    ) -> Option<BatchedAttempt<'_>> {
         let (at, _) = self.peek()?;
         if end.is_some_and(|end| at >= end) {
             return None;

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use mls_config::zone::Zone;
 
-use crate::logins::{AddressLogins, Logins};
+use crate::logins::{AddressLogins, RecentLogins};
 use crate::offender::{Offender, Offenders};
 
 /// Addresses outside the public Internet: this machine, private and shared networks, link-local,
@@ -39,12 +39,12 @@ const fn v6(ip: [u16; 8], length: u8) -> IpNet {
 
 pub(crate) struct Allow {
     pub(crate) networks: Vec<IpNet>,
-    pub(crate) logins: Logins,
+    pub(crate) logins: RecentLogins,
 }
 
 /// The reason why an address is not blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason<'a> {
+pub(crate) enum AllowReason<'a> {
     Local(IpNet),
     Network(IpNet),
     Login(&'a AddressLogins),
@@ -57,10 +57,10 @@ impl Allow {
         ip: IpAddr,
         offender: &Offender,
         offenders: &Offenders,
-    ) -> Option<Reason<'_>> {
+    ) -> Option<AllowReason<'_>> {
         self.network(ip.into()).or_else(|| {
             let login = self.logins.before(ip, offender)?;
-            (!offenders.is_suspect(ip, offender.alerted)).then_some(Reason::Login(login))
+            (!offenders.is_suspect(ip, offender.alerted)).then_some(AllowReason::Login(login))
         })
     }
 
@@ -70,14 +70,14 @@ impl Allow {
     }
 
     /// The allowed network that shares an address with `network`.
-    fn network(&self, network: IpNet) -> Option<Reason<'_>> {
+    fn network(&self, network: IpNet) -> Option<AllowReason<'_>> {
         let overlaps = |other: &&IpNet| other.contains(&network) || network.contains(*other);
-        let local = LOCAL.iter().find(overlaps).map(|network| Reason::Local(*network));
-        local.or_else(|| self.networks.iter().find(overlaps).map(|net| Reason::Network(*net)))
+        let local = LOCAL.iter().find(overlaps).map(|network| AllowReason::Local(*network));
+        local.or_else(|| self.networks.iter().find(overlaps).map(|net| AllowReason::Network(*net)))
     }
 }
 
-impl Reason<'_> {
+impl AllowReason<'_> {
     /// A part of a sentence, with dates in `zone`.
     pub(crate) fn show(self, zone: Zone) -> impl fmt::Display {
         fmt::from_fn(move |f| match self {
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn local_addresses_and_the_administrators_networks_are_never_blocked() {
         let networks = vec!["203.0.113.0/25".parse().unwrap(), "2001:db8:1::/48".parse().unwrap()];
-        let allow = Allow { networks, logins: Logins::none() };
+        let allow = Allow { networks, logins: RecentLogins::none() };
         let threshold = Threshold { count: 1, seconds: 1 };
         let offender =
             Offender { offences: 1, since: 0, until: 9, alerted: 0, attempts: 1, threshold };
@@ -123,10 +123,10 @@ mod tests {
             "fe80::1",
             "ff02::1",
         ] {
-            assert!(matches!(reason(ip), Some(Reason::Local(_))), "{ip}");
+            assert!(matches!(reason(ip), Some(AllowReason::Local(_))), "{ip}");
         }
         for ip in ["203.0.113.1", "2001:db8:1:2::3"] {
-            assert!(matches!(reason(ip), Some(Reason::Network(_))), "{ip}");
+            assert!(matches!(reason(ip), Some(AllowReason::Network(_))), "{ip}");
         }
         for ip in ["203.0.113.129", "2001:db8:2::1", "8.8.8.8", "172.32.0.1", "2001:4860::1"] {
             assert_eq!(reason(ip), None, "{ip}");

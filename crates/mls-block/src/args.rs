@@ -20,7 +20,7 @@ pub struct Args {
     pub(crate) command: Option<Command>,
 
     #[command(flatten)]
-    pub(crate) settings: Flags,
+    pub(crate) settings: BlockFlags,
 }
 
 /// What to do instead of reading alerts.
@@ -48,7 +48,7 @@ fn address(text: &str) -> Result<IpAddr, &'static str> {
 
 /// The flags of all subcommands.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Flags {
+pub(crate) struct BlockFlags {
     /// State file with the blocked addresses, the times, and the reasons. Default: block.state in the
     /// `state_dir` of --config; without either, no state is kept
     #[arg(long, value_name = "FILE", global = true)]

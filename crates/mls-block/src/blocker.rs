@@ -16,9 +16,9 @@ use mls_stream::unreadable::NOT_ALERTS;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::allow::Allow;
-use crate::args::Flags;
+use crate::args::BlockFlags;
 use crate::list::{BlockList, Limits};
-use crate::logins::Logins;
+use crate::logins::RecentLogins;
 use crate::offender::{BlockTime, Offence};
 use crate::output::{ListOutput, print};
 use crate::state_file::StateFile;
@@ -72,13 +72,13 @@ struct Counts {
 
 impl Blocker {
     /// Reads the state. Options override the configuration.
-    pub(crate) fn new(flags: Flags, config: Config) -> anyhow::Result<Self> {
+    pub(crate) fn new(flags: BlockFlags, config: Config) -> anyhow::Result<Self> {
         let block = config.block;
         let of_config = || config.paths.state_dir.map(|dir| dir.join("block.state"));
         let recorded = config.paths.logins_filename.filter(|_| config.logins.record);
         let logins = match flags.logins.or(recorded) {
-            Some(path) => Logins::of(path, flags.zone.timezone),
-            None => Logins::none(),
+            Some(path) => RecentLogins::of(path, flags.zone.timezone),
+            None => RecentLogins::none(),
         };
         Ok(Self {
             time: BlockTime {

@@ -123,7 +123,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::logins::Logins;
+    use crate::logins::RecentLogins;
     use crate::offender::{BlockTime, Offence};
 
     const TIME: BlockTime = BlockTime { first: 100, longest: 800 };
@@ -141,7 +141,7 @@ mod tests {
 
     fn allow(networks: &[&str]) -> Allow {
         let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
-        Allow { networks, logins: Logins::none() }
+        Allow { networks, logins: RecentLogins::none() }
     }
 
     fn listed(offenders: &Offenders, allow: &Allow, now: i64) -> Vec<String> {

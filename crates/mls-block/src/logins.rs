@@ -33,7 +33,7 @@ pub(crate) struct AddressLogins {
 }
 
 /// The logins of the last days. The file is read once; later only new lines are read.
-pub(crate) struct Logins {
+pub(crate) struct RecentLogins {
     path: Option<PathBuf>,
     zone: Zone,
     /// The inode of the file that was read, and the number of bytes that were read.
@@ -43,7 +43,7 @@ pub(crate) struct Logins {
     is_full: bool,
 }
 
-impl Logins {
+impl RecentLogins {
     /// The logins in `path`. Reads nothing yet.
     pub(crate) fn of(path: PathBuf, zone: Zone) -> Self {
         Self { path: Some(path), zone, ..Self::none() }

@@ -17,7 +17,7 @@ use crate::offender::Offenders;
 const VERSION: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
-struct Content<T> {
+struct StateContent<T> {
     version: u32,
     #[serde(flatten)]
     offenders: T,
@@ -98,7 +98,7 @@ impl StateFile {
 }
 
 pub(crate) fn write(offenders: &Offenders, out: impl Write) -> serde_json::Result<()> {
-    serde_json::to_writer(out, &Content { version: VERSION, offenders })
+    serde_json::to_writer(out, &StateContent { version: VERSION, offenders })
 }
 
 fn read(path: &Path) -> anyhow::Result<Offenders> {
@@ -111,7 +111,7 @@ fn read(path: &Path) -> anyhow::Result<Offenders> {
 }
 
 pub(crate) fn parse(text: &[u8]) -> anyhow::Result<Offenders> {
-    let content: Content<Offenders> = serde_json::from_slice(text)?;
+    let content: StateContent<Offenders> = serde_json::from_slice(text)?;
     anyhow::ensure!(
         content.version == VERSION,
         "it has version {}, not {VERSION}",

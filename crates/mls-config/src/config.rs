@@ -27,7 +27,7 @@ use mls_diag::denied::explained;
 use mls_diag::{Exit, OrExit};
 
 use declare::Base;
-pub use declare::{Key, Section};
+pub use declare::{ConfigKey, ConfigSection};
 pub use example::example;
 pub use host::is_host;
 use ini::Ini;

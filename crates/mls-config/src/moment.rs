@@ -51,14 +51,14 @@ impl FromStr for Day {
 
 /// The beginning or the end of a period: a whole day, or a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
+pub enum DayOrMinute {
     /// All of the day.
     Day(Day),
     /// The beginning of the minute.
     Minute(NaiveDateTime),
 }
 
-impl Moment {
+impl DayOrMinute {
     /// The first moment of a period that begins with this day or minute.
     #[must_use]
     pub fn begin(self, today: NaiveDate) -> NaiveDateTime {
@@ -84,7 +84,7 @@ pub fn midnight(date: NaiveDate) -> NaiveDateTime {
     date.and_time(NaiveTime::MIN)
 }
 
-impl FromStr for Moment {
+impl FromStr for DayOrMinute {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -114,7 +114,7 @@ mod tests {
             ["", "tomorrow", "2026-02-29", "01/06/2026", "0999-12-31", "9999-12-31", "+12026-01-01"]
         {
             assert!(text.parse::<Day>().is_err(), "{text}");
-            assert!(text.parse::<Moment>().is_err(), "{text}");
+            assert!(text.parse::<DayOrMinute>().is_err(), "{text}");
         }
     }
 }

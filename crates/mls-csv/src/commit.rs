@@ -54,7 +54,7 @@ pub(crate) fn run(reader: Reader, target: Target) -> anyhow::Result<()> {
 
 struct Appender {
     target: Target,
-    open: Option<Open>,
+    open: Option<OpenCsv>,
 }
 
 /// F, open for appending. Refuses to write if somebody else has changed its length.
@@ -87,7 +87,7 @@ impl Write for AppendedFile {
 struct Changed;
 
 /// The file while it is written: from `begin` until the end of the run.
-struct Open {
+struct OpenCsv {
     rows: Rows<AppendedFile>,
     committed: CursorFile,
     /// The committed logins that could not be checked, and those of this run.
@@ -126,7 +126,7 @@ impl Sink for Appender {
         let unchecked = committed.unchecked.clone();
         let begun_unchecked = unchecked.total;
         let is_in_doubt = false;
-        self.open = Some(Open { rows, committed, unchecked, begun_unchecked, is_in_doubt });
+        self.open = Some(OpenCsv { rows, committed, unchecked, begun_unchecked, is_in_doubt });
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// The status of a lookup, and the name that it found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct DnsAnswer {
     pub(crate) status: Status,
     pub(crate) hostname: Option<Box<str>>,
 }
@@ -38,7 +38,7 @@ impl Status {
     }
 }
 
-impl From<Status> for Answer {
+impl From<Status> for DnsAnswer {
     fn from(status: Status) -> Self {
         Self { status, hostname: None }
     }

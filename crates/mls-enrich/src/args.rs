@@ -19,7 +19,7 @@ Examples:
 #[command(name = "mls-enrich", version, after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
-    pub(crate) databases: mls_location::Flags,
+    pub(crate) databases: mls_location::IpDatabaseFlags,
     /// Do not query the DNS: hostname and `reverse_dns_status` become null
     #[arg(long)]
     pub(crate) no_dns: bool,

@@ -15,7 +15,7 @@ use mls_config::config::DnsCache;
 use mls_state::regular;
 use serde::{Deserialize, Serialize};
 
-use crate::answer::{Answer, Status};
+use crate::answer::{DnsAnswer, Status};
 
 /// Only the first bytes of a larger file are read. The default number of answers with the longest
 /// names is about a tenth of this.
@@ -28,25 +28,25 @@ const FAILURE_SECONDS: u64 = 60;
 /// The largest capacity that is reserved at the start: the default number of answers.
 const MAX_RESERVED: usize = 100_000;
 
-pub(crate) struct Cache {
+pub(crate) struct AnswerCache {
     path: Option<PathBuf>,
     size: usize,
     ttl: u64,
-    entries: HashMap<IpAddr, Entry>,
+    entries: HashMap<IpAddr, CacheEntry>,
     /// The keys, oldest first. The oldest answers are dropped when the cache is full.
     order: VecDeque<IpAddr>,
     changed: bool,
 }
 
-struct Entry {
-    answer: Answer,
+struct CacheEntry {
+    answer: DnsAnswer,
     /// Seconds since 1970.
     expires: u64,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
+struct CacheLine {
     ip: IpAddr,
     expires: u64,
     status: Status,
@@ -57,7 +57,7 @@ pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-impl Cache {
+impl AnswerCache {
     /// A cache as configured, with the answers in `path`. A file that cannot be used is a warning.
     pub(crate) fn load(config: &DnsCache, path: Option<PathBuf>, now: u64) -> Self {
         let size = if config.enabled { config.size } else { 0 };
@@ -82,19 +82,19 @@ impl Cache {
     }
 
     /// The answer, if it has not expired.
-    pub(crate) fn get(&self, ip: IpAddr, now: u64) -> Option<&Answer> {
+    pub(crate) fn get(&self, ip: IpAddr, now: u64) -> Option<&DnsAnswer> {
         self.entries.get(&ip).filter(|entry| entry.expires > now).map(|entry| &entry.answer)
     }
 
-    pub(crate) fn insert(&mut self, ip: IpAddr, answer: Answer, now: u64) {
+    pub(crate) fn insert(&mut self, ip: IpAddr, answer: DnsAnswer, now: u64) {
         let failure = answer.status.is_failure();
         let expires =
             now.saturating_add(if failure { self.ttl.min(FAILURE_SECONDS) } else { self.ttl });
         self.changed |= !failure;
-        self.put(ip, Entry { answer, expires });
+        self.put(ip, CacheEntry { answer, expires });
     }
 
-    fn put(&mut self, ip: IpAddr, entry: Entry) {
+    fn put(&mut self, ip: IpAddr, entry: CacheEntry) {
         if self.size == 0 {
             return;
         }
@@ -123,11 +123,11 @@ impl Cache {
                 break;
             }
             let line = serde_json::from_str(&line?).with_context(|| format!("line {number}"))?;
-            let Line { ip, expires, status, hostname } = line;
+            let CacheLine { ip, expires, status, hostname } = line;
             if (now + 1..=now.saturating_add(self.ttl)).contains(&expires)
                 && !self.entries.contains_key(&ip)
             {
-                self.put(ip, Entry { answer: Answer { status, hostname }, expires });
+                self.put(ip, CacheEntry { answer: DnsAnswer { status, hostname }, expires });
             }
         }
         Ok(())
@@ -146,7 +146,7 @@ impl Cache {
         let written = mls_state::atomic::write_with(path, 0o640, |file| {
             let mut out = BufWriter::new(file);
             for ip in &self.order {
-                let Some(Entry { answer, expires }) =
+                let Some(CacheEntry { answer, expires }) =
                     self.entries.get(ip).filter(|entry| entry.expires > now)
                 else {
                     continue;
@@ -155,7 +155,7 @@ impl Cache {
                     let (status, hostname) = (answer.status, answer.hostname.clone());
                     serde_json::to_writer(
                         &mut out,
-                        &Line { ip: *ip, expires: *expires, status, hostname },
+                        &CacheLine { ip: *ip, expires: *expires, status, hostname },
                     )?;
                     out.write_all(b"\n")?;
                 }
@@ -182,15 +182,15 @@ mod tests {
         [192, 0, 2, n].into()
     }
 
-    fn named(name: &str) -> Answer {
-        Answer { status: Status::Ok, hostname: Some(name.into()) }
+    fn named(name: &str) -> DnsAnswer {
+        DnsAnswer { status: Status::Ok, hostname: Some(name.into()) }
     }
 
     #[test]
     fn names_and_negative_answers_are_saved_for_the_next_run_and_failures_are_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cache");
-        let mut cache = Cache::load(&config(9), Some(path.clone()), NOW);
+        let mut cache = AnswerCache::load(&config(9), Some(path.clone()), NOW);
         cache.insert(ip(1), named("a.example"), NOW);
         cache.insert(ip(2), Status::NotFound.into(), NOW);
         cache.insert(ip(3), Status::NoData.into(), NOW);
@@ -200,7 +200,7 @@ mod tests {
         assert!(cache.get(ip(4), NOW + 60).is_none());
         cache.save(NOW);
 
-        let cache = Cache::load(&config(9), Some(path), NOW + 99);
+        let cache = AnswerCache::load(&config(9), Some(path), NOW + 99);
         assert_eq!(cache.get(ip(1), NOW + 99), Some(&named("a.example")));
         assert_eq!(cache.get(ip(1), NOW + 100), None);
         let kept: Vec<_> = (1..=5).filter(|n| cache.get(ip(*n), NOW + 99).is_some()).collect();
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_full_cache_drops_the_oldest_answers() {
-        let mut cache = Cache::load(&config(2), None, NOW);
+        let mut cache = AnswerCache::load(&config(2), None, NOW);
         for n in 1..=3 {
             cache.insert(ip(n), named("x"), NOW);
         }
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_was_refreshed_is_the_newest() {
-        let mut cache = Cache::load(&config(2), None, NOW);
+        let mut cache = AnswerCache::load(&config(2), None, NOW);
         for (n, at) in [(1, NOW), (2, NOW + 50), (1, NOW + 100), (3, NOW + 100)] {
             cache.insert(ip(n), named("x"), at);
         }
@@ -237,7 +237,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cache");
         let mut cache =
-            Cache::load(&DnsCache { enabled: false, ..config(9) }, Some(path.clone()), NOW);
+            AnswerCache::load(&DnsCache { enabled: false, ..config(9) }, Some(path.clone()), NOW);
         cache.insert(ip(1), named("x"), NOW);
         assert_eq!(cache.get(ip(1), NOW), None);
         cache.save(NOW);
@@ -248,14 +248,14 @@ mod tests {
     fn two_runs_at_once_keep_each_others_answers() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cache");
-        let mut runs = [1, 2].map(|n| (n, Cache::load(&config(9), Some(path.clone()), NOW)));
+        let mut runs = [1, 2].map(|n| (n, AnswerCache::load(&config(9), Some(path.clone()), NOW)));
         for (n, run) in &mut runs {
             run.insert(ip(*n), named("x"), NOW);
         }
         for (_, run) in &mut runs {
             run.save(NOW);
         }
-        let cache = Cache::load(&config(9), Some(path), NOW);
+        let cache = AnswerCache::load(&config(9), Some(path), NOW);
         assert!(cache.get(ip(1), NOW).is_some() && cache.get(ip(2), NOW).is_some());
     }
 
@@ -263,7 +263,7 @@ mod tests {
     fn a_corrupt_file_is_dropped_as_a_whole_and_replaced_by_the_next_save() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cache");
-        let mut cache = Cache::load(&config(9), Some(path.clone()), NOW);
+        let mut cache = AnswerCache::load(&config(9), Some(path.clone()), NOW);
         cache.insert(ip(1), named("x"), NOW);
         cache.insert(ip(2), named("y"), NOW);
         cache.save(NOW);
@@ -276,11 +276,11 @@ mod tests {
             &[&whole[..], b"<html>"].concat(),
         ] {
             mls_state::atomic::write(&path, broken, 0o640).unwrap();
-            let mut cache = Cache::load(&config(9), Some(path.clone()), NOW);
+            let mut cache = AnswerCache::load(&config(9), Some(path.clone()), NOW);
             assert!(cache.entries.is_empty(), "{broken:?}");
             cache.insert(ip(3), named("z"), NOW);
             cache.save(NOW);
-            assert_eq!(Cache::load(&config(9), Some(path.clone()), NOW).entries.len(), 1);
+            assert_eq!(AnswerCache::load(&config(9), Some(path.clone()), NOW).entries.len(), 1);
         }
     }
 
@@ -288,9 +288,9 @@ mod tests {
     fn answers_from_a_clock_that_was_set_back_are_not_kept_for_years() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cache");
-        let mut cache = Cache::load(&config(9), Some(path.clone()), NOW);
+        let mut cache = AnswerCache::load(&config(9), Some(path.clone()), NOW);
         cache.insert(ip(1), named("x"), NOW);
         cache.save(NOW);
-        assert!(Cache::load(&config(9), Some(path), NOW - 1000).entries.is_empty());
+        assert!(AnswerCache::load(&config(9), Some(path), NOW - 1000).entries.is_empty());
     }
 }

@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 use mls_config::config::DnsCache;
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::answer::Answer;
+use crate::answer::DnsAnswer;
 use crate::budget::Budget;
-use crate::cache::{self, Cache};
+use crate::cache::{self, AnswerCache};
 use crate::private::is_private;
 use crate::resolve::Resolver;
 
@@ -29,7 +29,7 @@ use crate::resolve::Resolver;
 const MAX_IN_FLIGHT: usize = 128;
 
 /// How to look names up.
-pub(crate) struct Settings {
+pub(crate) struct DnsSettings {
     pub(crate) server: Option<SocketAddr>,
     pub(crate) timeout: Duration,
     pub(crate) budget: Duration,
@@ -39,13 +39,13 @@ pub(crate) struct Settings {
 }
 
 /// An answer that is set later; `None` if the lookup was given up.
-pub(crate) type Pending = Rc<OnceCell<Option<Answer>>>;
+pub(crate) type Pending = Rc<OnceCell<Option<DnsAnswer>>>;
 
 /// What [`Dns::look_up`] returns.
 pub(crate) enum Lookup {
     /// The address is not looked up.
     Skipped,
-    Done(Answer),
+    Done(DnsAnswer),
     Pending(Pending),
 }
 
@@ -61,10 +61,10 @@ struct Awaited {
 }
 
 pub(crate) struct Dns {
-    settings: Settings,
+    settings: DnsSettings,
     budget: Budget,
     /// Read with the first lookup.
-    cache: Option<Cache>,
+    cache: Option<AnswerCache>,
     /// Addresses that records wait for.
     pending: HashMap<IpAddr, Awaited>,
     /// Pending addresses whose lookup has not started. The last one is looked up next.
@@ -84,7 +84,7 @@ pub(crate) struct Dns {
 }
 
 impl Dns {
-    pub(crate) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: DnsSettings) -> Self {
         let budget = Budget::new(settings.budget, Instant::now());
         Self {
             settings,
@@ -115,8 +115,9 @@ impl Dns {
             return Lookup::Pending(Rc::clone(&awaited.answer));
         }
         let now = cache::now();
-        let Settings { cache, cache_file, .. } = &self.settings;
-        let cache = self.cache.get_or_insert_with(|| Cache::load(cache, cache_file.clone(), now));
+        let DnsSettings { cache, cache_file, .. } = &self.settings;
+        let cache =
+            self.cache.get_or_insert_with(|| AnswerCache::load(cache, cache_file.clone(), now));
         if let Some(answer) = cache.get(ip, now) {
             return Lookup::Done(answer.clone());
         }

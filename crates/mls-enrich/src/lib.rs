@@ -52,8 +52,8 @@ use mls_config::Config;
 use mls_stream::ndjson::{Reader, Writer};
 
 pub use args::Args;
-use dns::{Dns, Settings};
-use stream::Stream;
+use dns::{Dns, DnsSettings};
+use stream::Enricher;
 
 /// Runs the tool.
 ///
@@ -66,7 +66,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     if let Some(warning) = databases.warning() {
         daily::warn(&warning, state_file("missing-databases").as_deref());
     }
-    let settings = Settings {
+    let settings = DnsSettings {
         server: args.dns_server,
         timeout: args.dns_timeout,
         budget: args.dns_budget,
@@ -75,5 +75,5 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         cache: config.dns_cache,
     };
     let dns = (!args.no_dns).then(|| Dns::new(settings));
-    Stream::new(databases, dns, Writer::stdout()?).run(Reader::stdin()?)
+    Enricher::new(databases, dns, Writer::stdout()?).run(Reader::stdin()?)
 }

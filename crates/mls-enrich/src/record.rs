@@ -7,11 +7,11 @@ use mls_event::{Auth, BadRecord, Enrichment, Members};
 /// An `auth` record without the five members.
 pub(crate) struct UnenrichedRecord<'a> {
     ip: Option<IpAddr>,
-    rest: Rest<'a>,
+    rest: RecordRest<'a>,
 }
 
 /// The record without the five members and without its closing brace.
-enum Rest<'a> {
+enum RecordRest<'a> {
     /// A line without any of them.
     Line(&'a [u8]),
     Members(Members<'a>),
@@ -21,12 +21,12 @@ impl<'a> UnenrichedRecord<'a> {
     pub(crate) fn parse(line: &'a [u8]) -> Result<Self, BadRecord> {
         // The fast path: most records come directly from mls-parse.
         if let Some(auth) = Auth::as_written(line).filter(|auth| auth.enrichment.is_none()) {
-            return Ok(Self { ip: auth.ip, rest: Rest::Line(&line[..line.len() - 1]) });
+            return Ok(Self { ip: auth.ip, rest: RecordRest::Line(&line[..line.len() - 1]) });
         }
         let mut members = Members::parse(line)?;
         members.remove(Enrichment::MEMBERS);
         let ip = members.get("ip").and_then(|ip| serde_json::from_str::<IpAddr>(ip.get()).ok());
-        Ok(Self { ip: ip.map(|ip| ip.to_canonical()), rest: Rest::Members(members) })
+        Ok(Self { ip: ip.map(|ip| ip.to_canonical()), rest: RecordRest::Members(members) })
     }
 
     /// The address. None if the record has none, or if `ip` is not an address: the sink then refuses
@@ -38,8 +38,8 @@ impl<'a> UnenrichedRecord<'a> {
     /// Appends the record with the members `added`, and a newline.
     pub(crate) fn write(&self, added: &Enrichment<'_>, out: &mut Vec<u8>) {
         match &self.rest {
-            Rest::Line(line) => out.extend_from_slice(line),
-            Rest::Members(members) => members.write_open(out),
+            RecordRest::Line(line) => out.extend_from_slice(line),
+            RecordRest::Members(members) => members.write_open(out),
         }
         added.write_members(out);
         out.extend_from_slice(b"}\n");

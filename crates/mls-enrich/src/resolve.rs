@@ -17,7 +17,7 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::answer::{Answer, Status};
+use crate::answer::{DnsAnswer, Status};
 use crate::hostname::hostname;
 
 /// How often a lookup is tried. Each try has an equal share of the time, so a lookup survives a lost
@@ -27,7 +27,7 @@ const TRIES: u8 = 2;
 /// Takes addresses and returns answers. Dropping it ends the thread and gives up its lookups.
 pub(crate) struct Resolver {
     requests: UnboundedSender<IpAddr>,
-    answers: Receiver<(IpAddr, Answer)>,
+    answers: Receiver<(IpAddr, DnsAnswer)>,
     /// Readable when there are answers, for `poll`: the thread writes a byte for each answer.
     wakeup: UnixStream,
 }
@@ -56,7 +56,7 @@ impl Resolver {
     }
 
     /// The answers that have arrived.
-    pub(crate) fn answers(&mut self) -> impl Iterator<Item = (IpAddr, Answer)> {
+    pub(crate) fn answers(&mut self) -> impl Iterator<Item = (IpAddr, DnsAnswer)> {
         while matches!(self.wakeup.read(&mut [0; 64]), Ok(1..)) {}
         self.answers.try_iter()
     }
@@ -73,7 +73,7 @@ impl AsFd for Resolver {
 struct Worker {
     resolver: TokioResolver,
     timeout: Duration,
-    answers: Sender<(IpAddr, Answer)>,
+    answers: Sender<(IpAddr, DnsAnswer)>,
     waker: Arc<UnixStream>,
 }
 
@@ -120,12 +120,12 @@ fn resolver(server: Option<SocketAddr>, timeout: Duration) -> Result<TokioResolv
 }
 
 /// Looks up the name of an address.
-async fn lookup(resolver: TokioResolver, ip: IpAddr, timeout: Duration) -> Answer {
+async fn lookup(resolver: TokioResolver, ip: IpAddr, timeout: Duration) -> DnsAnswer {
     let mut name = Name::from(ip);
     name.set_fqdn(true);
     match tokio::time::timeout(timeout, resolver.lookup(name.clone(), RecordType::PTR)).await {
         Ok(Ok(lookup)) => match hostname(&name, lookup.answers()) {
-            Some(hostname) => Answer { status: Status::Ok, hostname: Some(hostname.into()) },
+            Some(hostname) => DnsAnswer { status: Status::Ok, hostname: Some(hostname.into()) },
             None => Status::NoData.into(),
         },
         Ok(Err(error)) => Status::from(error).into(),

@@ -9,11 +9,11 @@ use std::rc::Rc;
 
 use foldhash::fast::RandomState;
 use mls_event::{Auth, BadRecord, Begin, Body, Enrichment};
-use mls_location::{Databases, Location};
+use mls_location::{IpDatabases, Location};
 use mls_stream::ndjson::{Reader, Writer};
 use mls_stream::signals;
 
-use crate::answer::Answer;
+use crate::answer::DnsAnswer;
 use crate::dns::{Dns, Lookup, Pending};
 use crate::record::UnenrichedRecord;
 
@@ -24,8 +24,8 @@ const MAX_QUEUED: usize = 16 << 20;
 /// Largest number of addresses whose locations are remembered. Attackers try often.
 const MAX_RECENT: usize = 4096;
 
-pub(crate) struct Stream {
-    databases: Databases,
+pub(crate) struct Enricher {
+    databases: IpDatabases,
     /// Locations of the last addresses.
     recent: HashMap<IpAddr, Rc<Location>, RandomState>,
     /// None with `--no-dns`.
@@ -44,8 +44,8 @@ enum Queued {
     Waiting { line: Vec<u8>, location: Rc<Location>, answer: Pending },
 }
 
-impl Stream {
-    pub(crate) fn new(databases: Databases, dns: Option<Dns>, writer: Writer) -> Self {
+impl Enricher {
+    pub(crate) fn new(databases: IpDatabases, dns: Option<Dns>, writer: Writer) -> Self {
         Self {
             databases,
             recent: HashMap::default(),
@@ -226,7 +226,7 @@ impl Counts {
     }
 }
 
-fn enrichment<'a>(location: &'a Location, answer: Option<&'a Answer>) -> Enrichment<'a> {
+fn enrichment<'a>(location: &'a Location, answer: Option<&'a DnsAnswer>) -> Enrichment<'a> {
     Enrichment {
         hostname: answer.and_then(|answer| answer.hostname.as_deref()).map(Into::into),
         reverse_dns_status: answer.map(|answer| answer.status.text().into()),

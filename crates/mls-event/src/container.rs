@@ -231,7 +231,7 @@ pub fn add_skipped(last: &mut Vec<u8>, line: Option<(ContainerStream, bool)>) {
     let mut unfinished = Unfinished::default();
     if let Some((stream, is_part)) = line {
         unfinished.read(last, 0);
-        unfinished.0[stream as usize] = is_part.then_some(Begin::Long);
+        unfinished.0[stream as usize] = is_part.then_some(LineBegin::Long);
     }
     *last = unfinished.lost();
 }
@@ -262,10 +262,10 @@ fn line_end(lines: &[u8], from: usize) -> usize {
 
 /// For each stream, the beginning of the line that waits for its last part.
 #[derive(Default)]
-struct Unfinished([Option<Begin>; 2]);
+struct Unfinished([Option<LineBegin>; 2]);
 
 #[derive(Clone, Copy)]
-enum Begin {
+enum LineBegin {
     At(usize),
     /// It is too long.
     Long,
@@ -299,17 +299,17 @@ impl Unfinished {
         *begin = if !is_part {
             None
         } else if stream.long_parts().strip_suffix(b"\n") == Some(line) {
-            Some(Begin::Long)
+            Some(LineBegin::Long)
         } else {
-            begin.or(Some(Begin::At(at)))
+            begin.or(Some(LineBegin::At(at)))
         };
     }
 
     /// Finds the lines that are too long if the lines that were read end at `end`.
     fn measure(&mut self, end: usize) {
         for begin in self.0.iter_mut().flatten() {
-            if matches!(begin, Begin::At(at) if end - *at > MAX_PARTS_BEFORE) {
-                *begin = Begin::Long;
+            if matches!(begin, LineBegin::At(at) if end - *at > MAX_PARTS_BEFORE) {
+                *begin = LineBegin::Long;
             }
         }
     }
@@ -317,21 +317,21 @@ impl Unfinished {
     /// Where the first of the lines begins that are not too long.
     fn first(&self) -> Option<usize> {
         let begins = self.0.iter().flatten().filter_map(|begin| match begin {
-            Begin::At(at) => Some(*at),
-            Begin::Long => None,
+            LineBegin::At(at) => Some(*at),
+            LineBegin::Long => None,
         });
         begins.min()
     }
 
     /// The lines before a segment if the text of all these lines is lost.
     fn lost(mut self) -> Vec<u8> {
-        self.0.iter_mut().flatten().for_each(|begin| *begin = Begin::Long);
+        self.0.iter_mut().flatten().for_each(|begin| *begin = LineBegin::Long);
         let lines = long_parts(|stream| self.is_long(*stream));
         if lines.is_empty() { NOTHING.to_vec() } else { lines }
     }
 
     fn is_long(&self, stream: ContainerStream) -> bool {
-        matches!(self.0[stream as usize], Some(Begin::Long))
+        matches!(self.0[stream as usize], Some(LineBegin::Long))
     }
 }
 

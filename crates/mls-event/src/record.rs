@@ -94,7 +94,7 @@ body!(End, "end");
 
 /// The members that each record has.
 #[derive(Deserialize)]
-struct Head<'a> {
+struct RecordHead<'a> {
     v: u64,
     #[serde(borrow, rename = "type")]
     kind: Cow<'a, str>,
@@ -115,7 +115,7 @@ pub fn kind(line: &[u8]) -> Result<Cow<'_, str>, BadRecord> {
         return Ok(Cow::Borrowed(kind));
     }
     begins_an_object(line)?;
-    let head: Head = read_json(line)?;
+    let head: RecordHead = read_json(line)?;
     if head.v == VERSION { Ok(head.kind) } else { Err(BadRecord::Version(head.v)) }
 }
 

@@ -33,7 +33,7 @@ macro_rules! members {
             pub(crate) fn describe(schema: &mut $crate::schema::Object) {
                 $(schema.member(
                     stringify!($name),
-                    <$value as $crate::value::Value>::schema(),
+                    <$value as $crate::value::MemberValue>::schema(),
                     members!(@required $presence),
                 );)*
                 $(schema.group($group_type::MEMBERS, $group_type::describe);)?
@@ -82,7 +82,7 @@ macro_rules! members {
     };
     (@write always, $value:expr, $name:ident, $out:ident) => {
         $out.extend_from_slice(concat!(",\"", stringify!($name), "\":").as_bytes());
-        $crate::value::Value::write(&$value, $out);
+        $crate::value::MemberValue::write(&$value, $out);
     };
     (@write optional, $value:expr, $name:ident, $out:ident) => {
         if $value.is_some() {
@@ -91,11 +91,11 @@ macro_rules! members {
     };
     (@read always, $name:ident, $rest:ident) => {{
         $rest.skip(concat!(",\"", stringify!($name), "\":"))?;
-        $crate::value::Value::read($rest)?
+        $crate::value::MemberValue::read($rest)?
     }};
     (@read optional, $name:ident, $rest:ident) => {
         if $rest.skip(concat!(",\"", stringify!($name), "\":")).is_some() {
-            $crate::value::Value::read($rest)?
+            $crate::value::MemberValue::read($rest)?
         } else {
             None
         }

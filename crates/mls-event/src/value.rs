@@ -14,22 +14,22 @@ use crate::text::find_control_or;
 use crate::{BadRecord, Timestamp};
 
 /// The type of a member's value.
-pub(crate) trait Value<'a>: Sized {
+pub(crate) trait MemberValue<'a>: Sized {
     /// Appends the value's JSON text.
     fn write(&self, out: &mut Vec<u8>);
 
-    /// Reads the JSON text that [`write`](Value::write) writes; `None` leaves the record to
-    /// [`from_json`](Value::from_json).
+    /// Reads the JSON text that [`write`](MemberValue::write) writes; `None` leaves the record to
+    /// [`from_json`](MemberValue::from_json).
     fn read(rest: &mut Rest<'a>) -> Option<Self>;
 
     /// Reads any JSON text that the type allows. `None` is a member that the record does not have.
     fn from_json(json: Option<&'a str>) -> Result<Self, Cow<'static, str>>;
 
-    /// The JSON Schema of the values that [`write`](Value::write) writes.
+    /// The JSON Schema of the values that [`write`](MemberValue::write) writes.
     fn schema() -> serde_json::Value;
 }
 
-pub(crate) fn member<'a, T: Value<'a>>(
+pub(crate) fn member<'a, T: MemberValue<'a>>(
     members: &Members<'a>,
     name: &'static str,
 ) -> Result<T, BadRecord> {
@@ -52,7 +52,7 @@ fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, Cow<'static, str>> 
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl<'a> Value<'a> for Option<Cow<'a, str>> {
+impl<'a> MemberValue<'a> for Option<Cow<'a, str>> {
     fn write(&self, out: &mut Vec<u8>) {
         match self {
             None => out.extend_from_slice(b"null"),
@@ -74,7 +74,7 @@ impl<'a> Value<'a> for Option<Cow<'a, str>> {
     }
 }
 
-impl<'a> Value<'a> for Timestamp<'a> {
+impl<'a> MemberValue<'a> for Timestamp<'a> {
     fn write(&self, out: &mut Vec<u8>) {
         write_plain(out, self.as_str());
     }
@@ -93,7 +93,7 @@ impl<'a> Value<'a> for Timestamp<'a> {
 }
 
 /// An address in canonical form: an IPv4-mapped IPv6 address becomes IPv4.
-impl<'a> Value<'a> for Option<IpAddr> {
+impl<'a> MemberValue<'a> for Option<IpAddr> {
     fn write(&self, out: &mut Vec<u8>) {
         let Some(ip) = self else { return out.extend_from_slice(b"null") };
         out.push(b'"');
@@ -119,7 +119,7 @@ impl<'a> Value<'a> for Option<IpAddr> {
 }
 
 /// A count of at least 1. It is 1 if the record does not have the member.
-impl<'a> Value<'a> for u32 {
+impl<'a> MemberValue<'a> for u32 {
     fn write(&self, out: &mut Vec<u8>) {
         write_json(out, self);
     }
@@ -140,7 +140,7 @@ impl<'a> Value<'a> for u32 {
 /// Numbers that may be null.
 macro_rules! numbers {
     ($($number:ty)*) => {
-        $(impl<'a> Value<'a> for Option<$number> {
+        $(impl<'a> MemberValue<'a> for Option<$number> {
             fn write(&self, out: &mut Vec<u8>) {
                 write_json(out, self);
             }
@@ -193,7 +193,7 @@ macro_rules! words {
             }
         }
 
-        impl<'a> $crate::value::Value<'a> for $type {
+        impl<'a> $crate::value::MemberValue<'a> for $type {
             fn write(&self, out: &mut Vec<u8>) {
                 $crate::value::write_plain(out, self.name());
             }

@@ -2,8 +2,8 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::update::Sources;
-use mls_location::Flags;
+use crate::update::UpdateFlags;
+use mls_location::IpDatabaseFlags;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,7 +25,7 @@ pub struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
     #[command(flatten)]
-    pub(crate) databases: Flags,
+    pub(crate) databases: IpDatabaseFlags,
 }
 
 #[derive(Debug, Subcommand)]
@@ -38,7 +38,7 @@ pub(crate) enum Command {
     },
     /// Download the databases, or install local files; a damaged or incomplete file does not
     /// replace an old one
-    Update(Sources),
+    Update(UpdateFlags),
     /// Check the installed databases and print their rows, the share of all addresses that they
     /// cover, and their date
     Verify,

@@ -19,7 +19,7 @@ use reqwest::header::{
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, StatusCode, Url};
 
-use crate::origin::Origin;
+use crate::origin::DownloadOrigin;
 
 /// The number of retries of a download. Each pause is longer than the one before.
 const RETRIES: usize = 2;
@@ -95,7 +95,7 @@ pub(crate) fn shown(url: &Url) -> String {
 pub(crate) async fn fetch(
     client: &Client,
     url: &Url,
-    origin: Option<&Origin>,
+    origin: Option<&DownloadOrigin>,
     file: &File,
 ) -> anyhow::Result<Fetched> {
     let backoff = ExponentialBuilder::default()
@@ -115,7 +115,7 @@ pub(crate) async fn fetch(
 async fn once(
     client: &Client,
     url: &Url,
-    origin: Option<&Origin>,
+    origin: Option<&DownloadOrigin>,
     mut file: &File,
 ) -> anyhow::Result<Fetched> {
     let mut request = client.get(url.clone());

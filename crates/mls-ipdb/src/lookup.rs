@@ -3,19 +3,19 @@
 use std::net::IpAddr;
 
 use mls_diag::Exit;
-use mls_location::{Databases, Location, Unusable};
+use mls_location::{IpDatabases, Location, Unusable};
 use mls_stream::ndjson::{Reader, Writer};
 use serde::Serialize;
 
 #[derive(Serialize)]
-struct Answer {
+struct LocatedAddress {
     ip: IpAddr,
     #[serde(flatten)]
     location: Location,
 }
 
 /// Answers for `addresses`. If there are none, answers for the lines of standard input.
-pub(crate) fn lookup(databases: &mut Databases, addresses: &[String]) -> anyhow::Result<()> {
+pub(crate) fn lookup(databases: &mut IpDatabases, addresses: &[String]) -> anyhow::Result<()> {
     if let Some(warning) = databases.warning() {
         log::warn!("{warning}");
     }
@@ -73,9 +73,9 @@ fn address(text: &str) -> Result<IpAddr, String> {
     })
 }
 
-fn answer(databases: &mut Databases, ip: IpAddr, writer: &mut Writer) -> anyhow::Result<()> {
+fn answer(databases: &mut IpDatabases, ip: IpAddr, writer: &mut Writer) -> anyhow::Result<()> {
     let ip = ip.to_canonical();
     let location = databases.locate(ip).map_err(Unusable::fatal)?;
     // Addresses, numbers and strings can always be written as JSON.
-    writer.line(&serde_json::to_vec(&Answer { ip, location }).unwrap_or_default())
+    writer.line(&serde_json::to_vec(&LocatedAddress { ip, location }).unwrap_or_default())
 }

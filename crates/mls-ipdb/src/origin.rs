@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// The validators that the server sent with the file, and a hash of the installed file: a file that
 /// was changed later has no origin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Origin {
+pub(crate) struct DownloadOrigin {
     /// A hash, because a URL may hold a key and everybody may read this file.
     url_sha256: String,
     pub(crate) etag: Option<String>,
@@ -24,7 +24,7 @@ pub(crate) struct Origin {
     sha256: String,
 }
 
-impl Origin {
+impl DownloadOrigin {
     pub(crate) fn new(
         url: &str,
         etag: Option<String>,

@@ -9,17 +9,17 @@ use std::time::Duration;
 use anyhow::Context;
 use mls_config::Config;
 use mls_diag::{Exit, OrExit, certificate, count};
-use mls_location::{DatabaseKind, FileFormat, Flags, Unusable, ipv6_sibling, open};
+use mls_location::{DatabaseKind, FileFormat, IpDatabaseFlags, Unusable, ipv6_sibling, open};
 use mls_stream::ndjson::Writer;
 use reqwest::Url;
 
 use crate::fetch::{self, Fetched};
 use crate::install::{Candidate, is_cut_off, scratch, survey, unpack};
-use crate::origin::Origin;
+use crate::origin::DownloadOrigin;
 use crate::verify;
 
 #[derive(Clone, Debug, Default, clap::Args)]
-pub(crate) struct Sources {
+pub(crate) struct UpdateFlags {
     /// URL of the country database, may end in .gz; repeat it for more files
     #[arg(long, value_name = "URL", value_parser = fetch::parse)]
     country_db_url: Vec<Url>,
@@ -42,7 +42,7 @@ pub(crate) struct Sources {
 }
 
 /// One database to fetch.
-struct Job {
+struct Download {
     kind: DatabaseKind,
     url: Url,
     target: PathBuf,
@@ -52,7 +52,11 @@ struct Job {
 /// updated.
 ///
 /// If some failed, the exit code (65, 69 or 75) is that of the first.
-pub(crate) fn update(flags: &Flags, sources: &Sources, config: &Config) -> anyhow::Result<()> {
+pub(crate) fn update(
+    flags: &IpDatabaseFlags,
+    sources: &UpdateFlags,
+    config: &Config,
+) -> anyhow::Result<()> {
     let mut writer = Writer::stdout()?;
     let (mut all, mut failed, mut first, mut cure) = (0_u64, 0, None, "");
     let mut done = |installed: anyhow::Result<(DatabaseKind, PathBuf)>| -> anyhow::Result<()> {
@@ -93,7 +97,11 @@ pub(crate) fn update(flags: &Flags, sources: &Sources, config: &Config) -> anyho
 }
 
 /// Pairs the URLs with the files, in order.
-fn jobs(flags: &Flags, sources: &Sources, config: &Config) -> anyhow::Result<Vec<Job>> {
+fn jobs(
+    flags: &IpDatabaseFlags,
+    sources: &UpdateFlags,
+    config: &Config,
+) -> anyhow::Result<Vec<Download>> {
     let mut jobs = Vec::new();
     for kind in DatabaseKind::ALL {
         let (given, configured) = match kind {
@@ -123,14 +131,14 @@ fn jobs(flags: &Flags, sources: &Sources, config: &Config) -> anyhow::Result<Vec
                     target.display()
                 )));
             }
-            jobs.push(Job { kind, url, target });
+            jobs.push(Download { kind, url, target });
         }
     }
     Ok(jobs)
 }
 
 /// The files of a kind, at least two: if only one is named, its IPv6 sibling is the second.
-fn targets(flags: &Flags, kind: DatabaseKind, config: &Config) -> Vec<PathBuf> {
+fn targets(flags: &IpDatabaseFlags, kind: DatabaseKind, config: &Config) -> Vec<PathBuf> {
     let mut paths = flags.paths(kind, config);
     if let [only] = &paths[..] {
         paths.push(ipv6_sibling(only));
@@ -158,9 +166,9 @@ fn configured_urls(kind: DatabaseKind, configured: &[String]) -> anyhow::Result<
 }
 
 /// Fetches and installs one database. Only the fetching has a time limit.
-fn run(job: Job, timeout: Duration) -> anyhow::Result<(DatabaseKind, PathBuf)> {
-    let Job { kind, url, target } = job;
-    let (origin, body) = (Origin::load(&target, url.as_str()), scratch(&target)?);
+fn run(job: Download, timeout: Duration) -> anyhow::Result<(DatabaseKind, PathBuf)> {
+    let Download { kind, url, target } = job;
+    let (origin, body) = (DownloadOrigin::load(&target, url.as_str()), scratch(&target)?);
     let fetched = within(timeout * fetch::WHOLE, &fetch::shown(&url), {
         let url = url.clone();
         move || {
@@ -242,14 +250,18 @@ fn install(
         count(candidate.survey.rows, "row", "rows"),
         fetch::shown(url)
     );
-    Origin::new(url.as_str(), etag, last_modified, &mut candidate.file)
+    DownloadOrigin::new(url.as_str(), etag, last_modified, &mut candidate.file)
         .with_context(failed)
         .or_exit(Exit::IoErr)?
         .store(target)
 }
 
 /// Installs a local file.
-fn take(file: &Path, flags: &Flags, config: &Config) -> anyhow::Result<(DatabaseKind, PathBuf)> {
+fn take(
+    file: &Path,
+    flags: &IpDatabaseFlags,
+    config: &Config,
+) -> anyhow::Result<(DatabaseKind, PathBuf)> {
     let content = open(file).map_err(Unusable::fatal)?;
     let failed = || format!("{} is not installed", file.display());
     let form = FileFormat::of(file);

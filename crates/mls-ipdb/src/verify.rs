@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use chrono::{DateTime, Local, SecondsFormat};
 use mls_config::Config;
 use mls_diag::Exit;
-use mls_location::{DatabaseKind, FileFormat, Flags, Mmdb, Survey, ipv6_sibling};
+use mls_location::{DatabaseKind, FileFormat, IpDatabaseFlags, Mmdb, Survey, ipv6_sibling};
 use mls_stream::ndjson::Writer;
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ use crate::install::survey;
 const IPV6_UNICAST: u128 = 1 << 125;
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct DatabaseReport<'a> {
     path: &'a Path,
     kind: DatabaseKind,
     rows: u64,
@@ -29,7 +29,7 @@ struct Report<'a> {
 /// Checks every installed database.
 ///
 /// After all were checked: exit 65 if one is wrong, 66 if a kind has none.
-pub(crate) fn verify(flags: &Flags, config: &Config) -> anyhow::Result<()> {
+pub(crate) fn verify(flags: &IpDatabaseFlags, config: &Config) -> anyhow::Result<()> {
     let mut writer = Writer::stdout()?;
     let (mut worst, mut verified) = (None, 0);
     for kind in DatabaseKind::ALL {
@@ -78,7 +78,7 @@ pub(crate) fn report(
     let built = FileFormat::of(path).mmdb.then(|| Mmdb::open(path).ok()?.built()).flatten();
     let date = built
         .map_or_else(|| std::fs::metadata(path)?.modified(), Ok::<SystemTime, std::io::Error>)?;
-    let report = Report {
+    let report = DatabaseReport {
         path,
         kind,
         rows: survey.rows,

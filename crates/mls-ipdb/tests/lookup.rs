@@ -5,10 +5,10 @@ use std::io::{BufWriter, Write};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value as Json, json};
-use testdata::ipdb::{Range, RangeValue, address, save};
+use testdata::ipdb::{IpRange, RangeValue, address, save};
 use testdata::random::Random;
 
-fn expected(ranges: &[Vec<Range>; 2], number: u128, family: usize) -> Json {
+fn expected(ranges: &[Vec<IpRange>; 2], number: u128, family: usize) -> Json {
     let mut answer = json!({ "ip": address(number, family).to_string(), "country_code": null, "asn": null, "aso": null });
     for ranges in ranges {
         let after = ranges.partition_point(|range| range.start <= number);

@@ -5,7 +5,7 @@
 
 use divan::Bencher;
 use mls_config::Config;
-use mls_location::{Databases, Flags};
+use mls_location::{IpDatabaseFlags, IpDatabases};
 use testdata::ipdb::{address, save};
 use testdata::random::Random;
 
@@ -14,12 +14,13 @@ fn main() {
 }
 
 /// Loads the databases into memory. Their files are deleted afterwards.
-fn loaded(family: usize) -> Databases {
+fn loaded(family: usize) -> IpDatabases {
     let dir = tempfile::tempdir().unwrap();
     for kind in 0..2 {
         save(dir.path(), 1, kind, family).unwrap();
     }
-    let flags = Flags { data_dir: Some(dir.path().to_owned()), ..Flags::default() };
+    let flags =
+        IpDatabaseFlags { data_dir: Some(dir.path().to_owned()), ..IpDatabaseFlags::default() };
     let mut databases = flags.open(&Config::default()).unwrap();
     for _ in 0..1000 {
         databases.locate(address(1 << 24, 0)).unwrap();

@@ -9,7 +9,7 @@ use crate::row::{Family, number};
 use crate::search::{Csv, Unusable};
 
 #[derive(Debug)]
-pub(crate) enum Database {
+pub(crate) enum IpDatabase {
     Csv(Csv),
     Mmdb(Mmdb),
 }
@@ -36,7 +36,7 @@ impl FileFormat {
     }
 }
 
-impl Database {
+impl IpDatabase {
     pub(crate) fn open(path: &Path) -> Result<Self, Unusable> {
         if FileFormat::of(path).mmdb {
             Mmdb::open(path).map(Self::Mmdb)

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::thread::Builder;
 
-use crate::database::Database;
+use crate::database::IpDatabase;
 use crate::search::Unusable;
 
 /// After this number of lookups the files are loaded into memory. Loading takes as long as a few
@@ -23,18 +23,22 @@ pub struct Location {
 
 /// Open databases, and which kinds are missing.
 #[derive(Debug, Default)]
-pub struct Databases {
-    country: Vec<Database>,
-    asn: Vec<Database>,
+pub struct IpDatabases {
+    country: Vec<IpDatabase>,
+    asn: Vec<IpDatabase>,
     lookups: u32,
     loaded: bool,
     missing: Vec<String>,
 }
 
-impl Databases {
+impl IpDatabases {
     /// Databases of each kind. The first one that holds an address answers. `missing` describes the
     /// kinds that have no database.
-    pub(crate) fn new(country: Vec<Database>, asn: Vec<Database>, missing: Vec<String>) -> Self {
+    pub(crate) fn new(
+        country: Vec<IpDatabase>,
+        asn: Vec<IpDatabase>,
+        missing: Vec<String>,
+    ) -> Self {
         Self { country, asn, lookups: 0, loaded: false, missing }
     }
 
@@ -63,8 +67,8 @@ impl Databases {
         if !self.loaded && self.lookups >= LOAD_AFTER {
             self.load()?;
         }
-        let country_code = ask(&mut self.country, ip, Database::country)?;
-        let (asn, aso) = ask(&mut self.asn, ip, Database::system)?.unzip();
+        let country_code = ask(&mut self.country, ip, IpDatabase::country)?;
+        let (asn, aso) = ask(&mut self.asn, ip, IpDatabase::system)?.unzip();
         Ok(Location { country_code, asn, aso: aso.flatten() })
     }
 
@@ -91,9 +95,9 @@ impl Databases {
 
 /// The answer of the first database that has one.
 fn ask<T>(
-    databases: &mut Vec<Database>,
+    databases: &mut Vec<IpDatabase>,
     ip: IpAddr,
-    read: fn(&mut Database, IpAddr) -> Result<Option<T>, Unusable>,
+    read: fn(&mut IpDatabase, IpAddr) -> Result<Option<T>, Unusable>,
 ) -> Result<Option<T>, Unusable> {
     for (i, database) in databases.iter_mut().enumerate() {
         if !database.serves(ip) {

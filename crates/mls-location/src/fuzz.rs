@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::kind::DatabaseKind;
 use crate::mmdb::{self, Mmdb};
-use crate::row::Row;
+use crate::row::RangeRow;
 use crate::search::Csv;
 use crate::survey::Survey;
 
@@ -26,7 +26,7 @@ pub fn csv(path: &Path, text: &[u8]) {
         let _ = csv.check_kind(kind);
     }
     let mut numbers = vec![0, u128::from(u32::MAX), u128::MAX];
-    for row in text.split(|b| *b == b'\n').filter_map(Row::parse).take(4) {
+    for row in text.split(|b| *b == b'\n').filter_map(RangeRow::parse).take(4) {
         numbers.extend([
             row.start,
             row.end,

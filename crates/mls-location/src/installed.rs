@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use mls_config::Config;
 
-use crate::database::Database;
-use crate::databases::Databases;
+use crate::database::IpDatabase;
+use crate::databases::IpDatabases;
 use crate::kind::DatabaseKind;
 use crate::search::Unusable;
 
@@ -16,7 +16,7 @@ const HEADING: &str =
 
 /// The flags that name databases.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub struct Flags {
+pub struct IpDatabaseFlags {
     /// Country database, CSV or .mmdb; give it again for more files, such as one for IPv6
     #[arg(long, value_name = "FILE", global = true, help_heading = HEADING)]
     pub country_db: Vec<PathBuf>,
@@ -34,16 +34,16 @@ const DEFAULT_DIR: &str = "/var/lib/maillogsentinel";
 /// The directory in the home directory. The Python original used it if it did not run as root.
 const HOME_DIR: &str = ".ipinfo";
 
-impl Flags {
-    /// Opens the installed databases. For a kind without a file, see [`Databases::warning`].
+impl IpDatabaseFlags {
+    /// Opens the installed databases. For a kind without a file, see [`IpDatabases::warning`].
     ///
     /// # Errors
     /// Exit 65 or 66 if a flag names a file that cannot be used.
-    pub fn open(&self, config: &Config) -> anyhow::Result<Databases> {
+    pub fn open(&self, config: &Config) -> anyhow::Result<IpDatabases> {
         let mut missing = Vec::new();
         let [country, asn] =
             DatabaseKind::ALL.map(|kind| self.open_kind(kind, config, &mut missing));
-        Ok(Databases::new(country?, asn?, missing))
+        Ok(IpDatabases::new(country?, asn?, missing))
     }
 
     fn open_kind(
@@ -51,13 +51,13 @@ impl Flags {
         kind: DatabaseKind,
         config: &Config,
         missing: &mut Vec<String>,
-    ) -> anyhow::Result<Vec<Database>> {
+    ) -> anyhow::Result<Vec<IpDatabase>> {
         let (paths, named) = (self.paths(kind, config), !self.of(kind).is_empty());
         let mut open = Vec::new();
         for (path, must) in
             paths.iter().flat_map(|path| [(path.clone(), named), (ipv6_sibling(path), false)])
         {
-            let opened = Database::open(&path).and_then(|mut database| {
+            let opened = IpDatabase::open(&path).and_then(|mut database| {
                 database.check_kind(kind)?;
                 Ok(database)
             });
@@ -130,8 +130,9 @@ mod tests {
     #[test]
     fn flags_come_before_the_data_directory_and_that_before_the_configuration() {
         let mut config = Config::default();
-        let mut flags = Flags::default();
-        let paths = |flags: &Flags, config: &Config| flags.paths(DatabaseKind::System, config);
+        let mut flags = IpDatabaseFlags::default();
+        let paths =
+            |flags: &IpDatabaseFlags, config: &Config| flags.paths(DatabaseKind::System, config);
         assert!(paths(&flags, &config)[0].ends_with("asn.csv"));
         config.asn_aso.asn_db_path = vec!["configured.csv".into()];
         assert_eq!(paths(&flags, &config), [Path::new("configured.csv")]);

@@ -1,6 +1,6 @@
 //! Country and autonomous system of an address, from local databases.
 //!
-//! [`Flags::open`] opens the installed databases, and [`Databases::locate`] looks an address up.
+//! [`IpDatabaseFlags::open`] opens the installed databases, and [`IpDatabases::locate`] looks an address up.
 //! `mls-ipdb`(1) describes their formats. That tool also installs them; this crate does not use the
 //! network.
 
@@ -21,8 +21,8 @@ mod search;
 mod survey;
 
 pub use database::FileFormat;
-pub use databases::{Databases, Location};
-pub use installed::{Flags, ipv6_sibling};
+pub use databases::{IpDatabases, Location};
+pub use installed::{IpDatabaseFlags, ipv6_sibling};
 pub use kind::DatabaseKind;
 pub use mmdb::Mmdb;
 pub use search::{MAX_ROW, MAX_SIZE, Unusable, open};

@@ -9,7 +9,7 @@ use crate::survey::{Flaw, Order};
 
 /// The ranges and fields of a file. Its rows were checked to be sorted.
 #[derive(Debug)]
-pub(crate) struct Loaded {
+pub(crate) struct LoadedCsv {
     family: Family,
     ranges: Ranges,
     /// For each value of the first 16 bits, the number of ranges that start below it. A search is
@@ -23,13 +23,13 @@ pub(crate) struct Loaded {
 /// because access to distant memory takes most of the time of a search.
 #[derive(Debug)]
 enum Ranges {
-    V4(Vec<Range<u32>>),
-    V6(Vec<Range<u128>>),
+    V4(Vec<LoadedRange<u32>>),
+    V6(Vec<LoadedRange<u128>>),
 }
 
 /// The addresses up to the start of the next range.
 #[derive(Clone, Copy, Debug)]
-struct Range<T> {
+struct LoadedRange<T> {
     start: T,
     fields_ref: FieldsRef,
 }
@@ -44,7 +44,7 @@ const INLINE: u8 = 0x80;
 /// An offset beyond the end of all fields: a gap.
 const GAP: FieldsRef = [0xff; 4];
 
-impl Loaded {
+impl LoadedCsv {
     /// Reads `length` bytes of `file` from its beginning, and checks that they are sorted rows.
     ///
     /// # Errors
@@ -92,9 +92,12 @@ impl Loaded {
         self.heads[head(start, self.family) + 1] += 1;
         match &mut self.ranges {
             Ranges::V4(ranges) => {
-                ranges.push(Range { start: u32::try_from(start).unwrap_or(u32::MAX), fields_ref });
+                ranges.push(LoadedRange {
+                    start: u32::try_from(start).unwrap_or(u32::MAX),
+                    fields_ref,
+                });
             }
-            Ranges::V6(ranges) => ranges.push(Range { start, fields_ref }),
+            Ranges::V6(ranges) => ranges.push(LoadedRange { start, fields_ref }),
         }
     }
 
@@ -129,7 +132,7 @@ fn head(number: u128, family: Family) -> usize {
 
 /// The fields of the last range that starts at `number` or before it.
 fn find<T: PartialOrd + Copy>(
-    ranges: &[Range<T>],
+    ranges: &[LoadedRange<T>],
     among: ops::Range<usize>,
     number: T,
 ) -> Option<&FieldsRef> {

@@ -29,7 +29,7 @@ pub(crate) struct MmdbNetwork {
     pub(crate) has_asn: bool,
 }
 
-type Found<'a, S> = maxminddb::LookupResult<'a, S>;
+type MmdbLookup<'a, S> = maxminddb::LookupResult<'a, S>;
 
 impl Mmdb {
     /// Opens the file `path`.
@@ -72,7 +72,7 @@ impl Mmdb {
     fn find<T>(
         &self,
         ip: IpAddr,
-        read: impl Fn(&Found<'_, Vec<u8>>) -> Result<Option<T>, MaxMindDbError>,
+        read: impl Fn(&MmdbLookup<'_, Vec<u8>>) -> Result<Option<T>, MaxMindDbError>,
     ) -> Result<Option<T>, Unusable> {
         let found = self.reader.lookup(ip).and_then(|found| read(&found));
         found.map_err(|error| Unusable::Bad { path: self.path.clone(), what: error.to_string() })
@@ -186,7 +186,7 @@ fn networks(bytes: &[u8], nodes: usize, bits: u16) -> Option<u32> {
 }
 
 /// `GeoLite2` and DB-IP have the code inside a country; in ip-location-db it is the only member.
-fn country<S: AsRef<[u8]>>(found: &Found<'_, S>) -> Result<Option<String>, MaxMindDbError> {
+fn country<S: AsRef<[u8]>>(found: &MmdbLookup<'_, S>) -> Result<Option<String>, MaxMindDbError> {
     for path in [
         &[PathElement::Key("country"), PathElement::Key("iso_code")][..],
         &[PathElement::Key("country_code")],
@@ -201,7 +201,7 @@ fn country<S: AsRef<[u8]>>(found: &Found<'_, S>) -> Result<Option<String>, MaxMi
     Ok(None)
 }
 
-fn asn<S: AsRef<[u8]>>(found: &Found<'_, S>) -> Result<Option<u32>, MaxMindDbError> {
+fn asn<S: AsRef<[u8]>>(found: &MmdbLookup<'_, S>) -> Result<Option<u32>, MaxMindDbError> {
     let asn: Option<u32> = found.decode_path(&[PathElement::Key("autonomous_system_number")])?;
     Ok(asn.filter(|asn| *asn != 0))
 }

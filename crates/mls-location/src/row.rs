@@ -57,7 +57,7 @@ const FIRST_PUBLIC_V4: u128 = 1 << 24;
 
 /// A range of addresses, including both ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Row<'a> {
+pub(crate) struct RangeRow<'a> {
     /// First address.
     pub(crate) start: u128,
     /// Last address.
@@ -74,7 +74,7 @@ pub(crate) struct Row<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
-impl<'a> Row<'a> {
+impl<'a> RangeRow<'a> {
     /// Reads a line without its newline; `None` if it is not a row.
     pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
         let mut rest = line.strip_suffix(b"\r").unwrap_or(line);
@@ -235,17 +235,17 @@ mod tests {
 
     #[test]
     fn quoted_organisations_are_unquoted_and_cleaned() {
-        let row = Row::parse(br#"1.0.0.0,1.0.0.255,13335,"Cloud ""Flare"", Inc.""#).unwrap();
+        let row = RangeRow::parse(br#"1.0.0.0,1.0.0.255,13335,"Cloud ""Flare"", Inc.""#).unwrap();
         assert_eq!(
             (row.fields.asn(), row.fields.organisation().as_deref()),
             (Some(13335), Some("Cloud \"Flare\", Inc."))
         );
-        let row = Row::parse(b"16777216,16777471,AS7,a\x1b[31m\xff\r").unwrap();
+        let row = RangeRow::parse(b"16777216,16777471,AS7,a\x1b[31m\xff\r").unwrap();
         assert_eq!(
             (row.fields.asn(), row.fields.organisation().as_deref()),
             (Some(7), Some("a?[31m\u{fffd}"))
         );
-        let row = Row::parse(br#""16777216","16777471","AU""#).unwrap();
+        let row = RangeRow::parse(br#""16777216","16777471","AU""#).unwrap();
         assert_eq!(
             (row.start, row.end, row.fields.country()),
             (0x0100_0000, 0x0100_00ff, Some("AU".into()))
@@ -254,17 +254,17 @@ mod tests {
 
     #[test]
     fn fields_without_a_value_are_unknown() {
-        assert_eq!(Row::parse(b"1,2,0,Not routed").unwrap().fields.asn(), None);
-        let row = Row::parse(b"1,2,64500").unwrap();
+        assert_eq!(RangeRow::parse(b"1,2,0,Not routed").unwrap().fields.asn(), None);
+        let row = RangeRow::parse(b"1,2,64500").unwrap();
         assert_eq!((row.fields.asn(), row.fields.organisation()), (Some(64500), None));
-        assert_eq!(Row::parse(b"1,2,-").unwrap().fields.country(), None);
-        assert_eq!(Row::parse(b"1,2,fr").unwrap().fields.country(), Some("FR".into()));
+        assert_eq!(RangeRow::parse(b"1,2,-").unwrap().fields.country(), None);
+        assert_eq!(RangeRow::parse(b"1,2,fr").unwrap().fields.country(), Some("FR".into()));
     }
 
     #[test]
     fn numbers_of_every_width_are_read_and_too_large_ones_refused() {
-        let start = |text: &str| Row::start_of(format!("{text},").as_bytes());
-        let quoted = |text: &str| Row::start_of(format!("\"{text}\",").as_bytes());
+        let start = |text: &str| RangeRow::start_of(format!("{text},").as_bytes());
+        let quoted = |text: &str| RangeRow::start_of(format!("\"{text}\",").as_bytes());
         for (text, number) in [
             ("", None),
             ("0", Some(0)),
@@ -306,17 +306,17 @@ mod tests {
             "<html>",
             "-1,2,FR",
         ] {
-            assert_eq!(Row::parse(line.as_bytes()), None, "{line:?}");
+            assert_eq!(RangeRow::parse(line.as_bytes()), None, "{line:?}");
         }
     }
 
     proptest::proptest! {
         #[test]
         fn no_bytes_panic_the_reader(line in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80)) {
-            if let Some(row) = Row::parse(&[b"1,2,".as_slice(), &line].concat()) {
+            if let Some(row) = RangeRow::parse(&[b"1,2,".as_slice(), &line].concat()) {
                 let _ = (row.fields.country(), row.fields.asn(), row.fields.organisation());
             }
-            let _ = Row::parse(&line);
+            let _ = RangeRow::parse(&line);
         }
     }
 }

@@ -14,8 +14,8 @@ use mls_state::regular;
 use mls_stream::content;
 
 use crate::kind::DatabaseKind;
-use crate::loaded::Loaded;
-use crate::row::{Family, Fields, Row};
+use crate::loaded::LoadedCsv;
+use crate::row::{Family, Fields, RangeRow};
 use crate::survey::{MIXED, not_a_row};
 
 /// The longest row in bytes, with its newline. The rows of real databases are far shorter.
@@ -73,23 +73,23 @@ impl Unusable {
 #[derive(Debug)]
 pub(crate) struct Csv {
     path: PathBuf,
-    disk: Disk,
+    disk: FileWindow,
     /// In bytes, without the newlines at the end.
     length: u64,
     family: Family,
-    loaded: Option<Loaded>,
+    loaded: Option<LoadedCsv>,
 }
 
 /// The file and the window that was read last.
 #[derive(Debug)]
-struct Disk {
+struct FileWindow {
     file: File,
     window: Vec<u8>,
     /// Where the window begins.
     from: u64,
 }
 
-impl Disk {
+impl FileWindow {
     fn get(&mut self, range: Range<u64>) -> io::Result<&[u8]> {
         let length = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
         let known = range.start.checked_sub(self.from).and_then(|skip| usize::try_from(skip).ok());
@@ -115,7 +115,7 @@ impl Csv {
         let file = open(path)?;
         let length = file.metadata().map(|metadata| metadata.len());
         let length = length.map_err(|error| Unusable::Io { path: path.to_owned(), error })?;
-        let disk = Disk { file, window: Vec::new(), from: 0 };
+        let disk = FileWindow { file, window: Vec::new(), from: 0 };
         let mut csv =
             Self { path: path.to_owned(), disk, length, family: Family::V4, loaded: None };
         csv.length = trimmed(&csv.disk.file, length)
@@ -127,11 +127,11 @@ impl Csv {
             return Err(csv.bad(&format!("it {what}")));
         }
         let (first, last) = (csv.line_at(0)?, csv.line_at(csv.length - 1)?);
-        let family = Row::parse(csv.get(last.clone())?).map(|row| Family::of_highest(row.end));
+        let family = RangeRow::parse(csv.get(last.clone())?).map(|row| Family::of_highest(row.end));
         csv.family = family.ok_or_else(|| csv.not_a_row(&last))?;
         // In a sorted file, IPv4 comes before IPv6.
         let family = csv.family;
-        if Row::parse(csv.get(first)?).is_some_and(|row| !row.is_of(family)) {
+        if RangeRow::parse(csv.get(first)?).is_some_and(|row| !row.is_of(family)) {
             return Err(csv.bad(&format!("byte 0: {MIXED}")));
         }
         Ok(csv)
@@ -143,7 +143,7 @@ impl Csv {
     /// [`Unusable`] if it cannot be read or is not sorted.
     pub(crate) fn load(&mut self) -> Result<(), Unusable> {
         if self.loaded.is_none() {
-            let loaded = Loaded::read(&self.disk.file, self.family, self.length);
+            let loaded = LoadedCsv::read(&self.disk.file, self.family, self.length);
             let loaded = loaded.map_err(|error| Unusable::Io { path: self.path.clone(), error })?;
             self.loaded = Some(loaded.map_err(|flaw| self.bad(&flaw))?);
         }
@@ -157,7 +157,7 @@ impl Csv {
         let end = if (sample.len() as u64) < whole { memchr::memrchr(b'\n', sample) } else { None };
         let lines = sample[..end.unwrap_or(sample.len())].split(|byte| *byte == b'\n');
         let (mut country, mut system) = (false, false);
-        for row in lines.filter_map(Row::parse) {
+        for row in lines.filter_map(RangeRow::parse) {
             country |= row.fields.has_country();
             system |= row.fields.asn().is_some();
             let is_own = match kind {
@@ -198,7 +198,7 @@ impl Csv {
                 // One long row fills half of the range.
                 break;
             }
-            let start = Row::start_of(self.get(line.clone())?);
+            let start = RangeRow::start_of(self.get(line.clone())?);
             let start = start.ok_or_else(|| self.not_a_row(&line))?;
             if below.is_some_and(|below| start <= below)
                 || above.is_some_and(|above| start >= above)
@@ -224,7 +224,7 @@ impl Csv {
             let end = memchr::memchr(b'\n', rows).unwrap_or(rows.len());
             let line = &rows[..end];
             rows = rows.get(end + 1..).unwrap_or_default();
-            let start = Row::start_of(line).ok_or_else(|| bad(not_a_row(line)))?;
+            let start = RangeRow::start_of(line).ok_or_else(|| bad(not_a_row(line)))?;
             if last.is_some_and(|last| start <= last) || above.is_some_and(|above| start >= above) {
                 return Err(bad("the rows are not sorted".into()));
             }
@@ -236,7 +236,7 @@ impl Csv {
             last = Some(start);
         }
         let Some(line) = candidate else { return Ok(None) };
-        let row = Row::parse(line).ok_or_else(|| bad(not_a_row(line)))?;
+        let row = RangeRow::parse(line).ok_or_else(|| bad(not_a_row(line)))?;
         if next.or(above).is_some_and(|next| row.end >= next) {
             return Err(bad("a range overlaps the next one".into()));
         }

@@ -11,7 +11,7 @@ use mls_stream::content;
 use crate::database::FileFormat;
 use crate::kind::DatabaseKind;
 use crate::mmdb;
-use crate::row::{Family, Row};
+use crate::row::{Family, RangeRow};
 use crate::search::{MAX_ROW, trimmed};
 
 /// What a database holds.
@@ -139,7 +139,7 @@ impl Order {
         &mut self,
         mut file: &File,
         length: u64,
-        mut each: impl FnMut(&Row<'_>),
+        mut each: impl FnMut(&RangeRow<'_>),
     ) -> io::Result<Result<(), Flaw>> {
         if length == 0 {
             return Ok(Err("it is empty".into()));
@@ -167,7 +167,7 @@ impl Order {
 
     /// Reads the row of the next line, which has no newline. While the rows are sorted, a row must
     /// not overlap the one before.
-    pub(crate) fn row<'a>(&mut self, line: &'a [u8]) -> Result<Row<'a>, Flaw> {
+    pub(crate) fn row<'a>(&mut self, line: &'a [u8]) -> Result<RangeRow<'a>, Flaw> {
         let offset = self.offset;
         if line.len() as u64 >= MAX_ROW {
             return Err(format!("byte {offset}: a line is longer than any row"));
@@ -176,7 +176,7 @@ impl Order {
             Some(what) => format!("it {what}"),
             None => format!("byte {offset}: {}", not_a_row(line)),
         };
-        let row = Row::parse(line).ok_or_else(flaw)?;
+        let row = RangeRow::parse(line).ok_or_else(flaw)?;
         if let Some((start, end)) = self.last {
             if row.start < start {
                 self.unsorted = true;

@@ -45,7 +45,7 @@ pub(crate) fn run(
     let (send, lines) = sync_channel(MAX_LINES_AHEAD);
     std::thread::spawn(move || read_lines(input, &send));
     let mut result = mailer.deliver_waiting(&mut ledger)?.into_result();
-    let (stream, tried) = (Stream::Unknown, Local::now());
+    let (stream, tried) = (StreamState::Unknown, Local::now());
     let mut collector =
         Collector { mailer, ledger, alerted, interval, stream, tried, taken: 0, mails: 0 };
     loop {
@@ -68,14 +68,14 @@ pub(crate) fn run(
 
 /// The state of a framed stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stream {
+enum StreamState {
     Unknown,
     /// `begin` was read, and `end` was not.
     Framed,
     Ended,
 }
 
-impl Stream {
+impl StreamState {
     fn check_end(self) -> anyhow::Result<()> {
         match self {
             Self::Framed => Err(Exit::TempFail.error(mls_stream::sink::CUT_OFF)),
@@ -89,7 +89,7 @@ struct Collector<'a> {
     ledger: Ledger,
     alerted: Alerted,
     interval: TimeDelta,
-    stream: Stream,
+    stream: StreamState,
     /// The time of the last try to deliver.
     tried: DateTime<Local>,
     /// The number of alerts read, and the number of mails about them.
@@ -131,14 +131,14 @@ impl Collector<'_> {
         match Record::parse(line) {
             Ok(Record::Begin(begin)) => {
                 self.ledger.check_base(begin.base)?;
-                self.stream = Stream::Framed;
+                self.stream = StreamState::Framed;
                 signals::drain_until_end_of_input();
                 // The time from which suspicious logins alert must not depend on the first alert.
                 if self.alerted.begin(chrono::Utc::now().timestamp()) {
                     self.commit()?;
                 }
             }
-            Ok(Record::End(_)) => self.stream = Stream::Ended,
+            Ok(Record::End(_)) => self.stream = StreamState::Ended,
             Ok(Record::Alert(alert)) => {
                 self.add(&alert);
                 return Ok(true);
@@ -254,7 +254,7 @@ mod tests {
             ledger: Ledger::open(&path).unwrap(),
             alerted: Alerted::default(),
             interval: TimeDelta::zero(),
-            stream: Stream::Unknown,
+            stream: StreamState::Unknown,
             tried: Local::now(),
             taken: 0,
             mails: 0,

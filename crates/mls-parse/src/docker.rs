@@ -7,7 +7,7 @@ use serde::Deserialize;
 /// The object that the driver writes for a line of a container's output
 /// (`daemon/logger/jsonfilelog/jsonlog/jsonlog.go` of github.com/moby/moby).
 #[derive(Debug, Deserialize)]
-pub struct Line<'a> {
+pub struct DockerLine<'a> {
     /// The line, with its newline. A line over 16 KiB becomes several objects; only the last one
     /// has a newline.
     #[serde(borrow)]
@@ -20,7 +20,7 @@ pub struct Line<'a> {
     pub time: Cow<'a, str>,
 }
 
-impl<'a> Line<'a> {
+impl<'a> DockerLine<'a> {
     /// Reads a line; `None` if the driver has not written it.
     #[must_use]
     pub fn parse(line: &'a [u8]) -> Option<Self> {
@@ -43,7 +43,7 @@ impl<'a> Line<'a> {
 /// Whether the driver has written a line.
 #[must_use]
 pub fn is_line(line: &[u8]) -> bool {
-    Line::parse(line).is_some()
+    DockerLine::parse(line).is_some()
 }
 
 #[cfg(test)]
@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn the_line_inside_is_read_with_the_time_outside() {
         let line = br#"{"log":"Jun  1 00:00:44 mx postfix/smtpd[7]: a \u003cb\u003e\n","stream":"stdout","attrs":{"tag":"x"},"time":"2026-06-01T00:00:45.123456789Z"}"#;
-        let text = Line::parse(line).unwrap().to_text();
+        let text = DockerLine::parse(line).unwrap().to_text();
         let envelope = envelope::open(&text).unwrap();
         assert_eq!(envelope.stamp, Some(&b"2026-06-01T00:00:45.123456789Z"[..]));
         assert_eq!((envelope.host, envelope.pid), (Some(&b"mx"[..]), Some(7)));
@@ -66,8 +66,8 @@ mod tests {
     fn other_lines_are_not_docker_s() {
         for line in ["", "{}", "{\"log\":1}", "{\"log\"", "{\"MESSAGE\":\"log\"}", "Jun  1 \"log\""]
         {
-            assert!(Line::parse(line.as_bytes()).is_none(), "{line}");
+            assert!(DockerLine::parse(line.as_bytes()).is_none(), "{line}");
         }
-        assert!(Line::parse(b"{\"log\":\"a\",\"tag\":\"\xff\"}").is_none());
+        assert!(DockerLine::parse(b"{\"log\":\"a\",\"tag\":\"\xff\"}").is_none());
     }
 }

@@ -81,18 +81,18 @@ pub(crate) enum Meaning {
 
 /// A reason: its first words, with the parenthesis before them, and its meaning.
 #[derive(Debug)]
-pub(crate) struct Reason {
+pub(crate) struct SessionReason {
     pub(crate) words: &'static str,
     pub(crate) meaning: Meaning,
 }
 
-const fn reason(words: &'static str, meaning: Meaning) -> Reason {
-    Reason { words, meaning }
+const fn reason(words: &'static str, meaning: Meaning) -> SessionReason {
+    SessionReason { words, meaning }
 }
 
 /// The reasons of 1.1 to 2.4. If a reason is the beginning of another one, the longer one comes
 /// first.
-pub(crate) static REASONS: [Reason; 38] = [
+pub(crate) static REASONS: [SessionReason; 38] = [
     reason("(auth failed", Refused),
     // Names of `client_auth_fail_code_reasons`.
     reason("(authorization failed", Refused),

@@ -16,7 +16,7 @@ use crate::daemon::Daemon;
 use crate::dovecot;
 pub use crate::pieces::{Pieces, login_process, pieces};
 
-use Part::{
+use FormPart::{
     Client, End, Level, LoginFields, LoginUser, Mechanism, Process, Proxied, QueueId,
     ReasonAndUser, SessionEnd, Text,
 };
@@ -30,12 +30,12 @@ pub(crate) static USER: LazyLock<Finder<'static>> =
 pub struct MessageForm {
     /// The outcome of the attempt, unless a part of the message decides otherwise.
     pub(crate) outcome: Outcome,
-    pub(crate) parts: &'static [Part],
+    pub(crate) parts: &'static [FormPart],
 }
 
 /// A piece of a message.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Part {
+pub(crate) enum FormPart {
     /// These words.
     Text(&'static str),
     /// `NAME[ADDRESS]`, with `smtpd_client_port_logging` also `:PORT`. NAME has no blanks and no
@@ -173,7 +173,7 @@ pub fn words(daemon: Daemon, outcomes: &[Outcome]) -> Vec<&'static str> {
 /// The content of a message.
 #[derive(Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are those of the auth record")]
-pub struct Attempt<'a> {
+pub struct ParsedAttempt<'a> {
     pub outcome: Outcome,
     pub attempts: u32,
     pub process: Option<&'a str>,
@@ -188,8 +188,8 @@ pub struct Attempt<'a> {
 
 /// Reads `message` as one of `forms`.
 #[must_use]
-pub fn read<'a>(message: &'a [u8], forms: &[MessageForm]) -> Option<Attempt<'a>> {
-    pieces(message, forms).map(|pieces| Attempt {
+pub fn read<'a>(message: &'a [u8], forms: &[MessageForm]) -> Option<ParsedAttempt<'a>> {
+    pieces(message, forms).map(|pieces| ParsedAttempt {
         outcome: pieces.outcome,
         attempts: pieces.attempts,
         process: pieces.process,

@@ -9,7 +9,7 @@ use crate::stamp;
 
 /// A block, and the data about its surroundings.
 #[derive(Clone, Copy)]
-pub(crate) struct Input<'a> {
+pub(crate) struct BlockInput<'a> {
     pub(crate) lines: &'a [u8],
     pub(crate) place: BlockPosition<'a>,
     pub(crate) clock: Clock,
@@ -17,7 +17,7 @@ pub(crate) struct Input<'a> {
     pub(crate) is_time_assumed: bool,
 }
 
-impl Input<'_> {
+impl BlockInput<'_> {
     /// The identity of the line that begins at `start`.
     pub(crate) fn pos(&self, start: usize) -> Option<String> {
         let offset = self.place.offset + start as u64;
@@ -25,15 +25,15 @@ impl Input<'_> {
     }
 
     /// The time of the line that begins at `start` and has this stamp.
-    pub(crate) fn moment<'s>(
+    pub(crate) fn time<'s>(
         &self,
         last: &mut LastHour,
         stamp: Option<&'s [u8]>,
         start: usize,
-    ) -> Option<Moment<'s>> {
+    ) -> Option<LineTime<'s>> {
         let (stamp, offset) = (stamp?, self.place.offset + start as u64);
         let assumed_at = (self.is_time_assumed && !stamp::has_year(stamp)).then_some(offset);
-        Some(Moment { date: self.clock.read_after(last, stamp)?, assumed_at })
+        Some(LineTime { date: self.clock.read_after(last, stamp)?, assumed_at })
     }
 
     /// The time of a line that may be an entry of the journal.
@@ -51,7 +51,7 @@ impl Input<'_> {
 }
 
 /// The date of a line.
-pub(crate) struct Moment<'a> {
+pub(crate) struct LineTime<'a> {
     pub(crate) date: Timestamp<'a>,
     /// The offset of the line, if its year is only assumed.
     pub(crate) assumed_at: Option<u64>,

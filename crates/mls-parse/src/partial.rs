@@ -28,7 +28,7 @@ pub(crate) const IN_ENTRIES: &str = "PARTIAL_MESSAGE\"";
 
 /// The parts of a line that waits for its last one.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Parts {
+pub(crate) struct WaitingParts {
     /// The front of the first part, and the texts of all parts: at most [`MAX_JOINED`] bytes and
     /// one more.
     pub(crate) line: Vec<u8>,
@@ -38,7 +38,7 @@ pub(crate) struct Parts {
     pub(crate) is_long: bool,
 }
 
-impl Parts {
+impl WaitingParts {
     fn add(&mut self, part: &ContainerLine<'_>) {
         if self.line.is_empty() {
             self.line.extend_from_slice(&part.front);
@@ -50,9 +50,9 @@ impl Parts {
 
 /// For each stream, the line that waits for its last part.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Waiting([Option<Parts>; 2]);
+pub(crate) struct WaitingLines([Option<WaitingParts>; 2]);
 
-impl Waiting {
+impl WaitingLines {
     /// The lines that wait after these [last lines](mls_event::last_lines).
     pub(crate) fn after(last_lines: &[u8]) -> Self {
         let mut waiting = Self::default();
@@ -62,7 +62,8 @@ impl Waiting {
                 stream.long_parts().strip_suffix(b"\n").is_some_and(|long| long == line)
             };
             if let Some(stream) = ContainerStream::ALL.into_iter().find(is_long) {
-                waiting.0[stream as usize] = Some(Parts { is_long: true, ..Parts::default() });
+                waiting.0[stream as usize] =
+                    Some(WaitingParts { is_long: true, ..WaitingParts::default() });
             } else if let Some(part) = read(line) {
                 waiting.add(&part, line.len() + 1);
                 if !part.goes_on {
@@ -91,7 +92,7 @@ impl Waiting {
     }
 
     /// The lines that have become too long since the last call.
-    pub(crate) fn too_long(&mut self) -> impl Iterator<Item = &Parts> {
+    pub(crate) fn too_long(&mut self) -> impl Iterator<Item = &WaitingParts> {
         let parts = self.0.iter_mut().flatten();
         let parts = parts.filter(|parts| !parts.is_long && parts.length > MAX_JOINED);
         parts.map(|parts| {
@@ -100,12 +101,12 @@ impl Waiting {
         })
     }
 
-    pub(crate) fn take(&mut self, stream: ContainerStream) -> Option<Parts> {
+    pub(crate) fn take(&mut self, stream: ContainerStream) -> Option<WaitingParts> {
         self.0[stream as usize].take()
     }
 
     /// The lines whose last parts do not come.
-    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = Parts> + use<> {
+    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = WaitingParts> + use<> {
         std::mem::take(self).0.into_iter().flatten().filter(|parts| !parts.is_long)
     }
 }
@@ -124,7 +125,7 @@ pub(crate) struct ContainerLine<'a> {
 const MAX_ENTRIES: usize = 100;
 
 /// The parts of a line in journal entries.
-pub(crate) struct Entries {
+pub(crate) struct JoinedEntry {
     pub(crate) message: Vec<u8>,
     /// The last part; `None` if it is not there, or if the line is too long.
     pub(crate) last: Option<JournalEntry>,
@@ -132,7 +133,7 @@ pub(crate) struct Entries {
     pub(crate) places: Vec<usize>,
 }
 
-impl Entries {
+impl JoinedEntry {
     /// Joins the line that begins with the entry `first`. The other parts are in `lines` from `at` on;
     /// entries of other programs come between.
     /// Each line is parsed once, into `known`, which has its offset.
@@ -174,7 +175,7 @@ impl Entries {
 pub(crate) fn read(line: &[u8]) -> Option<ContainerLine<'_>> {
     let line = without_nul(line);
     let goes_on = ContainerStream::of_part(line).is_some();
-    if let Some(docker) = docker::Line::parse(line) {
+    if let Some(docker) = docker::DockerLine::parse(line) {
         let stream = ContainerStream::of_name(docker.stream.as_bytes())?;
         let front = format!("{} ", docker.time).into_bytes().into();
         let text = match docker.log {
@@ -336,7 +337,7 @@ mod tests {
 
     #[test]
     fn parts_make_the_line_that_was_written() {
-        let mut waiting = Waiting::after(
+        let mut waiting = WaitingLines::after(
             b"2026-06-01T00:00:45Z stdout F x\n\
             2026-06-01T00:00:45Z stdout P ab\n\
             2026-06-01T00:00:46Z stdout P:x cd\n",
@@ -344,8 +345,8 @@ mod tests {
         waiting.add(&read(b"2026-06-01T00:00:47Z stdout F ef").unwrap(), 32);
         let parts = waiting.take(ContainerStream::Stdout).unwrap();
         assert_eq!(parts.line, b"2026-06-01T00:00:45Z stdout P abcdef");
-        assert!(Waiting::after(b"2026-06-01T00:00:45Z stdout F x\n").is_empty());
-        assert!(Waiting::after(b"").is_empty());
+        assert!(WaitingLines::after(b"2026-06-01T00:00:45Z stdout F x\n").is_empty());
+        assert!(WaitingLines::after(b"").is_empty());
     }
 
     proptest::proptest! {

@@ -6,12 +6,12 @@ use bstr::ByteSlice;
 use mls_event::Outcome;
 
 use crate::grammar::{
-    MessageForm, Part,
-    Part::{
+    FormPart,
+    FormPart::{
         Client, End, Level, LoginFields, LoginUser, Mechanism, Process, Proxied, QueueId,
         ReasonAndUser, SessionEnd, Text,
     },
-    TEMPORARY, USER,
+    MessageForm, TEMPORARY, USER,
 };
 use crate::{dovecot, envelope, mechanism};
 
@@ -66,7 +66,7 @@ pub fn pieces<'a>(message: &'a [u8], forms: &[MessageForm]) -> Option<Pieces<'a>
 
 impl<'a> Pieces<'a> {
     /// Reads a part at the beginning of `text` and returns the text after it.
-    fn take(&mut self, part: Part, text: &'a [u8]) -> Option<&'a [u8]> {
+    fn take(&mut self, part: FormPart, text: &'a [u8]) -> Option<&'a [u8]> {
         match part {
             Text(words) => text.strip_prefix(words.as_bytes()),
             Client => {

@@ -114,7 +114,7 @@ fn plain(line: &[u8]) -> Cow<'_, [u8]> {
     if !line.starts_with(b"{") {
         return Cow::Borrowed(line);
     }
-    let docker = || docker::Line::parse(line).map(|line| line.to_text());
+    let docker = || docker::DockerLine::parse(line).map(|line| line.to_text());
     let entry = || JournalEntry::parse(line).and_then(|entry| entry.container_line());
     docker().or_else(entry).map_or(Cow::Borrowed(line), Cow::Owned)
 }

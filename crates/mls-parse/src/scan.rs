@@ -17,10 +17,10 @@ use mls_event::{
 use mls_stream::blocks::BlockPosition;
 
 use crate::clock::{Clock, LastHour};
-use crate::grammar::{self, Attempt, DOVECOT, POSTFIX};
-use crate::input::{Input, Moment};
+use crate::grammar::{self, DOVECOT, POSTFIX, ParsedAttempt};
+use crate::input::{BlockInput, LineTime};
 use crate::journal::JournalEntry;
-use crate::partial::{self, MAX_JOINED, Waiting};
+use crate::partial::{self, MAX_JOINED, WaitingLines};
 use crate::repetition::{self, Repetition};
 use crate::search::{BLOB, Search};
 use crate::session::refused_commands;
@@ -55,8 +55,8 @@ pub struct Scanner {
 }
 
 /// The time, the host and the program of a message.
-struct Origin<'a> {
-    moment: Option<Moment<'a>>,
+struct LineHeader<'a> {
+    time: Option<LineTime<'a>>,
     server: Option<Cow<'a, str>>,
     program: Cow<'a, str>,
     pid: Option<u32>,
@@ -124,14 +124,14 @@ impl Scanner {
         let reference = self
             .reference_time
             .unwrap_or_else(|| written_at.unwrap_or_else(|| self.zone.now()) + CLOCKS_DIFFER);
-        let input = Input {
+        let input = BlockInput {
             lines,
             place,
             clock: Clock::new(self.zone, reference),
             is_time_assumed: self.reference_time.is_none() && written_at.is_none(),
         };
 
-        let mut waiting = Waiting::after(place.before);
+        let mut waiting = WaitingLines::after(place.before);
         let mut cut = long_docker_lines(lines).into_iter().peekable();
         let mut at = 0;
         while at < lines.len() {
@@ -156,7 +156,7 @@ impl Scanner {
     /// at the first part of a line, and returns its offset.
     fn search(
         &mut self,
-        input: &Input<'_>,
+        input: &BlockInput<'_>,
         journal: bool,
         range: Range<usize>,
         out: &mut Vec<u8>,
@@ -198,7 +198,7 @@ impl Scanner {
 
     fn candidate(
         &mut self,
-        input: &Input<'_>,
+        input: &BlockInput<'_>,
         start: usize,
         line: &[u8],
         journal: bool,
@@ -219,43 +219,43 @@ impl Scanner {
 
     fn line(
         &mut self,
-        input: &Input<'_>,
+        input: &BlockInput<'_>,
         line: &[u8],
         start: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), &'static str> {
-        let text = docker::Line::parse(line).map(|docker| docker.to_text());
+        let text = docker::DockerLine::parse(line).map(|docker| docker.to_text());
         // Without an envelope it is unknown which program wrote the line.
         let envelope = envelope::open(text.as_deref().unwrap_or(line)).ok_or(NO_ENVELOPE)?;
-        let origin = Origin {
-            moment: self.moment(envelope.host, envelope.stamp, input, start),
+        let header = LineHeader {
+            time: self.time(envelope.host, envelope.stamp, input, start),
             server: envelope.host.map(clean),
             program: clean(envelope.program),
             pid: envelope.pid,
             repeated: envelope.repeated,
             pos: input.pos(start),
         };
-        self.message(origin, envelope.message, out)
+        self.message(header, envelope.message, out)
     }
 
     /// When a line was written, by the clock of its server.
-    fn moment<'s>(
+    fn time<'s>(
         &mut self,
         server: Option<&[u8]>,
         stamp: Option<&'s [u8]>,
-        input: &Input<'_>,
+        input: &BlockInput<'_>,
         start: usize,
-    ) -> Option<Moment<'s>> {
+    ) -> Option<LineTime<'s>> {
         let zone = self.server_zones.iter().find(|it| server.is_some_and(|name| it.is_of(name)));
-        let Some(zone) = zone else { return input.moment(&mut self.last_hour, stamp, start) };
-        let input = Input { clock: input.clock.in_zone(zone.zone), ..*input };
-        input.moment(&mut LastHour::default(), stamp, start)
+        let Some(zone) = zone else { return input.time(&mut self.last_hour, stamp, start) };
+        let input = BlockInput { clock: input.clock.in_zone(zone.zone), ..*input };
+        input.time(&mut LastHour::default(), stamp, start)
     }
 
     fn entry(
         &mut self,
         line: &[u8],
-        input: &Input<'_>,
+        input: &BlockInput<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), &'static str> {
         let entry = JournalEntry::parse(line).ok_or("not a journal entry")?;
@@ -272,14 +272,14 @@ impl Scanner {
         &mut self,
         entry: &JournalEntry,
         message: &[u8],
-        input: &Input<'_>,
+        input: &BlockInput<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), &'static str> {
         // Other programs write entries without a known member for the program.
         let program = entry.program().unwrap_or_default();
         let host = entry.host();
-        let mut origin = Origin {
-            moment: entry.date(self.zone).map(|date| Moment { date, assumed_at: None }),
+        let mut header = LineHeader {
+            time: entry.date(self.zone).map(|date| LineTime { date, assumed_at: None }),
             server: host.as_deref().map(clean),
             program: clean(&program),
             pid: entry.pid(),
@@ -288,29 +288,29 @@ impl Scanner {
         };
         let mut text = message;
         if let Some(inner) = envelope::open_message(&program, message, entry.is_container()) {
-            origin.server = inner.host.map(clean).or(origin.server);
-            origin.program = clean(inner.program);
-            (origin.pid, origin.repeated) = (inner.pid, inner.repeated);
+            header.server = inner.host.map(clean).or(header.server);
+            header.program = clean(inner.program);
+            (header.pid, header.repeated) = (inner.pid, inner.repeated);
             text = inner.message;
         }
-        self.message(origin, text, out)
+        self.message(header, text, out)
     }
 
     /// Appends the record of a message if it is an attempt with one of the outcomes.
     fn message(
         &mut self,
-        mut origin: Origin<'_>,
+        mut header: LineHeader<'_>,
         message: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), &'static str> {
         if message.starts_with(b"[") && message.ends_with(BLOB.as_bytes()) {
-            let is_hidden = self.is_of_a_server(&origin.program);
+            let is_hidden = self.is_of_a_server(&header.program);
             return if is_hidden { Err(IS_HIDDEN) } else { skip(message) };
         }
-        let Some(daemon) = Daemon::of(&origin.program, message) else {
+        let Some(daemon) = Daemon::of(&header.program, message) else {
             let is_attempt = self.daemons.iter().any(|daemon| daemon.is_likely(message))
                 // The program was not found, and the level is in its place, maybe after JSON.
-                || (origin.program.ends_with("warning") && looks_like_postfix(message));
+                || (header.program.ends_with("warning") && looks_like_postfix(message));
             return if is_attempt { Err(NOT_ITS_PROGRAM) } else { skip(message) };
         };
         if !self.daemons.contains(&daemon) {
@@ -333,7 +333,7 @@ impl Scanner {
             }
             return Ok(());
         }
-        let Moment { date, assumed_at } = origin.moment.take().ok_or(NO_DATE)?;
+        let LineTime { date, assumed_at } = header.time.take().ok_or(NO_DATE)?;
         if self.ignores(&attempt) {
             self.stats.ignored += 1;
             return Ok(());
@@ -350,7 +350,7 @@ impl Scanner {
                 return Ok(());
             }
         }
-        self.record(date, origin, attempt).write_line(out);
+        self.record(date, header, attempt).write_line(out);
         Ok(())
     }
 
@@ -365,22 +365,22 @@ impl Scanner {
     fn record<'a>(
         &self,
         date: Timestamp<'a>,
-        origin: Origin<'a>,
-        attempt: Attempt<'a>,
+        header: LineHeader<'a>,
+        attempt: ParsedAttempt<'a>,
     ) -> Auth<'a> {
         let service = match attempt.process {
             // A log file that Dovecot writes itself names only the process.
-            Some(process) if process == origin.program => Cow::Owned(format!("dovecot/{process}")),
-            Some(process) => Cow::Owned(format!("{}/{process}", origin.program)),
-            None => origin.program,
+            Some(process) if process == header.program => Cow::Owned(format!("dovecot/{process}")),
+            Some(process) => Cow::Owned(format!("{}/{process}", header.program)),
+            None => header.program,
         };
         Auth {
             date,
-            server: origin.server.or_else(|| self.server.clone().map(Cow::Owned)),
+            server: header.server.or_else(|| self.server.clone().map(Cow::Owned)),
             service: Some(service),
-            pid: origin.pid,
+            pid: header.pid,
             outcome: attempt.outcome,
-            attempts: attempt.attempts.saturating_mul(origin.repeated),
+            attempts: attempt.attempts.saturating_mul(header.repeated),
             mechanism: attempt.mechanism,
             ip: attempt.ip,
             port: attempt.port,
@@ -388,12 +388,12 @@ impl Scanner {
             user: attempt.user,
             reason: attempt.reason,
             queue_id: attempt.queue_id.map(Cow::Borrowed),
-            pos: origin.pos.map(Cow::Owned),
+            pos: header.pos.map(Cow::Owned),
             enrichment: None,
         }
     }
 
-    fn ignores(&self, attempt: &Attempt<'_>) -> bool {
+    fn ignores(&self, attempt: &ParsedAttempt<'_>) -> bool {
         attempt.ip.is_some_and(|ip| self.ignore_nets.iter().any(|net| net.contains(&ip)))
             || attempt
                 .user
@@ -401,7 +401,7 @@ impl Scanner {
                 .is_some_and(|user| self.ignore_users.iter().any(|ignored| ignored == user))
     }
 
-    fn reject(&mut self, line: &[u8], input: &Input<'_>, start: usize, why: &'static str) {
+    fn reject(&mut self, line: &[u8], input: &BlockInput<'_>, start: usize, why: &'static str) {
         self.stats.unparsable += 1;
         self.unreadable.push(UnreadableLine {
             source: source_of(input.place.segment).to_owned(),

@@ -37,7 +37,7 @@ pub(crate) fn refused_commands(lines: &[u8]) -> u64 {
 }
 
 fn refused_in_session(line: &[u8]) -> Option<u64> {
-    if let Some(docker) = docker::Line::parse(line) {
+    if let Some(docker) = docker::DockerLine::parse(line) {
         return of_envelope(&envelope::open(&docker.to_text())?);
     }
     let Some(entry) = line.starts_with(b"{").then(|| JournalEntry::parse(line)).flatten() else {

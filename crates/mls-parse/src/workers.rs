@@ -245,9 +245,9 @@ mod tests {
     }
 
     /// A log that has one line, and ends after a warning.
-    struct Waiting(Option<&'static [u8]>, Receiver<String>);
+    struct WaitingLog(Option<&'static [u8]>, Receiver<String>);
 
-    impl Read for Waiting {
+    impl Read for WaitingLog {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             if let Some(line) = self.0.take() {
                 buffer[..line.len()].copy_from_slice(line);
@@ -265,7 +265,7 @@ mod tests {
         log::set_logger(Box::leak(Box::new(Log(Mutex::new(sender))))).unwrap();
         log::set_max_level(log::LevelFilter::Warn);
         let line = b"~ warning: x[192.0.2.1]: SASL LOGIN authentication failed: x\n";
-        let blocks = Blocks::new(Box::new(Waiting(Some(line), warnings)), "log");
+        let blocks = Blocks::new(Box::new(WaitingLog(Some(line), warnings)), "log");
         let args = Args::parse_from(["mls-parse", "--timezone=UTC"]);
         let scanner = Scanner::new(&args, &Filter::default()).unwrap();
         let mut unread = Unread::open(None).unwrap();

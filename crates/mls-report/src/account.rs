@@ -22,7 +22,7 @@ use anyhow::Context;
 use chrono::{DateTime, FixedOffset};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use mls_attempts::Login;
+use mls_attempts::BatchedAttempt;
 use mls_config::zone::Zone;
 use mls_event::{Finding, Outcome, display_place, display_text};
 use serde::Serialize;
@@ -30,7 +30,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::columns::{WIDTH, ellipsis, wrap};
 use crate::period::Period;
-use crate::suspicion::Logins;
+use crate::suspicion::PeriodLogins;
 use crate::words::number;
 
 /// Largest number of logins to show. The last ones are kept.
@@ -71,7 +71,7 @@ impl AccountLog {
     }
 
     /// Records an attempt. Only logins in the period are shown.
-    pub(crate) fn observe(&mut self, login: &Login<'_>, is_inside: bool, zone: Zone) {
+    pub(crate) fn observe(&mut self, login: &BatchedAttempt<'_>, is_inside: bool, zone: Zone) {
         let attempt = &login.observation;
         if !attempt.user.is_some_and(|user| self.is(user)) {
             return;
@@ -115,7 +115,7 @@ impl AccountLog {
 
 pub(crate) struct AccountReport<'a> {
     log: AccountLog,
-    logins: &'a Logins,
+    logins: &'a PeriodLogins,
     period: &'a Period,
 }
 
@@ -131,7 +131,7 @@ struct Json<'a> {
 }
 
 impl<'a> AccountReport<'a> {
-    pub(crate) fn new(logins: &'a Logins, period: &'a Period) -> anyhow::Result<Self> {
+    pub(crate) fn new(logins: &'a PeriodLogins, period: &'a Period) -> anyhow::Result<Self> {
         let log = logins.account.clone().context("the account was not looked at")?;
         Ok(Self { log, logins, period })
     }

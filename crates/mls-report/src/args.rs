@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, ValueEnum};
-use mls_config::moment::{Day, Moment};
+use mls_config::moment::{Day, DayOrMinute};
 
 /// Report failed logins as text, HTML, mail, JSON or metrics
 ///
@@ -34,11 +34,11 @@ pub struct Args {
 
     /// Report from this day or minute: yesterday, YYYY-MM-DD, "YYYY-MM-DD HH:MM"
     #[arg(long, value_name = "TIME", conflicts_with = "since_last")]
-    pub(crate) since: Option<Moment>,
+    pub(crate) since: Option<DayOrMinute>,
 
     /// Report up to the end of this day, or up to the beginning of this minute
     #[arg(long, value_name = "TIME", conflicts_with = "since_last")]
-    pub(crate) until: Option<Moment>,
+    pub(crate) until: Option<DayOrMinute>,
 
     /// Report the rows after the last digest that mls-mail accepted. With --format prometheus, add
     /// the rows after the last run to the counters in the output file

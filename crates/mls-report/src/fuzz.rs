@@ -12,7 +12,7 @@ use mls_machine::Machine;
 
 use crate::args::Args;
 use crate::report::Report;
-use crate::run::Job;
+use crate::run::ReportRun;
 use crate::{html, prometheus, text};
 
 /// Reads a file of attempts: no text in its report acts on a terminal, a browser, a mail server or
@@ -23,7 +23,7 @@ pub fn report(file: &Path) {
     let machine =
         Machine { name: "mail.example".to_owned(), address: Some(Ipv4Addr::LOCALHOST.into()) };
     let now = DateTime::parse_from_rfc3339("2026-12-01T00:00:00Z").expect("a time");
-    let job = Job { args: Args::parse_from(args), config: Config::default(), now, machine };
+    let job = ReportRun { args: Args::parse_from(args), config: Config::default(), now, machine };
     let mut scope = job.scope().expect("a file");
     // A stream that was cut off has no report.
     let Ok(report) = job.report(&mut scope) else { return };

@@ -23,8 +23,8 @@ pub(crate) struct Past {
     pub(crate) attempts: u32,
     /// The days with attempts: bit 0 is the last day, bit 1 the day before.
     days: u32,
-    /// The offset of its origin in [`History::origins`], plus one.
-    pub(crate) origin: Option<NonZeroU32>,
+    /// The offset of its location in [`History::locations`], plus one.
+    pub(crate) location: Option<NonZeroU32>,
 }
 
 impl Past {
@@ -39,12 +39,12 @@ impl Count for Past {
         self.inside = self.inside.saturating_add(later.inside);
         self.attempts = self.attempts.saturating_add(later.attempts);
         self.days |= later.days;
-        self.origin = self.origin.or(later.origin);
+        self.location = self.location.or(later.location);
     }
 
     fn write(&self, out: &mut Vec<u8>) {
         self.inside.write(out);
-        for number in [self.attempts, self.days, self.origin.map_or(0, NonZeroU32::get)] {
+        for number in [self.attempts, self.days, self.location.map_or(0, NonZeroU32::get)] {
             out.extend(number.to_le_bytes());
         }
     }
@@ -55,14 +55,14 @@ impl Count for Past {
             let mut bytes = [0; 4];
             input.read_exact(&mut bytes).map(|()| u32::from_le_bytes(bytes))
         };
-        let (attempts, days, origin) = (number()?, number()?, NonZeroU32::new(number()?));
-        Ok(Self { inside, attempts, days, origin })
+        let (attempts, days, location) = (number()?, number()?, NonZeroU32::new(number()?));
+        Ok(Self { inside, attempts, days, location })
     }
 }
 
 /// Country and autonomous system of an address. `None` is unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Origin<'a> {
+pub(crate) struct LocationRef<'a> {
     pub(crate) country_code: Option<&'a str>,
     pub(crate) asn: Option<&'a str>,
     pub(crate) aso: Option<&'a str>,
@@ -79,9 +79,9 @@ pub(crate) struct History {
     /// By address and number of the server, as [keys](address_key).
     pub(crate) addresses: Counter<Past>,
     /// Each combination of country and autonomous system once, as joined keys.
-    pub(crate) origins: NameTable<()>,
+    pub(crate) locations: NameTable<()>,
     joined: String,
-    origin: String,
+    location: String,
 }
 
 impl History {
@@ -95,9 +95,9 @@ impl History {
             last: 0,
             attempts: [0; DAYS],
             addresses: Counter::new(110_000, 5 << 20),
-            origins: NameTable::new(20_000, 2 << 20),
+            locations: NameTable::new(20_000, 2 << 20),
             joined: String::new(),
-            origin: String::new(),
+            location: String::new(),
         }
     }
 
@@ -109,7 +109,7 @@ impl History {
             self.attempts[day] += n;
         }
         let Some(ip) = attempt.ip.filter(|_| inside || day.is_some()) else { return };
-        let Self { addresses, origins, joined, origin, .. } = self;
+        let Self { addresses, locations, joined, location, .. } = self;
         joined.clear();
         address_key(joined, ip, server);
         addresses.update(joined, |past| {
@@ -120,11 +120,12 @@ impl History {
                 past.days |= 1 << day;
                 past.attempts = past.attempts.saturating_add(u32::try_from(n).unwrap_or(u32::MAX));
             }
-            if past.origin.is_none() && (attempt.country_code.is_some() || attempt.asn.is_some()) {
-                origin.clear();
-                join(origin, [attempt.country_code, attempt.asn, attempt.aso]);
-                let offset = origins.intern(origin, ());
-                past.origin = offset.and_then(|offset| NonZeroU32::new(offset + 1));
+            if past.location.is_none() && (attempt.country_code.is_some() || attempt.asn.is_some())
+            {
+                location.clear();
+                join(location, [attempt.country_code, attempt.asn, attempt.aso]);
+                let offset = locations.intern(location, ());
+                past.location = offset.and_then(|offset| NonZeroU32::new(offset + 1));
             }
         });
     }
@@ -152,11 +153,11 @@ impl History {
     }
 }
 
-/// The origin of an address, by its offset plus one.
-pub(crate) fn origin(origins: &NameTable<()>, offset: Option<NonZeroU32>) -> Origin<'_> {
-    let Some(offset) = offset else { return Origin::default() };
-    let [country_code, asn, aso, _] = values(origins.text_from(offset.get() - 1));
-    Origin { country_code, asn, aso }
+/// The location of an address, by its offset plus one.
+pub(crate) fn location(locations: &NameTable<()>, offset: Option<NonZeroU32>) -> LocationRef<'_> {
+    let Some(offset) = offset else { return LocationRef::default() };
+    let [country_code, asn, aso, _] = values(locations.text_from(offset.get() - 1));
+    LocationRef { country_code, asn, aso }
 }
 
 /// The number of a server as a character comes after all characters that end a part of a key.
@@ -233,8 +234,8 @@ mod tests {
         let past = found["192.0.2.1"];
         assert_eq!((past.days(), past.attempts, past.inside), (3, 8, 4));
         assert_eq!(found["192.0.2.2"].inside, 0);
-        let of = Origin { country_code: Some("CN"), asn: Some("4837"), aso: None };
-        assert_eq!(origin(&history.origins, past.origin), of);
+        let of = LocationRef { country_code: Some("CN"), asn: Some("4837"), aso: None };
+        assert_eq!(location(&history.locations, past.location), of);
         let days: Vec<_> = history.by_day().collect();
         assert_eq!(
             (days[0], days[27], days[28]),

@@ -9,7 +9,7 @@ use askama::Template;
 use mls_event::country_name;
 
 use crate::report::Report;
-use crate::sections::{self, Body, Cell, CellKind, Section, TableColumn, sections};
+use crate::sections::{self, Cell, CellKind, Section, SectionBody, SectionColumn, sections};
 use crate::summary;
 use crate::text::{DOCUMENTATION, WEEKDAYS, shade};
 use crate::words::{kibibytes, number, safe, scaled, short, thousands};
@@ -70,21 +70,21 @@ struct Card {
     caption: String,
     remark: Option<String>,
     is_wide: bool,
-    content: Content,
+    content: CardContent,
 }
 
-enum Content {
+enum CardContent {
     /// `width` is in percent.
     Columns {
         width: usize,
         groups: Vec<Group>,
-        bars: Vec<Bar>,
+        bars: Vec<HtmlBar>,
     },
     Heat {
         hours: Vec<String>,
         weekdays: Vec<Weekday>,
     },
-    Table(Table),
+    Table(HtmlTable),
 }
 
 /// Bars that have a name together.
@@ -93,7 +93,7 @@ struct Group {
     width: usize,
 }
 
-struct Bar {
+struct HtmlBar {
     label: String,
     short: String,
     title: String,
@@ -112,8 +112,8 @@ struct HeatCell {
     title: String,
 }
 
-struct Table {
-    heads: Vec<Head>,
+struct HtmlTable {
+    heads: Vec<HtmlColumn>,
     has_bars: bool,
     is_wide: bool,
     /// The rows by number of attempts, and then sorted in other ways.
@@ -123,7 +123,7 @@ struct Table {
 }
 
 /// A column: its name, and the class of its cells.
-struct Head {
+struct HtmlColumn {
     name: &'static str,
     class: &'static str,
 }
@@ -132,11 +132,11 @@ struct Head {
 struct View {
     /// The column that they are sorted by; `None` for the attempts.
     sorted_by: Option<&'static str>,
-    rows: Vec<Row>,
+    rows: Vec<HtmlRow>,
 }
 
 #[derive(Clone)]
-struct Row {
+struct HtmlRow {
     cells: Vec<String>,
     /// The share of the greatest count in the table.
     percent: u64,
@@ -151,7 +151,7 @@ pub(crate) fn render(
 ) -> anyhow::Result<String> {
     let cards = sections(report, top).into_iter().map(|section| card(section, medium));
     let (charts, tables): (Vec<_>, Vec<_>) =
-        cards.partition(|card| !matches!(card.content, Content::Table(_)));
+        cards.partition(|card| !matches!(card.content, CardContent::Table(_)));
     let mut sentences = summary::sentences(report);
     let headline = sentences.remove(0);
     let headline = headline.trim_end_matches('.');
@@ -230,27 +230,27 @@ fn figures(report: &Report) -> Vec<Figure> {
 fn card(section: Section, medium: Medium) -> Card {
     let Section { title: caption, note: remark, body } = section;
     let content = match body {
-        Body::Chart(chart) => columns(&chart),
-        Body::HeatMap(weekdays) => heat(&weekdays),
-        Body::Table(table) | Body::Errors { table, .. } => {
-            Content::Table(show_table(table, medium))
+        SectionBody::Chart(chart) => columns(&chart),
+        SectionBody::HeatMap(weekdays) => heat(&weekdays),
+        SectionBody::Table(table) | SectionBody::Errors { table, .. } => {
+            CardContent::Table(show_table(table, medium))
         }
     };
     let is_wide = match &content {
-        Content::Table(table) => table.is_wide,
+        CardContent::Table(table) => table.is_wide,
         _ => true,
     };
     Card { caption, remark, is_wide, content }
 }
 
-fn columns(chart: &sections::Chart) -> Content {
+fn columns(chart: &sections::Chart) -> CardContent {
     let most = chart.bars.iter().map(|bar| bar.attempts).max().unwrap_or_default();
     let groups = chart.bars.chunk_by(|a, b| a.group == b.group).filter_map(|bars| {
         let name = bars.first().map(|bar| bar.group.clone()).filter(|name| !name.is_empty());
         // A name needs room. The short group of a range of days is never the one in its middle.
         Some(Group { name: if bars.len() < 4 { String::new() } else { name? }, width: bars.len() })
     });
-    let bars = chart.bars.iter().map(|bar| Bar {
+    let bars = chart.bars.iter().map(|bar| HtmlBar {
         label: bar.label.clone(),
         short: if bar.attempts == 0 { String::new() } else { short(bar.attempts) },
         title: format!("{}: {}", bar.name, number(bar.attempts, "attempt", "attempts")),
@@ -258,10 +258,10 @@ fn columns(chart: &sections::Chart) -> Content {
         is_pale: !bar.is_inside,
     });
     let width = (chart.bars.len() * WIDEST).min(100);
-    Content::Columns { width, groups: groups.collect(), bars: bars.collect() }
+    CardContent::Columns { width, groups: groups.collect(), bars: bars.collect() }
 }
 
-fn heat(weekdays: &[[u64; 24]; 7]) -> Content {
+fn heat(weekdays: &[[u64; 24]; 7]) -> CardContent {
     let most = weekdays.iter().flatten().copied().max().unwrap_or_default();
     let cell = |name: &str, hour: usize, n: u64| HeatCell {
         shade: shade(n, most),
@@ -273,26 +273,26 @@ fn heat(weekdays: &[[u64; 24]; 7]) -> Content {
         hours: hours.iter().enumerate().map(|(hour, n)| cell(name, hour, *n)).collect(),
     });
     let hours = (0..24).map(|hour| format!("{hour:02}")).collect();
-    Content::Heat { hours, weekdays: weekdays.collect() }
+    CardContent::Heat { hours, weekdays: weekdays.collect() }
 }
 
 /// Appends the number of attempts to each row. This number also decides the length of the bar.
-fn show_table(table: sections::SectionTable, medium: Medium) -> Table {
+fn show_table(table: sections::SectionTable, medium: Medium) -> HtmlTable {
     let sections::SectionTable { columns, rows, unknown, is_wide, has_bars, commands } = table;
     let most = rows.iter().map(|row| row.attempts).max().unwrap_or_default();
     let shown: Vec<_> = (rows.iter())
         .map(|row| {
             let cells = columns.iter().zip(&row.cells).map(|(column, cell)| show(cell, column));
             let cells = cells.chain([thousands(row.attempts)]).collect();
-            Row { cells, percent: scaled(row.attempts, most, 100) }
+            HtmlRow { cells, percent: scaled(row.attempts, most, 100) }
         })
         .collect();
     let mut heads: Vec<_> = columns.iter().map(head).collect();
-    heads.push(Head { name: "Attempts", class: "number" });
+    heads.push(HtmlColumn { name: "Attempts", class: "number" });
     let has_views = medium == Medium::Page && is_wide && rows.len() >= MIN_SORTED;
     let by_columns = if has_views { sorted(&columns, &shown) } else { Vec::new() };
     let by_attempts = View { sorted_by: None, rows: shown };
-    Table {
+    HtmlTable {
         heads,
         has_bars,
         is_wide,
@@ -303,8 +303,8 @@ fn show_table(table: sections::SectionTable, medium: Medium) -> Table {
 }
 
 /// The rows sorted by each column whose cells differ.
-fn sorted(columns: &[TableColumn], rows: &[Row]) -> Vec<View> {
-    let view = |(i, column): (usize, &TableColumn)| {
+fn sorted(columns: &[SectionColumn], rows: &[HtmlRow]) -> Vec<View> {
+    let view = |(i, column): (usize, &SectionColumn)| {
         let mut rows = rows.to_vec();
         rows.sort_by(|a, b| a.cells[i].cmp(&b.cells[i]));
         let differs = rows.first()?.cells[i] != rows.last()?.cells[i];
@@ -313,7 +313,7 @@ fn sorted(columns: &[TableColumn], rows: &[Row]) -> Vec<View> {
     columns.iter().enumerate().filter_map(view).collect()
 }
 
-fn show(cell: &Cell, column: &TableColumn) -> String {
+fn show(cell: &Cell, column: &SectionColumn) -> String {
     match (cell, column.kind) {
         (Cell::Number(n), _) => thousands(*n),
         (Cell::Text(Some(code)), CellKind::Country) => match country_name(code) {
@@ -324,14 +324,14 @@ fn show(cell: &Cell, column: &TableColumn) -> String {
     }
 }
 
-fn head(column: &TableColumn) -> Head {
+fn head(column: &SectionColumn) -> HtmlColumn {
     let class = match column.kind {
         CellKind::Name => "name",
         CellKind::Country => "words",
         CellKind::Code => "whole",
         CellKind::Number { .. } => "number",
     };
-    Head { name: column.name, class }
+    HtmlColumn { name: column.name, class }
 }
 
 fn foot(report: &Report, attachment: Option<&str>) -> Vec<String> {

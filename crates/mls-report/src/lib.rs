@@ -112,5 +112,5 @@ mod verdict;
 mod words;
 
 pub use args::{Args, Format};
-pub use mls_config::moment::{Day, Moment};
+pub use mls_config::moment::{Day, DayOrMinute};
 pub use run::run;

@@ -1,7 +1,7 @@
 //! The period of a report, and which attempts belong to it.
 
 use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
-use mls_config::moment::{Day, Moment, midnight};
+use mls_config::moment::{Day, DayOrMinute, midnight};
 use mls_rotation::Point;
 
 /// The part of the data that a row belongs to.
@@ -44,16 +44,16 @@ impl Period {
 
     /// Returns the period from one moment to another. Days are whole days, also the last one.
     pub(crate) fn between(
-        since: Option<Moment>,
-        until: Option<Moment>,
+        since: Option<DayOrMinute>,
+        until: Option<DayOrMinute>,
         now: NaiveDateTime,
     ) -> Self {
         let today = now.date();
         let from = since.map(|since| since.begin(today));
         let to = until.map(|until| until.end(today));
         let show = |moment| match moment {
-            Moment::Day(day) => day.on(today).to_string(),
-            Moment::Minute(minute) => minute.format("%Y-%m-%d %H:%M").to_string(),
+            DayOrMinute::Day(day) => day.on(today).to_string(),
+            DayOrMinute::Minute(minute) => minute.format("%Y-%m-%d %H:%M").to_string(),
         };
         let label = match (since.map(show), until.map(show)) {
             (Some(since), Some(until)) => format!("{since} to {until}"),
@@ -66,7 +66,8 @@ impl Period {
 
     /// Returns the period from `offset` of the file, where the last digest ended, until now.
     pub(crate) fn after(offset: u64, last: Option<NaiveDateTime>, now: NaiveDateTime) -> Self {
-        let period = Self::between(last.map(Moment::Minute), Some(Moment::Minute(now)), now);
+        let period =
+            Self::between(last.map(DayOrMinute::Minute), Some(DayOrMinute::Minute(now)), now);
         Self { offset: Some(offset), ..period }
     }
 

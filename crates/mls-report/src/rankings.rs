@@ -8,11 +8,11 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use mls_config::zone::Zone;
 
 use crate::counter::{Count, Counter};
-use crate::history::{Origin, Past, address_and_server, origin};
+use crate::history::{LocationRef, Past, address_and_server, location};
 use crate::login_counter::LoginCounts;
 use crate::ranking::Ranking;
 use crate::report::{
-    Address, Country, DistributedAttack, FEW, List, Login, MANY, NetworkTotal, Organisation,
+    Address, Country, DistributedAttack, FEW, List, LoginTotal, MANY, NetworkTotal, Organisation,
     ServerCount, SilentServer, SlowAttacker, System, User, WidespreadAttacker,
 };
 use crate::seen::Seen;
@@ -47,7 +47,7 @@ pub(crate) fn countries(
 
 /// The counts by user, address, host name and country.
 pub(crate) struct LoginLists {
-    pub(crate) logins: List<Login>,
+    pub(crate) logins: List<LoginTotal>,
     pub(crate) users: List<User>,
     pub(crate) new_users: List<User>,
     pub(crate) distributed_attacks: List<DistributedAttack>,
@@ -123,7 +123,7 @@ impl LoginLists {
         Ok(Self {
             logins: logins.list(|key, attempts| {
                 let [user, ip, hostname, country_code] = values(&key).map(owned);
-                Login { user, ip, hostname, country_code, attempts }
+                LoginTotal { user, ip, hostname, country_code, attempts }
             }),
             users: users.list(user),
             new_users: new_users.list(user),
@@ -168,9 +168,9 @@ impl AddressLists {
                 return;
             }
             known += past.inside;
-            all.add(past.inside, || (ip.clone(), past.origin));
+            all.add(past.inside, || (ip.clone(), past.location));
             if !before.contains(ip) {
-                new.add(past.inside, || (ip.clone(), past.origin));
+                new.add(past.inside, || (ip.clone(), past.location));
             }
             if past.days() >= MANY && past.attempts <= FEW * past.days() {
                 slow.add((past.days(), past.attempts), || ip.clone());
@@ -199,9 +199,9 @@ impl AddressLists {
             }
         })?;
         end(&total);
-        let origins = &tally.history.origins;
+        let locations = &tally.history.locations;
         let address = |(ip, offset): (String, _), attempts| {
-            let Origin { country_code, asn, aso } = origin(origins, offset);
+            let LocationRef { country_code, asn, aso } = location(locations, offset);
             let asn = asn.and_then(|asn| asn.parse().ok());
             let (country_code, aso) = (owned(country_code), owned(aso));
             Address { ip: shown(&ip), country_code, asn, aso, attempts }

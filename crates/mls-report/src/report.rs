@@ -66,7 +66,7 @@ use crate::notes::{notes, unknown_origin};
 use crate::period::Period;
 use crate::ranking::Ranking;
 use crate::rankings::{self, AddressLists, LoginLists, shown};
-use crate::suspicion::Logins;
+use crate::suspicion::PeriodLogins;
 use crate::tally::Tally;
 use crate::verdict::Verdict;
 use mls_attempts::ReadSummary;
@@ -101,7 +101,7 @@ pub(crate) struct Report {
     pub(crate) servers: List<ServerCount>,
     pub(crate) silent_servers: List<SilentServer>,
     pub(crate) widespread_attackers: List<WidespreadAttacker>,
-    pub(crate) logins: List<Login>,
+    pub(crate) logins: List<LoginTotal>,
     pub(crate) users: List<User>,
     pub(crate) addresses: List<Address>,
     pub(crate) countries: List<Country>,
@@ -178,7 +178,7 @@ members! {
         attempts: u64,
     }
     WidespreadAttacker { ip: String, servers: u64, attempts: u64 }
-    Login {
+    LoginTotal {
         user: Option<String>, ip: Option<String>, hostname: Option<String>,
         country_code: Option<String>, attempts: u64,
     }
@@ -214,7 +214,7 @@ pub(crate) struct About<'a> {
     pub(crate) extent: &'a ReadSummary,
     /// Name of the input file without its directory.
     pub(crate) file_name: Option<String>,
-    pub(crate) logins: Logins,
+    pub(crate) logins: PeriodLogins,
     pub(crate) server: Machine,
     pub(crate) title: Option<String>,
     pub(crate) interval: Option<String>,

@@ -20,17 +20,17 @@ const MAX_KEYS: usize = 4096;
 
 /// The findings that digests have reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Stored", into = "Stored")]
+#[serde(try_from = "StoredReported", into = "StoredReported")]
 pub(crate) struct Reported {
     /// Findings before this moment are no longer reported.
     since: Option<DateTime<FixedOffset>>,
     /// The keys in ascending order.
-    keys: Vec<Key>,
+    keys: Vec<FindingKey>,
 }
 
 /// A finding, which is unique for its rule, user and day: the number of the day since 1970, and a hash of all
 /// three.
-type Key = (u16, [u8; 6]);
+type FindingKey = (u16, [u8; 6]);
 
 impl Reported {
     /// Returns the value for a ledger without findings: all findings before `last` count as
@@ -48,7 +48,7 @@ impl Reported {
     /// Returns the value after a digest that ends at `until` has reported these findings too.
     pub(crate) fn with(&self, findings: &[Finding<'_>], until: DateTime<FixedOffset>) -> Self {
         let since = self.since.max(until.checked_sub_days(DAYS));
-        let mut keys: Vec<Key> =
+        let mut keys: Vec<FindingKey> =
             self.keys.iter().copied().chain(findings.iter().map(key)).collect();
         keys.retain(|(number, _)| since.is_none_or(|since| *number >= day(since.date_naive())));
         keys.sort_unstable();
@@ -60,7 +60,7 @@ impl Reported {
     }
 }
 
-fn key(finding: &Finding<'_>) -> Key {
+fn key(finding: &Finding<'_>) -> FindingKey {
     let date = finding.date.at().date_naive();
     // Letter case does not distinguish accounts.
     let user = finding.user.to_ascii_lowercase();
@@ -83,12 +83,12 @@ fn end_of(day: u16) -> Option<DateTime<FixedOffset>> {
 
 /// [`Reported`] in the ledger: eight bytes for each key, in base64.
 #[derive(Clone, Serialize, Deserialize)]
-struct Stored {
+struct StoredReported {
     since: Option<DateTime<FixedOffset>>,
     keys: String,
 }
 
-impl From<Reported> for Stored {
+impl From<Reported> for StoredReported {
     fn from(reported: Reported) -> Self {
         let bytes: Vec<u8> = reported
             .keys
@@ -99,13 +99,13 @@ impl From<Reported> for Stored {
     }
 }
 
-impl TryFrom<Stored> for Reported {
+impl TryFrom<StoredReported> for Reported {
     type Error = data_encoding::DecodeError;
 
-    fn try_from(stored: Stored) -> Result<Self, Self::Error> {
+    fn try_from(stored: StoredReported) -> Result<Self, Self::Error> {
         let bytes = BASE64.decode(stored.keys.as_bytes())?;
         let (keys, _) = bytes.as_chunks::<8>();
-        let mut keys: Vec<Key> =
+        let mut keys: Vec<FindingKey> =
             keys.iter().map(|&[a, b, ref hash @ ..]| (u16::from_be_bytes([a, b]), *hash)).collect();
         keys.sort_unstable();
         Ok(Self { since: stored.since, keys })

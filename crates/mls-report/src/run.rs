@@ -27,7 +27,7 @@ use crate::message::Message;
 use crate::period::{Period, PeriodPart};
 use crate::report::{About, Report};
 use crate::since_last::{DigestInput, LastDigest, NextDigest, SinceLast};
-use crate::suspicion::{LoginInput, LoginWindow, Sought, Watch};
+use crate::suspicion::{LoginInput, LoginWatch, LoginWindow, Sought};
 use crate::tally::Tally;
 use crate::words::number;
 use crate::{html, prometheus, text};
@@ -37,7 +37,7 @@ use crate::{html, prometheus, text};
 /// # Errors
 /// Exit 66 or 77 if FILE cannot be opened, 74 if reading or writing fails, 78 if a cursor file is damaged.
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
-    let job = Job { now: args.zone.timezone.now(), machine: Machine::this(), args, config };
+    let job = ReportRun { now: args.zone.timezone.now(), machine: Machine::this(), args, config };
     let mut scope = job.scope()?;
     if let Some(user) = &job.args.account {
         return job.report_account(scope, user);
@@ -67,7 +67,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(crate) struct Job {
+pub(crate) struct ReportRun {
     pub(crate) args: Args,
     pub(crate) config: Config,
     pub(crate) now: DateTime<FixedOffset>,
@@ -91,7 +91,7 @@ pub(crate) struct Scope {
     counters: Option<Counters>,
 }
 
-impl Job {
+impl ReportRun {
     pub(crate) fn scope(&self) -> anyhow::Result<Scope> {
         let committed = self.committed()?;
         if !self.args.since_last {
@@ -315,7 +315,7 @@ impl Job {
     }
 
     /// Starts to look for suspicious logins, with the failures of earlier files.
-    fn watch(&self, scope: &mut Scope, account: Option<AccountLog>) -> anyhow::Result<Watch> {
+    fn watch(&self, scope: &mut Scope, account: Option<AccountLog>) -> anyhow::Result<LoginWatch> {
         let logins = scope.logins.take();
         let reading = self.reading();
         let looks_back = logins.is_some();
@@ -328,7 +328,7 @@ impl Job {
             account,
         };
         let horizon = sought.horizon();
-        let mut watch = Watch::start(sought, logins.map(|logins| (logins, reading.clone())))?;
+        let mut watch = LoginWatch::start(sought, logins.map(|logins| (logins, reading.clone())))?;
         // The rules need both outcomes.
         let files = scope.earlier.files.iter().filter(|_| looks_back);
         for file in files.filter(|file| horizon.is_none_or(|horizon| is_since(file, horizon))) {

@@ -89,13 +89,13 @@ impl RunWriter {
 }
 
 /// The next key of a run.
-struct Head<V> {
+struct RunHead<V> {
     run: BufReader<File>,
     key: Vec<u8>,
     value: V,
 }
 
-impl<V: Count> Head<V> {
+impl<V: Count> RunHead<V> {
     fn begin(file: File) -> io::Result<Option<Self>> {
         let run = BufReader::with_capacity(BUFFER, file);
         let mut head = Self { run, key: Vec::new(), value: V::default() };
@@ -117,33 +117,33 @@ impl<V: Count> Head<V> {
 }
 
 /// The smallest key is the greatest head, because a heap gives the greatest first.
-impl<V> Ord for Head<V> {
+impl<V> Ord for RunHead<V> {
     fn cmp(&self, other: &Self) -> Ordering {
         other.key.cmp(&self.key)
     }
 }
 
-impl<V> PartialOrd for Head<V> {
+impl<V> PartialOrd for RunHead<V> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<V> PartialEq for Head<V> {
+impl<V> PartialEq for RunHead<V> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl<V> Eq for Head<V> {}
+impl<V> Eq for RunHead<V> {}
 
 fn merge<V: Count>(
     files: Vec<File>,
     mut each: impl FnMut(&str, &V) -> io::Result<()>,
 ) -> io::Result<()> {
-    let heads = files.into_iter().map(Head::begin);
-    let heads: io::Result<Vec<Option<Head<V>>>> = heads.collect();
-    let mut heads: BinaryHeap<Head<V>> = heads?.into_iter().flatten().collect();
+    let heads = files.into_iter().map(RunHead::begin);
+    let heads: io::Result<Vec<Option<RunHead<V>>>> = heads.collect();
+    let mut heads: BinaryHeap<RunHead<V>> = heads?.into_iter().flatten().collect();
     let (mut key, mut sum) = (Vec::new(), None::<V>);
     let mut each =
         |key: &[u8], value: &V| each(str::from_utf8(key).map_err(io::Error::other)?, value);

@@ -21,10 +21,10 @@ pub(crate) struct Section {
     pub(crate) title: String,
     /// A condition or a total, in words.
     pub(crate) note: Option<String>,
-    pub(crate) body: Body,
+    pub(crate) body: SectionBody,
 }
 
-pub(crate) enum Body {
+pub(crate) enum SectionBody {
     /// Ranked rows.
     Table(SectionTable),
     /// Failed reverse lookups: the number of attempts by error.
@@ -38,8 +38,8 @@ pub(crate) enum Body {
 /// Rows, each with the number of its attempts.
 pub(crate) struct SectionTable {
     /// The columns before the number of attempts.
-    pub(crate) columns: Vec<TableColumn>,
-    pub(crate) rows: Vec<Row>,
+    pub(crate) columns: Vec<SectionColumn>,
+    pub(crate) rows: Vec<SectionRow>,
     /// Attempts without a name, which no row shows.
     pub(crate) unknown: u64,
     /// Whether the page gives it the full width.
@@ -50,7 +50,7 @@ pub(crate) struct SectionTable {
     pub(crate) commands: Vec<String>,
 }
 
-pub(crate) struct Row {
+pub(crate) struct SectionRow {
     /// As many as there are columns.
     pub(crate) cells: Vec<Cell>,
     pub(crate) attempts: u64,
@@ -62,7 +62,7 @@ pub(crate) enum Cell {
     Number(u64),
 }
 
-pub(crate) struct TableColumn {
+pub(crate) struct SectionColumn {
     pub(crate) name: &'static str,
     pub(crate) kind: CellKind,
 }
@@ -118,7 +118,7 @@ pub(crate) fn sections(report: &Report, top: usize) -> Vec<Section> {
     sections.extend([hours(report), days(report), reverse_lookups(report)]);
     sections.retain(|section| !section.is_empty());
     for section in &mut sections {
-        if let Body::Table(table) | Body::Errors { table, .. } = &mut section.body {
+        if let SectionBody::Table(table) | SectionBody::Errors { table, .. } = &mut section.body {
             table.leave_out_unknown_columns();
         }
     }
@@ -142,12 +142,12 @@ impl SectionTable {
 impl Section {
     fn is_empty(&self) -> bool {
         match &self.body {
-            Body::Table(table) | Body::Errors { table, .. } => table.rows.is_empty(),
+            SectionBody::Table(table) | SectionBody::Errors { table, .. } => table.rows.is_empty(),
             // A single bar compares nothing.
-            Body::Chart(chart) => {
+            SectionBody::Chart(chart) => {
                 chart.bars.len() < 2 || chart.bars.iter().all(|bar| bar.attempts == 0)
             }
-            Body::HeatMap(weekdays) => weekdays.iter().flatten().all(|n| *n == 0),
+            SectionBody::HeatMap(weekdays) => weekdays.iter().flatten().all(|n| *n == 0),
         }
     }
 
@@ -294,7 +294,7 @@ fn hours(report: &Report) -> Section {
         return Section {
             title: "Attempts by weekday and hour".to_owned(),
             note: None,
-            body: Body::HeatMap(Box::new(report.weekday_hours)),
+            body: SectionBody::HeatMap(Box::new(report.weekday_hours)),
         };
     }
     let bars = (0..).zip(report.hours).map(|(hour, attempts)| Bar {
@@ -305,7 +305,7 @@ fn hours(report: &Report) -> Section {
         is_inside: true,
     });
     let chart = Chart { bars: bars.collect(), is_in_text: true };
-    Section { title: "Attempts by hour".to_owned(), note: None, body: Body::Chart(chart) }
+    Section { title: "Attempts by hour".to_owned(), note: None, body: SectionBody::Chart(chart) }
 }
 
 fn days(report: &Report) -> Section {
@@ -327,7 +327,7 @@ fn days(report: &Report) -> Section {
         }
     });
     let chart = Chart { bars: bars.collect(), is_in_text: false };
-    Section { title, note: None, body: Body::Chart(chart) }
+    Section { title, note: None, body: SectionBody::Chart(chart) }
 }
 
 fn reverse_lookups(report: &Report) -> Section {
@@ -340,20 +340,20 @@ fn reverse_lookups(report: &Report) -> Section {
     Section {
         title: "Reverse DNS Lookup Failure Summary".to_owned(),
         note: Some(format!("{} in all", thousands(total))),
-        body: Body::Errors { total, table },
+        body: SectionBody::Errors { total, table },
     }
 }
 
 fn section(title: String, table: SectionTable) -> Section {
-    Section { title, note: None, body: Body::Table(table) }
+    Section { title, note: None, body: SectionBody::Table(table) }
 }
 
 fn table<T>(
-    columns: Vec<TableColumn>,
+    columns: Vec<SectionColumn>,
     list: &List<T>,
     row: impl Fn(&T) -> (Vec<Cell>, u64),
 ) -> SectionTable {
-    let rows = list.top.iter().map(row).map(|(cells, attempts)| Row { cells, attempts });
+    let rows = list.top.iter().map(row).map(|(cells, attempts)| SectionRow { cells, attempts });
     SectionTable {
         columns,
         rows: rows.collect(),
@@ -368,18 +368,18 @@ fn text(value: Option<String>) -> Cell {
     Cell::Text(value)
 }
 
-fn name(name: &'static str) -> TableColumn {
-    TableColumn { name, kind: CellKind::Name }
+fn name(name: &'static str) -> SectionColumn {
+    SectionColumn { name, kind: CellKind::Name }
 }
 
-fn code(name: &'static str) -> TableColumn {
-    TableColumn { name, kind: CellKind::Code }
+fn code(name: &'static str) -> SectionColumn {
+    SectionColumn { name, kind: CellKind::Code }
 }
 
-fn of_country(name: &'static str) -> TableColumn {
-    TableColumn { name, kind: CellKind::Country }
+fn of_country(name: &'static str) -> SectionColumn {
+    SectionColumn { name, kind: CellKind::Country }
 }
 
-fn number(name: &'static str, one: &'static str, many: &'static str) -> TableColumn {
-    TableColumn { name, kind: CellKind::Number { one, many } }
+fn number(name: &'static str, one: &'static str, many: &'static str) -> SectionColumn {
+    SectionColumn { name, kind: CellKind::Number { one, many } }
 }

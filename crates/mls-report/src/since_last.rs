@@ -12,7 +12,7 @@ use std::path::Path;
 use anyhow::Context;
 use chrono::{DateTime, DurationRound, FixedOffset, NaiveDateTime, TimeDelta};
 use mls_attempts::AttemptSource;
-use mls_config::moment::Moment;
+use mls_config::moment::DayOrMinute;
 use mls_config::zone::Zone;
 use mls_diag::{Exit, OnFile, OrExit};
 use mls_event::Finding;
@@ -297,7 +297,7 @@ impl SinceLast<'_> {
         until: Option<DateTime<FixedOffset>>,
         now: DateTime<FixedOffset>,
     ) -> Period {
-        let minute = |at| Moment::Minute(self.naive(at));
+        let minute = |at| DayOrMinute::Minute(self.naive(at));
         let since = last.map(|last| minute(last.until));
         Period::between(since, until.map(minute), self.naive(now))
     }
@@ -343,7 +343,7 @@ mod tests {
     use super::*;
     use crate::args::Args;
     use crate::report::Report;
-    use crate::run::{Job, Scope};
+    use crate::run::{ReportRun, Scope};
 
     const FILES: [(&str, &str); 2] = [
         ("f.csv", "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n"),
@@ -421,7 +421,7 @@ mod tests {
             let fixed = ["mls-report", "--timezone", "UTC", "--logins", &logins, &failures];
             let args = Args::parse_from(fixed.iter().chain(period));
             let machine = Machine { name: "mail.example".to_owned(), address: None };
-            let job = Job { args, config: Config::default(), now, machine };
+            let job = ReportRun { args, config: Config::default(), now, machine };
             let mut scope = job.scope().unwrap();
             (job.report(&mut scope).unwrap(), scope)
         }

@@ -42,13 +42,13 @@ pub(crate) fn sentences(report: &Report) -> Vec<String> {
 }
 
 /// An address, or a network, that makes a large part of the attempts.
-struct Attack {
+struct TopSource {
     source: String,
     description: String,
     share: u64,
 }
 
-fn attack(report: &Report) -> Option<Attack> {
+fn attack(report: &Report) -> Option<TopSource> {
     let all = report.attempts;
     let address = report.addresses.top.first().map(|x| {
         let place = x.country_code.as_deref().map(country);
@@ -65,7 +65,7 @@ fn attack(report: &Report) -> Option<Attack> {
     });
     let (source, description, attempts) = network.or(address)?;
     let share = percent(attempts, all);
-    (share >= MIN_SHARE && attempts >= MIN_ATTEMPTS).then_some(Attack {
+    (share >= MIN_SHARE && attempts >= MIN_ATTEMPTS).then_some(TopSource {
         source,
         description,
         share,
@@ -147,7 +147,7 @@ fn what_is_new(new: &New) -> String {
 }
 
 fn what_stands_out(report: &Report) -> String {
-    let attack = attack(report).map(|Attack { source, description, share }| {
+    let attack = attack(report).map(|TopSource { source, description, share }| {
         let description =
             if description.is_empty() { String::new() } else { format!(" ({description})") };
         format!("{source}{description} made {share} % of the attempts")
@@ -212,7 +212,7 @@ pub(crate) fn what_to_do(report: &Report) -> String {
         return format!("Check that {name} runs, and that its log is read or loaded.");
     }
     match attack(report) {
-        Some(Attack { source, .. }) => format!(
+        Some(TopSource { source, .. }) => format!(
             "To block {source}, see mls-block(1); to report it to its network, see mls-abuse(1)."
         ),
         None if report.unchecked > 0 => "See the log of the authentication service.".to_owned(),

@@ -6,7 +6,9 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::Context;
 use chrono::{DateTime, Days, FixedOffset, NaiveDateTime};
-use mls_attempts::{Attempt, AttemptBatch, AttemptSource, Clock, Login, LoginReader, ReadOptions};
+use mls_attempts::{
+    Attempt, AttemptBatch, AttemptSource, BatchedAttempt, DateReader, LoginReader, ReadOptions,
+};
 use mls_config::zone::Zone;
 use mls_diag::{Exit, OrExit};
 use mls_event::{Finding, Outcome};
@@ -29,7 +31,7 @@ const MAX_USERS: usize = 100_000;
 
 /// The logins of the period.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Logins {
+pub(crate) struct PeriodLogins {
     /// Number of logins and of users; `None` if no logins were read.
     pub(crate) counts: Option<(u64, u64)>,
     /// Whether the input can hold logins: records can, a CSV of failures cannot.
@@ -74,7 +76,7 @@ impl LoginWindow {
     }
 }
 
-/// The task of a [`Watch`].
+/// The task of a [`LoginWatch`].
 pub(crate) struct Sought<'a> {
     pub(crate) period: &'a Period,
     pub(crate) zone: Zone,
@@ -97,21 +99,21 @@ impl Sought<'_> {
 
 /// Some attempts of the first input.
 #[derive(Default)]
-struct Batch {
+struct PeriodBatch {
     attempts: AttemptBatch,
     /// Whether each attempt belongs to the period.
     are_inside: Vec<bool>,
 }
 
 /// Sends attempts to the thread that runs the rules.
-pub(crate) struct Watch {
-    clock: Clock,
-    batch: Batch,
-    batches: SyncSender<Batch>,
+pub(crate) struct LoginWatch {
+    dates: DateReader,
+    batch: PeriodBatch,
+    batches: SyncSender<PeriodBatch>,
     thread: JoinHandle<anyhow::Result<Observer>>,
 }
 
-impl Watch {
+impl LoginWatch {
     /// Starts the thread. Logins come from `source`, if there is one.
     ///
     /// # Errors
@@ -126,9 +128,9 @@ impl Watch {
             .map(|(logins, reading)| LoginReader::start(logins.source, reading))
             .transpose()?;
         let mut observer = Observer::new(sought, window);
-        let (batches, full) = sync_channel::<Batch>(MAX_WAITING);
+        let (batches, full) = sync_channel::<PeriodBatch>(MAX_WAITING);
         let observe = move || {
-            for Batch { attempts, are_inside } in full {
+            for PeriodBatch { attempts, are_inside } in full {
                 let attempts = (0..).map_while(|index| attempts.get(index));
                 for (attempt, is_inside) in attempts.zip(are_inside) {
                     observer.logins_before(&mut input, Some(attempt.observation.at));
@@ -143,12 +145,12 @@ impl Watch {
         };
         let thread = thread::Builder::new().name("observe".to_owned()).spawn(observe);
         let thread = thread.context("starting a thread").or_exit(Exit::TempFail)?;
-        Ok(Self { clock: Clock::new(zone), batch: Batch::default(), batches, thread })
+        Ok(Self { dates: DateReader::new(zone), batch: PeriodBatch::default(), batches, thread })
     }
 
     /// Passes on an attempt of the first input, after the logins before it.
     pub(crate) fn attempt(&mut self, attempt: &Attempt<'_>, is_inside: bool) {
-        if self.batch.attempts.add(attempt, &mut self.clock) {
+        if self.batch.attempts.add(attempt, &mut self.dates) {
             self.batch.are_inside.push(is_inside);
         }
         if self.batch.attempts.is_full() {
@@ -166,7 +168,7 @@ impl Watch {
     ///
     /// # Errors
     /// Those of reading logins.
-    pub(crate) fn finish(mut self, csv: bool) -> anyhow::Result<Logins> {
+    pub(crate) fn finish(mut self, csv: bool) -> anyhow::Result<PeriodLogins> {
         self.send();
         drop(self.batches);
         let observer = self.thread.join();
@@ -212,9 +214,9 @@ impl Observer {
         }
     }
 
-    fn finish(mut self, csv: bool) -> Logins {
+    fn finish(mut self, csv: bool) -> PeriodLogins {
         self.found.sort_by_key(|finding| finding.date.at());
-        Logins {
+        PeriodLogins {
             counts: self.has_logins.then(|| (self.logins, self.users.len() as u64)),
             could_be_read: self.has_logins || !csv,
             findings: self.found,
@@ -236,7 +238,7 @@ impl Observer {
         }
     }
 
-    fn observe(&mut self, attempt: &Login<'_>, is_inside: bool) {
+    fn observe(&mut self, attempt: &BatchedAttempt<'_>, is_inside: bool) {
         let observation = &attempt.observation;
         if observation.outcome == Outcome::Success {
             self.has_logins = true;

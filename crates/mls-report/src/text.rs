@@ -9,7 +9,7 @@ use crate::columns::Align::{self, Left, Right, Whole};
 use crate::columns::{WIDTH, ellipsis, line_up, wrap};
 use crate::report::Report;
 use crate::sections::{
-    Body, Cell, CellKind, Chart, Row, Section, SectionTable, TableColumn, sections,
+    Cell, CellKind, Chart, Section, SectionBody, SectionColumn, SectionRow, SectionTable, sections,
 };
 use crate::summary;
 use crate::verdict::Verdict;
@@ -138,22 +138,22 @@ pub(crate) const DOCUMENTATION: &str = "For more details and documentation, see:
 fn write_section(out: &mut String, section: &Section, label: &str) -> std::fmt::Result {
     let Section { title, note, body } = section;
     match body {
-        Body::Errors { total, table } => {
+        SectionBody::Errors { total, table } => {
             let total = thousands(*total);
             writeln!(out, "--- {title} ---\nTotal failed reverse lookups {label}: {total}")?;
             write_errors(out, table)?;
         }
-        Body::Table(table) => {
+        SectionBody::Table(table) => {
             let note = note.as_ref().map_or_else(String::new, |note| format!(" ({note})"));
             writeln!(out, "{}", wrap(&format!("{title} {label}{note}:"), WIDTH, "  "))?;
             write_table(out, table)?;
         }
-        Body::Chart(chart) if chart.is_in_text => {
+        SectionBody::Chart(chart) if chart.is_in_text => {
             writeln!(out, "{title} {label}:")?;
             write_chart(out, chart)?;
         }
-        Body::Chart(_) => return Ok(()),
-        Body::HeatMap(weekdays) => {
+        SectionBody::Chart(_) => return Ok(()),
+        SectionBody::HeatMap(weekdays) => {
             writeln!(out, "{title} {label}:")?;
             write_heat_map(out, weekdays)?;
         }
@@ -163,11 +163,11 @@ fn write_section(out: &mut String, section: &Section, label: &str) -> std::fmt::
 
 fn write_errors(out: &mut String, table: &SectionTable) -> std::fmt::Result {
     writeln!(out, "Breakdown by error type:")?;
-    let cell = |row: &Row, i: usize| match row.cells.get(i)? {
+    let cell = |row: &SectionRow, i: usize| match row.cells.get(i)? {
         Cell::Text(text) => text.as_ref().map(safe),
         Cell::Number(_) => None,
     };
-    let name = |row: &Row| ellipsis(&cell(row, 0).unwrap_or_default(), WIDTH / 4);
+    let name = |row: &SectionRow| ellipsis(&cell(row, 0).unwrap_or_default(), WIDTH / 4);
     let width = table.rows.iter().map(|row| name(row).width()).max().unwrap_or_default();
     for row in &table.rows {
         let name = name(row);
@@ -200,7 +200,7 @@ fn write_table(out: &mut String, table: &SectionTable) -> std::fmt::Result {
     Ok(())
 }
 
-fn align(column: &TableColumn) -> Align {
+fn align(column: &SectionColumn) -> Align {
     match column.kind {
         CellKind::Name | CellKind::Country => Left,
         CellKind::Code => Whole,
@@ -208,7 +208,7 @@ fn align(column: &TableColumn) -> Align {
     }
 }
 
-fn show(cell: &Cell, column: &TableColumn) -> String {
+fn show(cell: &Cell, column: &SectionColumn) -> String {
     match (cell, column.kind) {
         (Cell::Text(text), _) => text.as_ref().map_or_else(|| UNKNOWN.to_owned(), safe),
         (Cell::Number(n), CellKind::Number { one, many }) => number(*n, one, many),

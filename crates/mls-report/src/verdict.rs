@@ -3,7 +3,7 @@
 use mls_event::{Finding, display_text};
 use mls_findings::{Step, steps};
 
-use crate::suspicion::Logins;
+use crate::suspicion::PeriodLogins;
 use crate::words::number;
 
 /// Largest number of accounts in text and page. JSON has all of them.
@@ -19,21 +19,21 @@ pub(crate) struct Verdict {
     /// The headline for the subject of a mail, if there is an account to check.
     pub(crate) subject: Option<String>,
     /// The accounts to check, the one with the earliest finding first.
-    pub(crate) accounts: Vec<Account>,
+    pub(crate) accounts: Vec<AccountToCheck>,
     /// Sentences that follow the accounts.
     pub(crate) remarks: Vec<String>,
 }
 
 /// An account to check.
 #[derive(Clone, Debug)]
-pub(crate) struct Account {
+pub(crate) struct AccountToCheck {
     pub(crate) user: String,
     pub(crate) evidence: Vec<String>,
     pub(crate) steps: Vec<Step>,
 }
 
 impl Verdict {
-    pub(crate) fn new(logins: &Logins) -> Self {
+    pub(crate) fn new(logins: &PeriodLogins) -> Self {
         let Some((count, users)) = logins.counts else {
             return if logins.could_be_read {
                 let headline = Some(NO_LOGIN.to_owned());
@@ -76,7 +76,7 @@ impl Verdict {
             }),
             hint: None,
             subject: Some(to_check),
-            accounts: accounts.map(|user| Account::new(user, &logins.findings)).collect(),
+            accounts: accounts.map(|user| AccountToCheck::new(user, &logins.findings)).collect(),
             remarks,
         }
     }
@@ -91,7 +91,7 @@ const HOW_TO_PARSE: &str = "To see whether an attacker logged in, use mls-parse 
 const HOW_TO_RECORD: &str = "To see whether an attacker logged in, set record = yes in [logins] of \
     the configuration and run mls-setup: then successful logins are recorded.";
 
-impl Account {
+impl AccountToCheck {
     fn new(user: &str, findings: &[Finding<'_>]) -> Self {
         let of_user = findings.iter().filter(|finding| finding.user == user);
         Self {
@@ -111,14 +111,14 @@ mod tests {
 
     #[test]
     fn the_headline_counts_logins_and_users() {
-        let logins = Logins { counts: Some((1_204, 87)), ..Logins::default() };
+        let logins = PeriodLogins { counts: Some((1_204, 87)), ..PeriodLogins::default() };
         let verdict = Verdict::new(&logins);
         let headline = "No suspicious login among 1,204 logins of 87 users";
         assert_eq!(verdict.headline.as_deref(), Some(headline));
         assert_eq!(verdict.subject, None);
-        let logins = Logins { counts: Some((0, 0)), ..Logins::default() };
+        let logins = PeriodLogins { counts: Some((0, 0)), ..PeriodLogins::default() };
         assert_eq!(Verdict::new(&logins).headline.as_deref(), Some("Nobody logged in"));
-        assert_eq!(Verdict::new(&Logins::default()).headline, None);
+        assert_eq!(Verdict::new(&PeriodLogins::default()).headline, None);
     }
 
     #[test]
@@ -138,7 +138,7 @@ mod tests {
             ((1, 1), "1 account to check now, among 1 login of 1 user"),
         ] {
             let findings = vec![finding.clone()];
-            let logins = Logins { counts: Some(counts), findings, ..Logins::default() };
+            let logins = PeriodLogins { counts: Some(counts), findings, ..PeriodLogins::default() };
             assert_eq!(Verdict::new(&logins).headline.as_deref(), Some(headline));
         }
     }

@@ -188,7 +188,7 @@ impl Chain {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Name {
+struct NamedFile {
     path: PathBuf,
     /// The age that its name says; `None` for the log itself.
     age: Option<Age>,
@@ -213,8 +213,8 @@ fn target_of(path: &Path) -> PathBuf {
 
 /// Returns the names of the files of a log. If both X and X.gz exist, gzip(1) is not finished or was
 /// interrupted; then X counts.
-fn list(path: &Path, directory: &Path, layout: &Layout) -> anyhow::Result<Vec<Name>> {
-    let mut names: Vec<Name> = Vec::new();
+fn list(path: &Path, directory: &Path, layout: &Layout) -> anyhow::Result<Vec<NamedFile>> {
+    let mut names: Vec<NamedFile> = Vec::new();
     if !layout.live_only {
         let target = target_of(path);
         let log = target.file_name().or(path.file_name()).unwrap_or_default();
@@ -231,11 +231,11 @@ fn list(path: &Path, directory: &Path, layout: &Layout) -> anyhow::Result<Vec<Na
                 entry.on_file("reading directory", directory).or_exit(Exit::IoErr)?.file_name();
             let (stem, compression) = split_compression(name.as_bytes());
             if let Some(age) = age_of(log, stem, name.as_bytes(), layout) {
-                names.push(Name { path: directory.join(&name), age: Some(age), compression });
+                names.push(NamedFile { path: directory.join(&name), age: Some(age), compression });
             }
         }
     }
-    let stem = |name: &Name| {
+    let stem = |name: &NamedFile| {
         let path = name.path.as_os_str().as_bytes();
         split_compression(path).0.to_owned()
     };
@@ -245,7 +245,7 @@ fn list(path: &Path, directory: &Path, layout: &Layout) -> anyhow::Result<Vec<Na
     let missing = fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     if !missing {
         let (_, compression) = split_compression(path.as_os_str().as_bytes());
-        names.push(Name { path: path.to_owned(), age: None, compression });
+        names.push(NamedFile { path: path.to_owned(), age: None, compression });
     }
     Ok(names)
 }

@@ -7,14 +7,14 @@ use std::path::Path;
 
 use chrono::Local;
 
-use crate::system::System;
+use crate::system::TargetSystem;
 use crate::terminal::say;
 
 const LOG: &str = "/var/log/maillogsentinel_setup.log";
 
 /// Appends the actions. If the log cannot be written, the caller only warns, because the setup is
 /// done.
-pub(crate) fn write(system: &System, actions: &[String]) -> anyhow::Result<()> {
+pub(crate) fn write(system: &TargetSystem, actions: &[String]) -> anyhow::Result<()> {
     if actions.is_empty() {
         return Ok(());
     }

@@ -13,12 +13,12 @@ use crate::calendar::cron_fields;
 use crate::file::CONFIGURATION;
 use crate::installation::Installation;
 use crate::jobs::{ENFORCE, METRICS_SCHEDULE};
-use crate::system::{Scheduler, System};
+use crate::system::{Scheduler, TargetSystem};
 use crate::units::SHIPPED_USER;
 
 /// What the checks need.
 pub(crate) struct Checks<'a> {
-    pub(crate) system: &'a System,
+    pub(crate) system: &'a TargetSystem,
     pub(crate) installation: &'a Installation,
 }
 

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use crate::system::{System, run};
+use crate::system::{TargetSystem, run};
 
 /// Largest number of containers that are examined, and of entries of each.
 const MAX_CONTAINERS: usize = 100;
@@ -11,7 +11,7 @@ const MAX_ENTRIES: &str = "--lines=200";
 
 /// Returns matches of journalctl, separated by commas, for each container that has a name or new
 /// entries like those of a mail server.
-pub(crate) fn journal_matches(system: &System) -> String {
+pub(crate) fn journal_matches(system: &TargetSystem) -> String {
     let names = ask(system, &["--field=CONTAINER_NAME"]);
     let matches =
         names.lines().take(MAX_CONTAINERS).filter(|name| is_plain(name)).filter_map(|name| {
@@ -37,7 +37,7 @@ fn has_its_words(entries: &str) -> bool {
 }
 
 /// The output of journalctl; empty if there is no journal.
-fn ask(system: &System, args: &[&str]) -> String {
+fn ask(system: &TargetSystem, args: &[&str]) -> String {
     let mut journalctl = Command::new("journalctl");
     if !system.is_running() {
         journalctl.arg("--root").arg(system.root());

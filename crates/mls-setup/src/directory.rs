@@ -16,7 +16,7 @@ use rustix::fs::{
     renameat_with, unlinkat,
 };
 
-use crate::system::{Account, System, run};
+use crate::system::{Account, TargetSystem, run};
 
 /// Who created a directory. The same user must remove it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(crate) enum Maker {
 /// service's user creates it. The kernel then checks what that user may do, even if links lead
 /// elsewhere.
 pub(crate) fn make(
-    system: &System,
+    system: &TargetSystem,
     path: &Path,
     service: &Account,
     mode: u32,
@@ -64,7 +64,7 @@ pub(crate) fn make(
 
 /// Removes a directory that [`make`] made, if it is empty.
 pub(crate) fn remove(
-    system: &System,
+    system: &TargetSystem,
     path: &Path,
     maker: Maker,
     service: &Account,
@@ -80,7 +80,7 @@ pub(crate) fn remove(
 
 /// Returns the real path of a directory, if it belongs to root and only root can replace it. A
 /// group may have write permission: `/var/log` is such a directory if syslog does not run as root.
-fn roots_directory(system: &System, path: &Path) -> Option<PathBuf> {
+fn roots_directory(system: &TargetSystem, path: &Path) -> Option<PathBuf> {
     let real = fs::canonicalize(system.path(path)).ok()?;
     let meta = fs::metadata(&real).ok()?;
     let is_roots = meta.uid() == 0 && meta.mode() & 0o002 == 0;
@@ -91,7 +91,7 @@ fn roots_directory(system: &System, path: &Path) -> Option<PathBuf> {
 }
 
 /// Whether only root can change what a path leads to.
-fn is_roots_alone(system: &System, path: &Path) -> bool {
+fn is_roots_alone(system: &TargetSystem, path: &Path) -> bool {
     let Ok(meta) = fs::symlink_metadata(system.path(path)) else { return false };
     let group_writes = meta.mode() & 0o020 != 0 && meta.gid() != 0;
     let others_write = meta.mode() & 0o002 != 0;

@@ -7,7 +7,7 @@ pub(crate) fn set(text: &str, section: &str, key: &str, value: &str) -> String {
     // A bare CR ends a line, too.
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let lines: Vec<&str> = text.lines().collect();
-    let found = Found::in_lines(&lines, section, key);
+    let found = KeyLines::in_lines(&lines, section, key);
     let after = found.key.or(found.comment).or(found.section);
     let indent = after.map_or("", |after| found.indent(&lines, after));
     let new = format!("{indent}{key} = {value}").trim_end().to_owned();
@@ -34,12 +34,12 @@ pub(crate) fn set(text: &str, section: &str, key: &str, value: &str) -> String {
 /// Whether `text` gives `key` in `section` a value, even an empty one.
 pub(crate) fn has_key(text: &str, section: &str, key: &str) -> bool {
     let lines: Vec<&str> = text.split(['\r', '\n']).collect();
-    Found::in_lines(&lines, section, key).key.is_some()
+    KeyLines::in_lines(&lines, section, key).key.is_some()
 }
 
 /// Numbers of the lines that matter for a key.
 #[derive(Default)]
-struct Found {
+struct KeyLines {
     section: Option<usize>,
     comment: Option<usize>,
     key: Option<usize>,
@@ -47,7 +47,7 @@ struct Found {
     replaced: Vec<usize>,
 }
 
-impl Found {
+impl KeyLines {
     /// Reads the lines as `mls_config` does: a line continues the value before it if it is indented
     /// deeper than its key.
     fn in_lines(lines: &[&str], section: &str, key: &str) -> Self {

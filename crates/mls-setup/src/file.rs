@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use mls_state::regular::if_there;
 
-use crate::system::{Account, System};
+use crate::system::{Account, TargetSystem};
 
 /// The configuration file that every unit names.
 pub(crate) const CONFIGURATION: &str = "/etc/maillogsentinel.conf";
@@ -46,7 +46,7 @@ impl NewFile {
     }
 
     /// Whether the system already has this file.
-    pub(crate) fn is_in_place(&self, system: &System, service: Option<&Account>) -> bool {
+    pub(crate) fn is_in_place(&self, system: &TargetSystem, service: Option<&Account>) -> bool {
         let path = system.path(&self.path);
         match &self.content {
             FileContent::LinkTo(target) => fs::read_link(path).is_ok_and(|there| there == *target),
@@ -63,7 +63,7 @@ impl NewFile {
     }
 
     /// Writes the whole file or nothing. Only root can write to its directory.
-    pub(crate) fn write(&self, system: &System, service: Option<&Account>) -> io::Result<()> {
+    pub(crate) fn write(&self, system: &TargetSystem, service: Option<&Account>) -> io::Result<()> {
         let path = system.path(&self.path);
         let new = beside(&path);
         remove_if_there(&new)?;

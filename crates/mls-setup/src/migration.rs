@@ -23,7 +23,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use crate::answers::Answers;
 use crate::file::CONFIGURATION;
 use crate::installation::Installation;
-use crate::system::{System, run};
+use crate::system::{TargetSystem, run};
 use crate::terminal::say;
 use crate::units::SHIPPED_USER;
 
@@ -47,7 +47,7 @@ const UNITS: [&str; 12] = [
 /// The directory in which the original wrote its units.
 pub(crate) const UNIT_DIRECTORY: &str = "/etc/systemd/system";
 
-pub(crate) fn original_units(system: &System) -> Vec<&'static str> {
+pub(crate) fn original_units(system: &TargetSystem) -> Vec<&'static str> {
     let is_there = |unit: &&str| {
         let path = system.path(Path::new(UNIT_DIRECTORY).join(unit));
         path.symlink_metadata().is_ok_and(|meta| meta.is_file())
@@ -56,7 +56,7 @@ pub(crate) fn original_units(system: &System) -> Vec<&'static str> {
 }
 
 /// Adds answers for the fixed values of the original, and for those outside its configuration.
-pub(crate) fn complete(answers: &mut Answers, system: &System) -> anyhow::Result<()> {
+pub(crate) fn complete(answers: &mut Answers, system: &TargetSystem) -> anyhow::Result<()> {
     refuse_crontabs(system)?;
     let working_dir = answers.get("paths.working_dir").to_owned();
     // The default of the original is a directory inside that of the CSV.
@@ -85,7 +85,7 @@ pub(crate) fn complete(answers: &mut Answers, system: &System) -> anyhow::Result
 ///
 /// This user could create links to files of another user, so that root would take that user for the
 /// owner. So files behind links do not count.
-fn owner(answers: &Answers, system: &System) -> anyhow::Result<Option<String>> {
+fn owner(answers: &Answers, system: &TargetSystem) -> anyhow::Result<Option<String>> {
     let state = format!("{}/state.offset", answers.get("paths.state_dir"));
     for path in [answers.get("paths.csv_filename"), &state] {
         let uid = owner_without_links(system, path).map_err(|error| {
@@ -103,7 +103,7 @@ fn owner(answers: &Answers, system: &System) -> anyhow::Result<Option<String>> {
 }
 
 /// The owner of a regular file with one name; `None` if there is no such file.
-fn owner_without_links(system: &System, path: &str) -> io::Result<Option<u32>> {
+fn owner_without_links(system: &TargetSystem, path: &str) -> io::Result<Option<u32>> {
     let root = fs::File::open(system.root())?;
     let (flags, links) = (OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::NO_SYMLINKS);
     let path = path.trim_start_matches('/');
@@ -114,7 +114,7 @@ fn owner_without_links(system: &System, path: &str) -> io::Result<Option<u32>> {
 }
 
 /// Refuses a crontab that starts the original, because the original would write to the new files.
-fn refuse_crontabs(system: &System) -> anyhow::Result<()> {
+fn refuse_crontabs(system: &TargetSystem) -> anyhow::Result<()> {
     let mut tables = vec![system.path("/etc/crontab")];
     for directory in ["/etc/cron.d", "/var/spool/cron/crontabs", "/var/spool/cron"] {
         let entries = fs::read_dir(system.path(directory)).into_iter().flatten().flatten();
@@ -139,7 +139,10 @@ fn refuse_crontabs(system: &System) -> anyhow::Result<()> {
 }
 
 /// The path of the original's configuration file.
-pub(crate) fn configuration(named: Option<&PathBuf>, system: &System) -> anyhow::Result<PathBuf> {
+pub(crate) fn configuration(
+    named: Option<&PathBuf>,
+    system: &TargetSystem,
+) -> anyhow::Result<PathBuf> {
     let path = named.cloned().unwrap_or_else(|| system.path(CONFIGURATION));
     if path.exists() {
         return Ok(path);
@@ -152,7 +155,7 @@ pub(crate) fn configuration(named: Option<&PathBuf>, system: &System) -> anyhow:
 
 /// Converts the data as its owner, and then starts the units.
 pub(crate) fn finish(
-    system: &System,
+    system: &TargetSystem,
     installation: &Installation,
     user: &str,
     start: &[&str],
@@ -183,7 +186,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let state = root.path().join("srv/state");
         fs::create_dir_all(&state).unwrap();
-        let system = System::open(root.path()).unwrap();
+        let system = TargetSystem::open(root.path()).unwrap();
         let owner = || owner_without_links(&system, "/srv/state/state.offset");
         assert_eq!(owner().unwrap(), None);
         let file = state.join("state.offset");
@@ -208,7 +211,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let cron = root.path().join("etc/cron.d");
         fs::create_dir_all(&cron).unwrap();
-        let system = System::open(root.path()).unwrap();
+        let system = TargetSystem::open(root.path()).unwrap();
         assert!(refuse_crontabs(&system).is_ok());
         let table = cron.join("mls");
         let line = "# python3 maillogsentinel.py\n5 * * * * bob python3 /opt/maillogsentinel.py\n";

@@ -13,7 +13,7 @@ use crate::installation::Installation;
 use crate::jobs::{ENFORCE, records_logins, writes_metrics, writes_sql_files};
 use crate::migration::UNIT_DIRECTORY;
 use crate::step::Step;
-use crate::system::{Scheduler, System};
+use crate::system::{Scheduler, TargetSystem};
 use crate::units::{self, SHIPPED_USER, Switches};
 use crate::{cron, edit, logrotate};
 
@@ -46,7 +46,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Plans the setup for these answers. `base` is the configuration text that they change.
     pub(crate) fn new(
-        system: &System,
+        system: &TargetSystem,
         installation: &Installation,
         answers: &Answers,
         base: &str,
@@ -99,7 +99,7 @@ impl Plan {
         texts.next_back().unwrap_or_default()
     }
 
-    pub(crate) fn steps(&self, system: &System) -> Vec<Step> {
+    pub(crate) fn steps(&self, system: &TargetSystem) -> Vec<Step> {
         let mut steps = Vec::new();
         let with_systemd = system.scheduler == Scheduler::Systemd;
         if with_systemd && system.is_running() {
@@ -137,11 +137,11 @@ impl Plan {
         steps
     }
 
-    fn changes(&self, system: &System, file: &NewFile) -> bool {
+    fn changes(&self, system: &TargetSystem, file: &NewFile) -> bool {
         !file.is_in_place(system, system.account(&self.user).as_ref())
     }
 
-    fn switch_units(&self, system: &System, steps: &mut Vec<Step>) {
+    fn switch_units(&self, system: &TargetSystem, steps: &mut Vec<Step>) {
         if system.is_running() {
             steps.push(Step::ReloadUnits);
         }
@@ -163,7 +163,7 @@ pub(crate) fn scheduled_files() -> Vec<PathBuf> {
 }
 
 /// The configuration file: the base, with the answers that differ.
-fn configuration(system: &System, answers: &Answers, base: &str) -> anyhow::Result<NewFile> {
+fn configuration(system: &TargetSystem, answers: &Answers, base: &str) -> anyhow::Result<NewFile> {
     let mut text = base.to_owned();
     for (section, key, value) in answers.changed() {
         text = edit::set(&text, section, key, value);

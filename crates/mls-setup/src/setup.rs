@@ -13,14 +13,14 @@ use crate::jobs::{MODE, has_database, loads};
 use crate::plan::{Plan, read_configuration};
 use crate::question::{FETCH, MAIL_CONTAINERS, TEST_MAIL, interview};
 use crate::signals::Signals;
-use crate::system::System;
+use crate::system::TargetSystem;
 use crate::terminal::{Terminal, say};
 use crate::trial::Trial;
 use crate::{action_log, container, database, edit, migration, show, transaction, uninstall};
 
 /// Runs the setup with these arguments.
 pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
-    let system = System::open(&args.root)?;
+    let system = TargetSystem::open(&args.root)?;
     let changes_this_machine = system.is_running() && !args.dry_run;
     if changes_this_machine && !args.mode.migrate_data && !rustix::process::geteuid().is_root() {
         return Err(Exit::NoPerm.error("setup needs root: run it with sudo, or with --dry-run"));
@@ -79,7 +79,7 @@ pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
 /// Returns the answers, and the configuration text that they change.
 fn answers(
     args: &Args,
-    system: &System,
+    system: &TargetSystem,
     installation: &Installation,
     terminal: &mut Terminal<'_>,
 ) -> anyhow::Result<(Answers, String)> {

@@ -8,10 +8,10 @@ use mls_config::Config;
 use crate::file::{CONFIGURATION, FileContent};
 use crate::migration::UNIT_DIRECTORY;
 use crate::plan::{GROUPS, Plan};
-use crate::system::{Scheduler, System};
+use crate::system::{Scheduler, TargetSystem};
 
 /// Describes all changes of the plan.
-pub(crate) fn plan(plan: &Plan, system: &System) -> String {
+pub(crate) fn plan(plan: &Plan, system: &TargetSystem) -> String {
     let account = system.account(&plan.user);
     let mut lines = vec![String::new(), heading(system)];
     for file in plan.files.iter().filter(|file| !file.is_in_place(system, account.as_ref())) {
@@ -40,14 +40,14 @@ pub(crate) fn plan(plan: &Plan, system: &System) -> String {
     lines.join("\n") + "\n"
 }
 
-fn heading(system: &System) -> String {
+fn heading(system: &TargetSystem) -> String {
     if system.is_running() {
         return "This will be written:".to_owned();
     }
     format!("This will be written below {}:", system.root().display())
 }
 
-fn jobs(plan: &Plan, system: &System) -> Vec<String> {
+fn jobs(plan: &Plan, system: &TargetSystem) -> Vec<String> {
     if system.scheduler == Scheduler::Cron {
         return vec!["  systemd does not run here: cron starts the jobs".to_owned()];
     }

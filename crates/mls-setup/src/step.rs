@@ -12,7 +12,7 @@ use crate::directory::{self, Maker};
 use crate::file::{NewFile, Saved, beside, remove_if_there};
 use crate::jobs;
 use crate::plan::OWN_DIRECTORIES;
-use crate::system::{Account, Scheduler, System, run};
+use crate::system::{Account, Scheduler, TargetSystem, run};
 
 /// A step. It names the service's user, because an earlier step may create that user.
 #[derive(Debug)]
@@ -65,12 +65,12 @@ pub(crate) enum Undo {
 
 /// The changes of a setup, and how each of them is undone.
 pub(crate) struct Changes<'a> {
-    pub(crate) system: &'a System,
+    pub(crate) system: &'a TargetSystem,
     pub(crate) undo: Vec<Undo>,
 }
 
 impl<'a> Changes<'a> {
-    pub(crate) fn new(system: &'a System) -> Self {
+    pub(crate) fn new(system: &'a TargetSystem) -> Self {
         Self { system, undo: Vec::new() }
     }
 
@@ -260,7 +260,7 @@ impl<'a> Changes<'a> {
 impl Undo {
     /// Undoes a change. A signal to the foreground processes of the terminal does not reach its
     /// commands.
-    pub(crate) fn run(self, system: &System) -> anyhow::Result<()> {
+    pub(crate) fn run(self, system: &TargetSystem) -> anyhow::Result<()> {
         let command = match self {
             Self::Restore { path, saved } => {
                 return saved.write(&path).with_context(|| path.display().to_string());
@@ -298,7 +298,7 @@ fn background(mut command: std::process::Command) -> std::process::Command {
     command
 }
 
-fn remove_user(system: &System, user: &str) -> anyhow::Result<()> {
+fn remove_user(system: &TargetSystem, user: &str) -> anyhow::Result<()> {
     if system.account(user).is_some() {
         run(background(system.shadow("userdel", &[user])))?;
     }
@@ -308,7 +308,7 @@ fn remove_user(system: &System, user: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn leave_group(system: &System, user: &str, group: &str) -> std::process::Command {
+fn leave_group(system: &TargetSystem, user: &str, group: &str) -> std::process::Command {
     let mut command = std::process::Command::new("gpasswd");
     if !system.is_running() {
         command.arg("--root").arg(system.root());
@@ -330,7 +330,7 @@ const ALWAYS_THERE: [&str; 2] = ["/etc/logrotate.d", "/etc/cron.d"];
 ///
 /// If the service's user changes, the directory still belongs to the old user. When a service
 /// starts, systemd gives the directory and its content to the new user.
-fn previous_owner(system: &System, path: &Path) -> Option<(u32, u32)> {
+fn previous_owner(system: &TargetSystem, path: &Path) -> Option<(u32, u32)> {
     let mut parents = path.ancestors().skip(1);
     let own = parents.find(|parent| OWN_DIRECTORIES.iter().any(|own| *parent == Path::new(own)))?;
     let meta = fs::symlink_metadata(system.path(own)).ok()?;

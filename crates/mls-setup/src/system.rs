@@ -8,7 +8,7 @@ use anyhow::Context;
 use mls_diag::{Exit, OrExit};
 
 /// The running machine, or a directory with the files of another one.
-pub(crate) struct System {
+pub(crate) struct TargetSystem {
     root: PathBuf,
     pub(crate) scheduler: Scheduler,
 }
@@ -28,7 +28,7 @@ pub(crate) struct Account {
     pub(crate) group: String,
 }
 
-impl System {
+impl TargetSystem {
     pub(crate) fn open(root: &Path) -> anyhow::Result<Self> {
         let root = root
             .canonicalize()

@@ -2,12 +2,12 @@
 
 use crate::signals::Signals;
 use crate::step::{Changes, Step, Undo};
-use crate::system::System;
+use crate::system::TargetSystem;
 
 /// Applies the steps in order and returns what was done. If one fails or a signal arrives, it
 /// undoes all of them, the last one first, and returns the error.
 pub(crate) fn apply(
-    system: &System,
+    system: &TargetSystem,
     steps: &[Step],
     signals: &Signals,
 ) -> anyhow::Result<Vec<String>> {
@@ -32,7 +32,7 @@ pub(crate) fn apply(
     Ok(done)
 }
 
-fn roll_back(system: &System, undo: Vec<Undo>) {
+fn roll_back(system: &TargetSystem, undo: Vec<Undo>) {
     if undo.is_empty() {
         return;
     }
@@ -62,7 +62,7 @@ mod tests {
     use crate::plan::{Plan, read_configuration};
 
     /// A system with users, units and an earlier configuration; `None` if this test cannot be run here.
-    fn system() -> Option<(tempfile::TempDir, System)> {
+    fn system() -> Option<(tempfile::TempDir, TargetSystem)> {
         if !rustix::process::geteuid().is_root() || !Path::new("/usr/bin/systemctl").exists() {
             assert!(std::env::var_os("CI").is_none(), "skipped in CI: it takes root and systemd");
             return None;
@@ -91,7 +91,7 @@ mod tests {
                 fs::copy(entry.path(), target).unwrap();
             }
         }
-        let system = System::open(root.path()).unwrap();
+        let system = TargetSystem::open(root.path()).unwrap();
         Some((root, system))
     }
 
@@ -128,7 +128,7 @@ mod tests {
 
     /// The steps of a setup with a user, files of all kinds, directories outside its own, a stale
     /// file, and units to enable and disable.
-    fn steps(system: &System, conf: &str) -> Vec<Step> {
+    fn steps(system: &TargetSystem, conf: &str) -> Vec<Step> {
         let file = tempfile::NamedTempFile::new().unwrap();
         put(file.path(), conf);
         let (answers, base) = read_configuration(file.path()).unwrap();

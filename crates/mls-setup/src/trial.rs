@@ -15,12 +15,12 @@ use crate::file::CONFIGURATION;
 use crate::installation::Installation;
 use crate::jobs::{JOBS, METRICS_SERVICE, When, loads, records_logins, writes_metrics};
 use crate::question::{FETCH, TEST_MAIL};
-use crate::system::{Account, Scheduler, System, in_one_line, run};
+use crate::system::{Account, Scheduler, TargetSystem, in_one_line, run};
 use crate::terminal::say;
 
 /// The first run, and the number of rows before it.
 pub(crate) struct Trial<'a> {
-    system: &'a System,
+    system: &'a TargetSystem,
     installation: &'a Installation,
     answers: &'a Answers,
     failures_before: u64,
@@ -38,7 +38,7 @@ const WATCHED: Duration = Duration::from_secs(4);
 impl<'a> Trial<'a> {
     /// Counts the rows before the setup.
     pub(crate) fn before(
-        system: &'a System,
+        system: &'a TargetSystem,
         installation: &'a Installation,
         answers: &'a Answers,
     ) -> Self {

@@ -9,13 +9,13 @@ use crate::installation::installed_files;
 use crate::plan::scheduled_files;
 use crate::signals::Signals;
 use crate::step::Step;
-use crate::system::{Scheduler, System, run as run_command};
+use crate::system::{Scheduler, TargetSystem, run as run_command};
 use crate::terminal::{Terminal, say};
 use crate::transaction;
 use crate::units::Switches;
 
 /// Shows what will be removed, asks, and removes it.
-pub(crate) fn run(args: &Args, system: &System, signals: &Signals) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Args, system: &TargetSystem, signals: &Signals) -> anyhow::Result<()> {
     let files = files(system);
     let switches = Switches::all_off();
     let mut lines =
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args, system: &System, signals: &Signals) -> anyhow::Re
 }
 
 /// The files that setup wrote and that still exist.
-fn files(system: &System) -> Vec<PathBuf> {
+fn files(system: &TargetSystem) -> Vec<PathBuf> {
     let there = |path: &PathBuf| system.path(path).symlink_metadata().is_ok();
     let mut files: Vec<PathBuf> = scheduled_files().into_iter().filter(there).collect();
     files.extend(
@@ -56,7 +56,7 @@ fn files(system: &System) -> Vec<PathBuf> {
     files
 }
 
-fn steps(system: &System, switches: &Switches, files: Vec<PathBuf>) -> Vec<Step> {
+fn steps(system: &TargetSystem, switches: &Switches, files: Vec<PathBuf>) -> Vec<Step> {
     let mut steps = Vec::new();
     let with_systemd = system.scheduler == Scheduler::Systemd;
     if with_systemd {
@@ -74,7 +74,7 @@ fn steps(system: &System, switches: &Switches, files: Vec<PathBuf>) -> Vec<Step>
 
 /// Forgets when the timers last fired. Otherwise a later setup would at once run what was due in
 /// between. The same command for a service would remove its state directory.
-fn forget(system: &System, switches: &Switches) {
+fn forget(system: &TargetSystem, switches: &Switches) {
     for unit in &switches.disable {
         if Path::new(unit).extension().is_some_and(|kind| kind == "timer") {
             let _ = run_command(system.systemctl(&["clean", "--what=state", unit]));

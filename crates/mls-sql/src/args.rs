@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use mls_cli::{OutcomeFlag, outcomes};
-use mls_config::moment::Moment;
+use mls_config::moment::DayOrMinute;
 use mls_event::Outcome;
 
 use crate::dialect::Dialect;
-use crate::schema::Table;
+use crate::schema::TableName;
 
 /// Write events to a database or to SQL files, and read them back
 ///
@@ -22,7 +22,7 @@ pub struct Args {
 
     /// Table for the events [default: from --config, else `maillogsentinel_events`]
     #[arg(long, global = true)]
-    pub(crate) table: Option<Table>,
+    pub(crate) table: Option<TableName>,
 
     /// JSON file that maps members of events to columns [default: from --config, else built in]
     #[arg(long, global = true, value_name = "FILE")]
@@ -76,10 +76,10 @@ pub(crate) enum Command {
         database: DatabaseFlags,
         /// Only events from this day or minute on: today, yesterday, YYYY-MM-DD, "YYYY-MM-DD HH:MM"
         #[arg(long, value_name = "TIME")]
-        since: Option<Moment>,
+        since: Option<DayOrMinute>,
         /// Only events until the end of this day, or until this minute
         #[arg(long, value_name = "TIME")]
-        until: Option<Moment>,
+        until: Option<DayOrMinute>,
         #[command(flatten)]
         zone: mls_cli::ZoneFlag,
         /// Only events of this mail server; can be given several times
@@ -103,7 +103,7 @@ pub(crate) enum Command {
     Prune {
         /// The first day to keep, today at the latest: YYYY-MM-DD
         #[arg(long, value_name = "DATE")]
-        before: Moment,
+        before: DayOrMinute,
         #[command(flatten)]
         zone: mls_cli::ZoneFlag,
         #[command(flatten)]

@@ -11,7 +11,7 @@ use crate::database::Database;
 use crate::dialect::Dialect;
 use crate::fleet;
 use crate::mapping::LOADED_BY;
-use crate::schema::Table;
+use crate::schema::TableName;
 use crate::source::{Source, logs, machine};
 
 /// Reads the committed position of `source`. Returns `None` before the first commit, or if the tables
@@ -27,7 +27,7 @@ pub(crate) fn load(database: &mut Database, source: &Source) -> anyhow::Result<O
     database.check_cursor_columns(&columns)?;
     let text = database.dialect.text(&source.name);
     let rows = read(database, &format!("{} WHERE source = {text}", database.cursors()))?;
-    let Some(Committed { cursor, machine, .. }) = rows.into_iter().next() else { return Ok(None) };
+    let Some(CursorRow { cursor, machine, .. }) = rows.into_iter().next() else { return Ok(None) };
     match (&machine, &source.machine) {
         (Some(theirs), Some(ours)) if theirs != ours && !source.adopt => {
             let (name, shown) = (&source.name, &database.shown);
@@ -42,7 +42,7 @@ pub(crate) fn load(database: &mut Database, source: &Source) -> anyhow::Result<O
 }
 
 /// A row of `TABLE_cursor`.
-struct Committed {
+struct CursorRow {
     source: String,
     cursor: CursorFile,
     machine: Option<String>,
@@ -50,7 +50,7 @@ struct Committed {
 }
 
 /// Reads the positions `FROM` something.
-fn read(database: &mut Database, from: &str) -> anyhow::Result<Vec<Committed>> {
+fn read(database: &mut Database, from: &str) -> anyhow::Result<Vec<CursorRow>> {
     let sql = format!("SELECT source, position, machine, {LOADED_BY} FROM {from}");
     let rows = database.rows(&sql, "reading the positions in")?;
     let committed = |row: Vec<Option<String>>| {
@@ -61,7 +61,7 @@ fn read(database: &mut Database, from: &str) -> anyhow::Result<Vec<Committed>> {
         let cursor = cursor.with_context(|| {
             format!("table {} in {}, source {source}", database.table.cursor(), database.shown)
         })?;
-        Ok(Committed { source, cursor, machine, loaded_by })
+        Ok(CursorRow { source, cursor, machine, loaded_by })
     };
     rows.into_iter().map(committed).collect::<anyhow::Result<_>>().or_exit(Exit::Config)
 }
@@ -127,7 +127,7 @@ fn refuse_loaded(database: &mut Database, source: &Source, cursor: &Value) -> an
         let function = database.dialect.name(&format!("{}_of_machine", database.table.name()));
         others.extend(read(database, &format!("{function}({id})"))?);
     }
-    let same = |other: &&Committed| !logs(&other.cursor.cursor).is_disjoint(&ours);
+    let same = |other: &&CursorRow| !logs(&other.cursor.cursor).is_disjoint(&ours);
     let Some(other) = others.iter().find(same) else { return Ok(()) };
     let (old, new, shown) = (&other.source, &source.name, &database.shown);
     if old == new {
@@ -171,7 +171,7 @@ pub(crate) fn overtaken(database: &Database, source: &Source) -> anyhow::Error {
 /// Prints the committed position as a cursor file; prints nothing before the first commit.
 pub(crate) fn print(
     options: &ConnectOptions,
-    table: &Table,
+    table: &TableName,
     source: &Source,
 ) -> anyhow::Result<()> {
     // A command that only reads must not create a database.

@@ -12,7 +12,7 @@ use crate::connect::{self, Connection, POSTGRESQL_SETTINGS, TIMEOUT};
 use crate::connect_options::ConnectOptions;
 use crate::dialect::Dialect;
 use crate::error_class::ErrorClass;
-use crate::schema::Table;
+use crate::schema::TableName;
 
 /// How long a server may take for a statement. If its machine has died, only this limit ends the wait:
 /// the kernel gives up after about the same time while it sends (tcp(7), `tcp_retries2`), but never
@@ -25,7 +25,7 @@ pub(crate) struct Database {
     connection: Connection,
     pub(crate) dialect: Dialect,
     /// The table of events.
-    pub(crate) table: Table,
+    pub(crate) table: TableName,
     /// The name of the database in messages.
     pub(crate) shown: String,
     /// MySQL's `max_allowed_packet`: a statement must be shorter.
@@ -53,7 +53,7 @@ impl Database {
     /// Errors of [`connect`](connect::connect) and of `work`.
     pub(crate) fn with<T>(
         options: &ConnectOptions,
-        table: &Table,
+        table: &TableName,
         work: impl FnOnce(&mut Self) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let mut database = Self::connect(options, table)?;
@@ -80,7 +80,7 @@ impl Database {
     /// Exit 66 if the file does not exist.
     pub(crate) fn existing<T>(
         options: &ConnectOptions,
-        table: &Table,
+        table: &TableName,
         work: impl FnOnce(&mut Self) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         if !options.exists() {
@@ -91,7 +91,7 @@ impl Database {
         Self::with(options, table, work)
     }
 
-    fn connect(options: &ConnectOptions, table: &Table) -> anyhow::Result<Self> {
+    fn connect(options: &ConnectOptions, table: &TableName) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -329,7 +329,7 @@ mod tests {
     fn statement_without_an_answer_times_out_as_a_temporary_error() {
         let dir = tempfile::tempdir().unwrap();
         let options = ConnectOptions::Sqlite(dir.path().join("x.db"));
-        let mut database = Database::connect(&options, &Table::default()).unwrap();
+        let mut database = Database::connect(&options, &TableName::default()).unwrap();
         database.limit = Duration::from_millis(10);
         let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) || '' FROM n";
         let error = database.texts(endless, "asking").unwrap_err();

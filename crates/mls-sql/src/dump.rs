@@ -77,7 +77,7 @@ pub(crate) fn run(
                 }
                 Err(why) => diag::bad_record(&shown, format_args!("{why:#}")),
             }
-            last = Key::of(row);
+            last = RowPosition::of(row);
         }
         if is_last {
             break;
@@ -112,12 +112,12 @@ fn begin(database: &mut Database) -> anyhow::Result<()> {
 }
 
 /// The position of a row in the order of the dump.
-struct Key {
+struct RowPosition {
     time: String,
     id: String,
 }
 
-impl Key {
+impl RowPosition {
     /// Reads the first two columns of a row.
     fn of(row: Vec<Option<String>>) -> Option<Self> {
         let mut columns = row.into_iter();
@@ -181,10 +181,10 @@ impl Query {
     }
 
     /// Returns the query for the rows after `last`.
-    fn page(&self, last: Option<&Key>) -> String {
+    fn page(&self, last: Option<&RowPosition>) -> String {
         let Self { dialect, select, time, id, .. } = self;
         let mut conditions = self.conditions.clone();
-        if let Some(Key { time: last_time, id: last_id }) = last {
+        if let Some(RowPosition { time: last_time, id: last_id }) = last {
             let (last_time, last_id) = (dialect.text(last_time), dialect.text(last_id));
             // With a lower bound for the time alone, every database uses the index of the time.
             conditions.push(format!(

@@ -33,7 +33,7 @@ use mls_stream::ndjson::Writer;
 use crate::database::Database;
 use crate::dialect::Dialect;
 use crate::mapping::{LOADED_BY, Mapping};
-use crate::schema::{Table, cursor_additions};
+use crate::schema::{TableName, cursor_additions};
 use crate::writer::Background;
 
 const POSTGRESQL: Dialect = Dialect::Postgresql;
@@ -46,7 +46,7 @@ const MONTHS_AHEAD: u32 = 24;
 ///
 /// # Errors
 /// Exit 64 for another database than PostgreSQL.
-pub(crate) fn print(table: &Table, dialect: Dialect) -> anyhow::Result<()> {
+pub(crate) fn print(table: &TableName, dialect: Dialect) -> anyhow::Result<()> {
     if dialect != POSTGRESQL {
         return Err(Exit::Usage.error(
             "only PostgreSQL has the row security and the partitions of --fleet; give --dialect \
@@ -66,7 +66,7 @@ pub(crate) fn print(table: &Table, dialect: Dialect) -> anyhow::Result<()> {
     out.flush()
 }
 
-fn statements(table: &Table) -> Vec<String> {
+fn statements(table: &TableName) -> Vec<String> {
     let mapping = Mapping::built_in(POSTGRESQL);
     let name = |suffix: &str| POSTGRESQL.name(&format!("{}{suffix}", table.name()));
     let (events, loader, reader) = (name(""), name("_loader"), name("_reader"));
@@ -123,7 +123,7 @@ fn role(name: &str) -> String {
     )
 }
 
-fn events_table(table: &Table, mapping: &Mapping, sequence: &str) -> String {
+fn events_table(table: &TableName, mapping: &Mapping, sequence: &str) -> String {
     let mut lines = Vec::new();
     for column in &mapping.columns {
         // Before PostgreSQL 17, a partitioned table cannot have an identity column.
@@ -144,7 +144,7 @@ fn events_table(table: &Table, mapping: &Mapping, sequence: &str) -> String {
 /// The function that returns the cursors of other roles that have loaded logs of a machine. Only the
 /// machine itself can compute its ID, so a role learns nothing about other machines. Without this
 /// function, a server whose role was renamed would load its log a second time.
-fn machine_function(table: &Table) -> String {
+fn machine_function(table: &TableName) -> String {
     let function = POSTGRESQL.name(&format!("{}_of_machine", table.name()));
     let cursor = POSTGRESQL.name(&table.cursor());
     format!(
@@ -158,7 +158,7 @@ $$"
 }
 
 /// The statement that creates the partitions of the coming months and of the last ones.
-fn create_ahead(table: &Table) -> String {
+fn create_ahead(table: &TableName) -> String {
     let function = POSTGRESQL.name(&format!("{}_partition", table.name()));
     format!(
         "SELECT count({function}(month)) FROM generate_series(now() - interval '{MONTHS_BACK} months', \
@@ -203,7 +203,7 @@ pub(crate) fn has_function(
 /// body names the schema of all that it calls (PostgreSQL manual, CREATE FUNCTION, "Writing
 /// SECURITY DEFINER Functions Safely"), and [`search_path`] ends with `pg_temp`. It takes locks only
 /// for a month that is missing. If another role holds them for long, the error names that role.
-fn partition_function(table: &Table) -> String {
+fn partition_function(table: &TableName) -> String {
     let name = table.name();
     let (events, text) = (POSTGRESQL.name(name), POSTGRESQL.text(name));
     let function = POSTGRESQL.name(&format!("{name}_partition"));

@@ -120,7 +120,7 @@ use dialect::Dialect;
 use dump::Filter;
 use mapping::Mapping;
 use outcome_filter::OutcomeFilter;
-use schema::Table;
+use schema::TableName;
 use source::Source;
 use sql_file::SqlFormat;
 
@@ -229,13 +229,13 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     }
 }
 
-fn table(flag: Option<Table>, settings: &Settings) -> anyhow::Result<Table> {
+fn table(flag: Option<TableName>, settings: &Settings) -> anyhow::Result<TableName> {
     match (flag, &settings.table_name) {
         (Some(table), _) => Ok(table),
         (None, Some(name)) => {
             name.parse().map_err(|why| Exit::Config.error(format!("[database] table_name: {why}")))
         }
-        (None, None) => Ok(Table::default()),
+        (None, None) => Ok(TableName::default()),
     }
 }
 

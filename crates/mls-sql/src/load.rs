@@ -17,7 +17,7 @@ use crate::mapping::Mapping;
 use crate::outcome_filter::OutcomeFilter;
 use crate::row_encoder::{RowEncoder, RowFormat};
 use crate::source::Source;
-use crate::writer::{Background, Writer};
+use crate::writer::{Background, RowWriter};
 
 /// Bytes of rows in one statement. Larger statements are not faster, and servers limit their
 /// length.
@@ -48,7 +48,7 @@ pub(crate) fn run(
         // commits before it changes an index.
         _ => Vec::new(),
     };
-    let writer = Writer { database, insert, late_indexes, open: false, accepted: 0, refused: 0 };
+    let writer = RowWriter { database, insert, late_indexes, open: false, accepted: 0, refused: 0 };
     thread::scope(|scope| {
         let mut load = Load {
             background: Background::start(writer, scope),

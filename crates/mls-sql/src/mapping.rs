@@ -135,7 +135,7 @@ impl Mapping {
 
     pub(crate) fn parse(text: &[u8], dialect: Dialect) -> anyhow::Result<Self> {
         #[derive(Deserialize)]
-        struct Entry {
+        struct MappingEntry {
             sql_column_def: String,
             csv_column_name: Option<String>,
         }
@@ -144,7 +144,7 @@ impl Mapping {
         let mut columns = Vec::with_capacity(map.len());
         let mut is_original = false;
         for (name, value) in map {
-            let entry: Entry =
+            let entry: MappingEntry =
                 serde_json::from_value(value).with_context(|| format!("column {name:?}"))?;
             is_original |= entry.csv_column_name.as_deref() == Some("csv_id_placeholder");
             let field = match entry.csv_column_name.as_deref() {

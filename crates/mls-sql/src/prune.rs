@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use chrono::{DateTime, FixedOffset};
-use mls_config::moment::Moment;
+use mls_config::moment::DayOrMinute;
 use mls_config::zone::Zone;
 use mls_diag::{Exit, count, summary};
 use mls_event::Column;
@@ -22,7 +22,7 @@ const NO_TIME: &str = "a date outside the years 1000 to 9999";
 ///
 /// # Errors
 /// Exit 64 if it is in the future.
-pub(crate) fn beginning(before: Moment, zone: Zone) -> anyhow::Result<DateTime<FixedOffset>> {
+pub(crate) fn beginning(before: DayOrMinute, zone: Zone) -> anyhow::Result<DateTime<FixedOffset>> {
     let now = zone.now();
     let before = zone.read(before.begin(now.date_naive()));
     if before > now {

@@ -15,15 +15,15 @@ use mls_event::Column;
 
 /// The name of the events' table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Table(String);
+pub struct TableName(String);
 
-impl Default for Table {
+impl Default for TableName {
     fn default() -> Self {
         Self("maillogsentinel_events".to_owned())
     }
 }
 
-impl std::str::FromStr for Table {
+impl std::str::FromStr for TableName {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
@@ -41,7 +41,7 @@ impl std::str::FromStr for Table {
     }
 }
 
-impl Table {
+impl TableName {
     /// The name, without quotes.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -172,7 +172,7 @@ fn create(dialect: Dialect, name: &str, lines: &str) -> String {
 }
 
 /// Prints the statements that create the tables.
-pub(crate) fn print(table: &Table, dialect: Dialect, mapping: &Mapping) -> anyhow::Result<()> {
+pub(crate) fn print(table: &TableName, dialect: Dialect, mapping: &Mapping) -> anyhow::Result<()> {
     let mut out = Writer::stdout()?;
     for statement in table.ddl(dialect, mapping) {
         out.line(format!("{statement};").as_bytes())?;

@@ -7,14 +7,14 @@ use mls_event::Auth;
 use crate::dialect::Dialect;
 use crate::mapping::Mapping;
 use crate::row_encoder::{BadDate, RowEncoder, RowFormat};
-use crate::schema::Table;
+use crate::schema::TableName;
 
 /// Bytes of rows after which a statement ends. Every server accepts statements of a megabyte.
 const STATEMENT: usize = 128 * 1024;
 
 /// The table and dialect of SQL files.
 pub(crate) struct SqlFormat<'a> {
-    pub(crate) table: &'a Table,
+    pub(crate) table: &'a TableName,
     pub(crate) dialect: Dialect,
     pub(crate) mapping: &'a Mapping,
     /// The value of [`Field::Source`](crate::field::Field::Source).

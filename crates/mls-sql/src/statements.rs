@@ -13,7 +13,7 @@ use std::io::BufRead;
 
 use anyhow::{Context, bail, ensure};
 
-use body::Body;
+use body::RoutineBody;
 
 use crate::dialect::Dialect;
 
@@ -64,7 +64,7 @@ pub(crate) struct Statements<R> {
 
 /// The lexical state after the last byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum State {
+enum LexerState {
     Code,
     /// Inside quotes that end with this byte. `true` if a backslash escapes the next byte.
     Quoted(u8, bool),
@@ -76,12 +76,12 @@ enum State {
 }
 
 /// What to do with a byte outside quotes and comments.
-enum Step {
+enum ByteAction {
     /// The statement ends; the byte is not part of it.
     EndOfStatement,
     /// The byte is not part of the statement, or was taken already.
-    Skip(State),
-    Take(State),
+    Skip(LexerState),
+    Take(LexerState),
 }
 
 impl<R: BufRead> Statements<R> {
@@ -164,8 +164,8 @@ impl<R: BufRead> Statements<R> {
     /// Reads the text of one statement and returns the line in which it begins.
     fn read(&mut self) -> anyhow::Result<Option<u64>> {
         self.text.clear();
-        let (mut state, mut begin) = (State::Code, self.line);
-        let mut body = Body::default();
+        let (mut state, mut begin) = (LexerState::Code, self.line);
+        let mut body = RoutineBody::default();
         loop {
             let Some(byte) = self.byte()? else { return self.end_of_file(&state, begin) };
             ensure!(
@@ -173,16 +173,16 @@ impl<R: BufRead> Statements<R> {
                 "the statement that begins in line {begin} is longer than {MAX_STATEMENT} bytes"
             );
             match &mut state {
-                State::Code => match self.step(byte, &mut body)? {
-                    Step::EndOfStatement if self.text.trim_ascii().is_empty() => {
+                LexerState::Code => match self.step(byte, &mut body)? {
+                    ByteAction::EndOfStatement if self.text.trim_ascii().is_empty() => {
                         self.text.clear();
-                        body = Body::default();
+                        body = RoutineBody::default();
                     }
-                    Step::EndOfStatement => return Ok(Some(begin)),
-                    Step::Skip(next) => state = next,
+                    ByteAction::EndOfStatement => return Ok(Some(begin)),
+                    ByteAction::Skip(next) => state = next,
                     // Blanks and comments before a statement are not part of it.
-                    Step::Take(_) if self.text.is_empty() && byte.is_ascii_whitespace() => {}
-                    Step::Take(next) => {
+                    ByteAction::Take(_) if self.text.is_empty() && byte.is_ascii_whitespace() => {}
+                    ByteAction::Take(next) => {
                         if self.text.is_empty() {
                             begin = self.line;
                         }
@@ -190,37 +190,37 @@ impl<R: BufRead> Statements<R> {
                         state = next;
                     }
                 },
-                State::Quoted(quote, escapes) => {
+                LexerState::Quoted(quote, escapes) => {
                     let (quote, escapes) = (*quote, *escapes);
                     if self.quoted(byte, quote, escapes)? {
-                        state = State::Code;
+                        state = LexerState::Code;
                     }
                 }
-                State::LineComment => {
+                LexerState::LineComment => {
                     if byte == b'\n' || (byte == b'\r' && self.dialect == Dialect::Postgresql) {
                         self.blank();
-                        state = State::Code;
+                        state = LexerState::Code;
                     }
                 }
-                State::BlockComment(depth) => {
+                LexerState::BlockComment(depth) => {
                     if self.block_comment(byte, depth)? {
                         self.blank();
-                        state = State::Code;
+                        state = LexerState::Code;
                     }
                 }
-                State::Dollar(tag, opened) => {
+                LexerState::Dollar(tag, opened) => {
                     self.text.push(byte);
                     if byte == b'$' && self.text[*opened..].ends_with(tag) {
-                        state = State::Code;
+                        state = LexerState::Code;
                     }
                 }
             }
         }
     }
 
-    fn end_of_file(&self, state: &State, begin: u64) -> anyhow::Result<Option<u64>> {
+    fn end_of_file(&self, state: &LexerState, begin: u64) -> anyhow::Result<Option<u64>> {
         match state {
-            State::Code | State::LineComment => {
+            LexerState::Code | LexerState::LineComment => {
                 Ok((!self.text.trim_ascii().is_empty()).then_some(begin))
             }
             _ => bail!("the file ends within the statement that begins in line {begin}"),
@@ -228,26 +228,30 @@ impl<R: BufRead> Statements<R> {
     }
 
     /// Decides what a byte outside quotes and comments begins or ends.
-    fn step(&mut self, byte: u8, body: &mut Body) -> anyhow::Result<Step> {
+    fn step(&mut self, byte: u8, body: &mut RoutineBody) -> anyhow::Result<ByteAction> {
         let before = self.text.last().copied();
         body.code(byte);
         Ok(match byte {
             b';' if body.depth == 0 => {
                 self.refuse_dashes_before("a semicolon")?;
-                Step::EndOfStatement
+                ByteAction::EndOfStatement
             }
-            b'\'' => Step::Take(State::Quoted(b'\'', self.escapes())),
-            b'"' => Step::Take(State::Quoted(b'"', self.dialect == Dialect::Mysql)),
-            b'`' if self.dialect != Dialect::Postgresql => Step::Take(State::Quoted(b'`', false)),
-            b'[' if self.dialect == Dialect::Sqlite => Step::Take(State::Quoted(b']', false)),
+            b'\'' => ByteAction::Take(LexerState::Quoted(b'\'', self.escapes())),
+            b'"' => ByteAction::Take(LexerState::Quoted(b'"', self.dialect == Dialect::Mysql)),
+            b'`' if self.dialect != Dialect::Postgresql => {
+                ByteAction::Take(LexerState::Quoted(b'`', false))
+            }
+            b'[' if self.dialect == Dialect::Sqlite => {
+                ByteAction::Take(LexerState::Quoted(b']', false))
+            }
             b'-' if before == Some(b'-') && self.is_comment()? => {
                 self.text.pop();
                 self.refuse_dashes_before("a comment")?;
-                Step::Skip(State::LineComment)
+                ByteAction::Skip(LexerState::LineComment)
             }
             b'#' if self.dialect == Dialect::Mysql => {
                 self.refuse_dashes_before("a comment")?;
-                Step::Skip(State::LineComment)
+                ByteAction::Skip(LexerState::LineComment)
             }
             b'*' if before == Some(b'/') => {
                 let is_run = self.dialect == Dialect::Mysql
@@ -259,13 +263,15 @@ impl<R: BufRead> Statements<R> {
                 );
                 self.text.pop();
                 self.refuse_dashes_before("a comment")?;
-                Step::Skip(State::BlockComment(1))
+                ByteAction::Skip(LexerState::BlockComment(1))
             }
             b'$' if self.dialect == Dialect::Postgresql && !before.is_some_and(is_word) => {
                 let tag = self.dollar_tag()?;
-                Step::Skip(tag.map_or(State::Code, |tag| State::Dollar(tag, self.text.len())))
+                ByteAction::Skip(
+                    tag.map_or(LexerState::Code, |tag| LexerState::Dollar(tag, self.text.len())),
+                )
             }
-            _ => Step::Take(State::Code),
+            _ => ByteAction::Take(LexerState::Code),
         })
     }
 

@@ -5,13 +5,13 @@ use mls_stream::ndjson::Writer;
 use crate::connect_options::ConnectOptions;
 use crate::database::Database;
 use crate::dialect::Dialect;
-use crate::schema::Table;
+use crate::schema::TableName;
 use crate::source::Source;
 
 /// What `TABLE_cursor` says about a source. The values are `None` before the first commit, and if an
 /// older version has committed.
 #[derive(Default)]
-struct Loaded {
+struct SourceStatus {
     rows: Option<String>,
     /// RFC 3339, in UTC.
     last_commit: Option<String>,
@@ -24,14 +24,14 @@ struct Loaded {
 /// Those of a connection. Exit 78 if an older version has created the tables.
 pub(crate) fn print(
     options: &ConnectOptions,
-    table: &Table,
+    table: &TableName,
     source: &Source,
 ) -> anyhow::Result<()> {
     // A command that only reads must not create a database.
     let (state, loaded) = if options.exists() {
         Database::with(options, table, |database| read(database, source))?
     } else {
-        ("it does not exist yet; mls-sql load creates it".to_owned(), Loaded::default())
+        ("it does not exist yet; mls-sql load creates it".to_owned(), SourceStatus::default())
     };
     let mut out = Writer::stdout()?;
     out.line(format!("database: {}: {state}", options.shown()).as_bytes())?;
@@ -44,11 +44,11 @@ pub(crate) fn print(
     out.flush()
 }
 
-fn read(database: &mut Database, source: &Source) -> anyhow::Result<(String, Loaded)> {
+fn read(database: &mut Database, source: &Source) -> anyhow::Result<(String, SourceStatus)> {
     let name = database.table.name().to_owned();
     if database.columns(&name)?.is_empty() {
         let state = format!("table {name} does not exist yet; mls-sql load creates it");
-        return Ok((state, Loaded::default()));
+        return Ok((state, SourceStatus::default()));
     }
     let columns = database.columns(&database.table.cursor())?;
     database.check_cursor_columns(&columns)?;
@@ -69,9 +69,9 @@ fn read(database: &mut Database, source: &Source) -> anyhow::Result<(String, Loa
     let found = database.rows(&sql, "reading the positions in")?;
     let Some(row) = found.into_iter().next() else {
         let state = format!("table {name} has nothing of this source yet");
-        return Ok((state, Loaded::default()));
+        return Ok((state, SourceStatus::default()));
     };
     let mut values = row.into_iter();
     let (rows, last_commit) = (values.next().flatten(), values.next().flatten());
-    Ok((format!("table {name}"), Loaded { rows, last_commit }))
+    Ok((format!("table {name}"), SourceStatus { rows, last_commit }))
 }

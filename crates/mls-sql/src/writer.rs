@@ -15,7 +15,7 @@ use crate::row_encoder::EncodedRows;
 use crate::schema::Index;
 
 /// Inserts rows in a transaction.
-pub(crate) struct Writer<'a> {
+pub(crate) struct RowWriter<'a> {
     pub(crate) database: &'a mut Database,
     /// The start of the statement, up to the rows.
     pub(crate) insert: String,
@@ -30,18 +30,18 @@ pub(crate) struct Writer<'a> {
 
 /// The writer and its thread. The thread has the writer while it writes a batch.
 pub(crate) struct Background<'a> {
-    writer: Option<Writer<'a>>,
-    batches: SyncSender<(Writer<'a>, EncodedRows)>,
-    written: Receiver<(Writer<'a>, anyhow::Result<()>)>,
+    writer: Option<RowWriter<'a>>,
+    batches: SyncSender<(RowWriter<'a>, EncodedRows)>,
+    written: Receiver<(RowWriter<'a>, anyhow::Result<()>)>,
 }
 
 impl<'a> Background<'a> {
     /// Starts the thread. It ends when the result is dropped.
-    pub(crate) fn start<'scope>(writer: Writer<'a>, scope: &'scope Scope<'scope, '_>) -> Self
+    pub(crate) fn start<'scope>(writer: RowWriter<'a>, scope: &'scope Scope<'scope, '_>) -> Self
     where
         'a: 'scope,
     {
-        let (batches, to_write) = sync_channel::<(Writer<'a>, EncodedRows)>(1);
+        let (batches, to_write) = sync_channel::<(RowWriter<'a>, EncodedRows)>(1);
         let (result, written) = sync_channel(1);
         scope.spawn(move || {
             for (mut writer, batch) in to_write {
@@ -56,8 +56,8 @@ impl<'a> Background<'a> {
     /// Waits until the batch is written.
     ///
     /// # Errors
-    /// Those of [`write`](Writer::write).
-    pub(crate) fn wait(&mut self) -> anyhow::Result<&mut Writer<'a>> {
+    /// Those of [`write`](RowWriter::write).
+    pub(crate) fn wait(&mut self) -> anyhow::Result<&mut RowWriter<'a>> {
         if self.writer.is_none() {
             let (writer, written) =
                 self.written.recv().context("the thread of the writer has ended")?;
@@ -78,7 +78,7 @@ impl<'a> Background<'a> {
     }
 }
 
-impl Writer<'_> {
+impl RowWriter<'_> {
     pub(crate) fn begin_unless_open(&mut self) -> anyhow::Result<()> {
         if !self.open {
             self.database.begin()?;

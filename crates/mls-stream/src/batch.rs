@@ -31,14 +31,14 @@ pub struct BlockPosition<'a> {
 pub struct Batch {
     /// It keeps its length, because clearing bytes before the next read overwrites them costs time.
     pub(crate) buffer: Vec<u8>,
-    parts: Vec<Part>,
+    parts: Vec<BatchPart>,
     segments: Vec<Segment<'static>>,
     /// The last lines before each block, one after the other.
     before: Vec<u8>,
 }
 
 #[derive(Debug)]
-enum Part {
+enum BatchPart {
     Lines { range: Range<usize>, offset: u64, segment: Option<usize>, before: Range<usize> },
     Record(Range<usize>),
 }
@@ -47,7 +47,7 @@ impl Batch {
     /// The blocks, in the order of the input.
     pub fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
         self.parts.iter().map(|part| match part {
-            Part::Lines { range, offset, segment, before } => {
+            BatchPart::Lines { range, offset, segment, before } => {
                 let place = BlockPosition {
                     segment: segment.map(|segment| &self.segments[segment]),
                     offset: *offset,
@@ -55,7 +55,7 @@ impl Batch {
                 };
                 Block::Lines(&self.buffer[range.clone()], place)
             }
-            Part::Record(range) => Block::Record(&self.buffer[range.clone()]),
+            BatchPart::Record(range) => Block::Record(&self.buffer[range.clone()]),
         })
     }
 
@@ -70,7 +70,7 @@ impl Batch {
     }
 
     pub(crate) fn add_record(&mut self, range: Range<usize>) {
-        self.parts.push(Part::Record(range));
+        self.parts.push(BatchPart::Record(range));
     }
 
     /// Adds lines that begin at `offset`, in the segment that was added last if `in_segment`. `last`
@@ -87,7 +87,7 @@ impl Batch {
         self.before.extend_from_slice(last);
         add_last_lines(last, &self.buffer[range.clone()]);
         let before = start..self.before.len();
-        self.parts.push(Part::Lines { range, offset, segment, before });
+        self.parts.push(BatchPart::Lines { range, offset, segment, before });
     }
 
     pub(crate) fn add_segment(&mut self, segment: Segment<'static>) {

@@ -52,7 +52,7 @@ enum Framing {
 }
 
 /// The next step that the bytes in the buffer allow.
-enum Step {
+enum ReadStep {
     Lines(Range<usize>, u64),
     /// The beginning of a line that is too long.
     TooLong(Range<usize>, u64),
@@ -168,18 +168,18 @@ impl Blocks {
         loop {
             known &= matches!(self.framing, Framing::Segment(..));
             match self.step(&batch.buffer[..end]) {
-                Ok(Step::Lines(range, offset)) => {
+                Ok(ReadStep::Lines(range, offset)) => {
                     known = self.add_lines(batch, range, offset, known);
                 }
-                Ok(Step::TooLong(line, offset)) => {
+                Ok(ReadStep::TooLong(line, offset)) => {
                     known = self.add_lines(batch, line.start..line.start, offset, known);
                     let line = ContainerStream::of_line(&batch.buffer[line]);
                     add_skipped(&mut self.last_lines, line);
                 }
-                Ok(Step::Record(range)) => batch.add_record(range),
-                Ok(Step::Again) => {}
-                Ok(Step::More) => return,
-                Ok(Step::End) => self.framing = Framing::Ended,
+                Ok(ReadStep::Record(range)) => batch.add_record(range),
+                Ok(ReadStep::Again) => {}
+                Ok(ReadStep::More) => return,
+                Ok(ReadStep::End) => self.framing = Framing::Ended,
                 Err(error) => {
                     self.broken = Some(error);
                     return;
@@ -212,21 +212,21 @@ impl Blocks {
         in_segment
     }
 
-    fn step(&mut self, bytes: &[u8]) -> anyhow::Result<Step> {
+    fn step(&mut self, bytes: &[u8]) -> anyhow::Result<ReadStep> {
         let available = bytes.len() - self.start;
         match self.framing {
             Framing::Undecided => self.decide(bytes),
-            Framing::Plain if available == 0 && self.last => Ok(Step::End),
+            Framing::Plain if available == 0 && self.last => Ok(ReadStep::End),
             Framing::Plain => Ok(self.lines(bytes, available)),
-            Framing::Ended => Ok(Step::End),
+            Framing::Ended => Ok(ReadStep::End),
             Framing::Segment(_, 0) => {
                 self.framing = Framing::Control;
-                Ok(Step::Again)
+                Ok(ReadStep::Again)
             }
             Framing::Segment(_, left) => {
                 let limit = usize::try_from(left).map_or(available, |left| left.min(available));
                 let step = self.lines(bytes, limit);
-                if limit as u64 == left && matches!(step, Step::More) {
+                if limit as u64 == left && matches!(step, ReadStep::More) {
                     return Err(self.broken_frame("a segment does not end in a newline"));
                 }
                 self.or_cut_off(step)
@@ -239,15 +239,15 @@ impl Blocks {
     }
 
     /// A framed stream that ends in the middle was cut off.
-    fn or_cut_off(&self, step: Step) -> anyhow::Result<Step> {
-        if self.last && matches!(step, Step::More) {
+    fn or_cut_off(&self, step: ReadStep) -> anyhow::Result<ReadStep> {
+        if self.last && matches!(step, ReadStep::More) {
             let name = self.input.name();
             return Err(Exit::TempFail.error(format!("{name} stopped before its end record")));
         }
         Ok(step)
     }
 
-    fn decide(&mut self, bytes: &[u8]) -> anyhow::Result<Step> {
+    fn decide(&mut self, bytes: &[u8]) -> anyhow::Result<ReadStep> {
         let available = &bytes[self.start..];
         content::check(self.input.name(), available)?;
         let first = memchr::memchr(b'\n', available).map(|newline| &available[..newline]);
@@ -256,32 +256,32 @@ impl Blocks {
                 signals::drain_until_end_of_input();
                 Framing::Control
             }
-            None if !self.last && available.len() < MAX_LINE => return Ok(Step::More),
+            None if !self.last && available.len() < MAX_LINE => return Ok(ReadStep::More),
             _ => Framing::Plain,
         };
-        Ok(Step::Again)
+        Ok(ReadStep::Again)
     }
 
     /// Whole lines among the next `limit` bytes.
-    fn lines(&mut self, bytes: &[u8], limit: usize) -> Step {
+    fn lines(&mut self, bytes: &[u8], limit: usize) -> ReadStep {
         let window = &bytes[self.start..self.start + limit];
         if self.skipping {
             let newline = memchr::memchr(b'\n', window);
             self.skipping = newline.is_none() && !self.last;
             self.take(newline.map_or(limit, |newline| newline + 1));
             return if self.start == bytes.len() && self.skipping {
-                Step::More
+                ReadStep::More
             } else {
-                Step::Again
+                ReadStep::Again
             };
         }
         let offset = self.offset;
         match memchr::memrchr(b'\n', window) {
-            Some(newline) => Step::Lines(self.take(newline + 1), offset),
+            Some(newline) => ReadStep::Lines(self.take(newline + 1), offset),
             // A writer that kept its offset after copytruncate leaves NUL bytes in front of its next line.
             None if limit >= MAX_LINE && window.starts_with(b"\0") => {
                 self.take(limit - without_nul(window).len());
-                Step::Again
+                ReadStep::Again
             }
             None if limit >= MAX_LINE => {
                 let source = match &self.framing {
@@ -293,20 +293,20 @@ impl Blocks {
                     "a line longer than 1 MiB, skipped",
                 );
                 self.skipping = true;
-                Step::TooLong(self.take(limit), offset)
+                ReadStep::TooLong(self.take(limit), offset)
             }
             None if self.last && matches!(self.framing, Framing::Plain) => {
-                Step::Lines(self.take(limit), offset)
+                ReadStep::Lines(self.take(limit), offset)
             }
-            None => Step::More,
+            None => ReadStep::More,
         }
     }
 
-    fn control(&mut self, bytes: &[u8]) -> anyhow::Result<Step> {
+    fn control(&mut self, bytes: &[u8]) -> anyhow::Result<ReadStep> {
         let available = &bytes[self.start..];
         let Some(length) = memchr::memchr(b'\n', available) else {
             return if available.len() < MAX_LINE {
-                Ok(Step::More)
+                Ok(ReadStep::More)
             } else {
                 Err(self.broken_frame("a control record longer than 1 MiB"))
             };
@@ -331,14 +331,14 @@ impl Blocks {
                 segment.before.as_bytes().clone_into(&mut self.last_lines);
                 let length = segment.length;
                 self.framing = Framing::Segment(segment, length);
-                return Ok(Step::Again);
+                return Ok(ReadStep::Again);
             }
             Record::End(_) => self.framing = Framing::Ended,
             _ => {}
         }
         let mut range = self.take(length + 1);
         range.end -= 1;
-        Ok(Step::Record(range))
+        Ok(ReadStep::Record(range))
     }
 
     fn broken_frame(&self, why: impl std::fmt::Display) -> anyhow::Error {

@@ -51,7 +51,7 @@ pub const CUT_OFF: &str =
 
 /// The kind of stream, which the first record decides.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stream {
+enum StreamKind {
     Unknown,
     Framed,
     Plain,
@@ -81,7 +81,7 @@ pub fn rows(event: &Auth<'_>, outcome: Outcome) -> u32 {
 /// stream stops before `end` (the next run reads again what was not committed), and the errors of the
 /// sink.
 pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
-    let mut stream = Stream::Unknown;
+    let mut stream = StreamKind::Unknown;
     let mut pending: Option<Value> = None;
     // Whether records have come since the last checkpoint.
     let mut uncovered = false;
@@ -105,25 +105,25 @@ pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
         match record {
             Record::Begin(_) => {}
             Record::Segment(_) | Record::Gap(_) | Record::Checkpoint(_) | Record::End(_)
-                if stream != Stream::Framed =>
+                if stream != StreamKind::Framed =>
             {
                 return Err(Exit::DataErr.error(format!(
                     "line {}: a framed stream without its begin record",
                     reader.line()
                 )));
             }
-            _ if stream == Stream::Unknown && !sink.takes_plain() => {
+            _ if stream == StreamKind::Unknown && !sink.takes_plain() => {
                 return Err(Exit::DataErr.error(
                     "the input is not framed: --cursor-file needs a pipeline that begins with mls-tail --framed",
                 ));
             }
-            _ if stream == Stream::Unknown => stream = Stream::Plain,
+            _ if stream == StreamKind::Unknown => stream = StreamKind::Plain,
             _ => {}
         }
         match record {
-            Record::Begin(head) if stream == Stream::Unknown => {
+            Record::Begin(head) if stream == StreamKind::Unknown => {
                 signals::drain_until_end_of_input();
-                stream = Stream::Framed;
+                stream = StreamKind::Framed;
                 sink.begin(head.base)?;
             }
             Record::Begin(_) => {
@@ -162,10 +162,10 @@ pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
         }
     }
     match stream {
-        Stream::Plain => sink.commit(Value::Null),
-        Stream::Framed => Err(Exit::TempFail
+        StreamKind::Plain => sink.commit(Value::Null),
+        StreamKind::Framed => Err(Exit::TempFail
             .error(format!("{CUT_OFF}; the next run reads again what was not committed"))),
-        Stream::Unknown if sink.takes_plain() => Ok(()),
-        Stream::Unknown => Err(Exit::TempFail.error("the input is empty: nothing was written")),
+        StreamKind::Unknown if sink.takes_plain() => Ok(()),
+        StreamKind::Unknown => Err(Exit::TempFail.error("the input is empty: nothing was written")),
     }
 }

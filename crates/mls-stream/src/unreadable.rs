@@ -30,7 +30,7 @@ pub struct BadLineCounter {
     lines: u64,
     /// The number of bad lines among them.
     bad: u64,
-    last: Line,
+    last: LineKind,
     /// Whether the header of a CSV was bad.
     has_bad_header: bool,
     /// What to do with a file that has the first of the counted lines.
@@ -57,7 +57,7 @@ pub enum Expected {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Line {
+enum LineKind {
     #[default]
     Blank,
     Header,
@@ -87,8 +87,8 @@ impl BadLineCounter {
             self.report();
         }
         let line = line.trim_ascii();
-        self.last = Line::of(line);
-        if self.last == Line::Other {
+        self.last = LineKind::of(line);
+        if self.last == LineKind::Other {
             self.lines += 1;
             if self.hint.is_none() {
                 self.hint = Some(hint(line, self.expected));
@@ -99,9 +99,9 @@ impl BadLineCounter {
     /// Counts the last line as a bad record and reports it.
     pub fn bad(&mut self, location: impl fmt::Display, why: impl fmt::Display) {
         match self.last {
-            Line::Header => self.has_bad_header = true,
-            Line::LegacyHeader | Line::Blank => {}
-            Line::Other => self.bad += 1,
+            LineKind::Header => self.has_bad_header = true,
+            LineKind::LegacyHeader | LineKind::Blank => {}
+            LineKind::Other => self.bad += 1,
         }
         if !self.has_reported || self.bad < self.lines {
             self.has_reported = true;
@@ -142,7 +142,7 @@ impl Drop for BadLineCounter {
     }
 }
 
-impl Line {
+impl LineKind {
     fn of(line: &[u8]) -> Self {
         if line.is_empty() {
             Self::Blank

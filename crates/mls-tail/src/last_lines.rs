@@ -16,7 +16,7 @@ use crate::cursor::Generation;
 /// The last lines of a log. In JSON they are a string, or an object if they are longer than
 /// [`MAX_BEFORE`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Stored", into = "Stored")]
+#[serde(from = "StoredLines", into = "StoredLines")]
 pub(crate) enum LastLines {
     /// Their text. Each invalid byte is `?`.
     Text(String),
@@ -33,7 +33,7 @@ pub(crate) enum LastLines {
 
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum Stored {
+enum StoredLines {
     Text(String),
     Unread {
         length: usize,
@@ -43,16 +43,16 @@ enum Stored {
     },
 }
 
-impl From<Stored> for LastLines {
-    fn from(stored: Stored) -> Self {
+impl From<StoredLines> for LastLines {
+    fn from(stored: StoredLines) -> Self {
         match stored {
-            Stored::Text(text) => Self::of_text(text),
-            Stored::Unread { length, long, lost } => Self::Unread { length, long, lost },
+            StoredLines::Text(text) => Self::of_text(text),
+            StoredLines::Unread { length, long, lost } => Self::Unread { length, long, lost },
         }
     }
 }
 
-impl From<LastLines> for Stored {
+impl From<LastLines> for StoredLines {
     fn from(lines: LastLines) -> Self {
         let lines =
             if let LastLines::Text(text) = lines { LastLines::of_text(text) } else { lines };

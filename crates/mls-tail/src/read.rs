@@ -138,7 +138,7 @@ impl OpenFile<'_, '_> {
 
     /// Remembers the lines from `offset` to the end of `window`, without reading more of them than
     /// needed.
-    fn remember_window(&mut self, offset: u64, window: &Window) -> io::Result<()> {
+    fn remember_window(&mut self, offset: u64, window: &EndBytes) -> io::Result<()> {
         let length = window.end - offset;
         let text = window.tail.strip_suffix(b"\n").unwrap_or(&window.tail);
         let line = if let Some(newline) = memchr::memrchr(b'\n', text) {
@@ -235,7 +235,8 @@ impl OpenFile<'_, '_> {
         if bytes.is_empty() {
             return Ok(Sent::Nothing);
         }
-        let window = Window::read(self.file(), offset + bytes.len() as u64).or_exit(Exit::IoErr)?;
+        let window =
+            EndBytes::read(self.file(), offset + bytes.len() as u64).or_exit(Exit::IoErr)?;
         let overlap = bytes.len().min(window.tail.len());
         let is_same = window.tail.ends_with(&bytes[bytes.len() - overlap..])
             && (offset > 0 || bytes.starts_with(&window.head))
@@ -258,11 +259,11 @@ impl OpenFile<'_, '_> {
         if end == offset {
             return Ok(Sent::Nothing);
         }
-        let window = Window::read(self.file(), end).or_exit(Exit::IoErr)?;
+        let window = EndBytes::read(self.file(), end).or_exit(Exit::IoErr)?;
         delivery.out.range(&self.segment(offset, end - offset, None), &self.file().file)?;
         // While sending waited for the reader, the file may have been truncated and may have grown
         // again.
-        if Window::read(self.file(), end).or_exit(Exit::IoErr)? == window
+        if EndBytes::read(self.file(), end).or_exit(Exit::IoErr)? == window
             && self.is_after_position(&window).or_exit(Exit::IoErr)?
         {
             return Ok(Sent::UpTo(window));
@@ -273,7 +274,7 @@ impl OpenFile<'_, '_> {
 
     /// Whether the file was not truncated meanwhile: it still holds the lines that were read
     /// before, and all of `window`.
-    fn is_after_position(&self, window: &Window) -> io::Result<bool> {
+    fn is_after_position(&self, window: &EndBytes) -> io::Result<bool> {
         let generation = self.generation();
         Ok(window.is_whole() && (generation.offset == 0 || generation.is_in(self.file())?))
     }
@@ -341,18 +342,18 @@ enum Sent {
     Nothing,
     /// The file was truncated meanwhile, and nothing was sent. The next pass reads its new content.
     Changed,
-    UpTo(Window),
+    UpTo(EndBytes),
 }
 
 /// The bytes that identify a file that was read up to `end`.
 #[derive(PartialEq, Eq)]
-struct Window {
+struct EndBytes {
     end: u64,
     head: Vec<u8>,
     tail: Vec<u8>,
 }
 
-impl Window {
+impl EndBytes {
     fn read(file: &ChainFile, end: u64) -> io::Result<Self> {
         let length = end.min(WINDOW);
         let (head, tail) = (file.read_at(0, length)?, file.read_at(end - length, length)?);

@@ -27,7 +27,7 @@ pub(crate) const ORGANISATIONS: [&str; 6] = [
 
 /// A range of addresses, including both ends, and its entry in the database.
 #[derive(Clone, Debug)]
-pub struct Range {
+pub struct IpRange {
     /// First address, as a number.
     pub start: u128,
     /// Last address.
@@ -46,7 +46,7 @@ pub enum RangeValue {
 
 /// Makes sorted ranges, spread over all addresses of the family. Many hold a single address, and many
 /// follow one another without a gap.
-fn ranges(seed: u64, kind: usize, family: usize) -> Vec<Range> {
+fn ranges(seed: u64, kind: usize, family: usize) -> Vec<IpRange> {
     let rows = ROWS[kind][family];
     let mut random = Random::new(seed ^ (kind * 2 + family + 1) as u64);
     // IPv4 from 1.0.0.0 to 223.255.255.255, IPv6 the unicast addresses: 2000::/3.
@@ -68,7 +68,7 @@ fn ranges(seed: u64, kind: usize, family: usize) -> Vec<Range> {
         };
         let start = at + gap;
         at = start + length;
-        ranges.push(Range { start, end: at - 1, entry });
+        ranges.push(IpRange { start, end: at - 1, entry });
     }
     ranges
 }
@@ -88,10 +88,10 @@ pub fn address(number: u128, family: usize) -> IpAddr {
 ///
 /// # Errors
 /// Those of the file.
-pub fn save(directory: &Path, seed: u64, kind: usize, family: usize) -> io::Result<Vec<Range>> {
+pub fn save(directory: &Path, seed: u64, kind: usize, family: usize) -> io::Result<Vec<IpRange>> {
     let ranges = ranges(seed, kind, family);
     let mut out = BufWriter::new(File::create(directory.join(FILES[2 * kind + family]))?);
-    for Range { start, end, entry } in &ranges {
+    for IpRange { start, end, entry } in &ranges {
         match entry {
             RangeValue::Country(code) => writeln!(out, "{start},{end},{code}")?,
             RangeValue::System(asn, name) => writeln!(out, "{start},{end},{asn},{name}")?,

@@ -8,7 +8,7 @@ use clap::Parser;
 use testdata::csv::{self, Variety};
 use testdata::ipdb;
 use testdata::log::{Generator, Stamps};
-use testdata::mmdb::Mmdb;
+use testdata::mmdb::MmdbWriter;
 use testdata::server::{Options, Server};
 
 /// Generate input for tests and benchmarks: the same options always give the same bytes
@@ -119,7 +119,7 @@ fn write_server(directory: &Path, server: &Server) -> anyhow::Result<()> {
 
 fn write_databases(directory: &Path, seed: u64) -> anyhow::Result<()> {
     std::fs::create_dir_all(directory)?;
-    let mut mmdb = Mmdb::new(6);
+    let mut mmdb = MmdbWriter::new(6);
     for family in 0..2 {
         ipdb::save(directory, seed, 0, family)?;
         for range in ipdb::save(directory, seed, 1, family)? {

@@ -3,18 +3,18 @@
 
 use std::net::IpAddr;
 
-use crate::ipdb::{self, Range};
+use crate::ipdb::{self, IpRange};
 
 /// A value of the data section.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the variants are the specification's types")]
-pub enum Value {
+pub enum MmdbValue {
     Text(&'static str),
     Short(u16),
     Number(u32),
     Long(u64),
-    Map(Vec<(&'static str, Value)>),
-    List(Vec<Value>),
+    Map(Vec<(&'static str, MmdbValue)>),
+    List(Vec<MmdbValue>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,13 +27,13 @@ enum Node {
 
 /// Builds a file: a binary tree over the bits of addresses, with values at its leaves.
 #[derive(Debug)]
-pub struct Mmdb {
+pub struct MmdbWriter {
     ip_version: u16,
     nodes: Vec<[Node; 2]>,
     data: Vec<u8>,
 }
 
-impl Mmdb {
+impl MmdbWriter {
     /// A file for IPv4 only (4) or for both families (6).
     #[must_use]
     pub fn new(ip_version: u16) -> Self {
@@ -41,7 +41,7 @@ impl Mmdb {
     }
 
     /// Adds a value, and returns its offset.
-    pub fn value(&mut self, value: &Value) -> u32 {
+    pub fn value(&mut self, value: &MmdbValue) -> u32 {
         let offset = number(self.data.len());
         encode(value, &mut self.data);
         offset
@@ -74,14 +74,14 @@ impl Mmdb {
     }
 
     /// Adds a range of [`ipdb`], as networks.
-    pub fn range(&mut self, range: &Range, family: usize) {
+    pub fn range(&mut self, range: &IpRange, family: usize) {
         let offset = self.value(&match range.entry {
             ipdb::RangeValue::Country(code) => {
-                Value::Map(vec![("country_code", Value::Text(code))])
+                MmdbValue::Map(vec![("country_code", MmdbValue::Text(code))])
             }
-            ipdb::RangeValue::System(asn, name) => Value::Map(vec![
-                ("autonomous_system_number", Value::Number(asn)),
-                ("autonomous_system_organization", Value::Text(name)),
+            ipdb::RangeValue::System(asn, name) => MmdbValue::Map(vec![
+                ("autonomous_system_number", MmdbValue::Number(asn)),
+                ("autonomous_system_organization", MmdbValue::Text(name)),
             ]),
         });
         let width = if family == 0 { 32 } else { 128 };
@@ -111,16 +111,16 @@ impl Mmdb {
         file.extend([0; 16]);
         file.extend(data);
         file.extend(b"\xab\xcd\xefMaxMind.com");
-        let metadata = Value::Map(vec![
-            ("binary_format_major_version", Value::Short(2)),
-            ("binary_format_minor_version", Value::Short(0)),
-            ("build_epoch", Value::Long(1_780_000_000)),
-            ("database_type", Value::Text("Test")),
-            ("description", Value::Map(vec![("en", Value::Text("a test"))])),
-            ("ip_version", Value::Short(ip_version)),
-            ("languages", Value::List(vec![Value::Text("en")])),
-            ("node_count", Value::Number(count)),
-            ("record_size", Value::Short(32)),
+        let metadata = MmdbValue::Map(vec![
+            ("binary_format_major_version", MmdbValue::Short(2)),
+            ("binary_format_minor_version", MmdbValue::Short(0)),
+            ("build_epoch", MmdbValue::Long(1_780_000_000)),
+            ("database_type", MmdbValue::Text("Test")),
+            ("description", MmdbValue::Map(vec![("en", MmdbValue::Text("a test"))])),
+            ("ip_version", MmdbValue::Short(ip_version)),
+            ("languages", MmdbValue::List(vec![MmdbValue::Text("en")])),
+            ("node_count", MmdbValue::Number(count)),
+            ("record_size", MmdbValue::Short(32)),
         ]);
         encode(&metadata, &mut file);
         file
@@ -132,26 +132,26 @@ fn number(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-fn encode(value: &Value, out: &mut Vec<u8>) {
+fn encode(value: &MmdbValue, out: &mut Vec<u8>) {
     match value {
-        Value::Text(text) => {
+        MmdbValue::Text(text) => {
             control(2, text.len(), out);
             out.extend(text.as_bytes());
         }
-        Value::Short(number) => {
+        MmdbValue::Short(number) => {
             control(5, 2, out);
             out.extend(number.to_be_bytes());
         }
-        Value::Number(number) => {
+        MmdbValue::Number(number) => {
             control(6, 4, out);
             out.extend(number.to_be_bytes());
         }
         // Types above 7 use the second byte.
-        Value::Long(number) => {
+        MmdbValue::Long(number) => {
             out.extend([8, 9 - 7]);
             out.extend(number.to_be_bytes());
         }
-        Value::Map(members) => {
+        MmdbValue::Map(members) => {
             control(7, members.len(), out);
             for (name, value) in members {
                 control(2, name.len(), out);
@@ -159,7 +159,7 @@ fn encode(value: &Value, out: &mut Vec<u8>) {
                 encode(value, out);
             }
         }
-        Value::List(items) => {
+        MmdbValue::List(items) => {
             out.extend([byte(items.len()), 11 - 7]);
             for item in items {
                 encode(item, out);

@@ -13,7 +13,7 @@ pub(crate) fn write(page: &mut String, text: &str) -> Vec<String> {
         is_item.then(|| (CowStr::from(link.reference.into_string()), CowStr::from("")))
     };
     let options = Options::ENABLE_TABLES;
-    let mut writer = Writer {
+    let mut writer = RoffWriter {
         page,
         text: String::new(),
         is_heading: false,
@@ -64,7 +64,7 @@ fn code(text: &str) -> String {
     format!("\\fB\\%{}\\fR", escape(text).replace(' ', " \\%"))
 }
 
-struct Writer<'p> {
+struct RoffWriter<'p> {
     page: &'p mut String,
     /// The roff text of the current paragraph, heading or cell.
     text: String,
@@ -74,7 +74,7 @@ struct Writer<'p> {
     modules: Vec<String>,
 }
 
-impl Writer<'_> {
+impl RoffWriter<'_> {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Start(tag) => self.start(tag),

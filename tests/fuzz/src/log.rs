@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use clap::Parser;
 use mls_anonymize::anonymizer::Anonymizer;
-use mls_anonymize::key::Key;
+use mls_anonymize::key::PseudonymKey;
 use mls_anonymize::pseudonym::Pseudonyms;
 use mls_anonymize::rules::Rules;
 use mls_event::{
@@ -157,11 +157,11 @@ pub(crate) fn clock(stamp: &[u8]) {
     }
 }
 
-static KEY: LazyLock<Key> = LazyLock::new(|| {
+static KEY: LazyLock<PseudonymKey> = LazyLock::new(|| {
     // A key file must be readable only by its owner, so use a temporary file.
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
     file.write_all("0123456789abcdef".repeat(4).as_bytes()).expect("room for a key");
-    Key::load(file.path()).expect("a key")
+    PseudonymKey::load(file.path()).expect("a key")
 });
 
 fn anonymizer() -> Anonymizer {

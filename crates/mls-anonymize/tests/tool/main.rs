@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 
 use clap::Parser;
 use mls_anonymize::anonymizer::Anonymizer;
-use mls_anonymize::key::Key;
+use mls_anonymize::key::PseudonymKey;
 use mls_anonymize::pseudonym::Pseudonyms;
 use mls_anonymize::rules::Rules;
 use mls_parse::Scanner;
@@ -30,7 +30,7 @@ fn key() -> &'static str {
 }
 
 fn anonymizer() -> Anonymizer {
-    let key = Key::load(Path::new(key())).unwrap();
+    let key = PseudonymKey::load(Path::new(key())).unwrap();
     Anonymizer::new(Pseudonyms::new(&key, &[]).unwrap(), Rules::default(), false)
 }
 

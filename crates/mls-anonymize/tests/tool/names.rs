@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mls_anonymize::key::Key;
+use mls_anonymize::key::PseudonymKey;
 use mls_anonymize::pseudonym::Pseudonyms;
 
 use crate::{anonymize, key};
@@ -10,8 +10,10 @@ use crate::{anonymize, key};
 #[test]
 fn a_bare_word_is_replaced_if_the_words_before_it_introduce_a_name() {
     let pseudonym = |user: bool, name: &str| {
-        let (mut names, mut out) =
-            (Pseudonyms::new(&Key::load(Path::new(key())).unwrap(), &[]).unwrap(), Vec::new());
+        let (mut names, mut out) = (
+            Pseudonyms::new(&PseudonymKey::load(Path::new(key())).unwrap(), &[]).unwrap(),
+            Vec::new(),
+        );
         if user {
             names.user(name, &mut out);
         } else {
@@ -154,7 +156,7 @@ fn text_that_header_and_body_checks_quote_is_replaced() {
 #[test]
 fn a_message_id_has_the_same_pseudonym_in_the_lines_of_all_programs() {
     let (mut names, mut out) =
-        (Pseudonyms::new(&Key::load(Path::new(key())).unwrap(), &[]).unwrap(), Vec::new());
+        (Pseudonyms::new(&PseudonymKey::load(Path::new(key())).unwrap(), &[]).unwrap(), Vec::new());
     names.mail(mls_anonymize::class::Class::MessageId, b"a.7+x", b"wilma.test", &mut out);
     let pseudonym = String::from_utf8(out).unwrap();
     for message in [

@@ -5,18 +5,18 @@
 
 /// A section of the configuration file.
 #[derive(Debug)]
-pub struct Section {
+pub struct ConfigSection {
     /// Its name, as in the example file. Names of sections and keys match in any case.
     pub name: &'static str,
     /// A description of its keys: lines of text.
     pub description: &'static [&'static str],
     /// Its keys, in order.
-    pub keys: &'static [Key],
+    pub keys: &'static [ConfigKey],
 }
 
 /// A key of the configuration file.
 #[derive(Debug)]
-pub struct Key {
+pub struct ConfigKey {
     /// The name of its section.
     pub section: &'static str,
     /// Its name.
@@ -56,7 +56,7 @@ macro_rules! sections {
         }
 
         /// Every section, in the order of the example file.
-        pub const SECTIONS: &[Section] = &[$(Section {
+        pub const SECTIONS: &[ConfigSection] = &[$(ConfigSection {
             name: $section,
             description: &[$($about),+],
             keys: $type::KEYS,
@@ -87,7 +87,7 @@ macro_rules! sections {
             }
 
             impl $type {
-                const KEYS: &[Key] = &[$(Key {
+                const KEYS: &[ConfigKey] = &[$(ConfigKey {
                     section: $section,
                     name: stringify!($key),
                     default: $default,
@@ -95,7 +95,7 @@ macro_rules! sections {
                     description: &[$($doc),+],
                 }),+];
 
-                fn key(name: &str) -> &'static Key {
+                fn key(name: &str) -> &'static ConfigKey {
                     let mut keys = Self::KEYS.iter();
                     keys.find(|key| key.name == name).unwrap_or(&Self::KEYS[0])
                 }

@@ -6,7 +6,7 @@ use super::ini::Ini;
 use super::{Config, DbType, SECTIONS};
 
 /// When keys have an effect.
-struct Rule {
+struct EffectRule {
     /// Each as `section.key`; `section.` means all keys of the section.
     keys: &'static [&'static str],
     has_effect: fn(&Config) -> bool,
@@ -18,8 +18,8 @@ struct Rule {
 /// otherwise. If several rules say that a key has no effect, the first rule counts.
 macro_rules! rules {
     ($([$($key:literal)+] if $has_effect:expr, else $why:literal;)+) => {
-        const RULES: &[Rule] =
-            &[$(Rule { keys: &[$($key),+], has_effect: $has_effect, why: $why }),+];
+        const RULES: &[EffectRule] =
+            &[$(EffectRule { keys: &[$($key),+], has_effect: $has_effect, why: $why }),+];
     };
 }
 
@@ -105,7 +105,7 @@ impl Config {
         let idle = keys.filter(|key| ini.sets(key)).filter_map(|key| {
             let (section, name) = (key.section, key.name);
             let full = format!("{section}.{name}");
-            let is_about = |rule: &&Rule| {
+            let is_about = |rule: &&EffectRule| {
                 rule.keys.iter().any(|there| {
                     *there == full || (there.ends_with('.') && full.starts_with(there))
                 })
@@ -136,7 +136,7 @@ mod tests {
     fn each_key_of_the_rules_exists() {
         let keys: Vec<_> = SECTIONS.iter().flat_map(|section| section.keys).collect();
         for name in RULES.iter().flat_map(|rule| rule.keys) {
-            let exists = |key: &&&super::super::Key| {
+            let exists = |key: &&&super::super::ConfigKey| {
                 let full = format!("{}.{}", key.section, key.name);
                 full == **name || (name.ends_with('.') && full.starts_with(name))
             };

@@ -10,29 +10,29 @@ use std::path::Path;
 
 use mls_diag::Exit;
 
-use super::declare::{Key, Section};
-use super::value::{NotAllowed, Value, has_comment};
+use super::declare::{ConfigKey, ConfigSection};
+use super::value::{ConfigValue, NotAllowed, has_comment};
 
 /// A value of the file.
-struct Entry {
+struct IniValue {
     value: String,
     line: usize,
 }
 
 /// A section of the file.
-struct Entries {
+struct IniSection {
     line: usize,
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, IniValue>,
 }
 
 /// A parsed file.
 pub(super) struct Ini<'a> {
     path: &'a Path,
-    sections: BTreeMap<String, Entries>,
+    sections: BTreeMap<String, IniSection>,
 }
 
 /// A key whose value may be continued on the next lines.
-struct Open {
+struct OpenKey {
     section: String,
     key: String,
     indent: usize,
@@ -40,10 +40,14 @@ struct Open {
 
 impl<'a> Ini<'a> {
     /// Parses the text of the file `path`. `sections` are the known keys.
-    pub(super) fn parse(path: &'a Path, text: &str, sections: &[Section]) -> anyhow::Result<Self> {
+    pub(super) fn parse(
+        path: &'a Path,
+        text: &str,
+        sections: &[ConfigSection],
+    ) -> anyhow::Result<Self> {
         let mut ini = Self { path, sections: BTreeMap::new() };
         let mut section: Option<String> = None;
-        let mut open: Option<Open> = None;
+        let mut open: Option<OpenKey> = None;
         // Lines end with LF, CR LF or CR. Some editors write a byte order mark.
         let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n").replace('\r', "\n");
         for (number, line) in (1..).zip(text.split('\n')) {
@@ -65,7 +69,7 @@ impl<'a> Ini<'a> {
                 let name = name.trim().to_lowercase();
                 ini.sections
                     .entry(name.clone())
-                    .or_insert_with(|| Entries { line: number, entries: BTreeMap::new() });
+                    .or_insert_with(|| IniSection { line: number, entries: BTreeMap::new() });
                 (section, open) = (Some(name), None);
                 continue;
             }
@@ -79,14 +83,14 @@ impl<'a> Ini<'a> {
                 return Err(ini.error(number, why));
             };
             let key = key.trim_end().to_lowercase();
-            let entry = Entry { value: value.trim().to_owned(), line: number };
+            let entry = IniValue { value: value.trim().to_owned(), line: number };
             ini.insert(section, &key, entry);
-            open = Some(Open { section: section.clone(), key, indent });
+            open = Some(OpenKey { section: section.clone(), key, indent });
         }
         Ok(ini)
     }
 
-    fn insert(&mut self, section: &str, key: &str, entry: Entry) {
+    fn insert(&mut self, section: &str, key: &str, entry: IniValue) {
         let Some(entries) = self.sections.get_mut(section) else { return };
         if let Some(earlier) = entries.entries.get(key) {
             log::warn!(
@@ -99,7 +103,7 @@ impl<'a> Ini<'a> {
         entries.entries.insert(key.to_owned(), entry);
     }
 
-    fn continue_value(&mut self, open: &Open, content: &str) {
+    fn continue_value(&mut self, open: &OpenKey, content: &str) {
         let entries = self.sections.get_mut(&open.section);
         if let Some(entry) = entries.and_then(|section| section.entries.get_mut(&open.key)) {
             entry.value.push('\n');
@@ -111,8 +115,8 @@ impl<'a> Ini<'a> {
     /// it, which is surely a mistake.
     fn refuse_indented_key(
         &self,
-        sections: &[Section],
-        open: &Open,
+        sections: &[ConfigSection],
+        open: &OpenKey,
         number: usize,
         content: &str,
     ) -> anyhow::Result<()> {
@@ -135,20 +139,20 @@ impl<'a> Ini<'a> {
         Exit::Config.error(format!("configuration file {}:{line}: {why}", self.path.display()))
     }
 
-    fn entry(&self, section: &str, key: &str) -> Option<&Entry> {
+    fn entry(&self, section: &str, key: &str) -> Option<&IniValue> {
         let entry = self.sections.get(&section.to_lowercase())?.entries.get(key)?;
         (!entry.value.is_empty()).then_some(entry)
     }
 
     /// Whether the file gives a key another value than its default.
-    pub(super) fn sets(&self, key: &Key) -> bool {
+    pub(super) fn sets(&self, key: &ConfigKey) -> bool {
         names(key)
             .find_map(|(section, name)| self.entry(section, name))
             .is_some_and(|entry| entry.value != key.default)
     }
 
     /// The value of a key, of its first alias that has one, or its default.
-    pub(super) fn value<T: Value>(&self, key: &Key) -> anyhow::Result<T> {
+    pub(super) fn value<T: ConfigValue>(&self, key: &ConfigKey) -> anyhow::Result<T> {
         let mut found = None;
         for (section, name) in names(key) {
             let Some(entry) = self.entry(section, name) else { continue };
@@ -162,7 +166,11 @@ impl<'a> Ini<'a> {
     }
 
     /// Converts the result of a further check of a value to an error with file and line.
-    pub(super) fn check(&self, key: &Key, checked: Result<(), NotAllowed>) -> anyhow::Result<()> {
+    pub(super) fn check(
+        &self,
+        key: &ConfigKey,
+        checked: Result<(), NotAllowed>,
+    ) -> anyhow::Result<()> {
         checked.map_err(|wrong| {
             let found = names(key).find_map(|(section, name)| {
                 self.entry(section, name).map(|entry| (section, name, entry.line))
@@ -192,11 +200,11 @@ impl<'a> Ini<'a> {
         if self.entry(to.0, to.1).is_some() {
             return;
         }
-        let Some(Entry { value, line }) = self.entry(from.0, from.1) else { return };
-        let entry = Entry { value: change(value), line: *line };
+        let Some(IniValue { value, line }) = self.entry(from.0, from.1) else { return };
+        let entry = IniValue { value: change(value), line: *line };
         let line = entry.line;
         let section = self.sections.entry(to.0.to_owned());
-        let section = section.or_insert_with(|| Entries { line, entries: BTreeMap::new() });
+        let section = section.or_insert_with(|| IniSection { line, entries: BTreeMap::new() });
         section.entries.insert(to.1.to_owned(), entry);
     }
 
@@ -209,7 +217,7 @@ impl<'a> Ini<'a> {
             keys.map(|(_, key)| key.as_str()).collect()
         };
         let mut unknown: Vec<(usize, &str, Option<&str>)> = Vec::new();
-        for (section, Entries { line, entries }) in &self.sections {
+        for (section, IniSection { line, entries }) in &self.sections {
             if !sections.contains(section.as_str()) {
                 unknown.push((*line, section, None));
                 continue;
@@ -237,7 +245,7 @@ impl<'a> Ini<'a> {
 }
 
 /// Every name of a key, as section and key.
-pub(super) fn names(key: &Key) -> impl Iterator<Item = (&'static str, &'static str)> {
+pub(super) fn names(key: &ConfigKey) -> impl Iterator<Item = (&'static str, &'static str)> {
     let aliases = key.aliases.iter().filter_map(|alias| alias.split_once('.'));
     [(key.section, key.name)].into_iter().chain(aliases)
 }

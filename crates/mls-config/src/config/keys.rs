@@ -10,14 +10,14 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use log::LevelFilter;
 
-use super::declare::{Base, Key, Section, sections};
+use super::declare::{Base, ConfigKey, ConfigSection, sections};
 use super::ini::Ini;
 use super::journal_match::JournalMatch;
 use super::server_zone::ServerZone;
 use super::threshold::Threshold;
 use super::time_span::TimeSpan;
 use super::value::{
-    BlockFormat, DbMode, DbType, Password, SmtpTls, Value, are_daemons, is_enforcer,
+    BlockFormat, ConfigValue, DbMode, DbType, Password, SmtpTls, are_daemons, is_enforcer,
 };
 
 sections! {

@@ -30,11 +30,11 @@ impl NotAllowed {
 }
 
 /// The type of a key's value.
-pub(super) trait Value: Sized {
+pub(super) trait ConfigValue: Sized {
     /// Reads the text of a value.
     fn parse(text: &str) -> Result<Self, NotAllowed>;
 
-    /// Writes the value so that [`parse`](Value::parse) reads it again; empty for no value.
+    /// Writes the value so that [`parse`](ConfigValue::parse) reads it again; empty for no value.
     fn show(&self) -> String;
 
     /// The value if no configuration file is read.
@@ -48,13 +48,13 @@ pub(super) trait Value: Sized {
     }
 }
 
-impl<T: Value> Value for Option<T> {
+impl<T: ConfigValue> ConfigValue for Option<T> {
     fn parse(text: &str) -> Result<Self, NotAllowed> {
         if text.is_empty() { Ok(None) } else { T::parse(text).map(Some) }
     }
 
     fn show(&self) -> String {
-        self.as_ref().map_or_else(String::new, Value::show)
+        self.as_ref().map_or_else(String::new, ConfigValue::show)
     }
 
     fn without_file(_: &str) -> Self {
@@ -69,14 +69,14 @@ impl<T: Value> Value for Option<T> {
 }
 
 /// Items are separated by commas or by newlines.
-impl<T: Value> Value for Vec<T> {
+impl<T: ConfigValue> ConfigValue for Vec<T> {
     fn parse(text: &str) -> Result<Self, NotAllowed> {
         let items = text.split([',', '\n']).map(str::trim).filter(|item| !item.is_empty());
         items.map(T::parse).collect()
     }
 
     fn show(&self) -> String {
-        self.iter().map(Value::show).collect::<Vec<_>>().join(", ")
+        self.iter().map(ConfigValue::show).collect::<Vec<_>>().join(", ")
     }
 
     fn without_file(_: &str) -> Self {
@@ -90,7 +90,7 @@ impl<T: Value> Value for Vec<T> {
     }
 }
 
-impl Value for String {
+impl ConfigValue for String {
     fn parse(text: &str) -> Result<Self, NotAllowed> {
         Ok(text.to_owned())
     }
@@ -105,7 +105,7 @@ pub(super) fn has_comment(value: &str) -> bool {
     [" #", "\t#", " ;", "\t;"].iter().any(|sign| value.contains(sign))
 }
 
-impl Value for PathBuf {
+impl ConfigValue for PathBuf {
     fn parse(text: &str) -> Result<Self, NotAllowed> {
         // A shell would read these characters, but this file has no shell.
         let is_shell = text.starts_with(['"', '\'', '~', '$']);
@@ -124,7 +124,7 @@ impl Value for PathBuf {
     }
 }
 
-impl Value for bool {
+impl ConfigValue for bool {
     fn parse(text: &str) -> Result<Self, NotAllowed> {
         match text.to_ascii_lowercase().as_str() {
             "yes" | "true" | "on" | "1" => Ok(true),
@@ -140,7 +140,7 @@ impl Value for bool {
 
 macro_rules! numbers {
     ($($number:ty)*) => {
-        $(impl Value for $number {
+        $(impl ConfigValue for $number {
             fn parse(text: &str) -> Result<Self, NotAllowed> {
                 let give = || format!("a whole number from {} to {}", Self::MIN, Self::MAX);
                 text.parse().map_err(|_| NotAllowed::new(text, give()))
@@ -155,7 +155,7 @@ macro_rules! numbers {
 // A port 0 does not exist. Data that is kept for 0 days would be removed at once.
 numbers!(u32 u64 usize NonZeroU16);
 
-impl Value for IpNet {
+impl ConfigValue for IpNet {
     fn parse(text: &str) -> Result<Self, NotAllowed> {
         let give = "addresses and networks such as 192.0.2.0/24, separated by commas";
         network(text).map_err(|_| NotAllowed::new(text, give))
@@ -179,7 +179,7 @@ pub fn network(text: &str) -> Result<IpNet, AddrParseError> {
 /// Makes each type a value in the text of its `FromStr`; a message says what to give instead.
 macro_rules! texts {
     ($($type:ty: $give:literal,)+) => {
-        $(impl Value for $type {
+        $(impl ConfigValue for $type {
             fn parse(text: &str) -> Result<Self, NotAllowed> {
                 text.parse().map_err(|_| NotAllowed::new(text, $give))
             }
@@ -208,7 +208,7 @@ impl fmt::Debug for Password {
     }
 }
 
-impl Value for Password {
+impl ConfigValue for Password {
     fn parse(text: &str) -> Result<Self, NotAllowed> {
         secret::protect_memory();
         Ok(Self(text.to_owned()))
@@ -236,7 +236,7 @@ fn word<T: PartialEq>(choices: &[(&'static str, T)], value: &T) -> String {
 /// Makes the type a value that is one of a few words.
 macro_rules! choices {
     ($type:ty: $($word:literal $value:path,)+) => {
-        impl Value for $type {
+        impl ConfigValue for $type {
             fn parse(text: &str) -> Result<Self, NotAllowed> {
                 choice(&[$(($word, $value)),+], text)
             }

@@ -3,14 +3,14 @@
 use std::process::Output;
 
 use serde_json::Value as Json;
-use testdata::mmdb::{Mmdb, Value};
+use testdata::mmdb::{MmdbValue, MmdbWriter};
 
 use super::{gzip, stderr, tool};
 
 #[test]
 fn an_mmdb_tree_with_shared_branches_or_a_cycle_is_refused_at_once() {
-    let mut mmdb = Mmdb::new(6);
-    let value = mmdb.value(&Value::Map(vec![("country_code", Value::Text("FR"))]));
+    let mut mmdb = MmdbWriter::new(6);
+    let value = mmdb.value(&MmdbValue::Map(vec![("country_code", MmdbValue::Text("FR"))]));
     mmdb.network("2a00::".parse().unwrap(), 100, value);
     let mut file = mmdb.file();
     // Both branches of each node lead to the next node, so there are 2^100 paths.
@@ -36,9 +36,12 @@ fn an_mmdb_tree_with_shared_branches_or_a_cycle_is_refused_at_once() {
 
 fn geolite_country() -> Vec<u8> {
     let in_country = |code| {
-        Value::Map(vec![(
+        MmdbValue::Map(vec![(
             "country",
-            Value::Map(vec![("geoname_id", Value::Number(7)), ("iso_code", Value::Text(code))]),
+            MmdbValue::Map(vec![
+                ("geoname_id", MmdbValue::Number(7)),
+                ("iso_code", MmdbValue::Text(code)),
+            ]),
         )])
     };
     mmdb(&[
@@ -49,9 +52,9 @@ fn geolite_country() -> Vec<u8> {
 }
 
 /// A file with the given networks. The tree has 128 bits if one of them is IPv6.
-fn mmdb(networks: &[(&str, Value)]) -> Vec<u8> {
+fn mmdb(networks: &[(&str, MmdbValue)]) -> Vec<u8> {
     let six = networks.iter().any(|(network, _)| network.contains(':'));
-    let mut file = Mmdb::new(if six { 6 } else { 4 });
+    let mut file = MmdbWriter::new(if six { 6 } else { 4 });
     for (network, value) in networks {
         let (ip, prefix) = network.split_once('/').unwrap();
         let offset = file.value(value);
@@ -62,9 +65,9 @@ fn mmdb(networks: &[(&str, Value)]) -> Vec<u8> {
 
 fn system_mmdb() -> Vec<u8> {
     let system = |asn, name| {
-        Value::Map(vec![
-            ("autonomous_system_number", Value::Number(asn)),
-            ("autonomous_system_organization", Value::Text(name)),
+        MmdbValue::Map(vec![
+            ("autonomous_system_number", MmdbValue::Number(asn)),
+            ("autonomous_system_organization", MmdbValue::Text(name)),
         ])
     };
     mmdb(&[
@@ -82,7 +85,7 @@ fn mmdb_files_of_both_layouts_are_looked_up_verified_and_installed() {
     write("geolite.mmdb", &geolite_country());
     write(
         "location.mmdb",
-        &mmdb(&[("11.0.0.0/8", Value::Map(vec![("country_code", Value::Text("CA"))]))]),
+        &mmdb(&[("11.0.0.0/8", MmdbValue::Map(vec![("country_code", MmdbValue::Text("CA"))]))]),
     );
     write("asn.mmdb.gz", &gzip(&system_mmdb()));
     let run = |args: &[&str]| tool().current_dir(dir.path()).args(args).output().unwrap();

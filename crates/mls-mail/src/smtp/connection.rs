@@ -33,14 +33,14 @@ pub(super) struct Endpoint<'a> {
 }
 
 pub(super) struct Connection {
-    stream: Stream,
+    stream: Transport,
     /// Bytes that were received and not read yet.
     buffer: Vec<u8>,
     timeout: Duration,
     deadline: Instant,
 }
 
-enum Stream {
+enum Transport {
     Plain(TimedStream),
     Tls(Box<StreamOwned<ClientConnection, TimedStream>>),
 }
@@ -88,7 +88,7 @@ impl Connection {
             let left = deadline.saturating_duration_since(Instant::now()).min(timeout);
             match TcpStream::connect_timeout(&address, left.max(Duration::from_millis(1))) {
                 Ok(tcp) => {
-                    let stream = Stream::Plain(TimedStream { tcp, until: deadline });
+                    let stream = Transport::Plain(TimedStream { tcp, until: deadline });
                     return Ok(Self { stream, buffer: Vec::new(), timeout, deadline });
                 }
                 Err(error) => last = error,
@@ -100,7 +100,7 @@ impl Connection {
     /// Waits for the first byte, and returns whether none came. A server that expects TLS waits for
     /// the client.
     pub(super) fn is_silent(&self, timeout: Duration) -> bool {
-        let Stream::Plain(stream) = &self.stream else { return false };
+        let Transport::Plain(stream) = &self.stream else { return false };
         let wait = stream.tcp.set_read_timeout(Some(timeout));
         let first = wait.and_then(|()| stream.tcp.peek(&mut [0]));
         first.is_err_and(|error| {
@@ -120,7 +120,7 @@ impl Connection {
                 count(buffer.len() as u64, "byte", "bytes")
             )));
         }
-        let Stream::Plain(tcp) = stream else {
+        let Transport::Plain(tcp) = stream else {
             return Err(Failure::temporary("TLS is in use already".to_owned()));
         };
         let name = ServerName::try_from(host.to_owned()).map_err(|_| {
@@ -133,7 +133,7 @@ impl Connection {
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock).map_err(|error| Failure::tls(&error))?;
         }
-        Ok(Self { stream: Stream::Tls(Box::new(stream)), buffer, timeout, deadline })
+        Ok(Self { stream: Transport::Tls(Box::new(stream)), buffer, timeout, deadline })
     }
 
     pub(super) fn command(&mut self, line: &str) -> Result<Reply, Failure> {
@@ -148,8 +148,8 @@ impl Connection {
     pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.sock().until = self.deadline;
         let sent = match &mut self.stream {
-            Stream::Plain(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
-            Stream::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+            Transport::Plain(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+            Transport::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
         };
         sent.map_err(|error| Failure::lost(&error))
     }
@@ -192,8 +192,8 @@ impl Connection {
             }
             let mut chunk = [0; 4096];
             let n = match &mut self.stream {
-                Stream::Plain(stream) => stream.read(&mut chunk),
-                Stream::Tls(stream) => stream.read(&mut chunk),
+                Transport::Plain(stream) => stream.read(&mut chunk),
+                Transport::Tls(stream) => stream.read(&mut chunk),
             };
             match n {
                 Ok(0) => return Err(Failure::temporary("it closed the connection".to_owned())),
@@ -206,8 +206,8 @@ impl Connection {
 
     fn sock(&mut self) -> &mut TimedStream {
         match &mut self.stream {
-            Stream::Plain(stream) => stream,
-            Stream::Tls(stream) => &mut stream.sock,
+            Transport::Plain(stream) => stream,
+            Transport::Tls(stream) => &mut stream.sock,
         }
     }
 }

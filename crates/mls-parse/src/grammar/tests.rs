@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn failure(message: &str) -> Attempt<'_> {
+fn failure(message: &str) -> ParsedAttempt<'_> {
     read(message.as_bytes(), &POSTFIX).unwrap_or_else(|| panic!("no failure: {message}"))
 }
 

@@ -6,11 +6,11 @@ use std::ops::Range;
 use mls_event::{clean, without_nul};
 use mls_stream::blocks::BlockPosition;
 
-use super::{Origin, Scanner, TOO_LONG};
+use super::{LineHeader, Scanner, TOO_LONG};
 use crate::clock::Clock;
-use crate::input::Input;
+use crate::input::BlockInput;
 use crate::journal::JournalEntry;
-use crate::partial::{self, Entries, MAX_JOINED, Parts, Waiting};
+use crate::partial::{self, JoinedEntry, MAX_JOINED, WaitingLines, WaitingParts};
 use crate::repetition::Repetition;
 use crate::{Daemon, envelope};
 
@@ -19,8 +19,8 @@ impl Scanner {
     /// a joined line is the position of its last part.
     pub(super) fn part(
         &mut self,
-        input: &Input<'_>,
-        waiting: &mut Waiting,
+        input: &BlockInput<'_>,
+        waiting: &mut WaitingLines,
         range: Range<usize>,
         out: &mut Vec<u8>,
     ) -> bool {
@@ -52,14 +52,20 @@ impl Scanner {
     /// `place`.
     pub(crate) fn end(&mut self, place: BlockPosition<'_>) {
         let clock = Clock::new(self.zone, self.zone.now());
-        let input = Input { lines: b"", place, clock, is_time_assumed: false };
-        for parts in Waiting::after(place.before).take_all() {
+        let input = BlockInput { lines: b"", place, clock, is_time_assumed: false };
+        for parts in WaitingLines::after(place.before).take_all() {
             self.lose(&input, &parts, 0, REST_IS_MISSING);
         }
     }
 
     /// Counts a line that cannot be joined, if it may be one of an attempt.
-    fn lose(&mut self, input: &Input<'_>, parts: &Parts, start: usize, why: &'static str) {
+    fn lose(
+        &mut self,
+        input: &BlockInput<'_>,
+        parts: &WaitingParts,
+        start: usize,
+        why: &'static str,
+    ) {
         if self.may_become_an_attempt(&parts.line) {
             self.stats.candidates += 1;
             self.reject(&parts.line, input, start, why);
@@ -70,7 +76,7 @@ impl Scanner {
     /// parts begin; `None` if the entry is not a part. `known` holds entries that were parsed.
     pub(super) fn cut_entry(
         &mut self,
-        input: &Input<'_>,
+        input: &BlockInput<'_>,
         range: Range<usize>,
         known: &mut HashMap<usize, Option<JournalEntry>>,
         out: &mut Vec<u8>,
@@ -81,7 +87,7 @@ impl Scanner {
             // The block of the first part has counted the line.
             return Some(Vec::new());
         }
-        let parts = Entries::join(&first, input.lines, range.end, known)?;
+        let parts = JoinedEntry::join(&first, input.lines, range.end, known)?;
         let Some(last) = parts.last else {
             let why = if parts.message.len() > MAX_JOINED { TOO_LONG } else { REST_IS_MISSING };
             if let Some(line) = first.container_line()
@@ -114,7 +120,7 @@ impl Scanner {
     /// Reads a line that counts repetitions of an earlier one.
     pub(super) fn repetition(
         &mut self,
-        input: &Input<'_>,
+        input: &BlockInput<'_>,
         start: usize,
         repetition: &Repetition,
         out: &mut Vec<u8>,
@@ -126,8 +132,8 @@ impl Scanner {
         }
         let Some(counted) = envelope::open(&line) else { return };
         let stamp = repetition.envelope().map_or(counted.stamp, |count| count.stamp);
-        let origin = Origin {
-            moment: self.moment(counted.host, stamp, input, start),
+        let header = LineHeader {
+            time: self.time(counted.host, stamp, input, start),
             server: counted.host.map(clean),
             program: clean(counted.program),
             pid: counted.pid,
@@ -135,7 +141,7 @@ impl Scanner {
             pos: input.pos_of_line(start),
         };
         self.stats.candidates += 1;
-        if let Err(why) = self.message(origin, counted.message, out) {
+        if let Err(why) = self.message(header, counted.message, out) {
             self.reject(&line, input, start, why);
         }
     }

@@ -23,7 +23,7 @@ use crate::installation::Installation;
 use crate::terminal::say;
 
 /// What the steps need.
-pub(super) struct Site<'a> {
+pub(super) struct DataMigration<'a> {
     pub(super) installation: &'a Installation,
     pub(super) configuration: &'a Path,
     pub(super) config: &'a Config,
@@ -34,14 +34,14 @@ pub(crate) fn convert(configuration: &Path, installation: &Installation) -> anyh
     let configuration = &std::path::absolute(configuration)?;
     let config = &Config::load(configuration)?;
     let state_dir = config.paths.state_dir.clone().unwrap_or_default();
-    let site = Site { installation, configuration, config, state_dir };
+    let site = DataMigration { installation, configuration, config, state_dir };
     site.csv()?;
     site.position()?;
     sql_files::convert(&site)?;
     site.table()
 }
 
-impl Site<'_> {
+impl DataMigration<'_> {
     /// Converts the CSV, and then the position up to which it was exported as SQL.
     fn csv(&self) -> anyhow::Result<()> {
         let csv = self.config.paths.csv_filename.clone().unwrap_or_default();

@@ -12,7 +12,7 @@ use mls_diag::{Exit, OnFile, OrExit, count};
 use mls_event::Column;
 use mls_state::regular;
 
-use super::data::{Site, rename};
+use super::data::{DataMigration, rename};
 use super::legacy_csv::pipeline;
 use crate::terminal::say;
 
@@ -22,7 +22,7 @@ const ENDING: &str = "_maillogsentinel_export.sql";
 /// The directory for files that were imported or converted.
 const DONE: &str = "original";
 
-pub(super) fn convert(site: &Site<'_>) -> anyhow::Result<()> {
+pub(super) fn convert(site: &DataMigration<'_>) -> anyhow::Result<()> {
     let database = &site.config.database;
     let dir = database.sql_export_dir.clone().unwrap_or_default();
     let files = files(&dir).on_file("reading", &dir)?;
@@ -67,7 +67,7 @@ fn files(dir: &Path) -> io::Result<Vec<String>> {
 }
 
 /// Writes a file with the same rows for the current table.
-fn rewrite(site: &Site<'_>, dir: &Path, name: &str, kind: DbType) -> anyhow::Result<()> {
+fn rewrite(site: &DataMigration<'_>, dir: &Path, name: &str, kind: DbType) -> anyhow::Result<()> {
     let path = dir.join(name);
     let time = name.strip_suffix(ENDING).unwrap_or(name);
     let target = dir.join(format!("{time}00_original_000000{ENDING}"));
@@ -112,7 +112,7 @@ struct Columns(Vec<(String, String)>);
 
 impl Columns {
     /// Reads the original's mapping file, or uses its default mapping.
-    fn new(site: &Site<'_>) -> anyhow::Result<Self> {
+    fn new(site: &DataMigration<'_>) -> anyhow::Result<Self> {
         let Some(file) = &site.config.database.column_mapping_file else {
             let renamed = [
                 ("event_time", "date"),

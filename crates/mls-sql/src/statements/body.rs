@@ -4,7 +4,7 @@ use super::is_word;
 
 /// Tracks whether the text is inside the body of a trigger or function.
 #[derive(Default)]
-pub(super) struct Body {
+pub(super) struct RoutineBody {
     word: Vec<u8>,
     words: u32,
     create: bool,
@@ -13,7 +13,7 @@ pub(super) struct Body {
     pub(super) depth: u32,
 }
 
-impl Body {
+impl RoutineBody {
     /// Takes a byte outside quotes and comments.
     pub(super) fn code(&mut self, byte: u8) {
         if is_word(byte) {

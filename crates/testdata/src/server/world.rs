@@ -29,7 +29,7 @@ pub(crate) enum Purpose {
 
 /// A network: an IPv4 /16 and an IPv6 /32 in one country.
 #[derive(Clone, Debug)]
-pub(crate) struct Network {
+pub(crate) struct ProviderNetwork {
     pub(crate) purpose: Purpose,
     pub(crate) country: &'static str,
     pub(crate) asn: u32,
@@ -37,7 +37,7 @@ pub(crate) struct Network {
     number: u32,
 }
 
-impl Network {
+impl ProviderNetwork {
     fn block(&self) -> u32 {
         // From 5.0.0.0 to 9.255.255.255 there are no special addresses.
         0x0500_0000 + (self.number << 16)
@@ -60,7 +60,7 @@ impl Network {
 /// All networks.
 #[derive(Debug)]
 pub(crate) struct World {
-    pub(crate) networks: Vec<Network>,
+    pub(crate) networks: Vec<ProviderNetwork>,
 }
 
 impl World {
@@ -102,12 +102,12 @@ impl World {
 
     fn add(&mut self, purpose: Purpose, country: &'static str, asn: u32, aso: String) {
         let number = u32::try_from(self.networks.len()).unwrap_or_default();
-        self.networks.push(Network { purpose, country, asn, aso, number });
+        self.networks.push(ProviderNetwork { purpose, country, asn, aso, number });
     }
 
     /// The indexes of the networks with these purposes, in `country` or in all countries.
     pub(crate) fn of(&self, purposes: &[Purpose], country: Option<&str>) -> Vec<usize> {
-        let fits = |network: &Network| {
+        let fits = |network: &ProviderNetwork| {
             purposes.contains(&network.purpose)
                 && country.is_none_or(|country| country == network.country)
         };
@@ -115,7 +115,7 @@ impl World {
     }
 
     /// The network that `ip` belongs to; none for an internal address.
-    pub(crate) fn find(&self, ip: IpAddr) -> Option<&Network> {
+    pub(crate) fn find(&self, ip: IpAddr) -> Option<&ProviderNetwork> {
         let number = match ip {
             IpAddr::V4(ip) => (ip.to_bits() >> 16).checked_sub(0x0500)?,
             IpAddr::V6(ip) if ip.to_bits() >> 112 == 0x2a00 => {

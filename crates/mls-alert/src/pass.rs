@@ -10,14 +10,14 @@
 use std::cell::RefCell;
 
 use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
-use mls_attempts::{Attempt, AttemptSource, Clock, LoginReader, ReadOptions};
+use mls_attempts::{Attempt, AttemptSource, DateReader, LoginReader, ReadOptions};
 use mls_event::Outcome;
 use mls_findings::Observation;
 use mls_rotation::{Point, Position};
 
-use crate::detector::Detector;
+use crate::detector::AlertDetector;
 use crate::output::AlertWriter;
-use crate::source::{Sources, after, position};
+use crate::source::{AlertInputs, after, position};
 
 type Date = DateTime<FixedOffset>;
 
@@ -32,8 +32,8 @@ const UNORDERED: TimeDelta = TimeDelta::minutes(1);
 const MAX_LAG: TimeDelta = TimeDelta::hours(1);
 
 /// Where the next pass begins.
-pub(crate) struct Checkpoint {
-    pub(crate) detector: Detector,
+pub(crate) struct PassCheckpoint {
+    pub(crate) detector: AlertDetector,
     pub(crate) failures: Position,
     /// The position in the input of logins; `None` without such an input.
     pub(crate) logins: Option<Position>,
@@ -67,16 +67,16 @@ impl Newest {
 pub(crate) struct Late;
 
 /// One pass over the inputs.
-pub(crate) struct Watch<'a> {
+pub(crate) struct Pass<'a> {
     reading: ReadOptions,
-    clock: Clock,
+    dates: DateReader,
     /// Attempts before this moment do not matter.
     horizon: Option<Date>,
     /// The same moment as in the date column of a CSV: comparing text is faster.
     horizon_text: String,
     /// Attempts after this moment do not matter.
     latest: Date,
-    detector: Detector,
+    detector: AlertDetector,
     logins: Option<LoginReader>,
     /// The moment of the checkpoint at which this pass began. No attempt may be older.
     begun: Option<Date>,
@@ -85,30 +85,30 @@ pub(crate) struct Watch<'a> {
     newest: Newest,
     /// The moment of the next checkpoint, if there will be one.
     next: Option<Date>,
-    reached: Option<Reached>,
+    reached: Option<CheckpointState>,
     output: &'a mut AlertWriter,
 }
 
 /// The detector at a checkpoint, and the point in each input; `None` is the end.
-struct Reached {
-    detector: Detector,
+struct CheckpointState {
+    detector: AlertDetector,
     failure: Option<Point>,
     login: Option<Point>,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> Pass<'a> {
     /// `newest` holds the newest attempts of earlier passes. It is `None` if no pass will follow.
     pub(crate) fn new(
         reading: ReadOptions,
         horizon: Option<Date>,
-        detector: Detector,
+        detector: AlertDetector,
         logins: Option<AttemptSource>,
         newest: Option<Newest>,
         output: &'a mut AlertWriter,
     ) -> anyhow::Result<Self> {
         let text = |at: Date| at.format("%Y-%m-%d %H:%M").to_string();
         Ok(Self {
-            clock: Clock::new(reading.zone),
+            dates: DateReader::new(reading.zone),
             horizon,
             horizon_text: horizon.map_or_else(String::new, text),
             latest: (Utc::now() + MAX_AHEAD).fixed_offset(),
@@ -133,10 +133,10 @@ impl<'a> Watch<'a> {
     /// Those of [`read`](Self::read).
     pub(crate) fn resume(
         reading: ReadOptions,
-        last: Checkpoint,
-        sources: Sources,
+        last: PassCheckpoint,
+        sources: AlertInputs,
         output: &mut AlertWriter,
-    ) -> anyhow::Result<Option<Checkpoint>> {
+    ) -> anyhow::Result<Option<PassCheckpoint>> {
         let Some(failures) = after(sources.failures, &last.failures)? else { return Ok(None) };
         let logins = match (sources.logins, &last.logins) {
             (None, None) => None,
@@ -146,36 +146,36 @@ impl<'a> Watch<'a> {
             },
             _ => return Ok(None),
         };
-        let Checkpoint { detector, moment, newest, horizon, .. } = last;
-        let watch = Watch::new(reading, horizon, detector, logins, Some(newest), output)?;
-        let next = watch.next.max(Some(moment));
-        Watch { begun: Some(moment), next, ..watch }.read(&failures)
+        let PassCheckpoint { detector, moment, newest, horizon, .. } = last;
+        let pass = Pass::new(reading, horizon, detector, logins, Some(newest), output)?;
+        let next = pass.next.max(Some(moment));
+        Pass { begun: Some(moment), next, ..pass }.read(&failures)
     }
 
     /// Reads everything. Returns the next checkpoint; `None` if the inputs cannot be found again.
     ///
     /// # Errors
     /// [`Late`], before anything is written, if an attempt is older than the checkpoint.
-    pub(crate) fn read(self, failures: &AttemptSource) -> anyhow::Result<Option<Checkpoint>> {
+    pub(crate) fn read(self, failures: &AttemptSource) -> anyhow::Result<Option<PassCheckpoint>> {
         let reading = self.reading.clone();
-        let watch = RefCell::new(self);
+        let pass = RefCell::new(self);
         let read = failures.follow(
             &reading,
-            |attempt, point| watch.borrow_mut().attempt(attempt, point),
-            || watch.borrow_mut().output.commit(),
+            |attempt, point| pass.borrow_mut().attempt(attempt, point),
+            || pass.borrow_mut().output.commit(),
         );
-        let mut watch = watch.into_inner();
+        let mut pass = pass.into_inner();
         if !read.as_ref().is_err_and(anyhow::Error::is::<Late>) {
-            watch.logins_before(None, None)?;
+            pass.logins_before(None, None)?;
         }
-        watch.output.commit()?;
-        let Self { logins, detector, newest, next, horizon, reached, .. } = watch;
+        pass.output.commit()?;
+        let Self { logins, detector, newest, next, horizon, reached, .. } = pass;
         let logins = logins.map(LoginReader::finish).transpose();
         read?;
         let logins = logins?.map(|(source, _)| source);
         let Some(moment) = next else { return Ok(None) };
-        let Reached { detector, failure, login } =
-            reached.unwrap_or(Reached { detector, failure: None, login: None });
+        let CheckpointState { detector, failure, login } =
+            reached.unwrap_or(CheckpointState { detector, failure: None, login: None });
         let Some(failures) = position(failures, failure)? else { return Ok(None) };
         let logins = match &logins {
             Some(source) => match position(source, login)? {
@@ -184,7 +184,7 @@ impl<'a> Watch<'a> {
             },
             None => None,
         };
-        Ok(Some(Checkpoint { detector, failures, logins, moment, newest, horizon }))
+        Ok(Some(PassCheckpoint { detector, failures, logins, moment, newest, horizon }))
     }
 
     fn attempt(&mut self, attempt: &Attempt<'_>, point: Point) -> anyhow::Result<()> {
@@ -192,7 +192,7 @@ impl<'a> Watch<'a> {
         if attempt.date < self.horizon_text.as_str() {
             return Ok(());
         }
-        let Some(observation) = self.clock.observation(attempt) else { return Ok(()) };
+        let Some(observation) = self.dates.observation(attempt) else { return Ok(()) };
         if observation.at > self.latest {
             return Ok(());
         }
@@ -247,7 +247,8 @@ impl<'a> Watch<'a> {
     fn reach(&mut self, at: Date, failure: Option<Point>) {
         if self.reached.is_none() && self.next.is_some_and(|next| at >= next) {
             let login = self.logins.as_mut().and_then(LoginReader::peek).map(|(_, point)| point);
-            self.reached = Some(Reached { detector: self.detector.clone(), failure, login });
+            self.reached =
+                Some(CheckpointState { detector: self.detector.clone(), failure, login });
         }
     }
 }

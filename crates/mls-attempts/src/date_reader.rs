@@ -10,13 +10,13 @@ use crate::Attempt;
 /// Converts dates of a CSV to moments. Looking up the offset of the zone for every row would take
 /// longer than all other work.
 #[derive(Debug)]
-pub struct Clock {
+pub struct DateReader {
     zone: Zone,
     /// The last ten minutes: their date up to the tens of minutes, and their first moment.
     last: Option<([u8; 15], DateTime<FixedOffset>)>,
 }
 
-impl Clock {
+impl DateReader {
     /// Dates without an offset are in `zone`.
     #[must_use]
     pub fn new(zone: Zone) -> Self {
