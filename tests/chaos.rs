@@ -340,7 +340,7 @@ fn clone(site: &Site, host: &Host) {
     site.write("clone/id", &clone.machine);
     let messages = clone.is_refused(site);
     assert!(messages.contains(&format!("has loaded source {}", host.name)), "{messages}");
-    assert!(messages.contains("--adopt"), "{messages}");
+    assert!(messages.contains("--take-over"), "{messages}");
 }
 
 /// Somebody has the certificate of a server.

@@ -114,7 +114,7 @@ fn an_offset_that_fits_no_file_is_refused() {
 fn the_originals_csv_is_refused_until_it_is_converted() {
     let site = left_by_the_original(3);
     rename(&site, "F.old", "F");
-    for adopt in ["", " --adopt"] {
+    for adopt in ["", " --accept-changes"] {
         let output = site.shell(&format!("{}{adopt}", mls_tests::EXTRACT));
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(78), "{said}");

@@ -130,7 +130,7 @@ const COMMANDS: [&str; 8] = [
     "maillogsentinel --config conf --sql-import",
     "maillogsentinel --config conf --status",
     "CLOCK maillogsentinel --config conf --prune",
-    "maillogsentinel --config conf --purge --yes",
+    "maillogsentinel --config conf --start-over --yes",
 ];
 
 #[test]
@@ -192,7 +192,7 @@ fn no_command_waits_for_a_fifo_in_the_place_of_a_file() {
 }
 
 #[test]
-fn a_purge_by_root_removes_no_file_of_root() {
+fn starting_over_as_root_removes_no_file_of_root() {
     if !is_root() {
         return skip("only root can be led astray");
     }
@@ -202,7 +202,7 @@ fn a_purge_by_root_removes_no_file_of_root() {
         let said = house.run("maillogsentinel --config conf");
         assert!(!said.contains("error"), "{said}");
         house.plant(Trap::Link, name);
-        let said = house.run("maillogsentinel --config conf --purge --yes");
+        let said = house.run("maillogsentinel --config conf --start-over --yes");
         house.check(&said, &format!("{name}: {said}"));
     }
 }

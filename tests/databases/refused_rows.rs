@@ -195,7 +195,7 @@ fn rows_above_max_allowed_packet_are_sent_one_by_one_and_a_single_longer_row_is_
     for (name, length) in [("sql/1.sql", (1 << 20) - 2), ("sql/2.sql", (1 << 20) - 1)] {
         site.write(name, &format!("{head}{}');", "d".repeat(length - head.len() - 2)));
     }
-    let said = site.fail(65, &format!("mls-sql import sql --adopt --url '{url}'"));
+    let said = site.fail(65, &format!("mls-sql import sql --allow-duplicates --url '{url}'"));
     assert!(
         said.contains("sql/2.sql: statement 1") && said.contains("max_allowed_packet"),
         "{said}"

@@ -78,7 +78,7 @@ fn stolen_server_of_a_fleet_can_neither_read_nor_change_nor_forge() {
     let messages = site.fail(65, &rename("mls", "--loaded-by mx3"));
     assert!(messages.contains("there is no source mx2 loaded by mx3"), "{messages}");
     // The thief has taken the new name, too.
-    thief.succeed(&pipeline(&url("mx1"), "new", "mail.log", "--adopt"));
+    thief.succeed(&pipeline(&url("mx1"), "new", "mail.log", "--allow-duplicates"));
     site.succeed(&rename("mls", "--loaded-by mx2"));
     let expected = "mx1\tmx1\t25\nmx1\tmx2\t3\nmx1\tnew\t3\nmx2\tnew\t25\n";
     assert_eq!(server.query(&all), expected);

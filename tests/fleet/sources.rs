@@ -32,7 +32,7 @@ fn renamed_host_is_refused_until_its_source_is_renamed() {
         // Another log of this machine is another source; so is the same one, if somebody says so.
         site.write("other.log", &format!("another first line\n{}", site.read("mail.log")));
         site.succeed(&pipeline(&url, "other", "other.log", ""));
-        site.succeed(&pipeline(&url, "twice", "mail.log", "--adopt"));
+        site.succeed(&pipeline(&url, "twice", "mail.log", "--allow-duplicates"));
         let messages = site.fail(65, &format!("mls-sql rename-source other new --url '{url}'"));
         assert!(messages.contains("source new exists already"), "{messages}");
     }
@@ -56,7 +56,7 @@ fn source_that_disappears_while_it_is_renamed_is_missing() {
 }
 
 #[test]
-fn second_machine_under_one_name_is_refused_until_it_adopts_the_source() {
+fn second_machine_under_one_name_is_refused_until_it_takes_the_source_over() {
     for kind in Kind::ALL {
         let server = Server::new(kind);
         let (url, mut site) = (server.url(), Site::new());
@@ -68,7 +68,7 @@ fn second_machine_under_one_name_is_refused_until_it_adopts_the_source() {
         assert!(messages.contains("machine another has loaded source mx1"), "{messages}");
         let count = || server.count("maillogsentinel_events");
         assert_eq!(count(), 20, "{kind:?}");
-        site.succeed(&pipeline(&url, "mx1", "mail.log", "--adopt"));
+        site.succeed(&pipeline(&url, "mx1", "mail.log", "--take-over"));
         site.succeed(&pipeline(&url, "mx1", "mail.log", ""));
         assert_eq!(count(), 25, "{kind:?}");
     }
@@ -91,7 +91,7 @@ fn log_is_not_loaded_into_a_table_that_imported_files_have_filled() {
                 |flags| pipeline(&url, "mx1", "mail.log", &format!("--table {table} {flags}"));
             let messages = site.fail(78, &load(""));
             assert!(messages.contains("has rows of SQL files"), "{kind:?}: {messages}");
-            site.succeed(&load("--adopt"));
+            site.succeed(&load("--allow-duplicates"));
             assert_eq!(server.count(table), 6, "{kind:?}");
         }
         site.succeed(&pipeline(&url, "mx1", "mail.log", "--table other"));
@@ -113,7 +113,7 @@ fn files_are_not_imported_into_a_table_that_this_machine_has_loaded() {
         assert!(messages.contains(why) && messages.contains("as source mx1."), "{messages}");
         let count = || server.count("maillogsentinel_events");
         assert_eq!(count(), 3, "{kind:?}");
-        site.succeed(&format!("{import} --adopt"));
+        site.succeed(&format!("{import} --allow-duplicates"));
         assert_eq!(count(), 6, "{kind:?}");
         // Nothing is new, so nothing can come twice.
         site.succeed(&import);

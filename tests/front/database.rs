@@ -5,7 +5,7 @@ use mls_tests::text;
 use crate::site::Front;
 
 #[test]
-fn rows_go_through_sql_files_into_a_database_once_and_a_purge_names_those_that_did_not() {
+fn rows_go_through_sql_files_into_a_database_once_and_starting_over_names_those_that_did_not() {
     let mut front =
         Front::new("conf", "[database]\ndb_type = sqlite\n[retention]\nsql_files_days = 1");
     let count = |front: &Front| {
@@ -33,7 +33,7 @@ fn rows_go_through_sql_files_into_a_database_once_and_a_purge_names_those_that_d
     assert_eq!(count(&front), "9");
     front.site.log(1);
     front.succeeds(&[]);
-    let said = front.succeeds(&["--yes", "--purge"]);
+    let said = front.succeeds(&["--yes", "--start-over"]);
     assert!(said.contains("Not exported as SQL yet: 1 row. "), "{said}");
     assert_eq!(front.archive(), ["F", "sql_state.offset", "state.offset", "x.log"]);
 }
@@ -68,7 +68,7 @@ fn attempts_are_loaded_from_the_log_and_status_shows_the_progress() {
     let output = front.run(&["--sql-export"]);
     assert_eq!(output.status.code(), Some(78), "{}", text(&output.stderr));
     front.succeeds(&["--prune"]);
-    let said = front.succeeds(&["--yes", "--purge"]);
+    let said = front.succeeds(&["--yes", "--start-over"]);
     assert!(said.contains("The database keeps its rows and its position in the log"), "{said}");
     front.succeeds(&[]);
     assert_eq!(count(&front), "5");

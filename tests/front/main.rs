@@ -3,8 +3,8 @@
 
 mod database;
 mod prune;
-mod purge;
 mod site;
+mod start_over;
 mod status;
 
 use std::fs;
@@ -117,10 +117,10 @@ fn the_command_in_readme_accepts_an_edited_csv() {
     let output = front.run(&[]);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(78), "{said}");
-    for words in ["have changed since the last commit", "maillogsentinel --adopt"] {
+    for words in ["have changed since the last commit", "maillogsentinel --accept-changes"] {
         assert!(said.contains(words) && readme.contains(&format!("`{words}`")), "{said}");
     }
-    front.succeeds(&["--adopt"]);
+    front.succeeds(&["--accept-changes"]);
     assert_eq!(front.site.read("F").lines().count(), 8);
     front.succeeds(&[]);
 }
@@ -161,7 +161,7 @@ fn a_run_by_root_leaves_no_file_of_root() {
     // A link in a directory of the service cannot make root change another file.
     front.site.write("secret", "secret");
     std::os::unix::fs::symlink(dir.join("secret"), dir.join("F-20260101")).unwrap();
-    front.succeeds(&["--yes", "--purge"]);
+    front.succeeds(&["--yes", "--start-over"]);
     assert_eq!(fs::read_to_string(dir.join("secret")).unwrap(), "secret");
     assert!(!front.archive().contains(&"F-20260101".to_owned()));
 }

@@ -136,7 +136,7 @@ fn pruning_a_followed_log_respects_the_days_and_keeps_each_row_once() {
 }
 
 #[test]
-fn data_is_pruned_and_purged_without_the_directory_of_logins() {
+fn data_is_pruned_and_moved_away_without_the_directory_of_logins() {
     let more = "[logins]\nrecord = yes\n[retention]\nlogins_days = 10\ncsv_days = 10";
     let front = Front::new("conf", more);
     let conf = front.site.read("conf");
@@ -150,12 +150,12 @@ fn data_is_pruned_and_purged_without_the_directory_of_logins() {
     assert_eq!(output.status.code(), Some(73), "{said}");
     assert!(said.contains("gone does not exist; create it"), "{said}");
     assert_eq!(front.succeeds(&["--prune"]), "nothing is older than [retention] allows\n");
-    front.succeeds(&["--yes", "--purge"]);
+    front.succeeds(&["--yes", "--start-over"]);
     assert_eq!(front.archive(), ["F", "state.offset", "x.log"]);
 }
 
 #[test]
-fn recorded_logins_are_pruned_and_purged_with_the_failures() {
+fn recorded_logins_are_pruned_and_moved_away_with_the_failures() {
     let front = Front::new("conf", "[logins]\nrecord = yes\n[retention]\nlogins_days = 10");
     let header = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n";
     let row = "vm,2026-06-01 00:00,192.0.2.1,u7,null,null,null,null,null\n";
@@ -172,6 +172,6 @@ fn recorded_logins_are_pruned_and_purged_with_the_failures() {
     assert!(front.site.shell(&format!("touch --date='11 days ago' {rotated}")).status.success());
     assert!(front.succeeds(&["--prune"]).starts_with("removed "));
     front.site.write("logins.csv", &format!("{header}{row}"));
-    front.succeeds(&["--yes", "--purge"]);
+    front.succeeds(&["--yes", "--start-over"]);
     assert_eq!(front.archive(), ["logins.csv", "x.log"]);
 }

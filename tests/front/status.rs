@@ -142,7 +142,7 @@ fn status_has_one_line_about_alerts_and_counts_one_row() {
 fn before_setup_the_missing_configuration_is_named_once() {
     let front = Front::new("conf", "");
     fs::remove_file(&front.config).unwrap();
-    for args in [&[][..], &["--report"], &["--purge"], &["--test-mail"], &["--status"]] {
+    for args in [&[][..], &["--report"], &["--start-over"], &["--test-mail"], &["--status"]] {
         let output = front.run(args);
         let said = text(&output.stdout) + &text(&output.stderr);
         let code = if args == ["--status"] { 1 } else { 78 };

@@ -54,7 +54,7 @@ fn a_csv_changed_while_rows_are_appended_is_not_touched_again() {
 }
 
 #[test]
-fn an_edited_csv_is_refused_until_adopt_or_reset() {
+fn an_edited_csv_is_refused_until_it_is_accepted_or_reset() {
     for (edit, why) in [
         ("sed -i s/u1/U1/ F", "somebody has edited it"),
         ("sed -i 2d F", "somebody has shortened it"),
@@ -68,12 +68,12 @@ fn an_edited_csv_is_refused_until_adopt_or_reset() {
         site.log(4);
         let said = site.extract_fails(78);
         assert!(
-            said.contains(why) && said.contains("--adopt") && said.contains("--reset"),
+            said.contains(why) && said.contains("--accept-changes") && said.contains("--reset"),
             "{said}"
         );
         assert_eq!(site.read("F"), edited);
 
-        let output = site.shell(&with("--adopt"));
+        let output = site.shell(&with("--accept-changes"));
         assert!(output.status.success(), "{}", text(&output.stderr));
         let after = site.read("F");
         assert!(
@@ -98,14 +98,14 @@ fn reset_renames_an_edited_csv_and_continues_with_the_log() {
 }
 
 #[test]
-fn a_csv_without_a_cursor_file_is_refused_until_adopt_or_reset() {
+fn a_csv_without_a_cursor_file_is_refused_until_it_is_accepted_or_reset() {
     let mut site = Site::new();
     site.log(3);
     site.write("F", "mine, without a newline");
     let said = site.extract_fails(78);
-    assert!(said.contains("S does not say") && said.contains("--adopt"), "{said}");
+    assert!(said.contains("S does not say") && said.contains("--accept-changes"), "{said}");
     assert_eq!((site.read("F").as_str(), site.files("S").len()), ("mine, without a newline", 0));
-    assert!(site.shell(&with("--adopt")).status.success());
+    assert!(site.shell(&with("--accept-changes")).status.success());
     assert!(site.read("F").starts_with("mine, without a newline\nvm,"));
     site.extract();
     assert_eq!(site.read("F").lines().count(), 4);

@@ -37,7 +37,7 @@ pub struct Args {
 
     /// Accept a FILE that was changed since the last commit, and append to it
     #[arg(long, requires = "append", conflicts_with = "reset")]
-    pub(crate) adopt: bool,
+    pub(crate) accept_changes: bool,
 
     /// Rename a FILE that was changed since the last commit to FILE.recovered-…, and start a new one
     #[arg(long, requires = "append")]
@@ -45,7 +45,7 @@ pub struct Args {
 
     /// Rename FILE to NAME and exit, without reading input. Before that, move uncommitted rows to
     /// another file. Never replaces an existing file
-    #[arg(long, value_name = "NAME", requires = "append", conflicts_with_all = ["adopt", "reset"])]
+    #[arg(long, value_name = "NAME", requires = "append", conflicts_with_all = ["accept_changes", "reset"])]
     pub(crate) rotate_to: Option<PathBuf>,
 
     /// Read CSV (plain, or from mls-tail --framed) and write NDJSON

@@ -51,8 +51,8 @@
 //! | has bytes after the committed ones | exists | a run died: mls-csv moves them to `F.recovered-…`, and their lines are read from the log again |
 //! | missing or empty (rotated, removed) | exists | mls-csv starts a new F and continues with the log; it also moves uncommitted rows out of the rotated file |
 //! | written by `--append` alone | a number, written by the Python original | mls-csv accepts F as it is; the log is read from that byte |
-//! | anything else (edited, shortened) | exists | exit 78; `--adopt` accepts F as it is, `--reset` renames it |
-//! | not empty | missing | exit 78; `--adopt` and `--reset` as above; the log is read from its beginning |
+//! | anything else (edited, shortened) | exists | exit 78; `--accept-changes` accepts F as it is, `--reset` renames it |
+//! | not empty | missing | exit 78; `--accept-changes` and `--reset` as above; the log is read from its beginning |
 //! | missing or empty | missing | first run |
 //!
 //! S also counts logins that the server could not check (outcome `error`), by the hour. They are not
@@ -117,8 +117,8 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
                 .error(format!("{} cannot be both the CSV and its cursor file", file.display())))
         }
         (Some(file), Some(cursor_file)) => {
-            let on_mismatch = match (args.adopt, args.reset) {
-                (true, _) => OnMismatch::Adopt,
+            let on_mismatch = match (args.accept_changes, args.reset) {
+                (true, _) => OnMismatch::Accept,
                 (_, true) => OnMismatch::Reset,
                 _ => OnMismatch::Refuse,
             };
@@ -128,9 +128,9 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
                 None => commit::run(Reader::stdin()?, target),
             }
         }
-        (Some(_), None) if args.adopt || args.reset || args.rotate_to.is_some() => Err(Exit::Usage
+        (Some(_), None) if args.accept_changes || args.reset || args.rotate_to.is_some() => Err(Exit::Usage
             .error(
-                "--adopt, --reset and --rotate-to need --cursor-file FILE (or --append without \
+                "--accept-changes, --reset and --rotate-to need --cursor-file FILE (or --append without \
                  FILE, and --config)",
             )),
         (Some(file), None) => encode::append(Reader::stdin()?, &file, style),

@@ -25,7 +25,7 @@ use crate::uncommitted::{self, recovered};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnMismatch {
     Refuse,
-    Adopt,
+    Accept,
     Reset,
 }
 
@@ -78,10 +78,10 @@ impl Target {
             None if committed.legacy_offset().is_some()
                 && header::is_ours(&self.path, outcome)? =>
             {
-                self.adopt(length)?
+                self.accept(length)?
             }
             data => match self.on_mismatch {
-                OnMismatch::Adopt => self.adopt(length)?,
+                OnMismatch::Accept => self.accept(length)?,
                 OnMismatch::Reset => {
                     self.move_aside()?;
                     0
@@ -204,8 +204,9 @@ impl Target {
             }
         };
         Exit::Config.error(format!(
-            "{why}; maillogsentinel --adopt accepts it as it is (in a pipeline of your own: mls-csv \
-             --adopt), and mls-csv --reset renames it to {file}.recovered-… and starts a new one"
+            "{why}; maillogsentinel --accept-changes accepts it as it is (in a pipeline of your own: \
+             mls-csv --accept-changes), and mls-csv --reset renames it to {file}.recovered-… and \
+             starts a new one"
         ))
     }
 
@@ -217,7 +218,7 @@ impl Target {
     }
 
     /// Makes sure that the file ends with a newline, and returns its length.
-    fn adopt(&self, length: u64) -> anyhow::Result<u64> {
+    fn accept(&self, length: u64) -> anyhow::Result<u64> {
         let mut file = open(&self.path)?;
         let mut last = [b'\n'];
         if length > 0 {

@@ -82,7 +82,7 @@ fn the_other_outcome_is_refused_and_changes_nothing() {
             assert_eq!(before.split(|b| *b == b'\n').count(), 3);
             let mut again = vec![args.clone()];
             if args.contains(&"--cursor-file") {
-                again.push([&["--adopt"], &args[..]].concat());
+                again.push([&["--accept-changes"], &args[..]].concat());
             }
             for args in again {
                 let input = input.replace("\"base\":0", "\"base\":1");

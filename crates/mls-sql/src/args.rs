@@ -49,7 +49,11 @@ pub(crate) enum Command {
         #[command(flatten)]
         database: DatabaseFlags,
         #[command(flatten)]
-        source: SourceFlag,
+        position: PositionFlags,
+        /// Load although the table can hold the same attempts already: from the same log under another
+        /// source name, or from SQL files
+        #[arg(long)]
+        allow_duplicates: bool,
         #[command(flatten)]
         outcome: OutcomeFlag,
     },
@@ -58,7 +62,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         database: DatabaseFlags,
         #[command(flatten)]
-        source: SourceFlag,
+        position: PositionFlags,
     },
     /// Print what load has committed: the database, the source, the rows, and the time of the last commit
     Status {
@@ -145,9 +149,10 @@ pub(crate) enum Command {
     Import {
         /// Directory of the SQL files [default: from --config]
         dir: Option<PathBuf>,
-        /// Import although mls-sql load has loaded logs of this machine into the table
+        /// Import although the table can hold the same attempts already, because mls-sql load has
+        /// loaded logs of this machine into it
         #[arg(long)]
-        adopt: bool,
+        allow_duplicates: bool,
         #[command(flatten)]
         database: DatabaseFlags,
     },
@@ -186,11 +191,18 @@ pub(crate) struct SourceFlag {
     /// else this machine's name]
     #[arg(long, value_name = "NAME")]
     pub(crate) source: Option<String>,
+}
 
-    /// Use the position that another machine saved under this name, or load a log that another
-    /// source has loaded
+/// The source whose position is read.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PositionFlags {
+    #[command(flatten)]
+    pub(crate) source: SourceFlag,
+
+    /// Continue from the position that another machine has saved under this name, because this machine
+    /// has replaced that one
     #[arg(long)]
-    pub(crate) adopt: bool,
+    pub(crate) take_over: bool,
 }
 
 const EXAMPLES: &str = "\

@@ -18,7 +18,7 @@ use crate::source::{Source, logs, machine};
 /// do not exist yet.
 ///
 /// # Errors
-/// Exit 78 if another machine has loaded this source, and `source` does not adopt it.
+/// Exit 78 if another machine has loaded this source, and `source` does not take it over.
 pub(crate) fn load(database: &mut Database, source: &Source) -> anyhow::Result<Option<CursorFile>> {
     let columns = database.columns(&database.table.cursor())?;
     if columns.is_empty() {
@@ -29,12 +29,12 @@ pub(crate) fn load(database: &mut Database, source: &Source) -> anyhow::Result<O
     let rows = read(database, &format!("{} WHERE source = {text}", database.cursors()))?;
     let Some(CursorRow { cursor, machine, .. }) = rows.into_iter().next() else { return Ok(None) };
     match (&machine, &source.machine) {
-        (Some(theirs), Some(ours)) if theirs != ours && !source.adopt => {
+        (Some(theirs), Some(ours)) if theirs != ours && !source.take_over => {
             let (name, shown) = (&source.name, &database.shown);
             Err(Exit::Config.error(format!(
                 "{shown}: machine {theirs} has loaded source {name}, and this is machine {ours}; \
                  give each machine its own --source. If this machine has replaced the other one, \
-                 run mls-sql cursor and mls-sql load once with --adopt"
+                 run mls-sql cursor and mls-sql load once with --take-over"
             )))
         }
         _ => Ok(Some(cursor)),
@@ -79,7 +79,7 @@ pub(crate) fn advance(
     cursor: Value,
     rows: u64,
 ) -> anyhow::Result<u64> {
-    if base == 0 && !source.adopt {
+    if base == 0 && !source.allow_duplicates {
         refuse_loaded(database, source, &cursor)?;
     }
     let next = CursorFile::next(base, cursor, None);
@@ -135,7 +135,7 @@ fn refuse_loaded(database: &mut Database, source: &Source, cursor: &Value) -> an
         return Err(Exit::Config.error(format!(
             "{shown}: this machine has loaded this log as source {old}, as the database user {user}; use \
              this user again, or let the owner of the tables run: UPDATE {} SET {LOADED_BY} = 'NEW USER' \
-             WHERE source = {} AND {LOADED_BY} = {}. To load the log twice, use --adopt",
+             WHERE source = {} AND {LOADED_BY} = {}. To load the log twice, use --allow-duplicates",
             database.table.cursor(),
             database.dialect.text(old),
             database.dialect.text(user)
@@ -143,7 +143,7 @@ fn refuse_loaded(database: &mut Database, source: &Source, cursor: &Value) -> an
     }
     Err(Exit::Config.error(format!(
         "{shown}: this machine has loaded this log as source {old}; was the host renamed? Then run \
-         mls-sql rename-source {old} {new}. To load the log twice, use --adopt"
+         mls-sql rename-source {old} {new}. To load the log twice, use --allow-duplicates"
     )))
 }
 

@@ -24,7 +24,7 @@ use crate::statements::{Allowed, Statements};
 /// Runs the files in `dir` that the database has not seen yet.
 pub(crate) fn run(
     dir: &Path,
-    adopt: bool,
+    allow_duplicates: bool,
     database: &mut Database,
     options: &ConnectOptions,
     mapping: &Mapping,
@@ -37,7 +37,7 @@ pub(crate) fn run(
         check_unchanged(&dir.join(name), imported)?;
     }
     let new = names.iter().filter(|name| !imported.contains_key(*name));
-    let loaded = if adopt { None } else { cursor::source_of_this_machine(database)? };
+    let loaded = if allow_duplicates { None } else { cursor::source_of_this_machine(database)? };
     let (new, refused): (Vec<_>, Vec<_>) =
         new.partition(|name| loaded.is_none() || export::is_of_another_machine(name));
     for name in &new {
@@ -55,7 +55,7 @@ pub(crate) fn run(
             "did not import {} of this machine in {} (the first is {first}). The files can hold \
              attempts that are already in table {} in {}, because mls-sql load has loaded a log of \
              this machine there, as source {source}. If they do, move them to another directory. \
-             If not, run mls-sql import once with --adopt. To use both, write the SQL files for \
+             If not, run mls-sql import once with --allow-duplicates. To use both, write the SQL files for \
              another table (--table, or [database] table_name)",
             mls_diag::count(refused.len() as u64, "SQL file", "SQL files"),
             dir.display(),

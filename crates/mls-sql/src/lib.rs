@@ -29,7 +29,8 @@
 //! Give each machine its own `--source`. The cursor remembers the machine (a hash of
 //! `/etc/machine-id`) and the logs that it has read. `load` ends with exit 78 if another machine
 //! uses the name, or if this machine has loaded the same log under another name, for example because
-//! its host was renamed. `rename-source` renames the source, and `--adopt` continues anyway.
+//! its host was renamed. `rename-source` renames the source, `--take-over` continues from
+//! the position of the other machine, and `--allow-duplicates` loads the log again.
 //!
 //! `export --cursor-file S` writes a file with a temporary name. Then it commits S, which contains
 //! that name, and renames the file. The next start finishes an interrupted export.
@@ -45,7 +46,7 @@
 //! | has a statement that fails | exit 65, or the code for the error; this file changes nothing |
 //!
 //! `load` and `import` of one machine must not fill one table, because the SQL files can hold the same
-//! attempts as the log. The second one ends with exit 78; `--adopt` continues anyway. `import` runs
+//! attempts as the log. The second one ends with exit 78; `--allow-duplicates` continues anyway. `import` runs
 //! the files of other machines all the same. The ID in the name of a file says which machine has
 //! exported it; a file without an ID counts as one of this machine.
 //!
@@ -153,19 +154,19 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             }
             schema::print(&table, dialect, &mapping(dialect)?)
         }
-        Command::Load { database, source, outcome, .. } => {
+        Command::Load { database, position, allow_duplicates, outcome, .. } => {
             // Check the name before anything is created or connected to.
-            let source = Source::new(source, &settings)?;
+            let source = Source { allow_duplicates, ..Source::at(position, &settings)? };
             let (options, mapping) = open(&database)?;
             let filter = OutcomeFilter::new(outcome.outcomes(&config.logins), &mapping)?;
             Database::with(&options, &table, |database| {
                 load::run(Reader::stdin()?, database, &mapping, source, filter)
             })
         }
-        Command::Cursor { database, source } => cursor::print(
+        Command::Cursor { database, position } => cursor::print(
             &ConnectOptions::new(&database, &settings)?,
             &table,
-            &Source::new(source, &settings)?,
+            &Source::at(position, &settings)?,
         ),
         Command::Status { database, source } => status::print(
             &ConnectOptions::new(&database, &settings)?,
@@ -211,7 +212,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             let format = SqlFormat { table: &table, dialect, mapping: &mapping, source };
             export::run(Reader::stdin()?, &format, filter, dir, cursor_file)
         }
-        Command::Import { dir, adopt, database } => {
+        Command::Import { dir, allow_duplicates, database } => {
             let dir = dir.or_else(|| settings.sql_export_dir.clone());
             let dir = dir.ok_or_else(|| {
                 Exit::Usage
@@ -219,7 +220,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             })?;
             let (options, mapping) = open(&database)?;
             Database::with(&options, &table, |database| {
-                import::run(&dir, adopt, database, &options, &mapping)
+                import::run(&dir, allow_duplicates, database, &options, &mapping)
             })
         }
         Command::Convert { database } => {

@@ -102,7 +102,7 @@ impl Sink for Load<'_> {
         if cursor.as_ref().map_or(0, |cursor| cursor.sequence) != base {
             return Err(cursor::overtaken(database, &self.source));
         }
-        if base == 0 && !self.source.adopt {
+        if base == 0 && !self.source.allow_duplicates {
             self.refuse_rows_of_files()?;
         }
         self.base = Some(base);
@@ -175,7 +175,7 @@ impl Load<'_> {
         }
         Err(Exit::Config.error(format!(
             "table {} in {} has rows of SQL files or of an older version; the log can hold the same attempts. Load into another table (--table, or [database] table_name), or \
-             use --adopt",
+             use --allow-duplicates",
             database.table.name(),
             database.shown
         )))

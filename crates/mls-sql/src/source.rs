@@ -8,7 +8,7 @@ use mls_diag::Exit;
 use mls_state::cursor_file::sha256;
 use serde_json::Value;
 
-use crate::args::SourceFlag;
+use crate::args::{PositionFlags, SourceFlag};
 
 /// The source that a run loads.
 #[derive(Clone, Debug)]
@@ -17,9 +17,10 @@ pub(crate) struct Source {
     pub(crate) name: String,
     /// This machine; `None` if it has no machine ID.
     pub(crate) machine: Option<String>,
-    /// `--adopt`: continue from the position of another machine, and load a log that another source has
-    /// loaded.
-    pub(crate) adopt: bool,
+    /// `--take-over`: continue from the position of another machine.
+    pub(crate) take_over: bool,
+    /// `--allow-duplicates`: load although the table can hold the same attempts already.
+    pub(crate) allow_duplicates: bool,
 }
 
 impl Source {
@@ -28,7 +29,13 @@ impl Source {
     pub(crate) fn new(flag: SourceFlag, settings: &Settings) -> anyhow::Result<Self> {
         let name = flag.source.or_else(|| settings.source.clone()).unwrap_or_else(host);
         check_name(&name)?;
-        Ok(Self { name, machine: machine(), adopt: flag.adopt })
+        Ok(Self { name, machine: machine(), take_over: false, allow_duplicates: false })
+    }
+
+    /// # Errors
+    /// Exit 64 if the name cannot be stored.
+    pub(crate) fn at(flags: PositionFlags, settings: &Settings) -> anyhow::Result<Self> {
+        Ok(Self { take_over: flags.take_over, ..Self::new(flags.source, settings)? })
     }
 }
 
