@@ -53,10 +53,8 @@ pub(crate) struct FailedLogin {
 }
 
 impl Evidence {
-    /// Reads CSV or records. Reports and skips bad lines.
-    ///
-    /// # Errors
-    /// Exit 75 if a framed stream has no `end` record.
+    /// Reads CSV or records. Reports and skips bad lines. Exit 75 if a framed stream has no `end`
+    /// record.
     pub(crate) fn read(mut reader: Reader, network: IpNet, zone: Zone) -> anyhow::Result<Self> {
         let (mut evidence, mut rows) = (Self::default(), Decoder::new(zone));
         let mut is_cut_off = false;

@@ -18,7 +18,6 @@ pub(crate) struct AlertCursor {
 }
 
 impl AlertCursor {
-    /// # Errors
     /// Exit 75 if another process uses it, 78 if it is damaged.
     pub(crate) fn open(path: PathBuf, framed: bool) -> anyhow::Result<Self> {
         let lock = if framed { None } else { Some(Lock::take(&path)?) };

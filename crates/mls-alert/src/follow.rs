@@ -26,10 +26,7 @@ impl Follow {
     }
 
     /// Waits for `pause`, and then until `is_new` reports new data. Returns whether there is new
-    /// data; a signal ends the wait.
-    ///
-    /// # Errors
-    /// If the reader of the output has exited.
+    /// data; a signal ends the wait. Fails if the reader of the output has exited.
     pub(crate) fn wait(
         &self,
         pause: Duration,

@@ -128,9 +128,6 @@ impl<'a> Pass<'a> {
 
     /// Continues after the pass that ended with `last`. Returns the next checkpoint; `None` if an
     /// input no longer holds what was read before.
-    ///
-    /// # Errors
-    /// Those of [`read`](Self::read).
     pub(crate) fn resume(
         reading: ReadOptions,
         last: PassCheckpoint,
@@ -153,9 +150,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Reads everything. Returns the next checkpoint; `None` if the inputs cannot be found again.
-    ///
-    /// # Errors
-    /// [`Late`], before anything is written, if an attempt is older than the checkpoint.
+    /// Fails with [`Late`], before anything is written, if an attempt is older than the checkpoint.
     pub(crate) fn read(self, failures: &AttemptSource) -> anyhow::Result<Option<PassCheckpoint>> {
         let reading = self.reading.clone();
         let pass = RefCell::new(self);

@@ -33,10 +33,8 @@ impl InputFormat {
         }
     }
 
-    /// Appends the anonymized `line`, with its newline if it has one.
-    ///
-    /// # Errors
-    /// The reason why the line cannot be read. In this case, nothing was appended.
+    /// Appends the anonymized `line`, with its newline if it has one. The error is the reason why the
+    /// line cannot be read. In this case, nothing was appended.
     pub(crate) fn line(
         &mut self,
         line: &[u8],

@@ -31,10 +31,8 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn Read + Send>> {
     })
 }
 
-/// Refuses to replace the file that is read: the original would be lost.
-///
-/// # Errors
-/// Exit 64 if one of `outputs` is the input, a file or standard input.
+/// Refuses to replace the file that is read: the original would be lost. Exit 64 if one of
+/// `outputs` is the input, a file or standard input.
 pub(crate) fn refuse_input(
     input: Option<&Path>,
     outputs: [Option<&Path>; 2],

@@ -63,10 +63,8 @@ impl Anonymizer {
         Ok(())
     }
 
-    /// Appends a line of Docker's json-file driver. `inside` becomes its member `log`.
-    ///
-    /// # Errors
-    /// The line is not a JSON object.
+    /// Appends a line of Docker's json-file driver. `inside` becomes its member `log`. Fails
+    /// if the line is not a JSON object.
     pub(crate) fn docker_members(
         &mut self,
         line: &[u8],

@@ -197,14 +197,11 @@ fn facts(auth: Auth<'_>) -> String {
 
 /// Searches the result for originals.
 ///
-/// Host and domain names, mail addresses, user names and secrets count if they occur as words, in any
-/// case. A name does not count if it consists of [common words](common_words) or is one of `allowed`.
-/// A user name, or a name of one label, does not count if it has fewer than five characters. An address
-/// counts unless it is the pseudonym of another address.
-///
-/// # Errors
-/// Exit 65 with the first line that contains an original, or if a public address is its own
-/// pseudonym.
+/// Host and domain names, mail addresses, user names and secrets count if they occur as words, in
+/// any case. A name does not count if it consists of [common words](common_words) or is one of
+/// `allowed`. A user name, or a name of one label, does not count if it has fewer than five
+/// characters. An address counts unless it is the pseudonym of another address. Exit 65 with the
+/// first line that contains an original, or if a public address is its own pseudonym.
 pub(crate) fn find_originals(
     written: impl BufRead,
     map: &PseudonymMap,
@@ -283,11 +280,8 @@ fn names_to_find<'m>(
     all.iter().copied().filter(|name| !contains_another(name)).collect()
 }
 
-/// Reads a file of words, one on each line, that may occur in the result. Skips blank lines and lines
-/// that begin with `#`.
-///
-/// # Errors
-/// Exit 66 if the file cannot be read.
+/// Reads a file of words, one on each line, that may occur in the result. Skips blank lines and
+/// lines that begin with `#`. Exit 66 if the file cannot be read.
 pub(crate) fn load_allowed_words(path: &Path) -> anyhow::Result<HashSet<String>> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("reading the allowed words {}", path.display()))?;

@@ -80,10 +80,8 @@ impl RecentLogins {
         }
     }
 
-    /// Reads the new lines of the file. Logs a warning if the file does not exist yet.
-    ///
-    /// # Errors
-    /// The file cannot be read.
+    /// Reads the new lines of the file. Logs a warning if the file does not exist yet. Fails if the
+    /// file cannot be read.
     pub(crate) fn refresh(&mut self, now: i64) -> anyhow::Result<()> {
         let Some(path) = self.path.clone() else { return Ok(()) };
         let file = regular::if_there(regular::open(&path)).on_file("opening", &path)?;

@@ -33,20 +33,15 @@ pub(crate) struct StateFile {
 }
 
 impl StateFile {
-    /// Reads `path`.
-    ///
-    /// # Errors
-    /// Exit 78 if it is damaged. Continuing without it would unblock all addresses.
+    /// Reads `path`. Exit 78 if it is damaged. Continuing without it would unblock all addresses.
     pub(crate) fn open(path: Option<PathBuf>) -> anyhow::Result<Self> {
         let mut state = Self { path, seen: None, offenders: Offenders::default() };
         state.reload()?;
         Ok(state)
     }
 
-    /// Warns if the file does not exist, because its name may be misspelt.
-    ///
-    /// # Errors
-    /// Exit 64 if no file was named.
+    /// Warns if the file does not exist, because its name may be misspelt. Exit 64 if no file was
+    /// named.
     pub(crate) fn expect(&self) -> anyhow::Result<()> {
         match &self.path {
             None => Err(Exit::Usage.error("no state file; give --state FILE, or --config")),

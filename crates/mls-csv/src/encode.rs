@@ -57,10 +57,7 @@ impl<W: Write> Rows<W> {
         Ok(())
     }
 
-    /// Refuses a stream that has only attempts of the other outcome.
-    ///
-    /// # Errors
-    /// Exit 65.
+    /// Refuses a stream that has only attempts of the other outcome, with exit 65.
     pub(crate) fn check_outcome(&self) -> anyhow::Result<()> {
         if self.written > 0 || self.skipped == 0 {
             return Ok(());

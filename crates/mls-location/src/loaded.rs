@@ -45,10 +45,8 @@ const INLINE: u8 = 0x80;
 const GAP: FieldsRef = [0xff; 4];
 
 impl LoadedCsv {
-    /// Reads `length` bytes of `file` from its beginning, and checks that they are sorted rows.
-    ///
-    /// # Errors
-    /// The errors of reading. The inner result says what is wrong with the rows.
+    /// Reads `length` bytes of `file` from its beginning, and checks that they are sorted rows. The
+    /// inner result says what is wrong with the rows.
     pub(crate) fn read(file: &File, family: Family, length: u64) -> io::Result<Result<Self, Flaw>> {
         let ranges = match family {
             Family::V4 => Ranges::V4(Vec::new()),

@@ -107,10 +107,8 @@ impl FileWindow {
 }
 
 impl Csv {
-    /// Opens a database. Its last row decides the family.
-    ///
-    /// # Errors
-    /// [`Unusable`] if it cannot be read or its last line is not a row.
+    /// Opens a database. Its last row decides the family. Fails with [`Unusable`] if it cannot be
+    /// read or its last line is not a row.
     pub(crate) fn open(path: &Path) -> Result<Self, Unusable> {
         let file = open(path)?;
         let length = file.metadata().map(|metadata| metadata.len());
@@ -138,9 +136,7 @@ impl Csv {
     }
 
     /// Loads the file into memory for many lookups, and checks that it consists of sorted rows.
-    ///
-    /// # Errors
-    /// [`Unusable`] if it cannot be read or is not sorted.
+    /// Fails with [`Unusable`] if it cannot be read or is not sorted.
     pub(crate) fn load(&mut self) -> Result<(), Unusable> {
         if self.loaded.is_none() {
             let loaded = LoadedCsv::read(&self.disk.file, self.family, self.length);
@@ -176,10 +172,8 @@ impl Csv {
         self.family
     }
 
-    /// The fields of the row whose range holds `number`.
-    ///
-    /// # Errors
-    /// [`Unusable`] if it cannot be read, or if rows that the search reads are not sorted.
+    /// The fields of the row whose range holds `number`. Fails with [`Unusable`] if it cannot be
+    /// read, or if rows that the search reads are not sorted.
     pub(crate) fn find(&mut self, number: u128) -> Result<Option<Fields<'_>>, Unusable> {
         // The borrow checker rejects an `if let` that returns the borrowed value.
         if self.loaded.is_some() {
@@ -313,10 +307,7 @@ pub fn open(path: &Path) -> Result<File, Unusable> {
     }
 }
 
-/// Reads a whole file of at most the largest size of a database.
-///
-/// # Errors
-/// The file cannot be read, or it is larger.
+/// Reads a whole file of at most the largest size of a database. Refuses a larger one.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
     let mut bytes = Vec::new();
     let read = open(path)?.take(MAX_SIZE).read_to_end(&mut bytes);

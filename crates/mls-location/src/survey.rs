@@ -131,10 +131,8 @@ pub(crate) struct Order {
 const CHUNK: u64 = 1 << 18;
 
 impl Order {
-    /// Reads the first `length` bytes of a file, and calls `each` for each row.
-    ///
-    /// # Errors
-    /// The errors of reading. The inner result says what is wrong with the rows.
+    /// Reads the first `length` bytes of a file, and calls `each` for each row. The inner
+    /// result says what is wrong with the rows.
     pub(crate) fn read(
         &mut self,
         mut file: &File,

@@ -177,11 +177,8 @@ impl Collector<'_> {
     }
 
     /// Delivers the waiting mails, then a mail about the new alerts. The inner result is the result
-    /// of the mail server.
-    ///
-    /// # Errors
-    /// If the mail cannot be accepted. The ledger on disk still has its alerts, and this process
-    /// must not replace them.
+    /// of the mail server. Fails if the mail cannot be accepted. The ledger on disk still has its
+    /// alerts, and this process must not replace them.
     fn mail(&mut self) -> anyhow::Result<anyhow::Result<()>> {
         self.tried = Local::now();
         if let Err(error) = self.deliver_waiting() {

@@ -85,11 +85,8 @@ pub(crate) struct NewMessage<'a> {
 }
 
 impl Ledger {
-    /// Opens the ledger at `path`, or begins a new one.
-    ///
-    /// # Errors
-    /// Exit 75 if another process uses it, 78 if it is damaged: continuing without it could send
-    /// messages twice.
+    /// Opens the ledger at `path`, or begins a new one. Exit 75 if another process uses it, 78 if
+    /// it is damaged: continuing without it could send messages twice.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let lock = Lock::take(path)?;
         let damaged = || {

@@ -17,10 +17,8 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// Reads a message with lines that end in LF or CRLF.
-    ///
-    /// # Errors
-    /// Exit 65 if it does not begin with header fields, or if it is multipart and stops before its end.
+    /// Reads a message with lines that end in LF or CRLF. Exit 65 if it does not begin with header
+    /// fields, or if it is multipart and stops before its end.
     pub(crate) fn parse(text: &[u8]) -> anyhow::Result<Self> {
         let mut fields: Vec<Vec<u8>> = Vec::new();
         let mut rest = text;
@@ -70,10 +68,7 @@ impl Message {
         Some(value.trim().to_owned())
     }
 
-    /// The cursor that mls-mail commits with the message.
-    ///
-    /// # Errors
-    /// Exit 65 if the field is damaged.
+    /// The cursor that mls-mail commits with the message. Exit 65 if the field is damaged.
     pub(crate) fn cursor(&self) -> anyhow::Result<Option<MailCursor>> {
         let Some(value) = self.get(FIELD) else { return Ok(None) };
         let cursor = MailCursor::from_field(&value);
@@ -111,10 +106,7 @@ impl Message {
     }
 
     /// Returns the message for a server that allows `size` bytes. If it is larger, a line replaces
-    /// each attachment.
-    ///
-    /// # Errors
-    /// If the server cannot accept it at all.
+    /// each attachment. Fails if the server cannot accept it at all.
     pub(crate) fn for_server(&self, size: Option<u64>, eight_bit: bool) -> Result<Vec<u8>, String> {
         let limit = size.map_or(usize::MAX, |size| usize::try_from(size).unwrap_or(usize::MAX));
         let whole = self.to_bytes();

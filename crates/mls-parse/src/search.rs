@@ -81,7 +81,6 @@ impl Search {
         if journal { &self.entries } else { &self.lines }.find_at(lines, from)
     }
 
-    /// # Errors
     /// Exit 70 if the expressions cannot be built.
     pub(crate) fn new(daemons: &[Daemon], outcomes: &[Outcome]) -> anyhow::Result<Self> {
         let words = |daemon: &Daemon| grammar::words(*daemon, outcomes);

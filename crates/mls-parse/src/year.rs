@@ -24,10 +24,7 @@ impl AssumedYears {
         Self { is_error, known: BTreeSet::new() }
     }
 
-    /// Warns about new years.
-    ///
-    /// # Errors
-    /// Exit 65 for the first one if years are required.
+    /// Warns about new years. Exit 65 for the first one if years are required.
     pub(crate) fn add(&mut self, years: &[AssumedYear]) -> anyhow::Result<()> {
         const WHAT: &str = "time stamps have no year, and the time of the log is unknown";
         const CURE: &str = "give --reference-time, or read the file with mls-tail --framed";

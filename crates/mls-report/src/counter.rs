@@ -79,10 +79,8 @@ impl<V: Count> Counter<V> {
         self.table.clear();
     }
 
-    /// Calls `each` once for each key, in order.
-    ///
-    /// # Errors
-    /// If a temporary file could not be written or read.
+    /// Calls `each` once for each key, in order. Fails if a temporary file could not be written or
+    /// read.
     pub(crate) fn for_each(mut self, mut each: impl FnMut(&str, &V)) -> io::Result<()> {
         if self.runs.is_empty() && self.failure.is_none() {
             self.table.sorted().into_iter().for_each(|(key, value)| each(key, value));

@@ -24,10 +24,8 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Reads a file of metrics. If there is none, all counters begin at 0.
-    ///
-    /// # Errors
-    /// Exit 78 if mls-report has not written the file with `--since-last`.
+    /// Reads a file of metrics. If there is none, all counters begin at 0. Exit 78 if mls-report
+    /// has not written the file with `--since-last`.
     pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
         let content = regular::if_there(regular::read(path));
         let content = content.on_file("reading", path).or_exit(Exit::IoErr)?;

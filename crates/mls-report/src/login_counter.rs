@@ -45,7 +45,6 @@ struct KeyBatch {
 }
 
 impl LoginCounter {
-    /// # Errors
     /// Exit 75 if the system cannot start a thread.
     pub(crate) fn start() -> anyhow::Result<Self> {
         let mut counter = Counter::new(100_000, 8 << 20);
@@ -80,10 +79,7 @@ impl LoginCounter {
         let _ = self.full.send(std::mem::take(&mut self.batch));
     }
 
-    /// Waits for the other thread, and returns its counts.
-    ///
-    /// # Errors
-    /// Exit 70 if the thread has died.
+    /// Waits for the other thread, and returns its counts. Exit 70 if the thread has died.
     pub(crate) fn finish(mut self) -> anyhow::Result<LoginCounts> {
         self.send();
         drop(self.full);

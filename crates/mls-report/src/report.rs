@@ -224,10 +224,7 @@ pub(crate) struct About<'a> {
 }
 
 impl Report {
-    /// Makes the report from the counts.
-    ///
-    /// # Errors
-    /// If temporary files cannot be written or read.
+    /// Makes the report from the counts. Fails if temporary files cannot be written or read.
     pub(crate) fn new(mut tally: Tally, logins: LoginCounts, about: About<'_>) -> io::Result<Self> {
         let About { period, extent, top: n, zone, .. } = about;
         let mut notes = notes(&tally);

@@ -114,10 +114,8 @@ pub(crate) struct LoginWatch {
 }
 
 impl LoginWatch {
-    /// Starts the thread. Logins come from `source`, if there is one.
-    ///
-    /// # Errors
-    /// Exit 75 if the system cannot start a thread.
+    /// Starts the thread. Logins come from `source`, if there is one. Exit 75 if the system cannot
+    /// start a thread.
     pub(crate) fn start(
         sought: Sought<'_>,
         logins: Option<(LoginInput, ReadOptions)>,
@@ -165,9 +163,6 @@ impl LoginWatch {
 
     /// Reads the remaining logins, and returns the findings of the period. `csv` is true if the
     /// first input was a CSV.
-    ///
-    /// # Errors
-    /// Those of reading logins.
     pub(crate) fn finish(mut self, csv: bool) -> anyhow::Result<PeriodLogins> {
         self.send();
         drop(self.batches);

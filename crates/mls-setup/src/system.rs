@@ -64,10 +64,7 @@ impl TargetSystem {
         Some(Account { uid, gid, group })
     }
 
-    /// The account of the service's user.
-    ///
-    /// # Errors
-    /// Exit 78 if there is no such user.
+    /// The account of the service's user. Exit 78 if there is no such user.
     pub(crate) fn service(&self, user: &str) -> anyhow::Result<Account> {
         self.account(user).ok_or_else(|| Exit::Config.error(format!("there is no user {user}")))
     }

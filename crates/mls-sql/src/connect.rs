@@ -37,10 +37,8 @@ pub(crate) enum Connection {
     Mysql(MySqlConnection, Relay),
 }
 
-/// Connects. While the server is down, tries again after growing pauses.
-///
-/// # Errors
-/// Exit 75 if the server stays down, else the exit code of the error's [`ErrorClass`].
+/// Connects. While the server is down, tries again after growing pauses. Exit 75 if the server
+/// stays down, else the exit code of the error's [`ErrorClass`].
 pub(crate) async fn connect(options: &ConnectOptions) -> anyhow::Result<Connection> {
     let (shown, begun) = (options.shown(), Instant::now());
     let (mut timeout, mut pauses) = (FIRST_TIMEOUT, BACKOFF.build());

@@ -231,10 +231,8 @@ fn check_server(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the files of the certificate that this machine shows, and of its key.
-///
-/// # Errors
-/// Exit 78 if only one of them is set. Exit 77 if everybody may read the key.
+/// Returns the files of the certificate that this machine shows, and of its key. Exit 78 if only
+/// one of them is set. Exit 77 if everybody may read the key.
 fn client_certificate(settings: &Settings) -> anyhow::Result<Option<(&Path, &Path)>> {
     let (cert, key) = match (&settings.ssl_cert, &settings.ssl_key) {
         (Some(cert), Some(key)) => (cert, key),

@@ -14,11 +14,9 @@ use crate::mapping::LOADED_BY;
 use crate::schema::TableName;
 use crate::source::{Source, logs, machine};
 
-/// Reads the committed position of `source`. Returns `None` before the first commit, or if the tables
-/// do not exist yet.
-///
-/// # Errors
-/// Exit 78 if another machine has loaded this source, and `source` does not take it over.
+/// Reads the committed position of `source`. Returns `None` before the first commit, or if the
+/// tables do not exist yet. Exit 78 if another machine has loaded this source, and `source` does
+/// not take it over.
 pub(crate) fn load(database: &mut Database, source: &Source) -> anyhow::Result<Option<CursorFile>> {
     let columns = database.columns(&database.table.cursor())?;
     if columns.is_empty() {
@@ -66,12 +64,10 @@ fn read(database: &mut Database, from: &str) -> anyhow::Result<Vec<CursorRow>> {
     rows.into_iter().map(committed).collect::<anyhow::Result<_>>().or_exit(Exit::Config)
 }
 
-/// Moves the position from commit `base` to the next one, in the open transaction, which has inserted
-/// `rows`. Returns the new sequence number.
-///
-/// # Errors
-/// Exit 75 if another pipeline has moved it since `base`. Exit 78 if this is the first commit of the
-/// source, and another source of this machine has loaded the same log.
+/// Moves the position from commit `base` to the next one, in the open transaction, which has
+/// inserted `rows`. Returns the new sequence number. Exit 75 if another pipeline has moved it since
+/// `base`. Exit 78 if this is the first commit of the source, and another source of this machine
+/// has loaded the same log.
 pub(crate) fn advance(
     database: &mut Database,
     source: &Source,

@@ -48,9 +48,6 @@ macro_rules! each {
 impl Database {
     /// Connects, lets `work` use the connection, and closes it. On closing, SQLite moves its write-ahead
     /// log into the database, so that the database is one file again.
-    ///
-    /// # Errors
-    /// Errors of [`connect`](connect::connect) and of `work`.
     pub(crate) fn with<T>(
         options: &ConnectOptions,
         table: &TableName,
@@ -75,8 +72,6 @@ impl Database {
     }
 
     /// The same as [`with`](Self::with) for a database that exists: an SQLite file is not created.
-    ///
-    /// # Errors
     /// Exit 66 if the file does not exist.
     pub(crate) fn existing<T>(
         options: &ConnectOptions,
@@ -109,11 +104,9 @@ impl Database {
         Ok(database)
     }
 
-    /// Runs one statement and returns how many rows it changed.
-    ///
-    /// # Errors
-    /// Errors of the database. `InvalidArgument` if the statement is longer than MySQL's
-    /// `max_allowed_packet`: MySQL would drop the connection, and its error message would be lost.
+    /// Runs one statement and returns how many rows it changed. `InvalidArgument` means that the
+    /// statement is longer than MySQL's `max_allowed_packet`: MySQL would drop the connection, and its error
+    /// message would be lost.
     pub(crate) fn execute(&mut self, sql: &str) -> Result<u64, sqlx::Error> {
         self.check_length(sql)?;
         let Self { runtime, connection, limit, .. } = self;
@@ -184,18 +177,12 @@ impl Database {
     }
 
     /// Returns the first column of a query's result, which must be text and not NULL.
-    ///
-    /// # Errors
-    /// See [`must`](Self::must).
     pub(crate) fn texts(&mut self, sql: &str, doing: &str) -> anyhow::Result<Vec<String>> {
         let rows = self.rows(sql, doing)?;
         Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
     }
 
     /// Returns a query's result. Each column must be text.
-    ///
-    /// # Errors
-    /// See [`must`](Self::must).
     pub(crate) fn rows(
         &mut self,
         sql: &str,
@@ -231,10 +218,8 @@ impl Database {
         result.map_err(|error| relay.explain(error))
     }
 
-    /// Runs a statement like [`execute`](Self::execute); a failure ends the run.
-    ///
-    /// # Errors
-    /// The error with the exit code of its [`ErrorClass`]; it names the database and `doing`.
+    /// Runs a statement like [`execute`](Self::execute); a failure ends the run. The error has the
+    /// exit code of its [`ErrorClass`]; it names the database and `doing`.
     pub(crate) fn must(&mut self, sql: &str, doing: &str) -> anyhow::Result<u64> {
         let result = self.execute(sql);
         result.map_err(|error| self.failed(&error, doing))
@@ -267,9 +252,6 @@ impl Database {
     }
 
     /// Begins a transaction that may write.
-    ///
-    /// # Errors
-    /// See [`must`](Self::must).
     pub(crate) fn begin(&mut self) -> anyhow::Result<()> {
         let begin =
             if self.dialect == Dialect::Sqlite { "BEGIN IMMEDIATE" } else { "START TRANSACTION" };

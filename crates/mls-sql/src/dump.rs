@@ -32,10 +32,7 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// Refuses a time that ends before it begins.
-    ///
-    /// # Errors
-    /// Exit 64 if `since` is not before `until`.
+    /// Refuses a time that ends before it begins, with exit 64.
     pub(crate) fn check_order(&self) -> anyhow::Result<()> {
         match (&self.since, &self.until) {
             (Some(since), Some(until)) if since >= until => Err(Exit::Usage.error(
@@ -46,10 +43,8 @@ impl Filter {
     }
 }
 
-/// Writes the rows that the filter selects to standard output.
-///
-/// # Errors
-/// Exit 78 if the table lacks a column that the filter needs, or `id`.
+/// Writes the rows that the filter selects to standard output. Exit 78 if the table lacks a column
+/// that the filter needs, or `id`.
 pub(crate) fn run(
     database: &mut Database,
     mapping: &Mapping,
@@ -199,10 +194,7 @@ impl Query {
         format!("{select}{filter} ORDER BY {time}, {id} LIMIT {PAGE}")
     }
 
-    /// Makes a record of a row.
-    ///
-    /// # Errors
-    /// If a column holds a value that no record has.
+    /// Makes a record of a row. Fails if a column holds a value that no record has.
     fn record<'r>(&self, row: &'r [Option<String>]) -> anyhow::Result<Auth<'r>> {
         let time = row.first().and_then(Option::as_deref).context("a row without a time")?;
         let at = parse_time(time).with_context(|| format!("{time:?} is not a time"))?;

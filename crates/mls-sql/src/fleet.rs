@@ -42,10 +42,8 @@ const POSTGRESQL: Dialect = Dialect::Postgresql;
 const MONTHS_BACK: u32 = 13;
 const MONTHS_AHEAD: u32 = 24;
 
-/// Prints the statements. The owner of the tables runs them once.
-///
-/// # Errors
-/// Exit 64 for another database than PostgreSQL.
+/// Prints the statements. The owner of the tables runs them once. Exit 64 for another database than
+/// PostgreSQL.
 pub(crate) fn print(table: &TableName, dialect: Dialect) -> anyhow::Result<()> {
     if dialect != POSTGRESQL {
         return Err(Exit::Usage.error(
@@ -167,9 +165,6 @@ fn create_ahead(table: &TableName) -> String {
 }
 
 /// Creates the partitions of the coming months, if the table is one of [`print()`].
-///
-/// # Errors
-/// Those of the database.
 pub(crate) fn extend(database: &mut Database) -> anyhow::Result<()> {
     if is_table(database)? {
         database.must(&create_ahead(&database.table), "creating partitions in")?;

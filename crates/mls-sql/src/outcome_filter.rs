@@ -16,7 +16,6 @@ pub(crate) struct OutcomeFilter {
 }
 
 impl OutcomeFilter {
-    /// # Errors
     /// Exit 78 if the table has no column that distinguishes these outcomes from failures.
     pub(crate) fn new(outcomes: Vec<Outcome>, mapping: &Mapping) -> anyhow::Result<Self> {
         let only_failures = outcomes.iter().all(|outcome| *outcome == Outcome::Failure);
@@ -62,8 +61,8 @@ impl OutcomeFilter {
         )
     }
 
-    /// # Errors
-    /// Exit 65 if logins were skipped and no event became a row: the stream holds the other outcome.
+    /// Exit 65 if logins were skipped and no event became a row: the stream holds the other
+    /// outcome.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         if self.rows == 0 && self.skipped.iter().any(|(outcome, _)| outcome.is_recorded()) {
             let asked: Vec<_> = self.outcomes.iter().map(|outcome| outcome.name()).collect();

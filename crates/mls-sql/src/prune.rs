@@ -18,10 +18,7 @@ const BATCH: u64 = 20_000;
 
 const NO_TIME: &str = "a date outside the years 1000 to 9999";
 
-/// Returns the first moment to keep, from `--before`.
-///
-/// # Errors
-/// Exit 64 if it is in the future.
+/// Returns the first moment to keep, from `--before`. Exit 64 if it is in the future.
 pub(crate) fn beginning(before: DayOrMinute, zone: Zone) -> anyhow::Result<DateTime<FixedOffset>> {
     let now = zone.now();
     let before = zone.read(before.begin(now.date_naive()));
@@ -34,11 +31,9 @@ pub(crate) fn beginning(before: DayOrMinute, zone: Zone) -> anyhow::Result<DateT
     Ok(before)
 }
 
-/// Removes the events before a time. From a partitioned table it drops whole partitions: those that end
-/// before the time. In a fleet's table it also creates the partitions of the coming months.
-///
-/// # Errors
-/// Errors of the database. Rows that were removed before the error stay removed.
+/// Removes the events before a time. From a partitioned table it drops whole partitions: those that
+/// end before the time. In a fleet's table it also creates the partitions of the coming months.
+/// Rows that were removed before the error stay removed.
 pub(crate) fn run(
     database: &mut Database,
     mapping: &Mapping,

@@ -58,9 +58,6 @@ pub(crate) struct Relay {
 impl Relay {
     /// Connects to the server and waits for a connection at `socket_name` in
     /// [`directory`](Self::directory).
-    ///
-    /// # Errors
-    /// Errors of connecting, and of creating the directory.
     pub(crate) async fn start(
         endpoint: &Endpoint,
         protocol: Protocol,
@@ -188,8 +185,7 @@ impl Guard {
         self.head.clear();
     }
 
-    /// # Errors
-    /// The server may not send these bytes; [`violation`](Self::violation) says why.
+    /// Fails if the server may not send these bytes; [`violation`](Self::violation) says why.
     fn answer(&mut self, bytes: &[u8]) -> Result<(), ()> {
         let missing = 4 - self.head.len();
         self.head.extend_from_slice(&bytes[..bytes.len().min(missing)]);

@@ -15,10 +15,8 @@ pub(crate) struct Rename {
 }
 
 impl Rename {
-    /// Renames a source in the cursor table and in the table of events, in one transaction.
-    ///
-    /// # Errors
-    /// Exit 65 if `old` does not exist, or several users have it, or `new` exists.
+    /// Renames a source in the cursor table and in the table of events, in one transaction. Exit 65
+    /// if `old` does not exist, or several users have it, or `new` exists.
     pub(crate) fn run(&self, database: &mut Database, mapping: &Mapping) -> anyhow::Result<()> {
         database.prepare(mapping)?;
         let Self { old, new, .. } = self;

@@ -24,7 +24,6 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// # Errors
     /// Exit 64 if the name cannot be stored.
     pub(crate) fn new(flag: SourceFlag, settings: &Settings) -> anyhow::Result<Self> {
         let name = flag.source.or_else(|| settings.source.clone()).unwrap_or_else(host);
@@ -32,7 +31,6 @@ impl Source {
         Ok(Self { name, machine: machine(), take_over: false, allow_duplicates: false })
     }
 
-    /// # Errors
     /// Exit 64 if the name cannot be stored.
     pub(crate) fn at(flags: PositionFlags, settings: &Settings) -> anyhow::Result<Self> {
         Ok(Self { take_over: flags.take_over, ..Self::new(flags.source, settings)? })
@@ -44,7 +42,6 @@ pub(crate) fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// # Errors
 /// Exit 64 if the name cannot be stored.
 pub(crate) fn check_name(name: &str) -> anyhow::Result<()> {
     if (1..=255).contains(&name.len()) && !name.contains(char::is_control) {

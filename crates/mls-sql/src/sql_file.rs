@@ -39,11 +39,8 @@ impl<W: Write> SqlFile<W> {
         Self { out, rows, insert: insert.into_bytes(), begun: false }
     }
 
-    /// Appends `rows` rows of an event.
-    ///
-    /// # Errors
-    /// Errors of the output. The inner error means that the event has a date that databases cannot
-    /// store; it is skipped.
+    /// Appends `rows` rows of an event. The inner error means that the event has a date that
+    /// databases cannot store; it is skipped.
     pub(crate) fn event(&mut self, event: &Auth<'_>, rows: u32) -> io::Result<Result<(), BadDate>> {
         for _ in 0..rows {
             if let Err(why) = self.rows.push(event) {
@@ -62,9 +59,6 @@ impl<W: Write> SqlFile<W> {
     }
 
     /// Writes the remaining rows and ends the transaction.
-    ///
-    /// # Errors
-    /// Errors of the output.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         self.statement()?;
         if self.begun {

@@ -93,11 +93,9 @@ impl<R: BufRead> Statements<R> {
         self.input
     }
 
-    /// Returns the next statement to run.
-    ///
-    /// # Errors
-    /// If the file cannot be read, contains a NUL byte or a misplaced byte order mark, ends within
-    /// a statement, or contains a statement that is not allowed.
+    /// Returns the next statement to run. Fails if the file cannot be read, contains a NUL byte or
+    /// a misplaced byte order mark, ends within a statement, or contains a statement that is not
+    /// allowed.
     pub(crate) fn next(&mut self) -> anyhow::Result<Option<Statement<'_>>> {
         if self.number == 0 && self.input.fill_buf()?.starts_with("\u{feff}".as_bytes()) {
             self.input.consume(3);
@@ -113,9 +111,7 @@ impl<R: BufRead> Statements<R> {
     }
 
     /// Whether the statement just read must be run. The file's own `BEGIN` and `COMMIT` need not.
-    ///
-    /// # Errors
-    /// The statement is not allowed.
+    /// Fails if the statement is not allowed.
     fn is_to_run(&mut self, line: u64) -> anyhow::Result<bool> {
         let text = str::from_utf8(&self.text)
             .with_context(|| format!("statement {} (line {line}) is not UTF-8", self.number))?;

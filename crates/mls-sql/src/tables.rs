@@ -15,11 +15,8 @@ pub(crate) fn has(columns: &[String], name: &str) -> bool {
 
 impl Database {
     /// Creates the tables that are missing, and refuses tables that cannot hold events exactly
-    /// once. Returns whether it created the table of events.
-    ///
-    /// # Errors
-    /// Exit 78 if the Python original created the table, a column is missing, or the engine of
-    /// the table has no transactions.
+    /// once. Returns whether it created the table of events. Exit 78 if the Python original created
+    /// the table, a column is missing, or the engine of the table has no transactions.
     pub(crate) fn prepare(&mut self, mapping: &Mapping) -> anyhow::Result<bool> {
         if self.dialect == Dialect::Postgresql {
             self.check_encoding()?;
@@ -93,8 +90,6 @@ impl Database {
         self.texts(&sql, &format!("reading the columns of table {table} in"))
     }
 
-    /// # Errors
-    /// See [`prepare`](Self::prepare).
     pub(crate) fn check_columns(
         &mut self,
         mapping: &Mapping,
@@ -125,7 +120,6 @@ impl Database {
         )))
     }
 
-    /// # Errors
     /// Exit 78 if an older version has created the table of cursors.
     pub(crate) fn check_cursor_columns(&self, columns: &[String]) -> anyhow::Result<()> {
         if cursor_additions(self.dialect).iter().all(|(name, _)| has(columns, name)) {

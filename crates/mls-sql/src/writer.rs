@@ -54,9 +54,6 @@ impl<'a> Background<'a> {
     }
 
     /// Waits until the batch is written.
-    ///
-    /// # Errors
-    /// Those of [`write`](RowWriter::write).
     pub(crate) fn wait(&mut self) -> anyhow::Result<&mut RowWriter<'a>> {
         if self.writer.is_none() {
             let (writer, written) =
@@ -68,9 +65,6 @@ impl<'a> Background<'a> {
     }
 
     /// Waits until the last batch is written, and begins to write this one.
-    ///
-    /// # Errors
-    /// Those of the last batch.
     pub(crate) fn write(&mut self, batch: EncodedRows) -> anyhow::Result<()> {
         self.wait()?;
         let writer = self.writer.take().context("the thread still has the writer")?;

@@ -65,10 +65,7 @@ pub fn not_text(head: &[u8]) -> Option<&'static str> {
 }
 
 /// Refuses an input that is not text. Otherwise no line would be recognized, and the run could find
-/// nothing and exit with 0.
-///
-/// # Errors
-/// Exit 65 if `head`, the first bytes of the input, are not text.
+/// nothing and exit with 0. Exit 65 if `head`, the first bytes of the input, are not text.
 pub(crate) fn check(name: &str, head: &[u8]) -> anyhow::Result<()> {
     not_text(head).map_or(Ok(()), |what| Err(Exit::DataErr.error(format!("{name} {what}"))))
 }

@@ -137,11 +137,9 @@ impl JournalEntry {
     }
 }
 
-/// The machine of the entries in a directory; `None` if no entry names one.
-///
-/// # Errors
-/// Exit 78 if there are several machines: the entries of a machine can arrive late, and a cursor
-/// would then be after entries that were never read.
+/// The machine of the entries in a directory; `None` if no entry names one. Exit 78 if there are
+/// several machines: the entries of a machine can arrive late, and a cursor would then be after
+/// entries that were never read.
 fn only_machine(directory: &Path) -> anyhow::Result<Option<String>> {
     let output = Command::new("journalctl")
         .args(["--quiet", "--field=_MACHINE_ID", "--directory"])

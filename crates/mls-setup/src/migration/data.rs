@@ -132,10 +132,8 @@ impl DataMigration<'_> {
         legacy_csv::pipeline(decode, append, |stdin| io::copy(rows, stdin).map(drop))
     }
 
-    /// Compares the number of rows of each day, and prints the total.
-    ///
-    /// # Errors
-    /// Exit 65 if a day does not have as many rows as before.
+    /// Compares the number of rows of each day, and prints the total. Exit 65 if a day does not
+    /// have as many rows as before.
     fn compare(&self, source: &Path, new: &Path) -> anyhow::Result<()> {
         let before = legacy_csv::days(source, b';', |date| {
             let [day, month, year] = [date.get(..2)?, date.get(3..5)?, date.get(6..10)?];
