@@ -66,12 +66,12 @@ pub(crate) struct BlockFlags {
 
     /// How long to block an address the first time, such as 90s, 10m, 1h; each further block is twice
     /// as long. Default: `[block] time`, 1h
-    #[arg(long, value_name = "TIME", global = true)]
+    #[arg(long, value_name = "TIME")]
     pub(crate) time: Option<TimeSpan>,
 
     /// Longest time to block an address. After a block ends, the address is remembered for this
     /// time, so that its next block is longer. Default: `[block] max_time`, 7d
-    #[arg(long, value_name = "TIME", global = true)]
+    #[arg(long, value_name = "TIME")]
     pub(crate) max_time: Option<TimeSpan>,
 
     /// Block the whole /24 (IPv4) or /64 (IPv6) if at least N of its addresses are blocked; 0 never
