@@ -12,7 +12,8 @@ use crate::answers::Answers;
 use crate::calendar::cron_fields;
 use crate::file::CONFIGURATION;
 use crate::installation::Installation;
-use crate::jobs::{ENFORCE, METRICS_SCHEDULE};
+use crate::jobs::ENFORCE;
+use crate::question;
 use crate::system::{Scheduler, TargetSystem};
 use crate::units::SHIPPED_USER;
 
@@ -58,9 +59,8 @@ pub(crate) enum Check {
     SecretFile,
 }
 
-/// Keys that are always checked, even if setup does not ask for them.
-const KEYS: [(&str, Check); 30] = [
-    ("paths.mail_log", Check::MailLog),
+/// Keys that no question asks for.
+const KEYS: [(&str, Check); 12] = [
     ("paths.working_dir", Check::Path),
     ("paths.state_dir", Check::Path),
     ("paths.csv_filename", Check::Path),
@@ -69,26 +69,9 @@ const KEYS: [(&str, Check); 30] = [
     ("general.log_file", Check::Path),
     ("geolocation.country_db_path", Check::Paths),
     ("ASN_ASO.asn_db_path", Check::Paths),
-    ("report.email", Check::Recipients),
-    ("systemd.user", Check::User),
-    ("systemd.extraction_schedule", Check::ExtractionSchedule),
-    ("systemd.report_schedule", Check::Schedule),
-    ("systemd.ip_update_schedule", Check::Schedule),
-    ("systemd.sql_export_schedule", Check::Schedule),
-    ("systemd.sql_import_schedule", Check::Schedule),
     ("systemd.alert_schedule", Check::Schedule),
     ("systemd.prune_schedule", Check::Schedule),
-    (METRICS_SCHEDULE, Check::Schedule),
     ("paths.metrics_file", Check::Path),
-    (ENFORCE, Check::Enforcers),
-    ("report.smtp_host", Check::Host),
-    ("report.smtp_password_file", Check::Path),
-    ("database.db_host", Check::HostOrSocket),
-    ("database.db_path", Check::Path),
-    ("database.db_password_file", Check::Path),
-    ("database.ssl_key", Check::Path),
-    ("database.ssl_root", Check::File),
-    ("database.ssl_cert", Check::File),
     ("database.sql_export_dir", Check::Path),
 ];
 
@@ -99,7 +82,7 @@ const PAIRS: [(&str, &str, &str); 2] =
 impl Checks<'_> {
     /// Fails with the first value that cannot be used, and the reason.
     pub(crate) fn all(&self, answers: &Answers) -> Result<(), String> {
-        for (key, check) in KEYS {
+        for (key, check) in KEYS.into_iter().chain(question::checks()) {
             if answers.is_set(key) {
                 let value = answers.get(key);
                 self.value(check, value).map_err(|why| {

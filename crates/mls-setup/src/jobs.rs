@@ -199,18 +199,10 @@ pub(crate) const COMPANIONS: [Companion; 6] = [
         },
         is_needed: |answers| mails_alerts(answers) && !follows(answers),
     },
-    Companion {
-        unit: "maillogsentinel-alert-follow.service",
-        service: Some("maillogsentinel-alert-follow.service"),
-        watched: |_| Vec::new(),
-        is_needed: |answers| mails_alerts(answers) && follows(answers),
-    },
-    Companion {
-        unit: "maillogsentinel-block.service",
-        service: Some("maillogsentinel-block.service"),
-        watched: |_| Vec::new(),
-        is_needed: |answers| answers.is_set(ENFORCE),
-    },
+    companion_service("maillogsentinel-alert-follow.service", |answers| {
+        mails_alerts(answers) && follows(answers)
+    }),
+    companion_service("maillogsentinel-block.service", |answers| answers.is_set(ENFORCE)),
     Companion {
         unit: "maillogsentinel-block-nft.path",
         service: Some("maillogsentinel-block-nft.service"),
@@ -230,6 +222,10 @@ pub(crate) const COMPANIONS: [Companion; 6] = [
         is_needed: |answers| enforces(answers, "postfix"),
     },
 ];
+
+const fn companion_service(unit: &'static str, is_needed: fn(&Answers) -> bool) -> Companion {
+    Companion { unit, service: Some(unit), watched: |_| Vec::new(), is_needed }
+}
 
 /// The key that says what blocks addresses.
 pub(crate) const ENFORCE: &str = "block.enforce";

@@ -165,6 +165,14 @@ questions! {
         if |answers| answers.is_set(FETCH) && answers.get("systemd.ip_update_schedule") != "never", default "yes";
 }
 
+/// The keys with their checks. The file of a secret may be written after the setup.
+pub(crate) fn checks() -> impl Iterator<Item = (&'static str, Check)> {
+    QUESTIONS.iter().map(|question| match question.check {
+        Check::SecretFile => (question.key, Check::Path),
+        check => (question.key, check),
+    })
+}
+
 fn has_recipients(answers: &Answers) -> bool {
     answers.is_set("report.email")
 }
