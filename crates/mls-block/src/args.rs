@@ -76,24 +76,12 @@ pub(crate) struct BlockFlags {
 
     /// Block the whole /24 (IPv4) or /64 (IPv6) if at least N of its addresses are blocked; 0 never
     /// blocks a network. Default: `[block] network_from`, 5
-    #[arg(
-        long,
-        value_name = "N",
-        allow_negative_numbers = true,
-        value_parser = mls_cli::number(0..=usize::MAX),
-        global = true
-    )]
+    #[arg(long, value_name = "N", value_parser = mls_cli::number(0..=usize::MAX), global = true)]
     pub(crate) network_from: Option<usize>,
 
     /// Largest number of entries; if there are more, those that expire first are left out. Default:
     /// `[block] max_entries`, 20000
-    #[arg(
-        long,
-        value_name = "N",
-        allow_negative_numbers = true,
-        value_parser = mls_cli::number(1..=usize::MAX),
-        global = true
-    )]
+    #[arg(long, value_name = "N", value_parser = mls_cli::number(1..=usize::MAX), global = true)]
     pub(crate) max_entries: Option<usize>,
 
     /// Address or network that is never blocked, in addition to `[block] allow`; can be repeated

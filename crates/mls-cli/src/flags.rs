@@ -122,8 +122,7 @@ fn selected() -> impl TypedValueParser<Value = Selected> {
     )
 }
 
-/// Returns the parser of a flag that takes a whole number in a range. Give the flag
-/// `allow_negative_numbers` too, so that this parser refuses them.
+/// Returns the parser of a flag that takes a whole number in a range.
 #[must_use]
 pub fn number<T>(range: RangeInclusive<T>) -> impl TypedValueParser<Value = T>
 where

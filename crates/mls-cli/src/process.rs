@@ -62,7 +62,16 @@ pub fn command<A: Args>() -> Command {
             .help("Print the configuration that the tool uses, without passwords, and exit");
         command = command.args([config, show_config]);
     }
-    command
+    with_negative_numbers(command)
+}
+
+/// Lets the parser of each flag, and not clap, refuse negative numbers: its message says what to give.
+fn with_negative_numbers(command: Command) -> Command {
+    let allow = |arg: Arg| {
+        let is_flag_with_value = arg.get_long().is_some() && arg.get_action().takes_values();
+        if is_flag_with_value { arg.allow_negative_numbers(true) } else { arg }
+    };
+    command.mut_args(allow).mut_subcommands(with_negative_numbers)
 }
 
 const STDOUT: &str = "writing standard output";

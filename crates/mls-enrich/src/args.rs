@@ -28,12 +28,12 @@ pub struct Args {
     pub(crate) dns_server: Option<SocketAddr>,
     /// How long to wait for the DNS answer about one address; after that, its `reverse_dns_status`
     /// is `Errno 2`
-    #[arg(long, value_name = "SECONDS", default_value = "4", allow_negative_numbers = true, value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "4", value_parser = seconds)]
     pub(crate) dns_timeout: Duration,
     /// Longest delay by the DNS for the run, and for any single record. When this time is used up,
     /// records without an answer get null, and no lookup starts for the same number of seconds.
     /// While there is no delay, the allowed time grows again
-    #[arg(long, value_name = "SECONDS", default_value = "30", allow_negative_numbers = true, value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) dns_budget: Duration,
     /// Look up private, loopback, link-local and documentation addresses too
     #[arg(long)]

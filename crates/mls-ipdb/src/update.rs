@@ -31,13 +31,7 @@ pub(crate) struct UpdateFlags {
     #[arg(long, value_name = "FILE")]
     from: Vec<PathBuf>,
     /// Give up if no data arrives for this number of seconds
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        default_value_t = 30,
-        allow_negative_numbers = true,
-        value_parser = mls_cli::number(1..=3600_u64)
-    )]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = mls_cli::number(1..=3600_u64))]
     timeout: u64,
 }
 

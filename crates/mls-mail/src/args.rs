@@ -26,24 +26,12 @@ pub struct Args {
 
     /// How long to wait for each reply of the mail server; six times as long for the reply to the
     /// message
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        default_value_t = 20,
-        allow_negative_numbers = true,
-        value_parser = mls_cli::number(1..=u16::MAX)
-    )]
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = mls_cli::number(1..=u16::MAX))]
     pub(crate) smtp_timeout: u16,
 
     /// In this time, send at most one mail about failures and one about suspicious logins; the next
     /// mail has all alerts since then
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        default_value_t = 600,
-        allow_negative_numbers = true,
-        value_parser = mls_cli::number(0..=u32::MAX)
-    )]
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = mls_cli::number(0..=u32::MAX))]
     pub(crate) alert_interval: u32,
 }
 

@@ -64,13 +64,7 @@ pub struct Args {
     pub(crate) server: Vec<String>,
 
     /// Maximum number of rows in a list
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 10,
-        allow_negative_numbers = true,
-        value_parser = mls_cli::number(1..=u16::MAX)
-    )]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = mls_cli::number(1..=u16::MAX))]
     pub(crate) top: u16,
 
     #[command(flatten)]
