@@ -19,6 +19,11 @@ use aho_corasick::AhoCorasick;
 use bstr::ByteSlice;
 use data_encoding::BASE64;
 
+use SecretExtent::{
+    Comparison, Continuation, Field, Hexadecimal, LastParenthesis, LastQuote, Mark, NextQuote,
+    Response, Rest,
+};
+
 /// Where a secret begins and ends, relative to the words that mark it.
 #[derive(Clone, Copy)]
 enum SecretExtent {
@@ -44,71 +49,35 @@ enum SecretExtent {
     Response,
 }
 
-const MARKS: &[(&str, SecretExtent)] = &[
-    ("given password: ", SecretExtent::LastParenthesis),
-    (" (input: ", SecretExtent::LastParenthesis),
-    (") != '", SecretExtent::Comparison),
-    ("invalid password '", SecretExtent::LastQuote),
-    ("invalid password field '", SecretExtent::LastQuote),
-    (", password '", SecretExtent::LastQuote),
-    ("pass `", SecretExtent::LastQuote),
-    ("password = '", SecretExtent::NextQuote),
-    ("password='", SecretExtent::NextQuote),
-    ("password = \"", SecretExtent::NextQuote),
-    ("password=\"", SecretExtent::NextQuote),
-    ("credentials: ", SecretExtent::Hexadecimal),
-    ("cache hit: ", SecretExtent::Field),
-    ("client in: cont", SecretExtent::Continuation),
-    (", init_response ", SecretExtent::Rest),
-    ("decoded initial response ", SecretExtent::Rest),
-    ("decoded response: ", SecretExtent::Rest),
-    ("uncoded initial reply: ", SecretExtent::Rest),
-    ("uncoded client response ", SecretExtent::Rest),
-    ("auth_httpform: sending ", SecretExtent::Rest),
-    ("unexpected response to auth request: ", SecretExtent::Rest),
-    ("authorization: ", SecretExtent::Rest),
-    ("auth plain ", SecretExtent::Response),
-    ("auth login ", SecretExtent::Response),
-    ("auth cram-md5 ", SecretExtent::Response),
-    ("auth ntlm ", SecretExtent::Response),
-    ("auth external ", SecretExtent::Response),
-    ("auth xoauth2 ", SecretExtent::Response),
-    ("auth oauthbearer ", SecretExtent::Response),
-    ("auth scram-sha-1 ", SecretExtent::Response),
-    ("auth scram-sha-256 ", SecretExtent::Response),
-    ("{plain", SecretExtent::Mark),
-    ("{clear", SecretExtent::Mark),
-    ("{crypt", SecretExtent::Mark),
-    ("{md5", SecretExtent::Mark),
-    ("{sha", SecretExtent::Mark),
-    ("{smd5", SecretExtent::Mark),
-    ("{ssha", SecretExtent::Mark),
-    ("{blf-crypt", SecretExtent::Mark),
-    ("{argon2", SecretExtent::Mark),
-    ("{pbkdf2", SecretExtent::Mark),
-    ("{scram", SecretExtent::Mark),
-    ("{cram-md5", SecretExtent::Mark),
-    ("{digest-md5", SecretExtent::Mark),
-    ("{hmac-md5", SecretExtent::Mark),
-    ("{ntlm", SecretExtent::Mark),
-    ("{lanman", SecretExtent::Mark),
-    ("$1$", SecretExtent::Mark),
-    ("$2a$", SecretExtent::Mark),
-    ("$2b$", SecretExtent::Mark),
-    ("$2y$", SecretExtent::Mark),
-    ("$5$", SecretExtent::Mark),
-    ("$6$", SecretExtent::Mark),
-    ("$7$", SecretExtent::Mark),
-    ("$y$", SecretExtent::Mark),
-    ("$apr1$", SecretExtent::Mark),
-    ("$argon2", SecretExtent::Mark),
-    ("$pbkdf2", SecretExtent::Mark),
+/// The marks of each kind, in lower case.
+const MARKS: &[(SecretExtent, &[&str])] = &[
+    (LastParenthesis, &["given password: ", " (input: "]),
+    (Comparison, &[") != '"]),
+    (LastQuote, &["invalid password '", "invalid password field '", ", password '", "pass `"]),
+    (NextQuote, &["password = '", "password='", "password = \"", "password=\""]),
+    (Hexadecimal, &["credentials: "]),
+    (Field, &["cache hit: "]),
+    (Continuation, &["client in: cont"]),
+    (Rest, &[", init_response ", "decoded initial response ", "decoded response: "]),
+    (Rest, &["uncoded initial reply: ", "uncoded client response ", "auth_httpform: sending "]),
+    (Rest, &["unexpected response to auth request: ", "authorization: "]),
+    (Response, &["auth plain ", "auth login ", "auth cram-md5 ", "auth ntlm ", "auth external "]),
+    (Response, &["auth xoauth2 ", "auth oauthbearer ", "auth scram-sha-1 ", "auth scram-sha-256 "]),
+    // Schemes of Dovecot.
+    (Mark, &["{plain", "{clear", "{crypt", "{md5", "{sha", "{smd5", "{ssha", "{blf-crypt"]),
+    (Mark, &["{argon2", "{pbkdf2", "{scram", "{cram-md5", "{digest-md5", "{hmac-md5"]),
+    (Mark, &["{ntlm", "{lanman"]),
+    // Hashes of crypt(5).
+    (Mark, &["$1$", "$2a$", "$2b$", "$2y$", "$5$", "$6$", "$7$", "$y$", "$apr1$", "$argon2"]),
+    (Mark, &["$pbkdf2"]),
 ];
 
-/// `None` if the search could not be built. Tests would fail in this case.
-static SEARCH: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
-    let marks = MARKS.iter().map(|(mark, _)| mark);
-    AhoCorasick::builder().ascii_case_insensitive(true).build(marks).ok()
+/// The search for all marks, and what each of them marks. `None` if the search could not be built. Tests
+/// would fail in this case.
+static SEARCH: LazyLock<Option<(AhoCorasick, Vec<SecretExtent>)>> = LazyLock::new(|| {
+    let marks = MARKS.iter().flat_map(|(extent, marks)| marks.iter().map(|mark| (*mark, *extent)));
+    let (marks, extents): (Vec<&str>, Vec<_>) = marks.unzip();
+    Some((AhoCorasick::builder().ascii_case_insensitive(true).build(marks).ok()?, extents))
 });
 
 /// Returns the first secret in `text` that begins at `at` or later.
@@ -118,10 +87,10 @@ pub(crate) fn find(text: &[u8], at: usize) -> Option<Range<usize>> {
     {
         return Some(answer);
     }
-    let search = SEARCH.as_ref()?;
+    let (search, extents) = SEARCH.as_ref()?;
     let mut from = at;
     while let Some(mark) = search.find(text.get(from..)?) {
-        let (_, extent) = MARKS[mark.pattern()];
+        let extent = extents[mark.pattern()];
         let mark = from + mark.start()..from + mark.end();
         let secret = locate(text, mark.clone(), extent, at).filter(|secret| {
             let value = &text[secret.clone()];
@@ -143,41 +112,39 @@ fn locate(
 ) -> Option<Range<usize>> {
     let (start, rest) = (mark.end, &text[mark.end..]);
     let length = match extent {
-        SecretExtent::LastParenthesis => rest.rfind_byte(b')').unwrap_or(rest.len()),
-        SecretExtent::LastQuote => rest.rfind_byte(b'\'').unwrap_or(rest.len()),
-        SecretExtent::NextQuote => rest.find_byte(text[start - 1]).unwrap_or(rest.len()),
-        SecretExtent::Rest => rest.len(),
-        SecretExtent::Continuation => {
+        LastParenthesis => rest.rfind_byte(b')').unwrap_or(rest.len()),
+        LastQuote => rest.rfind_byte(b'\'').unwrap_or(rest.len()),
+        NextQuote => rest.find_byte(text[start - 1]).unwrap_or(rest.len()),
+        Rest => rest.len(),
+        Continuation => {
             let number = tab_length(rest)?;
             let digits = rest[number..].iter().take_while(|b| b.is_ascii_digit()).count();
             let answer = number + digits + tab_length(&rest[number + digits..])?;
             let start = start + answer;
             return Some(start..start + word_length(&rest[answer..]));
         }
-        SecretExtent::Field => {
-            (0..rest.len()).find(|n| tab_length(&rest[*n..]).is_some()).unwrap_or(rest.len())
-        }
-        SecretExtent::Hexadecimal => {
+        Field => (0..rest.len()).find(|n| tab_length(&rest[*n..]).is_some()).unwrap_or(rest.len()),
+        Hexadecimal => {
             let length = word_length(rest);
             if !rest[..length].iter().all(u8::is_ascii_hexdigit) {
                 return None;
             }
             length
         }
-        SecretExtent::Mark => {
+        Mark => {
             let in_word =
                 mark.start.checked_sub(1).is_some_and(|n| text[n].is_ascii_alphanumeric());
             let end = start + word_length(rest);
             return (!in_word).then_some(mark.start..end);
         }
-        SecretExtent::Comparison => {
+        Comparison => {
             let opened = password_before(text, mark.start).filter(|opened| *opened >= at);
             if let Some(opened) = opened {
                 return Some(opened..mark.start);
             }
             rest.rfind_byte(b'\'').unwrap_or(rest.len())
         }
-        SecretExtent::Response => {
+        Response => {
             let before = &text[..mark.start];
             if before.ends_with(b"250-") || before.ends_with(b"250 ") {
                 return None;

@@ -8,6 +8,18 @@ use super::{TextPass, is_escape, near};
 use crate::class::Class;
 use crate::pseudonym::is_domain;
 
+/// Keys whose value is a host.
+const HOSTS: [&[u8]; 8] = [
+    b"helo",
+    b"helo_name",
+    b"client_name",
+    b"reverse_client_name",
+    b"rhost",
+    b"realm",
+    b"hostname",
+    b"myhostname",
+];
+
 impl TextPass<'_, '_> {
     /// Replaces the value after `key`, and the key if it is a name.
     pub(super) fn value(&mut self, key: Range<usize>) -> usize {
@@ -27,14 +39,7 @@ impl TextPass<'_, '_> {
             },
             // smtpd(8) counts the commands of a connection: `helo=1`.
             b"helo" if text[self.bare_value(start)].iter().all(is_count) => start,
-            b"helo"
-            | b"helo_name"
-            | b"client_name"
-            | b"reverse_client_name"
-            | b"rhost"
-            | b"realm"
-            | b"hostname"
-            | b"myhostname" => self.host(self.whole_value(start)),
+            _ if HOSTS.contains(&name) => self.host(self.whole_value(start)),
             b"message-id" | b"resent-message-id" => {
                 self.message_id(self.bracketed(start).unwrap_or(start..text.len()))
             }

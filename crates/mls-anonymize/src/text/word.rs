@@ -147,21 +147,11 @@ impl TextPass<'_, '_> {
     /// Whether a dotted name is a file: Postfix's configuration, or a name in a path with an ending
     /// that is not a top-level domain.
     fn is_file(&self, at: usize, name: &[u8], last: &[u8]) -> bool {
+        const ENDINGS: [&[u8]; 9] =
+            [b"cf", b"conf", b"db", b"lmdb", b"so", b"pid", b"sock", b"log", b"sieve"];
         let in_path = self.text[..at].ends_with(b"/") && !self.text[..at].ends_with(b"//");
         matches!(name, b"main.cf" | b"master.cf" | b"dovecot.conf")
-            || (in_path
-                && matches!(
-                    last,
-                    b"cf"
-                        | b"conf"
-                        | b"db"
-                        | b"lmdb"
-                        | b"so"
-                        | b"pid"
-                        | b"sock"
-                        | b"log"
-                        | b"sieve"
-                ))
+            || (in_path && ENDINGS.contains(&last))
     }
 }
 
@@ -188,28 +178,9 @@ pub(crate) fn name_in_parentheses(
 /// Whether Dovecot logs a user name in parentheses after this service or database. Before version 2,
 /// some had names in upper case.
 fn is_dovecot_service(word: &[u8]) -> bool {
-    const SERVICES: [&[u8]; 19] = [
-        b"imap",
-        b"pop3",
-        b"lmtp",
-        b"lda",
-        b"deliver",
-        b"managesieve",
-        b"submission",
-        b"imap-hibernate",
-        b"indexer-worker",
-        b"doveadm",
-        b"sql",
-        b"ldap",
-        b"pam",
-        b"passwd",
-        b"passwd-file",
-        b"static",
-        b"lua",
-        b"oauth2",
-        b"dict",
-    ];
-    SERVICES.iter().any(|service| service.eq_ignore_ascii_case(word))
+    const SERVICES: &str = "imap pop3 lmtp lda deliver managesieve submission imap-hibernate \
+        indexer-worker doveadm sql ldap pam passwd passwd-file static lua oauth2 dict";
+    SERVICES.split(' ').any(|service| service.as_bytes().eq_ignore_ascii_case(word))
 }
 
 fn is_hello(word: &[u8]) -> bool {
