@@ -31,7 +31,6 @@ impl NotAllowed {
 
 /// The type of a key's value.
 pub(super) trait ConfigValue: Sized {
-    /// Reads the text of a value.
     fn parse(text: &str) -> Result<Self, NotAllowed>;
 
     /// Writes the value so that [`parse`](ConfigValue::parse) reads it again; empty for no value.
@@ -233,8 +232,20 @@ fn word<T: PartialEq>(choices: &[(&'static str, T)], value: &T) -> String {
     found.map_or("", |(word, _)| word).to_owned()
 }
 
-/// Makes the type a value that is one of a few words.
+/// Makes a type a value that is one of a few words, and declares the type, if it is an enum.
 macro_rules! choices {
+    (
+        $(#[$meta:meta])*
+        pub enum $type:ident { $($(#[$doc:meta])* $variant:ident $($word:literal)+,)+ }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $type {
+            $($(#[$doc])* $variant,)+
+        }
+
+        choices! { $type: $($($word $type::$variant,)+)+ }
+    };
     ($type:ty: $($word:literal $value:path,)+) => {
         impl ConfigValue for $type {
             fn parse(text: &str) -> Result<Self, NotAllowed> {
@@ -248,71 +259,45 @@ macro_rules! choices {
     };
 }
 
-/// `smtp_tls`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each variant is the value of the same name")]
-pub enum SmtpTls {
-    None,
-    StartTls,
-    Tls,
+choices! {
+    /// `smtp_tls`.
+    #[expect(missing_docs, reason = "each variant is the value of the same name")]
+    pub enum SmtpTls { None "none", StartTls "starttls", Tls "tls", }
 }
 
-choices! { SmtpTls: "none" SmtpTls::None, "starttls" SmtpTls::StartTls, "tls" SmtpTls::Tls, }
-
-/// `db_type`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each variant is the value of the same name")]
-pub enum DbType {
-    Sqlite,
-    Postgresql,
-    Mysql,
+choices! {
+    /// `db_type`.
+    #[expect(missing_docs, reason = "each variant is the value of the same name")]
+    pub enum DbType {
+        Sqlite "sqlite" "sqlite3",
+        Postgresql "postgresql",
+        Mysql "mysql" "mariadb",
+    }
 }
 
-choices! { DbType:
-    "sqlite" DbType::Sqlite,
-    "sqlite3" DbType::Sqlite,
-    "postgresql" DbType::Postgresql,
-    "mysql" DbType::Mysql,
-    "mariadb" DbType::Mysql,
+choices! {
+    /// `mode` of `[database]`.
+    #[expect(missing_docs, reason = "each variant is the value of the same name")]
+    pub enum DbMode { Load "load", Files "files", }
 }
 
-/// `mode` of `[database]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each variant is the value of the same name")]
-pub enum DbMode {
-    Load,
-    Files,
-}
-
-choices! { DbMode:
-    "load" DbMode::Load,
-    "files" DbMode::Files,
-}
-
-/// `formats` of `[block]`, and `--format` of `mls-block`: the formats of a block list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum BlockFormat {
-    /// One address or network on each line
-    Plain,
-    /// A table for Postfix, see `cidr_table`(5)
-    Cidr,
-    /// A script for nft -f that replaces the addresses in two sets (IPv4 and IPv6)
-    Nft,
-    /// Commands for fail2ban-client -i
-    Fail2ban,
-    /// Decisions for cscli decisions import
-    Crowdsec,
-    /// An array, one entry on each line
-    Json,
-}
-
-choices! { BlockFormat:
-    "plain" BlockFormat::Plain,
-    "cidr" BlockFormat::Cidr,
-    "nft" BlockFormat::Nft,
-    "fail2ban" BlockFormat::Fail2ban,
-    "crowdsec" BlockFormat::Crowdsec,
-    "json" BlockFormat::Json,
+choices! {
+    /// `formats` of `[block]`, and `--format` of `mls-block`: the formats of a block list.
+    #[derive(clap::ValueEnum)]
+    pub enum BlockFormat {
+        /// One address or network on each line
+        Plain "plain",
+        /// A table for Postfix, see `cidr_table`(5)
+        Cidr "cidr",
+        /// A script for nft -f that replaces the addresses in two sets (IPv4 and IPv6)
+        Nft "nft",
+        /// Commands for fail2ban-client -i
+        Fail2ban "fail2ban",
+        /// Decisions for cscli decisions import
+        Crowdsec "crowdsec",
+        /// An array, one entry on each line
+        Json "json",
+    }
 }
 
 // The levels of Python's `logging` module.
