@@ -22,7 +22,7 @@ import tempfile
 import time
 import traceback
 import uuid
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
