@@ -30,7 +30,6 @@ pub enum Class {
 }
 
 impl Class {
-    /// The number of classes.
     pub(crate) const COUNT: usize = 10;
 
     /// The name on the command line, in files of rules and in maps.

@@ -18,7 +18,6 @@ pub(crate) struct Joiner {
 struct Parts {
     /// The first part, as it is in the log.
     first: Vec<u8>,
-    /// The text of the parts.
     text: Vec<u8>,
     /// The number of bytes of the log from the first part on. mls-parse does not read a line with more
     /// than [`MAX_PARTS_BEFORE`].

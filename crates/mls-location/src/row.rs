@@ -16,7 +16,6 @@ pub(crate) enum Family {
 }
 
 impl Family {
-    /// The family of an address.
     pub(crate) fn of(ip: IpAddr) -> Self {
         if ip.is_ipv4() { Self::V4 } else { Self::V6 }
     }

@@ -99,7 +99,6 @@ impl Mailer {
         &self.machine
     }
 
-    /// A message of plain text.
     pub(crate) fn plain(&self, subject: &str, text: &str) -> anyhow::Result<Message> {
         let part = SinglePart::builder()
             .header(Subject::from(header_text(&format!("{} {subject}", self.prefix))))

@@ -33,7 +33,6 @@ impl Daemon {
     /// Whether a message of an unknown program is probably an attempt at this server. Words that
     /// end in a colon may come before it, such as the name of a program.
     pub(crate) fn is_likely(self, mut message: &[u8]) -> bool {
-        /// The largest number of such words.
         const MAX_WORDS: usize = 6;
         for _ in 0..MAX_WORDS {
             let (word, rest) = message.split_once_str(" ").unwrap_or((message, b""));

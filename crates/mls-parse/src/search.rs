@@ -13,7 +13,6 @@ use crate::{Daemon, dovecot, grammar, partial, repetition};
 /// twice as long.
 #[derive(Clone)]
 pub(crate) struct Search {
-    /// Words of an attempt.
     pub(crate) attempts: Words,
     /// The texts of the fast search in lines: texts of attempts, and of lines that belong to
     /// another line.

@@ -67,7 +67,6 @@ pub(crate) struct SectionColumn {
     pub(crate) kind: CellKind,
 }
 
-/// The kind of cells in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CellKind {
     /// A name, which may be long.

@@ -96,7 +96,6 @@ impl Servers {
         }
     }
 
-    /// The servers with a name.
     pub(crate) fn named(&self) -> &[Server] {
         self.by_number.get(1..).unwrap_or_default()
     }

@@ -80,11 +80,9 @@ pub(crate) struct LastDigest {
     pub(crate) base: u64,
     /// Its end; `None` if there was no digest.
     pub(crate) end: Option<DigestEnd>,
-    /// Where the first digest begins.
     pub(crate) first: FirstBegin,
 }
 
-/// Where the first digest begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FirstBegin {
     /// At the beginning of the newest file that has rows.

@@ -29,7 +29,6 @@ const MAX_WAITING: usize = 4;
 /// Largest number of users whose logins are counted exactly.
 const MAX_USERS: usize = 100_000;
 
-/// The logins of the period.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PeriodLogins {
     /// Number of logins and of users; `None` if no logins were read.

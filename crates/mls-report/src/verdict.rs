@@ -24,7 +24,6 @@ pub(crate) struct Verdict {
     pub(crate) remarks: Vec<String>,
 }
 
-/// An account to check.
 #[derive(Clone, Debug)]
 pub(crate) struct AccountToCheck {
     pub(crate) user: String,

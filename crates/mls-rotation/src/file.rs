@@ -50,7 +50,6 @@ pub struct ChainFile {
     /// What stat(2) said when it was opened. The size of a file that is not compressed is at most the
     /// [limit](Self::limit_to).
     pub stat: FileStat,
-    /// Its size when it was opened.
     pub(crate) opened_size: u64,
     /// The method of its compression, if it is compressed.
     pub compression: Option<Compression>,

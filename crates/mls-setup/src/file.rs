@@ -23,7 +23,6 @@ pub(crate) struct NewFile {
 #[derive(Clone, Debug)]
 pub(crate) enum FileContent {
     Text(String),
-    /// A copy of this file.
     CopyOf(PathBuf),
     /// A symbolic link to this path.
     LinkTo(PathBuf),

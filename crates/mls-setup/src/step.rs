@@ -47,7 +47,6 @@ pub(crate) enum Step {
     Start(String),
 }
 
-/// How a step is undone.
 #[derive(Debug)]
 pub(crate) enum Undo {
     ReloadAndRestart(Vec<String>),

@@ -20,7 +20,6 @@ pub(crate) struct Switches {
 }
 
 impl Switches {
-    /// Returns the units for these answers.
     pub(crate) fn new(answers: &Answers) -> Self {
         let mut switches = Self::default();
         for job in &JOBS {

@@ -5,7 +5,6 @@ use mls_event::Column;
 /// A value of a row: a column of the CSV, another member of the record, or the source of the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
-    /// A column of the CSV.
     Csv(Column),
     /// The name of the source that was loaded (`--source`).
     Source,

@@ -44,7 +44,6 @@ impl RowEncoder {
         }
     }
 
-    /// Appends one row of an event.
     pub(crate) fn push(&mut self, event: &Auth<'_>) -> Result<(), BadDate> {
         let dialect = match self.format {
             RowFormat::Values(dialect) => dialect,

@@ -141,7 +141,6 @@ impl TableName {
     }
 }
 
-/// An index of a table.
 pub(crate) struct Index {
     /// Quoted.
     pub(crate) name: String,

@@ -208,7 +208,6 @@ pub(crate) fn same_entry(one: &str, other: &str) -> bool {
     entry(one) == entry(other)
 }
 
-/// A field of a cursor.
 fn field<'a>(cursor: &'a str, name: &str) -> Option<&'a str> {
     cursor.split(';').find_map(|field| field.strip_prefix(name))
 }

@@ -57,7 +57,6 @@ impl ProviderNetwork {
     }
 }
 
-/// All networks.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) networks: Vec<ProviderNetwork>,
