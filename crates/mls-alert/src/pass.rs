@@ -37,7 +37,7 @@ pub(crate) struct PassCheckpoint {
     pub(crate) failures: Position,
     /// The position in the input of logins; `None` without such an input.
     pub(crate) logins: Option<Position>,
-    /// All attempts before the checkpoint are older than this moment. No later attempt is.
+    /// Attempts before the checkpoint are older than this time. Attempts after it are not.
     moment: Date,
     pub(crate) newest: Newest,
     /// Attempts before this moment were left out.
@@ -52,7 +52,7 @@ pub(crate) struct Newest {
 }
 
 impl Newest {
-    /// The moment of the next checkpoint: older than all attempts that may still come.
+    /// Returns the time of the next checkpoint. All attempts that are read later should be newer.
     fn checkpoint(self, has_logins: bool) -> Date {
         let newest = self.failure.max(self.login);
         let Some(newest) = newest else { return (Utc::now() - MAX_LAG).fixed_offset() };

@@ -189,8 +189,8 @@ impl Anonymizer {
     }
 
     /// Appends free text of a message. The parser reads Dovecot's address after the last ` rip=` of
-    /// the message. So this ` rip=` stays, and it stays the last, whatever text is around it. A
-    /// secret can contain it, but not at the end of the text, because there the address follows.
+    /// the message. So this ` rip=` must stay, and it must stay the last one. If the text ends
+    /// with ` rip=`, the address follows, so ` rip=` is not part of a secret. Elsewhere it can be.
     fn message_text(&mut self, mut text: &[u8], context: LineContext<'_>, out: &mut Vec<u8>) {
         if context.dovecot
             && let Some((before, after)) = text.rsplit_once_str(" rip=")

@@ -288,7 +288,8 @@ fn read(
     let (mut first, mut cut_off) = (true, false);
     while let Some((offset, line)) = reader.next_at(&mut pause)? {
         if first {
-            // The first line decides: the name of a server does not begin with a brace.
+            // The first line decides: a record begins with a brace. A row of the CSV begins with the
+            // name of a server, which does not.
             summary.csv = !line.starts_with(b"{");
             first = false;
         }

@@ -96,7 +96,7 @@ pub(crate) struct BlockFlags {
     #[command(flatten)]
     pub(crate) zone: mls_cli::ZoneFlag,
 
-    /// Name of the jail in the format fail2ban
+    /// The fail2ban jail that gets the addresses; only for the format fail2ban
     #[arg(long, value_name = "NAME", default_value = "maillogsentinel", value_parser = jail, global = true)]
     pub(crate) jail: String,
 

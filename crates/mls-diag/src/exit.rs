@@ -8,7 +8,7 @@ use std::path::Path;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// The tool works, and has printed that something else does not. There is no message.
+    /// The tool ran without an error, and printed a problem that it found. No error is logged.
     Problem = 1,
     /// The command line is wrong.
     Usage = 64,

@@ -96,8 +96,8 @@ fn read_common(text: &[u8]) -> Option<DateTime<FixedOffset>> {
     date.and_hms_nano_opt(hour, minute, second, nanoseconds)?.and_local_timezone(offset).single()
 }
 
-/// Reads second 60 as second 59, which Linux repeats during a leap second. chrono counts a leap
-/// second as a second of more than 10^9 nanoseconds, and no other part of the workspace does.
+/// Reads second 60 as second 59, because Linux repeats second 59 during a leap second. chrono stores
+/// second 60 as second 59 with 10^9 nanoseconds or more. No other code in the workspace expects that.
 fn without_leap_second(at: DateTime<FixedOffset>) -> DateTime<FixedOffset> {
     at.with_nanosecond(at.nanosecond() % 1_000_000_000).unwrap_or(at)
 }

@@ -69,7 +69,7 @@ impl Unread {
         }
     }
 
-    /// One warning for all lines since the last one.
+    /// Logs one warning for all unreadable lines since the last warning.
     pub(crate) fn warn(&mut self) {
         let Some(first) = self.first.take() else { return };
         let UnreadableLine { source, offset, why, line } = &first;

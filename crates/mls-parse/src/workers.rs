@@ -107,7 +107,7 @@ pub(crate) fn run(
             Ok(Ok(())) => {}
             Ok(error) => break error,
             Err(RecvTimeoutError::Disconnected) => break Ok(()),
-            // Without new lines, nothing else would warn.
+            // While no new lines arrive, only this warns about unreadable lines.
             Err(RecvTimeoutError::Timeout) => lock(&shared.writing).unread.warn(),
         }
     };

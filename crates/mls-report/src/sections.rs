@@ -176,7 +176,7 @@ fn servers(report: &Report, top: usize) -> Section {
     let mut table = table(columns, &report.servers, |x| {
         (vec![text(Some(x.server.clone())), Cell::Number(x.addresses)], x.attempts)
     });
-    // One server is the subject of the whole report.
+    // With one server, the whole report is about it, so a list is not needed.
     if report.servers.distinct < 2 {
         table.rows = Vec::new();
     }

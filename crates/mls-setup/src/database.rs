@@ -25,8 +25,8 @@ pub(crate) fn found(
     file.write_all(text.as_bytes()).context("writing a temporary file")?;
     let mut command = Command::new(installation.program("mls-sql"));
     command.args(["status", "--config"]).arg(file.path()).current_dir("/");
-    // As the service's user: root could create files beside an SQLite database that the service
-    // cannot write.
+    // Run mls-sql as the service's user. Root could create files beside an SQLite database, and the
+    // service could not write these files.
     if let Some(Account { uid, gid, .. }) = account {
         chown(file.path(), Some(*uid), Some(*gid)).context("giving a temporary file away")?;
         command.uid(*uid).gid(*gid);

@@ -129,9 +129,9 @@ fn refuse_loaded(database: &mut Database, source: &Source, cursor: &Value) -> an
     if old == new {
         let user = other.loaded_by.as_deref().unwrap_or("?");
         return Err(Exit::Config.error(format!(
-            "{shown}: this machine has loaded this log as source {old}, as the database user {user}; use \
-             this user again, or let the owner of the tables run: UPDATE {} SET {LOADED_BY} = 'NEW USER' \
-             WHERE source = {} AND {LOADED_BY} = {}. To load the log twice, use --allow-duplicates",
+            "{shown}: the database user {user} has already loaded this log as source {old}; connect as \
+             this user again, or ask the owner of the tables to run: UPDATE {} SET {LOADED_BY} = 'NEW USER' \
+             WHERE source = {} AND {LOADED_BY} = {}. To load the log twice, use mls-sql load --allow-duplicates",
             database.table.cursor(),
             database.dialect.text(old),
             database.dialect.text(user)

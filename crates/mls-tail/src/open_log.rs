@@ -206,8 +206,9 @@ impl<'a> OpenLog<'a> {
         let messages = switch::messages_read(self.cursor, journal, second)?;
         if messages.is_empty() {
             log::warn!(
-                "{}: the journal no longer has the entries that were read last; continuing at \
-                their time, so failures within two seconds may be recorded twice",
+                "{}: the journal no longer has the entries that were read last; reading the log \
+                from the time of the last entry, so failures within two seconds of it may be \
+                recorded twice",
                 self.name
             );
         }

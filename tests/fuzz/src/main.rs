@@ -37,7 +37,8 @@ fuzz_target!(|bytes: &[u8]| {
     let allowed = FLOOR * TARGET.floor + PER_BYTE * length;
     let before = MEMORY.current_usage();
     MEMORY.reset_peak_usage();
-    // The CPU time is never longer. The system call that reads it takes longer than many inputs.
+    // Measure the elapsed time first, because the CPU time is not longer. The system call that reads the
+    // CPU time takes longer than many inputs.
     let start = Instant::now();
     (TARGET.run)(bytes);
     let mut took = start.elapsed();

@@ -54,7 +54,8 @@ impl TextPass<'_, '_> {
             return self.ipv6(at);
         }
         self.context.in_query |= self.text[at..].starts_with(QUERY.as_bytes());
-        // cleanup(8) logs the header that `REPLACE` writes, and other programs quote headers.
+        // cleanup(8) logs the new header if header_checks(5) says `REPLACE`. Other programs log headers
+        // too.
         if self.text[end..].starts_with(b": ") && is_subject(word) {
             return Some(self.quoted(at, true));
         }

@@ -84,7 +84,7 @@ impl Scanner {
         let first = JournalEntry::parse(&input.lines[range.clone()]);
         let first = first.filter(JournalEntry::goes_on)?;
         if first.is_later_part() {
-            // The block of the first part has counted the line.
+            // The block that contains the first part has counted the line.
             return Some(Vec::new());
         }
         let parts = JoinedEntry::join(&first, input.lines, range.end, known)?;
