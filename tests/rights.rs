@@ -122,13 +122,14 @@ fn assert_not_copied(directory: &Path, context: &str) {
     }
 }
 
-const COMMANDS: [&str; 8] = [
+const COMMANDS: [&str; 9] = [
     "maillogsentinel --config conf",
     "maillogsentinel --config conf --report",
     "maillogsentinel --config conf --alert",
     "maillogsentinel --config conf --sql-export",
     "maillogsentinel --config conf --sql-import",
     "maillogsentinel --config conf --status",
+    "mls-status --config conf",
     "CLOCK maillogsentinel --config conf --prune",
     "maillogsentinel --config conf --start-over --yes",
 ];

@@ -57,7 +57,7 @@ fn a_name_cannot_send_escapes_to_the_terminal_and_a_csv_that_is_no_file_has_no_k
     make("F");
     make("state/\u{1b}]0;x\u{7}\u{9b}2J\u{202e}");
     let said = text(&front.run(&["--status"]).stdout);
-    assert!(said.contains("/state/?]0;x??2J\u{fffd} is not a regular file: remove it\n"), "{said}");
+    assert!(said.contains("/state/?]0;x??2J\u{fffd} is not a regular file: name another file in the configuration, or remove it\n"), "{said}");
     assert!(said.contains("/F: unknown number of rows\n"), "{said}");
     let json = text(&front.run(&["--status", "--json"]).stdout);
     for said in [said, json.clone()] {
@@ -67,6 +67,34 @@ fn a_name_cannot_send_escapes_to_the_terminal_and_a_csv_that_is_no_file_has_no_k
     let value: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert!(value["problems"].to_string().contains("/state/?]0;x??2J"), "{json}");
     assert_eq!((&value["rows"], &value["last_recorded"]), (&serde_json::Value::Null, &"".into()));
+}
+
+#[test]
+fn a_number_that_is_needed_and_not_known_is_a_problem() {
+    let front = Front::new("conf", "");
+    front.site.append("state/sql_state.offset", "x");
+    let output = front.run(&["--status"]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("not healthy: the rows to export cannot be counted: "), "{said}");
+    assert!(said.contains("sql_state.offset"), "{said}");
+    assert!(said.contains("rows that are not exported yet: unknown\n"), "{said}");
+}
+
+/// The state of the service can be links that its user made. As root, the tools would follow them.
+#[test]
+fn root_is_refused_if_the_service_has_another_user() {
+    if !is_root() {
+        return skip("only root can be refused");
+    }
+    let front = Front::new("conf", "");
+    let config = fs::read_to_string(&front.config).unwrap();
+    fs::write(&front.config, config.replace("user = root\n", "user = nobody\n")).unwrap();
+    let output = front.site.command("mls-status --config conf").output().unwrap();
+    assert_eq!(output.status.code(), Some(77));
+    let said = text(&output.stderr);
+    assert!(said.contains("root must run maillogsentinel --status"), "{said}");
+    assert_eq!(text(&output.stdout), "");
 }
 
 #[test]

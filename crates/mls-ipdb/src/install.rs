@@ -29,7 +29,9 @@ pub(crate) fn scratch(target: &Path) -> anyhow::Result<File> {
 fn not_written<T>(error: io::Error, target: &Path) -> anyhow::Result<T> {
     let denied = error.kind() == ErrorKind::PermissionDenied;
     Err(explained(error, target))
-        .with_context(|| format!("writing {} (to use another directory, give --data-dir)", target.display()))
+        .with_context(|| {
+            format!("writing {} (to use another directory, give --data-dir)", target.display())
+        })
         .or_exit(if denied { Exit::NoPerm } else { Exit::CantCreat })
 }
 

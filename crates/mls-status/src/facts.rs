@@ -15,17 +15,15 @@ use crate::tools::{Attempts, Tools};
 /// Looks at everything that the service needs. `path` is the file of the configuration.
 pub(crate) fn collect(path: &Path, config: &Config) -> Status {
     let tools = Tools(path);
-    let mut status = attempts(&tools, config);
+    let (mut status, unknown) = attempts(&tools, config);
     status.without_effect = Config::without_effect_in(path);
     let mut problems = schedule(&mut status, config);
     problems.extend(irregular(config));
-    if status.not_recorded.is_none() {
-        problems.push("the mail log cannot be read: maillogsentinel --debug shows why".to_owned());
-    }
+    problems.extend(unknown);
     if config.loads() {
         let (database, why) = database(&tools);
         status.database = Some(database);
-        problems.extend(why.map(|why| format!("the database cannot be used: {why}")));
+        problems.extend(why);
     }
     if !config.report.email.is_empty() {
         // A dry run checks everything that mls-mail needs, but does not connect to the mail server.
@@ -45,28 +43,42 @@ pub(crate) fn collect(path: &Path, config: &Config) -> Status {
     Status { healthy: problems.is_empty(), problems, ..status }
 }
 
-/// What is recorded and exported, and what is not yet.
-fn attempts(tools: &Tools<'_>, config: &Config) -> Status {
+/// Counts what is recorded and exported, and what is not yet. Returns a problem for each number that
+/// is needed and not known.
+fn attempts(tools: &Tools<'_>, config: &Config) -> (Status, Vec<String>) {
     let paths = &config.paths;
-    let if_needed = |is_needed: bool, stages: &[&str]| {
-        if is_needed { tools.attempts(stages) } else { Attempts::none() }
+    let mut problems = Vec::new();
+    let mut known = |what: &str, found: anyhow::Result<Attempts>| {
+        found.unwrap_or_else(|why| {
+            problems.push(format!("{what}: {why:#}"));
+            Attempts::default()
+        })
+    };
+    let mut if_needed = |is_needed: bool, what, stages: &[&str]| {
+        if is_needed { known(what, tools.attempts(stages)) } else { Attempts::none() }
     };
     let records_logins = config.logins.record;
     let has_exported = paths.sql_cursor().is_some_and(|cursor| cursor.exists());
     let exports = !config.loads() && (config.database.db_type.is_some() || has_exported);
-    let rows = tools.rows(paths.csv_filename.as_deref());
-    let logins = tools.rows(paths.logins_filename.as_deref().filter(|_| records_logins));
-    let failures = tools.attempts(&["mls-tail --framed", "mls-parse --outcome failure"]);
-    let successes = ["mls-tail --framed --logins", "mls-parse --outcome success"];
-    let successes = if_needed(records_logins, &successes);
-    let exported = if_needed(exports, &["mls-tail --framed --csv", "mls-csv --decode"]);
+    let stages = ["mls-tail --framed", "mls-parse --outcome failure"];
+    let failures = if_needed(true, "the mail log cannot be read", &stages);
+    let stages = ["mls-tail --framed --logins", "mls-parse --outcome success"];
+    let successes = if_needed(records_logins, "the mail log cannot be read for logins", &stages);
+    let stages = ["mls-tail --framed --csv", "mls-csv --decode"];
+    let exported = if_needed(exports, "the rows to export cannot be counted", &stages);
+    let mut rows = |csv: Option<&PathBuf>| {
+        let csv = csv.map_or(Path::new(""), PathBuf::as_path);
+        known(&format!("the rows of {} cannot be counted", csv.display()), tools.rows(csv))
+    };
+    let recorded = rows(paths.csv_filename.as_ref());
+    let logins = rows(paths.logins_filename.as_ref().filter(|_| records_logins));
     let cursor = paths.csv_cursor().unwrap_or_default();
     let committed = fs::metadata(&cursor).and_then(|cursor| cursor.modified());
     let unchecked = CursorFile::load(&cursor).ok();
     let unchecked = unchecked.map(|cursor| cursor.map(|it| it.unchecked).unwrap_or_default());
-    Status {
-        rows: rows.count,
-        last_recorded: rows.last,
+    let status = Status {
+        rows: recorded.count,
+        last_recorded: recorded.last,
         last_commit: committed.map(|time| rfc3339(time.into())).unwrap_or_default(),
         not_recorded: failures.count,
         first_not_recorded: failures.first,
@@ -82,10 +94,11 @@ fn attempts(tools: &Tools<'_>, config: &Config) -> Status {
             ..TextOnly::default()
         },
         ..Status::default()
-    }
+    };
+    (status, problems)
 }
 
-/// What starts the jobs. Returns the problems.
+/// Finds out what starts the jobs: systemd or cron. Returns the problems.
 fn schedule(status: &mut Status, config: &Config) -> Vec<String> {
     if !systemd::runs_here() {
         let table = fs::read_to_string("/etc/cron.d/maillogsentinel").unwrap_or_default();
@@ -97,12 +110,12 @@ fn schedule(status: &mut Status, config: &Config) -> Vec<String> {
             status.jobs = units.jobs();
             units.problems(config)
         }
-        Err(why) => vec![format!("systemd cannot be asked (is dbus installed?): {why}")],
+        Err(why) => vec![format!("systemctl failed (is dbus installed?): {why}")],
     }
 }
 
-/// A sentence for each FIFO, socket or device among the files of the service. A tool refuses it, but
-/// a shell would wait for its other end.
+/// Returns a sentence for each FIFO, socket or device among the files of the service. The tools refuse
+/// to open such a file.
 fn irregular(config: &Config) -> BTreeSet<String> {
     let paths = &config.paths;
     let lock = |csv: &PathBuf| csv.with_added_extension("lock");
@@ -114,30 +127,41 @@ fn irregular(config: &Config) -> BTreeSet<String> {
         .chain(config.general.log_file.clone())
         .chain(entries)
         .filter(|path| fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()))
-        .map(|path| format!("{} is not a regular file: remove it", path.display()))
+        .map(|path| {
+            format!(
+                "{} is not a regular file: name another file in the configuration, or remove it",
+                path.display()
+            )
+        })
         .collect()
 }
 
-/// What is in the database, and why it cannot be used.
+/// Returns what is in the database, or why it cannot be used.
 fn database(tools: &Tools<'_>) -> (Database, Option<String>) {
     let (said, why) = tools.run("mls-sql status");
-    if why.is_some() {
-        return (Database::default(), why);
+    if let Some(why) = why {
+        let why = format!("the database cannot be used: {why}");
+        return (Database::default(), Some(why));
     }
     let value = |name: &str| {
         let value = said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         display_text(value.unwrap_or("")).into_owned()
     };
     let last_load = value("last_commit");
-    // An older version has committed if there is a time without a number of rows.
+    // A time without a number of rows means that an older version, which did not count rows, has
+    // committed too.
     let loaded = value("rows").parse().ok().or(last_load.is_empty().then_some(0));
     let not_loaded = tools.attempts(&[
         "mls-sql cursor",
         "mls-tail --framed --cursor-file=/dev/stdin",
         "mls-parse --outcome=recorded",
     ]);
+    let (not_loaded, why) = match not_loaded {
+        Ok(found) => (found.count, None),
+        Err(why) => (None, Some(format!("the attempts to load cannot be counted: {why:#}"))),
+    };
     let name = Some(format!("{}, source {}", value("database"), value("source")));
-    (Database { loaded, not_loaded: not_loaded.count, last_load, name }, None)
+    (Database { loaded, not_loaded, last_load, name }, why)
 }
 
 #[cfg(test)]
@@ -156,8 +180,17 @@ mod tests {
         config.paths.state_dir = Some(directory.path().to_owned());
         config.paths.csv_filename = Some(path("F"));
         config.general.log_file = Some("/dev/null".into());
-        let lock = format!("{} is not a regular file: remove it", path("F.lock").display());
+        let lock = format!(
+            "{} is not a regular file: name another file in the configuration, or remove it",
+            path("F.lock").display()
+        );
         let found: Vec<_> = irregular(&config).into_iter().collect();
-        assert_eq!(found, ["/dev/null is not a regular file: remove it", &lock]);
+        assert_eq!(
+            found,
+            [
+                "/dev/null is not a regular file: name another file in the configuration, or remove it",
+                &lock
+            ]
+        );
     }
 }

@@ -26,13 +26,14 @@
 //! or null in a job.
 //!
 //! # Guarantees
-//! - mls-status changes nothing.
+//! - mls-status changes no data and no state. The tools that it runs write their messages to
+//!   `[general] log_file`.
 //! - No control character of a file or a name reaches the terminal.
 //! - Exit code 0 means that there is no problem, and 1 that there is one.
 //!
 //! # Example
 //! ```text
-//! mls-status --json | jq .not_recorded
+//! sudo -u maillogsentinel mls-status --json | jq .not_recorded
 //! ```
 
 mod args;
@@ -86,10 +87,17 @@ fn look(path: &Path) -> anyhow::Result<(Status, Option<Config>)> {
         return Ok(not_set_up(format!(": there is no {}", path.display())));
     }
     let config = Config::load(path)?;
-    // The front end cannot change to a user that does not exist.
-    let user = config.systemd.user.as_deref().and_then(uzers::get_user_by_name);
-    if uzers::get_effective_uid() == 0 && user.is_none() {
-        return Ok(not_set_up(String::new()));
+    if uzers::get_effective_uid() == 0 {
+        // The tools would follow the links of the service's user, with the rights of root.
+        match config.systemd.user.as_deref().and_then(uzers::get_user_by_name) {
+            None => return Ok(not_set_up(String::new())),
+            Some(user) if user.uid() != 0 => {
+                let why = "root must run maillogsentinel --status, which changes to the user of the \
+                           service and starts mls-status";
+                return Err(Exit::NoPerm.error(why));
+            }
+            Some(_) => {}
+        }
     }
     Ok((facts::collect(path, &config), Some(config)))
 }

@@ -51,12 +51,12 @@ pub(crate) struct Job {
     pub(crate) result: Option<String>,
     #[serde(serialize_with = "or_null")]
     pub(crate) next_run: Option<DateTime<Local>>,
-    /// Only of a service that runs all the time.
+    /// `None` if the service does not run all the time.
     #[serde(serialize_with = "or_null")]
     pub(crate) running_since: Option<DateTime<Local>>,
 }
 
-/// What only the text has.
+/// Values that are in the text, but not in the JSON.
 #[derive(Debug, Default)]
 pub(crate) struct TextOnly {
     pub(crate) last_login: String,

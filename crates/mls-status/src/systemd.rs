@@ -78,7 +78,8 @@ impl Units {
             "--property=Id,ActiveState,ActiveEnterTimestamp,ExecMainExitTimestamp,ExecMainStatus,\
              NextElapseUSecRealtime,Result",
         );
-        // A pattern may not match inactive units, and a service is inactive between its runs.
+        // A pattern matches only units that systemd has in memory, see systemctl(1). Between its runs,
+        // a service can be missing there.
         let services = JOBS.map(|(_, service)| format!("{service}.service"));
         let (shown, why) = tools::run(systemctl.args(services).args(PATTERNS));
         why.map_or_else(|| Ok(Self::parse(&shown)), Err)
@@ -152,13 +153,14 @@ impl Units {
     }
 }
 
-/// A sentence for each line of a table of cron that starts a command as a user, see crontab(5).
+/// Returns a sentence for each line of a system crontab that starts a command, see crontab(5).
 pub(crate) fn cron_jobs(table: &str) -> Vec<String> {
     let job = |line: &str| {
         let words: Vec<_> = line.split_ascii_whitespace().collect();
         let (when, command) = (words.get(..5)?, words.get(6..)?);
-        let is_job = !command.is_empty() && !when.iter().any(|word| word.contains('#'));
-        is_job.then(|| format!("cron starts {:?} at: {}", command.join(" "), when.join(" ")))
+        let is_job =
+            !command.is_empty() && line.starts_with(|c: char| c == '*' || c.is_ascii_digit());
+        is_job.then(|| format!("cron starts \"{}\" at: {}", command.join(" "), when.join(" ")))
     };
     table.lines().filter_map(job).collect()
 }
@@ -282,7 +284,7 @@ ActiveState=inactive
     #[test]
     fn the_table_of_cron_becomes_sentences() {
         let table = "# Written by setup.\nPATH=/usr/bin\n0 * * * * mail maillogsentinel\n\
-                     59 23  * * *  mail  maillogsentinel --report\n#1 2 3 4 5 a b\n1 2 3 4 5 a\n";
+                     59 23  * * *  mail  maillogsentinel --report\n#1 2 3 4 5 a b\n1 2 3 4 5 a\n@daily a b c d e f\n";
         assert_eq!(
             cron_jobs(table),
             [

@@ -9,11 +9,11 @@ use mls_event::Timestamp;
 
 use crate::status::{Job, Status};
 
-const WITHOUT_SYSTEMD: &str = "systemd does not run here: cron starts the jobs, and only the time of \
-    the last run above shows whether they work";
+const WITHOUT_SYSTEMD: &str = "systemd does not run here: cron starts the jobs. Only the line \"the \
+    last run that found new lines ended\" above shows whether they work";
 
-const NO_ALERTS: &str = "alerts: none are mailed: set [report] email, and a limit in [alert] or \
-    [logins] record = yes";
+const NO_ALERTS: &str = "alerts: none are mailed: set [report] email, and also a threshold in \
+    [alert] or record = yes in [logins]";
 
 /// The first lines: whether the service works, and why not.
 pub(crate) fn verdict(status: &Status) -> Vec<String> {

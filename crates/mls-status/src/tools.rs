@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
 
 use anyhow::{Context, ensure};
 use mls_event::Record;
@@ -47,22 +48,21 @@ impl Tools<'_> {
     fn command(&self, line: &str) -> Command {
         let mut words = line.split(' ');
         let mut command = Command::new(words.next().unwrap_or_default());
-        command.args(words).arg("--config").arg(self.0).stdin(Stdio::null()).stderr(Stdio::null());
+        command.args(words).arg("--config").arg(self.0).stdin(Stdio::null());
         command
     }
 
-    /// The attempts in the output of a pipeline.
-    pub(crate) fn attempts(&self, stages: &[&str]) -> Attempts {
-        known(self.pipeline(stages, Stdio::null()))
+    /// Counts the attempts in the output of a pipeline.
+    pub(crate) fn attempts(&self, stages: &[&str]) -> anyhow::Result<Attempts> {
+        self.pipeline(stages, Stdio::null())
     }
 
-    /// The rows of a CSV, if there is one.
-    pub(crate) fn rows(&self, csv: Option<&Path>) -> Attempts {
-        let rows = |csv| match regular::if_there(regular::open(csv))? {
+    /// Counts the rows of a CSV. There are none if the file does not exist.
+    pub(crate) fn rows(&self, csv: &Path) -> anyhow::Result<Attempts> {
+        match regular::if_there(regular::open(csv))? {
             Some(file) => self.pipeline(&["mls-csv --decode"], file.into()),
             None => Ok(Attempts::none()),
-        };
-        csv.map_or_else(Attempts::none, |csv| known(rows(csv)))
+        }
     }
 
     fn pipeline(&self, stages: &[&str], mut input: Stdio) -> anyhow::Result<Attempts> {
@@ -73,16 +73,19 @@ impl Tools<'_> {
             let mut child = command
                 .stdin(output.take().map_or(input, Stdio::from))
                 .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
                 .spawn()
                 .with_context(|| format!("starting {stage}"))?;
             input = Stdio::null();
             output = child.stdout.take();
-            children.push((stage, child));
+            let messages = child.stderr.take().context("no messages")?;
+            children.push((stage, child, thread::spawn(move || last_error(messages))));
         }
         let found = Attempts::read(output.context("no stage")?);
-        for (stage, mut child) in children {
+        for (stage, mut child, why) in children {
             let status = child.wait().with_context(|| format!("waiting for {stage}"))?;
-            ensure!(status.success(), "{stage}: {status}");
+            let why = why.join().ok().flatten().unwrap_or_else(|| format!("{stage}: {status}"));
+            ensure!(status.success(), why);
         }
         found
     }
@@ -101,21 +104,23 @@ pub(crate) fn run(command: &mut Command) -> (String, Option<String>) {
         Err(error) => return (String::new(), Some(format!("{name} cannot be started: {error}"))),
     };
     let why = (!output.status.success()).then(|| {
-        let messages = String::from_utf8_lossy(&output.stderr);
-        last_error(&messages).map_or_else(|| format!("{name}: {}", output.status), str::to_owned)
+        last_error(&*output.stderr).unwrap_or_else(|| format!("{name}: {}", output.status))
     });
     (String::from_utf8_lossy(&output.stdout).into_owned(), why)
 }
 
-/// The last error message of a tool, without its name. Other programs do not mark their errors.
-fn last_error(messages: &str) -> Option<&str> {
-    let marked = messages.lines().rev().find_map(|line| line.split_once(": error: "));
-    marked.map(|(_, message)| message).or_else(|| messages.lines().last())
-}
-
-/// The attempts, if they are known. A debug message says why they are not.
-fn known(attempts: anyhow::Result<Attempts>) -> Attempts {
-    attempts.inspect_err(|error| log::debug!("{error:#}")).unwrap_or_default()
+/// Returns the last error message of a tool, without its name. If no line contains `: error: `, as with
+/// systemctl, returns the last line.
+fn last_error(messages: impl Read) -> Option<String> {
+    let (mut marked, mut last) = (None, None);
+    for line in BufReader::new(messages).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line);
+        match line.split_once(": error: ") {
+            Some((_, message)) => marked = Some(message.to_owned()),
+            None => last = Some(line.into_owned()),
+        }
+    }
+    marked.or(last)
 }
 
 #[cfg(test)]
@@ -145,17 +150,23 @@ mod tests {
             ("Failed to connect\n", Some("Failed to connect")),
             ("", None),
         ] {
-            assert_eq!(last_error(messages), expected);
+            assert_eq!(last_error(messages.as_bytes()).as_deref(), expected);
         }
     }
 
     #[test]
-    fn a_stage_that_fails_or_is_missing_makes_the_count_unknown() {
+    fn the_stage_that_fails_or_is_missing_is_named() {
         let tools = Tools(Path::new("/nonexistent"));
-        for stages in [&["false"][..], &["false", "true"], &["true", "/nonexistent/tool"]] {
-            assert_eq!(tools.attempts(stages), Attempts::default(), "{stages:?}");
+        for (stages, expected) in [
+            (&["false"][..], "false: exit status: 1"),
+            (&["false", "true"], "false: exit status: 1"),
+            (&["true", "/nonexistent/tool"], "starting /nonexistent/tool: No such file"),
+            (&["true", "ls"], "Try 'ls --help'"),
+        ] {
+            let why = format!("{:#}", tools.attempts(stages).unwrap_err());
+            assert!(why.starts_with(expected), "{why}");
         }
-        assert_eq!(tools.attempts(&["true", "true"]), Attempts::none());
+        assert_eq!(tools.attempts(&["true", "true"]).unwrap(), Attempts::none());
         assert_eq!(tools.run("false"), (String::new(), Some("false: exit status: 1".into())));
     }
 }
