@@ -72,8 +72,8 @@ const MARKS: &[(SecretExtent, &[&str])] = &[
     (Mark, &["$pbkdf2"]),
 ];
 
-/// The search for all marks, and what each of them marks. `None` if the search could not be built. Tests
-/// would fail in this case.
+/// The search for all marks, and the extent of the secret for each mark. `None` if the search could not
+/// be built. Tests would fail in this case.
 static SEARCH: LazyLock<Option<(AhoCorasick, Vec<SecretExtent>)>> = LazyLock::new(|| {
     let marks = MARKS.iter().flat_map(|(extent, marks)| marks.iter().map(|mark| (*mark, *extent)));
     let (marks, extents): (Vec<&str>, Vec<_>) = marks.unzip();

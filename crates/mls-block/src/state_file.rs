@@ -33,7 +33,7 @@ pub(crate) struct StateFile {
 }
 
 impl StateFile {
-    /// Reads `path`. Exit 78 if it is damaged. Continuing without it would unblock all addresses.
+    /// Reads `path`. Exit 78 if the file is damaged: a run without the file would unblock all addresses.
     pub(crate) fn open(path: Option<PathBuf>) -> anyhow::Result<Self> {
         let mut state = Self { path, seen: None, offenders: Offenders::default() };
         state.reload()?;

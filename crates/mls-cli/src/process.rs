@@ -65,7 +65,8 @@ pub fn command<A: Args>() -> Command {
     with_negative_numbers(command)
 }
 
-/// Lets the parser of each flag, and not clap, refuse negative numbers: its message says what to give.
+/// Passes negative numbers to the parser of each flag, because its message says what to give. The
+/// message of clap does not.
 fn with_negative_numbers(command: Command) -> Command {
     let allow = |arg: Arg| {
         let is_flag_with_value = arg.get_long().is_some() && arg.get_action().takes_values();

@@ -50,8 +50,8 @@ pub(crate) enum Command {
         database: DatabaseFlags,
         #[command(flatten)]
         position: PositionFlags,
-        /// Load although the table can hold the same attempts already: from the same log under another
-        /// source name, or from SQL files
+        /// Load even if the table may already contain the same attempts: from the same log under
+        /// another source name, or from SQL files
         #[arg(long)]
         allow_duplicates: bool,
         #[command(flatten)]
@@ -149,8 +149,8 @@ pub(crate) enum Command {
     Import {
         /// Directory of the SQL files [default: from --config]
         dir: Option<PathBuf>,
-        /// Import although the table can hold the same attempts already, because mls-sql load has
-        /// loaded logs of this machine into it
+        /// Import even if the table may already contain the same attempts, because mls-sql load has
+        /// loaded logs of this machine
         #[arg(long)]
         allow_duplicates: bool,
         #[command(flatten)]
@@ -199,8 +199,8 @@ pub(crate) struct PositionFlags {
     #[command(flatten)]
     pub(crate) source: SourceFlag,
 
-    /// Continue from the position that another machine has saved under this name, because this machine
-    /// has replaced that one
+    /// This machine replaces another one: continue from the position that the other machine has saved
+    /// under this source name
     #[arg(long)]
     pub(crate) take_over: bool,
 }

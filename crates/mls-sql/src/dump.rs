@@ -32,7 +32,7 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// Refuses a time that ends before it begins, with exit 64.
+    /// Exit 64 if `since` is not before `until`.
     pub(crate) fn check_order(&self) -> anyhow::Result<()> {
         match (&self.since, &self.until) {
             (Some(since), Some(until)) if since >= until => Err(Exit::Usage.error(

@@ -42,8 +42,8 @@ const POSTGRESQL: Dialect = Dialect::Postgresql;
 const MONTHS_BACK: u32 = 13;
 const MONTHS_AHEAD: u32 = 24;
 
-/// Prints the statements. The owner of the tables runs them once. Exit 64 for another database than
-/// PostgreSQL.
+/// Prints the statements. The owner of the tables runs them once. Exit 64 if the
+/// database is not PostgreSQL.
 pub(crate) fn print(table: &TableName, dialect: Dialect) -> anyhow::Result<()> {
     if dialect != POSTGRESQL {
         return Err(Exit::Usage.error(

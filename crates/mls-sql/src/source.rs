@@ -19,7 +19,7 @@ pub(crate) struct Source {
     pub(crate) machine: Option<String>,
     /// `--take-over`: continue from the position of another machine.
     pub(crate) take_over: bool,
-    /// `--allow-duplicates`: load although the table can hold the same attempts already.
+    /// `--allow-duplicates`: load even if the table may already contain the same attempts.
     pub(crate) allow_duplicates: bool,
 }
 

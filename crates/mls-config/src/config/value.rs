@@ -232,7 +232,8 @@ fn word<T: PartialEq>(choices: &[(&'static str, T)], value: &T) -> String {
     found.map_or("", |(word, _)| word).to_owned()
 }
 
-/// Makes a type a value that is one of a few words, and declares the type, if it is an enum.
+/// Implements [`ConfigValue`] for a type whose values are a few words. If an enum is given, the macro
+/// also declares it.
 macro_rules! choices {
     (
         $(#[$meta:meta])*
