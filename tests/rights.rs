@@ -131,7 +131,7 @@ const COMMANDS: [&str; 9] = [
     "maillogsentinel --config conf --status",
     "mls-status --config conf",
     "CLOCK maillogsentinel --config conf --prune",
-    "maillogsentinel --config conf --start-over --yes",
+    "maillogsentinel --config conf --purge --yes",
 ];
 
 #[test]
@@ -203,7 +203,7 @@ fn starting_over_as_root_removes_no_file_of_root() {
         let said = house.run("maillogsentinel --config conf");
         assert!(!said.contains("error"), "{said}");
         house.plant(Trap::Link, name);
-        let said = house.run("maillogsentinel --config conf --start-over --yes");
+        let said = house.run("maillogsentinel --config conf --purge --yes");
         house.check(&said, &format!("{name}: {said}"));
     }
 }

@@ -33,7 +33,7 @@ fn rows_go_through_sql_files_into_a_database_once_and_starting_over_names_those_
     assert_eq!(count(&front), "9");
     front.site.log(1);
     front.succeeds(&[]);
-    let said = front.succeeds(&["--yes", "--start-over"]);
+    let said = front.succeeds(&["--yes", "--purge"]);
     assert!(said.contains("Not exported as SQL yet: 1 row. "), "{said}");
     assert_eq!(front.archive(), ["F", "sql_state.offset", "state.offset", "x.log"]);
 }
@@ -68,7 +68,7 @@ fn attempts_are_loaded_from_the_log_and_status_shows_the_progress() {
     let output = front.run(&["--sql-export"]);
     assert_eq!(output.status.code(), Some(78), "{}", text(&output.stderr));
     front.succeeds(&["--prune"]);
-    let said = front.succeeds(&["--yes", "--start-over"]);
+    let said = front.succeeds(&["--yes", "--purge"]);
     assert!(said.contains("The database keeps its rows and its position in the log"), "{said}");
     front.succeeds(&[]);
     assert_eq!(count(&front), "5");

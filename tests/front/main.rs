@@ -3,8 +3,8 @@
 
 mod database;
 mod prune;
+mod purge;
 mod site;
-mod start_over;
 mod status;
 
 use std::fs;
@@ -161,7 +161,7 @@ fn a_run_by_root_leaves_no_file_of_root() {
     // A link in a directory of the service cannot make root change another file.
     front.site.write("secret", "secret");
     std::os::unix::fs::symlink(dir.join("secret"), dir.join("F-20260101")).unwrap();
-    front.succeeds(&["--yes", "--start-over"]);
+    front.succeeds(&["--yes", "--purge"]);
     assert_eq!(fs::read_to_string(dir.join("secret")).unwrap(), "secret");
     assert!(!front.archive().contains(&"F-20260101".to_owned()));
 }

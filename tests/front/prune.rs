@@ -150,7 +150,7 @@ fn data_is_pruned_and_moved_away_without_the_directory_of_logins() {
     assert_eq!(output.status.code(), Some(73), "{said}");
     assert!(said.contains("gone does not exist; create it"), "{said}");
     assert_eq!(front.succeeds(&["--prune"]), "nothing is older than [retention] allows\n");
-    front.succeeds(&["--yes", "--start-over"]);
+    front.succeeds(&["--yes", "--purge"]);
     assert_eq!(front.archive(), ["F", "state.offset", "x.log"]);
 }
 
@@ -172,6 +172,6 @@ fn recorded_logins_are_pruned_and_moved_away_with_the_failures() {
     assert!(front.site.shell(&format!("touch --date='11 days ago' {rotated}")).status.success());
     assert!(front.succeeds(&["--prune"]).starts_with("removed "));
     front.site.write("logins.csv", &format!("{header}{row}"));
-    front.succeeds(&["--yes", "--start-over"]);
+    front.succeeds(&["--yes", "--purge"]);
     assert_eq!(front.archive(), ["logins.csv", "x.log"]);
 }

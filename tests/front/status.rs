@@ -89,7 +89,7 @@ fn root_is_refused_if_the_service_has_another_user() {
     }
     let front = Front::new("conf", "");
     let config = fs::read_to_string(&front.config).unwrap();
-    fs::write(&front.config, config.replace("user = root\n", "user = nobody\n")).unwrap();
+    front.site.write("conf", &config.replace("user = root\n", "user = nobody\n"));
     let output = front.site.command("mls-status --config conf").output().unwrap();
     assert_eq!(output.status.code(), Some(77));
     let said = text(&output.stderr);
@@ -170,7 +170,7 @@ fn status_has_one_line_about_alerts_and_counts_one_row() {
 fn before_setup_the_missing_configuration_is_named_once() {
     let front = Front::new("conf", "");
     fs::remove_file(&front.config).unwrap();
-    for args in [&[][..], &["--report"], &["--start-over"], &["--test-mail"], &["--status"]] {
+    for args in [&[][..], &["--report"], &["--purge"], &["--test-mail"], &["--status"]] {
         let output = front.run(args);
         let said = text(&output.stdout) + &text(&output.stderr);
         let code = if args == ["--status"] { 1 } else { 78 };

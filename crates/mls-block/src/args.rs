@@ -46,7 +46,7 @@ fn address(text: &str) -> Result<IpAddr, &'static str> {
     text.parse().map_err(|_| "give an address such as 192.0.2.1 or 2001:db8::1")
 }
 
-/// The flags of all subcommands.
+/// The flags of mls-block. Most of them can also stand after a subcommand.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct BlockFlags {
     /// State file with the blocked addresses, the times, and the reasons. Default: block.state in the

@@ -139,7 +139,7 @@ fn refuse_loaded(database: &mut Database, source: &Source, cursor: &Value) -> an
     }
     Err(Exit::Config.error(format!(
         "{shown}: this machine has loaded this log as source {old}; was the host renamed? Then run \
-         mls-sql rename-source {old} {new}. To load the log twice, use --allow-duplicates"
+         mls-sql rename-source {old} {new}. To load the log twice, use mls-sql load --allow-duplicates"
     )))
 }
 

@@ -175,7 +175,7 @@ impl Load<'_> {
         }
         Err(Exit::Config.error(format!(
             "table {} in {} has rows of SQL files or of an older version; the log can hold the same attempts. Load into another table (--table, or [database] table_name), or \
-             use --allow-duplicates",
+             use mls-sql load --allow-duplicates",
             database.table.name(),
             database.shown
         )))

@@ -1,4 +1,4 @@
-//! `--start-over` moves the data away.
+//! `--purge` moves the data away.
 
 use std::fs;
 
@@ -7,28 +7,27 @@ use mls_tests::terminal;
 use crate::site::Front;
 
 #[test]
-fn starting_over_moves_a_log_with_the_name_of_the_csv_once() {
+fn a_purge_moves_a_log_with_the_name_of_the_csv_once() {
     let mut front = Front::new("conf", "");
     let config = front.site.read("conf").replace("log_file = x.log", "log_file = F.log");
     front.site.write("conf", &config);
     front.site.log(4);
     front.succeeds(&[]);
-    front.succeeds(&["--yes", "--start-over"]);
+    front.succeeds(&["--yes", "--purge"]);
     assert_eq!(front.archive(), ["F", "F.log", "state.offset"]);
 }
 
 #[test]
-fn starting_over_moves_everything_home_and_the_next_run_reads_all() {
+fn a_purge_moves_everything_home_and_the_next_run_starts_over() {
     let mut front = Front::new("conf", "");
     front.site.log(4);
     front.succeeds(&[]);
-    let silent =
-        front.command(&["--start-over"]).stdin(std::process::Stdio::null()).output().unwrap();
+    let silent = front.command(&["--purge"]).stdin(std::process::Stdio::null()).output().unwrap();
     assert_eq!(silent.status.code(), Some(64), "it asks, and nobody is there");
-    let (code, said) = terminal(&mut front.command(&["--start-over"]), &[("Go on?", "n\n")]);
+    let (code, said) = terminal(&mut front.command(&["--purge"]), &[("Go on?", "n\n")]);
     assert!(code == 64 && said.contains("nothing was changed"), "{code}: {said}");
     front.site.assert_exact();
-    let (code, said) = terminal(&mut front.command(&["--start-over"]), &[("Go on?", "y\n")]);
+    let (code, said) = terminal(&mut front.command(&["--purge"]), &[("Go on?", "y\n")]);
     assert!(code == 0 && said.contains("Moved to"), "{code}: {said}");
     assert_eq!(front.archive(), ["F", "state.offset", "x.log"]);
     assert!(front.site.files("F").iter().all(|name| name == "F.lock"), "the CSV is still there");
@@ -37,7 +36,7 @@ fn starting_over_moves_everything_home_and_the_next_run_reads_all() {
 }
 
 #[test]
-fn starting_over_does_not_wait_and_does_not_disturb_a_running_pipeline() {
+fn a_purge_does_not_wait_and_does_not_disturb_a_running_pipeline() {
     let mut front = Front::new("conf", "");
     front.site.log(4);
     front.succeeds(&[]);
@@ -49,20 +48,20 @@ fn starting_over_does_not_wait_and_does_not_disturb_a_running_pipeline() {
         .unwrap();
     let mut line = [0; 7];
     std::io::Read::read_exact(lock.stdout.as_mut().unwrap(), &mut line).unwrap();
-    assert_eq!(front.run(&["--yes", "--start-over"]).status.code(), Some(75));
+    assert_eq!(front.run(&["--yes", "--reset"]).status.code(), Some(75));
     front.site.assert_exact();
     drop(lock.stdin.take());
     lock.wait().unwrap();
-    front.succeeds(&["--yes", "--start-over"]);
+    front.succeeds(&["--yes", "--reset"]);
 }
 
 #[test]
-fn starting_over_twice_within_a_second_leave_nothing_in_hidden_directories() {
+fn two_purges_within_a_second_leave_nothing_in_hidden_directories() {
     let mut front = Front::new("conf", "");
     for n in 1..=3 {
         front.site.log(1);
         front.succeeds(&[]);
-        front.succeeds(&["--yes", "--start-over"]);
+        front.succeeds(&["--yes", "--purge"]);
         let home = fs::read_dir(front.site.path().join("home")).unwrap();
         assert_eq!(home.count(), n);
         let state = fs::read_dir(front.site.path().join("state")).unwrap().flatten();
@@ -72,7 +71,7 @@ fn starting_over_twice_within_a_second_leave_nothing_in_hidden_directories() {
 }
 
 #[test]
-fn a_running_pipeline_is_reported_before_starting_over_asks() {
+fn a_running_pipeline_is_reported_before_a_purge_asks() {
     let mut front = Front::new("conf", "");
     front.site.log(1);
     front.succeeds(&[]);
@@ -83,8 +82,7 @@ fn a_running_pipeline_is_reported_before_starting_over_asks() {
         .spawn()
         .unwrap();
     std::io::Read::read_exact(lock.stdout.as_mut().unwrap(), &mut [0; 7]).unwrap();
-    let (code, said) =
-        terminal(&mut front.command(&["--start-over"]), &[("another run is active", "")]);
+    let (code, said) = terminal(&mut front.command(&["--purge"]), &[("another run is active", "")]);
     assert!(code == 75 && !said.contains("Go on?"), "{said}");
     drop(lock.stdin.take());
     lock.wait().unwrap();
