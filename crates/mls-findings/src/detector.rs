@@ -169,7 +169,7 @@ impl Detector {
             };
             self.suspect(visitor.name, observed.network, country, asn);
             let login = Named { name: visitor.name, ip: visitor.ip, at: first };
-            self.report(Rule::Guessed, login, country, asn, found, |login| login.guessed(guesses));
+            self.report(Rule::Guessed, login, country, asn, found, |login| login.guessed(&guesses));
         }
     }
 
@@ -211,10 +211,10 @@ impl Detector {
             return false;
         };
         let names = failed.others(name, range, |name| visitors.knows(name), |_| false);
-        let names = names.map_or(0, |guesses| guesses.names);
+        let names = names.map_or(0, |guesses| guesses.times.len());
         let system = self.familiarity(name, network, visitors, at);
         let enough = self.enough_names(system, visitors);
-        names >= enough + MAX_EXCUSED && self.can_be_guess(system, name, failed, at)
+        system == Familiarity::Foreign && names >= enough + MAX_EXCUSED
             || names >= enough && self.guesses(name, network, at).is_some()
     }
 
@@ -233,8 +233,8 @@ impl Detector {
         };
         let guesses = failed.others(name, range, is_known_here, is_excuse)?;
         let system = self.familiarity(name, network, visitors, at);
-        let is_guessed = guesses.names >= self.enough_names(system, visitors)
-            && self.can_be_guess(system, name, failed, at);
+        let is_guessed = guesses.times.len() >= self.enough_names(system, visitors)
+            && self.can_be_guess(system, &guesses, at);
         is_guessed.then_some(guesses)
     }
 
@@ -251,18 +251,11 @@ impl Detector {
 
     /// Returns whether the login can be one of the guesses. In a system where users of this server live,
     /// somebody else may have guessed at the address, at another time.
-    fn can_be_guess(
-        &self,
-        system: Familiarity,
-        name: Name,
-        failed: &FailedNames,
-        at: Seconds,
-    ) -> bool {
-        let names = self.settings.guessed_names as usize;
+    fn can_be_guess(&self, system: Familiarity, guesses: &Guesses, at: Seconds) -> bool {
         match system {
             Familiarity::Foreign => true,
-            Familiarity::Local => failed.is_in_series(name, at, self.guessing(at), names),
-            Familiarity::Usual => failed.is_close(name, at),
+            Familiarity::Local => guesses.is_in_series(at, self.settings.guessed_names as usize),
+            Familiarity::Usual => guesses.is_close(at),
         }
     }
 
@@ -356,7 +349,7 @@ impl Detector {
             if visitor.is_suspicious { (moment, observed.ip) } else { (visitor.first, visitor.ip) };
         self.suspect(name, network, country, asn);
         let login = Named { name, ip, at: first };
-        self.report(Rule::Guessed, login, country, asn, found, |login| login.guessed(guesses));
+        self.report(Rule::Guessed, login, country, asn, found, |login| login.guessed(&guesses));
     }
 
     /// Reports a login of an attacked user, if far more networks attacked this user than other

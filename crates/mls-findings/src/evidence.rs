@@ -37,13 +37,13 @@ impl Login<'_> {
         text
     }
 
-    pub(crate) fn guessed(&self, guesses: Guesses) -> String {
+    pub(crate) fn guessed(&self, guesses: &Guesses) -> String {
         let network = match self.ip {
             IpAddr::V4(_) => "address",
             IpAddr::V6(_) => "network (/64)",
         };
-        let more = if guesses.names >= MAX_FAILED - 1 { "at least " } else { "" };
-        let names = count(guesses.names as u64, "other name", "other names");
+        let more = if guesses.times.len() >= MAX_FAILED - 1 { "at least " } else { "" };
+        let names = count(guesses.times.len() as u64, "other name", "other names");
         let names = format!("failed on {more}{names}");
         let at = seconds(self.at).unwrap_or_default();
         let begin = self.begin();

@@ -43,12 +43,40 @@ impl LastSeen for FailedNames {
     }
 }
 
-/// The failures that count against a login.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The failures that count against a login, one of each name.
+#[derive(Clone, Debug)]
 pub(crate) struct Guesses {
-    pub(crate) names: usize,
+    pub(crate) times: Vec<Seconds>,
     pub(crate) first: Seconds,
     pub(crate) last: Seconds,
+}
+
+impl Guesses {
+    /// Returns whether a login at `at` can be the end of a series of guesses, or one of them: a failure
+    /// is at most [`AFTER`] away, or not farther away than the `names` failures next to the login are
+    /// from each other.
+    pub(crate) fn is_in_series(&self, at: Seconds, names: usize) -> bool {
+        let Some(nearest) = self.nearest(at) else { return false };
+        // Most guesses are close, so that nothing has to be sorted.
+        if nearest <= AFTER {
+            return true;
+        }
+        let mut times = self.times.clone();
+        times.sort_unstable_by_key(|time| time.abs_diff(at));
+        times.truncate(names);
+        let (first, last) = (times.iter().min(), times.iter().max());
+        first.zip(last).is_some_and(|(first, last)| nearest <= last - first)
+    }
+
+    /// Returns whether a failure is at most [`CLOSE`] before or after a login at `at`.
+    pub(crate) fn is_close(&self, at: Seconds) -> bool {
+        self.nearest(at).is_some_and(|nearest| nearest <= CLOSE)
+    }
+
+    /// Returns the number of seconds between `at` and the nearest failure.
+    fn nearest(&self, at: Seconds) -> Option<Seconds> {
+        self.times.iter().map(|time| time.abs_diff(at)).min()
+    }
 }
 
 impl FailedNames {
@@ -85,38 +113,7 @@ impl FailedNames {
         self.times.push(at);
     }
 
-    /// Returns whether a login of `login` can be the end of a series of guesses, or one of them: a
-    /// failure of another name is less than [`AFTER`] away, or not farther away than the `names`
-    /// failures next to the login are from each other.
-    pub(crate) fn is_in_series(
-        &self,
-        login: Name,
-        at: Seconds,
-        (from, to): (Seconds, Seconds),
-        names: usize,
-    ) -> bool {
-        let failed = self.names.iter().zip(&self.times);
-        let others = failed.filter(|(name, at)| **name != login && (from..=to).contains(*at));
-        let times = others.map(|(_, time)| *time);
-        let Some(nearest) = times.clone().map(|time| time.abs_diff(at)).min() else { return false };
-        // Most guesses are close, so that nothing has to be sorted.
-        if nearest <= AFTER {
-            return true;
-        }
-        let mut times: Vec<Seconds> = times.collect();
-        times.sort_unstable_by_key(|time| time.abs_diff(at));
-        times.truncate(names);
-        let (first, last) = (times.iter().min(), times.iter().max());
-        first.zip(last).is_some_and(|(first, last)| nearest <= last - first)
-    }
-
-    /// Returns whether another name failed at most [`CLOSE`] before or after a login of `login`.
-    pub(crate) fn is_close(&self, login: Name, at: Seconds) -> bool {
-        let mut failed = self.names.iter().zip(&self.times);
-        failed.any(|(name, time)| *name != login && time.abs_diff(at) <= CLOSE)
-    }
-
-    /// Counts the names that failed from `from` to `to`. The name that logged in does not count, nor do names
+    /// Returns the failures from `from` to `to`. The name that logged in does not count, nor do names
     /// for which `is_known_here` is true, nor up to [`MAX_EXCUSED`] names for which `is_excuse` is true.
     pub(crate) fn others(
         &self,
@@ -135,8 +132,8 @@ impl FailedNames {
                 excused += 1;
                 continue;
             }
-            let guesses = guesses.get_or_insert(Guesses { names: 0, first: *at, last: *at });
-            guesses.names += 1;
+            let guesses = guesses.get_or_insert(Guesses { times: vec![], first: *at, last: *at });
+            guesses.times.push(*at);
             guesses.first = guesses.first.min(*at);
             guesses.last = guesses.last.max(*at);
         }

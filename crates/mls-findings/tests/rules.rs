@@ -222,6 +222,26 @@ fn a_user_who_changes_addresses_gets_that_of_an_infected_phone_minutes_later() {
     }
 }
 
+/// A phone tries other forms of the user's name, and the name of another user of the same address may be
+/// mistyped. Guesses of another time do not become close because of that.
+#[test]
+fn a_name_that_does_not_count_brings_no_guess_closer() {
+    for has_past in [false, true] {
+        for (name, is_found) in [("dora@example.org", false), ("mia", false), ("stranger", true)] {
+            let mut log = infected_phone(8, 5);
+            log.add(HOUR, Outcome::Success, "mia", "203.0.113.5", "PL", 500);
+            if has_past {
+                log.past(1, 700);
+            }
+            let at = 6 * HOUR;
+            log.add(at - 5, Outcome::Failure, name, "203.0.113.5", "PL", 500);
+            log.add(at, Outcome::Success, "dora", "203.0.113.5", "PL", 500);
+            let found = log.guessed();
+            assert_eq!(!found.is_empty(), is_found, "{name} fails, known past: {has_past}");
+        }
+    }
+}
+
 #[test]
 fn the_exits_of_a_vpn_are_one_system_in_many_countries() {
     for (system, is_found) in [(800, false), (801, true)] {
