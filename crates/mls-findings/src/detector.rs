@@ -273,11 +273,11 @@ impl Detector {
         let residents = self.systems.get(asn).map_or(0, |known| known.others(name));
         let is_local = residents >= self.settings.shared_users as usize;
         let is_here = |known: &Network| {
-            *known != network && self.logins.get(*known).is_some_and(|at| at.asn == Some(asn))
+            let visitors = self.logins.get(*known).filter(|visitors| visitors.asn == Some(asn));
+            *known != network && visitors.is_some_and(|at| user.has_place(at.country, at.asn))
         };
         let changes = user.networks().filter(is_here).count() >= CHANGED;
-        if changes && user.was_seen(visitors.country, Some(asn)).0 || is_local && !user.has_past(at)
-        {
+        if changes || is_local && !user.has_past(at) {
             return Familiarity::Usual;
         }
         if is_local || user.is_home(asn, at) { Familiarity::Local } else { Familiarity::Foreign }

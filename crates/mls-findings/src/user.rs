@@ -173,6 +173,12 @@ impl User {
         seen
     }
 
+    /// Returns whether the user logged in from this place and no login there was suspicious.
+    pub(crate) fn has_place(&self, country: Option<Country>, asn: Option<u32>) -> bool {
+        let mut places = self.places.iter().filter(|place| !place.is_suspicious);
+        places.any(|place| place.country == country && place.asn == asn)
+    }
+
     /// Returns whether the user logged in from this autonomous system a day ago or earlier.
     pub(crate) fn is_home(&self, asn: u32, at: Seconds) -> bool {
         let from = at.saturating_sub(PAST);

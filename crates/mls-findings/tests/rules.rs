@@ -277,6 +277,21 @@ fn accounts_that_were_broken_into_make_no_system_local() {
 }
 
 #[test]
+fn suspicious_logins_make_no_system_usual() {
+    let mut log = Log::new(0);
+    log.past(1, 700);
+    for (day, country) in (0..).zip(["BR", "NL", "FR", "VN"]) {
+        let (ip, at) = (format!("198.51.100.{day}"), day * DAY);
+        for n in 0..5 {
+            let name = format!("guess{n}");
+            log.add(at + n * MINUTE, Outcome::Failure, &name, &ip, country, 800);
+        }
+        log.add(at + 10 * MINUTE, Outcome::Success, "dora", &ip, country, 800);
+    }
+    assert_eq!(log.guessed(), ["dora"; 4]);
+}
+
+#[test]
 fn few_guesses_are_right() {
     let mut log = infected_phone(9, MINUTE);
     for user in 0..6 {
