@@ -422,9 +422,12 @@ impl Detector {
         }
     }
 
-    /// Forgets that the user logged in from a system.
+    /// Forgets that the user logged in from a system, unless a place there is not suspicious.
     fn leave(&mut self, name: Name, asn: Option<u32>) {
-        if let Some(residents) = asn.and_then(|asn| self.systems.get_mut(asn)) {
+        let stays = self.users.get(name).is_some_and(|user| user.was_seen(None, asn).0);
+        if let Some(residents) = asn.and_then(|asn| self.systems.get_mut(asn))
+            && !stays
+        {
             residents.remove(name);
         }
     }

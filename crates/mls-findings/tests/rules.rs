@@ -292,6 +292,24 @@ fn suspicious_logins_make_no_system_usual() {
 }
 
 #[test]
+fn a_suspicious_login_in_another_country_leaves_a_system_local() {
+    let mut log = Log::new(0);
+    for user in 0..3 {
+        let (name, ip) = (format!("m{user}"), format!("192.0.2.{user}"));
+        log.add(user * MINUTE, Outcome::Success, &name, &ip, "PL", 500);
+    }
+    for n in 0..5 {
+        let name = format!("guess{n}");
+        log.add(HOUR + n, Outcome::Failure, &name, "198.51.100.7", "BR", 500);
+    }
+    log.add(HOUR + MINUTE, Outcome::Success, "m0", "198.51.100.7", "BR", 500);
+    log.past(1, 700);
+    log.guess("203.0.113.5", "PL", 500, 8, 5);
+    log.add(9 * HOUR, Outcome::Success, "dora", "203.0.113.5", "PL", 500);
+    assert_eq!(log.guessed(), ["m0"]);
+}
+
+#[test]
 fn few_guesses_are_right() {
     let mut log = infected_phone(9, MINUTE);
     for user in 0..6 {
