@@ -27,7 +27,8 @@ const ATTACKING_SYSTEMS: usize = 3;
 /// days. Of a steady attack, three in seven did.
 const WEEK_SHARE: u32 = 3;
 
-/// A user changes addresses in a system if this number of the user's last networks belong to it.
+/// A user changes addresses in a system if at least this number of the user's last networks are at
+/// places there that are not suspicious. The network of the login does not count.
 const CHANGED: usize = 2;
 
 /// Largest number of organisations whose names are remembered.
@@ -63,12 +64,12 @@ struct Observed<'a> {
 /// How likely it is that an honest user logs in from a system.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Familiarity {
-    /// Neither the user nor several others were seen there.
-    Foreign,
-    /// The user or several others were seen there.
+    /// No other variant applies.
+    Unfamiliar,
+    /// Several other users log in there, or the user did so a day ago or earlier.
     Local,
-    /// The user changes addresses there, or several others were seen there and the past of the user
-    /// is unknown.
+    /// The user changes addresses there. Or several others log in there, and the past of the user is
+    /// unknown.
     Usual,
 }
 
@@ -214,7 +215,7 @@ impl Detector {
         let names = names.map_or(0, |guesses| guesses.times.len());
         let system = self.familiarity(name, network, visitors, at);
         let enough = self.enough_names(system, visitors);
-        system == Familiarity::Foreign && names >= enough + MAX_EXCUSED
+        system == Familiarity::Unfamiliar && names >= enough + MAX_EXCUSED
             || names >= enough && self.guesses(name, network, at).is_some()
     }
 
@@ -243,17 +244,17 @@ impl Detector {
     fn enough_names(&self, system: Familiarity, visitors: &Visitors) -> usize {
         let names = self.settings.guessed_names as usize;
         match system {
-            Familiarity::Foreign => names,
+            Familiarity::Unfamiliar => names,
             // Few guesses are right. If many users log in, they share the address.
             Familiarity::Local | Familiarity::Usual => names.saturating_mul(visitors.len()),
         }
     }
 
-    /// Returns whether the login can be one of the guesses. In a system where users of this server live,
-    /// somebody else may have guessed at the address, at another time.
+    /// Returns whether the login can be one of the guesses. If users of this server log in from the system,
+    /// somebody else may have had the address at another time, and guessed.
     fn can_be_guess(&self, system: Familiarity, guesses: &Guesses, at: Seconds) -> bool {
         match system {
-            Familiarity::Foreign => true,
+            Familiarity::Unfamiliar => true,
             Familiarity::Local => guesses.is_in_series(at, self.settings.guessed_names as usize),
             Familiarity::Usual => guesses.is_close(at),
         }
@@ -268,7 +269,7 @@ impl Detector {
         at: Seconds,
     ) -> Familiarity {
         let (Some(asn), Some(user)) = (visitors.asn, self.users.get(name)) else {
-            return Familiarity::Foreign;
+            return Familiarity::Unfamiliar;
         };
         let residents = self.systems.get(asn).map_or(0, |known| known.others(name));
         let is_local = residents >= self.settings.shared_users as usize;
@@ -280,7 +281,7 @@ impl Detector {
         if changes || is_local && !user.has_past(at) {
             return Familiarity::Usual;
         }
-        if is_local || user.is_home(asn, at) { Familiarity::Local } else { Familiarity::Foreign }
+        if is_local || user.is_home(asn, at) { Familiarity::Local } else { Familiarity::Unfamiliar }
     }
 
     fn login(&mut self, observed: Observed<'_>, found: &mut Vec<Finding<'static>>) {
@@ -422,7 +423,8 @@ impl Detector {
         }
     }
 
-    /// Forgets that the user logged in from a system, unless a place there is not suspicious.
+    /// Forgets that the user logged in from a system, unless another place of the user there is not
+    /// suspicious.
     fn leave(&mut self, name: Name, asn: Option<u32>) {
         let stays = self.users.get(name).is_some_and(|user| user.was_seen(None, asn).0);
         if let Some(residents) = asn.and_then(|asn| self.systems.get_mut(asn))

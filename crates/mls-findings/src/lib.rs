@@ -7,7 +7,7 @@
 //!
 //! # Rules
 //! [`Settings`] holds the thresholds. The numbers on this page are the defaults. A *network* is an
-//! IPv4 address or an IPv6 /64. A *system* is an autonomous system.
+//! IPv4 address or an IPv6 /64. A *system* is an autonomous system. A *place* is a system in a country.
 //!
 //! | rule | a login of user U from address A is reported when |
 //! |---|---|
@@ -21,29 +21,34 @@
 //! - U used the network more than an hour before the first failure.
 //!
 //! Users of a mobile network share its addresses with infected machines. A system is *local* if 3 other
-//! users have logged in from there and were not suspicious, or if U did so a day ago or earlier. The
-//! country does not matter, because the exits of a VPN are in one system and many countries. In a local
-//! system,
+//! users have logged in from places there that are not suspicious for them, or if U did so a day ago or
+//! earlier. The country does not matter, because the exits of a VPN are in one system and many countries.
+//! In a local system,
 //! - 3 names must have failed for each user who has logged in from the network, because few guesses are
 //!   right;
-//! - the login must be one of the guesses: another name failed less than an hour before or after it, or
-//!   the login is as near to a failure as the 3 nearest failures are to each other.
+//! - the login must be one of the guesses: another name failed at most an hour before or after it, or
+//!   the time from the login to the nearest failure is not longer than the time from the first to the
+//!   last of the 3 nearest failures.
 //!
-//! If an honest login is likely, an hour is too long: then another name must have failed at most 2
-//! minutes before or after the login. This is so if U changes addresses in the system, as a phone does
-//! (2 of the last 4 networks of U are there), or if the system is local because of other users and
-//! the past of U is unknown, as on the first day of a record.
+//! In two cases an honest login is likely. Then another name must have failed at most 2 minutes before
+//! or after the login, not an hour:
+//! - U changes addresses in the system, as a phone does: at least 2 of the last 4 networks of U, without
+//!   that of the login, are at places in the system that are not suspicious.
+//! - The system is local because of other users, and the past of U is unknown, as on the first day of a
+//!   log.
 //!
-//! Some failed names do not count for `guessed`: names that have logged in from this network, and up to
-//! 4 names of two kinds. The first kind are names that nobody has and that differ from U only after the
-//! `@`, because mail programs try such names. The second kind are names that log in from the networks
-//! of U, because one person can have several mailboxes.
+//! Some failed names do not count for `guessed`, and the times of their failures do not count either:
+//! names that have logged in from this network, and up to 4 names of two kinds. The first kind are names
+//! that nobody has and that differ from U only after the `@`, because mail programs try such names. The
+//! second kind are names that log in from the networks of U, because one person can have several
+//! mailboxes.
 //!
 //! The attack must go on, because a correct guess is itself a login: an attacker who guesses does
 //! not pause before the first login. If the attacker learned the password elsewhere and waits until
-//! 3 days after the last guesses, `targeted` is silent. An attacker can hide from `guessed` at an
-//! address of the mobile network of U: by guessing less often than every 2 minutes, or by waiting 2
-//! minutes before the login. Such a login looks like one of U with a new address.
+//! 3 days after the last guesses, `targeted` is silent. If an attacker uses an address of the mobile
+//! network of U, `guessed` is silent in two cases: the guesses are more than 2 minutes apart, or the
+//! attacker waits more than 2 minutes before the login. Such a login looks like a login of U from a
+//! new address.
 //!
 //! The past of a user is unknown until U has logged in 3 times and is known for a day. Until then,
 //! `spread` needs twice as many places, and `targeted` does not apply. Failures from a country and

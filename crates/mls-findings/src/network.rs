@@ -17,8 +17,8 @@ pub(crate) const MAX_VISITORS: usize = 8;
 /// Number of seconds after a login in which failures still count for it.
 pub(crate) const AFTER: Seconds = 3600;
 
-/// Largest number of seconds between a right guess and the nearest wrong one, if an honest user may log in
-/// at the same address. In this time, few honest users do.
+/// Largest number of seconds between a correct guess and the nearest wrong one, if an honest user may log
+/// in at the same address. Few honest users log in so soon before or after a guess.
 const CLOSE: Seconds = 120;
 
 /// Largest number of failed names that do not count because they have an innocent reason.
@@ -53,8 +53,8 @@ pub(crate) struct Guesses {
 
 impl Guesses {
     /// Returns whether a login at `at` can be the end of a series of guesses, or one of them: a failure
-    /// is at most [`AFTER`] away, or not farther away than the `names` failures next to the login are
-    /// from each other.
+    /// is at most [`AFTER`] away, or the time to it is not longer than the time from the first to the
+    /// last of the `names` nearest failures.
     pub(crate) fn is_in_series(&self, at: Seconds, names: usize) -> bool {
         let Some(nearest) = self.nearest(at) else { return false };
         // Most guesses are close, so that nothing has to be sorted.

@@ -7,7 +7,8 @@ use crate::observation::{Name, Seconds};
 /// Largest number of autonomous systems with logins that are remembered.
 pub(crate) const MAX_SYSTEMS: usize = 4096;
 
-/// By the number of the autonomous system. The exits of a VPN are in one system and many countries.
+/// The key is the number of the autonomous system, without a country: a VPN can have exits in many
+/// countries, all in one system.
 pub(crate) type Systems = Bounded<u32, Residents>;
 
 /// Users who logged in from a system. Logins at a place that is suspicious for the user do not count.

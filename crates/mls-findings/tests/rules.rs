@@ -178,7 +178,8 @@ fn a_user_of_a_mobile_network_gets_the_address_of_an_infected_phone() {
 }
 
 impl Log {
-    /// `dora` logs in on three days before the first one, from `addresses` addresses of a system.
+    /// Adds a login of `dora` on each of the three days before the first day, from `addresses`
+    /// different addresses of the system `asn`.
     fn past(&mut self, addresses: i64, asn: u32) {
         for day in 1..=3 {
             let ip = format!("203.0.113.{}", 100 + day % addresses);
@@ -254,7 +255,7 @@ fn the_exits_of_a_vpn_are_one_system_in_many_countries() {
 }
 
 #[test]
-fn a_right_guess_from_a_foreign_system_is_found_hours_later() {
+fn a_right_guess_from_an_unfamiliar_system_is_found_hours_later() {
     for hours in [1, 5, 15, 23] {
         let mut log = infected_phone(0, 0);
         log.guess("203.0.113.5", "VN", 600, 3, MINUTE);
